@@ -1,0 +1,190 @@
+// `coil info`: from the model's config, card and cost.
+#include "cli/info.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "cli/failure.h"
+#include "cli/models.h"
+#include "cli/text.h"
+#include "dsp/model_processor.h"
+
+namespace coil::cli {
+namespace {
+
+using nlohmann::json;
+
+const char* name_of(const ssm::PartConfig& part) {
+  struct Names {
+    const char* operator()(const ssm::LinearConfig&) { return "linear"; }
+    const char* operator()(const ssm::RmsNormConfig&) { return "rmsnorm"; }
+    const char* operator()(const ssm::ActivationConfig& activation) {
+      switch (activation.kind) {
+        case ssm::Activation::tanh: return "tanh";
+        case ssm::Activation::gelu: return "gelu";
+        case ssm::Activation::silu: return "silu";
+        case ssm::Activation::glu: return "glu";
+      }
+      return "activation";
+    }
+    const char* operator()(const ssm::FilmConfig&) { return "film"; }
+    const char* operator()(const ssm::S4dConfig&) { return "s4d"; }
+    const char* operator()(const ssm::Mamba1Config&) { return "mamba1"; }
+    const char* operator()(const ssm::Mamba2Config&) { return "mamba2"; }
+  };
+  return std::visit(Names{}, part);
+}
+
+// "6 x (s4d, linear, film, tanh, linear)", equal neighbours put together.
+std::string describe_layers(const std::vector<ssm::LayerConfig>& layers) {
+  std::vector<std::pair<std::string, int>> runs;
+  for (const ssm::LayerConfig& layer : layers) {
+    std::string parts;
+    for (const ssm::PartConfig& part : layer.parts) parts += (parts.empty() ? "" : ", ") + std::string(name_of(part));
+    if (runs.empty() || runs.back().first != parts) runs.emplace_back(parts, 0);
+    ++runs.back().second;
+  }
+  std::string text;
+  for (const auto& [parts, count] : runs) text += (text.empty() ? "" : " + ") + std::to_string(count) + " x (" + parts + ")";
+  return text;
+}
+
+json describe(const ssm::Model& model) {
+  const ssm::ModelConfig& config = model.config();
+  const ssm::Card& card = model.card();
+  const double rate_hz = dsp::sample_rate_hz(model);
+  json result = {{"file", model.source()},
+                 {"hash", model.hash()},
+                 {"model_type", config.model_type},
+                 {"input", config.input_kind == ssm::InputKind::token_ids ? "token ids" : "frames"},
+                 {"d_input", config.d_input},
+                 {"d_model", config.d_model},
+                 {"d_output", config.d_output},
+                 {"layers", config.layers.size()},
+                 {"structure", describe_layers(config.layers)},
+                 {"parameters", model.cost().parameters},
+                 {"macs_per_step", model.cost().macs_per_step},
+                 {"exps_per_step", model.cost().exps_per_step},
+                 {"state_bytes", model.state_layout()->size * sizeof(float)},
+                 {"sample_rate_hz", rate_hz > 0 ? json(rate_hz) : json(nullptr)},
+                 {"latency_frames", card.latency_frames},
+                 {"latency_ms", rate_hz > 0 ? json(1000 * card.latency_frames / rate_hz) : json(nullptr)},
+                 {"target", model.target().name()},
+                 {"controls", json::array()},
+                 {"card", card.json.empty() ? json(nullptr) : json::parse(card.json)}};
+  if (config.slow_path) {
+    result["slow_path"] = {{"hop_frames", config.slow_path->hop_frames},
+                           {"d_model", config.slow_path->in_proj.d_out},
+                           {"structure", describe_layers(config.slow_path->layers)}};
+  }
+  for (const ssm::Control& control : card.controls) {
+    result["controls"].push_back({{"name", control.name},
+                                  {"min", control.min},
+                                  {"max", control.max},
+                                  {"default", control.default_value},
+                                  {"unit", control.unit},
+                                  {"description", control.description}});
+  }
+  return result;
+}
+
+void row(const std::string& label, const std::string& text) {
+  if (!text.empty()) std::printf("  %-12s  %s\n", label.c_str(), text.c_str());
+}
+
+// What the card says beyond the fields that the text shows on its own.
+void print_card_rest(const json& value, const std::string& label) {
+  if (value.is_object()) {
+    for (const auto& [key, item] : value.items()) print_card_rest(item, label.empty() ? key : label + "." + key);
+  } else {
+    row(label, value.is_string() ? value.get<std::string>() : value.dump());
+  }
+}
+
+std::string with_prefix(double value, const std::string& unit) {
+  if (value >= 1e9) return number(value / 1e9, 3) + " G" + unit;
+  if (value >= 1e6) return number(value / 1e6, 3) + " M" + unit;
+  if (value >= 1e3) return number(value / 1e3, 3) + " k" + unit;
+  return number(value, 3) + " " + unit;
+}
+
+void print_text(const ssm::Model& model) {
+  const ssm::ModelConfig& config = model.config();
+  const ssm::Card& card = model.card();
+  const double rate_hz = dsp::sample_rate_hz(model);
+  std::printf("%s\n", card.name.empty() ? model.source().c_str() : card.name.c_str());
+  if (!card.description.empty()) std::printf("%s\n", card.description.c_str());
+
+  std::printf("\nModel\n");
+  row("file", model.source());
+  row("hash", model.hash());
+  row("type", config.model_type);
+  row("takes", config.input_kind == ssm::InputKind::token_ids
+                   ? "token ids, gives " + std::to_string(config.d_output) + " logits"
+                   : std::to_string(config.d_input) + " in, " + std::to_string(config.d_output) + " out per frame");
+  row("width", "d_model " + std::to_string(config.d_model));
+  row("layers", describe_layers(config.layers));
+  if (config.slow_path) {
+    row("slow path", describe_layers(config.slow_path->layers) + ", d_model " + std::to_string(config.slow_path->in_proj.d_out) +
+                         ", every " + std::to_string(config.slow_path->hop_frames) + " frames");
+  }
+
+  std::printf("\nCost\n");
+  row("parameters", std::to_string(model.cost().parameters));
+  row("per step", number(model.cost().macs_per_step, 7) + " MACs, " + number(model.cost().exps_per_step, 7) + " exps");
+  if (rate_hz > 0) {
+    row("per second", with_prefix(model.cost().macs_per_step * rate_hz, "MAC") + ", " +
+                          with_prefix(model.cost().exps_per_step * rate_hz, "exp"));
+  }
+  row("state", std::to_string(model.state_layout()->size * sizeof(float)) + " bytes per stream");
+  row("kernels", model.target().name());
+
+  std::printf("\nSignal\n");
+  row("rate", rate_hz > 0 ? number(rate_hz, 9) + " Hz" : "any");
+  row("latency", std::to_string(card.latency_frames) + " frames" +
+                     (rate_hz > 0 ? " (" + number(1000 * card.latency_frames / rate_hz, 3) + " ms)" : ""));
+
+  if (!card.controls.empty()) {
+    std::printf("\nControls\n");
+    for (const ssm::Control& control : card.controls) {
+      const std::string unit = control.unit.empty() ? "" : " " + control.unit;
+      row(control.name, number(control.min) + " to " + number(control.max) + unit + ", default " + number(control.default_value) +
+                            unit + (control.description.empty() ? "" : "  " + control.description));
+    }
+  }
+
+  if (!card.json.empty()) {
+    json rest = json::parse(card.json);
+    for (const char* shown : {"name", "description", "controls", "sample_rate", "latency_frames"}) rest.erase(shown);
+    std::printf("\nCard\n");
+    print_card_rest(rest, "");
+  }
+}
+
+}  // namespace
+
+CLI::App* setup_info(CLI::App& app, int& exit_code) {
+  struct Options {
+    std::string model;
+    bool json = false;
+  };
+  CLI::App* command = app.add_subcommand("info", "Say what a model is, what it costs, and which controls it has");
+  auto options = std::make_shared<Options>();
+  command->add_option("model", options->model, "Model file or folder, or name of a preset")->required()->type_name("MODEL");
+  command->add_flag("--json", options->json, "As one JSON object");
+  command->callback([options, &exit_code] {
+    const std::shared_ptr<const ssm::Model> model = load_model(options->model);
+    if (options->json) {
+      std::printf("%s\n", describe(*model).dump(2).c_str());
+    } else {
+      print_text(*model);
+    }
+    exit_code = kOk;
+  });
+  return command;
+}
+
+}  // namespace coil::cli

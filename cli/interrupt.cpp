@@ -1,0 +1,33 @@
+// The flag that a signal sets.
+#include "cli/interrupt.h"
+
+#include <signal.h>
+
+#include <atomic>
+
+#include "cli/failure.h"
+
+namespace coil::cli {
+namespace {
+
+std::atomic<bool> flag{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "the only thing that a signal handler may touch");
+
+}  // namespace
+
+void catch_interrupts() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) { flag.store(true); };
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = static_cast<int>(SA_RESETHAND);  // no SA_RESTART: a blocked read returns and its loop sees the flag
+  for (int signal_number : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal_number, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+bool interrupted() noexcept { return flag.load(); }
+
+void throw_if_interrupted() {
+  if (interrupted()) throw Interrupted();
+}
+
+}  // namespace coil::cli

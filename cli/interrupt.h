@@ -1,0 +1,13 @@
+// Ctrl-C: the signal handler sets a flag, and the loops that do the work look at it.
+#pragma once
+
+namespace coil::cli {
+
+// From now on SIGINT, SIGTERM and SIGHUP set the flag instead of ending the program, and writing to a closed pipe is an error
+// like any other. A second signal ends the program at once. [main-thread]
+void catch_interrupts();
+
+bool interrupted() noexcept;   // [any thread]
+void throw_if_interrupted();   // throws Interrupted [any thread]
+
+}  // namespace coil::cli

@@ -1,0 +1,60 @@
+// The program `coil`: wires the subcommands together, and turns errors into one line and an exit code.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "cli/failure.h"
+#include "cli/info.h"
+#include "cli/interrupt.h"
+#include "cli/plot.h"
+#include "cli/process.h"
+#include "cli/verify.h"
+
+namespace {
+
+int fail(int exit_code, const std::string& message) {
+  std::fprintf(stderr, "coil: error: %s\n", message.c_str());
+  return exit_code;
+}
+
+// Which `coil ... --help` tells more: the subcommand that was being parsed, if any.
+std::string help_hint(const CLI::App& app) {
+  std::string command = "coil";
+  for (const CLI::App* subcommand : app.get_subcommands()) command += " " + subcommand->get_name();
+  return " (see " + command + " --help)";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace coil::cli;
+  CLI::App app("Coil runs state-space models as processors of audio.", "coil");
+  app.set_version_flag("--version", "coil " COIL_VERSION);
+  app.require_subcommand(1);
+  app.footer(
+      "Exit codes:\n"
+      "  0    done\n"
+      "  1    a file could not be processed, or a verification failed\n"
+      "  2    wrong options or arguments; nothing was done\n"
+      "  3    the model cannot be found or loaded\n"
+      "  130  interrupted; no partial file is left behind");
+
+  int exit_code = kOk;
+  setup_process(app, exit_code);
+  setup_info(app, exit_code);
+  setup_plot(app, exit_code);
+  setup_verify(app, exit_code);
+
+  catch_interrupts();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return fail(kUsage, error.what() + help_hint(app));
+  } catch (const Failure& failure) {
+    return fail(failure.exit_code(), failure.what());
+  } catch (const std::exception& error) {
+    return fail(kFailed, error.what());
+  }
+  return exit_code;
+}

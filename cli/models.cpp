@@ -1,0 +1,131 @@
+// Looking up presets and setting knobs.
+#include "cli/models.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <filesystem>
+#include <set>
+#include <sstream>
+
+#ifdef __APPLE__
+#include <mach-o/dyld.h>
+#endif
+
+#include "cli/failure.h"
+#include "cli/text.h"
+#include "ssm/error.h"
+
+namespace coil::cli {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kExtension = ".safetensors";
+
+fs::path program_folder() {
+  std::error_code error;
+#ifdef __APPLE__
+  char path[4096];
+  uint32_t size = sizeof path;
+  if (_NSGetExecutablePath(path, &size) != 0) return {};
+  return fs::canonical(path, error).parent_path();
+#else
+  return fs::read_symlink("/proc/self/exe", error).parent_path();
+#endif
+}
+
+std::vector<fs::path> preset_folders() {
+  std::vector<fs::path> folders;
+  if (const char* variable = std::getenv("COIL_PRESETS")) {
+    std::istringstream list(variable);
+    for (std::string folder; std::getline(list, folder, ':');) {
+      if (!folder.empty()) folders.push_back(folder);
+    }
+  }
+  if (const fs::path program = program_folder(); !program.empty()) {
+    folders.push_back(program.parent_path() / "share" / "coil" / "presets");
+  }
+  folders.push_back(COIL_SOURCE_PRESETS);
+  return folders;
+}
+
+std::string preset_names() {
+  std::set<std::string> names;
+  for (const fs::path& folder : preset_folders()) {
+    std::error_code error;
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+      if (entry.path().extension() == kExtension) names.insert(entry.path().stem().string());
+    }
+  }
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+  return list;
+}
+
+fs::path find_model(const std::string& name) {
+  std::error_code error;
+  if (fs::exists(name, error)) return name;
+  if (name.find('/') == std::string::npos) {
+    for (const fs::path& folder : preset_folders()) {
+      for (const std::string& file : {name, name + kExtension}) {
+        if (fs::exists(folder / file, error)) return folder / file;
+      }
+    }
+  }
+  const std::string presets = preset_names();
+  throw Failure(kModelFailed, "model '" + name + "': no such file or preset; " +
+                                  (presets.empty() ? "no presets are installed" : "the presets are: " + presets));
+}
+
+std::string ranges(const ssm::Card& card) {
+  std::string list;
+  for (const ssm::Control& control : card.controls) {
+    list += (list.empty() ? "" : ", ") + control.name + " (" + number(control.min) + " to " + number(control.max) +
+            (control.unit.empty() ? "" : " " + control.unit) + ")";
+  }
+  return list;
+}
+
+}  // namespace
+
+std::shared_ptr<const ssm::Model> load_model(const std::string& name) {
+  const fs::path path = find_model(name);
+  try {
+    return ssm::Model::load(path);
+  } catch (const ssm::Error& error) {
+    throw Failure(kModelFailed, error.what());
+  }
+}
+
+std::vector<float> control_values(const ssm::Model& model, const std::vector<std::string>& settings) {
+  const ssm::Card& card = model.card();
+  std::vector<float> values;
+  for (const ssm::Control& control : card.controls) values.push_back(static_cast<float>(control.default_value));
+
+  for (const std::string& setting : settings) {
+    const size_t equals = setting.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      throw Failure(kUsage, "--set " + setting + ": expected NAME=VALUE, for example --set drive=0.7");
+    }
+    const std::string name = setting.substr(0, equals);
+    const std::string text = setting.substr(equals + 1);
+    const auto control =
+        std::find_if(card.controls.begin(), card.controls.end(), [&](const ssm::Control& c) { return c.name == name; });
+    if (control == card.controls.end()) {
+      throw Failure(kUsage, "--set " + setting + ": " +
+                                (card.controls.empty() ? "the model has no controls"
+                                                       : "no control '" + name + "'; the controls are: " + ranges(card)));
+    }
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size() || !(value >= control->min && value <= control->max)) {
+      throw Failure(kUsage, "--set " + setting + ": '" + text + "' is not a number from " + number(control->min) + " to " +
+                                number(control->max) + (control->unit.empty() ? "" : " " + control->unit) +
+                                "; the controls are: " + ranges(card));
+    }
+    values[control - card.controls.begin()] = static_cast<float>(value);
+  }
+  return values;
+}
+
+}  // namespace coil::cli

@@ -1,0 +1,19 @@
+// Which model is meant by a name on the command line, and which values its knobs get.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ssm/model.h"
+
+namespace coil::cli {
+
+// `name` is a path, or the name of a preset in one of the folders of $COIL_PRESETS (separated by colons), of
+// ../share/coil/presets beside the program, or of the source tree. Throws Failure. [main-thread]
+std::shared_ptr<const ssm::Model> load_model(const std::string& name);
+
+// One value per control of the card, in its order and units: the defaults, changed by `settings` ("drive=7"). Throws Failure. [main-thread]
+std::vector<float> control_values(const ssm::Model& model, const std::vector<std::string>& settings);
+
+}  // namespace coil::cli

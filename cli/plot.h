@@ -1,0 +1,13 @@
+// `coil plot`: draws what a processor did to a recording.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace coil::cli {
+
+// Adds the subcommand; when it is chosen, its callback does the work and sets `exit_code`, or throws. [main-thread]
+CLI::App* setup_plot(CLI::App& app, int& exit_code);
+
+}  // namespace coil::cli

@@ -1,0 +1,47 @@
+// One sound file through one model.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/progress.h"
+#include "cli/sound_format.h"
+#include "ssm/model.h"
+
+namespace coil::cli {
+
+struct FileJob {
+  std::filesystem::path in, out;  // "-": standard input or output
+  bool create_folder = false;     // make the folder of `out` first
+};
+
+struct ProcessSettings {
+  std::shared_ptr<const ssm::Model> model;
+  std::vector<float> controls;  // card order and units
+  FormatRequest format;
+  double gain_db = 0;
+  bool dither = true;
+  int block_frames = 4096;
+};
+
+struct FileReport {
+  int64_t frames = 0;
+  int sample_rate_hz = 0;
+  int channels = 0;
+  int format = 0;             // the output's, libsndfile's
+  double seconds = 0;         // of sound
+  double wall_seconds = 0;    // that it took
+  double peak = 0;            // of the output, 1: full scale
+  int64_t clipped = 0;        // samples beyond full scale in an output of integers, which cannot hold them
+  int64_t non_finite = 0;     // samples of the input that were NaN or infinite and taken as 0
+  int64_t state_resets = 0;   // how often the model's state overflowed and was cleared
+  bool truncated = false;     // the input is shorter than it says
+};
+
+// Fills `report` as far as it gets. Throws Failure, Interrupted and ssm::Error; then there is no output. [any thread]
+void process_file(const FileJob& job, const ProcessSettings& settings, Progress& progress, FileReport& report);
+
+}  // namespace coil::cli

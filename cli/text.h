@@ -1,0 +1,33 @@
+// Numbers and names as they are shown to people.
+#pragma once
+
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+namespace coil::cli {
+
+// Up to `digits` significant digits, no trailing zeros: 0.7, 48000, -1.5.
+inline std::string number(double value, int digits = 6) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*g", digits, value);
+  return text;
+}
+
+inline std::string fixed(double value, int decimals) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", decimals, value);
+  return text;
+}
+
+inline std::string in_quotes(const std::filesystem::path& path) { return "'" + path.string() + "'"; }
+
+// "1 sample", "2 samples".
+inline std::string counted(long long count, const std::string& noun) {
+  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+inline double decibels(double amplitude) { return 20 * std::log10(amplitude); }  // -inf for 0
+
+}  // namespace coil::cli

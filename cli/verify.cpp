@@ -1,0 +1,191 @@
+// `coil verify`: parity report of model files against the values that their author's implementation gave.
+#include "cli/verify.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ssm/error.h"
+#include "ssm/golden.h"
+#include "ssm/target.h"
+
+namespace coil::cli {
+namespace {
+
+constexpr int kWithinTolerance = 0, kBeyondTolerance = 1, kNotAvailable = 2;
+
+struct VerifyOptions {
+  std::vector<std::string> files;
+  std::string io;
+  std::string device = "cpu";
+  std::vector<std::string> modes;
+  std::vector<std::string> targets;
+  double tolerance = 1e-5;
+  bool json = false;
+  bool list_targets = false;
+};
+
+// One file: its runs, or why there are none.
+struct FileReport {
+  std::string file;
+  std::string error;
+  bool has_states = false;
+  std::vector<ssm::GoldenResult> results;
+};
+
+bool within(const ssm::GoldenResult& result, double tolerance) { return result.errors.worst() <= tolerance; }
+
+FileReport verify_file(const std::string& file, const std::string& io, const std::vector<ssm::GoldenExecution>& executions,
+                       const std::vector<ssm::Target>& targets) {
+  FileReport report;
+  report.file = file;
+  try {
+    const ssm::Golden golden = io.empty() ? ssm::Golden::open(file) : ssm::Golden::open(file, io);
+    report.has_states = golden.has_states();
+    report.results = golden.run(executions, targets);
+  } catch (const std::exception& problem) {
+    report.error = problem.what();
+  }
+  return report;
+}
+
+// What the reader recognises the file by: its name, or the last folder of a model directory.
+std::string short_name(const std::string& file) {
+  std::filesystem::path path = std::filesystem::path(file).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  return path.stem().string();
+}
+
+void print_file(const FileReport& report, double tolerance, int name_width) {
+  if (!report.error.empty()) {
+    std::printf("%-*s  cannot be run: %s\n", name_width, short_name(report.file).c_str(), report.error.c_str());
+    return;
+  }
+  for (const ssm::GoldenResult& result : report.results) {
+    char state[16] = "-";
+    if (report.has_states) std::snprintf(state, sizeof state, "%.1e", result.errors.state);
+    std::printf("%-*s  %-9s  %-9s  %-8.1e  %-8s  %s\n", name_width, short_name(report.file).c_str(), ssm::to_string(result.execution),
+                result.target.c_str(), std::max(result.errors.output, result.errors.output_step), state,
+                within(result, tolerance) ? "ok" : "FAILED");
+  }
+}
+
+// JSON has no infinity: an error that is not finite becomes null.
+nlohmann::ordered_json number(double value) { return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(); }
+
+nlohmann::ordered_json to_json(const FileReport& report, double tolerance) {
+  nlohmann::ordered_json runs = nlohmann::ordered_json::array();
+  for (const ssm::GoldenResult& result : report.results) {
+    nlohmann::ordered_json run = {{"mode", ssm::to_string(result.execution)},
+                                  {"target", result.target},
+                                  {"output_error", number(std::max(result.errors.output, result.errors.output_step))}};
+    if (report.has_states) {
+      run["state_error"] = number(result.errors.state);
+      run["worst_state"] = result.errors.worst_state;
+    }
+    run["ok"] = within(result, tolerance);
+    runs.push_back(std::move(run));
+  }
+  nlohmann::ordered_json file = {{"file", report.file}, {"runs", std::move(runs)}};
+  if (!report.error.empty()) file["error"] = report.error;
+  return file;
+}
+
+int run_verify(const VerifyOptions& options) {
+  if (options.list_targets) {
+    for (const ssm::Target& target : ssm::Target::all()) std::printf("%s\n", target.name());
+    return kWithinTolerance;
+  }
+  if (options.device == "cuda") {
+    std::fprintf(stderr, "coil verify: this build has no CUDA backend; run with --device cpu\n");
+    return kNotAvailable;
+  }
+
+  std::vector<ssm::GoldenExecution> executions;
+  std::vector<ssm::Target> targets;
+  try {
+    for (const std::string& mode : options.modes) executions.push_back(ssm::golden_execution_from_name(mode));
+    for (const std::string& name : options.targets) targets.push_back(ssm::Target::from_name(name));
+  } catch (const ssm::Error& error) {
+    std::fprintf(stderr, "coil verify: %s\n", error.what());
+    return kNotAvailable;
+  }
+  if (executions.empty()) executions = ssm::all_golden_executions();
+  if (targets.empty()) targets = ssm::Target::all();
+
+  int name_width = 4;
+  for (const std::string& file : options.files) name_width = std::max(name_width, static_cast<int>(short_name(file).size()));
+  if (!options.json) std::printf("%-*s  %-9s  %-9s  %-8s  %-8s\n", name_width, "file", "mode", "target", "output", "state");
+
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  size_t runs = 0, failed_runs = 0, failed_files = 0;
+  double worst = 0;
+  for (const std::string& file : options.files) {
+    const FileReport report = verify_file(file, options.io, executions, targets);
+    runs += report.results.size();
+    failed_files += !report.error.empty();
+    for (const ssm::GoldenResult& result : report.results) {
+      failed_runs += !within(result, options.tolerance);
+      worst = std::max(worst, result.errors.worst());
+    }
+    if (options.json)
+      all.push_back(to_json(report, options.tolerance));
+    else
+      print_file(report, options.tolerance, name_width);
+    std::fflush(stdout);
+  }
+
+  const bool ok = failed_runs == 0 && failed_files == 0;
+  if (options.json) {
+    const nlohmann::ordered_json whole = {{"files", std::move(all)},           {"runs", runs},         {"failed_runs", failed_runs},
+                                          {"files_not_run", failed_files}, {"worst", number(worst)}, {"tolerance", options.tolerance},
+                                          {"ok", ok}};
+    std::printf("%s\n", whole.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+  } else {
+    std::printf("%zu %s, %zu runs, worst error %.1e of max(1, peak), tolerance %.1e: ", options.files.size(),
+                options.files.size() == 1 ? "file" : "files", runs, worst, options.tolerance);
+    if (ok)
+      std::printf("all ok\n");
+    else
+      std::printf("%zu runs FAILED, %zu files could not be run\n", failed_runs, failed_files);
+  }
+  return ok ? kWithinTolerance : kBeyondTolerance;
+}
+
+}  // namespace
+
+CLI::App* setup_verify(CLI::App& app, int& exit_code) {
+  const auto options = std::make_shared<VerifyOptions>();
+  CLI::App* verify = app.add_subcommand("verify", "Check a model against the output that its author's implementation gave");
+  verify->footer(
+      "FILE holds a model and the tensors `input` and `output`, perhaps `output_step` and `state.*` (batch first).\n"
+      "Errors are relative to max(1, peak). The reference is computed in double precision, all else in float32.");
+  auto* files = verify->add_option("files", options->files, "Model files with input and output; with --io also model directories")->type_name("FILE");
+  verify->add_option("--io", options->io, "Take input, output and states from this .safetensors file")->type_name("FILE");
+  verify->add_option("--device", options->device, "Where to run")->check(CLI::IsMember({"cpu", "cuda"}))->capture_default_str();
+  verify->add_option("--mode", options->modes, "reference, step, block or scan; may be repeated (all)")
+      ->check(CLI::IsMember({"reference", "step", "block", "scan"}))
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verify->add_option("--target", options->targets, "SIMD target, see --list-targets; may be repeated (all)")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verify->add_option("--tolerance", options->tolerance, "Largest error that passes")->check(CLI::NonNegativeNumber)->capture_default_str();
+  verify->add_flag("--json", options->json, "Print one JSON object");
+  verify->add_flag("--list-targets", options->list_targets, "Print the SIMD targets of this machine, best first");
+  verify->callback([options, files, &exit_code] {
+    if (files->empty() && !options->list_targets) throw CLI::RequiredError("FILE");
+    exit_code = run_verify(*options);
+  });
+  return verify;
+}
+
+}  // namespace coil::cli

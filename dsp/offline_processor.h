@@ -1,0 +1,50 @@
+// A model run over a whole recording of any sample rate: the output is aligned with the input and exactly as long.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "dsp/model_processor.h"
+#include "dsp/resampler.h"
+
+namespace coil::dsp {
+
+// Memory does not grow with the recording. [main-thread], one thread at a time.
+class OfflineProcessor {
+ public:
+  // `block_frames`: how many frames at the model's rate the model is given at once. Throws ssm::Error when the model cannot take
+  // such audio.
+  OfflineProcessor(std::shared_ptr<const ssm::Model> model, double sample_rate_hz, int channels, int block_frames);
+
+  // One value per control of the card, in its order and units.
+  void set_controls(std::span<const float> values) { processor_.set_controls(values); }
+
+  // Interleaved frames; appends to `out` those that are ready.
+  void process(std::span<const float> in, std::vector<float>& out);
+
+  // The recording has ended: appends the frames still missing, so that as many came out as went in.
+  void finish(std::vector<float>& out);
+
+  int64_t non_finite_samples() const { return non_finite_samples_; }
+  int64_t state_resets() const { return processor_.state_resets(); }
+
+ private:
+  void run(std::span<const float> in, std::vector<float>& out);
+
+  ModelProcessor processor_;
+  std::optional<Resampler> to_model_, from_model_;  // none: the rates are equal
+  int channels_;
+  int block_frames_;
+  int64_t latency_left_;  // frames of the model's output that lie before the recording's begin
+  int64_t frames_in_ = 0;
+  int64_t frames_out_ = 0;
+  int64_t non_finite_samples_ = 0;
+  std::vector<float> clean_, model_frames_, resampled_;
+  std::vector<std::vector<float>> planes_;
+  std::vector<float*> plane_pointers_;
+};
+
+}  // namespace coil::dsp

@@ -1,0 +1,40 @@
+// What every real-time audio processor offers, and the block of audio that it works on.
+#pragma once
+
+#include <span>
+
+namespace coil::dsp {
+
+// A view of some frames: one pointer per channel, all equally long.
+struct AudioBlock {
+  float* const* channels = nullptr;
+  int channel_count = 0;
+  int frames = 0;
+
+  std::span<float> channel(int index) const noexcept { return {channels[index], static_cast<size_t>(frames)}; }
+};
+
+struct ProcessSpec {
+  double sample_rate_hz = 0;
+  int max_block_frames = 0;
+  int channels = 0;
+};
+
+class AudioProcessor {
+ public:
+  virtual ~AudioProcessor() = default;
+
+  // Allocates all that process() needs and resets; throws ssm::Error when the processor cannot serve the spec. [main-thread]
+  virtual void prepare(const ProcessSpec& spec) = 0;
+
+  // Forgets the signal, keeps the settings. [audio-thread]
+  virtual void reset() noexcept = 0;
+
+  // In place. Any number of frames, also 0 and more than announced; as many channels as announced. [audio-thread]
+  virtual void process(AudioBlock block) noexcept = 0;
+
+  // How many frames the output comes after the input; fixed by prepare(). [any thread]
+  virtual int latency_frames() const noexcept = 0;
+};
+
+}  // namespace coil::dsp

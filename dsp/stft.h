@@ -1,0 +1,28 @@
+// Power spectra of windowed pieces of a signal, for analysis and pictures.
+#pragma once
+
+#include <memory>
+#include <span>
+
+namespace coil::dsp {
+
+// A Hann window and a real FFT. [main-thread]
+class Stft {
+ public:
+  explicit Stft(int size);  // frames per piece, a power of two of at least 4; throws ssm::Error otherwise
+  ~Stft();
+  Stft(Stft&&) noexcept;
+  Stft& operator=(Stft&&) noexcept;
+
+  int size() const;
+  int bins() const { return size() / 2 + 1; }  // bin k lies at k * sample_rate_hz / size
+
+  // `frames`: size() samples; `power`: bins() values. A sine of amplitude 1 on a bin gives 1 there.
+  void analyse(std::span<const float> frames, std::span<float> power);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace coil::dsp

@@ -1,0 +1,39 @@
+// The tensors and JSON texts of one trained model, whatever files they lie in: one .safetensors file, or a HuggingFace directory.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ssm/safetensors.h"
+
+namespace coil::ssm {
+
+class Checkpoint {
+ public:
+  // A .safetensors file with `config` in its metadata, or a directory with config.json and model.safetensors (or the shards that
+  // model.safetensors.index.json names). Throws Error. [main-thread]
+  static Checkpoint open(const std::filesystem::path& path);
+
+  const std::string& source() const { return source_; }            // for messages
+  const std::string& config_json() const { return config_json_; }
+  const std::string& card_json() const { return card_json_; }      // empty: no card
+  std::string hash() const;  // 32 hex digits over config and all tensors (names, shapes, dtypes, bytes): XXH3, 128 bits
+
+  const Tensor* find(std::string_view name) const;  // null: not there
+  std::vector<std::string> names() const;
+
+  // The tensor's values, after checking that it is there, has this shape (further axes of size 1 aside), and is finite. Throws Error naming file, tensor,
+  // expected and found shape.
+  std::vector<float> floats(const std::string& name, const std::vector<int64_t>& shape) const;
+  std::vector<double> doubles(const std::string& name, const std::vector<int64_t>& shape) const;
+
+ private:
+  const Tensor& checked(const std::string& name, const std::vector<int64_t>& shape) const;
+
+  std::string source_, config_json_, card_json_;
+  std::vector<Safetensors> files_;
+};
+
+}  // namespace coil::ssm

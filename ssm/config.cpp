@@ -1,0 +1,363 @@
+// Turns every kind of config (HuggingFace, s4d, coil) into one chain of parts.
+#include "ssm/config.h"
+
+#include <functional>
+#include <map>
+
+#include "ssm/json_fields.h"
+
+namespace coil::ssm {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kMaxWidth = 1 << 16;
+constexpr int kMaxVocab = 1 << 20;
+constexpr int kMaxLayers = 4096;
+
+// Python writes Infinity and NaN bare, which JSON does not know: they become {"__float__": "Infinity"}, as newer writers have it.
+std::string quote_non_finite(const std::string& text) {
+  std::string out;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '"') in_string = !in_string;
+    if (in_string && text[i] == '\\' && i + 1 < text.size()) out += text[i++];
+    else if (!in_string && text.compare(i, 8, "Infinity") == 0) {
+      out += R"({"__float__": "Infinity"})";
+      i += 7;
+      continue;
+    }
+    out += text[i];
+  }
+  return out;
+}
+
+double limit(const Json& value, const std::string& where) {
+  if (value.is_number()) return value;
+  if (value.is_object() && value.value("__float__", "") == "Infinity") return std::numeric_limits<double>::infinity();
+  throw Error(where + " must be a number or Infinity");
+}
+
+int divided(const JsonFields& fields, const char* key, int total, int parts) {
+  if (total % parts != 0) throw Error(fields.where(key) + " (" + std::to_string(parts) + ") must divide " + std::to_string(total));
+  return total / parts;
+}
+
+void check_groups(const JsonFields& fields, const Mamba2Config& mixer, const char* groups_key, const char* norm_key) {
+  divided(fields, groups_key, mixer.heads, mixer.ngroups);
+  if (mixer.d_inner() % mixer.norm_group_size != 0)
+    throw Error(fields.where(norm_key) + " (" + std::to_string(mixer.norm_group_size) + ") must divide d_inner, " + std::to_string(mixer.d_inner()));
+}
+
+std::string layer_name(const std::string& prefix, int index) { return prefix + ".layers." + std::to_string(index); }
+
+// ---- HuggingFace: norm, mixer, residual; embedding and head for token ids
+
+Mamba1Config hf_mamba1(const JsonFields& f, bool falcon, int d_model) {
+  Mamba1Config m;
+  m.d_model = d_model;
+  m.d_inner = f.whole("intermediate_size", 1, kMaxWidth, f.has("intermediate_size") ? 0 : f.whole("expand", 1, 64, 2) * d_model);
+  m.d_state = f.whole("state_size", 1, 4096, 16);
+  m.d_conv = f.whole("conv_kernel", 1, 64, 4);
+  const bool automatic = !f.has("time_step_rank") || f.at("time_step_rank") == "auto";
+  m.dt_rank = automatic ? (d_model + 15) / 16 : f.whole("time_step_rank", 1, kMaxWidth);
+  m.bias = f.flag("use_bias", false);
+  m.conv_bias = f.flag("use_conv_bias", true);
+  if (falcon) m.rms_eps = float(f.number("mixer_rms_eps", 1e-6));
+  return m;
+}
+
+Mamba2Config hf_mamba2(const JsonFields& f, int d_model) {
+  Mamba2Config m;
+  m.d_model = d_model;
+  m.heads = f.whole("num_heads", 1, kMaxWidth, 128);
+  m.headdim = f.whole("head_dim", 1, kMaxWidth, 64);
+  m.d_state = f.whole("state_size", 1, 4096, 128);
+  m.ngroups = f.whole("n_groups", 1, kMaxWidth, 8);
+  m.d_conv = f.whole("conv_kernel", 1, 64, 4);
+  m.bias = f.flag("use_bias", false);
+  m.conv_bias = f.flag("use_conv_bias", true);
+  m.norm_eps = float(f.number("layer_norm_epsilon", 1e-5));
+  if (int64_t(m.heads) * m.headdim > kMaxWidth) throw Error(f.where("num_heads") + " x head_dim must be at most " + std::to_string(kMaxWidth));
+  if (f.has("expand") && f.whole("expand", 1, 64) * d_model != m.d_inner())
+    throw Error(f.where("num_heads") + " x head_dim must be expand x hidden_size, " + std::to_string(f.whole("expand", 1, 64) * d_model));
+  m.norm_group_size = f.whole("rms_norm_group_size", 1, kMaxWidth, m.d_inner());
+  if (!f.flag("rms_norm", true)) throw Error(f.where("rms_norm") + " must be true: the gated norm cannot be left out");
+  if (f.flag("norm_before_gate", false)) throw Error(f.where("norm_before_gate") + " must be false: only gate, then norm, is known");
+  if (f.has("time_step_limit")) {
+    const Json& limits = f.at("time_step_limit");
+    if (!limits.is_array() || limits.size() != 2) throw f.wrong("time_step_limit", "two numbers");
+    m.dt_min = limit(limits[0], f.where("time_step_limit"));
+    m.dt_max = limit(limits[1], f.where("time_step_limit"));
+    if (!(m.dt_min <= m.dt_max)) throw f.wrong("time_step_limit", "in rising order");
+  }
+  check_groups(f, m, "n_groups", "rms_norm_group_size");
+  return m;
+}
+
+ModelConfig parse_hf(const JsonFields& f, const std::string& type) {
+  ModelConfig config;
+  const std::string kind = f.text("input_kind", "token_ids");
+  if (kind != "token_ids" && kind != "embeddings") throw f.wrong("input_kind", "'token_ids' or 'embeddings'");
+  if (f.text("hidden_act", "silu") != "silu") throw f.wrong("hidden_act", "'silu'");
+  config.d_model = f.whole("hidden_size", 1, kMaxWidth);
+  const float eps = float(f.number("layer_norm_epsilon", 1e-5));
+  const int layers = f.whole("num_hidden_layers", 0, kMaxLayers);
+
+  for (int i = 0; i < layers; ++i) {
+    const std::string name = layer_name("backbone", i), state = "state." + std::to_string(i);
+    LayerConfig layer;
+    layer.parts.push_back(RmsNormConfig{name + ".norm", config.d_model, eps, true});
+    if (type == "mamba2") {
+      Mamba2Config mixer = hf_mamba2(f, config.d_model);
+      mixer.name = name + ".mixer", mixer.state_name = state;
+      layer.parts.push_back(mixer);
+    } else {
+      Mamba1Config mixer = hf_mamba1(f, type == "falcon_mamba", config.d_model);
+      mixer.name = name + ".mixer", mixer.state_name = state;
+      layer.parts.push_back(mixer);
+    }
+    config.layers.push_back(std::move(layer));
+  }
+  config.norm_f = RmsNormConfig{"backbone.norm_f", config.d_model, eps, true};
+
+  if (kind == "embeddings") {
+    config.d_input = config.d_output = config.d_model;
+    return config;
+  }
+  config.input_kind = InputKind::token_ids;
+  config.embedding = EmbeddingConfig{"backbone.embeddings", f.whole("vocab_size", 1, kMaxVocab)};
+  config.d_input = 1;
+  config.d_output = config.embedding->vocab;
+  const bool tied = f.flag("tie_word_embeddings", type != "mamba2");
+  config.out_proj = LinearConfig{tied ? "backbone.embeddings" : "lm_head", config.d_model, config.d_output, false};
+  return config;
+}
+
+// ---- s4d: one filter bank, or S4D's layer around it
+
+S4dConfig parse_s4d_part(const JsonFields& f, int channels) {
+  S4dConfig s;
+  s.channels = channels;
+  const std::string mode = f.text("mode", "complex"), rule = f.text("discretization", "zoh");
+  if (mode != "complex" && mode != "real") throw f.wrong("mode", "'complex' or 'real'");
+  if (rule != "zoh" && rule != "bilinear") throw f.wrong("discretization", "'zoh' or 'bilinear'");
+  s.complex = mode == "complex";
+  s.discretization = rule == "zoh" ? Discretization::zoh : Discretization::bilinear;
+  s.modes = f.whole("d_state", 1, 4096);
+  if (s.complex) {
+    if (s.modes % 2) throw f.wrong("d_state", "even in complex mode (two for each conjugate pair)");
+    s.modes /= 2;
+  }
+  return s;
+}
+
+ModelConfig parse_s4d(const JsonFields& f) {
+  ModelConfig config;
+  config.d_model = config.d_input = config.d_output = f.whole("d_model", 1, kMaxWidth);
+  S4dConfig bank = parse_s4d_part(f, config.d_model);
+  bank.state_name = "state";
+  LayerConfig layer{.residual = false, .parts = {bank}};
+  if (f.flag("layer", false)) {
+    if (f.text("activation", "gelu") != "gelu") throw f.wrong("activation", "'gelu'");
+    if (f.text("output", "glu") != "glu") throw f.wrong("output", "'glu'");
+    layer.parts.push_back(ActivationConfig{Activation::gelu, config.d_model, config.d_model});
+    layer.parts.push_back(LinearConfig{"output_linear.0", config.d_model, 2 * config.d_model, true});
+    layer.parts.push_back(ActivationConfig{Activation::glu, 2 * config.d_model, config.d_model});
+  }
+  config.layers.push_back(std::move(layer));
+  return config;
+}
+
+// ---- coil: the chain as the config spells it
+
+Mamba1Config parse_mamba1_part(const JsonFields& f, int d_model) {
+  Mamba1Config m;
+  m.d_model = d_model;
+  m.d_inner = f.whole("expand", 1, 64, 2) * d_model;
+  m.d_state = f.whole("d_state", 1, 4096, 16);
+  m.d_conv = f.whole("d_conv", 0, 64, 4);
+  m.dt_rank = f.whole("dt_rank", 1, kMaxWidth, (d_model + 15) / 16);
+  m.bias = f.flag("bias", false);
+  m.conv_bias = f.flag("conv_bias", true);
+  m.x_proj_bias = f.flag("x_proj_bias", false);
+  if (f.has("rms_eps")) m.rms_eps = float(f.number("rms_eps"));
+  if (m.d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
+  return m;
+}
+
+Mamba2Config parse_mamba2_part(const JsonFields& f, int d_model) {
+  Mamba2Config m;
+  m.d_model = d_model;
+  const int d_inner = f.whole("expand", 1, 64, 2) * d_model;
+  if (d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
+  m.headdim = f.whole("headdim", 1, kMaxWidth);
+  m.heads = divided(f, "headdim", d_inner, m.headdim);
+  m.d_state = f.whole("d_state", 1, 4096, 16);
+  m.ngroups = f.whole("ngroups", 1, kMaxWidth, 1);
+  m.d_conv = f.whole("d_conv", 0, 64, 4);
+  m.bias = f.flag("bias", false);
+  m.conv_bias = f.flag("conv_bias", true);
+  m.norm_eps = float(f.number("norm_eps", 1e-5));
+  m.norm_group_size = f.whole("norm_group_size", 1, kMaxWidth, d_inner);
+  check_groups(f, m, "ngroups", "norm_group_size");
+  return m;
+}
+
+// Layers under one prefix ("backbone" or "slow"); hands out FiLM slices as it meets film parts.
+class LayerParser {
+ public:
+  LayerParser(std::string prefix, std::string state_prefix, int* film_size)
+      : prefix_(std::move(prefix)), state_prefix_(std::move(state_prefix)), film_size_(film_size) {}
+
+  std::vector<LayerConfig> parse(const JsonFields& frame, int d_model) {
+    std::vector<LayerConfig> layers;
+    if (!frame.has("layers") || !frame.at("layers").is_array()) throw frame.wrong("layers", "an array of layers");
+    width_ = d_model;
+    int entry = 0;
+    for (const Json& json : frame.at("layers")) {
+      const JsonFields f(json, frame.where("layers") + "[" + std::to_string(entry++) + "]");
+      const int repeat = f.whole("repeat", 1, kMaxLayers, 1);
+      for (int r = 0; r < repeat; ++r) {
+        if (layers.size() >= kMaxLayers) throw Error(frame.where("layers") + " come to more than " + std::to_string(kMaxLayers));
+        layers.push_back(parse_layer(f, int(layers.size())));
+      }
+    }
+    return layers;
+  }
+
+  int width() const { return width_; }
+
+ private:
+  LayerConfig parse_layer(const JsonFields& f, int index) {
+    LayerConfig layer;
+    layer.residual = f.flag("residual", true);
+    if (!f.has("parts") || !f.at("parts").is_array()) throw f.wrong("parts", "an array of parts");
+    const int width_before = width_;
+    mixers_ = 0;
+    int part = 0;
+    for (const Json& json : f.at("parts"))
+      layer.parts.push_back(parse_part({json, f.where("parts") + "[" + std::to_string(part++) + "]"}, index));
+    if (layer.residual && width_ != width_before)
+      throw Error(f.where() + ": a residual layer must end as wide as it begins, " + std::to_string(width_before) + ", found " + std::to_string(width_));
+    return layer;
+  }
+
+  PartConfig parse_part(const JsonFields& f, int index) {
+    const std::string type = f.text("type");
+    const auto name = [&] { return layer_name(prefix_, index) + "." + f.text("name"); };
+    const auto state_name = [&] {  // a second mixer in one layer needs a name of its own
+      const std::string state = state_prefix_ + "." + std::to_string(index);
+      return mixers_++ ? state + "." + f.text("name") : state;
+    };
+    const auto placed = [&](auto part) {
+      part.name = name(), part.state_name = state_name();
+      return part;
+    };
+    if (type == "s4d") return placed(parse_s4d_part(f, width_));
+    if (type == "mamba1") return placed(parse_mamba1_part(f, width_));
+    if (type == "mamba2") return placed(parse_mamba2_part(f, width_));
+    if (type == "linear") {
+      LinearConfig linear{name(), width_, f.whole("d_out", 1, kMaxWidth, width_), f.flag("bias", true)};
+      width_ = linear.d_out;
+      return linear;
+    }
+    if (type == "rmsnorm") {
+      const bool affine = f.flag("affine", true);
+      return RmsNormConfig{affine ? name() : "", width_, float(f.number("eps", 1e-5)), affine};
+    }
+    if (type == "film") {
+      if (!film_size_) throw Error(f.where() + ": the slow path cannot hold a film part");
+      const FilmConfig film{width_, *film_size_};
+      *film_size_ += 2 * width_;
+      return film;
+    }
+    const std::map<std::string, Activation> activations{
+        {"tanh", Activation::tanh}, {"gelu", Activation::gelu}, {"silu", Activation::silu}, {"glu", Activation::glu}};
+    const auto activation = activations.find(type);
+    if (activation == activations.end())
+      throw f.wrong("type", "one of s4d, mamba1, mamba2, linear, rmsnorm, film, tanh, gelu, silu, glu");
+    const int before = width_;
+    if (activation->second == Activation::glu) {
+      if (width_ % 2) throw Error(f.where() + ": glu needs an even width, found " + std::to_string(width_));
+      width_ /= 2;
+    }
+    return ActivationConfig{activation->second, before, width_};
+  }
+
+  std::string prefix_, state_prefix_;
+  int* film_size_;
+  int width_ = 0;
+  int mixers_ = 0;
+};
+
+SlowPathConfig parse_slow_path(const JsonFields& f, const ModelConfig& config) {
+  SlowPathConfig slow;
+  slow.hop_frames = f.whole("hop_frames", 1, 1 << 16);
+  slow.n_features = f.whole("n_features", 1, kMaxWidth / 2);
+  slow.controls = f.flag("controls", false);
+  const int d_model = f.whole("d_model", 1, kMaxWidth);
+  slow.features = {"slow.features", config.d_input, slow.n_features, true};
+  slow.in_proj = {"slow.in_proj", 2 * slow.n_features + (slow.controls ? config.control_count : 0), d_model, true};
+  LayerParser layers("slow", "state.slow", nullptr);
+  slow.layers = layers.parse(f, d_model);
+  slow.out_proj = {"slow.out_proj", layers.width(), config.film_size, true};
+  return slow;
+}
+
+ModelConfig parse_coil(const JsonFields& f) {
+  ModelConfig config;
+  config.d_model = f.whole("d_model", 1, kMaxWidth);
+  config.d_input = config.d_model;
+  if (f.has("d_input")) {
+    config.d_input = f.whole("d_input", 1, kMaxWidth);
+    config.in_proj = LinearConfig{"backbone.in_proj", config.d_input, config.d_model, true};
+  }
+  LayerParser layers("backbone", "state", &config.film_size);
+  config.layers = layers.parse(f, config.d_model);
+  config.d_output = layers.width();
+  if (f.flag("norm_f", false)) config.norm_f = RmsNormConfig{"backbone.norm_f", layers.width(), float(f.number("norm_eps", 1e-5)), true};
+  if (f.has("d_output")) {
+    config.d_output = f.whole("d_output", 1, kMaxWidth);
+    config.out_proj = LinearConfig{"backbone.out_proj", layers.width(), config.d_output, true};
+  }
+  if (f.flag("direct", false)) config.direct = LinearConfig{"backbone.direct", config.d_input, config.d_output, false};
+
+  if (f.has("controls")) {
+    const JsonFields controls(f.at("controls"), f.where("controls"));
+    config.control_count = controls.whole("count", 1, kMaxControls);
+    if (config.film_size > 0 && controls.has("hidden")) {
+      const int hidden = controls.whole("hidden", 1, kMaxControlHidden);
+      config.control_net = ControlNetConfig{{"controls.layers.0", config.control_count, hidden, true},
+                                            {"controls.layers.1", hidden, config.film_size, true}};
+    }
+  }
+  if (f.has("slow_path")) config.slow_path = parse_slow_path({f.at("slow_path"), f.where("slow_path")}, config);
+  if (config.film_size > 0 && !config.control_net && !config.slow_path)
+    throw Error(f.where() + ": film parts need 'controls' with 'hidden', or 'slow_path'");
+  if (config.film_size == 0 && config.slow_path) throw Error(f.where("slow_path") + " drives film parts, the layers have none");
+  if (config.control_count > 0 && !config.control_net && !(config.slow_path && config.slow_path->controls))
+    throw Error(f.where("controls") + ": nothing reads them (needs 'hidden' and film parts, or slow_path.controls)");
+  return config;
+}
+
+}  // namespace
+
+ModelConfig parse_config(const std::string& text, const std::string& source) {
+  const Json json = Json::parse(quote_non_finite(text), nullptr, false);
+  if (json.is_discarded()) throw Error(source + ": config is not valid JSON");
+  const JsonFields fields(json, source + ": config");
+  const std::string type = fields.text("model_type");
+  ModelConfig config;
+  if (type == "coil") config = parse_coil(fields);
+  else if (type == "s4d") config = parse_s4d(fields);
+  else if (type == "mamba" || type == "falcon_mamba" || type == "mamba2") config = parse_hf(fields, type);
+  else throw Error(source + ": config.model_type '" + type.substr(0, 40) + "' is not known; known are coil, s4d, mamba, falcon_mamba, mamba2");
+  config.model_type = type;
+  config.sample_rate_hz = fields.number("sample_rate", 0);
+  if (!(config.sample_rate_hz >= 0 && config.sample_rate_hz <= 1e7)) throw fields.wrong("sample_rate", "between 0 and 1e7 Hz");
+  return config;
+}
+
+}  // namespace coil::ssm

@@ -1,0 +1,134 @@
+// What a network is: the chain of parts that every config (HuggingFace, s4d, coil) is turned into.
+// ssm/MODEL_FILE.md describes the JSON. Engine, reference, cost and GPU all read these structs and nothing else.
+#pragma once
+
+#include <limits>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace coil::ssm {
+
+// Every `name` is the full prefix of the part's tensors, without the final dot: "backbone.layers.0.mixer".
+// Every `state_name` is the prefix of its state's tensors in a state file: "state.0" for "state.0.ssm".
+
+// y = W x + b
+struct LinearConfig {
+  std::string name;
+  int d_in = 0, d_out = 0;
+  bool bias = true;
+};
+
+// y = x / sqrt(mean(x^2) + eps) * weight
+struct RmsNormConfig {
+  std::string name;
+  int width = 0;
+  float eps = 1e-5f;
+  bool affine = true;
+};
+
+enum class Activation { tanh, gelu, silu, glu };
+
+// Pointwise; glu halves the width: a * sigmoid(b).
+struct ActivationConfig {
+  Activation kind = Activation::tanh;
+  int width_in = 0, width_out = 0;
+};
+
+// y = (1 + scale) x + shift; scale = film[offset ..], shift = film[offset + width ..]
+struct FilmConfig {
+  int width = 0;
+  int offset = 0;
+};
+
+enum class Discretization { zoh, bilinear };
+
+// Diagonal state-space filter bank, one independent bank per channel.
+struct S4dConfig {
+  std::string name, state_name;
+  int channels = 0;
+  int modes = 0;  // complex: conjugate pairs; real: real modes
+  bool complex = true;
+  Discretization discretization = Discretization::zoh;
+};
+
+struct Mamba1Config {
+  std::string name, state_name;
+  int d_model = 0, d_inner = 0, d_state = 0, d_conv = 4, dt_rank = 1;
+  bool bias = false, conv_bias = true, x_proj_bias = false;
+  std::optional<float> rms_eps;  // FalconMamba: weightless RMS norm on the dt values, B and C
+};
+
+struct Mamba2Config {
+  std::string name, state_name;
+  int d_model = 0, heads = 0, headdim = 0, d_state = 0, ngroups = 1, d_conv = 4;
+  bool bias = false, conv_bias = true;
+  float norm_eps = 1e-5f;
+  int norm_group_size = 0;  // channels that share one mean square; d_inner: all
+  double dt_min = 0, dt_max = std::numeric_limits<double>::infinity();  // time_step_limit: dt is clamped after softplus
+
+  int d_inner() const { return heads * headdim; }
+  int conv_channels() const { return d_inner() + 2 * ngroups * d_state; }
+};
+
+using PartConfig = std::variant<LinearConfig, RmsNormConfig, ActivationConfig, FilmConfig, S4dConfig, Mamba1Config, Mamba2Config>;
+
+// h = residual ? h + parts(h) : parts(h)
+struct LayerConfig {
+  bool residual = true;
+  std::vector<PartConfig> parts;
+};
+
+// Runs once every hop_frames; gives the film vector.
+struct SlowPathConfig {
+  int hop_frames = 64;
+  int n_features = 0;
+  bool controls = false;  // control values are appended to the features
+  LinearConfig features;  // d_input -> n_features
+  LinearConfig in_proj;   // 2 n_features [+ controls] -> d_model
+  std::vector<LayerConfig> layers;
+  LinearConfig out_proj;  // d_model -> film_size
+};
+
+inline constexpr int kMaxControls = 256, kMaxControlHidden = 1024;
+
+struct ControlNetConfig {
+  LinearConfig hidden;  // control_count -> hidden, then tanh
+  LinearConfig film;    // hidden -> film_size
+};
+
+enum class InputKind { frames, token_ids };
+
+struct EmbeddingConfig {
+  std::string name;  // tensor `name` + ".weight" (vocab, d_model)
+  int vocab = 0;
+};
+
+struct ModelConfig {
+  std::string model_type;
+  InputKind input_kind = InputKind::frames;
+  int d_input = 0;   // channels of a frame; 1 for token ids
+  int d_model = 0;
+  int d_output = 0;  // channels of a frame; the vocabulary for token models
+  double sample_rate_hz = 0;  // 0: none stated
+
+  std::optional<EmbeddingConfig> embedding;
+  std::optional<LinearConfig> in_proj;
+  std::vector<LayerConfig> layers;
+  std::optional<RmsNormConfig> norm_f;
+  std::optional<LinearConfig> out_proj;  // output projection or language-model head; tied: its name is the embedding's
+  std::optional<LinearConfig> direct;    // added to the output
+
+  int control_count = 0;  // knobs that the network reads, each in [0, 1]
+  int film_size = 0;      // length of the FiLM vector: sum of the two below
+  std::optional<ControlNetConfig> control_net;
+  std::optional<SlowPathConfig> slow_path;
+};
+
+// Parses the JSON text of a config; `source` names the file in errors. `input_kind` of a HuggingFace model decides between frames
+// (embeddings in, final norm out) and token ids (embedding and head); without it the model takes token ids, as upstream does.
+// Throws Error naming the field, what was found and what would be right.
+ModelConfig parse_config(const std::string& json, const std::string& source);
+
+}  // namespace coil::ssm

@@ -1,0 +1,15 @@
+// The one exception type of ssm: bad files, fields and options, each as one clear line.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace coil::ssm {
+
+// what() says what was wrong with which file, tensor or field, and what would be right.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace coil::ssm

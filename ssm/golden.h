@@ -1,0 +1,71 @@
+// Golden files: a model or an operator together with its input and the output that is right, run through every execution and compared.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ssm/target.h"
+
+namespace coil::ssm {
+
+// reference: double precision, frame by frame. step: the engine, frame by frame. block: the engine in blocks of uneven sizes.
+// scan: the engine over the whole signal, in several chunk sizes with two threads.
+enum class GoldenExecution { reference, step, block, scan };
+
+const char* to_string(GoldenExecution execution);
+GoldenExecution golden_execution_from_name(const std::string& name);  // throws Error that lists the names
+std::vector<GoldenExecution> all_golden_executions();
+
+// Errors are the largest absolute difference over all batch entries, divided by max(1, largest expected value of that tensor).
+// A value that is not finite where a finite one is expected counts as an infinite error.
+struct GoldenErrors {
+  double output = 0;       // against `output`
+  double output_step = 0;  // against `output_step`; 0 when the file has none
+  double state = 0;        // the worst of the states; 0 when the file has none
+  std::string worst_state;
+
+  double worst() const;
+};
+
+struct GoldenResult {
+  GoldenExecution execution = GoldenExecution::reference;
+  std::string target;  // name of the SIMD target; "double" for the reference
+  GoldenErrors errors;
+};
+
+// A file with `input` and `output` (batch first), and perhaps `output_step` and `state.*` (after the last frame), of either
+//   a network       input (batch, frames, channels) or token ids (batch, frames)
+//   an operator     model_type op_selective_scan or op_ssd, with upstream's tensors and perhaps `initial_state.ssm`
+class Golden {
+ public:
+  // A file that holds model and data, or a model (file or HuggingFace directory) and a second file with the data.
+  // Throws Error: no `input` or `output`, shapes that do not belong together, or any fault of the model. [main-thread]
+  static Golden open(const std::filesystem::path& path);
+  static Golden open(const std::filesystem::path& model, const std::filesystem::path& data);
+  ~Golden();
+  Golden(Golden&&) noexcept;
+  Golden& operator=(Golden&&) noexcept;
+
+  // Throws Error naming what the file lacks of `output_step` and the state of every layer. A test asks this, so that it cannot pass by
+  // comparing nothing.
+  void require_complete() const;
+
+  bool has_states() const;
+  int batch() const;
+  int frames() const;
+
+  // The reference runs once, the others once for each target. Batch entries are separate streams. Throws Error for states that the
+  // model does not have. [main-thread]
+  std::vector<GoldenResult> run(std::span<const GoldenExecution> executions, std::span<const Target> targets) const;
+
+  struct Case;
+
+ private:
+  explicit Golden(std::unique_ptr<const Case> made);
+  std::unique_ptr<const Case> case_;
+};
+
+}  // namespace coil::ssm

@@ -1,0 +1,113 @@
+// The float32 kernels as a table of functions, one table per SIMD target. Layers call through it; nothing else includes SIMD code.
+//
+// Conventions. A block is n frames, row-major: frame t of a buffer x lies at x + t * stride. Widths are padded to kPad floats; what lies
+// in the padding is zero before and after. Pointers to buffers, weights and states are aligned to kAlignment unless said otherwise,
+// strides are multiples of kPad. Every kernel gives the same bits for any split of the frames into calls. All are [audio-thread].
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "ssm/aligned.h"
+
+namespace coil::ssm {
+
+inline constexpr size_t kPad = 16;  // floats: the widest vector of any target
+
+constexpr size_t padded(size_t width) { return (width + kPad - 1) / kPad * kPad; }
+
+// A weight matrix in panels of `lanes` rows: weight (row r, column k) lies at [r / lanes][k][r % lanes].
+struct PackedLinear {
+  AlignedFloats weights, bias;
+  size_t d_in = 0;        // columns that are read, without padding
+  size_t d_out = 0;       // rows, a multiple of kPad
+  size_t lanes = 0;
+};
+
+// Diagonal complex or real filter bank. Coefficients and states lie [mode][channels].
+struct S4dKernel {
+  size_t channels, modes;          // channels padded
+  const float *z_re, *z_im;        // decay per frame; z_im null: real
+  const float *c_re, *c_im;        // output weights with the input's coefficient folded in
+  const float* D;                  // [channels]
+  float *h_re, *h_im;              // state
+};
+
+// h[n] = 2^(dt a[n]) h[n] + (dt u) B[n];  y = sum_n C[n] h[n] + D u. States lie [n][channels].
+struct ScanKernel {
+  size_t channels, d_state, frames;
+  const float* a;                  // [n][channels]: A log2(e)
+  const float* D;                  // [channels]
+  const float *dt, *u;             // [frames] rows of `stride`
+  size_t stride;
+  const float *B, *C;              // element n of frame t: B[t * bc_stride + n], any alignment
+  size_t bc_stride;
+  const float *B_constant, *C_constant;  // [n][channels] in place of B or C; null: B or C varies
+  float* h;
+  float* y;                        // rows of y_stride; not u
+  size_t y_stride;
+};
+
+// As ScanKernel with one decay a frame and channel, already expanded from heads to channels.
+struct SsdKernel {
+  size_t channels, d_state, frames;
+  const float* D;                  // [channels]
+  const float *decay, *dt, *u;     // [frames] rows of `stride`, u of `u_stride`
+  size_t stride, u_stride;
+  const float *B, *C;
+  size_t bc_stride;
+  float* h;                        // rows of h_stride: [n][h_stride], this call's channels
+  size_t h_stride;
+  float* y;
+  size_t y_stride;
+};
+
+struct Kernels {
+  const char* name;
+  size_t lanes;  // floats in a vector
+
+  // y[t] = W x[t] + b, or y[t] += W x[t] + b if accumulate. x may have any alignment.
+  void (*linear)(const PackedLinear& w, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames, bool accumulate);
+  // y = x / sqrt(sum(x^2) / count + eps) * weight over `width` floats of each frame; in place allowed.
+  void (*rms_norm)(const float* weight, float eps, size_t count, size_t width, const float* x, size_t x_stride, float* y, size_t y_stride,
+                   size_t frames);
+  // Pointwise over width floats of each frame; in place allowed.
+  void (*tanh)(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
+  void (*gelu)(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
+  void (*silu)(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
+  // y = x[0 ..] * sigmoid(x[width ..])
+  void (*glu)(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
+  // y *= silu(z)
+  void (*gate)(const float* z, size_t z_stride, float* y, size_t y_stride, size_t width, size_t frames);
+  // y += x
+  void (*add)(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
+  // y[t] = (1 + scale) x[t] + shift, where scale = scale_base + scale_slope * (first + t) and shift likewise; slopes null: constant.
+  void (*film)(const float* scale_base, const float* scale_slope, const float* shift_base, const float* shift_slope, float first,
+               const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
+  // dt = min(max(softplus(dt + bias), dt_min), dt_max) in place; without `softplus` only the bias is added.
+  void (*time_step)(const float* bias, float dt_min, float dt_max, bool softplus, float* dt, size_t stride, size_t width, size_t frames);
+  // decay = 2^(dt a)
+  void (*decay)(const float* a, const float* dt, size_t dt_stride, float* decay, size_t decay_stride, size_t width, size_t frames);
+  // y[t] = silu(b + sum_j w[j] x[t + 1 + j]), j = 0 .. taps - 1: x begins `taps` frames before the block's first. w lies [tap][width].
+  void (*conv_silu)(const float* w, const float* b, size_t taps, const float* x, size_t x_stride, float* y, size_t y_stride, size_t width,
+                    size_t frames);
+  // sum[i] += f, sum[width + i] += f^2 over the frames, f = tanh(x)
+  void (*envelopes)(const float* x, size_t x_stride, float* sum, size_t width, size_t frames);
+
+  void (*s4d)(const S4dKernel& bank, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames);
+  void (*s4d_end)(const S4dKernel& bank, const float* x, size_t x_stride, size_t frames);       // state only, no output
+  void (*selective_scan)(const ScanKernel& scan);
+  void (*selective_scan_end)(const ScanKernel& scan);  // state only
+  void (*ssd)(const SsdKernel& scan);
+  void (*ssd_end)(const SsdKernel& scan);              // state only
+};
+
+// All tables of this build that this machine can run, best first.
+std::vector<const Kernels*> available_kernels();
+
+// Packs a matrix for `kernels`. Row r of the packed matrix is row rows[r] of the source, column k is column columns[k]; -1 is a row or
+// column of zeros. source lies (.., source_columns); bias is null or has one value a source row.
+PackedLinear pack_linear(const Kernels& kernels, const float* source, size_t source_columns, const float* bias, const std::vector<int>& rows,
+                         const std::vector<int>& columns);
+
+}  // namespace coil::ssm

@@ -1,0 +1,58 @@
+// The convolution in front of Mamba's scan, shared by Mamba-1 and Mamba-2: its weights and its history.
+#pragma once
+
+#include <cstring>
+
+#include "ssm/layers/part.h"
+
+namespace coil::ssm {
+
+// A block of projected rows that brings its own past: `taps` rows of history, then the frames. The convolved channels stand first in a row.
+class CausalConv {
+ public:
+  // channel c of the padded layout takes the weights of channel source[c] (-1: none)
+  CausalConv(const std::string& name, int channels, int taps, bool bias, const std::vector<int>& source, const Checkpoint& checkpoint)
+      : taps_(size_t(taps)), width_(source.size()) {
+    bias_.assign(width_, 0.0f);
+    if (taps == 0) return;
+    const auto weight = checkpoint.floats(name + ".weight", {channels, 1, taps});
+    if (bias) bias_ = arranged(checkpoint.floats(name + ".bias", {channels}), source);
+    weights_.assign(taps_ * width_, 0.0f);
+    for (size_t c = 0; c < width_; ++c)
+      for (size_t j = 0; j < taps_; ++j)
+        if (source[c] >= 0) weights_[j * width_ + c] = weight[size_t(source[c]) * taps_ + j];
+  }
+
+  size_t taps() const { return taps_; }
+  size_t width() const { return width_; }
+  size_t history_floats() const { return taps_ * width_; }
+
+  // rows points at the first row of history; the frames' rows follow and hold the projections.
+  void run(const Kernels& kernels, float* history, float* rows, size_t stride, float* out, size_t frames) const noexcept {
+    if (taps_ == 0) return kernels.silu(rows, stride, out, width_, width_, frames);
+    for (size_t j = 0; j < taps_; ++j) std::memcpy(rows + j * stride, history + j * width_, width_ * sizeof(float));
+    kernels.conv_silu(weights_.data(), bias_.data(), taps_, rows, stride, out, width_, width_, frames);
+    save(rows + frames * stride, stride, history);
+  }
+
+  // history = the first taps() rows here
+  void save(const float* rows, size_t stride, float* history) const noexcept {
+    for (size_t j = 0; j < taps_; ++j) std::memcpy(history + j * width_, rows + j * stride, width_ * sizeof(float));
+  }
+
+  // Upstream's conv state is (channels, taps), newest last.
+  size_t add_state(StateLayout& layout, const std::string& name, int channels, const std::vector<int>& source) const {
+    if (taps_ == 0) return 0;
+    std::vector<uint32_t> position(size_t(channels) * taps_);
+    for (size_t c = 0; c < width_; ++c)
+      for (size_t j = 0; j < taps_; ++j)
+        if (source[c] >= 0) position[size_t(source[c]) * taps_ + j] = uint32_t(j * width_ + c);
+    return layout.add(name + ".conv", {channels, int64_t(taps_)}, history_floats(), std::move(position));
+  }
+
+ private:
+  size_t taps_, width_;
+  AlignedFloats weights_, bias_;  // weights [tap][channel]
+};
+
+}  // namespace coil::ssm

@@ -1,0 +1,160 @@
+// Builds the compiled network from its config and runs blocks of frames through it.
+#include "ssm/layers/network.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <type_traits>
+
+namespace coil::ssm {
+
+namespace {
+
+Layer::Any make_part(const PartConfig& config, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout, std::vector<int>& film_rows) {
+  return std::visit(
+      [&](const auto& c) -> Layer::Any {
+        using Config = std::decay_t<decltype(c)>;
+        if constexpr (std::is_same_v<Config, LinearConfig>) return make_linear(c, checkpoint, kernels);
+        else if constexpr (std::is_same_v<Config, RmsNormConfig>) return make_rms_norm(c, checkpoint, kernels);
+        else if constexpr (std::is_same_v<Config, ActivationConfig>) return make_activation(c, kernels);
+        else if constexpr (std::is_same_v<Config, S4dConfig>) return make_s4d(c, checkpoint, kernels, layout);
+        else if constexpr (std::is_same_v<Config, Mamba1Config>) return make_mamba1(c, checkpoint, kernels, layout);
+        else if constexpr (std::is_same_v<Config, Mamba2Config>) return make_mamba2(c, checkpoint, kernels, layout);
+        else {
+          const size_t offset = film_rows.size();
+          append(film_rows, iota(c.width, c.offset), padded(size_t(c.width)));
+          append(film_rows, iota(c.width, c.offset + c.width), padded(size_t(c.width)));
+          return make_film(c, offset, kernels);
+        }
+      },
+      config);
+}
+
+const Part& base(const Layer::Any& part) {
+  return std::visit([](const auto& p) -> const Part& { return *p; }, part);
+}
+
+}  // namespace
+
+LayerStack::LayerStack(const std::vector<LayerConfig>& configs, int width, const Checkpoint& checkpoint, const Kernels& kernels,
+                       StateLayout& layout, std::vector<int>& film_rows)
+    : kernels_(kernels), widest_(padded(size_t(width))) {
+  size_t stride = widest_;
+  for (const LayerConfig& config : configs) {
+    Layer layer{config.residual, {}, stride, stride};
+    for (const PartConfig& part : config.parts) {
+      layer.parts.push_back(make_part(part, checkpoint, kernels, layout, film_rows));
+      stride = base(layer.parts.back()).stride_out();
+      widest_ = std::max(widest_, stride);
+    }
+    layer.stride_out = stride;
+    layers_.push_back(std::move(layer));
+  }
+}
+
+size_t LayerStack::scratch_floats(size_t frames) const {
+  size_t floats = 0;
+  for (const Layer& layer : layers_)
+    for (const Layer::Any& part : layer.parts)
+      if (const auto* mixer = std::get_if<std::unique_ptr<RecurrentPart>>(&part)) floats = std::max(floats, (*mixer)->scratch_floats(frames));
+  return floats;
+}
+
+float* LayerStack::run(size_t frames, float* arena, std::span<const FilmPiece> film, const LayerBuffers& buffers) const noexcept {
+  float *h = buffers.rows[0], *spare[2] = {buffers.rows[1], buffers.rows[2]};
+  for (const Layer& layer : layers_) {
+    const float* in = h;
+    bool added = false;
+    for (size_t i = 0; i < layer.parts.size(); ++i) {
+      const bool last = i + 1 == layer.parts.size();
+      float* out = in == spare[0] ? spare[1] : spare[0];
+      if (const auto* mixer = std::get_if<std::unique_ptr<RecurrentPart>>(&layer.parts[i])) {
+        const RecurrentPart& part = **mixer;
+        // expand has read all of `in` before recur writes, so `h` may be both
+        added = last && layer.residual && part.can_accumulate();
+        if (added) out = h;
+        part.expand(in, frames, part.history(arena), buffers.scratch);
+        part.recur(in, frames, part.scan_state(arena), buffers.scratch, out, added);
+      } else {
+        const PointwisePart& part = *std::get<std::unique_ptr<PointwisePart>>(layer.parts[i]);
+        added = last && layer.residual && part.can_accumulate() && in != h;
+        if (added) out = h;
+        part.process(in, out, frames, added, film);
+      }
+      in = out;
+    }
+    if (added || layer.parts.empty()) continue;
+    if (layer.residual) {
+      kernels_.add(in, layer.stride_out, h, layer.stride_out, layer.stride_out, frames);
+    } else {
+      float*& result = in == spare[0] ? spare[0] : spare[1];
+      std::swap(h, result);
+    }
+  }
+  return h;
+}
+
+Network::Network(const ModelConfig& config, const Card& card, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout)
+    : kernels_(kernels), d_input_(size_t(config.d_input)), d_output_(size_t(config.d_output)), widest_end_(padded(d_output_)),
+      stack_(config.layers, config.d_model, checkpoint, kernels, layout, film_rows_) {
+  if (config.embedding) {
+    vocab_ = size_t(config.embedding->vocab);
+    const auto table = checkpoint.floats(config.embedding->name + ".weight", {config.embedding->vocab, config.d_model});
+    embedding_stride_ = padded(size_t(config.d_model));
+    embedding_.assign(vocab_ * embedding_stride_, 0.0f);
+    for (size_t i = 0; i < vocab_; ++i) std::copy_n(table.data() + i * size_t(config.d_model), config.d_model, embedding_.data() + i * embedding_stride_);
+  }
+  if (config.in_proj) in_proj_ = load_linear(*config.in_proj, checkpoint, kernels);
+  if (config.norm_f) norm_f_ = make_rms_norm(*config.norm_f, checkpoint, kernels);
+  if (config.out_proj) out_proj_ = load_linear(*config.out_proj, checkpoint, kernels);
+  if (config.direct) direct_ = load_linear(*config.direct, checkpoint, kernels);
+  modulation_ = std::make_unique<Modulation>(config, card, checkpoint, kernels, layout, film_rows_);
+}
+
+size_t Network::block_frames() const {
+  constexpr size_t kMax = Modulation::kMaxFrames, kFastFloats = 1 << 17;
+  return std::clamp<size_t>(kFastFloats / widest(), 1, kMax);
+}
+
+size_t Network::pack_input(const float* frames, float* rows, size_t n) const noexcept {
+  size_t not_finite = 0;
+  for (size_t t = 0; t < n; ++t)
+    for (size_t c = 0; c < d_input_; ++c) {
+      const float value = frames[t * d_input_ + c];
+      const bool finite = (std::bit_cast<uint32_t>(value) & 0x7f800000u) != 0x7f800000u;
+      rows[t * stride_in() + c] = finite ? value : 0.0f;
+      not_finite += !finite;
+    }
+  return not_finite;
+}
+
+void Network::begin(const float* input_rows, float* h, size_t n) const noexcept {
+  if (in_proj_) kernels_.linear(*in_proj_, input_rows, stride_in(), h, in_proj_->d_out, n, false);
+  else std::memcpy(h, input_rows, n * stride_in() * sizeof(float));
+}
+
+void Network::embed(const int32_t* tokens, float* h, size_t n) const noexcept {
+  for (size_t t = 0; t < n; ++t) {
+    const size_t id = tokens[t] >= 0 && size_t(tokens[t]) < vocab_ ? size_t(tokens[t]) : 0;
+    std::memcpy(h + t * embedding_stride_, embedding_.data() + id * embedding_stride_, embedding_stride_ * sizeof(float));
+  }
+}
+
+void Network::end(const float* input_rows, float* h, float* output_rows, size_t n, std::span<const FilmPiece> film) const noexcept {
+  if (norm_f_) norm_f_->process(h, h, n, false, {});
+  if (out_proj_) kernels_.linear(*out_proj_, h, padded(out_proj_->d_in), output_rows, stride_out(), n, false);
+  else std::memcpy(output_rows, h, n * stride_out() * sizeof(float));
+  if (direct_) kernels_.linear(*direct_, input_rows, stride_in(), output_rows, stride_out(), n, true);
+  if (!modulation_->has_gain()) return;
+  const size_t index = modulation_->gain_index();
+  for (const FilmPiece& piece : film) {
+    const size_t frames = std::min(piece.frames, n);
+    for (size_t t = 0; t < frames; ++t, output_rows += stride_out()) {
+      const float gain = piece.slope ? piece.base[index] + piece.slope[index] * (piece.first + float(t)) : piece.base[index];
+      for (size_t c = 0; c < d_output_; ++c) output_rows[c] *= gain;
+    }
+    n -= frames;
+  }
+}
+
+}  // namespace coil::ssm

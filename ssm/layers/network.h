@@ -1,0 +1,85 @@
+// The compiled network: input, layers, output, modulation; shared by block execution (Stream) and the parallel scan (Scan).
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "ssm/card.h"
+#include "ssm/layers/modulation.h"
+#include "ssm/layers/part.h"
+
+namespace coil::ssm {
+
+// h = residual ? h + parts(h) : parts(h)
+struct Layer {
+  using Any = std::variant<std::unique_ptr<PointwisePart>, std::unique_ptr<RecurrentPart>>;
+
+  bool residual = true;
+  std::vector<Any> parts;
+  size_t stride_in = 0, stride_out = 0;
+};
+
+// Three buffers of [frames][widest()] and the mixers' scratch.
+struct LayerBuffers {
+  float* rows[3];
+  float* scratch;
+};
+
+class LayerStack {
+ public:
+  // film_rows collects the padded order of the FiLM vector: the config's index, or -1 for padding.
+  LayerStack(const std::vector<LayerConfig>& configs, int width, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout,
+             std::vector<int>& film_rows);
+
+  const std::vector<Layer>& layers() const { return layers_; }
+  size_t widest() const { return widest_; }
+  size_t scratch_floats(size_t frames) const;
+
+  // h = buffers.rows[0] on entry; returns the row buffer that holds the result. [audio-thread]
+  float* run(size_t frames, float* arena, std::span<const FilmPiece> film, const LayerBuffers& buffers) const noexcept;
+
+ private:
+  const Kernels& kernels_;
+  std::vector<Layer> layers_;
+  size_t widest_ = 0;
+};
+
+class Network {
+ public:
+  Network(const ModelConfig& config, const Card& card, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout);
+
+  const Kernels& kernels() const { return kernels_; }
+  const LayerStack& stack() const { return stack_; }
+  const Modulation& modulation() const { return *modulation_; }
+  size_t stride_in() const { return padded(d_input_); }
+  size_t stride_out() const { return padded(d_output_); }
+  size_t widest() const { return std::max({stack_.widest(), stride_in(), widest_end_}); }
+
+  // Frames per block that keep a block's rows within a fast cache. Longer calls are cut.
+  size_t block_frames() const;
+
+  // Packs n interleaved frames into padded rows; returns how many values were not finite (they become 0). [audio-thread]
+  size_t pack_input(const float* frames, float* rows, size_t n) const noexcept;
+  // rows of the input -> rows of the first layer. Ids outside the vocabulary read as 0.
+  void begin(const float* input_rows, float* h, size_t n) const noexcept;
+  void embed(const int32_t* tokens, float* h, size_t n) const noexcept;
+  // h -> output rows (stride_out), with norm, projection, direct path and gain. `h` is overwritten.
+  void end(const float* input_rows, float* h, float* output_rows, size_t n, std::span<const FilmPiece> film) const noexcept;
+
+ private:
+  const Kernels& kernels_;
+  size_t d_input_, d_output_, widest_end_;
+  std::vector<int> film_rows_;
+  AlignedFloats embedding_;
+  size_t embedding_stride_ = 0, vocab_ = 0;
+  std::optional<PackedLinear> in_proj_, out_proj_, direct_;
+  LayerStack stack_;
+  std::unique_ptr<PointwisePart> norm_f_;
+  std::unique_ptr<Modulation> modulation_;
+};
+
+}  // namespace coil::ssm

@@ -1,0 +1,100 @@
+// What a compiled part of the network offers: block processing, and for parts with memory the two halves of the parallel scan.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+#include "ssm/checkpoint.h"
+#include "ssm/config.h"
+#include "ssm/kernels/kernels.h"
+#include "ssm/state.h"
+
+namespace coil::ssm {
+
+// The FiLM vector over some frames: at frame t it is base + slope * (first + t); slope null: it is base throughout. Each film part's scale
+// and shift are padded, so offsets here are not those of the config.
+struct FilmPiece {
+  size_t frames = 0;
+  float first = 0;
+  const float* base = nullptr;
+  const float* slope = nullptr;
+};
+
+// Immutable. in is [frames][stride_in], out is [frames][stride_out]; they do not overlap. With `accumulate` the result is added to out.
+// Everything but construction is [audio-thread].
+class Part {
+ public:
+  virtual ~Part() = default;
+  size_t stride_in() const { return stride_in_; }
+  size_t stride_out() const { return stride_out_; }
+
+ protected:
+  Part(int width_in, int width_out) : stride_in_(padded(size_t(width_in))), stride_out_(padded(size_t(width_out))) {}
+
+ private:
+  size_t stride_in_, stride_out_;
+};
+
+class PointwisePart : public Part {
+ public:
+  virtual void process(const float* in, float* out, size_t frames, bool accumulate, std::span<const FilmPiece> film) const noexcept = 0;
+  virtual bool can_accumulate() const { return false; }
+
+ protected:
+  using Part::Part;
+};
+
+// A part with memory. Its state is a convolution history and a scan state, each of a fixed number of floats in the arena. One block is
+// expand (all that does not depend on the scan state, into scratch), then recur. The parallel scan runs, for every chunk of time,
+// expand and end_state from zero; join carries the true state from chunk to chunk; then recur runs everywhere at once.
+class RecurrentPart : public Part {
+ public:
+  size_t history_frames() const { return history_frames_; }
+  size_t scan_floats() const { return scan_floats_; }
+  size_t carry_floats() const { return 2 * scan_floats_; }
+  float* history(float* arena) const { return arena + history_offset_; }
+  float* scan_state(float* arena) const { return arena + scan_offset_; }
+
+  virtual size_t history_floats() const = 0;
+  virtual size_t scratch_floats(size_t frames) const = 0;
+  // Fills `history` from the history_frames() input frames that end just before `in`.
+  virtual void read_history(const float* in, float* history, float* scratch) const noexcept = 0;
+  virtual void expand(const float* in, size_t frames, float* history, float* scratch) const noexcept = 0;
+  virtual void recur(const float* in, size_t frames, float* scan_state, float* scratch, float* out, bool accumulate) const noexcept = 0;
+  virtual bool can_accumulate() const = 0;
+  // carry: the state that the chunk reaches from zero, then the factor by which it shrinks the state it began with.
+  virtual void end_state(const float* in, size_t frames, float* scratch, float* carry) const noexcept = 0;
+  virtual void join(const float* carry, float* scan_state) const noexcept = 0;
+
+ protected:
+  using Part::Part;
+  size_t history_frames_ = 0, scan_floats_ = 0, history_offset_ = 0, scan_offset_ = 0;
+};
+
+// state = factor * state + end
+inline void join_real(const float* carry, float* state, size_t n) {
+  for (size_t i = 0; i < n; ++i) state[i] = carry[n + i] * state[i] + carry[i];
+}
+
+// The weights of one LinearConfig, rows and columns in their natural order or rearranged as pack_linear says.
+PackedLinear load_linear(const LinearConfig& config, const Checkpoint& checkpoint, const Kernels& kernels);
+PackedLinear load_linear(const LinearConfig& config, const Checkpoint& checkpoint, const Kernels& kernels, const std::vector<int>& rows,
+                         const std::vector<int>& columns);
+
+// 0, 1, ... n - 1
+std::vector<int> iota(int n, int from = 0);
+void append(std::vector<int>& rows, const std::vector<int>& more, size_t padded_to = 0);  // then pads with -1
+
+// `values` in the order of `source` (-1: zero): scatters channel parameters into a padded layout.
+AlignedFloats arranged(const std::vector<float>& values, const std::vector<int>& source, float scale = 1.0f);
+
+std::unique_ptr<PointwisePart> make_linear(const LinearConfig&, const Checkpoint&, const Kernels&);
+std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig&, const Checkpoint&, const Kernels&);
+std::unique_ptr<PointwisePart> make_activation(const ActivationConfig&, const Kernels&);
+std::unique_ptr<PointwisePart> make_film(const FilmConfig&, size_t padded_offset, const Kernels&);
+std::unique_ptr<RecurrentPart> make_s4d(const S4dConfig&, const Checkpoint&, const Kernels&, StateLayout&);
+std::unique_ptr<RecurrentPart> make_mamba1(const Mamba1Config&, const Checkpoint&, const Kernels&, StateLayout&);
+std::unique_ptr<RecurrentPart> make_mamba2(const Mamba2Config&, const Checkpoint&, const Kernels&, StateLayout&);
+
+}  // namespace coil::ssm

@@ -1,0 +1,160 @@
+// Parts without memory: linear, RMS norm, activations, FiLM; and the packing helpers that all layers share.
+#include "ssm/layers/part.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace coil::ssm {
+
+namespace {
+
+class Linear final : public PointwisePart {
+ public:
+  Linear(const LinearConfig& config, const Checkpoint& checkpoint, const Kernels& kernels)
+      : PointwisePart(config.d_in, config.d_out), kernels_(kernels), weights_(load_linear(config, checkpoint, kernels)) {}
+
+  void process(const float* in, float* out, size_t frames, bool accumulate, std::span<const FilmPiece>) const noexcept override {
+    kernels_.linear(weights_, in, stride_in(), out, stride_out(), frames, accumulate);
+  }
+  bool can_accumulate() const override { return true; }
+
+ private:
+  const Kernels& kernels_;
+  PackedLinear weights_;
+};
+
+class RmsNorm final : public PointwisePart {
+ public:
+  RmsNorm(const RmsNormConfig& config, const Checkpoint& checkpoint, const Kernels& kernels)
+      : PointwisePart(config.width, config.width), kernels_(kernels), count_(size_t(config.width)), eps_(config.eps) {
+    const auto weight = config.affine ? checkpoint.floats(config.name + ".weight", {config.width}) : std::vector<float>(count_, 1.0f);
+    weight_ = arranged(weight, iota(config.width));
+  }
+
+  void process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece>) const noexcept override {
+    kernels_.rms_norm(weight_.data(), eps_, count_, stride_in(), in, stride_in(), out, stride_out(), frames);
+  }
+
+ private:
+  const Kernels& kernels_;
+  size_t count_;
+  float eps_;
+  AlignedFloats weight_;
+};
+
+class Pointwise final : public PointwisePart {
+ public:
+  Pointwise(const ActivationConfig& config, const Kernels& kernels) : PointwisePart(config.width_in, config.width_out) {
+    switch (config.kind) {
+      case Activation::tanh: kernel_ = kernels.tanh; break;
+      case Activation::gelu: kernel_ = kernels.gelu; break;
+      case Activation::silu: kernel_ = kernels.silu; break;
+      case Activation::glu: kernel_ = nullptr; break;
+    }
+  }
+
+  void process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece>) const noexcept override {
+    kernel_(in, stride_in(), out, stride_out(), stride_in(), frames);
+  }
+
+ private:
+  void (*kernel_)(const float*, size_t, float*, size_t, size_t, size_t);
+};
+
+// The halves of glu lie padded one after the other only if the half is a multiple of the padding; else the second is moved first.
+class Glu final : public PointwisePart {
+ public:
+  Glu(const ActivationConfig& config, const Kernels& kernels)
+      : PointwisePart(config.width_in, config.width_out), kernels_(kernels), half_(size_t(config.width_out)) {}
+
+  void process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece>) const noexcept override {
+    if (half_ == stride_out()) return kernels_.glu(in, stride_in(), out, stride_out(), half_, frames);
+    alignas(kAlignment) float row[2 * kRow];
+    for (size_t t = 0; t < frames; ++t)
+      for (size_t c = 0; c < half_; c += kRow) {
+        const size_t n = std::min(kRow, half_ - c), width = padded(n);
+        std::fill_n(row, 2 * width, 0.0f);
+        std::copy_n(in + t * stride_in() + c, n, row);
+        std::copy_n(in + t * stride_in() + half_ + c, n, row + width);
+        kernels_.glu(row, 2 * width, out + t * stride_out() + c, stride_out(), width, 1);
+      }
+  }
+
+ private:
+  static constexpr size_t kRow = 256;
+  const Kernels& kernels_;
+  size_t half_;
+};
+
+// y = (1 + scale) x + shift. Source: Perez et al. 2018, eq. 2.
+class Film final : public PointwisePart {
+ public:
+  Film(const FilmConfig& config, size_t padded_offset, const Kernels& kernels)
+      : PointwisePart(config.width, config.width), kernels_(kernels), offset_(padded_offset) {}
+
+  void process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece> film) const noexcept override {
+    for (const FilmPiece& piece : film) {
+      const float *scale = piece.base + offset_, *slope = piece.slope ? piece.slope + offset_ : nullptr;
+      const size_t width = stride_in(), n = std::min(frames, piece.frames);
+      kernels_.film(scale, slope, scale + width, slope ? slope + width : nullptr, piece.first, in, width, out, width, width, n);
+      in += n * width;
+      out += n * width;
+      frames -= n;
+    }
+  }
+
+ private:
+  const Kernels& kernels_;
+  size_t offset_;
+};
+
+}  // namespace
+
+std::vector<int> iota(int n, int from) {
+  std::vector<int> values(size_t(std::max(n, 0)));
+  std::iota(values.begin(), values.end(), from);
+  return values;
+}
+
+void append(std::vector<int>& rows, const std::vector<int>& more, size_t padded_to) {
+  const size_t end = rows.size() + std::max(more.size(), padded_to);
+  rows.insert(rows.end(), more.begin(), more.end());
+  rows.resize(end, -1);
+}
+
+AlignedFloats arranged(const std::vector<float>& values, const std::vector<int>& source, float scale) {
+  AlignedFloats out(padded(source.size()), 0.0f);
+  for (size_t i = 0; i < source.size(); ++i)
+    if (source[i] >= 0) out[i] = values[size_t(source[i])] * scale;
+  return out;
+}
+
+PackedLinear load_linear(const LinearConfig& config, const Checkpoint& checkpoint, const Kernels& kernels) {
+  return load_linear(config, checkpoint, kernels, iota(config.d_out), iota(config.d_in));
+}
+
+PackedLinear load_linear(const LinearConfig& config, const Checkpoint& checkpoint, const Kernels& kernels, const std::vector<int>& rows,
+                         const std::vector<int>& columns) {
+  std::vector<int64_t> shape{config.d_out, config.d_in};
+  const Tensor* tensor = checkpoint.find(config.name + ".weight");
+  if (tensor && tensor->shape.size() == 3) shape.push_back(1);  // S4D keeps its output projection as a convolution of one tap
+  const auto weight = checkpoint.floats(config.name + ".weight", shape);
+  const auto bias = config.bias ? checkpoint.floats(config.name + ".bias", {config.d_out}) : std::vector<float>();
+  return pack_linear(kernels, weight.data(), size_t(config.d_in), config.bias ? bias.data() : nullptr, rows, columns);
+}
+
+std::unique_ptr<PointwisePart> make_linear(const LinearConfig& config, const Checkpoint& checkpoint, const Kernels& kernels) {
+  return std::make_unique<Linear>(config, checkpoint, kernels);
+}
+std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig& config, const Checkpoint& checkpoint, const Kernels& kernels) {
+  return std::make_unique<RmsNorm>(config, checkpoint, kernels);
+}
+std::unique_ptr<PointwisePart> make_activation(const ActivationConfig& config, const Kernels& kernels) {
+  if (config.kind == Activation::glu) return std::make_unique<Glu>(config, kernels);
+  return std::make_unique<Pointwise>(config, kernels);
+}
+std::unique_ptr<PointwisePart> make_film(const FilmConfig& config, size_t padded_offset, const Kernels& kernels) {
+  return std::make_unique<Film>(config, padded_offset, kernels);
+}
+
+}  // namespace coil::ssm

@@ -1,0 +1,114 @@
+// S4D: a diagonal state-space filter bank per channel. Source: Gu, Gupta, Goel, Re 2022, "On the Parameterization and Initialization of
+// Diagonal State Space Models", eq. 3 (zero-order hold and bilinear discretisation) and 4.
+//
+// x' = z x + b u, y = Re(c x') + D u is run as h' = z h + u, y = Re(c b h') + D u: h = x / b. What is saved and compared is x.
+#include <complex>
+
+#include "ssm/error.h"
+#include "ssm/layers/part.h"
+
+namespace coil::ssm {
+
+namespace {
+
+using Complex = std::complex<double>;
+
+class S4d final : public RecurrentPart {
+ public:
+  S4d(const S4dConfig& config, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout)
+      : RecurrentPart(config.channels, config.channels), kernels_(kernels), complex_(config.complex), channels_(padded(size_t(config.channels))),
+        modes_(size_t(config.modes)) {
+    const std::string prefix = config.name.empty() ? "" : config.name + ".";
+    const int64_t channels = config.channels, modes = config.modes;
+    const auto log_dt = checkpoint.doubles(prefix + "kernel.log_dt", {channels});
+    const auto log_A_real = checkpoint.doubles(prefix + "kernel.log_A_real", {channels, modes});
+    const auto A_imag = complex_ ? checkpoint.doubles(prefix + "kernel.A_imag", {channels, modes}) : std::vector<double>();
+    const auto C = complex_ ? checkpoint.doubles(prefix + "kernel.C", {channels, modes, 2}) : checkpoint.doubles(prefix + "kernel.C", {channels, modes});
+    D_ = arranged(checkpoint.floats(prefix + "D", {channels}), iota(config.channels));
+
+    const size_t plane = modes_ * channels_, planes = complex_ ? 2 : 1;
+    z_.assign(planes * plane, 0.0f);
+    c_.assign(planes * plane, 0.0f);
+    decay_.assign(plane, 0.0);
+    scan_floats_ = planes * plane;
+
+    std::vector<uint32_t> position;
+    std::vector<std::complex<float>> scale;
+    for (size_t ch = 0; ch < size_t(channels); ++ch)
+      for (size_t m = 0; m < modes_; ++m) {
+        const size_t i = ch * modes_ + m, at = m * channels_ + ch;
+        const Complex A{-std::exp(log_A_real[i]), complex_ ? A_imag[i] : 0.0};
+        const double dt = std::exp(log_dt[ch]);
+        const bool zoh = config.discretization == Discretization::zoh;
+        const Complex z = zoh ? std::exp(dt * A) : (1.0 + dt * A / 2.0) / (1.0 - dt * A / 2.0);
+        const Complex b = zoh ? (z - 1.0) / A : dt / (1.0 - dt * A / 2.0);
+        if (!std::isfinite(std::abs(z)) || !std::isfinite(std::abs(b)) || std::abs(b) < 1e-30 || std::abs(z) > 1.0)
+          throw Error(checkpoint.source() + ": S4D bank '" + prefix + "kernel' is not stable or its step size is out of range (channel " +
+                      std::to_string(ch) + ", mode " + std::to_string(m) + ")");
+        const Complex c = b * (complex_ ? 2.0 * Complex{C[2 * i], C[2 * i + 1]} : Complex{C[i], 0.0});
+        decay_[at] = z;
+        z_[at] = float(z.real()), c_[at] = float(c.real());
+        position.push_back(uint32_t(at));
+        scale.emplace_back(std::complex<float>(b));
+        if (complex_) {
+          z_[plane + at] = float(z.imag()), c_[plane + at] = float(c.imag());
+          position.push_back(uint32_t(plane + at));
+        }
+      }
+    const std::vector<int64_t> shape = complex_ ? std::vector<int64_t>{channels, modes, 2} : std::vector<int64_t>{channels, modes};
+    scan_offset_ = layout.add(config.state_name + ".ssm", shape, scan_floats_, std::move(position), std::move(scale));
+  }
+
+  bool can_accumulate() const override { return false; }
+  size_t history_floats() const override { return 0; }
+  size_t scratch_floats(size_t) const override { return 0; }
+  void read_history(const float*, float*, float*) const noexcept override {}
+  void expand(const float*, size_t, float*, float*) const noexcept override {}
+
+  void recur(const float* in, size_t frames, float* scan_state, float*, float* out, bool) const noexcept override {
+    kernels_.s4d(bank(scan_state), in, stride_in(), out, stride_out(), frames);
+  }
+
+  void end_state(const float* in, size_t frames, float*, float* carry) const noexcept override {
+    std::fill_n(carry, scan_floats_, 0.0f);
+    kernels_.s4d_end(bank(carry), in, stride_in(), frames);
+    float* factor = carry + scan_floats_;
+    const size_t plane = modes_ * channels_;
+    for (size_t i = 0; i < plane; ++i) {
+      const Complex power = decay_[i] == 0.0 ? 0.0 : std::pow(decay_[i], double(frames));
+      factor[i] = float(power.real());
+      if (complex_) factor[plane + i] = float(power.imag());
+    }
+  }
+
+  void join(const float* carry, float* state) const noexcept override {
+    if (!complex_) return join_real(carry, state, scan_floats_);
+    const size_t plane = modes_ * channels_;
+    const float* factor = carry + scan_floats_;
+    for (size_t i = 0; i < plane; ++i) {
+      const std::complex<float> joined = std::complex<float>(factor[i], factor[plane + i]) * std::complex<float>(state[i], state[plane + i]);
+      state[i] = joined.real() + carry[i];
+      state[plane + i] = joined.imag() + carry[plane + i];
+    }
+  }
+
+ private:
+  S4dKernel bank(float* h) const noexcept {
+    const size_t plane = modes_ * channels_;
+    return {channels_, modes_, z_.data(), complex_ ? z_.data() + plane : nullptr, c_.data(), c_.data() + plane, D_.data(), h, h + plane};
+  }
+
+  const Kernels& kernels_;
+  bool complex_;
+  size_t channels_, modes_;
+  AlignedFloats z_, c_, D_;       // planes re, im of [mode][channel]
+  std::vector<Complex> decay_;    // z in double, for powers
+};
+
+}  // namespace
+
+std::unique_ptr<RecurrentPart> make_s4d(const S4dConfig& config, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout) {
+  return std::make_unique<S4d>(config, checkpoint, kernels, layout);
+}
+
+}  // namespace coil::ssm

@@ -1,0 +1,65 @@
+// Reading (memory-mapped, every field checked) and writing of the .safetensors container.
+// Source of the format: the description in the README of huggingface/safetensors.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace coil::ssm {
+
+enum class Dtype { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean };
+
+std::string to_string(Dtype dtype);
+size_t size_of(Dtype dtype);
+
+// A tensor as it lies in the file; `bytes` stays valid as long as the Safetensors it came from.
+struct Tensor {
+  Dtype dtype = Dtype::f32;
+  std::vector<int64_t> shape;
+  std::span<const std::byte> bytes;
+
+  int64_t size() const;  // number of elements
+
+  // Every element, row-major. Float types and integers convert; throws Error for a dtype that the target cannot hold.
+  std::vector<float> to_floats() const;
+  std::vector<double> to_doubles() const;
+  std::vector<int32_t> to_ints() const;
+};
+
+std::string to_string(const std::vector<int64_t>& shape);  // "(2, 48, 16)"
+
+// One mapped file. A hostile or damaged file gets one Error that names the file and the field: header size, JSON, dtype, shape,
+// offsets that overlap, leave holes or pass the end, sizes that overflow, duplicate names.
+class Safetensors {
+ public:
+  static Safetensors open(const std::filesystem::path& path);
+
+  const std::filesystem::path& path() const { return path_; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  const std::map<std::string, Tensor>& tensors() const { return tensors_; }
+
+ private:
+  std::filesystem::path path_;
+  std::shared_ptr<const void> mapping_;
+  std::map<std::string, std::string> metadata_;
+  std::map<std::string, Tensor> tensors_;
+};
+
+// A tensor to be written; the values are float32.
+struct NamedFloats {
+  std::string name;
+  std::vector<int64_t> shape;
+  std::vector<float> values;
+};
+
+// Writes beside `path`, then renames, so that a reader never sees half a file. Throws Error when that fails.
+void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
+                       std::span<const NamedFloats> tensors);
+
+}  // namespace coil::ssm

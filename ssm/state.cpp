@@ -1,0 +1,110 @@
+// The arena of a stream's memory and its file form.
+#include "ssm/state.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+
+#include "ssm/error.h"
+
+namespace coil::ssm {
+
+namespace {
+
+constexpr const char* kVersion = "1";
+
+// Multiplies (or divides) the values by the tensor's scale: value by value, or pair by pair as complex numbers.
+template <class Operation>
+void rescale(const StateTensor& tensor, std::vector<float>& values, const Operation& operation) {
+  const bool pairs = values.size() == 2 * tensor.scale.size();
+  for (size_t i = 0; i < tensor.scale.size(); ++i) {
+    if (!pairs) {
+      values[i] = operation(std::complex<float>(values[i]), tensor.scale[i]).real();
+      continue;
+    }
+    const std::complex<float> value = operation(std::complex<float>(values[2 * i], values[2 * i + 1]), tensor.scale[i]);
+    values[2 * i] = value.real(), values[2 * i + 1] = value.imag();
+  }
+}
+
+}  // namespace
+
+size_t StateLayout::add(std::string name, std::vector<int64_t> shape, size_t floats, std::vector<uint32_t> position,
+                        std::vector<std::complex<float>> scale) {
+  const size_t offset = size;
+  size += (floats + 15) / 16 * 16;
+  tensors.push_back({std::move(name), std::move(shape), offset, std::move(position), std::move(scale)});
+  return offset;
+}
+
+State::State(std::shared_ptr<const StateLayout> layout) : layout_(std::move(layout)), arena_(layout_->size, 0.0f) {}
+
+void State::clear() noexcept { std::fill(arena_.begin(), arena_.end(), 0.0f); }
+
+bool State::is_finite() const noexcept {
+  return std::all_of(arena_.begin(), arena_.end(), [](float v) { return std::isfinite(v); });
+}
+
+bool State::operator==(const State& other) const noexcept {
+  return layout_->model_hash == other.layout_->model_hash && arena_.size() == other.arena_.size() &&
+         std::memcmp(arena_.data(), other.arena_.data(), bytes()) == 0;
+}
+
+void State::copy_from(const State& other) noexcept {
+  if (arena_.size() == other.arena_.size()) std::copy(other.arena_.begin(), other.arena_.end(), arena_.begin());
+}
+
+std::vector<NamedFloats> State::tensors() const {
+  std::vector<NamedFloats> out;
+  for (const StateTensor& tensor : layout_->tensors) {
+    NamedFloats named{tensor.name, tensor.shape, {}};
+    for (const uint32_t position : tensor.position) named.values.push_back(arena_[tensor.offset + position]);
+    rescale(tensor, named.values, std::multiplies<>());
+    out.push_back(std::move(named));
+  }
+  return out;
+}
+
+void State::set(const std::string& name, std::span<const float> values) {
+  for (const StateTensor& tensor : layout_->tensors) {
+    if (tensor.name != name) continue;
+    if (values.size() != tensor.position.size())
+      throw Error("state tensor '" + name + "' has " + std::to_string(tensor.position.size()) + " values, got " + std::to_string(values.size()));
+    std::vector<float> stored(values.begin(), values.end());
+    rescale(tensor, stored, std::divides<>());
+    for (size_t i = 0; i < stored.size(); ++i) arena_[tensor.offset + tensor.position[i]] = stored[i];
+    return;
+  }
+  throw Error("the model has no state tensor '" + name + "'");
+}
+
+void State::save(const std::filesystem::path& path) const {
+  write_safetensors(path, {{"coil_state", kVersion}, {"model", layout_->model_hash}}, tensors());
+}
+
+State State::load(const std::filesystem::path& path, std::shared_ptr<const StateLayout> layout) {
+  const Safetensors file = Safetensors::open(path);
+  const std::string where = path.string();
+  const auto field = [&](const char* key) {
+    const auto it = file.metadata().find(key);
+    return it == file.metadata().end() ? std::string() : it->second;
+  };
+  if (field("coil_state").empty()) throw Error(where + ": is not a state file (no 'coil_state' in its metadata)");
+  if (field("coil_state") != kVersion) throw Error(where + ": state version " + field("coil_state") + ", this program reads version " + kVersion);
+  if (field("model") != layout->model_hash)
+    throw Error(where + ": belongs to the model with hash " + field("model") + ", not to this one, " + layout->model_hash);
+  State state(std::move(layout));
+  for (const StateTensor& tensor : state.layout().tensors) {
+    const auto it = file.tensors().find(tensor.name);
+    if (it == file.tensors().end()) throw Error(where + ": tensor '" + tensor.name + "' is missing");
+    if (it->second.shape != tensor.shape || it->second.dtype != Dtype::f32)
+      throw Error(where + ": tensor '" + tensor.name + "' must be F32 of shape " + to_string(tensor.shape) + ", found " +
+                  to_string(it->second.dtype) + " of shape " + to_string(it->second.shape));
+    state.set(tensor.name, it->second.to_floats());
+  }
+  if (!state.is_finite()) throw Error(where + ": holds a value that is not finite");
+  return state;
+}
+
+}  // namespace coil::ssm

@@ -1,0 +1,50 @@
+// A model and one state: the recurrent processor of one signal, frame by frame or in blocks of any size.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "ssm/model.h"
+
+namespace coil::ssm {
+
+// One thread at a time. Nothing marked [audio-thread] allocates, locks, throws or calls the system.
+class Stream {
+ public:
+  explicit Stream(std::shared_ptr<const Model> model);  // [main-thread]
+  ~Stream();
+  Stream(Stream&&) noexcept;
+  Stream& operator=(Stream&&) noexcept;
+
+  const Model& model() const noexcept { return *model_; }
+  State& state() noexcept { return state_; }
+  const State& state() const noexcept { return state_; }
+
+  // As Model::reset and Model::set_controls, on this stream's state. [audio-thread]
+  void reset() noexcept { model_->reset(state_); }
+  void set_controls(std::span<const float> values) noexcept { model_->set_controls(state_, values); }
+
+  // Interleaved frames: in (frames, d_input), out (frames, d_output); in == out is allowed for equal widths. Any split of a signal into
+  // calls gives the same output. A value that is not finite reads as 0; if a state ever leaves the finite numbers, the block is silent
+  // and the stream starts anew. Models that take frames only. [audio-thread]
+  void process(std::span<const float> in, std::span<float> out) noexcept;
+  void step(std::span<const float> frame_in, std::span<float> frame_out) noexcept { process(frame_in, frame_out); }
+
+  // tokens (frames), logits (frames, vocabulary). Models that take token ids only; an id outside the vocabulary reads as 0. [audio-thread]
+  void process_tokens(std::span<const int32_t> tokens, std::span<float> logits) noexcept;
+
+  // Since construction: values replaced at the input, and restarts after a state that was not finite. [audio-thread]
+  uint64_t non_finite_inputs() const noexcept { return non_finite_inputs_; }
+  uint64_t restarts() const noexcept { return restarts_; }
+
+ private:
+  void run(const float* frames, const int32_t* tokens, float* out, size_t n) noexcept;
+
+  std::shared_ptr<const Model> model_;
+  State state_;
+  uint64_t non_finite_inputs_ = 0, restarts_ = 0;
+  std::unique_ptr<struct Workspace> workspace_;
+};
+
+}  // namespace coil::ssm

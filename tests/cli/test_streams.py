@@ -1,0 +1,117 @@
+"""Standard input and output, and memory that does not grow with the signal."""
+
+import struct
+import subprocess
+import sys
+
+from support import COIL, CoilTest, Wav, floats, noise, sine, wav_bytes, write_filter_model, write_wav
+
+
+class Streams(CoilTest):
+    def stream(self, content, *arguments, model="identity.safetensors", code=0):
+        return self.process("-", "-", *arguments, model=model, input=content, code=code)
+
+    def test_stream_in_and_out(self):
+        write_filter_model(self.path("filter.safetensors"))
+        write_wav(self.path("in.wav"), [noise(20000, seed=1), noise(20000, seed=2)], rate=44100)
+        self.process("in.wav", "out.wav", model="filter.safetensors")
+        out = Wav(self.stream(self.path("in.wav").read_bytes(), model="filter.safetensors"))
+        self.assertEqual(out.rate, 44100)
+        self.assertEqual(out.channels, Wav(self.path("out.wav")).channels)
+
+    def test_two_programs_in_a_row(self):
+        write_wav(self.path("in.wav"), [sine(30000, 440, 48000)], kind="float")
+        command = [COIL, "process", "-", "-o", "-", "-m", "identity.safetensors"]
+        with open(self.path("in.wav"), "rb") as source:
+            first = subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=self.folder)
+            second = subprocess.run(command, stdin=first.stdout, capture_output=True, cwd=self.folder, timeout=60)
+            first.stdout.close()
+        self.assertEqual((first.wait(), second.returncode), (0, 0))
+        self.assertEqual(Wav(second.stdout).channels, Wav(self.path("in.wav")).channels)
+
+    def test_sizes_that_the_header_leaves_open(self):
+        samples = noise(1000, seed=3)
+        for size in (0xFFFFFFFF, 0, 0x7FFFFFFF, 0x7FFFF000 + 44):
+            out = self.stream(wav_bytes(floats(samples), 3, 32, 1, 48000, size=size))
+            self.assertEqual(Wav(out).frames, 1000)
+            self.assertEqual(out[4:8], b"\xff\xff\xff\xff")
+
+    def test_known_length_is_written(self):
+        for kind, frames in (("float", 100), (24, 101)):
+            write_wav(self.path("in.wav"), [[0] * frames], kind=kind)
+            out = self.stream(self.path("in.wav").read_bytes())
+            self.assertEqual(struct.unpack("<I", out[4:8])[0], len(out) - 8)
+            self.assertEqual(Wav(out).frames, frames)
+
+    def test_encodings_of_the_stream(self):
+        cases = [
+            (struct.pack("<4h", 0, 1, -32768, 32767), 1, 16, 16, [0, 1, -32768, 32767]),
+            (b"\0\0\0\x01\0\0\0\0\x80\xff\xff\x7f", 1, 24, 24, [0, 1, -(1 << 23), (1 << 23) - 1]),
+            (struct.pack("<2i", -(1 << 31), 1 << 30), 1, 32, 32, [-(1 << 31), 1 << 30]),
+            (bytes([0, 128, 255]), 1, 8, 16, [-32768, 0, 32512]),
+            (struct.pack("<2d", 0.25, -2), 3, 64, 32, [0.25, -2.0]),
+        ]
+        for data, tag, bits, bits_out, expected in cases:
+            with self.subTest(bits=bits, tag=tag):
+                out = Wav(self.stream(wav_bytes(data, tag, bits, 1, 48000), "--no-dither"))
+                self.assertEqual(out.bits, bits_out)
+                self.assertEqual(out.channels[0], expected)
+
+    def test_file_to_stream_and_stream_to_file(self):
+        write_wav(self.path("in.wav"), [[1, 2, 3]], kind=16)
+        self.process("-", "out.flac", "--no-dither", input=self.path("in.wav").read_bytes())
+        out = Wav(self.process("out.flac", "-", "--no-dither", "--bits", "24"))
+        self.assertEqual(out.channels[0], [256, 512, 768])
+
+    def test_truncated_stream_is_processed_and_reported(self):
+        whole = wav_bytes(floats([0.5] * 1000), 3, 32, 1, 48000)
+        report = self.json_lines(self.process("-", "out.wav", "--json", input=whole[:-400]))[0]
+        self.assertEqual((report["frames"], report["truncated"]), (900, True))
+        self.assertEqual(Wav(self.path("out.wav")).frames, 900)
+        self.assertIn("ends before", self.stderr)
+
+    def test_streams_that_are_none(self):
+        good = wav_bytes(floats([0.5] * 10), 3, 32, 1, 48000)
+        for content in (b"", b"RIFF", b"OggS" + b"\0" * 100, good[:30], wav_bytes(b"\0" * 8, 7, 8, 1, 48000),
+                        wav_bytes(b"", 1, 16, 0, 48000), wav_bytes(b"", 1, 16, 1, 0)):
+            with self.subTest(content[:20]):
+                self.assertEqual(self.stream(content, code=1), b"")
+                self.assertIn("standard input", self.stderr)
+
+    def test_samples_behind_the_data_are_not_read_as_sound(self):
+        content = wav_bytes(floats([0.5] * 10), 3, 32, 1, 48000) + b"LIST" + struct.pack("<I", 8) + b"INFOxxxx"
+        self.assertEqual(Wav(self.stream(content)).frames, 10)
+
+    def test_closed_output_is_an_error(self):
+        write_wav(self.path("in.wav"), [noise(200000, seed=4)])
+        process = subprocess.Popen([COIL, "process", "in.wav", "-o", "-", "-m", "identity.safetensors"], cwd=self.folder,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdout.read(100)
+        process.stdout.close()
+        stderr = process.stderr.read().decode()
+        process.stderr.close()
+        self.assertEqual(process.wait(), 1)
+        self.assertIn("standard output", stderr)
+
+    def test_memory_does_not_grow_with_the_signal(self):
+        """Ten minutes against ten seconds, resampled, from pipe to pipe."""
+
+        def peak_kib(seconds):
+            code = ("import resource, subprocess, sys; "
+                    "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL); "
+                    "sys.stderr.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))")
+            process = subprocess.Popen([sys.executable, "-c", code, COIL, "process", "-", "-o", "-", "-m", "identity.safetensors"],
+                                       cwd=self.folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+            process.stdin.write(wav_bytes(b"", 1, 16, 1, 44100, size=0xFFFFFFFF))
+            second = struct.pack("<44100h", *(round(3000 * x) for x in sine(44100, 440, 44100, amplitude=1)))
+            for _ in range(seconds):
+                process.stdin.write(second)
+            process.stdin.close()
+            answer = process.stderr.read()
+            process.stderr.close()
+            self.assertEqual(process.wait(), 0)
+            return int(answer)
+
+        short, long = peak_kib(10), peak_kib(600)
+        # The ten minutes are 50 MiB of samples; the allocator's habits are worth 2 MiB.
+        self.assertLess(long, short + 2048)

@@ -1,0 +1,191 @@
+// Model files and HuggingFace directories: where tensors are found, which dtypes count as weights, what is refused.
+#include "ssm/checkpoint.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "ssm/error.h"
+#include "ssm/reference.h"
+#include "tests/support/random_network.h"
+#include "tests/support/temp_dir.h"
+
+namespace {
+
+using namespace coil;
+
+const char* const kConfig = R"({"model_type": "mamba", "hidden_size": 4, "num_hidden_layers": 2, "vocab_size": 7, "state_size": 3,
+                               "input_kind": "embeddings", "use_cache": true})";
+
+void write_text(const std::filesystem::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+
+std::string raw_tensor_file(const std::string& dtype, const std::string& shape, const std::string& bytes,
+                            const std::string& metadata = R"("__metadata__":{"config":"{}"},)") {
+  const std::string header = "{" + metadata + R"("w":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":[0,)" +
+                             std::to_string(bytes.size()) + "]}}";
+  const uint64_t n = header.size();
+  return std::string(reinterpret_cast<const char*>(&n), 8) + header + bytes;
+}
+
+template <class T>
+std::string raw(std::initializer_list<T> values) {
+  return std::string(reinterpret_cast<const char*>(values.begin()), values.size() * sizeof(T));
+}
+
+// One step of the network on a fixed frame: equal only if all weights are.
+std::vector<double> probe(const ssm::Checkpoint& checkpoint) {
+  ssm::Reference reference(checkpoint);
+  return reference.step(std::vector<double>{1, -0.5, 0.25, 2});
+}
+
+TEST_CASE("a directory and its shards give the same network as one file") {
+  const test::TempDir dir;
+  const test::ModelFile model = test::model_file(kConfig, 5);
+  model.write(dir / "one.safetensors");
+  const auto one = ssm::Checkpoint::open(dir / "one.safetensors");
+
+  const auto whole = dir / "whole", sharded = dir / "sharded";
+  std::filesystem::create_directory(whole);
+  std::filesystem::create_directory(sharded);
+  write_text(whole / "config.json", kConfig);
+  write_text(sharded / "config.json", kConfig);
+  ssm::write_safetensors(whole / "model.safetensors", {{"format", "pt"}}, model.tensors);
+
+  nlohmann::json weight_map;
+  std::vector<ssm::NamedFloats> shards[2];
+  for (size_t i = 0; i < model.tensors.size(); ++i) {
+    shards[i % 2].push_back(model.tensors[i]);
+    weight_map[model.tensors[i].name] = i % 2 ? "model-2.safetensors" : "model-1.safetensors";
+  }
+  ssm::write_safetensors(sharded / "model-1.safetensors", {}, shards[0]);
+  ssm::write_safetensors(sharded / "model-2.safetensors", {}, shards[1]);
+  write_text(sharded / "model.safetensors.index.json", nlohmann::json{{"metadata", {{"total_size", 1}}}, {"weight_map", weight_map}}.dump());
+
+  for (const auto& path : {whole, sharded}) {
+    INFO(path);
+    const auto checkpoint = ssm::Checkpoint::open(path);
+    CHECK(checkpoint.names() == one.names());
+    CHECK(checkpoint.hash() == one.hash());
+    CHECK(probe(checkpoint) == probe(one));
+    CHECK(checkpoint.card_json().empty());
+  }
+
+  // A shard that is not there, and names that lead out of the directory.
+  std::filesystem::remove(sharded / "model-2.safetensors");
+  CHECK_THROWS_WITH(ssm::Checkpoint::open(sharded), Catch::Contains("model-2.safetensors"));
+  for (const std::string bad : {"../one.safetensors", "/etc/passwd", "", ".."}) {
+    INFO(bad);
+    for (auto& file : weight_map) file = bad;
+    write_text(sharded / "model.safetensors.index.json", nlohmann::json{{"weight_map", weight_map}}.dump());
+    CHECK_THROWS_AS(ssm::Checkpoint::open(sharded), ssm::Error);
+  }
+  for (const char* index : {"", "[]", "{}", R"({"weight_map": 3})", R"({"weight_map": {"a": 3}})"}) {
+    INFO(index);
+    write_text(sharded / "model.safetensors.index.json", index);
+    CHECK_THROWS_WITH(ssm::Checkpoint::open(sharded), Catch::Contains("model.safetensors.index.json"));
+  }
+}
+
+TEST_CASE("what is not a model is refused") {
+  const test::TempDir dir;
+  CHECK_THROWS_WITH(ssm::Checkpoint::open(dir.path()), Catch::Contains("config.json"));
+  write_text(dir / "config.json", kConfig);
+  CHECK_THROWS_WITH(ssm::Checkpoint::open(dir.path()), Catch::Contains("model.safetensors"));
+  ssm::write_safetensors(dir / "plain.safetensors", {}, {});
+  CHECK_THROWS_WITH(ssm::Checkpoint::open(dir / "plain.safetensors"), Catch::Contains("config"));
+  CHECK_THROWS_AS(ssm::Checkpoint::open(dir / "nothing"), ssm::Error);
+}
+
+TEST_CASE("weights may be F32, F16, BF16 or F64") {
+  const test::TempDir dir;
+  const auto check = [&](const std::string& dtype, const std::string& bytes, double value) {
+    INFO(dtype);
+    write_text(dir / "w.safetensors", raw_tensor_file(dtype, "[1]", bytes));
+    const auto checkpoint = ssm::Checkpoint::open(dir / "w.safetensors");
+    CHECK(checkpoint.doubles("w", {1}) == std::vector<double>{value});
+    CHECK(checkpoint.floats("w", {1}) == std::vector<float>{static_cast<float>(value)});
+  };
+  check("F32", raw({0.1f}), static_cast<double>(0.1f));
+  check("F64", raw({0.1}), 0.1);
+  check("F16", raw<uint16_t>({0xc248}), -3.140625);
+  check("BF16", raw<uint16_t>({0x4049}), 3.140625);
+
+  for (const auto& [dtype, bytes] : {std::pair<std::string, std::string>{"I32", raw<int32_t>({1})}, {"BOOL", raw<uint8_t>({1})}, {"U8", raw<uint8_t>({1})}}) {
+    write_text(dir / "w.safetensors", raw_tensor_file(dtype, "[1]", bytes));
+    CHECK_THROWS_WITH(ssm::Checkpoint::open(dir / "w.safetensors").floats("w", {1}), Catch::Contains("'w'") && Catch::Contains(dtype));
+  }
+}
+
+TEST_CASE("weights that are not finite, or not finite as float32, are refused") {
+  const test::TempDir dir;
+  const float infinity = std::numeric_limits<float>::infinity(), nan = std::nanf("");
+  for (const auto& [dtype, bytes] : std::vector<std::pair<std::string, std::string>>{{"F32", raw({1.0f, infinity})},
+                                                                                     {"F32", raw({nan, 1.0f})},
+                                                                                     {"F32", raw({1.0f, -infinity})},
+                                                                                     {"F64", raw({1.0, 1e300})},
+                                                                                     {"F16", raw<uint16_t>({0x7c00, 0})},
+                                                                                     {"F16", raw<uint16_t>({0, 0xfe01})},
+                                                                                     {"BF16", raw<uint16_t>({0x7f80, 0})}}) {
+    INFO(dtype);
+    write_text(dir / "w.safetensors", raw_tensor_file(dtype, "[2]", bytes));
+    CHECK_THROWS_WITH(ssm::Checkpoint::open(dir / "w.safetensors").floats("w", {2}),
+                      Catch::Contains("w.safetensors") && Catch::Contains("'w'") && Catch::Contains("finite"));
+  }
+}
+
+TEST_CASE("a tensor that is missing or has another shape is named with both shapes") {
+  const test::TempDir dir;
+  write_text(dir / "w.safetensors", raw_tensor_file("F32", "[2,3]", std::string(24, '\0')));
+  const auto checkpoint = ssm::Checkpoint::open(dir / "w.safetensors");
+  CHECK(checkpoint.find("w") != nullptr);
+  CHECK(checkpoint.find("v") == nullptr);
+  CHECK_THROWS_WITH(checkpoint.floats("v", {2, 3}), Catch::Contains("w.safetensors") && Catch::Contains("'v'") && Catch::Contains("(2, 3)"));
+  for (const std::vector<int64_t>& shape : {std::vector<int64_t>{3, 2}, {6}, {2, 3, 1}, {}})
+    CHECK_THROWS_WITH(checkpoint.doubles("w", shape), Catch::Contains("(2, 3)") && Catch::Contains(ssm::to_string(shape)));
+}
+
+TEST_CASE("the hash changes with every part of a model, and with nothing else") {
+  const test::TempDir dir;
+  const auto hash_of = [&](const test::ModelFile& model) {
+    model.write(dir / "m.safetensors");
+    return ssm::Checkpoint::open(dir / "m.safetensors").hash();
+  };
+  const test::ModelFile model = test::model_file(kConfig, 5);
+  const std::string hash = hash_of(model);
+  CHECK(hash.size() == 32);
+  CHECK(hash.find_first_not_of("0123456789abcdef") == std::string::npos);
+
+  test::ModelFile same = model;
+  std::swap(same.tensors.front(), same.tensors.back());  // the order in the file is not part of the model
+  CHECK(hash_of(same) == hash);
+
+  test::ModelFile value = model;
+  value.tensors[3].values[0] = std::nextafter(value.tensors[3].values[0], 10.0f);
+  CHECK(hash_of(value) != hash);
+  test::ModelFile name = model;
+  name.tensors[3].name += "x";
+  CHECK(hash_of(name) != hash);
+  test::ModelFile shape = model;
+  shape.tensors[3].shape.push_back(1);
+  CHECK(hash_of(shape) != hash);
+  test::ModelFile config = model;
+  config.config_json += " ";
+  CHECK(hash_of(config) != hash);
+}
+
+TEST_CASE("the reference names what is missing from a file") {
+  const test::TempDir dir;
+  const test::ModelFile model = test::model_file(kConfig, 5);
+  for (size_t i = 0; i < model.tensors.size(); ++i) {
+    test::ModelFile without = model;
+    without.tensors.erase(without.tensors.begin() + static_cast<std::ptrdiff_t>(i));
+    without.write(dir / "m.safetensors");
+    INFO(model.tensors[i].name);
+    CHECK_THROWS_WITH(ssm::Reference(ssm::Checkpoint::open(dir / "m.safetensors")), Catch::Contains("'" + model.tensors[i].name + "'"));
+  }
+}
+
+}  // namespace

@@ -1,0 +1,102 @@
+"""Writes a trained S4D stack as a Coil model file, from a model or from a checkpoint of train.py."""
+import argparse
+import json
+import pathlib
+import struct
+
+import numpy as np
+
+from circuit import INPUT_PEAK_VOLTS, OUTPUT_PEAK_VOLTS, SAMPLE_RATE
+from dry import TEST_TAKES, TRAIN_TAKES, VALIDATION_TAKES
+
+
+def config(shape):
+    return {
+        "model_type": "coil", "sample_rate": SAMPLE_RATE, "d_input": 1, "d_model": shape["d_model"], "d_output": 1, "direct": True, "norm_f": False,
+        "layers": [{"repeat": shape["layers"], "residual": True, "parts": [
+            {"type": "s4d", "name": "mixer", "d_state": 2 * shape["pairs"], "mode": "complex", "discretization": "zoh"},
+            {"type": "linear", "name": "in_proj", "d_out": shape["d_model"], "bias": True},
+            {"type": "film"},
+            {"type": "tanh"},
+            {"type": "linear", "name": "out_proj", "d_out": shape["d_model"], "bias": False}]}],
+        "controls": {"count": 2, "hidden": shape["hidden"]},
+    }
+
+
+def card(metrics, training):
+    return {
+        "name": "Green Overdrive", "task": "overdrive",
+        "description": "A two-op-amp guitar overdrive of the TS808 circuit, learned from a simulation of it, with its drive, tone and level knobs.",
+        "sample_rate": SAMPLE_RATE, "channels": 1, "latency_frames": 0,
+        "controls": [
+            {"name": "drive", "min": 0, "max": 10, "default": 5, "unit": "", "to": "network"},
+            {"name": "tone", "min": 0, "max": 10, "default": 5, "unit": "", "to": "network"},
+            {"name": "level", "min": -40, "max": 12, "default": 0, "unit": "dB", "to": "output_gain_db"}],
+        "input_peak_volts": INPUT_PEAK_VOLTS, "output_peak_volts": OUTPUT_PEAK_VOLTS,
+        "training": dict(training, data=(
+            "synthetic guitar-like signals and dry takes (MIT, Copyright (c) 2023 Steven Atkinson, github.com/tone-3000/neural-amp-modeler-wasm, "
+            f"commit fea1e13bbf4d0ec535cd9ba184562e37215c51e5); takes trained on: {', '.join(TRAIN_TAKES)}; validation: {', '.join(VALIDATION_TAKES)}; "
+            f"held out for the metrics: {', '.join(TEST_TAKES)}")),
+        "metrics": metrics,
+        "licence": "MIT",
+    }
+
+
+def scaled(state, x_scale, y_scale):
+    """Weights that take and give digital full scale, from weights trained on x / x_scale and y / y_scale."""
+    state = {k: np.asarray(v, np.float32).copy() for k, v in state.items()}
+    state["backbone.in_proj.weight"] /= x_scale
+    state["backbone.direct.weight"] *= y_scale / x_scale
+    state["backbone.out_proj.weight"] *= y_scale
+    state["backbone.out_proj.bias"] *= y_scale
+    return state
+
+
+def write_safetensors(path, tensors, metadata):
+    header, offset = {"__metadata__": metadata}, 0
+    for name, tensor in tensors.items():
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [offset, offset + 4 * tensor.size]}
+        offset += 4 * tensor.size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        for tensor in tensors.values():
+            f.write(np.ascontiguousarray(tensor, "<f4").tobytes())
+
+
+def read_safetensors(path):
+    """tensors, metadata; F32 alone"""
+    blob = pathlib.Path(path).read_bytes()
+    start = 8 + struct.unpack_from("<Q", blob)[0]
+    header = json.loads(blob[8:start])
+    metadata = header.pop("__metadata__", {})
+    tensors = {}
+    for name, entry in header.items():
+        if entry["dtype"] != "F32":
+            raise ValueError(f"{name}: {entry['dtype']}, expected F32")
+        begin, end = entry["data_offsets"]
+        tensors[name] = np.frombuffer(blob[start + begin:start + end], "<f4").reshape(entry["shape"])
+    return tensors, metadata
+
+
+def export(path, state, shape, x_scale, y_scale, metrics, training):
+    write_safetensors(path, scaled(state, x_scale, y_scale),
+                      {"config": json.dumps(config(shape)), "card": json.dumps(card(metrics, training))})
+
+
+def main():
+    from checkpoint import Checkpoint
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--checkpoint", type=pathlib.Path, required=True)
+    arguments.add_argument("--job", help="default: the S4D job with the lowest validation ESR")
+    arguments.add_argument("--out", type=pathlib.Path, required=True)
+    options = arguments.parse_args()
+    checkpoint = Checkpoint.read(options.checkpoint)
+    name = options.job or checkpoint.best("s4d_")
+    export(options.out, *checkpoint.for_export(name))
+    print(f"{options.out}: {name}, {options.out.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
