@@ -17,11 +17,16 @@ int fail(int exit_code, const std::string& message) {
   return exit_code;
 }
 
-// Which `coil ... --help` tells more: the subcommand that was being parsed, if any.
-std::string help_hint(const CLI::App& app) {
-  std::string command = "coil";
-  for (const CLI::App* subcommand : app.get_subcommands()) command += " " + subcommand->get_name();
-  return " (see " + command + " --help)";
+std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<CLI::App*> chosen = app.get_subcommands();
+  if (!chosen.empty()) return error.what() + (" (see coil " + chosen.front()->get_name() + " --help)");
+  const std::vector<std::string> extras = app.remaining();
+  if (extras.empty() || extras.front().starts_with('-')) return error.what() + std::string(" (see coil --help)");
+  std::string names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    names += (names.empty() ? "" : ", ") + command->get_name();
+  }
+  return "unknown command '" + extras.front() + "'; the commands are: " + names;
 }
 
 }  // namespace
@@ -50,7 +55,7 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return fail(kUsage, error.what() + help_hint(app));
+    return fail(kUsage, usage_message(app, error));
   } catch (const Failure& failure) {
     return fail(failure.exit_code(), failure.what());
   } catch (const std::exception& error) {

@@ -135,7 +135,7 @@ nlohmann::json json_line(const FileJob& job, const FileReport& report, const std
   line["peak_db"] = report.peak > 0 ? nlohmann::json(decibels(report.peak)) : nlohmann::json(nullptr);
   line["clipped"] = report.clipped;
   line["non_finite"] = report.non_finite;
-  line["state_resets"] = report.state_resets;
+  line["restarts"] = report.restarts;
   line["truncated"] = report.truncated;
   return line;
 }
@@ -146,8 +146,8 @@ void print_warnings(const FileJob& job, const FileReport& report, Progress& prog
   if (report.non_finite > 0) {
     progress.print_error(begin + counted(report.non_finite, "sample") + " not finite (NaN or infinity), taken as 0");
   }
-  if (report.state_resets > 0) {
-    progress.print_error(begin + "the model overflowed and was reset " + counted(report.state_resets, "time"));
+  if (report.restarts > 0) {
+    progress.print_error(begin + "the model overflowed and started anew " + counted(report.restarts, "time"));
   }
   if (report.clipped > 0) {
     progress.print_error(begin + "the output clips in " + counted(report.clipped, "sample") + ": its peak is " +
@@ -206,7 +206,11 @@ int run_process(const ProcessOptions& options) {
   }
   ProcessSettings settings;
   settings.model = load_model(options.model);
-  const dsp::ModelProcessor check(settings.model);  // says at once, and once, when the model is not one for audio
+  try {
+    const dsp::ModelProcessor check(settings.model);
+  } catch (const ssm::Error& error) {  // not a model for audio: once, not for each file
+    throw Failure(kModelFailed, error.what());
+  }
   settings.controls = control_values(*settings.model, options.settings);
   settings.format = options.format;
   settings.gain_db = options.gain_db;

@@ -70,7 +70,7 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   report.seconds = static_cast<double>(report.frames) / in.sample_rate_hz;
   report.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.non_finite = processor.non_finite_samples();
-  report.state_resets = processor.state_resets();
+  report.restarts = processor.restarts();
   report.truncated = reader->truncated();
 }
 

@@ -36,8 +36,8 @@ struct FileReport {
   double wall_seconds = 0;    // that it took
   double peak = 0;            // of the output, 1: full scale
   int64_t clipped = 0;        // samples beyond full scale in an output of integers, which cannot hold them
-  int64_t non_finite = 0;     // samples of the input that were NaN or infinite and taken as 0
-  int64_t state_resets = 0;   // how often the model's state overflowed and was cleared
+  uint64_t non_finite = 0;    // samples of the input that were NaN or infinite and taken as 0
+  uint64_t restarts = 0;      // how often the model overflowed and started anew
   bool truncated = false;     // the input is shorter than it says
 };
 

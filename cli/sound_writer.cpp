@@ -25,7 +25,7 @@ namespace {
 constexpr int kMaxDitheredBits = 16;
 constexpr int64_t kMaxWavBytes = 0xf0000000;  // below 4 GiB, with room for the other chunks
 
-// Copies one of libsndfile's metadata structs; `Struct` is the largest form that its variable-size users have.
+// Copies one of libsndfile's metadata structs.
 template <class Struct>
 void copy_struct(SNDFILE* from, SNDFILE* to, int get, int set) {
   auto value = std::make_unique<Struct>();
@@ -33,8 +33,9 @@ void copy_struct(SNDFILE* from, SNDFILE* to, int get, int set) {
   if (sf_command(from, get, value.get(), sizeof(Struct)) == SF_TRUE) sf_command(to, set, value.get(), sizeof(Struct));
 }
 
-using LongBroadcastInfo = SF_BROADCAST_INFO_VAR(16384);
-using LongCartInfo = SF_CART_INFO_VAR(16384);
+// With room for a long history and text; libsndfile refuses 16 KiB.
+using LongBroadcastInfo = SF_BROADCAST_INFO_VAR(8192);
+using LongCartInfo = SF_CART_INFO_VAR(8192);
 
 void copy_metadata(SNDFILE* from, SNDFILE* to, int channels) {
   for (int kind = SF_STR_FIRST; kind <= SF_STR_LAST; ++kind) {

@@ -1,4 +1,4 @@
-// ModelProcessor: guards around ssm::Stream, and the two ways of laying channels out.
+// ModelProcessor: one stream per channel or one of interleaved channels, and the way to the model's sample rate and back.
 #include "dsp/model_processor.h"
 
 #include <algorithm>
@@ -9,20 +9,22 @@
 #include "ssm/error.h"
 
 namespace coil::dsp {
+namespace {
+
+// How far the output of both resamplers can fall behind their input. Once there is output, the lag repeats with the first one's ratio.
+int round_trip_frames(const PolyphaseResampler& to_model, const PolyphaseResampler& from_model) {
+  const auto returned = [&](int64_t frames) { return from_model.frames_out(to_model.frames_out(frames)); };
+  int64_t frames = 1;
+  while (returned(frames) == 0) ++frames;
+  int64_t most = frames - 1;
+  for (const int64_t end = frames + to_model.down(); frames < end; ++frames) most = std::max(most, frames - returned(frames));
+  return static_cast<int>(most);
+}
+
+}  // namespace
 
 double sample_rate_hz(const ssm::Model& model) {
   return model.card().sample_rate_hz > 0 ? model.card().sample_rate_hz : model.config().sample_rate_hz;
-}
-
-int64_t replace_non_finite(std::span<float> samples) noexcept {
-  int64_t count = 0;
-  for (float& sample : samples) {
-    if (!std::isfinite(sample)) {
-      sample = 0;
-      ++count;
-    }
-  }
-  return count;
 }
 
 ModelProcessor::ModelProcessor(std::shared_ptr<const ssm::Model> model) : model_(std::move(model)) {
@@ -43,24 +45,42 @@ void ModelProcessor::prepare(const ProcessSpec& spec) {
     throw ssm::Error(model_->source() + ": the model takes " + std::to_string(width) + " channels, the audio has " +
                      std::to_string(spec.channels));
   }
-  const double model_rate_hz = sample_rate_hz(*model_);
-  if (model_rate_hz > 0 && spec.sample_rate_hz != model_rate_hz) {
-    throw ssm::Error(model_->source() + ": the model runs at " + std::to_string(model_rate_hz) + " Hz, the audio at " +
-                     std::to_string(spec.sample_rate_hz) + " Hz");
-  }
   max_block_frames_ = std::max(1, spec.max_block_frames);
+  int max_model_frames = max_block_frames_;
+  latency_frames_ = model_->card().latency_frames;
+
+  bridges_.clear();
+  model_channels_.clear();
+  const double model_hz = sample_rate_hz(*model_);
+  if (model_hz > 0 && std::llround(model_hz) != std::llround(spec.sample_rate_hz)) {
+    const PolyphaseResampler to_model(spec.sample_rate_hz, model_hz, max_block_frames_);
+    max_model_frames = to_model.max_frames_out();
+    const PolyphaseResampler from_model(model_hz, spec.sample_rate_hz, max_model_frames);
+    bridge_latency_frames_ = round_trip_frames(to_model, from_model);
+    const Bridge bridge{to_model, from_model, std::vector<float>(max_model_frames),
+                        std::vector<float>(bridge_latency_frames_ + from_model.max_frames_out()), bridge_latency_frames_};
+    bridges_.assign(spec.channels, bridge);
+    for (Bridge& each : bridges_) model_channels_.push_back(each.model_frames.data());
+    latency_frames_ = bridge_latency_frames_ + static_cast<int>(std::lround(latency_frames_ * spec.sample_rate_hz / model_hz));
+  }
+
+  non_finite_inputs_ = 0;
   streams_.clear();
   for (int i = 0; i < (width > 1 ? 1 : spec.channels); ++i) {
     streams_.emplace_back(model_);
     streams_.back().set_controls(controls_);
   }
-  interleaved_.assign(width > 1 ? static_cast<size_t>(max_block_frames_) * width : 0, 0.0f);
-  non_finite_samples_ = 0;
-  state_resets_ = 0;
+  interleaved_.assign(width > 1 ? static_cast<size_t>(max_model_frames) * width : 0, 0.0f);
 }
 
 void ModelProcessor::reset() noexcept {
   for (ssm::Stream& stream : streams_) stream.reset();
+  for (Bridge& bridge : bridges_) {
+    bridge.to_model.reset();
+    bridge.from_model.reset();
+    std::fill(bridge.queue.begin(), bridge.queue.end(), 0.0f);
+    bridge.queued = bridge_latency_frames_;
+  }
 }
 
 void ModelProcessor::set_controls(std::span<const float> values) noexcept {
@@ -68,39 +88,68 @@ void ModelProcessor::set_controls(std::span<const float> values) noexcept {
   for (ssm::Stream& stream : streams_) stream.set_controls(controls_);
 }
 
-int ModelProcessor::latency_frames() const noexcept { return model_->card().latency_frames; }
+uint64_t ModelProcessor::non_finite_inputs() const noexcept {
+  uint64_t count = non_finite_inputs_;
+  for (const ssm::Stream& stream : streams_) count += stream.non_finite_inputs();
+  return count;
+}
 
-void ModelProcessor::run(ssm::Stream& stream, std::span<float> frames) noexcept {
-  non_finite_samples_ += replace_non_finite(frames);
-  stream.process(frames, frames);
-  // A bounded activation can hide a state that has overflowed, so the output alone does not tell.
-  if (replace_non_finite(frames) > 0 || !stream.state().is_finite()) {
-    stream.reset();
-    ++state_resets_;
-  }
+uint64_t ModelProcessor::restarts() const noexcept {
+  uint64_t count = 0;
+  for (const ssm::Stream& stream : streams_) count += stream.restarts();
+  return count;
 }
 
 void ModelProcessor::process(AudioBlock block) noexcept {
   const ScopedFlushDenormals flush;
+  if (bridges_.empty()) {
+    run(block);
+    return;
+  }
+  for (int begin = 0; begin < block.frames; begin += max_block_frames_) {
+    run_resampled(block, begin, std::min(max_block_frames_, block.frames - begin));
+  }
+}
+
+void ModelProcessor::run(AudioBlock block) noexcept {
   if (interleaved_.empty()) {
-    for (int c = 0; c < block.channel_count; ++c) {
-      for (int begin = 0; begin < block.frames; begin += max_block_frames_) {
-        const int n = std::min(max_block_frames_, block.frames - begin);
-        run(streams_[c], {block.channels[c] + begin, static_cast<size_t>(n)});
-      }
-    }
+    for (int c = 0; c < block.channel_count; ++c) streams_[c].process(block.channel(c), block.channel(c));
     return;
   }
   const int width = block.channel_count;
-  for (int begin = 0; begin < block.frames; begin += max_block_frames_) {
-    const int n = std::min(max_block_frames_, block.frames - begin);
+  const int most = static_cast<int>(interleaved_.size()) / width;
+  for (int begin = 0; begin < block.frames; begin += most) {
+    const int n = std::min(most, block.frames - begin);
     for (int c = 0; c < width; ++c) {
       for (int i = 0; i < n; ++i) interleaved_[static_cast<size_t>(i) * width + c] = block.channels[c][begin + i];
     }
-    run(streams_[0], {interleaved_.data(), static_cast<size_t>(n) * width});
+    const std::span<float> frames(interleaved_.data(), static_cast<size_t>(n) * width);
+    streams_[0].process(frames, frames);
     for (int c = 0; c < width; ++c) {
       for (int i = 0; i < n; ++i) block.channels[c][begin + i] = interleaved_[static_cast<size_t>(i) * width + c];
     }
+  }
+}
+
+void ModelProcessor::run_resampled(AudioBlock block, int begin, int frames) noexcept {
+  int model_frames = 0;
+  for (int c = 0; c < block.channel_count; ++c) {
+    float* samples = block.channels[c] + begin;
+    for (int i = 0; i < frames; ++i) {
+      if (!std::isfinite(samples[i])) {  // the filter would keep it for many frames
+        samples[i] = 0;
+        ++non_finite_inputs_;
+      }
+    }
+    model_frames = bridges_[c].to_model.process({samples, static_cast<size_t>(frames)}, model_channels_[c]);
+  }
+  run({model_channels_.data(), block.channel_count, model_frames});
+  for (int c = 0; c < block.channel_count; ++c) {
+    Bridge& bridge = bridges_[c];
+    bridge.queued += bridge.from_model.process({model_channels_[c], static_cast<size_t>(model_frames)}, bridge.queue.data() + bridge.queued);
+    std::copy_n(bridge.queue.begin(), frames, block.channels[c] + begin);
+    std::copy(bridge.queue.begin() + frames, bridge.queue.begin() + bridge.queued, bridge.queue.begin());
+    bridge.queued -= frames;
   }
 }
 

@@ -2,6 +2,7 @@
 #include "dsp/offline_processor.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace coil::dsp {
 
@@ -31,8 +32,14 @@ void OfflineProcessor::finish(std::vector<float>& out) {
 }
 
 void OfflineProcessor::run(std::span<const float> in, std::vector<float>& out) {
+  // Before the resampler, which would smear one NaN over all that follows.
   clean_.assign(in.begin(), in.end());
-  non_finite_samples_ += replace_non_finite(clean_);
+  for (float& sample : clean_) {
+    if (!std::isfinite(sample)) {
+      sample = 0;
+      ++non_finite_samples_;
+    }
+  }
   model_frames_.clear();
   if (to_model_) {
     to_model_->process(clean_, model_frames_);

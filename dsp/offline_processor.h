@@ -28,8 +28,9 @@ class OfflineProcessor {
   // The recording has ended: appends the frames still missing, so that as many came out as went in.
   void finish(std::vector<float>& out);
 
-  int64_t non_finite_samples() const { return non_finite_samples_; }
-  int64_t state_resets() const { return processor_.state_resets(); }
+  // Samples that were NaN or infinite and were taken as 0; how often the model overflowed and started anew.
+  uint64_t non_finite_samples() const { return non_finite_samples_; }
+  uint64_t restarts() const { return processor_.restarts(); }
 
  private:
   void run(std::span<const float> in, std::vector<float>& out);
@@ -41,7 +42,7 @@ class OfflineProcessor {
   int64_t latency_left_;  // frames of the model's output that lie before the recording's begin
   int64_t frames_in_ = 0;
   int64_t frames_out_ = 0;
-  int64_t non_finite_samples_ = 0;
+  uint64_t non_finite_samples_ = 0;
   std::vector<float> clean_, model_frames_, resampled_;
   std::vector<std::vector<float>> planes_;
   std::vector<float*> plane_pointers_;

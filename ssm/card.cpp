@@ -39,8 +39,7 @@ Card parse_card(const std::string& text, int network_controls, const std::string
     for (int i = 0; i < network_controls; ++i) card.controls[size_t(i)].name = "control_" + std::to_string(i);
     return card;
   }
-  const Json json = Json::parse(text, nullptr, false);
-  if (json.is_discarded()) throw Error(source + ": card is not valid JSON");
+  const Json json = parse_json(text, source + ": card");
   const JsonFields fields(json, source + ": card");
   card.json = text;
   card.name = fields.text("name", "");

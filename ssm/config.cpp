@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 
 #include "ssm/json_fields.h"
 
@@ -15,6 +16,8 @@ using Json = nlohmann::json;
 constexpr int kMaxWidth = 1 << 16;
 constexpr int kMaxVocab = 1 << 20;
 constexpr int kMaxLayers = 4096;
+constexpr int kMaxParts = 1 << 16;  // over all layers
+constexpr int kMaxFilm = 1 << 24;
 
 // Python writes Infinity and NaN bare, which JSON does not know: they become {"__float__": "Infinity"}, as newer writers have it.
 std::string quote_non_finite(const std::string& text) {
@@ -35,7 +38,7 @@ std::string quote_non_finite(const std::string& text) {
 
 double limit(const Json& value, const std::string& where) {
   if (value.is_number()) return value;
-  if (value.is_object() && value.value("__float__", "") == "Infinity") return std::numeric_limits<double>::infinity();
+  if (value.is_object() && value.contains("__float__") && value["__float__"] == "Infinity") return std::numeric_limits<double>::infinity();
   throw Error(where + " must be a number or Infinity");
 }
 
@@ -64,7 +67,7 @@ Mamba1Config hf_mamba1(const JsonFields& f, bool falcon, int d_model) {
   m.dt_rank = automatic ? (d_model + 15) / 16 : f.whole("time_step_rank", 1, kMaxWidth);
   m.bias = f.flag("use_bias", false);
   m.conv_bias = f.flag("use_conv_bias", true);
-  if (falcon) m.rms_eps = float(f.number("mixer_rms_eps", 1e-6));
+  if (falcon) m.rms_eps = f.eps("mixer_rms_eps", 1e-6);
   return m;
 }
 
@@ -78,7 +81,7 @@ Mamba2Config hf_mamba2(const JsonFields& f, int d_model) {
   m.d_conv = f.whole("conv_kernel", 1, 64, 4);
   m.bias = f.flag("use_bias", false);
   m.conv_bias = f.flag("use_conv_bias", true);
-  m.norm_eps = float(f.number("layer_norm_epsilon", 1e-5));
+  m.norm_eps = f.eps("layer_norm_epsilon", 1e-5);
   if (int64_t(m.heads) * m.headdim > kMaxWidth) throw Error(f.where("num_heads") + " x head_dim must be at most " + std::to_string(kMaxWidth));
   if (f.has("expand") && f.whole("expand", 1, 64) * d_model != m.d_inner())
     throw Error(f.where("num_heads") + " x head_dim must be expand x hidden_size, " + std::to_string(f.whole("expand", 1, 64) * d_model));
@@ -102,7 +105,7 @@ ModelConfig parse_hf(const JsonFields& f, const std::string& type) {
   if (kind != "token_ids" && kind != "embeddings") throw f.wrong("input_kind", "'token_ids' or 'embeddings'");
   if (f.text("hidden_act", "silu") != "silu") throw f.wrong("hidden_act", "'silu'");
   config.d_model = f.whole("hidden_size", 1, kMaxWidth);
-  const float eps = float(f.number("layer_norm_epsilon", 1e-5));
+  const float eps = f.eps("layer_norm_epsilon", 1e-5);
   const int layers = f.whole("num_hidden_layers", 0, kMaxLayers);
 
   for (int i = 0; i < layers; ++i) {
@@ -182,7 +185,7 @@ Mamba1Config parse_mamba1_part(const JsonFields& f, int d_model) {
   m.bias = f.flag("bias", false);
   m.conv_bias = f.flag("conv_bias", true);
   m.x_proj_bias = f.flag("x_proj_bias", false);
-  if (f.has("rms_eps")) m.rms_eps = float(f.number("rms_eps"));
+  if (f.has("rms_eps")) m.rms_eps = f.eps("rms_eps");
   if (m.d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
   return m;
 }
@@ -199,7 +202,7 @@ Mamba2Config parse_mamba2_part(const JsonFields& f, int d_model) {
   m.d_conv = f.whole("d_conv", 0, 64, 4);
   m.bias = f.flag("bias", false);
   m.conv_bias = f.flag("conv_bias", true);
-  m.norm_eps = float(f.number("norm_eps", 1e-5));
+  m.norm_eps = f.eps("norm_eps", 1e-5);
   m.norm_group_size = f.whole("norm_group_size", 1, kMaxWidth, d_inner);
   check_groups(f, m, "ngroups", "norm_group_size");
   return m;
@@ -233,10 +236,11 @@ class LayerParser {
   LayerConfig parse_layer(const JsonFields& f, int index) {
     LayerConfig layer;
     layer.residual = f.flag("residual", true);
-    if (!f.has("parts") || !f.at("parts").is_array()) throw f.wrong("parts", "an array of parts");
+    if (!f.has("parts") || !f.at("parts").is_array() || f.at("parts").empty()) throw f.wrong("parts", "an array of one or more parts");
     const int width_before = width_;
-    mixers_ = 0;
+    mixers_.clear();
     int part = 0;
+    if ((parts_ += f.at("parts").size()) > kMaxParts) throw Error(f.where("parts") + ": the parts of all layers come to more than " + std::to_string(kMaxParts));
     for (const Json& json : f.at("parts"))
       layer.parts.push_back(parse_part({json, f.where("parts") + "[" + std::to_string(part++) + "]"}, index));
     if (layer.residual && width_ != width_before)
@@ -248,8 +252,9 @@ class LayerParser {
     const std::string type = f.text("type");
     const auto name = [&] { return layer_name(prefix_, index) + "." + f.text("name"); };
     const auto state_name = [&] {  // a second mixer in one layer needs a name of its own
+      if (!mixers_.insert(f.text("name")).second) throw Error(f.where("name") + ": the layer has a mixer of this name already");
       const std::string state = state_prefix_ + "." + std::to_string(index);
-      return mixers_++ ? state + "." + f.text("name") : state;
+      return mixers_.size() > 1 ? state + "." + f.text("name") : state;
     };
     const auto placed = [&](auto part) {
       part.name = name(), part.state_name = state_name();
@@ -265,10 +270,11 @@ class LayerParser {
     }
     if (type == "rmsnorm") {
       const bool affine = f.flag("affine", true);
-      return RmsNormConfig{affine ? name() : "", width_, float(f.number("eps", 1e-5)), affine};
+      return RmsNormConfig{affine ? name() : "", width_, f.eps("eps", 1e-5), affine};
     }
     if (type == "film") {
       if (!film_size_) throw Error(f.where() + ": the slow path cannot hold a film part");
+      if (*film_size_ > kMaxFilm - 2 * width_) throw Error(f.where() + ": the FiLM vector comes to more than " + std::to_string(kMaxFilm));
       const FilmConfig film{width_, *film_size_};
       *film_size_ += 2 * width_;
       return film;
@@ -289,7 +295,8 @@ class LayerParser {
   std::string prefix_, state_prefix_;
   int* film_size_;
   int width_ = 0;
-  int mixers_ = 0;
+  size_t parts_ = 0;
+  std::set<std::string> mixers_;  // names in this layer
 };
 
 SlowPathConfig parse_slow_path(const JsonFields& f, const ModelConfig& config) {
@@ -317,7 +324,7 @@ ModelConfig parse_coil(const JsonFields& f) {
   LayerParser layers("backbone", "state", &config.film_size);
   config.layers = layers.parse(f, config.d_model);
   config.d_output = layers.width();
-  if (f.flag("norm_f", false)) config.norm_f = RmsNormConfig{"backbone.norm_f", layers.width(), float(f.number("norm_eps", 1e-5)), true};
+  if (f.flag("norm_f", false)) config.norm_f = RmsNormConfig{"backbone.norm_f", layers.width(), f.eps("norm_eps", 1e-5), true};
   if (f.has("d_output")) {
     config.d_output = f.whole("d_output", 1, kMaxWidth);
     config.out_proj = LinearConfig{"backbone.out_proj", layers.width(), config.d_output, true};
@@ -345,8 +352,7 @@ ModelConfig parse_coil(const JsonFields& f) {
 }  // namespace
 
 ModelConfig parse_config(const std::string& text, const std::string& source) {
-  const Json json = Json::parse(quote_non_finite(text), nullptr, false);
-  if (json.is_discarded()) throw Error(source + ": config is not valid JSON");
+  const Json json = parse_json(quote_non_finite(text), source + ": config");
   const JsonFields fields(json, source + ": config");
   const std::string type = fields.text("model_type");
   ModelConfig config;

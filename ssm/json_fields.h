@@ -10,6 +10,18 @@
 
 namespace coil::ssm {
 
+// Throws Error for a text that is not JSON, or nested so deep that printing it would exhaust the stack.
+inline nlohmann::json parse_json(const std::string& text, const std::string& where) {
+  constexpr int kMaxDepth = 32;
+  const auto watch = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+    if (depth > kMaxDepth) throw Error(where + " is nested deeper than " + std::to_string(kMaxDepth) + " levels");
+    return true;
+  };
+  nlohmann::json json = nlohmann::json::parse(text, watch, false);
+  if (json.is_discarded()) throw Error(where + " is not valid JSON");
+  return json;
+}
+
 // Every reader throws Error naming the field and what would be right.
 class JsonFields {
  public:
@@ -36,6 +48,12 @@ class JsonFields {
     if (missing(key, fallback.has_value())) return *fallback;
     if (!json_[key].is_number()) throw wrong(key, "a number");
     return json_[key];
+  }
+  // What a norm adds to its mean square.
+  float eps(const char* key, std::optional<double> fallback = std::nullopt) const {
+    const double value = number(key, fallback);
+    if (!(value >= 0 && value <= 1e6)) throw wrong(key, "a number from 0 to 1e6");
+    return float(value);
   }
   int whole(const char* key, int min, int max, std::optional<int> fallback = std::nullopt) const {
     const double value = number(key, fallback ? std::optional<double>(*fallback) : std::nullopt);

@@ -69,10 +69,7 @@ struct Linear {
 
   Linear(const Checkpoint& checkpoint, const std::string& name, int in, int out, bool with_bias)
       : d_in(static_cast<size_t>(in)), d_out(static_cast<size_t>(out)) {
-    std::vector<int64_t> shape{out, in};
-    const Tensor* tensor = checkpoint.find(below(name, "weight"));
-    if (tensor && tensor->shape.size() == 3) shape.push_back(1);  // S4D keeps its output projection as a convolution of one tap
-    weight = weights(checkpoint, below(name, "weight"), shape);
+    weight = weights(checkpoint, below(name, "weight"), {out, in});
     if (with_bias) bias = weights(checkpoint, below(name, "bias"), {out});
   }
 

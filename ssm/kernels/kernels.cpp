@@ -75,9 +75,9 @@ std::vector<const Kernels*> available_kernels() {
 PackedLinear pack_linear(const Kernels& kernels, const float* source, size_t source_columns, const float* bias, const std::vector<int>& rows,
                          const std::vector<int>& columns) {
   PackedLinear packed;
-  packed.lanes = kernels.lanes;
   packed.d_in = columns.size();
   packed.d_out = padded(rows.size());
+  packed.lanes = std::min(kernels.lanes, packed.d_out % kPad == 0 ? kPad : kHalfPad);
   packed.weights.assign(packed.d_in * packed.d_out, 0.0f);
   packed.bias.assign(packed.d_out, 0.0f);
   for (size_t r = 0; r < rows.size(); ++r) {

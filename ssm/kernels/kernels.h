@@ -1,8 +1,8 @@
 // The float32 kernels as a table of functions, one table per SIMD target. Layers call through it; nothing else includes SIMD code.
 //
-// Conventions. A block is n frames, row-major: frame t of a buffer x lies at x + t * stride. Widths are padded to kPad floats; what lies
-// in the padding is zero before and after. Pointers to buffers, weights and states are aligned to kAlignment unless said otherwise,
-// strides are multiples of kPad. Every kernel gives the same bits for any split of the frames into calls. All are [audio-thread].
+// Conventions. A block is n frames, row-major: frame t of a buffer x lies at x + t * stride. Widths are padded (see padded()); what lies
+// in the padding is zero before and after. Pointers may have any alignment; aligned ones are faster. Every kernel gives the same bits
+// for any split of the frames into calls. All are [audio-thread].
 #pragma once
 
 #include <cstddef>
@@ -12,16 +12,18 @@
 
 namespace coil::ssm {
 
-inline constexpr size_t kPad = 16;  // floats: the widest vector of any target
+inline constexpr size_t kPad = 16;      // floats: the widest vector of any target
+inline constexpr size_t kHalfPad = 8;   // narrow networks would waste half of the widest vectors
 
-constexpr size_t padded(size_t width) { return (width + kPad - 1) / kPad * kPad; }
+// The width of a row in memory. Kernels take widths that are multiples of kHalfPad, and use the widest vectors on multiples of kPad.
+constexpr size_t padded(size_t width) { return width <= kHalfPad ? kHalfPad : (width + kPad - 1) / kPad * kPad; }
 
 // A weight matrix in panels of `lanes` rows: weight (row r, column k) lies at [r / lanes][k][r % lanes].
 struct PackedLinear {
   AlignedFloats weights, bias;
   size_t d_in = 0;        // columns that are read, without padding
-  size_t d_out = 0;       // rows, a multiple of kPad
-  size_t lanes = 0;
+  size_t d_out = 0;       // rows, padded
+  size_t lanes = 0;       // of a panel: the target's vector, or half of the widest one
 };
 
 // Diagonal complex or real filter bank. Coefficients and states lie [mode][channels].
@@ -40,7 +42,7 @@ struct ScanKernel {
   const float* D;                  // [channels]
   const float *dt, *u;             // [frames] rows of `stride`
   size_t stride;
-  const float *B, *C;              // element n of frame t: B[t * bc_stride + n], any alignment
+  const float *B, *C;              // element n of frame t: B[t * bc_stride + n]
   size_t bc_stride;
   const float *B_constant, *C_constant;  // [n][channels] in place of B or C; null: B or C varies
   float* h;
@@ -66,7 +68,7 @@ struct Kernels {
   const char* name;
   size_t lanes;  // floats in a vector
 
-  // y[t] = W x[t] + b, or y[t] += W x[t] + b if accumulate. x may have any alignment.
+  // y[t] = W x[t] + b, or y[t] += W x[t] + b if accumulate. y_stride is at least w.d_out.
   void (*linear)(const PackedLinear& w, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames, bool accumulate);
   // y = x / sqrt(sum(x^2) / count + eps) * weight over `width` floats of each frame; in place allowed.
   void (*rms_norm)(const float* weight, float eps, size_t count, size_t width, const float* x, size_t x_stride, float* y, size_t y_stride,

@@ -8,11 +8,22 @@
 #endif
 
 #include "hwy/highway.h"
+#include "ssm/kernels/kernels.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace coil::ssm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
+
+// Calls f(d) with the widest vectors that divide a padded width.
+template <class F>
+HWY_INLINE void WithTag(size_t width, const F& f) {
+  const hn::ScalableTag<float> full;
+  if constexpr (HWY_MAX_BYTES > 32) {
+    if (width % hn::Lanes(full) != 0) return f(hn::CappedTag<float, kHalfPad>());
+  }
+  f(full);
+}
 
 // Adding it rounds to a whole number, which then stands in the low mantissa bits.
 inline constexpr float kRound = 0x1.8p23f;

@@ -20,115 +20,118 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Calls f(d, t, c) for every vector of every frame.
 template <class F>
 HWY_INLINE void ForEachVector(size_t width, size_t frames, const F& f) {
-  const hn::ScalableTag<float> d;
-  for (size_t t = 0; t < frames; ++t)
-    for (size_t c = 0; c < width; c += hn::Lanes(d)) f(d, t, c);
+  WithTag(width, [&](auto d) {
+    for (size_t t = 0; t < frames; ++t)
+      for (size_t c = 0; c < width; c += hn::Lanes(d)) f(d, t, c);
+  });
 }
 
 HWY_NOINLINE void RmsNorm(const float* weight, float eps, size_t count, size_t width, const float* x, size_t x_stride, float* y, size_t y_stride,
                           size_t frames) {
-  const hn::ScalableTag<float> d;
-  for (size_t t = 0; t < frames; ++t) {
-    const float* in = x + t * x_stride;
-    float* out = y + t * y_stride;
-    auto squares = hn::Zero(d);
-    for (size_t c = 0; c < width; c += hn::Lanes(d)) {
-      const auto v = hn::Load(d, in + c);
-      squares = hn::MulAdd(v, v, squares);
+  WithTag(width, [&](auto d) {
+    for (size_t t = 0; t < frames; ++t) {
+      const float* in = x + t * x_stride;
+      float* out = y + t * y_stride;
+      auto squares = hn::Zero(d);
+      for (size_t c = 0; c < width; c += hn::Lanes(d)) {
+        const auto v = hn::LoadU(d, in + c);
+        squares = hn::MulAdd(v, v, squares);
+      }
+      const float mean = hn::GetLane(hn::SumOfLanes(d, squares)) / float(count);
+      const auto scale = hn::Set(d, 1.0f / std::sqrt(mean + eps));
+      for (size_t c = 0; c < width; c += hn::Lanes(d)) hn::StoreU(hn::Mul(hn::Mul(hn::LoadU(d, in + c), scale), hn::LoadU(d, weight + c)), d, out + c);
     }
-    const float mean = hn::GetLane(hn::SumOfLanes(d, squares)) / float(count);
-    const auto scale = hn::Set(d, 1.0f / std::sqrt(mean + eps));
-    for (size_t c = 0; c < width; c += hn::Lanes(d)) hn::Store(hn::Mul(hn::Mul(hn::Load(d, in + c), scale), hn::Load(d, weight + c)), d, out + c);
-  }
+  });
 }
 
 HWY_NOINLINE void TanhBlock(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames) {
-  ForEachVector(width, frames, [&](auto d, size_t t, size_t c) { hn::Store(Tanh(d, hn::Load(d, x + t * x_stride + c)), d, y + t * y_stride + c); });
+  ForEachVector(width, frames, [&](auto d, size_t t, size_t c) { hn::StoreU(Tanh(d, hn::LoadU(d, x + t * x_stride + c)), d, y + t * y_stride + c); });
 }
 
 // 0.5 x (1 + erf(x / sqrt(2))). Source: Hendrycks & Gimpel 2016, eq. 1.
 HWY_NOINLINE void GeluBlock(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames) {
   ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
-    const auto v = hn::Load(d, x + t * x_stride + c);
+    const auto v = hn::LoadU(d, x + t * x_stride + c);
     const auto half = hn::Mul(v, hn::Set(d, 0.5f));
-    hn::Store(hn::MulAdd(half, Erf(d, hn::Mul(v, hn::Set(d, 0.70710678f))), half), d, y + t * y_stride + c);
+    hn::StoreU(hn::MulAdd(half, Erf(d, hn::Mul(v, hn::Set(d, 0.70710678f))), half), d, y + t * y_stride + c);
   });
 }
 
 HWY_NOINLINE void SiluBlock(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames) {
-  ForEachVector(width, frames, [&](auto d, size_t t, size_t c) { hn::Store(Silu(d, hn::Load(d, x + t * x_stride + c)), d, y + t * y_stride + c); });
+  ForEachVector(width, frames, [&](auto d, size_t t, size_t c) { hn::StoreU(Silu(d, hn::LoadU(d, x + t * x_stride + c)), d, y + t * y_stride + c); });
 }
 
 HWY_NOINLINE void GluBlock(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames) {
   ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
     const float* in = x + t * x_stride + c;
-    hn::Store(hn::Mul(hn::Load(d, in), Sigmoid(d, hn::Load(d, in + width))), d, y + t * y_stride + c);
+    hn::StoreU(hn::Mul(hn::LoadU(d, in), Sigmoid(d, hn::LoadU(d, in + width))), d, y + t * y_stride + c);
   });
 }
 
 HWY_NOINLINE void Gate(const float* z, size_t z_stride, float* y, size_t y_stride, size_t width, size_t frames) {
   ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
     float* out = y + t * y_stride + c;
-    hn::Store(hn::Mul(hn::Load(d, out), Silu(d, hn::Load(d, z + t * z_stride + c))), d, out);
+    hn::StoreU(hn::Mul(hn::LoadU(d, out), Silu(d, hn::LoadU(d, z + t * z_stride + c))), d, out);
   });
 }
 
 HWY_NOINLINE void AddBlock(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames) {
   ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
     float* out = y + t * y_stride + c;
-    hn::Store(hn::Add(hn::Load(d, out), hn::Load(d, x + t * x_stride + c)), d, out);
+    hn::StoreU(hn::Add(hn::LoadU(d, out), hn::LoadU(d, x + t * x_stride + c)), d, out);
   });
 }
 
 HWY_NOINLINE void Film(const float* scale_base, const float* scale_slope, const float* shift_base, const float* shift_slope, float first,
                        const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames) {
-  const hn::ScalableTag<float> d;
-  const auto one = hn::Set(d, 1.0f);
-  for (size_t c = 0; c < width; c += hn::Lanes(d)) {
-    const auto scale0 = hn::LoadU(d, scale_base + c), shift0 = hn::LoadU(d, shift_base + c);
-    if (!scale_slope) {
-      const auto scale1 = hn::Add(one, scale0);
-      for (size_t t = 0; t < frames; ++t) hn::Store(hn::MulAdd(scale1, hn::Load(d, x + t * x_stride + c), shift0), d, y + t * y_stride + c);
-      continue;
+  WithTag(width, [&](auto d) {
+    const auto one = hn::Set(d, 1.0f);
+    for (size_t c = 0; c < width; c += hn::Lanes(d)) {
+      const auto scale0 = hn::LoadU(d, scale_base + c), shift0 = hn::LoadU(d, shift_base + c);
+      if (!scale_slope) {
+        const auto scale1 = hn::Add(one, scale0);
+        for (size_t t = 0; t < frames; ++t) hn::StoreU(hn::MulAdd(scale1, hn::LoadU(d, x + t * x_stride + c), shift0), d, y + t * y_stride + c);
+        continue;
+      }
+      const auto scale_step = hn::LoadU(d, scale_slope + c), shift_step = hn::LoadU(d, shift_slope + c);
+      for (size_t t = 0; t < frames; ++t) {
+        const auto i = hn::Set(d, first + float(t));
+        const auto scale = hn::Add(one, hn::MulAdd(scale_step, i, scale0));
+        hn::StoreU(hn::MulAdd(scale, hn::LoadU(d, x + t * x_stride + c), hn::MulAdd(shift_step, i, shift0)), d, y + t * y_stride + c);
+      }
     }
-    const auto scale_step = hn::LoadU(d, scale_slope + c), shift_step = hn::LoadU(d, shift_slope + c);
-    for (size_t t = 0; t < frames; ++t) {
-      const auto i = hn::Set(d, first + float(t));
-      const auto scale = hn::Add(one, hn::MulAdd(scale_step, i, scale0));
-      hn::Store(hn::MulAdd(scale, hn::Load(d, x + t * x_stride + c), hn::MulAdd(shift_step, i, shift0)), d, y + t * y_stride + c);
-    }
-  }
+  });
 }
 
 HWY_NOINLINE void TimeStep(const float* bias, float dt_min, float dt_max, bool softplus, float* dt, size_t stride, size_t width, size_t frames) {
   ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
     float* at = dt + t * stride + c;
-    const auto v = hn::Add(hn::Load(d, at), hn::Load(d, bias + c));
-    hn::Store(softplus ? hn::Min(hn::Max(Softplus(d, v), hn::Set(d, dt_min)), hn::Set(d, dt_max)) : v, d, at);
+    const auto v = hn::Add(hn::LoadU(d, at), hn::LoadU(d, bias + c));
+    hn::StoreU(softplus ? hn::Min(hn::Max(Softplus(d, v), hn::Set(d, dt_min)), hn::Set(d, dt_max)) : v, d, at);
   });
 }
 
 HWY_NOINLINE void Decay(const float* a, const float* dt, size_t dt_stride, float* decay, size_t decay_stride, size_t width, size_t frames) {
   ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
-    hn::Store(DecayExp2(d, hn::Mul(hn::Load(d, a + c), hn::Load(d, dt + t * dt_stride + c))), d, decay + t * decay_stride + c);
+    hn::StoreU(DecayExp2(d, hn::Mul(hn::LoadU(d, a + c), hn::LoadU(d, dt + t * dt_stride + c))), d, decay + t * decay_stride + c);
   });
 }
 
 HWY_NOINLINE void ConvSilu(const float* w, const float* b, size_t taps, const float* x, size_t x_stride, float* y, size_t y_stride, size_t width,
                            size_t frames) {
   ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
-    auto sum = hn::Load(d, b + c);
+    auto sum = hn::LoadU(d, b + c);
     const float* in = x + (t + 1) * x_stride + c;
-    for (size_t j = 0; j < taps; ++j) sum = hn::MulAdd(hn::Load(d, w + j * width + c), hn::Load(d, in + j * x_stride), sum);
-    hn::Store(Silu(d, sum), d, y + t * y_stride + c);
+    for (size_t j = 0; j < taps; ++j) sum = hn::MulAdd(hn::LoadU(d, w + j * width + c), hn::LoadU(d, in + j * x_stride), sum);
+    hn::StoreU(Silu(d, sum), d, y + t * y_stride + c);
   });
 }
 
 HWY_NOINLINE void Envelopes(const float* x, size_t x_stride, float* sum, size_t width, size_t frames) {
   ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
-    const auto f = Tanh(d, hn::Load(d, x + t * x_stride + c));
-    hn::Store(hn::Add(hn::Load(d, sum + c), f), d, sum + c);
-    hn::Store(hn::MulAdd(f, f, hn::Load(d, sum + width + c)), d, sum + width + c);
+    const auto f = Tanh(d, hn::LoadU(d, x + t * x_stride + c));
+    hn::StoreU(hn::Add(hn::LoadU(d, sum + c), f), d, sum + c);
+    hn::StoreU(hn::MulAdd(f, f, hn::LoadU(d, sum + width + c)), d, sum + width + c);
   });
 }
 

@@ -26,12 +26,12 @@ HWY_INLINE void S4dTile(D d, const S4dKernel& bank, size_t mode, size_t c, const
   V z_re[kModes], z_im[kModes], c_re[kModes], c_im[kModes], h_re[kModes], h_im[kModes];
   for (size_t m = 0; m < kModes; ++m) {
     const size_t at = (mode + m) * bank.channels + c;
-    z_re[m] = hn::Load(d, bank.z_re + at), h_re[m] = hn::Load(d, bank.h_re + at), c_re[m] = hn::Load(d, bank.c_re + at);
-    if constexpr (kComplex) z_im[m] = hn::Load(d, bank.z_im + at), h_im[m] = hn::Load(d, bank.h_im + at), c_im[m] = hn::Load(d, bank.c_im + at);
+    z_re[m] = hn::LoadU(d, bank.z_re + at), h_re[m] = hn::LoadU(d, bank.h_re + at), c_re[m] = hn::LoadU(d, bank.c_re + at);
+    if constexpr (kComplex) z_im[m] = hn::LoadU(d, bank.z_im + at), h_im[m] = hn::LoadU(d, bank.h_im + at), c_im[m] = hn::LoadU(d, bank.c_im + at);
   }
-  const V direct = hn::Load(d, bank.D + c);
+  const V direct = hn::LoadU(d, bank.D + c);
   for (size_t t = 0; t < frames; ++t) {
-    const V u = hn::Load(d, x + t * x_stride + c);
+    const V u = hn::LoadU(d, x + t * x_stride + c);
     for (size_t m = 0; m < kModes; ++m) {
       if constexpr (kComplex) {
         const V re = hn::MulAdd(z_re[m], h_re[m], hn::NegMulAdd(z_im[m], h_im[m], u));
@@ -43,29 +43,30 @@ HWY_INLINE void S4dTile(D d, const S4dKernel& bank, size_t mode, size_t c, const
     }
     if constexpr (kOutput) {
       float* out = y + t * y_stride + c;
-      V sum = mode == 0 ? hn::Mul(direct, u) : hn::Load(d, out);
+      V sum = mode == 0 ? hn::Mul(direct, u) : hn::LoadU(d, out);
       for (size_t m = 0; m < kModes; ++m) {
         sum = hn::MulAdd(c_re[m], h_re[m], sum);
         if constexpr (kComplex) sum = hn::NegMulAdd(c_im[m], h_im[m], sum);
       }
-      hn::Store(sum, d, out);
+      hn::StoreU(sum, d, out);
     }
   }
   for (size_t m = 0; m < kModes; ++m) {
     const size_t at = (mode + m) * bank.channels + c;
-    hn::Store(h_re[m], d, bank.h_re + at);
-    if constexpr (kComplex) hn::Store(h_im[m], d, bank.h_im + at);
+    hn::StoreU(h_re[m], d, bank.h_re + at);
+    if constexpr (kComplex) hn::StoreU(h_im[m], d, bank.h_im + at);
   }
 }
 
 template <bool kComplex, bool kOutput>
 HWY_INLINE void S4dBlock(const S4dKernel& bank, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames) {
-  const hn::ScalableTag<float> d;
-  for (size_t c = 0; c < bank.channels; c += hn::Lanes(d)) {
-    size_t mode = 0;
-    for (; mode + 4 <= bank.modes; mode += 4) S4dTile<4, kComplex, kOutput>(d, bank, mode, c, x, x_stride, y, y_stride, frames);
-    for (; mode < bank.modes; ++mode) S4dTile<1, kComplex, kOutput>(d, bank, mode, c, x, x_stride, y, y_stride, frames);
-  }
+  WithTag(bank.channels, [&](auto d) {
+    for (size_t c = 0; c < bank.channels; c += hn::Lanes(d)) {
+      size_t mode = 0;
+      for (; mode + 4 <= bank.modes; mode += 4) S4dTile<4, kComplex, kOutput>(d, bank, mode, c, x, x_stride, y, y_stride, frames);
+      for (; mode < bank.modes; ++mode) S4dTile<1, kComplex, kOutput>(d, bank, mode, c, x, x_stride, y, y_stride, frames);
+    }
+  });
 }
 
 HWY_NOINLINE void S4d(const S4dKernel& bank, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames) {
@@ -85,43 +86,44 @@ HWY_INLINE void SelectiveTile(D d, const ScanKernel& s, size_t n0, size_t c) {
   using V = hn::Vec<D>;
   V h[kStates], a[kStates];
   for (size_t n = 0; n < kStates; ++n) {
-    h[n] = hn::Load(d, s.h + (n0 + n) * s.channels + c);
-    a[n] = hn::Load(d, s.a + (n0 + n) * s.channels + c);
+    h[n] = hn::LoadU(d, s.h + (n0 + n) * s.channels + c);
+    a[n] = hn::LoadU(d, s.a + (n0 + n) * s.channels + c);
   }
-  const V direct = hn::Load(d, s.D + c);
+  const V direct = hn::LoadU(d, s.D + c);
   for (size_t t = 0; t < s.frames; ++t) {
-    const V dt = hn::Load(d, s.dt + t * s.stride + c), u = hn::Load(d, s.u + t * s.stride + c);
+    const V dt = hn::LoadU(d, s.dt + t * s.stride + c), u = hn::LoadU(d, s.u + t * s.stride + c);
     const V dtu = hn::Mul(dt, u);
     const float *B = s.B + t * s.bc_stride + n0, *C = s.C + t * s.bc_stride + n0;
     V sum[2] = {hn::Zero(d), hn::Zero(d)};  // two, to halve the chain of additions
     for (size_t n = 0; n < kStates; ++n) {
       const V decay = DecayExp2(d, hn::Mul(dt, a[n]));
-      const V b = kConstantB ? hn::Load(d, s.B_constant + (n0 + n) * s.channels + c) : hn::Set(d, B[n]);
+      const V b = kConstantB ? hn::LoadU(d, s.B_constant + (n0 + n) * s.channels + c) : hn::Set(d, B[n]);
       h[n] = hn::MulAdd(decay, h[n], hn::Mul(dtu, b));
       if constexpr (kOutput) {
-        const V weight = kConstantC ? hn::Load(d, s.C_constant + (n0 + n) * s.channels + c) : hn::Set(d, C[n]);
+        const V weight = kConstantC ? hn::LoadU(d, s.C_constant + (n0 + n) * s.channels + c) : hn::Set(d, C[n]);
         sum[n % 2] = hn::MulAdd(weight, h[n], sum[n % 2]);
       }
     }
     if constexpr (kOutput) {
       float* out = s.y + t * s.y_stride + c;
-      const V start = n0 == 0 ? hn::Mul(direct, u) : hn::Load(d, out);
-      hn::Store(hn::Add(start, hn::Add(sum[0], sum[1])), d, out);
+      const V start = n0 == 0 ? hn::Mul(direct, u) : hn::LoadU(d, out);
+      hn::StoreU(hn::Add(start, hn::Add(sum[0], sum[1])), d, out);
     }
   }
-  for (size_t n = 0; n < kStates; ++n) hn::Store(h[n], d, s.h + (n0 + n) * s.channels + c);
+  for (size_t n = 0; n < kStates; ++n) hn::StoreU(h[n], d, s.h + (n0 + n) * s.channels + c);
 }
 
 template <bool kOutput, bool kConstantB, bool kConstantC>
 HWY_INLINE void SelectiveBlock(const ScanKernel& s) {
-  const hn::ScalableTag<float> d;
-  for (size_t c = 0; c < s.channels; c += hn::Lanes(d)) {
-    size_t n = 0;
-    if constexpr (HWY_TARGET == HWY_AVX3)
-      for (; n + 16 <= s.d_state; n += 16) SelectiveTile<16, kOutput, kConstantB, kConstantC>(d, s, n, c);
-    for (; n + 4 <= s.d_state; n += 4) SelectiveTile<4, kOutput, kConstantB, kConstantC>(d, s, n, c);
-    for (; n < s.d_state; ++n) SelectiveTile<1, kOutput, kConstantB, kConstantC>(d, s, n, c);
-  }
+  WithTag(s.channels, [&](auto d) {
+    for (size_t c = 0; c < s.channels; c += hn::Lanes(d)) {
+      size_t n = 0;
+      if constexpr (HWY_TARGET == HWY_AVX3)
+        for (; n + 16 <= s.d_state; n += 16) SelectiveTile<16, kOutput, kConstantB, kConstantC>(d, s, n, c);
+      for (; n + 4 <= s.d_state; n += 4) SelectiveTile<4, kOutput, kConstantB, kConstantC>(d, s, n, c);
+      for (; n < s.d_state; ++n) SelectiveTile<1, kOutput, kConstantB, kConstantC>(d, s, n, c);
+    }
+  });
 }
 
 template <bool kOutput>
@@ -141,11 +143,11 @@ template <size_t kStates, bool kOutput, class D>
 HWY_INLINE void SsdTile(D d, const SsdKernel& s, size_t n0, size_t c) {
   using V = hn::Vec<D>;
   V h[kStates];
-  for (size_t n = 0; n < kStates; ++n) h[n] = hn::Load(d, s.h + (n0 + n) * s.h_stride + c);
-  const V direct = hn::Load(d, s.D + c);
+  for (size_t n = 0; n < kStates; ++n) h[n] = hn::LoadU(d, s.h + (n0 + n) * s.h_stride + c);
+  const V direct = hn::LoadU(d, s.D + c);
   for (size_t t = 0; t < s.frames; ++t) {
-    const V u = hn::Load(d, s.u + t * s.u_stride + c), decay = hn::Load(d, s.decay + t * s.stride + c);
-    const V dtu = hn::Mul(hn::Load(d, s.dt + t * s.stride + c), u);
+    const V u = hn::LoadU(d, s.u + t * s.u_stride + c), decay = hn::LoadU(d, s.decay + t * s.stride + c);
+    const V dtu = hn::Mul(hn::LoadU(d, s.dt + t * s.stride + c), u);
     const float *B = s.B + t * s.bc_stride + n0, *C = s.C + t * s.bc_stride + n0;
     V sum[2] = {hn::Zero(d), hn::Zero(d)};
     for (size_t n = 0; n < kStates; ++n) {
@@ -154,23 +156,24 @@ HWY_INLINE void SsdTile(D d, const SsdKernel& s, size_t n0, size_t c) {
     }
     if constexpr (kOutput) {
       float* out = s.y + t * s.y_stride + c;
-      const V start = n0 == 0 ? hn::Mul(direct, u) : hn::Load(d, out);
-      hn::Store(hn::Add(start, hn::Add(sum[0], sum[1])), d, out);
+      const V start = n0 == 0 ? hn::Mul(direct, u) : hn::LoadU(d, out);
+      hn::StoreU(hn::Add(start, hn::Add(sum[0], sum[1])), d, out);
     }
   }
-  for (size_t n = 0; n < kStates; ++n) hn::Store(h[n], d, s.h + (n0 + n) * s.h_stride + c);
+  for (size_t n = 0; n < kStates; ++n) hn::StoreU(h[n], d, s.h + (n0 + n) * s.h_stride + c);
 }
 
 template <bool kOutput>
 HWY_INLINE void SsdBlockT(const SsdKernel& s) {
-  const hn::ScalableTag<float> d;
-  for (size_t c = 0; c < s.channels; c += hn::Lanes(d)) {
-    size_t n = 0;
-    if constexpr (HWY_TARGET == HWY_AVX3)
-      for (; n + 16 <= s.d_state; n += 16) SsdTile<16, kOutput>(d, s, n, c);
-    for (; n + 8 <= s.d_state; n += 8) SsdTile<8, kOutput>(d, s, n, c);
-    for (; n < s.d_state; ++n) SsdTile<1, kOutput>(d, s, n, c);
-  }
+  WithTag(s.channels, [&](auto d) {
+    for (size_t c = 0; c < s.channels; c += hn::Lanes(d)) {
+      size_t n = 0;
+      if constexpr (HWY_TARGET == HWY_AVX3)
+        for (; n + 16 <= s.d_state; n += 16) SsdTile<16, kOutput>(d, s, n, c);
+      for (; n + 8 <= s.d_state; n += 8) SsdTile<8, kOutput>(d, s, n, c);
+      for (; n < s.d_state; ++n) SsdTile<1, kOutput>(d, s, n, c);
+    }
+  });
 }
 
 HWY_NOINLINE void SsdBlock(const SsdKernel& s) { SsdBlockT<true>(s); }

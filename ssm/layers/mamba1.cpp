@@ -122,7 +122,7 @@ class Mamba1 final : public RecurrentPart {
     return source;
   }
 
-  size_t dbc_stride() const { return rank_width_ + 2 * bc_width_; }
+  size_t dbc_stride() const { return x_proj_.d_out; }
 
   void normalise(float* values, size_t count, size_t width, size_t frames) const noexcept {
     kernels_.rms_norm(ones_.data(), *config_.rms_eps, count, width, values, dbc_stride(), values, dbc_stride(), frames);

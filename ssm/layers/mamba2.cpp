@@ -56,12 +56,14 @@ class Mamba2 final : public RecurrentPart {
 
     const auto D = tensor(".D", {heads});
     D_.assign(channels_, 0.0f);
-    head_of_.assign(channels_, -1);
     std::vector<uint32_t> position;
     for (size_t c = 0; c < size_t(inner); ++c) {
       const size_t head = c / size_t(config.headdim);
       D_[ranges_.place(c)] = D[head];
-      head_of_[ranges_.place(c)] = int(head);
+      const size_t place = ranges_.place(c);
+      if (head_runs_.empty() || head_runs_.back().head != head || head_runs_.back().begin + head_runs_.back().channels != place)
+        head_runs_.push_back({place, 0, head});
+      ++head_runs_.back().channels;
       for (size_t n = 0; n < size_t(config.d_state); ++n) position.push_back(uint32_t(n * channels_ + ranges_.place(c)));
     }
 
@@ -112,17 +114,23 @@ class Mamba2 final : public RecurrentPart {
     std::fill_n(carry, scan_floats_, 0.0f);
     for (size_t range = 0; range < ranges_.count; ++range) kernels_.ssd_end(scan(rows, frames, range, carry));
     float* factor = carry + scan_floats_;
-    for (size_t c = 0; c < channels_; ++c) {
+    std::fill_n(factor, scan_floats_, 0.0f);
+    for (const HeadRun& run : head_runs_) {
       float elapsed = 0;
-      for (size_t t = 0; t < frames; ++t) elapsed += rows.dt[t * channels_ + c];
-      const float decay = head_of_[c] < 0 ? 0.0f : std::exp2(elapsed * a_[size_t(head_of_[c])]);
-      for (size_t n = 0; n < size_t(config_.d_state); ++n) factor[n * channels_ + c] = decay;
+      for (size_t t = 0; t < frames; ++t) elapsed += rows.dt[t * channels_ + run.begin];
+      const float decay = std::exp2(elapsed * a_[run.head]);
+      for (size_t n = 0; n < size_t(config_.d_state); ++n) std::fill_n(factor + n * channels_ + run.begin, run.channels, decay);
     }
   }
 
   void join(const float* carry, float* scan_state) const noexcept override { join_real(carry, scan_state, scan_floats_); }
 
  private:
+  // Channels of one head that lie together.
+  struct HeadRun {
+    size_t begin, channels, head;
+  };
+
   // The block's intermediate values inside scratch. A projected row is x, B, C, z, dt, and begins after the convolution's history.
   struct Rows {
     float *projected, *xbc, *dt, *decay, *y, *head_decay;
@@ -144,10 +152,11 @@ class Mamba2 final : public RecurrentPart {
     return source;
   }
 
-  size_t stride() const { return conv_.width() + channels_ + heads_width_; }
+  size_t stride() const { return in_proj_.d_out; }
 
+  // A value per head to all of its channels; the padding is never read.
   void spread(const float* heads, float* out) const noexcept {
-    for (size_t c = 0; c < channels_; ++c) out[c] = head_of_[c] < 0 ? 0.0f : heads[head_of_[c]];
+    for (const HeadRun& run : head_runs_) std::fill_n(out + run.begin, run.channels, heads[run.head]);
   }
 
   SsdKernel scan(const Rows& rows, size_t frames, size_t range, float* h) const noexcept {
@@ -165,7 +174,7 @@ class Mamba2 final : public RecurrentPart {
   CausalConv conv_;
   PackedLinear in_proj_, out_proj_;
   AlignedFloats norm_, dt_bias_, a_, D_;  // a: A log2(e), per head
-  std::vector<int> head_of_;              // per padded channel; -1: padding
+  std::vector<HeadRun> head_runs_;
 };
 
 }  // namespace

@@ -135,10 +135,7 @@ PackedLinear load_linear(const LinearConfig& config, const Checkpoint& checkpoin
 
 PackedLinear load_linear(const LinearConfig& config, const Checkpoint& checkpoint, const Kernels& kernels, const std::vector<int>& rows,
                          const std::vector<int>& columns) {
-  std::vector<int64_t> shape{config.d_out, config.d_in};
-  const Tensor* tensor = checkpoint.find(config.name + ".weight");
-  if (tensor && tensor->shape.size() == 3) shape.push_back(1);  // S4D keeps its output projection as a convolution of one tap
-  const auto weight = checkpoint.floats(config.name + ".weight", shape);
+  const auto weight = checkpoint.floats(config.name + ".weight", {config.d_out, config.d_in});
   const auto bias = config.bias ? checkpoint.floats(config.name + ".bias", {config.d_out}) : std::vector<float>();
   return pack_linear(kernels, weight.data(), size_t(config.d_in), config.bias ? bias.data() : nullptr, rows, columns);
 }

@@ -74,13 +74,13 @@ class Levels(CoilTest):
             self.assertEqual(self.report(model="filter.safetensors")["non_finite"], 0)
             self.assertEqual(found, Wav(self.path("out.wav")).channels[0])
 
-    def test_model_that_overflows_is_reset_and_reported(self):
+    def test_model_that_overflows_starts_anew_and_is_reported(self):
         write_matrix_model(self.path("loud.safetensors"), [[1e38]])
         write_wav(self.path("in.wav"), [[0.0] * 5000 + [100.0] + [0.0] * 5000])
         report = self.report("--block", "64", model="loud.safetensors")
-        self.assertEqual(report["state_resets"], 1)
+        self.assertEqual(report["restarts"], 1)
         self.assertTrue(all(math.isfinite(x) for x in Wav(self.path("out.wav")).channels[0]))
-        self.assertIn("reset", self.stderr)
+        self.assertIn("started anew 1 time", self.stderr)
 
     def test_controls_act(self):
         write_filter_model(self.path("knobs.safetensors"), controls=True)

@@ -265,7 +265,8 @@ ModelFile random_coil_network(uint32_t seed) {
       const double low = r.uniform(-20, 5);
       controls.push_back({{"name", "knob " + std::to_string(i)}, {"min", low}, {"max", low + 10}, {"default", low + r.uniform(0, 10)}});
     }
-    controls.insert(controls.begin() + r.whole(0, count), {{"name", "level"}, {"min", -24}, {"max", 6}, {"default", -3}, {"to", "output_gain_db"}});
+    const Json level = {{"name", "level"}, {"min", -24}, {"max", 6}, {"default", -3}, {"to", "output_gain_db"}};
+    controls.insert(controls.begin() + r.whole(0, count), level);
     file.card_json = Json{{"name", "random"}, {"controls", controls}}.dump();
   }
   return file;

@@ -147,6 +147,14 @@ TEST_CASE("a tensor that is missing or has another shape is named with both shap
     CHECK_THROWS_WITH(checkpoint.doubles("w", shape), Catch::Contains("(2, 3)") && Catch::Contains(ssm::to_string(shape)));
 }
 
+TEST_CASE("a matrix kept as a convolution of one tap is still a matrix") {
+  const test::TempDir dir;
+  write_text(dir / "w.safetensors", raw_tensor_file("F32", "[2,3,1]", std::string(24, '\0')));
+  CHECK(ssm::Checkpoint::open(dir / "w.safetensors").floats("w", {2, 3}).size() == 6);
+  write_text(dir / "w.safetensors", raw_tensor_file("F32", "[2,3,2]", std::string(48, '\0')));
+  CHECK_THROWS_AS(ssm::Checkpoint::open(dir / "w.safetensors").floats("w", {2, 3}), ssm::Error);
+}
+
 TEST_CASE("the hash changes with every part of a model, and with nothing else") {
   const test::TempDir dir;
   const auto hash_of = [&](const test::ModelFile& model) {

@@ -368,6 +368,7 @@ TEST_CASE("every faulty field of the frame is named") {
   refuses(changed("/layers/0/repeat", 0), "layers[0].repeat");
   refuses(changed("/layers/0/repeat", 1000000), "layers[0].repeat");
   refuses(changed("/layers/1/parts", 3), "layers[1].parts");
+  refuses(changed("/layers/1/parts", Json::array()), "layers[1].parts");
   refuses(changed("/layers/1/residual", 3), "layers[1].residual");
   refuses(changed("/layers/1/parts/0/d_state", 0), "layers[1].parts[0].d_state");
   refuses(changed("/d_input", 0), "d_input");
@@ -408,7 +409,7 @@ TEST_CASE("sizes that come to more than the engine can hold are refused before a
   Json json = {{"model_type", "coil"}, {"d_model", 65536}, {"controls", {{"count", 1}, {"hidden", 1}}}};
   const Json film = {{"type", "film"}};
   json["layers"] = {{{"repeat", 4096}, {"parts", {film, film, film, film, film}}}};
-  refuses(json, "film");
+  refuses(json, "FiLM");
   // Many parts repeated many times.
   Json parts = Json::array();
   for (int i = 0; i < 20000; ++i) parts.push_back({{"type", "tanh"}});

@@ -1,0 +1,16 @@
+// Models without memory, y = W x, whose output a test knows exactly.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ssm/model.h"
+
+namespace coil::test {
+
+// `weights`: (width, width), row-major. sample_rate_hz 0: none stated. `card_json` empty: no card.
+std::shared_ptr<const ssm::Model> matrix_model(int width, std::vector<float> weights, double sample_rate_hz,
+                                               const std::string& card_json = "");
+
+}  // namespace coil::test

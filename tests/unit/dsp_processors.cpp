@@ -1,0 +1,217 @@
+// ModelProcessor and OfflineProcessor: latency, alignment, blocks, channels, resets, and inputs that are not numbers.
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <vector>
+
+#include "dsp/model_processor.h"
+#include "dsp/offline_processor.h"
+#include "ssm/error.h"
+#include "tests/support/matrix_model.h"
+#include "tests/support/random_network.h"
+#include "tests/support/runs.h"
+
+namespace {
+
+using coil::dsp::ModelProcessor;
+using coil::dsp::OfflineProcessor;
+using coil::test::matrix_model;
+using Signal = std::vector<float>;
+
+constexpr double kHostRates[] = {8000, 44100, 48000, 88200, 96000, 192000};
+
+// Several sines below 3 kHz, which every rate here can hold.
+Signal sines(double rate_hz, size_t frames) {
+  Signal signal(frames);
+  for (size_t i = 0; i < frames; ++i) {
+    for (double hz : {211.0, 997.0, 1733.0, 2901.0}) {
+      signal[i] += 0.2f * static_cast<float>(std::sin(2 * std::numbers::pi * hz * static_cast<double>(i) / rate_hz));
+    }
+  }
+  return signal;
+}
+
+Signal run(ModelProcessor& processor, Signal signal, const std::vector<size_t>& blocks) {
+  size_t begin = 0;
+  for (size_t size : blocks) {
+    float* channel = signal.data() + begin;
+    processor.process({&channel, 1, static_cast<int>(size)});
+    begin += size;
+  }
+  return signal;
+}
+
+Signal run_offline(OfflineProcessor& processor, const Signal& in, const std::vector<size_t>& blocks) {
+  Signal out;
+  size_t begin = 0;
+  for (size_t size : blocks) {
+    processor.process({in.data() + begin, size}, out);
+    begin += size;
+  }
+  processor.finish(out);
+  return out;
+}
+
+std::shared_ptr<const coil::ssm::Model> filter_model() {
+  return coil::test::load(coil::test::model_file(R"({
+    "model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 4, "d_output": 1, "direct": true, "norm_f": false,
+    "layers": [{"repeat": 2, "residual": true, "parts": [
+      {"type": "s4d", "name": "mixer", "d_state": 4, "mode": "complex", "discretization": "zoh"},
+      {"type": "tanh"}, {"type": "linear", "name": "out_proj", "bias": false}]}]})", 5)).model();
+}
+
+TEST_CASE("the real-time output is the input, late by exactly the stated latency, at every host rate") {
+  for (double rate_hz : kHostRates) {
+    ModelProcessor processor(matrix_model(1, {1}, 48000));
+    processor.prepare({rate_hz, 256, 1});
+    const int latency = processor.latency_frames();
+    INFO(rate_hz << " Hz, latency " << latency);
+    CHECK((latency == 0) == (rate_hz == 48000));
+    CHECK(latency < 0.012 * rate_hz);
+    const Signal in = sines(rate_hz, 8000);
+    coil::test::Random random(1);
+    const Signal out = run(processor, in, coil::test::random_blocks(in.size(), random));
+    double worst = 0;
+    for (size_t i = 2000; i < in.size(); ++i) worst = std::max<double>(worst, std::fabs(out[i] - in[i - latency]));
+    CHECK(worst < 5e-5);  // -100 dB in each of two filters, four sines of 0.2
+    for (int i = 0; i < latency / 4; ++i) CHECK(std::fabs(out[i]) < 1e-3f);
+  }
+}
+
+TEST_CASE("any blocks give the same real-time output, also larger ones than announced") {
+  for (double rate_hz : kHostRates) {
+    const auto model = filter_model();
+    coil::test::Random random(2);
+    const Signal in = coil::test::random_signal(6000, random);
+    ModelProcessor processor(model);
+    processor.prepare({rate_hz, 64, 1});
+    const Signal whole = run(processor, in, {in.size()});
+    for (const std::vector<size_t>& blocks : {coil::test::random_blocks(in.size(), random), std::vector<size_t>(in.size(), 1)}) {
+      processor.reset();
+      const Signal out = run(processor, in, blocks);
+      CHECK(coil::test::relative_error(out, std::span<const float>(whole)) <= 1e-5);  // the engine's promise
+    }
+  }
+}
+
+TEST_CASE("a reset forgets the signal and keeps the latency") {
+  for (double rate_hz : {44100.0, 48000.0}) {
+    ModelProcessor processor(filter_model());
+    processor.prepare({rate_hz, 128, 1});
+    coil::test::Random random(3);
+    const Signal in = coil::test::random_signal(3000, random);
+    const int latency = processor.latency_frames();
+    const Signal first = run(processor, in, {3000});
+    processor.reset();
+    CHECK(processor.latency_frames() == latency);
+    CHECK(coil::test::same_bits(run(processor, in, {3000}), first));
+  }
+}
+
+TEST_CASE("the card's latency counts, in host frames") {
+  const auto model = matrix_model(1, {1}, 48000, R"({"name": "late", "sample_rate": 48000, "channels": 1, "latency_frames": 480})");
+  ModelProcessor processor(model);
+  processor.prepare({48000, 64, 1});
+  CHECK(processor.latency_frames() == 480);
+  processor.prepare({96000, 64, 1});
+  const int both = processor.latency_frames();
+  ModelProcessor plain(matrix_model(1, {1}, 48000));
+  plain.prepare({96000, 64, 1});
+  CHECK(both == plain.latency_frames() + 960);
+}
+
+TEST_CASE("channels of a mono model have states of their own; a stereo model sees both") {
+  coil::test::Random random(4);
+  for (double rate_hz : {44100.0, 48000.0}) {
+    Signal left = coil::test::random_signal(2000, random), right = coil::test::random_signal(2000, random);
+    const Signal left_in = left, right_in = right;
+    float* channels[] = {left.data(), right.data()};
+    ModelProcessor pair(filter_model());
+    pair.prepare({rate_hz, 512, 2});
+    pair.process({channels, 2, 2000});
+    ModelProcessor single(filter_model());
+    single.prepare({rate_hz, 512, 1});
+    CHECK(coil::test::same_bits(left, run(single, left_in, {2000})));
+    single.reset();
+    CHECK(coil::test::same_bits(right, run(single, right_in, {2000})));
+
+    ModelProcessor swap(matrix_model(2, {0, 1, 1, 0}, 48000));
+    left = left_in, right = right_in;
+    swap.prepare({rate_hz, 100, 2});
+    swap.process({channels, 2, 2000});
+    ModelProcessor identity(matrix_model(1, {1}, 48000));
+    identity.prepare({rate_hz, 100, 1});
+    const Signal expected = run(identity, right_in, {2000});
+    CHECK(coil::test::relative_error(left, std::span<const float>(expected)) <= 1e-6);
+  }
+  ModelProcessor swap(matrix_model(2, {0, 1, 1, 0}, 48000));
+  CHECK_THROWS_AS(swap.prepare({48000, 64, 1}), coil::ssm::Error);
+  CHECK_THROWS_AS(swap.prepare({48000, 64, 3}), coil::ssm::Error);
+}
+
+TEST_CASE("controls outlast prepare") {
+  const char* card = R"({"name": "gain", "controls": [{"name": "level", "min": -40, "max": 12, "default": 0, "to": "output_gain_db"}]})";
+  ModelProcessor processor(matrix_model(1, {1}, 0, card));
+  processor.prepare({48000, 64, 1});
+  CHECK(run(processor, Signal(10, 1.0f), {10})[9] == Approx(1));
+  processor.set_controls(Signal{-20});
+  processor.prepare({44100, 64, 1});
+  CHECK(run(processor, Signal(10, 1.0f), {10})[9] == Approx(0.1));
+}
+
+TEST_CASE("samples that are not finite are taken as 0 and counted") {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInfinity = std::numeric_limits<float>::infinity();
+  coil::test::Random random(5);
+  for (double rate_hz : {44100.0, 48000.0}) {
+    Signal clean = coil::test::random_signal(2000, random), dirty = clean;
+    clean[5] = clean[6] = clean[1000] = 0;
+    dirty[5] = kNan, dirty[6] = kInfinity, dirty[1000] = -kInfinity;
+    ModelProcessor processor(filter_model());
+    processor.prepare({rate_hz, 64, 1});
+    const Signal expected = run(processor, clean, {2000});
+    CHECK(processor.non_finite_inputs() == 0);
+    processor.reset();
+    CHECK(coil::test::same_bits(run(processor, dirty, {2000}), expected));
+    CHECK(processor.non_finite_inputs() == 3);
+
+    OfflineProcessor offline(filter_model(), rate_hz, 1, 64), offline_clean(filter_model(), rate_hz, 1, 64);
+    CHECK(coil::test::same_bits(run_offline(offline, dirty, {2000}), run_offline(offline_clean, clean, {2000})));
+    CHECK(offline.non_finite_samples() == 3);
+  }
+}
+
+TEST_CASE("models that are not for audio are refused") {
+  CHECK_THROWS_AS(ModelProcessor(coil::ssm::Model::load(COIL_GOLDEN_DIR "/mamba1_lm_v97_tied.safetensors")), coil::ssm::Error);
+}
+
+TEST_CASE("the offline output is aligned and as long as the input, at every rate and length") {
+  for (double rate_hz : {8000.0, 44100.0, 44101.0, 48000.0, 192000.0}) {
+    for (size_t frames : {0, 1, 2, 100, 5000}) {
+      const Signal in = sines(rate_hz, frames);
+      OfflineProcessor processor(matrix_model(1, {1}, 48000), rate_hz, 1, 512);
+      coil::test::Random random(6);
+      const Signal out = run_offline(processor, in, coil::test::random_blocks(frames, random));
+      INFO(rate_hz << " Hz, " << frames << " frames");
+      REQUIRE(out.size() == in.size());
+      for (size_t i = 1500; i + 1500 < frames; ++i) REQUIRE(std::fabs(out[i] - in[i]) < 3e-6f);
+    }
+  }
+}
+
+TEST_CASE("the real-time and the offline way sound the same, up to the latency and the resamplers") {
+  const auto model = filter_model();
+  for (double rate_hz : {44100.0, 96000.0}) {
+    const Signal in = sines(rate_hz, 20000);
+    ModelProcessor live(model);
+    live.prepare({rate_hz, 64, 1});
+    OfflineProcessor offline(model, rate_hz, 1, 512);
+    const Signal a = run(live, in, {in.size()}), b = run_offline(offline, in, {in.size()});
+    const int latency = live.latency_frames();
+    double worst = 0;
+    for (size_t i = 3000; i + latency + 1500 < in.size(); ++i) worst = std::max<double>(worst, std::fabs(a[i + latency] - b[i]));
+    CHECK(worst < 3e-4);
+  }
+}
+
+}  // namespace

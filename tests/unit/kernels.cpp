@@ -1,0 +1,659 @@
+// Every kernel of every SIMD target against double precision, at every length from 0 to 67 and at misaligned addresses where they are allowed.
+#include "ssm/kernels/kernels.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <complex>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "ssm/aligned.h"
+#include "tests/support/random_network.h"
+#include "tests/support/runs.h"
+
+namespace {
+
+using namespace coil;
+using ssm::AlignedFloats;
+using ssm::Kernels;
+using ssm::padded;
+
+constexpr double kEps = std::numeric_limits<float>::epsilon();
+constexpr size_t kLongest = 67;
+
+// Runs a check for every target.
+void for_each_target(const std::function<void(const Kernels&)>& check) {
+  const auto all = ssm::available_kernels();
+  REQUIRE(!all.empty());
+  for (const Kernels* kernels : all) {
+    INFO("target " << kernels->name);
+    check(*kernels);
+  }
+}
+
+// Rows of a block: zero in the padding, and one more row and value that no kernel may touch.
+struct Rows {
+  size_t width, stride, frames, offset;
+  AlignedFloats floats;
+  static constexpr float kGuard = 12345.0f;
+
+  // `offset` floats before the first row make it misaligned.
+  Rows(size_t w, size_t n, size_t extra_stride = 0, size_t off = 0)
+      : width(w), stride(padded(w) + extra_stride), frames(n), offset(off), floats(off + (n + 1) * stride, 0.0f) {
+    std::fill(floats.begin() + static_cast<std::ptrdiff_t>(off + n * stride), floats.end(), kGuard);
+  }
+
+  static Rows random(size_t w, size_t n, test::Random& random, double size = 1, size_t extra_stride = 0, size_t off = 0) {
+    Rows rows(w, n, extra_stride, off);
+    for (size_t t = 0; t < n; ++t)
+      for (size_t c = 0; c < w; ++c) rows.at(t, c) = static_cast<float>(size * random.normal());
+    return rows;
+  }
+
+  float* data() { return floats.data() + offset; }
+  const float* data() const { return floats.data() + offset; }
+  float& at(size_t t, size_t c) { return floats[offset + t * stride + c]; }
+  float at(size_t t, size_t c) const { return floats[offset + t * stride + c]; }
+
+  bool guard_intact() const {
+    return std::all_of(floats.begin() + static_cast<std::ptrdiff_t>(offset + frames * stride), floats.end(), [](float v) { return v == kGuard; });
+  }
+};
+
+AlignedFloats random_padded(size_t width, test::Random& random, double size = 1, double centre = 0) {
+  AlignedFloats x(padded(width), 0.0f);
+  for (size_t c = 0; c < width; ++c) x[c] = static_cast<float>(centre + size * random.normal());
+  return x;
+}
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+double softplus(double x) { return x > 30 ? x : std::log1p(std::exp(x)); }
+double gelu(double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }
+
+// ---- functions of one value: the bounds that math-inl.h states, over the whole range
+
+using Pointwise = void (*Kernels::*)(const float*, size_t, float*, size_t, size_t, size_t);
+
+// Largest relative error of a pointwise kernel over many values in [low, high]; `floor` is added to the expected magnitude.
+double worst_relative(const Kernels& kernels, Pointwise kernel, double (*exact)(double), double low, double high, double floor) {
+  constexpr size_t kCount = 1 << 16;
+  AlignedFloats x(kCount), y(kCount);
+  for (size_t i = 0; i < kCount; ++i) x[i] = static_cast<float>(low + (high - low) * static_cast<double>(i) / (kCount - 1));
+  (kernels.*kernel)(x.data(), kCount, y.data(), kCount, kCount, 1);
+  double worst = 0;
+  for (size_t i = 0; i < kCount; ++i) {
+    const double expected = exact(x[i]), difference = std::abs(y[i] - expected);
+    if (difference == 0) continue;
+    const double error = difference / (std::abs(expected) + floor);
+    worst = std::isfinite(error) ? std::max(worst, error) : std::numeric_limits<double>::infinity();
+  }
+  return worst;
+}
+
+TEST_CASE("tanh keeps its relative accuracy everywhere") {
+  for_each_target([](const Kernels& k) {
+    const auto exact = [](double x) { return std::tanh(x); };
+    // Stated: 5e-7, the rational function's 1e-8 and the rounding of two polynomials and a quotient.
+    CHECK(worst_relative(k, &Kernels::tanh, exact, -12, 12, 0) <= 5e-7);
+    CHECK(worst_relative(k, &Kernels::tanh, exact, -1e-3, 1e-3, 0) <= 5e-7);
+    CHECK(worst_relative(k, &Kernels::tanh, exact, -1e30, 1e30, 0) <= 5e-7);
+  });
+}
+
+TEST_CASE("silu and gelu") {
+  for_each_target([](const Kernels& k) {
+    const auto silu = [](double x) { return x * sigmoid(x); };
+    // Sigmoid's 1e-6, the product's epsilon; below -87 the exponential stands still, where silu is below 1e-36.
+    CHECK(worst_relative(k, &Kernels::silu, silu, -85, 100, 0) <= 1.2e-6);
+    CHECK(worst_relative(k, &Kernels::silu, silu, -1e6, 1e6, 1e-25) <= 1.2e-6);
+    CHECK(worst_relative(k, &Kernels::silu, silu, -1e-3, 1e-3, 0) <= 1.2e-6);
+    // 1 + erf cancels below 0: what is left is erf's absolute error times x, at most 1.5e-6 before erf reaches -1.
+    CHECK(worst_relative(k, &Kernels::gelu, gelu, -20, 20, 1) <= 2e-6);
+    CHECK(worst_relative(k, &Kernels::gelu, gelu, 0, 20, 0) <= 2e-6);
+    CHECK(worst_relative(k, &Kernels::gelu, gelu, -1e-3, 1e-3, 0) <= 2e-6);
+  });
+}
+
+TEST_CASE("decays: 2^t keeps its relative accuracy, and 1 - 2^t keeps its own near 0") {
+  for_each_target([](const Kernels& k) {
+    const auto decay_of = [&](const AlignedFloats& t) {
+      AlignedFloats a(t.size(), 1.0f), decay(t.size());
+      k.decay(a.data(), t.data(), t.size(), decay.data(), t.size(), t.size(), 1);
+      return decay;
+    };
+    constexpr size_t kCount = 1 << 16;
+    AlignedFloats t(kCount);
+    for (size_t i = 0; i < kCount; ++i) t[i] = static_cast<float>(-125.9 * static_cast<double>(i) / kCount);
+    AlignedFloats decay = decay_of(t);
+    double worst = 0;
+    for (size_t i = 0; i < kCount; ++i) worst = std::max(worst, std::abs(decay[i] / std::exp2(static_cast<double>(t[i])) - 1));
+    CHECK(worst <= 2.5e-7);
+    CHECK(decay[0] == 1.0f);
+
+    // The result itself is rounded to half an epsilon below 1, a quarter of kEps; beyond that 1 - 2^t may be off by 1e-3 of itself.
+    for (size_t i = 0; i < kCount; ++i) t[i] = static_cast<float>(-std::exp2(-24 + 20 * static_cast<double>(i) / kCount));
+    decay = decay_of(t);
+    worst = 0;
+    for (size_t i = 0; i < kCount; ++i) {
+      const double exact = -std::expm1(static_cast<double>(t[i]) * std::log(2.0));
+      worst = std::max(worst, (std::abs((1.0 - decay[i]) - exact) - 0.5 * kEps) / exact);
+    }
+    CHECK(worst <= 1e-3);
+
+    // Far below the range it is as good as 0, and never negative or growing.
+    t.assign(ssm::kPad, -1e30f);
+    for (const float v : decay_of(t)) CHECK((v >= 0 && v < 1e-37f));
+    t.assign(ssm::kPad, -std::numeric_limits<float>::infinity());
+    for (const float v : decay_of(t)) CHECK((v >= 0 && v < 1e-37f));
+  });
+}
+
+TEST_CASE("time steps: softplus keeps its relative accuracy, also for very negative values; then the clamp") {
+  for_each_target([](const Kernels& k) {
+    constexpr size_t kCount = 1 << 16;
+    AlignedFloats zero(kCount, 0.0f), x(kCount), dt;
+    for (size_t i = 0; i < kCount; ++i) x[i] = static_cast<float>(-86 + 186 * static_cast<double>(i) / kCount);
+    dt = x;
+    k.time_step(zero.data(), 0, std::numeric_limits<float>::infinity(), true, dt.data(), kCount, kCount, 1);
+    double worst = 0;
+    for (size_t i = 0; i < kCount; ++i) worst = std::max(worst, std::abs(dt[i] / softplus(x[i]) - 1));
+    // Stated 1e-6 with FMA; without, the exponential's argument loses up to 6e-6 at the far end.
+    CHECK(worst <= 7e-6);
+
+    for (size_t width = 1; width <= 33; width += 4) {
+      test::Random random(static_cast<uint32_t>(width));
+      const AlignedFloats bias = random_padded(width, random);
+      for (const bool soft : {true, false}) {
+        Rows rows = Rows::random(width, 5, random, 3);
+        const Rows before = rows;
+        k.time_step(bias.data(), 0.2f, 1.5f, soft, rows.data(), rows.stride, padded(width), rows.frames);
+        worst = 0;
+        for (size_t t = 0; t < rows.frames; ++t)
+          for (size_t c = 0; c < width; ++c) {
+            const double v = static_cast<double>(before.at(t, c)) + static_cast<double>(bias[c]);
+            const double expected = soft ? std::clamp(softplus(v), static_cast<double>(0.2f), 1.5) : v;
+            worst = std::max(worst, std::abs(rows.at(t, c) - expected) / std::max(1.0, std::abs(expected)));
+          }
+        CHECK(worst <= 1e-6);  // softplus's bound; the bias is added with half an epsilon of 8
+        CHECK(rows.guard_intact());
+      }
+    }
+  });
+}
+
+// ---- blocks: every length, odd widths, strides wider than the row
+
+TEST_CASE("linear: every number of frames, every width, any alignment of its input") {
+  for_each_target([](const Kernels& k) {
+    test::Random random(1);
+    double worst = 0;
+    const auto check = [&](size_t d_in, size_t d_out, size_t frames, size_t misaligned, bool accumulate) {
+      std::vector<float> weight(d_in * d_out), bias(d_out);
+      for (float& w : weight) w = static_cast<float>(random.normal());
+      for (float& b : bias) b = static_cast<float>(random.normal());
+      std::vector<int> rows(d_out), columns(d_in);
+      for (size_t i = 0; i < d_out; ++i) rows[i] = static_cast<int>(i);
+      for (size_t i = 0; i < d_in; ++i) columns[i] = static_cast<int>(i);
+      const auto packed = ssm::pack_linear(k, weight.data(), d_in, bias.data(), rows, columns);
+      const Rows x = Rows::random(d_in, frames, random, 1, ssm::kPad, misaligned);
+      Rows y = Rows::random(d_out, frames, random);
+      const Rows before = y;
+      k.linear(packed, x.data(), x.stride, y.data(), y.stride, frames, accumulate);
+      for (size_t t = 0; t < frames; ++t) {
+        for (size_t r = 0; r < d_out; ++r) {
+          double expected = bias[r] + (accumulate ? before.at(t, r) : 0.0), magnitude = std::abs(expected);
+          for (size_t c = 0; c < d_in; ++c) {
+            const double product = static_cast<double>(weight[r * d_in + c]) * x.at(t, c);
+            expected += product;
+            magnitude += std::abs(product);
+          }
+          // Each of d_in + 2 terms is added with half an epsilon of what the sum has reached, at most the magnitude; without FMA the product
+          // is rounded too.
+          worst = std::max(worst, std::abs(y.at(t, r) - expected) / (kEps * magnitude * static_cast<double>(d_in + 2)));
+        }
+        for (size_t r = d_out; r < padded(d_out); ++r)
+          if (y.at(t, r) != 0) worst = 1e9;  // padding stays zero
+      }
+      if (!y.guard_intact()) worst = 1e9;
+    };
+    for (size_t frames = 0; frames <= kLongest; ++frames) check(7, 33, frames, frames % 5, frames % 2);
+    for (size_t d_in = 0; d_in <= kLongest; ++d_in) check(d_in, 17, 5, d_in % 3, d_in % 2);
+    for (size_t d_out = 1; d_out <= kLongest; ++d_out) check(9, d_out, 6, 1, d_out % 2);
+    for (size_t d_out = 60; d_out <= 200; d_out += 20) check(9, d_out, 1, 3, false);
+    CHECK(worst <= 1);
+  });
+}
+
+TEST_CASE("linear with rows and columns rearranged, left out and repeated") {
+  for_each_target([](const Kernels& k) {
+    test::Random random(2);
+    const size_t source_columns = 5;
+    std::vector<float> weight(4 * source_columns), bias(4);
+    for (float& w : weight) w = static_cast<float>(random.normal());
+    for (float& b : bias) b = static_cast<float>(random.normal());
+    const std::vector<int> rows = {2, -1, 0, 0, 3}, columns = {4, -1, 1, 1};
+    for (const bool with_bias : {true, false}) {
+      const auto packed = ssm::pack_linear(k, weight.data(), source_columns, with_bias ? bias.data() : nullptr, rows, columns);
+      CHECK(packed.d_in == columns.size());
+      CHECK(packed.d_out == padded(rows.size()));
+      const Rows x = Rows::random(columns.size(), 3, random);
+      Rows y(padded(rows.size()), 3);
+      k.linear(packed, x.data(), x.stride, y.data(), y.stride, 3, false);
+      for (size_t t = 0; t < 3; ++t)
+        for (size_t r = 0; r < packed.d_out; ++r) {
+          double expected = 0;
+          if (r < rows.size() && rows[r] >= 0) {
+            const auto row = static_cast<size_t>(rows[r]);
+            expected = with_bias ? bias[row] : 0;
+            for (size_t c = 0; c < columns.size(); ++c)
+              if (columns[c] >= 0) expected += static_cast<double>(weight[row * source_columns + static_cast<size_t>(columns[c])]) * x.at(t, c);
+          }
+          CHECK(std::abs(y.at(t, r) - expected) <= 10 * kEps * 4);  // five additions of terms below 4 in all
+        }
+    }
+  });
+}
+
+TEST_CASE("rms_norm: every width and every number of frames, in place and apart") {
+  for_each_target([](const Kernels& k) {
+    test::Random random(3);
+    double worst = 0;
+    for (size_t n = 0; n <= kLongest; ++n) {
+      const size_t width = std::max<size_t>(n, 1), frames = n % 9;
+      const AlignedFloats weight = random_padded(width, random, 0.3, 1);
+      const float eps = n % 2 ? 1e-5f : 0.1f;
+      Rows x = Rows::random(width, frames, random, n % 3 ? 1 : 1e-3, ssm::kPad), y(width, frames);
+      k.rms_norm(weight.data(), eps, width, padded(width), x.data(), x.stride, y.data(), y.stride, frames);
+      for (size_t t = 0; t < frames; ++t) {
+        double squares = 0;
+        for (size_t c = 0; c < width; ++c) squares += static_cast<double>(x.at(t, c)) * x.at(t, c);
+        const double scale = 1 / std::sqrt(squares / static_cast<double>(width) + eps);
+        for (size_t c = 0; c < width; ++c) {
+          const double expected = x.at(t, c) * scale * weight[c];
+          worst = std::max(worst, std::abs(y.at(t, c) - expected) / std::max(1e-30, std::abs(expected)));
+        }
+        for (size_t c = width; c < padded(width); ++c) CHECK(y.at(t, c) == 0);
+      }
+      CHECK(y.guard_intact());
+      const Rows apart = y;
+      k.rms_norm(weight.data(), eps, width, padded(width), x.data(), x.stride, x.data(), x.stride, frames);
+      for (size_t t = 0; t < frames; ++t)
+        for (size_t c = 0; c < width; ++c) CHECK(x.at(t, c) == apart.at(t, c));
+    }
+    // Up to 67 squares in four or more partial sums, mean, root, quotient, two products: some 24 roundings of half an epsilon, the root halving most.
+    CHECK(worst <= 12 * kEps);
+  });
+}
+
+// A kernel that treats each value alike: every length of both axes, with guards.
+template <class Call, class Exact>
+void check_block(const Kernels& k, double tolerance, Call call, Exact exact) {
+  test::Random random(4);
+  double worst = 0;
+  for (size_t n = 0; n <= kLongest; ++n) {
+    for (const auto& [width, frames] : {std::pair<size_t, size_t>{std::max<size_t>(n, 1), 3}, {19, n}}) {
+      Rows x = Rows::random(2 * padded(width), frames, random, 2), y = Rows::random(width, frames, random, 2, ssm::kPad);
+      const Rows before = y;
+      call(k, x, y, padded(width), frames);
+      for (size_t t = 0; t < frames; ++t)
+        for (size_t c = 0; c < width; ++c) {
+          const double expected = exact(static_cast<double>(x.at(t, c)), static_cast<double>(x.at(t, padded(width) + c)), static_cast<double>(before.at(t, c)));
+          worst = std::max(worst, std::abs(y.at(t, c) - expected) / std::max(1.0, std::abs(expected)));
+        }
+      CHECK(y.guard_intact());
+    }
+  }
+  CHECK(worst <= tolerance);
+}
+
+TEST_CASE("pointwise kernels at every length") {
+  for_each_target([](const Kernels& k) {
+    // One function within its stated bound of 1e-6, then products of values below 10: 16 epsilon.
+    const double tolerance = 16 * kEps;
+    const auto apply = [](auto kernel) {
+      return [kernel](const Kernels& table, Rows& x, Rows& y, size_t width, size_t frames) {
+        (table.*kernel)(x.data(), x.stride, y.data(), y.stride, width, frames);
+      };
+    };
+    check_block(k, tolerance, apply(&Kernels::tanh), [](double x, double, double) { return std::tanh(x); });
+    check_block(k, tolerance, apply(&Kernels::gelu), [](double x, double, double) { return gelu(x); });
+    check_block(k, tolerance, apply(&Kernels::silu), [](double x, double, double) { return x * sigmoid(x); });
+    check_block(k, tolerance, apply(&Kernels::glu), [](double x, double gate, double) { return x * sigmoid(gate); });
+    check_block(k, tolerance, apply(&Kernels::gate), [](double z, double, double y) { return y * z * sigmoid(z); });
+    check_block(k, tolerance, apply(&Kernels::add), [](double x, double, double y) { return x + y; });
+  });
+}
+
+TEST_CASE("pointwise kernels in place give the same bits") {
+  for_each_target([](const Kernels& k) {
+    test::Random random(5);
+    for (const Pointwise kernel : {&Kernels::tanh, &Kernels::gelu, &Kernels::silu}) {
+      Rows x = Rows::random(21, 7, random, 2), y(21, 7);
+      (k.*kernel)(x.data(), x.stride, y.data(), y.stride, padded(21), 7);
+      (k.*kernel)(x.data(), x.stride, x.data(), x.stride, padded(21), 7);
+      CHECK(test::same_bits(x.floats, y.floats));
+    }
+  });
+}
+
+TEST_CASE("film: constant and moving, at every length, its vector at any address") {
+  for_each_target([](const Kernels& k) {
+    test::Random random(6);
+    double worst = 0;
+    for (size_t n = 0; n <= kLongest; ++n) {
+      const size_t width = std::max<size_t>(n, 1), frames = (n * 7) % 23, shifted = n % 7;
+      const float first = static_cast<float>(random.whole(1, 1000));
+      std::vector<AlignedFloats> vectors;
+      for (int i = 0; i < 4; ++i) {
+        vectors.emplace_back(shifted + padded(width), 0.0f);
+        for (size_t c = 0; c < width; ++c) vectors.back()[shifted + c] = static_cast<float>(random.normal() * (i % 2 ? 1e-3 : 1));
+      }
+      const auto at = [&](size_t i) { return vectors[i].data() + shifted; };  // scale, its slope, shift, its slope
+      for (const bool moving : {false, true}) {
+        const Rows x = Rows::random(width, frames, random);
+        Rows y(width, frames, ssm::kPad);
+        k.film(at(0), moving ? at(1) : nullptr, at(2), moving ? at(3) : nullptr, first, x.data(), x.stride, y.data(), y.stride, padded(width), frames);
+        for (size_t t = 0; t < frames; ++t)
+          for (size_t c = 0; c < width; ++c) {
+            const double i = moving ? static_cast<double>(first) + static_cast<double>(t) : 0;
+            const double scale = 1 + at(0)[c] + at(1)[c] * i, shift = at(2)[c] + at(3)[c] * i, expected = scale * x.at(t, c) + shift;
+            const double magnitude = (1 + std::abs(at(0)[c]) + std::abs(at(1)[c] * i)) * std::abs(x.at(t, c)) + std::abs(at(2)[c]) + std::abs(at(3)[c] * i);
+            worst = std::max(worst, std::abs(y.at(t, c) - expected) / std::max(1e-30, magnitude));
+          }
+        CHECK(y.guard_intact());
+      }
+    }
+    CHECK(worst <= 3 * kEps);  // six roundings of half an epsilon, each of a part of the magnitude
+  });
+}
+
+TEST_CASE("decay at every length") {
+  for_each_target([](const Kernels& k) {
+    test::Random random(7);
+    double worst = 0;
+    for (size_t n = 0; n <= kLongest; ++n) {
+      const size_t width = std::max<size_t>(n, 1), frames = n % 11;
+      AlignedFloats a(padded(width), 0.0f);
+      for (size_t c = 0; c < width; ++c) a[c] = static_cast<float>(-random.uniform(0.1, 20));
+      Rows dt(width, frames, ssm::kPad), decay(width, frames);
+      for (size_t t = 0; t < frames; ++t)
+        for (size_t c = 0; c < width; ++c) dt.at(t, c) = static_cast<float>(random.log_uniform(1e-4, 3));
+      k.decay(a.data(), dt.data(), dt.stride, decay.data(), decay.stride, padded(width), frames);
+      for (size_t t = 0; t < frames; ++t)
+        for (size_t c = 0; c < width; ++c) {
+          const double exponent = static_cast<double>(a[c]) * dt.at(t, c), expected = std::exp2(exponent);
+          // Rounding the exponent (half an epsilon of up to 60) moves the result by as much, times ln 2.
+          worst = std::max(worst, std::abs(decay.at(t, c) / expected - 1) / (2.5e-7 + 0.5 * kEps * std::abs(exponent)));
+        }
+      CHECK(decay.guard_intact());
+    }
+    CHECK(worst <= 1);
+  });
+}
+
+TEST_CASE("conv_silu: every number of taps and frames") {
+  for_each_target([](const Kernels& k) {
+    test::Random random(8);
+    double worst = 0;
+    for (size_t n = 0; n <= kLongest; ++n) {
+      const size_t width = n % 37 + 1, frames = n, taps = n % 6 + 1;
+      const Rows x = Rows::random(width, taps + frames, random);
+      const AlignedFloats bias = random_padded(width, random);
+      AlignedFloats w(taps * padded(width), 0.0f);
+      for (size_t j = 0; j < taps; ++j)
+        for (size_t c = 0; c < width; ++c) w[j * padded(width) + c] = static_cast<float>(random.normal());
+      Rows y(width, frames, ssm::kPad);
+      k.conv_silu(w.data(), bias.data(), taps, x.data(), x.stride, y.data(), y.stride, padded(width), frames);
+      for (size_t t = 0; t < frames; ++t)
+        for (size_t c = 0; c < width; ++c) {
+          double sum = bias[c], magnitude = 1 + std::abs(sum);
+          for (size_t j = 0; j < taps; ++j) {
+            const double product = static_cast<double>(w[j * padded(width) + c]) * x.at(t + 1 + j, c);
+            sum += product;
+            magnitude += std::abs(product);
+          }
+          // Seven additions of half an epsilon, two with a rounded product; silu's slope is at most 1.1, its own bound 10 epsilon.
+          worst = std::max(worst, std::abs(y.at(t, c) - sum * sigmoid(sum)) / magnitude);
+        }
+      CHECK(y.guard_intact());
+    }
+    CHECK(worst <= 16 * kEps);
+  });
+}
+
+TEST_CASE("envelopes: sums of tanh and its square at every length") {
+  for_each_target([](const Kernels& k) {
+    test::Random random(9);
+    double worst = 0;
+    for (size_t frames = 0; frames <= kLongest; ++frames) {
+      const size_t width = frames % 35 + 1, w = padded(width);
+      const Rows x = Rows::random(width, frames, random);
+      AlignedFloats sum(2 * w, 0.0f);
+      for (size_t i = 0; i < width; ++i) sum[i] = sum[w + i] = 0.5f;
+      k.envelopes(x.data(), x.stride, sum.data(), w, frames);
+      for (size_t c = 0; c < width; ++c) {
+        double f = 0.5, squares = 0.5;
+        for (size_t t = 0; t < frames; ++t) {
+          const double v = std::tanh(static_cast<double>(x.at(t, c)));
+          f += v;
+          squares += v * v;
+        }
+        worst = std::max({worst, std::abs(sum[c] - f), std::abs(sum[w + c] - squares)});
+      }
+    }
+    // 67 sums, each rounded by half an epsilon of at most 64, and tanh's 5e-7 of at most 1: they would have to conspire; a quarter is allowed.
+    CHECK(worst <= 0.25 * 67 * (0.5 * 64 * kEps + 5e-7));
+  });
+}
+
+// ---- recurrences. Their decays stay below 0.98: a rounding is forgotten after some 50 frames, so errors stay within 50 roundings of the peak.
+
+constexpr double kScanTolerance = 50 * kEps;
+
+TEST_CASE("s4d: every number of frames, modes and channels, real and complex; the end state alone is the same") {
+  for_each_target([](const Kernels& k) {
+    test::Random random(10);
+    double worst = 0, worst_state = 0;
+    for (size_t n = 0; n <= kLongest; ++n) {
+      for (const bool complex : {false, true}) {
+        const size_t channels = n % 35 + 1, w = padded(channels), modes = n % 11 + 1, frames = n;
+        const size_t total = modes * w;
+        AlignedFloats z_re(total, 0.0f), z_im(total, 0.0f), c_re(total, 0.0f), c_im(total, 0.0f), h_re(total, 0.0f), h_im(total, 0.0f);
+        for (size_t m = 0; m < modes; ++m)
+          for (size_t c = 0; c < channels; ++c) {
+            const size_t i = m * w + c;
+            const auto z = std::polar(random.uniform(0.1, 0.98), complex ? random.uniform(-3, 3) : 0.0);
+            z_re[i] = static_cast<float>(z.real()), z_im[i] = static_cast<float>(z.imag());
+            c_re[i] = static_cast<float>(random.normal()), h_re[i] = static_cast<float>(random.normal());
+            if (complex) c_im[i] = static_cast<float>(random.normal()), h_im[i] = static_cast<float>(random.normal());
+          }
+        const AlignedFloats d = random_padded(channels, random);
+        const Rows x = Rows::random(channels, frames, random, 1, ssm::kPad);
+        Rows y(channels, frames);
+
+        AlignedFloats end_re = h_re, end_im = h_im;
+        const AlignedFloats begin_re = h_re, begin_im = h_im;
+        const auto bank = [&](AlignedFloats& re, AlignedFloats& im) {
+          return ssm::S4dKernel{w, modes, z_re.data(), complex ? z_im.data() : nullptr, c_re.data(), complex ? c_im.data() : nullptr, d.data(), re.data(),
+                                complex ? im.data() : nullptr};
+        };
+        k.s4d(bank(h_re, h_im), x.data(), x.stride, y.data(), y.stride, frames);
+        k.s4d_end(bank(end_re, end_im), x.data(), x.stride, frames);
+        CHECK(test::same_bits(end_re, h_re));
+        CHECK(test::same_bits(end_im, h_im));
+        CHECK(y.guard_intact());
+
+        for (size_t c = 0; c < channels; ++c) {
+          std::vector<std::complex<double>> h(modes);
+          std::vector<double> expected(frames);
+          double peak = 1;
+          for (size_t m = 0; m < modes; ++m) h[m] = {begin_re[m * w + c], begin_im[m * w + c]};
+          for (size_t t = 0; t < frames; ++t) {
+            expected[t] = static_cast<double>(d[c]) * x.at(t, c);
+            double magnitude = std::abs(expected[t]);
+            for (size_t m = 0; m < modes; ++m) {
+              const size_t i = m * w + c;
+              h[m] = std::complex<double>(z_re[i], z_im[i]) * h[m] + static_cast<double>(x.at(t, c));
+              expected[t] += (std::complex<double>(c_re[i], c_im[i]) * h[m]).real();
+              magnitude += std::abs(h[m]) * (std::abs(c_re[i]) + std::abs(c_im[i]));
+            }
+            peak = std::max(peak, magnitude);
+          }
+          for (size_t t = 0; t < frames; ++t) worst = std::max(worst, std::abs(y.at(t, c) - expected[t]) / peak);
+          for (size_t m = 0; m < modes; ++m)
+            worst_state = std::max(worst_state, std::abs(std::complex<double>(h_re[m * w + c], h_im[m * w + c]) - h[m]) / std::max(10.0, std::abs(h[m])));
+        }
+      }
+    }
+    CHECK(worst <= kScanTolerance);
+    CHECK(worst_state <= kScanTolerance);
+  });
+}
+
+TEST_CASE("selective_scan: every number of frames, states and channels, B and C varying, constant and misaligned; the end state alone is the same") {
+  for_each_target([](const Kernels& k) {
+    test::Random random(11);
+    double worst = 0, worst_state = 0;
+    for (size_t n = 0; n <= kLongest; ++n) {
+      const size_t channels = n % 35 + 1, w = padded(channels), states = n % 23 + 1, frames = n, misaligned = n % 4;
+      const bool constant_b = n % 3 == 1, constant_c = n % 5 == 1;
+      const size_t total = states * w;
+      AlignedFloats a(total, 0.0f), h(total, 0.0f), b_constant(total, 0.0f), c_constant(total, 0.0f);
+      for (size_t s = 0; s < states; ++s)
+        for (size_t c = 0; c < channels; ++c) {
+          const size_t i = s * w + c;
+          a[i] = static_cast<float>(-random.uniform(1, 8));
+          h[i] = static_cast<float>(random.normal());
+          b_constant[i] = static_cast<float>(random.normal());
+          c_constant[i] = static_cast<float>(random.normal());
+        }
+      const AlignedFloats d = random_padded(channels, random);
+      Rows dt(channels, frames);
+      const Rows u = Rows::random(channels, frames, random), bc = Rows::random(2 * states, frames, random, 1, 0, misaligned);
+      for (size_t t = 0; t < frames; ++t)
+        for (size_t c = 0; c < channels; ++c) dt.at(t, c) = static_cast<float>(random.log_uniform(0.03, 2));
+      const AlignedFloats begin = h;
+      AlignedFloats end = h;
+      Rows y(channels, frames, ssm::kPad);
+
+      ssm::ScanKernel scan{};
+      scan.channels = w, scan.d_state = states, scan.frames = frames;
+      scan.a = a.data(), scan.D = d.data(), scan.dt = dt.data(), scan.u = u.data(), scan.stride = dt.stride;
+      scan.B = bc.data(), scan.C = bc.data() + states, scan.bc_stride = bc.stride;
+      scan.B_constant = constant_b ? b_constant.data() : nullptr, scan.C_constant = constant_c ? c_constant.data() : nullptr;
+      scan.y = y.data(), scan.y_stride = y.stride;
+      scan.h = end.data();
+      k.selective_scan_end(scan);
+      scan.h = h.data();
+      k.selective_scan(scan);
+      CHECK(test::same_bits(end, h));
+      CHECK(y.guard_intact());
+
+      for (size_t c = 0; c < channels; ++c) {
+        std::vector<double> state(states), expected(frames);
+        double peak = 1;
+        for (size_t s = 0; s < states; ++s) state[s] = begin[s * w + c];
+        for (size_t t = 0; t < frames; ++t) {
+          const double step = dt.at(t, c), x = u.at(t, c);
+          expected[t] = d[c] * x;
+          double magnitude = std::abs(expected[t]);
+          for (size_t s = 0; s < states; ++s) {
+            const size_t i = s * w + c;
+            const double b = constant_b ? b_constant[i] : bc.at(t, s), weight = constant_c ? c_constant[i] : bc.at(t, states + s);
+            state[s] = std::exp2(step * a[i]) * state[s] + step * x * b;
+            expected[t] += weight * state[s];
+            magnitude += std::abs(weight * state[s]);
+          }
+          peak = std::max(peak, magnitude);
+        }
+        for (size_t t = 0; t < frames; ++t) worst = std::max(worst, std::abs(y.at(t, c) - expected[t]) / peak);
+        for (size_t s = 0; s < states; ++s) worst_state = std::max(worst_state, std::abs(h[s * w + c] - state[s]) / std::max(5.0, std::abs(state[s])));
+      }
+    }
+    CHECK(worst <= kScanTolerance);
+    CHECK(worst_state <= kScanTolerance);
+  });
+}
+
+TEST_CASE("ssd: every number of frames, states and channels; the end state alone is the same") {
+  for_each_target([](const Kernels& k) {
+    test::Random random(12);
+    double worst = 0, worst_state = 0;
+    for (size_t n = 0; n <= kLongest; ++n) {
+      const size_t channels = n % 35 + 1, w = padded(channels), states = n % 23 + 1, frames = n, misaligned = n % 4, h_stride = w + ssm::kPad;
+      AlignedFloats h(states * h_stride, 0.0f);
+      for (size_t s = 0; s < states; ++s)
+        for (size_t c = 0; c < channels; ++c) h[s * h_stride + c] = static_cast<float>(random.normal());
+      const AlignedFloats d = random_padded(channels, random), begin = h;
+      Rows dt(channels, frames), decay(channels, frames), u = Rows::random(channels, frames, random, 1, ssm::kPad);
+      const Rows bc = Rows::random(2 * states, frames, random, 1, 0, misaligned);
+      for (size_t t = 0; t < frames; ++t)
+        for (size_t c = 0; c < channels; ++c) {
+          dt.at(t, c) = static_cast<float>(random.log_uniform(0.03, 2));
+          decay.at(t, c) = static_cast<float>(random.uniform(0.1, 0.98));
+        }
+      AlignedFloats end = h;
+      Rows y(channels, frames, ssm::kPad);
+      ssm::SsdKernel scan{};
+      scan.channels = w, scan.d_state = states, scan.frames = frames;
+      scan.D = d.data(), scan.decay = decay.data(), scan.dt = dt.data(), scan.stride = dt.stride, scan.u = u.data(), scan.u_stride = u.stride;
+      scan.B = bc.data(), scan.C = bc.data() + states, scan.bc_stride = bc.stride;
+      scan.h_stride = h_stride, scan.y = y.data(), scan.y_stride = y.stride;
+      scan.h = end.data();
+      k.ssd_end(scan);
+      scan.h = h.data();
+      k.ssd(scan);
+      CHECK(test::same_bits(end, h));
+      CHECK(y.guard_intact());
+
+      for (size_t c = 0; c < channels; ++c) {
+        std::vector<double> state(states), expected(frames);
+        double peak = 1;
+        for (size_t s = 0; s < states; ++s) state[s] = begin[s * h_stride + c];
+        for (size_t t = 0; t < frames; ++t) {
+          const double step = dt.at(t, c), x = u.at(t, c);
+          expected[t] = d[c] * x;
+          double magnitude = std::abs(expected[t]);
+          for (size_t s = 0; s < states; ++s) {
+            state[s] = decay.at(t, c) * state[s] + step * x * bc.at(t, s);
+            expected[t] += bc.at(t, states + s) * state[s];
+            magnitude += std::abs(bc.at(t, states + s) * state[s]);
+          }
+          peak = std::max(peak, magnitude);
+        }
+        for (size_t t = 0; t < frames; ++t) worst = std::max(worst, std::abs(y.at(t, c) - expected[t]) / peak);
+        for (size_t s = 0; s < states; ++s) worst_state = std::max(worst_state, std::abs(h[s * h_stride + c] - state[s]) / std::max(5.0, std::abs(state[s])));
+      }
+    }
+    CHECK(worst <= kScanTolerance);
+    CHECK(worst_state <= kScanTolerance);
+  });
+}
+
+TEST_CASE("every kernel gives the same bits for any split of the frames") {
+  // Streams rely on it; here for the kernels that work on several frames at once.
+  for_each_target([](const Kernels& k) {
+    test::Random random(13);
+    const size_t frames = 61, d_in = 13, d_out = 90;
+    std::vector<float> weight(d_in * d_out);
+    for (float& w : weight) w = static_cast<float>(random.normal());
+    std::vector<int> rows(d_out), columns(d_in);
+    for (size_t i = 0; i < d_out; ++i) rows[i] = static_cast<int>(i);
+    for (size_t i = 0; i < d_in; ++i) columns[i] = static_cast<int>(i);
+    const auto packed = ssm::pack_linear(k, weight.data(), d_in, nullptr, rows, columns);
+    const Rows x = Rows::random(d_in, frames, random);
+    Rows whole(d_out, frames), cut(d_out, frames);
+    k.linear(packed, x.data(), x.stride, whole.data(), whole.stride, frames, false);
+    size_t done = 0;
+    for (const size_t n : test::random_blocks(frames, random)) {
+      k.linear(packed, x.data() + done * x.stride, x.stride, cut.data() + done * cut.stride, cut.stride, n, false);
+      done += n;
+    }
+    CHECK(test::same_bits(whole.floats, cut.floats));
+  });
+}
+
+}  // namespace
