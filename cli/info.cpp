@@ -2,8 +2,8 @@
 #include "cli/info.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -91,18 +91,38 @@ json describe(const ssm::Model& model) {
   return result;
 }
 
-void row(const std::string& label, const std::string& text) {
-  if (!text.empty()) std::printf("  %-12s  %s\n", label.c_str(), text.c_str());
-}
+// A heading and lines of label and text, the texts one below the other.
+class Section {
+ public:
+  explicit Section(const std::string& title) : title_(title) {}
 
-// What the card says beyond the fields that the text shows on its own.
-void print_card_rest(const json& value, const std::string& label) {
-  if (value.is_object()) {
-    for (const auto& [key, item] : value.items()) print_card_rest(item, label.empty() ? key : label + "." + key);
-  } else {
-    row(label, value.is_string() ? value.get<std::string>() : value.dump());
+  void row(const std::string& label, const std::string& text) {
+    if (!text.empty()) rows_.emplace_back(label, text);
   }
-}
+
+  // All that a JSON value holds; nested names are joined by dots.
+  void rows(const json& value, const std::string& label) {
+    if (value.is_object()) {
+      for (const auto& [key, item] : value.items()) rows(item, label.empty() ? key : label + "." + key);
+    } else {
+      row(label, value.is_string()         ? value.get<std::string>()
+                 : value.is_number_float() ? number(value.get<double>(), 5)
+                                           : value.dump());
+    }
+  }
+
+  void print() const {
+    if (rows_.empty()) return;
+    size_t width = 12;
+    for (const auto& [label, text] : rows_) width = std::max(width, label.size());
+    std::printf("\n%s\n", title_.c_str());
+    for (const auto& [label, text] : rows_) std::printf("  %-*s  %s\n", static_cast<int>(width), label.c_str(), text.c_str());
+  }
+
+ private:
+  std::string title_;
+  std::vector<std::pair<std::string, std::string>> rows_;
+};
 
 std::string with_prefix(double value, const std::string& unit) {
   if (value >= 1e9) return number(value / 1e9, 3) + " G" + unit;
@@ -118,49 +138,52 @@ void print_text(const ssm::Model& model) {
   std::printf("%s\n", card.name.empty() ? model.source().c_str() : card.name.c_str());
   if (!card.description.empty()) std::printf("%s\n", card.description.c_str());
 
-  std::printf("\nModel\n");
-  row("file", model.source());
-  row("hash", model.hash());
-  row("type", config.model_type);
-  row("takes", config.input_kind == ssm::InputKind::token_ids
-                   ? "token ids, gives " + std::to_string(config.d_output) + " logits"
-                   : std::to_string(config.d_input) + " in, " + std::to_string(config.d_output) + " out per frame");
-  row("width", "d_model " + std::to_string(config.d_model));
-  row("layers", describe_layers(config.layers));
+  Section about("Model");
+  about.row("file", model.source());
+  about.row("hash", model.hash());
+  about.row("type", config.model_type);
+  about.row("takes", config.input_kind == ssm::InputKind::token_ids
+                         ? "token ids, gives " + std::to_string(config.d_output) + " logits"
+                         : std::to_string(config.d_input) + " in, " + std::to_string(config.d_output) + " out per frame");
+  about.row("width", "d_model " + std::to_string(config.d_model));
+  about.row("layers", describe_layers(config.layers));
   if (config.slow_path) {
-    row("slow path", describe_layers(config.slow_path->layers) + ", d_model " + std::to_string(config.slow_path->in_proj.d_out) +
-                         ", every " + std::to_string(config.slow_path->hop_frames) + " frames");
+    about.row("slow path", describe_layers(config.slow_path->layers) + ", d_model " + std::to_string(config.slow_path->in_proj.d_out) +
+                               ", every " + std::to_string(config.slow_path->hop_frames) + " frames");
   }
+  about.print();
 
-  std::printf("\nCost\n");
-  row("parameters", std::to_string(model.cost().parameters));
-  row("per step", number(model.cost().macs_per_step, 7) + " MACs, " + number(model.cost().exps_per_step, 7) + " exps");
+  Section cost("Cost");
+  cost.row("parameters", std::to_string(model.cost().parameters));
+  cost.row("per step", number(model.cost().macs_per_step, 7) + " MACs, " + number(model.cost().exps_per_step, 7) + " exps");
   if (rate_hz > 0) {
-    row("per second", with_prefix(model.cost().macs_per_step * rate_hz, "MAC") + ", " +
-                          with_prefix(model.cost().exps_per_step * rate_hz, "exp"));
+    cost.row("per second", with_prefix(model.cost().macs_per_step * rate_hz, "MAC") + ", " +
+                               with_prefix(model.cost().exps_per_step * rate_hz, "exp"));
   }
-  row("state", std::to_string(model.state_layout()->size * sizeof(float)) + " bytes per stream");
-  row("kernels", model.target().name());
+  cost.row("state", std::to_string(model.state_layout()->size * sizeof(float)) + " bytes per stream");
+  cost.row("kernels", model.target().name());
+  cost.print();
 
-  std::printf("\nSignal\n");
-  row("rate", rate_hz > 0 ? number(rate_hz, 9) + " Hz" : "any");
-  row("latency", std::to_string(card.latency_frames) + " frames" +
-                     (rate_hz > 0 ? " (" + number(1000 * card.latency_frames / rate_hz, 3) + " ms)" : ""));
+  Section signal("Signal");
+  signal.row("rate", rate_hz > 0 ? number(rate_hz, 9) + " Hz" : "any");
+  signal.row("latency", std::to_string(card.latency_frames) + " frames" +
+                            (rate_hz > 0 ? " (" + number(1000 * card.latency_frames / rate_hz, 3) + " ms)" : ""));
+  signal.print();
 
-  if (!card.controls.empty()) {
-    std::printf("\nControls\n");
-    for (const ssm::Control& control : card.controls) {
-      const std::string unit = control.unit.empty() ? "" : " " + control.unit;
-      row(control.name, number(control.min) + " to " + number(control.max) + unit + ", default " + number(control.default_value) +
-                            unit + (control.description.empty() ? "" : "  " + control.description));
-    }
+  Section controls("Controls");
+  for (const ssm::Control& control : card.controls) {
+    const std::string unit = control.unit.empty() ? "" : " " + control.unit;
+    controls.row(control.name, number(control.min) + " to " + number(control.max) + unit + ", default " + number(control.default_value) +
+                                   unit + (control.description.empty() ? "" : "  " + control.description));
   }
+  controls.print();
 
   if (!card.json.empty()) {
     json rest = json::parse(card.json);
     for (const char* shown : {"name", "description", "controls", "sample_rate", "latency_frames"}) rest.erase(shown);
-    std::printf("\nCard\n");
-    print_card_rest(rest, "");
+    Section section("Card");
+    section.rows(rest, "");
+    section.print();
   }
 }
 
@@ -178,7 +201,7 @@ CLI::App* setup_info(CLI::App& app, int& exit_code) {
   command->callback([options, &exit_code] {
     const std::shared_ptr<const ssm::Model> model = load_model(options->model);
     if (options->json) {
-      std::printf("%s\n", describe(*model).dump(2).c_str());
+      std::printf("%s\n", describe(*model).dump(2, ' ', false, json::error_handler_t::replace).c_str());
     } else {
       print_text(*model);
     }

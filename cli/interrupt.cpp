@@ -20,7 +20,11 @@ void catch_interrupts() {
   action.sa_handler = [](int) { flag.store(true); };
   sigemptyset(&action.sa_mask);
   action.sa_flags = static_cast<int>(SA_RESETHAND);  // no SA_RESTART: a blocked read returns and its loop sees the flag
-  for (int signal_number : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal_number, &action, nullptr);
+  for (int signal_number : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction before = {};
+    sigaction(signal_number, nullptr, &before);
+    if (before.sa_handler != SIG_IGN) sigaction(signal_number, &action, nullptr);  // as nohup wants it
+  }
   signal(SIGPIPE, SIG_IGN);
 }
 

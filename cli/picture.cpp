@@ -307,7 +307,8 @@ void draw_picture(const Picture& picture, const std::filesystem::path& path) {
     canvas.text(std::string("Time (") + time_unit(grid.seconds) + ")", left + kPanelWidth / 2, kHeight - 14, kLabelSize, kDimText,
                 Align::centre);
   }
-  for (const auto& [label, centre] : {std::pair("Amplitude", kTop + kWaveformHeight / 2), std::pair("Frequency (Hz)", kSpectrogramTop + kSpectrogramHeight / 2)}) {
+  for (const auto& [label, centre] : {std::pair("Amplitude", kTop + kWaveformHeight / 2),
+                                      std::pair("Frequency (Hz)", kSpectrogramTop + kSpectrogramHeight / 2)}) {
     cairo_save(canvas.get());
     cairo_translate(canvas.get(), 20, centre);
     cairo_rotate(canvas.get(), -std::numbers::pi / 2);

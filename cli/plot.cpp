@@ -23,7 +23,10 @@ struct PlotOptions {
 SoundInfo info_of(const std::string& path) {
   if (path == "-") throw Failure(kUsage, "'-': coil plot needs files, because it must know their length");
   const SoundInfo info = open_reader(path)->info();
-  if (info.frames <= 0) throw Failure(kFailed, in_quotes(path) + ": holds no sound to draw");
+  if (info.frames < 0) {
+    throw Failure(kFailed, in_quotes(path) + ": does not say how long it is; coil plot needs that, as in a WAV file");
+  }
+  if (info.frames == 0) throw Failure(kFailed, in_quotes(path) + ": holds no sound to draw");
   return info;
 }
 

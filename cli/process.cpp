@@ -66,6 +66,29 @@ std::vector<fs::path> files_below(const fs::path& folder, const fs::path& output
   return files;
 }
 
+// No input is replaced, no two outputs are one, and nothing but files is written to. Throws Failure.
+void check_outputs(const std::vector<FileJob>& jobs) {
+  std::map<fs::path, fs::path> origin;  // of each output
+  std::set<fs::path> inputs;
+  for (const FileJob& job : jobs) inputs.insert(real_path(job.in));
+  for (const FileJob& job : jobs) {
+    if (job.out == "-") continue;
+    const fs::path out = real_path(job.out);
+    if (inputs.contains(out)) {
+      throw Failure(kUsage, in_quotes(job.out) + ": the output would replace an input; choose another -o");
+    }
+    const auto [other, is_new] = origin.emplace(out, job.in);
+    if (!is_new) {
+      throw Failure(kUsage, in_quotes(other->second) + " and " + in_quotes(job.in) + " would both be written to " + in_quotes(job.out) +
+                                "; process them into different folders");
+    }
+    std::error_code error;
+    if (fs::exists(job.out, error) && !fs::is_regular_file(job.out, error)) {
+      throw Failure(kUsage, in_quotes(job.out) + ": is not a regular file; for a stream use -o -");
+    }
+  }
+}
+
 // Which file becomes which. Throws Failure for arrangements that cannot be meant.
 std::vector<FileJob> list_jobs(const ProcessOptions& options) {
   std::vector<FileJob> jobs;
@@ -97,34 +120,17 @@ std::vector<FileJob> list_jobs(const ProcessOptions& options) {
       for (const fs::path& file : files) jobs.push_back({file, target(file.lexically_relative(input)), true});
     }
   }
-
-  std::map<fs::path, fs::path> origin;  // of each output
-  std::set<fs::path> inputs;
-  for (const FileJob& job : jobs) inputs.insert(real_path(job.in));
-  for (const FileJob& job : jobs) {
-    if (job.out == "-") continue;
-    const fs::path out = real_path(job.out);
-    if (inputs.contains(out)) {
-      throw Failure(kUsage, in_quotes(job.out) + ": the output would replace an input; choose another -o");
-    }
-    const auto [other, is_new] = origin.emplace(out, job.in);
-    if (!is_new) {
-      throw Failure(kUsage, in_quotes(other->second) + " and " + in_quotes(job.in) + " would both be written to " + in_quotes(job.out) +
-                                "; process them into different folders");
-    }
-    std::error_code error;
-    if (fs::exists(job.out, error) && !fs::is_regular_file(job.out, error)) {
-      throw Failure(kUsage, in_quotes(job.out) + ": is not a regular file; for a stream use -o -");
-    }
-  }
+  check_outputs(jobs);
   return jobs;
 }
 
-nlohmann::json json_line(const FileJob& job, const FileReport& report, const std::string& error) {
+std::string json_line(const FileJob& job, const FileReport& report, const std::string& error) {
+  // File names need not be UTF-8, JSON must be.
+  const auto dump = [](const nlohmann::json& line) { return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace); };
   nlohmann::json line = {{"status", error.empty() ? "ok" : "failed"}, {"in", job.in.string()}, {"out", job.out.string()}};
   if (!error.empty()) {
     line["error"] = error;
-    return line;
+    return dump(line);
   }
   line["frames"] = report.frames;
   line["rate"] = report.sample_rate_hz;
@@ -137,12 +143,12 @@ nlohmann::json json_line(const FileJob& job, const FileReport& report, const std
   line["non_finite"] = report.non_finite;
   line["restarts"] = report.restarts;
   line["truncated"] = report.truncated;
-  return line;
+  return dump(line);
 }
 
-void print_warnings(const FileJob& job, const FileReport& report, Progress& progress) {
+void print_warnings(const FileJob& job, const FileReport& report, double gain_db, Progress& progress) {
   const std::string begin = "coil: warning: " + in_quotes(job.in) + ": ";
-  if (report.truncated) progress.print_error(begin + "ends before the length that its header states");
+  if (report.truncated) progress.print_error(begin + "ends before it should; what was there has been processed");
   if (report.non_finite > 0) {
     progress.print_error(begin + counted(report.non_finite, "sample") + " not finite (NaN or infinity), taken as 0");
   }
@@ -150,9 +156,9 @@ void print_warnings(const FileJob& job, const FileReport& report, Progress& prog
     progress.print_error(begin + "the model overflowed and started anew " + counted(report.restarts, "time"));
   }
   if (report.clipped > 0) {
+    const double safe_gain_db = std::floor(10 * (gain_db - decibels(report.peak))) / 10;
     progress.print_error(begin + "the output clips in " + counted(report.clipped, "sample") + ": its peak is " +
-                         fixed(decibels(report.peak), 1) + " dBFS; --gain " + fixed(-std::ceil(10 * decibels(report.peak)) / 10, 1) +
-                         " or --bits 32f avoids it");
+                         fixed(decibels(report.peak), 1) + " dBFS; --gain " + fixed(safe_gain_db, 1) + " or --bits 32f avoids it");
   }
 }
 
@@ -178,11 +184,11 @@ int process_all(const std::vector<FileJob>& jobs, const ProcessSettings& setting
         ++failed;
         progress.print_error("coil: error: " + error);
       } else if (!options.quiet) {
-        print_warnings(job, report, progress);
+        print_warnings(job, report, settings.gain_db, progress);
         progress.print_error(job.in.string() + " -> " + job.out.string() + "  " + fixed(report.seconds, 2) + " s  " +
                              fixed(report.seconds / std::max(report.wall_seconds, 1e-9), 1) + " x real time");
       }
-      if (options.json) progress.print_output(json_line(job, report, error).dump());
+      if (options.json) progress.print_output(json_line(job, report, error));
       progress.file_done();
     }
   };
@@ -228,7 +234,7 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
       ->required()
       ->type_name("IN");
   command->add_option("-o,--output", options->output,
-                      "Output file; a folder if there are several inputs or a folder; '-': WAV on standard output")
+                      "Output file; a folder if there are several inputs or a folder. Existing files are replaced. '-': WAV on standard output")
       ->required()
       ->type_name("OUT");
   command->add_option("-m,--model", options->model, "Model file, or name of a preset")->required()->type_name("PRESET");
@@ -236,7 +242,8 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
       ->type_name("NAME=VALUE")
       ->take_all()
       ->expected(1);
-  command->add_option("--format", options->format.container, "Container: wav, flac, aiff, caf, ogg, opus, mp3, w64, rf64 ... (default: by OUT's extension)")
+  command->add_option("--format", options->format.container,
+                      "Container: wav, flac, aiff, caf, ogg, opus, mp3, w64, rf64 ... (default: by OUT's extension)")
       ->type_name("NAME");
   command->add_option("--bits", options->format.bits, "Sample format: 8, 16, 24, 32, 32f or 64f (default: the input's)")
       ->type_name("BITS");

@@ -40,9 +40,8 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   processor.set_controls(settings.controls);
   if (job.create_folder) std::filesystem::create_directories(job.out.parent_path());
   const std::unique_ptr<SoundWriter> writer = open_writer(job.out, out_info, settings.dither, *reader);
-  report.format = writer->format();
   const float gain = static_cast<float>(std::pow(10.0, settings.gain_db / 20));
-  const bool clips = integer_bits(report.format) > 0;
+  const bool clips = integer_bits(writer->format()) > 0;
 
   std::vector<float> input(static_cast<size_t>(kReadFrames) * in.channels);
   std::vector<float> output;
@@ -65,6 +64,7 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
     fraction_done = fraction;
   }
   writer->commit();
+  report.format = writer->format();
 
   progress.advance(1 - fraction_done, 0);
   report.seconds = static_cast<double>(report.frames) / in.sample_rate_hz;

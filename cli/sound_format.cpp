@@ -21,15 +21,40 @@ struct Container {
 
 // The first name of a container is the one shown, and its extension.
 constexpr Container kContainers[] = {
-    {"wav", SF_FORMAT_WAV, 0},   {"wave", SF_FORMAT_WAV, 0},  {"bwf", SF_FORMAT_WAV, 0},   {"wavex", SF_FORMAT_WAVEX, 0},
-    {"rf64", SF_FORMAT_RF64, 0}, {"w64", SF_FORMAT_W64, 0},   {"aiff", SF_FORMAT_AIFF, 0}, {"aif", SF_FORMAT_AIFF, 0},
-    {"aifc", SF_FORMAT_AIFF, 0}, {"caf", SF_FORMAT_CAF, 0},   {"flac", SF_FORMAT_FLAC, 0}, {"ogg", SF_FORMAT_OGG, 0},
-    {"oga", SF_FORMAT_OGG, 0},   {"opus", SF_FORMAT_OGG, SF_FORMAT_OPUS},                  {"mp3", SF_FORMAT_MPEG, SF_FORMAT_MPEG_LAYER_III},
-    {"mp2", SF_FORMAT_MPEG, SF_FORMAT_MPEG_LAYER_II},         {"au", SF_FORMAT_AU, 0},     {"snd", SF_FORMAT_AU, 0},
-    {"avr", SF_FORMAT_AVR, 0},   {"htk", SF_FORMAT_HTK, 0},   {"iff", SF_FORMAT_SVX, 0},   {"svx", SF_FORMAT_SVX, 0},
-    {"mat", SF_FORMAT_MAT5, 0},  {"mpc", SF_FORMAT_MPC2K, 0}, {"nist", SF_FORMAT_NIST, 0}, {"sph", SF_FORMAT_NIST, 0},
-    {"paf", SF_FORMAT_PAF, 0},   {"pvf", SF_FORMAT_PVF, 0},   {"sds", SF_FORMAT_SDS, 0},   {"sf", SF_FORMAT_IRCAM, 0},
-    {"voc", SF_FORMAT_VOC, 0},   {"wve", SF_FORMAT_WVE, 0},   {"xi", SF_FORMAT_XI, 0}};
+    {"wav", SF_FORMAT_WAV, 0},
+    {"wave", SF_FORMAT_WAV, 0},
+    {"bwf", SF_FORMAT_WAV, 0},
+    {"wavex", SF_FORMAT_WAVEX, 0},
+    {"rf64", SF_FORMAT_RF64, 0},
+    {"w64", SF_FORMAT_W64, 0},
+    {"aiff", SF_FORMAT_AIFF, 0},
+    {"aif", SF_FORMAT_AIFF, 0},
+    {"aifc", SF_FORMAT_AIFF, 0},
+    {"caf", SF_FORMAT_CAF, 0},
+    {"flac", SF_FORMAT_FLAC, 0},
+    {"ogg", SF_FORMAT_OGG, 0},
+    {"oga", SF_FORMAT_OGG, 0},
+    {"opus", SF_FORMAT_OGG, SF_FORMAT_OPUS},
+    {"mp3", SF_FORMAT_MPEG, SF_FORMAT_MPEG_LAYER_III},
+    {"mp2", SF_FORMAT_MPEG, SF_FORMAT_MPEG_LAYER_II},
+    {"au", SF_FORMAT_AU, 0},
+    {"snd", SF_FORMAT_AU, 0},
+    {"avr", SF_FORMAT_AVR, 0},
+    {"htk", SF_FORMAT_HTK, 0},
+    {"iff", SF_FORMAT_SVX, 0},
+    {"svx", SF_FORMAT_SVX, 0},
+    {"mat", SF_FORMAT_MAT5, 0},
+    {"mpc", SF_FORMAT_MPC2K, 0},
+    {"nist", SF_FORMAT_NIST, 0},
+    {"sph", SF_FORMAT_NIST, 0},
+    {"paf", SF_FORMAT_PAF, 0},
+    {"pvf", SF_FORMAT_PVF, 0},
+    {"sds", SF_FORMAT_SDS, 0},
+    {"sf", SF_FORMAT_IRCAM, 0},
+    {"voc", SF_FORMAT_VOC, 0},
+    {"wve", SF_FORMAT_WVE, 0},
+    {"xi", SF_FORMAT_XI, 0},
+};
 
 struct Bits {
   const char* name;
@@ -67,6 +92,9 @@ const Container* container_of_path(const std::filesystem::path& path) {
 }
 
 bool can_hold(int format, int channels, int sample_rate_hz) {
+  // libsndfile's check promises some MPEG that it cannot write.
+  const bool is_mp3 = (format & SF_FORMAT_SUBMASK) == SF_FORMAT_MPEG_LAYER_III;
+  if (is_mp3 != ((format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG)) return false;
   SF_INFO info = {};
   info.format = format;
   info.channels = channels;
@@ -144,7 +172,10 @@ int choose_format(const FormatRequest& request, const std::filesystem::path& out
     candidates = {container->subtype};
   } else {
     candidates = substitutes(input_format);
-    candidates.insert(candidates.begin(), input_format & SF_FORMAT_SUBMASK);
+    // A compressed format is kept where it came from, but not carried into other containers.
+    const int subtype = input_format & SF_FORMAT_SUBMASK;
+    const bool is_linear = integer_bits(input_format) > 0 || subtype == SF_FORMAT_FLOAT || subtype == SF_FORMAT_DOUBLE;
+    if (is_linear || input_major == major) candidates.insert(candidates.begin(), subtype);
   }
   for (int subtype : candidates) {
     if (can_hold(major | subtype, channels, sample_rate_hz)) return major | subtype;

@@ -39,7 +39,8 @@ class FileReader final : public SoundReader {
     if (file_ == nullptr) {
       throw Failure(kFailed, in_quotes(path) + ": cannot be read as a sound file: " + sf_strerror(nullptr));
     }
-    info_ = {info.samplerate, info.channels, info.format, info.frames};
+    // FLAC need not say how long it is; libsndfile then gives its largest number.
+    info_ = {info.samplerate, info.channels, info.format, info.frames < SF_COUNT_MAX ? info.frames : -1};
   }
   ~FileReader() override { sf_close(file_); }
 
@@ -51,9 +52,10 @@ class FileReader final : public SoundReader {
   }
 
   bool truncated() const override {
-    // The length of MP3 and other compressed streams may be an estimate.
-    const bool exact = (info_.format & SF_FORMAT_TYPEMASK) != SF_FORMAT_MPEG;
-    return cut_off_ || (exact && frames_read_ < info_.frames);
+    const int container = info_.format & SF_FORMAT_TYPEMASK;
+    if (container == SF_FORMAT_MPEG) return false;  // its length may be an estimate
+    if (container == SF_FORMAT_OGG && info_.frames < 0) return true;  // no last page
+    return cut_off_ || frames_read_ < info_.frames;
   }
 
   sf_private_tag* handle() override { return file_; }

@@ -75,8 +75,8 @@ class FileWriter final : public SoundWriter {
     if ((major == SF_FORMAT_WAV || major == SF_FORMAT_WAVEX) && may_pass_4_gib) {
       sf.format = SF_FORMAT_RF64 | (info.format & SF_FORMAT_SUBMASK);
     }
-    const bool is_substitute = sf.format != info.format;
-    format_ = sf.format;
+    is_substitute_ = sf.format != info.format;
+    format_ = info.format;
     if (bits > 0) quantiser_.emplace(bits, dither && bits <= kMaxDitheredBits);
 
     const int descriptor = ::open(part_.path().c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -86,7 +86,7 @@ class FileWriter final : public SoundWriter {
       throw Failure(kFailed, in_quotes(path_) + ": cannot be written as " + describe_format(sf.format) + ": " + sf_strerror(nullptr));
     }
     // Back to WAV when it turned out to be short.
-    if (is_substitute) sf_command(file_, SFC_RF64_AUTO_DOWNGRADE, nullptr, SF_TRUE);
+    if (is_substitute_) sf_command(file_, SFC_RF64_AUTO_DOWNGRADE, nullptr, SF_TRUE);
     sf_command(file_, SFC_SET_ADD_PEAK_CHUNK, nullptr, SF_FALSE);  // it holds the time of day: no two runs would be equal
     if (SNDFILE* source = metadata_source.handle()) copy_metadata(source, file_, info.channels);
   }
@@ -112,6 +112,9 @@ class FileWriter final : public SoundWriter {
   void commit() override {
     const int error = sf_close(std::exchange(file_, nullptr));
     if (error != 0) fail(sf_error_number(error));
+    if (is_substitute_ && std::filesystem::file_size(part_.path()) > UINT32_MAX) {
+      format_ = SF_FORMAT_RF64 | (format_ & SF_FORMAT_SUBMASK);
+    }
     if (!part_.commit()) fail(std::strerror(errno));
   }
 
@@ -122,6 +125,7 @@ class FileWriter final : public SoundWriter {
   PartFile part_;
   int channels_;
   SNDFILE* file_ = nullptr;
+  bool is_substitute_ = false;  // RF64 in place of WAV, as long as it may pass 4 GiB
   std::optional<Quantiser> quantiser_;
   std::vector<int32_t> integers_;
 };

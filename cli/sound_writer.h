@@ -21,7 +21,7 @@ class SoundWriter {
   // All was written: the file takes its name.
   virtual void commit() = 0;
 
-  // libsndfile's sample format that is written; for a stream that of a WAV file.
+  // libsndfile's container and sample format. After commit(): a WAV file that passed 4 GiB has become RF64.
   int format() const { return format_; }
 
  protected:

@@ -39,9 +39,12 @@ bool is_open_size(uint32_t size) { return size == 0 || size >= 0xfffff000 || (si
 
 void wait_for(int descriptor, short events) {
   pollfd waiting = {descriptor, events, 0};
-  do {
+  for (;;) {
     throw_if_interrupted();
-  } while (poll(&waiting, 1, 200) == 0);
+    // With a time limit, because the signal may come between the check and the call.
+    const int ready = poll(&waiting, 1, 200);
+    if (ready > 0 || (ready < 0 && errno != EINTR)) return;
+  }
 }
 
 }  // namespace

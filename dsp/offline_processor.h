@@ -12,7 +12,7 @@
 
 namespace coil::dsp {
 
-// Memory does not grow with the recording. [main-thread], one thread at a time.
+// Memory does not grow with the recording. Not for the audio thread; one thread at a time.
 class OfflineProcessor {
  public:
   // `block_frames`: how many frames at the model's rate the model is given at once. Throws ssm::Error when the model cannot take

@@ -9,7 +9,7 @@ struct soxr;
 
 namespace coil::dsp {
 
-// libsoxr's VHQ recipe (linear phase, 28 bit). Frame k of the output belongs to the time k / to_hz of the input. [main-thread]
+// libsoxr's VHQ recipe (linear phase, 28 bit). Frame k of the output belongs to the time k / to_hz of the input. One thread at a time.
 class Resampler {
  public:
   // Throws ssm::Error for rates that the library refuses.

@@ -154,7 +154,8 @@ struct Golden::Case {
     output = expected("output", output_shape);
     if (find("output_step")) output_step = expected("output_step", output_shape);
     const std::vector<NamedDoubles> known = state_shapes();
-    for (const auto& [name, found] : data.tensors()) {
+    for (const auto& entry : data.tensors()) {
+      const std::string& name = entry.first;
       if (!name.starts_with("state.")) continue;
       const auto state = std::find_if(known.begin(), known.end(), [&](const NamedDoubles& s) { return s.name == name; });
       if (state == known.end()) fail("tensor " + name + " is not a state of this model");

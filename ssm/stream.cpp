@@ -9,6 +9,10 @@
 
 namespace coil::ssm {
 
+namespace {
+constexpr size_t kCheckFrames = 64;
+}
+
 // All buffers of one stream, allocated once.
 struct Workspace {
   AlignedFloats floats;
@@ -78,6 +82,12 @@ void Stream::run(const float* frames, const int32_t* tokens, float* out, size_t 
         out[t * d_output + c] = value;
         worst += value * 0.0f;
       }
+    unchecked_frames_ += block;
+    if (unchecked_frames_ >= kCheckFrames) {
+      // an infinite state can hide behind a tanh
+      if (!state_.is_finite()) worst = 1;
+      unchecked_frames_ = 0;
+    }
     if (!(worst == 0.0f)) {
       std::fill_n(out, block * d_output, 0.0f);
       reset();

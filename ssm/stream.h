@@ -26,8 +26,8 @@ class Stream {
   void set_controls(std::span<const float> values) noexcept { model_->set_controls(state_, values); }
 
   // Interleaved frames: in (frames, d_input), out (frames, d_output); in == out is allowed for equal widths. Any split of a signal into
-  // calls gives the same output. A value that is not finite reads as 0; if a state ever leaves the finite numbers, the block is silent
-  // and the stream starts anew. Models that take frames only. [audio-thread]
+  // calls gives the same output. A value that is not finite reads as 0; if an output or (looked at every 64 frames) the state ever
+  // leaves the finite numbers, the block is silent and the stream starts anew. Models that take frames only. [audio-thread]
   void process(std::span<const float> in, std::span<float> out) noexcept;
   void step(std::span<const float> frame_in, std::span<float> frame_out) noexcept { process(frame_in, frame_out); }
 
@@ -44,6 +44,7 @@ class Stream {
   std::shared_ptr<const Model> model_;
   State state_;
   uint64_t non_finite_inputs_ = 0, restarts_ = 0;
+  size_t unchecked_frames_ = 0;
   std::unique_ptr<struct Workspace> workspace_;
 };
 

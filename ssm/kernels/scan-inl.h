@@ -93,7 +93,8 @@ HWY_INLINE void SelectiveTile(D d, const ScanKernel& s, size_t n0, size_t c) {
   for (size_t t = 0; t < s.frames; ++t) {
     const V dt = hn::LoadU(d, s.dt + t * s.stride + c), u = hn::LoadU(d, s.u + t * s.stride + c);
     const V dtu = hn::Mul(dt, u);
-    const float *B = s.B + t * s.bc_stride + n0, *C = s.C + t * s.bc_stride + n0;
+    const float* B = kConstantB ? nullptr : s.B + t * s.bc_stride + n0;
+    const float* C = kConstantC ? nullptr : s.C + t * s.bc_stride + n0;
     V sum[2] = {hn::Zero(d), hn::Zero(d)};  // two, to halve the chain of additions
     for (size_t n = 0; n < kStates; ++n) {
       const V decay = DecayExp2(d, hn::Mul(dt, a[n]));

@@ -92,6 +92,8 @@ class Mamba2 final : public RecurrentPart {
     float* dt = rows.projected + conv_.width() + channels_;
     kernels_.time_step(dt_bias_.data(), float(config_.dt_min), float(config_.dt_max), true, dt, stride(), heads_width_, frames);
     kernels_.decay(a_.data(), dt, stride(), rows.head_decay, heads_width_, heads_width_, frames);
+    // the scan runs over the padding too: what an earlier block left there could be infinite
+    if (channels_ != size_t(config_.d_inner())) std::fill_n(rows.dt, 2 * frames * channels_, 0.0f);
     for (size_t t = 0; t < frames; ++t) {
       spread(dt + t * stride(), rows.dt + t * channels_);
       spread(rows.head_decay + t * heads_width_, rows.decay + t * channels_);
@@ -154,7 +156,7 @@ class Mamba2 final : public RecurrentPart {
 
   size_t stride() const { return in_proj_.d_out; }
 
-  // A value per head to all of its channels; the padding is never read.
+  // A value per head to all of its channels, not to the padding.
   void spread(const float* heads, float* out) const noexcept {
     for (const HeadRun& run : head_runs_) std::fill_n(out + run.begin, run.channels, heads[run.head]);
   }

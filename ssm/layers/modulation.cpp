@@ -22,6 +22,9 @@ struct Counters {
   float started;       // 1 once a frame was heard
 };
 
+// At least one, and within reason, whatever a state file said: time must go on.
+size_t frames_left(float frames) { return frames > 1.0f ? size_t(std::min(frames, 1e6f)) : 1; }
+
 }  // namespace
 
 // Features of the signal, averaged over a hop, through a few layers to a FiLM vector (ssm/MODEL_FILE.md).
@@ -132,8 +135,8 @@ FilmPiece Modulation::current(const float* arena) const noexcept {
   if (vector_floats_ == 0) return {std::numeric_limits<size_t>::max(), 0, nullptr, nullptr};
   const Counters& c = *reinterpret_cast<const Counters*>(arena + counters_);
   FilmPiece piece{std::numeric_limits<size_t>::max(), c.in_piece + 1, arena + base_, nullptr};
-  if (c.ramp > 0) piece.frames = size_t(c.ramp - c.in_piece);
-  if (slow_) piece.frames = std::min(piece.frames, slow_->hop_frames - size_t(c.hop_phase + c.in_piece));
+  if (c.ramp > 0) piece.frames = frames_left(c.ramp - c.in_piece);
+  if (slow_) piece.frames = std::min(piece.frames, frames_left(float(slow_->hop_frames) - (c.hop_phase + c.in_piece)));
   if (slow_ || c.ramp > 0) piece.slope = arena + slope_;
   return piece;
 }
@@ -148,7 +151,7 @@ void Modulation::advance(float* arena, const float* input_rows, size_t frames, f
   c.in_piece += float(frames);
   if (!piece_ends) return;
   close_piece(arena);
-  if (slow_ && size_t(c.hop_phase) == slow_->hop_frames) {
+  if (slow_ && c.hop_phase >= float(slow_->hop_frames)) {
     slow_->finish_hop(arena, scratch);
     c.hop_phase = 0;
   }

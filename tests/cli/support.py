@@ -184,8 +184,8 @@ class CoilTest(unittest.TestCase):
     def coil(self, *arguments, code=0, **options):
         """Runs coil; checks its exit code, and that errors are one line each."""
         done = subprocess.run([COIL, *map(str, arguments)], cwd=self.folder, capture_output=True, timeout=300, **options)
-        self.assertEqual(done.returncode, code, f"coil {' '.join(map(str, arguments))}: {done.stderr.decode()}")
-        self.stderr = done.stderr.decode()
+        self.assertEqual(done.returncode, code, f"coil {' '.join(map(str, arguments))}: {done.stderr.decode(errors='replace')}")
+        self.stderr = done.stderr.decode(errors="replace")
         errors = [line for line in self.stderr.splitlines() if line.startswith("coil: error: ")]
         if code not in (0, 130):
             self.assertTrue(errors, self.stderr)

@@ -1,6 +1,7 @@
 """Folders, names, and what is left behind when something goes wrong."""
 
 import os
+import pathlib
 import resource
 import signal
 import struct
@@ -21,6 +22,12 @@ class Files(CoilTest):
                          ["out/a.wav", "out/sub/b.wav", "out/sub/deep/c.WAV"])
         self.assertEqual(sorted(line["out"] for line in lines), ["out/a.wav", "out/sub/b.wav", "out/sub/deep/c.WAV"])
         self.assertTrue(all(line["status"] == "ok" and line["frames"] == 10 for line in lines))
+
+    def test_ways_to_name_a_folder(self):
+        write_wav(self.path("in/sub/a.wav"), [[0.25]])
+        for number, name in enumerate(("in", "in/", "./in", "in/../in", self.folder / "in")):
+            self.process(name, f"out{number}")
+            self.assertIn(f"out{number}/sub/a.wav", self.names())
 
     def test_several_inputs_go_into_a_folder(self):
         write_wav(self.path("a.wav"), [[0.25]])
@@ -81,6 +88,14 @@ class Files(CoilTest):
             self.assertEqual([name for name in self.names() if name.startswith(f"out{jobs}/")],
                              [f"out{jobs}/{name}.wav" for name in "ace"])
 
+    def test_names_of_any_bytes(self):
+        for name in ("with space.wav", "gr\u00fcn \u266b.wav", "'quote\".wav", os.fsdecode(b"latin-\xff.wav")):
+            write_wav(self.path("in/" + name), [[0.25]])
+        lines = self.json_lines(self.process("in", "out", "--json"))
+        self.assertEqual(len(lines), 4)
+        self.assertIn("in/gr\u00fcn \u266b.wav", [line["in"] for line in lines])
+        self.assertIn(os.fsdecode(b"out/latin-\xff.wav"), self.names())
+
     def test_jobs_give_the_same_files(self):
         for i in range(9):
             write_wav(self.path(f"in/{i}.wav"), [noise(3000, seed=i)], rate=44100)
@@ -114,6 +129,27 @@ class Files(CoilTest):
         self.assertGreater(report["frames"], 10000)
         self.assertLess(report["frames"], 50000)
         self.assertFalse(self.json_lines(self.process("whole.flac", "out.wav", "--json"))[0]["truncated"])
+
+    def test_flac_of_unknown_length(self):
+        write_wav(self.path("in.wav"), [[100, 200, 300] * 10000], kind=16)
+        self.process("in.wav", "known.flac", "--no-dither")
+        content = bytearray(self.path("known.flac").read_bytes())
+        content[21] &= 0xF0  # the 36 bits of STREAMINFO that count the samples
+        content[22:26] = bytes(4)
+        self.path("unknown.flac").write_bytes(content)
+        report = self.json_lines(self.process("unknown.flac", "out.wav", "--json", "--no-dither"))[0]
+        self.assertEqual((report["frames"], report["truncated"]), (30000, False))
+        self.assertIn("WAV", report["format"])
+        self.assertEqual(Wav(self.path("out.wav")).channels, [[100, 200, 300] * 10000])
+        self.coil("plot", "unknown.flac", "out.wav", "-o", "out.png", code=1)
+
+    def test_truncated_ogg_is_reported(self):
+        write_wav(self.path("in.wav"), [noise(200000, seed=1)])
+        self.process("in.wav", "whole.ogg")
+        content = self.path("whole.ogg").read_bytes()
+        self.path("cut.ogg").write_bytes(content[:len(content) // 2])
+        self.assertFalse(self.json_lines(self.process("whole.ogg", "out.wav", "--json"))[0]["truncated"])
+        self.assertTrue(self.json_lines(self.process("cut.ogg", "out.wav", "--json"))[0]["truncated"])
 
     def test_outputs_that_cannot_be_written(self):
         write_wav(self.path("in.wav"), [[0.5] * 10])
@@ -153,13 +189,22 @@ class Files(CoilTest):
             time.sleep(0.01)
         self.fail("no partial file appeared")
 
+    def wait_until_idle(self, process):
+        """Until it has slept, waiting for input, whenever looked at for a while."""
+        stat, asleep = pathlib.Path(f"/proc/{process.pid}/stat"), 0
+        while stat.exists() and asleep < 30:
+            asleep = asleep + 1 if stat.read_text().rsplit(")", 1)[1].split()[0] == "S" else 0
+            time.sleep(0.01)
+
     def test_interrupt_while_waiting_for_input_leaves_nothing(self):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             process = subprocess.Popen([COIL, "process", "-", "-o", "out.wav", "-m", "identity.safetensors"], cwd=self.folder,
                                        stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.addCleanup(process.kill)
             process.stdin.write(wav_bytes(floats([0.5] * 50000), 3, 32, 1, 48000, size=0xFFFFFFFF))
             process.stdin.flush()
             self.wait_for_part(process)
+            self.wait_until_idle(process)
             process.send_signal(number)
             self.assertEqual(process.wait(timeout=30), 130)
             self.assertEqual(self.names(), [])
@@ -177,6 +222,7 @@ class Files(CoilTest):
         os.truncate(self.path("in/b.wav"), len(header) + size)
         process = subprocess.Popen([COIL, "process", "in", "-o", "out", "-m", "identity.safetensors", "--jobs", "2", "--bits", "16"],
                                    cwd=self.folder, stderr=subprocess.PIPE)
+        self.addCleanup(process.kill)
         self.wait_for_part(process)
         while "out/a.wav" not in self.names():
             self.assertIsNone(process.poll())

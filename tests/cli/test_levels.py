@@ -29,6 +29,8 @@ class Levels(CoilTest):
     def test_the_advised_gain_avoids_clipping(self):
         write_wav(self.path("in.wav"), [[0.5, 2.0, -4.0]])
         self.assertEqual(self.report("--bits", "16", "--gain", "-12.1")["clipped"], 0)
+        self.report("--bits", "16", "--gain", "20")
+        self.assertIn("--gain -12.1", self.stderr)
 
     def test_float_output_does_not_clip(self):
         write_wav(self.path("in.wav"), [[2.0]])

@@ -400,6 +400,39 @@ TEST_CASE("a stream that left the finite numbers starts anew, is counted, and is
   CHECK(restarted > 20);
 }
 
+TEST_CASE("a state whose bookkeeping makes no sense is refused, or run to the end without harm") {
+  const test::TempDir dir;
+  for (uint32_t seed = 0; seed < kNetworks; ++seed) {
+    Scene scene(seed, 150);
+    const auto start = scene.model->initial_state();
+    const auto tensors = start.tensors();
+    const auto counters = std::find_if(tensors.begin(), tensors.end(), [](const auto& t) { return t.name.ends_with(".counters"); });
+    if (counters == tensors.end()) continue;
+    for (size_t i = 0; i < counters->values.size(); ++i) {
+      for (const float value : {-1.0f, 0.5f, 1e-30f, 1023.0f, 1025.0f, -1e9f, 4e9f, 1e30f, -1e30f}) {
+        INFO("network " << seed << " counter " << i << " = " << value);
+        auto values = counters->values;
+        values[i] = value;
+        auto damaged = start;
+        damaged.set(counters->name, values);
+        damaged.save(dir / "state.safetensors");
+        try {
+          ssm::Stream stream(scene.model);
+          stream.state().copy_from(ssm::State::load(dir / "state.safetensors", scene.model->state_layout()));
+          std::vector<float> out(scene.frames * test::width_out(*scene.model));
+          stream.process(scene.in, out);
+          CHECK(std::all_of(out.begin(), out.end(), [](float v) { return std::isfinite(v); }));
+          stream.set_controls(test::random_controls(*scene.model, scene.random));
+          auto state = stream.state();
+          test::run_scan(scene.model, state, scene.in, {.chunk_frames = 50, .threads = 2});
+        } catch (const ssm::Error& error) {
+          CHECK_THAT(error.what(), Catch::Contains("counters"));
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("a scan object that ran an overflowing signal runs the next one as if new") {
   for (uint32_t seed = 0; seed < 2 * kNetworks; ++seed) {
     Scene scene(seed);

@@ -101,16 +101,18 @@ class Data(unittest.TestCase):
             stand_in.write_text(
                 f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(pathlib.Path(dataset.__file__).parent)!r})\nimport wav\n"
                 "c, source, o, out, m, preset, s1, drive, s2, tone = sys.argv[1:]\n"
-                "assert (c, o, m, s1, s2) == ('process', '-o', '-m', '--set', '--set') and drive in ('drive=5', 'drive=10') and tone in ('tone=0', 'tone=5')\n"
+                "assert (c, o, m, s1, s2) == ('process', '-o', '-m', '--set', '--set') and drive in ('drive=0', 'drive=5', 'drive=10') and tone in ('tone=0', 'tone=5', 'tone=10')\n"
                 "x, rate = wav.read(source)\nwav.write(out, 2 * x, rate)\n")
             stand_in.chmod(0o755)
             subprocess.run([sys.executable, str(pathlib.Path(dataset.__file__).with_name("evaluate.py")), "--executable", str(stand_in), "--preset", "none",
                             "--heldout", str(folder), "--json", str(folder / "result.json")], check=True, stdout=subprocess.DEVNULL)
-            result = json.loads((folder / "result.json").read_text())
+            result = json.loads((folder / "result.json").read_text())["preset"]
         cells = {c["tone"]: c["esr"] for c in result["knobs"]}
         self.assertLess(cells[0], 1e-12)
         self.assertAlmostEqual(cells[5], (0.2 / 2.2) ** 2, places=5)
         self.assertAlmostEqual(result["all"]["esr"], 0.04 / (4 + 4.84), places=5)
+        self.assertAlmostEqual(result["all_settled"]["esr"], 0.04 / (4 + 4.84), places=5)
+        self.assertLess(result["silence"]["start_peak_dbfs"], -200)
 
 
 if __name__ == "__main__":

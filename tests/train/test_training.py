@@ -118,6 +118,25 @@ class Training(unittest.TestCase):
                 self.assertTrue(torch.equal(rest.weights, whole.weights))
                 self.assertTrue(torch.equal(rest.average, whole.average))
 
+    def test_segments_from_rest_are_scored_from_their_first_frame(self):
+        job = train.Job("wavenet_nano@0.01", self.data, seed=3, segment=(2, 4096, 1024), rest_share=1.0)
+        job.prepare()
+        self.assertEqual(job.index[:, 1].abs().max().item(), 0)
+        plain = self.job("wavenet_nano@0.01")
+        plain.prepare()
+        self.assertGreater(plain.index[:, 1].float().mean().item(), 1000)
+        # an error in the unscored frames alone: seen from rest, not seen elsewhere
+        for offset, seen in ((0, True), (5, False)):
+            losses = []
+            for size in (0.0, 1.0):
+                j = self.job("wavenet_nano@0.01")
+                j.prepare()
+                j.index[:, 1] = offset
+                j.model.forward = lambda x, knobs, j=j, size=size: next(j.model.parameters()).sum() * 0 + size * (j.frames < 500).float()[None, None].expand(x.shape)
+                j.step()
+                losses.append(j.loss.item())
+            self.assertEqual(losses[1] > losses[0], seen, losses)
+
     def test_update_is_adamw(self):
         job = self.job("wavenet_nano@0.01")
         other = torch.nn.Parameter(job.weights.clone())

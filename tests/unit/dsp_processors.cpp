@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <string>
 #include <vector>
 
 #include "dsp/model_processor.h"
@@ -53,12 +54,14 @@ Signal run_offline(OfflineProcessor& processor, const Signal& in, const std::vec
   return out;
 }
 
-std::shared_ptr<const coil::ssm::Model> filter_model() {
+// With memory; with or without curves that make harmonics.
+std::shared_ptr<const coil::ssm::Model> filter_model(bool linear = false) {
+  const std::string curve = linear ? "" : R"({"type": "tanh"},)";
   return coil::test::load(coil::test::model_file(R"({
     "model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 4, "d_output": 1, "direct": true, "norm_f": false,
     "layers": [{"repeat": 2, "residual": true, "parts": [
-      {"type": "s4d", "name": "mixer", "d_state": 4, "mode": "complex", "discretization": "zoh"},
-      {"type": "tanh"}, {"type": "linear", "name": "out_proj", "bias": false}]}]})", 5)).model();
+      {"type": "s4d", "name": "mixer", "d_state": 4, "mode": "complex", "discretization": "zoh"}, )" + curve + R"(
+      {"type": "linear", "name": "out_proj", "bias": false}]}]})", 5)).model();
 }
 
 TEST_CASE("the real-time output is the input, late by exactly the stated latency, at every host rate") {
@@ -200,7 +203,7 @@ TEST_CASE("the offline output is aligned and as long as the input, at every rate
 }
 
 TEST_CASE("the real-time and the offline way sound the same, up to the latency and the resamplers") {
-  const auto model = filter_model();
+  const auto model = filter_model(true);  // the resamplers differ above 20 kHz, where harmonics would lie
   for (double rate_hz : {44100.0, 96000.0}) {
     const Signal in = sines(rate_hz, 20000);
     ModelProcessor live(model);
@@ -210,7 +213,9 @@ TEST_CASE("the real-time and the offline way sound the same, up to the latency a
     const int latency = live.latency_frames();
     double worst = 0;
     for (size_t i = 3000; i + latency + 1500 < in.size(); ++i) worst = std::max<double>(worst, std::fabs(a[i + latency] - b[i]));
-    CHECK(worst < 3e-4);
+    double peak = 1;
+    for (float sample : b) peak = std::max<double>(peak, std::fabs(sample));
+    CHECK(worst < 5e-5 * peak);
   }
 }
 
