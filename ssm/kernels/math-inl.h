@@ -95,9 +95,10 @@ HWY_INLINE V Sigmoid(D d, V x) {
   return hn::Div(one, hn::Add(one, Exp(d, hn::Neg(x))));
 }
 
-// x sigmoid(x)
+// x sigmoid(x); clamped where it is 0 to float32, before e^-x stops growing with x
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Silu(D d, V x) {
+  x = hn::Max(x, hn::Set(d, -88.0f));
   return hn::Div(x, hn::Add(hn::Set(d, 1.0f), Exp(d, hn::Neg(x))));
 }
 

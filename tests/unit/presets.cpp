@@ -1,0 +1,68 @@
+// Every shipped preset loads, says what a user needs to know, and runs as the reference does.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <filesystem>
+
+#include "ssm/reference.h"
+#include "ssm/stream.h"
+#include "tests/support/random_network.h"
+
+namespace {
+
+using namespace coil;
+
+std::vector<std::filesystem::path> shipped() {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(COIL_PRESETS_DIR))
+    if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+  return files;
+}
+
+}  // namespace
+
+TEST_CASE("presets are shipped, each with a card to read beside it") {
+  REQUIRE_FALSE(shipped().empty());
+  for (const auto& path : shipped()) {
+    INFO(path.string());
+    CHECK(std::filesystem::exists(std::filesystem::path(path).replace_extension(".md")));
+    const auto model = ssm::Model::load(path);
+    const ssm::Card& card = model->card();
+    CHECK_FALSE(card.name.empty());
+    CHECK_FALSE(card.task.empty());
+    CHECK_FALSE(card.licence.empty());
+    CHECK(card.sample_rate_hz > 0);
+    for (const char* key : {"training", "metrics"}) CHECK(card.json.find(key) != std::string::npos);
+  }
+}
+
+TEST_CASE("presets run as the reference does, at both ends of every control") {
+  for (const auto& path : shipped()) {
+    INFO(path.string());
+    const ssm::Checkpoint checkpoint = ssm::Checkpoint::open(path);
+    const auto model = ssm::Model::load(checkpoint);
+    for (const bool high : {false, true}) {
+      std::vector<float> controls;
+      for (const ssm::Control& control : model->card().controls) controls.push_back(float(high ? control.max : control.min));
+      ssm::Stream stream(model);
+      stream.set_controls(controls);
+      ssm::Reference reference(checkpoint);
+      reference.set_controls(std::vector<double>(controls.begin(), controls.end()));
+
+      test::Random random(7);
+      const size_t width = size_t(model->config().d_input), frames = 4000;
+      const std::vector<float> in = test::random_signal(frames * width, random);
+      std::vector<float> out(frames * size_t(model->config().d_output));
+      stream.process(in, out);
+      double error = 0, peak = 1;
+      for (size_t t = 0; t < frames; ++t) {
+        const std::vector<double> expected = reference.step(std::vector<double>(in.begin() + long(t * width), in.begin() + long((t + 1) * width)));
+        for (size_t c = 0; c < expected.size(); ++c) {
+          error = std::max(error, std::abs(expected[c] - double(out[t * expected.size() + c])));
+          peak = std::max(peak, std::abs(expected[c]));
+        }
+      }
+      CHECK(error <= 1e-5 * peak);  // the bound that every golden file is held to
+    }
+  }
+}
