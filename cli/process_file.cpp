@@ -36,8 +36,7 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   if (job.out == "-") request.container = "wav";
   SoundInfo out_info = in;
   out_info.format = choose_format(request, job.out, in.format, in.channels, in.sample_rate_hz);
-  dsp::OfflineProcessor processor(settings.model, in.sample_rate_hz, in.channels, settings.block_frames);
-  processor.set_controls(settings.controls);
+  dsp::OfflineProcessor processor(settings.model, in.sample_rate_hz, in.channels, settings.block_frames, settings.controls);
   if (job.create_folder) std::filesystem::create_directories(job.out.parent_path());
   const std::unique_ptr<SoundWriter> writer = open_writer(job.out, out_info, settings.dither, *reader);
   const float gain = static_cast<float>(std::pow(10.0, settings.gain_db / 20));

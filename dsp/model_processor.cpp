@@ -66,10 +66,7 @@ void ModelProcessor::prepare(const ProcessSpec& spec) {
 
   non_finite_inputs_ = 0;
   streams_.clear();
-  for (int i = 0; i < (width > 1 ? 1 : spec.channels); ++i) {
-    streams_.emplace_back(model_);
-    streams_.back().set_controls(controls_);
-  }
+  for (int i = 0; i < (width > 1 ? 1 : spec.channels); ++i) streams_.emplace_back(model_, controls_);
   interleaved_.assign(width > 1 ? static_cast<size_t>(max_model_frames) * width : 0, 0.0f);
 }
 

@@ -6,7 +6,8 @@
 
 namespace coil::dsp {
 
-OfflineProcessor::OfflineProcessor(std::shared_ptr<const ssm::Model> model, double sample_rate_hz, int channels, int block_frames)
+OfflineProcessor::OfflineProcessor(std::shared_ptr<const ssm::Model> model, double sample_rate_hz, int channels, int block_frames,
+                                   std::span<const float> controls)
     : processor_(model), channels_(channels), block_frames_(block_frames) {
   const double stated_hz = dsp::sample_rate_hz(*model);
   const double model_hz = stated_hz > 0 ? stated_hz : sample_rate_hz;
@@ -14,6 +15,7 @@ OfflineProcessor::OfflineProcessor(std::shared_ptr<const ssm::Model> model, doub
     to_model_.emplace(sample_rate_hz, model_hz, channels);
     from_model_.emplace(model_hz, sample_rate_hz, channels);
   }
+  processor_.set_controls(controls);
   processor_.prepare({model_hz, block_frames, channels});
   latency_left_ = processor_.latency_frames();
   planes_.assign(channels, std::vector<float>(block_frames));

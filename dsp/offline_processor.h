@@ -15,12 +15,10 @@ namespace coil::dsp {
 // Memory does not grow with the recording. Not for the audio thread; one thread at a time.
 class OfflineProcessor {
  public:
-  // `block_frames`: how many frames at the model's rate the model is given at once. Throws ssm::Error when the model cannot take
+  // `controls`: one value per control of the card, in its order and units; none: the defaults. `block_frames`: how many frames at the model's rate the model is given at once. Throws ssm::Error when the model cannot take
   // such audio.
-  OfflineProcessor(std::shared_ptr<const ssm::Model> model, double sample_rate_hz, int channels, int block_frames);
-
-  // One value per control of the card, in its order and units.
-  void set_controls(std::span<const float> values) { processor_.set_controls(values); }
+  OfflineProcessor(std::shared_ptr<const ssm::Model> model, double sample_rate_hz, int channels, int block_frames,
+                   std::span<const float> controls = {});
 
   // Interleaved frames; appends to `out` those that are ready.
   void process(std::span<const float> in, std::vector<float>& out);

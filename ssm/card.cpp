@@ -50,6 +50,7 @@ Card parse_card(const std::string& text, int network_controls, const std::string
   if (!(card.sample_rate_hz >= 0 && card.sample_rate_hz <= 1e7)) throw Error(source + ": card.sample_rate must lie between 0 and 1e7 Hz");
   card.channels = fields.whole("channels", 1, 1024, 1);
   card.latency_frames = fields.whole("latency_frames", 0, 1 << 24, 0);
+  card.settle_frames = fields.whole("settle_frames", 0, 1 << 20, 0);
 
   std::set<std::string> names;
   int to_network = 0;

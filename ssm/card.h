@@ -21,6 +21,7 @@ struct Card {
   double sample_rate_hz = 0;  // 0: not stated
   int channels = 1;
   int latency_frames = 0;
+  int settle_frames = 0;  // silence that a new stream hears before its signal, so that it begins where the device rests
   std::vector<Control> controls;
   std::string json;  // the whole card as it stands in the file; empty: no card
 };

@@ -37,7 +37,9 @@ State Model::initial_state() const {
   return state;
 }
 
-void Model::reset(State& state) const noexcept { network_->modulation().reset(state.data(), state_layout_->size); }
+void Model::reset(State& state, const State* rest) const noexcept {
+  network_->modulation().reset(state.data(), rest ? rest->data() : nullptr, state_layout_->size);
+}
 
 void Model::set_controls(State& state, std::span<const float> values) const noexcept { network_->modulation().set_controls(state.data(), values); }
 

@@ -35,10 +35,10 @@ class Model {
   const std::shared_ptr<const StateLayout>& state_layout() const { return state_layout_; }
   const Network& network() const { return *network_; }
 
-  // Nothing heard yet, controls at the card's defaults. [main-thread]
+  // The zero state, controls at the card's defaults. [main-thread]
   State initial_state() const;
-  // Forgets the signal, keeps the controls. [audio-thread]
-  void reset(State& state) const noexcept;
+  // Forgets the signal, keeps the controls: back to `rest`, a state of this model, or without one to the zero state. [audio-thread]
+  void reset(State& state, const State* rest = nullptr) const noexcept;
   // One value per control of the card, in its order and units, clamped to its range. The film vector and the output gain move to
   // their new values within kControlRampFrames, at once when nothing was heard since the reset. [audio-thread]
   void set_controls(State& state, std::span<const float> values) const noexcept;

@@ -32,8 +32,17 @@ struct Workspace {
   }
 };
 
-Stream::Stream(std::shared_ptr<const Model> model)
-    : model_(std::move(model)), state_(model_->initial_state()), workspace_(std::make_unique<Workspace>(model_->network())) {}
+Stream::Stream(std::shared_ptr<const Model> model, std::span<const float> controls)
+    : model_(std::move(model)), state_(model_->initial_state()), rest_(state_), workspace_(std::make_unique<Workspace>(model_->network())) {
+  if (!controls.empty()) set_controls(controls);
+  const ModelConfig& config = model_->config();
+  if (config.input_kind != InputKind::frames || model_->card().settle_frames == 0) return;
+  const std::vector<float> silence(size_t(config.d_input));
+  std::vector<float> ignored(size_t(config.d_output));
+  for (int i = 0; i < model_->card().settle_frames; ++i) step(silence, ignored);
+  rest_ = state_;
+  reset();
+}
 Stream::~Stream() = default;
 Stream::Stream(Stream&&) noexcept = default;
 Stream& Stream::operator=(Stream&&) noexcept = default;

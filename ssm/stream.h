@@ -12,7 +12,8 @@ namespace coil::ssm {
 // One thread at a time. Nothing marked [audio-thread] allocates, locks, throws or calls the system.
 class Stream {
  public:
-  explicit Stream(std::shared_ptr<const Model> model);  // [main-thread]
+  // Begins at rest with these controls (see set_controls; none: the card's defaults). [main-thread]
+  explicit Stream(std::shared_ptr<const Model> model, std::span<const float> controls = {});
   ~Stream();
   Stream(Stream&&) noexcept;
   Stream& operator=(Stream&&) noexcept;
@@ -21,8 +22,9 @@ class Stream {
   State& state() noexcept { return state_; }
   const State& state() const noexcept { return state_; }
 
-  // As Model::reset and Model::set_controls, on this stream's state. [audio-thread]
-  void reset() noexcept { model_->reset(state_); }
+  // Forgets the signal, keeps the controls: back to the rest that the stream began with. [audio-thread]
+  void reset() noexcept { model_->reset(state_, &rest_); }
+  // As Model::set_controls. [audio-thread]
   void set_controls(std::span<const float> values) noexcept { model_->set_controls(state_, values); }
 
   // Interleaved frames: in (frames, d_input), out (frames, d_output); in == out is allowed for equal widths. Any split of a signal into
@@ -42,7 +44,7 @@ class Stream {
   void run(const float* frames, const int32_t* tokens, float* out, size_t n) noexcept;
 
   std::shared_ptr<const Model> model_;
-  State state_;
+  State state_, rest_;
   uint64_t non_finite_inputs_ = 0, restarts_ = 0;
   size_t unchecked_frames_ = 0;
   std::unique_ptr<struct Workspace> workspace_;

@@ -229,21 +229,21 @@ void Modulation::set_controls(float* arena, std::span<const float> values) const
   begin_piece(arena);
 }
 
-void Modulation::reset(float* arena, size_t arena_floats) const noexcept {
-  if (vector_floats_ == 0) {
-    std::fill_n(arena, arena_floats, 0.0f);
-    return;
-  }
-  // what the controls ask for stays; everything before, between and behind it is forgotten
-  const auto clear_outside = [&](size_t begin, size_t end) { std::fill(arena + begin, arena + end, 0.0f); };
-  const size_t kept_end = target_ + vector_floats_;
-  clear_outside(0, target_);
+void Modulation::reset(float* arena, const float* rest, size_t arena_floats) const noexcept {
+  const auto take = [&](size_t begin, size_t end) {
+    if (rest) std::copy(rest + begin, rest + end, arena + begin);
+    else std::fill(arena + begin, arena + end, 0.0f);
+  };
+  if (vector_floats_ == 0) return take(0, arena_floats);
+  take(0, target_);
+  size_t kept_end = target_ + vector_floats_;
   if (slow_) {
-    clear_outside(kept_end, slow_->controls);
-    clear_outside(slow_->controls + slow_->control_count, arena_floats);
-  } else {
-    clear_outside(kept_end, arena_floats);
+    take(kept_end, slow_->controls);
+    kept_end = slow_->controls + slow_->control_count;
   }
+  take(kept_end, arena_floats);
+  Counters& c = *reinterpret_cast<Counters*>(arena + counters_);
+  c.ramp = c.started = 0;
   std::copy_n(arena + target_, vector_floats_, arena + now_);
   begin_piece(arena);
 }

@@ -33,7 +33,8 @@ class Modulation {
   void advance(float* arena, const float* input_rows, size_t frames, float* scratch) const noexcept;
 
   void set_controls(float* arena, std::span<const float> values) const noexcept;  // [audio-thread]
-  void reset(float* arena, size_t arena_floats) const noexcept;                   // [audio-thread]
+  // The whole arena becomes `rest` (null: zeros), but for what the controls ask for, which is then in force at once. [audio-thread]
+  void reset(float* arena, const float* rest, size_t arena_floats) const noexcept;
 
   // The output gain lies behind the FiLM vector.
   bool has_gain() const { return has_gain_; }
