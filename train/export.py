@@ -1,4 +1,4 @@
-"""Writes a trained S4D stack as a Coil model file, from a model or from a checkpoint of train.py."""
+"""Writes a trained S4D stack as a Coil model file, from a model or from a checkpoint of train.py; puts evaluate.py's figures into its card."""
 import argparse
 import json
 import pathlib
@@ -27,7 +27,7 @@ def card(metrics, training):
     return {
         "name": "Green Overdrive", "task": "overdrive",
         "description": "A two-op-amp guitar overdrive of the TS808 circuit, learned from a simulation of it, with its drive, tone and level knobs.",
-        "sample_rate": SAMPLE_RATE, "channels": 1, "latency_frames": 0,
+        "sample_rate": SAMPLE_RATE, "channels": 1, "latency_frames": 0, "settle_frames": SAMPLE_RATE,
         "controls": [
             {"name": "drive", "min": 0, "max": 10, "default": 5, "unit": "", "to": "network"},
             {"name": "tone", "min": 0, "max": 10, "default": 5, "unit": "", "to": "network"},
@@ -38,7 +38,7 @@ def card(metrics, training):
             f"commit fea1e13bbf4d0ec535cd9ba184562e37215c51e5); takes trained on: {', '.join(TRAIN_TAKES)}; validation: {', '.join(VALIDATION_TAKES)}; "
             f"held out for the metrics: {', '.join(TEST_TAKES)}")),
         "metrics": metrics,
-        "licence": "MIT",
+        "licence": "CC0-1.0",
     }
 
 
@@ -85,17 +85,38 @@ def export(path, state, shape, x_scale, y_scale, metrics, training):
                       {"config": json.dumps(config(shape)), "card": json.dumps(card(metrics, training))})
 
 
+def engine_metrics(evaluation):
+    """a card's metrics from what evaluate.py wrote about a preset"""
+    r = evaluation["preset"]
+    scores = {"measured": "by the engine on the held-out pairs (train/evaluate.py); settled: after 1 s of silence", "test_excerpts": r["all"]["excerpts"]}
+    for part, suffix in (("all", ""), ("synthetic", "_synthetic"), ("recorded", "_recorded")):
+        if part in r:
+            scores[f"esr{suffix}"], scores[f"esr{suffix}_settled"] = r[part]["esr"], r[f"{part}_settled"]["esr"]
+    scores["esr_pre_emphasised"] = r["all"]["esr_pre"]
+    scores["esr_worst_knob_cell"] = max(c["esr"] for c in r["knobs"])
+    scores["aliasing_5khz_db"], scores["circuit_aliasing_5khz_db"] = r["aliasing"]["db"], evaluation["circuit_aliasing_db"]
+    scores["silence_first_second_peak_dbfs"], scores["silence_later_peak_dbfs"] = r["silence"]["start_peak_dbfs"], r["silence"]["settled_dbfs"]
+    return scores
+
+
 def main():
-    from checkpoint import Checkpoint
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--checkpoint", type=pathlib.Path, required=True)
+    arguments.add_argument("--checkpoint", type=pathlib.Path, help="of train.py; without it the file at --out is kept but for its card's metrics")
     arguments.add_argument("--job", help="default: the S4D job with the lowest validation ESR")
+    arguments.add_argument("--evaluation", type=pathlib.Path, help="JSON that evaluate.py wrote")
     arguments.add_argument("--out", type=pathlib.Path, required=True)
     options = arguments.parse_args()
-    checkpoint = Checkpoint.read(options.checkpoint)
-    name = options.job or checkpoint.best("s4d_")
-    export(options.out, *checkpoint.for_export(name))
-    print(f"{options.out}: {name}, {options.out.stat().st_size} bytes")
+    if options.checkpoint:
+        from checkpoint import Checkpoint
+        checkpoint = Checkpoint.read(options.checkpoint)
+        name = options.job or checkpoint.best("s4d_")
+        export(options.out, *checkpoint.for_export(name))
+        print(f"{options.out}: {name}, {options.out.stat().st_size} bytes")
+    if options.evaluation:
+        tensors, metadata = read_safetensors(options.out)
+        card_now = dict(json.loads(metadata["card"]), metrics=engine_metrics(json.loads(options.evaluation.read_text())))
+        write_safetensors(options.out, tensors, dict(metadata, card=json.dumps(card_now)))
+        print(f"{options.out}: {card_now['metrics']}")
 
 
 if __name__ == "__main__":

@@ -68,8 +68,8 @@ class Data:
 
 
 class Job:
-    def __init__(self, name, data, seed=0, segment=None):
-        self.name, self.data, self.seed = name, data, seed
+    def __init__(self, name, data, seed=0, segment=None, rest_share=0.0):
+        self.name, self.data, self.seed, self.rest_share = name, data, seed, rest_share
         self.model_name, lr = name.split("@")
         self.lr = float(lr)
         torch.manual_seed(seed)
@@ -107,10 +107,13 @@ class Job:
         e, o = self.index.index_select(0, self.row)[0]
         at = (e * train["x"].shape[1] + o)[:, None] + self.frames
         x, y = train["x"].view(-1)[at][:, None], train["y"].view(-1)[at][:, None]
-        p, y = self.model(x, train["knobs"][e])[..., self.unscored:], y[..., self.unscored:]
-        pe, ye = pre_emphasis(p), pre_emphasis(y)
-        loss = (pe - ye).pow(2).sum() / (ye.pow(2).sum() + 1e-3) + (p - y).pow(2).sum() / (y.pow(2).sum() + 1e-3)
-        loss = loss + SPECTRAL_WEIGHT * spectral_distance(p, y, self.windows)
+        p = self.model(x, train["knobs"][e])
+        # at an excerpt's start the circuit is at rest, as the model's zero state has to be: there all frames count
+        scored = ((o == 0)[:, None] | (self.frames >= self.unscored))[:, None].float()
+        error, target = (p - y) * scored, y * scored
+        pe, ye = pre_emphasis(p - y) * scored[..., :-1], pre_emphasis(y) * scored[..., :-1]
+        loss = pe.pow(2).sum() / (ye.pow(2).sum() + 1e-3) + error.pow(2).sum() / (target.pow(2).sum() + 1e-3)
+        loss = loss + SPECTRAL_WEIGHT * spectral_distance(p[..., self.unscored:], y[..., self.unscored:], self.windows)
         self.gradient.zero_()
         loss.backward()
         with torch.no_grad():
@@ -139,7 +142,10 @@ class Job:
         if self.steps % INDEX_ROWS == 0 or not self.drawn:
             rng = np.random.default_rng([self.seed, self.steps // INDEX_ROWS])
             count, length = self.data.parts["train"]["x"].shape
-            rows = np.stack([rng.integers(0, count, (INDEX_ROWS, self.batch)), rng.integers(0, length - self.length + 1, (INDEX_ROWS, self.batch))], 1)
+            excerpts, offsets = [rng.integers(0, n, (INDEX_ROWS, self.batch)) for n in (count, length - self.length + 1)]
+            if self.rest_share:
+                offsets[rng.random(offsets.shape) < self.rest_share] = 0
+            rows = np.stack([excerpts, offsets], 1)
             self.index.copy_(torch.from_numpy(rows))
             self.row.fill_(self.steps % INDEX_ROWS)
             self.drawn = True
@@ -305,6 +311,7 @@ def main(argv=None):
     a.add_argument("--scale", type=float, default=1.0, help="share of the excerpts to make")
     a.add_argument("--length", type=int, default=dataset.LENGTH, help="frames of an excerpt")
     a.add_argument("--segment", type=int, nargs=3, help="batch, frames and unscored frames of all jobs, instead of each model's own")
+    a.add_argument("--rest-share", type=float, default=0.0, help="share of segments taken from an excerpt's start, at rest, and scored from their first frame")
     a.add_argument("--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu")
     a.add_argument("--preset", default="green_overdrive", help="name of the exported file")
     o = a.parse_args(argv)
@@ -320,7 +327,7 @@ def main(argv=None):
 
     jobs = []
     for name in checkpoint.best_of_each_model() if o.best else o.jobs:
-        job = Job(name, data, o.seed, o.segment)
+        job = Job(name, data, o.seed, o.segment, o.rest_share)
         if checkpoint and name in checkpoint.jobs:
             job.load(checkpoint.jobs[name])
         job.capture()
@@ -339,7 +346,7 @@ def main(argv=None):
     own = metrics.aliasing_db(circuit.process(tone, 1.0, 0.5), ALIAS_HERTZ, circuit.SAMPLE_RATE)
     final = Checkpoint.read(o.out / "checkpoint.npz")
     index = [{"source": s, "drive": float(k[0]), "tone": float(k[1])} for s, k in zip(parts["test"]["source"], parts["test"]["knobs"])]
-    record = {"arguments": {k: str(v) if isinstance(v, pathlib.Path) else v for k, v in vars(o).items()}, "circuit_aliasing_db": own, "test_excerpts": index,
+    record = {"arguments": {k: v.name if isinstance(v, pathlib.Path) else v for k, v in vars(o).items()}, "circuit_aliasing_db": own, "test_excerpts": index,
               "jobs": {n: j["record"] for n, j in final.jobs.items()}}
     (o.out / "metrics.json").write_text(json.dumps(record, indent=1))
     if any(j.model_name.startswith("s4d_") for j in jobs):
