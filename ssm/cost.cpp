@@ -51,17 +51,22 @@ Cost cost(const Mamba2Config& c) {
   return sum;
 }
 
-Cost cost(const std::vector<LayerConfig>& layers) {
+// A film part behind a linear part is folded into it while the FiLM vector stands still.
+Cost cost(const std::vector<LayerConfig>& layers, bool film_stands) {
   Cost sum;
   for (const LayerConfig& layer : layers)
-    for (const PartConfig& part : layer.parts) sum += std::visit([](const auto& config) { return cost(config); }, part);
+    for (size_t i = 0; i < layer.parts.size(); ++i) {
+      const bool folded = film_stands && i > 0 && std::holds_alternative<FilmConfig>(layer.parts[i]) &&
+                          std::holds_alternative<LinearConfig>(layer.parts[i - 1]);
+      if (!folded) sum += std::visit([](const auto& config) { return cost(config); }, layer.parts[i]);
+    }
   return sum;
 }
 
 }  // namespace
 
 Cost cost_of(const ModelConfig& config) {
-  Cost sum = cost(config.layers);
+  Cost sum = cost(config.layers, !config.slow_path);
   if (config.embedding) sum.parameters += int64_t(config.embedding->vocab) * config.d_model;
   if (config.in_proj) sum += cost(*config.in_proj);
   if (config.norm_f) sum += cost(*config.norm_f);
@@ -74,7 +79,7 @@ Cost cost_of(const ModelConfig& config) {
   if (config.control_net) sum.parameters += cost(config.control_net->hidden).parameters + cost(config.control_net->film).parameters;
   if (config.slow_path) {
     const SlowPathConfig& slow = *config.slow_path;
-    Cost hop = cost(slow.layers);
+    Cost hop = cost(slow.layers, true);
     hop += cost(slow.in_proj);
     hop += cost(slow.out_proj);
     Cost features = cost(slow.features);

@@ -8,7 +8,7 @@
 namespace coil::ssm {
 
 struct Cost {
-  double macs_per_step = 0;  // multiply-adds; the slow path's share is spread over its hop
+  double macs_per_step = 0;  // multiply-adds while no knob moves; the slow path's share is spread over its hop
   double exps_per_step = 0;  // exp, tanh, sigmoid, softplus and erf: one each
   int64_t parameters = 0;
 };

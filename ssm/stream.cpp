@@ -18,9 +18,10 @@ struct Workspace {
   AlignedFloats floats;
   float *input, *output, *modulation;
   LayerBuffers layers;
+  FilmFolds folds;
   size_t block;
 
-  explicit Workspace(const Network& network) : block(network.block_frames()) {
+  explicit Workspace(const Network& network) : folds(network.stack()), block(network.block_frames()) {
     const size_t input_floats = block * network.stride_in(), output_floats = block * network.stride_out(), row_floats = block * network.widest();
     const size_t modulation_floats = padded(network.modulation().scratch_floats());
     floats.assign(input_floats + output_floats + modulation_floats + 3 * row_floats + network.stack().scratch_floats(block), 0.0f);
@@ -28,7 +29,7 @@ struct Workspace {
     output = input + input_floats;
     modulation = output + output_floats;
     float* rows = modulation + modulation_floats;
-    layers = {{rows, rows + row_floats, rows + 2 * row_floats}, rows + 3 * row_floats};
+    layers = {{rows, rows + row_floats, rows + 2 * row_floats}, rows + 3 * row_floats, nullptr};
   }
 };
 
@@ -80,6 +81,9 @@ void Stream::run(const float* frames, const int32_t* tokens, float* out, size_t 
       network.begin(ws.input, ws.layers.rows[0], block);
       frames += block * d_input;
     }
+    const bool film_stands = piece.base && !piece.slope;
+    if (film_stands) ws.folds.update(piece.base);
+    ws.layers.folded = film_stands ? ws.folds.matrices() : nullptr;
     float* h = network.stack().run(block, arena, film, ws.layers);
     network.end(ws.input, h, ws.output, block, film);
     network.modulation().advance(arena, ws.input, block, ws.modulation);

@@ -80,7 +80,7 @@ struct Modulation::SlowPath {
     std::copy_n(arena + controls, control_count, input + 2 * features_width);
     float* rows = scratch + input_floats();
     const size_t width = stack.widest();
-    const LayerBuffers buffers{{rows, rows + width, rows + 2 * width}, rows + 3 * width};
+    const LayerBuffers buffers{{rows, rows + width, rows + 2 * width}, rows + 3 * width, nullptr};
     kernels.linear(in_proj, input, input_floats(), buffers.rows[0], in_proj.d_out, 1, false);
     const float* h = stack.run(1, arena, {}, buffers);
     std::copy_n(arena + to, d_film, arena + from);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 namespace coil::ssm {
@@ -41,14 +42,42 @@ LayerStack::LayerStack(const std::vector<LayerConfig>& configs, int width, const
     : kernels_(kernels), widest_(padded(size_t(width))) {
   size_t stride = widest_;
   for (const LayerConfig& config : configs) {
-    Layer layer{config.residual, {}, stride, stride};
+    Layer layer{config.residual, {}, {}, stride, stride};
     for (const PartConfig& part : config.parts) {
       layer.parts.push_back(make_part(part, checkpoint, kernels, layout, film_rows));
       stride = base(layer.parts.back()).stride_out();
       widest_ = std::max(widest_, stride);
     }
     layer.stride_out = stride;
+    layer.fold.assign(layer.parts.size(), -1);
+    for (size_t i = 0; i + 1 < layer.parts.size(); ++i) {
+      const auto *first = std::get_if<std::unique_ptr<PointwisePart>>(&layer.parts[i]),
+                 *second = std::get_if<std::unique_ptr<PointwisePart>>(&layer.parts[i + 1]);
+      if (!first || !second || !(*first)->matrix() || !(*second)->film_offset()) continue;
+      layer.fold[i] = int(folds_.size());
+      folds_.push_back({(*first)->matrix(), *(*second)->film_offset()});
+    }
     layers_.push_back(std::move(layer));
+  }
+  film_floats_ = film_rows.size();
+}
+
+FilmFolds::FilmFolds(const LayerStack& stack) : stack_(stack), film_(stack.film_floats(), std::numeric_limits<float>::quiet_NaN()) {
+  for (const LayerStack::Fold& fold : stack.folds()) matrices_.push_back(*fold.matrix);
+}
+
+void FilmFolds::update(const float* film) noexcept {
+  if (std::equal(film_.begin(), film_.end(), film)) return;
+  std::copy_n(film, film_.size(), film_.begin());
+  for (size_t i = 0; i < matrices_.size(); ++i) {
+    const PackedLinear& plain = *stack_.folds()[i].matrix;
+    PackedLinear& folded = matrices_[i];
+    const float *scale = film + stack_.folds()[i].film_offset, *shift = scale + plain.d_out;
+    for (size_t row = 0; row < plain.d_out; ++row) {
+      folded.bias[row] = plain.bias[row] * (1 + scale[row]) + shift[row];
+      const size_t first = row / plain.lanes * plain.d_in * plain.lanes + row % plain.lanes;
+      for (size_t k = 0; k < plain.d_in; ++k) folded.weights[first + k * plain.lanes] = plain.weights[first + k * plain.lanes] * (1 + scale[row]);
+    }
   }
 }
 
@@ -66,7 +95,8 @@ float* LayerStack::run(size_t frames, float* arena, std::span<const FilmPiece> f
     const float* in = h;
     bool added = false;
     for (size_t i = 0; i < layer.parts.size(); ++i) {
-      const bool last = i + 1 == layer.parts.size();
+      const bool folded = buffers.folded && layer.fold[i] >= 0;
+      const bool last = i + (folded ? 2 : 1) == layer.parts.size();
       float* out = in == spare[0] ? spare[1] : spare[0];
       if (const auto* mixer = std::get_if<std::unique_ptr<RecurrentPart>>(&layer.parts[i])) {
         const RecurrentPart& part = **mixer;
@@ -79,7 +109,11 @@ float* LayerStack::run(size_t frames, float* arena, std::span<const FilmPiece> f
         const PointwisePart& part = *std::get<std::unique_ptr<PointwisePart>>(layer.parts[i]);
         added = last && layer.residual && part.can_accumulate() && in != h;
         if (added) out = h;
-        part.process(in, out, frames, added, film);
+        if (folded) {
+          kernels_.linear(buffers.folded[layer.fold[i++]], in, part.stride_in(), out, part.stride_out(), frames, added);
+        } else {
+          part.process(in, out, frames, added, film);
+        }
       }
       in = out;
     }

@@ -20,13 +20,31 @@ struct Layer {
 
   bool residual = true;
   std::vector<Any> parts;
+  std::vector<int> fold;  // per part: a linear part that a film part follows has a place in FilmFolds; others -1
   size_t stride_in = 0, stride_out = 0;
+};
+
+class LayerStack;
+
+// While the FiLM vector stands still, a film part behind a linear part costs nothing: (1 + scale) (W x + b) + shift is a linear part too.
+// One stream's copies of those matrices.
+class FilmFolds {
+ public:
+  explicit FilmFolds(const LayerStack& stack);  // [main-thread]
+  void update(const float* film) noexcept;      // folds anew if the vector is another than last time. [audio-thread]
+  const PackedLinear* matrices() const { return matrices_.data(); }
+
+ private:
+  const LayerStack& stack_;
+  std::vector<PackedLinear> matrices_;
+  std::vector<float> film_;
 };
 
 // Three buffers of [frames][widest()] and the mixers' scratch.
 struct LayerBuffers {
   float* rows[3];
   float* scratch;
+  const PackedLinear* folded = nullptr;  // FilmFolds of the FiLM vector that holds; null: film parts run by themselves
 };
 
 class LayerStack {
@@ -35,7 +53,15 @@ class LayerStack {
   LayerStack(const std::vector<LayerConfig>& configs, int width, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout,
              std::vector<int>& film_rows);
 
+  // A linear part and the film part behind it.
+  struct Fold {
+    const PackedLinear* matrix;
+    size_t film_offset;
+  };
+
   const std::vector<Layer>& layers() const { return layers_; }
+  const std::vector<Fold>& folds() const { return folds_; }
+  size_t film_floats() const { return film_floats_; }
   size_t widest() const { return widest_; }
   size_t scratch_floats(size_t frames) const;
 
@@ -45,7 +71,8 @@ class LayerStack {
  private:
   const Kernels& kernels_;
   std::vector<Layer> layers_;
-  size_t widest_ = 0;
+  std::vector<Fold> folds_;
+  size_t widest_ = 0, film_floats_ = 0;
 };
 
 class Network {

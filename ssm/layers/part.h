@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "ssm/checkpoint.h"
@@ -40,6 +41,9 @@ class PointwisePart : public Part {
  public:
   virtual void process(const float* in, float* out, size_t frames, bool accumulate, std::span<const FilmPiece> film) const noexcept = 0;
   virtual bool can_accumulate() const { return false; }
+
+  virtual const PackedLinear* matrix() const { return nullptr; }                 // a linear part's
+  virtual std::optional<size_t> film_offset() const { return std::nullopt; }     // where a film part's slice begins
 
  protected:
   using Part::Part;

@@ -17,6 +17,7 @@ class Linear final : public PointwisePart {
     kernels_.linear(weights_, in, stride_in(), out, stride_out(), frames, accumulate);
   }
   bool can_accumulate() const override { return true; }
+  const PackedLinear* matrix() const override { return &weights_; }
 
  private:
   const Kernels& kernels_;
@@ -102,6 +103,7 @@ class Film final : public PointwisePart {
       frames -= n;
     }
   }
+  std::optional<size_t> film_offset() const override { return offset_; }
 
  private:
   const Kernels& kernels_;

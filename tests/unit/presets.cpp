@@ -45,6 +45,7 @@ TEST_CASE("presets run as the reference does, at both ends of every control") {
       std::vector<float> controls;
       for (const ssm::Control& control : model->card().controls) controls.push_back(float(high ? control.max : control.min));
       ssm::Stream stream(model);
+      stream.state() = model->initial_state();  // the reference starts from zeros, not from rest
       stream.set_controls(controls);
       ssm::Reference reference(checkpoint);
       reference.set_controls(std::vector<double>(controls.begin(), controls.end()));
