@@ -1,0 +1,43 @@
+// The cost of a step, counted by hand for small networks.
+#include <catch2/catch.hpp>
+
+#include "ssm/config.h"
+#include "ssm/cost.h"
+
+using coil::ssm::cost_of;
+using coil::ssm::parse_config;
+
+namespace {
+
+std::string tanh_stack(const std::string& film, const std::string& rest) {
+  return R"({"model_type": "coil", "d_input": 1, "d_output": 1, "direct": true, "d_model": 8, "layers": [{"repeat": 6, "parts": [
+    {"type": "s4d", "name": "mixer", "d_state": 8}, {"type": "linear", "name": "in_proj"}, )" + film + R"({"type": "tanh"},
+    {"type": "linear", "name": "out_proj", "bias": false}]}])" + rest + "}";
+}
+
+}  // namespace
+
+TEST_CASE("cost of an S4D-tanh stack") {
+  // a layer: 8 channels x 4 pairs x 6, D 8, two matrices of 64; in, out and direct projection 8 + 8 + 1
+  const auto cost = cost_of(parse_config(tanh_stack("", ""), "test"));
+  CHECK(cost.macs_per_step == 6 * (192 + 8 + 128) + 17);
+  CHECK(cost.exps_per_step == 48);
+  // a layer: 32 modes x (log A, A_imag, C twice), log_dt and D, matrices and one bias
+  CHECK(cost.parameters == 6 * (128 + 16 + 128 + 8) + (8 + 8) + (8 + 1) + 1);
+}
+
+TEST_CASE("film behind a matrix costs only while it moves") {
+  const std::string film = R"({"type": "film"}, )";
+  const double without = cost_of(parse_config(tanh_stack("", ""), "test")).macs_per_step;
+  CHECK(cost_of(parse_config(tanh_stack(film, R"(, "controls": {"count": 2, "hidden": 4})"), "test")).macs_per_step == without);
+  const std::string slow = R"(, "slow_path": {"hop_frames": 64, "n_features": 2, "d_model": 4, "layers": [{"parts": [{"type": "linear", "name": "a"}]}]})";
+  // features 2 + 2; a hop's 4 x 4 + 4 x 4 + 4 x 96 over 64 frames; film 48
+  CHECK(cost_of(parse_config(tanh_stack(film, slow), "test")).macs_per_step == Approx(without + 48 + 4 + (16 + 16 + 384) / 64.0));
+}
+
+TEST_CASE("cost of a Mamba-1 layer") {
+  const auto cost = cost_of(parse_config(
+      R"({"model_type": "coil", "d_model": 16, "layers": [{"parts": [{"type": "mamba1", "name": "m", "d_state": 16}]}]})", "test"));
+  CHECK(cost.macs_per_step == 16 * 64 + 4 * 32 + 32 * 33 + 1 * 32 + 4 * 32 * 16 + 3 * 32 + 32 * 16);
+  CHECK(cost.exps_per_step == 32 * 16 + 3 * 32);
+}
