@@ -265,7 +265,8 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   if (!file) fail("cannot be created");
   bool written = std::fwrite(&header_bytes, 8, 1, file) == 1 && std::fwrite(text.data(), 1, text.size(), file) == text.size();
   for (const NamedFloats& tensor : tensors)
-    written = written && std::fwrite(tensor.values.data(), sizeof(float), tensor.values.size(), file) == tensor.values.size();
+    if (!tensor.values.empty())  // whose data() may be null
+      written = written && std::fwrite(tensor.values.data(), sizeof(float), tensor.values.size(), file) == tensor.values.size();
   written = std::fflush(file) == 0 && written && fsync(fileno(file)) == 0;
   if (std::fclose(file) != 0 || !written) fail("cannot be written");
   if (std::rename(beside.c_str(), path.c_str()) != 0) fail("cannot be renamed to");
