@@ -38,9 +38,14 @@ Stream::Stream(std::shared_ptr<const Model> model, std::span<const float> contro
   if (!controls.empty()) set_controls(controls);
   const ModelConfig& config = model_->config();
   if (config.input_kind != InputKind::frames || model_->card().settle_frames == 0) return;
-  const std::vector<float> silence(size_t(config.d_input));
-  std::vector<float> ignored(size_t(config.d_output));
-  for (int i = 0; i < model_->card().settle_frames; ++i) step(silence, ignored);
+  const size_t block = workspace_->block;
+  const std::vector<float> silence(block * size_t(config.d_input));
+  std::vector<float> ignored(block * size_t(config.d_output));
+  for (size_t left = size_t(model_->card().settle_frames); left > 0;) {
+    const size_t frames = std::min(left, block);
+    process({silence.data(), frames * size_t(config.d_input)}, {ignored.data(), frames * size_t(config.d_output)});
+    left -= frames;
+  }
   rest_ = state_;
   reset();
 }
