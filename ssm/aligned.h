@@ -1,4 +1,4 @@
-// Float storage aligned for every SIMD target.
+// Storage aligned for every SIMD target.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +21,8 @@ struct AlignedAllocator {
   bool operator==(const AlignedAllocator<U>&) const { return true; }
 };
 
-using AlignedFloats = std::vector<float, AlignedAllocator<float>>;
+template <class T>
+using AlignedVector = std::vector<T, AlignedAllocator<T>>;
+using AlignedFloats = AlignedVector<float>;
 
 }  // namespace coil::ssm

@@ -126,8 +126,8 @@ void run(const Ssd& op, Execution execution, Target target) {
     }
     const size_t bc_stride = groups * states;
     const auto kernel = [&](size_t t, size_t n, float* state) {
-      return SsdKernel{width, states, n, D.data(), channel_decay.data() + t * width, channel_dt.data() + t * width, u.data() + t * width, width,
-                       width, op.B + t * bc_stride + group * states, op.C + t * bc_stride + group * states, bc_stride, state, width,
+      return SsdKernel{width, states, n, 0, D.data(), channel_decay.data() + t * width, channel_dt.data() + t * width, u.data() + t * width, width,
+                       width, width, op.B + t * bc_stride + group * states, op.C + t * bc_stride + group * states, bc_stride, state, width,
                        y.data() + t * width, width};
     };
     execute(

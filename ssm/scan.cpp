@@ -152,7 +152,8 @@ struct Scan::Impl {
         const float* in = h.at(c.begin);
         size_t stride = layer.stride_in;
         if (mixer) {
-          mixer->recur(mixer_in.at(c.begin), c.frames, start[i].data(), scratch[i].data(), spare[0], false);
+          const Run run{c.frames, history[i].data(), start[i].data()};
+          mixer->recur(mixer_in.at(c.begin), c.frames, {&run, 1}, scratch[i].data(), spare[0], false);
           in = spare[0], stride = mixer->stride_out();
         }
         for (size_t p = part; p < next; ++p) {
@@ -164,7 +165,7 @@ struct Scan::Impl {
         if (!in_place) std::memcpy(result.at(c.begin), in, c.frames * stride * sizeof(float));
         else if (in != h.at(c.begin)) network.kernels().add(in, stride, h.at(c.begin), h.stride, stride, c.frames);
       });
-      if (mixer) std::copy_n(start[chunks.size() - 1].data(), mixer->carry_floats() / 2, mixer->scan_state(arena));
+      if (mixer) std::copy_n(start[chunks.size() - 1].data(), mixer->scan_floats(), mixer->run({arena, n}).scan_state);
       if (next_mixer) {
         mixer_in = std::move(result);
         sweep(*next_mixer, arena);
@@ -178,7 +179,8 @@ struct Scan::Impl {
 
   // The mixer's first half over all chunks, and the states that every chunk begins with.
   void sweep(const RecurrentPart& mixer, float* arena) {
-    const size_t state_floats = mixer.carry_floats() / 2;
+    const size_t state_floats = mixer.scan_floats();
+    const Run memory = mixer.run({arena, 0});
     pool.for_each(chunks.size(), [&](size_t i, size_t) {
       const Chunk& c = chunks[i];
       scratch[i].resize(std::max<size_t>(mixer.scratch_floats(std::max(c.frames, mixer.history_frames())), 1));
@@ -186,17 +188,18 @@ struct Scan::Impl {
       carry[i].resize(mixer.carry_floats());
       start[i].resize(state_floats);
       const float* in = mixer_in.at(c.begin);
-      if (i == 0) std::copy_n(mixer.history(arena), mixer.history_floats(), history[i].data());
+      if (i == 0) std::copy_n(memory.history, mixer.history_floats(), history[i].data());
       else mixer.read_history(in, history[i].data(), scratch[i].data());
-      mixer.expand(in, c.frames, history[i].data(), scratch[i].data());
+      const Run run{c.frames, history[i].data(), nullptr};
+      mixer.expand(in, c.frames, {&run, 1}, scratch[i].data());
       mixer.end_state(in, c.frames, scratch[i].data(), carry[i].data());
     });
-    std::copy_n(mixer.scan_state(arena), state_floats, start[0].data());
+    std::copy_n(memory.scan_state, state_floats, start[0].data());
     for (size_t i = 1; i < chunks.size(); ++i) {
       std::copy_n(start[i - 1].data(), state_floats, start[i].data());
       mixer.join(carry[i - 1].data(), start[i].data());
     }
-    std::copy_n(history[chunks.size() - 1].data(), mixer.history_floats(), mixer.history(arena));
+    std::copy_n(history[chunks.size() - 1].data(), mixer.history_floats(), memory.history);
   }
 };
 

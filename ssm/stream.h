@@ -33,7 +33,8 @@ class Stream {
   void process(std::span<const float> in, std::span<float> out) noexcept;
   void step(std::span<const float> frame_in, std::span<float> frame_out) noexcept { process(frame_in, frame_out); }
 
-  // tokens (frames), logits (frames, vocabulary). Models that take token ids only; an id outside the vocabulary reads as 0. [audio-thread]
+  // tokens (frames), logits (rows, vocabulary) of the last rows: as many as there is room for, one to go on after a prompt. Models that take
+  // token ids only; an id outside the vocabulary reads as 0. [audio-thread]
   void process_tokens(std::span<const int32_t> tokens, std::span<float> logits) noexcept;
 
   // Since construction: values replaced at the input, and restarts after a state that was not finite. [audio-thread]
@@ -41,13 +42,13 @@ class Stream {
   uint64_t restarts() const noexcept { return restarts_; }
 
  private:
-  void run(const float* frames, const int32_t* tokens, float* out, size_t n) noexcept;
+  void run(const float* frames, const int32_t* tokens, float* out, size_t n, size_t skip) noexcept;
 
   std::shared_ptr<const Model> model_;
   State state_, rest_;
   uint64_t non_finite_inputs_ = 0, restarts_ = 0;
   size_t unchecked_frames_ = 0;
-  std::unique_ptr<struct Workspace> workspace_;
+  std::unique_ptr<class BlockRunner> runner_;
 };
 
 }  // namespace coil::ssm

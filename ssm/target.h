@@ -1,10 +1,17 @@
-// The SIMD instruction sets that the kernels are compiled for; the best one is chosen when a model is loaded.
+// What a model's weights are packed for when it is loaded: the SIMD instruction set, by default the best one, and the weights' format.
 #pragma once
 
 #include <string>
 #include <vector>
 
 namespace coil::ssm {
+
+// How the weights of a projection are kept. Everything else (A, dt bias, D, convolutions, norms, biases, states) is float32 always.
+enum class WeightFormat {
+  f32,
+  bf16,  // rounded to the upper half of a float32
+  int8,  // one scale a row: the row's greatest magnitude becomes 127
+};
 
 // An instruction set that this build has and this machine can run. Cheap to copy.
 class Target {

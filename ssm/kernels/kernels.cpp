@@ -18,7 +18,9 @@ const Kernels* Table() {
   static const Kernels kernels{
       .name = hwy::TargetName(HWY_TARGET),
       .lanes = hn::Lanes(hn::ScalableTag<float>()),
+      .group = kGroup,
       .linear = Linear,
+      .rms_scale = RmsScale,
       .rms_norm = RmsNorm,
       .tanh = TanhBlock,
       .gelu = GeluBlock,
@@ -47,7 +49,9 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 #include <algorithm>
+#include <bit>
 #include <cctype>
+#include <cmath>
 
 #include "ssm/error.h"
 #include "ssm/target.h"
@@ -72,21 +76,74 @@ std::vector<const Kernels*> available_kernels() {
   return tables;
 }
 
-PackedLinear pack_linear(const Kernels& kernels, const float* source, size_t source_columns, const float* bias, const std::vector<int>& rows,
-                         const std::vector<int>& columns) {
+namespace {
+
+// The group that a panel belongs to: as many as there are, of the widest kind that still fits.
+struct Group {
+  size_t first = 0, panels = 0;
+};
+Group group_of(size_t panel, size_t panels, size_t widest) {
+  Group group{0, widest};
+  while (true) {
+    while (group.first + group.panels > panels) group.panels /= 2;
+    if (panel < group.first + group.panels) return group;
+    group.first += group.panels;
+  }
+}
+
+uint16_t to_bf16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);  // to nearest, ties to even; weights are finite
+}
+
+// Few rows: a dot product and the sum over its lanes cost less than panels that are mostly padding.
+bool better_as_dots(size_t rows, size_t columns, size_t lanes) { return rows <= kMaxDots && rows * (columns / lanes + 8) < columns; }
+
+}  // namespace
+
+PackedLinear pack_linear(const Kernels& kernels, WeightFormat format, const float* source, size_t source_columns, const float* bias,
+                         const std::vector<int>& rows, const std::vector<int>& columns) {
   PackedLinear packed;
+  packed.format = format;
   packed.d_in = columns.size();
   packed.d_out = padded(rows.size());
-  packed.lanes = std::min(kernels.lanes, packed.d_out % kPad == 0 ? kPad : kHalfPad);
-  packed.weights.assign(packed.d_in * packed.d_out, 0.0f);
+  size_t places;
+  if (better_as_dots(rows.size(), columns.size(), kernels.lanes)) {
+    packed.dots = rows.size();
+    const size_t width = padded(packed.d_in);
+    packed.lanes = std::min(kernels.lanes, width % kPad == 0 ? kPad : kHalfPad);
+    places = rows.size() * width;
+    for (size_t r = 0; r < rows.size(); ++r) packed.offset.push_back(r * width), packed.step.push_back(1);
+  } else {
+    packed.lanes = std::min(kernels.lanes, packed.d_out % kPad == 0 ? kPad : kHalfPad);
+    places = packed.d_in * packed.d_out;
+    for (size_t panel = 0; panel < packed.d_out / packed.lanes; ++panel) {
+      const Group group = group_of(panel, packed.d_out / packed.lanes, kernels.group);
+      for (size_t lane = 0; lane < packed.lanes; ++lane) {
+        packed.offset.push_back((group.first * packed.d_in + panel - group.first) * packed.lanes + lane);
+        packed.step.push_back(group.panels * packed.lanes);
+      }
+    }
+  }
   packed.bias.assign(packed.d_out, 0.0f);
+  if (format == WeightFormat::f32) packed.f32.assign(places, 0.0f);
+  if (format == WeightFormat::bf16) packed.bf16.assign(places, 0);
+  if (format == WeightFormat::int8) packed.int8.assign(places, 0), packed.row_scale.assign(packed.d_out, 0.0f);
   for (size_t r = 0; r < rows.size(); ++r) {
     if (rows[r] < 0) continue;
-    const size_t row = size_t(rows[r]);
-    if (bias) packed.bias[r] = bias[row];
-    for (size_t k = 0; k < columns.size(); ++k)
-      if (columns[k] >= 0)
-        packed.weights[(r / packed.lanes * packed.d_in + k) * packed.lanes + r % packed.lanes] = source[row * source_columns + size_t(columns[k])];
+    const float* row = source + size_t(rows[r]) * source_columns;
+    if (bias) packed.bias[r] = bias[size_t(rows[r])];
+    float peak = 0;
+    for (const int k : columns) peak = k < 0 ? peak : std::max(peak, std::abs(row[k]));
+    if (format == WeightFormat::int8) packed.row_scale[r] = peak / 127;
+    for (size_t k = 0; k < columns.size(); ++k) {
+      if (columns[k] < 0) continue;
+      const size_t at = packed.offset[r] + k * packed.step[r];
+      const float weight = row[columns[k]];
+      if (format == WeightFormat::f32) packed.f32[at] = weight;
+      if (format == WeightFormat::bf16) packed.bf16[at] = to_bf16(weight);
+      if (format == WeightFormat::int8 && peak > 0) packed.int8[at] = int8_t(std::lround(weight / peak * 127));
+    }
   }
   return packed;
 }

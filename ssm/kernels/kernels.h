@@ -6,9 +6,11 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "ssm/aligned.h"
+#include "ssm/target.h"
 
 namespace coil::ssm {
 
@@ -18,12 +20,29 @@ inline constexpr size_t kHalfPad = 8;   // narrow networks would waste half of t
 // The width of a row in memory. Kernels take widths that are multiples of kHalfPad, and use the widest vectors on multiples of kPad.
 constexpr size_t padded(size_t width) { return width <= kHalfPad ? kHalfPad : (width + kPad - 1) / kPad * kPad; }
 
-// A weight matrix in panels of `lanes` rows: weight (row r, column k) lies at [r / lanes][k][r % lanes].
+inline constexpr size_t kMaxDots = 4;   // rows of a matrix that may be kept each by itself
+
+// A weight matrix, packed for one target. Weight (row r, column k) lies at offset[r] + k * step[r].
+//
+// Many rows: panels of `lanes` rows, [column][row of the panel], where neighbouring panels form a group that lies interleaved column by
+// column, so that a single frame reads one stream of memory. Few rows: each row by itself, for dot products.
 struct PackedLinear {
-  AlignedFloats weights, bias;
-  size_t d_in = 0;        // columns that are read, without padding
-  size_t d_out = 0;       // rows, padded
-  size_t lanes = 0;       // of a panel: the target's vector, or half of the widest one
+  WeightFormat format = WeightFormat::f32;
+  AlignedFloats f32;              // one of these three holds the weights
+  AlignedVector<uint16_t> bf16;
+  AlignedVector<int8_t> int8;
+  AlignedFloats bias, row_scale;  // row_scale: of int8
+  std::vector<size_t> offset, step;
+  size_t d_in = 0;   // columns that are read, without padding
+  size_t d_out = 0;  // rows, padded
+  size_t lanes = 0;  // of a panel: the target's vector, or half of the widest one
+  size_t dots = 0;   // rows, if they lie each by itself; 0: panels
+};
+
+// Depthwise convolution in time. Weights and history lie [tap][width].
+struct ConvKernel {
+  const float *weights, *bias;
+  size_t taps, width;
 };
 
 // Diagonal complex or real filter bank. Coefficients and states lie [mode][channels].
@@ -50,12 +69,13 @@ struct ScanKernel {
   size_t y_stride;
 };
 
-// As ScanKernel with one decay a frame and channel, already expanded from heads to channels.
+// As ScanKernel with one decay a frame and head: h[n] = (1 + decay) h[n] + (dt u) B[n].
 struct SsdKernel {
   size_t channels, d_state, frames;
+  size_t headdim;                  // a multiple of kPad: decay and dt are given per head; 0: they are given per channel
   const float* D;                  // [channels]
-  const float *decay, *dt, *u;     // [frames] rows of `stride`, u of `u_stride`
-  size_t stride, u_stride;
+  const float *decay, *dt, *u;     // [frames] rows of stride, dt_stride, u_stride
+  size_t stride, dt_stride, u_stride;
   const float *B, *C;
   size_t bc_stride;
   float* h;                        // rows of h_stride: [n][h_stride], this call's channels
@@ -67,9 +87,13 @@ struct SsdKernel {
 struct Kernels {
   const char* name;
   size_t lanes;  // floats in a vector
+  size_t group;  // panels of a matrix that lie interleaved
 
-  // y[t] = W x[t] + b, or y[t] += W x[t] + b if accumulate. y_stride is at least w.d_out.
-  void (*linear)(const PackedLinear& w, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames, bool accumulate);
+  // y[t] = s[t] W x[t] + b, added to y[t] if accumulate; frame_scale null: s is 1. y_stride is at least w.d_out.
+  void (*linear)(const PackedLinear& w, const float* frame_scale, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames,
+                 bool accumulate);
+  // scale[t] = 1 / sqrt(sum(x^2) / count + eps) over `width` floats of each frame
+  void (*rms_scale)(float eps, size_t count, size_t width, const float* x, size_t x_stride, float* scale, size_t frames);
   // y = x / sqrt(sum(x^2) / count + eps) * weight over `width` floats of each frame; in place allowed.
   void (*rms_norm)(const float* weight, float eps, size_t count, size_t width, const float* x, size_t x_stride, float* y, size_t y_stride,
                    size_t frames);
@@ -88,11 +112,11 @@ struct Kernels {
                const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
   // dt = min(max(softplus(dt + bias), dt_min), dt_max) in place; without `softplus` only the bias is added.
   void (*time_step)(const float* bias, float dt_min, float dt_max, bool softplus, float* dt, size_t stride, size_t width, size_t frames);
-  // decay = 2^(dt a)
+  // decay = 2^(dt a) - 1
   void (*decay)(const float* a, const float* dt, size_t dt_stride, float* decay, size_t decay_stride, size_t width, size_t frames);
-  // y[t] = silu(b + sum_j w[j] x[t + 1 + j]), j = 0 .. taps - 1: x begins `taps` frames before the block's first. w lies [tap][width].
-  void (*conv_silu)(const float* w, const float* b, size_t taps, const float* x, size_t x_stride, float* y, size_t y_stride, size_t width,
-                    size_t frames);
+  // y[t] = silu(b + sum_j w[j] x[t + 1 - taps + j]), j = 0 .. taps - 1. history holds the `taps` frames before x, oldest first, and
+  // afterwards those before the next block.
+  void (*conv_silu)(const ConvKernel& conv, float* history, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames);
   // sum[i] += f, sum[width + i] += f^2 over the frames, f = tanh(x)
   void (*envelopes)(const float* x, size_t x_stride, float* sum, size_t width, size_t frames);
 
@@ -109,7 +133,7 @@ std::vector<const Kernels*> available_kernels();
 
 // Packs a matrix for `kernels`. Row r of the packed matrix is row rows[r] of the source, column k is column columns[k]; -1 is a row or
 // column of zeros. source lies (.., source_columns); bias is null or has one value a source row.
-PackedLinear pack_linear(const Kernels& kernels, const float* source, size_t source_columns, const float* bias, const std::vector<int>& rows,
-                         const std::vector<int>& columns);
+PackedLinear pack_linear(const Kernels& kernels, WeightFormat format, const float* source, size_t source_columns, const float* bias,
+                         const std::vector<int>& rows, const std::vector<int>& columns);
 
 }  // namespace coil::ssm

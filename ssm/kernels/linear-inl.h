@@ -1,4 +1,4 @@
-// Matrix products over a block of frames: y[t] = W x[t] + b.
+// Matrix products over a block of frames: y[t] = s[t] W x[t] + b.
 #if defined(COIL_SSM_KERNELS_LINEAR_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COIL_SSM_KERNELS_LINEAR_INL_H_
 #undef COIL_SSM_KERNELS_LINEAR_INL_H_
@@ -15,100 +15,183 @@ namespace coil::ssm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// A register tile of kPanels vectors of rows by kFrames frames. A sum runs over k in kChains interleaved chains, which the matrix fixes,
-// so that every tile gives the same bits. kStride: x_stride where it is known, so that a frame's address needs no register; 0: not known.
-template <size_t kPanels, size_t kFrames, size_t kChains, size_t kStride, class D>
-HWY_INLINE void LinearTile(D d, const PackedLinear& w, size_t panel, const float* HWY_RESTRICT x, size_t x_stride, float* HWY_RESTRICT y,
-                           size_t y_stride, bool accumulate) {
-  using V = hn::Vec<D>;
-  if constexpr (kStride != 0) x_stride = kStride;
-  const size_t lanes = hn::Lanes(d), columns = w.d_in;
-  const float* HWY_RESTRICT weights = w.weights.data() + panel * columns * lanes;
-  V sum[kChains][kFrames][kPanels];
-  for (size_t p = 0; p < kPanels; ++p) {
-    const V bias = hn::LoadU(d, w.bias.data() + (panel + p) * lanes);
-    for (size_t t = 0; t < kFrames; ++t) {
-      sum[0][t][p] = accumulate ? hn::Add(bias, hn::LoadU(d, y + t * y_stride + (panel + p) * lanes)) : bias;
-      for (size_t i = 1; i < kChains; ++i) sum[i][t][p] = hn::Zero(d);
-    }
+inline constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;  // 32 instead of 16
+inline constexpr size_t kGroup = kManyRegisters ? 4 : 2;
+inline constexpr size_t kSums = kManyRegisters ? 16 : 8;  // about as many as there are registers for them
+
+// A vector of weights as float32.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V LoadWeights(D d, const float* HWY_RESTRICT from) { return hn::LoadU(d, from); }
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V LoadWeights(D d, const uint16_t* HWY_RESTRICT from) {
+  const hn::RebindToUnsigned<D> du;
+  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du, hn::LoadU(hn::Rebind<uint16_t, D>(), from))));
+}
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V LoadWeights(D d, const int8_t* HWY_RESTRICT from) {
+  const hn::RebindToSigned<D> di;
+  return hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(hn::Rebind<int8_t, D>(), from)));
+}
+
+// What is the same for all tiles of one call.
+template <class Weight>
+struct LinearCall {
+  const PackedLinear& w;
+  const Weight* HWY_RESTRICT weights;
+  const float* HWY_RESTRICT frame_scale;
+  const float* HWY_RESTRICT x;
+  size_t x_stride;
+  float* HWY_RESTRICT y;
+  size_t y_stride;
+  bool accumulate;
+};
+
+// Where a sum over the columns begins: without factors at the bias and at what it is added to, else at 0.
+template <class D, class V = hn::Vec<D>, class Weight>
+HWY_INLINE V StartRows(D d, const LinearCall<Weight>& call, size_t t, size_t row) {
+  if (sizeof(Weight) == 1 || call.frame_scale) return hn::Zero(d);
+  const V bias = hn::LoadU(d, call.w.bias.data() + row);
+  return call.accumulate ? hn::Add(bias, hn::LoadU(d, call.y + t * call.y_stride + row)) : bias;
+}
+
+template <class D, class V, class Weight>
+HWY_INLINE void StoreRows(D d, V total, const LinearCall<Weight>& call, size_t t, size_t row) {
+  float* to = call.y + t * call.y_stride + row;
+  if (sizeof(Weight) == 1 || call.frame_scale) {
+    if constexpr (sizeof(Weight) == 1) total = hn::Mul(total, hn::LoadU(d, call.w.row_scale.data() + row));
+    const V bias = hn::LoadU(d, call.w.bias.data() + row);
+    total = call.frame_scale ? hn::MulAdd(total, hn::Set(d, call.frame_scale[t]), bias) : hn::Add(total, bias);
+    if (call.accumulate) total = hn::Add(total, hn::LoadU(d, to));
   }
+  hn::StoreU(total, d, to);
+}
+
+// A register tile of kGroups groups of kPanels vectors of rows by kFrames frames, from frame t on. A sum runs over k in kChains interleaved
+// chains, which the matrix fixes, so that every tile gives the same bits. kStride: x_stride where it is known, so that a frame's address
+// needs no register; 0: not known.
+template <size_t kGroups, size_t kPanels, size_t kFrames, size_t kChains, size_t kStride, class D, class Weight>
+HWY_INLINE void LinearTile(D d, const LinearCall<Weight>& call, size_t panel, size_t t) {
+  using V = hn::Vec<D>;
+  const size_t lanes = hn::Lanes(d), columns = call.w.d_in, x_stride = kStride != 0 ? kStride : call.x_stride;
+  const Weight* HWY_RESTRICT weights = call.weights + panel * columns * lanes;
+  const float* HWY_RESTRICT x = call.x + t * x_stride;
+  constexpr size_t kRows = kGroups * kPanels;
+  V sum[kChains][kFrames][kRows];
+  for (size_t i = 0; i < kChains; ++i)
+    for (size_t f = 0; f < kFrames; ++f)
+      for (size_t p = 0; p < kRows; ++p) sum[i][f][p] = i == 0 ? StartRows(d, call, t + f, (panel + p) * lanes) : hn::Zero(d);
   const auto add_column = [&](size_t k, size_t chain) HWY_ATTR {
-    V column[kPanels];
-    for (size_t p = 0; p < kPanels; ++p) column[p] = hn::LoadU(d, weights + (p * columns + k) * lanes);
-    for (size_t t = 0; t < kFrames; ++t) {
-      const V value = hn::Set(d, x[t * x_stride + k]);
-      for (size_t p = 0; p < kPanels; ++p) sum[chain][t][p] = hn::MulAdd(column[p], value, sum[chain][t][p]);
+    V column[kRows];
+    for (size_t p = 0; p < kRows; ++p)
+      column[p] = LoadWeights(d, weights + ((p / kPanels * columns + k) * kPanels + p % kPanels) * lanes);
+    for (size_t f = 0; f < kFrames; ++f) {
+      const V value = hn::Set(d, x[f * x_stride + k]);
+      for (size_t p = 0; p < kRows; ++p) sum[chain][f][p] = hn::MulAdd(column[p], value, sum[chain][f][p]);
     }
   };
   size_t k = 0;
   for (; k + kChains <= columns; k += kChains)
     for (size_t i = 0; i < kChains; ++i) add_column(k + i, i);
   for (size_t i = 0; i + 1 < kChains && k < columns; ++i, ++k) add_column(k, i);
-  for (size_t t = 0; t < kFrames; ++t)
-    for (size_t p = 0; p < kPanels; ++p) {
-      V total = sum[0][t][p];
-      if constexpr (kChains == 2) total = hn::Add(total, sum[1][t][p]);
-      hn::StoreU(total, d, y + t * y_stride + (panel + p) * lanes);
+  for (size_t f = 0; f < kFrames; ++f)
+    for (size_t p = 0; p < kRows; ++p) {
+      V total = sum[0][f][p];
+      if constexpr (kChains == 2) total = hn::Add(total, sum[1][f][p]);
+      if constexpr (kChains == 4) total = hn::Add(hn::Add(total, sum[1][f][p]), hn::Add(sum[2][f][p], sum[3][f][p]));
+      StoreRows(d, total, call, t + f, (panel + p) * lanes);
     }
 }
 
-template <size_t kPanels, size_t kChains, size_t kStride, class D>
-HWY_INLINE void LinearPanels(D d, const PackedLinear& w, size_t& panel, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames,
-                             bool accumulate) {
-  // about as many sums as there are registers for them
-  constexpr size_t kSums = HWY_TARGET == HWY_AVX3 ? 16 : 8, kFrames = HWY_MIN(HWY_MAX(kSums / (kPanels * kChains), 1), 8);
-  for (const size_t panels = w.d_out / w.lanes; panel + kPanels <= panels; panel += kPanels) {
+template <size_t kPanels, size_t kChains, size_t kStride, class D, class Weight>
+HWY_INLINE void LinearPanels(D d, const LinearCall<Weight>& call, size_t& panel, size_t frames) {
+  constexpr size_t kFrames = HWY_MIN(HWY_MAX(kSums / (kPanels * kChains), 1), 8);
+  for (const size_t panels = call.w.d_out / call.w.lanes; panel + kPanels <= panels; panel += kPanels) {
     size_t t = 0;
-    for (; t + kFrames <= frames; t += kFrames)
-      LinearTile<kPanels, kFrames, kChains, kStride>(d, w, panel, x + t * x_stride, x_stride, y + t * y_stride, y_stride, accumulate);
-    for (; t < frames; ++t)
-      LinearTile<kPanels, 1, kChains, kStride>(d, w, panel, x + t * x_stride, x_stride, y + t * y_stride, y_stride, accumulate);
+    for (; t + kFrames <= frames; t += kFrames) LinearTile<1, kPanels, kFrames, kChains, kStride>(d, call, panel, t);
+    for (; t < frames; ++t) LinearTile<1, kPanels, 1, kChains, kStride>(d, call, panel, t);
   }
 }
 
-template <size_t kPanels, size_t kChains, class D>
-HWY_INLINE void LinearFramePanels(D d, const PackedLinear& w, size_t& panel, const float* x, float* y, bool accumulate) {
-  for (const size_t panels = w.d_out / w.lanes; panel + kPanels <= panels; panel += kPanels)
-    LinearTile<kPanels, 1, kChains, 0>(d, w, panel, x, 0, y, 0, accumulate);
+template <size_t kChains, size_t kStride, class Weight>
+HWY_NOINLINE void LinearBlock(const LinearCall<Weight>& call, size_t frames) {
+  WithTag(call.w.lanes, [&](auto d) HWY_ATTR {
+    size_t panel = 0;
+    if constexpr (kGroup == 4) LinearPanels<4, kChains, kStride>(d, call, panel, frames);
+    LinearPanels<2, kChains, kStride>(d, call, panel, frames);
+    LinearPanels<1, kChains, kStride>(d, call, panel, frames);
+  });
 }
 
 // One frame has no frames to reuse weights for, but many rows hide the latency of the sums.
-template <size_t kChains>
-HWY_NOINLINE void LinearFrame(const PackedLinear& w, const float* x, float* y, bool accumulate) {
-  WithTag(w.lanes, [&](auto d) HWY_ATTR {
+template <size_t kGroups, size_t kPanels, size_t kChains, class D, class Weight>
+HWY_INLINE void LinearFramePanels(D d, const LinearCall<Weight>& call, size_t& panel) {
+  for (const size_t panels = call.w.d_out / call.w.lanes; panel + kGroups * kPanels <= panels; panel += kGroups * kPanels)
+    LinearTile<kGroups, kPanels, 1, kChains, 0>(d, call, panel, 0);
+}
+
+template <size_t kChains, class Weight>
+HWY_NOINLINE void LinearFrame(const LinearCall<Weight>& call) {
+  WithTag(call.w.lanes, [&](auto d) HWY_ATTR {
     size_t panel = 0;
-    if constexpr (kChains == 1) LinearFramePanels<8, kChains>(d, w, panel, x, y, accumulate);
-    if constexpr (kChains <= 2) LinearFramePanels<4, kChains>(d, w, panel, x, y, accumulate);
-    LinearFramePanels<2, kChains>(d, w, panel, x, y, accumulate);
-    LinearFramePanels<1, kChains>(d, w, panel, x, y, accumulate);
+    if constexpr (kChains == 1) LinearFramePanels<8 / kGroup, kGroup, kChains>(d, call, panel);
+    if constexpr (kGroup == 4) LinearFramePanels<1, 4, kChains>(d, call, panel);
+    LinearFramePanels<1, 2, kChains>(d, call, panel);
+    LinearFramePanels<1, 1, kChains>(d, call, panel);
   });
 }
 
-template <size_t kChains, size_t kStride>
-HWY_NOINLINE void LinearBlock(const PackedLinear& w, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames, bool accumulate) {
-  WithTag(w.lanes, [&](auto d) HWY_ATTR {
-    size_t panel = 0;
-    if constexpr (HWY_TARGET == HWY_AVX3) LinearPanels<4, kChains, kStride>(d, w, panel, x, x_stride, y, y_stride, frames, accumulate);
-    LinearPanels<2, kChains, kStride>(d, w, panel, x, x_stride, y, y_stride, frames, accumulate);
-    LinearPanels<1, kChains, kStride>(d, w, panel, x, x_stride, y, y_stride, frames, accumulate);
+// Rows that lie each by itself: a dot product in vectors of columns, then the sum over the lanes. The padding of x is zero.
+template <class Weight>
+HWY_NOINLINE void LinearDots(const LinearCall<Weight>& call, size_t frames) {
+  WithTag(call.w.lanes, [&](auto d) HWY_ATTR {
+    const size_t width = padded(call.w.d_in), rows = call.w.dots;
+    for (size_t t = 0; t < frames; ++t) {
+      const float* HWY_RESTRICT x = call.x + t * call.x_stride;
+      float* y = call.y + t * call.y_stride;
+      const float scale = call.frame_scale ? call.frame_scale[t] : 1.0f;
+      for (size_t r = 0; r < call.w.d_out; ++r) {
+        float total = 0;
+        if (r < rows) {
+          auto sum = hn::Zero(d);
+          for (size_t k = 0; k < width; k += hn::Lanes(d)) sum = hn::MulAdd(LoadWeights(d, call.weights + r * width + k), hn::LoadU(d, x + k), sum);
+          total = hn::GetLane(hn::SumOfLanes(d, sum)) * scale;
+          if constexpr (sizeof(Weight) == 1) total *= call.w.row_scale[r];
+          total += call.w.bias[r];
+        }
+        y[r] = call.accumulate ? y[r] + total : total;
+      }
+    }
   });
 }
 
-template <size_t kChains>
-HWY_INLINE void LinearChains(const PackedLinear& w, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames, bool accumulate) {
-  if (frames == 1) return LinearFrame<kChains>(w, x, y, accumulate);
-  switch (x_stride) {
-    case 8: return LinearBlock<kChains, 8>(w, x, x_stride, y, y_stride, frames, accumulate);
-    case 16: return LinearBlock<kChains, 16>(w, x, x_stride, y, y_stride, frames, accumulate);
-    case 32: return LinearBlock<kChains, 32>(w, x, x_stride, y, y_stride, frames, accumulate);
-    default: return LinearBlock<kChains, 0>(w, x, x_stride, y, y_stride, frames, accumulate);
+template <size_t kChains, class Weight>
+HWY_INLINE void LinearChains(const LinearCall<Weight>& call, size_t frames) {
+  if (frames == 1) return LinearFrame<kChains>(call);
+  if constexpr (sizeof(Weight) == 4) {
+    if (call.x_stride == 8) return LinearBlock<kChains, 8>(call, frames);
+    if (call.x_stride == 16) return LinearBlock<kChains, 16>(call, frames);
+    if (call.x_stride == 32) return LinearBlock<kChains, 32>(call, frames);
   }
+  LinearBlock<kChains, 0>(call, frames);
 }
 
 // A single frame through a matrix of few rows would wait for its sums: their chains are split.
-void Linear(const PackedLinear& w, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames, bool accumulate) {
-  if (w.d_out < 4 * w.lanes) return LinearChains<2>(w, x, x_stride, y, y_stride, frames, accumulate);
-  return LinearChains<1>(w, x, x_stride, y, y_stride, frames, accumulate);
+template <class Weight>
+HWY_INLINE void LinearOf(const LinearCall<Weight>& call, size_t frames) {
+  const size_t panels = call.w.d_out / call.w.lanes;
+  if (call.w.dots) LinearDots(call, frames);
+  else if (panels <= 2 && call.w.d_in >= 32) LinearChains<4>(call, frames);
+  else if (panels < 8) LinearChains<2>(call, frames);
+  else LinearChains<1>(call, frames);
+}
+
+void Linear(const PackedLinear& w, const float* frame_scale, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames,
+            bool accumulate) {
+  switch (w.format) {
+    case WeightFormat::f32: return LinearOf<float>({w, w.f32.data(), frame_scale, x, x_stride, y, y_stride, accumulate}, frames);
+    case WeightFormat::bf16: return LinearOf<uint16_t>({w, w.bf16.data(), frame_scale, x, x_stride, y, y_stride, accumulate}, frames);
+    case WeightFormat::int8: return LinearOf<int8_t>({w, w.int8.data(), frame_scale, x, x_stride, y, y_stride, accumulate}, frames);
+  }
 }
 
 }  // namespace HWY_NAMESPACE

@@ -26,19 +26,30 @@ HWY_INLINE void ForEachVector(size_t width, size_t frames, const F& f) {
   });
 }
 
+// 1 / sqrt(mean(x^2) + eps) of one frame
+template <class D>
+HWY_INLINE float RmsScaleOf(D d, float eps, size_t count, size_t width, const float* x) {
+  auto squares = hn::Zero(d);
+  for (size_t c = 0; c < width; c += hn::Lanes(d)) {
+    const auto v = hn::LoadU(d, x + c);
+    squares = hn::MulAdd(v, v, squares);
+  }
+  return 1.0f / std::sqrt(hn::GetLane(hn::SumOfLanes(d, squares)) / float(count) + eps);
+}
+
+HWY_NOINLINE void RmsScale(float eps, size_t count, size_t width, const float* x, size_t x_stride, float* scale, size_t frames) {
+  WithTag(width, [&](auto d) {
+    for (size_t t = 0; t < frames; ++t) scale[t] = RmsScaleOf(d, eps, count, width, x + t * x_stride);
+  });
+}
+
 HWY_NOINLINE void RmsNorm(const float* weight, float eps, size_t count, size_t width, const float* x, size_t x_stride, float* y, size_t y_stride,
                           size_t frames) {
   WithTag(width, [&](auto d) {
     for (size_t t = 0; t < frames; ++t) {
       const float* in = x + t * x_stride;
       float* out = y + t * y_stride;
-      auto squares = hn::Zero(d);
-      for (size_t c = 0; c < width; c += hn::Lanes(d)) {
-        const auto v = hn::LoadU(d, in + c);
-        squares = hn::MulAdd(v, v, squares);
-      }
-      const float mean = hn::GetLane(hn::SumOfLanes(d, squares)) / float(count);
-      const auto scale = hn::Set(d, 1.0f / std::sqrt(mean + eps));
+      const auto scale = hn::Set(d, RmsScaleOf(d, eps, count, width, in));
       for (size_t c = 0; c < width; c += hn::Lanes(d)) hn::StoreU(hn::Mul(hn::Mul(hn::LoadU(d, in + c), scale), hn::LoadU(d, weight + c)), d, out + c);
     }
   });
@@ -113,17 +124,55 @@ HWY_NOINLINE void TimeStep(const float* bias, float dt_min, float dt_max, bool s
 
 HWY_NOINLINE void Decay(const float* a, const float* dt, size_t dt_stride, float* decay, size_t decay_stride, size_t width, size_t frames) {
   ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
-    hn::StoreU(DecayExp2(d, hn::Mul(hn::LoadU(d, a + c), hn::LoadU(d, dt + t * dt_stride + c))), d, decay + t * decay_stride + c);
+    hn::StoreU(Exp2MinusOne(d, hn::Mul(hn::LoadU(d, a + c), hn::LoadU(d, dt + t * dt_stride + c))), d, decay + t * decay_stride + c);
   });
 }
 
-HWY_NOINLINE void ConvSilu(const float* w, const float* b, size_t taps, const float* x, size_t x_stride, float* y, size_t y_stride, size_t width,
-                           size_t frames) {
-  ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
-    auto sum = hn::LoadU(d, b + c);
-    const float* in = x + (t + 1) * x_stride + c;
-    for (size_t j = 0; j < taps; ++j) sum = hn::MulAdd(hn::LoadU(d, w + j * width + c), hn::LoadU(d, in + j * x_stride), sum);
+// kTaps - 1 past frames of one vector of channels slide through registers.
+template <size_t kTaps, class D>
+HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, size_t c, float* history, const float* x, size_t x_stride, float* y, size_t y_stride,
+                                 size_t frames) {
+  using V = hn::Vec<D>;
+  V w[kTaps], past[kTaps];  // past[0] leaves the history, past[1 ..] are convolved
+  for (size_t j = 0; j < kTaps; ++j) {
+    w[j] = hn::LoadU(d, conv.weights + j * conv.width + c);
+    past[j] = hn::LoadU(d, history + j * conv.width + c);
+  }
+  const V bias = hn::LoadU(d, conv.bias + c);
+  for (size_t t = 0; t < frames; ++t) {
+    const V now = hn::LoadU(d, x + t * x_stride + c);
+    V sum = bias;
+    for (size_t j = 0; j + 1 < kTaps; ++j) {
+      past[j] = past[j + 1];
+      sum = hn::MulAdd(w[j], past[j], sum);
+    }
+    past[kTaps - 1] = now;
+    hn::StoreU(Silu(d, hn::MulAdd(w[kTaps - 1], now, sum)), d, y + t * y_stride + c);
+  }
+  for (size_t j = 0; j < kTaps; ++j) hn::StoreU(past[j], d, history + j * conv.width + c);
+}
+
+// Any number of taps.
+template <class D>
+HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, size_t c, float* history, const float* x, size_t x_stride, float* y, size_t y_stride,
+                                 size_t frames) {
+  const auto frame = [&](ptrdiff_t t) { return t < 0 ? history + size_t(t + ptrdiff_t(conv.taps)) * conv.width : x + size_t(t) * x_stride; };
+  for (size_t t = 0; t < frames; ++t) {
+    auto sum = hn::LoadU(d, conv.bias + c);
+    for (size_t j = 0; j < conv.taps; ++j)
+      sum = hn::MulAdd(hn::LoadU(d, conv.weights + j * conv.width + c), hn::LoadU(d, frame(ptrdiff_t(t + j + 1) - ptrdiff_t(conv.taps)) + c), sum);
     hn::StoreU(Silu(d, sum), d, y + t * y_stride + c);
+  }
+  for (size_t j = 0; j < conv.taps; ++j)
+    hn::StoreU(hn::LoadU(d, frame(ptrdiff_t(frames + j) - ptrdiff_t(conv.taps)) + c), d, history + j * conv.width + c);
+}
+
+HWY_NOINLINE void ConvSilu(const ConvKernel& conv, float* history, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames) {
+  WithTag(conv.width, [&](auto d) HWY_ATTR {
+    for (size_t c = 0; c < conv.width; c += hn::Lanes(d)) {
+      if (conv.taps == 4) ConvSiluChannels<4>(d, conv, c, history, x, x_stride, y, y_stride, frames);
+      else ConvSiluChannels(d, conv, c, history, x, x_stride, y, y_stride, frames);
+    }
   });
 }
 

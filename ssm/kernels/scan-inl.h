@@ -81,14 +81,17 @@ HWY_NOINLINE void S4dEnd(const S4dKernel& bank, const float* x, size_t x_stride,
 
 // ---- Mamba-1: h[n] = e^(dt A[n]) h[n] + dt B[n] u, y = sum_n C[n] h[n] + D u. Source: Gu & Dao 2023, eq. 2 to 4.
 
+// (1 + e) h + x B without ever rounding 1 + e, which would change the length of long time constants
+template <class V>
+HWY_INLINE V Recurrence(V e, V h, V x, V B) {
+  return hn::MulAdd(e, h, hn::MulAdd(x, B, h));
+}
+
 template <size_t kStates, bool kOutput, bool kConstantB, bool kConstantC, class D>
 HWY_INLINE void SelectiveTile(D d, const ScanKernel& s, size_t n0, size_t c) {
   using V = hn::Vec<D>;
-  V h[kStates], a[kStates];
-  for (size_t n = 0; n < kStates; ++n) {
-    h[n] = hn::LoadU(d, s.h + (n0 + n) * s.channels + c);
-    a[n] = hn::LoadU(d, s.a + (n0 + n) * s.channels + c);
-  }
+  V h[kStates];
+  for (size_t n = 0; n < kStates; ++n) h[n] = hn::LoadU(d, s.h + (n0 + n) * s.channels + c);
   const V direct = hn::LoadU(d, s.D + c);
   for (size_t t = 0; t < s.frames; ++t) {
     const V dt = hn::LoadU(d, s.dt + t * s.stride + c), u = hn::LoadU(d, s.u + t * s.stride + c);
@@ -97,13 +100,10 @@ HWY_INLINE void SelectiveTile(D d, const ScanKernel& s, size_t n0, size_t c) {
     const float* C = kConstantC ? nullptr : s.C + t * s.bc_stride + n0;
     V sum[2] = {hn::Zero(d), hn::Zero(d)};  // two, to halve the chain of additions
     for (size_t n = 0; n < kStates; ++n) {
-      const V decay = DecayExp2(d, hn::Mul(dt, a[n]));
-      const V b = kConstantB ? hn::LoadU(d, s.B_constant + (n0 + n) * s.channels + c) : hn::Set(d, B[n]);
-      h[n] = hn::MulAdd(decay, h[n], hn::Mul(dtu, b));
-      if constexpr (kOutput) {
-        const V weight = kConstantC ? hn::LoadU(d, s.C_constant + (n0 + n) * s.channels + c) : hn::Set(d, C[n]);
-        sum[n % 2] = hn::MulAdd(weight, h[n], sum[n % 2]);
-      }
+      const size_t at = (n0 + n) * s.channels + c;
+      const V e = Exp2MinusOne(d, hn::Mul(dt, hn::LoadU(d, s.a + at)));
+      h[n] = Recurrence(e, h[n], dtu, kConstantB ? hn::LoadU(d, s.B_constant + at) : hn::Set(d, B[n]));
+      if constexpr (kOutput) sum[n % 2] = hn::MulAdd(kConstantC ? hn::LoadU(d, s.C_constant + at) : hn::Set(d, C[n]), h[n], sum[n % 2]);
     }
     if constexpr (kOutput) {
       float* out = s.y + t * s.y_stride + c;
@@ -120,7 +120,7 @@ HWY_INLINE void SelectiveBlock(const ScanKernel& s) {
     for (size_t c = 0; c < s.channels; c += hn::Lanes(d)) {
       size_t n = 0;
       if constexpr (HWY_TARGET == HWY_AVX3)
-        for (; n + 16 <= s.d_state; n += 16) SelectiveTile<16, kOutput, kConstantB, kConstantC>(d, s, n, c);
+        for (; n + 8 <= s.d_state; n += 8) SelectiveTile<8, kOutput, kConstantB, kConstantC>(d, s, n, c);
       for (; n + 4 <= s.d_state; n += 4) SelectiveTile<4, kOutput, kConstantB, kConstantC>(d, s, n, c);
       for (; n < s.d_state; ++n) SelectiveTile<1, kOutput, kConstantB, kConstantC>(d, s, n, c);
     }
@@ -140,19 +140,24 @@ HWY_NOINLINE void SelectiveScanEnd(const ScanKernel& s) { SelectiveDispatch<fals
 
 // ---- Mamba-2: as above with one decay a head. Source: Dao & Gu 2024, sec. 3.
 
-template <size_t kStates, bool kOutput, class D>
+// kHeads: every vector of channels lies within one head, whose values are broadcast; else each channel has its own.
+template <size_t kStates, bool kHeads, bool kOutput, class D>
 HWY_INLINE void SsdTile(D d, const SsdKernel& s, size_t n0, size_t c) {
   using V = hn::Vec<D>;
   V h[kStates];
   for (size_t n = 0; n < kStates; ++n) h[n] = hn::LoadU(d, s.h + (n0 + n) * s.h_stride + c);
   const V direct = hn::LoadU(d, s.D + c);
+  const size_t head = kHeads ? c / s.headdim : c;
   for (size_t t = 0; t < s.frames; ++t) {
-    const V u = hn::LoadU(d, s.u + t * s.u_stride + c), decay = hn::LoadU(d, s.decay + t * s.stride + c);
-    const V dtu = hn::Mul(hn::LoadU(d, s.dt + t * s.stride + c), u);
+    const V u = hn::LoadU(d, s.u + t * s.u_stride + c);
+    V e, dt;
+    if constexpr (kHeads) e = hn::Set(d, s.decay[t * s.stride + head]), dt = hn::Set(d, s.dt[t * s.dt_stride + head]);
+    else e = hn::LoadU(d, s.decay + t * s.stride + head), dt = hn::LoadU(d, s.dt + t * s.dt_stride + head);
+    const V dtu = hn::Mul(dt, u);
     const float *B = s.B + t * s.bc_stride + n0, *C = s.C + t * s.bc_stride + n0;
     V sum[2] = {hn::Zero(d), hn::Zero(d)};
     for (size_t n = 0; n < kStates; ++n) {
-      h[n] = hn::MulAdd(decay, h[n], hn::Mul(dtu, hn::Set(d, B[n])));
+      h[n] = Recurrence(e, h[n], dtu, hn::Set(d, B[n]));
       if constexpr (kOutput) sum[n % 2] = hn::MulAdd(hn::Set(d, C[n]), h[n], sum[n % 2]);
     }
     if constexpr (kOutput) {
@@ -164,21 +169,27 @@ HWY_INLINE void SsdTile(D d, const SsdKernel& s, size_t n0, size_t c) {
   for (size_t n = 0; n < kStates; ++n) hn::StoreU(h[n], d, s.h + (n0 + n) * s.h_stride + c);
 }
 
-template <bool kOutput>
-HWY_INLINE void SsdBlockT(const SsdKernel& s) {
+template <bool kHeads, bool kOutput>
+HWY_INLINE void SsdChannels(const SsdKernel& s) {
   WithTag(s.channels, [&](auto d) {
     for (size_t c = 0; c < s.channels; c += hn::Lanes(d)) {
       size_t n = 0;
       if constexpr (HWY_TARGET == HWY_AVX3)
-        for (; n + 16 <= s.d_state; n += 16) SsdTile<16, kOutput>(d, s, n, c);
-      for (; n + 8 <= s.d_state; n += 8) SsdTile<8, kOutput>(d, s, n, c);
-      for (; n < s.d_state; ++n) SsdTile<1, kOutput>(d, s, n, c);
+        for (; n + 16 <= s.d_state; n += 16) SsdTile<16, kHeads, kOutput>(d, s, n, c);
+      for (; n + 8 <= s.d_state; n += 8) SsdTile<8, kHeads, kOutput>(d, s, n, c);
+      for (; n < s.d_state; ++n) SsdTile<1, kHeads, kOutput>(d, s, n, c);
     }
   });
 }
 
-HWY_NOINLINE void SsdBlock(const SsdKernel& s) { SsdBlockT<true>(s); }
-HWY_NOINLINE void SsdEnd(const SsdKernel& s) { SsdBlockT<false>(s); }
+template <bool kOutput>
+HWY_INLINE void SsdDispatch(const SsdKernel& s) {
+  if (s.headdim) SsdChannels<true, kOutput>(s);
+  else SsdChannels<false, kOutput>(s);
+}
+
+HWY_NOINLINE void SsdBlock(const SsdKernel& s) { SsdDispatch<true>(s); }
+HWY_NOINLINE void SsdEnd(const SsdKernel& s) { SsdDispatch<false>(s); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace coil::ssm

@@ -7,7 +7,7 @@
 
 namespace coil::ssm {
 
-// A block of projected rows that brings its own past: `taps` rows of history, then the frames. The convolved channels stand first in a row.
+// The convolved channels stand first in a projected row. The history holds their rows of the last `taps` frames, oldest first.
 class CausalConv {
  public:
   // channel c of the padded layout takes the weights of channel source[c] (-1: none)
@@ -27,15 +27,13 @@ class CausalConv {
   size_t width() const { return width_; }
   size_t history_floats() const { return taps_ * width_; }
 
-  // rows points at the first row of history; the frames' rows follow and hold the projections.
-  void run(const Kernels& kernels, float* history, float* rows, size_t stride, float* out, size_t frames) const noexcept {
+  // The frames of one stream. [audio-thread]
+  void run(const Kernels& kernels, float* history, const float* rows, size_t stride, float* out, size_t frames) const noexcept {
     if (taps_ == 0) return kernels.silu(rows, stride, out, width_, width_, frames);
-    for (size_t j = 0; j < taps_; ++j) std::memcpy(rows + j * stride, history + j * width_, width_ * sizeof(float));
-    kernels.conv_silu(weights_.data(), bias_.data(), taps_, rows, stride, out, width_, width_, frames);
-    save(rows + frames * stride, stride, history);
+    kernels.conv_silu({weights_.data(), bias_.data(), taps_, width_}, history, rows, stride, out, width_, frames);
   }
 
-  // history = the first taps() rows here
+  // history = taps() rows that begin here
   void save(const float* rows, size_t stride, float* history) const noexcept {
     for (size_t j = 0; j < taps_; ++j) std::memcpy(history + j * width_, rows + j * stride, width_ * sizeof(float));
   }

@@ -30,12 +30,16 @@ struct ChannelRanges {
 
 class Mamba2 final : public RecurrentPart {
  public:
-  Mamba2(const Mamba2Config& config, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout)
-      : RecurrentPart(config.d_model, config.d_model), kernels_(kernels), config_(config), ranges_(config), channels_(ranges_.channels()),
-        bc_width_(padded(size_t(config.ngroups * config.d_state))), heads_width_(padded(size_t(config.heads))), conv_source_(conv_source()),
-        conv_(config.name + ".conv1d", config.conv_channels(), config.d_conv, config.conv_bias, conv_source_, checkpoint) {
+  Mamba2(const Mamba2Config& config, const FoldedNorm& norm, const Build& build)
+      : RecurrentPart(config.d_model, config.d_model), kernels_(build.kernels), config_(config),
+        norm_eps_(norm.weight.empty() ? std::nullopt : std::optional(norm.eps)), ranges_(config), channels_(ranges_.channels()),
+        norm_groups_(size_t(config.d_inner() / config.norm_group_size)), bc_width_(padded(size_t(config.ngroups * config.d_state))),
+        heads_width_(padded(size_t(config.heads))),
+        // whole heads in every range, whole vectors in every head: the scan broadcasts the heads' values
+        heads_in_lanes_(size_t(config.headdim) % kPad == 0 && ranges_.width % size_t(config.headdim) == 0), conv_source_(conv_source()),
+        conv_(config.name + ".conv1d", config.conv_channels(), config.d_conv, config.conv_bias, conv_source_, build.checkpoint) {
     const int inner = config.d_inner(), model = config.d_model, heads = config.heads, bc = config.ngroups * config.d_state;
-    const auto tensor = [&](const char* suffix, std::vector<int64_t> shape) { return checkpoint.floats(config.name + suffix, shape); };
+    const auto tensor = [&](const char* suffix, std::vector<int64_t> shape) { return build.checkpoint.floats(config.name + suffix, shape); };
 
     // upstream's rows are z, x, B, C, dt; here x, B, C come first, so that the convolution's channels lie together
     std::vector<int> rows;
@@ -45,13 +49,16 @@ class Mamba2 final : public RecurrentPart {
     append(rows, ranges_.source(0));
     append(rows, iota(heads, 2 * inner + 2 * bc), heads_width_);
     const int d_out = 2 * inner + 2 * bc + heads;
-    in_proj_ = load_linear({config.name + ".in_proj", model, d_out, config.bias}, checkpoint, kernels, rows, iota(model));
-    out_proj_ = load_linear({config.name + ".out_proj", inner, model, config.bias}, checkpoint, kernels, iota(model), ranges_.source());
+    in_proj_ = load_linear({config.name + ".in_proj", model, d_out, config.bias}, build, rows, iota(model), norm.weight);
 
-    norm_ = arranged(tensor(".norm.weight", {inner}), ranges_.source());
+    // a norm over all channels is folded like the one in front
+    const auto gate_norm = tensor(".norm.weight", {inner});
+    norm_ = arranged(gate_norm, ranges_.source());
+    out_proj_ = load_linear({config.name + ".out_proj", inner, model, config.bias}, build, iota(model), ranges_.source(),
+                            norm_groups_ == 1 ? gate_norm : std::vector<float>());
     dt_bias_ = arranged(tensor(".dt_bias", {heads}), iota(heads));
     a_.assign(heads_width_, 0.0f);
-    const auto A_log = checkpoint.doubles(config.name + ".A_log", {heads});
+    const auto A_log = build.checkpoint.doubles(config.name + ".A_log", {heads});
     for (size_t h = 0; h < size_t(heads); ++h) a_[h] = float(-std::exp(A_log[h]) * M_LOG2E);
 
     const auto D = tensor(".D", {heads});
@@ -68,58 +75,67 @@ class Mamba2 final : public RecurrentPart {
     }
 
     history_frames_ = conv_.taps();
-    history_offset_ = conv_.add_state(layout, config.state_name, config.conv_channels(), conv_source_);
+    history_offset_ = conv_.add_state(build.layout, config.state_name, config.conv_channels(), conv_source_);
     scan_floats_ = size_t(config.d_state) * channels_;
-    scan_offset_ = layout.add(config.state_name + ".ssm", {heads, config.headdim, config.d_state}, scan_floats_, std::move(position));
+    scan_offset_ = build.layout.add(config.state_name + ".ssm", {heads, config.headdim, config.d_state}, scan_floats_, std::move(position));
   }
 
   bool can_accumulate() const override { return true; }
   size_t history_floats() const override { return conv_.history_floats(); }
   size_t scratch_floats(size_t frames) const override {
-    return (frames + conv_.taps()) * stride() + frames * (conv_.width() + 3 * channels_ + heads_width_);
+    return frames * (stride() + conv_.width() + channels_ + heads_width_ + (heads_in_lanes_ ? 0 : 2 * channels_)) + padded(frames);
   }
 
   void read_history(const float* in, float* history, float* scratch) const noexcept override {
     const size_t taps = conv_.taps();
-    kernels_.linear(in_proj_, in - taps * stride_in(), stride_in(), scratch, stride(), taps, false);
+    project(in - taps * stride_in(), taps, scratch, scratch + taps * stride());
     conv_.save(scratch, stride(), history);
   }
 
-  void expand(const float* in, size_t frames, float* history, float* scratch) const noexcept override {
+  void expand(const float* in, size_t frames, std::span<const Run> runs, float* scratch) const noexcept override {
     const Rows rows(*this, scratch, frames);
-    kernels_.linear(in_proj_, in, stride_in(), rows.projected, stride(), frames, false);
-    conv_.run(kernels_, history, scratch, stride(), rows.xbc, frames);
-    float* dt = rows.projected + conv_.width() + channels_;
+    project(in, frames, rows.projected, rows.scale);
+    float* dt = rows.projected + dt_at();
     kernels_.time_step(dt_bias_.data(), float(config_.dt_min), float(config_.dt_max), true, dt, stride(), heads_width_, frames);
     kernels_.decay(a_.data(), dt, stride(), rows.head_decay, heads_width_, heads_width_, frames);
+    size_t t = 0;
+    for (const Run& run : runs) {
+      conv_.run(kernels_, run.history, rows.projected + t * stride(), stride(), rows.xbc + t * conv_.width(), run.frames);
+      t += run.frames;
+    }
+    if (heads_in_lanes_) return;
     // the scan runs over the padding too: what an earlier block left there could be infinite
     if (channels_ != size_t(config_.d_inner())) std::fill_n(rows.dt, 2 * frames * channels_, 0.0f);
-    for (size_t t = 0; t < frames; ++t) {
-      spread(dt + t * stride(), rows.dt + t * channels_);
-      spread(rows.head_decay + t * heads_width_, rows.decay + t * channels_);
+    for (size_t i = 0; i < frames; ++i) {
+      spread(dt + i * stride(), rows.dt + i * channels_);
+      spread(rows.head_decay + i * heads_width_, rows.decay + i * channels_);
     }
   }
 
-  void recur(const float*, size_t frames, float* scan_state, float* scratch, float* out, bool accumulate) const noexcept override {
+  void recur(const float*, size_t frames, std::span<const Run> runs, float* scratch, float* out, bool accumulate) const noexcept override {
     const Rows rows(*this, scratch, frames);
-    for (size_t range = 0; range < ranges_.count; ++range) kernels_.ssd(scan(rows, frames, range, scan_state));
+    size_t t = 0;
+    for (const Run& run : runs) {
+      for (size_t range = 0; range < ranges_.count; ++range) kernels_.ssd(scan(rows, t, run.frames, range, run.scan_state));
+      t += run.frames;
+    }
     kernels_.gate(rows.projected + conv_.width(), stride(), rows.y, channels_, channels_, frames);
-    const size_t norm_groups = size_t(config_.d_inner() / config_.norm_group_size), width = channels_ / norm_groups;
-    for (size_t g = 0; g < norm_groups; ++g)
-      kernels_.rms_norm(norm_.data() + g * width, config_.norm_eps, size_t(config_.norm_group_size), width, rows.y + g * width, channels_,
-                        rows.y + g * width, channels_, frames);
-    kernels_.linear(out_proj_, rows.y, channels_, out, stride_out(), frames, accumulate);
+    const size_t count = size_t(config_.norm_group_size), width = channels_ / norm_groups_;
+    if (norm_groups_ == 1) kernels_.rms_scale(config_.norm_eps, count, width, rows.y, channels_, rows.scale, frames);
+    for (size_t g = 0; norm_groups_ > 1 && g < norm_groups_; ++g)
+      kernels_.rms_norm(norm_.data() + g * width, config_.norm_eps, count, width, rows.y + g * width, channels_, rows.y + g * width, channels_, frames);
+    kernels_.linear(out_proj_, norm_groups_ == 1 ? rows.scale : nullptr, rows.y, channels_, out, stride_out(), frames, accumulate);
   }
 
   void end_state(const float*, size_t frames, float* scratch, float* carry) const noexcept override {
     const Rows rows(*this, scratch, frames);
     std::fill_n(carry, scan_floats_, 0.0f);
-    for (size_t range = 0; range < ranges_.count; ++range) kernels_.ssd_end(scan(rows, frames, range, carry));
+    for (size_t range = 0; range < ranges_.count; ++range) kernels_.ssd_end(scan(rows, 0, frames, range, carry));
     float* factor = carry + scan_floats_;
     std::fill_n(factor, scan_floats_, 0.0f);
     for (const HeadRun& run : head_runs_) {
       float elapsed = 0;
-      for (size_t t = 0; t < frames; ++t) elapsed += rows.dt[t * channels_ + run.begin];
+      for (size_t t = 0; t < frames; ++t) elapsed += rows.projected[t * stride() + dt_at() + run.head];
       const float decay = std::exp2(elapsed * a_[run.head]);
       for (size_t n = 0; n < size_t(config_.d_state); ++n) std::fill_n(factor + n * channels_ + run.begin, run.channels, decay);
     }
@@ -133,16 +149,18 @@ class Mamba2 final : public RecurrentPart {
     size_t begin, channels, head;
   };
 
-  // The block's intermediate values inside scratch. A projected row is x, B, C, z, dt, and begins after the convolution's history.
+  // The block's intermediate values inside scratch. A projected row is x, B, C, z, dt; dt and decay are per channel.
   struct Rows {
-    float *projected, *xbc, *dt, *decay, *y, *head_decay;
+    float *projected, *xbc, *y, *dt, *decay, *head_decay, *scale;
     Rows(const Mamba2& m, float* scratch, size_t frames) {
-      projected = scratch + m.conv_.taps() * m.stride();
+      const size_t spread_floats = m.heads_in_lanes_ ? 0 : frames * m.channels_;
+      projected = scratch;
       xbc = projected + frames * m.stride();
-      dt = xbc + frames * m.conv_.width();
-      decay = dt + frames * m.channels_;
-      y = decay + frames * m.channels_;
-      head_decay = y + frames * m.channels_;
+      y = xbc + frames * m.conv_.width();
+      dt = y + frames * m.channels_;
+      decay = dt + spread_floats;
+      head_decay = decay + spread_floats;
+      scale = head_decay + frames * m.heads_width_;
     }
   };
 
@@ -155,23 +173,42 @@ class Mamba2 final : public RecurrentPart {
   }
 
   size_t stride() const { return in_proj_.d_out; }
+  size_t dt_at() const { return conv_.width() + channels_; }
+
+  void project(const float* in, size_t frames, float* projected, float* scale) const noexcept {
+    if (norm_eps_) kernels_.rms_scale(*norm_eps_, size_t(config_.d_model), stride_in(), in, stride_in(), scale, frames);
+    kernels_.linear(in_proj_, norm_eps_ ? scale : nullptr, in, stride_in(), projected, stride(), frames, false);
+  }
 
   // A value per head to all of its channels, not to the padding.
   void spread(const float* heads, float* out) const noexcept {
     for (const HeadRun& run : head_runs_) std::fill_n(out + run.begin, run.channels, heads[run.head]);
   }
 
-  SsdKernel scan(const Rows& rows, size_t frames, size_t range, float* h) const noexcept {
+  // The frames of one stream, `first` being the block's frame that they begin with.
+  SsdKernel scan(const Rows& rows, size_t first, size_t frames, size_t range, float* h) const noexcept {
     const size_t at = range * ranges_.padded_width, group = range * size_t(config_.ngroups) / ranges_.count;
-    const float* B = rows.xbc + channels_ + group * size_t(config_.d_state);
-    return {ranges_.padded_width, size_t(config_.d_state), frames, D_.data() + at, rows.decay + at, rows.dt + at, rows.xbc + at, channels_,
-            conv_.width(), B, B + bc_width_, conv_.width(), h + at, channels_, rows.y + at, channels_};
+    const float *xbc = rows.xbc + first * conv_.width(), *B = xbc + channels_ + group * size_t(config_.d_state);
+    SsdKernel s{ranges_.padded_width, size_t(config_.d_state), frames, 0, D_.data() + at, nullptr, nullptr, xbc + at, 0, 0, conv_.width(),
+                B, B + bc_width_, conv_.width(), h + at, channels_, rows.y + first * channels_ + at, channels_};
+    if (heads_in_lanes_) {
+      const size_t head = range * ranges_.width / size_t(config_.headdim);
+      s.headdim = size_t(config_.headdim);
+      s.decay = rows.head_decay + first * heads_width_ + head, s.stride = heads_width_;
+      s.dt = rows.projected + first * stride() + dt_at() + head, s.dt_stride = stride();
+    } else {
+      s.decay = rows.decay + first * channels_ + at, s.stride = channels_;
+      s.dt = rows.dt + first * channels_ + at, s.dt_stride = channels_;
+    }
+    return s;
   }
 
   const Kernels& kernels_;
   Mamba2Config config_;
+  std::optional<float> norm_eps_;
   ChannelRanges ranges_;
-  size_t channels_, bc_width_, heads_width_;
+  size_t channels_, norm_groups_, bc_width_, heads_width_;
+  bool heads_in_lanes_;
   std::vector<int> conv_source_;
   CausalConv conv_;
   PackedLinear in_proj_, out_proj_;
@@ -181,8 +218,8 @@ class Mamba2 final : public RecurrentPart {
 
 }  // namespace
 
-std::unique_ptr<RecurrentPart> make_mamba2(const Mamba2Config& config, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout) {
-  return std::make_unique<Mamba2>(config, checkpoint, kernels, layout);
+std::unique_ptr<RecurrentPart> make_mamba2(const Mamba2Config& config, const FoldedNorm& norm, const Build& build) {
+  return std::make_unique<Mamba2>(config, norm, build);
 }
 
 }  // namespace coil::ssm

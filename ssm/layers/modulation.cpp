@@ -36,13 +36,13 @@ struct Modulation::SlowPath {
   size_t sums, from, to, controls;  // offsets in the arena; controls: 2 k - 1
   const Kernels& kernels;
 
-  SlowPath(const ModelConfig& config, const SlowPathConfig& slow, const Checkpoint& checkpoint, const Kernels& k, StateLayout& layout,
-           const std::vector<int>& film_rows, std::vector<int>& no_film)
+  SlowPath(const ModelConfig& config, const SlowPathConfig& slow, const Build& build, const std::vector<int>& film_rows, std::vector<int>& no_film)
       : hop_frames(size_t(slow.hop_frames)), n_features(size_t(slow.n_features)), features_width(padded(n_features)),
         control_count(slow.controls ? size_t(config.control_count) : 0), d_film(film_rows.size()),
-        features(load_linear(slow.features, checkpoint, k)), in_proj(load_in_proj(slow, checkpoint, k)),
-        out_proj(load_linear(slow.out_proj, checkpoint, k, film_rows, iota(slow.out_proj.d_in))),
-        stack(slow.layers, slow.in_proj.d_out, checkpoint, k, layout, no_film), kernels(k) {
+        features(load_linear(slow.features, build)), in_proj(load_in_proj(slow, build)),
+        out_proj(load_linear(slow.out_proj, build, film_rows, iota(slow.out_proj.d_in))),
+        stack(slow.layers, slow.in_proj.d_out, build, no_film), kernels(build.kernels) {
+    StateLayout& layout = build.layout;
     std::vector<uint32_t> sums_position, film_position(size_t(config.film_size)), control_position;
     for (size_t half = 0; half < 2; ++half)
       for (size_t i = 0; i < n_features; ++i) sums_position.push_back(uint32_t(half * features_width + i));
@@ -56,12 +56,12 @@ struct Modulation::SlowPath {
   }
 
   // Its input row is [means of f, padded | means of f^2, padded | controls].
-  static PackedLinear load_in_proj(const SlowPathConfig& slow, const Checkpoint& checkpoint, const Kernels& kernels) {
+  static PackedLinear load_in_proj(const SlowPathConfig& slow, const Build& build) {
     std::vector<int> columns;
     append(columns, iota(slow.n_features), padded(size_t(slow.n_features)));
     append(columns, iota(slow.n_features, slow.n_features), padded(size_t(slow.n_features)));
     append(columns, iota(slow.in_proj.d_in - 2 * slow.n_features, 2 * slow.n_features));
-    return load_linear(slow.in_proj, checkpoint, kernels, iota(slow.in_proj.d_out), columns);
+    return load_linear(slow.in_proj, build, iota(slow.in_proj.d_out), columns);
   }
 
   size_t input_floats() const { return padded(in_proj.d_in); }
@@ -70,7 +70,7 @@ struct Modulation::SlowPath {
   }
 
   void hear(float* arena, const float* input_rows, size_t stride, size_t frames, float* scratch) const noexcept {
-    kernels.linear(features, input_rows, stride, scratch, features_width, frames, false);
+    kernels.linear(features, nullptr, input_rows, stride, scratch, features_width, frames, false);
     kernels.envelopes(scratch, features_width, arena + sums, features_width, frames);
   }
 
@@ -78,20 +78,24 @@ struct Modulation::SlowPath {
     float* input = scratch;
     for (size_t i = 0; i < 2 * features_width; ++i) input[i] = arena[sums + i] / float(hop_frames);
     std::copy_n(arena + controls, control_count, input + 2 * features_width);
+    std::fill(input + 2 * features_width + control_count, input + input_floats(), 0.0f);
     float* rows = scratch + input_floats();
     const size_t width = stack.widest();
-    const LayerBuffers buffers{{rows, rows + width, rows + 2 * width}, rows + 3 * width, nullptr};
-    kernels.linear(in_proj, input, input_floats(), buffers.rows[0], in_proj.d_out, 1, false);
-    const float* h = stack.run(1, arena, {}, buffers);
+    Run run;
+    const LayerBuffers buffers{{rows, rows + width, rows + 2 * width}, rows + 3 * width, &run, nullptr};
+    kernels.linear(in_proj, nullptr, input, input_floats(), buffers.rows[0], in_proj.d_out, 1, false);
+    const StreamRows stream{arena, 1};
+    const float* h = stack.run(1, {&stream, 1}, {}, buffers);
     std::copy_n(arena + to, d_film, arena + from);
-    kernels.linear(out_proj, h, width, arena + to, d_film, 1, false);
+    kernels.linear(out_proj, nullptr, h, width, arena + to, d_film, 1, false);
     std::fill_n(arena + sums, 2 * features_width, 0.0f);
   }
 };
 
-Modulation::Modulation(const ModelConfig& config, const Card& card, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout,
-                       const std::vector<int>& film_rows)
-    : kernels_(kernels), controls_(card.controls), film_floats_(film_rows.size()) {
+Modulation::Modulation(const ModelConfig& config, const Card& card, const Build& build, const std::vector<int>& film_rows)
+    : controls_(card.controls), film_floats_(film_rows.size()) {
+  const Checkpoint& checkpoint = build.checkpoint;
+  StateLayout& layout = build.layout;
   has_gain_ = std::any_of(controls_.begin(), controls_.end(), [](const Control& c) { return c.to == Control::To::output_gain_db; });
   if (film_floats_ == 0 && !has_gain_) return;
   vector_floats_ = film_floats_ + kPad;
@@ -123,7 +127,7 @@ Modulation::Modulation(const ModelConfig& config, const Card& card, const Checkp
   counters_ = layout.add("state.film.counters", {4}, 4, {0, 1, 2, 3});
   if (config.slow_path) {
     std::vector<int> no_film;
-    slow_ = std::make_unique<SlowPath>(config, *config.slow_path, checkpoint, kernels, layout, film_rows, no_film);
+    slow_ = std::make_unique<SlowPath>(config, *config.slow_path, build, film_rows, no_film);
   }
 }
 

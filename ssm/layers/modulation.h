@@ -18,8 +18,7 @@ class LayerStack;
 
 class Modulation {
  public:
-  Modulation(const ModelConfig& config, const Card& card, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout,
-             const std::vector<int>& film_rows);
+  Modulation(const ModelConfig& config, const Card& card, const Build& build, const std::vector<int>& film_rows);
   ~Modulation();
 
   // Floats that `advance` needs, aligned.
@@ -38,6 +37,7 @@ class Modulation {
 
   // The output gain lies behind the FiLM vector.
   bool has_gain() const { return has_gain_; }
+  size_t film_floats() const { return film_floats_; }
   size_t gain_index() const { return film_floats_; }
 
  private:
@@ -46,7 +46,6 @@ class Modulation {
   void begin_piece(float* arena) const noexcept;
   void close_piece(float* arena) const noexcept;
 
-  const Kernels& kernels_;
   std::vector<Control> controls_;
   bool has_gain_ = false;
   size_t film_floats_ = 0, vector_floats_ = 0;  // FiLM alone; FiLM and gain

@@ -11,25 +11,27 @@ namespace coil::ssm {
 
 namespace {
 
-Layer::Any make_part(const PartConfig& config, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout, std::vector<int>& film_rows) {
+Layer::Any make_part(const PartConfig& config, const FoldedNorm& norm, const Build& build, std::vector<int>& film_rows) {
   return std::visit(
       [&](const auto& c) -> Layer::Any {
         using Config = std::decay_t<decltype(c)>;
-        if constexpr (std::is_same_v<Config, LinearConfig>) return make_linear(c, checkpoint, kernels);
-        else if constexpr (std::is_same_v<Config, RmsNormConfig>) return make_rms_norm(c, checkpoint, kernels);
-        else if constexpr (std::is_same_v<Config, ActivationConfig>) return make_activation(c, kernels);
-        else if constexpr (std::is_same_v<Config, S4dConfig>) return make_s4d(c, checkpoint, kernels, layout);
-        else if constexpr (std::is_same_v<Config, Mamba1Config>) return make_mamba1(c, checkpoint, kernels, layout);
-        else if constexpr (std::is_same_v<Config, Mamba2Config>) return make_mamba2(c, checkpoint, kernels, layout);
+        if constexpr (std::is_same_v<Config, LinearConfig>) return make_linear(c, build);
+        else if constexpr (std::is_same_v<Config, RmsNormConfig>) return make_rms_norm(c, build);
+        else if constexpr (std::is_same_v<Config, ActivationConfig>) return make_activation(c, build);
+        else if constexpr (std::is_same_v<Config, S4dConfig>) return make_s4d(c, build);
+        else if constexpr (std::is_same_v<Config, Mamba1Config>) return make_mamba1(c, norm, build);
+        else if constexpr (std::is_same_v<Config, Mamba2Config>) return make_mamba2(c, norm, build);
         else {
           const size_t offset = film_rows.size();
           append(film_rows, iota(c.width, c.offset), padded(size_t(c.width)));
           append(film_rows, iota(c.width, c.offset + c.width), padded(size_t(c.width)));
-          return make_film(c, offset, kernels);
+          return make_film(c, offset, build);
         }
       },
       config);
 }
+
+bool folds_norm(const PartConfig& part) { return std::holds_alternative<Mamba1Config>(part) || std::holds_alternative<Mamba2Config>(part); }
 
 const Part& base(const Layer::Any& part) {
   return std::visit([](const auto& p) -> const Part& { return *p; }, part);
@@ -37,14 +39,16 @@ const Part& base(const Layer::Any& part) {
 
 }  // namespace
 
-LayerStack::LayerStack(const std::vector<LayerConfig>& configs, int width, const Checkpoint& checkpoint, const Kernels& kernels,
-                       StateLayout& layout, std::vector<int>& film_rows)
-    : kernels_(kernels), widest_(padded(size_t(width))) {
-  size_t stride = widest_;
+LayerStack::LayerStack(const std::vector<LayerConfig>& configs, int width, const Build& build, std::vector<int>& film_rows)
+    : kernels_(build.kernels), width_(padded(size_t(width))), widest_(width_) {
+  size_t stride = width_;
   for (const LayerConfig& config : configs) {
     Layer layer{config.residual, {}, {}, stride, stride};
-    for (const PartConfig& part : config.parts) {
-      layer.parts.push_back(make_part(part, checkpoint, kernels, layout, film_rows));
+    for (size_t i = 0; i < config.parts.size(); ++i) {
+      FoldedNorm norm;
+      const auto* norm_config = std::get_if<RmsNormConfig>(&config.parts[i]);
+      if (norm_config && i + 1 < config.parts.size() && folds_norm(config.parts[i + 1])) norm = FoldedNorm(*norm_config, build.checkpoint), ++i;
+      layer.parts.push_back(make_part(config.parts[i], norm, build, film_rows));
       stride = base(layer.parts.back()).stride_out();
       widest_ = std::max(widest_, stride);
     }
@@ -53,7 +57,7 @@ LayerStack::LayerStack(const std::vector<LayerConfig>& configs, int width, const
     for (size_t i = 0; i + 1 < layer.parts.size(); ++i) {
       const auto *first = std::get_if<std::unique_ptr<PointwisePart>>(&layer.parts[i]),
                  *second = std::get_if<std::unique_ptr<PointwisePart>>(&layer.parts[i + 1]);
-      if (!first || !second || !(*first)->matrix() || !(*second)->film_offset()) continue;
+      if (!first || !second || !(*first)->matrix() || !(*second)->film_offset() || (*first)->matrix()->format != WeightFormat::f32) continue;
       layer.fold[i] = int(folds_.size());
       folds_.push_back({(*first)->matrix(), *(*second)->film_offset()});
     }
@@ -67,17 +71,15 @@ FilmFolds::FilmFolds(const LayerStack& stack) : stack_(stack), film_(stack.film_
 }
 
 void FilmFolds::update(const float* film) noexcept {
-  if (std::equal(film_.begin(), film_.end(), film)) return;
+  if (std::memcmp(film_.data(), film, film_.size() * sizeof(float)) == 0) return;
   std::copy_n(film, film_.size(), film_.begin());
   for (size_t i = 0; i < matrices_.size(); ++i) {
     const PackedLinear& plain = *stack_.folds()[i].matrix;
     PackedLinear& folded = matrices_[i];
     const float *scale = film + stack_.folds()[i].film_offset, *shift = scale + plain.d_out;
-    for (size_t row = 0; row < plain.d_out; ++row) {
-      folded.bias[row] = plain.bias[row] * (1 + scale[row]) + shift[row];
-      const size_t first = row / plain.lanes * plain.d_in * plain.lanes + row % plain.lanes;
-      for (size_t k = 0; k < plain.d_in; ++k) folded.weights[first + k * plain.lanes] = plain.weights[first + k * plain.lanes] * (1 + scale[row]);
-    }
+    for (size_t row = 0; row < plain.d_out; ++row) folded.bias[row] = plain.bias[row] * (1 + scale[row]) + shift[row];
+    for (size_t row = 0; row < plain.offset.size(); ++row)
+      for (size_t k = 0, at = plain.offset[row]; k < plain.d_in; ++k, at += plain.step[row]) folded.f32[at] = plain.f32[at] * (1 + scale[row]);
   }
 }
 
@@ -89,7 +91,8 @@ size_t LayerStack::scratch_floats(size_t frames) const {
   return floats;
 }
 
-float* LayerStack::run(size_t frames, float* arena, std::span<const FilmPiece> film, const LayerBuffers& buffers) const noexcept {
+float* LayerStack::run(size_t frames, std::span<const StreamRows> streams, std::span<const FilmPiece> film,
+                       const LayerBuffers& buffers) const noexcept {
   float *h = buffers.rows[0], *spare[2] = {buffers.rows[1], buffers.rows[2]};
   for (const Layer& layer : layers_) {
     const float* in = h;
@@ -103,14 +106,16 @@ float* LayerStack::run(size_t frames, float* arena, std::span<const FilmPiece> f
         // expand has read all of `in` before recur writes, so `h` may be both
         added = last && layer.residual && part.can_accumulate();
         if (added) out = h;
-        part.expand(in, frames, part.history(arena), buffers.scratch);
-        part.recur(in, frames, part.scan_state(arena), buffers.scratch, out, added);
+        for (size_t s = 0; s < streams.size(); ++s) buffers.runs[s] = part.run(streams[s]);
+        const std::span<const Run> runs{buffers.runs, streams.size()};
+        part.expand(in, frames, runs, buffers.scratch);
+        part.recur(in, frames, runs, buffers.scratch, out, added);
       } else {
         const PointwisePart& part = *std::get<std::unique_ptr<PointwisePart>>(layer.parts[i]);
         added = last && layer.residual && part.can_accumulate() && in != h;
         if (added) out = h;
         if (folded) {
-          kernels_.linear(buffers.folded[layer.fold[i++]], in, part.stride_in(), out, part.stride_out(), frames, added);
+          kernels_.linear(buffers.folded[layer.fold[i++]], nullptr, in, part.stride_in(), out, part.stride_out(), frames, added);
         } else {
           part.process(in, out, frames, added, film);
         }
@@ -128,21 +133,23 @@ float* LayerStack::run(size_t frames, float* arena, std::span<const FilmPiece> f
   return h;
 }
 
-Network::Network(const ModelConfig& config, const Card& card, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout)
-    : kernels_(kernels), d_input_(size_t(config.d_input)), d_output_(size_t(config.d_output)), widest_end_(padded(d_output_)),
-      stack_(config.layers, config.d_model, checkpoint, kernels, layout, film_rows_) {
+Network::Network(const ModelConfig& config, const Card& card, const Build& build)
+    : kernels_(build.kernels), d_input_(size_t(config.d_input)), d_output_(size_t(config.d_output)),
+      stack_(config.layers, config.d_model, build, film_rows_) {
+  Build exact = build;  // what only a few values pass through
+  exact.weights = WeightFormat::f32;
   if (config.embedding) {
     vocab_ = size_t(config.embedding->vocab);
-    const auto table = checkpoint.floats(config.embedding->name + ".weight", {config.embedding->vocab, config.d_model});
+    const auto table = build.checkpoint.floats(config.embedding->name + ".weight", {config.embedding->vocab, config.d_model});
     embedding_stride_ = padded(size_t(config.d_model));
     embedding_.assign(vocab_ * embedding_stride_, 0.0f);
     for (size_t i = 0; i < vocab_; ++i) std::copy_n(table.data() + i * size_t(config.d_model), config.d_model, embedding_.data() + i * embedding_stride_);
   }
-  if (config.in_proj) in_proj_ = load_linear(*config.in_proj, checkpoint, kernels);
-  if (config.norm_f) norm_f_ = make_rms_norm(*config.norm_f, checkpoint, kernels);
-  if (config.out_proj) out_proj_ = load_linear(*config.out_proj, checkpoint, kernels);
-  if (config.direct) direct_ = load_linear(*config.direct, checkpoint, kernels);
-  modulation_ = std::make_unique<Modulation>(config, card, checkpoint, kernels, layout, film_rows_);
+  if (config.in_proj) in_proj_ = load_linear(*config.in_proj, exact);
+  if (config.norm_f) norm_f_ = make_rms_norm(*config.norm_f, build);
+  if (config.out_proj) out_proj_ = load_linear(*config.out_proj, build);
+  if (config.direct) direct_ = load_linear(*config.direct, exact);
+  modulation_ = std::make_unique<Modulation>(config, card, exact, film_rows_);
 }
 
 size_t Network::block_frames() const {
@@ -163,7 +170,7 @@ size_t Network::pack_input(const float* frames, float* rows, size_t n) const noe
 }
 
 void Network::begin(const float* input_rows, float* h, size_t n) const noexcept {
-  if (in_proj_) kernels_.linear(*in_proj_, input_rows, stride_in(), h, in_proj_->d_out, n, false);
+  if (in_proj_) kernels_.linear(*in_proj_, nullptr, input_rows, stride_in(), h, in_proj_->d_out, n, false);
   else std::memcpy(h, input_rows, n * stride_in() * sizeof(float));
 }
 
@@ -176,9 +183,9 @@ void Network::embed(const int32_t* tokens, float* h, size_t n) const noexcept {
 
 void Network::end(const float* input_rows, float* h, float* output_rows, size_t n, std::span<const FilmPiece> film) const noexcept {
   if (norm_f_) norm_f_->process(h, h, n, false, {});
-  if (out_proj_) kernels_.linear(*out_proj_, h, padded(out_proj_->d_in), output_rows, stride_out(), n, false);
+  if (out_proj_) kernels_.linear(*out_proj_, nullptr, h, padded(out_proj_->d_in), output_rows, stride_out(), n, false);
   else std::memcpy(output_rows, h, n * stride_out() * sizeof(float));
-  if (direct_) kernels_.linear(*direct_, input_rows, stride_in(), output_rows, stride_out(), n, true);
+  if (direct_) kernels_.linear(*direct_, nullptr, input_rows, stride_in(), output_rows, stride_out(), n, true);
   if (!modulation_->has_gain()) return;
   const size_t index = modulation_->gain_index();
   for (const FilmPiece& piece : film) {

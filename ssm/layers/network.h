@@ -31,7 +31,7 @@ class LayerStack;
 class FilmFolds {
  public:
   explicit FilmFolds(const LayerStack& stack);  // [main-thread]
-  void update(const float* film) noexcept;      // folds anew if the vector is another than last time. [audio-thread]
+  void update(const float* film) noexcept;      // folds anew if the vector is not bit for bit that of last time. [audio-thread]
   const PackedLinear* matrices() const { return matrices_.data(); }
 
  private:
@@ -40,18 +40,18 @@ class FilmFolds {
   std::vector<float> film_;
 };
 
-// Three buffers of [frames][widest()] and the mixers' scratch.
+// Three buffers of [frames][widest()], the mixers' scratch, and a run for every stream.
 struct LayerBuffers {
   float* rows[3];
   float* scratch;
+  Run* runs;
   const PackedLinear* folded = nullptr;  // FilmFolds of the FiLM vector that holds; null: film parts run by themselves
 };
 
 class LayerStack {
  public:
   // film_rows collects the padded order of the FiLM vector: the config's index, or -1 for padding.
-  LayerStack(const std::vector<LayerConfig>& configs, int width, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout,
-             std::vector<int>& film_rows);
+  LayerStack(const std::vector<LayerConfig>& configs, int width, const Build& build, std::vector<int>& film_rows);
 
   // A linear part and the film part behind it.
   struct Fold {
@@ -63,28 +63,31 @@ class LayerStack {
   const std::vector<Fold>& folds() const { return folds_; }
   size_t film_floats() const { return film_floats_; }
   size_t widest() const { return widest_; }
+  size_t stride_out() const { return layers_.empty() ? width_ : layers_.back().stride_out; }
   size_t scratch_floats(size_t frames) const;
 
-  // h = buffers.rows[0] on entry; returns the row buffer that holds the result. [audio-thread]
-  float* run(size_t frames, float* arena, std::span<const FilmPiece> film, const LayerBuffers& buffers) const noexcept;
+  // h = buffers.rows[0] on entry: `frames` rows, those of one stream after those of the other, as the film pieces are. Returns the row
+  // buffer that holds the result. [audio-thread]
+  float* run(size_t frames, std::span<const StreamRows> streams, std::span<const FilmPiece> film, const LayerBuffers& buffers) const noexcept;
 
  private:
   const Kernels& kernels_;
   std::vector<Layer> layers_;
   std::vector<Fold> folds_;
-  size_t widest_ = 0, film_floats_ = 0;
+  size_t width_, widest_, film_floats_ = 0;
 };
 
 class Network {
  public:
-  Network(const ModelConfig& config, const Card& card, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout);
+  Network(const ModelConfig& config, const Card& card, const Build& build);
 
   const Kernels& kernels() const { return kernels_; }
   const LayerStack& stack() const { return stack_; }
   const Modulation& modulation() const { return *modulation_; }
   size_t stride_in() const { return padded(d_input_); }
   size_t stride_out() const { return padded(d_output_); }
-  size_t widest() const { return std::max({stack_.widest(), stride_in(), widest_end_}); }
+  // Of a row between input and output projection.
+  size_t widest() const { return std::max(stack_.widest(), stride_in()); }
 
   // Frames per block that keep a block's rows within a fast cache. Longer calls are cut.
   size_t block_frames() const;
@@ -99,7 +102,7 @@ class Network {
 
  private:
   const Kernels& kernels_;
-  size_t d_input_, d_output_, widest_end_;
+  size_t d_input_, d_output_;
   std::vector<int> film_rows_;
   AlignedFloats embedding_;
   size_t embedding_stride_ = 0, vocab_ = 0;

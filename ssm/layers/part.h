@@ -49,23 +49,35 @@ class PointwisePart : public Part {
   using Part::Part;
 };
 
-// A part with memory. Its state is a convolution history and a scan state, each of a fixed number of floats in the arena. One block is
-// expand (all that does not depend on the scan state, into scratch), then recur. The parallel scan runs, for every chunk of time,
-// expand and end_state from zero; join carries the true state from chunk to chunk; then recur runs everywhere at once.
+// Consecutive rows of a block that belong to one stream, whose memory lies in `arena`.
+struct StreamRows {
+  float* arena;
+  size_t frames;
+};
+
+// The same for one part: what it remembers of the stream.
+struct Run {
+  size_t frames;
+  float *history, *scan_state;
+};
+
+// A part with memory: a convolution history and a scan state, each of a fixed number of floats in a stream's arena. One block, of one
+// stream or of many, is expand (all that does not depend on the scan state, into scratch), then recur. The parallel scan runs, for every
+// chunk of time, expand and end_state from zero; join carries the true state from chunk to chunk; then recur runs everywhere at once.
 class RecurrentPart : public Part {
  public:
   size_t history_frames() const { return history_frames_; }
   size_t scan_floats() const { return scan_floats_; }
   size_t carry_floats() const { return 2 * scan_floats_; }
-  float* history(float* arena) const { return arena + history_offset_; }
-  float* scan_state(float* arena) const { return arena + scan_offset_; }
+  Run run(const StreamRows& rows) const { return {rows.frames, rows.arena + history_offset_, rows.arena + scan_offset_}; }
 
   virtual size_t history_floats() const = 0;
   virtual size_t scratch_floats(size_t frames) const = 0;
   // Fills `history` from the history_frames() input frames that end just before `in`.
   virtual void read_history(const float* in, float* history, float* scratch) const noexcept = 0;
-  virtual void expand(const float* in, size_t frames, float* history, float* scratch) const noexcept = 0;
-  virtual void recur(const float* in, size_t frames, float* scan_state, float* scratch, float* out, bool accumulate) const noexcept = 0;
+  // `frames` is what the runs have together.
+  virtual void expand(const float* in, size_t frames, std::span<const Run> runs, float* scratch) const noexcept = 0;
+  virtual void recur(const float* in, size_t frames, std::span<const Run> runs, float* scratch, float* out, bool accumulate) const noexcept = 0;
   virtual bool can_accumulate() const = 0;
   // carry: the state that the chunk reaches from zero, then the factor by which it shrinks the state it began with.
   virtual void end_state(const float* in, size_t frames, float* scratch, float* carry) const noexcept = 0;
@@ -81,10 +93,28 @@ inline void join_real(const float* carry, float* state, size_t n) {
   for (size_t i = 0; i < n; ++i) state[i] = carry[n + i] * state[i] + carry[i];
 }
 
-// The weights of one LinearConfig, rows and columns in their natural order or rearranged as pack_linear says.
-PackedLinear load_linear(const LinearConfig& config, const Checkpoint& checkpoint, const Kernels& kernels);
-PackedLinear load_linear(const LinearConfig& config, const Checkpoint& checkpoint, const Kernels& kernels, const std::vector<int>& rows,
-                         const std::vector<int>& columns);
+// What parts are built from, and where they register their state.
+struct Build {
+  const Checkpoint& checkpoint;
+  const Kernels& kernels;
+  WeightFormat weights;
+  StateLayout& layout;
+};
+
+// The weights of one LinearConfig, rows and columns in their natural order or rearranged as pack_linear says. Column k is scaled by
+// column_scale[k] if there are any: a norm's weights, folded into the projection behind it.
+PackedLinear load_linear(const LinearConfig& config, const Build& build);
+PackedLinear load_linear(const LinearConfig& config, const Build& build, const std::vector<int>& rows, const std::vector<int>& columns,
+                         const std::vector<float>& column_scale = {});
+
+// An RMS norm folded into the projection behind it: the weights go into its columns, what is left is one factor a frame.
+struct FoldedNorm {
+  std::vector<float> weight;  // empty: no norm
+  float eps = 0;
+
+  FoldedNorm() = default;
+  FoldedNorm(const RmsNormConfig& config, const Checkpoint& checkpoint);
+};
 
 // 0, 1, ... n - 1
 std::vector<int> iota(int n, int from = 0);
@@ -93,12 +123,12 @@ void append(std::vector<int>& rows, const std::vector<int>& more, size_t padded_
 // `values` in the order of `source` (-1: zero): scatters channel parameters into a padded layout.
 AlignedFloats arranged(const std::vector<float>& values, const std::vector<int>& source, float scale = 1.0f);
 
-std::unique_ptr<PointwisePart> make_linear(const LinearConfig&, const Checkpoint&, const Kernels&);
-std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig&, const Checkpoint&, const Kernels&);
-std::unique_ptr<PointwisePart> make_activation(const ActivationConfig&, const Kernels&);
-std::unique_ptr<PointwisePart> make_film(const FilmConfig&, size_t padded_offset, const Kernels&);
-std::unique_ptr<RecurrentPart> make_s4d(const S4dConfig&, const Checkpoint&, const Kernels&, StateLayout&);
-std::unique_ptr<RecurrentPart> make_mamba1(const Mamba1Config&, const Checkpoint&, const Kernels&, StateLayout&);
-std::unique_ptr<RecurrentPart> make_mamba2(const Mamba2Config&, const Checkpoint&, const Kernels&, StateLayout&);
+std::unique_ptr<PointwisePart> make_linear(const LinearConfig&, const Build&);
+std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig&, const Build&);
+std::unique_ptr<PointwisePart> make_activation(const ActivationConfig&, const Build&);
+std::unique_ptr<PointwisePart> make_film(const FilmConfig&, size_t padded_offset, const Build&);
+std::unique_ptr<RecurrentPart> make_s4d(const S4dConfig&, const Build&);
+std::unique_ptr<RecurrentPart> make_mamba1(const Mamba1Config&, const FoldedNorm& norm, const Build&);
+std::unique_ptr<RecurrentPart> make_mamba2(const Mamba2Config&, const FoldedNorm& norm, const Build&);
 
 }  // namespace coil::ssm

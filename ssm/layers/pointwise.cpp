@@ -10,11 +10,11 @@ namespace {
 
 class Linear final : public PointwisePart {
  public:
-  Linear(const LinearConfig& config, const Checkpoint& checkpoint, const Kernels& kernels)
-      : PointwisePart(config.d_in, config.d_out), kernels_(kernels), weights_(load_linear(config, checkpoint, kernels)) {}
+  Linear(const LinearConfig& config, const Build& build)
+      : PointwisePart(config.d_in, config.d_out), kernels_(build.kernels), weights_(load_linear(config, build)) {}
 
   void process(const float* in, float* out, size_t frames, bool accumulate, std::span<const FilmPiece>) const noexcept override {
-    kernels_.linear(weights_, in, stride_in(), out, stride_out(), frames, accumulate);
+    kernels_.linear(weights_, nullptr, in, stride_in(), out, stride_out(), frames, accumulate);
   }
   bool can_accumulate() const override { return true; }
   const PackedLinear* matrix() const override { return &weights_; }
@@ -26,11 +26,9 @@ class Linear final : public PointwisePart {
 
 class RmsNorm final : public PointwisePart {
  public:
-  RmsNorm(const RmsNormConfig& config, const Checkpoint& checkpoint, const Kernels& kernels)
-      : PointwisePart(config.width, config.width), kernels_(kernels), count_(size_t(config.width)), eps_(config.eps) {
-    const auto weight = config.affine ? checkpoint.floats(config.name + ".weight", {config.width}) : std::vector<float>(count_, 1.0f);
-    weight_ = arranged(weight, iota(config.width));
-  }
+  RmsNorm(const RmsNormConfig& config, const Build& build)
+      : PointwisePart(config.width, config.width), kernels_(build.kernels), count_(size_t(config.width)), eps_(config.eps),
+        weight_(arranged(FoldedNorm(config, build.checkpoint).weight, iota(config.width))) {}
 
   void process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece>) const noexcept override {
     kernels_.rms_norm(weight_.data(), eps_, count_, stride_in(), in, stride_in(), out, stride_out(), frames);
@@ -131,29 +129,28 @@ AlignedFloats arranged(const std::vector<float>& values, const std::vector<int>&
   return out;
 }
 
-PackedLinear load_linear(const LinearConfig& config, const Checkpoint& checkpoint, const Kernels& kernels) {
-  return load_linear(config, checkpoint, kernels, iota(config.d_out), iota(config.d_in));
+FoldedNorm::FoldedNorm(const RmsNormConfig& config, const Checkpoint& checkpoint)
+    : weight(config.affine ? checkpoint.floats(config.name + ".weight", {config.width}) : std::vector<float>(size_t(config.width), 1.0f)),
+      eps(config.eps) {}
+
+PackedLinear load_linear(const LinearConfig& config, const Build& build) { return load_linear(config, build, iota(config.d_out), iota(config.d_in)); }
+
+PackedLinear load_linear(const LinearConfig& config, const Build& build, const std::vector<int>& rows, const std::vector<int>& columns,
+                         const std::vector<float>& column_scale) {
+  auto weight = build.checkpoint.floats(config.name + ".weight", {config.d_out, config.d_in});
+  for (size_t i = 0; !column_scale.empty() && i < weight.size(); ++i) weight[i] *= column_scale[i % size_t(config.d_in)];
+  const auto bias = config.bias ? build.checkpoint.floats(config.name + ".bias", {config.d_out}) : std::vector<float>();
+  return pack_linear(build.kernels, build.weights, weight.data(), size_t(config.d_in), config.bias ? bias.data() : nullptr, rows, columns);
 }
 
-PackedLinear load_linear(const LinearConfig& config, const Checkpoint& checkpoint, const Kernels& kernels, const std::vector<int>& rows,
-                         const std::vector<int>& columns) {
-  const auto weight = checkpoint.floats(config.name + ".weight", {config.d_out, config.d_in});
-  const auto bias = config.bias ? checkpoint.floats(config.name + ".bias", {config.d_out}) : std::vector<float>();
-  return pack_linear(kernels, weight.data(), size_t(config.d_in), config.bias ? bias.data() : nullptr, rows, columns);
+std::unique_ptr<PointwisePart> make_linear(const LinearConfig& config, const Build& build) { return std::make_unique<Linear>(config, build); }
+std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig& config, const Build& build) { return std::make_unique<RmsNorm>(config, build); }
+std::unique_ptr<PointwisePart> make_activation(const ActivationConfig& config, const Build& build) {
+  if (config.kind == Activation::glu) return std::make_unique<Glu>(config, build.kernels);
+  return std::make_unique<Pointwise>(config, build.kernels);
 }
-
-std::unique_ptr<PointwisePart> make_linear(const LinearConfig& config, const Checkpoint& checkpoint, const Kernels& kernels) {
-  return std::make_unique<Linear>(config, checkpoint, kernels);
-}
-std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig& config, const Checkpoint& checkpoint, const Kernels& kernels) {
-  return std::make_unique<RmsNorm>(config, checkpoint, kernels);
-}
-std::unique_ptr<PointwisePart> make_activation(const ActivationConfig& config, const Kernels& kernels) {
-  if (config.kind == Activation::glu) return std::make_unique<Glu>(config, kernels);
-  return std::make_unique<Pointwise>(config, kernels);
-}
-std::unique_ptr<PointwisePart> make_film(const FilmConfig& config, size_t padded_offset, const Kernels& kernels) {
-  return std::make_unique<Film>(config, padded_offset, kernels);
+std::unique_ptr<PointwisePart> make_film(const FilmConfig& config, size_t padded_offset, const Build& build) {
+  return std::make_unique<Film>(config, padded_offset, build.kernels);
 }
 
 }  // namespace coil::ssm

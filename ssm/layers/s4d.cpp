@@ -15,9 +15,10 @@ using Complex = std::complex<double>;
 
 class S4d final : public RecurrentPart {
  public:
-  S4d(const S4dConfig& config, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout)
-      : RecurrentPart(config.channels, config.channels), kernels_(kernels), complex_(config.complex), channels_(padded(size_t(config.channels))),
+  S4d(const S4dConfig& config, const Build& build)
+      : RecurrentPart(config.channels, config.channels), kernels_(build.kernels), complex_(config.complex), channels_(padded(size_t(config.channels))),
         modes_(size_t(config.modes)) {
+    const Checkpoint& checkpoint = build.checkpoint;
     const std::string prefix = config.name.empty() ? "" : config.name + ".";
     const int64_t channels = config.channels, modes = config.modes;
     const auto log_dt = checkpoint.doubles(prefix + "kernel.log_dt", {channels});
@@ -56,17 +57,21 @@ class S4d final : public RecurrentPart {
         }
       }
     const std::vector<int64_t> shape = complex_ ? std::vector<int64_t>{channels, modes, 2} : std::vector<int64_t>{channels, modes};
-    scan_offset_ = layout.add(config.state_name + ".ssm", shape, scan_floats_, std::move(position), std::move(scale));
+    scan_offset_ = build.layout.add(config.state_name + ".ssm", shape, scan_floats_, std::move(position), std::move(scale));
   }
 
   bool can_accumulate() const override { return false; }
   size_t history_floats() const override { return 0; }
   size_t scratch_floats(size_t) const override { return 0; }
   void read_history(const float*, float*, float*) const noexcept override {}
-  void expand(const float*, size_t, float*, float*) const noexcept override {}
+  void expand(const float*, size_t, std::span<const Run>, float*) const noexcept override {}
 
-  void recur(const float* in, size_t frames, float* scan_state, float*, float* out, bool) const noexcept override {
-    kernels_.s4d(bank(scan_state), in, stride_in(), out, stride_out(), frames);
+  void recur(const float* in, size_t, std::span<const Run> runs, float*, float* out, bool) const noexcept override {
+    for (const Run& run : runs) {
+      kernels_.s4d(bank(run.scan_state), in, stride_in(), out, stride_out(), run.frames);
+      in += run.frames * stride_in();
+      out += run.frames * stride_out();
+    }
   }
 
   void end_state(const float* in, size_t frames, float*, float* carry) const noexcept override {
@@ -107,8 +112,6 @@ class S4d final : public RecurrentPart {
 
 }  // namespace
 
-std::unique_ptr<RecurrentPart> make_s4d(const S4dConfig& config, const Checkpoint& checkpoint, const Kernels& kernels, StateLayout& layout) {
-  return std::make_unique<S4d>(config, checkpoint, kernels, layout);
-}
+std::unique_ptr<RecurrentPart> make_s4d(const S4dConfig& config, const Build& build) { return std::make_unique<S4d>(config, build); }
 
 }  // namespace coil::ssm

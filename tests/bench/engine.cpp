@@ -42,10 +42,10 @@ struct Floor {
     const std::vector<float> source(kRows * kColumns, 0.01f);
     std::vector<int> index(kRows);
     for (size_t i = 0; i < kRows; ++i) index[i] = int(i);
-    const ssm::PackedLinear matrix = ssm::pack_linear(kernels, source.data(), kColumns, nullptr, index, index);
+    const ssm::PackedLinear matrix = ssm::pack_linear(kernels, ssm::WeightFormat::f32, source.data(), kColumns, nullptr, index, index);
     ssm::AlignedFloats x(kFrames * kColumns, 0.5f), y(kFrames * kRows), a(kRows, -0.3f);
     mac_ns = 1e9 / kTimes / (kRows * kColumns * kFrames) * seconds_of([&] {
-      for (size_t i = 0; i < kTimes; ++i) kernels.linear(matrix, x.data(), kColumns, y.data(), kRows, kFrames, false);
+      for (size_t i = 0; i < kTimes; ++i) kernels.linear(matrix, nullptr, x.data(), kColumns, y.data(), kRows, kFrames, false);
       benchmark::DoNotOptimize(y.data());
     });
     exp_ns = 1e9 / kTimes / (kRows * kFrames) * seconds_of([&] {

@@ -1,0 +1,54 @@
+// Buffers and order of block execution.
+#include "ssm/layers/block.h"
+
+#include <cstring>
+
+namespace coil::ssm {
+
+BlockRunner::BlockRunner(const Network& network, size_t streams)
+    : network_(network), rows_(network.block_frames()), folds_(network.stack()), runs_(std::min(streams, rows_)), film_(runs_.size()) {
+  const size_t input_floats = rows_ * network.stride_in(), output_floats = rows_ * network.stride_out(), row_floats = rows_ * network.widest();
+  const size_t modulation_floats = padded(network.modulation().scratch_floats());
+  floats_.assign(input_floats + output_floats + modulation_floats + 3 * row_floats + network.stack().scratch_floats(rows_), 0.0f);
+  input_ = floats_.data();
+  output_ = input_ + input_floats;
+  modulation_ = output_ + output_floats;
+  float* rows = modulation_ + modulation_floats;
+  layers_ = {{rows, rows + row_floats, rows + 2 * row_floats}, rows + 3 * row_floats, runs_.data(), nullptr};
+}
+
+// A piece for every stream. Where one FiLM vector stands still for all of them, it is folded into the matrices.
+const FilmPiece* BlockRunner::film(std::span<const StreamRows> streams) noexcept {
+  const Modulation& modulation = network_.modulation();
+  const size_t film_bytes = modulation.film_floats() * sizeof(float);
+  bool one_stands = true;
+  for (size_t i = 0; i < streams.size(); ++i) {
+    FilmPiece& piece = film_[i] = modulation.current(streams[i].arena);
+    piece.frames = streams[i].frames;
+    one_stands = one_stands && piece.base && !piece.slope && (i == 0 || std::memcmp(piece.base, film_[0].base, film_bytes) == 0);
+  }
+  if (one_stands) folds_.update(film_[0].base);
+  layers_.folded = one_stands ? folds_.matrices() : nullptr;
+  return film_.data();
+}
+
+const float* BlockRunner::run(std::span<const StreamRows> streams, const int32_t* tokens, size_t first_output) noexcept {
+  const std::span<const FilmPiece> pieces{film(streams), streams.size()};
+  size_t n = 0;
+  for (const StreamRows& rows : streams) n += rows.frames;
+  if (tokens) network_.embed(tokens, layers_.rows[0], n);
+  else network_.begin(input_, layers_.rows[0], n);
+  float* h = network_.stack().run(n, streams, pieces, layers_);
+  if (first_output < n) {
+    // gains follow the pieces: a block that skips rows is one of a token model, which has none
+    network_.end(input_ + first_output * network_.stride_in(), h + first_output * network_.stack().stride_out(), output_, n - first_output, pieces);
+  }
+  const float* in = input_;
+  for (const StreamRows& rows : streams) {
+    network_.modulation().advance(rows.arena, in, rows.frames, modulation_);
+    in += rows.frames * network_.stride_in();
+  }
+  return output_;
+}
+
+}  // namespace coil::ssm

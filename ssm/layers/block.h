@@ -1,0 +1,40 @@
+// One block through the whole network: the rows of one stream, or of many at once. Stream and StreamBatch are thin around it.
+#pragma once
+
+#include <span>
+
+#include "ssm/layers/network.h"
+
+namespace coil::ssm {
+
+// All buffers of block execution, allocated once.
+class BlockRunner {
+ public:
+  // Blocks of at most `streams` streams at once. [main-thread]
+  BlockRunner(const Network& network, size_t streams);
+
+  // At most so many rows in one call of run, those of all streams together.
+  size_t rows() const { return rows_; }
+  // How many of the stream's next frames may be handed to one call of run: to the end of the modulation's piece.
+  size_t frames_at_once(const float* arena) const noexcept { return std::min(rows_, network_.modulation().current(arena).frames); }
+  // [rows()][stride_in]: to be filled by Network::pack_input before run. [audio-thread]
+  float* input() { return input_; }
+
+  // Moves every stream on by its rows; token models take tokens in place of input(). The outputs begin at the returned row of stride_out.
+  // Rows before first_output get none: a prompt only needs its last. [audio-thread]
+  const float* run(std::span<const StreamRows> streams, const int32_t* tokens, size_t first_output = 0) noexcept;
+
+ private:
+  const FilmPiece* film(std::span<const StreamRows> streams) noexcept;
+
+  const Network& network_;
+  size_t rows_;
+  AlignedFloats floats_;
+  float *input_, *output_, *modulation_;
+  LayerBuffers layers_;
+  FilmFolds folds_;
+  std::vector<Run> runs_;
+  std::vector<FilmPiece> film_;
+};
+
+}  // namespace coil::ssm
