@@ -49,10 +49,10 @@ void run(const SelectiveScan& op, Execution execution, Target target) {
           for (size_t t = 0; t < length; ++t) out[t * width + c] = source[(first + c) * length + t];
       return out;
     };
-    const auto planes = [&](const float* source, float scale) {  // (channels, states) -> [states][width]
+    const auto planes = [&](const float* source, float scale) {  // (channels, states) -> state_index
       AlignedFloats out(state_floats, 0.0f);
       for (size_t c = 0; source && c < group_channels; ++c)
-        for (size_t n = 0; n < states; ++n) out[n * width + c] = source[(first + c) * states + n] * scale;
+        for (size_t n = 0; n < states; ++n) out[state_index(c, n, width, states)] = source[(first + c) * states + n] * scale;
       return out;
     };
     const auto channels = [&](const float* source) {
@@ -86,13 +86,16 @@ void run(const SelectiveScan& op, Execution execution, Target target) {
           for (size_t c = 0; c < width; ++c) {
             float elapsed = 0;
             for (size_t i = t; i < t + n; ++i) elapsed += dt[i * width + c];
-            for (size_t s = 0; s < states; ++s) carry[state_floats + s * width + c] = std::exp2(elapsed * a[s * width + c]);
+            for (size_t s = 0; s < states; ++s) {
+              const size_t at = state_index(c, s, width, states);
+              carry[state_floats + at] = std::exp2(elapsed * a[at]);
+            }
           }
         });
     if (op.z) kernels.gate(z.data(), width, y.data(), width, width, length);
     for (size_t c = 0; c < group_channels; ++c) {
       for (size_t t = 0; t < length; ++t) op.y[(first + c) * length + t] = y[t * width + c];
-      for (size_t n = 0; n < states; ++n) op.ssm_state[(first + c) * states + n] = h[n * width + c];
+      for (size_t n = 0; n < states; ++n) op.ssm_state[(first + c) * states + n] = h[state_index(c, n, width, states)];
     }
   }
 }
@@ -122,12 +125,12 @@ void run(const Ssd& op, Execution execution, Target target) {
         channel_dt[t * width + c] = dt[t * heads_width + head];
         channel_decay[t * width + c] = decay[t * heads_width + head];
       }
-      for (size_t n = 0; n < states; ++n) h[n * width + c] = op.ssm_state[(first + c) * states + n];
+      for (size_t n = 0; n < states; ++n) h[state_index(c, n, width, states)] = op.ssm_state[(first + c) * states + n];
     }
     const size_t bc_stride = groups * states;
     const auto kernel = [&](size_t t, size_t n, float* state) {
       return SsdKernel{width, states, n, 0, D.data(), channel_decay.data() + t * width, channel_dt.data() + t * width, u.data() + t * width, width,
-                       width, width, op.B + t * bc_stride + group * states, op.C + t * bc_stride + group * states, bc_stride, state, width,
+                       width, width, op.B + t * bc_stride + group * states, op.C + t * bc_stride + group * states, bc_stride, state,
                        y.data() + t * width, width};
     };
     execute(
@@ -138,14 +141,14 @@ void run(const Ssd& op, Execution execution, Target target) {
           for (size_t c = 0; c < group_channels; ++c) {
             float elapsed = 0;
             for (size_t i = t; i < t + n; ++i) elapsed += channel_dt[i * width + c];
-            for (size_t s = 0; s < states; ++s) carry[state_floats + s * width + c] = std::exp2(elapsed * a[c / headdim]);
+            for (size_t s = 0; s < states; ++s) carry[state_floats + state_index(c, s, width, states)] = std::exp2(elapsed * a[c / headdim]);
           }
           for (size_t c = group_channels; c < width; ++c)
-            for (size_t s = 0; s < states; ++s) carry[state_floats + s * width + c] = 0.0f;
+            for (size_t s = 0; s < states; ++s) carry[state_floats + state_index(c, s, width, states)] = 0.0f;
         });
     for (size_t c = 0; c < group_channels; ++c) {
       for (size_t t = 0; t < length; ++t) op.y[t * inner + first + c] = y[t * width + c];
-      for (size_t n = 0; n < states; ++n) op.ssm_state[(first + c) * states + n] = h[n * width + c];
+      for (size_t n = 0; n < states; ++n) op.ssm_state[(first + c) * states + n] = h[state_index(c, n, width, states)];
     }
   }
 }

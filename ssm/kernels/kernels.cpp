@@ -7,6 +7,7 @@
 
 #include "hwy/highway.h"
 #include "ssm/kernels/linear-inl.h"
+#include "ssm/kernels/mamba1_frame-inl.h"
 #include "ssm/kernels/pointwise-inl.h"
 #include "ssm/kernels/scan-inl.h"
 
@@ -30,6 +31,7 @@ const Kernels* Table() {
       .add = AddBlock,
       .film = Film,
       .time_step = TimeStep,
+      .project_time_step = ProjectTimeStep,
       .decay = Decay,
       .conv_silu = ConvSilu,
       .envelopes = Envelopes,
@@ -37,6 +39,7 @@ const Kernels* Table() {
       .s4d_end = S4dEnd,
       .selective_scan = SelectiveScanBlock,
       .selective_scan_end = SelectiveScanEnd,
+      .mamba1_frame = Mamba1FrameOf,
       .ssd = SsdBlock,
       .ssd_end = SsdEnd,
   };

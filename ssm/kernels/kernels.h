@@ -20,6 +20,13 @@ inline constexpr size_t kHalfPad = 8;   // narrow networks would waste half of t
 // The width of a row in memory. Kernels take widths that are multiples of kHalfPad, and use the widest vectors on multiples of kPad.
 constexpr size_t padded(size_t width) { return width <= kHalfPad ? kHalfPad : (width + kPad - 1) / kPad * kPad; }
 
+// Where a scan state lies among `states` of each of `channels` (padded): panels of kPad channels, or of kHalfPad where there are no more,
+// and in a panel [state][channel], so that what a vector of channels needs lies together.
+constexpr size_t state_index(size_t channel, size_t state, size_t channels, size_t states) {
+  const size_t panel = channels < kPad ? kHalfPad : kPad;
+  return (channel / panel * states + state) * panel + channel % panel;
+}
+
 inline constexpr size_t kMaxDots = 4;   // rows of a matrix that may be kept each by itself
 
 // A weight matrix, packed for one target. Weight (row r, column k) lies at offset[r] + k * step[r].
@@ -45,7 +52,7 @@ struct ConvKernel {
   size_t taps, width;
 };
 
-// Diagonal complex or real filter bank. Coefficients and states lie [mode][channels].
+// Diagonal complex or real filter bank. Coefficients and states lie as state_index says.
 struct S4dKernel {
   size_t channels, modes;          // channels padded
   const float *z_re, *z_im;        // decay per frame; z_im null: real
@@ -54,16 +61,16 @@ struct S4dKernel {
   float *h_re, *h_im;              // state
 };
 
-// h[n] = 2^(dt a[n]) h[n] + (dt u) B[n];  y = sum_n C[n] h[n] + D u. States lie [n][channels].
+// h[n] = 2^(dt a[n]) h[n] + (dt u) B[n];  y = sum_n C[n] h[n] + D u. a and h lie as state_index says.
 struct ScanKernel {
   size_t channels, d_state, frames;
-  const float* a;                  // [n][channels]: A log2(e)
+  const float* a;                  // A log2(e)
   const float* D;                  // [channels]
   const float *dt, *u;             // [frames] rows of `stride`
   size_t stride;
   const float *B, *C;              // element n of frame t: B[t * bc_stride + n]
   size_t bc_stride;
-  const float *B_constant, *C_constant;  // [n][channels] in place of B or C; null: B or C varies
+  const float *B_constant, *C_constant;  // like a, in place of B or C; null: B or C varies
   float* h;
   float* y;                        // rows of y_stride; not u
   size_t y_stride;
@@ -78,10 +85,27 @@ struct SsdKernel {
   size_t stride, dt_stride, u_stride;
   const float *B, *C;
   size_t bc_stride;
-  float* h;                        // rows of h_stride: [n][h_stride], this call's channels
-  size_t h_stride;
+  float* h;
   float* y;
   size_t y_stride;
+};
+
+// dt = softplus(bias + W x), from few values x.
+struct TimeStepKernel {
+  const float* weights;  // [rank][width]
+  const float* bias;     // [width]
+  size_t rank, width;
+};
+
+// One frame of a whole Mamba-1 mixer. All of it but `history`, `h` and the buffers is constant.
+struct Mamba1Frame {
+  const float* norm_eps;        // null: no norm in front
+  size_t d_model, model_width;  // width: padded
+  const PackedLinear *in_proj, *x_to_rank, *x_to_bc, *out_proj;
+  ConvKernel conv;
+  TimeStepKernel time_step;
+  size_t d_state, bc_width;
+  const float *a, *D;           // as in ScanKernel
 };
 
 struct Kernels {
@@ -112,6 +136,8 @@ struct Kernels {
                const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
   // dt = min(max(softplus(dt + bias), dt_min), dt_max) in place; without `softplus` only the bias is added.
   void (*time_step)(const float* bias, float dt_min, float dt_max, bool softplus, float* dt, size_t stride, size_t width, size_t frames);
+  // dt[t] = softplus(bias + W x[t])
+  void (*project_time_step)(const TimeStepKernel& w, const float* x, size_t x_stride, float* dt, size_t dt_stride, size_t frames);
   // decay = 2^(dt a) - 1
   void (*decay)(const float* a, const float* dt, size_t dt_stride, float* decay, size_t decay_stride, size_t width, size_t frames);
   // y[t] = silu(b + sum_j w[j] x[t + 1 - taps + j]), j = 0 .. taps - 1. history holds the `taps` frames before x, oldest first, and
@@ -124,6 +150,10 @@ struct Kernels {
   void (*s4d_end)(const S4dKernel& bank, const float* x, size_t x_stride, size_t frames);       // state only, no output
   void (*selective_scan)(const ScanKernel& scan);
   void (*selective_scan_end)(const ScanKernel& scan);  // state only
+  // All of Mamba-1 for one frame, bit for bit what the single kernels give: what a frame costs most is waiting, and here nothing waits for
+  // memory or a call that can stand in a register. For float32 weights, four taps, and x_to_rank as dot products. scratch: 5 widths, bc and
+  // kPad; `out` may be `in`.
+  void (*mamba1_frame)(const Mamba1Frame& m, const float* in, float* history, float* h, float* scratch, float* out, bool accumulate);
   void (*ssd)(const SsdKernel& scan);
   void (*ssd_end)(const SsdKernel& scan);              // state only
 };

@@ -7,6 +7,8 @@
 #define COIL_SSM_KERNELS_MATH_INL_H_
 #endif
 
+#include <type_traits>
+
 #include "hwy/highway.h"
 #include "ssm/kernels/kernels.h"
 
@@ -23,6 +25,15 @@ HWY_INLINE void WithTag(size_t width, const F& f) {
     if (width % hn::Lanes(full) != 0) return f(hn::CappedTag<float, kHalfPad>());
   }
   f(full);
+}
+
+// Calls f(d, panel) with the widest vectors that divide a padded width and the width of its panels (state_index) as a constant.
+template <class F>
+HWY_INLINE void WithPanels(size_t channels, const F& f) {
+  const hn::ScalableTag<float> full;
+  if (channels % kPad == 0) return f(full, std::integral_constant<size_t, kPad>());
+  if constexpr (HWY_MAX_BYTES > 32) return f(hn::CappedTag<float, kHalfPad>(), std::integral_constant<size_t, kHalfPad>());
+  f(full, std::integral_constant<size_t, kHalfPad>());
 }
 
 // 2^t = scale (1 + rest), where `rest` is small and exact to the last bits near t = 0: so is 2^t - 1 = scale rest + (scale - 1).
@@ -45,25 +56,26 @@ HWY_INLINE __m256 Power(__m256 sixteenths) {
   return _mm256_permutex2var_ps(_mm256_load_ps(kPowers), _mm256_castps_si256(sixteenths), _mm256_load_ps(kPowers + 8));
 }
 
-// `correction` is added to the remainder: what is known of t below its last bit. |rest| <= 0.022.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE Exp2Parts<V> SplitExp2(D d, V t, V correction) {
+// `correction`, if any, is added to the remainder: what is known of t below its last bit. |rest| <= 0.022.
+template <class D, class V = hn::Vec<D>, class... Correction>
+HWY_INLINE Exp2Parts<V> SplitExp2(D d, V t, Correction... correction) {
   V f{Remainder(t.raw)};
   const V n = hn::Sub(t, f);
   const V sixteenths = hn::Add(n, hn::Set(d, 0x1.8p19f));  // 16 n stands in the low mantissa bits
   const V scale{Scale(Power(sixteenths.raw), n.raw)};
-  f = hn::Add(f, correction);
+  ((f = hn::Add(f, correction)), ...);
   V q = hn::MulAdd(hn::Set(d, 5.550469e-2f), f, hn::Set(d, 0.24023355f));
   q = hn::MulAdd(q, f, hn::Set(d, 0.693147181f));
   return {scale, hn::Mul(q, f)};
 }
 #else
-// For t in [-126, 127]. `correction` is added to the remainder: what is known of t below its last bit. |rest| <= 0.42.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE Exp2Parts<V> SplitExp2(D d, V t, V correction) {
+// For t in [-126, 127]. `correction`, if any, is added to the remainder: what is known of t below its last bit. |rest| <= 0.42.
+template <class D, class V = hn::Vec<D>, class... Correction>
+HWY_INLINE Exp2Parts<V> SplitExp2(D d, V t, Correction... correction) {
   const hn::RebindToSigned<D> di;
   const V rounded = hn::Add(t, hn::Set(d, 0x1.8p23f));  // round(t) stands in the low mantissa bits
-  const V f = hn::Add(hn::Sub(t, hn::Sub(rounded, hn::Set(d, 0x1.8p23f))), correction);
+  V f = hn::Sub(t, hn::Sub(rounded, hn::Set(d, 0x1.8p23f)));
+  ((f = hn::Add(f, correction)), ...);
   const V scale = hn::BitCast(d, hn::Add(hn::BitCast(di, hn::Set(d, 1.0f)), hn::ShiftLeft<23>(hn::BitCast(di, rounded))));
   V q = hn::MulAdd(hn::Set(d, 1.33411e-3f), f, hn::Set(d, 9.66566e-3f));
   q = hn::MulAdd(q, f, hn::Set(d, 5.550466e-2f));
@@ -73,13 +85,19 @@ HWY_INLINE Exp2Parts<V> SplitExp2(D d, V t, V correction) {
 }
 #endif
 
-// 2^t - 1 for t <= 0, for decays: relative error <= 1.5e-6, <= 2e-7 for t >= -1/32, so that the longest time constants keep their length.
+// 2^t for t <= 0, for decays.
 template <class D, class V = hn::Vec<D>>
-HWY_INLINE V Exp2MinusOne(D d, V t) {
+HWY_INLINE Exp2Parts<V> SplitDecay(D d, V t) {
 #if HWY_TARGET != HWY_AVX3
   t = hn::Max(t, hn::Set(d, -126.0f));
 #endif
-  const Exp2Parts<V> p = SplitExp2(d, t, hn::Zero(d));
+  return SplitExp2(d, t);
+}
+
+// 2^t - 1 for t <= 0: relative error <= 1.5e-6, <= 2.5e-7 for t >= -1/32
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Exp2MinusOne(D d, V t) {
+  const Exp2Parts<V> p = SplitDecay(d, t);
   return hn::MulAdd(p.scale, p.rest, hn::Sub(p.scale, hn::Set(d, 1.0f)));
 }
 

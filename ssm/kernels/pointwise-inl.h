@@ -34,7 +34,7 @@ HWY_INLINE float RmsScaleOf(D d, float eps, size_t count, size_t width, const fl
     const auto v = hn::LoadU(d, x + c);
     squares = hn::MulAdd(v, v, squares);
   }
-  return 1.0f / std::sqrt(hn::GetLane(hn::SumOfLanes(d, squares)) / float(count) + eps);
+  return 1.0f / std::sqrt(hn::GetLane(hn::SumOfLanes(d, squares)) * (1.0f / float(count)) + eps);
 }
 
 HWY_NOINLINE void RmsScale(float eps, size_t count, size_t width, const float* x, size_t x_stride, float* scale, size_t frames) {
@@ -119,6 +119,19 @@ HWY_NOINLINE void TimeStep(const float* bias, float dt_min, float dt_max, bool s
     float* at = dt + t * stride + c;
     const auto v = hn::Add(hn::LoadU(d, at), hn::LoadU(d, bias + c));
     hn::StoreU(softplus ? hn::Min(hn::Max(Softplus(d, v), hn::Set(d, dt_min)), hn::Set(d, dt_max)) : v, d, at);
+  });
+}
+
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V ProjectedTimeStep(D d, const TimeStepKernel& w, const float* x, size_t c) {
+  V sum = hn::LoadU(d, w.bias + c);
+  for (size_t r = 0; r < w.rank; ++r) sum = hn::MulAdd(hn::LoadU(d, w.weights + r * w.width + c), hn::Set(d, x[r]), sum);
+  return Softplus(d, sum);
+}
+
+HWY_NOINLINE void ProjectTimeStep(const TimeStepKernel& w, const float* x, size_t x_stride, float* dt, size_t dt_stride, size_t frames) {
+  ForEachVector(w.width, frames, [&](auto d, size_t t, size_t c) HWY_ATTR {
+    hn::StoreU(ProjectedTimeStep(d, w, x + t * x_stride, c), d, dt + t * dt_stride + c);
   });
 }
 

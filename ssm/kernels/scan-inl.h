@@ -19,13 +19,14 @@ namespace hn = hwy::HWY_NAMESPACE;
 // ---- S4D: h' = z h + u, y = Re(c h') + D u. Source: Gu, Gupta, Goel, Re 2022, eq. 3 and 4, with B folded into c.
 
 // kModes modes of one vector of channels over the block; the first tile starts y with D u, later ones add to it.
-template <size_t kModes, bool kComplex, bool kOutput, class D>
+template <size_t kModes, size_t kPanel, bool kComplex, bool kOutput, class D>
 HWY_INLINE void S4dTile(D d, const S4dKernel& bank, size_t mode, size_t c, const float* x, size_t x_stride, float* y, size_t y_stride,
                         size_t frames) {
   using V = hn::Vec<D>;
+  const size_t first = state_index(c, mode, bank.channels, bank.modes);
   V z_re[kModes], z_im[kModes], c_re[kModes], c_im[kModes], h_re[kModes], h_im[kModes];
   for (size_t m = 0; m < kModes; ++m) {
-    const size_t at = (mode + m) * bank.channels + c;
+    const size_t at = first + m * kPanel;
     z_re[m] = hn::LoadU(d, bank.z_re + at), h_re[m] = hn::LoadU(d, bank.h_re + at), c_re[m] = hn::LoadU(d, bank.c_re + at);
     if constexpr (kComplex) z_im[m] = hn::LoadU(d, bank.z_im + at), h_im[m] = hn::LoadU(d, bank.h_im + at), c_im[m] = hn::LoadU(d, bank.c_im + at);
   }
@@ -42,17 +43,21 @@ HWY_INLINE void S4dTile(D d, const S4dKernel& bank, size_t mode, size_t c, const
       }
     }
     if constexpr (kOutput) {
+      // real and imaginary parts apart, to halve the chain of additions
       float* out = y + t * y_stride + c;
       V sum = mode == 0 ? hn::Mul(direct, u) : hn::LoadU(d, out);
-      for (size_t m = 0; m < kModes; ++m) {
-        sum = hn::MulAdd(c_re[m], h_re[m], sum);
-        if constexpr (kComplex) sum = hn::NegMulAdd(c_im[m], h_im[m], sum);
+      if constexpr (kComplex) {
+        V imaginary = hn::Mul(c_im[0], h_im[0]);
+        for (size_t m = 1; m < kModes; ++m) imaginary = hn::MulAdd(c_im[m], h_im[m], imaginary);
+        sum = hn::Sub(sum, imaginary);
       }
-      hn::StoreU(sum, d, out);
+      V real = hn::Mul(c_re[0], h_re[0]);
+      for (size_t m = 1; m < kModes; ++m) real = hn::MulAdd(c_re[m], h_re[m], real);
+      hn::StoreU(hn::Add(sum, real), d, out);
     }
   }
   for (size_t m = 0; m < kModes; ++m) {
-    const size_t at = (mode + m) * bank.channels + c;
+    const size_t at = first + m * kPanel;
     hn::StoreU(h_re[m], d, bank.h_re + at);
     if constexpr (kComplex) hn::StoreU(h_im[m], d, bank.h_im + at);
   }
@@ -60,11 +65,11 @@ HWY_INLINE void S4dTile(D d, const S4dKernel& bank, size_t mode, size_t c, const
 
 template <bool kComplex, bool kOutput>
 HWY_INLINE void S4dBlock(const S4dKernel& bank, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames) {
-  WithTag(bank.channels, [&](auto d) {
+  WithPanels(bank.channels, [&](auto d, auto panel) HWY_ATTR {
     for (size_t c = 0; c < bank.channels; c += hn::Lanes(d)) {
       size_t mode = 0;
-      for (; mode + 4 <= bank.modes; mode += 4) S4dTile<4, kComplex, kOutput>(d, bank, mode, c, x, x_stride, y, y_stride, frames);
-      for (; mode < bank.modes; ++mode) S4dTile<1, kComplex, kOutput>(d, bank, mode, c, x, x_stride, y, y_stride, frames);
+      for (; mode + 4 <= bank.modes; mode += 4) S4dTile<4, panel, kComplex, kOutput>(d, bank, mode, c, x, x_stride, y, y_stride, frames);
+      for (; mode < bank.modes; ++mode) S4dTile<1, panel, kComplex, kOutput>(d, bank, mode, c, x, x_stride, y, y_stride, frames);
     }
   });
 }
@@ -81,17 +86,19 @@ HWY_NOINLINE void S4dEnd(const S4dKernel& bank, const float* x, size_t x_stride,
 
 // ---- Mamba-1: h[n] = e^(dt A[n]) h[n] + dt B[n] u, y = sum_n C[n] h[n] + D u. Source: Gu & Dao 2023, eq. 2 to 4.
 
-// (1 + e) h + x B without ever rounding 1 + e, which would change the length of long time constants
-template <class V>
-HWY_INLINE V Recurrence(V e, V h, V x, V B) {
-  return hn::MulAdd(e, h, hn::MulAdd(x, B, h));
+// 2^t h + x B without ever rounding 2^t to a number near 1, which would change the length of long time constants
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V DecayAndAdd(D d, V t, V h, V x, V B) {
+  const Exp2Parts<V> decay = SplitDecay(d, t);
+  return hn::MulAdd(decay.scale, hn::MulAdd(decay.rest, h, h), hn::Mul(x, B));
 }
 
-template <size_t kStates, bool kOutput, bool kConstantB, bool kConstantC, class D>
+template <size_t kStates, size_t kPanel, bool kOutput, bool kConstantB, bool kConstantC, class D>
 HWY_INLINE void SelectiveTile(D d, const ScanKernel& s, size_t n0, size_t c) {
   using V = hn::Vec<D>;
+  const size_t first = state_index(c, n0, s.channels, s.d_state);
   V h[kStates];
-  for (size_t n = 0; n < kStates; ++n) h[n] = hn::LoadU(d, s.h + (n0 + n) * s.channels + c);
+  for (size_t n = 0; n < kStates; ++n) h[n] = hn::LoadU(d, s.h + first + n * kPanel);
   const V direct = hn::LoadU(d, s.D + c);
   for (size_t t = 0; t < s.frames; ++t) {
     const V dt = hn::LoadU(d, s.dt + t * s.stride + c), u = hn::LoadU(d, s.u + t * s.stride + c);
@@ -100,9 +107,8 @@ HWY_INLINE void SelectiveTile(D d, const ScanKernel& s, size_t n0, size_t c) {
     const float* C = kConstantC ? nullptr : s.C + t * s.bc_stride + n0;
     V sum[2] = {hn::Zero(d), hn::Zero(d)};  // two, to halve the chain of additions
     for (size_t n = 0; n < kStates; ++n) {
-      const size_t at = (n0 + n) * s.channels + c;
-      const V e = Exp2MinusOne(d, hn::Mul(dt, hn::LoadU(d, s.a + at)));
-      h[n] = Recurrence(e, h[n], dtu, kConstantB ? hn::LoadU(d, s.B_constant + at) : hn::Set(d, B[n]));
+      const size_t at = first + n * kPanel;
+      h[n] = DecayAndAdd(d, hn::Mul(dt, hn::LoadU(d, s.a + at)), h[n], dtu, kConstantB ? hn::LoadU(d, s.B_constant + at) : hn::Set(d, B[n]));
       if constexpr (kOutput) sum[n % 2] = hn::MulAdd(kConstantC ? hn::LoadU(d, s.C_constant + at) : hn::Set(d, C[n]), h[n], sum[n % 2]);
     }
     if constexpr (kOutput) {
@@ -111,18 +117,18 @@ HWY_INLINE void SelectiveTile(D d, const ScanKernel& s, size_t n0, size_t c) {
       hn::StoreU(hn::Add(start, hn::Add(sum[0], sum[1])), d, out);
     }
   }
-  for (size_t n = 0; n < kStates; ++n) hn::StoreU(h[n], d, s.h + (n0 + n) * s.channels + c);
+  for (size_t n = 0; n < kStates; ++n) hn::StoreU(h[n], d, s.h + first + n * kPanel);
 }
 
 template <bool kOutput, bool kConstantB, bool kConstantC>
 HWY_INLINE void SelectiveBlock(const ScanKernel& s) {
-  WithTag(s.channels, [&](auto d) {
+  WithPanels(s.channels, [&](auto d, auto panel) HWY_ATTR {
     for (size_t c = 0; c < s.channels; c += hn::Lanes(d)) {
       size_t n = 0;
       if constexpr (HWY_TARGET == HWY_AVX3)
-        for (; n + 8 <= s.d_state; n += 8) SelectiveTile<8, kOutput, kConstantB, kConstantC>(d, s, n, c);
-      for (; n + 4 <= s.d_state; n += 4) SelectiveTile<4, kOutput, kConstantB, kConstantC>(d, s, n, c);
-      for (; n < s.d_state; ++n) SelectiveTile<1, kOutput, kConstantB, kConstantC>(d, s, n, c);
+        for (; n + 8 <= s.d_state; n += 8) SelectiveTile<8, panel, kOutput, kConstantB, kConstantC>(d, s, n, c);
+      for (; n + 4 <= s.d_state; n += 4) SelectiveTile<4, panel, kOutput, kConstantB, kConstantC>(d, s, n, c);
+      for (; n < s.d_state; ++n) SelectiveTile<1, panel, kOutput, kConstantB, kConstantC>(d, s, n, c);
     }
   });
 }
@@ -141,11 +147,12 @@ HWY_NOINLINE void SelectiveScanEnd(const ScanKernel& s) { SelectiveDispatch<fals
 // ---- Mamba-2: as above with one decay a head. Source: Dao & Gu 2024, sec. 3.
 
 // kHeads: every vector of channels lies within one head, whose values are broadcast; else each channel has its own.
-template <size_t kStates, bool kHeads, bool kOutput, class D>
+template <size_t kStates, size_t kPanel, bool kHeads, bool kOutput, class D>
 HWY_INLINE void SsdTile(D d, const SsdKernel& s, size_t n0, size_t c) {
   using V = hn::Vec<D>;
+  const size_t first = state_index(c, n0, s.channels, s.d_state);
   V h[kStates];
-  for (size_t n = 0; n < kStates; ++n) h[n] = hn::LoadU(d, s.h + (n0 + n) * s.h_stride + c);
+  for (size_t n = 0; n < kStates; ++n) h[n] = hn::LoadU(d, s.h + first + n * kPanel);
   const V direct = hn::LoadU(d, s.D + c);
   const size_t head = kHeads ? c / s.headdim : c;
   for (size_t t = 0; t < s.frames; ++t) {
@@ -157,7 +164,7 @@ HWY_INLINE void SsdTile(D d, const SsdKernel& s, size_t n0, size_t c) {
     const float *B = s.B + t * s.bc_stride + n0, *C = s.C + t * s.bc_stride + n0;
     V sum[2] = {hn::Zero(d), hn::Zero(d)};
     for (size_t n = 0; n < kStates; ++n) {
-      h[n] = Recurrence(e, h[n], dtu, hn::Set(d, B[n]));
+      h[n] = hn::MulAdd(e, h[n], hn::MulAdd(dtu, hn::Set(d, B[n]), h[n]));
       if constexpr (kOutput) sum[n % 2] = hn::MulAdd(hn::Set(d, C[n]), h[n], sum[n % 2]);
     }
     if constexpr (kOutput) {
@@ -166,18 +173,18 @@ HWY_INLINE void SsdTile(D d, const SsdKernel& s, size_t n0, size_t c) {
       hn::StoreU(hn::Add(start, hn::Add(sum[0], sum[1])), d, out);
     }
   }
-  for (size_t n = 0; n < kStates; ++n) hn::StoreU(h[n], d, s.h + (n0 + n) * s.h_stride + c);
+  for (size_t n = 0; n < kStates; ++n) hn::StoreU(h[n], d, s.h + first + n * kPanel);
 }
 
 template <bool kHeads, bool kOutput>
 HWY_INLINE void SsdChannels(const SsdKernel& s) {
-  WithTag(s.channels, [&](auto d) {
+  WithPanels(s.channels, [&](auto d, auto panel) HWY_ATTR {
     for (size_t c = 0; c < s.channels; c += hn::Lanes(d)) {
       size_t n = 0;
       if constexpr (HWY_TARGET == HWY_AVX3)
-        for (; n + 16 <= s.d_state; n += 16) SsdTile<16, kHeads, kOutput>(d, s, n, c);
-      for (; n + 8 <= s.d_state; n += 8) SsdTile<8, kHeads, kOutput>(d, s, n, c);
-      for (; n < s.d_state; ++n) SsdTile<1, kHeads, kOutput>(d, s, n, c);
+        for (; n + 16 <= s.d_state; n += 16) SsdTile<16, panel, kHeads, kOutput>(d, s, n, c);
+      for (; n + 8 <= s.d_state; n += 8) SsdTile<8, panel, kHeads, kOutput>(d, s, n, c);
+      for (; n < s.d_state; ++n) SsdTile<1, panel, kHeads, kOutput>(d, s, n, c);
     }
   });
 }

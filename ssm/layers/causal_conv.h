@@ -27,10 +27,12 @@ class CausalConv {
   size_t width() const { return width_; }
   size_t history_floats() const { return taps_ * width_; }
 
+  ConvKernel kernel() const { return {weights_.data(), bias_.data(), taps_, width_}; }
+
   // The frames of one stream. [audio-thread]
   void run(const Kernels& kernels, float* history, const float* rows, size_t stride, float* out, size_t frames) const noexcept {
     if (taps_ == 0) return kernels.silu(rows, stride, out, width_, width_, frames);
-    kernels.conv_silu({weights_.data(), bias_.data(), taps_, width_}, history, rows, stride, out, width_, frames);
+    kernels.conv_silu(kernel(), history, rows, stride, out, width_, frames);
   }
 
   // history = taps() rows that begin here

@@ -33,8 +33,14 @@ class Mamba1 final : public RecurrentPart {
     x_to_rank_ = load_linear(x_proj, build, iota(rank), iota(inner));
     x_to_bc_ = load_linear(x_proj, build, bc_rows, iota(inner));
 
-    dt_proj_ = load_linear({config.name + ".dt_proj", rank, inner, false}, build);
     dt_bias_ = arranged(tensor(".dt_proj.bias", {inner}), source_);
+    if (x_to_rank_.dots) {
+      const auto weight = tensor(".dt_proj.weight", {inner, rank});
+      dt_weights_.assign(size_t(rank) * channels_, 0.0f);
+      for (size_t i = 0; i < weight.size(); ++i) dt_weights_[i % size_t(rank) * channels_ + i / size_t(rank)] = weight[i];
+    } else {
+      dt_proj_ = load_linear({config.name + ".dt_proj", rank, inner, false}, build);
+    }
     out_proj_ = load_linear({config.name + ".out_proj", inner, model, config.bias}, build);
     D_ = arranged(tensor(".D", {inner}), source_);
     ones_.assign(std::max(rank_width_, bc_width_), 1.0f);
@@ -44,9 +50,13 @@ class Mamba1 final : public RecurrentPart {
     std::vector<uint32_t> position;
     for (size_t c = 0; c < size_t(inner); ++c)
       for (size_t n = 0; n < size_t(state); ++n) {
-        a_[n * channels_ + c] = float(-std::exp(A_log[c * size_t(state) + n]) * M_LOG2E);
-        position.push_back(uint32_t(n * channels_ + c));
+        position.push_back(uint32_t(state_index(c, n, channels_, size_t(state))));
+        a_[position.back()] = float(-std::exp(A_log[c * size_t(state) + n]) * M_LOG2E);
       }
+
+    if (build.weights == WeightFormat::f32 && config.d_conv == 4 && x_to_rank_.dots && !config.rms_eps)
+      single_frame_ = Mamba1Frame{norm_eps_ ? &*norm_eps_ : nullptr, size_t(model), stride_in(), &in_proj_, &x_to_rank_, &x_to_bc_, &out_proj_,
+                                  conv_.kernel(), time_step(), size_t(state), bc_width_, a_.data(), D_.data()};
 
     history_frames_ = conv_.taps();
     history_offset_ = conv_.add_state(build.layout, config.state_name, inner, source_);
@@ -56,7 +66,7 @@ class Mamba1 final : public RecurrentPart {
 
   bool can_accumulate() const override { return true; }
   size_t history_floats() const override { return conv_.history_floats(); }
-  size_t scratch_floats(size_t frames) const override { return frames * (5 * channels_ + rank_width_ + x_to_bc_.d_out) + padded(frames); }
+  size_t scratch_floats(size_t frames) const override { return frames * (5 * channels_ + rank_width_ + x_to_bc_.d_out) + padded(frames) + kPad; }
 
   void read_history(const float* in, float* history, float* scratch) const noexcept override {
     const size_t taps = conv_.taps();
@@ -75,8 +85,12 @@ class Mamba1 final : public RecurrentPart {
     const size_t bc_stride = x_to_bc_.d_out;
     kernels_.linear(x_to_rank_, nullptr, rows.x, channels_, rows.rank, rank_width_, frames, false);
     if (config_.rms_eps) normalise(rows.rank, rank_width_, size_t(config_.dt_rank), rank_width_, frames);
-    kernels_.linear(dt_proj_, nullptr, rows.rank, rank_width_, rows.dt, channels_, frames, false);
-    kernels_.time_step(dt_bias_.data(), 0.0f, HUGE_VALF, true, rows.dt, channels_, channels_, frames);
+    if (x_to_rank_.dots) {
+      kernels_.project_time_step(time_step(), rows.rank, rank_width_, rows.dt, channels_, frames);
+    } else {
+      kernels_.linear(dt_proj_, nullptr, rows.rank, rank_width_, rows.dt, channels_, frames, false);
+      kernels_.time_step(dt_bias_.data(), 0.0f, HUGE_VALF, true, rows.dt, channels_, channels_, frames);
+    }
     kernels_.linear(x_to_bc_, nullptr, rows.x, channels_, rows.bc, bc_stride, frames, false);
     if (config_.rms_eps) {
       normalise(rows.bc, bc_stride, size_t(config_.d_state), bc_width_, frames);
@@ -95,6 +109,11 @@ class Mamba1 final : public RecurrentPart {
     kernels_.linear(out_proj_, nullptr, rows.y, channels_, out, stride_out(), frames, accumulate);
   }
 
+  void process(const float* in, size_t frames, std::span<const Run> runs, float* scratch, float* out, bool accumulate) const noexcept override {
+    if (frames != 1 || !single_frame_) return RecurrentPart::process(in, frames, runs, scratch, out, accumulate);
+    kernels_.mamba1_frame(*single_frame_, in, runs[0].history, runs[0].scan_state, scratch, out, accumulate);
+  }
+
   void end_state(const float*, size_t frames, float* scratch, float* carry) const noexcept override {
     const Rows rows(*this, scratch, frames);
     std::fill_n(carry, scan_floats_, 0.0f);
@@ -103,7 +122,10 @@ class Mamba1 final : public RecurrentPart {
     for (size_t c = 0; c < channels_; ++c) {
       float elapsed = 0;
       for (size_t t = 0; t < frames; ++t) elapsed += rows.dt[t * channels_ + c];
-      for (size_t n = 0; n < size_t(config_.d_state); ++n) factor[n * channels_ + c] = std::exp2(elapsed * a_[n * channels_ + c]);
+      for (size_t n = 0; n < size_t(config_.d_state); ++n) {
+        const size_t at = state_index(c, n, channels_, size_t(config_.d_state));
+        factor[at] = std::exp2(elapsed * a_[at]);
+      }
     }
   }
 
@@ -139,6 +161,8 @@ class Mamba1 final : public RecurrentPart {
     kernels_.rms_norm(ones_.data(), *config_.rms_eps, count, width, values, stride, values, stride, frames);
   }
 
+  TimeStepKernel time_step() const noexcept { return {dt_weights_.data(), dt_bias_.data(), size_t(config_.dt_rank), channels_}; }
+
   ScanKernel scan(const Rows& rows, size_t first, size_t frames, float* h) const noexcept {
     const size_t row = first * channels_;
     const float* B = rows.bc + first * x_to_bc_.d_out;
@@ -153,7 +177,8 @@ class Mamba1 final : public RecurrentPart {
   std::vector<int> source_;
   CausalConv conv_;
   PackedLinear in_proj_, x_to_rank_, x_to_bc_, dt_proj_, out_proj_;
-  AlignedFloats dt_bias_, a_, D_, ones_;  // a: A log2(e), [n][channel]
+  AlignedFloats dt_weights_, dt_bias_, a_, D_, ones_;  // dt_weights: in place of dt_proj for few ranks; a: A log2(e)
+  std::optional<Mamba1Frame> single_frame_;            // if the sizes allow it
 };
 
 }  // namespace

@@ -71,7 +71,7 @@ class Mamba2 final : public RecurrentPart {
       if (head_runs_.empty() || head_runs_.back().head != head || head_runs_.back().begin + head_runs_.back().channels != place)
         head_runs_.push_back({place, 0, head});
       ++head_runs_.back().channels;
-      for (size_t n = 0; n < size_t(config.d_state); ++n) position.push_back(uint32_t(n * channels_ + ranges_.place(c)));
+      for (size_t n = 0; n < size_t(config.d_state); ++n) position.push_back(uint32_t(state_place(place, n)));
     }
 
     history_frames_ = conv_.taps();
@@ -137,7 +137,7 @@ class Mamba2 final : public RecurrentPart {
       float elapsed = 0;
       for (size_t t = 0; t < frames; ++t) elapsed += rows.projected[t * stride() + dt_at() + run.head];
       const float decay = std::exp2(elapsed * a_[run.head]);
-      for (size_t n = 0; n < size_t(config_.d_state); ++n) std::fill_n(factor + n * channels_ + run.begin, run.channels, decay);
+      for (size_t n = 0; n < size_t(config_.d_state); ++n) for (size_t c = run.begin; c < run.begin + run.channels; ++c) factor[state_place(c, n)] = decay;
     }
   }
 
@@ -172,6 +172,12 @@ class Mamba2 final : public RecurrentPart {
     return source;
   }
 
+  // One range after the other, each as state_index says.
+  size_t state_place(size_t place, size_t n) const {
+    const size_t width = ranges_.padded_width, states = size_t(config_.d_state);
+    return place / width * width * states + state_index(place % width, n, width, states);
+  }
+
   size_t stride() const { return in_proj_.d_out; }
   size_t dt_at() const { return conv_.width() + channels_; }
 
@@ -190,7 +196,7 @@ class Mamba2 final : public RecurrentPart {
     const size_t at = range * ranges_.padded_width, group = range * size_t(config_.ngroups) / ranges_.count;
     const float *xbc = rows.xbc + first * conv_.width(), *B = xbc + channels_ + group * size_t(config_.d_state);
     SsdKernel s{ranges_.padded_width, size_t(config_.d_state), frames, 0, D_.data() + at, nullptr, nullptr, xbc + at, 0, 0, conv_.width(),
-                B, B + bc_width_, conv_.width(), h + at, channels_, rows.y + first * channels_ + at, channels_};
+                B, B + bc_width_, conv_.width(), h + at * size_t(config_.d_state), rows.y + first * channels_ + at, channels_};
     if (heads_in_lanes_) {
       const size_t head = range * ranges_.width / size_t(config_.headdim);
       s.headdim = size_t(config_.headdim);

@@ -107,9 +107,7 @@ float* LayerStack::run(size_t frames, std::span<const StreamRows> streams, std::
         added = last && layer.residual && part.can_accumulate();
         if (added) out = h;
         for (size_t s = 0; s < streams.size(); ++s) buffers.runs[s] = part.run(streams[s]);
-        const std::span<const Run> runs{buffers.runs, streams.size()};
-        part.expand(in, frames, runs, buffers.scratch);
-        part.recur(in, frames, runs, buffers.scratch, out, added);
+        part.process(in, frames, {buffers.runs, streams.size()}, buffers.scratch, out, added);
       } else {
         const PointwisePart& part = *std::get<std::unique_ptr<PointwisePart>>(layer.parts[i]);
         added = last && layer.residual && part.can_accumulate() && in != h;

@@ -79,6 +79,11 @@ class RecurrentPart : public Part {
   virtual void expand(const float* in, size_t frames, std::span<const Run> runs, float* scratch) const noexcept = 0;
   virtual void recur(const float* in, size_t frames, std::span<const Run> runs, float* scratch, float* out, bool accumulate) const noexcept = 0;
   virtual bool can_accumulate() const = 0;
+  // expand, then recur.
+  virtual void process(const float* in, size_t frames, std::span<const Run> runs, float* scratch, float* out, bool accumulate) const noexcept {
+    expand(in, frames, runs, scratch);
+    recur(in, frames, runs, scratch, out, accumulate);
+  }
   // carry: the state that the chunk reaches from zero, then the factor by which it shrinks the state it began with.
   virtual void end_state(const float* in, size_t frames, float* scratch, float* carry) const noexcept = 0;
   virtual void join(const float* carry, float* scan_state) const noexcept = 0;

@@ -37,7 +37,7 @@ class S4d final : public RecurrentPart {
     std::vector<std::complex<float>> scale;
     for (size_t ch = 0; ch < size_t(channels); ++ch)
       for (size_t m = 0; m < modes_; ++m) {
-        const size_t i = ch * modes_ + m, at = m * channels_ + ch;
+        const size_t i = ch * modes_ + m, at = state_index(ch, m, channels_, modes_);
         const Complex A{-std::exp(log_A_real[i]), complex_ ? A_imag[i] : 0.0};
         const double dt = std::exp(log_dt[ch]);
         const bool zoh = config.discretization == Discretization::zoh;
@@ -106,7 +106,7 @@ class S4d final : public RecurrentPart {
   const Kernels& kernels_;
   bool complex_;
   size_t channels_, modes_;
-  AlignedFloats z_, c_, D_;       // planes re, im of [mode][channel]
+  AlignedFloats z_, c_, D_;       // planes re, im
   std::vector<Complex> decay_;    // z in double, for powers
 };
 

@@ -489,7 +489,7 @@ TEST_CASE("s4d: every number of frames, modes and channels, real and complex; th
         AlignedFloats z_re(total, 0.0f), z_im(total, 0.0f), c_re(total, 0.0f), c_im(total, 0.0f), h_re(total, 0.0f), h_im(total, 0.0f);
         for (size_t m = 0; m < modes; ++m)
           for (size_t c = 0; c < channels; ++c) {
-            const size_t i = m * w + c;
+            const size_t i = ssm::state_index(c, m, w, modes);
             const auto z = std::polar(random.uniform(0.1, 0.98), complex ? random.uniform(-3, 3) : 0.0);
             z_re[i] = static_cast<float>(z.real()), z_im[i] = static_cast<float>(z.imag());
             c_re[i] = static_cast<float>(random.normal()), h_re[i] = static_cast<float>(random.normal());
@@ -515,12 +515,12 @@ TEST_CASE("s4d: every number of frames, modes and channels, real and complex; th
           std::vector<std::complex<double>> h(modes);
           std::vector<double> expected(frames);
           double peak = 1;
-          for (size_t m = 0; m < modes; ++m) h[m] = {begin_re[m * w + c], begin_im[m * w + c]};
+          for (size_t m = 0; m < modes; ++m) h[m] = {begin_re[ssm::state_index(c, m, w, modes)], begin_im[ssm::state_index(c, m, w, modes)]};
           for (size_t t = 0; t < frames; ++t) {
             expected[t] = static_cast<double>(d[c]) * x.at(t, c);
             double magnitude = std::abs(expected[t]);
             for (size_t m = 0; m < modes; ++m) {
-              const size_t i = m * w + c;
+              const size_t i = ssm::state_index(c, m, w, modes);
               h[m] = std::complex<double>(z_re[i], z_im[i]) * h[m] + static_cast<double>(x.at(t, c));
               expected[t] += (std::complex<double>(c_re[i], c_im[i]) * h[m]).real();
               magnitude += std::abs(h[m]) * (std::abs(c_re[i]) + std::abs(c_im[i]));
@@ -528,8 +528,10 @@ TEST_CASE("s4d: every number of frames, modes and channels, real and complex; th
             peak = std::max(peak, magnitude);
           }
           for (size_t t = 0; t < frames; ++t) worst = std::max(worst, std::abs(y.at(t, c) - expected[t]) / peak);
-          for (size_t m = 0; m < modes; ++m)
-            worst_state = std::max(worst_state, std::abs(std::complex<double>(h_re[m * w + c], h_im[m * w + c]) - h[m]) / std::max(10.0, std::abs(h[m])));
+          for (size_t m = 0; m < modes; ++m) {
+            const size_t i = ssm::state_index(c, m, w, modes);
+            worst_state = std::max(worst_state, std::abs(std::complex<double>(h_re[i], h_im[i]) - h[m]) / std::max(10.0, std::abs(h[m])));
+          }
         }
       }
     }
@@ -549,7 +551,7 @@ TEST_CASE("selective_scan: every number of frames, states and channels, B and C 
       AlignedFloats a(total, 0.0f), h(total, 0.0f), b_constant(total, 0.0f), c_constant(total, 0.0f);
       for (size_t s = 0; s < states; ++s)
         for (size_t c = 0; c < channels; ++c) {
-          const size_t i = s * w + c;
+          const size_t i = ssm::state_index(c, s, w, states);
           a[i] = static_cast<float>(-random.uniform(1, 8));
           h[i] = static_cast<float>(random.normal());
           b_constant[i] = static_cast<float>(random.normal());
@@ -580,13 +582,13 @@ TEST_CASE("selective_scan: every number of frames, states and channels, B and C 
       for (size_t c = 0; c < channels; ++c) {
         std::vector<double> state(states), expected(frames);
         double peak = 1;
-        for (size_t s = 0; s < states; ++s) state[s] = begin[s * w + c];
+        for (size_t s = 0; s < states; ++s) state[s] = begin[ssm::state_index(c, s, w, states)];
         for (size_t t = 0; t < frames; ++t) {
           const double step = dt.at(t, c), x = u.at(t, c);
           expected[t] = d[c] * x;
           double magnitude = std::abs(expected[t]);
           for (size_t s = 0; s < states; ++s) {
-            const size_t i = s * w + c;
+            const size_t i = ssm::state_index(c, s, w, states);
             const double b = constant_b ? b_constant[i] : bc.at(t, s), weight = constant_c ? c_constant[i] : bc.at(t, states + s);
             state[s] = std::exp2(step * a[i]) * state[s] + step * x * b;
             expected[t] += weight * state[s];
@@ -595,7 +597,7 @@ TEST_CASE("selective_scan: every number of frames, states and channels, B and C 
           peak = std::max(peak, magnitude);
         }
         for (size_t t = 0; t < frames; ++t) worst = std::max(worst, std::abs(y.at(t, c) - expected[t]) / peak);
-        for (size_t s = 0; s < states; ++s) worst_state = std::max(worst_state, std::abs(h[s * w + c] - state[s]) / std::max(5.0, std::abs(state[s])));
+        for (size_t s = 0; s < states; ++s) worst_state = std::max(worst_state, std::abs(h[ssm::state_index(c, s, w, states)] - state[s]) / std::max(5.0, std::abs(state[s])));
       }
     }
     CHECK(worst <= kScanTolerance);
@@ -608,10 +610,10 @@ TEST_CASE("ssd: every number of frames, states and channels; the end state alone
     test::Random random(12);
     double worst = 0, worst_state = 0;
     for (size_t n = 0; n <= kLongest; ++n) {
-      const size_t channels = n % 35 + 1, w = padded(channels), states = n % 23 + 1, frames = n, misaligned = n % 4, h_stride = w + ssm::kPad;
-      AlignedFloats h(states * h_stride, 0.0f);
+      const size_t channels = n % 35 + 1, w = padded(channels), states = n % 23 + 1, frames = n, misaligned = n % 4;
+      AlignedFloats h(states * w, 0.0f);
       for (size_t s = 0; s < states; ++s)
-        for (size_t c = 0; c < channels; ++c) h[s * h_stride + c] = static_cast<float>(random.normal());
+        for (size_t c = 0; c < channels; ++c) h[ssm::state_index(c, s, w, states)] = static_cast<float>(random.normal());
       const AlignedFloats d = random_padded(channels, random), begin = h;
       Rows dt(channels, frames), decay(channels, frames), u = Rows::random(channels, frames, random, 1, ssm::kPad);
       const Rows bc = Rows::random(2 * states, frames, random, 1, 0, misaligned);
@@ -626,7 +628,7 @@ TEST_CASE("ssd: every number of frames, states and channels; the end state alone
       scan.channels = w, scan.d_state = states, scan.frames = frames;
       scan.D = d.data(), scan.decay = decay.data(), scan.dt = dt.data(), scan.stride = scan.dt_stride = dt.stride, scan.u = u.data(), scan.u_stride = u.stride;
       scan.B = bc.data(), scan.C = bc.data() + states, scan.bc_stride = bc.stride;
-      scan.h_stride = h_stride, scan.y = y.data(), scan.y_stride = y.stride;
+      scan.y = y.data(), scan.y_stride = y.stride;
       scan.h = end.data();
       k.ssd_end(scan);
       scan.h = h.data();
@@ -637,7 +639,7 @@ TEST_CASE("ssd: every number of frames, states and channels; the end state alone
       for (size_t c = 0; c < channels; ++c) {
         std::vector<double> state(states), expected(frames);
         double peak = 1;
-        for (size_t s = 0; s < states; ++s) state[s] = begin[s * h_stride + c];
+        for (size_t s = 0; s < states; ++s) state[s] = begin[ssm::state_index(c, s, w, states)];
         for (size_t t = 0; t < frames; ++t) {
           const double step = dt.at(t, c), x = u.at(t, c);
           expected[t] = d[c] * x;
@@ -650,7 +652,7 @@ TEST_CASE("ssd: every number of frames, states and channels; the end state alone
           peak = std::max(peak, magnitude);
         }
         for (size_t t = 0; t < frames; ++t) worst = std::max(worst, std::abs(y.at(t, c) - expected[t]) / peak);
-        for (size_t s = 0; s < states; ++s) worst_state = std::max(worst_state, std::abs(h[s * h_stride + c] - state[s]) / std::max(5.0, std::abs(state[s])));
+        for (size_t s = 0; s < states; ++s) worst_state = std::max(worst_state, std::abs(h[ssm::state_index(c, s, w, states)] - state[s]) / std::max(5.0, std::abs(state[s])));
       }
     }
     CHECK(worst <= kScanTolerance);
@@ -658,26 +660,57 @@ TEST_CASE("ssd: every number of frames, states and channels; the end state alone
   });
 }
 
-TEST_CASE("every kernel gives the same bits for any split of the frames") {
-  // Streams rely on it; here for the kernels that work on several frames at once.
+TEST_CASE("ssd: heads that fill whole vectors give the same bits as their values spread over the channels") {
+  for_each_target([](const Kernels& k) {
+    test::Random random(14);
+    for (const size_t headdim : {16, 32, 48})
+      for (const size_t frames : {0, 1, 7, 64}) {
+        const size_t heads = 3, w = heads * headdim, states = 21;
+        const Rows u = Rows::random(w, frames, random), bc = Rows::random(2 * states, frames, random);
+        const AlignedFloats d = random_padded(w, random);
+        Rows dt(heads, frames), decay(heads, frames), channel_dt(w, frames), channel_decay(w, frames), y(w, frames), channel_y(w, frames);
+        for (size_t t = 0; t < frames; ++t)
+          for (size_t c = 0; c < w; ++c) {
+            if (c % headdim == 0) dt.at(t, c / headdim) = float(random.log_uniform(0.03, 2)), decay.at(t, c / headdim) = float(-random.uniform(0.02, 0.9));
+            channel_dt.at(t, c) = dt.at(t, c / headdim), channel_decay.at(t, c) = decay.at(t, c / headdim);
+          }
+        AlignedFloats h(states * w, 0.5f), channel_h = h;
+        k.ssd({w, states, frames, headdim, d.data(), decay.data(), dt.data(), u.data(), decay.stride, dt.stride, u.stride, bc.data(), bc.data() + states,
+               bc.stride, h.data(), y.data(), y.stride});
+        k.ssd({w, states, frames, 0, d.data(), channel_decay.data(), channel_dt.data(), u.data(), w, w, u.stride, bc.data(), bc.data() + states,
+               bc.stride, channel_h.data(), channel_y.data(), channel_y.stride});
+        CHECK(test::same_bits(h, channel_h));
+        CHECK(test::same_bits(y.floats, channel_y.floats));
+      }
+  });
+}
+
+TEST_CASE("linear gives the same bits for any split of the frames") {
+  // Streams rely on it; every kind of tile.
   for_each_target([](const Kernels& k) {
     test::Random random(13);
-    const size_t frames = 61, d_in = 13, d_out = 90;
-    std::vector<float> weight(d_in * d_out);
-    for (float& w : weight) w = static_cast<float>(random.normal());
-    std::vector<int> rows(d_out), columns(d_in);
-    for (size_t i = 0; i < d_out; ++i) rows[i] = static_cast<int>(i);
-    for (size_t i = 0; i < d_in; ++i) columns[i] = static_cast<int>(i);
-    const auto packed = ssm::pack_linear(k, ssm::WeightFormat::f32, weight.data(), d_in, nullptr, rows, columns);
-    const Rows x = Rows::random(d_in, frames, random);
-    Rows whole(d_out, frames), cut(d_out, frames);
-    k.linear(packed, nullptr, x.data(), x.stride, whole.data(), whole.stride, frames, false);
-    size_t done = 0;
-    for (const size_t n : test::random_blocks(frames, random)) {
-      k.linear(packed, nullptr, x.data() + done * x.stride, x.stride, cut.data() + done * cut.stride, cut.stride, n, false);
-      done += n;
-    }
-    CHECK(test::same_bits(whole.floats, cut.floats));
+    const size_t frames = 61;
+    for (const auto format : {ssm::WeightFormat::f32, ssm::WeightFormat::bf16, ssm::WeightFormat::int8})
+      for (const size_t d_in : {8, 13, 40})
+        for (const size_t d_out : {1, 3, 8, 16, 32, 64, 90, 150}) {
+          std::vector<float> weight(d_in * d_out), scale(frames, 0.7f);
+          for (float& w : weight) w = static_cast<float>(random.normal());
+          std::vector<int> rows(d_out), columns(d_in);
+          for (size_t i = 0; i < d_out; ++i) rows[i] = static_cast<int>(i);
+          for (size_t i = 0; i < d_in; ++i) columns[i] = static_cast<int>(i);
+          const auto packed = ssm::pack_linear(k, format, weight.data(), d_in, nullptr, rows, columns);
+          const Rows x = Rows::random(d_in, frames, random);
+          for (const float* factors : {static_cast<const float*>(nullptr), static_cast<const float*>(scale.data())}) {
+            Rows whole(d_out, frames), cut(d_out, frames);
+            k.linear(packed, factors, x.data(), x.stride, whole.data(), whole.stride, frames, false);
+            size_t done = 0;
+            for (const size_t n : test::random_blocks(frames, random)) {
+              k.linear(packed, factors, x.data() + done * x.stride, x.stride, cut.data() + done * cut.stride, cut.stride, n, false);
+              done += n;
+            }
+            CHECK(test::same_bits(whole.floats, cut.floats));
+          }
+        }
   });
 }
 

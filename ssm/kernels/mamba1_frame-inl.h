@@ -1,0 +1,86 @@
+// One frame of a whole Mamba-1 mixer (Gu & Dao 2023, eq. 2 to 4): the stages of ssm/layers/mamba1.cpp without what lies between them.
+#if defined(COIL_SSM_KERNELS_MAMBA1_FRAME_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef COIL_SSM_KERNELS_MAMBA1_FRAME_INL_H_
+#undef COIL_SSM_KERNELS_MAMBA1_FRAME_INL_H_
+#else
+#define COIL_SSM_KERNELS_MAMBA1_FRAME_INL_H_
+#endif
+
+#include "hwy/highway.h"
+#include "ssm/kernels/kernels.h"
+#include "ssm/kernels/linear-inl.h"
+#include "ssm/kernels/pointwise-inl.h"
+#include "ssm/kernels/scan-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace coil::ssm {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// The order is that of the longest chain of waiting: what can be computed beside it follows behind it.
+template <size_t kRank, size_t kPanel, class D>
+HWY_INLINE void Mamba1FrameRank(D d, const Mamba1Frame& m, const float* in, float* history, float* h, float* scratch, float* out, bool accumulate) {
+  using V = hn::Vec<D>;
+  const size_t width = m.conv.width, lanes = hn::Lanes(d), d_state = m.d_state;
+  float *xz = scratch, *x = xz + 2 * width, *dt_row = x + width, *y = dt_row + width, *bc = y + width, *rank = bc + m.x_to_bc->d_out;
+  const float *direct = m.D, *a = m.a, *B = bc, *C = bc + m.bc_width;
+
+  float scale = 1;
+  if (m.norm_eps) WithTag(m.model_width, [&](auto dm) HWY_ATTR { scale = RmsScaleOf(dm, *m.norm_eps, m.d_model, m.model_width, in); });
+  LinearOf<float>({*m.in_proj, m.in_proj->f32.data(), m.norm_eps ? &scale : nullptr, in, 0, xz, 0, false}, 1);
+
+  V dots[kRank];
+  for (V& dot : dots) dot = hn::Zero(d);
+  for (size_t c = 0; c < width; c += lanes) {
+    ConvSiluChannels<4>(d, m.conv, c, history, xz, 0, x, 0, 1);
+    const V value = hn::LoadU(d, x + c);
+    for (size_t r = 0; r < kRank; ++r) dots[r] = hn::MulAdd(hn::LoadU(d, m.x_to_rank->f32.data() + r * width + c), value, dots[r]);
+  }
+  for (size_t r = 0; r < kRank; ++r) rank[r] = hn::GetLane(hn::SumOfLanes(d, dots[r])) + m.x_to_rank->bias[r];
+  for (size_t c = 0; c < width; c += lanes) hn::StoreU(ProjectedTimeStep(d, m.time_step, rank, c), d, dt_row + c);
+
+  LinearOf<float>({*m.x_to_bc, m.x_to_bc->f32.data(), nullptr, x, 0, bc, 0, false}, 1);
+  for (size_t c = 0; c < width; c += lanes) hn::StoreU(Silu(d, hn::LoadU(d, xz + width + c)), d, xz + width + c);
+
+  for (size_t c = 0; c < width; c += lanes) {
+    const V dt = hn::LoadU(d, dt_row + c), u = hn::LoadU(d, x + c), dtu = hn::Mul(dt, u);
+    V total = hn::Mul(hn::LoadU(d, direct + c), u);
+    const size_t first = state_index(c, 0, width, d_state);
+    size_t n = 0;
+    const auto states = [&](auto tile) HWY_ATTR {  // as SelectiveTile
+      for (; n + tile <= d_state; n += tile) {
+        const float* a_tile = a + first + n * kPanel;
+        float* h_tile = h + first + n * kPanel;
+        V sum[2] = {hn::Zero(d), hn::Zero(d)};
+        for (size_t i = 0; i < tile; ++i) {
+          const V state = DecayAndAdd(d, hn::Mul(dt, hn::LoadU(d, a_tile + i * kPanel)), hn::LoadU(d, h_tile + i * kPanel), dtu, hn::Set(d, B[n + i]));
+          hn::StoreU(state, d, h_tile + i * kPanel);
+          sum[i % 2] = hn::MulAdd(hn::Set(d, C[n + i]), state, sum[i % 2]);
+        }
+        total = hn::Add(total, hn::Add(sum[0], sum[1]));
+      }
+    };
+    if constexpr (HWY_TARGET == HWY_AVX3) states(std::integral_constant<size_t, 8>());
+    states(std::integral_constant<size_t, 4>());
+    states(std::integral_constant<size_t, 1>());
+    hn::StoreU(hn::Mul(total, hn::LoadU(d, xz + width + c)), d, y + c);
+  }
+  LinearOf<float>({*m.out_proj, m.out_proj->f32.data(), nullptr, y, 0, out, 0, accumulate}, 1);
+}
+
+void Mamba1FrameOf(const Mamba1Frame& m, const float* in, float* history, float* h, float* scratch, float* out, bool accumulate) {
+  WithPanels(m.conv.width, [&](auto d, auto panel) HWY_ATTR {
+    switch (m.x_to_rank->dots) {
+      case 1: return Mamba1FrameRank<1, panel>(d, m, in, history, h, scratch, out, accumulate);
+      case 2: return Mamba1FrameRank<2, panel>(d, m, in, history, h, scratch, out, accumulate);
+      case 3: return Mamba1FrameRank<3, panel>(d, m, in, history, h, scratch, out, accumulate);
+      default: return Mamba1FrameRank<4, panel>(d, m, in, history, h, scratch, out, accumulate);
+    }
+  });
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace coil::ssm
+HWY_AFTER_NAMESPACE();
+
+#endif
