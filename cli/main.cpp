@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "cli/bench.h"
 #include "cli/failure.h"
 #include "cli/info.h"
 #include "cli/interrupt.h"
@@ -18,8 +19,12 @@ int fail(int exit_code, const std::string& message) {
 }
 
 std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
-  const std::vector<CLI::App*> chosen = app.get_subcommands();
-  if (!chosen.empty()) return error.what() + (" (see coil " + chosen.front()->get_name() + " --help)");
+  std::string chosen;
+  for (const CLI::App* command = &app; !command->get_subcommands().empty();) {
+    command = command->get_subcommands().front();
+    chosen += " " + command->get_name();
+  }
+  if (!chosen.empty()) return error.what() + (" (see coil" + chosen + " --help)");
   const std::vector<std::string> extras = app.remaining();
   if (extras.empty() || extras.front().starts_with('-')) return error.what() + std::string(" (see coil --help)");
   std::string names;
@@ -27,6 +32,13 @@ std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
     names += (names.empty() ? "" : ", ") + command->get_name();
   }
   return "unknown command '" + extras.front() + "'; the commands are: " + names;
+}
+
+// As typed, without the program's folder.
+std::string command_line(int argc, char** argv) {
+  std::string text = "coil";
+  for (int i = 1; i < argc; ++i) text += std::string(" ") + argv[i];
+  return text;
 }
 
 }  // namespace
@@ -49,6 +61,7 @@ int main(int argc, char** argv) {
   setup_info(app, exit_code);
   setup_plot(app, exit_code);
   setup_verify(app, exit_code);
+  setup_bench(app, command_line(argc, argv), exit_code);
 
   catch_interrupts();
   try {

@@ -88,13 +88,19 @@ std::string ranges(const ssm::Card& card) {
 
 }  // namespace
 
-std::shared_ptr<const ssm::Model> load_model(const std::string& name) {
+std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Target target) {
   const fs::path path = find_model(name);
   try {
-    return ssm::Model::load(path);
+    return ssm::Model::load(path, target);
   } catch (const ssm::Error& error) {
     throw Failure(kModelFailed, error.what());
   }
+}
+
+std::string short_name(const std::string& file) {
+  fs::path path = fs::path(file).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  return path.stem().string();
 }
 
 std::vector<float> control_values(const ssm::Model& model, const std::vector<std::string>& settings) {

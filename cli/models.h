@@ -11,7 +11,10 @@ namespace coil::cli {
 
 // `name` is a path, or the name of a preset in one of the folders of $COIL_PRESETS (separated by colons), of
 // ../share/coil/presets beside the program, or of the source tree. Throws Failure. [main-thread]
-std::shared_ptr<const ssm::Model> load_model(const std::string& name);
+std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Target target = ssm::Target::best());
+
+// What the reader recognises a model by: its file's name, or the last folder of a model directory.
+std::string short_name(const std::string& file);
 
 // One value per control of the card, in its order and units: the defaults, changed by `settings` ("drive=7"). Throws Failure. [main-thread]
 std::vector<float> control_values(const ssm::Model& model, const std::vector<std::string>& settings);

@@ -6,13 +6,13 @@
 #include <cmath>
 #include <cstdio>
 #include <exception>
-#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "cli/models.h"
 #include "ssm/error.h"
 #include "ssm/golden.h"
 #include "ssm/target.h"
@@ -55,13 +55,6 @@ FileReport verify_file(const std::string& file, const std::string& io, const std
     report.error = problem.what();
   }
   return report;
-}
-
-// What the reader recognises the file by: its name, or the last folder of a model directory.
-std::string short_name(const std::string& file) {
-  std::filesystem::path path = std::filesystem::path(file).lexically_normal();
-  if (!path.has_filename()) path = path.parent_path();
-  return path.stem().string();
 }
 
 void print_file(const FileReport& report, double tolerance, int name_width) {

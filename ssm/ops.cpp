@@ -14,13 +14,13 @@ namespace {
 
 constexpr size_t kBlockFrames = 64, kChunkFrames = 16;
 
-// Calls `frames(begin, n)` over the whole length as the execution asks: one by one, in blocks; for the scan, `chunk(begin, n, carry)` finds
+// Calls `frames(begin, run)` over the whole length as the execution asks: one by one, in blocks; for the scan, `chunk(begin, n, carry)` finds
 // what every chunk adds from zero, the states are joined, and `frames` then runs each chunk from its own start in `state`.
-void execute(Execution execution, size_t length, float* state, size_t state_floats, const std::function<void(size_t, size_t, float*)>& frames,
+void execute(Execution execution, size_t length, float* state, size_t state_floats, const std::function<void(size_t, const Run&)>& frames,
              const std::function<void(size_t, size_t, float*)>& chunk) {
   if (execution != Execution::scan) {
     const size_t step = execution == Execution::step ? 1 : kBlockFrames;
-    for (size_t t = 0; t < length; t += step) frames(t, std::min(step, length - t), state);
+    for (size_t t = 0; t < length; t += step) frames(t, {std::min(step, length - t), nullptr, state});
     return;
   }
   std::vector<AlignedFloats> starts;
@@ -30,7 +30,7 @@ void execute(Execution execution, size_t length, float* state, size_t state_floa
     chunk(t, std::min(kChunkFrames, length - t), carry.data());
     join_real(carry.data(), joined.data(), state_floats);
   }
-  for (size_t t = 0, i = 0; t < length; t += kChunkFrames, ++i) frames(t, std::min(kChunkFrames, length - t), starts[i].data());
+  for (size_t t = 0, i = 0; t < length; t += kChunkFrames, ++i) frames(t, {std::min(kChunkFrames, length - t), nullptr, starts[i].data()});
   std::copy_n(starts.empty() ? joined.data() : starts.back().data(), state_floats, state);
 }
 
@@ -73,16 +73,17 @@ void run(const SelectiveScan& op, Execution execution, Target target) {
     const std::vector<float> B = op.constant_B ? std::vector<float>() : varying(op.B), C = op.constant_C ? std::vector<float>() : varying(op.C);
     kernels.time_step(bias.data(), 0.0f, HUGE_VALF, op.delta_softplus, dt.data(), width, width, length);
 
-    const auto kernel = [&](size_t t, size_t n, float* state) {
-      return ScanKernel{width, states, n, a.data(), D.data(), dt.data() + t * width, u.data() + t * width, width,
+    const auto kernel = [&](size_t t) {
+      return ScanKernel{width, states, a.data(), D.data(), dt.data() + t * width, u.data() + t * width, width,
                         B.data() + (op.constant_B ? 0 : t * states), C.data() + (op.constant_C ? 0 : t * states), states,
-                        op.constant_B ? B_constant.data() : nullptr, op.constant_C ? C_constant.data() : nullptr, state, y.data() + t * width, width};
+                        op.constant_B ? B_constant.data() : nullptr, op.constant_C ? C_constant.data() : nullptr, y.data() + t * width, width};
     };
     execute(
-        execution, length, h.data(), state_floats, [&](size_t t, size_t n, float* state) { kernels.selective_scan(kernel(t, n, state)); },
+        execution, length, h.data(), state_floats, [&](size_t t, const Run& run) { kernels.selective_scan(kernel(t), {&run, 1}); },
         [&](size_t t, size_t n, float* carry) {
           std::fill_n(carry, state_floats, 0.0f);
-          kernels.selective_scan_end(kernel(t, n, carry));
+          const Run run{n, nullptr, carry};
+          kernels.selective_scan_end(kernel(t), {&run, 1});
           for (size_t c = 0; c < width; ++c) {
             float elapsed = 0;
             for (size_t i = t; i < t + n; ++i) elapsed += dt[i * width + c];
@@ -128,16 +129,17 @@ void run(const Ssd& op, Execution execution, Target target) {
       for (size_t n = 0; n < states; ++n) h[state_index(c, n, width, states)] = op.ssm_state[(first + c) * states + n];
     }
     const size_t bc_stride = groups * states;
-    const auto kernel = [&](size_t t, size_t n, float* state) {
-      return SsdKernel{width, states, n, 0, D.data(), channel_decay.data() + t * width, channel_dt.data() + t * width, u.data() + t * width, width,
-                       width, width, op.B + t * bc_stride + group * states, op.C + t * bc_stride + group * states, bc_stride, state,
+    const auto kernel = [&](size_t t) {
+      return SsdKernel{width, states, 0, 0, D.data(), channel_decay.data() + t * width, channel_dt.data() + t * width, u.data() + t * width, width,
+                       width, width, op.B + t * bc_stride + group * states, op.C + t * bc_stride + group * states, bc_stride,
                        y.data() + t * width, width};
     };
     execute(
-        execution, length, h.data(), state_floats, [&](size_t t, size_t n, float* state) { kernels.ssd(kernel(t, n, state)); },
+        execution, length, h.data(), state_floats, [&](size_t t, const Run& run) { kernels.ssd(kernel(t), {&run, 1}); },
         [&](size_t t, size_t n, float* carry) {
           std::fill_n(carry, state_floats, 0.0f);
-          kernels.ssd_end(kernel(t, n, carry));
+          const Run run{n, nullptr, carry};
+          kernels.ssd_end(kernel(t), {&run, 1});
           for (size_t c = 0; c < group_channels; ++c) {
             float elapsed = 0;
             for (size_t i = t; i < t + n; ++i) elapsed += channel_dt[i * width + c];

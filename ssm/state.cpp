@@ -42,11 +42,13 @@ State::State(std::shared_ptr<const StateLayout> layout) : layout_(std::move(layo
 
 void State::clear() noexcept { std::fill(arena_.begin(), arena_.end(), 0.0f); }
 
-bool State::is_finite() const noexcept {
+bool all_finite(std::span<const float> values) noexcept {
   uint32_t all = 0;  // adding to an exponent of all ones carries into the sign's place; written so that it vectorises
-  for (const float value : arena_) all |= (std::bit_cast<uint32_t>(value) & 0x7f800000u) + 0x00800000u;
+  for (const float value : values) all |= (std::bit_cast<uint32_t>(value) & 0x7f800000u) + 0x00800000u;
   return (all & 0x80000000u) == 0;
 }
+
+bool State::is_finite() const noexcept { return all_finite(arena_); }
 
 bool State::operator==(const State& other) const noexcept {
   return layout_->model_hash == other.layout_->model_hash && arena_.size() == other.arena_.size() &&

@@ -35,6 +35,9 @@ struct StateLayout {
              std::vector<std::complex<float>> scale = {});
 };
 
+// No value is infinite or not a number. [audio-thread]
+bool all_finite(std::span<const float> values) noexcept;
+
 // Float32, fixed size. Copying copies what was remembered. The stream that owns it may change it on the audio thread; everything
 // that allocates or touches files is [main-thread].
 class State {

@@ -9,10 +9,6 @@
 
 namespace coil::ssm {
 
-namespace {
-constexpr size_t kCheckFrames = 64;
-}
-
 Stream::Stream(std::shared_ptr<const Model> model, std::span<const float> controls)
     : model_(std::move(model)), state_(model_->initial_state()), rest_(state_), runner_(std::make_unique<BlockRunner>(model_->network(), 1)) {
   if (!controls.empty()) set_controls(controls);
@@ -63,20 +59,14 @@ void Stream::run(const float* frames, const int32_t* tokens, float* out, size_t 
     const StreamRows rows{arena, block};
     const float* output = runner_->run({&rows, 1}, tokens ? tokens - block : nullptr, silent);
 
-    float worst = 0;  // NaN and infinity times zero are NaN
-    for (size_t t = 0; t < block - silent; ++t)
-      for (size_t c = 0; c < d_output; ++c) {
-        const float value = output[t * network.stride_out() + c];
-        out[t * d_output + c] = value;
-        worst += value * 0.0f;
-      }
+    bool finite = true;
+    for (size_t t = 0; t < block - silent; ++t) finite &= copy_finite(output + t * network.stride_out(), d_output, out + t * d_output);
     unchecked_frames_ += block;
     if (unchecked_frames_ >= kCheckFrames) {
-      // an infinite state can hide behind a tanh
-      if (!state_.is_finite()) worst = 1;
+      finite = finite && state_.is_finite();
       unchecked_frames_ = 0;
     }
-    if (!(worst == 0.0f)) {
+    if (!finite) {
       std::fill_n(out, (block - silent) * d_output, 0.0f);
       reset();
       ++restarts_;

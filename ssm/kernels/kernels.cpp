@@ -39,9 +39,9 @@ const Kernels* Table() {
       .s4d_end = S4dEnd,
       .selective_scan = SelectiveScanBlock,
       .selective_scan_end = SelectiveScanEnd,
-      .mamba1_frame = Mamba1FrameOf,
       .ssd = SsdBlock,
       .ssd_end = SsdEnd,
+      .mamba1_frame = Mamba1FrameOf,
   };
   return &kernels;
 }

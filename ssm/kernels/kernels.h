@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "ssm/aligned.h"
@@ -19,6 +20,13 @@ inline constexpr size_t kHalfPad = 8;   // narrow networks would waste half of t
 
 // The width of a row in memory. Kernels take widths that are multiples of kHalfPad, and use the widest vectors on multiples of kPad.
 constexpr size_t padded(size_t width) { return width <= kHalfPad ? kHalfPad : (width + kPad - 1) / kPad * kPad; }
+
+// Consecutive rows of a block that belong to one stream, and what a layer remembers of that stream.
+struct Run {
+  size_t frames;
+  float *history, *scan_state;
+};
+using Runs = std::span<const Run>;
 
 // Where a scan state lies among `states` of each of `channels` (padded): panels of kPad channels, or of kHalfPad where there are no more,
 // and in a panel [state][channel], so that what a vector of channels needs lies together.
@@ -52,18 +60,17 @@ struct ConvKernel {
   size_t taps, width;
 };
 
-// Diagonal complex or real filter bank. Coefficients and states lie as state_index says.
+// Diagonal complex or real filter bank. Coefficients and states lie as state_index says; of a state the imaginary parts follow the real ones.
 struct S4dKernel {
   size_t channels, modes;          // channels padded
   const float *z_re, *z_im;        // decay per frame; z_im null: real
   const float *c_re, *c_im;        // output weights with the input's coefficient folded in
   const float* D;                  // [channels]
-  float *h_re, *h_im;              // state
 };
 
 // h[n] = 2^(dt a[n]) h[n] + (dt u) B[n];  y = sum_n C[n] h[n] + D u. a and h lie as state_index says.
 struct ScanKernel {
-  size_t channels, d_state, frames;
+  size_t channels, d_state;
   const float* a;                  // A log2(e)
   const float* D;                  // [channels]
   const float *dt, *u;             // [frames] rows of `stride`
@@ -71,21 +78,20 @@ struct ScanKernel {
   const float *B, *C;              // element n of frame t: B[t * bc_stride + n]
   size_t bc_stride;
   const float *B_constant, *C_constant;  // like a, in place of B or C; null: B or C varies
-  float* h;
   float* y;                        // rows of y_stride; not u
   size_t y_stride;
 };
 
 // As ScanKernel with one decay a frame and head: h[n] = (1 + decay) h[n] + (dt u) B[n].
 struct SsdKernel {
-  size_t channels, d_state, frames;
+  size_t channels, d_state;
+  size_t first_state;              // where this call's states begin in the runs' scan_state
   size_t headdim;                  // a multiple of kPad: decay and dt are given per head; 0: they are given per channel
   const float* D;                  // [channels]
   const float *decay, *dt, *u;     // [frames] rows of stride, dt_stride, u_stride
   size_t stride, dt_stride, u_stride;
   const float *B, *C;
   size_t bc_stride;
-  float* h;
   float* y;
   size_t y_stride;
 };
@@ -140,22 +146,24 @@ struct Kernels {
   void (*project_time_step)(const TimeStepKernel& w, const float* x, size_t x_stride, float* dt, size_t dt_stride, size_t frames);
   // decay = 2^(dt a) - 1
   void (*decay)(const float* a, const float* dt, size_t dt_stride, float* decay, size_t decay_stride, size_t width, size_t frames);
-  // y[t] = silu(b + sum_j w[j] x[t + 1 - taps + j]), j = 0 .. taps - 1. history holds the `taps` frames before x, oldest first, and
-  // afterwards those before the next block.
-  void (*conv_silu)(const ConvKernel& conv, float* history, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames);
+  // y[t] = silu(b + sum_j w[j] x[t + 1 - taps + j]), j = 0 .. taps - 1, for each run. Its history holds the `taps` frames before its rows,
+  // oldest first, and afterwards those before the next block.
+  void (*conv_silu)(const ConvKernel& conv, Runs runs, const float* x, size_t x_stride, float* y, size_t y_stride);
   // sum[i] += f, sum[width + i] += f^2 over the frames, f = tanh(x)
   void (*envelopes)(const float* x, size_t x_stride, float* sum, size_t width, size_t frames);
 
-  void (*s4d)(const S4dKernel& bank, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames);
-  void (*s4d_end)(const S4dKernel& bank, const float* x, size_t x_stride, size_t frames);       // state only, no output
-  void (*selective_scan)(const ScanKernel& scan);
-  void (*selective_scan_end)(const ScanKernel& scan);  // state only
+  // The recurrences, each run from and to its scan_state. With _end only the state moves on.
+  void (*s4d)(const S4dKernel& bank, Runs runs, const float* x, size_t x_stride, float* y, size_t y_stride);
+  void (*s4d_end)(const S4dKernel& bank, Runs runs, const float* x, size_t x_stride);
+  void (*selective_scan)(const ScanKernel& scan, Runs runs);
+  void (*selective_scan_end)(const ScanKernel& scan, Runs runs);
+  void (*ssd)(const SsdKernel& scan, Runs runs);
+  void (*ssd_end)(const SsdKernel& scan, Runs runs);
+
   // All of Mamba-1 for one frame, bit for bit what the single kernels give: what a frame costs most is waiting, and here nothing waits for
   // memory or a call that can stand in a register. For float32 weights, four taps, and x_to_rank as dot products. scratch: 5 widths, bc and
   // kPad; `out` may be `in`.
-  void (*mamba1_frame)(const Mamba1Frame& m, const float* in, float* history, float* h, float* scratch, float* out, bool accumulate);
-  void (*ssd)(const SsdKernel& scan);
-  void (*ssd_end)(const SsdKernel& scan);              // state only
+  void (*mamba1_frame)(const Mamba1Frame& m, const Run& run, const float* in, float* scratch, float* out, bool accumulate);
 };
 
 // All tables of this build that this machine can run, best first.

@@ -15,7 +15,6 @@ namespace coil::ssm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-inline constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;  // 32 instead of 16
 inline constexpr size_t kGroup = kManyRegisters ? 4 : 2;
 inline constexpr size_t kSums = kManyRegisters ? 16 : 8;  // about as many as there are registers for them
 

@@ -19,7 +19,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // The order is that of the longest chain of waiting: what can be computed beside it follows behind it.
 template <size_t kRank, size_t kPanel, class D>
-HWY_INLINE void Mamba1FrameRank(D d, const Mamba1Frame& m, const float* in, float* history, float* h, float* scratch, float* out, bool accumulate) {
+HWY_INLINE void Mamba1FrameRank(D d, const Mamba1Frame& m, const Run& run, const float* in, float* scratch, float* out, bool accumulate) {
   using V = hn::Vec<D>;
   const size_t width = m.conv.width, lanes = hn::Lanes(d), d_state = m.d_state;
   float *xz = scratch, *x = xz + 2 * width, *dt_row = x + width, *y = dt_row + width, *bc = y + width, *rank = bc + m.x_to_bc->d_out;
@@ -32,7 +32,7 @@ HWY_INLINE void Mamba1FrameRank(D d, const Mamba1Frame& m, const float* in, floa
   V dots[kRank];
   for (V& dot : dots) dot = hn::Zero(d);
   for (size_t c = 0; c < width; c += lanes) {
-    ConvSiluChannels<4>(d, m.conv, c, history, xz, 0, x, 0, 1);
+    ConvSiluChannels<4>(d, m.conv, {&run, 1}, c, xz, 0, x, 0);
     const V value = hn::LoadU(d, x + c);
     for (size_t r = 0; r < kRank; ++r) dots[r] = hn::MulAdd(hn::LoadU(d, m.x_to_rank->f32.data() + r * width + c), value, dots[r]);
   }
@@ -45,12 +45,12 @@ HWY_INLINE void Mamba1FrameRank(D d, const Mamba1Frame& m, const float* in, floa
   for (size_t c = 0; c < width; c += lanes) {
     const V dt = hn::LoadU(d, dt_row + c), u = hn::LoadU(d, x + c), dtu = hn::Mul(dt, u);
     V total = hn::Mul(hn::LoadU(d, direct + c), u);
-    const size_t first = state_index(c, 0, width, d_state);
+    const size_t first = c / kPanel * d_state * kPanel + c % kPanel;
     size_t n = 0;
     const auto states = [&](auto tile) HWY_ATTR {  // as SelectiveTile
       for (; n + tile <= d_state; n += tile) {
         const float* a_tile = a + first + n * kPanel;
-        float* h_tile = h + first + n * kPanel;
+        float* h_tile = run.scan_state + first + n * kPanel;
         V sum[2] = {hn::Zero(d), hn::Zero(d)};
         for (size_t i = 0; i < tile; ++i) {
           const V state = DecayAndAdd(d, hn::Mul(dt, hn::LoadU(d, a_tile + i * kPanel)), hn::LoadU(d, h_tile + i * kPanel), dtu, hn::Set(d, B[n + i]));
@@ -68,13 +68,13 @@ HWY_INLINE void Mamba1FrameRank(D d, const Mamba1Frame& m, const float* in, floa
   LinearOf<float>({*m.out_proj, m.out_proj->f32.data(), nullptr, y, 0, out, 0, accumulate}, 1);
 }
 
-void Mamba1FrameOf(const Mamba1Frame& m, const float* in, float* history, float* h, float* scratch, float* out, bool accumulate) {
+void Mamba1FrameOf(const Mamba1Frame& m, const Run& run, const float* in, float* scratch, float* out, bool accumulate) {
   WithPanels(m.conv.width, [&](auto d, auto panel) HWY_ATTR {
     switch (m.x_to_rank->dots) {
-      case 1: return Mamba1FrameRank<1, panel>(d, m, in, history, h, scratch, out, accumulate);
-      case 2: return Mamba1FrameRank<2, panel>(d, m, in, history, h, scratch, out, accumulate);
-      case 3: return Mamba1FrameRank<3, panel>(d, m, in, history, h, scratch, out, accumulate);
-      default: return Mamba1FrameRank<4, panel>(d, m, in, history, h, scratch, out, accumulate);
+      case 1: return Mamba1FrameRank<1, panel>(d, m, run, in, scratch, out, accumulate);
+      case 2: return Mamba1FrameRank<2, panel>(d, m, run, in, scratch, out, accumulate);
+      case 3: return Mamba1FrameRank<3, panel>(d, m, run, in, scratch, out, accumulate);
+      default: return Mamba1FrameRank<4, panel>(d, m, run, in, scratch, out, accumulate);
     }
   });
 }

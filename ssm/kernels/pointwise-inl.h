@@ -141,50 +141,55 @@ HWY_NOINLINE void Decay(const float* a, const float* dt, size_t dt_stride, float
   });
 }
 
-// kTaps - 1 past frames of one vector of channels slide through registers.
+// kTaps past frames of one vector of channels slide through registers: past[0] leaves the history, past[1 ..] are convolved.
 template <size_t kTaps, class D>
-HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, size_t c, float* history, const float* x, size_t x_stride, float* y, size_t y_stride,
-                                 size_t frames) {
+HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, Runs runs, size_t c, const float* x, size_t x_stride, float* y, size_t y_stride) {
   using V = hn::Vec<D>;
-  V w[kTaps], past[kTaps];  // past[0] leaves the history, past[1 ..] are convolved
-  for (size_t j = 0; j < kTaps; ++j) {
-    w[j] = hn::LoadU(d, conv.weights + j * conv.width + c);
-    past[j] = hn::LoadU(d, history + j * conv.width + c);
-  }
+  const size_t width = conv.width;
   const V bias = hn::LoadU(d, conv.bias + c);
-  for (size_t t = 0; t < frames; ++t) {
-    const V now = hn::LoadU(d, x + t * x_stride + c);
-    V sum = bias;
-    for (size_t j = 0; j + 1 < kTaps; ++j) {
-      past[j] = past[j + 1];
-      sum = hn::MulAdd(w[j], past[j], sum);
+  V w[kTaps], past[kTaps];
+  for (size_t j = 0; j < kTaps; ++j) w[j] = hn::LoadU(d, conv.weights + j * width + c);
+  const float* in = x + c;
+  float* out = y + c;
+  for (const Run& run : runs) {
+    float* history = run.history + c;
+    for (size_t j = 0; j < kTaps; ++j) past[j] = hn::LoadU(d, history + j * width);
+    for (size_t t = 0; t < run.frames; ++t, in += x_stride, out += y_stride) {
+      const V now = hn::LoadU(d, in);
+      V sum = bias;
+      for (size_t j = 0; j + 1 < kTaps; ++j) {
+        past[j] = past[j + 1];
+        sum = hn::MulAdd(w[j], past[j], sum);
+      }
+      past[kTaps - 1] = now;
+      hn::StoreU(Silu(d, hn::MulAdd(w[kTaps - 1], now, sum)), d, out);
     }
-    past[kTaps - 1] = now;
-    hn::StoreU(Silu(d, hn::MulAdd(w[kTaps - 1], now, sum)), d, y + t * y_stride + c);
+    for (size_t j = 0; j < kTaps; ++j) hn::StoreU(past[j], d, history + j * width);
   }
-  for (size_t j = 0; j < kTaps; ++j) hn::StoreU(past[j], d, history + j * conv.width + c);
 }
 
 // Any number of taps.
 template <class D>
-HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, size_t c, float* history, const float* x, size_t x_stride, float* y, size_t y_stride,
-                                 size_t frames) {
-  const auto frame = [&](ptrdiff_t t) { return t < 0 ? history + size_t(t + ptrdiff_t(conv.taps)) * conv.width : x + size_t(t) * x_stride; };
-  for (size_t t = 0; t < frames; ++t) {
-    auto sum = hn::LoadU(d, conv.bias + c);
-    for (size_t j = 0; j < conv.taps; ++j)
-      sum = hn::MulAdd(hn::LoadU(d, conv.weights + j * conv.width + c), hn::LoadU(d, frame(ptrdiff_t(t + j + 1) - ptrdiff_t(conv.taps)) + c), sum);
-    hn::StoreU(Silu(d, sum), d, y + t * y_stride + c);
+HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, Runs runs, size_t c, const float* x, size_t x_stride, float* y, size_t y_stride) {
+  const ptrdiff_t taps = ptrdiff_t(conv.taps);
+  for (const Run& run : runs) {
+    const ptrdiff_t frames = ptrdiff_t(run.frames);
+    const auto frame = [&](ptrdiff_t t) { return c + (t < 0 ? run.history + size_t(t + taps) * conv.width : x + size_t(t) * x_stride); };
+    for (ptrdiff_t t = 0; t < frames; ++t, y += y_stride) {
+      auto sum = hn::LoadU(d, conv.bias + c);
+      for (ptrdiff_t j = 0; j < taps; ++j) sum = hn::MulAdd(hn::LoadU(d, conv.weights + size_t(j) * conv.width + c), hn::LoadU(d, frame(t + j + 1 - taps)), sum);
+      hn::StoreU(Silu(d, sum), d, y + c);
+    }
+    for (ptrdiff_t j = 0; j < taps; ++j) hn::StoreU(hn::LoadU(d, frame(frames + j - taps)), d, run.history + size_t(j) * conv.width + c);
+    x += run.frames * x_stride;
   }
-  for (size_t j = 0; j < conv.taps; ++j)
-    hn::StoreU(hn::LoadU(d, frame(ptrdiff_t(frames + j) - ptrdiff_t(conv.taps)) + c), d, history + j * conv.width + c);
 }
 
-HWY_NOINLINE void ConvSilu(const ConvKernel& conv, float* history, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames) {
+HWY_NOINLINE void ConvSilu(const ConvKernel& conv, Runs runs, const float* x, size_t x_stride, float* y, size_t y_stride) {
   WithTag(conv.width, [&](auto d) HWY_ATTR {
     for (size_t c = 0; c < conv.width; c += hn::Lanes(d)) {
-      if (conv.taps == 4) ConvSiluChannels<4>(d, conv, c, history, x, x_stride, y, y_stride, frames);
-      else ConvSiluChannels(d, conv, c, history, x, x_stride, y, y_stride, frames);
+      if (conv.taps == 4) ConvSiluChannels<4>(d, conv, runs, c, x, x_stride, y, y_stride);
+      else ConvSiluChannels(d, conv, runs, c, x, x_stride, y, y_stride);
     }
   });
 }

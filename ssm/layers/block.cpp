@@ -5,6 +5,15 @@
 
 namespace coil::ssm {
 
+bool copy_finite(const float* from, size_t n, float* to) noexcept {
+  float worst = 0;  // NaN and infinity times zero are NaN
+  for (size_t i = 0; i < n; ++i) {
+    to[i] = from[i];
+    worst += from[i] * 0.0f;
+  }
+  return worst == 0.0f;
+}
+
 BlockRunner::BlockRunner(const Network& network, size_t streams)
     : network_(network), rows_(network.block_frames()), folds_(network.stack()), runs_(std::min(streams, rows_)), film_(runs_.size()) {
   const size_t input_floats = rows_ * network.stride_in(), output_floats = rows_ * network.stride_out(), row_floats = rows_ * network.widest();

@@ -7,6 +7,12 @@
 
 namespace coil::ssm {
 
+// An infinite state can hide behind a tanh: a stream's state is looked at after so many frames.
+inline constexpr size_t kCheckFrames = 64;
+
+// Copies n values; says whether all were finite. [audio-thread]
+bool copy_finite(const float* from, size_t n, float* to) noexcept;
+
 // All buffers of block execution, allocated once.
 class BlockRunner {
  public:

@@ -29,10 +29,10 @@ class CausalConv {
 
   ConvKernel kernel() const { return {weights_.data(), bias_.data(), taps_, width_}; }
 
-  // The frames of one stream. [audio-thread]
-  void run(const Kernels& kernels, float* history, const float* rows, size_t stride, float* out, size_t frames) const noexcept {
+  // [audio-thread]
+  void run(const Kernels& kernels, Runs runs, const float* rows, size_t stride, float* out, size_t frames) const noexcept {
     if (taps_ == 0) return kernels.silu(rows, stride, out, width_, width_, frames);
-    kernels.conv_silu(kernel(), history, rows, stride, out, width_, frames);
+    kernels.conv_silu(kernel(), runs, rows, stride, out, width_);
   }
 
   // history = taps() rows that begin here

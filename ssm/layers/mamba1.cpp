@@ -74,14 +74,10 @@ class Mamba1 final : public RecurrentPart {
     conv_.save(scratch, 2 * channels_, history);
   }
 
-  void expand(const float* in, size_t frames, std::span<const Run> runs, float* scratch) const noexcept override {
+  void expand(const float* in, size_t frames, Runs runs, float* scratch) const noexcept override {
     const Rows rows(*this, scratch, frames);
     project(in, frames, rows.xz, rows.scale);
-    size_t t = 0;
-    for (const Run& run : runs) {
-      conv_.run(kernels_, run.history, rows.xz + t * 2 * channels_, 2 * channels_, rows.x + t * channels_, run.frames);
-      t += run.frames;
-    }
+    conv_.run(kernels_, runs, rows.xz, 2 * channels_, rows.x, frames);
     const size_t bc_stride = x_to_bc_.d_out;
     kernels_.linear(x_to_rank_, nullptr, rows.x, channels_, rows.rank, rank_width_, frames, false);
     if (config_.rms_eps) normalise(rows.rank, rank_width_, size_t(config_.dt_rank), rank_width_, frames);
@@ -98,26 +94,23 @@ class Mamba1 final : public RecurrentPart {
     }
   }
 
-  void recur(const float*, size_t frames, std::span<const Run> runs, float* scratch, float* out, bool accumulate) const noexcept override {
+  void recur(const float*, size_t frames, Runs runs, float* scratch, float* out, bool accumulate) const noexcept override {
     const Rows rows(*this, scratch, frames);
-    size_t t = 0;
-    for (const Run& run : runs) {
-      kernels_.selective_scan(scan(rows, t, run.frames, run.scan_state));
-      t += run.frames;
-    }
+    kernels_.selective_scan(scan(rows), runs);
     kernels_.gate(rows.xz + channels_, 2 * channels_, rows.y, channels_, channels_, frames);
     kernels_.linear(out_proj_, nullptr, rows.y, channels_, out, stride_out(), frames, accumulate);
   }
 
-  void process(const float* in, size_t frames, std::span<const Run> runs, float* scratch, float* out, bool accumulate) const noexcept override {
+  void process(const float* in, size_t frames, Runs runs, float* scratch, float* out, bool accumulate) const noexcept override {
     if (frames != 1 || !single_frame_) return RecurrentPart::process(in, frames, runs, scratch, out, accumulate);
-    kernels_.mamba1_frame(*single_frame_, in, runs[0].history, runs[0].scan_state, scratch, out, accumulate);
+    kernels_.mamba1_frame(*single_frame_, runs[0], in, scratch, out, accumulate);
   }
 
   void end_state(const float*, size_t frames, float* scratch, float* carry) const noexcept override {
     const Rows rows(*this, scratch, frames);
     std::fill_n(carry, scan_floats_, 0.0f);
-    kernels_.selective_scan_end(scan(rows, 0, frames, carry));
+    const Run run{frames, nullptr, carry};
+    kernels_.selective_scan_end(scan(rows), {&run, 1});
     float* factor = carry + scan_floats_;
     for (size_t c = 0; c < channels_; ++c) {
       float elapsed = 0;
@@ -163,11 +156,9 @@ class Mamba1 final : public RecurrentPart {
 
   TimeStepKernel time_step() const noexcept { return {dt_weights_.data(), dt_bias_.data(), size_t(config_.dt_rank), channels_}; }
 
-  ScanKernel scan(const Rows& rows, size_t first, size_t frames, float* h) const noexcept {
-    const size_t row = first * channels_;
-    const float* B = rows.bc + first * x_to_bc_.d_out;
-    return {channels_, size_t(config_.d_state), frames, a_.data(), D_.data(), rows.dt + row, rows.x + row, channels_, B, B + bc_width_,
-            x_to_bc_.d_out, nullptr, nullptr, h, rows.y + row, channels_};
+  ScanKernel scan(const Rows& rows) const noexcept {
+    return {channels_, size_t(config_.d_state), a_.data(), D_.data(), rows.dt, rows.x, channels_, rows.bc, rows.bc + bc_width_, x_to_bc_.d_out,
+            nullptr, nullptr, rows.y, channels_};
   }
 
   const Kernels& kernels_;

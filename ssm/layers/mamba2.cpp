@@ -92,17 +92,13 @@ class Mamba2 final : public RecurrentPart {
     conv_.save(scratch, stride(), history);
   }
 
-  void expand(const float* in, size_t frames, std::span<const Run> runs, float* scratch) const noexcept override {
+  void expand(const float* in, size_t frames, Runs runs, float* scratch) const noexcept override {
     const Rows rows(*this, scratch, frames);
     project(in, frames, rows.projected, rows.scale);
     float* dt = rows.projected + dt_at();
     kernels_.time_step(dt_bias_.data(), float(config_.dt_min), float(config_.dt_max), true, dt, stride(), heads_width_, frames);
     kernels_.decay(a_.data(), dt, stride(), rows.head_decay, heads_width_, heads_width_, frames);
-    size_t t = 0;
-    for (const Run& run : runs) {
-      conv_.run(kernels_, run.history, rows.projected + t * stride(), stride(), rows.xbc + t * conv_.width(), run.frames);
-      t += run.frames;
-    }
+    conv_.run(kernels_, runs, rows.projected, stride(), rows.xbc, frames);
     if (heads_in_lanes_) return;
     // the scan runs over the padding too: what an earlier block left there could be infinite
     if (channels_ != size_t(config_.d_inner())) std::fill_n(rows.dt, 2 * frames * channels_, 0.0f);
@@ -112,13 +108,9 @@ class Mamba2 final : public RecurrentPart {
     }
   }
 
-  void recur(const float*, size_t frames, std::span<const Run> runs, float* scratch, float* out, bool accumulate) const noexcept override {
+  void recur(const float*, size_t frames, Runs runs, float* scratch, float* out, bool accumulate) const noexcept override {
     const Rows rows(*this, scratch, frames);
-    size_t t = 0;
-    for (const Run& run : runs) {
-      for (size_t range = 0; range < ranges_.count; ++range) kernels_.ssd(scan(rows, t, run.frames, range, run.scan_state));
-      t += run.frames;
-    }
+    for (size_t range = 0; range < ranges_.count; ++range) kernels_.ssd(scan(rows, range), runs);
     kernels_.gate(rows.projected + conv_.width(), stride(), rows.y, channels_, channels_, frames);
     const size_t count = size_t(config_.norm_group_size), width = channels_ / norm_groups_;
     if (norm_groups_ == 1) kernels_.rms_scale(config_.norm_eps, count, width, rows.y, channels_, rows.scale, frames);
@@ -130,7 +122,8 @@ class Mamba2 final : public RecurrentPart {
   void end_state(const float*, size_t frames, float* scratch, float* carry) const noexcept override {
     const Rows rows(*this, scratch, frames);
     std::fill_n(carry, scan_floats_, 0.0f);
-    for (size_t range = 0; range < ranges_.count; ++range) kernels_.ssd_end(scan(rows, 0, frames, range, carry));
+    const Run all{frames, nullptr, carry};
+    for (size_t range = 0; range < ranges_.count; ++range) kernels_.ssd_end(scan(rows, range), {&all, 1});
     float* factor = carry + scan_floats_;
     std::fill_n(factor, scan_floats_, 0.0f);
     for (const HeadRun& run : head_runs_) {
@@ -191,20 +184,19 @@ class Mamba2 final : public RecurrentPart {
     for (const HeadRun& run : head_runs_) std::fill_n(out + run.begin, run.channels, heads[run.head]);
   }
 
-  // The frames of one stream, `first` being the block's frame that they begin with.
-  SsdKernel scan(const Rows& rows, size_t first, size_t frames, size_t range, float* h) const noexcept {
-    const size_t at = range * ranges_.padded_width, group = range * size_t(config_.ngroups) / ranges_.count;
-    const float *xbc = rows.xbc + first * conv_.width(), *B = xbc + channels_ + group * size_t(config_.d_state);
-    SsdKernel s{ranges_.padded_width, size_t(config_.d_state), frames, 0, D_.data() + at, nullptr, nullptr, xbc + at, 0, 0, conv_.width(),
-                B, B + bc_width_, conv_.width(), h + at * size_t(config_.d_state), rows.y + first * channels_ + at, channels_};
+  SsdKernel scan(const Rows& rows, size_t range) const noexcept {
+    const size_t at = range * ranges_.padded_width, group = range * size_t(config_.ngroups) / ranges_.count, states = size_t(config_.d_state);
+    const float* B = rows.xbc + channels_ + group * states;
+    SsdKernel s{ranges_.padded_width, states, at * states, 0, D_.data() + at, nullptr, nullptr, rows.xbc + at, 0, 0, conv_.width(), B, B + bc_width_,
+                conv_.width(), rows.y + at, channels_};
     if (heads_in_lanes_) {
       const size_t head = range * ranges_.width / size_t(config_.headdim);
       s.headdim = size_t(config_.headdim);
-      s.decay = rows.head_decay + first * heads_width_ + head, s.stride = heads_width_;
-      s.dt = rows.projected + first * stride() + dt_at() + head, s.dt_stride = stride();
+      s.decay = rows.head_decay + head, s.stride = heads_width_;
+      s.dt = rows.projected + dt_at() + head, s.dt_stride = stride();
     } else {
-      s.decay = rows.decay + first * channels_ + at, s.stride = channels_;
-      s.dt = rows.dt + first * channels_ + at, s.dt_stride = channels_;
+      s.decay = rows.decay + at, s.dt = rows.dt + at;
+      s.stride = s.dt_stride = channels_;
     }
     return s;
   }

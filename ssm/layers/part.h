@@ -55,12 +55,6 @@ struct StreamRows {
   size_t frames;
 };
 
-// The same for one part: what it remembers of the stream.
-struct Run {
-  size_t frames;
-  float *history, *scan_state;
-};
-
 // A part with memory: a convolution history and a scan state, each of a fixed number of floats in a stream's arena. One block, of one
 // stream or of many, is expand (all that does not depend on the scan state, into scratch), then recur. The parallel scan runs, for every
 // chunk of time, expand and end_state from zero; join carries the true state from chunk to chunk; then recur runs everywhere at once.
@@ -76,11 +70,11 @@ class RecurrentPart : public Part {
   // Fills `history` from the history_frames() input frames that end just before `in`.
   virtual void read_history(const float* in, float* history, float* scratch) const noexcept = 0;
   // `frames` is what the runs have together.
-  virtual void expand(const float* in, size_t frames, std::span<const Run> runs, float* scratch) const noexcept = 0;
-  virtual void recur(const float* in, size_t frames, std::span<const Run> runs, float* scratch, float* out, bool accumulate) const noexcept = 0;
+  virtual void expand(const float* in, size_t frames, Runs runs, float* scratch) const noexcept = 0;
+  virtual void recur(const float* in, size_t frames, Runs runs, float* scratch, float* out, bool accumulate) const noexcept = 0;
   virtual bool can_accumulate() const = 0;
   // expand, then recur.
-  virtual void process(const float* in, size_t frames, std::span<const Run> runs, float* scratch, float* out, bool accumulate) const noexcept {
+  virtual void process(const float* in, size_t frames, Runs runs, float* scratch, float* out, bool accumulate) const noexcept {
     expand(in, frames, runs, scratch);
     recur(in, frames, runs, scratch, out, accumulate);
   }

@@ -64,19 +64,16 @@ class S4d final : public RecurrentPart {
   size_t history_floats() const override { return 0; }
   size_t scratch_floats(size_t) const override { return 0; }
   void read_history(const float*, float*, float*) const noexcept override {}
-  void expand(const float*, size_t, std::span<const Run>, float*) const noexcept override {}
+  void expand(const float*, size_t, Runs, float*) const noexcept override {}
 
-  void recur(const float* in, size_t, std::span<const Run> runs, float*, float* out, bool) const noexcept override {
-    for (const Run& run : runs) {
-      kernels_.s4d(bank(run.scan_state), in, stride_in(), out, stride_out(), run.frames);
-      in += run.frames * stride_in();
-      out += run.frames * stride_out();
-    }
+  void recur(const float* in, size_t, Runs runs, float*, float* out, bool) const noexcept override {
+    kernels_.s4d(bank(), runs, in, stride_in(), out, stride_out());
   }
 
   void end_state(const float* in, size_t frames, float*, float* carry) const noexcept override {
     std::fill_n(carry, scan_floats_, 0.0f);
-    kernels_.s4d_end(bank(carry), in, stride_in(), frames);
+    const Run run{frames, nullptr, carry};
+    kernels_.s4d_end(bank(), {&run, 1}, in, stride_in());
     float* factor = carry + scan_floats_;
     const size_t plane = modes_ * channels_;
     for (size_t i = 0; i < plane; ++i) {
@@ -98,9 +95,9 @@ class S4d final : public RecurrentPart {
   }
 
  private:
-  S4dKernel bank(float* h) const noexcept {
+  S4dKernel bank() const noexcept {
     const size_t plane = modes_ * channels_;
-    return {channels_, modes_, z_.data(), complex_ ? z_.data() + plane : nullptr, c_.data(), c_.data() + plane, D_.data(), h, h + plane};
+    return {channels_, modes_, z_.data(), complex_ ? z_.data() + plane : nullptr, c_.data(), c_.data() + plane, D_.data()};
   }
 
   const Kernels& kernels_;

@@ -6,14 +6,13 @@
 // `floor_ns` is macs / (multiply-adds a second) + exps / (exponentials a second); `of_floor` is floor_ns over the measured time.
 #include <benchmark/benchmark.h>
 
-#include <chrono>
 #include <cstdio>
 #include <filesystem>
-#include <functional>
 #include <string>
 
-#include "ssm/kernels/kernels.h"
+#include "ssm/floor.h"
 #include "ssm/stream.h"
+#include "ssm/stream_batch.h"
 #include "tests/support/random_network.h"
 #include "tests/support/temp_dir.h"
 
@@ -21,43 +20,9 @@ namespace {
 
 using namespace coil;
 
-double seconds_of(const std::function<void()>& work) {
-  double best = 1e9;
-  for (int i = 0; i < 20; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
-  return best;
-}
-
-// Nanoseconds of one multiply-add and of one exponential at this machine's best rate on the best target: a matrix product from L1 with
-// long sums, and decays of a block.
-struct Floor {
-  double mac_ns = 0, exp_ns = 0;
-
-  Floor() {
-    const ssm::Kernels& kernels = ssm::Target::best().kernels();
-    constexpr size_t kRows = 64, kColumns = 64, kFrames = 64, kTimes = 200;
-    const std::vector<float> source(kRows * kColumns, 0.01f);
-    std::vector<int> index(kRows);
-    for (size_t i = 0; i < kRows; ++i) index[i] = int(i);
-    const ssm::PackedLinear matrix = ssm::pack_linear(kernels, ssm::WeightFormat::f32, source.data(), kColumns, nullptr, index, index);
-    ssm::AlignedFloats x(kFrames * kColumns, 0.5f), y(kFrames * kRows), a(kRows, -0.3f);
-    mac_ns = 1e9 / kTimes / (kRows * kColumns * kFrames) * seconds_of([&] {
-      for (size_t i = 0; i < kTimes; ++i) kernels.linear(matrix, nullptr, x.data(), kColumns, y.data(), kRows, kFrames, false);
-      benchmark::DoNotOptimize(y.data());
-    });
-    exp_ns = 1e9 / kTimes / (kRows * kFrames) * seconds_of([&] {
-      for (size_t i = 0; i < kTimes; ++i) kernels.decay(a.data(), x.data(), kColumns, y.data(), kRows, kRows, kFrames);
-      benchmark::DoNotOptimize(y.data());
-    });
-  }
-};
-
-const Floor& machine_floor() {
-  static const Floor floor;
-  return floor;
+const ssm::ArithmeticSpeed& machine_speed() {
+  static const ssm::ArithmeticSpeed speed = ssm::measure_arithmetic(ssm::Target::best());
+  return speed;
 }
 
 struct Case {
@@ -75,13 +40,24 @@ void run(benchmark::State& state, const Case& c, size_t block) {
   for (auto _ : state)
     for (size_t t = 0; t < frames; t += block)
       stream.process({in.data() + t * d_input, block * d_input}, {out.data() + t * d_output, block * d_output});
-  const ssm::Cost& cost = c.model->cost();
-  const double floor_ns = cost.macs_per_step * machine_floor().mac_ns + cost.exps_per_step * machine_floor().exp_ns;
+  const double floor_ns = ssm::arithmetic_floor_ns(c.model->cost(), machine_speed());
   const double processed = double(state.iterations()) * double(frames);
   state.counters["ns_per_frame"] = benchmark::Counter(processed * 1e-9, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
   state.counters["of_floor"] = benchmark::Counter(processed * floor_ns * 1e-9, benchmark::Counter::kIsRate);
   state.counters["floor_ns"] = floor_ns;
-  state.counters["macs"] = cost.macs_per_step;
+  state.counters["macs"] = c.model->cost().macs_per_step;
+}
+
+// All streams one frame on, over and over.
+void run_batch(benchmark::State& state, const Case& c, size_t streams) {
+  ssm::StreamBatch batch(c.model, streams);
+  test::Random random(1);
+  const std::vector<float> in = test::random_signal(streams * size_t(c.model->config().d_input), random);
+  std::vector<float> out(streams * size_t(c.model->config().d_output));
+  for (auto _ : state) batch.step(in, out);
+  state.counters["ns_per_frame"] =
+      benchmark::Counter(double(state.iterations()) * double(streams) * 1e-9, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["bytes_per_stream"] = double(batch.bytes_per_stream());
 }
 
 std::string frame(int d_model, int repeat, const std::string& parts) {
@@ -116,10 +92,14 @@ int main(int argc, char** argv) {
   add("mamba2_d32_l4", frame(32, 4, mamba2));
   add("mamba2_d64_l4", frame(64, 4, mamba2));
 
-  std::printf("target %s, one thread: %.1f GMAC/s in matrix products, %.3f ns an exponential\n", ssm::Target::best().name(), 1 / machine_floor().mac_ns,
-              machine_floor().exp_ns);
+  std::printf("target %s, one thread: %.1f GMAC/s, %.3f ns an exponential\n", ssm::Target::best().name(), 1 / machine_speed().mac_ns,
+              machine_speed().exp_ns);
   for (const Case& c : cases)
     for (const size_t block : {size_t(1), size_t(64)})
       benchmark::RegisterBenchmark((c.name + (block == 1 ? "/step" : "/block_64")).c_str(), [&c, block](benchmark::State& state) { run(state, c, block); });
+  for (const Case& c : cases)
+    for (const size_t streams : {64, 100000})
+      benchmark::RegisterBenchmark((c.name + "/streams_" + std::to_string(streams)).c_str(),
+                                   [&c, streams](benchmark::State& state) { run_batch(state, c, streams); });
   benchmark::RunSpecifiedBenchmarks();
 }

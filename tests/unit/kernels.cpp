@@ -430,7 +430,8 @@ TEST_CASE("conv_silu: every number of taps and frames; the history moves on") {
         std::copy_n(x.data() + j * x.stride, w, history.data() + j * w);
       }
       Rows y(width, frames, ssm::kPad);
-      k.conv_silu({weights.data(), bias.data(), taps, w}, history.data(), x.data() + taps * x.stride, x.stride, y.data(), y.stride, frames);
+      const ssm::Run run{frames, history.data(), nullptr};
+      k.conv_silu({weights.data(), bias.data(), taps, w}, {&run, 1}, x.data() + taps * x.stride, x.stride, y.data(), y.stride);
       for (size_t j = 0; j < taps; ++j) CHECK(std::equal(history.data() + j * w, history.data() + (j + 1) * w, x.data() + (frames + j) * x.stride));
       for (size_t t = 0; t < frames; ++t)
         for (size_t c = 0; c < width; ++c) {
@@ -499,16 +500,17 @@ TEST_CASE("s4d: every number of frames, modes and channels, real and complex; th
         const Rows x = Rows::random(channels, frames, random, 1, ssm::kPad);
         Rows y(channels, frames);
 
-        AlignedFloats end_re = h_re, end_im = h_im;
         const AlignedFloats begin_re = h_re, begin_im = h_im;
-        const auto bank = [&](AlignedFloats& re, AlignedFloats& im) {
-          return ssm::S4dKernel{w, modes, z_re.data(), complex ? z_im.data() : nullptr, c_re.data(), complex ? c_im.data() : nullptr, d.data(), re.data(),
-                                complex ? im.data() : nullptr};
-        };
-        k.s4d(bank(h_re, h_im), x.data(), x.stride, y.data(), y.stride, frames);
-        k.s4d_end(bank(end_re, end_im), x.data(), x.stride, frames);
-        CHECK(test::same_bits(end_re, h_re));
-        CHECK(test::same_bits(end_im, h_im));
+        AlignedFloats state = h_re;
+        if (complex) state.insert(state.end(), h_im.begin(), h_im.end());
+        AlignedFloats end = state;
+        const ssm::S4dKernel bank{w, modes, z_re.data(), complex ? z_im.data() : nullptr, c_re.data(), complex ? c_im.data() : nullptr, d.data()};
+        const ssm::Run run{frames, nullptr, state.data()}, end_run{frames, nullptr, end.data()};
+        k.s4d(bank, {&run, 1}, x.data(), x.stride, y.data(), y.stride);
+        k.s4d_end(bank, {&end_run, 1}, x.data(), x.stride);
+        CHECK(test::same_bits(end, state));
+        std::copy_n(state.begin(), total, h_re.begin());
+        if (complex) std::copy_n(state.begin() + ptrdiff_t(total), total, h_im.begin());
         CHECK(y.guard_intact());
 
         for (size_t c = 0; c < channels; ++c) {
@@ -567,15 +569,14 @@ TEST_CASE("selective_scan: every number of frames, states and channels, B and C 
       Rows y(channels, frames, ssm::kPad);
 
       ssm::ScanKernel scan{};
-      scan.channels = w, scan.d_state = states, scan.frames = frames;
+      scan.channels = w, scan.d_state = states;
       scan.a = a.data(), scan.D = d.data(), scan.dt = dt.data(), scan.u = u.data(), scan.stride = dt.stride;
       scan.B = bc.data(), scan.C = bc.data() + states, scan.bc_stride = bc.stride;
       scan.B_constant = constant_b ? b_constant.data() : nullptr, scan.C_constant = constant_c ? c_constant.data() : nullptr;
       scan.y = y.data(), scan.y_stride = y.stride;
-      scan.h = end.data();
-      k.selective_scan_end(scan);
-      scan.h = h.data();
-      k.selective_scan(scan);
+      const ssm::Run run{frames, nullptr, h.data()}, end_run{frames, nullptr, end.data()};
+      k.selective_scan_end(scan, {&end_run, 1});
+      k.selective_scan(scan, {&run, 1});
       CHECK(test::same_bits(end, h));
       CHECK(y.guard_intact());
 
@@ -625,14 +626,13 @@ TEST_CASE("ssd: every number of frames, states and channels; the end state alone
       AlignedFloats end = h;
       Rows y(channels, frames, ssm::kPad);
       ssm::SsdKernel scan{};
-      scan.channels = w, scan.d_state = states, scan.frames = frames;
+      scan.channels = w, scan.d_state = states;
       scan.D = d.data(), scan.decay = decay.data(), scan.dt = dt.data(), scan.stride = scan.dt_stride = dt.stride, scan.u = u.data(), scan.u_stride = u.stride;
       scan.B = bc.data(), scan.C = bc.data() + states, scan.bc_stride = bc.stride;
       scan.y = y.data(), scan.y_stride = y.stride;
-      scan.h = end.data();
-      k.ssd_end(scan);
-      scan.h = h.data();
-      k.ssd(scan);
+      const ssm::Run run{frames, nullptr, h.data()}, end_run{frames, nullptr, end.data()};
+      k.ssd_end(scan, {&end_run, 1});
+      k.ssd(scan, {&run, 1});
       CHECK(test::same_bits(end, h));
       CHECK(y.guard_intact());
 
@@ -675,10 +675,11 @@ TEST_CASE("ssd: heads that fill whole vectors give the same bits as their values
             channel_dt.at(t, c) = dt.at(t, c / headdim), channel_decay.at(t, c) = decay.at(t, c / headdim);
           }
         AlignedFloats h(states * w, 0.5f), channel_h = h;
-        k.ssd({w, states, frames, headdim, d.data(), decay.data(), dt.data(), u.data(), decay.stride, dt.stride, u.stride, bc.data(), bc.data() + states,
-               bc.stride, h.data(), y.data(), y.stride});
-        k.ssd({w, states, frames, 0, d.data(), channel_decay.data(), channel_dt.data(), u.data(), w, w, u.stride, bc.data(), bc.data() + states,
-               bc.stride, channel_h.data(), channel_y.data(), channel_y.stride});
+        const ssm::Run run{frames, nullptr, h.data()}, channel_run{frames, nullptr, channel_h.data()};
+        k.ssd({w, states, 0, headdim, d.data(), decay.data(), dt.data(), u.data(), decay.stride, dt.stride, u.stride, bc.data(), bc.data() + states,
+               bc.stride, y.data(), y.stride}, {&run, 1});
+        k.ssd({w, states, 0, 0, d.data(), channel_decay.data(), channel_dt.data(), u.data(), w, w, u.stride, bc.data(), bc.data() + states,
+               bc.stride, channel_y.data(), channel_y.stride}, {&channel_run, 1});
         CHECK(test::same_bits(h, channel_h));
         CHECK(test::same_bits(y.floats, channel_y.floats));
       }

@@ -1,0 +1,112 @@
+"""`coil bench` and `coil bench live`: what they report, not how fast this machine is."""
+
+import json
+import pathlib
+import signal
+import subprocess
+
+from support import COIL, CoilTest, write_filter_model, write_matrix_model, write_wav
+
+GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
+
+
+class Bench(CoilTest):
+    def fails(self, code, words, *arguments):
+        self.coil("bench", *arguments, code=code)
+        self.assertEqual(len(self.stderr.splitlines()), 1, self.stderr)
+        for word in words:
+            self.assertIn(word, self.stderr)
+
+    def test_json(self):
+        write_filter_model(self.path("filter.safetensors"))
+        command = ["bench", "filter.safetensors", str(GOLDEN / "mamba2_lm_v97.safetensors"), "--target", "scalar", "--seconds", "0.01", "--json"]
+        report = json.loads(self.coil(*command))
+        self.assertEqual(report["command"], " ".join(["coil", *command]))
+        self.assertTrue(report["cpu"])
+        self.assertGreater(report["cores"], 0)
+        self.assertRegex(report["date"], r"^\d{4}-\d\d-\d\d$")
+        (target,) = report["targets"]
+        self.assertEqual(target["target"], "SCALAR")
+        filter_model, token_model = report["models"]
+        self.assertEqual((filter_model["input"], token_model["input"]), ("frames", "token ids"))
+        self.assertEqual([block["block"] for block in filter_model["blocks"]], [1, 16, 64, 256, 1000])
+        self.assertEqual([block["block"] for block in token_model["blocks"]], [1, 64])
+        for model in report["models"]:
+            floor = model["macs_per_step"] * target["mac_ns"] + model["exps_per_step"] * target["exp_ns"]
+            self.assertAlmostEqual(model["blocks"][0]["floor_ns"], floor)
+            for block in model["blocks"]:
+                self.assertGreater(block["best_ns_per_frame"], 0)
+                self.assertLessEqual(block["best_ns_per_frame"], block["ns_per_frame"])
+                self.assertGreater(block["of_floor"], 0)
+                self.assertAlmostEqual(block["of_floor"] * block["ns_per_frame"], block["floor_ns"])
+                self.assertEqual((block["arithmetic_floor_ns"], block["memory_floor_ns"]), (block["floor_ns"], 0))
+        one, prefill = token_model["blocks"]
+        self.assertLess(prefill["floor_ns"], one["floor_ns"])
+        for block in filter_model["blocks"]:
+            self.assertAlmostEqual(block["x_realtime"] * 48000, block["frames_per_s"], places=3)
+            self.assertEqual(block["instances_per_core"], int(block["x_realtime"]))
+        self.assertIsNone(token_model["blocks"][0]["x_realtime"])
+
+    def test_text(self):
+        text = self.coil("bench", "--blocks", "7,1", "identity.safetensors", GOLDEN / "mamba1_lm_v97_tied.safetensors", "--seconds", "0.01",
+                         "--target", "all").decode()
+        for words in ("identity", "mamba1_lm_v97_tied", "tokens/s", "x real time", "GMAC/s", "SCALAR"):
+            self.assertIn(words, text)
+        rows = [line.split("|") for line in text.splitlines() if line.startswith("| identity")]
+        self.assertEqual([int(row[3]) for row in rows[:2]], [7, 1])
+
+    def test_live_json(self):
+        report = json.loads(self.coil("bench", "live", "identity.safetensors", "--seconds", "0.3", "--block", "64", "--json"))
+        self.assertEqual((report["sample_rate_hz"], report["channels"], report["load_threads"]), (48000, 1, 0))
+        for name in ("real_time_priority", "memory_locked"):
+            self.assertIsInstance(report[name], bool)
+        (block,) = report["blocks"]
+        self.assertEqual((block["block_frames"], block["busy_wait"]), (64, False))
+        self.assertAlmostEqual(block["deadline_us"], 64 / 0.048)
+        self.assertLessEqual(block["blocks"], 0.3 * 48000 / 64 + 1)
+        self.assertGreater(block["blocks"], 100)  # a busy machine drops some
+        times = [block[name] for name in ("median_us", "p99_us", "p99_99_us", "worst_us")]
+        self.assertGreater(times[0], 0)
+        self.assertEqual(times, sorted(times))
+        self.assertLessEqual(block["own_worst_us"], block["worst_us"])
+
+    def test_live_as_another_host(self):
+        write_matrix_model(self.path("stereo.safetensors"), [[1, 0], [0, 1]])
+        write_wav(self.path("in.wav"), [[0.5] * 10])
+        text = self.coil("bench", "live", "stereo.safetensors", "--seconds", "0.05", "--block", "300", "--rate", "44100", "--input",
+                         "in.wav", "--load", "1").decode()
+        for words in ("2 channels at 44100 Hz", "1 busy thread", "\n| 300 "):
+            self.assertIn(words, text)
+
+    def test_interrupted_live_reports_what_it_has(self):
+        blocks = ["--block", "64", "--block", "256"] * 4
+        process = subprocess.Popen([COIL, "bench", "live", self.path("identity.safetensors"), "--seconds", "0.05", *blocks],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while not (line := process.stdout.readline()).startswith(b"| 64 "):
+            self.assertTrue(line)
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, errors), (130, b"coil: error: interrupted\n"))
+        self.assertLess(len(rest.splitlines()), 7)
+
+    def test_errors(self):
+        self.fails(2, ["MODEL", "bench --help"])
+        self.fails(3, ["'missing'"], "missing")
+        self.fails(3, ["'missing'"], "identity.safetensors", "missing")
+        self.fails(2, ["'mmx'", "scalar"], "identity.safetensors", "--target", "mmx")
+        self.fails(2, ["--blocks"], "identity.safetensors", "--blocks", "1,0")
+        self.fails(2, ["model", "bench live --help"], "live")
+        self.fails(3, ["'./live'"], "./live")
+        self.fails(3, ["'missing'"], "live", "missing")
+        self.fails(2, ["--block"], "live", "identity.safetensors", "--block", "0")
+        self.fails(2, ["models"], "identity.safetensors", "live", "identity.safetensors")
+        self.fails(2, ["--seconds"], "--seconds", "1", "live", "identity.safetensors")
+        self.fails(2, ["--rate"], "live", "identity.safetensors", "--rate", "0")
+        self.fails(1, ["missing.wav"], "live", "identity.safetensors", "--input", "missing.wav")
+        self.fails(3, ["token"], "live", GOLDEN / "mamba2_lm_v97.safetensors")
+        write_matrix_model(self.path("stereo.safetensors"), [[1, 0], [0, 1]])
+        self.fails(2, ["2 channels", "has 1"], "live", "stereo.safetensors", "--channels", "1")
+
+    def test_help(self):
+        self.assertIn(b"live", self.coil("bench", "--help"))
+        self.assertIn(b"--load", self.coil("bench", "live", "--help"))
