@@ -32,7 +32,7 @@ constexpr size_t kRounds = 9;  // odd: the median is one of them
 struct BenchOptions {
   std::vector<std::string> models;
   std::vector<size_t> blocks;
-  std::string target;
+  std::string target, weights = "f32";
   double seconds = 1;
   bool json = false;
 };
@@ -44,7 +44,11 @@ struct TargetSpeed {
 
 bool takes_tokens(const ssm::Model& model) { return model.config().input_kind == ssm::InputKind::token_ids; }
 
-size_t weight_bytes(const ssm::Model& model) { return static_cast<size_t>(model.cost().parameters) * sizeof(float); }
+// As if all parameters were projections' weights, which in models of a size that counts nearly all are.
+size_t weight_bytes(const ssm::Model& model) {
+  const size_t bytes = model.target().weights() == ssm::WeightFormat::f32 ? 4 : model.target().weights() == ssm::WeightFormat::bf16 ? 2 : 1;
+  return static_cast<size_t>(model.cost().parameters) * bytes;
+}
 
 // A stream that goes through some noise again and again, or through any tokens, of which the last in a block gives logits.
 class Player {
@@ -157,6 +161,7 @@ Json to_json(const Subject& subject) {
   const double rate_hz = dsp::sample_rate_hz(model);
   Json result = {{"model", model.source()},
                  {"target", model.target().name()},
+                 {"weights", ssm::to_string(model.target().weights())},
                  {"input", takes_tokens(model) ? "token ids" : "frames"},
                  {"sample_rate_hz", rate_hz > 0 ? Json(rate_hz) : Json()},
                  {"macs_per_step", model.cost().macs_per_step},
@@ -207,7 +212,7 @@ void print_table(const std::vector<Subject>& subjects, bool tokens) {
     const double rate_hz = dsp::sample_rate_hz(*subject.model);
     for (const Timing& timing : subject.timings) {
       const double ns = timing.median_ns(), floor_ns = subject.floor_ns(timing);
-      Cells cells = {short_name(subject.model->source()), subject.model->target().name(), std::to_string(timing.block)};
+      Cells cells = {short_name(subject.model->source()), subject.model->target().label(), std::to_string(timing.block)};
       if (tokens) {
         cells.insert(cells.end(), {number(1e9 / ns, 6), fixed(ns / 1e3, 2), fixed(floor_ns / 1e3, 2)});
       } else {
@@ -221,7 +226,8 @@ void print_table(const std::vector<Subject>& subjects, bool tokens) {
 
 void run_bench(const BenchOptions& options, const std::string& command_line) {
   std::vector<TargetSpeed> targets;
-  for (const ssm::Target& target : targets_named(options.target)) targets.push_back({target, ssm::measure_arithmetic(target)});
+  for (const ssm::Target& target : targets_named(options.target))
+    targets.push_back({target.with(ssm::weight_format_from_name(options.weights)), ssm::measure_arithmetic(target)});
   std::vector<Subject> subjects;
   for (const std::string& name : options.models) {
     for (const TargetSpeed& target : targets) subjects.push_back({load_model(name, target.target), &target, 0, {}, nullptr});
@@ -269,6 +275,9 @@ CLI::App* setup_bench(CLI::App& app, const std::string& command_line, int& exit_
       ->delimiter(',')
       ->allow_extra_args(false);
   command->add_option("--target", options->target, "SIMD target (see coil verify --list-targets), or all (default: the best)")->type_name("NAME");
+  command->add_option("--weights", options->weights, "Keep the projections' weights as f32, bf16 or int8")
+      ->check(CLI::IsMember({"f32", "bf16", "int8"}))
+      ->capture_default_str();
   command->add_option("--seconds", options->seconds, "Time for each measurement")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.001, 1e6))

@@ -25,6 +25,7 @@ namespace fs = std::filesystem;
 namespace {
 
 struct ProcessOptions {
+  std::string weights = "f32";
   std::vector<std::string> inputs;
   std::string output, model;
   std::vector<std::string> settings;
@@ -211,7 +212,7 @@ int run_process(const ProcessOptions& options) {
     throw Failure(kUsage, "--format " + options.format.container + ": standard output carries WAV only");
   }
   ProcessSettings settings;
-  settings.model = load_model(options.model);
+  settings.model = load_model(options.model, ssm::Target::best().with(ssm::weight_format_from_name(options.weights)));
   try {
     const dsp::ModelProcessor check(settings.model);
   } catch (const ssm::Error& error) {  // not a model for audio: once, not for each file
@@ -238,6 +239,9 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
       ->required()
       ->type_name("OUT");
   command->add_option("-m,--model", options->model, "Model file, or name of a preset")->required()->type_name("PRESET");
+  command->add_option("--weights", options->weights, "Keep the projections' weights as f32, bf16 or int8: less memory, less exact (see coil verify)")
+      ->check(CLI::IsMember({"f32", "bf16", "int8"}))
+      ->capture_default_str();
   command->add_option("--set", options->settings, "A control's value, for example --set drive=7 (see coil info)")
       ->type_name("NAME=VALUE")
       ->take_all()

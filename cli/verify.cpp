@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -28,6 +29,7 @@ struct VerifyOptions {
   std::string device = "cpu";
   std::vector<std::string> modes;
   std::vector<std::string> targets;
+  std::string weights = "f32";
   double tolerance = 1e-5;
   bool json = false;
   bool list_targets = false;
@@ -65,7 +67,7 @@ void print_file(const FileReport& report, double tolerance, int name_width) {
   for (const ssm::GoldenResult& result : report.results) {
     char state[16] = "-";
     if (report.has_states) std::snprintf(state, sizeof state, "%.1e", result.errors.state);
-    std::printf("%-*s  %-9s  %-9s  %-8.1e  %-8s  %s\n", name_width, short_name(report.file).c_str(), ssm::to_string(result.execution),
+    std::printf("%-*s  %-9s  %-11s  %-8.1e  %-8s  %s\n", name_width, short_name(report.file).c_str(), ssm::to_string(result.execution),
                 result.target.c_str(), std::max(result.errors.output, result.errors.output_step), state,
                 within(result, tolerance) ? "ok" : "FAILED");
   }
@@ -107,16 +109,17 @@ int run_verify(const VerifyOptions& options) {
   try {
     for (const std::string& mode : options.modes) executions.push_back(ssm::golden_execution_from_name(mode));
     for (const std::string& name : options.targets) targets.push_back(ssm::Target::from_name(name));
+    if (targets.empty()) targets = ssm::Target::all();
+    for (ssm::Target& target : targets) target = target.with(ssm::weight_format_from_name(options.weights));
   } catch (const ssm::Error& error) {
     std::fprintf(stderr, "coil verify: %s\n", error.what());
     return kNotAvailable;
   }
   if (executions.empty()) executions = ssm::all_golden_executions();
-  if (targets.empty()) targets = ssm::Target::all();
 
   int name_width = 4;
   for (const std::string& file : options.files) name_width = std::max(name_width, static_cast<int>(short_name(file).size()));
-  if (!options.json) std::printf("%-*s  %-9s  %-9s  %-8s  %-8s\n", name_width, "file", "mode", "target", "output", "state");
+  if (!options.json) std::printf("%-*s  %-9s  %-11s  %-8s  %-8s\n", name_width, "file", "mode", "target", "output", "state");
 
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
   size_t runs = 0, failed_runs = 0, failed_files = 0;
@@ -139,12 +142,13 @@ int run_verify(const VerifyOptions& options) {
   const bool ok = failed_runs == 0 && failed_files == 0;
   if (options.json) {
     const nlohmann::ordered_json whole = {{"files", std::move(all)},           {"runs", runs},         {"failed_runs", failed_runs},
-                                          {"files_not_run", failed_files}, {"worst", number(worst)}, {"tolerance", options.tolerance},
+                                          {"files_not_run", failed_files}, {"worst", number(worst)}, {"tolerance", number(options.tolerance)},
                                           {"ok", ok}};
     std::printf("%s\n", whole.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
   } else {
-    std::printf("%zu %s, %zu runs, worst error %.1e of max(1, peak), tolerance %.1e: ", options.files.size(),
-                options.files.size() == 1 ? "file" : "files", runs, worst, options.tolerance);
+    std::printf("%zu %s, %zu runs, worst error %.1e of max(1, peak), ", options.files.size(), options.files.size() == 1 ? "file" : "files", runs, worst);
+    if (std::isfinite(options.tolerance)) std::printf("tolerance %.1e: ", options.tolerance);
+    else std::printf("weights as %s, no tolerance asked for: ", options.weights.c_str());
     if (ok)
       std::printf("all ok\n");
     else
@@ -171,10 +175,15 @@ CLI::App* setup_verify(CLI::App& app, int& exit_code) {
   verify->add_option("--target", options->targets, "SIMD target, see --list-targets; may be repeated (all)")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  verify->add_option("--tolerance", options->tolerance, "Largest error that passes")->check(CLI::NonNegativeNumber)->capture_default_str();
+  verify->add_option("--weights", options->weights, "Keep the projections' weights as f32, bf16 or int8: shows the error that rounding them causes")
+      ->check(CLI::IsMember({"f32", "bf16", "int8"}))
+      ->capture_default_str();
+  auto* tolerance = verify->add_option("--tolerance", options->tolerance, "Largest error that passes (default: 1e-5; with rounded weights any)")
+                        ->check(CLI::NonNegativeNumber);
   verify->add_flag("--json", options->json, "Print one JSON object");
   verify->add_flag("--list-targets", options->list_targets, "Print the SIMD targets of this machine, best first");
-  verify->callback([options, files, &exit_code] {
+  verify->callback([options, files, tolerance, &exit_code] {
+    if (tolerance->count() == 0 && options->weights != "f32") options->tolerance = std::numeric_limits<double>::infinity();
     if (files->empty() && !options->list_targets) throw CLI::RequiredError("FILE");
     exit_code = run_verify(*options);
   });

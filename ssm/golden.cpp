@@ -616,7 +616,7 @@ std::vector<GoldenResult> Golden::run(std::span<const GoldenExecution> execution
     if (execution == GoldenExecution::reference) run_one(execution, Target::best(), "double");
   for (const Target& target : targets)
     for (const GoldenExecution execution : executions)
-      if (execution != GoldenExecution::reference) run_one(execution, target, target.name());
+      if (execution != GoldenExecution::reference) run_one(execution, target, target.label());
   return results;
 }
 

@@ -32,7 +32,7 @@ struct GoldenErrors {
 
 struct GoldenResult {
   GoldenExecution execution = GoldenExecution::reference;
-  std::string target;  // name of the SIMD target; "double" for the reference
+  std::string target;  // label of the target; "double" for the reference
   GoldenErrors errors;
 };
 

@@ -8,15 +8,13 @@
 
 namespace coil::ssm {
 
-std::shared_ptr<const Model> Model::load(const std::filesystem::path& path, Target target, WeightFormat weights) {
-  return load(Checkpoint::open(path), target, weights);
+std::shared_ptr<const Model> Model::load(const std::filesystem::path& path, Target target) { return load(Checkpoint::open(path), target); }
+
+std::shared_ptr<const Model> Model::load(const Checkpoint& checkpoint, Target target) {
+  return std::shared_ptr<const Model>(new Model(checkpoint, target));
 }
 
-std::shared_ptr<const Model> Model::load(const Checkpoint& checkpoint, Target target, WeightFormat weights) {
-  return std::shared_ptr<const Model>(new Model(checkpoint, target, weights));
-}
-
-Model::Model(const Checkpoint& checkpoint, Target target, WeightFormat weights)
+Model::Model(const Checkpoint& checkpoint, Target target)
     : config_(parse_config(checkpoint.config_json(), checkpoint.source())),
       card_(parse_card(checkpoint.card_json(), config_.control_count, checkpoint.source())), hash_(checkpoint.hash()), source_(checkpoint.source()),
       target_(target), cost_(cost_of(config_)) {
@@ -25,7 +23,7 @@ Model::Model(const Checkpoint& checkpoint, Target target, WeightFormat weights)
   if (config_.sample_rate_hz == 0) config_.sample_rate_hz = card_.sample_rate_hz;
   auto layout = std::make_shared<StateLayout>();
   layout->model_hash = hash_;
-  network_ = std::make_unique<const Network>(config_, card_, Build{checkpoint, target_.kernels(), weights, *layout});
+  network_ = std::make_unique<const Network>(config_, card_, Build{checkpoint, target_.kernels(), target_.weights(), *layout});
   state_layout_ = std::move(layout);
 }
 

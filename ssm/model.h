@@ -22,9 +22,8 @@ inline constexpr int kControlRampFrames = 1024;
 class Model {
  public:
   // Reads, checks and packs the weights for `target`. Throws Error naming file, tensor, expected and found shape. [main-thread]
-  static std::shared_ptr<const Model> load(const std::filesystem::path& path, Target target = Target::best(),
-                                           WeightFormat weights = WeightFormat::f32);
-  static std::shared_ptr<const Model> load(const Checkpoint& checkpoint, Target target = Target::best(), WeightFormat weights = WeightFormat::f32);
+  static std::shared_ptr<const Model> load(const std::filesystem::path& path, Target target = Target::best());
+  static std::shared_ptr<const Model> load(const Checkpoint& checkpoint, Target target = Target::best());
   ~Model();
 
   const ModelConfig& config() const { return config_; }
@@ -45,7 +44,7 @@ class Model {
   void set_controls(State& state, std::span<const float> values) const noexcept;
 
  private:
-  Model(const Checkpoint& checkpoint, Target target, WeightFormat weights);
+  Model(const Checkpoint& checkpoint, Target target);
 
   ModelConfig config_;
   Card card_;

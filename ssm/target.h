@@ -13,21 +13,28 @@ enum class WeightFormat {
   int8,  // one scale a row: the row's greatest magnitude becomes 127
 };
 
-// An instruction set that this build has and this machine can run. Cheap to copy.
+const char* to_string(WeightFormat format);                     // "bf16" ...
+WeightFormat weight_format_from_name(const std::string& name);  // throws Error that lists the names
+
+// An instruction set that this build has and this machine can run, and the weights' format, float32 unless asked otherwise. Cheap to copy.
 class Target {
  public:
   static Target best();
   static std::vector<Target> all();                    // best first
   static Target from_name(const std::string& name);    // "avx2" ...; throws Error that lists the names
+  Target with(WeightFormat weights) const;
 
-  const char* name() const;
+  const char* name() const;   // of the instruction set
+  std::string label() const;  // for the reader: with the format if it is not float32
   const struct Kernels& kernels() const { return *kernels_; }
+  WeightFormat weights() const { return weights_; }
 
   friend bool operator==(const Target&, const Target&) = default;
 
  private:
   explicit Target(const struct Kernels* kernels) : kernels_(kernels) {}
   const struct Kernels* kernels_;
+  WeightFormat weights_ = WeightFormat::f32;
 };
 
 }  // namespace coil::ssm

@@ -168,7 +168,29 @@ Target Target::from_name(const std::string& name) {
   throw Error("SIMD target '" + name + "' is not available; this machine has " + names);
 }
 
+Target Target::with(WeightFormat weights) const {
+  Target target = *this;
+  target.weights_ = weights;
+  return target;
+}
+
 const char* Target::name() const { return kernels_->name; }
+std::string Target::label() const { return weights_ == WeightFormat::f32 ? name() : name() + std::string(" ") + to_string(weights_); }
+
+const char* to_string(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::f32: return "f32";
+    case WeightFormat::bf16: return "bf16";
+    case WeightFormat::int8: return "int8";
+  }
+  return "?";
+}
+
+WeightFormat weight_format_from_name(const std::string& name) {
+  for (const WeightFormat format : {WeightFormat::f32, WeightFormat::bf16, WeightFormat::int8})
+    if (lower(name) == to_string(format)) return format;
+  throw Error("weights '" + name + "' are not known; there are f32, bf16, int8");
+}
 
 }  // namespace coil::ssm
 #endif

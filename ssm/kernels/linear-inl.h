@@ -107,6 +107,8 @@ HWY_INLINE void LinearPanels(D d, const LinearCall<Weight>& call, size_t& panel,
   for (const size_t panels = call.w.d_out / call.w.lanes; panel + kPanels <= panels; panel += kPanels) {
     size_t t = 0;
     for (; t + kFrames <= frames; t += kFrames) LinearTile<1, kPanels, kFrames, kChains, kStride>(d, call, panel, t);
+    if constexpr (kFrames > 3)
+      for (; t + 2 <= frames; t += 2) LinearTile<1, kPanels, 2, kChains, kStride>(d, call, panel, t);
     for (; t < frames; ++t) LinearTile<1, kPanels, 1, kChains, kStride>(d, call, panel, t);
   }
 }
@@ -178,10 +180,11 @@ HWY_INLINE void LinearChains(const LinearCall<Weight>& call, size_t frames) {
 template <class Weight>
 HWY_INLINE void LinearOf(const LinearCall<Weight>& call, size_t frames) {
   const size_t panels = call.w.d_out / call.w.lanes;
-  if (call.w.dots) LinearDots(call, frames);
-  else if (panels <= 2 && call.w.d_in >= 32) LinearChains<4>(call, frames);
-  else if (panels < 8) LinearChains<2>(call, frames);
-  else LinearChains<1>(call, frames);
+  if (call.w.dots) return LinearDots(call, frames);
+  if constexpr (sizeof(Weight) < 4) return LinearChains<1>(call, frames);  // large matrices: there is enough to do meanwhile
+  if (panels <= 2 && call.w.d_in >= 32) return LinearChains<4>(call, frames);
+  if (panels < 4) return LinearChains<2>(call, frames);
+  LinearChains<1>(call, frames);
 }
 
 void Linear(const PackedLinear& w, const float* frame_scale, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames,
