@@ -12,7 +12,7 @@ namespace coil::ssm {
 
 StreamBatch::StreamBatch(std::shared_ptr<const Model> model, size_t streams)
     : model_(std::move(model)), rest_(Stream(model_).state()), arenas_(streams * model_->state_layout()->size), unchecked_frames_(streams),
-      all_(streams), runner_(std::make_unique<BlockRunner>(model_->network(), streams)) {
+      film_(streams), all_(streams), runner_(std::make_unique<BlockRunner>(model_->network(), streams)) {
   rows_.resize(runner_->rows());
   std::iota(all_.begin(), all_.end(), 0u);
   for (size_t i = 0; i < streams; ++i) {
@@ -38,10 +38,15 @@ void StreamBatch::step_tokens(std::span<const uint32_t> streams, std::span<const
   run(streams.data(), nullptr, tokens.data(), logits.data(), streams.size());
 }
 
-void StreamBatch::reset(size_t stream) noexcept { model_->network().modulation().reset(arena(stream), rest_.data(), model_->state_layout()->size); }
+float* StreamBatch::touch(size_t stream) noexcept {
+  film_[stream] = 0;
+  return arena(stream);
+}
+
+void StreamBatch::reset(size_t stream) noexcept { model_->network().modulation().reset(touch(stream), rest_.data(), model_->state_layout()->size); }
 
 void StreamBatch::set_controls(size_t stream, std::span<const float> values) noexcept {
-  model_->network().modulation().set_controls(arena(stream), values);
+  model_->network().modulation().set_controls(touch(stream), values);
 }
 
 void StreamBatch::copy_state(size_t stream, State& to) const noexcept {
@@ -49,18 +54,23 @@ void StreamBatch::copy_state(size_t stream, State& to) const noexcept {
   std::copy_n(arenas_.data() + stream * floats, floats, to.data());
 }
 
-void StreamBatch::set_state(size_t stream, const State& from) noexcept { std::copy_n(from.data(), model_->state_layout()->size, arena(stream)); }
+void StreamBatch::set_state(size_t stream, const State& from) noexcept { std::copy_n(from.data(), model_->state_layout()->size, touch(stream)); }
 
 void StreamBatch::run(const uint32_t* streams, const float* in, const int32_t* tokens, float* out, size_t n) noexcept {
   const Network& network = model_->network();
   const size_t d_input = size_t(model_->config().d_input), d_output = size_t(model_->config().d_output), state_floats = model_->state_layout()->size;
   for (size_t first = 0; first < n; first += rows_.size()) {
     const size_t block = std::min(n - first, rows_.size());
-    for (size_t i = 0; i < block; ++i) rows_[i] = {arena(streams[first + i]), 1};
+    bool rests = runner_->film() != 0;
+    for (size_t i = 0; i < block; ++i) {
+      rows_[i] = {arena(streams[first + i]), 1};
+      rests = rests && film_[streams[first + i]] == runner_->film();
+    }
     if (!tokens) non_finite_inputs_ += network.pack_input(in + first * d_input, runner_->input(), block);
-    const float* output = runner_->run({rows_.data(), block}, tokens ? tokens + first : nullptr);
+    const float* output = runner_->run({rows_.data(), block}, tokens ? tokens + first : nullptr, 0, rests);
     for (size_t i = 0; i < block; ++i) {
       const uint32_t stream = streams[first + i];
+      film_[stream] = runner_->film();
       float* to = out + (first + i) * d_output;
       bool finite = copy_finite(output + i * network.stride_out(), d_output, to);
       if (++unchecked_frames_[stream] >= kCheckFrames) {

@@ -43,6 +43,7 @@ class StreamBatch {
   uint64_t restarts() const noexcept { return restarts_; }
 
  private:
+  float* touch(size_t stream) noexcept;  // its arena, to change what its controls ask for
   float* arena(size_t stream) noexcept { return arenas_.data() + stream * model_->state_layout()->size; }
   void run(const uint32_t* streams, const float* in, const int32_t* tokens, float* out, size_t n) noexcept;
 
@@ -50,6 +51,7 @@ class StreamBatch {
   State rest_;
   AlignedFloats arenas_;
   std::vector<uint8_t> unchecked_frames_;  // of each stream
+  std::vector<uint64_t> film_;             // of each stream: BlockRunner::film after its last step
   std::vector<uint32_t> all_;              // 0, 1, ...
   std::vector<struct StreamRows> rows_;
   uint64_t non_finite_inputs_ = 0, restarts_ = 0;

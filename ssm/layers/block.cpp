@@ -27,24 +27,28 @@ BlockRunner::BlockRunner(const Network& network, size_t streams)
 }
 
 // A piece for every stream. Where one FiLM vector stands still for all of them, it is folded into the matrices.
-const FilmPiece* BlockRunner::film(std::span<const StreamRows> streams) noexcept {
+void BlockRunner::collect_film(std::span<const StreamRows> streams) noexcept {
   const Modulation& modulation = network_.modulation();
-  const size_t film_bytes = modulation.film_floats() * sizeof(float);
-  bool one_stands = true;
+  const size_t vector_bytes = (modulation.film_floats() + 1) * sizeof(float);  // the gain follows
+  film_stands_ = true;
   for (size_t i = 0; i < streams.size(); ++i) {
     FilmPiece& piece = film_[i] = modulation.current(streams[i].arena);
     piece.frames = streams[i].frames;
-    one_stands = one_stands && piece.base && !piece.slope && (i == 0 || std::memcmp(piece.base, film_[0].base, film_bytes) == 0);
+    film_stands_ = film_stands_ && piece.base && !piece.slope && (i == 0 || std::memcmp(piece.base, film_[0].base, vector_bytes) == 0);
   }
-  if (one_stands) folds_.update(film_[0].base);
-  layers_.folded = one_stands ? folds_.matrices() : nullptr;
-  return film_.data();
+  layers_.folded = film_stands_ ? folds_.matrices() : nullptr;
+  if (!film_stands_) return;
+  const float gain = film_[0].base[modulation.gain_index()];
+  if (folds_.update(film_[0].base) || gain != gain_) ++film_number_;
+  gain_ = gain;
 }
 
-const float* BlockRunner::run(std::span<const StreamRows> streams, const int32_t* tokens, size_t first_output) noexcept {
-  const std::span<const FilmPiece> pieces{film(streams), streams.size()};
+const float* BlockRunner::run(std::span<const StreamRows> streams, const int32_t* tokens, size_t first_output, bool rests) noexcept {
   size_t n = 0;
   for (const StreamRows& rows : streams) n += rows.frames;
+  if (rests) film_[0] = {n, 0, network_.modulation().current(streams[0].arena).base, nullptr};
+  else collect_film(streams);
+  const std::span<const FilmPiece> pieces{film_.data(), rests ? 1 : streams.size()};
   if (tokens) network_.embed(tokens, layers_.rows[0], n);
   else network_.begin(input_, layers_.rows[0], n);
   float* h = network_.stack().run(n, streams, pieces, layers_);
@@ -52,6 +56,7 @@ const float* BlockRunner::run(std::span<const StreamRows> streams, const int32_t
     // gains follow the pieces: a block that skips rows is one of a token model, which has none
     network_.end(input_ + first_output * network_.stride_in(), h + first_output * network_.stack().stride_out(), output_, n - first_output, pieces);
   }
+  if (rests) return output_;
   const float* in = input_;
   for (const StreamRows& rows : streams) {
     network_.modulation().advance(rows.arena, in, rows.frames, modulation_);

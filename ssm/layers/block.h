@@ -27,11 +27,16 @@ class BlockRunner {
   float* input() { return input_; }
 
   // Moves every stream on by its rows; token models take tokens in place of input(). The outputs begin at the returned row of stride_out.
-  // Rows before first_output get none: a prompt only needs its last. [audio-thread]
-  const float* run(std::span<const StreamRows> streams, const int32_t* tokens, size_t first_output = 0) noexcept;
+  // Rows before first_output get none: a prompt only needs its last. If `rests`, the caller knows that all these streams had this film()
+  // after their last run and have not been touched since: they are not asked again. [audio-thread]
+  const float* run(std::span<const StreamRows> streams, const int32_t* tokens, size_t first_output = 0, bool rests = false) noexcept;
+
+  // The FiLM vector and gain that all streams of the last run had, standing still: a number that is new for every other vector. 0: they
+  // differed or moved.
+  uint64_t film() const { return film_stands_ ? film_number_ : 0; }
 
  private:
-  const FilmPiece* film(std::span<const StreamRows> streams) noexcept;
+  void collect_film(std::span<const StreamRows> streams) noexcept;
 
   const Network& network_;
   size_t rows_;
@@ -41,6 +46,9 @@ class BlockRunner {
   FilmFolds folds_;
   std::vector<Run> runs_;
   std::vector<FilmPiece> film_;
+  float gain_ = 0;
+  bool film_stands_ = false;
+  uint64_t film_number_ = 0;
 };
 
 }  // namespace coil::ssm

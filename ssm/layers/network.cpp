@@ -70,8 +70,8 @@ FilmFolds::FilmFolds(const LayerStack& stack) : stack_(stack), film_(stack.film_
   for (const LayerStack::Fold& fold : stack.folds()) matrices_.push_back(*fold.matrix);
 }
 
-void FilmFolds::update(const float* film) noexcept {
-  if (std::memcmp(film_.data(), film, film_.size() * sizeof(float)) == 0) return;
+bool FilmFolds::update(const float* film) noexcept {
+  if (std::memcmp(film_.data(), film, film_.size() * sizeof(float)) == 0) return false;
   std::copy_n(film, film_.size(), film_.begin());
   for (size_t i = 0; i < matrices_.size(); ++i) {
     const PackedLinear& plain = *stack_.folds()[i].matrix;
@@ -81,6 +81,7 @@ void FilmFolds::update(const float* film) noexcept {
     for (size_t row = 0; row < plain.offset.size(); ++row)
       for (size_t k = 0, at = plain.offset[row]; k < plain.d_in; ++k, at += plain.step[row]) folded.f32[at] = plain.f32[at] * (1 + scale[row]);
   }
+  return true;
 }
 
 size_t LayerStack::scratch_floats(size_t frames) const {

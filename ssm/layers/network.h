@@ -31,7 +31,8 @@ class LayerStack;
 class FilmFolds {
  public:
   explicit FilmFolds(const LayerStack& stack);  // [main-thread]
-  void update(const float* film) noexcept;      // folds anew if the vector is not bit for bit that of last time. [audio-thread]
+  // Folds anew if the vector is not bit for bit that of last time; says whether it did. [audio-thread]
+  bool update(const float* film) noexcept;
   const PackedLinear* matrices() const { return matrices_.data(); }
 
  private:
