@@ -161,8 +161,8 @@ struct Kernels {
   void (*ssd_end)(const SsdKernel& scan, Runs runs);
 
   // All of Mamba-1 for one frame, bit for bit what the single kernels give: what a frame costs most is waiting, and here nothing waits for
-  // memory or a call that can stand in a register. For float32 weights, four taps, and x_to_rank as dot products. scratch: 5 widths, bc and
-  // kPad; `out` may be `in`.
+  // memory or a call that can stand in a register. For float32 weights, four taps, and x_to_rank as dot products. scratch: 5 widths and
+  // bc; `out` may be `in`.
   void (*mamba1_frame)(const Mamba1Frame& m, const Run& run, const float* in, float* scratch, float* out, bool accumulate);
 };
 

@@ -22,7 +22,7 @@ template <size_t kRank, size_t kPanel, class D>
 HWY_INLINE void Mamba1FrameRank(D d, const Mamba1Frame& m, const Run& run, const float* in, float* scratch, float* out, bool accumulate) {
   using V = hn::Vec<D>;
   const size_t width = m.conv.width, lanes = hn::Lanes(d), d_state = m.d_state;
-  float *xz = scratch, *x = xz + 2 * width, *dt_row = x + width, *y = dt_row + width, *bc = y + width, *rank = bc + m.x_to_bc->d_out;
+  float *xz = scratch, *x = xz + 2 * width, *dt_row = x + width, *y = dt_row + width, *bc = y + width;
   const float *direct = m.D, *a = m.a, *B = bc, *C = bc + m.bc_width;
 
   float scale = 1;
@@ -36,8 +36,9 @@ HWY_INLINE void Mamba1FrameRank(D d, const Mamba1Frame& m, const Run& run, const
     const V value = hn::LoadU(d, x + c);
     for (size_t r = 0; r < kRank; ++r) dots[r] = hn::MulAdd(hn::LoadU(d, m.x_to_rank->f32.data() + r * width + c), value, dots[r]);
   }
-  for (size_t r = 0; r < kRank; ++r) rank[r] = hn::GetLane(hn::SumOfLanes(d, dots[r])) + m.x_to_rank->bias[r];
-  for (size_t c = 0; c < width; c += lanes) hn::StoreU(ProjectedTimeStep(d, m.time_step, rank, c), d, dt_row + c);
+  for (size_t r = 0; r < kRank; ++r) dots[r] = hn::Add(hn::SumOfLanes(d, dots[r]), hn::Set(d, m.x_to_rank->bias[r]));
+  const auto ranks = [&](size_t r) HWY_ATTR { return dots[r]; };
+  for (size_t c = 0; c < width; c += lanes) hn::StoreU(ProjectedTimeStep(d, m.time_step, ranks, c), d, dt_row + c);
 
   LinearOf<float>({*m.x_to_bc, m.x_to_bc->f32.data(), nullptr, x, 0, bc, 0, false}, 1);
   for (size_t c = 0; c < width; c += lanes) hn::StoreU(Silu(d, hn::LoadU(d, xz + width + c)), d, xz + width + c);

@@ -122,16 +122,18 @@ HWY_NOINLINE void TimeStep(const float* bias, float dt_min, float dt_max, bool s
   });
 }
 
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE V ProjectedTimeStep(D d, const TimeStepKernel& w, const float* x, size_t c) {
+// x(r): the value of rank r in all lanes
+template <class D, class V = hn::Vec<D>, class Ranks>
+HWY_INLINE V ProjectedTimeStep(D d, const TimeStepKernel& w, const Ranks& x, size_t c) {
   V sum = hn::LoadU(d, w.bias + c);
-  for (size_t r = 0; r < w.rank; ++r) sum = hn::MulAdd(hn::LoadU(d, w.weights + r * w.width + c), hn::Set(d, x[r]), sum);
+  for (size_t r = 0; r < w.rank; ++r) sum = hn::MulAdd(hn::LoadU(d, w.weights + r * w.width + c), x(r), sum);
   return Softplus(d, sum);
 }
 
 HWY_NOINLINE void ProjectTimeStep(const TimeStepKernel& w, const float* x, size_t x_stride, float* dt, size_t dt_stride, size_t frames) {
   ForEachVector(w.width, frames, [&](auto d, size_t t, size_t c) HWY_ATTR {
-    hn::StoreU(ProjectedTimeStep(d, w, x + t * x_stride, c), d, dt + t * dt_stride + c);
+    const auto ranks = [&](size_t r) HWY_ATTR { return hn::Set(d, x[t * x_stride + r]); };
+    hn::StoreU(ProjectedTimeStep(d, w, ranks, c), d, dt + t * dt_stride + c);
   });
 }
 

@@ -66,7 +66,7 @@ class Mamba1 final : public RecurrentPart {
 
   bool can_accumulate() const override { return true; }
   size_t history_floats() const override { return conv_.history_floats(); }
-  size_t scratch_floats(size_t frames) const override { return frames * (5 * channels_ + rank_width_ + x_to_bc_.d_out) + padded(frames) + kPad; }
+  size_t scratch_floats(size_t frames) const override { return frames * (5 * channels_ + rank_width_ + x_to_bc_.d_out) + padded(frames); }
 
   void read_history(const float* in, float* history, float* scratch) const noexcept override {
     const size_t taps = conv_.taps();
