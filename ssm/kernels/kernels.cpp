@@ -71,7 +71,8 @@ std::string lower(std::string text) {
 
 std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> tables;
-  for (int64_t rest = hwy::SupportedTargets() & HWY_TARGETS; rest != 0; rest &= rest - 1) {  // lower bits are better targets
+  // what the compiler takes for granted is there, also where Highway looks for more (NEON with AES, which a Raspberry Pi 4 has not)
+  for (int64_t rest = (hwy::SupportedTargets() | HWY_STATIC_TARGET) & HWY_TARGETS; rest != 0; rest &= rest - 1) {  // lower bits are better targets
     hwy::ChosenTarget one;
     one.Update(rest & -rest);
     tables.push_back(HWY_DISPATCH_TABLE(Table)[one.GetIndex()]());

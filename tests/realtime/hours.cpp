@@ -1,0 +1,174 @@
+// Hours of sound, silence and numbers near zero: a stream that never stops stays as exact, as finite and as fast as in its first second.
+//
+//   COIL_HOURS_STEPS=1000000000 build/tests/realtime_tests "hours of green_overdrive"     # some minutes; without it 2,000,000 steps
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <cinttypes>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "dsp/denormals.h"
+#include "ssm/reference.h"
+#include "ssm/stream.h"
+#include "tests/support/runs.h"
+
+namespace {
+
+using namespace coil;
+
+constexpr size_t kBlock = 64, kHop = 256;
+constexpr uint64_t kFirstCheckpoint = uint64_t{1} << 20;
+// As in random_networks.cpp: the design's promise between executions.
+constexpr double kTolerance = 1e-5;
+
+// Phases of different kinds, again and again; their lengths fit no block and no hop.
+class Signal {
+  static constexpr size_t kPhase = 10007;
+
+ public:
+  static constexpr const char* kKinds[] = {"noise", "silence", "bursts", "constant", "denormals"};
+  static constexpr size_t kPeriod = std::size(kKinds) * kPhase;
+
+  Signal() {
+    test::Random random(1);
+    for (size_t t = 0; t < kPeriod + kBlock; ++t) {
+      const double noise = random.normal(), part = static_cast<double>(t % kPhase) / kPhase;
+      const double values[] = {noise, 0, t % 1000 < 50 ? 4 * noise : 0, 0.5, noise * std::pow(10, -30 - 12 * part)};
+      cycle_.push_back(t < kPeriod ? static_cast<float>(values[kind(t)]) : cycle_[t - kPeriod]);
+    }
+  }
+
+  static size_t kind(uint64_t frame) { return frame % kPeriod / kPhase; }
+  std::span<const float> block(uint64_t frame) const { return std::span(cycle_).subspan(frame % kPeriod, kBlock); }
+
+ private:
+  std::vector<float> cycle_;
+};
+
+constexpr size_t kWindow = (Signal::kPeriod + kHop - 1) / kHop * kHop;  // what a checkpoint compares: every phase once
+
+// What is right in the window before a time, frame t at t % kWindow. The reference starts from rest so long before it that a start half as long
+// before gives the same: it then depends on the signal alone. Started from the engine's own state it would take over what has drifted there.
+class Truth {
+ public:
+  Truth(const ssm::Checkpoint& checkpoint, const Signal& signal) : checkpoint_(checkpoint), signal_(signal) {}
+
+  std::vector<double> before(uint64_t end) {
+    for (auto shorter = run(warm_up_ / 2, end);; warm_up_ *= 2) {
+      auto longer = run(warm_up_, end);
+      if (test::relative_error(std::vector<float>(shorter.begin(), shorter.end()), longer) <= kTolerance) return longer;  // nearer by far
+      shorter = std::move(longer);
+    }
+  }
+  uint64_t warm_up() const { return warm_up_; }
+
+ private:
+  std::vector<double> run(uint64_t warm_up, uint64_t end) const {
+    REQUIRE(warm_up + kWindow <= end);
+    ssm::Reference reference(checkpoint_);
+    std::vector<double> out(kWindow);
+    for (uint64_t t = end - kWindow - warm_up; t < end; ++t) out[t % kWindow] = reference.step(std::vector<double>{signal_.block(t)[0]})[0];
+    return out;
+  }
+
+  const ssm::Checkpoint& checkpoint_;
+  const Signal& signal_;
+  uint64_t warm_up_ = 8192;
+};
+
+struct Stopwatch {
+  double ns = 0;
+  uint64_t frames = 0;
+
+  void add(std::chrono::nanoseconds time) { ns += static_cast<double>(time.count()), frames += kBlock; }
+  double ns_per_step() const { return ns / static_cast<double>(frames); }
+};
+
+void hours(const char* name, const ssm::Checkpoint& checkpoint) {
+  const char* asked = std::getenv("COIL_HOURS_STEPS");
+  const uint64_t steps = (asked ? std::strtoull(asked, nullptr, 10) : 2000000) / kHop * kHop;
+  REQUIRE(steps >= kFirstCheckpoint);
+  const Signal signal;
+  Truth truth(checkpoint, signal);
+  ssm::Stream stream(ssm::Model::load(checkpoint));
+  std::vector<float> recent(kWindow);
+  Stopwatch phase, cycle;
+  std::vector<double> kinds[std::size(Signal::kKinds)];  // ns a step of each phase
+  std::array<double, 4> quarters;  // ns a step in the fastest cycle of each: other programs on the machine only add
+  quarters.fill(std::numeric_limits<double>::infinity());
+  std::vector<double> differences;
+  bool finite = true;
+
+  std::printf("%s\n%14s %14s %14s\n", name, "steps", "warm-up", "difference");
+  for (uint64_t done = 0; done < steps;) {
+    const std::span<float> out = std::span(recent).subspan(done % kWindow, kBlock);
+    const auto start = std::chrono::steady_clock::now();
+    {
+      const dsp::ScopedFlushDenormals flush;  // as processors do in every call
+      stream.process(signal.block(done), out);
+    }
+    const auto time = std::chrono::steady_clock::now() - start;
+    phase.add(time);
+    cycle.add(time);
+    finite &= stream.state().is_finite();
+    done += kBlock;
+    if (const size_t kind = Signal::kind(done - kBlock); kind != Signal::kind(done)) {
+      kinds[kind].push_back(phase.ns_per_step());
+      phase = {};
+    }
+    if (done % Signal::kPeriod < kBlock) {
+      double& fastest = quarters[(done - 1) * 4 / steps];
+      fastest = std::min(fastest, cycle.ns_per_step());
+      cycle = {};
+    }
+    if (done != steps && (done < kFirstCheckpoint || !std::has_single_bit(done))) continue;
+    differences.push_back(test::relative_error(recent, truth.before(done)));
+    std::printf("%14" PRIu64 " %14" PRIu64 " %14.2g\n", done, truth.warm_up(), differences.back());
+  }
+  const double worst = *std::max_element(differences.begin(), differences.end());
+  std::printf("median ns a step: ");
+  for (size_t i = 0; i < std::size(kinds); ++i) {
+    const auto middle = kinds[i].begin() + static_cast<std::ptrdiff_t>(kinds[i].size() / 2);
+    std::nth_element(kinds[i].begin(), middle, kinds[i].end());
+    std::printf("%s %.1f, ", Signal::kKinds[i], *middle);
+  }
+  std::printf("fastest cycle of the first quarter %.1f, of the last %.1f\nworst difference %.2g, %s, %" PRIu64 " restarts\n\n",
+              quarters.front(), quarters.back(), worst, finite ? "always finite" : "not always finite", stream.restarts());
+
+  CHECK(worst <= kTolerance);
+  CHECK(worst <= 2 * differences.front());  // no drift: at every checkpoint the same phases, cut into blocks at other places
+  CHECK(finite);
+  CHECK(stream.restarts() == 0);
+  // Short runs say nothing about time.
+  if (asked) CHECK(quarters.back() <= 1.5 * quarters.front());
+}
+
+ssm::Checkpoint network(const std::string& rest_of_config) {
+  return test::load(test::model_file(R"({"model_type": "coil", "norm_f": false, )" + rest_of_config + "}", 5)).checkpoint;
+}
+
+TEST_CASE("hours of green_overdrive") { hours("green_overdrive", ssm::Checkpoint::open(COIL_PRESETS_DIR "/green_overdrive.safetensors")); }
+
+// Without biases: in silence everything decays to nothing.
+TEST_CASE("hours of mamba1") {
+  hours("mamba1", network(R"("d_model": 1, "layers": [{"repeat": 2, "parts": [
+    {"type": "mamba1", "name": "mixer", "d_state": 8, "d_conv": 4, "expand": 8, "dt_rank": 1, "bias": false, "conv_bias": false}]}])"));
+}
+
+// Moved by a slow path, whose counters must not drift either.
+TEST_CASE("hours of mamba2") {
+  hours("mamba2", network(R"("d_input": 1, "d_output": 1, "d_model": 4, "layers": [{"repeat": 2, "parts": [
+    {"type": "rmsnorm", "name": "norm", "eps": 0.05},
+    {"type": "mamba2", "name": "mixer", "d_state": 8, "d_conv": 4, "expand": 2, "headdim": 4, "norm_eps": 0.05}, {"type": "film"}]}],
+    "slow_path": {"hop_frames": )" + std::to_string(kHop) + R"(, "n_features": 2, "d_model": 4, "layers": []})"));
+}
+
+}  // namespace

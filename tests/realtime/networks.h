@@ -1,0 +1,20 @@
+// The networks that the proofs of this folder run: what is shipped, every architecture of the golden files, and random chains of parts.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ssm/model.h"
+
+namespace coil::test {
+
+struct Network {
+  std::string name;
+  std::shared_ptr<const ssm::Model> model;
+};
+
+// Presets and golden networks on the best target, and so many random ones, each target in its turn.
+std::vector<Network> networks(ssm::InputKind kind, uint32_t random_count);
+
+}  // namespace coil::test
