@@ -101,7 +101,7 @@ TEST_CASE("streams that come and go, turn their controls, start anew and hand ov
   }
 }
 
-TEST_CASE("a stream that leaves the finite numbers starts anew alone; inputs that are not finite read as 0 and are counted") {
+TEST_CASE("a stream that leaves the finite numbers starts anew alone, inputs that are not finite read as 0 and are counted") {
   for (uint32_t seed = 0; seed < kNetworks; ++seed) {
     Crowd crowd(seed, 5, 130);
     INFO("network " << seed);

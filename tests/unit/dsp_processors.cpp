@@ -124,7 +124,7 @@ TEST_CASE("the card's latency counts, in host frames") {
   CHECK(both == plain.latency_frames() + 960);
 }
 
-TEST_CASE("channels of a mono model have states of their own; a stereo model sees both") {
+TEST_CASE("channels of a mono model have states of their own, a stereo model sees both") {
   coil::test::Random random(4);
   for (double rate_hz : {44100.0, 48000.0}) {
     Signal left = coil::test::random_signal(2000, random), right = coil::test::random_signal(2000, random);

@@ -156,7 +156,7 @@ TEST_CASE("decays: 2^t - 1 keeps its relative accuracy down to the longest time 
   });
 }
 
-TEST_CASE("time steps: softplus keeps its relative accuracy, also for very negative values; then the clamp") {
+TEST_CASE("time steps: softplus keeps its relative accuracy, also for very negative values, then the clamp") {
   for_each_target([](const Kernels& k) {
     constexpr size_t kCount = 1 << 16;
     AlignedFloats zero(kCount, 0.0f), x(kCount), dt;
@@ -416,7 +416,7 @@ TEST_CASE("decay at every length") {
   });
 }
 
-TEST_CASE("conv_silu: every number of taps and frames; the history moves on") {
+TEST_CASE("conv_silu: every number of taps and frames, the history moves on") {
   for_each_target([](const Kernels& k) {
     test::Random random(8);
     double worst = 0;
@@ -479,7 +479,7 @@ TEST_CASE("envelopes: sums of tanh and its square at every length") {
 
 constexpr double kScanTolerance = 50 * kEps;
 
-TEST_CASE("s4d: every number of frames, modes and channels, real and complex; the end state alone is the same") {
+TEST_CASE("s4d: every number of frames, modes and channels, real and complex, the end state alone is the same") {
   for_each_target([](const Kernels& k) {
     test::Random random(10);
     double worst = 0, worst_state = 0;
@@ -542,7 +542,7 @@ TEST_CASE("s4d: every number of frames, modes and channels, real and complex; th
   });
 }
 
-TEST_CASE("selective_scan: every number of frames, states and channels, B and C varying, constant and misaligned; the end state alone is the same") {
+TEST_CASE("selective_scan: every number of frames, states and channels, B and C varying, constant and misaligned, the end state alone is the same") {
   for_each_target([](const Kernels& k) {
     test::Random random(11);
     double worst = 0, worst_state = 0;
@@ -606,7 +606,7 @@ TEST_CASE("selective_scan: every number of frames, states and channels, B and C 
   });
 }
 
-TEST_CASE("ssd: every number of frames, states and channels; the end state alone is the same") {
+TEST_CASE("ssd: every number of frames, states and channels, the end state alone is the same") {
   for_each_target([](const Kernels& k) {
     test::Random random(12);
     double worst = 0, worst_state = 0;

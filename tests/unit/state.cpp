@@ -34,7 +34,7 @@ TEST_CASE("tensors of a layout begin at aligned places and do not overlap") {
   CHECK(reinterpret_cast<uintptr_t>(state.data()) % ssm::kAlignment == 0);
 }
 
-TEST_CASE("a fresh state is zero; tensors are set and read in upstream's order") {
+TEST_CASE("a fresh state is zero, tensors are set and read in upstream's order") {
   ssm::State state(small_layout());
   for (const auto& tensor : state.tensors())
     for (float v : tensor.values) CHECK(v == 0);
