@@ -71,7 +71,7 @@ FilmFolds::FilmFolds(const LayerStack& stack) : stack_(stack), film_(stack.film_
 }
 
 bool FilmFolds::update(const float* film) noexcept {
-  if (std::memcmp(film_.data(), film, film_.size() * sizeof(float)) == 0) return false;
+  if (film_.empty() || std::memcmp(film_.data(), film, film_.size() * sizeof(float)) == 0) return false;
   std::copy_n(film, film_.size(), film_.begin());
   for (size_t i = 0; i < matrices_.size(); ++i) {
     const PackedLinear& plain = *stack_.folds()[i].matrix;
