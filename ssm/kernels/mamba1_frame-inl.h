@@ -18,12 +18,11 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // The order is that of the longest chain of waiting: what can be computed beside it follows behind it.
-template <size_t kRank, size_t kPanel, class D>
+template <size_t kRank, class D>
 HWY_INLINE void Mamba1FrameRank(D d, const Mamba1Frame& m, const Run& run, const float* in, float* scratch, float* out, bool accumulate) {
   using V = hn::Vec<D>;
-  const size_t width = m.conv.width, lanes = hn::Lanes(d), d_state = m.d_state;
-  float *xz = scratch, *x = xz + 2 * width, *dt_row = x + width, *y = dt_row + width, *bc = y + width;
-  const float *direct = m.D, *a = m.a, *B = bc, *C = bc + m.bc_width;
+  const size_t width = m.conv.width, lanes = hn::Lanes(d);
+  float *xz = scratch, *x = xz + 2 * width, *dt = x + width, *y = dt + width, *bc = y + width;
 
   float scale = 1;
   if (m.norm_eps) WithTag(m.model_width, [&](auto dm) HWY_ATTR { scale = RmsScaleOf(dm, *m.norm_eps, m.d_model, m.model_width, in); });
@@ -38,44 +37,24 @@ HWY_INLINE void Mamba1FrameRank(D d, const Mamba1Frame& m, const Run& run, const
   }
   for (size_t r = 0; r < kRank; ++r) dots[r] = hn::Add(hn::SumOfLanes(d, dots[r]), hn::Set(d, m.x_to_rank->bias[r]));
   const auto ranks = [&](size_t r) HWY_ATTR { return dots[r]; };
-  for (size_t c = 0; c < width; c += lanes) hn::StoreU(ProjectedTimeStep(d, m.time_step, ranks, c), d, dt_row + c);
+  for (size_t c = 0; c < width; c += lanes) hn::StoreU(ProjectedTimeStep(d, m.time_step, ranks, c), d, dt + c);
 
   LinearOf<float>({*m.x_to_bc, m.x_to_bc->f32.data(), nullptr, x, 0, bc, 0, false}, 1);
   for (size_t c = 0; c < width; c += lanes) hn::StoreU(Silu(d, hn::LoadU(d, xz + width + c)), d, xz + width + c);
 
-  for (size_t c = 0; c < width; c += lanes) {
-    const V dt = hn::LoadU(d, dt_row + c), u = hn::LoadU(d, x + c), dtu = hn::Mul(dt, u);
-    V total = hn::Mul(hn::LoadU(d, direct + c), u);
-    const size_t first = c / kPanel * d_state * kPanel + c % kPanel;
-    size_t n = 0;
-    const auto states = [&](auto tile) HWY_ATTR {  // as SelectiveTile
-      for (; n + tile <= d_state; n += tile) {
-        const float* a_tile = a + first + n * kPanel;
-        float* h_tile = run.scan_state + first + n * kPanel;
-        V sum[2] = {hn::Zero(d), hn::Zero(d)};
-        for (size_t i = 0; i < tile; ++i) {
-          const V state = DecayAndAdd(d, hn::Mul(dt, hn::LoadU(d, a_tile + i * kPanel)), hn::LoadU(d, h_tile + i * kPanel), dtu, hn::Set(d, B[n + i]));
-          hn::StoreU(state, d, h_tile + i * kPanel);
-          sum[i % 2] = hn::MulAdd(hn::Set(d, C[n + i]), state, sum[i % 2]);
-        }
-        total = hn::Add(total, hn::Add(sum[0], sum[1]));
-      }
-    };
-    if constexpr (HWY_TARGET == HWY_AVX3) states(std::integral_constant<size_t, 8>());
-    states(std::integral_constant<size_t, 4>());
-    states(std::integral_constant<size_t, 1>());
-    hn::StoreU(hn::Mul(total, hn::LoadU(d, xz + width + c)), d, y + c);
-  }
+  const ScanKernel scan{width, m.d_state, m.a, m.D, dt, x, 0, bc, bc + m.bc_width, 0, nullptr, nullptr, y, 0};
+  SelectiveBlock<true, false, false>(scan, {&run, 1});
+  for (size_t c = 0; c < width; c += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, y + c), hn::LoadU(d, xz + width + c)), d, y + c);
   LinearOf<float>({*m.out_proj, m.out_proj->f32.data(), nullptr, y, 0, out, 0, accumulate}, 1);
 }
 
 void Mamba1FrameOf(const Mamba1Frame& m, const Run& run, const float* in, float* scratch, float* out, bool accumulate) {
-  WithPanels(m.conv.width, [&](auto d, auto panel) HWY_ATTR {
+  WithTag(m.conv.width, [&](auto d) HWY_ATTR {
     switch (m.x_to_rank->dots) {
-      case 1: return Mamba1FrameRank<1, panel>(d, m, run, in, scratch, out, accumulate);
-      case 2: return Mamba1FrameRank<2, panel>(d, m, run, in, scratch, out, accumulate);
-      case 3: return Mamba1FrameRank<3, panel>(d, m, run, in, scratch, out, accumulate);
-      default: return Mamba1FrameRank<4, panel>(d, m, run, in, scratch, out, accumulate);
+      case 1: return Mamba1FrameRank<1>(d, m, run, in, scratch, out, accumulate);
+      case 2: return Mamba1FrameRank<2>(d, m, run, in, scratch, out, accumulate);
+      case 3: return Mamba1FrameRank<3>(d, m, run, in, scratch, out, accumulate);
+      default: return Mamba1FrameRank<4>(d, m, run, in, scratch, out, accumulate);
     }
   });
 }
