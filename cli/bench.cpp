@@ -45,10 +45,7 @@ struct TargetSpeed {
 bool takes_tokens(const ssm::Model& model) { return model.config().input_kind == ssm::InputKind::token_ids; }
 
 // As if all parameters were projections' weights, which in models of a size that counts nearly all are.
-size_t weight_bytes(const ssm::Model& model) {
-  const size_t bytes = model.target().weights() == ssm::WeightFormat::f32 ? 4 : model.target().weights() == ssm::WeightFormat::bf16 ? 2 : 1;
-  return static_cast<size_t>(model.cost().parameters) * bytes;
-}
+size_t weight_bytes(const ssm::Model& model) { return static_cast<size_t>(model.cost().parameters) * ssm::bytes_of(model.target().weights()); }
 
 // A stream that goes through some noise again and again, or through any tokens, of which the last in a block gives logits.
 class Player {
@@ -275,9 +272,7 @@ CLI::App* setup_bench(CLI::App& app, const std::string& command_line, int& exit_
       ->delimiter(',')
       ->allow_extra_args(false);
   command->add_option("--target", options->target, "SIMD target (see coil verify --list-targets), or all (default: the best)")->type_name("NAME");
-  command->add_option("--weights", options->weights, "Keep the projections' weights as f32, bf16 or int8")
-      ->check(CLI::IsMember({"f32", "bf16", "int8"}))
-      ->capture_default_str();
+  add_weights_option(*command, options->weights);
   command->add_option("--seconds", options->seconds, "Time for each measurement")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.001, 1e6))

@@ -1,6 +1,7 @@
 // Looking up presets and setting knobs.
 #include "cli/models.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
@@ -95,6 +96,12 @@ std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Targe
   } catch (const ssm::Error& error) {
     throw Failure(kModelFailed, error.what());
   }
+}
+
+void add_weights_option(CLI::App& command, std::string& weights) {
+  command.add_option("--weights", weights, "Keep the projections' weights as f32, bf16 or int8: less memory, less exact (coil verify shows the error)")
+      ->check(CLI::IsMember({"f32", "bf16", "int8"}))
+      ->capture_default_str();
 }
 
 std::string short_name(const std::string& file) {

@@ -7,11 +7,18 @@
 
 #include "ssm/model.h"
 
+namespace CLI {
+class App;
+}
+
 namespace coil::cli {
 
 // `name` is a path, or the name of a preset in one of the folders of $COIL_PRESETS (separated by colons), of
 // ../share/coil/presets beside the program, or of the source tree. Throws Failure. [main-thread]
 std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Target target = ssm::Target::best());
+
+// The option --weights: a format for ssm::weight_format_from_name. [main-thread]
+void add_weights_option(CLI::App& command, std::string& weights);
 
 // What the reader recognises a model by: its file's name, or the last folder of a model directory.
 std::string short_name(const std::string& file);

@@ -25,9 +25,8 @@ namespace fs = std::filesystem;
 namespace {
 
 struct ProcessOptions {
-  std::string weights = "f32";
   std::vector<std::string> inputs;
-  std::string output, model;
+  std::string output, model, weights = "f32";
   std::vector<std::string> settings;
   FormatRequest format;
   double gain_db = 0;
@@ -239,9 +238,7 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
       ->required()
       ->type_name("OUT");
   command->add_option("-m,--model", options->model, "Model file, or name of a preset")->required()->type_name("PRESET");
-  command->add_option("--weights", options->weights, "Keep the projections' weights as f32, bf16 or int8: less memory, less exact (see coil verify)")
-      ->check(CLI::IsMember({"f32", "bf16", "int8"}))
-      ->capture_default_str();
+  add_weights_option(*command, options->weights);
   command->add_option("--set", options->settings, "A control's value, for example --set drive=7 (see coil info)")
       ->type_name("NAME=VALUE")
       ->take_all()

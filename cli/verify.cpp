@@ -175,9 +175,7 @@ CLI::App* setup_verify(CLI::App& app, int& exit_code) {
   verify->add_option("--target", options->targets, "SIMD target, see --list-targets; may be repeated (all)")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  verify->add_option("--weights", options->weights, "Keep the projections' weights as f32, bf16 or int8: shows the error that rounding them causes")
-      ->check(CLI::IsMember({"f32", "bf16", "int8"}))
-      ->capture_default_str();
+  add_weights_option(*verify, options->weights);
   auto* tolerance = verify->add_option("--tolerance", options->tolerance, "Largest error that passes (default: 1e-5; with rounded weights any)")
                         ->check(CLI::NonNegativeNumber);
   verify->add_flag("--json", options->json, "Print one JSON object");

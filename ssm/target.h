@@ -1,6 +1,7 @@
 // What a model's weights are packed for when it is loaded: the SIMD instruction set, by default the best one, and the weights' format.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ enum class WeightFormat {
   int8,  // one scale a row: the row's greatest magnitude becomes 127
 };
 
+size_t bytes_of(WeightFormat format);                           // of one weight
 const char* to_string(WeightFormat format);                     // "bf16" ...
 WeightFormat weight_format_from_name(const std::string& name);  // throws Error that lists the names
 

@@ -178,6 +178,8 @@ Target Target::with(WeightFormat weights) const {
 const char* Target::name() const { return kernels_->name; }
 std::string Target::label() const { return weights_ == WeightFormat::f32 ? name() : name() + std::string(" ") + to_string(weights_); }
 
+size_t bytes_of(WeightFormat format) { return format == WeightFormat::f32 ? 4 : format == WeightFormat::bf16 ? 2 : 1; }
+
 const char* to_string(WeightFormat format) {
   switch (format) {
     case WeightFormat::f32: return "f32";

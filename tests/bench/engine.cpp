@@ -71,14 +71,13 @@ void run(benchmark::State& state, ssm::Stream stream, size_t block) {
 // One token after the other, or a prompt of which only the last logits are asked for.
 void run_tokens(benchmark::State& state, const std::shared_ptr<const ssm::Model>& loaded, size_t block) {
   const ssm::Model& model = *loaded;
-  const ssm::WeightFormat weights = model.target().weights();
   const size_t vocabulary = size_t(model.config().d_output);
   ssm::Stream stream(loaded);
   std::vector<int32_t> tokens(block);
   for (size_t i = 0; i < block; ++i) tokens[i] = int32_t(i * 7919 % vocabulary);
   std::vector<float> logits(vocabulary);
   for (auto _ : state) stream.process_tokens(tokens, logits);
-  const double bytes = double(model.cost().parameters) * (weights == ssm::WeightFormat::f32 ? 4 : weights == ssm::WeightFormat::bf16 ? 2 : 1);
+  const double bytes = double(model.cost().parameters) * double(ssm::bytes_of(model.target().weights()));
   const double head_ns = double(model.config().d_model) * double(vocabulary) * machine_speed().mac_ns;
   const double arithmetic_ns = ssm::arithmetic_floor_ns(model.cost(), machine_speed()) - head_ns * (1 - 1.0 / double(block));
   report(state, double(state.iterations() * block), block == 1 ? ssm::measure_read_ns(size_t(bytes)) : arithmetic_ns);
