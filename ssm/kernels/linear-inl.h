@@ -53,6 +53,7 @@ HWY_INLINE V StartRows(D d, const LinearCall<Weight>& call, size_t t, size_t row
   return call.accumulate ? hn::Add(bias, hn::LoadU(d, call.y + t * call.y_stride + row)) : bias;
 }
 
+// Where it ends: with factors, the bias and what it is added to come only now.
 template <class D, class V, class Weight>
 HWY_INLINE void StoreRows(D d, V total, const LinearCall<Weight>& call, size_t t, size_t row) {
   float* to = call.y + t * call.y_stride + row;

@@ -104,4 +104,24 @@ TEST_CASE("a transformers model with time_step_limit agrees with the reference")
   }
 }
 
+TEST_CASE("a frame of Mamba-1 in one kernel gives the bits of its stages, for every rank that it serves and on every target") {
+  for (const int d_model : {3, 12, 16, 27, 64})
+    for (const int rank : {1, 2, 3, 4})
+      for (const int d_state : {1, 5, 8, 16, 21}) {
+        const auto loaded = test::load(test::model_file(
+            R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": )" + std::to_string(d_model) +
+                R"(, "layers": [{"repeat": 2, "parts": [{"type": "rmsnorm", "name": "norm"}, {"type": "mamba1", "name": "mixer", "d_state": )" +
+                std::to_string(d_state) + R"(, "dt_rank": )" + std::to_string(rank) + "}]}]}", 1));
+        for (const ssm::Target& target : ssm::Target::all()) {
+          INFO("d_model " << d_model << " rank " << rank << " d_state " << d_state << " target " << target.name());
+          const auto model = loaded.model(target);
+          test::Random random(7);
+          const auto in = test::random_signal(80, random);
+          auto frames = model->initial_state(), block = frames;
+          CHECK(test::same_bits(test::run_steps(model, frames, in), test::run_blocks(model, block, in, std::vector<size_t>{in.size()})));
+          CHECK(frames == block);
+        }
+      }
+}
+
 }  // namespace

@@ -24,10 +24,6 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kSignalling = st
 // As in random_networks.cpp: the design's promise between executions.
 constexpr double kTolerance = 1e-5;
 
-bool all_finite(std::span<const float> values) {
-  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
-}
-
 std::vector<float> play(ssm::Stream& stream, std::span<const float> in) {
   std::vector<float> out(in.size() / test::width_in(stream.model()) * test::width_out(stream.model()));
   stream.process(in, out);
@@ -40,7 +36,7 @@ bool come_together(ssm::Stream& a, ssm::Stream& b, test::Random& random) {
   for (int blocks = 0, agreed = 0; blocks < 30000; ++blocks) {
     const auto in = test::random_signal(kBlock * test::width_in(a.model()), random);
     const auto one = play(a, in), other = play(b, in);
-    if (!all_finite(one) || !all_finite(other) || !a.state().is_finite()) return false;
+    if (!ssm::all_finite(one) || !ssm::all_finite(other) || !a.state().is_finite()) return false;
     agreed = test::relative_error(one, other) <= kTolerance ? agreed + 1 : 0;
     if (agreed == 10) return true;
   }
@@ -87,7 +83,7 @@ TEST_CASE("a stream that heard huge values, and one that heard silence there, co
         const size_t place = in.size() - 1 - size_t(random.whole(0, int(in.size() / 10) - 1));
         in[place] = loud, quiet[place] = 0;
       }
-      CHECK(all_finite(play(hurt, in)));
+      CHECK(ssm::all_finite(play(hurt, in)));
       play(spared, quiet);
       CHECK(come_together(hurt, spared, random));
       CHECK(hurt.non_finite_inputs() == 0);
@@ -119,7 +115,7 @@ TEST_CASE("a value in the state that is not finite is gone within 64 frames, unh
       const uint64_t before = stream.restarts();
       size_t frames = 0;
       bool finite = true;
-      while (stream.restarts() == before && frames < kBlock) finite &= all_finite(play(stream, std::span(in).subspan(frames++ * width, width)));
+      while (stream.restarts() == before && frames < kBlock) finite &= ssm::all_finite(play(stream, std::span(in).subspan(frames++ * width, width)));
       CHECK(finite);
       // A restart keeps what the controls ask for, so only they can mend that.
       if (tensor.ends_with("controls_target") || tensor == "state.slow.controls") stream.set_controls(knobs);
@@ -163,7 +159,7 @@ TEST_CASE("a processor at any rate stays finite whatever a host sends, and plays
           float* channel = signal->data() + begin;
           processor->process({&channel, 1, int(kBlock)});
         }
-      CHECK(all_finite(in));
+      CHECK(ssm::all_finite(in));
       CHECK(hurt.non_finite_inputs() == count);
       if (name == "identity") CHECK(test::same_bits(std::span(in).subspan(2048), std::span(quiet).subspan(2048)));
     }

@@ -392,6 +392,41 @@ TEST_CASE("film: constant and moving, at every length, its vector at any address
   });
 }
 
+TEST_CASE("rms_scale and projected time steps at every length") {
+  for_each_target([](const Kernels& k) {
+    test::Random random(15);
+    double worst_scale = 0, worst_dt = 0;
+    for (size_t n = 1; n <= kLongest; ++n) {
+      const size_t width = n, frames = n % 9, rank = n % ssm::kMaxDots + 1, w = padded(width);
+      const Rows x = Rows::random(width, frames, random, 1, ssm::kPad), ranks = Rows::random(rank, frames, random);
+      std::vector<float> scale(frames + 1, 7.0f);
+      k.rms_scale(1e-3f, width, w, x.data(), x.stride, scale.data(), frames);
+      CHECK(scale[frames] == 7.0f);
+      AlignedFloats weights(rank * w, 0.0f);
+      for (float& weight : weights) weight = static_cast<float>(random.normal());
+      const AlignedFloats bias = random_padded(width, random);
+      Rows dt(width, frames, ssm::kPad);
+      k.project_time_step({weights.data(), bias.data(), rank, w}, ranks.data(), ranks.stride, dt.data(), dt.stride, frames);
+      for (size_t t = 0; t < frames; ++t) {
+        double squares = 0;
+        for (size_t c = 0; c < width; ++c) squares += double(x.at(t, c)) * x.at(t, c);
+        worst_scale = std::max(worst_scale, std::abs(scale[t] * std::sqrt(squares / double(width) + 1e-3) - 1));
+        for (size_t c = 0; c < width; ++c) {
+          double sum = bias[c], magnitude = 1 + std::abs(sum);
+          for (size_t r = 0; r < rank; ++r) {
+            sum += double(weights[r * w + c]) * ranks.at(t, r);
+            magnitude += std::abs(double(weights[r * w + c]) * ranks.at(t, r));
+          }
+          worst_dt = std::max(worst_dt, std::abs(dt.at(t, c) - softplus(sum)) / magnitude);
+        }
+      }
+      CHECK(dt.guard_intact());
+    }
+    CHECK(worst_scale <= kLongest / 4 * kEps);  // as many additions as a lane has, the square root and the quotient
+    CHECK(worst_dt <= 1e-6 + 8 * kEps);         // softplus's bound, and four products and additions
+  });
+}
+
 TEST_CASE("decay at every length") {
   for_each_target([](const Kernels& k) {
     test::Random random(7);
