@@ -13,6 +13,9 @@ namespace {
 
 using Complex = std::complex<double>;
 
+// A mode that turns by less is a real one: its imaginary part would be lost in rounding, but lie among the denormals, which are slow.
+constexpr double kNoTurn = 0x1p-60;
+
 class S4d final : public RecurrentPart {
  public:
   S4d(const S4dConfig& config, const Build& build)
@@ -43,7 +46,8 @@ class S4d final : public RecurrentPart {
         const Complex A{-std::exp(log_A_real[i]), complex_ ? A_imag[i] : 0.0};
         const double dt = std::exp(log_dt[ch]);
         const bool zoh = config.discretization == Discretization::zoh;
-        const Complex z = zoh ? std::exp(dt * A) : (1.0 + dt * A / 2.0) / (1.0 - dt * A / 2.0);
+        Complex z = zoh ? std::exp(dt * A) : (1.0 + dt * A / 2.0) / (1.0 - dt * A / 2.0);
+        if (std::abs(z.imag()) < kNoTurn) z.imag(0.0);
         const Complex b = zoh ? (z - 1.0) / A : dt / (1.0 - dt * A / 2.0);
         if (!std::isfinite(std::abs(z)) || !std::isfinite(std::abs(b)) || std::abs(b) < 1e-30 || std::abs(z) > 1.0)
           throw Error(checkpoint.source() + ": S4D bank '" + prefix + "kernel' is not stable or its step size is out of range (channel " +
