@@ -148,11 +148,12 @@ TEST_CASE("a processor at any rate stays finite whatever a host sends, and plays
       spared.prepare({rate_hz, 64, 1});
       test::Random random(4);
       std::vector<float> in = test::random_signal(4096, random), quiet = in;
-      uint64_t count = 0;
+      uint64_t not_finite = 0, too_large = 0;
       for (size_t i = 0; i < 1024; ++i) {
         in[i] = random.pick({1e38f, -1e38f, 1.0f, kNan, kInfinity});
         quiet[i] = 0;
-        count += !std::isfinite(in[i]);
+        not_finite += !std::isfinite(in[i]);
+        too_large += std::abs(in[i]) == 1e38f;
       }
       for (auto [processor, signal] : {std::pair(&hurt, &in), std::pair(&spared, &quiet)})
         for (size_t begin = 0; begin < signal->size(); begin += kBlock) {
@@ -160,7 +161,9 @@ TEST_CASE("a processor at any rate stays finite whatever a host sends, and plays
           processor->process({&channel, 1, int(kBlock)});
         }
       CHECK(ssm::all_finite(in));
-      CHECK(hurt.non_finite_inputs() == count);
+      CHECK(hurt.limited_inputs().non_finite == not_finite);
+      CHECK(hurt.limited_inputs().too_large == too_large);
+      CHECK(hurt.restarts() == 0);
       if (name == "identity") CHECK(test::same_bits(std::span(in).subspan(2048), std::span(quiet).subspan(2048)));
     }
   }
