@@ -8,7 +8,8 @@
 
 namespace coil::dsp {
 
-// +40 dBFS.
+// +40 dBFS, beyond any sound that is meant. A model remembers what is louder for longer: after one such sample `green_overdrive` is back
+// within -40 dB after 0.04 s, after 64 of them 1.9 s; after 64 samples of 1e6 6 s, of 1e30 more than 20 s. ssm::Stream takes all of them.
 inline constexpr float kMaxSample = 100;
 
 // How many samples were changed.
