@@ -399,7 +399,7 @@ std::string steps_obstacle(const ModelConfig& config, double sample_rate_hz) {
   if (config.sample_rate_hz == 0) return "the model states no sample_rate of its own";
   if (!(sample_rate_hz >= 1 && sample_rate_hz <= 1e7)) return "a rate must lie between 1 and 1e7 Hz";
   if (!config.slow_path) return "";
-  const double hop = config.slow_path->hop_frames * (sample_rate_hz / config.sample_rate_hz);
+  const double hop = config.slow_path->hop_frames * sample_rate_hz / config.sample_rate_hz;
   if (hop == std::round(hop) && hop >= 1 && hop <= kMaxHopFrames) return "";
   return "a hop of the slow path, " + std::to_string(config.slow_path->hop_frames) + " frames at " + hertz(config.sample_rate_hz) +
          ", must last a whole number of frames there, from 1 to " + std::to_string(kMaxHopFrames);
@@ -413,8 +413,9 @@ ModelConfig with_rescaled_steps(ModelConfig config, double sample_rate_hz, const
     for (PartConfig& part : layer.parts)
       if (auto* s4d = std::get_if<S4dConfig>(&part)) s4d->step_scale /= frames_scale;
   // The slow path's own steps are hops, which last as long as before.
-  if (config.slow_path) config.slow_path->hop_frames = int(config.slow_path->hop_frames * frames_scale);
-  config.control_ramp_frames = std::max(1, int(std::lround(config.control_ramp_frames * frames_scale)));
+  if (config.slow_path) config.slow_path->hop_frames = int(config.slow_path->hop_frames * sample_rate_hz / config.sample_rate_hz);
+  constexpr double kMaxRampFrames = 1 << 22;  // counted in floats
+  config.control_ramp_frames = int(std::clamp(std::round(config.control_ramp_frames * frames_scale), 1.0, kMaxRampFrames));
   config.sample_rate_hz = sample_rate_hz;
   return config;
 }

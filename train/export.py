@@ -103,7 +103,8 @@ def engine_metrics(evaluation):
 def other_rates(measured):
     """what evaluate_rates.py wrote, as a card has it: error in dB against the model at its own rate, by rate and way"""
     table = {f"{r['rate_hz']}": {way: round(r[f"{way}_esr_db"], 1) for way in ("steps", "resample")} for r in measured["rates"]}
-    return {"measured": "by the engine on the held-out takes (train/evaluate_rates.py): ESR in dB against the preset at its own rate", "esr_db": table}
+    return {"measured": "by the engine (train/evaluate_rates.py): ESR in dB against the preset at its own rate",
+            "test_excerpts": measured["rates"][0]["excerpts"], "esr_db": table}
 
 
 def better_way(table):

@@ -27,7 +27,8 @@ Mode discretised(Complex A, double dt, Discretization rule) {
   if (rule == Discretization::zoh) {
     const Complex x = dt * A;
     const double half_sine = std::sin(x.imag() / 2);
-    const Complex rise{std::expm1(x.real()) * std::cos(x.imag()) - 2 * half_sine * half_sine, std::exp(x.real()) * std::sin(x.imag())};  // e^x - 1
+    // e^x - 1
+    const Complex rise{std::expm1(x.real()) * std::cos(x.imag()) - 2 * half_sine * half_sine, std::exp(x.real()) * std::sin(x.imag())};
     return {std::exp(x), rise / A, -rise};
   }
   const Complex h = dt * A / 2.0;

@@ -48,7 +48,7 @@ class Rates(unittest.TestCase):
     def test_the_better_way_becomes_the_default_and_weights_and_hash_stay(self):
         preset = pathlib.Path(export.__file__).parents[1] / "presets" / "green_overdrive.safetensors"
         tensors, metadata = export.read_safetensors(preset)
-        measured = lambda steps, resample: {"rates": [{"rate_hz": 44100, "steps_esr_db": -70.04, "resample_esr_db": -60},
+        measured = lambda steps, resample: {"rates": [{"rate_hz": 44100, "excerpts": 3, "steps_esr_db": -70.04, "resample_esr_db": -60},
                                                       {"rate_hz": 96000, "steps_esr_db": steps, "resample_esr_db": resample}]}
         kept = export.with_other_rates(metadata, measured(-40.0, -50.0))
         self.assertNotIn("rate_scaling", json.loads(kept["config"]))

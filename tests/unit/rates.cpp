@@ -18,9 +18,10 @@ namespace {
 using namespace coil;
 using Catch::Matchers::Contains;
 
-// `layer` and `frame`: further JSON fields.
+// `frame`: further JSON fields.
 std::string chain(const std::string& parts, const std::string& frame = "") {
-  return R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 4, "d_output": 1,)" + frame + R"( "layers": [{"parts": [)" + parts + "]}]}";
+  return R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 4, "d_output": 1,)" + frame + R"( "layers": [{"parts": [)" +
+         parts + "]}]}";
 }
 
 const std::string kS4d = R"({"type": "s4d", "name": "mixer", "d_state": 4}, {"type": "tanh"})";
@@ -81,6 +82,8 @@ TEST_CASE("what is counted in frames lasts as long at every rate") {
   CHECK(doubled->card().settle_frames == 9600);
   CHECK(doubled->card().sample_rate_hz == 96000);
   CHECK(test::load(file).model()->at_rate(12000)->config().slow_path->hop_frames == 16);
+  const std::string hop_160 = std::string(kSlow).replace(kSlow.find("64"), 2, "160");
+  CHECK(model(chain(kFilm, hop_160))->at_rate(44100)->config().slow_path->hop_frames == 147);  // 44100 / 48000 is no exact binary fraction
 }
 
 TEST_CASE("a control's ramp lasts as long at another rate") {
