@@ -70,6 +70,8 @@ json describe(const ssm::Model& model) {
                  {"exps_per_step", model.cost().exps_per_step},
                  {"state_bytes", model.state_layout()->size * sizeof(float)},
                  {"sample_rate_hz", rate_hz > 0 ? json(rate_hz) : json(nullptr)},
+                 {"rate_scaling", ssm::to_string(config.rate_scaling)},
+                 {"steps_can_be_rescaled", ssm::steps_obstacle(config).empty()},
                  {"latency_frames", card.latency_frames},
                  {"latency_ms", rate_hz > 0 ? json(1000 * card.latency_frames / rate_hz) : json(nullptr)},
                  {"target", model.target().name()},
@@ -131,6 +133,12 @@ std::string with_prefix(double value, const std::string& unit) {
   return number(value, 3) + " " + unit;
 }
 
+// What `coil process` and the plugin do at other rates than the model's.
+std::string other_rates(const ssm::ModelConfig& config) {
+  if (config.rate_scaling == ssm::RateScaling::steps) return "steps are rescaled";
+  return ssm::steps_obstacle(config).empty() ? "resampled; --rate-scaling steps is possible" : "resampled";
+}
+
 void print_text(const ssm::Model& model) {
   const ssm::ModelConfig& config = model.config();
   const ssm::Card& card = model.card();
@@ -166,6 +174,7 @@ void print_text(const ssm::Model& model) {
 
   Section signal("Signal");
   signal.row("rate", rate_hz > 0 ? number(rate_hz, 9) + " Hz" : "any");
+  if (rate_hz > 0) signal.row("other rates", other_rates(config));
   signal.row("latency", std::to_string(card.latency_frames) + " frames" +
                             (rate_hz > 0 ? " (" + number(1000 * card.latency_frames / rate_hz, 3) + " ms)" : ""));
   signal.print();

@@ -26,7 +26,7 @@ namespace {
 
 struct ProcessOptions {
   std::vector<std::string> inputs;
-  std::string output, model, weights = "f32";
+  std::string output, model, weights = "f32", rate_scaling;
   std::vector<std::string> settings;
   FormatRequest format;
   double gain_db = 0;
@@ -140,7 +140,8 @@ std::string json_line(const FileJob& job, const FileReport& report, const std::s
   line["x_realtime"] = report.seconds / std::max(report.wall_seconds, 1e-9);
   line["peak_db"] = report.peak > 0 ? nlohmann::json(decibels(report.peak)) : nlohmann::json(nullptr);
   line["clipped"] = report.clipped;
-  line["non_finite"] = report.non_finite;
+  line["non_finite"] = report.limited.non_finite;
+  line["too_large"] = report.limited.too_large;
   line["restarts"] = report.restarts;
   line["truncated"] = report.truncated;
   return dump(line);
@@ -149,8 +150,12 @@ std::string json_line(const FileJob& job, const FileReport& report, const std::s
 void print_warnings(const FileJob& job, const FileReport& report, double gain_db, Progress& progress) {
   const std::string begin = "coil: warning: " + in_quotes(job.in) + ": ";
   if (report.truncated) progress.print_error(begin + "ends before it should; what was there has been processed");
-  if (report.non_finite > 0) {
-    progress.print_error(begin + counted(report.non_finite, "sample") + " not finite (NaN or infinity), taken as 0");
+  if (report.limited.non_finite > 0) {
+    progress.print_error(begin + counted(report.limited.non_finite, "sample") + " not finite (NaN or infinity), taken as 0");
+  }
+  if (report.limited.too_large > 0) {
+    progress.print_error(begin + counted(report.limited.too_large, "sample") + " beyond " + fixed(decibels(dsp::kMaxSample), 0) +
+                         " dBFS, taken as that; full scale is 1");
   }
   if (report.restarts > 0) {
     progress.print_error(begin + "the model overflowed and started anew " + counted(report.restarts, "time"));
@@ -203,6 +208,16 @@ int process_all(const std::vector<FileJob>& jobs, const ProcessSettings& setting
   return failed;
 }
 
+// Of --rate-scaling. Throws Failure for steps that no rate can rescale.
+dsp::RateMode rate_mode(const std::string& name, const ssm::Model& model) {
+  if (name.empty()) return dsp::RateMode::model_default;
+  if (name == "resample") return dsp::RateMode::resample;
+  if (const std::string obstacle = ssm::steps_obstacle(model.config()); !obstacle.empty()) {
+    throw Failure(kUsage, "--rate-scaling steps: " + obstacle + "; use --rate-scaling resample");
+  }
+  return dsp::RateMode::steps;
+}
+
 int run_process(const ProcessOptions& options) {
   check_request(options.format);
   const bool to_stream = options.output == "-";
@@ -218,6 +233,7 @@ int run_process(const ProcessOptions& options) {
     throw Failure(kModelFailed, error.what());
   }
   settings.controls = control_values(*settings.model, options.settings);
+  settings.rate_mode = rate_mode(options.rate_scaling, *settings.model);
   settings.format = options.format;
   settings.gain_db = options.gain_db;
   settings.dither = !options.no_dither;
@@ -243,6 +259,9 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
       ->type_name("NAME=VALUE")
       ->take_all()
       ->expected(1);
+  command->add_option("--rate-scaling", options->rate_scaling,
+                      "Away from the model's sample rate: rescale the model's steps, or resample the signal (default: the model's, see coil info)")
+      ->check(CLI::IsMember({"steps", "resample"}));
   command->add_option("--format", options->format.container,
                       "Container: wav, flac, aiff, caf, ogg, opus, mp3, w64, rf64 ... (default: by OUT's extension)")
       ->type_name("NAME");

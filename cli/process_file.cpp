@@ -7,7 +7,6 @@
 
 #include "cli/sound_reader.h"
 #include "cli/sound_writer.h"
-#include "dsp/offline_processor.h"
 
 namespace coil::cli {
 namespace {
@@ -36,7 +35,8 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   if (job.out == "-") request.container = "wav";
   SoundInfo out_info = in;
   out_info.format = choose_format(request, job.out, in.format, in.channels, in.sample_rate_hz);
-  dsp::OfflineProcessor processor(settings.model, in.sample_rate_hz, in.channels, settings.block_frames, settings.controls);
+  dsp::OfflineProcessor processor(settings.model, in.sample_rate_hz, in.channels, settings.block_frames, settings.controls,
+                                  settings.rate_mode);
   if (job.create_folder) std::filesystem::create_directories(job.out.parent_path());
   const std::unique_ptr<SoundWriter> writer = open_writer(job.out, out_info, settings.dither, *reader);
   const float gain = static_cast<float>(std::pow(10.0, settings.gain_db / 20));
@@ -68,7 +68,7 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   progress.advance(1 - fraction_done, 0);
   report.seconds = static_cast<double>(report.frames) / in.sample_rate_hz;
   report.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  report.non_finite = processor.non_finite_samples();
+  report.limited = processor.limited_inputs();
   report.restarts = processor.restarts();
   report.truncated = reader->truncated();
 }

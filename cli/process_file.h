@@ -9,6 +9,7 @@
 
 #include "cli/progress.h"
 #include "cli/sound_format.h"
+#include "dsp/offline_processor.h"
 #include "ssm/model.h"
 
 namespace coil::cli {
@@ -21,6 +22,7 @@ struct FileJob {
 struct ProcessSettings {
   std::shared_ptr<const ssm::Model> model;
   std::vector<float> controls;  // card order and units
+  dsp::RateMode rate_mode = dsp::RateMode::model_default;
   FormatRequest format;
   double gain_db = 0;
   bool dither = true;
@@ -36,7 +38,7 @@ struct FileReport {
   double wall_seconds = 0;    // that it took
   double peak = 0;            // of the output, 1: full scale
   int64_t clipped = 0;        // samples beyond full scale in an output of integers, which cannot hold them
-  uint64_t non_finite = 0;    // samples of the input that were NaN or infinite and taken as 0
+  dsp::LimitedInputs limited;  // samples of the input that were not taken as they are
   uint64_t restarts = 0;      // how often the model overflowed and started anew
   bool truncated = false;     // the input is shorter than it says
 };

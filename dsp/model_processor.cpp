@@ -27,7 +27,16 @@ double sample_rate_hz(const ssm::Model& model) {
   return model.card().sample_rate_hz > 0 ? model.card().sample_rate_hz : model.config().sample_rate_hz;
 }
 
-ModelProcessor::ModelProcessor(std::shared_ptr<const ssm::Model> model) : model_(std::move(model)) {
+std::shared_ptr<const ssm::Model> model_for_host(const std::shared_ptr<const ssm::Model>& model, double host_hz, RateMode mode) {
+  const double model_hz = sample_rate_hz(*model);
+  if (model_hz == 0 || std::llround(model_hz) == std::llround(host_hz)) return model;
+  const ssm::ModelConfig& config = model->config();
+  if (mode == RateMode::steps) return model->at_rate(host_hz);
+  const bool wanted = mode == RateMode::model_default && config.rate_scaling == ssm::RateScaling::steps;
+  return wanted && ssm::steps_obstacle(config, host_hz).empty() ? model->at_rate(host_hz) : model;
+}
+
+ModelProcessor::ModelProcessor(std::shared_ptr<const ssm::Model> model, RateMode rate_mode) : model_(std::move(model)), rate_mode_(rate_mode) {
   const ssm::ModelConfig& config = model_->config();
   if (config.input_kind == ssm::InputKind::token_ids) {
     throw ssm::Error(model_->source() + ": the model takes token ids, not audio; a model of audio frames is needed");
@@ -45,13 +54,14 @@ void ModelProcessor::prepare(const ProcessSpec& spec) {
     throw ssm::Error(model_->source() + ": the model takes " + std::to_string(width) + " channels, the audio has " +
                      std::to_string(spec.channels));
   }
+  const std::shared_ptr<const ssm::Model> model = model_for_host(model_, spec.sample_rate_hz, rate_mode_);
   max_block_frames_ = std::max(1, spec.max_block_frames);
   int max_model_frames = max_block_frames_;
-  latency_frames_ = model_->card().latency_frames;
+  latency_frames_ = model->card().latency_frames;
 
   bridges_.clear();
   model_channels_.clear();
-  const double model_hz = sample_rate_hz(*model_);
+  const double model_hz = sample_rate_hz(*model);
   if (model_hz > 0 && std::llround(model_hz) != std::llround(spec.sample_rate_hz)) {
     const PolyphaseResampler to_model(spec.sample_rate_hz, model_hz, max_block_frames_);
     max_model_frames = to_model.max_frames_out();
@@ -64,9 +74,9 @@ void ModelProcessor::prepare(const ProcessSpec& spec) {
     latency_frames_ = bridge_latency_frames_ + static_cast<int>(std::lround(latency_frames_ * spec.sample_rate_hz / model_hz));
   }
 
-  non_finite_inputs_ = 0;
+  limited_ = {};
   streams_.clear();
-  for (int i = 0; i < (width > 1 ? 1 : spec.channels); ++i) streams_.emplace_back(model_, controls_);
+  for (int i = 0; i < (width > 1 ? 1 : spec.channels); ++i) streams_.emplace_back(model, controls_);
   interleaved_.assign(width > 1 ? static_cast<size_t>(max_model_frames) * width : 0, 0.0f);
 }
 
@@ -85,12 +95,6 @@ void ModelProcessor::set_controls(std::span<const float> values) noexcept {
   for (ssm::Stream& stream : streams_) stream.set_controls(controls_);
 }
 
-uint64_t ModelProcessor::non_finite_inputs() const noexcept {
-  uint64_t count = non_finite_inputs_;
-  for (const ssm::Stream& stream : streams_) count += stream.non_finite_inputs();
-  return count;
-}
-
 uint64_t ModelProcessor::restarts() const noexcept {
   uint64_t count = 0;
   for (const ssm::Stream& stream : streams_) count += stream.restarts();
@@ -99,6 +103,7 @@ uint64_t ModelProcessor::restarts() const noexcept {
 
 void ModelProcessor::process(AudioBlock block) noexcept {
   const ScopedFlushDenormals flush;
+  for (int c = 0; c < block.channel_count; ++c) limit_input(block.channel(c), limited_);
   if (bridges_.empty()) {
     run(block);
     return;
@@ -131,14 +136,8 @@ void ModelProcessor::run(AudioBlock block) noexcept {
 void ModelProcessor::run_resampled(AudioBlock block, int begin, int frames) noexcept {
   int model_frames = 0;
   for (int c = 0; c < block.channel_count; ++c) {
-    float* samples = block.channels[c] + begin;
-    for (int i = 0; i < frames; ++i) {
-      if (!std::isfinite(samples[i])) {  // the filter would keep it for many frames
-        samples[i] = 0;
-        ++non_finite_inputs_;
-      }
-    }
-    model_frames = bridges_[c].to_model.process({samples, static_cast<size_t>(frames)}, model_channels_[c]);
+    const std::span<const float> samples(block.channels[c] + begin, static_cast<size_t>(frames));
+    model_frames = bridges_[c].to_model.process(samples, model_channels_[c]);
   }
   run({model_channels_.data(), block.channel_count, model_frames});
   for (int c = 0; c < block.channel_count; ++c) {

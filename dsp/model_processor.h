@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "dsp/input_limit.h"
 #include "dsp/polyphase_resampler.h"
 #include "dsp/processor.h"
 #include "ssm/stream.h"
@@ -14,12 +15,22 @@ namespace coil::dsp {
 // The rate that the model was made for; 0: none is stated, and any rate will do.
 double sample_rate_hz(const ssm::Model& model);
 
+// How a model meets a host rate that is not its own: as its config's rate_scaling says, with its steps rescaled to the host's rate, or at
+// its own rate between two resamplers. model_default also resamples to those rates that the steps cannot be rescaled to.
+enum class RateMode { model_default, steps, resample };
+
+// The model as it runs for a host of this rate: rescaled to that rate, or as it is. Throws ssm::Error when the mode is steps and the model
+// or the rate does not allow it. [any thread but the audio thread]
+std::shared_ptr<const ssm::Model> model_for_host(const std::shared_ptr<const ssm::Model>& model, double host_hz, RateMode mode);
+
 // A model of one channel runs once per channel, each with a state of its own; a model of several channels takes exactly so many.
-// Where the host's rate is not the model's, the model keeps its own, between two resamplers.
+// Input samples are limited as dsp/input_limit.h says.
 class ModelProcessor final : public AudioProcessor {
  public:
   // Throws ssm::Error for token models and for models whose output has another number of channels than their input. [main-thread]
-  explicit ModelProcessor(std::shared_ptr<const ssm::Model> model);
+  explicit ModelProcessor(std::shared_ptr<const ssm::Model> model, RateMode rate_mode = RateMode::model_default);
+
+  const ssm::Model& model() const noexcept { return *model_; }  // as given [any thread]
 
   void prepare(const ProcessSpec& spec) override;
   void reset() noexcept override;
@@ -29,9 +40,10 @@ class ModelProcessor final : public AudioProcessor {
   // One value per control of the card, in its order and units, clamped to its range. [audio-thread]
   void set_controls(std::span<const float> values) noexcept;
 
-  // Since prepare(), as ssm::Stream counts them. [audio-thread]
-  uint64_t non_finite_inputs() const noexcept;
-  uint64_t restarts() const noexcept;
+  // Since prepare(). [audio-thread]
+  const LimitedInputs& limited_inputs() const noexcept { return limited_; }
+  uint64_t non_finite_inputs() const noexcept { return limited_.non_finite; }
+  uint64_t restarts() const noexcept;  // as ssm::Stream counts them
 
  private:
   // One channel's way to the model's rate and back. `queue` holds what has come back and was not given out yet.
@@ -41,10 +53,11 @@ class ModelProcessor final : public AudioProcessor {
     int queued = 0;
   };
 
-  void run(AudioBlock block) noexcept;                        // at the model's rate
+  void run(AudioBlock block) noexcept;  // at the streams' rate
   void run_resampled(AudioBlock block, int begin, int frames) noexcept;
 
   std::shared_ptr<const ssm::Model> model_;
+  RateMode rate_mode_;
   std::vector<ssm::Stream> streams_;
   std::vector<float> controls_;     // as last set; given to the streams that prepare() makes
   std::vector<float> interleaved_;  // only for models of several channels
@@ -53,7 +66,7 @@ class ModelProcessor final : public AudioProcessor {
   int max_block_frames_ = 1;
   int bridge_latency_frames_ = 0;
   int latency_frames_ = 0;
-  uint64_t non_finite_inputs_ = 0;  // replaced before the resampler
+  LimitedInputs limited_;
 };
 
 }  // namespace coil::dsp

@@ -7,9 +7,9 @@
 namespace coil::dsp {
 
 OfflineProcessor::OfflineProcessor(std::shared_ptr<const ssm::Model> model, double sample_rate_hz, int channels, int block_frames,
-                                   std::span<const float> controls)
-    : processor_(model), channels_(channels), block_frames_(block_frames) {
-  const double stated_hz = dsp::sample_rate_hz(*model);
+                                   std::span<const float> controls, RateMode rate_mode)
+    : processor_(model_for_host(model, sample_rate_hz, rate_mode)), channels_(channels), block_frames_(block_frames) {
+  const double stated_hz = dsp::sample_rate_hz(processor_.model());
   const double model_hz = stated_hz > 0 ? stated_hz : sample_rate_hz;
   if (model_hz != sample_rate_hz) {
     to_model_.emplace(sample_rate_hz, model_hz, channels);
@@ -35,18 +35,13 @@ void OfflineProcessor::finish(std::vector<float>& out) {
 
 void OfflineProcessor::run(std::span<const float> in, std::vector<float>& out) {
   // Before the resampler, which would smear one NaN over all that follows.
-  clean_.assign(in.begin(), in.end());
-  for (float& sample : clean_) {
-    if (!std::isfinite(sample)) {
-      sample = 0;
-      ++non_finite_samples_;
-    }
-  }
+  limited_frames_.assign(in.begin(), in.end());
+  limit_input(limited_frames_, limited_);
   model_frames_.clear();
   if (to_model_) {
-    to_model_->process(clean_, model_frames_);
+    to_model_->process(limited_frames_, model_frames_);
   } else {
-    model_frames_.swap(clean_);
+    model_frames_.swap(limited_frames_);
   }
 
   const int64_t frames = static_cast<int64_t>(model_frames_.size()) / channels_;

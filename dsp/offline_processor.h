@@ -15,10 +15,10 @@ namespace coil::dsp {
 // Memory does not grow with the recording. Not for the audio thread; one thread at a time.
 class OfflineProcessor {
  public:
-  // `controls`: one value per control of the card, in its order and units; none: the defaults. `block_frames`: how many frames at the model's rate the model is given at once. Throws ssm::Error when the model cannot take
-  // such audio.
+  // `controls`: one value per control of the card, in its order and units; none: the defaults. `block_frames`: how many frames at the rate
+  // that the model runs at it is given at once. Throws ssm::Error when the model cannot take such audio.
   OfflineProcessor(std::shared_ptr<const ssm::Model> model, double sample_rate_hz, int channels, int block_frames,
-                   std::span<const float> controls = {});
+                   std::span<const float> controls = {}, RateMode rate_mode = RateMode::model_default);
 
   // Interleaved frames; appends to `out` those that are ready.
   void process(std::span<const float> in, std::vector<float>& out);
@@ -26,8 +26,8 @@ class OfflineProcessor {
   // The recording has ended: appends the frames still missing, so that as many came out as went in.
   void finish(std::vector<float>& out);
 
-  // Samples that were NaN or infinite and were taken as 0; how often the model overflowed and started anew.
-  uint64_t non_finite_samples() const { return non_finite_samples_; }
+  // Samples of the input that were not taken as they are (dsp/input_limit.h); how often the model overflowed and started anew.
+  const LimitedInputs& limited_inputs() const { return limited_; }
   uint64_t restarts() const { return processor_.restarts(); }
 
  private:
@@ -40,8 +40,8 @@ class OfflineProcessor {
   int64_t latency_left_;  // frames of the model's output that lie before the recording's begin
   int64_t frames_in_ = 0;
   int64_t frames_out_ = 0;
-  uint64_t non_finite_samples_ = 0;
-  std::vector<float> clean_, model_frames_, resampled_;
+  LimitedInputs limited_;
+  std::vector<float> limited_frames_, model_frames_, resampled_;
   std::vector<std::vector<float>> planes_;
   std::vector<float*> plane_pointers_;
 };

@@ -66,6 +66,12 @@ Checkpoint Checkpoint::open(const std::filesystem::path& path) {
   return checkpoint;
 }
 
+Checkpoint Checkpoint::in_memory() const {
+  Checkpoint copy = *this;
+  for (Safetensors& file : copy.files_) file = file.in_memory();
+  return copy;
+}
+
 std::string Checkpoint::hash() const {
   XXH3_state_t* state = XXH3_createState();
   XXH3_128bits_reset(state);

@@ -16,6 +16,9 @@ class Checkpoint {
   // model.safetensors.index.json names). Throws Error. [main-thread]
   static Checkpoint open(const std::filesystem::path& path);
 
+  // The same, independent of its files. [main-thread]
+  Checkpoint in_memory() const;
+
   const std::string& source() const { return source_; }            // for messages
   const std::string& config_json() const { return config_json_; }
   const std::string& card_json() const { return card_json_; }      // empty: no card

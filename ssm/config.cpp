@@ -1,9 +1,13 @@
 // Turns every kind of config (HuggingFace, s4d, coil) into one chain of parts.
 #include "ssm/config.h"
 
+#include <algorithm>
+#include <cmath>
 #include <functional>
+#include <iomanip>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "ssm/json_fields.h"
 
@@ -18,6 +22,7 @@ constexpr int kMaxVocab = 1 << 20;
 constexpr int kMaxLayers = 4096;
 constexpr int kMaxParts = 1 << 16;  // over all layers
 constexpr int kMaxFilm = 1 << 24;
+constexpr int kMaxHopFrames = 1 << 16;
 
 // Python writes Infinity and NaN bare, which JSON does not know: they become {"__float__": "Infinity"}, as newer writers have it.
 std::string quote_non_finite(const std::string& text) {
@@ -301,7 +306,7 @@ class LayerParser {
 
 SlowPathConfig parse_slow_path(const JsonFields& f, const ModelConfig& config) {
   SlowPathConfig slow;
-  slow.hop_frames = f.whole("hop_frames", 1, 1 << 16);
+  slow.hop_frames = f.whole("hop_frames", 1, kMaxHopFrames);
   slow.n_features = f.whole("n_features", 1, kMaxWidth / 2);
   slow.controls = f.flag("controls", false);
   const int d_model = f.whole("d_model", 1, kMaxWidth);
@@ -349,7 +354,16 @@ ModelConfig parse_coil(const JsonFields& f) {
   return config;
 }
 
+// A rate as people write it: 44100 Hz, 22050.5 Hz.
+std::string hertz(double rate_hz) {
+  std::ostringstream text;
+  text << std::setprecision(10) << rate_hz << " Hz";
+  return text.str();
+}
+
 }  // namespace
+
+const char* to_string(RateScaling scaling) { return scaling == RateScaling::steps ? "steps" : "resample"; }
 
 ModelConfig parse_config(const std::string& text, const std::string& source) {
   const Json json = parse_json(quote_non_finite(text), source + ": config");
@@ -363,6 +377,46 @@ ModelConfig parse_config(const std::string& text, const std::string& source) {
   config.model_type = type;
   config.sample_rate_hz = fields.number("sample_rate", 0);
   if (!(config.sample_rate_hz >= 0 && config.sample_rate_hz <= 1e7)) throw fields.wrong("sample_rate", "between 0 and 1e7 Hz");
+  const std::string scaling = fields.text("rate_scaling", "resample");
+  if (scaling != "steps" && scaling != "resample") throw fields.wrong("rate_scaling", "'steps' or 'resample'");
+  config.rate_scaling = scaling == "steps" ? RateScaling::steps : RateScaling::resample;
+  if (const std::string obstacle = steps_obstacle(config); config.rate_scaling == RateScaling::steps && !obstacle.empty())
+    throw Error(fields.where("rate_scaling") + " must be 'resample': " + obstacle);
+  return config;
+}
+
+std::string steps_obstacle(const ModelConfig& config) {
+  if (config.input_kind == InputKind::token_ids) return "the model takes token ids, which have no sample rate";
+  for (const LayerConfig& layer : config.layers)
+    for (const PartConfig& part : layer.parts)
+      if (std::holds_alternative<Mamba1Config>(part) || std::holds_alternative<Mamba2Config>(part))
+        return "its layers hold a Mamba part, whose convolution and learned steps count in frames";
+  return "";
+}
+
+std::string steps_obstacle(const ModelConfig& config, double sample_rate_hz) {
+  if (const std::string obstacle = steps_obstacle(config); !obstacle.empty()) return obstacle;
+  if (config.sample_rate_hz == 0) return "the model states no sample_rate of its own";
+  if (!(sample_rate_hz >= 1 && sample_rate_hz <= 1e7)) return "a rate must lie between 1 and 1e7 Hz";
+  if (!config.slow_path) return "";
+  const double hop = config.slow_path->hop_frames * sample_rate_hz / config.sample_rate_hz;
+  if (hop == std::round(hop) && hop >= 1 && hop <= kMaxHopFrames) return "";
+  return "a hop of the slow path, " + std::to_string(config.slow_path->hop_frames) + " frames at " + hertz(config.sample_rate_hz) +
+         ", must last a whole number of frames there, from 1 to " + std::to_string(kMaxHopFrames);
+}
+
+ModelConfig with_rescaled_steps(ModelConfig config, double sample_rate_hz, const std::string& source) {
+  if (const std::string obstacle = steps_obstacle(config, sample_rate_hz); !obstacle.empty())
+    throw Error(source + ": the steps cannot be rescaled to " + hertz(sample_rate_hz) + ": " + obstacle);
+  const double frames_scale = sample_rate_hz / config.sample_rate_hz;
+  for (LayerConfig& layer : config.layers)
+    for (PartConfig& part : layer.parts)
+      if (auto* s4d = std::get_if<S4dConfig>(&part)) s4d->step_scale /= frames_scale;
+  // The slow path's own steps are hops, which last as long as before.
+  if (config.slow_path) config.slow_path->hop_frames = int(config.slow_path->hop_frames * sample_rate_hz / config.sample_rate_hz);
+  constexpr double kMaxRampFrames = 1 << 22;  // counted in floats
+  config.control_ramp_frames = int(std::clamp(std::round(config.control_ramp_frames * frames_scale), 1.0, kMaxRampFrames));
+  config.sample_rate_hz = sample_rate_hz;
   return config;
 }
 

@@ -51,6 +51,7 @@ struct S4dConfig {
   int modes = 0;  // complex: conjugate pairs; real: real modes
   bool complex = true;
   Discretization discretization = Discretization::zoh;
+  double step_scale = 1;  // own sample rate / sample rate: how long a frame lasts, in frames of the own rate
 };
 
 struct Mamba1Config {
@@ -100,6 +101,13 @@ struct ControlNetConfig {
 
 enum class InputKind { frames, token_ids };
 
+// How a model meets a signal of another sample rate than its own: with its steps rescaled to that rate, or at its own rate between resamplers.
+enum class RateScaling { steps, resample };
+
+const char* to_string(RateScaling scaling);
+
+inline constexpr int kControlRampFrames = 1024;  // at the model's own sample rate
+
 struct EmbeddingConfig {
   std::string name;  // tensor `name` + ".weight" (vocab, d_model)
   int vocab = 0;
@@ -112,6 +120,8 @@ struct ModelConfig {
   int d_model = 0;
   int d_output = 0;  // channels of a frame; the vocabulary for token models
   double sample_rate_hz = 0;  // 0: none stated
+  RateScaling rate_scaling = RateScaling::resample;
+  int control_ramp_frames = kControlRampFrames;  // how long the FiLM vector and the output gain take to a control's new value
 
   std::optional<EmbeddingConfig> embedding;
   std::optional<LinearConfig> in_proj;
@@ -130,5 +140,14 @@ struct ModelConfig {
 // (embeddings in, final norm out) and token ids (embedding and head); without it the model takes token ids, as upstream does.
 // Throws Error naming the field, what was found and what would be right.
 ModelConfig parse_config(const std::string& json, const std::string& source);
+
+// Why the steps cannot be rescaled to any other rate: a part counts in frames, not in seconds. Empty: they can.
+std::string steps_obstacle(const ModelConfig& config);
+// Why they cannot be rescaled to this one. Empty: they can.
+std::string steps_obstacle(const ModelConfig& config, double sample_rate_hz);
+
+// The same network with its steps rescaled from config.sample_rate_hz to another rate. Throws Error with the obstacle, if there is one;
+// `source` names the file.
+ModelConfig with_rescaled_steps(ModelConfig config, double sample_rate_hz, const std::string& source);
 
 }  // namespace coil::ssm

@@ -1,28 +1,56 @@
 // Builds a model from a checkpoint.
 #include "ssm/model.h"
 
+#include <map>
+#include <mutex>
+#include <utility>
 #include <vector>
 
-#include "ssm/error.h"
+#include "ssm/description.h"
 #include "ssm/layers/network.h"
 
 namespace coil::ssm {
 
 std::shared_ptr<const Model> Model::load(const std::filesystem::path& path, Target target) { return load(Checkpoint::open(path), target); }
 
+// One model at all its rates. Those that nobody holds are made anew when asked for.
+struct Model::Rates {
+  Checkpoint checkpoint;
+  std::mutex mutex;
+  std::map<double, std::weak_ptr<const Model>> made;
+};
+
 std::shared_ptr<const Model> Model::load(const Checkpoint& checkpoint, Target target) {
-  return std::shared_ptr<const Model>(new Model(checkpoint, target));
+  const std::shared_ptr<Model> model(new Model(checkpoint, target, 0));
+  if (const double own_hz = model->config_.sample_rate_hz; own_hz > 0 && steps_obstacle(model->config_).empty()) {
+    model->rates_ = std::make_shared<Rates>();
+    model->rates_->checkpoint = checkpoint.in_memory();
+    model->rates_->made[own_hz] = model;
+  }
+  return model;
 }
 
-Model::Model(const Checkpoint& checkpoint, Target target)
-    : config_(parse_config(checkpoint.config_json(), checkpoint.source())),
-      card_(parse_card(checkpoint.card_json(), config_.control_count, checkpoint.source())), hash_(checkpoint.hash()), source_(checkpoint.source()),
-      target_(target), cost_(cost_of(config_)) {
-  if (card_.sample_rate_hz > 0 && config_.sample_rate_hz > 0 && card_.sample_rate_hz != config_.sample_rate_hz)
-    throw Error(source_ + ": card.sample_rate and config.sample_rate differ");
-  if (config_.sample_rate_hz == 0) config_.sample_rate_hz = card_.sample_rate_hz;
+std::shared_ptr<const Model> Model::at_rate(double sample_rate_hz) const {
+  if (sample_rate_hz == config_.sample_rate_hz) return shared_from_this();
+  if (!rates_ || !(sample_rate_hz >= 1)) with_rescaled_steps(config_, sample_rate_hz, source_);  // throws, saying why
+  const std::lock_guard lock(rates_->mutex);
+  std::weak_ptr<const Model>& made = rates_->made[sample_rate_hz];
+  if (std::shared_ptr<const Model> model = made.lock()) return model;
+  const std::shared_ptr<Model> model(new Model(rates_->checkpoint, target_, sample_rate_hz));
+  model->rates_ = rates_;
+  made = model;
+  return model;
+}
+
+Model::Model(const Checkpoint& checkpoint, Target target, double sample_rate_hz)
+    : hash_(checkpoint.hash()), source_(checkpoint.source()), target_(target) {
+  Description description = describe(checkpoint, sample_rate_hz);
+  config_ = std::move(description.config);
+  card_ = std::move(description.card);
+  cost_ = cost_of(config_);
   auto layout = std::make_shared<StateLayout>();
   layout->model_hash = hash_;
+  layout->sample_rate_hz = config_.sample_rate_hz;
   network_ = std::make_unique<const Network>(config_, card_, Build{checkpoint, target_.kernels(), target_.weights(), *layout});
   state_layout_ = std::move(layout);
 }

@@ -7,6 +7,7 @@
 #include <numbers>
 #include <utility>
 
+#include "ssm/description.h"
 #include "ssm/error.h"
 
 namespace coil::ssm {
@@ -161,6 +162,9 @@ class FilmPart : public PartRunner {
 //   bilinear  x' = (1 + dt A / 2) / (1 - dt A / 2) x + dt / (1 - dt A / 2) u
 //   complex   y = 2 Re(sum_n C x') + D u      (each mode stands for a conjugate pair)
 //   real      y = sum_n C x' + D u
+// At another sample rate, s = own rate / rate (step_scale): x' = z(s dt) x + s b(dt) u with z and b as above, and
+//   D' = D + Re(sum_n C b(dt) (1 / (1 - z(dt)) - s / (1 - z(s dt))))      (twice that if complex)
+// so that what was sampled at the own rate's frames is sampled at the other's, and a constant passes as before.
 // Source: Gu, Gupta, Goel & Re 2022 ("On the Parameterization and Initialization of Diagonal State Space Models"), sec. 3.
 class S4dPart : public PartRunner {
  public:
@@ -179,16 +183,16 @@ class S4dPart : public PartRunner {
     gain_.resize(channels_ * modes_);
     c_.resize(channels_ * modes_);
     for (size_t i = 0; i < decay_.size(); ++i) {
-      const double dt = std::exp(log_dt[i / modes_]);
+      const double dt = std::exp(log_dt[i / modes_]), s = config.step_scale;
       const std::complex<double> a(-std::exp(log_a_real[i]), config.complex ? a_imag[i] : 0.0);
-      if (config.discretization == Discretization::zoh) {
-        decay_[i] = std::exp(dt * a);
-        gain_[i] = expm1(dt * a) / a;
-      } else {
-        decay_[i] = (1.0 + dt * a / 2.0) / (1.0 - dt * a / 2.0);
-        gain_[i] = dt / (1.0 - dt * a / 2.0);
-      }
+      const bool zoh = config.discretization == Discretization::zoh;
+      const auto decay = [&](double step) { return zoh ? std::exp(step * a) : (1.0 + step * a / 2.0) / (1.0 - step * a / 2.0); };
+      const auto one_minus_decay = [&](double step) { return zoh ? -expm1(step * a) : -step * a / (1.0 - step * a / 2.0); };
+      const std::complex<double> b = zoh ? expm1(dt * a) / a : dt / (1.0 - dt * a / 2.0);
+      decay_[i] = decay(s * dt);
+      gain_[i] = s * b;
       c_[i] = config.complex ? std::complex<double>(c[2 * i], c[2 * i + 1]) : std::complex<double>(c[i]);
+      skip_[i / modes_] += (config.complex ? 2 : 1) * (c_[i] * b * (1.0 / one_minus_decay(dt) - s / one_minus_decay(s * dt))).real();
     }
     S4dPart::reset();
   }
@@ -571,9 +575,11 @@ struct Reference::Impl {
   Vector control_film;
   double output_gain = 1;
 
-  explicit Impl(const Checkpoint& checkpoint)
-      : config(parse_config(checkpoint.config_json(), checkpoint.source())),
-        card(parse_card(checkpoint.card_json(), config.control_count, checkpoint.source())),
+  Impl(const Checkpoint& checkpoint, double sample_rate_hz) : Impl(checkpoint, describe(checkpoint, sample_rate_hz)) {}
+
+  Impl(const Checkpoint& checkpoint, Description description)
+      : config(std::move(description.config)),
+        card(std::move(description.card)),
         in_proj(make_if<Linear>(checkpoint, config.in_proj)),
         out_proj(make_if<Linear>(checkpoint, config.out_proj)),
         direct(make_if<Linear>(checkpoint, config.direct)),
@@ -629,7 +635,7 @@ struct Reference::Impl {
   }
 };
 
-Reference::Reference(const Checkpoint& checkpoint) : impl_(std::make_unique<Impl>(checkpoint)) {}
+Reference::Reference(const Checkpoint& checkpoint, double sample_rate_hz) : impl_(std::make_unique<Impl>(checkpoint, sample_rate_hz)) {}
 Reference::~Reference() = default;
 
 const ModelConfig& Reference::config() const { return impl_->config; }

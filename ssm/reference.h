@@ -22,7 +22,8 @@ struct NamedDoubles {
 // One signal through one model. Slow and allocating. [main-thread]
 class Reference {
  public:
-  explicit Reference(const Checkpoint& checkpoint);
+  // `sample_rate_hz`: where it runs, with its steps rescaled as Model::at_rate does; 0: at its own rate. Throws Error.
+  explicit Reference(const Checkpoint& checkpoint, double sample_rate_hz = 0);
   ~Reference();
 
   const ModelConfig& config() const;

@@ -240,6 +240,18 @@ Safetensors Safetensors::open(const std::filesystem::path& path) {
   return file;
 }
 
+Safetensors Safetensors::in_memory() const {
+  const auto copies = std::make_shared<std::map<std::string, std::vector<std::byte>>>();
+  Safetensors file = *this;
+  for (auto& [name, tensor] : file.tensors_) {
+    std::vector<std::byte>& copy = (*copies)[name];
+    copy.assign(tensor.bytes.begin(), tensor.bytes.end());
+    tensor.bytes = copy;
+  }
+  file.mapping_ = copies;
+  return file;
+}
+
 void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                        std::span<const NamedFloats> tensors) {
   Json header = Json::object();

@@ -40,6 +40,9 @@ class Safetensors {
  public:
   static Safetensors open(const std::filesystem::path& path);
 
+  // The same with the tensors copied into memory, so that nothing that becomes of the file matters any more.
+  Safetensors in_memory() const;
+
   const std::filesystem::path& path() const { return path_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }

@@ -51,8 +51,8 @@ bool all_finite(std::span<const float> values) noexcept {
 bool State::is_finite() const noexcept { return all_finite(arena_); }
 
 bool State::operator==(const State& other) const noexcept {
-  return layout_->model_hash == other.layout_->model_hash && arena_.size() == other.arena_.size() &&
-         std::memcmp(arena_.data(), other.arena_.data(), bytes()) == 0;
+  return layout_->model_hash == other.layout_->model_hash && layout_->sample_rate_hz == other.layout_->sample_rate_hz &&
+         arena_.size() == other.arena_.size() && std::memcmp(arena_.data(), other.arena_.data(), bytes()) == 0;
 }
 
 void State::copy_from(const State& other) noexcept {

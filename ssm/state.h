@@ -27,6 +27,7 @@ struct StateTensor {
 
 struct StateLayout {
   std::string model_hash;
+  double sample_rate_hz = 0;  // that its model runs at; a file holds what does not depend on it
   size_t size = 0;  // floats in the arena
   std::vector<StateTensor> tensors;
 
@@ -57,8 +58,8 @@ class State {
 
   void clear() noexcept;             // all zero
   bool is_finite() const noexcept;
-  bool operator==(const State& other) const noexcept;  // same model and bit-equal contents
-  // Takes over what another state of the same model remembers, without allocating. [audio-thread]
+  bool operator==(const State& other) const noexcept;  // same model at the same rate, and bit-equal contents
+  // Takes over what another state of the same model at the same rate remembers, without allocating. [audio-thread]
   void copy_from(const State& other) noexcept;
 
   // Named tensors in upstream's shapes.

@@ -1,4 +1,5 @@
-"""Writes a trained S4D stack as a Coil model file, from a model or from a checkpoint of train.py; puts evaluate.py's figures into its card."""
+"""Writes a trained S4D stack as a Coil model file, from a model or from a checkpoint of train.py; puts the figures of evaluate.py and
+evaluate_rates.py into its card. The weights of a file that is there already stay as they are, bit for bit."""
 import argparse
 import json
 import pathlib
@@ -99,11 +100,35 @@ def engine_metrics(evaluation):
     return scores
 
 
+def other_rates(measured):
+    """what evaluate_rates.py wrote, as a card has it: error in dB against the model at its own rate, by rate and way"""
+    table = {f"{r['rate_hz']}": {way: round(r[f"{way}_esr_db"], 1) for way in ("steps", "resample")} for r in measured["rates"]}
+    return {"measured": "by the engine (train/evaluate_rates.py): ESR in dB against the preset at its own rate",
+            "test_excerpts": measured["rates"][0]["excerpts"], "esr_db": table}
+
+
+def better_way(table):
+    """the way whose worst error is the smaller"""
+    return min(("resample", "steps"), key=lambda way: max(errors[way] for errors in table.values()))
+
+
+def with_other_rates(metadata, measured):
+    """metadata with these figures, and the better way as the default. Only what differs from the format's default stands in the config, so that
+    the model's hash stays if the default does."""
+    card_now, config_now = json.loads(metadata["card"]), json.loads(metadata["config"])
+    card_now["other_rates"] = other_rates(measured)
+    config_now.pop("rate_scaling", None)
+    if better_way(card_now["other_rates"]["esr_db"]) == "steps":
+        config_now["rate_scaling"] = "steps"
+    return dict(metadata, card=json.dumps(card_now), config=json.dumps(config_now))
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--checkpoint", type=pathlib.Path, help="of train.py; without it the file at --out is kept but for its card's metrics")
+    arguments.add_argument("--checkpoint", type=pathlib.Path, help="of train.py; without it the file at --out is kept but for its card's figures")
     arguments.add_argument("--job", help="default: the S4D job with the lowest validation ESR")
     arguments.add_argument("--evaluation", type=pathlib.Path, help="JSON that evaluate.py wrote")
+    arguments.add_argument("--rates", type=pathlib.Path, help="JSON that evaluate_rates.py wrote")
     arguments.add_argument("--out", type=pathlib.Path, required=True)
     options = arguments.parse_args()
     if options.checkpoint:
@@ -117,6 +142,11 @@ def main():
         card_now = dict(json.loads(metadata["card"]), metrics=engine_metrics(json.loads(options.evaluation.read_text())))
         write_safetensors(options.out, tensors, dict(metadata, card=json.dumps(card_now)))
         print(f"{options.out}: {card_now['metrics']}")
+    if options.rates:
+        tensors, metadata = read_safetensors(options.out)
+        metadata = with_other_rates(metadata, json.loads(options.rates.read_text()))
+        write_safetensors(options.out, tensors, metadata)
+        print(f"{options.out}: {json.loads(metadata['card'])['other_rates']['esr_db']}, rate_scaling {json.loads(metadata['config']).get('rate_scaling', 'resample')}")
 
 
 if __name__ == "__main__":

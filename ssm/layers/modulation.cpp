@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "ssm/layers/network.h"
-#include "ssm/model.h"
 
 namespace coil::ssm {
 
@@ -93,7 +92,7 @@ struct Modulation::SlowPath {
 };
 
 Modulation::Modulation(const ModelConfig& config, const Card& card, const Build& build, const std::vector<int>& film_rows)
-    : controls_(card.controls), film_floats_(film_rows.size()) {
+    : controls_(card.controls), ramp_frames_(float(config.control_ramp_frames)), film_floats_(film_rows.size()) {
   const Checkpoint& checkpoint = build.checkpoint;
   StateLayout& layout = build.layout;
   has_gain_ = std::any_of(controls_.begin(), controls_.end(), [](const Control& c) { return c.to == Control::To::output_gain_db; });
@@ -228,7 +227,7 @@ void Modulation::set_controls(float* arena, std::span<const float> values) const
 
   float* now = arena + now_;
   const bool moved = !std::equal(now, now + vector_floats_, target);
-  c.ramp = moved && c.started > 0 ? float(kControlRampFrames) : 0.0f;
+  c.ramp = moved && c.started > 0 ? ramp_frames_ : 0.0f;
   if (c.ramp == 0) std::copy_n(target, vector_floats_, now);
   begin_piece(arena);
 }

@@ -47,6 +47,7 @@ class Modulation {
   void close_piece(float* arena) const noexcept;
 
   std::vector<Control> controls_;
+  float ramp_frames_;
   bool has_gain_ = false;
   size_t film_floats_ = 0, vector_floats_ = 0;  // FiLM alone; FiLM and gain
   std::vector<float> hidden_weight_, hidden_bias_, film_weight_, film_bias_;  // the control network, row-major, rows in padded film order

@@ -54,8 +54,8 @@ def write_matrix_model(path, matrix, sample_rate=48000, card=None):
     write_model(path, config, tensors, card)
 
 
-def write_filter_model(path, controls=0, seed=1):
-    """A small random S4D network with FiLM controls: a model with memory."""
+def write_filter_model(path, controls=0, seed=1, fields=None):
+    """A small random S4D network with FiLM controls: a model with memory. `fields`: further ones of its config."""
     rng = random.Random(seed)
 
     def normal(count, scale):
@@ -71,7 +71,7 @@ def write_filter_model(path, controls=0, seed=1):
         parts.insert(2, {"type": "film"})
     config = {
         "model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": width, "d_output": 1, "direct": True, "norm_f": False,
-        "layers": [{"repeat": layers, "residual": True, "parts": parts}],
+        "layers": [{"repeat": layers, "residual": True, "parts": parts}], **(fields or {}),
     }
     tensors = {
         "backbone.in_proj.weight": ([width, 1], normal(width, 1)),

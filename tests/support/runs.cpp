@@ -50,8 +50,8 @@ std::vector<float> run_scan(const std::shared_ptr<const ssm::Model>& model, ssm:
   return out;
 }
 
-ReferenceRun run_reference(const Loaded& loaded, std::span<const float> in, std::span<const float> controls) {
-  ssm::Reference reference(loaded.checkpoint);
+ReferenceRun run_reference(const Loaded& loaded, std::span<const float> in, std::span<const float> controls, double sample_rate_hz) {
+  ssm::Reference reference(loaded.checkpoint, sample_rate_hz);
   if (!controls.empty()) reference.set_controls(std::vector<double>(controls.begin(), controls.end()));
   const auto width = static_cast<size_t>(reference.config().d_input);
   ReferenceRun run;

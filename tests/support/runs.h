@@ -37,7 +37,8 @@ struct ReferenceRun {
   std::vector<double> output;
   std::vector<ssm::NamedFloats> states;  // the mixers', rounded
 };
-ReferenceRun run_reference(const Loaded& loaded, std::span<const float> in, std::span<const float> controls);
+// `sample_rate_hz`: as in Reference.
+ReferenceRun run_reference(const Loaded& loaded, std::span<const float> in, std::span<const float> controls, double sample_rate_hz = 0);
 
 // Values within the controls' ranges.
 std::vector<float> random_controls(const ssm::Model& model, Random& random);

@@ -17,6 +17,7 @@ namespace {
 
 using coil::dsp::ModelProcessor;
 using coil::dsp::OfflineProcessor;
+using coil::dsp::RateMode;
 using coil::test::matrix_model;
 using Signal = std::vector<float>;
 
@@ -55,10 +56,10 @@ Signal run_offline(OfflineProcessor& processor, const Signal& in, const std::vec
 }
 
 // With memory; with or without curves that make harmonics.
-std::shared_ptr<const coil::ssm::Model> filter_model(bool linear = false) {
+std::shared_ptr<const coil::ssm::Model> filter_model(bool linear = false, const std::string& frame = "") {
   const std::string curve = linear ? "" : R"({"type": "tanh"},)";
   return coil::test::load(coil::test::model_file(R"({
-    "model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 4, "d_output": 1, "direct": true, "norm_f": false,
+    "model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 4, "d_output": 1, "direct": true, "norm_f": false, )" + frame + R"(
     "layers": [{"repeat": 2, "residual": true, "parts": [
       {"type": "s4d", "name": "mixer", "d_state": 4, "mode": "complex", "discretization": "zoh"}, )" + curve + R"(
       {"type": "linear", "name": "out_proj", "bias": false}]}]})", 5)).model();
@@ -180,7 +181,83 @@ TEST_CASE("samples that are not finite are taken as 0 and counted") {
 
     OfflineProcessor offline(filter_model(), rate_hz, 1, 64), offline_clean(filter_model(), rate_hz, 1, 64);
     CHECK(coil::test::same_bits(run_offline(offline, dirty, {2000}), run_offline(offline_clean, clean, {2000})));
-    CHECK(offline.non_finite_samples() == 3);
+    CHECK(offline.limited_inputs().non_finite == 3);
+  }
+}
+
+TEST_CASE("rescaled steps: no latency at any host rate, live and offline are the model at that rate to the bit") {
+  const auto model = filter_model();
+  coil::test::Random random(7);
+  const Signal in = coil::test::random_signal(3000, random);
+  for (double rate_hz : kHostRates) {
+    INFO(rate_hz << " Hz");
+    coil::ssm::Stream stream(model->at_rate(rate_hz));
+    Signal expected(in.size());
+    stream.process(in, expected);
+    ModelProcessor live(model, RateMode::steps);
+    live.prepare({rate_hz, 64, 1});
+    CHECK(live.latency_frames() == 0);
+    CHECK(coil::test::same_bits(run(live, in, coil::test::random_blocks(in.size(), random)), expected));
+    OfflineProcessor offline(model, rate_hz, 1, 512, {}, RateMode::steps);
+    CHECK(coil::test::same_bits(run_offline(offline, in, {in.size()}), expected));
+  }
+}
+
+TEST_CASE("a model's config says whether its steps are rescaled, unless the caller does") {
+  const auto by_steps = filter_model(false, R"("rate_scaling": "steps",)"), by_resampling = filter_model();
+  const auto latency = [](const auto& model, RateMode mode, double rate_hz) {
+    ModelProcessor processor(model, mode);
+    processor.prepare({rate_hz, 64, 1});
+    return processor.latency_frames();
+  };
+  for (double rate_hz : {44100.0, 96000.0}) {
+    CHECK(latency(by_steps, RateMode::model_default, rate_hz) == 0);
+    CHECK(latency(by_resampling, RateMode::model_default, rate_hz) > 0);
+    CHECK(latency(by_steps, RateMode::resample, rate_hz) > 0);
+    CHECK(latency(by_resampling, RateMode::steps, rate_hz) == 0);
+    CHECK(coil::dsp::model_for_host(by_steps, rate_hz, RateMode::model_default) == by_steps->at_rate(rate_hz));
+    CHECK(coil::dsp::model_for_host(by_resampling, rate_hz, RateMode::model_default) == by_resampling);
+  }
+  CHECK(coil::dsp::model_for_host(by_steps, 48000.3, RateMode::steps) == by_steps);
+}
+
+TEST_CASE("where steps cannot be rescaled the default is to resample, and to demand steps is an error") {
+  const auto slow = coil::test::load(coil::test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "rate_scaling": "steps", "d_input": 1,
+    "d_model": 2, "d_output": 1, "layers": [{"parts": [{"type": "s4d", "name": "mixer", "d_state": 2}, {"type": "film"}]}],
+    "slow_path": {"hop_frames": 64, "n_features": 1, "d_model": 2, "layers": []}})", 1)).model();
+  ModelProcessor by_default(slow), by_steps(slow, RateMode::steps);
+  by_default.prepare({44100, 64, 1});  // a hop would last 58.8 frames
+  CHECK(by_default.latency_frames() > 0);
+  CHECK_THROWS_AS(by_steps.prepare({44100, 64, 1}), coil::ssm::Error);
+  by_default.prepare({96000, 64, 1});
+  CHECK(by_default.latency_frames() == 0);
+  CHECK_THROWS_AS(OfflineProcessor(slow, 44100, 1, 64, {}, RateMode::steps), coil::ssm::Error);
+}
+
+TEST_CASE("the card's latency counts in host frames also where steps are rescaled") {
+  ModelProcessor processor(matrix_model(1, {1}, 48000, R"({"name": "late", "sample_rate": 48000, "latency_frames": 480})"), RateMode::steps);
+  processor.prepare({96000, 64, 1});
+  CHECK(processor.latency_frames() == 960);
+}
+
+TEST_CASE("samples beyond the limit are taken as the limit and counted, live and offline, at every rate") {
+  coil::test::Random random(8);
+  for (double rate_hz : {44100.0, 48000.0}) {
+    Signal limited = coil::test::random_signal(2000, random), huge = limited;
+    limited[7] = coil::dsp::kMaxSample, limited[900] = -coil::dsp::kMaxSample, limited[901] = coil::dsp::kMaxSample;
+    huge[7] = 1e38f, huge[900] = -1.001f * coil::dsp::kMaxSample, huge[901] = coil::dsp::kMaxSample;
+    ModelProcessor processor(filter_model());
+    processor.prepare({rate_hz, 64, 1});
+    const Signal expected = run(processor, limited, {2000});
+    CHECK(processor.limited_inputs().too_large == 0);
+    processor.reset();
+    CHECK(coil::test::same_bits(run(processor, huge, {2000}), expected));
+    CHECK(processor.limited_inputs().too_large == 2);
+    CHECK(processor.non_finite_inputs() == 0);
+
+    OfflineProcessor offline(filter_model(), rate_hz, 1, 64), offline_limited(filter_model(), rate_hz, 1, 64);
+    CHECK(coil::test::same_bits(run_offline(offline, huge, {2000}), run_offline(offline_limited, limited, {2000})));
+    CHECK(offline.limited_inputs().too_large == 2);
   }
 }
 
