@@ -43,6 +43,10 @@ class Stream {
   // token ids only; an id outside the vocabulary reads as 0. [audio-thread]
   void process_tokens(std::span<const int32_t> tokens, std::span<float> logits) noexcept;
 
+  // From now on each block ends by writing what the first activity.size() layers with memory do; empty: none does. It costs about as much
+  // as reading the state once: hosts watch now and then. [audio-thread]
+  void watch(std::span<LayerActivity> activity) noexcept;
+
   // Since construction: values replaced at the input, and restarts after a state that was not finite. [audio-thread]
   uint64_t non_finite_inputs() const noexcept { return non_finite_inputs_; }
   uint64_t restarts() const noexcept { return restarts_; }
