@@ -9,12 +9,6 @@
 
 namespace coil::ssm {
 
-// What a layer with memory is doing: a picture of it, not part of the signal's path.
-struct LayerActivity {
-  float energy = 0;  // mean square of its scan state
-  float dt = 0;      // mean step size of the last frame: large takes in, small holds
-};
-
 // One thread at a time. Nothing marked [audio-thread] allocates, locks, throws or calls the system.
 class Stream {
  public:
