@@ -32,9 +32,16 @@ inline void limit(std::span<float> samples) noexcept {
 
 // The highest magnitude of finite samples. [audio-thread]
 inline float peak(std::span<const float> samples) noexcept {
-  float most = 0;
-  for (const float sample : samples) most = std::max(most, std::fabs(sample));
-  return most;
+  constexpr size_t kLanes = 8;  // so many independent maxima: one would wait for itself at every sample
+  float most[kLanes] = {};
+  size_t i = 0;
+  for (; i + kLanes <= samples.size(); i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) most[lane] = std::max(most[lane], std::fabs(samples[i + lane]));
+  }
+  for (; i < samples.size(); ++i) most[0] = std::max(most[0], std::fabs(samples[i]));
+  return *std::max_element(most, most + kLanes);
 }
+
+inline bool silent(std::span<const float> samples) noexcept { return peak(samples) == 0; }
 
 }  // namespace coil::dsp
