@@ -23,7 +23,8 @@ class Handover {
   void post(std::unique_ptr<T> object) { delete posted_.exchange(object.release(), std::memory_order_acq_rel); }
   // Frees what was given back. [any thread but the audio thread]
   void collect() {
-    for (T* object = given_back_.exchange(nullptr, std::memory_order_acquire); object != nullptr;) delete std::exchange(object, object->given_back_before);
+    T* object = given_back_.exchange(nullptr, std::memory_order_acquire);
+    while (object != nullptr) delete std::exchange(object, object->given_back_before);
   }
 
   bool waiting() const noexcept { return posted_.load(std::memory_order_acquire) != nullptr; }  // [any thread]

@@ -69,7 +69,8 @@ class Rack final : public AudioProcessor {
   // [any thread but the audio thread]
   void load(int slot, std::shared_ptr<const ssm::Model> model, std::span<const float> controls = {});
   std::shared_ptr<const ssm::Model> model(int slot) const;  // as last loaded [any thread but the audio thread]
-  // Why the loaded model does not play since the last prepare(), and the slot passes the sound through. Empty: it plays. [any thread but the audio thread]
+  // Why the loaded model does not play since the last prepare(), and the slot passes the sound through. Empty: it plays.
+  // [any thread but the audio thread]
   std::string problem(int slot) const;
 
   // Frees what the audio thread has given back. [any thread but the audio thread]

@@ -218,6 +218,12 @@ TEST_CASE("a silent model falls asleep and wakes at the first frame") {
   }
 }
 
+TEST_CASE("a model that hears something does not sleep, though its output stand still") {
+  const auto rack = rack_of(gain_model(0));
+  test::run_all(*rack, {noise(2 * kSecond, 1)});
+  CHECK(rack->model_frames() == 2 * kSecond);
+}
+
 TEST_CASE("a control that moves wakes a model") {
   const auto rack = rack_of(preset());
   test::run_all(*rack, {Signal(4 * kSecond)});
@@ -332,10 +338,15 @@ TEST_CASE("a model that leaves does not hear the controls of the one that comes"
   const auto model = gain_model(1, R"({"name": "gain", "controls": [{"name": "level", "min": -40, "max": 12, "default": 0, "to": "output_gain_db"}]})");
   const auto rack = rack_of(model);
   CHECK(test::run_all(*rack, {Signal(1000, 0.1f)})[0] == Signal(1000, 0.1f));
-  rack->load(0, model, std::vector<float>{-40});
-  const Signal out = test::run_all(*rack, {Signal(5000, 0.1f)})[0];
-  for (size_t i = 0; i < 400; ++i) REQUIRE(out[i] == Approx(0.1f));  // while the new one warms up
-  CHECK(out.back() == Approx(0.001f));
+  rack->load(0, model);
+  test::run_all(*rack, {Signal(10, 0.1f)});
+  rack->load(0, model, std::vector<float>{-40});  // waits for the fade, 10 and 25 ms
+  const Signal out = test::run_all(*rack, {Signal(64, 0.1f)})[0];
+  for (const float sample : out) REQUIRE(sample == Approx(0.1f));
+  Planes later{Signal(5000, 0.1f)};
+  for (size_t begin = 0; begin < 5000; begin += 100) test::run_block(*rack, later, begin, 100);
+  for (size_t i = 0; i < 2000; ++i) REQUIRE(later[0][i] == Approx(0.1f));  // and warms up
+  CHECK(later[0].back() == Approx(0.001f));
 }
 
 TEST_CASE("a reset begins anew and keeps models, settings and latency") {
@@ -375,10 +386,8 @@ TEST_CASE("models come out equally loud") {
 
 TEST_CASE("the gate closes behind the model, as late as the sound comes, and listens before it") {
   const int latency = 300;
-  const auto rack = rack_of(late_model(latency), nullptr);
-  // the model is louder than its input by nothing, late by 300 frames only by word; the other slot makes the delay real
-  rack->load(0, gain_model(1));
-  rack->load(1, late_model(latency));
+  const auto rack = rack_of(gain_model(1), late_model(latency));
+  // the other slot's latency delays this one
   rack->settings().gate_db = -40;
   Planes sound{test::sine(1000, kRate, 3 * kSecond, 0.001f)};  // -60 dBFS
   const size_t on = kSecond + 480, off = 2 * kSecond;
