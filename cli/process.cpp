@@ -140,8 +140,8 @@ std::string json_line(const FileJob& job, const FileReport& report, const std::s
   line["x_realtime"] = report.seconds / std::max(report.wall_seconds, 1e-9);
   line["peak_db"] = report.peak > 0 ? nlohmann::json(decibels(report.peak)) : nlohmann::json(nullptr);
   line["clipped"] = report.clipped;
-  line["non_finite"] = report.limited.non_finite;
-  line["too_large"] = report.limited.too_large;
+  line["non_finite"] = report.faults.non_finite;
+  line["too_loud"] = report.faults.too_loud;
   line["restarts"] = report.restarts;
   line["truncated"] = report.truncated;
   return dump(line);
@@ -150,12 +150,12 @@ std::string json_line(const FileJob& job, const FileReport& report, const std::s
 void print_warnings(const FileJob& job, const FileReport& report, double gain_db, Progress& progress) {
   const std::string begin = "coil: warning: " + in_quotes(job.in) + ": ";
   if (report.truncated) progress.print_error(begin + "ends before it should; what was there has been processed");
-  if (report.limited.non_finite > 0) {
-    progress.print_error(begin + counted(report.limited.non_finite, "sample") + " not finite (NaN or infinity), taken as 0");
+  if (report.faults.non_finite > 0) {
+    progress.print_error(begin + counted(report.faults.non_finite, "sample") + " not finite (NaN or infinity), taken as 0");
   }
-  if (report.limited.too_large > 0) {
-    progress.print_error(begin + counted(report.limited.too_large, "sample") + " beyond " + fixed(decibels(dsp::kMaxSample), 0) +
-                         " dBFS, taken as that; full scale is 1");
+  if (report.faults.too_loud > 0) {
+    progress.print_error(begin + counted(report.faults.too_loud, "sample") + " beyond " + fixed(decibels(dsp::kLoudest), 0) +
+                         " dBFS, taken as 0; full scale is 1");
   }
   if (report.restarts > 0) {
     progress.print_error(begin + "the model overflowed and started anew " + counted(report.restarts, "time"));

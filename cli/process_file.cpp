@@ -68,7 +68,7 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   progress.advance(1 - fraction_done, 0);
   report.seconds = static_cast<double>(report.frames) / in.sample_rate_hz;
   report.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  report.limited = processor.limited_inputs();
+  report.faults = processor.input_faults();
   report.restarts = processor.restarts();
   report.truncated = reader->truncated();
 }

@@ -74,7 +74,7 @@ void ModelProcessor::prepare(const ProcessSpec& spec) {
     latency_frames_ = bridge_latency_frames_ + static_cast<int>(std::lround(latency_frames_ * spec.sample_rate_hz / model_hz));
   }
 
-  limited_ = {};
+  faults_ = {};
   streams_.clear();
   for (int i = 0; i < (width > 1 ? 1 : spec.channels); ++i) streams_.emplace_back(model, controls_);
   interleaved_.assign(width > 1 ? static_cast<size_t>(max_model_frames) * width : 0, 0.0f);
@@ -103,7 +103,7 @@ uint64_t ModelProcessor::restarts() const noexcept {
 
 void ModelProcessor::process(AudioBlock block) noexcept {
   const ScopedFlushDenormals flush;
-  for (int c = 0; c < block.channel_count; ++c) limit_input(block.channel(c), limited_);
+  for (int c = 0; c < block.channel_count; ++c) drop_faults(block.channel(c), faults_);
   if (bridges_.empty()) {
     run(block);
     return;

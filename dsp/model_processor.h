@@ -5,9 +5,9 @@
 #include <memory>
 #include <vector>
 
-#include "dsp/input_limit.h"
 #include "dsp/polyphase_resampler.h"
 #include "dsp/processor.h"
+#include "dsp/tame.h"
 #include "ssm/stream.h"
 
 namespace coil::dsp {
@@ -24,7 +24,7 @@ enum class RateMode { model_default, steps, resample };
 std::shared_ptr<const ssm::Model> model_for_host(const std::shared_ptr<const ssm::Model>& model, double host_hz, RateMode mode);
 
 // A model of one channel runs once per channel, each with a state of its own; a model of several channels takes exactly so many.
-// Input samples are limited as dsp/input_limit.h says.
+// Faults at the input are taken as silence, see dsp/tame.h.
 class ModelProcessor final : public AudioProcessor {
  public:
   // Throws ssm::Error for token models and for models whose output has another number of channels than their input. [main-thread]
@@ -40,9 +40,11 @@ class ModelProcessor final : public AudioProcessor {
   // One value per control of the card, in its order and units, clamped to its range. [audio-thread]
   void set_controls(std::span<const float> values) noexcept;
 
+  // As ssm::Stream::watch, of the first channel's stream. [audio-thread]
+  void watch(std::span<ssm::LayerActivity> activity) noexcept { streams_[0].watch(activity); }
+
   // Since prepare(). [audio-thread]
-  const LimitedInputs& limited_inputs() const noexcept { return limited_; }
-  uint64_t non_finite_inputs() const noexcept { return limited_.non_finite; }
+  const InputFaults& input_faults() const noexcept { return faults_; }
   uint64_t restarts() const noexcept;  // as ssm::Stream counts them
 
  private:
@@ -66,7 +68,7 @@ class ModelProcessor final : public AudioProcessor {
   int max_block_frames_ = 1;
   int bridge_latency_frames_ = 0;
   int latency_frames_ = 0;
-  LimitedInputs limited_;
+  InputFaults faults_;
 };
 
 }  // namespace coil::dsp

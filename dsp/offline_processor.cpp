@@ -35,13 +35,13 @@ void OfflineProcessor::finish(std::vector<float>& out) {
 
 void OfflineProcessor::run(std::span<const float> in, std::vector<float>& out) {
   // Before the resampler, which would smear one NaN over all that follows.
-  limited_frames_.assign(in.begin(), in.end());
-  limit_input(limited_frames_, limited_);
+  clean_.assign(in.begin(), in.end());
+  drop_faults(clean_, faults_);
   model_frames_.clear();
   if (to_model_) {
-    to_model_->process(limited_frames_, model_frames_);
+    to_model_->process(clean_, model_frames_);
   } else {
-    model_frames_.swap(limited_frames_);
+    model_frames_.swap(clean_);
   }
 
   const int64_t frames = static_cast<int64_t>(model_frames_.size()) / channels_;

@@ -26,8 +26,8 @@ class OfflineProcessor {
   // The recording has ended: appends the frames still missing, so that as many came out as went in.
   void finish(std::vector<float>& out);
 
-  // Samples of the input that were not taken as they are (dsp/input_limit.h); how often the model overflowed and started anew.
-  const LimitedInputs& limited_inputs() const { return limited_; }
+  // Samples of the input that were taken as 0; how often the model overflowed and started anew.
+  const InputFaults& input_faults() const { return faults_; }
   uint64_t restarts() const { return processor_.restarts(); }
 
  private:
@@ -40,8 +40,8 @@ class OfflineProcessor {
   int64_t latency_left_;  // frames of the model's output that lie before the recording's begin
   int64_t frames_in_ = 0;
   int64_t frames_out_ = 0;
-  LimitedInputs limited_;
-  std::vector<float> limited_frames_, model_frames_, resampled_;
+  InputFaults faults_;
+  std::vector<float> clean_, model_frames_, resampled_;
   std::vector<std::vector<float>> planes_;
   std::vector<float*> plane_pointers_;
 };

@@ -76,24 +76,24 @@ class Levels(CoilTest):
             self.assertEqual(self.report(model="filter.safetensors")["non_finite"], 0)
             self.assertEqual(found, Wav(self.path("out.wav")).channels[0])
 
-    def test_huge_samples_are_limited_and_reported(self):
-        limited = noise(4000, seed=2)
-        huge = list(limited)
-        for position, value in [(10, 1e38), (2000, -101.0)]:
-            huge[position], limited[position] = value, math.copysign(100.0, value)
+    def test_samples_too_loud_to_be_sound_become_silence(self):
+        clean = noise(4000, seed=2)
+        huge = list(clean)
+        for position, value in [(10, 1e38), (2000, -65.0)]:
+            huge[position], clean[position] = value, 0.0
         write_filter_model(self.path("filter.safetensors"))
         for rate in (48000, 44100):
             write_wav(self.path("in.wav"), [huge], rate=rate)
-            self.assertEqual(self.report(model="filter.safetensors")["too_large"], 2)
-            self.assertIn("2 samples beyond 40 dBFS", self.stderr)
+            self.assertEqual(self.report(model="filter.safetensors")["too_loud"], 2)
+            self.assertIn("2 samples beyond 36 dBFS", self.stderr)
             found = Wav(self.path("out.wav")).channels[0]
-            write_wav(self.path("in.wav"), [limited], rate=rate)
-            self.assertEqual(self.report(model="filter.safetensors")["too_large"], 0)
+            write_wav(self.path("in.wav"), [clean], rate=rate)
+            self.assertEqual(self.report(model="filter.safetensors")["too_loud"], 0)
             self.assertEqual(found, Wav(self.path("out.wav")).channels[0])
 
     def test_model_that_overflows_starts_anew_and_is_reported(self):
         write_matrix_model(self.path("loud.safetensors"), [[1e38]])
-        write_wav(self.path("in.wav"), [[0.0] * 5000 + [100.0] + [0.0] * 5000])
+        write_wav(self.path("in.wav"), [[0.0] * 5000 + [50.0] + [0.0] * 5000])
         report = self.report("--block", "64", model="loud.safetensors")
         self.assertEqual(report["restarts"], 1)
         self.assertTrue(all(math.isfinite(x) for x in Wav(self.path("out.wav")).channels[0]))

@@ -148,12 +148,12 @@ TEST_CASE("a processor at any rate stays finite whatever a host sends, and plays
       spared.prepare({rate_hz, 64, 1});
       test::Random random(4);
       std::vector<float> in = test::random_signal(4096, random), quiet = in;
-      uint64_t not_finite = 0, too_large = 0;
+      uint64_t not_finite = 0, too_loud = 0;
       for (size_t i = 0; i < 1024; ++i) {
         in[i] = random.pick({1e38f, -1e38f, 1.0f, kNan, kInfinity});
         quiet[i] = 0;
         not_finite += !std::isfinite(in[i]);
-        too_large += std::abs(in[i]) == 1e38f;
+        too_loud += std::abs(in[i]) == 1e38f;
       }
       for (auto [processor, signal] : {std::pair(&hurt, &in), std::pair(&spared, &quiet)})
         for (size_t begin = 0; begin < signal->size(); begin += kBlock) {
@@ -161,39 +161,12 @@ TEST_CASE("a processor at any rate stays finite whatever a host sends, and plays
           processor->process({&channel, 1, int(kBlock)});
         }
       CHECK(ssm::all_finite(in));
-      CHECK(hurt.limited_inputs().non_finite == not_finite);
-      CHECK(hurt.limited_inputs().too_large == too_large);
+      CHECK(hurt.input_faults().non_finite == not_finite);
+      CHECK(hurt.input_faults().too_loud == too_loud);
       CHECK(hurt.restarts() == 0);
       if (name == "identity") CHECK(test::same_bits(std::span(in).subspan(2048), std::span(quiet).subspan(2048)));
     }
   }
-}
-
-TEST_CASE("the preset is back within -40 dB a tenth of a second after one huge sample, three seconds after 64 of them") {
-  const auto preset = ssm::Model::load(COIL_PRESETS_DIR "/green_overdrive.safetensors");
-  for (const double rate_hz : {44100.0, 48000.0})
-    for (const size_t huge : {size_t(1), kBlock}) {
-      INFO(huge << " samples at " << rate_hz << " Hz");
-      dsp::ModelProcessor hurt(preset), spared(preset);
-      const auto play_block = [&](dsp::ModelProcessor& processor, std::vector<float> block) {
-        float* channel = block.data();
-        processor.process({&channel, 1, int(block.size())});
-        return block;
-      };
-      for (dsp::ModelProcessor* processor : {&hurt, &spared}) processor->prepare({rate_hz, int(kBlock), 1});
-      play_block(hurt, std::vector<float>(huge, 1e30f));
-      play_block(spared, std::vector<float>(huge, 0.0f));
-      test::Random random(5);
-      const size_t recovery = size_t(rate_hz * (huge == 1 ? 0.1 : 3.0));
-      float worst = 0;
-      for (size_t frames = 0; frames < recovery + size_t(rate_hz); frames += kBlock) {
-        std::vector<float> in = test::random_signal(kBlock, random);
-        for (float& sample : in) sample *= 0.1f;
-        const auto found = play_block(hurt, in), expected = play_block(spared, in);
-        for (size_t i = 0; i < kBlock && frames >= recovery; ++i) worst = std::max(worst, std::abs(found[i] - expected[i]));
-      }
-      CHECK(worst < 0.01f);
-    }
 }
 
 }  // namespace
