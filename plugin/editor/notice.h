@@ -1,0 +1,28 @@
+// What stands in the window's middle when no model plays: what to do, what is missing or what went wrong, and the remedy.
+#pragma once
+
+#include <juce_gui_basics/juce_gui_basics.h>
+
+#include "plugin/processor.h"
+
+namespace coil::plugin {
+
+class Notice final : public juce::Component {
+ public:
+  Notice();
+
+  // For every kind but playing.
+  void show(const SlotStatus& status);
+
+  std::function<void()> on_browse, on_open;
+
+ private:
+  void paint(juce::Graphics& g) override;
+  void resized() override;
+
+  SlotStatus::Kind kind_ = SlotStatus::Kind::empty;
+  juce::Label title_, message_;
+  juce::TextButton browse_, open_;
+};
+
+}  // namespace coil::plugin
