@@ -320,23 +320,27 @@ void Processor::prepareToPlay(double sample_rate_hz, int max_block_frames) {
     spec_ = {sample_rate_hz, std::max(max_block_frames, 1), std::max(getMainBusNumOutputChannels(), 1)};
     tap_.prepare(sample_rate_hz);
     copy_parameters(false);  // so that nothing moves in the first block
-    const juce::SpinLock::ScopedLockType still(controls_lock_);
     try {
       rack_.prepare(spec_);
-    } catch (const ssm::Error&) {
-      for (int i = 0; i < dsp::kSlots; ++i) rack_.load(i, nullptr);
-      rack_.prepare(spec_);
+    } catch (const ssm::Error& error) {
+      spec_ = {};
+      notice_ = error.what();
     }
     // those that could not serve the spec before may now, and the other way round
     for (int i = 0; i < dsp::kSlots; ++i) {
-      const SlotContent& content = slots_[size_t(i)].content;
-      if (content.loaded && rack_.model(i) != content.loaded->model) {
+      Slot& slot = slots_[size_t(i)];
+      if (!slot.content.loaded || slot.asked_file != juce::File()) continue;
+      if (rack_.model(i) != slot.content.loaded->model) {
+        const juce::SpinLock::ScopedLockType still(controls_lock_);
         keep_controls();
-        install(i, content, {});
+        install(i, slot.content, {});
       }
+      slot.message = rack_.problem(i);
+      slot.kind = slot.message.empty() ? SlotStatus::Kind::playing : SlotStatus::Kind::failed;
     }
   }
   setLatencySamples(rack_.latency_frames());
+  sendChangeMessage();
 }
 
 void Processor::releaseResources() { rack_.collect(); }
