@@ -130,6 +130,8 @@ void Rack::prepare(const ProcessSpec& spec) {
   for (AudioBuffer* buffer : {&dry_, &input_, &other_slot_}) *buffer = AudioBuffer(spec.channels, max_piece_frames_);
   for (AudioBuffer* buffer : {&first_, &key_}) *buffer = AudioBuffer(1, max_piece_frames_);
   non_finite_inputs_ = restarts_ = model_frames_ = 0;
+  watched_layers_ = 0;
+  frames_to_watch_ = 0;
   fresh_ = true;
 }
 
@@ -247,7 +249,13 @@ void Rack::process_piece(AudioBlock block) noexcept {
   }
   from_left_.advance(n);
   from_right_.advance(n);
-  play_slots(voice_input, block);
+  if (frames_to_watch_ > 0) {
+    play_slots(voice_input, block);
+  } else {
+    watch_slot(voice_input, block);
+    frames_to_watch_ += static_cast<int>(spec_.sample_rate_hz) / kWatchHz;
+  }
+  frames_to_watch_ -= n;
 
   if (!gate_.idle()) gate(block, dry);
   for (int c = 0; c < channels; ++c) {
@@ -257,6 +265,26 @@ void Rack::process_piece(AudioBlock block) noexcept {
     raise(meters_.output_peak[static_cast<size_t>(c)], peak(block.channel(c)));
   }
   for (Ramp* ramp : {&dryness_, &output_gain_, &bypass_}) ramp->advance(n);
+}
+
+void Rack::watch_slot(const VoiceInput& in, AudioBlock out) noexcept {
+  Voice& voice = slots_[active_.target() == 0 ? 0 : 1].voice();
+  const size_t layers = voice.watch(activity_);
+  play_slots(in, out);
+  voice.watch({});
+  for (size_t i = 0; i < layers; ++i) {
+    watched_[i].energy.store(activity_[i].energy, std::memory_order_relaxed);
+    watched_[i].dt.store(activity_[i].dt, std::memory_order_relaxed);
+  }
+  watched_layers_.store(layers, std::memory_order_release);
+}
+
+size_t Rack::observe(std::span<ssm::LayerActivity> out) const noexcept {
+  const size_t layers = std::min(out.size(), watched_layers_.load(std::memory_order_acquire));
+  for (size_t i = 0; i < layers; ++i) {
+    out[i] = {watched_[i].energy.load(std::memory_order_relaxed), watched_[i].dt.load(std::memory_order_relaxed)};
+  }
+  return layers;
 }
 
 void Rack::play_slots(const VoiceInput& in, AudioBlock out) noexcept {

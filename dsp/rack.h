@@ -82,12 +82,21 @@ class Rack final : public AudioProcessor {
   // The longest of the slots' latencies: switching between them changes nothing. It changes with load(), at once for the caller. [any thread]
   int latency_frames() const noexcept override { return latency_frames_; }
 
+  // What the first kMaxWatchedLayers layers with memory of the active slot's model do, as ssm::LayerActivity says; written about kWatchHz times
+  // a second, each value for itself. Returns how many there are, at most out.size(). [any thread]
+  static constexpr size_t kMaxWatchedLayers = 64;
+  static constexpr int kWatchHz = 30;
+  size_t observe(std::span<ssm::LayerActivity> out) const noexcept;
+
   // All since prepare(). [any thread]
   uint64_t non_finite_inputs() const noexcept { return non_finite_inputs_; }
   uint64_t restarts() const noexcept { return restarts_; }
   uint64_t model_frames() const noexcept { return model_frames_; }  // that models have run: it stands still while they sleep
 
  private:
+  struct WatchedLayer {
+    std::atomic<float> energy{0}, dt{0};
+  };
   struct Loaded {
     std::shared_ptr<const ssm::Model> model;
     float normalisation_db = 0;
@@ -104,6 +113,7 @@ class Rack final : public AudioProcessor {
   void read_settings() noexcept;
   void read_slots() noexcept;
   void process_piece(AudioBlock block) noexcept;
+  void watch_slot(const VoiceInput& in, AudioBlock out) noexcept;
   void play_slots(const VoiceInput& in, AudioBlock out) noexcept;
   void gate(AudioBlock wet, AudioBlock dry) noexcept;
 
@@ -117,10 +127,14 @@ class Rack final : public AudioProcessor {
   // Odd while load() writes the slot's controls and posts the voice that they are meant for: the voice before must not hear them.
   std::array<std::atomic<uint32_t>, kSlots> load_version_{};
   std::atomic<int> latency_frames_{0};
+  std::atomic<size_t> watched_layers_{0};
+  std::array<WatchedLayer, kMaxWatchedLayers> watched_;
   std::atomic<uint64_t> non_finite_inputs_{0}, restarts_{0}, model_frames_{0};
 
   // What the audio thread alone touches.
   std::array<ModelSlot, kSlots> slots_;
+  std::array<ssm::LayerActivity, kMaxWatchedLayers> activity_{};
+  int frames_to_watch_ = 0;
   bool fresh_ = true;  // nothing was heard yet: settings count at once
   VoiceSettings voice_settings_;
   ChannelMode channel_mode_ = ChannelMode::each;

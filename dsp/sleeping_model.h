@@ -26,6 +26,7 @@ class SleepingModel {
   void reset() noexcept;
   void set_controls(std::span<const float> values) noexcept;
   void process(AudioBlock block) noexcept;
+  void watch(std::span<ssm::LayerActivity> activity) noexcept { processor_.watch(activity); }  // asleep, nothing is written
 
   bool asleep() const noexcept { return asleep_; }
   uint64_t frames_run() const noexcept { return frames_run_; }  // by the model, since construction

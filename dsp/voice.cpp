@@ -95,6 +95,13 @@ void Voice::run(size_t lane, float* samples, int frames) noexcept {
   if (!lanes_.empty()) lanes_[lane].process({&samples, 1, frames});
 }
 
+size_t Voice::watch(std::span<ssm::LayerActivity> activity) noexcept {
+  if (lanes_.empty()) return 0;
+  const auto watched = activity.first(std::min(activity.size(), model_->layers_with_memory()));
+  lanes_[0].watch(watched);
+  return watched.size();
+}
+
 Voice::Counts& Voice::Counts::operator+=(const Counts& more) noexcept {
   frames_run += more.frames_run;
   restarts += more.restarts;

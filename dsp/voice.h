@@ -49,6 +49,8 @@ class Voice {
   void follow(const VoiceSettings& settings) noexcept;  // without a click
   void set_controls(const RackControls& controls) noexcept;
   void process(const VoiceInput& in, AudioBlock out) noexcept;
+  // As ssm::Stream::watch, of the first channel. Returns how many layers there are to watch, at most activity.size().
+  size_t watch(std::span<ssm::LayerActivity> activity) noexcept;
 
   // Since they were last asked for.
   struct Counts {
