@@ -29,6 +29,9 @@ class ModelProcessor final : public AudioProcessor {
   // One value per control of the card, in its order and units, clamped to its range. [audio-thread]
   void set_controls(std::span<const float> values) noexcept;
 
+  // As ssm::Stream::watch, of the first channel's stream. [audio-thread]
+  void watch(std::span<ssm::LayerActivity> activity) noexcept { streams_[0].watch(activity); }
+
   // Since prepare(), as ssm::Stream counts them. [audio-thread]
   uint64_t non_finite_inputs() const noexcept;
   uint64_t restarts() const noexcept;

@@ -7,19 +7,25 @@
 #include <memory>
 #include <mutex>
 #include <span>
-#include <vector>
+#include <string>
 
-#include "dsp/model_processor.h"
+#include "dsp/audio_buffer.h"
+#include "dsp/delay_line.h"
+#include "dsp/model_slot.h"
+#include "dsp/noise_gate.h"
 #include "dsp/processor.h"
+#include "dsp/ramp.h"
 
 namespace coil::dsp {
 
-inline constexpr int kSlots = 2, kMaxRackControls = 16;
+inline constexpr int kSlots = 2;
 
-// How the input's channels reach a model of one channel.
+// How the input's channels reach a model of one channel. each: both, two runs of the model. The others: one run, heard in both channels, of the
+// left, the right, or half the sum. A model of two channels, the dry signal and bypass have the channels as they come.
 enum class ChannelMode { each, left, right, sum };
 
 // What may be set while the sound goes on. Written by any thread, read once a block; what would click moves within a few milliseconds.
+// Decibels count within kMaxGainDb, and as 0 when they are no number.
 struct RackSettings {
   std::atomic<float> input_db{0}, output_db{0};
   std::atomic<float> mix{1};              // 0: dry, 1: the model
@@ -31,7 +37,7 @@ struct RackSettings {
   std::array<std::array<std::atomic<float>, kMaxRackControls>, kSlots> controls{};  // in the card's units and order
 };
 
-inline constexpr float kGateOffDb = -100;
+inline constexpr float kMaxGainDb = 60;
 
 // What a meter shows. Written by the audio thread, read by any.
 struct RackMeters {
@@ -39,6 +45,14 @@ struct RackMeters {
   std::atomic<float> gate_gain{1};
 };
 
+// In this order, for every frame:
+//   input gain, meter -> the active slot's model -> its normalisation -> its delay to the rack's latency -> gate -> mix with dry -> output gain
+//   -> bypass -> meter
+// The gate listens to the model's input as late as the model's output comes. Dry and bypass are one and the same: the input before its
+// gain, delayed by the rack's latency. Bypassed or dry, the model runs on, so that it remembers the right things when it is heard again; that
+// costs as much as hearing it. The slot that is not active costs nothing: its model starts from rest when the slot is chosen, warms up
+// unheard and fades in. Going on from where it was left would bring back the tail of what was played then.
+// Input that is not finite counts as 0, louder than kLoudest as that; the output is always finite.
 class Rack final : public AudioProcessor {
  public:
   Rack();
@@ -49,28 +63,87 @@ class Rack final : public AudioProcessor {
 
   // Makes the slot play `model` (null: pass the sound through), cross-faded; what played before is freed by a later collect(). Throws
   // ssm::Error if the model cannot serve the spec; the slot keeps what it had. Any number of calls between two blocks: the last one
-  // counts. Sets the slot's controls to `controls` (none: the card's defaults). [any thread but the audio thread]
+  // counts. Sets the slot's controls to `controls` (those left out: the card's defaults). Before prepare() the model is only kept for it.
+  // [any thread but the audio thread]
   void load(int slot, std::shared_ptr<const ssm::Model> model, std::span<const float> controls = {});
   std::shared_ptr<const ssm::Model> model(int slot) const;  // as last loaded [any thread but the audio thread]
+  // Why the loaded model does not play since the last prepare(), and the slot passes the sound through. Empty: it plays. [any thread but the audio thread]
+  std::string problem(int slot) const;
 
   // Frees what the audio thread has given back. [any thread but the audio thread]
   void collect();
 
-  // Serves 1 or 2 channels. Keeps the models, which begin anew. [main-thread, while process() is not running]
+  // Serves 1 or 2 channels; throws ssm::Error for other specs. Keeps the models, which begin anew; see problem(). [main-thread, while process()
+  // is not running]
   void prepare(const ProcessSpec& spec) override;
   void reset() noexcept override;
   void process(AudioBlock block) noexcept override;
 
   // The longest of the slots' latencies: switching between them changes nothing. It changes with load(), at once for the caller. [any thread]
-  int latency_frames() const noexcept override;
+  int latency_frames() const noexcept override { return latency_frames_; }
 
-  // What the active slot's layers hold; see ssm::Stream::observe. Written now and then by the audio thread. [any thread]
-  // Returns how many layers there are, at most out.size().
+  // What the first kMaxWatchedLayers layers with memory of the active slot's model do, as ssm::LayerActivity says; written about kWatchHz times
+  // a second, each value for itself. Returns how many there are, at most out.size(). [any thread]
+  static constexpr size_t kMaxWatchedLayers = 64;
+  static constexpr int kWatchHz = 30;
   size_t observe(std::span<ssm::LayerActivity> out) const noexcept;
 
-  // Of all models since prepare(). [any thread]
-  uint64_t non_finite_inputs() const noexcept;
-  uint64_t restarts() const noexcept;
+  // All since prepare(). [any thread]
+  uint64_t non_finite_inputs() const noexcept { return non_finite_inputs_; }
+  uint64_t restarts() const noexcept { return restarts_; }
+  uint64_t model_frames() const noexcept { return model_frames_; }  // that models have run: it stands still while they sleep
+
+ private:
+  struct WatchedLayer {
+    std::atomic<float> energy{0}, dt{0};
+  };
+  struct Loaded {
+    std::shared_ptr<const ssm::Model> model;
+    float normalisation_db = 0;
+    int latency_frames = 0;
+    std::string problem;
+  };
+
+  float normalisation_db(const std::shared_ptr<const ssm::Model>& model) const;
+  void publish_latency();
+  RackControls controls(int slot) const noexcept;
+
+  bool runs(int slot) const noexcept { return active_.moving() || active_.rests_at(static_cast<float>(slot)); }
+  void aim(Ramp& ramp, float target) const noexcept;
+  void read_settings() noexcept;
+  void read_slots() noexcept;
+  void process_piece(AudioBlock block) noexcept;
+  void watch_slot(const VoiceInput& in, AudioBlock out) noexcept;
+  void play_slots(const VoiceInput& in, AudioBlock out) noexcept;
+  void gate(AudioBlock wet, AudioBlock dry) noexcept;
+
+  RackSettings settings_;
+  RackMeters meters_;
+
+  mutable std::mutex mutex_;  // between all threads but the audio thread; guards spec_, prepared_ and loaded_
+  ProcessSpec spec_;
+  uint64_t prepared_ = 0;  // how often
+  std::array<Loaded, kSlots> loaded_;
+  // Odd while load() writes the slot's controls and posts the voice that they are meant for: the voice before must not hear them.
+  std::array<std::atomic<uint32_t>, kSlots> load_version_{};
+  std::atomic<int> latency_frames_{0};
+  std::atomic<size_t> watched_layers_{0};
+  std::array<WatchedLayer, kMaxWatchedLayers> watched_;
+  std::atomic<uint64_t> non_finite_inputs_{0}, restarts_{0}, model_frames_{0};
+
+  // What the audio thread alone touches.
+  std::array<ModelSlot, kSlots> slots_;
+  std::array<ssm::LayerActivity, kMaxWatchedLayers> activity_{};
+  int frames_to_watch_ = 0;
+  bool fresh_ = true;  // nothing was heard yet: settings count at once
+  VoiceSettings voice_settings_;
+  ChannelMode channel_mode_ = ChannelMode::each;
+  int max_piece_frames_ = 1;
+  Ramp input_gain_, output_gain_, dryness_, bypass_, active_;  // active_: the number of the slot that is heard
+  Ramp from_left_, from_right_;                                // how much of each channel a model of one channel hears first
+  NoiseGate gate_;
+  std::vector<DelayLine> dry_delays_;
+  AudioBuffer dry_, input_, first_, key_, other_slot_;
 };
 
 }  // namespace coil::dsp

@@ -29,6 +29,8 @@ Model::Model(const Checkpoint& checkpoint, Target target)
 
 Model::~Model() = default;
 
+size_t Model::layers_with_memory() const { return network_->stack().layers_with_memory(); }
+
 State Model::initial_state() const {
   State state(state_layout_);
   std::vector<float> defaults;

@@ -33,6 +33,7 @@ class Model {
   Target target() const { return target_; }
   const Cost& cost() const { return cost_; }
   const std::shared_ptr<const StateLayout>& state_layout() const { return state_layout_; }
+  size_t layers_with_memory() const;
   const Network& network() const { return *network_; }
 
   // The zero state, controls at the card's defaults. [main-thread]

@@ -35,6 +35,12 @@ struct StateLayout {
              std::vector<std::complex<float>> scale = {});
 };
 
+// What a layer with memory is doing: a picture of it, not part of the signal's path.
+struct LayerActivity {
+  float energy = 0;  // mean square of its scan state
+  float dt = 0;      // mean step size of the last frame: large takes in, small holds
+};
+
 // No value is infinite or not a number. [audio-thread]
 bool all_finite(std::span<const float> values) noexcept;
 

@@ -29,6 +29,8 @@ Stream::~Stream() = default;
 Stream::Stream(Stream&&) noexcept = default;
 Stream& Stream::operator=(Stream&&) noexcept = default;
 
+void Stream::watch(std::span<LayerActivity> activity) noexcept { runner_->watch(activity); }
+
 void Stream::process(std::span<const float> in, std::span<float> out) noexcept {
   const ModelConfig& config = model_->config();
   assert(config.input_kind == InputKind::frames);

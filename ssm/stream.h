@@ -9,12 +9,6 @@
 
 namespace coil::ssm {
 
-// What a layer with memory is doing: a picture of it, not part of the signal's path.
-struct LayerActivity {
-  float energy = 0;  // mean square of its scan state
-  float dt = 0;      // mean step size of the last frame: large takes in, small holds
-};
-
 // One thread at a time. Nothing marked [audio-thread] allocates, locks, throws or calls the system.
 class Stream {
  public:
@@ -42,6 +36,10 @@ class Stream {
   // tokens (frames), logits (rows, vocabulary) of the last rows: as many as there is room for, one to go on after a prompt. Models that take
   // token ids only; an id outside the vocabulary reads as 0. [audio-thread]
   void process_tokens(std::span<const int32_t> tokens, std::span<float> logits) noexcept;
+
+  // From now on each block ends by writing what the first activity.size() layers with memory do; empty: none does. It costs about as much
+  // as reading the state once: hosts watch now and then. [audio-thread]
+  void watch(std::span<LayerActivity> activity) noexcept;
 
   // Since construction: values replaced at the input, and restarts after a state that was not finite. [audio-thread]
   uint64_t non_finite_inputs() const noexcept { return non_finite_inputs_; }

@@ -23,7 +23,7 @@ BlockRunner::BlockRunner(const Network& network, size_t streams)
   output_ = input_ + input_floats;
   modulation_ = output_ + output_floats;
   float* rows = modulation_ + modulation_floats;
-  layers_ = {{rows, rows + row_floats, rows + 2 * row_floats}, rows + 3 * row_floats, runs_.data(), nullptr};
+  layers_ = {{rows, rows + row_floats, rows + 2 * row_floats}, rows + 3 * row_floats, runs_.data(), nullptr, {}};
 }
 
 // A piece for every stream. Where one FiLM vector stands still for all of them, it is folded into the matrices.

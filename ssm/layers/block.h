@@ -31,6 +31,9 @@ class BlockRunner {
   // after their last run and have not been touched since: they are not asked again. [audio-thread]
   const float* run(std::span<const StreamRows> streams, const int32_t* tokens, size_t first_output = 0, bool rests = false) noexcept;
 
+  // Where the coming runs, of a single stream each, write what its layers do; empty: nowhere. [audio-thread]
+  void watch(std::span<LayerActivity> activity) noexcept { layers_.activity = activity; }
+
   // The FiLM vector and gain that all streams of the last run had, standing still: a number that is new for every other vector. 0: they
   // differed or moved.
   uint64_t film() const { return film_stands_ ? film_number_ : 0; }

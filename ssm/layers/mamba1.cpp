@@ -124,6 +124,12 @@ class Mamba1 final : public RecurrentPart {
 
   void join(const float* carry, float* scan_state) const noexcept override { join_real(carry, scan_state, scan_floats_); }
 
+  LayerActivity activity(const Run& run, float* scratch) const noexcept override {
+    const size_t inner = size_t(config_.d_inner);
+    const float* dt = Rows(*this, scratch, run.frames).dt + (run.frames - 1) * channels_;
+    return {sum_of_squares(run.scan_state, scan_floats_) / float(inner * size_t(config_.d_state)), mean(dt, inner)};
+  }
+
  private:
   // The block's intermediate values inside scratch.
   struct Rows {

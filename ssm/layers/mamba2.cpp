@@ -136,6 +136,11 @@ class Mamba2 final : public RecurrentPart {
 
   void join(const float* carry, float* scan_state) const noexcept override { join_real(carry, scan_state, scan_floats_); }
 
+  LayerActivity activity(const Run& run, float* scratch) const noexcept override {
+    const float* dt = Rows(*this, scratch, run.frames).projected + dt_at() + (run.frames - 1) * stride();
+    return {sum_of_squares(run.scan_state, scan_floats_) / float(config_.d_inner() * config_.d_state), mean(dt, size_t(config_.heads))};
+  }
+
  private:
   // Channels of one head that lie together.
   struct HeadRun {

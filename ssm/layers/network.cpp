@@ -92,9 +92,17 @@ size_t LayerStack::scratch_floats(size_t frames) const {
   return floats;
 }
 
+size_t LayerStack::layers_with_memory() const {
+  size_t count = 0;
+  for (const Layer& layer : layers_)
+    for (const Layer::Any& part : layer.parts) count += std::holds_alternative<std::unique_ptr<RecurrentPart>>(part);
+  return count;
+}
+
 float* LayerStack::run(size_t frames, std::span<const StreamRows> streams, std::span<const FilmPiece> film,
                        const LayerBuffers& buffers) const noexcept {
   float *h = buffers.rows[0], *spare[2] = {buffers.rows[1], buffers.rows[2]};
+  std::span<LayerActivity> activity = buffers.activity;
   for (const Layer& layer : layers_) {
     const float* in = h;
     bool added = false;
@@ -109,6 +117,10 @@ float* LayerStack::run(size_t frames, std::span<const StreamRows> streams, std::
         if (added) out = h;
         for (size_t s = 0; s < streams.size(); ++s) buffers.runs[s] = part.run(streams[s]);
         part.process(in, frames, {buffers.runs, streams.size()}, buffers.scratch, out, added);
+        if (!activity.empty()) {
+          activity.front() = part.activity(buffers.runs[0], buffers.scratch);
+          activity = activity.subspan(1);
+        }
       } else {
         const PointwisePart& part = *std::get<std::unique_ptr<PointwisePart>>(layer.parts[i]);
         added = last && layer.residual && part.can_accumulate() && in != h;

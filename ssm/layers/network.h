@@ -47,6 +47,7 @@ struct LayerBuffers {
   float* scratch;
   Run* runs;
   const PackedLinear* folded = nullptr;  // FilmFolds of the FiLM vector that holds; null: film parts run by themselves
+  std::span<LayerActivity> activity;     // of the first layers with memory, wanted when a single stream runs; empty: not wanted
 };
 
 class LayerStack {
@@ -66,6 +67,7 @@ class LayerStack {
   size_t widest() const { return widest_; }
   size_t stride_out() const { return layers_.empty() ? width_ : layers_.back().stride_out; }
   size_t scratch_floats(size_t frames) const;
+  size_t layers_with_memory() const;
 
   // h = buffers.rows[0] on entry: `frames` rows, those of one stream after those of the other, as the film pieces are. Returns the row
   // buffer that holds the result. [audio-thread]

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <span>
 
@@ -81,11 +82,21 @@ class RecurrentPart : public Part {
   // carry: the state that the chunk reaches from zero, then the factor by which it shrinks the state it began with.
   virtual void end_state(const float* in, size_t frames, float* scratch, float* carry) const noexcept = 0;
   virtual void join(const float* carry, float* scan_state) const noexcept = 0;
+  // Of a stream whose `frames` rows were just processed alone, with `scratch` as that left it.
+  virtual LayerActivity activity(const Run& run, float* scratch) const noexcept = 0;
 
  protected:
   using Part::Part;
   size_t history_frames_ = 0, scan_floats_ = 0, history_offset_ = 0, scan_offset_ = 0;
 };
+
+inline float sum_of_squares(const float* values, size_t n) noexcept {
+  float sum = 0;
+  for (size_t i = 0; i < n; ++i) sum += values[i] * values[i];
+  return sum;
+}
+
+inline float mean(const float* values, size_t n) noexcept { return std::accumulate(values, values + n, 0.0f) / float(n); }
 
 // state = factor * state + end
 inline void join_real(const float* carry, float* state, size_t n) {

@@ -31,6 +31,8 @@ class S4d final : public RecurrentPart {
     z_.assign(planes * plane, 0.0f);
     c_.assign(planes * plane, 0.0f);
     decay_.assign(plane, 0.0);
+    power_.assign(plane, 0.0f);
+    for (const double value : log_dt) dt_ += float(std::exp(value) / double(channels));
     scan_floats_ = planes * plane;
 
     std::vector<uint32_t> position;
@@ -51,11 +53,13 @@ class S4d final : public RecurrentPart {
         z_[at] = float(z.real()), c_[at] = float(c.real());
         position.push_back(uint32_t(at));
         scale.emplace_back(std::complex<float>(b));
+        power_[at] = float(std::norm(b));
         if (complex_) {
           z_[plane + at] = float(z.imag()), c_[plane + at] = float(c.imag());
           position.push_back(uint32_t(plane + at));
         }
       }
+    states_ = size_t(channels * modes) * planes;
     const std::vector<int64_t> shape = complex_ ? std::vector<int64_t>{channels, modes, 2} : std::vector<int64_t>{channels, modes};
     scan_offset_ = build.layout.add(config.state_name + ".ssm", shape, scan_floats_, std::move(position), std::move(scale));
   }
@@ -83,6 +87,13 @@ class S4d final : public RecurrentPart {
     }
   }
 
+  LayerActivity activity(const Run& run, float*) const noexcept override {
+    const size_t plane = modes_ * channels_;
+    float sum = 0;
+    for (size_t i = 0; i < scan_floats_; ++i) sum += power_[i % plane] * run.scan_state[i] * run.scan_state[i];
+    return {sum / float(states_), dt_};
+  }
+
   void join(const float* carry, float* state) const noexcept override {
     if (!complex_) return join_real(carry, state, scan_floats_);
     const size_t plane = modes_ * channels_;
@@ -102,8 +113,10 @@ class S4d final : public RecurrentPart {
 
   const Kernels& kernels_;
   bool complex_;
-  size_t channels_, modes_;
+  size_t channels_, modes_, states_ = 0;
+  float dt_ = 0;                  // mean of the channels
   AlignedFloats z_, c_, D_;       // planes re, im
+  AlignedFloats power_;           // |b|^2
   std::vector<Complex> decay_;    // z in double, for powers
 };
 

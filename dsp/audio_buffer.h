@@ -1,0 +1,28 @@
+// Frames of a processor's own, and the block that views them.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "dsp/processor.h"
+
+namespace coil::dsp {
+
+// Of 1 or 2 channels.
+class AudioBuffer {
+ public:
+  AudioBuffer() = default;
+  AudioBuffer(int channels, int max_frames) : channels_(static_cast<size_t>(channels), std::vector<float>(static_cast<size_t>(max_frames))) {}  // [main-thread]
+
+  // The first frames. Good until the next call. [audio-thread]
+  AudioBlock block(int frames) noexcept {
+    for (size_t c = 0; c < channels_.size(); ++c) pointers_[c] = channels_[c].data();
+    return {pointers_.data(), static_cast<int>(channels_.size()), frames};
+  }
+
+ private:
+  std::vector<std::vector<float>> channels_;
+  std::array<float*, 2> pointers_{};
+};
+
+}  // namespace coil::dsp

@@ -1,0 +1,16 @@
+// Decibels to factors and back.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+namespace coil::dsp {
+
+inline float db_to_gain(float db) noexcept { return std::pow(10.0f, db / 20); }
+
+// At least `floor_db`, which also stands for silence.
+inline float gain_to_db(float gain, float floor_db = -200) noexcept {
+  return gain > 0 ? std::max(floor_db, 20 * std::log10(gain)) : floor_db;
+}
+
+}  // namespace coil::dsp

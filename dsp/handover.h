@@ -1,0 +1,46 @@
+// Passes objects to the audio thread and back, so that it neither makes, frees nor waits for them.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <utility>
+
+namespace coil::dsp {
+
+// Room for one object on the way there: a newer one takes its place. Any number on the way back. T has a member `T* given_back_before`.
+template <class T>
+class Handover {
+ public:
+  Handover() = default;
+  ~Handover() {
+    delete posted_.load();
+    collect();
+  }
+  Handover(const Handover&) = delete;
+  Handover& operator=(const Handover&) = delete;
+
+  // Frees what was posted before and not taken. [any thread but the audio thread]
+  void post(std::unique_ptr<T> object) { delete posted_.exchange(object.release(), std::memory_order_acq_rel); }
+  // Frees what was given back. [any thread but the audio thread]
+  void collect() {
+    for (T* object = given_back_.exchange(nullptr, std::memory_order_acquire); object != nullptr;) delete std::exchange(object, object->given_back_before);
+  }
+
+  bool waiting() const noexcept { return posted_.load(std::memory_order_acquire) != nullptr; }  // [any thread]
+  // Null when none waits. [audio-thread]
+  std::unique_ptr<T> take() noexcept { return std::unique_ptr<T>(posted_.exchange(nullptr, std::memory_order_acquire)); }
+  // [audio-thread]
+  void give_back(std::unique_ptr<T> object) noexcept {
+    if (!object) return;
+    T* const given = object.release();
+    given->given_back_before = given_back_.load(std::memory_order_relaxed);
+    // Only collect() can come between, and leaves an empty list: the second attempt succeeds unless it comes again.
+    while (!given_back_.compare_exchange_weak(given->given_back_before, given, std::memory_order_release, std::memory_order_relaxed)) {
+    }
+  }
+
+ private:
+  std::atomic<T*> posted_{nullptr}, given_back_{nullptr};  // given_back_: the last one; each points to the one before
+};
+
+}  // namespace coil::dsp

@@ -1,0 +1,105 @@
+// K-weighting, the plucked strings, and the measurement of a model.
+#include "dsp/loudness.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <random>
+
+#include "dsp/model_processor.h"
+#include "ssm/stream.h"
+
+namespace coil::dsp {
+namespace {
+
+constexpr double kPi = std::numbers::pi;
+constexpr double kNoteSeconds = 0.25;
+
+double to_lufs(double mean_square) { return mean_square > 0 ? std::max(-200.0, -0.691 + 10 * std::log10(mean_square)) : -200; }
+
+}  // namespace
+
+// BS.1770-4 gives the coefficients for 48 kHz; these analogue prototypes give the same there, and theirs at every other rate (bilinear).
+KWeighting::KWeighting(double sample_rate_hz) {
+  {
+    const double k = std::tan(kPi * 1681.974450955533 / sample_rate_hz), q = 0.7071752369554196;
+    const double high = std::pow(10.0, 3.999843853973347 / 20), band = std::pow(high, 0.4996667741545416);
+    const double a0 = 1 + k / q + k * k;
+    stages_[0] = {(high + band * k / q + k * k) / a0, 2 * (k * k - high) / a0, (high - band * k / q + k * k) / a0, 2 * (k * k - 1) / a0,
+                  (1 - k / q + k * k) / a0};
+  }
+  const double k = std::tan(kPi * 38.13547087602444 / sample_rate_hz), q = 0.5003270373238773;
+  const double a0 = 1 + k / q + k * k;
+  stages_[1] = {1, -2, 1, 2 * (k * k - 1) / a0, (1 - k / q + k * k) / a0};
+}
+
+double KWeighting::Biquad::process(double sample) noexcept {
+  const double out = b0 * sample + z1;
+  z1 = b1 * sample - a1 * out + z2;
+  z2 = b2 * sample - a2 * out;
+  return out;
+}
+
+double KWeighting::process(double sample) noexcept { return stages_[1].process(stages_[0].process(sample)); }
+
+double loudness_lufs(std::span<const float> samples, double sample_rate_hz) {
+  KWeighting weighting(sample_rate_hz);
+  double sum = 0;
+  for (const float sample : samples) {
+    const double weighted = weighting.process(sample);
+    sum += weighted * weighted;
+  }
+  return to_lufs(samples.empty() ? 0 : sum / static_cast<double>(samples.size()));
+}
+
+std::vector<float> plucked_strings(double sample_rate_hz) {
+  constexpr double kStringsHz[][2] = {{82.41, 0}, {110, 164.81}, {146.83, 0}, {196, 0}, {82.41, 123.47}, {246.94, 0}, {329.63, 0}, {98, 146.83}};
+  constexpr double kHighestHz = 8000, kPluckedAt = 0.13, kPeak = 0.35;
+  const size_t note_frames = static_cast<size_t>(std::lround(kNoteSeconds * sample_rate_hz));
+  std::vector<float> sound(std::size(kStringsHz) * note_frames);
+  std::mt19937 random(1);
+  for (size_t note = 0; note < std::size(kStringsHz); ++note) {
+    for (const double string_hz : kStringsHz[note]) {
+      for (int partial = 1; string_hz > 0 && partial * string_hz < kHighestHz; ++partial) {
+        const double hz = partial * string_hz, amplitude = std::sin(kPi * partial * kPluckedAt) / partial;
+        const double phase = 2 * kPi * static_cast<double>(random()) / 4294967296.0;
+        if (hz > 0.45 * sample_rate_hz) continue;
+        for (size_t i = 0; i < note_frames; ++i) {
+          const double t = static_cast<double>(i) / sample_rate_hz;
+          const double pluck = std::min(1.0, t / 0.002) * std::min(1.0, (kNoteSeconds - t) / 0.005);  // the finger leaves, and comes back
+          sound[note * note_frames + i] += static_cast<float>(pluck * amplitude * std::exp(-t * (2 + 0.8 * partial)) * std::sin(2 * kPi * hz * t + phase));
+        }
+      }
+    }
+  }
+  float peak = 0;
+  for (const float sample : sound) peak = std::max(peak, std::fabs(sample));
+  for (float& sample : sound) sample *= static_cast<float>(kPeak) / peak;
+  return sound;
+}
+
+float normalisation_gain_db(const std::shared_ptr<const ssm::Model>& model) {
+  const double stated_hz = sample_rate_hz(*model), rate_hz = stated_hz > 0 ? stated_hz : 48000;
+  const size_t width = static_cast<size_t>(model->config().d_input);
+  const std::vector<float> sound = plucked_strings(rate_hz);
+  ssm::Stream stream(model);
+  std::vector<KWeighting> weightings(width, KWeighting(rate_hz));
+  const size_t run_in = static_cast<size_t>(kNoteSeconds * rate_hz);  // the first note is heard, not measured
+  constexpr size_t kBlock = 256;
+  std::vector<float> block(kBlock * width);
+  double sum = 0;
+  for (size_t begin = 0; begin < sound.size(); begin += kBlock) {
+    const size_t frames = std::min(kBlock, sound.size() - begin);
+    for (size_t i = 0; i < frames * width; ++i) block[i] = sound[begin + i / width];
+    stream.process({block.data(), frames * width}, {block.data(), frames * width});
+    for (size_t i = 0; i < frames * width; ++i) {
+      const double weighted = weightings[i % width].process(block[i]);
+      if (begin + i / width >= run_in) sum += weighted * weighted;
+    }
+  }
+  const double lufs = to_lufs(sum / static_cast<double>(width * (sound.size() - run_in)));
+  if (!(lufs > kHardlyASoundLufs)) return 0;
+  return std::clamp(static_cast<float>(kTargetLufs - lufs), -kMaxNormalisationDb, kMaxNormalisationDb);
+}
+
+}  // namespace coil::dsp

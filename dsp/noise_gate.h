@@ -1,0 +1,40 @@
+// A noise gate: listens to one signal and says by how much to turn down another.
+#pragma once
+
+#include <span>
+
+namespace coil::dsp {
+
+inline constexpr float kGateOffDb = -100;
+
+// Opens when the key's level reaches the threshold, closes when it has stayed the hysteresis below it for the hold time. The gain runs from 0
+// to 1 without a kink. All but prepare: [audio-thread].
+class NoiseGate {
+ public:
+  static constexpr float kHysteresisDb = 6, kHoldMs = 40, kAttackMs = 1.5f, kReleaseMs = 120;
+  static constexpr float kFallMs = 10;  // in which the measured level falls by 1 / e: bridges the periods of low notes
+
+  void prepare(double sample_rate_hz) noexcept;  // [main-thread]
+  void reset() noexcept;                         // open
+  // dBFS of the key's peaks; at or below kGateOffDb the gate opens and stays open.
+  void set_threshold_db(float db) noexcept;
+
+  // Off and wide open: process() would give 1 for any key.
+  bool idle() const noexcept { return off_ && openness_ == 1; }
+  float gain() const noexcept { return openness_ * openness_ * (3 - 2 * openness_); }
+
+  // In: the key's magnitudes, finite. Out: the gains for the same frames.
+  void process(std::span<float> key_to_gain) noexcept;
+
+ private:
+  float threshold_db_ = kGateOffDb;
+  float open_level_ = 0, close_level_ = 0;
+  bool off_ = true, open_ = true;
+  float fall_ = 0, attack_step_ = 1, release_step_ = 1;
+  int hold_frames_ = 0;
+
+  float level_ = 0, openness_ = 1;
+  int below_frames_ = 0;  // how long the level has been below close_level_
+};
+
+}  // namespace coil::dsp

@@ -1,0 +1,319 @@
+// Rack: loading on one side, the chain on the other.
+#include "dsp/rack.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "dsp/decibels.h"
+#include "dsp/denormals.h"
+#include "dsp/loudness.h"
+#include "dsp/tame.h"
+#include "ssm/error.h"
+
+namespace coil::dsp {
+namespace {
+
+constexpr int kMaxPieceFrames = 256;  // the buffers of a piece fit the fastest cache
+
+float finite_or(float value, float otherwise) { return std::isfinite(value) ? value : otherwise; }
+float gain_of(float db) { return db_to_gain(std::clamp(finite_or(db, 0), -kMaxGainDb, kMaxGainDb)); }
+
+void raise(std::atomic<float>& meter, float peak) {
+  float seen = meter.load(std::memory_order_relaxed);
+  while (peak > seen && !meter.compare_exchange_weak(seen, peak, std::memory_order_relaxed)) {
+  }
+}
+
+RackControls control_values(const ssm::Model* model, std::span<const float> given) {
+  RackControls values{};
+  const size_t count = model ? std::min(model->card().controls.size(), values.size()) : 0;
+  for (size_t i = 0; i < count; ++i) values[i] = i < given.size() ? given[i] : static_cast<float>(model->card().controls[i].default_value);
+  return values;
+}
+
+}  // namespace
+
+Rack::Rack() = default;
+Rack::~Rack() = default;
+
+// -- loading
+
+float Rack::normalisation_db(const std::shared_ptr<const ssm::Model>& model) const {
+  if (!model) return 0;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const Loaded& loaded : loaded_)
+      if (loaded.model == model) return loaded.normalisation_db;
+  }
+  return normalisation_gain_db(model);
+}
+
+void Rack::load(int slot, std::shared_ptr<const ssm::Model> model, std::span<const float> given) {
+  if (model) ModelProcessor{model};  // throws for models that are not for audio
+  const float normalisation = normalisation_db(model);
+  const RackControls values = control_values(model.get(), given);
+
+  // The voice is made without the lock, for the message thread must not wait for it; when prepare() comes between, it is made again.
+  std::unique_ptr<Voice> voice;
+  std::unique_lock lock(mutex_);
+  for (uint64_t made_for = 0; made_for != prepared_;) {
+    made_for = prepared_;
+    const ProcessSpec spec = spec_;
+    lock.unlock();
+    voice = std::make_unique<Voice>(model, spec, values, normalisation);
+    lock.lock();
+  }
+  const size_t at = static_cast<size_t>(slot);
+  loaded_[at] = {std::move(model), normalisation, voice ? voice->latency_frames() : 0, ""};
+  publish_latency();
+  ++load_version_[at];
+  for (size_t i = 0; i < values.size(); ++i) settings_.controls[at][i] = values[i];
+  if (voice) slots_[at].post(std::move(voice));
+  ++load_version_[at];
+}
+
+std::shared_ptr<const ssm::Model> Rack::model(int slot) const {
+  const std::lock_guard lock(mutex_);
+  return loaded_[static_cast<size_t>(slot)].model;
+}
+
+std::string Rack::problem(int slot) const {
+  const std::lock_guard lock(mutex_);
+  return loaded_[static_cast<size_t>(slot)].problem;
+}
+
+void Rack::collect() {
+  for (ModelSlot& slot : slots_) slot.collect();
+}
+
+void Rack::publish_latency() {
+  int most = 0;
+  for (const Loaded& loaded : loaded_) most = std::max(most, loaded.latency_frames);
+  latency_frames_ = most;
+}
+
+RackControls Rack::controls(int slot) const noexcept {
+  RackControls values;
+  for (size_t i = 0; i < values.size(); ++i) values[i] = settings_.controls[static_cast<size_t>(slot)][i].load(std::memory_order_relaxed);
+  return values;
+}
+
+void Rack::prepare(const ProcessSpec& spec) {
+  if (spec.channels != 1 && spec.channels != 2) {
+    throw ssm::Error("the rack serves 1 or 2 channels, not " + std::to_string(spec.channels));
+  }
+  if (!(spec.sample_rate_hz > 0)) throw ssm::Error("the rack needs a sample rate above 0, not " + std::to_string(spec.sample_rate_hz));
+  const std::lock_guard lock(mutex_);
+  max_piece_frames_ = std::clamp(spec.max_block_frames, 1, kMaxPieceFrames);
+  spec_ = {spec.sample_rate_hz, max_piece_frames_, spec.channels};
+  ++prepared_;
+  for (int slot = 0; slot < kSlots; ++slot) {
+    Loaded& loaded = loaded_[static_cast<size_t>(slot)];
+    std::unique_ptr<Voice> voice;
+    loaded.problem.clear();
+    try {
+      voice = std::make_unique<Voice>(loaded.model, spec_, controls(slot), loaded.normalisation_db);
+    } catch (const ssm::Error& error) {
+      loaded.problem = error.what();
+      voice = std::make_unique<Voice>(nullptr, spec_, controls(slot), 0);
+    }
+    loaded.latency_frames = voice->latency_frames();
+    slots_[static_cast<size_t>(slot)].prepare(std::move(voice), spec_, max_piece_frames_);
+  }
+  publish_latency();
+
+  const auto frames = [&](float ms) { return static_cast<int>(ms * spec.sample_rate_hz / 1000); };
+  for (Ramp* ramp : {&input_gain_, &output_gain_, &dryness_, &bypass_, &from_left_, &from_right_}) *ramp = Ramp(0, frames(kRampMs));
+  active_ = Ramp(0, frames(kFadeMs));
+  gate_.prepare(spec.sample_rate_hz);
+  dry_delays_.assign(static_cast<size_t>(spec.channels), DelayLine(frames(Voice::kMaxLatencyMs), frames(kFadeMs)));
+  for (AudioBuffer* buffer : {&dry_, &input_, &other_slot_}) *buffer = AudioBuffer(spec.channels, max_piece_frames_);
+  for (AudioBuffer* buffer : {&first_, &key_}) *buffer = AudioBuffer(1, max_piece_frames_);
+  non_finite_inputs_ = restarts_ = model_frames_ = 0;
+  watched_layers_ = 0;
+  frames_to_watch_ = 0;
+  fresh_ = true;
+}
+
+// -- the chain
+
+void Rack::reset() noexcept {
+  for (ModelSlot& slot : slots_) slot.end_fade();
+  for (DelayLine& delay : dry_delays_) delay.reset();
+  gate_.reset();
+  fresh_ = true;
+}
+
+void Rack::process(AudioBlock block) noexcept {
+  if (block.frames == 0) return;
+  const ScopedFlushDenormals flush;
+  read_settings();
+  read_slots();
+  fresh_ = false;
+  std::array<float*, 2> channels{};
+  for (int begin = 0; begin < block.frames; begin += max_piece_frames_) {
+    for (int c = 0; c < block.channel_count; ++c) channels[static_cast<size_t>(c)] = block.channels[c] + begin;
+    process_piece({channels.data(), block.channel_count, std::min(max_piece_frames_, block.frames - begin)});
+  }
+  Voice::Counts counts;
+  for (ModelSlot& slot : slots_) counts += slot.take_counts();
+  restarts_ += counts.restarts;
+  model_frames_ += counts.frames_run;
+  meters_.gate_gain.store(gate_.gain(), std::memory_order_relaxed);
+}
+
+void Rack::aim(Ramp& ramp, float target) const noexcept {
+  if (fresh_) {
+    ramp.jump(target);
+  } else {
+    ramp.aim(target);
+  }
+}
+
+void Rack::read_settings() noexcept {
+  aim(input_gain_, gain_of(settings_.input_db));
+  aim(output_gain_, gain_of(settings_.output_db));
+  aim(dryness_, 1 - std::clamp(finite_or(settings_.mix, 1), 0.0f, 1.0f));
+  aim(bypass_, settings_.bypass ? 1.0f : 0.0f);
+  gate_.set_threshold_db(finite_or(settings_.gate_db, kGateOffDb));
+
+  channel_mode_ = spec_.channels == 2 ? settings_.channels.load() : ChannelMode::each;
+  const bool both = channel_mode_ == ChannelMode::sum, right = channel_mode_ == ChannelMode::right;
+  aim(from_left_, both ? 0.5f : right ? 0.0f : 1.0f);
+  aim(from_right_, both ? 0.5f : right ? 1.0f : 0.0f);
+  voice_settings_.joined = channel_mode_ != ChannelMode::each;
+  voice_settings_.normalise = settings_.normalise;
+}
+
+void Rack::read_slots() noexcept {
+  std::array<bool, kSlots> starts{}, controls_count{};
+  std::array<RackControls, kSlots> values;
+  int latency = 0;
+  for (int slot = 0; slot < kSlots; ++slot) {
+    const size_t at = static_cast<size_t>(slot);
+    const uint32_t version = load_version_[at];
+    starts[at] = slots_[at].take(runs(slot) && !fresh_) || fresh_;
+    values[at] = controls(slot);
+    controls_count[at] = version % 2 == 0 && version == load_version_[at] && !slots_[at].waiting();
+    latency = std::max(latency, slots_[at].voice().latency_frames());
+  }
+  if (voice_settings_.latency_frames != latency || fresh_) {
+    voice_settings_.latency_frames = latency;
+    for (DelayLine& delay : dry_delays_) delay.set_delay(latency, fresh_);
+  }
+
+  const int wanted = std::clamp(settings_.active_slot.load(), 0, kSlots - 1);
+  if (fresh_) {
+    active_.jump(static_cast<float>(wanted));
+  } else if (active_.target() != static_cast<float>(wanted)) {
+    const bool rested = !runs(wanted);
+    starts[static_cast<size_t>(wanted)] |= rested;
+    active_.aim(static_cast<float>(wanted), rested ? slots_[static_cast<size_t>(wanted)].voice().warm_up_frames(latency) : 0);
+  }
+
+  for (int slot = 0; slot < kSlots; ++slot) {
+    const size_t at = static_cast<size_t>(slot);
+    if (!runs(slot)) continue;
+    if (starts[at]) {
+      slots_[at].start(voice_settings_);
+    } else {
+      slots_[at].follow(voice_settings_);
+    }
+    if (controls_count[at]) slots_[at].voice().set_controls(values[at]);
+  }
+}
+
+void Rack::process_piece(AudioBlock block) noexcept {
+  const int n = block.frames, channels = block.channel_count;
+  const AudioBlock dry = dry_.block(n), input = input_.block(n);
+  size_t not_finite = 0;
+  for (int c = 0; c < channels; ++c) {
+    const std::span<float> heard = block.channel(c);
+    not_finite += tame(heard);
+    std::ranges::copy(heard, dry.channels[c]);
+    std::ranges::copy(heard, input.channels[c]);
+    dry_delays_[static_cast<size_t>(c)].process(dry.channel(c));
+    multiply(input.channel(c), input_gain_);
+    raise(meters_.input_peak[static_cast<size_t>(c)], peak(input.channel(c)));
+  }
+  if (not_finite > 0) non_finite_inputs_ += not_finite;
+  input_gain_.advance(n);
+
+  VoiceInput voice_input{input, input.channel(0)};
+  if (channels == 2 && !(from_left_.rests_at(1) && from_right_.rests_at(0))) {
+    const std::span<float> first = first_.block(n).channel(0);
+    for (int i = 0; i < n; ++i) {
+      first[static_cast<size_t>(i)] = from_left_.at(i) * input.channels[0][i] + from_right_.at(i) * input.channels[1][i];
+    }
+    voice_input.first = first;
+  }
+  from_left_.advance(n);
+  from_right_.advance(n);
+  if (frames_to_watch_ > 0) {
+    play_slots(voice_input, block);
+  } else {
+    watch_slot(voice_input, block);
+    frames_to_watch_ += static_cast<int>(spec_.sample_rate_hz) / kWatchHz;
+  }
+  frames_to_watch_ -= n;
+
+  if (!gate_.idle()) gate(block, dry);
+  for (int c = 0; c < channels; ++c) {
+    cross_fade(block.channel(c), dry.channel(c), dryness_);
+    multiply(block.channel(c), output_gain_);
+    cross_fade(block.channel(c), dry.channel(c), bypass_);
+    raise(meters_.output_peak[static_cast<size_t>(c)], peak(block.channel(c)));
+  }
+  for (Ramp* ramp : {&dryness_, &output_gain_, &bypass_}) ramp->advance(n);
+}
+
+void Rack::watch_slot(const VoiceInput& in, AudioBlock out) noexcept {
+  Voice& voice = slots_[active_.target() == 0 ? 0 : 1].voice();
+  const size_t layers = voice.watch(activity_);
+  play_slots(in, out);
+  voice.watch({});
+  for (size_t i = 0; i < layers; ++i) {
+    watched_[i].energy.store(activity_[i].energy, std::memory_order_relaxed);
+    watched_[i].dt.store(activity_[i].dt, std::memory_order_relaxed);
+  }
+  watched_layers_.store(layers, std::memory_order_release);
+}
+
+size_t Rack::observe(std::span<ssm::LayerActivity> out) const noexcept {
+  const size_t layers = std::min(out.size(), watched_layers_.load(std::memory_order_acquire));
+  for (size_t i = 0; i < layers; ++i) {
+    out[i] = {watched_[i].energy.load(std::memory_order_relaxed), watched_[i].dt.load(std::memory_order_relaxed)};
+  }
+  return layers;
+}
+
+void Rack::play_slots(const VoiceInput& in, AudioBlock out) noexcept {
+  if (!active_.moving()) {
+    slots_[active_.target() == 0 ? 0 : 1].process(in, out);
+    return;
+  }
+  const AudioBlock other = other_slot_.block(out.frames);
+  slots_[0].process(in, out);
+  slots_[1].process(in, other);
+  for (int c = 0; c < out.channel_count; ++c) cross_fade(out.channel(c), other.channel(c), active_);
+  active_.advance(out.frames);
+}
+
+// The key is made from the delayed dry signal: the model's input as it was, but for an input gain that has moved since.
+void Rack::gate(AudioBlock wet, AudioBlock dry) noexcept {
+  const std::span<float> key = key_.block(wet.frames).channel(0);
+  const float gain = input_gain_.target(), left = gain * from_left_.target(), right = gain * from_right_.target();
+  const float* const first = dry.channels[0];
+  const float* const last = dry.channels[dry.channel_count - 1];
+  const bool each = channel_mode_ == ChannelMode::each;
+  for (int i = 0; i < wet.frames; ++i) {
+    key[static_cast<size_t>(i)] =
+        each ? gain * std::max(std::fabs(first[i]), std::fabs(last[i])) : std::fabs(left * first[i] + right * last[i]);
+  }
+  gate_.process(key);
+  for (int c = 0; c < wet.channel_count; ++c) {
+    for (int i = 0; i < wet.frames; ++i) wet.channels[c][i] *= key[static_cast<size_t>(i)];
+  }
+}
+
+}  // namespace coil::dsp

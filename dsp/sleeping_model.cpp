@@ -1,0 +1,78 @@
+// SleepingModel: watches for silence and stillness to the frame, so that blocks of any size fall asleep and wake alike.
+#include "dsp/sleeping_model.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace coil::dsp {
+namespace {
+
+AudioBlock part(AudioBlock block, std::array<float*, 2>& channels, int begin, int frames) {
+  for (int c = 0; c < block.channel_count; ++c) channels[c] = block.channels[c] + begin;
+  return {channels.data(), block.channel_count, frames};
+}
+
+bool silent(AudioBlock block, int frame) {
+  for (int c = 0; c < block.channel_count; ++c)
+    if (block.channels[c][frame] != 0) return false;
+  return true;
+}
+
+}  // namespace
+
+SleepingModel::SleepingModel(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, std::span<const float> controls)
+    : processor_(std::move(model)), frames_to_sleep_(std::max(1, static_cast<int>(kStillMs * spec.sample_rate_hz / 1000))) {
+  processor_.set_controls(controls);
+  processor_.prepare(spec);
+}
+
+void SleepingModel::reset() noexcept {
+  processor_.reset();
+  asleep_ = false;
+  still_frames_ = 0;
+}
+
+void SleepingModel::set_controls(std::span<const float> values) noexcept {
+  processor_.set_controls(values);
+  asleep_ = false;
+  still_frames_ = 0;
+}
+
+void SleepingModel::process(AudioBlock block) noexcept {
+  std::array<float*, 2> channels;
+  for (int begin = 0; begin < block.frames;) {
+    if (asleep_) {
+      int end = begin;
+      while (end < block.frames && silent(block, end)) ++end;
+      for (int c = 0; c < block.channel_count; ++c) std::fill(block.channels[c] + begin, block.channels[c] + end, last_[c]);
+      begin = end;
+      if (begin == block.frames) return;
+      asleep_ = false;
+      still_frames_ = 0;
+    }
+    const int frames = std::min(block.frames - begin, frames_to_sleep_ - still_frames_);
+    run(part(block, channels, begin, frames));
+    begin += frames;
+  }
+}
+
+void SleepingModel::run(AudioBlock block) noexcept {
+  int begin = block.frames;  // of the silence at the end
+  while (begin > 0 && silent(block, begin - 1)) --begin;
+  processor_.process(block);
+  frames_run_ += static_cast<uint64_t>(block.frames);
+  if (begin > 0) still_frames_ = 0;
+  for (int i = begin; i < block.frames; ++i) {
+    bool still = still_frames_ > 0;
+    for (int c = 0; c < block.channel_count; ++c) still &= std::fabs(block.channels[c][i] - anchor_[c]) <= kStill;
+    if (!still) {
+      for (int c = 0; c < block.channel_count; ++c) anchor_[c] = block.channels[c][i];
+      still_frames_ = 0;
+    }
+    ++still_frames_;
+  }
+  for (int c = 0; c < block.channel_count; ++c) last_[c] = block.channels[c][block.frames - 1];
+  asleep_ = still_frames_ == frames_to_sleep_;
+}
+
+}  // namespace coil::dsp

@@ -1,0 +1,471 @@
+// Rack: latency, blocks, routing, mix, bypass, gate, slots, loudness, and inputs that no one should send.
+#include "dsp/rack.h"
+
+#include <catch2/catch.hpp>
+#include <functional>
+#include <limits>
+#include <string>
+
+#include "dsp/decibels.h"
+#include "dsp/loudness.h"
+#include "dsp/model_processor.h"
+#include "dsp/tame.h"
+#include "ssm/error.h"
+#include "tests/support/matrix_model.h"
+#include "tests/support/planes.h"
+#include "tests/support/runs.h"
+
+namespace {
+
+using namespace coil;
+using dsp::ChannelMode;
+using dsp::Rack;
+using test::Planes;
+using test::Signal;
+
+constexpr double kRate = 48000;
+constexpr size_t kSecond = 48000;
+
+std::shared_ptr<const ssm::Model> preset() {
+  static const auto model = ssm::Model::load(COIL_PRESETS_DIR "/green_overdrive.safetensors");
+  return model;
+}
+
+// y = gain x, made for 48 kHz.
+std::shared_ptr<const ssm::Model> gain_model(float gain, const std::string& card = "") { return test::matrix_model(1, {gain}, kRate, card); }
+
+// Says that it is late by so many frames; it is not.
+std::shared_ptr<const ssm::Model> late_model(int frames, float gain = 1) {
+  return gain_model(gain, R"({"name": "late", "sample_rate": 48000, "channels": 1, "latency_frames": )" + std::to_string(frames) + "}");
+}
+
+struct Options {
+  double rate_hz = kRate;
+  int channels = 1;
+  bool normalise = false;
+};
+
+std::unique_ptr<Rack> rack_of(std::shared_ptr<const ssm::Model> first, std::shared_ptr<const ssm::Model> second = nullptr, Options options = {}) {
+  auto rack = std::make_unique<Rack>();
+  rack->settings().normalise = options.normalise;
+  rack->prepare({options.rate_hz, 128, options.channels});
+  rack->load(0, std::move(first));
+  rack->load(1, std::move(second));
+  return rack;
+}
+
+Signal late(const Signal& signal, int frames) {
+  Signal out(signal.size());
+  std::copy(signal.begin(), signal.end() - frames, out.begin() + frames);
+  return out;
+}
+
+
+Signal noise(size_t frames, uint32_t seed) {
+  test::Random random(seed);
+  return test::random_signal(frames, random);
+}
+
+size_t impulse_at(const Signal& signal) {
+  const auto larger = [](float a, float b) { return std::fabs(a) < std::fabs(b); };
+  return static_cast<size_t>(std::ranges::max_element(signal, larger) - signal.begin());
+}
+
+TEST_CASE("wet, dry and bypassed, an impulse comes out exactly at the stated latency, at every host rate") {
+  for (const double rate_hz : {22050.0, 44100.0, 48000.0, 96000.0, 192000.0}) {
+    for (const bool late_other_slot : {false, true}) {
+      const auto rack = rack_of(gain_model(1), late_other_slot ? late_model(100) : nullptr, {.rate_hz = rate_hz});
+      const int latency = rack->latency_frames();
+      INFO(rate_hz << " Hz, latency " << latency);
+      CHECK((latency == 0) == (rate_hz == kRate && !late_other_slot));
+      const size_t at = 5000;
+      Signal impulse(20000);
+      impulse[at] = 0.5f;
+      for (const auto& [mix, bypass] : {std::pair{1.0f, false}, {0.0f, false}, {1.0f, true}}) {
+        rack->settings().mix = mix;
+        rack->settings().bypass = bypass;
+        rack->reset();
+        const Signal out = test::run_all(*rack, {impulse})[0];
+        CHECK(impulse_at(out) == at + static_cast<size_t>(latency));
+        if (mix == 0 || bypass || rate_hz == kRate) CHECK(test::same_bits(out, late(impulse, latency)));
+      }
+    }
+  }
+}
+
+TEST_CASE("any blocks give the same sound, whatever moves meanwhile") {
+  for (const double rate_hz : {44100.0, 48000.0}) {
+    test::Random random(1);
+    const size_t part = 12000;
+    Planes in{test::random_signal(4 * part, random), test::random_signal(4 * part, random)};
+    for (Signal& plane : in) std::fill(plane.begin() + part, plane.begin() + 2 * part, 0.0f);
+    const auto play = [&](bool split) {
+      const auto rack = rack_of(preset(), late_model(30, -1), {.rate_hz = rate_hz, .channels = 2, .normalise = true});
+      rack->settings().gate_db = -30;
+      Planes out(2);
+      for (size_t i = 0; i < 4; ++i) {
+        if (i == 1) rack->settings().mix = 0.5f;
+        if (i == 2) rack->settings().active_slot = 1, rack->settings().channels = ChannelMode::sum;
+        if (i == 3) rack->load(1, preset()), rack->settings().bypass = true, rack->settings().input_db = 6;
+        Planes piece;
+        for (const Signal& plane : in) piece.emplace_back(plane.begin() + i * part, plane.begin() + (i + 1) * part);
+        piece = test::run_all(*rack, std::move(piece), split ? test::random_blocks(part, random) : std::vector<size_t>{part});
+        for (size_t c = 0; c < 2; ++c) out[c].insert(out[c].end(), piece[c].begin(), piece[c].end());
+      }
+      return out;
+    };
+    const Planes whole = play(false), split = play(true);
+    for (size_t c = 0; c < 2; ++c) {
+      CHECK(test::largest_difference(whole[c], split[c]) <= 1e-6);
+      CHECK(dsp::peak(whole[c]) > 0.1f);
+    }
+  }
+}
+
+// A click is a large second difference. The signal's own is 0.5 (2 pi 200 / 48000)^2 = 3.4e-4, twice that at most where a fade lets gains differ in
+// sign; each end of a fade bends the line by the fade's slope, 2 x 0.5 / 960 frames = 1.0e-3, and several fades may end at once. A step of
+// a tenth of the peak would be 0.05.
+constexpr double kClick = 4e-3;
+
+TEST_CASE("nothing that is changed while it sounds makes a click") {
+  using Change = std::function<void(Rack&)>;
+  const std::vector<std::pair<std::string, std::vector<Change>>> all{
+      {"bypass", {[](Rack& r) { r.settings().bypass = true; }, [](Rack& r) { r.settings().bypass = false; }}},
+      {"mix", {[](Rack& r) { r.settings().mix = 0; }, [](Rack& r) { r.settings().mix = 0.3f; }, [](Rack& r) { r.settings().mix = 1; }}},
+      {"slots", {[](Rack& r) { r.settings().active_slot = 1; }, [](Rack& r) { r.settings().active_slot = 0; }}},
+      {"swaps", {[](Rack& r) { r.load(0, gain_model(-1)); }, [](Rack& r) { r.load(0, nullptr); }, [](Rack& r) { r.load(0, gain_model(-0.5f)); }}},
+      {"swap and latency", {[](Rack& r) { r.load(0, late_model(90, -1)); }, [](Rack& r) { r.load(0, gain_model(1)); }}},
+      {"latency of the other slot", {[](Rack& r) { r.load(1, late_model(77)); }, [](Rack& r) { r.load(1, late_model(11)); }}},
+      {"latency, half dry", {[](Rack& r) { r.settings().mix = 0.5f; r.load(1, late_model(77)); }, [](Rack& r) { r.load(1, nullptr); }}},
+      {"gains", {[](Rack& r) { r.settings().output_db = -60; }, [](Rack& r) { r.settings().output_db = 0; }, [](Rack& r) { r.settings().input_db = -6; }}},
+      {"loudness", {[](Rack& r) { r.settings().normalise = true; }, [](Rack& r) { r.settings().normalise = false; }}},
+      {"channels", {[](Rack& r) { r.settings().channels = ChannelMode::right; }, [](Rack& r) { r.settings().channels = ChannelMode::sum; },
+                    [](Rack& r) { r.settings().channels = ChannelMode::each; }, [](Rack& r) { r.settings().channels = ChannelMode::left; },
+                    [](Rack& r) { r.settings().channels = ChannelMode::each; }}},
+      {"gate", {[](Rack& r) { r.settings().gate_db = 0; }, [](Rack& r) { r.settings().gate_db = -20; }, [](Rack& r) { r.settings().gate_db = 0; },
+                [](Rack& r) { r.settings().gate_db = dsp::kGateOffDb; }}},
+      {"all of it", {[](Rack& r) { r.settings().active_slot = 1; r.load(1, gain_model(0.7f)); }, [](Rack& r) { r.load(0, gain_model(-0.7f)); },
+                     [](Rack& r) { r.settings().active_slot = 0; }, [](Rack& r) { r.settings().bypass = true; r.load(0, nullptr); },
+                     [](Rack& r) { r.settings().bypass = false; r.settings().mix = 0; }}},
+  };
+  // Between the changes: the fades' ends, their middles, and hardly anything.
+  for (const auto& [name, changes] : all) {
+    for (const size_t apart : {size_t{9600}, size_t{4096}, size_t{700}, size_t{33}}) {
+      const auto rack = rack_of(gain_model(1), gain_model(-0.8f), {.channels = 2});
+      Planes sound{test::sine(200, kRate, 40000), test::sine(200, kRate, 40000, -0.3f)};
+      test::run_block(*rack, sound, 0, 10000);
+      size_t at = 10000, change = 0;
+      while (at < 30000) {
+        changes[change++ % changes.size()](*rack);
+        test::run_block(*rack, sound, at, apart);
+        at += apart;
+      }
+      test::run_block(*rack, sound, at, sound[0].size() - at);
+      INFO(name << ", " << apart << " frames apart");
+      for (const Signal& plane : sound) CHECK(test::roughness(std::span(plane).subspan(1000)) < kClick);
+    }
+  }
+}
+
+TEST_CASE("swapping and switching the preset while a string sounds is as smooth as the sounds themselves") {
+  const Signal in = test::sine(110, kRate, 2 * kSecond, 0.2f);
+  const auto play = [&](const std::vector<float>& controls, auto change) {
+    const auto rack = rack_of(nullptr);
+    rack->load(0, preset(), controls);
+    rack->load(1, preset());
+    Planes sound{in};
+    test::run_block(*rack, sound, 0, kSecond);
+    change(*rack);
+    test::run_block(*rack, sound, kSecond, kSecond);
+    return test::roughness(std::span(sound[0]).subspan(kSecond / 2));
+  };
+  const auto nothing = [](Rack&) {};
+  const double own = std::max(play({9, 9, 0}, nothing), play({5, 5, 0}, nothing));
+  CHECK(play({9, 9, 0}, [](Rack& rack) { rack.settings().active_slot = 1; }) < own + 1e-3);
+  CHECK(play({9, 9, 0}, [](Rack& rack) { rack.load(0, preset()); }) < own + 1e-3);
+  CHECK(play({9, 9, 0}, [](Rack& rack) { rack.settings().bypass = true; }) < own + 1e-3);
+}
+
+TEST_CASE("a silent model falls asleep and wakes at the first frame") {
+  const Signal sound = noise(kSecond / 4, 1);
+  const size_t silence = 6 * kSecond;
+  Signal in(2 * sound.size() + silence);
+  std::ranges::copy(sound, in.begin());
+  std::ranges::copy(sound, in.end() - static_cast<ptrdiff_t>(sound.size()));
+  for (const double rate_hz : {44100.0, 48000.0}) {
+    const auto rack = rack_of(preset(), nullptr, {.rate_hz = rate_hz});
+    Planes out{in};
+    test::run_block(*rack, out, 0, sound.size() + silence / 2);
+    const uint64_t before = rack->model_frames();
+    CHECK(before < sound.size() + silence / 2);
+    test::run_block(*rack, out, sound.size() + silence / 2, silence / 2);
+    CHECK(rack->model_frames() == before);
+    test::run_block(*rack, out, sound.size() + silence, sound.size());
+    CHECK(rack->model_frames() == before + sound.size());
+
+    dsp::ModelProcessor awake(preset());
+    awake.prepare({rate_hz, 128, 1});
+    CHECK(test::largest_difference(out[0], test::run_all(awake, {in})[0]) < 2e-6);
+  }
+}
+
+TEST_CASE("a control that moves wakes a model") {
+  const auto rack = rack_of(preset());
+  test::run_all(*rack, {Signal(4 * kSecond)});
+  const uint64_t before = rack->model_frames();
+  test::run_all(*rack, {Signal(1000)});
+  CHECK(rack->model_frames() == before);
+  rack->settings().controls[0][0] = 9;
+  test::run_all(*rack, {Signal(1000)});
+  CHECK(rack->model_frames() == before + 1000);
+}
+
+TEST_CASE("only the active slot's models run, one for both channels where one is enough") {
+  const auto frames_of = [](Options options, ChannelMode mode, std::shared_ptr<const ssm::Model> model) {
+    const auto rack = rack_of(std::move(model), preset(), options);
+    rack->settings().channels = mode;
+    test::run_all(*rack, Planes(static_cast<size_t>(options.channels), noise(1000, 1)));
+    return rack->model_frames();
+  };
+  CHECK(frames_of({.channels = 1}, ChannelMode::each, preset()) == 1000);
+  CHECK(frames_of({.channels = 1}, ChannelMode::sum, preset()) == 1000);
+  CHECK(frames_of({.channels = 2}, ChannelMode::each, preset()) == 2000);
+  CHECK(frames_of({.channels = 2}, ChannelMode::left, preset()) == 1000);
+  CHECK(frames_of({.channels = 2}, ChannelMode::sum, preset()) == 1000);
+  CHECK(frames_of({.channels = 2}, ChannelMode::left, test::matrix_model(2, {0, 1, 1, 0}, kRate)) == 1000);
+}
+
+TEST_CASE("channels reach the model as the mode says") {
+  const Signal left = noise(3000, 1), right = noise(3000, 2);
+  const auto play = [&](ChannelMode mode, std::shared_ptr<const ssm::Model> model) {
+    const auto rack = rack_of(std::move(model), nullptr, {.channels = 2});
+    rack->settings().channels = mode;
+    return test::run_all(*rack, {left, right});
+  };
+  Signal sum(3000);
+  for (size_t i = 0; i < sum.size(); ++i) sum[i] = 0.5f * (left[i] + right[i]);
+  CHECK(play(ChannelMode::each, gain_model(1)) == Planes{left, right});
+  CHECK(play(ChannelMode::left, gain_model(1)) == Planes{left, left});
+  CHECK(play(ChannelMode::right, gain_model(1)) == Planes{right, right});
+  CHECK(play(ChannelMode::sum, gain_model(1)) == Planes{sum, sum});
+  CHECK(play(ChannelMode::sum, nullptr) == Planes{sum, sum});
+  CHECK(play(ChannelMode::sum, test::matrix_model(2, {0, 1, 1, 0}, kRate)) == Planes{right, left});
+
+  const auto rack = rack_of(preset(), nullptr, {.channels = 2});
+  dsp::ModelProcessor pair(preset());
+  pair.prepare({kRate, 128, 2});
+  CHECK(test::run_all(*rack, {left, right}) == test::run_all(pair, {left, right}));
+}
+
+TEST_CASE("a channel mode that comes back finds the second channel's model running as if from rest") {
+  const auto rack = rack_of(preset(), nullptr, {.channels = 2});
+  const Planes in{noise(kSecond, 1), noise(kSecond, 2)};
+  rack->settings().channels = ChannelMode::left;
+  test::run_all(*rack, in);
+  rack->settings().channels = ChannelMode::each;
+  test::run_all(*rack, {Signal(kSecond), Signal(kSecond)});
+  const Planes out = test::run_all(*rack, in);
+  dsp::ModelProcessor single(preset());
+  single.prepare({kRate, 128, 1});
+  test::run_all(single, {Signal(kSecond)});
+  CHECK(test::largest_difference(out[1], test::run_all(single, {in[1]})[0]) < 1e-5);
+}
+
+TEST_CASE("a model of two channels needs two channels") {
+  const auto wide = test::matrix_model(2, {0, 1, 1, 0}, kRate);
+  const auto rack = rack_of(gain_model(0.5f));
+  CHECK_THROWS_WITH(rack->load(0, wide), Catch::Contains("the model takes 2 channels, the audio has 1"));
+  CHECK(rack->model(0) != wide);
+  CHECK(test::run_all(*rack, {Signal(10, 1.0f)})[0] == Signal(10, 0.5f));
+
+  rack->prepare({kRate, 64, 2});
+  rack->load(0, wide);
+  CHECK(rack->problem(0).empty());
+  rack->prepare({kRate, 64, 1});
+  CHECK_THAT(rack->problem(0), Catch::Contains("the model takes 2 channels, the audio has 1"));
+  CHECK(rack->model(0) == wide);
+  CHECK(test::run_all(*rack, {Signal(10, 1.0f)})[0] == Signal(10, 1.0f));
+  rack->prepare({kRate, 64, 2});
+  CHECK(rack->problem(0).empty());
+  CHECK(test::run_all(*rack, {Signal(10, 1.0f), Signal(10, -2.0f)}) == Planes{Signal(10, -2.0f), Signal(10, 1.0f)});
+
+  CHECK_THROWS_WITH(rack->load(0, ssm::Model::load(COIL_GOLDEN_DIR "/mamba1_lm_v97_tied.safetensors")), Catch::Contains("token ids"));
+  CHECK_THROWS_WITH(rack->load(0, late_model(12001)), Catch::Contains("12001 frames late, live sound allows 12000"));
+  CHECK_THROWS_WITH(rack->prepare({kRate, 64, 3}), Catch::Contains("1 or 2 channels, not 3"));
+}
+
+TEST_CASE("models and controls outlast prepare, and may come before it") {
+  const std::vector<float> knobs{8, 2, -3};
+  Rack rack;
+  rack.load(1, preset(), knobs);
+  CHECK(rack.latency_frames() == 0);
+  rack.settings().active_slot = 1;
+  rack.settings().normalise = false;
+  const Signal in = noise(5000, 3);
+  for (const double rate_hz : {48000.0, 44100.0, 96000.0}) {
+    rack.prepare({rate_hz, 64, 1});
+    dsp::ModelProcessor expected(preset());
+    expected.set_controls(knobs);
+    expected.prepare({rate_hz, 64, 1});
+    CHECK(rack.latency_frames() == expected.latency_frames());
+    CHECK(test::same_bits(test::run_all(rack, {in})[0], test::run_all(expected, {in})[0]));
+  }
+  CHECK(rack.model(1) == preset());
+  CHECK(rack.settings().controls[1][1] == 2);
+  rack.load(1, preset());
+  CHECK(rack.settings().controls[1][0] == 5);
+  rack.load(1, preset(), std::vector<float>{7});
+  CHECK(rack.settings().controls[1][0] == 7);
+  CHECK(rack.settings().controls[1][1] == 5);
+}
+
+TEST_CASE("a model that leaves does not hear the controls of the one that comes") {
+  const auto model = gain_model(1, R"({"name": "gain", "controls": [{"name": "level", "min": -40, "max": 12, "default": 0, "to": "output_gain_db"}]})");
+  const auto rack = rack_of(model);
+  CHECK(test::run_all(*rack, {Signal(1000, 0.1f)})[0] == Signal(1000, 0.1f));
+  rack->load(0, model, std::vector<float>{-40});
+  const Signal out = test::run_all(*rack, {Signal(5000, 0.1f)})[0];
+  for (size_t i = 0; i < 400; ++i) REQUIRE(out[i] == Approx(0.1f));  // while the new one warms up
+  CHECK(out.back() == Approx(0.001f));
+}
+
+TEST_CASE("a reset begins anew and keeps models, settings and latency") {
+  const auto rack = rack_of(preset(), late_model(200), {.rate_hz = 44100, .channels = 2, .normalise = true});
+  rack->settings().mix = 0.7f;
+  rack->settings().gate_db = -40;
+  const Planes in{noise(6000, 1), noise(6000, 2)};
+  const int latency = rack->latency_frames();
+  test::run_all(*rack, Planes(2, Signal(64)));
+  rack->reset();
+  const Planes first = test::run_all(*rack, in);
+  rack->settings().active_slot = 1;
+  rack->load(1, gain_model(1));
+  rack->load(1, late_model(200));
+  test::run_all(*rack, in);
+  rack->settings().active_slot = 0;
+  rack->reset();
+  CHECK(rack->latency_frames() == latency);
+  CHECK(test::run_all(*rack, in) == first);
+}
+
+TEST_CASE("models come out equally loud") {
+  const Signal strings = dsp::plucked_strings(kRate);
+  const auto lufs = [&](std::shared_ptr<const ssm::Model> model, bool normalise) {
+    const auto rack = rack_of(std::move(model), nullptr, {.normalise = normalise});
+    return dsp::loudness_lufs(std::span<const float>(test::run_all(*rack, {strings})[0]).subspan(12000), kRate);
+  };
+  CHECK(lufs(preset(), true) == Approx(dsp::kTargetLufs).margin(0.2));
+  CHECK(lufs(gain_model(2), true) == Approx(dsp::kTargetLufs).margin(0.2));
+  CHECK(lufs(gain_model(-0.3f), true) == Approx(dsp::kTargetLufs).margin(0.2));
+  CHECK(lufs(gain_model(2), false) - lufs(gain_model(0.3f), false) == Approx(20 * std::log10(2 / 0.3)).margin(0.01));
+  CHECK(dsp::normalisation_gain_db(gain_model(0)) == 0);
+  CHECK(dsp::normalisation_gain_db(gain_model(1e-2f)) == dsp::kMaxNormalisationDb);
+  CHECK(dsp::normalisation_gain_db(gain_model(1e3f)) == -dsp::kMaxNormalisationDb);
+  CHECK(dsp::normalisation_gain_db(test::matrix_model(2, {1, 0, 0, 1}, kRate)) == Approx(dsp::normalisation_gain_db(gain_model(1))));
+}
+
+TEST_CASE("the gate closes behind the model, as late as the sound comes, and listens before it") {
+  const int latency = 300;
+  const auto rack = rack_of(late_model(latency), nullptr);
+  // the model is louder than its input by nothing, late by 300 frames only by word; the other slot makes the delay real
+  rack->load(0, gain_model(1));
+  rack->load(1, late_model(latency));
+  rack->settings().gate_db = -40;
+  Planes sound{test::sine(1000, kRate, 3 * kSecond, 0.001f)};  // -60 dBFS
+  const size_t on = kSecond + 480, off = 2 * kSecond;
+  for (size_t i = on; i < off; ++i) sound[0][i] *= 100;
+  const Signal in = sound[0];
+  sound = test::run_all(*rack, std::move(sound));
+  const auto peak_between = [&](size_t begin, size_t end) { return dsp::peak(std::span<const float>(sound[0]).subspan(begin, end - begin)); };
+  CHECK(peak_between(kSecond / 2, on + latency) == 0);
+  const size_t open = on + latency + kSecond / 50;
+  for (size_t i = open; i < off + latency; ++i) REQUIRE(sound[0][i] == in[i - latency]);
+  const size_t held = off + latency + static_cast<size_t>(dsp::NoiseGate::kHoldMs * 48);
+  for (size_t i = off + latency; i < held; ++i) REQUIRE(sound[0][i] == in[i - latency]);
+  CHECK(peak_between(held + kSecond / 4, 3 * kSecond) == 0);
+  CHECK(rack->meters().gate_gain == 0);
+
+  rack->settings().input_db = 24;  // the key is the model's input
+  test::run_all(*rack, {test::sine(1000, kRate, kSecond, 0.001f)});
+  CHECK(rack->meters().gate_gain == 1);
+}
+
+TEST_CASE("meters show the model's input and what goes out") {
+  const auto rack = rack_of(gain_model(0.5f), nullptr, {.channels = 2});
+  rack->settings().input_db = 6;
+  rack->settings().output_db = -12;
+  const float in = dsp::db_to_gain(6), out = in * 0.5f * dsp::db_to_gain(-12);
+  test::run_all(*rack, {test::sine(1000, kRate, 4800, 0.5f), test::sine(1000, kRate, 4800, 0.1f)});
+  CHECK(rack->meters().input_peak[0] == Approx(0.5f * in));
+  CHECK(rack->meters().input_peak[1] == Approx(0.1f * in));
+  CHECK(rack->meters().output_peak[0] == Approx(0.5f * out));
+  CHECK(rack->meters().output_peak[1].exchange(0) == Approx(0.1f * out));
+  CHECK(rack->meters().output_peak[1] == 0);
+}
+
+TEST_CASE("input that is not finite is silence, and counted; huge input is soon forgotten") {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInfinity = std::numeric_limits<float>::infinity();
+  for (const double rate_hz : {44100.0, 48000.0}) {
+    for (const float gain_db : {0.0f, dsp::kMaxGainDb}) {
+      const auto rack = rack_of(preset(), nullptr, {.rate_hz = rate_hz, .channels = 2, .normalise = true});
+      const auto clean = rack_of(preset(), nullptr, {.rate_hz = rate_hz, .channels = 2, .normalise = true});
+      Planes dirty{noise(kSecond, 1), noise(kSecond, 2)}, in = dirty;
+      in[0][70] = in[1][71] = in[0][9000] = 0;
+      dirty[0][70] = kNan, dirty[1][71] = kInfinity, dirty[0][9000] = -kInfinity;
+      CHECK(test::run_all(*rack, dirty) == test::run_all(*clean, in));
+      CHECK(rack->non_finite_inputs() == 3);
+      CHECK(clean->non_finite_inputs() == 0);
+
+      rack->settings().input_db = rack->settings().output_db = gain_db;
+      for (const float size : {100.0f, 1e9f, 1e38f, std::numeric_limits<float>::max()}) {
+        Planes huge{noise(4800, 3), Signal(4800, size)};
+        for (float& sample : huge[0]) sample *= std::min(size, 5e37f);
+        for (const float mix : {1.0f, 0.5f}) {
+          rack->settings().mix = mix;
+          for (const Signal& plane : test::run_all(*rack, huge)) REQUIRE(std::isfinite(dsp::peak(plane)));
+          for (const Signal& plane : test::run_all(*rack, huge)) REQUIRE(test::largest_difference(plane, plane) == 0);
+        }
+      }
+      CHECK(std::isfinite(rack->meters().input_peak[1].load()));
+      CHECK(std::isfinite(rack->meters().output_peak[1].exchange(0)));
+      rack->settings().input_db = rack->settings().output_db = 0;
+      rack->settings().mix = 1;
+      test::run_all(*rack, Planes(2, Signal(kSecond / 4)));
+      test::run_all(*clean, Planes(2, Signal(kSecond / 4)));
+      const Planes after = test::run_all(*rack, in), expected = test::run_all(*clean, in);
+      for (size_t c = 0; c < 2; ++c) CHECK(test::largest_difference(after[c], expected[c]) < 0.02);
+    }
+  }
+}
+
+TEST_CASE("settings that make no sense do no harm") {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInfinity = std::numeric_limits<float>::infinity();
+  const auto rack = rack_of(preset(), preset(), {.channels = 2});
+  for (const float value : {kNan, kInfinity, -kInfinity, 1e30f, -1e30f}) {
+    rack->settings().input_db = rack->settings().output_db = rack->settings().mix = rack->settings().gate_db = value;
+    for (auto& control : rack->settings().controls[0]) control = value;
+    rack->settings().active_slot = std::isnan(value) ? -7 : 9;
+    for (const Signal& plane : test::run_all(*rack, Planes(2, noise(5000, 1)))) CHECK(test::largest_difference(plane, plane) == 0);
+  }
+  float* channels[] = {nullptr, nullptr};
+  rack->process({channels, 2, 0});
+}
+
+TEST_CASE("the active model's layers can be watched") {
+  const auto rack = rack_of(preset(), nullptr);
+  std::array<ssm::LayerActivity, 99> layers{};
+  CHECK(rack->observe(layers) == 0);
+  test::run_all(*rack, {noise(kSecond / 4, 1)});
+  const size_t count = rack->observe(layers);
+  CHECK(count == preset()->layers_with_memory());
+  for (size_t i = 0; i < count; ++i) CHECK(layers[i].energy > 0);
+  const float loud = layers[0].energy;
+  test::run_all(*rack, {Signal(kSecond)});
+  CHECK(rack->observe(std::span(layers).first(1)) == 1);
+  CHECK(layers[0].energy < loud);
+  rack->settings().active_slot = 1;
+  test::run_all(*rack, {Signal(kSecond)});
+  CHECK(rack->observe(layers) == 0);
+}
+
+}  // namespace
