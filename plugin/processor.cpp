@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "plugin/editor/editor.h"
 #include "ssm/error.h"
 
 namespace coil::plugin {
@@ -407,7 +408,7 @@ void Processor::setStateInformation(const void* data, int size) {
   tell_of_change(By::host);
 }
 
-juce::AudioProcessorEditor* Processor::createEditor() { return new juce::GenericAudioProcessorEditor(*this); }
+juce::AudioProcessorEditor* Processor::createEditor() { return new Editor(*this); }
 
 }  // namespace coil::plugin
 

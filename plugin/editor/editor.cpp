@@ -71,7 +71,7 @@ void Editor::update() {
   controls_.update();
   const auto status = processor_.status(processor_.active_slot());
   const bool playing = processor_.model(processor_.active_slot()) != nullptr;  // also while the next one loads
-  if (!playing) notice_.show(status);
+  if (!playing) notice_.show(status, processor_.notice());
   notice_.setVisible(!playing);
   for (juce::Component* part : std::initializer_list<juce::Component*>{&memory_, &spectrum_, &controls_}) part->setVisible(playing);
   status_.tick();

@@ -11,8 +11,10 @@ struct Words {
   juce::String title, message, browse, open;
 };
 
-Words words_for(const SlotStatus& status) {
+Words words_for(const SlotStatus& status, const juce::String& session_problem) {
   using Kind = SlotStatus::Kind;
+  if (status.kind == Kind::empty && session_problem.isNotEmpty())
+    return {"This session could not be opened", session_problem + "\nIt is kept as it is until you load something here.", "Browse models", "Open file"};
   switch (status.kind) {
     case Kind::loading: return {"Loading " + status.name, "The sound goes on meanwhile.", "", ""};
     case Kind::missing: return {"Model not found: " + status.name, status.message + "\nThe sound passes through unchanged.", "Choose another", "Locate file"};
@@ -47,9 +49,9 @@ Notice::Notice() {
   open_.setTooltip("Open a model (.safetensors) or preset (.coil) from disk (Ctrl+O)");
 }
 
-void Notice::show(const SlotStatus& status) {
-  kind_ = status.kind;
-  const auto words = words_for(status);
+void Notice::show(const SlotStatus& status, const juce::String& session_problem) {
+  kind_ = status.kind == SlotStatus::Kind::empty && session_problem.isNotEmpty() ? SlotStatus::Kind::failed : status.kind;
+  const auto words = words_for(status, session_problem);
   title_.setText(words.title, juce::dontSendNotification);
   message_.setText(words.message, juce::dontSendNotification);
   message_.setTooltip(words.message);

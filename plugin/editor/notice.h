@@ -11,8 +11,8 @@ class Notice final : public juce::Component {
  public:
   Notice();
 
-  // For every kind but playing.
-  void show(const SlotStatus& status);
+  // For every kind but playing. `session_problem`: why the host's session could not be opened; empty when all is well.
+  void show(const SlotStatus& status, const juce::String& session_problem);
 
   std::function<void()> on_browse, on_open;
 
