@@ -71,6 +71,7 @@ Browser::Browser(ModelLibrary& library) : library_(library) {
   close_.onClick = [this] { on_close(); };
   load_.setTooltip("Load into the slot that plays (Return)");
   load_.onClick = [this] { load_selected(); };
+  theme::make_primary(load_);
   place_list_.setModel(&place_model_);
   place_list_.setTitle("Places");
   place_list_.setRowHeight(theme::kRow + 2);
@@ -207,6 +208,8 @@ void Browser::paint(juce::Graphics& g) {
     g.drawFittedText(search_.isEmpty() ? "Nothing here yet." : "Nothing has this name.", list_area_.reduced(theme::kPad), juce::Justification::centred, 2);
   }
 }
+
+void Browser::paintOverChildren(juce::Graphics& g) { draw_icon(g, Icon::search, search_icon_area_.toFloat(), theme::kTextFaint); }
 
 void Browser::resized() {
   constexpr int kPlacesWidth = 118, kSearchHeight = 30, kOpenWidth = 92, kMinDetails = 200, kNameHeight = 22, kTaskHeight = 18;

@@ -57,6 +57,7 @@ class Browser final : public juce::Component, private juce::KeyListener {
   };
 
   void paint(juce::Graphics& g) override;
+  void paintOverChildren(juce::Graphics& g) override;
   void resized() override;
   bool keyPressed(const juce::KeyPress& key) override;
   bool keyPressed(const juce::KeyPress& key, juce::Component* from) override;  // of the search box

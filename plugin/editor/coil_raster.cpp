@@ -15,11 +15,14 @@ constexpr float kThinnest = 0.22f, kThickest = 0.9f;  // part of a strand's room
 constexpr float kOldest = 0.25f;                   // light that is left at the inner end
 constexpr float kWire = 0.10f;                     // half width of the unlit wire
 constexpr float kEdge = 255;
+constexpr float kRoundness = 0.5f;                 // how much darker the wire's edges are than its middle
 
 // Few layers wind more often; many layers still need a visible strand each.
 float turns_for(size_t layers) { return layers <= 6 ? 3 : layers <= 12 ? 2 : 1; }
 
 float smooth(float x) { return x * x * (3 - 2 * x); }
+
+float squared(float x) { return x * x; }
 
 struct Light {
   float red, green, blue;  // premultiplied
@@ -85,9 +88,8 @@ const juce::Image& CoilRaster::draw(const MemoryHistory& history) {
       const float age = static_cast<float>(i) * newest_to_oldest;
       const float open = history.openness(layer, age), bright = history.brightness(layer, age);
       const float fade = kOldest + (1 - kOldest) * smooth(1 - static_cast<float>(i) / kAges);
-      auto colour = theme::kSteel.interpolatedWith(theme::kCopper, open);
-      colour = colour.interpolatedWith(juce::Colours::white, 0.45f * bright * bright * bright);
-      const float alpha = bright * bright * fade;
+      const auto colour = theme::heat(open).interpolatedWith(juce::Colours::white, 0.4f * squared(squared(bright)));
+      const float alpha = squared(bright) * fade;
       lights[layer * kAges + i] = {colour.getFloatRed(), colour.getFloatGreen(), colour.getFloatBlue(), alpha,
                                    kThinnest + (kThickest - kThinnest) * open};
     }
@@ -102,7 +104,8 @@ const juce::Image& CoilRaster::draw(const MemoryHistory& history) {
     const Light& light = lights[pixel.entry];
     const float off = static_cast<float>(pixel.off_middle) / kEdge;
     const float cover = static_cast<float>(pixel.cover) / kEdge;
-    const float lit = std::clamp((light.half_width - off) * sharpness + 0.5f, 0.0f, 1.0f) * light.alpha;
+    const float round = 1 - kRoundness * std::min(1.0f, squared(off / light.half_width));
+    const float lit = std::clamp((light.half_width - off) * sharpness + 0.5f, 0.0f, 1.0f) * light.alpha * round;
     const float unlit = std::clamp((kWire - off) * sharpness + 0.5f, 0.0f, 1.0f) * (1 - lit);
     const float scale = 255 * cover;
     auto* out = reinterpret_cast<juce::PixelARGB*>(bitmap.data + (pixel.index / static_cast<uint32_t>(size_)) * static_cast<uint32_t>(bitmap.lineStride) +

@@ -70,10 +70,11 @@ void Editor::update() {
   header_.update();
   controls_.update();
   const auto status = processor_.status(processor_.active_slot());
-  const bool playing = processor_.model(processor_.active_slot()) != nullptr;  // also while the next one loads
-  if (!playing) notice_.show(status, processor_.notice());
-  notice_.setVisible(!playing);
-  for (juce::Component* part : std::initializer_list<juce::Component*>{&memory_, &spectrum_, &controls_}) part->setVisible(playing);
+  playing_ = processor_.model(processor_.active_slot()) != nullptr;  // also while the next one loads
+  if (!playing_) notice_.show(status, processor_.notice());
+  notice_.setVisible(!playing_);
+  controls_.setVisible(playing_);
+  resized();
   status_.tick();
 }
 
@@ -241,14 +242,19 @@ void Editor::resized() {
   area.reduce(theme::kGap, 0);
   notice_.setBounds(area);
 
-  // The pictures above, the model's knobs below; the coil is as wide as high, the spectrum takes the rest.
-  constexpr float kPictures = 0.58f, kCoilShare = 0.46f;
-  auto pictures = area.removeFromTop(juce::roundToInt(static_cast<float>(area.getHeight()) * kPictures));
-  area.removeFromTop(theme::kGap);
+  // The pictures above, the model's knobs below with the height that they need; the coil is as wide as high, the spectrum takes the rest.
+  constexpr float kControls = 0.36f, kCoil = 0.5f;
+  constexpr int kMinPictures = 96;
+  const auto useful = controls_.useful_height(area.getWidth());
+  const int wanted = useful.clipValue(juce::roundToInt(static_cast<float>(area.getHeight()) * kControls));
+  pictures_have_room_ = area.getHeight() - wanted - theme::kGap >= kMinPictures;
+  auto pictures = area.removeFromTop(pictures_have_room_ ? area.getHeight() - wanted - theme::kGap : 0);
+  if (pictures_have_room_) area.removeFromTop(theme::kGap);
   controls_.setBounds(area);
-  memory_.setBounds(pictures.removeFromLeft(std::min(pictures.getHeight(), juce::roundToInt(static_cast<float>(pictures.getWidth()) * kCoilShare))));
+  memory_.setBounds(pictures.removeFromLeft(std::min(pictures.getHeight(), juce::roundToInt(static_cast<float>(pictures.getWidth()) * kCoil))));
   pictures.removeFromLeft(theme::kGap);
   spectrum_.setBounds(pictures);
+  for (juce::Component* picture : std::initializer_list<juce::Component*>{&memory_, &spectrum_}) picture->setVisible(playing_ && pictures_have_room_);
 
   if (isShowing()) settings_.keep_size(getWidth(), getHeight());
 }

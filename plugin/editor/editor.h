@@ -71,6 +71,7 @@ class Editor final : public juce::AudioProcessorEditor, public juce::FileDragAnd
   std::unique_ptr<juce::FileChooser> file_chooser_;
   juce::uint32 last_tick_ms_ = 0;
   int ticks_ = 0;
+  bool playing_ = false, pictures_have_room_ = true;
 };
 
 }  // namespace coil::plugin

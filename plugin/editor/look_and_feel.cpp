@@ -35,6 +35,8 @@ LookAndFeel::LookAndFeel() : LookAndFeel_V4(scheme()) {
   setColour(juce::Label::textWhenEditingColourId, theme::kText);
   setColour(juce::Label::outlineWhenEditingColourId, juce::Colours::transparentBlack);
   setColour(juce::ListBox::backgroundColourId, juce::Colours::transparentBlack);
+  setColour(juce::TextButton::buttonColourId, theme::kRaised);
+  setColour(juce::TextButton::buttonOnColourId, theme::kCopper);
   setColour(juce::TextButton::textColourOffId, theme::kText);
   setColour(juce::TextButton::textColourOnId, theme::kBackground);
   setDefaultLookAndFeel(this);
@@ -149,19 +151,20 @@ void LookAndFeel::drawScrollbar(juce::Graphics& g, juce::ScrollBar&, int x, int 
   g.fillRoundedRectangle(thumb.toFloat().reduced(1.5f), 3);
 }
 
-void LookAndFeel::drawButtonBackground(juce::Graphics& g, juce::Button& button, const juce::Colour&, bool over, bool down) {
+void LookAndFeel::drawButtonBackground(juce::Graphics& g, juce::Button& button, const juce::Colour& colour, bool over, bool down) {
+  constexpr float kOver = 0.12f, kDown = 0.15f;
   const auto area = button.getLocalBounds().toFloat();
-  auto colour = button.getToggleState() ? theme::kCopper : over ? theme::kHover : theme::kRaised;
-  if (down) colour = colour.darker(0.15f);
-  g.setColour(colour.withMultipliedAlpha(button.isEnabled() ? 1 : kDisabledAlpha));
+  const auto shade = down ? colour.darker(kDown) : over ? colour.brighter(kOver) : colour;
+  g.setColour(shade.withMultipliedAlpha(button.isEnabled() ? 1 : kDisabledAlpha));
   g.fillRoundedRectangle(area, theme::kCorner);
   if (button.hasKeyboardFocus(true)) theme::draw_focus(g, area);
 }
 
 void LookAndFeel::drawButtonText(juce::Graphics& g, juce::TextButton& button, bool, bool) {
   g.setFont(getTextButtonFont(button, button.getHeight()));
-  g.setColour((button.getToggleState() ? theme::kBackground : theme::kText).withMultipliedAlpha(button.isEnabled() ? 1 : kDisabledAlpha));
-  g.drawText(button.getButtonText(), button.getLocalBounds().reduced(theme::kCorner < 8 ? 4 : 8, 0), juce::Justification::centred);
+  const auto colour = button.findColour(button.getToggleState() ? juce::TextButton::textColourOnId : juce::TextButton::textColourOffId);
+  g.setColour(colour.withMultipliedAlpha(button.isEnabled() ? 1 : kDisabledAlpha));
+  g.drawText(button.getButtonText(), button.getLocalBounds().reduced(theme::kGap / 2, 0), juce::Justification::centred);
 }
 
 juce::Font LookAndFeel::getTextButtonFont(juce::TextButton&, int) { return theme::font(theme::kTextNormal, theme::Weight::strong); }

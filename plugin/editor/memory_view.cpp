@@ -82,7 +82,9 @@ void MemoryView::paint_legend(juce::Graphics& g) const {
   juce::Path wedge;
   wedge.addQuadrilateral(row.getX(), row.getCentreY() - kThin / 2, row.getRight(), row.getCentreY() - kThick / 2, row.getRight(),
                          row.getCentreY() + kThick / 2, row.getX(), row.getCentreY() + kThin / 2);
-  g.setGradientFill({theme::kSteel, row.getX(), 0, theme::kCopper, row.getRight(), 0, false});
+  juce::ColourGradient colours(theme::heat(0), row.getX(), 0, theme::heat(1), row.getRight(), 0, false);
+  for (const float stop : {0.25f, 0.5f, 0.75f}) colours.addColour(stop, theme::heat(stop));
+  g.setGradientFill(colours);
   g.fillPath(wedge);
 }
 

@@ -7,7 +7,7 @@
 namespace coil::plugin {
 namespace {
 
-constexpr int kMaxKnobWidth = 104, kMaxKnobHeight = 124, kMinKnobWidth = 62;
+constexpr int kMaxKnobWidth = 104, kMaxKnobHeight = 132, kMinKnobWidth = 53, kMinKnobHeight = 66, kMaxInRow = 8;
 
 juce::String text(const std::string& utf8) { return juce::String::fromUTF8(utf8.c_str()); }
 
@@ -60,21 +60,28 @@ void ModelControls::paint(juce::Graphics& g) {
   g.drawFittedText("This model has no controls: it sounds as it was trained.", getLocalBounds().reduced(theme::kPad), juce::Justification::centred, 2);
 }
 
+int ModelControls::rows(int width) const {
+  const int count = static_cast<int>(knobs_.size());
+  const int in_row = std::clamp((width - 2 * theme::kPad) / kMinKnobWidth, 1, kMaxInRow);
+  return (count + in_row - 1) / in_row;
+}
+
+juce::Range<int> ModelControls::useful_height(int width) const {
+  const int shown = std::max(1, rows(width));
+  return {shown * kMinKnobHeight + 2 * theme::kGap, shown * kMaxKnobHeight + 2 * theme::kGap};
+}
+
 void ModelControls::resized() {
   if (knobs_.empty()) return;
   const auto area = getLocalBounds().reduced(theme::kPad, theme::kGap);
-  const int count = static_cast<int>(knobs_.size());
-  // As few rows as give each knob its room, the rows evenly filled.
-  int rows = 1;
-  const auto columns = [&] { return (count + rows - 1) / rows; };
-  while (area.getWidth() / columns() < kMinKnobWidth && rows < count) ++rows;
-  if (rows == 1 && count > 8) rows = 2;
-  const int width = std::min(kMaxKnobWidth, area.getWidth() / columns()), height = std::min(kMaxKnobHeight, area.getHeight() / rows);
-  const int top = area.getY() + (area.getHeight() - rows * height) / 2;
+  // The rows evenly filled, the knobs in the panel's middle.
+  const int count = static_cast<int>(knobs_.size()), shown = rows(getWidth()), columns = (count + shown - 1) / shown;
+  const int width = std::min(kMaxKnobWidth, area.getWidth() / columns), height = std::min(kMaxKnobHeight, area.getHeight() / shown);
+  const int top = area.getY() + (area.getHeight() - shown * height) / 2;
   for (int i = 0; i < count; ++i) {
-    const int row = i / columns(), in_row = std::min(columns(), count - row * columns());
+    const int row = i / columns, in_row = std::min(columns, count - row * columns);
     const int left = area.getX() + (area.getWidth() - in_row * width) / 2;
-    knobs_[static_cast<size_t>(i)]->setBounds(left + (i % columns()) * width, top + row * height, width, height);
+    knobs_[static_cast<size_t>(i)]->setBounds(left + (i % columns) * width, top + row * height, width, height);
   }
 }
 

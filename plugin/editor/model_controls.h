@@ -15,11 +15,13 @@ class ModelControls final : public juce::Component {
 
   // Builds the knobs anew if the controls' meaning changed.
   void update();
-  int count() const { return static_cast<int>(knobs_.size()); }
+  // The height that shows every knob at this width: at least, and as much as is of use.
+  juce::Range<int> useful_height(int width) const;
 
  private:
   void paint(juce::Graphics& g) override;
   void resized() override;
+  int rows(int width) const;
 
   Parameters& parameters_;
   std::vector<std::unique_ptr<Knob>> knobs_;

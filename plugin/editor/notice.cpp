@@ -7,20 +7,26 @@
 namespace coil::plugin {
 namespace {
 
+constexpr const char* kBrowse = "Browse models";
+constexpr const char* kOpen = "Open file";
+
 struct Words {
-  juce::String title, message, browse, open;
+  juce::String title, message, remedy, other;
+  bool remedy_browses = true;
 };
 
 Words words_for(const SlotStatus& status, const juce::String& session_problem) {
   using Kind = SlotStatus::Kind;
   if (status.kind == Kind::empty && session_problem.isNotEmpty())
-    return {"This session could not be opened", session_problem + "\nIt is kept as it is until you load something here.", "Browse models", "Open file"};
+    return {"This session could not be opened", session_problem + "\nIt is kept as it is until you load something here.", kBrowse, kOpen};
   switch (status.kind) {
     case Kind::loading: return {"Loading " + status.name, "The sound goes on meanwhile.", "", ""};
-    case Kind::missing: return {"Model not found: " + status.name, status.message + "\nThe sound passes through unchanged.", "Choose another", "Locate file"};
-    case Kind::failed: return {"This file does not load", status.message, "Choose another", "Open file"};
-    default: return {"Drop a model here", "A .safetensors file or a saved preset, or choose one of those that come with Coil. Until then the sound passes through.",
-                     "Browse models", "Open file"};
+    case Kind::missing:
+      return {"Not found: " + status.name, status.message + "\nUntil it is found the sound passes through.", "Locate file", kBrowse, false};
+    case Kind::failed: return {"This file does not load", status.message, kBrowse, kOpen};
+    default:
+      return {"Drop a model here", "A .safetensors file or a saved preset, or choose one of those that come with Coil. Until then the sound passes through.",
+              kBrowse, kOpen};
   }
 }
 
@@ -39,14 +45,13 @@ Notice::Notice() {
   }
   message_.setJustificationType(juce::Justification::centredTop);
   title_.setMinimumHorizontalScale(0.7f);
-  browse_.onClick = [this] { on_browse(); };
-  open_.onClick = [this] { on_open(); };
-  for (auto* button : {&browse_, &open_}) {
+  remedy_.onClick = [this] { press(remedy_browses_); };
+  other_.onClick = [this] { press(!remedy_browses_); };
+  theme::make_primary(remedy_);
+  for (auto* button : {&remedy_, &other_}) {
     button->setMouseClickGrabsKeyboardFocus(false);
     addAndMakeVisible(button);
   }
-  browse_.setTooltip("Browse models and presets (Ctrl+F)");
-  open_.setTooltip("Open a model (.safetensors) or preset (.coil) from disk (Ctrl+O)");
 }
 
 void Notice::show(const SlotStatus& status, const juce::String& session_problem) {
@@ -55,10 +60,14 @@ void Notice::show(const SlotStatus& status, const juce::String& session_problem)
   title_.setText(words.title, juce::dontSendNotification);
   message_.setText(words.message, juce::dontSendNotification);
   message_.setTooltip(words.message);
-  browse_.setButtonText(words.browse);
-  open_.setButtonText(words.open);
-  browse_.setVisible(words.browse.isNotEmpty());
-  open_.setVisible(words.open.isNotEmpty());
+  remedy_browses_ = words.remedy_browses;
+  remedy_.setButtonText(words.remedy);
+  other_.setButtonText(words.other);
+  for (auto* button : {&remedy_, &other_}) {
+    const bool browses = (button == &remedy_) == remedy_browses_;
+    button->setTooltip(browses ? "Browse models and presets (Ctrl+F)" : "Open a model (.safetensors) or preset (.coil) from disk (Ctrl+O)");
+    button->setVisible(button->getButtonText().isNotEmpty());
+  }
   resized();
   repaint();
 }
@@ -74,6 +83,11 @@ void Notice::paint(juce::Graphics& g) {
     const float radius = std::min(area.getWidth(), area.getHeight()) * 0.62f;
     g.setColour(theme::kLine.withAlpha(0.75f));
     g.strokePath(coil_path(area.getCentre(), radius, 4.25f, 0.24f), juce::PathStrokeType(theme::kFocusWidth));
+    const auto centre = area.getCentre();
+    juce::ColourGradient calm(theme::kPanel, centre.x, centre.y, theme::kPanel.withAlpha(0.0f), centre.x + radius, centre.y, true);
+    calm.addColour(0.5, theme::kPanel.withAlpha(0.92f));
+    g.setGradientFill(calm);
+    g.fillRect(area);
   }
   if (kind_ == Kind::missing || kind_ == Kind::failed) {
     constexpr float kIcon = 26;
@@ -83,17 +97,24 @@ void Notice::paint(juce::Graphics& g) {
 }
 
 void Notice::resized() {
-  constexpr int kTitleHeight = 34, kMaxMessageWidth = 430, kMaxMessageHeight = 76, kButtonWidth = 128, kButtonHeight = 32;
+  constexpr int kTitleHeight = 38, kMaxMessageWidth = 430, kButtonWidth = 128, kButtonHeight = 32;
   auto area = getLocalBounds().reduced(theme::kPad);
   const int width = std::min(area.getWidth(), kMaxMessageWidth);
-  const int message = std::min(kMaxMessageHeight, area.getHeight() - kTitleHeight - kButtonHeight - 3 * theme::kPad);
-  area = area.withSizeKeepingCentre(area.getWidth(), kTitleHeight + message + kButtonHeight + theme::kGap);
+  const int room = area.getHeight() - kTitleHeight - kButtonHeight - 3 * theme::kPad;
+
+  juce::AttributedString text(message_.getText());
+  text.setFont(message_.getFont());
+  juce::TextLayout layout;
+  layout.createLayout(text, static_cast<float>(width - 2 * theme::kPad));
+  const int message = std::clamp(juce::roundToInt(layout.getHeight()) + theme::kPad, theme::kRow, std::max(theme::kRow, room));
+
+  area = area.withSizeKeepingCentre(area.getWidth(), kTitleHeight + message + kButtonHeight + theme::kPad);
   title_.setBounds(area.removeFromTop(kTitleHeight));
   message_.setBounds(area.removeFromTop(message).withSizeKeepingCentre(width, message));
-  area.removeFromTop(theme::kGap);
+  area.removeFromTop(theme::kPad);
   auto buttons = area.withSizeKeepingCentre(2 * kButtonWidth + theme::kPad, kButtonHeight);
-  browse_.setBounds(buttons.removeFromLeft(kButtonWidth));
-  open_.setBounds(buttons.removeFromRight(kButtonWidth));
+  remedy_.setBounds(buttons.removeFromLeft(kButtonWidth));
+  other_.setBounds(buttons.removeFromRight(kButtonWidth));
 }
 
 }  // namespace coil::plugin

@@ -17,12 +17,14 @@ class Notice final : public juce::Component {
   std::function<void()> on_browse, on_open;
 
  private:
+  void press(bool browse) { (browse ? on_browse : on_open)(); }
   void paint(juce::Graphics& g) override;
   void resized() override;
 
   SlotStatus::Kind kind_ = SlotStatus::Kind::empty;
   juce::Label title_, message_;
-  juce::TextButton browse_, open_;
+  juce::TextButton remedy_, other_;  // the likelier one first
+  bool remedy_browses_ = true;
 };
 
 }  // namespace coil::plugin

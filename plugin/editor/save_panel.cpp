@@ -25,6 +25,9 @@ SavePanel::SavePanel() {
   name_.onTextChange = [this] { save_.setEnabled(name_.getText().trim().isNotEmpty()); };
   cancel_.onClick = [this] { on_close(); };
   save_.onClick = [this] { save(); };
+  theme::make_primary(save_);
+  cancel_.setTooltip("Close without saving (Escape)");
+  save_.setTooltip("Save into the folder of user presets (Return)");
   for (juce::Component* child : std::initializer_list<juce::Component*>{&title_, &message_, &name_, &cancel_, &save_}) addAndMakeVisible(child);
 }
 

@@ -10,6 +10,7 @@ namespace coil::plugin {
 namespace {
 
 constexpr float kTopDb = 0, kBottomDb = SpectrumAnalyser::kFloorDb;
+constexpr float kBelowPlot = 3;  // where silent bands lie, out of sight
 constexpr int kTitleHeight = 18, kAxisHeight = 14;
 constexpr std::array<float, 3> kDecades_hz{100, 1000, 10000};
 constexpr std::array<float, 6> kMinor_hz{50, 200, 500, 2000, 5000, 20000};
@@ -55,7 +56,7 @@ float SpectrumView::x_of(float hz) const {
   return plot_.getX() + plot_.getWidth() * std::log(hz / SpectrumAnalyser::kLowHz) / std::log(SpectrumAnalyser::kHighHz / SpectrumAnalyser::kLowHz);
 }
 
-float SpectrumView::y_of(float db) const { return plot_.getBottom() - plot_.getHeight() * (db - kBottomDb) / (kTopDb - kBottomDb); }
+float SpectrumView::y_of(float db) const { return plot_.getBottom() + kBelowPlot - (plot_.getHeight() + kBelowPlot) * (db - kBottomDb) / (kTopDb - kBottomDb); }
 
 juce::Path SpectrumView::curve(const SpectrumAnalyser& analyser) const {
   const auto& bands = analyser.bands_db();
@@ -110,8 +111,8 @@ void SpectrumView::paint(juce::Graphics& g) {
     g.fillPath(area);
   };
   const auto input = curve(input_), output = curve(output_);
-  fill(input, theme::kSteel, 0.22f);
-  fill(output, theme::kCopper, 0.38f);
+  fill(input, theme::kSteel, 0.3f);
+  fill(output, theme::kCopper, 0.5f);
   g.setColour(theme::kSteel.withAlpha(0.8f));
   g.strokePath(input, juce::PathStrokeType(1.2f, juce::PathStrokeType::curved));
   g.setColour(theme::kCopper);

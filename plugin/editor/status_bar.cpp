@@ -9,9 +9,9 @@ namespace {
 
 constexpr int kLoadWidth = 170, kLatencyWidth = 150;
 
-juce::String percent(float share) { return juce::String(100 * share, share < 0.0995f ? 1 : 0) + " %"; }
+juce::String percent(float share) { return (share < 0.0995f ? juce::String(100 * share, 1) : juce::String(juce::roundToInt(100 * share))) + " %"; }
 
-juce::String kilohertz(double hz) { return juce::String(hz / 1000, hz == 1000 * std::floor(hz / 1000) ? 0 : 2) + " kHz"; }
+juce::String kilohertz(double hz) { return juce::String(hz / 1000) + " kHz"; }
 
 }  // namespace
 
@@ -73,7 +73,7 @@ void StatusBar::tick() {
 }
 
 void StatusBar::resized() {
-  auto area = getLocalBounds().reduced(theme::kPad, 2);
+  auto area = getLocalBounds().reduced(theme::kPad, 2).withTrimmedRight(theme::kPad);  // the window's corner is for resizing
   load_.setBounds(area.removeFromLeft(kLoadWidth));
   latency_.setBounds(area.removeFromLeft(kLatencyWidth));
   model_.setBounds(area);

@@ -6,7 +6,7 @@
 namespace coil::plugin {
 
 StripAreas strip_areas(juce::Rectangle<int> strip, MeterSide side) {
-  constexpr int kMeterWidth = 10, kTitleHeight = 18, kFootHeight = 32, kMaxKnobHeight = 124;
+  constexpr int kMeterWidth = 10, kTitleHeight = 18, kFootHeight = 32, kMaxKnobHeight = 128;
   StripAreas areas;
   auto area = strip.reduced(theme::kGap);
   areas.title = area.removeFromTop(kTitleHeight);
@@ -16,9 +16,9 @@ StripAreas strip_areas(juce::Rectangle<int> strip, MeterSide side) {
   else area.removeFromRight(theme::kGap / 2);
   areas.foot = area.removeFromBottom(kFootHeight);
   area.removeFromBottom(theme::kGap);
+  area = area.withSizeKeepingCentre(area.getWidth(), std::min(area.getHeight(), 2 * kMaxKnobHeight));
   areas.upper = area.removeFromTop(area.getHeight() / 2);
   areas.lower = area;
-  for (auto* knob : {&areas.upper, &areas.lower}) *knob = knob->withSizeKeepingCentre(knob->getWidth(), std::min(knob->getHeight(), kMaxKnobHeight));
   return areas;
 }
 

@@ -13,9 +13,22 @@ juce::Font font(float height, Weight weight) {
   return juce::Font(weight == Weight::strong ? strong : regular).withHeight(height * kHeightOfEm);
 }
 
+juce::Colour heat(float part) {
+  static constexpr juce::uint32 kStops[] = {0xff4d97c9, 0xff8c7fd0, 0xffd37f98, 0xffe39a62, 0xfff4d28c};
+  constexpr int kLast = static_cast<int>(std::size(kStops)) - 1;
+  const float place = juce::jlimit(0.0f, 1.0f, part) * kLast;
+  const int low = std::min(static_cast<int>(place), kLast - 1);
+  return juce::Colour(kStops[low]).interpolatedWith(juce::Colour(kStops[low + 1]), place - static_cast<float>(low));
+}
+
 void fill_panel(juce::Graphics& g, juce::Rectangle<float> area) {
   g.setColour(kPanel);
   g.fillRoundedRectangle(area, kPanelCorner);
+}
+
+void make_primary(juce::TextButton& button) {
+  button.setColour(juce::TextButton::buttonColourId, kCopper);
+  button.setColour(juce::TextButton::textColourOffId, kBackground);
 }
 
 void draw_focus(juce::Graphics& g, juce::Rectangle<float> area, float corner) {

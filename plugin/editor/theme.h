@@ -21,11 +21,16 @@ inline constexpr float kMaxScale = 1.75f;  // of everything, in a window larger 
 
 inline constexpr int kFramesPerSecond = 30;
 
+// The colours that copper takes when it is heated: from 0, blue, through violet and rose to 1, pale gold.
+juce::Colour heat(float part);
+
 enum class Weight { regular, strong };
 juce::Font font(float height, Weight weight = Weight::regular);
 
 // The panel that groups things.
 void fill_panel(juce::Graphics& g, juce::Rectangle<float> area);
+// What one most likely wants to press.
+void make_primary(juce::TextButton& button);
 // The ring around what has the keyboard.
 void draw_focus(juce::Graphics& g, juce::Rectangle<float> area, float corner = kCorner);
 
