@@ -43,6 +43,7 @@ Processor::Processor()
 
 Processor::~Processor() {
   background_->leave(this);
+  cancelPendingUpdate();
   for (auto* parameter : getParameters()) parameter->removeListener(this);
 }
 
@@ -282,8 +283,17 @@ void Processor::install(Session session, const std::array<std::string, dsp::kSlo
 
 void Processor::tell_of_change(By by) {
   setLatencySamples(rack_.latency_frames());
+  if (by == By::player) edited_ = true;
+  if (juce::MessageManager::existsAndIsCurrentThread()) {
+    handleAsyncUpdate();
+  } else {
+    triggerAsyncUpdate();
+  }
+}
+
+void Processor::handleAsyncUpdate() {
   for (auto* parameter : getParameters()) parameter->sendValueChangedMessageToListeners(parameter->getValue());
-  updateHostDisplay(ChangeDetails().withParameterInfoChanged(true).withNonParameterStateChanged(by == By::player));
+  updateHostDisplay(ChangeDetails().withParameterInfoChanged(true).withNonParameterStateChanged(edited_.exchange(false)));
   sendChangeMessage();
 }
 

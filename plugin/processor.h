@@ -32,7 +32,10 @@ struct SlotStatus {
 };
 
 // Sends a change message (on the message thread) whenever a slot, the active slot or the controls' meaning changed.
-class Processor final : public juce::AudioProcessor, public juce::ChangeBroadcaster, private juce::AudioProcessorParameter::Listener {
+class Processor final : public juce::AudioProcessor,
+                        public juce::ChangeBroadcaster,
+                        private juce::AudioProcessorParameter::Listener,
+                        private juce::AsyncUpdater {
  public:
   Processor();
   ~Processor() override;
@@ -124,9 +127,10 @@ class Processor final : public juce::AudioProcessor, public juce::ChangeBroadcas
   void install(int slot, SlotContent content, const std::string& message);
   void install(Session session, const std::array<std::string, dsp::kSlots>& messages);
 
-  // Without mutex_: what the host and the window hear of a change.
+  // Without mutex_: the host hears of the latency at once; of the rest on the message thread, and so does the window.
   enum class By { player, host };
   void tell_of_change(By by);
+  void handleAsyncUpdate() override;
 
   juce::SharedResourcePointer<ModelLibrary> library_;
   juce::SharedResourcePointer<Background> background_;
@@ -149,6 +153,7 @@ class Processor final : public juce::AudioProcessor, public juce::ChangeBroadcas
 
   dsp::ProcessSpec spec_;               // of prepareToPlay(); a rate of 0: not prepared
   std::atomic<int> asked_program_{-1};  // by MIDI
+  std::atomic<bool> edited_{false};     // a change that the host has not heard of is the player's
 };
 
 }  // namespace coil::plugin

@@ -1,4 +1,4 @@
-// The session's file form: magic, version, checksum, a JSON text, then the model files that it embeds.
+// The session's file form: magic, version, checksum, sizes, a JSON text, then the model files that it embeds.
 #include "plugin/session.h"
 
 #include <xxhash.h>
@@ -24,11 +24,12 @@ constexpr uint32_t kVersion = 1;
 struct Header {
   char magic[4];
   uint32_t version;
-  uint64_t checksum;  // XXH3, 64 bits, of all that follows it
+  uint64_t checksum;       // XXH3, 64 bits, of all that follows it
+  uint64_t content_bytes;  // after the header: some hosts hand back more bytes than they were given
   uint64_t json_bytes;
 };
-static_assert(sizeof(Header) == 24);
-constexpr size_t kChecked = offsetof(Header, json_bytes);
+static_assert(sizeof(Header) == 32);
+constexpr size_t kChecked = offsetof(Header, content_bytes);
 
 void append(Bytes& to, const void* data, size_t size) {
   const auto* begin = static_cast<const std::byte*>(data);
@@ -78,6 +79,8 @@ std::vector<std::byte> to_bytes(const Session& session) {
   append(bytes, json.data(), json.size());
   for (const SlotContent& slot : session.slots)
     if (slot.file_bytes) append(bytes, slot.file_bytes->data(), slot.file_bytes->size());
+  header.content_bytes = bytes.size() - sizeof header;
+  std::memcpy(bytes.data(), &header, sizeof header);
   header.checksum = XXH3_64bits(bytes.data() + kChecked, bytes.size() - kChecked);
   std::memcpy(bytes.data(), &header, sizeof header);
   return bytes;
@@ -91,8 +94,12 @@ Session session_from_bytes(std::span<const std::byte> bytes) {
   if (header.version > kVersion)
     throw ssm::Error("the session was saved by a newer Coil (its format is " + std::to_string(header.version) + ", this one reads up to " +
                      std::to_string(kVersion) + "): install that version to open it");
-  if (header.checksum != XXH3_64bits(bytes.data() + kChecked, bytes.size() - kChecked) || header.json_bytes > bytes.size() - sizeof header)
-    throw ssm::Error("the session is damaged: its checksum does not fit its " + std::to_string(bytes.size()) + " bytes");
+  if (header.content_bytes > bytes.size() - sizeof header)
+    throw ssm::Error("the session is cut off: it has " + std::to_string(bytes.size()) + " bytes and needs " +
+                     std::to_string(header.content_bytes) + " after its first " + std::to_string(sizeof header));
+  bytes = bytes.first(sizeof header + header.content_bytes);
+  if (header.checksum != XXH3_64bits(bytes.data() + kChecked, bytes.size() - kChecked) || header.json_bytes > header.content_bytes)
+    throw ssm::Error("the session is damaged: its checksum does not fit its bytes");
 
   const auto* text = reinterpret_cast<const char*>(bytes.data()) + sizeof header;
   std::span<const std::byte> files = bytes.subspan(sizeof header + header.json_bytes);
