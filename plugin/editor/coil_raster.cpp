@@ -17,8 +17,13 @@ constexpr float kWire = 0.10f;                     // half width of the unlit wi
 constexpr float kEdge = 255;
 constexpr float kRoundness = 0.5f;                 // how much darker the wire's edges are than its middle
 
-// Few layers wind more often; many layers still need a visible strand each.
-float turns_for(size_t layers) { return layers <= 6 ? 3 : layers <= 12 ? 2 : 1; }
+// As many windings, up to three, as leave each strand enough pixels to be seen.
+float turns_for(int size, size_t layers) {
+  constexpr float kMinStrandPixels = 3.6f;
+  for (float turns = 3; turns > 1; --turns)
+    if ((1 - kInnerRadius) / (turns + 1) * static_cast<float>(size) / 2 / static_cast<float>(layers) >= kMinStrandPixels) return turns;
+  return 1;
+}
 
 float smooth(float x) { return x * x * (3 - 2 * x); }
 
@@ -33,7 +38,7 @@ struct Light {
 // Where r lies in the coil: which winding from outside (with its part), and across it. Lengths are parts of the outer radius.
 struct Spiral {
   float turns, pitch;
-  explicit Spiral(size_t layers) : turns(turns_for(layers)), pitch((1 - kInnerRadius) / (turns + 1)) {}
+  Spiral(int size, size_t layers) : turns(turns_for(size, layers)), pitch((1 - kInnerRadius) / (turns + 1)) {}
 
   struct Position {
     float turn, across;  // windings since the outer end; 0 the winding's outer edge, 1 its inner
@@ -57,7 +62,7 @@ void CoilRaster::prepare(int size, size_t layers) {
   pixels_.clear();
   if (layers_ == 0) return;
 
-  const Spiral spiral(layers_);
+  const Spiral spiral(size_, layers_);
   const auto strands = static_cast<float>(layers_);
   const float radius = static_cast<float>(size) / 2;
   for (int row = 0; row < size; ++row)
@@ -94,7 +99,7 @@ const juce::Image& CoilRaster::draw(const MemoryHistory& history) {
                                    kThinnest + (kThickest - kThinnest) * open};
     }
 
-  const Spiral spiral(layers_);
+  const Spiral spiral(size_, layers_);
   const float strand_pixels = spiral.pitch * static_cast<float>(size_) / 2 / static_cast<float>(layers_);
   const float sharpness = strand_pixels / 2;  // edges are one pixel soft
   const juce::Image::BitmapData bitmap(image_, juce::Image::BitmapData::writeOnly);
@@ -119,7 +124,7 @@ const juce::Image& CoilRaster::draw(const MemoryHistory& history) {
 
 std::optional<CoilRaster::Place> CoilRaster::place(float x, float y) const {
   if (layers_ == 0) return std::nullopt;
-  const Spiral spiral(layers_);
+  const Spiral spiral(size_, layers_);
   const auto position = spiral.position(2 * x - 1, 2 * y - 1);
   if (!position) return std::nullopt;
   const auto strand = std::min(static_cast<size_t>(position->across * static_cast<float>(layers_)), layers_ - 1);

@@ -242,7 +242,7 @@ void Editor::resized() {
   area.reduce(theme::kGap, 0);
   notice_.setBounds(area);
 
-  // The pictures above, the model's knobs below with the height that they need; the coil is as wide as high, the spectrum takes the rest.
+  // The pictures above, the model's knobs below with the height that they need; the coil is at most as wide as high, the spectrum takes the rest.
   constexpr float kControls = 0.36f, kCoil = 0.5f;
   constexpr int kMinPictures = 96;
   const auto useful = controls_.useful_height(area.getWidth());
@@ -251,8 +251,13 @@ void Editor::resized() {
   auto pictures = area.removeFromTop(pictures_have_room_ ? area.getHeight() - wanted - theme::kGap : 0);
   if (pictures_have_room_) area.removeFromTop(theme::kGap);
   controls_.setBounds(area);
-  memory_.setBounds(pictures.removeFromLeft(std::min(pictures.getHeight(), juce::roundToInt(static_cast<float>(pictures.getWidth()) * kCoil))));
-  pictures.removeFromLeft(theme::kGap);
+  if (pictures.getHeight() > pictures.getWidth()) {
+    memory_.setBounds(pictures.removeFromTop(juce::roundToInt(static_cast<float>(pictures.getHeight()) * kCoil)));
+    pictures.removeFromTop(theme::kGap);
+  } else {
+    memory_.setBounds(pictures.removeFromLeft(std::min(pictures.getHeight(), juce::roundToInt(static_cast<float>(pictures.getWidth()) * kCoil))));
+    pictures.removeFromLeft(theme::kGap);
+  }
   spectrum_.setBounds(pictures);
   for (juce::Component* picture : std::initializer_list<juce::Component*>{&memory_, &spectrum_}) picture->setVisible(playing_ && pictures_have_room_);
 

@@ -70,7 +70,8 @@ void Knob::paint(juce::Graphics& g) {
 }
 
 void Knob::resized() {
-  auto area = getLocalBounds();
+  constexpr int kRowGap = 4;
+  auto area = getLocalBounds().withTrimmedBottom(kRowGap);
   // Name, dial and value stay together in the middle of a high cell.
   const int dial = std::min(area.getWidth(), area.getHeight() - kNameHeight - kValueHeight);
   area = area.withSizeKeepingCentre(area.getWidth(), dial + kNameHeight + kValueHeight);

@@ -27,7 +27,7 @@ class MemoryHistory {
   // The newest record as it came.
   ssm::LayerActivity latest(size_t layer) const;
 
-  static constexpr float kLowDt = 1e-4f, kHighDt = 1.0f;
+  static constexpr float kLowDt = 1e-3f, kHighDt = 1.0f;
 
  private:
   struct Record {

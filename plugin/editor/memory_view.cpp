@@ -11,7 +11,7 @@ namespace coil::plugin {
 namespace {
 
 constexpr size_t kMaxLayers = 64;
-constexpr int kTitleHeight = 18, kLegendHeight = 16;
+constexpr int kTitleHeight = 18, kLegendHeight = 16, kRoomy = 110;  // smaller than that there is no legend
 constexpr int kMaxRasterPixels = 720;  // a side; on larger screens the picture is enlarged, its edges are soft anyway
 
 }  // namespace
@@ -39,8 +39,9 @@ void MemoryView::tick() {
 void MemoryView::resized() {
   auto area = getLocalBounds().reduced(theme::kPad, theme::kGap);
   title_area_ = area.removeFromTop(kTitleHeight);
-  legend_area_ = area.removeFromBottom(kLegendHeight);
-  area = area.reduced(0, theme::kGap / 2);
+  const bool roomy = area.getHeight() >= kRoomy;
+  legend_area_ = area.removeFromBottom(roomy ? kLegendHeight : 0);
+  if (roomy) area = area.reduced(0, theme::kGap / 2);
   const int side = std::min(area.getWidth(), area.getHeight());
   coil_area_ = area.withSizeKeepingCentre(side, side);
 }
@@ -54,8 +55,10 @@ void MemoryView::paint(juce::Graphics& g) {
                               juce::String(static_cast<int>(MemoryHistory::kSeconds)) + " s";
   g.setFont(theme::font(theme::kTextSmall));
   g.setColour(theme::kTextFaint);
-  if (history_.layers() > 0) g.drawText(length, title_area_, juce::Justification::centredRight);
-  paint_legend(g);
+  if (legend_area_.getHeight() > 0) {
+    if (history_.layers() > 0) g.drawText(length, title_area_, juce::Justification::centredRight);
+    paint_legend(g);
+  }
 
   if (history_.layers() == 0) {
     g.setColour(theme::kTrack);
@@ -100,7 +103,7 @@ juce::String MemoryView::getTooltip() {
     }
   }
   return juce::String::fromUTF8("The last 12 s of each layer's state, wound in at the top and older inwards. Brightness: energy in dB, 48 dB below its "
-                                "loudest is dark. Width and colour: dt, the learned step size, 0.0001 to 1 on a log scale; small holds what was heard, "
+                                "loudest is dark. Width and colour: dt, the learned step size, 0.001 to 1 on a log scale; small holds what was heard, "
                                 "large takes in what comes.");
 }
 

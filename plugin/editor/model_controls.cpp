@@ -7,7 +7,7 @@
 namespace coil::plugin {
 namespace {
 
-constexpr int kMaxKnobWidth = 104, kMaxKnobHeight = 132, kMinKnobWidth = 53, kMinKnobHeight = 66, kMaxInRow = 8;
+constexpr int kMaxKnobWidth = 104, kMaxKnobHeight = 132, kMinKnobWidth = 53, kMinKnobHeight = 69, kMaxInRow = 8;
 
 juce::String text(const std::string& utf8) { return juce::String::fromUTF8(utf8.c_str()); }
 

@@ -58,7 +58,8 @@ void Notice::show(const SlotStatus& status, const juce::String& session_problem)
   kind_ = status.kind == SlotStatus::Kind::empty && session_problem.isNotEmpty() ? SlotStatus::Kind::failed : status.kind;
   const auto words = words_for(status, session_problem);
   title_.setText(words.title, juce::dontSendNotification);
-  message_.setText(words.message, juce::dontSendNotification);
+  const auto message = words.message.substring(0, 1).toUpperCase() + words.message.substring(1);
+  message_.setText(message, juce::dontSendNotification);
   message_.setTooltip(words.message);
   remedy_browses_ = words.remedy_browses;
   remedy_.setButtonText(words.remedy);

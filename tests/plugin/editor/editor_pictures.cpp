@@ -259,7 +259,7 @@ TEST_CASE("an empty window says what to do, at every size") {
 TEST_CASE("the overdrive plays: pictures at every size and scale, and they move") {
   Session session;
   session.load(overdrive());
-  session.play(7);
+  session.play(13);
   const auto before = session.picture("overdrive_a");
   session.play(0.4);
   CHECK_FALSE(same(before, session.picture("overdrive_b")));
