@@ -15,11 +15,12 @@ constexpr float kThinnest = 0.22f, kThickest = 0.9f;  // part of a strand's room
 constexpr float kOldest = 0.25f;                   // light that is left at the inner end
 constexpr float kWire = 0.10f;                     // half width of the unlit wire
 constexpr float kEdge = 255;
+constexpr float kGlow = 0.35f;                     // white in the brightest light
 constexpr float kRoundness = 0.5f;                 // how much darker the wire's edges are than its middle
 
 // As many windings, up to three, as leave each strand enough pixels to be seen.
 float turns_for(int size, size_t layers) {
-  constexpr float kMinStrandPixels = 3.6f;
+  constexpr float kMinStrandPixels = 2.5f;
   for (float turns = 3; turns > 1; --turns)
     if ((1 - kInnerRadius) / (turns + 1) * static_cast<float>(size) / 2 / static_cast<float>(layers) >= kMinStrandPixels) return turns;
   return 1;
@@ -93,7 +94,7 @@ const juce::Image& CoilRaster::draw(const MemoryHistory& history) {
       const float age = static_cast<float>(i) * newest_to_oldest;
       const float open = history.openness(layer, age), bright = history.brightness(layer, age);
       const float fade = kOldest + (1 - kOldest) * smooth(1 - static_cast<float>(i) / kAges);
-      const auto colour = theme::heat(open).interpolatedWith(juce::Colours::white, 0.4f * squared(squared(bright)));
+      const auto colour = theme::heat(open).interpolatedWith(juce::Colours::white, kGlow * squared(squared(squared(bright))));
       const float alpha = squared(bright) * fade;
       lights[layer * kAges + i] = {colour.getFloatRed(), colour.getFloatGreen(), colour.getFloatBlue(), alpha,
                                    kThinnest + (kThickest - kThinnest) * open};

@@ -34,7 +34,8 @@ void InputStrip::tick(float seconds) {
   constexpr float kClosedDb = -60;
   meter_.tick(seconds);
   const float gain_db = juce::Decibels::gainToDecibels(meters_.gate_gain.load(std::memory_order_relaxed), kClosedDb);
-  gate_.dial().set_activity(1 - gain_db / kClosedDb);
+  const bool off = gate_.dial().getValue() <= dsp::kGateOffDb;
+  gate_.dial().set_activity(off ? 0 : 1 - gain_db / kClosedDb);
 }
 
 void InputStrip::paint(juce::Graphics& g) { paint_strip(g, *this, "In", title_area_); }

@@ -14,7 +14,7 @@ juce::Font font(float height, Weight weight) {
 }
 
 juce::Colour heat(float part) {
-  static constexpr juce::uint32 kStops[] = {0xff4d97c9, 0xff8c7fd0, 0xffd37f98, 0xffe39a62, 0xfff4d28c};
+  static constexpr juce::uint32 kStops[] = {0xff3f9fe0, 0xff8a78ee, 0xffe56d8c, 0xfff0974f, 0xffffd784};
   constexpr int kLast = static_cast<int>(std::size(kStops)) - 1;
   const float place = juce::jlimit(0.0f, 1.0f, part) * kLast;
   const int low = std::min(static_cast<int>(place), kLast - 1);

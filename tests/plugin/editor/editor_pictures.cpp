@@ -80,6 +80,7 @@ class Session {
     INFO(processor_->status(processor_->active_slot()).message);
     REQUIRE(processor_->status(processor_->active_slot()).kind == expected);
     wait_ms(100);  // the window follows
+    processor_->reset_load();
   }
 
   void resize(Size size) {
@@ -206,12 +207,15 @@ int check_names(Session& session) {
   return focusable;
 }
 
-void check_at_all_sizes(Session& session, const std::string& name) {
+enum class Sound { no, yes };
+
+void check_at_all_sizes(Session& session, const std::string& name, Sound sound = Sound::no) {
   for (const auto& [size, suffix] : {std::pair{kSmall, "small"}, std::pair{kNormal, "normal"}, std::pair{kLarge, "large"}, std::pair{Size{kSmall.width, kLarge.height}, "tall"},
                                      std::pair{Size{kLarge.width, kSmall.height}, "wide"}}) {
     INFO(name << " " << suffix);
     session.resize(size);
     check_layout(session);
+    if (sound == Sound::yes) session.play(0.5);
     CHECK(colours(session.picture(name + "_" + suffix)) > 60);
   }
 }
@@ -240,6 +244,16 @@ std::filesystem::path no_controls(const test::TempDir& folder) {
   return folder / "no_controls.safetensors";
 }
 
+// The component of that kind and title; null: there is none.
+template <typename Component>
+Component* find(juce::Component& from, const juce::String& title) {
+  for (auto* child : from.getChildren()) {
+    if (auto* found = dynamic_cast<Component*>(child); found && found->getTitle() == title) return found;
+    if (auto* deeper = find<Component>(*child, title)) return deeper;
+  }
+  return nullptr;
+}
+
 double thread_cpu_s() {  // of the message thread
   double seconds = 0;
   on_message_thread([&] {
@@ -263,9 +277,10 @@ TEST_CASE("the overdrive plays: pictures at every size and scale, and they move"
   const auto before = session.picture("overdrive_a");
   session.play(0.4);
   CHECK_FALSE(same(before, session.picture("overdrive_b")));
-  check_at_all_sizes(session, "overdrive");
+  check_at_all_sizes(session, "overdrive", Sound::yes);
   CHECK(check_names(session) > 18);
   session.resize(kNormal);
+  session.play(0.5);
   CHECK(colours(session.picture("overdrive_2x", 2)) > 200);
   CHECK(session.processor().load().mean > 0);
 }
@@ -275,7 +290,7 @@ TEST_CASE("sixteen controls find room at every size") {
   Session session;
   session.load(many_controls(folder, 16));
   session.play(5);
-  check_at_all_sizes(session, "sixteen");
+  check_at_all_sizes(session, "sixteen", Sound::yes);
   CHECK(check_names(session) > 18 + 13);
 }
 
@@ -284,7 +299,7 @@ TEST_CASE("a model without controls looks intended") {
   Session session;
   session.load(no_controls(folder));
   session.play(2);
-  check_at_all_sizes(session, "no_controls");
+  check_at_all_sizes(session, "no_controls", Sound::yes);
 }
 
 TEST_CASE("a file that does not load is named with what is wrong") {
@@ -308,14 +323,49 @@ TEST_CASE("a model that is missing is named, and sound passes") {
   check_at_all_sizes(session, "missing");
 }
 
-TEST_CASE("the browser opens, filters and has names") {
+TEST_CASE("the browser has room and names at every size") {
   Session session;
   session.load(overdrive());
   session.play(1);
   on_message_thread([&] { session.editor().open_browser(); });
   check_at_all_sizes(session, "browser");
   CHECK(check_names(session) > 4);
-  on_message_thread([&] { session.editor().close_browser(); });
+}
+
+TEST_CASE("the browser filters by what is typed, and Return loads what is selected") {
+  Session session;
+  on_message_thread([&] { session.editor().open_browser(); });
+  auto* search = find<juce::TextEditor>(session.editor(), "Search models and presets");
+  auto* list = find<juce::ListBox>(session.editor(), "Models and presets");
+  auto* browser = find<Browser>(session.editor(), "Model browser");
+  REQUIRE((search && list && browser));
+  const auto type = [&](const char* text) {
+    int rows = -1;
+    on_message_thread([&] {
+      search->setText(text, juce::dontSendNotification);
+      search->onTextChange();
+      rows = list->getModel()->getNumRows();
+    });
+    return rows;
+  };
+  CHECK(type("no such model") == 0);
+  on_message_thread([&] { search->onReturnKey(); });
+  CHECK(browser->isVisible());
+  CHECK(type("GREEN over") == 1);
+  on_message_thread([&] { search->onReturnKey(); });
+  CHECK_FALSE(browser->isVisible());
+  for (int i = 0; i < 200 && session.processor().status(0).kind != SlotStatus::Kind::playing; ++i) wait_ms(25);
+  CHECK(session.processor().status(0).name == "Green Overdrive");
+}
+
+TEST_CASE("a dropped model is loaded; another file is refused") {
+  Session session;
+  on_message_thread([&] { session.editor().filesDropped({"/music/take.wav"}, 10, 10); });
+  wait_ms(100);
+  CHECK(session.processor().status(0).kind == SlotStatus::Kind::empty);
+  on_message_thread([&] { session.editor().filesDropped({juce::String(overdrive().string())}, 10, 10); });
+  for (int i = 0; i < 200 && session.processor().status(0).kind != SlotStatus::Kind::playing; ++i) wait_ms(25);
+  CHECK(session.processor().status(0).kind == SlotStatus::Kind::playing);
 }
 
 TEST_CASE("the save panel and the drop state have room") {
@@ -337,16 +387,7 @@ TEST_CASE("keys turn a dial, finer with shift, and go back to the default") {
   session.load(overdrive());
   auto& drive = *session.processor().parameters().controls[0];
   const float usual = drive.getValue();
-  Dial* dial = nullptr;
-  on_message_thread([&] {
-    const std::function<void(juce::Component&)> find = [&](juce::Component& from) {
-      for (auto* child : from.getChildren()) {
-        if (auto* found = dynamic_cast<Dial*>(child); found && found->getTitle() == "Drive") dial = found;
-        find(*child);
-      }
-    };
-    find(session.editor());
-  });
+  auto* dial = find<Dial>(session.editor(), "Drive");
   REQUIRE(dial);
   on_message_thread([&] { static_cast<juce::Component&>(*dial).keyPressed(juce::KeyPress(juce::KeyPress::upKey)); });
   CHECK(drive.getValue() == Approx(usual + 0.01));
