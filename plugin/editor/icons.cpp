@@ -70,6 +70,8 @@ juce::Path strokes(Icon icon) {
       path.closeSubPath();
       line(path, {{13, 4}, {13, 9}, {18, 9}});
       break;
+    case Icon::minimise: line(path, {{6, 17}, {18, 17}}); break;
+    case Icon::maximise: path.addRectangle(6.5f, 6.5f, 11.0f, 11.0f); break;
     case Icon::warning:
       line(path, {{12, 4}, {21, 19.5f}, {3, 19.5f}});
       path.closeSubPath();

@@ -1,7 +1,7 @@
 // The drawing of JUCE's own widgets in this plugin's colours.
 #include "plugin/editor/look_and_feel.h"
 
-#include "plugin/editor/icons.h"
+#include "plugin/editor/icon_button.h"
 #include "plugin/editor/theme.h"
 
 namespace coil::plugin {
@@ -184,6 +184,28 @@ void LookAndFeel::drawToggleButton(juce::Graphics& g, juce::ToggleButton& button
   g.setColour(on ? theme::kText : theme::kTextSoft);
   g.drawText(button.getButtonText(), area, juce::Justification::centred);
   if (button.hasKeyboardFocus(true)) theme::draw_focus(g, button.getLocalBounds().toFloat());
+}
+
+void LookAndFeel::fillResizableWindowBackground(juce::Graphics& g, int, int, const juce::BorderSize<int>&, juce::ResizableWindow&) {
+  g.fillAll(theme::kBackground);
+}
+
+void LookAndFeel::drawResizableWindowBorder(juce::Graphics& g, int width, int height, const juce::BorderSize<int>&, juce::ResizableWindow&) {
+  g.setColour(theme::kLine);
+  g.drawRect(0, 0, width, height);
+}
+
+void LookAndFeel::drawDocumentWindowTitleBar(juce::DocumentWindow& window, juce::Graphics& g, int width, int height, int, int, const juce::Image*, bool) {
+  g.fillAll(theme::kBackground);
+  g.setFont(theme::font(theme::kTextNormal, theme::Weight::strong));
+  g.setColour(window.isActiveWindow() ? theme::kTextSoft : theme::kTextFaint);
+  g.drawText(window.getName(), 0, 0, width, height, juce::Justification::centred);
+}
+
+juce::Button* LookAndFeel::createDocumentWindowButton(int type) {
+  if (type == juce::DocumentWindow::closeButton) return new IconButton(Icon::close, "Close", "Close the window");
+  if (type == juce::DocumentWindow::minimiseButton) return new IconButton(Icon::minimise, "Minimise", "Minimise the window");
+  return new IconButton(Icon::maximise, "Maximise", "Maximise the window");
 }
 
 void LookAndFeel::drawCornerResizer(juce::Graphics& g, int width, int height, bool over, bool dragging) {

@@ -1,4 +1,4 @@
-// How everything that JUCE itself draws looks here: menus, tooltips, text boxes, scroll bars, buttons, the file dialog.
+// How everything that JUCE itself draws looks here: menus, tooltips, text boxes, scroll bars, buttons, window frames.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
@@ -40,6 +40,12 @@ class LookAndFeel final : public juce::LookAndFeel_V4 {
   void drawButtonText(juce::Graphics& g, juce::TextButton& button, bool over, bool down) override;
   juce::Font getTextButtonFont(juce::TextButton& button, int height) override;
   void drawToggleButton(juce::Graphics& g, juce::ToggleButton& button, bool over, bool down) override;
+
+  void fillResizableWindowBackground(juce::Graphics& g, int width, int height, const juce::BorderSize<int>& border, juce::ResizableWindow& window) override;
+  void drawResizableWindowBorder(juce::Graphics& g, int width, int height, const juce::BorderSize<int>& border, juce::ResizableWindow& window) override;
+  void drawDocumentWindowTitleBar(juce::DocumentWindow& window, juce::Graphics& g, int width, int height, int title_x, int title_width,
+                                  const juce::Image* icon, bool title_on_left) override;
+  juce::Button* createDocumentWindowButton(int type) override;
 
   void drawCornerResizer(juce::Graphics& g, int width, int height, bool over, bool dragging) override;
 };
