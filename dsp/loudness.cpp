@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <complex>
 #include <numbers>
 #include <random>
 
@@ -54,22 +55,26 @@ double loudness_lufs(std::span<const float> samples, double sample_rate_hz) {
 
 std::vector<float> plucked_strings(double sample_rate_hz) {
   constexpr double kStringsHz[][2] = {{82.41, 0}, {110, 164.81}, {146.83, 0}, {196, 0}, {82.41, 123.47}, {246.94, 0}, {329.63, 0}, {98, 146.83}};
-  constexpr double kHighestHz = 8000, kPluckedAt = 0.13, kPeak = 0.35;
+  constexpr double kHighestHz = 5000, kPluckedAt = 0.13, kPeak = 0.35;
   const size_t note_frames = static_cast<size_t>(std::lround(kNoteSeconds * sample_rate_hz));
   std::vector<float> sound(std::size(kStringsHz) * note_frames);
   std::mt19937 random(1);
   for (size_t note = 0; note < std::size(kStringsHz); ++note) {
     for (const double string_hz : kStringsHz[note]) {
       for (int partial = 1; string_hz > 0 && partial * string_hz < kHighestHz; ++partial) {
-        const double hz = partial * string_hz, amplitude = std::sin(kPi * partial * kPluckedAt) / partial;
-        const double phase = 2 * kPi * static_cast<double>(random()) / 4294967296.0;
+        const double hz = partial * string_hz, phase = 2 * kPi * static_cast<double>(random()) / 4294967296.0;
         if (hz > 0.45 * sample_rate_hz) continue;
+        std::complex<double> swing = std::polar(std::sin(kPi * partial * kPluckedAt) / partial, phase);
+        const std::complex<double> turn = std::polar(std::exp(-(2 + 0.8 * partial) / sample_rate_hz), 2 * kPi * hz / sample_rate_hz);
         for (size_t i = 0; i < note_frames; ++i) {
-          const double t = static_cast<double>(i) / sample_rate_hz;
-          const double pluck = std::min(1.0, t / 0.002) * std::min(1.0, (kNoteSeconds - t) / 0.005);  // the finger leaves, and comes back
-          sound[note * note_frames + i] += static_cast<float>(pluck * amplitude * std::exp(-t * (2 + 0.8 * partial)) * std::sin(2 * kPi * hz * t + phase));
+          sound[note * note_frames + i] += static_cast<float>(swing.imag());
+          swing = {swing.real() * turn.real() - swing.imag() * turn.imag(), swing.real() * turn.imag() + swing.imag() * turn.real()};
         }
       }
+    }
+    for (size_t i = 0; i < note_frames; ++i) {
+      const double t = static_cast<double>(i) / sample_rate_hz;
+      sound[note * note_frames + i] *= static_cast<float>(std::min({1.0, t / 0.002, (kNoteSeconds - t) / 0.005}));  // the finger leaves, and comes back
     }
   }
   float peak = 0;

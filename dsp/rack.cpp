@@ -38,14 +38,18 @@ Rack::~Rack() = default;
 
 // -- loading
 
-float Rack::normalisation_db(const std::shared_ptr<const ssm::Model>& model) const {
+float Rack::normalisation_db(const std::shared_ptr<const ssm::Model>& model) {
   if (!model) return 0;
   {
     const std::lock_guard lock(mutex_);
-    for (const Loaded& loaded : loaded_)
-      if (loaded.model == model) return loaded.normalisation_db;
+    for (const auto& [known, db] : measured_)
+      if (known.lock() == model) return db;
   }
-  return normalisation_gain_db(model);
+  const float db = normalisation_gain_db(model);
+  const std::lock_guard lock(mutex_);
+  std::erase_if(measured_, [](const auto& entry) { return entry.first.expired(); });
+  measured_.emplace_back(model, db);
+  return db;
 }
 
 void Rack::load(int slot, std::shared_ptr<const ssm::Model> model, std::span<const float> given) {
@@ -129,7 +133,7 @@ void Rack::prepare(const ProcessSpec& spec) {
   dry_delays_.assign(static_cast<size_t>(spec.channels), DelayLine(frames(Voice::kMaxLatencyMs), frames(kFadeMs)));
   for (AudioBuffer* buffer : {&dry_, &input_, &other_slot_}) *buffer = AudioBuffer(spec.channels, max_piece_frames_);
   for (AudioBuffer* buffer : {&first_, &key_}) *buffer = AudioBuffer(1, max_piece_frames_);
-  non_finite_inputs_ = restarts_ = model_frames_ = 0;
+  input_faults_ = restarts_ = model_frames_ = 0;
   watched_layers_ = 0;
   frames_to_watch_ = 0;
   fresh_ = true;
@@ -226,17 +230,19 @@ void Rack::read_slots() noexcept {
 void Rack::process_piece(AudioBlock block) noexcept {
   const int n = block.frames, channels = block.channel_count;
   const AudioBlock dry = dry_.block(n), input = input_.block(n);
-  size_t not_finite = 0;
+  size_t faults = 0;
   for (int c = 0; c < channels; ++c) {
     const std::span<float> heard = block.channel(c);
-    not_finite += tame(heard);
+    faults += drop_faults(heard);
     std::ranges::copy(heard, dry.channels[c]);
     std::ranges::copy(heard, input.channels[c]);
     dry_delays_[static_cast<size_t>(c)].process(dry.channel(c));
     multiply(input.channel(c), input_gain_);
-    raise(meters_.input_peak[static_cast<size_t>(c)], peak(input.channel(c)));
+    const float loudest = peak(input.channel(c));
+    raise(meters_.input_peak[static_cast<size_t>(c)], loudest);
+    if (loudest > kLoudest) limit(input.channel(c));
   }
-  if (not_finite > 0) non_finite_inputs_ += not_finite;
+  if (faults > 0) input_faults_ += faults;
   input_gain_.advance(n);
 
   VoiceInput voice_input{input, input.channel(0)};

@@ -8,6 +8,8 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "dsp/audio_buffer.h"
 #include "dsp/delay_line.h"
@@ -52,7 +54,7 @@ struct RackMeters {
 // gain, delayed by the rack's latency. Bypassed or dry, the model runs on, so that it remembers the right things when it is heard again; that
 // costs as much as hearing it. The slot that is not active costs nothing: its model starts from rest when the slot is chosen, warms up
 // unheard and fades in. Going on from where it was left would bring back the tail of what was played then.
-// Input that is not finite counts as 0, louder than kLoudest as that; the output is always finite.
+// Input that is not finite or louder than kLoudest counts as 0; the output is always finite.
 class Rack final : public AudioProcessor {
  public:
   Rack();
@@ -89,8 +91,8 @@ class Rack final : public AudioProcessor {
   size_t observe(std::span<ssm::LayerActivity> out) const noexcept;
 
   // All since prepare(). [any thread]
-  uint64_t non_finite_inputs() const noexcept { return non_finite_inputs_; }
-  uint64_t restarts() const noexcept { return restarts_; }
+  uint64_t input_faults() const noexcept { return input_faults_; }  // samples that counted as 0
+  uint64_t restarts() const noexcept { return restarts_; }          // of models, as ssm::Stream counts them
   uint64_t model_frames() const noexcept { return model_frames_; }  // that models have run: it stands still while they sleep
 
  private:
@@ -104,7 +106,7 @@ class Rack final : public AudioProcessor {
     std::string problem;
   };
 
-  float normalisation_db(const std::shared_ptr<const ssm::Model>& model) const;
+  float normalisation_db(const std::shared_ptr<const ssm::Model>& model);
   void publish_latency();
   RackControls controls(int slot) const noexcept;
 
@@ -120,16 +122,17 @@ class Rack final : public AudioProcessor {
   RackSettings settings_;
   RackMeters meters_;
 
-  mutable std::mutex mutex_;  // between all threads but the audio thread; guards spec_, prepared_ and loaded_
+  mutable std::mutex mutex_;  // between all threads but the audio thread; guards the four below
   ProcessSpec spec_;
   uint64_t prepared_ = 0;  // how often
   std::array<Loaded, kSlots> loaded_;
+  std::vector<std::pair<std::weak_ptr<const ssm::Model>, float>> measured_;  // normalisation_gain_db of the models met so far
   // Odd while load() writes the slot's controls and posts the voice that they are meant for: the voice before must not hear them.
   std::array<std::atomic<uint32_t>, kSlots> load_version_{};
   std::atomic<int> latency_frames_{0};
   std::atomic<size_t> watched_layers_{0};
   std::array<WatchedLayer, kMaxWatchedLayers> watched_;
-  std::atomic<uint64_t> non_finite_inputs_{0}, restarts_{0}, model_frames_{0};
+  std::atomic<uint64_t> input_faults_{0}, restarts_{0}, model_frames_{0};
 
   // What the audio thread alone touches.
   std::array<ModelSlot, kSlots> slots_;

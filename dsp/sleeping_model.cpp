@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "dsp/tame.h"
+
 namespace coil::dsp {
 namespace {
 
@@ -12,10 +14,20 @@ AudioBlock part(AudioBlock block, std::array<float*, 2>& channels, int begin, in
   return {channels.data(), block.channel_count, frames};
 }
 
-bool silent(AudioBlock block, int frame) {
+bool silent_at(AudioBlock block, int frame) {
   for (int c = 0; c < block.channel_count; ++c)
     if (block.channels[c][frame] != 0) return false;
   return true;
+}
+
+// How many frames at the beginning are silent.
+int silent_frames(AudioBlock block) {
+  bool all = true;
+  for (int c = 0; c < block.channel_count; ++c) all = all && silent(block.channel(c));
+  if (all) return block.frames;
+  int frames = 0;
+  while (silent_at(block, frames)) ++frames;
+  return frames;
 }
 
 }  // namespace
@@ -42,8 +54,7 @@ void SleepingModel::process(AudioBlock block) noexcept {
   std::array<float*, 2> channels;
   for (int begin = 0; begin < block.frames;) {
     if (asleep_) {
-      int end = begin;
-      while (end < block.frames && silent(block, end)) ++end;
+      const int end = begin + silent_frames(part(block, channels, begin, block.frames - begin));
       for (int c = 0; c < block.channel_count; ++c) std::fill(block.channels[c] + begin, block.channels[c] + end, last_[c]);
       begin = end;
       if (begin == block.frames) return;
@@ -58,7 +69,7 @@ void SleepingModel::process(AudioBlock block) noexcept {
 
 void SleepingModel::run(AudioBlock block) noexcept {
   int begin = block.frames;  // of the silence at the end
-  while (begin > 0 && silent(block, begin - 1)) --begin;
+  while (begin > 0 && silent_at(block, begin - 1)) --begin;
   processor_.process(block);
   frames_run_ += static_cast<uint64_t>(block.frames);
   if (begin > 0) still_frames_ = 0;

@@ -1,4 +1,4 @@
-// Makes samples fit to be reckoned with: finite, and not so large that anything behind could overflow.
+// Keeps samples finite, and so small that nothing behind can overflow.
 #pragma once
 
 #include <algorithm>
@@ -9,24 +9,39 @@
 
 namespace coil::dsp {
 
-// +36 dBFS: louder than any signal that is meant, and small enough that a model's memory of it fades like that of any other.
-inline constexpr float kLoudest = 64;
+inline constexpr float kLoudest = 64;  // +36 dBFS: louder than any signal that is meant
 
-// What is not finite becomes 0, the rest keeps within kLoudest. Returns how many were not finite. [audio-thread]
-inline size_t tame(std::span<float> samples) noexcept {
-  size_t not_finite = 0;
+// What is not finite or louder than kLoudest becomes 0: it comes from a fault, and a model may remember for seconds what it heard. Returns how
+// many there were. [audio-thread]
+inline size_t drop_faults(std::span<float> samples) noexcept {
+  size_t faults = 0;
   for (float& sample : samples) {
-    const bool finite = std::fabs(sample) <= std::numeric_limits<float>::max();
-    not_finite += !finite;
-    sample = finite ? std::clamp(sample, -kLoudest, kLoudest) : 0.0f;
+    const bool sound = std::fabs(sample) <= kLoudest;  // false for NaN
+    faults += !sound;
+    sample = sound ? sample : 0.0f;
   }
-  return not_finite;
+  return faults;
 }
 
-inline float peak(std::span<const float> samples) noexcept {
-  float most = 0;
-  for (const float sample : samples) most = std::max(most, std::fabs(sample));
-  return most;
+// What is not finite becomes 0, the rest keeps within kLoudest. [audio-thread]
+inline void limit(std::span<float> samples) noexcept {
+  for (float& sample : samples) {
+    sample = std::fabs(sample) <= std::numeric_limits<float>::max() ? std::clamp(sample, -kLoudest, kLoudest) : 0.0f;
+  }
 }
+
+// The highest magnitude of finite samples. [audio-thread]
+inline float peak(std::span<const float> samples) noexcept {
+  constexpr size_t kLanes = 8;  // so many independent maxima: one would wait for itself at every sample
+  float most[kLanes] = {};
+  size_t i = 0;
+  for (; i + kLanes <= samples.size(); i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) most[lane] = std::max(most[lane], std::fabs(samples[i + lane]));
+  }
+  for (; i < samples.size(); ++i) most[0] = std::max(most[0], std::fabs(samples[i]));
+  return *std::max_element(most, most + kLanes);
+}
+
+inline bool silent(std::span<const float> samples) noexcept { return peak(samples) == 0; }
 
 }  // namespace coil::dsp

@@ -84,7 +84,7 @@ void Voice::process(const VoiceInput& in, AudioBlock out) noexcept {
     }
   }
   for (int c = 0; c < out.channel_count; ++c) {
-    tame(out.channel(c));
+    limit(out.channel(c));
     multiply(out.channel(c), gain_);
     alignment_[static_cast<size_t>(c)].process(out.channel(c));
   }

@@ -70,8 +70,8 @@ class Processor final : public juce::AudioProcessor,
   };
   Load load() const noexcept { return {load_.mean(), load_.worst()}; }
   void reset_load() noexcept { load_.reset(); }
-  // Samples that were not finite and were taken as 0; models that began anew after one of theirs was not. [any thread]
-  uint64_t non_finite_inputs() const noexcept { return rack_.non_finite_inputs(); }
+  // Since prepareToPlay(): samples that counted as 0; models that began anew after a value of theirs was not finite. [any thread]
+  uint64_t input_faults() const noexcept { return rack_.input_faults(); }
   uint64_t restarts() const noexcept { return rack_.restarts(); }
 
   // -- juce::AudioProcessor

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "dsp/rack.h"
+#include "ssm/error.h"
 #include "tests/plugin/hosted_plugin.h"
 #include "tests/plugin/sessions.h"
 

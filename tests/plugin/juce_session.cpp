@@ -1,4 +1,5 @@
 // Around all tests: JUCE's message thread, and a home folder that belongs to the tests.
+#define CATCH_CONFIG_EXTERNAL_INTERFACES  // for listeners
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <juce_audio_processors/juce_audio_processors.h>
