@@ -205,7 +205,8 @@ void Browser::paint(juce::Graphics& g) {
   if (shown_.empty()) {
     g.setFont(theme::font(theme::kTextNormal));
     g.setColour(theme::kTextFaint);
-    g.drawFittedText(search_.isEmpty() ? "Nothing here yet." : "Nothing has this name.", list_area_.reduced(theme::kPad), juce::Justification::centred, 2);
+    const auto text = search_.isEmpty() ? "Nothing here yet." : "Nothing has this name.";
+    g.drawFittedText(text, list_area_.reduced(theme::kPad), juce::Justification::centred, 2);
   }
 }
 

@@ -78,7 +78,7 @@ void CoilRaster::prepare(int size, size_t layers) {
       // The two ends are cut across the wire: softened over a pixel.
       const float pixels_per_turn = juce::MathConstants<float>::twoPi * std::hypot(x, y) * radius;
       const float cover = std::clamp(std::min(position->turn, spiral.turns - position->turn) * pixels_per_turn, 0.0f, 1.0f);
-      pixels_.push_back({static_cast<uint32_t>(row * size + column),
+      pixels_.push_back({static_cast<uint16_t>(column), static_cast<uint16_t>(row),
                          static_cast<uint16_t>(strand * kAges + std::min(static_cast<size_t>(age * kAges), kAges - 1)),
                          static_cast<uint8_t>(off_middle * kEdge), static_cast<uint8_t>(cover * kEdge)});
     }
@@ -114,8 +114,7 @@ const juce::Image& CoilRaster::draw(const MemoryHistory& history) {
     const float lit = std::clamp((light.half_width - off) * sharpness + 0.5f, 0.0f, 1.0f) * light.alpha * round;
     const float unlit = std::clamp((kWire - off) * sharpness + 0.5f, 0.0f, 1.0f) * (1 - lit);
     const float scale = 255 * cover;
-    auto* out = reinterpret_cast<juce::PixelARGB*>(bitmap.data + (pixel.index / static_cast<uint32_t>(size_)) * static_cast<uint32_t>(bitmap.lineStride) +
-                                                   (pixel.index % static_cast<uint32_t>(size_)) * static_cast<uint32_t>(bitmap.pixelStride));
+    auto* out = reinterpret_cast<juce::PixelARGB*>(bitmap.getPixelPointer(pixel.x, pixel.y));
     out->setARGB(static_cast<uint8_t>((lit + unlit) * scale), static_cast<uint8_t>((light.red * lit + wire_red * unlit) * scale),
                  static_cast<uint8_t>((light.green * lit + wire_green * unlit) * scale),
                  static_cast<uint8_t>((light.blue * lit + wire_blue * unlit) * scale));

@@ -28,10 +28,10 @@ class CoilRaster {
 
  private:
   struct Pixel {
-    uint32_t index;     // into the picture
-    uint16_t entry;     // layer * kAges + age
-    uint8_t off_middle; // of the strand: 0 its middle, 255 its edge
-    uint8_t cover;      // anti-aliasing at the coil's ends
+    uint16_t x, y;
+    uint16_t entry;      // layer * kAges + age
+    uint8_t off_middle;  // of the strand: 0 its middle, 255 its edge
+    uint8_t cover;       // anti-aliasing at the coil's ends
   };
   static constexpr size_t kAges = 720;
   static constexpr size_t kMaxLayers = 64;

@@ -1,6 +1,9 @@
 // Gestures and drawing of a dial.
 #include "plugin/editor/dial.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "plugin/editor/theme.h"
 
 namespace coil::plugin {

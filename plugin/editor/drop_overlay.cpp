@@ -33,7 +33,8 @@ void DropOverlay::paint(juce::Graphics& g) {
     draw_icon(g, Icon::close, juce::Rectangle<float>(kCoil, kCoil).withCentre(centre), colour);
   g.setFont(theme::font(theme::kTextLarge, theme::Weight::strong));
   g.setColour(theme::kText);
-  g.drawFittedText(text_, area.toNearestInt().withTop(juce::roundToInt(centre.y + kCoil)).reduced(2 * theme::kPad, 0), juce::Justification::centredTop, 3);
+  const auto below = getLocalBounds().withTop(juce::roundToInt(centre.y + kCoil)).reduced(2 * theme::kPad, 0);
+  g.drawFittedText(text_, below, juce::Justification::centredTop, 3);
 }
 
 }  // namespace coil::plugin

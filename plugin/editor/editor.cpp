@@ -1,6 +1,9 @@
 // Layout, keys, menu and life of the window.
 #include "plugin/editor/editor.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "plugin/editor/theme.h"
 #include "ssm/error.h"
 
@@ -35,9 +38,9 @@ Editor::Editor(Processor& processor)
   content_.setInterceptsMouseClicks(false, true);
   content_.setFocusContainerType(FocusContainerType::none);
   addAndMakeVisible(content_);
-  for (juce::Component* part : std::initializer_list<juce::Component*>{&header_, &input_, &memory_, &spectrum_, &controls_, &notice_, &output_, &status_})
-    content_.addAndMakeVisible(part);
-  for (juce::Component* overlay : std::initializer_list<juce::Component*>{&browser_, &save_panel_, &drop_overlay_}) content_.addChildComponent(overlay);
+  using Components = std::initializer_list<juce::Component*>;
+  for (auto* part : Components{&header_, &input_, &memory_, &spectrum_, &controls_, &notice_, &output_, &status_}) content_.addAndMakeVisible(part);
+  for (auto* overlay : Components{&browser_, &save_panel_, &drop_overlay_}) content_.addChildComponent(overlay);
 
   header_.on_browse = [this] { browser_.isVisible() ? close_browser() : open_browser(); };
   header_.on_menu = [this] { show_menu(); };
@@ -131,10 +134,11 @@ void Editor::save_preset(const juce::String& name) {
 }
 
 void Editor::open_file_dialog() {
-  const auto playing = processor_.status(processor_.active_slot()).file;
-  file_chooser_ = std::make_unique<juce::FileChooser>("Open a model or preset", playing.getParentDirectory().isDirectory() ? playing.getParentDirectory() : processor_.library().user_folder(),
+  const auto beside = processor_.status(processor_.active_slot()).file.getParentDirectory();
+  file_chooser_ = std::make_unique<juce::FileChooser>("Open a model or preset", beside.isDirectory() ? beside : processor_.library().user_folder(),
                                                       juce::String("*.safetensors;*") + kPresetExtension);
-  file_chooser_->launchAsync(juce::FileBrowserComponent::openMode | juce::FileBrowserComponent::canSelectFiles, [this](const juce::FileChooser& chooser) {
+  constexpr int kFlags = juce::FileBrowserComponent::openMode | juce::FileBrowserComponent::canSelectFiles;
+  file_chooser_->launchAsync(kFlags, [this](const juce::FileChooser& chooser) {
     if (const auto file = chooser.getResult(); file.existsAsFile()) {
       processor_.load_file(processor_.active_slot(), file);
       close_browser();
@@ -157,7 +161,8 @@ void Editor::show_menu() {
   menu.addItem(item("Open file", "Ctrl+O", true, [this] { open_file_dialog(); }));
   juce::PopupMenu recent;
   for (const auto& file : processor_.library().recent())
-    recent.addItem(item(file.getFileNameWithoutExtension(), file.getFileExtension(), true, [this, file] { processor_.load_file(processor_.active_slot(), file); }));
+    recent.addItem(item(file.getFileNameWithoutExtension(), file.getFileExtension(), true,
+                        [this, file] { processor_.load_file(processor_.active_slot(), file); }));
   menu.addSubMenu("Recent", recent, recent.containsAnyActiveItems());
   menu.addSeparator();
   menu.addItem(item("Save preset", "Ctrl+S", playing, [this] { open_save_panel(); }));
@@ -165,7 +170,8 @@ void Editor::show_menu() {
   menu.addSeparator();
   juce::PopupMenu sizes;
   const auto size = [&](const juce::String& name, int width, int height) {
-    sizes.addItem(item(name, juce::String(width) + juce::String::fromUTF8(" \xc3\x97 ") + juce::String(height), true, [this, width, height] { setSize(width, height); }));
+    const auto pixels = juce::String(width) + juce::String::fromUTF8(" \xc3\x97 ") + juce::String(height);
+    sizes.addItem(item(name, pixels, true, [this, width, height] { setSize(width, height); }));
   };
   size("Small", theme::kMinWidth, theme::kMinHeight);
   size("Normal", theme::kWidth, theme::kHeight);
@@ -228,7 +234,8 @@ void Editor::resized() {
   const auto part = [](int length, int normal) { return static_cast<float>(length) / static_cast<float>(normal); };
   const float scale = juce::jlimit(1.0f, theme::kMaxScale, std::min(part(getWidth(), theme::kWidth), part(getHeight(), theme::kHeight)));
   content_.setTransform(juce::AffineTransform::scale(scale));
-  content_.setBounds(0, 0, juce::roundToInt(std::ceil(static_cast<float>(getWidth()) / scale)), juce::roundToInt(std::ceil(static_cast<float>(getHeight()) / scale)));
+  const auto logical = [&](int length) { return static_cast<int>(std::ceil(static_cast<float>(length) / scale)); };
+  content_.setBounds(0, 0, logical(getWidth()), logical(getHeight()));
 
   auto area = content_.getLocalBounds();
   drop_overlay_.setBounds(area);

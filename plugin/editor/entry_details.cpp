@@ -20,7 +20,8 @@ EntryDetails describe_model(const juce::File& file) {
   details.facts.add("Controls: " + (controls.isEmpty() ? juce::String("none") : controls.joinIntoString(", ")));
   const double rate_hz = card.sample_rate_hz > 0 ? card.sample_rate_hz : config.sample_rate_hz;
   if (rate_hz > 0) details.facts.add("Rate: " + juce::String(rate_hz / 1000) + " kHz");
-  details.facts.add("Type: " + text(config.model_type) + ", " + juce::String(config.layers.size()) + (config.layers.size() == 1 ? " layer" : " layers"));
+  const size_t layers = config.layers.size();
+  details.facts.add("Type: " + text(config.model_type) + ", " + juce::String(layers) + (layers == 1 ? " layer" : " layers"));
   if (!card.licence.empty()) details.facts.add("Licence: " + text(card.licence));
   return details;
 }

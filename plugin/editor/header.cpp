@@ -1,6 +1,8 @@
 // Layout and state of the header.
 #include "plugin/editor/header.h"
 
+#include <algorithm>
+
 #include "plugin/editor/theme.h"
 #include "plugin/processor.h"
 
@@ -32,7 +34,8 @@ void Header::NameButton::paintButton(juce::Graphics& g, bool over, bool down) {
 }
 
 Header::Header(Processor& processor)
-    : processor_(processor), bypass_(*processor.parameters().bypass, [this](float on) { power_.setToggleState(on < 0.5f, juce::dontSendNotification); }) {
+    : processor_(processor),
+      bypass_(*processor.parameters().bypass, [this](float on) { power_.setToggleState(on < 0.5f, juce::dontSendNotification); }) {
   setTitle("Header");
   setFocusContainerType(FocusContainerType::focusContainer);
   previous_.onClick = [this] { processor_.load_neighbour(-1); };

@@ -1,6 +1,7 @@
 // The strokes of each pictogram.
 #include "plugin/editor/icons.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace coil::plugin {

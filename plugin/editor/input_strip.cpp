@@ -22,7 +22,8 @@ InputStrip::InputStrip(Parameters& parameters, dsp::RackMeters& meters)
     channels_.addItem(choice.substring(0, 1).toUpperCase() + choice.substring(1), channels_.getNumItems() + 1);
   channels_attachment_ = std::make_unique<juce::ComboBoxParameterAttachment>(*parameters.channels, channels_);
   channels_.setTitle("Channels");
-  channels_.setTooltip("What the model hears. Each: every channel through its own copy of the model. Left, right, sum: that one signal, heard on all channels");
+  channels_.setTooltip("What the model hears. Each: every channel through its own copy of the model. Left, right, sum: that one signal, heard "
+                       "on all channels");
   channels_.setJustificationType(juce::Justification::centred);
   channels_.setMouseClickGrabsKeyboardFocus(false);
   for (juce::Component* child : {static_cast<juce::Component*>(&meter_), static_cast<juce::Component*>(&gain_), static_cast<juce::Component*>(&gate_),

@@ -1,6 +1,8 @@
 // Layout of a knob and the way from typed text to its parameter.
 #include "plugin/editor/knob.h"
 
+#include <algorithm>
+
 #include "plugin/editor/theme.h"
 
 namespace coil::plugin {

@@ -1,6 +1,8 @@
 // Ballistics and drawing of a level meter.
 #include "plugin/editor/level_meter.h"
 
+#include <algorithm>
+
 #include "plugin/editor/theme.h"
 
 namespace coil::plugin {

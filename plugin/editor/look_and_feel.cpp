@@ -1,6 +1,8 @@
 // The drawing of JUCE's own widgets in this plugin's colours.
 #include "plugin/editor/look_and_feel.h"
 
+#include <cmath>
+
 #include "plugin/editor/icon_button.h"
 #include "plugin/editor/theme.h"
 
@@ -20,7 +22,8 @@ juce::TextLayout tooltip_layout(const juce::String& text) {
 }
 
 juce::LookAndFeel_V4::ColourScheme scheme() {
-  return {theme::kBackground, theme::kRaised, theme::kRaised, theme::kLine, theme::kText, theme::kCopperDeep, theme::kText, theme::kHover, theme::kText};
+  return {theme::kBackground, theme::kRaised, theme::kRaised, theme::kLine, theme::kText,
+          theme::kCopperDeep, theme::kText,   theme::kHover,  theme::kText};
 }
 
 }  // namespace
@@ -93,7 +96,8 @@ int LookAndFeel::getPopupMenuBorderSize() { return 5; }
 juce::Rectangle<int> LookAndFeel::getTooltipBounds(const juce::String& text, juce::Point<int> position, juce::Rectangle<int> parent) {
   constexpr int kBelowPointer = 20;
   const auto layout = tooltip_layout(text);
-  const int width = juce::roundToInt(std::ceil(layout.getWidth())) + 2 * kTooltipPad, height = juce::roundToInt(std::ceil(layout.getHeight())) + 2 * kTooltipPad;
+  const auto padded = [](float length) { return static_cast<int>(std::ceil(length)) + 2 * kTooltipPad; };
+  const int width = padded(layout.getWidth()), height = padded(layout.getHeight());
   const int y = position.y + kBelowPointer + height < parent.getBottom() ? position.y + kBelowPointer : position.y - height - kTooltipPad;
   return juce::Rectangle<int>(position.x - width / 2, y, width, height).constrainedWithin(parent);
 }
@@ -195,7 +199,8 @@ void LookAndFeel::drawResizableWindowBorder(juce::Graphics& g, int width, int he
   g.drawRect(0, 0, width, height);
 }
 
-void LookAndFeel::drawDocumentWindowTitleBar(juce::DocumentWindow& window, juce::Graphics& g, int width, int height, int, int, const juce::Image*, bool) {
+void LookAndFeel::drawDocumentWindowTitleBar(juce::DocumentWindow& window, juce::Graphics& g, int width, int height, int, int,
+                                             const juce::Image*, bool) {
   g.fillAll(theme::kBackground);
   g.setFont(theme::font(theme::kTextNormal, theme::Weight::strong));
   g.setColour(window.isActiveWindow() ? theme::kTextSoft : theme::kTextFaint);

@@ -41,8 +41,10 @@ class LookAndFeel final : public juce::LookAndFeel_V4 {
   juce::Font getTextButtonFont(juce::TextButton& button, int height) override;
   void drawToggleButton(juce::Graphics& g, juce::ToggleButton& button, bool over, bool down) override;
 
-  void fillResizableWindowBackground(juce::Graphics& g, int width, int height, const juce::BorderSize<int>& border, juce::ResizableWindow& window) override;
-  void drawResizableWindowBorder(juce::Graphics& g, int width, int height, const juce::BorderSize<int>& border, juce::ResizableWindow& window) override;
+  void fillResizableWindowBackground(juce::Graphics& g, int width, int height, const juce::BorderSize<int>& border,
+                                     juce::ResizableWindow& window) override;
+  void drawResizableWindowBorder(juce::Graphics& g, int width, int height, const juce::BorderSize<int>& border,
+                                 juce::ResizableWindow& window) override;
   void drawDocumentWindowTitleBar(juce::DocumentWindow& window, juce::Graphics& g, int width, int height, int title_x, int title_width,
                                   const juce::Image* icon, bool title_on_left) override;
   juce::Button* createDocumentWindowButton(int type) override;

@@ -1,6 +1,7 @@
 // Layout and tooltips of the memory view.
 #include "plugin/editor/memory_view.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "plugin/editor/icons.h"
@@ -102,9 +103,8 @@ juce::String MemoryView::getTooltip() {
              juce::String(now.dt, 4) + " (step size, no unit)";
     }
   }
-  return juce::String::fromUTF8("The last 12 s of each layer's state, wound in at the top and older inwards. Brightness: energy in dB, 48 dB below its "
-                                "loudest is dark. Width and colour: dt, the learned step size, 0.001 to 1 on a log scale; small holds what was heard, "
-                                "large takes in what comes.");
+  return "The last 12 s of each layer's state, wound in at the top and older inwards. Brightness: energy in dB, 48 dB below its loudest is dark. "
+         "Width and colour: dt, the learned step size, 0.001 to 1 on a log scale; small holds what was heard, large takes in what comes.";
 }
 
 }  // namespace coil::plugin

@@ -1,6 +1,8 @@
 // The grid's layout, and what a control's tooltip says.
 #include "plugin/editor/model_controls.h"
 
+#include <algorithm>
+
 #include "plugin/editor/icons.h"
 #include "plugin/editor/theme.h"
 
@@ -57,7 +59,8 @@ void ModelControls::paint(juce::Graphics& g) {
   if (!knobs_.empty()) return;
   g.setFont(theme::font(theme::kTextNormal));
   g.setColour(theme::kTextFaint);
-  g.drawFittedText("This model has no controls: it sounds as it was trained.", getLocalBounds().reduced(theme::kPad), juce::Justification::centred, 2);
+  g.drawFittedText("This model has no controls: it sounds as it was trained.", getLocalBounds().reduced(theme::kPad),
+                   juce::Justification::centred, 2);
 }
 
 int ModelControls::rows(int width) const {

@@ -1,6 +1,8 @@
 // Texts and layout of the notice.
 #include "plugin/editor/notice.h"
 
+#include <algorithm>
+
 #include "plugin/editor/icons.h"
 #include "plugin/editor/theme.h"
 
@@ -25,7 +27,8 @@ Words words_for(const SlotStatus& status, const juce::String& session_problem) {
       return {"Not found: " + status.name, status.message + "\nUntil it is found the sound passes through.", "Locate file", kBrowse, false};
     case Kind::failed: return {"This file does not load", status.message, kBrowse, kOpen};
     default:
-      return {"Drop a model here", "A .safetensors file or a saved preset, or choose one of those that come with Coil. Until then the sound passes through.",
+      return {"Drop a model here",
+              "A .safetensors file or a saved preset, or choose one of those that come with Coil. Until then the sound passes through.",
               kBrowse, kOpen};
   }
 }

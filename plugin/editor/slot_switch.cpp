@@ -37,7 +37,8 @@ SlotSwitch::SlotSwitch() {
 void SlotSwitch::show(int active_slot, const std::array<juce::String, 2>& names) {
   for (size_t i = 0; i < sides_.size(); ++i) {
     sides_[i].setToggleState(static_cast<int>(i) == active_slot, juce::dontSendNotification);
-    sides_[i].setTooltip("Slot " + sides_[i].getName() + ": " + (names[i].isEmpty() ? juce::String("empty") : names[i]) + " (Ctrl+" + juce::String(i + 1) + ")");
+    const auto name = names[i].isEmpty() ? juce::String("empty") : names[i];
+    sides_[i].setTooltip("Slot " + sides_[i].getName() + ": " + name + " (Ctrl+" + juce::String(i + 1) + ")");
   }
 }
 

@@ -56,7 +56,8 @@ bool SpectrumAnalyser::update(std::span<const float> frames, float seconds) {
     const float now_db = std::max(kFloorDb, 10 * std::log10(power + 1e-12f));
     auto& shown = shown_db_[static_cast<size_t>(band)];
     const float before = shown;
-    shown = now_db > shown ? shown + (now_db - shown) * std::min(1.0f, kRisePerSecond * seconds) : std::max(now_db, shown - kFallDbPerSecond * seconds);
+    shown = now_db > shown ? shown + (now_db - shown) * std::min(1.0f, kRisePerSecond * seconds)
+                           : std::max(now_db, shown - kFallDbPerSecond * seconds);
     moved |= std::abs(shown - before) > kVisibleDb;
   }
   return moved;

@@ -1,6 +1,7 @@
 // Grid, curves and the reading of the sound tap.
 #include "plugin/editor/spectrum_view.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -23,8 +24,8 @@ juce::String frequency_text(float hz) { return hz >= 1000 ? juce::String(juce::r
 SpectrumView::SpectrumView(SoundTap& tap) : tap_(tap) {
   setTitle("Spectrum");
   setDescription("Spectrum of the sound before and after the plugin");
-  setTooltip(juce::String::fromUTF8("Spectrum before (steel) and after (copper). Across: frequency, 25 Hz to 20 kHz. Up: level, \xe2\x88\x92" "96 to 0 dBFS; "
-                                    "a sine at full scale reads 0."));
+  setTooltip("Spectrum before (steel) and after (copper). Across: frequency, 25 Hz to 20 kHz. Up: level, -96 to 0 dBFS; "
+             "a sine at full scale reads 0.");
 }
 
 void SpectrumView::tick(float seconds) {
@@ -53,10 +54,13 @@ void SpectrumView::resized() {
 }
 
 float SpectrumView::x_of(float hz) const {
-  return plot_.getX() + plot_.getWidth() * std::log(hz / SpectrumAnalyser::kLowHz) / std::log(SpectrumAnalyser::kHighHz / SpectrumAnalyser::kLowHz);
+  constexpr float kLow = SpectrumAnalyser::kLowHz, kHigh = SpectrumAnalyser::kHighHz;
+  return plot_.getX() + plot_.getWidth() * std::log(hz / kLow) / std::log(kHigh / kLow);
 }
 
-float SpectrumView::y_of(float db) const { return plot_.getBottom() + kBelowPlot - (plot_.getHeight() + kBelowPlot) * (db - kBottomDb) / (kTopDb - kBottomDb); }
+float SpectrumView::y_of(float db) const {
+  return plot_.getBottom() + kBelowPlot - (plot_.getHeight() + kBelowPlot) * (db - kBottomDb) / (kTopDb - kBottomDb);
+}
 
 juce::Path SpectrumView::curve(const SpectrumAnalyser& analyser) const {
   const auto& bands = analyser.bands_db();

@@ -1,6 +1,8 @@
 // Texts of the status bar.
 #include "plugin/editor/status_bar.h"
 
+#include <cmath>
+
 #include "plugin/editor/theme.h"
 #include "plugin/processor.h"
 

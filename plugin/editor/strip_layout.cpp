@@ -1,6 +1,8 @@
 // Measures of a strip.
 #include "plugin/editor/strip_layout.h"
 
+#include <algorithm>
+
 #include "plugin/editor/theme.h"
 
 namespace coil::plugin {

@@ -1,6 +1,8 @@
 // The embedded typeface and the strokes that all components share.
 #include "plugin/editor/theme.h"
 
+#include <algorithm>
+
 #include "coil_fonts.h"
 
 namespace coil::plugin::theme {

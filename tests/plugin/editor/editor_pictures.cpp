@@ -193,7 +193,8 @@ int check_names(juce::Component& from) {
       INFO(name_of(*child));
       auto* handler = child->getAccessibilityHandler();
       CHECK((handler && handler->getTitle().isNotEmpty()));
-      if (auto* tooltips = dynamic_cast<juce::TooltipClient*>(child); tooltips && !dynamic_cast<juce::ListBox*>(child) && !dynamic_cast<juce::TextEditor*>(child))
+      const bool says_itself = dynamic_cast<juce::ListBox*>(child) || dynamic_cast<juce::TextEditor*>(child);
+      if (auto* tooltips = dynamic_cast<juce::TooltipClient*>(child); tooltips && !says_itself)
         CHECK(tooltips->getTooltip().isNotEmpty());
     }
     if (!is_composite(*child)) focusable += check_names(*child);
@@ -210,8 +211,9 @@ int check_names(Session& session) {
 enum class Sound { no, yes };
 
 void check_at_all_sizes(Session& session, const std::string& name, Sound sound = Sound::no) {
-  for (const auto& [size, suffix] : {std::pair{kSmall, "small"}, std::pair{kNormal, "normal"}, std::pair{kLarge, "large"}, std::pair{Size{kSmall.width, kLarge.height}, "tall"},
-                                     std::pair{Size{kLarge.width, kSmall.height}, "wide"}}) {
+  constexpr Size kTall{kSmall.width, kLarge.height}, kWide{kLarge.width, kSmall.height};
+  for (const auto& [size, suffix] : std::initializer_list<std::pair<Size, const char*>>{
+           {kSmall, "small"}, {kNormal, "normal"}, {kLarge, "large"}, {kTall, "tall"}, {kWide, "wide"}}) {
     INFO(name << " " << suffix);
     session.resize(size);
     check_layout(session);
@@ -224,7 +226,8 @@ std::filesystem::path overdrive() { return COIL_PRESETS_DIR "/green_overdrive.sa
 
 // A network with memory whose dt moves with the sound, and as many controls as there are places.
 std::filesystem::path many_controls(const test::TempDir& folder, int controls) {
-  auto file = test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_output": 1, "d_model": 8, "direct": true, "norm_f": false,
+  auto file = test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_output": 1, "d_model": 8,
+    "direct": true, "norm_f": false,
     "layers": [{"repeat": 4, "parts": [{"type": "rmsnorm", "name": "norm"}, {"type": "mamba1", "name": "mixer", "d_state": 8}, {"type": "film"}]}],
     "controls": {"count": )" + std::to_string(std::max(1, controls)) + R"(, "hidden": 8}})", 3);
   std::string list;
@@ -239,8 +242,10 @@ std::filesystem::path many_controls(const test::TempDir& folder, int controls) {
 }
 
 std::filesystem::path no_controls(const test::TempDir& folder) {
-  test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_output": 1, "d_model": 8, "direct": true, "norm_f": false,
-    "layers": [{"repeat": 2, "parts": [{"type": "mamba2", "name": "mixer", "d_state": 16, "headdim": 8}]}]})", 5).write(folder / "no_controls.safetensors");
+  test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_output": 1, "d_model": 8,
+    "direct": true, "norm_f": false,
+    "layers": [{"repeat": 2, "parts": [{"type": "mamba2", "name": "mixer", "d_state": 16, "headdim": 8}]}]})", 5)
+      .write(folder / "no_controls.safetensors");
   return folder / "no_controls.safetensors";
 }
 
