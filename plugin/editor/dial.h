@@ -16,6 +16,9 @@ class Dial final : public juce::Slider {
   // A thin inner arc, 0 to 1 (gate: how far it is open); none unless told.
   void set_activity(float part);
 
+  // Ends the drag under way, if any, so that the host is not left waiting for its end.
+  void release() { drag_.reset(); }
+
   std::function<void()> on_type;  // the player wants to type a value
 
  private:

@@ -182,7 +182,7 @@ void Editor::show_menu() {
     processor_.library().preset_folder().revealToUser();
   }));
   menu.setLookAndFeel(&*look_and_feel_);
-  menu.showMenuAsync(juce::PopupMenu::Options().withTargetComponent(header_.menu_button()));
+  menu.showMenuAsync(juce::PopupMenu::Options().withTargetComponent(header_.menu_button()).withDeletionCheck(*this));
 }
 
 bool Editor::keyPressed(const juce::KeyPress& key) {

@@ -44,6 +44,8 @@ Knob::Knob(juce::RangedAudioParameter& parameter, const juce::String& name, juce
   refresh_text();
 }
 
+Knob::~Knob() { dial_.release(); }  // while the attachment can still tell the host
+
 void Knob::set_name(const juce::String& name) {
   name_ = name;
   dial_.setTitle(name);

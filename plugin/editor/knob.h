@@ -10,6 +10,7 @@ namespace coil::plugin {
 class Knob final : public juce::Component, public juce::SettableTooltipClient {
  public:
   Knob(juce::RangedAudioParameter& parameter, const juce::String& name, juce::Colour colour);
+  ~Knob() override;
 
   void set_name(const juce::String& name);
   // What the tooltip and the screen reader say beside the name.
