@@ -42,9 +42,9 @@ std::vector<std::filesystem::path> shards(const std::filesystem::path& index) {
 }  // namespace
 
 Checkpoint Checkpoint::open(const std::filesystem::path& path) {
-  Checkpoint checkpoint;
-  checkpoint.source_ = path.string();
   if (std::filesystem::is_directory(path)) {
+    Checkpoint checkpoint;
+    checkpoint.source_ = path.string();
     const auto config = path / "config.json", single = path / "model.safetensors", index = path / "model.safetensors.index.json";
     if (!std::filesystem::exists(config)) throw Error(path.string() + ": is a directory without config.json");
     checkpoint.config_json_ = read_text(config);
@@ -57,10 +57,20 @@ Checkpoint Checkpoint::open(const std::filesystem::path& path) {
     }
     return checkpoint;
   }
-  checkpoint.files_.push_back(Safetensors::open(path));
+  return of_one_file(Safetensors::open(path), path.string());
+}
+
+Checkpoint Checkpoint::from_bytes(std::shared_ptr<const std::vector<std::byte>> bytes, const std::string& name) {
+  return of_one_file(Safetensors::from_bytes(std::move(bytes), name), name);
+}
+
+Checkpoint Checkpoint::of_one_file(Safetensors file, const std::string& source) {
+  Checkpoint checkpoint;
+  checkpoint.source_ = source;
+  checkpoint.files_.push_back(std::move(file));
   const auto& metadata = checkpoint.files_.front().metadata();
   const auto config = metadata.find("config");
-  if (config == metadata.end()) throw Error(path.string() + ": has no 'config' in its metadata, so it is not a model file");
+  if (config == metadata.end()) throw Error(source + ": has no 'config' in its metadata, so it is not a model file");
   checkpoint.config_json_ = config->second;
   if (const auto card = metadata.find("card"); card != metadata.end()) checkpoint.card_json_ = card->second;
   return checkpoint;

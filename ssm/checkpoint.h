@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,8 @@ class Checkpoint {
   // A .safetensors file with `config` in its metadata, or a directory with config.json and model.safetensors (or the shards that
   // model.safetensors.index.json names). Throws Error. [main-thread]
   static Checkpoint open(const std::filesystem::path& path);
+  // The bytes of such a .safetensors file; `name` stands for the file in messages. Throws Error. [any thread]
+  static Checkpoint from_bytes(std::shared_ptr<const std::vector<std::byte>> bytes, const std::string& name);
 
   // The same, independent of its files. [main-thread]
   Checkpoint in_memory() const;
@@ -33,6 +36,7 @@ class Checkpoint {
   std::vector<double> doubles(const std::string& name, const std::vector<int64_t>& shape) const;
 
  private:
+  static Checkpoint of_one_file(Safetensors file, const std::string& source);
   const Tensor& checked(const std::string& name, const std::vector<int64_t>& shape) const;
 
   std::string source_, config_json_, card_json_;

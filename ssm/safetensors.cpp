@@ -99,9 +99,9 @@ std::shared_ptr<const Mapping> map_file(const std::filesystem::path& path) {
     close(fd);
     throw Error(path.string() + ": is not a regular file");
   }
-  if (info.st_size < 8) {
+  if (info.st_size == 0) {
     close(fd);
-    throw Error(path.string() + ": has " + std::to_string(info.st_size) + " bytes, too few for a .safetensors file");
+    throw Error(path.string() + ": is empty");
   }
   void* data = mmap(nullptr, size_t(info.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
   const int error = errno;
@@ -212,18 +212,29 @@ std::vector<int32_t> Tensor::to_ints() const {
 }
 
 Safetensors Safetensors::open(const std::filesystem::path& path) {
+  const auto mapping = map_file(path);
+  return parse(path, {mapping->data, mapping->size}, mapping);
+}
+
+Safetensors Safetensors::from_bytes(std::shared_ptr<const std::vector<std::byte>> bytes, const std::string& name) {
+  const std::span<const std::byte> content = *bytes;
+  return parse(name, content, std::move(bytes));
+}
+
+Safetensors Safetensors::parse(const std::filesystem::path& path, std::span<const std::byte> content, std::shared_ptr<const void> owner) {
   const std::string where = path.string();
   Safetensors file;
   file.path_ = path;
-  const auto mapping = map_file(path);
-  file.mapping_ = mapping;
+  file.content_ = std::move(owner);
 
   uint64_t header_bytes = 0;
-  std::memcpy(&header_bytes, mapping->data, 8);
-  if (header_bytes > kMaxHeaderBytes || header_bytes > mapping->size - 8)
+  if (content.size() < sizeof header_bytes)
+    throw Error(where + ": has " + std::to_string(content.size()) + " bytes, too few for a .safetensors file");
+  std::memcpy(&header_bytes, content.data(), sizeof header_bytes);
+  if (header_bytes > kMaxHeaderBytes || header_bytes > content.size() - sizeof header_bytes)
     throw Error(where + ": is not a .safetensors file (its header would be " + std::to_string(header_bytes) + " bytes long)");
-  const Json header = parse_header(reinterpret_cast<const char*>(mapping->data) + 8, header_bytes, where);
-  const std::span<const std::byte> data{mapping->data + 8 + header_bytes, mapping->size - 8 - header_bytes};
+  const Json header = parse_header(reinterpret_cast<const char*>(content.data()) + sizeof header_bytes, header_bytes, where);
+  const std::span<const std::byte> data = content.subspan(sizeof header_bytes + header_bytes);
 
   for (const auto& [name, value] : header.items()) {
     if (name == "__metadata__") {

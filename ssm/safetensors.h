@@ -34,11 +34,12 @@ struct Tensor {
 
 std::string to_string(const std::vector<int64_t>& shape);  // "(2, 48, 16)"
 
-// One mapped file. A hostile or damaged file gets one Error that names the file and the field: header size, JSON, dtype, shape,
+// One file, mapped or in memory. A hostile or damaged file gets one Error that names the file and the field: header size, JSON, dtype, shape,
 // offsets that overlap, leave holes or pass the end, sizes that overflow, duplicate names.
 class Safetensors {
  public:
   static Safetensors open(const std::filesystem::path& path);
+  static Safetensors from_bytes(std::shared_ptr<const std::vector<std::byte>> bytes, const std::string& name);  // `name`: for messages
 
   // The same with the tensors copied into memory, so that nothing that becomes of the file matters any more.
   Safetensors in_memory() const;
@@ -48,8 +49,10 @@ class Safetensors {
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }
 
  private:
+  static Safetensors parse(const std::filesystem::path& path, std::span<const std::byte> content, std::shared_ptr<const void> owner);
+
   std::filesystem::path path_;
-  std::shared_ptr<const void> mapping_;
+  std::shared_ptr<const void> content_;
   std::map<std::string, std::string> metadata_;
   std::map<std::string, Tensor> tensors_;
 };

@@ -89,6 +89,28 @@ TEST_CASE("a directory and its shards give the same network as one file") {
   }
 }
 
+TEST_CASE("a file in memory is the same model as on disk, and outlives the bytes' first owner") {
+  const test::TempDir dir;
+  test::model_file(kConfig, 3).write(dir / "m.safetensors");
+  std::ifstream file(dir / "m.safetensors", std::ios::binary);
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  const auto* begin = reinterpret_cast<const std::byte*>(text.data());
+  auto bytes = std::make_shared<const std::vector<std::byte>>(begin, begin + text.size());
+  const ssm::Checkpoint checkpoint = ssm::Checkpoint::from_bytes(std::exchange(bytes, nullptr), "a memory");
+  const ssm::Checkpoint on_disk = ssm::Checkpoint::open(dir / "m.safetensors");
+  CHECK(checkpoint.source() == "a memory");
+  CHECK(checkpoint.hash() == on_disk.hash());
+  CHECK(probe(checkpoint) == probe(on_disk));
+  for (const size_t length : {size_t{0}, size_t{7}, size_t{8}, text.size() - 1}) {
+    try {
+      ssm::Checkpoint::from_bytes(std::make_shared<const std::vector<std::byte>>(begin, begin + length), "a memory");
+      FAIL("was read");
+    } catch (const ssm::Error& error) {
+      CHECK_THAT(error.what(), Catch::StartsWith("a memory: "));
+    }
+  }
+}
+
 TEST_CASE("what is not a model is refused") {
   const test::TempDir dir;
   CHECK_THROWS_WITH(ssm::Checkpoint::open(dir.path()), Catch::Contains("config.json"));

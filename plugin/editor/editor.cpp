@@ -1,0 +1,274 @@
+// Layout, keys, menu and life of the window.
+#include "plugin/editor/editor.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "plugin/editor/theme.h"
+#include "ssm/error.h"
+
+namespace coil::plugin {
+namespace {
+
+constexpr int kTooltipDelayMs = 600, kTicksPerStatus = 6;
+
+bool is_loadable(const juce::String& path) { return path.endsWithIgnoreCase(".safetensors") || path.endsWithIgnoreCase(kPresetExtension); }
+
+}  // namespace
+
+Editor::Editor(Processor& processor)
+    : juce::AudioProcessorEditor(processor),
+      processor_(processor),
+      header_(processor),
+      input_(processor.parameters(), processor.meters()),
+      output_(processor.parameters(), processor.meters()),
+      memory_(processor),
+      spectrum_(processor.tap()),
+      controls_(processor.parameters()),
+      status_(processor),
+      browser_(processor.library()),
+      tooltips_(nullptr, kTooltipDelayMs) {
+  setLookAndFeel(&*look_and_feel_);
+  setTitle("Coil");
+  setDescription("Plays trained models. Ctrl+F browses models and presets, Ctrl+O opens a file");
+  setWantsKeyboardFocus(true);
+  setFocusContainerType(FocusContainerType::keyboardFocusContainer);
+  setOpaque(true);
+
+  content_.setInterceptsMouseClicks(false, true);
+  content_.setFocusContainerType(FocusContainerType::none);
+  addAndMakeVisible(content_);
+  using Components = std::initializer_list<juce::Component*>;
+  for (auto* part : Components{&header_, &input_, &memory_, &spectrum_, &controls_, &notice_, &output_, &status_}) content_.addAndMakeVisible(part);
+  for (auto* overlay : Components{&browser_, &save_panel_, &drop_overlay_}) content_.addChildComponent(overlay);
+
+  header_.on_browse = [this] { browser_.isVisible() ? close_browser() : open_browser(); };
+  header_.on_menu = [this] { show_menu(); };
+  notice_.on_browse = [this] { open_browser(); };
+  notice_.on_open = [this] { open_file_dialog(); };
+  browser_.on_close = [this] { close_browser(); };
+  browser_.on_open_file = [this] { open_file_dialog(); };
+  browser_.on_load = [this](const juce::File& file) {
+    processor_.load_file(processor_.active_slot(), file);
+    close_browser();
+  };
+  save_panel_.on_close = [this] { save_panel_.setVisible(false); };
+  save_panel_.on_save = [this](const juce::String& name) { save_preset(name); };
+
+  processor_.addChangeListener(this);
+  update();
+  setResizable(true, true);
+  setResizeLimits(theme::kMinWidth, theme::kMinHeight, theme::kMaxWidth, theme::kMaxHeight);
+  const auto size = settings_.size();
+  setSize(size.getWidth(), size.getHeight());
+}
+
+Editor::~Editor() {
+  stopTimer();
+  processor_.removeChangeListener(this);
+  setLookAndFeel(nullptr);
+}
+
+void Editor::update() {
+  header_.update();
+  controls_.update();
+  const auto status = processor_.status(processor_.active_slot());
+  playing_ = processor_.model(processor_.active_slot()) != nullptr;  // also while the next one loads
+  if (!playing_) notice_.show(status, processor_.notice());
+  notice_.setVisible(!playing_);
+  controls_.setVisible(playing_);
+  resized();
+  status_.tick();
+}
+
+void Editor::changeListenerCallback(juce::ChangeBroadcaster*) { update(); }
+
+void Editor::visibilityChanged() {
+  if (isShowing()) {
+    last_tick_ms_ = juce::Time::getMillisecondCounter();
+    startTimerHz(theme::kFramesPerSecond);
+  } else {
+    stopTimer();
+  }
+}
+
+void Editor::parentHierarchyChanged() { visibilityChanged(); }
+
+void Editor::timerCallback() {
+  if (!isShowing()) return;  // minimised
+  const auto now_ms = juce::Time::getMillisecondCounter();
+  const float seconds = static_cast<float>(now_ms - last_tick_ms_) / 1000;
+  last_tick_ms_ = now_ms;
+  input_.tick(seconds);
+  output_.tick(seconds);
+  if (memory_.isVisible() && !browser_.isVisible()) {
+    memory_.tick();
+    spectrum_.tick(seconds);
+  }
+  if (++ticks_ % kTicksPerStatus == 0) status_.tick();
+}
+
+void Editor::open_browser() {
+  browser_.open(processor_.status(processor_.active_slot()).file);
+  browser_.toFront(false);
+}
+
+void Editor::close_browser() {
+  browser_.setVisible(false);
+  if (isShowing()) grabKeyboardFocus();
+}
+
+void Editor::open_save_panel() {
+  save_panel_.open(processor_.status(processor_.active_slot()).name);
+  save_panel_.toFront(false);
+}
+
+void Editor::save_preset(const juce::String& name) {
+  try {
+    processor_.save_preset(name);
+    save_panel_.setVisible(false);
+    if (isShowing()) grabKeyboardFocus();
+  } catch (const ssm::Error& error) {
+    save_panel_.show_error(juce::String::fromUTF8(error.what()));
+  }
+}
+
+void Editor::open_file_dialog() {
+  const auto beside = processor_.status(processor_.active_slot()).file.getParentDirectory();
+  file_chooser_ = std::make_unique<juce::FileChooser>("Open a model or preset", beside.isDirectory() ? beside : processor_.library().user_folder(),
+                                                      juce::String("*.safetensors;*") + kPresetExtension);
+  constexpr int kFlags = juce::FileBrowserComponent::openMode | juce::FileBrowserComponent::canSelectFiles;
+  file_chooser_->launchAsync(kFlags, [this](const juce::FileChooser& chooser) {
+    if (const auto file = chooser.getResult(); file.existsAsFile()) {
+      processor_.load_file(processor_.active_slot(), file);
+      close_browser();
+    }
+  });
+}
+
+void Editor::show_menu() {
+  const int slot = processor_.active_slot();
+  const bool playing = processor_.model(slot) != nullptr;
+  juce::PopupMenu menu;
+  const auto item = [](const juce::String& text, const juce::String& keys, bool enabled, std::function<void()> action) {
+    juce::PopupMenu::Item entry(text);
+    entry.shortcutKeyDescription = keys;
+    entry.isEnabled = enabled;
+    entry.action = std::move(action);
+    return entry;
+  };
+  menu.addItem(item("Browse models", "Ctrl+F", true, [this] { open_browser(); }));
+  menu.addItem(item("Open file", "Ctrl+O", true, [this] { open_file_dialog(); }));
+  juce::PopupMenu recent;
+  for (const auto& file : processor_.library().recent())
+    recent.addItem(item(file.getFileNameWithoutExtension(), file.getFileExtension(), true,
+                        [this, file] { processor_.load_file(processor_.active_slot(), file); }));
+  menu.addSubMenu("Recent", recent, recent.containsAnyActiveItems());
+  menu.addSeparator();
+  menu.addItem(item("Save preset", "Ctrl+S", playing, [this] { open_save_panel(); }));
+  menu.addItem(item("Empty this slot", "", processor_.status(slot).kind != SlotStatus::Kind::empty, [this, slot] { processor_.clear(slot); }));
+  menu.addSeparator();
+  juce::PopupMenu sizes;
+  const auto size = [&](const juce::String& name, int width, int height) {
+    const auto pixels = juce::String(width) + juce::String::fromUTF8(" \xc3\x97 ") + juce::String(height);
+    sizes.addItem(item(name, pixels, true, [this, width, height] { setSize(width, height); }));
+  };
+  size("Small", theme::kMinWidth, theme::kMinHeight);
+  size("Normal", theme::kWidth, theme::kHeight);
+  size("Large", theme::kWidth * 3 / 2, theme::kHeight * 3 / 2);
+  menu.addSubMenu("Window size", sizes);
+  menu.addItem(item("Show user presets on disk", "", true, [this] {
+    processor_.library().preset_folder().createDirectory();
+    processor_.library().preset_folder().revealToUser();
+  }));
+  menu.setLookAndFeel(&*look_and_feel_);
+  menu.showMenuAsync(juce::PopupMenu::Options().withTargetComponent(header_.menu_button()).withDeletionCheck(*this));
+}
+
+bool Editor::keyPressed(const juce::KeyPress& key) {
+  const auto mods = key.getModifiers();
+  const auto is = [&](int code, juce::ModifierKeys wanted) { return key.isKeyCode(code) && mods.withoutMouseButtons() == wanted; };
+  using Mods = juce::ModifierKeys;
+  const Mods command(Mods::commandModifier), command_shift(Mods::commandModifier | Mods::shiftModifier), alt(Mods::altModifier);
+  if (is('f', command) || is('F', command)) return browser_.isVisible() ? close_browser() : open_browser(), true;
+  if (is('o', command) || is('O', command)) return open_file_dialog(), true;
+  if (is('s', command) || is('S', command)) {
+    if (processor_.model(processor_.active_slot())) open_save_panel();
+    return true;
+  }
+  if (is('z', command) || is('Z', command)) return processor_.undo(), true;
+  if (is('z', command_shift) || is('Z', command_shift) || is('y', command) || is('Y', command)) return processor_.redo(), true;
+  if (is('b', command) || is('B', command)) {
+    auto* bypass = processor_.parameters().bypass;
+    bypass->beginChangeGesture();
+    bypass->setValueNotifyingHost(bypass->get() ? 0.0f : 1.0f);
+    bypass->endChangeGesture();
+    return true;
+  }
+  if (is(juce::KeyPress::leftKey, alt)) return processor_.load_neighbour(-1), true;
+  if (is(juce::KeyPress::rightKey, alt)) return processor_.load_neighbour(1), true;
+  for (int slot = 0; slot < dsp::kSlots; ++slot)
+    if (is('1' + slot, command)) return processor_.set_active_slot(slot), true;
+  return false;
+}
+
+bool Editor::isInterestedInFileDrag(const juce::StringArray& files) { return !files.isEmpty(); }
+
+void Editor::fileDragEnter(const juce::StringArray& files, int, int) {
+  drop_overlay_.show(juce::File::createFileWithoutCheckingPath(files[0]).getFileName(), is_loadable(files[0]));
+  drop_overlay_.toFront(false);
+}
+
+void Editor::fileDragExit(const juce::StringArray&) { drop_overlay_.setVisible(false); }
+
+void Editor::filesDropped(const juce::StringArray& files, int, int) {
+  drop_overlay_.setVisible(false);
+  if (!is_loadable(files[0])) return;
+  processor_.load_file(processor_.active_slot(), juce::File(files[0]));
+  close_browser();
+}
+
+void Editor::paint(juce::Graphics& g) { g.fillAll(theme::kBackground); }
+
+void Editor::resized() {
+  const auto part = [](int length, int normal) { return static_cast<float>(length) / static_cast<float>(normal); };
+  const float scale = juce::jlimit(1.0f, theme::kMaxScale, std::min(part(getWidth(), theme::kWidth), part(getHeight(), theme::kHeight)));
+  content_.setTransform(juce::AffineTransform::scale(scale));
+  const auto logical = [&](int length) { return static_cast<int>(std::ceil(static_cast<float>(length) / scale)); };
+  content_.setBounds(0, 0, logical(getWidth()), logical(getHeight()));
+
+  auto area = content_.getLocalBounds();
+  drop_overlay_.setBounds(area);
+  save_panel_.setBounds(area);
+  header_.setBounds(area.removeFromTop(theme::kHeaderHeight));
+  status_.setBounds(area.removeFromBottom(theme::kStatusHeight));
+  browser_.setBounds(area);
+  area.reduce(theme::kPad, 0);
+  input_.setBounds(area.removeFromLeft(theme::kStripWidth));
+  output_.setBounds(area.removeFromRight(theme::kStripWidth));
+  area.reduce(theme::kGap, 0);
+  notice_.setBounds(area);
+
+  // The pictures above, the model's knobs below with the height that they need; the coil is at most as wide as high, the spectrum takes the rest.
+  constexpr float kControls = 0.36f, kCoil = 0.5f;
+  constexpr int kMinPictures = 96;
+  const auto useful = controls_.useful_height(area.getWidth());
+  const int wanted = useful.clipValue(juce::roundToInt(static_cast<float>(area.getHeight()) * kControls));
+  pictures_have_room_ = area.getHeight() - wanted - theme::kGap >= kMinPictures;
+  auto pictures = area.removeFromTop(pictures_have_room_ ? area.getHeight() - wanted - theme::kGap : 0);
+  if (pictures_have_room_) area.removeFromTop(theme::kGap);
+  controls_.setBounds(area);
+  if (pictures.getHeight() > pictures.getWidth()) {
+    memory_.setBounds(pictures.removeFromTop(juce::roundToInt(static_cast<float>(pictures.getHeight()) * kCoil)));
+    pictures.removeFromTop(theme::kGap);
+  } else {
+    memory_.setBounds(pictures.removeFromLeft(std::min(pictures.getHeight(), juce::roundToInt(static_cast<float>(pictures.getWidth()) * kCoil))));
+    pictures.removeFromLeft(theme::kGap);
+  }
+  spectrum_.setBounds(pictures);
+  for (juce::Component* picture : std::initializer_list<juce::Component*>{&memory_, &spectrum_}) picture->setVisible(playing_ && pictures_have_room_);
+
+  if (isShowing()) settings_.keep_size(getWidth(), getHeight());
+}
+
+}  // namespace coil::plugin

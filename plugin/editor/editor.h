@@ -1,0 +1,77 @@
+// The plugin's window: places everything, follows the processor, takes dropped files and keys.
+#pragma once
+
+#include <juce_audio_processors/juce_audio_processors.h>
+
+#include "plugin/editor/browser.h"
+#include "plugin/editor/drop_overlay.h"
+#include "plugin/editor/header.h"
+#include "plugin/editor/input_strip.h"
+#include "plugin/editor/look_and_feel.h"
+#include "plugin/editor/memory_view.h"
+#include "plugin/editor/model_controls.h"
+#include "plugin/editor/notice.h"
+#include "plugin/editor/output_strip.h"
+#include "plugin/editor/save_panel.h"
+#include "plugin/editor/spectrum_view.h"
+#include "plugin/editor/status_bar.h"
+#include "plugin/editor/window_settings.h"
+#include "plugin/processor.h"
+
+namespace coil::plugin {
+
+class Editor final : public juce::AudioProcessorEditor, public juce::FileDragAndDropTarget, private juce::ChangeListener, private juce::Timer {
+ public:
+  explicit Editor(Processor& processor);
+  ~Editor() override;
+
+  // What keys and menu do as well.
+  void open_browser();
+  void close_browser();
+  void open_save_panel();
+  void open_file_dialog();
+
+  bool isInterestedInFileDrag(const juce::StringArray& files) override;
+  void fileDragEnter(const juce::StringArray& files, int x, int y) override;
+  void fileDragExit(const juce::StringArray& files) override;
+  void filesDropped(const juce::StringArray& files, int x, int y) override;
+
+ private:
+  void paint(juce::Graphics& g) override;
+  void resized() override;
+  bool keyPressed(const juce::KeyPress& key) override;
+  void visibilityChanged() override;
+  void parentHierarchyChanged() override;
+  void changeListenerCallback(juce::ChangeBroadcaster*) override;
+  void timerCallback() override;
+
+  void update();  // after a change of the processor
+  void show_menu();
+  void save_preset(const juce::String& name);
+
+  Processor& processor_;
+  juce::SharedResourcePointer<LookAndFeel> look_and_feel_;
+  WindowSettings settings_;
+
+  // Everything lies in here, at the window's size divided by its scale.
+  juce::Component content_;
+  Header header_;
+  InputStrip input_;
+  OutputStrip output_;
+  MemoryView memory_;
+  SpectrumView spectrum_;
+  ModelControls controls_;
+  Notice notice_;
+  StatusBar status_;
+  Browser browser_;
+  SavePanel save_panel_;
+  DropOverlay drop_overlay_;
+  juce::TooltipWindow tooltips_;
+
+  std::unique_ptr<juce::FileChooser> file_chooser_;
+  juce::uint32 last_tick_ms_ = 0;
+  int ticks_ = 0;
+  bool playing_ = false, pictures_have_room_ = true;
+};
+
+}  // namespace coil::plugin

@@ -1,0 +1,109 @@
+// The strokes of each pictogram.
+#include "plugin/editor/icons.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace coil::plugin {
+namespace {
+
+constexpr float kGrid = 24, kStroke = 1.8f;
+
+// A polyline of the grid's points.
+void line(juce::Path& path, std::initializer_list<juce::Point<float>> points) {
+  bool first = true;
+  for (const auto p : points) {
+    if (first) path.startNewSubPath(p);
+    else path.lineTo(p);
+    first = false;
+  }
+}
+
+void undo_arrow(juce::Path& path) {
+  line(path, {{9, 5}, {4.5f, 9.5f}, {9, 14}});
+  path.startNewSubPath(4.5f, 9.5f);
+  path.lineTo(14, 9.5f);
+  path.addArc(9, 9.5f, 10, 10, 0, juce::MathConstants<float>::pi, false);
+  path.lineTo(10, 19.5f);
+}
+
+juce::Path strokes(Icon icon) {
+  constexpr float kPi = juce::MathConstants<float>::pi;
+  juce::Path path;
+  switch (icon) {
+    case Icon::previous: line(path, {{14.5f, 5.5f}, {8, 12}, {14.5f, 18.5f}}); break;
+    case Icon::next: line(path, {{9.5f, 5.5f}, {16, 12}, {9.5f, 18.5f}}); break;
+    case Icon::undo: undo_arrow(path); break;
+    case Icon::redo:
+      undo_arrow(path);
+      path.applyTransform(juce::AffineTransform::scale(-1, 1).translated(kGrid, 0));
+      break;
+    case Icon::power:
+      path.addArc(4.5f, 5, 15, 15, 0.2f * kPi, 1.8f * kPi, true);
+      line(path, {{12, 3}, {12, 11}});
+      break;
+    case Icon::menu:
+      for (const float y : {7.0f, 12.0f, 17.0f}) line(path, {{4.5f, y}, {19.5f, y}});
+      break;
+    case Icon::browse:
+      line(path, {{3.5f, 18.5f}, {3.5f, 5.5f}, {9.5f, 5.5f}, {11.5f, 8}, {20.5f, 8}, {20.5f, 18.5f}});
+      path.closeSubPath();
+      break;
+    case Icon::copy:
+      path.addRoundedRectangle(9, 9, 11, 11, 2);
+      line(path, {{15, 5}, {15, 4}, {4, 4}, {4, 15}, {5, 15}});
+      break;
+    case Icon::close:
+      line(path, {{6, 6}, {18, 18}});
+      line(path, {{18, 6}, {6, 18}});
+      break;
+    case Icon::search:
+      path.addEllipse(4, 4, 12, 12);
+      line(path, {{14.5f, 14.5f}, {20, 20}});
+      break;
+    case Icon::save:
+      line(path, {{12, 3.5f}, {12, 15}});
+      line(path, {{7, 10.5f}, {12, 15.5f}, {17, 10.5f}});
+      line(path, {{4, 16}, {4, 20}, {20, 20}, {20, 16}});
+      break;
+    case Icon::file:
+      line(path, {{5.5f, 3.5f}, {13.5f, 3.5f}, {18.5f, 8.5f}, {18.5f, 20.5f}, {5.5f, 20.5f}});
+      path.closeSubPath();
+      line(path, {{13, 4}, {13, 9}, {18, 9}});
+      break;
+    case Icon::minimise: line(path, {{6, 17}, {18, 17}}); break;
+    case Icon::maximise: path.addRectangle(6.5f, 6.5f, 11.0f, 11.0f); break;
+    case Icon::warning:
+      line(path, {{12, 4}, {21, 19.5f}, {3, 19.5f}});
+      path.closeSubPath();
+      line(path, {{12, 10}, {12, 14}});
+      line(path, {{12, 16.7f}, {12, 17}});
+      break;
+  }
+  return path;
+}
+
+}  // namespace
+
+void draw_icon(juce::Graphics& g, Icon icon, juce::Rectangle<float> area, juce::Colour colour) {
+  const float size = std::min(area.getWidth(), area.getHeight());
+  const auto square = area.withSizeKeepingCentre(size, size);
+  g.setColour(colour);
+  g.strokePath(strokes(icon), juce::PathStrokeType(kStroke, juce::PathStrokeType::curved, juce::PathStrokeType::rounded),
+               juce::AffineTransform::scale(size / kGrid).translated(square.getPosition()));
+}
+
+juce::Path coil_path(juce::Point<float> centre, float radius, float turns, float inner) {
+  constexpr int kPointsPerTurn = 72;
+  const int points = static_cast<int>(std::ceil(turns * kPointsPerTurn));
+  juce::Path path;
+  for (int i = 0; i <= points; ++i) {
+    const float part = static_cast<float>(i) / static_cast<float>(points);
+    const auto p = centre.getPointOnCircumference(radius * (inner + (1 - inner) * part), part * turns * juce::MathConstants<float>::twoPi);
+    if (i == 0) path.startNewSubPath(p);
+    else path.lineTo(p);
+  }
+  return path;
+}
+
+}  // namespace coil::plugin

@@ -1,0 +1,16 @@
+// The window's few pictograms as strokes, drawn for this plugin on a grid of 24.
+#pragma once
+
+#include <juce_gui_basics/juce_gui_basics.h>
+
+namespace coil::plugin {
+
+enum class Icon { previous, next, undo, redo, power, menu, browse, copy, close, search, save, file, warning, minimise, maximise };
+
+// Strokes the icon into the middle of `area`, as large as fits.
+void draw_icon(juce::Graphics& g, Icon icon, juce::Rectangle<float> area, juce::Colour colour);
+
+// An Archimedean spiral from the middle outwards; `turns` windings from `inner` to 1 of `radius`. The plugin's mark and motif.
+juce::Path coil_path(juce::Point<float> centre, float radius, float turns, float inner);
+
+}  // namespace coil::plugin

@@ -1,0 +1,33 @@
+// A level meter of one or two channels: peak in dBFS, falling calmly, with a mark that holds the highest.
+#pragma once
+
+#include <juce_audio_basics/juce_audio_basics.h>
+#include <juce_gui_basics/juce_gui_basics.h>
+
+#include <array>
+#include <atomic>
+
+namespace coil::plugin {
+
+class LevelMeter final : public juce::Component, public juce::SettableTooltipClient {
+ public:
+  // Takes `peaks` (magnitudes since the last look) at every tick.
+  LevelMeter(std::array<std::atomic<float>, 2>& peaks, const juce::String& title, juce::Colour colour);
+
+  void tick(float seconds);
+
+ private:
+  struct Channel {
+    float level_db = -100, held_db = -100, held_s = 0;
+    int drawn_level = -1, drawn_held = -1;  // pixels, to repaint only what changed
+  };
+
+  void paint(juce::Graphics& g) override;
+  float part(float db) const;  // of the height
+
+  std::array<std::atomic<float>, 2>& peaks_;
+  juce::Colour colour_;
+  std::array<Channel, 2> channels_;
+};
+
+}  // namespace coil::plugin

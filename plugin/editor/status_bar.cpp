@@ -1,0 +1,84 @@
+// Texts of the status bar.
+#include "plugin/editor/status_bar.h"
+
+#include <cmath>
+
+#include "plugin/editor/theme.h"
+#include "plugin/processor.h"
+
+namespace coil::plugin {
+namespace {
+
+constexpr int kLoadWidth = 170, kLatencyWidth = 150;
+
+juce::String percent(float share) { return (share < 0.0995f ? juce::String(100 * share, 1) : juce::String(juce::roundToInt(100 * share))) + " %"; }
+
+juce::String kilohertz(double hz) { return juce::String(hz / 1000) + " kHz"; }
+
+}  // namespace
+
+StatusBar::LoadButton::LoadButton() : juce::Button("Processor load") {
+  setTitle("Processor load");
+  setTooltip("Share of each block's time that the plugin takes, in percent: the mean of late, and the worst block since the last click here");
+  setMouseClickGrabsKeyboardFocus(false);
+}
+
+void StatusBar::LoadButton::set_text(const juce::String& text) {
+  if (text == text_) return;
+  text_ = text;
+  setDescription(text);
+  repaint();
+}
+
+void StatusBar::LoadButton::paintButton(juce::Graphics& g, bool over, bool) {
+  g.setFont(theme::font(theme::kTextSmall));
+  g.setColour(over ? theme::kText : theme::kTextFaint);
+  g.drawText(text_, getLocalBounds(), juce::Justification::centredLeft);
+  if (hasKeyboardFocus(true)) theme::draw_focus(g, getLocalBounds().toFloat());
+}
+
+StatusBar::StatusBar(Processor& processor) : processor_(processor) {
+  setTitle("Status");
+  setFocusContainerType(FocusContainerType::focusContainer);
+  load_.onClick = [this] { processor_.reset_load(); };
+  latency_.setTooltip("Delay of the plugin in samples of the host's rate and in milliseconds; the host makes up for it");
+  model_.setTooltip("The rate that the model was trained at, and the one that the host runs at");
+  for (auto* label : {&latency_, &model_}) {
+    label->setFont(theme::font(theme::kTextSmall));
+    label->setColour(juce::Label::textColourId, theme::kTextFaint);
+    label->setBorderSize({});
+    addAndMakeVisible(label);
+  }
+  model_.setJustificationType(juce::Justification::centredRight);
+  addAndMakeVisible(load_);
+  tick();
+}
+
+void StatusBar::tick() {
+  constexpr float kVisible = 0.0005f;
+  const auto load = processor_.load();
+  if (std::abs(load.mean - shown_mean_) > kVisible || std::abs(load.worst - shown_worst_) > kVisible) {
+    shown_mean_ = load.mean;
+    shown_worst_ = load.worst;
+    load_.set_text("CPU " + percent(load.mean) + juce::String::fromUTF8("   worst ") + percent(load.worst));
+  }
+  const double rate_hz = processor_.getSampleRate();
+  const int latency = processor_.getLatencySamples();
+  const double latency_ms = rate_hz > 0 ? 1000 * latency / rate_hz : 0;
+  latency_.setText("Latency " + juce::String(latency) + (latency == 1 ? " sample, " : " samples, ") + juce::String(latency_ms, 1) + " ms",
+                   juce::dontSendNotification);
+  juce::String rates;
+  if (const auto model = processor_.model(processor_.active_slot()))
+    if (model->card().sample_rate_hz > 0) rates = "Model " + kilohertz(model->card().sample_rate_hz);
+  if (rate_hz > 0) rates << (rates.isEmpty() ? "Host " : ", host ") << kilohertz(rate_hz);
+  model_.setText(rates, juce::dontSendNotification);
+}
+
+void StatusBar::resized() {
+  auto area = getLocalBounds().reduced(theme::kPad, 2).withTrimmedRight(theme::kPad);  // the window's corner is for resizing
+  load_.setBounds(area.removeFromLeft(kLoadWidth));
+  latency_.setBounds(area.removeFromLeft(kLatencyWidth));
+  model_.setBounds(area);
+}
+
+}  // namespace coil::plugin

@@ -1,0 +1,37 @@
+// What the plugin costs: processor load, latency, the model's rate.
+#pragma once
+
+#include <juce_gui_basics/juce_gui_basics.h>
+
+namespace coil::plugin {
+
+class Processor;
+
+class StatusBar final : public juce::Component {
+ public:
+  explicit StatusBar(Processor& processor);
+
+  // Looks at everything anew; cheap when nothing changed.
+  void tick();
+
+ private:
+  void resized() override;
+
+  // Text that changes; a click resets the worst block.
+  class LoadButton final : public juce::Button {
+   public:
+    LoadButton();
+    void set_text(const juce::String& text);
+
+   private:
+    void paintButton(juce::Graphics& g, bool over, bool down) override;
+    juce::String text_;
+  };
+
+  Processor& processor_;
+  LoadButton load_;
+  juce::Label latency_, model_;
+  float shown_mean_ = -1, shown_worst_ = -1;
+};
+
+}  // namespace coil::plugin

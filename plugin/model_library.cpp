@@ -1,0 +1,228 @@
+// Looks for files, reads them, and keeps weak references to what it has loaded.
+#include "plugin/model_library.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "plugin/session.h"
+#include "ssm/error.h"
+
+namespace coil::plugin {
+
+namespace {
+
+constexpr const char* kModelExtension = ".safetensors";
+constexpr int kMaxFolderDepth = 8;
+
+std::filesystem::path path_of(const juce::File& file) { return file.getFullPathName().toStdString(); }
+
+juce::File folder_from_environment(const char* variable, const juce::File& otherwise) {
+  const juce::String path = juce::SystemStats::getEnvironmentVariable(variable, "");
+  return juce::File::isAbsolutePath(path) ? juce::File(path) : otherwise;
+}
+
+// A card that cannot be read is the loader's to complain about.
+juce::String name_of(const std::string& card_json, const juce::String& otherwise) {
+  const auto json = nlohmann::json::parse(card_json, nullptr, false);
+  if (!json.is_object() || !json.contains("name") || !json["name"].is_string()) return otherwise;
+  const juce::String name = juce::String::fromUTF8(json["name"].get<std::string>().c_str());
+  return name.isEmpty() ? otherwise : name;
+}
+
+void add_files_of(const juce::File& folder, const juce::String& below, bool factory, int depth, std::vector<LibraryEntry>& entries) {
+  for (const auto& item : juce::RangedDirectoryIterator(folder, false, "*", juce::File::findFilesAndDirectories | juce::File::ignoreHiddenFiles)) {
+    const juce::File file = item.getFile();
+    if (item.isDirectory()) {
+      if (depth < kMaxFolderDepth)
+        add_files_of(file, below.isEmpty() ? file.getFileName() : below + "/" + file.getFileName(), factory, depth + 1, entries);
+    } else if (file.hasFileExtension(kModelExtension)) {
+      juce::String name = file.getFileNameWithoutExtension();
+      try {
+        name = name_of(ssm::Checkpoint::open(path_of(file)).card_json(), name);
+      } catch (const ssm::Error&) {
+        // listed under its file name: choosing it says what is wrong with it
+      }
+      entries.push_back({file, name, below, factory, false});
+    } else if (file.hasFileExtension(kPresetExtension)) {
+      entries.push_back({file, file.getFileNameWithoutExtension(), below, factory, true});
+    }
+  }
+}
+
+}  // namespace
+
+LibraryFolders LibraryFolders::standard() {
+  LibraryFolders folders;
+  for (const juce::String& path : juce::StringArray::fromTokens(juce::SystemStats::getEnvironmentVariable("COIL_PRESETS", ""), ":", ""))
+    if (juce::File::isAbsolutePath(path)) folders.factory.push_back(juce::File(path));
+
+  const juce::File binary = juce::File::getSpecialLocation(juce::File::currentExecutableFile);
+  folders.factory.push_back(binary.getParentDirectory().getParentDirectory().getChildFile("Resources/presets"));  // VST3, AU
+  folders.factory.push_back(binary.getSiblingFile("presets"));                                                    // LV2
+  for (juce::File above = binary.getParentDirectory(); !above.isRoot(); above = above.getParentDirectory())
+    folders.factory.push_back(above.getChildFile("share/coil/presets"));
+#if !JUCE_WINDOWS
+  for (const char* prefix : {"/usr/local", "/usr"}) folders.factory.push_back(juce::File(prefix).getChildFile("share/coil/presets"));
+#endif
+  folders.factory.push_back(juce::File(COIL_SOURCE_PRESETS));
+
+  const juce::File home = juce::File::getSpecialLocation(juce::File::userHomeDirectory);
+#if JUCE_LINUX || JUCE_BSD
+  folders.user = folder_from_environment("XDG_DATA_HOME", home.getChildFile(".local/share")).getChildFile("coil");
+  folders.settings = folder_from_environment("XDG_CONFIG_HOME", home.getChildFile(".config")).getChildFile("coil/plugin.json");
+#else
+  juce::ignoreUnused(home);
+  folders.user = juce::File::getSpecialLocation(juce::File::userApplicationDataDirectory).getChildFile("Coil");
+  folders.settings = folders.user.getChildFile("plugin.json");
+#endif
+  return folders;
+}
+
+ModelLibrary::ModelLibrary(LibraryFolders folders) : folders_(std::move(folders)) {}
+
+std::shared_ptr<const LoadedModel> ModelLibrary::load(const juce::File& file) {
+  const std::string name = file.getFileNameWithoutExtension().toStdString();
+  if (file.isDirectory() || file.getSize() > juce::int64(kMaxEmbeddedBytes)) return load(ssm::Checkpoint::open(path_of(file)), name, nullptr);
+  juce::MemoryBlock content;
+  if (!file.loadFileAsData(content)) throw ssm::Error(file.getFullPathName().toStdString() + ": cannot be read");
+  const auto* begin = static_cast<const std::byte*>(content.getData());
+  auto bytes = std::make_shared<const std::vector<std::byte>>(begin, begin + content.getSize());
+  return load(ssm::Checkpoint::from_bytes(bytes, file.getFullPathName().toStdString()), name, bytes);
+}
+
+std::shared_ptr<const LoadedModel> ModelLibrary::load(std::shared_ptr<const std::vector<std::byte>> file_bytes, const std::string& name) {
+  return load(ssm::Checkpoint::from_bytes(file_bytes, "the model '" + name + "' in the session"), name, file_bytes);
+}
+
+std::shared_ptr<const LoadedModel> ModelLibrary::load(const ssm::Checkpoint& checkpoint, const std::string& name,
+                                                      std::shared_ptr<const std::vector<std::byte>> file_bytes) {
+  const Key key{checkpoint.hash(), checkpoint.card_json()};
+  const std::lock_guard lock(loading_);
+  std::erase_if(loaded_, [](const auto& item) { return item.second.expired(); });
+  if (const auto it = loaded_.find(key); it != loaded_.end())
+    if (auto model = it->second.lock()) return model;
+  auto loaded = std::make_shared<LoadedModel>();
+  loaded->model = ssm::Model::load(checkpoint);
+  loaded->name = loaded->model->card().name.empty() ? name : loaded->model->card().name;
+  loaded->file_bytes = std::move(file_bytes);
+  loaded_[key] = loaded;
+  return loaded;
+}
+
+std::shared_ptr<const LoadedModel> ModelLibrary::find_loaded(const std::string& hash) {
+  const std::lock_guard lock(loading_);
+  for (const auto& [key, weak] : loaded_)
+    if (key.first == hash)
+      if (auto model = weak.lock()) return model;
+  return nullptr;
+}
+
+std::optional<juce::File> ModelLibrary::find_file(const std::string& hash) {
+  if (hash.empty()) return std::nullopt;
+  rescan();
+  for (const LibraryEntry& entry : entries()) {
+    if (entry.is_preset) continue;
+    const juce::String path = entry.file.getFullPathName();
+    FileHash now{entry.file.getSize(), entry.file.getLastModificationTime(), {}};
+    {
+      const std::lock_guard lock(listing_);
+      const auto it = hashes_.find(path);
+      if (it != hashes_.end() && it->second.size == now.size && it->second.changed == now.changed) now.hash = it->second.hash;
+    }
+    if (now.hash.empty()) {
+      try {
+        now.hash = ssm::Checkpoint::open(path_of(entry.file)).hash();
+      } catch (const ssm::Error&) {
+        continue;
+      }
+      const std::lock_guard lock(listing_);
+      hashes_[path] = now;
+    }
+    if (now.hash == hash) return entry.file;
+  }
+  return std::nullopt;
+}
+
+size_t ModelLibrary::loaded_count() {
+  const std::lock_guard lock(loading_);
+  return size_t(std::count_if(loaded_.begin(), loaded_.end(), [](const auto& item) { return !item.second.expired(); }));
+}
+
+std::vector<LibraryEntry> ModelLibrary::scan() const {
+  std::vector<LibraryEntry> entries;
+  std::set<juce::String> seen;
+  const auto add = [&](const juce::File& folder, bool factory) {
+    if (!folder.isDirectory() || !seen.insert(folder.getLinkedTarget().getFullPathName()).second) return;
+    const size_t first = entries.size();
+    add_files_of(folder, {}, factory, 0, entries);
+    std::stable_sort(entries.begin() + std::ptrdiff_t(first), entries.end(), [](const LibraryEntry& a, const LibraryEntry& b) {
+      const int folders = a.folder.compareNatural(b.folder);
+      return folders != 0 ? folders < 0 : a.name.compareNatural(b.name) < 0;
+    });
+  };
+  for (const juce::File& folder : folders_.factory) {
+    add(folder, true);
+    if (!entries.empty()) break;  // the further folders hold the same presets, of other versions
+  }
+  add(folders_.user, false);
+  return entries;
+}
+
+std::vector<LibraryEntry> ModelLibrary::entries() {
+  {
+    const std::lock_guard lock(listing_);
+    if (entries_) return *entries_;
+  }
+  auto found = scan();
+  const std::lock_guard lock(listing_);
+  entries_ = std::move(found);
+  return *entries_;
+}
+
+void ModelLibrary::rescan() {
+  const std::lock_guard lock(listing_);
+  entries_.reset();
+}
+
+std::vector<LibraryEntry> ModelLibrary::search(const juce::String& text) {
+  std::vector<LibraryEntry> found = entries();
+  for (const juce::String& word : juce::StringArray::fromTokens(text, true))
+    std::erase_if(found, [&](const LibraryEntry& entry) { return !(entry.folder + "/" + entry.name).containsIgnoreCase(word); });
+  return found;
+}
+
+std::optional<LibraryEntry> ModelLibrary::neighbour(const juce::File& from, int step) {
+  const std::vector<LibraryEntry> all = entries();
+  if (all.empty()) return std::nullopt;
+  const auto it = std::find_if(all.begin(), all.end(), [&](const LibraryEntry& entry) { return entry.file == from; });
+  const auto count = std::ptrdiff_t(all.size());
+  if (it == all.end()) return step < 0 ? all.back() : all.front();
+  const std::ptrdiff_t index = (it - all.begin() + step) % count;
+  return all[size_t(index < 0 ? index + count : index)];
+}
+
+std::vector<juce::File> ModelLibrary::recent() {
+  const auto json = nlohmann::json::parse(folders_.settings.loadFileAsString().toStdString(), nullptr, false);
+  std::vector<juce::File> files;
+  if (!json.is_object() || !json.contains("recent") || !json["recent"].is_array()) return files;
+  for (const auto& path : json["recent"]) {
+    if (!path.is_string()) continue;
+    const juce::String text = juce::String::fromUTF8(path.get<std::string>().c_str());
+    if (juce::File::isAbsolutePath(text) && juce::File(text).exists() && files.size() < kMaxRecent) files.push_back(juce::File(text));
+  }
+  return files;
+}
+
+void ModelLibrary::note_recent(const juce::File& file) {
+  std::vector<juce::File> files = recent();
+  std::erase(files, file);
+  files.insert(files.begin(), file);
+  files.resize(std::min(files.size(), kMaxRecent));
+  nlohmann::json json;
+  for (const juce::File& item : files) json["recent"].push_back(item.getFullPathName().toStdString());
+  folders_.settings.getParentDirectory().createDirectory();
+  folders_.settings.replaceWithText(json.dump(1) + "\n");  // a list that cannot be kept is no reason to fail
+}
+
+}  // namespace coil::plugin

@@ -1,0 +1,153 @@
+// The parameters' ranges and texts.
+#include "plugin/parameters.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace coil::plugin {
+
+namespace {
+
+constexpr int kVersionHint = 1;
+
+juce::ParameterID id(const char* name) { return {name, kVersionHint}; }
+
+// Three digits that count, without a tail of zeros, and never "-0".
+juce::String number_text(double value, double range) {
+  const int decimals = range >= 100 ? 0 : range >= 10 ? 1 : range >= 1 ? 2 : 3;
+  const double step = std::pow(10.0, -decimals);
+  const double rounded = std::round(value / step) * step;
+  return juce::String(std::abs(rounded) < step / 2 ? 0.0 : rounded, decimals);
+}
+
+// The number that a text begins with, after blanks; none: it begins with something else.
+std::optional<double> number_in(const juce::String& text) {
+  const juce::String trimmed = text.trim().replaceCharacter(',', '.');
+  const juce::String digits = trimmed.initialSectionContainingOnly("+-.0123456789eE");
+  if (!digits.containsAnyOf("0123456789")) return std::nullopt;
+  return digits.getDoubleValue();
+}
+
+// What getValue() would round.
+float value_of(const juce::RangedAudioParameter& parameter) {
+  if (const auto* number = dynamic_cast<const juce::AudioParameterFloat*>(&parameter)) return number->get();
+  return parameter.convertFrom0to1(parameter.getValue());
+}
+
+// The normalised value that the parameter turns into `value` again: convertTo0to1() may miss it by a rounding.
+float normalised_exactly(const juce::RangedAudioParameter& parameter, float value) {
+  const float nearest = parameter.convertTo0to1(value);
+  float below = nearest, above = nearest;
+  for (int i = 0; i < 8; ++i, below = std::nextafter(below, 0.0f), above = std::nextafter(above, 1.0f)) {
+    if (parameter.convertFrom0to1(below) == value) return below;
+    if (parameter.convertFrom0to1(above) == value) return above;
+  }
+  return nearest;
+}
+
+juce::AudioParameterFloatAttributes decibels() {
+  return juce::AudioParameterFloatAttributes().withLabel("dB").withStringFromValueFunction(
+      [](float value, int) { return number_text(value, 10); });
+}
+
+}  // namespace
+
+ControlParameter::ControlParameter(int index)
+    : RangedAudioParameter(id(("control_" + std::to_string(index + 1)).c_str()), "Control " + juce::String(index + 1)), index_(index) {}
+
+void ControlParameter::set_meaning(std::optional<ssm::Control> control) {
+  const std::lock_guard lock(mutex_);
+  control_ = std::move(control);
+}
+
+std::optional<ssm::Control> ControlParameter::meaning() const {
+  const std::lock_guard lock(mutex_);
+  return control_;
+}
+
+float ControlParameter::value_in_units() const {
+  const std::lock_guard lock(mutex_);
+  return control_ ? float(control_->min + double(value_) * (control_->max - control_->min)) : 0.0f;
+}
+
+float ControlParameter::normalised(float value_in_units) const {
+  const std::lock_guard lock(mutex_);
+  return control_ ? float(std::clamp(control_->normalised(double(value_in_units)), 0.0, 1.0)) : 0.0f;
+}
+
+float ControlParameter::getDefaultValue() const {
+  const std::lock_guard lock(mutex_);
+  return control_ ? float(control_->normalised(control_->default_value)) : 0.0f;
+}
+
+juce::String ControlParameter::getName(int max_length) const {
+  const auto control = meaning();
+  return (control ? juce::String::fromUTF8(control->name.c_str()) : "Control " + juce::String(index_ + 1)).substring(0, max_length);
+}
+
+juce::String ControlParameter::getLabel() const {
+  const auto control = meaning();
+  return control ? juce::String::fromUTF8(control->unit.c_str()) : juce::String();
+}
+
+juce::String ControlParameter::getText(float normalised, int max_length) const {
+  const auto control = meaning();
+  const double range = control ? control->max - control->min : 1;
+  const juce::String text = number_text((control ? control->min : 0) + double(normalised) * range, range);
+  return max_length > 0 ? text.substring(0, max_length) : text;
+}
+
+float ControlParameter::getValueForText(const juce::String& text) const {
+  const auto value = number_in(text);
+  if (!value) return getValue();
+  const auto control = meaning();
+  return float(std::clamp(control ? control->normalised(*value) : *value, 0.0, 1.0));
+}
+
+Parameters::Parameters(juce::AudioProcessor& processor) {
+  const auto add = [&](auto* parameter) {
+    processor.addParameter(parameter);
+    chain_.push_back(parameter);
+    return parameter;
+  };
+  input_gain = add(new juce::AudioParameterFloat(id("input_gain"), "Input gain", {-40.0f, 40.0f}, 0.0f, decibels()));
+  output_gain = add(new juce::AudioParameterFloat(id("output_gain"), "Output gain", {-40.0f, 40.0f}, 0.0f, decibels()));
+  mix = add(new juce::AudioParameterFloat(id("mix"), "Mix", {0.0f, 100.0f}, 100.0f,
+                                          juce::AudioParameterFloatAttributes().withLabel("%").withStringFromValueFunction(
+                                              [](float value, int) { return number_text(value, 100); })));
+  gate_threshold = add(new juce::AudioParameterFloat(
+      id("gate_threshold"), "Gate threshold", {dsp::kGateOffDb, 0.0f}, dsp::kGateOffDb,
+      juce::AudioParameterFloatAttributes()
+          .withLabel("dBFS")
+          .withStringFromValueFunction([](float value, int) { return value <= dsp::kGateOffDb ? juce::String("off") : number_text(value, 10); })
+          .withValueFromStringFunction([](const juce::String& text) { return float(number_in(text).value_or(double(dsp::kGateOffDb))); })));
+  normalise = add(new juce::AudioParameterBool(id("normalise"), "Normalise level", true));
+  channels = add(new juce::AudioParameterChoice(id("channels"), "Channels", {"each", "left", "right", "sum"}, 0));
+  bypass = add(new juce::AudioParameterBool(id("bypass"), "Bypass", false));
+  for (int i = 0; i < dsp::kMaxRackControls; ++i) processor.addParameter(controls[size_t(i)] = new ControlParameter(i));
+}
+
+std::map<std::string, float> Parameters::chain() const {
+  std::map<std::string, float> values;
+  for (const auto* parameter : chain_) values[parameter->getParameterID().toStdString()] = value_of(*parameter);
+  return values;
+}
+
+void Parameters::set_chain(const std::map<std::string, float>& values) {
+  for (auto* parameter : chain_) {
+    const auto it = values.find(parameter->getParameterID().toStdString());
+    if (it != values.end()) parameter->setValue(normalised_exactly(*parameter, it->second));
+  }
+}
+
+void Parameters::copy_chain_to(dsp::RackSettings& settings) const noexcept {
+  settings.input_db = input_gain->get();
+  settings.output_db = output_gain->get();
+  settings.mix = mix->get() / 100;
+  settings.gate_db = gate_threshold->get();
+  settings.normalise = normalise->get();
+  settings.bypass = bypass->get();
+  settings.channels = dsp::ChannelMode(channels->getIndex());
+}
+
+}  // namespace coil::plugin

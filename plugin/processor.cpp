@@ -1,0 +1,425 @@
+// Between the host's calls, the window's calls and the rack.
+#include "plugin/processor.h"
+
+#include <algorithm>
+
+#include "plugin/editor/editor.h"
+#include "ssm/error.h"
+
+namespace coil::plugin {
+
+namespace {
+
+std::span<const std::byte> bytes_of(const juce::MemoryBlock& block) { return {static_cast<const std::byte*>(block.getData()), block.getSize()}; }
+
+std::string path_of(const juce::File& file) { return file.getFullPathName().toStdString(); }
+
+SlotContent read_preset(const juce::File& file, ModelLibrary& library, std::map<std::string, float>& chain) {
+  juce::MemoryBlock content;
+  if (!file.loadFileAsData(content)) throw ssm::Error(path_of(file) + ": cannot be read");
+  Session session;
+  try {
+    session = session_from_bytes(bytes_of(content));
+  } catch (const ssm::Error& error) {
+    throw ssm::Error(path_of(file) + ": " + error.what());
+  }
+  SlotContent slot = std::move(session.slots[0]);
+  if (slot.empty()) throw ssm::Error(path_of(file) + ": holds no model");
+  if (const std::string missing = resolve(slot, library); !missing.empty()) throw ssm::Error(path_of(file) + ": " + missing);
+  chain = std::move(session.chain);
+  return slot;
+}
+
+}  // namespace
+
+Processor::Processor()
+    : AudioProcessor(BusesProperties()
+                         .withInput("Input", juce::AudioChannelSet::stereo(), true)
+                         .withOutput("Output", juce::AudioChannelSet::stereo(), true)),
+      parameters_(*this) {
+  for (auto* parameter : getParameters()) parameter->addListener(this);
+  background_->join(this, [this] { tick(); });
+}
+
+Processor::~Processor() {
+  background_->leave(this);
+  cancelPendingUpdate();
+  for (auto* parameter : getParameters()) parameter->removeListener(this);
+}
+
+// ---------------------------------------------------------------- slots
+
+int Processor::active_slot() const {
+  const std::lock_guard lock(mutex_);
+  return active_slot_;
+}
+
+SlotStatus Processor::status(int slot) const {
+  const std::lock_guard lock(mutex_);
+  const Slot& from = slots_[size_t(slot)];
+  SlotStatus status;
+  status.kind = from.kind;
+  status.message = juce::String::fromUTF8(from.message.c_str());
+  if (from.asked_file != juce::File()) {
+    status.name = from.asked_file.getFileNameWithoutExtension();
+    status.file = from.asked_file;
+  } else if (!from.content.empty()) {
+    status.name = juce::String::fromUTF8(from.content.name.c_str());
+    const juce::String path = juce::String::fromUTF8(from.content.path.c_str());
+    if (juce::File::isAbsolutePath(path)) status.file = juce::File(path);
+  }
+  return status;
+}
+
+std::shared_ptr<const ssm::Model> Processor::model(int slot) const { return rack_.model(slot); }
+
+juce::String Processor::notice() const {
+  const std::lock_guard lock(mutex_);
+  return juce::String::fromUTF8(notice_.c_str());
+}
+
+void Processor::set_active_slot(int slot) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (slot == active_slot_) return;
+    history_.changing(current_session());
+    const juce::SpinLock::ScopedLockType still(controls_lock_);
+    keep_controls();
+    active_slot_ = slot;
+    show_controls();
+  }
+  tell_of_change(By::player);
+}
+
+void Processor::copy_to_other_slot() {
+  {
+    const std::lock_guard lock(mutex_);
+    history_.changing(current_session());
+    const juce::SpinLock::ScopedLockType still(controls_lock_);
+    keep_controls();
+    const Slot& from = slots_[size_t(active_slot_)];
+    install(1 - active_slot_, from.content, from.message);
+  }
+  tell_of_change(By::player);
+}
+
+void Processor::clear(int slot) {
+  {
+    const std::lock_guard lock(mutex_);
+    history_.changing(current_session());
+    const juce::SpinLock::ScopedLockType still(controls_lock_);
+    install(slot, {}, {});
+    unread_state_.reset();
+    notice_.clear();
+  }
+  tell_of_change(By::player);
+}
+
+void Processor::load_file(int slot, const juce::File& file) {
+  uint64_t request = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    Slot& to = slots_[size_t(slot)];
+    request = ++to.request;
+    to.kind = SlotStatus::Kind::loading;
+    to.asked_file = file;
+    to.message.clear();
+  }
+  sendChangeMessage();
+
+  background_->post(this, [this, slot, file, request] {
+    SlotContent content;
+    std::map<std::string, float> chain;
+    std::string wrong;
+    try {
+      content = file.hasFileExtension(kPresetExtension) ? read_preset(file, *library_, chain) : slot_with(library_->load(file), path_of(file));
+    } catch (const std::exception& error) {
+      wrong = error.what();
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      Slot& to = slots_[size_t(slot)];
+      if (to.request != request) return;  // something else was asked for since
+      if (!wrong.empty()) {
+        to.kind = SlotStatus::Kind::failed;
+        to.message = wrong;
+      } else {
+        history_.changing(current_session());
+        const juce::SpinLock::ScopedLockType still(controls_lock_);
+        install(slot, std::move(content), {});
+        if (file.hasFileExtension(kPresetExtension)) to.asked_file = file;
+        parameters_.set_chain(chain);
+        unread_state_.reset();
+        notice_.clear();
+      }
+    }
+    if (wrong.empty()) library_->note_recent(file);
+    tell_of_change(By::player);
+  });
+}
+
+void Processor::load_neighbour(int step) {
+  const int slot = active_slot();
+  if (const auto entry = library_->neighbour(status(slot).file, step)) load_file(slot, entry->file);
+}
+
+juce::File Processor::save_preset(const juce::String& name) {
+  const juce::String legal = juce::File::createLegalFileName(name.trim());
+  if (legal.isEmpty()) throw ssm::Error("a preset needs a name with at least one letter or digit");
+  Session preset;
+  {
+    const std::lock_guard lock(mutex_);
+    Session session = current_session();
+    preset.slots[0] = std::move(session.slots[size_t(active_slot_)]);
+    preset.chain = std::move(session.chain);
+  }
+  if (preset.slots[0].empty()) throw ssm::Error("there is nothing to save: load a model first");
+  preset.chain.erase(parameters_.bypass->getParameterID().toStdString());
+  const std::vector<std::byte> bytes = to_bytes(preset);
+  const juce::File file = library_->preset_folder().getChildFile(legal + kPresetExtension);
+  if (!file.getParentDirectory().createDirectory() || !file.replaceWithData(bytes.data(), bytes.size()))
+    throw ssm::Error(path_of(file) + ": cannot be written");
+  library_->rescan();
+  sendChangeMessage();
+  return file;
+}
+
+bool Processor::can_undo() const {
+  const std::lock_guard lock(mutex_);
+  return history_.can_undo();
+}
+
+bool Processor::can_redo() const {
+  const std::lock_guard lock(mutex_);
+  return history_.can_redo();
+}
+
+void Processor::undo() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (auto session = history_.undo(current_session())) install(std::move(*session), {});
+  }
+  tell_of_change(By::player);
+}
+
+void Processor::redo() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (auto session = history_.redo(current_session())) install(std::move(*session), {});
+  }
+  tell_of_change(By::player);
+}
+
+Session Processor::current_session() const {
+  Session session;
+  for (size_t i = 0; i < slots_.size(); ++i) session.slots[i] = slots_[i].content;
+  session.active_slot = active_slot_;
+  session.chain = parameters_.chain();
+  for (const auto* control : parameters_.controls)
+    if (const auto meaning = control->meaning()) session.slots[size_t(active_slot_)].controls[meaning->name] = control->value_in_units();
+  return session;
+}
+
+void Processor::keep_controls() { slots_[size_t(active_slot_)].content = current_session().slots[size_t(active_slot_)]; }
+
+void Processor::show_controls() {
+  const Slot& slot = slots_[size_t(active_slot_)];
+  const std::vector<float> values = control_values(slot.content);
+  ActiveControls next;
+  next.slot = active_slot_;
+  next.count = int(std::min(values.size(), parameters_.controls.size()));
+  for (size_t i = 0; i < parameters_.controls.size(); ++i) {
+    ControlParameter& parameter = *parameters_.controls[i];
+    if (i < size_t(next.count)) {
+      const ssm::Control& control = slot.content.loaded->model->card().controls[i];
+      next.min[i] = control.min;
+      next.range[i] = control.max - control.min;
+      parameter.set_meaning(control);
+      parameter.setValue(parameter.normalised(values[i]));
+    } else {
+      parameter.set_meaning(std::nullopt);
+      parameter.setValue(0);
+    }
+  }
+  active_controls_ = next;
+  rack_.settings().active_slot = active_slot_;
+}
+
+void Processor::install(int slot, SlotContent content, const std::string& message) {
+  Slot& to = slots_[size_t(slot)];
+  ++to.request;
+  to.asked_file = juce::File();
+  to.message = message;
+  to.content = std::move(content);
+  const std::vector<float> values = control_values(to.content);
+  try {
+    rack_.load(slot, to.content.loaded ? to.content.loaded->model : nullptr, values);
+    to.kind = to.content.loaded ? SlotStatus::Kind::playing : to.content.empty() ? SlotStatus::Kind::empty : SlotStatus::Kind::missing;
+  } catch (const ssm::Error& error) {
+    rack_.load(slot, nullptr);
+    to.kind = SlotStatus::Kind::failed;
+    to.message = error.what();
+  }
+  if (slot == active_slot_) show_controls();
+}
+
+void Processor::install(Session session, const std::array<std::string, dsp::kSlots>& messages) {
+  const juce::SpinLock::ScopedLockType still(controls_lock_);
+  active_slot_ = session.active_slot;
+  for (int i = 0; i < dsp::kSlots; ++i) {
+    SlotContent& content = session.slots[size_t(i)];
+    Slot& slot = slots_[size_t(i)];
+    if (content.loaded && slot.kind == SlotStatus::Kind::playing && content.loaded == slot.content.loaded) {
+      slot.content = std::move(content);  // goes on playing, with other values
+      const std::vector<float> values = control_values(slot.content);
+      for (size_t c = 0; c < std::min(values.size(), size_t(dsp::kMaxRackControls)); ++c) rack_.settings().controls[size_t(i)][c] = values[c];
+    } else {
+      install(i, std::move(content), messages[size_t(i)]);
+    }
+  }
+  parameters_.set_chain(session.chain);
+  show_controls();
+}
+
+void Processor::tell_of_change(By by) {
+  setLatencySamples(rack_.latency_frames());
+  if (by == By::player) edited_ = true;
+  if (juce::MessageManager::existsAndIsCurrentThread()) {
+    handleAsyncUpdate();
+  } else {
+    triggerAsyncUpdate();
+  }
+}
+
+void Processor::handleAsyncUpdate() {
+  for (auto* parameter : getParameters()) parameter->sendValueChangedMessageToListeners(parameter->getValue());
+  updateHostDisplay(ChangeDetails().withParameterInfoChanged(true).withNonParameterStateChanged(edited_.exchange(false)));
+  sendChangeMessage();
+}
+
+void Processor::parameterGestureChanged(int index, bool starting) {
+  const std::lock_guard lock(mutex_);
+  const float value = getParameters()[index]->getValue();
+  if (starting) {
+    before_gesture_ = current_session();
+    value_before_gesture_ = value;
+  } else if (before_gesture_) {
+    if (value != value_before_gesture_) history_.changing(std::move(*before_gesture_));
+    before_gesture_.reset();
+  }
+}
+
+void Processor::tick() {
+  rack_.collect();
+  const int program = asked_program_.exchange(-1);
+  if (program < 0) return;
+  const std::vector<LibraryEntry> entries = library_->entries();
+  if (size_t(program) < entries.size()) load_file(active_slot(), entries[size_t(program)].file);
+}
+
+// ---------------------------------------------------------------- juce::AudioProcessor
+
+bool Processor::isBusesLayoutSupported(const BusesLayout& layout) const {
+  const auto in = layout.getMainInputChannelSet(), out = layout.getMainOutputChannelSet();
+  const auto mono = juce::AudioChannelSet::mono(), stereo = juce::AudioChannelSet::stereo();
+  return (in == mono && (out == mono || out == stereo)) || (in == stereo && out == stereo);
+}
+
+void Processor::prepareToPlay(double sample_rate_hz, int max_block_frames) {
+  {
+    const std::lock_guard lock(mutex_);
+    spec_ = {sample_rate_hz, std::max(max_block_frames, 1), std::max(getMainBusNumOutputChannels(), 1)};
+    tap_.prepare(sample_rate_hz);
+    copy_parameters(false);  // so that nothing moves in the first block
+    try {
+      rack_.prepare(spec_);
+    } catch (const ssm::Error& error) {
+      spec_ = {};
+      notice_ = error.what();
+    }
+    // those that could not serve the spec before may now, and the other way round
+    for (int i = 0; i < dsp::kSlots; ++i) {
+      Slot& slot = slots_[size_t(i)];
+      if (!slot.content.loaded || slot.asked_file != juce::File()) continue;
+      if (rack_.model(i) != slot.content.loaded->model) {
+        const juce::SpinLock::ScopedLockType still(controls_lock_);
+        keep_controls();
+        install(i, slot.content, {});
+      }
+      slot.message = rack_.problem(i);
+      slot.kind = slot.message.empty() ? SlotStatus::Kind::playing : SlotStatus::Kind::failed;
+    }
+  }
+  setLatencySamples(rack_.latency_frames());
+  sendChangeMessage();
+}
+
+void Processor::releaseResources() { rack_.collect(); }
+
+void Processor::reset() { rack_.reset(); }
+
+void Processor::processBlock(juce::AudioBuffer<float>& audio, juce::MidiBuffer& midi) { process(audio, midi, false); }
+void Processor::processBlockBypassed(juce::AudioBuffer<float>& audio, juce::MidiBuffer& midi) { process(audio, midi, true); }
+
+void Processor::process(juce::AudioBuffer<float>& audio, const juce::MidiBuffer& midi, bool bypassed) noexcept {
+  for (const auto event : midi)
+    if (event.numBytes == 2 && (event.data[0] & 0xf0) == 0xc0) asked_program_ = event.data[1];
+  if (spec_.sample_rate_hz <= 0 || audio.getNumChannels() < spec_.channels) return;
+
+  const LoadMeter::Block timed(load_, audio.getNumSamples(), spec_.sample_rate_hz);
+  const bool widens = getMainBusNumInputChannels() < spec_.channels;
+  if (widens) audio.copyFrom(1, 0, audio, 0, 0, audio.getNumSamples());
+  copy_parameters(bypassed);
+  if (widens) rack_.settings().channels = dsp::ChannelMode::left;  // so that the model runs once
+
+  const dsp::AudioBlock block{audio.getArrayOfWritePointers(), spec_.channels, audio.getNumSamples()};
+  tap_.write(SoundTap::Side::input, block);
+  rack_.process(block);
+  tap_.write(SoundTap::Side::output, block);
+}
+
+void Processor::copy_parameters(bool bypassed) noexcept {
+  dsp::RackSettings& settings = rack_.settings();
+  parameters_.copy_chain_to(settings);
+  if (bypassed) settings.bypass = true;
+  const juce::SpinLock::ScopedTryLockType still(controls_lock_);
+  if (!still.isLocked()) return;  // the controls are about to mean something else: the rack keeps those it has
+  const ActiveControls& active = active_controls_;
+  for (size_t i = 0; i < size_t(active.count); ++i)
+    settings.controls[size_t(active.slot)][i] = float(active.min[i] + double(parameters_.controls[i]->getValue()) * active.range[i]);
+}
+
+void Processor::getStateInformation(juce::MemoryBlock& state) {
+  const std::lock_guard lock(mutex_);
+  if (!unread_state_.isEmpty()) {
+    state = unread_state_;
+    return;
+  }
+  const std::vector<std::byte> bytes = to_bytes(current_session());
+  state.replaceAll(bytes.data(), bytes.size());
+}
+
+void Processor::setStateInformation(const void* data, int size) {
+  if (!data || size <= 0) return;
+  try {
+    Session session = session_from_bytes({static_cast<const std::byte*>(data), size_t(size)});
+    std::array<std::string, dsp::kSlots> messages;
+    for (size_t i = 0; i < messages.size(); ++i) messages[i] = resolve(session.slots[i], *library_);
+    const std::lock_guard lock(mutex_);
+    install(std::move(session), messages);
+    history_ = {};
+    unread_state_.reset();
+    notice_.clear();
+  } catch (const ssm::Error& error) {
+    const std::lock_guard lock(mutex_);
+    unread_state_.replaceAll(data, size_t(size));
+    notice_ = error.what();
+  }
+  tell_of_change(By::host);
+}
+
+juce::AudioProcessorEditor* Processor::createEditor() { return new Editor(*this); }
+
+}  // namespace coil::plugin
+
+juce::AudioProcessor* JUCE_CALLTYPE createPluginFilter() { return new coil::plugin::Processor(); }

@@ -1,0 +1,171 @@
+// The session's file form: magic, version, checksum, sizes, a JSON text, then the model files that it embeds.
+#include "plugin/session.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "ssm/error.h"
+
+namespace coil::plugin {
+
+namespace {
+
+using Json = nlohmann::json;
+using Bytes = std::vector<std::byte>;
+
+constexpr char kMagic[4] = {'C', 'O', 'I', 'L'};
+constexpr uint32_t kVersion = 1;
+
+// Little-endian, as every platform that the plugin is built for.
+struct Header {
+  char magic[4];
+  uint32_t version;
+  uint64_t checksum;       // XXH3, 64 bits, of all that follows it
+  uint64_t content_bytes;  // after the header: some hosts hand back more bytes than they were given
+  uint64_t json_bytes;
+};
+static_assert(sizeof(Header) == 32);
+constexpr size_t kChecked = offsetof(Header, content_bytes);
+
+void append(Bytes& to, const void* data, size_t size) {
+  const auto* begin = static_cast<const std::byte*>(data);
+  to.insert(to.end(), begin, begin + size);
+}
+
+Json to_json(const SlotContent& slot) {
+  if (slot.empty()) return nullptr;
+  return {{"hash", slot.hash}, {"name", slot.name}, {"path", slot.path}, {"controls", slot.controls},
+          {"file_bytes", slot.file_bytes ? slot.file_bytes->size() : 0}};
+}
+
+std::map<std::string, float> finite_values(const Json& json) {
+  auto values = json.get<std::map<std::string, float>>();
+  std::erase_if(values, [](const auto& item) { return !std::isfinite(item.second); });
+  return values;
+}
+
+SlotContent slot_from(const Json& json, std::span<const std::byte>& files) {
+  SlotContent slot;
+  if (json.is_null()) return slot;
+  slot.hash = json.at("hash").get<std::string>();
+  slot.name = json.at("name").get<std::string>();
+  slot.path = json.at("path").get<std::string>();
+  slot.controls = finite_values(json.at("controls"));
+  const size_t size = json.at("file_bytes").get<size_t>();
+  if (size > files.size()) throw ssm::Error("the session is damaged: a model in it is cut off");
+  if (size > 0) slot.file_bytes = std::make_shared<const Bytes>(files.begin(), files.begin() + std::ptrdiff_t(size));
+  files = files.subspan(size);
+  return slot;
+}
+
+}  // namespace
+
+std::vector<std::byte> to_bytes(const Session& session) {
+  const std::string json = Json{{"active_slot", session.active_slot},
+                                {"chain", session.chain},
+                                {"slots", {to_json(session.slots[0]), to_json(session.slots[1])}}}
+                               .dump(-1, ' ', false, Json::error_handler_t::replace);
+  Header header{};
+  std::memcpy(header.magic, kMagic, sizeof kMagic);
+  header.version = kVersion;
+  header.json_bytes = json.size();
+
+  Bytes bytes;
+  append(bytes, &header, sizeof header);
+  append(bytes, json.data(), json.size());
+  for (const SlotContent& slot : session.slots)
+    if (slot.file_bytes) append(bytes, slot.file_bytes->data(), slot.file_bytes->size());
+  header.content_bytes = bytes.size() - sizeof header;
+  std::memcpy(bytes.data(), &header, sizeof header);
+  header.checksum = XXH3_64bits(bytes.data() + kChecked, bytes.size() - kChecked);
+  std::memcpy(bytes.data(), &header, sizeof header);
+  return bytes;
+}
+
+Session session_from_bytes(std::span<const std::byte> bytes) {
+  Header header;
+  if (bytes.size() < sizeof header || std::memcmp(bytes.data(), kMagic, sizeof kMagic) != 0)
+    throw ssm::Error("the session is not one of Coil: its first bytes should read COIL");
+  std::memcpy(&header, bytes.data(), sizeof header);
+  if (header.version > kVersion)
+    throw ssm::Error("the session was saved by a newer Coil (its format is " + std::to_string(header.version) + ", this one reads up to " +
+                     std::to_string(kVersion) + "): install that version to open it");
+  if (header.content_bytes > bytes.size() - sizeof header)
+    throw ssm::Error("the session is cut off: it has " + std::to_string(bytes.size()) + " bytes and needs " +
+                     std::to_string(header.content_bytes) + " after its first " + std::to_string(sizeof header));
+  bytes = bytes.first(sizeof header + header.content_bytes);
+  if (header.checksum != XXH3_64bits(bytes.data() + kChecked, bytes.size() - kChecked) || header.json_bytes > header.content_bytes)
+    throw ssm::Error("the session is damaged: its checksum does not fit its bytes");
+
+  const auto* text = reinterpret_cast<const char*>(bytes.data()) + sizeof header;
+  std::span<const std::byte> files = bytes.subspan(sizeof header + header.json_bytes);
+  try {
+    const Json json = Json::parse(text, text + header.json_bytes);
+    Session session;
+    session.active_slot = std::clamp(json.at("active_slot").get<int>(), 0, dsp::kSlots - 1);
+    session.chain = finite_values(json.at("chain"));
+    for (size_t i = 0; i < session.slots.size(); ++i) session.slots[i] = slot_from(json.at("slots").at(i), files);
+    return session;
+  } catch (const Json::exception& error) {
+    throw ssm::Error(std::string("the session cannot be read: ") + error.what());
+  }
+}
+
+std::string resolve(SlotContent& slot, ModelLibrary& library) {
+  slot.loaded = nullptr;
+  if (slot.empty()) return {};
+  std::string reason;
+  const auto accept = [&](auto load) {
+    try {
+      const std::shared_ptr<const LoadedModel> found = load();
+      if (!found) return false;
+      if (!slot.hash.empty() && found->model->hash() != slot.hash) return false;
+      slot.loaded = found;
+      slot.hash = found->model->hash();
+      if (found->file_bytes) slot.file_bytes = found->file_bytes;
+      return true;
+    } catch (const ssm::Error& error) {
+      reason = error.what();
+      return false;
+    }
+  };
+  const juce::File file = juce::File::isAbsolutePath(slot.path) ? juce::File(juce::String::fromUTF8(slot.path.c_str())) : juce::File();
+  if (slot.file_bytes && accept([&] { return library.load(slot.file_bytes, slot.name); })) return {};
+  if (accept([&] { return library.find_loaded(slot.hash); })) return {};
+  if (file.existsAsFile() && accept([&] { return library.load(file); })) return {};
+  if (const auto moved = library.find_file(slot.hash); moved && accept([&] { return library.load(*moved); })) {
+    slot.path = moved->getFullPathName().toStdString();
+    return {};
+  }
+  if (!reason.empty()) return reason;
+  return "the model '" + slot.name + "' is missing: " +
+         (slot.path.empty() ? std::string("it was") : slot.path + " is not there or another model, and it was") +
+         " not found in the library; load its file, or put it into " + library.user_folder().getFullPathName().toStdString();
+}
+
+SlotContent slot_with(std::shared_ptr<const LoadedModel> model, const std::string& path) {
+  SlotContent slot;
+  slot.hash = model->model->hash();
+  slot.name = model->name;
+  slot.path = path;
+  slot.file_bytes = model->file_bytes;
+  for (const ssm::Control& control : model->model->card().controls) slot.controls[control.name] = float(control.default_value);
+  slot.loaded = std::move(model);
+  return slot;
+}
+
+std::vector<float> control_values(const SlotContent& slot) {
+  std::vector<float> values;
+  if (!slot.loaded) return values;
+  for (const ssm::Control& control : slot.loaded->model->card().controls) {
+    const auto it = slot.controls.find(control.name);
+    values.push_back(it != slot.controls.end() ? std::clamp(it->second, float(control.min), float(control.max)) : float(control.default_value));
+  }
+  return values;
+}
+
+}  // namespace coil::plugin

@@ -1,0 +1,49 @@
+// What a host keeps for the plugin, and what a user preset holds: the models of both slots with their controls, and the chain's values.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dsp/rack.h"
+#include "plugin/model_library.h"
+
+namespace coil::plugin {
+
+struct SlotContent {
+  std::string hash, name;                 // the model's; both empty: the slot is empty
+  std::string path;                       // where its file was last seen; empty: never in a file
+  std::map<std::string, float> controls;  // by name, in their units; also those of a model that is missing
+  std::shared_ptr<const LoadedModel> loaded;                // null: nothing plays here
+  std::shared_ptr<const std::vector<std::byte>> file_bytes;  // the model's file; null: too large, or never seen
+
+  bool empty() const { return hash.empty() && path.empty(); }
+};
+
+struct Session {
+  std::array<SlotContent, dsp::kSlots> slots;
+  int active_slot = 0;
+  std::map<std::string, float> chain;  // by parameter ID, in their units
+};
+
+// The file form: all of it, with file_bytes, guarded by a checksum. [any thread]
+std::vector<std::byte> to_bytes(const Session& session);
+// Throws ssm::Error for bytes that are damaged, or of a newer version. The models are not loaded yet. [any thread]
+Session session_from_bytes(std::span<const std::byte> bytes);
+
+// Loads the slot's model: from what the process has loaded already, the embedded bytes, the path, or any file of the library with that hash.
+// Returns "" or one line that says what is missing. [any thread but the audio thread]
+std::string resolve(SlotContent& slot, ModelLibrary& library);
+
+// A slot that plays `model` with its card's defaults. `path`: of the file that it came from, or empty.
+SlotContent slot_with(std::shared_ptr<const LoadedModel> model, const std::string& path);
+
+// One value per control of the loaded model's card, in its order and units: the slot's, or the card's default. Empty when none is loaded.
+std::vector<float> control_values(const SlotContent& slot);
+
+// A user preset is a session with its first slot alone.
+inline constexpr const char* kPresetExtension = ".coil";
+
+}  // namespace coil::plugin

@@ -1,0 +1,483 @@
+// Opens the plugin's window in each of its states, at several sizes, while a recording plays: looks at its layout, names, keys and cost, and
+// saves its pictures. Needs a display. `editor_pictures --pictures FOLDER` keeps them; all else as any Catch2 program.
+#define CATCH_CONFIG_RUNNER
+#include <catch2/catch.hpp>
+#include <sndfile.h>
+
+#include <ctime>
+#include <filesystem>
+#include <set>
+#include <thread>
+
+#include "plugin/editor/editor.h"
+#include "plugin/editor/dial.h"
+#include "plugin/editor/theme.h"
+#include "tests/support/random_network.h"
+#include "tests/support/temp_dir.h"
+
+namespace coil::plugin {
+namespace {
+
+constexpr double kRate_hz = 48000;
+constexpr int kBlock = 256;
+
+std::string pictures_folder;  // empty: pictures are not kept
+
+// JUCE's windows live on the main thread, which runs its message loop; the tests run beside it, as a host's audio thread does.
+template <typename Function>
+void on_message_thread(Function function) {
+  juce::MessageManager::getInstance()->callFunctionOnMessageThread(
+      [](void* f) -> void* {
+        (*static_cast<Function*>(f))();
+        return nullptr;
+      },
+      &function);
+}
+
+void wait_ms(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
+
+std::vector<float> recording() {
+  SF_INFO info{};
+  SNDFILE* file = sf_open(COIL_ASSETS_DIR "/guitar_slide_lead.flac", SFM_READ, &info);
+  REQUIRE(file);
+  std::vector<float> frames(static_cast<size_t>(info.frames));
+  REQUIRE(sf_readf_float(file, frames.data(), info.frames) == info.frames);
+  sf_close(file);
+  return frames;
+}
+
+struct Size {
+  int width, height;
+};
+constexpr Size kSmall{theme::kMinWidth, theme::kMinHeight}, kNormal{theme::kWidth, theme::kHeight}, kLarge{theme::kMaxWidth, theme::kMaxHeight};
+
+// A processor and its open window.
+class Session {
+ public:
+  Session() {
+    on_message_thread([&] {
+      processor_ = std::make_unique<Processor>();
+      processor_->setRateAndBufferSizeDetails(kRate_hz, kBlock);
+      processor_->prepareToPlay(kRate_hz, kBlock);
+      editor_ = std::make_unique<Editor>(*processor_);
+      editor_->addToDesktop(0);
+      editor_->setVisible(true);
+    });
+  }
+  ~Session() {
+    on_message_thread([&] {
+      editor_.reset();
+      processor_.reset();
+    });
+  }
+
+  Processor& processor() { return *processor_; }
+  Editor& editor() { return *editor_; }
+
+  void load(const std::filesystem::path& path, SlotStatus::Kind expected = SlotStatus::Kind::playing) {
+    on_message_thread([&] { processor_->load_file(processor_->active_slot(), juce::File(path.string())); });
+    for (int i = 0; i < 200 && processor_->status(processor_->active_slot()).kind != expected; ++i) wait_ms(25);
+    INFO(processor_->status(processor_->active_slot()).message);
+    REQUIRE(processor_->status(processor_->active_slot()).kind == expected);
+    wait_ms(100);  // the window follows
+    processor_->reset_load();
+  }
+
+  void resize(Size size) {
+    on_message_thread([&] { editor_->setSize(size.width, size.height); });
+    wait_ms(80);
+  }
+
+  // At a host's pace.
+  void play(double seconds) {
+    static const auto frames = recording();
+    juce::AudioBuffer<float> block(2, kBlock);
+    juce::MidiBuffer midi;
+    const auto begin = std::chrono::steady_clock::now();
+    const auto blocks = static_cast<int>(seconds * kRate_hz / kBlock);
+    for (int i = 0; i < blocks; ++i, position_ += kBlock) {
+      if (position_ + kBlock > frames.size()) position_ = 0;
+      for (int channel = 0; channel < 2; ++channel) block.copyFrom(channel, 0, frames.data() + position_, kBlock);
+      processor_->processBlock(block, midi);
+      std::this_thread::sleep_until(begin + std::chrono::duration<double>((i + 1) * kBlock / kRate_hz));
+    }
+  }
+
+  juce::Image picture(const std::string& name, float scale = 1) {
+    juce::Image image;
+    on_message_thread([&] { image = editor_->createComponentSnapshot(editor_->getLocalBounds(), true, scale); });
+    if (!pictures_folder.empty()) {
+      juce::File file(juce::File::getCurrentWorkingDirectory().getChildFile(pictures_folder).getChildFile(name + ".png"));
+      file.getParentDirectory().createDirectory();
+      file.deleteFile();
+      juce::FileOutputStream stream(file);
+      juce::PNGImageFormat().writeImageToStream(image, stream);
+    }
+    return image;
+  }
+
+ private:
+  std::unique_ptr<Processor> processor_;
+  std::unique_ptr<Editor> editor_;
+  size_t position_ = 0;
+};
+
+size_t colours(const juce::Image& image) {
+  std::set<juce::uint32> seen;
+  for (int y = 0; y < image.getHeight(); y += 2)
+    for (int x = 0; x < image.getWidth(); x += 2) seen.insert(image.getPixelAt(x, y).getARGB());
+  return seen.size();
+}
+
+bool same(const juce::Image& a, const juce::Image& b) {
+  if (a.getBounds() != b.getBounds()) return false;
+  for (int y = 0; y < a.getHeight(); ++y)
+    for (int x = 0; x < a.getWidth(); ++x)
+      if (a.getPixelAt(x, y) != b.getPixelAt(x, y)) return false;
+  return true;
+}
+
+std::string name_of(const juce::Component& component) {
+  const auto name = component.getTitle().isNotEmpty() ? component.getTitle() : component.getName();
+  return (name + " (" + typeid(component).name() + ") at " + component.getBounds().toString()).toStdString();
+}
+
+// JUCE's own composites place their parts themselves.
+bool is_composite(const juce::Component& component) {
+  return dynamic_cast<const juce::ListBox*>(&component) || dynamic_cast<const juce::TextEditor*>(&component) ||
+         dynamic_cast<const juce::ComboBox*>(&component) || dynamic_cast<const juce::Label*>(&component);
+}
+
+// They lie over the others on purpose.
+bool is_overlay(const juce::Component& component) {
+  return dynamic_cast<const Browser*>(&component) || dynamic_cast<const SavePanel*>(&component) || dynamic_cast<const DropOverlay*>(&component);
+}
+
+// Everything inside its parent, nothing over a neighbour, no text cut off.
+void check_layout(const juce::Component& parent) {
+  if (is_composite(parent)) return;
+  const auto children = parent.getChildren();
+  for (const auto* child : children) {
+    if (!child->isVisible()) continue;
+    INFO(name_of(*child) << " in " << name_of(parent));
+    CHECK(child->getWidth() >= 8);
+    CHECK(child->getHeight() >= 8);
+    CHECK(parent.getLocalBounds().contains(child->getBounds()));
+    for (const auto* other : children)
+      if (other != child && other->isVisible() && !is_overlay(*child) && !is_overlay(*other)) {
+        INFO("beside " << name_of(*other));
+        CHECK_FALSE(child->getBounds().intersects(other->getBounds()));
+      }
+    if (const auto* label = dynamic_cast<const juce::Label*>(child))
+      if (const float text_height = label->getFont().getHeight(); static_cast<float>(label->getHeight()) < 2 * text_height) {
+        const auto room = label->getBorderSize().subtractedFrom(label->getLocalBounds()).toFloat();
+        INFO("text: " << label->getText());
+        CHECK(label->getFont().getStringWidthFloat(label->getText()) * label->getMinimumHorizontalScale() <= room.getWidth() + 1);
+        CHECK(text_height <= room.getHeight() + 1);
+      }
+    check_layout(*child);
+  }
+}
+
+void check_layout(Session& session) {
+  on_message_thread([&] { check_layout(*session.editor().getChildComponent(0)); });
+}
+
+// What one reaches by Tab has a name for a screen reader. Returns how many there are.
+int check_names(juce::Component& from) {
+  int focusable = 0;
+  for (auto* child : from.getChildren()) {
+    if (!child->isVisible()) continue;
+    if (child->getWantsKeyboardFocus() && child->isEnabled()) {
+      ++focusable;
+      INFO(name_of(*child));
+      auto* handler = child->getAccessibilityHandler();
+      CHECK((handler && handler->getTitle().isNotEmpty()));
+      const bool says_itself = dynamic_cast<juce::ListBox*>(child) || dynamic_cast<juce::TextEditor*>(child);
+      if (auto* tooltips = dynamic_cast<juce::TooltipClient*>(child); tooltips && !says_itself)
+        CHECK(tooltips->getTooltip().isNotEmpty());
+    }
+    if (!is_composite(*child)) focusable += check_names(*child);
+  }
+  return focusable;
+}
+
+int check_names(Session& session) {
+  int focusable = 0;
+  on_message_thread([&] { focusable = check_names(static_cast<juce::Component&>(session.editor())); });
+  return focusable;
+}
+
+enum class Sound { no, yes };
+
+void check_at_all_sizes(Session& session, const std::string& name, Sound sound = Sound::no) {
+  constexpr Size kTall{kSmall.width, kLarge.height}, kWide{kLarge.width, kSmall.height};
+  for (const auto& [size, suffix] : std::initializer_list<std::pair<Size, const char*>>{
+           {kSmall, "small"}, {kNormal, "normal"}, {kLarge, "large"}, {kTall, "tall"}, {kWide, "wide"}}) {
+    INFO(name << " " << suffix);
+    session.resize(size);
+    check_layout(session);
+    if (sound == Sound::yes) session.play(0.5);
+    CHECK(colours(session.picture(name + "_" + suffix)) > 60);
+  }
+}
+
+std::filesystem::path overdrive() { return COIL_PRESETS_DIR "/green_overdrive.safetensors"; }
+
+// A network with memory whose dt moves with the sound, and as many controls as there are places.
+std::filesystem::path many_controls(const test::TempDir& folder, int controls) {
+  auto file = test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_output": 1, "d_model": 8,
+    "direct": true, "norm_f": false,
+    "layers": [{"repeat": 4, "parts": [{"type": "rmsnorm", "name": "norm"}, {"type": "mamba1", "name": "mixer", "d_state": 8}, {"type": "film"}]}],
+    "controls": {"count": )" + std::to_string(std::max(1, controls)) + R"(, "hidden": 8}})", 3);
+  std::string list;
+  for (int i = 0; i < std::max(1, controls); ++i) {
+    static constexpr const char* kNames[] = {"attack", "presence and air", "bass", "room"};
+    list += (i ? ", " : "") + std::string(R"({"name": ")") + kNames[i % 4] + (i < 4 ? "" : std::to_string(i)) +
+            R"(", "min": -100, "max": 100, "default": 0, "unit": "Hz", "to": "network"})";
+  }
+  file.card_json = R"({"name": "Many Controls", "task": "test", "sample_rate": 48000, "controls": [)" + list + "]}";
+  file.write(folder / "many_controls.safetensors");
+  return folder / "many_controls.safetensors";
+}
+
+std::filesystem::path no_controls(const test::TempDir& folder) {
+  test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_output": 1, "d_model": 8,
+    "direct": true, "norm_f": false,
+    "layers": [{"repeat": 2, "parts": [{"type": "mamba2", "name": "mixer", "d_state": 16, "headdim": 8}]}]})", 5)
+      .write(folder / "no_controls.safetensors");
+  return folder / "no_controls.safetensors";
+}
+
+// The component of that kind and title; null: there is none.
+template <typename Component>
+Component* find(juce::Component& from, const juce::String& title) {
+  for (auto* child : from.getChildren()) {
+    if (auto* found = dynamic_cast<Component*>(child); found && found->getTitle() == title) return found;
+    if (auto* deeper = find<Component>(*child, title)) return deeper;
+  }
+  return nullptr;
+}
+
+double thread_cpu_s() {  // of the message thread
+  double seconds = 0;
+  on_message_thread([&] {
+    timespec now{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    seconds = static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+  });
+  return seconds;
+}
+
+TEST_CASE("an empty window says what to do, at every size") {
+  Session session;
+  check_at_all_sizes(session, "empty");
+  CHECK(check_names(session) > 15);
+}
+
+TEST_CASE("the overdrive plays: pictures at every size and scale, and they move") {
+  Session session;
+  session.load(overdrive());
+  session.play(13);
+  const auto before = session.picture("overdrive_a");
+  session.play(0.4);
+  CHECK_FALSE(same(before, session.picture("overdrive_b")));
+  check_at_all_sizes(session, "overdrive", Sound::yes);
+  CHECK(check_names(session) > 18);
+  session.resize(kNormal);
+  session.play(0.5);
+  CHECK(colours(session.picture("overdrive_2x", 2)) > 200);
+  CHECK(session.processor().load().mean > 0);
+}
+
+TEST_CASE("sixteen controls find room at every size") {
+  const test::TempDir folder;
+  Session session;
+  session.load(many_controls(folder, 16));
+  session.play(5);
+  check_at_all_sizes(session, "sixteen", Sound::yes);
+  CHECK(check_names(session) > 18 + 13);
+}
+
+TEST_CASE("a model without controls looks intended") {
+  const test::TempDir folder;
+  Session session;
+  session.load(no_controls(folder));
+  session.play(2);
+  check_at_all_sizes(session, "no_controls", Sound::yes);
+}
+
+TEST_CASE("a file that does not load is named with what is wrong") {
+  const test::TempDir folder;
+  juce::File((folder / "broken.safetensors").string()).replaceWithText("not a model");
+  Session session;
+  session.load(folder / "broken.safetensors", SlotStatus::Kind::failed);
+  check_at_all_sizes(session, "failed");
+}
+
+TEST_CASE("a model that is missing is named, and sound passes") {
+  plugin::Session lost;
+  lost.slots[0].hash = "00112233445566778899aabbccddeeff";
+  lost.slots[0].name = "My Amp";
+  lost.slots[0].path = "/music/models/my_amp.safetensors";
+  const auto bytes = to_bytes(lost);
+  Session session;
+  on_message_thread([&] { session.processor().setStateInformation(bytes.data(), static_cast<int>(bytes.size())); });
+  wait_ms(200);
+  REQUIRE(session.processor().status(0).kind == SlotStatus::Kind::missing);
+  check_at_all_sizes(session, "missing");
+}
+
+TEST_CASE("the browser has room and names at every size") {
+  Session session;
+  session.load(overdrive());
+  session.play(1);
+  on_message_thread([&] { session.editor().open_browser(); });
+  check_at_all_sizes(session, "browser");
+  CHECK(check_names(session) > 4);
+}
+
+TEST_CASE("the browser filters by what is typed, and Return loads what is selected") {
+  Session session;
+  on_message_thread([&] { session.editor().open_browser(); });
+  auto* search = find<juce::TextEditor>(session.editor(), "Search models and presets");
+  auto* list = find<juce::ListBox>(session.editor(), "Models and presets");
+  auto* browser = find<Browser>(session.editor(), "Model browser");
+  REQUIRE((search && list && browser));
+  const auto type = [&](const char* text) {
+    int rows = -1;
+    on_message_thread([&] {
+      search->setText(text, juce::dontSendNotification);
+      search->onTextChange();
+      rows = list->getModel()->getNumRows();
+    });
+    return rows;
+  };
+  CHECK(type("no such model") == 0);
+  on_message_thread([&] { search->onReturnKey(); });
+  CHECK(browser->isVisible());
+  CHECK(type("GREEN over") == 1);
+  on_message_thread([&] { search->onReturnKey(); });
+  CHECK_FALSE(browser->isVisible());
+  for (int i = 0; i < 200 && session.processor().status(0).kind != SlotStatus::Kind::playing; ++i) wait_ms(25);
+  CHECK(session.processor().status(0).name == "Green Overdrive");
+}
+
+TEST_CASE("a dropped model is loaded; another file is refused") {
+  Session session;
+  on_message_thread([&] { session.editor().filesDropped({"/music/take.wav"}, 10, 10); });
+  wait_ms(100);
+  CHECK(session.processor().status(0).kind == SlotStatus::Kind::empty);
+  on_message_thread([&] { session.editor().filesDropped({juce::String(overdrive().string())}, 10, 10); });
+  for (int i = 0; i < 200 && session.processor().status(0).kind != SlotStatus::Kind::playing; ++i) wait_ms(25);
+  CHECK(session.processor().status(0).kind == SlotStatus::Kind::playing);
+}
+
+TEST_CASE("the save panel and the drop state have room") {
+  Session session;
+  session.load(overdrive());
+  on_message_thread([&] { session.editor().open_save_panel(); });
+  check_at_all_sizes(session, "save");
+  on_message_thread([&] { session.editor().fileDragEnter({"/music/amp.safetensors"}, 10, 10); });
+  check_at_all_sizes(session, "drop");
+  on_message_thread([&] {
+    session.editor().fileDragExit({});
+    session.editor().fileDragEnter({"/music/amp.wav"}, 10, 10);
+  });
+  check_at_all_sizes(session, "drop_no");
+}
+
+TEST_CASE("keys turn a dial, finer with shift, and go back to the default") {
+  Session session;
+  session.load(overdrive());
+  auto& drive = *session.processor().parameters().controls[0];
+  const float usual = drive.getValue();
+  auto* dial = find<Dial>(session.editor(), "Drive");
+  REQUIRE(dial);
+  on_message_thread([&] { static_cast<juce::Component&>(*dial).keyPressed(juce::KeyPress(juce::KeyPress::upKey)); });
+  CHECK(drive.getValue() == Approx(usual + 0.01));
+  on_message_thread([&] { static_cast<juce::Component&>(*dial).keyPressed({juce::KeyPress::upKey, juce::ModifierKeys::shiftModifier, 0}); });
+  CHECK(drive.getValue() == Approx(usual + 0.011));
+  on_message_thread([&] { static_cast<juce::Component&>(*dial).keyPressed(juce::KeyPress(juce::KeyPress::deleteKey)); });
+  CHECK(drive.getValue() == Approx(usual));
+}
+
+TEST_CASE("shortcuts: browser, slots, bypass, next model, undo") {
+  Session session;
+  session.load(overdrive());
+  auto& processor = session.processor();
+  const auto press = [&](int key, int modifiers) {
+    on_message_thread([&] { CHECK(static_cast<juce::Component&>(session.editor()).keyPressed({key, modifiers, 0})); });
+    wait_ms(60);
+  };
+  constexpr int kCommand = juce::ModifierKeys::commandModifier, kShift = juce::ModifierKeys::shiftModifier;
+  press('B', kCommand);
+  CHECK(processor.parameters().bypass->get());
+  press('B', kCommand);
+  CHECK_FALSE(processor.parameters().bypass->get());
+  press('2', kCommand);
+  CHECK(processor.active_slot() == 1);
+  press(juce::KeyPress::rightKey, juce::ModifierKeys::altModifier);
+  for (int i = 0; i < 200 && processor.status(1).kind != SlotStatus::Kind::playing; ++i) wait_ms(25);
+  CHECK(processor.status(1).kind == SlotStatus::Kind::playing);
+  press('Z', kCommand);
+  CHECK(processor.status(1).kind == SlotStatus::Kind::empty);
+  press('Z', kCommand | kShift);
+  CHECK(processor.status(1).kind == SlotStatus::Kind::playing);
+  press('1', kCommand);
+  CHECK(processor.active_slot() == 0);
+}
+
+TEST_CASE("a still window costs next to nothing") {
+  Session session;
+  session.load(overdrive());
+  session.play(2);
+  wait_ms(4000);  // meters and curves come to rest
+  const auto still = session.picture("still");
+  const auto measure = [&](auto&& during) {
+    const double before_s = thread_cpu_s();
+    const auto begin = std::chrono::steady_clock::now();
+    during();
+    return (thread_cpu_s() - before_s) / std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  const double idle = measure([] { wait_ms(3000); });
+  CHECK(same(still, session.picture("still")));
+  const double busy = measure([&] { session.play(3); });
+  double hidden = 0;
+  on_message_thread([&] { session.editor().setVisible(false); });
+  hidden = measure([&] { session.play(2); });
+  WARN("share of one core that the window takes: still " << 100 * idle << " %, playing " << 100 * busy << " %, hidden " << 100 * hidden << " %");
+  CHECK(idle < 0.03);
+  CHECK(hidden < 0.02);
+}
+
+}  // namespace
+}  // namespace coil::plugin
+
+int main(int argc, char** argv) {
+  // Factory presets as built, an empty user's folder, no settings of this machine.
+  const coil::test::TempDir home;
+  setenv("XDG_DATA_HOME", home.path().c_str(), 1);
+  setenv("XDG_CONFIG_HOME", home.path().c_str(), 1);
+  setenv("HOME", home.path().c_str(), 1);
+
+  Catch::Session session;
+  session.cli(session.cli() | Catch::clara::Opt(coil::plugin::pictures_folder, "folder")["--pictures"]("keep the pictures there"));
+  if (const int error = session.applyCommandLine(argc, argv)) return error;
+
+  // A program of its own, not a plugin in a host: JUCE then outlives what a bare X server without a window manager lacks.
+  juce::JUCEApplicationBase::createInstance = []() -> juce::JUCEApplicationBase* { return nullptr; };
+  const juce::ScopedJuceInitialiser_GUI juce;
+  if (juce::Desktop::getInstance().getDisplays().displays.isEmpty()) {
+    std::cerr << "editor_pictures: no display; run it under xvfb-run\n";
+    return 1;
+  }
+  int result = 1;
+  std::thread tests([&] {
+    result = session.run();
+    juce::MessageManager::getInstance()->stopDispatchLoop();
+  });
+  juce::MessageManager::getInstance()->runDispatchLoop();
+  tests.join();
+  return result;
+}

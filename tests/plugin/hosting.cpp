@@ -1,0 +1,279 @@
+// The built VST3 and LV2 in a host: what it finds, hears and gets back.
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <thread>
+
+#include "dsp/rack.h"
+#include "ssm/error.h"
+#include "tests/plugin/hosted_plugin.h"
+#include "tests/plugin/sessions.h"
+
+namespace {
+
+using namespace coil;
+using test::HostedPlugin;
+using test::Planes;
+
+constexpr double kRate = 48000;
+constexpr size_t kBlock = 64;
+
+std::string each_format() { return GENERATE(as<std::string>{}, "VST3", "LV2"); }
+
+// What a direct call of the rack makes of it.
+Planes expected(const Planes& in, const std::vector<float>& controls, double rate_hz) {
+  dsp::Rack rack;
+  rack.settings().normalise = false;
+  rack.prepare({rate_hz, int(kBlock), int(in.size())});
+  rack.load(0, ssm::Model::load(test::overdrive_path()), controls);
+  rack.prepare({rate_hz, int(kBlock), int(in.size())});
+  const std::vector<size_t> blocks(in[0].size() / kBlock, kBlock);
+  return test::run_all(rack, in, blocks);
+}
+
+double worst_difference(const Planes& a, const Planes& b) {
+  double most = 0;
+  for (size_t c = 0; c < a.size(); ++c) most = std::max(most, test::largest_difference(a[c], b[c]));
+  return most;
+}
+
+long resident_kb() {
+  std::ifstream status("/proc/self/statm");
+  long total = 0, resident = 0;
+  status >> total >> resident;
+  return resident * 4;
+}
+
+TEST_CASE("a host finds one effect with its fixed parameters") {
+  const std::string format = each_format();
+  const juce::PluginDescription description = test::scan(format);
+  CHECK_FALSE(description.isInstrument);
+  CHECK(description.numInputChannels == 2);
+  CHECK(description.numOutputChannels == 2);
+  HostedPlugin plugin(format, kRate, int(kBlock));
+  for (const char* name : {"Input gain", "Output gain", "Mix", "Gate threshold", "Normalise level", "Channels", "Control 1", "Control 16"}) {
+    INFO(format << ": " << name);
+    REQUIRE(plugin.parameter(name));
+    CHECK(plugin.parameter(name)->isAutomatable());
+  }
+  CHECK_FALSE(plugin->supportsDoublePrecisionProcessing());
+}
+
+TEST_CASE("an empty plugin passes the sound through to the bit") {
+  HostedPlugin plugin(each_format(), kRate, int(kBlock));
+  const Planes in = test::noise(2, 4800);
+  CHECK(plugin.run(in, kBlock) == in);
+  CHECK(plugin->getLatencySamples() == 0);
+}
+
+TEST_CASE("a session opens in a host and sounds as the rack does, to the bit") {
+  HostedPlugin plugin(each_format(), kRate, int(kBlock));
+  plugin.open(test::overdrive_session({{"drive", 7.5f}, {"level", -3}}));
+  plugin.prepare(kRate, int(kBlock));
+  const Planes in = test::noise(2, kBlock * 300);
+  const Planes out = plugin.run(in, kBlock);
+  CHECK(worst_difference(out, expected(in, {7.5f, 5, -3}, kRate)) == 0);
+  CHECK(worst_difference(out, in) > 0.1);
+}
+
+TEST_CASE("a state opens in a new instance without the model's file, and sounds the same to the bit") {
+  const std::string format = each_format();
+  const Planes in = test::noise(2, kBlock * 300);
+  HostedPlugin first(format, kRate, int(kBlock));
+  first.open(test::overdrive_session({{"drive", 9.1f}, {"tone", 2.2f}}));
+  if (auto* output = first.parameter("Output gain")) output->setValueNotifyingHost(0.37f);
+  first.run(test::noise(2, 4800), kBlock);
+  const juce::MemoryBlock state = first.state();
+  first.prepare(kRate, int(kBlock));
+  const Planes out = first.run(in, kBlock);
+
+  setenv("COIL_PRESETS", "/nowhere", 1);
+  HostedPlugin second(format, kRate, int(kBlock));
+  second.set_state(state);
+  second.prepare(kRate, int(kBlock));
+  CHECK(worst_difference(second.run(in, kBlock), out) == 0);
+  setenv("COIL_PRESETS", COIL_PRESETS_DIR, 1);
+}
+
+TEST_CASE("the controls take the model's names, texts and units in a host that can hear of it") {
+  HostedPlugin plugin("VST3", kRate, int(kBlock));  // LV2 fixes the names in a file
+  plugin.open(test::overdrive_session({{"level", -14}}));
+  test::run_messages(200);
+  for (const char* name : {"drive", "tone", "level"}) CHECK(plugin.parameter(name));
+  auto* level = plugin.parameter("level");
+  REQUIRE(level);
+  CHECK(level->getLabel() == "dB");
+  CHECK(level->getValue() == Approx(0.5f));
+  CHECK(level->getCurrentValueAsText().getDoubleValue() == Approx(-14));
+  CHECK(level->getText(1.0f, 20).getDoubleValue() == Approx(12));
+  CHECK(level->getValueForText("-40") == Approx(0));
+  CHECK(plugin.parameter("Control 4"));
+}
+
+TEST_CASE("a host's automation is heard") {
+  const std::string format = each_format();
+  HostedPlugin plugin(format, kRate, int(kBlock));
+  plugin.open(test::overdrive_session({{"level", 0}}));
+  auto* level = plugin->getParameters()[9];  // after seven of the chain, the model's third
+  const Planes in = test::noise(2, 48000);
+  const auto peak = [&](const Planes& planes) { return test::largest_difference(planes[0], test::Signal(planes[0].size())); };
+  const double loud = peak(plugin.run(in, kBlock));
+  level->setValueNotifyingHost(20.0f / 52);  // -20 dB
+  plugin.run(test::noise(2, 4800), kBlock);
+  INFO(format);
+  CHECK(peak(plugin.run(in, kBlock)) == Approx(0.1 * loud).epsilon(0.01));
+}
+
+TEST_CASE("any block serves: none, one frame, odd sizes, more than announced") {
+  const std::string format = each_format();
+  const Planes in = test::noise(2, 20000);
+  HostedPlugin even(format, kRate, int(kBlock));
+  even.open(test::overdrive_session());
+  even.prepare(kRate, int(kBlock));
+  const Planes reference = even.run(in, kBlock);
+  const std::vector<size_t> odd{0, 1, 1, 0, 7, 63, 65, 0, 129, 1000, 31};
+  HostedPlugin plugin(format, kRate, int(kBlock));
+  plugin.open(test::overdrive_session());
+  // LV2 promises that no block is larger than announced, and the host's wrapper counts on it.
+  plugin.prepare(kRate, format == "LV2" ? 1024 : int(kBlock));
+  CHECK(worst_difference(plugin.run(in, 333, odd), reference) < 1e-5);  // the bound that golden files are held to
+}
+
+TEST_CASE("the latency that the host is told is right to the sample at every rate") {
+  const std::string format = each_format();
+  for (const double rate : {22050.0, 32000.0, 44100.0, 48000.0, 88200.0, 96000.0, 176400.0, 192000.0}) {
+    INFO(format << " at " << rate);
+    HostedPlugin plugin(format, rate, int(kBlock));
+    plugin::Session session = test::overdrive_session();
+    SECTION("bypassed") { session.chain["bypass"] = 1; }
+    SECTION("dry") { session.chain["mix"] = 0; }
+    plugin.open(session);
+    plugin.prepare(rate, int(kBlock));
+    Planes impulse(2, test::Signal(8192));
+    plugin.run(impulse, kBlock);  // LV2 hosts hear of a latency after a block; and what moves has arrived
+    const size_t latency = size_t(plugin->getLatencySamples());
+    for (auto& plane : impulse) plane[100] = 0.7f;
+    Planes delayed(2, test::Signal(8192));
+    for (auto& plane : delayed) plane[100 + latency] = 0.7f;
+    CHECK(plugin.run(impulse, kBlock) == delayed);
+    CHECK(latency <= 512);
+  }
+}
+
+TEST_CASE("mono is one channel of stereo") {
+  HostedPlugin stereo("VST3", kRate, int(kBlock)), mono("VST3", kRate, int(kBlock), 1);
+  const Planes in = test::noise(2, 9600);
+  for (HostedPlugin* plugin : {&stereo, &mono}) {
+    plugin->open(test::overdrive_session());
+    plugin->prepare(kRate, int(kBlock));
+  }
+  const Planes both = stereo.run(in, kBlock);
+  CHECK(worst_difference({both[0]}, mono.run({in[0]}, kBlock)) < 1e-6);
+  CHECK(worst_difference({both[0]}, {both[1]}) > 0.01);  // each channel has its own sound
+}
+
+TEST_CASE("a project may change its models while the sound runs, a thousand times") {
+  const std::string format = each_format();
+  HostedPlugin plugin(format, kRate, int(kBlock));
+  const plugin::Session a = test::overdrive_session({{"drive", 1}}), empty{};
+  plugin.open(a);
+  std::atomic<bool> done{false}, finite{true};
+  std::atomic<int> blocks{0};
+  std::thread audio([&] {
+    const Planes in = test::noise(2, kBlock);
+    while (!done) {
+      const Planes out = plugin.run(in, kBlock);
+      for (const auto& plane : out)
+        for (const float x : plane) finite = finite && std::isfinite(x) && std::fabs(x) < 100;
+      ++blocks;
+    }
+  });
+  long early = 0;
+  for (int i = 0; i < 1000; ++i) {
+    juce::MemoryBlock state = plugin.state();
+    plugin.open(i % 2 ? a : empty);
+    if (i == 200) early = resident_kb();
+  }
+  const long late = resident_kb();
+  done = true;
+  audio.join();
+  CHECK(finite);
+  CHECK(blocks > 100);
+  INFO(format << ": " << early << " kB after 200, " << late << " kB after 1000");
+  CHECK(late - early < 4096);
+  plugin.open(a);
+  plugin.prepare(kRate, int(kBlock));
+  const Planes in = test::noise(2, kBlock * 50);
+  CHECK(worst_difference(plugin.run(in, kBlock), expected(in, {1, 5, 0}, kRate)) == 0);
+}
+
+TEST_CASE("preparing again and again grows neither latency nor memory, and changes no sound") {
+  const std::string format = each_format();
+  HostedPlugin plugin(format, 44100, int(kBlock));
+  plugin.open(test::overdrive_session());
+  plugin.prepare(44100, int(kBlock));
+  const Planes in = test::noise(2, kBlock * 100);
+  const Planes first = plugin.run(in, kBlock);
+  const int latency = plugin->getLatencySamples();
+  long early = 0;
+  for (int i = 0; i < 100; ++i) {
+    plugin->releaseResources();
+    plugin.prepare(i % 2 ? 44100 : 96000, i % 3 ? 64 : 512);
+    plugin.run(test::noise(2, 256), kBlock);
+    if (i == 20) early = resident_kb();
+  }
+  CHECK(resident_kb() - early < 4096);
+  plugin->releaseResources();
+  plugin.prepare(44100, int(kBlock));
+  CHECK(worst_difference(plugin.run(in, kBlock), first) == 0);
+  CHECK(plugin->getLatencySamples() == latency);
+}
+
+TEST_CASE("a model that is missing passes the sound through, and is not lost when the project is saved") {
+  HostedPlugin plugin(each_format(), kRate, int(kBlock));
+  plugin::Session session = test::overdrive_session({{"drive", 3.25f}}, false);
+  session.slots[0].path = "/nowhere/green.safetensors";
+  session.slots[0].hash = "00000000000000000000000000000000";
+  plugin.open(session);
+  plugin.prepare(kRate, int(kBlock));
+  const Planes in = test::noise(2, 4800);
+  CHECK(plugin.run(in, kBlock) == in);
+  const plugin::SlotContent saved = plugin.saved().slots[0];
+  CHECK(saved.hash == session.slots[0].hash);
+  CHECK(saved.path == session.slots[0].path);
+  CHECK(saved.name == session.slots[0].name);
+  CHECK(saved.controls == session.slots[0].controls);
+}
+
+TEST_CASE("a state that cannot be read leaves the plugin usable, and is given back as it was") {
+  HostedPlugin plugin("VST3", kRate, int(kBlock));
+  plugin.open(test::overdrive_session());
+  juce::XmlElement xml("VST3PluginState");
+  const juce::MemoryBlock damaged("COIL, and then nothing of use to anybody", 40);
+  xml.createNewChildElement("IComponent")->addTextElement(damaged.toBase64Encoding());
+  juce::MemoryBlock state;
+  juce::AudioProcessor::copyXmlToBinary(xml, state);
+  plugin.set_state(state);
+  plugin.prepare(kRate, int(kBlock));
+  const Planes in = test::noise(2, kBlock * 50);
+  CHECK(worst_difference(plugin.run(in, kBlock), expected(in, {5, 5, 0}, kRate)) == 0);
+  CHECK_THROWS_AS(plugin.saved(), ssm::Error);
+}
+
+TEST_CASE("instances share one copy of the weights") {
+  std::vector<std::unique_ptr<HostedPlugin>> plugins;
+  const plugin::Session session = test::big_session();
+  REQUIRE(long(session.slots[0].file_bytes->size()) > test::kBigModelKb * 1000);
+  const auto open_one = [&] {
+    plugins.push_back(std::make_unique<HostedPlugin>("VST3", kRate, int(kBlock)));
+    plugins.back()->open(session);
+  };
+  open_one();
+  open_one();  // what the host itself keeps for opening is there now
+  const long before = resident_kb();
+  for (int i = 0; i < 8; ++i) open_one();
+  INFO(before << " kB with two instances, " << resident_kb() << " kB with ten");
+  CHECK(resident_kb() - before < 8 * test::kBigModelKb / 2);
+}
+
+}  // namespace

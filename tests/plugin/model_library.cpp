@@ -1,0 +1,147 @@
+// The library: what it lists, finds and shares.
+#include "plugin/model_library.h"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <thread>
+
+#include "ssm/error.h"
+#include "tests/plugin/sessions.h"
+#include "tests/support/random_network.h"
+#include "tests/support/temp_dir.h"
+
+namespace {
+
+using namespace coil;
+namespace fs = std::filesystem;
+
+juce::File file_at(const fs::path& path) { return juce::File(path.string()); }
+
+// factory: Green Overdrive; factory/bass: broken; user: presets/mine.coil, two networks
+struct Shelf {
+  Shelf() {
+    fs::create_directories(dir / "factory" / "bass");
+    fs::create_directories(dir / "user" / "presets");
+    fs::copy_file(test::overdrive_path(), dir / "factory" / "green.safetensors");
+    juce::File(file_at(dir / "factory" / "bass" / "broken.safetensors")).replaceWithText("no model");
+    juce::File(file_at(dir / "user" / "presets" / "mine.coil")).replaceWithText("no preset");
+    test::random_coil_network(1).write(dir / "user" / "net 10.safetensors");
+    test::random_coil_network(2).write(dir / "user" / "net 9.safetensors");
+    juce::File(file_at(dir / "user" / "notes.txt")).replaceWithText("not listed");
+  }
+  plugin::LibraryFolders folders() const { return {{file_at(dir / "none"), file_at(dir / "factory")}, file_at(dir / "user"), file_at(dir / "settings" / "plugin.json")}; }
+  test::TempDir dir;
+};
+
+std::vector<std::string> names(const std::vector<plugin::LibraryEntry>& entries) {
+  std::vector<std::string> names;
+  for (const auto& entry : entries) names.push_back((entry.folder + "/" + entry.name).toStdString());
+  return names;
+}
+
+TEST_CASE("the library lists models by their card's name and presets by their file's, with folders, factory first") {
+  const Shelf shelf;
+  plugin::ModelLibrary library(shelf.folders());
+  CHECK(names(library.entries()) == std::vector<std::string>{"/Green Overdrive", "bass/broken", "/net 9", "/net 10", "presets/mine"});
+  CHECK(library.entries()[0].factory);
+  CHECK_FALSE(library.entries()[2].factory);
+  CHECK(library.entries()[4].is_preset);
+  CHECK(names(library.search("GREEN")) == std::vector<std::string>{"/Green Overdrive"});
+  CHECK(names(library.search("br bass")) == std::vector<std::string>{"bass/broken"});
+  CHECK(library.search("").size() == 5);
+  CHECK(library.search("nothing like it").empty());
+}
+
+TEST_CASE("new files are listed after a rescan") {
+  const Shelf shelf;
+  plugin::ModelLibrary library(shelf.folders());
+  REQUIRE(library.entries().size() == 5);
+  fs::copy_file(test::overdrive_path(), shelf.dir / "user" / "copy.safetensors");
+  CHECK(library.entries().size() == 5);
+  library.rescan();
+  CHECK(library.entries().size() == 6);
+}
+
+TEST_CASE("next and previous go around the ends") {
+  const Shelf shelf;
+  plugin::ModelLibrary library(shelf.folders());
+  const auto all = library.entries();
+  CHECK(library.neighbour(all[0].file, 1)->file == all[1].file);
+  CHECK(library.neighbour(all[4].file, 1)->file == all[0].file);
+  CHECK(library.neighbour(all[0].file, -1)->file == all[4].file);
+  CHECK(library.neighbour(all[1].file, -7)->file == all[4].file);
+  CHECK(library.neighbour(juce::File(), 1)->file == all[0].file);
+  CHECK(library.neighbour(juce::File(), -1)->file == all[4].file);
+  plugin::ModelLibrary empty(plugin::LibraryFolders{});
+  CHECK_FALSE(empty.neighbour(juce::File(), 1));
+}
+
+TEST_CASE("the recent files are kept in the settings: newest first, each once, only those that exist") {
+  const Shelf shelf;
+  const auto all = plugin::ModelLibrary(shelf.folders()).entries();
+  {
+    plugin::ModelLibrary library(shelf.folders());
+    CHECK(library.recent().empty());
+    for (const int i : {0, 1, 2, 0}) library.note_recent(all[size_t(i)].file);
+  }
+  plugin::ModelLibrary library(shelf.folders());
+  CHECK(library.recent() == std::vector<juce::File>{all[0].file, all[2].file, all[1].file});
+  fs::remove(shelf.dir / "factory" / "bass" / "broken.safetensors");
+  CHECK(library.recent() == std::vector<juce::File>{all[0].file, all[2].file});
+  file_at(shelf.dir / "settings" / "plugin.json").replaceWithText("{\"recent\": 7");
+  CHECK(library.recent().empty());
+  for (int i = 0; i < 30; ++i) {
+    const juce::File file = file_at(shelf.dir / ("file" + std::to_string(i)));
+    file.create();
+    library.note_recent(file);
+  }
+  CHECK(library.recent().size() == plugin::ModelLibrary::kMaxRecent);
+}
+
+TEST_CASE("a model is in memory once, whoever loads it from wherever, and no longer than it is held") {
+  const Shelf shelf;
+  plugin::ModelLibrary library(shelf.folders());
+  const juce::File file = file_at(shelf.dir / "factory" / "green.safetensors");
+  {
+    std::vector<std::shared_ptr<const plugin::LoadedModel>> loaded(6);
+    std::vector<std::thread> threads;
+    for (size_t i = 0; i < 4; ++i) threads.emplace_back([&, i] { loaded[i] = library.load(file); });
+    for (auto& thread : threads) thread.join();
+    loaded[4] = library.load(file_at(test::overdrive_path()));
+    loaded[5] = library.load(loaded[0]->file_bytes, "embedded");
+    for (const auto& model : loaded) CHECK(model == loaded[0]);
+    CHECK(library.loaded_count() == 1);
+    CHECK(library.find_loaded(loaded[0]->model->hash()) == loaded[0]);
+    CHECK(loaded[0]->name == "Green Overdrive");
+  }
+  CHECK(library.loaded_count() == 0);
+}
+
+TEST_CASE("equal weights under different cards are different models") {
+  const Shelf shelf;
+  plugin::ModelLibrary library(shelf.folders());
+  auto network = test::model_file(R"({"model_type": "s4d", "d_model": 1, "d_state": 1, "mode": "real"})", 1);
+  network.card_json = R"({"name": "one"})";
+  network.write(shelf.dir / "one.safetensors");
+  network.card_json = R"({"name": "other"})";
+  network.write(shelf.dir / "other.safetensors");
+  const auto one = library.load(file_at(shelf.dir / "one.safetensors")), other = library.load(file_at(shelf.dir / "other.safetensors"));
+  CHECK(one->model->hash() == other->model->hash());
+  CHECK(one->name == "one");
+  CHECK(other->name == "other");
+}
+
+TEST_CASE("a file that is no model is refused with its name") {
+  const Shelf shelf;
+  plugin::ModelLibrary library(shelf.folders());
+  for (const char* name : {"factory/bass/broken.safetensors", "gone.safetensors"}) {
+    try {
+      library.load(file_at(shelf.dir / name));
+      FAIL("was loaded");
+    } catch (const ssm::Error& error) {
+      CHECK_THAT(error.what(), Catch::Contains(name));
+    }
+  }
+}
+
+}  // namespace

@@ -1,0 +1,74 @@
+// Parameters: what a host shows of a value, and makes of what somebody types.
+#include "plugin/parameters.h"
+
+#include <catch2/catch.hpp>
+
+namespace {
+
+using namespace coil;
+using plugin::ControlParameter;
+
+ssm::Control control(double min, double max, double default_value, const char* unit) {
+  ssm::Control control;
+  control.name = "gäin";
+  control.unit = unit;
+  control.min = min;
+  control.max = max;
+  control.default_value = default_value;
+  return control;
+}
+
+TEST_CASE("a control takes name, unit, default, range and texts of what it stands for") {
+  ControlParameter parameter(4);
+  CHECK(parameter.getName(100) == "Control 5");
+  CHECK(parameter.getLabel().isEmpty());
+  CHECK(parameter.getParameterID() == "control_5");
+  parameter.set_meaning(control(-40, 12, 0, "dB"));
+  CHECK(parameter.getName(100) == juce::String::fromUTF8("gäin"));
+  CHECK(parameter.getName(2) == juce::String::fromUTF8("gä"));
+  CHECK(parameter.getLabel() == "dB");
+  CHECK(parameter.getDefaultValue() == Approx(40.0 / 52));
+  CHECK(parameter.getText(0, 100) == "-40.0");
+  CHECK(parameter.getText(1, 100) == "12.0");
+  CHECK(parameter.getText(40.0f / 52, 100) == "0.0");
+  CHECK(parameter.getText(39.9999f / 52, 100) == "0.0");  // not -0.0
+  parameter.setValue(0.5f);
+  CHECK(parameter.value_in_units() == -14);
+  parameter.set_meaning(std::nullopt);
+  CHECK(parameter.getName(100) == "Control 5");
+  CHECK(parameter.value_in_units() == 0);
+}
+
+TEST_CASE("decimals follow the range") {
+  ControlParameter parameter(0);
+  const auto text = [&](double min, double max) {
+    parameter.set_meaning(control(min, max, min, ""));
+    return parameter.getText(1.0f / 3, 100);
+  };
+  CHECK(text(0, 0.3) == "0.100");
+  CHECK(text(0, 1) == "0.33");
+  CHECK(text(0, 10) == "3.3");
+  CHECK(text(0, 20000) == "6667");
+}
+
+TEST_CASE("typed texts are read with blanks, unit or comma; what is no number changes nothing; what is too much is the most") {
+  ControlParameter parameter(0);
+  parameter.set_meaning(control(-40, 12, 0, "dB"));
+  parameter.setValue(0.25f);
+  for (const char* text : {"-14", " -14 dB", "-14,0", "-14.0dB", "-1.4e1"}) CHECK(parameter.getValueForText(text) == Approx(0.5f));
+  CHECK(parameter.getValueForText("loud") == 0.25f);
+  CHECK(parameter.getValueForText("") == 0.25f);
+  CHECK(parameter.getValueForText("1000") == 1);
+  CHECK(parameter.getValueForText("-1000") == 0);
+}
+
+TEST_CASE("text to value and back is the value, as far as the text says") {
+  ControlParameter parameter(0);
+  parameter.set_meaning(control(20, 20000, 440, "Hz"));
+  for (int i = 0; i <= 100; ++i) {
+    const juce::String text = parameter.getText(float(i) / 100, 100);
+    CHECK(parameter.getText(parameter.getValueForText(text), 100) == text);
+  }
+}
+
+}  // namespace

@@ -1,0 +1,283 @@
+// The processor without a host's wrapping: what the window asks of it, and what a host cannot see.
+#include "plugin/processor.h"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+
+#include "ssm/error.h"
+#include "tests/plugin/hosted_plugin.h"
+#include "tests/plugin/sessions.h"
+
+namespace {
+
+using namespace coil;
+using plugin::Processor;
+using Kind = plugin::SlotStatus::Kind;
+
+constexpr double kRate = 48000;
+constexpr int kBlock = 64;
+
+const juce::File kOverdrive(test::overdrive_path().string());
+
+bool wait_for(const std::function<bool()>& condition) {
+  for (int i = 0; i < 500 && !condition(); ++i) test::run_messages(10);
+  return condition();
+}
+
+void load(Processor& processor, int slot, const juce::File& file) {
+  processor.load_file(slot, file);
+  REQUIRE(wait_for([&] { return processor.status(slot).kind != Kind::loading; }));
+}
+
+void set(juce::AudioProcessorParameter& parameter, float normalised) {
+  parameter.beginChangeGesture();
+  parameter.setValueNotifyingHost(normalised);
+  parameter.endChangeGesture();
+}
+
+test::Planes run(Processor& processor, test::Planes planes, const juce::MidiBuffer& midi_first = {}) {
+  juce::MidiBuffer midi = midi_first;
+  for (size_t begin = 0; begin < planes[0].size(); begin += kBlock) {
+    std::array<float*, 2> channels{planes[0].data() + begin, planes.back().data() + begin};
+    juce::AudioBuffer<float> audio(channels.data(), int(planes.size()), int(std::min(planes[0].size() - begin, size_t(kBlock))));
+    processor.processBlock(audio, midi);
+    midi.clear();
+  }
+  return planes;
+}
+
+plugin::Session saved(Processor& processor) {
+  juce::MemoryBlock state;
+  processor.getStateInformation(state);
+  return plugin::session_from_bytes({static_cast<const std::byte*>(state.getData()), state.getSize()});
+}
+
+void open(Processor& processor, const plugin::Session& session) {
+  const std::vector<std::byte> bytes = plugin::to_bytes(session);
+  processor.setStateInformation(bytes.data(), int(bytes.size()));
+}
+
+TEST_CASE("a file is loaded in the background, its controls appear at their defaults") {
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  CHECK(processor.status(0).kind == Kind::empty);
+  load(processor, 0, kOverdrive);
+  const plugin::SlotStatus status = processor.status(0);
+  CHECK(status.kind == Kind::playing);
+  CHECK(status.name == "Green Overdrive");
+  CHECK(status.file == kOverdrive);
+  CHECK(status.message.isEmpty());
+  REQUIRE(processor.model(0));
+  CHECK(processor.status(1).kind == Kind::empty);
+  const auto& controls = processor.parameters().controls;
+  CHECK(controls[0]->getName(20) == "drive");
+  CHECK(controls[0]->value_in_units() == 5);
+  CHECK(controls[2]->value_in_units() == 0);
+  CHECK(controls[2]->getDefaultValue() == Approx(40.0 / 52));
+  CHECK_FALSE(controls[3]->meaning());
+  CHECK(processor.library().recent() == std::vector<juce::File>{kOverdrive});
+}
+
+TEST_CASE("a file that cannot be loaded is said, and what played plays on") {
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  load(processor, 0, kOverdrive);
+  load(processor, 0, juce::File("/nowhere/x.safetensors"));
+  CHECK(processor.status(0).kind == Kind::failed);
+  CHECK(processor.status(0).message.contains("/nowhere/x.safetensors"));
+  CHECK(processor.model(0));
+  CHECK(saved(processor).slots[0].name == "Green Overdrive");
+}
+
+TEST_CASE("each slot keeps its own controls; the parameters follow the active one") {
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  auto& drive = *processor.parameters().controls[0];
+  load(processor, 0, kOverdrive);
+  set(drive, 0.9f);
+  processor.copy_to_other_slot();
+  processor.set_active_slot(1);
+  CHECK(drive.value_in_units() == 9);
+  set(drive, 0.1f);
+  processor.set_active_slot(0);
+  CHECK(drive.value_in_units() == 9);
+  processor.set_active_slot(1);
+  CHECK(drive.value_in_units() == 1);
+  const plugin::Session session = saved(processor);
+  CHECK(session.active_slot == 1);
+  CHECK(session.slots[0].controls.at("drive") == 9);
+  CHECK(session.slots[1].controls.at("drive") == 1);
+}
+
+TEST_CASE("undo and redo go through loads, knobs and slots") {
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  auto& drive = *processor.parameters().controls[0];
+  CHECK_FALSE(processor.can_undo());
+  load(processor, 0, kOverdrive);
+  set(drive, 0.25f);
+  set(*processor.parameters().mix, 0.5f);
+  set(drive, 0.25f);  // no change
+  processor.clear(0);
+  CHECK(processor.status(0).kind == Kind::empty);
+  processor.undo();
+  CHECK(processor.status(0).kind == Kind::playing);
+  CHECK(drive.value_in_units() == 2.5f);
+  processor.undo();
+  CHECK(processor.parameters().mix->get() == 100);
+  processor.undo();
+  CHECK(drive.value_in_units() == 5);
+  processor.undo();
+  CHECK(processor.status(0).kind == Kind::empty);
+  CHECK_FALSE(processor.can_undo());
+  for (int i = 0; i < 3; ++i) processor.redo();
+  CHECK(drive.value_in_units() == 2.5f);
+  CHECK(processor.parameters().mix->get() == 50);
+}
+
+TEST_CASE("a preset that the player saves brings back model and knobs, and leaves bypass alone") {
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  CHECK_THROWS_AS(processor.save_preset("empty"), ssm::Error);
+  load(processor, 0, kOverdrive);
+  set(*processor.parameters().controls[1], 0.3f);
+  set(*processor.parameters().input_gain, 0.6f);
+  const float gain = processor.parameters().input_gain->get();
+  CHECK_THROWS_AS(processor.save_preset(" "), ssm::Error);
+  const juce::File file = processor.save_preset("My / drive");
+  CHECK(file.getParentDirectory() == processor.library().preset_folder());
+  CHECK(processor.library().search("drive").back().file == file);
+
+  Processor other;
+  other.prepareToPlay(kRate, kBlock);
+  set(*other.parameters().bypass, 1);
+  load(other, 1, file);
+  CHECK(other.status(1).kind == Kind::playing);
+  CHECK(other.status(1).file == file);
+  other.set_active_slot(1);
+  CHECK(other.parameters().controls[1]->value_in_units() == 3);
+  CHECK(other.parameters().input_gain->get() == gain);
+  CHECK(other.parameters().bypass->get());
+  file.deleteFile();
+}
+
+TEST_CASE("MIDI program change and the next button choose from the library") {
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  juce::MidiBuffer midi;
+  midi.addEvent(juce::MidiMessage::programChange(1, 0), 0);
+  run(processor, test::noise(2, kBlock), midi);
+  CHECK(wait_for([&] { return processor.status(0).kind == Kind::playing; }));
+  const juce::File first = processor.status(0).file;
+  processor.load_neighbour(1);
+  CHECK(wait_for([&] { return processor.status(0).kind == Kind::playing; }));
+  CHECK(processor.status(0).file == processor.library().neighbour(first, 1)->file);
+  midi.addEvent(juce::MidiMessage::programChange(1, 127), 0);  // there are not so many
+  run(processor, test::noise(2, kBlock), midi);
+  test::run_messages(200);
+  CHECK(processor.status(0).kind == Kind::playing);
+}
+
+TEST_CASE("every value of every parameter comes back to the bit") {
+  Processor processor, other;
+  const auto bits_differ = [&] {
+    const plugin::Session a = saved(processor), b = saved(other);
+    return a.chain != b.chain || a.slots[0].controls != b.slots[0].controls;
+  };
+  open(processor, test::overdrive_session());
+  for (int i = 0; i <= 1000; ++i) {
+    for (auto* parameter : processor.getParameters()) parameter->setValue(float(i) / 1000.0f + (i < 1000 ? 1e-4f * float(i % 7) : 0));
+    open(other, saved(processor));
+    REQUIRE_FALSE(bits_differ());
+  }
+}
+
+TEST_CASE("instances share what they load") {
+  std::vector<std::unique_ptr<Processor>> processors;
+  for (int i = 0; i < 10; ++i) {
+    processors.push_back(std::make_unique<Processor>());
+    processors.back()->prepareToPlay(kRate, kBlock);
+    open(*processors.back(), test::overdrive_session());
+  }
+  for (const auto& processor : processors) CHECK(processor->model(0) == processors[0]->model(0));
+  CHECK(processors[0]->library().loaded_count() == 1);
+  processors.erase(processors.begin(), processors.end() - 1);
+  CHECK(processors[0]->library().loaded_count() == 1);
+  open(*processors[0], {});
+  CHECK(wait_for([&] {
+    run(*processors[0], test::noise(2, 4800));  // what played fades out and is handed back
+    return processors[0]->library().loaded_count() == 0;
+  }));
+}
+
+TEST_CASE("mono to stereo is mono on both sides, other layouts are refused") {
+  Processor mono, wide;
+  const auto layout = [](juce::AudioChannelSet in, juce::AudioChannelSet out) { return juce::AudioProcessor::BusesLayout{{in}, {out}}; };
+  const auto one = juce::AudioChannelSet::mono(), two = juce::AudioChannelSet::stereo();
+  REQUIRE(mono.setBusesLayout(layout(one, one)));
+  REQUIRE(wide.setBusesLayout(layout(one, two)));
+  CHECK_FALSE(wide.checkBusesLayoutSupported(layout(two, one)));
+  CHECK_FALSE(wide.checkBusesLayoutSupported(layout(juce::AudioChannelSet::create5point1(), two)));
+  CHECK_FALSE(wide.checkBusesLayoutSupported(layout(juce::AudioChannelSet::disabled(), two)));
+  for (Processor* processor : {&mono, &wide}) {
+    processor->prepareToPlay(kRate, kBlock);
+    open(*processor, test::overdrive_session());
+    processor->prepareToPlay(kRate, kBlock);
+  }
+  const test::Planes in = test::noise(1, 9600);
+  const test::Planes narrow = run(mono, in), both = run(wide, {in[0], test::Signal(in[0].size(), 0.5f)});
+  CHECK(test::largest_difference(both[0], narrow[0]) < 1e-6);
+  CHECK(both[0] == both[1]);
+}
+
+TEST_CASE("a session that cannot be read is said, kept for the next save, and forgotten once something is loaded") {
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  const std::string strange = "from another plugin, or another century, but certainly no session";
+  processor.setStateInformation(strange.data(), int(strange.size()));
+  CHECK(processor.notice().isNotEmpty());
+  juce::MemoryBlock state;
+  processor.getStateInformation(state);
+  CHECK(state == juce::MemoryBlock(strange.data(), strange.size()));
+  load(processor, 0, kOverdrive);
+  CHECK(processor.notice().isEmpty());
+  CHECK(saved(processor).slots[0].name == "Green Overdrive");
+}
+
+TEST_CASE("bypass keeps time: the sound afterwards is what it would have been") {
+  Processor bypassed, plain;
+  const test::Planes in = test::noise(2, 48000);
+  for (Processor* processor : {&bypassed, &plain}) {
+    processor->prepareToPlay(kRate, kBlock);
+    open(*processor, test::overdrive_session());
+    processor->prepareToPlay(kRate, kBlock);
+    run(*processor, in);
+  }
+  set(*bypassed.parameters().bypass, 1);
+  run(bypassed, in);
+  set(*bypassed.parameters().bypass, 0);
+  run(plain, in);
+  run(bypassed, test::noise(2, 4800));  // back within these
+  run(plain, test::noise(2, 4800));
+  CHECK(run(bypassed, in) == run(plain, in));
+}
+
+TEST_CASE("the tap holds what went in and came out, the load is measured") {
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  const test::Planes in = test::noise(2, 4800);
+  run(processor, in);
+  std::vector<float> tapped(1000), expected(1000);
+  for (size_t i = 0; i < 1000; ++i) expected[i] = (in[0][3800 + i] + in[1][3800 + i]) * 0.5f;
+  processor.tap().read_latest(plugin::SoundTap::Side::input, tapped);
+  CHECK(tapped == expected);
+  processor.tap().read_latest(plugin::SoundTap::Side::output, tapped);
+  CHECK(test::largest_difference(tapped, expected) < 1e-6);
+  CHECK(processor.tap().frames_written(plugin::SoundTap::Side::input) == 4800);
+  CHECK(processor.load().worst > 0);
+  CHECK(processor.load().mean > 0);
+  processor.reset_load();
+  CHECK(processor.load().worst == 0);
+}
+
+}  // namespace
