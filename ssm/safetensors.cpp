@@ -259,7 +259,7 @@ Safetensors Safetensors::in_memory() const {
     copy.assign(tensor.bytes.begin(), tensor.bytes.end());
     tensor.bytes = copy;
   }
-  file.mapping_ = copies;
+  file.content_ = copies;
   return file;
 }
 
