@@ -262,6 +262,22 @@ TEST_CASE("bypass keeps time: the sound afterwards is what it would have been") 
   CHECK(run(bypassed, in) == run(plain, in));
 }
 
+TEST_CASE("a block larger than announced is served like small ones") {
+  Processor small, large;
+  const test::Planes in = test::noise(2, 5000);
+  for (Processor* processor : {&small, &large}) {
+    processor->prepareToPlay(kRate, kBlock);
+    open(*processor, test::overdrive_session());
+    processor->prepareToPlay(kRate, kBlock);
+  }
+  juce::AudioBuffer<float> audio(2, 5000);
+  for (int c = 0; c < 2; ++c) audio.copyFrom(c, 0, in[size_t(c)].data(), 5000);
+  juce::MidiBuffer midi;
+  large.processBlock(audio, midi);
+  const test::Planes expected = run(small, in);
+  for (int c = 0; c < 2; ++c) CHECK(test::largest_difference({audio.getReadPointer(c), 5000}, expected[size_t(c)]) < 1e-5);
+}
+
 TEST_CASE("the tap holds what went in and came out, the load is measured") {
   Processor processor;
   processor.prepareToPlay(kRate, kBlock);
