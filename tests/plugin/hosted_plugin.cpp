@@ -42,10 +42,11 @@ juce::PluginDescription scan(const std::string& name) {
   juce::AudioPluginFormat& format = format_named(name);
   juce::OwnedArray<juce::PluginDescription> found;
   if (name == "LV2") {
-    for (const juce::String& identifier : format.searchPathsForPlugins(juce::FileSearchPath(COIL_BUILT_LV2_FOLDER), true, false))
-      format.findAllTypesForFile(found, identifier);
+    const juce::FileSearchPath folder(juce::File(COIL_BUILT_LV2).getParentDirectory().getParentDirectory().getFullPathName());
+    for (const juce::String& identifier : format.searchPathsForPlugins(folder, true, false)) format.findAllTypesForFile(found, identifier);
   } else {
-    format.findAllTypesForFile(found, COIL_BUILT_VST3);
+    const juce::File bundle = juce::File(COIL_BUILT_VST3).getParentDirectory().getParentDirectory().getParentDirectory();
+    format.findAllTypesForFile(found, bundle.getFullPathName());
   }
   for (int i = found.size(); --i >= 0;)
     if (found[i]->name != "Coil") found.remove(i);  // LV2's own examples
@@ -79,6 +80,7 @@ HostedPlugin::~HostedPlugin() {
 }
 
 void HostedPlugin::prepare(double rate_hz, int block_frames) {
+  plugin_->releaseResources();  // without which the host would spare an equal prepareToPlay()
   plugin_->setRateAndBufferSizeDetails(rate_hz, block_frames);
   plugin_->prepareToPlay(rate_hz, block_frames);
 }

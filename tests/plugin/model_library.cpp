@@ -25,8 +25,9 @@ struct Shelf {
     fs::copy_file(test::overdrive_path(), dir / "factory" / "green.safetensors");
     juce::File(file_at(dir / "factory" / "bass" / "broken.safetensors")).replaceWithText("no model");
     juce::File(file_at(dir / "user" / "presets" / "mine.coil")).replaceWithText("no preset");
-    test::random_coil_network(1).write(dir / "user" / "net 10.safetensors");
-    test::random_coil_network(2).write(dir / "user" / "net 9.safetensors");
+    for (const char* name : {"net 10", "net 9"}) {  // no card, no name
+      test::model_file(R"({"model_type": "s4d", "d_model": 1, "d_state": 1, "mode": "real"})", 1).write(dir / "user" / (std::string(name) + ".safetensors"));
+    }
     juce::File(file_at(dir / "user" / "notes.txt")).replaceWithText("not listed");
   }
   plugin::LibraryFolders folders() const { return {{file_at(dir / "none"), file_at(dir / "factory")}, file_at(dir / "user"), file_at(dir / "settings" / "plugin.json")}; }

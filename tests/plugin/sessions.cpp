@@ -2,7 +2,6 @@
 #include "tests/plugin/sessions.h"
 
 #include "tests/support/random_network.h"
-#include "tests/support/temp_dir.h"
 
 namespace coil::test {
 
@@ -13,20 +12,6 @@ plugin::Session overdrive_session(const std::map<std::string, float>& controls, 
   if (!embedded) session.slots[0].file_bytes.reset();
   for (const auto& [name, value] : controls) session.slots[0].controls[name] = value;
   session.chain = {{"normalise", 0.0f}};
-  return session;
-}
-
-plugin::Session big_session() {
-  const TempDir dir;
-  std::string layers;
-  for (int i = 0; i < 4; ++i) {
-    const std::string name = std::string("mixer_") + char('a' + i);
-    layers += (i ? ", " : "") + (R"({"parts": [{"type": "mamba1", "name": ")" + name + R"(", "d_state": 16}]})");
-  }
-  model_file(R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": 288, "layers": [)" + layers + "]}", 3).write(dir / "big.safetensors");
-  plugin::ModelLibrary library(plugin::LibraryFolders{});
-  plugin::Session session;
-  session.slots[0] = plugin::slot_with(library.load(juce::File((dir / "big.safetensors").string())), "");
   return session;
 }
 

@@ -15,10 +15,6 @@ inline std::filesystem::path overdrive_path() { return std::filesystem::path(COI
 // The overdrive in slot 0 with these controls; `embedded` alone, or as a file alone. Bypass, gate and normalisation are off.
 plugin::Session overdrive_session(const std::map<std::string, float>& controls = {}, bool embedded = true);
 
-// Slot 0 plays a model with some 8 MB of weights.
-inline constexpr long kBigModelKb = 8000;
-plugin::Session big_session();
-
 // Noise with a beat: something to be driven.
 Planes noise(size_t channels, size_t frames);
 
