@@ -1,0 +1,465 @@
+// The two kernels of a fused Mamba-1 layer.
+//
+//   expand   norm, in_proj (x), convolution, silu, x_proj, dt, and the scan of each chunk from zero; leaves x, dt, B, C in device memory
+//   recur    in_proj (z) of the same rows again, the scan of each chunk from its true state, gate, out_proj, residual
+//
+// A group of d_inner threads runs a chunk in tiles of 16 frames: a thread per channel in convolution and scan, with the 16 states in
+// registers; tiles of 4 by 4 values a thread in the products. Inputs of a product lie transposed in shared memory, [k][frame].
+#include <algorithm>
+#include <cmath>
+
+#include "gpu/math.cuh"
+#include "gpu/mamba1_fused.h"
+#include "gpu/scan.h"
+
+namespace coil::gpu {
+namespace {
+
+constexpr int kStates = 16, kRank = 4, kTaps = 4, kTile = 16, kQuads = kTile / 4;
+constexpr int kColumn = kTile + 4;        // floats between rows of a transposed tile: quads of 8 neighbouring rows lie in different banks
+constexpr int kMixing = 2 * kStates;      // B and C
+constexpr int kMixingRow = kMixing + 4;
+constexpr int kThreads = 256;
+
+// Everything that a layer is, in one array; the projections as [input][output].
+template <int kModel>
+struct Weights {
+  static constexpr int kInner = 2 * kModel;
+  float in_x[kModel][kInner];
+  float x_to_mixing[kInner][kMixing];
+  float x_to_rank[kInner][kRank];
+  float in_z[kModel][kInner];
+  float out[kInner][kModel];
+  // per channel
+  float rank_to_dt[kInner][kRank];
+  float conv[kInner][kTaps];
+  float a[kInner][kStates];  // log2(e) A
+  float in_x_bias[kInner], in_z_bias[kInner], conv_bias[kInner], dt_bias[kInner], D[kInner];
+  float mixing_bias[kMixing], out_bias[kModel];
+};
+
+struct Arguments {
+  const void* weights;
+  const float* in;
+  float* out;
+  float4 *x, *dt;  // [tile][quad][channel]
+  float4* mixing;  // [tile][frame][B, C]
+  ScanScratch scan;
+  const float *conv_table, *scan_table;
+  size_t table_stride;
+  const Chunk* chunks;
+  int chunk_count, chunk_frames, taps;
+  float eps;
+  int has_norm, residual;
+};
+
+__device__ float4 add(float4 a, float4 b) { return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w}; }
+
+// 16 rows of width kModel, normalised, into a transposed tile; rows from `valid` on are 0. All threads of the group.
+template <int kModel, int kInner>
+__device__ void load_rows(const float* rows, int valid, bool has_norm, float eps, float* tile, int thread) {
+  constexpr int kVectors = kModel / 4;  // of a row; neighbouring threads share one
+#pragma unroll
+  for (int i = thread; i < kTile * kVectors; i += kInner) {
+    const int row = i / kVectors, k = i % kVectors * 4;
+    float4 v = row < valid ? *reinterpret_cast<const float4*>(rows + row * kModel + k) : float4{0, 0, 0, 0};
+    if (has_norm) {
+      float sum = fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, v.w * v.w)));
+#pragma unroll
+      for (int other = kVectors / 2; other > 0; other /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, other);
+      const float scale = rsqrtf(fmaf(sum, 1.0f / kModel, eps));
+      v = {v.x * scale, v.y * scale, v.z * scale, v.w * scale};
+    }
+    tile[k * kColumn + row] = v.x;
+    tile[(k + 1) * kColumn + row] = v.y;
+    tile[(k + 2) * kColumn + row] = v.z;
+    tile[(k + 3) * kColumn + row] = v.w;
+  }
+}
+
+// sums[i][j] += sum over k of in[k][4 quad + i] weight[k][first_output + j]
+template <int kDepth, int kOutputs, int kWidth>
+__device__ void multiply(const float* in, const float* weight, int quad, int first_output, float (&sums)[4][kOutputs]) {
+#pragma unroll 8
+  for (int k = 0; k < kDepth; ++k) {
+    const float4 x = *reinterpret_cast<const float4*>(in + k * kColumn + 4 * quad);
+    float w[kOutputs];
+    if constexpr (kOutputs == 4) *reinterpret_cast<float4*>(w) = *reinterpret_cast<const float4*>(weight + k * kWidth + first_output);
+    else *reinterpret_cast<float2*>(w) = *reinterpret_cast<const float2*>(weight + k * kWidth + first_output);
+#pragma unroll
+    for (int j = 0; j < kOutputs; ++j) {
+      sums[0][j] = fmaf(x.x, w[j], sums[0][j]);
+      sums[1][j] = fmaf(x.y, w[j], sums[1][j]);
+      sums[2][j] = fmaf(x.z, w[j], sums[2][j]);
+      sums[3][j] = fmaf(x.w, w[j], sums[3][j]);
+    }
+  }
+}
+
+// The transposed product of a whole group: tile [kInner][frame] = bias + weight in.
+template <int kModel, int kInner>
+__device__ void project(const float* in, const float* weight, const float* bias, float* tile, int thread) {
+  const int quad = thread % 4, output = thread / 4 * 4;
+  float sums[4][4];
+#pragma unroll
+  for (int j = 0; j < 4; ++j) sums[0][j] = sums[1][j] = sums[2][j] = sums[3][j] = bias[output + j];
+  multiply<kModel, 4, kInner>(in, weight, quad, output, sums);
+#pragma unroll
+  for (int j = 0; j < 4; ++j)
+    *reinterpret_cast<float4*>(tile + (output + j) * kColumn + 4 * quad) = float4{sums[0][j], sums[1][j], sums[2][j], sums[3][j]};
+}
+
+__device__ void copy_to_shared(const float* from, float* to, int floats) {
+  for (int i = int(threadIdx.x); i < floats / 4; i += kThreads) reinterpret_cast<float4*>(to)[i] = reinterpret_cast<const float4*>(from)[i];
+}
+
+// One frame of the scan of one channel. mixing: the frame's B, and its C kStates further on.
+template <bool kOutput>
+__device__ float step(float (&h)[kStates], const float (&a)[kStates], float dt, float x, const float* mixing) {
+  const float dtx = dt * x;
+  float sums[2] = {};
+#pragma unroll
+  for (int n = 0; n < kStates; n += 4) {
+    const float4 B = *reinterpret_cast<const float4*>(mixing + n);
+    h[n] = fmaf(exp2_fast(dt * a[n]), h[n], dtx * B.x);
+    h[n + 1] = fmaf(exp2_fast(dt * a[n + 1]), h[n + 1], dtx * B.y);
+    h[n + 2] = fmaf(exp2_fast(dt * a[n + 2]), h[n + 2], dtx * B.z);
+    h[n + 3] = fmaf(exp2_fast(dt * a[n + 3]), h[n + 3], dtx * B.w);
+    if constexpr (kOutput) {
+      const float4 C = *reinterpret_cast<const float4*>(mixing + kStates + n);
+      sums[0] = fmaf(C.x, h[n], sums[0]);
+      sums[1] = fmaf(C.y, h[n + 1], sums[1]);
+      sums[0] = fmaf(C.z, h[n + 2], sums[0]);
+      sums[1] = fmaf(C.w, h[n + 3], sums[1]);
+    }
+  }
+  return sums[0] + sums[1];
+}
+
+template <int kModel>
+struct ExpandShared {
+  static constexpr int kInner = 2 * kModel, kWarps = kInner / 32, kGroups = kThreads / kInner;
+  struct Group {
+    float rows[kModel][kColumn], x[kInner][kColumn], mixing[kWarps][kTile][kMixingRow], rank[kWarps][kTile][kRank];
+  };
+  float in_x[kModel][kInner], x_to_mixing[kInner][kMixing], x_to_rank[kInner][kRank];
+  Group groups[kGroups];
+};
+
+template <int kModel>
+__global__ void __launch_bounds__(kThreads, 2) expand(Arguments p) {
+  using Shared = ExpandShared<kModel>;
+  constexpr int kInner = Shared::kInner, kWarps = Shared::kWarps, kGroups = Shared::kGroups;
+  const auto& w = *static_cast<const Weights<kModel>*>(p.weights);
+  auto& shared = *reinterpret_cast<Shared*>(dynamic_shared());
+  copy_to_shared(&w.in_x[0][0], &shared.in_x[0][0], kModel * kInner + kInner * (kMixing + kRank));
+  __syncthreads();
+
+  const int group = int(threadIdx.x) / kInner, c = int(threadIdx.x) % kInner, warp = c / 32, lane = c % 32;
+  auto& g = shared.groups[group];
+  float* my_x = g.x[c];
+  float a[kStates];
+#pragma unroll
+  for (int n = 0; n < kStates; ++n) a[n] = w.a[c][n];
+  const float4 taps = *reinterpret_cast<const float4*>(w.conv[c]), to_dt = *reinterpret_cast<const float4*>(w.rank_to_dt[c]);
+  const float conv_bias = w.conv_bias[c], dt_bias = w.dt_bias[c];
+
+  for (int index = int(blockIdx.x) * kGroups + group; index < p.chunk_count; index += int(gridDim.x) * kGroups) {
+    const Chunk chunk = p.chunks[index];
+    const float* rows = p.in + size_t(index) * size_t(p.chunk_frames) * kModel;
+    float before[3] = {0, 0, 0};  // the convolution's inputs of the three frames before the tile
+    if (!chunk.first) {
+      load_rows<kModel, kInner>(rows - kTile * kModel, kTile, p.has_norm, p.eps, &g.rows[0][0], c);
+      sync_group<kInner>(group);
+      project<kModel, kInner>(&g.rows[0][0], &shared.in_x[0][0], w.in_x_bias, &g.x[0][0], c);
+      sync_group<kInner>(group);
+      for (int i = 0; i < 3; ++i) before[i] = my_x[kTile - 3 + i];
+    } else {
+      const float* history = p.conv_table + size_t(chunk.state_in) * p.table_stride + c * p.taps;
+      for (int i = 0; i < 3; ++i)
+        if (i + p.taps >= 3 && p.taps > 0) before[i] = history[p.taps - 3 + i];
+    }
+    float h[kStates] = {}, elapsed = 0;
+
+    for (int t0 = 0; t0 < chunk.frames; t0 += kTile) {
+      const int valid = min(chunk.frames - t0, kTile);
+      const size_t tile = (size_t(index) * size_t(p.chunk_frames) + size_t(t0)) / kTile;
+      load_rows<kModel, kInner>(rows + t0 * kModel, valid, p.has_norm, p.eps, &g.rows[0][0], c);
+      sync_group<kInner>(group);
+      project<kModel, kInner>(&g.rows[0][0], &shared.in_x[0][0], w.in_x_bias, &g.x[0][0], c);
+      sync_group<kInner>(group);
+
+      if (chunk.last && t0 + kTile >= chunk.frames) {
+        float* history = const_cast<float*>(p.conv_table) + size_t(chunk.state_out) * p.table_stride + c * p.taps;
+        for (int j = 0; j < p.taps; ++j) {
+          const int t = valid - p.taps + j;
+          history[j] = t >= 0 ? my_x[t] : t == -1 ? before[2] : t == -2 ? before[1] : before[0];
+        }
+      }
+#pragma unroll
+      for (int q = 0; q < kQuads; ++q) {
+        const float4 r = *reinterpret_cast<const float4*>(my_x + 4 * q);
+        float4 x;
+        x.x = silu(fmaf(taps.x, before[0], fmaf(taps.y, before[1], fmaf(taps.z, before[2], fmaf(taps.w, r.x, conv_bias)))));
+        x.y = silu(fmaf(taps.x, before[1], fmaf(taps.y, before[2], fmaf(taps.z, r.x, fmaf(taps.w, r.y, conv_bias)))));
+        x.z = silu(fmaf(taps.x, before[2], fmaf(taps.y, r.x, fmaf(taps.z, r.y, fmaf(taps.w, r.z, conv_bias)))));
+        x.w = silu(fmaf(taps.x, r.x, fmaf(taps.y, r.y, fmaf(taps.z, r.z, fmaf(taps.w, r.w, conv_bias)))));
+        before[0] = r.y, before[1] = r.z, before[2] = r.w;
+        *reinterpret_cast<float4*>(my_x + 4 * q) = x;
+        p.x[(tile * kQuads + size_t(q)) * kInner + size_t(c)] = x;
+      }
+      __syncwarp();
+
+      // every warp multiplies its own 32 channels; the sums over warps follow
+      {
+        const int quad = lane % 4, output = lane / 4 * 4;
+        float sums[4][4];
+#pragma unroll
+        for (int j = 0; j < 4; ++j) sums[0][j] = sums[1][j] = sums[2][j] = sums[3][j] = warp == 0 ? w.mixing_bias[output + j] : 0.0f;
+        multiply<32, 4, kMixing>(g.x[warp * 32], shared.x_to_mixing[warp * 32], quad, output, sums);
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          *reinterpret_cast<float4*>(&g.mixing[warp][4 * quad + i][output]) = float4{sums[i][0], sums[i][1], sums[i][2], sums[i][3]};
+        float4 rank{0, 0, 0, 0};
+        const int t = lane % kTile, half = lane / kTile;
+#pragma unroll 8
+        for (int k = half; k < 32; k += 2) {
+          const float x = g.x[warp * 32 + k][t];
+          const float4 v = *reinterpret_cast<const float4*>(shared.x_to_rank[warp * 32 + k]);
+          rank = {fmaf(x, v.x, rank.x), fmaf(x, v.y, rank.y), fmaf(x, v.z, rank.z), fmaf(x, v.w, rank.w)};
+        }
+        rank.x += __shfl_xor_sync(0xffffffffu, rank.x, kTile);
+        rank.y += __shfl_xor_sync(0xffffffffu, rank.y, kTile);
+        rank.z += __shfl_xor_sync(0xffffffffu, rank.z, kTile);
+        rank.w += __shfl_xor_sync(0xffffffffu, rank.w, kTile);
+        if (half == 0) *reinterpret_cast<float4*>(g.rank[warp][t]) = rank;
+      }
+      sync_group<kInner>(group);
+      for (int i = c; i < kTile * kMixing / 4; i += kInner) {
+        const int t = i / (kMixing / 4), n = i % (kMixing / 4) * 4;
+        float4 sum = *reinterpret_cast<const float4*>(&g.mixing[0][t][n]);
+#pragma unroll
+        for (int other = 1; other < kWarps; ++other) sum = add(sum, *reinterpret_cast<const float4*>(&g.mixing[other][t][n]));
+        if constexpr (kWarps > 1) *reinterpret_cast<float4*>(&g.mixing[0][t][n]) = sum;
+        p.mixing[tile * (kTile * kMixing / 4) + size_t(i)] = sum;
+      }
+      if constexpr (kWarps > 1) sync_group<kInner>(group);
+
+#pragma unroll 1
+      for (int q = 0; q < kQuads; ++q) {
+        const float4 x = *reinterpret_cast<const float4*>(my_x + 4 * q);
+        float dt[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          float4 rank = *reinterpret_cast<const float4*>(g.rank[0][4 * q + i]);
+#pragma unroll
+          for (int from = 1; from < kWarps; ++from) rank = add(rank, *reinterpret_cast<const float4*>(g.rank[from][4 * q + i]));
+          const float raw = fmaf(to_dt.x, rank.x, fmaf(to_dt.y, rank.y, fmaf(to_dt.z, rank.z, fmaf(to_dt.w, rank.w, dt_bias))));
+          dt[i] = 4 * q + i < valid ? softplus(raw) : 0.0f;
+        }
+        p.dt[(tile * kQuads + size_t(q)) * kInner + size_t(c)] = float4{dt[0], dt[1], dt[2], dt[3]};
+        if (chunk.last) continue;
+        elapsed += (dt[0] + dt[1]) + (dt[2] + dt[3]);
+        step<false>(h, a, dt[0], x.x, g.mixing[0][4 * q]);
+        step<false>(h, a, dt[1], x.y, g.mixing[0][4 * q + 1]);
+        step<false>(h, a, dt[2], x.z, g.mixing[0][4 * q + 2]);
+        step<false>(h, a, dt[3], x.w, g.mixing[0][4 * q + 3]);
+      }
+    }
+    if (chunk.last) continue;
+    float4* carry = reinterpret_cast<float4*>(p.scan.carry + (size_t(index) * kInner + size_t(c)) * kStates);
+#pragma unroll
+    for (int n = 0; n < kStates; n += 4) carry[n / 4] = float4{h[n], h[n + 1], h[n + 2], h[n + 3]};
+    p.scan.sums[size_t(index) * kInner + size_t(c)] = elapsed;
+  }
+}
+
+template <int kModel>
+struct RecurShared {
+  static constexpr int kInner = 2 * kModel, kGroups = kThreads / kInner;
+  struct Group {
+    float rows[kModel][kColumn], y[kInner][kColumn], mixing[kTile][kMixing];
+  };
+  float in_z[kModel][kInner], out[kInner][kModel];
+  Group groups[kGroups];
+};
+
+template <int kModel>
+__global__ void __launch_bounds__(kThreads, 2) recur(Arguments p) {
+  using Shared = RecurShared<kModel>;
+  constexpr int kInner = Shared::kInner, kGroups = Shared::kGroups;
+  const auto& w = *static_cast<const Weights<kModel>*>(p.weights);
+  auto& shared = *reinterpret_cast<Shared*>(dynamic_shared());
+  copy_to_shared(&w.in_z[0][0], &shared.in_z[0][0], 2 * kModel * kInner);
+  __syncthreads();
+
+  const int group = int(threadIdx.x) / kInner, c = int(threadIdx.x) % kInner;
+  auto& g = shared.groups[group];
+  float* my_y = g.y[c];
+  float a[kStates];
+#pragma unroll
+  for (int n = 0; n < kStates; ++n) a[n] = w.a[c][n];
+  const float D = w.D[c];
+  const int quad = c % 4, output = c / 4 * 2;  // of the output projection: 4 frames by 2 outputs a thread
+  const float2 out_bias = *reinterpret_cast<const float2*>(w.out_bias + output);
+
+  for (int index = int(blockIdx.x) * kGroups + group; index < p.chunk_count; index += int(gridDim.x) * kGroups) {
+    const Chunk chunk = p.chunks[index];
+    const size_t first_row = size_t(index) * size_t(p.chunk_frames);
+    float h[kStates];
+    const float4* start = reinterpret_cast<const float4*>(p.scan.carry + (size_t(index) * kInner + size_t(c)) * kStates);
+#pragma unroll
+    for (int n = 0; n < kStates; n += 4) {
+      const float4 v = start[n / 4];
+      h[n] = v.x, h[n + 1] = v.y, h[n + 2] = v.z, h[n + 3] = v.w;
+    }
+
+    for (int t0 = 0; t0 < chunk.frames; t0 += kTile) {
+      const int valid = min(chunk.frames - t0, kTile);
+      const size_t row = first_row + size_t(t0), tile = row / kTile;
+      float4 x[kQuads], dt[kQuads];
+#pragma unroll
+      for (int q = 0; q < kQuads; ++q) {
+        x[q] = p.x[(tile * kQuads + size_t(q)) * kInner + size_t(c)];
+        dt[q] = p.dt[(tile * kQuads + size_t(q)) * kInner + size_t(c)];
+      }
+      for (int i = c; i < kTile * kMixing / 4; i += kInner) reinterpret_cast<float4*>(&g.mixing[0][0])[i] = p.mixing[tile * (kTile * kMixing / 4) + size_t(i)];
+      load_rows<kModel, kInner>(p.in + row * kModel, valid, p.has_norm, p.eps, &g.rows[0][0], c);
+      sync_group<kInner>(group);
+      project<kModel, kInner>(&g.rows[0][0], &shared.in_z[0][0], w.in_z_bias, &g.y[0][0], c);
+      sync_group<kInner>(group);
+#pragma unroll
+      for (int q = 0; q < kQuads; ++q) {
+        const float4 z = *reinterpret_cast<const float4*>(my_y + 4 * q);
+        float4 y;
+        y.x = fmaf(D, x[q].x, step<true>(h, a, dt[q].x, x[q].x, g.mixing[4 * q])) * silu(z.x);
+        y.y = fmaf(D, x[q].y, step<true>(h, a, dt[q].y, x[q].y, g.mixing[4 * q + 1])) * silu(z.y);
+        y.z = fmaf(D, x[q].z, step<true>(h, a, dt[q].z, x[q].z, g.mixing[4 * q + 2])) * silu(z.z);
+        y.w = fmaf(D, x[q].w, step<true>(h, a, dt[q].w, x[q].w, g.mixing[4 * q + 3])) * silu(z.w);
+        *reinterpret_cast<float4*>(my_y + 4 * q) = y;
+      }
+      sync_group<kInner>(group);
+      float sums[4][2];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sums[i][0] = out_bias.x, sums[i][1] = out_bias.y;
+      multiply<kInner, 2, kModel>(&g.y[0][0], &shared.out[0][0], quad, output, sums);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        if (4 * quad + i >= valid) break;
+        const size_t at = (row + size_t(4 * quad + i)) * kModel + size_t(output);
+        float2 v{sums[i][0], sums[i][1]};
+        if (p.residual) {
+          const float2 before = *reinterpret_cast<const float2*>(p.in + at);
+          v.x += before.x, v.y += before.y;
+        }
+        *reinterpret_cast<float2*>(p.out + at) = v;
+      }
+    }
+    if (!chunk.last) continue;
+    float* after = const_cast<float*>(p.scan_table) + size_t(chunk.state_out) * p.table_stride + size_t(c) * kStates;
+#pragma unroll
+    for (int n = 0; n < kStates; ++n) after[n] = h[n];
+  }
+}
+
+template <int kModel>
+std::vector<float> packed(const ssm::Mamba1Config& config, const ssm::RmsNormConfig* norm, const ssm::Checkpoint& checkpoint) {
+  constexpr int kInner = 2 * kModel;
+  std::vector<float> floats(sizeof(Weights<kModel>) / sizeof(float), 0.0f);
+  auto& w = *reinterpret_cast<Weights<kModel>*>(floats.data());
+  const auto tensor = [&](const char* suffix, std::vector<int64_t> shape) { return checkpoint.floats(config.name + suffix, shape); };
+  const int rank = config.dt_rank, taps = config.d_conv;
+
+  std::vector<float> norm_weight(kModel, 1.0f);
+  if (norm && norm->affine) norm_weight = checkpoint.floats(norm->name + ".weight", {kModel});
+  const auto in = tensor(".in_proj.weight", {2 * kInner, kModel}), out = tensor(".out_proj.weight", {kModel, kInner});
+  for (int k = 0; k < kModel; ++k)
+    for (int c = 0; c < kInner; ++c) {
+      w.in_x[k][c] = in[size_t(c * kModel + k)] * norm_weight[size_t(k)];
+      w.in_z[k][c] = in[size_t((kInner + c) * kModel + k)] * norm_weight[size_t(k)];
+      w.out[c][k] = out[size_t(k * kInner + c)];
+    }
+  const auto x_proj = tensor(".x_proj.weight", {rank + kMixing, kInner}), dt = tensor(".dt_proj.weight", {kInner, rank});
+  const auto A_log = checkpoint.doubles(config.name + ".A_log", {kInner, kStates});
+  const auto dt_bias = tensor(".dt_proj.bias", {kInner}), D = tensor(".D", {kInner});
+  const auto conv = taps > 0 ? tensor(".conv1d.weight", {kInner, 1, taps}) : std::vector<float>();
+  const auto conv_bias = taps > 0 && config.conv_bias ? tensor(".conv1d.bias", {kInner}) : std::vector<float>(kInner, 0.0f);
+  for (int c = 0; c < kInner; ++c) {
+    for (int n = 0; n < kMixing; ++n) w.x_to_mixing[c][n] = x_proj[size_t((rank + n) * kInner + c)];
+    for (int r = 0; r < rank; ++r) {
+      w.x_to_rank[c][r] = x_proj[size_t(r * kInner + c)];
+      w.rank_to_dt[c][r] = dt[size_t(c * rank + r)];
+    }
+    for (int n = 0; n < kStates; ++n) w.a[c][n] = float(-std::exp(A_log[size_t(c * kStates + n)]) * M_LOG2E);
+    for (int j = 0; j < taps; ++j) w.conv[c][kTaps - taps + j] = conv[size_t(c * taps + j)];
+    if (taps == 0) w.conv[c][kTaps - 1] = 1.0f;
+    w.conv_bias[c] = conv_bias[size_t(c)];
+    w.dt_bias[c] = dt_bias[size_t(c)];
+    w.D[c] = D[size_t(c)];
+  }
+  if (config.bias) {
+    const auto in_bias = tensor(".in_proj.bias", {2 * kInner}), out_bias = tensor(".out_proj.bias", {kModel});
+    std::copy_n(in_bias.begin(), kInner, w.in_x_bias);
+    std::copy_n(in_bias.begin() + kInner, kInner, w.in_z_bias);
+    std::copy_n(out_bias.begin(), kModel, w.out_bias);
+  }
+  if (config.x_proj_bias) {
+    const auto bias = tensor(".x_proj.bias", {rank + kMixing});
+    std::copy_n(bias.begin() + rank, kMixing, w.mixing_bias);
+    for (int c = 0; c < kInner; ++c)
+      for (int r = 0; r < rank; ++r) w.dt_bias[c] += w.rank_to_dt[c][r] * bias[size_t(r)];
+  }
+  return floats;
+}
+
+template <int kModel>
+void run_as(const Arguments& arguments, const DeviceFloats& weights, const JoinBuffers<float>& join, const DevicePlan& plan, cudaStream_t stream) {
+  constexpr int kInner = 2 * kModel;
+  constexpr size_t kExpandBytes = sizeof(ExpandShared<kModel>), kRecurBytes = sizeof(RecurShared<kModel>);
+  int device = 0, multiprocessors = 0;
+  check(cudaGetDevice(&device), "asking for the device");
+  check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device), "asking for the device's size");
+  check(cudaFuncSetAttribute(expand<kModel>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(kExpandBytes)), "preparing a kernel");
+  check(cudaFuncSetAttribute(recur<kModel>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(kRecurBytes)), "preparing a kernel");
+  const unsigned needed = blocks_of(size_t(plan.chunk_count), ExpandShared<kModel>::kGroups), blocks = std::min(needed, unsigned(2 * multiprocessors));
+  launch(expand<kModel>, blocks, kThreads, kExpandBytes, stream, arguments);
+  const SelectiveFactor factor{weights.data() + offsetof(Weights<kModel>, a) / sizeof(float), 1, arguments.scan.sums, kStates, kInner};
+  join_chunks(factor, join, plan, stream);
+  launch(recur<kModel>, blocks, kThreads, kRecurBytes, stream, arguments);
+}
+
+}  // namespace
+
+bool FusedMamba1::serves(const ssm::Mamba1Config& config) {
+  const bool width = config.d_model == 16 || config.d_model == 32 || config.d_model == 64;
+  return width && config.d_inner == 2 * config.d_model && config.d_state == kStates && config.dt_rank <= kRank && config.d_conv <= kTaps &&
+         !config.rms_eps;
+}
+
+FusedMamba1::FusedMamba1(const ssm::Mamba1Config& config, const ssm::RmsNormConfig* norm, const ssm::Checkpoint& checkpoint)
+    : config_(config), has_norm_(norm != nullptr), eps_(norm ? norm->eps : 0.0f) {
+  weights_ = uploaded(config.d_model == 16   ? packed<16>(config, norm, checkpoint)
+                      : config.d_model == 32 ? packed<32>(config, norm, checkpoint)
+                                             : packed<64>(config, norm, checkpoint));
+}
+
+size_t FusedMamba1::scratch_floats(const Extent& e) const {
+  const size_t inner = size_t(config_.d_inner);
+  return e.rows() * (2 * inner + kMixing) + ScanScratch::floats(e, inner * kStates, inner);
+}
+
+void FusedMamba1::run(const float* in, float* out, bool residual, const float* conv_table, const float* scan_table, size_t table_stride,
+                      float* scratch, const DevicePlan& plan, cudaStream_t stream) const {
+  const size_t inner = size_t(config_.d_inner), rows = plan.rows();
+  float *x = scratch, *dt = x + rows * inner, *mixing = dt + rows * inner;
+  const ScanScratch scan(mixing + rows * kMixing, plan.extent(), inner * kStates);
+  const Arguments arguments{weights_.data(), in, out, reinterpret_cast<float4*>(x), reinterpret_cast<float4*>(dt), reinterpret_cast<float4*>(mixing),
+                            scan, conv_table, scan_table, table_stride, plan.chunks, plan.chunk_count, plan.chunk_frames, config_.d_conv, eps_,
+                            has_norm_, residual};
+  const JoinBuffers<float> join{int(inner) * kStates, scan.carry, scan.ends, scan.factors, scan_table, table_stride};
+  if (config_.d_model == 16) run_as<16>(arguments, weights_, join, plan, stream);
+  else if (config_.d_model == 32) run_as<32>(arguments, weights_, join, plan, stream);
+  else run_as<64>(arguments, weights_, join, plan, stream);
+}
+
+}  // namespace coil::gpu
