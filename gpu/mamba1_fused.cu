@@ -4,9 +4,12 @@
 //   recur    in_proj (z) of the same rows again, the scan of each chunk from its true state, gate, out_proj, residual
 //
 // A group of d_inner threads runs a chunk in tiles of 16 frames: a thread per channel in convolution and scan, with the 16 states in
-// registers; tiles of 4 by 4 values a thread in the products. Inputs of a product lie transposed in shared memory, [k][frame].
+// registers; the products go to the tensor cores, each float32 as the sum of two tf32 numbers, which keeps 22 bits. The inputs of a product
+// lie transposed in shared memory, [k][frame].
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstddef>
 
 #include "gpu/math.cuh"
 #include "gpu/mamba1_fused.h"
@@ -19,24 +22,41 @@ constexpr int kStates = 16, kRank = 4, kTaps = 4, kTile = 16, kQuads = kTile / 4
 constexpr int kColumn = kTile + 4;        // floats between rows of a transposed tile: quads of 8 neighbouring rows lie in different banks
 constexpr int kMixing = 2 * kStates;      // B and C
 constexpr int kMixingRow = kMixing + 4;
-constexpr int kThreads = 256;
+constexpr int kMixingTiles = kMixing / 8 + 1;  // outputs of x_proj in tiles of 8: B, C, and dt's few
 
-// Everything that a layer is, in one array; the projections as [input][output].
+// A matrix for the tensor cores: [8 inputs][8 outputs][lane] of (b0, b1) as multiply_add_tf32 wants them, their leading bits first, then
+// what those leave. Input 2 t of eight is the product's t-th, input 2 t + 1 its (t + 4)-th: so that a warp's reads of a transposed tile
+// spread over all banks.
+template <int kSteps, int kTiles>
+struct Fragments {
+  float4 values[kSteps][kTiles][32];
+};
+
+// Everything that a layer is, in one array. The matrices of each kernel lie together, to be copied at once.
 template <int kModel>
 struct Weights {
   static constexpr int kInner = 2 * kModel;
-  float in_x[kModel][kInner];
-  float x_to_mixing[kInner][kMixing];
-  float x_to_rank[kInner][kRank];
-  float in_z[kModel][kInner];
-  float out[kInner][kModel];
+  struct Expand {
+    Fragments<kModel / 8, kInner / 8> in_x;
+    Fragments<kInner / 8, kMixingTiles> x_proj;
+  } expand;
+  struct Recur {
+    Fragments<kModel / 8, kInner / 8> in_z;
+    Fragments<kInner / 8, kModel / 8> out;
+  } recur;
   // per channel
   float rank_to_dt[kInner][kRank];
   float conv[kInner][kTaps];
   float a[kInner][kStates];  // log2(e) A
   float in_x_bias[kInner], in_z_bias[kInner], conv_bias[kInner], dt_bias[kInner], D[kInner];
-  float mixing_bias[kMixing], out_bias[kModel];
+  float x_proj_bias[kMixingTiles * 8], out_bias[kModel];
 };
+
+// Chunks that a block runs at once: what fits a multiprocessor's shared memory and registers.
+template <int kModel>
+inline constexpr int kGroups = kModel == 64 ? 4 : kModel == 32 ? 8 : 16;
+template <int kModel>
+inline constexpr int kThreads = kGroups<kModel> * 2 * kModel;
 
 struct Arguments {
   const void* weights;
@@ -77,40 +97,60 @@ __device__ void load_rows(const float* rows, int valid, bool has_norm, float eps
   }
 }
 
-// sums[i][j] += sum over k of in[k][4 quad + i] weight[k][first_output + j]
-template <int kDepth, int kOutputs, int kWidth>
-__device__ void multiply(const float* in, const float* weight, int quad, int first_output, float (&sums)[4][kOutputs]) {
-#pragma unroll 8
-  for (int k = 0; k < kDepth; ++k) {
-    const float4 x = *reinterpret_cast<const float4*>(in + k * kColumn + 4 * quad);
-    float w[kOutputs];
-    if constexpr (kOutputs == 4) *reinterpret_cast<float4*>(w) = *reinterpret_cast<const float4*>(weight + k * kWidth + first_output);
-    else *reinterpret_cast<float2*>(w) = *reinterpret_cast<const float2*>(weight + k * kWidth + first_output);
+// sums += in weight for 16 frames and kTiles times 8 outputs, by one warp; in: kSteps times 8 columns of a transposed tile. A product of
+// sums is the sum of products; that of the two small parts is below float32's last bit.
+template <int kSteps, int kTiles, int kAllTiles>
+__device__ void multiply(const float* in, const Fragments<kSteps, kAllTiles>& weight, int first_tile, int lane, float (&sums)[kTiles][4]) {
+  const int g = lane / 4, t = lane % 4;
 #pragma unroll
-    for (int j = 0; j < kOutputs; ++j) {
-      sums[0][j] = fmaf(x.x, w[j], sums[0][j]);
-      sums[1][j] = fmaf(x.y, w[j], sums[1][j]);
-      sums[2][j] = fmaf(x.z, w[j], sums[2][j]);
-      sums[3][j] = fmaf(x.w, w[j], sums[3][j]);
+  for (int step = 0; step < kSteps; ++step) {
+    const float *even = in + (8 * step + 2 * t) * kColumn, *odd = even + kColumn;
+    const float a[4] = {even[g], even[g + 8], odd[g], odd[g + 8]};
+    float high[4], low[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) high[i] = round_to_tf32(a[i]), low[i] = round_to_tf32(a[i] - high[i]);
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+      const float4 b = weight.values[step][first_tile + tile][lane];
+      multiply_add_tf32(sums[tile], low, b.x, b.y);
+      multiply_add_tf32(sums[tile], high, b.z, b.w);
+      multiply_add_tf32(sums[tile], high, b.x, b.y);
     }
   }
 }
 
-// The transposed product of a whole group: tile [kInner][frame] = bias + weight in.
-template <int kModel, int kInner>
-__device__ void project(const float* in, const float* weight, const float* bias, float* tile, int thread) {
-  const int quad = thread % 4, output = thread / 4 * 4;
-  float sums[4][4];
+// The part of a product's bias that a lane holds.
+template <int kTiles>
+__device__ void start_sums(const float* bias, int lane, float (&sums)[kTiles][4]) {
 #pragma unroll
-  for (int j = 0; j < 4; ++j) sums[0][j] = sums[1][j] = sums[2][j] = sums[3][j] = bias[output + j];
-  multiply<kModel, 4, kInner>(in, weight, quad, output, sums);
-#pragma unroll
-  for (int j = 0; j < 4; ++j)
-    *reinterpret_cast<float4*>(tile + (output + j) * kColumn + 4 * quad) = float4{sums[0][j], sums[1][j], sums[2][j], sums[3][j]};
+  for (int tile = 0; tile < kTiles; ++tile) {
+    const float2 b = bias ? *reinterpret_cast<const float2*>(bias + 8 * tile + lane % 4 * 2) : float2{0, 0};
+    sums[tile][0] = sums[tile][2] = b.x;
+    sums[tile][1] = sums[tile][3] = b.y;
+  }
 }
 
-__device__ void copy_to_shared(const float* from, float* to, int floats) {
-  for (int i = int(threadIdx.x); i < floats / 4; i += kThreads) reinterpret_cast<float4*>(to)[i] = reinterpret_cast<const float4*>(from)[i];
+// The 32 channels of a warp of the transposed product: tile [channel][frame] = bias + weight in.
+template <int kModel, int kInner>
+__device__ void project(const float* in, const Fragments<kModel / 8, kInner / 8>& weight, const float* bias, float* tile, int warp, int lane) {
+  float sums[4][4];
+  start_sums(bias + 32 * warp, lane, sums);
+  multiply(in, weight, 4 * warp, lane, sums);
+  float* to = tile + (32 * warp + lane % 4 * 2) * kColumn + lane / 4;
+#pragma unroll
+  for (int i = 0; i < 4; ++i, to += 8 * kColumn) {
+    to[0] = sums[i][0];
+    to[kColumn] = sums[i][1];
+    to[8] = sums[i][2];
+    to[kColumn + 8] = sums[i][3];
+  }
+}
+
+template <class T>
+__device__ void copy_to_shared(const T& from, T& to) {
+  static_assert(sizeof(T) % sizeof(float4) == 0);
+  for (int i = int(threadIdx.x); i < int(sizeof(T) / sizeof(float4)); i += int(blockDim.x))
+    reinterpret_cast<float4*>(&to)[i] = reinterpret_cast<const float4*>(&from)[i];
 }
 
 // One frame of the scan of one channel. mixing: the frame's B, and its C kStates further on.
@@ -138,21 +178,21 @@ __device__ float step(float (&h)[kStates], const float (&a)[kStates], float dt, 
 
 template <int kModel>
 struct ExpandShared {
-  static constexpr int kInner = 2 * kModel, kWarps = kInner / 32, kGroups = kThreads / kInner;
+  static constexpr int kInner = 2 * kModel, kWarps = kInner / 32;
   struct Group {
     float rows[kModel][kColumn], x[kInner][kColumn], mixing[kWarps][kTile][kMixingRow], rank[kWarps][kTile][kRank];
   };
-  float in_x[kModel][kInner], x_to_mixing[kInner][kMixing], x_to_rank[kInner][kRank];
-  Group groups[kGroups];
+  typename Weights<kModel>::Expand weights;
+  Group groups[kGroups<kModel>];
 };
 
 template <int kModel>
-__global__ void __launch_bounds__(kThreads, 2) expand(Arguments p) {
+__global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
   using Shared = ExpandShared<kModel>;
-  constexpr int kInner = Shared::kInner, kWarps = Shared::kWarps, kGroups = Shared::kGroups;
+  constexpr int kInner = Shared::kInner, kWarps = Shared::kWarps;
   const auto& w = *static_cast<const Weights<kModel>*>(p.weights);
   auto& shared = *reinterpret_cast<Shared*>(dynamic_shared());
-  copy_to_shared(&w.in_x[0][0], &shared.in_x[0][0], kModel * kInner + kInner * (kMixing + kRank));
+  copy_to_shared(w.expand, shared.weights);
   __syncthreads();
 
   const int group = int(threadIdx.x) / kInner, c = int(threadIdx.x) % kInner, warp = c / 32, lane = c % 32;
@@ -164,14 +204,14 @@ __global__ void __launch_bounds__(kThreads, 2) expand(Arguments p) {
   const float4 taps = *reinterpret_cast<const float4*>(w.conv[c]), to_dt = *reinterpret_cast<const float4*>(w.rank_to_dt[c]);
   const float conv_bias = w.conv_bias[c], dt_bias = w.dt_bias[c];
 
-  for (int index = int(blockIdx.x) * kGroups + group; index < p.chunk_count; index += int(gridDim.x) * kGroups) {
+  for (int index = int(blockIdx.x) * kGroups<kModel> + group; index < p.chunk_count; index += int(gridDim.x) * kGroups<kModel>) {
     const Chunk chunk = p.chunks[index];
     const float* rows = p.in + size_t(index) * size_t(p.chunk_frames) * kModel;
     float before[3] = {0, 0, 0};  // the convolution's inputs of the three frames before the tile
     if (!chunk.first) {
       load_rows<kModel, kInner>(rows - kTile * kModel, kTile, p.has_norm, p.eps, &g.rows[0][0], c);
       sync_group<kInner>(group);
-      project<kModel, kInner>(&g.rows[0][0], &shared.in_x[0][0], w.in_x_bias, &g.x[0][0], c);
+      project<kModel, kInner>(&g.rows[0][0], shared.weights.in_x, w.in_x_bias, &g.x[0][0], warp, lane);
       sync_group<kInner>(group);
       for (int i = 0; i < 3; ++i) before[i] = my_x[kTile - 3 + i];
     } else {
@@ -186,8 +226,8 @@ __global__ void __launch_bounds__(kThreads, 2) expand(Arguments p) {
       const size_t tile = (size_t(index) * size_t(p.chunk_frames) + size_t(t0)) / kTile;
       load_rows<kModel, kInner>(rows + t0 * kModel, valid, p.has_norm, p.eps, &g.rows[0][0], c);
       sync_group<kInner>(group);
-      project<kModel, kInner>(&g.rows[0][0], &shared.in_x[0][0], w.in_x_bias, &g.x[0][0], c);
-      sync_group<kInner>(group);
+      project<kModel, kInner>(&g.rows[0][0], shared.weights.in_x, w.in_x_bias, &g.x[0][0], warp, lane);
+      __syncwarp();
 
       if (chunk.last && t0 + kTile >= chunk.frames) {
         float* history = const_cast<float*>(p.conv_table) + size_t(chunk.state_out) * p.table_stride + c * p.taps;
@@ -212,27 +252,20 @@ __global__ void __launch_bounds__(kThreads, 2) expand(Arguments p) {
 
       // every warp multiplies its own 32 channels; the sums over warps follow
       {
-        const int quad = lane % 4, output = lane / 4 * 4;
-        float sums[4][4];
+        const int row = lane / 4, column = lane % 4 * 2;
+        float sums[kMixingTiles][4];
+        start_sums(warp == 0 ? w.x_proj_bias : nullptr, lane, sums);
+        const auto& own = *reinterpret_cast<const Fragments<4, kMixingTiles>*>(shared.weights.x_proj.values[4 * warp]);
+        multiply(g.x[32 * warp], own, 0, lane, sums);
 #pragma unroll
-        for (int j = 0; j < 4; ++j) sums[0][j] = sums[1][j] = sums[2][j] = sums[3][j] = warp == 0 ? w.mixing_bias[output + j] : 0.0f;
-        multiply<32, 4, kMixing>(g.x[warp * 32], shared.x_to_mixing[warp * 32], quad, output, sums);
-#pragma unroll
-        for (int i = 0; i < 4; ++i)
-          *reinterpret_cast<float4*>(&g.mixing[warp][4 * quad + i][output]) = float4{sums[i][0], sums[i][1], sums[i][2], sums[i][3]};
-        float4 rank{0, 0, 0, 0};
-        const int t = lane % kTile, half = lane / kTile;
-#pragma unroll 8
-        for (int k = half; k < 32; k += 2) {
-          const float x = g.x[warp * 32 + k][t];
-          const float4 v = *reinterpret_cast<const float4*>(shared.x_to_rank[warp * 32 + k]);
-          rank = {fmaf(x, v.x, rank.x), fmaf(x, v.y, rank.y), fmaf(x, v.z, rank.z), fmaf(x, v.w, rank.w)};
+        for (int i = 0; i < kMixing / 8; ++i) {
+          *reinterpret_cast<float2*>(&g.mixing[warp][row][8 * i + column]) = float2{sums[i][0], sums[i][1]};
+          *reinterpret_cast<float2*>(&g.mixing[warp][row + 8][8 * i + column]) = float2{sums[i][2], sums[i][3]};
         }
-        rank.x += __shfl_xor_sync(0xffffffffu, rank.x, kTile);
-        rank.y += __shfl_xor_sync(0xffffffffu, rank.y, kTile);
-        rank.z += __shfl_xor_sync(0xffffffffu, rank.z, kTile);
-        rank.w += __shfl_xor_sync(0xffffffffu, rank.w, kTile);
-        if (half == 0) *reinterpret_cast<float4*>(g.rank[warp][t]) = rank;
+        if (column < kRank) {
+          *reinterpret_cast<float2*>(&g.rank[warp][row][column]) = float2{sums[kMixingTiles - 1][0], sums[kMixingTiles - 1][1]};
+          *reinterpret_cast<float2*>(&g.rank[warp][row + 8][column]) = float2{sums[kMixingTiles - 1][2], sums[kMixingTiles - 1][3]};
+        }
       }
       sync_group<kInner>(group);
       for (int i = c; i < kTile * kMixing / 4; i += kInner) {
@@ -276,34 +309,32 @@ __global__ void __launch_bounds__(kThreads, 2) expand(Arguments p) {
 
 template <int kModel>
 struct RecurShared {
-  static constexpr int kInner = 2 * kModel, kGroups = kThreads / kInner;
+  static constexpr int kInner = 2 * kModel;
   struct Group {
     float rows[kModel][kColumn], y[kInner][kColumn], mixing[kTile][kMixing];
   };
-  float in_z[kModel][kInner], out[kInner][kModel];
-  Group groups[kGroups];
+  typename Weights<kModel>::Recur weights;
+  Group groups[kGroups<kModel>];
 };
 
 template <int kModel>
-__global__ void __launch_bounds__(kThreads, 2) recur(Arguments p) {
+__global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
   using Shared = RecurShared<kModel>;
-  constexpr int kInner = Shared::kInner, kGroups = Shared::kGroups;
+  constexpr int kInner = Shared::kInner;
   const auto& w = *static_cast<const Weights<kModel>*>(p.weights);
   auto& shared = *reinterpret_cast<Shared*>(dynamic_shared());
-  copy_to_shared(&w.in_z[0][0], &shared.in_z[0][0], 2 * kModel * kInner);
+  copy_to_shared(w.recur, shared.weights);
   __syncthreads();
 
-  const int group = int(threadIdx.x) / kInner, c = int(threadIdx.x) % kInner;
+  const int group = int(threadIdx.x) / kInner, c = int(threadIdx.x) % kInner, warp = c / 32, lane = c % 32;
   auto& g = shared.groups[group];
   float* my_y = g.y[c];
   float a[kStates];
 #pragma unroll
   for (int n = 0; n < kStates; ++n) a[n] = w.a[c][n];
   const float D = w.D[c];
-  const int quad = c % 4, output = c / 4 * 2;  // of the output projection: 4 frames by 2 outputs a thread
-  const float2 out_bias = *reinterpret_cast<const float2*>(w.out_bias + output);
 
-  for (int index = int(blockIdx.x) * kGroups + group; index < p.chunk_count; index += int(gridDim.x) * kGroups) {
+  for (int index = int(blockIdx.x) * kGroups<kModel> + group; index < p.chunk_count; index += int(gridDim.x) * kGroups<kModel>) {
     const Chunk chunk = p.chunks[index];
     const size_t first_row = size_t(index) * size_t(p.chunk_frames);
     float h[kStates];
@@ -317,43 +348,44 @@ __global__ void __launch_bounds__(kThreads, 2) recur(Arguments p) {
     for (int t0 = 0; t0 < chunk.frames; t0 += kTile) {
       const int valid = min(chunk.frames - t0, kTile);
       const size_t row = first_row + size_t(t0), tile = row / kTile;
-      float4 x[kQuads], dt[kQuads];
-#pragma unroll
-      for (int q = 0; q < kQuads; ++q) {
-        x[q] = p.x[(tile * kQuads + size_t(q)) * kInner + size_t(c)];
-        dt[q] = p.dt[(tile * kQuads + size_t(q)) * kInner + size_t(c)];
-      }
+      const size_t first_quad = tile * kQuads * kInner + size_t(c);
+      float4 next_x = p.x[first_quad], next_dt = p.dt[first_quad];
       for (int i = c; i < kTile * kMixing / 4; i += kInner) reinterpret_cast<float4*>(&g.mixing[0][0])[i] = p.mixing[tile * (kTile * kMixing / 4) + size_t(i)];
       load_rows<kModel, kInner>(p.in + row * kModel, valid, p.has_norm, p.eps, &g.rows[0][0], c);
       sync_group<kInner>(group);
-      project<kModel, kInner>(&g.rows[0][0], &shared.in_z[0][0], w.in_z_bias, &g.y[0][0], c);
-      sync_group<kInner>(group);
-#pragma unroll
+      project<kModel, kInner>(&g.rows[0][0], shared.weights.in_z, w.in_z_bias, &g.y[0][0], warp, lane);
+      __syncwarp();
+#pragma unroll 1
       for (int q = 0; q < kQuads; ++q) {
+        const float4 x = next_x, dt = next_dt;
+        const size_t ahead = first_quad + size_t(min(q + 1, kQuads - 1) * kInner);
+        next_x = p.x[ahead], next_dt = p.dt[ahead];
         const float4 z = *reinterpret_cast<const float4*>(my_y + 4 * q);
         float4 y;
-        y.x = fmaf(D, x[q].x, step<true>(h, a, dt[q].x, x[q].x, g.mixing[4 * q])) * silu(z.x);
-        y.y = fmaf(D, x[q].y, step<true>(h, a, dt[q].y, x[q].y, g.mixing[4 * q + 1])) * silu(z.y);
-        y.z = fmaf(D, x[q].z, step<true>(h, a, dt[q].z, x[q].z, g.mixing[4 * q + 2])) * silu(z.z);
-        y.w = fmaf(D, x[q].w, step<true>(h, a, dt[q].w, x[q].w, g.mixing[4 * q + 3])) * silu(z.w);
+        y.x = fmaf(D, x.x, step<true>(h, a, dt.x, x.x, g.mixing[4 * q])) * silu(z.x);
+        y.y = fmaf(D, x.y, step<true>(h, a, dt.y, x.y, g.mixing[4 * q + 1])) * silu(z.y);
+        y.z = fmaf(D, x.z, step<true>(h, a, dt.z, x.z, g.mixing[4 * q + 2])) * silu(z.z);
+        y.w = fmaf(D, x.w, step<true>(h, a, dt.w, x.w, g.mixing[4 * q + 3])) * silu(z.w);
         *reinterpret_cast<float4*>(my_y + 4 * q) = y;
       }
       sync_group<kInner>(group);
-      float sums[4][2];
+      float sums[2][4];  // a warp's 16 outputs
+      start_sums(w.out_bias + 16 * warp, lane, sums);
+      multiply(&g.y[0][0], shared.weights.out, 2 * warp, lane, sums);
 #pragma unroll
-      for (int i = 0; i < 4; ++i) sums[i][0] = out_bias.x, sums[i][1] = out_bias.y;
-      multiply<kInner, 2, kModel>(&g.y[0][0], &shared.out[0][0], quad, output, sums);
+      for (int i = 0; i < 2; ++i)
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        if (4 * quad + i >= valid) break;
-        const size_t at = (row + size_t(4 * quad + i)) * kModel + size_t(output);
-        float2 v{sums[i][0], sums[i][1]};
-        if (p.residual) {
-          const float2 before = *reinterpret_cast<const float2*>(p.in + at);
-          v.x += before.x, v.y += before.y;
+        for (int half = 0; half < 2; ++half) {
+          const int t = lane / 4 + 8 * half;
+          if (t >= valid) continue;
+          const size_t at = (row + size_t(t)) * kModel + size_t(16 * warp + 8 * i + lane % 4 * 2);
+          float2 v{sums[i][2 * half], sums[i][2 * half + 1]};
+          if (p.residual) {
+            const float2 before = *reinterpret_cast<const float2*>(p.in + at);
+            v.x += before.x, v.y += before.y;
+          }
+          *reinterpret_cast<float2*>(p.out + at) = v;
         }
-        *reinterpret_cast<float2*>(p.out + at) = v;
-      }
     }
     if (!chunk.last) continue;
     float* after = const_cast<float*>(p.scan_table) + size_t(chunk.state_out) * p.table_stride + size_t(c) * kStates;
@@ -362,34 +394,49 @@ __global__ void __launch_bounds__(kThreads, 2) recur(Arguments p) {
   }
 }
 
+float rounded_to_tf32(float x) {
+  const uint32_t bits = std::bit_cast<uint32_t>(x) + 0x1000u;  // half of the last bit that stays
+  return std::bit_cast<float>(bits & 0xffffe000u);
+}
+
+// value(input, output)
+template <int kSteps, int kTiles, class Value>
+void pack(Fragments<kSteps, kTiles>& to, const Value& value) {
+  for (int step = 0; step < kSteps; ++step)
+    for (int tile = 0; tile < kTiles; ++tile)
+      for (int lane = 0; lane < 32; ++lane) {
+        const int input = 8 * step + lane % 4 * 2, output = 8 * tile + lane / 4;
+        const float b0 = value(input, output), b1 = value(input + 1, output), high0 = rounded_to_tf32(b0), high1 = rounded_to_tf32(b1);
+        to.values[step][tile][lane] = {high0, high1, rounded_to_tf32(b0 - high0), rounded_to_tf32(b1 - high1)};
+      }
+}
+
 template <int kModel>
 std::vector<float> packed(const ssm::Mamba1Config& config, const ssm::RmsNormConfig* norm, const ssm::Checkpoint& checkpoint) {
   constexpr int kInner = 2 * kModel;
-  std::vector<float> floats(sizeof(Weights<kModel>) / sizeof(float), 0.0f);
-  auto& w = *reinterpret_cast<Weights<kModel>*>(floats.data());
+  std::vector<float4> vectors((sizeof(Weights<kModel>) + sizeof(float4) - 1) / sizeof(float4));
+  auto& w = *reinterpret_cast<Weights<kModel>*>(vectors.data());
   const auto tensor = [&](const char* suffix, std::vector<int64_t> shape) { return checkpoint.floats(config.name + suffix, shape); };
   const int rank = config.dt_rank, taps = config.d_conv;
 
   std::vector<float> norm_weight(kModel, 1.0f);
   if (norm && norm->affine) norm_weight = checkpoint.floats(norm->name + ".weight", {kModel});
   const auto in = tensor(".in_proj.weight", {2 * kInner, kModel}), out = tensor(".out_proj.weight", {kModel, kInner});
-  for (int k = 0; k < kModel; ++k)
-    for (int c = 0; c < kInner; ++c) {
-      w.in_x[k][c] = in[size_t(c * kModel + k)] * norm_weight[size_t(k)];
-      w.in_z[k][c] = in[size_t((kInner + c) * kModel + k)] * norm_weight[size_t(k)];
-      w.out[c][k] = out[size_t(k * kInner + c)];
-    }
+  pack(w.expand.in_x, [&](int k, int c) { return in[size_t(c * kModel + k)] * norm_weight[size_t(k)]; });
+  pack(w.recur.in_z, [&](int k, int c) { return in[size_t((kInner + c) * kModel + k)] * norm_weight[size_t(k)]; });
+  pack(w.recur.out, [&](int c, int k) { return out[size_t(k * kInner + c)]; });
   const auto x_proj = tensor(".x_proj.weight", {rank + kMixing, kInner}), dt = tensor(".dt_proj.weight", {kInner, rank});
   const auto A_log = checkpoint.doubles(config.name + ".A_log", {kInner, kStates});
   const auto dt_bias = tensor(".dt_proj.bias", {kInner}), D = tensor(".D", {kInner});
   const auto conv = taps > 0 ? tensor(".conv1d.weight", {kInner, 1, taps}) : std::vector<float>();
   const auto conv_bias = taps > 0 && config.conv_bias ? tensor(".conv1d.bias", {kInner}) : std::vector<float>(kInner, 0.0f);
+  // B and C first, so that they are whole tiles
+  pack(w.expand.x_proj, [&](int c, int n) {
+    if (n >= kMixing + rank) return 0.0f;
+    return x_proj[size_t((n < kMixing ? rank + n : n - kMixing) * kInner + c)];
+  });
   for (int c = 0; c < kInner; ++c) {
-    for (int n = 0; n < kMixing; ++n) w.x_to_mixing[c][n] = x_proj[size_t((rank + n) * kInner + c)];
-    for (int r = 0; r < rank; ++r) {
-      w.x_to_rank[c][r] = x_proj[size_t(r * kInner + c)];
-      w.rank_to_dt[c][r] = dt[size_t(c * rank + r)];
-    }
+    for (int r = 0; r < rank; ++r) w.rank_to_dt[c][r] = dt[size_t(c * rank + r)];
     for (int n = 0; n < kStates; ++n) w.a[c][n] = float(-std::exp(A_log[size_t(c * kStates + n)]) * M_LOG2E);
     for (int j = 0; j < taps; ++j) w.conv[c][kTaps - taps + j] = conv[size_t(c * taps + j)];
     if (taps == 0) w.conv[c][kTaps - 1] = 1.0f;
@@ -405,11 +452,11 @@ std::vector<float> packed(const ssm::Mamba1Config& config, const ssm::RmsNormCon
   }
   if (config.x_proj_bias) {
     const auto bias = tensor(".x_proj.bias", {rank + kMixing});
-    std::copy_n(bias.begin() + rank, kMixing, w.mixing_bias);
-    for (int c = 0; c < kInner; ++c)
-      for (int r = 0; r < rank; ++r) w.dt_bias[c] += w.rank_to_dt[c][r] * bias[size_t(r)];
+    std::copy_n(bias.begin() + rank, kMixing, w.x_proj_bias);
+    std::copy_n(bias.begin(), rank, w.x_proj_bias + kMixing);
   }
-  return floats;
+  const float* floats = reinterpret_cast<const float*>(vectors.data());
+  return {floats, floats + vectors.size() * 4};
 }
 
 template <int kModel>
@@ -421,11 +468,11 @@ void run_as(const Arguments& arguments, const DeviceFloats& weights, const JoinB
   check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device), "asking for the device's size");
   check(cudaFuncSetAttribute(expand<kModel>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(kExpandBytes)), "preparing a kernel");
   check(cudaFuncSetAttribute(recur<kModel>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(kRecurBytes)), "preparing a kernel");
-  const unsigned needed = blocks_of(size_t(plan.chunk_count), ExpandShared<kModel>::kGroups), blocks = std::min(needed, unsigned(2 * multiprocessors));
-  launch(expand<kModel>, blocks, kThreads, kExpandBytes, stream, arguments);
+  const unsigned needed = blocks_of(size_t(plan.chunk_count), kGroups<kModel>), blocks = std::min(needed, unsigned(multiprocessors));
+  launch(expand<kModel>, blocks, kThreads<kModel>, kExpandBytes, stream, arguments);
   const SelectiveFactor factor{weights.data() + offsetof(Weights<kModel>, a) / sizeof(float), 1, arguments.scan.sums, kStates, kInner};
   join_chunks(factor, join, plan, stream);
-  launch(recur<kModel>, blocks, kThreads, kRecurBytes, stream, arguments);
+  launch(recur<kModel>, blocks, kThreads<kModel>, kRecurBytes, stream, arguments);
 }
 
 }  // namespace

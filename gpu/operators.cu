@@ -1,6 +1,6 @@
 // The selective scan on tensors whose time axis is innermost, and SSD by the kernels of the networks.
 //
-// A warp runs 32 channels of a chunk in tiles of 32 frames: the tile comes transposed through shared memory, then a thread per channel scans
+// A warp runs 32 channels of a chunk in tiles of 16 frames: the tile comes transposed through shared memory, then a thread per channel scans
 // it with 16 states in registers.
 #include "gpu/operators.h"
 
@@ -15,7 +15,8 @@
 namespace coil::gpu {
 namespace {
 
-constexpr int kLanes = 32, kFrames = 32, kStates = 16, kWarps = 4;
+constexpr int kLanes = 32, kFrames = 16, kStates = 16, kWarps = 4;
+constexpr int kBlocks = 5;  // a multiprocessor
 constexpr int kSignalRow = kFrames + 4, kMixingRow = kStates + 4;  // floats; vectors of neighbouring rows lie in different banks
 
 struct Arguments {
@@ -34,9 +35,9 @@ struct WarpTile {
 template <bool kVectors, class F>
 __device__ void each_value(int lane, const F& f) {
 #pragma unroll
-  for (int i = 0; i < (kVectors ? 8 : 32); ++i) {
-    if constexpr (kVectors) f(4 * i + lane / 8, lane % 8 * 4);
-    else f(i, lane);
+  for (int i = 0; i < (kVectors ? 4 : 16); ++i) {
+    if constexpr (kVectors) f(8 * i + lane / 4, lane % 4 * 4);
+    else f(2 * i + lane / 16, lane % 16);
   }
 }
 
@@ -55,20 +56,21 @@ __device__ void load_signals(const float* from, size_t frames, int channels, int
   });
 }
 
-// 16 states of B or C, a frame per lane.
-__device__ void load_mixing(const float* from, size_t frames, int states, bool valid, float* to, int lane) {
+// 16 states of B or C: a frame and every other vector of 4 states per lane.
+__device__ void load_mixing(const float* from, size_t frames, int states, int valid, float (*to)[kMixingRow], int lane) {
+  const int t = lane % kFrames;
 #pragma unroll
-  for (int n = 0; n < kStates; n += 4) {
+  for (int n = lane / kFrames * 4; n < kStates; n += 8) {
     float v[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) v[i] = valid && n + i < states ? from[size_t(n + i) * frames + size_t(lane)] : 0.0f;
-    *reinterpret_cast<float4*>(to + n) = float4{v[0], v[1], v[2], v[3]};
+    for (int i = 0; i < 4; ++i) v[i] = t < valid && n + i < states ? from[size_t(n + i) * frames + size_t(t)] : 0.0f;
+    *reinterpret_cast<float4*>(&to[t][n]) = float4{v[0], v[1], v[2], v[3]};
   }
 }
 
 // kTrue: from the chunk's true state, with outputs; else from zero, to the chunk's end state and its sum of dt.
 template <bool kTrue, bool kVectors, bool kConstantB, bool kConstantC>
-__global__ void __launch_bounds__(kWarps * 32) scan_rows(Arguments p) {
+__global__ void __launch_bounds__(kWarps * 32, kBlocks) scan_rows(Arguments p) {
   const SelectiveScanShape& shape = p.shape;
   const SelectiveScanTensors& x = p.tensors;
   const int lane = int(threadIdx.x) % 32, channel_blocks = (shape.d_inner + kLanes - 1) / kLanes;
@@ -113,9 +115,9 @@ __global__ void __launch_bounds__(kWarps * 32) scan_rows(Arguments p) {
         return shape.delta_softplus ? softplus(v) : v;
       });
       if constexpr (!kConstantB)
-        load_mixing(x.B + mixing + size_t(n0) * shape.frames + size_t(t0), shape.frames, states, lane < valid, tile.B[lane], lane);
+        load_mixing(x.B + mixing + size_t(n0) * shape.frames + size_t(t0), shape.frames, states, valid, tile.B, lane);
       if constexpr (!kConstantC && kTrue)
-        load_mixing(x.C + mixing + size_t(n0) * shape.frames + size_t(t0), shape.frames, states, lane < valid, tile.C[lane], lane);
+        load_mixing(x.C + mixing + size_t(n0) * shape.frames + size_t(t0), shape.frames, states, valid, tile.C, lane);
       __syncwarp();
 
 #pragma unroll 1
