@@ -80,7 +80,7 @@ struct BatchedModel::Impl {
   const ssm::Modulation& modulation;
   BatchedOptions options;
   StateTable states;
-  size_t d_input, d_output, widest = 0;
+  size_t d_input, d_output, widest = 0, chunks_at_once = 1;
   bool tokens, in_place = true;  // in_place: every layer is one part that runs in place
 
   std::optional<Linear> in_proj, out_proj, direct;
@@ -104,7 +104,10 @@ struct BatchedModel::Impl {
     widest = size_t(config.d_model);
     for (const ssm::LayerConfig& layer : config.layers) {
       layers.push_back(make_layer(layer, build));
-      for (const auto& part : layers.back().parts) widest = std::max(widest, size_t(part->width_out));
+      for (const auto& part : layers.back().parts) {
+        widest = std::max(widest, size_t(part->width_out));
+        chunks_at_once = std::max(chunks_at_once, part->chunks_at_once());
+      }
       in_place = in_place && layers.back().parts.size() == 1 && layers.back().parts[0]->whole_layer();
     }
     if (config.norm_f) norm_f = make_rms_norm(*config.norm_f, checkpoint), in_place = false;
@@ -140,7 +143,9 @@ struct BatchedModel::Impl {
     const size_t bytes = (kSample * chunk * (row_floats() + 2 * (d_input + d_output)) + scratch_floats(extent)) * sizeof(float) / kSample;
     const size_t table_bytes = std::min(2 * signals * states.stride() * sizeof(float), kTableBytes);
     const size_t budget = options.memory_bytes > table_bytes ? options.memory_bytes - table_bytes : 0;
-    return std::clamp<size_t>(std::min(budget / bytes, kSegmentRows / chunk), 1, std::max<size_t>(needed, 1));
+    size_t chunks = std::max<size_t>(std::min(budget / bytes, kSegmentRows / chunk), 1);
+    if (chunks > chunks_at_once) chunks -= chunks % chunks_at_once;
+    return std::min(chunks, std::max<size_t>(needed, 1));
   }
 
   void require_rows(const Extent& extent) {

@@ -7,6 +7,7 @@
 // registers; the products go to the tensor cores, each float32 as the sum of two tf32 numbers, which keeps 22 bits. The inputs of a product
 // lie transposed in shared memory, [k][frame].
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -75,6 +76,12 @@ struct Arguments {
 
 __device__ float4 add(float4 a, float4 b) { return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w}; }
 
+// Where input k of kModel lies in a transposed tile of rows: a warp writes vectors of four neighbouring inputs, which then spread over the banks.
+template <int kModel>
+__host__ __device__ constexpr int stored_at(int k) {
+  return k % 4 * (kModel / 4) + k / 4;
+}
+
 // 16 rows of width kModel, normalised, into a transposed tile; rows from `valid` on are 0. All threads of the group.
 template <int kModel, int kInner>
 __device__ void load_rows(const float* rows, int valid, bool has_norm, float eps, float* tile, int thread) {
@@ -90,10 +97,10 @@ __device__ void load_rows(const float* rows, int valid, bool has_norm, float eps
       const float scale = rsqrtf(fmaf(sum, 1.0f / kModel, eps));
       v = {v.x * scale, v.y * scale, v.z * scale, v.w * scale};
     }
-    tile[k * kColumn + row] = v.x;
-    tile[(k + 1) * kColumn + row] = v.y;
-    tile[(k + 2) * kColumn + row] = v.z;
-    tile[(k + 3) * kColumn + row] = v.w;
+    tile[stored_at<kModel>(k) * kColumn + row] = v.x;
+    tile[stored_at<kModel>(k + 1) * kColumn + row] = v.y;
+    tile[stored_at<kModel>(k + 2) * kColumn + row] = v.z;
+    tile[stored_at<kModel>(k + 3) * kColumn + row] = v.w;
   }
 }
 
@@ -108,7 +115,7 @@ __device__ void multiply(const float* in, const Fragments<kSteps, kAllTiles>& we
     const float a[4] = {even[g], even[g + 8], odd[g], odd[g + 8]};
     float high[4], low[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) high[i] = round_to_tf32(a[i]), low[i] = round_to_tf32(a[i] - high[i]);
+    for (int i = 0; i < 4; ++i) high[i] = round_to_tf32(a[i]), low[i] = a[i] - high[i];  // the cores cut off what they do not read
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
       const float4 b = weight.values[step][first_tile + tile][lane];
@@ -422,8 +429,14 @@ std::vector<float> packed(const ssm::Mamba1Config& config, const ssm::RmsNormCon
   std::vector<float> norm_weight(kModel, 1.0f);
   if (norm && norm->affine) norm_weight = checkpoint.floats(norm->name + ".weight", {kModel});
   const auto in = tensor(".in_proj.weight", {2 * kInner, kModel}), out = tensor(".out_proj.weight", {kModel, kInner});
-  pack(w.expand.in_x, [&](int k, int c) { return in[size_t(c * kModel + k)] * norm_weight[size_t(k)]; });
-  pack(w.recur.in_z, [&](int k, int c) { return in[size_t((kInner + c) * kModel + k)] * norm_weight[size_t(k)]; });
+  std::array<int, kModel> input{};  // by the place where it is stored
+  for (int k = 0; k < kModel; ++k) input[size_t(stored_at<kModel>(k))] = k;
+  const auto in_proj = [&](int place, int c) {
+    const int k = input[size_t(place)];
+    return in[size_t(c * kModel + k)] * norm_weight[size_t(k)];
+  };
+  pack(w.expand.in_x, in_proj);
+  pack(w.recur.in_z, [&](int place, int c) { return in_proj(place, kInner + c); });
   pack(w.recur.out, [&](int c, int k) { return out[size_t(k * kInner + c)]; });
   const auto x_proj = tensor(".x_proj.weight", {rank + kMixing, kInner}), dt = tensor(".dt_proj.weight", {kInner, rank});
   const auto A_log = checkpoint.doubles(config.name + ".A_log", {kInner, kStates});
@@ -459,16 +472,20 @@ std::vector<float> packed(const ssm::Mamba1Config& config, const ssm::RmsNormCon
   return {floats, floats + vectors.size() * 4};
 }
 
+int multiprocessors() {
+  int device = 0, count = 0;
+  check(cudaGetDevice(&device), "asking for the device");
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "asking for the device's size");
+  return count;
+}
+
 template <int kModel>
 void run_as(const Arguments& arguments, const DeviceFloats& weights, const JoinBuffers<float>& join, const DevicePlan& plan, cudaStream_t stream) {
   constexpr int kInner = 2 * kModel;
   constexpr size_t kExpandBytes = sizeof(ExpandShared<kModel>), kRecurBytes = sizeof(RecurShared<kModel>);
-  int device = 0, multiprocessors = 0;
-  check(cudaGetDevice(&device), "asking for the device");
-  check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device), "asking for the device's size");
   check(cudaFuncSetAttribute(expand<kModel>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(kExpandBytes)), "preparing a kernel");
   check(cudaFuncSetAttribute(recur<kModel>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(kRecurBytes)), "preparing a kernel");
-  const unsigned needed = blocks_of(size_t(plan.chunk_count), kGroups<kModel>), blocks = std::min(needed, unsigned(multiprocessors));
+  const unsigned needed = blocks_of(size_t(plan.chunk_count), kGroups<kModel>), blocks = std::min(needed, unsigned(multiprocessors()));
   launch(expand<kModel>, blocks, kThreads<kModel>, kExpandBytes, stream, arguments);
   const SelectiveFactor factor{weights.data() + offsetof(Weights<kModel>, a) / sizeof(float), 1, arguments.scan.sums, kStates, kInner};
   join_chunks(factor, join, plan, stream);
@@ -476,6 +493,11 @@ void run_as(const Arguments& arguments, const DeviceFloats& weights, const JoinB
 }
 
 }  // namespace
+
+size_t FusedMamba1::chunks_at_once() const {
+  const int groups = config_.d_model == 16 ? kGroups<16> : config_.d_model == 32 ? kGroups<32> : kGroups<64>;
+  return size_t(groups) * size_t(multiprocessors());
+}
 
 bool FusedMamba1::serves(const ssm::Mamba1Config& config) {
   const bool width = config.d_model == 16 || config.d_model == 32 || config.d_model == 64;

@@ -19,6 +19,7 @@ class FusedMamba1 {
   FusedMamba1(const ssm::Mamba1Config& config, const ssm::RmsNormConfig* norm, const ssm::Checkpoint& checkpoint);
 
   size_t scratch_floats(const Extent& extent) const;
+  size_t chunks_at_once() const;  // on the current device
 
   // out = mixer(norm(in)) [+ in]; in == out is allowed, rows are d_model floats. conv_table, scan_table: the states of all signals, this
   // part's convolution and scan first; scratch is 16-byte aligned; chunks are multiples of 16 frames.

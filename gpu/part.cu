@@ -207,6 +207,7 @@ class FusedMamba1Part final : public Part {
 
   size_t scratch_floats(const Extent& e) const override { return mixer_.scratch_floats(e); }
   void run(const Segment& s, const float* in, float* out) const override { run(s, in, out, false); }
+  size_t chunks_at_once() const override { return mixer_.chunks_at_once(); }
   bool whole_layer() const override { return whole_layer_; }
   void run_layer(const Segment& s, float* h) const override { run(s, h, h, true); }
 

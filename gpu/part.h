@@ -56,6 +56,8 @@ class Part {
   // in: rows of width_in, out: rows of width_out; they do not overlap.
   virtual void run(const Segment& segment, const float* in, float* out) const = 0;
   virtual size_t scratch_floats(const Extent&) const { return 0; }
+  // As many chunks run at the same time; segments of a multiple leave no part of the GPU idle.
+  virtual size_t chunks_at_once() const { return 1; }
   // Runs a whole residual layer in place, h = h + part(h); only where whole_layer() says so.
   virtual bool whole_layer() const { return false; }
   virtual void run_layer(const Segment&, float* /*h*/) const {}

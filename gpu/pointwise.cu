@@ -19,16 +19,37 @@ struct ConstRows {
   __device__ float at(size_t row, int column) const { return values[row * size_t(stride) + size_t(column)]; }
 };
 
+// Blocks of whole rows, or of a part of one row: no thread divides by a width at run time but for its place in the block.
+struct Grid {
+  int width, rows_per_block;
+  dim3 blocks;
+
+  Grid(size_t rows, int row_width)
+      : width(row_width), rows_per_block(max(kThreads / row_width, 1)),
+        blocks(blocks_of(rows, size_t(rows_per_block)), blocks_of(size_t(row_width), row_width < kThreads ? size_t(row_width) : kThreads)) {}
+};
+
+// This thread's element; false: it has none.
+__device__ bool find_element(size_t rows, int width, int rows_per_block, size_t& row, int& column) {
+  const int thread = int(threadIdx.x);
+  const int row_in_block = rows_per_block > 1 ? thread / width : 0;
+  row = size_t(blockIdx.x) * size_t(rows_per_block) + size_t(row_in_block);
+  column = thread - row_in_block * width + int(blockIdx.y) * kThreads;
+  return row_in_block < rows_per_block && row < rows && column < width;
+}
+
 // Calls f(row, column) for every element of rows x width, neighbouring threads on neighbouring columns.
 template <class F>
-__global__ void each_element(size_t rows, int width, F f) {
-  const size_t i = size_t(blockIdx.x) * kThreads + threadIdx.x;
-  if (i < rows * size_t(width)) f(i / size_t(width), int(i % size_t(width)));
+__global__ void __launch_bounds__(kThreads) each_element(size_t rows, int width, int rows_per_block, F f) {
+  size_t row;
+  int column;
+  if (find_element(rows, width, rows_per_block, row, column)) f(row, column);
 }
 
 template <class F>
 void for_each_element(size_t rows, int width, cudaStream_t stream, const F& f) {
-  launch(each_element<F>, blocks_of(rows * size_t(width), kThreads), kThreads, 0, stream, rows, width, f);
+  const Grid grid(rows, width);
+  launch(each_element<F>, grid.blocks, kThreads, 0, stream, rows, width, grid.rows_per_block, f);
 }
 
 struct LinearArguments {
@@ -84,14 +105,20 @@ __global__ void __launch_bounds__(kThreads) tiled_product(LinearArguments l) {
 }
 
 // A thread per value; for matrices of few inputs or few outputs, which only move memory.
-__global__ void __launch_bounds__(kThreads) narrow_product(LinearArguments l) {
-  const size_t i = size_t(blockIdx.x) * kThreads + threadIdx.x;
-  if (i >= l.rows * size_t(l.d_out)) return;
-  const size_t row = i / size_t(l.d_out);
-  const int column = int(i % size_t(l.d_out));
-  const float* weight = l.weight + size_t(column) * size_t(l.d_in);
+__global__ void __launch_bounds__(kThreads) narrow_product(LinearArguments l, int rows_per_block) {
+  size_t row;
+  int column;
+  if (!find_element(l.rows, l.d_out, rows_per_block, row, column)) return;
+  const float *weight = l.weight + size_t(column) * size_t(l.d_in), *in = l.in.values + row * size_t(l.in.stride);
   float sum = 0;
-  for (int k = 0; k < l.d_in; ++k) sum = fmaf(weight[k], l.in.at(row, k), sum);
+  if (l.d_in % 4 == 0 && l.in.stride % 4 == 0) {
+    for (int k = 0; k < l.d_in; k += 4) {
+      const float4 x = *reinterpret_cast<const float4*>(in + k), w = *reinterpret_cast<const float4*>(weight + k);
+      sum = fmaf(w.x, x.x, fmaf(w.y, x.y, fmaf(w.z, x.z, fmaf(w.w, x.w, sum))));
+    }
+  } else {
+    for (int k = 0; k < l.d_in; ++k) sum = fmaf(weight[k], in[k], sum);
+  }
   finish(l, row, column, sum);
 }
 
@@ -155,8 +182,8 @@ struct Source {
   const Chunk* chunks;
   int chunk_frames;
   __device__ int64_t of(size_t row) const {
-    const size_t chunk = row / size_t(chunk_frames);
-    const int t = int(row % size_t(chunk_frames));
+    const unsigned chunk = unsigned(row) / unsigned(chunk_frames);
+    const int t = int(unsigned(row) - chunk * unsigned(chunk_frames));
     return t < chunks[chunk].frames ? first[chunk] + t : -1;
   }
 };
@@ -171,7 +198,8 @@ Linear::Linear(const ssm::LinearConfig& config, const ssm::Checkpoint& checkpoin
 void run_linear(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, size_t rows, bool accumulate, cudaStream_t stream) {
   const LinearArguments arguments{linear.weight.data(), linear.bias.data(), linear.d_in, linear.d_out, {in, in_stride}, {out, out_stride}, rows, accumulate};
   if (linear.d_in <= 8 || linear.d_out <= 8) {
-    launch(narrow_product, blocks_of(rows * size_t(linear.d_out), kThreads), kThreads, 0, stream, arguments);
+    const Grid grid(rows, linear.d_out);
+    launch(narrow_product, grid.blocks, kThreads, 0, stream, arguments, grid.rows_per_block);
   } else {
     launch(tiled_product, dim3(blocks_of(rows, kTileRows), blocks_of(size_t(linear.d_out), kTileOutputs)), kThreads, 0, stream, arguments);
   }
