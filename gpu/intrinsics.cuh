@@ -37,6 +37,14 @@ __device__ inline void multiply_add_tf32(float (&sums)[4], const float (&a)[4], 
                  "r"(__float_as_uint(b0)), "r"(__float_as_uint(b1)));
 }
 
+// 16 bytes from global to shared memory, both aligned, without waiting.
+__device__ inline void copy_async(const float* from, float* to) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from) : "memory");
+}
+
+// Until all that this thread copied is there.
+__device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 // Waits for the `kThreads` threads of group `group` of the block; a group is whole warps.
 template <int kThreads>
 __device__ inline void sync_group(int group) {

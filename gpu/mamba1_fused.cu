@@ -53,9 +53,9 @@ struct Weights {
   float x_proj_bias[kMixingTiles * 8], out_bias[kModel];
 };
 
-// Chunks that a block runs at once: what fits a multiprocessor's shared memory and registers.
+// Chunks that a block runs at once, at most: 512 threads leave 128 registers for each.
 template <int kModel>
-inline constexpr int kGroups = kModel == 64 ? 4 : kModel == 32 ? 8 : 16;
+inline constexpr int kGroups = 256 / kModel;
 template <int kModel>
 inline constexpr int kThreads = kGroups<kModel> * 2 * kModel;
 
@@ -82,9 +82,17 @@ __host__ __device__ constexpr int stored_at(int k) {
   return k % 4 * (kModel / 4) + k / 4;
 }
 
-// 16 rows of width kModel, normalised, into a transposed tile; rows from `valid` on are 0. All threads of the group.
+// Starts the copy of the first `valid` of 16 rows, each `width` floats; all threads of the group.
+template <int kWidth, int kInner>
+__device__ void fetch_rows(const float* from, int valid, float* to, int thread) {
+#pragma unroll
+  for (int i = thread; i < kTile * kWidth / 4; i += kInner)
+    if (i < valid * kWidth / 4) copy_async(from + 4 * i, to + 4 * i);
+}
+
+// 16 rows of width kModel, normalised, into a transposed tile; rows from `valid` on are 0. Every thread handles what it fetched itself.
 template <int kModel, int kInner>
-__device__ void load_rows(const float* rows, int valid, bool has_norm, float eps, float* tile, int thread) {
+__device__ void normalise_rows(const float* rows, int valid, bool has_norm, float eps, float* tile, int thread) {
   constexpr int kVectors = kModel / 4;  // of a row; neighbouring threads share one
 #pragma unroll
   for (int i = thread; i < kTile * kVectors; i += kInner) {
@@ -187,10 +195,10 @@ template <int kModel>
 struct ExpandShared {
   static constexpr int kInner = 2 * kModel, kWarps = kInner / 32;
   struct Group {
-    float rows[kModel][kColumn], x[kInner][kColumn], mixing[kWarps][kTile][kMixingRow], rank[kWarps][kTile][kRank];
+    float fetched[kTile][kModel], rows[kModel][kColumn], x[kInner][kColumn], mixing[kWarps][kTile][kMixingRow], rank[kWarps][kTile][kRank];
   };
   typename Weights<kModel>::Expand weights;
-  Group groups[kGroups<kModel>];
+  Group groups[1];  // as many as the block has
 };
 
 template <int kModel>
@@ -211,12 +219,14 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
   const float4 taps = *reinterpret_cast<const float4*>(w.conv[c]), to_dt = *reinterpret_cast<const float4*>(w.rank_to_dt[c]);
   const float conv_bias = w.conv_bias[c], dt_bias = w.dt_bias[c];
 
-  for (int index = int(blockIdx.x) * kGroups<kModel> + group; index < p.chunk_count; index += int(gridDim.x) * kGroups<kModel>) {
+  const int groups = int(blockDim.x) / kInner;
+  for (int index = int(blockIdx.x) * groups + group; index < p.chunk_count; index += int(gridDim.x) * groups) {
     const Chunk chunk = p.chunks[index];
     const float* rows = p.in + size_t(index) * size_t(p.chunk_frames) * kModel;
+    fetch_rows<kModel, kInner>(rows, min(chunk.frames, kTile), &g.fetched[0][0], c);
     float before[3] = {0, 0, 0};  // the convolution's inputs of the three frames before the tile
     if (!chunk.first) {
-      load_rows<kModel, kInner>(rows - kTile * kModel, kTile, p.has_norm, p.eps, &g.rows[0][0], c);
+      normalise_rows<kModel, kInner>(rows - kTile * kModel, kTile, p.has_norm, p.eps, &g.rows[0][0], c);
       sync_group<kInner>(group);
       project<kModel, kInner>(&g.rows[0][0], shared.weights.in_x, w.in_x_bias, &g.x[0][0], warp, lane);
       sync_group<kInner>(group);
@@ -231,7 +241,10 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
     for (int t0 = 0; t0 < chunk.frames; t0 += kTile) {
       const int valid = min(chunk.frames - t0, kTile);
       const size_t tile = (size_t(index) * size_t(p.chunk_frames) + size_t(t0)) / kTile;
-      load_rows<kModel, kInner>(rows + t0 * kModel, valid, p.has_norm, p.eps, &g.rows[0][0], c);
+      wait_for_copies();
+      normalise_rows<kModel, kInner>(&g.fetched[0][0], valid, p.has_norm, p.eps, &g.rows[0][0], c);
+      if (t0 + kTile < chunk.frames)
+        fetch_rows<kModel, kInner>(rows + (t0 + kTile) * kModel, min(chunk.frames - t0 - kTile, kTile), &g.fetched[0][0], c);
       sync_group<kInner>(group);
       project<kModel, kInner>(&g.rows[0][0], shared.weights.in_x, w.in_x_bias, &g.x[0][0], warp, lane);
       __syncwarp();
@@ -318,10 +331,10 @@ template <int kModel>
 struct RecurShared {
   static constexpr int kInner = 2 * kModel;
   struct Group {
-    float rows[kModel][kColumn], y[kInner][kColumn], mixing[kTile][kMixing];
+    float fetched[kTile][kModel], mixing[2][kTile][kMixing], rows[kModel][kColumn], y[kInner][kColumn];
   };
   typename Weights<kModel>::Recur weights;
-  Group groups[kGroups<kModel>];
+  Group groups[1];  // as many as the block has
 };
 
 template <int kModel>
@@ -341,9 +354,18 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
   for (int n = 0; n < kStates; ++n) a[n] = w.a[c][n];
   const float D = w.D[c];
 
-  for (int index = int(blockIdx.x) * kGroups<kModel> + group; index < p.chunk_count; index += int(gridDim.x) * kGroups<kModel>) {
+  const int groups = int(blockDim.x) / kInner;
+  for (int index = int(blockIdx.x) * groups + group; index < p.chunk_count; index += int(gridDim.x) * groups) {
     const Chunk chunk = p.chunks[index];
     const size_t first_row = size_t(index) * size_t(p.chunk_frames);
+    const auto fetch = [&](int t0) {
+      const size_t row = first_row + size_t(t0);
+      const int valid = min(chunk.frames - t0, kTile);
+      fetch_rows<kModel, kInner>(p.in + row * kModel, valid, &g.fetched[0][0], c);
+      fetch_rows<kMixing, kInner>(reinterpret_cast<const float*>(p.mixing) + row * kMixing, kTile, &g.mixing[t0 / kTile % 2][0][0], c);
+    };
+    sync_group<kInner>(group);  // the last chunk's tiles have been read
+    fetch(0);
     float h[kStates];
     const float4* start = reinterpret_cast<const float4*>(p.scan.carry + (size_t(index) * kInner + size_t(c)) * kStates);
 #pragma unroll
@@ -357,9 +379,11 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
       const size_t row = first_row + size_t(t0), tile = row / kTile;
       const size_t first_quad = tile * kQuads * kInner + size_t(c);
       float4 next_x = p.x[first_quad], next_dt = p.dt[first_quad];
-      for (int i = c; i < kTile * kMixing / 4; i += kInner) reinterpret_cast<float4*>(&g.mixing[0][0])[i] = p.mixing[tile * (kTile * kMixing / 4) + size_t(i)];
-      load_rows<kModel, kInner>(p.in + row * kModel, valid, p.has_norm, p.eps, &g.rows[0][0], c);
+      const int now = t0 / kTile % 2;
+      wait_for_copies();
+      normalise_rows<kModel, kInner>(&g.fetched[0][0], valid, p.has_norm, p.eps, &g.rows[0][0], c);
       sync_group<kInner>(group);
+      if (t0 + kTile < chunk.frames) fetch(t0 + kTile);
       project<kModel, kInner>(&g.rows[0][0], shared.weights.in_z, w.in_z_bias, &g.y[0][0], warp, lane);
       __syncwarp();
 #pragma unroll 1
@@ -369,13 +393,20 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
         next_x = p.x[ahead], next_dt = p.dt[ahead];
         const float4 z = *reinterpret_cast<const float4*>(my_y + 4 * q);
         float4 y;
-        y.x = fmaf(D, x.x, step<true>(h, a, dt.x, x.x, g.mixing[4 * q])) * silu(z.x);
-        y.y = fmaf(D, x.y, step<true>(h, a, dt.y, x.y, g.mixing[4 * q + 1])) * silu(z.y);
-        y.z = fmaf(D, x.z, step<true>(h, a, dt.z, x.z, g.mixing[4 * q + 2])) * silu(z.z);
-        y.w = fmaf(D, x.w, step<true>(h, a, dt.w, x.w, g.mixing[4 * q + 3])) * silu(z.w);
+        y.x = fmaf(D, x.x, step<true>(h, a, dt.x, x.x, g.mixing[now][4 * q])) * silu(z.x);
+        y.y = fmaf(D, x.y, step<true>(h, a, dt.y, x.y, g.mixing[now][4 * q + 1])) * silu(z.y);
+        y.z = fmaf(D, x.z, step<true>(h, a, dt.z, x.z, g.mixing[now][4 * q + 2])) * silu(z.z);
+        y.w = fmaf(D, x.w, step<true>(h, a, dt.w, x.w, g.mixing[now][4 * q + 3])) * silu(z.w);
         *reinterpret_cast<float4*>(my_y + 4 * q) = y;
       }
       sync_group<kInner>(group);
+      const auto place = [&](int i, int half) {
+        return (row + size_t(lane / 4 + 8 * half)) * kModel + size_t(16 * warp + 8 * i + lane % 4 * 2);
+      };
+      float2 before[2][2] = {};
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        if (p.residual && lane / 4 + 8 * (i % 2) < valid) before[i / 2][i % 2] = *reinterpret_cast<const float2*>(p.in + place(i / 2, i % 2));
       float sums[2][4];  // a warp's 16 outputs
       start_sums(w.out_bias + 16 * warp, lane, sums);
       multiply(&g.y[0][0], shared.weights.out, 2 * warp, lane, sums);
@@ -383,15 +414,9 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
       for (int i = 0; i < 2; ++i)
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const int t = lane / 4 + 8 * half;
-          if (t >= valid) continue;
-          const size_t at = (row + size_t(t)) * kModel + size_t(16 * warp + 8 * i + lane % 4 * 2);
-          float2 v{sums[i][2 * half], sums[i][2 * half + 1]};
-          if (p.residual) {
-            const float2 before = *reinterpret_cast<const float2*>(p.in + at);
-            v.x += before.x, v.y += before.y;
-          }
-          *reinterpret_cast<float2*>(p.out + at) = v;
+          if (lane / 4 + 8 * half >= valid) continue;
+          const float2 sum{sums[i][2 * half] + before[i][half].x, sums[i][2 * half + 1] + before[i][half].y};
+          *reinterpret_cast<float2*>(p.out + place(i, half)) = sum;
         }
     }
     if (!chunk.last) continue;
@@ -472,37 +497,52 @@ std::vector<float> packed(const ssm::Mamba1Config& config, const ssm::RmsNormCon
   return {floats, floats + vectors.size() * 4};
 }
 
-int multiprocessors() {
-  int device = 0, count = 0;
+int attribute(cudaDeviceAttr wanted) {
+  int device = 0, value = 0;
   check(cudaGetDevice(&device), "asking for the device");
-  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "asking for the device's size");
-  return count;
+  check(cudaDeviceGetAttribute(&value, wanted, device), "asking for the device's size");
+  return value;
+}
+
+// How many groups fit the shared memory of the current device's multiprocessor.
+template <int kModel, class Shared>
+int groups_that_fit() {
+  const int left = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) - int(sizeof(Shared) - sizeof(typename Shared::Group));
+  return std::min(left / int(sizeof(typename Shared::Group)), kGroups<kModel>);
+}
+
+template <int kModel, class Shared>
+void start(void (*kernel)(Arguments), const Arguments& arguments, cudaStream_t stream) {
+  const int groups = groups_that_fit<kModel, Shared>();
+  const size_t bytes = sizeof(Shared) + size_t(groups - 1) * sizeof(typename Shared::Group);
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
+  const unsigned blocks = std::min(blocks_of(size_t(arguments.chunk_count), size_t(groups)), unsigned(attribute(cudaDevAttrMultiProcessorCount)));
+  launch(kernel, blocks, unsigned(groups * 2 * kModel), bytes, stream, arguments);
 }
 
 template <int kModel>
 void run_as(const Arguments& arguments, const DeviceFloats& weights, const JoinBuffers<float>& join, const DevicePlan& plan, cudaStream_t stream) {
-  constexpr int kInner = 2 * kModel;
-  constexpr size_t kExpandBytes = sizeof(ExpandShared<kModel>), kRecurBytes = sizeof(RecurShared<kModel>);
-  check(cudaFuncSetAttribute(expand<kModel>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(kExpandBytes)), "preparing a kernel");
-  check(cudaFuncSetAttribute(recur<kModel>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(kRecurBytes)), "preparing a kernel");
-  const unsigned needed = blocks_of(size_t(plan.chunk_count), kGroups<kModel>), blocks = std::min(needed, unsigned(multiprocessors()));
-  launch(expand<kModel>, blocks, kThreads<kModel>, kExpandBytes, stream, arguments);
-  const SelectiveFactor factor{weights.data() + offsetof(Weights<kModel>, a) / sizeof(float), 1, arguments.scan.sums, kStates, kInner};
+  start<kModel, ExpandShared<kModel>>(expand<kModel>, arguments, stream);
+  const SelectiveFactor factor{weights.data() + offsetof(Weights<kModel>, a) / sizeof(float), 1, arguments.scan.sums, kStates, 2 * kModel};
   join_chunks(factor, join, plan, stream);
-  launch(recur<kModel>, blocks, kThreads<kModel>, kRecurBytes, stream, arguments);
+  start<kModel, RecurShared<kModel>>(recur<kModel>, arguments, stream);
+}
+
+// Of the kernel that fits fewer.
+int groups_of(int d_model) {
+  if (d_model == 16) return std::min(groups_that_fit<16, ExpandShared<16>>(), groups_that_fit<16, RecurShared<16>>());
+  if (d_model == 32) return std::min(groups_that_fit<32, ExpandShared<32>>(), groups_that_fit<32, RecurShared<32>>());
+  if (d_model == 64) return std::min(groups_that_fit<64, ExpandShared<64>>(), groups_that_fit<64, RecurShared<64>>());
+  return 0;
 }
 
 }  // namespace
 
-size_t FusedMamba1::chunks_at_once() const {
-  const int groups = config_.d_model == 16 ? kGroups<16> : config_.d_model == 32 ? kGroups<32> : kGroups<64>;
-  return size_t(groups) * size_t(multiprocessors());
-}
+size_t FusedMamba1::chunks_at_once() const { return size_t(groups_of(config_.d_model)) * size_t(attribute(cudaDevAttrMultiProcessorCount)); }
 
 bool FusedMamba1::serves(const ssm::Mamba1Config& config) {
-  const bool width = config.d_model == 16 || config.d_model == 32 || config.d_model == 64;
-  return width && config.d_inner == 2 * config.d_model && config.d_state == kStates && config.dt_rank <= kRank && config.d_conv <= kTaps &&
-         !config.rms_eps;
+  return config.d_inner == 2 * config.d_model && config.d_state == kStates && config.dt_rank <= kRank && config.d_conv <= kTaps && !config.rms_eps &&
+         groups_of(config.d_model) > 0;
 }
 
 FusedMamba1::FusedMamba1(const ssm::Mamba1Config& config, const ssm::RmsNormConfig* norm, const ssm::Checkpoint& checkpoint)

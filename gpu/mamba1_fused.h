@@ -12,7 +12,8 @@ namespace coil::gpu {
 
 class FusedMamba1 {
  public:
-  // d_model 16, 32 or 64, twice as many inner channels, 16 states, a dt rank and a convolution of at most 4, no norm on dt, B and C.
+  // d_model 16, 32 or 64, twice as many inner channels, 16 states, a dt rank and a convolution of at most 4, no norm on dt, B and C; and a
+  // current device with enough shared memory.
   static bool serves(const ssm::Mamba1Config& config);
 
   // `norm`: the one in front, or null.
