@@ -21,12 +21,8 @@ __device__ inline float reciprocal_fast(float x) {
   return y;
 }
 
-// The nearest number with the 11 significant bits that tensor cores read of a float32.
-__device__ inline float round_to_tf32(float x) {
-  uint32_t y;
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(x));
-  return __uint_as_float(y);
-}
+// The nearest number with the 11 significant bits that tensor cores read of a float32. (The instruction for it is several on this hardware.)
+__device__ inline float round_to_tf32(float x) { return __uint_as_float((__float_as_uint(x) + 0x1000u) & 0xffffe000u); }
 
 // sums (16, 8) += a (16, 8) b (8, 8) on the tensor cores, a warp at once. With g = lane / 4 and t = lane % 4 a lane holds
 // a: (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4); b: (t, g), (t + 4, g); sums: (g, 2 t), (g, 2 t + 1), (g + 8, 2 t), (g + 8, 2 t + 1).

@@ -296,7 +296,15 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
         if constexpr (kWarps > 1) *reinterpret_cast<float4*>(&g.mixing[0][t][n]) = sum;
         p.mixing[tile * (kTile * kMixing / 4) + size_t(i)] = sum;
       }
-      if constexpr (kWarps > 1) sync_group<kInner>(group);
+      if constexpr (kWarps > 1) {
+        if (c < kTile) {
+          float4 sum = *reinterpret_cast<const float4*>(g.rank[0][c]);
+#pragma unroll
+          for (int other = 1; other < kWarps; ++other) sum = add(sum, *reinterpret_cast<const float4*>(g.rank[other][c]));
+          *reinterpret_cast<float4*>(g.rank[0][c]) = sum;
+        }
+        sync_group<kInner>(group);
+      }
 
 #pragma unroll 1
       for (int q = 0; q < kQuads; ++q) {
@@ -304,9 +312,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
         float dt[4];
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          float4 rank = *reinterpret_cast<const float4*>(g.rank[0][4 * q + i]);
-#pragma unroll
-          for (int from = 1; from < kWarps; ++from) rank = add(rank, *reinterpret_cast<const float4*>(g.rank[from][4 * q + i]));
+          const float4 rank = *reinterpret_cast<const float4*>(g.rank[0][4 * q + i]);
           const float raw = fmaf(to_dt.x, rank.x, fmaf(to_dt.y, rank.y, fmaf(to_dt.z, rank.z, fmaf(to_dt.w, rank.w, dt_bias))));
           dt[i] = 4 * q + i < valid ? softplus(raw) : 0.0f;
         }
