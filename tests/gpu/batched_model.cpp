@@ -176,7 +176,8 @@ TEST_CASE("a signal moves from the GPU to the CPU and back in its middle") {
 
 TEST_CASE("what earlier batches left in the GPU's memory does not show") {
   if (!test::gpu_here()) return;
-  for (const std::string& config : {mamba1(16, ""), mamba1(24, ""), std::string(R"({"model_type": "coil", "d_model": 6, "layers": [{"parts": [
+  const std::string no_projection = R"({"model_type": "coil", "d_model": 16, "layers": [{"parts": [{"type": "mamba1", "name": "a", "d_state": 16}]}]})";
+  for (const std::string& config : {mamba1(16, ""), mamba1(24, ""), no_projection, std::string(R"({"model_type": "coil", "d_model": 6, "layers": [{"parts": [
            {"type": "rmsnorm", "name": "n"}, {"type": "mamba2", "name": "a", "d_state": 5, "headdim": 3}, {"type": "s4d", "name": "b", "d_state": 6}]}]})")}) {
     const Case c(test::model_file(config, 9));
     const auto in = c.signal(700, 1);
