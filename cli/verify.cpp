@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "cli/models.h"
+#include "gpu/device.h"
+#include "gpu/golden_backend.h"
 #include "ssm/error.h"
 #include "ssm/golden.h"
 #include "ssm/target.h"
@@ -45,14 +47,16 @@ struct FileReport {
 
 bool within(const ssm::GoldenResult& result, double tolerance) { return result.errors.worst() <= tolerance; }
 
-FileReport verify_file(const std::string& file, const std::string& io, const std::vector<ssm::GoldenExecution>& executions,
+// `on_gpu`: instead of the executions of the CPU.
+FileReport verify_file(const std::string& file, const std::string& io, bool on_gpu, const std::vector<ssm::GoldenExecution>& executions,
                        const std::vector<ssm::Target>& targets) {
   FileReport report;
   report.file = file;
   try {
     const ssm::Golden golden = io.empty() ? ssm::Golden::open(file) : ssm::Golden::open(file, io);
     report.has_states = golden.has_states();
-    report.results = golden.run(executions, targets);
+    if (on_gpu) report.results.push_back(gpu::run_golden(golden));
+    else report.results = golden.run(executions, targets);
   } catch (const std::exception& problem) {
     report.error = problem.what();
   }
@@ -99,8 +103,13 @@ int run_verify(const VerifyOptions& options) {
     for (const ssm::Target& target : ssm::Target::all()) std::printf("%s\n", target.name());
     return kWithinTolerance;
   }
-  if (options.device == "cuda") {
-    std::fprintf(stderr, "coil verify: this build has no CUDA backend; run with --device cpu\n");
+  const bool on_gpu = options.device == "cuda";
+  if (on_gpu && gpu::devices().empty()) {
+    std::fprintf(stderr, "coil verify: %s; run with --device cpu\n", gpu::why_no_device().c_str());
+    return kNotAvailable;
+  }
+  if (on_gpu && (!options.modes.empty() || !options.targets.empty() || options.weights != "f32")) {
+    std::fprintf(stderr, "coil verify: --mode, --target and --weights belong to --device cpu; the GPU computes in one way, with float32 weights\n");
     return kNotAvailable;
   }
 
@@ -125,7 +134,7 @@ int run_verify(const VerifyOptions& options) {
   size_t runs = 0, failed_runs = 0, failed_files = 0;
   double worst = 0;
   for (const std::string& file : options.files) {
-    const FileReport report = verify_file(file, options.io, executions, targets);
+    const FileReport report = verify_file(file, options.io, on_gpu, executions, targets);
     runs += report.results.size();
     failed_files += !report.error.empty();
     for (const ssm::GoldenResult& result : report.results) {

@@ -37,6 +37,9 @@ class ModelProcessor final : public AudioProcessor {
   void process(AudioBlock block) noexcept override;
   int latency_frames() const noexcept override { return latency_frames_; }
 
+  // After so many frames the resamplers stand to the host's frames as before; 1 without resamplers. Fixed by prepare(). [any thread]
+  int period_frames() const noexcept { return bridges_.empty() ? 1 : bridges_[0].to_model.down(); }
+
   // One value per control of the card, in its order and units, clamped to its range. [audio-thread]
   void set_controls(std::span<const float> values) noexcept;
 

@@ -36,18 +36,18 @@ SleepingModel::SleepingModel(std::shared_ptr<const ssm::Model> model, const Proc
     : processor_(std::move(model)), frames_to_sleep_(std::max(1, static_cast<int>(kStillMs * spec.sample_rate_hz / 1000))) {
   processor_.set_controls(controls);
   processor_.prepare(spec);
+  missed_ = AudioBuffer(spec.channels, std::min(processor_.period_frames(), kMaxPeriodFrames));
 }
 
 void SleepingModel::reset() noexcept {
   processor_.reset();
   asleep_ = false;
-  still_frames_ = 0;
+  still_frames_ = slept_frames_ = 0;
 }
 
 void SleepingModel::set_controls(std::span<const float> values) noexcept {
+  wake();
   processor_.set_controls(values);
-  asleep_ = false;
-  still_frames_ = 0;
 }
 
 void SleepingModel::process(AudioBlock block) noexcept {
@@ -56,15 +56,26 @@ void SleepingModel::process(AudioBlock block) noexcept {
     if (asleep_) {
       const int end = begin + silent_frames(part(block, channels, begin, block.frames - begin));
       for (int c = 0; c < block.channel_count; ++c) std::fill(block.channels[c] + begin, block.channels[c] + end, last_[c]);
+      slept_frames_ = (slept_frames_ + end - begin) % processor_.period_frames();
       begin = end;
       if (begin == block.frames) return;
-      asleep_ = false;
-      still_frames_ = 0;
+      wake();
     }
     const int frames = std::min(block.frames - begin, frames_to_sleep_ - still_frames_);
     run(part(block, channels, begin, frames));
     begin += frames;
   }
+}
+
+void SleepingModel::wake() noexcept {
+  if (slept_frames_ > 0) {
+    const AudioBlock missed = missed_.block(slept_frames_);
+    for (int c = 0; c < missed.channel_count; ++c) std::ranges::fill(missed.channel(c), 0.0f);
+    processor_.process(missed);
+    frames_run_ += static_cast<uint64_t>(slept_frames_);
+  }
+  asleep_ = false;
+  still_frames_ = slept_frames_ = 0;
 }
 
 void SleepingModel::run(AudioBlock block) noexcept {
@@ -83,7 +94,9 @@ void SleepingModel::run(AudioBlock block) noexcept {
     ++still_frames_;
   }
   for (int c = 0; c < block.channel_count; ++c) last_[c] = block.channels[c][block.frames - 1];
-  asleep_ = still_frames_ == frames_to_sleep_;
+  if (still_frames_ < frames_to_sleep_) return;
+  asleep_ = processor_.period_frames() <= kMaxPeriodFrames;
+  still_frames_ = 0;
 }
 
 }  // namespace coil::dsp

@@ -108,6 +108,7 @@ struct Golden::Case {
   virtual std::vector<NamedDoubles> state_shapes() const = 0;
   // Runs every entry in every variant of the execution; `target` is ignored by the reference.
   virtual void run(GoldenExecution execution, const Target& target, const Report& report) const = 0;
+  virtual void run(const GoldenBackend& backend, const Report& report) const = 0;
 
   [[noreturn]] void fail(const std::string& what) const { throw Error(source + ": " + what); }
 
@@ -271,7 +272,37 @@ struct NetworkCase final : Golden::Case {
     }
   }
 
+  void run(const GoldenBackend& backend, const Report& report) const override {
+    const auto model = Model::load(checkpoint);
+    const std::vector<float> narrow(input.begin(), input.end());
+    for (int variant = 0; variant < backend.variants(); ++variant) {
+      std::vector<float> out(batch * frames * d_output);
+      std::vector<State> states(batch, model->initial_state());
+      // Two calls, so that entries also start in the middle of a signal; each entry is cut elsewhere.
+      for (const bool second : {false, true}) {
+        std::vector<GoldenSignal> signals;
+        for (size_t entry = 0; entry < batch; ++entry) {
+          const size_t cut = std::min(frames / 3 + 1 + entry, frames), begin = second ? cut : 0, count = second ? frames - cut : cut;
+          const size_t first = entry * frames + begin;
+          GoldenSignal signal{&states[entry], {}, {}, std::span(out).subspan(first * d_output, count * d_output)};
+          if (tokens) signal.tokens = std::span(token_ids).subspan(first, count);
+          else signal.frames = std::span(narrow).subspan(first * d_input, count * d_input);
+          signals.push_back(signal);
+        }
+        backend.run(model, checkpoint, signals, variant);
+      }
+      for (size_t entry = 0; entry < batch; ++entry)
+        report(entry, trace_of(std::span(out).subspan(entry * frames * d_output, frames * d_output), states[entry]));
+    }
+  }
+
  private:
+  static Trace trace_of(std::span<const float> out, const State& state) {
+    Trace trace{widened(out), {}};
+    for (const NamedFloats& tensor : state.tensors()) trace.states.push_back({tensor.name, tensor.shape, widened(tensor.values)});
+    return trace;
+  }
+
   // Runs one entry through `process(in, out)` in parts of the given sizes, then reads `state`.
   template <class Process>
   Trace traced(size_t entry, std::span<const size_t> sizes, const State& state, const Process& process) const {
@@ -286,9 +317,7 @@ struct NetworkCase final : Golden::Case {
       else
         process(std::span<const float>(in).subspan(begin * d_input, count * d_input), y);
     });
-    Trace trace{widened(out), {}};
-    for (const NamedFloats& tensor : state.tensors()) trace.states.push_back({tensor.name, tensor.shape, widened(tensor.values)});
-    return trace;
+    return trace_of(out, state);
   }
 };
 
@@ -336,7 +365,46 @@ struct SelectiveScanCase final : Golden::Case {
       report(entry, execution == GoldenExecution::reference ? reference(entry) : engine(entry, op_execution(execution), target));
   }
 
+  void run(const GoldenBackend& backend, const Report& report) const override {
+    const size_t along_time = d_inner * frames, mixed = groups * d_state * frames, states = d_inner * d_state;
+    for (int variant = 0; variant < backend.variants(); ++variant) {
+      std::vector<float> state(initial), output(batch * along_time);
+      state.resize(batch * states, 0);
+      std::vector<SelectiveScan> ops;
+      for (size_t entry = 0; entry < batch; ++entry) {
+        SelectiveScan op = bare(frames);
+        op.u = u.data() + entry * along_time;
+        op.delta = delta.data() + entry * along_time;
+        op.B = B.data() + (constant_B ? 0 : entry * mixed);
+        op.C = C.data() + (constant_C ? 0 : entry * mixed);
+        op.z = z.empty() ? nullptr : z.data() + entry * along_time;
+        op.ssm_state = state.data() + entry * states;
+        op.y = output.data() + entry * along_time;
+        ops.push_back(op);
+      }
+      backend.run(ops, variant);
+      for (size_t entry = 0; entry < batch; ++entry)
+        report(entry, {widened(part(output, entry, along_time)), {{"state.ssm", {}, widened(part(state, entry, states))}}});
+    }
+  }
+
  private:
+  // All but what differs between entries and blocks.
+  SelectiveScan bare(size_t count) const {
+    SelectiveScan op;
+    op.d_inner = static_cast<int>(d_inner);
+    op.d_state = static_cast<int>(d_state);
+    op.frames = static_cast<int>(count);
+    op.groups = static_cast<int>(groups);
+    op.delta_softplus = delta_softplus;
+    op.A = A.data();
+    op.constant_B = constant_B;
+    op.constant_C = constant_C;
+    op.D = D.empty() ? nullptr : D.data();
+    op.delta_bias = delta_bias.empty() ? nullptr : delta_bias.data();
+    return op;
+  }
+
   std::vector<float> mixing(const std::string& name, bool& constant) {
     const Tensor& found = tensor(name);
     constant = found.shape.size() == 2;
@@ -397,21 +465,11 @@ struct SelectiveScanCase final : Golden::Case {
       const std::vector<float> u_part = cut(u, along_time), delta_part = cut(delta, along_time), z_part = cut(z, along_time);
       const std::vector<float> b_part = constant_B ? B : cut(B, mixed), c_part = constant_C ? C : cut(C, mixed);
       std::vector<float> y(d_inner * count);
-      SelectiveScan op;
-      op.d_inner = static_cast<int>(d_inner);
-      op.d_state = static_cast<int>(d_state);
-      op.frames = static_cast<int>(count);
-      op.groups = static_cast<int>(groups);
-      op.delta_softplus = delta_softplus;
+      SelectiveScan op = bare(count);
       op.u = u_part.data();
       op.delta = delta_part.data();
-      op.A = A.data();
       op.B = b_part.data();
       op.C = c_part.data();
-      op.constant_B = constant_B;
-      op.constant_C = constant_C;
-      op.D = D.empty() ? nullptr : D.data();
-      op.delta_bias = delta_bias.empty() ? nullptr : delta_bias.data();
       op.z = z.empty() ? nullptr : z_part.data();
       op.ssm_state = state.data();
       op.y = y.data();
@@ -466,7 +524,43 @@ struct SsdCase final : Golden::Case {
       report(entry, execution == GoldenExecution::reference ? reference(entry) : engine(entry, op_execution(execution), target));
   }
 
+  void run(const GoldenBackend& backend, const Report& report) const override {
+    const size_t inner = heads * headdim, states = inner * d_state;
+    for (int variant = 0; variant < backend.variants(); ++variant) {
+      std::vector<float> state(initial), output(batch * frames * inner);
+      state.resize(batch * states, 0);
+      std::vector<Ssd> ops;
+      for (size_t entry = 0; entry < batch; ++entry)
+        ops.push_back(cut(entry * frames, frames, state.data() + entry * states, output.data() + entry * frames * inner));
+      backend.run(ops, variant);
+      for (size_t entry = 0; entry < batch; ++entry)
+        report(entry, {widened(std::span(output).subspan(entry * frames * inner, frames * inner)),
+                       {{"state.ssm", {}, widened(std::span(state).subspan(entry * states, states))}}});
+    }
+  }
+
  private:
+  // `count` frames from `frame` on, counted through all entries.
+  Ssd cut(size_t frame, size_t count, float* state, float* y) const {
+    Ssd op;
+    op.heads = static_cast<int>(heads);
+    op.headdim = static_cast<int>(headdim);
+    op.d_state = static_cast<int>(d_state);
+    op.groups = static_cast<int>(groups);
+    op.frames = static_cast<int>(count);
+    op.dt_softplus = dt_softplus;
+    op.x = x.data() + frame * heads * headdim;
+    op.dt = dt.data() + frame * heads;
+    op.A = A.data();
+    op.B = B.data() + frame * groups * d_state;
+    op.C = C.data() + frame * groups * d_state;
+    op.D = D.empty() ? nullptr : D.data();
+    op.dt_bias = dt_bias.empty() ? nullptr : dt_bias.data();
+    op.ssm_state = state;
+    op.y = y;
+    return op;
+  }
+
   // dt = softplus?(dt + dt_bias); h = exp(dt A) h + dt B x; y = C h + D x
   // Source: Dao & Gu 2024, sec. 6; ssd_chunk_scan_combined_ref of state-spaces/mamba.
   Trace reference(size_t entry) const {
@@ -502,23 +596,7 @@ struct SsdCase final : Golden::Case {
     const std::array<size_t, 1> whole = {frames};
     const std::span<const size_t> plan = execution == Execution::block ? std::span<const size_t>(kBlocks) : whole;
     for_each_block(frames, plan, [&](size_t begin, size_t count) {
-      const size_t frame = entry * frames + begin;
-      Ssd op;
-      op.heads = static_cast<int>(heads);
-      op.headdim = static_cast<int>(headdim);
-      op.d_state = static_cast<int>(d_state);
-      op.groups = static_cast<int>(groups);
-      op.frames = static_cast<int>(count);
-      op.dt_softplus = dt_softplus;
-      op.x = x.data() + frame * channels;
-      op.dt = dt.data() + frame * heads;
-      op.A = A.data();
-      op.B = B.data() + frame * groups * d_state;
-      op.C = C.data() + frame * groups * d_state;
-      op.D = D.empty() ? nullptr : D.data();
-      op.dt_bias = dt_bias.empty() ? nullptr : dt_bias.data();
-      op.ssm_state = state.data();
-      op.y = output.data() + begin * channels;
+      const Ssd op = cut(entry * frames + begin, count, state.data(), output.data() + begin * channels);
       ssm::run(op, execution, target);
     });
     return {widened(output), {{"state.ssm", {}, widened(state)}}};
@@ -544,6 +622,7 @@ bool flag(const nlohmann::json& config, const char* name, const std::filesystem:
 }  // namespace
 
 const char* to_string(GoldenExecution execution) {
+  if (execution == GoldenExecution::device) return "device";
   return std::find_if(kNames.begin(), kNames.end(), [&](const auto& entry) { return entry.first == execution; })->second;
 }
 
@@ -597,20 +676,29 @@ bool Golden::has_states() const { return !case_->states.empty(); }
 int Golden::batch() const { return static_cast<int>(case_->batch); }
 int Golden::frames() const { return static_cast<int>(case_->frames); }
 
+namespace {
+
+// The worst of what the runs of one case report.
+GoldenErrors worst_of(const Golden::Case& golden, const std::function<void(const Golden::Case::Report&)>& run) {
+  GoldenErrors worst;
+  run([&](size_t entry, const Trace& trace) {
+    const GoldenErrors errors = golden.compare(entry, trace);
+    worst.output = std::max(worst.output, errors.output);
+    worst.output_step = std::max(worst.output_step, errors.output_step);
+    if (worst.worst_state.empty() || errors.state > worst.state) {
+      worst.state = errors.state;
+      worst.worst_state = errors.worst_state;
+    }
+  });
+  return worst;
+}
+
+}  // namespace
+
 std::vector<GoldenResult> Golden::run(std::span<const GoldenExecution> executions, std::span<const Target> targets) const {
   std::vector<GoldenResult> results;
   const auto run_one = [&](GoldenExecution execution, const Target& target, const std::string& target_name) {
-    GoldenResult result{execution, target_name, {}};
-    case_->run(execution, target, [&](size_t entry, const Trace& trace) {
-      const GoldenErrors errors = case_->compare(entry, trace);
-      result.errors.output = std::max(result.errors.output, errors.output);
-      result.errors.output_step = std::max(result.errors.output_step, errors.output_step);
-      if (result.errors.worst_state.empty() || errors.state > result.errors.state) {
-        result.errors.state = errors.state;
-        result.errors.worst_state = errors.worst_state;
-      }
-    });
-    results.push_back(std::move(result));
+    results.push_back({execution, target_name, worst_of(*case_, [&](const Case::Report& report) { case_->run(execution, target, report); })});
   };
   for (const GoldenExecution execution : executions)
     if (execution == GoldenExecution::reference) run_one(execution, Target::best(), "double");
@@ -618,6 +706,10 @@ std::vector<GoldenResult> Golden::run(std::span<const GoldenExecution> execution
     for (const GoldenExecution execution : executions)
       if (execution != GoldenExecution::reference) run_one(execution, target, target.label());
   return results;
+}
+
+GoldenResult Golden::run(const GoldenBackend& backend, const std::string& target) const {
+  return {GoldenExecution::device, target, worst_of(*case_, [&](const Case::Report& report) { case_->run(backend, report); })};
 }
 
 }  // namespace coil::ssm

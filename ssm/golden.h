@@ -7,15 +7,19 @@
 #include <string>
 #include <vector>
 
+#include "ssm/checkpoint.h"
+#include "ssm/model.h"
+#include "ssm/ops.h"
 #include "ssm/target.h"
 
 namespace coil::ssm {
 
 // reference: double precision, frame by frame. step: the engine, frame by frame. block: the engine in blocks of uneven sizes.
-// scan: the engine over the whole signal, in several chunk sizes with two threads.
-enum class GoldenExecution { reference, step, block, scan };
+// scan: the engine over the whole signal, in several chunk sizes with two threads. device: the whole batch at once on a GoldenBackend.
+enum class GoldenExecution { reference, step, block, scan, device };
 
 const char* to_string(GoldenExecution execution);
+// Those of the CPU: all but `device`.
 GoldenExecution golden_execution_from_name(const std::string& name);  // throws Error that lists the names
 std::vector<GoldenExecution> all_golden_executions();
 
@@ -34,6 +38,26 @@ struct GoldenResult {
   GoldenExecution execution = GoldenExecution::reference;
   std::string target;  // label of the target; "double" for the reference
   GoldenErrors errors;
+};
+
+// One entry of a batch: frames, or tokens, and room for what comes out. `state` is where it stands before, and afterwards.
+struct GoldenSignal {
+  State* state;
+  std::span<const float> frames;
+  std::span<const int32_t> tokens;
+  std::span<float> out;
+};
+
+// Another engine than the CPU's, which runs the entries of a file as one batch.
+class GoldenBackend {
+ public:
+  virtual ~GoldenBackend() = default;
+  // Everything is run in each of so many variants, such as chunk sizes.
+  virtual int variants() const = 0;
+  // The entries may differ in length.
+  virtual void run(const std::shared_ptr<const Model>& model, const Checkpoint& checkpoint, std::span<const GoldenSignal> batch, int variant) const = 0;
+  virtual void run(std::span<const SelectiveScan> batch, int variant) const = 0;
+  virtual void run(std::span<const Ssd> batch, int variant) const = 0;
 };
 
 // A file with `input` and `output` (batch first), and perhaps `output_step` and `state.*` (after the last frame), of either
@@ -60,6 +84,8 @@ class Golden {
   // The reference runs once, the others once for each target. Batch entries are separate streams. Throws Error for states that the
   // model does not have. [main-thread]
   std::vector<GoldenResult> run(std::span<const GoldenExecution> executions, std::span<const Target> targets) const;
+  // The worst over the backend's variants; `target` is what the result says of where it ran.
+  GoldenResult run(const GoldenBackend& backend, const std::string& target) const;
 
   struct Case;
 

@@ -2,15 +2,10 @@
 // Diagonal State Space Models", eq. 3 (zero-order hold and bilinear discretisation) and 4.
 //
 // x' = z x + b u, y = Re(c x') + D u is run as h' = z h + u, y = Re(c b h') + D u: h = x / b. What is saved and compared is x.
-//
-// At another sample rate than the model's own, the answer to one frame, c b z^k, is taken for a continuous decay that frames are samples of:
-// z is that of the rescaled step, b is its own times step_scale (a frame's duration), and D makes up for what the sum of all samples
-// gained or lost, so that 0 Hz passes as before. Both rules' own rescaled b would hold a frame's value for another time, and shift the
-// signal by a part of a frame in every layer.
 #include <complex>
 
-#include "ssm/error.h"
 #include "ssm/layers/part.h"
+#include "ssm/s4d_bank.h"
 
 namespace coil::ssm {
 
@@ -18,77 +13,40 @@ namespace {
 
 using Complex = std::complex<double>;
 
-// A mode that turns by less is a real one: its imaginary part would be lost in rounding, but lie among the denormals, which are slow.
-constexpr double kNoTurn = 0x1p-60;
-
-// One mode, x' = z x + b u; `fall` is 1 - z, which a long memory makes tiny.
-struct Mode {
-  Complex z, b, fall;
-};
-
-Mode discretised(Complex A, double dt, Discretization rule) {
-  if (rule == Discretization::zoh) {
-    const Complex x = dt * A;
-    const double half_sine = std::sin(x.imag() / 2);
-    // e^x - 1
-    const Complex rise{std::expm1(x.real()) * std::cos(x.imag()) - 2 * half_sine * half_sine, std::exp(x.real()) * std::sin(x.imag())};
-    return {std::exp(x), rise / A, -rise};
-  }
-  const Complex h = dt * A / 2.0;
-  return {(1.0 + h) / (1.0 - h), dt / (1.0 - h), -2.0 * h / (1.0 - h)};
-}
-
 class S4d final : public RecurrentPart {
  public:
   S4d(const S4dConfig& config, const Build& build)
       : RecurrentPart(config.channels, config.channels), kernels_(build.kernels), complex_(config.complex), channels_(padded(size_t(config.channels))),
         modes_(size_t(config.modes)) {
-    const Checkpoint& checkpoint = build.checkpoint;
-    const std::string prefix = config.name.empty() ? "" : config.name + ".";
-    const int64_t channels = config.channels, modes = config.modes;
-    const auto log_dt = checkpoint.doubles(prefix + "kernel.log_dt", {channels});
-    const auto log_A_real = checkpoint.doubles(prefix + "kernel.log_A_real", {channels, modes});
-    const auto A_imag = complex_ ? checkpoint.doubles(prefix + "kernel.A_imag", {channels, modes}) : std::vector<double>();
-    const auto C = complex_ ? checkpoint.doubles(prefix + "kernel.C", {channels, modes, 2}) : checkpoint.doubles(prefix + "kernel.C", {channels, modes});
-    auto D = checkpoint.doubles(prefix + "D", {channels});
+    const S4dBank bank = s4d_bank(config, build.checkpoint);
+    for (const double dt : bank.dt) dt_ += float(dt / double(config.channels));
+    D_ = arranged(std::vector<float>(bank.D.begin(), bank.D.end()), iota(config.channels));
 
-    const size_t plane = modes_ * channels_, planes = complex_ ? 2 : 1;
+    const size_t channels = size_t(config.channels), plane = modes_ * channels_, planes = complex_ ? 2 : 1;
     z_.assign(planes * plane, 0.0f);
     c_.assign(planes * plane, 0.0f);
     decay_.assign(plane, 0.0);
     power_.assign(plane, 0.0f);
-    for (const double value : log_dt) dt_ += float(config.step_scale * std::exp(value) / double(channels));
     scan_floats_ = planes * plane;
+    states_ = planes * channels * modes_;
 
     std::vector<uint32_t> position;
     std::vector<std::complex<float>> scale;
-    for (size_t ch = 0; ch < size_t(channels); ++ch)
-      for (size_t m = 0; m < modes_; ++m) {
-        const size_t i = ch * modes_ + m, at = state_index(ch, m, channels_, modes_);
-        const Complex A{-std::exp(log_A_real[i]), complex_ ? A_imag[i] : 0.0};
-        const double dt = std::exp(log_dt[ch]);
-        const Mode own = discretised(A, dt, config.discretization), rescaled = discretised(A, config.step_scale * dt, config.discretization);
-        const Complex b = config.step_scale * own.b;
-        Complex z = rescaled.z;
-        if (std::abs(z.imag()) < kNoTurn) z.imag(0.0);
-        if (!std::isfinite(std::abs(z)) || !std::isfinite(std::abs(b)) || std::abs(b) < 1e-30 || std::abs(z) > 1.0)
-          throw Error(checkpoint.source() + ": S4D bank '" + prefix + "kernel' is not stable or its step size is out of range (channel " +
-                      std::to_string(ch) + ", mode " + std::to_string(m) + ")");
-        const Complex C_i = complex_ ? 2.0 * Complex{C[2 * i], C[2 * i + 1]} : Complex{C[i], 0.0}, c = b * C_i;
-        if (config.step_scale != 1) D[ch] += (C_i * own.b / own.fall * (1.0 - config.step_scale * own.fall / rescaled.fall)).real();
-        decay_[at] = z;
-        z_[at] = float(z.real()), c_[at] = float(c.real());
-        position.push_back(uint32_t(at));
-        scale.emplace_back(std::complex<float>(b));
-        power_[at] = float(std::norm(b));
-        if (complex_) {
-          z_[plane + at] = float(z.imag()), c_[plane + at] = float(c.imag());
-          position.push_back(uint32_t(plane + at));
-        }
+    for (size_t i = 0; i < channels * modes_; ++i) {
+      const size_t at = state_index(i / modes_, i % modes_, channels_, modes_);
+      const Complex z = bank.z[i], c = bank.b[i] * bank.C[i];
+      decay_[at] = z;
+      z_[at] = float(z.real()), c_[at] = float(c.real());
+      position.push_back(uint32_t(at));
+      scale.emplace_back(std::complex<float>(bank.b[i]));
+      power_[at] = float(std::norm(bank.b[i]));
+      if (complex_) {
+        z_[plane + at] = float(z.imag()), c_[plane + at] = float(c.imag());
+        position.push_back(uint32_t(plane + at));
       }
-    states_ = size_t(channels * modes) * planes;
-    D_ = arranged(std::vector<float>(D.begin(), D.end()), iota(config.channels));
-    const std::vector<int64_t> shape = complex_ ? std::vector<int64_t>{channels, modes, 2} : std::vector<int64_t>{channels, modes};
+    }
+    std::vector<int64_t> shape{config.channels, config.modes};
+    if (complex_) shape.push_back(2);
     scan_offset_ = build.layout.add(config.state_name + ".ssm", shape, scan_floats_, std::move(position), std::move(scale));
   }
 

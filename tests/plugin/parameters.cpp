@@ -51,7 +51,7 @@ TEST_CASE("decimals follow the range") {
   CHECK(text(0, 20000) == "6667");
 }
 
-TEST_CASE("typed texts are read with blanks, unit or comma; what is no number changes nothing; what is too much is the most") {
+TEST_CASE("typed texts are read with blanks, unit or comma, what is no number changes nothing, what is too much is the most") {
   ControlParameter parameter(0);
   parameter.set_meaning(control(-40, 12, 0, "dB"));
   parameter.setValue(0.25f);

@@ -89,7 +89,7 @@ TEST_CASE("a file that cannot be loaded is said, and what played plays on") {
   CHECK(saved(processor).slots[0].name == "Green Overdrive");
 }
 
-TEST_CASE("each slot keeps its own controls; the parameters follow the active one") {
+TEST_CASE("each slot keeps its own controls, the parameters follow the active one") {
   Processor processor;
   processor.prepareToPlay(kRate, kBlock);
   auto& drive = *processor.parameters().controls[0];

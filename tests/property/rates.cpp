@@ -58,7 +58,7 @@ std::vector<float> impulse_response(const std::shared_ptr<const ssm::Model>& mod
   return response;
 }
 
-TEST_CASE("the impulse response of an S4D bank at any rate is its continuous kernel, sampled there; a constant passes as at its own rate") {
+TEST_CASE("the impulse response of an S4D bank at any rate is its continuous kernel, sampled there, a constant passes as at its own rate") {
   for (const std::string mode : {"complex", "real"}) {
     const auto loaded = test::load(test::model_file(bank(mode, "zoh"), 5));
     for (const double rate_hz : kRates)

@@ -209,12 +209,13 @@ TEST_CASE("a silent model falls asleep and wakes at the first frame") {
     test::run_block(*rack, out, sound.size() + silence / 2, silence / 2);
     CHECK(rack->model_frames() == before);
     test::run_block(*rack, out, sound.size() + silence, sound.size());
-    CHECK(rack->model_frames() == before + sound.size() - 1);  // whose first frame is 0
+    const uint64_t played = sound.size() - 1;  // whose first frame is 0
+    CHECK(rack->model_frames() >= before + played);
+    CHECK(rack->model_frames() < before + played + (rate_hz == kRate ? 1 : 147));  // where the resamplers' period ends
 
     dsp::ModelProcessor awake(preset());
     awake.prepare({rate_hz, 128, 1});
-    // a resampler that stood still for a time has the model's frames fall between the host's in another way
-    CHECK(test::largest_difference(out[0], test::run_all(awake, {in})[0]) < (rate_hz == kRate ? 2e-6 : 1e-3));
+    CHECK(test::largest_difference(out[0], test::run_all(awake, {in})[0]) < 2e-6);
   }
 }
 
@@ -423,7 +424,7 @@ TEST_CASE("meters show the model's input and what goes out") {
   CHECK(rack->meters().output_peak[1] == 0);
 }
 
-TEST_CASE("input that is not finite is silence, and counted; huge input is soon forgotten") {
+TEST_CASE("input that is not finite is silence, and counted, huge input is soon forgotten") {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInfinity = std::numeric_limits<float>::infinity();
   for (const double rate_hz : {44100.0, 48000.0}) {
     for (const float gain_db : {0.0f, dsp::kMaxGainDb}) {

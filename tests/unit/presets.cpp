@@ -40,7 +40,7 @@ TEST_CASE("presets are shipped, each with a card to read beside it") {
   }
 }
 
-TEST_CASE("presets run as the reference does, at both ends of every control; at the upper one with steps rescaled to twice the rate, where that can be") {
+TEST_CASE("presets run as the reference does, at both ends of every control, at the upper one with steps rescaled to twice the rate, where that can be") {
   for (const auto& path : shipped()) {
     INFO(path.string());
     const ssm::Checkpoint checkpoint = ssm::Checkpoint::open(path);

@@ -363,7 +363,7 @@ TEST_CASE("the browser filters by what is typed, and Return loads what is select
   CHECK(session.processor().status(0).name == "Green Overdrive");
 }
 
-TEST_CASE("a dropped model is loaded; another file is refused") {
+TEST_CASE("a dropped model is loaded, another file is refused") {
   Session session;
   on_message_thread([&] { session.editor().filesDropped({"/music/take.wav"}, 10, 10); });
   wait_ms(100);

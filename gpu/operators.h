@@ -1,0 +1,45 @@
+// The two scan operators on their own on a GPU, as upstream's kernels offer them: for comparison and for checking without a model around.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+#include "ssm/ops.h"
+
+namespace coil::gpu {
+
+struct SelectiveScanShape {
+  int batch = 1, d_inner = 0, d_state = 0, groups = 1;
+  size_t frames = 0;
+  bool delta_softplus = false, constant_B = false, constant_C = false;
+};
+
+// On the device, in upstream's order: (batch, d_inner, frames), B and C (batch, groups, d_state, frames) or constant (d_inner, d_state).
+struct SelectiveScanTensors {
+  const float *u = nullptr, *delta = nullptr, *A = nullptr, *B = nullptr, *C = nullptr;
+  const float *D = nullptr, *delta_bias = nullptr, *z = nullptr;  // null: none
+  float* state = nullptr;                                         // (batch, d_inner, d_state), before and after
+  float* y = nullptr;
+};
+
+// delta = softplus?(delta + delta_bias); h = e^(delta A) h + delta u B; y = (C h + D u) silu(z), as ssm::SelectiveScan.
+class SelectiveScan {
+ public:
+  // Allocates what the shape needs. Throws ssm::Error. [main-thread]
+  explicit SelectiveScan(const SelectiveScanShape& shape, int chunk_frames = 128);
+  ~SelectiveScan();
+
+  // Starts the kernels on the stream (a cudaStream_t) and returns. [any thread]
+  void run(const SelectiveScanTensors& tensors, void* stream) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The same, and SSD, on tensors of the host; all entries of a batch have the same sizes. [main-thread]
+void run(std::span<const ssm::SelectiveScan> batch, int chunk_frames);
+void run(std::span<const ssm::Ssd> batch, int chunk_frames);
+
+}  // namespace coil::gpu

@@ -1,0 +1,325 @@
+// Builds the parts of a network on the GPU and runs their kernels in order.
+#include "gpu/part.h"
+
+#include <algorithm>
+#include <cmath>
+#include <complex>
+#include <type_traits>
+
+#include "gpu/mamba1_fused.h"
+#include "gpu/scan.h"
+#include "ssm/kernels/kernels.h"
+#include "ssm/s4d_bank.h"
+
+namespace coil::gpu {
+namespace {
+
+using Complex = std::complex<double>;
+
+size_t aligned(size_t floats) { return (floats + 3) / 4 * 4; }
+
+// Hands out aligned pieces of a scratch buffer.
+class Scratch {
+ public:
+  explicit Scratch(float* memory) : next_(memory) {}
+  float* take(size_t floats) { return std::exchange(next_, next_ + aligned(floats)); }
+
+ private:
+  float* next_;
+};
+
+class LinearPart final : public Part {
+ public:
+  LinearPart(const ssm::LinearConfig& config, const ssm::Checkpoint& checkpoint) : Part(config.d_in, config.d_out), linear_(config, checkpoint) {}
+  void run(const Segment& s, const float* in, float* out) const override {
+    run_linear(linear_, in, width_in, out, width_out, s.plan.rows(), false, s.stream);
+  }
+
+ private:
+  Linear linear_;
+};
+
+class RmsNormPart final : public Part {
+ public:
+  RmsNormPart(const ssm::RmsNormConfig& config, const ssm::Checkpoint& checkpoint) : Part(config.width, config.width), eps_(config.eps) {
+    if (config.affine) weight_ = uploaded(checkpoint.floats(config.name + ".weight", {config.width}));
+  }
+  void run(const Segment& s, const float* in, float* out) const override {
+    run_rms_norm(weight_.data(), eps_, 1, width_in, in, width_in, out, width_out, s.plan.rows(), s.stream);
+  }
+
+ private:
+  float eps_;
+  DeviceFloats weight_;
+};
+
+class ActivationPart final : public Part {
+ public:
+  explicit ActivationPart(const ssm::ActivationConfig& config) : Part(config.width_in, config.width_out), kind_(config.kind) {}
+  void run(const Segment& s, const float* in, float* out) const override {
+    run_activation(kind_, in, width_in, out, width_out, width_out, s.plan.rows(), s.stream);
+  }
+
+ private:
+  ssm::Activation kind_;
+};
+
+class FilmPart final : public Part {
+ public:
+  FilmPart(const ssm::FilmConfig& config, int at) : Part(config.width, config.width), at_(at) {}
+  void run(const Segment& s, const float* in, float* out) const override {
+    run_film(s.film, at_, at_ + int(ssm::padded(size_t(width_in))), in, out, width_in, s.stream);
+  }
+
+ private:
+  int at_;
+};
+
+// The state is upstream's divided by the layout's scale, as in the CPU's engine: h = x / b, so that h' = z h + u.
+class S4dPart final : public Part {
+ public:
+  S4dPart(const ssm::S4dConfig& config, const Build& build) : Part(config.channels, config.channels), config_(config) {
+    scan_at_ = build.states.add(config.state_name + ".ssm");
+    const ssm::S4dBank bank = ssm::s4d_bank(config, build.checkpoint);
+    std::vector<float> z, z_chunk, c;
+    const auto push = [&](std::vector<float>& to, Complex value) {
+      to.push_back(float(value.real()));
+      if (config.complex) to.push_back(float(value.imag()));
+    };
+    for (size_t i = 0; i < bank.z.size(); ++i) {
+      push(z, bank.z[i]);
+      push(z_chunk, bank.z[i] == 0.0 ? 0.0 : std::pow(bank.z[i], double(build.chunk_frames)));
+      push(c, Complex(std::complex<float>(bank.b[i])) * bank.C[i]);
+    }
+    z_ = uploaded(z), z_chunk_ = uploaded(z_chunk), c_ = uploaded(c);
+    D_ = uploaded(std::vector<float>(bank.D.begin(), bank.D.end()));
+  }
+
+  size_t scratch_floats(const Extent& e) const override { return ScanScratch::floats(e, states(), 0); }
+
+  void run(const Segment& s, const float* in, float* out) const override {
+    const S4d bank{config_.channels, config_.modes, config_.complex, z_.data(), c_.data(), z_chunk_.data(), D_.data(), in, width_in, out, width_out,
+                   s.table + scan_at_, s.table_stride};
+    run_s4d(bank, ScanScratch(s.scratch, s.plan.extent(), states()), s.plan, s.stream);
+  }
+
+ private:
+  size_t states() const { return size_t(config_.channels) * size_t(config_.modes) * (config_.complex ? 2 : 1); }
+
+  ssm::S4dConfig config_;
+  size_t scan_at_;
+  DeviceFloats z_, z_chunk_, c_, D_;
+};
+
+// The weights of a convolution in front of a scan, and where its history lies.
+struct ConvWeights {
+  int channels, taps;
+  DeviceFloats weight, bias;
+  size_t history_at;
+
+  ConvWeights(const std::string& name, const std::string& state_name, int channels_, int taps_, bool with_bias, const Build& build)
+      : channels(channels_), taps(taps_), history_at(build.states.add(state_name + ".conv")) {
+    if (taps == 0) return;
+    weight = uploaded(build.checkpoint.floats(name + ".conv1d.weight", {channels, 1, taps}));
+    if (with_bias) bias = uploaded(build.checkpoint.floats(name + ".conv1d.bias", {channels}));
+  }
+
+  void run(const Segment& s, const float* x, int x_stride, float* y) const {
+    run_conv({weight.data(), bias.data(), channels, taps, x, x_stride, y, channels, s.table + history_at, s.table_stride}, s.plan, s.stream);
+  }
+};
+
+std::vector<float> negative_exponentials(const std::vector<double>& logs) {
+  std::vector<float> a;
+  for (const double log : logs) a.push_back(float(-std::exp(log) * M_LOG2E));
+  return a;
+}
+
+// Mamba-1 of any size; FalconMamba with its norms.
+class Mamba1Part final : public Part {
+ public:
+  Mamba1Part(const ssm::Mamba1Config& c, const Build& build)
+      : Part(c.d_model, c.d_model), config_(c), in_proj_({c.name + ".in_proj", c.d_model, 2 * c.d_inner, c.bias}, build.checkpoint),
+        x_proj_({c.name + ".x_proj", c.d_inner, c.dt_rank + 2 * c.d_state, c.x_proj_bias}, build.checkpoint),
+        dt_proj_({c.name + ".dt_proj", c.dt_rank, c.d_inner, false}, build.checkpoint),
+        out_proj_({c.name + ".out_proj", c.d_inner, c.d_model, c.bias}, build.checkpoint),
+        conv_(c.name, c.state_name, c.d_inner, c.d_conv, c.conv_bias, build), scan_at_(build.states.add(c.state_name + ".ssm")),
+        a_(uploaded(negative_exponentials(build.checkpoint.doubles(c.name + ".A_log", {c.d_inner, c.d_state})))),
+        dt_bias_(uploaded(build.checkpoint.floats(c.name + ".dt_proj.bias", {c.d_inner}))),
+        D_(uploaded(build.checkpoint.floats(c.name + ".D", {c.d_inner}))) {}
+
+  size_t scratch_floats(const Extent& e) const override {
+    const size_t inner = size_t(config_.d_inner);
+    return aligned(e.rows() * 2 * inner) + 3 * aligned(e.rows() * inner) + aligned(e.rows() * size_t(x_proj_.d_out)) +
+           ScanScratch::floats(e, inner * size_t(config_.d_state), inner);
+  }
+
+  void run(const Segment& s, const float* in, float* out) const override {
+    const int inner = config_.d_inner, rank = config_.dt_rank, states = config_.d_state, mixing = x_proj_.d_out;
+    const size_t rows = s.plan.rows();
+    Scratch scratch(s.scratch);
+    float *xz = scratch.take(rows * 2 * size_t(inner)), *x = scratch.take(rows * size_t(inner)), *dt = scratch.take(rows * size_t(inner));
+    float *y = scratch.take(rows * size_t(inner)), *projected = scratch.take(rows * size_t(mixing));
+    const ScanScratch carries(scratch.take(0), s.plan.extent(), size_t(inner * states));
+
+    run_linear(in_proj_, in, width_in, xz, 2 * inner, rows, false, s.stream);
+    conv_.run(s, xz, 2 * inner, x);
+    run_linear(x_proj_, x, inner, projected, mixing, rows, false, s.stream);
+    if (config_.rms_eps)
+      for (const auto& [at, width] : {std::pair(0, rank), std::pair(rank, states), std::pair(rank + states, states)})
+        run_rms_norm(nullptr, *config_.rms_eps, 1, width, projected + at, mixing, projected + at, mixing, rows, s.stream);
+    run_linear(dt_proj_, projected, mixing, dt, inner, rows, false, s.stream);
+    run_time_step(dt_bias_.data(), 0.0f, HUGE_VALF, dt, inner, inner, rows, s.stream);
+    Scan scan{};
+    scan.channels = inner, scan.d_state = states, scan.headdim = 1, scan.group_channels = inner;
+    scan.a = a_.data(), scan.one_decay = false;
+    scan.dt = dt, scan.dt_stride = inner, scan.u = x, scan.u_stride = inner;
+    scan.B = projected + rank, scan.C = scan.B + states, scan.bc_stride = mixing;
+    scan.D = D_.data(), scan.y = y, scan.y_stride = inner;
+    scan.table = s.table + scan_at_, scan.table_stride = s.table_stride;
+    run_scan(scan, carries, s.plan, s.stream);
+    run_gate(xz + inner, 2 * inner, y, inner, inner, rows, s.stream);
+    run_linear(out_proj_, y, inner, out, width_out, rows, false, s.stream);
+  }
+
+ private:
+  ssm::Mamba1Config config_;
+  Linear in_proj_, x_proj_, dt_proj_, out_proj_;
+  ConvWeights conv_;
+  size_t scan_at_;
+  DeviceFloats a_, dt_bias_, D_;
+};
+
+// Mamba-1 of the sizes that two kernels serve, with the norm in front of it if there is one.
+class FusedMamba1Part final : public Part {
+ public:
+  FusedMamba1Part(const ssm::Mamba1Config& c, const ssm::RmsNormConfig* norm, bool whole_layer, const Build& build)
+      : Part(c.d_model, c.d_model), mixer_(c, norm, build.checkpoint), conv_at_(build.states.add(c.state_name + ".conv")),
+        scan_at_(build.states.add(c.state_name + ".ssm")), whole_layer_(whole_layer) {}
+
+  size_t scratch_floats(const Extent& e) const override { return mixer_.scratch_floats(e); }
+  void run(const Segment& s, const float* in, float* out) const override { run(s, in, out, false); }
+  size_t chunks_at_once() const override { return mixer_.chunks_at_once(); }
+  bool whole_layer() const override { return whole_layer_; }
+  void run_layer(const Segment& s, float* h) const override { run(s, h, h, true); }
+
+ private:
+  void run(const Segment& s, const float* in, float* out, bool residual) const {
+    mixer_.run(in, out, residual, s.table + conv_at_, s.table + scan_at_, s.table_stride, s.scratch, s.plan, s.stream);
+  }
+
+  FusedMamba1 mixer_;
+  size_t conv_at_, scan_at_;
+  bool whole_layer_;
+};
+
+class Mamba2Part final : public Part {
+ public:
+  Mamba2Part(const ssm::Mamba2Config& c, const Build& build)
+      : Part(c.d_model, c.d_model), config_(c),
+        in_proj_({c.name + ".in_proj", c.d_model, c.d_inner() + c.conv_channels() + c.heads, c.bias}, build.checkpoint),
+        out_proj_({c.name + ".out_proj", c.d_inner(), c.d_model, c.bias}, build.checkpoint),
+        conv_(c.name, c.state_name, c.conv_channels(), c.d_conv, c.conv_bias, build), scan_at_(build.states.add(c.state_name + ".ssm")),
+        a_(uploaded(negative_exponentials(build.checkpoint.doubles(c.name + ".A_log", {c.heads})))),
+        dt_bias_(uploaded(build.checkpoint.floats(c.name + ".dt_bias", {c.heads}))), D_(uploaded(build.checkpoint.floats(c.name + ".D", {c.heads}))),
+        norm_(uploaded(build.checkpoint.floats(c.name + ".norm.weight", {c.d_inner()}))) {}
+
+  size_t scratch_floats(const Extent& e) const override {
+    const size_t inner = size_t(config_.d_inner());
+    return aligned(e.rows() * size_t(in_proj_.d_out)) + aligned(e.rows() * size_t(conv_.channels)) + aligned(e.rows() * inner) +
+           aligned(e.rows() * size_t(config_.heads)) + ScanScratch::floats(e, inner * size_t(config_.d_state), size_t(config_.heads));
+  }
+
+  void run(const Segment& s, const float* in, float* out) const override {
+    const int inner = config_.d_inner(), heads = config_.heads, states = config_.d_state, width = in_proj_.d_out, convolved = conv_.channels;
+    const size_t rows = s.plan.rows();
+    Scratch scratch(s.scratch);
+    float *projected = scratch.take(rows * size_t(width)), *x = scratch.take(rows * size_t(convolved));
+    float *y = scratch.take(rows * size_t(inner)), *decay = scratch.take(rows * size_t(heads));
+    const ScanScratch carries(scratch.take(0), s.plan.extent(), size_t(inner * states));
+
+    run_linear(in_proj_, in, width_in, projected, width, rows, false, s.stream);
+    conv_.run(s, projected + inner, width, x);
+    float* dt = projected + inner + convolved;
+    run_time_step(dt_bias_.data(), float(config_.dt_min), float(config_.dt_max), dt, width, heads, rows, s.stream);
+    run_decay(a_.data(), dt, width, decay, heads, rows, s.stream);
+    Scan scan{};
+    scan.channels = inner, scan.d_state = states, scan.headdim = config_.headdim, scan.group_channels = inner / config_.ngroups;
+    scan.a = a_.data(), scan.one_decay = true;
+    scan.dt = dt, scan.dt_stride = width, scan.decay = decay, scan.decay_stride = heads, scan.u = x, scan.u_stride = convolved;
+    scan.B = x + inner, scan.C = scan.B + config_.ngroups * states, scan.bc_stride = convolved;
+    scan.D = D_.data(), scan.y = y, scan.y_stride = inner;
+    scan.table = s.table + scan_at_, scan.table_stride = s.table_stride;
+    run_scan(scan, carries, s.plan, s.stream);
+    run_gate(projected, width, y, inner, inner, rows, s.stream);
+    run_rms_norm(norm_.data(), config_.norm_eps, inner / config_.norm_group_size, config_.norm_group_size, y, inner, y, inner, rows, s.stream);
+    run_linear(out_proj_, y, inner, out, width_out, rows, false, s.stream);
+  }
+
+ private:
+  ssm::Mamba2Config config_;
+  Linear in_proj_, out_proj_;
+  ConvWeights conv_;
+  size_t scan_at_;
+  DeviceFloats a_, dt_bias_, D_, norm_;
+};
+
+std::unique_ptr<Part> make_part(const ssm::PartConfig& config, Build& build) {
+  return std::visit(
+      [&](const auto& c) -> std::unique_ptr<Part> {
+        using Config = std::decay_t<decltype(c)>;
+        if constexpr (std::is_same_v<Config, ssm::LinearConfig>) return std::make_unique<LinearPart>(c, build.checkpoint);
+        else if constexpr (std::is_same_v<Config, ssm::RmsNormConfig>) return make_rms_norm(c, build.checkpoint);
+        else if constexpr (std::is_same_v<Config, ssm::ActivationConfig>) return std::make_unique<ActivationPart>(c);
+        else if constexpr (std::is_same_v<Config, ssm::S4dConfig>) return std::make_unique<S4dPart>(c, build);
+        else if constexpr (std::is_same_v<Config, ssm::Mamba1Config>) return std::make_unique<Mamba1Part>(c, build);
+        else if constexpr (std::is_same_v<Config, ssm::Mamba2Config>) return std::make_unique<Mamba2Part>(c, build);
+        else return std::make_unique<FilmPart>(c, std::exchange(build.film_at, build.film_at + 2 * int(ssm::padded(size_t(c.width)))));
+      },
+      config);
+}
+
+}  // namespace
+
+size_t StateTable::add(const std::string& name) {
+  const auto found = std::find_if(layout_.tensors.begin(), layout_.tensors.end(), [&](const ssm::StateTensor& t) { return t.name == name; });
+  if (found == layout_.tensors.end()) return stride_;
+  entries_.push_back({&*found, stride_});
+  return std::exchange(stride_, stride_ + aligned(found->position.size()));
+}
+
+const ssm::StateTensor& StateTable::tensor(const std::string& name) const {
+  return *std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.tensor->name == name; })->tensor;
+}
+
+void StateTable::read(const ssm::State& state, float* row) const {
+  for (const auto& [tensor, at] : entries_)
+    for (size_t i = 0; i < tensor->position.size(); ++i) row[at + i] = state.data()[tensor->offset + tensor->position[i]];
+}
+
+void StateTable::write(const float* row, ssm::State& state) const {
+  for (const auto& [tensor, at] : entries_)
+    for (size_t i = 0; i < tensor->position.size(); ++i) state.data()[tensor->offset + tensor->position[i]] = row[at + i];
+}
+
+std::unique_ptr<Part> make_rms_norm(const ssm::RmsNormConfig& config, const ssm::Checkpoint& checkpoint) {
+  return std::make_unique<RmsNormPart>(config, checkpoint);
+}
+
+Layer make_layer(const ssm::LayerConfig& config, Build& build) {
+  Layer layer{config.residual, {}};
+  for (size_t i = 0; i < config.parts.size(); ++i) {
+    const auto* norm = std::get_if<ssm::RmsNormConfig>(&config.parts[i]);
+    const auto* mixer = std::get_if<ssm::Mamba1Config>(&config.parts[norm && i + 1 < config.parts.size() ? i + 1 : i]);
+    if (mixer && FusedMamba1::serves(*mixer)) {
+      const size_t parts = norm ? 2 : 1;
+      layer.parts.push_back(std::make_unique<FusedMamba1Part>(*mixer, norm, config.residual && parts == config.parts.size(), build));
+      i += parts - 1;
+    } else {
+      layer.parts.push_back(make_part(config.parts[i], build));
+    }
+  }
+  return layer;
+}
+
+}  // namespace coil::gpu

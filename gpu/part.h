@@ -1,0 +1,84 @@
+// The parts of a network on the GPU: built from their configs, run over all rows of a segment.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gpu/join.cuh"
+#include "gpu/pointwise.h"
+#include "ssm/checkpoint.h"
+#include "ssm/config.h"
+#include "ssm/state.h"
+
+namespace coil::gpu {
+
+// Where the state tensors of the mixers lie in a row of the table of states, in upstream's order of values.
+class StateTable {
+ public:
+  explicit StateTable(const ssm::StateLayout& layout) : layout_(layout) {}
+
+  // Takes the tensor into the table; returns where it begins. A tensor that the layout does not have takes no place.
+  size_t add(const std::string& name);
+  size_t stride() const { return stride_; }
+  const ssm::StateTensor& tensor(const std::string& name) const;
+
+  void read(const ssm::State& state, float* row) const;
+  void write(const float* row, ssm::State& state) const;
+
+ private:
+  struct Entry {
+    const ssm::StateTensor* tensor;
+    size_t at;
+  };
+  const ssm::StateLayout& layout_;
+  std::vector<Entry> entries_;
+  size_t stride_ = 0;
+};
+
+// What all parts of a segment share.
+struct Segment {
+  DevicePlan plan;
+  float* table;
+  size_t table_stride;
+  float* scratch;  // 16-byte aligned
+  Film film;
+  cudaStream_t stream;
+};
+
+class Part {
+ public:
+  Part(int in, int out) : width_in(in), width_out(out) {}
+  virtual ~Part() = default;
+
+  // in: rows of width_in, out: rows of width_out; they do not overlap.
+  virtual void run(const Segment& segment, const float* in, float* out) const = 0;
+  virtual size_t scratch_floats(const Extent&) const { return 0; }
+  // As many chunks run at the same time; segments of a multiple leave no part of the GPU idle.
+  virtual size_t chunks_at_once() const { return 1; }
+  // Runs a whole residual layer in place, h = h + part(h); only where whole_layer() says so.
+  virtual bool whole_layer() const { return false; }
+  virtual void run_layer(const Segment&, float* /*h*/) const {}
+
+  const int width_in, width_out;
+};
+
+struct Build {
+  const ssm::Checkpoint& checkpoint;
+  StateTable& states;
+  int chunk_frames;
+  int film_at = 0;  // where the next film part's slice of the padded FiLM vector begins
+};
+
+// h = residual ? h + parts(h) : parts(h)
+struct Layer {
+  bool residual;
+  std::vector<std::unique_ptr<Part>> parts;
+};
+
+Layer make_layer(const ssm::LayerConfig& config, Build& build);
+std::unique_ptr<Part> make_rms_norm(const ssm::RmsNormConfig& config, const ssm::Checkpoint& checkpoint);
+
+}  // namespace coil::gpu

@@ -1,0 +1,70 @@
+// What has no memory: projections, norms, activations, FiLM, copies between signals and rows. Rows of a buffer are `stride` floats apart.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "gpu/memory.h"
+#include "gpu/segment.h"
+#include "ssm/checkpoint.h"
+#include "ssm/config.h"
+
+namespace coil::gpu {
+
+// A matrix as the checkpoint has it, (d_out, d_in), and its bias.
+struct Linear {
+  int d_in = 0, d_out = 0;
+  DeviceFloats weight, bias;  // bias empty: none
+
+  Linear() = default;
+  Linear(const ssm::LinearConfig& config, const ssm::Checkpoint& checkpoint);
+};
+
+// out = W in + b [+ out if accumulate]
+void run_linear(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, size_t rows, bool accumulate, cudaStream_t stream);
+
+// Columns [0, groups * width) in groups, each with its own mean square; weight null: 1. In place is allowed.
+void run_rms_norm(const float* weight, float eps, int groups, int width, const float* in, int in_stride, float* out, int out_stride, size_t rows,
+                  cudaStream_t stream);
+
+// width: of the output
+void run_activation(ssm::Activation kind, const float* in, int in_stride, float* out, int out_stride, int width, size_t rows, cudaStream_t stream);
+
+// out = out + in
+void run_add(const float* in, int in_stride, float* out, int out_stride, int width, size_t rows, cudaStream_t stream);
+
+// y = y * silu(z)
+void run_gate(const float* z, int z_stride, float* y, int y_stride, int width, size_t rows, cudaStream_t stream);
+
+// x = clamp(softplus(x + bias), low, high)
+void run_time_step(const float* bias, float low, float high, float* x, int stride, int width, size_t rows, cudaStream_t stream);
+
+// The FiLM vector moves linearly over the frames of a piece: vector + slope * (first + t) at its frame t.
+struct FilmPiece {
+  int row, rows;
+  float first;
+  int vector;  // the piece's row in the table of vectors: [vector | slope], each `vector_floats` long
+};
+
+struct Film {
+  const FilmPiece* pieces = nullptr;
+  int count = 0;
+  const float* vectors = nullptr;
+  int vector_floats = 0;
+};
+
+// out = (1 + scale) in + shift, both out of the FiLM vector at these places.
+void run_film(const Film& film, int scale_at, int shift_at, const float* in, float* out, int width, cudaStream_t stream);
+// x = x * the FiLM vector's value at `gain_at`
+void run_gain(const Film& film, int gain_at, float* x, int stride, int width, cudaStream_t stream);
+
+// From signals that lie one after the other (`width` values a frame) to rows and back; `source` is every chunk's first frame. Values that
+// are not finite become 0 on the way in, as ids outside the vocabulary do.
+void run_unpack(const float* packed, const int64_t* source, const Chunk* chunks, int chunk_frames, size_t rows, float* out, int width, cudaStream_t stream);
+void run_pack(const float* in, int stride, const int64_t* source, const Chunk* chunks, int chunk_frames, size_t rows, float* packed, int width,
+              cudaStream_t stream);
+void run_embed(const float* table, int vocab, const int32_t* tokens, const int64_t* source, const Chunk* chunks, int chunk_frames, size_t rows,
+               float* out, int width, cudaStream_t stream);
+
+}  // namespace coil::gpu

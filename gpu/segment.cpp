@@ -1,0 +1,40 @@
+// Cuts batches into segments, signals and chunks.
+#include "gpu/segment.h"
+
+#include <algorithm>
+
+namespace coil::gpu {
+
+Plan plan_segment(std::span<const SignalPart> parts, int chunk_frames) {
+  Plan plan;
+  plan.chunk_frames = chunk_frames;
+  const size_t size = size_t(chunk_frames);
+  for (const SignalPart& part : parts) {
+    const size_t count = (part.frames + size - 1) / size;
+    const int first_chunk = int(plan.chunks.size()), first_group = int(plan.groups.size());
+    for (size_t i = 0; i < count; ++i) {
+      const bool last = i + 1 == count;
+      plan.chunks.push_back({last ? int(part.frames - i * size) : chunk_frames, part.state_in, part.state_out, i == 0, last});
+    }
+    for (size_t i = 0; i < count; i += kGroupChunks)
+      plan.groups.push_back({first_chunk + int(i), int(std::min<size_t>(kGroupChunks, count - i)), i == 0});
+    plan.signals.push_back({first_group, int(plan.groups.size()) - first_group, part.state_in});
+  }
+  return plan;
+}
+
+std::vector<size_t> share_segment(std::span<const size_t> left, size_t chunks, int chunk_frames) {
+  const size_t size = size_t(chunk_frames);
+  std::vector<size_t> frames(left.size(), 0);
+  size_t active = 0;
+  for (const size_t n : left) active += n > 0;
+  for (size_t i = 0; i < left.size() && chunks > 0; ++i) {
+    if (left[i] == 0) continue;
+    const size_t share = std::max<size_t>(chunks / active--, 1), wanted = (left[i] + size - 1) / size, given = std::min(share, wanted);
+    frames[i] = std::min(left[i], given * size);
+    chunks -= given;
+  }
+  return frames;
+}
+
+}  // namespace coil::gpu

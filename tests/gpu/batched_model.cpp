@@ -1,0 +1,237 @@
+// Batches on the GPU against the double reference and the CPU's engine: every part, lengths around the chunks' borders, batches, hand-over.
+#include "gpu/batched_model.h"
+
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "ssm/stream.h"
+#include "tests/gpu/gpu_here.h"
+#include "tests/support/runs.h"
+
+namespace {
+
+using namespace coil;
+
+// The design's promise, 84 epsilon of max(1, peak).
+constexpr double kTolerance = 1e-5;
+
+// Of the sizes that the fused kernels serve, with everything that they take; and of a size that they do not.
+std::string mamba1(int d_model, const std::string& more, int layers = 2) {
+  return R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": )" + std::to_string(d_model) + R"(, "layers": [{"repeat": )" +
+         std::to_string(layers) + R"(, "parts": [{"type": "rmsnorm", "name": "norm", "eps": 0.05}, {"type": "mamba1", "name": "mixer", "d_state": 16)" +
+         more + "}]}]}";
+}
+
+struct Case {
+  test::Loaded loaded;
+  std::shared_ptr<const ssm::Model> model;
+
+  explicit Case(const test::ModelFile& file) : loaded(test::load(file)), model(loaded.model()) {}
+
+  gpu::BatchedModel on_gpu(const gpu::BatchedOptions& options = {}) const { return gpu::BatchedModel(model, loaded.checkpoint, options); }
+
+  std::vector<float> signal(size_t frames, uint32_t seed) const {
+    test::Random random(seed);
+    return test::random_signal(frames * test::width_in(*model), random);
+  }
+  std::vector<float> room(size_t frames) const {
+    return std::vector<float>(frames * test::width_out(*model), std::numeric_limits<float>::quiet_NaN());
+  }
+  std::vector<float> on_cpu(ssm::State& state, std::span<const float> in) const {
+    return test::run_blocks(model, state, in, std::vector<size_t>{in.size() / test::width_in(*model)});
+  }
+};
+
+std::vector<float> run(gpu::BatchedModel& device, const Case& c, ssm::State& state, std::span<const float> in) {
+  std::vector<float> out = c.room(in.size() / test::width_in(*c.model));
+  const gpu::Frames one[] = {{&state, in, out}};
+  device.process(one);
+  return out;
+}
+
+double state_difference(const ssm::State& a, const ssm::State& b) {
+  const auto left = a.tensors(), right = b.tensors();
+  double worst = 0;
+  for (size_t i = 0; i < left.size(); ++i) worst = std::max(worst, test::relative_error(left[i].values, right[i].values));
+  return worst;
+}
+
+TEST_CASE("random networks agree with the reference on the GPU") {
+  if (!test::gpu_here()) return;
+  for (uint32_t seed = 0; seed < 80; ++seed) {
+    const Case c(test::random_coil_network(seed));
+    test::Random random(seed + 77);
+    const size_t frames = size_t(random.whole(1, 400));
+    const auto in = c.signal(frames, seed);
+    const auto controls = test::random_controls(*c.model, random);
+    const auto reference = test::run_reference(c.loaded, in, controls);
+    const gpu::BatchedOptions options{.chunk_frames = random.pick({16, 32, 128}), .memory_bytes = random.chance(0.5) ? size_t(1) : size_t(1) << 28};
+    INFO("network " << seed << ", " << frames << " frames, chunks of " << options.chunk_frames << ", memory " << options.memory_bytes << "\n"
+                    << c.loaded.checkpoint.config_json());
+    auto device = c.on_gpu(options);
+    ssm::State state = c.model->initial_state();
+    c.model->set_controls(state, controls);
+    CHECK(test::relative_error(run(device, c, state, in), reference.output) <= kTolerance);
+    CHECK(test::state_error(state, reference) <= kTolerance);
+  }
+}
+
+TEST_CASE("Mamba-1 of every fused size and option agrees with the reference, as do its neighbours in size") {
+  if (!test::gpu_here()) return;
+  for (const int d_model : {16, 32, 64, 48})
+    for (const std::string more : {R"(, "dt_rank": 1)", R"(, "dt_rank": 4, "bias": true, "x_proj_bias": true)", R"(, "dt_rank": 2, "d_conv": 3, "conv_bias": false)",
+                                   R"(, "dt_rank": 3, "d_conv": 1)", R"(, "dt_rank": 1, "d_conv": 0)", R"(, "dt_rank": 5)", R"(, "dt_rank": 2, "rms_eps": 0.05)"}) {
+      const Case c(test::model_file(mamba1(d_model, more), 5));
+      for (const size_t frames : {1, 2, 3, 15, 16, 17, 31, 32, 33, 127, 128, 129, 300}) {
+        INFO("d_model " << d_model << more << ", " << frames << " frames");
+        const auto in = c.signal(frames, 6);
+        const auto reference = test::run_reference(c.loaded, in, {});
+        auto device = c.on_gpu({.chunk_frames = 32});
+        ssm::State state = c.model->initial_state();
+        CHECK(test::relative_error(run(device, c, state, in), reference.output) <= kTolerance);
+        CHECK(test::state_error(state, reference) <= kTolerance);
+      }
+    }
+}
+
+TEST_CASE("signals of many lengths agree with the CPU, in one batch and alone, in one segment and in many") {
+  if (!test::gpu_here()) return;
+  for (const std::string& config : {mamba1(16, ""), mamba1(24, "", 1)}) {
+    const Case c(test::model_file(config, 7));
+    const std::vector<size_t> lengths{1, 2, 31, 32, 33, 0, 2047, 2048, 2049, 4097, 10000};
+    std::vector<std::vector<float>> in, expected;
+    std::vector<ssm::State> after;
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      in.push_back(c.signal(lengths[i], uint32_t(i)));
+      after.push_back(c.model->initial_state());
+      expected.push_back(c.on_cpu(after.back(), in.back()));
+    }
+    for (const gpu::BatchedOptions& options : {gpu::BatchedOptions{}, gpu::BatchedOptions{.memory_bytes = 1}, gpu::BatchedOptions{.memory_bytes = 4 << 20},
+                                               gpu::BatchedOptions{.chunk_frames = 16}, gpu::BatchedOptions{.chunk_frames = 500}}) {
+      auto device = c.on_gpu(options);
+      std::vector<ssm::State> states(lengths.size(), c.model->initial_state());
+      std::vector<std::vector<float>> out;
+      std::vector<gpu::Frames> batch;
+      for (size_t i = 0; i < lengths.size(); ++i) out.push_back(c.room(lengths[i]));
+      for (size_t i = 0; i < lengths.size(); ++i) batch.push_back({&states[i], in[i], out[i]});
+      device.process(batch);
+      for (size_t i = 0; i < lengths.size(); ++i) {
+        INFO(lengths[i] << " frames, chunks of " << options.chunk_frames << ", memory " << options.memory_bytes);
+        CHECK(test::relative_error(out[i], expected[i]) <= kTolerance);
+        CHECK(state_difference(states[i], after[i]) <= kTolerance);
+        ssm::State alone = c.model->initial_state();
+        CHECK(test::relative_error(run(device, c, alone, in[i]), expected[i]) <= kTolerance);
+        CHECK(state_difference(alone, after[i]) <= kTolerance);
+      }
+    }
+  }
+}
+
+TEST_CASE("batches of 1 to 257 signals agree with the CPU") {
+  if (!test::gpu_here()) return;
+  const Case c(test::model_file(mamba1(16, ""), 8));
+  auto device = c.on_gpu();
+  for (const size_t batch_size : {1, 2, 7, 8, 9, 64, 256, 257}) {
+    std::vector<std::vector<float>> in, out;
+    std::vector<ssm::State> states(batch_size, c.model->initial_state());
+    std::vector<gpu::Frames> batch;
+    for (size_t i = 0; i < batch_size; ++i) in.push_back(c.signal(1 + 37 * i % 300, uint32_t(i))), out.push_back(c.room(in.back().size()));
+    for (size_t i = 0; i < batch_size; ++i) batch.push_back({&states[i], in[i], out[i]});
+    device.process(batch);
+    double worst = 0;
+    for (size_t i = 0; i < batch_size; ++i) {
+      ssm::State state = c.model->initial_state();
+      worst = std::max(worst, test::relative_error(out[i], c.on_cpu(state, in[i])));
+      worst = std::max(worst, state_difference(states[i], state));
+    }
+    INFO("batch of " << batch_size);
+    CHECK(worst <= kTolerance);
+  }
+}
+
+TEST_CASE("a signal moves from the GPU to the CPU and back in its middle") {
+  if (!test::gpu_here()) return;
+  for (uint32_t seed = 0; seed < 20; ++seed) {
+    const Case c(test::random_coil_network(seed));
+    INFO("network " << seed << "\n" << c.loaded.checkpoint.config_json());
+    const auto in = c.signal(1000, seed);
+    ssm::State state = c.model->initial_state(), all = c.model->initial_state();
+    const auto expected = c.on_cpu(all, in);
+    auto device = c.on_gpu({.chunk_frames = 64});
+    std::vector<float> out;
+    const size_t width = test::width_in(*c.model);
+    size_t begin = 0;
+    bool gpu = true;
+    for (const size_t end : {301, 302, 640, 997, 1000}) {
+      const auto part = std::span(in).subspan(begin * width, (end - begin) * width);
+      const auto y = gpu ? run(device, c, state, part) : c.on_cpu(state, part);
+      out.insert(out.end(), y.begin(), y.end());
+      begin = end, gpu = !gpu;
+    }
+    CHECK(test::relative_error(out, expected) <= kTolerance);
+    CHECK(state_difference(state, all) <= kTolerance);
+  }
+}
+
+TEST_CASE("what earlier batches left in the GPU's memory does not show") {
+  if (!test::gpu_here()) return;
+  const std::string no_projection = R"({"model_type": "coil", "d_model": 16, "layers": [{"parts": [{"type": "mamba1", "name": "a", "d_state": 16}]}]})";
+  for (const std::string& config : {mamba1(16, ""), mamba1(24, ""), no_projection, std::string(R"({"model_type": "coil", "d_model": 6, "layers": [{"parts": [
+           {"type": "rmsnorm", "name": "n"}, {"type": "mamba2", "name": "a", "d_state": 5, "headdim": 3}, {"type": "s4d", "name": "b", "d_state": 6}]}]})")}) {
+    const Case c(test::model_file(config, 9));
+    const auto in = c.signal(700, 1);
+    auto fresh = c.on_gpu(), used = c.on_gpu();
+    ssm::State poisoned = c.model->initial_state();
+    for (const auto& tensor : poisoned.tensors()) poisoned.set(tensor.name, std::vector<float>(tensor.values.size(), std::nanf("")));
+    const auto nothing = run(used, c, poisoned, c.signal(5000, 2));
+    CHECK(std::isnan(nothing.front()));  // the poison was there
+    ssm::State one = c.model->initial_state(), other = one;
+    CHECK(test::same_bits(run(fresh, c, one, in), run(used, c, other, in)));
+    CHECK(one == other);
+  }
+}
+
+TEST_CASE("a million frames agree with the CPU") {
+  if (!test::gpu_here()) return;
+  const Case c(test::model_file(mamba1(16, ""), 10));
+  const auto in = c.signal(1'000'007, 3);
+  ssm::State state = c.model->initial_state(), expected_state = state;
+  auto device = c.on_gpu();
+  const auto out = run(device, c, state, in);
+  CHECK(test::relative_error(out, c.on_cpu(expected_state, in)) <= kTolerance);
+  CHECK(state_difference(state, expected_state) <= kTolerance);
+  CHECK(device.device_bytes() < size_t(1) << 30);
+}
+
+TEST_CASE("values that are not finite read as 0") {
+  if (!test::gpu_here()) return;
+  const Case c(test::model_file(mamba1(16, ""), 11));
+  auto broken = c.signal(200, 4), mended = broken;
+  for (const size_t at : {0, 17, 199}) broken[at] = at == 17 ? std::nanf("") : std::numeric_limits<float>::infinity(), mended[at] = 0;
+  auto device = c.on_gpu();
+  ssm::State one = c.model->initial_state(), other = one;
+  CHECK(test::same_bits(run(device, c, one, broken), run(device, c, other, mended)));
+}
+
+TEST_CASE("calls that do not fit the model are errors") {
+  if (!test::gpu_here()) return;
+  const Case c(test::model_file(mamba1(16, ""), 12));
+  auto device = c.on_gpu();
+  ssm::State state = c.model->initial_state();
+  std::vector<float> in(4), out(3);
+  const gpu::Frames wrong[] = {{&state, in, out}};
+  CHECK_THROWS_WITH(device.process(wrong), Catch::Contains("an output of 1 values a frame"));
+  const gpu::Tokens tokens[] = {{&state, {}, {}}};
+  CHECK_THROWS_WITH(device.process_tokens(tokens), Catch::Contains("takes frames, not token ids"));
+  CHECK_THROWS_WITH(c.on_gpu({.device = 99}), Catch::Contains("there is no GPU 99"));
+}
+
+TEST_CASE("without a GPU a model says why it cannot be made") {
+  if (!gpu::devices().empty()) return;
+  CHECK_FALSE(gpu::why_no_device().empty());
+  const Case c(test::model_file(mamba1(16, ""), 13));
+  CHECK_THROWS_WITH(c.on_gpu(), Catch::Contains(gpu::why_no_device()));
+}
+
+}  // namespace
