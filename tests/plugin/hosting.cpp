@@ -10,6 +10,8 @@
 #include "ssm/error.h"
 #include "tests/plugin/hosted_plugin.h"
 #include "tests/plugin/sessions.h"
+#include "tests/support/random_network.h"
+#include "tests/support/temp_dir.h"
 
 namespace {
 
@@ -216,6 +218,29 @@ TEST_CASE("a project may change its models while the sound runs, a thousand time
   plugin.prepare(kRate, int(kBlock));
   const Planes in = test::noise(2, kBlock * 50);
   CHECK(worst_difference(plugin.run(in, kBlock), expected(in, {2.5f, 5, -14}, kRate)) == 0);
+}
+
+TEST_CASE("further instances share the model's weights and its file") {
+  const std::string format = each_format();
+  plugin::Session session;
+  {
+    const test::TempDir dir;
+    std::string layers;
+    for (const char* name : {"a", "b", "c", "d", "e", "f"})
+      layers += (layers.empty() ? "" : ", ") + (R"({"parts": [{"type": "linear", "name": ")" + std::string(name) + R"("}]})");
+    test::model_file(R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": 416, "layers": [)" + layers + "]}", 3).write(dir / "big.safetensors");
+    plugin::ModelLibrary library(plugin::LibraryFolders{});
+    session.slots[0] = plugin::slot_with(library.load(juce::File((dir / "big.safetensors").string())), "");
+  }
+  const long file_kb = long(session.slots[0].file_bytes->size() / 1024);
+  HostedPlugin first(format, kRate, int(kBlock)), second(format, kRate, int(kBlock)), third(format, kRate, int(kBlock));
+  first.open(session);
+  const long one = resident_kb();
+  second.open(session);
+  third.open(session);
+  const long three = resident_kb();
+  INFO(format << ": a file of " << file_kb << " kB, two further instances take " << three - one << " kB");
+  CHECK(three - one < file_kb);  // weights and file alone would take twice that each
 }
 
 TEST_CASE("preparing again and again grows neither latency nor memory, and changes no sound") {
