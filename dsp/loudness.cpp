@@ -4,8 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <complex>
+#include <map>
+#include <mutex>
 #include <numbers>
 #include <random>
+#include <string>
+#include <tuple>
 
 #include "dsp/model_processor.h"
 #include "ssm/stream.h"
@@ -83,7 +87,9 @@ std::vector<float> plucked_strings(double sample_rate_hz) {
   return sound;
 }
 
-float normalisation_gain_db(const std::shared_ptr<const ssm::Model>& model) {
+namespace {
+
+float measure_gain_db(const std::shared_ptr<const ssm::Model>& model) {
   const double stated_hz = sample_rate_hz(*model), rate_hz = stated_hz > 0 ? stated_hz : 48000;
   const size_t width = static_cast<size_t>(model->config().d_input);
   const std::vector<float> sound = plucked_strings(rate_hz);
@@ -105,6 +111,21 @@ float normalisation_gain_db(const std::shared_ptr<const ssm::Model>& model) {
   const double lufs = to_lufs(sum / static_cast<double>(width * (sound.size() - run_in)));
   if (!(lufs > kHardlyASoundLufs)) return 0;
   return std::clamp(static_cast<float>(kTargetLufs - lufs), -kMaxNormalisationDb, kMaxNormalisationDb);
+}
+
+}  // namespace
+
+float normalisation_gain_db(const std::shared_ptr<const ssm::Model>& model) {
+  static std::mutex mutex;
+  static std::map<std::tuple<std::string, std::string, double>, float> measured;
+  const std::tuple key{model->hash(), model->card().json, model->config().sample_rate_hz};
+  {
+    const std::lock_guard lock(mutex);
+    if (const auto known = measured.find(key); known != measured.end()) return known->second;
+  }
+  const float db = measure_gain_db(model);
+  const std::lock_guard lock(mutex);
+  return measured.emplace(key, db).first->second;
 }
 
 }  // namespace coil::dsp

@@ -32,7 +32,8 @@ std::vector<float> plucked_strings(double sample_rate_hz);
 
 // The gain that makes plucked_strings() come out of the model, at its default controls, as loud as kTargetLufs: about where a driven guitar
 // sits in a mix, with peaks below full scale. Within kMaxNormalisationDb either way; 0 for a model that gives hardly a sound, whose noise
-// would only be brought up.Runs the model for two seconds of sound. Models of frames with as many outputs as inputs.
+// would only be brought up. Runs the model for two seconds of sound, once in a process for each hash, card and rate. Models of frames with as
+// many outputs as inputs.
 // [any thread but the audio thread]
 inline constexpr float kTargetLufs = -18, kMaxNormalisationDb = 24, kHardlyASoundLufs = -70;
 float normalisation_gain_db(const std::shared_ptr<const ssm::Model>& model);

@@ -38,23 +38,9 @@ Rack::~Rack() = default;
 
 // -- loading
 
-float Rack::normalisation_db(const std::shared_ptr<const ssm::Model>& model) {
-  if (!model) return 0;
-  {
-    const std::lock_guard lock(mutex_);
-    for (const auto& [known, db] : measured_)
-      if (known.lock() == model) return db;
-  }
-  const float db = normalisation_gain_db(model);
-  const std::lock_guard lock(mutex_);
-  std::erase_if(measured_, [](const auto& entry) { return entry.first.expired(); });
-  measured_.emplace_back(model, db);
-  return db;
-}
-
 void Rack::load(int slot, std::shared_ptr<const ssm::Model> model, std::span<const float> given) {
   if (model) ModelProcessor{model};  // throws for models that are not for audio
-  const float normalisation = normalisation_db(model);
+  const float normalisation = model ? normalisation_gain_db(model) : 0;
   const RackControls values = control_values(model.get(), given);
 
   // The voice is made without the lock, for the message thread must not wait for it; when prepare() comes between, it is made again.

@@ -107,7 +107,6 @@ class Rack final : public AudioProcessor {
     std::string problem;
   };
 
-  float normalisation_db(const std::shared_ptr<const ssm::Model>& model);
   void publish_latency();
   RackControls controls(int slot) const noexcept;
 
@@ -123,11 +122,10 @@ class Rack final : public AudioProcessor {
   RackSettings settings_;
   RackMeters meters_;
 
-  mutable std::mutex mutex_;  // between all threads but the audio thread; guards the four below
+  mutable std::mutex mutex_;  // between all threads but the audio thread; guards the three below
   ProcessSpec spec_;
   uint64_t prepared_ = 0;  // how often
   std::array<Loaded, kSlots> loaded_;
-  std::vector<std::pair<std::weak_ptr<const ssm::Model>, float>> measured_;  // normalisation_gain_db of the models met so far
   // Odd while load() writes the slot's controls and posts the voice that they are meant for: the voice before must not hear them.
   std::array<std::atomic<uint32_t>, kSlots> load_version_{};
   std::atomic<int> latency_frames_{0};
