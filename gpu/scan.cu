@@ -54,14 +54,22 @@ __global__ void __launch_bounds__(256) decay_minus_one(const float* a, const flo
   decay[i] = expm1f(dt[i / size_t(heads) * size_t(dt_stride) + size_t(head)] * a[head] * kLn2);
 }
 
-// kTrue: from the chunk's true state, with outputs; else from zero, to the chunk's end state and its sum of dt. A warp per chunk and 32
-// channels. The four taps of B and C are read as one vector where their addresses allow it.
+struct Place {
+  size_t chunk;
+  int channel;
+};
+
+// A warp per chunk and 32 channels; the last places may be beyond both.
+__device__ Place place_of_thread(int channels) {
+  const size_t channel_blocks = size_t(channels + 31) / 32, warp = size_t(blockIdx.x) * kWarps + threadIdx.x / 32;
+  return {warp / channel_blocks, int(warp % channel_blocks) * 32 + int(threadIdx.x) % 32};
+}
+
+// kTrue: from the chunk's true state, with outputs; else from zero, to the chunk's end state and its sum of dt. The four taps
+// of B and C are read as one vector where their addresses allow it.
 template <bool kOneDecay, bool kTrue, bool kVectors>
 __global__ void __launch_bounds__(kThreads) scan_chunks(Scan s, ScanScratch scratch, const Chunk* chunks, int chunk_count, int chunk_frames) {
-  const int channel_blocks = (s.channels + 31) / 32;
-  const size_t warp = size_t(blockIdx.x) * kWarps + threadIdx.x / 32;
-  const size_t index = warp / size_t(channel_blocks);
-  const int c = int(warp % size_t(channel_blocks)) * 32 + int(threadIdx.x) % 32;
+  const auto [index, c] = place_of_thread(s.channels);
   if (index >= size_t(chunk_count) || c >= s.channels) return;
   const Chunk chunk = chunks[index];
   if (!kTrue && chunk.last) return;
@@ -129,12 +137,14 @@ __global__ void __launch_bounds__(kThreads) scan_chunks(Scan s, ScanScratch scra
 template <bool kOneDecay, bool kVectors>
 void run_scan_as(const Scan& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   const size_t warps = size_t(plan.chunk_count) * blocks_of(size_t(s.channels), 32);
-  if (plan.chunk_count > plan.signal_count)
-    launch(scan_chunks<kOneDecay, false, kVectors>, blocks_of(warps, kWarps), kThreads, 0, stream, s, scratch, plan.chunks, plan.chunk_count, plan.chunk_frames);
+  const auto launch_chunks = [&](auto* kernel) {
+    launch(kernel, blocks_of(warps, kWarps), kThreads, 0, stream, s, scratch, plan.chunks, plan.chunk_count, plan.chunk_frames);
+  };
+  if (plan.chunk_count > plan.signal_count) launch_chunks(scan_chunks<kOneDecay, false, kVectors>);
   const int heads = s.channels / s.headdim, per_head = s.headdim * s.d_state;
   const SelectiveFactor factor{s.a, kOneDecay ? per_head : 1, scratch.sums, per_head, heads};
   join_chunks(factor, JoinBuffers<float>{s.channels * s.d_state, scratch.carry, scratch.ends, scratch.factors, s.table, s.table_stride}, plan, stream);
-  launch(scan_chunks<kOneDecay, true, kVectors>, blocks_of(warps, kWarps), kThreads, 0, stream, s, scratch, plan.chunks, plan.chunk_count, plan.chunk_frames);
+  launch_chunks(scan_chunks<kOneDecay, true, kVectors>);
 }
 
 // ---- S4D
@@ -144,10 +154,7 @@ constexpr int kModes = 8;
 template <bool kComplex, bool kTrue>
 __global__ void __launch_bounds__(kThreads) s4d_chunks(S4d s, ScanScratch scratch, const Chunk* chunks, int chunk_count, int chunk_frames) {
   constexpr int kParts = kComplex ? 2 : 1;
-  const int channel_blocks = (s.channels + 31) / 32;
-  const size_t warp = size_t(blockIdx.x) * kWarps + threadIdx.x / 32;
-  const size_t index = warp / size_t(channel_blocks);
-  const int c = int(warp % size_t(channel_blocks)) * 32 + int(threadIdx.x) % 32;
+  const auto [index, c] = place_of_thread(s.channels);
   if (index >= size_t(chunk_count) || c >= s.channels) return;
   const Chunk chunk = chunks[index];
   if (!kTrue && chunk.last) return;

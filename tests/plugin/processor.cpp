@@ -57,6 +57,13 @@ void open(Processor& processor, const plugin::Session& session) {
   processor.setStateInformation(bytes.data(), int(bytes.size()));
 }
 
+// From the first block on, without the fade that follows a load.
+void play_overdrive(Processor& processor) {
+  processor.prepareToPlay(kRate, kBlock);
+  open(processor, test::overdrive_session());
+  processor.prepareToPlay(kRate, kBlock);
+}
+
 TEST_CASE("a file is loaded in the background, its controls appear at their defaults") {
   Processor processor;
   processor.prepareToPlay(kRate, kBlock);
@@ -220,9 +227,7 @@ TEST_CASE("mono to stereo is mono on both sides, other layouts are refused") {
   CHECK_FALSE(wide.checkBusesLayoutSupported(layout(juce::AudioChannelSet::create5point1(), two)));
   CHECK_FALSE(wide.checkBusesLayoutSupported(layout(juce::AudioChannelSet::disabled(), two)));
   for (Processor* processor : {&mono, &wide}) {
-    processor->prepareToPlay(kRate, kBlock);
-    open(*processor, test::overdrive_session());
-    processor->prepareToPlay(kRate, kBlock);
+    play_overdrive(*processor);
   }
   const test::Planes in = test::noise(1, 9600);
   const test::Planes narrow = run(mono, in), both = run(wide, {in[0], test::Signal(in[0].size(), 0.5f)});
@@ -248,9 +253,7 @@ TEST_CASE("bypass keeps time: the sound afterwards is what it would have been") 
   Processor bypassed, plain;
   const test::Planes in = test::noise(2, 48000);
   for (Processor* processor : {&bypassed, &plain}) {
-    processor->prepareToPlay(kRate, kBlock);
-    open(*processor, test::overdrive_session());
-    processor->prepareToPlay(kRate, kBlock);
+    play_overdrive(*processor);
     run(*processor, in);
   }
   set(*bypassed.parameters().bypass, 1);
@@ -266,9 +269,7 @@ TEST_CASE("a block larger than announced is served like small ones") {
   Processor small, large;
   const test::Planes in = test::noise(2, 5000);
   for (Processor* processor : {&small, &large}) {
-    processor->prepareToPlay(kRate, kBlock);
-    open(*processor, test::overdrive_session());
-    processor->prepareToPlay(kRate, kBlock);
+    play_overdrive(*processor);
   }
   juce::AudioBuffer<float> audio(2, 5000);
   for (int c = 0; c < 2; ++c) audio.copyFrom(c, 0, in[size_t(c)].data(), 5000);

@@ -164,24 +164,47 @@ TEST_CASE("controls outlast prepare") {
   CHECK(run(processor, Signal(10, 1.0f), {10})[9] == Approx(0.1));
 }
 
-TEST_CASE("samples that are not finite are taken as 0 and counted") {
+namespace {
+
+// `dirty` sounds as `clean` does, live and offline, and counts its faults.
+void check_faults_are_silenced(double rate_hz, const Signal& clean, const Signal& dirty, const coil::dsp::InputFaults& faults) {
+  const auto check_count = [&](const coil::dsp::InputFaults& counted) {
+    CHECK(counted.non_finite == faults.non_finite);
+    CHECK(counted.too_loud == faults.too_loud);
+  };
+  ModelProcessor processor(filter_model());
+  processor.prepare({rate_hz, 64, 1});
+  const Signal expected = run(processor, clean, {2000});
+  CHECK(processor.input_faults().total() == 0);
+  processor.reset();
+  CHECK(coil::test::same_bits(run(processor, dirty, {2000}), expected));
+  check_count(processor.input_faults());
+
+  OfflineProcessor offline(filter_model(), rate_hz, 1, 64), offline_clean(filter_model(), rate_hz, 1, 64);
+  CHECK(coil::test::same_bits(run_offline(offline, dirty, {2000}), run_offline(offline_clean, clean, {2000})));
+  check_count(offline.input_faults());
+}
+
+}  // namespace
+
+TEST_CASE("samples that are not finite are taken as 0 and counted, live and offline, at every rate") {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInfinity = std::numeric_limits<float>::infinity();
   coil::test::Random random(5);
   for (double rate_hz : {44100.0, 48000.0}) {
     Signal clean = coil::test::random_signal(2000, random), dirty = clean;
     clean[5] = clean[6] = clean[1000] = 0;
     dirty[5] = kNan, dirty[6] = kInfinity, dirty[1000] = -kInfinity;
-    ModelProcessor processor(filter_model());
-    processor.prepare({rate_hz, 64, 1});
-    const Signal expected = run(processor, clean, {2000});
-    CHECK(processor.input_faults().total() == 0);
-    processor.reset();
-    CHECK(coil::test::same_bits(run(processor, dirty, {2000}), expected));
-    CHECK(processor.input_faults().non_finite == 3);
+    check_faults_are_silenced(rate_hz, clean, dirty, {.non_finite = 3});
+  }
+}
 
-    OfflineProcessor offline(filter_model(), rate_hz, 1, 64), offline_clean(filter_model(), rate_hz, 1, 64);
-    CHECK(coil::test::same_bits(run_offline(offline, dirty, {2000}), run_offline(offline_clean, clean, {2000})));
-    CHECK(offline.input_faults().non_finite == 3);
+TEST_CASE("samples too loud to be sound are taken as 0 and counted, live and offline, at every rate") {
+  coil::test::Random random(8);
+  for (double rate_hz : {44100.0, 48000.0}) {
+    Signal clean = coil::test::random_signal(2000, random), huge = clean;
+    clean[7] = 0, clean[900] = 0, clean[901] = coil::dsp::kLoudest;
+    huge[7] = 1e38f, huge[900] = -1.001f * coil::dsp::kLoudest, huge[901] = coil::dsp::kLoudest;
+    check_faults_are_silenced(rate_hz, clean, huge, {.too_loud = 2});
   }
 }
 
@@ -238,27 +261,6 @@ TEST_CASE("the card's latency counts in host frames also where steps are rescale
   ModelProcessor processor(matrix_model(1, {1}, 48000, R"({"name": "late", "sample_rate": 48000, "latency_frames": 480})"), RateMode::steps);
   processor.prepare({96000, 64, 1});
   CHECK(processor.latency_frames() == 960);
-}
-
-TEST_CASE("samples too loud to be sound are taken as 0 and counted, live and offline, at every rate") {
-  coil::test::Random random(8);
-  for (double rate_hz : {44100.0, 48000.0}) {
-    Signal clean = coil::test::random_signal(2000, random), huge = clean;
-    clean[7] = 0, clean[900] = 0, clean[901] = coil::dsp::kLoudest;
-    huge[7] = 1e38f, huge[900] = -1.001f * coil::dsp::kLoudest, huge[901] = coil::dsp::kLoudest;
-    ModelProcessor processor(filter_model());
-    processor.prepare({rate_hz, 64, 1});
-    const Signal expected = run(processor, clean, {2000});
-    CHECK(processor.input_faults().total() == 0);
-    processor.reset();
-    CHECK(coil::test::same_bits(run(processor, huge, {2000}), expected));
-    CHECK(processor.input_faults().too_loud == 2);
-    CHECK(processor.input_faults().non_finite == 0);
-
-    OfflineProcessor offline(filter_model(), rate_hz, 1, 64), offline_clean(filter_model(), rate_hz, 1, 64);
-    CHECK(coil::test::same_bits(run_offline(offline, huge, {2000}), run_offline(offline_clean, clean, {2000})));
-    CHECK(offline.input_faults().too_loud == 2);
-  }
 }
 
 TEST_CASE("models that are not for audio are refused") {
