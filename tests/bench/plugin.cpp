@@ -4,6 +4,9 @@
 #include <chrono>
 #include <cstdio>
 #include <functional>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "dsp/model_processor.h"
 #include "tests/plugin/hosted_plugin.h"
@@ -34,28 +37,33 @@ TEST_CASE("the overdrive in a host, 48 kHz, blocks of 64") {
     dsp::ModelProcessor bare(ssm::Model::load(test::overdrive_path()));
     bare.prepare({kRate, kBlock, channels});
     const test::Planes sound = test::noise(size_t(channels), size_t(kBlock));
-    test::HostedPlugin vst3("VST3", kRate, kBlock, channels), lv2("LV2", kRate, kBlock, channels);
     juce::AudioBuffer<float> audio(channels, kBlock);
     juce::MidiBuffer midi;
-    const auto fill = [&] {
-      for (int c = 0; c < channels; ++c) audio.copyFrom(c, 0, sound[size_t(c)].data(), kBlock);
+    struct Candidate {
+      std::string name;
+      std::function<void()> process;
+      double best_ms = 1e30;
     };
-    for (auto* plugin : {&vst3, &lv2}) plugin->open(test::overdrive_session());
-    double best[3] = {1e30, 1e30, 1e30};
-    for (int round = 0; round < kRounds; ++round) {
-      const auto play = [&](double& into, const auto& process) {
-        into = std::min(into, milliseconds([&] {
-                          for (int i = 0; i < kBlocks; ++i) fill(), process();
-                        }));
-      };
-      play(best[0], [&] { bare.process({audio.getArrayOfWritePointers(), channels, kBlock}); });
-      play(best[1], [&] { vst3->processBlock(audio, midi); });
-      play(best[2], [&] { lv2->processBlock(audio, midi); });
+    std::vector<Candidate> candidates;
+    candidates.push_back({"bare model", [&] { bare.process({audio.getArrayOfWritePointers(), channels, kBlock}); }});
+    std::vector<std::unique_ptr<test::HostedPlugin>> plugins;
+    for (const char* format : {"VST3", "LV2"}) {
+      if (channels == 1 && format == std::string("LV2")) continue;  // whose ports are fixed
+      auto& plugin = *plugins.emplace_back(std::make_unique<test::HostedPlugin>(format, kRate, kBlock, channels));
+      plugin.open(test::overdrive_session());
+      candidates.push_back({format, [&] { plugin->processBlock(audio, midi); }});
     }
-    const char* names[] = {"bare model", "VST3", "LV2"};
-    for (int i = 0; i < 3; ++i)
-      std::printf("%d channel%s, %-10s %6.1f ns a frame, %+5.1f %%\n", channels, channels == 1 ? " " : "s", names[i],
-                  best[i] * 1e6 / (kBlock * kBlocks), 100 * (best[i] / best[0] - 1));
+    for (int round = 0; round < kRounds; ++round)
+      for (Candidate& candidate : candidates)
+        candidate.best_ms = std::min(candidate.best_ms, milliseconds([&] {
+                                       for (int i = 0; i < kBlocks; ++i) {
+                                         for (int c = 0; c < channels; ++c) audio.copyFrom(c, 0, sound[size_t(c)].data(), kBlock);
+                                         candidate.process();
+                                       }
+                                     }));
+    for (const Candidate& candidate : candidates)
+      std::printf("%d channel%s, %-10s %6.1f ns a frame, %+5.1f %%\n", channels, channels == 1 ? " " : "s", candidate.name.c_str(),
+                  candidate.best_ms * 1e6 / (kBlock * kBlocks), 100 * (candidate.best_ms / candidates[0].best_ms - 1));
   }
 }
 
@@ -64,7 +72,9 @@ TEST_CASE("found and loaded") {
     const double found = best_of(5, [&] { test::scan(format); });
     const double made = best_of(5, [&] { test::HostedPlugin(format, kRate, kBlock); });
     test::HostedPlugin plugin(format, kRate, kBlock);
-    const double opened = best_of(5, [&] { plugin.open(test::overdrive_session()); });
+    plugin.open(test::overdrive_session());
+    const juce::MemoryBlock overdrive = plugin.state();
+    const double opened = best_of(5, [&] { plugin->setStateInformation(overdrive.getData(), int(overdrive.getSize())); });
     std::printf("%s: found in %.0f ms; found, made and prepared in %.0f ms; a session with the overdrive opens in %.0f ms\n", format, found, made, opened);
   }
 }

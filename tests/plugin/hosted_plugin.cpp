@@ -63,7 +63,7 @@ HostedPlugin::HostedPlugin(const std::string& format, double rate_hz, int block_
     error = message;
     done = true;
   });
-  for (int i = 0; !done && i < 200; ++i) run_messages();
+  for (int i = 0; !done && i < 10000; ++i) run_messages(1);
   INFO(error);
   REQUIRE(plugin_);
   if (channels == 1) {
