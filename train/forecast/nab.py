@@ -1,0 +1,145 @@
+"""Scores `coil stream` by the rules of the Numenta Anomaly Benchmark (Lavin and Ahmad 2015, arXiv 1510.03336, and its repository's README).
+
+A detection is a record whose anomaly score reaches a threshold, one threshold for all files, chosen as the benchmark prescribes: the one that is
+best for the profile. Of all detections in a labelled window the best placed one counts, the earlier the better; each detection outside costs, less
+so shortly after a window; a window without a detection costs. The first 15 % of a file, at most 750 records, count for nothing. 0 is a detector that
+never speaks, 100 one that hits the beginning of every window and nothing else.
+
+    python3 train/forecast/nab.py --nab FOLDER --executable build/cli/coil [--model watch] [--json out.json]
+
+FOLDER holds `data/*/*.csv` and `combined_windows.json`. Beside the shipped score stands the model's own surprise alone (--score), and a detector
+that knows nothing but the range of the values seen so far.
+"""
+
+import argparse
+import csv
+import json
+import math
+import pathlib
+import subprocess
+
+import numpy as np
+
+PROFILES = {  # weights of a hit, of a false alarm, of a miss
+    "standard": (1.0, 0.11, 1.0),
+    "reward low FP": (1.0, 0.22, 1.0),
+    "reward low FN": (1.0, 0.11, 2.0),
+}
+PROBATION_SHARE, PROBATION_MOST = 0.15, 750
+
+
+def sigmoid(position):
+    """The worth of a detection: 1 far before a window's end, 0 at its end, -1 from three widths behind it."""
+    return -1.0 if position > 3 else 2 / (1 + math.exp(5 * position)) - 1
+
+
+def weigh(length, windows):
+    """Per record: its worth, and the window it lies in (-1: none). `windows`: first and last index of each, in order."""
+    worth, window_of = np.full(length, -1.0), np.full(length, -1)
+    best = sigmoid(-1)
+    for number, (first, last) in enumerate(windows):
+        width = last - first + 1
+        for i in range(first, last + 1):
+            worth[i], window_of[i] = sigmoid(-(last - i + 1) / width) / best, number
+        until = windows[number + 1][0] if number + 1 < len(windows) else length
+        for i in range(last + 1, until):
+            worth[i] = sigmoid((i - last) / (width - 1)) if width > 1 else -1.0
+    return worth, window_of
+
+
+class Corpus:
+    """All files of one run: scores, worths and windows of the records that count."""
+
+    def __init__(self):
+        self.scores, self.worth, self.window, self.windows = [], [], [], 0
+
+    def add(self, scores, windows):
+        worth, window_of = weigh(len(scores), windows)
+        probation = min(int(PROBATION_SHARE * len(scores)), PROBATION_MOST)
+        for i in range(probation, len(scores)):
+            self.scores.append(scores[i])
+            self.worth.append(worth[i])
+            self.window.append(window_of[i] + self.windows if window_of[i] >= 0 else -1)
+        self.windows += len(windows)
+
+    def result(self, profile):
+        """(score, threshold) at the best threshold of the profile."""
+        hit, false_alarm, miss = PROFILES[profile]
+        order = np.argsort(-np.asarray(self.scores), kind="stable")
+        best_of_window = np.full(self.windows, -miss)
+        outside, sweep = 0.0, [(-miss * self.windows, math.inf)]
+        for rank, i in enumerate(order):
+            if self.window[i] >= 0:
+                best_of_window[self.window[i]] = max(best_of_window[self.window[i]], hit * self.worth[i])
+            else:
+                outside += false_alarm * self.worth[i]
+            last_of_its_score = rank + 1 == len(order) or self.scores[order[rank + 1]] != self.scores[i]
+            if last_of_its_score:
+                sweep.append((best_of_window.sum() + outside, self.scores[i]))
+        raw, threshold = max(sweep)
+        null, perfect = -miss * self.windows, hit * self.windows
+        return 100 * (raw - null) / (perfect - null), threshold
+
+
+def read(path):
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [row["timestamp"] for row in rows], np.array([float(row["value"]) for row in rows])
+
+
+def indices(times, windows):
+    place = {time: i for i, time in enumerate(times)}
+    return [(place[first.split(".")[0]], place[last.split(".")[0]]) for first, last in windows]
+
+
+def range_rule(values):
+    """How far a value lies beyond all before it, in widths of their range: the simplest detector there is."""
+    lowest, highest = np.minimum.accumulate(values), np.maximum.accumulate(values)
+    scores = np.zeros(len(values))
+    for i in range(1, len(values)):
+        width = max(highest[i - 1] - lowest[i - 1], 1e-12)
+        beyond = max(values[i] - highest[i - 1], lowest[i - 1] - values[i], 0) / width
+        scores[i] = beyond / (1 + beyond)
+    return scores
+
+
+def stream_scores(executable, model, path, field):
+    command = [executable, "stream", str(path), "--model", model, "--value", "value", "--time", "timestamp", "--output-format", "ndjson"]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [float(json.loads(line).get(field) or 0) for line in out.splitlines()]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nab", type=pathlib.Path, required=True)
+    parser.add_argument("--executable", default="coil")
+    parser.add_argument("--model", default="watch")
+    parser.add_argument("--score", nargs="+", default=["score"], help="fields of the output to judge")
+    parser.add_argument("--json", type=pathlib.Path)
+    options = parser.parse_args()
+
+    windows = json.loads((options.nab / "combined_windows.json").read_text())
+    corpora = {name: Corpus() for name in [*options.score, "range rule"]}
+    per_file = {}
+    for path in sorted((options.nab / "data").glob("*/*.csv")):
+        name = f"{path.parent.name}/{path.name}"
+        times, values = read(path)
+        labelled = indices(times, windows[name])
+        for field in options.score:
+            scores = stream_scores(options.executable, options.model, path, field)
+            if len(scores) != len(values):
+                raise SystemExit(f"{name}: {len(values)} records went in, {len(scores)} came out")
+            corpora[field].add(scores, labelled)
+            per_file.setdefault(field, {})[name] = max(scores)
+        corpora["range rule"].add(range_rule(values), labelled)
+    report = {}
+    print(f"{len(per_file[options.score[0]])} files, {corpora['range rule'].windows} windows")
+    for name, corpus in corpora.items():
+        report[name] = {profile: corpus.result(profile) for profile in PROFILES}
+        print(f"{name:16} " + "  ".join(f"{profile} {score:6.2f} (from {at:.4g})" for profile, (score, at) in report[name].items()))
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
