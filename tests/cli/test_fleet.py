@@ -168,10 +168,10 @@ class Resume(Fleet):
         self.assertEqual(self.redone(), ["out/01.wav"])
         os.utime(self.path("in/01.wav"))  # the same bytes
         self.assertEqual(self.redone(), [])
-        for changed in (["--set", "drive=7"], ["--gain", "-3"], ["--bits", "24"], ["--bits", "16"], ["--bits", "16", "--no-dither"], ["--weights", "bf16"]):
+        for changed in (["--set", "drive=7"], ["--gain", "-3"], ["--bits", "24"], ["--bits", "16"], ["--no-dither"], ["--rate-scaling", "steps"], ["--weights", "bf16"]):
             self.assertEqual(self.redone(*changed), everything, changed)
             self.assertEqual(self.redone(*changed), [], changed)
-        self.assertEqual(self.redone("--jobs", "1", "--block", "100"), everything)  # the plain settings again
+            self.assertEqual(self.redone("--jobs", "1", "--block", "100"), everything)  # as before
         self.assertEqual(self.redone("--jobs", "2", "--block", "50", "--threads", "3"), [])
         write_filter_model(self.path("knobs.safetensors"), controls=True, seed=2)
         self.assertEqual(self.redone(), everything)
@@ -290,7 +290,7 @@ class Reports(Fleet):
 
     def test_retries_are_bounded(self):
         self.process("missing.wav", "out.wav", "--retries", "1", code=1)
-        self.assertEqual(self.stderr.count("to be tried 1 more time"), 1)
+        self.assertEqual(self.stderr.count("to be tried"), 1)
         self.assertEqual(self.stderr.count("coil: error: "), 1)
 
     def test_report(self):
