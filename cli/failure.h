@@ -11,6 +11,7 @@ enum ExitCode : int {
   kFailed = 1,        // a file could not be processed, or a verification failed
   kUsage = 2,         // wrong options or arguments; nothing was done
   kModelFailed = 3,   // the model cannot be found or loaded
+  kNoDevice = 4,      // --device cuda, and no GPU can be used
   kInterrupted = 130  // Ctrl-C, or asked to end
 };
 

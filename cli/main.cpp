@@ -54,6 +54,7 @@ int main(int argc, char** argv) {
       "  1    a file could not be processed, or a verification failed\n"
       "  2    wrong options or arguments; nothing was done\n"
       "  3    the model cannot be found or loaded\n"
+      "  4    --device cuda, and no GPU can be used\n"
       "  130  interrupted; no partial file is left behind");
 
   int exit_code = kOk;

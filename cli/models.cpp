@@ -89,14 +89,24 @@ std::string ranges(const ssm::Card& card) {
 
 }  // namespace
 
-std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Target target) {
+ssm::Checkpoint open_model(const std::string& name) {
   const fs::path path = find_model(name);
   try {
-    return ssm::Model::load(path, target);
+    return ssm::Checkpoint::open(path);
   } catch (const ssm::Error& error) {
     throw Failure(kModelFailed, error.what());
   }
 }
+
+std::shared_ptr<const ssm::Model> load_model(const ssm::Checkpoint& checkpoint, ssm::Target target) {
+  try {
+    return ssm::Model::load(checkpoint, target);
+  } catch (const ssm::Error& error) {
+    throw Failure(kModelFailed, error.what());
+  }
+}
+
+std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Target target) { return load_model(open_model(name), target); }
 
 void add_weights_option(CLI::App& command, std::string& weights) {
   command.add_option("--weights", weights, "Keep the projections' weights as f32, bf16 or int8: less memory, less exact (coil verify shows the error)")

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ssm/checkpoint.h"
 #include "ssm/model.h"
 
 namespace CLI {
@@ -15,6 +16,8 @@ namespace coil::cli {
 
 // `name` is a path, or the name of a preset in one of the folders of $COIL_PRESETS (separated by colons), of
 // ../share/coil/presets beside the program, or of the source tree. Throws Failure. [main-thread]
+ssm::Checkpoint open_model(const std::string& name);
+std::shared_ptr<const ssm::Model> load_model(const ssm::Checkpoint& checkpoint, ssm::Target target);
 std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Target target = ssm::Target::best());
 
 // The option --weights: a format for ssm::weight_format_from_name. [main-thread]

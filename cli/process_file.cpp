@@ -1,17 +1,19 @@
-// Reads, processes and writes block by block, so that memory does not grow with the file.
+// Reads, processes and writes block by block, so that memory does not grow with the file; reading and writing are a few blocks apart.
 #include "cli/process_file.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 
+#include "cli/sound_ahead.h"
 #include "cli/sound_reader.h"
 #include "cli/sound_writer.h"
+#include "dsp/loudness.h"
 
 namespace coil::cli {
 namespace {
 
-constexpr int kReadFrames = 8192;
+constexpr int kMinReadFrames = 8192;
 
 void apply_gain(std::vector<float>& samples, float gain, bool clips, FileReport& report) {
   for (float& sample : samples) {
@@ -22,11 +24,37 @@ void apply_gain(std::vector<float>& samples, float gain, bool clips, FileReport&
   }
 }
 
+// A file's part of the progress; taken back when the file is given up.
+class FileProgress {
+ public:
+  FileProgress(Progress& progress, double weight) : progress_(progress), weight_(weight) {}
+  ~FileProgress() {
+    if (fraction_ < 1) progress_.advance(-fraction_, weight_, -seconds_);
+  }
+  FileProgress(const FileProgress&) = delete;
+  FileProgress& operator=(const FileProgress&) = delete;
+
+  void reach(double fraction, double seconds) {
+    progress_.advance(fraction - fraction_, weight_, seconds - seconds_);
+    fraction_ = fraction;
+    seconds_ = seconds;
+  }
+
+ private:
+  Progress& progress_;
+  double weight_, fraction_ = 0, seconds_ = 0;
+};
+
+constexpr double kAllButCommitted = 0.999;
+
 }  // namespace
 
 void process_file(const FileJob& job, const ProcessSettings& settings, Progress& progress, FileReport& report) {
   const auto start = std::chrono::steady_clock::now();
-  const std::unique_ptr<SoundReader> reader = open_reader(job.in);
+  const int read_frames = std::max(kMinReadFrames, settings.block_frames);
+  std::unique_ptr<SoundReader> reader = open_reader(job.in);
+  const bool is_stream = reader->handle() == nullptr || job.out == "-";  // whose other end wants each block at once
+  if (!is_stream) reader = read_ahead(std::move(reader), read_frames);
   const SoundInfo& in = reader->info();
   report.sample_rate_hz = in.sample_rate_hz;
   report.channels = in.channels;
@@ -35,16 +63,18 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   if (job.out == "-") request.container = "wav";
   SoundInfo out_info = in;
   out_info.format = choose_format(request, job.out, in.format, in.channels, in.sample_rate_hz);
-  dsp::OfflineProcessor processor(settings.model, in.sample_rate_hz, in.channels, settings.block_frames, settings.controls,
-                                  settings.rate_mode);
+  dsp::OfflineProcessor processor(settings.model, in.sample_rate_hz, in.channels, settings.block_frames, job.controls,
+                                  settings.rate_mode, settings.executor);
   if (job.create_folder) std::filesystem::create_directories(job.out.parent_path());
-  const std::unique_ptr<SoundWriter> writer = open_writer(job.out, out_info, settings.dither, *reader);
+  std::unique_ptr<SoundWriter> writer = open_writer(job.out, out_info, settings.dither, *reader);
+  if (!is_stream) writer = write_behind(std::move(writer));
   const float gain = static_cast<float>(std::pow(10.0, settings.gain_db / 20));
   const bool clips = integer_bits(writer->format()) > 0;
 
-  std::vector<float> input(static_cast<size_t>(kReadFrames) * in.channels);
+  dsp::LoudnessMeter loudness(in.sample_rate_hz, in.channels);
+  std::vector<float> input(static_cast<size_t>(is_stream ? kMinReadFrames : read_frames) * in.channels);
   std::vector<float> output;
-  double fraction_done = 0;
+  FileProgress file_progress(progress, job.weight);
   for (;;) {
     const int64_t frames = reader->read(input);
     output.clear();
@@ -54,22 +84,23 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
       processor.finish(output);
     }
     apply_gain(output, gain, clips, report);
+    loudness.add(output);
     writer->write(output);
     if (frames <= 0) break;
 
     report.frames += frames;
-    const double fraction = in.frames > 0 ? std::min(1.0, static_cast<double>(report.frames) / in.frames) : 0;
-    progress.advance(fraction - fraction_done, static_cast<double>(frames) / in.sample_rate_hz);
-    fraction_done = fraction;
+    report.seconds = static_cast<double>(report.frames) / in.sample_rate_hz;
+    const double fraction = in.frames > 0 ? static_cast<double>(report.frames) / in.frames : 0;
+    file_progress.reach(std::min(fraction, kAllButCommitted), report.seconds);
   }
   writer->commit();
   report.format = writer->format();
 
-  progress.advance(1 - fraction_done, 0);
-  report.seconds = static_cast<double>(report.frames) / in.sample_rate_hz;
+  file_progress.reach(1, report.seconds);
   report.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.faults = processor.input_faults();
   report.restarts = processor.restarts();
+  report.loudness_lufs = loudness.integrated_lufs();
   report.truncated = reader->truncated();
 }
 

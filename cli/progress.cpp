@@ -1,4 +1,4 @@
-// Progress on a terminal.
+// Progress: the bar, the plain lines, and how long it will take.
 #include "cli/progress.h"
 
 #include <unistd.h>
@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <numeric>
 
 #include "cli/text.h"
 
@@ -14,23 +15,33 @@ namespace {
 
 constexpr int kBarCells = 32;
 constexpr std::chrono::milliseconds kRedraw{100};
+constexpr std::chrono::seconds kPlainLine{30};
+constexpr double kSurestFraction = 0.01, kSurestSeconds = 1;  // before that, how long it takes is a guess that is not shown
 
 }  // namespace
 
-Progress::Progress(int files, bool bar) : files_(files), bar_(bar && isatty(STDERR_FILENO)) {}
+Progress::Progress(const std::vector<double>& weights, bool visible)
+    : files_(weights.size()), visible_(visible), terminal_(isatty(STDERR_FILENO)), shown_(start_),
+      work_(std::accumulate(weights.begin(), weights.end(), 0.0)) {}
 
 Progress::~Progress() { clear(); }
 
-void Progress::advance(double file_fraction, double seconds) {
+void Progress::advance(double file_fraction, double weight, double seconds) {
   const std::lock_guard lock(mutex_);
-  fraction_sum_ += file_fraction;
+  work_done_ += file_fraction * weight;
   seconds_ += seconds;
-  if (bar_ && Clock::now() - drawn_ > kRedraw) draw();
+  show();
 }
 
 void Progress::file_done() {
   const std::lock_guard lock(mutex_);
   ++files_done_;
+}
+
+void Progress::file_without_work(double weight) {
+  const std::lock_guard lock(mutex_);
+  ++files_done_;
+  work_ -= weight;
 }
 
 void Progress::print_error(const std::string& line) {
@@ -46,24 +57,41 @@ void Progress::print_output(const std::string& line) {
   std::fflush(stdout);
 }
 
+void Progress::show() {
+  const Clock::time_point now = Clock::now();
+  if (!visible_ || now - shown_ < (terminal_ ? Clock::duration(kRedraw) : Clock::duration(kPlainLine))) return;
+  shown_ = now;
+  draw();
+}
+
+std::string Progress::left() const {
+  const double elapsed_s = std::chrono::duration<double>(shown_ - start_).count();
+  const double fraction = work_done_ / std::max(work_, 1e-9);
+  if (elapsed_s < kSurestSeconds || fraction < kSurestFraction || fraction > 1) return "";
+  return ", " + duration(elapsed_s / fraction - elapsed_s) + " left";
+}
+
 void Progress::draw() {
-  drawn_ = Clock::now();
-  is_visible_ = true;
-  const double elapsed_s = std::chrono::duration<double>(drawn_ - start_).count();
-  const double fraction = std::clamp(fraction_sum_ / std::max(files_, 1), 0.0, 1.0);
+  const double elapsed_s = std::chrono::duration<double>(shown_ - start_).count();
+  const double fraction = std::clamp(work_done_ / std::max(work_, 1e-9), 0.0, 1.0);
+  const std::string files = files_ > 1 ? ", " + std::to_string(files_done_) + "/" + std::to_string(files_) + " files" : "";
+  const std::string numbers = fixed(100 * fraction, 0) + " %" + files + ", " + fixed(seconds_ / std::max(elapsed_s, 1e-3), 1) + " x real time" + left();
+  if (!terminal_) {
+    std::fprintf(stderr, "coil: %s\n", numbers.c_str());
+    return;
+  }
   const int eighths = static_cast<int>(std::lround(fraction * kBarCells * 8));
   static constexpr const char* kPartial[] = {" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
   std::string bar;
   for (int cell = 0; cell < kBarCells; ++cell) bar += eighths >= 8 * (cell + 1) ? "█" : kPartial[std::max(0, eighths - 8 * cell)];
-  const std::string files = files_ > 1 ? "  " + std::to_string(files_done_) + "/" + std::to_string(files_) + " files" : "";
-  std::fprintf(stderr, "\r\033[K▕%s▏ %3.0f %%%s  %.1f x real time", bar.c_str(), 100 * fraction, files.c_str(),
-               seconds_ / std::max(elapsed_s, 1e-3));
+  bar_drawn_ = true;
+  std::fprintf(stderr, "\r\033[K▕%s▏ %s", bar.c_str(), numbers.c_str());
   std::fflush(stderr);
 }
 
 void Progress::clear() {
-  if (is_visible_) std::fprintf(stderr, "\r\033[K");
-  is_visible_ = false;
+  if (bar_drawn_) std::fprintf(stderr, "\r\033[K");
+  bar_drawn_ = false;
 }
 
 }  // namespace coil::cli

@@ -1,7 +1,6 @@
 // Writers on libsndfile and on WavStreamWriter.
 #include "cli/sound_writer.h"
 
-#include <fcntl.h>
 #include <sndfile.h>
 #include <unistd.h>
 
@@ -79,7 +78,7 @@ class FileWriter final : public SoundWriter {
     format_ = info.format;
     if (bits > 0) quantiser_.emplace(bits, dither && bits <= kMaxDitheredBits);
 
-    const int descriptor = ::open(part_.path().c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    const int descriptor = part_.is_open() ? part_.duplicate() : -1;
     if (descriptor < 0) throw Failure(kFailed, in_quotes(path_) + ": cannot be written: " + std::strerror(errno));
     file_ = sf_open_fd(descriptor, SFM_WRITE, &sf, SF_TRUE);
     if (file_ == nullptr) {

@@ -28,6 +28,15 @@ inline std::string counted(long long count, const std::string& noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
+// "0:07", "12:34", "3:25:45".
+inline std::string duration(double seconds) {
+  const long long whole = std::llround(seconds);
+  char text[64];
+  if (whole < 3600) std::snprintf(text, sizeof text, "%lld:%02lld", whole / 60, whole % 60);
+  else std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
+  return text;
+}
+
 inline double decibels(double amplitude) { return 20 * std::log10(amplitude); }  // -inf for 0
 
 }  // namespace coil::cli

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/failure.h"
 #include "cli/models.h"
 #include "gpu/device.h"
 #include "gpu/golden_backend.h"
@@ -104,10 +105,7 @@ int run_verify(const VerifyOptions& options) {
     return kWithinTolerance;
   }
   const bool on_gpu = options.device == "cuda";
-  if (on_gpu && gpu::devices().empty()) {
-    std::fprintf(stderr, "coil verify: %s; run with --device cpu\n", gpu::why_no_device().c_str());
-    return kNotAvailable;
-  }
+  if (on_gpu && gpu::devices().empty()) throw Failure(kNoDevice, "--device cuda: " + gpu::why_no_device() + "; use --device cpu");
   if (on_gpu && (!options.modes.empty() || !options.targets.empty() || options.weights != "f32")) {
     std::fprintf(stderr, "coil verify: --mode, --target and --weights belong to --device cpu; the GPU computes in one way, with float32 weights\n");
     return kNotAvailable;

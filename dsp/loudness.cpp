@@ -47,6 +47,65 @@ double KWeighting::Biquad::process(double sample) noexcept {
 
 double KWeighting::process(double sample) noexcept { return stages_[1].process(stages_[0].process(sample)); }
 
+namespace {
+
+constexpr double kAbsoluteGateLufs = -70, kRelativeGateLu = -10, kLoudestLufs = 50, kBinsPerLu = 10;
+
+double block_lufs(double power) { return -0.691 + 10 * std::log10(power); }
+
+}  // namespace
+
+LoudnessMeter::LoudnessMeter(double sample_rate_hz, int channels)
+    : channels_(static_cast<size_t>(channels)), weightings_(channels_, KWeighting(sample_rate_hz)),
+      step_frames_(std::max<int64_t>(std::llround(sample_rate_hz / 10), 1)),
+      bins_(static_cast<size_t>((kLoudestLufs - kAbsoluteGateLufs) * kBinsPerLu)) {}
+
+void LoudnessMeter::add(std::span<const float> frames) {
+  for (size_t i = 0; i + channels_ <= frames.size(); i += channels_) {
+    for (size_t c = 0; c < channels_; ++c) {
+      const double weighted = weightings_[c].process(frames[i + c]);
+      power_ += weighted * weighted;
+    }
+    if (++frames_ == step_frames_) end_step();
+  }
+}
+
+void LoudnessMeter::end_step() {
+  steps_[static_cast<size_t>(steps_ended_++) % steps_.size()] = power_;
+  frames_ = 0;
+  power_ = 0;
+  if (steps_ended_ < static_cast<int64_t>(steps_.size())) return;
+  double power = 0;
+  for (const double step : steps_) power += step;
+  power /= static_cast<double>(steps_.size()) * static_cast<double>(step_frames_);
+  const double lufs = block_lufs(power);
+  if (!(lufs > kAbsoluteGateLufs)) return;
+  const double number = std::min((lufs - kAbsoluteGateLufs) * kBinsPerLu, static_cast<double>(bins_.size() - 1));
+  Bin& bin = bins_[static_cast<size_t>(number)];
+  bin.power += power;
+  ++bin.blocks;
+}
+
+std::optional<double> LoudnessMeter::integrated_lufs() const {
+  if (steps_ended_ < static_cast<int64_t>(steps_.size())) {
+    double power = power_;
+    for (int64_t i = 0; i < steps_ended_; ++i) power += steps_[static_cast<size_t>(i)];
+    const double lufs = block_lufs(power / static_cast<double>(std::max<int64_t>(steps_ended_ * step_frames_ + frames_, 1)));
+    return lufs > kAbsoluteGateLufs ? std::optional(lufs) : std::nullopt;
+  }
+  const auto mean_lufs = [&](double gate_lufs) {
+    Bin sum;
+    for (const Bin& bin : bins_) {
+      if (bin.blocks == 0 || !(block_lufs(bin.power / static_cast<double>(bin.blocks)) > gate_lufs)) continue;
+      sum.power += bin.power;
+      sum.blocks += bin.blocks;
+    }
+    return sum.blocks > 0 ? std::optional(block_lufs(sum.power / static_cast<double>(sum.blocks))) : std::nullopt;
+  };
+  const std::optional<double> all = mean_lufs(kAbsoluteGateLufs);
+  return all ? mean_lufs(*all + kRelativeGateLu) : all;
+}
+
 double loudness_lufs(std::span<const float> samples, double sample_rate_hz) {
   KWeighting weighting(sample_rate_hz);
   double sum = 0;

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -22,6 +24,32 @@ class KWeighting {
     double process(double sample) noexcept;
   };
   std::array<Biquad, 2> stages_{};
+};
+
+// The integrated loudness of BS.1770-4, with its gates, of interleaved sound that comes piece by piece; memory does not grow with it. All
+// channels weigh alike: the standard's extra for the rear ones of a surround recording is not given. One thread at a time.
+class LoudnessMeter {
+ public:
+  LoudnessMeter(double sample_rate_hz, int channels);
+  void add(std::span<const float> frames);
+  // None: silence. Sound shorter than one block of 400 ms counts as one.
+  std::optional<double> integrated_lufs() const;
+
+ private:
+  struct Bin {  // of blocks as loud as each other to a tenth of a unit
+    double power = 0;
+    int64_t blocks = 0;
+  };
+  void end_step();
+
+  size_t channels_;
+  std::vector<KWeighting> weightings_;
+  int64_t step_frames_;            // 100 ms: blocks overlap by three quarters
+  int64_t frames_ = 0;             // of the step that runs
+  double power_ = 0;               // of that step, summed over frames and channels
+  std::array<double, 4> steps_{};  // the last ones that ended
+  int64_t steps_ended_ = 0;
+  std::vector<Bin> bins_;
 };
 
 // Of one channel, without gates. Silence is -200.

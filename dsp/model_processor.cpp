@@ -36,25 +36,36 @@ std::shared_ptr<const ssm::Model> model_for_host(const std::shared_ptr<const ssm
   return wanted && ssm::steps_obstacle(config, host_hz).empty() ? model->at_rate(host_hz) : model;
 }
 
-ModelProcessor::ModelProcessor(std::shared_ptr<const ssm::Model> model, RateMode rate_mode) : model_(std::move(model)), rate_mode_(rate_mode) {
-  const ssm::ModelConfig& config = model_->config();
+void require_audio_model(const ssm::Model& model) {
+  const ssm::ModelConfig& config = model.config();
   if (config.input_kind == ssm::InputKind::token_ids) {
-    throw ssm::Error(model_->source() + ": the model takes token ids, not audio; a model of audio frames is needed");
+    throw ssm::Error(model.source() + ": the model takes token ids, not audio; a model of audio frames is needed");
   }
   if (config.d_input != config.d_output) {
-    throw ssm::Error(model_->source() + ": the model turns " + std::to_string(config.d_input) + " channels into " +
+    throw ssm::Error(model.source() + ": the model turns " + std::to_string(config.d_input) + " channels into " +
                      std::to_string(config.d_output) + "; audio needs a model with as many outputs as inputs");
   }
+}
+
+std::vector<ssm::Stream> channel_streams(const std::shared_ptr<const ssm::Model>& model, int channels, std::span<const float> controls) {
+  const int width = model->config().d_input;
+  if (width > 1 && channels != width) {
+    throw ssm::Error(model->source() + ": the model takes " + std::to_string(width) + " channels, the audio has " + std::to_string(channels));
+  }
+  std::vector<ssm::Stream> streams;
+  for (int i = 0; i < (width > 1 ? 1 : channels); ++i) streams.emplace_back(model, controls);
+  return streams;
+}
+
+ModelProcessor::ModelProcessor(std::shared_ptr<const ssm::Model> model, RateMode rate_mode) : model_(std::move(model)), rate_mode_(rate_mode) {
+  require_audio_model(*model_);
   for (const ssm::Control& control : model_->card().controls) controls_.push_back(static_cast<float>(control.default_value));
 }
 
 void ModelProcessor::prepare(const ProcessSpec& spec) {
   const int width = model_->config().d_input;
-  if (width > 1 && spec.channels != width) {
-    throw ssm::Error(model_->source() + ": the model takes " + std::to_string(width) + " channels, the audio has " +
-                     std::to_string(spec.channels));
-  }
   const std::shared_ptr<const ssm::Model> model = model_for_host(model_, spec.sample_rate_hz, rate_mode_);
+  streams_ = channel_streams(model, spec.channels, controls_);
   max_block_frames_ = std::max(1, spec.max_block_frames);
   int max_model_frames = max_block_frames_;
   latency_frames_ = model->card().latency_frames;
@@ -75,8 +86,6 @@ void ModelProcessor::prepare(const ProcessSpec& spec) {
   }
 
   faults_ = {};
-  streams_.clear();
-  for (int i = 0; i < (width > 1 ? 1 : spec.channels); ++i) streams_.emplace_back(model, controls_);
   interleaved_.assign(width > 1 ? static_cast<size_t>(max_model_frames) * width : 0, 0.0f);
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "dsp/polyphase_resampler.h"
@@ -23,11 +24,18 @@ enum class RateMode { model_default, steps, resample };
 // or the rate does not allow it. [any thread but the audio thread]
 std::shared_ptr<const ssm::Model> model_for_host(const std::shared_ptr<const ssm::Model>& model, double host_hz, RateMode mode);
 
-// A model of one channel runs once per channel, each with a state of its own; a model of several channels takes exactly so many.
-// Faults at the input are taken as silence, see dsp/tame.h.
+// Throws ssm::Error for token models and for models whose output has another number of channels than their input. [any thread]
+void require_audio_model(const ssm::Model& model);
+
+// The streams that `channels` channels of audio run through, at rest with these controls (none: the card's defaults): a model of one channel
+// once per channel, a model of several channels takes exactly so many, interleaved. Throws ssm::Error if they do not go together.
+// [any thread but the audio thread]
+std::vector<ssm::Stream> channel_streams(const std::shared_ptr<const ssm::Model>& model, int channels, std::span<const float> controls);
+
+// A model on the streams of channel_streams(). Faults at the input are taken as silence, see dsp/tame.h.
 class ModelProcessor final : public AudioProcessor {
  public:
-  // Throws ssm::Error for token models and for models whose output has another number of channels than their input. [main-thread]
+  // As require_audio_model. [main-thread]
   explicit ModelProcessor(std::shared_ptr<const ssm::Model> model, RateMode rate_mode = RateMode::model_default);
 
   const ssm::Model& model() const noexcept { return *model_; }  // as given [any thread]

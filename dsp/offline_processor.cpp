@@ -2,24 +2,33 @@
 #include "dsp/offline_processor.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "dsp/denormals.h"
+#include "dsp/tame.h"
 
 namespace coil::dsp {
+namespace {
 
-OfflineProcessor::OfflineProcessor(std::shared_ptr<const ssm::Model> model, double sample_rate_hz, int channels, int block_frames,
-                                   std::span<const float> controls, RateMode rate_mode)
-    : processor_(model_for_host(model, sample_rate_hz, rate_mode)), channels_(channels), block_frames_(block_frames) {
-  const double stated_hz = dsp::sample_rate_hz(processor_.model());
+constexpr int kFinishFrames = 4096;  // of silence at a time, until the last frames have come out
+
+}  // namespace
+
+OfflineProcessor::OfflineProcessor(const std::shared_ptr<const ssm::Model>& model, double sample_rate_hz, int channels, int block_frames,
+                                   std::span<const float> controls, RateMode rate_mode, std::shared_ptr<ssm::Executor> executor)
+    : executor_(executor ? std::move(executor) : std::make_shared<ssm::BlockExecutor>()), channels_(channels), block_frames_(block_frames) {
+  require_audio_model(*model);
+  const std::shared_ptr<const ssm::Model> at_rate = model_for_host(model, sample_rate_hz, rate_mode);
+  const double stated_hz = dsp::sample_rate_hz(*at_rate);
   const double model_hz = stated_hz > 0 ? stated_hz : sample_rate_hz;
   if (model_hz != sample_rate_hz) {
     to_model_.emplace(sample_rate_hz, model_hz, channels);
     from_model_.emplace(model_hz, sample_rate_hz, channels);
   }
-  processor_.set_controls(controls);
-  processor_.prepare({model_hz, block_frames, channels});
-  latency_left_ = processor_.latency_frames();
-  planes_.assign(channels, std::vector<float>(block_frames));
-  for (std::vector<float>& plane : planes_) plane_pointers_.push_back(plane.data());
+  const ScopedFlushDenormals flush;
+  streams_ = channel_streams(at_rate, channels, controls);
+  latency_left_ = at_rate->card().latency_frames;
+  in_.resize(streams_.size());
+  out_.resize(streams_.size());
 }
 
 void OfflineProcessor::process(std::span<const float> in, std::vector<float>& out) {
@@ -29,7 +38,7 @@ void OfflineProcessor::process(std::span<const float> in, std::vector<float>& ou
 
 void OfflineProcessor::finish(std::vector<float>& out) {
   // Silence after the end, not the resampler's own drain: what the model still has to say there belongs to the last frames' filter.
-  const std::vector<float> silence(static_cast<size_t>(block_frames_) * channels_);
+  const std::vector<float> silence(static_cast<size_t>(std::min(block_frames_, kFinishFrames)) * channels_);
   while (frames_out_ < frames_in_) run(silence, out);
 }
 
@@ -44,19 +53,9 @@ void OfflineProcessor::run(std::span<const float> in, std::vector<float>& out) {
     model_frames_.swap(clean_);
   }
 
-  const int64_t frames = static_cast<int64_t>(model_frames_.size()) / channels_;
-  for (int64_t begin = 0; begin < frames; begin += block_frames_) {
-    const int n = static_cast<int>(std::min<int64_t>(block_frames_, frames - begin));
-    float* block = model_frames_.data() + begin * channels_;
-    for (int c = 0; c < channels_; ++c) {
-      for (int i = 0; i < n; ++i) planes_[c][i] = block[i * channels_ + c];
-    }
-    processor_.process({plane_pointers_.data(), channels_, n});
-    for (int c = 0; c < channels_; ++c) {
-      for (int i = 0; i < n; ++i) block[i * channels_ + c] = planes_[c][i];
-    }
-  }
+  run_model();
 
+  const int64_t frames = static_cast<int64_t>(model_frames_.size()) / channels_;
   const int64_t dropped = std::min(latency_left_, frames);
   latency_left_ -= dropped;
   std::span<const float> ready = std::span<const float>(model_frames_).subspan(static_cast<size_t>(dropped) * channels_);
@@ -68,6 +67,34 @@ void OfflineProcessor::run(std::span<const float> in, std::vector<float>& out) {
   const int64_t emitted = std::min<int64_t>(static_cast<int64_t>(ready.size()) / channels_, frames_in_ - frames_out_);
   out.insert(out.end(), ready.begin(), ready.begin() + emitted * channels_);
   frames_out_ += emitted;
+}
+
+void OfflineProcessor::run_model() {
+  const ScopedFlushDenormals flush;
+  const size_t count = streams_.size();  // one takes all channels, or each takes one
+  const size_t frames = model_frames_.size() / channels_;
+  std::vector<ssm::Stretch> stretches;
+  for (size_t begin = 0; begin < frames; begin += static_cast<size_t>(block_frames_)) {
+    float* block = model_frames_.data() + begin * channels_;
+    const size_t values = std::min(static_cast<size_t>(block_frames_), frames - begin) * channels_ / count;
+    stretches.clear();
+    for (size_t s = 0; s < count; ++s) {
+      in_[s].resize(values);
+      out_[s].resize(values);
+      for (size_t i = 0; i < values; ++i) in_[s][i] = block[i * count + s];
+      stretches.push_back({&streams_[s], in_[s], out_[s]});
+    }
+    executor_->run(stretches);
+    for (size_t s = 0; s < count; ++s) {
+      for (size_t i = 0; i < values; ++i) block[i * count + s] = out_[s][i];
+    }
+  }
+}
+
+uint64_t OfflineProcessor::restarts() const {
+  uint64_t count = 0;
+  for (const ssm::Stream& stream : streams_) count += stream.restarts();
+  return count;
 }
 
 }  // namespace coil::dsp

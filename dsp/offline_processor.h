@@ -9,6 +9,7 @@
 
 #include "dsp/model_processor.h"
 #include "dsp/resampler.h"
+#include "ssm/executor.h"
 
 namespace coil::dsp {
 
@@ -16,9 +17,11 @@ namespace coil::dsp {
 class OfflineProcessor {
  public:
   // `controls`: one value per control of the card, in its order and units; none: the defaults. `block_frames`: how many frames at the rate
-  // that the model runs at it is given at once. Throws ssm::Error when the model cannot take such audio.
-  OfflineProcessor(std::shared_ptr<const ssm::Model> model, double sample_rate_hz, int channels, int block_frames,
-                   std::span<const float> controls = {}, RateMode rate_mode = RateMode::model_default);
+  // that the model runs at it is given at once. `executor` runs the model, and may serve other recordings at the same time; none: block by
+  // block on the calling thread. Throws ssm::Error when the model cannot take such audio.
+  OfflineProcessor(const std::shared_ptr<const ssm::Model>& model, double sample_rate_hz, int channels, int block_frames,
+                   std::span<const float> controls = {}, RateMode rate_mode = RateMode::model_default,
+                   std::shared_ptr<ssm::Executor> executor = nullptr);
 
   // Interleaved frames; appends to `out` those that are ready.
   void process(std::span<const float> in, std::vector<float>& out);
@@ -28,12 +31,14 @@ class OfflineProcessor {
 
   // Samples of the input that were taken as 0; how often the model overflowed and started anew.
   const InputFaults& input_faults() const { return faults_; }
-  uint64_t restarts() const { return processor_.restarts(); }
+  uint64_t restarts() const;
 
  private:
   void run(std::span<const float> in, std::vector<float>& out);
+  void run_model();  // over model_frames_, in place
 
-  ModelProcessor processor_;
+  std::shared_ptr<ssm::Executor> executor_;
+  std::vector<ssm::Stream> streams_;
   std::optional<Resampler> to_model_, from_model_;  // none: the rates are equal
   int channels_;
   int block_frames_;
@@ -42,8 +47,7 @@ class OfflineProcessor {
   int64_t frames_out_ = 0;
   InputFaults faults_;
   std::vector<float> clean_, model_frames_, resampled_;
-  std::vector<std::vector<float>> planes_;
-  std::vector<float*> plane_pointers_;
+  std::vector<std::vector<float>> in_, out_;  // one block per stream
 };
 
 }  // namespace coil::dsp

@@ -123,6 +123,36 @@ TEST_CASE("loudness is that of BS.1770") {
   CHECK(dsp::loudness_lufs(Signal(100), 48000) == -200);
 }
 
+// After EBU Tech 3341: tones of 1 kHz whose quiet stretches the gates take out; a stereo tone counts twice a channel's.
+TEST_CASE("integrated loudness has the standard's gates, however the sound is cut") {
+  const auto integrated = [](double rate_hz, const std::vector<std::pair<double, double>>& seconds_and_db, int channels, size_t piece) {
+    Signal sound;
+    for (const auto& [seconds, db] : seconds_and_db) {
+      for (const float sample : test::sine(1000, rate_hz, static_cast<size_t>(seconds * rate_hz), dsp::db_to_gain(static_cast<float>(db)))) {
+        sound.insert(sound.end(), static_cast<size_t>(channels), sample);
+      }
+    }
+    dsp::LoudnessMeter meter(rate_hz, channels);
+    for (size_t begin = 0; begin < sound.size(); begin += piece * static_cast<size_t>(channels)) {
+      meter.add(std::span(sound).subspan(begin, std::min(piece * static_cast<size_t>(channels), sound.size() - begin)));
+    }
+    return meter.integrated_lufs().value_or(-200);
+  };
+  for (const double rate_hz : {44100.0, 48000.0}) {
+    for (const size_t piece : {size_t(997), size_t(1) << 20}) {
+      CHECK(integrated(rate_hz, {{5, -23}}, 2, piece) == Approx(-23).margin(0.1));
+      CHECK(integrated(rate_hz, {{5, -23}}, 1, piece) == Approx(-26).margin(0.1));
+      CHECK(integrated(rate_hz, {{2, -36}, {12, -23}, {2, -36}}, 2, piece) == Approx(-23).margin(0.1));
+      CHECK(integrated(rate_hz, {{2, -72}, {2, -36}, {12, -23}, {2, -36}, {2, -72}}, 2, piece) == Approx(-23).margin(0.1));
+      CHECK(integrated(rate_hz, {{20, -26}, {20.1, -20}, {20, -26}}, 2, piece) == Approx(-23).margin(0.1));
+    }
+    CHECK(integrated(rate_hz, {{0.2, -23}}, 2, 100) == Approx(-23).margin(0.5));  // shorter than one block
+    CHECK(integrated(rate_hz, {{0.2, -100}}, 2, 100) == -200);
+    CHECK(integrated(rate_hz, {{5, -100}}, 2, 1000) == -200);
+    CHECK(integrated(rate_hz, {}, 2, 1) == -200);
+  }
+}
+
 TEST_CASE("the plucked strings are the same at each call, and as loud at every rate") {
   CHECK(dsp::plucked_strings(48000) == dsp::plucked_strings(48000));
   const double lufs = dsp::loudness_lufs(dsp::plucked_strings(48000), 48000);
