@@ -19,6 +19,7 @@ constexpr int kBlockFrames = 4096;
 constexpr int kFramesInFlight = 1 << 20;  // of all files together, where long blocks pay: a GPU's batch
 constexpr int kMinLongBlockFrames = 1 << 14;
 constexpr int kMinScanThreads = 3;  // the scan does about twice the arithmetic of a stream
+constexpr double kMinScanMacs = 10000;  // a frame; threads that share less mostly wait for each other
 
 // Those that this process may use: a job of a cluster often has only some of the machine's.
 int usable_cores() {
@@ -38,7 +39,7 @@ void add_execution_options(CLI::App& command, ExecutionOptions& options) {
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
   command.add_option("--jobs", options.jobs, "Files at the same time (default: one per core)")->type_name("N")->check(CLI::Range(1, 1024));
-  command.add_option("--threads", options.threads, "Cores inside one file on the CPU, from 3 on (default: those that the files leave idle)")
+  command.add_option("--threads", options.threads, "Cores inside one file on the CPU, from 3 on (default: those that the files leave idle, for models of 10,000 multiply-adds and more)")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
   command.add_option("--block", options.block_frames, "Frames that the model is given at once (default: as suits the device)")
@@ -68,7 +69,8 @@ Execution choose_execution(const ExecutionOptions& options, const std::shared_pt
     }
   }
   if (!execution.executor) {
-    const int threads = options.threads > 0 ? options.threads : cores / static_cast<int>(execution.jobs);
+    const int idle = model->cost().macs_per_step >= kMinScanMacs ? cores / static_cast<int>(execution.jobs) : 1;
+    const int threads = options.threads > 0 ? options.threads : idle;
     const bool scan = threads >= kMinScanThreads;
     if (scan) execution.executor = std::make_shared<ssm::ScanExecutor>(threads);
     else execution.executor = std::make_shared<ssm::BlockExecutor>();

@@ -18,7 +18,7 @@ namespace coil::cli {
 struct ExecutionOptions {
   std::string device = "cpu";  // or "cuda", or "auto"
   int jobs = 0;                // files at the same time; 0: as many as there are cores for
-  int threads = 0;             // inside one file on the CPU; 0: the cores that the files leave idle
+  int threads = 0;             // inside one file on the CPU; 0: for large models the cores that the files leave idle
   int block_frames = 0;        // given to the model at once; 0: what suits the execution
 };
 

@@ -3,26 +3,16 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
+#include "cli/output_meter.h"
 #include "cli/sound_ahead.h"
 #include "cli/sound_reader.h"
 #include "cli/sound_writer.h"
-#include "dsp/loudness.h"
 
 namespace coil::cli {
 namespace {
 
-constexpr int kMinReadFrames = 8192;
-
-void apply_gain(std::vector<float>& samples, float gain, bool clips, FileReport& report) {
-  for (float& sample : samples) {
-    sample *= gain;
-    const float magnitude = std::fabs(sample);
-    report.peak = std::max<double>(report.peak, magnitude);
-    if (clips && magnitude > 1.0f) ++report.clipped;
-  }
-}
+constexpr int kStreamFrames = 8192, kMinFileFrames = 32768;  // read at once
 
 // A file's part of the progress; taken back when the file is given up.
 class FileProgress {
@@ -51,9 +41,9 @@ constexpr double kAllButCommitted = 0.999;
 
 void process_file(const FileJob& job, const ProcessSettings& settings, Progress& progress, FileReport& report) {
   const auto start = std::chrono::steady_clock::now();
-  const int read_frames = std::max(kMinReadFrames, settings.block_frames);
   std::unique_ptr<SoundReader> reader = open_reader(job.in);
   const bool is_stream = reader->handle() == nullptr || job.out == "-";  // whose other end wants each block at once
+  const int read_frames = is_stream ? kStreamFrames : std::max(kMinFileFrames, settings.block_frames);
   if (!is_stream) reader = read_ahead(std::move(reader), read_frames);
   const SoundInfo& in = reader->info();
   report.sample_rate_hz = in.sample_rate_hz;
@@ -68,11 +58,10 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   if (job.create_folder) std::filesystem::create_directories(job.out.parent_path());
   std::unique_ptr<SoundWriter> writer = open_writer(job.out, out_info, settings.dither, *reader);
   if (!is_stream) writer = write_behind(std::move(writer));
-  const float gain = static_cast<float>(std::pow(10.0, settings.gain_db / 20));
-  const bool clips = integer_bits(writer->format()) > 0;
+  writer = metered(std::move(writer), out_info, settings.gain_db, report);
+  if (!is_stream) writer = write_behind(std::move(writer));
 
-  dsp::LoudnessMeter loudness(in.sample_rate_hz, in.channels);
-  std::vector<float> input(static_cast<size_t>(is_stream ? kMinReadFrames : read_frames) * in.channels);
+  std::vector<float> input(static_cast<size_t>(read_frames) * in.channels);
   std::vector<float> output;
   FileProgress file_progress(progress, job.weight);
   for (;;) {
@@ -83,8 +72,6 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
     } else {
       processor.finish(output);
     }
-    apply_gain(output, gain, clips, report);
-    loudness.add(output);
     writer->write(output);
     if (frames <= 0) break;
 
@@ -100,7 +87,6 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   report.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.faults = processor.input_faults();
   report.restarts = processor.restarts();
-  report.loudness_lufs = loudness.integrated_lufs();
   report.truncated = reader->truncated();
 }
 

@@ -4,6 +4,12 @@
 #include <algorithm>
 
 namespace coil::ssm {
+namespace {
+
+// All threads meet several times a layer: with less work between, many of them would mostly wait for each other.
+constexpr int kSegmentFramesPerThread = 16384;
+
+}  // namespace
 
 void BlockExecutor::run(std::span<const Stretch> stretches) {
   for (const Stretch& stretch : stretches) stretch.stream->process(stretch.in, stretch.out);
@@ -22,7 +28,7 @@ void ScanExecutor::run(std::span<const Stretch> stretches) {
     }
     if (!taken.scan) {
       taken.model = stretch.stream->model().shared_from_this();
-      taken.scan = std::make_unique<Scan>(taken.model, ScanOptions{.threads = threads_});
+      taken.scan = std::make_unique<Scan>(taken.model, ScanOptions{.segment_frames = kSegmentFramesPerThread * threads_, .threads = threads_});
     }
     run_or_redo({&stretch, 1}, [&] {
       taken.scan->process(stretch.stream->state(), stretch.in, stretch.out);

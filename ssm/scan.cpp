@@ -38,7 +38,7 @@ struct Scan::Impl {
   ScanOptions options;
   ThreadPool pool;
 
-  Rows input, h, mixer_in, output;
+  Rows input, h, mixer_in, output, spare;
   std::vector<Chunk> chunks;
   std::vector<AlignedFloats> film_vectors;     // base and slope of every piece of the segment
   std::vector<AlignedFloats> thread_rows;      // per thread: two temporaries
@@ -72,7 +72,13 @@ struct Scan::Impl {
     input.resize(n, network.stride_in());
     h.resize(n, network.widest());
     cut(n);
-    if (frames) network.pack_input(frames, input.at(0), n);
+    if (frames) {
+      const size_t d_input = size_t(model->config().d_input);
+      pool.for_each(chunks.size(), [&](size_t i, size_t) {
+        const Chunk& c = chunks[i];
+        network.pack_input(frames + c.begin * d_input, input.at(c.begin), c.frames);
+      });
+    }
     modulate(state.data(), n);
     for (AlignedFloats& rows : thread_rows) rows.resize(2 * size_t(options.chunk_frames) * network.widest());
 
@@ -143,7 +149,7 @@ struct Scan::Impl {
       while (next < layer.parts.size() && std::holds_alternative<std::unique_ptr<PointwisePart>>(layer.parts[next])) ++next;
       const RecurrentPart* next_mixer = next < layer.parts.size() ? std::get<std::unique_ptr<RecurrentPart>>(layer.parts[next]).get() : nullptr;
 
-      Rows result;  // of this stretch: the next mixer's input, or the layer's output
+      Rows& result = spare;  // of this stretch: the next mixer's input, or the layer's output
       const bool in_place = !next_mixer && layer.residual;
       if (!in_place) result.resize(n, next_mixer ? next_mixer->stride_in() : layer.stride_out);
       pool.for_each(chunks.size(), [&](size_t i, size_t thread) {
@@ -167,10 +173,10 @@ struct Scan::Impl {
       });
       if (mixer) std::copy_n(start[chunks.size() - 1].data(), mixer->scan_floats(), mixer->run({arena, n}).scan_state);
       if (next_mixer) {
-        mixer_in = std::move(result);
+        std::swap(mixer_in, result);
         sweep(*next_mixer, arena);
       } else if (!in_place) {
-        h = std::move(result);
+        std::swap(h, result);
       }
       mixer = next_mixer;
       part = next_mixer ? next + 1 : next;
