@@ -36,6 +36,7 @@ const std::map<std::string, std::vector<std::string>> kFiles = {
     {"falcon_mamba", {"falcon_mamba_d32", "falcon_mamba_lm_v97"}},
     {"mamba2", {"mamba2_d32_g1", "mamba2_d32_g2_conv3_bias", "mamba2_d64_g2_n64", "mamba2_groupnorm_g2", "mamba2_lm_v97"}},
     {"s4d", {"s4d_complex_bilinear", "s4d_complex_zoh", "s4d_layer_complex_zoh", "s4d_real_bilinear", "s4d_real_zoh"}},
+    {"forecaster", {"coil_forecaster"}},
 };
 
 std::filesystem::path file_of(const std::string& name) { return kDir / (name + ".safetensors"); }
@@ -66,6 +67,7 @@ TEST_CASE("mamba1 files agree") { check_family("mamba1"); }
 TEST_CASE("falcon_mamba files agree") { check_family("falcon_mamba"); }
 TEST_CASE("mamba2 files agree") { check_family("mamba2"); }
 TEST_CASE("s4d files agree") { check_family("s4d"); }
+TEST_CASE("forecaster files agree") { check_family("forecaster"); }
 
 TEST_CASE("the list of golden files and the folder are the same") {
   std::set<std::string> listed, found;

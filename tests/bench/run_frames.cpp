@@ -1,0 +1,52 @@
+// Runs a model over frames from standard input and writes what it gives at chosen frames: how train/forecast/evaluate.py asks the engine.
+//   in:  for each signal the number of frames and of chosen ones (int32), the chosen frames' indices (int32), the frames (float32)
+//   out: for each signal the outputs at the chosen frames (float32)
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <stdexcept>
+#include <vector>
+
+#include "ssm/stream.h"
+
+namespace {
+
+// False at the end of the input, if nothing of it came.
+template <class T>
+bool read(std::vector<T>& values) {
+  const size_t n = std::fread(values.data(), sizeof(T), values.size(), stdin);
+  if (n != 0 && n != values.size()) throw std::runtime_error("the input ends within a signal");
+  return n == values.size();
+}
+
+void run(const char* file) {
+  const auto model = coil::ssm::Model::load(file);
+  const size_t width_in = size_t(model->config().d_input), width_out = size_t(model->config().d_output);
+  coil::ssm::Stream stream(model);
+  std::vector<int32_t> sizes(2);
+  while (read(sizes)) {
+    if (sizes[0] < 1 || sizes[1] < 1) throw std::runtime_error("a signal has at least one frame and one chosen frame");
+    std::vector<int32_t> chosen(static_cast<size_t>(sizes[1]));
+    std::vector<float> in(static_cast<size_t>(sizes[0]) * width_in), out(width_out);
+    if (!read(chosen) || !read(in)) throw std::runtime_error("the input ends within a signal");
+    stream.reset();
+    size_t next = 0;
+    for (size_t frame = 0; frame < static_cast<size_t>(sizes[0]); ++frame) {
+      stream.step({in.data() + frame * width_in, width_in}, out);
+      for (; next < chosen.size() && static_cast<size_t>(chosen[next]) == frame; ++next) std::fwrite(out.data(), sizeof(float), out.size(), stdout);
+    }
+    if (next != chosen.size()) throw std::runtime_error("chosen frames must ascend and lie within the signal");
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    if (argc != 2) throw std::runtime_error("expected one argument, the model file");
+    run(argv[1]);
+  } catch (const std::exception& problem) {
+    std::fprintf(stderr, "run_frames: %s\n", problem.what());
+    return 1;
+  }
+}

@@ -1,0 +1,252 @@
+"""Trains the forecasters side by side on one GPU, every batch for all of them, on synthetic series drawn as it goes.
+
+A run ends by the clock. The learning rate is constant but for a warm-up and the last seconds; what was before these is kept too, and a later run
+continues from it (--checkpoint-in)."""
+import argparse
+import pathlib
+import time
+
+import numpy as np
+import torch
+
+from checkpoint import layout
+
+from . import checkpoint
+from .model import SHAPES, Forecaster, initial, parameter_shapes
+from .normaliser import QUANTILES, targets
+from .series import Pool
+
+START = time.time()
+BETAS, EPSILON, WEIGHT_DECAY, CLIP = (0.9, 0.95), 1e-8, 0.02, 1.0
+RATES = {"watch": 2.5e-3, "watch_mamba": 2.5e-3, "watch_small": 5e-3}
+SLOW, SLOW_RATE = ("kernel.log_dt", "kernel.log_A_real", "kernel.A_imag", "mixer.dt_bias", "mixer.A_log"), 0.3
+WARM_UP_STEPS, FLOOR = 300, 0.01
+AVERAGE = 0.999
+VALIDATION_SEED, VALIDATION_SERIES = 1_000_003, 512
+
+
+def say(*words):
+    print(f"[{time.time() - START:6.1f}]", *words, flush=True)
+
+
+def pinball(y, x, x_ref, D, seen, valid):
+    """mean over the scored steps, horizons and quantiles of twice the pinball loss in asinh space"""
+    target = targets(x, x_ref, D)
+    horizons = target.shape[-1]
+    weight = (seen.unfold(1, horizons, 1)[:, 1:] & valid[..., None]).float()
+    error = target[..., None] - y.unflatten(-1, (horizons, len(QUANTILES))).float()
+    loss = 0.0
+    for i, q in enumerate(QUANTILES):
+        loss = loss + torch.maximum(q * error[..., i], (q - 1) * error[..., i])
+    return 2 / len(QUANTILES) * (loss * weight).sum() / weight.sum()
+
+
+class Job:
+    """One model with its optimiser; all parameters lie in one flat vector."""
+
+    def __init__(self, name, device, seed, dtype, compiled, chunk):
+        self.name, self.seed, self.chunk = name, seed, chunk
+        self.tensors = [[n, list(s)] for n, s in parameter_shapes(SHAPES[name]).items()]
+        places, size = layout(self.tensors)
+        self.weights = torch.zeros(size, device=device)
+        self.gradient, self.moment1, self.moment2 = (torch.zeros_like(self.weights) for _ in range(3))
+        self.rate, self.decay = torch.ones_like(self.weights), torch.zeros_like(self.weights)
+        generator = torch.Generator().manual_seed(seed)
+        self.parameters = {}
+        for key, shape, start, end in places:
+            self.weights[start:end] = initial(key, shape, len(SHAPES[name]["layers"]), generator).flatten().to(device)
+            parameter = torch.nn.Parameter(self.weights[start:end].view(shape))
+            parameter.grad = self.gradient[start:end].view(shape)
+            self.parameters[key] = parameter
+            self.rate[start:end] = SLOW_RATE if key.endswith(SLOW) else 1.0
+            self.decay[start:end] = WEIGHT_DECAY * key.endswith(("in_proj.weight", "out_proj.weight"))
+        self.average = self.weights.clone()
+        self.count = sum(end - start for _, _, start, end in places)
+        self.model = Forecaster(SHAPES[name], self.parameters, chunk, dtype, compiled)
+        # compiling once more for passes without gradient is not worth its time
+        self.uncompiled = Forecaster(SHAPES[name], self.parameters, chunk, dtype)
+        self.loss_of = torch.compile(pinball, dynamic=False) if compiled else pinball
+        self.loss, self.skipped = (torch.zeros((), device=device) for _ in range(2))
+        self.steps, self.first_step, self.records, self.seconds, self.history = 0, 0, 0, 0.0, []
+
+    def step(self, batch, factor):
+        """one batch; factor: of the learning rate"""
+        frames, *rest = batch
+        self.gradient.zero_()
+        loss = self.loss_of(self.model(frames), *rest)
+        loss.backward()
+        with torch.no_grad():
+            self.update(RATES[self.name] * factor * min(1.0, (self.steps + 1) / WARM_UP_STEPS))
+            self.loss.lerp_(loss.detach(), 0.02 if self.steps > self.first_step else 1.0)
+        self.steps += 1
+        self.records += frames.shape[0] * frames.shape[1]
+
+    def update(self, lr):
+        """AdamW with a clipped gradient, and a running average of the weights; a step whose gradient is not finite is left out"""
+        g = self.gradient
+        norm = g.norm()
+        good = torch.isfinite(norm)
+        self.skipped.add_(1 - good.float())
+        g.copy_(torch.where(good, g * (CLIP / (norm + 1e-6)).clamp(max=1.0), torch.zeros_like(g)))
+        count = self.steps + 1
+        self.moment1.lerp_(g, 1 - BETAS[0])
+        self.moment2.mul_(BETAS[1]).addcmul_(g, g, value=1 - BETAS[1])
+        root = (self.moment2 / (1 - BETAS[1] ** count)).sqrt().add_(EPSILON)
+        rate = lr * self.rate
+        self.weights.mul_(1 - rate * self.decay)
+        self.weights.sub_(rate / (1 - BETAS[0] ** count) * self.moment1 / root)
+        self.average.lerp_(self.weights, 1 - min(AVERAGE, (1 + count) / (10 + count)))
+
+    @torch.no_grad()
+    def mark(self, validation, batch):
+        """the averaged weights' loss on the validation series"""
+        kept = self.weights.clone()
+        self.weights.copy_(self.average)
+        losses = []
+        for first in range(0, len(validation), batch):
+            frames, *rest = validation.rows(first, first + batch)
+            losses.append(pinball(self.uncompiled(frames), *rest).item())
+        self.weights.copy_(kept)
+        self.history.append({"steps": self.steps, "records": self.records, "seconds": round(self.seconds, 1), "validation_loss": float(np.mean(losses)),
+                             "training_loss": self.loss.item()})
+        return self.history[-1]["validation_loss"]
+
+    def rounding(self, batch):
+        """loss as trained, and in float32 throughout without compilation"""
+        frames, *rest = (t[:4] for t in batch)
+        with torch.no_grad():
+            return tuple(pinball(model(frames), *rest).item() for model in (self.uncompiled, Forecaster(SHAPES[self.name], self.parameters, self.chunk)))
+
+    def record(self):
+        return {"shape": SHAPES[self.name], "tensors": self.tensors, "parameters": self.count, "seed": self.seed, "lr": RATES[self.name], "steps": self.steps,
+                "records": self.records, "seconds": round(self.seconds, 1), "skipped_steps": int(self.skipped.item()), "history": self.history}
+
+    def save_state(self, folder):
+        checkpoint.write_state(folder, self.name, *(t.cpu().numpy() for t in (self.weights, self.moment1, self.moment2)))
+        self.saved = {"steps": self.steps, "records": self.records, "seconds": self.seconds}
+
+    def load_state(self, folder):
+        record = checkpoint.read_record(folder)["jobs"][self.name]
+        if record["tensors"] != self.tensors:
+            raise ValueError(f"{folder}: {self.name} is another model there")
+        for own, stored in zip((self.weights, self.moment1, self.moment2), checkpoint.read_state(folder, self.name)):
+            own.copy_(torch.from_numpy(stored))
+        self.average.copy_(self.weights)
+        self.steps, self.records, self.seconds = (record["resume"][k] for k in ("steps", "records", "seconds"))
+        self.first_step, self.history = self.steps, record["history"]
+
+
+class Batches:
+    """Batches of fresh series, drawn a pool at a time; a function of the seed and the first pool's number alone."""
+
+    def __init__(self, seed, first_pool, pool_series, steps, batch, device):
+        self.seed, self.pool_number, self.pool_series, self.steps, self.batch, self.device = seed, first_pool, pool_series, steps, batch, device
+        self.at, self.pool, self.drawing_seconds = pool_series, None, 0.0
+
+    def next(self):
+        if self.at + self.batch > self.pool_series:
+            start = time.time()
+            self.pool = Pool(self.seed * 100_000 + self.pool_number, self.pool_series, self.steps, self.device)
+            if self.device == "cuda":
+                torch.cuda.synchronize()
+            self.drawing_seconds += time.time() - start
+            self.pool_number, self.at = self.pool_number + 1, 0
+        rows = self.pool.rows(self.at, self.at + self.batch)
+        self.at += self.batch
+        return rows
+
+
+def main(argv=None):
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    a.add_argument("--out", type=pathlib.Path, required=True, help="folder for the checkpoint")
+    a.add_argument("--jobs", nargs="+", default=["watch", "watch_small"], choices=SHAPES)
+    a.add_argument("--race", nargs="+", default=[], choices=SHAPES, help="jobs of which only the one best on validation goes on after --race-seconds")
+    a.add_argument("--race-seconds", type=float, default=100)
+    a.add_argument("--seconds", type=float, default=560, help="wall time of the whole run")
+    a.add_argument("--decay-seconds", type=float, default=0, help="of it, the time at the end over which the learning rate falls")
+    a.add_argument("--reserve", type=float, default=15, help="of it, the time kept for the last evaluation")
+    a.add_argument("--max-steps", type=int, default=10 ** 9, help="stop after this many steps of this run")
+    a.add_argument("--checkpoint-in", type=pathlib.Path, help="continue from this folder")
+    a.add_argument("--steps", type=int, default=1024, help="records of a series")
+    a.add_argument("--batch", type=int, default=128, help="series of a batch")
+    a.add_argument("--pool", type=int, default=16384, help="series drawn at a time")
+    a.add_argument("--chunk", type=int, default=64, help="steps of a chunk of the scan")
+    a.add_argument("--seed", type=int, default=1)
+    a.add_argument("--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu")
+    a.add_argument("--no-compile", action="store_true")
+    o = a.parse_args(argv)
+    start = time.time()
+    stop = start + o.seconds - o.reserve
+    o.out.mkdir(parents=True, exist_ok=True)
+
+    on_gpu = o.device == "cuda"
+    compiled = on_gpu and not o.no_compile
+    torch.backends.cuda.matmul.allow_tf32 = True
+    jobs = [Job(name, o.device, o.seed, torch.bfloat16 if on_gpu else torch.float32, compiled, o.chunk) for name in o.jobs]
+    pools = 0
+    if o.checkpoint_in:
+        pools = checkpoint.read_record(o.checkpoint_in)["pools"]
+        for job in jobs:
+            job.load_state(o.checkpoint_in)
+    batches = Batches(o.seed, pools, o.pool, o.steps, o.batch, o.device)
+    validation = Pool(VALIDATION_SEED, max(o.batch, VALIDATION_SERIES // o.batch * o.batch), o.steps, o.device)
+    first = batches.next()
+    say("series", o.steps, "x", o.batch, "a batch; pool drawn in", round(batches.drawing_seconds, 2), "s")
+    for job in jobs:
+        as_trained, plain = job.rounding(first)
+        say(job.name, job.count, "parameters, from step", job.steps, f"loss as trained {as_trained:.5f}, in float32 {plain:.5f}")
+
+    def mark():
+        say("validation", {j.name: (j.steps, round(j.mark(validation, o.batch), 5)) for j in jobs})
+
+    def save(states):
+        for job in jobs:
+            if states:
+                job.save_state(o.out)
+            checkpoint.write_average(o.out, job.name, job.average.cpu().numpy())
+        checkpoint.write_record(o.out, {"arguments": {k: v.name if isinstance(v, pathlib.Path) else v for k, v in vars(o).items()}, "pools": batches.pool_number,
+                                        "race": lost, "jobs": {j.name: dict(j.record(), resume=j.saved) for j in jobs}})
+
+    lost, racing, decaying = {}, bool(o.race), False
+    done, queue = 0, []
+    before, records = time.time(), 0
+    next_word, next_mark = 0.0, time.time() + 60
+    while time.time() < stop and done < o.max_steps:
+        now = time.time()
+        if o.decay_seconds and not decaying and now > stop - o.decay_seconds:
+            decaying = True
+            save(states=True)
+        factor = max(FLOOR, (stop - now) / o.decay_seconds) if decaying else 1.0
+        batch = first if done == 0 else batches.next()
+        for job in jobs:
+            job.step(batch, factor)
+        done += 1
+        records += o.batch * o.steps
+        if on_gpu:
+            queue.append(torch.cuda.Event())
+            queue[-1].record()
+            if len(queue) > 3:
+                queue.pop(0).synchronize()
+        for job in jobs:
+            job.seconds += time.time() - now
+        if done in (1, 2, 20) or time.time() > next_word:
+            passed = time.time() - before
+            say("step", done, {j.name: round(j.loss.item(), 4) for j in jobs}, f"{records / passed / 1e6:.2f} M records/s, drawing {batches.drawing_seconds:.1f} s in all")
+            before, records, next_word = time.time(), 0, time.time() + 20
+        if racing and time.time() - start > o.race_seconds:
+            racing = False
+            mark()
+            best = min(o.race, key=lambda name: next(j for j in jobs if j.name == name).history[-1]["validation_loss"])
+            lost = {j.name: j.record() for j in jobs if j.name in o.race and j.name != best}
+            jobs = [j for j in jobs if j.name not in lost]
+            say("the race goes to", best)
+        if time.time() > next_mark:
+            mark()
+            next_mark = time.time() + 60
+    mark()
+    save(states=not decaying)
+    say("done", {j.name: (j.steps, f"{j.records / 1e9:.3f} G records", int(j.skipped.item())) for j in jobs}, f"drawing {batches.drawing_seconds:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
