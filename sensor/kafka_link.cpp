@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <utility>
 
@@ -18,8 +20,9 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 constexpr size_t kMaxBatch = 10'000;
 constexpr int kAnswer_ms = 5000;
-constexpr milliseconds kPatienceOnceStopped{3000};
+constexpr milliseconds kPatienceOnceStopped{3000}, kPatienceAtEnd{30'000};
 constexpr const char* kSourceHeader = "coil-source";
+constexpr std::string_view kResultsMark = "results=";
 
 using Properties = std::vector<std::pair<std::string, std::string>>;
 
@@ -50,16 +53,16 @@ std::string source_text(const Message& result) {
 }
 
 // The offset of the record that a message of the result topic answers; -1: it answers none of this partition.
-int64_t source_offset(const rd_kafka_message_t* message, const std::string& begin) {
+int64_t source_offset(const rd_kafka_message_t* message, const std::string& topic, int32_t partition) {
   rd_kafka_headers_t* headers = nullptr;
   const void* value = nullptr;
   size_t size = 0;
   if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return -1;
   if (rd_kafka_header_get_last(headers, kSourceHeader, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR) return -1;
   const std::string_view text(static_cast<const char*>(value), size);
+  const std::string begin = topic + "/" + std::to_string(partition) + "/";
   int64_t offset = -1;
-  if (!text.starts_with(begin)) return -1;
-  std::from_chars(text.data() + begin.size(), text.data() + text.size(), offset);
+  if (text.starts_with(begin)) std::from_chars(text.data() + begin.size(), text.data() + text.size(), offset);
   return offset;
 }
 
@@ -140,8 +143,7 @@ KafkaLink::KafkaLink(const KafkaOptions& options, const Log& log) : options_(opt
         RD_KAFKA_PRODUCER, *this,
         Properties{{"enable.idempotence", "true"}, {"queue.buffering.max.kbytes", "16384"}}, [](rd_kafka_conf_t* configuration) {
           rd_kafka_conf_set_dr_msg_cb(configuration, [](rd_kafka_t*, const rd_kafka_message_t* message, void* self_pointer) {
-            auto& self = *static_cast<KafkaLink*>(self_pointer);
-            if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR && self.undelivered_.empty()) self.undelivered_ = rd_kafka_err2str(message->err);
+            static_cast<KafkaLink*>(self_pointer)->delivered(*message);
           });
         });
     const int out_count = partitions_of(options.out_topic);
@@ -218,10 +220,10 @@ void KafkaLink::assigned(rd_kafka_topic_partition_list_t* partitions) {
     Partition& partition = partitions_[assigned.partition] = {};
     const int64_t offset = hooks_.assigned ? hooks_.assigned(assigned.topic, assigned.partition) : -1;
     assigned.offset = offset >= 0 ? offset : RD_KAFKA_OFFSET_INVALID;
-    if (producer_) find_answered(assigned.partition, partition);
-    tell(LogLevel::kInfo, "assigned " + place(assigned.topic, assigned.partition) +
-                              (offset >= 0 ? ": restored, goes on at offset " + std::to_string(offset) : ": no checkpoint") +
-                              (partition.answered >= 0 ? ", answered up to offset " + std::to_string(partition.answered) : ""));
+    if (producer_) find_answered(assigned.partition, results_end_at(offset, assigned.partition), partition);
+    const std::string begin = offset >= 0 ? "goes on from its checkpoint at offset " + std::to_string(offset) : "has no checkpoint";
+    tell(LogLevel::kInfo, "assigned " + place(assigned.topic, assigned.partition) + ": " + begin + ", " + std::to_string(partition.answered.size()) +
+                              " results found that may come again");
   }
 }
 
@@ -238,40 +240,52 @@ void KafkaLink::revoked(const rd_kafka_topic_partition_list_t* partitions) {
   }
 }
 
-// Reads the end of the result topic's partition, further back until a result of this link's records is found and all of that record's results.
-void KafkaLink::find_answered(int32_t index, Partition& partition) {
-  const Handle reader(RD_KAFKA_CONSUMER, *this,
-                      Properties{{"group.id", options_.group + "-end-of-results"}, {"enable.auto.commit", "false"}, {"enable.partition.eof", "true"}},
+// Where the results ended when the group committed an offset, if that covers no more than the checkpoint does; else 0: all of them count.
+int64_t KafkaLink::results_end_at(int64_t offset, int32_t index) const {
+  ListPointer list(rd_kafka_topic_partition_list_new(1));
+  const rd_kafka_topic_partition_t& committed = *rd_kafka_topic_partition_list_add(list.get(), options_.topic.c_str(), index);
+  if (rd_kafka_committed(consumer_->client, list.get(), kAnswer_ms) != RD_KAFKA_RESP_ERR_NO_ERROR || committed.err != RD_KAFKA_RESP_ERR_NO_ERROR) return 0;
+  const std::string_view text(static_cast<const char*>(committed.metadata), committed.metadata_size);
+  if (!text.starts_with(kResultsMark) || (offset >= 0 && committed.offset > offset)) return 0;
+  int64_t end = 0;
+  std::from_chars(text.data() + kResultsMark.size(), text.data() + text.size(), end);
+  return end;
+}
+
+// Reads the result topic's partition from `begin` to its end.
+void KafkaLink::find_answered(int32_t index, int64_t begin, Partition& partition) {
+  const Handle reader(RD_KAFKA_CONSUMER, *this, Properties{{"group.id", options_.group}, {"enable.auto.commit", "false"}, {"enable.partition.eof", "true"}},
                       [](rd_kafka_conf_t*) {});
-  const std::string where = place(options_.out_topic, index);
   const auto check = [&](rd_kafka_resp_err_t error) {
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) throw Error("kafka: the end of " + where + " cannot be read: " + rd_kafka_err2str(error));
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return;
+    throw Error("kafka: the end of " + place(options_.out_topic, index) + " cannot be read: " + rd_kafka_err2str(error));
   };
-  int64_t low = 0, high = 0;
-  check(rd_kafka_query_watermark_offsets(reader.client, options_.out_topic.c_str(), index, &low, &high, kAnswer_ms));
-  const std::string begin = options_.topic + "/" + std::to_string(index) + "/";
-  bool is_complete = low == high;
-  for (int64_t reach = 64; !is_complete; reach *= 16) {
-    const int64_t from = std::max(low, high - reach);
-    ListPointer list(rd_kafka_topic_partition_list_new(1));
-    rd_kafka_topic_partition_list_add(list.get(), options_.out_topic.c_str(), index)->offset = from;
-    check(rd_kafka_assign(reader.client, list.get()));
-    int64_t first = -1;
-    partition.answered = -1;
-    for (bool at_end = false; !at_end;) {
-      const MessagePointer message(rd_kafka_consumer_poll(reader.client, kAnswer_ms));
-      if (!message) check(RD_KAFKA_RESP_ERR__TIMED_OUT);
-      at_end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF || (message->err == RD_KAFKA_RESP_ERR_NO_ERROR && message->offset + 1 >= high);
-      if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) break;
-      check(message->err);
-      const int64_t offset = source_offset(message.get(), begin);
-      if (offset < 0) continue;
-      if (first < 0) first = offset;
-      partition.answered_results = offset == partition.answered ? partition.answered_results + 1 : 1;
-      partition.answered = offset;
+  int64_t low = 0;
+  check(rd_kafka_query_watermark_offsets(reader.client, options_.out_topic.c_str(), index, &low, &partition.results_end, kAnswer_ms));
+  begin = std::max(begin, low);
+  if (begin >= partition.results_end) return;
+  ListPointer list(rd_kafka_topic_partition_list_new(1));
+  rd_kafka_topic_partition_list_add(list.get(), options_.out_topic.c_str(), index)->offset = begin;
+  check(rd_kafka_assign(reader.client, list.get()));
+  for (auto patience = steady_clock::now() + kPatienceAtEnd;;) {
+    const MessagePointer message(rd_kafka_consumer_poll(reader.client, 100));
+    if (!message || (message->err != RD_KAFKA_RESP_ERR_NO_ERROR && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF)) {
+      if (steady_clock::now() > patience) check(message ? message->err : RD_KAFKA_RESP_ERR__TIMED_OUT);
+      continue;
     }
-    check(rd_kafka_assign(reader.client, nullptr));
-    is_complete = from == low || first < partition.answered;
+    // Its end is no message when the last one is a mark of someone's transaction, which no reader sees.
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) break;
+    patience = steady_clock::now() + kPatienceAtEnd;
+    if (const int64_t offset = source_offset(message.get(), options_.topic, index); offset >= 0) partition.answered.insert(offset);
+    if (message->offset + 1 >= partition.results_end) break;
+  }
+}
+
+void KafkaLink::delivered(const rd_kafka_message_s& result) {
+  if (result.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (undelivered_.empty()) undelivered_ = rd_kafka_err2str(result.err);
+  } else if (const auto known = partitions_.find(result.partition); known != partitions_.end()) {
+    known->second.results_end = std::max(known->second.results_end, result.offset + 1);
   }
 }
 
@@ -281,8 +295,8 @@ void KafkaLink::take(const rd_kafka_message_t& message, std::vector<Message>& me
   messages.push_back({.topic = options_.topic,
                       .text = std::string(static_cast<const char*>(message.payload), message.len),
                       .partition = message.partition,
-                      .offset = message.offset});
-  if (producer_) partition.keys.emplace_back(message.offset, std::string(static_cast<const char*>(message.key), message.key_len));
+                      .offset = message.offset,
+                      .sensor = {}});
 }
 
 bool KafkaLink::read(std::vector<Message>& messages, milliseconds wait) {
@@ -314,20 +328,18 @@ void KafkaLink::update_lag() {
 }
 
 void KafkaLink::write(const Message& result) {
+  if (result.partition < 0) return;  // a header
   const auto known = partitions_.find(result.partition);
   if (known == partitions_.end()) throw Error("kafka: a result for " + place(result.topic, result.partition) + ", which this worker does not have");
-  Partition& partition = known->second;
-  while (!partition.keys.empty() && partition.keys.front().first < result.offset) partition.keys.pop_front();
-  if (result.offset < partition.answered || (result.offset == partition.answered && partition.answered_results-- > 0)) {
+  if (known->second.answered.erase(result.offset) > 0) {
     ++deduplicated_;
     return;
   }
   const std::string source = source_text(result);
-  const std::string* key = !partition.keys.empty() && partition.keys.front().first == result.offset ? &partition.keys.front().second : nullptr;
   for (;;) {
     const rd_kafka_resp_err_t error = rd_kafka_producev(
         producer_->client, RD_KAFKA_V_TOPIC(options_.out_topic.c_str()), RD_KAFKA_V_PARTITION(result.partition),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key && !key->empty() ? key->data() : nullptr, key ? key->size() : 0),
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(result.sensor.data(), result.sensor.size()),
         RD_KAFKA_V_VALUE(const_cast<char*>(result.text.data()), result.text.size()),
         RD_KAFKA_V_HEADER(kSourceHeader, source.data(), static_cast<ssize_t>(source.size())), RD_KAFKA_V_END);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return;
@@ -351,12 +363,18 @@ void KafkaLink::flush() {
   }
 }
 
-void KafkaLink::saved(const std::string& topic, int32_t partition, int64_t offset) {
-  if (partition < 0 || offset < 0) return;
+void KafkaLink::saved(const std::string& topic, int32_t index, int64_t offset) {
+  const auto known = partitions_.find(index);
+  if (known == partitions_.end() || offset < 0) return;
   ListPointer list(rd_kafka_topic_partition_list_new(1));
-  rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition)->offset = offset;
+  rd_kafka_topic_partition_t& committed = *rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), index);
+  committed.offset = offset;
+  const std::string metadata = std::string(kResultsMark) + std::to_string(known->second.results_end);
+  committed.metadata = std::malloc(metadata.size());  // the list frees it
+  committed.metadata_size = metadata.size();
+  std::memcpy(committed.metadata, metadata.data(), metadata.size());
   const rd_kafka_resp_err_t error = rd_kafka_commit(consumer_->client, list.get(), 1);
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) tell(LogLevel::kWarning, "offset of " + place(topic, partition) + " not committed: " + rd_kafka_err2str(error));
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) tell(LogLevel::kWarning, "offset of " + place(topic, index) + " not committed: " + rd_kafka_err2str(error));
 }
 
 }  // namespace coil::sensor

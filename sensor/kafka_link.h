@@ -2,12 +2,12 @@
 #pragma once
 
 #include <atomic>
-#include <deque>
 #include <exception>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_set>
 
 #include "sensor/link.h"
 #include "sensor/log.h"
@@ -30,11 +30,12 @@ struct KafkaOptions {
 // "broker:9092,other:9092/topic" into brokers and topic. Throws Error.
 void set_address(KafkaOptions& options, const std::string& address);
 
-// A worker that gets a partition goes on at the offset that the engine's checkpoint of the partition names. What its predecessor had answered
-// beyond that is known from the result topic itself: every result lies in its record's partition and carries the record's place in the header
-// `coil-source` (topic/partition/offset), so that the end of the partition says which results are there. They are computed again, because the
-// state needs the records, and not written again. Transactions would cost a commit per batch and could not be tested against the cluster that
-// librdkafka brings along, which knows no aborted messages.
+// A worker that gets a partition goes on at the offset that the engine's checkpoint of the partition names. What its predecessor answered after
+// that checkpoint is computed again, because the state needs the records, and not written again: every result lies in the partition of its record
+// and carries the record's place in the header `coil-source` (topic/partition/offset), and each commit of an offset says in its metadata where
+// the results ended then ("results=1234"), so that the end of the result partition tells what is there. The commit may be older than the
+// checkpoint, then a little more is looked through. Transactions would need a commit for every batch, and could not be tested against the cluster
+// that librdkafka brings along, which lets readers see what was aborted.
 //
 // What remains: a worker that stands still for longer than the group's session time-out and then goes on may write what was under way in it a
 // second time; the header lets a reader drop that.
@@ -56,16 +57,17 @@ class KafkaLink : public Link {
  private:
   struct Handle;  // of librdkafka
   struct Partition {
-    int64_t next = -1;            // offset of the message that read() will give next
-    int64_t answered = -1;        // the last record whose results were found, and how many of them are there
-    int answered_results = 0;
-    std::deque<std::pair<int64_t, std::string>> keys;  // of messages that may get results: offset, key
+    int64_t next = -1;                      // offset of the message that read() will give next
+    int64_t results_end = 0;                // offset after the last result in the result topic
+    std::unordered_set<int64_t> answered;   // records whose results were found there and did not come by yet
   };
 
   static void rebalance(rd_kafka_s* client, int error, rd_kafka_topic_partition_list_s* partitions, void* self);
   void assigned(rd_kafka_topic_partition_list_s* partitions);
   void revoked(const rd_kafka_topic_partition_list_s* partitions);
-  void find_answered(int32_t index, Partition& partition);
+  int64_t results_end_at(int64_t offset, int32_t index) const;
+  void find_answered(int32_t index, int64_t begin, Partition& partition);
+  void delivered(const rd_kafka_message_s& result);
   void take(const rd_kafka_message_s& message, std::vector<Message>& messages);
   int partitions_of(const std::string& topic);
   void update_lag();

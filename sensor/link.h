@@ -14,6 +14,7 @@ struct Message {
   std::string text;          // one record as it came, without the end of line
   int32_t partition = -1;    // of a partitioned source, else -1
   int64_t offset = -1;       // place in the partition; of a pipe the number of the line, from 1; -1: the source has none
+  std::string sensor;        // of a result: whose it is, for example site/pump; empty: it is no record's, as a CSV header
 };
 
 // What a partitioned source tells the engine. Called from inside Link::read, on its thread.
@@ -34,7 +35,7 @@ class Link {
   // will come any more; what was appended still counts. An interrupted wait returns early with what there is.
   virtual bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) = 0;
 
-  // One result, in the order in which its message was read; topic, partition and offset are those of that message.
+  // One result, in the order in which its message was read unless that was held back; topic, partition and offset are those of that message.
   virtual void write(const Message& result) = 0;
   // Returns once everything written is out of this process, or in a bounded queue whose losses the link counts.
   virtual void flush() = 0;

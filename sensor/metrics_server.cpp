@@ -14,9 +14,6 @@ namespace coil::sensor {
 namespace {
 
 using ssm::Error;
-constexpr int64_t kSilence_ns = 30'000'000'000;
-
-int64_t now_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
 std::string value_text(double value) {
   if (std::isnan(value)) return "NaN";
@@ -44,17 +41,18 @@ std::string prometheus_text(const std::vector<Metric>& metrics) {
   return text;
 }
 
-MetricsServer::MetricsServer(const std::string& address) : server_(std::make_unique<Server>()), published_ns_(now_ns()) {
+MetricsServer::MetricsServer(const std::string& address, std::function<std::vector<Metric>()> metrics, std::function<Health()> health)
+    : server_(std::make_unique<Server>()) {
   const Error error("--metrics '" + address + "': expected a port, or address:port");
-  std::string host = "127.0.0.1", port = address;
+  std::string port = address;
   if (const size_t colon = address.rfind(':'); colon != std::string::npos) {
-    host = address.substr(0, colon);
+    host_ = address.substr(0, colon);
     port = address.substr(colon + 1);
-    if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+    if (host_.starts_with('[') && host_.ends_with(']')) host_ = host_.substr(1, host_.size() - 2);
   }
   int number = -1;
   const auto [end, failure] = std::from_chars(port.data(), port.data() + port.size(), number);
-  if (failure != std::errc() || end != port.data() + port.size() || number < 0 || number > 65'535 || host.empty()) throw error;
+  if (failure != std::errc() || end != port.data() + port.size() || number < 0 || number > 65'535 || host_.empty()) throw error;
 
   server_->new_task_queue = [] { return new httplib::ThreadPool(2); };
   server_->set_keep_alive_max_count(1);
@@ -66,17 +64,20 @@ MetricsServer::MetricsServer(const std::string& address) : server_(std::make_uni
     const int yes = 1;
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   });
-  server_->Get("/metrics", [this](const httplib::Request&, httplib::Response& response) {
-    std::lock_guard lock(mutex_);
-    response.set_content(prometheus_text(metrics_), "text/plain; version=0.0.4; charset=utf-8");
+  server_->Get("/metrics", [metrics](const httplib::Request&, httplib::Response& response) {
+    response.set_content(prometheus_text(metrics()), "text/plain; version=0.0.4; charset=utf-8");
   });
-  server_->Get("/health", [this](const httplib::Request&, httplib::Response& response) {
-    response.set_content(health_text(response.status), "application/json");
+  server_->Get("/health", [health](const httplib::Request&, httplib::Response& response) {
+    const Health now = health();
+    nlohmann::ordered_json answer = {{"status", now.is_ok ? "ok" : "failing"}};
+    if (!now.is_ok) answer["what"] = now.what;
+    response.status = now.is_ok ? 200 : 503;
+    response.set_content(answer.dump() + "\n", "application/json");
   });
   if (number == 0) {
-    port_ = server_->bind_to_any_port(host);
+    port_ = server_->bind_to_any_port(host_);
   } else {
-    port_ = server_->bind_to_port(host, number) ? number : -1;
+    port_ = server_->bind_to_port(host_, number) ? number : -1;
   }
   if (port_ < 0) throw Error("--metrics '" + address + "': cannot listen there; is the port in use?");
   thread_ = std::thread([this] { server_->listen_after_bind(); });
@@ -86,23 +87,6 @@ MetricsServer::MetricsServer(const std::string& address) : server_(std::make_uni
 MetricsServer::~MetricsServer() {
   server_->stop();
   thread_.join();
-}
-
-void MetricsServer::publish(std::vector<Metric> metrics, Health health) {
-  std::lock_guard lock(mutex_);
-  metrics_ = std::move(metrics);
-  health_ = std::move(health);
-  published_ns_ = now_ns();
-}
-
-std::string MetricsServer::health_text(int& status) const {
-  std::lock_guard lock(mutex_);
-  Health health = health_;
-  if (now_ns() - published_ns_ > kSilence_ns) health = {false, "the stream has not moved for 30 s"};
-  status = health.is_ok ? 200 : 503;
-  nlohmann::ordered_json answer = {{"status", health.is_ok ? "ok" : "failing"}};
-  if (!health.is_ok) answer["what"] = health.what;
-  return answer.dump() + "\n";
 }
 
 }  // namespace coil::sensor

@@ -1,9 +1,8 @@
 // What a running stream shows over HTTP: /metrics for Prometheus, /health for supervisors.
 #pragma once
 
-#include <cstdint>
+#include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -35,25 +34,19 @@ struct Health {
 
 class MetricsServer {
  public:
-  // `address`: "9464" (loopback only), "0.0.0.0:9464", "[::]:9464"; port 0: any free one. Serves on threads of its own until destruction.
-  // Throws Error when the address cannot be had. [main-thread]
-  explicit MetricsServer(const std::string& address);
+  // `address`: "9464" (loopback only), "0.0.0.0:9464", "[::]:9464"; port 0: any free one. Serves on threads of its own until destruction, and calls
+  // both functions there, at any moment. Throws Error when the address cannot be had. [main-thread]
+  MetricsServer(const std::string& address, std::function<std::vector<Metric>()> metrics, std::function<Health()> health);
   ~MetricsServer();
 
+  const std::string& host() const { return host_; }
   int port() const { return port_; }
-  // What is shown from now on. Without news for 30 s /health answers 503, as it does when health says so. [any thread]
-  void publish(std::vector<Metric> metrics, Health health);
 
  private:
-  std::string health_text(int& status) const;
-
   struct Server;  // of the HTTP library
   std::unique_ptr<Server> server_;
+  std::string host_ = "127.0.0.1";
   int port_ = 0;
-  mutable std::mutex mutex_;
-  std::vector<Metric> metrics_;
-  Health health_;
-  int64_t published_ns_ = 0;
   std::thread thread_;
 };
 
