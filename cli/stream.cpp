@@ -4,11 +4,6 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdio>
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,9 +11,12 @@
 #include "cli/failure.h"
 #include "cli/interrupt.h"
 #include "cli/models.h"
+#include "cli/stream_links.h"
+#include "cli/stream_monitor.h"
 #include "cli/text.h"
 #include "sensor/engine.h"
-#include "sensor/pipe_link.h"
+#include "sensor/forecast.h"
+#include "sensor/log.h"
 #include "ssm/error.h"
 
 namespace coil::cli {
@@ -28,8 +26,9 @@ constexpr const char* kDefaultModel = "watch";
 constexpr const char* kDefaultPace = "10s";
 
 struct StreamOptions {
-  std::string input = "-", model = kDefaultModel, checkpoint_every = kDefaultPace, target;
+  std::string model = kDefaultModel, checkpoint_every = kDefaultPace, target, metrics, log = "text";
   sensor::EngineOptions engine;
+  LinkOptions links;
   size_t memory_mb = 0;
   bool describe = false, summary = false;
 };
@@ -80,32 +79,21 @@ void print_summary(const sensor::Counters& counters) {
   line("checkpoints", counters.checkpoints);
 }
 
-// Standard input, or a file that is read like it.
-class Input {
- public:
-  explicit Input(const std::string& path) {
-    if (path == "-") return;
-    descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor_ < 0) throw Failure(kFailed, in_quotes(path) + ": cannot be read: " + std::strerror(errno));
-  }
-  ~Input() {
-    if (descriptor_ != STDIN_FILENO) ::close(descriptor_);
-  }
-  Input(const Input&) = delete;
-  Input& operator=(const Input&) = delete;
-  int descriptor() const { return descriptor_; }
+std::string place_of(const sensor::Message& message) {
+  const std::string offset = std::to_string(message.offset);
+  if (message.partition >= 0) return message.topic + "[" + std::to_string(message.partition) + "] offset " + offset;
+  return message.offset >= 0 ? "line " + offset : "topic " + message.topic;
+}
 
- private:
-  int descriptor_ = STDIN_FILENO;
-};
-
-void check(const StreamOptions& options) {
+void check(StreamOptions& options) {
   for (const size_t horizon : options.engine.horizons) {
     if (horizon < 1 || horizon > sensor::kHorizons) {
       throw Failure(kUsage, "--forecast " + std::to_string(horizon) + ": horizons lie between 1 and " + std::to_string(sensor::kHorizons) + " records");
     }
   }
   if (options.engine.resume && options.engine.state.empty()) throw Failure(kUsage, "--resume needs --state, which says what was seen");
+  check_links(options.links, options.engine);
+  if (!options.metrics.empty()) check_monitor();
 }
 
 int run_stream(StreamOptions options) {
@@ -125,12 +113,17 @@ int run_stream(StreamOptions options) {
     const size_t series = std::max<size_t>(1, options.memory_mb * 1'000'000 / sensor::Engine::bytes_per_series(*model));
     options.engine.max_series = options.engine.max_series == 0 ? series : std::min(series, options.engine.max_series);
   }
-  const Input input(options.input);
-  sensor::PipeLink link(input.descriptor(), STDOUT_FILENO);
-  sensor::Engine engine(model, options.engine, [](const sensor::Message& message, const std::string& what) {
-    std::fprintf(stderr, "coil: line %lld: %s\n", static_cast<long long>(message.offset), what.c_str());
+  const sensor::Log log(options.log == "json" ? sensor::Log::Format::kJson : sensor::Log::Format::kText);
+  sensor::Engine engine(model, options.engine, [&log](const sensor::Message& message, const std::string& what) {
+    log.write(sensor::LogLevel::kWarning, place_of(message), what);
   });
-  sensor::run(engine, link, link, pace, interrupted);
+  Links links = open_links(options.links, options.engine, log);
+  if (options.metrics.empty()) {
+    sensor::run(engine, links.source(), links.sink(), pace, interrupted);
+  } else {
+    StreamMonitor monitor(options.metrics, engine, links, log);
+    sensor::run(engine, monitor.source(), monitor.sink(), pace, interrupted);
+  }
   if (options.summary) print_summary(engine.counters());
   return interrupted() ? kInterrupted : kOk;
 }
@@ -148,7 +141,7 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
       "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns.");
   auto options = std::make_shared<StreamOptions>();
   sensor::EngineOptions& engine = options->engine;
-  command->add_option("input", options->input, "File of records (default: standard input)")->type_name("FILE");
+  add_link_options(*command, options->links);
   command->add_option("-m,--model", options->model, "Model file, or name of a preset")->type_name("MODEL")->capture_default_str();
   command->add_option("--key", engine.schema.keys, "Fields or tags that tell sensors apart (line protocol: default measurement and tags)")
       ->type_name("FIELD,...")->delimiter(',');
@@ -170,6 +163,9 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
   command->add_option("--max-series", engine.max_series, "Series in memory; those idle for longest go to disk (0: no bound)")->capture_default_str();
   command->add_option("--memory", options->memory_mb, "The same as MB of memory")->type_name("MB");
   command->add_option("--threads", engine.threads, "Threads")->check(CLI::Range(1, 256))->capture_default_str();
+  command->add_option("--metrics", options->metrics, "Serve /metrics for Prometheus and /health over HTTP, on this machine alone unless an address is given")
+      ->type_name("[ADDRESS:]PORT");
+  command->add_option("--log", options->log, "How messages are written to standard error")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
   command->add_flag("--summary", options->summary, "Print counts to standard error at the end");
   command->add_flag("--describe", options->describe, "Say what a series costs, and end");
   command->callback([options, &exit_code] { exit_code = run_stream(*options); });

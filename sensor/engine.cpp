@@ -16,6 +16,20 @@ constexpr std::chrono::milliseconds kLongestWait{250};  // until `stop` is asked
 // Empty lines, and the line protocol's comments.
 bool is_no_record(std::string_view text) { return text.find_first_not_of(" \t\r") == std::string_view::npos || text.starts_with('#'); }
 
+std::string readable(const std::string& key) {
+  std::string text;
+  for (const char c : key) {
+    if (c != kKeySeparator) text += c;
+    else if (!text.empty() && text.back() != '/') text += '/';
+  }
+  if (text.ends_with('/')) text.pop_back();
+  return text;
+}
+
+Message result_of(Work& work) {
+  return {work.message->topic, std::move(work.output), work.message->partition, work.message->offset, readable(work.selection.key)};
+}
+
 std::string identity_of(const ssm::Model& model) {
   return "model " + model.hash() + " with " + std::to_string(model.state_layout()->size * sizeof(float)) + " + " +
          std::to_string(sizeof(SeriesMemory)) + " bytes a series";
@@ -54,7 +68,7 @@ Engine::Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, C
     StateFile::Content nothing;
     overflow_ = std::make_unique<StateFile>("", identity_of(*model_), nothing);
   }
-  open("", -1);
+  if (!options_.partitioned) open("", -1);
 }
 Engine::~Engine() = default;
 
@@ -161,7 +175,7 @@ void Engine::process(std::span<const Message> messages, std::vector<Message>& re
   for (const auto& item : items) {
     const auto hand_out = [&](Work& work) {
       if (work.status == Work::Status::held || work.status == Work::Status::dropped) return;
-      results.push_back({work.message->topic, std::move(work.output), work.message->partition, work.message->offset});
+      results.push_back(result_of(work));
     };
     if (!item->work.error.empty()) {
       ++counters_.malformed;
@@ -180,7 +194,7 @@ void Engine::finish(std::vector<Message>& results) {
     std::vector<std::unique_ptr<Work>> works;
     shard->release_all(works, *format_, output());
     for (const auto& work : works) {
-      if (work->status != Work::Status::dropped) results.push_back({work->message->topic, std::move(work->output), work->message->partition, work->message->offset});
+      if (work->status != Work::Status::dropped) results.push_back(result_of(*work));
     }
   }
   update_counters();
@@ -241,7 +255,8 @@ void run(Engine& engine, Link& source, Link& sink, const CheckpointPace& pace, c
   std::vector<Message> messages, results;
   const auto write_out = [&] {
     for (const Message& result : results) sink.write(result);
-    if (!results.empty()) sink.flush();
+    sink.flush();
+    if (&source != &sink) source.flush();
     results.clear();
   };
   const auto save = [&] {

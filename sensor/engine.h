@@ -36,6 +36,7 @@ struct EngineOptions {
   size_t threads = 1;
   size_t max_series = 0;                // in memory; 0: no bound
   std::filesystem::path state;          // empty: nothing is kept
+  bool partitioned = false;             // the source has partitions: each has a state of its own, `state` followed by its name
   bool resume = false;                  // skip the lines that the state has seen
 };
 

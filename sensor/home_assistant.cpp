@@ -5,9 +5,12 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "ssm/error.h"
+
 namespace coil::sensor {
 namespace {
 
+using Json = nlohmann::ordered_json;
 constexpr size_t kLongest = 64;
 
 std::string hash_text(const std::string& text) {  // FNV-1a
@@ -18,45 +21,76 @@ std::string hash_text(const std::string& text) {  // FNV-1a
   return digits;
 }
 
+std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+struct Entity {
+  const char* component;
+  std::string name, value_template;
+};
+
+std::string field(const std::string& name) { return "value_json[" + dump(name) + "]"; }
+
+// Of each value the nearest forecast that results hold: of the records to come, else of the record itself.
+std::vector<Entity> forecasts(const Json& result, const std::string& prefix) {
+  struct Forecast {
+    std::string value, field;
+  };
+  constexpr std::string_view kExpected = "_expected", kAhead = "_forecast_";
+  std::vector<Forecast> found;
+  for (const auto& [name, value] : result.items()) {
+    if (!name.starts_with(prefix) || !name.ends_with(kExpected)) continue;
+    const std::string base = name.substr(0, name.size() - kExpected.size());
+    Forecast forecast = {base.substr(prefix.size()), name};
+    for (const auto& [other, ahead] : result.items()) {
+      const bool is_ahead = other.starts_with(base + std::string(kAhead)) && other.find_first_not_of("0123456789", base.size() + kAhead.size()) == std::string::npos;
+      if (is_ahead && forecast.field == name) forecast.field = other;
+    }
+    found.push_back(forecast);
+  }
+  std::vector<Entity> entities;
+  for (const Forecast& forecast : found) {
+    entities.push_back({"sensor", found.size() == 1 ? "forecast" : forecast.value + " forecast", "{{ " + field(forecast.field) + " }}"});
+  }
+  return entities;
+}
+
 }  // namespace
 
-std::string topic_name(const std::string& series) {
+std::string plain_name(const std::string& sensor) {
   std::string name;
-  for (const char c : series.substr(0, kLongest)) {
+  for (const char c : sensor.substr(0, kLongest)) {
     const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
     name += is_plain ? c : '_';
   }
-  return name == series && !name.empty() ? name : name + "_" + hash_text(series);
+  return name == sensor && !name.empty() ? name : name + "_" + hash_text(sensor);
 }
 
-std::vector<DiscoveryMessage> discovery_messages(const std::string& series, const std::string& state_topic, const std::string& status_topic) {
-  struct Entity {
-    const char *component, *name, *value_template;
-  };
-  constexpr Entity kEntities[] = {
-      {"sensor", "score", "{{ value_json.score }}"},
-      {"sensor", "forecast", "{{ value_json.forecast }}"},
-      {"binary_sensor", "problem", "{{ 'ON' if value_json.status == 'anomaly' else 'OFF' }}"},
-  };
-  const std::string id = "coil_" + topic_name(series);
+std::vector<DiscoveryMessage> discovery_messages(const Message& result, const std::string& prefix, const std::string& state_topic,
+                                                 const std::string& status_topic) {
+  const Json first = Json::parse(result.text, nullptr, false);
+  if (!first.is_object()) throw ssm::Error("--home-assistant: results must be JSON objects; use --output-format ndjson");
+  std::vector<Entity> entities = forecasts(first, prefix);
+  entities.push_back({"sensor", "score", "{{ " + field(prefix + "score") + " }}"});
+  entities.push_back({"binary_sensor", "problem", "{{ 'ON' if " + field(prefix + "episode") + " in ['begin', 'on'] else 'OFF' }}"});
+
+  const std::string id = "coil_" + plain_name(result.sensor);
   std::vector<DiscoveryMessage> messages;
-  for (const Entity& entity : kEntities) {
-    const bool is_problem = std::string(entity.component) == "binary_sensor";
-    nlohmann::ordered_json config = {
+  for (const Entity& entity : entities) {
+    const std::string entity_id = plain_name(entity.name);
+    Json config = {
         {"name", entity.name},
-        {"unique_id", id + "_" + entity.name},
+        {"unique_id", id + "_" + entity_id},
         {"state_topic", state_topic},
         {"value_template", entity.value_template},
         {"availability_topic", status_topic},
-        {"device", {{"identifiers", {id}}, {"name", series}, {"manufacturer", "Coil"}, {"model", "coil stream"}}},
+        {"device", {{"identifiers", {id}}, {"name", result.sensor}, {"manufacturer", "Coil"}, {"model", "coil stream"}}},
     };
-    if (is_problem) {
-      config["device_class"] = "problem";
-    } else {
+    if (std::string_view(entity.component) == "sensor") {
       config["state_class"] = "measurement";
+    } else {
+      config["device_class"] = "problem";
     }
-    messages.push_back({std::string("homeassistant/") + entity.component + "/" + id + "/" + entity.name + "/config",
-                        config.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)});
+    messages.push_back({std::string("homeassistant/") + entity.component + "/" + id + "/" + entity_id + "/config", dump(config)});
   }
   return messages;
 }

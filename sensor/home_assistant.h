@@ -1,8 +1,10 @@
-// What Home Assistant must be told once about a series so that it shows its score, its forecast and whether something is wrong.
+// What Home Assistant must be told once about a sensor so that it shows its score, its forecasts and whether something is wrong.
 #pragma once
 
 #include <string>
 #include <vector>
+
+#include "sensor/link.h"
 
 namespace coil::sensor {
 
@@ -10,12 +12,13 @@ struct DiscoveryMessage {
   std::string topic, text;  // to be retained
 };
 
-// A name as topics and ids may hold it: letters, digits, '_' and '-'; whatever else becomes '_', and what is changed or long gets a hash so that
-// two series never share one.
-std::string topic_name(const std::string& series);
+// A name of letters, digits, '_' and '-': whatever else becomes '_', and what is changed or long gets a hash, so that two sensors never share one.
+std::string plain_name(const std::string& sensor);
 
-// One message each for the sensors `score` and `forecast` and the binary sensor `problem`. `state_topic` carries the series' results as JSON objects,
-// `status_topic` "online" or "offline".
-std::vector<DiscoveryMessage> discovery_messages(const std::string& series, const std::string& state_topic, const std::string& status_topic);
+// For the sensor of this first result: a sensor `score`, a sensor `forecast` for each of its values, and a binary sensor `problem` that is on during an
+// episode. `prefix`: of the added fields. `state_topic` carries the results, `status_topic` "online" or "offline". Throws Error when the result
+// is no JSON object.
+std::vector<DiscoveryMessage> discovery_messages(const Message& result, const std::string& prefix, const std::string& state_topic,
+                                                 const std::string& status_topic);
 
 }  // namespace coil::sensor

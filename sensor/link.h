@@ -14,7 +14,7 @@ struct Message {
   std::string text;          // one record as it came, without the end of line
   int32_t partition = -1;    // of a partitioned source, else -1
   int64_t offset = -1;       // place in the partition; of a pipe the number of the line, from 1; -1: the source has none
-  std::string sensor;        // of a result: whose it is, for example site/pump; empty: it is no record's, as a CSV header
+  std::string sensor{};      // of a result: whose it is, for example site/pump; empty: it is no record's, as a CSV header
 };
 
 // What a partitioned source tells the engine. Called from inside Link::read, on its thread.
@@ -37,7 +37,8 @@ class Link {
 
   // One result, in the order in which its message was read unless that was held back; topic, partition and offset are those of that message.
   virtual void write(const Message& result) = 0;
-  // Returns once everything written is out of this process, or in a bounded queue whose losses the link counts.
+  // Returns once everything written is out of this process, or in a bounded queue whose losses the link counts. Of a source: what was read has
+  // been answered, and may be acknowledged.
   virtual void flush() = 0;
 
   // A checkpoint that holds everything up to these messages is safely on disk: a source that keeps places may commit them.

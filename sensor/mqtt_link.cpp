@@ -46,33 +46,18 @@ bool reads(const std::string& filter, const std::string& topic) {
   return mosquitto_topic_matches_sub(filter.c_str(), topic.c_str(), &result) == MOSQ_ERR_SUCCESS && result;
 }
 
-// Returns them with what follows from others filled in.
-MqttOptions checked(MqttOptions options) {
-  if (options.topic.starts_with("$share/")) {
-    throw Error("--mqtt: the topic '" + options.topic +
-                "' is a shared subscription: it spreads the records of one sensor over several workers, each of which would know half of its past; "
-                "give each worker topics of its own, or use Kafka, where a sensor stays with one worker");
-  }
-  if (mosquitto_sub_topic_check(options.topic.c_str()) != MOSQ_ERR_SUCCESS) throw Error("--mqtt: '" + options.topic + "' is no topic filter");
-  if (options.qos != 0 && options.qos != 1) throw Error("--mqtt-qos " + std::to_string(options.qos) + ": must be 0 or 1");
-  if (options.out_topic.empty()) {
-    if (options.home_assistant) throw Error("--home-assistant: needs --mqtt-out, the topic of the results");
-    if (!options.status_topic.empty()) throw Error("--mqtt-status: needs --mqtt-out, the topic of the results");
-    return options;
-  }
-  if (mosquitto_pub_topic_check(options.out_topic.c_str()) != MOSQ_ERR_SUCCESS || options.out_topic.ends_with('/')) {
-    throw Error("--mqtt-out: '" + options.out_topic + "' is no topic; the results go to topics below it, without wildcards and a '/' at its end");
-  }
-  if (options.status_topic.empty()) options.status_topic = options.out_topic + "/status";
-  if (mosquitto_pub_topic_check(options.status_topic.c_str()) != MOSQ_ERR_SUCCESS) {
-    throw Error("--mqtt-status: '" + options.status_topic + "' is no topic");
-  }
-  for (const std::string& topic : {options.out_topic + "/series", options.status_topic}) {
-    if (reads(options.topic, topic)) {
-      throw Error("--mqtt: the topic '" + options.topic + "' also matches '" + topic + "': results would be read as records; choose another --mqtt-out");
-    }
-  }
+MqttOptions completed(MqttOptions options) {
+  check(options);
+  if (options.status_topic.empty() && !options.out_topic.empty()) options.status_topic = options.out_topic + "-status";
   return options;
+}
+
+// Any text as the rest of a topic. What has to be changed gets a name of its own, so that two sensors never share one.
+std::string topic_rest(const std::string& sensor) {
+  const bool is_plain = !sensor.empty() && sensor.size() < 1024 && sensor.find_first_of("+#") == std::string::npos &&
+                        std::none_of(sensor.begin(), sensor.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }) &&
+                        mosquitto_validate_utf8(sensor.data(), static_cast<int>(sensor.size())) == MOSQ_ERR_SUCCESS;
+  return is_plain ? sensor : plain_name(sensor);
 }
 
 MqttBroker with_suffix(MqttBroker broker, const char* suffix) {
@@ -81,6 +66,33 @@ MqttBroker with_suffix(MqttBroker broker, const char* suffix) {
 }
 
 }  // namespace
+
+void check(const MqttOptions& options) {
+  if (options.topic.starts_with("$share/")) {
+    throw Error("--mqtt: the topic '" + options.topic +
+                "' is a shared subscription: it spreads the records of one sensor over several workers, each of which would know half of its past; "
+                "give each worker topics of its own, or use Kafka, where a sensor stays with one worker");
+  }
+  if (mosquitto_sub_topic_check(options.topic.c_str()) != MOSQ_ERR_SUCCESS) throw Error("--mqtt: '" + options.topic + "' is no topic filter");
+  if (options.qos != 0 && options.qos != 1) throw Error("--mqtt-qos " + std::to_string(options.qos) + ": must be 0 or 1");
+  if (options.broker.certificate_file.empty() != options.broker.key_file.empty()) throw Error("--mqtt-cert and --mqtt-key go together");
+  if (options.out_topic.empty()) {
+    if (options.home_assistant) throw Error("--home-assistant: needs --mqtt-out, the topic of the results");
+    if (!options.status_topic.empty()) throw Error("--mqtt-status: needs --mqtt-out, the topic of the results");
+    return;
+  }
+  if (mosquitto_pub_topic_check(options.out_topic.c_str()) != MOSQ_ERR_SUCCESS || options.out_topic.ends_with('/')) {
+    throw Error("--mqtt-out: '" + options.out_topic + "' is no topic; the results go to topics below it, without wildcards and a '/' at its end");
+  }
+  if (!options.status_topic.empty() && mosquitto_pub_topic_check(options.status_topic.c_str()) != MOSQ_ERR_SUCCESS) {
+    throw Error("--mqtt-status: '" + options.status_topic + "' is no topic");
+  }
+  for (const std::string& topic : {options.out_topic + "/sensor", options.status_topic}) {
+    if (!topic.empty() && reads(options.topic, topic)) {
+      throw Error("--mqtt: the topic '" + options.topic + "' also matches '" + topic + "': results would be read as records; choose another --mqtt-out");
+    }
+  }
+}
 
 void set_address(MqttOptions& options, const std::string& address) {
   const Error error("--mqtt '" + address + "': expected broker/topic or broker:port/topic, for example localhost/sensors/+/temperature");
@@ -103,7 +115,7 @@ void set_address(MqttOptions& options, const std::string& address) {
 }
 
 MqttLink::MqttLink(const MqttOptions& options, const Log& log)
-    : options_(checked(options)),
+    : options_(completed(options)),
       log_(log),
       in_(options_.broker, {}, static_cast<int>(window(options_)), kSessionExpiry_s,
           {.connected = [this](bool session_present) { connected(session_present); },
@@ -184,7 +196,7 @@ void MqttLink::received(const mosquitto_message& message) {
     if (oldest == queue_.end()) return;
     queue_.erase(oldest);
   }
-  queue_.push_back({{.topic = message.topic, .text = record_of(message)}, message.qos});
+  queue_.push_back({{message.topic, record_of(message), -1, -1, {}}, message.qos});
   if (message.qos > 0) ++queued_unacknowledged_;
   changed_.notify_all();
 }
@@ -220,16 +232,17 @@ void MqttLink::send(const std::string& topic, const std::string& text, bool reta
   ++counts_.dropped_results;
 }
 
-void MqttLink::announce(const std::string& series, const std::string& state_topic) {
-  if (!announced_.insert(series).second) return;
-  for (const DiscoveryMessage& message : discovery_messages(series, state_topic, options_.status_topic)) {
+void MqttLink::announce(const Message& result, const std::string& state_topic) {
+  if (!announced_.insert(result.sensor).second) return;
+  for (const DiscoveryMessage& message : discovery_messages(result, options_.prefix, state_topic, options_.status_topic)) {
     send(message.topic, message.text, true);
   }
 }
 
 void MqttLink::write(const Message& result) {
-  const std::string topic = options_.out_topic + "/" + topic_name(result.topic);
-  if (options_.home_assistant) announce(result.topic, topic);
+  if (result.topic.empty()) return;  // a header
+  const std::string topic = options_.out_topic + "/" + topic_rest(result.sensor);
+  if (options_.home_assistant) announce(result, topic);
   {
     std::unique_lock lock(mutex_);
     while (results_under_way_ >= kMaxResultsUnderWay && !options_.stopped()) {
@@ -263,6 +276,7 @@ MqttLink::Counts MqttLink::counts() const {
   std::lock_guard lock(mutex_);
   Counts counts = counts_;
   counts.reconnects = in_.reconnects();
+  counts.waiting_records = queue_.size();
   return counts;
 }
 

@@ -16,16 +16,20 @@ namespace coil::sensor {
 struct MqttOptions {
   MqttBroker broker;
   std::string topic;               // filter of what is read: sensors/+/temperature, plant/#
-  std::string out_topic;           // results go to out_topic/<series>; empty: results go elsewhere
-  std::string status_topic;        // "online" and "offline", retained; empty: out_topic/status
+  std::string out_topic;           // results go to out_topic/<sensor>; empty: results go elsewhere
+  std::string status_topic;        // "online" and "offline", retained; empty: out_topic with "-status" at its end
   int qos = 1;                     // 0 or 1, of both directions
-  bool home_assistant = false;     // announce every series
+  bool home_assistant = false;     // announce every sensor; results must be NDJSON
+  std::string prefix;              // of the fields that the engine adds
   size_t queue_records = 10'000;   // that wait for the engine
   std::function<bool()> stopped = [] { return false; };  // waiting for the broker ends when this becomes true
 };
 
 // "host/topic", "host:1884/topic", "[::1]:1883/topic" into broker.host, broker.port, topic. Throws Error.
 void set_address(MqttOptions& options, const std::string& address);
+
+// Throws Error for options that cannot work.
+void check(const MqttOptions& options);
 
 // Two connections: what is received on the first is acknowledged only once its results are with the broker on the second.
 //
@@ -43,7 +47,7 @@ class MqttLink : public Link {
   void flush() override;
 
   struct Counts {
-    uint64_t dropped_records = 0, dropped_results = 0, refused_results = 0, redelivered = 0, reconnects = 0;
+    uint64_t dropped_records = 0, dropped_results = 0, refused_results = 0, redelivered = 0, reconnects = 0, waiting_records = 0;
   };
   Counts counts() const;  // [any thread]
   bool is_connected() const { return in_.is_connected() && (options_.out_topic.empty() || out_.is_connected()); }  // [any thread]
@@ -62,11 +66,11 @@ class MqttLink : public Link {
   void received(const mosquitto_message& message);
   bool is_repeated(const mosquitto_message& message);
   bool may_acknowledge() const;
-  void announce(const std::string& series, const std::string& state_topic);
+  void announce(const Message& result, const std::string& state_topic);
   void send(const std::string& topic, const std::string& text, bool retain);
   void throw_if_failed() const;
 
-  const MqttOptions options_;
+  const MqttOptions options_;  // with a status topic where there are results
   const Log& log_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -8,7 +8,6 @@
 namespace coil::sensor {
 namespace {
 
-constexpr char kSeparator = '\x1f';
 constexpr std::string_view kTimeNames[] = {"time", "timestamp", "ts", "date", "datetime", "@timestamp"};
 
 std::string quoted(std::string_view name) { return "'" + std::string(name) + "'"; }
@@ -30,11 +29,11 @@ void Schema::fix_values(const Record& first_record) {
 std::string Schema::select_key(const Record& record, std::string_view topic, std::string& key) const {
   key.assign(topic);
   if (options_.keys.empty()) {
-    key += kSeparator;
+    key += kKeySeparator;
     key += record.measurement;
     for (const Field& field : record.fields) {
       if (!field.is_tag) continue;
-      key += kSeparator;
+      key += kKeySeparator;
       key += field.name;
       key += '=';
       key += field.text;
@@ -45,7 +44,7 @@ std::string Schema::select_key(const Record& record, std::string_view topic, std
     const Field* field = record.find(name);
     if (!field && name == "topic" && !topic.empty()) continue;  // is in the key already
     if (!field && !(name == "measurement" && !record.measurement.empty())) return "no field " + quoted(name) + " (--key)";
-    key += kSeparator;
+    key += kKeySeparator;
     key += field ? field->text : record.measurement;
   }
   return {};

@@ -11,6 +11,8 @@
 
 namespace coil::sensor {
 
+inline constexpr char kKeySeparator = '\x1f';  // texts do not hold it
+
 struct SchemaOptions {
   std::vector<std::string> keys;    // fields or tags; empty: of the line protocol measurement and tags, else all records are of one key
   std::vector<std::string> values;  // empty: every field that is a number and neither key nor time
@@ -19,7 +21,7 @@ struct SchemaOptions {
 
 // Made to be used again, as Record is.
 struct Selection {
-  std::string key;                     // topic and key fields, separated by a byte that texts do not hold
+  std::string key;                     // topic and key fields, separated by kKeySeparator
   std::optional<int64_t> time_ns;
   const Field* time_field = nullptr;   // where time_ns came from, unless from the line protocol's own place
   std::vector<const Field*> values;    // numbers, or null: missing
