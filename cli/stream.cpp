@@ -18,6 +18,7 @@
 #include "cli/models.h"
 #include "cli/text.h"
 #include "sensor/engine.h"
+#include "sensor/forecast.h"
 #include "sensor/pipe_link.h"
 #include "ssm/error.h"
 
