@@ -16,6 +16,7 @@
 #include "cli/text.h"
 #include "sensor/engine.h"
 #include "sensor/forecast.h"
+#include "sensor/forecast.h"
 #include "sensor/log.h"
 #include "ssm/error.h"
 

@@ -10,7 +10,8 @@ namespace coil::sensor {
 namespace {
 
 constexpr size_t kItemsWorthThreads = 64;  // below, waking the others takes longer than the work
-constexpr size_t kItemsOfCall = 4096;      // results are handed out after so many
+constexpr size_t kItemsAtOnce = 4096;      // results are handed out after so many
+constexpr size_t kLeastAtOnce = 64;
 constexpr std::chrono::milliseconds kLongestWait{250};  // until `stop` is asked again
 
 // Empty lines, and the line protocol's comments.
@@ -136,7 +137,9 @@ void Engine::on_all(size_t items, const std::function<void(size_t share)>& task)
 }
 
 void Engine::process(std::span<const Message> messages, std::vector<Message>& results) {
-  for (; messages.size() > kItemsOfCall; messages = messages.subspan(kItemsOfCall)) process(messages.first(kItemsOfCall), results);
+  // What one call brings into memory stays there until it ends.
+  const size_t at_once = options_.max_series == 0 ? kItemsAtOnce : std::clamp(options_.max_series, kLeastAtOnce, kItemsAtOnce);
+  for (; messages.size() > at_once; messages = messages.subspan(at_once)) process(messages.first(at_once), results);
 
   size_t used = 0;
   std::vector<Partition*> touched;
@@ -273,7 +276,7 @@ void run(Engine& engine, Link& source, Link& sink, const CheckpointPace& pace, c
     more = source.read(messages, wait);
     // In pieces, so that results are out and checkpoints due while many records wait.
     for (std::span<const Message> left = messages; !left.empty();) {
-      size_t count = std::min(left.size(), kItemsOfCall);
+      size_t count = std::min(left.size(), kItemsAtOnce);
       if (pace.records > 0) count = std::min<uint64_t>(count, std::max<uint64_t>(1, saved_records + pace.records - std::min(saved_records + pace.records, engine.counters().records.load())));
       engine.process(left.first(count), results);
       write_out();

@@ -27,9 +27,11 @@ struct SeriesMemory {
   Cadence cadence;
   PendingForecasts forecasts;
   Detector detector;
+  // Of the last record that was planned; the model may not have seen it yet.
   int64_t last_time_ns = kNoTime;
   double last_value = 0;
   bool last_was_missing = true;
+  bool has_begun = false;  // one of its values was no missing one
 };
 static_assert(std::is_trivially_copyable_v<SeriesMemory>);
 

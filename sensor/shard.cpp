@@ -236,10 +236,11 @@ void Shard::plan(Work& work) {
     SeriesMemory& memory = series.memory;
     Cadence::Step step;
     if (time_ns != kNoTime && memory.last_time_ns != kNoTime && !clock_jumped) step = memory.cadence.advance(1e-9 * static_cast<double>(time_ns - memory.last_time_ns));
-    if (memory.normaliser.observed() == 0) step.missing = 0;
+    if (!memory.has_begun) step.missing = 0;
     memory.last_time_ns = time_ns;
     memory.last_was_missing = field->kind == Field::Kind::null;
     memory.last_value = field->number;
+    memory.has_begun |= !memory.last_was_missing;
     counters_.missing_values += memory.last_was_missing;
     counters_.filled_steps += uint64_t(step.missing);
     counters_.long_gaps += step.long_gap;

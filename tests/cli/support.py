@@ -149,6 +149,21 @@ def write_forecaster(path, seed=1, gain=0.1):
     write_model(path, config, tensors, card)
 
 
+def sensor_lines(sensors, records, seed, gaps=False):
+    """NDJSON lines of noisy sines, one record a minute, sensor after sensor; `gaps`: some are missing or null."""
+    rng = random.Random(seed)
+    lines = []
+    for t in range(records):
+        for s in range(sensors):
+            value = round(10 * math.sin(2 * math.pi * t / 24 + s) + rng.gauss(0, 1), 3)
+            if gaps and rng.random() < 0.03:
+                continue
+            if gaps and rng.random() < 0.03:
+                value = None
+            lines.append((json.dumps({"sensor": f"s{s}", "time": 1700000000 + 60 * t, "value": value}) + "\n").encode())
+    return lines
+
+
 def write_wav(path, channels, rate=48000, kind="float", chunks=b"", size=None):
     """`channels`: lists of samples, as numbers from -1 to 1, or whole numbers for kind 16 and 24."""
     frames = len(channels[0])
