@@ -16,7 +16,6 @@
 #include "cli/text.h"
 #include "sensor/engine.h"
 #include "sensor/forecast.h"
-#include "sensor/forecast.h"
 #include "sensor/log.h"
 #include "ssm/error.h"
 
