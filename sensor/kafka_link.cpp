@@ -82,7 +82,7 @@ struct KafkaLink::Handle {
   Handle(rd_kafka_type_t type, const KafkaLink& link, const Properties& properties, void (*set_callbacks)(rd_kafka_conf_t*)) {
     rd_kafka_conf_t* configuration = rd_kafka_conf_new();
     char reason[512];
-    Properties all = {{"bootstrap.servers", link.options_.brokers}, {"client.id", "coil"}};
+    Properties all = {{"bootstrap.servers", link.options_.brokers}, {"client.id", "coil"}, {"log.thread.name", "false"}};
     all.insert(all.end(), properties.begin(), properties.end());
     const size_t own = all.size();
     const Properties further = read_properties(link.options_.config_file);
@@ -95,7 +95,8 @@ struct KafkaLink::Handle {
       }
     }
     rd_kafka_conf_set_opaque(configuration, const_cast<KafkaLink*>(&link));
-    rd_kafka_conf_set_log_cb(configuration, [](const rd_kafka_t* client, int level, const char*, const char* text) {
+    rd_kafka_conf_set_log_cb(configuration, [](const rd_kafka_t* client, int level, const char* facility, const char* text) {
+      if (std::string_view(facility) == "CONFWARN") return;  // one file configures consumers and producers
       const auto& self = *static_cast<const KafkaLink*>(rd_kafka_opaque(client));
       self.tell(level <= 4 ? LogLevel::kWarning : LogLevel::kInfo, text);
     });
@@ -135,6 +136,16 @@ KafkaLink::KafkaLink(const KafkaOptions& options, const Log& log) : options_(opt
                                          rd_kafka_conf_set_rebalance_cb(configuration, [](rd_kafka_t* client, rd_kafka_resp_err_t error,
                                                                                          rd_kafka_topic_partition_list_t* partitions, void* self) {
                                            rebalance(client, error, partitions, self);
+                                         });
+                                         // What fails, as it does while partitions move, is tried again with the next checkpoint.
+                                         rd_kafka_conf_set_offset_commit_cb(configuration, [](rd_kafka_t*, rd_kafka_resp_err_t,
+                                                                                             rd_kafka_topic_partition_list_t* list, void* self_pointer) {
+                                           auto& self = *static_cast<KafkaLink*>(self_pointer);
+                                           for (int i = 0; list && i < list->cnt; ++i) {
+                                             const auto known = self.partitions_.find(list->elems[i].partition);
+                                             const bool is_good = list->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR;
+                                             if (known != self.partitions_.end() && is_good) known->second.committed = list->elems[i].offset;
+                                           }
                                          });
                                        });
   const int count = partitions_of(options.topic);
@@ -365,7 +376,7 @@ void KafkaLink::flush() {
 
 void KafkaLink::saved(const std::string& topic, int32_t index, int64_t offset) {
   const auto known = partitions_.find(index);
-  if (known == partitions_.end() || offset < 0) return;
+  if (known == partitions_.end() || offset < 0 || offset == known->second.committed) return;
   ListPointer list(rd_kafka_topic_partition_list_new(1));
   rd_kafka_topic_partition_t& committed = *rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), index);
   committed.offset = offset;
@@ -373,8 +384,7 @@ void KafkaLink::saved(const std::string& topic, int32_t index, int64_t offset) {
   committed.metadata = std::malloc(metadata.size());  // the list frees it
   committed.metadata_size = metadata.size();
   std::memcpy(committed.metadata, metadata.data(), metadata.size());
-  const rd_kafka_resp_err_t error = rd_kafka_commit(consumer_->client, list.get(), 1);
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) tell(LogLevel::kWarning, "offset of " + place(topic, index) + " not committed: " + rd_kafka_err2str(error));
+  rd_kafka_commit(consumer_->client, list.get(), 1);
 }
 
 }  // namespace coil::sensor

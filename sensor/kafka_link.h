@@ -58,6 +58,7 @@ class KafkaLink : public Link {
   struct Handle;  // of librdkafka
   struct Partition {
     int64_t next = -1;                      // offset of the message that read() will give next
+    int64_t committed = -1;                 // offset that the group knows
     int64_t results_end = 0;                // offset after the last result in the result topic
     std::unordered_set<int64_t> answered;   // records whose results were found there and did not come by yet
   };

@@ -155,15 +155,17 @@ def received(subscriber):
 class MockKafka:
     def __init__(self, test):
         self.process = Process(test, [MOCK_KAFKA], test.folder, stdin=subprocess.PIPE)
+        self.one_at_a_time = threading.Lock()
         wait_until(lambda: self.process.out, "the mock cluster's address")
         self.brokers = self.process.out[0]
 
     def command(self, text, seconds=60):
-        begin = len(self.process.out)
-        self.process.process.stdin.write(text.encode())
-        self.process.process.stdin.flush()
-        wait_until(lambda: "done" in self.process.out[begin:], lambda: f"{text[:50]}: {self.process.err}", seconds)
-        return self.process.out[begin:-1]
+        with self.one_at_a_time:
+            begin = len(self.process.out)
+            self.process.process.stdin.write(text.encode())
+            self.process.process.stdin.flush()
+            wait_until(lambda: "done" in self.process.out[begin:], lambda: f"{text[:50]}: {self.process.err}", seconds)
+            return self.process.out[begin:-1]
 
     def topic(self, name, partitions):
         self.command(f"topic {name} {partitions}\n")
