@@ -143,7 +143,7 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
   command->footer(
       "Reads records from standard input (NDJSON, CSV with header, InfluxDB line protocol; found out from the first) and writes each with added\n"
       "fields, of a value field V: V_expected, V_low, V_high (median and 10 to 90 % of what was forecast for this record), and of the record:\n"
-      "  score    0 to 1: the record is as unusual as one in 10^(8 score) of its series; once for each event, not while it lasts\n"
+      "  score    0 to 1: how unusual the record is for its series, 0.5 where an alarm is worth it; once for each event, not while it lasts\n"
       "  status   warmup, ok, anomaly, missing, late, future\n"
       "  episode  begin, on, end; null outside\n"
       "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns.");
