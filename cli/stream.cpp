@@ -135,7 +135,7 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
   command->footer(
       "Reads records from standard input (NDJSON, CSV with header, InfluxDB line protocol; found out from the first) and writes each with added\n"
       "fields, of a value field V: V_expected, V_low, V_high (median and 10 to 90 % of what was forecast for this record), and of the record:\n"
-      "  score    0 to 1: the record is as unusual as one in 10^(8 score) of its series; once for each event, not while it lasts\n"
+      "  score    0 to 1: how unusual the record is for its series, 0.5 where an alarm is worth it; once for each event, not while it lasts\n"
       "  status   warmup, ok, anomaly, missing, late, future\n"
       "  episode  begin, on, end; null outside\n"
       "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns.");
@@ -144,14 +144,14 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
   add_link_options(*command, options->links);
   command->add_option("-m,--model", options->model, "Model file, or name of a preset")->type_name("MODEL")->capture_default_str();
   command->add_option("--key", engine.schema.keys, "Fields or tags that tell sensors apart (line protocol: default measurement and tags)")
-      ->type_name("FIELD,...")->delimiter(',');
-  command->add_option("--value", engine.schema.values, "Fields that are watched (default: all numbers)")->type_name("FIELD,...")->delimiter(',');
+      ->type_name("FIELD,...")->delimiter(',')->allow_extra_args(false);
+  command->add_option("--value", engine.schema.values, "Fields that are watched (default: all numbers)")->type_name("FIELD,...")->delimiter(',')->allow_extra_args(false);
   command->add_option("--time", engine.schema.time, "Field of the time (default: time, timestamp, ts, date, datetime or @timestamp)")->type_name("FIELD");
   command->add_option("--input-format", engine.input_format, "Format that comes in (default: found out)")->check(CLI::IsMember({"ndjson", "csv", "line"}));
   command->add_option("--output-format", engine.output_format, "Format that goes out (default: as it came)")->check(CLI::IsMember({"ndjson", "csv", "line"}));
   command->add_option("--prefix", engine.prefix, "Text before the names of added fields")->type_name("TEXT");
   command->add_option("--forecast", engine.horizons, "Add forecasts for so many records ahead: V_forecast_H, V_forecast_H_low, V_forecast_H_high")
-      ->type_name("H,...")->delimiter(',');
+      ->type_name("H,...")->delimiter(',')->allow_extra_args(false);
   command->add_option("--threshold", engine.threshold, "Score from which a record is an anomaly")->check(CLI::Range(0.0, 1.0))->capture_default_str();
   command->add_option("--hold-off", engine.hold_off_records, "Records without an anomaly that end an episode")->check(CLI::Range(1, 1 << 20))->capture_default_str();
   command->add_option("--reorder", engine.reorder_records, "Records of a sensor that are held back to put them in order")->check(CLI::Range(0, 1 << 16))->capture_default_str();

@@ -15,8 +15,6 @@ constexpr size_t kFirstSlots = 16;
 constexpr size_t kRowsOfStep = 128;       // outputs that stay in a fast cache until they are looked at
 constexpr int32_t kBelievedInRow = 8;     // records that agree on another time move the clock
 
-double score_of(double decades) { return std::clamp(decades / kDecadesOfScore, 0.0, 1.0); }
-
 Added number_or_null(std::string_view name, bool exists, double value) {
   return {name, exists && std::isfinite(value) ? Field::Kind::number : Field::Kind::null, value, {}};
 }
@@ -315,17 +313,17 @@ void Shard::conclude(Work& work, const Format& output, bool as_it_came) {
   if (work.status == Work::Status::dropped) return;
   const bool scored = work.status == Work::Status::normal;
   const bool several = work.selection.values.size() > 1;
-  double event_decades = 0, rarity_decades = 0;
+  double event_decades = 0, evidence_decades = 0;
   bool all_missing = true, all_warming_up = true;
   for (size_t i = 0; i < work.jobs; ++i) {
     const Job& job = jobs_[work.first_job + i];
     event_decades = std::max(event_decades, job.assessment.event_decades);
-    rarity_decades = std::max(rarity_decades, job.assessment.rarity_decades);
+    evidence_decades = std::max(evidence_decades, job.assessment.evidence_decades);
     if (!job.is_missing) all_missing = false, all_warming_up = all_warming_up && job.assessment.warming_up;
   }
-  // The rarest of n is less rare.
+  // The most unusual of n is less unusual.
   const double of_many = std::log10(static_cast<double>(std::max<size_t>(1, work.jobs)));
-  const double score = score_of(event_decades - of_many), rarity = score_of(rarity_decades - of_many);
+  const double score = score_of(event_decades - of_many), lasting = score_of(evidence_decades - of_many);
   const bool anomalous = scored && score >= options_.threshold;
   counters_.anomalies += anomalous;
 
@@ -333,7 +331,7 @@ void Shard::conclude(Work& work, const Format& output, bool as_it_came) {
   if (SensorMemory& memory = work.sensor->memory; scored && (memory.in_episode || anomalous)) {
     episode = memory.in_episode ? "on" : "begin";
     counters_.episodes += !memory.in_episode;
-    memory.quiet_records = anomalous || rarity >= options_.threshold ? 0 : memory.quiet_records + 1;
+    memory.quiet_records = anomalous || lasting >= options_.threshold ? 0 : memory.quiet_records + 1;
     memory.in_episode = memory.quiet_records < std::max(1, options_.hold_off_records);
     if (!memory.in_episode) episode = "end";
   }

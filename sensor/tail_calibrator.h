@@ -55,13 +55,22 @@ class TailCalibrator {
   static constexpr float kForget = 0.5f;
 
   static double lower_edge(size_t bin) noexcept {
-    if (bin <= kFineBins) return static_cast<double>(bin) * kFineWidth;
-    return kFineBins * kFineWidth + kFineWidth * kGrowth * (std::pow(kGrowth, static_cast<double>(bin - kFineBins)) - 1) / (kGrowth - 1);
+    static const std::array<double, kBins + 1> kEdges = [] {
+      std::array<double, kBins + 1> edges = {};
+      double width = kFineWidth;
+      for (size_t i = 0; i < kBins; ++i) {
+        if (i >= kFineBins) width *= kGrowth;
+        edges[i + 1] = edges[i] + width;
+      }
+      return edges;
+    }();
+    return kEdges[bin];
   }
   static size_t bin_of(double value) noexcept {
     if (value < kFineBins * kFineWidth) return static_cast<size_t>(std::max(0.0, value) / kFineWidth);
-    const double coarse = std::log1p((value - kFineBins * kFineWidth) * (kGrowth - 1) / (kFineWidth * kGrowth)) / std::log(kGrowth);
-    return std::min(kBins - 1, kFineBins + static_cast<size_t>(coarse));
+    size_t bin = kFineBins;
+    while (bin + 1 < kBins && value >= lower_edge(bin + 1)) ++bin;
+    return bin;
   }
 
   std::array<float, kBins> mass_ = {};
