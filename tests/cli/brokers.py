@@ -1,5 +1,6 @@
-"""Brokers that tests start on loopback and stop again: mosquitto, and librdkafka's mock cluster; and `coil stream` as a process beside them."""
+"""Brokers that tests start on loopback and stop again: mosquitto, and librdkafka's mock cluster; `coil stream` as a process beside them; its metrics."""
 
+import http.client
 import json
 import os
 import shutil
@@ -186,3 +187,24 @@ def records(sensor, count, begin=0):
 
 def stream(test, *arguments, env=None, **options):
     return Process(test, [COIL, "stream", "-m", test.model, *arguments], test.folder, env={**os.environ, **(env or {})}, **options)
+
+
+def metrics_port(lines):
+    """From what `coil stream --metrics 0` writes to standard error."""
+    return next(int(line.split("/metrics")[0].split(":")[-1]) for line in lines if "/metrics" in line)
+
+
+def http_get(port, path, host="127.0.0.1"):
+    connection = http.client.HTTPConnection(host, port, timeout=10)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.getheader("Content-Type"), response.read().decode()
+    finally:
+        connection.close()
+
+
+def metric_of(port, name):
+    """The value of the sample with this name and labels."""
+    lines = http_get(port, "/metrics")[2].splitlines()
+    return next(float(line.rsplit(" ", 1)[1]) for line in lines if line.rsplit(" ", 1)[0] == name)

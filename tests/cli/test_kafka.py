@@ -65,15 +65,14 @@ class Kafka(CoilTest):
             self.assertEqual(key, f"sensors/{sensor}")
             self.assertEqual(text, expected[sensor, json.loads(record)["time"]])
 
-    def produce_slowly(self, messages, chunk, pause_s):
-        begin = {partition: 0 for partition in messages}
-        while any(begin[p] < len(messages[p]) for p in messages):
+    def produce_slowly(self, messages, hurry):
+        """A few at a time, until `hurry` is set."""
+        begin = 0
+        while begin < max(map(len, messages.values())):
             for partition, mixed in messages.items():
-                part = mixed[begin[partition]:begin[partition] + chunk]
-                if part:
-                    self.kafka.produce("sensors", partition, part)
-                begin[partition] += chunk
-            time.sleep(pause_s)
+                self.kafka.produce("sensors", partition, mixed[begin:begin + 4])
+            begin += 4
+            hurry.wait(0.3)
 
     def end_of_results(self):
         return len(self.kafka.dump("results"))
@@ -95,9 +94,9 @@ class Kafka(CoilTest):
         arguments = ("sensors", "results", "--checkpoint-every", "1.5s")
         first = self.worker(*arguments)
         first.wait_for("assigned", count=PARTITIONS)
-        producer = threading.Thread(target=self.produce_slowly, args=(messages, 10, 0.4))
+        hurry = threading.Event()
+        producer = threading.Thread(target=self.produce_slowly, args=(messages, hurry), daemon=True)
         producer.start()
-        self.addCleanup(producer.join)
         second = self.worker(*arguments)
         second.wait_for("assigned", count=2, seconds=60)
         time.sleep(2)
@@ -108,6 +107,7 @@ class Kafka(CoilTest):
         third = self.worker(*arguments)
         third.wait_for("assigned", count=2, seconds=60)
         at_third = self.end_of_results()
+        hurry.set()
         producer.join()
         wait_until(lambda: self.end_of_results() >= len(expected), lambda: (self.end_of_results(), second.err, third.err), 90)
         self.assertEqual((second.stop(), third.stop()), (130, 130), second.err + third.err)

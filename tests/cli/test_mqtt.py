@@ -1,10 +1,14 @@
 """`coil stream --mqtt` beside a real mosquitto broker on loopback."""
 
 import json
+import os
+import pathlib
+import signal
+import subprocess
 import time
 
-from brokers import Mosquitto, needs_mosquitto, received, records, stream, wait_until
-from support import CoilTest, write_forecaster
+from brokers import Mosquitto, metric_of, metrics_port, needs_mosquitto, received, records, stream, wait_until
+from support import COIL, CoilTest, write_forecaster
 
 
 @needs_mosquitto
@@ -115,7 +119,7 @@ class Mqtt(CoilTest):
         """Killed while results cannot be written: nothing was acknowledged, and the next worker answers everything."""
         broker = Mosquitto(self)
         worker = self.worker(broker, "t", "--mqtt-out", "coil", "--state", "state", "--checkpoint-every", "1000s")
-        worker.process.send_signal(19)  # SIGSTOP
+        worker.process.send_signal(signal.SIGSTOP)
         broker.publish("t", records("a", 40))
         worker.kill()
         subscriber = broker.subscribe("coil/#")
@@ -130,11 +134,9 @@ class Mqtt(CoilTest):
         wait_until(lambda: self.acknowledged(broker) == 3, lambda: self.acknowledged(broker))
         worker.kill()
 
-        import subprocess
         blocked = subprocess.Popen(["sleep", "1000"], stdin=subprocess.PIPE)
         self.addCleanup(blocked.wait)
         self.addCleanup(blocked.kill)
-        from support import COIL
         second = subprocess.Popen([COIL, "stream", "-m", str(self.model), "--mqtt", f"127.0.0.1:{broker.port}/t", "--mqtt-client-id", "worker"],
                                   cwd=self.folder, stdout=blocked.stdin, stderr=subprocess.DEVNULL)
         blocked.stdin.close()
@@ -190,10 +192,6 @@ class Mqtt(CoilTest):
     def test_queue_of_qos_0_drops_and_counts(self):
         """A reader of the results that takes nothing: memory stays bounded, and what finds no room is counted."""
         broker = Mosquitto(self)
-        import http.client
-        import os
-        import subprocess
-        from support import COIL
         read_end, write_end = os.pipe()
         worker = subprocess.Popen([COIL, "stream", "-m", str(self.model), "--mqtt", f"127.0.0.1:{broker.port}/t", "--mqtt-client-id", "worker", "--mqtt-qos",
                                    "0", "--mqtt-queue", "100", "--metrics", "0"], cwd=self.folder, stdout=write_end, stderr=subprocess.PIPE)
@@ -202,23 +200,14 @@ class Mqtt(CoilTest):
         self.addCleanup(worker.stderr.close)
         self.addCleanup(worker.wait)
         self.addCleanup(worker.kill)
-        port = None
-        for line in worker.stderr:
-            if b"/metrics" in line:
-                port = int(line.decode().split(":")[-1].split("/")[0])
-                break
+        port = metrics_port(line.decode() for line in worker.stderr)
         wait_until(lambda: broker.subscriptions() == 1, "subscription")
 
         def metric(name):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", "/metrics")
-            text = connection.getresponse().read().decode()
-            connection.close()
-            return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name + " "))
+            return metric_of(port, name)
 
         def resident_kb():
-            status = open(f"/proc/{worker.pid}/status").read()
-            return int(status.split("VmRSS:")[1].split()[0])
+            return int(pathlib.Path(f"/proc/{worker.pid}/status").read_text().split("VmRSS:")[1].split()[0])
 
         padding = "x" * 5000
         for _ in range(4):
