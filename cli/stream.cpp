@@ -93,7 +93,7 @@ void check(StreamOptions& options) {
   }
   if (options.engine.resume && options.engine.state.empty()) throw Failure(kUsage, "--resume needs --state, which says what was seen");
   check_links(options.links, options.engine);
-  if (!options.metrics.empty()) check_monitor();
+  if (!options.metrics.empty()) check_monitor(options.metrics);
 }
 
 int run_stream(StreamOptions options) {

@@ -2,11 +2,10 @@
 #include "cli/stream_monitor.h"
 
 #include <atomic>
-#include <cmath>
 #include <limits>
 
 #include "cli/failure.h"
-#include "cli/models.h"
+#include "ssm/error.h"
 #ifdef COIL_METRICS
 #include "sensor/metrics_server.h"
 #endif
@@ -138,23 +137,31 @@ StreamMonitor::StreamMonitor(const std::string& address, const sensor::Engine& e
     : measured_(std::make_unique<Measured>(links, latency_)) {
   const Links* const asked = &links;
   server_ = std::make_unique<Server>(
-      address, [this, &engine, asked] { return list_metrics(engine, *asked, latency_); },
+      sensor::parse_metrics_address(address), [this, &engine, asked] { return list_metrics(engine, *asked, latency_); },
       [this, asked]() -> sensor::Health {
         const int64_t silence_ns = Clock::now().time_since_epoch().count() - measured_->moved_at_ns;
         if (silence_ns > std::chrono::nanoseconds(kSilence).count()) return {false, "no record has been taken or answered for 30 s"};
         const std::string trouble = asked->trouble();
         return {trouble.empty(), trouble};
       });
-  log.write(sensor::LogLevel::kInfo, "", "metrics at http://" + server_->host() + ":" + std::to_string(server_->port()) + "/metrics");
+  log.write(sensor::LogLevel::kInfo, "", "metrics at http://" + server_->address().host + ":" + std::to_string(server_->address().port) + "/metrics");
 }
 
-void check_monitor() {}
+void check_monitor(const std::string& address) {
+  try {
+    sensor::parse_metrics_address(address);
+  } catch (const ssm::Error& error) {
+    throw Failure(kUsage, error.what());
+  }
+}
 #else
 struct StreamMonitor::Server {};
 StreamMonitor::StreamMonitor(const std::string&, const sensor::Engine&, Links& links, const sensor::Log&)
     : measured_(std::make_unique<Measured>(links, latency_)) {}
 
-void check_monitor() { throw Failure(kUsage, "--metrics: this coil was built without metrics; install libcpp-httplib-dev and build it again"); }
+void check_monitor(const std::string&) {
+  throw Failure(kUsage, "--metrics: this coil was built without metrics; install libcpp-httplib-dev and build it again");
+}
 #endif
 
 StreamMonitor::~StreamMonitor() = default;

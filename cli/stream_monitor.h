@@ -38,7 +38,7 @@ class LatencyMeter {
 // Stands between the engine and its links, and measures.
 class StreamMonitor {
  public:
-  // `address`: as MetricsServer. `engine` and `links` outlive this. Throws Failure, or ssm::Error for an address that cannot be had. [main-thread]
+  // `address`: as sensor::parse_metrics_address. `engine` and `links` outlive this. Throws ssm::Error. [main-thread]
   StreamMonitor(const std::string& address, const sensor::Engine& engine, Links& links, const sensor::Log& log);
   ~StreamMonitor();
 
@@ -53,7 +53,7 @@ class StreamMonitor {
   std::unique_ptr<Server> server_;  // last: it asks the others
 };
 
-// Throws Failure when this program was built without metrics. [main-thread]
-void check_monitor();
+// Throws Failure when this program was built without metrics, and for what is no address. [main-thread]
+void check_monitor(const std::string& address);
 
 }  // namespace coil::cli

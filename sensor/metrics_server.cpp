@@ -41,19 +41,24 @@ std::string prometheus_text(const std::vector<Metric>& metrics) {
   return text;
 }
 
-MetricsServer::MetricsServer(const std::string& address, std::function<std::vector<Metric>()> metrics, std::function<Health()> health)
-    : server_(std::make_unique<Server>()) {
-  const Error error("--metrics '" + address + "': expected a port, or address:port");
-  std::string port = address;
-  if (const size_t colon = address.rfind(':'); colon != std::string::npos) {
-    host_ = address.substr(0, colon);
-    port = address.substr(colon + 1);
-    if (host_.starts_with('[') && host_.ends_with(']')) host_ = host_.substr(1, host_.size() - 2);
+MetricsAddress parse_metrics_address(const std::string& text) {
+  MetricsAddress address;
+  std::string port = text;
+  if (const size_t colon = text.rfind(':'); colon != std::string::npos) {
+    address.host = text.substr(0, colon);
+    port = text.substr(colon + 1);
+    if (address.host.starts_with('[') && address.host.ends_with(']')) address.host = address.host.substr(1, address.host.size() - 2);
   }
-  int number = -1;
-  const auto [end, failure] = std::from_chars(port.data(), port.data() + port.size(), number);
-  if (failure != std::errc() || end != port.data() + port.size() || number < 0 || number > 65'535 || host_.empty()) throw error;
+  const auto [end, failure] = std::from_chars(port.data(), port.data() + port.size(), address.port);
+  const bool is_number = failure == std::errc() && end == port.data() + port.size();
+  if (!is_number || address.port < 0 || address.port > 65'535 || address.host.empty()) {
+    throw Error("--metrics '" + text + "': expected a port, or address:port");
+  }
+  return address;
+}
 
+MetricsServer::MetricsServer(const MetricsAddress& address, std::function<std::vector<Metric>()> metrics, std::function<Health()> health)
+    : server_(std::make_unique<Server>()), address_(address) {
   server_->new_task_queue = [] { return new httplib::ThreadPool(2); };
   server_->set_keep_alive_max_count(1);
   server_->set_read_timeout(5);
@@ -74,12 +79,14 @@ MetricsServer::MetricsServer(const std::string& address, std::function<std::vect
     response.status = now.is_ok ? 200 : 503;
     response.set_content(answer.dump() + "\n", "application/json");
   });
-  if (number == 0) {
-    port_ = server_->bind_to_any_port(host_);
-  } else {
-    port_ = server_->bind_to_port(host_, number) ? number : -1;
+  if (address.port == 0) {
+    address_.port = server_->bind_to_any_port(address.host);
+  } else if (!server_->bind_to_port(address.host, address.port)) {
+    address_.port = -1;
   }
-  if (port_ < 0) throw Error("--metrics '" + address + "': cannot listen there; is the port in use?");
+  if (address_.port < 0) {
+    throw Error("--metrics: cannot listen at " + address.host + ", port " + std::to_string(address.port) + "; is the port in use?");
+  }
   thread_ = std::thread([this] { server_->listen_after_bind(); });
   while (!server_->is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }

@@ -32,21 +32,27 @@ struct Health {
   std::string what;  // why not
 };
 
+struct MetricsAddress {
+  std::string host = "127.0.0.1";
+  int port = 0;  // 0: any free one
+};
+
+// "9464", "0.0.0.0:9464", "[::]:9464". Throws Error.
+MetricsAddress parse_metrics_address(const std::string& text);
+
 class MetricsServer {
  public:
-  // `address`: "9464" (loopback only), "0.0.0.0:9464", "[::]:9464"; port 0: any free one. Serves on threads of its own until destruction, and calls
-  // both functions there, at any moment. Throws Error when the address cannot be had. [main-thread]
-  MetricsServer(const std::string& address, std::function<std::vector<Metric>()> metrics, std::function<Health()> health);
+  // Serves on threads of its own until destruction, and calls both functions there, at any moment. Throws Error when the address cannot be had.
+  // [main-thread]
+  MetricsServer(const MetricsAddress& address, std::function<std::vector<Metric>()> metrics, std::function<Health()> health);
   ~MetricsServer();
 
-  const std::string& host() const { return host_; }
-  int port() const { return port_; }
+  const MetricsAddress& address() const { return address_; }  // with the port that was found
 
  private:
   struct Server;  // of the HTTP library
   std::unique_ptr<Server> server_;
-  std::string host_ = "127.0.0.1";
-  int port_ = 0;
+  MetricsAddress address_;
   std::thread thread_;
 };
 

@@ -92,7 +92,7 @@ class Metrics(CoilTest):
             self.coil("stream", "-m", self.model, "--metrics", str(taken.getsockname()[1]), code=1, input=b"")
             self.assertIn("is the port in use?", self.stderr)
         for address in ("port", "1:2:x", ":", "70000"):
-            self.coil("stream", "-m", self.model, "--metrics", address, code=1, input=b"")
+            self.coil("stream", "-m", self.model, "--metrics", address, code=2, input=b"")
             self.assertIn(f"--metrics '{address}': expected a port", self.stderr)
 
     def test_results_are_the_same(self):
