@@ -231,14 +231,14 @@ int MqttConnection::serve() {
   while (!stopping_) {
     const int socket = mosquitto_socket(client_);
     if (socket < 0) return MOSQ_ERR_CONN_LOST;
-    const bool sends = handlers_.may_send() && mosquitto_want_write(client_);
+    const bool sends = may_send() && mosquitto_want_write(client_);
     pollfd wanted[2] = {{socket, static_cast<short>(POLLIN | (sends ? POLLOUT : 0)), 0}, {wake_fd_, POLLIN, 0}};
     poll(wanted, 2, 1000);
     uint64_t count = 0;
     [[maybe_unused]] const ssize_t got = read(wake_fd_, &count, sizeof count);
     int code = MOSQ_ERR_SUCCESS;
     if (wanted[0].revents & ~POLLOUT) code = mosquitto_loop_read(client_, 1);
-    if (code == MOSQ_ERR_SUCCESS && handlers_.may_send()) {
+    if (code == MOSQ_ERR_SUCCESS && may_send()) {
       if (mosquitto_want_write(client_)) code = mosquitto_loop_write(client_, 1);
       if (code == MOSQ_ERR_SUCCESS) code = mosquitto_loop_misc(client_);
     }

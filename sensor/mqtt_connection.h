@@ -37,7 +37,7 @@ class MqttConnection {
     std::function<void(const mosquitto_message&)> received = [](const mosquitto_message&) {};
     std::function<void(int id, int reason_code)> published = [](int, int) {};  // QoS 1: the broker has it, or refused it (>= 128)
     std::function<void()> state_changed = [] {};                               // connected, lost or failed
-    // Messages are acknowledged by what is sent after they were received: while this is false, nothing is sent.
+    // Messages are acknowledged by what is sent after they were received: while this is false, nothing is sent but the greeting.
     std::function<bool()> may_send = [] { return true; };
   };
 
@@ -65,6 +65,7 @@ class MqttConnection {
   void run();
   int connect();  // an error code of libmosquitto, as serve()
   int serve();
+  bool may_send() const { return !connected_ || handlers_.may_send(); }
   void lose(const std::string& what, int code);
   void fail(const std::string& message);
   void tell(LogLevel level, const std::string& message) const { log_.write(level, "mqtt", message); }

@@ -139,17 +139,17 @@ class Mosquitto:
     def subscriptions(self):
         return sum("Sending SUBACK" in line for line in list(self.broker.err))
 
-    def subscribe(self, *topics, session=None):
-        """A process whose lines are topic, tab, payload; with a `session` the broker keeps what comes while it is away."""
+    def subscribe(self, *topics):
+        """A process whose lines `received` reads."""
         filters = [word for topic in topics for word in ("-t", topic)]
-        keep = ["-i", session, "-c", "-x", "3600"] if session else []
         before = self.subscriptions()
-        subscriber = Process(self.test, ["mosquitto_sub", *self.client, *keep, "-q", "1", "-F", "\t%t\t%p", *filters], self.folder)
+        subscriber = Process(self.test, ["mosquitto_sub", *self.client, "-q", "1", "-F", "\t%t\t%p", *filters], self.folder)
         wait_until(lambda: self.subscriptions() > before, lambda: subscriber.err)
         return subscriber
 
 
 def received(subscriber):
+    """(topic, payload) of each message."""
     return [tuple(line[1:].split("\t", 1)) for line in list(subscriber.out) if line.startswith("\t")]
 
 
