@@ -13,11 +13,16 @@ namespace coil::cli {
 // Values below 512 have a bucket each; above, an octave has 256 buckets. One thread at a time. 117 KB: not for the stack.
 class LogHistogram {
  public:
-  void add(uint64_t value) noexcept {  // [audio-thread]
+  void add(uint64_t value, uint64_t times = 1) noexcept {  // [audio-thread]
     const int shift = std::max(0, static_cast<int>(std::bit_width(value)) - kBits);
-    ++counts_[kOctave * static_cast<size_t>(shift) + (value >> shift)];
-    ++count_;
+    counts_[kOctave * static_cast<size_t>(shift) + (value >> shift)] += times;
+    count_ += times;
     largest_ = std::max(largest_, value);
+  }
+  void add(const LogHistogram& other) noexcept {
+    for (size_t i = 0; i < counts_.size(); ++i) counts_[i] += other.counts_[i];
+    count_ += other.count_;
+    largest_ = std::max(largest_, other.largest_);
   }
 
   uint64_t count() const { return count_; }

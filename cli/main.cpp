@@ -9,6 +9,7 @@
 #include "cli/interrupt.h"
 #include "cli/plot.h"
 #include "cli/process.h"
+#include "cli/stream.h"
 #include "cli/verify.h"
 
 namespace {
@@ -60,6 +61,7 @@ int main(int argc, char** argv) {
   int exit_code = kOk;
   setup_process(app, exit_code);
   setup_info(app, exit_code);
+  setup_stream(app, exit_code);
   setup_plot(app, exit_code);
   setup_verify(app, exit_code);
   setup_bench(app, command_line(argc, argv), exit_code);

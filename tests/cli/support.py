@@ -109,6 +109,61 @@ def write_filter_model(path, controls=0, seed=1, fields=None):
     write_model(path, config, tensors, card)
 
 
+def write_forecaster(path, seed=1, gain=0.1):
+    """Expects the last value again, with bounds that widen with the horizon; `gain` times what a random Mamba-2 layer remembers is added."""
+    rng = random.Random(seed)
+
+    def normal(count, scale):
+        return [rng.gauss(0, scale) for _ in range(count)]
+
+    width, inner, d_state, heads, taps, horizons = 8, 16, 8, 4, 4, 64
+    normal_quantiles = [-1.2816, -0.8416, -0.5244, -0.2533, 0, 0.2533, 0.5244, 0.8416, 1.2816]
+    channels = inner + 2 * d_state
+    config = {
+        "model_type": "coil", "d_input": 6, "d_model": width, "d_output": 9 * horizons, "norm_f": True,
+        "layers": [{"residual": True, "parts": [
+            {"type": "rmsnorm", "name": "norm"},
+            {"type": "mamba2", "name": "mixer", "d_state": d_state, "d_conv": taps, "expand": 2, "headdim": inner // heads}]}],
+    }
+    mixer = "backbone.layers.0.mixer."
+    tensors = {
+        "backbone.in_proj.weight": ([width, 6], normal(width * 6, 0.4)),
+        "backbone.in_proj.bias": ([width], normal(width, 0.1)),
+        "backbone.layers.0.norm.weight": ([width], [1] * width),
+        mixer + "in_proj.weight": ([inner + channels + heads, width], normal((inner + channels + heads) * width, 0.35)),
+        mixer + "conv1d.weight": ([channels, 1, taps], normal(channels * taps, 0.5)),
+        mixer + "conv1d.bias": ([channels], [0] * channels),
+        mixer + "dt_bias": ([heads], [-3, -2, -1, 0]),
+        mixer + "A_log": ([heads], normal(heads, 0.5)),
+        mixer + "D": ([heads], [1] * heads),
+        mixer + "norm.weight": ([inner], [1] * inner),
+        mixer + "out_proj.weight": ([width, inner], normal(width * inner, 0.25)),
+        "backbone.norm_f.weight": ([width], [1] * width),
+        "backbone.out_proj.weight": ([9 * horizons, width], normal(9 * horizons * width, gain / math.sqrt(width))),
+        "backbone.out_proj.bias": ([9 * horizons], [z * math.sqrt(h + 1) for h in range(horizons) for z in normal_quantiles]),
+    }
+    card = {
+        "name": "Test Forecaster", "task": "forecast", "description": "Persistence and random weights.", "licence": "CC0",
+        "forecast": {"horizons": horizons, "quantiles": [q / 10 for q in range(1, 10)], "window": 256, "version": 1},
+    }
+    write_model(path, config, tensors, card)
+
+
+def sensor_lines(sensors, records, seed, gaps=False):
+    """NDJSON lines of noisy sines, one record a minute, sensor after sensor; `gaps`: some are missing or null."""
+    rng = random.Random(seed)
+    lines = []
+    for t in range(records):
+        for s in range(sensors):
+            value = round(10 * math.sin(2 * math.pi * t / 24 + s) + rng.gauss(0, 1), 3)
+            if gaps and rng.random() < 0.03:
+                continue
+            if gaps and rng.random() < 0.03:
+                value = None
+            lines.append((json.dumps({"sensor": f"s{s}", "time": 1700000000 + 60 * t, "value": value}) + "\n").encode())
+    return lines
+
+
 def write_wav(path, channels, rate=48000, kind="float", chunks=b"", size=None):
     """`channels`: lists of samples, as numbers from -1 to 1, or whole numbers for kind 16 and 24."""
     frames = len(channels[0])

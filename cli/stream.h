@@ -1,0 +1,13 @@
+// `coil stream`: watches live series of sensor data.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace coil::cli {
+
+// Adds the subcommand; when it is chosen, its callback does the work and sets `exit_code`, or throws. [main-thread]
+CLI::App* setup_stream(CLI::App& app, int& exit_code);
+
+}  // namespace coil::cli

@@ -1,0 +1,55 @@
+// How regularly a series comes: tells gaps from irregular sampling.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+namespace coil::sensor {
+
+inline constexpr int kLongestFilledGap = 64;  // steps
+
+// Plain data. One thread at a time.
+class Cadence {
+ public:
+  struct Step {
+    int missing = 0;          // steps of the series' rhythm that did not come
+    float interval = 0;       // log2(interval / typical interval) / 2 within -3 to 3; 0 where the rhythm was kept
+    bool long_gap = false;    // more than kLongestFilledGap steps did not come
+  };
+
+  explicit Cadence(int window = 256) : window_(window) {}
+
+  // The time since the last record, in seconds; 0 or less: unknown. [any thread]
+  Step advance(double interval_s) noexcept {
+    Step step;
+    if (!(interval_s > 0)) return step;
+    if (intervals_ == 0) log2_typical_ = std::log2(interval_s);
+    const double octaves = std::log2(interval_s) - log2_typical_;
+    const double steps = std::max(1.0, std::round(std::exp2(std::min(octaves, 40.0))));
+    const double off = std::min(1.0, std::fabs(octaves - std::log2(steps)));  // from a whole number of steps
+    const bool regular = irregularity_ < kRegular && off < 2 * kRegular;
+    const bool filled = regular && steps <= kLongestFilledGap + 1;
+    if (filled) {
+      step.missing = static_cast<int>(steps) - 1;
+    } else {
+      step.interval = static_cast<float>(std::clamp(octaves, -6.0, 6.0) / 2);
+      step.long_gap = steps > kLongestFilledGap + 1;
+    }
+    ++intervals_;
+    const double rate = std::max(1 / static_cast<double>(intervals_), 1.0 / window_);
+    if (!step.long_gap || !regular) log2_typical_ += rate * (filled ? octaves - std::log2(steps) : octaves);
+    irregularity_ += rate * (std::min(1.0, std::fabs(filled ? off : octaves)) - irregularity_);
+    return step;
+  }
+
+  double typical_interval_s() const noexcept { return intervals_ == 0 ? 0 : std::exp2(log2_typical_); }
+
+ private:
+  static constexpr double kRegular = 0.1;  // octaves: 7 %
+
+  int64_t intervals_ = 0, window_;
+  double log2_typical_ = 0, irregularity_ = 0;
+};
+
+}  // namespace coil::sensor

@@ -1,0 +1,129 @@
+// Records in, results out: any number of sensors through one forecaster, with all that makes it a service.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sensor/format.h"
+#include "sensor/link.h"
+#include "sensor/schema.h"
+#include "sensor/state_file.h"
+#include "sensor/worker_pool.h"
+#include "ssm/model.h"
+
+namespace coil::sensor {
+
+class Shard;
+struct Item;
+
+struct EngineOptions {
+  SchemaOptions schema;
+  std::string input_format;             // "ndjson", "csv", "line"; empty: by the first line
+  std::string output_format;            // empty: that of the input
+  std::string prefix;                   // before the names of added fields
+  std::vector<size_t> horizons;         // further forecasts in each result, 1 to kHorizons steps ahead
+  double threshold = 0.5;               // score from which a record is an anomaly
+  int hold_off_records = 16;            // that an episode needs without an anomaly to end
+  int reorder_records = 0;              // held back for each sensor, to be put in the order of their times
+  double future_s = 0;                  // a record further ahead of the last one is not believed; 0: all are
+  size_t threads = 1;
+  size_t max_series = 0;                // in memory; 0: no bound
+  std::filesystem::path state;          // empty: nothing is kept
+  bool partitioned = false;             // the source has partitions: each has a state of its own, `state` followed by its name
+  bool resume = false;                  // skip the lines that the state has seen
+};
+
+// Since the start. Read from any thread.
+struct Counters {
+  std::atomic<uint64_t> records{0};        // scored
+  std::atomic<uint64_t> malformed{0};
+  std::atomic<uint64_t> late{0};           // older than what was scored already
+  std::atomic<uint64_t> future{0};
+  std::atomic<uint64_t> clock_jumps{0};    // times that the clock of late or future records was taken over
+  std::atomic<uint64_t> duplicates{0};     // dropped
+  std::atomic<uint64_t> skipped{0};        // seen before, by the offset in the state
+  std::atomic<uint64_t> filled_steps{0};   // of gaps
+  std::atomic<uint64_t> long_gaps{0};
+  std::atomic<uint64_t> missing_values{0};
+  std::atomic<uint64_t> anomalies{0};
+  std::atomic<uint64_t> episodes{0};
+  std::atomic<uint64_t> sensors{0};        // known
+  std::atomic<uint64_t> series{0};         // in memory
+  std::atomic<uint64_t> evictions{0};
+  std::atomic<uint64_t> returns{0};        // from disk
+  std::atomic<uint64_t> restarts{0};       // of model states that left the finite numbers
+  std::atomic<uint64_t> checkpoints{0};
+};
+
+// One thread at a time. Results do not depend on how messages are cut into calls, nor on the number of threads.
+class Engine {
+ public:
+  using Complaint = std::function<void(const Message&, const std::string& what)>;
+
+  // Throws ssm::Error when the model is no forecaster, or the state is damaged, of another model, or in use. `complain`: called for each malformed
+  // record, in order. [main-thread]
+  Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, Complaint complain);
+  ~Engine();
+
+  // Appends the results of these messages, in their order. Throws ssm::Error when a sensor cannot be written to disk or read back. [main-thread]
+  void process(std::span<const Message> messages, std::vector<Message>& results);
+  // The input has ended: appends the results of what the reorder windows hold; with a state they stay there and wait. [main-thread]
+  void finish(std::vector<Message>& results);
+
+  // Writes a checkpoint of all that was processed; without a state does nothing. Throws ssm::Error. [main-thread]
+  void save();
+  // For a partitioned source: its states are kept beside options.state, in files of their own for each partition. [main-thread]
+  PartitionHooks partition_hooks();
+  // Tells the link which messages the last checkpoint covers. [main-thread]
+  void report_saved(Link& link) const;
+
+  const Counters& counters() const { return counters_; }
+  const Format* format() const { return format_.get(); }  // of the input; null: nothing came yet
+  const ssm::Model& model() const { return *model_; }
+
+  // Memory of a series: the model's state and what is remembered beside it. [any thread]
+  static size_t bytes_per_series(const ssm::Model& model);
+  // Throws ssm::Error that says why the model cannot forecast. [any thread]
+  static void check_forecaster(const ssm::Model& model);
+
+ private:
+  struct Partition;
+
+  Partition& open(const std::string& topic, int32_t partition);
+  bool is_new(const Message& message, Partition*& partition);
+  bool settle(const Message& message, bool is_new, std::vector<Message>& results);
+  void on_all(size_t items, const std::function<void(size_t share)>& task);
+  const Format& output() const { return other_format_ ? *other_format_ : *format_; }
+  void save(Partition& partition);
+  void update_counters();
+
+  std::shared_ptr<const ssm::Model> model_;
+  EngineOptions options_;
+  Complaint complain_;
+  Counters counters_;
+  Schema schema_;
+  std::unique_ptr<Format> format_, other_format_;  // other_format_: of the output, where it differs
+  bool settled_ = false;  // formats, columns and header
+  std::map<std::pair<std::string, int32_t>, std::unique_ptr<Partition>> partitions_;
+  std::unique_ptr<StateFile> overflow_;            // for sensors that do not fit into memory, without a state
+  std::vector<std::unique_ptr<Shard>> shards_;
+  std::vector<std::unique_ptr<Item>> items_;       // made to be used again
+  WorkerPool pool_;
+};
+
+// What drives an engine: reads the link until it ends or `stop` says so, writes results, and checkpoints every `records` records or `interval`
+// (0: neither counts), and at the end. Throws ssm::Error. [main-thread]
+struct CheckpointPace {
+  uint64_t records = 0;
+  std::chrono::milliseconds interval{0};
+};
+void run(Engine& engine, Link& source, Link& sink, const CheckpointPace& pace, const std::function<bool()>& stop);
+
+}  // namespace coil::sensor

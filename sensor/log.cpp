@@ -1,0 +1,48 @@
+// Lines of the log, each written by one call so that lines of several threads never mix.
+#include "sensor/log.h"
+
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace coil::sensor {
+namespace {
+
+const char* name_of(LogLevel level) {
+  return level == LogLevel::kInfo ? "info" : level == LogLevel::kWarning ? "warning" : "error";
+}
+
+std::string utc_now() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const long long now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+  const std::time_t seconds = static_cast<std::time_t>(now_ms / 1000);
+  std::tm parts = {};
+  gmtime_r(&seconds, &parts);
+  char date[32], text[48];
+  std::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
+  std::snprintf(text, sizeof text, "%s.%03dZ", date, static_cast<int>(now_ms % 1000));
+  return text;
+}
+
+}  // namespace
+
+void Log::write(LogLevel level, std::string_view part, std::string_view message) const {
+  std::string line;
+  if (format_ == Format::kJson) {
+    nlohmann::ordered_json event = {{"time", utc_now()}, {"level", name_of(level)}};
+    if (!part.empty()) event["part"] = part;
+    event["message"] = message;
+    line = event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  } else {
+    line = "coil: ";
+    if (level != LogLevel::kInfo) line += std::string(name_of(level)) + ": ";
+    if (!part.empty()) line += std::string(part) + ": ";
+    line += message;
+  }
+  line += '\n';
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+}  // namespace coil::sensor

@@ -1,0 +1,71 @@
+// What is remembered of one key: its series, one for each value field, and what concerns its records as a whole.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "sensor/cadence.h"
+#include "sensor/detector.h"
+#include "sensor/forecast.h"
+#include "sensor/link.h"
+#include "sensor/normaliser.h"
+
+namespace coil::sensor {
+
+inline constexpr int64_t kNoTime = INT64_MIN;
+
+// Of one series, beside the model's state. Plain data: its bytes go into state files.
+struct SeriesMemory {
+  explicit SeriesMemory(int window) : normaliser(window), cadence(window) {}
+
+  Normaliser normaliser;
+  Cadence cadence;
+  PendingForecasts forecasts;
+  Detector detector;
+  // Of the last record that was planned; the model may not have seen it yet.
+  int64_t last_time_ns = kNoTime;
+  double last_value = 0;
+  bool last_was_missing = true;
+  bool has_begun = false;  // one of its values was no missing one
+};
+static_assert(std::is_trivially_copyable_v<SeriesMemory>);
+
+struct Series {
+  Series(std::string field, int window) : name(std::move(field)), memory(window) {}
+
+  std::string name;
+  SeriesMemory memory;
+  uint32_t slot = 0;  // in the shard's StreamBatch
+
+  // While a batch is processed: what waits for this series, first and last.
+  size_t first_job = SIZE_MAX, last_job = SIZE_MAX;  // numbers; SIZE_MAX: none
+};
+
+// Of one sensor. Plain data.
+struct SensorMemory {
+  int64_t last_time_ns = kNoTime;
+  int64_t held_back_ns = kNoTime;  // time of the last record that was late or too far ahead
+  int32_t held_back_in_row = 0;
+  bool in_episode = false;
+  int32_t quiet_records = 0;       // in the episode, since the last one that was anomalous
+};
+static_assert(std::is_trivially_copyable_v<SensorMemory>);
+
+// A record that waits in the reorder window.
+struct Held {
+  int64_t time_ns;
+  Message message;
+};
+
+struct Sensor {
+  SensorMemory memory;
+  std::vector<std::unique_ptr<Series>> series;
+  std::vector<Held> held;  // by time, then as they came
+};
+
+}  // namespace coil::sensor

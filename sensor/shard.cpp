@@ -1,0 +1,486 @@
+// Plans a job for each value, steps the jobs in waves, and writes the results.
+#include "sensor/shard.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "sensor/bytes.h"
+#include "ssm/json_fields.h"
+
+namespace coil::sensor {
+namespace {
+
+constexpr size_t kNoJob = SIZE_MAX;
+constexpr size_t kFirstSlots = 16;
+constexpr size_t kRowsOfStep = 128;       // outputs that stay in a fast cache until they are looked at
+constexpr int32_t kBelievedInRow = 8;     // records that agree on another time move the clock
+
+Added number_or_null(std::string_view name, bool exists, double value) {
+  return {name, exists && std::isfinite(value) ? Field::Kind::number : Field::Kind::null, value, {}};
+}
+
+}  // namespace
+
+// Of one value field: what its results are called.
+struct Shard::Names {
+  std::string expected, low, high, score;
+  struct Ahead {
+    std::string median, low, high;
+  };
+  std::vector<Ahead> ahead;
+
+  Names(const EngineOptions& options, std::string_view field) {
+    const std::string base = options.prefix + std::string(field) + "_";
+    expected = base + "expected", low = base + "low", high = base + "high", score = base + "score";
+    for (const size_t horizon : options.horizons) {
+      const std::string at = base + "forecast_" + std::to_string(horizon);
+      ahead.push_back({at, at + "_low", at + "_high"});
+    }
+  }
+
+  template <class Visit>
+  void visit(bool with_score, Visit see) const {
+    see(expected), see(low), see(high);
+    if (with_score) see(score);
+    for (const Ahead& at : ahead) see(at.median), see(at.low), see(at.high);
+  }
+};
+
+std::vector<std::string> added_names(const EngineOptions& options, const Selection& selection) {
+  std::vector<std::string> names;
+  for (const Field* field : selection.values) {
+    const std::string base = options.prefix + std::string(field->name) + "_";
+    for (const char* what : {"expected", "low", "high"}) names.push_back(base + what);
+    if (selection.values.size() > 1) names.push_back(base + "score");
+    for (const size_t horizon : options.horizons) {
+      for (const char* what : {"", "_low", "_high"}) names.push_back(base + "forecast_" + std::to_string(horizon) + what);
+    }
+  }
+  for (const char* what : {"score", "status", "episode"}) names.push_back(options.prefix + what);
+  return names;
+}
+
+int normaliser_window(const ssm::Model& model) {
+  const nlohmann::json card = ssm::parse_json(model.card().json, model.source() + ": card");
+  if (!card.contains("forecast")) throw ssm::Error(model.source() + ": card.forecast is missing");
+  return ssm::JsonFields(card["forecast"], model.source() + ": card.forecast").whole("window", 2, 1 << 20, 256);
+}
+
+struct Shard::Entry {
+  StateFile* file = nullptr;
+  std::unique_ptr<Sensor> sensor;  // null: only on disk
+  Piece stored;                    // where it lies on disk as it is; no bytes: nowhere
+  std::list<Entries::value_type*>::iterator age;
+};
+
+Shard::Shard(std::shared_ptr<const ssm::Model> model, const EngineOptions& options, const Schema& schema, Counters& counters, size_t max_series)
+    : model_(std::move(model)), options_(options), schema_(schema), counters_(counters), max_series_(max_series),
+      window_(normaliser_window(*model_)), score_name_(options.prefix + "score"), status_name_(options.prefix + "status"),
+      episode_name_(options.prefix + "episode"), batch_(model_, kFirstSlots), scratch_(model_->initial_state()) {
+  for (size_t slot = kFirstSlots; slot-- > 0;) free_slots_.push_back(static_cast<uint32_t>(slot));
+}
+Shard::~Shard() = default;
+
+uint32_t Shard::take_slot() {
+  if (free_slots_.empty()) {
+    const size_t size = batch_.size();
+    ssm::StreamBatch larger(model_, 2 * size);
+    for (size_t slot = 0; slot < size; ++slot) {
+      batch_.copy_state(slot, scratch_);
+      larger.set_state(slot, scratch_);
+    }
+    past_restarts_ += batch_.restarts();
+    batch_ = std::move(larger);
+    for (size_t slot = 2 * size; slot-- > size;) free_slots_.push_back(static_cast<uint32_t>(slot));
+  }
+  const uint32_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  ++resident_series_;
+  return slot;
+}
+
+Shard::Entries::value_type& Shard::entry(const std::string& key, StateFile* file) {
+  const auto [it, is_new] = entries_.try_emplace(key);
+  Entry& entry = it->second;
+  if (entry.sensor) {
+    by_age_.splice(by_age_.end(), by_age_, entry.age);
+  } else {
+    entry.file = file;
+    if (is_new) {
+      entry.sensor = std::make_unique<Sensor>();
+    } else {
+      entry.sensor = unpack(entry.file->read(entry.stored));
+      ++counters_.returns;
+    }
+    entry.age = by_age_.insert(by_age_.end(), &*it);
+  }
+  if (entry.stored.bytes > 0) {  // it will change now
+    entry.file->release(entry.stored);
+    entry.stored = {};
+  }
+  return *it;
+}
+
+Series& Shard::series(Sensor& sensor, std::string_view field) {
+  for (const auto& series : sensor.series) {
+    if (series->name == field) return *series;
+  }
+  Series& series = *sensor.series.emplace_back(std::make_unique<Series>(std::string(field), window_));
+  series.slot = take_slot();
+  batch_.reset(series.slot);
+  return series;
+}
+
+const Shard::Names& Shard::names(std::string_view field) {
+  std::unique_ptr<Names>& names = names_[std::string(field)];
+  if (!names) names = std::make_unique<Names>(options_, field);
+  return *names;
+}
+
+void Shard::process(std::span<const std::unique_ptr<Item>> items, size_t shard, const Format& input, const Format& output) {
+  jobs_.clear();
+  ahead_.clear();
+  works_.clear();
+  for (const auto& item : items) {
+    if (item->shard == shard && item->work.error.empty()) accept(*item, input);
+  }
+  run_waves();
+  for (Work* work : works_) conclude(*work, output, &input == &output);
+  evict();
+}
+
+// Finds the sensor, and puts the record in the order of times where that is wished.
+void Shard::accept(Item& item, const Format& input) {
+  Work& work = item.work;
+  Sensor& sensor = *entry(work.selection.key, item.file).second.sensor;
+  work.sensor = &sensor;
+  if (options_.reorder_records == 0 || !work.selection.time_ns) return plan(work);
+  const int64_t time_ns = *work.selection.time_ns;
+  if (sensor.memory.last_time_ns != kNoTime && time_ns < sensor.memory.last_time_ns) return plan(work);
+  const auto place = std::upper_bound(sensor.held.begin(), sensor.held.end(), time_ns, [](int64_t t, const Held& held) { return t < held.time_ns; });
+  sensor.held.insert(place, Held{time_ns, *work.message});
+  work.status = Work::Status::held;
+  while (sensor.held.size() > size_t(options_.reorder_records)) {
+    Work& released = *item.released.emplace_back(std::make_unique<Work>());
+    released.own = std::move(sensor.held.front().message);
+    released.message = &released.own;
+    sensor.held.erase(sensor.held.begin());
+    input.parse(released.own.text, released.record);
+    schema_.select(released.record, released.own.topic, released.selection);
+    released.sensor = &sensor;
+    plan(released);
+  }
+}
+
+bool Shard::is_duplicate(const Sensor& sensor, const Selection& selection) const {
+  if (!selection.time_ns) return false;
+  for (const Field* field : selection.values) {
+    const auto same = std::find_if(sensor.series.begin(), sensor.series.end(), [&](const auto& series) { return series->name == field->name; });
+    if (same == sensor.series.end()) return false;
+    const SeriesMemory& memory = (*same)->memory;
+    const bool is_missing = field->kind == Field::Kind::null;
+    if (memory.last_time_ns != *selection.time_ns || memory.last_was_missing != is_missing) return false;
+    if (!is_missing && memory.last_value != field->number) return false;
+  }
+  return true;
+}
+
+// One record of another time is an error of its own, several in a row that agree are a clock that was set.
+bool Shard::clock_is_believed(SensorMemory& memory, int64_t time_ns, Work& work) {
+  if (memory.last_time_ns == kNoTime) return true;
+  const bool is_late = time_ns < memory.last_time_ns;
+  const bool is_future = options_.future_s > 0 && static_cast<double>(time_ns - memory.last_time_ns) > 1e9 * options_.future_s;
+  if (!is_late && !is_future) {
+    memory.held_back_in_row = 0;
+    return true;
+  }
+  const bool agrees = memory.held_back_in_row > 0 && time_ns >= memory.held_back_ns &&
+                      !(options_.future_s > 0 && static_cast<double>(time_ns - memory.held_back_ns) > 1e9 * options_.future_s);
+  memory.held_back_in_row = agrees ? memory.held_back_in_row + 1 : 1;
+  memory.held_back_ns = time_ns;
+  if (memory.held_back_in_row >= kBelievedInRow) {
+    memory.held_back_in_row = 0;
+    ++counters_.clock_jumps;
+    return true;
+  }
+  work.status = is_late ? Work::Status::late : Work::Status::future;
+  ++(is_late ? counters_.late : counters_.future);
+  return false;
+}
+
+// A job for every value, or what else becomes of the record.
+void Shard::plan(Work& work) {
+  Sensor& sensor = *work.sensor;
+  works_.push_back(&work);
+  work.status = Work::Status::normal;
+  work.first_job = jobs_.size();
+  work.jobs = 0;
+  if (is_duplicate(sensor, work.selection)) {
+    work.status = Work::Status::dropped;
+    ++counters_.duplicates;
+    return;
+  }
+  const int64_t before_ns = sensor.memory.last_time_ns;
+  const int64_t time_ns = work.selection.time_ns.value_or(kNoTime);
+  if (time_ns != kNoTime) {
+    if (!clock_is_believed(sensor.memory, time_ns, work)) return;
+    sensor.memory.last_time_ns = time_ns;
+  }
+  const bool clock_jumped = time_ns != kNoTime && before_ns != kNoTime &&
+                            (time_ns < before_ns || (options_.future_s > 0 && static_cast<double>(time_ns - before_ns) > 1e9 * options_.future_s));
+  ++counters_.records;
+  for (const Field* field : work.selection.values) {
+    Series& series = this->series(sensor, field->name);
+    SeriesMemory& memory = series.memory;
+    Cadence::Step step;
+    if (time_ns != kNoTime && memory.last_time_ns != kNoTime && !clock_jumped) step = memory.cadence.advance(1e-9 * static_cast<double>(time_ns - memory.last_time_ns));
+    if (!memory.has_begun) step.missing = 0;
+    memory.last_time_ns = time_ns;
+    memory.last_was_missing = field->kind == Field::Kind::null;
+    memory.last_value = field->number;
+    memory.has_begun |= !memory.last_was_missing;
+    counters_.missing_values += memory.last_was_missing;
+    counters_.filled_steps += uint64_t(step.missing);
+    counters_.long_gaps += step.long_gap;
+    const size_t index = jobs_.size();
+    jobs_.push_back({&series, field->number, memory.last_was_missing, step.missing, step.interval, step.long_gap || clock_jumped, kNoJob, {}, {}});
+    if (series.last_job == kNoJob) series.first_job = index, wave_.push_back(index);
+    else jobs_[series.last_job].next = index;
+    series.last_job = index;
+    ++work.jobs;
+  }
+}
+
+// Each wave takes every series that has something to do one step on.
+void Shard::run_waves() {
+  ahead_.resize(jobs_.size() * options_.horizons.size());
+  outputs_.resize(kRowsOfStep * kHorizons * kQuantiles);
+  while (!wave_.empty()) {
+    next_wave_.clear();
+    for (size_t first = 0; first < wave_.size(); first += kRowsOfStep) {
+      const size_t rows = std::min(kRowsOfStep, wave_.size() - first);
+      slots_.clear();
+      frames_.clear();
+      for (size_t row = 0; row < rows; ++row) {
+        Job& job = jobs_[wave_[first + row]];
+        SeriesMemory& memory = job.series->memory;
+        Frame frame;
+        if (job.masked_steps > 0) {
+          frame = memory.normaliser.miss();
+        } else if (job.is_missing) {
+          if (job.forget) memory.forecasts.forget();
+          job.expected = memory.forecasts.due(0);
+          frame = memory.normaliser.miss(job.interval);
+        } else {
+          if (job.forget) memory.forecasts.forget();
+          job.expected = memory.forecasts.due(0);
+          job.assessment = memory.detector.observe(job.value, memory.forecasts);
+          frame = memory.normaliser.observe(job.value, job.interval);
+        }
+        slots_.push_back(job.series->slot);
+        frames_.insert(frames_.end(), frame.begin(), frame.end());
+      }
+      batch_.step(slots_, frames_, std::span(outputs_).first(rows * kHorizons * kQuantiles));
+      for (size_t row = 0; row < rows; ++row) {
+        const size_t index = wave_[first + row];
+        finish_job(jobs_[index], std::span<const float>(outputs_).subspan(row * kHorizons * kQuantiles, kHorizons * kQuantiles), index);
+      }
+    }
+    std::swap(wave_, next_wave_);
+  }
+}
+
+void Shard::finish_job(Job& job, std::span<const float> outputs, size_t index) {
+  SeriesMemory& memory = job.series->memory;
+  if (memory.normaliser.observed() > 0) memory.forecasts.advance(memory.normaliser, outputs);
+  if (job.masked_steps > 0) {
+    --job.masked_steps;
+    next_wave_.push_back(index);
+    return;
+  }
+  for (size_t i = 0; i < options_.horizons.size(); ++i) {
+    if (memory.normaliser.observed() == 0) break;
+    const std::span<const float, kQuantiles> row(outputs.data() + (options_.horizons[i] - 1) * kQuantiles, kQuantiles);
+    ahead_[index * options_.horizons.size() + i] = QuantileForecast::of(memory.normaliser, row);
+  }
+  if (job.next != kNoJob) next_wave_.push_back(job.next);
+  else job.series->first_job = job.series->last_job = kNoJob;
+}
+
+// Record by record, in order: the score of all its values, the episode, the text.
+void Shard::conclude(Work& work, const Format& output, bool as_it_came) {
+  work.output.clear();
+  if (work.status == Work::Status::dropped) return;
+  const bool scored = work.status == Work::Status::normal;
+  const bool several = work.selection.values.size() > 1;
+  double event_decades = 0, evidence_decades = 0;
+  bool all_missing = true, all_warming_up = true;
+  for (size_t i = 0; i < work.jobs; ++i) {
+    const Job& job = jobs_[work.first_job + i];
+    event_decades = std::max(event_decades, job.assessment.event_decades);
+    evidence_decades = std::max(evidence_decades, job.assessment.evidence_decades);
+    if (!job.is_missing) all_missing = false, all_warming_up = all_warming_up && job.assessment.warming_up;
+  }
+  // The most unusual of n is less unusual.
+  const double of_many = std::log10(static_cast<double>(std::max<size_t>(1, work.jobs)));
+  const double score = score_of(event_decades - of_many), lasting = score_of(evidence_decades - of_many);
+  const bool anomalous = scored && score >= options_.threshold;
+  counters_.anomalies += anomalous;
+
+  const char* episode = nullptr;
+  if (SensorMemory& memory = work.sensor->memory; scored && (memory.in_episode || anomalous)) {
+    episode = memory.in_episode ? "on" : "begin";
+    counters_.episodes += !memory.in_episode;
+    memory.quiet_records = anomalous || lasting >= options_.threshold ? 0 : memory.quiet_records + 1;
+    memory.in_episode = memory.quiet_records < std::max(1, options_.hold_off_records);
+    if (!memory.in_episode) episode = "end";
+  }
+  const char* status = work.status == Work::Status::late     ? "late"
+                       : work.status == Work::Status::future ? "future"
+                       : all_missing                         ? "missing"
+                       : all_warming_up                      ? "warmup"
+                       : anomalous                           ? "anomaly"
+                                                             : "ok";
+
+  added_.clear();
+  for (size_t i = 0; i < work.selection.values.size(); ++i) {
+    const Names& names = this->names(work.selection.values[i]->name);
+    if (!scored) {
+      names.visit(several, [&](const std::string& name) { added_.push_back(number_or_null(name, false, 0)); });
+      continue;
+    }
+    const Job& job = jobs_[work.first_job + i];
+    const QuantileForecast& expected = job.expected;
+    added_.push_back(number_or_null(names.expected, expected.exists(), expected.median()));
+    added_.push_back(number_or_null(names.low, expected.exists(), expected.low()));
+    added_.push_back(number_or_null(names.high, expected.exists(), expected.high()));
+    if (several) added_.push_back(number_or_null(names.score, !job.is_missing, score_of(job.assessment.event_decades)));
+    for (size_t k = 0; k < options_.horizons.size(); ++k) {
+      const QuantileForecast& ahead = ahead_[(work.first_job + i) * options_.horizons.size() + k];
+      added_.push_back(number_or_null(names.ahead[k].median, ahead.exists(), ahead.median()));
+      added_.push_back(number_or_null(names.ahead[k].low, ahead.exists(), ahead.low()));
+      added_.push_back(number_or_null(names.ahead[k].high, ahead.exists(), ahead.high()));
+    }
+  }
+  added_.push_back(number_or_null(score_name_, scored && !all_missing, score));
+  added_.push_back({status_name_, Field::Kind::text, 0, status});
+  added_.push_back({episode_name_, episode ? Field::Kind::text : Field::Kind::null, 0, episode ? episode : ""});
+  if (!as_it_came && work.selection.time_field) {  // every format writes times in its own place
+    work.record.time_ns = work.selection.time_ns;
+    work.record.fields.erase(work.record.fields.begin() + (work.selection.time_field - work.record.fields.data()));
+  }
+  output.write(work.record, added_, as_it_came, work.output);
+}
+
+void Shard::release_all(std::vector<std::unique_ptr<Work>>& works, const Format& input, const Format& output) {
+  jobs_.clear();
+  ahead_.clear();
+  works_.clear();
+  std::vector<Sensor*> waiting;
+  std::vector<std::pair<const std::string*, Entry*>> in_order;
+  for (auto& [key, entry] : entries_) in_order.emplace_back(&key, &entry);
+  std::sort(in_order.begin(), in_order.end(), [](const auto& a, const auto& b) { return *a.first < *b.first; });
+  for (const auto& [key, at] : in_order) {
+    Sensor& sensor = *entry(*key, at->file).second.sensor;
+    for (Held& held : sensor.held) {
+      Work& work = *works.emplace_back(std::make_unique<Work>());
+      work.own = std::move(held.message);
+      work.message = &work.own;
+      input.parse(work.own.text, work.record);
+      schema_.select(work.record, work.own.topic, work.selection);
+      work.sensor = &sensor;
+      plan(work);
+    }
+    sensor.held.clear();
+  }
+  run_waves();
+  for (Work* work : works_) conclude(*work, output, &input == &output);
+}
+
+Bytes Shard::pack(const Sensor& sensor) {
+  Bytes bytes;
+  ByteWriter writer(bytes);
+  writer.value(sensor.memory);
+  writer.value(static_cast<uint64_t>(sensor.series.size()));
+  for (const auto& series : sensor.series) {
+    writer.text(series->name);
+    writer.value(series->memory);
+    batch_.copy_state(series->slot, scratch_);
+    writer.raw(scratch_.data(), scratch_.bytes());
+  }
+  writer.value(static_cast<uint64_t>(sensor.held.size()));
+  for (const Held& held : sensor.held) {
+    writer.value(held.time_ns);
+    writer.text(held.message.topic);
+    writer.text(held.message.text);
+    writer.value(held.message.partition);
+    writer.value(held.message.offset);
+  }
+  return bytes;
+}
+
+std::unique_ptr<Sensor> Shard::unpack(const Bytes& bytes) {
+  ByteReader reader(bytes);
+  auto sensor = std::make_unique<Sensor>();
+  sensor->memory = reader.value<SensorMemory>();
+  for (auto count = reader.value<uint64_t>(); count > 0; --count) {
+    Series& series = *sensor->series.emplace_back(std::make_unique<Series>(reader.text(), window_));
+    reader.raw(&series.memory, sizeof series.memory);
+    reader.raw(scratch_.data(), scratch_.bytes());
+    const ssm::State state = scratch_;
+    series.slot = take_slot();
+    batch_.set_state(series.slot, state);
+  }
+  for (auto count = reader.value<uint64_t>(); count > 0; --count) {
+    Held& held = sensor->held.emplace_back();
+    held.time_ns = reader.value<int64_t>();
+    held.message.topic = reader.text();
+    held.message.text = reader.text();
+    held.message.partition = reader.value<int32_t>();
+    held.message.offset = reader.value<int64_t>();
+  }
+  return sensor;
+}
+
+void Shard::discard(Entry& entry) {
+  for (const auto& series : entry.sensor->series) free_slots_.push_back(series->slot);
+  resident_series_ -= entry.sensor->series.size();
+  by_age_.erase(entry.age);
+  entry.sensor.reset();
+}
+
+void Shard::evict() {
+  while (max_series_ > 0 && resident_series_ > max_series_ && by_age_.size() > 1) {
+    Entry& oldest = by_age_.front()->second;
+    if (oldest.stored.bytes == 0) oldest.stored = oldest.file->write(pack(*oldest.sensor));
+    discard(oldest);
+    ++counters_.evictions;
+  }
+}
+
+void Shard::add_stored(const std::string& key, StateFile& file, const Piece& piece) {
+  Entry& entry = entries_[key];
+  entry.file = &file;
+  entry.stored = piece;
+}
+
+void Shard::save(StateFile& file, std::map<std::string, Piece>& pieces) {
+  for (auto& [key, entry] : entries_) {
+    if (entry.file != &file) continue;
+    if (entry.stored.bytes == 0) entry.stored = file.write(pack(*entry.sensor));
+    pieces[key] = entry.stored;
+  }
+}
+
+void Shard::drop(const StateFile& file) {
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    if (it->second.file == &file) {
+      if (it->second.sensor) discard(it->second);
+      it = entries_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+}
+
+}  // namespace coil::sensor

@@ -1,0 +1,127 @@
+// A part of the sensors and the StreamBatch that their series live in. What waits is stepped together, wave by wave.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "sensor/engine.h"
+#include "sensor/sensor.h"
+#include "ssm/stream_batch.h"
+
+namespace coil::sensor {
+
+// A record on its way through a shard.
+struct Work {
+  Message own;                       // of a record that was held; else empty
+  const Message* message = nullptr;  // its text, place and topic
+  Record record;
+  Selection selection;
+  std::string error;                 // not empty: malformed
+
+  enum class Status { normal, late, future, dropped, held };
+  Status status = Status::normal;
+  Sensor* sensor = nullptr;
+  size_t first_job = 0, jobs = 0;
+  std::string output;
+};
+
+// A message, and the records that it sends on their way: itself, or those that it moves out of the reorder window.
+struct Item {
+  Work work;
+  StateFile* file = nullptr;  // of its partition
+  size_t shard = 0;
+  std::vector<std::unique_ptr<Work>> released;
+};
+
+// One step of one series, after the missing ones before it.
+struct Job {
+  Series* series;
+  double value;
+  bool is_missing;
+  int masked_steps;   // still to be taken before
+  float interval;
+  bool forget;        // what was forecast before does not hold
+  size_t next;        // of the same series; kNoJob: none
+  QuantileForecast expected;
+  Assessment assessment;
+};
+
+class Shard {
+ public:
+  Shard(std::shared_ptr<const ssm::Model> model, const EngineOptions& options, const Schema& schema, Counters& counters, size_t max_series);
+  ~Shard();
+
+  // Those of the items that are this shard's, in their order. [any thread]
+  void process(std::span<const std::unique_ptr<Item>> items, size_t shard, const Format& input, const Format& output);
+  // What the reorder windows hold; the keys' order. [main-thread]
+  void release_all(std::vector<std::unique_ptr<Work>>& works, const Format& input, const Format& output);
+
+  // A sensor that lies in `file`. [main-thread]
+  void add_stored(const std::string& key, StateFile& file, const Piece& piece);
+  // Writes what changed since the last time, and names the pieces of all sensors of `file`. [main-thread]
+  void save(StateFile& file, std::map<std::string, Piece>& pieces);
+  void drop(const StateFile& file);  // [main-thread]
+
+  size_t sensors() const { return entries_.size(); }
+  size_t resident_series() const { return resident_series_; }
+  uint64_t restarts() const { return batch_.restarts() + past_restarts_; }
+
+ private:
+  struct Names;
+  struct Entry;
+  using Entries = std::unordered_map<std::string, Entry>;
+
+  Entries::value_type& entry(const std::string& key, StateFile* file);
+  Series& series(Sensor& sensor, std::string_view field);
+  uint32_t take_slot();
+  void accept(Item& item, const Format& input);
+  void plan(Work& work);
+  bool is_duplicate(const Sensor& sensor, const Selection& selection) const;
+  bool clock_is_believed(SensorMemory& memory, int64_t time_ns, Work& work);
+  void run_waves();
+  void finish_job(Job& job, std::span<const float> outputs, size_t index);
+  void conclude(Work& work, const Format& output, bool as_it_came);
+  const Names& names(std::string_view field);
+  void evict();
+  Bytes pack(const Sensor& sensor);
+  std::unique_ptr<Sensor> unpack(const Bytes& bytes);
+  void discard(Entry& entry);
+
+  std::shared_ptr<const ssm::Model> model_;
+  const EngineOptions& options_;
+  const Schema& schema_;
+  Counters& counters_;
+  size_t max_series_;
+  int window_;
+  std::string score_name_, status_name_, episode_name_;
+  ssm::StreamBatch batch_;
+  ssm::State scratch_;
+  uint64_t past_restarts_ = 0;
+  std::vector<uint32_t> free_slots_;
+  Entries entries_;
+  std::list<Entries::value_type*> by_age_;  // resident ones, the one that was idle longest first
+  size_t resident_series_ = 0;
+  std::unordered_map<std::string, std::unique_ptr<Names>> names_;
+
+  // Of the items that are processed.
+  std::vector<Job> jobs_;
+  std::vector<QuantileForecast> ahead_;  // (jobs, horizons)
+  std::vector<size_t> wave_, next_wave_;
+  std::vector<uint32_t> slots_;
+  std::vector<float> frames_, outputs_;
+  std::vector<Added> added_;
+  std::vector<Work*> works_;
+};
+
+// The names of what results add, for a first record with these values.
+std::vector<std::string> added_names(const EngineOptions& options, const Selection& selection);
+
+// The number of observations that a forecaster's running means look back over, of its card.
+int normaliser_window(const ssm::Model& model);
+
+}  // namespace coil::sensor

@@ -1,0 +1,80 @@
+// How rare a number is among those of the same series so far: a histogram that forgets slowly, and an exponential tail beyond it.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+
+namespace coil::sensor {
+
+// Numbers are decades (of rarity) from 0 up. Plain data. One thread at a time.
+class TailCalibrator {
+ public:
+  // -log10 of the share of numbers at least this large, of a series that has given the ones added so far: 0 for the usual, 3 for one in a thousand.
+  // Before anything was added it believes the number as it is. [any thread]
+  double decades(double value) const noexcept {
+    if (!(value > 0)) return 0;
+    const size_t bin = bin_of(value);
+    double above = 0;  // mass beyond the value's bin
+    for (size_t i = bin + 1; i < kBins; ++i) above += mass_[i];
+    const double total = total_ + kPriorMass;
+    // The tail begins where so few lie beyond that counting them says little.
+    const double tail_mass = std::max(kTailShare * total_, kTailLeast);
+    double beyond = 0, excess = 0;
+    size_t first = kBins;
+    while (first > 0 && beyond < tail_mass) beyond += mass_[--first];
+    const double threshold = first == kBins ? 0 : lower_edge(first);
+    if (value <= threshold) {
+      const double part = (value - lower_edge(bin)) / (lower_edge(bin + 1) - lower_edge(bin));
+      const double share = (above + (1 - part) * mass_[bin] + kPriorMass * std::pow(10.0, -value)) / total;
+      return std::max(0.0, -std::log10(share));
+    }
+    for (size_t i = first; i < kBins; ++i) excess += mass_[i] * (0.5 * (lower_edge(i) + lower_edge(i + 1)) - threshold);
+    const double mean_excess = (excess + kPriorTail * kPriorExcess) / (beyond + kPriorTail);
+    const double share = (beyond + kPriorMass * std::pow(10.0, -threshold)) / total;
+    return std::max(0.0, -std::log10(share) + (value - threshold) / mean_excess / std::log(10.0));
+  }
+
+  void add(double value) noexcept {
+    mass_[bin_of(std::min(value, kLargest))] += 1;
+    total_ += 1;
+    if (total_ < kMemory) return;
+    for (float& mass : mass_) mass *= kForget;
+    total_ *= kForget;
+  }
+
+ private:
+  static constexpr size_t kBins = 48, kFineBins = 24;
+  static constexpr double kFineWidth = 1.0 / 12, kGrowth = 1.12;  // beyond the fine bins each is wider than the last
+  static constexpr double kLargest = 25;
+  static constexpr double kTailShare = 0.02, kTailLeast = 8;      // of the numbers lie in the tail
+  static constexpr double kPriorMass = 20;                        // as if so many had been seen of a perfect forecaster
+  static constexpr double kPriorTail = 4, kPriorExcess = 0.4343;  // whose tail's mean excess is 1 / ln 10
+  static constexpr double kMemory = 10000;                        // numbers; older ones fade
+  static constexpr float kForget = 0.5f;
+
+  static double lower_edge(size_t bin) noexcept {
+    static const std::array<double, kBins + 1> kEdges = [] {
+      std::array<double, kBins + 1> edges = {};
+      double width = kFineWidth;
+      for (size_t i = 0; i < kBins; ++i) {
+        if (i >= kFineBins) width *= kGrowth;
+        edges[i + 1] = edges[i] + width;
+      }
+      return edges;
+    }();
+    return kEdges[bin];
+  }
+  static size_t bin_of(double value) noexcept {
+    if (value < kFineBins * kFineWidth) return static_cast<size_t>(std::max(0.0, value) / kFineWidth);
+    size_t bin = kFineBins;
+    while (bin + 1 < kBins && value >= lower_edge(bin + 1)) ++bin;
+    return bin;
+  }
+
+  std::array<float, kBins> mass_ = {};
+  double total_ = 0;
+};
+
+}  // namespace coil::sensor

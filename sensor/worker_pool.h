@@ -1,0 +1,74 @@
+// Threads that do the shares of one task together.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace coil::sensor {
+
+// One caller at a time.
+class WorkerPool {
+ public:
+  // `threads`: with the caller's own. 1: there are no others.
+  explicit WorkerPool(size_t threads) {
+    for (size_t share = 1; share < threads; ++share) workers_.emplace_back([this, share] { work(share); });
+  }
+  ~WorkerPool() {
+    ends_ = true;
+    start();
+    for (std::thread& worker : workers_) worker.join();
+  }
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+
+  size_t size() const { return workers_.size() + 1; }
+
+  // task(share) for every share from 0 to size() - 1, at once; returns when all are done. The first exception of a task is thrown on.
+  void run(const std::function<void(size_t)>& task) {
+    task_ = &task;
+    left_ = workers_.size();
+    start();
+    attempt(0);
+    for (size_t left = left_.load(); left > 0; left = left_.load()) left_.wait(left);
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+  }
+
+ private:
+  void start() {
+    ++round_;
+    round_.notify_all();
+  }
+  void attempt(size_t share) {
+    try {
+      (*task_)(share);
+    } catch (...) {
+      const std::lock_guard lock(error_mutex_);
+      if (!error_) error_ = std::current_exception();
+    }
+  }
+  void work(size_t share) {
+    for (uint32_t seen = 0;;) {
+      round_.wait(seen);
+      seen = round_.load();
+      if (ends_) return;
+      attempt(share);
+      if (--left_ == 0) left_.notify_one();
+    }
+  }
+
+  std::vector<std::thread> workers_;
+  const std::function<void(size_t)>* task_ = nullptr;
+  std::atomic<uint32_t> round_{0};
+  std::atomic<size_t> left_{0};
+  std::atomic<bool> ends_{false};
+  std::mutex error_mutex_;
+  std::exception_ptr error_;
+};
+
+}  // namespace coil::sensor

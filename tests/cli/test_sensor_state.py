@@ -1,0 +1,145 @@
+"""`coil stream` keeps what it knows: checkpoints, kill -9 at any moment, damaged files, sensors that move to disk and back."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+from support import COIL, CoilTest, sensor_lines, write_forecaster
+
+
+class SensorState(CoilTest):
+    def setUp(self):
+        super().setUp()
+        self.model = self.path("forecaster.safetensors")
+        write_forecaster(self.model)
+        self.common = ["stream", "-m", self.model, "--key", "sensor"]
+
+    def stream(self, text, *arguments, **options):
+        return self.coil(*self.common, *arguments, input=text, **options)
+
+    def test_kill_at_random_moments(self):
+        rng = random.Random(7)
+        lines = sensor_lines(sensors=9, records=400, seed=3, gaps=True)
+        whole = b"".join(lines)
+        expected = self.stream(whole, "--reorder", "2", "--state", "uninterrupted").splitlines(keepends=True)
+        for trial in range(6):
+            state = self.path(f"state{trial}")
+            written, kills = [], 0
+            while True:
+                arguments = [*self.common, "--reorder", "2", "--state", state, "--resume", "--checkpoint-every", "37", "--threads", str(1 + trial % 2)]
+                if trial % 3 == 2:
+                    arguments += ["--max-series", "3"]
+                killed = kills < 8
+                part = lines[:rng.randrange(len(lines))] if killed else lines
+                with open(self.path("out"), "wb") as output:
+                    process = subprocess.Popen([COIL, *map(str, arguments)], cwd=self.folder, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.PIPE)
+                process.stdin.write(b"".join(part))
+                process.stdin.flush()
+                if killed:
+                    time.sleep(rng.uniform(0, 0.05))
+                    process.kill()
+                errors = process.communicate(timeout=120)[1]
+                self.assertEqual((process.returncode, errors), (-signal.SIGKILL if killed else 0, b""))
+                written.append(self.path("out").read_bytes())
+                if not killed:
+                    break
+                kills += 1
+            # Every run begins at a checkpoint, inside of what was written before it, and goes on to the bit.
+            place = 0
+            for output in written:
+                got = output.splitlines(keepends=True)
+                if got and not got[-1].endswith(b"\n"):
+                    got.pop()
+                if not got:
+                    continue
+                begin = expected.index(got[0])
+                self.assertLessEqual(begin, place, "records were lost")
+                self.assertEqual(got, expected[begin:begin + len(got)])
+                place = max(place, begin + len(got))
+            self.assertEqual(place, len(expected))
+
+    def test_end_by_signal_keeps_everything(self):
+        lines = sensor_lines(sensors=3, records=100, seed=1)
+        expected = self.stream(b"".join(lines))
+        process = subprocess.Popen(
+            [COIL, *map(str, self.common), "--state", "s", "--checkpoint-every", "1000s"], cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process.stdin.write(b"".join(lines[:120]))
+        process.stdin.flush()
+        first = b"".join(process.stdout.readline() for _ in range(120))
+        process.terminate()
+        self.assertEqual(process.wait(timeout=30), 130)
+        process.stdin.close()
+        process.stdout.close()
+        self.assertEqual(first + self.stream(b"".join(lines), "--state", "s", "--resume"), expected)
+
+    def test_without_resume_the_sensors_go_on_with_a_new_input(self):
+        lines = sensor_lines(sensors=3, records=100, seed=1)
+        expected = self.stream(b"".join(lines))
+        first = self.stream(b"".join(lines[:150]), "--state", "s")
+        self.assertEqual(first + self.stream(b"".join(lines[150:]), "--state", "s"), expected)
+
+    def test_csv_goes_on_without_a_second_header(self):
+        text = "time,sensor,value\n" + "".join(f"{1700000000 + 60 * t},a,{t % 7}\n" for t in range(50))
+        lines = text.encode().splitlines(keepends=True)
+        expected = self.stream(text.encode())
+        first = self.stream(b"".join(lines[:20]), "--state", "s")
+        self.assertEqual(first + self.stream(text.encode(), "--state", "s", "--resume"), expected)
+
+    def test_sensors_move_to_disk_and_back_to_the_bit(self):
+        text = b"".join(sensor_lines(sensors=40, records=30, seed=2))
+        expected = self.stream(text)
+        for arguments in (["--max-series", "1"], ["--max-series", "5", "--threads", "2"], ["--max-series", "7", "--state", "s", "--checkpoint-every", "100"]):
+            with self.subTest(arguments):
+                self.assertEqual(self.stream(text, *arguments, "--summary"), expected)
+                self.assertRegex(self.stderr, r"evictions +\d\d")
+                self.assertRegex(self.stderr, r"returns +\d\d")
+
+    def test_the_file_of_series_does_not_grow_without_end(self):
+        lines = sensor_lines(sensors=10, records=400, seed=2)
+        self.stream(b"".join(lines[:1000]), "--state", "s", "--checkpoint-every", "50", "--max-series", "3")
+        before = os.path.getsize(self.path("s.series"))
+        self.stream(b"".join(lines[1000:]), "--state", "s", "--checkpoint-every", "50", "--max-series", "3")
+        self.assertLess(os.path.getsize(self.path("s.series")), 3 * before)
+
+    def fails(self, words, *arguments, code=1):
+        self.assertEqual(self.coil(*self.common, *arguments, input=b'{"sensor":"a","value":1}\n', code=code), b"")
+        self.assertEqual(len(self.stderr.splitlines()), 1, self.stderr)
+        for word in words:
+            self.assertIn(word, self.stderr)
+
+    def test_states_that_are_damaged_or_foreign(self):
+        self.stream(b"".join(sensor_lines(sensors=3, records=20, seed=1)), "--state", "s")
+        good = self.path("s").read_bytes()
+        for name, content in (("empty", b""), ("cut", good[:-9]), ("short", good[:22]), ("other", b"RIFF" + good), ("flipped", good[:60] + b"?" + good[61:])):
+            with self.subTest(name):
+                self.path("s").write_bytes(content)
+                self.fails(["'s'"], "--state", "s")
+        self.path("s").write_bytes(good)
+        series = self.path("s.series").read_bytes()
+        self.path("s.series").write_bytes(series[:100] + b"?????" + series[105:])
+        self.assertIn("s.series", self.damaged_sensor())
+        self.path("s.series").write_bytes(series[:100])
+        self.assertIn("s.series", self.damaged_sensor())
+        self.path("s.series").write_bytes(series)
+        write_forecaster(self.path("other.safetensors"), seed=2)
+        self.common[2] = "other.safetensors"
+        self.fails(["'s'", "belongs to model"], "--state", "s")
+        self.fails(["nowhere"], "--state", "nowhere/s")
+
+    def damaged_sensor(self):
+        self.coil(*self.common, "--state", "s", input=b"".join(sensor_lines(sensors=3, records=1, seed=1)), code=1)
+        self.assertEqual(len(self.stderr.splitlines()), 1, self.stderr)
+        return self.stderr
+
+    def test_a_state_belongs_to_one_process(self):
+        first = subprocess.Popen([COIL, *map(str, self.common), "--state", "s"], cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        first.stdin.write(b'{"sensor":"a","value":1}\n')
+        first.stdin.flush()
+        first.stdout.readline()
+        self.fails(["'s'", "in use"], "--state", "s")
+        first.communicate(timeout=30)
+        self.assertEqual(first.returncode, 0)
+        self.assertTrue(json.loads(self.stream(b'{"sensor":"a","value":1}\n', "--state", "s"))["value_expected"] == 1)

@@ -1,0 +1,39 @@
+// The anomaly score on synthetic series whose anomalies are known.
+#include "sensor/detector.h"
+
+#include <catch2/catch.hpp>
+#include <cstdio>
+
+#include "tests/sensor/synthetic_anomalies.h"
+
+namespace {
+
+using namespace coil;
+
+std::vector<test::Judged> scored(uint32_t first, uint32_t count) {
+  std::vector<test::Judged> all;
+  for (uint32_t seed = first; seed < first + count; ++seed) {
+    const test::AnomalySeries series = test::anomaly_series(seed);
+    all.push_back({test::event_decades(series), series.windows});
+  }
+  return all;
+}
+
+TEST_CASE("the score finds anomalies that it was not fixed on") {
+  const test::Judgement judgement = test::judge(scored(5000, 60));
+  INFO("worth " << judgement.worth << ", found " << judgement.found << " of " << judgement.windows << ", false alarms " << judgement.false_alarms
+                << ", threshold " << judgement.threshold << " decades");
+  CHECK(judgement.worth > 0.45);
+}
+
+// How the constants were chosen: sensor_tests "[.tune]"
+TEST_CASE("judgement of the detector on the series that its constants are fixed on", "[.tune]") {
+  const auto all = scored(1, 200);
+  for (const double cost : {0.11, 0.22, 0.055}) {
+    const test::Judgement judgement = test::judge(all, cost);
+    std::printf("cost %.3f  worth %.4f  found %zu of %zu  false alarms %zu  threshold %.2f\n", cost, judgement.worth, judgement.found, judgement.windows,
+                judgement.false_alarms, judgement.threshold);
+  }
+}
+
+}  // namespace

@@ -1,0 +1,56 @@
+// Series with anomalies whose places are known, and a judge of scores: what the detector's constants were fixed on.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sensor/detector.h"
+#include "tests/support/random_network.h"
+
+namespace coil::test {
+
+struct AnomalySeries {
+  std::string kind;
+  size_t season = 0;                                // records; 0: none
+  std::vector<double> values;
+  std::vector<std::pair<size_t, size_t>> windows;   // [begin, end) around each anomaly
+};
+
+// Loads, latencies, counts, temperatures, traffic: seasonal or not, noisy or smooth, with zero to three anomalies after the first 15 %.
+AnomalySeries anomaly_series(uint32_t seed);
+
+// What a forecaster would give that knows the season: recursive least squares over lags, one for each scored horizon.
+class StandInForecaster {
+ public:
+  explicit StandInForecaster(size_t season);
+  ~StandInForecaster();
+  // The outputs of a model, (kHorizons, kQuantiles), filled at the scored horizons.
+  const std::vector<float>& step(double value, const sensor::Normaliser& normaliser);
+
+ private:
+  struct Horizon;
+  size_t season_;
+  std::vector<double> past_;
+  std::vector<Horizon> horizons_;
+  std::vector<float> outputs_;
+};
+
+// The event score of each record.
+std::vector<double> event_decades(const AnomalySeries& series);
+
+// Scores of one series, and where its anomalies are.
+struct Judged {
+  std::vector<double> scores;
+  std::vector<std::pair<size_t, size_t>> windows;
+};
+
+// The best one threshold for all: each window is worth from 1 (at its begin) to 0 (at its end) plus 1 if anything in it reaches the threshold, what
+// reaches it outside costs `false_alarm`, the first 15 % (at most 750 records) do not count. 1: perfect, 0: no alarm at all.
+struct Judgement {
+  double worth = 0, threshold = 0;
+  size_t found = 0, windows = 0, false_alarms = 0;
+};
+Judgement judge(const std::vector<Judged>& all, double false_alarm = 0.11);
+
+}  // namespace coil::test
