@@ -39,7 +39,9 @@ void add_execution_options(CLI::App& command, ExecutionOptions& options) {
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
   command.add_option("--jobs", options.jobs, "Files at the same time (default: one per core)")->type_name("N")->check(CLI::Range(1, 1024));
-  command.add_option("--threads", options.threads, "Cores inside one file on the CPU, from 3 on (default: those that the files leave idle, for models of 10,000 multiply-adds and more)")
+  command
+      .add_option("--threads", options.threads,
+                  "Cores inside one file on the CPU, from 3 on (default: those that the files leave idle, for models of 10,000 multiply-adds and more)")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
   command.add_option("--block", options.block_frames, "Frames that the model is given at once (default: as suits the device)")

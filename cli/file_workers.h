@@ -16,7 +16,8 @@ struct WorkOptions {
   std::string report;   // as ReportFile
 };
 
-// Files are independent of each other; `jobs` at the same time. Returns how many failed. Throws Interrupted, and Failure for the report. [main-thread]
+// Files are independent of each other; as many at the same time as `execution` says. Returns how many failed. Throws Interrupted, and Failure
+// for the report. [main-thread]
 int process_files(const std::vector<FileJob>& files, const ProcessSettings& settings, const Execution& execution, const WorkOptions& options,
                   Progress& progress);
 

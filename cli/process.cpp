@@ -129,7 +129,8 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
   command->add_flag("--no-dither", options->no_dither, "No dither in outputs of 16 bits and fewer");
   add_execution_options(*command, options->execution);
   command->add_option("--manifest", options->manifest,
-                      "In place of IN and OUT: a file of lines {\"input\": \"a.wav\", \"output\": \"b.wav\", \"set\": {\"drive\": 7}}; 'set' may be absent")
+                      "In place of IN and OUT: a file of lines {\"input\": \"a.wav\", \"output\": \"b.wav\", \"set\": {\"drive\": 7}}; "
+                  "'set' may be absent; '-': standard input")
       ->type_name("JSONL");
   command->add_option("--shard", options->shard, "Only every N-th file, from the I-th on (0 to N - 1), by the outputs' names")->type_name("I/N");
   command->add_flag("--resume", options->work.resume,

@@ -47,7 +47,8 @@ struct FileReport {
   bool truncated = false;     // the input is shorter than it says
 };
 
-// Fills `report` as far as it gets, and moves `progress` on by one file in all. Throws Failure, Interrupted and ssm::Error; then there is no output. [any thread]
+// Fills `report` as far as it gets, and moves `progress` on by one file in all. Throws Failure, Interrupted and ssm::Error; then there is no
+// output. [any thread]
 void process_file(const FileJob& job, const ProcessSettings& settings, Progress& progress, FileReport& report);
 
 }  // namespace coil::cli

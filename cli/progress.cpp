@@ -75,7 +75,8 @@ void Progress::draw() {
   const double elapsed_s = std::chrono::duration<double>(shown_ - start_).count();
   const double fraction = std::clamp(work_done_ / std::max(work_, 1e-9), 0.0, 1.0);
   const std::string files = files_ > 1 ? ", " + std::to_string(files_done_) + "/" + std::to_string(files_) + " files" : "";
-  const std::string numbers = fixed(100 * fraction, 0) + " %" + files + ", " + fixed(seconds_ / std::max(elapsed_s, 1e-3), 1) + " x real time" + left();
+  const std::string pace = fixed(seconds_ / std::max(elapsed_s, 1e-3), 1) + " x real time";
+  const std::string numbers = fixed(100 * fraction, 0) + " %" + files + ", " + pace + left();
   if (!terminal_) {
     std::fprintf(stderr, "coil: %s\n", numbers.c_str());
     return;

@@ -43,7 +43,8 @@ class BatchedModel {
   const ssm::Model& model() const;
 
   // As ssm::Stream::process for every signal, of whatever lengths; copies to and from the GPU overlap with the work on it. Values that are
-  // not finite read as 0. The result does not depend on the batch or on the memory, and on chunk_frames only by rounding. [any thread]
+  // not finite read as 0. The result does not depend on the batch or on the memory, and on chunk_frames only by rounding. A state that leaves the finite
+  // numbers stays as it is: gpu::Executor starts anew where a stream would. [any thread]
   void process(std::span<const Frames> batch);
   void process_tokens(std::span<const Tokens> batch);
 

@@ -123,7 +123,8 @@ void Executor::work(Worker& worker, std::stop_token stop) {
     if (fault.empty()) continue;
     const bool last = working_ == 0;
     lock.unlock();
-    say_(worker.device.name + " (GPU " + std::to_string(worker.device.index) + ") is not used any more: " + fault + (last ? "; going on on the CPU" : ""));
+    const std::string gpu = worker.device.name + " (GPU " + std::to_string(worker.device.index) + ")";
+    say_(gpu + " is not used any more: " + fault + (last ? "; going on on the CPU" : ""));
     return;
   }
 }
