@@ -117,7 +117,7 @@ class Network(unittest.TestCase):
         x = torch.randn(1, 64, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
         stepper = golden.Stepper(golden.SHAPE, p)
         expected = np.array([stepper.step(frame) for frame in x[0].numpy()])
-        np.testing.assert_allclose(model.Forecaster(golden.SHAPE, p, chunk=16)(x)[0].numpy(), expected, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(model.Forecaster(golden.SHAPE, p, chunk=16, dtype=torch.float64)(x)[0].numpy(), expected, rtol=1e-9, atol=1e-9)
 
     def test_causal(self):
         network = model.Forecaster(TINY, parameters(TINY), chunk=16)

@@ -22,7 +22,7 @@ def seasonal_naive(history, horizon, season):
     return x[-season:][ahead % season][:, None] + spread[:, None] * NORMAL
 
 
-def auto_ets(history, horizon, season, longest=1000):
+def auto_ets(history, horizon, season, longest=400):
     """statsforecast's AutoETS on at most the last `longest` values"""
     from statsforecast.models import AutoETS
     x = filled(history)[-longest:]
