@@ -86,8 +86,9 @@ class Metrics(CoilTest):
 
     def test_loopback_only_unless_asked(self):
         _, port = self.start()
-        address = next((line.split()[1] for line in pathlib.Path("/proc/net/tcp").read_text().splitlines() if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"), None)
-        self.assertEqual(address, f"0100007F:{port:04X}")
+        sockets = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()]
+        listening = [local for _, local, _, state, *_ in sockets if state == "0A" and local.endswith(f":{port:04X}")]
+        self.assertEqual(listening, [f"0100007F:{port:04X}"])
         with socket.create_server(("127.0.0.1", 0)) as taken:
             self.coil("stream", "-m", self.model, "--metrics", str(taken.getsockname()[1]), code=1, input=b"")
             self.assertIn("is the port in use?", self.stderr)
