@@ -16,6 +16,7 @@
 #include "cli/failure.h"
 #include "cli/interrupt.h"
 #include "cli/models.h"
+#include "cli/stream_plot.h"
 #include "cli/text.h"
 #include "sensor/engine.h"
 #include "sensor/forecast.h"
@@ -29,7 +30,7 @@ constexpr const char* kDefaultModel = "watch";
 constexpr const char* kDefaultPace = "10s";
 
 struct StreamOptions {
-  std::string input = "-", model = kDefaultModel, checkpoint_every = kDefaultPace, target;
+  std::string input = "-", model = kDefaultModel, checkpoint_every = kDefaultPace, plot;
   sensor::EngineOptions engine;
   size_t memory_mb = 0;
   bool describe = false, summary = false;
@@ -106,6 +107,8 @@ void check(const StreamOptions& options) {
       throw Failure(kUsage, "--forecast " + std::to_string(horizon) + ": horizons lie between 1 and " + std::to_string(sensor::kHorizons) + " records");
     }
   }
+  if (!options.plot.empty()) StreamPlot::check_path(options.plot);
+  if (!options.plot.empty() && !options.engine.output_format.empty()) throw Failure(kUsage, "--plot writes a picture in place of records: --output-format does not go with it");
   if (options.engine.resume && options.engine.state.empty()) throw Failure(kUsage, "--resume needs --state, which says what was seen");
 }
 
@@ -128,10 +131,17 @@ int run_stream(StreamOptions options) {
   }
   const Input input(options.input);
   sensor::PipeLink link(input.descriptor(), STDOUT_FILENO);
+  std::unique_ptr<StreamPlot> plot;
+  if (!options.plot.empty()) {
+    options.engine.output_format = "ndjson";
+    plot = std::make_unique<StreamPlot>(StreamPlotOptions{options.engine.schema.keys, options.engine.schema.time, options.engine.prefix, options.engine.threshold,
+                                                          options.input == "-" ? "coil stream" : std::filesystem::path(options.input).stem().string()});
+  }
   sensor::Engine engine(model, options.engine, [](const sensor::Message& message, const std::string& what) {
     std::fprintf(stderr, "coil: line %lld: %s\n", static_cast<long long>(message.offset), what.c_str());
   });
-  sensor::run(engine, link, link, pace, interrupted);
+  sensor::run(engine, link, plot ? static_cast<sensor::Link&>(*plot) : link, pace, interrupted);
+  if (plot) plot->draw(options.plot);
   if (options.summary) print_summary(engine.counters());
   return interrupted() ? kInterrupted : kOk;
 }
@@ -171,6 +181,7 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
   command->add_option("--max-series", engine.max_series, "Series in memory; those idle for longest go to disk (0: no bound)")->capture_default_str();
   command->add_option("--memory", options->memory_mb, "The same as MB of memory")->type_name("MB");
   command->add_option("--threads", engine.threads, "Threads")->check(CLI::Range(1, 256))->capture_default_str();
+  command->add_option("--plot", options->plot, "Draw series, bounds, scores and episodes in place of writing records")->type_name("HTML|PNG");
   command->add_flag("--summary", options->summary, "Print counts to standard error at the end");
   command->add_flag("--describe", options->describe, "Say what a series costs, and end");
   command->callback([options, &exit_code] { exit_code = run_stream(*options); });
