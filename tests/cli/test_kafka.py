@@ -6,7 +6,7 @@ import random
 import threading
 import time
 
-from brokers import MockKafka, needs_mock_kafka, records, stream, wait_until
+from brokers import MockKafka, metric_of, metrics_port, needs_mock_kafka, records, stream, wait_until
 from support import CoilTest, write_forecaster
 
 PARTITIONS = 4
@@ -156,8 +156,9 @@ class Kafka(CoilTest):
         worker.stop()
         for partition, mixed in messages.items():
             self.kafka.produce("sensors", partition, mixed[50:])
-        worker = self.worker()
+        worker = self.worker("--metrics", "0")
         wait_until(lambda: self.end_of_results() >= 120 * PARTITIONS, lambda: worker.err, 60)
+        self.assertEqual(metric_of(metrics_port(worker.err), "coil_stream_skipped_total"), 0, "it went on where the checkpoint says")
         worker.stop()
         self.check_results(messages)
 

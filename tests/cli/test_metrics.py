@@ -128,3 +128,11 @@ class Metrics(CoilTest):
         for event in events:
             self.assertRegex(event["time"], r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
             self.assertIn("invalid JSON", event["message"])
+        self.coil_fails_in_json("nowhere.safetensors", 3)
+        self.coil_fails_in_json(self.model, 1, "nowhere.ndjson")
+
+    def coil_fails_in_json(self, model, code, *arguments):
+        done = subprocess.run([COIL, "stream", "-m", str(model), "--log", "json", *arguments], cwd=self.folder, capture_output=True, input=b"")
+        event = json.loads(done.stderr)
+        self.assertEqual((done.returncode, event["level"]), (code, "error"))
+        self.assertIn("nowhere", event["message"])
