@@ -13,6 +13,7 @@
 #include "cli/models.h"
 #include "cli/stream_links.h"
 #include "cli/stream_monitor.h"
+#include "cli/stream_plot.h"
 #include "cli/text.h"
 #include "sensor/engine.h"
 #include "sensor/forecast.h"
@@ -26,7 +27,7 @@ constexpr const char* kDefaultModel = "watch";
 constexpr const char* kDefaultPace = "10s";
 
 struct StreamOptions {
-  std::string model = kDefaultModel, checkpoint_every = kDefaultPace, target, metrics, log = "text";
+  std::string model = kDefaultModel, checkpoint_every = kDefaultPace, plot, metrics, log = "text";
   sensor::EngineOptions engine;
   LinkOptions links;
   size_t memory_mb = 0;
@@ -91,13 +92,14 @@ void check(StreamOptions& options) {
       throw Failure(kUsage, "--forecast " + std::to_string(horizon) + ": horizons lie between 1 and " + std::to_string(sensor::kHorizons) + " records");
     }
   }
+  if (!options.plot.empty()) StreamPlot::check_path(options.plot);
+  if (!options.plot.empty() && !options.engine.output_format.empty()) throw Failure(kUsage, "--plot writes a picture in place of records: --output-format does not go with it");
   if (options.engine.resume && options.engine.state.empty()) throw Failure(kUsage, "--resume needs --state, which says what was seen");
   check_links(options.links, options.engine);
   if (!options.metrics.empty()) check_monitor(options.metrics);
 }
 
-int run_stream(StreamOptions options) {
-  check(options);
+int watch(StreamOptions options, const sensor::Log& log) {
   const sensor::CheckpointPace pace = parse_pace(options.checkpoint_every);
   const std::shared_ptr<const ssm::Model> model = load_model(options.model);
   try {
@@ -113,19 +115,43 @@ int run_stream(StreamOptions options) {
     const size_t series = std::max<size_t>(1, options.memory_mb * 1'000'000 / sensor::Engine::bytes_per_series(*model));
     options.engine.max_series = options.engine.max_series == 0 ? series : std::min(series, options.engine.max_series);
   }
-  const sensor::Log log(options.log == "json" ? sensor::Log::Format::kJson : sensor::Log::Format::kText);
+  if (!options.plot.empty()) options.engine.output_format = "ndjson";
   sensor::Engine engine(model, options.engine, [&log](const sensor::Message& message, const std::string& what) {
     log.write(sensor::LogLevel::kWarning, place_of(message), what);
   });
   Links links = open_links(options.links, options.engine, log);
+  StreamPlot* plot = nullptr;
+  if (!options.plot.empty()) {
+    const std::string& input = options.links.input;
+    auto sink = std::make_unique<StreamPlot>(StreamPlotOptions{options.engine.schema.keys, options.engine.schema.time, options.engine.prefix,
+                                                               options.engine.threshold, input == "-" ? "coil stream" : std::filesystem::path(input).stem().string()});
+    plot = sink.get();
+    links.second = std::move(sink);
+  }
   if (options.metrics.empty()) {
     sensor::run(engine, links.source(), links.sink(), pace, interrupted);
   } else {
     StreamMonitor monitor(options.metrics, engine, links, log);
     sensor::run(engine, monitor.source(), monitor.sink(), pace, interrupted);
   }
+  if (plot) plot->draw(options.plot);
   if (options.summary) print_summary(engine.counters());
   return interrupted() ? kInterrupted : kOk;
+}
+
+int run_stream(StreamOptions options) {
+  check(options);
+  if (options.log == "text") return watch(std::move(options), sensor::Log());
+  const sensor::Log log(sensor::Log::Format::kJson);
+  try {
+    return watch(std::move(options), log);
+  } catch (const Failure& failure) {
+    log.write(sensor::LogLevel::kError, "", failure.what());
+    return failure.exit_code();
+  } catch (const std::exception& error) {
+    log.write(sensor::LogLevel::kError, "", error.what());
+    return kFailed;
+  }
 }
 
 }  // namespace
@@ -166,6 +192,7 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
   command->add_option("--metrics", options->metrics, "Serve /metrics for Prometheus and /health over HTTP, on this machine alone unless an address is given")
       ->type_name("[ADDRESS:]PORT");
   command->add_option("--log", options->log, "How messages are written to standard error")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+  command->add_option("--plot", options->plot, "Draw series, bounds, scores and episodes in place of writing records")->type_name("HTML|PNG");
   command->add_flag("--summary", options->summary, "Print counts to standard error at the end");
   command->add_flag("--describe", options->describe, "Say what a series costs, and end");
   command->callback([options, &exit_code] { exit_code = run_stream(*options); });

@@ -62,7 +62,9 @@ std::string mqtt_password(const LinkOptions& options) {
   }
   std::ifstream file(options.mqtt_password_file);
   std::string password;
-  if (!std::getline(file, password)) throw Failure(kUsage, "--mqtt-password-file " + in_quotes(options.mqtt_password_file) + ": no password can be read");
+  if (!std::getline(file, password)) {
+    throw Failure(kUsage, "--mqtt-password-file " + in_quotes(options.mqtt_password_file) + ": no password can be read");
+  }
   return password;
 }
 
@@ -90,15 +92,17 @@ sensor::MqttOptions mqtt_options(const LinkOptions& options, const sensor::Engin
 void open_mqtt(const LinkOptions& options, const sensor::EngineOptions& engine, const sensor::Log& log, Links& links) {
   auto mqtt = std::make_unique<sensor::MqttLink>(mqtt_options(options, engine), log);
   const sensor::MqttLink* link = mqtt.get();
-  links.counts = {
-      {"coil_stream_mqtt_dropped_records_total", "Records of QoS 0 that found the queue full.", false, [link] { return double(link->counts().dropped_records); }},
-      {"coil_stream_mqtt_dropped_results_total", "Results of QoS 0 that met no connection.", false, [link] { return double(link->counts().dropped_results); }},
-      {"coil_stream_mqtt_refused_results_total", "Results that the broker refused.", false, [link] { return double(link->counts().refused_results); }},
-      {"coil_stream_mqtt_redelivered_total", "Records that the broker sent again and that were known.", false, [link] { return double(link->counts().redelivered); }},
-      {"coil_stream_mqtt_reconnects_total", "Connections after the first.", false, [link] { return double(link->counts().reconnects); }},
-      {"coil_stream_mqtt_connected", "1 while the broker is there.", true, [link] { return double(link->is_connected()); }},
-      {"coil_stream_lag", "Records that wait to be read.", true, [link] { return double(link->counts().waiting_records); }},
+  using Counts = sensor::MqttLink::Counts;
+  const auto add = [&](const char* name, const char* help, uint64_t Counts::*count, bool is_gauge = false) {
+    links.counts.push_back({name, help, is_gauge, [link, count] { return static_cast<double>(link->counts().*count); }});
   };
+  add("coil_stream_mqtt_dropped_records_total", "Records of QoS 0 that found the queue full.", &Counts::dropped_records);
+  add("coil_stream_mqtt_dropped_results_total", "Results of QoS 0 that met no connection.", &Counts::dropped_results);
+  add("coil_stream_mqtt_refused_results_total", "Results that the broker refused.", &Counts::refused_results);
+  add("coil_stream_mqtt_redelivered_total", "Records that the broker sent again and that were known.", &Counts::redelivered);
+  add("coil_stream_mqtt_reconnects_total", "Connections after the first.", &Counts::reconnects);
+  add("coil_stream_lag", "Records that wait to be read.", &Counts::waiting_records, true);
+  links.counts.push_back({"coil_stream_mqtt_connected", "1 while the broker is there.", true, [link] { return double(link->is_connected()); }});
   links.trouble = [link] { return std::string(link->is_connected() ? "" : "the MQTT broker is away"); };
   links.first = std::move(mqtt);
   if (options.mqtt_out.empty()) links.second = std::make_unique<sensor::PipeLink>(-1, STDOUT_FILENO);
@@ -121,7 +125,8 @@ void open_kafka(const LinkOptions& options, const sensor::Log& log, Links& links
   const sensor::KafkaLink* link = kafka.get();
   links.counts = {
       {"coil_stream_lag", "Records of this worker's partitions that wait to be read.", true, [link] { return double(link->lag()); }},
-      {"coil_stream_kafka_deduplicated_total", "Results that a predecessor had written already.", false, [link] { return double(link->deduplicated()); }},
+      {"coil_stream_kafka_deduplicated_total", "Results that a predecessor had written already.", false,
+       [link] { return double(link->deduplicated()); }},
   };
   links.first = std::move(kafka);
   if (options.kafka_out.empty()) links.second = std::make_unique<sensor::PipeLink>(-1, STDOUT_FILENO);
@@ -135,9 +140,11 @@ void add_link_options(CLI::App& command, LinkOptions& options) {
   const auto mqtt = [&](const char* names, auto& value, const char* help, const char* type) {
     return command.add_option(names, value, help)->type_name(type)->group("MQTT");
   };
-  mqtt("--mqtt", options.mqtt, "Read records from a broker's topic, with wildcards as you like: localhost/sensors/+/temperature", "BROKER[:PORT]/TOPIC");
+  mqtt("--mqtt", options.mqtt, "Read records from a broker's topic, with wildcards as you like: localhost/sensors/+/temperature",
+       "BROKER[:PORT]/TOPIC");
   mqtt("--mqtt-out", options.mqtt_out, "Write the results of each sensor to TOPIC/<sensor> (default: to standard output)", "TOPIC");
-  mqtt("--mqtt-qos", options.mqtt_qos, "1: records are acknowledged once their results are written; 0: what finds no room is dropped and counted", "0|1")
+  mqtt("--mqtt-qos", options.mqtt_qos, "1: records are acknowledged once their results are written; 0: what finds no room is dropped and counted",
+       "0|1")
       ->check(CLI::IsMember({0, 1}))->capture_default_str();
   mqtt("--mqtt-user", options.mqtt_user, "User; the password comes from --mqtt-password-file or $COIL_MQTT_PASSWORD", "NAME");
   mqtt("--mqtt-password-file", options.mqtt_password_file, "File whose first line is the password", "FILE");
@@ -146,14 +153,17 @@ void add_link_options(CLI::App& command, LinkOptions& options) {
   mqtt("--mqtt-cert", options.mqtt_cert, "This client's certificate", "FILE");
   mqtt("--mqtt-key", options.mqtt_key, "This client's private key", "FILE");
   mqtt("--mqtt-client-id", options.mqtt_client_id, "Name under which the broker keeps messages for a day (default: coil-<host>)", "NAME");
-  mqtt("--mqtt-status", options.mqtt_status, "Topic that says online or offline, retained, also after a crash (default: <--mqtt-out>-status)", "TOPIC");
+  mqtt("--mqtt-status", options.mqtt_status, "Topic that says online or offline, retained, also after a crash (default: <--mqtt-out>-status)",
+       "TOPIC");
   mqtt("--mqtt-queue", options.mqtt_queue, "Records that may wait to be processed", "N")->check(CLI::Range(1, 10'000'000))->capture_default_str();
   command.add_flag("--home-assistant", options.home_assistant, "Announce every sensor to Home Assistant: score, forecast, problem")->group("MQTT");
   const auto kafka = [&](const char* names, auto& value, const char* help, const char* type) {
     return command.add_option(names, value, help)->type_name(type)->group("Kafka");
   };
-  kafka("--kafka", options.kafka, "Read records from a topic, whose partitions the workers of a group share; needs --state, in a folder that all have", "BROKERS/TOPIC");
-  kafka("--kafka-out", options.kafka_out, "Write each result once to this topic, which has as many partitions (default: to standard output)", "TOPIC");
+  kafka("--kafka", options.kafka, "Read records from a topic, whose partitions the workers of a group share; needs --state, in a folder that all have",
+        "BROKERS/TOPIC");
+  kafka("--kafka-out", options.kafka_out, "Write each result once to this topic, which has as many partitions (default: to standard output)",
+        "TOPIC");
   kafka("--kafka-group", options.kafka_group, "Consumer group", "NAME")->capture_default_str();
   kafka("--kafka-config", options.kafka_config, "File of further properties of librdkafka, as security.protocol=ssl", "FILE");
 }
@@ -183,7 +193,9 @@ void check_links(const LinkOptions& options, sensor::EngineOptions& engine) {
 #endif
   // A message that is no record must not be taken for a CSV header.
   if (options.has_broker() && engine.input_format.empty()) engine.input_format = "ndjson";
-  if (options.has_broker() && engine.input_format == "csv") throw Failure(kUsage, "--input-format csv: a message has no header; brokers carry ndjson or line");
+  if (options.has_broker() && engine.input_format == "csv") {
+    throw Failure(kUsage, "--input-format csv: a message has no header; brokers carry ndjson or line");
+  }
   engine.partitioned = !options.kafka.empty();
   if (options.home_assistant) {
     if (engine.output_format.empty()) engine.output_format = "ndjson";
@@ -203,12 +215,17 @@ void check_links(const LinkOptions& options, sensor::EngineOptions& engine) {
 
 Links open_links(const LinkOptions& options, [[maybe_unused]] const sensor::EngineOptions& engine, [[maybe_unused]] const sensor::Log& log) {
   Links links;
+  try {
 #ifdef COIL_MQTT
-  if (!options.mqtt.empty()) open_mqtt(options, engine, log, links);
+    if (!options.mqtt.empty()) open_mqtt(options, engine, log, links);
 #endif
 #ifdef COIL_KAFKA
-  if (!options.kafka.empty()) open_kafka(options, log, links);
+    if (!options.kafka.empty()) open_kafka(options, log, links);
 #endif
+  } catch (const ssm::Error&) {
+    throw_if_interrupted();  // while it waited for the broker
+    throw;
+  }
   if (links.first) return links;
   if (options.input == "-") {
     links.first = std::make_unique<sensor::PipeLink>(STDIN_FILENO, STDOUT_FILENO);

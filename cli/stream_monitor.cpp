@@ -119,7 +119,8 @@ std::vector<Metric> list_metrics(const sensor::Engine& engine, const Links& link
     metrics.push_back(single(count.name, count.help, count.is_gauge ? Metric::Kind::kGauge : Metric::Kind::kCounter, count.value()));
   }
   const LatencyMeter::Summary times = latency.summary();
-  metrics.push_back({"coil_stream_latency_seconds", "From a record's reading to its result's being out; quantiles of the last minute.", Metric::Kind::kSummary,
+  metrics.push_back({"coil_stream_latency_seconds", "From a record's reading to its result's being out; quantiles of the last minute.",
+                     Metric::Kind::kSummary,
                      {{"", "quantile=\"0.5\"", times.p50_s}, {"", "quantile=\"0.99\"", times.p99_s}, {"", "quantile=\"0.999\"", times.p999_s},
                       {"_sum", "", times.sum_s}, {"_count", "", static_cast<double>(times.count)}}});
   metrics.push_back(single("coil_build_info", "Always 1.", Metric::Kind::kGauge, 1,

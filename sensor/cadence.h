@@ -25,28 +25,29 @@ class Cadence {
     Step step;
     if (!(interval_s > 0)) return step;
     if (intervals_ == 0) log2_typical_ = std::log2(interval_s);
-    const double octaves = std::log2(interval_s) - log2_typical_;
-    const double steps = std::max(1.0, std::round(std::exp2(std::min(octaves, 40.0))));
-    const double off = std::min(1.0, std::fabs(octaves - std::log2(steps)));  // from a whole number of steps
-    const bool regular = irregularity_ < kRegular && off < 2 * kRegular;
-    const bool filled = regular && steps <= kLongestFilledGap + 1;
-    if (filled) {
-      step.missing = static_cast<int>(steps) - 1;
-    } else {
-      step.interval = static_cast<float>(std::clamp(octaves, -6.0, 6.0) / 2);
-      step.long_gap = steps > kLongestFilledGap + 1;
-    }
+    const double octaves = std::log2(interval_s) - log2_typical_, ratio = std::exp2(std::min(octaves, 40.0));
+    const double steps = std::max(1.0, std::round(ratio));
+    const double off = std::min(1.0, std::fabs(ratio - steps) / std::max(1.0, kDrift * steps));  // from a whole number of steps
     ++intervals_;
     const double rate = std::max(1 / static_cast<double>(intervals_), 1.0 / window_);
-    if (!step.long_gap || !regular) log2_typical_ += rate * (filled ? octaves - std::log2(steps) : octaves);
-    irregularity_ += rate * (std::min(1.0, std::fabs(filled ? off : octaves)) - irregularity_);
+    irregularity_ += rate * (off - irregularity_);
+    const bool regular = intervals_ > kKnown && irregularity_ < kRegular && off < 2 * kRegular;
+    if (!regular || steps <= kLongestFilledGap + 1) log2_typical_ += rate * (regular ? octaves - std::log2(steps) : octaves);
+    if (regular && steps <= kLongestFilledGap + 1) {
+      step.missing = static_cast<int>(steps) - 1;
+    } else {
+      step.interval = intervals_ == 1 ? 0 : static_cast<float>(std::clamp(std::log2(interval_s) - log2_typical_, -6.0, 6.0) / 2);
+      step.long_gap = steps > kLongestFilledGap + 1;
+    }
     return step;
   }
 
   double typical_interval_s() const noexcept { return intervals_ == 0 ? 0 : std::exp2(log2_typical_); }
 
  private:
-  static constexpr double kRegular = 0.1;  // octaves: 7 %
+  static constexpr double kRegular = 0.1;  // mean distance from whole steps, in steps; of random intervals it is a quarter
+  static constexpr int64_t kKnown = 4;     // intervals that show a rhythm
+  static constexpr double kDrift = 0.1;    // so much of a gap's length may come from a rhythm that is not quite the typical one
 
   int64_t intervals_ = 0, window_;
   double log2_typical_ = 0, irregularity_ = 0;

@@ -14,8 +14,9 @@ constexpr double kUnrestRecords = 5;          // that the recent mean looks back
 constexpr double kMostUnrest = 6;             // decades that one record adds to it at most
 constexpr double kMostEvidence = 20;          // decades of one kind
 constexpr double kMostExcess = 3;             // of a new extreme, in logarithms
-constexpr double kRefractoryRecords = 1500;   // until a reported event is forgotten
-constexpr double kShareOfLast = 0.5;          // of what is left of a report is no news in the next
+constexpr double kRefractoryRecords = 1000;   // until a third of a reported event is left
+constexpr double kShareOfLast = 0.3;          // of what is left of a report is no news in the next
+constexpr double kStep = 0.1;                 // what exceeds a report by this share counts in full
 
 // Surprises have heavy tails where a forecaster is not right about a series; their logarithms fall off about exponentially.
 double compressed(double decades) { return std::log1p(decades); }
@@ -40,14 +41,13 @@ double Detector::novelty_decades(double value) noexcept {
   return std::max(0.0, -std::log10(rate) + excess / mean_excess / std::log(10.0));
 }
 
-// High at the onset, nothing while the event lasts: the report fades, and only what is more unusual than what is left of it is news.
+// High at the onset, nothing while the event lasts: the report fades, and only what is more unusual than what is left of it is news. All of it moves
+// steadily with the evidence, so that rounding does not decide what is reported.
 double Detector::event_decades(double evidence) noexcept {
-  const double age = static_cast<double>(observed_ - reported_at_);
-  const double left = reported_decades_ * std::max(0.0, 1 - age / kRefractoryRecords);
+  const double left = reported_decades_;
+  reported_decades_ = std::max(evidence, left) * std::exp(-1 / kRefractoryRecords);
   if (evidence <= left) return 0;
-  reported_decades_ = evidence;
-  reported_at_ = observed_;
-  return evidence - kShareOfLast * left;
+  return (evidence - kShareOfLast * left) * std::min(1.0, (evidence - left) / std::max(kStep * left, 1e-9));
 }
 
 Assessment Detector::observe(double value, const PendingForecasts& forecasts) noexcept {

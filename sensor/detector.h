@@ -15,9 +15,9 @@ struct Assessment {
   bool warming_up = true;       // too little was seen: both are 0
 };
 
-// From 0 to 1, rising with the evidence. 0.5: as much evidence as makes an alarm worth it where a missed anomaly costs as much as nine false alarms;
-// on the synthetic series that the detector was fixed on that is one false alarm in about 1,000 records.
-inline constexpr double kEvidenceOfAlarm = 1.8;
+// From 0 to 1, rising with the evidence. 0.5: evidence that makes an alarm worth it where a missed anomaly costs as much as five false alarms; on the
+// synthetic series that the detector was fixed on that gave one false alarm in about 2,000 records.
+inline constexpr double kEvidenceOfAlarm = 2.7;
 inline double score_of(double decades) noexcept { return decades <= 0 ? 0 : decades / (decades + kEvidenceOfAlarm); }
 
 // Evidence, in decades (2: as rare as one record in a hundred of this series), added up with weights:
@@ -40,8 +40,7 @@ class Detector {
   double lowest_ = 0, highest_ = 0;
   double unrest_ = 0;            // running mean of the surprise, decades
   double novelties_ = 0, novelty_excess_ = 0;
-  double reported_decades_ = 0;  // of the event that lasts
-  int64_t reported_at_ = 0;
+  double reported_decades_ = 0;  // what is left of the last events
   std::array<TailCalibrator, kCalibrated> calibrators_;
 };
 

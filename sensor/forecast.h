@@ -54,7 +54,8 @@ struct QuantileForecast {
       return -std::log10(2 * tail);
     }
     if (out <= distance(kLast)) return 0;
-    const double decay = std::max((distance(kLast) - distance(kLast - 1)) / std::log(2.0), kNarrowest);
+    // Of the outermost two quantiles, but a model may have put these close together by mistake.
+    const double decay = std::max({(distance(kLast) - distance(kLast - 1)) / std::log(2.0), 0.6 * distance(kLast) / std::log(5.0), kNarrowest});
     return -std::log10(0.2) + (out - distance(kLast)) / decay / std::log(10.0);
   }
 
@@ -74,6 +75,7 @@ class PendingForecasts {
   // The model's outputs of this step, (kHorizons, kQuantiles); the step is over.
   void advance(const Normaliser& normaliser, std::span<const float> outputs) noexcept {
     for (size_t which = 0; which < kScoredHorizons.size(); ++which) {
+      if (normaliser.observed() < 2) break;  // there is no scale yet
       const float* row = outputs.data() + (kScoredHorizons[which] - 1) * kQuantiles;
       rings_[place(which)] = QuantileForecast::of(normaliser, std::span<const float, kQuantiles>(row, kQuantiles));
     }

@@ -42,7 +42,8 @@ std::vector<Entity> forecasts(const Json& result, const std::string& prefix) {
     const std::string base = name.substr(0, name.size() - kExpected.size());
     Forecast forecast = {base.substr(prefix.size()), name};
     for (const auto& [other, ahead] : result.items()) {
-      const bool is_ahead = other.starts_with(base + std::string(kAhead)) && other.find_first_not_of("0123456789", base.size() + kAhead.size()) == std::string::npos;
+      const bool is_ahead = other.starts_with(base + std::string(kAhead)) &&
+                            other.find_first_not_of("0123456789", base.size() + kAhead.size()) == std::string::npos;
       if (is_ahead && forecast.field == name) forecast.field = other;
     }
     found.push_back(forecast);

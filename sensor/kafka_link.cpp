@@ -124,39 +124,39 @@ void set_address(KafkaOptions& options, const std::string& address) {
   if (options.topic.front() == '^') throw Error("--kafka '" + address + "': one topic, not a pattern");
 }
 
+void KafkaLink::set_consumer_callbacks(rd_kafka_conf_t* configuration) {
+  rd_kafka_conf_set_rebalance_cb(configuration, [](rd_kafka_t* client, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t* partitions,
+                                                   void* self) { rebalance(client, error, partitions, self); });
+  // What fails, as it does while partitions move, is tried again with the next checkpoint.
+  rd_kafka_conf_set_offset_commit_cb(
+      configuration, [](rd_kafka_t*, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t* committed, void* self_pointer) {
+        auto& self = *static_cast<KafkaLink*>(self_pointer);
+        for (int i = 0; committed && i < committed->cnt; ++i) {
+          const auto known = self.partitions_.find(committed->elems[i].partition);
+          if (known == self.partitions_.end() || committed->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR) continue;
+          known->second.committed = committed->elems[i].offset;
+        }
+      });
+}
+
+void KafkaLink::set_producer_callbacks(rd_kafka_conf_t* configuration) {
+  rd_kafka_conf_set_dr_msg_cb(configuration, [](rd_kafka_t*, const rd_kafka_message_t* message, void* self) {
+    static_cast<KafkaLink*>(self)->delivered(*message);
+  });
+}
+
 KafkaLink::KafkaLink(const KafkaOptions& options, const Log& log) : options_(options), log_(log) {
-  consumer_ = std::make_unique<Handle>(RD_KAFKA_CONSUMER, *this,
-                                       Properties{{"group.id", options.group},
-                                                  {"enable.auto.commit", "false"},
-                                                  {"enable.auto.offset.store", "false"},
-                                                  {"auto.offset.reset", "earliest"},
-                                                  {"partition.assignment.strategy", "cooperative-sticky"},
-                                                  {"queued.max.messages.kbytes", "16384"}},
-                                       [](rd_kafka_conf_t* configuration) {
-                                         rd_kafka_conf_set_rebalance_cb(configuration, [](rd_kafka_t* client, rd_kafka_resp_err_t error,
-                                                                                         rd_kafka_topic_partition_list_t* partitions, void* self) {
-                                           rebalance(client, error, partitions, self);
-                                         });
-                                         // What fails, as it does while partitions move, is tried again with the next checkpoint.
-                                         rd_kafka_conf_set_offset_commit_cb(configuration, [](rd_kafka_t*, rd_kafka_resp_err_t,
-                                                                                             rd_kafka_topic_partition_list_t* list, void* self_pointer) {
-                                           auto& self = *static_cast<KafkaLink*>(self_pointer);
-                                           for (int i = 0; list && i < list->cnt; ++i) {
-                                             const auto known = self.partitions_.find(list->elems[i].partition);
-                                             const bool is_good = list->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR;
-                                             if (known != self.partitions_.end() && is_good) known->second.committed = list->elems[i].offset;
-                                           }
-                                         });
-                                       });
+  const Properties consumer = {{"group.id", options.group},
+                               {"enable.auto.commit", "false"},
+                               {"enable.auto.offset.store", "false"},
+                               {"auto.offset.reset", "earliest"},
+                               {"partition.assignment.strategy", "cooperative-sticky"},
+                               {"queued.max.messages.kbytes", "16384"}};
+  consumer_ = std::make_unique<Handle>(RD_KAFKA_CONSUMER, *this, consumer, set_consumer_callbacks);
   const int count = partitions_of(options.topic);
   if (!options.out_topic.empty()) {
-    producer_ = std::make_unique<Handle>(
-        RD_KAFKA_PRODUCER, *this,
-        Properties{{"enable.idempotence", "true"}, {"queue.buffering.max.kbytes", "16384"}}, [](rd_kafka_conf_t* configuration) {
-          rd_kafka_conf_set_dr_msg_cb(configuration, [](rd_kafka_t*, const rd_kafka_message_t* message, void* self_pointer) {
-            static_cast<KafkaLink*>(self_pointer)->delivered(*message);
-          });
-        });
+    const Properties producer = {{"enable.idempotence", "true"}, {"queue.buffering.max.kbytes", "16384"}};
+    producer_ = std::make_unique<Handle>(RD_KAFKA_PRODUCER, *this, producer, set_producer_callbacks);
     const int out_count = partitions_of(options.out_topic);
     if (out_count < count) {
       throw Error("--kafka-out " + options.out_topic + ": has " + std::to_string(out_count) + " partitions and " + options.topic + " has " +
@@ -255,7 +255,8 @@ void KafkaLink::revoked(const rd_kafka_topic_partition_list_t* partitions) {
 int64_t KafkaLink::results_end_at(int64_t offset, int32_t index) const {
   ListPointer list(rd_kafka_topic_partition_list_new(1));
   const rd_kafka_topic_partition_t& committed = *rd_kafka_topic_partition_list_add(list.get(), options_.topic.c_str(), index);
-  if (rd_kafka_committed(consumer_->client, list.get(), kAnswer_ms) != RD_KAFKA_RESP_ERR_NO_ERROR || committed.err != RD_KAFKA_RESP_ERR_NO_ERROR) return 0;
+  const rd_kafka_resp_err_t error = rd_kafka_committed(consumer_->client, list.get(), kAnswer_ms);
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR || committed.err != RD_KAFKA_RESP_ERR_NO_ERROR) return 0;
   const std::string_view text(static_cast<const char*>(committed.metadata), committed.metadata_size);
   if (!text.starts_with(kResultsMark) || (offset >= 0 && committed.offset > offset)) return 0;
   int64_t end = 0;
@@ -265,8 +266,8 @@ int64_t KafkaLink::results_end_at(int64_t offset, int32_t index) const {
 
 // Reads the result topic's partition from `begin` to its end.
 void KafkaLink::find_answered(int32_t index, int64_t begin, Partition& partition) {
-  const Handle reader(RD_KAFKA_CONSUMER, *this, Properties{{"group.id", options_.group}, {"enable.auto.commit", "false"}, {"enable.partition.eof", "true"}},
-                      [](rd_kafka_conf_t*) {});
+  const Properties properties = {{"group.id", options_.group}, {"enable.auto.commit", "false"}, {"enable.partition.eof", "true"}};
+  const Handle reader(RD_KAFKA_CONSUMER, *this, properties, [](rd_kafka_conf_t*) {});
   const auto check = [&](rd_kafka_resp_err_t error) {
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return;
     throw Error("kafka: the end of " + place(options_.out_topic, index) + " cannot be read: " + rd_kafka_err2str(error));
@@ -317,6 +318,8 @@ bool KafkaLink::read(std::vector<Message>& messages, milliseconds wait) {
     if (thrown_ || !message) break;
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
       take(*message, messages);
+    } else if (message->err == RD_KAFKA_RESP_ERR__FATAL) {
+      throw Error(std::string("kafka: ") + rd_kafka_message_errstr(message.get()));
     } else if (message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
       tell(LogLevel::kWarning, rd_kafka_message_errstr(message.get()));
     }

@@ -12,6 +12,7 @@
 #include "sensor/link.h"
 #include "sensor/log.h"
 
+struct rd_kafka_conf_s;
 struct rd_kafka_s;
 struct rd_kafka_message_s;
 struct rd_kafka_topic_partition_list_s;
@@ -63,6 +64,8 @@ class KafkaLink : public Link {
     std::unordered_set<int64_t> answered;   // records whose results were found there and did not come by yet
   };
 
+  static void set_consumer_callbacks(rd_kafka_conf_s* configuration);
+  static void set_producer_callbacks(rd_kafka_conf_s* configuration);
   static void rebalance(rd_kafka_s* client, int error, rd_kafka_topic_partition_list_s* partitions, void* self);
   void assigned(rd_kafka_topic_partition_list_s* partitions);
   void revoked(const rd_kafka_topic_partition_list_s* partitions);

@@ -53,7 +53,7 @@ class MqttConnection {
   void stop();
 
   void subscribe(const std::string& filter, int qos);
-  // Returns the id that `published` will name; -1: not connected, or the topic or the size is not allowed (QoS 1 waits for the next connection instead).
+  // Returns the id that `published` will name; -1: the topic or the size is not allowed, or there is no connection (which QoS 1 waits for instead).
   int publish(const std::string& topic, const std::string& text, int qos, bool retain);
   void look_again();  // may_send has changed [any thread]
 

@@ -89,7 +89,8 @@ void check(const MqttOptions& options) {
   }
   for (const std::string& topic : {options.out_topic + "/sensor", options.status_topic}) {
     if (!topic.empty() && reads(options.topic, topic)) {
-      throw Error("--mqtt: the topic '" + options.topic + "' also matches '" + topic + "': results would be read as records; choose another --mqtt-out");
+      throw Error("--mqtt: the topic '" + options.topic + "' also matches '" + topic +
+                  "': results would be read as records; choose another --mqtt-out");
     }
   }
 }

@@ -15,6 +15,10 @@ constexpr size_t kFirstSlots = 16;
 constexpr size_t kRowsOfStep = 128;       // outputs that stay in a fast cache until they are looked at
 constexpr int32_t kBelievedInRow = 8;     // records that agree on another time move the clock
 
+// Beyond this the differences of values leave what a double holds.
+constexpr double kLargestValue = 1e150;
+bool is_missing(const Field& field) { return field.kind == Field::Kind::null || std::fabs(field.number) > kLargestValue; }
+
 Added number_or_null(std::string_view name, bool exists, double value) {
   return {name, exists && std::isfinite(value) ? Field::Kind::number : Field::Kind::null, value, {}};
 }
@@ -178,9 +182,8 @@ bool Shard::is_duplicate(const Sensor& sensor, const Selection& selection) const
     const auto same = std::find_if(sensor.series.begin(), sensor.series.end(), [&](const auto& series) { return series->name == field->name; });
     if (same == sensor.series.end()) return false;
     const SeriesMemory& memory = (*same)->memory;
-    const bool is_missing = field->kind == Field::Kind::null;
-    if (memory.last_time_ns != *selection.time_ns || memory.last_was_missing != is_missing) return false;
-    if (!is_missing && memory.last_value != field->number) return false;
+    if (memory.last_time_ns != *selection.time_ns || memory.last_was_missing != is_missing(*field)) return false;
+    if (!memory.last_was_missing && memory.last_value != field->number) return false;
   }
   return true;
 }
@@ -236,7 +239,7 @@ void Shard::plan(Work& work) {
     if (time_ns != kNoTime && memory.last_time_ns != kNoTime && !clock_jumped) step = memory.cadence.advance(1e-9 * static_cast<double>(time_ns - memory.last_time_ns));
     if (!memory.has_begun) step.missing = 0;
     memory.last_time_ns = time_ns;
-    memory.last_was_missing = field->kind == Field::Kind::null;
+    memory.last_was_missing = is_missing(*field);
     memory.last_value = field->number;
     memory.has_begun |= !memory.last_was_missing;
     counters_.missing_values += memory.last_was_missing;

@@ -8,11 +8,11 @@
 
 namespace coil::sensor {
 
-// Numbers are decades (of rarity) from 0 up. Plain data. One thread at a time.
+// Numbers are from 0 up, most of them below 1. Plain data. One thread at a time.
 class TailCalibrator {
  public:
   // -log10 of the share of numbers at least this large, of a series that has given the ones added so far: 0 for the usual, 3 for one in a thousand.
-  // Before anything was added it believes the number as it is. [any thread]
+  // [any thread]
   double decades(double value) const noexcept {
     if (!(value > 0)) return 0;
     const size_t bin = bin_of(value);
@@ -50,7 +50,7 @@ class TailCalibrator {
   static constexpr double kLargest = 25;
   static constexpr double kTailShare = 0.02, kTailLeast = 8;      // of the numbers lie in the tail
   static constexpr double kPriorMass = 20;                        // as if so many had been seen of a perfect forecaster
-  static constexpr double kPriorTail = 4, kPriorExcess = 0.4343;  // whose tail's mean excess is 1 / ln 10
+  static constexpr double kPriorTail = 2, kPriorExcess = 0.16;    // and so many beyond the tail's beginning, with this mean excess
   static constexpr double kMemory = 10000;                        // numbers; older ones fade
   static constexpr float kForget = 0.5f;
 

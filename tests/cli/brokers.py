@@ -1,4 +1,4 @@
-"""Brokers that tests start on loopback and stop again: mosquitto, and librdkafka's mock cluster; `coil stream` as a process beside them; its metrics."""
+"""Brokers that tests start on loopback and stop again (mosquitto, librdkafka's mock cluster), `coil stream` beside them, and its metrics."""
 
 import http.client
 import json
@@ -46,7 +46,8 @@ class Process:
     """A program whose lines on standard output and standard error are collected while it runs."""
 
     def __init__(self, test, command, cwd, stdin=None, **options):
-        self.process = subprocess.Popen([str(word) for word in command], cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        command = [str(word) for word in command]
+        self.process = subprocess.Popen(command, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
         self.out, self.err = [], []
         self.readers = [threading.Thread(target=self.collect, args=pair, daemon=True)
                         for pair in ((self.process.stdout, self.out), (self.process.stderr, self.err))]
@@ -103,7 +104,8 @@ class Mosquitto:
             self.client += ["-u", "coil", "-P", password]
         if tls:
             self.make_certificates()
-            lines += [f"cafile {self.folder}/ca.crt", f"certfile {self.folder}/broker.crt", f"keyfile {self.folder}/broker.key", "require_certificate true"]
+            lines += [f"cafile {self.folder}/ca.crt", f"certfile {self.folder}/broker.crt", f"keyfile {self.folder}/broker.key",
+                      "require_certificate true"]
             self.client += ["--cafile", self.folder / "ca.crt", "--cert", self.folder / "client.crt", "--key", self.folder / "client.key"]
         (self.folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
         self.start()

@@ -37,8 +37,9 @@ void produce(rd_kafka_t* producer, const std::string& topic, int partition, int 
     check(bool(std::getline(std::cin, line)), "the input ends inside of produce");
     const size_t tab = line.find('\t');
     const std::string key = line.substr(0, tab), text = line.substr(tab + 1);
-    const auto error = rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                                         RD_KAFKA_V_KEY(key.data(), key.size()), RD_KAFKA_V_VALUE(const_cast<char*>(text.data()), text.size()), RD_KAFKA_V_END);
+    const auto error =
+        rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                          RD_KAFKA_V_KEY(key.data(), key.size()), RD_KAFKA_V_VALUE(const_cast<char*>(text.data()), text.size()), RD_KAFKA_V_END);
     check(error == RD_KAFKA_RESP_ERR_NO_ERROR, rd_kafka_err2str(error));
   }
   check(rd_kafka_flush(producer, 10'000) == RD_KAFKA_RESP_ERR_NO_ERROR, "not delivered");
@@ -67,8 +68,10 @@ void dump(const std::string& brokers, const std::string& topic, int partitions) 
       ++ended;
     } else {
       check(message->err == RD_KAFKA_RESP_ERR_NO_ERROR, rd_kafka_err2str(message->err));
-      std::printf("%d\t%lld\t%.*s\t%s\t%.*s\n", message->partition, static_cast<long long>(message->offset), int(message->key_len),
-                  static_cast<const char*>(message->key), header(message, "coil-source").c_str(), int(message->len), static_cast<const char*>(message->payload));
+      const std::string key(static_cast<const char*>(message->key), message->key_len);
+      const std::string text(static_cast<const char*>(message->payload), message->len);
+      std::printf("%d\t%lld\t%s\t%s\t%s\n", message->partition, static_cast<long long>(message->offset), key.c_str(),
+                  header(message, "coil-source").c_str(), text.c_str());
     }
     rd_kafka_message_destroy(message);
   }

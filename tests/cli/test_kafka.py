@@ -6,7 +6,7 @@ import random
 import threading
 import time
 
-from brokers import MockKafka, needs_mock_kafka, records, stream, wait_until
+from brokers import MockKafka, metric_of, metrics_port, needs_mock_kafka, records, stream, wait_until
 from support import CoilTest, write_forecaster
 
 PARTITIONS = 4
@@ -21,9 +21,9 @@ class Kafka(CoilTest):
         self.path("kafka.conf").write_text("# quick, for a test\nsession.timeout.ms = 6000\nheartbeat.interval.ms=200\n")
         self.kafka = MockKafka(self)
 
-    def worker(self, topic="sensors", out="results", *arguments):
-        results = ["--kafka-out", out] if out else []
-        return stream(self, "--kafka", f"{self.kafka.brokers}/{topic}", *results, "--kafka-config", "kafka.conf", "--key", "sensor", "--state", "state", *arguments)
+    def worker(self, *arguments):
+        return stream(self, "--kafka", f"{self.kafka.brokers}/sensors", "--kafka-out", "results", "--kafka-config", "kafka.conf", "--key", "sensor",
+                      "--state", "state", *arguments)
 
     def topics(self, partitions=PARTITIONS):
         self.kafka.topic("sensors", partitions)
@@ -47,7 +47,8 @@ class Kafka(CoilTest):
         texts = {}
         for partition, mixed in messages.items():
             lines = "".join(f"{text}\n" for _, text in mixed).encode()
-            for text in self.coil("stream", "-m", self.model, "--key", "sensor", *(str(word).format(partition) for word in arguments), input=lines).decode().splitlines():
+            options = [word.format(partition) for word in arguments]
+            for text in self.coil("stream", "-m", self.model, "--key", "sensor", *options, input=lines).decode().splitlines():
                 row = json.loads(text)
                 texts[row["sensor"], row["time"]] = text
         return texts
@@ -91,7 +92,7 @@ class Kafka(CoilTest):
         self.topics()
         messages = self.sensor_messages(per_sensor=400)
         expected = self.expected(messages)
-        arguments = ("sensors", "results", "--checkpoint-every", "1.5s")
+        arguments = ("--checkpoint-every", "1.5s")
         first = self.worker(*arguments)
         first.wait_for("assigned", count=PARTITIONS)
         hurry = threading.Event()
@@ -112,7 +113,8 @@ class Kafka(CoilTest):
         wait_until(lambda: self.end_of_results() >= len(expected), lambda: (self.end_of_results(), second.err, third.err), 90)
         self.assertEqual((second.stop(), third.stop()), (130, 130), second.err + third.err)
         self.check_results(messages, expected)
-        print("\n" + "\n".join(f"  {name}: {line}" for name, worker in (("first", first), ("second", second), ("third", third)) for line in worker.err))
+        log = [f"  {name}: {line}" for name, worker in (("first", first), ("second", second), ("third", third)) for line in worker.err]
+        print("\n" + "\n".join(log))
         self.assertTrue(0 < at_kill < at_third < len(expected), f"{at_kill} and {at_third}: the workers came and went in the midst of the records")
         for line in second.err[taken_over:] + third.err:
             if "assigned" in line:
@@ -127,7 +129,7 @@ class Kafka(CoilTest):
         self.assertEqual(len(expected), 8 * 398)
         found = 0
         for kill in range(4):
-            worker = self.worker("sensors", "results", "--reorder", "2", "--checkpoint-every", str(rng.choice([150, 500])))
+            worker = self.worker("--reorder", "2", "--checkpoint-every", str(rng.choice([150, 500])))
             worker.wait_for("assigned", count=PARTITIONS, seconds=60)
             before = self.end_of_results()
             for partition, mixed in messages.items():
@@ -138,7 +140,7 @@ class Kafka(CoilTest):
             found += sum(int(line.split(", ")[1].split()[0]) for line in worker.err if "assigned" in line)
         for partition, mixed in messages.items():
             self.kafka.produce("sensors", partition, mixed[4 * 180:])
-        worker = self.worker("sensors", "results", "--reorder", "2")
+        worker = self.worker("--reorder", "2")
         wait_until(lambda: self.end_of_results() >= len(expected), lambda: (self.end_of_results(), worker.err), 90)
         self.assertEqual(worker.stop(), 130, worker.err)
         self.check_results(messages, expected)
@@ -154,8 +156,9 @@ class Kafka(CoilTest):
         worker.stop()
         for partition, mixed in messages.items():
             self.kafka.produce("sensors", partition, mixed[50:])
-        worker = self.worker()
+        worker = self.worker("--metrics", "0")
         wait_until(lambda: self.end_of_results() >= 120 * PARTITIONS, lambda: worker.err, 60)
+        self.assertEqual(metric_of(metrics_port(worker.err), "coil_stream_skipped_total"), 0, "it went on where the checkpoint says")
         worker.stop()
         self.check_results(messages)
 

@@ -86,8 +86,9 @@ class Metrics(CoilTest):
 
     def test_loopback_only_unless_asked(self):
         _, port = self.start()
-        address = next((line.split()[1] for line in pathlib.Path("/proc/net/tcp").read_text().splitlines() if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"), None)
-        self.assertEqual(address, f"0100007F:{port:04X}")
+        sockets = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()]
+        listening = [local for _, local, _, state, *_ in sockets if state == "0A" and local.endswith(f":{port:04X}")]
+        self.assertEqual(listening, [f"0100007F:{port:04X}"])
         with socket.create_server(("127.0.0.1", 0)) as taken:
             self.coil("stream", "-m", self.model, "--metrics", str(taken.getsockname()[1]), code=1, input=b"")
             self.assertIn("is the port in use?", self.stderr)
@@ -127,3 +128,11 @@ class Metrics(CoilTest):
         for event in events:
             self.assertRegex(event["time"], r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
             self.assertIn("invalid JSON", event["message"])
+        self.coil_fails_in_json("nowhere.safetensors", 3)
+        self.coil_fails_in_json(self.model, 1, "nowhere.ndjson")
+
+    def coil_fails_in_json(self, model, code, *arguments):
+        done = subprocess.run([COIL, "stream", "-m", str(model), "--log", "json", *arguments], cwd=self.folder, capture_output=True, input=b"")
+        event = json.loads(done.stderr)
+        self.assertEqual((done.returncode, event["level"]), (code, "error"))
+        self.assertIn("nowhere", event["message"])

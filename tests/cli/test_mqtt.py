@@ -29,8 +29,11 @@ class Mqtt(CoilTest):
         return self.coil("stream", "-m", self.model, input="".join(f"{line}\n" for line in lines).encode()).decode().splitlines()
 
     def results(self, subscriber, topic, count, seconds=30):
-        wait_until(lambda: sum(t == topic for t, _ in received(subscriber)) >= count, lambda: f"{count} of {topic}: {received(subscriber)[-3:]}", seconds)
-        return [text for t, text in received(subscriber) if t == topic]
+        def texts():
+            return [text for t, text in received(subscriber) if t == topic]
+
+        wait_until(lambda: len(texts()) >= count, lambda: f"{len(texts())} of {count} of {topic}: {received(subscriber)[-3:]}", seconds)
+        return texts()
 
     def test_records_in_results_out(self):
         broker = Mosquitto(self)
@@ -130,8 +133,8 @@ class Mqtt(CoilTest):
         """A worker whose results nobody reads until the pipe that is returned is read."""
         read_end, write_end = os.pipe()
         before = broker.subscriptions()
-        worker = subprocess.Popen([COIL, "stream", "-m", str(self.model), "--mqtt", f"127.0.0.1:{broker.port}/t", "--mqtt-client-id", "worker", *arguments],
-                                  cwd=self.folder, stdout=write_end, stderr=subprocess.PIPE)
+        command = [COIL, "stream", "-m", str(self.model), "--mqtt", f"127.0.0.1:{broker.port}/t", "--mqtt-client-id", "worker", *arguments]
+        worker = subprocess.Popen(command, cwd=self.folder, stdout=write_end, stderr=subprocess.PIPE)
         os.close(write_end)
         results = open(read_end)
         for cleanup in (results.close, worker.stderr.close, worker.wait, worker.kill):
