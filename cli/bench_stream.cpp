@@ -44,7 +44,8 @@ class Sensors {
     messages.resize(count);
     for (sensor::Message& message : messages) {
       char text[96];
-      std::snprintf(text, sizeof text, "{\"sensor\":\"s%zu\",\"time\":%zu,\"value\":%.3f}", record_ % series_, 1'700'000'000 + 60 * (record_ / series_), 20 + noise_(random_));
+      const size_t time_s = 1'700'000'000 + 60 * (record_ / series_);
+      std::snprintf(text, sizeof text, "{\"sensor\":\"s%zu\",\"time\":%zu,\"value\":%.3f}", record_ % series_, time_s, 20 + noise_(random_));
       message.text = text;
       ++record_;
     }
@@ -120,7 +121,10 @@ void run_bench(const BenchOptions& options) {
   } catch (const ssm::Error& error) {
     throw Failure(kModelFailed, error.what());
   }
-  Json report = {{"model", model->source()}, {"series", options.series}, {"bytes_per_series", sensor::Engine::bytes_per_series(*model)}, {"runs", Json::array()}};
+  Json report = {{"model", model->source()},
+                 {"series", options.series},
+                 {"bytes_per_series", sensor::Engine::bytes_per_series(*model)},
+                 {"runs", Json::array()}};
   if (!options.json) {
     std::printf("%s, %zu series of %zu bytes, NDJSON in and out; latency at half the load\n", short_name(model->source()).c_str(), options.series,
                 sensor::Engine::bytes_per_series(*model));
@@ -132,8 +136,8 @@ void run_bench(const BenchOptions& options) {
     report["runs"].push_back({{"threads", threads}, {"records_per_s", result.records_per_s}, {"parse_ns", result.parse_ns}, {"p50_us", us(50)},
                               {"p99_us", us(99)}, {"p99_9_us", us(99.9)}});
     if (options.json) continue;
-    std::printf("%8zu %12.0f %12.2f %10.2f %10.0f %10.0f %10.0f\n", threads, result.records_per_s, 1e6 / result.records_per_s, 1e-3 * result.parse_ns, us(50),
-                us(99), us(99.9));
+    std::printf("%8zu %12.0f %12.2f %10.2f %10.0f %10.0f %10.0f\n", threads, result.records_per_s, 1e6 / result.records_per_s,
+                1e-3 * result.parse_ns, us(50), us(99), us(99.9));
     std::fflush(stdout);
   }
   if (options.json) std::printf("%s\n", report.dump(2).c_str());
