@@ -12,6 +12,7 @@
 
 #include "cli/bench_live.h"
 #include "cli/bench_report.h"
+#include "cli/bench_stream.h"
 #include "cli/failure.h"
 #include "cli/interrupt.h"
 #include "cli/models.h"
@@ -262,7 +263,8 @@ CLI::App* setup_bench(CLI::App& app, const std::string& command_line, int& exit_
       "Takes about SECONDS for each model, target and block size. Models of audio: nanoseconds per frame and x real time, which is also how\n"
       "many instances fit on one core. Models of tokens: tokens per second, one by one and in a prefill of 64. The floor is measured, too: the\n"
       "model's multiply-adds and exponentials at the best speed of the target, or for each block one reading of all weights where that takes\n"
-      "longer (weights of 4 MB and more). `coil bench live MODEL` is a subcommand of its own; a model file named live is ./live.\n"
+      "longer (weights of 4 MB and more). `coil bench live MODEL` (blocks of audio in real time) and `coil bench stream MODEL` (records of sensor\n"
+      "data) are subcommands of their own; a model file named live is ./live.\n"
       "Exit codes: 0 measured, 2 wrong options, 3 a model cannot be loaded, 130 interrupted.");
   auto options = std::make_shared<BenchOptions>();
   CLI::Option* models = command->add_option("models", options->models, "Model files or folders, or names of presets")->type_name("MODEL");
@@ -279,9 +281,10 @@ CLI::App* setup_bench(CLI::App& app, const std::string& command_line, int& exit_
       ->capture_default_str();
   command->add_flag("--json", options->json, "As one JSON object");
   CLI::App* live = setup_bench_live(*command, command_line, exit_code);
-  for (CLI::Option* option : command->get_options()) live->excludes(option);
-  command->callback([options, command_line, models, live, &exit_code] {
-    if (live->parsed()) return;
+  CLI::App* stream = setup_bench_stream(*command, exit_code);
+  for (CLI::Option* option : command->get_options()) live->excludes(option), stream->excludes(option);
+  command->callback([options, command_line, models, live, stream, &exit_code] {
+    if (live->parsed() || stream->parsed()) return;
     if (models->empty()) throw CLI::RequiredError("MODEL");
     run_bench(*options, command_line);
     exit_code = kOk;

@@ -89,11 +89,12 @@ std::string place_of(const sensor::Message& message) {
 void check(StreamOptions& options) {
   for (const size_t horizon : options.engine.horizons) {
     if (horizon < 1 || horizon > sensor::kHorizons) {
-      throw Failure(kUsage, "--forecast " + std::to_string(horizon) + ": horizons lie between 1 and " + std::to_string(sensor::kHorizons) + " records");
+      throw Failure(kUsage, "--forecast " + std::to_string(horizon) + ": horizons lie between 1 and " + std::to_string(sensor::kHorizons));
     }
   }
   if (!options.plot.empty()) StreamPlot::check_path(options.plot);
-  if (!options.plot.empty() && !options.engine.output_format.empty()) throw Failure(kUsage, "--plot writes a picture in place of records: --output-format does not go with it");
+  if (!options.plot.empty() && !options.engine.output_format.empty())
+    throw Failure(kUsage, "--plot writes a picture in place of records: --output-format does not go with it");
   if (options.engine.resume && options.engine.state.empty()) throw Failure(kUsage, "--resume needs --state, which says what was seen");
   check_links(options.links, options.engine);
   if (!options.metrics.empty()) check_monitor(options.metrics);
@@ -123,8 +124,9 @@ int watch(StreamOptions options, const sensor::Log& log) {
   StreamPlot* plot = nullptr;
   if (!options.plot.empty()) {
     const std::string& input = options.links.input;
-    auto sink = std::make_unique<StreamPlot>(StreamPlotOptions{options.engine.schema.keys, options.engine.schema.time, options.engine.prefix,
-                                                               options.engine.threshold, input == "-" ? "coil stream" : std::filesystem::path(input).stem().string()});
+    const std::string title = input == "-" ? "coil stream" : std::filesystem::path(input).stem().string();
+    auto sink = std::make_unique<StreamPlot>(
+        StreamPlotOptions{options.engine.schema.keys, options.engine.schema.time, options.engine.prefix, options.engine.threshold, title});
     plot = sink.get();
     links.second = std::move(sink);
   }
@@ -168,31 +170,56 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<StreamOptions>();
   sensor::EngineOptions& engine = options->engine;
   add_link_options(*command, options->links);
-  command->add_option("-m,--model", options->model, "Model file, or name of a preset")->type_name("MODEL")->capture_default_str();
+  command->add_option("-m,--model", options->model, "Model file, or name of a preset")
+      ->type_name("MODEL")
+      ->capture_default_str();
   command->add_option("--key", engine.schema.keys, "Fields or tags that tell sensors apart (line protocol: default measurement and tags)")
       ->type_name("FIELD,...")->delimiter(',')->allow_extra_args(false);
-  command->add_option("--value", engine.schema.values, "Fields that are watched (default: all numbers)")->type_name("FIELD,...")->delimiter(',')->allow_extra_args(false);
-  command->add_option("--time", engine.schema.time, "Field of the time (default: time, timestamp, ts, date, datetime or @timestamp)")->type_name("FIELD");
-  command->add_option("--input-format", engine.input_format, "Format that comes in (default: found out)")->check(CLI::IsMember({"ndjson", "csv", "line"}));
-  command->add_option("--output-format", engine.output_format, "Format that goes out (default: as it came)")->check(CLI::IsMember({"ndjson", "csv", "line"}));
-  command->add_option("--prefix", engine.prefix, "Text before the names of added fields")->type_name("TEXT");
+  command->add_option("--value", engine.schema.values, "Fields that are watched (default: all numbers)")
+      ->type_name("FIELD,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command->add_option("--time", engine.schema.time, "Field of the time (default: time, timestamp, ts, date, datetime or @timestamp)")
+      ->type_name("FIELD");
+  command->add_option("--input-format", engine.input_format, "Format that comes in (default: found out)")
+      ->check(CLI::IsMember({"ndjson", "csv", "line"}));
+  command->add_option("--output-format", engine.output_format, "Format that goes out (default: as it came)")
+      ->check(CLI::IsMember({"ndjson", "csv", "line"}));
+  command->add_option("--prefix", engine.prefix, "Text before the names of added fields")
+      ->type_name("TEXT");
   command->add_option("--forecast", engine.horizons, "Add forecasts for so many records ahead: V_forecast_H, V_forecast_H_low, V_forecast_H_high")
       ->type_name("H,...")->delimiter(',')->allow_extra_args(false);
-  command->add_option("--threshold", engine.threshold, "Score from which a record is an anomaly")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  command->add_option("--hold-off", engine.hold_off_records, "Records without an anomaly that end an episode")->check(CLI::Range(1, 1 << 20))->capture_default_str();
-  command->add_option("--reorder", engine.reorder_records, "Records of a sensor that are held back to put them in order")->check(CLI::Range(0, 1 << 16))->capture_default_str();
+  command->add_option("--threshold", engine.threshold, "Score from which a record is an anomaly")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command->add_option("--hold-off", engine.hold_off_records, "Records without an anomaly that end an episode")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--reorder", engine.reorder_records, "Records of a sensor that are held back to put them in order")
+      ->check(CLI::Range(0, 1 << 16))
+      ->capture_default_str();
   command->add_option("--future", engine.future_s, "Do not believe a record that is so many seconds ahead of the last (0: believe all)")
       ->check(CLI::Range(0.0, 1e12))->capture_default_str();
-  command->add_option("--state", engine.state, "File that keeps what is known of all sensors; goes on from it when it exists")->type_name("FILE");
-  command->add_option("--checkpoint-every", options->checkpoint_every, "How often the state is written: records, or seconds as 30s")->type_name("N|Ns")->capture_default_str();
+  command->add_option("--state", engine.state, "File that keeps what is known of all sensors; goes on from it when it exists")
+      ->type_name("FILE");
+  command->add_option("--checkpoint-every", options->checkpoint_every, "How often the state is written: records, or seconds as 30s")
+      ->type_name("N|Ns")
+      ->capture_default_str();
   command->add_flag("--resume", engine.resume, "The input is the one that the state was made from: skip what was seen");
-  command->add_option("--max-series", engine.max_series, "Series in memory; those idle for longest go to disk (0: no bound)")->capture_default_str();
-  command->add_option("--memory", options->memory_mb, "The same as MB of memory")->type_name("MB");
-  command->add_option("--threads", engine.threads, "Threads")->check(CLI::Range(1, 256))->capture_default_str();
+  command->add_option("--max-series", engine.max_series, "Series in memory; those idle for longest go to disk (0: no bound)")
+      ->capture_default_str();
+  command->add_option("--memory", options->memory_mb, "The same as MB of memory")
+      ->type_name("MB");
+  command->add_option("--threads", engine.threads, "Threads")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   command->add_option("--metrics", options->metrics, "Serve /metrics for Prometheus and /health over HTTP, on this machine alone unless an address is given")
       ->type_name("[ADDRESS:]PORT");
-  command->add_option("--log", options->log, "How messages are written to standard error")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
-  command->add_option("--plot", options->plot, "Draw series, bounds, scores and episodes in place of writing records")->type_name("HTML|PNG");
+  command->add_option("--log", options->log, "How messages are written to standard error")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  command->add_option("--plot", options->plot, "Draw series, bounds, scores and episodes in place of writing records")
+      ->type_name("HTML|PNG");
   command->add_flag("--summary", options->summary, "Print counts to standard error at the end");
   command->add_flag("--describe", options->describe, "Say what a series costs, and end");
   command->callback([options, &exit_code] { exit_code = run_stream(*options); });

@@ -154,7 +154,8 @@ double nice_step(double range, int most) {
 }
 
 double nice_time_step(double range_s, int most) {
-  for (const double step : {1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 43200.0, 86400.0, 172800.0, 345600.0, 604800.0}) {
+  constexpr double kHour = 3600, kDay = 86400;
+  for (const double step : {1., 5., 10., 30., 60., 300., 600., 1800., kHour, 2 * kHour, 4 * kHour, 8 * kHour, 12 * kHour, kDay, 2 * kDay, 4 * kDay, 7 * kDay}) {
     if (range_s / step <= most) return step;
   }
   return 86400 * std::max(1.0, nice_step(range_s / 86400, most));
@@ -228,7 +229,8 @@ class Panel {
     const double tick = series_.has_times ? nice_time_step(end_ - begin_, 8) : nice_step(end_ - begin_, 8);
     for (double time_s = std::ceil(begin_ / tick) * tick; time_s <= end_; time_s += tick) {
       pen_.line({{x(time_s), top_}, {x(time_s), score_top() + kScoreHeight}}, kLine, 0.5, 1);
-      pen_.text(series_.has_times ? time_label(time_s, tick) : number(time_s, 8), x(time_s), score_top() + kScoreHeight + 16, 11, kDimText, Pen::Align::centre);
+      const std::string label = series_.has_times ? time_label(time_s, tick) : number(time_s, 8);
+      pen_.text(label, x(time_s), score_top() + kScoreHeight + 16, 11, kDimText, Pen::Align::centre);
     }
     pen_.text("score", kLeft - 8, score_top() + kScoreHeight / 2 + 4, 11, kDimText, Pen::Align::right);
   }
@@ -275,7 +277,8 @@ class Panel {
         continue;
       }
       line.push_back({column.x, y(column.first)});
-      if (column.most > column.least) line.push_back({column.x, y(column.most)}), line.push_back({column.x, y(column.least)}), line.push_back({column.x, y(column.last)});
+      if (!(column.most > column.least)) continue;
+      for (const double value : {column.most, column.least, column.last}) line.push_back({column.x, y(value)});
     }
     pen_.line(line, kValue, 1, 0.95);
   }

@@ -1,4 +1,4 @@
-// The constants are fixed on synthetic anomalies (tests/sensor/synthetic_anomalies.cpp), one setting for all data.
+// The constants are fixed on synthetic anomalies (tests/sensor/synthetic_anomalies.cpp) seen by watch_small; one setting for all data.
 #include "sensor/detector.h"
 
 #include <algorithm>
@@ -8,9 +8,9 @@ namespace coil::sensor {
 namespace {
 
 constexpr int64_t kWarmUpRecords = 100;
-constexpr std::array<double, kScoredHorizons.size()> kWeightOfSurprise = {1, 0.1, 0.1, 0.1};
-constexpr double kWeightOfUnrest = 0.5;
-constexpr double kUnrestRecords = 5;          // that the recent mean looks back over
+constexpr std::array<double, kScoredHorizons.size()> kWeightOfSurprise = {1, 0.1, 0.3, 0.2};
+constexpr double kWeightOfUnrest = 0.25, kWeightOfNovelty = 2;
+constexpr double kUnrestRecords = 20;         // that the recent mean looks back over
 constexpr double kMostUnrest = 6;             // decades that one record adds to it at most
 constexpr double kMostEvidence = 20;          // decades of one kind
 constexpr double kMostExcess = 3;             // of a new extreme, in logarithms
@@ -64,7 +64,7 @@ Assessment Detector::observe(double value, const PendingForecasts& forecasts) no
     assessment.evidence_decades += kWeightOfSurprise[which] * calibrated(which, compressed(surprise));
   }
   assessment.evidence_decades += kWeightOfUnrest * calibrated(kScoredHorizons.size(), unrest_);
-  assessment.evidence_decades += compressed(novelty_decades(value));
+  assessment.evidence_decades += kWeightOfNovelty * compressed(novelty_decades(value));
   ++observed_;
   if (observed_ <= kWarmUpRecords) return {};
   assessment.warming_up = false;

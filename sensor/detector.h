@@ -17,7 +17,7 @@ struct Assessment {
 
 // From 0 to 1, rising with the evidence. 0.5: evidence that makes an alarm worth it where a missed anomaly costs as much as five false alarms; on the
 // synthetic series that the detector was fixed on that gave one false alarm in about 2,000 records.
-inline constexpr double kEvidenceOfAlarm = 2.7;
+inline constexpr double kEvidenceOfAlarm = 3.5;
 inline double score_of(double decades) noexcept { return decades <= 0 ? 0 : decades / (decades + kEvidenceOfAlarm); }
 
 // Evidence, in decades (2: as rare as one record in a hundred of this series), added up with weights:

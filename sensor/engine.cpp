@@ -89,7 +89,9 @@ Engine::Partition& Engine::open(const std::string& topic, int32_t number) {
   partition->next_offset = content.position;
   if (number < 0 && !options_.resume) partition->next_offset = 0;
   partition->saved_offset = content.pieces.empty() && content.position == 0 ? -1 : content.position;
-  for (const auto& [key, piece] : content.pieces) shards_[std::hash<std::string>()(key) % shards_.size()]->add_stored(key, *partition->file, piece);
+  for (const auto& [key, piece] : content.pieces) {
+    shards_[std::hash<std::string>()(key) % shards_.size()]->add_stored(key, *partition->file, piece);
+  }
   update_counters();
   return *partition;
 }
@@ -270,14 +272,19 @@ void run(Engine& engine, Link& source, Link& sink, const CheckpointPace& pace, c
   auto saved_at = Clock::now();
   for (bool more = true; more && !stop();) {
     auto wait = kLongestWait;
-    if (pace.interval.count() > 0)
-      wait = std::clamp(std::chrono::duration_cast<std::chrono::milliseconds>(saved_at + pace.interval - Clock::now()), std::chrono::milliseconds(0), wait);
+    if (pace.interval.count() > 0) {
+      const auto until_due = std::chrono::duration_cast<std::chrono::milliseconds>(saved_at + pace.interval - Clock::now());
+      wait = std::clamp(until_due, std::chrono::milliseconds(0), wait);
+    }
     messages.clear();
     more = source.read(messages, wait);
     // In pieces, so that results are out and checkpoints due while many records wait.
     for (std::span<const Message> left = messages; !left.empty();) {
       size_t count = std::min(left.size(), kItemsAtOnce);
-      if (pace.records > 0) count = std::min<uint64_t>(count, std::max<uint64_t>(1, saved_records + pace.records - std::min(saved_records + pace.records, engine.counters().records.load())));
+      if (pace.records > 0) {
+        const uint64_t due = saved_records + pace.records, now = engine.counters().records;
+        count = std::min<uint64_t>(count, due > now ? due - now : 1);
+      }
       engine.process(left.first(count), results);
       write_out();
       left = left.subspan(count);

@@ -7,6 +7,11 @@
 namespace coil::sensor {
 namespace {
 
+// Whether a backslash there takes the next sign as it is.
+bool is_escape(std::string_view text, size_t at) {
+  return text[at] == '\\' && at + 1 < text.size() && std::string_view(",= \\").find(text[at + 1]) != std::string_view::npos;
+}
+
 class Scanner {
  public:
   Scanner(std::string_view line, Record& record) : line_(line), record_(record) {}
@@ -50,18 +55,18 @@ class Scanner {
     }
   }
 
-  // Up to one of `ends`; a backslash takes the next sign as it is where that could end a name.
+  // Up to one of `ends`.
   std::string_view name(std::string_view ends) {
     const size_t begin = at_;
     bool escaped = false;
     for (; at_ < line_.size() && ends.find(line_[at_]) == std::string_view::npos; ++at_) {
-      if (line_[at_] == '\\' && at_ + 1 < line_.size() && std::string_view(",= \\").find(line_[at_ + 1]) != std::string_view::npos) escaped = true, ++at_;
+      if (is_escape(line_, at_)) escaped = true, ++at_;
     }
     const std::string_view raw = line_.substr(begin, at_ - begin);
     if (!escaped) return raw;
     std::string text;
     for (size_t i = 0; i < raw.size(); ++i) {
-      if (raw[i] == '\\' && i + 1 < raw.size() && std::string_view(",= \\").find(raw[i + 1]) != std::string_view::npos) ++i;
+      if (is_escape(raw, i)) ++i;
       text += raw[i];
     }
     return record_.decoded.emplace_back(std::move(text));

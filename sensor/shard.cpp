@@ -236,7 +236,9 @@ void Shard::plan(Work& work) {
     Series& series = this->series(sensor, field->name);
     SeriesMemory& memory = series.memory;
     Cadence::Step step;
-    if (time_ns != kNoTime && memory.last_time_ns != kNoTime && !clock_jumped) step = memory.cadence.advance(1e-9 * static_cast<double>(time_ns - memory.last_time_ns));
+    if (time_ns != kNoTime && memory.last_time_ns != kNoTime && !clock_jumped) {
+      step = memory.cadence.advance(1e-9 * static_cast<double>(time_ns - memory.last_time_ns));
+    }
     if (!memory.has_begun) step.missing = 0;
     memory.last_time_ns = time_ns;
     memory.last_was_missing = is_missing(*field);

@@ -92,7 +92,9 @@ void StateFile::load(Content& content) {
   const off_t size = ::lseek(file.get(), 0, SEEK_END);
   Bytes bytes(size > 0 ? size_t(size) : 0);
   if (!read_all(file.get(), bytes.data(), bytes.size(), 0)) throw system_failure(path_, "cannot be read");
-  if (bytes.size() < sizeof kMagic - 1 || std::memcmp(bytes.data(), kMagic, sizeof kMagic - 1) != 0) throw failure(path_, "is no state file of coil stream");
+  if (bytes.size() < sizeof kMagic - 1 || std::memcmp(bytes.data(), kMagic, sizeof kMagic - 1) != 0) {
+    throw failure(path_, "is no state file of coil stream");
+  }
   if (bytes.size() < sizeof kMagic - 1 + sizeof(uint64_t)) throw failure(path_, "is damaged: it ends too soon");
   const size_t body = bytes.size() - sizeof(uint64_t);
   ByteReader tail(std::span<const std::byte>(bytes).subspan(body));
