@@ -62,6 +62,7 @@ MqttConnection::MqttConnection(const MqttBroker& broker, const Will& will, int r
   wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   mosquitto_int_option(client_, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
   mosquitto_int_option(client_, MOSQ_OPT_RECEIVE_MAXIMUM, receive_maximum);
+  mosquitto_int_option(client_, MOSQ_OPT_SEND_MAXIMUM, 65'535);  // as many as the broker lets
   mosquitto_int_option(client_, MOSQ_OPT_TCP_NODELAY, 1);
   mosquitto_threaded_set(client_, true);
   if (!broker.user.empty()) mosquitto_username_pw_set(client_, broker.user.c_str(), broker.password.c_str());
