@@ -120,7 +120,8 @@ class Job:
 
     def record(self):
         return {"shape": SHAPES[self.name], "tensors": self.tensors, "parameters": self.count, "seed": self.seed, "lr": RATES[self.name],
-                "steps": self.steps, "records": self.records, "seconds": round(self.seconds, 1), "skipped_steps": int(self.skipped.item()), "history": self.history}
+                "steps": self.steps, "records": self.records, "seconds": round(self.seconds, 1),
+                "skipped_steps": int(self.skipped.item()), "history": self.history}
 
     def save_state(self, folder):
         checkpoint.write_state(folder, self.name, *(t.cpu().numpy() for t in (self.weights, self.moment1, self.moment2)))
