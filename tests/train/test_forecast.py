@@ -149,7 +149,8 @@ class Training(unittest.TestCase):
         self.addCleanup(train.RATES.pop, "tiny")
 
     def run_train(self, folder, *more):
-        train.main(["--out", str(folder), "--jobs", "tiny", "--device", "cpu", "--steps", "64", "--batch", "8", "--pool", "64", "--chunk", "32", "--seconds", "60", *more])
+        train.main(["--out", str(folder), "--jobs", "tiny", "--device", "cpu", "--steps", "64", "--batch", "8", "--pool", "64", "--chunk", "32",
+                    "--seconds", "60", *more])
         return checkpoint.read_record(folder)["jobs"]["tiny"]
 
     def test_learns_and_goes_on(self):

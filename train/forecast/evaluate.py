@@ -67,9 +67,11 @@ def summary(tasks, results):
     """per method and group, MASE and weighted quantile loss, means over series, and over groups the geometric mean of the ratio to seasonal naive"""
     each = {name: [scores(t, q) for t, q in zip(tasks, quantiles)] for name, quantiles in results.items()}
     groups = list(dict.fromkeys(t.group for t in tasks))
-    table = {name: {g: [float(np.nanmean([s[k] for s, t in zip(own, tasks) if t.group == g])) for k in (0, 1)] for g in groups} for name, own in each.items()}
-    for name in table:
-        table[name]["over seasonal naive"] = [float(np.exp(np.mean([np.log(table[name][g][k] / table["seasonal naive"][g][k]) for g in groups]))) for k in (0, 1)]
+    mean = lambda own, g, k: float(np.nanmean([s[k] for s, t in zip(own, tasks) if t.group == g]))
+    table = {name: {g: [mean(own, g, k) for k in (0, 1)] for g in groups} for name, own in each.items()}
+    for row in table.values():
+        ratios = [[row[g][k] / table["seasonal naive"][g][k] for g in groups] for k in (0, 1)]
+        row["over seasonal naive"] = [float(np.exp(np.mean(np.log(r)))) for r in ratios]
     return table, {name: {f"{t.group}: {t.name}": s for t, s in zip(tasks, own) if not t.group.startswith("M4")} for name, own in each.items()}
 
 
@@ -106,7 +108,8 @@ def main(argv=None):
     for name, row in table.items():
         print(f"{name:16s}" + "".join(f"{row[h][0]:12.3f} | {row[h][1]:6.4f}" for h in heads))
     if o.json:
-        o.json.write_text(json.dumps({"measure": "MASE and weighted quantile loss, means over series", "every": o.every, "table": table, "series": each}, indent=1))
+        measure = "MASE and weighted quantile loss, means over series"
+        o.json.write_text(json.dumps({"measure": measure, "every": o.every, "table": table, "series": each}, indent=1))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ def spikes(draws, series, steps):
     """rare, of either or one sign, falling off at once or slowly"""
     rate = draws.log_uniform(series, 1, low=0.001, high=0.1)
     size = torch.exp(draws.normal(series, steps) * draws.uniform(series, 1, high=1.2))
-    sign = torch.where(draws.chance(0.5, series, 1), torch.sign(draws.normal(series, 1)).expand(series, steps), torch.sign(draws.normal(series, steps)))
+    sign = torch.where(draws.chance(0.5, series, 1), torch.sign(draws.normal(series, 1)).expand(series, steps),
+                       torch.sign(draws.normal(series, steps)))
     fall = draws.uniform(series, 1, high=0.97) * draws.chance(0.4, series, 1)
     impulses = size * sign * draws.chance(rate, series, steps)
     return leaky(impulses, fall) * draws.log_uniform(series, 1, low=2, high=30)
@@ -87,7 +88,8 @@ def anomalies(draws, x):
         size = draws.normal(series, 1) * draws.log_uniform(series, 1, low=1, high=30)
         stuck = torch.gather(x, 1, start).expand(series, steps)
         ramp = size * ((at - start) / length).clamp(0, 1)
-        kinds = torch.stack((x + size * (at < start + 3), x + size, stuck, x + size.abs() * draws.normal(series, steps), torch.zeros_like(x), x + ramp))
+        burst = x + size.abs() * draws.normal(series, steps)
+        kinds = torch.stack((x + size * (at < start + 3), x + size, stuck, burst, torch.zeros_like(x), x + ramp))
         kind = draws.whole(series, low=0, high=6)
         x = torch.where(inside, kinds[kind, torch.arange(series, device=x.device)], x)
     return x

@@ -58,7 +58,7 @@ def main(argv=None):
         now = json.loads(metadata["card"])
         table = json.loads(o.evaluation.read_text())["table"]
         now["metrics"] = dict(now["metrics"], zero_shot={"measured": "by the engine (train/forecast/evaluate.py): MASE and weighted quantile loss",
-                                                         **{name: table[name] for name in (o.job, "seasonal naive", "linear AR")}})
+                                                         **{name: table[name] for name in (o.out.stem, "seasonal naive", "linear AR")}})
         write_safetensors(o.out, tensors, dict(metadata, card=json.dumps(now)))
 
 

@@ -27,7 +27,8 @@ def shapes(draws, series, period):
     waves = torch.complex(draws.normal(series, TABLE // 2), draws.normal(series, TABLE // 2)) * size
     fourier = standard(torch.fft.irfft(torch.cat((torch.zeros(series, 1, dtype=waves.dtype, device=draws.device), waves), 1), n=TABLE))
 
-    bins = torch.where((period <= TABLE) & draws.chance(0.7, series, 1), torch.round(period), draws.log_uniform(series, 1, low=3, high=50).round())
+    each_step = (period <= TABLE) & draws.chance(0.7, series, 1)
+    bins = torch.where(each_step, torch.round(period), draws.log_uniform(series, 1, low=3, high=50).round())
     profile = torch.gather(draws.heavy(series, TABLE), 1, (at * bins.clamp(min=2)).floor().long().clamp(max=TABLE - 1))
     duty = draws.uniform(series, 1, low=0.05, high=0.95)
     square = torch.sigmoid((duty - at) * draws.log_uniform(series, 1, low=20, high=1000))

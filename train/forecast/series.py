@@ -27,9 +27,11 @@ def mixtures(draws, series, steps):
     weight[:, 5] = draws.log_uniform(series, low=0.003, high=3) * present[:, 5]
     volatility = torch.exp(draws.uniform(series, 1, high=1) * draws.chance(0.3, series, 1) *
                            torch.where(draws.chance(0.5, series, 1), draws.smooth(series, steps, 12), processes.autoregressive(draws, series, steps)))
-    autoregressive = torch.where(draws.chance(0.75, series, 1), processes.autoregressive(draws, series, steps), processes.coloured(draws, series, steps))
+    autoregressive = torch.where(draws.chance(0.75, series, 1), processes.autoregressive(draws, series, steps),
+                                 processes.coloured(draws, series, steps))
     parts = (processes.trend(draws, series, steps), seasons.seasonal(draws, series, steps), autoregressive * volatility,
-             processes.kernels(draws, series, steps, seasons.periods), processes.random_walk(draws, series, steps), draws.heavy(series, steps) * volatility)
+             processes.kernels(draws, series, steps, seasons.periods), processes.random_walk(draws, series, steps),
+             draws.heavy(series, steps) * volatility)
     return standard(sum(weight[:, i:i + 1] * part for i, part in enumerate(parts)))
 
 
@@ -45,7 +47,8 @@ def values(draws, series, steps):
     x = sometimes(0.12, x + draws.log_uniform(series, 1, low=0.2, high=4) * events.levels(draws, series, steps))
     x = sometimes(0.10, x + events.spikes(draws, series, steps) * draws.log_uniform(series, 1, low=0.05, high=1))
     kind = draws.uniform(series, 1)
-    x = torch.where(kind < 0.09, events.counts(draws, x), torch.where(kind < 0.15, events.demand(draws, x), torch.where(kind < 0.23, events.machine(draws, x), x)))
+    counts, demand, machine = events.counts(draws, x), events.demand(draws, x), events.machine(draws, x)
+    x = torch.where(kind < 0.09, counts, torch.where(kind < 0.15, demand, torch.where(kind < 0.23, machine, x)))
     x = sometimes(0.05, events.levels(draws, series, steps) + 0.05 * draws.chance(0.5, series, 1) * x)
     x = sometimes(0.05, torch.relu(x - draws.uniform(series, 1, low=-1, high=0.7)))
     x = sometimes(0.12, events.quantised(draws, x))

@@ -107,19 +107,21 @@ class Job:
             frames, *rest = validation.rows(first, first + batch)
             losses.append(pinball(self.uncompiled(frames), *rest).item())
         self.weights.copy_(kept)
-        self.history.append({"steps": self.steps, "records": self.records, "seconds": round(self.seconds, 1), "validation_loss": float(np.mean(losses)),
-                             "training_loss": self.loss.item()})
+        self.history.append({"steps": self.steps, "records": self.records, "seconds": round(self.seconds, 1),
+                             "validation_loss": float(np.mean(losses)), "training_loss": self.loss.item()})
         return self.history[-1]["validation_loss"]
 
     def rounding(self, batch):
         """loss as trained, and in float32 throughout without compilation"""
         frames, *rest = (t[:4] for t in batch)
         with torch.no_grad():
-            return tuple(pinball(model(frames), *rest).item() for model in (self.uncompiled, Forecaster(SHAPES[self.name], self.parameters, self.chunk)))
+            models = (self.uncompiled, Forecaster(SHAPES[self.name], self.parameters, self.chunk))
+            return tuple(pinball(model(frames), *rest).item() for model in models)
 
     def record(self):
-        return {"shape": SHAPES[self.name], "tensors": self.tensors, "parameters": self.count, "seed": self.seed, "lr": RATES[self.name], "steps": self.steps,
-                "records": self.records, "seconds": round(self.seconds, 1), "skipped_steps": int(self.skipped.item()), "history": self.history}
+        return {"shape": SHAPES[self.name], "tensors": self.tensors, "parameters": self.count, "seed": self.seed, "lr": RATES[self.name],
+                "steps": self.steps, "records": self.records, "seconds": round(self.seconds, 1),
+                "skipped_steps": int(self.skipped.item()), "history": self.history}
 
     def save_state(self, folder):
         checkpoint.write_state(folder, self.name, *(t.cpu().numpy() for t in (self.weights, self.moment1, self.moment2)))
@@ -204,8 +206,9 @@ def main(argv=None):
             if states:
                 job.save_state(o.out)
             checkpoint.write_average(o.out, job.name, job.average.cpu().numpy())
-        checkpoint.write_record(o.out, {"arguments": {k: v.name if isinstance(v, pathlib.Path) else v for k, v in vars(o).items()}, "pools": batches.pool_number,
-                                        "race": lost, "jobs": {j.name: dict(j.record(), resume=j.saved) for j in jobs}})
+        arguments = {k: v.name if isinstance(v, pathlib.Path) else v for k, v in vars(o).items()}
+        checkpoint.write_record(o.out, {"arguments": arguments, "pools": batches.pool_number, "race": lost,
+                                         "jobs": {j.name: dict(j.record(), resume=j.saved) for j in jobs}})
 
     lost, racing, decaying = {}, bool(o.race), False
     done, queue = 0, []
@@ -231,7 +234,8 @@ def main(argv=None):
             job.seconds += time.time() - now
         if done in (1, 2, 20) or time.time() > next_word:
             passed = time.time() - before
-            say("step", done, {j.name: round(j.loss.item(), 4) for j in jobs}, f"{records / passed / 1e6:.2f} M records/s, drawing {batches.drawing_seconds:.1f} s in all")
+            say("step", done, {j.name: round(j.loss.item(), 4) for j in jobs},
+                f"{records / passed / 1e6:.2f} M records/s, drawing {batches.drawing_seconds:.1f} s in all")
             before, records, next_word = time.time(), 0, time.time() + 20
         if racing and time.time() - start > o.race_seconds:
             racing = False
@@ -245,7 +249,8 @@ def main(argv=None):
             next_mark = time.time() + 60
     mark()
     save(states=not decaying)
-    say("done", {j.name: (j.steps, f"{j.records / 1e9:.3f} G records", int(j.skipped.item())) for j in jobs}, f"drawing {batches.drawing_seconds:.1f} s")
+    say("done", {j.name: (j.steps, f"{j.records / 1e9:.3f} G records", int(j.skipped.item())) for j in jobs},
+        f"drawing {batches.drawing_seconds:.1f} s")
 
 
 if __name__ == "__main__":
