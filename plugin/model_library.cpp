@@ -14,6 +14,7 @@ namespace {
 
 constexpr const char* kModelExtension = ".safetensors";
 constexpr int kMaxFolderDepth = 8;
+constexpr const char* kForecastTask = "forecast";  // of models for `coil stream`, which have no sound
 
 std::filesystem::path path_of(const juce::File& file) { return file.getFullPathName().toStdString(); }
 
@@ -22,12 +23,17 @@ juce::File folder_from_environment(const char* variable, const juce::File& other
   return juce::File::isAbsolutePath(path) ? juce::File(path) : otherwise;
 }
 
+struct CardHead {
+  juce::String name, task;  // empty: the card does not say
+};
+
 // A card that cannot be read is the loader's to complain about.
-juce::String name_of(const std::string& card_json, const juce::String& otherwise) {
+CardHead head_of(const std::string& card_json) {
   const auto json = nlohmann::json::parse(card_json, nullptr, false);
-  if (!json.is_object() || !json.contains("name") || !json["name"].is_string()) return otherwise;
-  const juce::String name = juce::String::fromUTF8(json["name"].get<std::string>().c_str());
-  return name.isEmpty() ? otherwise : name;
+  const auto text = [&](const char* key) {
+    return json.is_object() && json.contains(key) && json[key].is_string() ? juce::String::fromUTF8(json[key].get<std::string>().c_str()) : juce::String();
+  };
+  return {text("name"), text("task")};
 }
 
 void add_files_of(const juce::File& folder, const juce::String& below, bool factory, int depth, std::vector<LibraryEntry>& entries) {
@@ -37,13 +43,14 @@ void add_files_of(const juce::File& folder, const juce::String& below, bool fact
       if (depth < kMaxFolderDepth)
         add_files_of(file, below.isEmpty() ? file.getFileName() : below + "/" + file.getFileName(), factory, depth + 1, entries);
     } else if (file.hasFileExtension(kModelExtension)) {
-      juce::String name = file.getFileNameWithoutExtension();
+      CardHead head;
       try {
-        name = name_of(ssm::Checkpoint::open(path_of(file)).card_json(), name);
+        head = head_of(ssm::Checkpoint::open(path_of(file)).card_json());
       } catch (const ssm::Error&) {
         // listed under its file name: choosing it says what is wrong with it
       }
-      entries.push_back({file, name, below, factory, false});
+      if (head.task == kForecastTask) continue;
+      entries.push_back({file, head.name.isEmpty() ? file.getFileNameWithoutExtension() : head.name, below, factory, false});
     } else if (file.hasFileExtension(kPresetExtension)) {
       entries.push_back({file, file.getFileNameWithoutExtension(), below, factory, true});
     }

@@ -60,7 +60,7 @@ class ModelLibrary {
   std::optional<juce::File> find_file(const std::string& hash);
   size_t loaded_count();
 
-  // Sorted by folder and name, factory first. Looks into the folders at the first call and after rescan().
+  // Sorted by folder and name, factory first, without forecasters. Looks into the folders at the first call and after rescan().
   std::vector<LibraryEntry> entries();
   void rescan();
   // Those whose name or folder holds every word of `text`, in whatever case.

@@ -17,12 +17,13 @@ namespace fs = std::filesystem;
 
 juce::File file_at(const fs::path& path) { return juce::File(path.string()); }
 
-// factory: Green Overdrive; factory/bass: broken; user: presets/mine.coil, two networks
+// factory: Green Overdrive, a forecaster, which is no sound; factory/bass: broken; user: presets/mine.coil, two networks
 struct Shelf {
   Shelf() {
     fs::create_directories(dir / "factory" / "bass");
     fs::create_directories(dir / "user" / "presets");
     fs::copy_file(test::overdrive_path(), dir / "factory" / "green.safetensors");
+    fs::copy_file(fs::path(COIL_PRESETS_DIR) / "watch_small.safetensors", dir / "factory" / "watch_small.safetensors");
     juce::File(file_at(dir / "factory" / "bass" / "broken.safetensors")).replaceWithText("no model");
     juce::File(file_at(dir / "user" / "presets" / "mine.coil")).replaceWithText("no preset");
     for (const char* name : {"net 10", "net 9"}) {  // no card, no name

@@ -1,13 +1,10 @@
 """The rules of the Numenta Anomaly Benchmark: what detections are worth, and the sweep over thresholds."""
-import pathlib
-import sys
 import unittest
 
 import common  # noqa: F401
 import numpy as np
 
-sys.path.insert(0, str(pathlib.Path(common.__file__).resolve().parents[2] / "train" / "forecast"))
-import nab  # noqa: E402
+from forecast import nab
 
 LENGTH, WINDOWS = 2000, [(1000, 1099), (1500, 1549)]
 
