@@ -103,10 +103,18 @@ def range_rule(values):
     return scores
 
 
-def stream_scores(executable, model, path, field):
+def stream_scores(executable, model, path, times, fields):
+    """Per field, a score for each record; those that the stream drops as duplicates score 0."""
     command = [executable, "stream", str(path), "--model", model, "--value", "value", "--time", "timestamp", "--output-format", "ndjson"]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return [float(json.loads(line).get(field) or 0) for line in out.splitlines()]
+    lines = [json.loads(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()]
+    scores, next_line = np.zeros((len(fields), len(times))), 0
+    for i, time in enumerate(times):
+        if next_line < len(lines) and lines[next_line]["time"][:19].replace("T", " ") == time[:19]:
+            scores[:, i] = [lines[next_line].get(field) or 0 for field in fields]
+            next_line += 1
+    if next_line < len(lines):
+        raise SystemExit(f"{path}: {len(lines) - next_line} results belong to no record")
+    return dict(zip(fields, scores))
 
 
 def main():
@@ -120,20 +128,16 @@ def main():
 
     windows = json.loads((options.nab / "combined_windows.json").read_text())
     corpora = {name: Corpus() for name in [*options.score, "range rule"]}
-    per_file = {}
+    files = 0
     for path in sorted((options.nab / "data").glob("*/*.csv")):
-        name = f"{path.parent.name}/{path.name}"
+        name, files = f"{path.parent.name}/{path.name}", files + 1
         times, values = read(path)
         labelled = indices(times, windows[name])
-        for field in options.score:
-            scores = stream_scores(options.executable, options.model, path, field)
-            if len(scores) != len(values):
-                raise SystemExit(f"{name}: {len(values)} records went in, {len(scores)} came out")
+        for field, scores in stream_scores(options.executable, options.model, path, times, options.score).items():
             corpora[field].add(scores, labelled)
-            per_file.setdefault(field, {})[name] = max(scores)
         corpora["range rule"].add(range_rule(values), labelled)
     report = {}
-    print(f"{len(per_file[options.score[0]])} files, {corpora['range rule'].windows} windows")
+    print(f"{files} files, {corpora['range rule'].windows} windows")
     for name, corpus in corpora.items():
         report[name] = {profile: corpus.result(profile) for profile in PROFILES}
         print(f"{name:16} " + "  ".join(f"{profile} {score:6.2f} (from {at:.4g})" for profile, (score, at) in report[name].items()))
