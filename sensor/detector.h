@@ -5,43 +5,67 @@
 #include <cstdint>
 
 #include "sensor/forecast.h"
+#include "sensor/normaliser.h"
+#include "sensor/novelty.h"
 #include "sensor/tail_calibrator.h"
 
 namespace coil::sensor {
 
+// Mean of the recent numbers, of all while they are fewer than the window. Plain data.
+class RecentMean {
+ public:
+  double add(double number, double window) noexcept {
+    ++count_;
+    return mean_ += (number - mean_) * std::max(1 / window, 1 / static_cast<double>(count_));
+  }
+
+ private:
+  int64_t count_ = 0;
+  double mean_ = 0;
+};
+
 struct Assessment {
   double evidence_decades = 0;  // how unusual the record is
-  double event_decades = 0;     // the same, less what was reported of this event already
+  double event_decades = 0;     // the same, but nothing where it is no news after what was reported
   bool warming_up = true;       // too little was seen: both are 0
 };
 
-// From 0 to 1, rising with the evidence. 0.5: evidence that makes an alarm worth it where a missed anomaly costs as much as five false alarms; on the
-// synthetic series that the detector was fixed on that gave one false alarm in about 2,000 records.
-inline constexpr double kEvidenceOfAlarm = 3.5;
+// From 0 to 1, rising with the evidence. 0.5: an alarm is worth it where a missed anomaly costs as much as five false alarms; on the synthetic
+// series that the detector was fixed on that gave one false alarm in about 1,400 records.
+inline constexpr double kEvidenceOfAlarm = 2.6;
 inline double score_of(double decades) noexcept { return decades <= 0 ? 0 : decades / (decades + kEvidenceOfAlarm); }
 
-// Evidence, in decades (2: as rare as one record in a hundred of this series), added up with weights:
-//   surprise  tail probability under the forecasts made 1, 4, 16 and 64 steps ago, calibrated by the series' own past
-//   unrest    mean surprise of recent records, calibrated likewise
-//   novelty   how far beyond the range of all before, calibrated by how often and how far the series left its range
 // Plain data: copying its bytes copies all that it remembers. One thread at a time.
 class Detector {
  public:
-  // A finite value, before `forecasts` and the normaliser get to know it. [any thread]
-  Assessment observe(double value, const PendingForecasts& forecasts) noexcept;
+  // What can be unusual about a record, each in decades (2: as rare as one record in a hundred of this series).
+  enum Kind : size_t {
+    kSurprise,      // under the forecast made one step ago
+    kLeap,          // distance from the last value
+    kBias,          // recent values on one side of what was forecast four steps ahead
+    kRange,         // beyond all values before
+    kLevel,         // a short mean beyond all such means before
+    kActivity,      // recent steps larger or smaller than any before
+    kSlowActivity,  // the same over a longer time
+    kUnrest,        // recent surprises larger or smaller than any before
+    kKinds
+  };
+  using Evidence = std::array<double, kKinds>;
+
+  // A finite value, before `forecasts` and `normaliser` get to know it. [any thread]
+  Assessment observe(double value, const PendingForecasts& forecasts, const Normaliser& normaliser) noexcept {
+    return assess(measure(value, forecasts, normaliser));
+  }
+  // The two halves of observe(). [any thread]
+  Evidence measure(double value, const PendingForecasts& forecasts, const Normaliser& normaliser) noexcept;
+  Assessment assess(const Evidence& evidence) noexcept;
 
  private:
-  double novelty_decades(double value) noexcept;
-  double event_decades(double evidence) noexcept;
-
-  static constexpr size_t kCalibrated = kScoredHorizons.size() + 1;  // surprises, unrest
-
   int64_t observed_ = 0;
-  double lowest_ = 0, highest_ = 0;
-  double unrest_ = 0;            // running mean of the surprise, decades
-  double novelties_ = 0, novelty_excess_ = 0;
   double reported_decades_ = 0;  // what is left of the last events
-  std::array<TailCalibrator, kCalibrated> calibrators_;
+  TailCalibrator surprises_, leaps_, biases_;
+  RecentMean bias_, level_, activity_, slow_activity_, unrest_;
+  Novelty range_, levels_, activities_, slow_activities_, unrests_;
 };
 
 }  // namespace coil::sensor

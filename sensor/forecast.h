@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
 #include <span>
 
 #include "sensor/normaliser.h"
@@ -64,7 +65,7 @@ struct QuantileForecast {
 };
 
 // The horizons at which values are compared with what was forecast.
-inline constexpr std::array<size_t, 4> kScoredHorizons = {1, 4, 16, 64};
+inline constexpr std::array<size_t, 2> kScoredHorizons = {1, 4};
 
 // Forecasts that wait until their time has come, a ring for each scored horizon. Plain data.
 class PendingForecasts {
@@ -93,7 +94,7 @@ class PendingForecasts {
   }
 
   uint64_t step_ = 0;
-  std::array<QuantileForecast, 1 + 4 + 16 + 64> rings_ = {};
+  std::array<QuantileForecast, std::accumulate(kScoredHorizons.begin(), kScoredHorizons.end(), size_t{0})> rings_ = {};
 };
 
 }  // namespace coil::sensor

@@ -279,7 +279,7 @@ void Shard::run_waves() {
         } else {
           if (job.forget) memory.forecasts.forget();
           job.expected = memory.forecasts.due(0);
-          job.assessment = memory.detector.observe(job.value, memory.forecasts);
+          job.assessment = memory.detector.observe(job.value, memory.forecasts, memory.normaliser);
           frame = memory.normaliser.observe(job.value, job.interval);
         }
         slots_.push_back(job.series->slot);
