@@ -1,4 +1,4 @@
-// The constants are fixed on synthetic anomalies (train/forecast/README.md) seen by watch_small; one setting for all data.
+// The constants, kWeights too, are fixed on made-up anomalies (train/forecast/fit_score.py) seen by watch_small; one setting for all data.
 #include "sensor/detector.h"
 
 #include <algorithm>
@@ -8,7 +8,6 @@ namespace coil::sensor {
 namespace {
 
 constexpr int64_t kWarmUpRecords = 100;
-constexpr Detector::Evidence kWeights = {0.6, 0.6, 0.6, 1, 0.8, 1, 0.8, 0.5};  // by Detector::Kind
 // Records that recent means look back over.
 constexpr double kBiasRecords = 10, kLevelRecords = 5, kActivityRecords = 10, kSlowActivityRecords = 40, kUnrestRecords = 40;
 constexpr double kMostBias = 3, kMostUnrest = 6;  // decades that one record adds to these means at most

@@ -1,6 +1,7 @@
 // What the detector finds unusual about each record, kind by kind: how train/forecast/fit_score.py asks the engine.
 //   in:  for each series the number of its values (int32), the values (float64)
-//   out: for each value the decades of each Detector::Kind (float32)
+//   out: Detector::kWeights; for each value the decades of each Detector::Kind, and of the event that is reported (all float32)
+#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -21,10 +22,19 @@ bool read(T* values, size_t count) {
   return n == count;
 }
 
+template <size_t n>
+void write(const std::array<double, n>& numbers) {
+  for (const double number : numbers) {
+    const auto rounded = static_cast<float>(number);
+    std::fwrite(&rounded, sizeof rounded, 1, stdout);
+  }
+}
+
 void run(const char* file) {
   const auto model = ssm::Model::load(file);
   ssm::Stream stream(model);
   std::vector<float> outputs(size_t(model->config().d_output));
+  write(sensor::Detector::kWeights);
   for (int32_t count; read(&count, 1);) {
     if (count < 1) throw std::runtime_error("a series has at least one value");
     std::vector<double> values(static_cast<size_t>(count));
@@ -34,10 +44,9 @@ void run(const char* file) {
     sensor::PendingForecasts forecasts;
     sensor::Detector detector;
     for (const double value : values) {
-      for (const double decades : detector.measure(value, forecasts, normaliser)) {
-        const auto part = static_cast<float>(decades);
-        std::fwrite(&part, sizeof part, 1, stdout);
-      }
+      const sensor::Detector::Evidence evidence = detector.measure(value, forecasts, normaliser);
+      write(evidence);
+      write(std::array{detector.assess(evidence).event_decades});
       const sensor::Frame frame = normaliser.observe(value);
       stream.step(frame, outputs);
       forecasts.advance(normaliser, outputs);

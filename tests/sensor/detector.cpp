@@ -2,7 +2,6 @@
 #include "sensor/detector.h"
 
 #include <catch2/catch.hpp>
-#include <cstdio>
 
 #include "tests/sensor/synthetic_anomalies.h"
 
@@ -24,16 +23,6 @@ TEST_CASE("the score finds anomalies that it was not fixed on") {
   INFO("worth " << judgement.worth << ", found " << judgement.found << " of " << judgement.windows << ", false alarms " << judgement.false_alarms
                 << ", threshold " << judgement.threshold << " decades");
   CHECK(judgement.worth > 0.45);
-}
-
-// How the constants were chosen: sensor_tests "[.tune]"
-TEST_CASE("judgement of the detector on the series that its constants are fixed on", "[.tune]") {
-  const auto all = scored(1, 200);
-  for (const double cost : {0.11, 0.22, 0.055}) {
-    const test::Judgement judgement = test::judge(all, cost);
-    std::printf("cost %.3f  worth %.4f  found %zu of %zu  false alarms %zu  threshold %.2f\n", cost, judgement.worth, judgement.found, judgement.windows,
-                judgement.false_alarms, judgement.threshold);
-  }
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Series with anomalies whose places are known, and a judge of scores: what the detector's constants were fixed on.
+// Series with anomalies whose places are known, a stand-in for the model, and a judge of scores.
 #pragma once
 
 #include <cstdint>

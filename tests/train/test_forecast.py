@@ -150,7 +150,7 @@ class Training(unittest.TestCase):
 
     def run_train(self, folder, *more):
         train.main(["--out", str(folder), "--jobs", "tiny", "--device", "cpu", "--steps", "64", "--batch", "8", "--pool", "64", "--chunk", "32",
-                    "--seconds", "60", *more])
+                    "--seconds", "600", *more])
         return checkpoint.read_record(folder)["jobs"]["tiny"]
 
     def test_learns_and_goes_on(self):

@@ -5,7 +5,7 @@ best for the profile. Of all detections in a labelled window the best placed one
 so shortly after a window; a window without a detection costs. The first 15 % of a file, at most 750 records, count for nothing. 0 is a detector that
 never speaks, 100 one that hits the beginning of every window and nothing else.
 
-    python3 train/forecast/nab.py --nab FOLDER --executable build/cli/coil [--model watch] [--json out.json]
+    python3 -m forecast.nab --nab FOLDER --executable build/cli/coil [--model watch] [--json out.json]
 
 FOLDER holds `data/*/*.csv` and `combined_windows.json`. Beside the shipped score stands the model's own surprise alone (--score), and a detector
 that knows nothing but the range of the values seen so far.
@@ -26,6 +26,11 @@ PROFILES = {  # weights of a hit, of a false alarm, of a miss
     "reward low FN": (1.0, 0.11, 2.0),
 }
 PROBATION_SHARE, PROBATION_MOST = 0.15, 750
+
+
+def probation(length):
+    """so many records at the beginning of a file count for nothing"""
+    return min(int(PROBATION_SHARE * length), PROBATION_MOST)
 
 
 def sigmoid(position):
@@ -55,29 +60,30 @@ class Corpus:
 
     def add(self, scores, windows):
         worth, window_of = weigh(len(scores), windows)
-        probation = min(int(PROBATION_SHARE * len(scores)), PROBATION_MOST)
-        for i in range(probation, len(scores)):
-            self.scores.append(scores[i])
-            self.worth.append(worth[i])
-            self.window.append(window_of[i] + self.windows if window_of[i] >= 0 else -1)
+        counts = slice(probation(len(scores)), None)
+        self.scores.append(np.asarray(scores)[counts])
+        self.worth.append(worth[counts])
+        self.window.append(np.where(window_of >= 0, window_of + self.windows, -1)[counts])
         self.windows += len(windows)
 
     def result(self, profile):
         """(score, threshold) at the best threshold of the profile."""
         hit, false_alarm, miss = PROFILES[profile]
-        order = np.argsort(-np.asarray(self.scores), kind="stable")
+        scores, worth, window = (np.concatenate(parts) for parts in (self.scores, self.worth, self.window))
+        order = np.argsort(-scores, kind="stable")
+        scores, worth, window = scores[order], worth[order], window[order]
+        change = np.where(window < 0, false_alarm * worth, 0.0)
         best_of_window = np.full(self.windows, -miss)
-        outside, sweep = 0.0, [(-miss * self.windows, math.inf)]
-        for rank, i in enumerate(order):
-            if self.window[i] >= 0:
-                best_of_window[self.window[i]] = max(best_of_window[self.window[i]], hit * self.worth[i])
-            else:
-                outside += false_alarm * self.worth[i]
-            last_of_its_score = rank + 1 == len(order) or self.scores[order[rank + 1]] != self.scores[i]
-            if last_of_its_score:
-                sweep.append((best_of_window.sum() + outside, self.scores[i]))
-        raw, threshold = max(sweep)
+        for rank in np.flatnonzero(window >= 0):
+            gain = hit * worth[rank] - best_of_window[window[rank]]
+            if gain > 0:
+                change[rank] = gain
+                best_of_window[window[rank]] += gain
         null, perfect = -miss * self.windows, hit * self.windows
+        last_of_its_score = np.append(scores[1:] != scores[:-1], True)
+        totals, thresholds = null + np.cumsum(change)[last_of_its_score], scores[last_of_its_score]
+        best = np.argmax(totals)
+        raw, threshold = max((null, math.inf), (totals[best], thresholds[best]))
         return 100 * (raw - null) / (perfect - null), threshold
 
 
@@ -142,7 +148,7 @@ def main():
         report[name] = {profile: corpus.result(profile) for profile in PROFILES}
         print(f"{name:16} " + "  ".join(f"{profile} {score:6.2f} (from {at:.4g})" for profile, (score, at) in report[name].items()))
     if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+        options.json.write_text(json.dumps(report, indent=1, default=float) + "\n")
 
 
 if __name__ == "__main__":
