@@ -71,6 +71,7 @@ std::string work_key(const FileJob& job, const ProcessSettings& settings) {
                               {"input", hash_of_file(job.in)},
                               {"model", settings.model->hash()},
                               {"weights", ssm::to_string(settings.model->target().weights())},
+                              {"precision", settings.precision},
                               {"controls", job.controls},
                               {"rate_mode", static_cast<int>(settings.rate_mode)},
                               {"container", settings.format.container},

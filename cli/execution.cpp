@@ -34,10 +34,17 @@ int long_block_frames(size_t jobs) { return std::max(kMinLongBlockFrames, kFrame
 
 }  // namespace
 
+void add_precision_option(CLI::App& command, std::string& precision) {
+  command.add_option("--precision", precision, "In what a GPU multiplies: float32, tf32 or bf16, faster and less exact (coil verify shows the error)")
+      ->check(CLI::IsMember({"float32", "tf32", "bf16"}))
+      ->capture_default_str();
+}
+
 void add_execution_options(CLI::App& command, ExecutionOptions& options) {
   command.add_option("--device", options.device, "cpu; cuda: all GPUs of the machine; auto: cuda if it can be used, else cpu")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
+  add_precision_option(command, options.precision);
   command.add_option("--jobs", options.jobs, "Files at the same time (default: one per core)")->type_name("N")->check(CLI::Range(1, 1024));
   command
       .add_option("--threads", options.threads,
@@ -51,6 +58,7 @@ void add_execution_options(CLI::App& command, ExecutionOptions& options) {
 
 Execution choose_execution(const ExecutionOptions& options, const std::shared_ptr<const ssm::Model>& model, const ssm::Checkpoint& checkpoint,
                            size_t files, std::function<void(const std::string&)> say) {
+  if (options.device == "cpu" && options.precision != "float32") throw Failure(kUsage, "--precision belongs to --device cuda; the CPU computes in float32");
   const int cores = usable_cores();
   const int wanted = options.jobs > 0 ? options.jobs : std::max(1, cores / std::max(options.threads, 1));
   Execution execution;
@@ -58,7 +66,7 @@ Execution choose_execution(const ExecutionOptions& options, const std::shared_pt
   if (options.device != "cpu") {
     try {
       if (model->target().weights() != ssm::WeightFormat::f32) throw ssm::Error("a GPU computes with float32 weights, not with --weights");
-      const auto gpus = std::make_shared<gpu::Executor>(model, checkpoint, say);
+      const auto gpus = std::make_shared<gpu::Executor>(model, checkpoint, say, gpu::precision_from_name(options.precision));
       execution.executor = gpus;
       execution.block_frames = long_block_frames(execution.jobs);
       execution.where = [gpus] {

@@ -20,10 +20,14 @@ struct ExecutionOptions {
   int jobs = 0;                // files at the same time; 0: as many as there are cores for
   int threads = 0;             // inside one file on the CPU; 0: for large models the cores that the files leave idle
   int block_frames = 0;        // given to the model at once; 0: what suits the execution
+  std::string precision = "float32";  // of products on GPUs
 };
 
-// The options --device, --jobs, --threads and --block. [main-thread]
+// The options --device, --precision, --jobs, --threads and --block. [main-thread]
 void add_execution_options(CLI::App& command, ExecutionOptions& options);
+
+// The option --precision. [main-thread]
+void add_precision_option(CLI::App& command, std::string& precision);
 
 struct Execution {
   std::shared_ptr<ssm::Executor> executor;

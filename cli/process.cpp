@@ -81,6 +81,7 @@ int run_process(const ProcessOptions& options) {
   }
   settings.rate_mode = rate_mode(options.rate_scaling, *settings.model);
   settings.format = options.format;
+  settings.precision = options.execution.precision;
   settings.gain_db = options.gain_db;
   settings.dither = !options.no_dither;
 

@@ -30,6 +30,7 @@ struct ProcessSettings {
   double gain_db = 0;
   bool dither = true;
   int block_frames = 0;  // given to the executor at once
+  std::string precision = "float32";  // of the executor's products
 };
 
 struct FileReport {

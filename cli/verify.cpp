@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/execution.h"
 #include "cli/failure.h"
 #include "cli/models.h"
 #include "gpu/device.h"
@@ -33,6 +34,7 @@ struct VerifyOptions {
   std::vector<std::string> modes;
   std::vector<std::string> targets;
   std::string weights = "f32";
+  std::string precision = "float32";
   double tolerance = 1e-5;
   bool json = false;
   bool list_targets = false;
@@ -48,15 +50,15 @@ struct FileReport {
 
 bool within(const ssm::GoldenResult& result, double tolerance) { return result.errors.worst() <= tolerance; }
 
-// `on_gpu`: instead of the executions of the CPU.
-FileReport verify_file(const std::string& file, const std::string& io, bool on_gpu, const std::vector<ssm::GoldenExecution>& executions,
+// `on_gpu`: in that precision, instead of the executions of the CPU.
+FileReport verify_file(const std::string& file, const std::string& io, std::optional<gpu::Precision> on_gpu, const std::vector<ssm::GoldenExecution>& executions,
                        const std::vector<ssm::Target>& targets) {
   FileReport report;
   report.file = file;
   try {
     const ssm::Golden golden = io.empty() ? ssm::Golden::open(file) : ssm::Golden::open(file, io);
     report.has_states = golden.has_states();
-    if (on_gpu) report.results.push_back(gpu::run_golden(golden));
+    if (on_gpu) report.results.push_back(gpu::run_golden(golden, *on_gpu));
     else report.results = golden.run(executions, targets);
   } catch (const std::exception& problem) {
     report.error = problem.what();
@@ -110,6 +112,11 @@ int run_verify(const VerifyOptions& options) {
     std::fprintf(stderr, "coil verify: --mode, --target and --weights belong to --device cpu; the GPU computes in one way, with float32 weights\n");
     return kNotAvailable;
   }
+  if (!on_gpu && options.precision != "float32") {
+    std::fprintf(stderr, "coil verify: --precision belongs to --device cuda; the CPU computes in float32\n");
+    return kNotAvailable;
+  }
+  const std::optional<gpu::Precision> gpu_precision = on_gpu ? std::optional(gpu::precision_from_name(options.precision)) : std::nullopt;
 
   std::vector<ssm::GoldenExecution> executions;
   std::vector<ssm::Target> targets;
@@ -132,7 +139,7 @@ int run_verify(const VerifyOptions& options) {
   size_t runs = 0, failed_runs = 0, failed_files = 0;
   double worst = 0;
   for (const std::string& file : options.files) {
-    const FileReport report = verify_file(file, options.io, on_gpu, executions, targets);
+    const FileReport report = verify_file(file, options.io, gpu_precision, executions, targets);
     runs += report.results.size();
     failed_files += !report.error.empty();
     for (const ssm::GoldenResult& result : report.results) {
@@ -155,6 +162,7 @@ int run_verify(const VerifyOptions& options) {
   } else {
     std::printf("%zu %s, %zu runs, worst error %.1e of max(1, peak), ", options.files.size(), options.files.size() == 1 ? "file" : "files", runs, worst);
     if (std::isfinite(options.tolerance)) std::printf("tolerance %.1e: ", options.tolerance);
+    else if (on_gpu) std::printf("products in %s, no tolerance asked for: ", options.precision.c_str());
     else std::printf("weights as %s, no tolerance asked for: ", options.weights.c_str());
     if (ok)
       std::printf("all ok\n");
@@ -183,12 +191,13 @@ CLI::App* setup_verify(CLI::App& app, int& exit_code) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   add_weights_option(*verify, options->weights);
-  auto* tolerance = verify->add_option("--tolerance", options->tolerance, "Largest error that passes (default: 1e-5; with rounded weights any)")
+  add_precision_option(*verify, options->precision);
+  auto* tolerance = verify->add_option("--tolerance", options->tolerance, "Largest error that passes (default: 1e-5; with rounded weights or products any)")
                         ->check(CLI::NonNegativeNumber);
   verify->add_flag("--json", options->json, "Print one JSON object");
   verify->add_flag("--list-targets", options->list_targets, "Print the SIMD targets of this machine, best first");
   verify->callback([options, files, tolerance, &exit_code] {
-    if (tolerance->count() == 0 && options->weights != "f32") options->tolerance = std::numeric_limits<double>::infinity();
+    if (tolerance->count() == 0 && (options->weights != "f32" || options->precision != "float32")) options->tolerance = std::numeric_limits<double>::infinity();
     if (files->empty() && !options->list_targets) throw CLI::RequiredError("FILE");
     exit_code = run_verify(*options);
   });

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "gpu/device.h"
+#include "gpu/linear.h"
 #include "gpu/part.h"
 #include "ssm/error.h"
 #include "ssm/layers/network.h"
@@ -98,9 +99,9 @@ struct BatchedModel::Impl {
         d_input(size_t(config.d_input)), d_output(size_t(config.d_output)), tokens(config.input_kind == ssm::InputKind::token_ids) {
     options.chunk_frames = std::max(options.chunk_frames, longest_convolution());
     options.chunk_frames = (options.chunk_frames + kFrameTile - 1) / kFrameTile * kFrameTile;
-    if (config.in_proj) in_proj.emplace(*config.in_proj, checkpoint);
+    if (config.in_proj) in_proj.emplace(*config.in_proj, nullptr, options.precision, checkpoint);
     if (config.embedding) embedding = uploaded(checkpoint.floats(config.embedding->name + ".weight", {config.embedding->vocab, config.d_model}));
-    Build build{checkpoint, states, options.chunk_frames};
+    Build build{checkpoint, states, options.chunk_frames, options.precision};
     widest = size_t(config.d_model);
     for (const ssm::LayerConfig& layer : config.layers) {
       layers.push_back(make_layer(layer, build));
@@ -111,8 +112,8 @@ struct BatchedModel::Impl {
       in_place = in_place && layers.back().parts.size() == 1 && layers.back().parts[0]->whole_layer();
     }
     if (config.norm_f) norm_f = make_rms_norm(*config.norm_f, checkpoint), in_place = false;
-    if (config.out_proj) out_proj.emplace(*config.out_proj, checkpoint);
-    if (config.direct) direct.emplace(*config.direct, checkpoint);
+    if (config.out_proj) out_proj.emplace(*config.out_proj, nullptr, options.precision, checkpoint);
+    if (config.direct) direct.emplace(*config.direct, nullptr, options.precision, checkpoint);
   }
 
   int longest_convolution() const {

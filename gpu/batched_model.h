@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 
+#include "gpu/precision.h"
 #include "ssm/checkpoint.h"
 #include "ssm/model.h"
 
@@ -15,6 +16,7 @@ struct BatchedOptions {
   int device = 0;          // an index into devices()
   int chunk_frames = 128;  // one unit of parallel work; rounded up to a multiple of 16. Longer ones cost accuracy, see MEASUREMENTS.md
   size_t memory_bytes = size_t(512) << 20;  // of the GPU, at most so much (or one chunk), whatever the length of the signals
+  Precision precision = Precision::float32;
 };
 
 // One signal: `state` is where it stands before, and afterwards.

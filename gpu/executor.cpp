@@ -35,23 +35,24 @@ struct Executor::Worker {
   Device device;
   std::vector<BatchedModel> models;
 
-  BatchedModel& on_gpu(const ssm::Model& model, const ssm::Checkpoint& checkpoint) {
+  BatchedModel& on_gpu(const ssm::Model& model, const ssm::Checkpoint& checkpoint, Precision precision) {
     const auto found = std::ranges::find(models, &model, [](const BatchedModel& held) { return &held.model(); });
     if (found != models.end()) {
       std::rotate(models.begin(), found, found + 1);
     } else {
       if (models.size() == kModelsKept) models.pop_back();
-      models.emplace(models.begin(), model.shared_from_this(), checkpoint, BatchedOptions{.device = device.index});
+      models.emplace(models.begin(), model.shared_from_this(), checkpoint, BatchedOptions{.device = device.index, .precision = precision});
     }
     return models.front();
   }
 };
 
-Executor::Executor(const std::shared_ptr<const ssm::Model>& model, ssm::Checkpoint checkpoint, std::function<void(const std::string&)> say)
-    : checkpoint_(std::move(checkpoint)), say_(std::move(say)) {
+Executor::Executor(const std::shared_ptr<const ssm::Model>& model, ssm::Checkpoint checkpoint, std::function<void(const std::string&)> say,
+                   Precision precision)
+    : checkpoint_(std::move(checkpoint)), say_(std::move(say)), precision_(precision) {
   for (const Device& device : devices()) {
     workers_.push_back(std::make_unique<Worker>(device));
-    workers_.back()->on_gpu(*model, checkpoint_);
+    workers_.back()->on_gpu(*model, checkpoint_, precision_);
   }
   if (workers_.empty()) throw ssm::Error(why_no_device());
   working_ = gpus();
@@ -109,7 +110,7 @@ void Executor::work(Worker& worker, std::stop_token stop) {
       for (const Request* request : batch) {
         for (const ssm::Stretch& stretch : request->stretches) signals.push_back({&stretch.stream->state(), stretch.in, stretch.out});
       }
-      worker.on_gpu(batch.front()->model(), checkpoint_).process(signals);
+      worker.on_gpu(batch.front()->model(), checkpoint_, precision_).process(signals);
     } catch (const std::exception& error) {
       fault = error.what();
     }

@@ -22,7 +22,8 @@ class Executor final : public ssm::Executor {
  public:
   // Puts the model, which `checkpoint` is of, onto every GPU; its other sample rates follow when they are asked for. `say` gets one line for
   // each GPU that fails later [any thread]. Throws ssm::Error: no GPU, or one that cannot hold the model. [main-thread]
-  Executor(const std::shared_ptr<const ssm::Model>& model, ssm::Checkpoint checkpoint, std::function<void(const std::string&)> say);
+  Executor(const std::shared_ptr<const ssm::Model>& model, ssm::Checkpoint checkpoint, std::function<void(const std::string&)> say,
+           Precision precision = Precision::float32);
   ~Executor() override;
 
   // Runs on the calling thread what no GPU can.
@@ -41,6 +42,7 @@ class Executor final : public ssm::Executor {
 
   const ssm::Checkpoint checkpoint_;
   const std::function<void(const std::string&)> say_;
+  const Precision precision_;
   mutable std::mutex mutex_;
   std::condition_variable_any asked_;
   std::condition_variable done_;

@@ -11,10 +11,13 @@ namespace {
 
 class CudaBackend final : public ssm::GoldenBackend {
  public:
+  explicit CudaBackend(Precision precision) : precision_(precision) {}
+
   void run(const std::shared_ptr<const ssm::Model>& model, const ssm::Checkpoint& checkpoint, std::span<const ssm::GoldenSignal> batch,
            int variant) const override {
     // a segment of one chunk, and one of everything
-    BatchedModel device(model, checkpoint, {.chunk_frames = kChunks[variant], .memory_bytes = variant == 0 ? size_t(1) : size_t(512) << 20});
+    BatchedModel device(model, checkpoint, {.chunk_frames = kChunks[variant], .memory_bytes = variant == 0 ? size_t(1) : size_t(512) << 20,
+                                             .precision = precision_});
     if (model->config().input_kind == ssm::InputKind::frames) {
       std::vector<Frames> signals;
       for (const ssm::GoldenSignal& s : batch) signals.push_back({s.state, s.frames, s.out});
@@ -26,19 +29,20 @@ class CudaBackend final : public ssm::GoldenBackend {
     }
   }
   void run(std::span<const ssm::SelectiveScan> batch, int variant) const override { gpu::run(batch, kChunks[variant]); }
-  void run(std::span<const ssm::Ssd> batch, int variant) const override { gpu::run(batch, kChunks[variant]); }
+  void run(std::span<const ssm::Ssd> batch, int variant) const override { gpu::run(batch, kChunks[variant], precision_); }
   int variants() const override { return std::size(kChunks); }
 
  private:
   static constexpr int kChunks[] = {16, 128};
+  Precision precision_;
 };
 
 }  // namespace
 
-ssm::GoldenResult run_golden(const ssm::Golden& golden) {
+ssm::GoldenResult run_golden(const ssm::Golden& golden, Precision precision) {
   const std::vector<Device> found = devices();
   if (found.empty()) throw ssm::Error("no GPU can be used: " + why_no_device());
-  return golden.run(CudaBackend(), found.front().name);
+  return golden.run(CudaBackend(precision), found.front().name);
 }
 
 }  // namespace coil::gpu

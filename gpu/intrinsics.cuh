@@ -33,6 +33,25 @@ __device__ inline void multiply_add_tf32(float (&sums)[4], const float (&a)[4], 
                  "r"(__float_as_uint(b0)), "r"(__float_as_uint(b1)));
 }
 
+// Two float32 as the nearest bf16 numbers, the first in the lower half.
+__device__ inline uint32_t pack_bf16(float first, float second) {
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+  return pair;
+}
+
+struct Bf16Left {
+  uint32_t pairs[4];
+};
+
+// sums (16, 8) += a (16, 16) b (16, 8). A lane holds pairs of neighbouring inputs, a: (g, 2 t), (g + 8, 2 t), (g, 2 t + 8), (g + 8, 2 t + 8);
+// b: (2 t, g), (2 t + 8, g); sums as above.
+__device__ inline void multiply_add_bf16(float (&sums)[4], const Bf16Left& a, uint32_t b0, uint32_t b1) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+               : "r"(a.pairs[0]), "r"(a.pairs[1]), "r"(a.pairs[2]), "r"(a.pairs[3]), "r"(b0), "r"(b1));
+}
+
 // 16 bytes from global to shared memory, both aligned, without waiting.
 __device__ inline void copy_async(const float* from, float* to) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from) : "memory");

@@ -31,6 +31,14 @@ struct SelectiveFactor {
   }
 };
 
+// The same, where the sums are those of dt A already, in base 2.
+struct DecayFactor {
+  using Value = float;
+  const float* sums;  // sums[chunk * sum_stride + state / sum_divisor]
+  int sum_divisor, sum_stride;
+  __device__ float operator()(int chunk, int state) const { return exp2_fast(sums[size_t(chunk) * size_t(sum_stride) + size_t(state / sum_divisor)]); }
+};
+
 // A constant one, z^chunk_frames.
 template <class V>
 struct ConstantFactor {

@@ -5,6 +5,7 @@
 
 #include "gpu/join.cuh"
 #include "gpu/memory.h"
+#include "gpu/precision.h"
 #include "ssm/checkpoint.h"
 #include "ssm/config.h"
 
@@ -17,7 +18,7 @@ class FusedMamba1 {
   static bool serves(const ssm::Mamba1Config& config);
 
   // `norm`: the one in front, or null.
-  FusedMamba1(const ssm::Mamba1Config& config, const ssm::RmsNormConfig* norm, const ssm::Checkpoint& checkpoint);
+  FusedMamba1(const ssm::Mamba1Config& config, const ssm::RmsNormConfig* norm, Precision precision, const ssm::Checkpoint& checkpoint);
 
   size_t scratch_floats(const Extent& extent) const;
   size_t chunks_at_once() const;  // on the current device
@@ -29,6 +30,7 @@ class FusedMamba1 {
 
  private:
   ssm::Mamba1Config config_;
+  Precision precision_;
   bool has_norm_;
   float eps_ = 0;
   DeviceFloats weights_;

@@ -74,10 +74,11 @@ class Array {
   size_t size() const { return size_; }
   size_t bytes() const { return size_ * sizeof(T); }
 
-  // Waits until the copy is done.
+  // Waits until the copy is done: that of a small block may still run when cudaMemcpy returns, and our streams do not wait for it.
   void upload(std::span<const T> values) {
     require(values.size());
     check(cudaMemcpy(data_, values.data(), values.size_bytes(), cudaMemcpyHostToDevice), "copying to the GPU");
+    check(cudaStreamSynchronize(cudaStreamLegacy), "copying to the GPU");
   }
   std::vector<T> download() const {
     std::vector<T> values(size_);

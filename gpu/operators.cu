@@ -11,6 +11,8 @@
 #include "gpu/math.cuh"
 #include "gpu/pointwise.h"
 #include "gpu/scan.h"
+#include "gpu/ssd.h"
+#include "gpu/uniform_plan.h"
 
 namespace coil::gpu {
 namespace {
@@ -182,27 +184,6 @@ std::vector<float> gathered(size_t batch, size_t floats, const auto& entry) {
   return all;
 }
 
-// A plan of equal signals on the device; signal i starts from and leaves row i of the table of states.
-struct UniformPlan {
-  Plan plan;
-  Array<Chunk> chunks;
-  Array<Group> groups;
-  Array<Signal> signals;
-
-  UniformPlan(size_t batch, size_t frames, int chunk_frames) {
-    std::vector<SignalPart> parts;
-    for (size_t i = 0; i < batch; ++i) parts.push_back({frames, int(i), int(i)});
-    plan = plan_segment(parts, chunk_frames);
-    chunks.upload(plan.chunks);
-    groups.upload(plan.groups);
-    signals.upload(plan.signals);
-  }
-
-  DevicePlan on_device() const {
-    return {chunks.data(), groups.data(), signals.data(), int(plan.chunks.size()), int(plan.groups.size()), int(plan.signals.size()), plan.chunk_frames};
-  }
-};
-
 }  // namespace
 
 struct SelectiveScan::Impl {
@@ -298,7 +279,7 @@ void run(std::span<const ssm::SelectiveScan> batch, int chunk_frames) {
   }
 }
 
-void run(std::span<const ssm::Ssd> batch, int chunk_frames) {
+void run(std::span<const ssm::Ssd> batch, int chunk_frames, Precision precision) {
   const ssm::Ssd& first = batch[0];
   const size_t entries = batch.size(), frames = size_t(first.frames), heads = size_t(first.heads), states = size_t(first.d_state);
   const size_t inner = heads * size_t(first.headdim), mixing = size_t(first.groups) * states;
@@ -326,22 +307,29 @@ void run(std::span<const ssm::Ssd> batch, int chunk_frames) {
   const DeviceFloats device_a = uploaded(a), D = first.D ? uploaded({first.D, first.D + heads}) : DeviceFloats();
   const DeviceFloats bias = uploaded(first.dt_bias ? std::vector<float>(first.dt_bias, first.dt_bias + heads) : std::vector<float>(heads, 0.0f));
   const DeviceFloats state = uploaded(gathered(entries, inner * states, [&](size_t i) { return batch[i].ssm_state; }));
-  const DeviceFloats decay(rows * heads), y(rows * inner), packed(entries * frames * inner);
-  const DeviceFloats scratch(ScanScratch::floats(plan.extent(), inner * states, heads));
+  const DeviceFloats y(rows * inner), packed(entries * frames * inner), scratch(ScanScratch::floats(plan.extent(), inner * states, heads));
+  const ScanScratch carries(scratch.data(), plan.extent(), inner * states);
+  if (first.dt_bias && !first.dt_softplus) throw ssm::Error("SSD on the GPU takes a dt bias only together with dt_softplus");
 
-  if (first.dt_softplus) {
-    run_time_step(bias.data(), 0.0f, HUGE_VALF, dt.data(), int(heads), int(heads), rows, stream);
-  } else if (first.dt_bias) {
-    throw ssm::Error("SSD on the GPU takes a dt bias only together with dt_softplus");
+  const int group_channels = int(inner) / first.groups;
+  if (serves_ssd(first.headdim, group_channels, int(states))) {
+    run_ssd({int(inner), int(states), first.headdim, group_channels, device_a.data(), dt.data(), int(heads), first.dt_softplus ? bias.data() : nullptr,
+             0.0f, HUGE_VALF, x.data(), int(inner), B.data(), C.data(), int(mixing), D.data(), nullptr, 0, y.data(), int(inner), state.data(),
+             inner * states},
+            precision, carries, plan, stream);
+  } else {
+    const DeviceFloats decay(rows * heads);
+    if (first.dt_softplus) run_time_step(bias.data(), 0.0f, HUGE_VALF, dt.data(), int(heads), int(heads), rows, stream);
+    run_decay(device_a.data(), dt.data(), int(heads), decay.data(), int(heads), rows, stream);
+    Scan scan{};
+    scan.channels = int(inner), scan.d_state = int(states), scan.headdim = first.headdim, scan.group_channels = group_channels;
+    scan.a = device_a.data(), scan.one_decay = true;
+    scan.dt = dt.data(), scan.dt_stride = int(heads), scan.decay = decay.data(), scan.decay_stride = int(heads);
+    scan.u = x.data(), scan.u_stride = int(inner), scan.B = B.data(), scan.C = C.data(), scan.bc_stride = int(mixing);
+    scan.D = D.data(), scan.y = y.data(), scan.y_stride = int(inner), scan.table = state.data(), scan.table_stride = inner * states;
+    run_scan(scan, carries, plan, stream);
+    stream.wait();
   }
-  run_decay(device_a.data(), dt.data(), int(heads), decay.data(), int(heads), rows, stream);
-  Scan scan{};
-  scan.channels = int(inner), scan.d_state = int(states), scan.headdim = first.headdim, scan.group_channels = int(inner) / first.groups;
-  scan.a = device_a.data(), scan.one_decay = true;
-  scan.dt = dt.data(), scan.dt_stride = int(heads), scan.decay = decay.data(), scan.decay_stride = int(heads);
-  scan.u = x.data(), scan.u_stride = int(inner), scan.B = B.data(), scan.C = C.data(), scan.bc_stride = int(mixing);
-  scan.D = D.data(), scan.y = y.data(), scan.y_stride = int(inner), scan.table = state.data(), scan.table_stride = inner * states;
-  run_scan(scan, ScanScratch(scratch.data(), plan.extent(), inner * states), plan, stream);
   run_pack(y.data(), int(inner), device_source.data(), plan.chunks, chunk_frames, rows, packed.data(), int(inner), stream);
   stream.wait();
   const std::vector<float> out = packed.download(), after = state.download();

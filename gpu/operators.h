@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 
+#include "gpu/precision.h"
 #include "ssm/ops.h"
 
 namespace coil::gpu {
@@ -38,8 +39,9 @@ class SelectiveScan {
   std::unique_ptr<Impl> impl_;
 };
 
-// The same, and SSD, on tensors of the host; all entries of a batch have the same sizes. [main-thread]
+// The same, and SSD, on tensors of the host; all entries of a batch have the same sizes. The selective scan has no products to round.
+// [main-thread]
 void run(std::span<const ssm::SelectiveScan> batch, int chunk_frames);
-void run(std::span<const ssm::Ssd> batch, int chunk_frames);
+void run(std::span<const ssm::Ssd> batch, int chunk_frames, Precision precision);
 
 }  // namespace coil::gpu

@@ -6,8 +6,10 @@
 #include <complex>
 #include <type_traits>
 
+#include "gpu/linear.h"
 #include "gpu/mamba1_fused.h"
 #include "gpu/scan.h"
+#include "gpu/ssd.h"
 #include "ssm/kernels/kernels.h"
 #include "ssm/s4d_bank.h"
 
@@ -30,7 +32,8 @@ class Scratch {
 
 class LinearPart final : public Part {
  public:
-  LinearPart(const ssm::LinearConfig& config, const ssm::Checkpoint& checkpoint) : Part(config.d_in, config.d_out), linear_(config, checkpoint) {}
+  LinearPart(const ssm::LinearConfig& config, const Build& build)
+      : Part(config.d_in, config.d_out), linear_(config, nullptr, build.precision, build.checkpoint) {}
   void run(const Segment& s, const float* in, float* out) const override {
     run_linear(linear_, in, width_in, out, width_out, s.plan.rows(), false, s.stream);
   }
@@ -139,10 +142,10 @@ std::vector<float> negative_exponentials(const std::vector<double>& logs) {
 class Mamba1Part final : public Part {
  public:
   Mamba1Part(const ssm::Mamba1Config& c, const Build& build)
-      : Part(c.d_model, c.d_model), config_(c), in_proj_({c.name + ".in_proj", c.d_model, 2 * c.d_inner, c.bias}, build.checkpoint),
-        x_proj_({c.name + ".x_proj", c.d_inner, c.dt_rank + 2 * c.d_state, c.x_proj_bias}, build.checkpoint),
-        dt_proj_({c.name + ".dt_proj", c.dt_rank, c.d_inner, false}, build.checkpoint),
-        out_proj_({c.name + ".out_proj", c.d_inner, c.d_model, c.bias}, build.checkpoint),
+      : Part(c.d_model, c.d_model), config_(c), in_proj_({c.name + ".in_proj", c.d_model, 2 * c.d_inner, c.bias}, nullptr, build.precision, build.checkpoint),
+        x_proj_({c.name + ".x_proj", c.d_inner, c.dt_rank + 2 * c.d_state, c.x_proj_bias}, nullptr, build.precision, build.checkpoint),
+        dt_proj_({c.name + ".dt_proj", c.dt_rank, c.d_inner, false}, nullptr, build.precision, build.checkpoint),
+        out_proj_({c.name + ".out_proj", c.d_inner, c.d_model, c.bias}, nullptr, build.precision, build.checkpoint),
         conv_(c.name, c.state_name, c.d_inner, c.d_conv, c.conv_bias, build), scan_at_(build.states.add(c.state_name + ".ssm")),
         a_(uploaded(negative_exponentials(build.checkpoint.doubles(c.name + ".A_log", {c.d_inner, c.d_state})))),
         dt_bias_(uploaded(build.checkpoint.floats(c.name + ".dt_proj.bias", {c.d_inner}))),
@@ -194,7 +197,7 @@ class Mamba1Part final : public Part {
 class FusedMamba1Part final : public Part {
  public:
   FusedMamba1Part(const ssm::Mamba1Config& c, const ssm::RmsNormConfig* norm, bool whole_layer, const Build& build)
-      : Part(c.d_model, c.d_model), mixer_(c, norm, build.checkpoint), conv_at_(build.states.add(c.state_name + ".conv")),
+      : Part(c.d_model, c.d_model), mixer_(c, norm, build.precision, build.checkpoint), conv_at_(build.states.add(c.state_name + ".conv")),
         scan_at_(build.states.add(c.state_name + ".ssm")), whole_layer_(whole_layer) {}
 
   size_t scratch_floats(const Extent& e) const override { return mixer_.scratch_floats(e); }
@@ -213,51 +216,71 @@ class FusedMamba1Part final : public Part {
   bool whole_layer_;
 };
 
+// Mamba-2 of any size, with the norm in front of it if there is one. Heads that the tensor cores do not serve run as a scan.
 class Mamba2Part final : public Part {
  public:
-  Mamba2Part(const ssm::Mamba2Config& c, const Build& build)
-      : Part(c.d_model, c.d_model), config_(c),
-        in_proj_({c.name + ".in_proj", c.d_model, c.d_inner() + c.conv_channels() + c.heads, c.bias}, build.checkpoint),
-        out_proj_({c.name + ".out_proj", c.d_inner(), c.d_model, c.bias}, build.checkpoint),
+  Mamba2Part(const ssm::Mamba2Config& c, const ssm::RmsNormConfig* norm, bool whole_layer, const Build& build)
+      : Part(c.d_model, c.d_model), config_(c), precision_(build.precision), whole_layer_(whole_layer),
+        one_norm_(c.norm_group_size == c.d_inner()), gated_norm_{c.name + ".norm", c.d_inner(), c.norm_eps},
+        in_proj_({c.name + ".in_proj", c.d_model, c.d_inner() + c.conv_channels() + c.heads, c.bias}, norm, build.precision, build.checkpoint),
+        out_proj_({c.name + ".out_proj", c.d_inner(), c.d_model, c.bias}, one_norm_ ? &gated_norm_ : nullptr, build.precision, build.checkpoint),
         conv_(c.name, c.state_name, c.conv_channels(), c.d_conv, c.conv_bias, build), scan_at_(build.states.add(c.state_name + ".ssm")),
         a_(uploaded(negative_exponentials(build.checkpoint.doubles(c.name + ".A_log", {c.heads})))),
-        dt_bias_(uploaded(build.checkpoint.floats(c.name + ".dt_bias", {c.heads}))), D_(uploaded(build.checkpoint.floats(c.name + ".D", {c.heads}))),
-        norm_(uploaded(build.checkpoint.floats(c.name + ".norm.weight", {c.d_inner()}))) {}
+        dt_bias_(uploaded(build.checkpoint.floats(c.name + ".dt_bias", {c.heads}))), D_(uploaded(build.checkpoint.floats(c.name + ".D", {c.heads}))) {
+    if (!one_norm_) norm_ = uploaded(build.checkpoint.floats(c.name + ".norm.weight", {c.d_inner()}));
+  }
 
   size_t scratch_floats(const Extent& e) const override {
     const size_t inner = size_t(config_.d_inner());
     return aligned(e.rows() * size_t(in_proj_.d_out)) + aligned(e.rows() * size_t(conv_.channels)) + aligned(e.rows() * inner) +
-           aligned(e.rows() * size_t(config_.heads)) + ScanScratch::floats(e, inner * size_t(config_.d_state), size_t(config_.heads));
+           aligned(in_matrix_form() ? 0 : e.rows() * size_t(config_.heads)) +
+           ScanScratch::floats(e, inner * size_t(config_.d_state), size_t(config_.heads));
   }
 
-  void run(const Segment& s, const float* in, float* out) const override {
+  void run(const Segment& s, const float* in, float* out) const override { run(s, in, out, false); }
+  bool whole_layer() const override { return whole_layer_; }
+  void run_layer(const Segment& s, float* h) const override { run(s, h, h, true); }
+
+ private:
+  bool in_matrix_form() const { return serves_ssd(config_.headdim, config_.d_inner() / config_.ngroups, config_.d_state); }
+
+  void run(const Segment& s, const float* in, float* out, bool residual) const {
     const int inner = config_.d_inner(), heads = config_.heads, states = config_.d_state, width = in_proj_.d_out, convolved = conv_.channels;
     const size_t rows = s.plan.rows();
     Scratch scratch(s.scratch);
-    float *projected = scratch.take(rows * size_t(width)), *x = scratch.take(rows * size_t(convolved));
-    float *y = scratch.take(rows * size_t(inner)), *decay = scratch.take(rows * size_t(heads));
+    float *projected = scratch.take(rows * size_t(width)), *x = scratch.take(rows * size_t(convolved)), *y = scratch.take(rows * size_t(inner));
+    float* decay = scratch.take(in_matrix_form() ? 0 : rows * size_t(heads));
     const ScanScratch carries(scratch.take(0), s.plan.extent(), size_t(inner * states));
 
     run_linear(in_proj_, in, width_in, projected, width, rows, false, s.stream);
     conv_.run(s, projected + inner, width, x);
-    float* dt = projected + inner + convolved;
-    run_time_step(dt_bias_.data(), float(config_.dt_min), float(config_.dt_max), dt, width, heads, rows, s.stream);
-    run_decay(a_.data(), dt, width, decay, heads, rows, s.stream);
-    Scan scan{};
-    scan.channels = inner, scan.d_state = states, scan.headdim = config_.headdim, scan.group_channels = inner / config_.ngroups;
-    scan.a = a_.data(), scan.one_decay = true;
-    scan.dt = dt, scan.dt_stride = width, scan.decay = decay, scan.decay_stride = heads, scan.u = x, scan.u_stride = convolved;
-    scan.B = x + inner, scan.C = scan.B + config_.ngroups * states, scan.bc_stride = convolved;
-    scan.D = D_.data(), scan.y = y, scan.y_stride = inner;
-    scan.table = s.table + scan_at_, scan.table_stride = s.table_stride;
-    run_scan(scan, carries, s.plan, s.stream);
-    run_gate(projected, width, y, inner, inner, rows, s.stream);
-    run_rms_norm(norm_.data(), config_.norm_eps, inner / config_.norm_group_size, config_.norm_group_size, y, inner, y, inner, rows, s.stream);
-    run_linear(out_proj_, y, inner, out, width_out, rows, false, s.stream);
+    float *dt = projected + inner + convolved, *B = x + inner, *C = B + config_.ngroups * states;
+    if (in_matrix_form()) {
+      run_ssd({inner, states, config_.headdim, inner / config_.ngroups, a_.data(), dt, width, dt_bias_.data(), float(config_.dt_min), float(config_.dt_max),
+               x, convolved, B, C, convolved, D_.data(), projected, width, y, inner, s.table + scan_at_, s.table_stride},
+              precision_, carries, s.plan, s.stream);
+    } else {
+      run_time_step(dt_bias_.data(), float(config_.dt_min), float(config_.dt_max), dt, width, heads, rows, s.stream);
+      run_decay(a_.data(), dt, width, decay, heads, rows, s.stream);
+      Scan scan{};
+      scan.channels = inner, scan.d_state = states, scan.headdim = config_.headdim, scan.group_channels = inner / config_.ngroups;
+      scan.a = a_.data(), scan.one_decay = true;
+      scan.dt = dt, scan.dt_stride = width, scan.decay = decay, scan.decay_stride = heads, scan.u = x, scan.u_stride = convolved;
+      scan.B = B, scan.C = C, scan.bc_stride = convolved;
+      scan.D = D_.data(), scan.y = y, scan.y_stride = inner;
+      scan.table = s.table + scan_at_, scan.table_stride = s.table_stride;
+      run_scan(scan, carries, s.plan, s.stream);
+      run_gate(projected, width, y, inner, inner, rows, s.stream);
+    }
+    if (!one_norm_)
+      run_rms_norm(norm_.data(), config_.norm_eps, inner / config_.norm_group_size, config_.norm_group_size, y, inner, y, inner, rows, s.stream);
+    run_linear(out_proj_, y, inner, out, width_out, rows, residual, s.stream);
   }
 
- private:
   ssm::Mamba2Config config_;
+  Precision precision_;
+  bool whole_layer_, one_norm_;
+  ssm::RmsNormConfig gated_norm_;
   Linear in_proj_, out_proj_;
   ConvWeights conv_;
   size_t scan_at_;
@@ -268,12 +291,12 @@ std::unique_ptr<Part> make_part(const ssm::PartConfig& config, Build& build) {
   return std::visit(
       [&](const auto& c) -> std::unique_ptr<Part> {
         using Config = std::decay_t<decltype(c)>;
-        if constexpr (std::is_same_v<Config, ssm::LinearConfig>) return std::make_unique<LinearPart>(c, build.checkpoint);
+        if constexpr (std::is_same_v<Config, ssm::LinearConfig>) return std::make_unique<LinearPart>(c, build);
         else if constexpr (std::is_same_v<Config, ssm::RmsNormConfig>) return make_rms_norm(c, build.checkpoint);
         else if constexpr (std::is_same_v<Config, ssm::ActivationConfig>) return std::make_unique<ActivationPart>(c);
         else if constexpr (std::is_same_v<Config, ssm::S4dConfig>) return std::make_unique<S4dPart>(c, build);
         else if constexpr (std::is_same_v<Config, ssm::Mamba1Config>) return std::make_unique<Mamba1Part>(c, build);
-        else if constexpr (std::is_same_v<Config, ssm::Mamba2Config>) return std::make_unique<Mamba2Part>(c, build);
+        else if constexpr (std::is_same_v<Config, ssm::Mamba2Config>) return std::make_unique<Mamba2Part>(c, nullptr, false, build);
         else return std::make_unique<FilmPart>(c, std::exchange(build.film_at, build.film_at + 2 * int(ssm::padded(size_t(c.width)))));
       },
       config);
@@ -310,14 +333,15 @@ Layer make_layer(const ssm::LayerConfig& config, Build& build) {
   Layer layer{config.residual, {}};
   for (size_t i = 0; i < config.parts.size(); ++i) {
     const auto* norm = std::get_if<ssm::RmsNormConfig>(&config.parts[i]);
-    const auto* mixer = std::get_if<ssm::Mamba1Config>(&config.parts[norm && i + 1 < config.parts.size() ? i + 1 : i]);
-    if (mixer && FusedMamba1::serves(*mixer)) {
-      const size_t parts = norm ? 2 : 1;
-      layer.parts.push_back(std::make_unique<FusedMamba1Part>(*mixer, norm, config.residual && parts == config.parts.size(), build));
-      i += parts - 1;
-    } else {
-      layer.parts.push_back(make_part(config.parts[i], build));
-    }
+    const ssm::PartConfig& mixer = config.parts[norm && i + 1 < config.parts.size() ? i + 1 : i];
+    const size_t parts = norm ? 2 : 1;
+    const bool whole_layer = config.residual && parts == config.parts.size();
+    const auto *mamba1 = std::get_if<ssm::Mamba1Config>(&mixer);
+    const auto *mamba2 = std::get_if<ssm::Mamba2Config>(&mixer);
+    if (mamba1 && FusedMamba1::serves(*mamba1)) layer.parts.push_back(std::make_unique<FusedMamba1Part>(*mamba1, norm, whole_layer, build));
+    else if (mamba2) layer.parts.push_back(std::make_unique<Mamba2Part>(*mamba2, norm, whole_layer, build));
+    else layer.parts.push_back(make_part(config.parts[i], build));
+    if (mamba2 || (mamba1 && FusedMamba1::serves(*mamba1))) i += parts - 1;
   }
   return layer;
 }

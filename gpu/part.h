@@ -9,6 +9,7 @@
 
 #include "gpu/join.cuh"
 #include "gpu/pointwise.h"
+#include "gpu/precision.h"
 #include "ssm/checkpoint.h"
 #include "ssm/config.h"
 #include "ssm/state.h"
@@ -69,6 +70,7 @@ struct Build {
   const ssm::Checkpoint& checkpoint;
   StateTable& states;
   int chunk_frames;
+  Precision precision;
   int film_at = 0;  // where the next film part's slice of the padded FiLM vector begins
 };
 

@@ -1,4 +1,4 @@
-// What has no memory: projections, norms, activations, FiLM, copies between signals and rows. Rows of a buffer are `stride` floats apart.
+// What has no memory: norms, activations, FiLM, copies between signals and rows. Rows of a buffer are `stride` floats apart.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -7,22 +7,9 @@
 
 #include "gpu/memory.h"
 #include "gpu/segment.h"
-#include "ssm/checkpoint.h"
 #include "ssm/config.h"
 
 namespace coil::gpu {
-
-// A matrix as the checkpoint has it, (d_out, d_in), and its bias.
-struct Linear {
-  int d_in = 0, d_out = 0;
-  DeviceFloats weight, bias;  // bias empty: none
-
-  Linear() = default;
-  Linear(const ssm::LinearConfig& config, const ssm::Checkpoint& checkpoint);
-};
-
-// out = W in + b [+ out if accumulate]
-void run_linear(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, size_t rows, bool accumulate, cudaStream_t stream);
 
 // Columns [0, groups * width) in groups, each with its own mean square; weight null: 1. In place is allowed.
 void run_rms_norm(const float* weight, float eps, int groups, int width, const float* in, int in_stride, float* out, int out_stride, size_t rows,

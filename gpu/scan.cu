@@ -1,4 +1,5 @@
 // Kernels of the recurrences over chunks: a thread per channel, tiles of its states in registers over all frames of a chunk.
+#include "gpu/conv_kernels.cuh"
 #include "gpu/math.cuh"
 #include "gpu/scan.h"
 
@@ -8,26 +9,6 @@ namespace {
 constexpr int kThreads = 128, kWarps = kThreads / 32;
 
 // ---- convolution
-
-__global__ void __launch_bounds__(kThreads) conv_silu(Conv conv, const Chunk* chunks, int chunk_frames) {
-  const Chunk chunk = chunks[blockIdx.x];
-  const size_t row = size_t(blockIdx.x) * size_t(chunk_frames);
-  const int work = chunk.frames * conv.channels;
-  const float* history = conv.table + size_t(chunk.state_in) * conv.table_stride;
-  for (int i = int(blockIdx.y) * kThreads + int(threadIdx.x); i < work; i += int(gridDim.y) * kThreads) {
-    const int t = i / conv.channels, c = i % conv.channels;
-    const float* x = conv.x + (row + size_t(t)) * size_t(conv.x_stride) + size_t(c);
-    float sum = conv.bias ? conv.bias[c] : 0.0f;
-    if (conv.taps == 0) sum = *x;
-    for (int j = 0; j < conv.taps; ++j) {
-      const int back = conv.taps - 1 - j;
-      const bool remembered = chunk.first && back > t;
-      const float value = remembered ? history[c * conv.taps + conv.taps + t - back] : *(x - ptrdiff_t(back) * conv.x_stride);
-      sum = fmaf(conv.weight[c * conv.taps + j], value, sum);
-    }
-    conv.y[(row + size_t(t)) * size_t(conv.y_stride) + size_t(c)] = silu(sum);
-  }
-}
 
 // The last `taps` inputs of every signal become its history.
 __global__ void __launch_bounds__(kThreads) remember_inputs(Conv conv, const Chunk* chunks, int chunk_frames) {
@@ -219,9 +200,16 @@ size_t aligned(size_t floats) { return (floats + 3) / 4 * 4; }
 }  // namespace
 
 void run_conv(const Conv& conv, const DevicePlan& plan, cudaStream_t stream) {
-  const size_t blocks_y = std::min<size_t>(blocks_of(size_t(plan.chunk_frames) * size_t(conv.channels), 4 * kThreads), 64);
-  launch(conv_silu, dim3(unsigned(plan.chunk_count), unsigned(blocks_y)), kThreads, 0, stream, conv, plan.chunks, plan.chunk_frames);
-  if (conv.taps > 0) launch(remember_inputs, unsigned(plan.chunk_count), kThreads, 0, stream, conv, plan.chunks, plan.chunk_frames);
+  const unsigned chunks = unsigned(plan.chunk_count);
+  if (conv_in_vectors(conv)) {
+    const unsigned runs = blocks_of(size_t(plan.chunk_frames), kConvRun);
+    launch(conv_silu_vectors, dim3(chunks, blocks_of(size_t(conv.channels / 4) * runs, kConvThreads)), kConvThreads, 0, stream, conv, plan.chunks,
+           plan.chunk_frames);
+  } else {
+    const size_t blocks_y = std::min<size_t>(blocks_of(size_t(plan.chunk_frames) * size_t(conv.channels), 4 * kConvThreads), 64);
+    launch(conv_silu, dim3(chunks, unsigned(blocks_y)), kConvThreads, 0, stream, conv, plan.chunks, plan.chunk_frames);
+  }
+  if (conv.taps > 0) launch(remember_inputs, chunks, kThreads, 0, stream, conv, plan.chunks, plan.chunk_frames);
 }
 
 void run_decay(const float* a, const float* dt, int dt_stride, float* decay, int heads, size_t rows, cudaStream_t stream) {

@@ -31,6 +31,6 @@ SelectiveScan::SelectiveScan(const SelectiveScanShape&, int) { fail(); }
 SelectiveScan::~SelectiveScan() = default;
 void SelectiveScan::run(const SelectiveScanTensors&, void*) const { fail(); }
 void run(std::span<const ssm::SelectiveScan>, int) { fail(); }
-void run(std::span<const ssm::Ssd>, int) { fail(); }
+void run(std::span<const ssm::Ssd>, int, Precision) { fail(); }
 
 }  // namespace coil::gpu

@@ -1,7 +1,8 @@
 // What the GPU does at best (copy, multiply-adds, exponentials), and what the selective scan and whole models take beside it. Medians;
 // kernels by CUDA events, models by the clock of the host around the whole call.
 //
-//   gpu_bench [ceilings] [scan] [models] [lengths] [exp2]
+//   gpu_bench [ceilings] [scan] [ssd] [models] [segments] [lengths] [exp2]
+//   gpu_bench profile
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -18,6 +19,9 @@
 #include "gpu/math.cuh"
 #include "gpu/memory.h"
 #include "gpu/operators.h"
+#include "gpu/scan.h"
+#include "gpu/ssd.h"
+#include "gpu/uniform_plan.h"
 #include "tests/support/runs.h"
 
 namespace {
@@ -154,6 +158,60 @@ void scan(const Ceilings& c) {
   std::printf("\n");
 }
 
+// ---- SSD
+
+void ssd(const Ceilings& c) {
+  struct Work {
+    int batch, heads, headdim, d_state;
+    size_t frames;
+    double triton_ms;  // upstream's kernels in bf16 on the same H200 (tests/bench/ssd_triton.py)
+  };
+  using gpu::Precision;
+  std::printf("SSD, one group; x, B, C, y in float32\n"
+              "batch  heads  headdim  d_state  frames    chunk  precision  ms      speed-up  TB/s  of copy  TFLOP/s\n");
+  for (const Work& w : {Work{8, 32, 64, 64, 4096, 0.982}, Work{8, 32, 64, 128, 4096, 1.046}, Work{8, 16, 8, 16, 48000, 3.558},
+                        Work{1, 16, 8, 16, 2880000, 30.486}, Work{1, 2, 64, 128, 1048576, 3.268}}) {
+    const size_t inner = size_t(w.heads * w.headdim), states = size_t(w.d_state), all = size_t(w.batch) * w.frames;
+    const gpu::DeviceFloats u = random_floats(all * inner, -1, 1, 1), dt = random_floats(all * size_t(w.heads), 0.001f, 0.1f, 2);
+    const gpu::DeviceFloats B = random_floats(all * states, -1, 1, 3), C = random_floats(all * states, -1, 1, 4);
+    const gpu::DeviceFloats a = random_floats(size_t(w.heads), -16, -1, 5), D = random_floats(size_t(w.heads), -1, 1, 6);
+    const gpu::DeviceFloats table = random_floats(size_t(w.batch) * inner * states, 0, 0, 7);
+    gpu::DeviceFloats y(all * inner), decay(all * size_t(w.heads));
+    for (const int chunk : {128, 512, 1024, 2048, 4096}) {
+      if (w.frames % size_t(chunk) != 0 && w.batch > 1 && chunk > 128) continue;
+      const gpu::UniformPlan uniform(size_t(w.batch), w.frames, chunk);
+      const gpu::DevicePlan plan = uniform.on_device();
+      const gpu::DeviceFloats scratch(gpu::ScanScratch::floats(plan.extent(), inner * states, size_t(w.heads)));
+      const gpu::ScanScratch pieces(scratch.data(), plan.extent(), inner * states);
+      const auto print = [&](const char* precision, double ms) {
+        // u, dt and B are read twice, C once, y written; per tile of 16 frames: C B^T a group, C h, the masked product, the state twice
+        const bool one_chunk = plan.chunk_count == plan.signal_count;
+        const double passes = one_chunk ? 1 : 2, rows = double(all);
+        const double bytes = 4 * rows * (passes * double(inner + states + size_t(w.heads)) + double(states) + double(inner));
+        const double flop = 2 * rows * (16 * double(states) + double(inner) * (16 + double(states) * (1 + passes)));
+        std::printf("%-5d  %-5d  %-7d  %-7d  %-8zu  %-5d  %-9s  %-6.3f  %-8.2f  %-4.2f  %-7.2f  %.1f\n", w.batch, w.heads, w.headdim, w.d_state,
+                    w.frames, chunk, precision, ms, w.triton_ms / ms, bytes / ms * 1e-9, bytes / ms * 1e3 / c.bytes, flop / ms * 1e-9);
+      };
+      for (const Precision precision : {Precision::float32, Precision::tf32, Precision::bf16}) {
+        const gpu::Ssd work{int(inner), w.d_state, w.headdim, int(inner), a.data(), dt.data(), w.heads, nullptr, 0, 0, u.data(), int(inner), B.data(),
+                            C.data(), w.d_state, D.data(), nullptr, 0, y.data(), int(inner), table.data(), inner * states};
+        print(gpu::to_string(precision).c_str(), kernel_ms([&](cudaStream_t s) { gpu::run_ssd(work, precision, pieces, plan, s); }, 7));
+      }
+      if (chunk > 128) continue;
+      gpu::Scan scan{};
+      scan.channels = int(inner), scan.d_state = w.d_state, scan.headdim = w.headdim, scan.group_channels = int(inner), scan.a = a.data(), scan.one_decay = true;
+      scan.dt = dt.data(), scan.dt_stride = w.heads, scan.decay = decay.data(), scan.decay_stride = w.heads, scan.u = u.data(), scan.u_stride = int(inner);
+      scan.B = B.data(), scan.C = C.data(), scan.bc_stride = w.d_state, scan.D = D.data(), scan.y = y.data(), scan.y_stride = int(inner);
+      scan.table = table.data(), scan.table_stride = inner * states;
+      print("scan", kernel_ms([&](cudaStream_t s) {
+              gpu::run_decay(a.data(), dt.data(), w.heads, decay.data(), w.heads, all, s);
+              gpu::run_scan(scan, pieces, plan, s);
+            }, 5));
+    }
+  }
+  std::printf("\n");
+}
+
 void lengths() {
   constexpr int kStates = 16, kWidth = 1024;
   std::printf("one sequence, d_state 16, float32, ms (with attention's times: tests/bench/attention.py)\nframes   width 1024  width 2048\n");
@@ -199,36 +257,39 @@ void models() {
   };
   const char *mamba1 = R"("type": "mamba1", "d_state": 16)", *mamba2 = R"("type": "mamba2", "d_state": 16, "headdim": 8)",
              *s4d = R"("type": "s4d", "d_state": 16)";
-  std::printf("whole models, 1 channel in and out, float32; audio seconds (48 kHz) per second: signals on the GPU, and from and to the host's memory\n"
-              "model               batch  frames     ms       on GPU  from host  official  GPU memory MiB\n");
+  std::printf("whole models, 1 channel in and out; audio seconds (48 kHz) per second: signals on the GPU, and from and to the host's memory\n"
+              "model               batch  frames     precision  ms       on GPU  from host  official  GPU memory MiB\n");
   for (const Work& w : {Work{"mamba1 16 x 2", mamba1, 16, 2, 1, 2880000, 701}, Work{"mamba1 16 x 2", mamba1, 16, 2, 64, 48000, 2747},
                         Work{"mamba1 64 x 4", mamba1, 64, 4, 1, 2880000, 285}, Work{"mamba1 64 x 4", mamba1, 64, 4, 64, 48000, 470},
                         Work{"mamba1 32 x 4", mamba1, 32, 4, 1, 2880000, 0}, Work{"mamba2 16 x 2", mamba2, 16, 2, 1, 2880000, 0},
-                        Work{"mamba2 64 x 4", mamba2, 64, 4, 1, 2880000, 0}, Work{"s4d 16 x 4", s4d, 16, 4, 1, 2880000, 0}}) {
+                        Work{"mamba2 64 x 4", mamba2, 64, 4, 1, 2880000, 0}, Work{"mamba2 64 x 4", mamba2, 64, 4, 64, 48000, 0},
+                        Work{"s4d 16 x 4", s4d, 16, 4, 1, 2880000, 0}}) {
     const auto loaded = test::load(test::model_file(model_config(w.mixer, w.d_model, w.layers), 1));
     const auto model = loaded.model();
-    const size_t values = w.batch * w.frames, before = memory_in_use();
-    gpu::BatchedModel device(model, loaded.checkpoint);
-    std::vector<ssm::State> states(w.batch, model->initial_state());
-    std::vector<ssm::State*> pointers;
-    for (ssm::State& state : states) pointers.push_back(&state);
-    double on_gpu_ms, memory;
-    {
-      const gpu::DeviceFloats in = random_floats(values, -1, 1, 9);
-      gpu::DeviceFloats out(values);
-      on_gpu_ms = call_ms([&] { device.process_on_device(in.data(), out.data(), w.frames, pointers); });
-      memory = double(memory_in_use() - before - in.bytes() - out.bytes()) / (1 << 20);
+    for (const gpu::Precision precision : {gpu::Precision::float32, gpu::Precision::tf32, gpu::Precision::bf16}) {
+      const size_t values = w.batch * w.frames, before = memory_in_use();
+      gpu::BatchedModel device(model, loaded.checkpoint, {.precision = precision});
+      std::vector<ssm::State> states(w.batch, model->initial_state());
+      std::vector<ssm::State*> pointers;
+      for (ssm::State& state : states) pointers.push_back(&state);
+      double on_gpu_ms, memory;
+      {
+        const gpu::DeviceFloats in = random_floats(values, -1, 1, 9);
+        gpu::DeviceFloats out(values);
+        on_gpu_ms = call_ms([&] { device.process_on_device(in.data(), out.data(), w.frames, pointers); });
+        memory = double(memory_in_use() - before - in.bytes() - out.bytes()) / (1 << 20);
+      }
+      test::Random random(1);
+      const std::vector<float> in = test::random_signal(values, random);
+      std::vector<float> out(values);
+      std::vector<gpu::Frames> batch;
+      for (size_t i = 0; i < w.batch; ++i)
+        batch.push_back({&states[i], std::span(in).subspan(i * w.frames, w.frames), std::span(out).subspan(i * w.frames, w.frames)});
+      const double host_ms = call_ms([&] { device.process(batch); });
+      const double audio_ms = double(values) / kRate * 1e3;
+      std::printf("%-18s  %-5zu  %-9zu  %-9s  %-7.2f  %-6.0f  %-9.0f  %-8.0f  %.0f\n", w.name, w.batch, w.frames,
+                  gpu::to_string(precision).c_str(), on_gpu_ms, audio_ms / on_gpu_ms, audio_ms / host_ms, w.official, memory);
     }
-    test::Random random(1);
-    const std::vector<float> in = test::random_signal(values, random);
-    std::vector<float> out(values);
-    std::vector<gpu::Frames> batch;
-    for (size_t i = 0; i < w.batch; ++i)
-      batch.push_back({&states[i], std::span(in).subspan(i * w.frames, w.frames), std::span(out).subspan(i * w.frames, w.frames)});
-    const double host_ms = call_ms([&] { device.process(batch); });
-    const double audio_ms = double(values) / kRate * 1e3;
-    std::printf("%-18s  %-5zu  %-9zu  %-7.2f  %-6.0f  %-9.0f  %-8.0f  %.0f\n", w.name, w.batch, w.frames, on_gpu_ms, audio_ms / on_gpu_ms, audio_ms / host_ms,
-                w.official, memory);
   }
 
   std::printf("\nmamba1 16 x 2, one signal on the GPU: ns a frame over length\nframes       ns      GPU memory of the model MiB\n");
@@ -244,6 +305,51 @@ void models() {
     std::printf("%-11zu  %-6.3f  %.0f\n", frames, ms * 1e6 / double(frames), double(device.device_bytes()) / (1 << 20));
   }
   std::printf("\n");
+}
+
+// What chunks and segments cost: one minute of one signal on the GPU.
+void segments() {
+  struct Work {
+    const char* name;
+    const char* mixer;
+    int d_model, layers;
+  };
+  constexpr size_t kFrames = 2880000;
+  std::printf("one signal of 2880000 frames on the GPU, float32, over the length of chunks and the memory allowed\n"
+              "model          chunk  memory MiB  ms       audio s/s\n");
+  for (const Work& w : {Work{"mamba1 16 x 2", R"("type": "mamba1", "d_state": 16)", 16, 2}, Work{"mamba1 64 x 4", R"("type": "mamba1", "d_state": 16)", 64, 4},
+                        Work{"mamba2 64 x 4", R"("type": "mamba2", "d_state": 16, "headdim": 8)", 64, 4}}) {
+    const auto loaded = test::load(test::model_file(model_config(w.mixer, w.d_model, w.layers), 1));
+    const auto model = loaded.model();
+    const gpu::DeviceFloats in = random_floats(kFrames, -1, 1, 9);
+    gpu::DeviceFloats out(kFrames);
+    for (const int chunk : {64, 128, 192, 256})
+      for (const size_t memory_mib : {512, 896}) {
+        gpu::BatchedModel device(model, loaded.checkpoint, {.chunk_frames = chunk, .memory_bytes = memory_mib << 20});
+        ssm::State state = model->initial_state();
+        ssm::State* states[] = {&state};
+        const double ms = call_ms([&] { device.process_on_device(in.data(), out.data(), kFrames, states); }, 5);
+        std::printf("%-13s  %-5d  %-10zu  %-7.2f  %.0f\n", w.name, chunk, memory_mib, ms, double(kFrames) / 48 / ms);
+      }
+  }
+  std::printf("\n");
+}
+
+// Each kernel of a few models a few times, for a profiler.
+void profile() {
+  constexpr size_t kFrames = 1 << 17;
+  for (const char* mixer : {R"("type": "mamba2", "d_state": 16, "headdim": 8)", R"("type": "mamba1", "d_state": 16)"}) {
+    const auto loaded = test::load(test::model_file(model_config(mixer, 64, 1), 1));
+    const auto model = loaded.model();
+    const gpu::DeviceFloats in = random_floats(kFrames, -1, 1, 9);
+    gpu::DeviceFloats out(kFrames);
+    for (const gpu::Precision precision : {gpu::Precision::float32, gpu::Precision::bf16}) {
+      gpu::BatchedModel device(model, loaded.checkpoint, {.precision = precision});
+      ssm::State state = model->initial_state();
+      ssm::State* states[] = {&state};
+      device.process_on_device(in.data(), out.data(), kFrames, states);
+    }
+  }
 }
 
 // ---- the exponential
@@ -285,9 +391,12 @@ int main(int argc, char** argv) {
   };
   const gpu::Device device = gpu::devices().front();
   std::printf("%s, %d multiprocessors, %.0f GiB\n", device.name.c_str(), device.multiprocessors, double(device.memory_bytes) / (1 << 30));
+  if (argc == 2 && std::strcmp(argv[1], "profile") == 0) return profile(), 0;
   const Ceilings c = ceilings();
   if (wanted("scan")) scan(c);
+  if (wanted("ssd")) ssd(c);
   if (wanted("models")) models();
+  if (wanted("segments")) segments();
   if (wanted("lengths")) lengths();
   if (wanted("exp2")) exp2_error();
   return 0;

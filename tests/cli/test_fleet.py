@@ -93,6 +93,8 @@ class Manifests(Fleet):
         if on_gpu:
             return
         self.assertEqual(self.stderr.count("runs on the CPU: "), 1)
+        self.process("in/00.wav", "rounded.wav", "--precision", "tf32", model="knobs.safetensors", code=2)
+        self.assertIn("--precision belongs to --device cuda", self.stderr)
         self.process("in/00.wav", "cuda.wav", "--device", "cuda", model="knobs.safetensors", code=4)
         self.assertIn("--device cuda: ", self.stderr)
         self.assertEqual(len(self.stderr.splitlines()), 1)
@@ -168,7 +170,8 @@ class Resume(Fleet):
         self.assertEqual(self.redone(), ["out/01.wav"])
         os.utime(self.path("in/01.wav"))  # the same bytes
         self.assertEqual(self.redone(), [])
-        for changed in (["--set", "drive=7"], ["--gain", "-3"], ["--bits", "24"], ["--bits", "16"], ["--no-dither"], ["--rate-scaling", "steps"], ["--weights", "bf16"]):
+        for changed in (["--set", "drive=7"], ["--gain", "-3"], ["--bits", "24"], ["--bits", "16"], ["--no-dither"], ["--rate-scaling", "steps"], ["--weights", "bf16"],
+                        ["--device", "auto", "--precision", "bf16"]):
             self.assertEqual(self.redone(*changed), everything, changed)
             self.assertEqual(self.redone(*changed), [], changed)
             self.assertEqual(self.redone("--jobs", "1", "--block", "100"), everything)  # as before

@@ -23,6 +23,11 @@ std::string mamba1(int d_model, const std::string& more, int layers = 2) {
          more + "}]}]}";
 }
 
+std::string mamba2(int d_model, const std::string& options, int layers = 2) {
+  return R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": )" + std::to_string(d_model) + R"(, "layers": [{"repeat": )" +
+         std::to_string(layers) + R"(, "parts": [{"type": "rmsnorm", "name": "norm", "eps": 0.05}, {"type": "mamba2", "name": "mixer", )" + options + "}]}]}";
+}
+
 struct Case {
   test::Loaded loaded;
   std::shared_ptr<const ssm::Model> model;
@@ -95,9 +100,50 @@ TEST_CASE("Mamba-1 of every fused size and option agrees with the reference, as 
     }
 }
 
+TEST_CASE("Mamba-2 in matrix form of many shapes and options agrees with the reference") {
+  if (!test::gpu_here()) return;
+  for (const std::string more : {R"("headdim": 8, "d_state": 16)", R"("headdim": 16, "d_state": 16, "ngroups": 2)", R"("headdim": 24, "expand": 3, "d_state": 10)",
+                                 R"("headdim": 64, "d_state": 64, "conv_bias": false)", R"("headdim": 32, "d_state": 128, "d_conv": 3)",
+                                 R"("headdim": 8, "d_state": 33, "bias": true, "d_conv": 2)", R"("headdim": 4, "d_state": 16)"}) {
+    const Case c(test::model_file(mamba2(32, more), 15));
+    for (const size_t frames : {1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 300}) {
+      const auto in = c.signal(frames, 6);
+      const auto reference = test::run_reference(c.loaded, in, {});
+      for (const int chunk_frames : {32, 128}) {
+        INFO(more << ", " << frames << " frames, chunks of " << chunk_frames);
+        auto device = c.on_gpu({.chunk_frames = chunk_frames});
+        ssm::State state = c.model->initial_state();
+        CHECK(test::relative_error(run(device, c, state, in), reference.output) <= kTolerance);
+        CHECK(test::state_error(state, reference) <= kTolerance);
+      }
+    }
+  }
+}
+
+TEST_CASE("products in tf32 and bf16 differ from float32 by what they round, and not by the batch") {
+  if (!test::gpu_here()) return;
+  for (const std::string& config : {mamba1(16, ""), mamba1(64, "", 1), mamba1(24, "", 1), mamba2(32, R"("headdim": 8, "d_state": 16)")}) {
+    const Case c(test::model_file(config, 16));
+    const auto in = c.signal(1000, 7);
+    const auto reference = test::run_reference(c.loaded, in, {});
+    for (const auto& [precision, tolerance] : {std::pair(gpu::Precision::tf32, 5e-3), std::pair(gpu::Precision::bf16, 5e-2)}) {
+      INFO(gpu::to_string(precision) << "\n" << config);
+      auto device = c.on_gpu({.precision = precision});
+      ssm::State state = c.model->initial_state(), other = state;
+      const auto alone = run(device, c, state, in);
+      const double error = test::relative_error(alone, reference.output);
+      CHECK(error <= tolerance);
+      CHECK(error > 1e-6);
+      auto in_parts = c.on_gpu({.memory_bytes = 1, .precision = precision});
+      CHECK(test::relative_error(run(in_parts, c, other, in), alone) <= kTolerance);
+      CHECK(state_difference(other, state) <= kTolerance);
+    }
+  }
+}
+
 TEST_CASE("signals of many lengths agree with the CPU, in one batch and alone, in one segment and in many") {
   if (!test::gpu_here()) return;
-  for (const std::string& config : {mamba1(16, ""), mamba1(24, "", 1)}) {
+  for (const std::string& config : {mamba1(16, ""), mamba1(24, "", 1), mamba2(16, R"("headdim": 8, "d_state": 16)")}) {
     const Case c(test::model_file(config, 7));
     const std::vector<size_t> lengths{1, 2, 31, 32, 33, 0, 2047, 2048, 2049, 4097, 10000};
     std::vector<std::vector<float>> in, expected;
@@ -177,7 +223,7 @@ TEST_CASE("a signal moves from the GPU to the CPU and back in its middle") {
 TEST_CASE("what earlier batches left in the GPU's memory does not show") {
   if (!test::gpu_here()) return;
   const std::string no_projection = R"({"model_type": "coil", "d_model": 16, "layers": [{"parts": [{"type": "mamba1", "name": "a", "d_state": 16}]}]})";
-  for (const std::string& config : {mamba1(16, ""), mamba1(24, ""), no_projection, std::string(R"({"model_type": "coil", "d_model": 6, "layers": [{"parts": [
+  for (const std::string& config : {mamba1(16, ""), mamba1(24, ""), mamba2(24, R"("headdim": 16, "d_state": 20)"), no_projection, std::string(R"({"model_type": "coil", "d_model": 6, "layers": [{"parts": [
            {"type": "rmsnorm", "name": "n"}, {"type": "mamba2", "name": "a", "d_state": 5, "headdim": 3}, {"type": "s4d", "name": "b", "d_state": 6}]}]})")}) {
     const Case c(test::model_file(config, 9));
     const auto in = c.signal(700, 1);
@@ -194,14 +240,16 @@ TEST_CASE("what earlier batches left in the GPU's memory does not show") {
 
 TEST_CASE("a million frames agree with the CPU") {
   if (!test::gpu_here()) return;
-  const Case c(test::model_file(mamba1(16, ""), 10));
-  const auto in = c.signal(1'000'007, 3);
-  ssm::State state = c.model->initial_state(), expected_state = state;
-  auto device = c.on_gpu();
-  const auto out = run(device, c, state, in);
-  CHECK(test::relative_error(out, c.on_cpu(expected_state, in)) <= kTolerance);
-  CHECK(state_difference(state, expected_state) <= kTolerance);
-  CHECK(device.device_bytes() < size_t(1) << 30);
+  for (const std::string& config : {mamba1(16, ""), mamba2(16, R"("headdim": 8, "d_state": 16)")}) {
+    const Case c(test::model_file(config, 10));
+    const auto in = c.signal(1'000'007, 3);
+    ssm::State state = c.model->initial_state(), expected_state = state;
+    auto device = c.on_gpu();
+    const auto out = run(device, c, state, in);
+    CHECK(test::relative_error(out, c.on_cpu(expected_state, in)) <= kTolerance);
+    CHECK(state_difference(state, expected_state) <= kTolerance);
+    CHECK(device.device_bytes() < size_t(1) << 30);
+  }
 }
 
 TEST_CASE("values that are not finite read as 0") {

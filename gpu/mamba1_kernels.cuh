@@ -1,0 +1,517 @@
+// The two kernels of a fused Mamba-1 layer, and how its weights lie.
+//
+//   expand   norm, in_proj (x), convolution, silu, x_proj, dt, and the scan of each chunk from zero; leaves x, dt, B, C in device memory
+//   recur    in_proj (z) of the same rows again, the scan of each chunk from its true state, gate, out_proj, residual
+//
+// A group of d_inner threads runs a chunk in tiles of 16 frames: a thread per channel in convolution and scan, with the 16 states in
+// registers; the products go to the tensor cores. The inputs of a product lie transposed in shared memory, [k][frame].
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cmath>
+#include <vector>
+
+#include "gpu/math.cuh"
+#include "gpu/scan.h"
+#include "gpu/tensor_cores.cuh"
+#include "ssm/checkpoint.h"
+#include "ssm/config.h"
+
+namespace coil::gpu::mamba1 {
+
+inline constexpr int kStates = 16, kRank = 4, kTaps = 4, kTile = 16, kQuads = kTile / 4;
+inline constexpr int kColumn = kTile + 4;        // floats between rows of a transposed tile: quads of 8 neighbouring rows lie in different banks
+inline constexpr int kMixing = 2 * kStates;      // B and C
+inline constexpr int kMixingRow = kMixing + 4;
+inline constexpr int kMixingTiles = kMixing / 8 + 1;  // outputs of x_proj in tiles of 8: B, C, and dt's few
+
+// A matrix for the tensor cores: [8 inputs][8 outputs][lane] of one step of a right side (gpu/tensor_cores.cuh), the leading bits first, then
+// what those leave. Input 2 t of eight is the product's t-th, input 2 t + 1 its (t + 4)-th: so that a warp's reads of a transposed tile
+// spread over all banks.
+template <int kSteps, int kTiles>
+struct Fragments {
+  float4 values[kSteps][kTiles][32];
+};
+
+// Everything that a layer is, in one array. The matrices of each kernel lie together, to be copied at once.
+template <int kModel>
+struct Weights {
+  static constexpr int kInner = 2 * kModel;
+  struct Expand {
+    Fragments<kModel / 8, kInner / 8> in_x;
+    Fragments<kInner / 8, kMixingTiles> x_proj;
+  } expand;
+  struct Recur {
+    Fragments<kModel / 8, kInner / 8> in_z;
+    Fragments<kInner / 8, kModel / 8> out;
+  } recur;
+  // per channel
+  float rank_to_dt[kInner][kRank];
+  float conv[kInner][kTaps];
+  float a[kInner][kStates];  // log2(e) A
+  float in_x_bias[kInner], in_z_bias[kInner], conv_bias[kInner], dt_bias[kInner], D[kInner];
+  float x_proj_bias[kMixingTiles * 8], out_bias[kModel];
+};
+
+// Chunks that a block runs at once, at most: 512 threads leave 128 registers for each.
+template <int kModel>
+inline constexpr int kGroups = 256 / kModel;
+template <int kModel>
+inline constexpr int kThreads = kGroups<kModel> * 2 * kModel;
+
+struct Arguments {
+  const void* weights;
+  const float* in;
+  float* out;
+  float4 *x, *dt;  // [tile][quad][channel]
+  float4* mixing;  // [tile][frame][B, C]
+  ScanScratch scan;
+  const float *conv_table, *scan_table;
+  size_t table_stride;
+  const Chunk* chunks;
+  int chunk_count, chunk_frames, taps;
+  float eps;
+  int has_norm, residual;
+};
+
+__device__ inline float4 add(float4 a, float4 b) { return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w}; }
+
+// Where input k of kModel lies in a transposed tile of rows: a warp writes vectors of four neighbouring inputs, which then spread over the banks.
+template <int kModel>
+__host__ __device__ constexpr int stored_at(int k) {
+  return k % 4 * (kModel / 4) + k / 4;
+}
+
+// Starts the copy of the first `valid` of 16 rows, each `width` floats; all threads of the group.
+template <int kWidth, int kInner>
+__device__ void fetch_rows(const float* from, int valid, float* to, int thread) {
+#pragma unroll
+  for (int i = thread; i < kTile * kWidth / 4; i += kInner)
+    if (i < valid * kWidth / 4) copy_async(from + 4 * i, to + 4 * i);
+}
+
+// 16 rows of width kModel, normalised, into a transposed tile; rows from `valid` on are 0. Every thread handles what it fetched itself.
+template <int kModel, int kInner>
+__device__ void normalise_rows(const float* rows, int valid, bool has_norm, float eps, float* tile, int thread) {
+  constexpr int kVectors = kModel / 4;  // of a row; neighbouring threads share one
+#pragma unroll
+  for (int i = thread; i < kTile * kVectors; i += kInner) {
+    const int row = i / kVectors, k = i % kVectors * 4;
+    float4 v = row < valid ? *reinterpret_cast<const float4*>(rows + row * kModel + k) : float4{0, 0, 0, 0};
+    if (has_norm) {
+      float sum = fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, v.w * v.w)));
+#pragma unroll
+      for (int other = kVectors / 2; other > 0; other /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, other);
+      const float scale = rsqrtf(fmaf(sum, 1.0f / kModel, eps));
+      v = {v.x * scale, v.y * scale, v.z * scale, v.w * scale};
+    }
+    tile[stored_at<kModel>(k) * kColumn + row] = v.x;
+    tile[stored_at<kModel>(k + 1) * kColumn + row] = v.y;
+    tile[stored_at<kModel>(k + 2) * kColumn + row] = v.z;
+    tile[stored_at<kModel>(k + 3) * kColumn + row] = v.w;
+  }
+}
+
+// sums += in weight for 16 frames and kTiles times 8 outputs, by one warp; in: kSteps (an even number) times 8 columns of a transposed tile.
+template <Precision kPrecision, int kSteps, int kTiles, int kAllTiles>
+__device__ void multiply(const float* in, const Fragments<kSteps, kAllTiles>& weight, int first_tile, int lane, float (&sums)[kTiles][4]) {
+  const int g = lane / 4, t = lane % 4;
+#pragma unroll
+  for (int first = 0; first < kSteps; first += 2) {
+    float a[2][4];
+#pragma unroll
+    for (int step = 0; step < 2; ++step) {
+      const float *even = in + (8 * (first + step) + 2 * t) * kColumn, *odd = even + kColumn;
+      a[step][0] = even[g], a[step][1] = even[g + 8], a[step][2] = odd[g], a[step][3] = odd[g + 8];
+    }
+    const Left<kPrecision> left(a);
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+      const float4 b[2] = {weight.values[first][first_tile + tile][lane], weight.values[first + 1][first_tile + tile][lane]};
+      Right<kPrecision> right;
+#pragma unroll
+      for (int step = 0; step < 2; ++step) {
+        if constexpr (kPrecision == Precision::float32) {
+          right.high[step][0] = b[step].x, right.high[step][1] = b[step].y, right.low[step][0] = b[step].z, right.low[step][1] = b[step].w;
+        } else if constexpr (kPrecision == Precision::tf32) {
+          right.values[step][0] = b[step].x, right.values[step][1] = b[step].y;
+        } else {
+          right.pairs[step][0] = pack_bf16(b[step].x, b[step].y);
+        }
+      }
+      multiply_add(sums[tile], left, right);
+    }
+  }
+}
+
+// The part of a product's bias that a lane holds.
+template <int kTiles>
+__device__ void start_sums(const float* bias, int lane, float (&sums)[kTiles][4]) {
+#pragma unroll
+  for (int tile = 0; tile < kTiles; ++tile) {
+    const float2 b = bias ? *reinterpret_cast<const float2*>(bias + 8 * tile + lane % 4 * 2) : float2{0, 0};
+    sums[tile][0] = sums[tile][2] = b.x;
+    sums[tile][1] = sums[tile][3] = b.y;
+  }
+}
+
+// The 32 channels of a warp of the transposed product: tile [channel][frame] = bias + weight in.
+template <Precision kPrecision, int kModel, int kInner>
+__device__ void project(const float* in, const Fragments<kModel / 8, kInner / 8>& weight, const float* bias, float* tile, int warp, int lane) {
+  float sums[4][4];
+  start_sums(bias + 32 * warp, lane, sums);
+  multiply<kPrecision>(in, weight, 4 * warp, lane, sums);
+  float* to = tile + (32 * warp + lane % 4 * 2) * kColumn + lane / 4;
+#pragma unroll
+  for (int i = 0; i < 4; ++i, to += 8 * kColumn) {
+    to[0] = sums[i][0];
+    to[kColumn] = sums[i][1];
+    to[8] = sums[i][2];
+    to[kColumn + 8] = sums[i][3];
+  }
+}
+
+template <class T>
+__device__ void copy_to_shared(const T& from, T& to) {
+  static_assert(sizeof(T) % sizeof(float4) == 0);
+  for (int i = int(threadIdx.x); i < int(sizeof(T) / sizeof(float4)); i += int(blockDim.x))
+    reinterpret_cast<float4*>(&to)[i] = reinterpret_cast<const float4*>(&from)[i];
+}
+
+// One frame of the scan of one channel. mixing: the frame's B, and its C kStates further on.
+template <bool kOutput>
+__device__ float step(float (&h)[kStates], const float (&a)[kStates], float dt, float x, const float* mixing) {
+  const float dtx = dt * x;
+  float sums[2] = {};
+#pragma unroll
+  for (int n = 0; n < kStates; n += 4) {
+    const float4 B = *reinterpret_cast<const float4*>(mixing + n);
+    h[n] = fmaf(exp2_fast(dt * a[n]), h[n], dtx * B.x);
+    h[n + 1] = fmaf(exp2_fast(dt * a[n + 1]), h[n + 1], dtx * B.y);
+    h[n + 2] = fmaf(exp2_fast(dt * a[n + 2]), h[n + 2], dtx * B.z);
+    h[n + 3] = fmaf(exp2_fast(dt * a[n + 3]), h[n + 3], dtx * B.w);
+    if constexpr (kOutput) {
+      const float4 C = *reinterpret_cast<const float4*>(mixing + kStates + n);
+      sums[0] = fmaf(C.x, h[n], sums[0]);
+      sums[1] = fmaf(C.y, h[n + 1], sums[1]);
+      sums[0] = fmaf(C.z, h[n + 2], sums[0]);
+      sums[1] = fmaf(C.w, h[n + 3], sums[1]);
+    }
+  }
+  return sums[0] + sums[1];
+}
+
+template <int kModel>
+struct ExpandShared {
+  static constexpr int kInner = 2 * kModel, kWarps = kInner / 32;
+  struct Group {
+    float fetched[kTile][kModel], rows[kModel][kColumn], x[kInner][kColumn], mixing[kWarps][kTile][kMixingRow], rank[kWarps][kTile][kRank];
+  };
+  typename Weights<kModel>::Expand weights;
+  Group groups[1];  // as many as the block has
+};
+
+template <Precision kPrecision, int kModel>
+__global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
+  using Shared = ExpandShared<kModel>;
+  constexpr int kInner = Shared::kInner, kWarps = Shared::kWarps;
+  const auto& w = *static_cast<const Weights<kModel>*>(p.weights);
+  auto& shared = *reinterpret_cast<Shared*>(dynamic_shared());
+  copy_to_shared(w.expand, shared.weights);
+  __syncthreads();
+
+  const int group = int(threadIdx.x) / kInner, c = int(threadIdx.x) % kInner, warp = c / 32, lane = c % 32;
+  auto& g = shared.groups[group];
+  float* my_x = g.x[c];
+  float a[kStates];
+#pragma unroll
+  for (int n = 0; n < kStates; ++n) a[n] = w.a[c][n];
+  const float4 taps = *reinterpret_cast<const float4*>(w.conv[c]), to_dt = *reinterpret_cast<const float4*>(w.rank_to_dt[c]);
+  const float conv_bias = w.conv_bias[c], dt_bias = w.dt_bias[c];
+
+  const int groups = int(blockDim.x) / kInner;
+  for (int index = int(blockIdx.x) * groups + group; index < p.chunk_count; index += int(gridDim.x) * groups) {
+    const Chunk chunk = p.chunks[index];
+    const float* rows = p.in + size_t(index) * size_t(p.chunk_frames) * kModel;
+    fetch_rows<kModel, kInner>(rows, min(chunk.frames, kTile), &g.fetched[0][0], c);
+    float before[3] = {0, 0, 0};  // the convolution's inputs of the three frames before the tile
+    if (!chunk.first) {
+      normalise_rows<kModel, kInner>(rows - kTile * kModel, kTile, p.has_norm, p.eps, &g.rows[0][0], c);
+      sync_group<kInner>(group);
+      project<kPrecision, kModel, kInner>(&g.rows[0][0], shared.weights.in_x, w.in_x_bias, &g.x[0][0], warp, lane);
+      sync_group<kInner>(group);
+      for (int i = 0; i < 3; ++i) before[i] = my_x[kTile - 3 + i];
+    } else {
+      const float* history = p.conv_table + size_t(chunk.state_in) * p.table_stride + c * p.taps;
+      for (int i = 0; i < 3; ++i)
+        if (i + p.taps >= 3 && p.taps > 0) before[i] = history[p.taps - 3 + i];
+    }
+    float h[kStates] = {}, elapsed = 0;
+
+    for (int t0 = 0; t0 < chunk.frames; t0 += kTile) {
+      const int valid = min(chunk.frames - t0, kTile);
+      const size_t tile = (size_t(index) * size_t(p.chunk_frames) + size_t(t0)) / kTile;
+      wait_for_copies();
+      normalise_rows<kModel, kInner>(&g.fetched[0][0], valid, p.has_norm, p.eps, &g.rows[0][0], c);
+      if (t0 + kTile < chunk.frames)
+        fetch_rows<kModel, kInner>(rows + (t0 + kTile) * kModel, min(chunk.frames - t0 - kTile, kTile), &g.fetched[0][0], c);
+      sync_group<kInner>(group);
+      project<kPrecision, kModel, kInner>(&g.rows[0][0], shared.weights.in_x, w.in_x_bias, &g.x[0][0], warp, lane);
+      __syncwarp();
+
+      if (chunk.last && t0 + kTile >= chunk.frames) {
+        float* history = const_cast<float*>(p.conv_table) + size_t(chunk.state_out) * p.table_stride + c * p.taps;
+        for (int j = 0; j < p.taps; ++j) {
+          const int t = valid - p.taps + j;
+          history[j] = t >= 0 ? my_x[t] : t == -1 ? before[2] : t == -2 ? before[1] : before[0];
+        }
+      }
+#pragma unroll
+      for (int q = 0; q < kQuads; ++q) {
+        const float4 r = *reinterpret_cast<const float4*>(my_x + 4 * q);
+        float4 x;
+        x.x = silu(fmaf(taps.x, before[0], fmaf(taps.y, before[1], fmaf(taps.z, before[2], fmaf(taps.w, r.x, conv_bias)))));
+        x.y = silu(fmaf(taps.x, before[1], fmaf(taps.y, before[2], fmaf(taps.z, r.x, fmaf(taps.w, r.y, conv_bias)))));
+        x.z = silu(fmaf(taps.x, before[2], fmaf(taps.y, r.x, fmaf(taps.z, r.y, fmaf(taps.w, r.z, conv_bias)))));
+        x.w = silu(fmaf(taps.x, r.x, fmaf(taps.y, r.y, fmaf(taps.z, r.z, fmaf(taps.w, r.w, conv_bias)))));
+        before[0] = r.y, before[1] = r.z, before[2] = r.w;
+        *reinterpret_cast<float4*>(my_x + 4 * q) = x;
+        p.x[(tile * kQuads + size_t(q)) * kInner + size_t(c)] = x;
+      }
+      __syncwarp();
+
+      // every warp multiplies its own 32 channels; the sums over warps follow
+      {
+        const int row = lane / 4, column = lane % 4 * 2;
+        float sums[kMixingTiles][4];
+        start_sums(warp == 0 ? w.x_proj_bias : nullptr, lane, sums);
+        const auto& own = *reinterpret_cast<const Fragments<4, kMixingTiles>*>(shared.weights.x_proj.values[4 * warp]);
+        multiply<kPrecision>(g.x[32 * warp], own, 0, lane, sums);
+#pragma unroll
+        for (int i = 0; i < kMixing / 8; ++i) {
+          *reinterpret_cast<float2*>(&g.mixing[warp][row][8 * i + column]) = float2{sums[i][0], sums[i][1]};
+          *reinterpret_cast<float2*>(&g.mixing[warp][row + 8][8 * i + column]) = float2{sums[i][2], sums[i][3]};
+        }
+        if (column < kRank) {
+          *reinterpret_cast<float2*>(&g.rank[warp][row][column]) = float2{sums[kMixingTiles - 1][0], sums[kMixingTiles - 1][1]};
+          *reinterpret_cast<float2*>(&g.rank[warp][row + 8][column]) = float2{sums[kMixingTiles - 1][2], sums[kMixingTiles - 1][3]};
+        }
+      }
+      sync_group<kInner>(group);
+      for (int i = c; i < kTile * kMixing / 4; i += kInner) {
+        const int t = i / (kMixing / 4), n = i % (kMixing / 4) * 4;
+        float4 sum = *reinterpret_cast<const float4*>(&g.mixing[0][t][n]);
+#pragma unroll
+        for (int other = 1; other < kWarps; ++other) sum = add(sum, *reinterpret_cast<const float4*>(&g.mixing[other][t][n]));
+        if constexpr (kWarps > 1) *reinterpret_cast<float4*>(&g.mixing[0][t][n]) = sum;
+        p.mixing[tile * (kTile * kMixing / 4) + size_t(i)] = sum;
+      }
+      if constexpr (kWarps > 1) {
+        if (c < kTile) {
+          float4 sum = *reinterpret_cast<const float4*>(g.rank[0][c]);
+#pragma unroll
+          for (int other = 1; other < kWarps; ++other) sum = add(sum, *reinterpret_cast<const float4*>(g.rank[other][c]));
+          *reinterpret_cast<float4*>(g.rank[0][c]) = sum;
+        }
+        sync_group<kInner>(group);
+      }
+
+#pragma unroll 1
+      for (int q = 0; q < kQuads; ++q) {
+        const float4 x = *reinterpret_cast<const float4*>(my_x + 4 * q);
+        float dt[4];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const float4 rank = *reinterpret_cast<const float4*>(g.rank[0][4 * q + i]);
+          const float raw = fmaf(to_dt.x, rank.x, fmaf(to_dt.y, rank.y, fmaf(to_dt.z, rank.z, fmaf(to_dt.w, rank.w, dt_bias))));
+          dt[i] = 4 * q + i < valid ? softplus(raw) : 0.0f;
+        }
+        p.dt[(tile * kQuads + size_t(q)) * kInner + size_t(c)] = float4{dt[0], dt[1], dt[2], dt[3]};
+        if (chunk.last) continue;
+        elapsed += (dt[0] + dt[1]) + (dt[2] + dt[3]);
+        step<false>(h, a, dt[0], x.x, g.mixing[0][4 * q]);
+        step<false>(h, a, dt[1], x.y, g.mixing[0][4 * q + 1]);
+        step<false>(h, a, dt[2], x.z, g.mixing[0][4 * q + 2]);
+        step<false>(h, a, dt[3], x.w, g.mixing[0][4 * q + 3]);
+      }
+    }
+    if (chunk.last) continue;
+    float4* carry = reinterpret_cast<float4*>(p.scan.carry + (size_t(index) * kInner + size_t(c)) * kStates);
+#pragma unroll
+    for (int n = 0; n < kStates; n += 4) carry[n / 4] = float4{h[n], h[n + 1], h[n + 2], h[n + 3]};
+    p.scan.sums[size_t(index) * kInner + size_t(c)] = elapsed;
+  }
+}
+
+template <int kModel>
+struct RecurShared {
+  static constexpr int kInner = 2 * kModel;
+  struct Group {
+    float fetched[kTile][kModel], mixing[2][kTile][kMixing], rows[kModel][kColumn], y[kInner][kColumn];
+  };
+  typename Weights<kModel>::Recur weights;
+  Group groups[1];  // as many as the block has
+};
+
+template <Precision kPrecision, int kModel>
+__global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
+  using Shared = RecurShared<kModel>;
+  constexpr int kInner = Shared::kInner;
+  const auto& w = *static_cast<const Weights<kModel>*>(p.weights);
+  auto& shared = *reinterpret_cast<Shared*>(dynamic_shared());
+  copy_to_shared(w.recur, shared.weights);
+  __syncthreads();
+
+  const int group = int(threadIdx.x) / kInner, c = int(threadIdx.x) % kInner, warp = c / 32, lane = c % 32;
+  auto& g = shared.groups[group];
+  float* my_y = g.y[c];
+  float a[kStates];
+#pragma unroll
+  for (int n = 0; n < kStates; ++n) a[n] = w.a[c][n];
+  const float D = w.D[c];
+
+  const int groups = int(blockDim.x) / kInner;
+  for (int index = int(blockIdx.x) * groups + group; index < p.chunk_count; index += int(gridDim.x) * groups) {
+    const Chunk chunk = p.chunks[index];
+    const size_t first_row = size_t(index) * size_t(p.chunk_frames);
+    const auto fetch = [&](int t0) {
+      const size_t row = first_row + size_t(t0);
+      const int valid = min(chunk.frames - t0, kTile);
+      fetch_rows<kModel, kInner>(p.in + row * kModel, valid, &g.fetched[0][0], c);
+      fetch_rows<kMixing, kInner>(reinterpret_cast<const float*>(p.mixing) + row * kMixing, kTile, &g.mixing[t0 / kTile % 2][0][0], c);
+    };
+    sync_group<kInner>(group);  // the last chunk's tiles have been read
+    fetch(0);
+    float h[kStates];
+    const float4* start = reinterpret_cast<const float4*>(p.scan.carry + (size_t(index) * kInner + size_t(c)) * kStates);
+#pragma unroll
+    for (int n = 0; n < kStates; n += 4) {
+      const float4 v = start[n / 4];
+      h[n] = v.x, h[n + 1] = v.y, h[n + 2] = v.z, h[n + 3] = v.w;
+    }
+
+    for (int t0 = 0; t0 < chunk.frames; t0 += kTile) {
+      const int valid = min(chunk.frames - t0, kTile);
+      const size_t row = first_row + size_t(t0), tile = row / kTile;
+      const size_t first_quad = tile * kQuads * kInner + size_t(c);
+      float4 next_x = p.x[first_quad], next_dt = p.dt[first_quad];
+      const int now = t0 / kTile % 2;
+      wait_for_copies();
+      normalise_rows<kModel, kInner>(&g.fetched[0][0], valid, p.has_norm, p.eps, &g.rows[0][0], c);
+      sync_group<kInner>(group);
+      if (t0 + kTile < chunk.frames) fetch(t0 + kTile);
+      project<kPrecision, kModel, kInner>(&g.rows[0][0], shared.weights.in_z, w.in_z_bias, &g.y[0][0], warp, lane);
+      __syncwarp();
+#pragma unroll 1
+      for (int q = 0; q < kQuads; ++q) {
+        const float4 x = next_x, dt = next_dt;
+        const size_t ahead = first_quad + size_t(min(q + 1, kQuads - 1) * kInner);
+        next_x = p.x[ahead], next_dt = p.dt[ahead];
+        const float4 z = *reinterpret_cast<const float4*>(my_y + 4 * q);
+        float4 y;
+        y.x = fmaf(D, x.x, step<true>(h, a, dt.x, x.x, g.mixing[now][4 * q])) * silu(z.x);
+        y.y = fmaf(D, x.y, step<true>(h, a, dt.y, x.y, g.mixing[now][4 * q + 1])) * silu(z.y);
+        y.z = fmaf(D, x.z, step<true>(h, a, dt.z, x.z, g.mixing[now][4 * q + 2])) * silu(z.z);
+        y.w = fmaf(D, x.w, step<true>(h, a, dt.w, x.w, g.mixing[now][4 * q + 3])) * silu(z.w);
+        *reinterpret_cast<float4*>(my_y + 4 * q) = y;
+      }
+      sync_group<kInner>(group);
+      const auto place = [&](int i, int half) {
+        return (row + size_t(lane / 4 + 8 * half)) * kModel + size_t(16 * warp + 8 * i + lane % 4 * 2);
+      };
+      float2 before[2][2] = {};
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        if (p.residual && lane / 4 + 8 * (i % 2) < valid) before[i / 2][i % 2] = *reinterpret_cast<const float2*>(p.in + place(i / 2, i % 2));
+      float sums[2][4];  // a warp's 16 outputs
+      start_sums(w.out_bias + 16 * warp, lane, sums);
+      multiply<kPrecision>(&g.y[0][0], shared.weights.out, 2 * warp, lane, sums);
+#pragma unroll
+      for (int i = 0; i < 2; ++i)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          if (lane / 4 + 8 * half >= valid) continue;
+          const float2 sum{sums[i][2 * half] + before[i][half].x, sums[i][2 * half + 1] + before[i][half].y};
+          *reinterpret_cast<float2*>(p.out + place(i, half)) = sum;
+        }
+    }
+    if (!chunk.last) continue;
+    float* after = const_cast<float*>(p.scan_table) + size_t(chunk.state_out) * p.table_stride + size_t(c) * kStates;
+#pragma unroll
+    for (int n = 0; n < kStates; ++n) after[n] = h[n];
+  }
+}
+
+inline float rounded_to_tf32(float x) {
+  const uint32_t bits = std::bit_cast<uint32_t>(x) + 0x1000u;  // half of the last bit that stays
+  return std::bit_cast<float>(bits & 0xffffe000u);
+}
+
+// value(input, output)
+template <int kSteps, int kTiles, class Value>
+void pack(Fragments<kSteps, kTiles>& to, const Value& value) {
+  for (int step = 0; step < kSteps; ++step)
+    for (int tile = 0; tile < kTiles; ++tile)
+      for (int lane = 0; lane < 32; ++lane) {
+        const int input = 8 * step + lane % 4 * 2, output = 8 * tile + lane / 4;
+        const float b0 = value(input, output), b1 = value(input + 1, output), high0 = rounded_to_tf32(b0), high1 = rounded_to_tf32(b1);
+        to.values[step][tile][lane] = {high0, high1, rounded_to_tf32(b0 - high0), rounded_to_tf32(b1 - high1)};
+      }
+}
+
+template <int kModel>
+std::vector<float> packed(const ssm::Mamba1Config& config, const ssm::RmsNormConfig* norm, const ssm::Checkpoint& checkpoint) {
+  constexpr int kInner = 2 * kModel;
+  std::vector<float4> vectors((sizeof(Weights<kModel>) + sizeof(float4) - 1) / sizeof(float4));
+  auto& w = *reinterpret_cast<Weights<kModel>*>(vectors.data());
+  const auto tensor = [&](const char* suffix, std::vector<int64_t> shape) { return checkpoint.floats(config.name + suffix, shape); };
+  const int rank = config.dt_rank, taps = config.d_conv;
+
+  std::vector<float> norm_weight(kModel, 1.0f);
+  if (norm && norm->affine) norm_weight = checkpoint.floats(norm->name + ".weight", {kModel});
+  const auto in = tensor(".in_proj.weight", {2 * kInner, kModel}), out = tensor(".out_proj.weight", {kModel, kInner});
+  std::array<int, kModel> input{};  // by the place where it is stored
+  for (int k = 0; k < kModel; ++k) input[size_t(stored_at<kModel>(k))] = k;
+  const auto in_proj = [&](int place, int c) {
+    const int k = input[size_t(place)];
+    return in[size_t(c * kModel + k)] * norm_weight[size_t(k)];
+  };
+  pack(w.expand.in_x, in_proj);
+  pack(w.recur.in_z, [&](int place, int c) { return in_proj(place, kInner + c); });
+  pack(w.recur.out, [&](int c, int k) { return out[size_t(k * kInner + c)]; });
+  const auto x_proj = tensor(".x_proj.weight", {rank + kMixing, kInner}), dt = tensor(".dt_proj.weight", {kInner, rank});
+  const auto A_log = checkpoint.doubles(config.name + ".A_log", {kInner, kStates});
+  const auto dt_bias = tensor(".dt_proj.bias", {kInner}), D = tensor(".D", {kInner});
+  const auto conv = taps > 0 ? tensor(".conv1d.weight", {kInner, 1, taps}) : std::vector<float>();
+  const auto conv_bias = taps > 0 && config.conv_bias ? tensor(".conv1d.bias", {kInner}) : std::vector<float>(kInner, 0.0f);
+  // B and C first, so that they are whole tiles
+  pack(w.expand.x_proj, [&](int c, int n) {
+    if (n >= kMixing + rank) return 0.0f;
+    return x_proj[size_t((n < kMixing ? rank + n : n - kMixing) * kInner + c)];
+  });
+  for (int c = 0; c < kInner; ++c) {
+    for (int r = 0; r < rank; ++r) w.rank_to_dt[c][r] = dt[size_t(c * rank + r)];
+    for (int n = 0; n < kStates; ++n) w.a[c][n] = float(-std::exp(A_log[size_t(c * kStates + n)]) * M_LOG2E);
+    for (int j = 0; j < taps; ++j) w.conv[c][kTaps - taps + j] = conv[size_t(c * taps + j)];
+    if (taps == 0) w.conv[c][kTaps - 1] = 1.0f;
+    w.conv_bias[c] = conv_bias[size_t(c)];
+    w.dt_bias[c] = dt_bias[size_t(c)];
+    w.D[c] = D[size_t(c)];
+  }
+  if (config.bias) {
+    const auto in_bias = tensor(".in_proj.bias", {2 * kInner}), out_bias = tensor(".out_proj.bias", {kModel});
+    std::copy_n(in_bias.begin(), kInner, w.in_x_bias);
+    std::copy_n(in_bias.begin() + kInner, kInner, w.in_z_bias);
+    std::copy_n(out_bias.begin(), kModel, w.out_bias);
+  }
+  if (config.x_proj_bias) {
+    const auto bias = tensor(".x_proj.bias", {rank + kMixing});
+    std::copy_n(bias.begin() + rank, kMixing, w.x_proj_bias);
+    std::copy_n(bias.begin(), rank, w.x_proj_bias + kMixing);
+  }
+  const float* floats = reinterpret_cast<const float*>(vectors.data());
+  return {floats, floats + vectors.size() * 4};
+}
+
+}  // namespace coil::gpu::mamba1

@@ -1,0 +1,38 @@
+// SSD (Mamba-2) over chunks of time as products of matrices on the tensor cores, for heads of a multiple of 8 channels.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "gpu/precision.h"
+#include "gpu/scan.h"
+
+namespace coil::gpu {
+
+// h = e^(dt A) h + dt B u; y = (C h + D u) [silu(z)]. Channels share dt, A, D by heads of `headdim`, and B and C by groups of `group_channels`.
+struct Ssd {
+  int channels, d_state, headdim, group_channels;
+  const float* a;  // log2(e) A, per head
+  const float* dt;  // [row][dt_stride], per head
+  int dt_stride;
+  const float* dt_bias;  // per head: the step is clamp(softplus(dt + bias), dt_min, dt_max); null: it is dt
+  float dt_min, dt_max;
+  const float* u;  // [row][u_stride]
+  int u_stride;
+  const float *B, *C;  // [row][bc_stride]: groups of d_state
+  int bc_stride;
+  const float* D;  // per head; null: none
+  const float* z;  // [row][z_stride]; null: no gate
+  int z_stride;
+  float* y;  // [row][y_stride], pairs of channels on 8 bytes
+  int y_stride;
+  float* table;
+  size_t table_stride;
+};
+
+// Heads of a multiple of 8 channels, groups of a multiple of 16, and at most 128 states.
+bool serves_ssd(int headdim, int group_channels, int d_state);
+
+// The scratch is that of a scan with channels * d_state states and a sum per head.
+void run_ssd(const Ssd& ssd, Precision precision, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream);
+
+}  // namespace coil::gpu

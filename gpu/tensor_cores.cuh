@@ -1,0 +1,77 @@
+// Products of a warp, (16, 8) += (16, 16) (16, 8), on the tensor cores in the precision asked for.
+//
+// With g = lane / 4 and t = lane % 4 a lane holds, for the two halves `step` of the 16 inputs,
+//   of the left side    [step][0] (g, t), [1] (g + 8, t), [2] (g, t + 4), [3] (g + 8, t + 4)
+//   of the right side   [step][0] (t, g), [1] (t + 4, g)
+//   of the sums         [0] (g, 2 t), [1] (g, 2 t + 1), [2] (g + 8, 2 t), [3] (g + 8, 2 t + 1)
+// Which input of a problem is which of a product is free, as long as both sides agree: sums of one product become a side of the next without
+// leaving their lanes.
+#pragma once
+
+#include "gpu/intrinsics.cuh"
+#include "gpu/precision.h"
+
+namespace coil::gpu {
+
+template <Precision kPrecision, int kCount>
+struct Operand {
+  float values[2][kCount];
+  Operand() = default;
+  __device__ explicit Operand(const float (&x)[2][kCount]) {
+#pragma unroll
+    for (int step = 0; step < 2; ++step)
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) values[step][i] = round_to_tf32(x[step][i]);
+  }
+};
+
+template <int kCount>
+struct Operand<Precision::float32, kCount> {
+  float high[2][kCount], low[2][kCount];
+  Operand() = default;
+  __device__ explicit Operand(const float (&x)[2][kCount]) {
+#pragma unroll
+    for (int step = 0; step < 2; ++step)
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) high[step][i] = round_to_tf32(x[step][i]), low[step][i] = x[step][i] - high[step][i];
+  }
+};
+
+// Neighbours in a register are inputs t and t + 4 of a step.
+template <int kCount>
+struct Operand<Precision::bf16, kCount> {
+  uint32_t pairs[2][kCount / 2];
+  Operand() = default;
+  __device__ explicit Operand(const float (&x)[2][kCount]) {
+#pragma unroll
+    for (int step = 0; step < 2; ++step)
+#pragma unroll
+      for (int i = 0; i < kCount / 2; ++i) pairs[step][i] = pack_bf16(x[step][i], x[step][i + kCount / 2]);
+  }
+};
+
+template <Precision kPrecision>
+using Left = Operand<kPrecision, 4>;
+template <Precision kPrecision>
+using Right = Operand<kPrecision, 2>;
+
+// A product of sums is the sum of products; that of the two small parts is below float32's last bit.
+__device__ inline void multiply_add(float (&sums)[4], const Left<Precision::float32>& a, const Right<Precision::float32>& b) {
+#pragma unroll
+  for (int step = 0; step < 2; ++step) {
+    multiply_add_tf32(sums, a.low[step], b.high[step][0], b.high[step][1]);
+    multiply_add_tf32(sums, a.high[step], b.low[step][0], b.low[step][1]);
+    multiply_add_tf32(sums, a.high[step], b.high[step][0], b.high[step][1]);
+  }
+}
+
+__device__ inline void multiply_add(float (&sums)[4], const Left<Precision::tf32>& a, const Right<Precision::tf32>& b) {
+#pragma unroll
+  for (int step = 0; step < 2; ++step) multiply_add_tf32(sums, a.values[step], b.values[step][0], b.values[step][1]);
+}
+
+__device__ inline void multiply_add(float (&sums)[4], const Left<Precision::bf16>& a, const Right<Precision::bf16>& b) {
+  multiply_add_bf16(sums, {a.pairs[0][0], a.pairs[0][1], a.pairs[1][0], a.pairs[1][1]}, b.pairs[0][0], b.pairs[1][0]);
+}
+
+}  // namespace coil::gpu

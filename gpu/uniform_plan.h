@@ -1,0 +1,34 @@
+// A segment of equal signals, planned and on the device: for operators and measurements.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "gpu/join.cuh"
+#include "gpu/memory.h"
+#include "gpu/segment.h"
+
+namespace coil::gpu {
+
+// A plan of equal signals on the device; signal i starts from and leaves row i of the table of states.
+struct UniformPlan {
+  Plan plan;
+  Array<Chunk> chunks;
+  Array<Group> groups;
+  Array<Signal> signals;
+
+  UniformPlan(size_t batch, size_t frames, int chunk_frames) {
+    std::vector<SignalPart> parts;
+    for (size_t i = 0; i < batch; ++i) parts.push_back({frames, int(i), int(i)});
+    plan = plan_segment(parts, chunk_frames);
+    chunks.upload(plan.chunks);
+    groups.upload(plan.groups);
+    signals.upload(plan.signals);
+  }
+
+  DevicePlan on_device() const {
+    return {chunks.data(), groups.data(), signals.data(), int(plan.chunks.size()), int(plan.groups.size()), int(plan.signals.size()), plan.chunk_frames};
+  }
+};
+
+}  // namespace coil::gpu
