@@ -23,6 +23,7 @@ constexpr size_t kMostSeries = 12;
 constexpr size_t kColumns = 1100;  // of a panel: points that are nearer than one share a column
 constexpr double kLeft = 76, kRight = 24, kTop = 64, kPanelWidth = 1100, kPanelHeight = 170, kScoreHeight = 40, kGap = 8, kBelow = 62;
 constexpr double kWidth = kLeft + kPanelWidth + kRight, kSeriesHeight = 26 + kPanelHeight + kGap + kScoreHeight + kBelow;
+constexpr double kRoomForLabel = 36;  // beside a tick, in the panel
 constexpr double kPngScale = 1.5;
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
@@ -230,7 +231,9 @@ class Panel {
     for (double time_s = std::ceil(begin_ / tick) * tick; time_s <= end_; time_s += tick) {
       pen_.line({{x(time_s), top_}, {x(time_s), score_top() + kScoreHeight}}, kLine, 0.5, 1);
       const std::string label = series_.has_times ? time_label(time_s, tick) : number(time_s, 8);
-      pen_.text(label, x(time_s), score_top() + kScoreHeight + 16, 11, kDimText, Pen::Align::centre);
+      const double right = kLeft + kPanelWidth, at = x(time_s);
+      const bool at_the_edge = right - at < kRoomForLabel;
+      pen_.text(label, at_the_edge ? right : at, score_top() + kScoreHeight + 16, 11, kDimText, at_the_edge ? Pen::Align::right : Pen::Align::centre);
     }
     pen_.text("score", kLeft - 8, score_top() + kScoreHeight / 2 + 4, 11, kDimText, Pen::Align::right);
   }

@@ -9,7 +9,7 @@
 #include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -50,16 +50,16 @@ struct FileReport {
 
 bool within(const ssm::GoldenResult& result, double tolerance) { return result.errors.worst() <= tolerance; }
 
-// `on_gpu`: in that precision, instead of the executions of the CPU.
-FileReport verify_file(const std::string& file, const std::string& io, std::optional<gpu::Precision> on_gpu, const std::vector<ssm::GoldenExecution>& executions,
-                       const std::vector<ssm::Target>& targets) {
+// What runs a golden file: the executions of the CPU, or the GPU.
+using Runner = std::function<std::vector<ssm::GoldenResult>(const ssm::Golden& golden)>;
+
+FileReport verify_file(const std::string& file, const std::string& io, const Runner& run) {
   FileReport report;
   report.file = file;
   try {
     const ssm::Golden golden = io.empty() ? ssm::Golden::open(file) : ssm::Golden::open(file, io);
     report.has_states = golden.has_states();
-    if (on_gpu) report.results.push_back(gpu::run_golden(golden, *on_gpu));
-    else report.results = golden.run(executions, targets);
+    report.results = run(golden);
   } catch (const std::exception& problem) {
     report.error = problem.what();
   }
@@ -116,7 +116,6 @@ int run_verify(const VerifyOptions& options) {
     std::fprintf(stderr, "coil verify: --precision belongs to --device cuda; the CPU computes in float32\n");
     return kNotAvailable;
   }
-  const std::optional<gpu::Precision> gpu_precision = on_gpu ? std::optional(gpu::precision_from_name(options.precision)) : std::nullopt;
 
   std::vector<ssm::GoldenExecution> executions;
   std::vector<ssm::Target> targets;
@@ -130,6 +129,10 @@ int run_verify(const VerifyOptions& options) {
     return kNotAvailable;
   }
   if (executions.empty()) executions = ssm::all_golden_executions();
+  Runner run = [&](const ssm::Golden& golden) { return golden.run(executions, targets); };
+  if (on_gpu) {
+    run = [precision = gpu::precision_from_name(options.precision)](const ssm::Golden& golden) { return std::vector{gpu::run_golden(golden, precision)}; };
+  }
 
   int name_width = 4;
   for (const std::string& file : options.files) name_width = std::max(name_width, static_cast<int>(short_name(file).size()));
@@ -139,7 +142,7 @@ int run_verify(const VerifyOptions& options) {
   size_t runs = 0, failed_runs = 0, failed_files = 0;
   double worst = 0;
   for (const std::string& file : options.files) {
-    const FileReport report = verify_file(file, options.io, gpu_precision, executions, targets);
+    const FileReport report = verify_file(file, options.io, run);
     runs += report.results.size();
     failed_files += !report.error.empty();
     for (const ssm::GoldenResult& result : report.results) {
