@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <limits>
 #include <exception>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <functional>
 #include <string>
 #include <vector>
 
