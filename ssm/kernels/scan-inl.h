@@ -19,70 +19,68 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // ---- S4D: h' = z h + u, y = Re(c h') + D u. Source: Gu, Gupta, Goel, Re 2022, eq. 3 and 4, with B folded into c.
 
-// kModes modes of one vector of channels; the first tile starts y with D u, later ones add to it. `state` and `next`: of this run and of the next.
+// kModes modes of one vector of channels, whose coefficients are loaded once for all runs: they are twice what a state is. The first tile starts y
+// with D u, later ones add to it.
 template <size_t kModes, size_t kPanel, bool kComplex, bool kOutput, class D>
-HWY_INLINE void S4dTile(D d, const S4dKernel& bank, size_t frames, float* state, const float* next, size_t mode, size_t c, const float* in,
-                        size_t x_stride, float* out, size_t y_stride) {
+HWY_INLINE void S4dTile(D d, const S4dKernel& bank, Runs runs, size_t mode, size_t c, const float* x, size_t x_stride, float* y, size_t y_stride) {
   using V = hn::Vec<D>;
   const size_t first = (c / kPanel * bank.modes + mode) * kPanel + c % kPanel, plane = bank.channels * bank.modes;
   V z_re[kModes], z_im[kModes], c_re[kModes], c_im[kModes], h_re[kModes], h_im[kModes];
-  float *re_state = state + first, *im_state = re_state + plane;
   for (size_t m = 0; m < kModes; ++m) {
     const size_t at = first + m * kPanel;
-    z_re[m] = hn::LoadU(d, bank.z_re + at), c_re[m] = hn::LoadU(d, bank.c_re + at), h_re[m] = hn::LoadU(d, state + at);
-    hwy::Prefetch(next + at);
-    if constexpr (kComplex) {
-      z_im[m] = hn::LoadU(d, bank.z_im + at), c_im[m] = hn::LoadU(d, bank.c_im + at), h_im[m] = hn::LoadU(d, state + plane + at);
-      hwy::Prefetch(next + plane + at);
-    }
+    z_re[m] = hn::LoadU(d, bank.z_re + at), c_re[m] = hn::LoadU(d, bank.c_re + at);
+    if constexpr (kComplex) z_im[m] = hn::LoadU(d, bank.z_im + at), c_im[m] = hn::LoadU(d, bank.c_im + at);
   }
   const V direct = hn::LoadU(d, bank.D + c);
-  for (size_t t = 0; t < frames; ++t, in += x_stride, out += y_stride) {
-    const V u = hn::LoadU(d, in);
+  const float* in = x + c;
+  float* out = y + c;
+  for (size_t r = 0; r < runs.size(); ++r) {
+    float *re_state = runs[r].scan_state + first, *im_state = re_state + plane;
+    const float* next = NextRun(runs, r).scan_state + first;
     for (size_t m = 0; m < kModes; ++m) {
-      if constexpr (kComplex) {
-        const V re = hn::MulAdd(z_re[m], h_re[m], hn::NegMulAdd(z_im[m], h_im[m], u));
-        h_im[m] = hn::MulAdd(z_re[m], h_im[m], hn::Mul(z_im[m], h_re[m]));
-        h_re[m] = re;
-      } else {
-        h_re[m] = hn::MulAdd(z_re[m], h_re[m], u);
+      h_re[m] = hn::LoadU(d, re_state + m * kPanel);
+      hwy::Prefetch(next + m * kPanel);
+      if constexpr (kComplex) h_im[m] = hn::LoadU(d, im_state + m * kPanel), hwy::Prefetch(next + plane + m * kPanel);
+    }
+    for (size_t t = 0; t < runs[r].frames; ++t, in += x_stride, out += y_stride) {
+      const V u = hn::LoadU(d, in);
+      for (size_t m = 0; m < kModes; ++m) {
+        if constexpr (kComplex) {
+          const V re = hn::MulAdd(z_re[m], h_re[m], hn::NegMulAdd(z_im[m], h_im[m], u));
+          h_im[m] = hn::MulAdd(z_re[m], h_im[m], hn::Mul(z_im[m], h_re[m]));
+          h_re[m] = re;
+        } else {
+          h_re[m] = hn::MulAdd(z_re[m], h_re[m], u);
+        }
+      }
+      if constexpr (kOutput) {
+        // real and imaginary parts apart, to halve the chain of additions
+        V sum = mode == 0 ? hn::Mul(direct, u) : hn::LoadU(d, out);
+        if constexpr (kComplex) {
+          V imaginary = hn::Mul(c_im[0], h_im[0]);
+          for (size_t m = 1; m < kModes; ++m) imaginary = hn::MulAdd(c_im[m], h_im[m], imaginary);
+          sum = hn::Sub(sum, imaginary);
+        }
+        V real = hn::Mul(c_re[0], h_re[0]);
+        for (size_t m = 1; m < kModes; ++m) real = hn::MulAdd(c_re[m], h_re[m], real);
+        hn::StoreU(hn::Add(sum, real), d, out);
       }
     }
-    if constexpr (kOutput) {
-      // real and imaginary parts apart, to halve the chain of additions
-      V sum = mode == 0 ? hn::Mul(direct, u) : hn::LoadU(d, out);
-      if constexpr (kComplex) {
-        V imaginary = hn::Mul(c_im[0], h_im[0]);
-        for (size_t m = 1; m < kModes; ++m) imaginary = hn::MulAdd(c_im[m], h_im[m], imaginary);
-        sum = hn::Sub(sum, imaginary);
-      }
-      V real = hn::Mul(c_re[0], h_re[0]);
-      for (size_t m = 1; m < kModes; ++m) real = hn::MulAdd(c_re[m], h_re[m], real);
-      hn::StoreU(hn::Add(sum, real), d, out);
+    for (size_t m = 0; m < kModes; ++m) {
+      hn::StoreU(h_re[m], d, re_state + m * kPanel);
+      if constexpr (kComplex) hn::StoreU(h_im[m], d, im_state + m * kPanel);
     }
-  }
-  for (size_t m = 0; m < kModes; ++m) {
-    hn::StoreU(h_re[m], d, re_state + m * kPanel);
-    if constexpr (kComplex) hn::StoreU(h_im[m], d, im_state + m * kPanel);
   }
 }
 
 template <bool kComplex, bool kOutput>
 HWY_INLINE void S4dBlock(const S4dKernel& bank, Runs runs, const float* x, size_t x_stride, float* y, size_t y_stride) {
   WithPanels(bank.channels, [&](auto d, auto panel) HWY_ATTR {
-    ForEachRun(runs, [&](size_t r, size_t row) HWY_ATTR {
-      const float *next = NextRun(runs, r).scan_state, *in = x + row * x_stride;
-      float* out = kOutput ? y + row * y_stride : nullptr;
-      for (size_t c = 0; c < bank.channels; c += hn::Lanes(d)) {
-        const auto tile = [&](auto modes, size_t mode) HWY_ATTR {
-          S4dTile<modes, panel, kComplex, kOutput>(d, bank, runs[r].frames, runs[r].scan_state, next, mode, c, in + c, x_stride,
-                                                   kOutput ? out + c : nullptr, y_stride);
-        };
-        size_t mode = 0;
-        for (; mode + 4 <= bank.modes; mode += 4) tile(std::integral_constant<size_t, 4>(), mode);
-        for (; mode < bank.modes; ++mode) tile(std::integral_constant<size_t, 1>(), mode);
-      }
-    });
+    for (size_t c = 0; c < bank.channels; c += hn::Lanes(d)) {
+      size_t mode = 0;
+      for (; mode + 4 <= bank.modes; mode += 4) S4dTile<4, panel, kComplex, kOutput>(d, bank, runs, mode, c, x, x_stride, y, y_stride);
+      for (; mode < bank.modes; ++mode) S4dTile<1, panel, kComplex, kOutput>(d, bank, runs, mode, c, x, x_stride, y, y_stride);
+    }
   });
 }
 
