@@ -25,6 +25,16 @@ class RecentMean {
   double mean_ = 0;
 };
 
+// What a series' past says of its next value: the last one, and how far apart values usually are. Plain data.
+struct LastSeen {
+  double value = 0, usual_step = 0;
+  bool is_known = false;  // two values were seen
+
+  static LastSeen of(const Normaliser& normaliser) noexcept {
+    return {normaliser.reference(), std::max(normaliser.step() + 1e-3 * normaliser.spread(), 1e-300), normaliser.observed() >= 2};
+  }
+};
+
 struct Assessment {
   double evidence_decades = 0;  // how unusual the record is
   double event_decades = 0;     // the same, but nothing where it is no news after what was reported
@@ -57,12 +67,12 @@ class Detector {
   using Evidence = std::array<double, kKinds>;
   static constexpr Evidence kWeights = {0.6, 0.6, 0.6, 1, 0.8, 1, 0.8, 0.5};
 
-  // A finite value, before `forecasts` and `normaliser` get to know it. [any thread]
-  Assessment observe(double value, const PendingForecasts& forecasts, const Normaliser& normaliser) noexcept {
-    return assess(measure(value, forecasts, normaliser));
+  // A finite value, before `forecasts` get to know it; `before`: of the normaliser, likewise. [any thread]
+  Assessment observe(double value, const PendingForecasts& forecasts, const LastSeen& before) noexcept {
+    return assess(measure(value, forecasts, before));
   }
   // The two halves of observe(). [any thread]
-  Evidence measure(double value, const PendingForecasts& forecasts, const Normaliser& normaliser) noexcept;
+  Evidence measure(double value, const PendingForecasts& forecasts, const LastSeen& before) noexcept;
   Assessment assess(const Evidence& evidence) noexcept;
 
  private:

@@ -9,7 +9,7 @@
 namespace coil::sensor {
 namespace {
 
-constexpr size_t kItemsWorthThreads = 64;  // below, waking the others takes longer than the work
+constexpr size_t kItemsWorthThreads = 16;  // below, waking the others takes longer than the work
 constexpr size_t kItemsAtOnce = 4096;      // results are handed out after so many
 constexpr size_t kLeastAtOnce = 64;
 constexpr std::chrono::milliseconds kLongestWait{250};  // until `stop` is asked again
@@ -49,6 +49,8 @@ struct Engine::Partition {
 size_t Engine::bytes_per_series(const ssm::Model& model) {
   return model.state_layout()->size * sizeof(float) + sizeof(Sensor) + sizeof(Series) + sizeof(void*);
 }
+
+double Engine::macs_per_step() const { return shards_.front()->macs_per_step(); }
 
 void Engine::check_forecaster(const ssm::Model& model) {
   const auto refuse = [&](const std::string& what) { throw ssm::Error(model.source() + ": is no forecaster of sensor data: " + what); };
@@ -195,12 +197,11 @@ void Engine::process(std::span<const Message> messages, std::vector<Message>& re
 
 void Engine::finish(std::vector<Message>& results) {
   if (!options_.state.empty() || options_.reorder_records == 0 || !format_) return;
-  for (const auto& shard : shards_) {
-    std::vector<std::unique_ptr<Work>> works;
-    shard->release_all(works, *format_, output());
-    for (const auto& work : works) {
-      if (work->status != Work::Status::dropped) results.push_back(result_of(*work));
-    }
+  std::vector<std::unique_ptr<Work>> works;
+  for (const auto& shard : shards_) shard->release_all(works, *format_, output());
+  std::stable_sort(works.begin(), works.end(), [](const auto& a, const auto& b) { return a->selection.key < b->selection.key; });
+  for (const auto& work : works) {
+    if (work->status != Work::Status::dropped) results.push_back(result_of(*work));
   }
   update_counters();
 }
@@ -247,11 +248,15 @@ void Engine::report_saved(Link& link) const {
 }
 
 void Engine::update_counters() {
-  uint64_t sensors = 0, series = 0, restarts = 0;
-  for (const auto& shard : shards_) sensors += shard->sensors(), series += shard->resident_series(), restarts += shard->restarts();
+  uint64_t sensors = 0, series = 0, restarts = 0, stretches = 0;
+  for (const auto& shard : shards_) {
+    sensors += shard->sensors(), series += shard->resident_series();
+    restarts += shard->restarts(), stretches += shard->stretches();
+  }
   counters_.sensors = sensors;
   counters_.series = series;
   counters_.restarts = restarts;
+  counters_.stretches = stretches;
 }
 
 void run(Engine& engine, Link& source, Link& sink, const CheckpointPace& pace, const std::function<bool()>& stop) {

@@ -59,6 +59,7 @@ struct Counters {
   std::atomic<uint64_t> evictions{0};
   std::atomic<uint64_t> returns{0};        // from disk
   std::atomic<uint64_t> restarts{0};       // of model states that left the finite numbers
+  std::atomic<uint64_t> stretches{0};      // times that a model's state was read and written, for one step or for several that waited
   std::atomic<uint64_t> checkpoints{0};
 };
 
@@ -87,6 +88,8 @@ class Engine {
   const Counters& counters() const { return counters_; }
   const Format* format() const { return format_.get(); }  // of the input; null: nothing came yet
   const ssm::Model& model() const { return *model_; }
+  // Multiply-adds of the model for one step of a series, with the forecasts that are used.
+  double macs_per_step() const;
 
   // Memory of a series: the model's state and what is remembered beside it. [any thread]
   static size_t bytes_per_series(const ssm::Model& model);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <numeric>
 #include <span>
+#include <vector>
 
 #include "sensor/normaliser.h"
 
@@ -15,6 +16,13 @@ namespace coil::sensor {
 inline constexpr size_t kHorizons = 64;   // steps ahead: 1 to kHorizons
 inline constexpr size_t kQuantiles = 9;   // 0.1, 0.2 ... 0.9
 inline constexpr float kAsinhLimit = 20;  // beyond it the exponential of float32 loses its meaning
+
+// Has these bytes come from memory while something else is done.
+inline void fetch_ahead(const void* data, size_t bytes) noexcept {
+  constexpr size_t kLine = 64;
+  for (size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(static_cast<const char*>(data) + at);
+  __builtin_prefetch(static_cast<const char*>(data) + bytes - 1);
+}
 
 // The quantiles of one horizon in asinh space: value = reference + scale * sinh(quantile). Plain data.
 struct QuantileForecast {
@@ -67,20 +75,63 @@ struct QuantileForecast {
 // The horizons at which values are compared with what was forecast.
 inline constexpr std::array<size_t, 2> kScoredHorizons = {1, 4};
 
+// Which horizons the outputs of a step hold: rows of kQuantiles, one for each horizon, nearest first.
+class HorizonRows {
+ public:
+  // The scored ones and these, from 1 to kHorizons.
+  explicit HorizonRows(std::span<const size_t> horizons) {
+    std::array<bool, kHorizons> wanted = {};
+    for (const size_t horizon : kScoredHorizons) wanted[horizon - 1] = true;
+    for (const size_t horizon : horizons) wanted[horizon - 1] = true;
+    for (size_t i = 0; i < kHorizons; ++i) rows_[i] = wanted[i] ? count_++ : kHorizons;
+  }
+  // What a model gives that is asked for everything.
+  static const HorizonRows& all() {
+    static const HorizonRows kAll = [] {
+      std::array<size_t, kHorizons> horizons;
+      for (size_t i = 0; i < kHorizons; ++i) horizons[i] = i + 1;
+      return HorizonRows(horizons);
+    }();
+    return kAll;
+  }
+
+  // Floats of a step.
+  size_t width() const noexcept { return count_ * kQuantiles; }
+  // Which of all of a model's outputs these are.
+  std::vector<uint32_t> outputs() const {
+    std::vector<uint32_t> numbers;
+    for (size_t i = 0; i < kHorizons; ++i) {
+      for (size_t q = 0; rows_[i] < kHorizons && q < kQuantiles; ++q) numbers.push_back(static_cast<uint32_t>(i * kQuantiles + q));
+    }
+    return numbers;
+  }
+  std::span<const float, kQuantiles> row(std::span<const float> outputs, size_t horizon) const noexcept {
+    return std::span<const float, kQuantiles>(outputs.data() + rows_[horizon - 1] * kQuantiles, kQuantiles);
+  }
+
+ private:
+  size_t count_ = 0;
+  std::array<size_t, kHorizons> rows_;  // kHorizons: it is not there
+};
+
 // Forecasts that wait until their time has come, a ring for each scored horizon. Plain data.
 class PendingForecasts {
  public:
   // What was forecast for the step that comes now, horizon kScoredHorizons[which] ago.
   const QuantileForecast& due(size_t which) const noexcept { return rings_[place(which)]; }
 
-  // The model's outputs of this step, (kHorizons, kQuantiles); the step is over.
-  void advance(const Normaliser& normaliser, std::span<const float> outputs) noexcept {
+  // The model's outputs of this step; the step is over.
+  void advance(const Normaliser& normaliser, std::span<const float> outputs, const HorizonRows& rows = HorizonRows::all()) noexcept {
     for (size_t which = 0; which < kScoredHorizons.size(); ++which) {
       if (normaliser.observed() < 2) break;  // there is no scale yet
-      const float* row = outputs.data() + (kScoredHorizons[which] - 1) * kQuantiles;
-      rings_[place(which)] = QuantileForecast::of(normaliser, std::span<const float, kQuantiles>(row, kQuantiles));
+      rings_[place(which)] = QuantileForecast::of(normaliser, rows.row(outputs, kScoredHorizons[which]));
     }
     ++step_;
+  }
+
+  // Has the memory of what is due come, and of what will be written in its place. [any thread]
+  void prefetch() const noexcept {
+    for (size_t which = 0; which < kScoredHorizons.size(); ++which) fetch_ahead(&due(which), sizeof(QuantileForecast));
   }
 
   // After a gap of unknown length nothing of what was forecast holds.

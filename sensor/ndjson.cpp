@@ -1,4 +1,5 @@
 // NDJSON: one JSON object a line. Scanned in place, because a parser that builds a tree would take longer than a small model's step.
+#include <algorithm>
 #include <cstring>
 
 #include "sensor/format.h"
@@ -185,18 +186,23 @@ class Scanner {
 };
 
 void append_string(std::string& to, std::string_view text) {
+  const auto as_it_is = [](char c) { return c != '"' && c != '\\' && static_cast<unsigned char>(c) >= 0x20; };
   to += '"';
-  for (const char c : text) {
+  while (!text.empty()) {
+    const size_t plain = static_cast<size_t>(std::find_if_not(text.begin(), text.end(), as_it_is) - text.begin());
+    to += text.substr(0, plain);
+    text.remove_prefix(plain);
+    if (text.empty()) break;
+    const char c = text.front();
+    text.remove_prefix(1);
     if (c == '"' || c == '\\') {
       to += '\\';
       to += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
+    } else {
       constexpr const char* kHex = "0123456789abcdef";
       to += "\\u00";
       to += kHex[c >> 4];
       to += kHex[c & 15];
-    } else {
-      to += c;
     }
   }
   to += '"';

@@ -25,13 +25,14 @@ struct SeriesMemory {
 
   Normaliser normaliser;
   Cadence cadence;
-  PendingForecasts forecasts;
-  Detector detector;
   // Of the last record that was planned; the model may not have seen it yet.
   int64_t last_time_ns = kNoTime;
   double last_value = 0;
   bool last_was_missing = true;
   bool has_begun = false;  // one of its values was no missing one
+  // Large; all above lies together.
+  PendingForecasts forecasts;
+  Detector detector;
 };
 static_assert(std::is_trivially_copyable_v<SeriesMemory>);
 
@@ -39,11 +40,12 @@ struct Series {
   Series(std::string field, int window) : name(std::move(field)), memory(window) {}
 
   std::string name;
-  SeriesMemory memory;
   uint32_t slot = 0;  // in the shard's StreamBatch
 
   // While a batch is processed: what waits for this series, first and last.
   size_t first_job = SIZE_MAX, last_job = SIZE_MAX;  // numbers; SIZE_MAX: none
+
+  SeriesMemory memory;
 };
 
 // Of one sensor. Plain data.

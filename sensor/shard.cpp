@@ -1,4 +1,4 @@
-// Plans a job for each value, steps the jobs in waves, and writes the results.
+// Plans a job for each value, takes the jobs' steps in blocks, and writes the results.
 #include "sensor/shard.h"
 
 #include <algorithm>
@@ -12,7 +12,10 @@ namespace {
 
 constexpr size_t kNoJob = SIZE_MAX;
 constexpr size_t kFirstSlots = 16;
-constexpr size_t kRowsOfStep = 128;       // outputs that stay in a fast cache until they are looked at
+constexpr size_t kGrowth = 32 << 20;      // bytes of states that are made at once
+constexpr size_t kStepsOfBlock = 128;     // whose outputs stay in a fast cache until they are looked at
+constexpr size_t kStepsAhead = 4;         // what is remembered of a series is fetched so many steps before it is looked at
+constexpr size_t kBytesOfField = 40;      // that a result usually adds
 constexpr int32_t kBelievedInRow = 8;     // records that agree on another time move the clock
 
 // Beyond this the differences of values leave what a double holds.
@@ -80,22 +83,17 @@ struct Shard::Entry {
 Shard::Shard(std::shared_ptr<const ssm::Model> model, const EngineOptions& options, const Schema& schema, Counters& counters, size_t max_series)
     : model_(std::move(model)), options_(options), schema_(schema), counters_(counters), max_series_(max_series),
       window_(normaliser_window(*model_)), score_name_(options.prefix + "score"), status_name_(options.prefix + "status"),
-      episode_name_(options.prefix + "episode"), batch_(model_, kFirstSlots), scratch_(model_->initial_state()) {
+      episode_name_(options.prefix + "episode"), horizon_rows_(options.horizons), batch_(model_, kFirstSlots, horizon_rows_.outputs()),
+      scratch_(model_->initial_state()) {
   for (size_t slot = kFirstSlots; slot-- > 0;) free_slots_.push_back(static_cast<uint32_t>(slot));
 }
 Shard::~Shard() = default;
 
 uint32_t Shard::take_slot() {
   if (free_slots_.empty()) {
-    const size_t size = batch_.size();
-    ssm::StreamBatch larger(model_, 2 * size);
-    for (size_t slot = 0; slot < size; ++slot) {
-      batch_.copy_state(slot, scratch_);
-      larger.set_state(slot, scratch_);
-    }
-    past_restarts_ += batch_.restarts();
-    batch_ = std::move(larger);
-    for (size_t slot = 2 * size; slot-- > size;) free_slots_.push_back(static_cast<uint32_t>(slot));
+    const size_t size = batch_.size(), more = std::clamp<size_t>(kGrowth / batch_.bytes_per_stream(), 1, size);
+    batch_.add(more);
+    for (size_t slot = size + more; slot-- > size;) free_slots_.push_back(static_cast<uint32_t>(slot));
   }
   const uint32_t slot = free_slots_.back();
   free_slots_.pop_back();
@@ -148,7 +146,7 @@ void Shard::process(std::span<const std::unique_ptr<Item>> items, size_t shard, 
   for (const auto& item : items) {
     if (item->shard == shard && item->work.error.empty()) accept(*item, input);
   }
-  run_waves();
+  run_jobs();
   for (Work* work : works_) conclude(*work, output, &input == &output);
   evict();
 }
@@ -249,67 +247,72 @@ void Shard::plan(Work& work) {
     counters_.long_gaps += step.long_gap;
     const size_t index = jobs_.size();
     jobs_.push_back({&series, field->number, memory.last_was_missing, step.missing, step.interval, step.long_gap || clock_jumped, kNoJob, {}, {}});
-    if (series.last_job == kNoJob) series.first_job = index, wave_.push_back(index);
+    if (series.last_job == kNoJob) series.first_job = index, waiting_.push_back(&series);
     else jobs_[series.last_job].next = index;
     series.last_job = index;
     ++work.jobs;
   }
 }
 
-// Each wave takes every series that has something to do one step on.
-void Shard::run_waves() {
+// All that waits for a series is one stretch of time: its model's state is read and written once for it.
+void Shard::run_jobs() {
   ahead_.resize(jobs_.size() * options_.horizons.size());
-  outputs_.resize(kRowsOfStep * kHorizons * kQuantiles);
-  while (!wave_.empty()) {
-    next_wave_.clear();
-    for (size_t first = 0; first < wave_.size(); first += kRowsOfStep) {
-      const size_t rows = std::min(kRowsOfStep, wave_.size() - first);
-      slots_.clear();
-      frames_.clear();
-      for (size_t row = 0; row < rows; ++row) {
-        Job& job = jobs_[wave_[first + row]];
-        SeriesMemory& memory = job.series->memory;
-        Frame frame;
-        if (job.masked_steps > 0) {
-          frame = memory.normaliser.miss();
-        } else if (job.is_missing) {
-          if (job.forget) memory.forecasts.forget();
-          job.expected = memory.forecasts.due(0);
-          frame = memory.normaliser.miss(job.interval);
-        } else {
-          if (job.forget) memory.forecasts.forget();
-          job.expected = memory.forecasts.due(0);
-          job.assessment = memory.detector.observe(job.value, memory.forecasts, memory.normaliser);
-          frame = memory.normaliser.observe(job.value, job.interval);
-        }
-        slots_.push_back(job.series->slot);
-        frames_.insert(frames_.end(), frame.begin(), frame.end());
-      }
-      batch_.step(slots_, frames_, std::span(outputs_).first(rows * kHorizons * kQuantiles));
-      for (size_t row = 0; row < rows; ++row) {
-        const size_t index = wave_[first + row];
-        finish_job(jobs_[index], std::span<const float>(outputs_).subspan(row * kHorizons * kQuantiles, kHorizons * kQuantiles), index);
-      }
+  outputs_.resize(kStepsOfBlock * horizon_rows_.width());
+  for (Series* series : waiting_) {
+    for (size_t job = series->first_job; job != kNoJob; job = jobs_[job].next) {
+      for (int masked = 0; masked < jobs_[job].masked_steps; ++masked) add_step(job, false);
+      add_step(job, true);
     }
-    std::swap(wave_, next_wave_);
+    series->first_job = series->last_job = kNoJob;
   }
+  run_block();
+  waiting_.clear();
 }
 
-void Shard::finish_job(Job& job, std::span<const float> outputs, size_t index) {
+// What the model hears does not depend on what it said, so that the frames of a block can be known before it runs.
+void Shard::add_step(size_t index, bool is_last) {
+  if (steps_.size() == kStepsOfBlock) run_block();
+  const Job& job = jobs_[index];
+  Normaliser& normaliser = job.series->memory.normaliser;
+  const LastSeen before = LastSeen::of(normaliser);
+  const Frame frame = !is_last ? normaliser.miss() : job.is_missing ? normaliser.miss(job.interval) : normaliser.observe(job.value, job.interval);
+  if (advances_.empty() || advances_.back().stream != job.series->slot) advances_.push_back({job.series->slot, 0});
+  ++advances_.back().frames;
+  frames_.insert(frames_.end(), frame.begin(), frame.end());
+  steps_.push_back({index, is_last, before, normaliser});
+}
+
+void Shard::run_block() {
+  const size_t width = horizon_rows_.width();
+  const std::span<float> outputs(outputs_.data(), steps_.size() * width);
+  batch_.process(advances_, frames_, outputs);
+  const auto series = [&](size_t step) { return jobs_[steps_[step].job].series; };
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    if (const size_t ahead = i + kStepsAhead; ahead < steps_.size() && series(ahead) != series(ahead - 1)) {
+      series(ahead)->memory.forecasts.prefetch();
+      fetch_ahead(&series(ahead)->memory.detector, sizeof(Detector));
+    }
+    finish_step(steps_[i], outputs.subspan(i * width, width));
+  }
+  steps_.clear();
+  advances_.clear();
+  frames_.clear();
+}
+
+void Shard::finish_step(const Step& step, std::span<const float> outputs) {
+  Job& job = jobs_[step.job];
   SeriesMemory& memory = job.series->memory;
-  if (memory.normaliser.observed() > 0) memory.forecasts.advance(memory.normaliser, outputs);
-  if (job.masked_steps > 0) {
-    --job.masked_steps;
-    next_wave_.push_back(index);
-    return;
+  if (step.is_last) {
+    if (job.forget) memory.forecasts.forget();
+    job.expected = memory.forecasts.due(0);
+    if (!job.is_missing) job.assessment = memory.detector.observe(job.value, memory.forecasts, step.before);
   }
+  if (step.normaliser.observed() == 0) return;
+  memory.forecasts.advance(step.normaliser, outputs, horizon_rows_);
+  if (!step.is_last) return;
   for (size_t i = 0; i < options_.horizons.size(); ++i) {
-    if (memory.normaliser.observed() == 0) break;
-    const std::span<const float, kQuantiles> row(outputs.data() + (options_.horizons[i] - 1) * kQuantiles, kQuantiles);
-    ahead_[index * options_.horizons.size() + i] = QuantileForecast::of(memory.normaliser, row);
+    ahead_[step.job * options_.horizons.size() + i] = QuantileForecast::of(step.normaliser, horizon_rows_.row(outputs, options_.horizons[i]));
   }
-  if (job.next != kNoJob) next_wave_.push_back(job.next);
-  else job.series->first_job = job.series->last_job = kNoJob;
 }
 
 // Record by record, in order: the score of all its values, the episode, the text.
@@ -374,6 +377,7 @@ void Shard::conclude(Work& work, const Format& output, bool as_it_came) {
     work.record.time_ns = work.selection.time_ns;
     work.record.fields.erase(work.record.fields.begin() + (work.selection.time_field - work.record.fields.data()));
   }
+  work.output.reserve(work.record.line.size() + kBytesOfField * added_.size());
   output.write(work.record, added_, as_it_came, work.output);
 }
 
@@ -381,12 +385,8 @@ void Shard::release_all(std::vector<std::unique_ptr<Work>>& works, const Format&
   jobs_.clear();
   ahead_.clear();
   works_.clear();
-  std::vector<Sensor*> waiting;
-  std::vector<std::pair<const std::string*, Entry*>> in_order;
-  for (auto& [key, entry] : entries_) in_order.emplace_back(&key, &entry);
-  std::sort(in_order.begin(), in_order.end(), [](const auto& a, const auto& b) { return *a.first < *b.first; });
-  for (const auto& [key, at] : in_order) {
-    Sensor& sensor = *entry(*key, at->file).second.sensor;
+  for (auto& [key, at] : entries_) {
+    Sensor& sensor = *entry(key, at.file).second.sensor;
     for (Held& held : sensor.held) {
       Work& work = *works.emplace_back(std::make_unique<Work>());
       work.own = std::move(held.message);
@@ -398,7 +398,7 @@ void Shard::release_all(std::vector<std::unique_ptr<Work>>& works, const Format&
     }
     sensor.held.clear();
   }
-  run_waves();
+  run_jobs();
   for (Work* work : works_) conclude(*work, output, &input == &output);
 }
 

@@ -1,4 +1,4 @@
-// A part of the sensors and the StreamBatch that their series live in. What waits is stepped together, wave by wave.
+// A part of the sensors and the StreamBatch that their series live in. What waits is stepped together, block by block.
 #pragma once
 
 #include <list>
@@ -43,12 +43,20 @@ struct Job {
   Series* series;
   double value;
   bool is_missing;
-  int masked_steps;   // still to be taken before
+  int masked_steps;   // to be taken before
   float interval;
   bool forget;        // what was forecast before does not hold
   size_t next;        // of the same series; kNoJob: none
   QuantileForecast expected;
   Assessment assessment;
+};
+
+// A step that is part of the block.
+struct Step {
+  size_t job;
+  bool is_last;           // of the job: no masked one
+  LastSeen before;        // of the normaliser, before the step
+  Normaliser normaliser;  // as it was after it
 };
 
 class Shard {
@@ -58,7 +66,7 @@ class Shard {
 
   // Those of the items that are this shard's, in their order. [any thread]
   void process(std::span<const std::unique_ptr<Item>> items, size_t shard, const Format& input, const Format& output);
-  // What the reorder windows hold; the keys' order. [main-thread]
+  // Appends what the reorder windows hold. [main-thread]
   void release_all(std::vector<std::unique_ptr<Work>>& works, const Format& input, const Format& output);
 
   // A sensor that lies in `file`. [main-thread]
@@ -69,7 +77,9 @@ class Shard {
 
   size_t sensors() const { return entries_.size(); }
   size_t resident_series() const { return resident_series_; }
-  uint64_t restarts() const { return batch_.restarts() + past_restarts_; }
+  uint64_t restarts() const { return batch_.restarts(); }
+  uint64_t stretches() const { return batch_.stretches(); }
+  double macs_per_step() const { return batch_.macs_per_frame(); }
 
  private:
   struct Names;
@@ -83,8 +93,10 @@ class Shard {
   void plan(Work& work);
   bool is_duplicate(const Sensor& sensor, const Selection& selection) const;
   bool clock_is_believed(SensorMemory& memory, int64_t time_ns, Work& work);
-  void run_waves();
-  void finish_job(Job& job, std::span<const float> outputs, size_t index);
+  void run_jobs();
+  void add_step(size_t job, bool is_last);
+  void run_block();
+  void finish_step(const Step& step, std::span<const float> outputs);
   void conclude(Work& work, const Format& output, bool as_it_came);
   const Names& names(std::string_view field);
   void evict();
@@ -99,9 +111,9 @@ class Shard {
   size_t max_series_;
   int window_;
   std::string score_name_, status_name_, episode_name_;
-  ssm::StreamBatch batch_;
+  HorizonRows horizon_rows_;
+  ssm::StreamBatch batch_;  // of what horizon_rows_ holds
   ssm::State scratch_;
-  uint64_t past_restarts_ = 0;
   std::vector<uint32_t> free_slots_;
   Entries entries_;
   std::list<Entries::value_type*> by_age_;  // resident ones, the one that was idle longest first
@@ -111,11 +123,14 @@ class Shard {
   // Of the items that are processed.
   std::vector<Job> jobs_;
   std::vector<QuantileForecast> ahead_;  // (jobs, horizons)
-  std::vector<size_t> wave_, next_wave_;
-  std::vector<uint32_t> slots_;
-  std::vector<float> frames_, outputs_;
+  std::vector<Series*> waiting_;         // that have jobs, by their first
   std::vector<Added> added_;
   std::vector<Work*> works_;
+
+  // Of a block.
+  std::vector<Step> steps_;
+  std::vector<ssm::StreamBatch::Advance> advances_;
+  std::vector<float> frames_, outputs_;
 };
 
 // The names of what results add, for a first record with these values.

@@ -17,7 +17,7 @@ namespace coil::sensor {
 namespace {
 
 constexpr uint64_t kBlockBytes = 512;
-constexpr char kMagic[] = "coil stream state 1\n";
+constexpr char kMagic[] = "coil stream state 2\n";
 
 uint64_t blocks_of(uint64_t bytes) { return (bytes + kBlockBytes - 1) / kBlockBytes; }
 

@@ -16,23 +16,28 @@ class TailCalibrator {
   double decades(double value) const noexcept {
     if (!(value > 0)) return 0;
     const size_t bin = bin_of(value);
-    double above = 0;  // mass beyond the value's bin
-    for (size_t i = bin + 1; i < kBins; ++i) above += mass_[i];
+    double below = 0;  // mass in the value's bin and under it
+    for (size_t i = 0; i <= bin; ++i) below += mass_[i];
     const double total = total_ + kPriorMass;
     // The tail begins where so few lie beyond that counting them says little.
     const double tail_mass = std::max(kTailShare * total_, kTailLeast);
-    double beyond = 0, excess = 0;
+    double beyond = 0, moment = 0;
     size_t first = kBins;
-    while (first > 0 && beyond < tail_mass) beyond += mass_[--first];
+    if (total_ - below < tail_mass) {
+      while (first > 0 && beyond < tail_mass) {
+        --first;
+        beyond += mass_[first];
+        moment += mass_[first] * 0.5 * (lower_edge(first) + lower_edge(first + 1));
+      }
+    }
     const double threshold = first == kBins ? 0 : lower_edge(first);
-    if (value <= threshold) {
+    if (first == kBins || value <= threshold) {
       const double part = (value - lower_edge(bin)) / (lower_edge(bin + 1) - lower_edge(bin));
-      const double share = (above + (1 - part) * mass_[bin] + kPriorMass * std::pow(10.0, -value)) / total;
+      const double share = (total_ - below + (1 - part) * mass_[bin] + prior_beyond(value)) / total;
       return std::max(0.0, -std::log10(share));
     }
-    for (size_t i = first; i < kBins; ++i) excess += mass_[i] * (0.5 * (lower_edge(i) + lower_edge(i + 1)) - threshold);
-    const double mean_excess = (excess + kPriorTail * kPriorExcess) / (beyond + kPriorTail);
-    const double share = (beyond + kPriorMass * std::pow(10.0, -threshold)) / total;
+    const double mean_excess = (moment - beyond * threshold + kPriorTail * kPriorExcess) / (beyond + kPriorTail);
+    const double share = (beyond + prior_beyond(threshold)) / total;
     return std::max(0.0, -std::log10(share) + (value - threshold) / mean_excess / std::log(10.0));
   }
 
@@ -54,6 +59,7 @@ class TailCalibrator {
   static constexpr double kMemory = 10000;                        // numbers; older ones fade
   static constexpr float kForget = 0.5f;
 
+  static double prior_beyond(double value) noexcept { return kPriorMass * std::exp(-std::log(10.0) * value); }
   static double lower_edge(size_t bin) noexcept {
     static const std::array<double, kBins + 1> kEdges = [] {
       std::array<double, kBins + 1> edges = {};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -12,7 +13,8 @@
 
 namespace coil::sensor {
 
-// One caller at a time.
+// One caller at a time. Who waits, the caller for shares or a worker for the next task, looks again and again for a moment before sleeping: to be woken
+// takes longer than the work on a few records.
 class WorkerPool {
  public:
   // `threads`: with the caller's own. 1: there are no others.
@@ -35,11 +37,38 @@ class WorkerPool {
     left_ = workers_.size();
     start();
     attempt(0);
-    for (size_t left = left_.load(); left > 0; left = left_.load()) left_.wait(left);
+    const auto done = [this] { return left_.load() == 0; };
+    while (!soon(done)) {
+      if (const size_t left = left_.load(); left > 0) left_.wait(left);
+    }
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   }
 
  private:
+  static constexpr std::chrono::microseconds kAwake{50};
+
+  // Whether it happens while one stays awake.
+  template <class Event>
+  static bool soon(const Event& event) {
+    constexpr int kLooks = 64;  // between two looks at the clock
+    const auto until = std::chrono::steady_clock::now() + kAwake;
+    do {
+      for (int i = 0; i < kLooks; ++i) {
+        if (event()) return true;
+        pause();
+      }
+    } while (std::chrono::steady_clock::now() < until);
+    return event();
+  }
+  // Leaves the core to its other thread for a moment.
+  static void pause() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+
   void start() {
     ++round_;
     round_.notify_all();
@@ -54,7 +83,7 @@ class WorkerPool {
   }
   void work(size_t share) {
     for (uint32_t seen = 0;;) {
-      round_.wait(seen);
+      if (!soon([&] { return round_.load() != seen; })) round_.wait(seen);
       seen = round_.load();
       if (ends_) return;
       attempt(share);

@@ -25,6 +25,13 @@ size_t MultiplyAdds(float* values, size_t times) {
   return times * kSums * lanes;
 }
 
+// Every value anew from itself. count is a multiple of kPad.
+void Update(float* HWY_RESTRICT values, size_t count) {
+  const hn::ScalableTag<float> d;
+  const auto decay = hn::Set(d, 0.5f), input = hn::Set(d, 1.0f);
+  for (size_t i = 0; i < count; i += hn::Lanes(d)) hn::StoreU(hn::MulAdd(hn::LoadU(d, values + i), decay, input), d, values + i);
+}
+
 // Decays: y = 2^(a x) - 1. count is a multiple of kPad.
 void Exponentials(float a, const float* HWY_RESTRICT x, float* HWY_RESTRICT y, size_t count) {
   const hn::ScalableTag<float> d;
@@ -43,13 +50,18 @@ HWY_AFTER_NAMESPACE();
 #include <numeric>
 #include <vector>
 
+#include "ssm/large_pages.h"
+
 namespace coil::ssm {
 namespace {
 
 HWY_EXPORT(MultiplyAdds);
 HWY_EXPORT(Exponentials);
+HWY_EXPORT(Update);
 
 using std::chrono::milliseconds;
+
+constexpr size_t kMostProbed = size_t{512} << 20;  // bytes of memory that a probe takes
 
 // The shortest of the runs that fit into `limit`, of three at least: what disturbs only adds time.
 template <typename Work>
@@ -95,13 +107,22 @@ double arithmetic_floor_ns(const Cost& cost, const ArithmeticSpeed& speed) {
   return cost.macs_per_step * speed.mac_ns + cost.exps_per_step * speed.exp_ns;
 }
 
+double measure_update_ns(size_t bytes) {
+  const size_t floats = std::max(kPad, std::min(bytes, kMostProbed) / sizeof(float) / kPad * kPad);
+  const LargePages states = allocate_large_pages(floats);
+  std::fill_n(states.get(), floats, 0.0f);
+  const auto update = HWY_DISPATCH_TABLE(Update)[table_index(Target::best())];
+  const double ns = best_ns(milliseconds(100), [&] { update(states.get(), floats); });
+  return ns * static_cast<double>(bytes) / static_cast<double>(floats * sizeof(float));
+}
+
 double measure_read_ns(size_t bytes) {
-  constexpr size_t kLeast = size_t{4} << 20, kMost = size_t{512} << 20;
+  constexpr size_t kLeast = size_t{4} << 20;
   if (bytes < kLeast) return 0;
   struct alignas(64) Line {
     uint64_t words[8];
   };
-  const std::vector<Line> buffer(std::min(bytes, kMost) / sizeof(Line), Line{{1, 1, 1, 1, 1, 1, 1, 1}});
+  const std::vector<Line> buffer(std::min(bytes, kMostProbed) / sizeof(Line), Line{{1, 1, 1, 1, 1, 1, 1, 1}});
   volatile uint64_t shown = 0;  // else nothing would need to be read
   const double ns = best_ns(milliseconds(100), [&] {
     Line sum = {};  // independent sums: one would wait for itself

@@ -103,26 +103,32 @@ uint16_t to_bf16(float value) {
 // Few rows: a dot product and the sum over its lanes cost less than panels that are mostly padding.
 bool better_as_dots(size_t rows, size_t columns, size_t lanes) { return rows <= kMaxDots && rows * (columns / lanes + 8) < columns; }
 
-}  // namespace
+// A single frame through a matrix of few rows would wait for its sums. Narrower weights are for large matrices: there is enough to do meanwhile.
+size_t chains_of(WeightFormat format, size_t panels, size_t columns) {
+  if (format != WeightFormat::f32 || panels >= 4) return 1;
+  return panels <= 2 && columns >= 32 ? 4 : 2;
+}
 
-PackedLinear pack_linear(const Kernels& kernels, WeightFormat format, const float* source, size_t source_columns, const float* bias,
-                         const std::vector<int>& rows, const std::vector<int>& columns) {
+// Room for a matrix, all weights 0.
+PackedLinear laid_out(const Kernels& kernels, WeightFormat format, size_t rows, size_t columns, bool as_dots) {
   PackedLinear packed;
   packed.format = format;
-  packed.d_in = columns.size();
-  packed.d_out = padded(rows.size());
+  packed.d_in = columns;
+  packed.d_out = padded(rows);
   size_t places;
-  if (better_as_dots(rows.size(), columns.size(), kernels.lanes)) {
-    packed.dots = rows.size();
+  if (as_dots) {
+    packed.dots = rows;
     const size_t width = padded(packed.d_in);
     packed.lanes = std::min(kernels.lanes, width % kPad == 0 ? kPad : kHalfPad);
-    places = rows.size() * width;
-    for (size_t r = 0; r < rows.size(); ++r) packed.offset.push_back(r * width), packed.step.push_back(1);
+    places = rows * width;
+    for (size_t r = 0; r < rows; ++r) packed.offset.push_back(r * width), packed.step.push_back(1);
   } else {
     packed.lanes = std::min(kernels.lanes, packed.d_out % kPad == 0 ? kPad : kHalfPad);
     places = packed.d_in * packed.d_out;
-    for (size_t panel = 0; panel < packed.d_out / packed.lanes; ++panel) {
-      const Group group = group_of(panel, packed.d_out / packed.lanes, kernels.group);
+    const size_t panels = packed.d_out / packed.lanes;
+    packed.chains = chains_of(format, panels, columns);
+    for (size_t panel = 0; panel < panels; ++panel) {
+      const Group group = group_of(panel, panels, kernels.group);
       for (size_t lane = 0; lane < packed.lanes; ++lane) {
         packed.offset.push_back((group.first * packed.d_in + panel - group.first) * packed.lanes + lane);
         packed.step.push_back(group.panels * packed.lanes);
@@ -133,6 +139,14 @@ PackedLinear pack_linear(const Kernels& kernels, WeightFormat format, const floa
   if (format == WeightFormat::f32) packed.f32.assign(places, 0.0f);
   if (format == WeightFormat::bf16) packed.bf16.assign(places, 0);
   if (format == WeightFormat::int8) packed.int8.assign(places, 0), packed.row_scale.assign(packed.d_out, 0.0f);
+  return packed;
+}
+
+}  // namespace
+
+PackedLinear pack_linear(const Kernels& kernels, WeightFormat format, const float* source, size_t source_columns, const float* bias,
+                         const std::vector<int>& rows, const std::vector<int>& columns) {
+  PackedLinear packed = laid_out(kernels, format, rows.size(), columns.size(), better_as_dots(rows.size(), columns.size(), kernels.lanes));
   for (size_t r = 0; r < rows.size(); ++r) {
     if (rows[r] < 0) continue;
     const float* row = source + size_t(rows[r]) * source_columns;
@@ -148,6 +162,23 @@ PackedLinear pack_linear(const Kernels& kernels, WeightFormat format, const floa
       if (format == WeightFormat::bf16) packed.bf16[at] = to_bf16(weight);
       if (format == WeightFormat::int8 && peak > 0) packed.int8[at] = int8_t(std::lround(weight / peak * 127));
     }
+  }
+  return packed;
+}
+
+PackedLinear select_rows(const Kernels& kernels, const PackedLinear& from, std::span<const uint32_t> rows) {
+  PackedLinear packed = laid_out(kernels, from.format, rows.size(), from.d_in, from.dots > 0);
+  packed.chains = from.chains;
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const size_t row = rows[r];
+    packed.bias[r] = from.bias[row];
+    if (!from.row_scale.empty()) packed.row_scale[r] = from.row_scale[row];
+    const auto copy = [&](const auto& weights, auto& to) {
+      for (size_t k = 0; k < from.d_in && !weights.empty(); ++k) to[packed.offset[r] + k * packed.step[r]] = weights[from.offset[row] + k * from.step[row]];
+    };
+    copy(from.f32, packed.f32);
+    copy(from.bf16, packed.bf16);
+    copy(from.int8, packed.int8);
   }
   return packed;
 }

@@ -52,6 +52,7 @@ struct PackedLinear {
   size_t d_out = 0;  // rows, padded
   size_t lanes = 0;  // of a panel: the target's vector, or half of the widest one
   size_t dots = 0;   // rows, if they lie each by itself; 0: panels
+  size_t chains = 1; // interleaved sums that a row of a panel is added up in
 };
 
 // Depthwise convolution in time. Weights and history lie [tap][width].
@@ -173,5 +174,8 @@ std::vector<const Kernels*> available_kernels();
 // column of zeros. source lies (.., source_columns); bias is null or has one value a source row.
 PackedLinear pack_linear(const Kernels& kernels, WeightFormat format, const float* source, size_t source_columns, const float* bias,
                          const std::vector<int>& rows, const std::vector<int>& columns);
+
+// Some rows of a packed matrix, in this order, each giving the bits that it gives there.
+PackedLinear select_rows(const Kernels& kernels, const PackedLinear& from, std::span<const uint32_t> rows);
 
 }  // namespace coil::ssm

@@ -177,14 +177,13 @@ HWY_INLINE void LinearChains(const LinearCall<Weight>& call, size_t frames) {
   LinearBlock<kChains, 0>(call, frames);
 }
 
-// A single frame through a matrix of few rows would wait for its sums: their chains are split.
 template <class Weight>
 HWY_INLINE void LinearOf(const LinearCall<Weight>& call, size_t frames) {
-  const size_t panels = call.w.d_out / call.w.lanes;
   if (call.w.dots) return LinearDots(call, frames);
-  if constexpr (sizeof(Weight) < 4) return LinearChains<1>(call, frames);  // large matrices: there is enough to do meanwhile
-  if (panels <= 2 && call.w.d_in >= 32) return LinearChains<4>(call, frames);
-  if (panels < 4) return LinearChains<2>(call, frames);
+  if constexpr (sizeof(Weight) == 4) {
+    if (call.w.chains == 4) return LinearChains<4>(call, frames);
+    if (call.w.chains == 2) return LinearChains<2>(call, frames);
+  }
   LinearChains<1>(call, frames);
 }
 

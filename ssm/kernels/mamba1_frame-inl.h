@@ -31,7 +31,7 @@ HWY_INLINE void Mamba1FrameRank(D d, const Mamba1Frame& m, const Run& run, const
   V dots[kRank];
   for (V& dot : dots) dot = hn::Zero(d);
   for (size_t c = 0; c < width; c += lanes) {
-    ConvSiluChannels<4>(d, m.conv, {&run, 1}, c, xz, 0, x, 0);
+    ConvSiluChannels<4>(d, m.conv, run, run.history, c, xz, 0, x, 0);
     const V value = hn::LoadU(d, x + c);
     for (size_t r = 0; r < kRank; ++r) dots[r] = hn::MulAdd(hn::LoadU(d, m.x_to_rank->f32.data() + r * width + c), value, dots[r]);
   }

@@ -17,6 +17,15 @@ namespace coil::ssm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// Calls f(run, first row) for run after run. What a kernel reads of one run comes before what it reads of the next, so that memories that come from
+// afar come in long stretches, the next one while the last is computed.
+template <class F>
+HWY_INLINE void ForEachRun(Runs runs, const F& f) {
+  size_t row = 0;
+  for (size_t r = 0; r < runs.size(); row += runs[r++].frames) f(r, row);
+}
+HWY_INLINE const Run& NextRun(Runs runs, size_t run) { return runs[HWY_MIN(run + 1, runs.size() - 1)]; }
+
 // Calls f(d, t, c) for every vector of every frame.
 template <class F>
 HWY_INLINE void ForEachVector(size_t width, size_t frames, const F& f) {
@@ -143,56 +152,59 @@ HWY_NOINLINE void Decay(const float* a, const float* dt, size_t dt_stride, float
   });
 }
 
-// kTaps past frames of one vector of channels slide through registers: past[0] leaves the history, past[1 ..] are convolved.
+// One run of one vector of channels; `next`: the history of the run after it, which is fetched meanwhile. kTaps past frames slide through registers:
+// past[0] leaves the history, past[1 ..] are convolved.
 template <size_t kTaps, class D>
-HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, Runs runs, size_t c, const float* x, size_t x_stride, float* y, size_t y_stride) {
+HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, const Run& run, const float* next, size_t c, const float* x, size_t x_stride, float* y,
+                                 size_t y_stride) {
   using V = hn::Vec<D>;
   const size_t width = conv.width;
   const V bias = hn::LoadU(d, conv.bias + c);
   V w[kTaps], past[kTaps];
-  for (size_t j = 0; j < kTaps; ++j) w[j] = hn::LoadU(d, conv.weights + j * width + c);
+  float* history = run.history + c;
+  for (size_t j = 0; j < kTaps; ++j) {
+    w[j] = hn::LoadU(d, conv.weights + j * width + c);
+    past[j] = hn::LoadU(d, history + j * width);
+    hwy::Prefetch(next + j * width + c);
+  }
   const float* in = x + c;
   float* out = y + c;
-  for (const Run& run : runs) {
-    float* history = run.history + c;
-    for (size_t j = 0; j < kTaps; ++j) past[j] = hn::LoadU(d, history + j * width);
-    for (size_t t = 0; t < run.frames; ++t, in += x_stride, out += y_stride) {
-      const V now = hn::LoadU(d, in);
-      V sum = bias;
-      for (size_t j = 0; j + 1 < kTaps; ++j) {
-        past[j] = past[j + 1];
-        sum = hn::MulAdd(w[j], past[j], sum);
-      }
-      past[kTaps - 1] = now;
-      hn::StoreU(Silu(d, hn::MulAdd(w[kTaps - 1], now, sum)), d, out);
+  for (size_t t = 0; t < run.frames; ++t, in += x_stride, out += y_stride) {
+    const V now = hn::LoadU(d, in);
+    V sum = bias;
+    for (size_t j = 0; j + 1 < kTaps; ++j) {
+      past[j] = past[j + 1];
+      sum = hn::MulAdd(w[j], past[j], sum);
     }
-    for (size_t j = 0; j < kTaps; ++j) hn::StoreU(past[j], d, history + j * width);
+    past[kTaps - 1] = now;
+    hn::StoreU(Silu(d, hn::MulAdd(w[kTaps - 1], now, sum)), d, out);
   }
+  for (size_t j = 0; j < kTaps; ++j) hn::StoreU(past[j], d, history + j * width);
 }
 
 // Any number of taps.
 template <class D>
-HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, Runs runs, size_t c, const float* x, size_t x_stride, float* y, size_t y_stride) {
-  const ptrdiff_t taps = ptrdiff_t(conv.taps);
-  for (const Run& run : runs) {
-    const ptrdiff_t frames = ptrdiff_t(run.frames);
-    const auto frame = [&](ptrdiff_t t) { return c + (t < 0 ? run.history + size_t(t + taps) * conv.width : x + size_t(t) * x_stride); };
-    for (ptrdiff_t t = 0; t < frames; ++t, y += y_stride) {
-      auto sum = hn::LoadU(d, conv.bias + c);
-      for (ptrdiff_t j = 0; j < taps; ++j) sum = hn::MulAdd(hn::LoadU(d, conv.weights + size_t(j) * conv.width + c), hn::LoadU(d, frame(t + j + 1 - taps)), sum);
-      hn::StoreU(Silu(d, sum), d, y + c);
-    }
-    for (ptrdiff_t j = 0; j < taps; ++j) hn::StoreU(hn::LoadU(d, frame(frames + j - taps)), d, run.history + size_t(j) * conv.width + c);
-    x += run.frames * x_stride;
+HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, const Run& run, size_t c, const float* x, size_t x_stride, float* y, size_t y_stride) {
+  const ptrdiff_t taps = ptrdiff_t(conv.taps), frames = ptrdiff_t(run.frames);
+  const auto frame = [&](ptrdiff_t t) { return c + (t < 0 ? run.history + size_t(t + taps) * conv.width : x + size_t(t) * x_stride); };
+  for (ptrdiff_t t = 0; t < frames; ++t) {
+    auto sum = hn::LoadU(d, conv.bias + c);
+    for (ptrdiff_t j = 0; j < taps; ++j) sum = hn::MulAdd(hn::LoadU(d, conv.weights + size_t(j) * conv.width + c), hn::LoadU(d, frame(t + j + 1 - taps)), sum);
+    hn::StoreU(Silu(d, sum), d, y + size_t(t) * y_stride + c);
   }
+  for (ptrdiff_t j = 0; j < taps; ++j) hn::StoreU(hn::LoadU(d, frame(frames + j - taps)), d, run.history + size_t(j) * conv.width + c);
 }
 
 HWY_NOINLINE void ConvSilu(const ConvKernel& conv, Runs runs, const float* x, size_t x_stride, float* y, size_t y_stride) {
   WithTag(conv.width, [&](auto d) HWY_ATTR {
-    for (size_t c = 0; c < conv.width; c += hn::Lanes(d)) {
-      if (conv.taps == 4) ConvSiluChannels<4>(d, conv, runs, c, x, x_stride, y, y_stride);
-      else ConvSiluChannels(d, conv, runs, c, x, x_stride, y, y_stride);
-    }
+    ForEachRun(runs, [&](size_t r, size_t row) HWY_ATTR {
+      const float *next = NextRun(runs, r).history, *in = x + row * x_stride;
+      float* out = y + row * y_stride;
+      for (size_t c = 0; c < conv.width; c += hn::Lanes(d)) {
+        if (conv.taps == 4) ConvSiluChannels<4>(d, conv, runs[r], next, c, in, x_stride, out, y_stride);
+        else ConvSiluChannels(d, conv, runs[r], c, in, x_stride, out, y_stride);
+      }
+    });
   });
 }
 

@@ -10,18 +10,17 @@
 #include "hwy/highway.h"
 #include "ssm/kernels/kernels.h"
 #include "ssm/kernels/math-inl.h"
+#include "ssm/kernels/pointwise-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace coil::ssm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// In every kernel the coefficients of a tile are loaded once for all runs; the next run's states are fetched meanwhile.
-HWY_INLINE const float* PrefetchedState(Runs runs, size_t run) { return runs[HWY_MIN(run + 1, runs.size() - 1)].scan_state; }
-
 // ---- S4D: h' = z h + u, y = Re(c h') + D u. Source: Gu, Gupta, Goel, Re 2022, eq. 3 and 4, with B folded into c.
 
-// kModes modes of one vector of channels; the first tile starts y with D u, later ones add to it.
+// kModes modes of one vector of channels, whose coefficients are loaded once for all runs: they are twice what a state is. The first tile starts y
+// with D u, later ones add to it.
 template <size_t kModes, size_t kPanel, bool kComplex, bool kOutput, class D>
 HWY_INLINE void S4dTile(D d, const S4dKernel& bank, Runs runs, size_t mode, size_t c, const float* x, size_t x_stride, float* y, size_t y_stride) {
   using V = hn::Vec<D>;
@@ -37,7 +36,7 @@ HWY_INLINE void S4dTile(D d, const S4dKernel& bank, Runs runs, size_t mode, size
   float* out = y + c;
   for (size_t r = 0; r < runs.size(); ++r) {
     float *re_state = runs[r].scan_state + first, *im_state = re_state + plane;
-    const float* next = PrefetchedState(runs, r) + first;
+    const float* next = NextRun(runs, r).scan_state + first;
     for (size_t m = 0; m < kModes; ++m) {
       h_re[m] = hn::LoadU(d, re_state + m * kPanel);
       hwy::Prefetch(next + m * kPanel);
@@ -115,7 +114,7 @@ HWY_INLINE void SelectiveTile(D d, const ScanKernel& s, Runs runs, size_t n0, si
   const V direct = hn::LoadU(d, s.D + c);
   for (size_t r = 0; r < runs.size(); ++r) {
     float* state = runs[r].scan_state + first;
-    const float* next = PrefetchedState(runs, r) + first;
+    const float* next = NextRun(runs, r).scan_state + first;
     V h[kStates];
     for (size_t n = 0; n < kStates; ++n) {
       h[n] = hn::LoadU(d, state + n * kPanel);
@@ -167,56 +166,56 @@ HWY_NOINLINE void SelectiveScanEnd(const ScanKernel& s, Runs runs) { SelectiveDi
 
 // ---- Mamba-2: as above with one decay a head. Source: Dao & Gu 2024, sec. 3.
 
-// kHeads: every vector of channels lies within one head, whose values are broadcast; else each channel has its own.
+// kHeads: every vector of channels lies within one head, whose values are broadcast; else each channel has its own. `row`: the run's first.
 template <size_t kStates, size_t kPanel, bool kHeads, bool kOutput, class D>
-HWY_INLINE void SsdTile(D d, const SsdKernel& s, Runs runs, size_t n0, size_t c, size_t head) {
+HWY_INLINE void SsdTile(D d, const SsdKernel& s, const Run& run, const float* next, size_t row, size_t n0, size_t c, size_t head) {
   using V = hn::Vec<D>;
   const size_t first = s.first_state + (c / kPanel * s.d_state + n0) * kPanel + c % kPanel;
-  const size_t stride = s.stride, dt_stride = s.dt_stride, u_stride = s.u_stride, bc_stride = s.bc_stride, y_stride = s.y_stride;
-  const float *decay = s.decay + head, *dt_row = s.dt + head, *u_row = s.u + c, *B = s.B + n0, *C = s.C + n0;
-  float* y = kOutput ? s.y + c : nullptr;
+  const float *decay = s.decay + row * s.stride + head, *dt = s.dt + row * s.dt_stride + head, *u_row = s.u + row * s.u_stride + c;
+  const float *B = s.B + row * s.bc_stride + n0, *C = s.C + row * s.bc_stride + n0;
+  float *y = kOutput ? s.y + row * s.y_stride + c : nullptr, *state = run.scan_state + first;
   const V direct = hn::LoadU(d, s.D + c);
-  for (size_t r = 0; r < runs.size(); ++r) {
-    float* state = runs[r].scan_state + first;
-    const float* next = PrefetchedState(runs, r) + first;
-    V h[kStates];
-    for (size_t n = 0; n < kStates; ++n) {
-      h[n] = hn::LoadU(d, state + n * kPanel);
-      hwy::Prefetch(next + n * kPanel);
-    }
-    for (size_t t = 0; t < runs[r].frames; ++t) {
-      const V u = hn::LoadU(d, u_row), e = kHeads ? hn::Set(d, *decay) : hn::LoadU(d, decay);
-      const V dtu = hn::Mul(kHeads ? hn::Set(d, *dt_row) : hn::LoadU(d, dt_row), u);
-      V sum[2] = {hn::Zero(d), hn::Zero(d)};
-      for (size_t n = 0; n < kStates; ++n) {
-        h[n] = hn::MulAdd(e, h[n], hn::MulAdd(dtu, hn::Set(d, B[n]), h[n]));  // (1 + e) h without rounding 1 + e
-        if constexpr (kOutput) sum[n % 2] = hn::MulAdd(hn::Set(d, C[n]), h[n], sum[n % 2]);
-      }
-      if constexpr (kOutput) {
-        const V start = n0 == 0 ? hn::Mul(direct, u) : hn::LoadU(d, y);
-        hn::StoreU(hn::Add(start, hn::Add(sum[0], sum[1])), d, y);
-        y += y_stride;
-      }
-      decay += stride, dt_row += dt_stride, u_row += u_stride, B += bc_stride, C += bc_stride;
-    }
-    for (size_t n = 0; n < kStates; ++n) hn::StoreU(h[n], d, state + n * kPanel);
+  V h[kStates];
+  for (size_t n = 0; n < kStates; ++n) {
+    h[n] = hn::LoadU(d, state + n * kPanel);
+    hwy::Prefetch(next + first + n * kPanel);
   }
+  for (size_t t = 0; t < run.frames; ++t) {
+    const V u = hn::LoadU(d, u_row), e = kHeads ? hn::Set(d, *decay) : hn::LoadU(d, decay);
+    const V dtu = hn::Mul(kHeads ? hn::Set(d, *dt) : hn::LoadU(d, dt), u);
+    V sum[2] = {hn::Zero(d), hn::Zero(d)};
+    for (size_t n = 0; n < kStates; ++n) {
+      h[n] = hn::MulAdd(e, h[n], hn::MulAdd(dtu, hn::Set(d, B[n]), h[n]));  // (1 + e) h without rounding 1 + e
+      if constexpr (kOutput) sum[n % 2] = hn::MulAdd(hn::Set(d, C[n]), h[n], sum[n % 2]);
+    }
+    if constexpr (kOutput) {
+      const V start = n0 == 0 ? hn::Mul(direct, u) : hn::LoadU(d, y);
+      hn::StoreU(hn::Add(start, hn::Add(sum[0], sum[1])), d, y);
+      y += s.y_stride;
+    }
+    decay += s.stride, dt += s.dt_stride, u_row += s.u_stride, B += s.bc_stride, C += s.bc_stride;
+  }
+  for (size_t n = 0; n < kStates; ++n) hn::StoreU(h[n], d, state + n * kPanel);
 }
 
 template <bool kHeads, bool kOutput>
 HWY_INLINE void SsdChannels(const SsdKernel& s, Runs runs) {
   WithPanels(s.channels, [&](auto d, auto panel) HWY_ATTR {
-    size_t head = 0, in_head = 0;
-    for (size_t c = 0; c < s.channels; c += hn::Lanes(d)) {
-      if constexpr (!kHeads) head = c;
-      size_t n = 0;
-      if constexpr (kManyRegisters)
-        for (; n + 16 <= s.d_state; n += 16) SsdTile<16, panel, kHeads, kOutput>(d, s, runs, n, c, head);
-      for (; n + 8 <= s.d_state; n += 8) SsdTile<8, panel, kHeads, kOutput>(d, s, runs, n, c, head);
-      for (; n < s.d_state; ++n) SsdTile<1, panel, kHeads, kOutput>(d, s, runs, n, c, head);
-      in_head += hn::Lanes(d);
-      if (kHeads && in_head == s.headdim) ++head, in_head = 0;
-    }
+    ForEachRun(runs, [&](size_t r, size_t row) HWY_ATTR {
+      const Run run = runs[r];
+      const float* next = NextRun(runs, r).scan_state;
+      size_t head = 0, in_head = 0;
+      for (size_t c = 0; c < s.channels; c += hn::Lanes(d)) {
+        if constexpr (!kHeads) head = c;
+        size_t n = 0;
+        if constexpr (kManyRegisters)
+          for (; n + 16 <= s.d_state; n += 16) SsdTile<16, panel, kHeads, kOutput>(d, s, run, next, row, n, c, head);
+        for (; n + 8 <= s.d_state; n += 8) SsdTile<8, panel, kHeads, kOutput>(d, s, run, next, row, n, c, head);
+        for (; n < s.d_state; ++n) SsdTile<1, panel, kHeads, kOutput>(d, s, run, next, row, n, c, head);
+        in_head += hn::Lanes(d);
+        if (kHeads && in_head == s.headdim) ++head, in_head = 0;
+      }
+    });
   });
 }
 

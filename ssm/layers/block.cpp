@@ -14,9 +14,10 @@ bool copy_finite(const float* from, size_t n, float* to) noexcept {
   return worst == 0.0f;
 }
 
-BlockRunner::BlockRunner(const Network& network, size_t streams)
+BlockRunner::BlockRunner(const Network& network, size_t streams, std::span<const uint32_t> outputs)
     : network_(network), rows_(network.block_frames()), folds_(network.stack()), runs_(std::min(streams, rows_)), film_(runs_.size()) {
-  const size_t input_floats = rows_ * network.stride_in(), output_floats = rows_ * network.stride_out(), row_floats = rows_ * network.widest();
+  if (!outputs.empty()) selected_ = network.head().select(network.kernels(), outputs);
+  const size_t input_floats = rows_ * network.stride_in(), output_floats = rows_ * head().stride(), row_floats = rows_ * network.widest();
   const size_t modulation_floats = padded(network.modulation().scratch_floats());
   floats_.assign(input_floats + output_floats + modulation_floats + 3 * row_floats + network.stack().scratch_floats(rows_), 0.0f);
   input_ = floats_.data();
@@ -54,7 +55,7 @@ const float* BlockRunner::run(std::span<const StreamRows> streams, const int32_t
   float* h = network_.stack().run(n, streams, pieces, layers_);
   if (first_output < n) {
     // gains follow the pieces: a block that skips rows is one of a token model, which has none
-    network_.end(input_ + first_output * network_.stride_in(), h + first_output * network_.stack().stride_out(), output_, n - first_output, pieces);
+    network_.end(head(), input_ + first_output * network_.stride_in(), h + first_output * network_.stack().stride_out(), output_, n - first_output, pieces);
   }
   if (rests) return output_;
   const float* in = input_;

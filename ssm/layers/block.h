@@ -16,8 +16,8 @@ bool copy_finite(const float* from, size_t n, float* to) noexcept;
 // All buffers of block execution, allocated once.
 class BlockRunner {
  public:
-  // Blocks of at most `streams` streams at once. [main-thread]
-  BlockRunner(const Network& network, size_t streams);
+  // Blocks of at most `streams` streams at once. `outputs`: the ones that are wanted, in this order; none named: all. [main-thread]
+  BlockRunner(const Network& network, size_t streams, std::span<const uint32_t> outputs = {});
 
   // At most so many rows in one call of run, those of all streams together.
   size_t rows() const { return rows_; }
@@ -26,7 +26,10 @@ class BlockRunner {
   // [rows()][stride_in]: to be filled by Network::pack_input before run. [audio-thread]
   float* input() { return input_; }
 
-  // Moves every stream on by its rows; token models take tokens in place of input(). The outputs begin at the returned row of stride_out.
+  // What rows of outputs hold, and how they lie.
+  const OutputHead& head() const { return selected_ ? *selected_ : network_.head(); }
+
+  // Moves every stream on by its rows; token models take tokens in place of input(). The outputs begin at the returned row of head().
   // Rows before first_output get none: a prompt only needs its last. If `rests`, the caller knows that all these streams had this film()
   // after their last run and have not been touched since: they are not asked again. [audio-thread]
   const float* run(std::span<const StreamRows> streams, const int32_t* tokens, size_t first_output = 0, bool rests = false) noexcept;
@@ -42,6 +45,7 @@ class BlockRunner {
   void collect_film(std::span<const StreamRows> streams) noexcept;
 
   const Network& network_;
+  std::optional<OutputHead> selected_;
   size_t rows_;
   AlignedFloats floats_;
   float *input_, *output_, *modulation_;

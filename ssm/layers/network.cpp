@@ -144,9 +144,34 @@ float* LayerStack::run(size_t frames, std::span<const StreamRows> streams, std::
   return h;
 }
 
+OutputHead::OutputHead(std::optional<PackedLinear> projection, std::optional<PackedLinear> direct, size_t outputs)
+    : projection_(std::move(projection)), direct_(std::move(direct)), width_(outputs) {}
+
+OutputHead OutputHead::select(const Kernels& kernels, std::span<const uint32_t> outputs) const {
+  const auto selected = [&](const std::optional<PackedLinear>& matrix) -> std::optional<PackedLinear> {
+    if (!matrix) return std::nullopt;
+    return select_rows(kernels, *matrix, outputs);
+  };
+  OutputHead head(selected(projection_), selected(direct_), outputs.size());
+  if (!projection_) head.taken_.assign(outputs.begin(), outputs.end());
+  return head;
+}
+
+void OutputHead::process(const Kernels& kernels, const float* input_rows, size_t input_stride, const float* h, size_t h_stride, float* output_rows,
+                         size_t n) const noexcept {
+  if (projection_) {
+    kernels.linear(*projection_, nullptr, h, h_stride, output_rows, stride(), n, false);
+  } else if (taken_.empty()) {
+    std::memcpy(output_rows, h, n * stride() * sizeof(float));
+  } else {
+    for (size_t t = 0; t < n; ++t)
+      for (size_t i = 0; i < width_; ++i) output_rows[t * stride() + i] = h[t * h_stride + taken_[i]];
+  }
+  if (direct_) kernels.linear(*direct_, nullptr, input_rows, input_stride, output_rows, stride(), n, true);
+}
+
 Network::Network(const ModelConfig& config, const Card& card, const Build& build)
-    : kernels_(build.kernels), d_input_(size_t(config.d_input)), d_output_(size_t(config.d_output)),
-      stack_(config.layers, config.d_model, build, film_rows_) {
+    : kernels_(build.kernels), d_input_(size_t(config.d_input)), stack_(config.layers, config.d_model, build, film_rows_) {
   Build exact = build;  // what only a few values pass through
   exact.weights = WeightFormat::f32;
   if (config.embedding) {
@@ -158,8 +183,10 @@ Network::Network(const ModelConfig& config, const Card& card, const Build& build
   }
   if (config.in_proj) in_proj_ = load_linear(*config.in_proj, exact);
   if (config.norm_f) norm_f_ = make_rms_norm(*config.norm_f, build);
-  if (config.out_proj) out_proj_ = load_linear(*config.out_proj, build);
-  if (config.direct) direct_ = load_linear(*config.direct, exact);
+  std::optional<PackedLinear> projection, direct;
+  if (config.out_proj) projection = load_linear(*config.out_proj, build);
+  if (config.direct) direct = load_linear(*config.direct, exact);
+  head_.emplace(std::move(projection), std::move(direct), size_t(config.d_output));
   modulation_ = std::make_unique<Modulation>(config, card, exact, film_rows_);
 }
 
@@ -192,18 +219,17 @@ void Network::embed(const int32_t* tokens, float* h, size_t n) const noexcept {
   }
 }
 
-void Network::end(const float* input_rows, float* h, float* output_rows, size_t n, std::span<const FilmPiece> film) const noexcept {
+void Network::end(const OutputHead& head, const float* input_rows, float* h, float* output_rows, size_t n,
+                  std::span<const FilmPiece> film) const noexcept {
   if (norm_f_) norm_f_->process(h, h, n, false, {});
-  if (out_proj_) kernels_.linear(*out_proj_, nullptr, h, padded(out_proj_->d_in), output_rows, stride_out(), n, false);
-  else std::memcpy(output_rows, h, n * stride_out() * sizeof(float));
-  if (direct_) kernels_.linear(*direct_, nullptr, input_rows, stride_in(), output_rows, stride_out(), n, true);
+  head.process(kernels_, input_rows, stride_in(), h, stack_.stride_out(), output_rows, n);
   if (!modulation_->has_gain()) return;
   const size_t index = modulation_->gain_index();
   for (const FilmPiece& piece : film) {
     const size_t frames = std::min(piece.frames, n);
-    for (size_t t = 0; t < frames; ++t, output_rows += stride_out()) {
+    for (size_t t = 0; t < frames; ++t, output_rows += head.stride()) {
       const float gain = piece.slope ? piece.base[index] + piece.slope[index] * (piece.first + float(t)) : piece.base[index];
-      for (size_t c = 0; c < d_output_; ++c) output_rows[c] *= gain;
+      for (size_t c = 0; c < head.width(); ++c) output_rows[c] *= gain;
     }
     n -= frames;
   }

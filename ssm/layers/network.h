@@ -80,6 +80,25 @@ class LayerStack {
   size_t width_, widest_, film_floats_ = 0;
 };
 
+// From a row of the network to its outputs: the output projection and the direct path, of all outputs or of some.
+class OutputHead {
+ public:
+  OutputHead(std::optional<PackedLinear> projection, std::optional<PackedLinear> direct, size_t outputs);
+  // Only these outputs, in this order, each to the bit as here. [main-thread]
+  OutputHead select(const Kernels& kernels, std::span<const uint32_t> outputs) const;
+
+  size_t width() const { return width_; }
+  size_t stride() const { return padded(width_); }
+  // h [n][h_stride], output_rows [n][stride()]. [audio-thread]
+  void process(const Kernels& kernels, const float* input_rows, size_t input_stride, const float* h, size_t h_stride, float* output_rows,
+               size_t n) const noexcept;
+
+ private:
+  std::optional<PackedLinear> projection_, direct_;
+  size_t width_;
+  std::vector<uint32_t> taken_;  // without a projection: the floats of a row that are the outputs; empty: all as they lie
+};
+
 class Network {
  public:
   Network(const ModelConfig& config, const Card& card, const Build& build);
@@ -88,7 +107,8 @@ class Network {
   const LayerStack& stack() const { return stack_; }
   const Modulation& modulation() const { return *modulation_; }
   size_t stride_in() const { return padded(d_input_); }
-  size_t stride_out() const { return padded(d_output_); }
+  size_t stride_out() const { return head_->stride(); }
+  const OutputHead& head() const { return *head_; }
   // Of a row between input and output projection.
   size_t widest() const { return std::max(stack_.widest(), stride_in()); }
 
@@ -100,16 +120,17 @@ class Network {
   // rows of the input -> rows of the first layer. Ids outside the vocabulary read as 0.
   void begin(const float* input_rows, float* h, size_t n) const noexcept;
   void embed(const int32_t* tokens, float* h, size_t n) const noexcept;
-  // h -> output rows (stride_out), with norm, projection, direct path and gain. `h` is overwritten.
-  void end(const float* input_rows, float* h, float* output_rows, size_t n, std::span<const FilmPiece> film) const noexcept;
+  // h -> output rows of `head`, which is head() or selected from it: norm, projection, direct path and gain. `h` is overwritten.
+  void end(const OutputHead& head, const float* input_rows, float* h, float* output_rows, size_t n, std::span<const FilmPiece> film) const noexcept;
 
  private:
   const Kernels& kernels_;
-  size_t d_input_, d_output_;
+  size_t d_input_;
   std::vector<int> film_rows_;
   AlignedFloats embedding_;
   size_t embedding_stride_ = 0, vocab_ = 0;
-  std::optional<PackedLinear> in_proj_, out_proj_, direct_;
+  std::optional<PackedLinear> in_proj_;
+  std::optional<OutputHead> head_;
   LayerStack stack_;
   std::unique_ptr<PointwisePart> norm_f_;
   std::unique_ptr<Modulation> modulation_;

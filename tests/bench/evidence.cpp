@@ -44,7 +44,7 @@ void run(const char* file) {
     sensor::PendingForecasts forecasts;
     sensor::Detector detector;
     for (const double value : values) {
-      const sensor::Detector::Evidence evidence = detector.measure(value, forecasts, normaliser);
+      const sensor::Detector::Evidence evidence = detector.measure(value, forecasts, sensor::LastSeen::of(normaliser));
       write(evidence);
       write(std::array{detector.assess(evidence).event_decades});
       const sensor::Frame frame = normaliser.observe(value);

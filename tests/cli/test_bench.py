@@ -5,7 +5,7 @@ import pathlib
 import signal
 import subprocess
 
-from support import COIL, CoilTest, write_filter_model, write_matrix_model, write_wav
+from support import COIL, CoilTest, write_filter_model, write_forecaster, write_matrix_model, write_wav
 
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
 
@@ -88,6 +88,18 @@ class Bench(CoilTest):
         rest, errors = process.communicate(timeout=60)
         self.assertEqual((process.returncode, errors), (130, b"coil: error: interrupted\n"))
         self.assertLess(len(rest.splitlines()), 7)
+
+    def test_stream_json(self):
+        write_forecaster(self.path("forecaster.safetensors"))
+        report = json.loads(self.coil("bench", "stream", "forecaster.safetensors", "--series", "30", "--threads", "1,2", "--burst", "1,8",
+                                      "--forecast", "3", "--seconds", "0.02", "--json"))
+        self.assertEqual([(run["threads"], run["burst"]) for run in report["runs"]], [(1, 1), (1, 8), (2, 1), (2, 8)])
+        for run in report["runs"]:
+            for name in ("records_per_s", "cpu_us", "parse_us", "macs_per_s", "peak_macs_per_s", "state_bytes_per_s", "most_state_bytes_per_s"):
+                self.assertGreater(run[name], 0, name)
+            self.assertLess(run["macs_per_s"], run["peak_macs_per_s"])
+            self.assertLessEqual(run["p50_us"], run["p99_us"])
+            self.assertLessEqual(run["p99_us"], run["p99_9_us"])
 
     def test_errors(self):
         self.fails(2, ["MODEL", "bench --help"])

@@ -136,4 +136,108 @@ TEST_CASE("a stream that leaves the finite numbers starts anew alone, inputs tha
   }
 }
 
+// Nothing moves but the signal: then every cut gives the same bits.
+bool is_plain(const ssm::Model& model) { return model.card().controls.empty() && !model.config().slow_path; }
+
+// Streams that move on by random numbers of frames in random order, until all are through; out[i] gets what stream i gives.
+void process_in_cuts(const Crowd& crowd, test::Random& random, ssm::StreamBatch& batch, std::vector<std::vector<float>>& out) {
+  std::vector<size_t> done(crowd.streams, 0);
+  for (size_t left = crowd.streams * crowd.frames; left > 0;) {
+    std::vector<ssm::StreamBatch::Advance> advances;
+    std::vector<float> rows;
+    for (uint32_t i = 0; i < crowd.streams; ++i) {
+      if (done[i] == crowd.frames || random.chance(0.3)) continue;
+      const size_t most = crowd.frames - done[i], frames = random.chance(0.1) ? most : std::min<size_t>(most, size_t(random.whole(1, 7)));
+      advances.push_back({i, uint32_t(frames)});
+      rows.insert(rows.end(), crowd.in[i].begin() + ptrdiff_t(done[i] * crowd.width_in), crowd.in[i].begin() + ptrdiff_t((done[i] + frames) * crowd.width_in));
+      done[i] += frames, left -= frames;
+    }
+    std::vector<float> results(rows.size() / crowd.width_in * batch.width_out());
+    batch.process(advances, rows, results);
+    auto from = results.begin();
+    for (const auto& advance : advances) {
+      const auto to = from + ptrdiff_t(advance.frames * batch.width_out());
+      out[advance.stream].insert(out[advance.stream].end(), from, to);
+      from = to;
+    }
+  }
+}
+
+TEST_CASE("however a stream's frames are cut into calls, it gives the same and remembers the same") {
+  size_t plain = 0;
+  for (const ssm::Target& target : ssm::Target::all())
+    for (uint32_t seed = 0; seed < kNetworks; ++seed) {
+      const Crowd crowd(seed, 9, 150, target);
+      INFO("network " << seed << " target " << target.name());
+      test::Random random(seed + 70);
+      ssm::StreamBatch cut(crowd.model, crowd.streams), stepped(crowd.model, crowd.streams);
+      std::vector<std::vector<float>> out(crowd.streams), expected(crowd.streams);
+      process_in_cuts(crowd, random, cut, out);
+      std::vector<uint32_t> all(crowd.streams);
+      std::iota(all.begin(), all.end(), 0u);
+      for (size_t t = 0; t < crowd.frames; ++t) crowd.step(stepped, all, t, expected);
+      CHECK(stepped.stretches() == crowd.streams * crowd.frames);
+      plain += is_plain(*crowd.model);
+      ssm::State state = crowd.model->initial_state(), wanted = state;
+      for (size_t i = 0; i < crowd.streams; ++i) {
+        cut.copy_state(i, state);
+        stepped.copy_state(i, wanted);
+        if (is_plain(*crowd.model)) {
+          CHECK(cut.stretches() < stepped.stretches() / 2);
+          CHECK(test::same_bits(out[i], expected[i]));
+          CHECK(test::same_bits({state.data(), state.bytes() / sizeof(float)}, {wanted.data(), wanted.bytes() / sizeof(float)}));
+        } else {
+          CHECK(test::relative_error(out[i], expected[i]) <= kTolerance);
+        }
+      }
+    }
+  CHECK(plain > kNetworks / 4);
+}
+
+TEST_CASE("some of the outputs, in any order, are to the bit what all of them are") {
+  for (const ssm::Target& target : ssm::Target::all())
+    for (const ssm::WeightFormat format : {ssm::WeightFormat::f32, ssm::WeightFormat::bf16, ssm::WeightFormat::int8})
+      for (uint32_t seed = 0; seed < kNetworks; ++seed) {
+        const Crowd crowd(seed, 5, 40, target.with(format));
+        INFO("network " << seed << " target " << target.with(format).label());
+        test::Random random(seed + 80);
+        std::vector<uint32_t> wanted(crowd.width_out);
+        std::iota(wanted.begin(), wanted.end(), 0u);
+        std::shuffle(wanted.begin(), wanted.end(), std::mt19937(seed));
+        wanted.resize(size_t(random.whole(1, int(crowd.width_out))));
+        ssm::StreamBatch whole(crowd.model, crowd.streams), part(crowd.model, crowd.streams, wanted);
+        REQUIRE(part.width_out() == wanted.size());
+        CHECK(part.macs_per_frame() <= whole.macs_per_frame());
+        CHECK(whole.macs_per_frame() == crowd.model->cost().macs_per_step);
+        std::vector<std::vector<float>> out(crowd.streams), expected(crowd.streams);
+        test::Random same = random;
+        process_in_cuts(crowd, random, part, out);
+        process_in_cuts(crowd, same, whole, expected);
+        for (size_t i = 0; i < crowd.streams; ++i) {
+          std::vector<float> chosen;
+          for (size_t t = 0; t < crowd.frames; ++t)
+            for (const uint32_t output : wanted) chosen.push_back(expected[i][t * crowd.width_out + output]);
+          CHECK(test::same_bits(out[i], chosen));
+        }
+      }
+}
+
+TEST_CASE("streams that are added are like those from the beginning, which do not notice") {
+  for (uint32_t seed = 0; seed < kNetworks; ++seed) {
+    const Crowd crowd(seed, 70, 30);
+    INFO("network " << seed);
+    ssm::StreamBatch grown(crowd.model, 1), made(crowd.model, crowd.streams);
+    std::vector<std::vector<float>> out(crowd.streams), expected(crowd.streams);
+    for (size_t t = 0; t < crowd.frames; ++t) {
+      std::vector<uint32_t> who(std::min(crowd.streams, 1 + 3 * t));
+      if (who.size() > grown.size()) grown.add(who.size() - grown.size());
+      std::iota(who.begin(), who.end(), 0u);
+      crowd.step(grown, who, t, out);
+      crowd.step(made, who, t, expected);
+    }
+    REQUIRE(grown.size() == crowd.streams);
+    for (size_t i = 0; i < crowd.streams; ++i) CHECK(test::same_bits(out[i], expected[i]));
+  }
+}
+
 }  // namespace

@@ -172,7 +172,7 @@ std::vector<double> event_decades(const AnomalySeries& series) {
   StandInForecaster forecaster(series.season);
   std::vector<double> decades;
   for (const double value : series.values) {
-    decades.push_back(detector.observe(value, forecasts, normaliser).event_decades);
+    decades.push_back(detector.observe(value, forecasts, sensor::LastSeen::of(normaliser)).event_decades);
     normaliser.observe(value);
     forecasts.advance(normaliser, forecaster.step(value, normaliser));
   }

@@ -23,4 +23,10 @@ TEST_CASE("reading takes time beyond the nearer caches") {
   CHECK(measure_read_ns(16 << 20) > 0);
 }
 
+TEST_CASE("reading and writing takes time, in proportion to the bytes beyond what is probed") {
+  CHECK(measure_update_ns(0) == 0);
+  CHECK(measure_update_ns(1) > 0);
+  CHECK(measure_update_ns(16 << 20) > 0);
+}
+
 }  // namespace

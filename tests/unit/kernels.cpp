@@ -249,6 +249,34 @@ TEST_CASE("linear: every number of frames, every width, any alignment of its inp
   });
 }
 
+TEST_CASE("selected rows of a matrix give the bits that they give in the whole, for any number of frames") {
+  test::Random random(77);
+  for_each_target([&](const Kernels& k) {
+    for (const auto format : {ssm::WeightFormat::f32, ssm::WeightFormat::bf16, ssm::WeightFormat::int8})
+      for (int round = 0; round < 60; ++round) {
+        const size_t d_in = size_t(random.whole(1, 70)), d_out = size_t(random.whole(1, 150)), frames = size_t(random.whole(1, 9));
+        std::vector<float> weight(d_in * d_out), bias(d_out);
+        for (float& w : weight) w = float(random.normal());
+        for (float& b : bias) b = float(random.normal());
+        std::vector<int> rows(d_out), columns(d_in);
+        for (size_t i = 0; i < d_out; ++i) rows[i] = int(i);
+        for (size_t i = 0; i < d_in; ++i) columns[i] = int(i);
+        const auto whole = ssm::pack_linear(k, format, weight.data(), d_in, bias.data(), rows, columns);
+        std::vector<uint32_t> chosen;
+        for (uint32_t i = 0; i < d_out; ++i)
+          if (random.chance(0.4)) chosen.insert(chosen.begin() + random.whole(0, int(chosen.size())), i);
+        if (chosen.empty()) chosen.push_back(uint32_t(d_out) - 1);
+        const auto part = ssm::select_rows(k, whole, chosen);
+        const Rows x = Rows::random(d_in, frames, random);
+        Rows all(d_out, frames), some(chosen.size(), frames);
+        k.linear(whole, nullptr, x.data(), x.stride, all.data(), all.stride, frames, false);
+        k.linear(part, nullptr, x.data(), x.stride, some.data(), some.stride, frames, false);
+        for (size_t t = 0; t < frames; ++t)
+          for (size_t i = 0; i < chosen.size(); ++i) REQUIRE(some.at(t, i) == all.at(t, chosen[i]));
+      }
+  });
+}
+
 TEST_CASE("linear with rows and columns rearranged, left out and repeated") {
   for_each_target([](const Kernels& k) {
     test::Random random(2);

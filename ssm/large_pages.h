@@ -1,0 +1,17 @@
+// Memory that is gone through in long stretches, in pages so large that their addresses are at hand.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+namespace coil::ssm {
+
+struct FreeLargePages {
+  void operator()(float* pages) const noexcept;
+};
+using LargePages = std::unique_ptr<float[], FreeLargePages>;
+
+// Not initialised, aligned to a large page. Where the system has none, its usual pages. Throws std::bad_alloc. [main-thread]
+LargePages allocate_large_pages(size_t floats);
+
+}  // namespace coil::ssm
