@@ -199,6 +199,65 @@ TEST_CASE("every value of every parameter comes back to the bit") {
   }
 }
 
+// What a host hears of.
+struct LatencyChanges final : juce::AudioProcessorListener {
+  void audioProcessorParameterChanged(juce::AudioProcessor*, int, float) override {}
+  void audioProcessorChanged(juce::AudioProcessor*, const ChangeDetails& details) override { count += details.latencyChanged; }
+  int count = 0;
+};
+
+TEST_CASE("how models meet another rate is the player's choice: the latency follows, sessions keep it, undo takes it back") {
+  Processor processor, other;
+  LatencyChanges heard;
+  processor.addListener(&heard);
+  processor.prepareToPlay(96000, kBlock);
+  open(processor, test::overdrive_session());
+  const int resampled = processor.getLatencySamples();
+  REQUIRE(resampled > 0);
+  const test::Planes in = test::noise(2, 96000);
+  run(processor, in);
+  heard.count = 0;
+  processor.set_rate_mode(dsp::RateMode::prefer_steps);
+  CHECK(processor.getLatencySamples() == 0);
+  CHECK(heard.count == 1);
+  CHECK(saved(processor).rate_mode == dsp::RateMode::prefer_steps);
+
+  other.prepareToPlay(96000, kBlock);
+  open(other, saved(processor));
+  CHECK(other.getLatencySamples() == 0);
+  processor.prepareToPlay(96000, kBlock);
+  other.prepareToPlay(96000, kBlock);
+  CHECK(processor.getLatencySamples() == 0);
+  const test::Planes out = run(processor, in);
+  CHECK(run(other, in) == out);
+  CHECK(test::largest_difference(out[0], in[0]) > 0.1);
+
+  processor.undo();
+  CHECK(processor.rate_mode() == dsp::RateMode::model_default);
+  CHECK(processor.getLatencySamples() == resampled);
+  processor.set_rate_mode(dsp::RateMode::resample);
+  CHECK(processor.getLatencySamples() == resampled);
+  processor.prepareToPlay(kRate, kBlock);
+  CHECK(processor.getLatencySamples() == 0);
+  processor.removeListener(&heard);
+}
+
+TEST_CASE("what is said of a missing model is said again after undo") {
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  plugin::Session session = test::overdrive_session({}, false);
+  session.slots[0].path = "/nowhere/green.safetensors";
+  session.slots[0].hash = "00000000000000000000000000000000";
+  open(processor, session);
+  const juce::String message = processor.status(0).message;
+  REQUIRE(message.contains("/nowhere/green.safetensors"));
+  processor.clear(0);
+  CHECK(processor.status(0).message.isEmpty());
+  processor.undo();
+  CHECK(processor.status(0).kind == Kind::missing);
+  CHECK(processor.status(0).message == message);
+}
+
 TEST_CASE("instances share what they load") {
   std::vector<std::unique_ptr<Processor>> processors;
   for (int i = 0; i < 10; ++i) {
