@@ -154,7 +154,8 @@ bool is_composite(const juce::Component& component) {
 
 // They lie over the others on purpose.
 bool is_overlay(const juce::Component& component) {
-  return dynamic_cast<const Browser*>(&component) || dynamic_cast<const SavePanel*>(&component) || dynamic_cast<const DropOverlay*>(&component);
+  return dynamic_cast<const Browser*>(&component) || dynamic_cast<const SavePanel*>(&component) || dynamic_cast<const DropOverlay*>(&component) ||
+         dynamic_cast<const juce::ResizableCornerComponent*>(&component);
 }
 
 // Everything inside its parent, nothing over a neighbour, no text cut off.
@@ -466,6 +467,7 @@ TEST_CASE("coil-live lets the input in after one click, keeps that for the next 
   };
 
   open();
+  on_message_thread([&] { window->setContentComponentSize(theme::kWidth, theme::kHeight + LiveContent::kBarHeight); });
   look("live_muted");
   auto* unmute = button("Unmute");
   REQUIRE(unmute);
