@@ -17,8 +17,8 @@ namespace {
 using namespace coil;
 
 constexpr double kRate = 48000;
-constexpr int kBlock = 64, kBlocks = 750;  // a second a round
-constexpr int kRounds = 15;
+constexpr int kBlock = 64, kBlocks = 75;  // a tenth of a second a round: short enough to end before the machine turns to something else
+constexpr int kRounds = 300;
 
 double milliseconds(const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();

@@ -418,6 +418,9 @@ TEST_CASE("the tap holds what went in and came out, the load is measured") {
   processor.prepareToPlay(kRate, kBlock);
   const test::Planes in = test::noise(2, 4800);
   run(processor, in);
+  CHECK(processor.tap().frames_written(plugin::SoundTap::Side::input) == 0);  // nobody listens
+  const plugin::SoundTap::Listening listening(processor.tap());
+  run(processor, in);
   std::vector<float> tapped(1000), expected(1000);
   for (size_t i = 0; i < 1000; ++i) expected[i] = (in[0][3800 + i] + in[1][3800 + i]) * 0.5f;
   processor.tap().read_latest(plugin::SoundTap::Side::input, tapped);
