@@ -27,7 +27,10 @@ DeviceBar::DeviceBar(juce::StandalonePluginHolder& holder) : holder_(holder) {
   text_.setMinimumHorizontalScale(1);
   settings_.setTooltip("Sound card, sample rate, size of blocks, MIDI inputs");
   settings_.onClick = [this] { holder_.showAudioSettingsDialog(); };
-  mute_.onClick = [this] { muted_ = !static_cast<bool>(muted_.getValue()); };
+  mute_.onClick = [this] {
+    muted_ = !static_cast<bool>(muted_.getValue());
+    holder_.saveAudioDeviceState();
+  };
   for (auto* button : {&mute_, &settings_}) button->setMouseClickGrabsKeyboardFocus(false);
   for (juce::Component* child : std::initializer_list<juce::Component*>{&text_, &mute_, &settings_}) addAndMakeVisible(child);
   muted_.referTo(holder_.getMuteInputValue());
@@ -37,11 +40,6 @@ DeviceBar::DeviceBar(juce::StandalonePluginHolder& holder) : holder_(holder) {
 }
 
 DeviceBar::~DeviceBar() { holder_.deviceManager.removeChangeListener(this); }
-
-void DeviceBar::valueChanged(juce::Value&) {
-  holder_.saveAudioDeviceState();
-  update();
-}
 
 void DeviceBar::update() {
   const bool muted = muted_.getValue();

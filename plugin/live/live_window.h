@@ -21,7 +21,7 @@ class DeviceBar final : public juce::Component, private juce::ChangeListener, pr
   void paint(juce::Graphics& g) override;
   void resized() override;
   void changeListenerCallback(juce::ChangeBroadcaster*) override { update(); }
-  void valueChanged(juce::Value&) override;
+  void valueChanged(juce::Value&) override { update(); }
   void update();
 
   juce::StandalonePluginHolder& holder_;
