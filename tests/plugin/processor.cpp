@@ -285,6 +285,7 @@ TEST_CASE("instances share what they load") {
   processors.erase(processors.begin(), processors.end() - 1);
   CHECK(processors[0]->library().loaded_count() == 1);
   const std::weak_ptr<const ssm::Model> model = processors[0]->model(0);
+  run(*processors[0], test::noise(2, 4800));
   open(*processors[0], {});
   CHECK(wait_for([&] {
     run(*processors[0], test::noise(2, 4800));  // what played fades out, is handed back and freed
