@@ -27,13 +27,17 @@ double sample_rate_hz(const ssm::Model& model) {
   return model.card().sample_rate_hz > 0 ? model.card().sample_rate_hz : model.config().sample_rate_hz;
 }
 
+bool rescales_steps(const ssm::Model& model, double host_hz, RateMode mode) {
+  const double model_hz = sample_rate_hz(model);
+  if (model_hz == 0 || std::llround(model_hz) == std::llround(host_hz)) return false;
+  const ssm::ModelConfig& config = model.config();
+  if (mode == RateMode::steps) return true;
+  const bool wanted = mode == RateMode::prefer_steps || (mode == RateMode::model_default && config.rate_scaling == ssm::RateScaling::steps);
+  return wanted && ssm::steps_obstacle(config, host_hz).empty();
+}
+
 std::shared_ptr<const ssm::Model> model_for_host(const std::shared_ptr<const ssm::Model>& model, double host_hz, RateMode mode) {
-  const double model_hz = sample_rate_hz(*model);
-  if (model_hz == 0 || std::llround(model_hz) == std::llround(host_hz)) return model;
-  const ssm::ModelConfig& config = model->config();
-  if (mode == RateMode::steps) return model->at_rate(host_hz);
-  const bool wanted = mode == RateMode::model_default && config.rate_scaling == ssm::RateScaling::steps;
-  return wanted && ssm::steps_obstacle(config, host_hz).empty() ? model->at_rate(host_hz) : model;
+  return rescales_steps(*model, host_hz, mode) ? model->at_rate(host_hz) : model;
 }
 
 void require_audio_model(const ssm::Model& model) {

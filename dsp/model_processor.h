@@ -17,8 +17,11 @@ namespace coil::dsp {
 double sample_rate_hz(const ssm::Model& model);
 
 // How a model meets a host rate that is not its own: as its config's rate_scaling says, with its steps rescaled to the host's rate, or at
-// its own rate between two resamplers. model_default also resamples to those rates that the steps cannot be rescaled to.
-enum class RateMode { model_default, steps, resample };
+// its own rate between two resamplers. model_default and prefer_steps resample where the steps cannot be rescaled.
+enum class RateMode { model_default, steps, prefer_steps, resample };
+
+// Whether model_for_host() rescales the steps. [any thread]
+bool rescales_steps(const ssm::Model& model, double host_hz, RateMode mode);
 
 // The model as it runs for a host of this rate: rescaled to that rate, or as it is. Throws ssm::Error when the mode is steps and the model
 // or the rate does not allow it. [any thread but the audio thread]

@@ -43,14 +43,16 @@ void Rack::load(int slot, std::shared_ptr<const ssm::Model> model, std::span<con
   const float normalisation = model ? normalisation_gain_db(model) : 0;
   const RackControls values = control_values(model.get(), given);
 
-  // The voice is made without the lock, for the message thread must not wait for it; when prepare() comes between, it is made again.
+  // The voice is made without the lock, for the message thread must not wait for it; when prepare() or set_rate_mode() comes between, it is
+  // made again.
   std::unique_ptr<Voice> voice;
   std::unique_lock lock(mutex_);
-  for (uint64_t made_for = 0; made_for != prepared_;) {
-    made_for = prepared_;
+  for (uint64_t made_for = 0; made_for != specified_;) {
+    made_for = specified_;
     const ProcessSpec spec = spec_;
+    const RateMode rate_mode = rate_mode_;
     lock.unlock();
-    voice = std::make_unique<Voice>(model, spec, values, normalisation);
+    if (spec.sample_rate_hz > 0) voice = std::make_unique<Voice>(model, spec, values, normalisation, rate_mode);
     lock.lock();
   }
   const size_t at = static_cast<size_t>(slot);
@@ -65,6 +67,17 @@ void Rack::load(int slot, std::shared_ptr<const ssm::Model> model, std::span<con
 std::shared_ptr<const ssm::Model> Rack::model(int slot) const {
   const std::lock_guard lock(mutex_);
   return loaded_[static_cast<size_t>(slot)].model;
+}
+
+void Rack::set_rate_mode(RateMode mode) {
+  const std::lock_guard lock(mutex_);
+  rate_mode_ = mode;
+  ++specified_;
+}
+
+RateMode Rack::rate_mode() const {
+  const std::lock_guard lock(mutex_);
+  return rate_mode_;
 }
 
 std::string Rack::problem(int slot) const {
@@ -96,13 +109,13 @@ void Rack::prepare(const ProcessSpec& spec) {
   const std::lock_guard lock(mutex_);
   max_piece_frames_ = std::clamp(spec.max_block_frames, 1, kMaxPieceFrames);
   spec_ = {spec.sample_rate_hz, max_piece_frames_, spec.channels};
-  ++prepared_;
+  ++specified_;
   for (int slot = 0; slot < kSlots; ++slot) {
     Loaded& loaded = loaded_[static_cast<size_t>(slot)];
     std::unique_ptr<Voice> voice;
     loaded.problem.clear();
     try {
-      voice = std::make_unique<Voice>(loaded.model, spec_, controls(slot), loaded.normalisation_db);
+      voice = std::make_unique<Voice>(loaded.model, spec_, controls(slot), loaded.normalisation_db, rate_mode_);
     } catch (const ssm::Error& error) {
       loaded.problem = error.what();
       voice = std::make_unique<Voice>(nullptr, spec_, controls(slot), 0);

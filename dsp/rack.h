@@ -69,6 +69,11 @@ class Rack final : public AudioProcessor {
   // [any thread but the audio thread]
   void load(int slot, std::shared_ptr<const ssm::Model> model, std::span<const float> controls = {});
   std::shared_ptr<const ssm::Model> model(int slot) const;  // as last loaded [any thread but the audio thread]
+
+  // How models meet a rate that is not theirs, from their next load() or prepare() on. [any thread but the audio thread]
+  void set_rate_mode(RateMode mode);
+  RateMode rate_mode() const;
+
   // Why the loaded model does not play since the last prepare(), and the slot passes the sound through. Empty: it plays.
   // [any thread but the audio thread]
   std::string problem(int slot) const;
@@ -122,9 +127,10 @@ class Rack final : public AudioProcessor {
   RackSettings settings_;
   RackMeters meters_;
 
-  mutable std::mutex mutex_;  // between all threads but the audio thread; guards the three below
+  mutable std::mutex mutex_;  // between all threads but the audio thread; guards the four below
   ProcessSpec spec_;
-  uint64_t prepared_ = 0;  // how often
+  RateMode rate_mode_ = RateMode::model_default;
+  uint64_t specified_ = 0;  // how often the two above were set
   std::array<Loaded, kSlots> loaded_;
   // Odd while load() writes the slot's controls and posts the voice that they are meant for: the voice before must not hear them.
   std::array<std::atomic<uint32_t>, kSlots> load_version_{};

@@ -32,8 +32,8 @@ int silent_frames(AudioBlock block) {
 
 }  // namespace
 
-SleepingModel::SleepingModel(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, std::span<const float> controls)
-    : processor_(std::move(model)), frames_to_sleep_(std::max(1, static_cast<int>(kStillMs * spec.sample_rate_hz / 1000))) {
+SleepingModel::SleepingModel(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, std::span<const float> controls, RateMode rate_mode)
+    : processor_(std::move(model), rate_mode), frames_to_sleep_(std::max(1, static_cast<int>(kStillMs * spec.sample_rate_hz / 1000))) {
   processor_.set_controls(controls);
   processor_.prepare(spec);
   missed_ = AudioBuffer(spec.channels, std::min(processor_.period_frames(), kMaxPeriodFrames));

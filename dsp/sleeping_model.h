@@ -21,7 +21,8 @@ class SleepingModel {
   static constexpr int kMaxPeriodFrames = 1024;  // a model between resamplers of a longer period does not sleep
 
   // Of 1 or 2 channels; as ModelProcessor, with controls (none: the card's defaults). Throws ssm::Error. [main-thread]
-  SleepingModel(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, std::span<const float> controls);
+  SleepingModel(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, std::span<const float> controls,
+                RateMode rate_mode = RateMode::model_default);
 
   int latency_frames() const noexcept { return processor_.latency_frames(); }
 

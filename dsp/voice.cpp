@@ -18,7 +18,7 @@ int frames(float ms, const ProcessSpec& spec) { return static_cast<int>(ms * spe
 
 }  // namespace
 
-Voice::Voice(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, const RackControls& controls, float normalisation_db)
+Voice::Voice(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, const RackControls& controls, float normalisation_db, RateMode rate_mode)
     : model_(std::move(model)), controls_(controls), gain_(1, frames(kRampMs, spec)), joined_(0, frames(kFadeMs, spec)) {
   if (model_) {
     const size_t count = model_->card().controls.size();
@@ -28,7 +28,7 @@ Voice::Voice(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, c
     }
     wide_ = model_->config().d_input > 1;
     const ProcessSpec each{spec.sample_rate_hz, spec.max_block_frames, wide_ ? spec.channels : 1};
-    for (int lane = 0; lane < (wide_ ? 1 : spec.channels); ++lane) lanes_.emplace_back(model_, each, std::span(controls_).first(count));
+    for (int lane = 0; lane < (wide_ ? 1 : spec.channels); ++lane) lanes_.emplace_back(model_, each, std::span(controls_).first(count), rate_mode);
     normalisation_gain_ = db_to_gain(normalisation_db);
     latency_frames_ = lanes_[0].latency_frames();
     if (const int most = frames(kMaxLatencyMs, spec); latency_frames_ > most) {

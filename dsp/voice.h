@@ -37,7 +37,8 @@ class Voice {
 
   // `model` null: passes the sound through. Controls as Rack::load. Throws ssm::Error if the model cannot serve the spec, is later than
   // kMaxLatencyMs, or has more than kMaxRackControls controls. [any thread but the audio thread]
-  Voice(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, const RackControls& controls, float normalisation_db);
+  Voice(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, const RackControls& controls, float normalisation_db,
+        RateMode rate_mode = RateMode::model_default);
 
   int latency_frames() const noexcept { return latency_frames_; }
   // How long after start() the voice sounds as if it had always run, but for what the model remembers for long: its latency, filled, and

@@ -25,7 +25,8 @@ SlotContent read_preset(const juce::File& file, ModelLibrary& library, std::map<
   }
   SlotContent slot = std::move(session.slots[0]);
   if (slot.empty()) throw ssm::Error(path_of(file) + ": holds no model");
-  if (const std::string missing = resolve(slot, library); !missing.empty()) throw ssm::Error(path_of(file) + ": " + missing);
+  resolve(slot, library);
+  if (!slot.missing.empty()) throw ssm::Error(path_of(file) + ": " + slot.missing);
   chain = std::move(session.chain);
   return slot;
 }
@@ -97,8 +98,19 @@ void Processor::copy_to_other_slot() {
     history_.changing(current_session());
     const juce::SpinLock::ScopedLockType still(controls_lock_);
     keep_controls();
-    const Slot& from = slots_[size_t(active_slot_)];
-    install(1 - active_slot_, from.content, from.message);
+    install(1 - active_slot_, slots_[size_t(active_slot_)].content);
+  }
+  tell_of_change(By::player);
+}
+
+void Processor::set_rate_mode(dsp::RateMode mode) {
+  {
+    const std::lock_guard lock(mutex_);
+    Session session = current_session();
+    if (session.rate_mode == mode) return;
+    history_.changing(session);
+    session.rate_mode = mode;
+    install(std::move(session));
   }
   tell_of_change(By::player);
 }
@@ -108,7 +120,7 @@ void Processor::clear(int slot) {
     const std::lock_guard lock(mutex_);
     history_.changing(current_session());
     const juce::SpinLock::ScopedLockType still(controls_lock_);
-    install(slot, {}, {});
+    install(slot, SlotContent{});
     unread_state_.reset();
     notice_.clear();
   }
@@ -146,7 +158,7 @@ void Processor::load_file(int slot, const juce::File& file) {
       } else {
         history_.changing(current_session());
         const juce::SpinLock::ScopedLockType still(controls_lock_);
-        install(slot, std::move(content), {});
+        install(slot, std::move(content));
         if (file.hasFileExtension(kPresetExtension)) to.asked_file = file;
         parameters_.set_chain(chain);
         unread_state_.reset();
@@ -197,7 +209,7 @@ bool Processor::can_redo() const {
 void Processor::undo() {
   {
     const std::lock_guard lock(mutex_);
-    if (auto session = history_.undo(current_session())) install(std::move(*session), {});
+    if (auto session = history_.undo(current_session())) install(std::move(*session));
   }
   tell_of_change(By::player);
 }
@@ -205,7 +217,7 @@ void Processor::undo() {
 void Processor::redo() {
   {
     const std::lock_guard lock(mutex_);
-    if (auto session = history_.redo(current_session())) install(std::move(*session), {});
+    if (auto session = history_.redo(current_session())) install(std::move(*session));
   }
   tell_of_change(By::player);
 }
@@ -215,6 +227,7 @@ Session Processor::current_session() const {
   for (size_t i = 0; i < slots_.size(); ++i) session.slots[i] = slots_[i].content;
   session.active_slot = active_slot_;
   session.chain = parameters_.chain();
+  session.rate_mode = rack_.rate_mode();
   for (const auto* control : parameters_.controls)
     if (const auto meaning = control->meaning()) session.slots[size_t(active_slot_)].controls[meaning->name] = control->value_in_units();
   return session;
@@ -245,11 +258,11 @@ void Processor::show_controls() {
   rack_.settings().active_slot = active_slot_;
 }
 
-void Processor::install(int slot, SlotContent content, const std::string& message) {
+void Processor::install(int slot, SlotContent content) {
   Slot& to = slots_[size_t(slot)];
   ++to.request;
   to.asked_file = juce::File();
-  to.message = message;
+  to.message = content.missing;
   to.content = std::move(content);
   const std::vector<float> values = control_values(to.content);
   try {
@@ -263,18 +276,20 @@ void Processor::install(int slot, SlotContent content, const std::string& messag
   if (slot == active_slot_) show_controls();
 }
 
-void Processor::install(Session session, const std::array<std::string, dsp::kSlots>& messages) {
+void Processor::install(Session session) {
   const juce::SpinLock::ScopedLockType still(controls_lock_);
   active_slot_ = session.active_slot;
+  const bool same_rates = session.rate_mode == rack_.rate_mode();
+  rack_.set_rate_mode(session.rate_mode);
   for (int i = 0; i < dsp::kSlots; ++i) {
     SlotContent& content = session.slots[size_t(i)];
     Slot& slot = slots_[size_t(i)];
-    if (content.loaded && slot.kind == SlotStatus::Kind::playing && content.loaded == slot.content.loaded) {
+    if (content.loaded && slot.kind == SlotStatus::Kind::playing && content.loaded == slot.content.loaded && same_rates) {
       slot.content = std::move(content);  // goes on playing, with other values
       const std::vector<float> values = control_values(slot.content);
       for (size_t c = 0; c < std::min(values.size(), size_t(dsp::kMaxRackControls)); ++c) rack_.settings().controls[size_t(i)][c] = values[c];
     } else {
-      install(i, std::move(content), messages[size_t(i)]);
+      install(i, std::move(content));
     }
   }
   parameters_.set_chain(session.chain);
@@ -344,7 +359,7 @@ void Processor::prepareToPlay(double sample_rate_hz, int max_block_frames) {
       if (rack_.model(i) != slot.content.loaded->model) {
         const juce::SpinLock::ScopedLockType still(controls_lock_);
         keep_controls();
-        install(i, slot.content, {});
+        install(i, slot.content);
       }
       slot.message = rack_.problem(i);
       slot.kind = slot.message.empty() ? SlotStatus::Kind::playing : SlotStatus::Kind::failed;
@@ -403,10 +418,9 @@ void Processor::setStateInformation(const void* data, int size) {
   if (!data || size <= 0) return;
   try {
     Session session = session_from_bytes({static_cast<const std::byte*>(data), size_t(size)});
-    std::array<std::string, dsp::kSlots> messages;
-    for (size_t i = 0; i < messages.size(); ++i) messages[i] = resolve(session.slots[i], *library_);
+    for (SlotContent& slot : session.slots) resolve(slot, *library_);
     const std::lock_guard lock(mutex_);
-    install(std::move(session), messages);
+    install(std::move(session));
     history_ = {};
     unread_state_.reset();
     notice_.clear();

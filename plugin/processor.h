@@ -49,6 +49,9 @@ class Processor final : public juce::AudioProcessor,
   int active_slot() const;
   void set_active_slot(int slot);  // the parameters take the values that the slot had when it was left
   void copy_to_other_slot();
+  // How models meet a rate that is not theirs: model_default, prefer_steps or resample. The latency follows.
+  void set_rate_mode(dsp::RateMode mode);
+  dsp::RateMode rate_mode() const { return rack_.rate_mode(); }
   SlotStatus status(int slot) const;
   std::shared_ptr<const ssm::Model> model(int slot) const;  // null: none plays
   juce::String notice() const;  // why the host's session could not be opened; empty when all is well
@@ -124,8 +127,8 @@ class Processor final : public juce::AudioProcessor,
   Session current_session() const;
   void keep_controls();  // what the parameters say, into the active slot
   void show_controls();  // what the active slot says, into the parameters
-  void install(int slot, SlotContent content, const std::string& message);
-  void install(Session session, const std::array<std::string, dsp::kSlots>& messages);
+  void install(int slot, SlotContent content);
+  void install(Session session);
 
   // Without mutex_: the host hears of the latency at once; of the rest on the message thread, and so does the window.
   enum class By { player, host };

@@ -31,6 +31,21 @@ struct Header {
 static_assert(sizeof(Header) == 32);
 constexpr size_t kChecked = offsetof(Header, content_bytes);
 
+// By name, as `coil process --rate-scaling` has it; a session without one goes by its models.
+constexpr std::pair<const char*, dsp::RateMode> kRateScalings[] = {{"steps", dsp::RateMode::prefer_steps}, {"resample", dsp::RateMode::resample}};
+
+Json to_json(dsp::RateMode mode) {
+  for (const auto& [name, named] : kRateScalings)
+    if (named == mode) return name;
+  return nullptr;
+}
+
+dsp::RateMode rate_mode_from(const Json& json) {
+  for (const auto& [name, named] : kRateScalings)
+    if (json == name) return named;
+  return dsp::RateMode::model_default;
+}
+
 void append(Bytes& to, const void* data, size_t size) {
   const auto* begin = static_cast<const std::byte*>(data);
   to.insert(to.end(), begin, begin + size);
@@ -67,6 +82,7 @@ SlotContent slot_from(const Json& json, std::span<const std::byte>& files) {
 std::vector<std::byte> to_bytes(const Session& session) {
   const std::string json = Json{{"active_slot", session.active_slot},
                                 {"chain", session.chain},
+                                {"rate_scaling", to_json(session.rate_mode)},
                                 {"slots", {to_json(session.slots[0]), to_json(session.slots[1])}}}
                                .dump(-1, ' ', false, Json::error_handler_t::replace);
   Header header{};
@@ -108,6 +124,7 @@ Session session_from_bytes(std::span<const std::byte> bytes) {
     Session session;
     session.active_slot = std::clamp(json.at("active_slot").get<int>(), 0, dsp::kSlots - 1);
     session.chain = finite_values(json.at("chain"));
+    session.rate_mode = rate_mode_from(json.value("rate_scaling", Json()));
     for (size_t i = 0; i < session.slots.size(); ++i) session.slots[i] = slot_from(json.at("slots").at(i), files);
     return session;
   } catch (const Json::exception& error) {
@@ -115,9 +132,10 @@ Session session_from_bytes(std::span<const std::byte> bytes) {
   }
 }
 
-std::string resolve(SlotContent& slot, ModelLibrary& library) {
+void resolve(SlotContent& slot, ModelLibrary& library) {
   slot.loaded = nullptr;
-  if (slot.empty()) return {};
+  slot.missing.clear();
+  if (slot.empty()) return;
   std::string reason;
   const auto accept = [&](auto load) {
     try {
@@ -134,17 +152,18 @@ std::string resolve(SlotContent& slot, ModelLibrary& library) {
     }
   };
   const juce::File file = juce::File::isAbsolutePath(slot.path) ? juce::File(juce::String::fromUTF8(slot.path.c_str())) : juce::File();
-  if (slot.file_bytes && accept([&] { return library.load(slot.file_bytes, slot.name); })) return {};
-  if (accept([&] { return library.find_loaded(slot.hash); })) return {};
-  if (file.existsAsFile() && accept([&] { return library.load(file); })) return {};
+  if (slot.file_bytes && accept([&] { return library.load(slot.file_bytes, slot.name); })) return;
+  if (accept([&] { return library.find_loaded(slot.hash); })) return;
+  if (file.existsAsFile() && accept([&] { return library.load(file); })) return;
   if (const auto moved = library.find_file(slot.hash); moved && accept([&] { return library.load(*moved); })) {
     slot.path = moved->getFullPathName().toStdString();
-    return {};
+    return;
   }
-  if (!reason.empty()) return reason;
-  return "the model '" + slot.name + "' is missing: " +
-         (slot.path.empty() ? std::string("it was") : slot.path + " is not there or another model, and it was") +
-         " not found in the library; load its file, or put it into " + library.user_folder().getFullPathName().toStdString();
+  if (reason.empty())
+    reason = "the model '" + slot.name + "' is missing: " +
+             (slot.path.empty() ? std::string("it was") : slot.path + " is not there or another model, and it was") +
+             " not found in the library; load its file, or put it into " + library.user_folder().getFullPathName().toStdString();
+  slot.missing = reason;
 }
 
 SlotContent slot_with(std::shared_ptr<const LoadedModel> model, const std::string& path) {

@@ -17,6 +17,7 @@ struct SlotContent {
   std::string path;                       // where its file was last seen; empty: never in a file
   std::map<std::string, float> controls;  // by name, in their units; also those of a model that is missing
   std::shared_ptr<const LoadedModel> loaded;                // null: nothing plays here
+  std::string missing;                                       // one line that says why; empty when all is well. Not saved
   std::shared_ptr<const std::vector<std::byte>> file_bytes;  // the model's file; null: too large, or never seen
 
   bool empty() const { return hash.empty() && path.empty(); }
@@ -26,6 +27,7 @@ struct Session {
   std::array<SlotContent, dsp::kSlots> slots;
   int active_slot = 0;
   std::map<std::string, float> chain;  // by parameter ID, in their units
+  dsp::RateMode rate_mode = dsp::RateMode::model_default;
 };
 
 // The file form: all of it, with file_bytes, guarded by a checksum. [any thread]
@@ -33,9 +35,9 @@ std::vector<std::byte> to_bytes(const Session& session);
 // Throws ssm::Error for bytes that are damaged, or of a newer version. The models are not loaded yet. [any thread]
 Session session_from_bytes(std::span<const std::byte> bytes);
 
-// Loads the slot's model: from what the process has loaded already, the embedded bytes, the path, or any file of the library with that hash.
-// Returns "" or one line that says what is missing. [any thread but the audio thread]
-std::string resolve(SlotContent& slot, ModelLibrary& library);
+// Loads the slot's model: from the embedded bytes, what the process has loaded already, the path, or any file of the library with that hash;
+// or says what is missing. [any thread but the audio thread]
+void resolve(SlotContent& slot, ModelLibrary& library);
 
 // A slot that plays `model` with its card's defaults. `path`: of the file that it came from, or empty.
 SlotContent slot_with(std::shared_ptr<const LoadedModel> model, const std::string& path);

@@ -11,11 +11,24 @@
 
 namespace coil::plugin {
 
-// The mean of the channels. A reader that is overtaken by the writer gets a picture that is newer at its old end; nothing waits.
+// The mean of the channels, kept while somebody listens: most instances have no window open. A reader that is overtaken by the writer gets a
+// picture that is newer at its old end; nothing waits.
 class SoundTap {
  public:
   enum class Side { input, output };
   static constexpr size_t kFrames = 1 << 15;
+
+  // Held by who reads; its tap outlives it. [any thread but the audio thread]
+  class Listening {
+   public:
+    explicit Listening(SoundTap& tap) : tap_(tap) { ++tap_.listeners_; }
+    ~Listening() { --tap_.listeners_; }
+    Listening(const Listening&) = delete;
+    Listening& operator=(const Listening&) = delete;
+
+   private:
+    SoundTap& tap_;
+  };
 
   // [main-thread, while nothing is written]
   void prepare(double sample_rate_hz) {
@@ -27,11 +40,12 @@ class SoundTap {
   }
 
   double sample_rate_hz() const noexcept { return sample_rate_hz_; }  // 0: not prepared yet [any thread]
-  // Frames since prepare(): the same as last time means that no sound ran. [any thread]
+  // Frames kept since prepare(): the same as last time means that no sound ran. [any thread]
   size_t frames_written(Side side) const noexcept { return ring(side).written.load(std::memory_order_acquire); }
 
   // [audio-thread]
   void write(Side side, dsp::AudioBlock block) noexcept {
+    if (listeners_.load(std::memory_order_relaxed) == 0) return;
     Ring& ring = rings_[size_t(side)];
     const size_t written = ring.written.load(std::memory_order_relaxed);
     const float scale = 1.0f / float(std::max(block.channel_count, 1));
@@ -61,6 +75,7 @@ class SoundTap {
   const Ring& ring(Side side) const { return rings_[size_t(side)]; }
 
   std::array<Ring, 2> rings_;
+  std::atomic<int> listeners_{0};
   std::atomic<double> sample_rate_hz_{0};
 };
 

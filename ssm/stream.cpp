@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "ssm/layers/block.h"
 
@@ -14,6 +17,22 @@ Stream::Stream(std::shared_ptr<const Model> model, std::span<const float> contro
   if (!controls.empty()) set_controls(controls);
   const ModelConfig& config = model_->config();
   if (config.input_kind != InputKind::frames || model_->card().settle_frames == 0) return;
+  if (std::optional<State> known = model_->rests().of(state_)) {
+    rest_ = *std::move(known);
+  } else {
+    const State begin = state_;
+    settle();
+    rest_ = state_;
+    model_->rests().keep(begin, rest_);
+  }
+  reset();
+}
+Stream::~Stream() = default;
+Stream::Stream(Stream&&) noexcept = default;
+Stream& Stream::operator=(Stream&&) noexcept = default;
+
+void Stream::settle() {
+  const ModelConfig& config = model_->config();
   const size_t block = runner_->rows();
   const std::vector<float> silence(block * size_t(config.d_input));
   std::vector<float> ignored(block * size_t(config.d_output));
@@ -22,12 +41,7 @@ Stream::Stream(std::shared_ptr<const Model> model, std::span<const float> contro
     process({silence.data(), frames * size_t(config.d_input)}, {ignored.data(), frames * size_t(config.d_output)});
     left -= frames;
   }
-  rest_ = state_;
-  reset();
 }
-Stream::~Stream() = default;
-Stream::Stream(Stream&&) noexcept = default;
-Stream& Stream::operator=(Stream&&) noexcept = default;
 
 void Stream::watch(std::span<LayerActivity> activity) noexcept { runner_->watch(activity); }
 

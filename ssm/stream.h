@@ -46,6 +46,7 @@ class Stream {
   uint64_t restarts() const noexcept { return restarts_; }
 
  private:
+  void settle();
   void run(const float* frames, const int32_t* tokens, float* out, size_t n, size_t skip) noexcept;
 
   std::shared_ptr<const Model> model_;

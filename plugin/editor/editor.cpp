@@ -168,6 +168,16 @@ void Editor::show_menu() {
   menu.addItem(item("Save preset", "Ctrl+S", playing, [this] { open_save_panel(); }));
   menu.addItem(item("Empty this slot", "", processor_.status(slot).kind != SlotStatus::Kind::empty, [this, slot] { processor_.clear(slot); }));
   menu.addSeparator();
+  juce::PopupMenu rates;
+  const auto rate_mode = [&](const juce::String& name, const juce::String& note, dsp::RateMode mode) {
+    auto entry = item(name, note, true, [this, mode] { processor_.set_rate_mode(mode); });
+    entry.isTicked = processor_.rate_mode() == mode;
+    rates.addItem(entry);
+  };
+  rate_mode("As the model says", "", dsp::RateMode::model_default);
+  rate_mode("Resample", "adds latency", dsp::RateMode::resample);
+  rate_mode("Rescale its steps", "no latency", dsp::RateMode::prefer_steps);
+  menu.addSubMenu("When the host's rate is another", rates);
   juce::PopupMenu sizes;
   const auto size = [&](const juce::String& name, int width, int height) {
     const auto pixels = juce::String(width) + juce::String::fromUTF8(" \xc3\x97 ") + juce::String(height);

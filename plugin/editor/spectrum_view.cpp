@@ -99,6 +99,11 @@ void SpectrumView::paint(juce::Graphics& g) {
                juce::Justification::centred);
   };
   for (const float hz : kDecades_hz) mark(hz);
+  constexpr float kRoomForDb = 1.4f * kAxisHeight;  // from line to line
+  if (y_of(kLines_db[1]) - y_of(kLines_db[0]) > kRoomForDb)
+    for (const float db : kLines_db)
+      g.drawText(juce::String(juce::roundToInt(db)) + (db == kLines_db.front() ? " dB" : ""),
+                 juce::Rectangle<float>(plot_.getX(), y_of(db) - kAxisHeight, plot_.getWidth(), kAxisHeight), juce::Justification::centredRight);
   constexpr float kRoomForMinor = 330;
   if (plot_.getWidth() > kRoomForMinor)
     for (const float hz : kMinor_hz)

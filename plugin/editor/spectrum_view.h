@@ -22,6 +22,7 @@ class SpectrumView final : public juce::Component, public juce::SettableTooltipC
   float y_of(float db) const;
 
   SoundTap& tap_;
+  const SoundTap::Listening listening_{tap_};
   SpectrumAnalyser input_, output_;
   std::vector<float> frames_;
   size_t frames_written_ = 0;

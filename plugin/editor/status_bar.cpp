@@ -42,7 +42,8 @@ StatusBar::StatusBar(Processor& processor) : processor_(processor) {
   setFocusContainerType(FocusContainerType::focusContainer);
   load_.onClick = [this] { processor_.reset_load(); };
   latency_.setTooltip("Delay of the plugin in samples of the host's rate and in milliseconds; the host makes up for it");
-  model_.setTooltip("The rate that the model was trained at, and the one that the host runs at");
+  model_.setTooltip("The rate that the model was trained at, and the one that the host runs at. Where they differ, the sound is resampled to the "
+                    "model's rate and back, or the model's steps are rescaled to the host's rate, which adds no latency; the menu has the choice");
   for (auto* label : {&latency_, &model_}) {
     label->setFont(theme::font(theme::kTextSmall));
     label->setColour(juce::Label::textColourId, theme::kTextFaint);
@@ -67,11 +68,17 @@ void StatusBar::tick() {
   const double latency_ms = rate_hz > 0 ? 1000 * latency / rate_hz : 0;
   latency_.setText("Latency " + juce::String(latency) + (latency == 1 ? " sample, " : " samples, ") + juce::String(latency_ms, 1) + " ms",
                    juce::dontSendNotification);
-  juce::String rates;
-  if (const auto model = processor_.model(processor_.active_slot()))
-    if (model->card().sample_rate_hz > 0) rates = "Model " + kilohertz(model->card().sample_rate_hz);
-  if (rate_hz > 0) rates << (rates.isEmpty() ? "Host " : ", host ") << kilohertz(rate_hz);
-  model_.setText(rates, juce::dontSendNotification);
+  model_.setText(rates_text(rate_hz), juce::dontSendNotification);
+}
+
+juce::String StatusBar::rates_text(double host_hz) const {
+  if (host_hz <= 0) return {};
+  const auto model = processor_.model(processor_.active_slot());
+  const double model_hz = model ? dsp::sample_rate_hz(*model) : 0;
+  if (model_hz == 0) return "Host " + kilohertz(host_hz);
+  const juce::String text = "Model " + kilohertz(model_hz) + ", ";
+  if (juce::roundToInt(model_hz) == juce::roundToInt(host_hz)) return text + "host " + kilohertz(host_hz);
+  return text + (dsp::rescales_steps(*model, host_hz, processor_.rate_mode()) ? "rescaled to " : "resampled to ") + kilohertz(host_hz);
 }
 
 void StatusBar::resized() {

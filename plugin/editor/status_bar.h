@@ -16,6 +16,7 @@ class StatusBar final : public juce::Component {
 
  private:
   void resized() override;
+  juce::String rates_text(double host_hz) const;
 
   // Text that changes; a click resets the worst block.
   class LoadButton final : public juce::Button {

@@ -2,22 +2,11 @@
 #include "plugin/editor/window_settings.h"
 
 #include "plugin/editor/theme.h"
+#include "plugin/model_library.h"
 
 namespace coil::plugin {
-namespace {
 
-juce::PropertiesFile::Options options() {
-  juce::PropertiesFile::Options options;
-  options.applicationName = "window";
-  options.folderName = "coil";
-  options.filenameSuffix = ".settings";
-  options.osxLibrarySubFolder = "Application Support";
-  return options;
-}
-
-}  // namespace
-
-WindowSettings::WindowSettings() : file_(options()) {}
+WindowSettings::WindowSettings() : file_(LibraryFolders::standard().settings.getSiblingFile("window.settings"), juce::PropertiesFile::Options()) {}
 
 juce::Rectangle<int> WindowSettings::size() const {
   return {juce::jlimit(theme::kMinWidth, theme::kMaxWidth, file_.getIntValue("width", theme::kWidth)),

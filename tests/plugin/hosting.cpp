@@ -157,6 +157,7 @@ TEST_CASE("the latency that the host is told is right to the sample at every rat
     }
     Planes impulse(2, test::Signal(8192));
     plugin.run(impulse, kBlock);  // LV2 hosts hear of a latency after a block; and what moves has arrived
+    test::run_messages(20);       // by which both hear of it
     const size_t latency = size_t(plugin->getLatencySamples());
     for (auto& plane : impulse) plane[100] = 0.7f;
     Planes delayed(2, test::Signal(8192));

@@ -4,9 +4,11 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 
+#include "dsp/rack.h"
 #include "ssm/error.h"
 #include "tests/plugin/hosted_plugin.h"
 #include "tests/plugin/sessions.h"
+#include "tests/support/temp_dir.h"
 
 namespace {
 
@@ -169,16 +171,29 @@ TEST_CASE("a preset that the player saves brings back model and knobs, and leave
 }
 
 TEST_CASE("MIDI program change and the next button choose from the library") {
+  const test::TempDir shelf;
+  for (const char* name : {"a", "b", "c"}) std::filesystem::copy_file(test::overdrive_path(), shelf.path() / (std::string(name) + ".safetensors"));
+  setenv("COIL_PRESETS", shelf.path().c_str(), 1);
   Processor processor;
+  setenv("COIL_PRESETS", COIL_PRESETS_DIR, 1);
   processor.prepareToPlay(kRate, kBlock);
+  const std::vector<plugin::LibraryEntry> entries = processor.library().entries();
+  REQUIRE(entries.size() == 3);
+  const auto plays = [&](size_t entry) {
+    return wait_for([&] { return processor.status(0).kind == Kind::playing && processor.status(0).file == entries[entry].file; });
+  };
   juce::MidiBuffer midi;
-  midi.addEvent(juce::MidiMessage::programChange(1, 0), 0);
-  run(processor, test::noise(2, kBlock), midi);
-  CHECK(wait_for([&] { return processor.status(0).kind == Kind::playing; }));
-  const juce::File first = processor.status(0).file;
+  for (const int program : {1, 0, 2}) {
+    midi.clear();
+    midi.addEvent(juce::MidiMessage::programChange(1, program), 0);
+    run(processor, test::noise(2, kBlock), midi);
+    CHECK(plays(size_t(program)));
+  }
   processor.load_neighbour(1);
-  CHECK(wait_for([&] { return processor.status(0).kind == Kind::playing; }));
-  CHECK(processor.status(0).file == processor.library().neighbour(first, 1)->file);
+  CHECK(plays(0));
+  processor.load_neighbour(-2);
+  CHECK(plays(1));
+  midi.clear();
   midi.addEvent(juce::MidiMessage::programChange(1, 127), 0);  // there are not so many
   run(processor, test::noise(2, kBlock), midi);
   test::run_messages(200);
@@ -199,6 +214,65 @@ TEST_CASE("every value of every parameter comes back to the bit") {
   }
 }
 
+// What a host hears of.
+struct LatencyChanges final : juce::AudioProcessorListener {
+  void audioProcessorParameterChanged(juce::AudioProcessor*, int, float) override {}
+  void audioProcessorChanged(juce::AudioProcessor*, const ChangeDetails& details) override { count += details.latencyChanged; }
+  int count = 0;
+};
+
+TEST_CASE("how models meet another rate is the player's choice: the latency follows, sessions keep it, undo takes it back") {
+  Processor processor, other;
+  LatencyChanges heard;
+  processor.addListener(&heard);
+  processor.prepareToPlay(96000, kBlock);
+  open(processor, test::overdrive_session());
+  const int resampled = processor.getLatencySamples();
+  REQUIRE(resampled > 0);
+  const test::Planes in = test::noise(2, 96000);
+  run(processor, in);
+  heard.count = 0;
+  processor.set_rate_mode(dsp::RateMode::prefer_steps);
+  CHECK(processor.getLatencySamples() == 0);
+  CHECK(heard.count == 1);
+  CHECK(saved(processor).rate_mode == dsp::RateMode::prefer_steps);
+
+  other.prepareToPlay(96000, kBlock);
+  open(other, saved(processor));
+  CHECK(other.getLatencySamples() == 0);
+  processor.prepareToPlay(96000, kBlock);
+  other.prepareToPlay(96000, kBlock);
+  CHECK(processor.getLatencySamples() == 0);
+  const test::Planes out = run(processor, in);
+  CHECK(run(other, in) == out);
+  CHECK(test::largest_difference(out[0], in[0]) > 0.1);
+
+  processor.undo();
+  CHECK(processor.rate_mode() == dsp::RateMode::model_default);
+  CHECK(processor.getLatencySamples() == resampled);
+  processor.set_rate_mode(dsp::RateMode::resample);
+  CHECK(processor.getLatencySamples() == resampled);
+  processor.prepareToPlay(kRate, kBlock);
+  CHECK(processor.getLatencySamples() == 0);
+  processor.removeListener(&heard);
+}
+
+TEST_CASE("what is said of a missing model is said again after undo") {
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  plugin::Session session = test::overdrive_session({}, false);
+  session.slots[0].path = "/nowhere/green.safetensors";
+  session.slots[0].hash = "00000000000000000000000000000000";
+  open(processor, session);
+  const juce::String message = processor.status(0).message;
+  REQUIRE(message.contains("/nowhere/green.safetensors"));
+  processor.clear(0);
+  CHECK(processor.status(0).message.isEmpty());
+  processor.undo();
+  CHECK(processor.status(0).kind == Kind::missing);
+  CHECK(processor.status(0).message == message);
+}
+
 TEST_CASE("instances share what they load") {
   std::vector<std::unique_ptr<Processor>> processors;
   for (int i = 0; i < 10; ++i) {
@@ -210,10 +284,12 @@ TEST_CASE("instances share what they load") {
   CHECK(processors[0]->library().loaded_count() == 1);
   processors.erase(processors.begin(), processors.end() - 1);
   CHECK(processors[0]->library().loaded_count() == 1);
+  const std::weak_ptr<const ssm::Model> model = processors[0]->model(0);
+  run(*processors[0], test::noise(2, 4800));
   open(*processors[0], {});
   CHECK(wait_for([&] {
-    run(*processors[0], test::noise(2, 4800));  // what played fades out and is handed back
-    return processors[0]->library().loaded_count() == 0;
+    run(*processors[0], test::noise(2, 4800));  // what played fades out, is handed back and freed
+    return processors[0]->library().loaded_count() == 0 && model.expired();
   }));
 }
 
@@ -233,6 +309,11 @@ TEST_CASE("mono to stereo is mono on both sides, other layouts are refused") {
   const test::Planes narrow = run(mono, in), both = run(wide, {in[0], test::Signal(in[0].size(), 0.5f)});
   CHECK(test::largest_difference(both[0], narrow[0]) < 1e-6);
   CHECK(both[0] == both[1]);
+  set(*wide.parameters().mix, 0);
+  run(wide, test::noise(2, 4800));  // until then
+  const test::Planes dry = run(wide, {in[0], test::Signal(in[0].size(), 0.5f)});
+  CHECK(dry[0] == in[0]);
+  CHECK(dry[1] == in[0]);
 }
 
 TEST_CASE("a session that cannot be read is said, kept for the next save, and forgotten once something is loaded") {
@@ -265,6 +346,60 @@ TEST_CASE("bypass keeps time: the sound afterwards is what it would have been") 
   CHECK(run(bypassed, in) == run(plain, in));
 }
 
+TEST_CASE("a reset begins anew, as a host asks for where the song jumps") {
+  Processor processor;
+  play_overdrive(processor);
+  const test::Planes in = test::noise(2, 9600);
+  const test::Planes first = run(processor, in);
+  CHECK(run(processor, in) != first);  // it remembers
+  processor.reset();
+  CHECK(run(processor, in) == first);
+}
+
+TEST_CASE("every parameter of the chain does to the sound what the rack does with it, in its unit") {
+  using Settings = dsp::RackSettings;
+  struct Case {
+    const char* id;
+    float value;
+    std::function<void(Settings&)> same;
+  };
+  const std::vector<Case> cases{
+      {"input_gain", -7.5f, [](Settings& s) { s.input_db = -7.5f; }},
+      {"output_gain", 3.25f, [](Settings& s) { s.output_db = 3.25f; }},
+      {"mix", 37.5f, [](Settings& s) { s.mix = 0.375f; }},
+      {"gate_threshold", -3, [](Settings& s) { s.gate_db = -3; }},
+      {"normalise", 0, [](Settings& s) { s.normalise = false; }},
+      {"channels", 1, [](Settings& s) { s.channels = dsp::ChannelMode::left; }},
+      {"channels", 2, [](Settings& s) { s.channels = dsp::ChannelMode::right; }},
+      {"channels", 3, [](Settings& s) { s.channels = dsp::ChannelMode::sum; }},
+      {"bypass", 1, [](Settings& s) { s.bypass = true; }},
+  };
+  const auto model = ssm::Model::load(test::overdrive_path());
+  test::Planes in = test::noise(2, 9600);
+  for (auto& plane : in)
+    for (size_t i = 4800; i < plane.size(); ++i) plane[i] *= 0.01f;  // for the gate
+  const std::vector<size_t> blocks(in[0].size() / kBlock, kBlock);
+  const auto played = [&](const char* id, float value) {
+    Processor processor;
+    open(processor, test::overdrive_session({{"level", -14}}));
+    processor.parameters().set_chain({{"normalise", 1.0f}});
+    processor.parameters().set_chain({{id, value}});
+    processor.prepareToPlay(kRate, kBlock);
+    return run(processor, in);
+  };
+  const test::Planes usual = played("mix", 100);
+  for (const Case& each : cases) {
+    dsp::Rack rack;
+    each.same(rack.settings());
+    rack.load(0, model, std::vector<float>{5, 5, -14});  // which a parameter from 0 to 1 says exactly
+    rack.prepare({kRate, kBlock, 2});
+    INFO(each.id << " " << each.value);
+    const test::Planes out = played(each.id, each.value);
+    CHECK(out == test::run_all(rack, in, blocks));
+    CHECK(out != usual);
+  }
+}
+
 TEST_CASE("a block larger than announced is served like small ones") {
   Processor small, large;
   const test::Planes in = test::noise(2, 5000);
@@ -283,6 +418,9 @@ TEST_CASE("the tap holds what went in and came out, the load is measured") {
   Processor processor;
   processor.prepareToPlay(kRate, kBlock);
   const test::Planes in = test::noise(2, 4800);
+  run(processor, in);
+  CHECK(processor.tap().frames_written(plugin::SoundTap::Side::input) == 0);  // nobody listens
+  const plugin::SoundTap::Listening listening(processor.tap());
   run(processor, in);
   std::vector<float> tapped(1000), expected(1000);
   for (size_t i = 0; i < 1000; ++i) expected[i] = (in[0][3800 + i] + in[1][3800 + i]) * 0.5f;

@@ -42,6 +42,15 @@ TEST_CASE("a session comes back as it was saved") {
   CHECK(plugin::to_bytes(back) == plugin::to_bytes(session));
 }
 
+TEST_CASE("a session says how models meet another rate, one that does not goes by its models") {
+  using Mode = dsp::RateMode;
+  Session session;
+  for (const Mode mode : {Mode::model_default, Mode::prefer_steps, Mode::resample}) {
+    session.rate_mode = mode;
+    CHECK(saved_and_opened(session).rate_mode == mode);
+  }
+}
+
 TEST_CASE("bytes after a session are ignored, a session that is cut off or changed in any byte is refused") {
   Session session = test::overdrive_session();
   session.slots[0].file_bytes = std::make_shared<const std::vector<std::byte>>(50, std::byte{7});
@@ -77,13 +86,15 @@ TEST_CASE("a model is found in the session, at its path, where it moved to, or n
 
   SECTION("in the session, no file at all") {
     Session session = saved_and_opened(test::overdrive_session());
-    CHECK(plugin::resolve(session.slots[0], library) == "");
+    plugin::resolve(session.slots[0], library);
+    CHECK(session.slots[0].missing == "");
     REQUIRE(session.slots[0].loaded);
     CHECK(session.slots[0].loaded->model->hash() == hash);
   }
   SECTION("at its path") {
     Session session = saved_and_opened(test::overdrive_session({}, false));
-    CHECK(plugin::resolve(session.slots[0], library) == "");
+    plugin::resolve(session.slots[0], library);
+    CHECK(session.slots[0].missing == "");
     REQUIRE(session.slots[0].loaded);
     CHECK(session.slots[0].file_bytes);  // embedded when it is saved again
   }
@@ -94,7 +105,8 @@ TEST_CASE("a model is found in the session, at its path, where it moved to, or n
     std::filesystem::create_directories(dir / "user" / "pedals");
     std::filesystem::copy_file(test::overdrive_path(), dir / "user" / "pedals" / "renamed.safetensors");
     session = saved_and_opened(session);
-    CHECK(plugin::resolve(session.slots[0], library) == "");
+    plugin::resolve(session.slots[0], library);
+    CHECK(session.slots[0].missing == "");
     REQUIRE(session.slots[0].loaded);
     CHECK(session.slots[0].loaded->model->hash() == hash);
     CHECK(session.slots[0].path == (dir / "user" / "pedals" / "renamed.safetensors").string());
@@ -103,8 +115,8 @@ TEST_CASE("a model is found in the session, at its path, where it moved to, or n
     Session session = test::overdrive_session({{"drive", 2}}, false);
     session.slots[0].path = "/nowhere/green.safetensors";
     session = saved_and_opened(session);
-    const std::string message = plugin::resolve(session.slots[0], library);
-    CHECK_THAT(message, Catch::Contains("Green Overdrive") && Catch::Contains("/nowhere/green.safetensors") && Catch::Contains("missing"));
+    plugin::resolve(session.slots[0], library);
+    CHECK_THAT(session.slots[0].missing, Catch::Contains("Green Overdrive") && Catch::Contains("/nowhere/green.safetensors") && Catch::Contains("missing"));
     CHECK_FALSE(session.slots[0].loaded);
     const Session again = saved_and_opened(session);
     CHECK(again.slots[0].hash == hash);
@@ -115,7 +127,8 @@ TEST_CASE("a model is found in the session, at its path, where it moved to, or n
     Session session = test::overdrive_session();
     session.slots[0].file_bytes = std::make_shared<const std::vector<std::byte>>(100, std::byte{1});
     session = saved_and_opened(session);
-    CHECK_THAT(plugin::resolve(session.slots[0], library), Catch::Contains("Green Overdrive"));
+    plugin::resolve(session.slots[0], library);
+    CHECK_THAT(session.slots[0].missing, Catch::Contains("Green Overdrive"));
     CHECK_FALSE(session.slots[0].loaded);
     CHECK(saved_and_opened(session).slots[0].file_bytes->size() == 100);
   }

@@ -119,7 +119,7 @@ void* realloc(void* memory, size_t size) noexcept {
 }
 
 void free(void* memory) noexcept {
-  count("free");
+  if (memory != nullptr) count("free");
   __libc_free(memory);
 }
 #endif

@@ -45,6 +45,10 @@ class Rates(unittest.TestCase):
             self.assertLess(r["resample_esr_db"], -100)
             self.assertLess(r["aliasing_5khz_db"]["steps"], -100)
 
+    def test_the_shipped_card_is_the_one_that_export_writes(self):
+        card = json.loads(export.read_safetensors(pathlib.Path(export.__file__).parents[1] / "presets" / "green_overdrive.safetensors")[1]["card"])
+        self.assertEqual(export.renewed(card), card)
+
     def test_the_better_way_becomes_the_default_and_weights_and_hash_stay(self):
         preset = pathlib.Path(export.__file__).parents[1] / "presets" / "green_overdrive.safetensors"
         tensors, metadata = export.read_safetensors(preset)

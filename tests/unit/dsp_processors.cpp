@@ -238,6 +238,7 @@ TEST_CASE("a model's config says whether its steps are rescaled, unless the call
     CHECK(latency(by_resampling, RateMode::model_default, rate_hz) > 0);
     CHECK(latency(by_steps, RateMode::resample, rate_hz) > 0);
     CHECK(latency(by_resampling, RateMode::steps, rate_hz) == 0);
+    CHECK(latency(by_resampling, RateMode::prefer_steps, rate_hz) == 0);
     CHECK(coil::dsp::model_for_host(by_steps, rate_hz, RateMode::model_default) == by_steps->at_rate(rate_hz));
     CHECK(coil::dsp::model_for_host(by_resampling, rate_hz, RateMode::model_default) == by_resampling);
   }
@@ -248,12 +249,15 @@ TEST_CASE("where steps cannot be rescaled the default is to resample, and to dem
   const auto slow = coil::test::load(coil::test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "rate_scaling": "steps", "d_input": 1,
     "d_model": 2, "d_output": 1, "layers": [{"parts": [{"type": "s4d", "name": "mixer", "d_state": 2}, {"type": "film"}]}],
     "slow_path": {"hop_frames": 64, "n_features": 1, "d_model": 2, "layers": []}})", 1)).model();
-  ModelProcessor by_default(slow), by_steps(slow, RateMode::steps);
-  by_default.prepare({44100, 64, 1});  // a hop would last 58.8 frames
-  CHECK(by_default.latency_frames() > 0);
-  CHECK_THROWS_AS(by_steps.prepare({44100, 64, 1}), coil::ssm::Error);
-  by_default.prepare({96000, 64, 1});
-  CHECK(by_default.latency_frames() == 0);
+  ModelProcessor by_steps(slow, RateMode::steps);
+  CHECK_THROWS_AS(by_steps.prepare({44100, 64, 1}), coil::ssm::Error);  // a hop would last 58.8 frames
+  for (const RateMode mode : {RateMode::model_default, RateMode::prefer_steps}) {
+    ModelProcessor processor(slow, mode);
+    processor.prepare({44100, 64, 1});
+    CHECK(processor.latency_frames() > 0);
+    processor.prepare({96000, 64, 1});
+    CHECK(processor.latency_frames() == 0);
+  }
   CHECK_THROWS_AS(OfflineProcessor(slow, 44100, 1, 64, {}, RateMode::steps), coil::ssm::Error);
 }
 

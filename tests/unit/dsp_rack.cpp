@@ -337,6 +337,27 @@ TEST_CASE("models and controls outlast prepare, and may come before it") {
   CHECK(rack.settings().controls[1][1] == 5);
 }
 
+TEST_CASE("how models meet another rate counts from the next load or prepare on, and latency with it") {
+  const auto rack = rack_of(preset(), nullptr, {.rate_hz = 96000});
+  const int resampled = rack->latency_frames();
+  REQUIRE(resampled > 0);
+  rack->set_rate_mode(dsp::RateMode::prefer_steps);
+  CHECK(rack->latency_frames() == resampled);
+  rack->load(0, preset());
+  CHECK(rack->latency_frames() == 0);
+  rack->set_rate_mode(dsp::RateMode::model_default);
+  rack->prepare({96000, 128, 1});
+  CHECK(rack->latency_frames() == resampled);
+  rack->set_rate_mode(dsp::RateMode::prefer_steps);
+  rack->prepare({96000, 128, 1});
+  CHECK(rack->latency_frames() == 0);
+
+  dsp::ModelProcessor alone(preset(), dsp::RateMode::steps);
+  alone.prepare({96000, 128, 1});
+  const Planes in{test::sine(440, 96000, 9600)};
+  CHECK(test::run_all(*rack, in) == test::run_all(alone, in));
+}
+
 TEST_CASE("a model that leaves does not hear the controls of the one that comes") {
   const auto model = gain_model(1, R"({"name": "gain", "controls": [{"name": "level", "min": -40, "max": 12, "default": 0, "to": "output_gain_db"}]})");
   const auto rack = rack_of(model);

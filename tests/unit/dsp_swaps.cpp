@@ -81,6 +81,9 @@ TEST_CASE("a thousand swaps from another thread lose nothing and leak nothing") 
   CHECK(settled_output(rack) == Approx(0.05f));
   rack.collect();
   CHECK(voices_of(models, rack) == 2 * each);
+  const uint64_t before = rack.model_frames();
+  test::run_all(rack, {test::Signal(640, 1.0f)});
+  CHECK(rack.model_frames() - before == 640);  // what plays costs no more than before
 }
 
 TEST_CASE("loads between two blocks, before prepare and in the middle of a fade: the last one counts, the others are freed") {

@@ -95,6 +95,33 @@ TEST_CASE("presets run as the reference does, at both ends of every control, at 
   }
 }
 
+TEST_CASE("a preset for sound begins at rest: in silence its output stays within -120 dBFS of where it ends up, at both ends of every control") {
+  for (const auto& path : shipped()) {
+    INFO(path.string());
+    const auto model = ssm::Model::load(path);
+    if (is_forecaster(*model)) continue;
+    std::vector<const ssm::Control*> controls;
+    for (const ssm::Control& control : model->card().controls)
+      if (control.to == ssm::Control::To::network) controls.push_back(&control);
+    for (size_t corner = 0; corner < size_t{1} << controls.size(); ++corner) {
+      std::vector<float> values;
+      for (const ssm::Control& control : model->card().controls) {
+        const auto place = size_t(std::find(controls.begin(), controls.end(), &control) - controls.begin());
+        values.push_back(float(place == controls.size() ? control.default_value : corner >> place & 1 ? control.max : control.min));
+      }
+      ssm::Stream stream(model, values);
+      const size_t frames = size_t(5 * model->card().sample_rate_hz);
+      const std::vector<float> silence(frames * size_t(model->config().d_input));
+      std::vector<float> out(frames * size_t(model->config().d_output));
+      stream.process(silence, out);
+      float drift = 0;
+      for (const float value : out) drift = std::max(drift, std::abs(value - out.back()));
+      INFO("corner " << corner);
+      CHECK(drift < 1e-6f);
+    }
+  }
+}
+
 #ifdef __x86_64__
 TEST_CASE("while a signal goes through a preset, the processor meets no denormals: some take a hundred times as long for them") {
   for (const auto& path : shipped()) {

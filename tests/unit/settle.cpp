@@ -52,6 +52,22 @@ TEST_CASE("a stream that settles begins where an unsettled one ends up") {
   CHECK(rest.front() == Approx(raw.back()).margin(1e-5));
 }
 
+TEST_CASE("what is known of a rest is what settling would give, to the bit, for each setting of the controls") {
+  const test::TempDir folder;
+  const auto shared = model(folder, 3000);
+  const size_t positions = 2 * ssm::Rests::kKept;  // more than are kept
+  for (size_t round = 0; round < 2; ++round)
+    for (size_t i = 0; i < positions; ++i)
+      for (size_t again = 0; again < 2; ++again) {
+        const std::vector<float> knob{float(i) / float(positions)};
+        ssm::Stream stream(shared, knob), alone(model(folder, 3000), knob);
+        REQUIRE(stream.state() == alone.state());
+        REQUIRE(silence_through(stream, 50) == silence_through(alone, 50));
+        stream.set_controls(std::vector<float>{0.5f});  // is nobody else's
+        silence_through(stream, 50);
+      }
+}
+
 TEST_CASE("reset goes back to rest and keeps the controls") {
   const test::TempDir folder;
   ssm::Stream stream(model(folder, 20000), std::vector<float>{0.9f});

@@ -12,6 +12,7 @@
 #include "plugin/editor/editor.h"
 #include "plugin/editor/dial.h"
 #include "plugin/editor/theme.h"
+#include "plugin/live/live_window.h"
 #include "tests/support/random_network.h"
 #include "tests/support/temp_dir.h"
 
@@ -44,6 +45,15 @@ std::vector<float> recording() {
   REQUIRE(sf_readf_float(file, frames.data(), info.frames) == info.frames);
   sf_close(file);
   return frames;
+}
+
+void keep(const juce::Image& image, const std::string& name) {
+  if (pictures_folder.empty()) return;
+  const juce::File file(juce::File::getCurrentWorkingDirectory().getChildFile(pictures_folder).getChildFile(name + ".png"));
+  file.getParentDirectory().createDirectory();
+  file.deleteFile();
+  juce::FileOutputStream stream(file);
+  juce::PNGImageFormat().writeImageToStream(image, stream);
 }
 
 struct Size {
@@ -106,13 +116,7 @@ class Session {
   juce::Image picture(const std::string& name, float scale = 1) {
     juce::Image image;
     on_message_thread([&] { image = editor_->createComponentSnapshot(editor_->getLocalBounds(), true, scale); });
-    if (!pictures_folder.empty()) {
-      juce::File file(juce::File::getCurrentWorkingDirectory().getChildFile(pictures_folder).getChildFile(name + ".png"));
-      file.getParentDirectory().createDirectory();
-      file.deleteFile();
-      juce::FileOutputStream stream(file);
-      juce::PNGImageFormat().writeImageToStream(image, stream);
-    }
+    keep(image, name);
     return image;
   }
 
@@ -150,7 +154,8 @@ bool is_composite(const juce::Component& component) {
 
 // They lie over the others on purpose.
 bool is_overlay(const juce::Component& component) {
-  return dynamic_cast<const Browser*>(&component) || dynamic_cast<const SavePanel*>(&component) || dynamic_cast<const DropOverlay*>(&component);
+  return dynamic_cast<const Browser*>(&component) || dynamic_cast<const SavePanel*>(&component) || dynamic_cast<const DropOverlay*>(&component) ||
+         dynamic_cast<const juce::ResizableCornerComponent*>(&component);
 }
 
 // Everything inside its parent, nothing over a neighbour, no text cut off.
@@ -426,6 +431,65 @@ TEST_CASE("shortcuts: browser, slots, bypass, next model, undo") {
   CHECK(processor.status(1).kind == SlotStatus::Kind::playing);
   press('1', kCommand);
   CHECK(processor.active_slot() == 0);
+}
+
+juce::TextButton* button_with(juce::Component& from, const juce::String& text) {
+  for (auto* child : from.getChildren()) {
+    if (auto* button = dynamic_cast<juce::TextButton*>(child); button && button->getButtonText() == text) return button;
+    if (auto* deeper = button_with(*child, text)) return deeper;
+  }
+  return nullptr;
+}
+
+TEST_CASE("coil-live lets the input in after one click, keeps that for the next start, and follows the window's size") {
+  juce::PropertySet settings;
+  std::unique_ptr<LiveWindow> window;
+  const auto open = [&] {
+    on_message_thread([&] {
+      window = std::make_unique<LiveWindow>(settings, [] {});
+      window->setVisible(true);
+    });
+    wait_ms(300);
+  };
+  const auto button = [&](const char* text) {
+    juce::TextButton* found = nullptr;
+    on_message_thread([&] { found = button_with(*window->getContentComponent(), text); });
+    return found;
+  };
+  const auto look = [&](const char* name) {
+    wait_ms(100);
+    on_message_thread([&] {
+      auto& content = *window->getContentComponent();
+      check_layout(content);
+      check_names(content);
+      keep(content.createComponentSnapshot(content.getLocalBounds()), name);
+    });
+  };
+
+  open();
+  on_message_thread([&] { window->setContentComponentSize(theme::kWidth, theme::kHeight + LiveContent::kBarHeight); });
+  look("live_muted");
+  auto* unmute = button("Unmute");
+  REQUIRE(unmute);
+  on_message_thread([&] { unmute->onClick(); });
+  wait_ms(300);
+  CHECK_FALSE(settings.getBoolValue("shouldMuteInput", true));
+  CHECK(button("Mute"));
+  on_message_thread([&] { window->setSize(theme::kWidth + 100, theme::kHeight + 200); });
+  look("live");
+  on_message_thread([&] { window->setBoundsConstrained(window->getBounds().withSize(100, 100)); });  // as small as it gets
+  look("live_small");
+  int width = 0, height = 0;
+  on_message_thread([&] {
+    width = window->getContentComponent()->getWidth();
+    height = window->getContentComponent()->getHeight();
+    window.reset();
+  });
+  CHECK(width == theme::kMinWidth);
+  CHECK(height == theme::kMinHeight + LiveContent::kBarHeight);
+  open();
+  CHECK(button("Mute"));
+  on_message_thread([&] { window.reset(); });
 }
 
 TEST_CASE("a still window costs next to nothing") {

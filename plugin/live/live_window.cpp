@@ -1,0 +1,116 @@
+// The bar's words, and who follows whose size.
+#include "plugin/live/live_window.h"
+
+#include "plugin/editor/theme.h"
+
+namespace coil::plugin {
+namespace {
+
+constexpr const char* kPlaceKey = "window";
+
+juce::String device_text(juce::AudioDeviceManager& manager) {
+  juce::AudioIODevice* device = manager.getCurrentAudioDevice();
+  if (!device) return "No sound card is open: choose one in the audio settings";
+  const double rate_hz = device->getCurrentSampleRate();
+  const int frames = device->getCurrentBufferSizeSamples();
+  juce::String text = device->getName() + ", " + juce::String(rate_hz / 1000) + " kHz, blocks of " + juce::String(frames);
+  if (rate_hz > 0) text << " (" << juce::String(1000 * frames / rate_hz, 1) << " ms)";
+  return text;
+}
+
+}  // namespace
+
+DeviceBar::DeviceBar(juce::StandalonePluginHolder& holder) : holder_(holder) {
+  setTitle("Sound card");
+  setFocusContainerType(FocusContainerType::focusContainer);
+  text_.setFont(theme::font(theme::kTextSmall));
+  text_.setMinimumHorizontalScale(1);
+  settings_.setTooltip("Sound card, sample rate, size of blocks, MIDI inputs");
+  settings_.onClick = [this] { holder_.showAudioSettingsDialog(); };
+  mute_.onClick = [this] {
+    muted_ = !static_cast<bool>(muted_.getValue());
+    holder_.saveAudioDeviceState();
+  };
+  for (auto* button : {&mute_, &settings_}) button->setMouseClickGrabsKeyboardFocus(false);
+  for (juce::Component* child : std::initializer_list<juce::Component*>{&text_, &mute_, &settings_}) addAndMakeVisible(child);
+  muted_.referTo(holder_.getMuteInputValue());
+  muted_.addListener(this);
+  holder_.deviceManager.addChangeListener(this);
+  update();
+}
+
+DeviceBar::~DeviceBar() { holder_.deviceManager.removeChangeListener(this); }
+
+void DeviceBar::update() {
+  const bool muted = muted_.getValue();
+  const juce::String text = muted ? juce::String("The input is muted: a microphone near loudspeakers would howl") : device_text(holder_.deviceManager);
+  text_.setText(text, juce::dontSendNotification);
+  text_.setTooltip(text);
+  text_.setColour(juce::Label::textColourId, muted ? theme::kWarning : theme::kTextFaint);
+  mute_.setButtonText(muted ? "Unmute" : "Mute");
+  mute_.setTooltip(muted ? "Lets the input in. With headphones, or without a microphone, nothing can howl" : "Silences the input");
+  mute_.setColour(juce::TextButton::buttonColourId, muted ? theme::kCopper : theme::kRaised);
+  mute_.setColour(juce::TextButton::textColourOffId, muted ? theme::kBackground : theme::kText);
+}
+
+void DeviceBar::paint(juce::Graphics& g) {
+  g.fillAll(theme::kPanel);
+  g.setColour(theme::kLine);
+  g.fillRect(getLocalBounds().removeFromBottom(1));
+}
+
+void DeviceBar::resized() {
+  constexpr int kMuteWidth = 76, kSettingsWidth = 116;
+  auto area = getLocalBounds().reduced(theme::kPad, 0).withSizeKeepingCentre(getWidth() - 2 * theme::kPad, theme::kRow);
+  settings_.setBounds(area.removeFromRight(kSettingsWidth));
+  area.removeFromRight(theme::kGap);
+  mute_.setBounds(area.removeFromRight(kMuteWidth));
+  area.removeFromRight(theme::kGap);
+  text_.setBounds(area);
+}
+
+LiveContent::LiveContent(juce::StandalonePluginHolder& holder)
+    : holder_(holder), bar_(holder), editor_(holder.processor->createEditorIfNeeded()) {
+  addAndMakeVisible(bar_);
+  addAndMakeVisible(*editor_);
+  editor_->addComponentListener(this);
+  setSize(editor_->getWidth(), editor_->getHeight() + kBarHeight);
+}
+
+LiveContent::~LiveContent() {
+  editor_->removeComponentListener(this);
+  holder_.processor->editorBeingDeleted(editor_.get());
+}
+
+void LiveContent::resized() {
+  const juce::ScopedValueSetter<bool> placing(placing_, true);
+  auto area = getLocalBounds();
+  bar_.setBounds(area.removeFromTop(kBarHeight));
+  editor_->setBounds(area);
+}
+
+void LiveContent::componentMovedOrResized(juce::Component&, bool, bool) {
+  if (!placing_) setSize(editor_->getWidth(), editor_->getHeight() + kBarHeight);
+}
+
+LiveWindow::LiveWindow(juce::PropertySet& settings, std::function<void()> on_close)
+    : DocumentWindow("Coil", theme::kBackground, DocumentWindow::minimiseButton | DocumentWindow::closeButton),
+      settings_(settings),
+      on_close_(std::move(on_close)),
+      holder_(&settings, false) {
+  setTitleBarButtonsRequired(DocumentWindow::minimiseButton | DocumentWindow::closeButton, false);
+  setContentOwned(new LiveContent(holder_), true);
+  setResizable(true, false);
+  const auto border = getContentComponentBorder();
+  const int width = border.getLeftAndRight(), height = border.getTopAndBottom() + LiveContent::kBarHeight;
+  setResizeLimits(theme::kMinWidth + width, theme::kMinHeight + height, theme::kMaxWidth + width, theme::kMaxHeight + height);
+  if (!restoreWindowStateFromString(settings_.getValue(kPlaceKey))) centreWithSize(getWidth(), getHeight());
+}
+
+LiveWindow::~LiveWindow() {
+  settings_.setValue(kPlaceKey, getWindowStateAsString());
+  holder_.stopPlaying();
+  clearContentComponent();
+}
+
+}  // namespace coil::plugin

@@ -1,0 +1,67 @@
+// The window of coil-live: the plugin's own, below a bar that says where the sound comes from and whether it is let in.
+#pragma once
+
+#include <juce_audio_utils/juce_audio_utils.h>
+
+#include <juce_audio_plugin_client/Standalone/juce_StandaloneFilterWindow.h>
+
+#include <functional>
+#include <memory>
+
+namespace coil::plugin {
+
+// A musician who starts the program for the first time may have a microphone beside loudspeakers: the input is muted until one click here
+// lets it in. That choice is kept. All [message-thread]
+class DeviceBar final : public juce::Component, private juce::ChangeListener, private juce::Value::Listener {
+ public:
+  explicit DeviceBar(juce::StandalonePluginHolder& holder);
+  ~DeviceBar() override;
+
+ private:
+  void paint(juce::Graphics& g) override;
+  void resized() override;
+  void changeListenerCallback(juce::ChangeBroadcaster*) override { update(); }
+  void valueChanged(juce::Value&) override { update(); }
+  void update();
+
+  juce::StandalonePluginHolder& holder_;
+  juce::Value muted_;
+  juce::Label text_;
+  juce::TextButton mute_, settings_{"Audio settings"};
+};
+
+// Takes the editor's size, and gives it its own when the window is resized.
+class LiveContent final : public juce::Component, private juce::ComponentListener {
+ public:
+  static constexpr int kBarHeight = 36;
+
+  explicit LiveContent(juce::StandalonePluginHolder& holder);
+  ~LiveContent() override;
+
+ private:
+  void resized() override;
+  void componentMovedOrResized(juce::Component&, bool moved, bool resized) override;
+
+  juce::StandalonePluginHolder& holder_;
+  DeviceBar bar_;
+  std::unique_ptr<juce::AudioProcessorEditor> editor_;
+  bool placing_ = false;
+};
+
+class LiveWindow final : public juce::DocumentWindow {
+ public:
+  // `settings` keep devices, session and place of the window, and outlive it.
+  LiveWindow(juce::PropertySet& settings, std::function<void()> on_close);
+  ~LiveWindow() override;
+
+  void keep_session() { holder_.savePluginState(); }
+
+ private:
+  void closeButtonPressed() override { on_close_(); }
+
+  juce::PropertySet& settings_;
+  std::function<void()> on_close_;
+  juce::StandalonePluginHolder holder_;
+};
+
+}  // namespace coil::plugin
