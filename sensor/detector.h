@@ -43,9 +43,9 @@ struct Assessment {
 
 // From 0 to 1, rising with the evidence. 0.5: an alarm is worth it where a missed anomaly costs as much as five false alarms; on the made-up series
 // that the detector was fixed on that gave one false alarm in about 1,000 records.
-inline constexpr double kEvidenceOfAlarm = 2.6;
+inline constexpr double kEvidenceOfAlarm = 2.6, kLeastEvidence = 0.1;  // decades; with less a record is not unusual at all
 inline double score_of(double decades) noexcept {
-  const double of_alarm = std::max(0.0, decades) / kEvidenceOfAlarm, cube = of_alarm * of_alarm * of_alarm;
+  const double of_alarm = std::max(0.0, decades - kLeastEvidence) / (kEvidenceOfAlarm - kLeastEvidence), cube = of_alarm * of_alarm * of_alarm;
   return cube / (cube + 1);
 }
 

@@ -171,15 +171,15 @@ def recorded(data):
 
     pieces = []
     for task in benchmarks.etth1(data):
-        whole = benchmarks._column(data / "ett" / "ETTh1.csv", task.name)
+        whole = benchmarks.read_column(data / "ett" / "ETTh1.csv", task.name)
         pieces += [("etth1", whole[first:first + 4000], 24) for first in range(0, len(whole) - 4000, 4400)]
     folder = data / "ts_small"
-    whole = filled(benchmarks._column(folder / "example_yosemite_temps.csv", "y"))
+    whole = filled(benchmarks.read_column(folder / "example_yosemite_temps.csv", "y"))
     pieces += [("yosemite", whole[first:first + 4200], 288) for first in range(0, len(whole) - 4000, 4600)]
     for column in ("location_4", "location_41"):
-        whole = filled(benchmarks._column(folder / "example_pedestrians_multivariate.csv", column))
+        whole = filled(benchmarks.read_column(folder / "example_pedestrians_multivariate.csv", column))
         pieces += [("pedestrians", whole[first:first + 3000], 24) for first in range(0, len(whole) - 2000, 3000)]
-    hourly = [task.values[:task.origins[0]] for task in benchmarks._m4(data / "m4_hourly", "hourly", "M4 hourly", 24)]
+    hourly = [task.values[:task.origins[0]] for task in benchmarks.read_m4(data / "m4_hourly", "hourly", "M4 hourly", 24)]
     hourly = [x for x in hourly if len(x) > 900]
     pieces += [("m4_hourly", hourly[i], 24) for i in np.random.default_rng(5).permutation(len(hourly))[:20]]
     return pieces
