@@ -3,31 +3,22 @@
 //   out: Detector::kWeights; for each value the decades of each Detector::Kind, and of the event that is reported (all float32)
 #include <array>
 #include <cstdint>
-#include <cstdio>
-#include <exception>
 #include <stdexcept>
 #include <vector>
 
 #include "sensor/detector.h"
 #include "ssm/stream.h"
+#include "tests/bench/piped.h"
 
 namespace {
 
 using namespace coil;
 
-template <class T>
-bool read(T* values, size_t count) {
-  const size_t n = std::fread(values, sizeof(T), count, stdin);
-  if (n != 0 && n != count) throw std::runtime_error("the input ends within a series");
-  return n == count;
-}
-
 template <size_t n>
 void write(const std::array<double, n>& numbers) {
-  for (const double number : numbers) {
-    const auto rounded = static_cast<float>(number);
-    std::fwrite(&rounded, sizeof rounded, 1, stdout);
-  }
+  std::array<float, n> rounded;
+  for (size_t i = 0; i < n; ++i) rounded[i] = static_cast<float>(numbers[i]);
+  bench::write(rounded);
 }
 
 void run(const char* file) {
@@ -35,10 +26,11 @@ void run(const char* file) {
   ssm::Stream stream(model);
   std::vector<float> outputs(size_t(model->config().d_output));
   write(sensor::Detector::kWeights);
-  for (int32_t count; read(&count, 1);) {
-    if (count < 1) throw std::runtime_error("a series has at least one value");
-    std::vector<double> values(static_cast<size_t>(count));
-    if (!read(values.data(), values.size())) throw std::runtime_error("the input ends within a series");
+  std::vector<int32_t> count(1);
+  while (bench::read(count)) {
+    if (count[0] < 1) throw std::runtime_error("a series has at least one value");
+    std::vector<double> values(static_cast<size_t>(count[0]));
+    if (!bench::read(values)) throw std::runtime_error("the input ends within a series");
     stream.reset();
     sensor::Normaliser normaliser;
     sensor::PendingForecasts forecasts;
@@ -56,12 +48,4 @@ void run(const char* file) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    if (argc != 2) throw std::runtime_error("expected one argument, the model file");
-    run(argv[1]);
-  } catch (const std::exception& problem) {
-    std::fprintf(stderr, "evidence: %s\n", problem.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return coil::bench::run_piped("evidence", argc, argv, run); }

@@ -2,22 +2,15 @@
 //   in:  for each signal the number of frames and of chosen ones (int32), the chosen frames' indices (int32), the frames (float32)
 //   out: for each signal the outputs at the chosen frames (float32)
 #include <cstdint>
-#include <cstdio>
-#include <exception>
 #include <stdexcept>
 #include <vector>
 
 #include "ssm/stream.h"
+#include "tests/bench/piped.h"
 
 namespace {
 
-// False at the end of the input, if nothing of it came.
-template <class T>
-bool read(std::vector<T>& values) {
-  const size_t n = std::fread(values.data(), sizeof(T), values.size(), stdin);
-  if (n != 0 && n != values.size()) throw std::runtime_error("the input ends within a signal");
-  return n == values.size();
-}
+using coil::bench::read;
 
 void run(const char* file) {
   const auto model = coil::ssm::Model::load(file);
@@ -33,7 +26,7 @@ void run(const char* file) {
     size_t next = 0;
     for (size_t frame = 0; frame < static_cast<size_t>(sizes[0]); ++frame) {
       stream.step({in.data() + frame * width_in, width_in}, out);
-      for (; next < chosen.size() && static_cast<size_t>(chosen[next]) == frame; ++next) std::fwrite(out.data(), sizeof(float), out.size(), stdout);
+      for (; next < chosen.size() && static_cast<size_t>(chosen[next]) == frame; ++next) coil::bench::write(out);
     }
     if (next != chosen.size()) throw std::runtime_error("chosen frames must ascend and lie within the signal");
   }
@@ -41,12 +34,4 @@ void run(const char* file) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    if (argc != 2) throw std::runtime_error("expected one argument, the model file");
-    run(argv[1]);
-  } catch (const std::exception& problem) {
-    std::fprintf(stderr, "run_frames: %s\n", problem.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return coil::bench::run_piped("run_frames", argc, argv, run); }
