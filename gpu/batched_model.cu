@@ -139,7 +139,7 @@ struct BatchedModel::Impl {
   size_t segment_chunks(size_t signals, size_t needed) const {
     constexpr size_t kSample = 256;
     const size_t chunk = size_t(options.chunk_frames);
-    const Extent extent{kSample, std::min(signals, kSample), options.chunk_frames};
+    const Extent extent{kSample, options.chunk_frames};
     // frames in, out and tokens lie in both transfers too
     const size_t bytes = (kSample * chunk * (row_floats() + 2 * (d_input + d_output)) + scratch_floats(extent)) * sizeof(float) / kSample;
     const size_t table_bytes = std::min(2 * signals * states.stride() * sizeof(float), kTableBytes);
@@ -181,7 +181,7 @@ struct BatchedModel::Impl {
     }
     check(cudaMemcpyAsync(table.data(), host_table.data(), 2 * batch.size() * stride * sizeof(float), cudaMemcpyHostToDevice, compute), "copying states");
     const size_t at_once = segment_chunks(batch.size(), chunks);
-    require_rows({at_once, std::min(batch.size(), at_once), options.chunk_frames});
+    require_rows({at_once, options.chunk_frames});
 
     std::vector<size_t> left(batch.size());
     for (size_t number = 0;; ++number) {
@@ -215,7 +215,7 @@ struct BatchedModel::Impl {
     size_t packed_frames = 0;
     for (const SignalPart& part : parts) packed_frames += part.frames;
     Bytes bytes;
-    const size_t chunks_at = bytes.add<Chunk>(plan.chunks.size()), groups_at = bytes.add<Group>(plan.groups.size());
+    const size_t chunks_at = bytes.add<Chunk>(plan.chunks.size());
     const size_t signals_at = bytes.add<Signal>(plan.signals.size()), source_at = bytes.add<int64_t>(plan.chunks.size());
     const size_t pieces_at = bytes.add<FilmPiece>(film.pieces.size()), vectors_at = bytes.add<float>(film.vectors.size());
     const size_t frames_at = bytes.add<std::byte>(device_in ? 0 : packed_frames * d_input * value);
@@ -224,7 +224,6 @@ struct BatchedModel::Impl {
     std::byte* to = transfer.host_in.data();
     const auto put = [&](size_t at, const auto& values) { std::memcpy(to + at, values.data(), values.size() * sizeof(values[0])); };
     put(chunks_at, plan.chunks);
-    put(groups_at, plan.groups);
     put(signals_at, plan.signals);
     if (!film.pieces.empty()) put(pieces_at, film.pieces), put(vectors_at, film.vectors);
 
@@ -250,8 +249,8 @@ struct BatchedModel::Impl {
 
     const std::byte* there = transfer.device_in.data();
     const auto at = [&]<class T>(size_t offset, const T*) { return reinterpret_cast<const T*>(there + offset); };
-    const DevicePlan device_plan{at(chunks_at, (Chunk*)nullptr), at(groups_at, (Group*)nullptr), at(signals_at, (Signal*)nullptr), int(plan.chunks.size()),
-                                 int(plan.groups.size()), int(plan.signals.size()), options.chunk_frames};
+    const DevicePlan device_plan{at(chunks_at, (Chunk*)nullptr), at(signals_at, (Signal*)nullptr), int(plan.chunks.size()),
+                                 int(plan.signals.size()), plan.longest(), options.chunk_frames};
     const Film device_film{at(pieces_at, (FilmPiece*)nullptr), int(film.pieces.size()), at(vectors_at, (float*)nullptr), vector_floats()};
     const Segment segment{device_plan, table.data(), states.stride(), scratch.data(), device_film, compute};
     const int64_t* device_source = at(source_at, (int64_t*)nullptr);

@@ -1,10 +1,11 @@
 // The scan over chunks: from what every chunk adds to a zero state to the state that every chunk truly begins with.
 //
-// h' = factor h + end is associative: (factor, end) of two neighbours make one of both. Groups of kGroupChunks are joined at once, then
-// the groups of every signal one after the other, then the chunks of every group.
+// h' = factor h + end is associative: (factor, end) of two neighbours make one of both. A block takes a few states of one signal and cuts its
+// chunks into runs, a thread for each state of each run: a thread joins its run, the runs are joined in shared memory, and a thread walks
+// through its run again from the state that it truly begins with.
 #pragma once
 
-#include <type_traits>
+#include <algorithm>
 
 #include "gpu/intrinsics.cuh"
 #include "gpu/memory.h"
@@ -14,6 +15,8 @@ namespace coil::gpu {
 
 __device__ inline float product(float a, float b) { return a * b; }
 __device__ inline float2 product(float2 a, float2 b) { return {a.x * b.x - a.y * b.y, a.x * b.y + a.y * b.x}; }
+__device__ inline float one(float) { return 1.0f; }
+__device__ inline float2 one(float2) { return {1.0f, 0.0f}; }
 __device__ inline float joined(float factor, float h, float end) { return fmaf(factor, h, end); }
 __device__ inline float2 joined(float2 factor, float2 h, float2 end) {
   return {fmaf(factor.x, h.x, fmaf(-factor.y, h.y, end.x)), fmaf(factor.x, h.y, fmaf(factor.y, h.x, end.y))};
@@ -48,11 +51,11 @@ struct ConstantFactor {
 };
 
 // carry: [chunk][states], on entry the state that each full chunk reaches from zero, on return the state that each chunk begins with.
-// ends, factors: [group][states]. table: the states of all signals, rows of table_stride floats.
+// table: the states of all signals, rows of table_stride floats.
 template <class Value>
 struct JoinBuffers {
   int states;
-  Value *carry, *ends, *factors;
+  Value* carry;
   const float* table;
   size_t table_stride;
 
@@ -61,92 +64,83 @@ struct JoinBuffers {
   }
 };
 
-inline constexpr int kJoinThreads = 128, kJoinAhead = 8;  // loads in flight
+inline constexpr int kJoinAhead = 8;   // chunks whose loads are in flight; a run is at least as long, if there are so many
+inline constexpr int kJoinStates = 8;  // of a block, at least: a sector of memory
+inline constexpr int kJoinThreads = 1024;
 
-template <class Factor, class Value = typename Factor::Value>
-__global__ void join_within_groups(Factor factor, JoinBuffers<Value> b, const Group* groups) {
-  const Group group = groups[blockIdx.x];
-  const int state = int(blockIdx.y) * kJoinThreads + int(threadIdx.x);
-  if (state >= b.states || group.chunks < kGroupChunks) return;  // an unfinished group ends its signal: nothing follows
-  Value end{}, all = factor(group.first_chunk, state);
-  for (int i = 0; i < kGroupChunks; i += kJoinAhead) {
-    Value ends[kJoinAhead], factors[kJoinAhead];
-    for (int k = 0; k < kJoinAhead; ++k) {
-      const int chunk = group.first_chunk + i + k;
-      ends[k] = b.carry[size_t(chunk) * size_t(b.states) + size_t(state)];
-      factors[k] = factor(chunk, state);
-    }
-    for (int k = 0; k < kJoinAhead; ++k) {
-      if (i + k > 0) all = product(factors[k], all);
-      end = joined(factors[k], end, ends[k]);
-    }
-  }
-  const size_t at = size_t(blockIdx.x) * size_t(b.states) + size_t(state);
-  b.ends[at] = end;
-  b.factors[at] = all;
+// How many runs the longest signal is cut into: a power of two.
+inline int join_runs(int longest) {
+  int runs = 1;
+  while (runs < kJoinThreads / kJoinStates && runs * kJoinAhead < longest) runs *= 2;
+  return runs;
 }
 
-template <class Value>
-__global__ void join_groups(JoinBuffers<Value> b, const Signal* signals) {
-  const Signal signal = signals[blockIdx.x];
-  const int state = int(blockIdx.y) * kJoinThreads + int(threadIdx.x);
-  if (state >= b.states) return;
+// Block `signal * tiles + tile` of `width * runs` threads: states [width * tile, width * (tile + 1)). Shared memory: two Values a thread.
+template <class Factor, class Value = typename Factor::Value>
+__global__ void __launch_bounds__(kJoinThreads) join_signals(Factor factor, JoinBuffers<Value> b, const Signal* signals, int tiles, int width) {
+  const Signal signal = signals[blockIdx.x / unsigned(tiles)];
+  const int run = int(threadIdx.x) / width, runs = int(blockDim.x) / width;
+  const int wanted = int(blockIdx.x % unsigned(tiles)) * width + int(threadIdx.x) % width, state = min(wanted, b.states - 1);
+  const int chunks = wanted < b.states ? signal.chunks : 0;  // threads without a state only meet the others
+  const int length = (chunks + runs - 1) / runs, begin = min(run * length, chunks), end = min(begin + length, chunks);
+  Value* carry = b.carry + size_t(signal.first_chunk) * size_t(b.states) + size_t(state);
+  // calls f(chunk, its factor, what it adds) for the chunks of the run; what the signal's last chunk adds is unknown, and nothing follows it
+  const auto each_chunk = [&](const auto& f) {
+    for (int first = begin; first < end; first += kJoinAhead) {
+      Value factors[kJoinAhead], ends[kJoinAhead];
+#pragma unroll
+      for (int k = 0; k < kJoinAhead; ++k) {
+        const int chunk = min(first + k, end - 1);
+        ends[k] = carry[size_t(chunk) * size_t(b.states)];
+        factors[k] = factor(signal.first_chunk + chunk, state);
+      }
+#pragma unroll
+      for (int k = 0; k < kJoinAhead; ++k)
+        if (first + k < end) f(first + k, factors[k], ends[k]);
+    }
+  };
+
   Value h = b.initial(signal.state_in, state);
-  for (int i = 0; i < signal.groups; i += kJoinAhead) {
-    Value ends[kJoinAhead], factors[kJoinAhead];
-    for (int k = 0; k < kJoinAhead; ++k) {
-      const size_t at = size_t(signal.first_group + min(i + k, signal.groups - 1)) * size_t(b.states) + size_t(state);
-      ends[k] = b.ends[at];
-      factors[k] = b.factors[at];
+  if (runs > 1) {
+    Value all = one(Value()), sum{};
+    each_chunk([&](int, Value f, Value e) { all = product(f, all), sum = joined(f, sum, e); });
+    Value *factors = reinterpret_cast<Value*>(dynamic_shared()), *sums = factors + blockDim.x;
+    for (int back = 1; back < runs; back *= 2) {
+      factors[threadIdx.x] = all, sums[threadIdx.x] = sum;
+      __syncthreads();
+      if (run >= back) {
+        const int before = int(threadIdx.x) - back * width;
+        sum = joined(all, sums[before], sum);
+        all = product(all, factors[before]);
+      }
+      __syncthreads();
     }
-    for (int k = 0; k < kJoinAhead && i + k < signal.groups; ++k) {
-      b.ends[size_t(signal.first_group + i + k) * size_t(b.states) + size_t(state)] = h;  // the state that the group begins with
-      h = joined(factors[k], h, ends[k]);
-    }
+    factors[threadIdx.x] = all, sums[threadIdx.x] = sum;
+    __syncthreads();
+    if (run > 0) h = joined(factors[int(threadIdx.x) - width], h, sums[int(threadIdx.x) - width]);
   }
-}
-
-template <class Factor, class Value = typename Factor::Value>
-__global__ void start_chunks(Factor factor, JoinBuffers<Value> b, const Group* groups, const Chunk* chunks, int one_group) {
-  const Group group = groups[blockIdx.x];
-  const int state = int(blockIdx.y) * kJoinThreads + int(threadIdx.x);
-  if (state >= b.states) return;
-  Value h = one_group ? b.initial(chunks[group.first_chunk].state_in, state) : b.ends[size_t(blockIdx.x) * size_t(b.states) + size_t(state)];
-  for (int i = 0; i < group.chunks; i += kJoinAhead) {
-    Value ends[kJoinAhead], factors[kJoinAhead];
-    for (int k = 0; k < kJoinAhead; ++k) {
-      const int chunk = group.first_chunk + min(i + k, group.chunks - 1);
-      ends[k] = b.carry[size_t(chunk) * size_t(b.states) + size_t(state)];
-      factors[k] = factor(chunk, state);
-    }
-    for (int k = 0; k < kJoinAhead && i + k < group.chunks; ++k) {
-      b.carry[size_t(group.first_chunk + i + k) * size_t(b.states) + size_t(state)] = h;
-      h = joined(factors[k], h, ends[k]);
-    }
-  }
+  each_chunk([&](int chunk, Value f, Value e) {
+    carry[size_t(chunk) * size_t(b.states)] = h;
+    h = joined(f, h, e);
+  });
 }
 
 // A segment's plan on the device.
 struct DevicePlan {
   const Chunk* chunks;
-  const Group* groups;
   const Signal* signals;
-  int chunk_count, group_count, signal_count, chunk_frames;
+  int chunk_count, signal_count, longest, chunk_frames;  // longest: of the signals, in chunks
 
-  Extent extent() const { return {size_t(chunk_count), size_t(signal_count), chunk_frames}; }
+  Extent extent() const { return {size_t(chunk_count), chunk_frames}; }
   size_t rows() const { return extent().rows(); }
 };
 
 template <class Factor, class Value = typename Factor::Value>
 void join_chunks(const Factor& factor, const JoinBuffers<Value>& buffers, const DevicePlan& plan, cudaStream_t stream) {
-  const unsigned tiles = blocks_of(size_t(buffers.states), kJoinThreads);
-  const bool one_group = plan.group_count == plan.signal_count;
-  if (!one_group) {
-    launch(join_within_groups<Factor, Value>, dim3(unsigned(plan.group_count), tiles), kJoinThreads, 0, stream, factor, buffers, plan.groups);
-    launch(join_groups<Value>, dim3(unsigned(plan.signal_count), tiles), kJoinThreads, 0, stream, buffers, plan.signals);
-  }
-  launch(start_chunks<Factor, Value>, dim3(unsigned(plan.group_count), tiles), kJoinThreads, 0, stream, factor, buffers, plan.groups, plan.chunks,
-         int(one_group));
+  const int runs = join_runs(plan.longest), width = std::max(kJoinStates, 256 / runs);
+  const unsigned tiles = blocks_of(size_t(buffers.states), size_t(width)), threads = unsigned(width * runs);
+  launch(join_signals<Factor, Value>, unsigned(plan.signal_count) * tiles, threads, 2 * threads * sizeof(Value), stream, factor, buffers, plan.signals,
+         int(tiles), width);
 }
 
 }  // namespace coil::gpu

@@ -87,7 +87,7 @@ void FusedMamba1::run(const float* in, float* out, bool residual, const float* c
   const Arguments arguments{weights_.data(), in, out, reinterpret_cast<float4*>(x), reinterpret_cast<float4*>(dt), reinterpret_cast<float4*>(mixing),
                             scan, conv_table, scan_table, table_stride, plan.chunks, plan.chunk_count, plan.chunk_frames, config_.d_conv, eps_,
                             has_norm_, residual};
-  const JoinBuffers<float> join{int(inner) * kStates, scan.carry, scan.ends, scan.factors, scan_table, table_stride};
+  const JoinBuffers<float> join{int(inner) * kStates, scan.carry, scan_table, table_stride};
   if (precision_ == Precision::float32) run_in<Precision::float32>(arguments, config_.d_model, weights_, join, plan, stream);
   else if (precision_ == Precision::tf32) run_in<Precision::tf32>(arguments, config_.d_model, weights_, join, plan, stream);
   else run_in<Precision::bf16>(arguments, config_.d_model, weights_, join, plan, stream);

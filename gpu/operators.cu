@@ -212,7 +212,7 @@ struct SelectiveScan::Impl {
     launch(scale_by_log2e, blocks_of(size_t(states), 128), 128, 0, stream, tensors.A, a.data(), states);
     if (on_device.chunk_count > on_device.signal_count) start(scan_rows<false, kVectors, kConstantB, kConstantC>);
     const SelectiveFactor factor{a.data(), 1, parts.sums, shape.d_state, shape.d_inner};
-    join_chunks(factor, JoinBuffers<float>{states, parts.carry, parts.ends, parts.factors, tensors.state, size_t(states)}, on_device, stream);
+    join_chunks(factor, JoinBuffers<float>{states, parts.carry, tensors.state, size_t(states)}, on_device, stream);
     start(scan_rows<true, kVectors, kConstantB, kConstantC>);
   }
 };

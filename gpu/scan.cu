@@ -124,7 +124,7 @@ void run_scan_as(const Scan& s, const ScanScratch& scratch, const DevicePlan& pl
   if (plan.chunk_count > plan.signal_count) launch_chunks(scan_chunks<kOneDecay, false, kVectors>);
   const int heads = s.channels / s.headdim, per_head = s.headdim * s.d_state;
   const SelectiveFactor factor{s.a, kOneDecay ? per_head : 1, scratch.sums, per_head, heads};
-  join_chunks(factor, JoinBuffers<float>{s.channels * s.d_state, scratch.carry, scratch.ends, scratch.factors, s.table, s.table_stride}, plan, stream);
+  join_chunks(factor, JoinBuffers<float>{s.channels * s.d_state, scratch.carry, s.table, s.table_stride}, plan, stream);
   launch_chunks(scan_chunks<kOneDecay, true, kVectors>);
 }
 
@@ -189,8 +189,7 @@ void run_s4d_as(const S4d& s, const ScanScratch& scratch, const DevicePlan& plan
   const size_t warps = size_t(plan.chunk_count) * blocks_of(size_t(s.channels), 32);
   if (plan.chunk_count > plan.signal_count)
     launch(s4d_chunks<kComplex, false>, blocks_of(warps, kWarps), kThreads, 0, stream, s, scratch, plan.chunks, plan.chunk_count, plan.chunk_frames);
-  const JoinBuffers<Value> buffers{s.channels * s.modes, reinterpret_cast<Value*>(scratch.carry), reinterpret_cast<Value*>(scratch.ends),
-                                   reinterpret_cast<Value*>(scratch.factors), s.table, s.table_stride};
+  const JoinBuffers<Value> buffers{s.channels * s.modes, reinterpret_cast<Value*>(scratch.carry), s.table, s.table_stride};
   join_chunks(ConstantFactor<Value>{reinterpret_cast<const Value*>(s.z_chunk)}, buffers, plan, stream);
   launch(s4d_chunks<kComplex, true>, blocks_of(warps, kWarps), kThreads, 0, stream, s, scratch, plan.chunks, plan.chunk_count, plan.chunk_frames);
 }
@@ -217,11 +216,11 @@ void run_decay(const float* a, const float* dt, int dt_stride, float* decay, int
 }
 
 size_t ScanScratch::floats(const Extent& e, size_t states, size_t sums) {
-  return aligned(e.chunks * states) + 2 * aligned(e.groups() * states) + aligned(e.chunks * sums);
+  return aligned(e.chunks * states) + aligned(e.chunks * sums);
 }
 
 ScanScratch::ScanScratch(float* memory, const Extent& e, size_t states)
-    : carry(memory), ends(carry + aligned(e.chunks * states)), factors(ends + aligned(e.groups() * states)), sums(factors + aligned(e.groups() * states)) {}
+    : carry(memory), sums(carry + aligned(e.chunks * states)) {}
 
 void run_scan(const Scan& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   const auto on_vector = [](const float* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; };

@@ -45,7 +45,7 @@ void run_decay(const float* a, const float* dt, int dt_stride, float* decay, int
 
 // The scratch of a scan with so many states (complex ones count twice) and so many sums of dt.
 struct ScanScratch {
-  float *carry, *ends, *factors, *sums;
+  float *carry, *sums;
 
   static size_t floats(const Extent& extent, size_t states, size_t sums);
   ScanScratch(float* memory, const Extent& extent, size_t states);

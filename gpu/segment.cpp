@@ -11,16 +11,20 @@ Plan plan_segment(std::span<const SignalPart> parts, int chunk_frames) {
   const size_t size = size_t(chunk_frames);
   for (const SignalPart& part : parts) {
     const size_t count = (part.frames + size - 1) / size;
-    const int first_chunk = int(plan.chunks.size()), first_group = int(plan.groups.size());
+    const int first_chunk = int(plan.chunks.size());
     for (size_t i = 0; i < count; ++i) {
       const bool last = i + 1 == count;
       plan.chunks.push_back({last ? int(part.frames - i * size) : chunk_frames, part.state_in, part.state_out, i == 0, last});
     }
-    for (size_t i = 0; i < count; i += kGroupChunks)
-      plan.groups.push_back({first_chunk + int(i), int(std::min<size_t>(kGroupChunks, count - i)), i == 0});
-    plan.signals.push_back({first_group, int(plan.groups.size()) - first_group, part.state_in});
+    plan.signals.push_back({first_chunk, int(count), part.state_in});
   }
   return plan;
+}
+
+int Plan::longest() const {
+  int chunks = 0;
+  for (const Signal& signal : signals) chunks = std::max(chunks, signal.chunks);
+  return chunks;
 }
 
 std::vector<size_t> share_segment(std::span<const size_t> left, size_t chunks, int chunk_frames) {

@@ -16,35 +16,26 @@ struct Chunk {
   int first, last;          // 1: begins, ends the signal's part of the segment
 };
 
-// Chunks are joined in groups, so that the serial part stays short in a long signal.
-inline constexpr int kGroupChunks = 32;
-
-struct Group {
-  int first_chunk, chunks;
-  int first;  // 1: begins the signal's part of the segment
-};
-
 struct Signal {
-  int first_group, groups;
+  int first_chunk, chunks;
   int state_in;
 };
 
 // What the sizes of buffers follow from.
 struct Extent {
-  size_t chunks, signals;
+  size_t chunks;
   int chunk_frames;
 
   size_t rows() const { return chunks * size_t(chunk_frames); }
-  size_t groups() const { return chunks / kGroupChunks + signals; }  // at most: every signal may end with an unfinished one
 };
 
 struct Plan {
   int chunk_frames = 0;
   std::vector<Chunk> chunks;
-  std::vector<Group> groups;
   std::vector<Signal> signals;
 
-  Extent extent() const { return {chunks.size(), signals.size(), chunk_frames}; }
+  Extent extent() const { return {chunks.size(), chunk_frames}; }
+  int longest() const;  // signal, in chunks
 };
 
 // One signal's frames of this segment (>= 1) and its rows in the table of states.

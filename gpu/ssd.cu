@@ -35,7 +35,7 @@ template <Precision kPrecision, int kStates>
 void run_as(const Ssd& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   if (plan.chunk_count > plan.signal_count) start<kPrecision, kStates, false>(s, scratch, plan, stream);
   const DecayFactor factor{scratch.sums, s.headdim * s.d_state, s.channels / s.headdim};
-  join_chunks(factor, JoinBuffers<float>{s.channels * s.d_state, scratch.carry, scratch.ends, scratch.factors, s.table, s.table_stride}, plan, stream);
+  join_chunks(factor, JoinBuffers<float>{s.channels * s.d_state, scratch.carry, s.table, s.table_stride}, plan, stream);
   start<kPrecision, kStates, true>(s, scratch, plan, stream);
 }
 

@@ -14,7 +14,6 @@ namespace coil::gpu {
 struct UniformPlan {
   Plan plan;
   Array<Chunk> chunks;
-  Array<Group> groups;
   Array<Signal> signals;
 
   UniformPlan(size_t batch, size_t frames, int chunk_frames) {
@@ -22,12 +21,11 @@ struct UniformPlan {
     for (size_t i = 0; i < batch; ++i) parts.push_back({frames, int(i), int(i)});
     plan = plan_segment(parts, chunk_frames);
     chunks.upload(plan.chunks);
-    groups.upload(plan.groups);
     signals.upload(plan.signals);
   }
 
   DevicePlan on_device() const {
-    return {chunks.data(), groups.data(), signals.data(), int(plan.chunks.size()), int(plan.groups.size()), int(plan.signals.size()), plan.chunk_frames};
+    return {chunks.data(), signals.data(), int(plan.chunks.size()), int(plan.signals.size()), plan.longest(), plan.chunk_frames};
   }
 };
 

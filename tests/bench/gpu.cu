@@ -339,15 +339,17 @@ void segments() {
 void profile() {
   constexpr size_t kFrames = 1 << 17;
   for (const char* mixer : {R"("type": "mamba2", "d_state": 16, "headdim": 8)", R"("type": "mamba1", "d_state": 16)"}) {
-    const auto loaded = test::load(test::model_file(model_config(mixer, 64, 1), 1));
-    const auto model = loaded.model();
-    const gpu::DeviceFloats in = random_floats(kFrames, -1, 1, 9);
-    gpu::DeviceFloats out(kFrames);
-    for (const gpu::Precision precision : {gpu::Precision::float32, gpu::Precision::bf16}) {
-      gpu::BatchedModel device(model, loaded.checkpoint, {.precision = precision});
-      ssm::State state = model->initial_state();
-      ssm::State* states[] = {&state};
-      device.process_on_device(in.data(), out.data(), kFrames, states);
+    for (const int d_model : {16, 64}) {
+      const auto loaded = test::load(test::model_file(model_config(mixer, d_model, 1), 1));
+      const auto model = loaded.model();
+      const gpu::DeviceFloats in = random_floats(kFrames, -1, 1, 9);
+      gpu::DeviceFloats out(kFrames);
+      for (const gpu::Precision precision : {gpu::Precision::float32, gpu::Precision::bf16}) {
+        gpu::BatchedModel device(model, loaded.checkpoint, {.precision = precision});
+        ssm::State state = model->initial_state();
+        ssm::State* states[] = {&state};
+        device.process_on_device(in.data(), out.data(), kFrames, states);
+      }
     }
   }
 }

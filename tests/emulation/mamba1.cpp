@@ -35,7 +35,7 @@ double error_of(size_t frames, int chunk_frames, int groups) {
   std::vector<float4> weights(floats.size() / 4), x(rows * kInner / 4), dt(x), mixing(rows * 32 / 4);
   std::copy(floats.begin(), floats.end(), &weights[0].x);
   std::vector<float> carry(chunks * states), sums(chunks * kInner);
-  const auto scratch = std::bit_cast<gpu::ScanScratch>(std::array<float*, 4>{carry.data(), nullptr, nullptr, sums.data()});
+  const auto scratch = std::bit_cast<gpu::ScanScratch>(std::array<float*, 2>{carry.data(), sums.data()});
   Arguments arguments{weights.data(), h.data(), h.data(), x.data(), dt.data(), mixing.data(), scratch, nullptr, nullptr,
                            0, plan.chunks.data(), int(chunks), chunk_frames, config.d_conv, norm.eps, 1, 1};
   // the table has a row for each tensor here, so that the strides differ from the rows

@@ -1,6 +1,7 @@
-// How batches are cut into segments, groups and chunks; needs no GPU.
+// How batches are cut into segments and chunks; needs no GPU.
 #include "gpu/segment.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <numeric>
 
@@ -18,11 +19,12 @@ TEST_CASE("a plan covers every frame of every signal once, in order") {
     for (int i = random.whole(1, 9); i > 0; --i) parts.push_back({size_t(random.whole(1, 3000)), random.whole(0, 99), random.whole(0, 99)});
     const gpu::Plan plan = gpu::plan_segment(parts, chunk_frames);
     REQUIRE(plan.signals.size() == parts.size());
-    size_t chunk = 0, group = 0;
+    size_t chunk = 0;
+    int longest = 0;
     for (size_t i = 0; i < parts.size(); ++i) {
-      CHECK(size_t(plan.signals[i].first_group) == group);
+      CHECK(size_t(plan.signals[i].first_chunk) == chunk);
       CHECK(plan.signals[i].state_in == parts[i].state_in);
-      size_t frames = 0, in_groups = 0;
+      size_t frames = 0;
       const size_t first_chunk = chunk;
       for (; chunk < plan.chunks.size(); ++chunk) {
         const gpu::Chunk& c = plan.chunks[chunk];
@@ -35,15 +37,11 @@ TEST_CASE("a plan covers every frame of every signal once, in order") {
       }
       CHECK(frames == parts[i].frames);
       ++chunk;
-      for (; group < size_t(plan.signals[i].first_group + plan.signals[i].groups); ++group) {
-        CHECK(size_t(plan.groups[group].first_chunk) == first_chunk + in_groups);
-        CHECK((plan.groups[group].chunks == gpu::kGroupChunks || group + 1 == size_t(plan.signals[i].first_group + plan.signals[i].groups)));
-        in_groups += size_t(plan.groups[group].chunks);
-      }
-      CHECK(in_groups == chunk - first_chunk);
+      CHECK(size_t(plan.signals[i].chunks) == chunk - first_chunk);
+      longest = std::max(longest, plan.signals[i].chunks);
     }
     CHECK(chunk == plan.chunks.size());
-    CHECK(plan.extent().groups() >= plan.groups.size());
+    CHECK(plan.longest() == longest);
   }
 }
 
