@@ -84,16 +84,20 @@ __global__ void __launch_bounds__(kJoinThreads) join_signals(Factor factor, Join
   const int chunks = wanted < b.states ? signal.chunks : 0;  // threads without a state only meet the others
   const int length = (chunks + runs - 1) / runs, begin = min(run * length, chunks), end = min(begin + length, chunks);
   Value* carry = b.carry + size_t(signal.first_chunk) * size_t(b.states) + size_t(state);
-  // calls f(chunk, its factor, what it adds) for the chunks of the run; what the signal's last chunk adds is unknown, and nothing follows it
+  // what the signal's last chunk adds is unknown, and nothing follows it
+  Value factors[kJoinAhead], ends[kJoinAhead];
+  const auto load = [&](int first) {
+#pragma unroll
+    for (int k = 0; k < kJoinAhead; ++k) {
+      const int chunk = min(first + k, end - 1);
+      ends[k] = carry[size_t(chunk) * size_t(b.states)];
+      factors[k] = factor(signal.first_chunk + chunk, state);
+    }
+  };
+  // calls f(chunk, its factor, what it adds) for the chunks of the run, of which the first are loaded
   const auto each_chunk = [&](const auto& f) {
     for (int first = begin; first < end; first += kJoinAhead) {
-      Value factors[kJoinAhead], ends[kJoinAhead];
-#pragma unroll
-      for (int k = 0; k < kJoinAhead; ++k) {
-        const int chunk = min(first + k, end - 1);
-        ends[k] = carry[size_t(chunk) * size_t(b.states)];
-        factors[k] = factor(signal.first_chunk + chunk, state);
-      }
+      if (first > begin) load(first);
 #pragma unroll
       for (int k = 0; k < kJoinAhead; ++k)
         if (first + k < end) f(first + k, factors[k], ends[k]);
@@ -101,23 +105,25 @@ __global__ void __launch_bounds__(kJoinThreads) join_signals(Factor factor, Join
   };
 
   Value h = b.initial(signal.state_in, state);
+  if (begin < end) load(begin);
   if (runs > 1) {
     Value all = one(Value()), sum{};
     each_chunk([&](int, Value f, Value e) { all = product(f, all), sum = joined(f, sum, e); });
-    Value *factors = reinterpret_cast<Value*>(dynamic_shared()), *sums = factors + blockDim.x;
+    if (end - begin > kJoinAhead) load(begin);
+    Value *run_factors = reinterpret_cast<Value*>(dynamic_shared()), *run_sums = run_factors + blockDim.x;
     for (int back = 1; back < runs; back *= 2) {
-      factors[threadIdx.x] = all, sums[threadIdx.x] = sum;
+      run_factors[threadIdx.x] = all, run_sums[threadIdx.x] = sum;
       __syncthreads();
       if (run >= back) {
         const int before = int(threadIdx.x) - back * width;
-        sum = joined(all, sums[before], sum);
-        all = product(all, factors[before]);
+        sum = joined(all, run_sums[before], sum);
+        all = product(all, run_factors[before]);
       }
       __syncthreads();
     }
-    factors[threadIdx.x] = all, sums[threadIdx.x] = sum;
+    run_factors[threadIdx.x] = all, run_sums[threadIdx.x] = sum;
     __syncthreads();
-    if (run > 0) h = joined(factors[int(threadIdx.x) - width], h, sums[int(threadIdx.x) - width]);
+    if (run > 0) h = joined(run_factors[int(threadIdx.x) - width], h, run_sums[int(threadIdx.x) - width]);
   }
   each_chunk([&](int chunk, Value f, Value e) {
     carry[size_t(chunk) * size_t(b.states)] = h;

@@ -68,7 +68,7 @@ bool FusedMamba1::serves(const ssm::Mamba1Config& config) {
 }
 
 FusedMamba1::FusedMamba1(const ssm::Mamba1Config& config, const ssm::RmsNormConfig* norm, Precision precision, const ssm::Checkpoint& checkpoint)
-    : config_(config), precision_(precision), has_norm_(norm != nullptr), eps_(norm ? norm->eps : 0.0f) {
+    : config_(config), precision_(precision), norm_factor_(norm ? 1.0f / float(config.d_model) : 0.0f), eps_(norm ? norm->eps : 1.0f) {
   weights_ = uploaded(config.d_model == 16   ? packed<16>(config, norm, checkpoint)
                       : config.d_model == 32 ? packed<32>(config, norm, checkpoint)
                                              : packed<64>(config, norm, checkpoint));
@@ -85,8 +85,8 @@ void FusedMamba1::run(const float* in, float* out, bool residual, const float* c
   float *x = scratch, *dt = x + rows * inner, *mixing = dt + rows * inner;
   const ScanScratch scan(mixing + rows * kMixing, plan.extent(), inner * kStates);
   const Arguments arguments{weights_.data(), in, out, reinterpret_cast<float4*>(x), reinterpret_cast<float4*>(dt), reinterpret_cast<float4*>(mixing),
-                            scan, conv_table, scan_table, table_stride, plan.chunks, plan.chunk_count, plan.chunk_frames, config_.d_conv, eps_,
-                            has_norm_, residual};
+                            scan, conv_table, scan_table, table_stride, plan.chunks, plan.chunk_count, plan.chunk_frames, config_.d_conv,
+                            norm_factor_, eps_, residual};
   const JoinBuffers<float> join{int(inner) * kStates, scan.carry, scan_table, table_stride};
   if (precision_ == Precision::float32) run_in<Precision::float32>(arguments, config_.d_model, weights_, join, plan, stream);
   else if (precision_ == Precision::tf32) run_in<Precision::tf32>(arguments, config_.d_model, weights_, join, plan, stream);

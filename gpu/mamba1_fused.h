@@ -31,8 +31,7 @@ class FusedMamba1 {
  private:
   ssm::Mamba1Config config_;
   Precision precision_;
-  bool has_norm_;
-  float eps_ = 0;
+  float norm_factor_, eps_;
   DeviceFloats weights_;
 };
 

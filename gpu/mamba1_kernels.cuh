@@ -71,8 +71,8 @@ struct Arguments {
   size_t table_stride;
   const Chunk* chunks;
   int chunk_count, chunk_frames, taps;
-  float eps;
-  int has_norm, residual;
+  float norm_factor, eps;  // of the norm's mean square: 1 / kModel and eps; without a norm 0 and 1
+  int residual;
 };
 
 __device__ inline float4 add(float4 a, float4 b) { return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w}; }
@@ -83,34 +83,39 @@ __host__ __device__ constexpr int stored_at(int k) {
   return k % 4 * (kModel / 4) + k / 4;
 }
 
+// Calls f(i) for a thread's share of kCount vectors, the same number for every thread: without a test in between, so that they overlap.
+template <int kCount, int kThreads, class F>
+__device__ void each_vector(int thread, const F& f) {
+  static_assert(kCount % kThreads == 0);
+#pragma unroll
+  for (int i = 0; i < kCount / kThreads; ++i) f(thread + i * kThreads);
+}
+
 // Starts the copy of the first `valid` of 16 rows, each `width` floats; all threads of the group.
 template <int kWidth, int kInner>
 __device__ void fetch_rows(const float* from, int valid, float* to, int thread) {
-#pragma unroll
-  for (int i = thread; i < kTile * kWidth / 4; i += kInner)
+  each_vector<kTile * kWidth / 4, kInner>(thread, [&](int i) {
     if (i < valid * kWidth / 4) copy_async(from + 4 * i, to + 4 * i);
+  });
 }
 
 // 16 rows of width kModel, normalised, into a transposed tile; rows from `valid` on are 0. Every thread handles what it fetched itself.
 template <int kModel, int kInner>
-__device__ void normalise_rows(const float* rows, int valid, bool has_norm, float eps, float* tile, int thread) {
+__device__ void normalise_rows(const float* rows, int valid, float factor, float eps, float* tile, int thread) {
   constexpr int kVectors = kModel / 4;  // of a row; neighbouring threads share one
-#pragma unroll
-  for (int i = thread; i < kTile * kVectors; i += kInner) {
+  each_vector<kTile * kVectors, kInner>(thread, [&](int i) {
     const int row = i / kVectors, k = i % kVectors * 4;
-    float4 v = row < valid ? *reinterpret_cast<const float4*>(rows + row * kModel + k) : float4{0, 0, 0, 0};
-    if (has_norm) {
-      float sum = fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, v.w * v.w)));
+    float4 v = *reinterpret_cast<const float4*>(rows + row * kModel + k);
+    if (row >= valid) v = {0, 0, 0, 0};
+    float sum = fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, v.w * v.w)));
 #pragma unroll
-      for (int other = kVectors / 2; other > 0; other /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, other);
-      const float scale = rsqrtf(fmaf(sum, 1.0f / kModel, eps));
-      v = {v.x * scale, v.y * scale, v.z * scale, v.w * scale};
-    }
-    tile[stored_at<kModel>(k) * kColumn + row] = v.x;
-    tile[stored_at<kModel>(k + 1) * kColumn + row] = v.y;
-    tile[stored_at<kModel>(k + 2) * kColumn + row] = v.z;
-    tile[stored_at<kModel>(k + 3) * kColumn + row] = v.w;
-  }
+    for (int other = kVectors / 2; other > 0; other /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, other);
+    const float scale = rsqrtf(fmaf(sum, factor, eps));
+    tile[stored_at<kModel>(k) * kColumn + row] = v.x * scale;
+    tile[stored_at<kModel>(k + 1) * kColumn + row] = v.y * scale;
+    tile[stored_at<kModel>(k + 2) * kColumn + row] = v.z * scale;
+    tile[stored_at<kModel>(k + 3) * kColumn + row] = v.w * scale;
+  });
 }
 
 // sums += in weight for 16 frames and kTiles times 8 outputs, by one warp; in: kSteps (an even number) times 8 columns of a transposed tile.
@@ -230,14 +235,14 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
   const float4 taps = *reinterpret_cast<const float4*>(w.conv[c]), to_dt = *reinterpret_cast<const float4*>(w.rank_to_dt[c]);
   const float conv_bias = w.conv_bias[c], dt_bias = w.dt_bias[c];
 
-  const int groups = int(blockDim.x) / kInner;
-  for (int index = int(blockIdx.x) * groups + group; index < p.chunk_count; index += int(gridDim.x) * groups) {
+  // when fewer chunks are left than groups, every block gets its share of them
+  for (int index = group * int(gridDim.x) + int(blockIdx.x); index < p.chunk_count; index += int(blockDim.x) / kInner * int(gridDim.x)) {
     const Chunk chunk = p.chunks[index];
     const float* rows = p.in + size_t(index) * size_t(p.chunk_frames) * kModel;
     fetch_rows<kModel, kInner>(rows, min(chunk.frames, kTile), &g.fetched[0][0], c);
     float before[3] = {0, 0, 0};  // the convolution's inputs of the three frames before the tile
     if (!chunk.first) {
-      normalise_rows<kModel, kInner>(rows - kTile * kModel, kTile, p.has_norm, p.eps, &g.rows[0][0], c);
+      normalise_rows<kModel, kInner>(rows - kTile * kModel, kTile, p.norm_factor, p.eps, &g.rows[0][0], c);
       sync_group<kInner>(group);
       project<kPrecision, kModel, kInner>(&g.rows[0][0], shared.weights.in_x, w.in_x_bias, &g.x[0][0], warp, lane);
       sync_group<kInner>(group);
@@ -253,7 +258,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
       const int valid = min(chunk.frames - t0, kTile);
       const size_t tile = (size_t(index) * size_t(p.chunk_frames) + size_t(t0)) / kTile;
       wait_for_copies();
-      normalise_rows<kModel, kInner>(&g.fetched[0][0], valid, p.has_norm, p.eps, &g.rows[0][0], c);
+      normalise_rows<kModel, kInner>(&g.fetched[0][0], valid, p.norm_factor, p.eps, &g.rows[0][0], c);
       if (t0 + kTile < chunk.frames)
         fetch_rows<kModel, kInner>(rows + (t0 + kTile) * kModel, min(chunk.frames - t0 - kTile, kTile), &g.fetched[0][0], c);
       sync_group<kInner>(group);
@@ -299,14 +304,14 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
         }
       }
       sync_group<kInner>(group);
-      for (int i = c; i < kTile * kMixing / 4; i += kInner) {
+      each_vector<kTile * kMixing / 4, kInner>(c, [&](int i) {
         const int t = i / (kMixing / 4), n = i % (kMixing / 4) * 4;
         float4 sum = *reinterpret_cast<const float4*>(&g.mixing[0][t][n]);
 #pragma unroll
         for (int other = 1; other < kWarps; ++other) sum = add(sum, *reinterpret_cast<const float4*>(&g.mixing[other][t][n]));
         if constexpr (kWarps > 1) *reinterpret_cast<float4*>(&g.mixing[0][t][n]) = sum;
         p.mixing[tile * (kTile * kMixing / 4) + size_t(i)] = sum;
-      }
+      });
       if constexpr (kWarps > 1) {
         if (c < kTile) {
           float4 sum = *reinterpret_cast<const float4*>(g.rank[0][c]);
@@ -325,7 +330,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
         for (int i = 0; i < 4; ++i) {
           const float4 rank = *reinterpret_cast<const float4*>(g.rank[0][4 * q + i]);
           const float raw = fmaf(to_dt.x, rank.x, fmaf(to_dt.y, rank.y, fmaf(to_dt.z, rank.z, fmaf(to_dt.w, rank.w, dt_bias))));
-          dt[i] = 4 * q + i < valid ? softplus(raw) : 0.0f;
+          dt[i] = softplus(4 * q + i < valid ? raw : -HUGE_VALF);  // 0 behind the end, without a branch: the four overlap
         }
         p.dt[(tile * kQuads + size_t(q)) * kInner + size_t(c)] = float4{dt[0], dt[1], dt[2], dt[3]};
         if (chunk.last) continue;
@@ -371,8 +376,8 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
   for (int n = 0; n < kStates; ++n) a[n] = w.a[c][n];
   const float D = w.D[c];
 
-  const int groups = int(blockDim.x) / kInner;
-  for (int index = int(blockIdx.x) * groups + group; index < p.chunk_count; index += int(gridDim.x) * groups) {
+  // when fewer chunks are left than groups, every block gets its share of them
+  for (int index = group * int(gridDim.x) + int(blockIdx.x); index < p.chunk_count; index += int(blockDim.x) / kInner * int(gridDim.x)) {
     const Chunk chunk = p.chunks[index];
     const size_t first_row = size_t(index) * size_t(p.chunk_frames);
     const auto fetch = [&](int t0) {
@@ -398,7 +403,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
       float4 next_x = p.x[first_quad], next_dt = p.dt[first_quad];
       const int now = t0 / kTile % 2;
       wait_for_copies();
-      normalise_rows<kModel, kInner>(&g.fetched[0][0], valid, p.has_norm, p.eps, &g.rows[0][0], c);
+      normalise_rows<kModel, kInner>(&g.fetched[0][0], valid, p.norm_factor, p.eps, &g.rows[0][0], c);
       sync_group<kInner>(group);
       if (t0 + kTile < chunk.frames) fetch(t0 + kTile);
       project<kPrecision, kModel, kInner>(&g.rows[0][0], shared.weights.in_z, w.in_z_bias, &g.y[0][0], warp, lane);
