@@ -34,44 +34,41 @@ void start(void (*kernel)(Arguments), const Arguments& arguments, cudaStream_t s
   launch(kernel, blocks, unsigned(groups * 2 * kModel), bytes, stream, arguments);
 }
 
-template <Precision kPrecision, int kModel>
-void run_as(const Arguments& arguments, const DeviceFloats& weights, const JoinBuffers<float>& join, const DevicePlan& plan, cudaStream_t stream) {
-  start<kModel, ExpandShared<kModel>>(expand<kPrecision, kModel>, arguments, stream);
-  const SelectiveFactor factor{weights.data() + offsetof(Weights<kModel>, a) / sizeof(float), 1, arguments.scan.sums, kStates, 2 * kModel};
-  join_chunks(factor, join, plan, stream);
-  start<kModel, RecurShared<kModel>>(recur<kPrecision, kModel>, arguments, stream);
+// f.operator()<kPrecision, kModel>() of the kernels for these sizes.
+template <Precision kPrecision, class F>
+auto with_width(int d_model, const F& f) {
+  if (d_model == 16) return f.template operator()<kPrecision, 16>();
+  if (d_model == 32) return f.template operator()<kPrecision, 32>();
+  return f.template operator()<kPrecision, 64>();
 }
 
-template <Precision kPrecision>
-void run_in(const Arguments& arguments, int d_model, const DeviceFloats& weights, const JoinBuffers<float>& join, const DevicePlan& plan,
-            cudaStream_t stream) {
-  if (d_model == 16) run_as<kPrecision, 16>(arguments, weights, join, plan, stream);
-  else if (d_model == 32) run_as<kPrecision, 32>(arguments, weights, join, plan, stream);
-  else run_as<kPrecision, 64>(arguments, weights, join, plan, stream);
+template <class F>
+auto with_sizes(Precision precision, int d_model, const F& f) {
+  if (precision == Precision::float32) return with_width<Precision::float32>(d_model, f);
+  if (precision == Precision::tf32) return with_width<Precision::tf32>(d_model, f);
+  return with_width<Precision::bf16>(d_model, f);
 }
 
 // Of the kernel that fits fewer.
-int groups_of(int d_model) {
-  if (d_model == 16) return std::min(groups_that_fit<16, ExpandShared<16>>(), groups_that_fit<16, RecurShared<16>>());
-  if (d_model == 32) return std::min(groups_that_fit<32, ExpandShared<32>>(), groups_that_fit<32, RecurShared<32>>());
-  if (d_model == 64) return std::min(groups_that_fit<64, ExpandShared<64>>(), groups_that_fit<64, RecurShared<64>>());
-  return 0;
+int groups_of(Precision precision, int d_model) {
+  return with_sizes(precision, d_model, [&]<Precision kPrecision, int kModel>() {
+    return std::min(groups_that_fit<kModel, ExpandShared<kPrecision, kModel>>(), groups_that_fit<kModel, RecurShared<kPrecision, kModel>>());
+  });
 }
 
 }  // namespace
 
-size_t FusedMamba1::chunks_at_once() const { return size_t(groups_of(config_.d_model)) * size_t(attribute(cudaDevAttrMultiProcessorCount)); }
+size_t FusedMamba1::chunks_at_once() const { return size_t(groups_of(precision_, config_.d_model)) * size_t(attribute(cudaDevAttrMultiProcessorCount)); }
 
-bool FusedMamba1::serves(const ssm::Mamba1Config& config) {
-  return config.d_inner == 2 * config.d_model && config.d_state == kStates && config.dt_rank <= kRank && config.d_conv <= kTaps && !config.rms_eps &&
-         groups_of(config.d_model) > 0;
+bool FusedMamba1::serves(const ssm::Mamba1Config& config, Precision precision) {
+  const bool width = config.d_model == 16 || config.d_model == 32 || config.d_model == 64;
+  return width && config.d_inner == 2 * config.d_model && config.d_state == kStates && config.dt_rank <= kRank && config.d_conv <= kTaps && !config.rms_eps &&
+         groups_of(precision, config.d_model) > 0;
 }
 
 FusedMamba1::FusedMamba1(const ssm::Mamba1Config& config, const ssm::RmsNormConfig* norm, Precision precision, const ssm::Checkpoint& checkpoint)
     : config_(config), precision_(precision), norm_factor_(norm ? 1.0f / float(config.d_model) : 0.0f), eps_(norm ? norm->eps : 1.0f) {
-  weights_ = uploaded(config.d_model == 16   ? packed<16>(config, norm, checkpoint)
-                      : config.d_model == 32 ? packed<32>(config, norm, checkpoint)
-                                             : packed<64>(config, norm, checkpoint));
+  weights_ = uploaded(with_sizes(precision, config.d_model, [&]<Precision kPrecision, int kModel>() { return packed<kPrecision, kModel>(config, norm, checkpoint); }));
 }
 
 size_t FusedMamba1::scratch_floats(const Extent& e) const {
@@ -88,9 +85,13 @@ void FusedMamba1::run(const float* in, float* out, bool residual, const float* c
                             scan, conv_table, scan_table, table_stride, plan.chunks, plan.chunk_count, plan.chunk_frames, config_.d_conv,
                             norm_factor_, eps_, residual};
   const JoinBuffers<float> join{int(inner) * kStates, scan.carry, scan_table, table_stride};
-  if (precision_ == Precision::float32) run_in<Precision::float32>(arguments, config_.d_model, weights_, join, plan, stream);
-  else if (precision_ == Precision::tf32) run_in<Precision::tf32>(arguments, config_.d_model, weights_, join, plan, stream);
-  else run_in<Precision::bf16>(arguments, config_.d_model, weights_, join, plan, stream);
+  with_sizes(precision_, config_.d_model, [&]<Precision kPrecision, int kModel>() {
+    start<kModel, ExpandShared<kPrecision, kModel>>(expand<kPrecision, kModel>, arguments, stream);
+    using All = Weights<kPrecision, kModel>;
+    const float* a = weights_.data() + offsetof(All, a) / sizeof(float);
+    join_chunks(SelectiveFactor{a, 1, scan.sums, kStates, 2 * kModel}, join, plan, stream);
+    start<kModel, RecurShared<kPrecision, kModel>>(recur<kPrecision, kModel>, arguments, stream);
+  });
 }
 
 }  // namespace coil::gpu

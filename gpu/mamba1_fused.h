@@ -15,7 +15,7 @@ class FusedMamba1 {
  public:
   // d_model 16, 32 or 64, twice as many inner channels, 16 states, a dt rank and a convolution of at most 4, no norm on dt, B and C; and a
   // current device with enough shared memory.
-  static bool serves(const ssm::Mamba1Config& config);
+  static bool serves(const ssm::Mamba1Config& config, Precision precision);
 
   // `norm`: the one in front, or null.
   FusedMamba1(const ssm::Mamba1Config& config, const ssm::RmsNormConfig* norm, Precision precision, const ssm::Checkpoint& checkpoint);

@@ -10,6 +10,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
 #include "gpu/math.cuh"
@@ -26,25 +27,39 @@ inline constexpr int kMixing = 2 * kStates;      // B and C
 inline constexpr int kMixingRow = kMixing + 4;
 inline constexpr int kMixingTiles = kMixing / 8 + 1;  // outputs of x_proj in tiles of 8: B, C, and dt's few
 
-// A matrix for the tensor cores: [8 inputs][8 outputs][lane] of one step of a right side (gpu/tensor_cores.cuh), the leading bits first, then
-// what those leave. Input 2 t of eight is the product's t-th, input 2 t + 1 its (t + 4)-th: so that a warp's reads of a transposed tile
-// spread over all banks.
-template <int kSteps, int kTiles>
+// A matrix for the tensor cores: [16 inputs][8 outputs][lane] of a right side (gpu/tensor_cores.cuh). Input 2 t of eight is the product's t-th,
+// input 2 t + 1 its (t + 4)-th: so that a warp's reads of a transposed tile spread over all banks. In float32 whole numbers, which a warp splits:
+// both parts would be twice the bytes of shared memory to read, which the kernels wait for most.
+template <Precision kPrecision, int kSteps, int kTiles>
 struct Fragments {
-  float4 values[kSteps][kTiles][32];
+  using Vector = std::conditional_t<kPrecision == Precision::bf16, uint2, float4>;  // the two steps' numbers
+  Vector values[kSteps / 2][kTiles][32];
+
+  __device__ Right<kPrecision> right(int pair, int tile, int lane) const {
+    const Vector v = values[pair][tile][lane];
+    Right<kPrecision> right;
+    if constexpr (kPrecision == Precision::float32) {
+      right = Right<kPrecision>({{v.x, v.y}, {v.z, v.w}});
+    } else if constexpr (kPrecision == Precision::tf32) {
+      right.values[0][0] = v.x, right.values[0][1] = v.y, right.values[1][0] = v.z, right.values[1][1] = v.w;
+    } else {
+      right.pairs[0][0] = v.x, right.pairs[1][0] = v.y;
+    }
+    return right;
+  }
 };
 
 // Everything that a layer is, in one array. The matrices of each kernel lie together, to be copied at once.
-template <int kModel>
+template <Precision kPrecision, int kModel>
 struct Weights {
   static constexpr int kInner = 2 * kModel;
   struct Expand {
-    Fragments<kModel / 8, kInner / 8> in_x;
-    Fragments<kInner / 8, kMixingTiles> x_proj;
+    Fragments<kPrecision, kModel / 8, kInner / 8> in_x;
+    Fragments<kPrecision, kInner / 8, kMixingTiles> x_proj;
   } expand;
   struct Recur {
-    Fragments<kModel / 8, kInner / 8> in_z;
-    Fragments<kInner / 8, kModel / 8> out;
+    Fragments<kPrecision, kModel / 8, kInner / 8> in_z;
+    Fragments<kPrecision, kInner / 8, kModel / 8> out;
   } recur;
   // per channel
   float rank_to_dt[kInner][kRank];
@@ -120,33 +135,19 @@ __device__ void normalise_rows(const float* rows, int valid, float factor, float
 
 // sums += in weight for 16 frames and kTiles times 8 outputs, by one warp; in: kSteps (an even number) times 8 columns of a transposed tile.
 template <Precision kPrecision, int kSteps, int kTiles, int kAllTiles>
-__device__ void multiply(const float* in, const Fragments<kSteps, kAllTiles>& weight, int first_tile, int lane, float (&sums)[kTiles][4]) {
+__device__ void multiply(const float* in, const Fragments<kPrecision, kSteps, kAllTiles>& weight, int first_tile, int lane, float (&sums)[kTiles][4]) {
   const int g = lane / 4, t = lane % 4;
 #pragma unroll
-  for (int first = 0; first < kSteps; first += 2) {
+  for (int pair = 0; pair < kSteps / 2; ++pair) {
     float a[2][4];
 #pragma unroll
     for (int step = 0; step < 2; ++step) {
-      const float *even = in + (8 * (first + step) + 2 * t) * kColumn, *odd = even + kColumn;
+      const float *even = in + (8 * (2 * pair + step) + 2 * t) * kColumn, *odd = even + kColumn;
       a[step][0] = even[g], a[step][1] = even[g + 8], a[step][2] = odd[g], a[step][3] = odd[g + 8];
     }
     const Left<kPrecision> left(a);
 #pragma unroll
-    for (int tile = 0; tile < kTiles; ++tile) {
-      const float4 b[2] = {weight.values[first][first_tile + tile][lane], weight.values[first + 1][first_tile + tile][lane]};
-      Right<kPrecision> right;
-#pragma unroll
-      for (int step = 0; step < 2; ++step) {
-        if constexpr (kPrecision == Precision::float32) {
-          right.high[step][0] = b[step].x, right.high[step][1] = b[step].y, right.low[step][0] = b[step].z, right.low[step][1] = b[step].w;
-        } else if constexpr (kPrecision == Precision::tf32) {
-          right.values[step][0] = b[step].x, right.values[step][1] = b[step].y;
-        } else {
-          right.pairs[step][0] = pack_bf16(b[step].x, b[step].y);
-        }
-      }
-      multiply_add(sums[tile], left, right);
-    }
+    for (int tile = 0; tile < kTiles; ++tile) multiply_add(sums[tile], left, weight.right(pair, first_tile + tile, lane));
   }
 }
 
@@ -162,11 +163,11 @@ __device__ void start_sums(const float* bias, int lane, float (&sums)[kTiles][4]
 }
 
 // The 32 channels of a warp of the transposed product: tile [channel][frame] = bias + weight in.
-template <Precision kPrecision, int kModel, int kInner>
-__device__ void project(const float* in, const Fragments<kModel / 8, kInner / 8>& weight, const float* bias, float* tile, int warp, int lane) {
+template <int kModel, int kInner, Precision kPrecision>
+__device__ void project(const float* in, const Fragments<kPrecision, kModel / 8, kInner / 8>& weight, const float* bias, float* tile, int warp, int lane) {
   float sums[4][4];
   start_sums(bias + 32 * warp, lane, sums);
-  multiply<kPrecision>(in, weight, 4 * warp, lane, sums);
+  multiply(in, weight, 4 * warp, lane, sums);
   float* to = tile + (32 * warp + lane % 4 * 2) * kColumn + lane / 4;
 #pragma unroll
   for (int i = 0; i < 4; ++i, to += 8 * kColumn) {
@@ -207,21 +208,21 @@ __device__ float step(float (&h)[kStates], const float (&a)[kStates], float dt, 
   return sums[0] + sums[1];
 }
 
-template <int kModel>
+template <Precision kPrecision, int kModel>
 struct ExpandShared {
   static constexpr int kInner = 2 * kModel, kWarps = kInner / 32;
   struct Group {
     float fetched[kTile][kModel], rows[kModel][kColumn], x[kInner][kColumn], mixing[kWarps][kTile][kMixingRow], rank[kWarps][kTile][kRank];
   };
-  typename Weights<kModel>::Expand weights;
+  typename Weights<kPrecision, kModel>::Expand weights;
   Group groups[1];  // as many as the block has
 };
 
 template <Precision kPrecision, int kModel>
 __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
-  using Shared = ExpandShared<kModel>;
+  using Shared = ExpandShared<kPrecision, kModel>;
   constexpr int kInner = Shared::kInner, kWarps = Shared::kWarps;
-  const auto& w = *static_cast<const Weights<kModel>*>(p.weights);
+  const auto& w = *static_cast<const Weights<kPrecision, kModel>*>(p.weights);
   auto& shared = *reinterpret_cast<Shared*>(dynamic_shared());
   copy_to_shared(w.expand, shared.weights);
   __syncthreads();
@@ -244,7 +245,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
     if (!chunk.first) {
       normalise_rows<kModel, kInner>(rows - kTile * kModel, kTile, p.norm_factor, p.eps, &g.rows[0][0], c);
       sync_group<kInner>(group);
-      project<kPrecision, kModel, kInner>(&g.rows[0][0], shared.weights.in_x, w.in_x_bias, &g.x[0][0], warp, lane);
+      project<kModel, kInner>(&g.rows[0][0], shared.weights.in_x, w.in_x_bias, &g.x[0][0], warp, lane);
       sync_group<kInner>(group);
       for (int i = 0; i < 3; ++i) before[i] = my_x[kTile - 3 + i];
     } else {
@@ -262,7 +263,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
       if (t0 + kTile < chunk.frames)
         fetch_rows<kModel, kInner>(rows + (t0 + kTile) * kModel, min(chunk.frames - t0 - kTile, kTile), &g.fetched[0][0], c);
       sync_group<kInner>(group);
-      project<kPrecision, kModel, kInner>(&g.rows[0][0], shared.weights.in_x, w.in_x_bias, &g.x[0][0], warp, lane);
+      project<kModel, kInner>(&g.rows[0][0], shared.weights.in_x, w.in_x_bias, &g.x[0][0], warp, lane);
       __syncwarp();
 
       if (chunk.last && t0 + kTile >= chunk.frames) {
@@ -291,8 +292,8 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
         const int row = lane / 4, column = lane % 4 * 2;
         float sums[kMixingTiles][4];
         start_sums(warp == 0 ? w.x_proj_bias : nullptr, lane, sums);
-        const auto& own = *reinterpret_cast<const Fragments<4, kMixingTiles>*>(shared.weights.x_proj.values[4 * warp]);
-        multiply<kPrecision>(g.x[32 * warp], own, 0, lane, sums);
+        const auto& own = *reinterpret_cast<const Fragments<kPrecision, 4, kMixingTiles>*>(shared.weights.x_proj.values[2 * warp]);
+        multiply(g.x[32 * warp], own, 0, lane, sums);
 #pragma unroll
         for (int i = 0; i < kMixing / 8; ++i) {
           *reinterpret_cast<float2*>(&g.mixing[warp][row][8 * i + column]) = float2{sums[i][0], sums[i][1]};
@@ -349,21 +350,21 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
   }
 }
 
-template <int kModel>
+template <Precision kPrecision, int kModel>
 struct RecurShared {
   static constexpr int kInner = 2 * kModel;
   struct Group {
     float fetched[kTile][kModel], mixing[2][kTile][kMixing], rows[kModel][kColumn], y[kInner][kColumn];
   };
-  typename Weights<kModel>::Recur weights;
+  typename Weights<kPrecision, kModel>::Recur weights;
   Group groups[1];  // as many as the block has
 };
 
 template <Precision kPrecision, int kModel>
 __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
-  using Shared = RecurShared<kModel>;
+  using Shared = RecurShared<kPrecision, kModel>;
   constexpr int kInner = Shared::kInner;
-  const auto& w = *static_cast<const Weights<kModel>*>(p.weights);
+  const auto& w = *static_cast<const Weights<kPrecision, kModel>*>(p.weights);
   auto& shared = *reinterpret_cast<Shared*>(dynamic_shared());
   copy_to_shared(w.recur, shared.weights);
   __syncthreads();
@@ -406,7 +407,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
       normalise_rows<kModel, kInner>(&g.fetched[0][0], valid, p.norm_factor, p.eps, &g.rows[0][0], c);
       sync_group<kInner>(group);
       if (t0 + kTile < chunk.frames) fetch(t0 + kTile);
-      project<kPrecision, kModel, kInner>(&g.rows[0][0], shared.weights.in_z, w.in_z_bias, &g.y[0][0], warp, lane);
+      project<kModel, kInner>(&g.rows[0][0], shared.weights.in_z, w.in_z_bias, &g.y[0][0], warp, lane);
       __syncwarp();
 #pragma unroll 1
       for (int q = 0; q < kQuads; ++q) {
@@ -431,7 +432,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
         if (p.residual && lane / 4 + 8 * (i % 2) < valid) before[i / 2][i % 2] = *reinterpret_cast<const float2*>(p.in + place(i / 2, i % 2));
       float sums[2][4];  // a warp's 16 outputs
       start_sums(w.out_bias + 16 * warp, lane, sums);
-      multiply<kPrecision>(&g.y[0][0], shared.weights.out, 2 * warp, lane, sums);
+      multiply(&g.y[0][0], shared.weights.out, 2 * warp, lane, sums);
 #pragma unroll
       for (int i = 0; i < 2; ++i)
 #pragma unroll
@@ -453,23 +454,31 @@ inline float rounded_to_tf32(float x) {
   return std::bit_cast<float>(bits & 0xffffe000u);
 }
 
+inline uint32_t packed_bf16(float first, float second) {
+  const auto rounded = [](float x) { return std::bit_cast<uint32_t>(x) + 0x8000u; };
+  return rounded(first) >> 16 | (rounded(second) & 0xffff0000u);
+}
+
 // value(input, output)
-template <int kSteps, int kTiles, class Value>
-void pack(Fragments<kSteps, kTiles>& to, const Value& value) {
-  for (int step = 0; step < kSteps; ++step)
+template <Precision kPrecision, int kSteps, int kTiles, class Value>
+void pack(Fragments<kPrecision, kSteps, kTiles>& to, const Value& value) {
+  for (int pair = 0; pair < kSteps / 2; ++pair)
     for (int tile = 0; tile < kTiles; ++tile)
       for (int lane = 0; lane < 32; ++lane) {
-        const int input = 8 * step + lane % 4 * 2, output = 8 * tile + lane / 4;
-        const float b0 = value(input, output), b1 = value(input + 1, output), high0 = rounded_to_tf32(b0), high1 = rounded_to_tf32(b1);
-        to.values[step][tile][lane] = {high0, high1, rounded_to_tf32(b0 - high0), rounded_to_tf32(b1 - high1)};
+        float b[4];  // [step][t, t + 4]
+        for (int i = 0; i < 4; ++i) b[i] = value(16 * pair + 8 * (i / 2) + lane % 4 * 2 + i % 2, 8 * tile + lane / 4);
+        auto& v = to.values[pair][tile][lane];
+        if constexpr (kPrecision == Precision::bf16) v = {packed_bf16(b[0], b[1]), packed_bf16(b[2], b[3])};
+        else if constexpr (kPrecision == Precision::tf32) v = {rounded_to_tf32(b[0]), rounded_to_tf32(b[1]), rounded_to_tf32(b[2]), rounded_to_tf32(b[3])};
+        else v = {b[0], b[1], b[2], b[3]};
       }
 }
 
-template <int kModel>
+template <Precision kPrecision, int kModel>
 std::vector<float> packed(const ssm::Mamba1Config& config, const ssm::RmsNormConfig* norm, const ssm::Checkpoint& checkpoint) {
   constexpr int kInner = 2 * kModel;
-  std::vector<float4> vectors((sizeof(Weights<kModel>) + sizeof(float4) - 1) / sizeof(float4));
-  auto& w = *reinterpret_cast<Weights<kModel>*>(vectors.data());
+  std::vector<float4> vectors((sizeof(Weights<kPrecision, kModel>) + sizeof(float4) - 1) / sizeof(float4));
+  auto& w = *reinterpret_cast<Weights<kPrecision, kModel>*>(vectors.data());
   const auto tensor = [&](const char* suffix, std::vector<int64_t> shape) { return checkpoint.floats(config.name + suffix, shape); };
   const int rank = config.dt_rank, taps = config.d_conv;
 

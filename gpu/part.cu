@@ -338,10 +338,10 @@ Layer make_layer(const ssm::LayerConfig& config, Build& build) {
     const bool whole_layer = config.residual && parts == config.parts.size();
     const auto *mamba1 = std::get_if<ssm::Mamba1Config>(&mixer);
     const auto *mamba2 = std::get_if<ssm::Mamba2Config>(&mixer);
-    if (mamba1 && FusedMamba1::serves(*mamba1)) layer.parts.push_back(std::make_unique<FusedMamba1Part>(*mamba1, norm, whole_layer, build));
+    if (mamba1 && FusedMamba1::serves(*mamba1, build.precision)) layer.parts.push_back(std::make_unique<FusedMamba1Part>(*mamba1, norm, whole_layer, build));
     else if (mamba2) layer.parts.push_back(std::make_unique<Mamba2Part>(*mamba2, norm, whole_layer, build));
     else layer.parts.push_back(make_part(config.parts[i], build));
-    if (mamba2 || (mamba1 && FusedMamba1::serves(*mamba1))) i += parts - 1;
+    if (mamba2 || (mamba1 && FusedMamba1::serves(*mamba1, build.precision))) i += parts - 1;
   }
   return layer;
 }

@@ -31,7 +31,7 @@ double error_of(size_t frames, int chunk_frames, int groups) {
   const size_t chunks = plan.chunks.size(), rows = plan.extent().rows(), states = kInner * kStates;
   std::vector<float> h(rows * kWidth, std::nanf(""));
   std::copy(in.begin(), in.end(), h.begin());
-  const std::vector<float> floats = packed<kWidth>(config, &norm, loaded.checkpoint);
+  const std::vector<float> floats = packed<kPrecision, kWidth>(config, &norm, loaded.checkpoint);
   std::vector<float4> weights(floats.size() / 4), x(rows * kInner / 4), dt(x), mixing(rows * 32 / 4);
   std::copy(floats.begin(), floats.end(), &weights[0].x);
   std::vector<float> carry(chunks * states), sums(chunks * kInner);
@@ -46,10 +46,10 @@ double error_of(size_t frames, int chunk_frames, int groups) {
     emulation::Block block(unsigned(32 * groups), bytes, 5);
     for (unsigned i = 0; i < 2; ++i) block.run(i, 2, [&] { kernel(arguments); });
   };
-  using Expand = ExpandShared<kWidth>;
-  using Recur = RecurShared<kWidth>;
-  start(expand<kPrecision, kWidth>, sizeof(Expand) + size_t(groups) * sizeof(Expand::Group));
-  const auto& w = *reinterpret_cast<const Weights<kWidth>*>(weights.data());
+  using Expand = ExpandShared<kPrecision, kWidth>;
+  using Recur = RecurShared<kPrecision, kWidth>;
+  start(expand<kPrecision, kWidth>, sizeof(Expand) + size_t(groups) * sizeof(typename Expand::Group));
+  const auto& w = *reinterpret_cast<const Weights<kPrecision, kWidth>*>(weights.data());
   for (size_t i = 0; i < states; ++i) {
     float running = 0;
     for (size_t chunk = 0; chunk < chunks; ++chunk) {
@@ -59,7 +59,7 @@ double error_of(size_t frames, int chunk_frames, int groups) {
       running = std::exp2(w.a[i / kStates][i % kStates] * sums[chunk * kInner + i / kStates]) * running + end;
     }
   }
-  start(recur<kPrecision, kWidth>, sizeof(Recur) + size_t(groups) * sizeof(Recur::Group));
+  start(recur<kPrecision, kWidth>, sizeof(Recur) + size_t(groups) * sizeof(typename Recur::Group));
   h.resize(frames * kWidth);
   return test::relative_error(h, reference.output);
 }
