@@ -18,7 +18,8 @@ namespace {
 
 constexpr int kFrameTile = 16;                          // chunks are multiples of it
 constexpr size_t kTableBytes = size_t(64) << 20;        // states on the device; larger batches run in parts
-constexpr size_t kSegmentRows = size_t(1) << 20;        // more would not run faster, but delay the copies
+constexpr size_t kSegmentRows = size_t(2) << 20;        // more would not run faster
+constexpr size_t kCopiedSegmentRows = kSegmentRows / 2;  // of signals that lie on the host: more would delay the copies
 constexpr int kFilmRows = 256;                          // of one piece on the device
 
 // Where things lie in one block of bytes that is copied as a whole.
@@ -97,6 +98,7 @@ struct BatchedModel::Impl {
   Impl(std::shared_ptr<const ssm::Model> m, const ssm::Checkpoint& checkpoint, const BatchedOptions& o)
       : model(std::move(m)), config(model->config()), modulation(model->network().modulation()), options(o), states(*model->state_layout()),
         d_input(size_t(config.d_input)), d_output(size_t(config.d_output)), tokens(config.input_kind == ssm::InputKind::token_ids) {
+    if (options.chunk_frames == 0) options.chunk_frames = options.precision == Precision::float32 ? 128 : 256;
     options.chunk_frames = std::max(options.chunk_frames, longest_convolution());
     options.chunk_frames = (options.chunk_frames + kFrameTile - 1) / kFrameTile * kFrameTile;
     if (config.in_proj) in_proj.emplace(*config.in_proj, nullptr, options.precision, checkpoint);
@@ -136,7 +138,7 @@ struct BatchedModel::Impl {
   size_t row_floats() const { return (in_place ? 1 : 3) * widest + d_input + d_output; }
 
   // As many chunks as the memory allows, or as so many frames of so many signals need.
-  size_t segment_chunks(size_t signals, size_t needed) const {
+  size_t segment_chunks(size_t signals, size_t needed, bool copied) const {
     constexpr size_t kSample = 256;
     const size_t chunk = size_t(options.chunk_frames);
     const Extent extent{kSample, options.chunk_frames};
@@ -144,7 +146,7 @@ struct BatchedModel::Impl {
     const size_t bytes = (kSample * chunk * (row_floats() + 2 * (d_input + d_output)) + scratch_floats(extent)) * sizeof(float) / kSample;
     const size_t table_bytes = std::min(2 * signals * states.stride() * sizeof(float), kTableBytes);
     const size_t budget = options.memory_bytes > table_bytes ? options.memory_bytes - table_bytes : 0;
-    size_t chunks = std::max<size_t>(std::min(budget / bytes, kSegmentRows / chunk), 1);
+    size_t chunks = std::max<size_t>(std::min(budget / bytes, (copied ? kCopiedSegmentRows : kSegmentRows) / chunk), 1);
     if (chunks > chunks_at_once) chunks -= chunks % chunks_at_once;
     return std::min(chunks, std::max<size_t>(needed, 1));
   }
@@ -180,7 +182,7 @@ struct BatchedModel::Impl {
       chunks += (batch[i].frames + size_t(options.chunk_frames) - 1) / size_t(options.chunk_frames);
     }
     check(cudaMemcpyAsync(table.data(), host_table.data(), 2 * batch.size() * stride * sizeof(float), cudaMemcpyHostToDevice, compute), "copying states");
-    const size_t at_once = segment_chunks(batch.size(), chunks);
+    const size_t at_once = segment_chunks(batch.size(), chunks, !device_in);
     require_rows({at_once, options.chunk_frames});
 
     std::vector<size_t> left(batch.size());

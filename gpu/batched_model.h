@@ -13,9 +13,9 @@
 namespace coil::gpu {
 
 struct BatchedOptions {
-  int device = 0;          // an index into devices()
-  int chunk_frames = 128;  // one unit of parallel work; rounded up to a multiple of 16. Longer ones cost accuracy, see MEASUREMENTS.md
-  size_t memory_bytes = size_t(512) << 20;  // of the GPU, at most so much (or one chunk), whatever the length of the signals
+  int device = 0;        // an index into devices()
+  int chunk_frames = 0;  // one unit of parallel work, rounded up to a multiple of 16; 0: 128 in float32, else 256. Longer ones cost accuracy (MEASUREMENTS.md)
+  size_t memory_bytes = size_t(896) << 20;  // of the GPU, at most so much (or one chunk), whatever the length of the signals
   Precision precision = Precision::float32;
 };
 

@@ -16,7 +16,7 @@ class CudaBackend final : public ssm::GoldenBackend {
   void run(const std::shared_ptr<const ssm::Model>& model, const ssm::Checkpoint& checkpoint, std::span<const ssm::GoldenSignal> batch,
            int variant) const override {
     // a segment of one chunk, and one of everything
-    BatchedModel device(model, checkpoint, {.chunk_frames = kChunks[variant], .memory_bytes = variant == 0 ? size_t(1) : size_t(512) << 20,
+    BatchedModel device(model, checkpoint, {.chunk_frames = kChunks[variant], .memory_bytes = variant == 0 ? size_t(1) : BatchedOptions{}.memory_bytes,
                                              .precision = precision_});
     if (model->config().input_kind == ssm::InputKind::frames) {
       std::vector<Frames> signals;

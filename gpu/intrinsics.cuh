@@ -60,6 +60,9 @@ __device__ inline void copy_async(const float* from, float* to) {
 // Until all that this thread copied is there.
 __device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
+// Brings the line at `p`, a valid address, into the L2 cache.
+__device__ inline void prefetch(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
+
 // Waits for the `kThreads` threads of group `group` of the block; a group is whole warps.
 template <int kThreads>
 __device__ inline void sync_group(int group) {

@@ -3,8 +3,9 @@
 //   expand   norm, in_proj (x), convolution, silu, x_proj, dt, and the scan of each chunk from zero; leaves x, dt, B, C in device memory
 //   recur    in_proj (z) of the same rows again, the scan of each chunk from its true state, gate, out_proj, residual
 //
-// A group of d_inner threads runs a chunk in tiles of 16 frames: a thread per channel in convolution and scan, with the 16 states in
-// registers; the products go to the tensor cores. The inputs of a product lie transposed in shared memory, [k][frame].
+// A group of d_inner threads runs a chunk in tiles of 16 frames: a thread per channel in convolution and scan, with 16 states in registers (in
+// recur half of its own and half of its neighbour's); the products go to the tensor cores. The inputs of a product lie transposed in shared
+// memory, [k][frame].
 #pragma once
 
 #include <array>
@@ -27,19 +28,22 @@ inline constexpr int kMixing = 2 * kStates;      // B and C
 inline constexpr int kMixingRow = kMixing + 4;
 inline constexpr int kMixingTiles = kMixing / 8 + 1;  // outputs of x_proj in tiles of 8: B, C, and dt's few
 
-// A matrix for the tensor cores: [16 inputs][8 outputs][lane] of a right side (gpu/tensor_cores.cuh). Input 2 t of eight is the product's t-th,
-// input 2 t + 1 its (t + 4)-th: so that a warp's reads of a transposed tile spread over all banks. In float32 whole numbers, which a warp splits:
-// both parts would be twice the bytes of shared memory to read, which the kernels wait for most.
+// A matrix for the tensor cores: [16 inputs][8 outputs] of a right side (gpu/tensor_cores.cuh). Input 2 t of eight is the product's t-th, input
+// 2 t + 1 its (t + 4)-th: so that a warp's reads of a transposed tile spread over all banks. A vector holds the numbers of both steps; in float32
+// a vector for each: the leading bits, then what those leave. No more bytes than the precision needs: the kernels wait most for shared memory.
 template <Precision kPrecision, int kSteps, int kTiles>
 struct Fragments {
-  using Vector = std::conditional_t<kPrecision == Precision::bf16, uint2, float4>;  // the two steps' numbers
-  Vector values[kSteps / 2][kTiles][32];
+  using Vector = std::conditional_t<kPrecision == Precision::bf16, uint2, float4>;
+  static constexpr int kVectors = kPrecision == Precision::float32 ? 2 : 1;
+  Vector values[kSteps / 2][kTiles][kVectors][32];
 
   __device__ Right<kPrecision> right(int pair, int tile, int lane) const {
-    const Vector v = values[pair][tile][lane];
+    const Vector v = values[pair][tile][0][lane];
     Right<kPrecision> right;
     if constexpr (kPrecision == Precision::float32) {
-      right = Right<kPrecision>({{v.x, v.y}, {v.z, v.w}});
+      const Vector second = values[pair][tile][1][lane];
+      right.high[0][0] = v.x, right.high[0][1] = v.y, right.low[0][0] = v.z, right.low[0][1] = v.w;
+      right.high[1][0] = second.x, right.high[1][1] = second.y, right.low[1][0] = second.z, right.low[1][1] = second.w;
     } else if constexpr (kPrecision == Precision::tf32) {
       right.values[0][0] = v.x, right.values[0][1] = v.y, right.values[1][0] = v.z, right.values[1][1] = v.w;
     } else {
@@ -114,6 +118,12 @@ __device__ void fetch_rows(const float* from, int valid, float* to, int thread) 
   });
 }
 
+// Brings bytes that a chunk begins with into the cache; all threads of the group.
+template <int kInner>
+__device__ void prefetch_bytes(const void* from, int bytes, int thread) {
+  for (int at = 128 * thread; at < bytes; at += 128 * kInner) prefetch(static_cast<const char*>(from) + at);
+}
+
 // 16 rows of width kModel, normalised, into a transposed tile; rows from `valid` on are 0. Every thread handles what it fetched itself.
 template <int kModel, int kInner>
 __device__ void normalise_rows(const float* rows, int valid, float factor, float eps, float* tile, int thread) {
@@ -185,27 +195,41 @@ __device__ void copy_to_shared(const T& from, T& to) {
     reinterpret_cast<float4*>(&to)[i] = reinterpret_cast<const float4*>(&from)[i];
 }
 
-// One frame of the scan of one channel. mixing: the frame's B, and its C kStates further on.
-template <bool kOutput>
-__device__ float step(float (&h)[kStates], const float (&a)[kStates], float dt, float x, const float* mixing) {
+// One frame of the scan of one channel from zero. B: of the frame.
+__device__ inline void step(float (&h)[kStates], const float (&a)[kStates], float dt, float x, const float* B) {
   const float dtx = dt * x;
-  float sums[2] = {};
 #pragma unroll
   for (int n = 0; n < kStates; n += 4) {
-    const float4 B = *reinterpret_cast<const float4*>(mixing + n);
-    h[n] = fmaf(exp2_fast(dt * a[n]), h[n], dtx * B.x);
-    h[n + 1] = fmaf(exp2_fast(dt * a[n + 1]), h[n + 1], dtx * B.y);
-    h[n + 2] = fmaf(exp2_fast(dt * a[n + 2]), h[n + 2], dtx * B.z);
-    h[n + 3] = fmaf(exp2_fast(dt * a[n + 3]), h[n + 3], dtx * B.w);
-    if constexpr (kOutput) {
-      const float4 C = *reinterpret_cast<const float4*>(mixing + kStates + n);
-      sums[0] = fmaf(C.x, h[n], sums[0]);
-      sums[1] = fmaf(C.y, h[n + 1], sums[1]);
-      sums[0] = fmaf(C.z, h[n + 2], sums[0]);
-      sums[1] = fmaf(C.w, h[n + 3], sums[1]);
+    const float4 b = *reinterpret_cast<const float4*>(B + n);
+    h[n] = fmaf(exp2_fast(dt * a[n]), h[n], dtx * b.x);
+    h[n + 1] = fmaf(exp2_fast(dt * a[n + 1]), h[n + 1], dtx * b.y);
+    h[n + 2] = fmaf(exp2_fast(dt * a[n + 2]), h[n + 2], dtx * b.z);
+    h[n + 3] = fmaf(exp2_fast(dt * a[n + 3]), h[n + 3], dtx * b.w);
+  }
+}
+
+// One frame of two channels by the two lanes of a pair, each with half of the states of its own and of its neighbour's, so that it reads half of
+// B and C. Returns the output of the lane's own. mixing: the frame's B from the lane's first state on, and C kStates further on.
+inline constexpr int kHalf = kStates / 2;
+__device__ inline float step_of_pair(float (&h)[2][kHalf], const float (&a)[2][kHalf], float dt, float x, const float* mixing) {
+  const float own = dt * x, dts[2] = {dt, __shfl_xor_sync(0xffffffffu, dt, 1)}, dtx[2] = {own, __shfl_xor_sync(0xffffffffu, own, 1)};
+  float sums[2] = {};
+#pragma unroll
+  for (int n = 0; n < kHalf; n += 4) {
+    const float4 B = *reinterpret_cast<const float4*>(mixing + n), C = *reinterpret_cast<const float4*>(mixing + kStates + n);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      h[i][n] = fmaf(exp2_fast(dts[i] * a[i][n]), h[i][n], dtx[i] * B.x);
+      h[i][n + 1] = fmaf(exp2_fast(dts[i] * a[i][n + 1]), h[i][n + 1], dtx[i] * B.y);
+      h[i][n + 2] = fmaf(exp2_fast(dts[i] * a[i][n + 2]), h[i][n + 2], dtx[i] * B.z);
+      h[i][n + 3] = fmaf(exp2_fast(dts[i] * a[i][n + 3]), h[i][n + 3], dtx[i] * B.w);
+      sums[i] = fmaf(C.x, h[i][n], sums[i]);
+      sums[i] = fmaf(C.y, h[i][n + 1], sums[i]);
+      sums[i] = fmaf(C.z, h[i][n + 2], sums[i]);
+      sums[i] = fmaf(C.w, h[i][n + 3], sums[i]);
     }
   }
-  return sums[0] + sums[1];
+  return sums[0] + __shfl_xor_sync(0xffffffffu, sums[1], 1);
 }
 
 template <Precision kPrecision, int kModel>
@@ -237,9 +261,14 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
   const float conv_bias = w.conv_bias[c], dt_bias = w.dt_bias[c];
 
   // when fewer chunks are left than groups, every block gets its share of them
-  for (int index = group * int(gridDim.x) + int(blockIdx.x); index < p.chunk_count; index += int(blockDim.x) / kInner * int(gridDim.x)) {
+  const int stride = int(blockDim.x) / kInner * int(gridDim.x);
+  for (int index = group * int(gridDim.x) + int(blockIdx.x); index < p.chunk_count; index += stride) {
     const Chunk chunk = p.chunks[index];
     const float* rows = p.in + size_t(index) * size_t(p.chunk_frames) * kModel;
+    if (index + stride < p.chunk_count) {
+      prefetch_bytes<kInner>(p.chunks + index + stride, sizeof(Chunk), c);
+      prefetch_bytes<kInner>(rows + (size_t(stride) * size_t(p.chunk_frames) - kTile) * kModel, 2 * kTile * kModel * sizeof(float), c);
+    }
     fetch_rows<kModel, kInner>(rows, min(chunk.frames, kTile), &g.fetched[0][0], c);
     float before[3] = {0, 0, 0};  // the convolution's inputs of the three frames before the tile
     if (!chunk.first) {
@@ -336,10 +365,10 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
         p.dt[(tile * kQuads + size_t(q)) * kInner + size_t(c)] = float4{dt[0], dt[1], dt[2], dt[3]};
         if (chunk.last) continue;
         elapsed += (dt[0] + dt[1]) + (dt[2] + dt[3]);
-        step<false>(h, a, dt[0], x.x, g.mixing[0][4 * q]);
-        step<false>(h, a, dt[1], x.y, g.mixing[0][4 * q + 1]);
-        step<false>(h, a, dt[2], x.z, g.mixing[0][4 * q + 2]);
-        step<false>(h, a, dt[3], x.w, g.mixing[0][4 * q + 3]);
+        step(h, a, dt[0], x.x, g.mixing[0][4 * q]);
+        step(h, a, dt[1], x.y, g.mixing[0][4 * q + 1]);
+        step(h, a, dt[2], x.z, g.mixing[0][4 * q + 2]);
+        step(h, a, dt[3], x.w, g.mixing[0][4 * q + 3]);
       }
     }
     if (chunk.last) continue;
@@ -372,15 +401,28 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
   const int group = int(threadIdx.x) / kInner, c = int(threadIdx.x) % kInner, warp = c / 32, lane = c % 32;
   auto& g = shared.groups[group];
   float* my_y = g.y[c];
-  float a[kStates];
+  const int first_state = lane % 2 * kHalf, channels[2] = {c, c ^ 1};  // whose half of the states the lane has
+  float a[2][kHalf];
 #pragma unroll
-  for (int n = 0; n < kStates; ++n) a[n] = w.a[c][n];
+  for (int i = 0; i < 2; ++i)
+#pragma unroll
+    for (int n = 0; n < kHalf; ++n) a[i][n] = w.a[channels[i]][first_state + n];
   const float D = w.D[c];
 
   // when fewer chunks are left than groups, every block gets its share of them
-  for (int index = group * int(gridDim.x) + int(blockIdx.x); index < p.chunk_count; index += int(blockDim.x) / kInner * int(gridDim.x)) {
+  const int stride = int(blockDim.x) / kInner * int(gridDim.x);
+  for (int index = group * int(gridDim.x) + int(blockIdx.x); index < p.chunk_count; index += stride) {
     const Chunk chunk = p.chunks[index];
     const size_t first_row = size_t(index) * size_t(p.chunk_frames);
+    if (index + stride < p.chunk_count) {
+      const size_t row = first_row + size_t(stride) * size_t(p.chunk_frames);
+      prefetch_bytes<kInner>(p.chunks + index + stride, sizeof(Chunk), c);
+      prefetch_bytes<kInner>(p.in + row * kModel, kTile * kModel * sizeof(float), c);
+      prefetch_bytes<kInner>(p.mixing + row * kMixing / 4, kTile * kMixing * sizeof(float), c);
+      prefetch_bytes<kInner>(p.scan.carry + size_t(index + stride) * kInner * kStates, kInner * kStates * sizeof(float), c);
+      prefetch_bytes<kInner>(p.x + row / 4 * kInner, kInner * sizeof(float4), c);
+      prefetch_bytes<kInner>(p.dt + row / 4 * kInner, kInner * sizeof(float4), c);
+    }
     const auto fetch = [&](int t0) {
       const size_t row = first_row + size_t(t0);
       const int valid = min(chunk.frames - t0, kTile);
@@ -389,40 +431,46 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
     };
     sync_group<kInner>(group);  // the last chunk's tiles have been read
     fetch(0);
-    float h[kStates];
-    const float4* start = reinterpret_cast<const float4*>(p.scan.carry + (size_t(index) * kInner + size_t(c)) * kStates);
+    float h[2][kHalf];
 #pragma unroll
-    for (int n = 0; n < kStates; n += 4) {
-      const float4 v = start[n / 4];
-      h[n] = v.x, h[n + 1] = v.y, h[n + 2] = v.z, h[n + 3] = v.w;
+    for (int i = 0; i < 2; ++i) {
+      const float* start = p.scan.carry + (size_t(index) * kInner + size_t(channels[i])) * kStates + first_state;
+#pragma unroll
+      for (int n = 0; n < kHalf; n += 4) {
+        const float4 v = *reinterpret_cast<const float4*>(start + n);
+        h[i][n] = v.x, h[i][n + 1] = v.y, h[i][n + 2] = v.z, h[i][n + 3] = v.w;
+      }
     }
+
+    // x and dt come a quad ahead from the cache, and a tile ahead into it
+    const float4 *x_at = p.x + first_row / 4 * kInner + size_t(c), *dt_at = p.dt + first_row / 4 * kInner + size_t(c);
+    float4 next_x = *x_at, next_dt = *dt_at;
 
     for (int t0 = 0; t0 < chunk.frames; t0 += kTile) {
       const int valid = min(chunk.frames - t0, kTile);
-      const size_t row = first_row + size_t(t0), tile = row / kTile;
-      const size_t first_quad = tile * kQuads * kInner + size_t(c);
-      float4 next_x = p.x[first_quad], next_dt = p.dt[first_quad];
+      const bool more = t0 + kTile < chunk.frames;
+      const size_t row = first_row + size_t(t0);
       const int now = t0 / kTile % 2;
       wait_for_copies();
       normalise_rows<kModel, kInner>(&g.fetched[0][0], valid, p.norm_factor, p.eps, &g.rows[0][0], c);
       sync_group<kInner>(group);
-      if (t0 + kTile < chunk.frames) fetch(t0 + kTile);
+      if (more) fetch(t0 + kTile);
       project<kModel, kInner>(&g.rows[0][0], shared.weights.in_z, w.in_z_bias, &g.y[0][0], warp, lane);
       __syncwarp();
 #pragma unroll 1
       for (int q = 0; q < kQuads; ++q) {
         const float4 x = next_x, dt = next_dt;
-        const size_t ahead = first_quad + size_t(min(q + 1, kQuads - 1) * kInner);
-        next_x = p.x[ahead], next_dt = p.dt[ahead];
+        if (more || q + 1 < kQuads) x_at += kInner, dt_at += kInner;
+        next_x = *x_at, next_dt = *dt_at;
+        if (more) prefetch(x_at + (kQuads - 1) * kInner), prefetch(dt_at + (kQuads - 1) * kInner);
         const float4 z = *reinterpret_cast<const float4*>(my_y + 4 * q);
         float4 y;
-        y.x = fmaf(D, x.x, step<true>(h, a, dt.x, x.x, g.mixing[now][4 * q])) * silu(z.x);
-        y.y = fmaf(D, x.y, step<true>(h, a, dt.y, x.y, g.mixing[now][4 * q + 1])) * silu(z.y);
-        y.z = fmaf(D, x.z, step<true>(h, a, dt.z, x.z, g.mixing[now][4 * q + 2])) * silu(z.z);
-        y.w = fmaf(D, x.w, step<true>(h, a, dt.w, x.w, g.mixing[now][4 * q + 3])) * silu(z.w);
+        y.x = fmaf(D, x.x, step_of_pair(h, a, dt.x, x.x, g.mixing[now][4 * q] + first_state)) * silu(z.x);
+        y.y = fmaf(D, x.y, step_of_pair(h, a, dt.y, x.y, g.mixing[now][4 * q + 1] + first_state)) * silu(z.y);
+        y.z = fmaf(D, x.z, step_of_pair(h, a, dt.z, x.z, g.mixing[now][4 * q + 2] + first_state)) * silu(z.z);
+        y.w = fmaf(D, x.w, step_of_pair(h, a, dt.w, x.w, g.mixing[now][4 * q + 3] + first_state)) * silu(z.w);
         *reinterpret_cast<float4*>(my_y + 4 * q) = y;
       }
-      sync_group<kInner>(group);
       const auto place = [&](int i, int half) {
         return (row + size_t(lane / 4 + 8 * half)) * kModel + size_t(16 * warp + 8 * i + lane % 4 * 2);
       };
@@ -430,6 +478,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
 #pragma unroll
       for (int i = 0; i < 4; ++i)
         if (p.residual && lane / 4 + 8 * (i % 2) < valid) before[i / 2][i % 2] = *reinterpret_cast<const float2*>(p.in + place(i / 2, i % 2));
+      sync_group<kInner>(group);
       float sums[2][4];  // a warp's 16 outputs
       start_sums(w.out_bias + 16 * warp, lane, sums);
       multiply(&g.y[0][0], shared.weights.out, 2 * warp, lane, sums);
@@ -443,9 +492,12 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
         }
     }
     if (!chunk.last) continue;
-    float* after = const_cast<float*>(p.scan_table) + size_t(chunk.state_out) * p.table_stride + size_t(c) * kStates;
 #pragma unroll
-    for (int n = 0; n < kStates; ++n) after[n] = h[n];
+    for (int i = 0; i < 2; ++i) {
+      float* after = const_cast<float*>(p.scan_table) + size_t(chunk.state_out) * p.table_stride + size_t(channels[i]) * kStates + first_state;
+#pragma unroll
+      for (int n = 0; n < kHalf; ++n) after[n] = h[i][n];
+    }
   }
 }
 
@@ -467,10 +519,15 @@ void pack(Fragments<kPrecision, kSteps, kTiles>& to, const Value& value) {
       for (int lane = 0; lane < 32; ++lane) {
         float b[4];  // [step][t, t + 4]
         for (int i = 0; i < 4; ++i) b[i] = value(16 * pair + 8 * (i / 2) + lane % 4 * 2 + i % 2, 8 * tile + lane / 4);
-        auto& v = to.values[pair][tile][lane];
-        if constexpr (kPrecision == Precision::bf16) v = {packed_bf16(b[0], b[1]), packed_bf16(b[2], b[3])};
-        else if constexpr (kPrecision == Precision::tf32) v = {rounded_to_tf32(b[0]), rounded_to_tf32(b[1]), rounded_to_tf32(b[2]), rounded_to_tf32(b[3])};
-        else v = {b[0], b[1], b[2], b[3]};
+        auto& vectors = to.values[pair][tile];
+        if constexpr (kPrecision == Precision::bf16) {
+          vectors[0][lane] = {packed_bf16(b[0], b[1]), packed_bf16(b[2], b[3])};
+        } else {
+          const auto high = [&](int i) { return rounded_to_tf32(b[i]); };
+          const auto low = [&](int i) { return rounded_to_tf32(b[i] - high(i)); };
+          if constexpr (kPrecision == Precision::tf32) vectors[0][lane] = {high(0), high(1), high(2), high(3)};
+          else vectors[0][lane] = {high(0), high(1), low(0), low(1)}, vectors[1][lane] = {high(2), high(3), low(2), low(3)};
+        }
       }
 }
 

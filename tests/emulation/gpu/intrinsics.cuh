@@ -93,6 +93,7 @@ void sync_group(int) {
 
 inline void copy_async(const float* from, float* to) { std::copy_n(from, 4, to); }
 inline void wait_for_copies() {}
+inline void prefetch(const void*) {}
 inline float* dynamic_shared() { return emulation::Block::current().shared(); }
 
 }  // namespace coil::gpu
