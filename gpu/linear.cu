@@ -1,78 +1,113 @@
 // Chooses the kernel of a projection.
 #include "gpu/linear.h"
 
-#include "gpu/elements.cuh"
+#include <algorithm>
+#include <cmath>
+
 #include "gpu/linear_kernels.cuh"
 
 namespace coil::gpu {
 namespace {
 
-// A thread per value; for matrices of few inputs or few outputs, which only move memory. In float32 whatever the precision.
-__global__ void __launch_bounds__(kElementThreads) narrow_product(LinearArguments l, int rows_per_block) {
-  size_t row;
-  int column;
-  if (!find_element(l.rows, l.d_out, rows_per_block, row, column)) return;
-  const float *weight = reinterpret_cast<const float*>(l.weight) + size_t(column) * size_t(l.d_in), *in = l.in + row * size_t(l.in_stride);
-  float sum = 0;
-  if (l.d_in % 4 == 0 && l.in_stride % 4 == 0) {
-    for (int k = 0; k < l.d_in; k += 4) {
-      const float4 x = *reinterpret_cast<const float4*>(in + k), w = *reinterpret_cast<const float4*>(weight + k);
-      sum = fmaf(w.x, x.x, fmaf(w.y, x.y, fmaf(w.z, x.z, fmaf(w.w, x.w, sum))));
-    }
-  } else {
-    for (int k = 0; k < l.d_in; ++k) sum = fmaf(weight[k], in[k], sum);
+// The inputs that a matrix on the tensor cores takes at once; more run as several products, into the same outputs.
+int steps_of(int d_in) { return d_in <= 32 ? 2 : d_in <= 64 ? 4 : 8; }
+
+// Calls f with the precision and the steps as constants.
+template <class F>
+void with_shape(Precision precision, int steps, const F& f) {
+  const auto with_steps = [&]<Precision kPrecision>() {
+    if (steps == 2) f.template operator()<kPrecision, 2>();
+    else if (steps == 4) f.template operator()<kPrecision, 4>();
+    else f.template operator()<kPrecision, 8>();
+  };
+  switch (precision) {
+    case Precision::float32: return with_steps.template operator()<Precision::float32>();
+    case Precision::tf32: return with_steps.template operator()<Precision::tf32>();
+    case Precision::bf16: return with_steps.template operator()<Precision::bf16>();
   }
-  if (l.bias) sum += l.bias[column];
-  float& y = l.out[row * size_t(l.out_stride) + size_t(column)];
-  y = l.accumulate ? y + sum : sum;
 }
 
-bool is_narrow(const Linear& linear) { return !linear.norm_eps && (linear.d_in <= 8 || linear.d_out <= 8); }
-
-template <Precision kPrecision>
-void run_tiles(const LinearArguments& arguments, cudaStream_t stream) {
-  const unsigned output_blocks = blocks_of(size_t(arguments.d_out), kLinearOutputs);
-  launch(tiled_product<kPrecision>, output_blocks * blocks_of(arguments.rows, kLinearRows), 32 * kLinearWarps,
-         PackedRight<kPrecision>::kSlab * sizeof(uint32_t), stream, arguments, int(output_blocks));
+// As few parts of the outputs as leave room for the rows of 8 warps beside their weights; then as many warps as there is room for.
+template <Precision kPrecision, int kSteps>
+void run_project(LinearArguments l, cudaStream_t stream) {
+  using Shape = ProjectShape<kPrecision, kSteps>;
+  constexpr size_t kBlockBytes = Shape::kWeightVectors * sizeof(float4), kWarpBytes = Shape::kRowVectors * sizeof(float4);
+  const size_t shared_bytes = size_t(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
+  const unsigned output_blocks = blocks_of(size_t(l.d_out), Shape::kOutputs), blocks_that_fit = unsigned((shared_bytes - 8 * kWarpBytes) / kBlockBytes);
+  const unsigned parts = blocks_of(output_blocks, blocks_that_fit), part_blocks = blocks_of(output_blocks, parts);
+  const unsigned warps = std::min(unsigned((shared_bytes - part_blocks * kBlockBytes) / kWarpBytes), unsigned(kProjectWarps));
+  const unsigned walkers = std::max(unsigned(device_attribute(cudaDevAttrMultiProcessorCount)) / parts, 1u);
+  const unsigned blocks = std::min(walkers, blocks_of(l.rows, size_t(Shape::kRows) * warps));
+  const size_t bytes = part_blocks * kBlockBytes + warps * kWarpBytes;
+  check(cudaFuncSetAttribute(project<kPrecision, kSteps>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
+  for (int first_input = 0; first_input < l.d_in; first_input += Shape::kInputs) {
+    launch(project<kPrecision, kSteps>, parts * blocks, 32 * warps, bytes, stream, l, first_input, int(parts), int(part_blocks));
+    l.weight = static_cast<const float4*>(l.weight) + output_blocks * Shape::kWeightVectors;
+    l.accumulate = true;
+    l.bias = nullptr;
+  }
 }
+
+void run_few_inputs(const LinearArguments& l, cudaStream_t stream) {
+  constexpr size_t kSets = 8;  // of rows, that a thread runs
+  const Grid grid(l.rows, (l.d_out + 3) / 4);
+  launch(project_few_inputs, dim3(blocks_of(grid.blocks.x, kSets), grid.blocks.y), kElementThreads, 0, stream, l, grid.rows_per_block);
+}
+
+void run_few_outputs(const LinearArguments& l, cudaStream_t stream) {
+  launch(project_few_outputs, blocks_of(l.rows, kElementThreads / kFewOutputs), kElementThreads, 0, stream, l);
+}
+
+bool has_few_inputs(const Linear& linear) { return !linear.norm_eps && linear.d_in <= 8; }
+bool has_few_outputs(const Linear& linear) { return !linear.norm_eps && linear.d_out <= kFewOutputs; }
+
+size_t up_to_multiple(int n, int of) { return size_t((n + of - 1) / of * of); }
 
 }  // namespace
 
 Linear::Linear(const ssm::LinearConfig& config, const ssm::RmsNormConfig* norm, Precision p, const ssm::Checkpoint& checkpoint)
     : d_in(config.d_in), d_out(config.d_out), precision(p) {
   const std::vector<float> matrix = checkpoint.floats(config.name + ".weight", {d_out, d_in});
-  if (config.bias) bias = uploaded(checkpoint.floats(config.name + ".bias", {d_out}));
+  if (config.bias) {
+    std::vector<float> values = checkpoint.floats(config.name + ".bias", {d_out});
+    values.resize(up_to_multiple(d_out, 32), 0.0f);
+    bias = uploaded(values);
+  }
   std::vector<float> scale(size_t(d_in), 1.0f);
   if (norm) {
     norm_eps = norm->eps;
     if (norm->affine) scale = checkpoint.floats(norm->name + ".weight", {d_in});
   }
   const auto value = [&](int output, int input) { return matrix[size_t(output) * size_t(d_in) + size_t(input)] * scale[size_t(input)]; };
-  if (is_narrow(*this)) {
-    const auto* words = reinterpret_cast<const uint32_t*>(matrix.data());
-    weight.upload({words, matrix.size()});
-  } else if (precision == Precision::float32) {
-    weight.upload(packed_weight<Precision::float32>(d_in, d_out, value));
-  } else if (precision == Precision::tf32) {
-    weight.upload(packed_weight<Precision::tf32>(d_in, d_out, value));
+  std::vector<uint32_t> words;
+  if (has_few_inputs(*this)) {
+    for (int input = 0; input < d_in; ++input)
+      for (int output = 0; output < int(up_to_multiple(d_out, 4)); ++output) words.push_back(std::bit_cast<uint32_t>(output < d_out ? value(output, input) : 0.0f));
+  } else if (has_few_outputs(*this)) {
+    for (const float w : matrix) words.push_back(std::bit_cast<uint32_t>(w));
   } else {
-    weight.upload(packed_weight<Precision::bf16>(d_in, d_out, value));
+    float peak = 0;
+    for (int output = 0; output < d_out; ++output)
+      for (int input = 0; input < d_in; ++input) peak = std::max(peak, std::fabs(value(output, input)));
+    int exponent = 0;
+    if (precision != Precision::bf16 && peak > 0 && std::isfinite(peak)) exponent = 14 - std::ilogb(peak);
+    weight_scale = std::ldexp(1.0f, -exponent);
+    with_shape(precision, steps_of(d_in), [&]<Precision kPrecision, int kSteps>() {
+      for (int first_input = 0; first_input < d_in; first_input += 16 * kSteps)
+        pack_weight<kPrecision, kSteps>(first_input, d_in, d_out, [&](int o, int i) { return std::ldexp(value(o, i), exponent); }, words);
+    });
   }
+  weight.upload(words);
 }
 
 void run_linear(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, size_t rows, bool accumulate, cudaStream_t stream) {
-  const LinearArguments arguments{linear.weight.data(), linear.bias.data(), linear.d_in, linear.d_out, in, in_stride, out, out_stride, rows, accumulate,
-                                  linear.norm_eps.has_value(), linear.norm_eps.value_or(0.0f)};
-  if (is_narrow(linear)) {
-    const Grid grid(rows, linear.d_out);
-    launch(narrow_product, grid.blocks, kElementThreads, 0, stream, arguments, grid.rows_per_block);
-  } else if (linear.precision == Precision::float32) {
-    run_tiles<Precision::float32>(arguments, stream);
-  } else if (linear.precision == Precision::tf32) {
-    run_tiles<Precision::tf32>(arguments, stream);
-  } else {
-    run_tiles<Precision::bf16>(arguments, stream);
-  }
+  const LinearArguments arguments{linear.weight.data(), linear.weight_scale, linear.bias.data(), linear.d_in, linear.d_out, in, in_stride, out, out_stride,
+                                  rows, accumulate, linear.norm_eps.has_value(), linear.norm_eps.value_or(0.0f)};
+  if (has_few_inputs(linear)) run_few_inputs(arguments, stream);
+  else if (has_few_outputs(linear)) run_few_outputs(arguments, stream);
+  else
+    with_shape(linear.precision, steps_of(linear.d_in),
+               [&]<Precision kPrecision, int kSteps>() { run_project<kPrecision, kSteps>(arguments, stream); });
 }
 
 }  // namespace coil::gpu

@@ -13,11 +13,12 @@
 
 namespace coil::gpu {
 
-// A matrix (d_out, d_in) and its bias, ready for the device.
+// A matrix (d_out, d_in) and its bias, as the kernel that runs it wants them (gpu/linear_kernels.cuh).
 struct Linear {
   int d_in = 0, d_out = 0;
   Precision precision = Precision::float32;
   Array<uint32_t> weight;
+  float weight_scale = 1;
   DeviceFloats bias;  // empty: none
   std::optional<float> norm_eps;
 

@@ -1,65 +1,27 @@
 // The kernels of projections, and how their weights lie.
 //
-// A warp makes 32 rows of 64 outputs, a block 4 warps; the weights of 64 inputs at a time come to shared memory as the right sides of products
-// (gpu/tensor_cores.cuh). Inputs of a product: [step][t], [step][t + 4] = 4 t + 2 step, 4 t + 2 step + 1 of 16, so that a lane reads vectors.
+// `project` reads every row once: a block keeps its weights in shared memory, and each of its warps walks over tiles of rows, whose inputs it
+// holds in registers while it makes output after output; the next tile is on its way meanwhile. Products are of 16-bit numbers, which the tensor
+// cores multiply twice as fast as tf32. In float32 a number is the sum of two float16, once its row, or the matrix, has been scaled by the power
+// of 2 that brings its largest into [2^14, 2^15): that loses 2^-23 of a number, and 2^-39 of the largest if the number is below 2^-17 of it.
+// tf32 has the significand of a float16, and is the first of the two.
 #pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
 
 #include <vector>
 
-#include "gpu/tensor_cores.cuh"
+#include "gpu/elements.cuh"
+#include "gpu/intrinsics.cuh"
+#include "gpu/precision.h"
 
 namespace coil::gpu {
 
-inline constexpr int kLinearWarps = 4, kLinearRows = 32 * kLinearWarps, kLinearOutputs = 64, kLinearInputs = 64;
-
-// Words of a right side that lie side by side per lane, and how many such vectors make one.
-template <Precision kPrecision>
-struct PackedRight {
-  static constexpr int kWords = kPrecision == Precision::bf16 ? 2 : 4, kVectors = kPrecision == Precision::float32 ? 2 : 1;
-  static constexpr int kFragment = 32 * kWords * kVectors;                                         // 16 inputs, 8 outputs
-  static constexpr int kSlab = kFragment * (kLinearInputs / 16) * (kLinearOutputs / 8);  // 64 inputs, 64 outputs
-};
-
-// [64 outputs][64 inputs][8 outputs][16 inputs][vector][lane]; value(output, input) is 0 beyond the matrix.
-template <Precision kPrecision, class Value>
-std::vector<uint32_t> packed_weight(int d_in, int d_out, const Value& value) {
-  using Packed = PackedRight<kPrecision>;
-  const auto bits = [](float x) {
-    uint32_t word;
-    __builtin_memcpy(&word, &x, sizeof word);
-    return word;
-  };
-  const auto rounded = [&](float x, int kept) {  // to nearest, ties away from 0
-    uint32_t word = (bits(x) + (1u << (22 - kept))) & ~((1u << (23 - kept)) - 1);
-    float y;
-    __builtin_memcpy(&y, &word, sizeof y);
-    return y;
-  };
-  std::vector<uint32_t> words;
-  for (int o0 = 0; o0 < d_out; o0 += kLinearOutputs)
-    for (int k0 = 0; k0 < d_in; k0 += kLinearInputs)
-      for (int tile = 0; tile < kLinearOutputs; tile += 8)
-        for (int k = 0; k < kLinearInputs; k += 16)
-          for (int vector = 0; vector < Packed::kVectors; ++vector)
-            for (int lane = 0; lane < 32; ++lane)
-              for (int step = 0; step < 2; ++step) {
-                float pair[2];
-                for (int i = 0; i < 2; ++i) {
-                  const int output = o0 + tile + lane / 4, input = k0 + k + lane % 4 * 4 + 2 * step + i;
-                  pair[i] = output < d_out && input < d_in ? value(output, input) : 0.0f;
-                }
-                if constexpr (kPrecision == Precision::bf16) {
-                  words.push_back(bits(rounded(pair[0], 7)) >> 16 | (bits(rounded(pair[1], 7)) & 0xffff0000u));
-                } else {
-                  for (const float x : pair) words.push_back(bits(vector == 0 ? rounded(x, 10) : rounded(x - rounded(x, 10), 10)));
-                }
-              }
-  return words;
-}
-
 struct LinearArguments {
-  const uint32_t* weight;
-  const float* bias;
+  const void* weight;  // as the kernel wants it
+  float weight_scale;  // what the weights of `project` are to be multiplied by
+  const float* bias;   // null: none; for `project` 0 from d_out to the next multiple of 32
   int d_in, d_out;
   const float* in;
   int in_stride;
@@ -70,125 +32,290 @@ struct LinearArguments {
   float eps;
 };
 
-// One right side of the packed ones at `at`, of a lane.
-template <Precision kPrecision>
-__device__ Right<kPrecision> packed_right(const uint32_t* at, int lane) {
+inline __host__ __device__ bool on_vectors(const float* rows, int stride, int width) {
+  return width % 4 == 0 && stride % 4 == 0 && reinterpret_cast<uintptr_t>(rows) % 16 == 0;
+}
+
+// ---- on the tensor cores
+
+// What a warp of `project` does at once with up to 16 kSteps inputs: its rows fill half of its registers.
+template <Precision kPrecision, int kSteps>
+struct ProjectShape {
+  static constexpr int kParts = kPrecision == Precision::float32 ? 2 : 1;  // 16-bit numbers that make one
+  static constexpr int kInputs = 16 * kSteps;
+  static constexpr int kRowTiles = kSteps > 4 ? 1 : 2, kColumnTiles = 4 / kRowTiles;  // four sums, so that no product waits for the last one
+  static constexpr int kRows = 16 * kRowTiles, kOutputs = 8 * kColumnTiles;
+  static constexpr int kVectors = kColumnTiles * kParts / 2;     // of a lane, for the right sides of 16 inputs
+  static constexpr int kWeightVectors = kSteps * kVectors * 32;  // for kOutputs outputs
+  static constexpr int kRowVectors = kRows * kInputs / 4;        // of a warp's rows
+};
+
+inline constexpr int kProjectWarps = 12;  // of a block, at most
+
+// The weights of inputs first_input to first_input + 16 kSteps: [kOutputs outputs][16 inputs][vector][lane]. A lane's words are [8 outputs][part][half of
+// the inputs]; its inputs are four neighbours, so that it reads vectors of rows, and its sums of two times 8 outputs are four neighbours too.
+// value(output, input) is below 2^15.
+template <Precision kPrecision, int kSteps, class Value>
+void pack_weight(int first_input, int d_in, int d_out, const Value& value, std::vector<uint32_t>& words) {
+  using Shape = ProjectShape<kPrecision, kSteps>;
+  const auto bits = [](float x, int part) -> uint32_t {
+    if constexpr (kPrecision == Precision::bf16) return __bfloat16_as_ushort(__float2bfloat16_rn(x));
+    const __half high = __float2half_rn(x);
+    return __half_as_ushort(part == 0 ? high : __float2half_rn(x - __half2float(high)));
+  };
+  for (int o0 = 0; o0 < d_out; o0 += Shape::kOutputs)
+    for (int step = 0; step < kSteps; ++step)
+      for (int vector = 0; vector < Shape::kVectors; ++vector)
+        for (int lane = 0; lane < 32; ++lane)
+          for (int word = 4 * vector; word < 4 * vector + 4; ++word) {
+            const int half = word % 2, part = word / 2 % Shape::kParts, tile = word / 2 / Shape::kParts, column = lane / 4;
+            const int output = o0 + tile / 2 * 16 + column / 2 * 4 + tile % 2 * 2 + column % 2, input = first_input + 16 * step + lane % 4 * 4 + 2 * half;
+            uint32_t pair[2];
+            for (int i = 0; i < 2; ++i) pair[i] = bits(output < d_out && input + i < d_in ? value(output, input + i) : 0.0f, part);
+            words.push_back(pair[0] | pair[1] << 16);
+          }
+}
+
+// The two numbers as kParts pairs of 16-bit ones.
+template <Precision kPrecision, int kParts>
+__device__ inline void split(float first, float second, uint32_t (&pairs)[kParts]) {
   if constexpr (kPrecision == Precision::bf16) {
-    const uint2 v = reinterpret_cast<const uint2*>(at)[lane];
-    Right<kPrecision> right;
-    right.pairs[0][0] = v.x, right.pairs[1][0] = v.y;
-    return right;
+    pairs[0] = pack_bf16(first, second);
   } else {
-    const float4 high = reinterpret_cast<const float4*>(at)[lane];
-    Right<kPrecision> right;
-    if constexpr (kPrecision == Precision::float32) {
-      const float4 low = reinterpret_cast<const float4*>(at)[32 + lane];
-      right.high[0][0] = high.x, right.high[0][1] = high.y, right.high[1][0] = high.z, right.high[1][1] = high.w;
-      right.low[0][0] = low.x, right.low[0][1] = low.y, right.low[1][0] = low.z, right.low[1][1] = low.w;
-    } else {
-      right.values[0][0] = high.x, right.values[0][1] = high.y, right.values[1][0] = high.z, right.values[1][1] = high.w;
+    pairs[0] = pack_f16(first, second);
+    if constexpr (kParts == 2) {
+      const float2 high = unpack_f16(pairs[0]);
+      pairs[1] = pack_f16(first - high.x, second - high.y);
     }
-    return right;
   }
 }
 
-// Block `output_blocks * row_block + output_block`.
-template <Precision kPrecision>
-__global__ void __launch_bounds__(32 * kLinearWarps, 3) tiled_product(LinearArguments l, int output_blocks) {
-  using Packed = PackedRight<kPrecision>;
-  uint32_t* slab = reinterpret_cast<uint32_t*>(dynamic_shared());
-  const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
-  const int output_block = int(blockIdx.x % unsigned(output_blocks)), first_output = output_block * kLinearOutputs;
-  const size_t first_row = size_t(blockIdx.x / unsigned(output_blocks)) * kLinearRows + size_t(32 * warp);
-  const int slabs = (l.d_in + kLinearInputs - 1) / kLinearInputs;
-  const bool vectors = l.d_in % 4 == 0 && l.in_stride % 4 == 0 && reinterpret_cast<uintptr_t>(l.in) % 16 == 0;
-  const float* rows[4];  // g, g + 8, g + 16, g + 24; those beyond the last repeat it
-#pragma unroll
-  for (int r = 0; r < 4; ++r) rows[r] = l.in + min(first_row + size_t(g + 8 * r), l.rows - 1) * size_t(l.in_stride);
+// The power of 2 that brings `peak` into [2^14, 2^15), and its inverse.
+struct PowerOf2 {
+  float value, inverse;
+  __device__ explicit PowerOf2(float peak) {
+    const uint32_t exponent = max(__float_as_uint(peak) >> 23, 15u);  // of less than 2^-112 the inverse would not be a normal number
+    value = __uint_as_float((268u - exponent) << 23), inverse = __uint_as_float((exponent - 14u) << 23);
+  }
+};
 
-  const auto load = [&](int k, float4 (&to)[4]) {  // inputs k + 4 t to k + 4 t + 3 of the four rows
-    const int first = k + 4 * t;
+// Inputs first_input to first_input + 16 kSteps. Block `parts * i + part` makes the `part_blocks` times kOutputs outputs of its part of every
+// gridDim.x / parts times warps-th tile of rows. Shared memory: weights of the part, and a tile of rows a warp.
+template <Precision kPrecision, int kSteps>
+__global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments l, int first_input, int parts, int part_blocks) {
+  using Shape = ProjectShape<kPrecision, kSteps>;
+  constexpr int kParts = Shape::kParts, kRowTiles = Shape::kRowTiles, kColumnTiles = Shape::kColumnTiles;
+  constexpr int kLaneRows = 2 * kRowTiles, kLaneOutputs = kColumnTiles / 2;  // neighbouring rows, and vectors of outputs, of a lane
+  const int warps = int(blockDim.x) / 32, warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
+  const int first_block = int(blockIdx.x) % parts * part_blocks, blocks = min(part_blocks, (l.d_out + Shape::kOutputs - 1) / Shape::kOutputs - first_block);
+  float4* weight = reinterpret_cast<float4*>(dynamic_shared());
+  float4* fetched = weight + part_blocks * Shape::kWeightVectors + warp * Shape::kRowVectors + lane;  // [row of the lane][16 inputs][lane]
+  const bool vectors_in = on_vectors(l.in, l.in_stride, l.d_in), vectors_out = on_vectors(l.out, l.out_stride, l.d_out);
+
+  // Every lane fetches what it reads itself; rows beyond the last repeat it.
+  const auto fetch = [&](size_t tile) {
 #pragma unroll
-    for (int r = 0; r < 4; ++r) {
-      to[r] = {0, 0, 0, 0};
-      if (first >= l.d_in) continue;
-      if (vectors) {
-        to[r] = *reinterpret_cast<const float4*>(rows[r] + first);
-      } else {
-        to[r].x = rows[r][first];
-        if (first + 1 < l.d_in) to[r].y = rows[r][first + 1];
-        if (first + 2 < l.d_in) to[r].z = rows[r][first + 2];
-        if (first + 3 < l.d_in) to[r].w = rows[r][first + 3];
+    for (int r = 0; r < kLaneRows; ++r) {
+      const int input = first_input + 4 * t;
+      const float* from = l.in + min(tile * Shape::kRows + size_t(kLaneRows * g + r), l.rows - 1) * size_t(l.in_stride) + input;
+#pragma unroll
+      for (int step = 0; step < kSteps; ++step) {
+        float4& to = fetched[(r * kSteps + step) * 32];
+        const int left = l.d_in - input - 16 * step;
+        if (left >= 4 && vectors_in) copy_async(from + 16 * step, &to.x);
+        else to = {left > 0 ? from[16 * step] : 0.0f, left > 1 ? from[16 * step + 1] : 0.0f, left > 2 ? from[16 * step + 2] : 0.0f,
+                   left > 3 ? from[16 * step + 3] : 0.0f};
       }
     }
   };
+  const auto read_output = [&](const float* from, int output) {
+    if (vectors_out) return *reinterpret_cast<const float4*>(from);
+    return float4{from[0], output + 1 < l.d_out ? from[1] : 0.0f, output + 2 < l.d_out ? from[2] : 0.0f, output + 3 < l.d_out ? from[3] : 0.0f};
+  };
+  const auto write_output = [&](float* to, int output, float4 y) {
+    if (vectors_out) return store_vector(to, y);
+    to[0] = y.x;
+    if (output + 1 < l.d_out) to[1] = y.y;
+    if (output + 2 < l.d_out) to[2] = y.z;
+    if (output + 3 < l.d_out) to[3] = y.w;
+  };
 
-  float sums[2][kLinearOutputs / 8][4] = {}, squares[4] = {};
-  float4 next[4];
-  load(0, next);
-  for (int k0 = 0; k0 < l.d_in; k0 += kLinearInputs) {
-    __syncthreads();  // the last slab has been read
-    const float4* from = reinterpret_cast<const float4*>(l.weight + size_t(output_block * slabs + k0 / kLinearInputs) * Packed::kSlab);
-#pragma unroll 4
-    for (int i = int(threadIdx.x); i < Packed::kSlab / 4; i += 32 * kLinearWarps) reinterpret_cast<float4*>(slab)[i] = from[i];
-    __syncthreads();
-#pragma unroll 1
-    for (int k = 0; k < kLinearInputs && k0 + k < l.d_in; k += 16) {
-      float values[2][2][4];  // of the two products' left sides
-#pragma unroll
-      for (int r = 0; r < 4; ++r) {
-        const float4 v = next[r];
-        squares[r] = fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, fmaf(v.w, v.w, squares[r]))));
-        values[r / 2][0][r % 2] = v.x, values[r / 2][0][2 + r % 2] = v.y, values[r / 2][1][r % 2] = v.z, values[r / 2][1][2 + r % 2] = v.w;
-      }
-      if (k0 + k + 16 < l.d_in) load(k0 + k + 16, next);
-      const Left<kPrecision> left[2] = {Left<kPrecision>(values[0]), Left<kPrecision>(values[1])};
-#pragma unroll
-      for (int tile = 0; tile < kLinearOutputs / 8; ++tile) {
-        if (first_output + 8 * tile >= l.d_out) continue;
-        const Right<kPrecision> right = packed_right<kPrecision>(slab + (tile * (kLinearInputs / 16) + k / 16) * Packed::kFragment, lane);
-        multiply_add(sums[0][tile], left[0], right);
-        multiply_add(sums[1][tile], left[1], right);
-      }
-    }
-  }
+  const size_t tiles = (l.rows + Shape::kRows - 1) / Shape::kRows, tiles_at_once = size_t(gridDim.x / unsigned(parts)) * size_t(warps);
+  size_t tile = size_t(blockIdx.x / unsigned(parts)) * size_t(warps) + size_t(warp);
+  if (tile < tiles) fetch(tile);
+  const float* packed = static_cast<const float*>(l.weight) + size_t(first_block) * Shape::kWeightVectors * 4;
+  for (int i = int(threadIdx.x); i < blocks * Shape::kWeightVectors; i += int(blockDim.x)) copy_async(packed + 4 * i, &weight[i].x);
+  wait_for_copies();
+  __syncthreads();
 
-  const bool pairs = l.out_stride % 2 == 0 && l.d_out % 2 == 0 && reinterpret_cast<uintptr_t>(l.out) % 8 == 0;
+  for (; tile < tiles; tile += tiles_at_once) {
+    wait_for_copies();
+    PairsLeft left[kRowTiles][kSteps][kParts];
+    float factor[kLaneRows];
 #pragma unroll
-  for (int r = 0; r < 4; ++r) {
-    float scale = 1;
-    if (l.normalise) {
-      float sum = squares[r] + __shfl_xor_sync(0xffffffffu, squares[r], 1);
-      sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-      scale = 1.0f / sqrtf(sum / float(l.d_in) + l.eps);
-    }
-    const size_t row = first_row + size_t(g + 8 * r);
-    if (row >= l.rows) continue;
-    float* to = l.out + row * size_t(l.out_stride);
+    for (int r = 0; r < kLaneRows; ++r) {
+      float peak = 0, squares = 0;
 #pragma unroll
-    for (int tile = 0; tile < kLinearOutputs / 8; ++tile) {
-      const int output = first_output + 8 * tile + 2 * t;
-      if (output >= l.d_out) continue;
-      const bool second = output + 1 < l.d_out;
-      const float* sum = &sums[r / 2][tile][r % 2 * 2];
-      float2 y{sum[0] * scale, sum[1] * scale};
-      if (l.bias) {
-        y.x += l.bias[output];
-        if (second) y.y += l.bias[output + 1];
+      for (int step = 0; step < kSteps; ++step) {
+        const float4 v = fetched[(r * kSteps + step) * 32];
+        squares = fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, fmaf(v.w, v.w, squares))));
+        peak = fmaxf(fmaxf(peak, fmaxf(fabsf(v.x), fabsf(v.y))), fmaxf(fabsf(v.z), fabsf(v.w)));
       }
-      if (pairs) {
-        float2& place = *reinterpret_cast<float2*>(to + output);
-        if (l.accumulate) {
-          const float2 before = place;
-          y.x += before.x, y.y += before.y;
+      float scale = 1;
+      factor[r] = l.weight_scale;
+      if constexpr (kPrecision != Precision::bf16) {
+        peak = fmaxf(peak, __shfl_xor_sync(0xffffffffu, peak, 1));
+        const PowerOf2 power(fmaxf(peak, __shfl_xor_sync(0xffffffffu, peak, 2)));
+        scale = power.value, factor[r] *= power.inverse;
+      }
+      if (l.normalise) {
+        if (l.d_in > Shape::kInputs) {
+          const float* row = l.in + min(tile * Shape::kRows + size_t(kLaneRows * g + r), l.rows - 1) * size_t(l.in_stride);
+          squares = 0;
+          for (int k = t; k < l.d_in; k += 4) squares = fmaf(row[k], row[k], squares);
         }
-        place = y;
-      } else {
-        to[output] = l.accumulate ? to[output] + y.x : y.x;
-        if (second) to[output + 1] = l.accumulate ? to[output + 1] + y.y : y.y;
+        squares += __shfl_xor_sync(0xffffffffu, squares, 1);
+        squares += __shfl_xor_sync(0xffffffffu, squares, 2);
+        factor[r] *= 1.0f / sqrtf(squares / float(l.d_in) + l.eps);
+      }
+#pragma unroll
+      for (int step = 0; step < kSteps; ++step) {
+        const float4 v = fetched[(r * kSteps + step) * 32];
+        uint32_t pairs[2][kParts];
+        split<kPrecision>(v.x * scale, v.y * scale, pairs[0]);
+        split<kPrecision>(v.z * scale, v.w * scale, pairs[1]);
+#pragma unroll
+        for (int part = 0; part < kParts; ++part)
+          left[r / 2][step][part].pairs[r % 2] = pairs[0][part], left[r / 2][step][part].pairs[2 + r % 2] = pairs[1][part];
+      }
+    }
+    if (tile + tiles_at_once < tiles) fetch(tile + tiles_at_once);
+
+    const size_t row = tile * Shape::kRows + size_t(kLaneRows * g);
+    for (int block = 0; block < blocks; ++block) {
+      const int first_output = (first_block + block) * Shape::kOutputs + 4 * t;
+      float* out = l.out + row * size_t(l.out_stride) + first_output;
+      float4 before[kLaneRows][kLaneOutputs];
+      if (l.accumulate) {
+#pragma unroll
+        for (int r = 0; r < kLaneRows; ++r)
+#pragma unroll
+          for (int o = 0; o < kLaneOutputs; ++o)
+            if (row + size_t(r) < l.rows && first_output + 16 * o < l.d_out)
+              before[r][o] = read_output(out + ptrdiff_t(r) * l.out_stride + 16 * o, first_output + 16 * o);
+      }
+
+      float sums[kRowTiles][kColumnTiles][4] = {};
+#pragma unroll
+      for (int step = 0; step < kSteps; ++step) {
+        uint4 right[Shape::kVectors];
+#pragma unroll
+        for (int i = 0; i < Shape::kVectors; ++i)
+          right[i] = reinterpret_cast<const uint4*>(weight)[((block * kSteps + step) * Shape::kVectors + i) * 32 + lane];
+        const auto multiply = [&](int left_part, int right_part) {
+#pragma unroll
+          for (int column = 0; column < kColumnTiles; ++column) {
+            const int at = column * kParts + right_part;
+            const uint32_t b0 = at % 2 ? right[at / 2].z : right[at / 2].x, b1 = at % 2 ? right[at / 2].w : right[at / 2].y;
+#pragma unroll
+            for (int i = 0; i < kRowTiles; ++i) {
+              if constexpr (kPrecision == Precision::bf16) multiply_add_bf16(sums[i][column], left[i][step][left_part], b0, b1);
+              else multiply_add_f16(sums[i][column], left[i][step][left_part], b0, b1);
+            }
+          }
+        };
+        if constexpr (kParts == 2) multiply(1, 0), multiply(0, 1);  // the product of the two small parts is below float32's last bit
+        multiply(0, 0);
+      }
+
+#pragma unroll
+      for (int o = 0; o < kLaneOutputs; ++o) {
+        const int output = first_output + 16 * o;
+        if (output >= l.d_out) continue;
+        const float4 bias = l.bias ? *reinterpret_cast<const float4*>(l.bias + output) : float4{0, 0, 0, 0};
+#pragma unroll
+        for (int r = 0; r < kLaneRows; ++r) {
+          if (row + size_t(r) >= l.rows) continue;
+          const float *first = &sums[r / 2][2 * o][r % 2 * 2], *second = &sums[r / 2][2 * o + 1][r % 2 * 2];
+          float4 y{fmaf(first[0], factor[r], bias.x), fmaf(first[1], factor[r], bias.y), fmaf(second[0], factor[r], bias.z),
+                   fmaf(second[1], factor[r], bias.w)};
+          if (l.accumulate) y.x += before[r][o].x, y.y += before[r][o].y, y.z += before[r][o].z, y.w += before[r][o].w;
+          write_output(out + ptrdiff_t(r) * l.out_stride + 16 * o, output, y);
+        }
       }
     }
   }
+}
+
+// ---- of few inputs or few outputs, which only move memory; in float32 whatever the precision
+
+// A thread makes four outputs of every gridDim.x-th set of rows. weight: [input][output, up to a multiple of 4].
+static __global__ void __launch_bounds__(kElementThreads) project_few_inputs(LinearArguments l, int rows_per_block) {
+  const int quads = (l.d_out + 3) / 4;
+  const bool vectors = on_vectors(l.out, l.out_stride, l.d_out);
+  size_t row;
+  int quad;
+  if (!find_element(l.rows, quads, rows_per_block, row, quad)) return;
+  const float4* weight = static_cast<const float4*>(l.weight) + quad;
+  const int output = 4 * quad, outputs = min(l.d_out - output, 4);
+  float bias[4] = {};
+  for (int i = 0; i < outputs; ++i) bias[i] = l.bias ? l.bias[output + i] : 0.0f;
+  for (; row < l.rows; row += size_t(gridDim.x) * size_t(rows_per_block)) {
+    const float* in = l.in + row * size_t(l.in_stride);
+    float y[4] = {bias[0], bias[1], bias[2], bias[3]};
+    for (int k = 0; k < l.d_in; ++k) {
+      const float x = in[k];
+      const float4 w = weight[k * quads];
+      y[0] = fmaf(w.x, x, y[0]), y[1] = fmaf(w.y, x, y[1]), y[2] = fmaf(w.z, x, y[2]), y[3] = fmaf(w.w, x, y[3]);
+    }
+    float* out = l.out + row * size_t(l.out_stride) + output;
+    if (vectors && !l.accumulate) {
+      store_vector(out, {y[0], y[1], y[2], y[3]});
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        if (i < outputs) out[i] = l.accumulate ? out[i] + y[i] : y[i];
+    }
+  }
+}
+
+inline constexpr int kFewOutputs = 8;
+
+// kFewOutputs threads read a row, and each then writes one of its outputs. weight: [output][input].
+static __global__ void __launch_bounds__(kElementThreads) project_few_outputs(LinearArguments l) {
+  const size_t row = size_t(blockIdx.x) * (kElementThreads / kFewOutputs) + threadIdx.x / kFewOutputs;
+  const int slot = int(threadIdx.x) % kFewOutputs;
+  const float *weight = static_cast<const float*>(l.weight), *in = l.in + min(row, l.rows - 1) * size_t(l.in_stride);
+  float sums[kFewOutputs] = {};
+  if (on_vectors(l.in, l.in_stride, l.d_in)) {
+#pragma unroll 2
+    for (int k = 4 * slot; k < l.d_in; k += 4 * kFewOutputs) {
+      const float4 x = *reinterpret_cast<const float4*>(in + k);
+#pragma unroll
+      for (int o = 0; o < kFewOutputs; ++o) {
+        if (o >= l.d_out) break;
+        const float4 w = *reinterpret_cast<const float4*>(weight + o * l.d_in + k);
+        sums[o] = fmaf(w.x, x.x, fmaf(w.y, x.y, fmaf(w.z, x.z, fmaf(w.w, x.w, sums[o]))));
+      }
+    }
+  } else {
+    for (int k = slot; k < l.d_in; k += kFewOutputs)
+#pragma unroll
+      for (int o = 0; o < kFewOutputs; ++o)
+        if (o < l.d_out) sums[o] = fmaf(weight[o * l.d_in + k], in[k], sums[o]);
+  }
+  float sum = 0;
+#pragma unroll
+  for (int o = 0; o < kFewOutputs; ++o) {
+    if (o >= l.d_out) break;
+#pragma unroll
+    for (int other = 1; other < kFewOutputs; other *= 2) sums[o] += __shfl_xor_sync(0xffffffffu, sums[o], other);
+    if (o == slot) sum = sums[o];
+  }
+  if (row >= l.rows || slot >= l.d_out) return;
+  if (l.bias) sum += l.bias[slot];
+  float& y = l.out[row * size_t(l.out_stride) + size_t(slot)];
+  y = l.accumulate ? y + sum : sum;
 }
 
 }  // namespace coil::gpu
