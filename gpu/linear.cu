@@ -27,9 +27,12 @@ void with_shape(Precision precision, int steps, const F& f) {
   }
 }
 
+// Whether all inputs run in one pass over the rows.
+bool in_one_pass(const Linear& linear) { return linear.d_in <= 16 * steps_of(linear.d_in); }
+
 // As few parts of the outputs as leave room for the rows of 8 warps beside their weights; then as many warps as there is room for.
 template <Precision kPrecision, int kSteps>
-void run_project(LinearArguments l, cudaStream_t stream) {
+void run_project(LinearArguments l, const Convolved& convolved, cudaStream_t stream) {
   using Shape = ProjectShape<kPrecision, kSteps>;
   constexpr size_t kBlockBytes = Shape::kWeightVectors * sizeof(float4), kWarpBytes = Shape::kRowVectors * sizeof(float4);
   const size_t shared_bytes = size_t(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
@@ -41,7 +44,7 @@ void run_project(LinearArguments l, cudaStream_t stream) {
   const size_t bytes = part_blocks * kBlockBytes + warps * kWarpBytes;
   check(cudaFuncSetAttribute(project<kPrecision, kSteps>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
   for (int first_input = 0; first_input < l.d_in; first_input += Shape::kInputs) {
-    launch(project<kPrecision, kSteps>, parts * blocks, 32 * warps, bytes, stream, l, first_input, int(parts), int(part_blocks));
+    launch(project<kPrecision, kSteps>, parts * blocks, 32 * warps, bytes, stream, l, convolved, first_input, int(parts), int(part_blocks));
     l.weight = static_cast<const float4*>(l.weight) + output_blocks * Shape::kWeightVectors;
     l.accumulate = true;
     l.bias = nullptr;
@@ -100,14 +103,37 @@ Linear::Linear(const ssm::LinearConfig& config, const ssm::RmsNormConfig* norm, 
   weight.upload(words);
 }
 
+namespace {
+
+LinearArguments arguments_of(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, size_t rows, bool accumulate) {
+  return {linear.weight.data(), linear.weight_scale, linear.bias.data(), linear.d_in, linear.d_out, in, in_stride, out, out_stride,
+          rows, accumulate, linear.norm_eps.has_value(), linear.norm_eps.value_or(0.0f)};
+}
+
+void run_on_tensor_cores(const Linear& linear, const LinearArguments& arguments, const Convolved& convolved, cudaStream_t stream) {
+  with_shape(linear.precision, steps_of(linear.d_in),
+             [&]<Precision kPrecision, int kSteps>() { run_project<kPrecision, kSteps>(arguments, convolved, stream); });
+}
+
+}  // namespace
+
 void run_linear(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, size_t rows, bool accumulate, cudaStream_t stream) {
-  const LinearArguments arguments{linear.weight.data(), linear.weight_scale, linear.bias.data(), linear.d_in, linear.d_out, in, in_stride, out, out_stride,
-                                  rows, accumulate, linear.norm_eps.has_value(), linear.norm_eps.value_or(0.0f)};
+  const LinearArguments arguments = arguments_of(linear, in, in_stride, out, out_stride, rows, accumulate);
   if (has_few_inputs(linear)) run_few_inputs(arguments, stream);
   else if (has_few_outputs(linear)) run_few_outputs(arguments, stream);
-  else
-    with_shape(linear.precision, steps_of(linear.d_in),
-               [&]<Precision kPrecision, int kSteps>() { run_project<kPrecision, kSteps>(arguments, stream); });
+  else run_on_tensor_cores(linear, arguments, {}, stream);
+}
+
+void run_linear_and_conv(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, const Conv& conv, const DevicePlan& plan,
+                         cudaStream_t stream) {
+  const int first = int(conv.x - out);
+  if (has_few_inputs(linear) || has_few_outputs(linear) || !in_one_pass(linear) || !conv_in_quads(conv) || first % 4 != 0) {
+    run_linear(linear, in, in_stride, out, out_stride, plan.rows(), false, stream);
+    run_conv(conv, plan, stream);
+    return;
+  }
+  run_on_tensor_cores(linear, arguments_of(linear, in, in_stride, out, out_stride, plan.rows(), false), {conv, first, plan.chunks, plan.chunk_frames}, stream);
+  remember_conv_inputs(conv, plan, stream);
 }
 
 }  // namespace coil::gpu

@@ -8,6 +8,7 @@
 
 #include "gpu/memory.h"
 #include "gpu/precision.h"
+#include "gpu/scan.h"
 #include "ssm/checkpoint.h"
 #include "ssm/config.h"
 
@@ -29,5 +30,9 @@ struct Linear {
 
 // out = W norm(in) + b [+ out if accumulate]
 void run_linear(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, size_t rows, bool accumulate, cudaStream_t stream);
+
+// The same into `out`, without accumulating, and then the convolution of the outputs from conv.x on. `out` may be left without those.
+void run_linear_and_conv(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, const Conv& conv, const DevicePlan& plan,
+                         cudaStream_t stream);
 
 }  // namespace coil::gpu

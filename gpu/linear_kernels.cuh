@@ -12,6 +12,7 @@
 
 #include <vector>
 
+#include "gpu/conv.cuh"
 #include "gpu/elements.cuh"
 #include "gpu/intrinsics.cuh"
 #include "gpu/precision.h"
@@ -30,6 +31,15 @@ struct LinearArguments {
   size_t rows;
   bool accumulate, normalise;
   float eps;
+};
+
+// Outputs `first` to `first + conv.channels` that go on through a convolution, to conv.y; first is a multiple of 4. `out` gets them only where they
+// are among the last inputs of a signal. No channels: none.
+struct Convolved {
+  Conv conv;
+  int first;
+  const Chunk* chunks;
+  int chunk_frames;
 };
 
 inline __host__ __device__ bool on_vectors(const float* rows, int stride, int width) {
@@ -100,24 +110,32 @@ struct PowerOf2 {
 };
 
 // Inputs first_input to first_input + 16 kSteps. Block `parts * i + part` makes the `part_blocks` times kOutputs outputs of its part of every
-// gridDim.x / parts times warps-th tile of rows. Shared memory: weights of the part, and a tile of rows a warp.
+// gridDim.x / parts times warps-th tile of rows. Shared memory: weights of the part, and a tile of rows a warp. Where outputs are convolved tiles
+// overlap by the frames that the convolution looks back.
 template <Precision kPrecision, int kSteps>
-__global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments l, int first_input, int parts, int part_blocks) {
+__global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments l, Convolved convolved, int first_input, int parts, int part_blocks) {
   using Shape = ProjectShape<kPrecision, kSteps>;
   constexpr int kParts = Shape::kParts, kRowTiles = Shape::kRowTiles, kColumnTiles = Shape::kColumnTiles;
   constexpr int kLaneRows = 2 * kRowTiles, kLaneOutputs = kColumnTiles / 2;  // neighbouring rows, and vectors of outputs, of a lane
+  constexpr int kPast = kQuadTaps - 1;
+  const Conv& conv = convolved.conv;
   const int warps = int(blockDim.x) / 32, warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
   const int first_block = int(blockIdx.x) % parts * part_blocks, blocks = min(part_blocks, (l.d_out + Shape::kOutputs - 1) / Shape::kOutputs - first_block);
   float4* weight = reinterpret_cast<float4*>(dynamic_shared());
   float4* fetched = weight + part_blocks * Shape::kWeightVectors + warp * Shape::kRowVectors + lane;  // [row of the lane][16 inputs][lane]
   const bool vectors_in = on_vectors(l.in, l.in_stride, l.d_in), vectors_out = on_vectors(l.out, l.out_stride, l.d_out);
+  const int overlap = conv.channels > 0 ? (kPast + kLaneRows - 1) / kLaneRows * kLaneRows : 0, tile_rows = Shape::kRows - overlap;
+  const int rows = int(l.rows), tiles = (rows + tile_rows - 1) / tile_rows;
 
-  // Every lane fetches what it reads itself; rows beyond the last repeat it.
-  const auto fetch = [&](size_t tile) {
+  // Of the lane's rows, the first; before row 0 for lanes of the first tile's overlap.
+  const auto first_row = [&](int tile) { return tile * tile_rows - overlap + kLaneRows * g; };
+  const auto row_at = [&](int row) { return l.in + size_t(min(max(row, 0), rows - 1)) * size_t(l.in_stride); };
+  // Every lane fetches what it reads itself.
+  const auto fetch = [&](int tile) {
 #pragma unroll
     for (int r = 0; r < kLaneRows; ++r) {
       const int input = first_input + 4 * t;
-      const float* from = l.in + min(tile * Shape::kRows + size_t(kLaneRows * g + r), l.rows - 1) * size_t(l.in_stride) + input;
+      const float* from = row_at(first_row(tile) + r) + input;
 #pragma unroll
       for (int step = 0; step < kSteps; ++step) {
         float4& to = fetched[(r * kSteps + step) * 32];
@@ -140,8 +158,9 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
     if (output + 3 < l.d_out) to[3] = y.w;
   };
 
-  const size_t tiles = (l.rows + Shape::kRows - 1) / Shape::kRows, tiles_at_once = size_t(gridDim.x / unsigned(parts)) * size_t(warps);
-  size_t tile = size_t(blockIdx.x / unsigned(parts)) * size_t(warps) + size_t(warp);
+  // neighbours on different multiprocessors, so that all get as many
+  const int part_size = int(gridDim.x) / parts, tiles_at_once = part_size * warps;
+  int tile = warp * part_size + int(blockIdx.x) / parts;
   if (tile < tiles) fetch(tile);
   const float* packed = static_cast<const float*>(l.weight) + size_t(first_block) * Shape::kWeightVectors * 4;
   for (int i = int(threadIdx.x); i < blocks * Shape::kWeightVectors; i += int(blockDim.x)) copy_async(packed + 4 * i, &weight[i].x);
@@ -150,6 +169,7 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
 
   for (; tile < tiles; tile += tiles_at_once) {
     wait_for_copies();
+    const int row = first_row(tile), valid = kLaneRows * g >= overlap ? min(rows - row, kLaneRows) : 0;  // of the lane's rows, as outputs
     PairsLeft left[kRowTiles][kSteps][kParts];
     float factor[kLaneRows];
 #pragma unroll
@@ -170,9 +190,17 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
       }
       if (l.normalise) {
         if (l.d_in > Shape::kInputs) {
-          const float* row = l.in + min(tile * Shape::kRows + size_t(kLaneRows * g + r), l.rows - 1) * size_t(l.in_stride);
+          const float* from = row_at(row + r);
           squares = 0;
-          for (int k = t; k < l.d_in; k += 4) squares = fmaf(row[k], row[k], squares);
+          if (vectors_in) {
+#pragma unroll 4
+            for (int k = 4 * t; k < l.d_in; k += 16) {
+              const float4 v = *reinterpret_cast<const float4*>(from + k);
+              squares = fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, fmaf(v.w, v.w, squares))));
+            }
+          } else {
+            for (int k = t; k < l.d_in; k += 4) squares = fmaf(from[k], from[k], squares);
+          }
         }
         squares += __shfl_xor_sync(0xffffffffu, squares, 1);
         squares += __shfl_xor_sync(0xffffffffu, squares, 2);
@@ -191,18 +219,32 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
     }
     if (tile + tiles_at_once < tiles) fetch(tile + tiles_at_once);
 
-    const size_t row = tile * Shape::kRows + size_t(kLaneRows * g);
+    int frames_before = kPast, state_in = 0;  // the lane's first row, since the signal began; where its history lies
+    bool remembered = false;                  // some of the rows are its last ones
+    if (conv.channels > 0 && valid > 0) {
+      const Chunk* chunk = convolved.chunks + row / convolved.chunk_frames;
+      const int frame = row % convolved.chunk_frames;
+      if (chunk->first) frames_before = frame, state_in = chunk->state_in;
+      const bool last = chunk->last || chunk[1].last;
+      const int left_over = chunk->frames - frame + (chunk->last ? 0 : chunk[1].frames);  // if last, of the signal
+      remembered = last && left_over > 0 && left_over < conv.taps + kLaneRows;
+    }
+
     for (int block = 0; block < blocks; ++block) {
-      const int first_output = (first_block + block) * Shape::kOutputs + 4 * t;
-      float* out = l.out + row * size_t(l.out_stride) + first_output;
-      float4 before[kLaneRows][kLaneOutputs];
-      if (l.accumulate) {
+      const int first_output = (first_block + block) * Shape::kOutputs;
+      float* out = l.out + ptrdiff_t(row) * l.out_stride;
+      float4 start[kLaneRows][kLaneOutputs];
 #pragma unroll
-        for (int r = 0; r < kLaneRows; ++r)
+      for (int o = 0; o < kLaneOutputs; ++o) {
+        const int output = first_output + 16 * o + 4 * t;
+        const float4 bias = l.bias ? *reinterpret_cast<const float4*>(l.bias + output) : float4{0, 0, 0, 0};
 #pragma unroll
-          for (int o = 0; o < kLaneOutputs; ++o)
-            if (row + size_t(r) < l.rows && first_output + 16 * o < l.d_out)
-              before[r][o] = read_output(out + ptrdiff_t(r) * l.out_stride + 16 * o, first_output + 16 * o);
+        for (int r = 0; r < kLaneRows; ++r) {
+          start[r][o] = bias;
+          if (!l.accumulate || r >= valid || output >= l.d_out) continue;
+          const float4 before = read_output(out + ptrdiff_t(r) * l.out_stride + output, output);
+          start[r][o] = {before.x + bias.x, before.y + bias.y, before.z + bias.z, before.w + bias.w};
+        }
       }
 
       float sums[kRowTiles][kColumnTiles][4] = {};
@@ -228,20 +270,46 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
         multiply(0, 0);
       }
 
+      const bool some_convolved = first_output < convolved.first + conv.channels && convolved.first < first_output + Shape::kOutputs;
 #pragma unroll
       for (int o = 0; o < kLaneOutputs; ++o) {
-        const int output = first_output + 16 * o;
-        if (output >= l.d_out) continue;
-        const float4 bias = l.bias ? *reinterpret_cast<const float4*>(l.bias + output) : float4{0, 0, 0, 0};
+        const int output = first_output + 16 * o + 4 * t, channel = output - convolved.first;
+        float4 y[kPast + kLaneRows];  // those before the lane's rows are for the convolution
 #pragma unroll
         for (int r = 0; r < kLaneRows; ++r) {
-          if (row + size_t(r) >= l.rows) continue;
           const float *first = &sums[r / 2][2 * o][r % 2 * 2], *second = &sums[r / 2][2 * o + 1][r % 2 * 2];
-          float4 y{fmaf(first[0], factor[r], bias.x), fmaf(first[1], factor[r], bias.y), fmaf(second[0], factor[r], bias.z),
-                   fmaf(second[1], factor[r], bias.w)};
-          if (l.accumulate) y.x += before[r][o].x, y.y += before[r][o].y, y.z += before[r][o].z, y.w += before[r][o].w;
-          write_output(out + ptrdiff_t(r) * l.out_stride + 16 * o, output, y);
+          const float4& from = start[r][o];
+          y[kPast + r] = {fmaf(first[0], factor[r], from.x), fmaf(first[1], factor[r], from.y), fmaf(second[0], factor[r], from.z),
+                          fmaf(second[1], factor[r], from.w)};
         }
+        if (some_convolved) {
+#pragma unroll
+          for (int back = 1; back <= kPast; ++back) {
+            const int lanes = (back + kLaneRows - 1) / kLaneRows;
+            const float4& theirs = y[kPast + lanes * kLaneRows - back];
+            y[kPast - back] = {__shfl_up_sync(0xffffffffu, theirs.x, 4 * lanes), __shfl_up_sync(0xffffffffu, theirs.y, 4 * lanes),
+                               __shfl_up_sync(0xffffffffu, theirs.z, 4 * lanes), __shfl_up_sync(0xffffffffu, theirs.w, 4 * lanes)};
+          }
+          if (channel >= 0 && channel < conv.channels) {
+            if (remembered)
+              for (int r = 0; r < kLaneRows; ++r)
+                if (r < valid) write_output(out + ptrdiff_t(r) * l.out_stride + output, output, y[kPast + r]);
+#pragma unroll
+            for (int back = 1; back <= kPast; ++back)
+              if (back > frames_before)
+                y[kPast - back] = remembered_inputs(conv, conv.table + size_t(state_in) * conv.table_stride, channel, back - frames_before);
+            const ConvQuad quad(conv, channel);
+            float* to = conv.y + ptrdiff_t(row) * conv.y_stride + channel;
+#pragma unroll
+            for (int r = 0; r < kLaneRows; ++r)
+              if (r < valid) store_vector(to + ptrdiff_t(r) * conv.y_stride, quad(y[r + 3], y[r + 2], y[r + 1], y[r]));
+            continue;
+          }
+        }
+        if (output >= l.d_out) continue;
+#pragma unroll
+        for (int r = 0; r < kLaneRows; ++r)
+          if (r < valid) write_output(out + ptrdiff_t(r) * l.out_stride + output, output, y[kPast + r]);
       }
     }
   }

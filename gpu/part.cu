@@ -123,12 +123,17 @@ struct ConvWeights {
   ConvWeights(const std::string& name, const std::string& state_name, int channels_, int taps_, bool with_bias, const Build& build)
       : channels(channels_), taps(taps_), history_at(build.states.add(state_name + ".conv")) {
     if (taps == 0) return;
-    weight = uploaded(build.checkpoint.floats(name + ".conv1d.weight", {channels, 1, taps}));
+    const std::vector<float> by_channel = build.checkpoint.floats(name + ".conv1d.weight", {channels, 1, taps});
+    std::vector<float> by_tap;
+    for (int j = 0; j < taps; ++j)
+      for (int c = 0; c < channels; ++c) by_tap.push_back(by_channel[size_t(c * taps + j)]);
+    weight = uploaded(by_tap);
     if (with_bias) bias = uploaded(build.checkpoint.floats(name + ".conv1d.bias", {channels}));
   }
 
-  void run(const Segment& s, const float* x, int x_stride, float* y) const {
-    run_conv({weight.data(), bias.data(), channels, taps, x, x_stride, y, channels, s.table + history_at, s.table_stride}, s.plan, s.stream);
+  // From x to y.
+  Conv on(const Segment& s, const float* x, int x_stride, float* y) const {
+    return {weight.data(), bias.data(), channels, taps, x, x_stride, y, channels, s.table + history_at, s.table_stride};
   }
 };
 
@@ -165,8 +170,7 @@ class Mamba1Part final : public Part {
     float *y = scratch.take(rows * size_t(inner)), *projected = scratch.take(rows * size_t(mixing));
     const ScanScratch carries(scratch.take(0), s.plan.extent(), size_t(inner * states));
 
-    run_linear(in_proj_, in, width_in, xz, 2 * inner, rows, false, s.stream);
-    conv_.run(s, xz, 2 * inner, x);
+    run_linear_and_conv(in_proj_, in, width_in, xz, 2 * inner, conv_.on(s, xz, 2 * inner, x), s.plan, s.stream);
     run_linear(x_proj_, x, inner, projected, mixing, rows, false, s.stream);
     if (config_.rms_eps)
       for (const auto& [at, width] : {std::pair(0, rank), std::pair(rank, states), std::pair(rank + states, states)})
@@ -252,8 +256,7 @@ class Mamba2Part final : public Part {
     float* decay = scratch.take(in_matrix_form() ? 0 : rows * size_t(heads));
     const ScanScratch carries(scratch.take(0), s.plan.extent(), size_t(inner * states));
 
-    run_linear(in_proj_, in, width_in, projected, width, rows, false, s.stream);
-    conv_.run(s, projected + inner, width, x);
+    run_linear_and_conv(in_proj_, in, width_in, projected, width, conv_.on(s, projected + inner, width, x), s.plan, s.stream);
     float *dt = projected + inner + convolved, *B = x + inner, *C = B + config_.ngroups * states;
     if (in_matrix_form()) {
       run_ssd({inner, states, config_.headdim, inner / config_.ngroups, a_.data(), dt, width, dt_bias_.data(), float(config_.dt_min), float(config_.dt_max),

@@ -11,7 +11,7 @@ namespace coil::gpu {
 
 // y_c = silu(sum_j w_{c,j} x_{c, t - (taps - 1) + j} + b_c); no taps: y = silu(x). The state is upstream's: (channels, taps), the newest last.
 struct Conv {
-  const float *weight, *bias;  // (channels, taps); bias null: 0
+  const float *weight, *bias;  // (taps, channels), the newest frame's last; bias null: 0
   int channels, taps;
   const float* x;  // [row][x_stride]
   int x_stride;
@@ -21,6 +21,9 @@ struct Conv {
   size_t table_stride;
 };
 void run_conv(const Conv& conv, const DevicePlan& plan, cudaStream_t stream);
+
+// The second half of it: the last inputs of every signal become its state.
+void remember_conv_inputs(const Conv& conv, const DevicePlan& plan, cudaStream_t stream);
 
 // h = e^(dt A) h + dt B u; y = C h + D u. Channels i share dt, D by heads of `headdim`, and B and C by groups of `group_channels`.
 struct Scan {

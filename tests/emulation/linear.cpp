@@ -8,6 +8,7 @@
 #include <cmath>
 #include <functional>
 #include <random>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -96,7 +97,7 @@ double error_of(const Work& work, int parts) {
   const int output_blocks = (work.d_out + Shape::kOutputs - 1) / Shape::kOutputs, part_blocks = (output_blocks + parts - 1) / parts;
   const size_t shared_bytes = size_t(part_blocks * Shape::kWeightVectors + int(kWarps) * Shape::kRowVectors) * sizeof(float4);
   for (int first_input = 0; first_input < work.d_in; first_input += Shape::kInputs) {
-    run_blocks(32 * kWarps, shared_bytes, unsigned(parts), [&] { gpu::project<kPrecision, kSteps>(arguments, first_input, parts, part_blocks); });
+    run_blocks(32 * kWarps, shared_bytes, unsigned(parts), [&] { gpu::project<kPrecision, kSteps>(arguments, {}, first_input, parts, part_blocks); });
     arguments.weight = static_cast<const float4*>(arguments.weight) + output_blocks * Shape::kWeightVectors;
     arguments.accumulate = true;
     arguments.bias = nullptr;
@@ -129,7 +130,7 @@ TEST_CASE("in float32 rows of any size are projected alike, and what is not fini
     gpu::pack_weight<gpu::Precision::float32, 2>(0, 32, 16, [](int o, int i) { return std::cos(float(o * 32 + i)) * 0x1p14f; }, words);
     const gpu::LinearArguments arguments{words.data(), 0x1p-14f, bias.data(), 32, 16, in.data(), 32, out.data(), 16, 32, false, false, 0};
     run_blocks(32, size_t(Shape::kWeightVectors + Shape::kRowVectors) * sizeof(float4), 1,
-               [&] { gpu::project<gpu::Precision::float32, 2>(arguments, 0, 1, 1); });
+               [&] { gpu::project<gpu::Precision::float32, 2>(arguments, {}, 0, 1, 1); });
     return out;
   };
   const std::vector<float> as_they_are = project(1);
@@ -139,6 +140,70 @@ TEST_CASE("in float32 rows of any size are projected alike, and what is not fini
   }
   for (const float y : project(HUGE_VALF)) REQUIRE(!std::isfinite(y));
   for (const float y : project(0)) REQUIRE(y == 0);
+}
+
+// Of rows before a convolution: largest errors of what goes through it, and of what does not or has to stay.
+template <int kSteps>
+std::pair<double, double> errors_with_convolution(int taps, int out_stride) {
+  using Shape = gpu::ProjectShape<gpu::Precision::float32, kSteps>;
+  constexpr int kIn = 16 * kSteps - 4, kFirst = 12, kChannels = 44, kOut = kFirst + kChannels + 3, kChunk = 48;
+  std::minstd_rand random(uint32_t(taps + out_stride));
+  const auto floats = [&](size_t count) {
+    std::vector<float> values(count);
+    for (float& x : values) x = std::uniform_real_distribution<float>(-1, 1)(random);
+    return values;
+  };
+  const std::vector<gpu::SignalPart> signals{{101, 0, 1}, {1, 2, 3}, {48, 4, 5}, {49, 6, 7}, {3, 8, 9}, {2, 10, 11}};
+  const gpu::Plan plan = gpu::plan_segment(signals, kChunk);
+  const size_t rows = plan.extent().rows(), table_stride = size_t(kChannels * taps) + 1;
+  const std::vector<float> in = floats(rows * kIn), weight = floats(size_t(kOut * kIn)), taps_weight = floats(size_t(kChannels * taps)), bias = floats(kChannels);
+  std::vector<float> out(rows * size_t(out_stride), 7.0f), y(rows * kChannels, 7.0f), table = floats(12 * table_stride);
+  std::vector<uint32_t> words;
+  gpu::pack_weight<gpu::Precision::float32, kSteps>(0, kIn, kOut, [&](int o, int i) { return weight[size_t(o * kIn + i)] * 0x1p14f; }, words);
+  const gpu::LinearArguments arguments{words.data(), 0x1p-14f, nullptr, kIn, kOut, in.data(), kIn, out.data(), out_stride, rows, false, false, 0};
+  const gpu::Conv conv{taps_weight.data(), bias.data(), kChannels, taps, nullptr, 0, y.data(), kChannels, table.data(), table_stride};
+  REQUIRE(gpu::conv_in_quads(conv));
+  const int part_blocks = (kOut + Shape::kOutputs - 1) / Shape::kOutputs;
+  run_blocks(64, size_t(part_blocks * Shape::kWeightVectors + 2 * Shape::kRowVectors) * sizeof(float4), 2,
+             [&] { gpu::project<gpu::Precision::float32, kSteps>(arguments, {conv, kFirst, plan.chunks.data(), kChunk}, 0, 1, part_blocks); });
+
+  const auto projected = [&](size_t row, int o) {
+    double sum = 0;
+    for (int k = 0; k < kIn; ++k) sum += double(in[row * kIn + size_t(k)]) * double(weight[size_t(o * kIn + k)]);
+    return sum;
+  };
+  double convolved = 0, others = 0;
+  const auto note = [](double& worst, double difference) { worst = std::abs(difference) <= worst ? worst : std::abs(difference); };
+  for (size_t signal = 0, begin = 0; signal < signals.size(); ++signal) {
+    const size_t frames = signals[signal].frames;
+    for (size_t t = 0; t < frames; ++t)
+      for (int o = 0; o < kOut; ++o) {
+        const int c = o - kFirst;
+        const bool inside = c >= 0 && c < kChannels;
+        if (!inside || t + size_t(taps) >= frames) note(others, projected(begin + t, o) - double(out[(begin + t) * size_t(out_stride) + size_t(o)]));
+        if (!inside) continue;
+        double sum = bias[size_t(c)];
+        for (int j = 0; j < taps; ++j) {
+          const ptrdiff_t at = ptrdiff_t(t) - (taps - 1) + j;
+          sum += double(taps_weight[size_t(j * kChannels + c)]) *
+                 (at >= 0 ? projected(begin + size_t(at), o) : double(table[2 * signal * table_stride + size_t(c * taps + taps + at)]));
+        }
+        note(convolved, sum / (1 + std::exp(-sum)) - double(y[(begin + t) * kChannels + size_t(c)]));
+      }
+    begin += (frames + kChunk - 1) / kChunk * kChunk;
+  }
+  return {convolved, others};
+}
+
+TEST_CASE("projections go on through a convolution, also across the ends of signals") {
+  for (const int taps : {1, 2, 3, 4})
+    for (const int out_stride : {59, 60}) {
+      INFO(taps << " taps, stride " << out_stride);
+      for (const auto& [convolved, others] : {errors_with_convolution<2>(taps, out_stride), errors_with_convolution<8>(taps, out_stride)}) {
+        CHECK(convolved <= 5e-6);
+        CHECK(others <= 5e-6);
+      }
+    }
 }
 
 TEST_CASE("projections of few inputs agree with sums in float64") {
