@@ -14,33 +14,36 @@ inline bool conv_in_quads(const Conv& conv) {
 }
 
 struct ConvQuad {
-  float weight[kQuadTaps][4], bias[4];  // [frames back][channel]
+  float4 weight[kQuadTaps], bias;  // weight: the newest frame's first
 
-  // Channels c to c + 3.
-  __device__ ConvQuad(const Conv& conv, int c) {
+  // at(i): the four channels' weights of `i` frames back, their bias if i is kQuadTaps.
+  template <class At>
+  __device__ explicit ConvQuad(const At& at) {
 #pragma unroll
-    for (int back = 0; back < kQuadTaps; ++back) {
-      float4 w{0, 0, 0, 0};
-      if (back < conv.taps) w = *reinterpret_cast<const float4*>(conv.weight + (conv.taps - 1 - back) * conv.channels + c);
-      weight[back][0] = w.x, weight[back][1] = w.y, weight[back][2] = w.z, weight[back][3] = w.w;
-    }
-    const float4 b = conv.bias ? *reinterpret_cast<const float4*>(conv.bias + c) : float4{0, 0, 0, 0};
-    bias[0] = b.x, bias[1] = b.y, bias[2] = b.z, bias[3] = b.w;
+    for (int back = 0; back < kQuadTaps; ++back) weight[back] = at(back);
+    bias = at(kQuadTaps);
   }
 
-  // x: the frame and those before it, the newest first.
+  // x: the frame and those before it.
   __device__ float4 operator()(const float4& x0, const float4& x1, const float4& x2, const float4& x3) const {
-    const auto channel = [&](int i, float a, float b, float c, float d) {
-      return silu(fmaf(weight[0][i], a, fmaf(weight[1][i], b, fmaf(weight[2][i], c, fmaf(weight[3][i], d, bias[i])))));
-    };
-    return {channel(0, x0.x, x1.x, x2.x, x3.x), channel(1, x0.y, x1.y, x2.y, x3.y), channel(2, x0.z, x1.z, x2.z, x3.z), channel(3, x0.w, x1.w, x2.w, x3.w)};
+    const auto &w0 = weight[0], &w1 = weight[1], &w2 = weight[2], &w3 = weight[3];
+    return {silu(fmaf(w0.x, x0.x, fmaf(w1.x, x1.x, fmaf(w2.x, x2.x, fmaf(w3.x, x3.x, bias.x))))),
+            silu(fmaf(w0.y, x0.y, fmaf(w1.y, x1.y, fmaf(w2.y, x2.y, fmaf(w3.y, x3.y, bias.y))))),
+            silu(fmaf(w0.z, x0.z, fmaf(w1.z, x1.z, fmaf(w2.z, x2.z, fmaf(w3.z, x3.z, bias.z))))),
+            silu(fmaf(w0.w, x0.w, fmaf(w1.w, x1.w, fmaf(w2.w, x2.w, fmaf(w3.w, x3.w, bias.w)))))};
   }
 };
 
-// Channels c to c + 3 of the frame `back` frames before the signal's part of the segment begins; 0 beyond the taps. history: the signal's.
-__device__ inline float4 remembered_inputs(const Conv& conv, const float* history, int c, int back) {
+// The weight of channel c of `back` frames back, its bias if back is kQuadTaps.
+__device__ inline float conv_weight(const Conv& conv, int back, int c) {
+  if (back == kQuadTaps) return conv.bias ? conv.bias[c] : 0.0f;
+  return back < conv.taps ? conv.weight[(conv.taps - 1 - back) * conv.channels + c] : 0.0f;
+}
+
+// Channels c to c + 3 of the `back`-th last frame that a signal's state remembers; 0 beyond what the convolution needs.
+__device__ inline float4 remembered_inputs(const Conv& conv, int state, int c, int back) {
   if (back >= conv.taps) return {0, 0, 0, 0};
-  const float* at = history + (c + 1) * conv.taps - back;
+  const float* at = conv.table + size_t(state) * conv.table_stride + size_t((c + 1) * conv.taps - back);
   return {at[0], at[conv.taps], at[2 * conv.taps], at[3 * conv.taps]};
 }
 

@@ -42,7 +42,6 @@ static __global__ void __launch_bounds__(kConvThreads) conv_silu_vectors(Conv co
   const size_t row = size_t(blockIdx.x) * size_t(chunk_frames) + size_t(begin);
   const float* x = conv.x + row * size_t(conv.x_stride) + size_t(c);
   float* y = conv.y + row * size_t(conv.y_stride) + size_t(c);
-  const float* history = conv.table + size_t(chunk.state_in) * conv.table_stride;
   const int frames = min(kConvRun, chunk.frames - begin);
   const bool begins = begin == 0 && chunk.first;
 
@@ -50,10 +49,12 @@ static __global__ void __launch_bounds__(kConvThreads) conv_silu_vectors(Conv co
 #pragma unroll
   for (int i = 0; i < kQuadTaps - 1; ++i) {
     const int back = kQuadTaps - 1 - i;
-    if (begins) in[i] = remembered_inputs(conv, history, c, back);
+    if (begins) in[i] = remembered_inputs(conv, chunk.state_in, c, back);
     else in[i] = back < conv.taps ? *reinterpret_cast<const float4*>(x - ptrdiff_t(back) * conv.x_stride) : float4{0, 0, 0, 0};
   }
-  const ConvQuad quad(conv, c);
+  const ConvQuad quad([&](int back) {
+    return float4{conv_weight(conv, back, c), conv_weight(conv, back, c + 1), conv_weight(conv, back, c + 2), conv_weight(conv, back, c + 3)};
+  });
   for (int first = 0; first < frames; first += kAhead) {
 #pragma unroll
     for (int i = 0; i < kAhead; ++i)

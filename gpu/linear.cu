@@ -30,18 +30,21 @@ void with_shape(Precision precision, int steps, const F& f) {
 // Whether all inputs run in one pass over the rows.
 bool in_one_pass(const Linear& linear) { return linear.d_in <= 16 * steps_of(linear.d_in); }
 
+constexpr int kMostConvolved = 1024;  // channels, so that their weights take 20 KB of shared memory at most
+
 // As few parts of the outputs as leave room for the rows of 8 warps beside their weights; then as many warps as there is room for.
 template <Precision kPrecision, int kSteps>
 void run_project(LinearArguments l, const Convolved& convolved, cudaStream_t stream) {
   using Shape = ProjectShape<kPrecision, kSteps>;
   constexpr size_t kBlockBytes = Shape::kWeightVectors * sizeof(float4), kWarpBytes = Shape::kRowVectors * sizeof(float4);
-  const size_t shared_bytes = size_t(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
+  const size_t conv_bytes = size_t(conv_weight_vectors(convolved.conv)) * sizeof(float4);
+  const size_t shared_bytes = size_t(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)) - conv_bytes;
   const unsigned output_blocks = blocks_of(size_t(l.d_out), Shape::kOutputs), blocks_that_fit = unsigned((shared_bytes - 8 * kWarpBytes) / kBlockBytes);
   const unsigned parts = blocks_of(output_blocks, blocks_that_fit), part_blocks = blocks_of(output_blocks, parts);
   const unsigned warps = std::min(unsigned((shared_bytes - part_blocks * kBlockBytes) / kWarpBytes), unsigned(kProjectWarps));
   const unsigned walkers = std::max(unsigned(device_attribute(cudaDevAttrMultiProcessorCount)) / parts, 1u);
   const unsigned blocks = std::min(walkers, blocks_of(l.rows, size_t(Shape::kRows) * warps));
-  const size_t bytes = part_blocks * kBlockBytes + warps * kWarpBytes;
+  const size_t bytes = part_blocks * kBlockBytes + conv_bytes + warps * kWarpBytes;
   check(cudaFuncSetAttribute(project<kPrecision, kSteps>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
   for (int first_input = 0; first_input < l.d_in; first_input += Shape::kInputs) {
     launch(project<kPrecision, kSteps>, parts * blocks, 32 * warps, bytes, stream, l, convolved, first_input, int(parts), int(part_blocks));
@@ -127,13 +130,13 @@ void run_linear(const Linear& linear, const float* in, int in_stride, float* out
 void run_linear_and_conv(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, const Conv& conv, const DevicePlan& plan,
                          cudaStream_t stream) {
   const int first = int(conv.x - out);
-  if (has_few_inputs(linear) || has_few_outputs(linear) || !in_one_pass(linear) || !conv_in_quads(conv) || first % 4 != 0) {
+  if (has_few_inputs(linear) || has_few_outputs(linear) || !in_one_pass(linear) || !conv_in_quads(conv) ||
+      conv.channels > kMostConvolved || first % 4 != 0) {
     run_linear(linear, in, in_stride, out, out_stride, plan.rows(), false, stream);
     run_conv(conv, plan, stream);
     return;
   }
   run_on_tensor_cores(linear, arguments_of(linear, in, in_stride, out, out_stride, plan.rows(), false), {conv, first, plan.chunks, plan.chunk_frames}, stream);
-  remember_conv_inputs(conv, plan, stream);
 }
 
 }  // namespace coil::gpu

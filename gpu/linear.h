@@ -31,7 +31,8 @@ struct Linear {
 // out = W norm(in) + b [+ out if accumulate]
 void run_linear(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, size_t rows, bool accumulate, cudaStream_t stream);
 
-// The same into `out`, without accumulating, and then the convolution of the outputs from conv.x on. `out` may be left without those.
+// The same into `out`, without accumulating, and then the convolution of the outputs from conv.x on. `out` may be left without those. A signal's
+// rows of the table of states before and after the segment are different ones.
 void run_linear_and_conv(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, const Conv& conv, const DevicePlan& plan,
                          cudaStream_t stream);
 

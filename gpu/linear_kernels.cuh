@@ -33,8 +33,8 @@ struct LinearArguments {
   float eps;
 };
 
-// Outputs `first` to `first + conv.channels` that go on through a convolution, to conv.y; first is a multiple of 4. `out` gets them only where they
-// are among the last inputs of a signal. No channels: none.
+// Outputs `first` to `first + conv.channels`, in the place of conv.x, that go on through a convolution to conv.y instead of into `out`; first is a
+// multiple of 4. A signal's last ones become its state, which lies elsewhere than the one before. No channels: none.
 struct Convolved {
   Conv conv;
   int first;
@@ -48,13 +48,14 @@ inline __host__ __device__ bool on_vectors(const float* rows, int stride, int wi
 
 // ---- on the tensor cores
 
-// What a warp of `project` does at once with up to 16 kSteps inputs: its rows fill half of its registers.
-template <Precision kPrecision, int kSteps>
+// What a warp does at once with up to 16 kSteps inputs. By default its rows fill half of its registers.
+template <Precision kPrecision, int kSteps, int kRowTiles_ = (kSteps > 4 ? 1 : 2)>
 struct ProjectShape {
   static constexpr int kParts = kPrecision == Precision::float32 ? 2 : 1;  // 16-bit numbers that make one
   static constexpr int kInputs = 16 * kSteps;
-  static constexpr int kRowTiles = kSteps > 4 ? 1 : 2, kColumnTiles = 4 / kRowTiles;  // four sums, so that no product waits for the last one
+  static constexpr int kRowTiles = kRowTiles_, kColumnTiles = 4 / kRowTiles;  // four sums, so that no product waits for the last one
   static constexpr int kRows = 16 * kRowTiles, kOutputs = 8 * kColumnTiles;
+  static constexpr int kLaneRows = 2 * kRowTiles, kLaneOutputs = kColumnTiles / 2;  // neighbouring rows, and vectors of outputs, of a lane
   static constexpr int kVectors = kColumnTiles * kParts / 2;     // of a lane, for the right sides of 16 inputs
   static constexpr int kWeightVectors = kSteps * kVectors * 32;  // for kOutputs outputs
   static constexpr int kRowVectors = kRows * kInputs / 4;        // of a warp's rows
@@ -65,9 +66,8 @@ inline constexpr int kProjectWarps = 12;  // of a block, at most
 // The weights of inputs first_input to first_input + 16 kSteps: [kOutputs outputs][16 inputs][vector][lane]. A lane's words are [8 outputs][part][half of
 // the inputs]; its inputs are four neighbours, so that it reads vectors of rows, and its sums of two times 8 outputs are four neighbours too.
 // value(output, input) is below 2^15.
-template <Precision kPrecision, int kSteps, class Value>
+template <Precision kPrecision, int kSteps, class Shape = ProjectShape<kPrecision, kSteps>, class Value>
 void pack_weight(int first_input, int d_in, int d_out, const Value& value, std::vector<uint32_t>& words) {
-  using Shape = ProjectShape<kPrecision, kSteps>;
   const auto bits = [](float x, int part) -> uint32_t {
     if constexpr (kPrecision == Precision::bf16) return __bfloat16_as_ushort(__float2bfloat16_rn(x));
     const __half high = __float2half_rn(x);
@@ -109,207 +109,285 @@ struct PowerOf2 {
   }
 };
 
+// Over the four lanes of a row.
+__device__ inline float sum_of_row(float x) {
+  x += __shfl_xor_sync(0xffffffffu, x, 1);
+  return x + __shfl_xor_sync(0xffffffffu, x, 2);
+}
+__device__ inline float largest_of_row(float x) {
+  x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
+  return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
+}
+
+__device__ inline float4 add(const float4& a, const float4& b) { return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w}; }
+
+__device__ inline float sum_of_squares(const float4& v, float sum) { return fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, fmaf(v.w, v.w, sum)))); }
+
+// The rows of a lane as left sides of products.
+template <Precision kPrecision, int kSteps, class Shape = ProjectShape<kPrecision, kSteps>>
+struct LeftRows {
+  static constexpr int kParts = Shape::kParts, kRowTiles = Shape::kRowTiles, kColumnTiles = Shape::kColumnTiles;
+  PairsLeft left[kRowTiles][kSteps][kParts];
+
+  // Row r; at(step): its four inputs. Returns what products of it are to be multiplied by.
+  template <class At>
+  __device__ float set(int r, const At& at) {
+    float scale = 1, inverse = 1;
+    if constexpr (kPrecision != Precision::bf16) {
+      float peak = 0;
+#pragma unroll
+      for (int step = 0; step < kSteps; ++step) {
+        const float4 v = at(step);
+        peak = fmaxf(fmaxf(peak, fmaxf(fabsf(v.x), fabsf(v.y))), fmaxf(fabsf(v.z), fabsf(v.w)));
+      }
+      const PowerOf2 power(largest_of_row(peak));
+      scale = power.value, inverse = power.inverse;
+    }
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      const float4 v = at(step);
+      uint32_t pairs[2][kParts];
+      split<kPrecision>(v.x * scale, v.y * scale, pairs[0]);
+      split<kPrecision>(v.z * scale, v.w * scale, pairs[1]);
+#pragma unroll
+      for (int part = 0; part < kParts; ++part)
+        left[r / 2][step][part].pairs[r % 2] = pairs[0][part], left[r / 2][step][part].pairs[2 + r % 2] = pairs[1][part];
+    }
+    return inverse;
+  }
+
+  // sums += the rows times a block of packed weights, of which the lane's begin at `weight`.
+  __device__ void multiply(const float4* weight, float (&sums)[kRowTiles][kColumnTiles][4]) const {
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      uint4 right[Shape::kVectors];
+#pragma unroll
+      for (int i = 0; i < Shape::kVectors; ++i) right[i] = reinterpret_cast<const uint4*>(weight)[(step * Shape::kVectors + i) * 32];
+      const auto multiply_parts = [&](int left_part, int right_part) {
+#pragma unroll
+        for (int column = 0; column < kColumnTiles; ++column) {
+          const int at = column * kParts + right_part;
+          const uint32_t b0 = at % 2 ? right[at / 2].z : right[at / 2].x, b1 = at % 2 ? right[at / 2].w : right[at / 2].y;
+#pragma unroll
+          for (int i = 0; i < kRowTiles; ++i) {
+            if constexpr (kPrecision == Precision::bf16) multiply_add_bf16(sums[i][column], left[i][step][left_part], b0, b1);
+            else multiply_add_f16(sums[i][column], left[i][step][left_part], b0, b1);
+          }
+        }
+      };
+      if constexpr (kParts == 2) multiply_parts(1, 0), multiply_parts(0, 1);  // the product of the two small parts is below float32's last bit
+      multiply_parts(0, 0);
+    }
+  }
+
+  // Vector o of row r's outputs: factor sums + bias.
+  __device__ static float4 output(const float (&sums)[kRowTiles][kColumnTiles][4], int r, int o, float factor, const float4& bias) {
+    const float *first = &sums[r / 2][2 * o][r % 2 * 2], *second = &sums[r / 2][2 * o + 1][r % 2 * 2];
+    return {fmaf(first[0], factor, bias.x), fmaf(first[1], factor, bias.y), fmaf(second[0], factor, bias.z), fmaf(second[1], factor, bias.w)};
+  }
+};
+
+// How a lane reads rows and reads and writes outputs, which lie on vectors or not.
+struct LaneMemory {
+  const LinearArguments& l;
+  bool vectors_in, vectors_out;
+
+  __device__ explicit LaneMemory(const LinearArguments& arguments)
+      : l(arguments), vectors_in(on_vectors(l.in, l.in_stride, l.d_in)), vectors_out(on_vectors(l.out, l.out_stride, l.d_out)) {}
+
+  // Rows before the first repeat it, and those beyond the last.
+  __device__ const float* row(int row) const { return l.in + size_t(min(max(row, 0), int(l.rows) - 1)) * size_t(l.in_stride); }
+
+  // Starts to copy inputs `input`, `input` + 16 ... of a row to every 32nd vector from `to` on.
+  template <int kSteps>
+  __device__ void fetch(int row_index, int input, float4* to) const {
+    const float* from = row(row_index) + input;
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      const int left = l.d_in - input - 16 * step;
+      if (left >= 4 && vectors_in) copy_async(from + 16 * step, &to[32 * step].x);
+      else to[32 * step] = {left > 0 ? from[16 * step] : 0.0f, left > 1 ? from[16 * step + 1] : 0.0f, left > 2 ? from[16 * step + 2] : 0.0f,
+                            left > 3 ? from[16 * step + 3] : 0.0f};
+    }
+  }
+
+  __device__ float4 bias(int output) const { return l.bias ? *reinterpret_cast<const float4*>(l.bias + output) : float4{0, 0, 0, 0}; }
+
+  // Outputs `output` to `output` + 3 of the first `valid` of neighbouring rows, of which `out` is the first.
+  template <int kRows>
+  __device__ void read_outputs(const float* out, int output, int valid, float4 (&y)[kRows]) const {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r, out += l.out_stride) {
+      if (r >= valid || output >= l.d_out) continue;
+      if (vectors_out) {
+        y[r] = *reinterpret_cast<const float4*>(out + output);
+      } else {
+        y[r].x = out[output];
+        if (output + 1 < l.d_out) y[r].y = out[output + 1];
+        if (output + 2 < l.d_out) y[r].z = out[output + 2];
+        if (output + 3 < l.d_out) y[r].w = out[output + 3];
+      }
+    }
+  }
+  template <int kRows>
+  __device__ void write_outputs(float* out, int output, int valid, const float4 (&y)[kRows]) const {
+    if (vectors_out) {
+#pragma unroll
+      for (int r = 0; r < kRows; ++r, out += l.out_stride)
+        if (r < valid && output < l.d_out) store_vector(out + output, y[r]);
+      return;
+    }
+#pragma unroll
+    for (int r = 0; r < kRows; ++r, out += l.out_stride) {
+      if (r >= valid) break;
+      if (output < l.d_out) out[output] = y[r].x;
+      if (output + 1 < l.d_out) out[output + 1] = y[r].y;
+      if (output + 2 < l.d_out) out[output + 2] = y[r].z;
+      if (output + 3 < l.d_out) out[output + 3] = y[r].w;
+    }
+  }
+};
+
+// Puts those of neighbouring inputs that are among the last of their signal into its state. Of the first one: frames_before since the signal began
+// (if few), to_end to its end. A signal of fewer frames than taps keeps some that were remembered before.
+template <int kRows>
+__device__ void remember_inputs(const Conv& conv, const Chunk& chunk, int c, int frames_before, int to_end, const float4 (&x)[kRows]) {
+  float* after = conv.table + size_t(chunk.state_out) * conv.table_stride + size_t(c * conv.taps);
+  const auto put = [&](int back, const float4& v) {
+    if (back < 1 || back > conv.taps) return;
+    float* at = after + conv.taps - back;
+    at[0] = v.x, at[conv.taps] = v.y, at[2 * conv.taps] = v.z, at[3 * conv.taps] = v.w;
+  };
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) put(to_end - r, x[r]);
+  if (frames_before == 0)
+    for (int back = to_end + 1; back <= conv.taps; ++back) put(back, remembered_inputs(conv, chunk.state_in, c, back - to_end));
+}
+
+// All threads of a block.
+__device__ inline void copy_weights(const void* from, float4* to, int vectors) {
+  for (int i = int(threadIdx.x); i < vectors; i += int(blockDim.x)) copy_async(static_cast<const float*>(from) + 4 * i, &to[i].x);
+}
+
+inline __host__ __device__ int conv_weight_vectors(const Conv& conv) { return (kQuadTaps + 1) * conv.channels / 4; }
+
 // Inputs first_input to first_input + 16 kSteps. Block `parts * i + part` makes the `part_blocks` times kOutputs outputs of its part of every
-// gridDim.x / parts times warps-th tile of rows. Shared memory: weights of the part, and a tile of rows a warp. Where outputs are convolved tiles
-// overlap by the frames that the convolution looks back.
+// gridDim.x / parts times warps-th tile of rows. Shared memory: weights of the part, those of the convolution, and a tile
+// of rows a warp. Where outputs are convolved tiles overlap by the frames that the convolution looks back.
 template <Precision kPrecision, int kSteps>
 __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments l, Convolved convolved, int first_input, int parts, int part_blocks) {
   using Shape = ProjectShape<kPrecision, kSteps>;
-  constexpr int kParts = Shape::kParts, kRowTiles = Shape::kRowTiles, kColumnTiles = Shape::kColumnTiles;
-  constexpr int kLaneRows = 2 * kRowTiles, kLaneOutputs = kColumnTiles / 2;  // neighbouring rows, and vectors of outputs, of a lane
-  constexpr int kPast = kQuadTaps - 1;
+  constexpr int kLaneRows = Shape::kLaneRows, kLaneOutputs = Shape::kLaneOutputs, kPast = kQuadTaps - 1;
   const Conv& conv = convolved.conv;
+  const LaneMemory memory(l);
   const int warps = int(blockDim.x) / 32, warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
   const int first_block = int(blockIdx.x) % parts * part_blocks, blocks = min(part_blocks, (l.d_out + Shape::kOutputs - 1) / Shape::kOutputs - first_block);
   float4* weight = reinterpret_cast<float4*>(dynamic_shared());
-  float4* fetched = weight + part_blocks * Shape::kWeightVectors + warp * Shape::kRowVectors + lane;  // [row of the lane][16 inputs][lane]
-  const bool vectors_in = on_vectors(l.in, l.in_stride, l.d_in), vectors_out = on_vectors(l.out, l.out_stride, l.d_out);
+  float4* conv_weights = weight + part_blocks * Shape::kWeightVectors;  // [frames back, bias][channel]
+  float4* fetched = conv_weights + conv_weight_vectors(conv) + warp * Shape::kRowVectors + lane;  // [row of the lane][16 inputs][lane]
   const int overlap = conv.channels > 0 ? (kPast + kLaneRows - 1) / kLaneRows * kLaneRows : 0, tile_rows = Shape::kRows - overlap;
   const int rows = int(l.rows), tiles = (rows + tile_rows - 1) / tile_rows;
 
   // Of the lane's rows, the first; before row 0 for lanes of the first tile's overlap.
   const auto first_row = [&](int tile) { return tile * tile_rows - overlap + kLaneRows * g; };
-  const auto row_at = [&](int row) { return l.in + size_t(min(max(row, 0), rows - 1)) * size_t(l.in_stride); };
   // Every lane fetches what it reads itself.
   const auto fetch = [&](int tile) {
 #pragma unroll
-    for (int r = 0; r < kLaneRows; ++r) {
-      const int input = first_input + 4 * t;
-      const float* from = row_at(first_row(tile) + r) + input;
-#pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        float4& to = fetched[(r * kSteps + step) * 32];
-        const int left = l.d_in - input - 16 * step;
-        if (left >= 4 && vectors_in) copy_async(from + 16 * step, &to.x);
-        else to = {left > 0 ? from[16 * step] : 0.0f, left > 1 ? from[16 * step + 1] : 0.0f, left > 2 ? from[16 * step + 2] : 0.0f,
-                   left > 3 ? from[16 * step + 3] : 0.0f};
-      }
-    }
-  };
-  const auto read_output = [&](const float* from, int output) {
-    if (vectors_out) return *reinterpret_cast<const float4*>(from);
-    return float4{from[0], output + 1 < l.d_out ? from[1] : 0.0f, output + 2 < l.d_out ? from[2] : 0.0f, output + 3 < l.d_out ? from[3] : 0.0f};
-  };
-  const auto write_output = [&](float* to, int output, float4 y) {
-    if (vectors_out) return store_vector(to, y);
-    to[0] = y.x;
-    if (output + 1 < l.d_out) to[1] = y.y;
-    if (output + 2 < l.d_out) to[2] = y.z;
-    if (output + 3 < l.d_out) to[3] = y.w;
+    for (int r = 0; r < kLaneRows; ++r) memory.fetch<kSteps>(first_row(tile) + r, first_input + 4 * t, fetched + r * kSteps * 32);
   };
 
   // neighbours on different multiprocessors, so that all get as many
   const int part_size = int(gridDim.x) / parts, tiles_at_once = part_size * warps;
   int tile = warp * part_size + int(blockIdx.x) / parts;
   if (tile < tiles) fetch(tile);
-  const float* packed = static_cast<const float*>(l.weight) + size_t(first_block) * Shape::kWeightVectors * 4;
-  for (int i = int(threadIdx.x); i < blocks * Shape::kWeightVectors; i += int(blockDim.x)) copy_async(packed + 4 * i, &weight[i].x);
+  copy_weights(static_cast<const float4*>(l.weight) + first_block * Shape::kWeightVectors, weight, blocks * Shape::kWeightVectors);
+  for (int i = int(threadIdx.x); i < (kQuadTaps + 1) * conv.channels; i += int(blockDim.x))
+    reinterpret_cast<float*>(conv_weights)[i] = conv_weight(conv, i / conv.channels, i % conv.channels);
   wait_for_copies();
   __syncthreads();
 
   for (; tile < tiles; tile += tiles_at_once) {
     wait_for_copies();
     const int row = first_row(tile), valid = kLaneRows * g >= overlap ? min(rows - row, kLaneRows) : 0;  // of the lane's rows, as outputs
-    PairsLeft left[kRowTiles][kSteps][kParts];
+    LeftRows<kPrecision, kSteps> left;
     float factor[kLaneRows];
 #pragma unroll
     for (int r = 0; r < kLaneRows; ++r) {
-      float peak = 0, squares = 0;
-#pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        const float4 v = fetched[(r * kSteps + step) * 32];
-        squares = fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, fmaf(v.w, v.w, squares))));
-        peak = fmaxf(fmaxf(peak, fmaxf(fabsf(v.x), fabsf(v.y))), fmaxf(fabsf(v.z), fabsf(v.w)));
-      }
-      float scale = 1;
-      factor[r] = l.weight_scale;
-      if constexpr (kPrecision != Precision::bf16) {
-        peak = fmaxf(peak, __shfl_xor_sync(0xffffffffu, peak, 1));
-        const PowerOf2 power(fmaxf(peak, __shfl_xor_sync(0xffffffffu, peak, 2)));
-        scale = power.value, factor[r] *= power.inverse;
-      }
+      const auto at = [&](int step) { return fetched[(r * kSteps + step) * 32]; };
+      factor[r] = left.set(r, at) * l.weight_scale;
       if (l.normalise) {
-        if (l.d_in > Shape::kInputs) {
-          const float* from = row_at(row + r);
-          squares = 0;
-          if (vectors_in) {
+        float squares = 0;
+        if (l.d_in <= Shape::kInputs) {
+#pragma unroll
+          for (int step = 0; step < kSteps; ++step) squares = sum_of_squares(at(step), squares);
+        } else if (memory.vectors_in) {
 #pragma unroll 4
-            for (int k = 4 * t; k < l.d_in; k += 16) {
-              const float4 v = *reinterpret_cast<const float4*>(from + k);
-              squares = fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, fmaf(v.w, v.w, squares))));
-            }
-          } else {
-            for (int k = t; k < l.d_in; k += 4) squares = fmaf(from[k], from[k], squares);
-          }
+          for (int k = 4 * t; k < l.d_in; k += 16) squares = sum_of_squares(*reinterpret_cast<const float4*>(memory.row(row + r) + k), squares);
+        } else {
+          for (int k = t; k < l.d_in; k += 4) squares = fmaf(memory.row(row + r)[k], memory.row(row + r)[k], squares);
         }
-        squares += __shfl_xor_sync(0xffffffffu, squares, 1);
-        squares += __shfl_xor_sync(0xffffffffu, squares, 2);
-        factor[r] *= 1.0f / sqrtf(squares / float(l.d_in) + l.eps);
-      }
-#pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        const float4 v = fetched[(r * kSteps + step) * 32];
-        uint32_t pairs[2][kParts];
-        split<kPrecision>(v.x * scale, v.y * scale, pairs[0]);
-        split<kPrecision>(v.z * scale, v.w * scale, pairs[1]);
-#pragma unroll
-        for (int part = 0; part < kParts; ++part)
-          left[r / 2][step][part].pairs[r % 2] = pairs[0][part], left[r / 2][step][part].pairs[2 + r % 2] = pairs[1][part];
+        factor[r] *= 1.0f / sqrtf(sum_of_row(squares) / float(l.d_in) + l.eps);
       }
     }
     if (tile + tiles_at_once < tiles) fetch(tile + tiles_at_once);
 
-    int frames_before = kPast, state_in = 0;  // the lane's first row, since the signal began; where its history lies
-    bool remembered = false;                  // some of the rows are its last ones
+    const Chunk* chunk = nullptr;            // of the lane's rows
+    int frames_before = kPast, to_end = 0;   // since the signal began; from the first row on to the signal's end, where that is near
     if (conv.channels > 0 && valid > 0) {
-      const Chunk* chunk = convolved.chunks + row / convolved.chunk_frames;
+      chunk = convolved.chunks + row / convolved.chunk_frames;
       const int frame = row % convolved.chunk_frames;
-      if (chunk->first) frames_before = frame, state_in = chunk->state_in;
-      const bool last = chunk->last || chunk[1].last;
-      const int left_over = chunk->frames - frame + (chunk->last ? 0 : chunk[1].frames);  // if last, of the signal
-      remembered = last && left_over > 0 && left_over < conv.taps + kLaneRows;
+      if (chunk->first) frames_before = frame;
+      if (chunk->last) to_end = chunk->frames - frame;
+      else if (chunk[1].last) to_end = chunk->frames - frame + chunk[1].frames;
     }
 
+    float* out = l.out + ptrdiff_t(row) * l.out_stride;
     for (int block = 0; block < blocks; ++block) {
       const int first_output = (first_block + block) * Shape::kOutputs;
-      float* out = l.out + ptrdiff_t(row) * l.out_stride;
-      float4 start[kLaneRows][kLaneOutputs];
+      float4 before[kLaneOutputs][kLaneRows] = {};
+      if (l.accumulate)
 #pragma unroll
-      for (int o = 0; o < kLaneOutputs; ++o) {
-        const int output = first_output + 16 * o + 4 * t;
-        const float4 bias = l.bias ? *reinterpret_cast<const float4*>(l.bias + output) : float4{0, 0, 0, 0};
-#pragma unroll
-        for (int r = 0; r < kLaneRows; ++r) {
-          start[r][o] = bias;
-          if (!l.accumulate || r >= valid || output >= l.d_out) continue;
-          const float4 before = read_output(out + ptrdiff_t(r) * l.out_stride + output, output);
-          start[r][o] = {before.x + bias.x, before.y + bias.y, before.z + bias.z, before.w + bias.w};
-        }
-      }
-
-      float sums[kRowTiles][kColumnTiles][4] = {};
-#pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        uint4 right[Shape::kVectors];
-#pragma unroll
-        for (int i = 0; i < Shape::kVectors; ++i)
-          right[i] = reinterpret_cast<const uint4*>(weight)[((block * kSteps + step) * Shape::kVectors + i) * 32 + lane];
-        const auto multiply = [&](int left_part, int right_part) {
-#pragma unroll
-          for (int column = 0; column < kColumnTiles; ++column) {
-            const int at = column * kParts + right_part;
-            const uint32_t b0 = at % 2 ? right[at / 2].z : right[at / 2].x, b1 = at % 2 ? right[at / 2].w : right[at / 2].y;
-#pragma unroll
-            for (int i = 0; i < kRowTiles; ++i) {
-              if constexpr (kPrecision == Precision::bf16) multiply_add_bf16(sums[i][column], left[i][step][left_part], b0, b1);
-              else multiply_add_f16(sums[i][column], left[i][step][left_part], b0, b1);
-            }
-          }
-        };
-        if constexpr (kParts == 2) multiply(1, 0), multiply(0, 1);  // the product of the two small parts is below float32's last bit
-        multiply(0, 0);
-      }
+        for (int o = 0; o < kLaneOutputs; ++o) memory.read_outputs(out, first_output + 16 * o + 4 * t, valid, before[o]);
+      float sums[Shape::kRowTiles][Shape::kColumnTiles][4] = {};
+      left.multiply(weight + block * Shape::kWeightVectors + lane, sums);
 
       const bool some_convolved = first_output < convolved.first + conv.channels && convolved.first < first_output + Shape::kOutputs;
 #pragma unroll
       for (int o = 0; o < kLaneOutputs; ++o) {
         const int output = first_output + 16 * o + 4 * t, channel = output - convolved.first;
-        float4 y[kPast + kLaneRows];  // those before the lane's rows are for the convolution
+        const float4 bias = memory.bias(output);
+        float4 y[kLaneRows];
 #pragma unroll
         for (int r = 0; r < kLaneRows; ++r) {
-          const float *first = &sums[r / 2][2 * o][r % 2 * 2], *second = &sums[r / 2][2 * o + 1][r % 2 * 2];
-          const float4& from = start[r][o];
-          y[kPast + r] = {fmaf(first[0], factor[r], from.x), fmaf(first[1], factor[r], from.y), fmaf(second[0], factor[r], from.z),
-                          fmaf(second[1], factor[r], from.w)};
+          y[r] = left.output(sums, r, o, factor[r], bias);
+          if (l.accumulate) y[r] = add(y[r], before[o][r]);
         }
         if (some_convolved) {
+          float4 x[kPast + kLaneRows];  // with the rows before
 #pragma unroll
           for (int back = 1; back <= kPast; ++back) {
             const int lanes = (back + kLaneRows - 1) / kLaneRows;
-            const float4& theirs = y[kPast + lanes * kLaneRows - back];
-            y[kPast - back] = {__shfl_up_sync(0xffffffffu, theirs.x, 4 * lanes), __shfl_up_sync(0xffffffffu, theirs.y, 4 * lanes),
+            const float4& theirs = y[lanes * kLaneRows - back];
+            x[kPast - back] = {__shfl_up_sync(0xffffffffu, theirs.x, 4 * lanes), __shfl_up_sync(0xffffffffu, theirs.y, 4 * lanes),
                                __shfl_up_sync(0xffffffffu, theirs.z, 4 * lanes), __shfl_up_sync(0xffffffffu, theirs.w, 4 * lanes)};
           }
-          if (channel >= 0 && channel < conv.channels) {
-            if (remembered)
-              for (int r = 0; r < kLaneRows; ++r)
-                if (r < valid) write_output(out + ptrdiff_t(r) * l.out_stride + output, output, y[kPast + r]);
 #pragma unroll
-            for (int back = 1; back <= kPast; ++back)
-              if (back > frames_before)
-                y[kPast - back] = remembered_inputs(conv, conv.table + size_t(state_in) * conv.table_stride, channel, back - frames_before);
-            const ConvQuad quad(conv, channel);
+          for (int r = 0; r < kLaneRows; ++r) x[kPast + r] = y[r];
+          if (channel >= 0 && channel < conv.channels) {
+            if (valid <= 0) continue;  // chunks, and so the rows, are multiples of 16
+            if (frames_before < kPast)
+#pragma unroll
+              for (int back = 1; back <= kPast; ++back)
+                if (back > frames_before) x[kPast - back] = remembered_inputs(conv, chunk->state_in, channel, back - frames_before);
+            if (to_end > 0 && to_end < conv.taps + kLaneRows) remember_inputs(conv, *chunk, channel, frames_before, to_end, y);
+            const ConvQuad quad([&](int back) { return conv_weights[(back * conv.channels + channel) / 4]; });
             float* to = conv.y + ptrdiff_t(row) * conv.y_stride + channel;
 #pragma unroll
-            for (int r = 0; r < kLaneRows; ++r)
-              if (r < valid) store_vector(to + ptrdiff_t(r) * conv.y_stride, quad(y[r + 3], y[r + 2], y[r + 1], y[r]));
+            for (int r = 0; r < kLaneRows; ++r) store_vector(to + ptrdiff_t(r) * conv.y_stride, quad(x[r + 3], x[r + 2], x[r + 1], x[r]));
             continue;
           }
         }
-        if (output >= l.d_out) continue;
-#pragma unroll
-        for (int r = 0; r < kLaneRows; ++r)
-          if (r < valid) write_output(out + ptrdiff_t(r) * l.out_stride + output, output, y[kPast + r]);
+        memory.write_outputs(out, output, valid, y);
       }
     }
   }

@@ -211,10 +211,6 @@ void run_conv(const Conv& conv, const DevicePlan& plan, cudaStream_t stream) {
     const size_t blocks_y = std::min<size_t>(blocks_of(size_t(plan.chunk_frames) * size_t(conv.channels), 4 * kConvThreads), 64);
     launch(conv_silu, dim3(chunks, unsigned(blocks_y)), kConvThreads, 0, stream, conv, plan.chunks, plan.chunk_frames);
   }
-  remember_conv_inputs(conv, plan, stream);
-}
-
-void remember_conv_inputs(const Conv& conv, const DevicePlan& plan, cudaStream_t stream) {
   if (conv.taps > 0) launch(remember_inputs, unsigned(plan.signal_count), kThreads, 0, stream, conv, plan);
 }
 

@@ -22,9 +22,6 @@ struct Conv {
 };
 void run_conv(const Conv& conv, const DevicePlan& plan, cudaStream_t stream);
 
-// The second half of it: the last inputs of every signal become its state.
-void remember_conv_inputs(const Conv& conv, const DevicePlan& plan, cudaStream_t stream);
-
 // h = e^(dt A) h + dt B u; y = C h + D u. Channels i share dt, D by heads of `headdim`, and B and C by groups of `group_channels`.
 struct Scan {
   int channels, d_state, headdim, group_channels;

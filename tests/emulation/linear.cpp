@@ -142,7 +142,7 @@ TEST_CASE("in float32 rows of any size are projected alike, and what is not fini
   for (const float y : project(0)) REQUIRE(y == 0);
 }
 
-// Of rows before a convolution: largest errors of what goes through it, and of what does not or has to stay.
+// Of rows before a convolution: largest errors of what goes through it, and of what does not and of states.
 template <int kSteps>
 std::pair<double, double> errors_with_convolution(int taps, int out_stride) {
   using Shape = gpu::ProjectShape<gpu::Precision::float32, kSteps>;
@@ -164,7 +164,7 @@ std::pair<double, double> errors_with_convolution(int taps, int out_stride) {
   const gpu::Conv conv{taps_weight.data(), bias.data(), kChannels, taps, nullptr, 0, y.data(), kChannels, table.data(), table_stride};
   REQUIRE(gpu::conv_in_quads(conv));
   const int part_blocks = (kOut + Shape::kOutputs - 1) / Shape::kOutputs;
-  run_blocks(64, size_t(part_blocks * Shape::kWeightVectors + 2 * Shape::kRowVectors) * sizeof(float4), 2,
+  run_blocks(64, size_t(part_blocks * Shape::kWeightVectors + gpu::conv_weight_vectors(conv) + 2 * Shape::kRowVectors) * sizeof(float4), 2,
              [&] { gpu::project<gpu::Precision::float32, kSteps>(arguments, {conv, kFirst, plan.chunks.data(), kChunk}, 0, 1, part_blocks); });
 
   const auto projected = [&](size_t row, int o) {
@@ -180,15 +180,19 @@ std::pair<double, double> errors_with_convolution(int taps, int out_stride) {
       for (int o = 0; o < kOut; ++o) {
         const int c = o - kFirst;
         const bool inside = c >= 0 && c < kChannels;
-        if (!inside || t + size_t(taps) >= frames) note(others, projected(begin + t, o) - double(out[(begin + t) * size_t(out_stride) + size_t(o)]));
-        if (!inside) continue;
-        double sum = bias[size_t(c)];
-        for (int j = 0; j < taps; ++j) {
-          const ptrdiff_t at = ptrdiff_t(t) - (taps - 1) + j;
-          sum += double(taps_weight[size_t(j * kChannels + c)]) *
-                 (at >= 0 ? projected(begin + size_t(at), o) : double(table[2 * signal * table_stride + size_t(c * taps + taps + at)]));
+        if (!inside) {
+          note(others, projected(begin + t, o) - double(out[(begin + t) * size_t(out_stride) + size_t(o)]));
+          continue;
         }
+        const auto input = [&](ptrdiff_t at) {
+          return at >= 0 ? projected(begin + size_t(at), o) : double(table[2 * signal * table_stride + size_t(c * taps + taps + at)]);
+        };
+        double sum = bias[size_t(c)];
+        for (int j = 0; j < taps; ++j) sum += double(taps_weight[size_t(j * kChannels + c)]) * input(ptrdiff_t(t) - (taps - 1) + j);
         note(convolved, sum / (1 + std::exp(-sum)) - double(y[(begin + t) * kChannels + size_t(c)]));
+        if (t + 1 < frames) continue;
+        for (int j = 0; j < taps; ++j)
+          note(others, input(ptrdiff_t(frames) - taps + j) - double(table[(2 * signal + 1) * table_stride + size_t(c * taps + j)]));
       }
     begin += (frames + kChunk - 1) / kChunk * kChunk;
   }
