@@ -251,7 +251,7 @@ struct LaneMemory {
 // Puts those of neighbouring inputs that are among the last of their signal into its state. Of the first one: frames_before since the signal began
 // (if few), to_end to its end. A signal of fewer frames than taps keeps some that were remembered before.
 template <int kRows>
-__device__ void remember_inputs(const Conv& conv, const Chunk& chunk, int c, int frames_before, int to_end, const float4 (&x)[kRows]) {
+__device__ void remember_rows(const Conv& conv, const Chunk& chunk, int c, int frames_before, int to_end, const float4 (&x)[kRows]) {
   float* after = conv.table + size_t(chunk.state_out) * conv.table_stride + size_t(c * conv.taps);
   const auto put = [&](int back, const float4& v) {
     if (back < 1 || back > conv.taps) return;
@@ -379,7 +379,7 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
 #pragma unroll
               for (int back = 1; back <= kPast; ++back)
                 if (back > frames_before) x[kPast - back] = remembered_inputs(conv, chunk->state_in, channel, back - frames_before);
-            if (to_end > 0 && to_end < conv.taps + kLaneRows) remember_inputs(conv, *chunk, channel, frames_before, to_end, y);
+            if (to_end > 0 && to_end < conv.taps + kLaneRows) remember_rows(conv, *chunk, channel, frames_before, to_end, y);
             const ConvQuad quad([&](int back) { return conv_weights[(back * conv.channels + channel) / 4]; });
             float* to = conv.y + ptrdiff_t(row) * conv.y_stride + channel;
 #pragma unroll
