@@ -123,6 +123,11 @@ __device__ inline float4 add(const float4& a, const float4& b) { return {a.x + b
 
 __device__ inline float sum_of_squares(const float4& v, float sum) { return fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, fmaf(v.w, v.w, sum)))); }
 
+// What a norm multiplies a row with, if there is one; squares: the lane's part of their sum.
+__device__ inline float norm_factor(const LinearArguments& l, float squares) {
+  return l.normalise ? 1.0f / sqrtf(sum_of_row(squares) / float(l.d_in) + l.eps) : 1.0f;
+}
+
 // The rows of a lane as left sides of products.
 template <Precision kPrecision, int kSteps, class Shape = ProjectShape<kPrecision, kSteps>>
 struct LeftRows {
@@ -315,8 +320,8 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
     for (int r = 0; r < kLaneRows; ++r) {
       const auto at = [&](int step) { return fetched[(r * kSteps + step) * 32]; };
       factor[r] = left.set(r, at) * l.weight_scale;
+      float squares = 0;
       if (l.normalise) {
-        float squares = 0;
         if (l.d_in <= Shape::kInputs) {
 #pragma unroll
           for (int step = 0; step < kSteps; ++step) squares = sum_of_squares(at(step), squares);
@@ -326,8 +331,8 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
         } else {
           for (int k = t; k < l.d_in; k += 4) squares = fmaf(memory.row(row + r)[k], memory.row(row + r)[k], squares);
         }
-        factor[r] *= 1.0f / sqrtf(sum_of_row(squares) / float(l.d_in) + l.eps);
       }
+      factor[r] *= norm_factor(l, squares);
     }
     if (tile + tiles_at_once < tiles) fetch(tile + tiles_at_once);
 
@@ -388,6 +393,102 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
           }
         }
         memory.write_outputs(out, output, valid, y);
+      }
+    }
+  }
+}
+
+// l of gated inputs, y silu(z): y are the inputs of l, and z = `gate`, of up to 16 kModelSteps inputs and twice as many outputs, which never leave the
+// lanes that need them. Shared memory: both weights, and a tile of rows of both inputs a warp.
+template <Precision kPrecision, int kModelSteps>
+__global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(LinearArguments gate, LinearArguments l) {
+  constexpr int kSteps = 2 * kModelSteps;
+  using GateShape = ProjectShape<kPrecision, kModelSteps, 1>;
+  using Shape = ProjectShape<kPrecision, kSteps, 1>;
+  constexpr int kLaneRows = Shape::kLaneRows, kLaneOutputs = Shape::kLaneOutputs;
+  const LaneMemory gate_memory(gate), memory(l);
+  const int warps = int(blockDim.x) / 32, warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
+  const int gate_blocks = (gate.d_out + Shape::kOutputs - 1) / Shape::kOutputs, blocks = (l.d_out + Shape::kOutputs - 1) / Shape::kOutputs;
+  float4* gate_weight = reinterpret_cast<float4*>(dynamic_shared());
+  float4* weight = gate_weight + gate_blocks * GateShape::kWeightVectors;
+  float4* fetched = weight + blocks * Shape::kWeightVectors + warp * (Shape::kRowVectors + GateShape::kRowVectors) + lane;  // as in project
+  float4* fetched_for_gate = fetched + Shape::kRowVectors;
+  const int rows = int(l.rows), tiles = (rows + Shape::kRows - 1) / Shape::kRows, tiles_at_once = int(gridDim.x) * warps;
+
+  const auto fetch = [&](int tile) {
+#pragma unroll
+    for (int r = 0; r < kLaneRows; ++r) {
+      gate_memory.fetch<kModelSteps>(tile * Shape::kRows + kLaneRows * g + r, 4 * t, fetched_for_gate + r * kModelSteps * 32);
+      memory.fetch<kSteps>(tile * Shape::kRows + kLaneRows * g + r, 4 * t, fetched + r * kSteps * 32);
+    }
+  };
+
+  int tile = warp * int(gridDim.x) + int(blockIdx.x);
+  if (tile < tiles) fetch(tile);
+  copy_weights(gate.weight, gate_weight, gate_blocks * GateShape::kWeightVectors);
+  copy_weights(l.weight, weight, blocks * Shape::kWeightVectors);
+  wait_for_copies();
+  __syncthreads();
+
+  for (; tile < tiles; tile += tiles_at_once) {
+    wait_for_copies();
+    float4 gated[kLaneRows][kSteps];
+    {
+      LeftRows<kPrecision, kModelSteps, GateShape> left;
+      float factor[kLaneRows];
+#pragma unroll
+      for (int r = 0; r < kLaneRows; ++r) {
+        const auto at = [&](int step) { return fetched_for_gate[(r * kModelSteps + step) * 32]; };
+        float squares = 0;
+#pragma unroll
+        for (int step = 0; step < kModelSteps; ++step) squares = sum_of_squares(at(step), squares);
+        factor[r] = left.set(r, at) * gate.weight_scale * norm_factor(gate, squares);
+      }
+#pragma unroll
+      for (int block = 0; block < kSteps / kLaneOutputs; ++block) {
+        float sums[1][Shape::kColumnTiles][4] = {};
+        if (block < gate_blocks) left.multiply(gate_weight + block * GateShape::kWeightVectors + lane, sums);
+#pragma unroll
+        for (int o = 0; o < kLaneOutputs; ++o) {
+          const int step = block * kLaneOutputs + o;  // a lane's outputs of the gate are its inputs of what follows
+          const float4 bias = block < gate_blocks ? gate_memory.bias(16 * step + 4 * t) : float4{0, 0, 0, 0};
+#pragma unroll
+          for (int r = 0; r < kLaneRows; ++r) {
+            const float4 z = left.output(sums, r, o, factor[r], bias), y = fetched[(r * kSteps + step) * 32];
+            gated[r][step] = {y.x * silu(z.x), y.y * silu(z.y), y.z * silu(z.z), y.w * silu(z.w)};
+          }
+        }
+      }
+    }
+    if (tile + tiles_at_once < tiles) fetch(tile + tiles_at_once);
+
+    LeftRows<kPrecision, kSteps, Shape> left;
+    float factor[kLaneRows];
+#pragma unroll
+    for (int r = 0; r < kLaneRows; ++r) {
+      float squares = 0;
+#pragma unroll
+      for (int step = 0; step < kSteps; ++step) squares = sum_of_squares(gated[r][step], squares);
+      factor[r] = left.set(r, [&](int step) { return gated[r][step]; }) * l.weight_scale * norm_factor(l, squares);
+    }
+    const int row = tile * Shape::kRows + kLaneRows * g;
+    float* out = l.out + ptrdiff_t(row) * l.out_stride;
+    for (int block = 0; block < blocks; ++block) {
+      const int first_output = block * Shape::kOutputs + 4 * t;
+      float4 before[kLaneOutputs][kLaneRows] = {};
+      if (l.accumulate)
+#pragma unroll
+        for (int o = 0; o < kLaneOutputs; ++o) memory.read_outputs(out, first_output + 16 * o, rows - row, before[o]);
+      float sums[1][Shape::kColumnTiles][4] = {};
+      left.multiply(weight + block * Shape::kWeightVectors + lane, sums);
+#pragma unroll
+      for (int o = 0; o < kLaneOutputs; ++o) {
+        const int output = first_output + 16 * o;
+        const float4 bias = memory.bias(output);
+        float4 y[kLaneRows];
+#pragma unroll
+        for (int r = 0; r < kLaneRows; ++r) y[r] = add(left.output(sums, r, o, factor[r], bias), before[o][r]);
+        memory.write_outputs(out, output, rows - row, y);
       }
     }
   }

@@ -210,6 +210,65 @@ TEST_CASE("projections go on through a convolution, also across the ends of sign
     }
 }
 
+// out = out + W norm(y silu(V norm(in))) of random numbers; the largest error, of max(1, peak).
+template <gpu::Precision kPrecision, int kModelSteps>
+double error_of_gated(int d_model, int d_inner, size_t rows) {
+  using GateShape = gpu::ProjectShape<kPrecision, kModelSteps, 1>;
+  using Shape = gpu::ProjectShape<kPrecision, 2 * kModelSteps, 1>;
+  std::minstd_rand random(uint32_t(d_model * 100 + d_inner));
+  const auto floats = [&](size_t count) {
+    std::vector<float> values(count);
+    for (float& x : values) x = std::uniform_real_distribution<float>(-1, 1)(random);
+    return values;
+  };
+  const size_t model = size_t(d_model), inner = size_t(d_inner);
+  const std::vector<float> in = floats(rows * model), y = floats(rows * inner), gate_weight = floats(inner * model), weight = floats(inner * model);
+  std::vector<float> gate_bias = floats(inner), bias = floats(model), out = in;
+  gate_bias.resize((inner + 31) / 32 * 32), bias.resize((model + 31) / 32 * 32);
+  std::vector<uint32_t> gate_words, words;
+  gpu::pack_weight<kPrecision, kModelSteps, GateShape>(0, d_model, d_inner, [&](int o, int i) { return gate_weight[size_t(o) * model + size_t(i)] * 0x1p14f; }, gate_words);
+  gpu::pack_weight<kPrecision, 2 * kModelSteps, Shape>(0, d_inner, d_model, [&](int o, int i) { return weight[size_t(o) * inner + size_t(i)] * 0x1p14f; }, words);
+  const float gate_eps = 0.03f, eps = 0.02f;
+  // in place, as layers with a residual run it
+  const gpu::LinearArguments gate{gate_words.data(), 0x1p-14f, gate_bias.data(), d_model, d_inner, out.data(), d_model, nullptr, 0, rows, false, true, gate_eps};
+  const gpu::LinearArguments arguments{words.data(), 0x1p-14f, bias.data(), d_inner, d_model, y.data(), d_inner, out.data(), d_model, rows, true, true, eps};
+  const size_t vectors = gate_words.size() / 4 + words.size() / 4 + size_t(2 * (GateShape::kRowVectors + Shape::kRowVectors));
+  run_blocks(64, vectors * sizeof(float4), 1, [&] { gpu::gate_and_project<kPrecision, kModelSteps>(gate, arguments); });
+
+  double worst = 0, peak = 1;
+  for (size_t row = 0; row < rows; ++row) {
+    const auto scale = [](const auto& values, double epsilon) {
+      double squares = 0;
+      for (const double x : values) squares += x * x;
+      return 1 / std::sqrt(squares / double(values.size()) + epsilon);
+    };
+    std::vector<double> h(in.begin() + ptrdiff_t(row * model), in.begin() + ptrdiff_t((row + 1) * model)), gated(inner);
+    for (size_t c = 0; c < inner; ++c) {
+      double z = 0;
+      for (size_t k = 0; k < model; ++k) z += h[k] * double(gate_weight[c * model + k]);
+      z = z * scale(h, double(gate_eps)) + double(gate_bias[c]);
+      gated[c] = double(y[row * inner + c]) * z / (1 + std::exp(-z));
+    }
+    for (size_t o = 0; o < model; ++o) {
+      double sum = 0;
+      for (size_t k = 0; k < inner; ++k) sum += gated[k] * double(weight[o * inner + k]);
+      sum = h[o] + double(bias[o]) + sum * scale(gated, double(eps));
+      peak = std::max(peak, std::abs(sum));
+      const double difference = std::abs(sum - double(out[row * model + o]));
+      worst = difference <= worst ? worst : difference;
+    }
+  }
+  return worst / peak;
+}
+
+TEST_CASE("gated projections agree with sums in float64") {
+  CHECK(error_of_gated<gpu::Precision::float32, 4>(64, 128, 83) <= 1e-6);
+  CHECK(error_of_gated<gpu::Precision::float32, 2>(16, 32, 40) <= 1e-6);
+  CHECK(error_of_gated<gpu::Precision::float32, 2>(23, 46, 33) <= 1e-6);
+  CHECK(error_of_gated<gpu::Precision::tf32, 4>(48, 96, 20) <= 1e-3);
+  CHECK(error_of_gated<gpu::Precision::bf16, 4>(64, 128, 20) <= 1e-2);
+}
+
 TEST_CASE("projections of few inputs agree with sums in float64") {
   for (const Work& work : {Work{1, 64, 77, 1, 64, false, false}, Work{3, 1200, 5, 3, 1200, false, false}, Work{8, 19, 40, 9, 23, true, false, 1}}) {
     Problem problem(work);
