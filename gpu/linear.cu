@@ -33,7 +33,7 @@ unsigned multiprocessors() { return unsigned(device_attribute(cudaDevAttrMultiPr
 // Whether all inputs run in one pass over the rows.
 bool in_one_pass(const Linear& linear) { return linear.d_in <= 16 * steps_of(linear.d_in); }
 
-constexpr int kMostConvolved = 1024;  // channels, so that their weights take 20 KB of shared memory at most
+constexpr int kMostConvolved = 512;  // channels, so that their weights take 10 KB of shared memory at most
 
 // As few parts of the outputs as leave room for the rows of 8 warps beside their weights; then as many warps as there is room for.
 template <Precision kPrecision, int kSteps>
@@ -188,8 +188,8 @@ struct GatedShared {
   using Shape = ProjectShape<kPrecision, 2 * kModelSteps, 1>;
   static constexpr size_t kWarpBytes = (GateShape::kRowVectors + Shape::kRowVectors) * sizeof(float4);
   static size_t weight_bytes(int d_model, int d_inner) {
-    return (blocks_of(size_t(d_inner), Shape::kOutputs) * size_t(GateShape::kWeightVectors) + blocks_of(size_t(d_model), Shape::kOutputs) * size_t(Shape::kWeightVectors)) *
-           sizeof(float4);
+    const size_t gate_blocks = blocks_of(size_t(d_inner), GateShape::kOutputs), blocks = blocks_of(size_t(d_model), Shape::kOutputs);
+    return (gate_blocks * GateShape::kWeightVectors + blocks * Shape::kWeightVectors) * sizeof(float4);
   }
 };
 

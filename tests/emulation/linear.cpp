@@ -156,7 +156,8 @@ std::pair<double, double> errors_with_convolution(int taps, int out_stride) {
   const std::vector<gpu::SignalPart> signals{{101, 0, 1}, {1, 2, 3}, {48, 4, 5}, {49, 6, 7}, {3, 8, 9}, {2, 10, 11}};
   const gpu::Plan plan = gpu::plan_segment(signals, kChunk);
   const size_t rows = plan.extent().rows(), table_stride = size_t(kChannels * taps) + 1;
-  const std::vector<float> in = floats(rows * kIn), weight = floats(size_t(kOut * kIn)), taps_weight = floats(size_t(kChannels * taps)), bias = floats(kChannels);
+  const std::vector<float> in = floats(rows * kIn), weight = floats(size_t(kOut * kIn));
+  const std::vector<float> taps_weight = floats(size_t(kChannels * taps)), bias = floats(kChannels);
   std::vector<float> out(rows * size_t(out_stride), 7.0f), y(rows * kChannels, 7.0f), table = floats(12 * table_stride);
   std::vector<uint32_t> words;
   gpu::pack_weight<gpu::Precision::float32, kSteps>(0, kIn, kOut, [&](int o, int i) { return weight[size_t(o * kIn + i)] * 0x1p14f; }, words);
@@ -226,12 +227,16 @@ double error_of_gated(int d_model, int d_inner, size_t rows) {
   std::vector<float> gate_bias = floats(inner), bias = floats(model), out = in;
   gate_bias.resize((inner + 31) / 32 * 32), bias.resize((model + 31) / 32 * 32);
   std::vector<uint32_t> gate_words, words;
-  gpu::pack_weight<kPrecision, kModelSteps, GateShape>(0, d_model, d_inner, [&](int o, int i) { return gate_weight[size_t(o) * model + size_t(i)] * 0x1p14f; }, gate_words);
-  gpu::pack_weight<kPrecision, 2 * kModelSteps, Shape>(0, d_inner, d_model, [&](int o, int i) { return weight[size_t(o) * inner + size_t(i)] * 0x1p14f; }, words);
+  const auto gate_value = [&](int o, int i) { return gate_weight[size_t(o) * model + size_t(i)] * 0x1p14f; };
+  const auto value = [&](int o, int i) { return weight[size_t(o) * inner + size_t(i)] * 0x1p14f; };
+  gpu::pack_weight<kPrecision, kModelSteps, GateShape>(0, d_model, d_inner, gate_value, gate_words);
+  gpu::pack_weight<kPrecision, 2 * kModelSteps, Shape>(0, d_inner, d_model, value, words);
   const float gate_eps = 0.03f, eps = 0.02f;
   // in place, as layers with a residual run it
-  const gpu::LinearArguments gate{gate_words.data(), 0x1p-14f, gate_bias.data(), d_model, d_inner, out.data(), d_model, nullptr, 0, rows, false, true, gate_eps};
-  const gpu::LinearArguments arguments{words.data(), 0x1p-14f, bias.data(), d_inner, d_model, y.data(), d_inner, out.data(), d_model, rows, true, true, eps};
+  const gpu::LinearArguments gate{gate_words.data(), 0x1p-14f, gate_bias.data(), d_model, d_inner, out.data(), d_model, nullptr, 0,
+                                  rows, false, true, gate_eps};
+  const gpu::LinearArguments arguments{words.data(), 0x1p-14f, bias.data(), d_inner, d_model, y.data(), d_inner, out.data(), d_model,
+                                       rows, true, true, eps};
   const size_t vectors = gate_words.size() / 4 + words.size() / 4 + size_t(2 * (GateShape::kRowVectors + Shape::kRowVectors));
   run_blocks(64, vectors * sizeof(float4), 1, [&] { gpu::gate_and_project<kPrecision, kModelSteps>(gate, arguments); });
 
