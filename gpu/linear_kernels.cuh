@@ -206,14 +206,18 @@ struct LaneMemory {
   // Starts to copy inputs `input`, `input` + 16 ... of a row to every 32nd vector from `to` on.
   template <int kSteps>
   __device__ void fetch(int row_index, int input, float4* to) const {
-    const float* from = row(row_index) + input;
+    const float* from = row(row_index);
+    if (vectors_in) {
 #pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
-      const int left = l.d_in - input - 16 * step;
-      if (left >= 4 && vectors_in) copy_async(from + 16 * step, &to[32 * step].x);
-      else to[32 * step] = {left > 0 ? from[16 * step] : 0.0f, left > 1 ? from[16 * step + 1] : 0.0f, left > 2 ? from[16 * step + 2] : 0.0f,
-                            left > 3 ? from[16 * step + 3] : 0.0f};
+      for (int step = 0; step < kSteps; ++step) {
+        if (input + 16 * step < l.d_in) copy_async(from + input + 16 * step, &to[32 * step].x);
+        else to[32 * step] = {0, 0, 0, 0};
+      }
+      return;
     }
+    const auto at = [&](int i) { return i < l.d_in ? from[i] : 0.0f; };
+#pragma unroll 1
+    for (int step = 0; step < kSteps; ++step, input += 16) to[32 * step] = {at(input), at(input + 1), at(input + 2), at(input + 3)};
   }
 
   __device__ float4 bias(int output) const { return l.bias ? *reinterpret_cast<const float4*>(l.bias + output) : float4{0, 0, 0, 0}; }
@@ -253,10 +257,10 @@ struct LaneMemory {
   }
 };
 
-// Puts those of neighbouring inputs that are among the last of their signal into its state. Of the first one: frames_before since the signal began
-// (if few), to_end to its end. A signal of fewer frames than taps keeps some that were remembered before.
+// Puts those of neighbouring inputs that are among the last of their signal into its state. Of the first one: frames_before since the signal began,
+// if few, and frames_to_end. A signal of fewer frames than taps keeps some that were remembered before.
 template <int kRows>
-__device__ void remember_rows(const Conv& conv, const Chunk& chunk, int c, int frames_before, int to_end, const float4 (&x)[kRows]) {
+__device__ void remember_rows(const Conv& conv, const Chunk& chunk, int c, int frames_before, int frames_to_end, const float4 (&x)[kRows]) {
   float* after = conv.table + size_t(chunk.state_out) * conv.table_stride + size_t(c * conv.taps);
   const auto put = [&](int back, const float4& v) {
     if (back < 1 || back > conv.taps) return;
@@ -264,9 +268,10 @@ __device__ void remember_rows(const Conv& conv, const Chunk& chunk, int c, int f
     at[0] = v.x, at[conv.taps] = v.y, at[2 * conv.taps] = v.z, at[3 * conv.taps] = v.w;
   };
 #pragma unroll
-  for (int r = 0; r < kRows; ++r) put(to_end - r, x[r]);
-  if (frames_before == 0)
-    for (int back = to_end + 1; back <= conv.taps; ++back) put(back, remembered_inputs(conv, chunk.state_in, c, back - to_end));
+  for (int r = 0; r < kRows; ++r) put(frames_to_end - r, x[r]);
+  if (frames_before > 0) return;
+#pragma unroll 1
+  for (int back = frames_to_end + 1; back <= conv.taps; ++back) put(back, remembered_inputs(conv, chunk.state_in, c, back - frames_to_end));
 }
 
 // All threads of a block.
@@ -312,8 +317,16 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
   __syncthreads();
 
   for (; tile < tiles; tile += tiles_at_once) {
-    wait_for_copies();
     const int row = first_row(tile), valid = kLaneRows * g >= overlap ? min(rows - row, kLaneRows) : 0;  // of the lane's rows, as outputs
+    const Chunk* chunk = convolved.chunks;          // of the lane's rows
+    int frames_before = kPast, frames_to_end = 0;   // since the signal began, if few; from the lane's first row on to the signal's end
+    if (conv.channels > 0 && valid > 0) {           // here already, as it takes its time
+      chunk += row / convolved.chunk_frames;
+      const int frame = row % convolved.chunk_frames;
+      if (chunk->first) frames_before = min(frame, kPast);
+      frames_to_end = chunk->left - frame;
+    }
+    wait_for_copies();
     LeftRows<kPrecision, kSteps> left;
     float factor[kLaneRows];
 #pragma unroll
@@ -336,17 +349,7 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
     }
     if (tile + tiles_at_once < tiles) fetch(tile + tiles_at_once);
 
-    const Chunk* chunk = nullptr;            // of the lane's rows
-    int frames_before = kPast, to_end = 0;   // since the signal began; from the first row on to the signal's end, where that is near
-    if (conv.channels > 0 && valid > 0) {
-      chunk = convolved.chunks + row / convolved.chunk_frames;
-      const int frame = row % convolved.chunk_frames;
-      if (chunk->first) frames_before = frame;
-      if (chunk->last) to_end = chunk->frames - frame;
-      else if (chunk[1].last) to_end = chunk->frames - frame + chunk[1].frames;
-    }
-
-    float* out = l.out + ptrdiff_t(row) * l.out_stride;
+    float *out = l.out + ptrdiff_t(row) * l.out_stride, *conv_out = conv.y + ptrdiff_t(row) * conv.y_stride;
     for (int block = 0; block < blocks; ++block) {
       const int first_output = (first_block + block) * Shape::kOutputs;
       float4 before[kLaneOutputs][kLaneRows] = {};
@@ -384,11 +387,11 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
 #pragma unroll
               for (int back = 1; back <= kPast; ++back)
                 if (back > frames_before) x[kPast - back] = remembered_inputs(conv, chunk->state_in, channel, back - frames_before);
-            if (to_end > 0 && to_end < conv.taps + kLaneRows) remember_rows(conv, *chunk, channel, frames_before, to_end, y);
+            if (frames_to_end > 0 && frames_to_end < conv.taps + kLaneRows) remember_rows(conv, *chunk, channel, frames_before, frames_to_end, y);
             const ConvQuad quad([&](int back) { return conv_weights[(back * conv.channels + channel) / 4]; });
-            float* to = conv.y + ptrdiff_t(row) * conv.y_stride + channel;
+            float* to = conv_out + channel;
 #pragma unroll
-            for (int r = 0; r < kLaneRows; ++r) store_vector(to + ptrdiff_t(r) * conv.y_stride, quad(x[r + 3], x[r + 2], x[r + 1], x[r]));
+            for (int r = 0; r < kLaneRows; ++r, to += conv.y_stride) store_vector(to, quad(x[r + 3], x[r + 2], x[r + 1], x[r]));
             continue;
           }
         }
@@ -462,6 +465,12 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(Linear
     }
     if (tile + tiles_at_once < tiles) fetch(tile + tiles_at_once);
 
+    const int row = tile * Shape::kRows + kLaneRows * g;
+    float* out = l.out + ptrdiff_t(row) * l.out_stride;
+    float4 before[kSteps / 4][kLaneOutputs][kLaneRows] = {};  // of all outputs already, as it takes its time
+    if (l.accumulate)
+#pragma unroll
+      for (int o = 0; o < kSteps / 4 * kLaneOutputs; ++o) memory.read_outputs(out, 16 * o + 4 * t, rows - row, before[o / kLaneOutputs][o % kLaneOutputs]);
     LeftRows<kPrecision, kSteps, Shape> left;
     float factor[kLaneRows];
 #pragma unroll
@@ -471,23 +480,18 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(Linear
       for (int step = 0; step < kSteps; ++step) squares = sum_of_squares(gated[r][step], squares);
       factor[r] = left.set(r, [&](int step) { return gated[r][step]; }) * l.weight_scale * norm_factor(l, squares);
     }
-    const int row = tile * Shape::kRows + kLaneRows * g;
-    float* out = l.out + ptrdiff_t(row) * l.out_stride;
-    for (int block = 0; block < blocks; ++block) {
-      const int first_output = block * Shape::kOutputs + 4 * t;
-      float4 before[kLaneOutputs][kLaneRows] = {};
-      if (l.accumulate)
 #pragma unroll
-        for (int o = 0; o < kLaneOutputs; ++o) memory.read_outputs(out, first_output + 16 * o, rows - row, before[o]);
+    for (int block = 0; block < kSteps / 4; ++block) {
+      if (block >= blocks) break;
       float sums[1][Shape::kColumnTiles][4] = {};
       left.multiply(weight + block * Shape::kWeightVectors + lane, sums);
 #pragma unroll
       for (int o = 0; o < kLaneOutputs; ++o) {
-        const int output = first_output + 16 * o;
+        const int output = block * Shape::kOutputs + 16 * o + 4 * t;
         const float4 bias = memory.bias(output);
         float4 y[kLaneRows];
 #pragma unroll
-        for (int r = 0; r < kLaneRows; ++r) y[r] = add(left.output(sums, r, o, factor[r], bias), before[o][r]);
+        for (int r = 0; r < kLaneRows; ++r) y[r] = add(left.output(sums, r, o, factor[r], bias), before[block][o][r]);
         memory.write_outputs(out, output, rows - row, y);
       }
     }
