@@ -40,16 +40,42 @@ __device__ inline uint32_t pack_bf16(float first, float second) {
   return pair;
 }
 
-struct Bf16Left {
+struct PairsLeft {
   uint32_t pairs[4];
 };
 
 // sums (16, 8) += a (16, 16) b (16, 8). A lane holds pairs of neighbouring inputs, a: (g, 2 t), (g + 8, 2 t), (g, 2 t + 8), (g + 8, 2 t + 8);
 // b: (2 t, g), (2 t + 8, g); sums as above.
-__device__ inline void multiply_add_bf16(float (&sums)[4], const Bf16Left& a, uint32_t b0, uint32_t b1) {
+__device__ inline void multiply_add_bf16(float (&sums)[4], const PairsLeft& a, uint32_t b0, uint32_t b1) {
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
                : "r"(a.pairs[0]), "r"(a.pairs[1]), "r"(a.pairs[2]), "r"(a.pairs[3]), "r"(b0), "r"(b1));
+}
+
+// Two float32 as the nearest float16 numbers, the first in the lower half, and back.
+__device__ inline uint32_t pack_f16(float first, float second) {
+  uint32_t pair;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+  return pair;
+}
+__device__ inline float2 unpack_f16(uint32_t pair) {
+  float2 values;
+  asm("{\n\t.reg .b16 first, second;\n\tmov.b32 {first, second}, %2;\n\tcvt.f32.f16 %0, first;\n\tcvt.f32.f16 %1, second;\n\t}"
+      : "=f"(values.x), "=f"(values.y)
+      : "r"(pair));
+  return values;
+}
+
+// As multiply_add_bf16, of float16 numbers.
+__device__ inline void multiply_add_f16(float (&sums)[4], const PairsLeft& a, uint32_t b0, uint32_t b1) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+               : "r"(a.pairs[0]), "r"(a.pairs[1]), "r"(a.pairs[2]), "r"(a.pairs[3]), "r"(b0), "r"(b1));
+}
+
+// One store to global memory, which the compiler would take apart where the other way of a branch stores the same numbers one by one.
+__device__ inline void store_vector(float* to, float4 v) {
+  asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to), "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w) : "memory");
 }
 
 // 16 bytes from global to shared memory, both aligned, without waiting.

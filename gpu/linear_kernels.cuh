@@ -1,65 +1,28 @@
 // The kernels of projections, and how their weights lie.
 //
-// A warp makes 32 rows of 64 outputs, a block 4 warps; the weights of 64 inputs at a time come to shared memory as the right sides of products
-// (gpu/tensor_cores.cuh). Inputs of a product: [step][t], [step][t + 4] = 4 t + 2 step, 4 t + 2 step + 1 of 16, so that a lane reads vectors.
+// `project` reads every row once: a block keeps its weights in shared memory, and each of its warps walks over tiles of rows, whose inputs it
+// holds in registers while it makes output after output; the next tile is on its way meanwhile. Products are of 16-bit numbers, which the tensor
+// cores multiply twice as fast as tf32. In float32 a number is the sum of two float16, once its row, or the matrix, has been scaled by the power
+// of 2 that brings its largest into [2^14, 2^15): that loses 2^-23 of a number, and 2^-39 of the largest if the number is below 2^-17 of it.
+// tf32 has the significand of a float16, and is the first of the two.
 #pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
 
 #include <vector>
 
-#include "gpu/tensor_cores.cuh"
+#include "gpu/conv.cuh"
+#include "gpu/elements.cuh"
+#include "gpu/intrinsics.cuh"
+#include "gpu/precision.h"
 
 namespace coil::gpu {
 
-inline constexpr int kLinearWarps = 4, kLinearRows = 32 * kLinearWarps, kLinearOutputs = 64, kLinearInputs = 64;
-
-// Words of a right side that lie side by side per lane, and how many such vectors make one.
-template <Precision kPrecision>
-struct PackedRight {
-  static constexpr int kWords = kPrecision == Precision::bf16 ? 2 : 4, kVectors = kPrecision == Precision::float32 ? 2 : 1;
-  static constexpr int kFragment = 32 * kWords * kVectors;                                         // 16 inputs, 8 outputs
-  static constexpr int kSlab = kFragment * (kLinearInputs / 16) * (kLinearOutputs / 8);  // 64 inputs, 64 outputs
-};
-
-// [64 outputs][64 inputs][8 outputs][16 inputs][vector][lane]; value(output, input) is 0 beyond the matrix.
-template <Precision kPrecision, class Value>
-std::vector<uint32_t> packed_weight(int d_in, int d_out, const Value& value) {
-  using Packed = PackedRight<kPrecision>;
-  const auto bits = [](float x) {
-    uint32_t word;
-    __builtin_memcpy(&word, &x, sizeof word);
-    return word;
-  };
-  const auto rounded = [&](float x, int kept) {  // to nearest, ties away from 0
-    uint32_t word = (bits(x) + (1u << (22 - kept))) & ~((1u << (23 - kept)) - 1);
-    float y;
-    __builtin_memcpy(&y, &word, sizeof y);
-    return y;
-  };
-  std::vector<uint32_t> words;
-  for (int o0 = 0; o0 < d_out; o0 += kLinearOutputs)
-    for (int k0 = 0; k0 < d_in; k0 += kLinearInputs)
-      for (int tile = 0; tile < kLinearOutputs; tile += 8)
-        for (int k = 0; k < kLinearInputs; k += 16)
-          for (int vector = 0; vector < Packed::kVectors; ++vector)
-            for (int lane = 0; lane < 32; ++lane)
-              for (int step = 0; step < 2; ++step) {
-                float pair[2];
-                for (int i = 0; i < 2; ++i) {
-                  const int output = o0 + tile + lane / 4, input = k0 + k + lane % 4 * 4 + 2 * step + i;
-                  pair[i] = output < d_out && input < d_in ? value(output, input) : 0.0f;
-                }
-                if constexpr (kPrecision == Precision::bf16) {
-                  words.push_back(bits(rounded(pair[0], 7)) >> 16 | (bits(rounded(pair[1], 7)) & 0xffff0000u));
-                } else {
-                  for (const float x : pair) words.push_back(bits(vector == 0 ? rounded(x, 10) : rounded(x - rounded(x, 10), 10)));
-                }
-              }
-  return words;
-}
-
 struct LinearArguments {
-  const uint32_t* weight;
-  const float* bias;
+  const void* weight;  // as the kernel wants it
+  float weight_scale;  // what the weights of `project` are to be multiplied by
+  const float* bias;   // null: none; for `project` 0 from d_out to the next multiple of 32
   int d_in, d_out;
   const float* in;
   int in_stride;
@@ -70,125 +33,540 @@ struct LinearArguments {
   float eps;
 };
 
-// One right side of the packed ones at `at`, of a lane.
-template <Precision kPrecision>
-__device__ Right<kPrecision> packed_right(const uint32_t* at, int lane) {
+// Outputs `first` to `first + conv.channels`, in the place of conv.x, that go on through a convolution to conv.y instead of into `out`; first is a
+// multiple of 4. A signal's last ones become its state, which lies elsewhere than the one before. No channels: none.
+struct Convolved {
+  Conv conv;
+  int first;
+  const Chunk* chunks;
+  int chunk_frames;
+};
+
+inline __host__ __device__ bool on_vectors(const float* rows, int stride, int width) {
+  return width % 4 == 0 && stride % 4 == 0 && reinterpret_cast<uintptr_t>(rows) % 16 == 0;
+}
+
+// ---- on the tensor cores
+
+// What a warp does at once with up to 16 kSteps inputs. By default its rows fill half of its registers.
+template <Precision kPrecision, int kSteps, int kRowTiles_ = (kSteps > 4 ? 1 : 2)>
+struct ProjectShape {
+  static constexpr int kParts = kPrecision == Precision::float32 ? 2 : 1;  // 16-bit numbers that make one
+  static constexpr int kInputs = 16 * kSteps;
+  static constexpr int kRowTiles = kRowTiles_, kColumnTiles = 4 / kRowTiles;  // four sums, so that no product waits for the last one
+  static constexpr int kRows = 16 * kRowTiles, kOutputs = 8 * kColumnTiles;
+  static constexpr int kLaneRows = 2 * kRowTiles, kLaneOutputs = kColumnTiles / 2;  // neighbouring rows, and vectors of outputs, of a lane
+  static constexpr int kVectors = kColumnTiles * kParts / 2;     // of a lane, for the right sides of 16 inputs
+  static constexpr int kWeightVectors = kSteps * kVectors * 32;  // for kOutputs outputs
+  static constexpr int kRowVectors = kRows * kInputs / 4;        // of a warp's rows
+};
+
+inline constexpr int kProjectWarps = 12;  // of a block, at most
+
+// The weights of inputs first_input to first_input + 16 kSteps: [kOutputs outputs][16 inputs][vector][lane]. A lane's words are [8 outputs][part][half of
+// the inputs]; its inputs are four neighbours, so that it reads vectors of rows, and its sums of two times 8 outputs are four neighbours too.
+// value(output, input) is below 2^15.
+template <Precision kPrecision, int kSteps, class Shape = ProjectShape<kPrecision, kSteps>, class Value>
+void pack_weight(int first_input, int d_in, int d_out, const Value& value, std::vector<uint32_t>& words) {
+  const auto bits = [](float x, int part) -> uint32_t {
+    if constexpr (kPrecision == Precision::bf16) return __bfloat16_as_ushort(__float2bfloat16_rn(x));
+    const __half high = __float2half_rn(x);
+    return __half_as_ushort(part == 0 ? high : __float2half_rn(x - __half2float(high)));
+  };
+  for (int o0 = 0; o0 < d_out; o0 += Shape::kOutputs)
+    for (int step = 0; step < kSteps; ++step)
+      for (int vector = 0; vector < Shape::kVectors; ++vector)
+        for (int lane = 0; lane < 32; ++lane)
+          for (int word = 4 * vector; word < 4 * vector + 4; ++word) {
+            const int half = word % 2, part = word / 2 % Shape::kParts, tile = word / 2 / Shape::kParts, column = lane / 4;
+            const int output = o0 + tile / 2 * 16 + column / 2 * 4 + tile % 2 * 2 + column % 2, input = first_input + 16 * step + lane % 4 * 4 + 2 * half;
+            uint32_t pair[2];
+            for (int i = 0; i < 2; ++i) pair[i] = bits(output < d_out && input + i < d_in ? value(output, input + i) : 0.0f, part);
+            words.push_back(pair[0] | pair[1] << 16);
+          }
+}
+
+// The two numbers as kParts pairs of 16-bit ones.
+template <Precision kPrecision, int kParts>
+__device__ inline void split(float first, float second, uint32_t (&pairs)[kParts]) {
   if constexpr (kPrecision == Precision::bf16) {
-    const uint2 v = reinterpret_cast<const uint2*>(at)[lane];
-    Right<kPrecision> right;
-    right.pairs[0][0] = v.x, right.pairs[1][0] = v.y;
-    return right;
+    pairs[0] = pack_bf16(first, second);
   } else {
-    const float4 high = reinterpret_cast<const float4*>(at)[lane];
-    Right<kPrecision> right;
-    if constexpr (kPrecision == Precision::float32) {
-      const float4 low = reinterpret_cast<const float4*>(at)[32 + lane];
-      right.high[0][0] = high.x, right.high[0][1] = high.y, right.high[1][0] = high.z, right.high[1][1] = high.w;
-      right.low[0][0] = low.x, right.low[0][1] = low.y, right.low[1][0] = low.z, right.low[1][1] = low.w;
-    } else {
-      right.values[0][0] = high.x, right.values[0][1] = high.y, right.values[1][0] = high.z, right.values[1][1] = high.w;
+    pairs[0] = pack_f16(first, second);
+    if constexpr (kParts == 2) {
+      const float2 high = unpack_f16(pairs[0]);
+      pairs[1] = pack_f16(first - high.x, second - high.y);
     }
-    return right;
   }
 }
 
-// Block `output_blocks * row_block + output_block`.
-template <Precision kPrecision>
-__global__ void __launch_bounds__(32 * kLinearWarps, 3) tiled_product(LinearArguments l, int output_blocks) {
-  using Packed = PackedRight<kPrecision>;
-  uint32_t* slab = reinterpret_cast<uint32_t*>(dynamic_shared());
-  const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
-  const int output_block = int(blockIdx.x % unsigned(output_blocks)), first_output = output_block * kLinearOutputs;
-  const size_t first_row = size_t(blockIdx.x / unsigned(output_blocks)) * kLinearRows + size_t(32 * warp);
-  const int slabs = (l.d_in + kLinearInputs - 1) / kLinearInputs;
-  const bool vectors = l.d_in % 4 == 0 && l.in_stride % 4 == 0 && reinterpret_cast<uintptr_t>(l.in) % 16 == 0;
-  const float* rows[4];  // g, g + 8, g + 16, g + 24; those beyond the last repeat it
-#pragma unroll
-  for (int r = 0; r < 4; ++r) rows[r] = l.in + min(first_row + size_t(g + 8 * r), l.rows - 1) * size_t(l.in_stride);
+// The power of 2 that brings `peak` into [2^14, 2^15), and its inverse.
+struct PowerOf2 {
+  float value, inverse;
+  __device__ explicit PowerOf2(float peak) {
+    const uint32_t exponent = max(__float_as_uint(peak) >> 23, 15u);  // of less than 2^-112 the inverse would not be a normal number
+    value = __uint_as_float((268u - exponent) << 23), inverse = __uint_as_float((exponent - 14u) << 23);
+  }
+};
 
-  const auto load = [&](int k, float4 (&to)[4]) {  // inputs k + 4 t to k + 4 t + 3 of the four rows
-    const int first = k + 4 * t;
+// Over the four lanes of a row.
+__device__ inline float sum_of_row(float x) {
+  x += __shfl_xor_sync(0xffffffffu, x, 1);
+  return x + __shfl_xor_sync(0xffffffffu, x, 2);
+}
+__device__ inline float largest_of_row(float x) {
+  x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
+  return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
+}
+
+__device__ inline float4 add(const float4& a, const float4& b) { return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w}; }
+
+__device__ inline float sum_of_squares(const float4& v, float sum) { return fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, fmaf(v.w, v.w, sum)))); }
+
+// What a norm multiplies a row with, if there is one; squares: the lane's part of their sum.
+__device__ inline float norm_factor(const LinearArguments& l, float squares) {
+  return l.normalise ? 1.0f / sqrtf(sum_of_row(squares) / float(l.d_in) + l.eps) : 1.0f;
+}
+
+// The rows of a lane as left sides of products.
+template <Precision kPrecision, int kSteps, class Shape = ProjectShape<kPrecision, kSteps>>
+struct LeftRows {
+  static constexpr int kParts = Shape::kParts, kRowTiles = Shape::kRowTiles, kColumnTiles = Shape::kColumnTiles;
+  PairsLeft left[kRowTiles][kSteps][kParts];
+
+  // Row r; at(step): its four inputs. Returns what products of it are to be multiplied by.
+  template <class At>
+  __device__ float set(int r, const At& at) {
+    float scale = 1, inverse = 1;
+    if constexpr (kPrecision != Precision::bf16) {
+      float peak = 0;
 #pragma unroll
-    for (int r = 0; r < 4; ++r) {
-      to[r] = {0, 0, 0, 0};
-      if (first >= l.d_in) continue;
-      if (vectors) {
-        to[r] = *reinterpret_cast<const float4*>(rows[r] + first);
-      } else {
-        to[r].x = rows[r][first];
-        if (first + 1 < l.d_in) to[r].y = rows[r][first + 1];
-        if (first + 2 < l.d_in) to[r].z = rows[r][first + 2];
-        if (first + 3 < l.d_in) to[r].w = rows[r][first + 3];
+      for (int step = 0; step < kSteps; ++step) {
+        const float4 v = at(step);
+        peak = fmaxf(fmaxf(peak, fmaxf(fabsf(v.x), fabsf(v.y))), fmaxf(fabsf(v.z), fabsf(v.w)));
       }
+      const PowerOf2 power(largest_of_row(peak));
+      scale = power.value, inverse = power.inverse;
+    }
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      const float4 v = at(step);
+      uint32_t pairs[2][kParts];
+      split<kPrecision>(v.x * scale, v.y * scale, pairs[0]);
+      split<kPrecision>(v.z * scale, v.w * scale, pairs[1]);
+#pragma unroll
+      for (int part = 0; part < kParts; ++part)
+        left[r / 2][step][part].pairs[r % 2] = pairs[0][part], left[r / 2][step][part].pairs[2 + r % 2] = pairs[1][part];
+    }
+    return inverse;
+  }
+
+  // sums += the rows times a block of packed weights, of which the lane's begin at `weight`.
+  __device__ void multiply(const float4* weight, float (&sums)[kRowTiles][kColumnTiles][4]) const {
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      uint4 right[Shape::kVectors];
+#pragma unroll
+      for (int i = 0; i < Shape::kVectors; ++i) right[i] = reinterpret_cast<const uint4*>(weight)[(step * Shape::kVectors + i) * 32];
+      const auto multiply_parts = [&](int left_part, int right_part) {
+#pragma unroll
+        for (int column = 0; column < kColumnTiles; ++column) {
+          const int at = column * kParts + right_part;
+          const uint32_t b0 = at % 2 ? right[at / 2].z : right[at / 2].x, b1 = at % 2 ? right[at / 2].w : right[at / 2].y;
+#pragma unroll
+          for (int i = 0; i < kRowTiles; ++i) {
+            if constexpr (kPrecision == Precision::bf16) multiply_add_bf16(sums[i][column], left[i][step][left_part], b0, b1);
+            else multiply_add_f16(sums[i][column], left[i][step][left_part], b0, b1);
+          }
+        }
+      };
+      if constexpr (kParts == 2) multiply_parts(1, 0), multiply_parts(0, 1);  // the product of the two small parts is below float32's last bit
+      multiply_parts(0, 0);
+    }
+  }
+
+  // Vector o of row r's outputs: factor sums + bias.
+  __device__ static float4 output(const float (&sums)[kRowTiles][kColumnTiles][4], int r, int o, float factor, const float4& bias) {
+    const float *first = &sums[r / 2][2 * o][r % 2 * 2], *second = &sums[r / 2][2 * o + 1][r % 2 * 2];
+    return {fmaf(first[0], factor, bias.x), fmaf(first[1], factor, bias.y), fmaf(second[0], factor, bias.z), fmaf(second[1], factor, bias.w)};
+  }
+};
+
+// How a lane reads rows and reads and writes outputs, which lie on vectors or not.
+struct LaneMemory {
+  const LinearArguments& l;
+  bool vectors_in, vectors_out;
+
+  __device__ explicit LaneMemory(const LinearArguments& arguments)
+      : l(arguments), vectors_in(on_vectors(l.in, l.in_stride, l.d_in)), vectors_out(on_vectors(l.out, l.out_stride, l.d_out)) {}
+
+  // Rows before the first repeat it, and those beyond the last.
+  __device__ const float* row(int row) const { return l.in + size_t(min(max(row, 0), int(l.rows) - 1)) * size_t(l.in_stride); }
+
+  // Starts to copy inputs `input`, `input` + 16 ... of a row to every 32nd vector from `to` on.
+  template <int kSteps>
+  __device__ void fetch(int row_index, int input, float4* to) const {
+    const float* from = row(row_index);
+    if (vectors_in) {
+#pragma unroll
+      for (int step = 0; step < kSteps; ++step) {
+        if (input + 16 * step < l.d_in) copy_async(from + input + 16 * step, &to[32 * step].x);
+        else to[32 * step] = {0, 0, 0, 0};
+      }
+      return;
+    }
+    const auto at = [&](int i) { return i < l.d_in ? from[i] : 0.0f; };
+#pragma unroll 1
+    for (int step = 0; step < kSteps; ++step, input += 16) to[32 * step] = {at(input), at(input + 1), at(input + 2), at(input + 3)};
+  }
+
+  __device__ float4 bias(int output) const { return l.bias ? *reinterpret_cast<const float4*>(l.bias + output) : float4{0, 0, 0, 0}; }
+
+  // Outputs `output` to `output` + 3 of the first `valid` of neighbouring rows, of which `out` is the first.
+  template <int kRows>
+  __device__ void read_outputs(const float* out, int output, int valid, float4 (&y)[kRows]) const {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r, out += l.out_stride) {
+      if (r >= valid || output >= l.d_out) continue;
+      if (vectors_out) {
+        y[r] = *reinterpret_cast<const float4*>(out + output);
+      } else {
+        y[r].x = out[output];
+        if (output + 1 < l.d_out) y[r].y = out[output + 1];
+        if (output + 2 < l.d_out) y[r].z = out[output + 2];
+        if (output + 3 < l.d_out) y[r].w = out[output + 3];
+      }
+    }
+  }
+  template <int kRows>
+  __device__ void write_outputs(float* out, int output, int valid, const float4 (&y)[kRows]) const {
+    if (vectors_out) {
+#pragma unroll
+      for (int r = 0; r < kRows; ++r, out += l.out_stride)
+        if (r < valid && output < l.d_out) store_vector(out + output, y[r]);
+      return;
+    }
+#pragma unroll
+    for (int r = 0; r < kRows; ++r, out += l.out_stride) {
+      if (r >= valid) break;
+      if (output < l.d_out) out[output] = y[r].x;
+      if (output + 1 < l.d_out) out[output + 1] = y[r].y;
+      if (output + 2 < l.d_out) out[output + 2] = y[r].z;
+      if (output + 3 < l.d_out) out[output + 3] = y[r].w;
+    }
+  }
+};
+
+// Puts those of neighbouring inputs that are among the last of their signal into its state. Of the first one: frames_before since the signal began,
+// if few, and frames_to_end. A signal of fewer frames than taps keeps some that were remembered before.
+template <int kRows>
+__device__ void remember_rows(const Conv& conv, const Chunk& chunk, int c, int frames_before, int frames_to_end, const float4 (&x)[kRows]) {
+  float* after = conv.table + size_t(chunk.state_out) * conv.table_stride + size_t(c * conv.taps);
+  const auto put = [&](int back, const float4& v) {
+    if (back < 1 || back > conv.taps) return;
+    float* at = after + conv.taps - back;
+    at[0] = v.x, at[conv.taps] = v.y, at[2 * conv.taps] = v.z, at[3 * conv.taps] = v.w;
+  };
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) put(frames_to_end - r, x[r]);
+  if (frames_before > 0) return;
+#pragma unroll 1
+  for (int back = frames_to_end + 1; back <= conv.taps; ++back) put(back, remembered_inputs(conv, chunk.state_in, c, back - frames_to_end));
+}
+
+// All threads of a block.
+__device__ inline void copy_weights(const void* from, float4* to, int vectors) {
+  for (int i = int(threadIdx.x); i < vectors; i += int(blockDim.x)) copy_async(static_cast<const float*>(from) + 4 * i, &to[i].x);
+}
+
+inline __host__ __device__ int conv_weight_vectors(const Conv& conv) { return (kQuadTaps + 1) * conv.channels / 4; }
+
+// Inputs first_input to first_input + 16 kSteps. Block `parts * i + part` makes the `part_blocks` times kOutputs outputs of its part of every
+// gridDim.x / parts times warps-th tile of rows. Shared memory: weights of the part, those of the convolution, and a tile
+// of rows a warp. Where outputs are convolved tiles overlap by the frames that the convolution looks back.
+template <Precision kPrecision, int kSteps>
+__global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments l, Convolved convolved, int first_input, int parts, int part_blocks) {
+  using Shape = ProjectShape<kPrecision, kSteps>;
+  constexpr int kLaneRows = Shape::kLaneRows, kLaneOutputs = Shape::kLaneOutputs, kPast = kQuadTaps - 1;
+  const Conv& conv = convolved.conv;
+  const LaneMemory memory(l);
+  const int warps = int(blockDim.x) / 32, warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
+  const int first_block = int(blockIdx.x) % parts * part_blocks, blocks = min(part_blocks, (l.d_out + Shape::kOutputs - 1) / Shape::kOutputs - first_block);
+  float4* weight = reinterpret_cast<float4*>(dynamic_shared());
+  float4* conv_weights = weight + part_blocks * Shape::kWeightVectors;  // [frames back, bias][channel]
+  float4* fetched = conv_weights + conv_weight_vectors(conv) + warp * Shape::kRowVectors + lane;  // [row of the lane][16 inputs][lane]
+  const int overlap = conv.channels > 0 ? (kPast + kLaneRows - 1) / kLaneRows * kLaneRows : 0, tile_rows = Shape::kRows - overlap;
+  const int rows = int(l.rows), tiles = (rows + tile_rows - 1) / tile_rows;
+
+  // Of the lane's rows, the first; before row 0 for lanes of the first tile's overlap.
+  const auto first_row = [&](int tile) { return tile * tile_rows - overlap + kLaneRows * g; };
+  // Every lane fetches what it reads itself.
+  const auto fetch = [&](int tile) {
+#pragma unroll
+    for (int r = 0; r < kLaneRows; ++r) memory.fetch<kSteps>(first_row(tile) + r, first_input + 4 * t, fetched + r * kSteps * 32);
+  };
+
+  // neighbours on different multiprocessors, so that all get as many
+  const int part_size = int(gridDim.x) / parts, tiles_at_once = part_size * warps;
+  int tile = warp * part_size + int(blockIdx.x) / parts;
+  if (tile < tiles) fetch(tile);
+  copy_weights(static_cast<const float4*>(l.weight) + first_block * Shape::kWeightVectors, weight, blocks * Shape::kWeightVectors);
+  for (int i = int(threadIdx.x); i < (kQuadTaps + 1) * conv.channels; i += int(blockDim.x))
+    reinterpret_cast<float*>(conv_weights)[i] = conv_weight(conv, i / conv.channels, i % conv.channels);
+  wait_for_copies();
+  __syncthreads();
+
+  for (; tile < tiles; tile += tiles_at_once) {
+    const int row = first_row(tile), valid = kLaneRows * g >= overlap ? min(rows - row, kLaneRows) : 0;  // of the lane's rows, as outputs
+    const Chunk* chunk = convolved.chunks;          // of the lane's rows
+    int frames_before = kPast, frames_to_end = 0;   // since the signal began, if few; from the lane's first row on to the signal's end
+    if (conv.channels > 0 && valid > 0) {           // here already, as it takes its time
+      chunk += row / convolved.chunk_frames;
+      const int frame = row % convolved.chunk_frames;
+      if (chunk->first) frames_before = min(frame, kPast);
+      frames_to_end = chunk->left - frame;
+    }
+    wait_for_copies();
+    LeftRows<kPrecision, kSteps> left;
+    float factor[kLaneRows];
+#pragma unroll
+    for (int r = 0; r < kLaneRows; ++r) {
+      const auto at = [&](int step) { return fetched[(r * kSteps + step) * 32]; };
+      factor[r] = left.set(r, at) * l.weight_scale;
+      float squares = 0;
+      if (l.normalise) {
+        if (l.d_in <= Shape::kInputs) {
+#pragma unroll
+          for (int step = 0; step < kSteps; ++step) squares = sum_of_squares(at(step), squares);
+        } else if (memory.vectors_in) {
+#pragma unroll 4
+          for (int k = 4 * t; k < l.d_in; k += 16) squares = sum_of_squares(*reinterpret_cast<const float4*>(memory.row(row + r) + k), squares);
+        } else {
+          for (int k = t; k < l.d_in; k += 4) squares = fmaf(memory.row(row + r)[k], memory.row(row + r)[k], squares);
+        }
+      }
+      factor[r] *= norm_factor(l, squares);
+    }
+    if (tile + tiles_at_once < tiles) fetch(tile + tiles_at_once);
+
+    float *out = l.out + ptrdiff_t(row) * l.out_stride, *conv_out = conv.y + ptrdiff_t(row) * conv.y_stride;
+    for (int block = 0; block < blocks; ++block) {
+      const int first_output = (first_block + block) * Shape::kOutputs;
+      float4 before[kLaneOutputs][kLaneRows] = {};
+      if (l.accumulate)
+#pragma unroll
+        for (int o = 0; o < kLaneOutputs; ++o) memory.read_outputs(out, first_output + 16 * o + 4 * t, valid, before[o]);
+      float sums[Shape::kRowTiles][Shape::kColumnTiles][4] = {};
+      left.multiply(weight + block * Shape::kWeightVectors + lane, sums);
+
+      const bool some_convolved = first_output < convolved.first + conv.channels && convolved.first < first_output + Shape::kOutputs;
+#pragma unroll
+      for (int o = 0; o < kLaneOutputs; ++o) {
+        const int output = first_output + 16 * o + 4 * t, channel = output - convolved.first;
+        const float4 bias = memory.bias(output);
+        float4 y[kLaneRows];
+#pragma unroll
+        for (int r = 0; r < kLaneRows; ++r) {
+          y[r] = left.output(sums, r, o, factor[r], bias);
+          if (l.accumulate) y[r] = add(y[r], before[o][r]);
+        }
+        if (some_convolved) {
+          float4 x[kPast + kLaneRows];  // with the rows before
+#pragma unroll
+          for (int back = 1; back <= kPast; ++back) {
+            const int lanes = (back + kLaneRows - 1) / kLaneRows;
+            const float4& theirs = y[lanes * kLaneRows - back];
+            x[kPast - back] = {__shfl_up_sync(0xffffffffu, theirs.x, 4 * lanes), __shfl_up_sync(0xffffffffu, theirs.y, 4 * lanes),
+                               __shfl_up_sync(0xffffffffu, theirs.z, 4 * lanes), __shfl_up_sync(0xffffffffu, theirs.w, 4 * lanes)};
+          }
+#pragma unroll
+          for (int r = 0; r < kLaneRows; ++r) x[kPast + r] = y[r];
+          if (channel >= 0 && channel < conv.channels) {
+            if (valid <= 0) continue;  // chunks, and so the rows, are multiples of 16
+            if (frames_before < kPast)
+#pragma unroll
+              for (int back = 1; back <= kPast; ++back)
+                if (back > frames_before) x[kPast - back] = remembered_inputs(conv, chunk->state_in, channel, back - frames_before);
+            if (frames_to_end > 0 && frames_to_end < conv.taps + kLaneRows) remember_rows(conv, *chunk, channel, frames_before, frames_to_end, y);
+            const ConvQuad quad([&](int back) { return conv_weights[(back * conv.channels + channel) / 4]; });
+            float* to = conv_out + channel;
+#pragma unroll
+            for (int r = 0; r < kLaneRows; ++r, to += conv.y_stride) store_vector(to, quad(x[r + 3], x[r + 2], x[r + 1], x[r]));
+            continue;
+          }
+        }
+        memory.write_outputs(out, output, valid, y);
+      }
+    }
+  }
+}
+
+// l of gated inputs, y silu(z): y are the inputs of l, and z = `gate`, of up to 16 kModelSteps inputs and twice as many outputs, which never leave the
+// lanes that need them. Shared memory: both weights, and a tile of rows of both inputs a warp.
+template <Precision kPrecision, int kModelSteps>
+__global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(LinearArguments gate, LinearArguments l) {
+  constexpr int kSteps = 2 * kModelSteps;
+  using GateShape = ProjectShape<kPrecision, kModelSteps, 1>;
+  using Shape = ProjectShape<kPrecision, kSteps, 1>;
+  constexpr int kLaneRows = Shape::kLaneRows, kLaneOutputs = Shape::kLaneOutputs;
+  const LaneMemory gate_memory(gate), memory(l);
+  const int warps = int(blockDim.x) / 32, warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
+  const int gate_blocks = (gate.d_out + Shape::kOutputs - 1) / Shape::kOutputs, blocks = (l.d_out + Shape::kOutputs - 1) / Shape::kOutputs;
+  float4* gate_weight = reinterpret_cast<float4*>(dynamic_shared());
+  float4* weight = gate_weight + gate_blocks * GateShape::kWeightVectors;
+  float4* fetched = weight + blocks * Shape::kWeightVectors + warp * (Shape::kRowVectors + GateShape::kRowVectors) + lane;  // as in project
+  float4* fetched_for_gate = fetched + Shape::kRowVectors;
+  const int rows = int(l.rows), tiles = (rows + Shape::kRows - 1) / Shape::kRows, tiles_at_once = int(gridDim.x) * warps;
+
+  const auto fetch = [&](int tile) {
+#pragma unroll
+    for (int r = 0; r < kLaneRows; ++r) {
+      gate_memory.fetch<kModelSteps>(tile * Shape::kRows + kLaneRows * g + r, 4 * t, fetched_for_gate + r * kModelSteps * 32);
+      memory.fetch<kSteps>(tile * Shape::kRows + kLaneRows * g + r, 4 * t, fetched + r * kSteps * 32);
     }
   };
 
-  float sums[2][kLinearOutputs / 8][4] = {}, squares[4] = {};
-  float4 next[4];
-  load(0, next);
-  for (int k0 = 0; k0 < l.d_in; k0 += kLinearInputs) {
-    __syncthreads();  // the last slab has been read
-    const float4* from = reinterpret_cast<const float4*>(l.weight + size_t(output_block * slabs + k0 / kLinearInputs) * Packed::kSlab);
-#pragma unroll 4
-    for (int i = int(threadIdx.x); i < Packed::kSlab / 4; i += 32 * kLinearWarps) reinterpret_cast<float4*>(slab)[i] = from[i];
-    __syncthreads();
-#pragma unroll 1
-    for (int k = 0; k < kLinearInputs && k0 + k < l.d_in; k += 16) {
-      float values[2][2][4];  // of the two products' left sides
-#pragma unroll
-      for (int r = 0; r < 4; ++r) {
-        const float4 v = next[r];
-        squares[r] = fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, fmaf(v.w, v.w, squares[r]))));
-        values[r / 2][0][r % 2] = v.x, values[r / 2][0][2 + r % 2] = v.y, values[r / 2][1][r % 2] = v.z, values[r / 2][1][2 + r % 2] = v.w;
-      }
-      if (k0 + k + 16 < l.d_in) load(k0 + k + 16, next);
-      const Left<kPrecision> left[2] = {Left<kPrecision>(values[0]), Left<kPrecision>(values[1])};
-#pragma unroll
-      for (int tile = 0; tile < kLinearOutputs / 8; ++tile) {
-        if (first_output + 8 * tile >= l.d_out) continue;
-        const Right<kPrecision> right = packed_right<kPrecision>(slab + (tile * (kLinearInputs / 16) + k / 16) * Packed::kFragment, lane);
-        multiply_add(sums[0][tile], left[0], right);
-        multiply_add(sums[1][tile], left[1], right);
-      }
-    }
-  }
+  int tile = warp * int(gridDim.x) + int(blockIdx.x);
+  if (tile < tiles) fetch(tile);
+  copy_weights(gate.weight, gate_weight, gate_blocks * GateShape::kWeightVectors);
+  copy_weights(l.weight, weight, blocks * Shape::kWeightVectors);
+  wait_for_copies();
+  __syncthreads();
 
-  const bool pairs = l.out_stride % 2 == 0 && l.d_out % 2 == 0 && reinterpret_cast<uintptr_t>(l.out) % 8 == 0;
+  for (; tile < tiles; tile += tiles_at_once) {
+    wait_for_copies();
+    float4 gated[kLaneRows][kSteps];
+    {
+      LeftRows<kPrecision, kModelSteps, GateShape> left;
+      float factor[kLaneRows];
 #pragma unroll
-  for (int r = 0; r < 4; ++r) {
-    float scale = 1;
-    if (l.normalise) {
-      float sum = squares[r] + __shfl_xor_sync(0xffffffffu, squares[r], 1);
-      sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-      scale = 1.0f / sqrtf(sum / float(l.d_in) + l.eps);
-    }
-    const size_t row = first_row + size_t(g + 8 * r);
-    if (row >= l.rows) continue;
-    float* to = l.out + row * size_t(l.out_stride);
+      for (int r = 0; r < kLaneRows; ++r) {
+        const auto at = [&](int step) { return fetched_for_gate[(r * kModelSteps + step) * 32]; };
+        float squares = 0;
 #pragma unroll
-    for (int tile = 0; tile < kLinearOutputs / 8; ++tile) {
-      const int output = first_output + 8 * tile + 2 * t;
-      if (output >= l.d_out) continue;
-      const bool second = output + 1 < l.d_out;
-      const float* sum = &sums[r / 2][tile][r % 2 * 2];
-      float2 y{sum[0] * scale, sum[1] * scale};
-      if (l.bias) {
-        y.x += l.bias[output];
-        if (second) y.y += l.bias[output + 1];
+        for (int step = 0; step < kModelSteps; ++step) squares = sum_of_squares(at(step), squares);
+        factor[r] = left.set(r, at) * gate.weight_scale * norm_factor(gate, squares);
       }
-      if (pairs) {
-        float2& place = *reinterpret_cast<float2*>(to + output);
-        if (l.accumulate) {
-          const float2 before = place;
-          y.x += before.x, y.y += before.y;
+#pragma unroll
+      for (int block = 0; block < kSteps / kLaneOutputs; ++block) {
+        float sums[1][Shape::kColumnTiles][4] = {};
+        if (block < gate_blocks) left.multiply(gate_weight + block * GateShape::kWeightVectors + lane, sums);
+#pragma unroll
+        for (int o = 0; o < kLaneOutputs; ++o) {
+          const int step = block * kLaneOutputs + o;  // a lane's outputs of the gate are its inputs of what follows
+          const float4 bias = block < gate_blocks ? gate_memory.bias(16 * step + 4 * t) : float4{0, 0, 0, 0};
+#pragma unroll
+          for (int r = 0; r < kLaneRows; ++r) {
+            const float4 z = left.output(sums, r, o, factor[r], bias), y = fetched[(r * kSteps + step) * 32];
+            gated[r][step] = {y.x * silu(z.x), y.y * silu(z.y), y.z * silu(z.z), y.w * silu(z.w)};
+          }
         }
-        place = y;
-      } else {
-        to[output] = l.accumulate ? to[output] + y.x : y.x;
-        if (second) to[output + 1] = l.accumulate ? to[output + 1] + y.y : y.y;
+      }
+    }
+    if (tile + tiles_at_once < tiles) fetch(tile + tiles_at_once);
+
+    const int row = tile * Shape::kRows + kLaneRows * g;
+    float* out = l.out + ptrdiff_t(row) * l.out_stride;
+    float4 before[kSteps / 4][kLaneOutputs][kLaneRows] = {};  // of all outputs already, as it takes its time
+    if (l.accumulate)
+#pragma unroll
+      for (int o = 0; o < kSteps / 4 * kLaneOutputs; ++o) memory.read_outputs(out, 16 * o + 4 * t, rows - row, before[o / kLaneOutputs][o % kLaneOutputs]);
+    LeftRows<kPrecision, kSteps, Shape> left;
+    float factor[kLaneRows];
+#pragma unroll
+    for (int r = 0; r < kLaneRows; ++r) {
+      float squares = 0;
+#pragma unroll
+      for (int step = 0; step < kSteps; ++step) squares = sum_of_squares(gated[r][step], squares);
+      factor[r] = left.set(r, [&](int step) { return gated[r][step]; }) * l.weight_scale * norm_factor(l, squares);
+    }
+#pragma unroll
+    for (int block = 0; block < kSteps / 4; ++block) {
+      if (block >= blocks) break;
+      float sums[1][Shape::kColumnTiles][4] = {};
+      left.multiply(weight + block * Shape::kWeightVectors + lane, sums);
+#pragma unroll
+      for (int o = 0; o < kLaneOutputs; ++o) {
+        const int output = block * Shape::kOutputs + 16 * o + 4 * t;
+        const float4 bias = memory.bias(output);
+        float4 y[kLaneRows];
+#pragma unroll
+        for (int r = 0; r < kLaneRows; ++r) y[r] = add(left.output(sums, r, o, factor[r], bias), before[block][o][r]);
+        memory.write_outputs(out, output, rows - row, y);
       }
     }
   }
+}
+
+// ---- of few inputs or few outputs, which only move memory; in float32 whatever the precision
+
+// A thread makes four outputs of every gridDim.x-th set of rows. weight: [input][output, up to a multiple of 4].
+static __global__ void __launch_bounds__(kElementThreads) project_few_inputs(LinearArguments l, int rows_per_block) {
+  const int quads = (l.d_out + 3) / 4;
+  const bool vectors = on_vectors(l.out, l.out_stride, l.d_out);
+  size_t row;
+  int quad;
+  if (!find_element(l.rows, quads, rows_per_block, row, quad)) return;
+  const float4* weight = static_cast<const float4*>(l.weight) + quad;
+  const int output = 4 * quad, outputs = min(l.d_out - output, 4);
+  float bias[4] = {};
+  for (int i = 0; i < outputs; ++i) bias[i] = l.bias ? l.bias[output + i] : 0.0f;
+  for (; row < l.rows; row += size_t(gridDim.x) * size_t(rows_per_block)) {
+    const float* in = l.in + row * size_t(l.in_stride);
+    float y[4] = {bias[0], bias[1], bias[2], bias[3]};
+    for (int k = 0; k < l.d_in; ++k) {
+      const float x = in[k];
+      const float4 w = weight[k * quads];
+      y[0] = fmaf(w.x, x, y[0]), y[1] = fmaf(w.y, x, y[1]), y[2] = fmaf(w.z, x, y[2]), y[3] = fmaf(w.w, x, y[3]);
+    }
+    float* out = l.out + row * size_t(l.out_stride) + output;
+    if (vectors && !l.accumulate) {
+      store_vector(out, {y[0], y[1], y[2], y[3]});
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        if (i < outputs) out[i] = l.accumulate ? out[i] + y[i] : y[i];
+    }
+  }
+}
+
+inline constexpr int kFewOutputs = 8;
+
+// kFewOutputs threads read a row, and each then writes one of its outputs. weight: [output][input].
+static __global__ void __launch_bounds__(kElementThreads) project_few_outputs(LinearArguments l) {
+  const size_t row = size_t(blockIdx.x) * (kElementThreads / kFewOutputs) + threadIdx.x / kFewOutputs;
+  const int slot = int(threadIdx.x) % kFewOutputs;
+  const float *weight = static_cast<const float*>(l.weight), *in = l.in + min(row, l.rows - 1) * size_t(l.in_stride);
+  float sums[kFewOutputs] = {};
+  if (on_vectors(l.in, l.in_stride, l.d_in)) {
+#pragma unroll 2
+    for (int k = 4 * slot; k < l.d_in; k += 4 * kFewOutputs) {
+      const float4 x = *reinterpret_cast<const float4*>(in + k);
+#pragma unroll
+      for (int o = 0; o < kFewOutputs; ++o) {
+        if (o >= l.d_out) break;
+        const float4 w = *reinterpret_cast<const float4*>(weight + o * l.d_in + k);
+        sums[o] = fmaf(w.x, x.x, fmaf(w.y, x.y, fmaf(w.z, x.z, fmaf(w.w, x.w, sums[o]))));
+      }
+    }
+  } else {
+    for (int k = slot; k < l.d_in; k += kFewOutputs)
+#pragma unroll
+      for (int o = 0; o < kFewOutputs; ++o)
+        if (o < l.d_out) sums[o] = fmaf(weight[o * l.d_in + k], in[k], sums[o]);
+  }
+  float sum = 0;
+#pragma unroll
+  for (int o = 0; o < kFewOutputs; ++o) {
+    if (o >= l.d_out) break;
+#pragma unroll
+    for (int other = 1; other < kFewOutputs; other *= 2) sums[o] += __shfl_xor_sync(0xffffffffu, sums[o], other);
+    if (o == slot) sum = sums[o];
+  }
+  if (row >= l.rows || slot >= l.d_out) return;
+  if (l.bias) sum += l.bias[slot];
+  float& y = l.out[row * size_t(l.out_stride) + size_t(slot)];
+  y = l.accumulate ? y + sum : sum;
 }
 
 }  // namespace coil::gpu

@@ -11,17 +11,10 @@ namespace {
 
 using namespace mamba1;
 
-int attribute(cudaDeviceAttr wanted) {
-  int device = 0, value = 0;
-  check(cudaGetDevice(&device), "asking for the device");
-  check(cudaDeviceGetAttribute(&value, wanted, device), "asking for the device's size");
-  return value;
-}
-
 // How many groups fit the shared memory of the current device's multiprocessor.
 template <int kModel, class Shared>
 int groups_that_fit() {
-  const int left = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) - int(sizeof(Shared) - sizeof(typename Shared::Group));
+  const int left = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) - int(sizeof(Shared) - sizeof(typename Shared::Group));
   return std::min(left / int(sizeof(typename Shared::Group)), kGroups<kModel>);
 }
 
@@ -30,7 +23,7 @@ void start(void (*kernel)(Arguments), const Arguments& arguments, cudaStream_t s
   const int groups = groups_that_fit<kModel, Shared>();
   const size_t bytes = sizeof(Shared) + size_t(groups - 1) * sizeof(typename Shared::Group);
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
-  const unsigned blocks = std::min(blocks_of(size_t(arguments.chunk_count), size_t(groups)), unsigned(attribute(cudaDevAttrMultiProcessorCount)));
+  const unsigned blocks = std::min(blocks_of(size_t(arguments.chunk_count), size_t(groups)), unsigned(device_attribute(cudaDevAttrMultiProcessorCount)));
   launch(kernel, blocks, unsigned(groups * 2 * kModel), bytes, stream, arguments);
 }
 
@@ -58,7 +51,9 @@ int groups_of(Precision precision, int d_model) {
 
 }  // namespace
 
-size_t FusedMamba1::chunks_at_once() const { return size_t(groups_of(precision_, config_.d_model)) * size_t(attribute(cudaDevAttrMultiProcessorCount)); }
+size_t FusedMamba1::chunks_at_once() const {
+  return size_t(groups_of(precision_, config_.d_model)) * size_t(device_attribute(cudaDevAttrMultiProcessorCount));
+}
 
 bool FusedMamba1::serves(const ssm::Mamba1Config& config, Precision precision) {
   const bool width = config.d_model == 16 || config.d_model == 32 || config.d_model == 64;

@@ -123,12 +123,17 @@ struct ConvWeights {
   ConvWeights(const std::string& name, const std::string& state_name, int channels_, int taps_, bool with_bias, const Build& build)
       : channels(channels_), taps(taps_), history_at(build.states.add(state_name + ".conv")) {
     if (taps == 0) return;
-    weight = uploaded(build.checkpoint.floats(name + ".conv1d.weight", {channels, 1, taps}));
+    const std::vector<float> by_channel = build.checkpoint.floats(name + ".conv1d.weight", {channels, 1, taps});
+    std::vector<float> by_tap;
+    for (int j = 0; j < taps; ++j)
+      for (int c = 0; c < channels; ++c) by_tap.push_back(by_channel[size_t(c * taps + j)]);
+    weight = uploaded(by_tap);
     if (with_bias) bias = uploaded(build.checkpoint.floats(name + ".conv1d.bias", {channels}));
   }
 
-  void run(const Segment& s, const float* x, int x_stride, float* y) const {
-    run_conv({weight.data(), bias.data(), channels, taps, x, x_stride, y, channels, s.table + history_at, s.table_stride}, s.plan, s.stream);
+  // From x to y.
+  Conv on(const Segment& s, const float* x, int x_stride, float* y) const {
+    return {weight.data(), bias.data(), channels, taps, x, x_stride, y, channels, s.table + history_at, s.table_stride};
   }
 };
 
@@ -165,8 +170,7 @@ class Mamba1Part final : public Part {
     float *y = scratch.take(rows * size_t(inner)), *projected = scratch.take(rows * size_t(mixing));
     const ScanScratch carries(scratch.take(0), s.plan.extent(), size_t(inner * states));
 
-    run_linear(in_proj_, in, width_in, xz, 2 * inner, rows, false, s.stream);
-    conv_.run(s, xz, 2 * inner, x);
+    run_linear_and_conv(in_proj_, in, width_in, xz, 2 * inner, conv_.on(s, xz, 2 * inner, x), s.plan, s.stream);
     run_linear(x_proj_, x, inner, projected, mixing, rows, false, s.stream);
     if (config_.rms_eps)
       for (const auto& [at, width] : {std::pair(0, rank), std::pair(rank, states), std::pair(rank + states, states)})
@@ -216,18 +220,27 @@ class FusedMamba1Part final : public Part {
   bool whole_layer_;
 };
 
-// Mamba-2 of any size, with the norm in front of it if there is one. Heads that the tensor cores do not serve run as a scan.
+// Mamba-2 of any size, with the norm in front of it if there is one. Heads that the tensor cores do not serve run as a scan. The gate runs in the
+// projection behind it where there is a kernel for that, and then z is not kept.
 class Mamba2Part final : public Part {
  public:
   Mamba2Part(const ssm::Mamba2Config& c, const ssm::RmsNormConfig* norm, bool whole_layer, const Build& build)
       : Part(c.d_model, c.d_model), config_(c), precision_(build.precision), whole_layer_(whole_layer),
-        one_norm_(c.norm_group_size == c.d_inner()), gated_norm_{c.name + ".norm", c.d_inner(), c.norm_eps},
-        in_proj_({c.name + ".in_proj", c.d_model, c.d_inner() + c.conv_channels() + c.heads, c.bias}, norm, build.precision, build.checkpoint),
-        out_proj_({c.name + ".out_proj", c.d_inner(), c.d_model, c.bias}, one_norm_ ? &gated_norm_ : nullptr, build.precision, build.checkpoint),
         conv_(c.name, c.state_name, c.conv_channels(), c.d_conv, c.conv_bias, build), scan_at_(build.states.add(c.state_name + ".ssm")),
         a_(uploaded(negative_exponentials(build.checkpoint.doubles(c.name + ".A_log", {c.heads})))),
         dt_bias_(uploaded(build.checkpoint.floats(c.name + ".dt_bias", {c.heads}))), D_(uploaded(build.checkpoint.floats(c.name + ".D", {c.heads}))) {
-    if (!one_norm_) norm_ = uploaded(build.checkpoint.floats(c.name + ".norm.weight", {c.d_inner()}));
+    const int inner = c.d_inner();
+    const ssm::LinearConfig in_proj{c.name + ".in_proj", c.d_model, inner + c.conv_channels() + c.heads, c.bias};
+    const ssm::LinearConfig out_proj{c.name + ".out_proj", inner, c.d_model, c.bias};
+    const ssm::RmsNormConfig gated_norm{c.name + ".norm", inner, c.norm_eps};
+    const bool one_norm = c.norm_group_size == inner;
+    if (one_norm && in_matrix_form() && GatedProjection::serves(c.d_model, inner, precision_)) {
+      gated_out_proj_.emplace(in_proj, norm, out_proj, gated_norm, precision_, build.checkpoint);
+    } else {
+      out_proj_.emplace(out_proj, one_norm ? &gated_norm : nullptr, precision_, build.checkpoint);
+      if (!one_norm) norm_ = uploaded(build.checkpoint.floats(gated_norm.name + ".weight", {inner}));
+    }
+    in_proj_ = Linear(in_proj, norm, precision_, build.checkpoint, gated_out_proj_ ? inner : 0);
   }
 
   size_t scratch_floats(const Extent& e) const override {
@@ -251,13 +264,13 @@ class Mamba2Part final : public Part {
     float *projected = scratch.take(rows * size_t(width)), *x = scratch.take(rows * size_t(convolved)), *y = scratch.take(rows * size_t(inner));
     float* decay = scratch.take(in_matrix_form() ? 0 : rows * size_t(heads));
     const ScanScratch carries(scratch.take(0), s.plan.extent(), size_t(inner * states));
+    float *z = gated_out_proj_ ? nullptr : projected, *to_convolve = gated_out_proj_ ? projected : projected + inner, *dt = to_convolve + convolved;
 
-    run_linear(in_proj_, in, width_in, projected, width, rows, false, s.stream);
-    conv_.run(s, projected + inner, width, x);
-    float *dt = projected + inner + convolved, *B = x + inner, *C = B + config_.ngroups * states;
+    run_linear_and_conv(in_proj_, in, width_in, projected, width, conv_.on(s, to_convolve, width, x), s.plan, s.stream);
+    float *B = x + inner, *C = B + config_.ngroups * states;
     if (in_matrix_form()) {
       run_ssd({inner, states, config_.headdim, inner / config_.ngroups, a_.data(), dt, width, dt_bias_.data(), float(config_.dt_min), float(config_.dt_max),
-               x, convolved, B, C, convolved, D_.data(), projected, width, y, inner, s.table + scan_at_, s.table_stride},
+               x, convolved, B, C, convolved, D_.data(), z, width, y, inner, s.table + scan_at_, s.table_stride},
               precision_, carries, s.plan, s.stream);
     } else {
       run_time_step(dt_bias_.data(), float(config_.dt_min), float(config_.dt_max), dt, width, heads, rows, s.stream);
@@ -270,21 +283,27 @@ class Mamba2Part final : public Part {
       scan.D = D_.data(), scan.y = y, scan.y_stride = inner;
       scan.table = s.table + scan_at_, scan.table_stride = s.table_stride;
       run_scan(scan, carries, s.plan, s.stream);
-      run_gate(projected, width, y, inner, inner, rows, s.stream);
+      run_gate(z, width, y, inner, inner, rows, s.stream);
     }
-    if (!one_norm_)
+    if (gated_out_proj_) {
+      gated_out_proj_->run(in, y, out, rows, residual, s.stream);
+      return;
+    }
+    if (norm_.size() > 0)
       run_rms_norm(norm_.data(), config_.norm_eps, inner / config_.norm_group_size, config_.norm_group_size, y, inner, y, inner, rows, s.stream);
-    run_linear(out_proj_, y, inner, out, width_out, rows, residual, s.stream);
+    run_linear(*out_proj_, y, inner, out, width_out, rows, residual, s.stream);
   }
 
   ssm::Mamba2Config config_;
   Precision precision_;
-  bool whole_layer_, one_norm_;
-  ssm::RmsNormConfig gated_norm_;
-  Linear in_proj_, out_proj_;
+  bool whole_layer_;
+  Linear in_proj_;
+  std::optional<GatedProjection> gated_out_proj_;
+  std::optional<Linear> out_proj_;  // if not gated_out_proj_
+  DeviceFloats norm_;               // of groups of channels; else out_proj_ has it
   ConvWeights conv_;
   size_t scan_at_;
-  DeviceFloats a_, dt_bias_, D_, norm_;
+  DeviceFloats a_, dt_bias_, D_;
 };
 
 std::unique_ptr<Part> make_part(const ssm::PartConfig& config, Build& build) {

@@ -10,11 +10,13 @@ constexpr int kThreads = 128, kWarps = kThreads / 32;
 
 // ---- convolution
 
-// The last `taps` inputs of every signal become its history.
-__global__ void __launch_bounds__(kThreads) remember_inputs(Conv conv, const Chunk* chunks, int chunk_frames) {
-  const Chunk chunk = chunks[blockIdx.x];
-  if (!chunk.last) return;
-  const size_t end = size_t(blockIdx.x) * size_t(chunk_frames) + size_t(chunk.frames);
+// The last `taps` inputs of every signal become its history. A block per signal.
+__global__ void __launch_bounds__(kThreads) remember_inputs(Conv conv, DevicePlan plan) {
+  const Signal signal = plan.signals[blockIdx.x];
+  const Group group = plan.groups[signal.first_group + signal.groups - 1];
+  const size_t index = size_t(group.first_chunk + group.chunks - 1);
+  const Chunk chunk = plan.chunks[index];
+  const size_t end = index * size_t(plan.chunk_frames) + size_t(chunk.frames);
   const float* before = conv.table + size_t(chunk.state_in) * conv.table_stride;
   float* after = conv.table + size_t(chunk.state_out) * conv.table_stride;
   for (int i = int(threadIdx.x); i < conv.channels * conv.taps; i += kThreads) {
@@ -208,7 +210,7 @@ void run_conv(const Conv& conv, const DevicePlan& plan, cudaStream_t stream) {
     const size_t blocks_y = std::min<size_t>(blocks_of(size_t(plan.chunk_frames) * size_t(conv.channels), 4 * kConvThreads), 64);
     launch(conv_silu, dim3(chunks, unsigned(blocks_y)), kConvThreads, 0, stream, conv, plan.chunks, plan.chunk_frames);
   }
-  if (conv.taps > 0) launch(remember_inputs, chunks, kThreads, 0, stream, conv, plan.chunks, plan.chunk_frames);
+  if (conv.taps > 0) launch(remember_inputs, unsigned(plan.signal_count), kThreads, 0, stream, conv, plan);
 }
 
 void run_decay(const float* a, const float* dt, int dt_stride, float* decay, int heads, size_t rows, cudaStream_t stream) {

@@ -11,7 +11,7 @@ namespace coil::gpu {
 
 // y_c = silu(sum_j w_{c,j} x_{c, t - (taps - 1) + j} + b_c); no taps: y = silu(x). The state is upstream's: (channels, taps), the newest last.
 struct Conv {
-  const float *weight, *bias;  // (channels, taps); bias null: 0
+  const float *weight, *bias;  // (taps, channels), the newest frame's last; bias null: 0
   int channels, taps;
   const float* x;  // [row][x_stride]
   int x_stride;

@@ -13,8 +13,8 @@ Plan plan_segment(std::span<const SignalPart> parts, int chunk_frames) {
     const size_t count = (part.frames + size - 1) / size;
     const int first_chunk = int(plan.chunks.size());
     for (size_t i = 0; i < count; ++i) {
-      const bool last = i + 1 == count;
-      plan.chunks.push_back({last ? int(part.frames - i * size) : chunk_frames, part.state_in, part.state_out, i == 0, last});
+      const int left = int(part.frames - i * size);
+      plan.chunks.push_back({std::min(left, chunk_frames), part.state_in, part.state_out, i == 0, i + 1 == count, left});
     }
     plan.signals.push_back({first_chunk, int(count), part.state_in});
   }

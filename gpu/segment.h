@@ -14,6 +14,7 @@ struct Chunk {
   int frames;
   int state_in, state_out;  // rows of the table of states: where the signal stands before and after the segment
   int first, last;          // 1: begins, ends the signal's part of the segment
+  int left;                 // frames of that part from the chunk's first on
 };
 
 struct Signal {

@@ -46,7 +46,7 @@ TEST_CASE("both kernels of the convolution agree with sums in float64") {
               double sum = with_bias ? double(bias[size_t(c)]) : 0;
               for (int j = 0; j < taps; ++j) {
                 const ptrdiff_t at = ptrdiff_t(t) - (taps - 1) + j;
-                sum += double(weight[size_t(c * taps + j)]) * double(at >= 0 ? x[(row + size_t(at)) * size_t(x_stride) + size_t(c)]
+                sum += double(weight[size_t(j * channels + c)]) * double(at >= 0 ? x[(row + size_t(at)) * size_t(x_stride) + size_t(c)]
                                                                          : table[2 * signal * table_stride + size_t(c * taps + taps + at)]);
               }
               const double difference = std::abs(sum / (1 + std::exp(-sum)) - double(y[(row + t) * size_t(y_stride) + size_t(c)]));

@@ -1,6 +1,8 @@
 // What gpu/intrinsics.cuh and CUDA's device functions do, on an emulated block; the layouts of the products are those of the PTX manual.
 #pragma once
 
+#include <cuda_fp16.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -31,6 +33,8 @@ T __shfl_xor_sync(unsigned, T value, int mask) {
   return coil::emulation::Block::current().exchange(value)[size_t(lane ^ mask)];
 }
 
+inline uint32_t __float_as_uint(float x) { return std::bit_cast<uint32_t>(x); }
+inline float __uint_as_float(uint32_t x) { return std::bit_cast<float>(x); }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 
 namespace coil::gpu {
@@ -62,18 +66,19 @@ inline uint32_t pack_bf16(float first, float second) {
   return rounded(first) | rounded(second) << 16;
 }
 
-struct Bf16Left {
+struct PairsLeft {
   uint32_t pairs[4];
 };
 
-inline void multiply_add_bf16(float (&sums)[4], const Bf16Left& a, uint32_t b0, uint32_t b1) {
+// read(pair, k): the number that is input k
+template <class Read>
+void multiply_add_pairs(float (&sums)[4], const PairsLeft& a, uint32_t b0, uint32_t b1, const Read& read) {
   struct Operands {
-    Bf16Left a;
+    PairsLeft a;
     uint32_t b[2];
   };
   const auto all = emulation::Block::current().exchange(Operands{a, {b0, b1}});
   const size_t lane = emulation::Block::current().lane(), g = lane / 4, t = lane % 4;
-  const auto read = [](uint32_t pair, size_t k) { return double(std::bit_cast<float>((k % 2 ? pair >> 16 : pair & 0xffffu) << 16)); };
   for (size_t i = 0; i < 4; ++i) {
     const size_t row = g + 8 * (i / 2), column = 2 * t + i % 2;
     double sum = sums[i];
@@ -85,12 +90,31 @@ inline void multiply_add_bf16(float (&sums)[4], const Bf16Left& a, uint32_t b0, 
   }
 }
 
+inline void multiply_add_bf16(float (&sums)[4], const PairsLeft& a, uint32_t b0, uint32_t b1) {
+  multiply_add_pairs(sums, a, b0, b1, [](uint32_t pair, size_t k) { return double(std::bit_cast<float>((k % 2 ? pair >> 16 : pair & 0xffffu) << 16)); });
+}
+
+inline uint32_t pack_f16(float first, float second) {
+  return __half_as_ushort(__float2half_rn(first)) | uint32_t(__half_as_ushort(__float2half_rn(second))) << 16;
+}
+inline float2 unpack_f16(uint32_t pair) {
+  const auto value = [](uint32_t bits) { return __half2float(__ushort_as_half(static_cast<unsigned short>(bits))); };
+  return {value(pair & 0xffffu), value(pair >> 16)};
+}
+inline void multiply_add_f16(float (&sums)[4], const PairsLeft& a, uint32_t b0, uint32_t b1) {
+  multiply_add_pairs(sums, a, b0, b1, [](uint32_t pair, size_t k) {
+    const float2 values = unpack_f16(pair);
+    return double(k % 2 ? values.y : values.x);
+  });
+}
+
 template <int kThreads>
 void sync_group(int) {
   static_assert(kThreads == 32, "groups of one warp only");
   emulation::Block::current().sync_warp();
 }
 
+inline void store_vector(float* to, float4 v) { *reinterpret_cast<float4*>(to) = v; }
 inline void copy_async(const float* from, float* to) { std::copy_n(from, 4, to); }
 inline void wait_for_copies() {}
 inline void prefetch(const void*) {}

@@ -1,0 +1,50 @@
+// Four channels of the causal convolution with silu, in a thread's registers.
+#pragma once
+
+#include "gpu/math.cuh"
+#include "gpu/scan.h"
+
+namespace coil::gpu {
+
+inline constexpr int kQuadTaps = 4;  // at most, of what follows
+
+// Whether threads can run four channels each: by the sizes and places of the results.
+inline bool conv_in_quads(const Conv& conv) {
+  return conv.taps >= 1 && conv.taps <= kQuadTaps && conv.channels % 4 == 0 && conv.y_stride % 4 == 0 && reinterpret_cast<uintptr_t>(conv.y) % 16 == 0;
+}
+
+struct ConvQuad {
+  float4 weight[kQuadTaps], bias;  // weight: the newest frame's first
+
+  // at(i): the four channels' weights of `i` frames back, their bias if i is kQuadTaps.
+  template <class At>
+  __device__ explicit ConvQuad(const At& at) {
+#pragma unroll
+    for (int back = 0; back < kQuadTaps; ++back) weight[back] = at(back);
+    bias = at(kQuadTaps);
+  }
+
+  // x: the frame and those before it.
+  __device__ float4 operator()(const float4& x0, const float4& x1, const float4& x2, const float4& x3) const {
+    const auto &w0 = weight[0], &w1 = weight[1], &w2 = weight[2], &w3 = weight[3];
+    return {silu(fmaf(w0.x, x0.x, fmaf(w1.x, x1.x, fmaf(w2.x, x2.x, fmaf(w3.x, x3.x, bias.x))))),
+            silu(fmaf(w0.y, x0.y, fmaf(w1.y, x1.y, fmaf(w2.y, x2.y, fmaf(w3.y, x3.y, bias.y))))),
+            silu(fmaf(w0.z, x0.z, fmaf(w1.z, x1.z, fmaf(w2.z, x2.z, fmaf(w3.z, x3.z, bias.z))))),
+            silu(fmaf(w0.w, x0.w, fmaf(w1.w, x1.w, fmaf(w2.w, x2.w, fmaf(w3.w, x3.w, bias.w)))))};
+  }
+};
+
+// The weight of channel c of `back` frames back, its bias if back is kQuadTaps.
+__device__ inline float conv_weight(const Conv& conv, int back, int c) {
+  if (back == kQuadTaps) return conv.bias ? conv.bias[c] : 0.0f;
+  return back < conv.taps ? conv.weight[(conv.taps - 1 - back) * conv.channels + c] : 0.0f;
+}
+
+// Channels c to c + 3 of the `back`-th last frame that a signal's state remembers; 0 beyond what the convolution needs.
+__device__ inline float4 remembered_inputs(const Conv& conv, int state, int c, int back) {
+  if (back >= conv.taps) return {0, 0, 0, 0};
+  const float* at = conv.table + size_t(state) * conv.table_stride + size_t((c + 1) * conv.taps - back);
+  return {at[0], at[conv.taps], at[2 * conv.taps], at[3 * conv.taps]};
+}
+
+}  // namespace coil::gpu
