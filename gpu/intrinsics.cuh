@@ -60,6 +60,15 @@ __device__ inline void copy_async(const float* from, float* to) {
 // Until all that this thread copied is there.
 __device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
+// What this thread has copied since the last group becomes one.
+__device__ inline void end_copy_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Until all groups are there but this thread's `kLeft` newest.
+template <int kLeft>
+__device__ inline void wait_for_copy_groups() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
+}
+
 // Waits for the `kThreads` threads of group `group` of the block; a group is whole warps.
 template <int kThreads>
 __device__ inline void sync_group(int group) {

@@ -8,10 +8,10 @@
 namespace coil::gpu {
 namespace {
 
-// Warps of a block at most, and blocks of a multiprocessor: as many as their registers allow.
-constexpr int kMaxWarps = 4;
-template <int kStates>
-constexpr int kBlocks = kStates > 64 ? 3 : kStates > 16 ? 4 : 5;
+// Warps of a block at most, and blocks of a multiprocessor: as many as their registers and shared memory allow.
+constexpr int kMaxWarps = 8;
+template <Precision kPrecision, int kStates>
+constexpr int kBlocks = kStates > 64 ? kPrecision == Precision::float32 ? 1 : 2 : kStates > 16 ? 2 : 3;
 
 template <Precision kPrecision, int kStates, bool kTrue>
 void start(const Ssd& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
@@ -24,8 +24,8 @@ void start(const Ssd& s, const ScanScratch& scratch, const DevicePlan& plan, cud
     const int first = part * 16 * warps;
     heads = std::max(heads, (first + 16 * warps - 1) / s.headdim - first / s.headdim + 1);
   }
-  auto* kernel = ssd_chunks<kPrecision, kStates, kTrue, kMaxWarps, kBlocks<kStates>>;
-  const size_t bytes = SsdShared<kStates>{heads}.floats(kTrue) * sizeof(float);
+  auto* kernel = ssd_chunks<kPrecision, kStates, kTrue, kMaxWarps, kBlocks<kPrecision, kStates>>;
+  const size_t bytes = SsdShared<kPrecision, kStates>{heads, warps, kTrue, kTrue && s.z}.floats() * sizeof(float);
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
   launch(kernel, unsigned(plan.chunk_count) * unsigned(parts), unsigned(32 * warps), bytes, stream, s, scratch.carry, scratch.sums, plan.chunks,
          plan.chunk_frames, parts);

@@ -1,12 +1,21 @@
-// The kernel of SSD in matrix form. Source: Dao & Gu 2024, section 6, whose chunks are tiles of 16 frames here, one after the other, so that the
+// The kernel of SSD in matrix form. Source: Dao & Gu 2024, section 6, whose chunks are spans of 32 frames here, one after the other, so that the
 // state never leaves a warp's registers.
 //
-// A warp runs 16 channels of a chunk, half of which may belong to the next head. With the sums of dt A from a tile's begin, s, in base 2:
-//   y      = e^s (C h) + ((C B^T) * L) u,   L[t][i] = 2^(s_t - s_i) dt_i for i <= t, else 0; D on its diagonal
-//   h^T    = 2^(s_end) h^T + (2^(s_end - s) dt u)^T B
-// h is held transposed, [channel][state]: as sums of the second product, which are the right side of the first (gpu/tensor_cores.cuh).
-// Frames are inputs of a product as [step][t], [step][t + 4] = frame 8 step + t, 8 step + t + 4; states as 8 step + 2 t, 8 step + 2 t + 1.
+// A warp runs 16 channels of a chunk, half of which may belong to the next head. A span is two tiles of 16 frames. With the sums of dt A from a
+// tile's begin, s, in base 2, h the state before the span, and w = 2^(s_end - s) dt:
+//   y_0    = e^s (C_0 h) + ((C_0 B_0^T) * L) u_0,   L[t][i] = 2^(s_t - s_i) dt_i for i <= t, else 0; D on its diagonal
+//   y_1    = e^s (2^(s_end of 0) C_1 h + (C_1 B_0^T) (w_0 u_0)) + ((C_1 B_1^T) * L) u_1
+//   h^T    = 2^(s_end of both) h^T + (2^(s_end of 1) w_0 u_0)^T B_0 + (w_1 u_1)^T B_1
+// h is held transposed, [channel][state]: as sums of the third product, which are the right side of the first (gpu/tensor_cores.cuh).
+//
+// The warps of a block share B, C, the products of both and the decays. What a span needs is copied while the span before it runs, and B and C become
+// sides of products once, for all warps.
+//
+// Frames are inputs of a product as [step][i]: frame 8 step + 2 t + i of a tile; 16 states as [step][i]: state 4 t + 2 i + step, so that a lane's are
+// neighbours.
 #pragma once
+
+#include <cstring>
 
 #include "gpu/math.cuh"
 #include "gpu/segment.h"
@@ -15,122 +24,203 @@
 
 namespace coil::gpu {
 
-inline constexpr int kSsdTile = 16;  // frames
+inline constexpr int kSsdTile = 16, kSsdTiles = 2, kSsdSpan = kSsdTiles * kSsdTile;  // frames; tiles of a span
 
-// Of one frame in its tile: s as the sum of two floats, as what decays by much less than s is their difference.
-struct alignas(16) SsdTime {
-  float high, low;
-  float step;    // dt
-  float weight;  // 2^(s_end - s) dt
+// Of one head in one tile, per frame: s as the sum of two floats, as what decays by much less than s is their difference; dt; w; 2^s.
+struct alignas(16) SsdDecays {
+  float high[kSsdTile], low[kSsdTile], step[kSsdTile], weight[kSsdTile], decay[kSsdTile];
+  float end;  // s of the last frame
 };
 
-// Shared memory of a block that runs `heads` heads.
-template <int kStates>
+// Shared memory of a block that runs `heads` heads in `warps` warps.
+template <Precision kPrecision, int kStates>
 struct SsdShared {
-  static constexpr int kTiles = kStates > 64 ? 2 : 4, kSpan = kSsdTile * kTiles;  // whose B, C and decays are there at once
-  static constexpr int kRow = kStates + 8;  // floats; what a warp reads at once lies in different banks
-  int heads;
+  static constexpr int kRow = kStates % 32 == 0 ? kStates + 16 : kStates;  // floats; what a warp reads at once lies in different banks
+  static constexpr int kFragment = 32 * sizeof(Left<kPrecision>) / 4;      // floats of 16 frames x 16 states as a side of a product
+  static constexpr int kSteps = kStates / 16;
+  static constexpr int kOwnRow = 16 + 4, kOwn = kSsdSpan * kOwnRow;        // a warp's channels of u or z; banks as above
+  static constexpr int kMixing = 256;                                      // sums of frames x frames, [half][lane][4]
+  int heads, warps;
+  bool with_output, with_gate;
 
-  __host__ __device__ constexpr size_t floats(bool with_output) const {
-    return size_t(kSpan) * kRow * (with_output ? 2 : 1) + size_t(kTiles) * 32 * 8 * (with_output ? 1 : 0) + size_t(kTiles * heads) * kSsdTile * 5 +
-           size_t(kTiles * heads) + size_t(kSpan) * size_t(heads + 1);
+  __host__ __device__ constexpr size_t floats() const {
+    return size_t((kSsdSpan * kRow + kSsdTiles * kSteps * kFragment) * (with_output ? 2 : 1) + (with_output ? 3 * kMixing : 0) +
+                  warps * kOwn * (with_gate ? 2 : 1)) +
+           size_t(kSsdTiles * heads) * sizeof(SsdDecays) / sizeof(float);
   }
 
-  // Pieces in the order of their alignment; B is first, C and mixing are there with output only.
+  // C, its sides and the mixing are there with output only, z with a gate.
   struct Pieces {
-    float *B, *C, *mixing;  // mixing: C B^T, [tile][lane][sums of two products]
-    SsdTime* time;          // [tile][head][frame]
-    float* decay;           // [tile][head][frame]: 2^s
-    float* end;             // [tile][head]: s of the tile's last frame
-    float* dt;              // [frame][heads + 1]
+    float *B, *C;              // [frame][kRow]
+    float *B_sides, *C_sides;  // [tile][16 states]: right sides of the product with u, left sides of that with h
+    float* mixing;             // C_0 B_0^T, C_1 B_1^T, C_1 B_0^T
+    float *u, *z;              // [warp][frame][kOwnRow]
+    SsdDecays* decays;         // [tile][head]
   };
-  __device__ Pieces at(float* memory, bool with_output) const {
+  __device__ Pieces at(float* memory) const {
+    const auto take = [&](int floats, bool there = true) {
+      float* piece = memory;
+      if (there) memory += floats;
+      return piece;
+    };
     Pieces p;
-    p.B = memory;
-    p.C = p.B + kSpan * kRow;
-    p.mixing = with_output ? p.C + kSpan * kRow : p.C;
-    p.time = reinterpret_cast<SsdTime*>(with_output ? p.mixing + kTiles * 32 * 8 : p.C);
-    p.decay = reinterpret_cast<float*>(p.time + kTiles * heads * kSsdTile);
-    p.end = p.decay + kTiles * heads * kSsdTile;
-    p.dt = p.end + kTiles * heads;
+    p.B = take(kSsdSpan * kRow);
+    p.C = take(kSsdSpan * kRow, with_output);
+    p.B_sides = take(kSsdTiles * kSteps * kFragment);
+    p.C_sides = take(kSsdTiles * kSteps * kFragment, with_output);
+    p.mixing = take(3 * kMixing, with_output);
+    p.u = take(warps * kOwn);
+    p.z = take(warps * kOwn, with_gate);
+    p.decays = reinterpret_cast<SsdDecays*>(memory);
     return p;
   }
 };
 
-// Rows of B or C into shared memory; what lies beyond the frames or states is 0.
-template <int kStates>
-__device__ void load_mixing_rows(const float* from, int stride, int states, int frames, float* to) {
-  constexpr int kRow = SsdShared<kStates>::kRow, kSpan = SsdShared<kStates>::kSpan, kVectors = kStates / 4;
-  const bool vectors = states % 4 == 0 && stride % 4 == 0 && reinterpret_cast<uintptr_t>(from) % 16 == 0;
-#pragma unroll 4
-  for (int i = int(threadIdx.x); i < kSpan * kVectors; i += int(blockDim.x)) {
-    const int frame = i / kVectors, n = i % kVectors * 4;
-    const float* at = from + ptrdiff_t(frame) * stride + n;
-    float4 v{0, 0, 0, 0};
-    if (frame < frames && n < states) {
-      if (vectors) {
-        v = *reinterpret_cast<const float4*>(at);
-      } else {
-        v.x = at[0];
-        if (n + 1 < states) v.y = at[1];
-        if (n + 2 < states) v.z = at[2];
-        if (n + 3 < states) v.w = at[3];
-      }
+inline bool __device__ on_vectors(const float* p, int stride) { return stride % 4 == 0 && reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
+// Begins to copy a span's rows of B and of C, unless `C` is null, by all threads. Rows beyond the `frames` there are repeat the last one: their dt is 0.
+template <int kStates, int kRow>
+__device__ void copy_mixing(const float* B, const float* C, int stride, int states, int frames, float* to_B, float* to_C) {
+  const int threads = int(blockDim.x);
+  if (states % 4 == 0 && on_vectors(B, stride) && on_vectors(C, stride)) {
+    constexpr int kVectors = kStates / 4;
+#pragma unroll 1
+    for (int i = int(threadIdx.x); i < kSsdSpan * kVectors; i += threads) {
+      const int frame = i / kVectors, n = i % kVectors * 4;
+      const ptrdiff_t from = ptrdiff_t(min(frame, frames - 1)) * stride + n;
+      if (n >= states) continue;
+      copy_async(B + from, to_B + frame * kRow + n);
+      if (C) copy_async(C + from, to_C + frame * kRow + n);
     }
-    *reinterpret_cast<float4*>(to + frame * kRow + n) = v;
+  } else {
+#pragma unroll 1
+    for (int i = int(threadIdx.x); i < kSsdSpan * kStates; i += threads) {
+      const int frame = i / kStates, n = i % kStates;
+      const ptrdiff_t from = ptrdiff_t(min(frame, frames - 1)) * stride + n;
+      if (n >= states) continue;
+      to_B[frame * kRow + n] = B[from];
+      if (C) to_C[frame * kRow + n] = C[from];
+    }
   }
 }
 
-// Calls f(state, i of the lane's sums) for the 4 sums of every 8 states of a warp's 16 channels: places in (channel, state).
-template <class F>
-__device__ void each_state(int tiles, int lane, const F& f) {
+// The same of the 16 channels of a warp.
+template <int kRow>
+__device__ void copy_own(const float* from, int stride, int frames, float* to, int lane) {
+  if (on_vectors(from, stride)) {
 #pragma unroll
-  for (int tile = 0; tile < tiles; ++tile)
-#pragma unroll
-    for (int i = 0; i < 4; ++i) f(tile, i, lane / 4 + 8 * (i / 2), 8 * tile + lane % 4 * 2 + i % 2);
-}
-
-// The left side of a product of C with what lies over its states, for 16 states from n.
-template <int kStates>
-__device__ void read_C(const float* C, int n, int lane, float (&values)[2][4]) {
-  constexpr int kRow = SsdShared<kStates>::kRow;
-  const float* row = C + lane / 4 * kRow + n + lane % 4 * 2;
-#pragma unroll
-  for (int step = 0; step < 2; ++step) {
-    const float2 upper = *reinterpret_cast<const float2*>(row + 8 * step), lower = *reinterpret_cast<const float2*>(row + 8 * kRow + 8 * step);
-    values[step][0] = upper.x, values[step][1] = lower.x, values[step][2] = upper.y, values[step][3] = lower.y;
+    for (int i = 0; i < kSsdSpan / 8; ++i) {
+      const int frame = 8 * i + lane / 4, c = lane % 4 * 4;
+      copy_async(from + ptrdiff_t(min(frame, frames - 1)) * stride + c, to + frame * kRow + c);
+    }
+  } else {
+#pragma unroll 1
+    for (int i = 0; i < kSsdSpan / 2; ++i) {
+      const int frame = 2 * i + lane / 16, c = lane % 16;
+      to[frame * kRow + c] = from[ptrdiff_t(min(frame, frames - 1)) * stride + c];
+    }
   }
 }
 
-// C B^T of one tile: sums of frames t x frames [8 step + t, 8 step + t + 4], the order that makes them the left side of the product with u.
-template <Precision kPrecision, int kStates>
+// A side of a product into shared memory and back, without bank conflicts.
+template <class Side>
+__device__ void keep_side(const Side& side, float* to, int lane) {
+  constexpr int kQuads = sizeof(Side) / sizeof(float4);
+  float4 quads[kQuads];
+  memcpy(quads, &side, sizeof(Side));
+#pragma unroll
+  for (int q = 0; q < kQuads; ++q) reinterpret_cast<float4*>(to)[32 * q + lane] = quads[q];
+}
+template <class Side>
+__device__ Side kept_side(const float* from, int lane) {
+  constexpr int kQuads = sizeof(Side) / sizeof(float4);
+  float4 quads[kQuads];
+#pragma unroll
+  for (int q = 0; q < kQuads; ++q) quads[q] = reinterpret_cast<const float4*>(from)[32 * q + lane];
+  Side side;
+  memcpy(&side, quads, sizeof(Side));
+  return side;
+}
+
+// 16 frames x 16 states from (0, 0) of B as the right sides of products with u: the states of one are every other one.
+template <Precision kPrecision>
+struct Mixing {
+  Right<kPrecision> halves[2];
+};
+template <Precision kPrecision, int kRow>
+__device__ Mixing<kPrecision> right_of_states(const float* B, int lane) {
+  float values[2][2][2];
+#pragma unroll
+  for (int step = 0; step < 2; ++step)
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const float2 pair = *reinterpret_cast<const float2*>(B + (8 * step + lane % 4 * 2 + i) * kRow + lane / 4 * 2);
+      values[0][step][i] = pair.x, values[1][step][i] = pair.y;
+    }
+  return {Right<kPrecision>(values[0]), Right<kPrecision>(values[1])};
+}
+
+// 16 frames x 16 states from (0, 0) of C as the left side of a product over states.
+template <Precision kPrecision, int kRow>
+__device__ Left<kPrecision> left_of_frames(const float* C, int lane) {
+  const float* row = C + lane / 4 * kRow + lane % 4 * 4;
+  const float4 upper = *reinterpret_cast<const float4*>(row), lower = *reinterpret_cast<const float4*>(row + 8 * kRow);
+  return Left<kPrecision>({{upper.x, lower.x, upper.z, lower.z}, {upper.y, lower.y, upper.w, lower.w}});
+}
+
+// Half of C B^T: 16 frames x 8 frames.
+template <Precision kPrecision, int kStates, int kRow>
 __device__ void mix_frames(const float* B, const float* C, int lane, float* to) {
-  constexpr int kRow = SsdShared<kStates>::kRow;
-  const int frame = lane / 4 / 2 + lane / 4 % 2 * 4;
-  float sums[2][4] = {};
+  float sums[2][4] = {};  // of even and odd steps, which need not wait for each other
 #pragma unroll
   for (int n = 0; n < kStates; n += 16) {
-    float values[2][4];
-    read_C<kStates>(C, n, lane, values);
-    const Left<kPrecision> left(values);
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      float right[2][2];
-#pragma unroll
-      for (int step = 0; step < 2; ++step) {
-        const float2 pair = *reinterpret_cast<const float2*>(B + (8 * half + frame) * kRow + n + 8 * step + lane % 4 * 2);
-        right[step][0] = pair.x, right[step][1] = pair.y;
-      }
-      multiply_add(sums[half], left, Right<kPrecision>(right));
-    }
+    const float4 row = *reinterpret_cast<const float4*>(B + lane / 4 * kRow + n + lane % 4 * 4);
+    multiply_add(sums[n / 16 % 2], left_of_frames<kPrecision, kRow>(C + n, lane), Right<kPrecision>({{row.x, row.z}, {row.y, row.w}}));
   }
+  reinterpret_cast<float4*>(to)[lane] = float4{sums[0][0] + sums[1][0], sums[0][1] + sums[1][1], sums[0][2] + sums[1][2], sums[0][3] + sums[1][3]};
+}
+
+// C B^T of a tile and another as the left side of a product over the other's frames, before it is one.
+__device__ inline void read_mixing(const float* mixing, int lane, float (&values)[2][4]) {
 #pragma unroll
-  for (int half = 0; half < 2; ++half)
-    *reinterpret_cast<float4*>(to + lane * 8 + 4 * half) = float4{sums[half][0], sums[half][1], sums[half][2], sums[half][3]};
+  for (int step = 0; step < 2; ++step) {
+    const float4 sums = reinterpret_cast<const float4*>(mixing)[32 * step + lane];
+    values[step][0] = sums.x, values[step][1] = sums.z, values[step][2] = sums.y, values[step][3] = sums.w;
+  }
+}
+
+// (C B^T) * L with D on the diagonal.
+template <Precision kPrecision>
+__device__ Left<kPrecision> decayed_mixing(const float* mixing, const SsdDecays& decays, float D, int lane) {
+  const int g = lane / 4, t = lane % 4;
+  float values[2][4];
+  read_mixing(mixing, lane, values);
+  const float now_high[2] = {decays.high[g], decays.high[g + 8]}, now_low[2] = {decays.low[g], decays.low[g + 8]};
+#pragma unroll
+  for (int step = 0; step < 2; ++step) {
+    const auto pair = [&](const float* of) { return *reinterpret_cast<const float2*>(of + 8 * step + 2 * t); };
+    const float2 highs = pair(decays.high), lows = pair(decays.low), steps = pair(decays.step);
+    const float high[2] = {highs.x, highs.y}, low[2] = {lows.x, lows.y}, dt[2] = {steps.x, steps.y};
+#pragma unroll
+    for (int i = 0; i < 2; ++i)
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+        float& value = values[step][r + 2 * i];
+        if (step > r) {
+          value = 0;
+          continue;
+        }
+        value *= exp2_fast((now_high[r] - high[i]) + (now_low[r] - low[i])) * dt[i];
+        if (step < r) continue;
+        const int then = 2 * t + i;
+        value = then > g ? 0.0f : then == g ? value + D : value;
+      }
+  }
+  return Left<kPrecision>(values);
 }
 
 // s and what follows from it for one tile and head by 16 lanes, in float64: a tile may decay by so much that the float32 of s would not do.
-__device__ inline void sum_decays(float dt, float a, int frame, SsdTime* time, float* decay, float* end) {
+__device__ inline void sum_decays(float dt, float a, int frame, SsdDecays& to) {
   double s = double(dt) * double(a);
 #pragma unroll
   for (int back = 1; back < kSsdTile; back *= 2) {
@@ -139,9 +229,52 @@ __device__ inline void sum_decays(float dt, float a, int frame, SsdTime* time, f
   }
   const double last = __shfl_sync(0xffffffffu, s, kSsdTile - 1, kSsdTile);
   const float high = float(s);
-  time[frame] = {high, float(s - double(high)), dt, exp2_fast(float(last - s)) * dt};
-  decay[frame] = exp2_fast(high);
-  if (frame == kSsdTile - 1) *end = high;
+  to.high[frame] = high, to.low[frame] = float(s - double(high)), to.step[frame] = dt;
+  to.weight[frame] = exp2_fast(float(last - s)) * dt, to.decay[frame] = exp2_fast(high);
+  if (frame == kSsdTile - 1) to.end = high;
+}
+
+// The states of a warp's 16 channels from or to rows of `d_state` floats.
+template <int kStateTiles>
+__device__ void load_states(const float* from, int d_state, int lane, float (&state)[kStateTiles][4]) {
+  const bool vectors = d_state % 4 == 0 && reinterpret_cast<uintptr_t>(from) % 16 == 0;
+#pragma unroll
+  for (int k = 0; k < kStateTiles; k += 2)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int n = 8 * k + lane % 4 * 4;
+      const float* at = from + size_t(lane / 4 + 8 * half) * size_t(d_state) + n;
+      float4 v{0, 0, 0, 0};
+      if (vectors) {
+        if (n < d_state) v = *reinterpret_cast<const float4*>(at);
+      } else {
+        if (n < d_state) v.x = at[0];
+        if (n + 1 < d_state) v.y = at[1];
+        if (n + 2 < d_state) v.z = at[2];
+        if (n + 3 < d_state) v.w = at[3];
+      }
+      state[k][2 * half] = v.x, state[k + 1][2 * half] = v.y, state[k][2 * half + 1] = v.z, state[k + 1][2 * half + 1] = v.w;
+    }
+}
+template <int kStateTiles>
+__device__ void store_states(float* to, int d_state, int lane, const float (&state)[kStateTiles][4]) {
+  const bool vectors = d_state % 4 == 0 && reinterpret_cast<uintptr_t>(to) % 16 == 0;
+#pragma unroll
+  for (int k = 0; k < kStateTiles; k += 2)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int n = 8 * k + lane % 4 * 4;
+      float* at = to + size_t(lane / 4 + 8 * half) * size_t(d_state) + n;
+      const float4 v{state[k][2 * half], state[k + 1][2 * half], state[k][2 * half + 1], state[k + 1][2 * half + 1]};
+      if (vectors) {
+        if (n < d_state) *reinterpret_cast<float4*>(at) = v;
+      } else {
+        if (n < d_state) at[0] = v.x;
+        if (n + 1 < d_state) at[1] = v.y;
+        if (n + 2 < d_state) at[2] = v.z;
+        if (n + 3 < d_state) at[3] = v.w;
+      }
+    }
 }
 
 // kTrue: from the chunk's true state, with outputs; else from zero, to the chunk's end state and its sum of dt A in base 2. Blocks of whole
@@ -149,7 +282,8 @@ __device__ inline void sum_decays(float dt, float a, int frame, SsdTime* time, f
 // sums: [chunk][head].
 template <Precision kPrecision, int kStates, bool kTrue, int kMaxWarps, int kBlocks>
 __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, float* carries, float* sums, const Chunk* chunks, int chunk_frames, int parts) {
-  constexpr int kRow = SsdShared<kStates>::kRow, kTiles = SsdShared<kStates>::kTiles, kSpan = SsdShared<kStates>::kSpan, kStateTiles = kStates / 8;
+  using Shared = SsdShared<kPrecision, kStates>;
+  constexpr int kRow = Shared::kRow, kSteps = Shared::kSteps, kFragment = Shared::kFragment, kOwnRow = Shared::kOwnRow;
   const size_t index = blockIdx.x / unsigned(parts);
   const Chunk chunk = chunks[index];
   if (!kTrue && chunk.last) return;
@@ -157,158 +291,209 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   const int first_channel = int(blockIdx.x % unsigned(parts)) * 16 * warps, channel = first_channel + 16 * warp, group = first_channel / s.group_channels;
   const int first_head = first_channel / s.headdim, heads = (first_channel + 16 * warps - 1) / s.headdim - first_head + 1, all_heads = s.channels / s.headdim;
   const int head[2] = {channel / s.headdim - first_head, (channel + 8) / s.headdim - first_head};  // of the two halves
-  const auto shared = SsdShared<kStates>{heads}.at(dynamic_shared(), kTrue);
+  const bool gated = kTrue && s.z;
+  const auto shared = Shared{heads, warps, kTrue, gated}.at(dynamic_shared());
+  float *own_u = shared.u + warp * Shared::kOwn, *own_z = shared.z + warp * Shared::kOwn;
   const size_t row = index * size_t(chunk_frames);
   const float D[2] = {kTrue && s.D ? s.D[first_head + head[0]] : 0.0f, kTrue && s.D ? s.D[first_head + head[1]] : 0.0f};
 
-  float state[kStateTiles][4] = {};
-  float* carry = carries + (index * size_t(s.channels) + size_t(channel)) * size_t(s.d_state);
-  if constexpr (kTrue)
-    each_state(kStateTiles, lane, [&](int tile, int i, int c, int n) {
-      if (n < s.d_state) state[tile][i] = carry[size_t(c) * size_t(s.d_state) + size_t(n)];
-    });
-
-  // u of a tile, [half][step][t, t + 4]
-  const auto load_u = [&](int first, float (&u)[2][2][2]) {
-    const float* at = s.u + (row + size_t(first)) * size_t(s.u_stride) + size_t(channel + g);
+  const float *next_B = s.B + row * size_t(s.bc_stride) + size_t(group * s.d_state), *next_C = kTrue ? next_B + (s.C - s.B) : nullptr;
+  const float *next_u = s.u + row * size_t(s.u_stride) + size_t(channel), *next_z = s.z + (gated ? row * size_t(s.z_stride) + size_t(channel) : 0);
+  const auto copy_next_mixing = [&](int first) {
+    if (first < chunk.frames) copy_mixing<kStates, kRow>(next_B, next_C, s.bc_stride, s.d_state, chunk.frames - first, shared.B, shared.C);
+    end_copy_group();
+    next_B += kSsdSpan * ptrdiff_t(s.bc_stride);
+    if (kTrue) next_C += kSsdSpan * ptrdiff_t(s.bc_stride);
+  };
+  const auto copy_next_own = [&](int first) {
+    if (first < chunk.frames) {
+      copy_own<kOwnRow>(next_u, s.u_stride, chunk.frames - first, own_u, lane);
+      if (gated) copy_own<kOwnRow>(next_z, s.z_stride, chunk.frames - first, own_z, lane);
+    }
+    end_copy_group();
+    next_u += kSsdSpan * ptrdiff_t(s.u_stride);
+    if (gated) next_z += kSsdSpan * ptrdiff_t(s.z_stride);
+  };
+  // dt of a frame for each of the heads and tiles that this half of a warp sums up: those of warps that have little else to do
+  const int first_sums = 2 * (warps - 1 - warp) + lane / 16;
+  const auto load_dt = [&](int first, float (&dt)[2]) {
 #pragma unroll
-    for (int step = 0; step < 2; ++step)
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const int frame = 8 * step + t + 4 * i;
-#pragma unroll
-        for (int half = 0; half < 2; ++half) u[half][step][i] = first + frame < chunk.frames ? at[ptrdiff_t(frame) * s.u_stride + 8 * half] : 0.0f;
-      }
+    for (int i = 0; i < 2; ++i) {
+      const int work = first_sums + 2 * warps * i, frame = first + work / heads * kSsdTile + lane % 16;
+      dt[i] = work < kSsdTiles * heads && frame < chunk.frames ? s.dt[(row + size_t(frame)) * size_t(s.dt_stride) + size_t(first_head + work % heads)] : 0.0f;
+    }
   };
 
-  float next_u[2][2][2], elapsed = 0;
-  load_u(0, next_u);
-  for (int s0 = 0; s0 < chunk.frames; s0 += kSpan) {
-    const int frames = min(chunk.frames - s0, kSpan), tiles = (frames + kSsdTile - 1) / kSsdTile;
-    const size_t span_row = row + size_t(s0), mixing = span_row * size_t(s.bc_stride) + size_t(group * s.d_state);
-    __syncthreads();  // the last span has been read
-    load_mixing_rows<kStates>(s.B + mixing, s.bc_stride, s.d_state, frames, shared.B);
-    if constexpr (kTrue) load_mixing_rows<kStates>(s.C + mixing, s.bc_stride, s.d_state, frames, shared.C);
-    for (int i = int(threadIdx.x); i < kSpan * heads; i += int(blockDim.x)) {
-      const int frame = i / heads, h = i % heads;
-      float dt = 0;
-      if (frame < frames) {
-        dt = s.dt[(span_row + size_t(frame)) * size_t(s.dt_stride) + size_t(first_head + h)];
-        if (s.dt_bias) dt = fminf(fmaxf(softplus(dt + s.dt_bias[first_head + h]), s.dt_min), s.dt_max);
+  float next_dt[2];
+  if (s.d_state < kStates)  // the states that are not there stay 0
+    for (int i = int(threadIdx.x); i < kSsdSpan * kRow * (kTrue ? 2 : 1); i += int(blockDim.x)) shared.B[i] = 0;
+  __syncthreads();
+  copy_next_mixing(0);
+  load_dt(0, next_dt);
+  copy_next_own(0);
+
+  float state[2 * kSteps][4] = {};
+  float* carry = carries + (index * size_t(s.channels) + size_t(channel)) * size_t(s.d_state);
+  if constexpr (kTrue) load_states(carry, s.d_state, lane, state);
+  float elapsed = 0;
+
+  for (int first = 0; first < chunk.frames; first += kSsdSpan) {
+    wait_for_copy_groups<1>();  // B and C
+    __syncthreads();            // everybody's, and the last span has been read
+    // sides of products, one at a time to every warp
+    constexpr int kMixings = kTrue ? 6 : 0, kSides = kSsdTiles * kSteps * (kTrue ? 2 : 1);
+    for (int work = warp; work < kMixings + kSides; work += warps) {
+      if (kTrue && work < kMixings) {
+        const int block = work / 2, half = work % 2, now = block > 0, then = block == 1;
+        mix_frames<kPrecision, kStates, kRow>(shared.B + (then * kSsdTile + 8 * half) * kRow, shared.C + now * kSsdTile * kRow, lane,
+                                              shared.mixing + block * Shared::kMixing + half * Shared::kMixing / 2);
+      } else {
+        const int side = (work - kMixings) % (kSsdTiles * kSteps), at = side / kSteps * kSsdTile * kRow + side % kSteps * 16;
+        if (kTrue && work - kMixings >= kSsdTiles * kSteps)
+          keep_side(left_of_frames<kPrecision, kRow>(shared.C + at, lane), shared.C_sides + side * kFragment, lane);
+        else
+          keep_side(right_of_states<kPrecision, kRow>(shared.B + at, lane), shared.B_sides + side * kFragment, lane);
       }
-      shared.dt[frame * (heads + 1) + h] = dt;
     }
-    __syncthreads();
-    if constexpr (kTrue)
-      for (int tile = warp; tile < tiles; tile += warps)
-        mix_frames<kPrecision, kStates>(shared.B + tile * kSsdTile * kRow, shared.C + tile * kSsdTile * kRow, lane, shared.mixing + tile * 256);
-    // a half of a warp for each tile and head
-    for (int first = 2 * warp; first < kTiles * heads; first += 2 * warps) {
-      const int work = first + lane / 16, tile = work / heads, h = work % heads, frame = lane % 16;
-      sum_decays(shared.dt[(tile * kSsdTile + frame) * (heads + 1) + h], s.a[first_head + h], frame, shared.time + work * kSsdTile,
-                 shared.decay + work * kSsdTile, shared.end + work);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int work = first_sums + 2 * warps * i, frame = lane % 16;
+      if (work - lane / 16 >= kSsdTiles * heads) break;
+      const int h = first_head + work % heads;
+      float dt = next_dt[i];
+      if (s.dt_bias && first + work / heads * kSsdTile + frame < chunk.frames) dt = fminf(fmaxf(softplus(dt + s.dt_bias[h]), s.dt_min), s.dt_max);
+      sum_decays(dt, s.a[h], frame, shared.decays[work]);
     }
     __syncthreads();
     if (!kTrue && int(threadIdx.x) < heads)
-      for (int tile = 0; tile < tiles; ++tile) elapsed += shared.end[tile * heads + int(threadIdx.x)];
+      for (int tile = 0; tile < kSsdTiles; ++tile) elapsed += shared.decays[tile * heads + int(threadIdx.x)].end;
+    copy_next_mixing(first + kSsdSpan);
+    load_dt(first + kSsdSpan, next_dt);
 
-    for (int tile = 0; tile < tiles; ++tile) {
-      const int first = s0 + tile * kSsdTile;
-      float u[2][2][2];
+    float out[kSsdTiles][2][4] = {};
+    if constexpr (kTrue)
 #pragma unroll
-      for (int i = 0; i < 8; ++i) u[i / 4][i / 2 % 2][i % 2] = next_u[i / 4][i / 2 % 2][i % 2];
-      if (first + kSsdTile < chunk.frames) load_u(first + kSsdTile, next_u);
-      const float *B = shared.B + tile * kSsdTile * kRow, *C = shared.C + tile * kSsdTile * kRow;
-      const SsdTime* time[2] = {shared.time + (tile * heads + head[0]) * kSsdTile, shared.time + (tile * heads + head[1]) * kSsdTile};
+      for (int k = 0; k < kSteps; ++k) {
+        Left<kPrecision> left[kSsdTiles];
+#pragma unroll
+        for (int tile = 0; tile < kSsdTiles; ++tile) left[tile] = kept_side<Left<kPrecision>>(shared.C_sides + (tile * kSteps + k) * kFragment, lane);
+        const auto &h0 = state[2 * k], &h1 = state[2 * k + 1];
+        const Right<kPrecision> right[2] = {Right<kPrecision>({{h0[0], h0[1]}, {h1[0], h1[1]}}), Right<kPrecision>({{h0[2], h0[3]}, {h1[2], h1[3]}})};
+        each_part<kPrecision>([&](int part) {
+#pragma unroll
+          for (int i = 0; i < 4; ++i) multiply_add_part(part, out[i / 2][i % 2], left[i / 2], right[i % 2]);
+        });
+      }
 
-      if constexpr (kTrue) {
-        float out[2][4] = {};
+    wait_for_copy_groups<1>();  // u and z
+    __syncwarp();
+    const SsdDecays* decays[kSsdTiles][2];
 #pragma unroll
-        for (int n = 0; n < kStates; n += 16) {
-          float values[2][4];
-          read_C<kStates>(C, n, lane, values);
-          const Left<kPrecision> left(values);
+    for (int i = 0; i < 4; ++i) decays[i / 2][i % 2] = shared.decays + i / 2 * heads + head[i % 2];
+    // [half][step][i]; the state's sides are of u times w
+    const auto read_u = [&](int tile, float (&u)[2][2][2]) {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) u[i / 4][i / 2 % 2][i % 2] = own_u[(tile * kSsdTile + 8 * (i / 2 % 2) + 2 * t + i % 2) * kOwnRow + 8 * (i / 4) + g];
+    };
+    const auto weigh = [&](int tile, float (&u)[2][2][2]) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int half = i / 2, step = i % 2;
+        const float2 weight = *reinterpret_cast<const float2*>(decays[tile][half]->weight + 8 * step + 2 * t);
+        u[half][step][0] *= weight.x, u[half][step][1] *= weight.y;
+      }
+    };
+    const float ends[kSsdTiles][2] = {{exp2_fast(decays[0][0]->end), exp2_fast(decays[0][1]->end)},
+                                      {exp2_fast(decays[1][0]->end), exp2_fast(decays[1][1]->end)}};
+
+    if constexpr (kTrue) {
+      float* y = s.y + (row + size_t(first + g)) * size_t(s.y_stride) + size_t(channel + 2 * t);
+#pragma unroll
+      for (int tile = 0; tile < kSsdTiles; ++tile) {
+        float u[2][2][2];
+        Right<kPrecision> right[2];
+        if (tile == 1) {
+          float past[2][4];
+          read_mixing(shared.mixing + 2 * Shared::kMixing, lane, past);
+          const Left<kPrecision> left(past);
+          read_u(0, u);
+          weigh(0, u);
 #pragma unroll
           for (int half = 0; half < 2; ++half) {
-            const auto &h0 = state[n / 8], &h1 = state[n / 8 + 1];
-            multiply_add(out[half], left, Right<kPrecision>({{h0[2 * half], h0[2 * half + 1]}, {h1[2 * half], h1[2 * half + 1]}}));
+            right[half] = Right<kPrecision>(u[half]);
+#pragma unroll
+            for (int i = 0; i < 4; ++i) out[1][half][i] *= ends[0][half];
           }
+          each_part<kPrecision>([&](int part) {
+#pragma unroll
+            for (int half = 0; half < 2; ++half) multiply_add_part(part, out[1][half], left, right[half]);
+          });
         }
-        const float4 mixed[2] = {*reinterpret_cast<const float4*>(shared.mixing + tile * 256 + lane * 8),
-                                 *reinterpret_cast<const float4*>(shared.mixing + tile * 256 + lane * 8 + 4)};
-        float mask[2][4] = {};
+        read_u(tile, u);
+        Left<kPrecision> mixing[2];
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const float* decay = shared.decay + (tile * heads + head[half]) * kSsdTile;
-          const float upper = decay[g], lower = decay[g + 8];
-          out[half][0] *= upper, out[half][1] *= upper, out[half][2] *= lower, out[half][3] *= lower;
-          if (half == 0 || head[0] != head[1]) {
-            const SsdTime now[2] = {time[half][g], time[half][g + 8]};
-#pragma unroll
-            for (int step = 0; step < 2; ++step) {
-              const float products[2][2] = {{mixed[step].x, mixed[step].y}, {mixed[step].z, mixed[step].w}};  // [upper, lower][t, t + 4]
-#pragma unroll
-              for (int i = 0; i < 2; ++i) {
-                const int then = 8 * step + t + 4 * i;
-                const SsdTime past = time[half][then];
-#pragma unroll
-                for (int r = 0; r < 2; ++r) {
-                  if (step > r) {
-                    mask[step][r + 2 * i] = 0.0f;
-                    continue;
-                  }
-                  const float factor = exp2_fast((now[r].high - past.high) + (now[r].low - past.low)) * past.step;
-                  const float value = step < r || then <= g + 8 * r ? products[r][i] * factor : 0.0f;
-                  mask[step][r + 2 * i] = then == g + 8 * r ? value + D[half] : value;
-                }
-              }
-            }
-          }
-          multiply_add(out[half], Left<kPrecision>(mask), Right<kPrecision>(u[half]));
+          if (half == 0 || head[0] != head[1])
+            mixing[half] = decayed_mixing<kPrecision>(shared.mixing + tile * Shared::kMixing, *decays[tile][half], D[half], lane);
+          else
+            mixing[half] = mixing[0];
+          const float upper = decays[tile][half]->decay[g], lower = decays[tile][half]->decay[g + 8];
+          auto& sums = out[tile][half];
+          sums[0] *= upper, sums[1] *= upper, sums[2] *= lower, sums[3] *= lower;
+          right[half] = Right<kPrecision>(u[half]);
         }
+        each_part<kPrecision>([&](int part) {
 #pragma unroll
-        for (int half = 0; half < 2; ++half)
+          for (int half = 0; half < 2; ++half) multiply_add_part(part, out[tile][half], mixing[half], right[half]);
+        });
 #pragma unroll
-          for (int r = 0; r < 2; ++r) {
-            const int frame = first + g + 8 * r, c = channel + 8 * half + 2 * t;
-            if (frame >= chunk.frames) continue;
-            float2 y{out[half][2 * r], out[half][2 * r + 1]};
-            if (s.z) {
-              const float* z = s.z + (row + size_t(frame)) * size_t(s.z_stride) + size_t(c);
-              y.x *= silu(z[0]), y.y *= silu(z[1]);
+        for (int r = 0; r < 2; ++r) {
+          const int frame = tile * kSsdTile + 8 * r;
+          if (first + frame + g >= chunk.frames) continue;
+#pragma unroll
+          for (int half = 0; half < 2; ++half) {
+            float2 values{out[tile][half][2 * r], out[tile][half][2 * r + 1]};
+            if (gated) {
+              const float2 z = *reinterpret_cast<const float2*>(own_z + (frame + g) * kOwnRow + 8 * half + 2 * t);
+              values.x *= silu(z.x), values.y *= silu(z.y);
             }
-            *reinterpret_cast<float2*>(s.y + (row + size_t(frame)) * size_t(s.y_stride) + size_t(c)) = y;
+            *reinterpret_cast<float2*>(y + ptrdiff_t(frame) * s.y_stride + 8 * half) = values;
           }
-        if (!chunk.last && first + kSsdTile >= chunk.frames) continue;  // the state that follows is the next chunk's
+        }
       }
-
-      const float decay[2] = {exp2_fast(shared.end[tile * heads + head[0]]), exp2_fast(shared.end[tile * heads + head[1]])};
-      float weighted[2][4];
-#pragma unroll
-      for (int step = 0; step < 2; ++step)
-#pragma unroll
-        for (int i = 0; i < 2; ++i)
-#pragma unroll
-          for (int half = 0; half < 2; ++half) weighted[step][half + 2 * i] = u[half][step][i] * time[half][8 * step + t + 4 * i].weight;
-      const Left<kPrecision> left(weighted);
-#pragma unroll
-      for (int n = 0; n < kStateTiles; ++n) {
-        float right[2][2];
-#pragma unroll
-        for (int step = 0; step < 2; ++step)
-#pragma unroll
-          for (int i = 0; i < 2; ++i) right[step][i] = B[(8 * step + t + 4 * i) * kRow + 8 * n + g];
-        state[n][0] *= decay[0], state[n][1] *= decay[0], state[n][2] *= decay[1], state[n][3] *= decay[1];
-        multiply_add(state[n], left, Right<kPrecision>(right));
-      }
+      if (!chunk.last && first + kSsdSpan >= chunk.frames) break;  // the state that follows is the next chunk's
     }
+
+    const float decay[2] = {ends[0][0] * ends[1][0], ends[0][1] * ends[1][1]};
+    Left<kPrecision> left[kSsdTiles];
+#pragma unroll
+    for (int tile = 0; tile < kSsdTiles; ++tile) {
+      float u[2][2][2], values[2][4];
+      read_u(tile, u);
+      weigh(tile, u);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) values[i / 4][i % 4] = u[i % 2][i / 4][i / 2 % 2] * (tile == 0 ? ends[1][i % 2] : 1.0f);
+      left[tile] = Left<kPrecision>(values);
+    }
+    __syncwarp();
+    copy_next_own(first + kSsdSpan);
+#pragma unroll
+    for (int tile = 0; tile < kSsdTiles; ++tile)
+#pragma unroll
+      for (int k = 0; k < kSteps; ++k) {
+        const auto right = kept_side<Mixing<kPrecision>>(shared.B_sides + (tile * kSteps + k) * kFragment, lane);
+        if (tile == 0)
+#pragma unroll
+          for (int i = 0; i < 8; ++i) state[2 * k + i / 4][i % 4] *= decay[i % 4 / 2];
+        each_part<kPrecision>([&](int part) {
+#pragma unroll
+          for (int i = 0; i < 2; ++i) multiply_add_part(part, state[2 * k + i], left[tile], right.halves[i]);
+        });
+      }
   }
 
   if (kTrue && !chunk.last) return;
-  float* to = kTrue ? s.table + size_t(chunk.state_out) * s.table_stride + size_t(channel) * size_t(s.d_state) : carry;
-  each_state(kStateTiles, lane, [&](int tile, int i, int c, int n) {
-    if (n < s.d_state) to[size_t(c) * size_t(s.d_state) + size_t(n)] = state[tile][i];
-  });
+  store_states(kTrue ? s.table + size_t(chunk.state_out) * s.table_stride + size_t(channel) * size_t(s.d_state) : carry, s.d_state, lane, state);
   if (!kTrue && int(threadIdx.x) < heads) sums[index * size_t(all_heads) + size_t(first_head + int(threadIdx.x))] = elapsed;
 }
 

@@ -66,7 +66,7 @@ Errors run(const Shape& s, int warps) {
   ssd.y = y.data(), ssd.y_stride = channels, ssd.table = table.data(), ssd.table_stride = size_t(states);
   const auto start = [&]<bool kTrue>() {
     const int parts = channels / (16 * warps);
-    emulation::Block block(unsigned(32 * warps), gpu::SsdShared<kStates>{16 * warps / std::min(s.headdim, 8) + 1}.floats(kTrue) * sizeof(float), 1);
+    emulation::Block block(unsigned(32 * warps), gpu::SsdShared<kPrecision, kStates>{2 * warps, warps, kTrue, true}.floats() * sizeof(float), 1);
     for (unsigned i = 0; i < unsigned(plan.chunks.size()) * unsigned(parts); ++i)
       block.run(i, unsigned(plan.chunks.size()) * unsigned(parts),
                 [&] { gpu::ssd_chunks<kPrecision, kStates, kTrue, 8, 1>(ssd, carry.data(), sums.data(), plan.chunks.data(), s.chunk_frames, parts); });
