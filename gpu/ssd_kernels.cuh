@@ -55,7 +55,7 @@ struct SsdShared {
     float *B_sides, *C_sides;  // [tile][16 states]: right sides of the product with u, left sides of that with h
     float* mixing;             // C_0 B_0^T, C_1 B_1^T, C_1 B_0^T
     float *u, *z;              // [warp][frame][kOwnRow]
-    SsdDecays* decays;         // [tile][head]
+    SsdDecays* decays;         // [head][tile]
   };
   __device__ Pieces at(float* memory) const {
     const auto take = [&](int floats, bool there = true) {
@@ -78,28 +78,28 @@ struct SsdShared {
 
 inline bool __device__ on_vectors(const float* p, int stride) { return stride % 4 == 0 && reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
-// Begins to copy a span's rows of B and of C, unless `C` is null, by all threads. Rows beyond the `frames` there are repeat the last one: their dt is 0.
-template <int kStates, int kRow>
+// Begins to copy a span's rows of B, and of C if wanted, by all threads. Rows beyond the `frames` there are repeat the last one: their dt is 0.
+template <int kStates, int kRow, bool kWithC>
 __device__ void copy_mixing(const float* B, const float* C, int stride, int states, int frames, float* to_B, float* to_C) {
   const int threads = int(blockDim.x);
-  if (states % 4 == 0 && on_vectors(B, stride) && on_vectors(C, stride)) {
+  if (states % 4 == 0 && on_vectors(B, stride) && (!kWithC || on_vectors(C, stride))) {
     constexpr int kVectors = kStates / 4;
 #pragma unroll 1
     for (int i = int(threadIdx.x); i < kSsdSpan * kVectors; i += threads) {
       const int frame = i / kVectors, n = i % kVectors * 4;
-      const ptrdiff_t from = ptrdiff_t(min(frame, frames - 1)) * stride + n;
+      const int from = min(frame, frames - 1) * stride + n;
       if (n >= states) continue;
       copy_async(B + from, to_B + frame * kRow + n);
-      if (C) copy_async(C + from, to_C + frame * kRow + n);
+      if (kWithC) copy_async(C + from, to_C + frame * kRow + n);
     }
   } else {
 #pragma unroll 1
     for (int i = int(threadIdx.x); i < kSsdSpan * kStates; i += threads) {
       const int frame = i / kStates, n = i % kStates;
-      const ptrdiff_t from = ptrdiff_t(min(frame, frames - 1)) * stride + n;
+      const int from = min(frame, frames - 1) * stride + n;
       if (n >= states) continue;
       to_B[frame * kRow + n] = B[from];
-      if (C) to_C[frame * kRow + n] = C[from];
+      if (kWithC) to_C[frame * kRow + n] = C[from];
     }
   }
 }
@@ -111,13 +111,13 @@ __device__ void copy_own(const float* from, int stride, int frames, float* to, i
 #pragma unroll
     for (int i = 0; i < kSsdSpan / 8; ++i) {
       const int frame = 8 * i + lane / 4, c = lane % 4 * 4;
-      copy_async(from + ptrdiff_t(min(frame, frames - 1)) * stride + c, to + frame * kRow + c);
+      copy_async(from + (min(frame, frames - 1) * stride + c), to + frame * kRow + c);
     }
   } else {
 #pragma unroll 1
     for (int i = 0; i < kSsdSpan / 2; ++i) {
       const int frame = 2 * i + lane / 16, c = lane % 16;
-      to[frame * kRow + c] = from[ptrdiff_t(min(frame, frames - 1)) * stride + c];
+      to[frame * kRow + c] = from[min(frame, frames - 1) * stride + c];
     }
   }
 }
@@ -297,13 +297,13 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   const size_t row = index * size_t(chunk_frames);
   const float D[2] = {kTrue && s.D ? s.D[first_head + head[0]] : 0.0f, kTrue && s.D ? s.D[first_head + head[1]] : 0.0f};
 
-  const float *next_B = s.B + row * size_t(s.bc_stride) + size_t(group * s.d_state), *next_C = kTrue ? next_B + (s.C - s.B) : nullptr;
+  const float *next_B = s.B + row * size_t(s.bc_stride) + size_t(group * s.d_state), *next_C = s.C + (next_B - s.B);
   const float *next_u = s.u + row * size_t(s.u_stride) + size_t(channel), *next_z = s.z + (gated ? row * size_t(s.z_stride) + size_t(channel) : 0);
   const auto copy_next_mixing = [&](int first) {
-    if (first < chunk.frames) copy_mixing<kStates, kRow>(next_B, next_C, s.bc_stride, s.d_state, chunk.frames - first, shared.B, shared.C);
+    if (first < chunk.frames) copy_mixing<kStates, kRow, kTrue>(next_B, next_C, s.bc_stride, s.d_state, chunk.frames - first, shared.B, shared.C);
     end_copy_group();
     next_B += kSsdSpan * ptrdiff_t(s.bc_stride);
-    if (kTrue) next_C += kSsdSpan * ptrdiff_t(s.bc_stride);
+    next_C += kSsdSpan * ptrdiff_t(s.bc_stride);
   };
   const auto copy_next_own = [&](int first) {
     if (first < chunk.frames) {
@@ -314,14 +314,17 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
     next_u += kSsdSpan * ptrdiff_t(s.u_stride);
     if (gated) next_z += kSsdSpan * ptrdiff_t(s.z_stride);
   };
-  // dt of a frame for each of the heads and tiles that this half of a warp sums up: those of warps that have little else to do
-  const int first_sums = 2 * (warps - 1 - warp) + lane / 16;
-  const auto load_dt = [&](int first, float (&dt)[2]) {
+  // A warp sums up the decays of at most two heads, each half of it a tile; the last warps begin, as the first ones have more sides to make.
+  const auto each_head = [&](const auto& f) {
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int work = first_sums + 2 * warps * i, frame = first + work / heads * kSsdTile + lane % 16;
-      dt[i] = work < kSsdTiles * heads && frame < chunk.frames ? s.dt[(row + size_t(frame)) * size_t(s.dt_stride) + size_t(first_head + work % heads)] : 0.0f;
-    }
+    for (int i = 0; i < 2; ++i)
+      if (const int h = warps - 1 - warp + warps * i; h < heads) f(i, h);
+  };
+  const auto load_dt = [&](int first, float (&dt)[2]) {
+    const int frame = first + lane;
+    each_head([&](int i, int h) {
+      dt[i] = frame < chunk.frames ? s.dt[(row + size_t(frame)) * size_t(s.dt_stride) + size_t(first_head + h)] : 0.0f;
+    });
   };
 
   float next_dt[2];
@@ -355,18 +358,14 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
           keep_side(right_of_states<kPrecision, kRow>(shared.B + at, lane), shared.B_sides + side * kFragment, lane);
       }
     }
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int work = first_sums + 2 * warps * i, frame = lane % 16;
-      if (work - lane / 16 >= kSsdTiles * heads) break;
-      const int h = first_head + work % heads;
+    each_head([&](int i, int h) {
       float dt = next_dt[i];
-      if (s.dt_bias && first + work / heads * kSsdTile + frame < chunk.frames) dt = fminf(fmaxf(softplus(dt + s.dt_bias[h]), s.dt_min), s.dt_max);
-      sum_decays(dt, s.a[h], frame, shared.decays[work]);
-    }
+      if (s.dt_bias && first + lane < chunk.frames) dt = fminf(fmaxf(softplus(dt + s.dt_bias[first_head + h]), s.dt_min), s.dt_max);
+      sum_decays(dt, s.a[first_head + h], lane % 16, shared.decays[2 * h + lane / 16]);
+    });
     __syncthreads();
     if (!kTrue && int(threadIdx.x) < heads)
-      for (int tile = 0; tile < kSsdTiles; ++tile) elapsed += shared.decays[tile * heads + int(threadIdx.x)].end;
+      for (int tile = 0; tile < kSsdTiles; ++tile) elapsed += shared.decays[kSsdTiles * int(threadIdx.x) + tile].end;
     copy_next_mixing(first + kSsdSpan);
     load_dt(first + kSsdSpan, next_dt);
 
@@ -389,7 +388,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
     __syncwarp();
     const SsdDecays* decays[kSsdTiles][2];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) decays[i / 2][i % 2] = shared.decays + i / 2 * heads + head[i % 2];
+    for (int i = 0; i < 4; ++i) decays[i / 2][i % 2] = shared.decays + kSsdTiles * head[i % 2] + i / 2;
     // [half][step][i]; the state's sides are of u times w
     const auto read_u = [&](int tile, float (&u)[2][2][2]) {
 #pragma unroll
@@ -429,6 +428,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
             for (int half = 0; half < 2; ++half) multiply_add_part(part, out[1][half], left, right[half]);
           });
         }
+        __syncwarp();
         read_u(tile, u);
         Left<kPrecision> mixing[2];
 #pragma unroll
@@ -469,6 +469,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
 #pragma unroll
     for (int tile = 0; tile < kSsdTiles; ++tile) {
       float u[2][2][2], values[2][4];
+      __syncwarp();
       read_u(tile, u);
       weigh(tile, u);
 #pragma unroll
