@@ -168,16 +168,31 @@ __device__ Left<kPrecision> left_of_frames(const float* C, int lane) {
   return Left<kPrecision>({{upper.x, lower.x, upper.z, lower.z}, {upper.y, lower.y, upper.w, lower.w}});
 }
 
-// Half of C B^T: 16 frames x 8 frames.
-template <Precision kPrecision, int kStates, int kRow>
-__device__ void mix_frames(const float* B, const float* C, int lane, float* to) {
-  float sums[2][4] = {};  // of even and odd steps, which need not wait for each other
+// C B^T of 16 frames and 16 others; the left sides of C are kept unless `C_sides` is null.
+template <Precision kPrecision, int kStates>
+__device__ void mix_frames(const float* B, const float* C, float* C_sides, float* mixing, int lane) {
+  using Shared = SsdShared<kPrecision, kStates>;
+  float sums[2][2][4] = {};  // of even and odd steps, which need not wait for each other
 #pragma unroll
-  for (int n = 0; n < kStates; n += 16) {
-    const float4 row = *reinterpret_cast<const float4*>(B + lane / 4 * kRow + n + lane % 4 * 4);
-    multiply_add(sums[n / 16 % 2], left_of_frames<kPrecision, kRow>(C + n, lane), Right<kPrecision>({{row.x, row.z}, {row.y, row.w}}));
+  for (int k = 0; k < Shared::kSteps; ++k) {
+    const auto left = left_of_frames<kPrecision, Shared::kRow>(C + 16 * k, lane);
+    if (C_sides) keep_side(left, C_sides + k * Shared::kFragment, lane);
+    Right<kPrecision> right[2];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float4 row = *reinterpret_cast<const float4*>(B + (8 * half + lane / 4) * Shared::kRow + 16 * k + lane % 4 * 4);
+      right[half] = Right<kPrecision>({{row.x, row.z}, {row.y, row.w}});
+    }
+    each_part<kPrecision>([&](int part) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) multiply_add_part(part, sums[k % 2][half], left, right[half]);
+    });
   }
-  reinterpret_cast<float4*>(to)[lane] = float4{sums[0][0] + sums[1][0], sums[0][1] + sums[1][1], sums[0][2] + sums[1][2], sums[0][3] + sums[1][3]};
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const auto &even = sums[0][half], &odd = sums[1][half];
+    reinterpret_cast<float4*>(mixing)[32 * half + lane] = float4{even[0] + odd[0], even[1] + odd[1], even[2] + odd[2], even[3] + odd[3]};
+  }
 }
 
 // C B^T of a tile and another as the left side of a product over the other's frames, before it is one.
@@ -343,21 +358,18 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   for (int first = 0; first < chunk.frames; first += kSsdSpan) {
     wait_for_copy_groups<1>();  // B and C
     __syncthreads();            // everybody's, and the last span has been read
-    // sides of products, one at a time to every warp
-    constexpr int kMixings = kTrue ? 6 : 0, kSides = kSsdTiles * kSteps * (kTrue ? 2 : 1);
-    for (int work = warp; work < kMixings + kSides; work += warps) {
-      if (kTrue && work < kMixings) {
-        const int block = work / 2, half = work % 2, now = block > 0, then = block == 1;
-        mix_frames<kPrecision, kStates, kRow>(shared.B + (then * kSsdTile + 8 * half) * kRow, shared.C + now * kSsdTile * kRow, lane,
-                                              shared.mixing + block * Shared::kMixing + half * Shared::kMixing / 2);
-      } else {
-        const int side = (work - kMixings) % (kSsdTiles * kSteps), at = side / kSteps * kSsdTile * kRow + side % kSteps * 16;
-        if (kTrue && work - kMixings >= kSsdTiles * kSteps)
-          keep_side(left_of_frames<kPrecision, kRow>(shared.C + at, lane), shared.C_sides + side * kFragment, lane);
-        else
-          keep_side(right_of_states<kPrecision, kRow>(shared.B + at, lane), shared.B_sides + side * kFragment, lane);
+    // where there are enough warps, the first ones mix frames and the others make the right sides
+    if constexpr (kTrue)
+      for (int work = warp; work < 3; work += warps) {
+        const int now = work > 0, then = work == 1;
+        mix_frames<kPrecision, kStates>(shared.B + then * kSsdTile * kRow, shared.C + now * kSsdTile * kRow,
+                                        now == then ? shared.C_sides + now * kSteps * kFragment : nullptr, shared.mixing + work * Shared::kMixing, lane);
       }
-    }
+    const int mixers = kTrue && warps > 3 ? 3 : 0;
+    for (int side = warp - mixers; side < kSsdTiles * kSteps; side += warps - mixers)
+      if (side >= 0)
+        keep_side(right_of_states<kPrecision, kRow>(shared.B + side / kSteps * kSsdTile * kRow + side % kSteps * 16, lane),
+                  shared.B_sides + side * kFragment, lane);
     each_head([&](int i, int h) {
       float dt = next_dt[i];
       if (s.dt_bias && first + lane < chunk.frames) dt = fminf(fmaxf(softplus(dt + s.dt_bias[first_head + h]), s.dt_min), s.dt_max);
