@@ -302,7 +302,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   const size_t index = blockIdx.x / unsigned(parts);
   const Chunk chunk = chunks[index];
   if (!kTrue && chunk.last) return;
-  const int warps = int(blockDim.x) / 32, warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
+  const int warps = int(blockDim.x) / 32, warp = __shfl_sync(0xffffffffu, int(threadIdx.x) / 32, 0);  // known to be the same in all lanes
+  const int lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
   const int first_channel = int(blockIdx.x % unsigned(parts)) * 16 * warps, channel = first_channel + 16 * warp, group = first_channel / s.group_channels;
   const int first_head = first_channel / s.headdim, heads = (first_channel + 16 * warps - 1) / s.headdim - first_head + 1, all_heads = s.channels / s.headdim;
   const int head[2] = {channel / s.headdim - first_head, (channel + 8) / s.headdim - first_head};  // of the two halves
@@ -312,22 +313,22 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   const size_t row = index * size_t(chunk_frames);
   const float D[2] = {kTrue && s.D ? s.D[first_head + head[0]] : 0.0f, kTrue && s.D ? s.D[first_head + head[1]] : 0.0f};
 
-  const float *next_B = s.B + row * size_t(s.bc_stride) + size_t(group * s.d_state), *next_C = s.C + (next_B - s.B);
-  const float *next_u = s.u + row * size_t(s.u_stride) + size_t(channel), *next_z = s.z + (gated ? row * size_t(s.z_stride) + size_t(channel) : 0);
   const auto copy_next_mixing = [&](int first) {
-    if (first < chunk.frames) copy_mixing<kStates, kRow, kTrue>(next_B, next_C, s.bc_stride, s.d_state, chunk.frames - first, shared.B, shared.C);
+    if (first < chunk.frames) {
+      const size_t at = (row + size_t(first)) * size_t(s.bc_stride) + size_t(group * s.d_state);
+      copy_mixing<kStates, kRow, kTrue>(s.B + at, s.C + at, s.bc_stride, s.d_state, chunk.frames - first, shared.B, shared.C);
+    }
     end_copy_group();
-    next_B += kSsdSpan * ptrdiff_t(s.bc_stride);
-    next_C += kSsdSpan * ptrdiff_t(s.bc_stride);
   };
   const auto copy_next_own = [&](int first) {
     if (first < chunk.frames) {
-      copy_own<kOwnRow>(next_u, s.u_stride, chunk.frames - first, own_u, lane);
-      if (gated) copy_own<kOwnRow>(next_z, s.z_stride, chunk.frames - first, own_z, lane);
+      const auto copy = [&](const float* from, int stride, float* to) {
+        copy_own<kOwnRow>(from + (row + size_t(first)) * size_t(stride) + size_t(channel), stride, chunk.frames - first, to, lane);
+      };
+      copy(s.u, s.u_stride, own_u);
+      if (gated) copy(s.z, s.z_stride, own_z);
     }
     end_copy_group();
-    next_u += kSsdSpan * ptrdiff_t(s.u_stride);
-    if (gated) next_z += kSsdSpan * ptrdiff_t(s.z_stride);
   };
   // A warp sums up the decays of at most two heads, each half of it a tile; the last warps begin, as the first ones have more sides to make.
   const auto each_head = [&](const auto& f) {
@@ -336,10 +337,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
       if (const int h = warps - 1 - warp + warps * i; h < heads) f(i, h);
   };
   const auto load_dt = [&](int first, float (&dt)[2]) {
-    const int frame = first + lane;
-    each_head([&](int i, int h) {
-      dt[i] = frame < chunk.frames ? s.dt[(row + size_t(frame)) * size_t(s.dt_stride) + size_t(first_head + h)] : 0.0f;
-    });
+    const float* at = s.dt + (row + size_t(first)) * size_t(s.dt_stride) + size_t(first_head);
+    each_head([&](int i, int h) { dt[i] = first + lane < chunk.frames ? at[lane * s.dt_stride + h] : 0.0f; });
   };
 
   float next_dt[2];
@@ -418,7 +417,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
                                       {exp2_fast(decays[1][0]->end), exp2_fast(decays[1][1]->end)}};
 
     if constexpr (kTrue) {
-      float* y = s.y + (row + size_t(first + g)) * size_t(s.y_stride) + size_t(channel + 2 * t);
+      float* y = s.y + (row + size_t(first)) * size_t(s.y_stride) + size_t(channel) + (g * s.y_stride + 2 * t);
 #pragma unroll
       for (int tile = 0; tile < kSsdTiles; ++tile) {
         float u[2][2][2];
@@ -469,7 +468,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
               const float2 z = *reinterpret_cast<const float2*>(own_z + (frame + g) * kOwnRow + 8 * half + 2 * t);
               values.x *= silu(z.x), values.y *= silu(z.y);
             }
-            *reinterpret_cast<float2*>(y + ptrdiff_t(frame) * s.y_stride + 8 * half) = values;
+            *reinterpret_cast<float2*>(y + (frame * s.y_stride + 8 * half)) = values;
           }
         }
       }
