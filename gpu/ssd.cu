@@ -8,10 +8,12 @@
 namespace coil::gpu {
 namespace {
 
-// Warps of a block at most, and blocks of a multiprocessor: as many as their registers and shared memory allow.
+// Warps of a block at most, blocks of a multiprocessor, and tiles of a span, which hold registers: as the registers of 16 warps allow.
 constexpr int kMaxWarps = 8;
 template <Precision kPrecision, int kStates>
-constexpr int kBlocks = kStates > 64 ? kPrecision == Precision::float32 ? 1 : 2 : kStates > 16 ? 2 : 3;
+constexpr int kBlocks = kStates > 16 ? 2 : 3;
+template <Precision kPrecision, int kStates>
+constexpr int kTiles = kStates > 64 && kPrecision != Precision::bf16 ? 1 : 2;
 
 template <Precision kPrecision, int kStates, bool kTrue>
 void start(const Ssd& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
@@ -24,8 +26,8 @@ void start(const Ssd& s, const ScanScratch& scratch, const DevicePlan& plan, cud
     const int first = part * 16 * warps;
     heads = std::max(heads, (first + 16 * warps - 1) / s.headdim - first / s.headdim + 1);
   }
-  auto* kernel = ssd_chunks<kPrecision, kStates, kTrue, kMaxWarps, kBlocks<kPrecision, kStates>>;
-  const size_t bytes = SsdShared<kPrecision, kStates>{heads, warps, kTrue, kTrue && s.z}.floats() * sizeof(float);
+  auto* kernel = ssd_chunks<kPrecision, kStates, kTiles<kPrecision, kStates>, kTrue, kMaxWarps, kBlocks<kPrecision, kStates>>;
+  const size_t bytes = SsdShared<kPrecision, kStates, kTiles<kPrecision, kStates>>{heads, warps, kTrue, kTrue && s.z}.floats() * sizeof(float);
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
   launch(kernel, unsigned(plan.chunk_count) * unsigned(parts), unsigned(32 * warps), bytes, stream, s, scratch.carry, scratch.sums, plan.chunks,
          plan.chunk_frames, parts);

@@ -24,7 +24,7 @@
 
 namespace coil::gpu {
 
-inline constexpr int kSsdTile = 16, kSsdTiles = 2, kSsdSpan = kSsdTiles * kSsdTile;  // frames; tiles of a span
+inline constexpr int kSsdTile = 16;  // frames
 
 // Of one head in one tile, per frame: s as the sum of two floats, as what decays by much less than s is their difference; dt; w; 2^s.
 struct alignas(16) SsdDecays {
@@ -33,25 +33,26 @@ struct alignas(16) SsdDecays {
 };
 
 // Shared memory of a block that runs `heads` heads in `warps` warps.
-template <Precision kPrecision, int kStates>
+template <Precision kPrecision, int kStates, int kTiles>
 struct SsdShared {
-  static constexpr int kRow = kStates % 32 == 0 ? kStates + 16 : kStates;  // floats; what a warp reads at once lies in different banks
+  static constexpr int kSpan = kTiles * kSsdTile;
+  static constexpr int kRowB = kStates + 4, kRowC = kStates / 32 * 32 + 16;  // floats; what a warp reads at once lies in different banks
   static constexpr int kFragment = 32 * sizeof(Left<kPrecision>) / 4;      // floats of 16 frames x 16 states as a side of a product
   static constexpr int kSteps = kStates / 16;
-  static constexpr int kOwnRow = 16 + 4, kOwn = kSsdSpan * kOwnRow;        // a warp's channels of u or z; banks as above
-  static constexpr int kMixing = 256;                                      // sums of frames x frames, [half][lane][4]
+  static constexpr int kOwnRow = 16 + 4, kOwn = kSpan * kOwnRow;           // a warp's channels of u or z; banks as above
+  static constexpr int kMixings = 2 * kTiles - 1, kMixing = 256;           // sums of frames x frames, [half][lane][4]
   int heads, warps;
   bool with_output, with_gate;
 
   __host__ __device__ constexpr size_t floats() const {
-    return size_t((kSsdSpan * kRow + kSsdTiles * kSteps * kFragment) * (with_output ? 2 : 1) + (with_output ? 3 * kMixing : 0) +
+    return size_t(kSpan * kRowB + kTiles * kSteps * kFragment + (with_output ? kSpan * kRowC + kTiles * kSteps * kFragment + kMixings * kMixing : 0) +
                   warps * kOwn * (with_gate ? 2 : 1)) +
-           size_t(kSsdTiles * heads) * sizeof(SsdDecays) / sizeof(float);
+           size_t(kTiles * heads) * sizeof(SsdDecays) / sizeof(float);
   }
 
   // C, its sides and the mixing are there with output only, z with a gate.
   struct Pieces {
-    float *B, *C;              // [frame][kRow]
+    float *B, *C;              // [frame][kRowB], [frame][kRowC]
     float *B_sides, *C_sides;  // [tile][16 states]: right sides of the product with u, left sides of that with h
     float* mixing;             // C_0 B_0^T, C_1 B_1^T, C_1 B_0^T
     float *u, *z;              // [warp][frame][kOwnRow]
@@ -64,11 +65,11 @@ struct SsdShared {
       return piece;
     };
     Pieces p;
-    p.B = take(kSsdSpan * kRow);
-    p.C = take(kSsdSpan * kRow, with_output);
-    p.B_sides = take(kSsdTiles * kSteps * kFragment);
-    p.C_sides = take(kSsdTiles * kSteps * kFragment, with_output);
-    p.mixing = take(3 * kMixing, with_output);
+    p.B = take(kSpan * kRowB);
+    p.C = take(kSpan * kRowC, with_output);
+    p.B_sides = take(kTiles * kSteps * kFragment);
+    p.C_sides = take(kTiles * kSteps * kFragment, with_output);
+    p.mixing = take(kMixings * kMixing, with_output);
     p.u = take(warps * kOwn);
     p.z = take(warps * kOwn, with_gate);
     p.decays = reinterpret_cast<SsdDecays*>(memory);
@@ -79,43 +80,44 @@ struct SsdShared {
 inline bool __device__ on_vectors(const float* p, int stride) { return stride % 4 == 0 && reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
 // Begins to copy a span's rows of B, and of C if wanted, by all threads. Rows beyond the `frames` there are repeat the last one: their dt is 0.
-template <int kStates, int kRow, bool kWithC>
+template <int kStates, class Shared, bool kWithC>
 __device__ void copy_mixing(const float* B, const float* C, int stride, int states, int frames, float* to_B, float* to_C) {
+  constexpr int kSpan = Shared::kSpan;
   const int threads = int(blockDim.x);
   if (states % 4 == 0 && on_vectors(B, stride) && (!kWithC || on_vectors(C, stride))) {
     constexpr int kVectors = kStates / 4;
 #pragma unroll 1
-    for (int i = int(threadIdx.x); i < kSsdSpan * kVectors; i += threads) {
+    for (int i = int(threadIdx.x); i < kSpan * kVectors; i += threads) {
       const int frame = i / kVectors, n = i % kVectors * 4;
       const int from = min(frame, frames - 1) * stride + n;
       if (n >= states) continue;
-      copy_async(B + from, to_B + frame * kRow + n);
-      if (kWithC) copy_async(C + from, to_C + frame * kRow + n);
+      copy_async(B + from, to_B + frame * Shared::kRowB + n);
+      if (kWithC) copy_async(C + from, to_C + frame * Shared::kRowC + n);
     }
   } else {
 #pragma unroll 1
-    for (int i = int(threadIdx.x); i < kSsdSpan * kStates; i += threads) {
+    for (int i = int(threadIdx.x); i < kSpan * kStates; i += threads) {
       const int frame = i / kStates, n = i % kStates;
       const int from = min(frame, frames - 1) * stride + n;
       if (n >= states) continue;
-      to_B[frame * kRow + n] = B[from];
-      if (kWithC) to_C[frame * kRow + n] = C[from];
+      to_B[frame * Shared::kRowB + n] = B[from];
+      if (kWithC) to_C[frame * Shared::kRowC + n] = C[from];
     }
   }
 }
 
 // The same of the 16 channels of a warp.
-template <int kRow>
+template <int kSpan, int kRow>
 __device__ void copy_own(const float* from, int stride, int frames, float* to, int lane) {
   if (on_vectors(from, stride)) {
 #pragma unroll
-    for (int i = 0; i < kSsdSpan / 8; ++i) {
+    for (int i = 0; i < kSpan / 8; ++i) {
       const int frame = 8 * i + lane / 4, c = lane % 4 * 4;
       copy_async(from + (min(frame, frames - 1) * stride + c), to + frame * kRow + c);
     }
   } else {
 #pragma unroll 1
-    for (int i = 0; i < kSsdSpan / 2; ++i) {
+    for (int i = 0; i < kSpan / 2; ++i) {
       const int frame = 2 * i + lane / 16, c = lane % 16;
       to[frame * kRow + c] = from[min(frame, frames - 1) * stride + c];
     }
@@ -169,18 +171,17 @@ __device__ Left<kPrecision> left_of_frames(const float* C, int lane) {
 }
 
 // C B^T of 16 frames and 16 others; the left sides of C are kept unless `C_sides` is null.
-template <Precision kPrecision, int kStates>
+template <Precision kPrecision, class Shared>
 __device__ void mix_frames(const float* B, const float* C, float* C_sides, float* mixing, int lane) {
-  using Shared = SsdShared<kPrecision, kStates>;
   float sums[2][2][4] = {};  // of even and odd steps, which need not wait for each other
 #pragma unroll
   for (int k = 0; k < Shared::kSteps; ++k) {
-    const auto left = left_of_frames<kPrecision, Shared::kRow>(C + 16 * k, lane);
+    const auto left = left_of_frames<kPrecision, Shared::kRowC>(C + 16 * k, lane);
     if (C_sides) keep_side(left, C_sides + k * Shared::kFragment, lane);
     Right<kPrecision> right[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const float4 row = *reinterpret_cast<const float4*>(B + (8 * half + lane / 4) * Shared::kRow + 16 * k + lane % 4 * 4);
+      const float4 row = *reinterpret_cast<const float4*>(B + (8 * half + lane / 4) * Shared::kRowB + 16 * k + lane % 4 * 4);
       right[half] = Right<kPrecision>({{row.x, row.z}, {row.y, row.w}});
     }
     each_part<kPrecision>([&](int part) {
@@ -234,60 +235,64 @@ __device__ Left<kPrecision> decayed_mixing(const float* mixing, const SsdDecays&
   return Left<kPrecision>(values);
 }
 
-// s and what follows from it for one tile and head by 16 lanes, in float64: a tile may decay by so much that the float32 of s would not do.
-__device__ inline void sum_decays(float dt, float a, int frame, SsdDecays& to) {
-  double s = double(dt) * double(a);
+// s and what follows from it for `kCount` tiles of a head by 16 lanes, in float64: a tile may decay by so much that the float32 of s would not do.
+template <int kCount>
+__device__ void sum_decays(const float (&dt)[kCount], const float (&a)[kCount], int frame, SsdDecays* const (&to)[kCount]) {
+  double s[kCount], last[kCount];
 #pragma unroll
-  for (int back = 1; back < kSsdTile; back *= 2) {
-    const double before = __shfl_up_sync(0xffffffffu, s, unsigned(back), kSsdTile);
-    if (frame >= back) s += before;
+  for (int i = 0; i < kCount; ++i) s[i] = double(dt[i]) * double(a[i]);
+#pragma unroll
+  for (int back = 1; back < kSsdTile; back *= 2)
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const double before = __shfl_up_sync(0xffffffffu, s[i], unsigned(back), kSsdTile);
+      if (frame >= back) s[i] += before;
+    }
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    last[i] = __shfl_sync(0xffffffffu, s[i], kSsdTile - 1, kSsdTile);
+    if (!to[i]) continue;
+    const float high = float(s[i]);
+    to[i]->high[frame] = high, to[i]->low[frame] = float(s[i] - double(high)), to[i]->step[frame] = dt[i];
+    to[i]->weight[frame] = exp2_fast(float(last[i] - s[i])) * dt[i], to[i]->decay[frame] = exp2_fast(high);
+    if (frame == kSsdTile - 1) to[i]->end = high;
   }
-  const double last = __shfl_sync(0xffffffffu, s, kSsdTile - 1, kSsdTile);
-  const float high = float(s);
-  to.high[frame] = high, to.low[frame] = float(s - double(high)), to.step[frame] = dt;
-  to.weight[frame] = exp2_fast(float(last - s)) * dt, to.decay[frame] = exp2_fast(high);
-  if (frame == kSsdTile - 1) to.end = high;
 }
 
 // The states of a warp's 16 channels from or to rows of `d_state` floats.
-template <int kStateTiles>
-__device__ void load_states(const float* from, int d_state, int lane, float (&state)[kStateTiles][4]) {
-  const bool vectors = d_state % 4 == 0 && reinterpret_cast<uintptr_t>(from) % 16 == 0;
+template <int kSteps>
+__device__ void load_states(const float* from, int d_state, int lane, float (&state)[2 * kSteps][4]) {
+  const bool vectors = on_vectors(from, d_state);
+  const auto load = [&](const auto& quad) {
 #pragma unroll
-  for (int k = 0; k < kStateTiles; k += 2)
+    for (int k = 0; k < kSteps; ++k)
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int n = 8 * k + lane % 4 * 4;
-      const float* at = from + size_t(lane / 4 + 8 * half) * size_t(d_state) + n;
-      float4 v{0, 0, 0, 0};
-      if (vectors) {
-        if (n < d_state) v = *reinterpret_cast<const float4*>(at);
-      } else {
-        if (n < d_state) v.x = at[0];
-        if (n + 1 < d_state) v.y = at[1];
-        if (n + 2 < d_state) v.z = at[2];
-        if (n + 3 < d_state) v.w = at[3];
+      for (int half = 0; half < 2; ++half) {
+        const int n = 16 * k + lane % 4 * 4;
+        const float4 v = quad(from + (lane / 4 + 8 * half) * d_state + n, d_state - n);
+        state[2 * k][2 * half] = v.x, state[2 * k + 1][2 * half] = v.y, state[2 * k][2 * half + 1] = v.z, state[2 * k + 1][2 * half + 1] = v.w;
       }
-      state[k][2 * half] = v.x, state[k + 1][2 * half] = v.y, state[k][2 * half + 1] = v.z, state[k + 1][2 * half + 1] = v.w;
-    }
+  };
+  if (vectors) load([](const float* at, int left) { return left > 0 ? *reinterpret_cast<const float4*>(at) : float4{0, 0, 0, 0}; });
+  else load([](const float* at, int left) { return float4{left > 0 ? at[0] : 0, left > 1 ? at[1] : 0, left > 2 ? at[2] : 0, left > 3 ? at[3] : 0}; });
 }
-template <int kStateTiles>
-__device__ void store_states(float* to, int d_state, int lane, const float (&state)[kStateTiles][4]) {
-  const bool vectors = d_state % 4 == 0 && reinterpret_cast<uintptr_t>(to) % 16 == 0;
+template <int kSteps>
+__device__ void store_states(float* to, int d_state, int lane, const float (&state)[2 * kSteps][4]) {
+  const bool vectors = on_vectors(to, d_state);
 #pragma unroll
-  for (int k = 0; k < kStateTiles; k += 2)
+  for (int k = 0; k < kSteps; ++k)
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int n = 8 * k + lane % 4 * 4;
-      float* at = to + size_t(lane / 4 + 8 * half) * size_t(d_state) + n;
-      const float4 v{state[k][2 * half], state[k + 1][2 * half], state[k][2 * half + 1], state[k + 1][2 * half + 1]};
+      const int n = 16 * k + lane % 4 * 4, left = d_state - n;
+      float* at = to + (lane / 4 + 8 * half) * d_state + n;
+      const float4 v{state[2 * k][2 * half], state[2 * k + 1][2 * half], state[2 * k][2 * half + 1], state[2 * k + 1][2 * half + 1]};
       if (vectors) {
-        if (n < d_state) *reinterpret_cast<float4*>(at) = v;
+        if (left > 0) *reinterpret_cast<float4*>(at) = v;
       } else {
-        if (n < d_state) at[0] = v.x;
-        if (n + 1 < d_state) at[1] = v.y;
-        if (n + 2 < d_state) at[2] = v.z;
-        if (n + 3 < d_state) at[3] = v.w;
+        if (left > 0) at[0] = v.x;
+        if (left > 1) at[1] = v.y;
+        if (left > 2) at[2] = v.z;
+        if (left > 3) at[3] = v.w;
       }
     }
 }
@@ -295,10 +300,10 @@ __device__ void store_states(float* to, int d_state, int lane, const float (&sta
 // kTrue: from the chunk's true state, with outputs; else from zero, to the chunk's end state and its sum of dt A in base 2. Blocks of whole
 // warps: block `parts * chunk + part` runs the chunk's channels from 16 * warps * part on, which are of one group. carries: [chunk][channel][state];
 // sums: [chunk][head].
-template <Precision kPrecision, int kStates, bool kTrue, int kMaxWarps, int kBlocks>
+template <Precision kPrecision, int kStates, int kTiles, bool kTrue, int kMaxWarps, int kBlocks>
 __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, float* carries, float* sums, const Chunk* chunks, int chunk_frames, int parts) {
-  using Shared = SsdShared<kPrecision, kStates>;
-  constexpr int kRow = Shared::kRow, kSteps = Shared::kSteps, kFragment = Shared::kFragment, kOwnRow = Shared::kOwnRow;
+  using Shared = SsdShared<kPrecision, kStates, kTiles>;
+  constexpr int kSpan = Shared::kSpan, kSteps = Shared::kSteps, kFragment = Shared::kFragment, kOwnRow = Shared::kOwnRow;
   const size_t index = blockIdx.x / unsigned(parts);
   const Chunk chunk = chunks[index];
   if (!kTrue && chunk.last) return;
@@ -316,92 +321,112 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   const auto copy_next_mixing = [&](int first) {
     if (first < chunk.frames) {
       const size_t at = (row + size_t(first)) * size_t(s.bc_stride) + size_t(group * s.d_state);
-      copy_mixing<kStates, kRow, kTrue>(s.B + at, s.C + at, s.bc_stride, s.d_state, chunk.frames - first, shared.B, shared.C);
+      copy_mixing<kStates, Shared, kTrue>(s.B + at, s.C + at, s.bc_stride, s.d_state, chunk.frames - first, shared.B, shared.C);
     }
     end_copy_group();
   };
   const auto copy_next_own = [&](int first) {
     if (first < chunk.frames) {
       const auto copy = [&](const float* from, int stride, float* to) {
-        copy_own<kOwnRow>(from + (row + size_t(first)) * size_t(stride) + size_t(channel), stride, chunk.frames - first, to, lane);
+        copy_own<kSpan, kOwnRow>(from + (row + size_t(first)) * size_t(stride) + size_t(channel), stride, chunk.frames - first, to, lane);
       };
       copy(s.u, s.u_stride, own_u);
       if (gated) copy(s.z, s.z_stride, own_z);
     }
     end_copy_group();
   };
-  // A warp sums up the decays of at most two heads, each half of it a tile; the last warps begin, as the first ones have more sides to make.
-  const auto each_head = [&](const auto& f) {
+
+  // The decays of a tile of a head are summed up by half a warp; a block has at most two heads a warp. The last warps begin, as the first ones have
+  // more sides to make.
+  int sums_at[kTiles], sums_head[kTiles];
+  float a[kTiles], bias[kTiles], next_dt[kTiles];
 #pragma unroll
-    for (int i = 0; i < 2; ++i)
-      if (const int h = warps - 1 - warp + warps * i; h < heads) f(i, h);
-  };
-  const auto load_dt = [&](int first, float (&dt)[2]) {
+  for (int i = 0; i < kTiles; ++i) {
+    sums_at[i] = 2 * (warps - 1 - warp + warps * i) + lane / 16;
+    sums_head[i] = min(sums_at[i] / kTiles, heads - 1);
+    a[i] = s.a[first_head + sums_head[i]], bias[i] = s.dt_bias ? s.dt_bias[first_head + sums_head[i]] : 0.0f;
+  }
+  const auto load_dt = [&](int first) {
     const float* at = s.dt + (row + size_t(first)) * size_t(s.dt_stride) + size_t(first_head);
-    each_head([&](int i, int h) { dt[i] = first + lane < chunk.frames ? at[lane * s.dt_stride + h] : 0.0f; });
+#pragma unroll
+    for (int i = 0; i < kTiles; ++i) {
+      const int frame = sums_at[i] % kTiles * kSsdTile + lane % 16;
+      next_dt[i] = first + frame < chunk.frames && sums_at[i] < kTiles * heads ? at[frame * s.dt_stride + sums_head[i]] : 0.0f;
+    }
   };
 
-  float next_dt[2];
-  if (s.d_state < kStates)  // the states that are not there stay 0
-    for (int i = int(threadIdx.x); i < kSsdSpan * kRow * (kTrue ? 2 : 1); i += int(blockDim.x)) shared.B[i] = 0;
-  __syncthreads();
+  if (s.d_state < kStates) {  // the states that are not there stay 0
+    for (int i = int(threadIdx.x); i < kSpan * (Shared::kRowB + (kTrue ? Shared::kRowC : 0)); i += int(blockDim.x)) shared.B[i] = 0;
+    __syncthreads();
+  }
   copy_next_mixing(0);
-  load_dt(0, next_dt);
+  load_dt(0);
   copy_next_own(0);
 
   float state[2 * kSteps][4] = {};
   float* carry = carries + (index * size_t(s.channels) + size_t(channel)) * size_t(s.d_state);
-  if constexpr (kTrue) load_states(carry, s.d_state, lane, state);
+  if constexpr (kTrue) load_states<kSteps>(carry, s.d_state, lane, state);
   float elapsed = 0;
 
-  for (int first = 0; first < chunk.frames; first += kSsdSpan) {
+  for (int first = 0; first < chunk.frames; first += kSpan) {
     wait_for_copy_groups<1>();  // B and C
     __syncthreads();            // everybody's, and the last span has been read
     // where there are enough warps, the first ones mix frames and the others make the right sides
     if constexpr (kTrue)
-      for (int work = warp; work < 3; work += warps) {
+      for (int work = warp; work < Shared::kMixings; work += warps) {
         const int now = work > 0, then = work == 1;
-        mix_frames<kPrecision, kStates>(shared.B + then * kSsdTile * kRow, shared.C + now * kSsdTile * kRow,
-                                        now == then ? shared.C_sides + now * kSteps * kFragment : nullptr, shared.mixing + work * Shared::kMixing, lane);
+        mix_frames<kPrecision, Shared>(shared.B + then * kSsdTile * Shared::kRowB, shared.C + now * kSsdTile * Shared::kRowC,
+                                       now == then ? shared.C_sides + now * kSteps * kFragment : nullptr, shared.mixing + work * Shared::kMixing, lane);
       }
-    const int mixers = kTrue && warps > 3 ? 3 : 0;
-    for (int side = warp - mixers; side < kSsdTiles * kSteps; side += warps - mixers)
-      if (side >= 0)
-        keep_side(right_of_states<kPrecision, kRow>(shared.B + side / kSteps * kSsdTile * kRow + side % kSteps * 16, lane),
+    if (const int mixers = kTrue && warps > Shared::kMixings ? Shared::kMixings : 0; warp >= mixers)
+      for (int side = warp - mixers; side < kTiles * kSteps; side += warps - mixers)
+        keep_side(right_of_states<kPrecision, Shared::kRowB>(shared.B + side / kSteps * kSsdTile * Shared::kRowB + side % kSteps * 16, lane),
                   shared.B_sides + side * kFragment, lane);
-    each_head([&](int i, int h) {
-      float dt = next_dt[i];
-      if (s.dt_bias && first + lane < chunk.frames) dt = fminf(fmaxf(softplus(dt + s.dt_bias[first_head + h]), s.dt_min), s.dt_max);
-      sum_decays(dt, s.a[first_head + h], lane % 16, shared.decays[2 * h + lane / 16]);
-    });
+    if (2 * (warps - 1 - warp) < kTiles * heads) {
+      SsdDecays* to[kTiles];
+#pragma unroll
+      for (int i = 0; i < kTiles; ++i) {
+        to[i] = sums_at[i] < kTiles * heads ? shared.decays + sums_at[i] : nullptr;
+        if (s.dt_bias && first + sums_at[i] % kTiles * kSsdTile + lane % 16 < chunk.frames)
+          next_dt[i] = fminf(fmaxf(softplus(next_dt[i] + bias[i]), s.dt_min), s.dt_max);
+      }
+      sum_decays(next_dt, a, lane % 16, to);
+    }
     __syncthreads();
     if (!kTrue && int(threadIdx.x) < heads)
-      for (int tile = 0; tile < kSsdTiles; ++tile) elapsed += shared.decays[kSsdTiles * int(threadIdx.x) + tile].end;
-    copy_next_mixing(first + kSsdSpan);
-    load_dt(first + kSsdSpan, next_dt);
+      for (int tile = 0; tile < kTiles; ++tile) elapsed += shared.decays[kTiles * int(threadIdx.x) + tile].end;
+    copy_next_mixing(first + kSpan);
+    load_dt(first + kSpan);
 
-    float out[kSsdTiles][2][4] = {};
+    float out[kTiles][2][4] = {};
     if constexpr (kTrue)
 #pragma unroll
       for (int k = 0; k < kSteps; ++k) {
-        Left<kPrecision> left[kSsdTiles];
+        Left<kPrecision> left[kTiles];
 #pragma unroll
-        for (int tile = 0; tile < kSsdTiles; ++tile) left[tile] = kept_side<Left<kPrecision>>(shared.C_sides + (tile * kSteps + k) * kFragment, lane);
+        for (int tile = 0; tile < kTiles; ++tile) left[tile] = kept_side<Left<kPrecision>>(shared.C_sides + (tile * kSteps + k) * kFragment, lane);
         const auto &h0 = state[2 * k], &h1 = state[2 * k + 1];
         const Right<kPrecision> right[2] = {Right<kPrecision>({{h0[0], h0[1]}, {h1[0], h1[1]}}), Right<kPrecision>({{h0[2], h0[3]}, {h1[2], h1[3]}})};
         each_part<kPrecision>([&](int part) {
 #pragma unroll
-          for (int i = 0; i < 4; ++i) multiply_add_part(part, out[i / 2][i % 2], left[i / 2], right[i % 2]);
+          for (int i = 0; i < 2 * kTiles; ++i) multiply_add_part(part, out[i / 2][i % 2], left[i / 2], right[i % 2]);
         });
       }
 
     wait_for_copy_groups<1>();  // u and z
     __syncwarp();
-    const SsdDecays* decays[kSsdTiles][2];
+    const SsdDecays* decays[kTiles][2];
+    float ends[kTiles][2];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) decays[i / 2][i % 2] = shared.decays + kSsdTiles * head[i % 2] + i / 2;
-    // [half][step][i]; the state's sides are of u times w
+    for (int tile = 0; tile < kTiles; ++tile)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        decays[tile][half] = shared.decays + kTiles * head[half] + tile;
+        ends[tile][half] = exp2_fast(decays[tile][half]->end);
+      }
+    // [half][step][i]. u is read anew for every product that needs it: registers are what limits the warps of a multiprocessor.
     const auto read_u = [&](int tile, float (&u)[2][2][2]) {
+      __syncwarp();
 #pragma unroll
       for (int i = 0; i < 8; ++i) u[i / 4][i / 2 % 2][i % 2] = own_u[(tile * kSsdTile + 8 * (i / 2 % 2) + 2 * t + i % 2) * kOwnRow + 8 * (i / 4) + g];
     };
@@ -413,13 +438,11 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
         u[half][step][0] *= weight.x, u[half][step][1] *= weight.y;
       }
     };
-    const float ends[kSsdTiles][2] = {{exp2_fast(decays[0][0]->end), exp2_fast(decays[0][1]->end)},
-                                      {exp2_fast(decays[1][0]->end), exp2_fast(decays[1][1]->end)}};
 
     if constexpr (kTrue) {
       float* y = s.y + (row + size_t(first)) * size_t(s.y_stride) + size_t(channel) + (g * s.y_stride + 2 * t);
 #pragma unroll
-      for (int tile = 0; tile < kSsdTiles; ++tile) {
+      for (int tile = 0; tile < kTiles; ++tile) {
         float u[2][2][2];
         Right<kPrecision> right[2];
         if (tile == 1) {
@@ -439,7 +462,6 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
             for (int half = 0; half < 2; ++half) multiply_add_part(part, out[1][half], left, right[half]);
           });
         }
-        __syncwarp();
         read_u(tile, u);
         Left<kPrecision> mixing[2];
 #pragma unroll
@@ -472,40 +494,43 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
           }
         }
       }
-      if (!chunk.last && first + kSsdSpan >= chunk.frames) break;  // the state that follows is the next chunk's
+      if (!chunk.last && first + kSpan >= chunk.frames) break;  // the state that follows is the next chunk's
     }
 
-    const float decay[2] = {ends[0][0] * ends[1][0], ends[0][1] * ends[1][1]};
-    Left<kPrecision> left[kSsdTiles];
+    float decay[2] = {1, 1};  // of what is behind the tiles from the last one on
+    Left<kPrecision> left[kTiles];
 #pragma unroll
-    for (int tile = 0; tile < kSsdTiles; ++tile) {
+    for (int tile = kTiles - 1; tile >= 0; --tile) {
       float u[2][2][2], values[2][4];
-      __syncwarp();
       read_u(tile, u);
       weigh(tile, u);
 #pragma unroll
-      for (int i = 0; i < 8; ++i) values[i / 4][i % 4] = u[i % 2][i / 4][i / 2 % 2] * (tile == 0 ? ends[1][i % 2] : 1.0f);
+      for (int i = 0; i < 8; ++i) values[i / 4][i % 4] = u[i % 2][i / 4][i / 2 % 2] * decay[i % 2];
       left[tile] = Left<kPrecision>(values);
+      decay[0] *= ends[tile][0], decay[1] *= ends[tile][1];
     }
     __syncwarp();
-    copy_next_own(first + kSsdSpan);
+    copy_next_own(first + kSpan);
+    constexpr int kTogether = kSteps > 1 ? 2 : 1;  // products of a tile in different sums, so that parts need not wait for each other
 #pragma unroll
-    for (int tile = 0; tile < kSsdTiles; ++tile)
+    for (int tile = 0; tile < kTiles; ++tile)
 #pragma unroll
-      for (int k = 0; k < kSteps; ++k) {
-        const auto right = kept_side<Mixing<kPrecision>>(shared.B_sides + (tile * kSteps + k) * kFragment, lane);
+      for (int k = 0; k < kSteps; k += kTogether) {
+        Mixing<kPrecision> right[kTogether];
+#pragma unroll
+        for (int i = 0; i < kTogether; ++i) right[i] = kept_side<Mixing<kPrecision>>(shared.B_sides + (tile * kSteps + k + i) * kFragment, lane);
         if (tile == 0)
 #pragma unroll
-          for (int i = 0; i < 8; ++i) state[2 * k + i / 4][i % 4] *= decay[i % 4 / 2];
+          for (int i = 0; i < 8 * kTogether; ++i) state[2 * k + i / 4][i % 4] *= decay[i % 4 / 2];
         each_part<kPrecision>([&](int part) {
 #pragma unroll
-          for (int i = 0; i < 2; ++i) multiply_add_part(part, state[2 * k + i], left[tile], right.halves[i]);
+          for (int i = 0; i < 2 * kTogether; ++i) multiply_add_part(part, state[2 * k + i], left[tile], right[i / 2].halves[i % 2]);
         });
       }
   }
 
   if (kTrue && !chunk.last) return;
-  store_states(kTrue ? s.table + size_t(chunk.state_out) * s.table_stride + size_t(channel) * size_t(s.d_state) : carry, s.d_state, lane, state);
+  store_states<kSteps>(kTrue ? s.table + size_t(chunk.state_out) * s.table_stride + size_t(channel) * size_t(s.d_state) : carry, s.d_state, lane, state);
   if (!kTrue && int(threadIdx.x) < heads) sums[index * size_t(all_heads) + size_t(first_head + int(threadIdx.x))] = elapsed;
 }
 
