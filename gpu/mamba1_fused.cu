@@ -11,13 +11,6 @@ namespace {
 
 using namespace mamba1;
 
-int attribute(cudaDeviceAttr wanted) {
-  int device = 0, value = 0;
-  check(cudaGetDevice(&device), "asking for the device");
-  check(cudaDeviceGetAttribute(&value, wanted, device), "asking for the device's size");
-  return value;
-}
-
 // How many groups fit the shared memory of the current device's multiprocessor.
 template <int kModel, class Shared>
 int groups_that_fit() {

@@ -17,6 +17,14 @@ inline void check(cudaError_t result, const char* what) {
   if (result != cudaSuccess) throw ssm::Error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(result));
 }
 
+// Of the current device.
+inline int attribute(cudaDeviceAttr wanted) {
+  int device = 0, value = 0;
+  check(cudaGetDevice(&device), "asking for the device");
+  check(cudaDeviceGetAttribute(&value, wanted, device), "asking for the device's size");
+  return value;
+}
+
 class Stream {
  public:
   Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream"); }

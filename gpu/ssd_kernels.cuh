@@ -39,10 +39,16 @@ struct SsdShared {
   static constexpr int kRowB = kStates + 4, kRowC = kStates / 32 * 32 + 16;  // floats; what a warp reads at once lies in different banks
   static constexpr int kFragment = 32 * sizeof(Left<kPrecision>) / 4;      // floats of 16 frames x 16 states as a side of a product
   static constexpr int kSteps = kStates / 16;
-  static constexpr int kOwnRow = 16 + 4, kOwn = kSpan * kOwnRow;           // a warp's channels of u or z; banks as above
+  static constexpr int kOwn = kSpan * 16;         // a warp's channels of u or z; banks as above
   static constexpr int kMixings = 2 * kTiles - 1, kMixing = 256;           // sums of frames x frames, [half][lane][4]
   int heads, warps;
   bool with_output, with_gate;
+
+  // Where a channel < 8 of a warp lies in a frame < 8: rows of 16 channels, ordered so that lanes that copy 4 channels each, or read as products need
+  // them, meet different banks. The other 8 channels are at own_at ^ 8, 8 frames further is 128 further, and an odd frame 32 behind the even one.
+  __host__ __device__ static constexpr int own_at(int frame, int channel) {
+    return (frame / 4 * 4 + frame % 2 * 2 + frame / 2 % 2) * 16 + frame / 4 * 8 + channel;
+  }
 
   __host__ __device__ constexpr size_t floats() const {
     return size_t(kSpan * kRowB + kTiles * kSteps * kFragment + (with_output ? kSpan * kRowC + kTiles * kSteps * kFragment + kMixings * kMixing : 0) +
@@ -55,7 +61,7 @@ struct SsdShared {
     float *B, *C;              // [frame][kRowB], [frame][kRowC]
     float *B_sides, *C_sides;  // [tile][16 states]: right sides of the product with u, left sides of that with h
     float* mixing;             // C_0 B_0^T, C_1 B_1^T, C_1 B_0^T
-    float *u, *z;              // [warp][frame][kOwnRow]
+    float *u, *z;              // [warp][own_at(frame, channel)]
     SsdDecays* decays;         // [head][tile]
   };
   __device__ Pieces at(float* memory) const {
@@ -107,19 +113,17 @@ __device__ void copy_mixing(const float* B, const float* C, int stride, int stat
 }
 
 // The same of the 16 channels of a warp.
-template <int kSpan, int kRow>
+template <class Shared>
 __device__ void copy_own(const float* from, int stride, int frames, float* to, int lane) {
   if (on_vectors(from, stride)) {
+    const int at = Shared::own_at(lane / 4, lane % 2 * 4) ^ lane % 4 / 2 * 8;
 #pragma unroll
-    for (int i = 0; i < kSpan / 8; ++i) {
-      const int frame = 8 * i + lane / 4, c = lane % 4 * 4;
-      copy_async(from + (min(frame, frames - 1) * stride + c), to + frame * kRow + c);
-    }
+    for (int i = 0; i < Shared::kSpan / 8; ++i) copy_async(from + (min(8 * i + lane / 4, frames - 1) * stride + lane % 4 * 4), to + 128 * i + at);
   } else {
 #pragma unroll 1
-    for (int i = 0; i < kSpan / 2; ++i) {
+    for (int i = 0; i < Shared::kSpan / 2; ++i) {
       const int frame = 2 * i + lane / 16, c = lane % 16;
-      to[frame * kRow + c] = from[min(frame, frames - 1) * stride + c];
+      to[frame / 8 * 128 + (Shared::own_at(frame % 8, c % 8) ^ c / 8 * 8)] = from[min(frame, frames - 1) * stride + c];
     }
   }
 }
@@ -303,7 +307,7 @@ __device__ void store_states(float* to, int d_state, int lane, const float (&sta
 template <Precision kPrecision, int kStates, int kTiles, bool kTrue, int kMaxWarps, int kBlocks>
 __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, float* carries, float* sums, const Chunk* chunks, int chunk_frames, int parts) {
   using Shared = SsdShared<kPrecision, kStates, kTiles>;
-  constexpr int kSpan = Shared::kSpan, kSteps = Shared::kSteps, kFragment = Shared::kFragment, kOwnRow = Shared::kOwnRow;
+  constexpr int kSpan = Shared::kSpan, kSteps = Shared::kSteps, kFragment = Shared::kFragment;
   const size_t index = blockIdx.x / unsigned(parts);
   const Chunk chunk = chunks[index];
   if (!kTrue && chunk.last) return;
@@ -312,9 +316,10 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   const int first_channel = int(blockIdx.x % unsigned(parts)) * 16 * warps, channel = first_channel + 16 * warp, group = first_channel / s.group_channels;
   const int first_head = first_channel / s.headdim, heads = (first_channel + 16 * warps - 1) / s.headdim - first_head + 1, all_heads = s.channels / s.headdim;
   const int head[2] = {channel / s.headdim - first_head, (channel + 8) / s.headdim - first_head};  // of the two halves
-  const bool gated = kTrue && s.z;
+  const bool gated = kTrue && s.gate;
   const auto shared = Shared{heads, warps, kTrue, gated}.at(dynamic_shared());
   float *own_u = shared.u + warp * Shared::kOwn, *own_z = shared.z + warp * Shared::kOwn;
+  const int u_at = Shared::own_at(2 * t, g), z_at = Shared::own_at(g, 2 * t);
   const size_t row = index * size_t(chunk_frames);
   const float D[2] = {kTrue && s.D ? s.D[first_head + head[0]] : 0.0f, kTrue && s.D ? s.D[first_head + head[1]] : 0.0f};
 
@@ -328,7 +333,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   const auto copy_next_own = [&](int first) {
     if (first < chunk.frames) {
       const auto copy = [&](const float* from, int stride, float* to) {
-        copy_own<kSpan, kOwnRow>(from + (row + size_t(first)) * size_t(stride) + size_t(channel), stride, chunk.frames - first, to, lane);
+        copy_own<Shared>(from + (row + size_t(first)) * size_t(stride) + size_t(channel), stride, chunk.frames - first, to, lane);
       };
       copy(s.u, s.u_stride, own_u);
       if (gated) copy(s.z, s.z_stride, own_z);
@@ -428,7 +433,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
     const auto read_u = [&](int tile, float (&u)[2][2][2]) {
       __syncwarp();
 #pragma unroll
-      for (int i = 0; i < 8; ++i) u[i / 4][i / 2 % 2][i % 2] = own_u[(tile * kSsdTile + 8 * (i / 2 % 2) + 2 * t + i % 2) * kOwnRow + 8 * (i / 4) + g];
+      for (int i = 0; i < 8; ++i) u[i / 4][i / 2 % 2][i % 2] = own_u[(u_at ^ i / 4 * 8) + tile * 256 + i / 2 % 2 * 128 + i % 2 * 32];
     };
     const auto weigh = [&](int tile, float (&u)[2][2][2]) {
 #pragma unroll
@@ -487,7 +492,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
           for (int half = 0; half < 2; ++half) {
             float2 values{out[tile][half][2 * r], out[tile][half][2 * r + 1]};
             if (gated) {
-              const float2 z = *reinterpret_cast<const float2*>(own_z + (frame + g) * kOwnRow + 8 * half + 2 * t);
+              const float2 z = *reinterpret_cast<const float2*>(own_z + frame / 8 * 128 + (z_at ^ 8 * half));
               values.x *= silu(z.x), values.y *= silu(z.y);
             }
             *reinterpret_cast<float2*>(y + (frame * s.y_stride + 8 * half)) = values;
@@ -511,20 +516,17 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
     }
     __syncwarp();
     copy_next_own(first + kSpan);
-    constexpr int kTogether = kSteps > 1 ? 2 : 1;  // products of a tile in different sums, so that parts need not wait for each other
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile)
 #pragma unroll
-      for (int k = 0; k < kSteps; k += kTogether) {
-        Mixing<kPrecision> right[kTogether];
-#pragma unroll
-        for (int i = 0; i < kTogether; ++i) right[i] = kept_side<Mixing<kPrecision>>(shared.B_sides + (tile * kSteps + k + i) * kFragment, lane);
+      for (int k = 0; k < kSteps; ++k) {
+        const auto right = kept_side<Mixing<kPrecision>>(shared.B_sides + (tile * kSteps + k) * kFragment, lane);
         if (tile == 0)
 #pragma unroll
-          for (int i = 0; i < 8 * kTogether; ++i) state[2 * k + i / 4][i % 4] *= decay[i % 4 / 2];
+          for (int i = 0; i < 8; ++i) state[2 * k + i / 4][i % 4] *= decay[i % 4 / 2];
         each_part<kPrecision>([&](int part) {
 #pragma unroll
-          for (int i = 0; i < 2 * kTogether; ++i) multiply_add_part(part, state[2 * k + i], left[tile], right[i / 2].halves[i % 2]);
+          for (int i = 0; i < 2; ++i) multiply_add_part(part, state[2 * k + i], left[tile], right.halves[i]);
         });
       }
   }
