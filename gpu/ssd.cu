@@ -16,24 +16,18 @@ template <Precision kPrecision, int kStates>
 constexpr int kTiles = kStates > 64 && kPrecision != Precision::bf16 ? 1 : 2;
 
 template <Precision kPrecision, int kStates, bool kTrue>
-struct Blocks {
+class Blocks {
+ public:
   static constexpr auto* kKernel = ssd_chunks<kPrecision, kStates, kTiles<kPrecision, kStates>, kTrue, kMaxWarps, kBlocks<kStates>>;
-  int warps = kMaxWarps + 1, parts;  // of a block; blocks of a chunk
-  size_t bytes;                      // of shared memory
+  int warps = kMaxWarps, parts;  // of a block; blocks of a chunk
+  size_t bytes;                  // of shared memory
 
   // As many warps as share a chunk's channels evenly and the memory of a block holds.
   explicit Blocks(const SsdShape& s) {
     const size_t limit = size_t(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
-    do {
-      if (s.group_channels / 16 % --warps != 0) continue;
-      parts = s.channels / (16 * warps);
-      int heads = 0;
-      for (int part = 0; part < parts; ++part) {
-        const int first = part * 16 * warps;
-        heads = std::max(heads, (first + 16 * warps - 1) / s.headdim - first / s.headdim + 1);
-      }
-      bytes = SsdShared<kPrecision, kStates, kTiles<kPrecision, kStates>>{heads, warps, kTrue, kTrue && s.gate}.floats() * sizeof(float);
-    } while (warps > 1 && (s.group_channels / 16 % warps != 0 || bytes > limit));
+    while (warps > 1 && (s.group_channels / 16 % warps != 0 || bytes_of(s) > limit)) --warps;
+    parts = s.channels / (16 * warps);
+    bytes = bytes_of(s);
     check(cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
   }
 
@@ -46,6 +40,13 @@ struct Blocks {
     int blocks = 0;
     check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kKernel, 32 * warps, bytes), "preparing a kernel");
     return std::max<size_t>(size_t(blocks) * size_t(attribute(cudaDevAttrMultiProcessorCount)) / size_t(parts), 1);
+  }
+
+ private:
+  size_t bytes_of(const SsdShape& s) const {
+    int heads = 0;  // of the block that meets most
+    for (int first = 0; first < s.channels; first += 16 * warps) heads = std::max(heads, (first + 16 * warps - 1) / s.headdim - first / s.headdim + 1);
+    return SsdShared<kPrecision, kStates, kTiles<kPrecision, kStates>>{heads, warps, kTrue, kTrue && s.gate}.floats() * sizeof(float);
   }
 };
 
