@@ -13,7 +13,7 @@ constexpr int kMaxWarps = 8;
 template <int kStates>
 constexpr int kBlocks = kStates > 16 ? 2 : 3;
 template <Precision kPrecision, int kStates>
-constexpr int kTiles = kStates > 64 && kPrecision != Precision::bf16 ? 1 : 2;
+constexpr int kTiles = kStates > 64 && kPrecision != Precision::bf16 || kStates <= 16 && kPrecision == Precision::float32 ? 1 : 2;
 
 template <Precision kPrecision, int kStates, bool kTrue>
 class Blocks {

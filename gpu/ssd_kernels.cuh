@@ -29,18 +29,21 @@ inline constexpr int kSsdTile = 16;  // frames
 // Of one head in one tile, per frame: s as the sum of two floats, as what decays by much less than s is their difference; dt; w; 2^s.
 struct alignas(16) SsdDecays {
   float high[kSsdTile], low[kSsdTile], step[kSsdTile], weight[kSsdTile], decay[kSsdTile];
-  float end;  // s of the last frame
+  __device__ float end() const { return high[kSsdTile - 1]; }
 };
 
 // Shared memory of a block that runs `heads` heads in `warps` warps.
 template <Precision kPrecision, int kStates, int kTiles>
 struct SsdShared {
-  static constexpr int kSpan = kTiles * kSsdTile;
+  static constexpr int kSpan = kTiles * kSsdTile, kSteps = kStates / 16;
   static constexpr int kRowB = kStates + 4, kRowC = kStates / 32 * 32 + 16;  // floats; what a warp reads at once lies in different banks
   static constexpr int kFragment = 32 * sizeof(Left<kPrecision>) / 4;      // floats of 16 frames x 16 states as a side of a product
-  static constexpr int kSteps = kStates / 16;
+  // Heads of small states are as small, and have a warp or two: nothing would be gained if the warps of a head shared its decayed C B^T.
+  static constexpr bool kHeadMixing = kStates > 16;
   static constexpr int kOwn = kSpan * 16;         // a warp's channels of u or z; banks as above
-  static constexpr int kMixings = 2 * kTiles - 1, kMixing = 256;           // sums of frames x frames, [half][lane][4]
+  static constexpr int kMixings = 2 * kTiles - 1;                          // products C B^T of tiles
+  static constexpr int kPartSteps = kSteps > 1 ? 2 : 1, kMixingParts = kSteps / kPartSteps;  // summed up in parts of so many 16 states
+  static constexpr int kMixing = 256 * kMixingParts;                       // sums of frames x frames, [part][half][lane][4]
   int heads, warps;
   bool with_output, with_gate;
 
@@ -52,16 +55,18 @@ struct SsdShared {
 
   __host__ __device__ constexpr size_t floats() const {
     return size_t(kSpan * kRowB + kTiles * kSteps * kFragment + (with_output ? kSpan * kRowC + kTiles * kSteps * kFragment + kMixings * kMixing : 0) +
-                  warps * kOwn * (with_gate ? 2 : 1)) +
-           size_t(kTiles * heads) * sizeof(SsdDecays) / sizeof(float);
+                  warps * kOwn * (with_gate ? 2 : 1) + (kHeadMixing && with_output ? (kTiles - 1) * kFragment : 0)) +
+           size_t(kTiles * heads) * (sizeof(SsdDecays) / sizeof(float) + (kHeadMixing && with_output ? kFragment : 0));
   }
 
   // C, its sides and the mixing are there with output only, z with a gate.
   struct Pieces {
     float *B, *C;              // [frame][kRowB], [frame][kRowC]
     float *B_sides, *C_sides;  // [tile][16 states]: right sides of the product with u, left sides of that with h
-    float* mixing;             // C_0 B_0^T, C_1 B_1^T, C_1 B_0^T
+    float* mixing;             // C_0 B_0^T, C_1 B_1^T, C_1 B_0^T, in parts
     float *u, *z;              // [warp][own_at(frame, channel)]
+    float* head_mixing;        // [head][tile]: left sides of products with u, of (C_0 B_0^T) * L, (C_1 B_1^T) * L
+    float* past_mixing;        // and of C_1 B_0^T
     SsdDecays* decays;         // [head][tile]
   };
   __device__ Pieces at(float* memory) const {
@@ -78,6 +83,8 @@ struct SsdShared {
     p.mixing = take(kMixings * kMixing, with_output);
     p.u = take(warps * kOwn);
     p.z = take(warps * kOwn, with_gate);
+    p.head_mixing = take(kTiles * heads * kFragment, kHeadMixing && with_output);
+    p.past_mixing = take((kTiles - 1) * kFragment, kHeadMixing && with_output);
     p.decays = reinterpret_cast<SsdDecays*>(memory);
     return p;
   }
@@ -174,12 +181,12 @@ __device__ Left<kPrecision> left_of_frames(const float* C, int lane) {
   return Left<kPrecision>({{upper.x, lower.x, upper.z, lower.z}, {upper.y, lower.y, upper.w, lower.w}});
 }
 
-// C B^T of 16 frames and 16 others; the left sides of C are kept unless `C_sides` is null.
+// A part of C B^T of 16 frames and 16 others; the left sides of C are kept unless `C_sides` is null.
 template <Precision kPrecision, class Shared>
 __device__ void mix_frames(const float* B, const float* C, float* C_sides, float* mixing, int lane) {
-  float sums[2][2][4] = {};  // of even and odd steps, which need not wait for each other
+  float sums[2][4] = {};
 #pragma unroll
-  for (int k = 0; k < Shared::kSteps; ++k) {
+  for (int k = 0; k < Shared::kPartSteps; ++k) {
     const auto left = left_of_frames<kPrecision, Shared::kRowC>(C + 16 * k, lane);
     if (C_sides) keep_side(left, C_sides + k * Shared::kFragment, lane);
     Right<kPrecision> right[2];
@@ -190,31 +197,34 @@ __device__ void mix_frames(const float* B, const float* C, float* C_sides, float
     }
     each_part<kPrecision>([&](int part) {
 #pragma unroll
-      for (int half = 0; half < 2; ++half) multiply_add_part(part, sums[k % 2][half], left, right[half]);
+      for (int half = 0; half < 2; ++half) multiply_add_part(part, sums[half], left, right[half]);
     });
   }
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const auto &even = sums[0][half], &odd = sums[1][half];
-    reinterpret_cast<float4*>(mixing)[32 * half + lane] = float4{even[0] + odd[0], even[1] + odd[1], even[2] + odd[2], even[3] + odd[3]};
-  }
+  for (int half = 0; half < 2; ++half) reinterpret_cast<float4*>(mixing)[32 * half + lane] = float4{sums[half][0], sums[half][1], sums[half][2], sums[half][3]};
 }
 
 // C B^T of a tile and another as the left side of a product over the other's frames, before it is one.
-__device__ inline void read_mixing(const float* mixing, int lane, float (&values)[2][4]) {
+template <class Shared>
+__device__ void read_mixing(const float* mixing, int lane, float (&values)[2][4]) {
 #pragma unroll
   for (int step = 0; step < 2; ++step) {
-    const float4 sums = reinterpret_cast<const float4*>(mixing)[32 * step + lane];
+    float4 sums = reinterpret_cast<const float4*>(mixing)[32 * step + lane];
+#pragma unroll
+    for (int part = 1; part < Shared::kMixingParts; ++part) {
+      const float4 more = reinterpret_cast<const float4*>(mixing)[64 * part + 32 * step + lane];
+      sums.x += more.x, sums.y += more.y, sums.z += more.z, sums.w += more.w;
+    }
     values[step][0] = sums.x, values[step][1] = sums.z, values[step][2] = sums.y, values[step][3] = sums.w;
   }
 }
 
 // (C B^T) * L with D on the diagonal.
-template <Precision kPrecision>
+template <Precision kPrecision, class Shared>
 __device__ Left<kPrecision> decayed_mixing(const float* mixing, const SsdDecays& decays, float D, int lane) {
   const int g = lane / 4, t = lane % 4;
   float values[2][4];
-  read_mixing(mixing, lane, values);
+  read_mixing<Shared>(mixing, lane, values);
   const float now_high[2] = {decays.high[g], decays.high[g + 8]}, now_low[2] = {decays.low[g], decays.low[g + 8]};
 #pragma unroll
   for (int step = 0; step < 2; ++step) {
@@ -259,7 +269,6 @@ __device__ void sum_decays(const float (&dt)[kCount], const float (&a)[kCount], 
     const float high = float(s[i]);
     to[i]->high[frame] = high, to[i]->low[frame] = float(s[i] - double(high)), to[i]->step[frame] = dt[i];
     to[i]->weight[frame] = exp2_fast(float(last[i] - s[i])) * dt[i], to[i]->decay[frame] = exp2_fast(high);
-    if (frame == kSsdTile - 1) to[i]->end = high;
   }
 }
 
@@ -321,7 +330,6 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   float *own_u = shared.u + warp * Shared::kOwn, *own_z = shared.z + warp * Shared::kOwn;
   const int u_at = Shared::own_at(2 * t, g), z_at = Shared::own_at(g, 2 * t);
   const size_t row = index * size_t(chunk_frames);
-  const float D[2] = {kTrue && s.D ? s.D[first_head + head[0]] : 0.0f, kTrue && s.D ? s.D[first_head + head[1]] : 0.0f};
 
   const auto copy_next_mixing = [&](int first) {
     if (first < chunk.frames) {
@@ -376,17 +384,19 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   for (int first = 0; first < chunk.frames; first += kSpan) {
     wait_for_copy_groups<1>();  // B and C
     __syncthreads();            // everybody's, and the last span has been read
-    // where there are enough warps, the first ones mix frames and the others make the right sides
-    if constexpr (kTrue)
-      for (int work = warp; work < Shared::kMixings; work += warps) {
-        const int now = work > 0, then = work == 1;
-        mix_frames<kPrecision, Shared>(shared.B + then * kSsdTile * Shared::kRowB, shared.C + now * kSsdTile * Shared::kRowC,
-                                       now == then ? shared.C_sides + now * kSteps * kFragment : nullptr, shared.mixing + work * Shared::kMixing, lane);
+    constexpr int kParts = kTrue ? Shared::kMixings * Shared::kMixingParts : 0;
+    for (int work = warp; work < kParts + kTiles * kSteps; work += warps) {
+      if (kTrue && work < kParts) {
+        const int block = work / Shared::kMixingParts, part = work % Shared::kMixingParts, k = part * Shared::kPartSteps, now = block > 0, then = block == 1;
+        mix_frames<kPrecision, Shared>(shared.B + then * kSsdTile * Shared::kRowB + 16 * k, shared.C + now * kSsdTile * Shared::kRowC + 16 * k,
+                                       now == then ? shared.C_sides + (now * kSteps + k) * kFragment : nullptr,
+                                       shared.mixing + block * Shared::kMixing + 256 * part, lane);
+      } else {
+        const int side = work - kParts, tile = side / kSteps, k = side % kSteps;
+        keep_side(right_of_states<kPrecision, Shared::kRowB>(shared.B + tile * kSsdTile * Shared::kRowB + 16 * k, lane), shared.B_sides + side * kFragment,
+                  lane);
       }
-    if (const int mixers = kTrue && warps > Shared::kMixings ? Shared::kMixings : 0; warp >= mixers)
-      for (int side = warp - mixers; side < kTiles * kSteps; side += warps - mixers)
-        keep_side(right_of_states<kPrecision, Shared::kRowB>(shared.B + side / kSteps * kSsdTile * Shared::kRowB + side % kSteps * 16, lane),
-                  shared.B_sides + side * kFragment, lane);
+    }
     if (2 * (warps - 1 - warp) < kTiles * heads) {
       SsdDecays* to[kTiles];
 #pragma unroll
@@ -399,11 +409,25 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
     }
     __syncthreads();
     if (!kTrue && int(threadIdx.x) < heads)
-      for (int tile = 0; tile < kTiles; ++tile) elapsed += shared.decays[kTiles * int(threadIdx.x) + tile].end;
+      for (int tile = 0; tile < kTiles; ++tile) elapsed += shared.decays[kTiles * int(threadIdx.x) + tile].end();
     copy_next_mixing(first + kSpan);
     load_dt(first + kSpan);
 
     float out[kTiles][2][4] = {};
+    const auto mix_decayed = [&](int h, int tile) {
+      const float D = s.D ? s.D[first_head + h] : 0.0f;
+      return decayed_mixing<kPrecision, Shared>(shared.mixing + tile * Shared::kMixing, shared.decays[kTiles * h + tile], D, lane);
+    };
+    const auto mix_past = [&] {
+      float values[2][4];
+      read_mixing<Shared>(shared.mixing + 2 * Shared::kMixing, lane, values);
+      return Left<kPrecision>(values);
+    };
+    if constexpr (kTrue && Shared::kHeadMixing) {
+      for (int work = warp; work < kTiles * heads; work += warps)
+        keep_side(mix_decayed(work / kTiles, work % kTiles), shared.head_mixing + work * kFragment, lane);
+      if (kTiles > 1 && warp == warps - 1) keep_side(mix_past(), shared.past_mixing, lane);
+    }
     if constexpr (kTrue)
 #pragma unroll
       for (int k = 0; k < kSteps; ++k) {
@@ -419,7 +443,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
       }
 
     wait_for_copy_groups<1>();  // u and z
-    __syncwarp();
+    if constexpr (kTrue && Shared::kHeadMixing) __syncthreads();
+    else __syncwarp();
     const SsdDecays* decays[kTiles][2];
     float ends[kTiles][2];
 #pragma unroll
@@ -427,7 +452,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         decays[tile][half] = shared.decays + kTiles * head[half] + tile;
-        ends[tile][half] = exp2_fast(decays[tile][half]->end);
+        ends[tile][half] = decays[tile][half]->decay[kSsdTile - 1];
       }
     // [half][step][i]. u is read anew for every product that needs it: registers are what limits the warps of a multiprocessor.
     const auto read_u = [&](int tile, float (&u)[2][2][2]) {
@@ -451,9 +476,9 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
         float u[2][2][2];
         Right<kPrecision> right[2];
         if (tile == 1) {
-          float past[2][4];
-          read_mixing(shared.mixing + 2 * Shared::kMixing, lane, past);
-          const Left<kPrecision> left(past);
+          Left<kPrecision> left;
+          if constexpr (Shared::kHeadMixing) left = kept_side<Left<kPrecision>>(shared.past_mixing, lane);
+          else left = mix_past();
           read_u(0, u);
           weigh(0, u);
 #pragma unroll
@@ -471,10 +496,9 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
         Left<kPrecision> mixing[2];
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          if (half == 0 || head[0] != head[1])
-            mixing[half] = decayed_mixing<kPrecision>(shared.mixing + tile * Shared::kMixing, *decays[tile][half], D[half], lane);
-          else
-            mixing[half] = mixing[0];
+          if (half == 1 && head[0] == head[1]) mixing[1] = mixing[0];
+          else if constexpr (Shared::kHeadMixing) mixing[half] = kept_side<Left<kPrecision>>(shared.head_mixing + (kTiles * head[half] + tile) * kFragment, lane);
+          else mixing[half] = mix_decayed(head[half], tile);
           const float upper = decays[tile][half]->decay[g], lower = decays[tile][half]->decay[g + 8];
           auto& sums = out[tile][half];
           sums[0] *= upper, sums[1] *= upper, sums[2] *= lower, sums[3] *= lower;
