@@ -26,10 +26,11 @@ namespace coil::gpu {
 
 inline constexpr int kSsdTile = 16;  // frames
 
-// Of one head in one tile, per frame: s as the sum of two floats, as what decays by much less than s is their difference; dt; w; 2^s.
+// Of one head in one tile, per frame: s as the sum of two floats, as what decays by much less than s is their difference; dt; w; 2^s; 2^-s dt.
 struct alignas(16) SsdDecays {
-  float high[kSsdTile], low[kSsdTile], step[kSsdTile], weight[kSsdTile], decay[kSsdTile];
+  float high[kSsdTile], low[kSsdTile], step[kSsdTile], weight[kSsdTile], decay[kSsdTile], growth[kSsdTile];
   __device__ float end() const { return high[kSsdTile - 1]; }
+  __device__ bool mild() const { return end() > -32; }  // 2^-s leaves room for large u
 };
 
 // Shared memory of a block that runs `heads` heads in `warps` warps.
@@ -38,12 +39,11 @@ struct SsdShared {
   static constexpr int kSpan = kTiles * kSsdTile, kSteps = kStates / 16;
   static constexpr int kRowB = kStates + 4, kRowC = kStates / 32 * 32 + 16;  // floats; what a warp reads at once lies in different banks
   static constexpr int kFragment = 32 * sizeof(Left<kPrecision>) / 4;      // floats of 16 frames x 16 states as a side of a product
-  // Heads of small states are as small, and have a warp or two: nothing would be gained if the warps of a head shared its decayed C B^T.
-  static constexpr bool kHeadMixing = kStates > 16;
   static constexpr int kOwn = kSpan * 16;         // a warp's channels of u or z; banks as above
   static constexpr int kMixings = 2 * kTiles - 1;                          // products C B^T of tiles
   static constexpr int kPartSteps = kSteps > 1 ? 2 : 1, kMixingParts = kSteps / kPartSteps;  // summed up in parts of so many 16 states
   static constexpr int kMixing = 256 * kMixingParts;                       // sums of frames x frames, [part][half][lane][4]
+  static constexpr bool kKeptMixing = kMixingParts > 1;                    // the parts are put together once, to a side of a product
   int heads, warps;
   bool with_output, with_gate;
 
@@ -55,8 +55,8 @@ struct SsdShared {
 
   __host__ __device__ constexpr size_t floats() const {
     return size_t(kSpan * kRowB + kTiles * kSteps * kFragment + (with_output ? kSpan * kRowC + kTiles * kSteps * kFragment + kMixings * kMixing : 0) +
-                  warps * kOwn * (with_gate ? 2 : 1) + (kHeadMixing && with_output ? (kTiles - 1) * kFragment : 0)) +
-           size_t(kTiles * heads) * (sizeof(SsdDecays) / sizeof(float) + (kHeadMixing && with_output ? kFragment : 0));
+                  warps * kOwn * (with_gate ? 2 : 1) + (kKeptMixing && with_output ? kMixings * kFragment : 0)) +
+           size_t(kTiles * heads) * sizeof(SsdDecays) / sizeof(float);
   }
 
   // C, its sides and the mixing are there with output only, z with a gate.
@@ -65,8 +65,7 @@ struct SsdShared {
     float *B_sides, *C_sides;  // [tile][16 states]: right sides of the product with u, left sides of that with h
     float* mixing;             // C_0 B_0^T, C_1 B_1^T, C_1 B_0^T, in parts
     float *u, *z;              // [warp][own_at(frame, channel)]
-    float* head_mixing;        // [head][tile]: left sides of products with u, of (C_0 B_0^T) * L, (C_1 B_1^T) * L
-    float* past_mixing;        // and of C_1 B_0^T
+    float* mixing_sides;       // and as left sides of products with u, those of a tile with itself without what is in the future
     SsdDecays* decays;         // [head][tile]
   };
   __device__ Pieces at(float* memory) const {
@@ -83,8 +82,7 @@ struct SsdShared {
     p.mixing = take(kMixings * kMixing, with_output);
     p.u = take(warps * kOwn);
     p.z = take(warps * kOwn, with_gate);
-    p.head_mixing = take(kTiles * heads * kFragment, kHeadMixing && with_output);
-    p.past_mixing = take((kTiles - 1) * kFragment, kHeadMixing && with_output);
+    p.mixing_sides = take(kMixings * kFragment, kKeptMixing && with_output);
     p.decays = reinterpret_cast<SsdDecays*>(memory);
     return p;
   }
@@ -219,33 +217,31 @@ __device__ void read_mixing(const float* mixing, int lane, float (&values)[2][4]
   }
 }
 
-// (C B^T) * L with D on the diagonal.
-template <Precision kPrecision, class Shared>
-__device__ Left<kPrecision> decayed_mixing(const float* mixing, const SsdDecays& decays, float D, int lane) {
+// Calls f(value, row r of the lane's two, t, i) for the values of the left side of a product over a tile's own frames that are of the past or the present,
+// and makes the others 0.
+template <class F>
+__device__ void each_past(int lane, float (&values)[2][4], const F& f) {
   const int g = lane / 4, t = lane % 4;
-  float values[2][4];
-  read_mixing<Shared>(mixing, lane, values);
-  const float now_high[2] = {decays.high[g], decays.high[g + 8]}, now_low[2] = {decays.low[g], decays.low[g + 8]};
 #pragma unroll
-  for (int step = 0; step < 2; ++step) {
-    const auto pair = [&](const float* of) { return *reinterpret_cast<const float2*>(of + 8 * step + 2 * t); };
-    const float2 highs = pair(decays.high), lows = pair(decays.low), steps = pair(decays.step);
-    const float high[2] = {highs.x, highs.y}, low[2] = {lows.x, lows.y}, dt[2] = {steps.x, steps.y};
+  for (int step = 0; step < 2; ++step)
 #pragma unroll
     for (int i = 0; i < 2; ++i)
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
         float& value = values[step][r + 2 * i];
-        if (step > r) {
-          value = 0;
-          continue;
-        }
-        value *= exp2_fast((now_high[r] - high[i]) + (now_low[r] - low[i])) * dt[i];
-        if (step < r) continue;
-        const int then = 2 * t + i;
-        value = then > g ? 0.0f : then == g ? value + D : value;
+        if (step <= r) f(value, r, step, i);
+        if (step > r || (step == r && 2 * t + i > g)) value = 0;
       }
-  }
+}
+
+// (C B^T) * L.
+template <Precision kPrecision>
+__device__ Left<kPrecision> decayed(float (&values)[2][4], const SsdDecays& decays, int lane) {
+  const int g = lane / 4, t = lane % 4;
+  each_past(lane, values, [&](float& value, int r, int step, int i) {
+    const int now = g + 8 * r, then = 8 * step + 2 * t + i;
+    value *= exp2_fast((decays.high[now] - decays.high[then]) + (decays.low[now] - decays.low[then])) * decays.step[then];
+  });
   return Left<kPrecision>(values);
 }
 
@@ -266,9 +262,10 @@ __device__ void sum_decays(const float (&dt)[kCount], const float (&a)[kCount], 
   for (int i = 0; i < kCount; ++i) {
     last[i] = __shfl_sync(0xffffffffu, s[i], kSsdTile - 1, kSsdTile);
     if (!to[i]) continue;
-    const float high = float(s[i]);
-    to[i]->high[frame] = high, to[i]->low[frame] = float(s[i] - double(high)), to[i]->step[frame] = dt[i];
-    to[i]->weight[frame] = exp2_fast(float(last[i] - s[i])) * dt[i], to[i]->decay[frame] = exp2_fast(high);
+    const float high = float(s[i]), low = float(s[i] - double(high));
+    to[i]->high[frame] = high, to[i]->low[frame] = low, to[i]->step[frame] = dt[i];
+    to[i]->weight[frame] = exp2_fast(float(last[i] - s[i])) * dt[i];
+    to[i]->decay[frame] = exp2_fast(high) * fmaf(low, kLn2, 1.0f), to[i]->growth[frame] = exp2_fast(-high) * fmaf(-low, kLn2, 1.0f) * dt[i];
   }
 }
 
@@ -330,6 +327,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   float *own_u = shared.u + warp * Shared::kOwn, *own_z = shared.z + warp * Shared::kOwn;
   const int u_at = Shared::own_at(2 * t, g), z_at = Shared::own_at(g, 2 * t);
   const size_t row = index * size_t(chunk_frames);
+
+  const float D[2] = {kTrue && s.D ? s.D[first_head + head[0]] : 0.0f, kTrue && s.D ? s.D[first_head + head[1]] : 0.0f};
 
   const auto copy_next_mixing = [&](int first) {
     if (first < chunk.frames) {
@@ -414,20 +413,18 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
     load_dt(first + kSpan);
 
     float out[kTiles][2][4] = {};
-    const auto mix_decayed = [&](int h, int tile) {
-      const float D = s.D ? s.D[first_head + h] : 0.0f;
-      return decayed_mixing<kPrecision, Shared>(shared.mixing + tile * Shared::kMixing, shared.decays[kTiles * h + tile], D, lane);
-    };
-    const auto mix_past = [&] {
+    const auto mixing_side = [&](int block) {
       float values[2][4];
-      read_mixing<Shared>(shared.mixing + 2 * Shared::kMixing, lane, values);
+      read_mixing<Shared>(shared.mixing + block * Shared::kMixing, lane, values);
+      if (block < kTiles) each_past(lane, values, [](float&, int, int, int) {});
       return Left<kPrecision>(values);
     };
-    if constexpr (kTrue && Shared::kHeadMixing) {
-      for (int work = warp; work < kTiles * heads; work += warps)
-        keep_side(mix_decayed(work / kTiles, work % kTiles), shared.head_mixing + work * kFragment, lane);
-      if (kTiles > 1 && warp == warps - 1) keep_side(mix_past(), shared.past_mixing, lane);
-    }
+    if constexpr (kTrue && Shared::kKeptMixing)
+      for (int block = warp; block < Shared::kMixings; block += warps) keep_side(mixing_side(block), shared.mixing_sides + block * kFragment, lane);
+    const auto kept_mixing = [&](int block) {
+      if constexpr (Shared::kKeptMixing) return kept_side<Left<kPrecision>>(shared.mixing_sides + block * kFragment, lane);
+      else return mixing_side(block);
+    };
     if constexpr (kTrue)
 #pragma unroll
       for (int k = 0; k < kSteps; ++k) {
@@ -443,7 +440,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
       }
 
     wait_for_copy_groups<1>();  // u and z
-    if constexpr (kTrue && Shared::kHeadMixing) __syncthreads();
+    if constexpr (kTrue && Shared::kKeptMixing) __syncthreads();
     else __syncwarp();
     const SsdDecays* decays[kTiles][2];
     float ends[kTiles][2];
@@ -460,11 +457,11 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
 #pragma unroll
       for (int i = 0; i < 8; ++i) u[i / 4][i / 2 % 2][i % 2] = own_u[(u_at ^ i / 4 * 8) + tile * 256 + i / 2 % 2 * 128 + i % 2 * 32];
     };
-    const auto weigh = [&](int tile, float (&u)[2][2][2]) {
+    const auto weigh = [&](int tile, float (SsdDecays::*by)[kSsdTile], float (&u)[2][2][2]) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int half = i / 2, step = i % 2;
-        const float2 weight = *reinterpret_cast<const float2*>(decays[tile][half]->weight + 8 * step + 2 * t);
+        const float2 weight = *reinterpret_cast<const float2*>((decays[tile][half]->*by) + 8 * step + 2 * t);
         u[half][step][0] *= weight.x, u[half][step][1] *= weight.y;
       }
     };
@@ -474,47 +471,46 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
 #pragma unroll
       for (int tile = 0; tile < kTiles; ++tile) {
         float u[2][2][2];
-        Right<kPrecision> right[2];
-        if (tile == 1) {
-          Left<kPrecision> left;
-          if constexpr (Shared::kHeadMixing) left = kept_side<Left<kPrecision>>(shared.past_mixing, lane);
-          else left = mix_past();
-          read_u(0, u);
-          weigh(0, u);
-#pragma unroll
-          for (int half = 0; half < 2; ++half) {
-            right[half] = Right<kPrecision>(u[half]);
-#pragma unroll
-            for (int i = 0; i < 4; ++i) out[1][half][i] *= ends[0][half];
-          }
+        const auto multiply_add_u = [&](const Left<kPrecision>& left) {
+          const Right<kPrecision> right[2] = {Right<kPrecision>(u[0]), Right<kPrecision>(u[1])};
           each_part<kPrecision>([&](int part) {
 #pragma unroll
-            for (int half = 0; half < 2; ++half) multiply_add_part(part, out[1][half], left, right[half]);
+            for (int half = 0; half < 2; ++half) multiply_add_part(part, out[tile][half], left, right[half]);
           });
+        };
+        const auto decay_rows = [&] {
+#pragma unroll
+          for (int i = 0; i < 8; ++i) out[tile][i / 4][i % 4] *= decays[tile][i / 4]->decay[g + i % 4 / 2 * 8];
+        };
+        if (tile == 1) {
+          read_u(0, u);
+          weigh(0, &SsdDecays::weight, u);
+#pragma unroll
+          for (int i = 0; i < 8; ++i) out[1][i / 4][i % 4] *= ends[0][i / 4];
+          multiply_add_u(kept_mixing(2));
         }
         read_u(tile, u);
-        Left<kPrecision> mixing[2];
+        if (decays[tile][0]->mild() && decays[tile][1]->mild()) {
+          weigh(tile, &SsdDecays::growth, u);
+          multiply_add_u(kept_mixing(tile));
+          decay_rows();
+        } else {
+          decay_rows();
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          if (half == 1 && head[0] == head[1]) mixing[1] = mixing[0];
-          else if constexpr (Shared::kHeadMixing) mixing[half] = kept_side<Left<kPrecision>>(shared.head_mixing + (kTiles * head[half] + tile) * kFragment, lane);
-          else mixing[half] = mix_decayed(head[half], tile);
-          const float upper = decays[tile][half]->decay[g], lower = decays[tile][half]->decay[g + 8];
-          auto& sums = out[tile][half];
-          sums[0] *= upper, sums[1] *= upper, sums[2] *= lower, sums[3] *= lower;
-          right[half] = Right<kPrecision>(u[half]);
+          for (int half = 0; half < 2; ++half) {
+            float values[2][4];
+            read_mixing<Shared>(shared.mixing + tile * Shared::kMixing, lane, values);
+            multiply_add(out[tile][half], decayed<kPrecision>(values, *decays[tile][half], lane), Right<kPrecision>(u[half]));
+          }
         }
-        each_part<kPrecision>([&](int part) {
-#pragma unroll
-          for (int half = 0; half < 2; ++half) multiply_add_part(part, out[tile][half], mixing[half], right[half]);
-        });
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
           const int frame = tile * kSsdTile + 8 * r;
           if (first + frame + g >= chunk.frames) continue;
 #pragma unroll
           for (int half = 0; half < 2; ++half) {
-            float2 values{out[tile][half][2 * r], out[tile][half][2 * r + 1]};
+            const float2 now = *reinterpret_cast<const float2*>(own_u + frame / 8 * 128 + (z_at ^ 8 * half));
+            float2 values{fmaf(D[half], now.x, out[tile][half][2 * r]), fmaf(D[half], now.y, out[tile][half][2 * r + 1])};
             if (gated) {
               const float2 z = *reinterpret_cast<const float2*>(own_z + frame / 8 * 128 + (z_at ^ 8 * half));
               values.x *= silu(z.x), values.y *= silu(z.y);
@@ -532,7 +528,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
     for (int tile = kTiles - 1; tile >= 0; --tile) {
       float u[2][2][2], values[2][4];
       read_u(tile, u);
-      weigh(tile, u);
+      weigh(tile, &SsdDecays::weight, u);
 #pragma unroll
       for (int i = 0; i < 8; ++i) values[i / 4][i % 4] = u[i % 2][i / 4][i / 2 % 2] * decay[i % 2];
       left[tile] = Left<kPrecision>(values);
