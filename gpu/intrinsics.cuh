@@ -89,6 +89,15 @@ __device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" :::
 // Brings the line at `p`, a valid address, into the L2 cache.
 __device__ inline void prefetch(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 
+// What this thread has copied since the last group becomes one.
+__device__ inline void end_copy_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Until all groups are there but this thread's `kLeft` newest.
+template <int kLeft>
+__device__ inline void wait_for_copy_groups() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
+}
+
 // Waits for the `kThreads` threads of group `group` of the block; a group is whole warps.
 template <int kThreads>
 __device__ inline void sync_group(int group) {

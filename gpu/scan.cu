@@ -13,8 +13,7 @@ constexpr int kThreads = 128, kWarps = kThreads / 32;
 // The last `taps` inputs of every signal become its history. A block per signal.
 __global__ void __launch_bounds__(kThreads) remember_inputs(Conv conv, DevicePlan plan) {
   const Signal signal = plan.signals[blockIdx.x];
-  const Group group = plan.groups[signal.first_group + signal.groups - 1];
-  const size_t index = size_t(group.first_chunk + group.chunks - 1);
+  const size_t index = size_t(signal.first_chunk + signal.chunks - 1);
   const Chunk chunk = plan.chunks[index];
   const size_t end = index * size_t(plan.chunk_frames) + size_t(chunk.frames);
   const float* before = conv.table + size_t(chunk.state_in) * conv.table_stride;

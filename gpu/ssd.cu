@@ -8,54 +8,76 @@
 namespace coil::gpu {
 namespace {
 
-// Warps of a block at most, and blocks of a multiprocessor: as many as their registers allow.
-constexpr int kMaxWarps = 4;
+// Warps of a block at most, blocks of a multiprocessor, and tiles of a span, which hold registers: as the registers of 16 warps allow.
+constexpr int kMaxWarps = 8;
 template <int kStates>
-constexpr int kBlocks = kStates > 64 ? 3 : kStates > 16 ? 4 : 5;
+constexpr int kBlocks = kStates > 16 ? 2 : 3;
+template <Precision kPrecision, int kStates>
+constexpr int kTiles = kStates > 64 && kPrecision != Precision::bf16 || kStates <= 16 && kPrecision == Precision::float32 ? 1 : 2;
 
 template <Precision kPrecision, int kStates, bool kTrue>
-void start(const Ssd& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
-  // the most warps that share a chunk's channels evenly
-  int warps = kMaxWarps;
-  while (s.group_channels / 16 % warps != 0) --warps;
-  const int parts = s.channels / (16 * warps);
-  int heads = 0;
-  for (int part = 0; part < parts; ++part) {
-    const int first = part * 16 * warps;
-    heads = std::max(heads, (first + 16 * warps - 1) / s.headdim - first / s.headdim + 1);
+class Blocks {
+ public:
+  static constexpr auto* kKernel = ssd_chunks<kPrecision, kStates, kTiles<kPrecision, kStates>, kTrue, kMaxWarps, kBlocks<kStates>>;
+  int warps = kMaxWarps, parts;  // of a block; blocks of a chunk
+  size_t bytes;                  // of shared memory
+
+  // As many warps as share a chunk's channels evenly and the memory of a block holds.
+  explicit Blocks(const SsdShape& s) {
+    const size_t limit = size_t(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
+    while (warps > 1 && (s.group_channels / 16 % warps != 0 || bytes_of(s) > limit)) --warps;
+    parts = s.channels / (16 * warps);
+    bytes = bytes_of(s);
+    check(cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
   }
-  auto* kernel = ssd_chunks<kPrecision, kStates, kTrue, kMaxWarps, kBlocks<kStates>>;
-  const size_t bytes = SsdShared<kStates>{heads}.floats(kTrue) * sizeof(float);
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
-  launch(kernel, unsigned(plan.chunk_count) * unsigned(parts), unsigned(32 * warps), bytes, stream, s, scratch.carry, scratch.sums, plan.chunks,
-         plan.chunk_frames, parts);
-}
 
-template <Precision kPrecision, int kStates>
-void run_as(const Ssd& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
-  if (plan.chunk_count > plan.signal_count) start<kPrecision, kStates, false>(s, scratch, plan, stream);
-  const DecayFactor factor{scratch.sums, s.headdim * s.d_state, s.channels / s.headdim};
-  join_chunks(factor, JoinBuffers<float>{s.channels * s.d_state, scratch.carry, s.table, s.table_stride}, plan, stream);
-  start<kPrecision, kStates, true>(s, scratch, plan, stream);
-}
+  void start(const Ssd& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) const {
+    launch(kKernel, unsigned(plan.chunk_count) * unsigned(parts), unsigned(32 * warps), bytes, stream, s, scratch.carry, scratch.sums, plan.chunks,
+           plan.chunk_frames, parts);
+  }
 
-template <Precision kPrecision>
-void run_in(const Ssd& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
-  if (s.d_state <= 16) run_as<kPrecision, 16>(s, scratch, plan, stream);
-  else if (s.d_state <= 64) run_as<kPrecision, 64>(s, scratch, plan, stream);
-  else run_as<kPrecision, 128>(s, scratch, plan, stream);
+  size_t chunks_at_once() const {
+    int blocks = 0;
+    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kKernel, 32 * warps, bytes), "preparing a kernel");
+    return std::max<size_t>(size_t(blocks) * size_t(device_attribute(cudaDevAttrMultiProcessorCount)) / size_t(parts), 1);
+  }
+
+ private:
+  size_t bytes_of(const SsdShape& s) const {
+    int heads = 0;  // of the block that meets most
+    for (int first = 0; first < s.channels; first += 16 * warps) heads = std::max(heads, (first + 16 * warps - 1) / s.headdim - first / s.headdim + 1);
+    return SsdShared<kPrecision, kStates, kTiles<kPrecision, kStates>>{heads, warps, kTrue, kTrue && s.gate}.floats() * sizeof(float);
+  }
+};
+
+// Calls f<precision, states>() with the kernels' number of states.
+template <class F>
+auto with_kernels(const SsdShape& s, Precision precision, const F& f) {
+  const auto with_states = [&]<Precision kPrecision>() {
+    if (s.d_state <= 16) return f.template operator()<kPrecision, 16>();
+    if (s.d_state <= 64) return f.template operator()<kPrecision, 64>();
+    return f.template operator()<kPrecision, 128>();
+  };
+  if (precision == Precision::float32) return with_states.template operator()<Precision::float32>();
+  if (precision == Precision::tf32) return with_states.template operator()<Precision::tf32>();
+  return with_states.template operator()<Precision::bf16>();
 }
 
 }  // namespace
 
 bool serves_ssd(int headdim, int group_channels, int d_state) { return headdim % 8 == 0 && group_channels % 16 == 0 && d_state <= 128; }
 
+size_t ssd_chunks_at_once(const SsdShape& s, Precision precision) {
+  return with_kernels(s, precision, [&]<Precision kPrecision, int kStates>() { return Blocks<kPrecision, kStates, true>(s).chunks_at_once(); });
+}
+
 void run_ssd(const Ssd& s, Precision precision, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
-  switch (precision) {
-    case Precision::float32: return run_in<Precision::float32>(s, scratch, plan, stream);
-    case Precision::tf32: return run_in<Precision::tf32>(s, scratch, plan, stream);
-    case Precision::bf16: return run_in<Precision::bf16>(s, scratch, plan, stream);
-  }
+  with_kernels(s, precision, [&]<Precision kPrecision, int kStates>() {
+    if (plan.chunk_count > plan.signal_count) Blocks<kPrecision, kStates, false>(s).start(s, scratch, plan, stream);
+    const DecayFactor factor{scratch.sums, s.headdim * s.d_state, s.channels / s.headdim};
+    join_chunks(factor, JoinBuffers<float>{s.channels * s.d_state, scratch.carry, s.table, s.table_stride}, plan, stream);
+    Blocks<kPrecision, kStates, true>(s).start(s, scratch, plan, stream);
+  });
 }
 
 }  // namespace coil::gpu

@@ -8,9 +8,13 @@
 
 namespace coil::gpu {
 
-// h = e^(dt A) h + dt B u; y = (C h + D u) [silu(z)]. Channels share dt, A, D by heads of `headdim`, and B and C by groups of `group_channels`.
-struct Ssd {
+struct SsdShape {
   int channels, d_state, headdim, group_channels;
+  bool gate;
+};
+
+// h = e^(dt A) h + dt B u; y = (C h + D u) [silu(z)]. Channels share dt, A, D by heads of `headdim`, and B and C by groups of `group_channels`.
+struct Ssd : SsdShape {
   const float* a;  // log2(e) A, per head
   const float* dt;  // [row][dt_stride], per head
   int dt_stride;
@@ -21,7 +25,7 @@ struct Ssd {
   const float *B, *C;  // [row][bc_stride]: groups of d_state
   int bc_stride;
   const float* D;  // per head; null: none
-  const float* z;  // [row][z_stride]; null: no gate
+  const float* z;  // [row][z_stride]; with a gate only
   int z_stride;
   float* y;  // [row][y_stride], pairs of channels on 8 bytes
   int y_stride;
@@ -31,6 +35,9 @@ struct Ssd {
 
 // Heads of a multiple of 8 channels, groups of a multiple of 16, and at most 128 states.
 bool serves_ssd(int headdim, int group_channels, int d_state);
+
+// How many chunks keep all multiprocessors busy at the same time. [with a current device]
+size_t ssd_chunks_at_once(const SsdShape& shape, Precision precision);
 
 // The scratch is that of a scan with channels * d_state states and a sum per head.
 void run_ssd(const Ssd& ssd, Precision precision, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream);

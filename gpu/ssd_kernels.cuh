@@ -1,12 +1,21 @@
-// The kernel of SSD in matrix form. Source: Dao & Gu 2024, section 6, whose chunks are tiles of 16 frames here, one after the other, so that the
+// The kernel of SSD in matrix form. Source: Dao & Gu 2024, section 6, whose chunks are spans of 32 frames here, one after the other, so that the
 // state never leaves a warp's registers.
 //
-// A warp runs 16 channels of a chunk, half of which may belong to the next head. With the sums of dt A from a tile's begin, s, in base 2:
-//   y      = e^s (C h) + ((C B^T) * L) u,   L[t][i] = 2^(s_t - s_i) dt_i for i <= t, else 0; D on its diagonal
-//   h^T    = 2^(s_end) h^T + (2^(s_end - s) dt u)^T B
-// h is held transposed, [channel][state]: as sums of the second product, which are the right side of the first (gpu/tensor_cores.cuh).
-// Frames are inputs of a product as [step][t], [step][t + 4] = frame 8 step + t, 8 step + t + 4; states as 8 step + 2 t, 8 step + 2 t + 1.
+// A warp runs 16 channels of a chunk, half of which may belong to the next head. A span is two tiles of 16 frames. With the sums of dt A from a
+// tile's begin, s, in base 2, h the state before the span, and w = 2^(s_end - s) dt:
+//   y_0    = e^s (C_0 h) + ((C_0 B_0^T) * L) u_0,   L[t][i] = 2^(s_t - s_i) dt_i for i <= t, else 0; D on its diagonal
+//   y_1    = e^s (2^(s_end of 0) C_1 h + (C_1 B_0^T) (w_0 u_0)) + ((C_1 B_1^T) * L) u_1
+//   h^T    = 2^(s_end of both) h^T + (2^(s_end of 1) w_0 u_0)^T B_0 + (w_1 u_1)^T B_1
+// h is held transposed, [channel][state]: as sums of the third product, which are the right side of the first (gpu/tensor_cores.cuh).
+//
+// The warps of a block share B, C, the products of both and the decays. What a span needs is copied while the span before it runs, and B and C become
+// sides of products once, for all warps.
+//
+// Frames are inputs of a product as [step][i]: frame 8 step + 2 t + i of a tile; 16 states as [step][i]: state 4 t + 2 i + step, so that a lane's are
+// neighbours.
 #pragma once
+
+#include <cstring>
 
 #include "gpu/math.cuh"
 #include "gpu/segment.h"
@@ -17,298 +26,533 @@ namespace coil::gpu {
 
 inline constexpr int kSsdTile = 16;  // frames
 
-// Of one frame in its tile: s as the sum of two floats, as what decays by much less than s is their difference.
-struct alignas(16) SsdTime {
-  float high, low;
-  float step;    // dt
-  float weight;  // 2^(s_end - s) dt
+// Of one head in one tile, per frame: s as the sum of two floats, as what decays by much less than s is their difference; dt; w; 2^s; 2^-s dt.
+struct alignas(16) SsdDecays {
+  float high[kSsdTile], low[kSsdTile], step[kSsdTile], weight[kSsdTile], decay[kSsdTile], growth[kSsdTile];
+  __device__ float end() const { return high[kSsdTile - 1]; }
+  __device__ bool mild() const { return end() > -32; }  // 2^-s leaves room for large u
 };
 
-// Shared memory of a block that runs `heads` heads.
-template <int kStates>
+// Shared memory of a block that runs `heads` heads in `warps` warps.
+template <Precision kPrecision, int kStates, int kTiles>
 struct SsdShared {
-  static constexpr int kTiles = kStates > 64 ? 2 : 4, kSpan = kSsdTile * kTiles;  // whose B, C and decays are there at once
-  static constexpr int kRow = kStates + 8;  // floats; what a warp reads at once lies in different banks
-  int heads;
+  static constexpr int kSpan = kTiles * kSsdTile, kSteps = kStates / 16;
+  static constexpr int kRowB = kStates + 4, kRowC = kStates / 32 * 32 + 16;  // floats; what a warp reads at once lies in different banks
+  static constexpr int kFragment = 32 * sizeof(Left<kPrecision>) / 4;      // floats of 16 frames x 16 states as a side of a product
+  static constexpr int kOwn = kSpan * 16;         // a warp's channels of u or z; banks as above
+  static constexpr int kMixings = 2 * kTiles - 1;                          // products C B^T of tiles
+  static constexpr int kPartSteps = kSteps > 1 ? 2 : 1, kMixingParts = kSteps / kPartSteps;  // summed up in parts of so many 16 states
+  static constexpr int kMixing = 256 * kMixingParts;                       // sums of frames x frames, [part][half][lane][4]
+  static constexpr bool kKeptMixing = kMixingParts > 1;                    // the parts are put together once, to a side of a product
+  int heads, warps;
+  bool with_output, with_gate;
 
-  __host__ __device__ constexpr size_t floats(bool with_output) const {
-    return size_t(kSpan) * kRow * (with_output ? 2 : 1) + size_t(kTiles) * 32 * 8 * (with_output ? 1 : 0) + size_t(kTiles * heads) * kSsdTile * 5 +
-           size_t(kTiles * heads) + size_t(kSpan) * size_t(heads + 1);
+  // Where a channel < 8 of a warp lies in a frame < 8: rows of 16 channels, ordered so that lanes that copy 4 channels each, or read as products need
+  // them, meet different banks. The other 8 channels are at own_at ^ 8, 8 frames further is 128 further, and an odd frame 32 behind the even one.
+  __host__ __device__ static constexpr int own_at(int frame, int channel) {
+    return (frame / 4 * 4 + frame % 2 * 2 + frame / 2 % 2) * 16 + frame / 4 * 8 + channel;
   }
 
-  // Pieces in the order of their alignment; B is first, C and mixing are there with output only.
+  __host__ __device__ constexpr size_t floats() const {
+    return size_t(kSpan * kRowB + kTiles * kSteps * kFragment + (with_output ? kSpan * kRowC + kTiles * kSteps * kFragment + kMixings * kMixing : 0) +
+                  warps * kOwn * (with_gate ? 2 : 1) + (kKeptMixing && with_output ? kMixings * kFragment : 0)) +
+           size_t(kTiles * heads) * sizeof(SsdDecays) / sizeof(float);
+  }
+
+  // C, its sides and the mixing are there with output only, z with a gate.
   struct Pieces {
-    float *B, *C, *mixing;  // mixing: C B^T, [tile][lane][sums of two products]
-    SsdTime* time;          // [tile][head][frame]
-    float* decay;           // [tile][head][frame]: 2^s
-    float* end;             // [tile][head]: s of the tile's last frame
-    float* dt;              // [frame][heads + 1]
+    float *B, *C;              // [frame][kRowB], [frame][kRowC]
+    float *B_sides, *C_sides;  // [tile][16 states]: right sides of the product with u, left sides of that with h
+    float* mixing;             // C_0 B_0^T, C_1 B_1^T, C_1 B_0^T, in parts
+    float *u, *z;              // [warp][own_at(frame, channel)]
+    float* mixing_sides;       // and as left sides of products with u, those of a tile with itself without what is in the future
+    SsdDecays* decays;         // [head][tile]
   };
-  __device__ Pieces at(float* memory, bool with_output) const {
+  __device__ Pieces at(float* memory) const {
+    const auto take = [&](int floats, bool there = true) {
+      float* piece = memory;
+      if (there) memory += floats;
+      return piece;
+    };
     Pieces p;
-    p.B = memory;
-    p.C = p.B + kSpan * kRow;
-    p.mixing = with_output ? p.C + kSpan * kRow : p.C;
-    p.time = reinterpret_cast<SsdTime*>(with_output ? p.mixing + kTiles * 32 * 8 : p.C);
-    p.decay = reinterpret_cast<float*>(p.time + kTiles * heads * kSsdTile);
-    p.end = p.decay + kTiles * heads * kSsdTile;
-    p.dt = p.end + kTiles * heads;
+    p.B = take(kSpan * kRowB);
+    p.C = take(kSpan * kRowC, with_output);
+    p.B_sides = take(kTiles * kSteps * kFragment);
+    p.C_sides = take(kTiles * kSteps * kFragment, with_output);
+    p.mixing = take(kMixings * kMixing, with_output);
+    p.u = take(warps * kOwn);
+    p.z = take(warps * kOwn, with_gate);
+    p.mixing_sides = take(kMixings * kFragment, kKeptMixing && with_output);
+    p.decays = reinterpret_cast<SsdDecays*>(memory);
     return p;
   }
 };
 
-// Rows of B or C into shared memory; what lies beyond the frames or states is 0.
-template <int kStates>
-__device__ void load_mixing_rows(const float* from, int stride, int states, int frames, float* to) {
-  constexpr int kRow = SsdShared<kStates>::kRow, kSpan = SsdShared<kStates>::kSpan, kVectors = kStates / 4;
-  const bool vectors = states % 4 == 0 && stride % 4 == 0 && reinterpret_cast<uintptr_t>(from) % 16 == 0;
-#pragma unroll 4
-  for (int i = int(threadIdx.x); i < kSpan * kVectors; i += int(blockDim.x)) {
-    const int frame = i / kVectors, n = i % kVectors * 4;
-    const float* at = from + ptrdiff_t(frame) * stride + n;
-    float4 v{0, 0, 0, 0};
-    if (frame < frames && n < states) {
-      if (vectors) {
-        v = *reinterpret_cast<const float4*>(at);
-      } else {
-        v.x = at[0];
-        if (n + 1 < states) v.y = at[1];
-        if (n + 2 < states) v.z = at[2];
-        if (n + 3 < states) v.w = at[3];
-      }
+inline bool __device__ on_vectors(const float* p, int stride) { return stride % 4 == 0 && reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
+// Begins to copy a span's rows of B, and of C if wanted, by all threads. Rows beyond the `frames` there are repeat the last one: their dt is 0.
+template <int kStates, class Shared, bool kWithC>
+__device__ void copy_mixing(const float* B, const float* C, int stride, int states, int frames, float* to_B, float* to_C) {
+  constexpr int kSpan = Shared::kSpan;
+  const int threads = int(blockDim.x);
+  if (states % 4 == 0 && on_vectors(B, stride) && (!kWithC || on_vectors(C, stride))) {
+    constexpr int kVectors = kStates / 4;
+#pragma unroll 1
+    for (int i = int(threadIdx.x); i < kSpan * kVectors; i += threads) {
+      const int frame = i / kVectors, n = i % kVectors * 4;
+      const int from = min(frame, frames - 1) * stride + n;
+      if (n >= states) continue;
+      copy_async(B + from, to_B + frame * Shared::kRowB + n);
+      if (kWithC) copy_async(C + from, to_C + frame * Shared::kRowC + n);
     }
-    *reinterpret_cast<float4*>(to + frame * kRow + n) = v;
+  } else {
+#pragma unroll 1
+    for (int i = int(threadIdx.x); i < kSpan * kStates; i += threads) {
+      const int frame = i / kStates, n = i % kStates;
+      const int from = min(frame, frames - 1) * stride + n;
+      if (n >= states) continue;
+      to_B[frame * Shared::kRowB + n] = B[from];
+      if (kWithC) to_C[frame * Shared::kRowC + n] = C[from];
+    }
   }
 }
 
-// Calls f(state, i of the lane's sums) for the 4 sums of every 8 states of a warp's 16 channels: places in (channel, state).
-template <class F>
-__device__ void each_state(int tiles, int lane, const F& f) {
+// The same of the 16 channels of a warp.
+template <class Shared>
+__device__ void copy_own(const float* from, int stride, int frames, float* to, int lane) {
+  if (on_vectors(from, stride)) {
+    const int at = Shared::own_at(lane / 4, lane % 2 * 4) ^ lane % 4 / 2 * 8;
 #pragma unroll
-  for (int tile = 0; tile < tiles; ++tile)
-#pragma unroll
-    for (int i = 0; i < 4; ++i) f(tile, i, lane / 4 + 8 * (i / 2), 8 * tile + lane % 4 * 2 + i % 2);
-}
-
-// The left side of a product of C with what lies over its states, for 16 states from n.
-template <int kStates>
-__device__ void read_C(const float* C, int n, int lane, float (&values)[2][4]) {
-  constexpr int kRow = SsdShared<kStates>::kRow;
-  const float* row = C + lane / 4 * kRow + n + lane % 4 * 2;
-#pragma unroll
-  for (int step = 0; step < 2; ++step) {
-    const float2 upper = *reinterpret_cast<const float2*>(row + 8 * step), lower = *reinterpret_cast<const float2*>(row + 8 * kRow + 8 * step);
-    values[step][0] = upper.x, values[step][1] = lower.x, values[step][2] = upper.y, values[step][3] = lower.y;
+    for (int i = 0; i < Shared::kSpan / 8; ++i) copy_async(from + (min(8 * i + lane / 4, frames - 1) * stride + lane % 4 * 4), to + 128 * i + at);
+  } else {
+#pragma unroll 1
+    for (int i = 0; i < Shared::kSpan / 2; ++i) {
+      const int frame = 2 * i + lane / 16, c = lane % 16;
+      to[frame / 8 * 128 + (Shared::own_at(frame % 8, c % 8) ^ c / 8 * 8)] = from[min(frame, frames - 1) * stride + c];
+    }
   }
 }
 
-// C B^T of one tile: sums of frames t x frames [8 step + t, 8 step + t + 4], the order that makes them the left side of the product with u.
-template <Precision kPrecision, int kStates>
-__device__ void mix_frames(const float* B, const float* C, int lane, float* to) {
-  constexpr int kRow = SsdShared<kStates>::kRow;
-  const int frame = lane / 4 / 2 + lane / 4 % 2 * 4;
+// A side of a product into shared memory and back, without bank conflicts.
+template <class Side>
+__device__ void keep_side(const Side& side, float* to, int lane) {
+  constexpr int kQuads = sizeof(Side) / sizeof(float4);
+  float4 quads[kQuads];
+  memcpy(quads, &side, sizeof(Side));
+#pragma unroll
+  for (int q = 0; q < kQuads; ++q) reinterpret_cast<float4*>(to)[32 * q + lane] = quads[q];
+}
+template <class Side>
+__device__ Side kept_side(const float* from, int lane) {
+  constexpr int kQuads = sizeof(Side) / sizeof(float4);
+  float4 quads[kQuads];
+#pragma unroll
+  for (int q = 0; q < kQuads; ++q) quads[q] = reinterpret_cast<const float4*>(from)[32 * q + lane];
+  Side side;
+  memcpy(&side, quads, sizeof(Side));
+  return side;
+}
+
+// 16 frames x 16 states from (0, 0) of B as the right sides of products with u: the states of one are every other one.
+template <Precision kPrecision>
+struct Mixing {
+  Right<kPrecision> halves[2];
+};
+template <Precision kPrecision, int kRow>
+__device__ Mixing<kPrecision> right_of_states(const float* B, int lane) {
+  float values[2][2][2];
+#pragma unroll
+  for (int step = 0; step < 2; ++step)
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const float2 pair = *reinterpret_cast<const float2*>(B + (8 * step + lane % 4 * 2 + i) * kRow + lane / 4 * 2);
+      values[0][step][i] = pair.x, values[1][step][i] = pair.y;
+    }
+  return {Right<kPrecision>(values[0]), Right<kPrecision>(values[1])};
+}
+
+// 16 frames x 16 states from (0, 0) of C as the left side of a product over states.
+template <Precision kPrecision, int kRow>
+__device__ Left<kPrecision> left_of_frames(const float* C, int lane) {
+  const float* row = C + lane / 4 * kRow + lane % 4 * 4;
+  const float4 upper = *reinterpret_cast<const float4*>(row), lower = *reinterpret_cast<const float4*>(row + 8 * kRow);
+  return Left<kPrecision>({{upper.x, lower.x, upper.z, lower.z}, {upper.y, lower.y, upper.w, lower.w}});
+}
+
+// A part of C B^T of 16 frames and 16 others; the left sides of C are kept unless `C_sides` is null.
+template <Precision kPrecision, class Shared>
+__device__ void mix_frames(const float* B, const float* C, float* C_sides, float* mixing, int lane) {
   float sums[2][4] = {};
 #pragma unroll
-  for (int n = 0; n < kStates; n += 16) {
-    float values[2][4];
-    read_C<kStates>(C, n, lane, values);
-    const Left<kPrecision> left(values);
+  for (int k = 0; k < Shared::kPartSteps; ++k) {
+    const auto left = left_of_frames<kPrecision, Shared::kRowC>(C + 16 * k, lane);
+    if (C_sides) keep_side(left, C_sides + k * Shared::kFragment, lane);
+    Right<kPrecision> right[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      float right[2][2];
-#pragma unroll
-      for (int step = 0; step < 2; ++step) {
-        const float2 pair = *reinterpret_cast<const float2*>(B + (8 * half + frame) * kRow + n + 8 * step + lane % 4 * 2);
-        right[step][0] = pair.x, right[step][1] = pair.y;
-      }
-      multiply_add(sums[half], left, Right<kPrecision>(right));
+      const float4 row = *reinterpret_cast<const float4*>(B + (8 * half + lane / 4) * Shared::kRowB + 16 * k + lane % 4 * 4);
+      right[half] = Right<kPrecision>({{row.x, row.z}, {row.y, row.w}});
     }
+    each_part<kPrecision>([&](int part) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) multiply_add_part(part, sums[half], left, right[half]);
+    });
   }
 #pragma unroll
-  for (int half = 0; half < 2; ++half)
-    *reinterpret_cast<float4*>(to + lane * 8 + 4 * half) = float4{sums[half][0], sums[half][1], sums[half][2], sums[half][3]};
+  for (int half = 0; half < 2; ++half) reinterpret_cast<float4*>(mixing)[32 * half + lane] = float4{sums[half][0], sums[half][1], sums[half][2], sums[half][3]};
 }
 
-// s and what follows from it for one tile and head by 16 lanes, in float64: a tile may decay by so much that the float32 of s would not do.
-__device__ inline void sum_decays(float dt, float a, int frame, SsdTime* time, float* decay, float* end) {
-  double s = double(dt) * double(a);
+// C B^T of a tile and another as the left side of a product over the other's frames, before it is one.
+template <class Shared>
+__device__ void read_mixing(const float* mixing, int lane, float (&values)[2][4]) {
 #pragma unroll
-  for (int back = 1; back < kSsdTile; back *= 2) {
-    const double before = __shfl_up_sync(0xffffffffu, s, unsigned(back), kSsdTile);
-    if (frame >= back) s += before;
+  for (int step = 0; step < 2; ++step) {
+    float4 sums = reinterpret_cast<const float4*>(mixing)[32 * step + lane];
+#pragma unroll
+    for (int part = 1; part < Shared::kMixingParts; ++part) {
+      const float4 more = reinterpret_cast<const float4*>(mixing)[64 * part + 32 * step + lane];
+      sums.x += more.x, sums.y += more.y, sums.z += more.z, sums.w += more.w;
+    }
+    values[step][0] = sums.x, values[step][1] = sums.z, values[step][2] = sums.y, values[step][3] = sums.w;
   }
-  const double last = __shfl_sync(0xffffffffu, s, kSsdTile - 1, kSsdTile);
-  const float high = float(s);
-  time[frame] = {high, float(s - double(high)), dt, exp2_fast(float(last - s)) * dt};
-  decay[frame] = exp2_fast(high);
-  if (frame == kSsdTile - 1) *end = high;
+}
+
+// Calls f(value, row r of the lane's two, t, i) for the values of the left side of a product over a tile's own frames that are of the past or the present,
+// and makes the others 0.
+template <class F>
+__device__ void each_past(int lane, float (&values)[2][4], const F& f) {
+  const int g = lane / 4, t = lane % 4;
+#pragma unroll
+  for (int step = 0; step < 2; ++step)
+#pragma unroll
+    for (int i = 0; i < 2; ++i)
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+        float& value = values[step][r + 2 * i];
+        if (step <= r) f(value, r, step, i);
+        if (step > r || (step == r && 2 * t + i > g)) value = 0;
+      }
+}
+
+// (C B^T) * L.
+template <Precision kPrecision>
+__device__ Left<kPrecision> decayed(float (&values)[2][4], const SsdDecays& decays, int lane) {
+  const int g = lane / 4, t = lane % 4;
+  each_past(lane, values, [&](float& value, int r, int step, int i) {
+    const int now = g + 8 * r, then = 8 * step + 2 * t + i;
+    value *= exp2_fast((decays.high[now] - decays.high[then]) + (decays.low[now] - decays.low[then])) * decays.step[then];
+  });
+  return Left<kPrecision>(values);
+}
+
+// s and what follows from it for `kCount` tiles of a head by 16 lanes, in float64: a tile may decay by so much that the float32 of s would not do.
+template <int kCount>
+__device__ void sum_decays(const float (&dt)[kCount], const float (&a)[kCount], int frame, SsdDecays* const (&to)[kCount]) {
+  double s[kCount], last[kCount];
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) s[i] = double(dt[i]) * double(a[i]);
+#pragma unroll
+  for (int back = 1; back < kSsdTile; back *= 2)
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const double before = __shfl_up_sync(0xffffffffu, s[i], unsigned(back), kSsdTile);
+      if (frame >= back) s[i] += before;
+    }
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    last[i] = __shfl_sync(0xffffffffu, s[i], kSsdTile - 1, kSsdTile);
+    if (!to[i]) continue;
+    const float high = float(s[i]), low = float(s[i] - double(high));
+    to[i]->high[frame] = high, to[i]->low[frame] = low, to[i]->step[frame] = dt[i];
+    to[i]->weight[frame] = exp2_fast(float(last[i] - s[i])) * dt[i];
+    to[i]->decay[frame] = exp2_fast(high) * fmaf(low, kLn2, 1.0f), to[i]->growth[frame] = exp2_fast(-high) * fmaf(-low, kLn2, 1.0f) * dt[i];
+  }
+}
+
+// The states of a warp's 16 channels from or to rows of `d_state` floats.
+template <int kSteps>
+__device__ void load_states(const float* from, int d_state, int lane, float (&state)[2 * kSteps][4]) {
+  const bool vectors = on_vectors(from, d_state);
+  const auto load = [&](const auto& quad) {
+#pragma unroll
+    for (int k = 0; k < kSteps; ++k)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int n = 16 * k + lane % 4 * 4;
+        const float4 v = quad(from + (lane / 4 + 8 * half) * d_state + n, d_state - n);
+        state[2 * k][2 * half] = v.x, state[2 * k + 1][2 * half] = v.y, state[2 * k][2 * half + 1] = v.z, state[2 * k + 1][2 * half + 1] = v.w;
+      }
+  };
+  if (vectors) load([](const float* at, int left) { return left > 0 ? *reinterpret_cast<const float4*>(at) : float4{0, 0, 0, 0}; });
+  else load([](const float* at, int left) { return float4{left > 0 ? at[0] : 0, left > 1 ? at[1] : 0, left > 2 ? at[2] : 0, left > 3 ? at[3] : 0}; });
+}
+template <int kSteps>
+__device__ void store_states(float* to, int d_state, int lane, const float (&state)[2 * kSteps][4]) {
+  const bool vectors = on_vectors(to, d_state);
+#pragma unroll
+  for (int k = 0; k < kSteps; ++k)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int n = 16 * k + lane % 4 * 4, left = d_state - n;
+      float* at = to + (lane / 4 + 8 * half) * d_state + n;
+      const float4 v{state[2 * k][2 * half], state[2 * k + 1][2 * half], state[2 * k][2 * half + 1], state[2 * k + 1][2 * half + 1]};
+      if (vectors) {
+        if (left > 0) *reinterpret_cast<float4*>(at) = v;
+      } else {
+        if (left > 0) at[0] = v.x;
+        if (left > 1) at[1] = v.y;
+        if (left > 2) at[2] = v.z;
+        if (left > 3) at[3] = v.w;
+      }
+    }
 }
 
 // kTrue: from the chunk's true state, with outputs; else from zero, to the chunk's end state and its sum of dt A in base 2. Blocks of whole
 // warps: block `parts * chunk + part` runs the chunk's channels from 16 * warps * part on, which are of one group. carries: [chunk][channel][state];
 // sums: [chunk][head].
-template <Precision kPrecision, int kStates, bool kTrue, int kMaxWarps, int kBlocks>
+template <Precision kPrecision, int kStates, int kTiles, bool kTrue, int kMaxWarps, int kBlocks>
 __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, float* carries, float* sums, const Chunk* chunks, int chunk_frames, int parts) {
-  constexpr int kRow = SsdShared<kStates>::kRow, kTiles = SsdShared<kStates>::kTiles, kSpan = SsdShared<kStates>::kSpan, kStateTiles = kStates / 8;
+  using Shared = SsdShared<kPrecision, kStates, kTiles>;
+  constexpr int kSpan = Shared::kSpan, kSteps = Shared::kSteps, kFragment = Shared::kFragment;
   const size_t index = blockIdx.x / unsigned(parts);
   const Chunk chunk = chunks[index];
   if (!kTrue && chunk.last) return;
-  const int warps = int(blockDim.x) / 32, warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
+  const int warps = int(blockDim.x) / 32, warp = __shfl_sync(0xffffffffu, int(threadIdx.x) / 32, 0);  // known to be the same in all lanes
+  const int lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
   const int first_channel = int(blockIdx.x % unsigned(parts)) * 16 * warps, channel = first_channel + 16 * warp, group = first_channel / s.group_channels;
   const int first_head = first_channel / s.headdim, heads = (first_channel + 16 * warps - 1) / s.headdim - first_head + 1, all_heads = s.channels / s.headdim;
   const int head[2] = {channel / s.headdim - first_head, (channel + 8) / s.headdim - first_head};  // of the two halves
-  const auto shared = SsdShared<kStates>{heads}.at(dynamic_shared(), kTrue);
+  const bool gated = kTrue && s.gate;
+  const auto shared = Shared{heads, warps, kTrue, gated}.at(dynamic_shared());
+  float *own_u = shared.u + warp * Shared::kOwn, *own_z = shared.z + warp * Shared::kOwn;
+  const int u_at = Shared::own_at(2 * t, g), z_at = Shared::own_at(g, 2 * t);
   const size_t row = index * size_t(chunk_frames);
+
   const float D[2] = {kTrue && s.D ? s.D[first_head + head[0]] : 0.0f, kTrue && s.D ? s.D[first_head + head[1]] : 0.0f};
 
-  float state[kStateTiles][4] = {};
-  float* carry = carries + (index * size_t(s.channels) + size_t(channel)) * size_t(s.d_state);
-  if constexpr (kTrue)
-    each_state(kStateTiles, lane, [&](int tile, int i, int c, int n) {
-      if (n < s.d_state) state[tile][i] = carry[size_t(c) * size_t(s.d_state) + size_t(n)];
-    });
-
-  // u of a tile, [half][step][t, t + 4]
-  const auto load_u = [&](int first, float (&u)[2][2][2]) {
-    const float* at = s.u + (row + size_t(first)) * size_t(s.u_stride) + size_t(channel + g);
-#pragma unroll
-    for (int step = 0; step < 2; ++step)
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const int frame = 8 * step + t + 4 * i;
-#pragma unroll
-        for (int half = 0; half < 2; ++half) u[half][step][i] = first + frame < chunk.frames ? at[ptrdiff_t(frame) * s.u_stride + 8 * half] : 0.0f;
-      }
+  const auto copy_next_mixing = [&](int first) {
+    if (first < chunk.frames) {
+      const size_t at = (row + size_t(first)) * size_t(s.bc_stride) + size_t(group * s.d_state);
+      copy_mixing<kStates, Shared, kTrue>(s.B + at, s.C + at, s.bc_stride, s.d_state, chunk.frames - first, shared.B, shared.C);
+    }
+    end_copy_group();
+  };
+  const auto copy_next_own = [&](int first) {
+    if (first < chunk.frames) {
+      const auto copy = [&](const float* from, int stride, float* to) {
+        copy_own<Shared>(from + (row + size_t(first)) * size_t(stride) + size_t(channel), stride, chunk.frames - first, to, lane);
+      };
+      copy(s.u, s.u_stride, own_u);
+      if (gated) copy(s.z, s.z_stride, own_z);
+    }
+    end_copy_group();
   };
 
-  float next_u[2][2][2], elapsed = 0;
-  load_u(0, next_u);
-  for (int s0 = 0; s0 < chunk.frames; s0 += kSpan) {
-    const int frames = min(chunk.frames - s0, kSpan), tiles = (frames + kSsdTile - 1) / kSsdTile;
-    const size_t span_row = row + size_t(s0), mixing = span_row * size_t(s.bc_stride) + size_t(group * s.d_state);
-    __syncthreads();  // the last span has been read
-    load_mixing_rows<kStates>(s.B + mixing, s.bc_stride, s.d_state, frames, shared.B);
-    if constexpr (kTrue) load_mixing_rows<kStates>(s.C + mixing, s.bc_stride, s.d_state, frames, shared.C);
-    for (int i = int(threadIdx.x); i < kSpan * heads; i += int(blockDim.x)) {
-      const int frame = i / heads, h = i % heads;
-      float dt = 0;
-      if (frame < frames) {
-        dt = s.dt[(span_row + size_t(frame)) * size_t(s.dt_stride) + size_t(first_head + h)];
-        if (s.dt_bias) dt = fminf(fmaxf(softplus(dt + s.dt_bias[first_head + h]), s.dt_min), s.dt_max);
-      }
-      shared.dt[frame * (heads + 1) + h] = dt;
+  // The decays of a tile of a head are summed up by half a warp; a block has at most two heads a warp. The last warps begin, as the first ones have
+  // more sides to make.
+  int sums_at[kTiles], sums_head[kTiles];
+  float a[kTiles], bias[kTiles], next_dt[kTiles];
+#pragma unroll
+  for (int i = 0; i < kTiles; ++i) {
+    sums_at[i] = 2 * (warps - 1 - warp + warps * i) + lane / 16;
+    sums_head[i] = min(sums_at[i] / kTiles, heads - 1);
+    a[i] = s.a[first_head + sums_head[i]], bias[i] = s.dt_bias ? s.dt_bias[first_head + sums_head[i]] : 0.0f;
+  }
+  const auto load_dt = [&](int first) {
+    const float* at = s.dt + (row + size_t(first)) * size_t(s.dt_stride) + size_t(first_head);
+#pragma unroll
+    for (int i = 0; i < kTiles; ++i) {
+      const int frame = sums_at[i] % kTiles * kSsdTile + lane % 16;
+      next_dt[i] = first + frame < chunk.frames && sums_at[i] < kTiles * heads ? at[frame * s.dt_stride + sums_head[i]] : 0.0f;
     }
+  };
+
+  if (s.d_state < kStates) {  // the states that are not there stay 0
+    for (int i = int(threadIdx.x); i < kSpan * (Shared::kRowB + (kTrue ? Shared::kRowC : 0)); i += int(blockDim.x)) shared.B[i] = 0;
     __syncthreads();
-    if constexpr (kTrue)
-      for (int tile = warp; tile < tiles; tile += warps)
-        mix_frames<kPrecision, kStates>(shared.B + tile * kSsdTile * kRow, shared.C + tile * kSsdTile * kRow, lane, shared.mixing + tile * 256);
-    // a half of a warp for each tile and head
-    for (int first = 2 * warp; first < kTiles * heads; first += 2 * warps) {
-      const int work = first + lane / 16, tile = work / heads, h = work % heads, frame = lane % 16;
-      sum_decays(shared.dt[(tile * kSsdTile + frame) * (heads + 1) + h], s.a[first_head + h], frame, shared.time + work * kSsdTile,
-                 shared.decay + work * kSsdTile, shared.end + work);
+  }
+  copy_next_mixing(0);
+  load_dt(0);
+  copy_next_own(0);
+
+  float state[2 * kSteps][4] = {};
+  float* carry = carries + (index * size_t(s.channels) + size_t(channel)) * size_t(s.d_state);
+  if constexpr (kTrue) load_states<kSteps>(carry, s.d_state, lane, state);
+  float elapsed = 0;
+
+  for (int first = 0; first < chunk.frames; first += kSpan) {
+    wait_for_copy_groups<1>();  // B and C
+    __syncthreads();            // everybody's, and the last span has been read
+    constexpr int kParts = kTrue ? Shared::kMixings * Shared::kMixingParts : 0;
+    for (int work = warp; work < kParts + kTiles * kSteps; work += warps) {
+      if (kTrue && work < kParts) {
+        const int block = work / Shared::kMixingParts, part = work % Shared::kMixingParts, k = part * Shared::kPartSteps, now = block > 0, then = block == 1;
+        mix_frames<kPrecision, Shared>(shared.B + then * kSsdTile * Shared::kRowB + 16 * k, shared.C + now * kSsdTile * Shared::kRowC + 16 * k,
+                                       now == then ? shared.C_sides + (now * kSteps + k) * kFragment : nullptr,
+                                       shared.mixing + block * Shared::kMixing + 256 * part, lane);
+      } else {
+        const int side = work - kParts, tile = side / kSteps, k = side % kSteps;
+        keep_side(right_of_states<kPrecision, Shared::kRowB>(shared.B + tile * kSsdTile * Shared::kRowB + 16 * k, lane), shared.B_sides + side * kFragment,
+                  lane);
+      }
+    }
+    if (2 * (warps - 1 - warp) < kTiles * heads) {
+      SsdDecays* to[kTiles];
+#pragma unroll
+      for (int i = 0; i < kTiles; ++i) {
+        to[i] = sums_at[i] < kTiles * heads ? shared.decays + sums_at[i] : nullptr;
+        if (s.dt_bias && first + sums_at[i] % kTiles * kSsdTile + lane % 16 < chunk.frames)
+          next_dt[i] = fminf(fmaxf(softplus(next_dt[i] + bias[i]), s.dt_min), s.dt_max);
+      }
+      sum_decays(next_dt, a, lane % 16, to);
     }
     __syncthreads();
     if (!kTrue && int(threadIdx.x) < heads)
-      for (int tile = 0; tile < tiles; ++tile) elapsed += shared.end[tile * heads + int(threadIdx.x)];
+      for (int tile = 0; tile < kTiles; ++tile) elapsed += shared.decays[kTiles * int(threadIdx.x) + tile].end();
+    copy_next_mixing(first + kSpan);
+    load_dt(first + kSpan);
 
-    for (int tile = 0; tile < tiles; ++tile) {
-      const int first = s0 + tile * kSsdTile;
-      float u[2][2][2];
+    float out[kTiles][2][4] = {};
+    const auto mixing_side = [&](int block) {
+      float values[2][4];
+      read_mixing<Shared>(shared.mixing + block * Shared::kMixing, lane, values);
+      if (block < kTiles) each_past(lane, values, [](float&, int, int, int) {});
+      return Left<kPrecision>(values);
+    };
+    if constexpr (kTrue && Shared::kKeptMixing)
+      for (int block = warp; block < Shared::kMixings; block += warps) keep_side(mixing_side(block), shared.mixing_sides + block * kFragment, lane);
+    const auto kept_mixing = [&](int block) {
+      if constexpr (Shared::kKeptMixing) return kept_side<Left<kPrecision>>(shared.mixing_sides + block * kFragment, lane);
+      else return mixing_side(block);
+    };
+    if constexpr (kTrue)
 #pragma unroll
-      for (int i = 0; i < 8; ++i) u[i / 4][i / 2 % 2][i % 2] = next_u[i / 4][i / 2 % 2][i % 2];
-      if (first + kSsdTile < chunk.frames) load_u(first + kSsdTile, next_u);
-      const float *B = shared.B + tile * kSsdTile * kRow, *C = shared.C + tile * kSsdTile * kRow;
-      const SsdTime* time[2] = {shared.time + (tile * heads + head[0]) * kSsdTile, shared.time + (tile * heads + head[1]) * kSsdTile};
+      for (int k = 0; k < kSteps; ++k) {
+        Left<kPrecision> left[kTiles];
+#pragma unroll
+        for (int tile = 0; tile < kTiles; ++tile) left[tile] = kept_side<Left<kPrecision>>(shared.C_sides + (tile * kSteps + k) * kFragment, lane);
+        const auto &h0 = state[2 * k], &h1 = state[2 * k + 1];
+        const Right<kPrecision> right[2] = {Right<kPrecision>({{h0[0], h0[1]}, {h1[0], h1[1]}}), Right<kPrecision>({{h0[2], h0[3]}, {h1[2], h1[3]}})};
+        each_part<kPrecision>([&](int part) {
+#pragma unroll
+          for (int i = 0; i < 2 * kTiles; ++i) multiply_add_part(part, out[i / 2][i % 2], left[i / 2], right[i % 2]);
+        });
+      }
 
-      if constexpr (kTrue) {
-        float out[2][4] = {};
+    wait_for_copy_groups<1>();  // u and z
+    if constexpr (kTrue && Shared::kKeptMixing) __syncthreads();
+    else __syncwarp();
+    const SsdDecays* decays[kTiles][2];
+    float ends[kTiles][2];
 #pragma unroll
-        for (int n = 0; n < kStates; n += 16) {
-          float values[2][4];
-          read_C<kStates>(C, n, lane, values);
-          const Left<kPrecision> left(values);
+    for (int tile = 0; tile < kTiles; ++tile)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        decays[tile][half] = shared.decays + kTiles * head[half] + tile;
+        ends[tile][half] = decays[tile][half]->decay[kSsdTile - 1];
+      }
+    // [half][step][i]. u is read anew for every product that needs it: registers are what limits the warps of a multiprocessor.
+    const auto read_u = [&](int tile, float (&u)[2][2][2]) {
+      __syncwarp();
+#pragma unroll
+      for (int i = 0; i < 8; ++i) u[i / 4][i / 2 % 2][i % 2] = own_u[(u_at ^ i / 4 * 8) + tile * 256 + i / 2 % 2 * 128 + i % 2 * 32];
+    };
+    const auto weigh = [&](int tile, float (SsdDecays::*by)[kSsdTile], float (&u)[2][2][2]) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int half = i / 2, step = i % 2;
+        const float2 weight = *reinterpret_cast<const float2*>((decays[tile][half]->*by) + 8 * step + 2 * t);
+        u[half][step][0] *= weight.x, u[half][step][1] *= weight.y;
+      }
+    };
+
+    if constexpr (kTrue) {
+      float* y = s.y + (row + size_t(first)) * size_t(s.y_stride) + size_t(channel) + (g * s.y_stride + 2 * t);
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile) {
+        float u[2][2][2];
+        const auto multiply_add_u = [&](const Left<kPrecision>& left) {
+          const Right<kPrecision> right[2] = {Right<kPrecision>(u[0]), Right<kPrecision>(u[1])};
+          each_part<kPrecision>([&](int part) {
+#pragma unroll
+            for (int half = 0; half < 2; ++half) multiply_add_part(part, out[tile][half], left, right[half]);
+          });
+        };
+        const auto decay_rows = [&] {
+#pragma unroll
+          for (int i = 0; i < 8; ++i) out[tile][i / 4][i % 4] *= decays[tile][i / 4]->decay[g + i % 4 / 2 * 8];
+        };
+        if (tile == 1) {
+          read_u(0, u);
+          weigh(0, &SsdDecays::weight, u);
+#pragma unroll
+          for (int i = 0; i < 8; ++i) out[1][i / 4][i % 4] *= ends[0][i / 4];
+          multiply_add_u(kept_mixing(2));
+        }
+        read_u(tile, u);
+        if (decays[tile][0]->mild() && decays[tile][1]->mild()) {
+          weigh(tile, &SsdDecays::growth, u);
+          multiply_add_u(kept_mixing(tile));
+          decay_rows();
+        } else {
+          decay_rows();
 #pragma unroll
           for (int half = 0; half < 2; ++half) {
-            const auto &h0 = state[n / 8], &h1 = state[n / 8 + 1];
-            multiply_add(out[half], left, Right<kPrecision>({{h0[2 * half], h0[2 * half + 1]}, {h1[2 * half], h1[2 * half + 1]}}));
+            float values[2][4];
+            read_mixing<Shared>(shared.mixing + tile * Shared::kMixing, lane, values);
+            multiply_add(out[tile][half], decayed<kPrecision>(values, *decays[tile][half], lane), Right<kPrecision>(u[half]));
           }
         }
-        const float4 mixed[2] = {*reinterpret_cast<const float4*>(shared.mixing + tile * 256 + lane * 8),
-                                 *reinterpret_cast<const float4*>(shared.mixing + tile * 256 + lane * 8 + 4)};
-        float mask[2][4] = {};
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const float* decay = shared.decay + (tile * heads + head[half]) * kSsdTile;
-          const float upper = decay[g], lower = decay[g + 8];
-          out[half][0] *= upper, out[half][1] *= upper, out[half][2] *= lower, out[half][3] *= lower;
-          if (half == 0 || head[0] != head[1]) {
-            const SsdTime now[2] = {time[half][g], time[half][g + 8]};
+        for (int r = 0; r < 2; ++r) {
+          const int frame = tile * kSsdTile + 8 * r;
+          if (first + frame + g >= chunk.frames) continue;
 #pragma unroll
-            for (int step = 0; step < 2; ++step) {
-              const float products[2][2] = {{mixed[step].x, mixed[step].y}, {mixed[step].z, mixed[step].w}};  // [upper, lower][t, t + 4]
-#pragma unroll
-              for (int i = 0; i < 2; ++i) {
-                const int then = 8 * step + t + 4 * i;
-                const SsdTime past = time[half][then];
-#pragma unroll
-                for (int r = 0; r < 2; ++r) {
-                  if (step > r) {
-                    mask[step][r + 2 * i] = 0.0f;
-                    continue;
-                  }
-                  const float factor = exp2_fast((now[r].high - past.high) + (now[r].low - past.low)) * past.step;
-                  const float value = step < r || then <= g + 8 * r ? products[r][i] * factor : 0.0f;
-                  mask[step][r + 2 * i] = then == g + 8 * r ? value + D[half] : value;
-                }
-              }
+          for (int half = 0; half < 2; ++half) {
+            const float2 now = *reinterpret_cast<const float2*>(own_u + frame / 8 * 128 + (z_at ^ 8 * half));
+            float2 values{fmaf(D[half], now.x, out[tile][half][2 * r]), fmaf(D[half], now.y, out[tile][half][2 * r + 1])};
+            if (gated) {
+              const float2 z = *reinterpret_cast<const float2*>(own_z + frame / 8 * 128 + (z_at ^ 8 * half));
+              values.x *= silu(z.x), values.y *= silu(z.y);
             }
+            *reinterpret_cast<float2*>(y + (frame * s.y_stride + 8 * half)) = values;
           }
-          multiply_add(out[half], Left<kPrecision>(mask), Right<kPrecision>(u[half]));
         }
-#pragma unroll
-        for (int half = 0; half < 2; ++half)
-#pragma unroll
-          for (int r = 0; r < 2; ++r) {
-            const int frame = first + g + 8 * r, c = channel + 8 * half + 2 * t;
-            if (frame >= chunk.frames) continue;
-            float2 y{out[half][2 * r], out[half][2 * r + 1]};
-            if (s.z) {
-              const float* z = s.z + (row + size_t(frame)) * size_t(s.z_stride) + size_t(c);
-              y.x *= silu(z[0]), y.y *= silu(z[1]);
-            }
-            *reinterpret_cast<float2*>(s.y + (row + size_t(frame)) * size_t(s.y_stride) + size_t(c)) = y;
-          }
-        if (!chunk.last && first + kSsdTile >= chunk.frames) continue;  // the state that follows is the next chunk's
       }
-
-      const float decay[2] = {exp2_fast(shared.end[tile * heads + head[0]]), exp2_fast(shared.end[tile * heads + head[1]])};
-      float weighted[2][4];
-#pragma unroll
-      for (int step = 0; step < 2; ++step)
-#pragma unroll
-        for (int i = 0; i < 2; ++i)
-#pragma unroll
-          for (int half = 0; half < 2; ++half) weighted[step][half + 2 * i] = u[half][step][i] * time[half][8 * step + t + 4 * i].weight;
-      const Left<kPrecision> left(weighted);
-#pragma unroll
-      for (int n = 0; n < kStateTiles; ++n) {
-        float right[2][2];
-#pragma unroll
-        for (int step = 0; step < 2; ++step)
-#pragma unroll
-          for (int i = 0; i < 2; ++i) right[step][i] = B[(8 * step + t + 4 * i) * kRow + 8 * n + g];
-        state[n][0] *= decay[0], state[n][1] *= decay[0], state[n][2] *= decay[1], state[n][3] *= decay[1];
-        multiply_add(state[n], left, Right<kPrecision>(right));
-      }
+      if (!chunk.last && first + kSpan >= chunk.frames) break;  // the state that follows is the next chunk's
     }
+
+    float decay[2] = {1, 1};  // of what is behind the tiles from the last one on
+    Left<kPrecision> left[kTiles];
+#pragma unroll
+    for (int tile = kTiles - 1; tile >= 0; --tile) {
+      float u[2][2][2], values[2][4];
+      read_u(tile, u);
+      weigh(tile, &SsdDecays::weight, u);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) values[i / 4][i % 4] = u[i % 2][i / 4][i / 2 % 2] * decay[i % 2];
+      left[tile] = Left<kPrecision>(values);
+      decay[0] *= ends[tile][0], decay[1] *= ends[tile][1];
+    }
+    __syncwarp();
+    copy_next_own(first + kSpan);
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile)
+#pragma unroll
+      for (int k = 0; k < kSteps; ++k) {
+        const auto right = kept_side<Mixing<kPrecision>>(shared.B_sides + (tile * kSteps + k) * kFragment, lane);
+        if (tile == 0)
+#pragma unroll
+          for (int i = 0; i < 8; ++i) state[2 * k + i / 4][i % 4] *= decay[i % 4 / 2];
+        each_part<kPrecision>([&](int part) {
+#pragma unroll
+          for (int i = 0; i < 2; ++i) multiply_add_part(part, state[2 * k + i], left[tile], right.halves[i]);
+        });
+      }
   }
 
   if (kTrue && !chunk.last) return;
-  float* to = kTrue ? s.table + size_t(chunk.state_out) * s.table_stride + size_t(channel) * size_t(s.d_state) : carry;
-  each_state(kStateTiles, lane, [&](int tile, int i, int c, int n) {
-    if (n < s.d_state) to[size_t(c) * size_t(s.d_state) + size_t(n)] = state[tile][i];
-  });
+  store_states<kSteps>(kTrue ? s.table + size_t(chunk.state_out) * s.table_stride + size_t(channel) * size_t(s.d_state) : carry, s.d_state, lane, state);
   if (!kTrue && int(threadIdx.x) < heads) sums[index * size_t(all_heads) + size_t(first_head + int(threadIdx.x))] = elapsed;
 }
 

@@ -55,23 +55,37 @@ using Left = Operand<kPrecision, 4>;
 template <Precision kPrecision>
 using Right = Operand<kPrecision, 2>;
 
+// A product is the sum of so many that the tensor cores know. Each waits for the one before it in the same sums: where there are several sums, a
+// part of each after the other (`each_part`) keeps the tensor cores busy.
+template <Precision kPrecision>
+inline constexpr int kParts = kPrecision == Precision::float32 ? 6 : kPrecision == Precision::tf32 ? 2 : 1;
+
 // A product of sums is the sum of products; that of the two small parts is below float32's last bit.
-__device__ inline void multiply_add(float (&sums)[4], const Left<Precision::float32>& a, const Right<Precision::float32>& b) {
-#pragma unroll
-  for (int step = 0; step < 2; ++step) {
-    multiply_add_tf32(sums, a.low[step], b.high[step][0], b.high[step][1]);
-    multiply_add_tf32(sums, a.high[step], b.low[step][0], b.low[step][1]);
-    multiply_add_tf32(sums, a.high[step], b.high[step][0], b.high[step][1]);
-  }
+__device__ inline void multiply_add_part(int part, float (&sums)[4], const Left<Precision::float32>& a, const Right<Precision::float32>& b) {
+  const int step = part / 3, product = part % 3;
+  const auto& left = product == 0 ? a.low[step] : a.high[step];
+  const auto& right = product == 1 ? b.low[step] : b.high[step];
+  multiply_add_tf32(sums, left, right[0], right[1]);
 }
 
-__device__ inline void multiply_add(float (&sums)[4], const Left<Precision::tf32>& a, const Right<Precision::tf32>& b) {
-#pragma unroll
-  for (int step = 0; step < 2; ++step) multiply_add_tf32(sums, a.values[step], b.values[step][0], b.values[step][1]);
+__device__ inline void multiply_add_part(int part, float (&sums)[4], const Left<Precision::tf32>& a, const Right<Precision::tf32>& b) {
+  multiply_add_tf32(sums, a.values[part], b.values[part][0], b.values[part][1]);
 }
 
-__device__ inline void multiply_add(float (&sums)[4], const Left<Precision::bf16>& a, const Right<Precision::bf16>& b) {
+__device__ inline void multiply_add_part(int, float (&sums)[4], const Left<Precision::bf16>& a, const Right<Precision::bf16>& b) {
   multiply_add_bf16(sums, {a.pairs[0][0], a.pairs[0][1], a.pairs[1][0], a.pairs[1][1]}, b.pairs[0][0], b.pairs[1][0]);
+}
+
+// Calls f(part) for every part of a product.
+template <Precision kPrecision, class F>
+__device__ void each_part(const F& f) {
+#pragma unroll
+  for (int part = 0; part < kParts<kPrecision>; ++part) f(part);
+}
+
+template <Precision kPrecision>
+__device__ void multiply_add(float (&sums)[4], const Operand<kPrecision, 4>& a, const Operand<kPrecision, 2>& b) {
+  each_part<kPrecision>([&](int part) { multiply_add_part(part, sums, a, b); });
 }
 
 }  // namespace coil::gpu

@@ -30,7 +30,7 @@ struct Errors {
 };
 
 // Two signals of different lengths through all steps; rows behind a signal's frames are NaN.
-template <gpu::Precision kPrecision, int kStates>
+template <gpu::Precision kPrecision, int kStates, int kTiles>
 Errors run(const Shape& s, int warps) {
   std::minstd_rand random(uint32_t(s.heads * 1000 + s.frames));
   const auto uniform = [&](float low, float high) { return std::uniform_real_distribution<float>(low, high)(random); };
@@ -62,14 +62,15 @@ Errors run(const Shape& s, int warps) {
   ssd.u = u.data(), ssd.u_stride = channels;
   ssd.C = bc.data(), ssd.B = bc.data() + mixing, ssd.bc_stride = bc_stride;
   ssd.D = D.data();
+  ssd.gate = s.gate;
   if (s.gate) ssd.z = z.data(), ssd.z_stride = channels;
   ssd.y = y.data(), ssd.y_stride = channels, ssd.table = table.data(), ssd.table_stride = size_t(states);
   const auto start = [&]<bool kTrue>() {
     const int parts = channels / (16 * warps);
-    emulation::Block block(unsigned(32 * warps), gpu::SsdShared<kStates>{16 * warps / std::min(s.headdim, 8) + 1}.floats(kTrue) * sizeof(float), 1);
+    emulation::Block block(unsigned(32 * warps), gpu::SsdShared<kPrecision, kStates, kTiles>{2 * warps, warps, kTrue, true}.floats() * sizeof(float), 1);
     for (unsigned i = 0; i < unsigned(plan.chunks.size()) * unsigned(parts); ++i)
       block.run(i, unsigned(plan.chunks.size()) * unsigned(parts),
-                [&] { gpu::ssd_chunks<kPrecision, kStates, kTrue, 8, 1>(ssd, carry.data(), sums.data(), plan.chunks.data(), s.chunk_frames, parts); });
+                [&] { gpu::ssd_chunks<kPrecision, kStates, kTiles, kTrue, 8, 1>(ssd, carry.data(), sums.data(), plan.chunks.data(), s.chunk_frames, parts); });
   };
   start.template operator()<false>();
   // the join, one chunk after the other
@@ -129,12 +130,16 @@ Errors run(const Shape& s, int warps) {
 
 template <gpu::Precision kPrecision>
 void check(double tolerance) {
-  const auto at = [&]<int kStates>(const Shape& s, int warps) {
-    const Errors errors = run<kPrecision, kStates>(s, warps);
-    INFO(s << ", " << warps << " warps");
+  const auto in_spans = [&]<int kStates, int kTiles>(const Shape& s, int warps) {
+    const Errors errors = run<kPrecision, kStates, kTiles>(s, warps);
+    INFO(s << ", " << warps << " warps, spans of " << kTiles);
     CHECK(errors.y <= tolerance);
     CHECK(errors.state <= tolerance);
     if (kPrecision != gpu::Precision::float32) CHECK(errors.y > 1e-6);  // it does round
+  };
+  const auto at = [&]<int kStates>(const Shape& s, int warps) {
+    in_spans.template operator()<kStates, 1>(s, warps);
+    in_spans.template operator()<kStates, 2>(s, warps);
   };
   at.template operator()<16>({16, 8, 16, 1, 150, 64}, 8);         // two heads a warp
   at.template operator()<16>({4, 16, 16, 2, 33, 32}, 2);          // a head a warp, groups

@@ -118,6 +118,9 @@ inline void store_vector(float* to, float4 v) { *reinterpret_cast<float4*>(to) =
 inline void copy_async(const float* from, float* to) { std::copy_n(from, 4, to); }
 inline void wait_for_copies() {}
 inline void prefetch(const void*) {}
+inline void end_copy_group() {}
+template <int kLeft>
+void wait_for_copy_groups() {}
 inline float* dynamic_shared() { return emulation::Block::current().shared(); }
 
 }  // namespace coil::gpu
