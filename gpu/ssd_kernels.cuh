@@ -41,7 +41,7 @@ struct SsdShared {
   static constexpr int kFragment = 32 * sizeof(Left<kPrecision>) / 4;      // floats of 16 frames x 16 states as a side of a product
   static constexpr int kOwn = kSpan * 16;         // a warp's channels of u or z; banks as above
   static constexpr int kMixings = 2 * kTiles - 1;                          // products C B^T of tiles
-  static constexpr int kPartSteps = kSteps > 1 ? 2 : 1, kMixingParts = kSteps / kPartSteps;  // summed up in parts of so many 16 states
+  static constexpr int kPartSteps = kSteps < 4 ? kSteps : kPrecision == Precision::float32 ? 2 : 4, kMixingParts = kSteps / kPartSteps;  // summed up in parts of so many 16 states
   static constexpr int kMixing = 256 * kMixingParts;                       // sums of frames x frames, [part][half][lane][4]
   static constexpr bool kKeptMixing = kMixingParts > 1;                    // the parts are put together once, to a side of a product
   int heads, warps;
