@@ -383,15 +383,15 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   for (int first = 0; first < chunk.frames; first += kSpan) {
     wait_for_copy_groups<1>();  // B and C
     __syncthreads();            // everybody's, and nobody needs the last span's sides any more
-    constexpr int kParts = kTrue ? Shared::kMixings * Shared::kMixingParts : 0;
-    for (int work = warp; work < kParts + kTiles * kSteps; work += warps) {
-      if (kTrue && work < kParts) {
+    constexpr int kMixingWork = kTrue ? Shared::kMixings * Shared::kMixingParts : 0;
+    for (int work = warp; work < kMixingWork + kTiles * kSteps; work += warps) {
+      if (kTrue && work < kMixingWork) {
         const int block = work / Shared::kMixingParts, part = work % Shared::kMixingParts, k = part * Shared::kPartSteps, now = block > 0, then = block == 1;
         mix_frames<kPrecision, Shared>(shared.B + then * kSsdTile * Shared::kRowB + 16 * k, shared.C + now * kSsdTile * Shared::kRowC + 16 * k,
                                        now == then ? shared.C_sides + (now * kSteps + k) * kSide : nullptr,
                                        shared.mixing + block * Shared::kMixing + 256 * part, lane);
       } else {
-        const int side = work - kParts, tile = side / kSteps, k = side % kSteps;
+        const int side = work - kMixingWork, tile = side / kSteps, k = side % kSteps;
         keep_side(right_of_states<kPrecision, Shared::kRowB>(shared.B + tile * kSsdTile * Shared::kRowB + 16 * k, lane), shared.B_sides + side * kSide,
                   lane);
       }
@@ -426,7 +426,9 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
       else return mixing_side(block);
     };
     float out[kTiles][2][4] = {};  // C h to begin with
-    if constexpr (kTrue)
+    if constexpr (kTrue) {
+      constexpr int kChains = kTiles == 1 && kParts<kPrecision> > 1 ? 2 : 1;  // so that parts in the same sums are four products apart
+      float sums[kChains][kTiles][2][4] = {};
 #pragma unroll
       for (int k = 0; k < kSteps; ++k) {
         Left<kPrecision> left[kTiles];
@@ -436,9 +438,13 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
         const Right<kPrecision> right[2] = {Right<kPrecision>({{h0[0], h0[1]}, {h1[0], h1[1]}}), Right<kPrecision>({{h0[2], h0[3]}, {h1[2], h1[3]}})};
         each_part<kPrecision>([&](int part) {
 #pragma unroll
-          for (int i = 0; i < 2 * kTiles; ++i) multiply_add_part(part, out[i / 2][i % 2], left[i / 2], right[i % 2]);
+          for (int i = 0; i < 2 * kTiles; ++i) multiply_add_part(part, sums[part % kChains][i / 2][i % 2], left[i / 2], right[i % 2]);
         });
       }
+#pragma unroll
+      for (int i = 0; i < 8 * kTiles; ++i)
+        for (int chain = 0; chain < kChains; ++chain) out[i / 8][i / 4 % 2][i % 4] += sums[chain][i / 8][i / 4 % 2][i % 4];
+    }
 
     wait_for_copy_groups<1>();  // u and z
     if constexpr (kTrue && Shared::kKeptMixing) __syncthreads();
