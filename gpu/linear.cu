@@ -58,9 +58,8 @@ void run_project(LinearArguments l, const Convolved& convolved, cudaStream_t str
 }
 
 void run_few_inputs(const LinearArguments& l, cudaStream_t stream) {
-  constexpr size_t kSets = 8;  // of rows, that a thread runs
   const Grid grid(l.rows, (l.d_out + 3) / 4);
-  launch(project_few_inputs, dim3(blocks_of(grid.blocks.x, kSets), grid.blocks.y), kElementThreads, 0, stream, l, grid.rows_per_block);
+  launch(project_few_inputs, dim3(blocks_of(grid.blocks.x, kRowsAtOnce), grid.blocks.y), kElementThreads, 0, stream, l, grid.rows_per_block);
 }
 
 void run_few_outputs(const LinearArguments& l, cudaStream_t stream) {

@@ -500,32 +500,41 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(Linear
 
 // ---- of few inputs or few outputs, which only move memory; in float32 whatever the precision
 
-// A thread makes four outputs of every gridDim.x-th set of rows. weight: [input][output, up to a multiple of 4].
+inline constexpr int kRowsAtOnce = 4;
+
+// A thread makes four outputs of kRowsAtOnce rows, gridDim.x times rows_per_block apart. weight: [input][output, up to a multiple of 4].
 static __global__ void __launch_bounds__(kElementThreads) project_few_inputs(LinearArguments l, int rows_per_block) {
   const int quads = (l.d_out + 3) / 4;
-  const bool vectors = on_vectors(l.out, l.out_stride, l.d_out);
-  size_t row;
+  const bool vectors = on_vectors(l.out, l.out_stride, l.d_out) && !l.accumulate;
+  size_t first_row;
   int quad;
-  if (!find_element(l.rows, quads, rows_per_block, row, quad)) return;
+  if (!find_element(l.rows, quads, rows_per_block, first_row, quad)) return;
   const float4* weight = static_cast<const float4*>(l.weight) + quad;
   const int output = 4 * quad, outputs = min(l.d_out - output, 4);
-  float bias[4] = {};
-  for (int i = 0; i < outputs; ++i) bias[i] = l.bias ? l.bias[output + i] : 0.0f;
-  for (; row < l.rows; row += size_t(gridDim.x) * size_t(rows_per_block)) {
-    const float* in = l.in + row * size_t(l.in_stride);
-    float y[4] = {bias[0], bias[1], bias[2], bias[3]};
-    for (int k = 0; k < l.d_in; ++k) {
-      const float x = in[k];
-      const float4 w = weight[k * quads];
-      y[0] = fmaf(w.x, x, y[0]), y[1] = fmaf(w.y, x, y[1]), y[2] = fmaf(w.z, x, y[2]), y[3] = fmaf(w.w, x, y[3]);
+  const auto row = [&](int i) { return first_row + size_t(i) * size_t(gridDim.x) * size_t(rows_per_block); };
+  float y[kRowsAtOnce][4] = {};
+  for (int k = 0; k < l.d_in; ++k) {
+    const float4 w = weight[k * quads];
+#pragma unroll
+    for (int i = 0; i < kRowsAtOnce; ++i) {
+      const float x = l.in[min(row(i), l.rows - 1) * size_t(l.in_stride) + size_t(k)];
+      y[i][0] = fmaf(w.x, x, y[i][0]), y[i][1] = fmaf(w.y, x, y[i][1]), y[i][2] = fmaf(w.z, x, y[i][2]), y[i][3] = fmaf(w.w, x, y[i][3]);
     }
-    float* out = l.out + row * size_t(l.out_stride) + output;
-    if (vectors && !l.accumulate) {
-      store_vector(out, {y[0], y[1], y[2], y[3]});
+  }
+  if (l.bias)
+    for (int o = 0; o < 4; ++o)
+#pragma unroll
+      for (int i = 0; i < kRowsAtOnce; ++i) y[i][o] += o < outputs ? l.bias[output + o] : 0.0f;
+#pragma unroll
+  for (int i = 0; i < kRowsAtOnce; ++i) {
+    if (row(i) >= l.rows) return;
+    float* out = l.out + row(i) * size_t(l.out_stride) + output;
+    if (vectors) {
+      store_vector(out, {y[i][0], y[i][1], y[i][2], y[i][3]});
     } else {
 #pragma unroll
-      for (int i = 0; i < 4; ++i)
-        if (i < outputs) out[i] = l.accumulate ? out[i] + y[i] : y[i];
+      for (int o = 0; o < 4; ++o)
+        if (o < outputs) out[o] = l.accumulate ? out[o] + y[i][o] : y[i][o];
     }
   }
 }

@@ -8,12 +8,13 @@
 namespace coil::gpu {
 namespace {
 
-// Warps of a block at most, blocks of a multiprocessor, and tiles of a span, which hold registers: as the registers of 16 warps allow.
+// Warps of a block at most, and blocks of a multiprocessor: as their registers allow.
 constexpr int kMaxWarps = 8;
 template <int kStates>
 constexpr int kBlocks = kStates > 16 ? 2 : 3;
+// Tiles of a span: two take fewer steps from state to state, one takes fewer registers.
 template <Precision kPrecision, int kStates>
-constexpr int kTiles = kStates > 64 && kPrecision != Precision::bf16 || kStates <= 16 && kPrecision == Precision::float32 ? 1 : 2;
+constexpr int kTiles = kPrecision == Precision::bf16 ? 2 : kPrecision == Precision::tf32 ? (kStates > 64 ? 1 : 2) : (kStates == 64 ? 2 : 1);
 
 template <Precision kPrecision, int kStates, bool kTrue>
 class Blocks {

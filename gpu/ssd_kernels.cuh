@@ -1,12 +1,13 @@
-// The kernel of SSD in matrix form. Source: Dao & Gu 2024, section 6, whose chunks are spans of 32 frames here, one after the other, so that the
-// state never leaves a warp's registers.
+// The kernel of SSD in matrix form. Source: Dao & Gu 2024, section 6, whose chunks are spans of one or two tiles of 16 frames here, one after the other,
+// so that the state never leaves a warp's registers.
 //
-// A warp runs 16 channels of a chunk, half of which may belong to the next head. A span is two tiles of 16 frames. With the sums of dt A from a
-// tile's begin, s, in base 2, h the state before the span, and w = 2^(s_end - s) dt:
-//   y_0    = e^s (C_0 h) + ((C_0 B_0^T) * L) u_0,   L[t][i] = 2^(s_t - s_i) dt_i for i <= t, else 0; D on its diagonal
-//   y_1    = e^s (2^(s_end of 0) C_1 h + (C_1 B_0^T) (w_0 u_0)) + ((C_1 B_1^T) * L) u_1
+// A warp runs 16 channels of a chunk, half of which may belong to the next head. With the sums of dt A from a tile's begin, s, in base 2, h the
+// state before the span, and w = 2^(s_end - s) dt, two tiles are
+//   y_0    = 2^s (C_0 h) + ((C_0 B_0^T) * L) u_0 + D u_0,   L[t][i] = 2^(s_t - s_i) dt_i for i <= t, else 0
+//   y_1    = 2^s (2^(s_end of 0) C_1 h + (C_1 B_0^T) (w_0 u_0)) + ((C_1 B_1^T) * L) u_1 + D u_1
 //   h^T    = 2^(s_end of both) h^T + (2^(s_end of 1) w_0 u_0)^T B_0 + (w_1 u_1)^T B_1
-// h is held transposed, [channel][state]: as sums of the third product, which are the right side of the first (gpu/tensor_cores.cuh).
+// h is held transposed, [channel][state]: as sums of the third product, which are the right side of the first (gpu/tensor_cores.cuh). Where a tile
+// decays mildly, L[t][i] is the product of 2^s_t, which is C h's too, and 2^-s_i dt_i, which u takes: C B^T is then the same side for all heads.
 //
 // The warps of a block share B, C, the products of both and the decays. What a span needs is copied while the span before it runs, and B and C become
 // sides of products once, for all warps.
@@ -36,14 +37,14 @@ struct alignas(16) SsdDecays {
 // Shared memory of a block that runs `heads` heads in `warps` warps.
 template <Precision kPrecision, int kStates, int kTiles>
 struct SsdShared {
-  static constexpr int kSpan = kTiles * kSsdTile, kSteps = kStates / 16;
+  static constexpr int kSpan = kTiles * kSsdTile, kSteps = kStates / 16;     // frames; 16 states each
   static constexpr int kRowB = kStates + 4, kRowC = kStates / 32 * 32 + 16;  // floats; what a warp reads at once lies in different banks
-  static constexpr int kFragment = 32 * sizeof(Left<kPrecision>) / 4;      // floats of 16 frames x 16 states as a side of a product
-  static constexpr int kOwn = kSpan * 16;         // a warp's channels of u or z; banks as above
-  static constexpr int kMixings = 2 * kTiles - 1;                          // products C B^T of tiles
-  static constexpr int kPartSteps = kSteps > 1 ? 2 : 1, kMixingParts = kSteps / kPartSteps;  // summed up in parts of so many 16 states
-  static constexpr int kMixing = 256 * kMixingParts;                       // sums of frames x frames, [part][half][lane][4]
-  static constexpr bool kKeptMixing = kMixingParts > 1;                    // the parts are put together once, to a side of a product
+  static constexpr int kSide = 32 * sizeof(Left<kPrecision>) / 4;            // floats of 16 frames x 16 states as a side of a product
+  static constexpr int kOwn = kSpan * 16;                                    // of a warp's channels of u or z
+  // C B^T of a tile and itself, and of the second and the first: sums of frames x frames, [part][half][lane][4], each part of so many steps
+  static constexpr int kMixings = 2 * kTiles - 1, kPartSteps = kSteps < 4 ? kSteps : kPrecision == Precision::float32 ? 2 : 4;
+  static constexpr int kMixingParts = kSteps / kPartSteps, kMixing = 256 * kMixingParts;
+  static constexpr bool kKeptMixing = kMixingParts > 1;  // the parts are put together once, to a side of a product
   int heads, warps;
   bool with_output, with_gate;
 
@@ -54,19 +55,18 @@ struct SsdShared {
   }
 
   __host__ __device__ constexpr size_t floats() const {
-    return size_t(kSpan * kRowB + kTiles * kSteps * kFragment + (with_output ? kSpan * kRowC + kTiles * kSteps * kFragment + kMixings * kMixing : 0) +
-                  warps * kOwn * (with_gate ? 2 : 1) + (kKeptMixing && with_output ? kMixings * kFragment : 0)) +
+    const int sides = kTiles * kSteps * kSide, mixing = kMixings * (kMixing + (kKeptMixing ? kSide : 0));
+    return size_t(kSpan * kRowB + sides + (with_output ? kSpan * kRowC + sides + mixing : 0) + warps * kOwn * (with_gate ? 2 : 1)) +
            size_t(kTiles * heads) * sizeof(SsdDecays) / sizeof(float);
   }
 
   // C, its sides and the mixing are there with output only, z with a gate.
   struct Pieces {
-    float *B, *C;              // [frame][kRowB], [frame][kRowC]
-    float *B_sides, *C_sides;  // [tile][16 states]: right sides of the product with u, left sides of that with h
-    float* mixing;             // C_0 B_0^T, C_1 B_1^T, C_1 B_0^T, in parts
-    float *u, *z;              // [warp][own_at(frame, channel)]
-    float* mixing_sides;       // and as left sides of products with u, those of a tile with itself without what is in the future
-    SsdDecays* decays;         // [head][tile]
+    float *B, *C;                  // [frame][kRowB], [frame][kRowC]
+    float *B_sides, *C_sides;      // [tile][step]: right sides of the product with u, left sides of that with h
+    float *mixing, *mixing_sides;  // C_0 B_0^T, C_1 B_1^T, C_1 B_0^T; and, if they are kept, as left sides of products with u
+    float *u, *z;                  // [warp][own_at(frame, channel)]
+    SsdDecays* decays;             // [head][tile]
   };
   __device__ Pieces at(float* memory) const {
     const auto take = [&](int floats, bool there = true) {
@@ -77,18 +77,18 @@ struct SsdShared {
     Pieces p;
     p.B = take(kSpan * kRowB);
     p.C = take(kSpan * kRowC, with_output);
-    p.B_sides = take(kTiles * kSteps * kFragment);
-    p.C_sides = take(kTiles * kSteps * kFragment, with_output);
+    p.B_sides = take(kTiles * kSteps * kSide);
+    p.C_sides = take(kTiles * kSteps * kSide, with_output);
     p.mixing = take(kMixings * kMixing, with_output);
+    p.mixing_sides = take(kMixings * kSide, with_output && kKeptMixing);
     p.u = take(warps * kOwn);
     p.z = take(warps * kOwn, with_gate);
-    p.mixing_sides = take(kMixings * kFragment, kKeptMixing && with_output);
     p.decays = reinterpret_cast<SsdDecays*>(memory);
     return p;
   }
 };
 
-inline bool __device__ on_vectors(const float* p, int stride) { return stride % 4 == 0 && reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+__device__ inline bool on_vectors(const float* p, int stride) { return stride % 4 == 0 && reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
 // Begins to copy a span's rows of B, and of C if wanted, by all threads. Rows beyond the `frames` there are repeat the last one: their dt is 0.
 template <int kStates, class Shared, bool kWithC>
@@ -153,13 +153,13 @@ __device__ Side kept_side(const float* from, int lane) {
   return side;
 }
 
-// 16 frames x 16 states from (0, 0) of B as the right sides of products with u: the states of one are every other one.
+// 16 frames x 16 states from (0, 0) of B as the right sides of two products with u, each of every other state.
 template <Precision kPrecision>
-struct Mixing {
-  Right<kPrecision> halves[2];
+struct RightPair {
+  Right<kPrecision> sides[2];
 };
 template <Precision kPrecision, int kRow>
-__device__ Mixing<kPrecision> right_of_states(const float* B, int lane) {
+__device__ RightPair<kPrecision> right_of_states(const float* B, int lane) {
   float values[2][2][2];
 #pragma unroll
   for (int step = 0; step < 2; ++step)
@@ -186,7 +186,7 @@ __device__ void mix_frames(const float* B, const float* C, float* C_sides, float
 #pragma unroll
   for (int k = 0; k < Shared::kPartSteps; ++k) {
     const auto left = left_of_frames<kPrecision, Shared::kRowC>(C + 16 * k, lane);
-    if (C_sides) keep_side(left, C_sides + k * Shared::kFragment, lane);
+    if (C_sides) keep_side(left, C_sides + k * Shared::kSide, lane);
     Right<kPrecision> right[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -217,8 +217,8 @@ __device__ void read_mixing(const float* mixing, int lane, float (&values)[2][4]
   }
 }
 
-// Calls f(value, row r of the lane's two, t, i) for the values of the left side of a product over a tile's own frames that are of the past or the present,
-// and makes the others 0.
+// The values of the left side of a product over a tile's own frames: calls f(value, r, step, i) for those of frame g + 8 r with frames that may be of its
+// past, and makes those with its future 0.
 template <class F>
 __device__ void each_past(int lane, float (&values)[2][4], const F& f) {
   const int g = lane / 4, t = lane % 4;
@@ -313,7 +313,7 @@ __device__ void store_states(float* to, int d_state, int lane, const float (&sta
 template <Precision kPrecision, int kStates, int kTiles, bool kTrue, int kMaxWarps, int kBlocks>
 __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, float* carries, float* sums, const Chunk* chunks, int chunk_frames, int parts) {
   using Shared = SsdShared<kPrecision, kStates, kTiles>;
-  constexpr int kSpan = Shared::kSpan, kSteps = Shared::kSteps, kFragment = Shared::kFragment;
+  constexpr int kSpan = Shared::kSpan, kSteps = Shared::kSteps, kSide = Shared::kSide;
   const size_t index = blockIdx.x / unsigned(parts);
   const Chunk chunk = chunks[index];
   if (!kTrue && chunk.last) return;
@@ -327,9 +327,9 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   float *own_u = shared.u + warp * Shared::kOwn, *own_z = shared.z + warp * Shared::kOwn;
   const int u_at = Shared::own_at(2 * t, g), z_at = Shared::own_at(g, 2 * t);
   const size_t row = index * size_t(chunk_frames);
-
   const float D[2] = {kTrue && s.D ? s.D[first_head + head[0]] : 0.0f, kTrue && s.D ? s.D[first_head + head[1]] : 0.0f};
 
+  // Copies come in two groups a span: B and C while the products of the last one begin, u and z when they have ended.
   const auto copy_next_mixing = [&](int first) {
     if (first < chunk.frames) {
       const size_t at = (row + size_t(first)) * size_t(s.bc_stride) + size_t(group * s.d_state);
@@ -382,17 +382,17 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
 
   for (int first = 0; first < chunk.frames; first += kSpan) {
     wait_for_copy_groups<1>();  // B and C
-    __syncthreads();            // everybody's, and the last span has been read
-    constexpr int kParts = kTrue ? Shared::kMixings * Shared::kMixingParts : 0;
-    for (int work = warp; work < kParts + kTiles * kSteps; work += warps) {
-      if (kTrue && work < kParts) {
+    __syncthreads();            // everybody's, and nobody needs the last span's sides any more
+    constexpr int kMixingWork = kTrue ? Shared::kMixings * Shared::kMixingParts : 0;
+    for (int work = warp; work < kMixingWork + kTiles * kSteps; work += warps) {
+      if (kTrue && work < kMixingWork) {
         const int block = work / Shared::kMixingParts, part = work % Shared::kMixingParts, k = part * Shared::kPartSteps, now = block > 0, then = block == 1;
         mix_frames<kPrecision, Shared>(shared.B + then * kSsdTile * Shared::kRowB + 16 * k, shared.C + now * kSsdTile * Shared::kRowC + 16 * k,
-                                       now == then ? shared.C_sides + (now * kSteps + k) * kFragment : nullptr,
+                                       now == then ? shared.C_sides + (now * kSteps + k) * kSide : nullptr,
                                        shared.mixing + block * Shared::kMixing + 256 * part, lane);
       } else {
-        const int side = work - kParts, tile = side / kSteps, k = side % kSteps;
-        keep_side(right_of_states<kPrecision, Shared::kRowB>(shared.B + tile * kSsdTile * Shared::kRowB + 16 * k, lane), shared.B_sides + side * kFragment,
+        const int side = work - kMixingWork, tile = side / kSteps, k = side % kSteps;
+        keep_side(right_of_states<kPrecision, Shared::kRowB>(shared.B + tile * kSsdTile * Shared::kRowB + 16 * k, lane), shared.B_sides + side * kSide,
                   lane);
       }
     }
@@ -412,7 +412,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
     copy_next_mixing(first + kSpan);
     load_dt(first + kSpan);
 
-    float out[kTiles][2][4] = {};
+    // as a side of a product: that of a tile with itself without what is in the future
     const auto mixing_side = [&](int block) {
       float values[2][4];
       read_mixing<Shared>(shared.mixing + block * Shared::kMixing, lane, values);
@@ -420,24 +420,31 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
       return Left<kPrecision>(values);
     };
     if constexpr (kTrue && Shared::kKeptMixing)
-      for (int block = warp; block < Shared::kMixings; block += warps) keep_side(mixing_side(block), shared.mixing_sides + block * kFragment, lane);
+      for (int block = warp; block < Shared::kMixings; block += warps) keep_side(mixing_side(block), shared.mixing_sides + block * kSide, lane);
     const auto kept_mixing = [&](int block) {
-      if constexpr (Shared::kKeptMixing) return kept_side<Left<kPrecision>>(shared.mixing_sides + block * kFragment, lane);
+      if constexpr (Shared::kKeptMixing) return kept_side<Left<kPrecision>>(shared.mixing_sides + block * kSide, lane);
       else return mixing_side(block);
     };
-    if constexpr (kTrue)
+    float out[kTiles][2][4] = {};  // C h to begin with
+    if constexpr (kTrue) {
+      constexpr int kChains = kTiles == 1 && kParts<kPrecision> > 1 ? 2 : 1;  // so that parts in the same sums are four products apart
+      float sums[kChains][kTiles][2][4] = {};
 #pragma unroll
       for (int k = 0; k < kSteps; ++k) {
         Left<kPrecision> left[kTiles];
 #pragma unroll
-        for (int tile = 0; tile < kTiles; ++tile) left[tile] = kept_side<Left<kPrecision>>(shared.C_sides + (tile * kSteps + k) * kFragment, lane);
+        for (int tile = 0; tile < kTiles; ++tile) left[tile] = kept_side<Left<kPrecision>>(shared.C_sides + (tile * kSteps + k) * kSide, lane);
         const auto &h0 = state[2 * k], &h1 = state[2 * k + 1];
         const Right<kPrecision> right[2] = {Right<kPrecision>({{h0[0], h0[1]}, {h1[0], h1[1]}}), Right<kPrecision>({{h0[2], h0[3]}, {h1[2], h1[3]}})};
         each_part<kPrecision>([&](int part) {
 #pragma unroll
-          for (int i = 0; i < 2 * kTiles; ++i) multiply_add_part(part, out[i / 2][i % 2], left[i / 2], right[i % 2]);
+          for (int i = 0; i < 2 * kTiles; ++i) multiply_add_part(part, sums[part % kChains][i / 2][i % 2], left[i / 2], right[i % 2]);
         });
       }
+#pragma unroll
+      for (int i = 0; i < 8 * kTiles; ++i)
+        for (int chain = 0; chain < kChains; ++chain) out[i / 8][i / 4 % 2][i % 4] += sums[chain][i / 8][i / 4 % 2][i % 4];
+    }
 
     wait_for_copy_groups<1>();  // u and z
     if constexpr (kTrue && Shared::kKeptMixing) __syncthreads();
@@ -540,13 +547,13 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
     for (int tile = 0; tile < kTiles; ++tile)
 #pragma unroll
       for (int k = 0; k < kSteps; ++k) {
-        const auto right = kept_side<Mixing<kPrecision>>(shared.B_sides + (tile * kSteps + k) * kFragment, lane);
+        const auto right = kept_side<RightPair<kPrecision>>(shared.B_sides + (tile * kSteps + k) * kSide, lane);
         if (tile == 0)
 #pragma unroll
           for (int i = 0; i < 8; ++i) state[2 * k + i / 4][i % 4] *= decay[i % 4 / 2];
         each_part<kPrecision>([&](int part) {
 #pragma unroll
-          for (int i = 0; i < 2; ++i) multiply_add_part(part, state[2 * k + i], left[tile], right.halves[i]);
+          for (int i = 0; i < 2; ++i) multiply_add_part(part, state[2 * k + i], left[tile], right.sides[i]);
         });
       }
   }

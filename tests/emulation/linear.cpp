@@ -283,7 +283,7 @@ TEST_CASE("projections of few inputs agree with sums in float64") {
     const gpu::LinearArguments arguments = problem.arguments(weight.data(), 1);
     const gpu::Grid grid(work.rows, (work.d_out + 3) / 4);
     emulation::Block block(gpu::kElementThreads, 0, 2);
-    const dim3 blocks(gpu::blocks_of(grid.blocks.x, 2), grid.blocks.y);
+    const dim3 blocks(gpu::blocks_of(grid.blocks.x, gpu::kRowsAtOnce), grid.blocks.y);
     for (unsigned i = 0; i < blocks.x * blocks.y; ++i)
       block.run(i % blocks.x, blocks.x, [&] {
         blockIdx.y = i / blocks.x;
