@@ -315,22 +315,23 @@ void segments() {
     int d_model, layers;
   };
   constexpr size_t kFrames = 2880000;
-  std::printf("one signal of 2880000 frames on the GPU, float32, over the length of chunks and the memory allowed\n"
-              "model          chunk  memory MiB  ms       audio s/s\n");
+  std::printf("one signal of 2880000 frames on the GPU, over the length of chunks and the memory allowed\n"
+              "model          precision  chunk  memory MiB  ms       audio s/s\n");
   for (const Work& w : {Work{"mamba1 16 x 2", R"("type": "mamba1", "d_state": 16)", 16, 2}, Work{"mamba1 64 x 4", R"("type": "mamba1", "d_state": 16)", 64, 4},
                         Work{"mamba2 64 x 4", R"("type": "mamba2", "d_state": 16, "headdim": 8)", 64, 4}}) {
     const auto loaded = test::load(test::model_file(model_config(w.mixer, w.d_model, w.layers), 1));
     const auto model = loaded.model();
     const gpu::DeviceFloats in = random_floats(kFrames, -1, 1, 9);
     gpu::DeviceFloats out(kFrames);
-    for (const int chunk : {64, 128, 192, 256})
-      for (const size_t memory_mib : {512, 896}) {
-        gpu::BatchedModel device(model, loaded.checkpoint, {.chunk_frames = chunk, .memory_bytes = memory_mib << 20});
-        ssm::State state = model->initial_state();
-        ssm::State* states[] = {&state};
-        const double ms = call_ms([&] { device.process_on_device(in.data(), out.data(), kFrames, states); }, 5);
-        std::printf("%-13s  %-5d  %-10zu  %-7.2f  %.0f\n", w.name, chunk, memory_mib, ms, double(kFrames) / 48 / ms);
-      }
+    for (const gpu::Precision precision : {gpu::Precision::float32, gpu::Precision::bf16})
+      for (const int chunk : {64, 128, 256, 512})
+        for (const size_t memory_mib : {512, 896}) {
+          gpu::BatchedModel device(model, loaded.checkpoint, {.chunk_frames = chunk, .memory_bytes = memory_mib << 20, .precision = precision});
+          ssm::State state = model->initial_state();
+          ssm::State* states[] = {&state};
+          const double ms = call_ms([&] { device.process_on_device(in.data(), out.data(), kFrames, states); }, 5);
+          std::printf("%-13s  %-9s  %-5d  %-10zu  %-7.2f  %.0f\n", w.name, gpu::to_string(precision).c_str(), chunk, memory_mib, ms, double(kFrames) / 48 / ms);
+        }
   }
   std::printf("\n");
 }

@@ -1,9 +1,12 @@
 // Batches on the GPU against the double reference and the CPU's engine: every part, lengths around the chunks' borders, batches, hand-over.
 #include "gpu/batched_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <string>
+#include <vector>
 
 #include "ssm/stream.h"
 #include "tests/gpu/gpu_here.h"
@@ -122,21 +125,33 @@ TEST_CASE("Mamba-2 in matrix form of many shapes and options agrees with the ref
 
 TEST_CASE("products in tf32 and bf16 differ from float32 by what they round, and not by the batch") {
   if (!test::gpu_here()) return;
+  // how much a network makes of a rounding differs from one to the next, so each kind is asked for its median
+  constexpr uint32_t kNetworks = 8;
   for (const std::string& config : {mamba1(16, ""), mamba1(64, "", 1), mamba1(24, "", 1), mamba2(32, R"("headdim": 8, "d_state": 16)")}) {
-    const Case c(test::model_file(config, 16));
-    const auto in = c.signal(1000, 7);
-    const auto reference = test::run_reference(c.loaded, in, {});
+    std::map<gpu::Precision, std::vector<double>> errors;
+    for (uint32_t seed = 16; seed < 16 + kNetworks; ++seed) {
+      const Case c(test::model_file(config, seed));
+      const auto in = c.signal(1000, 7);
+      const auto reference = test::run_reference(c.loaded, in, {});
+      for (const gpu::Precision precision : {gpu::Precision::tf32, gpu::Precision::bf16}) {
+        INFO(gpu::to_string(precision) << ", network " << seed << "\n" << config);
+        auto device = c.on_gpu({.precision = precision});
+        ssm::State state = c.model->initial_state(), other = state;
+        const auto alone = run(device, c, state, in);
+        errors[precision].push_back(test::relative_error(alone, reference.output));
+        CHECK(errors[precision].back() > 1e-6);
+        if (seed > 16) continue;
+        auto in_parts = c.on_gpu({.memory_bytes = 1, .precision = precision});
+        CHECK(test::relative_error(run(in_parts, c, other, in), alone) <= kTolerance);
+        CHECK(state_difference(other, state) <= kTolerance);
+      }
+    }
     for (const auto& [precision, tolerance] : {std::pair(gpu::Precision::tf32, 5e-3), std::pair(gpu::Precision::bf16, 5e-2)}) {
-      INFO(gpu::to_string(precision) << "\n" << config);
-      auto device = c.on_gpu({.precision = precision});
-      ssm::State state = c.model->initial_state(), other = state;
-      const auto alone = run(device, c, state, in);
-      const double error = test::relative_error(alone, reference.output);
-      CHECK(error <= tolerance);
-      CHECK(error > 1e-6);
-      auto in_parts = c.on_gpu({.memory_bytes = 1, .precision = precision});
-      CHECK(test::relative_error(run(in_parts, c, other, in), alone) <= kTolerance);
-      CHECK(state_difference(other, state) <= kTolerance);
+      std::vector<double>& sorted = errors[precision];
+      std::ranges::sort(sorted);
+      INFO(gpu::to_string(precision) << ", up to " << sorted.back() << "\n" << config);
+      CHECK(sorted[kNetworks / 2] <= tolerance);
+      CHECK(sorted.back() <= 4 * tolerance);
     }
   }
 }
