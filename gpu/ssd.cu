@@ -12,9 +12,10 @@ namespace {
 constexpr int kMaxWarps = 8;
 template <int kStates>
 constexpr int kBlocks = kStates > 16 ? 2 : 3;
-// Tiles of a span: two take fewer steps from state to state, one takes fewer registers.
+// Tiles of a span. Two are half as many steps from state to state, and of many registers: where states are few the one does not pay, where they are
+// many the other is too much for sides of float32.
 template <Precision kPrecision, int kStates>
-constexpr int kTiles = kPrecision == Precision::bf16 ? 2 : kPrecision == Precision::tf32 ? (kStates > 64 ? 1 : 2) : (kStates == 64 ? 2 : 1);
+constexpr int kTiles = kStates <= 16 || (kStates > 64 && kPrecision != Precision::bf16) ? 1 : 2;
 
 template <Precision kPrecision, int kStates, bool kTrue>
 class Blocks {
