@@ -325,7 +325,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   const int first_channel = int(blockIdx.x % unsigned(parts)) * 16 * warps, channel = first_channel + 16 * warp, group = first_channel / s.group_channels;
   const int first_head = first_channel / s.headdim, heads = (first_channel + 16 * warps - 1) / s.headdim - first_head + 1, all_heads = s.channels / s.headdim;
   const int head[2] = {channel / s.headdim - first_head, (channel + 8) / s.headdim - first_head};  // of the two halves
-  const bool gated = kTrue && s.gate;
+  const bool gated = kTrue && s.z;
   const auto shared = Shared{heads, warps, kTrue, gated}.at(dynamic_shared());
   float *own_u = shared.u + warp * Shared::kOwn, *own_z = shared.z + warp * Shared::kOwn;
   const int u_at = Shared::own_at(2 * t, g), z_at = Shared::own_at(g, 2 * t);
