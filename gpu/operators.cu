@@ -313,7 +313,7 @@ void run(std::span<const ssm::Ssd> batch, int chunk_frames, Precision precision)
 
   const int group_channels = int(inner) / first.groups;
   if (serves_ssd(first.headdim, group_channels, int(states))) {
-    run_ssd({{int(inner), int(states), first.headdim, group_channels, false}, device_a.data(), dt.data(), int(heads), first.dt_softplus ? bias.data() : nullptr,
+    run_ssd({int(inner), int(states), first.headdim, group_channels, device_a.data(), dt.data(), int(heads), first.dt_softplus ? bias.data() : nullptr,
              0.0f, HUGE_VALF, x.data(), int(inner), B.data(), C.data(), int(mixing), D.data(), nullptr, 0, y.data(), int(inner), state.data(),
              inner * states},
             precision, carries, plan, stream);

@@ -251,13 +251,11 @@ class Mamba2Part final : public Part {
   }
 
   void run(const Segment& s, const float* in, float* out) const override { run(s, in, out, false); }
-  size_t chunks_at_once() const override { return in_matrix_form() ? ssd_chunks_at_once(shape(), precision_) : 1; }
   bool whole_layer() const override { return whole_layer_; }
   void run_layer(const Segment& s, float* h) const override { run(s, h, h, true); }
 
  private:
   bool in_matrix_form() const { return serves_ssd(config_.headdim, config_.d_inner() / config_.ngroups, config_.d_state); }
-  SsdShape shape() const { return {config_.d_inner(), config_.d_state, config_.headdim, config_.d_inner() / config_.ngroups, !gated_out_proj_}; }
 
   void run(const Segment& s, const float* in, float* out, bool residual) const {
     const int inner = config_.d_inner(), heads = config_.heads, states = config_.d_state, width = in_proj_.d_out, convolved = conv_.channels;
@@ -271,7 +269,7 @@ class Mamba2Part final : public Part {
     run_linear_and_conv(in_proj_, in, width_in, projected, width, conv_.on(s, to_convolve, width, x), s.plan, s.stream);
     float *B = x + inner, *C = B + config_.ngroups * states;
     if (in_matrix_form()) {
-      run_ssd({shape(), a_.data(), dt, width, dt_bias_.data(), float(config_.dt_min), float(config_.dt_max),
+      run_ssd({inner, states, config_.headdim, inner / config_.ngroups, a_.data(), dt, width, dt_bias_.data(), float(config_.dt_min), float(config_.dt_max),
                x, convolved, B, C, convolved, D_.data(), z, width, y, inner, s.table + scan_at_, s.table_stride},
               precision_, carries, s.plan, s.stream);
     } else {

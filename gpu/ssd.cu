@@ -12,9 +12,9 @@ namespace {
 constexpr int kMaxWarps = 8;
 template <int kStates>
 constexpr int kBlocks = kStates > 16 ? 2 : 3;
-// Tiles of a span: two take fewer steps from state to state, one takes fewer registers.
+// Tiles of a span. Two halve the steps from state to state, which few states do not need, and take registers, which float32's many states do not leave.
 template <Precision kPrecision, int kStates>
-constexpr int kTiles = kPrecision == Precision::bf16 ? 2 : kPrecision == Precision::tf32 ? (kStates > 64 ? 1 : 2) : (kStates == 64 ? 2 : 1);
+constexpr int kTiles = kStates <= 16 || (kStates > 64 && kPrecision != Precision::bf16) ? 1 : 2;
 
 template <Precision kPrecision, int kStates, bool kTrue>
 class Blocks {
@@ -24,7 +24,7 @@ class Blocks {
   size_t bytes;                  // of shared memory
 
   // As many warps as share a chunk's channels evenly and the memory of a block holds.
-  explicit Blocks(const SsdShape& s) {
+  explicit Blocks(const Ssd& s) {
     const size_t limit = size_t(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
     while (warps > 1 && (s.group_channels / 16 % warps != 0 || bytes_of(s) > limit)) --warps;
     parts = s.channels / (16 * warps);
@@ -37,23 +37,17 @@ class Blocks {
            plan.chunk_frames, parts);
   }
 
-  size_t chunks_at_once() const {
-    int blocks = 0;
-    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kKernel, 32 * warps, bytes), "preparing a kernel");
-    return std::max<size_t>(size_t(blocks) * size_t(device_attribute(cudaDevAttrMultiProcessorCount)) / size_t(parts), 1);
-  }
-
  private:
-  size_t bytes_of(const SsdShape& s) const {
+  size_t bytes_of(const Ssd& s) const {
     int heads = 0;  // of the block that meets most
     for (int first = 0; first < s.channels; first += 16 * warps) heads = std::max(heads, (first + 16 * warps - 1) / s.headdim - first / s.headdim + 1);
-    return SsdShared<kPrecision, kStates, kTiles<kPrecision, kStates>>{heads, warps, kTrue, kTrue && s.gate}.floats() * sizeof(float);
+    return SsdShared<kPrecision, kStates, kTiles<kPrecision, kStates>>{heads, warps, kTrue, kTrue && s.z}.floats() * sizeof(float);
   }
 };
 
 // Calls f<precision, states>() with the kernels' number of states.
 template <class F>
-auto with_kernels(const SsdShape& s, Precision precision, const F& f) {
+void with_kernels(const Ssd& s, Precision precision, const F& f) {
   const auto with_states = [&]<Precision kPrecision>() {
     if (s.d_state <= 16) return f.template operator()<kPrecision, 16>();
     if (s.d_state <= 64) return f.template operator()<kPrecision, 64>();
@@ -67,10 +61,6 @@ auto with_kernels(const SsdShape& s, Precision precision, const F& f) {
 }  // namespace
 
 bool serves_ssd(int headdim, int group_channels, int d_state) { return headdim % 8 == 0 && group_channels % 16 == 0 && d_state <= 128; }
-
-size_t ssd_chunks_at_once(const SsdShape& s, Precision precision) {
-  return with_kernels(s, precision, [&]<Precision kPrecision, int kStates>() { return Blocks<kPrecision, kStates, true>(s).chunks_at_once(); });
-}
 
 void run_ssd(const Ssd& s, Precision precision, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   with_kernels(s, precision, [&]<Precision kPrecision, int kStates>() {

@@ -8,13 +8,9 @@
 
 namespace coil::gpu {
 
-struct SsdShape {
-  int channels, d_state, headdim, group_channels;
-  bool gate;
-};
-
 // h = e^(dt A) h + dt B u; y = (C h + D u) [silu(z)]. Channels share dt, A, D by heads of `headdim`, and B and C by groups of `group_channels`.
-struct Ssd : SsdShape {
+struct Ssd {
+  int channels, d_state, headdim, group_channels;
   const float* a;  // log2(e) A, per head
   const float* dt;  // [row][dt_stride], per head
   int dt_stride;
@@ -25,7 +21,7 @@ struct Ssd : SsdShape {
   const float *B, *C;  // [row][bc_stride]: groups of d_state
   int bc_stride;
   const float* D;  // per head; null: none
-  const float* z;  // [row][z_stride]; with a gate only
+  const float* z;  // [row][z_stride]; null: no gate
   int z_stride;
   float* y;  // [row][y_stride], pairs of channels on 8 bytes
   int y_stride;
@@ -35,9 +31,6 @@ struct Ssd : SsdShape {
 
 // Heads of a multiple of 8 channels, groups of a multiple of 16, and at most 128 states.
 bool serves_ssd(int headdim, int group_channels, int d_state);
-
-// How many chunks keep all multiprocessors busy at the same time. [with a current device]
-size_t ssd_chunks_at_once(const SsdShape& shape, Precision precision);
 
 // The scratch is that of a scan with channels * d_state states and a sum per head.
 void run_ssd(const Ssd& ssd, Precision precision, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream);

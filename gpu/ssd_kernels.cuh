@@ -42,7 +42,7 @@ struct SsdShared {
   static constexpr int kSide = 32 * sizeof(Left<kPrecision>) / 4;            // floats of 16 frames x 16 states as a side of a product
   static constexpr int kOwn = kSpan * 16;                                    // of a warp's channels of u or z
   // C B^T of a tile and itself, and of the second and the first: sums of frames x frames, [part][half][lane][4], each part of so many steps
-  static constexpr int kMixings = 2 * kTiles - 1, kPartSteps = kSteps < 4 ? kSteps : kPrecision == Precision::float32 ? 2 : 4;
+  static constexpr int kMixings = 2 * kTiles - 1, kPartSteps = kSteps > 4 && kPrecision == Precision::float32 ? 2 : kSteps;
   static constexpr int kMixingParts = kSteps / kPartSteps, kMixing = 256 * kMixingParts;
   static constexpr bool kKeptMixing = kMixingParts > 1;  // the parts are put together once, to a side of a product
   int heads, warps;
@@ -182,7 +182,7 @@ __device__ Left<kPrecision> left_of_frames(const float* C, int lane) {
 // A part of C B^T of 16 frames and 16 others; the left sides of C are kept unless `C_sides` is null.
 template <Precision kPrecision, class Shared>
 __device__ void mix_frames(const float* B, const float* C, float* C_sides, float* mixing, int lane) {
-  float sums[2][4] = {};
+  float sums[2][2][4] = {};  // of even and odd steps, which need not wait for each other
 #pragma unroll
   for (int k = 0; k < Shared::kPartSteps; ++k) {
     const auto left = left_of_frames<kPrecision, Shared::kRowC>(C + 16 * k, lane);
@@ -195,11 +195,14 @@ __device__ void mix_frames(const float* B, const float* C, float* C_sides, float
     }
     each_part<kPrecision>([&](int part) {
 #pragma unroll
-      for (int half = 0; half < 2; ++half) multiply_add_part(part, sums[half], left, right[half]);
+      for (int half = 0; half < 2; ++half) multiply_add_part(part, sums[k % 2][half], left, right[half]);
     });
   }
 #pragma unroll
-  for (int half = 0; half < 2; ++half) reinterpret_cast<float4*>(mixing)[32 * half + lane] = float4{sums[half][0], sums[half][1], sums[half][2], sums[half][3]};
+  for (int half = 0; half < 2; ++half) {
+    const auto &even = sums[0][half], &odd = sums[1][half];
+    reinterpret_cast<float4*>(mixing)[32 * half + lane] = float4{even[0] + odd[0], even[1] + odd[1], even[2] + odd[2], even[3] + odd[3]};
+  }
 }
 
 // C B^T of a tile and another as the left side of a product over the other's frames, before it is one.
@@ -322,7 +325,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   const int first_channel = int(blockIdx.x % unsigned(parts)) * 16 * warps, channel = first_channel + 16 * warp, group = first_channel / s.group_channels;
   const int first_head = first_channel / s.headdim, heads = (first_channel + 16 * warps - 1) / s.headdim - first_head + 1, all_heads = s.channels / s.headdim;
   const int head[2] = {channel / s.headdim - first_head, (channel + 8) / s.headdim - first_head};  // of the two halves
-  const bool gated = kTrue && s.gate;
+  const bool gated = kTrue && s.z;
   const auto shared = Shared{heads, warps, kTrue, gated}.at(dynamic_shared());
   float *own_u = shared.u + warp * Shared::kOwn, *own_z = shared.z + warp * Shared::kOwn;
   const int u_at = Shared::own_at(2 * t, g), z_at = Shared::own_at(g, 2 * t);
@@ -384,18 +387,19 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
     wait_for_copy_groups<1>();  // B and C
     __syncthreads();            // everybody's, and nobody needs the last span's sides any more
     constexpr int kMixingWork = kTrue ? Shared::kMixings * Shared::kMixingParts : 0;
-    for (int work = warp; work < kMixingWork + kTiles * kSteps; work += warps) {
-      if (kTrue && work < kMixingWork) {
+    if constexpr (kTrue)
+      for (int work = warp; work < kMixingWork; work += warps) {
         const int block = work / Shared::kMixingParts, part = work % Shared::kMixingParts, k = part * Shared::kPartSteps, now = block > 0, then = block == 1;
         mix_frames<kPrecision, Shared>(shared.B + then * kSsdTile * Shared::kRowB + 16 * k, shared.C + now * kSsdTile * Shared::kRowC + 16 * k,
                                        now == then ? shared.C_sides + (now * kSteps + k) * kSide : nullptr,
                                        shared.mixing + block * Shared::kMixing + 256 * part, lane);
-      } else {
-        const int side = work - kMixingWork, tile = side / kSteps, k = side % kSteps;
-        keep_side(right_of_states<kPrecision, Shared::kRowB>(shared.B + tile * kSsdTile * Shared::kRowB + 16 * k, lane), shared.B_sides + side * kSide,
-                  lane);
       }
-    }
+    // where there are enough warps, by those that mix no frames
+    if (const int mixers = warps > kMixingWork ? kMixingWork : 0; warp >= mixers)
+      for (int side = warp - mixers; side < kTiles * kSteps; side += warps - mixers) {
+        const float* B = shared.B + side / kSteps * kSsdTile * Shared::kRowB + side % kSteps * 16;
+        keep_side(right_of_states<kPrecision, Shared::kRowB>(B, lane), shared.B_sides + side * kSide, lane);
+      }
     if (2 * (warps - 1 - warp) < kTiles * heads) {
       SsdDecays* to[kTiles];
 #pragma unroll

@@ -193,7 +193,7 @@ void ssd(const Ceilings& c) {
                     w.frames, chunk, precision, ms, w.triton_ms / ms, bytes / ms * 1e-9, bytes / ms * 1e3 / c.bytes, flop / ms * 1e-9);
       };
       for (const Precision precision : {Precision::float32, Precision::tf32, Precision::bf16}) {
-        const gpu::Ssd work{{int(inner), w.d_state, w.headdim, int(inner), false}, a.data(), dt.data(), w.heads, nullptr, 0, 0, u.data(), int(inner), B.data(),
+        const gpu::Ssd work{int(inner), w.d_state, w.headdim, int(inner), a.data(), dt.data(), w.heads, nullptr, 0, 0, u.data(), int(inner), B.data(),
                             C.data(), w.d_state, D.data(), nullptr, 0, y.data(), int(inner), table.data(), inner * states};
         print(gpu::to_string(precision).c_str(), kernel_ms([&](cudaStream_t s) { gpu::run_ssd(work, precision, pieces, plan, s); }, 7));
       }

@@ -62,7 +62,6 @@ Errors run(const Shape& s, int warps) {
   ssd.u = u.data(), ssd.u_stride = channels;
   ssd.C = bc.data(), ssd.B = bc.data() + mixing, ssd.bc_stride = bc_stride;
   ssd.D = D.data();
-  ssd.gate = s.gate;
   if (s.gate) ssd.z = z.data(), ssd.z_stride = channels;
   ssd.y = y.data(), ssd.y_stride = channels, ssd.table = table.data(), ssd.table_stride = size_t(states);
   const auto start = [&]<bool kTrue>() {
