@@ -435,7 +435,6 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(Linear
 
   for (; tile < tiles; tile += tiles_at_once) {
     wait_for_copies();
-    float4 gated[kLaneRows][kSteps];
     {
       LeftRows<kPrecision, kModelSteps, GateShape> left;
       float factor[kLaneRows];
@@ -457,13 +456,13 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(Linear
           const float4 bias = block < gate_blocks ? gate_memory.bias(16 * step + 4 * t) : float4{0, 0, 0, 0};
 #pragma unroll
           for (int r = 0; r < kLaneRows; ++r) {
-            const float4 z = left.output(sums, r, o, factor[r], bias), y = fetched[(r * kSteps + step) * 32];
-            gated[r][step] = {y.x * silu(z.x), y.y * silu(z.y), y.z * silu(z.z), y.w * silu(z.w)};
+            const float4 z = left.output(sums, r, o, factor[r], bias);
+            float4& y = fetched[(r * kSteps + step) * 32];
+            y = {y.x * silu(z.x), y.y * silu(z.y), y.z * silu(z.z), y.w * silu(z.w)};
           }
         }
       }
     }
-    if (tile + tiles_at_once < tiles) fetch(tile + tiles_at_once);
 
     const int row = tile * Shape::kRows + kLaneRows * g;
     float* out = l.out + ptrdiff_t(row) * l.out_stride;
@@ -475,11 +474,14 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(Linear
     float factor[kLaneRows];
 #pragma unroll
     for (int r = 0; r < kLaneRows; ++r) {
+      const auto at = [&](int step) { return fetched[(r * kSteps + step) * 32]; };
       float squares = 0;
 #pragma unroll
-      for (int step = 0; step < kSteps; ++step) squares = sum_of_squares(gated[r][step], squares);
-      factor[r] = left.set(r, [&](int step) { return gated[r][step]; }) * l.weight_scale * norm_factor(l, squares);
+      for (int step = 0; step < kSteps; ++step) squares = sum_of_squares(at(step), squares);
+      factor[r] = left.set(r, at) * l.weight_scale * norm_factor(l, squares);
     }
+    if (tile + tiles_at_once < tiles) fetch(tile + tiles_at_once);
+
 #pragma unroll
     for (int block = 0; block < kSteps / 4; ++block) {
       if (block >= blocks) break;

@@ -32,6 +32,7 @@ TEST_CASE("a plan covers every frame of every signal once, in order") {
         CHECK((c.frames == chunk_frames || (c.last == 1 && c.frames >= 1)));
         CHECK(c.state_in == parts[i].state_in);
         CHECK(c.state_out == parts[i].state_out);
+        CHECK(size_t(c.left) == parts[i].frames - frames);
         frames += size_t(c.frames);
         if (c.last) break;
       }
