@@ -119,8 +119,6 @@ __device__ inline float largest_of_row(float x) {
   return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
 }
 
-__device__ inline float4 add(const float4& a, const float4& b) { return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w}; }
-
 __device__ inline float sum_of_squares(const float4& v, float sum) { return fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, fmaf(v.w, v.w, sum)))); }
 
 // What a norm multiplies a row with, if there is one; squares: the lane's part of their sum.

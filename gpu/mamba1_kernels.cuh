@@ -8,6 +8,8 @@
 // memory, [k][frame].
 #pragma once
 
+#include <cuda_bf16.h>
+
 #include <array>
 #include <bit>
 #include <cmath>
@@ -93,8 +95,6 @@ struct Arguments {
   float norm_factor, eps;  // of the norm's mean square: 1 / kModel and eps; without a norm 0 and 1
   int residual;
 };
-
-__device__ inline float4 add(float4 a, float4 b) { return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w}; }
 
 // Where input k of kModel lies in a transposed tile of rows: a warp writes vectors of four neighbouring inputs, which then spread over the banks.
 template <int kModel>
@@ -507,8 +507,8 @@ inline float rounded_to_tf32(float x) {
 }
 
 inline uint32_t packed_bf16(float first, float second) {
-  const auto rounded = [](float x) { return std::bit_cast<uint32_t>(x) + 0x8000u; };
-  return rounded(first) >> 16 | (rounded(second) & 0xffff0000u);
+  const auto rounded = [](float x) { return uint32_t(__bfloat16_as_ushort(__float2bfloat16_rn(x))); };
+  return rounded(first) | rounded(second) << 16;
 }
 
 // value(input, output)

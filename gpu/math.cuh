@@ -7,6 +7,8 @@ namespace coil::gpu {
 
 inline constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
 
+__device__ inline float4 add(const float4& a, const float4& b) { return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w}; }
+
 // 1 / (1 + e^-x): relative error <= 1e-6 for x >= -10, beyond that 1e-7 of |x|; 0 where e^-x is infinite
 __device__ inline float sigmoid(float x) { return reciprocal_fast(1.0f + exp2_fast(-kLog2E * x)); }
 
