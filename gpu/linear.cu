@@ -35,14 +35,16 @@ bool in_one_pass(const Linear& linear) { return linear.d_in <= 16 * steps_of(lin
 
 constexpr int kMostConvolved = 512;  // channels, so that their weights take 10 KB of shared memory at most
 
-// As few parts of the outputs as leave room for the rows of 8 warps beside their weights; then as many warps as there is room for.
+// As few parts of the outputs as leave room for the rows of 8 warps beside their weights, but at least a block of outputs; then as many warps as there
+// is room for.
 template <Precision kPrecision, int kSteps>
 void run_project(LinearArguments l, const Convolved& convolved, cudaStream_t stream) {
   using Shape = ProjectShape<kPrecision, kSteps>;
   constexpr size_t kBlockBytes = Shape::kWeightVectors * sizeof(float4), kWarpBytes = Shape::kRowVectors * sizeof(float4);
   const size_t conv_bytes = size_t(conv_weight_vectors(convolved.conv)) * sizeof(float4);
   const size_t shared_bytes = shared_bytes_of_block() - conv_bytes;
-  const unsigned output_blocks = blocks_of(size_t(l.d_out), Shape::kOutputs), blocks_that_fit = unsigned((shared_bytes - 8 * kWarpBytes) / kBlockBytes);
+  const unsigned output_blocks = blocks_of(size_t(l.d_out), Shape::kOutputs);
+  const unsigned blocks_that_fit = std::max(unsigned((shared_bytes - 8 * kWarpBytes) / kBlockBytes), 1u);
   const unsigned parts = blocks_of(output_blocks, blocks_that_fit), part_blocks = blocks_of(output_blocks, parts);
   const unsigned warps = std::min(unsigned((shared_bytes - part_blocks * kBlockBytes) / kWarpBytes), unsigned(kProjectWarps));
   const unsigned walkers = std::max(multiprocessors() / parts, 1u);

@@ -6,8 +6,8 @@
 namespace coil::gpu {
 
 enum class Precision {
-  float32,  // every float32 as the sum of two tf32 numbers: 22 bits
-  tf32,     // 11 bits
+  float32,  // every float32 as the sum of two tf32 or float16 numbers: 22 bits
+  tf32,     // 11 bits, of a tf32 number or, scaled by rows, a float16
   bf16,     // 8 bits
 };
 
