@@ -146,7 +146,7 @@ TEST_CASE("products in tf32 and bf16 differ from float32 by what they round, and
         CHECK(state_difference(other, state) <= kTolerance);
       }
     }
-    for (const auto& [precision, tolerance] : {std::pair(gpu::Precision::tf32, 5e-3), std::pair(gpu::Precision::bf16, 5e-2)}) {
+    for (const auto& [precision, tolerance] : {std::pair(gpu::Precision::tf32, 2e-3), std::pair(gpu::Precision::bf16, 2e-2)}) {
       std::vector<double>& sorted = errors[precision];
       std::ranges::sort(sorted);
       INFO(gpu::to_string(precision) << ", up to " << sorted.back() << "\n" << config);
