@@ -1,6 +1,7 @@
 // Four channels of the causal convolution with silu, in a thread's registers.
 #pragma once
 
+#include "gpu/elements.cuh"
 #include "gpu/math.cuh"
 #include "gpu/scan.h"
 
@@ -10,7 +11,7 @@ inline constexpr int kQuadTaps = 4;  // at most, of what follows
 
 // Whether threads can run four channels each: by the sizes and places of the results.
 inline bool conv_in_quads(const Conv& conv) {
-  return conv.taps >= 1 && conv.taps <= kQuadTaps && conv.channels % 4 == 0 && conv.y_stride % 4 == 0 && reinterpret_cast<uintptr_t>(conv.y) % 16 == 0;
+  return conv.taps >= 1 && conv.taps <= kQuadTaps && on_vectors(conv.y, conv.y_stride, conv.channels);
 }
 
 struct ConvQuad {

@@ -9,7 +9,7 @@ inline constexpr int kConvThreads = 128, kConvRun = 16;  // frames that a thread
 
 // What the second kernel needs of sizes and places.
 inline bool conv_in_vectors(const Conv& conv) {
-  return conv_in_quads(conv) && conv.x_stride % 4 == 0 && reinterpret_cast<uintptr_t>(conv.x) % 16 == 0;
+  return conv_in_quads(conv) && on_vectors(conv.x, conv.x_stride);
 }
 
 // A thread per value.

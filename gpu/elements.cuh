@@ -1,6 +1,8 @@
 // Kernels over the elements of rows: which thread has which.
 #pragma once
 
+#include <cstdint>
+
 #include "gpu/memory.h"
 
 namespace coil::gpu {
@@ -18,6 +20,11 @@ struct ConstRows {
   int stride;
   __device__ float at(size_t row, int column) const { return values[row * size_t(stride) + size_t(column)]; }
 };
+
+// Whether rows can be read as vectors of four floats: where they begin, and how wide they are.
+inline __host__ __device__ bool on_vectors(const float* rows, int stride, int width = 4) {
+  return width % 4 == 0 && stride % 4 == 0 && reinterpret_cast<uintptr_t>(rows) % 16 == 0;
+}
 
 // Blocks of whole rows, or of a part of one row: no thread divides by a width at run time but for its place in the block.
 struct Grid {

@@ -42,10 +42,6 @@ struct Convolved {
   int chunk_frames;
 };
 
-inline __host__ __device__ bool on_vectors(const float* rows, int stride, int width) {
-  return width % 4 == 0 && stride % 4 == 0 && reinterpret_cast<uintptr_t>(rows) % 16 == 0;
-}
-
 // ---- on the tensor cores
 
 // What a warp does at once with up to 16 kSteps inputs. By default its rows fill half of its registers.

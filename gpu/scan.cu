@@ -1,5 +1,6 @@
 // Kernels of the recurrences over chunks: a thread per channel, tiles of its states in registers over all frames of a chunk.
 #include "gpu/conv_kernels.cuh"
+#include "gpu/elements.cuh"
 #include "gpu/math.cuh"
 #include "gpu/scan.h"
 
@@ -224,8 +225,7 @@ ScanScratch::ScanScratch(float* memory, const Extent& e, size_t states)
     : carry(memory), sums(carry + aligned(e.chunks * states)) {}
 
 void run_scan(const Scan& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
-  const auto on_vector = [](const float* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; };
-  const bool vectors = s.d_state % kTile == 0 && s.bc_stride % 4 == 0 && on_vector(s.B) && on_vector(s.C);
+  const bool vectors = s.d_state % kTile == 0 && on_vectors(s.B, s.bc_stride) && on_vectors(s.C, s.bc_stride);
   if (s.one_decay) (vectors ? run_scan_as<true, true> : run_scan_as<true, false>)(s, scratch, plan, stream);
   else (vectors ? run_scan_as<false, true> : run_scan_as<false, false>)(s, scratch, plan, stream);
 }

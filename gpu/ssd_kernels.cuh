@@ -18,6 +18,7 @@
 
 #include <cstring>
 
+#include "gpu/elements.cuh"
 #include "gpu/math.cuh"
 #include "gpu/segment.h"
 #include "gpu/ssd.h"
@@ -88,14 +89,12 @@ struct SsdShared {
   }
 };
 
-__device__ inline bool on_vectors(const float* p, int stride) { return stride % 4 == 0 && reinterpret_cast<uintptr_t>(p) % 16 == 0; }
-
 // Begins to copy a span's rows of B, and of C if wanted, by all threads. Rows beyond the `frames` there are repeat the last one: their dt is 0.
 template <int kStates, class Shared, bool kWithC>
 __device__ void copy_mixing(const float* B, const float* C, int stride, int states, int frames, float* to_B, float* to_C) {
   constexpr int kSpan = Shared::kSpan;
   const int threads = int(blockDim.x);
-  if (states % 4 == 0 && on_vectors(B, stride) && (!kWithC || on_vectors(C, stride))) {
+  if (on_vectors(B, stride, states) && (!kWithC || on_vectors(C, stride))) {
     constexpr int kVectors = kStates / 4;
 #pragma unroll 1
     for (int i = int(threadIdx.x); i < kSpan * kVectors; i += threads) {
