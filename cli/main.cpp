@@ -3,13 +3,13 @@
 #include <cstdio>
 #include <exception>
 
-#include "cli/bench.h"
+#include "cli/bench/bench.h"
 #include "cli/failure.h"
 #include "cli/info.h"
 #include "cli/interrupt.h"
-#include "cli/plot.h"
-#include "cli/process.h"
-#include "cli/stream.h"
+#include "cli/plot/plot.h"
+#include "cli/process/process.h"
+#include "cli/stream/stream.h"
 #include "cli/verify.h"
 
 namespace {

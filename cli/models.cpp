@@ -15,7 +15,7 @@
 
 #include "cli/failure.h"
 #include "cli/text.h"
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::cli {
 namespace fs = std::filesystem;
@@ -93,7 +93,7 @@ ssm::Checkpoint open_model(const std::string& name) {
   const fs::path path = find_model(name);
   try {
     return ssm::Checkpoint::open(path);
-  } catch (const ssm::Error& error) {
+  } catch (const Error& error) {
     throw Failure(kModelFailed, error.what());
   }
 }
@@ -101,7 +101,7 @@ ssm::Checkpoint open_model(const std::string& name) {
 std::shared_ptr<const ssm::Model> load_model(const ssm::Checkpoint& checkpoint, ssm::Target target) {
   try {
     return ssm::Model::load(checkpoint, target);
-  } catch (const ssm::Error& error) {
+  } catch (const Error& error) {
     throw Failure(kModelFailed, error.what());
   }
 }

@@ -13,12 +13,12 @@
 #include <string>
 #include <vector>
 
-#include "cli/execution.h"
+#include "cli/process/execution.h"
 #include "cli/failure.h"
 #include "cli/models.h"
 #include "gpu/device.h"
 #include "gpu/golden_backend.h"
-#include "ssm/error.h"
+#include "base/error.h"
 #include "ssm/golden.h"
 #include "ssm/target.h"
 
@@ -124,7 +124,7 @@ int run_verify(const VerifyOptions& options) {
     for (const std::string& name : options.targets) targets.push_back(ssm::Target::from_name(name));
     if (targets.empty()) targets = ssm::Target::all();
     for (ssm::Target& target : targets) target = target.with(ssm::weight_format_from_name(options.weights));
-  } catch (const ssm::Error& error) {
+  } catch (const Error& error) {
     std::fprintf(stderr, "coil verify: %s\n", error.what());
     return kNotAvailable;
   }

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "dsp/denormals.h"
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::dsp {
 namespace {
@@ -43,10 +43,10 @@ std::shared_ptr<const ssm::Model> model_for_host(const std::shared_ptr<const ssm
 void require_audio_model(const ssm::Model& model) {
   const ssm::ModelConfig& config = model.config();
   if (config.input_kind == ssm::InputKind::token_ids) {
-    throw ssm::Error(model.source() + ": the model takes token ids, not audio; a model of audio frames is needed");
+    throw Error(model.source() + ": the model takes token ids, not audio; a model of audio frames is needed");
   }
   if (config.d_input != config.d_output) {
-    throw ssm::Error(model.source() + ": the model turns " + std::to_string(config.d_input) + " channels into " +
+    throw Error(model.source() + ": the model turns " + std::to_string(config.d_input) + " channels into " +
                      std::to_string(config.d_output) + "; audio needs a model with as many outputs as inputs");
   }
 }
@@ -54,7 +54,7 @@ void require_audio_model(const ssm::Model& model) {
 std::vector<ssm::Stream> channel_streams(const std::shared_ptr<const ssm::Model>& model, int channels, std::span<const float> controls) {
   const int width = model->config().d_input;
   if (width > 1 && channels != width) {
-    throw ssm::Error(model->source() + ": the model takes " + std::to_string(width) + " channels, the audio has " + std::to_string(channels));
+    throw Error(model->source() + ": the model takes " + std::to_string(width) + " channels, the audio has " + std::to_string(channels));
   }
   std::vector<ssm::Stream> streams;
   for (int i = 0; i < (width > 1 ? 1 : channels); ++i) streams.emplace_back(model, controls);

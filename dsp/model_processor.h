@@ -23,15 +23,15 @@ enum class RateMode { model_default, steps, prefer_steps, resample };
 // Whether model_for_host() rescales the steps. [any thread]
 bool rescales_steps(const ssm::Model& model, double host_hz, RateMode mode);
 
-// The model as it runs for a host of this rate: rescaled to that rate, or as it is. Throws ssm::Error when the mode is steps and the model
+// The model as it runs for a host of this rate: rescaled to that rate, or as it is. Throws Error when the mode is steps and the model
 // or the rate does not allow it. [any thread but the audio thread]
 std::shared_ptr<const ssm::Model> model_for_host(const std::shared_ptr<const ssm::Model>& model, double host_hz, RateMode mode);
 
-// Throws ssm::Error for token models and for models whose output has another number of channels than their input. [any thread]
+// Throws Error for token models and for models whose output has another number of channels than their input. [any thread]
 void require_audio_model(const ssm::Model& model);
 
 // The streams that `channels` channels of audio run through, at rest with these controls (none: the card's defaults): a model of one channel
-// once per channel, a model of several channels takes exactly so many, interleaved. Throws ssm::Error if they do not go together.
+// once per channel, a model of several channels takes exactly so many, interleaved. Throws Error if they do not go together.
 // [any thread but the audio thread]
 std::vector<ssm::Stream> channel_streams(const std::shared_ptr<const ssm::Model>& model, int channels, std::span<const float> controls);
 

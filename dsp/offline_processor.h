@@ -18,7 +18,7 @@ class OfflineProcessor {
  public:
   // `controls`: one value per control of the card, in its order and units; none: the defaults. `block_frames`: how many frames at the rate
   // that the model runs at it is given at once. `executor` runs the model, and may serve other recordings at the same time; none: block by
-  // block on the calling thread. Throws ssm::Error when the model cannot take such audio.
+  // block on the calling thread. Throws Error when the model cannot take such audio.
   OfflineProcessor(const std::shared_ptr<const ssm::Model>& model, double sample_rate_hz, int channels, int block_frames,
                    std::span<const float> controls = {}, RateMode rate_mode = RateMode::model_default,
                    std::shared_ptr<ssm::Executor> executor = nullptr);

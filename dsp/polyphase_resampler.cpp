@@ -7,7 +7,7 @@
 #include <numeric>
 #include <string>
 
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::dsp {
 namespace {
@@ -31,10 +31,10 @@ double bessel_i0(double x) {
 
 PolyphaseResampler::PolyphaseResampler(double from_hz, double to_hz, int max_frames_in) : max_frames_in_(max_frames_in) {
   const int64_t from = std::llround(from_hz), to = std::llround(to_hz);
-  if (from < 1 || to < 1) throw ssm::Error("cannot resample from " + std::to_string(from_hz) + " Hz to " + std::to_string(to_hz) + " Hz");
+  if (from < 1 || to < 1) throw Error("cannot resample from " + std::to_string(from_hz) + " Hz to " + std::to_string(to_hz) + " Hz");
   const int64_t divisor = std::gcd(from, to);
   if (to / divisor > kMaxUp) {
-    throw ssm::Error("cannot resample from " + std::to_string(from) + " Hz to " + std::to_string(to) +
+    throw Error("cannot resample from " + std::to_string(from) + " Hz to " + std::to_string(to) +
                      " Hz on the audio thread: the ratio has no small whole numbers");
   }
   up_ = static_cast<int>(to / divisor);

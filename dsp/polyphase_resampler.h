@@ -11,7 +11,7 @@ namespace coil::dsp {
 // back into that band. Frame k of the output belongs to the time k / to_hz of the input: the only delay is waiting for input.
 class PolyphaseResampler {
  public:
-  // Rates are taken to the nearest Hz. Throws ssm::Error when their ratio has no small whole numbers. [main-thread]
+  // Rates are taken to the nearest Hz. Throws Error when their ratio has no small whole numbers. [main-thread]
   PolyphaseResampler(double from_hz, double to_hz, int max_frames_in);
 
   // At most max_frames_in frames. Returns how many frames were written to `out`: what made

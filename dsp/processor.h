@@ -24,7 +24,7 @@ class AudioProcessor {
  public:
   virtual ~AudioProcessor() = default;
 
-  // Allocates all that process() needs and resets; throws ssm::Error when the processor cannot serve the spec. [main-thread]
+  // Allocates all that process() needs and resets; throws Error when the processor cannot serve the spec. [main-thread]
   virtual void prepare(const ProcessSpec& spec) = 0;
 
   // Forgets the signal, keeps the settings. [audio-thread]

@@ -8,7 +8,7 @@
 #include "dsp/denormals.h"
 #include "dsp/loudness.h"
 #include "dsp/tame.h"
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::dsp {
 namespace {
@@ -103,9 +103,9 @@ RackControls Rack::controls(int slot) const noexcept {
 
 void Rack::prepare(const ProcessSpec& spec) {
   if (spec.channels != 1 && spec.channels != 2) {
-    throw ssm::Error("the rack serves 1 or 2 channels, not " + std::to_string(spec.channels));
+    throw Error("the rack serves 1 or 2 channels, not " + std::to_string(spec.channels));
   }
-  if (!(spec.sample_rate_hz > 0)) throw ssm::Error("the rack needs a sample rate above 0, not " + std::to_string(spec.sample_rate_hz));
+  if (!(spec.sample_rate_hz > 0)) throw Error("the rack needs a sample rate above 0, not " + std::to_string(spec.sample_rate_hz));
   const std::lock_guard lock(mutex_);
   max_piece_frames_ = std::clamp(spec.max_block_frames, 1, kMaxPieceFrames);
   spec_ = {spec.sample_rate_hz, max_piece_frames_, spec.channels};
@@ -116,7 +116,7 @@ void Rack::prepare(const ProcessSpec& spec) {
     loaded.problem.clear();
     try {
       voice = std::make_unique<Voice>(loaded.model, spec_, controls(slot), loaded.normalisation_db, rate_mode_);
-    } catch (const ssm::Error& error) {
+    } catch (const Error& error) {
       loaded.problem = error.what();
       voice = std::make_unique<Voice>(nullptr, spec_, controls(slot), 0);
     }

@@ -64,7 +64,7 @@ class Rack final : public AudioProcessor {
   RackMeters& meters() noexcept { return meters_; }
 
   // Makes the slot play `model` (null: pass the sound through), cross-faded; what played before is freed by a later collect(). Throws
-  // ssm::Error if the model cannot serve the spec; the slot keeps what it had. Any number of calls between two blocks: the last one
+  // Error if the model cannot serve the spec; the slot keeps what it had. Any number of calls between two blocks: the last one
   // counts. Sets the slot's controls to `controls` (those left out: the card's defaults). Before prepare() the model is only kept for it.
   // [any thread but the audio thread]
   void load(int slot, std::shared_ptr<const ssm::Model> model, std::span<const float> controls = {});
@@ -81,7 +81,7 @@ class Rack final : public AudioProcessor {
   // Frees what the audio thread has given back. [any thread but the audio thread]
   void collect();
 
-  // Serves 1 or 2 channels; throws ssm::Error for other specs. Keeps the models, which begin anew; see problem(). [main-thread, while process()
+  // Serves 1 or 2 channels; throws Error for other specs. Keeps the models, which begin anew; see problem(). [main-thread, while process()
   // is not running]
   void prepare(const ProcessSpec& spec) override;
   void reset() noexcept override;

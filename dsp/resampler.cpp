@@ -6,7 +6,7 @@
 #include <cmath>
 #include <string>
 
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::dsp {
 
@@ -19,7 +19,7 @@ Resampler::Resampler(double from_hz, double to_hz, int channels) : ratio_(to_hz 
   soxr_error_t error = nullptr;
   handle_.reset(soxr_create(from_hz, to_hz, static_cast<unsigned>(channels), &error, &io, &quality, &runtime));
   if (error != nullptr) {
-    throw ssm::Error("cannot resample from " + std::to_string(from_hz) + " Hz to " + std::to_string(to_hz) + " Hz: " + error);
+    throw Error("cannot resample from " + std::to_string(from_hz) + " Hz to " + std::to_string(to_hz) + " Hz: " + error);
   }
 }
 
@@ -36,7 +36,7 @@ void Resampler::process(std::span<const float> in, std::vector<float>& out) {
     const soxr_error_t error = soxr_process(handle_.get(), in.data() + used * channels_, frames - used, &consumed,
                                             out.data() + begin, room, &made);
     out.resize(begin + made * channels_);
-    if (error != nullptr) throw ssm::Error(std::string("resampling failed: ") + error);
+    if (error != nullptr) throw Error(std::string("resampling failed: ") + error);
     used += consumed;
   }
 }

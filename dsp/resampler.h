@@ -12,7 +12,7 @@ namespace coil::dsp {
 // libsoxr's VHQ recipe (linear phase, 28 bit). Frame k of the output belongs to the time k / to_hz of the input. One thread at a time.
 class Resampler {
  public:
-  // Throws ssm::Error for rates that the library refuses.
+  // Throws Error for rates that the library refuses.
   Resampler(double from_hz, double to_hz, int channels);
 
   // Interleaved frames. Appends to `out` what can be computed already: the filter looks ahead, so the output lags behind the input

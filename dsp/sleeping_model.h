@@ -20,7 +20,7 @@ class SleepingModel {
   static constexpr float kStill = 1e-7f;  // -140 dBFS; rounding moves a resting output of 1 by less
   static constexpr int kMaxPeriodFrames = 1024;  // a model between resamplers of a longer period does not sleep
 
-  // Of 1 or 2 channels; as ModelProcessor, with controls (none: the card's defaults). Throws ssm::Error. [main-thread]
+  // Of 1 or 2 channels; as ModelProcessor, with controls (none: the card's defaults). Throws Error. [main-thread]
   SleepingModel(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, std::span<const float> controls,
                 RateMode rate_mode = RateMode::model_default);
 

@@ -8,7 +8,7 @@
 #include <unsupported/Eigen/FFT>
 #include <vector>
 
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::dsp {
 
@@ -21,7 +21,7 @@ struct Stft::Impl {
 
 Stft::Stft(int size) : impl_(std::make_unique<Impl>()) {
   if (size < 4 || (size & (size - 1)) != 0) {
-    throw ssm::Error("an STFT of " + std::to_string(size) + " frames: the size must be a power of two of at least 4");
+    throw Error("an STFT of " + std::to_string(size) + " frames: the size must be a power of two of at least 4");
   }
   impl_->window.resize(size);
   double sum = 0;

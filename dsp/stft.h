@@ -9,7 +9,7 @@ namespace coil::dsp {
 // A Hann window and a real FFT. Not for the audio thread; one thread at a time.
 class Stft {
  public:
-  explicit Stft(int size);  // frames per piece, a power of two of at least 4; throws ssm::Error otherwise
+  explicit Stft(int size);  // frames per piece, a power of two of at least 4; throws Error otherwise
   ~Stft();
   Stft(Stft&&) noexcept;
   Stft& operator=(Stft&&) noexcept;

@@ -7,7 +7,7 @@
 
 #include "dsp/decibels.h"
 #include "dsp/tame.h"
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::dsp {
 namespace {
@@ -23,7 +23,7 @@ Voice::Voice(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, c
   if (model_) {
     const size_t count = model_->card().controls.size();
     if (count > kMaxRackControls) {
-      throw ssm::Error(model_->source() + ": the model has " + std::to_string(count) + " controls, at most " + std::to_string(kMaxRackControls) +
+      throw Error(model_->source() + ": the model has " + std::to_string(count) + " controls, at most " + std::to_string(kMaxRackControls) +
                        " can be set here");
     }
     wide_ = model_->config().d_input > 1;
@@ -32,7 +32,7 @@ Voice::Voice(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, c
     normalisation_gain_ = db_to_gain(normalisation_db);
     latency_frames_ = lanes_[0].latency_frames();
     if (const int most = frames(kMaxLatencyMs, spec); latency_frames_ > most) {
-      throw ssm::Error(model_->source() + ": the model's output comes " + std::to_string(latency_frames_) + " frames late, live sound allows " +
+      throw Error(model_->source() + ": the model's output comes " + std::to_string(latency_frames_) + " frames late, live sound allows " +
                        std::to_string(most));
     }
   }

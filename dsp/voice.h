@@ -35,7 +35,7 @@ class Voice {
  public:
   static constexpr int kMaxLatencyMs = 250;
 
-  // `model` null: passes the sound through. Controls as Rack::load. Throws ssm::Error if the model cannot serve the spec, is later than
+  // `model` null: passes the sound through. Controls as Rack::load. Throws Error if the model cannot serve the spec, is later than
   // kMaxLatencyMs, or has more than kMaxRackControls controls. [any thread but the audio thread]
   Voice(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, const RackControls& controls, float normalisation_db,
         RateMode rate_mode = RateMode::model_default);

@@ -10,7 +10,7 @@
 #include "gpu/device.h"
 #include "gpu/linear.h"
 #include "gpu/part.h"
-#include "ssm/error.h"
+#include "base/error.h"
 #include "ssm/layers/network.h"
 
 namespace coil::gpu {
@@ -368,9 +368,9 @@ namespace {
 // The GPU must be chosen before anything is allocated on it.
 const BatchedOptions& on_device(const BatchedOptions& options) {
   const size_t count = devices().size();
-  if (count == 0) throw ssm::Error("no GPU can be used: " + why_no_device());
+  if (count == 0) throw Error("no GPU can be used: " + why_no_device());
   if (options.device < 0 || size_t(options.device) >= count)
-    throw ssm::Error("there is no GPU " + std::to_string(options.device) + ", the last is " + std::to_string(count - 1));
+    throw Error("there is no GPU " + std::to_string(options.device) + ", the last is " + std::to_string(count - 1));
   check(cudaSetDevice(options.device), "choosing the GPU");
   return options;
 }
@@ -386,12 +386,12 @@ BatchedModel& BatchedModel::operator=(BatchedModel&&) noexcept = default;
 const ssm::Model& BatchedModel::model() const { return *impl_->model; }
 
 void BatchedModel::process(std::span<const Frames> batch) {
-  if (impl_->tokens) throw ssm::Error(impl_->model->source() + ": the model takes token ids, not frames");
+  if (impl_->tokens) throw Error(impl_->model->source() + ": the model takes token ids, not frames");
   std::vector<Running> running;
   for (const Frames& signal : batch) {
     const size_t frames = signal.in.size() / impl_->d_input;
     if (frames * impl_->d_input != signal.in.size() || signal.out.size() != frames * impl_->d_output)
-      throw ssm::Error("a signal of " + std::to_string(signal.in.size()) + " values needs a multiple of " + std::to_string(impl_->d_input) +
+      throw Error("a signal of " + std::to_string(signal.in.size()) + " values needs a multiple of " + std::to_string(impl_->d_input) +
                        ", and an output of " + std::to_string(impl_->d_output) + " values a frame");
     running.push_back({signal.state, signal.in.data(), signal.out.data(), frames, 0, 0});
   }
@@ -399,11 +399,11 @@ void BatchedModel::process(std::span<const Frames> batch) {
 }
 
 void BatchedModel::process_tokens(std::span<const Tokens> batch) {
-  if (!impl_->tokens) throw ssm::Error(impl_->model->source() + ": the model takes frames, not token ids");
+  if (!impl_->tokens) throw Error(impl_->model->source() + ": the model takes frames, not token ids");
   std::vector<Running> running;
   for (const Tokens& signal : batch) {
     if (signal.out.size() != signal.in.size() * impl_->d_output)
-      throw ssm::Error("an output of " + std::to_string(signal.in.size()) + " tokens must have " + std::to_string(signal.in.size() * impl_->d_output) + " values");
+      throw Error("an output of " + std::to_string(signal.in.size()) + " tokens must have " + std::to_string(signal.in.size() * impl_->d_output) + " values");
     running.push_back({signal.state, signal.in.data(), signal.out.data(), signal.in.size(), 0, 0});
   }
   impl_->run(running, nullptr, nullptr);
@@ -411,7 +411,7 @@ void BatchedModel::process_tokens(std::span<const Tokens> batch) {
 
 void BatchedModel::process_on_device(const float* in, float* out, size_t frames, std::span<ssm::State* const> states) {
   if (impl_->tokens || impl_->config.slow_path)
-    throw ssm::Error(impl_->model->source() + ": only models of frames without a slow path run on signals that lie on the GPU");
+    throw Error(impl_->model->source() + ": only models of frames without a slow path run on signals that lie on the GPU");
   std::vector<Running> running;
   for (ssm::State* state : states) running.push_back({state, nullptr, nullptr, frames, 0, 0});
   impl_->run(running, in, out);

@@ -32,11 +32,11 @@ struct Tokens {
   std::span<float> out;         // (tokens, vocabulary)
 };
 
-// One thread at a time; several objects may run at once. What fails on the GPU is thrown as ssm::Error; the states of the batch are then
+// One thread at a time; several objects may run at once. What fails on the GPU is thrown as Error; the states of the batch are then
 // as they were, but for their modulation.
 class BatchedModel {
  public:
-  // `checkpoint` is what `model` was loaded from. Throws ssm::Error: no CUDA in this build, no such device, not enough memory. [main-thread]
+  // `checkpoint` is what `model` was loaded from. Throws Error: no CUDA in this build, no such device, not enough memory. [main-thread]
   BatchedModel(std::shared_ptr<const ssm::Model> model, const ssm::Checkpoint& checkpoint, BatchedOptions options = {});
   ~BatchedModel();
   BatchedModel(BatchedModel&&) noexcept;

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "gpu/device.h"
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::gpu {
 namespace {
@@ -54,7 +54,7 @@ Executor::Executor(const std::shared_ptr<const ssm::Model>& model, ssm::Checkpoi
     workers_.push_back(std::make_unique<Worker>(device));
     workers_.back()->on_gpu(*model, checkpoint_, precision_);
   }
-  if (workers_.empty()) throw ssm::Error(why_no_device());
+  if (workers_.empty()) throw Error(why_no_device());
   working_ = gpus();
   for (const std::unique_ptr<Worker>& worker : workers_) {
     threads_.emplace_back([this, &worker = *worker](std::stop_token stop) { work(worker, stop); });

@@ -21,7 +21,7 @@ namespace coil::gpu {
 class Executor final : public ssm::Executor {
  public:
   // Puts the model, which `checkpoint` is of, onto every GPU; its other sample rates follow when they are asked for. `say` gets one line for
-  // each GPU that fails later [any thread]. Throws ssm::Error: no GPU, or one that cannot hold the model. [main-thread]
+  // each GPU that fails later [any thread]. Throws Error: no GPU, or one that cannot hold the model. [main-thread]
   Executor(const std::shared_ptr<const ssm::Model>& model, ssm::Checkpoint checkpoint, std::function<void(const std::string&)> say,
            Precision precision = Precision::float32);
   ~Executor() override;

@@ -4,7 +4,7 @@
 #include "gpu/batched_model.h"
 #include "gpu/device.h"
 #include "gpu/operators.h"
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::gpu {
 namespace {
@@ -41,7 +41,7 @@ class CudaBackend final : public ssm::GoldenBackend {
 
 ssm::GoldenResult run_golden(const ssm::Golden& golden, Precision precision) {
   const std::vector<Device> found = devices();
-  if (found.empty()) throw ssm::Error("no GPU can be used: " + why_no_device());
+  if (found.empty()) throw Error("no GPU can be used: " + why_no_device());
   return golden.run(CudaBackend(precision), found.front().name);
 }
 

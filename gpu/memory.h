@@ -1,4 +1,4 @@
-// Memory of the GPU and page-locked memory of the host, streams, launches; every failure of the runtime becomes an ssm::Error.
+// Memory of the GPU and page-locked memory of the host, streams, launches; every failure of the runtime becomes an Error.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -9,12 +9,12 @@
 #include <utility>
 #include <vector>
 
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::gpu {
 
 inline void check(cudaError_t result, const char* what) {
-  if (result != cudaSuccess) throw ssm::Error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(result));
+  if (result != cudaSuccess) throw Error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(result));
 }
 
 // Of the current device.

@@ -219,7 +219,7 @@ struct SelectiveScan::Impl {
 
 SelectiveScan::SelectiveScan(const SelectiveScanShape& shape, int chunk_frames) : impl_(std::make_unique<Impl>(shape, chunk_frames)) {
   if (shape.d_inner / shape.groups % kLanes != 0 && shape.groups > 1)
-    throw ssm::Error("a selective scan on the GPU takes groups of a multiple of " + std::to_string(kLanes) + " channels, not " +
+    throw Error("a selective scan on the GPU takes groups of a multiple of " + std::to_string(kLanes) + " channels, not " +
                      std::to_string(shape.d_inner / shape.groups));
 }
 SelectiveScan::~SelectiveScan() = default;
@@ -309,7 +309,7 @@ void run(std::span<const ssm::Ssd> batch, int chunk_frames, Precision precision)
   const DeviceFloats state = uploaded(gathered(entries, inner * states, [&](size_t i) { return batch[i].ssm_state; }));
   const DeviceFloats y(rows * inner), packed(entries * frames * inner), scratch(ScanScratch::floats(plan.extent(), inner * states, heads));
   const ScanScratch carries(scratch.data(), plan.extent(), inner * states);
-  if (first.dt_bias && !first.dt_softplus) throw ssm::Error("SSD on the GPU takes a dt bias only together with dt_softplus");
+  if (first.dt_bias && !first.dt_softplus) throw Error("SSD on the GPU takes a dt bias only together with dt_softplus");
 
   const int group_channels = int(inner) / first.groups;
   if (serves_ssd(first.headdim, group_channels, int(states))) {

@@ -27,7 +27,7 @@ struct SelectiveScanTensors {
 // delta = softplus?(delta + delta_bias); h = e^(delta A) h + delta u B; y = (C h + D u) silu(z), as ssm::SelectiveScan.
 class SelectiveScan {
  public:
-  // Allocates what the shape needs. Throws ssm::Error. [main-thread]
+  // Allocates what the shape needs. Throws Error. [main-thread]
   explicit SelectiveScan(const SelectiveScanShape& shape, int chunk_frames = 128);
   ~SelectiveScan();
 

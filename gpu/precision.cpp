@@ -1,6 +1,6 @@
 #include "gpu/precision.h"
 
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::gpu {
 
@@ -9,7 +9,7 @@ std::string to_string(Precision precision) { return precision == Precision::floa
 Precision precision_from_name(const std::string& name) {
   for (const Precision precision : {Precision::float32, Precision::tf32, Precision::bf16})
     if (to_string(precision) == name) return precision;
-  throw ssm::Error("unknown precision \"" + name + "\" (float32, tf32 or bf16)");
+  throw Error("unknown precision \"" + name + "\" (float32, tf32 or bf16)");
 }
 
 }  // namespace coil::gpu

@@ -12,7 +12,7 @@ enum class Precision {
 };
 
 std::string to_string(Precision precision);
-// Throws ssm::Error for a name that is none.
+// Throws Error for a name that is none.
 Precision precision_from_name(const std::string& name);
 
 }  // namespace coil::gpu

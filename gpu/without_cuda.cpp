@@ -2,12 +2,12 @@
 #include "gpu/batched_model.h"
 #include "gpu/device.h"
 #include "gpu/operators.h"
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::gpu {
 namespace {
 
-[[noreturn]] void fail() { throw ssm::Error("no GPU can be used: " + why_no_device()); }
+[[noreturn]] void fail() { throw Error("no GPU can be used: " + why_no_device()); }
 
 }  // namespace
 

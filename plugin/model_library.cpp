@@ -6,7 +6,7 @@
 #include <set>
 
 #include "plugin/session.h"
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::plugin {
 
@@ -46,7 +46,7 @@ void add_files_of(const juce::File& folder, const juce::String& below, bool fact
       CardHead head;
       try {
         head = head_of(ssm::Checkpoint::open(path_of(file)).card_json());
-      } catch (const ssm::Error&) {
+      } catch (const Error&) {
         // listed under its file name: choosing it says what is wrong with it
       }
       if (head.task == kForecastTask) continue;
@@ -92,7 +92,7 @@ std::shared_ptr<const LoadedModel> ModelLibrary::load(const juce::File& file) {
   const std::string name = file.getFileNameWithoutExtension().toStdString();
   if (file.isDirectory() || file.getSize() > juce::int64(kMaxEmbeddedBytes)) return load(ssm::Checkpoint::open(path_of(file)), name, nullptr);
   juce::MemoryBlock content;
-  if (!file.loadFileAsData(content)) throw ssm::Error(file.getFullPathName().toStdString() + ": cannot be read");
+  if (!file.loadFileAsData(content)) throw Error(file.getFullPathName().toStdString() + ": cannot be read");
   const auto* begin = static_cast<const std::byte*>(content.getData());
   auto bytes = std::make_shared<const std::vector<std::byte>>(begin, begin + content.getSize());
   return load(ssm::Checkpoint::from_bytes(bytes, file.getFullPathName().toStdString()), name, bytes);
@@ -140,7 +140,7 @@ std::optional<juce::File> ModelLibrary::find_file(const std::string& hash) {
     if (now.hash.empty()) {
       try {
         now.hash = ssm::Checkpoint::open(path_of(entry.file)).hash();
-      } catch (const ssm::Error&) {
+      } catch (const Error&) {
         continue;
       }
       const std::lock_guard lock(listing_);

@@ -52,7 +52,7 @@ class ModelLibrary {
 
   explicit ModelLibrary(LibraryFolders folders = LibraryFolders::standard());
 
-  // Throws ssm::Error. A model that is already in memory (same hash, same card) is not loaded again.
+  // Throws Error. A model that is already in memory (same hash, same card) is not loaded again.
   std::shared_ptr<const LoadedModel> load(const juce::File& file);
   std::shared_ptr<const LoadedModel> load(std::shared_ptr<const std::vector<std::byte>> file_bytes, const std::string& name);
   std::shared_ptr<const LoadedModel> find_loaded(const std::string& hash);  // null: not in memory

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "plugin/editor/editor.h"
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::plugin {
 
@@ -16,17 +16,17 @@ std::string path_of(const juce::File& file) { return file.getFullPathName().toSt
 
 SlotContent read_preset(const juce::File& file, ModelLibrary& library, std::map<std::string, float>& chain) {
   juce::MemoryBlock content;
-  if (!file.loadFileAsData(content)) throw ssm::Error(path_of(file) + ": cannot be read");
+  if (!file.loadFileAsData(content)) throw Error(path_of(file) + ": cannot be read");
   Session session;
   try {
     session = session_from_bytes(bytes_of(content));
-  } catch (const ssm::Error& error) {
-    throw ssm::Error(path_of(file) + ": " + error.what());
+  } catch (const Error& error) {
+    throw Error(path_of(file) + ": " + error.what());
   }
   SlotContent slot = std::move(session.slots[0]);
-  if (slot.empty()) throw ssm::Error(path_of(file) + ": holds no model");
+  if (slot.empty()) throw Error(path_of(file) + ": holds no model");
   resolve(slot, library);
-  if (!slot.missing.empty()) throw ssm::Error(path_of(file) + ": " + slot.missing);
+  if (!slot.missing.empty()) throw Error(path_of(file) + ": " + slot.missing);
   chain = std::move(session.chain);
   return slot;
 }
@@ -177,7 +177,7 @@ void Processor::load_neighbour(int step) {
 
 juce::File Processor::save_preset(const juce::String& name) {
   const juce::String legal = juce::File::createLegalFileName(name.trim());
-  if (legal.isEmpty()) throw ssm::Error("a preset needs a name with at least one letter or digit");
+  if (legal.isEmpty()) throw Error("a preset needs a name with at least one letter or digit");
   Session preset;
   {
     const std::lock_guard lock(mutex_);
@@ -185,12 +185,12 @@ juce::File Processor::save_preset(const juce::String& name) {
     preset.slots[0] = std::move(session.slots[size_t(active_slot_)]);
     preset.chain = std::move(session.chain);
   }
-  if (preset.slots[0].empty()) throw ssm::Error("there is nothing to save: load a model first");
+  if (preset.slots[0].empty()) throw Error("there is nothing to save: load a model first");
   preset.chain.erase(parameters_.bypass->getParameterID().toStdString());
   const std::vector<std::byte> bytes = to_bytes(preset);
   const juce::File file = library_->preset_folder().getChildFile(legal + kPresetExtension);
   if (!file.getParentDirectory().createDirectory() || !file.replaceWithData(bytes.data(), bytes.size()))
-    throw ssm::Error(path_of(file) + ": cannot be written");
+    throw Error(path_of(file) + ": cannot be written");
   library_->rescan();
   sendChangeMessage();
   return file;
@@ -268,7 +268,7 @@ void Processor::install(int slot, SlotContent content) {
   try {
     rack_.load(slot, to.content.loaded ? to.content.loaded->model : nullptr, values);
     to.kind = to.content.loaded ? SlotStatus::Kind::playing : to.content.empty() ? SlotStatus::Kind::empty : SlotStatus::Kind::missing;
-  } catch (const ssm::Error& error) {
+  } catch (const Error& error) {
     rack_.load(slot, nullptr);
     to.kind = SlotStatus::Kind::failed;
     to.message = error.what();
@@ -348,7 +348,7 @@ void Processor::prepareToPlay(double sample_rate_hz, int max_block_frames) {
     copy_parameters(false);  // so that nothing moves in the first block
     try {
       rack_.prepare(spec_);
-    } catch (const ssm::Error& error) {
+    } catch (const Error& error) {
       spec_ = {};
       notice_ = error.what();
     }
@@ -424,7 +424,7 @@ void Processor::setStateInformation(const void* data, int size) {
     history_ = {};
     unread_state_.reset();
     notice_.clear();
-  } catch (const ssm::Error& error) {
+  } catch (const Error& error) {
     const std::lock_guard lock(mutex_);
     unread_state_.replaceAll(data, size_t(size));
     notice_ = error.what();

@@ -59,7 +59,7 @@ class Processor final : public juce::AudioProcessor,
   void load_file(int slot, const juce::File& file);  // model (.safetensors) or user preset (.coil); loads on another thread
   void load_neighbour(int step);                     // next (+1) or previous (-1) in the library, in the active slot
   void clear(int slot);
-  juce::File save_preset(const juce::String& name);  // into the library's preset_folder(); throws ssm::Error
+  juce::File save_preset(const juce::String& name);  // into the library's preset_folder(); throws Error
 
   bool can_undo() const;
   bool can_redo() const;

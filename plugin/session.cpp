@@ -8,7 +8,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::plugin {
 
@@ -71,7 +71,7 @@ SlotContent slot_from(const Json& json, std::span<const std::byte>& files) {
   slot.path = json.at("path").get<std::string>();
   slot.controls = finite_values(json.at("controls"));
   const size_t size = json.at("file_bytes").get<size_t>();
-  if (size > files.size()) throw ssm::Error("the session is damaged: a model in it is cut off");
+  if (size > files.size()) throw Error("the session is damaged: a model in it is cut off");
   if (size > 0) slot.file_bytes = std::make_shared<const Bytes>(files.begin(), files.begin() + std::ptrdiff_t(size));
   files = files.subspan(size);
   return slot;
@@ -105,17 +105,17 @@ std::vector<std::byte> to_bytes(const Session& session) {
 Session session_from_bytes(std::span<const std::byte> bytes) {
   Header header;
   if (bytes.size() < sizeof header || std::memcmp(bytes.data(), kMagic, sizeof kMagic) != 0)
-    throw ssm::Error("the session is not one of Coil: its first bytes should read COIL");
+    throw Error("the session is not one of Coil: its first bytes should read COIL");
   std::memcpy(&header, bytes.data(), sizeof header);
   if (header.version > kVersion)
-    throw ssm::Error("the session was saved by a newer Coil (its format is " + std::to_string(header.version) + ", this one reads up to " +
+    throw Error("the session was saved by a newer Coil (its format is " + std::to_string(header.version) + ", this one reads up to " +
                      std::to_string(kVersion) + "): install that version to open it");
   if (header.content_bytes > bytes.size() - sizeof header)
-    throw ssm::Error("the session is cut off: it has " + std::to_string(bytes.size()) + " bytes and needs " +
+    throw Error("the session is cut off: it has " + std::to_string(bytes.size()) + " bytes and needs " +
                      std::to_string(header.content_bytes) + " after its first " + std::to_string(sizeof header));
   bytes = bytes.first(sizeof header + header.content_bytes);
   if (header.checksum != XXH3_64bits(bytes.data() + kChecked, bytes.size() - kChecked) || header.json_bytes > header.content_bytes)
-    throw ssm::Error("the session is damaged: its checksum does not fit its bytes");
+    throw Error("the session is damaged: its checksum does not fit its bytes");
 
   const auto* text = reinterpret_cast<const char*>(bytes.data()) + sizeof header;
   std::span<const std::byte> files = bytes.subspan(sizeof header + header.json_bytes);
@@ -128,7 +128,7 @@ Session session_from_bytes(std::span<const std::byte> bytes) {
     for (size_t i = 0; i < session.slots.size(); ++i) session.slots[i] = slot_from(json.at("slots").at(i), files);
     return session;
   } catch (const Json::exception& error) {
-    throw ssm::Error(std::string("the session cannot be read: ") + error.what());
+    throw Error(std::string("the session cannot be read: ") + error.what());
   }
 }
 
@@ -146,7 +146,7 @@ void resolve(SlotContent& slot, ModelLibrary& library) {
       slot.hash = found->model->hash();
       if (found->file_bytes) slot.file_bytes = found->file_bytes;
       return true;
-    } catch (const ssm::Error& error) {
+    } catch (const Error& error) {
       reason = error.what();
       return false;
     }

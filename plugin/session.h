@@ -32,7 +32,7 @@ struct Session {
 
 // The file form: all of it, with file_bytes, guarded by a checksum. [any thread]
 std::vector<std::byte> to_bytes(const Session& session);
-// Throws ssm::Error for bytes that are damaged, or of a newer version. The models are not loaded yet. [any thread]
+// Throws Error for bytes that are damaged, or of a newer version. The models are not loaded yet. [any thread]
 Session session_from_bytes(std::span<const std::byte> bytes);
 
 // Loads the slot's model: from the embedded bytes, what the process has loaded already, the path, or any file of the library with that hash;

@@ -53,7 +53,7 @@ size_t Engine::bytes_per_series(const ssm::Model& model) {
 double Engine::macs_per_step() const { return shards_.front()->macs_per_step(); }
 
 void Engine::check_forecaster(const ssm::Model& model) {
-  const auto refuse = [&](const std::string& what) { throw ssm::Error(model.source() + ": is no forecaster of sensor data: " + what); };
+  const auto refuse = [&](const std::string& what) { throw Error(model.source() + ": is no forecaster of sensor data: " + what); };
   if (model.card().task != "forecast") refuse("its card's task is '" + model.card().task + "', wanted is 'forecast'");
   if (model.config().input_kind != ssm::InputKind::frames || model.config().d_input != int(kFrameWidth))
     refuse("d_input must be " + std::to_string(kFrameWidth));
@@ -122,7 +122,7 @@ bool Engine::settle(const Message& message, bool is_new, std::vector<Message>& r
   const std::vector<std::string> names = added_names(options_, selection);
   std::vector<Added> added;
   for (const std::string& name : names) {
-    if (record.find(name)) throw ssm::Error("the records have a field '" + name + "' already; --prefix gives the added fields other names");
+    if (record.find(name)) throw Error("the records have a field '" + name + "' already; --prefix gives the added fields other names");
     added.push_back({name, Field::Kind::null, 0, {}});
   }
   if (other_format_ && selection.time_field) {

@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "sensor/format.h"
-#include "sensor/link.h"
-#include "sensor/schema.h"
-#include "sensor/state_file.h"
+#include "sensor/formats/format.h"
+#include "sensor/links/link.h"
+#include "sensor/formats/schema.h"
+#include "sensor/state/state_file.h"
 #include "sensor/worker_pool.h"
 #include "ssm/model.h"
 
@@ -68,17 +68,17 @@ class Engine {
  public:
   using Complaint = std::function<void(const Message&, const std::string& what)>;
 
-  // Throws ssm::Error when the model is no forecaster, or the state is damaged, of another model, or in use. `complain`: called for each malformed
+  // Throws Error when the model is no forecaster, or the state is damaged, of another model, or in use. `complain`: called for each malformed
   // record, in order. [main-thread]
   Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, Complaint complain);
   ~Engine();
 
-  // Appends the results of these messages, in their order. Throws ssm::Error when a sensor cannot be written to disk or read back. [main-thread]
+  // Appends the results of these messages, in their order. Throws Error when a sensor cannot be written to disk or read back. [main-thread]
   void process(std::span<const Message> messages, std::vector<Message>& results);
   // The input has ended: appends the results of what the reorder windows hold; with a state they stay there and wait. [main-thread]
   void finish(std::vector<Message>& results);
 
-  // Writes a checkpoint of all that was processed; without a state does nothing. Throws ssm::Error. [main-thread]
+  // Writes a checkpoint of all that was processed; without a state does nothing. Throws Error. [main-thread]
   void save();
   // For a partitioned source: its states are kept beside options.state, in files of their own for each partition. [main-thread]
   PartitionHooks partition_hooks();
@@ -93,7 +93,7 @@ class Engine {
 
   // Memory of a series: the model's state and what is remembered beside it. [any thread]
   static size_t bytes_per_series(const ssm::Model& model);
-  // Throws ssm::Error that says why the model cannot forecast. [any thread]
+  // Throws Error that says why the model cannot forecast. [any thread]
   static void check_forecaster(const ssm::Model& model);
 
  private:
@@ -122,7 +122,7 @@ class Engine {
 };
 
 // What drives an engine: reads the link until it ends or `stop` says so, writes results, and checkpoints every `records` records or `interval`
-// (0: neither counts), and at the end. Throws ssm::Error. [main-thread]
+// (0: neither counts), and at the end. Throws Error. [main-thread]
 struct CheckpointPace {
   uint64_t records = 0;
   std::chrono::milliseconds interval{0};

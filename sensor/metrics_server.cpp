@@ -8,12 +8,11 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::sensor {
 namespace {
 
-using ssm::Error;
 
 std::string value_text(double value) {
   if (std::isnan(value)) return "NaN";

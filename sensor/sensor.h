@@ -9,11 +9,11 @@
 #include <type_traits>
 #include <vector>
 
-#include "sensor/cadence.h"
-#include "sensor/detector.h"
-#include "sensor/forecast.h"
-#include "sensor/link.h"
-#include "sensor/normaliser.h"
+#include "sensor/scoring/cadence.h"
+#include "sensor/scoring/detector.h"
+#include "sensor/scoring/forecast.h"
+#include "sensor/links/link.h"
+#include "sensor/scoring/normaliser.h"
 
 namespace coil::sensor {
 

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "sensor/bytes.h"
-#include "ssm/json_fields.h"
+#include "sensor/state/bytes.h"
+#include "base/json_fields.h"
 
 namespace coil::sensor {
 namespace {
@@ -68,9 +68,9 @@ std::vector<std::string> added_names(const EngineOptions& options, const Selecti
 }
 
 int normaliser_window(const ssm::Model& model) {
-  const nlohmann::json card = ssm::parse_json(model.card().json, model.source() + ": card");
-  if (!card.contains("forecast")) throw ssm::Error(model.source() + ": card.forecast is missing");
-  return ssm::JsonFields(card["forecast"], model.source() + ": card.forecast").whole("window", 2, 1 << 20, 256);
+  const nlohmann::json card = parse_json(model.card().json, model.source() + ": card");
+  if (!card.contains("forecast")) throw Error(model.source() + ": card.forecast is missing");
+  return JsonFields(card["forecast"], model.source() + ": card.forecast").whole("window", 2, 1 << 20, 256);
 }
 
 struct Shard::Entry {

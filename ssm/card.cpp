@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "ssm/json_fields.h"
+#include "base/json_fields.h"
 
 namespace coil::ssm {
 

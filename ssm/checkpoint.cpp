@@ -10,7 +10,7 @@
 #include <set>
 #include <sstream>
 
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::ssm {
 

@@ -9,7 +9,7 @@
 #include <set>
 #include <sstream>
 
-#include "ssm/json_fields.h"
+#include "base/json_fields.h"
 
 namespace coil::ssm {
 

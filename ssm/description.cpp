@@ -5,7 +5,7 @@
 #include <cmath>
 #include <utility>
 
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::ssm {
 

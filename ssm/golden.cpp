@@ -10,7 +10,7 @@
 #include <optional>
 #include <utility>
 
-#include "ssm/error.h"
+#include "base/error.h"
 #include "ssm/model.h"
 #include "ssm/ops.h"
 #include "ssm/reference.h"

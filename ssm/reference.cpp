@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "ssm/description.h"
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::ssm {
 namespace {

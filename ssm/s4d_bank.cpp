@@ -9,7 +9,7 @@
 #include <cmath>
 #include <string>
 
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::ssm {
 

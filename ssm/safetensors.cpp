@@ -16,7 +16,7 @@
 #include <system_error>
 #include <tuple>
 
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::ssm {
 

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <functional>
 
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::ssm {
 

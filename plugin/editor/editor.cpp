@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "plugin/editor/theme.h"
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::plugin {
 namespace {
@@ -128,7 +128,7 @@ void Editor::save_preset(const juce::String& name) {
     processor_.save_preset(name);
     save_panel_.setVisible(false);
     if (isShowing()) grabKeyboardFocus();
-  } catch (const ssm::Error& error) {
+  } catch (const Error& error) {
     save_panel_.show_error(juce::String::fromUTF8(error.what()));
   }
 }

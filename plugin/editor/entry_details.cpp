@@ -3,7 +3,7 @@
 
 #include "plugin/session.h"
 #include "ssm/checkpoint.h"
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace coil::plugin {
 namespace {
@@ -41,7 +41,7 @@ EntryDetails describe_preset(const juce::File& file) {
 EntryDetails describe(const LibraryEntry& entry) {
   try {
     return entry.is_preset ? describe_preset(entry.file) : describe_model(entry.file);
-  } catch (const ssm::Error& error) {
+  } catch (const Error& error) {
     return {"does not load", text(error.what()), {}};
   }
 }

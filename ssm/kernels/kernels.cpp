@@ -56,7 +56,7 @@ HWY_AFTER_NAMESPACE();
 #include <cctype>
 #include <cmath>
 
-#include "ssm/error.h"
+#include "base/error.h"
 #include "ssm/target.h"
 
 namespace coil::ssm {

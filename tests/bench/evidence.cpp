@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "sensor/detector.h"
+#include "sensor/scoring/detector.h"
 #include "ssm/stream.h"
 #include "tests/bench/piped.h"
 

@@ -32,7 +32,7 @@ class Deploy(CoilTest):
         worker = stream(self, "--metrics", "0", stdin=subprocess.PIPE)
         worker.wait_for("/metrics")
         served = set(re.findall(r"^# TYPE (\S+)", http_get(metrics_port(worker.err), "/metrics")[2], re.M))
-        of_links = set(re.findall(r'"(coil_stream_\w+)"', (ROOT / "cli/stream_links.cpp").read_text()))
+        of_links = set(re.findall(r'"(coil_stream_\w+)"', (ROOT / "cli/stream/stream_links.cpp").read_text()))
         self.assertTrue(served and of_links)
         shown = set()
         ids = [panel["id"] for panel in dashboard["panels"]]

@@ -1,4 +1,4 @@
-// libFuzzer target: any text as a config and as a card. It must parse or be refused with an ssm::Error.
+// libFuzzer target: any text as a config and as a card. It must parse or be refused with an Error.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -6,7 +6,7 @@
 #include "ssm/card.h"
 #include "ssm/config.h"
 #include "ssm/cost.h"
-#include "ssm/error.h"
+#include "base/error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);
@@ -14,12 +14,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto config = coil::ssm::parse_config(text, "fuzz");
     if (config.d_input < 1 || config.d_output < 1 || config.film_size < 0) std::abort();
     if (!(coil::ssm::cost_of(config).macs_per_step >= 0)) std::abort();
-  } catch (const coil::ssm::Error&) {
+  } catch (const coil::Error&) {
   }
   try {
     for (const auto& control : coil::ssm::parse_card(text, 1, "fuzz").controls)
       if (!(control.normalised(control.default_value) >= 0 && control.normalised(control.default_value) <= 1)) std::abort();
-  } catch (const coil::ssm::Error&) {
+  } catch (const coil::Error&) {
   }
   return 0;
 }

@@ -1,4 +1,4 @@
-// libFuzzer target: any bytes as a model file. They must load or be refused with an ssm::Error.
+// libFuzzer target: any bytes as a model file. They must load or be refused with an Error.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "ssm/error.h"
+#include "base/error.h"
 #include "ssm/golden.h"
 #include "ssm/reference.h"
 #include "ssm/stream.h"
@@ -45,7 +45,7 @@ template <class Do>
 void done_or_refused(const Do& action) {
   try {
     action();
-  } catch (const ssm::Error&) {
+  } catch (const Error&) {
   }
 }
 

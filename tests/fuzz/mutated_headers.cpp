@@ -1,4 +1,4 @@
-// Thousands of damaged model files, from fixed seeds: every one must load or be refused with an ssm::Error, nothing else.
+// Thousands of damaged model files, from fixed seeds: every one must load or be refused with an Error, nothing else.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstring>
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "ssm/error.h"
+#include "base/error.h"
 #include "ssm/golden.h"
 #include "ssm/reference.h"
 #include "ssm/stream.h"
@@ -110,13 +110,13 @@ bool done_or_refused(const Do& action) {
   try {
     action();
     return true;
-  } catch (const ssm::Error& error) {
+  } catch (const Error& error) {
     const std::string line = error.what();
     CHECK_FALSE(line.empty());
     CHECK(line.find('\n') == std::string::npos);
     return false;
   } catch (const std::exception& other) {
-    FAIL_CHECK("not an ssm::Error: " << other.what());
+    FAIL_CHECK("not an Error: " << other.what());
     return false;
   }
 }

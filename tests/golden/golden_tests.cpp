@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "ssm/error.h"
+#include "base/error.h"
 #include "ssm/safetensors.h"
 #include "tests/support/temp_dir.h"
 
@@ -110,7 +110,7 @@ ssm::GoldenErrors reference_errors(const ssm::Golden& golden) {
 }
 
 TEST_CASE("a golden file that is not there, or lacks what should be compared, is an error") {
-  CHECK_THROWS_AS(ssm::Golden::open(file_of("mamba1_no_such_file")), ssm::Error);
+  CHECK_THROWS_AS(ssm::Golden::open(file_of("mamba1_no_such_file")), Error);
 
   const test::TempDir dir;
   for (const char* name : {"input", "output"}) {
@@ -176,7 +176,7 @@ TEST_CASE("shapes that do not belong together are an error") {
   const auto swapped = [&](const std::string& name, const std::string& tensor) {
     Editable file(name);
     std::swap(file.tensor(tensor).shape[0], file.tensor(tensor).shape[1]);
-    CHECK_THROWS_AS(file.open(dir), ssm::Error);
+    CHECK_THROWS_AS(file.open(dir), Error);
   };
   swapped("mamba1_d16_l2", "output");
   swapped("mamba1_d16_l2", "state.0.ssm");

@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "dsp/offline_processor.h"
-#include "ssm/error.h"
+#include "base/error.h"
 #include "tests/gpu/gpu_here.h"
 #include "tests/support/matrix_model.h"
 #include "tests/support/runs.h"

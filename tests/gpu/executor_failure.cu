@@ -19,7 +19,7 @@ std::vector<gpu::DeviceFloats> take_all_memory() {
     for (size_t floats = device.memory_bytes / sizeof(float); floats > 1000;) {
       try {
         taken.emplace_back(floats);
-      } catch (const ssm::Error&) {
+      } catch (const Error&) {
         cudaGetLastError();
         floats /= 2;
       }

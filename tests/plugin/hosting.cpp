@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "dsp/rack.h"
-#include "ssm/error.h"
+#include "base/error.h"
 #include "tests/plugin/hosted_plugin.h"
 #include "tests/plugin/sessions.h"
 #include "tests/support/random_network.h"
@@ -296,7 +296,7 @@ TEST_CASE("a state that cannot be read leaves the plugin usable, and is given ba
   plugin.prepare(kRate, int(kBlock));
   const Planes in = test::noise(2, kBlock * 50);
   CHECK(worst_difference(plugin.run(in, kBlock), expected(in, {5, 5, -14}, kRate)) == 0);
-  CHECK_THROWS_AS(plugin.saved(), ssm::Error);
+  CHECK_THROWS_AS(plugin.saved(), Error);
 }
 
 }  // namespace

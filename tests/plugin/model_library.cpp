@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <thread>
 
-#include "ssm/error.h"
+#include "base/error.h"
 #include "tests/plugin/sessions.h"
 #include "tests/support/random_network.h"
 #include "tests/support/temp_dir.h"
@@ -140,7 +140,7 @@ TEST_CASE("a file that is no model is refused with its name") {
     try {
       library.load(file_at(shelf.dir / name));
       FAIL("was loaded");
-    } catch (const ssm::Error& error) {
+    } catch (const Error& error) {
       CHECK_THAT(error.what(), Catch::Contains(name));
     }
   }

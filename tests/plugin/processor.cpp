@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "dsp/rack.h"
-#include "ssm/error.h"
+#include "base/error.h"
 #include "tests/plugin/hosted_plugin.h"
 #include "tests/plugin/sessions.h"
 #include "tests/support/temp_dir.h"
@@ -147,12 +147,12 @@ TEST_CASE("undo and redo go through loads, knobs and slots") {
 TEST_CASE("a preset that the player saves brings back model and knobs, and leaves bypass alone") {
   Processor processor;
   processor.prepareToPlay(kRate, kBlock);
-  CHECK_THROWS_AS(processor.save_preset("empty"), ssm::Error);
+  CHECK_THROWS_AS(processor.save_preset("empty"), Error);
   load(processor, 0, kOverdrive);
   set(*processor.parameters().controls[1], 0.3f);
   set(*processor.parameters().input_gain, 0.6f);
   const float gain = processor.parameters().input_gain->get();
-  CHECK_THROWS_AS(processor.save_preset(" "), ssm::Error);
+  CHECK_THROWS_AS(processor.save_preset(" "), Error);
   const juce::File file = processor.save_preset("My / drive");
   CHECK(file.getParentDirectory() == processor.library().preset_folder());
   CHECK(processor.library().search("drive").back().file == file);

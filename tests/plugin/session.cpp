@@ -5,7 +5,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "ssm/error.h"
+#include "base/error.h"
 #include "tests/plugin/sessions.h"
 #include "tests/support/random_network.h"
 #include "tests/support/temp_dir.h"
@@ -59,10 +59,10 @@ TEST_CASE("bytes after a session are ignored, a session that is cut off or chang
   longer.resize(longer.size() + 13);
   CHECK(plugin::session_from_bytes(longer).slots[0].hash == session.slots[0].hash);
   for (size_t length = 0; length < bytes.size(); length += length < 40 ? 1 : 17)
-    CHECK_THROWS_AS(plugin::session_from_bytes(std::span(bytes).first(length)), ssm::Error);
+    CHECK_THROWS_AS(plugin::session_from_bytes(std::span(bytes).first(length)), Error);
   for (size_t i = 0; i < bytes.size(); ++i) {
     bytes[i] ^= std::byte{0x10};
-    CHECK_THROWS_AS(plugin::session_from_bytes(bytes), ssm::Error);
+    CHECK_THROWS_AS(plugin::session_from_bytes(bytes), Error);
     bytes[i] ^= std::byte{0x10};
   }
 }
@@ -74,7 +74,7 @@ TEST_CASE("a session of a newer version says so") {
   try {
     plugin::session_from_bytes(bytes);
     FAIL("was read");
-  } catch (const ssm::Error& error) {
+  } catch (const Error& error) {
     CHECK_THAT(error.what(), Catch::Contains("newer Coil"));
   }
 }

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "ssm/error.h"
+#include "base/error.h"
 #include "ssm/reference.h"
 #include "tests/support/runs.h"
 

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "ssm/error.h"
+#include "base/error.h"
 #include "ssm/reference.h"
 #include "tests/support/runs.h"
 #include "tests/support/temp_dir.h"
@@ -425,7 +425,7 @@ TEST_CASE("a state whose bookkeeping makes no sense is refused, or run to the en
           stream.set_controls(test::random_controls(*scene.model, scene.random));
           auto state = stream.state();
           test::run_scan(scene.model, state, scene.in, {.chunk_frames = 50, .threads = 2});
-        } catch (const ssm::Error& error) {
+        } catch (const Error& error) {
           CHECK_THAT(error.what(), Catch::Contains("counters"));
         }
       }

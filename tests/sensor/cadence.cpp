@@ -1,5 +1,5 @@
 // Gaps of a regular series are told from irregular sampling.
-#include "sensor/cadence.h"
+#include "sensor/scoring/cadence.h"
 
 #include <catch2/catch.hpp>
 

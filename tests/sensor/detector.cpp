@@ -1,5 +1,5 @@
 // The anomaly score on synthetic series whose anomalies are known.
-#include "sensor/detector.h"
+#include "sensor/scoring/detector.h"
 
 #include <catch2/catch.hpp>
 

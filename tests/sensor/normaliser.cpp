@@ -1,5 +1,5 @@
 // The frames of a series are those of the reference that the forecasters were trained with.
-#include "sensor/normaliser.h"
+#include "sensor/scoring/normaliser.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -7,7 +7,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "sensor/forecast.h"
+#include "sensor/scoring/forecast.h"
 #include "tests/support/random_network.h"
 
 namespace {

@@ -1,5 +1,5 @@
 // What counts as beyond all before.
-#include "sensor/novelty.h"
+#include "sensor/scoring/novelty.h"
 
 #include <catch2/catch.hpp>
 #include <random>

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "sensor/detector.h"
+#include "sensor/scoring/detector.h"
 #include "tests/support/random_network.h"
 
 namespace coil::test {

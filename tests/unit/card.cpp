@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace {
 
@@ -26,7 +26,7 @@ void refuses(const Json& json, int network_controls, const std::string& naming) 
   INFO(json.dump());
   try {
     ssm::parse_card(json.dump(), network_controls, "drive.safetensors");
-  } catch (const ssm::Error& error) {
+  } catch (const Error& error) {
     CHECK_THAT(error.what(), Catch::Contains("drive.safetensors") && Catch::Contains(naming));
     return;
   }
@@ -94,8 +94,8 @@ TEST_CASE("every faulty field of a card is named") {
   refuses(changed("/controls/1/default", 13), 2, "controls[1].default");
   refuses(changed("/controls/1/to", "speaker"), 2, "controls[1].to");
   refuses(changed("/controls/2/name", "drive"), 2, "drive");
-  CHECK_THROWS_AS(ssm::parse_card("{", 0, "x"), ssm::Error);
-  CHECK_THROWS_AS(ssm::parse_card("[]", 0, "x"), ssm::Error);
+  CHECK_THROWS_AS(ssm::parse_card("{", 0, "x"), Error);
+  CHECK_THROWS_AS(ssm::parse_card("[]", 0, "x"), Error);
 }
 
 }  // namespace

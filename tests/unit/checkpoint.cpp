@@ -8,7 +8,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "ssm/error.h"
+#include "base/error.h"
 #include "ssm/reference.h"
 #include "tests/support/random_network.h"
 #include "tests/support/temp_dir.h"
@@ -80,7 +80,7 @@ TEST_CASE("a directory and its shards give the same network as one file") {
     INFO(bad);
     for (auto& file : weight_map) file = bad;
     write_text(sharded / "model.safetensors.index.json", nlohmann::json{{"weight_map", weight_map}}.dump());
-    CHECK_THROWS_AS(ssm::Checkpoint::open(sharded), ssm::Error);
+    CHECK_THROWS_AS(ssm::Checkpoint::open(sharded), Error);
   }
   for (const char* index : {"", "[]", "{}", R"({"weight_map": 3})", R"({"weight_map": {"a": 3}})"}) {
     INFO(index);
@@ -105,7 +105,7 @@ TEST_CASE("a file in memory is the same model as on disk, and outlives the bytes
     try {
       ssm::Checkpoint::from_bytes(std::make_shared<const std::vector<std::byte>>(begin, begin + length), "a memory");
       FAIL("was read");
-    } catch (const ssm::Error& error) {
+    } catch (const Error& error) {
       CHECK_THAT(error.what(), Catch::StartsWith("a memory: "));
     }
   }
@@ -118,7 +118,7 @@ TEST_CASE("what is not a model is refused") {
   CHECK_THROWS_WITH(ssm::Checkpoint::open(dir.path()), Catch::Contains("model.safetensors"));
   ssm::write_safetensors(dir / "plain.safetensors", {}, {});
   CHECK_THROWS_WITH(ssm::Checkpoint::open(dir / "plain.safetensors"), Catch::Contains("config"));
-  CHECK_THROWS_AS(ssm::Checkpoint::open(dir / "nothing"), ssm::Error);
+  CHECK_THROWS_AS(ssm::Checkpoint::open(dir / "nothing"), Error);
 }
 
 TEST_CASE("weights may be F32, F16, BF16 or F64") {
@@ -174,7 +174,7 @@ TEST_CASE("a matrix kept as a convolution of one tap is still a matrix") {
   write_text(dir / "w.safetensors", raw_tensor_file("F32", "[2,3,1]", std::string(24, '\0')));
   CHECK(ssm::Checkpoint::open(dir / "w.safetensors").floats("w", {2, 3}).size() == 6);
   write_text(dir / "w.safetensors", raw_tensor_file("F32", "[2,3,2]", std::string(48, '\0')));
-  CHECK_THROWS_AS(ssm::Checkpoint::open(dir / "w.safetensors").floats("w", {2, 3}), ssm::Error);
+  CHECK_THROWS_AS(ssm::Checkpoint::open(dir / "w.safetensors").floats("w", {2, 3}), Error);
 }
 
 TEST_CASE("the hash changes with every part of a model, and with nothing else") {

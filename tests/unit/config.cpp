@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace {
 
@@ -20,12 +20,12 @@ const T& part(const ssm::ModelConfig& config, size_t layer, size_t index) {
   return std::get<T>(config.layers.at(layer).parts.at(index));
 }
 
-// The text must be refused by an ssm::Error that names the source and the field.
+// The text must be refused by an Error that names the source and the field.
 void refuses_text(const std::string& text, const std::string& naming) {
   INFO(text.substr(0, 300));
   try {
     ssm::parse_config(text, "model.safetensors");
-  } catch (const ssm::Error& error) {
+  } catch (const Error& error) {
     CHECK_THAT(error.what(), Catch::Contains("model.safetensors") && Catch::Contains(naming));
     return;
   }

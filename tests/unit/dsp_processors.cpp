@@ -8,7 +8,7 @@
 
 #include "dsp/model_processor.h"
 #include "dsp/offline_processor.h"
-#include "ssm/error.h"
+#include "base/error.h"
 #include "tests/support/matrix_model.h"
 #include "tests/support/random_network.h"
 #include "tests/support/runs.h"
@@ -150,8 +150,8 @@ TEST_CASE("channels of a mono model have states of their own, a stereo model see
     CHECK(coil::test::relative_error(left, std::span<const float>(expected)) <= 1e-6);
   }
   ModelProcessor swap(matrix_model(2, {0, 1, 1, 0}, 48000));
-  CHECK_THROWS_AS(swap.prepare({48000, 64, 1}), coil::ssm::Error);
-  CHECK_THROWS_AS(swap.prepare({48000, 64, 3}), coil::ssm::Error);
+  CHECK_THROWS_AS(swap.prepare({48000, 64, 1}), coil::Error);
+  CHECK_THROWS_AS(swap.prepare({48000, 64, 3}), coil::Error);
 }
 
 TEST_CASE("controls outlast prepare") {
@@ -250,7 +250,7 @@ TEST_CASE("where steps cannot be rescaled the default is to resample, and to dem
     "d_model": 2, "d_output": 1, "layers": [{"parts": [{"type": "s4d", "name": "mixer", "d_state": 2}, {"type": "film"}]}],
     "slow_path": {"hop_frames": 64, "n_features": 1, "d_model": 2, "layers": []}})", 1)).model();
   ModelProcessor by_steps(slow, RateMode::steps);
-  CHECK_THROWS_AS(by_steps.prepare({44100, 64, 1}), coil::ssm::Error);  // a hop would last 58.8 frames
+  CHECK_THROWS_AS(by_steps.prepare({44100, 64, 1}), coil::Error);  // a hop would last 58.8 frames
   for (const RateMode mode : {RateMode::model_default, RateMode::prefer_steps}) {
     ModelProcessor processor(slow, mode);
     processor.prepare({44100, 64, 1});
@@ -258,7 +258,7 @@ TEST_CASE("where steps cannot be rescaled the default is to resample, and to dem
     processor.prepare({96000, 64, 1});
     CHECK(processor.latency_frames() == 0);
   }
-  CHECK_THROWS_AS(OfflineProcessor(slow, 44100, 1, 64, {}, RateMode::steps), coil::ssm::Error);
+  CHECK_THROWS_AS(OfflineProcessor(slow, 44100, 1, 64, {}, RateMode::steps), coil::Error);
 }
 
 TEST_CASE("the card's latency counts in host frames also where steps are rescaled") {
@@ -268,7 +268,7 @@ TEST_CASE("the card's latency counts in host frames also where steps are rescale
 }
 
 TEST_CASE("models that are not for audio are refused") {
-  CHECK_THROWS_AS(ModelProcessor(coil::ssm::Model::load(COIL_GOLDEN_DIR "/mamba1_lm_v97_tied.safetensors")), coil::ssm::Error);
+  CHECK_THROWS_AS(ModelProcessor(coil::ssm::Model::load(COIL_GOLDEN_DIR "/mamba1_lm_v97_tied.safetensors")), coil::Error);
 }
 
 TEST_CASE("the offline output is aligned and as long as the input, at every rate and length") {

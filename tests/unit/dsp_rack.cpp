@@ -11,7 +11,7 @@
 #include "dsp/loudness.h"
 #include "dsp/model_processor.h"
 #include "dsp/tame.h"
-#include "ssm/error.h"
+#include "base/error.h"
 #include "tests/support/matrix_model.h"
 #include "tests/support/planes.h"
 #include "tests/support/runs.h"

@@ -6,7 +6,7 @@
 
 #include "dsp/polyphase_resampler.h"
 #include "dsp/resampler.h"
-#include "ssm/error.h"
+#include "base/error.h"
 #include "tests/support/random_network.h"
 
 namespace {
@@ -126,8 +126,8 @@ TEST_CASE("a reset polyphase resampler starts anew") {
 }
 
 TEST_CASE("ratios without small whole numbers are errors on the audio thread") {
-  CHECK_THROWS_AS(PolyphaseResampler(44101, 48000, 64), coil::ssm::Error);
-  CHECK_THROWS_AS(PolyphaseResampler(0, 48000, 64), coil::ssm::Error);
+  CHECK_THROWS_AS(PolyphaseResampler(44101, 48000, 64), coil::Error);
+  CHECK_THROWS_AS(PolyphaseResampler(0, 48000, 64), coil::Error);
 }
 
 TEST_CASE("the file resampler keeps sines, in place and in every channel") {

@@ -7,7 +7,7 @@
 #include <numbers>
 #include <vector>
 
-#include "ssm/error.h"
+#include "base/error.h"
 #include "tests/support/random_network.h"
 
 namespace {
@@ -48,7 +48,7 @@ TEST_CASE("a sine of full scale on a bin has power 1 there and next to none else
 }
 
 TEST_CASE("sizes that are no power of two are errors") {
-  for (int size : {-4, 0, 1, 2, 3, 48, 1000}) CHECK_THROWS_AS(Stft(size), coil::ssm::Error);
+  for (int size : {-4, 0, 1, 2, 3, 48, 1000}) CHECK_THROWS_AS(Stft(size), coil::Error);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <filesystem>
 
-#include "sensor/normaliser.h"
+#include "sensor/scoring/normaliser.h"
 #include "ssm/reference.h"
 #include "ssm/stream.h"
 #include "tests/support/random_network.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "ssm/error.h"
+#include "base/error.h"
 #include "ssm/reference.h"
 #include "ssm/stream.h"
 #include "tests/support/random_network.h"
@@ -105,7 +105,7 @@ TEST_CASE("what counts in frames is not rescaled, and the message says what") {
   CHECK_THROWS_WITH(model(chain(kFilm, kSlow))->at_rate(44100), Contains("slow path, 64 frames at 48000 Hz"));
   CHECK_THROWS_WITH(model(R"({"model_type": "s4d", "d_model": 2, "d_state": 4})")->at_rate(44100), Contains("states no sample_rate"));
   for (const double rate_hz : {0.0, -48000.0, 1e8, double(NAN)}) CHECK_THROWS_WITH(model(chain(kS4d))->at_rate(rate_hz), Contains("between 1 and 1e7 Hz"));
-  CHECK_THROWS_AS(ssm::Reference(test::load(test::model_file(chain(kMamba), 1)).checkpoint, 44100), ssm::Error);
+  CHECK_THROWS_AS(ssm::Reference(test::load(test::model_file(chain(kMamba), 1)).checkpoint, 44100), Error);
 }
 
 TEST_CASE("rate_scaling is resample unless the config says steps, which a Mamba part rules out") {

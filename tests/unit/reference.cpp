@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 
-#include "ssm/error.h"
+#include "base/error.h"
 #include "tests/support/random_network.h"
 #include "tests/support/temp_dir.h"
 
@@ -67,7 +67,7 @@ TEST_CASE("controls drive FiLM through their network, in the card's order and un
   CHECK(reference.step(std::vector<double>{-0.3})[0] == Approx(expected(-3, 3.5, 6, -0.3)).epsilon(1e-14));
   reference.set_controls(std::vector<double>{-99, 99, 99});  // clamped to the ranges
   CHECK(reference.step(std::vector<double>{1})[0] == Approx(expected(-10, 4, 20, 1)).epsilon(1e-14));
-  CHECK_THROWS_AS(reference.set_controls(std::vector<double>{1, 2}), ssm::Error);
+  CHECK_THROWS_AS(reference.set_controls(std::vector<double>{1, 2}), Error);
 }
 
 TEST_CASE("the slow path is one hop late and moves linearly") {
@@ -195,14 +195,14 @@ TEST_CASE("tokens read their embedding, tokens outside the vocabulary the first 
   check(3, {-r3, 0, 0, 4 * r3});
   check(4, {3, 2, 3, -4});
   check(-1, {3, 2, 3, -4});
-  CHECK_THROWS_AS(reference.step(std::vector<double>{0}), ssm::Error);
+  CHECK_THROWS_AS(reference.step(std::vector<double>{0}), Error);
 }
 
 TEST_CASE("frames of the wrong width are refused") {
   const test::TempDir dir;
   auto reference = reference_of({R"({"model_type": "coil", "d_model": 2, "layers": []})", "", {}}, dir);
-  CHECK_THROWS_AS(reference.step(std::vector<double>{1}), ssm::Error);
-  CHECK_THROWS_AS(reference.step_token(1), ssm::Error);
+  CHECK_THROWS_AS(reference.step(std::vector<double>{1}), Error);
+  CHECK_THROWS_AS(reference.step_token(1), Error);
 }
 
 }  // namespace

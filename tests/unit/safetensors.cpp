@@ -8,7 +8,7 @@
 #include <limits>
 #include <string>
 
-#include "ssm/error.h"
+#include "base/error.h"
 #include "tests/support/temp_dir.h"
 
 namespace {
@@ -32,11 +32,11 @@ std::filesystem::path file_with(const test::TempDir& dir, const std::string& hea
   return write_bytes(dir, length_prefix(header.size()) + header + std::string(data_bytes, '\0'));
 }
 
-// The message that opening gives; it must be an ssm::Error, and it must name the file.
+// The message that opening gives; it must be an Error, and it must name the file.
 std::string refusal(const std::filesystem::path& path) {
   try {
     ssm::Safetensors::open(path);
-  } catch (const ssm::Error& error) {
+  } catch (const Error& error) {
     CHECK_THAT(error.what(), Catch::Contains(path.filename().string()));
     return error.what();
   }
@@ -85,7 +85,7 @@ TEST_CASE("writing over a file replaces it, also while it is mapped") {
 TEST_CASE("writing where nothing can be written is an error") {
   const test::TempDir dir;
   const std::vector<ssm::NamedFloats> one = {{"x", {1}, {1}}};
-  CHECK_THROWS_AS(ssm::write_safetensors(dir.path() / "no" / "such" / "folder.safetensors", {}, one), ssm::Error);
+  CHECK_THROWS_AS(ssm::write_safetensors(dir.path() / "no" / "such" / "folder.safetensors", {}, one), Error);
 }
 
 TEST_CASE("every dtype is converted") {
@@ -133,14 +133,14 @@ TEST_CASE("whole numbers are only taken from whole numbers that fit") {
   };
   const auto raw = [](auto value) { return std::string(reinterpret_cast<const char*>(&value), sizeof value); };
   CHECK(tensor_of("I64", raw(int64_t{-7})).tensors().at("x").to_ints() == std::vector<int32_t>{-7});
-  CHECK_THROWS_AS(tensor_of("I64", raw(int64_t{1} << 40)).tensors().at("x").to_ints(), ssm::Error);
-  CHECK_THROWS_AS(tensor_of("F32", raw(1.0f)).tensors().at("x").to_ints(), ssm::Error);
+  CHECK_THROWS_AS(tensor_of("I64", raw(int64_t{1} << 40)).tensors().at("x").to_ints(), Error);
+  CHECK_THROWS_AS(tensor_of("F32", raw(1.0f)).tensors().at("x").to_ints(), Error);
 }
 
 TEST_CASE("not a file") {
   const test::TempDir dir;
-  CHECK_THROWS_AS(ssm::Safetensors::open(dir / "nothing"), ssm::Error);
-  CHECK_THROWS_AS(ssm::Safetensors::open(dir.path()), ssm::Error);
+  CHECK_THROWS_AS(ssm::Safetensors::open(dir / "nothing"), Error);
+  CHECK_THROWS_AS(ssm::Safetensors::open(dir.path()), Error);
 }
 
 TEST_CASE("files too short for their own header are refused") {

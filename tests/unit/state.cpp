@@ -6,7 +6,7 @@
 #include <cstring>
 #include <limits>
 
-#include "ssm/error.h"
+#include "base/error.h"
 #include "tests/support/temp_dir.h"
 
 namespace {
@@ -99,7 +99,7 @@ TEST_CASE("a state file of another model, another version, or damaged is refused
 
   CHECK_THROWS_WITH(ssm::State::load(dir / "s", small_layout("ffffffffffffffffffffffffffffffff")),
                     Catch::Contains("0123456789abcdef0123456789abcdef") && Catch::Contains("ffffffffffffffffffffffffffffffff"));
-  CHECK_THROWS_AS(ssm::State::load(dir / "nothing", layout), ssm::Error);
+  CHECK_THROWS_AS(ssm::State::load(dir / "nothing", layout), Error);
 
   const auto rewritten = [&](std::map<std::string, std::string> metadata, const std::vector<ssm::NamedFloats>& tensors) {
     ssm::write_safetensors(dir / "t", metadata, tensors);
@@ -110,7 +110,7 @@ TEST_CASE("a state file of another model, another version, or damaged is refused
   CHECK(ssm::State::load(rewritten(good, tensors), layout) == state);
   CHECK_THROWS_WITH(ssm::State::load(rewritten({{"model", layout->model_hash}}, tensors), layout), Catch::Contains("coil_state"));
   CHECK_THROWS_WITH(ssm::State::load(rewritten({{"coil_state", "2"}, {"model", layout->model_hash}}, tensors), layout), Catch::Contains("version 2"));
-  CHECK_THROWS_AS(ssm::State::load(rewritten({{"coil_state", "1"}}, tensors), layout), ssm::Error);
+  CHECK_THROWS_AS(ssm::State::load(rewritten({{"coil_state", "1"}}, tensors), layout), Error);
 
   auto changed = tensors;
   changed.pop_back();

@@ -5,7 +5,7 @@
 #include <set>
 #include <string>
 
-#include "ssm/error.h"
+#include "base/error.h"
 
 namespace {
 
@@ -28,7 +28,7 @@ TEST_CASE("an unknown target is an error that lists the known ones") {
     try {
       Target::from_name(name);
       FAIL("accepted");
-    } catch (const coil::ssm::Error& error) {
+    } catch (const coil::Error& error) {
       for (const Target& target : Target::all()) CHECK_THAT(error.what(), Catch::Contains(target.name(), Catch::CaseSensitive::No));
     }
   }

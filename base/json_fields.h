@@ -1,0 +1,79 @@
+// The fields of one JSON object, read with their types and ranges checked: shared by config and card.
+#pragma once
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+
+namespace coil {
+
+// Throws Error for a text that is not JSON, or nested so deep that printing it would exhaust the stack.
+inline nlohmann::json parse_json(const std::string& text, const std::string& where) {
+  constexpr int kMaxDepth = 32;
+  const auto watch = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+    if (depth > kMaxDepth) throw Error(where + " is nested deeper than " + std::to_string(kMaxDepth) + " levels");
+    return true;
+  };
+  nlohmann::json json = nlohmann::json::parse(text, watch, false);
+  if (json.is_discarded()) throw Error(where + " is not valid JSON");
+  return json;
+}
+
+// Every reader throws Error naming the field and what would be right.
+class JsonFields {
+ public:
+  JsonFields(const nlohmann::json& json, std::string where) : json_(json), where_(std::move(where)) {
+    if (!json.is_object()) throw Error(where_ + " must be a JSON object");
+  }
+
+  const std::string& where() const { return where_; }
+  std::string where(const char* key) const { return where_ + "." + key; }
+  bool has(const char* key) const { return json_.contains(key) && !json_[key].is_null(); }
+  const nlohmann::json& at(const char* key) const { return json_[key]; }
+
+  std::string text(const char* key, std::optional<std::string> fallback = std::nullopt) const {
+    if (missing(key, fallback.has_value())) return *fallback;
+    if (!json_[key].is_string()) throw wrong(key, "a string");
+    return json_[key];
+  }
+  bool flag(const char* key, bool fallback) const {
+    if (missing(key, true)) return fallback;
+    if (!json_[key].is_boolean()) throw wrong(key, "true or false");
+    return json_[key];
+  }
+  double number(const char* key, std::optional<double> fallback = std::nullopt) const {
+    if (missing(key, fallback.has_value())) return *fallback;
+    if (!json_[key].is_number()) throw wrong(key, "a number");
+    return json_[key];
+  }
+  // What a norm adds to its mean square.
+  float eps(const char* key, std::optional<double> fallback = std::nullopt) const {
+    const double value = number(key, fallback);
+    if (!(value >= 0 && value <= 1e6)) throw wrong(key, "a number from 0 to 1e6");
+    return float(value);
+  }
+  int whole(const char* key, int min, int max, std::optional<int> fallback = std::nullopt) const {
+    const double value = number(key, fallback ? std::optional<double>(*fallback) : std::nullopt);
+    if (value != std::floor(value) || value < min || value > max)
+      throw wrong(key, "a whole number from " + std::to_string(min) + " to " + std::to_string(max));
+    return int(value);
+  }
+  Error wrong(const char* key, const std::string& wanted) const {
+    return Error(where(key) + " must be " + wanted + ", found " + json_.value(key, nlohmann::json()).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace).substr(0, 60));
+  }
+
+ private:
+  bool missing(const char* key, bool has_fallback) const {
+    if (has(key)) return false;
+    if (!has_fallback) throw Error(where(key) + " is missing");
+    return true;
+  }
+
+  const nlohmann::json& json_;
+  std::string where_;
+};
+
+}  // namespace coil

@@ -1,0 +1,121 @@
+// Hashes, marks, and the removal of stale parts.
+#include "cli/process/done_marker.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <set>
+
+#include "cli/failure.h"
+#include "cli/interrupt.h"
+#include "base/part_file.h"
+#include "cli/text.h"
+
+namespace coil::cli {
+namespace fs = std::filesystem;
+namespace {
+
+std::string hex(XXH128_hash_t hash) {
+  char text[33];
+  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(hash.high64), static_cast<unsigned long long>(hash.low64));
+  return text;
+}
+
+std::string hash_of_file(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) {
+    throw Failure(kFailed, in_quotes(path) + ": " + (fs::exists(path, error) ? "is not a file" : "cannot be opened: No such file or directory"));
+  }
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Failure(kFailed, in_quotes(path) + ": cannot be opened: " + std::strerror(errno));
+  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), XXH3_freeState);
+  XXH3_128bits_reset(state.get());
+  std::vector<char> block(1 << 20);
+  do {
+    throw_if_interrupted();
+    file.read(block.data(), static_cast<std::streamsize>(block.size()));
+    XXH3_128bits_update(state.get(), block.data(), static_cast<size_t>(file.gcount()));
+  } while (file);
+  if (file.bad()) throw Failure(kFailed, in_quotes(path) + ": cannot be read: " + std::strerror(errno));
+  return hex(XXH3_128bits_digest(state.get()));
+}
+
+// What tells this version of a file from another with the same name.
+std::optional<nlohmann::json> version_of(const fs::path& path) {
+  struct stat found;
+  if (::stat(path.c_str(), &found) != 0 || !S_ISREG(found.st_mode)) return std::nullopt;
+  return nlohmann::json{{"bytes", found.st_size}, {"modified", {found.st_mtim.tv_sec, found.st_mtim.tv_nsec}}};
+}
+
+void sync(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool done = descriptor >= 0 && ::fsync(descriptor) == 0;
+  const int reason = errno;
+  if (descriptor >= 0) ::close(descriptor);
+  if (!done) throw Failure(kFailed, in_quotes(path) + ": writing failed: " + std::strerror(reason));
+}
+
+fs::path marker_of(const fs::path& output) { return output.parent_path() / ("." + output.filename().string() + ".done"); }
+
+}  // namespace
+
+std::string work_key(const FileJob& job, const ProcessSettings& settings) {
+  const nlohmann::json all = {{"program", COIL_VERSION},
+                              {"input", hash_of_file(job.in)},
+                              {"model", settings.model->hash()},
+                              {"weights", ssm::to_string(settings.model->target().weights())},
+                              {"precision", settings.precision},
+                              {"controls", job.controls},
+                              {"rate_mode", static_cast<int>(settings.rate_mode)},
+                              {"container", settings.format.container},
+                              {"extension", job.out.extension().string()},
+                              {"bits", settings.format.bits},
+                              {"gain_db", settings.gain_db},
+                              {"dither", settings.dither}};
+  const std::string text = all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return hex(XXH3_128bits(text.data(), text.size()));
+}
+
+DoneMarker::DoneMarker(const fs::path& output) : output_(output), path_(marker_of(output)) {}
+
+std::optional<nlohmann::json> DoneMarker::report_of(const std::string& key) const {
+  std::ifstream file(path_);
+  const nlohmann::json mark = nlohmann::json::parse(file, nullptr, false);
+  if (!mark.is_object() || mark.value("key", "") != key || !mark.contains("report")) return std::nullopt;
+  const std::optional<nlohmann::json> version = version_of(output_);
+  if (!version || !mark.contains("output") || mark["output"] != *version) return std::nullopt;
+  return mark["report"];
+}
+
+void DoneMarker::write(const std::string& key, const nlohmann::json& report) const {
+  sync(output_);
+  const nlohmann::json mark = {{"key", key}, {"output", version_of(output_).value_or(nlohmann::json())}, {"report", report}};
+  const std::string text = mark.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  PartFile part(path_);
+  if (!part.write(text) || !part.commit()) throw Failure(kFailed, in_quotes(path_) + ": cannot be written: " + std::strerror(errno));
+}
+
+void remove_stale_parts(const std::vector<FileJob>& jobs) {
+  std::map<fs::path, std::set<std::string>> names;  // by folder
+  for (const FileJob& job : jobs) {
+    if (job.out == "-") continue;
+    std::set<std::string>& here = names[job.out.parent_path()];
+    here.insert(job.out.filename().string());
+    here.insert(marker_of(job.out).filename().string());
+  }
+  for (const auto& [folder, here] : names) {
+    std::error_code error;
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder.empty() ? "." : folder, error)) {
+      if (here.contains(PartFile::final_name(entry.path().filename().string()))) PartFile::remove_if_stale(entry.path());
+    }
+  }
+}
+
+}  // namespace coil::cli

@@ -1,0 +1,35 @@
+// The mark beside an output that says it is done, and from what: ".NAME.done", for --resume.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/process/process_file.h"
+
+namespace coil::cli {
+
+// 32 hex digits over all that the output's sound and form follow from: the input's bytes, the model, and the settings. Not over what runs
+// it: device, jobs, blocks. Throws Failure when the input cannot be read, and Interrupted. [any thread]
+std::string work_key(const FileJob& job, const ProcessSettings& settings);
+
+class DoneMarker {
+ public:
+  explicit DoneMarker(const std::filesystem::path& output);
+
+  // The report of the run that made the output; none unless that run had this key and the output lies there as it left it. [any thread]
+  std::optional<nlohmann::json> report_of(const std::string& key) const;
+
+  // The output is complete. It is on the disk before its mark is; the mark is there whole or not at all. Throws Failure. [any thread]
+  void write(const std::string& key, const nlohmann::json& report) const;
+
+ private:
+  std::filesystem::path output_, path_;
+};
+
+// Removes what killed runs have left of these jobs' outputs and marks; what a living process writes stays. [main-thread]
+void remove_stale_parts(const std::vector<FileJob>& jobs);
+
+}  // namespace coil::cli

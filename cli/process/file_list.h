@@ -1,0 +1,35 @@
+// Which file becomes which: from the command line or from a manifest, whole or one shard of it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "cli/process/process_file.h"
+#include "cli/sound/sound_format.h"
+#include "ssm/model.h"
+
+namespace coil::cli {
+
+// The inputs of the command line: files, folders with all below them, or "-". Throws Failure for arrangements that cannot be meant. [main-thread]
+std::vector<FileJob> list_inputs(const std::vector<std::string>& inputs, const std::string& output, const FormatRequest& format,
+                                 const std::vector<float>& controls);
+
+// The lines of a manifest, "-": standard input. A line is one JSON object: `input`, `output`, and `set`, an object of controls that differ from
+// `settings` ("drive=7", of the command line). Paths are relative to the current folder. Throws Failure that names the line. [main-thread]
+std::vector<FileJob> list_manifest(const std::string& manifest, const FormatRequest& format, const ssm::Model& model,
+                                   const std::vector<std::string>& settings);
+
+struct Shard {
+  int index = 0, count = 1;
+};
+
+// "0/4". Throws Failure. [main-thread]
+Shard parse_shard(const std::string& text);
+
+// Of all jobs in the order of their outputs' names, every count-th from the index-th on: the shards of a list are disjoint, together they are
+// the list, and their lengths differ by at most one.
+std::vector<FileJob> take_shard(std::vector<FileJob> jobs, Shard shard);
+
+}  // namespace coil::cli

@@ -1,0 +1,83 @@
+// Fields, sentences, and the file of lines.
+#include "cli/process/file_report.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+
+#include "cli/failure.h"
+#include "cli/text.h"
+
+namespace coil::cli {
+
+nlohmann::json done_line(const FileJob& job, const FileReport& report) {
+  nlohmann::json line = {{"status", "ok"}, {"in", job.in.string()}, {"out", job.out.string()}};
+  line["frames"] = report.frames;
+  line["rate"] = report.sample_rate_hz;
+  line["channels"] = report.channels;
+  line["format"] = describe_format(report.format);
+  line["seconds"] = report.seconds;
+  line["wall_seconds"] = report.wall_seconds;
+  line["x_realtime"] = report.seconds / std::max(report.wall_seconds, 1e-9);
+  line["peak_db"] = report.peak > 0 ? nlohmann::json(decibels(report.peak)) : nlohmann::json();
+  line["loudness_lufs"] = report.loudness_lufs ? nlohmann::json(*report.loudness_lufs) : nlohmann::json();
+  line["clipped"] = report.clipped;
+  line["non_finite"] = report.faults.non_finite;
+  line["too_loud"] = report.faults.too_loud;
+  line["restarts"] = report.restarts;
+  line["truncated"] = report.truncated;
+  return line;
+}
+
+nlohmann::json failed_line(const FileJob& job, const std::string& error) {
+  return {{"status", "failed"}, {"in", job.in.string()}, {"out", job.out.string()}, {"error", error}};
+}
+
+std::vector<std::string> warnings(const FileJob& job, const FileReport& report, double gain_db) {
+  std::vector<std::string> lines;
+  const std::string begin = "coil: warning: " + in_quotes(job.in) + ": ";
+  if (report.truncated) lines.push_back(begin + "ends before it should; what was there has been processed");
+  if (report.faults.non_finite > 0) {
+    lines.push_back(begin + counted(report.faults.non_finite, "sample") + " not finite (NaN or infinity), taken as 0");
+  }
+  if (report.faults.too_loud > 0) {
+    lines.push_back(begin + counted(report.faults.too_loud, "sample") + " beyond " + fixed(decibels(dsp::kLoudest), 0) +
+                    " dBFS, taken as 0; full scale is 1");
+  }
+  if (report.restarts > 0) {
+    lines.push_back(begin + "the model overflowed and started anew " + counted(report.restarts, "time"));
+  }
+  if (report.clipped > 0) {
+    const double safe_gain_db = std::floor(10 * (gain_db - decibels(report.peak))) / 10;
+    lines.push_back(begin + "the output clips in " + counted(report.clipped, "sample") + ": its peak is " + fixed(decibels(report.peak), 1) +
+                    " dBFS; --gain " + fixed(safe_gain_db, 1) + " or --bits 32f avoids it");
+  }
+  return lines;
+}
+
+ReportFile::ReportFile(const std::string& path) : path_(path) {
+  if (path.empty() || path == "-") return;
+  file_ = std::fopen(path.c_str(), "we");
+  if (file_ == nullptr) throw Failure(kUsage, "--report " + path + ": cannot be written: " + std::strerror(errno));
+}
+
+ReportFile::~ReportFile() {
+  if (file_ != nullptr) std::fclose(file_);
+}
+
+void ReportFile::write(const nlohmann::json& line, Progress& progress) {
+  if (path_.empty()) return;
+  // File names need not be UTF-8, JSON must be.
+  const std::string text = line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  if (path_ == "-") {
+    progress.print_output(text);
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  if (std::fprintf(file_, "%s\n", text.c_str()) < 0 || std::fflush(file_) != 0) {
+    throw Failure(kFailed, "--report " + path_ + ": writing failed: " + std::strerror(errno));
+  }
+}
+
+}  // namespace coil::cli

@@ -1,0 +1,24 @@
+// Works through a list of files on several threads: retries, what was done before, reports, the summary.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/process/execution.h"
+#include "cli/process/process_file.h"
+
+namespace coil::cli {
+
+struct WorkOptions {
+  int retries = 0;      // how often a file that failed is tried again
+  bool resume = false;  // files that are done already stay as they are
+  bool quiet = false;   // errors only
+  std::string report;   // as ReportFile
+};
+
+// Files are independent of each other; as many at the same time as `execution` says. Returns how many failed. Throws Interrupted, and Failure
+// for the report. [main-thread]
+int process_files(const std::vector<FileJob>& files, const ProcessSettings& settings, const Execution& execution, const WorkOptions& options,
+                  Progress& progress);
+
+}  // namespace coil::cli

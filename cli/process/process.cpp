@@ -1,0 +1,156 @@
+// `coil process`: options, and what is made of them.
+#include "cli/process/process.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+
+#include "cli/process/done_marker.h"
+#include "cli/process/execution.h"
+#include "cli/failure.h"
+#include "cli/process/file_list.h"
+#include "cli/process/file_workers.h"
+#include "cli/models.h"
+#include "cli/process/process_file.h"
+#include "cli/progress.h"
+#include "dsp/model_processor.h"
+#include "base/error.h"
+
+namespace coil::cli {
+namespace {
+
+struct ProcessOptions {
+  std::vector<std::string> inputs;
+  std::string output, manifest, shard, model, weights = "f32", rate_scaling;
+  std::vector<std::string> settings;
+  FormatRequest format;
+  double gain_db = 0;
+  bool no_dither = false, json = false;
+  ExecutionOptions execution;
+  WorkOptions work;
+};
+
+// Of --rate-scaling. Throws Failure for steps that no rate can rescale.
+dsp::RateMode rate_mode(const std::string& name, const ssm::Model& model) {
+  if (name.empty()) return dsp::RateMode::model_default;
+  if (name == "resample") return dsp::RateMode::resample;
+  if (const std::string obstacle = ssm::steps_obstacle(model.config()); !obstacle.empty()) {
+    throw Failure(kUsage, "--rate-scaling steps: " + obstacle + "; use --rate-scaling resample");
+  }
+  return dsp::RateMode::steps;
+}
+
+// Options that exclude or need each other. Throws Failure.
+void check_options(const ProcessOptions& options) {
+  if (options.manifest.empty()) {
+    if (options.inputs.empty()) throw CLI::RequiredError("inputs");
+    if (options.output.empty()) throw CLI::RequiredError("--output");
+  } else if (!options.inputs.empty() || !options.output.empty()) {
+    throw Failure(kUsage, "--manifest names inputs and outputs itself; give no others");
+  }
+  check_request(options.format);
+  const bool to_stream = options.output == "-", from_stream = !options.inputs.empty() && options.inputs.front() == "-";
+  if (to_stream && options.work.report == "-") throw Failure(kUsage, "--json and -o - would both write to standard output; choose one");
+  if (to_stream && !options.format.container.empty() && options.format.container != "wav") {
+    throw Failure(kUsage, "--format " + options.format.container + ": standard output carries WAV only");
+  }
+  if ((to_stream || from_stream) && (options.work.resume || options.work.retries > 0 || !options.shard.empty())) {
+    throw Failure(kUsage, "--resume, --retries and --shard need files; a stream cannot be had twice");
+  }
+}
+
+// In bytes of the input, which are about as many as its samples.
+void weigh(std::vector<FileJob>& files) {
+  for (FileJob& file : files) {
+    std::error_code error;
+    const uintmax_t bytes = std::filesystem::file_size(file.in, error);
+    if (!error) file.weight = std::max(1.0, static_cast<double>(bytes));
+  }
+}
+
+int run_process(const ProcessOptions& options) {
+  check_options(options);
+  const Shard shard = options.shard.empty() ? Shard{} : parse_shard(options.shard);
+  const ssm::Checkpoint checkpoint = open_model(options.model);
+  ProcessSettings settings;
+  settings.model = load_model(checkpoint, ssm::Target::best().with(ssm::weight_format_from_name(options.weights)));
+  try {
+    dsp::require_audio_model(*settings.model);
+  } catch (const Error& error) {  // once, not for each file
+    throw Failure(kModelFailed, error.what());
+  }
+  settings.rate_mode = rate_mode(options.rate_scaling, *settings.model);
+  settings.format = options.format;
+  settings.precision = options.execution.precision;
+  settings.gain_db = options.gain_db;
+  settings.dither = !options.no_dither;
+
+  const std::vector<float> controls = control_values(*settings.model, options.settings);
+  std::vector<FileJob> files = options.manifest.empty()
+                                   ? list_inputs(options.inputs, options.output, options.format, controls)
+                                   : list_manifest(options.manifest, options.format, *settings.model, options.settings);
+  if (shard.count > 1) files = take_shard(std::move(files), shard);
+  weigh(files);
+  std::vector<double> weights;
+  for (const FileJob& file : files) weights.push_back(file.weight);
+
+  Progress progress(weights, !options.work.quiet);
+  const auto say = [&](const std::string& line) { progress.print_error("coil: " + line); };
+  const Execution execution = choose_execution(options.execution, settings.model, checkpoint, files.size(), say);
+  settings.executor = execution.executor;
+  settings.block_frames = execution.block_frames;
+  if (options.work.resume) remove_stale_parts(files);
+  return process_files(files, settings, execution, options.work, progress) == 0 ? kOk : kFailed;
+}
+
+}  // namespace
+
+CLI::App* setup_process(CLI::App& app, int& exit_code) {
+  CLI::App* command = app.add_subcommand("process", "Run a model over audio files, folders, or a WAV stream");
+  auto options = std::make_shared<ProcessOptions>();
+  command->add_option("inputs", options->inputs, "Sound files, folders (with all below them), or '-': WAV on standard input")->type_name("IN");
+  command->add_option("-o,--output", options->output,
+                      "Output file; a folder if there are several inputs or a folder. Existing files are replaced. '-': WAV on standard output")
+      ->type_name("OUT");
+  command->add_option("-m,--model", options->model, "Model file, or name of a preset")->required()->type_name("PRESET");
+  add_weights_option(*command, options->weights);
+  command->add_option("--set", options->settings, "A control's value, for example --set drive=7 (see coil info)")
+      ->type_name("NAME=VALUE")
+      ->take_all()
+      ->expected(1);
+  command->add_option("--rate-scaling", options->rate_scaling,
+                      "Away from the model's sample rate: rescale the model's steps, or resample the signal (default: the model's, see coil info)")
+      ->check(CLI::IsMember({"steps", "resample"}));
+  command->add_option("--format", options->format.container,
+                      "Container: wav, flac, aiff, caf, ogg, opus, mp3, w64, rf64 ... (default: by OUT's extension)")
+      ->type_name("NAME");
+  command->add_option("--bits", options->format.bits, "Sample format: 8, 16, 24, 32, 32f or 64f (default: the input's)")
+      ->type_name("BITS");
+  command->add_option("--gain", options->gain_db, "Gain on the output")->type_name("DB")->check(CLI::Range(-200.0, 200.0));
+  command->add_flag("--no-dither", options->no_dither, "No dither in outputs of 16 bits and fewer");
+  add_execution_options(*command, options->execution);
+  command->add_option("--manifest", options->manifest,
+                      "In place of IN and OUT: a file of lines {\"input\": \"a.wav\", \"output\": \"b.wav\", \"set\": {\"drive\": 7}}; "
+                  "'set' may be absent; '-': standard input")
+      ->type_name("JSONL");
+  command->add_option("--shard", options->shard, "Only every N-th file, from the I-th on (0 to N - 1), by the outputs' names")->type_name("I/N");
+  command->add_flag("--resume", options->work.resume,
+                    "Leave files that are done, with this input, model and settings; mark those that get done (.OUT.done)");
+  command->add_option("--retries", options->work.retries, "Try a file that failed so many times more, after a pause")
+      ->type_name("N")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
+  command->add_option("--report", options->work.report, "One JSON object per file and line; '-': to standard output")->type_name("JSONL");
+  command->add_flag("--json", options->json, "The same as --report -");
+  command->add_flag("-q,--quiet", options->work.quiet, "No progress, summaries or warnings; errors only");
+  command->callback([options, &exit_code] {
+    if (options->json && !options->work.report.empty() && options->work.report != "-") {
+      throw Failure(kUsage, "--json and --report " + options->work.report + ": choose one");
+    }
+    if (options->json) options->work.report = "-";
+    exit_code = run_process(*options);
+  });
+  return command;
+}
+
+}  // namespace coil::cli

@@ -1,0 +1,93 @@
+// Reads, processes and writes block by block, so that memory does not grow with the file; reading and writing are a few blocks apart.
+#include "cli/process/process_file.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "cli/process/output_meter.h"
+#include "cli/sound/sound_ahead.h"
+#include "cli/sound/sound_reader.h"
+#include "cli/sound/sound_writer.h"
+
+namespace coil::cli {
+namespace {
+
+constexpr int kStreamFrames = 8192, kMinFileFrames = 32768;  // read at once
+
+// A file's part of the progress; taken back when the file is given up.
+class FileProgress {
+ public:
+  FileProgress(Progress& progress, double weight) : progress_(progress), weight_(weight) {}
+  ~FileProgress() {
+    if (fraction_ < 1) progress_.advance(-fraction_, weight_, -seconds_);
+  }
+  FileProgress(const FileProgress&) = delete;
+  FileProgress& operator=(const FileProgress&) = delete;
+
+  void reach(double fraction, double seconds) {
+    progress_.advance(fraction - fraction_, weight_, seconds - seconds_);
+    fraction_ = fraction;
+    seconds_ = seconds;
+  }
+
+ private:
+  Progress& progress_;
+  double weight_, fraction_ = 0, seconds_ = 0;
+};
+
+constexpr double kAllButCommitted = 0.999;
+
+}  // namespace
+
+void process_file(const FileJob& job, const ProcessSettings& settings, Progress& progress, FileReport& report) {
+  const auto start = std::chrono::steady_clock::now();
+  std::unique_ptr<SoundReader> reader = open_reader(job.in);
+  const bool is_stream = reader->handle() == nullptr || job.out == "-";  // whose other end wants each block at once
+  const int read_frames = is_stream ? kStreamFrames : std::max(kMinFileFrames, settings.block_frames);
+  if (!is_stream) reader = read_ahead(std::move(reader), read_frames);
+  const SoundInfo& in = reader->info();
+  report.sample_rate_hz = in.sample_rate_hz;
+  report.channels = in.channels;
+
+  FormatRequest request = settings.format;
+  if (job.out == "-") request.container = "wav";
+  SoundInfo out_info = in;
+  out_info.format = choose_format(request, job.out, in.format, in.channels, in.sample_rate_hz);
+  dsp::OfflineProcessor processor(settings.model, in.sample_rate_hz, in.channels, settings.block_frames, job.controls,
+                                  settings.rate_mode, settings.executor);
+  if (job.create_folder) std::filesystem::create_directories(job.out.parent_path());
+  std::unique_ptr<SoundWriter> writer = open_writer(job.out, out_info, settings.dither, *reader);
+  if (!is_stream) writer = write_behind(std::move(writer));
+  writer = metered(std::move(writer), out_info, settings.gain_db, report);
+  if (!is_stream) writer = write_behind(std::move(writer));
+
+  std::vector<float> input(static_cast<size_t>(read_frames) * in.channels);
+  std::vector<float> output;
+  FileProgress file_progress(progress, job.weight);
+  for (;;) {
+    const int64_t frames = reader->read(input);
+    output.clear();
+    if (frames > 0) {
+      processor.process({input.data(), static_cast<size_t>(frames) * in.channels}, output);
+    } else {
+      processor.finish(output);
+    }
+    writer->write(output);
+    if (frames <= 0) break;
+
+    report.frames += frames;
+    report.seconds = static_cast<double>(report.frames) / in.sample_rate_hz;
+    const double fraction = in.frames > 0 ? static_cast<double>(report.frames) / in.frames : 0;
+    file_progress.reach(std::min(fraction, kAllButCommitted), report.seconds);
+  }
+  writer->commit();
+  report.format = writer->format();
+
+  file_progress.reach(1, report.seconds);
+  report.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.faults = processor.input_faults();
+  report.restarts = processor.restarts();
+  report.truncated = reader->truncated();
+}
+
+}  // namespace coil::cli

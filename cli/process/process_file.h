@@ -1,0 +1,55 @@
+// One sound file through one model.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/progress.h"
+#include "cli/sound/sound_format.h"
+#include "dsp/offline_processor.h"
+#include "ssm/model.h"
+
+namespace coil::cli {
+
+struct FileJob {
+  std::filesystem::path in, out;  // "-": standard input or output
+  bool create_folder = false;     // make the folder of `out` first
+  std::vector<float> controls;    // card order and units
+  double weight = 1;              // how much work it is, for the progress
+};
+
+struct ProcessSettings {
+  std::shared_ptr<const ssm::Model> model;
+  std::shared_ptr<ssm::Executor> executor;
+  dsp::RateMode rate_mode = dsp::RateMode::model_default;
+  FormatRequest format;
+  double gain_db = 0;
+  bool dither = true;
+  int block_frames = 0;  // given to the executor at once
+  std::string precision = "float32";  // of the executor's products
+};
+
+struct FileReport {
+  int64_t frames = 0;
+  int sample_rate_hz = 0;
+  int channels = 0;
+  int format = 0;             // the output's, libsndfile's
+  double seconds = 0;         // of sound
+  double wall_seconds = 0;    // that it took
+  double peak = 0;            // of the output, 1: full scale
+  std::optional<double> loudness_lufs;  // of the output, as dsp::LoudnessMeter
+  int64_t clipped = 0;        // samples beyond full scale in an output of integers, which cannot hold them
+  dsp::InputFaults faults;  // samples of the input that were taken as 0
+  uint64_t restarts = 0;      // how often the model overflowed and started anew
+  bool truncated = false;     // the input is shorter than it says
+};
+
+// Fills `report` as far as it gets, and moves `progress` on by one file in all. Throws Failure, Interrupted and Error; then there is no
+// output. [any thread]
+void process_file(const FileJob& job, const ProcessSettings& settings, Progress& progress, FileReport& report);
+
+}  // namespace coil::cli

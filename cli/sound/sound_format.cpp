@@ -1,0 +1,228 @@
+// Tables of containers and sample formats on top of libsndfile's own.
+#include "cli/sound/sound_format.h"
+
+#include <sndfile.h>
+
+#include <algorithm>
+#include <cctype>
+#include <vector>
+
+#include "cli/failure.h"
+#include "cli/text.h"
+
+namespace coil::cli {
+namespace {
+
+struct Container {
+  const char* name;
+  int major;
+  int subtype;  // the one that the name asks for; 0: any
+};
+
+// The first name of a container is the one shown, and its extension.
+constexpr Container kContainers[] = {
+    {"wav", SF_FORMAT_WAV, 0},
+    {"wave", SF_FORMAT_WAV, 0},
+    {"bwf", SF_FORMAT_WAV, 0},
+    {"wavex", SF_FORMAT_WAVEX, 0},
+    {"rf64", SF_FORMAT_RF64, 0},
+    {"w64", SF_FORMAT_W64, 0},
+    {"aiff", SF_FORMAT_AIFF, 0},
+    {"aif", SF_FORMAT_AIFF, 0},
+    {"aifc", SF_FORMAT_AIFF, 0},
+    {"caf", SF_FORMAT_CAF, 0},
+    {"flac", SF_FORMAT_FLAC, 0},
+    {"ogg", SF_FORMAT_OGG, 0},
+    {"oga", SF_FORMAT_OGG, 0},
+    {"opus", SF_FORMAT_OGG, SF_FORMAT_OPUS},
+    {"mp3", SF_FORMAT_MPEG, SF_FORMAT_MPEG_LAYER_III},
+    {"mp2", SF_FORMAT_MPEG, SF_FORMAT_MPEG_LAYER_II},
+    {"au", SF_FORMAT_AU, 0},
+    {"snd", SF_FORMAT_AU, 0},
+    {"avr", SF_FORMAT_AVR, 0},
+    {"htk", SF_FORMAT_HTK, 0},
+    {"iff", SF_FORMAT_SVX, 0},
+    {"svx", SF_FORMAT_SVX, 0},
+    {"mat", SF_FORMAT_MAT5, 0},
+    {"mpc", SF_FORMAT_MPC2K, 0},
+    {"nist", SF_FORMAT_NIST, 0},
+    {"sph", SF_FORMAT_NIST, 0},
+    {"paf", SF_FORMAT_PAF, 0},
+    {"pvf", SF_FORMAT_PVF, 0},
+    {"sds", SF_FORMAT_SDS, 0},
+    {"sf", SF_FORMAT_IRCAM, 0},
+    {"voc", SF_FORMAT_VOC, 0},
+    {"wve", SF_FORMAT_WVE, 0},
+    {"xi", SF_FORMAT_XI, 0},
+};
+
+struct Bits {
+  const char* name;
+  std::vector<int> subtypes;  // those that are this deep
+};
+
+const std::vector<Bits>& bit_depths() {
+  static const std::vector<Bits> depths = {{"8", {SF_FORMAT_PCM_S8, SF_FORMAT_PCM_U8}},
+                                           {"16", {SF_FORMAT_PCM_16, SF_FORMAT_ALAC_16}},
+                                           {"24", {SF_FORMAT_PCM_24, SF_FORMAT_ALAC_24}},
+                                           {"32", {SF_FORMAT_PCM_32, SF_FORMAT_ALAC_32}},
+                                           {"32f", {SF_FORMAT_FLOAT}},
+                                           {"64f", {SF_FORMAT_DOUBLE}}};
+  return depths;
+}
+
+const Container* find_container(std::string name) {
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  for (const Container& container : kContainers) {
+    if (name == container.name) return &container;
+  }
+  return nullptr;
+}
+
+const Bits* find_bits(const std::string& name) {
+  for (const Bits& bits : bit_depths()) {
+    if (name == bits.name) return &bits;
+  }
+  return nullptr;
+}
+
+const Container* container_of_path(const std::filesystem::path& path) {
+  const std::string extension = path.extension().string();
+  return extension.empty() ? nullptr : find_container(extension.substr(1));
+}
+
+bool can_hold(int format, int channels, int sample_rate_hz) {
+  // libsndfile's check promises some MPEG that it cannot write.
+  const bool is_mp3 = (format & SF_FORMAT_SUBMASK) == SF_FORMAT_MPEG_LAYER_III;
+  if (is_mp3 != ((format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG)) return false;
+  SF_INFO info = {};
+  info.format = format;
+  info.channels = channels;
+  info.samplerate = sample_rate_hz;
+  return sf_format_check(&info) != 0;
+}
+
+// What to try, best first, when the container cannot hold the input's own sample format.
+std::vector<int> substitutes(int input_format) {
+  const std::vector<int> lossy = {SF_FORMAT_VORBIS, SF_FORMAT_OPUS, SF_FORMAT_MPEG_LAYER_III};
+  std::vector<int> list;
+  switch (input_format & SF_FORMAT_SUBMASK) {
+    case SF_FORMAT_PCM_S8:
+    case SF_FORMAT_PCM_U8:
+    case SF_FORMAT_DPCM_8:
+      list = {SF_FORMAT_PCM_S8, SF_FORMAT_PCM_U8, SF_FORMAT_PCM_16, SF_FORMAT_PCM_24};
+      break;
+    case SF_FORMAT_PCM_16:
+    case SF_FORMAT_ALAC_16:
+    case SF_FORMAT_DPCM_16:
+      list = {SF_FORMAT_PCM_16, SF_FORMAT_DPCM_16, SF_FORMAT_PCM_24, SF_FORMAT_PCM_S8};
+      break;
+    case SF_FORMAT_PCM_32:
+    case SF_FORMAT_ALAC_32:
+      list = {SF_FORMAT_PCM_32, SF_FORMAT_PCM_24, SF_FORMAT_PCM_16, SF_FORMAT_PCM_S8};
+      break;
+    case SF_FORMAT_FLOAT:
+    case SF_FORMAT_DOUBLE:
+      list = {SF_FORMAT_FLOAT, SF_FORMAT_PCM_24, SF_FORMAT_PCM_16, SF_FORMAT_DPCM_16, SF_FORMAT_PCM_S8};
+      break;
+    default:
+      list = {SF_FORMAT_PCM_24, SF_FORMAT_PCM_16, SF_FORMAT_DPCM_16, SF_FORMAT_PCM_S8};
+  }
+  list.insert(list.end(), lossy.begin(), lossy.end());
+  list.push_back(SF_FORMAT_ALAW);
+  return list;
+}
+
+std::string names_of_containers() {
+  std::string list;
+  int last = 0;
+  for (const Container& container : kContainers) {
+    if (container.major != last || container.subtype != 0) list += (list.empty() ? "" : ", ") + std::string(container.name);
+    last = container.major;
+  }
+  return list;
+}
+
+}  // namespace
+
+void check_request(const FormatRequest& request) {
+  if (!request.container.empty() && find_container(request.container) == nullptr) {
+    throw Failure(kUsage, "--format " + request.container + ": unknown; the formats are: " + names_of_containers());
+  }
+  if (!request.bits.empty() && find_bits(request.bits) == nullptr) {
+    throw Failure(kUsage, "--bits " + request.bits + ": expected 8, 16, 24, 32 (integers), 32f or 64f (floating point)");
+  }
+}
+
+int choose_format(const FormatRequest& request, const std::filesystem::path& out, int input_format, int channels,
+                  int sample_rate_hz) {
+  const Container* container = request.container.empty() ? container_of_path(out) : find_container(request.container);
+  if (container == nullptr) {
+    throw Failure(kUsage, "cannot tell the format of " + in_quotes(out) + " from its extension; use --format with one of: " +
+                              names_of_containers());
+  }
+  // WAVEX is a WAV file with a longer header; keep it where the input had it.
+  const int input_major = input_format & SF_FORMAT_TYPEMASK;
+  const int major = container->major == SF_FORMAT_WAV && input_major == SF_FORMAT_WAVEX ? SF_FORMAT_WAVEX : container->major;
+
+  std::vector<int> candidates;
+  if (!request.bits.empty()) {
+    candidates = find_bits(request.bits)->subtypes;
+  } else if (container->subtype != 0) {
+    candidates = {container->subtype};
+  } else {
+    candidates = substitutes(input_format);
+    // A compressed format is kept where it came from, but not carried into other containers.
+    const int subtype = input_format & SF_FORMAT_SUBMASK;
+    const bool is_linear = integer_bits(input_format) > 0 || subtype == SF_FORMAT_FLOAT || subtype == SF_FORMAT_DOUBLE;
+    if (is_linear || input_major == major) candidates.insert(candidates.begin(), subtype);
+  }
+  for (int subtype : candidates) {
+    if (can_hold(major | subtype, channels, sample_rate_hz)) return major | subtype;
+  }
+  throw Failure(kFailed, in_quotes(out) + ": " + container->name + " cannot hold " + std::to_string(channels) +
+                             (channels == 1 ? " channel" : " channels") + " at " + std::to_string(sample_rate_hz) + " Hz" +
+                             (request.bits.empty() ? "" : " in " + request.bits + " bits") +
+                             "; choose another --format" + (request.bits.empty() ? "" : " or --bits"));
+}
+
+bool is_sound_file_name(const std::filesystem::path& path) { return container_of_path(path) != nullptr; }
+
+std::string extension_of_container(const std::string& name) {
+  const int major = find_container(name)->major;
+  return "." + std::string(major == SF_FORMAT_WAVEX ? "wav" : find_container(name)->name);
+}
+
+int integer_bits(int format) {
+  switch (format & SF_FORMAT_SUBMASK) {
+    case SF_FORMAT_PCM_S8:
+    case SF_FORMAT_PCM_U8:
+    case SF_FORMAT_DPCM_8:
+      return 8;
+    case SF_FORMAT_PCM_16:
+    case SF_FORMAT_DPCM_16:
+    case SF_FORMAT_ALAC_16:
+      return 16;
+    case SF_FORMAT_ALAC_20:
+      return 20;
+    case SF_FORMAT_PCM_24:
+    case SF_FORMAT_ALAC_24:
+      return 24;
+    case SF_FORMAT_PCM_32:
+    case SF_FORMAT_ALAC_32:
+      return 32;
+    default:
+      return 0;
+  }
+}
+
+std::string describe_format(int format) {
+  const auto name = [](int part) {
+    SF_FORMAT_INFO info = {};
+    info.format = part;
+    return sf_command(nullptr, SFC_GET_FORMAT_INFO, &info, sizeof info) == 0 && info.name ? std::string(info.name) : "unknown";
+  };
+  return name(format & SF_FORMAT_TYPEMASK) + ", " + name(format & SF_FORMAT_SUBMASK);
+}
+
+}  // namespace coil::cli

@@ -1,0 +1,107 @@
+// Readers on libsndfile and on WavStreamReader.
+#include "cli/sound/sound_reader.h"
+
+#include <fcntl.h>
+#include <sndfile.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include "cli/failure.h"
+#include "cli/interrupt.h"
+#include "cli/text.h"
+#include "cli/sound/wav_stream.h"
+
+namespace coil::cli {
+namespace {
+
+// libsndfile mends the sizes of a RIFF or FORM file that was cut off, and says nothing.
+bool is_cut_off(const std::filesystem::path& path) {
+  unsigned char head[8] = {};
+  std::ifstream file(path, std::ios::binary);
+  if (!file.read(reinterpret_cast<char*>(head), sizeof head)) return false;
+  const bool riff = std::memcmp(head, "RIFF", 4) == 0;
+  if (!riff && std::memcmp(head, "FORM", 4) != 0) return false;
+  uint64_t size = 0;
+  for (int i = 0; i < 4; ++i) size = size << 8 | head[riff ? 7 - i : 4 + i];
+  std::error_code error;
+  const uint64_t found = std::filesystem::file_size(path, error);
+  return !error && size < 0x7ffff000 && found < size + sizeof head - 1;  // some writers leave the last padding byte out
+}
+
+class FileReader final : public SoundReader {
+ public:
+  explicit FileReader(const std::filesystem::path& path) : path_(path), cut_off_(is_cut_off(path)) {
+    SF_INFO info = {};
+    file_ = sf_open(path.c_str(), SFM_READ, &info);
+    if (file_ == nullptr) {
+      throw Failure(kFailed, in_quotes(path) + ": cannot be read as a sound file: " + sf_strerror(nullptr));
+    }
+    // FLAC need not say how long it is; libsndfile then gives its largest number.
+    info_ = {info.samplerate, info.channels, info.format, info.frames < SF_COUNT_MAX ? info.frames : -1};
+  }
+  ~FileReader() override { sf_close(file_); }
+
+  int64_t read(std::span<float> out) override {
+    throw_if_interrupted();
+    const sf_count_t frames = sf_readf_float(file_, out.data(), static_cast<sf_count_t>(out.size()) / info_.channels);
+    frames_read_ += frames;
+    return frames;
+  }
+
+  bool truncated() const override {
+    const int container = info_.format & SF_FORMAT_TYPEMASK;
+    if (container == SF_FORMAT_MPEG) return false;  // its length may be an estimate
+    if (container == SF_FORMAT_OGG && info_.frames < 0) return true;  // no last page
+    return cut_off_ || frames_read_ < info_.frames;
+  }
+
+  sf_private_tag* handle() override { return file_; }
+
+ private:
+  std::filesystem::path path_;
+  bool cut_off_;
+  SNDFILE* file_ = nullptr;
+  int64_t frames_read_ = 0;
+};
+
+class StreamReader final : public SoundReader {
+ public:
+  StreamReader(int descriptor, const std::string& name) : stream_(descriptor, name), descriptor_(descriptor) {
+    info_ = {stream_.sample_rate_hz(), stream_.channels(), stream_.format(), stream_.frames()};
+  }
+  ~StreamReader() override {
+    if (descriptor_ != STDIN_FILENO) ::close(descriptor_);
+  }
+
+  int64_t read(std::span<float> out) override {
+    const int64_t frames = stream_.read(out);
+    frames_read_ += frames;
+    return frames;
+  }
+
+  bool truncated() const override { return info_.frames >= 0 && frames_read_ < info_.frames; }
+
+ private:
+  WavStreamReader stream_;
+  int descriptor_;
+  int64_t frames_read_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<SoundReader> open_reader(const std::filesystem::path& path) {
+  if (path == "-") return std::make_unique<StreamReader>(STDIN_FILENO, "standard input");
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (std::filesystem::is_directory(status)) throw Failure(kFailed, in_quotes(path) + ": is a folder, not a sound file");
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) throw Failure(kFailed, in_quotes(path) + ": cannot be opened: " + std::strerror(errno));
+  if (!std::filesystem::is_regular_file(status)) return std::make_unique<StreamReader>(descriptor, in_quotes(path));
+  ::close(descriptor);
+  return std::make_unique<FileReader>(path);
+}
+
+}  // namespace coil::cli

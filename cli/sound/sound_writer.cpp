@@ -1,0 +1,163 @@
+// Writers on libsndfile and on WavStreamWriter.
+#include "cli/sound/sound_writer.h"
+
+#include <sndfile.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "cli/failure.h"
+#include "cli/interrupt.h"
+#include "base/part_file.h"
+#include "cli/sound/quantiser.h"
+#include "cli/sound/sound_format.h"
+#include "cli/text.h"
+#include "cli/sound/wav_stream.h"
+
+namespace coil::cli {
+namespace {
+
+constexpr int kMaxDitheredBits = 16;
+constexpr int64_t kMaxWavBytes = 0xf0000000;  // below 4 GiB, with room for the other chunks
+
+// Copies one of libsndfile's metadata structs.
+template <class Struct>
+void copy_struct(SNDFILE* from, SNDFILE* to, int get, int set) {
+  auto value = std::make_unique<Struct>();
+  std::memset(static_cast<void*>(value.get()), 0, sizeof(Struct));
+  if (sf_command(from, get, value.get(), sizeof(Struct)) == SF_TRUE) sf_command(to, set, value.get(), sizeof(Struct));
+}
+
+// With room for a long history and text; libsndfile refuses 16 KiB.
+using LongBroadcastInfo = SF_BROADCAST_INFO_VAR(8192);
+using LongCartInfo = SF_CART_INFO_VAR(8192);
+
+void copy_metadata(SNDFILE* from, SNDFILE* to, int channels) {
+  for (int kind = SF_STR_FIRST; kind <= SF_STR_LAST; ++kind) {
+    if (const char* text = sf_get_string(from, kind)) sf_set_string(to, kind, text);
+  }
+  copy_struct<LongBroadcastInfo>(from, to, SFC_GET_BROADCAST_INFO, SFC_SET_BROADCAST_INFO);
+  copy_struct<LongCartInfo>(from, to, SFC_GET_CART_INFO, SFC_SET_CART_INFO);
+  copy_struct<SF_INSTRUMENT>(from, to, SFC_GET_INSTRUMENT, SFC_SET_INSTRUMENT);
+
+  uint32_t cues = 0;
+  if (sf_command(from, SFC_GET_CUE_COUNT, &cues, sizeof cues) == SF_TRUE && cues > 0) {
+    const size_t size = sizeof(uint32_t) + cues * sizeof(SF_CUE_POINT);
+    std::vector<char> list(size);
+    if (sf_command(from, SFC_GET_CUE, list.data(), static_cast<int>(size)) == SF_TRUE) {
+      sf_command(to, SFC_SET_CUE, list.data(), static_cast<int>(size));
+    }
+  }
+  std::vector<int> map(channels);
+  const int map_bytes = static_cast<int>(map.size() * sizeof(int));
+  if (sf_command(from, SFC_GET_CHANNEL_MAP_INFO, map.data(), map_bytes) == SF_TRUE) {
+    sf_command(to, SFC_SET_CHANNEL_MAP_INFO, map.data(), map_bytes);
+  }
+}
+
+class FileWriter final : public SoundWriter {
+ public:
+  FileWriter(const std::filesystem::path& path, const SoundInfo& info, bool dither, SoundReader& metadata_source)
+      : path_(path), part_(path), channels_(info.channels) {
+    SF_INFO sf = {};
+    sf.samplerate = info.sample_rate_hz;
+    sf.channels = info.channels;
+    sf.format = info.format;
+    const int bits = integer_bits(info.format);
+    const int64_t frame_bytes = static_cast<int64_t>(bits > 0 ? (bits + 7) / 8 : sizeof(double)) * info.channels;
+    const int major = info.format & SF_FORMAT_TYPEMASK;
+    const bool may_pass_4_gib = info.frames < 0 || info.frames > kMaxWavBytes / frame_bytes;
+    if ((major == SF_FORMAT_WAV || major == SF_FORMAT_WAVEX) && may_pass_4_gib) {
+      sf.format = SF_FORMAT_RF64 | (info.format & SF_FORMAT_SUBMASK);
+    }
+    is_substitute_ = sf.format != info.format;
+    format_ = info.format;
+    if (bits > 0) quantiser_.emplace(bits, dither && bits <= kMaxDitheredBits);
+
+    const int descriptor = part_.is_open() ? part_.duplicate() : -1;
+    if (descriptor < 0) throw Failure(kFailed, in_quotes(path_) + ": cannot be written: " + std::strerror(errno));
+    file_ = sf_open_fd(descriptor, SFM_WRITE, &sf, SF_TRUE);
+    if (file_ == nullptr) {
+      throw Failure(kFailed, in_quotes(path_) + ": cannot be written as " + describe_format(sf.format) + ": " + sf_strerror(nullptr));
+    }
+    // Back to WAV when it turned out to be short.
+    if (is_substitute_) sf_command(file_, SFC_RF64_AUTO_DOWNGRADE, nullptr, SF_TRUE);
+    sf_command(file_, SFC_SET_ADD_PEAK_CHUNK, nullptr, SF_FALSE);  // it holds the time of day: no two runs would be equal
+    if (SNDFILE* source = metadata_source.handle()) copy_metadata(source, file_, info.channels);
+  }
+
+  ~FileWriter() override {
+    if (file_ != nullptr) sf_close(file_);
+  }
+
+  void write(std::span<const float> in) override {
+    throw_if_interrupted();
+    const sf_count_t frames = static_cast<sf_count_t>(in.size()) / channels_;
+    sf_count_t written = 0;
+    if (quantiser_) {
+      integers_.resize(in.size());
+      quantiser_->process(in, integers_);
+      written = sf_writef_int(file_, integers_.data(), frames);
+    } else {
+      written = sf_writef_float(file_, in.data(), frames);
+    }
+    if (written != frames) fail(sf_strerror(file_));
+  }
+
+  void commit() override {
+    const int error = sf_close(std::exchange(file_, nullptr));
+    if (error != 0) fail(sf_error_number(error));
+    if (is_substitute_ && std::filesystem::file_size(part_.path()) > UINT32_MAX) {
+      format_ = SF_FORMAT_RF64 | (format_ & SF_FORMAT_SUBMASK);
+    }
+    if (!part_.commit()) fail(std::strerror(errno));
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& reason) { throw Failure(kFailed, in_quotes(path_) + ": writing failed: " + reason); }
+
+  std::filesystem::path path_;
+  PartFile part_;
+  int channels_;
+  SNDFILE* file_ = nullptr;
+  bool is_substitute_ = false;  // RF64 in place of WAV, as long as it may pass 4 GiB
+  std::optional<Quantiser> quantiser_;
+  std::vector<int32_t> integers_;
+};
+
+class StreamWriter final : public SoundWriter {
+ public:
+  StreamWriter(const SoundInfo& info, int bits, bool dither)
+      : stream_(STDOUT_FILENO, "standard output", bits, info.sample_rate_hz, info.channels, info.frames, dither) {
+    format_ = SF_FORMAT_WAV | (bits == 16   ? SF_FORMAT_PCM_16
+                               : bits == 24 ? SF_FORMAT_PCM_24
+                               : bits == 32 ? SF_FORMAT_PCM_32
+                                            : SF_FORMAT_FLOAT);
+  }
+  void write(std::span<const float> in) override { stream_.write(in); }
+  void commit() override { stream_.finish(); }
+
+ private:
+  WavStreamWriter stream_;
+};
+
+// What a stream carries instead of the rarer formats of WAV files.
+int stream_bits(int format) {
+  const int subtype = format & SF_FORMAT_SUBMASK;
+  if (subtype == SF_FORMAT_FLOAT || subtype == SF_FORMAT_DOUBLE) return 0;
+  return subtype == SF_FORMAT_PCM_24 || subtype == SF_FORMAT_PCM_32 ? integer_bits(format) : 16;
+}
+
+}  // namespace
+
+std::unique_ptr<SoundWriter> open_writer(const std::filesystem::path& path, const SoundInfo& info, bool dither,
+                                         SoundReader& metadata_source) {
+  if (path == "-") return std::make_unique<StreamWriter>(info, stream_bits(info.format), dither);
+  return std::make_unique<FileWriter>(path, info, dither, metadata_source);
+}
+
+}  // namespace coil::cli

@@ -1,0 +1,36 @@
+// Sound going out: a file that appears only when it is complete, or a WAV stream on standard output.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+
+#include "cli/sound/sound_reader.h"
+
+namespace coil::cli {
+
+// One thread at a time. All throw Failure that names the file.
+class SoundWriter {
+ public:
+  // Without commit() before, nothing is left behind.
+  virtual ~SoundWriter() = default;
+
+  // Interleaved.
+  virtual void write(std::span<const float> in) = 0;
+
+  // All was written: the file takes its name.
+  virtual void commit() = 0;
+
+  // libsndfile's container and sample format. After commit(): a WAV file that passed 4 GiB has become RF64.
+  int format() const { return format_; }
+
+ protected:
+  int format_ = 0;
+};
+
+// `path` "-" is standard output. `info`: the output's rate, channels and format, and its length if known; `dither` is for integers of
+// 16 bits and fewer. Metadata is copied from `metadata_source`, where both formats can carry it.
+std::unique_ptr<SoundWriter> open_writer(const std::filesystem::path& path, const SoundInfo& info, bool dither,
+                                         SoundReader& metadata_source);
+
+}  // namespace coil::cli

@@ -1,0 +1,229 @@
+// `coil stream`: reads records, writes them with forecasts and scores, keeps what it knows in a state file.
+#include "cli/stream/stream.h"
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/failure.h"
+#include "cli/interrupt.h"
+#include "cli/models.h"
+#include "cli/stream/stream_links.h"
+#include "cli/stream/stream_monitor.h"
+#include "cli/stream/stream_plot.h"
+#include "cli/text.h"
+#include "sensor/engine.h"
+#include "sensor/scoring/forecast.h"
+#include "sensor/log.h"
+#include "base/error.h"
+
+namespace coil::cli {
+namespace {
+
+constexpr const char* kDefaultModel = "watch";
+constexpr const char* kDefaultPace = "10s";
+
+struct StreamOptions {
+  std::string model = kDefaultModel, checkpoint_every = kDefaultPace, plot, metrics, log = "text";
+  sensor::EngineOptions engine;
+  LinkOptions links;
+  size_t memory_mb = 0;
+  bool describe = false, summary = false;
+};
+
+// "5000" records or "30s".
+sensor::CheckpointPace parse_pace(const std::string& text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::string unit(end, text.data() + text.size());
+  if (error == std::errc() && value > 0 && value < 1e9) {
+    if (unit == "s") return {0, std::chrono::milliseconds(std::max(1LL, std::llround(1000 * value)))};
+    if (unit.empty() && value == std::floor(value)) return {static_cast<uint64_t>(value), std::chrono::milliseconds(0)};
+  }
+  throw Failure(kUsage, "--checkpoint-every " + text + ": wanted is a number of records, as 5000, or of seconds, as 30s");
+}
+
+void describe(const ssm::Model& model) {
+  const size_t bytes = sensor::Engine::bytes_per_series(model);
+  std::printf("%s: %s\n", short_name(model.source()).c_str(), model.card().description.c_str());
+  std::printf("a series takes %zu bytes: %zu of the model's state, %zu beside it\n", bytes, model.state_layout()->size * sizeof(float),
+              bytes - model.state_layout()->size * sizeof(float));
+  std::printf("100,000 series take %s GB; a record costs %s multiply-adds\n", number(bytes * 1e5 / 1e9, 3).c_str(),
+              number(model.cost().macs_per_step, 7).c_str());
+}
+
+void print_summary(const sensor::Counters& counters) {
+  const auto line = [](const char* what, uint64_t count) {
+    if (count > 0) std::fprintf(stderr, "  %-18s %llu\n", what, static_cast<unsigned long long>(count));
+  };
+  std::fprintf(stderr, "coil: summary\n");
+  line("records", counters.records);
+  line("sensors", counters.sensors);
+  line("series in memory", counters.series);
+  line("anomalies", counters.anomalies);
+  line("episodes", counters.episodes);
+  line("malformed", counters.malformed);
+  line("late", counters.late);
+  line("future", counters.future);
+  line("clock jumps", counters.clock_jumps);
+  line("duplicates", counters.duplicates);
+  line("skipped", counters.skipped);
+  line("missing values", counters.missing_values);
+  line("filled steps", counters.filled_steps);
+  line("long gaps", counters.long_gaps);
+  line("evictions", counters.evictions);
+  line("returns", counters.returns);
+  line("model restarts", counters.restarts);
+  line("checkpoints", counters.checkpoints);
+}
+
+std::string place_of(const sensor::Message& message) {
+  const std::string offset = std::to_string(message.offset);
+  if (message.partition >= 0) return message.topic + "[" + std::to_string(message.partition) + "] offset " + offset;
+  return message.offset >= 0 ? "line " + offset : "topic " + message.topic;
+}
+
+void check(StreamOptions& options) {
+  for (const size_t horizon : options.engine.horizons) {
+    if (horizon < 1 || horizon > sensor::kHorizons) {
+      throw Failure(kUsage, "--forecast " + std::to_string(horizon) + ": horizons lie between 1 and " + std::to_string(sensor::kHorizons));
+    }
+  }
+  if (!options.plot.empty()) StreamPlot::check_path(options.plot);
+  if (!options.plot.empty() && !options.engine.output_format.empty())
+    throw Failure(kUsage, "--plot writes a picture in place of records: --output-format does not go with it");
+  if (options.engine.resume && options.engine.state.empty()) throw Failure(kUsage, "--resume needs --state, which says what was seen");
+  check_links(options.links, options.engine);
+  if (!options.metrics.empty()) check_monitor(options.metrics);
+}
+
+int watch(StreamOptions options, const sensor::Log& log) {
+  const sensor::CheckpointPace pace = parse_pace(options.checkpoint_every);
+  const std::shared_ptr<const ssm::Model> model = load_model(options.model);
+  try {
+    sensor::Engine::check_forecaster(*model);
+  } catch (const Error& error) {
+    throw Failure(kModelFailed, error.what());
+  }
+  if (options.describe) {
+    describe(*model);
+    return kOk;
+  }
+  if (options.memory_mb > 0) {
+    const size_t series = std::max<size_t>(1, options.memory_mb * 1'000'000 / sensor::Engine::bytes_per_series(*model));
+    options.engine.max_series = options.engine.max_series == 0 ? series : std::min(series, options.engine.max_series);
+  }
+  if (!options.plot.empty()) options.engine.output_format = "ndjson";
+  sensor::Engine engine(model, options.engine, [&log](const sensor::Message& message, const std::string& what) {
+    log.write(sensor::LogLevel::kWarning, place_of(message), what);
+  });
+  Links links = open_links(options.links, options.engine, log);
+  StreamPlot* plot = nullptr;
+  if (!options.plot.empty()) {
+    const std::string& input = options.links.input;
+    const std::string title = input == "-" ? "coil stream" : std::filesystem::path(input).stem().string();
+    auto sink = std::make_unique<StreamPlot>(
+        StreamPlotOptions{options.engine.schema.keys, options.engine.schema.time, options.engine.prefix, options.engine.threshold, title});
+    plot = sink.get();
+    links.second = std::move(sink);
+  }
+  if (options.metrics.empty()) {
+    sensor::run(engine, links.source(), links.sink(), pace, interrupted);
+  } else {
+    StreamMonitor monitor(options.metrics, engine, links, log);
+    sensor::run(engine, monitor.source(), monitor.sink(), pace, interrupted);
+  }
+  if (plot) plot->draw(options.plot);
+  if (options.summary) print_summary(engine.counters());
+  return interrupted() ? kInterrupted : kOk;
+}
+
+int run_stream(StreamOptions options) {
+  check(options);
+  if (options.log == "text") return watch(std::move(options), sensor::Log());
+  const sensor::Log log(sensor::Log::Format::kJson);
+  try {
+    return watch(std::move(options), log);
+  } catch (const Failure& failure) {
+    log.write(sensor::LogLevel::kError, "", failure.what());
+    return failure.exit_code();
+  } catch (const std::exception& error) {
+    log.write(sensor::LogLevel::kError, "", error.what());
+    return kFailed;
+  }
+}
+
+}  // namespace
+
+CLI::App* setup_stream(CLI::App& app, int& exit_code) {
+  CLI::App* command = app.add_subcommand("stream", "Watch live sensor data: forecasts with bounds, anomaly scores, episodes");
+  command->footer(
+      "Reads records from standard input (NDJSON, CSV with header, InfluxDB line protocol; found out from the first) and writes each with added\n"
+      "fields, of a value field V: V_expected, V_low, V_high (median and 10 to 90 % of what was forecast for this record), and of the record:\n"
+      "  score    0 to 1: how unusual the record is for its series, 0.5 where an alarm is worth it; once for each event, not while it lasts\n"
+      "  status   warmup, ok, anomaly, missing, late, future\n"
+      "  episode  begin, on, end; null outside\n"
+      "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns.");
+  auto options = std::make_shared<StreamOptions>();
+  sensor::EngineOptions& engine = options->engine;
+  add_link_options(*command, options->links);
+  command->add_option("-m,--model", options->model, "Model file, or name of a preset")
+      ->type_name("MODEL")
+      ->capture_default_str();
+  command->add_option("--key", engine.schema.keys, "Fields or tags that tell sensors apart (line protocol: default measurement and tags)")
+      ->type_name("FIELD,...")->delimiter(',')->allow_extra_args(false);
+  command->add_option("--value", engine.schema.values, "Fields that are watched (default: all numbers)")
+      ->type_name("FIELD,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command->add_option("--time", engine.schema.time, "Field of the time (default: time, timestamp, ts, date, datetime or @timestamp)")
+      ->type_name("FIELD");
+  command->add_option("--input-format", engine.input_format, "Format that comes in (default: found out)")
+      ->check(CLI::IsMember({"ndjson", "csv", "line"}));
+  command->add_option("--output-format", engine.output_format, "Format that goes out (default: as it came)")
+      ->check(CLI::IsMember({"ndjson", "csv", "line"}));
+  command->add_option("--prefix", engine.prefix, "Text before the names of added fields")
+      ->type_name("TEXT");
+  command->add_option("--forecast", engine.horizons, "Add forecasts for so many records ahead: V_forecast_H, V_forecast_H_low, V_forecast_H_high")
+      ->type_name("H,...")->delimiter(',')->allow_extra_args(false);
+  command->add_option("--threshold", engine.threshold, "Score from which a record is an anomaly")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command->add_option("--hold-off", engine.hold_off_records, "Records without an anomaly that end an episode")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--reorder", engine.reorder_records, "Records of a sensor that are held back to put them in order")
+      ->check(CLI::Range(0, 1 << 16))
+      ->capture_default_str();
+  command->add_option("--future", engine.future_s, "Do not believe a record that is so many seconds ahead of the last (0: believe all)")
+      ->check(CLI::Range(0.0, 1e12))->capture_default_str();
+  command->add_option("--state", engine.state, "File that keeps what is known of all sensors; goes on from it when it exists")
+      ->type_name("FILE");
+  command->add_option("--checkpoint-every", options->checkpoint_every, "How often the state is written: records, or seconds as 30s")
+      ->type_name("N|Ns")
+      ->capture_default_str();
+  command->add_flag("--resume", engine.resume, "The input is the one that the state was made from: skip what was seen");
+  command->add_option("--max-series", engine.max_series, "Series in memory; those idle for longest go to disk (0: no bound)")
+      ->capture_default_str();
+  command->add_option("--memory", options->memory_mb, "The same as MB of memory")
+      ->type_name("MB");
+  command->add_option("--threads", engine.threads, "Threads")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  command->add_option("--metrics", options->metrics, "Serve /metrics for Prometheus and /health over HTTP, on this machine alone unless an address is given")
+      ->type_name("[ADDRESS:]PORT");
+  command->add_option("--log", options->log, "How messages are written to standard error")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  command->add_option("--plot", options->plot, "Draw series, bounds, scores and episodes in place of writing records")
+      ->type_name("HTML|PNG");
+  command->add_flag("--summary", options->summary, "Print counts to standard error at the end");
+  command->add_flag("--describe", options->describe, "Say what a series costs, and end");
+  command->callback([options, &exit_code] { exit_code = run_stream(*options); });
+  return command;
+}
+
+}  // namespace coil::cli

@@ -1,0 +1,55 @@
+// Where `coil stream` gets its records and puts its results: pipes, MQTT or Kafka, as the options say.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sensor/engine.h"
+#include "sensor/links/link.h"
+#include "sensor/log.h"
+
+namespace CLI {
+class App;
+}
+
+namespace coil::cli {
+
+struct LinkOptions {
+  std::string input = "-";  // a file, or standard input
+  std::string mqtt, mqtt_out, mqtt_user, mqtt_password_file, mqtt_ca, mqtt_cert, mqtt_key, mqtt_client_id, mqtt_status;
+  int mqtt_qos = 1;
+  size_t mqtt_queue = 10'000;
+  bool mqtt_tls = false, home_assistant = false;
+  std::string kafka, kafka_out, kafka_group = "coil", kafka_config;
+
+  bool has_broker() const { return !mqtt.empty() || !kafka.empty(); }
+};
+
+// [main-thread]
+void add_link_options(CLI::App& command, LinkOptions& options);
+
+// Options that contradict each other or are not built in throw Failure; fills in what the choice of a link means for the engine. [main-thread]
+void check_links(const LinkOptions& options, sensor::EngineOptions& engine);
+
+// What a link counts, for metrics. [any thread]
+struct LinkCount {
+  const char *name, *help;
+  bool is_gauge;
+  std::function<double()> value;
+};
+
+struct Links {
+  std::unique_ptr<sensor::Link> first, second;  // second: where results go, if elsewhere
+  std::vector<LinkCount> counts;
+  std::function<std::string()> trouble = [] { return std::string(); };  // why it cannot work at the moment; empty: it can [any thread]
+
+  sensor::Link& source() { return *first; }
+  sensor::Link& sink() { return second ? *second : *first; }
+};
+
+// Opens and connects. Throws Failure and Error. [main-thread]
+Links open_links(const LinkOptions& options, const sensor::EngineOptions& engine, const sensor::Log& log);
+
+}  // namespace coil::cli

@@ -1,0 +1,172 @@
+// The list of metrics, and the clock around the links.
+#include "cli/stream/stream_monitor.h"
+
+#include <atomic>
+#include <limits>
+
+#include "cli/failure.h"
+#include "base/error.h"
+#ifdef COIL_METRICS
+#include "sensor/metrics_server.h"
+#endif
+
+namespace coil::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::chrono::seconds kWindow{30}, kSilence{30};
+
+}  // namespace
+
+void LatencyMeter::turn_over() {
+  const auto now = Clock::now();
+  if (now - turned_over_ < kWindow) return;
+  std::swap(recent_ns_, before_ns_);
+  *recent_ns_ = {};
+  if (now - turned_over_ > 2 * kWindow) *before_ns_ = {};
+  turned_over_ = now;
+}
+
+void LatencyMeter::add(std::chrono::nanoseconds latency, uint64_t records) {
+  std::lock_guard lock(mutex_);
+  turn_over();
+  recent_ns_->add(static_cast<uint64_t>(latency.count()), records);
+  sum_s_ += 1e-9 * static_cast<double>(latency.count()) * static_cast<double>(records);
+  count_ += records;
+}
+
+LatencyMeter::Summary LatencyMeter::summary() {
+  std::lock_guard lock(mutex_);
+  turn_over();
+  LogHistogram all = *before_ns_;
+  all.add(*recent_ns_);
+  const auto seconds = [&](double percent) {
+    return all.count() == 0 ? std::numeric_limits<double>::quiet_NaN() : 1e-9 * static_cast<double>(all.percentile(percent));
+  };
+  return {seconds(50), seconds(99), seconds(99.9), sum_s_, count_};
+}
+
+// One object is source and sink: what was read is answered when the sink has been flushed.
+class StreamMonitor::Measured final : public sensor::Link {
+ public:
+  Measured(Links& links, LatencyMeter& latency) : links_(links), latency_(latency) {}
+
+  bool read(std::vector<sensor::Message>& messages, std::chrono::milliseconds wait) override {
+    const bool more = links_.source().read(messages, wait);
+    read_at_ = Clock::now();
+    moved_at_ns = read_at_.time_since_epoch().count();
+    return more;
+  }
+  void write(const sensor::Message& result) override {
+    ++results_;
+    links_.sink().write(result);
+  }
+  void flush() override {
+    links_.sink().flush();
+    if (&links_.source() != &links_.sink()) links_.source().flush();
+    if (results_ > 0) latency_.add(Clock::now() - read_at_, results_);
+    results_ = 0;
+  }
+  void saved(const std::string& topic, int32_t partition, int64_t offset) override { links_.source().saved(topic, partition, offset); }
+  void set_partition_hooks(sensor::PartitionHooks hooks) override { links_.source().set_partition_hooks(std::move(hooks)); }
+
+  std::atomic<int64_t> moved_at_ns{Clock::now().time_since_epoch().count()};
+
+ private:
+  Links& links_;
+  LatencyMeter& latency_;
+  Clock::time_point read_at_;
+  uint64_t results_ = 0;
+};
+
+#ifdef COIL_METRICS
+namespace {
+
+using sensor::Metric;
+
+Metric single(const std::string& name, const std::string& help, Metric::Kind kind, double value, const std::string& labels = "") {
+  return {name, help, kind, {{"", labels, value}}};
+}
+
+std::vector<Metric> list_metrics(const sensor::Engine& engine, const Links& links, LatencyMeter& latency) {
+  const sensor::Counters& counters = engine.counters();
+  std::vector<Metric> metrics;
+  const auto counter = [&](const char* name, const char* help, uint64_t value) {
+    metrics.push_back(single(std::string("coil_stream_") + name + "_total", help, Metric::Kind::kCounter, static_cast<double>(value)));
+  };
+  const auto gauge = [&](const char* name, const char* help, double value) {
+    metrics.push_back(single(std::string("coil_stream_") + name, help, Metric::Kind::kGauge, value));
+  };
+  counter("records", "Records that were scored.", counters.records);
+  counter("malformed", "Records that could not be read.", counters.malformed);
+  counter("late", "Records older than what was scored already.", counters.late);
+  counter("future", "Records too far ahead to be believed.", counters.future);
+  counter("clock_jumps", "Times that the clock of late or future records was taken over.", counters.clock_jumps);
+  counter("duplicates", "Records dropped because they were there already.", counters.duplicates);
+  counter("skipped", "Records that the state had seen.", counters.skipped);
+  counter("gaps", "Gaps too long to be filled.", counters.long_gaps);
+  counter("filled_steps", "Missing steps that the model was told of.", counters.filled_steps);
+  counter("missing_values", "Values that were null.", counters.missing_values);
+  counter("anomalies", "Records whose score reached the threshold.", counters.anomalies);
+  counter("episodes", "Episodes that began.", counters.episodes);
+  counter("resets", "Model states that left the finite numbers and started anew.", counters.restarts);
+  counter("evictions", "Sensors that went to disk.", counters.evictions);
+  counter("returns", "Sensors that came back from disk.", counters.returns);
+  counter("checkpoints", "Checkpoints written.", counters.checkpoints);
+  gauge("sensors", "Sensors known.", static_cast<double>(counters.sensors));
+  gauge("series", "Series in memory.", static_cast<double>(counters.series));
+  for (const LinkCount& count : links.counts) {
+    metrics.push_back(single(count.name, count.help, count.is_gauge ? Metric::Kind::kGauge : Metric::Kind::kCounter, count.value()));
+  }
+  const LatencyMeter::Summary times = latency.summary();
+  metrics.push_back({"coil_stream_latency_seconds", "From a record's reading to its result's being out; quantiles of the last minute.",
+                     Metric::Kind::kSummary,
+                     {{"", "quantile=\"0.5\"", times.p50_s}, {"", "quantile=\"0.99\"", times.p99_s}, {"", "quantile=\"0.999\"", times.p999_s},
+                      {"_sum", "", times.sum_s}, {"_count", "", static_cast<double>(times.count)}}});
+  metrics.push_back(single("coil_build_info", "Always 1.", Metric::Kind::kGauge, 1,
+                           "version=\"" COIL_VERSION "\",model_hash=\"" + engine.model().hash() + "\""));
+  return metrics;
+}
+
+}  // namespace
+
+struct StreamMonitor::Server : sensor::MetricsServer {
+  using MetricsServer::MetricsServer;
+};
+
+StreamMonitor::StreamMonitor(const std::string& address, const sensor::Engine& engine, Links& links, const sensor::Log& log)
+    : measured_(std::make_unique<Measured>(links, latency_)) {
+  const Links* const asked = &links;
+  server_ = std::make_unique<Server>(
+      sensor::parse_metrics_address(address), [this, &engine, asked] { return list_metrics(engine, *asked, latency_); },
+      [this, asked]() -> sensor::Health {
+        const int64_t silence_ns = Clock::now().time_since_epoch().count() - measured_->moved_at_ns;
+        if (silence_ns > std::chrono::nanoseconds(kSilence).count()) return {false, "no record has been taken or answered for 30 s"};
+        const std::string trouble = asked->trouble();
+        return {trouble.empty(), trouble};
+      });
+  log.write(sensor::LogLevel::kInfo, "", "metrics at http://" + server_->address().host + ":" + std::to_string(server_->address().port) + "/metrics");
+}
+
+void check_monitor(const std::string& address) {
+  try {
+    sensor::parse_metrics_address(address);
+  } catch (const Error& error) {
+    throw Failure(kUsage, error.what());
+  }
+}
+#else
+struct StreamMonitor::Server {};
+StreamMonitor::StreamMonitor(const std::string&, const sensor::Engine&, Links& links, const sensor::Log&)
+    : measured_(std::make_unique<Measured>(links, latency_)) {}
+
+void check_monitor(const std::string&) {
+  throw Failure(kUsage, "--metrics: this coil was built without metrics; install libcpp-httplib-dev and build it again");
+}
+#endif
+
+StreamMonitor::~StreamMonitor() = default;
+sensor::Link& StreamMonitor::source() { return *measured_; }
+sensor::Link& StreamMonitor::sink() { return *measured_; }
+
+}  // namespace coil::cli

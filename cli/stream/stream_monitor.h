@@ -1,0 +1,59 @@
+// What `coil stream` shows of itself while it runs: counts, latency and health over HTTP.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "cli/log_histogram.h"
+#include "cli/stream/stream_links.h"
+#include "sensor/engine.h"
+#include "sensor/links/link.h"
+
+namespace coil::cli {
+
+// Times from a record's reading to its result's being out, of the last half to whole minute.
+class LatencyMeter {
+ public:
+  void add(std::chrono::nanoseconds latency, uint64_t records);  // [any thread]
+  struct Summary {
+    double p50_s = 0, p99_s = 0, p999_s = 0;  // NaN: nothing came
+    double sum_s = 0;                         // since the start, as the count
+    uint64_t count = 0;
+  };
+  Summary summary();  // [any thread]
+
+ private:
+  void turn_over();
+
+  std::mutex mutex_;
+  std::unique_ptr<LogHistogram> recent_ns_ = std::make_unique<LogHistogram>(), before_ns_ = std::make_unique<LogHistogram>();
+  std::chrono::steady_clock::time_point turned_over_ = std::chrono::steady_clock::now();
+  double sum_s_ = 0;
+  uint64_t count_ = 0;
+};
+
+// Stands between the engine and its links, and measures.
+class StreamMonitor {
+ public:
+  // `address`: as sensor::parse_metrics_address. `engine` and `links` outlive this. Throws Error. [main-thread]
+  StreamMonitor(const std::string& address, const sensor::Engine& engine, Links& links, const sensor::Log& log);
+  ~StreamMonitor();
+
+  sensor::Link& source();
+  sensor::Link& sink();
+
+ private:
+  class Measured;
+  struct Server;
+  LatencyMeter latency_;
+  std::unique_ptr<Measured> measured_;
+  std::unique_ptr<Server> server_;  // last: it asks the others
+};
+
+// Throws Failure when this program was built without metrics, and for what is no address. [main-thread]
+void check_monitor(const std::string& address);
+
+}  // namespace coil::cli

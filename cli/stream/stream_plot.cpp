@@ -1,0 +1,385 @@
+// Draws once, with a pen that writes SVG or one that uses cairo. Lengths are in points.
+#include "cli/stream/stream_plot.h"
+
+#include <cairo.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <memory>
+
+#include "cli/failure.h"
+#include "base/part_file.h"
+#include "cli/text.h"
+#include "sensor/formats/timestamp.h"
+
+namespace coil::cli {
+namespace {
+
+constexpr size_t kMostSeries = 12;
+constexpr size_t kColumns = 1100;  // of a panel: points that are nearer than one share a column
+constexpr double kLeft = 76, kRight = 24, kTop = 64, kPanelWidth = 1100, kPanelHeight = 170, kScoreHeight = 40, kGap = 8, kBelow = 62;
+constexpr double kWidth = kLeft + kPanelWidth + kRight, kSeriesHeight = 26 + kPanelHeight + kGap + kScoreHeight + kBelow;
+constexpr double kRoomForLabel = 36;  // beside a tick, in the panel
+constexpr double kPngScale = 1.5;
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+
+struct Colour {
+  int red, green, blue;
+};
+constexpr Colour kBackground = {14, 16, 22}, kPanel = {21, 24, 32}, kLine = {51, 57, 71}, kText = {237, 240, 245}, kDimText = {153, 163, 181};
+constexpr Colour kValue = {240, 243, 250}, kBand = {92, 184, 250}, kScore = {255, 168, 77}, kEpisode = {255, 92, 92};
+
+struct Place {
+  double x, y;
+};
+
+class Pen {
+ public:
+  virtual ~Pen() = default;
+  virtual void box(double x, double y, double width, double height, Colour colour, double alpha) = 0;
+  virtual void line(const std::vector<Place>& places, Colour colour, double width, double alpha) = 0;
+  virtual void area(const std::vector<Place>& places, Colour colour, double alpha) = 0;
+  enum class Align { left, centre, right };
+  virtual void text(const std::string& words, double x, double y, double size, Colour colour, Align align) = 0;
+};
+
+class SvgPen final : public Pen {
+ public:
+  explicit SvgPen(double height) {
+    svg_ = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + number(kWidth) + " " + number(height) +
+           "\" font-family=\"Inter, system-ui, sans-serif\">\n";
+  }
+  std::string take() { return std::move(svg_) + "</svg>\n"; }
+
+  void box(double x, double y, double width, double height, Colour colour, double alpha) override {
+    svg_ += "<rect x=\"" + at(x) + "\" y=\"" + at(y) + "\" width=\"" + at(width) + "\" height=\"" + at(height) + "\"" + fill(colour, alpha) + "/>\n";
+  }
+  void line(const std::vector<Place>& places, Colour colour, double width, double alpha) override {
+    if (places.size() < 2) return;
+    svg_ += "<polyline fill=\"none\" stroke=\"" + name(colour) + "\" stroke-opacity=\"" + number(alpha, 3) + "\" stroke-width=\"" + number(width, 3) +
+            "\" points=\"" + points(places) + "\"/>\n";
+  }
+  void area(const std::vector<Place>& places, Colour colour, double alpha) override {
+    if (places.size() > 2) svg_ += "<polygon" + fill(colour, alpha) + " points=\"" + points(places) + "\"/>\n";
+  }
+  void text(const std::string& words, double x, double y, double size, Colour colour, Align align) override {
+    const char* anchor = align == Align::left ? "start" : align == Align::centre ? "middle" : "end";
+    svg_ += "<text x=\"" + at(x) + "\" y=\"" + at(y) + "\" font-size=\"" + number(size, 3) + "\" text-anchor=\"" + anchor + "\"" + fill(colour, 1) + ">" +
+            escaped(words) + "</text>\n";
+  }
+
+  static std::string escaped(const std::string& text) {
+    std::string result;
+    for (const char c : text) {
+      if (c == '<') result += "&lt;";
+      else if (c == '&') result += "&amp;";
+      else result += c;
+    }
+    return result;
+  }
+
+ private:
+  static std::string at(double place) { return number(std::round(10 * place) / 10, 7); }
+  static std::string name(Colour c) {
+    char text[8];
+    std::snprintf(text, sizeof text, "#%02x%02x%02x", unsigned(c.red), unsigned(c.green), unsigned(c.blue));
+    return text;
+  }
+  static std::string fill(Colour colour, double alpha) { return " fill=\"" + name(colour) + "\" fill-opacity=\"" + number(alpha, 3) + "\""; }
+  static std::string points(const std::vector<Place>& places) {
+    std::string text;
+    for (const Place& place : places) text += (text.empty() ? "" : " ") + at(place.x) + "," + at(place.y);
+    return text;
+  }
+
+  std::string svg_;
+};
+
+class CairoPen final : public Pen {
+ public:
+  explicit CairoPen(double height)
+      : surface_(cairo_image_surface_create(CAIRO_FORMAT_ARGB32, int(kPngScale * kWidth), int(kPngScale * height)), cairo_surface_destroy),
+        cairo_(cairo_create(surface_.get()), cairo_destroy) {
+    cairo_scale(cairo_.get(), kPngScale, kPngScale);
+    cairo_select_font_face(cairo_.get(), "Inter", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
+    cairo_set_line_join(cairo_.get(), CAIRO_LINE_JOIN_ROUND);
+  }
+  cairo_status_t save(const char* path) { return cairo_surface_write_to_png(surface_.get(), path); }
+
+  void box(double x, double y, double width, double height, Colour colour, double alpha) override {
+    use(colour, alpha);
+    cairo_rectangle(cairo_.get(), x, y, width, height);
+    cairo_fill(cairo_.get());
+  }
+  void line(const std::vector<Place>& places, Colour colour, double width, double alpha) override {
+    path(places);
+    use(colour, alpha);
+    cairo_set_line_width(cairo_.get(), width);
+    cairo_stroke(cairo_.get());
+  }
+  void area(const std::vector<Place>& places, Colour colour, double alpha) override {
+    path(places);
+    use(colour, alpha);
+    cairo_fill(cairo_.get());
+  }
+  void text(const std::string& words, double x, double y, double size, Colour colour, Align align) override {
+    cairo_set_font_size(cairo_.get(), size);
+    cairo_text_extents_t extents;
+    cairo_text_extents(cairo_.get(), words.c_str(), &extents);
+    use(colour, 1);
+    cairo_move_to(cairo_.get(), x - (align == Align::left ? 0 : align == Align::centre ? extents.x_advance / 2 : extents.x_advance), y);
+    cairo_show_text(cairo_.get(), words.c_str());
+  }
+
+ private:
+  void use(Colour c, double alpha) { cairo_set_source_rgba(cairo_.get(), c.red / 255.0, c.green / 255.0, c.blue / 255.0, alpha); }
+  void path(const std::vector<Place>& places) {
+    cairo_new_path(cairo_.get());
+    for (const Place& place : places) cairo_line_to(cairo_.get(), place.x, place.y);
+  }
+
+  std::unique_ptr<cairo_surface_t, decltype(&cairo_surface_destroy)> surface_;
+  std::unique_ptr<cairo_t, decltype(&cairo_destroy)> cairo_;
+};
+
+double nice_step(double range, int most) {
+  for (double decade = std::pow(10, std::floor(std::log10(range / most)));; decade *= 10) {
+    for (const double factor : {1.0, 2.0, 5.0}) {
+      if (range / (decade * factor) <= most) return decade * factor;
+    }
+  }
+}
+
+double nice_time_step(double range_s, int most) {
+  constexpr double kHour = 3600, kDay = 86400;
+  for (const double step : {1., 5., 10., 30., 60., 300., 600., 1800., kHour, 2 * kHour, 4 * kHour, 8 * kHour, 12 * kHour, kDay, 2 * kDay, 4 * kDay, 7 * kDay}) {
+    if (range_s / step <= most) return step;
+  }
+  return 86400 * std::max(1.0, nice_step(range_s / 86400, most));
+}
+
+std::string time_label(double time_s, double step_s) {
+  const std::string text = sensor::format_timestamp(static_cast<int64_t>(time_s) * 1'000'000'000);  // 2026-11-22T17:30:00Z
+  if (step_s >= 86400) return text.substr(0, 10);
+  return text.substr(5, 5) + " " + text.substr(11, step_s < 60 ? 8 : 5);
+}
+
+// One pixel column's worth of points.
+struct Column {
+  double x = 0, least = kNone, most = kNone, first = kNone, last = kNone, low = kNone, high = kNone, score = 0;
+  bool in_episode = false, used = false;
+};
+
+double lesser(double a, double b) { return std::isnan(a) ? b : std::isnan(b) ? a : std::min(a, b); }
+double larger(double a, double b) { return std::isnan(a) ? b : std::isnan(b) ? a : std::max(a, b); }
+
+class Panel {
+ public:
+  Panel(Pen& pen, const StreamPlot::Series& series, double threshold, double top)
+      : pen_(pen), series_(series), threshold_(threshold), top_(top + 26), columns_(kColumns + 1) {
+    begin_ = series.points.front().time_s, end_ = std::max(series.points.back().time_s, begin_ + 1e-9);
+    for (const StreamPlot::Point& point : series.points) {
+      begin_ = std::min(begin_, point.time_s), end_ = std::max(end_, point.time_s);
+      least_ = lesser(least_, point.value), most_ = larger(most_, point.value);
+    }
+    if (std::isnan(least_)) least_ = 0, most_ = 1;
+    const double margin = most_ > least_ ? 0.12 * (most_ - least_) : std::max(1e-9, 0.1 * std::fabs(most_));
+    least_ -= margin, most_ += margin;
+    for (const StreamPlot::Point& point : series.points) add(point);
+  }
+
+  void draw() {
+    pen_.text(series_.name.empty() ? "value" : series_.name, kLeft, top_ - 9, 14, kText, Pen::Align::left);
+    pen_.text(counted(static_cast<long long>(series_.points.size()), "record") + ", " + counted(static_cast<long long>(series_.episodes), "episode"),
+              kLeft + kPanelWidth, top_ - 9, 11, kDimText, Pen::Align::right);
+    pen_.box(kLeft, top_, kPanelWidth, kPanelHeight, kPanel, 1);
+    pen_.box(kLeft, score_top(), kPanelWidth, kScoreHeight, kPanel, 1);
+    axes();
+    episodes();
+    band();
+    values();
+    scores();
+  }
+
+ private:
+  double score_top() const { return top_ + kPanelHeight + kGap; }
+  double x(double time_s) const { return kLeft + kPanelWidth * (time_s - begin_) / (end_ - begin_); }
+  double y(double value) const { return top_ + kPanelHeight * std::clamp((most_ - value) / (most_ - least_), 0.0, 1.0); }
+
+  void add(const StreamPlot::Point& point) {
+    Column& column = columns_[static_cast<size_t>((point.time_s - begin_) / (end_ - begin_) * kColumns)];
+    if (std::isnan(column.first)) column.first = point.value;
+    if (!std::isnan(point.value)) column.last = point.value;
+    column.x = x(point.time_s), column.used = true;
+    column.least = lesser(column.least, point.value), column.most = larger(column.most, point.value);
+    column.low = lesser(column.low, point.low), column.high = larger(column.high, point.high);
+    column.score = std::max(column.score, point.score);
+    column.in_episode = column.in_episode || point.in_episode;
+  }
+
+  void axes() {
+    const double step = nice_step(most_ - least_, 5);
+    for (double value = std::ceil(least_ / step) * step; value <= most_; value += step) {
+      pen_.line({{kLeft, y(value)}, {kLeft + kPanelWidth, y(value)}}, kLine, 0.5, 1);
+      pen_.text(number(std::fabs(value) < 1e-9 * step ? 0 : value, 5), kLeft - 8, y(value) + 4, 11, kDimText, Pen::Align::right);
+    }
+    const double tick = series_.has_times ? nice_time_step(end_ - begin_, 8) : nice_step(end_ - begin_, 8);
+    for (double time_s = std::ceil(begin_ / tick) * tick; time_s <= end_; time_s += tick) {
+      pen_.line({{x(time_s), top_}, {x(time_s), score_top() + kScoreHeight}}, kLine, 0.5, 1);
+      const std::string label = series_.has_times ? time_label(time_s, tick) : number(time_s, 8);
+      const double right = kLeft + kPanelWidth, at = x(time_s);
+      const bool at_the_edge = right - at < kRoomForLabel;
+      pen_.text(label, at_the_edge ? right : at, score_top() + kScoreHeight + 16, 11, kDimText, at_the_edge ? Pen::Align::right : Pen::Align::centre);
+    }
+    pen_.text("score", kLeft - 8, score_top() + kScoreHeight / 2 + 4, 11, kDimText, Pen::Align::right);
+  }
+
+  void episodes() {
+    for (size_t i = 0; i < columns_.size(); ++i) {
+      if (!columns_[i].in_episode) continue;
+      size_t end = i;
+      double last = columns_[i].x;
+      for (; end < columns_.size() && (columns_[end].in_episode || !columns_[end].used); ++end) {
+        if (columns_[end].used) last = columns_[end].x;
+      }
+      pen_.box(columns_[i].x - 1, top_, last - columns_[i].x + 2, kPanelHeight, kEpisode, 0.22);
+      i = end;
+    }
+  }
+
+  void band() {
+    std::vector<Place> upper, lower;
+    const auto finish = [&] {
+      std::vector<Place> area = upper;
+      area.insert(area.end(), lower.rbegin(), lower.rend());
+      pen_.area(area, kBand, 0.35);
+      upper.clear(), lower.clear();
+    };
+    for (const Column& column : columns_) {
+      if (!column.used) continue;
+      if (std::isnan(column.low)) {
+        finish();
+        continue;
+      }
+      upper.push_back({column.x, y(column.high)}), lower.push_back({column.x, y(column.low)});
+    }
+    finish();
+  }
+
+  void values() {
+    std::vector<Place> line;
+    for (const Column& column : columns_) {
+      if (!column.used) continue;
+      if (std::isnan(column.first)) {
+        pen_.line(line, kValue, 1, 0.95);
+        line.clear();
+        continue;
+      }
+      line.push_back({column.x, y(column.first)});
+      if (!(column.most > column.least)) continue;
+      for (const double value : {column.most, column.least, column.last}) line.push_back({column.x, y(value)});
+    }
+    pen_.line(line, kValue, 1, 0.95);
+  }
+
+  void scores() {
+    const double bottom = score_top() + kScoreHeight;
+    for (const Column& column : columns_) {
+      if (column.score <= 0.02) continue;
+      const bool alarm = column.score >= threshold_;
+      pen_.line({{column.x, bottom}, {column.x, bottom - kScoreHeight * column.score}}, alarm ? kEpisode : kScore, alarm ? 2 : 1, 1);
+    }
+    const double level = bottom - kScoreHeight * threshold_;
+    pen_.line({{kLeft, level}, {kLeft + kPanelWidth, level}}, kDimText, 0.5, 1);
+  }
+
+  Pen& pen_;
+  const StreamPlot::Series& series_;
+  double threshold_, top_, begin_ = 0, end_ = 1, least_ = kNone, most_ = kNone;
+  std::vector<Column> columns_;
+};
+
+bool is_html(const std::filesystem::path& path) { return path.extension() == ".html" || path.extension() == ".htm"; }
+
+}  // namespace
+
+StreamPlot::StreamPlot(StreamPlotOptions options) : options_(std::move(options)), format_(sensor::make_format("ndjson")) {}
+
+void StreamPlot::check_path(const std::filesystem::path& path) {
+  if (!is_html(path) && path.extension() != ".png") throw Failure(kUsage, "--plot " + in_quotes(path) + ": wanted is a name that ends in .html or .png");
+}
+
+void StreamPlot::write(const sensor::Message& result) {
+  format_->parse(result.text, record_);
+  const std::string &prefix = options_.prefix, score_name = prefix + "score", episode_name = prefix + "episode";
+  std::string key;
+  for (const sensor::Field& field : record_.fields) {
+    if (field.name == prefix + "status" || field.name == episode_name || field.name == "time") continue;
+    const bool is_key = options_.keys.empty() ? field.kind == sensor::Field::Kind::text && !sensor::parse_timestamp(field.text)
+                                              : std::find(options_.keys.begin(), options_.keys.end(), field.name) != options_.keys.end();
+    if (is_key) (key += key.empty() ? "" : " ") += field.text;
+  }
+  std::optional<int64_t> time_ns;
+  for (const std::string_view name : {std::string_view(options_.time), std::string_view("time"), std::string_view("timestamp"), std::string_view("ts"),
+                                      std::string_view("date"), std::string_view("datetime"), std::string_view("@timestamp")}) {
+    if (const sensor::Field* field = record_.find(name); field && !time_ns) time_ns = sensor::parse_timestamp(field->text);
+  }
+  const auto value_of = [&](const sensor::Field* field) { return field && field->kind == sensor::Field::Kind::number ? field->number : kNone; };
+  const sensor::Field *score = record_.find(score_name), *episode = record_.find(episode_name);
+  for (const sensor::Field& field : record_.fields) {
+    const std::string base = prefix + std::string(field.name) + "_";
+    if (!record_.find(base + "expected")) continue;
+    const std::string name = key + (key.empty() ? "" : ": ") + std::string(field.name);
+    const auto [place, is_new] = places_.try_emplace(name, series_.size());
+    if (is_new) {
+      if (series_.size() == kMostSeries) {
+        places_.erase(place);
+        ++left_out_;
+        continue;
+      }
+      series_.push_back({name, {}, 0, true});
+    }
+    Series& series = series_[place->second];
+    series.has_times = series.has_times && time_ns;
+    const double low = value_of(record_.find(base + "low")), high = value_of(record_.find(base + "high"));
+    series.points.push_back({time_ns ? 1e-9 * static_cast<double>(*time_ns) : static_cast<double>(series.points.size()), value_of(&field), low, high,
+                             score && score->kind == sensor::Field::Kind::number ? score->number : 0,
+                             episode && episode->kind == sensor::Field::Kind::text});
+    series.episodes += episode && episode->text == "begin";
+  }
+}
+
+void StreamPlot::draw(const std::filesystem::path& path) const {
+  if (series_.empty()) throw Failure(kFailed, "--plot: the input holds nothing to draw");
+  const double height = kTop + kSeriesHeight * static_cast<double>(series_.size());
+  const auto draw_with = [&](Pen& pen) {
+    pen.box(0, 0, kWidth, height, kBackground, 1);
+    pen.text(options_.title, kLeft, 34, 20, kText, Pen::Align::left);
+    pen.text("white: value, blue: 10 to 90 % of what was forecast one record before, red: episode" +
+                 (left_out_ > 0 ? ", the first " + std::to_string(series_.size()) + " series" : std::string()),
+             kLeft + kPanelWidth, 34, 11, kDimText, Pen::Align::right);
+    for (size_t i = 0; i < series_.size(); ++i) Panel(pen, series_[i], options_.threshold, kTop + kSeriesHeight * static_cast<double>(i)).draw();
+  };
+  PartFile part(path);
+  const auto refuse = [&](const std::string& why) { return Failure(kFailed, in_quotes(path) + ": cannot be written: " + why); };
+  if (is_html(path)) {
+    SvgPen pen(height);
+    draw_with(pen);
+    std::ofstream file(part.path(), std::ios::binary);
+    file << "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>" << SvgPen::escaped(options_.title)
+         << "</title>\n<style>body { margin: 0; background: #0e1016; } svg { display: block; width: 100%; max-width: 1600px; margin: auto; }</style>\n"
+         << pen.take() << "</html>\n";
+    if (!file.flush()) throw refuse(std::strerror(errno));
+  } else {
+    CairoPen pen(height);
+    draw_with(pen);
+    if (const cairo_status_t status = pen.save(part.path().c_str()); status != CAIRO_STATUS_SUCCESS) throw refuse(cairo_status_to_string(status));
+  }
+  if (!part.commit()) throw refuse(std::strerror(errno));
+}
+
+}  // namespace coil::cli

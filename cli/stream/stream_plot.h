@@ -1,0 +1,58 @@
+// The picture of `coil stream --plot`: series with their forecast bounds, scores and episodes, as HTML or PNG.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sensor/formats/format.h"
+#include "sensor/links/link.h"
+
+namespace coil::cli {
+
+struct StreamPlotOptions {
+  std::vector<std::string> keys;  // of the sensors
+  std::string time;               // field of the time; empty: by its name
+  std::string prefix;             // of the added fields
+  double threshold = 0.5;
+  std::string title;
+};
+
+// Takes the results of an engine in NDJSON, keeps what is drawn.
+class StreamPlot final : public sensor::Link {
+ public:
+  explicit StreamPlot(StreamPlotOptions options);
+
+  bool read(std::vector<sensor::Message>&, std::chrono::milliseconds) override { return false; }
+  void write(const sensor::Message& result) override;
+  void flush() override {}
+
+  // The name's extension says what: .html is one file that needs no other, .png a picture. Throws Failure. [main-thread]
+  void draw(const std::filesystem::path& path) const;
+  // Throws Failure where a path's extension is neither. [any thread]
+  static void check_path(const std::filesystem::path& path);
+
+  struct Point {
+    double time_s;  // since 1970, or the record's number
+    double value, low, high;
+    double score;
+    bool in_episode;
+  };
+  struct Series {
+    std::string name;
+    std::vector<Point> points;
+    size_t episodes = 0;
+    bool has_times = true;
+  };
+
+ private:
+  StreamPlotOptions options_;
+  std::unique_ptr<sensor::Format> format_;
+  sensor::Record record_;
+  std::vector<Series> series_;  // those that came first
+  std::map<std::string, size_t> places_;
+  size_t left_out_ = 0;
+};
+
+}  // namespace coil::cli

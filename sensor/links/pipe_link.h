@@ -1,0 +1,31 @@
+// Lines of standard input or a file, results as lines on standard output.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sensor/links/link.h"
+
+namespace coil::sensor {
+
+// Back-pressure blocks: a reader of the output that is slow slows the source. One thread at a time.
+class PipeLink final : public Link {
+ public:
+  // Descriptors that stay open as long as the link; -1: there is none.
+  PipeLink(int input, int output) : input_(input), output_(output) {}
+
+  bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) override;
+  void write(const Message& result) override;
+  void flush() override;
+
+ private:
+  void cut_lines(std::vector<Message>& messages);
+
+  int input_, output_;
+  int64_t lines_ = 0;
+  std::string text_;       // of lines that have no end yet
+  size_t searched_ = 0;    // so much of it has none
+  std::string out_;
+};
+
+}  // namespace coil::sensor

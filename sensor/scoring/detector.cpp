@@ -1,0 +1,69 @@
+// The constants, kWeights too, are fixed on made-up anomalies (train/forecast/fit_score.py) seen by watch_small; one setting for all data.
+#include "sensor/scoring/detector.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace coil::sensor {
+namespace {
+
+constexpr int64_t kWarmUpRecords = 100;
+// Records that recent means look back over.
+constexpr double kBiasRecords = 10, kLevelRecords = 5, kActivityRecords = 10, kSlowActivityRecords = 40, kUnrestRecords = 40;
+constexpr double kMostBias = 3, kMostUnrest = 6;  // decades that one record adds to these means at most
+constexpr double kLeastUnrest = 0.01;             // decades: below it no unrest is less than another
+constexpr double kMostEvidence = 20;              // decades of one kind
+constexpr double kRefractoryRecords = 100;        // until a third of a reported event is left
+constexpr double kStep = 0.1;                     // what exceeds what is left of a report by this share of it counts in full
+
+// Surprises and leaps have heavy tails; their logarithms fall off about exponentially.
+double rarity(TailCalibrator& past, double number) {
+  const double decades = std::min(past.decades(number), kMostEvidence);
+  past.add(number);
+  return decades;
+}
+
+}  // namespace
+
+Detector::Evidence Detector::measure(double value, const PendingForecasts& forecasts, const LastSeen& before) noexcept {
+  ++observed_;
+  // A mean's own beginning says nothing about the series.
+  const auto beyond = [&](Novelty& past, double window, double number) {
+    return static_cast<double>(observed_) > 2 * window ? past.observe(number) : 0;
+  };
+  const QuantileForecast &next = forecasts.due(0), &ahead = forecasts.due(1);
+  const double surprise = next.exists() ? next.surprise_decades(value) : 0;
+  const double bias = ahead.exists() ? std::copysign(std::min(ahead.surprise_decades(value), kMostBias), value - ahead.median()) : 0;
+  const double step = observed_ == 1 ? 0 : std::fabs(value - before.value);
+  const double unrest = unrest_.add(std::min(surprise, kMostUnrest), kUnrestRecords);
+  // Roots, so that a calm is as far from the usual as a storm.
+  const double activity = std::sqrt(std::sqrt(activity_.add(step, kActivityRecords)));
+  const double slow_activity = std::sqrt(std::sqrt(slow_activity_.add(step, kSlowActivityRecords)));
+  Evidence evidence;
+  evidence[kSurprise] = rarity(surprises_, std::log1p(surprise));
+  evidence[kLeap] = rarity(leaps_, before.is_known ? std::log1p(step / before.usual_step) : 0);
+  evidence[kBias] = rarity(biases_, std::fabs(bias_.add(bias, kBiasRecords)));
+  evidence[kRange] = range_.observe(value);
+  evidence[kLevel] = beyond(levels_, kLevelRecords, level_.add(value, kLevelRecords));
+  evidence[kActivity] = beyond(activities_, kActivityRecords, activity);
+  evidence[kSlowActivity] = beyond(slow_activities_, kSlowActivityRecords, slow_activity);
+  evidence[kUnrest] = beyond(unrests_, kUnrestRecords, std::log(unrest + kLeastUnrest));
+  return evidence;
+}
+
+// Evidence adds up as the sides of a right angle do: one kind that stands out counts nearly alone, several that agree count more. It is reported at
+// the onset of an event, again only if it grows beyond what time has left of the report, and all of it moves steadily with the evidence, so that
+// rounding does not decide what is reported.
+Assessment Detector::assess(const Evidence& evidence) noexcept {
+  if (observed_ <= kWarmUpRecords) return {};
+  Assessment assessment;
+  assessment.warming_up = false;
+  double squares = 0;
+  for (size_t kind = 0; kind < kKinds; ++kind) squares += kWeights[kind] * kWeights[kind] * evidence[kind] * evidence[kind];
+  const double decades = assessment.evidence_decades = std::sqrt(squares), left = reported_decades_;
+  if (decades > left) assessment.event_decades = decades * std::min(1.0, (decades - left) / std::max(kStep * left, 1e-9));
+  reported_decades_ = std::max(decades, left) * std::exp(-1 / kRefractoryRecords);
+  return assessment;
+}
+
+}  // namespace coil::sensor

@@ -1,0 +1,61 @@
+// Sensors on disk: a file of blocks, one piece for each sensor, and a manifest that says which pieces are valid and how far the input was seen.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "sensor/state/bytes.h"
+
+namespace coil::sensor {
+
+// Where a sensor lies in the file of blocks.
+struct Piece {
+  uint64_t offset = 0, bytes = 0;  // 0 bytes: nowhere
+  uint64_t checksum = 0;
+  uint64_t commit = 0;             // how many commits there were when it was written
+};
+
+// `PATH` is the manifest, `PATH.series` the blocks. A piece that the manifest on disk names is never written over, so that whenever the process
+// ends, the manifest and its pieces are what the last commit left. Both files belong to this process alone.
+class StateFile {
+ public:
+  struct Content {
+    int64_t position = 0;  // the offset of the first message that is not in the states
+    std::map<std::string, Piece> pieces;
+  };
+
+  // `path` empty: a temporary file, for what does not fit into memory. `identity`: what the states belong to; a file of another identity, a damaged
+  // one, or one that another process holds throws Error. `content`: what the file held. [main-thread]
+  StateFile(const std::filesystem::path& path, const std::string& identity, Content& content);
+  ~StateFile();
+  StateFile(const StateFile&) = delete;
+  StateFile& operator=(const StateFile&) = delete;
+
+  bool is_temporary() const { return path_.empty(); }
+
+  // Throw Error. [any thread]
+  Piece write(const Bytes& bytes);
+  Bytes read(const Piece& piece) const;
+  void release(const Piece& piece) noexcept;  // it may be written over once no manifest names it
+
+  // Everything written is on disk, and from now on the manifest names these pieces. Throws Error; the files are then as before. [main-thread]
+  void commit(const Content& content);
+
+ private:
+  void load(Content& content);
+  void find_gaps(const Content& content);
+
+  std::filesystem::path path_, blocks_path_;
+  std::string identity_;
+  int blocks_ = -1;
+  mutable std::mutex mutex_;                             // what follows
+  uint64_t commits_ = 1, end_ = 0;                       // end_: of the file, in blocks
+  std::map<uint64_t, std::vector<uint64_t>> free_;       // count of blocks -> first blocks
+  std::vector<Piece> waiting_;                           // until the next commit
+};
+
+}  // namespace coil::sensor
