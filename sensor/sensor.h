@@ -29,6 +29,7 @@ struct SeriesMemory {
   int64_t last_time_ns = kNoTime;
   double last_value = 0;
   bool last_was_missing = true;
+  uint64_t last_record_hash = 0;  // of its whole text
   bool has_begun = false;  // one of its values was no missing one
   // Large; all above lies together.
   PendingForecasts forecasts;
@@ -68,6 +69,7 @@ struct Sensor {
   SensorMemory memory;
   std::vector<std::unique_ptr<Series>> series;
   std::vector<Held> held;  // by time, then as they came
+  std::vector<uint32_t> text_fields;  // hashes of the names of fields that held a text which is no number
 };
 
 }  // namespace coil::sensor
