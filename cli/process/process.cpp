@@ -13,8 +13,10 @@
 #include "cli/models.h"
 #include "cli/process/process_file.h"
 #include "cli/progress.h"
+#include "cli/text.h"
 #include "dsp/model_processor.h"
 #include "base/error.h"
+#include "base/part_file.h"
 
 namespace coil::cli {
 namespace {
@@ -59,6 +61,13 @@ void check_options(const ProcessOptions& options) {
   }
 }
 
+// Throws Failure: what went to a pipe or a device cannot be looked at again.
+void refuse_streams(const std::vector<FileJob>& files) {
+  for (const FileJob& file : files) {
+    if (takes_bytes(file.out)) throw Failure(kUsage, "--resume needs files; " + in_quotes(file.out) + " is a pipe or a device");
+  }
+}
+
 // In bytes of the input, which are about as many as its samples.
 void weigh(std::vector<FileJob>& files) {
   for (FileJob& file : files) {
@@ -86,21 +95,24 @@ int run_process(const ProcessOptions& options) {
   settings.dither = !options.no_dither;
 
   const std::vector<float> controls = control_values(*settings.model, options.settings);
-  std::vector<FileJob> files = options.manifest.empty()
-                                   ? list_inputs(options.inputs, options.output, options.format, controls)
-                                   : list_manifest(options.manifest, options.format, *settings.model, options.settings);
+  FileList list = options.manifest.empty() ? list_inputs(options.inputs, options.output, options.format, controls, options.work.resume)
+                                           : list_manifest(options.manifest, options.format, *settings.model, options.settings);
+  std::vector<FileJob>& files = list.files;
+  if (options.work.resume) refuse_streams(files);
   if (shard.count > 1) files = take_shard(std::move(files), shard);
   weigh(files);
   std::vector<double> weights;
   for (const FileJob& file : files) weights.push_back(file.weight);
 
   Progress progress(weights, !options.work.quiet);
+  for (const std::string& fault : list.unreadable) progress.print_error("coil: error: " + fault);
   const auto say = [&](const std::string& line) { progress.print_error("coil: " + line); };
   const Execution execution = choose_execution(options.execution, settings.model, checkpoint, files.size(), say);
   settings.executor = execution.executor;
   settings.block_frames = execution.block_frames;
   if (options.work.resume) remove_stale_parts(files);
-  return process_files(files, settings, execution, options.work, progress) == 0 ? kOk : kFailed;
+  const int failed = process_files(list, settings, execution, options.work, progress);
+  return failed == 0 && list.unreadable.empty() ? kOk : kFailed;
 }
 
 }  // namespace
