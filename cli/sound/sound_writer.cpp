@@ -4,6 +4,7 @@
 #include <sndfile.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -77,7 +78,12 @@ class FileWriter final : public SoundWriter {
     }
     is_substitute_ = sf.format != info.format;
     format_ = info.format;
-    if (bits > 0) quantiser_.emplace(bits, dither && bits <= kMaxDitheredBits);
+    largest_ = largest_sample(format_);
+    if (bits > 0) {
+      quantiser_.emplace(bits, dither && bits <= kMaxDitheredBits);
+    } else if (const int taken = encoder_bits(info.format)) {
+      quantiser_.emplace(taken, false, Quantiser::Lowest::one_above);  // lossy encoders add noise of their own
+    }
 
     if (!output_.part().is_open()) throw Failure(kFailed, in_quotes(path_) + ": cannot be written: " + output_.part().error());
     file_ = output_.open(sf);
@@ -98,13 +104,15 @@ class FileWriter final : public SoundWriter {
   void write(std::span<const float> in) override {
     throw_if_interrupted();
     const sf_count_t frames = static_cast<sf_count_t>(in.size()) / channels_;
+    clipped_.resize(in.size());
+    std::transform(in.begin(), in.end(), clipped_.begin(), [this](float sample) { return std::clamp(sample, -largest_, largest_); });
     sf_count_t written = 0;
     if (quantiser_) {
       integers_.resize(in.size());
-      quantiser_->process(in, integers_);
+      quantiser_->process(clipped_, integers_);
       written = sf_writef_int(file_, integers_.data(), frames);
     } else {
-      written = sf_writef_float(file_, in.data(), frames);
+      written = sf_writef_float(file_, clipped_.data(), frames);
     }
     if (!output_.error().empty()) fail(output_.error());
     if (written != frames) fail(sf_strerror(file_));
@@ -136,6 +144,8 @@ class FileWriter final : public SoundWriter {
   bool is_substitute_ = false;  // RF64 in place of WAV, as long as it may pass 4 GiB
   std::optional<Quantiser> quantiser_;
   std::vector<int32_t> integers_;
+  float largest_ = 1;
+  std::vector<float> clipped_;
 };
 
 // A pipe or a device that a path names, open until this goes.
