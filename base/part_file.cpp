@@ -101,6 +101,8 @@ PartFile::PartFile(const fs::path& final_path) : final_path_(final_path) {
 
 bool PartFile::make_beside() {
   final_path_ = link_target(final_path_);
+  std::error_code ignored;
+  if (fs::is_symlink(final_path_, ignored)) return fail(ELOOP);
   error_ = write_obstacle(final_path_);
   if (!error_.empty()) return false;
   const std::string stem = stem_of(final_path_);

@@ -24,9 +24,9 @@ class Walk {
     if (is_other) seen_.emplace(out.st_dev, out.st_ino);
     look_into(folder);
     result_.folders.push_back(folder);
-    // Last, so that a folder goes under its own name; the list grows while it is gone through.
-    for (size_t i = 0; i < links_.size(); ++i) {
-      const fs::path link = links_[i];
+    // Last, so that a folder goes under its own name; what they lead to may have further ones.
+    while (!links_.empty()) {
+      const fs::path link = links_.extract(links_.begin()).value();
       if (look_into(link)) result_.folders.push_back(link);
     }
     std::sort(result_.files.begin(), result_.files.end());
@@ -56,7 +56,8 @@ class Walk {
     std::error_code error;
     const fs::file_status status = entry.status(error);
     if (fs::is_directory(status)) {
-      (entry.is_symlink(error) ? links_ : subfolders).push_back(path);
+      if (entry.is_symlink(error)) links_.insert(path);
+      else subfolders.push_back(path);
     } else if (!is_sound_file_name(path)) {
       ++result_.other_endings;
     } else if (fs::exists(status) && !fs::is_regular_file(status) && status.type() != fs::file_type::unknown) {
@@ -72,7 +73,7 @@ class Walk {
   }
 
   FolderFiles result_;
-  std::vector<fs::path> links_;
+  std::set<fs::path> links_;  // that wait to be followed
   std::set<std::pair<dev_t, ino_t>> seen_;
 };
 

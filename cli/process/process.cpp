@@ -120,11 +120,13 @@ int run_process(const ProcessOptions& options) {
 CLI::App* setup_process(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("process", "Run a model over audio files, folders, or a WAV stream");
   auto options = std::make_shared<ProcessOptions>();
-  command->add_option("inputs", options->inputs, "Sound files, folders (with all below them), or '-': WAV on standard input")->type_name("IN");
+  command->add_option("inputs", options->inputs, "Sound files, folders (with all below them that is not hidden), or '-': WAV on standard input")
+      ->type_name("IN");
   command->add_option("-o,--output", options->output,
-                      "Output file; a folder if there are several inputs or a folder. Existing files are replaced. '-': WAV on standard output")
+                      "Output file, pipe or device; a folder if there are several inputs or a folder. Existing files are replaced unless they are "
+                      "read-only. '-': WAV on standard output")
       ->type_name("OUT");
-  command->add_option("-m,--model", options->model, "Model file, or name of a preset")->required()->type_name("PRESET");
+  command->add_option("-m,--model", options->model, "Name of a preset, or model file or folder")->required()->type_name("PRESET");
   add_weights_option(*command, options->weights);
   command->add_option("--set", options->settings, "A control's value, for example --set drive=7 (see coil info)")
       ->type_name("NAME=VALUE")
@@ -147,7 +149,8 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
       ->type_name("JSONL");
   command->add_option("--shard", options->shard, "Only every N-th file, from the I-th on (0 to N - 1), by the outputs' names")->type_name("I/N");
   command->add_flag("--resume", options->work.resume,
-                    "Leave files that are done, with this input, model and settings; mark those that get done (.OUT.done)");
+                    "Leave files that are done, with this input, model and settings; mark those that get done (.OUT.done). Marked outputs "
+                    "of the inputs are no inputs themselves");
   command->add_option("--retries", options->work.retries, "Try a file that failed so many times more, after a pause")
       ->type_name("N")
       ->check(CLI::Range(0, 100))
