@@ -285,7 +285,8 @@ class Outputs(CoilTest):
         self.process("in.wav", "out.aiff")
         self.assertEqual(got[0], self.path("out.aiff").read_bytes())
         with open(self.path("shell.wav"), "wb") as shell:
-            subprocess.run([COIL, "process", "in.wav", "-o", "/dev/stdout", "-m", "identity.safetensors"], cwd=self.folder, stdout=shell, check=True)
+            subprocess.run([COIL, "process", "in.wav", "-o", "/dev/stdout", "-m", "identity.safetensors", "-q"], cwd=self.folder,
+                           stdout=shell, check=True)
         self.assertEqual(Wav(self.path("shell.wav")).channels, expected)
 
     def test_a_limit_on_file_sizes(self):
