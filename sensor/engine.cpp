@@ -31,7 +31,7 @@ Message result_of(Work& work) {
 
 std::string identity_of(const ssm::Model& model) {
   return "model " + model.hash() + " with " + std::to_string(model.state_layout()->size * sizeof(float)) + " + " +
-         std::to_string(sizeof(SeriesMemory)) + " bytes a series";
+         std::to_string(sizeof(SeriesMemory)) + " bytes a series and " + std::to_string(sizeof(SensorMemory)) + " a sensor";
 }
 
 }  // namespace
@@ -217,8 +217,8 @@ void Engine::process_items(std::vector<Message>& results) {
     on_all(items.size(), [&](size_t share) { shards_[share]->process(items, share, *cutter_.format(), output()); });
   }
   for (const auto& item : items) {
-    hand_out(item->work, results);
     for (const auto& work : item->released) hand_out(*work, results);
+    hand_out(item->work, results);
   }
   cutter_.release();
   update_counters();

@@ -8,15 +8,16 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string_view>
 #include <system_error>
 #include <tuple>
 
 #include "base/error.h"
+#include "base/part_file.h"
 
 namespace coil::ssm {
 
@@ -277,22 +278,13 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data is aligned
   const uint64_t header_bytes = text.size();
 
-  const std::filesystem::path beside = path.string() + ".part" + std::to_string(getpid());
-  const auto fail = [&](const std::string& what) {
-    const std::string reason = std::system_category().message(errno);
-    std::error_code ignored;
-    std::filesystem::remove(beside, ignored);
-    throw Error(path.string() + ": " + what + ": " + reason);
+  PartFile part(path);
+  const auto bytes_of = [](const auto* data, size_t count) {
+    return std::string_view(reinterpret_cast<const char*>(data), count * sizeof *data);
   };
-  std::FILE* file = std::fopen(beside.c_str(), "wb");
-  if (!file) fail("cannot be created");
-  bool written = std::fwrite(&header_bytes, 8, 1, file) == 1 && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  for (const NamedFloats& tensor : tensors)
-    if (!tensor.values.empty())  // whose data() may be null
-      written = written && std::fwrite(tensor.values.data(), sizeof(float), tensor.values.size(), file) == tensor.values.size();
-  written = std::fflush(file) == 0 && written && fsync(fileno(file)) == 0;
-  if (std::fclose(file) != 0 || !written) fail("cannot be written");
-  if (std::rename(beside.c_str(), path.c_str()) != 0) fail("cannot be renamed to");
+  bool written = part.write(bytes_of(&header_bytes, 1)) && part.write(text);
+  for (const NamedFloats& tensor : tensors) written = written && part.write(bytes_of(tensor.values.data(), tensor.values.size()));
+  if (!written || !part.sync() || !part.commit()) throw Error(path.string() + ": cannot be written: " + part.error());
 }
 
 }  // namespace coil::ssm
