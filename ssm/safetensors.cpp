@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/part_file.h"
+#include "ssm/foreign_file.h"
 
 namespace coil::ssm {
 
@@ -111,6 +112,21 @@ std::shared_ptr<const Mapping> map_file(const std::filesystem::path& path) {
   mapping->data = static_cast<const std::byte*>(data);
   mapping->size = size_t(info.st_size);
   return mapping;
+}
+
+// Throws Error, which says what the file is if it is none of these.
+uint64_t header_size(std::span<const std::byte> content, const std::string& where) {
+  if (content.empty()) throw Error(where + ": is empty");
+  uint64_t size = 0;
+  const size_t left = content.size() - std::min(content.size(), sizeof size);
+  if (left > 0) std::memcpy(&size, content.data(), sizeof size);
+  const bool has_header = left > 0 && size <= kMaxHeaderBytes && content[sizeof size] == std::byte('{');
+  if (has_header && size <= left) return size;
+  if (has_header) {
+    throw Error(where + ": is cut off: it has " + std::to_string(content.size()) + " bytes, its header alone " + std::to_string(size));
+  }
+  if (const std::string what = describe_foreign_file(content); !what.empty()) throw Error(where + ": is " + what);
+  throw Error(where + ": is not a .safetensors file: it does not begin with the size of a header and the header");
 }
 
 // Parses the header and refuses names that occur twice: a JSON library keeps one of them silently.
@@ -228,12 +244,7 @@ Safetensors Safetensors::parse(const std::filesystem::path& path, std::span<cons
   file.path_ = path;
   file.content_ = std::move(owner);
 
-  uint64_t header_bytes = 0;
-  if (content.size() < sizeof header_bytes)
-    throw Error(where + ": has " + std::to_string(content.size()) + " bytes, too few for a .safetensors file");
-  std::memcpy(&header_bytes, content.data(), sizeof header_bytes);
-  if (header_bytes > kMaxHeaderBytes || header_bytes > content.size() - sizeof header_bytes)
-    throw Error(where + ": is not a .safetensors file (its header would be " + std::to_string(header_bytes) + " bytes long)");
+  const uint64_t header_bytes = header_size(content, where);
   const Json header = parse_header(reinterpret_cast<const char*>(content.data()) + sizeof header_bytes, header_bytes, where);
   const std::span<const std::byte> data = content.subspan(sizeof header_bytes + header_bytes);
 
