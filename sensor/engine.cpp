@@ -33,7 +33,7 @@ Message result_of(Work& work) {
 
 std::string identity_of(const ssm::Model& model) {
   return "model " + model.hash() + " with " + std::to_string(model.state_layout()->size * sizeof(float)) + " + " +
-         std::to_string(sizeof(SeriesMemory)) + " bytes a series";
+         std::to_string(sizeof(SeriesMemory)) + " bytes a series and " + std::to_string(sizeof(SensorMemory)) + " a sensor";
 }
 
 }  // namespace
@@ -189,8 +189,8 @@ void Engine::process(std::span<const Message> messages, std::vector<Message>& re
       complain_(*item->work.message, item->work.error);
       continue;
     }
-    hand_out(item->work);
     for (const auto& work : item->released) hand_out(*work);
+    hand_out(item->work);
   }
   update_counters();
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <xxhash.h>
 
 #include "sensor/state/bytes.h"
 #include "base/json_fields.h"
@@ -16,11 +17,21 @@ constexpr size_t kGrowth = 32 << 20;      // bytes of states that are made at on
 constexpr size_t kStepsOfBlock = 128;     // whose outputs stay in a fast cache until they are looked at
 constexpr size_t kStepsAhead = 4;         // what is remembered of a series is fetched so many steps before it is looked at
 constexpr size_t kBytesOfField = 40;      // that a result usually adds
-constexpr int32_t kBelievedInRow = 8;     // records that agree on another time move the clock
+constexpr double kLongestInterval_s = 1e9;  // whose nanoseconds can be counted
 
 // Beyond this the differences of values leave what a double holds.
 constexpr double kLargestValue = 1e150;
 bool is_missing(const Field& field) { return field.kind == Field::Kind::null || std::fabs(field.number) > kLargestValue; }
+
+// Of a record's values.
+uint32_t fingerprint(const Selection& selection) {
+  uint64_t hash = 0;
+  for (const Field* field : selection.values) {
+    const double value = is_missing(*field) ? HUGE_VAL : field->number;
+    hash = XXH3_64bits_withSeed(&value, sizeof value, hash);
+  }
+  return static_cast<uint32_t>(hash);
+}
 
 Added number_or_null(std::string_view name, bool exists, double value) {
   return {name, exists && std::isfinite(value) ? Field::Kind::number : Field::Kind::null, value, {}};
@@ -158,11 +169,22 @@ void Shard::accept(Item& item, const Format& input) {
   work.sensor = &sensor;
   if (options_.reorder_records == 0 || !work.selection.time_ns) return plan(work);
   const int64_t time_ns = *work.selection.time_ns;
-  if (sensor.memory.last_time_ns != kNoTime && time_ns < sensor.memory.last_time_ns) return plan(work);
+  const Clock& clock = sensor.memory.clock;
+  if (clock.last_ns() != kNoTime && time_ns < clock.last_ns()) {
+    const int64_t latest_ns = sensor.held.empty() ? clock.last_ns() : sensor.held.back().time_ns;
+    if (clock.was_set_back(time_ns, latest_ns, fingerprint(work.selection), pace(sensor, work.selection))) release(item, 0, input);
+    return plan(work);
+  }
   const auto place = std::upper_bound(sensor.held.begin(), sensor.held.end(), time_ns, [](int64_t t, const Held& held) { return t < held.time_ns; });
   sensor.held.insert(place, Held{time_ns, *work.message});
   work.status = Work::Status::held;
-  while (sensor.held.size() > size_t(options_.reorder_records)) {
+  release(item, size_t(options_.reorder_records), input);
+}
+
+// The first of the records that wait for the item's sensor, until so many are left.
+void Shard::release(Item& item, size_t left, const Format& input) {
+  Sensor& sensor = *item.work.sensor;
+  while (sensor.held.size() > left) {
     Work& released = *item.released.emplace_back(std::make_unique<Work>());
     released.own = std::move(sensor.held.front().message);
     released.message = &released.own;
@@ -186,26 +208,25 @@ bool Shard::is_duplicate(const Sensor& sensor, const Selection& selection) const
   return true;
 }
 
-// One record of another time is an error of its own, several in a row that agree are a clock that was set.
-bool Shard::clock_is_believed(SensorMemory& memory, int64_t time_ns, Work& work) {
-  if (memory.last_time_ns == kNoTime) return true;
-  const bool is_late = time_ns < memory.last_time_ns;
-  const bool is_future = options_.future_s > 0 && static_cast<double>(time_ns - memory.last_time_ns) > 1e9 * options_.future_s;
-  if (!is_late && !is_future) {
-    memory.held_back_in_row = 0;
-    return true;
+// What is known of the first value's series stands for the sensor.
+Pace Shard::pace(const Sensor& sensor, const Selection& selection) const {
+  const auto same = std::find_if(sensor.series.begin(), sensor.series.end(), [&](const auto& series) {
+    return !selection.values.empty() && series->name == selection.values.front()->name;
+  });
+  if (same == sensor.series.end()) return {};
+  const Cadence& cadence = (*same)->memory.cadence;
+  return {static_cast<int64_t>(1e9 * std::min(cadence.typical_interval_s(), kLongestInterval_s)), cadence.is_regular()};
+}
+
+// Late records and those of the future are no steps of their series.
+bool Shard::is_on_time(Work& work) {
+  Sensor& sensor = *work.sensor;
+  switch (sensor.memory.clock.read(*work.selection.time_ns, fingerprint(work.selection), pace(sensor, work.selection), options_.future_s)) {
+    case Clock::Verdict::on_time: return true;
+    case Clock::Verdict::set: ++counters_.clock_jumps; return true;
+    case Clock::Verdict::late: ++counters_.late, work.status = Work::Status::late; return false;
+    case Clock::Verdict::future: ++counters_.future, work.status = Work::Status::future; return false;
   }
-  const bool agrees = memory.held_back_in_row > 0 && time_ns >= memory.held_back_ns &&
-                      !(options_.future_s > 0 && static_cast<double>(time_ns - memory.held_back_ns) > 1e9 * options_.future_s);
-  memory.held_back_in_row = agrees ? memory.held_back_in_row + 1 : 1;
-  memory.held_back_ns = time_ns;
-  if (memory.held_back_in_row >= kBelievedInRow) {
-    memory.held_back_in_row = 0;
-    ++counters_.clock_jumps;
-    return true;
-  }
-  work.status = is_late ? Work::Status::late : Work::Status::future;
-  ++(is_late ? counters_.late : counters_.future);
   return false;
 }
 
@@ -221,32 +242,29 @@ void Shard::plan(Work& work) {
     ++counters_.duplicates;
     return;
   }
-  const int64_t before_ns = sensor.memory.last_time_ns;
   const int64_t time_ns = work.selection.time_ns.value_or(kNoTime);
-  if (time_ns != kNoTime) {
-    if (!clock_is_believed(sensor.memory, time_ns, work)) return;
-    sensor.memory.last_time_ns = time_ns;
-  }
-  const bool clock_jumped = time_ns != kNoTime && before_ns != kNoTime &&
-                            (time_ns < before_ns || (options_.future_s > 0 && static_cast<double>(time_ns - before_ns) > 1e9 * options_.future_s));
+  if (time_ns != kNoTime && !is_on_time(work)) return;
+  const uint64_t steady_ns = sensor.memory.clock.steady_ns();
   ++counters_.records;
   for (const Field* field : work.selection.values) {
     Series& series = this->series(sensor, field->name);
     SeriesMemory& memory = series.memory;
     Cadence::Step step;
-    if (time_ns != kNoTime && memory.last_time_ns != kNoTime && !clock_jumped) {
-      step = memory.cadence.advance(1e-9 * static_cast<double>(time_ns - memory.last_time_ns));
+    if (time_ns != kNoTime && memory.last_time_ns != kNoTime) {
+      step = memory.cadence.advance(1e-9 * static_cast<double>(static_cast<int64_t>(steady_ns - memory.last_steady_ns)));
     }
     if (!memory.has_begun) step.missing = 0;
     memory.last_time_ns = time_ns;
+    memory.last_steady_ns = steady_ns;
     memory.last_was_missing = is_missing(*field);
     memory.last_value = field->number;
     memory.has_begun |= !memory.last_was_missing;
     counters_.missing_values += memory.last_was_missing;
     counters_.filled_steps += uint64_t(step.missing);
     counters_.long_gaps += step.long_gap;
+    const double gap = memory.pass(step);
     const size_t index = jobs_.size();
-    jobs_.push_back({&series, field->number, memory.last_was_missing, step.missing, step.interval, step.long_gap || clock_jumped, kNoJob, {}, {}});
+    jobs_.push_back({&series, field->number, memory.last_was_missing, step.missing, step.interval, step.long_gap, gap, kNoJob, {}, {}});
     if (series.last_job == kNoJob) series.first_job = index, waiting_.push_back(&series);
     else jobs_[series.last_job].next = index;
     series.last_job = index;
@@ -305,7 +323,7 @@ void Shard::finish_step(const Step& step, std::span<const float> outputs) {
   if (step.is_last) {
     if (job.forget) memory.forecasts.forget();
     job.expected = memory.forecasts.due(0);
-    if (!job.is_missing) job.assessment = memory.detector.observe(job.value, memory.forecasts, step.before);
+    if (!job.is_missing) job.assessment = memory.detector.observe(job.value, memory.forecasts, step.before, job.gap);
   }
   if (step.normaliser.observed() == 0) return;
   memory.forecasts.advance(step.normaliser, outputs, horizon_rows_);

@@ -35,7 +35,7 @@ struct Item {
   Work work;
   StateFile* file = nullptr;  // of its partition
   size_t shard = 0;
-  std::vector<std::unique_ptr<Work>> released;
+  std::vector<std::unique_ptr<Work>> released;  // before its own
 };
 
 // One step of one series, after the missing ones before it.
@@ -46,6 +46,7 @@ struct Job {
   int masked_steps;   // to be taken before
   float interval;
   bool forget;        // what was forecast before does not hold
+  double gap;         // steps since the last value; 0: one, there was none to miss
   size_t next;        // of the same series; kNoJob: none
   QuantileForecast expected;
   Assessment assessment;
@@ -90,9 +91,11 @@ class Shard {
   Series& series(Sensor& sensor, std::string_view field);
   uint32_t take_slot();
   void accept(Item& item, const Format& input);
+  void release(Item& item, size_t left, const Format& input);
   void plan(Work& work);
   bool is_duplicate(const Sensor& sensor, const Selection& selection) const;
-  bool clock_is_believed(SensorMemory& memory, int64_t time_ns, Work& work);
+  bool is_on_time(Work& work);
+  Pace pace(const Sensor& sensor, const Selection& selection) const;
   void run_jobs();
   void add_step(size_t job, bool is_last);
   void run_block();

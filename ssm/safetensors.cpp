@@ -8,15 +8,17 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string_view>
 #include <system_error>
 #include <tuple>
 
 #include "base/error.h"
+#include "base/part_file.h"
+#include "ssm/foreign_file.h"
 
 namespace coil::ssm {
 
@@ -110,6 +112,21 @@ std::shared_ptr<const Mapping> map_file(const std::filesystem::path& path) {
   mapping->data = static_cast<const std::byte*>(data);
   mapping->size = size_t(info.st_size);
   return mapping;
+}
+
+// Throws Error, which says what the file is if it is none of these.
+uint64_t header_size(std::span<const std::byte> content, const std::string& where) {
+  if (content.empty()) throw Error(where + ": is empty");
+  uint64_t size = 0;
+  const size_t left = content.size() - std::min(content.size(), sizeof size);
+  if (left > 0) std::memcpy(&size, content.data(), sizeof size);
+  const bool has_header = left > 0 && size <= kMaxHeaderBytes && content[sizeof size] == std::byte('{');
+  if (has_header && size <= left) return size;
+  if (has_header) {
+    throw Error(where + ": is cut off: it has " + std::to_string(content.size()) + " bytes, its header alone " + std::to_string(size));
+  }
+  if (const std::string what = describe_foreign_file(content); !what.empty()) throw Error(where + ": is " + what);
+  throw Error(where + ": is not a .safetensors file: it does not begin with the size of a header and the header");
 }
 
 // Parses the header and refuses names that occur twice: a JSON library keeps one of them silently.
@@ -227,12 +244,7 @@ Safetensors Safetensors::parse(const std::filesystem::path& path, std::span<cons
   file.path_ = path;
   file.content_ = std::move(owner);
 
-  uint64_t header_bytes = 0;
-  if (content.size() < sizeof header_bytes)
-    throw Error(where + ": has " + std::to_string(content.size()) + " bytes, too few for a .safetensors file");
-  std::memcpy(&header_bytes, content.data(), sizeof header_bytes);
-  if (header_bytes > kMaxHeaderBytes || header_bytes > content.size() - sizeof header_bytes)
-    throw Error(where + ": is not a .safetensors file (its header would be " + std::to_string(header_bytes) + " bytes long)");
+  const uint64_t header_bytes = header_size(content, where);
   const Json header = parse_header(reinterpret_cast<const char*>(content.data()) + sizeof header_bytes, header_bytes, where);
   const std::span<const std::byte> data = content.subspan(sizeof header_bytes + header_bytes);
 
@@ -277,22 +289,13 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data is aligned
   const uint64_t header_bytes = text.size();
 
-  const std::filesystem::path beside = path.string() + ".part" + std::to_string(getpid());
-  const auto fail = [&](const std::string& what) {
-    const std::string reason = std::system_category().message(errno);
-    std::error_code ignored;
-    std::filesystem::remove(beside, ignored);
-    throw Error(path.string() + ": " + what + ": " + reason);
+  PartFile part(path);
+  const auto bytes_of = [](const auto* data, size_t count) {
+    return std::string_view(reinterpret_cast<const char*>(data), count * sizeof *data);
   };
-  std::FILE* file = std::fopen(beside.c_str(), "wb");
-  if (!file) fail("cannot be created");
-  bool written = std::fwrite(&header_bytes, 8, 1, file) == 1 && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  for (const NamedFloats& tensor : tensors)
-    if (!tensor.values.empty())  // whose data() may be null
-      written = written && std::fwrite(tensor.values.data(), sizeof(float), tensor.values.size(), file) == tensor.values.size();
-  written = std::fflush(file) == 0 && written && fsync(fileno(file)) == 0;
-  if (std::fclose(file) != 0 || !written) fail("cannot be written");
-  if (std::rename(beside.c_str(), path.c_str()) != 0) fail("cannot be renamed to");
+  bool written = part.write(bytes_of(&header_bytes, 1)) && part.write(text);
+  for (const NamedFloats& tensor : tensors) written = written && part.write(bytes_of(tensor.values.data(), tensor.values.size()));
+  if (!written || !part.sync() || !part.commit()) throw Error(path.string() + ": cannot be written: " + part.error());
 }
 
 }  // namespace coil::ssm

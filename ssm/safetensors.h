@@ -64,7 +64,7 @@ struct NamedFloats {
   std::vector<float> values;
 };
 
-// Writes beside `path`, then renames, so that a reader never sees half a file. Throws Error when that fails.
+// Through a PartFile, so that a reader never sees half a file. Throws Error when that fails.
 void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                        std::span<const NamedFloats> tensors);
 

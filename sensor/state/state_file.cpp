@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/part_file.h"
 
 namespace coil::sensor {
 namespace {
@@ -61,7 +62,8 @@ bool read_all(int file, std::byte* data, size_t size, uint64_t offset) {
 
 }  // namespace
 
-StateFile::StateFile(const std::filesystem::path& path, const std::string& identity, Content& content) : path_(path), identity_(identity) {
+StateFile::StateFile(const std::filesystem::path& path, const std::string& identity, Content& content)
+    : path_(link_target(path)), identity_(identity) {
   if (path.empty()) {
     std::string name = (std::filesystem::temp_directory_path() / "coil-series-XXXXXX").string();
     blocks_ = ::mkstemp(name.data());
@@ -69,7 +71,8 @@ StateFile::StateFile(const std::filesystem::path& path, const std::string& ident
     ::unlink(name.c_str());
     return;
   }
-  blocks_path_ = path.string() + ".series";
+  if (const std::string obstacle = write_obstacle(path_); !obstacle.empty()) throw failure(path_, obstacle);
+  blocks_path_ = path_.string() + ".series";
   blocks_ = ::open(blocks_path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (blocks_ < 0) throw system_failure(blocks_path_, "cannot be opened");
   try {
