@@ -177,9 +177,9 @@ void check_sound(std::span<const float> sound, double sample_rate_hz, const std:
     findings.push_back({Severity::kFatal, FindingKind::kSilence, name + " is silent: nothing was recorded, or another channel was"});
     return;
   }
-  if (double(sound.size()) < 2 * sample_rate_hz) {
+  if (double(sound.size()) < sample_rate_hz) {
     findings.push_back({Severity::kFatal, FindingKind::kLength,
-                        text("%s is %.1f s long; a capture needs at least 2 s, better a minute", name.c_str(), double(sound.size()) / sample_rate_hz)});
+                        text("%s is %.1f s long; a capture needs a second at least, better a minute", name.c_str(), double(sound.size()) / sample_rate_hz)});
   }
   if (const double db = 20 * std::log10(peak); db < -35) {
     findings.push_back({Severity::kWarning, FindingKind::kLevel,

@@ -77,14 +77,18 @@ bool find_rate(const std::vector<float>& dry, std::vector<float>& wet, const Rec
   return false;
 }
 
-void say_alignment(const Alignment& alignment, double rate, Findings& findings) {
+void say_alignment(const Alignment& alignment, bool turn, double rate, Findings& findings) {
   if (std::abs(alignment.delay_frames) > 0.01) {
     findings.push_back({Severity::kNote, FindingKind::kLatency,
                         text("the wet recording %s the dry one by %.2f frames (%.2f ms); taken out",
                              alignment.delay_frames > 0 ? "lies behind" : "is ahead of", std::abs(alignment.delay_frames),
                              1000 * std::abs(alignment.delay_frames) / rate)});
   }
-  if (alignment.inverted) findings.push_back({Severity::kNote, FindingKind::kPolarity, "the wet recording is inverted; turned back"});
+  if (alignment.inverted) {
+    findings.push_back({Severity::kNote, FindingKind::kPolarity,
+                        turn ? "the wet recording is inverted; turned to the dry one's polarity"
+                             : "the device inverts, and the model keeps that; --polarity turn takes it out"});
+  }
   if (alignment.drift_ppm != 0) {
     findings.push_back({Severity::kNote, FindingKind::kDrift,
                         text("the two clocks drift apart by %.1f ppm; taken out", alignment.drift_ppm)});
@@ -116,7 +120,7 @@ void keep_overlap(PreparedPair& pair, size_t wet_frames) {
 
 }  // namespace
 
-PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sample_rate_hz) {
+PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sample_rate_hz, Polarity polarity) {
   PreparedPair pair;
   pair.dry = one_channel(dry, pair.findings);
   std::vector<float> back = one_channel(wet, pair.findings);
@@ -142,12 +146,15 @@ PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sam
     judge();
     return pair;
   }
-  say_alignment(pair.alignment, sample_rate_hz, pair.findings);
+  const bool through_interface = pair.alignment.delay_frames != 0 || pair.alignment.drift_ppm != 0;
+  const bool turn = polarity == Polarity::kTurn || (polarity == Polarity::kAutomatic && through_interface);
+  say_alignment(pair.alignment, turn, sample_rate_hz, pair.findings);
   check_lengths(pair.dry.size(), back.size(), pair.alignment, sample_rate_hz, pair.findings);
   if (pair.alignment.delay_frames < -0.0005 * sample_rate_hz && crest_db(pair.dry) + 1 < crest_db(back)) {
     pair.findings.push_back({Severity::kWarning, FindingKind::kSwapped,
                              "the wet recording is earlier and less compressed than the dry one: are the two swapped?"});
   }
+  pair.alignment.inverted = pair.alignment.inverted && turn;
   pair.wet = aligned(back, pair.dry.size(), pair.alignment);
   if (start) pair.repeatability_esr = check_repeatability(pair.wet, *start, sample_rate_hz, pair.findings);
   keep_overlap(pair, back.size());
