@@ -325,7 +325,7 @@ CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exi
     if (!options->signal.empty()) return write_test_signal(options->signal, options->signal_rate_hz);
     check_options(*options);
     if (options->check) {
-      exit_code = check_recordings(options->dry, options->wet, capture::quality_named(options->quality).sample_rate_hz, options->json);
+      check_recordings(options->dry, options->wet, capture::quality_named(options->quality).sample_rate_hz, options->json);
       return;
     }
     try {

@@ -66,10 +66,13 @@ capture::Take read_take(const std::filesystem::path& dry, const std::filesystem:
   return {std::move(pair.dry), std::move(pair.wet), {}};
 }
 
-int check_recordings(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz, bool json) {
+void check_recordings(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz, bool json) {
   const capture::PreparedPair pair = prepare(dry, wet, sample_rate_hz, capture::Polarity::kAutomatic);
   bool warned = false;
   for (const capture::Finding& finding : pair.findings) warned |= finding.severity == capture::Severity::kWarning;
+  const auto refuse_unusable = [&] {
+    if (!pair.usable) throw Failure(kFailed, in_quotes(wet) + ": cannot be learned from");
+  };
   if (json) {
     nlohmann::ordered_json report = {{"usable", pair.usable}, {"seconds", double(pair.dry.size()) / sample_rate_hz},
                                      {"delay_ms", 1000 * pair.alignment.delay_frames / sample_rate_hz}, {"inverted", pair.alignment.inverted},
@@ -81,13 +84,13 @@ int check_recordings(const std::filesystem::path& dry, const std::filesystem::pa
           {{"severity", word_for(finding.severity)}, {"kind", capture::name_of(finding.kind)}, {"text", finding.text}});
     }
     std::printf("%s\n", report.dump().c_str());
-    return pair.usable ? kOk : kFailed;
+    refuse_unusable();
+    return;
   }
   for (const capture::Finding& finding : pair.findings) std::printf("%-8s %s\n", word_for(finding.severity), finding.text.c_str());
-  if (!pair.usable) std::printf("These recordings cannot be learned from.\n");
-  else std::printf("%s of sound to learn from; %s.\n", duration(double(pair.dry.size()) / sample_rate_hz).c_str(),
+  refuse_unusable();
+  std::printf("%s of sound to learn from; %s.\n", duration(double(pair.dry.size()) / sample_rate_hz).c_str(),
                    warned ? "the model will be the better for mending the warnings" : "nothing stands in the way");
-  return pair.usable ? kOk : kFailed;
 }
 
 void write_test_signal(const std::filesystem::path& path, int sample_rate_hz) {

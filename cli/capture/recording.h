@@ -16,8 +16,9 @@ capture::Recording read_recording(const std::filesystem::path& path);
 capture::Take read_take(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz,
                         capture::Polarity polarity);
 
-// `coil capture --check`: only what was found, as sentences or as one JSON object. Returns the exit code. [main-thread]
-int check_recordings(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz, bool json);
+// `coil capture --check`: only what was found, as sentences or as one JSON object. Throws Failure where nothing can be learned.
+// [main-thread]
+void check_recordings(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz, bool json);
 
 // `coil capture --signal`: writes the test signal as a 24-bit WAV file and says how to use it. Throws Failure. [main-thread]
 void write_test_signal(const std::filesystem::path& path, int sample_rate_hz);

@@ -74,21 +74,21 @@ class Capture(CoilTest):
         self.assertAlmostEqual(report["delay_ms"], 20, delta=0.3)
         self.assertIn("clipping", [finding["kind"] for finding in report["findings"]])
         write_wav(self.path("silent.wav"), [[0.0] * FRAMES])
-        out = self.coil("capture", "--check", "dry.wav", "silent.wav", status=1)
-        self.assertIn("'silent.wav' is silent", out)
-        self.coil("capture", "dry.wav", "silent.wav", "-o", "amp.safetensors", status=1)
+        out = self.coil("capture", "--check", "dry.wav", "silent.wav", code=1)
+        self.assertIn(b"'silent.wav' is silent", out)
+        self.coil("capture", "dry.wav", "silent.wav", "-o", "amp.safetensors", code=1)
         self.assertIn("'silent.wav' is silent", self.stderr)
         self.assertFalse(self.path("amp.safetensors").exists())
 
     def test_signal_is_written_whole_and_recognised(self):
-        self.assertIn("peak -1 dBFS", self.coil("capture", "--signal", "signal.wav"))
+        self.assertIn(b"peak -1 dBFS", self.coil("capture", "--signal", "signal.wav"))
         signal = Wav(self.path("signal.wav")).channels[0]
-        self.assertAlmostEqual(max(abs(x) for x in signal), 10 ** (-1 / 20), delta=1e-3)
-        write_wav(self.path("back.wav"), [[0.5 * math.tanh(4 * x) for x in signal]])
-        out = self.coil("capture", "--check", "back.wav", "signal.wav", status=1)
-        self.assertIn("is the test signal itself", out)
+        self.assertAlmostEqual(max(abs(x) for x in signal) / 2 ** 23, 10 ** (-1 / 20), delta=1e-3)
+        write_wav(self.path("back.wav"), [[0.5 * math.tanh(4 * x / 2 ** 23) for x in signal]])
+        out = self.coil("capture", "--check", "back.wav", "signal.wav", code=1)
+        self.assertIn(b"is the test signal itself", out)
         out = self.coil("capture", "--check", "signal.wav", "back.wav")
-        self.assertIn("nothing stands in the way", out)
+        self.assertIn(b"nothing stands in the way", out)
 
     def test_killed_training_goes_on_exactly(self):
         self.capture("dry.wav", "wet.wav", "-o", "whole.safetensors", "--million-frames", "10", "-q")
@@ -149,7 +149,7 @@ class Capture(CoilTest):
                 (["dry.wav", "wet.wav"], 2, "--output is needed"),
                 (["dry.wav", "wet.wav", "-o", "no/a.safetensors"], 2, "there is no folder"),
                 (["dry.wav", "gone.wav", "-o", "a.safetensors"], 1, "gone.wav"),
-                (["dry.wav", "short.wav", "-o", "a.safetensors"], 1, "shorter than a second"),
+                (["dry.wav", "short.wav", "-o", "a.safetensors"], 1, "a capture needs a second at least"),
                 (["dry.wav", "silent.wav", "-o", "a.safetensors"], 1, "silent"),
                 (["--table", "head.csv", "-o", "a.safetensors"], 1, "line 2, column 'drive': a knob's position must be a number, found 'full'"),
                 (["--table", "column.csv", "-o", "a.safetensors"], 1, "has no column 'dry'; its columns are wet, gain"),
