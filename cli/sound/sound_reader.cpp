@@ -11,6 +11,7 @@
 
 #include "cli/failure.h"
 #include "cli/interrupt.h"
+#include "cli/sound/flac_reader.h"
 #include "cli/text.h"
 #include "cli/sound/wav_stream.h"
 
@@ -39,7 +40,7 @@ class FileReader final : public SoundReader {
     if (file_ == nullptr) {
       throw Failure(kFailed, in_quotes(path) + ": cannot be read as a sound file: " + sf_strerror(nullptr));
     }
-    // FLAC need not say how long it is; libsndfile then gives its largest number.
+    // Ogg need not say how long it is; libsndfile then gives its largest number.
     info_ = {info.samplerate, info.channels, info.format, info.frames < SF_COUNT_MAX ? info.frames : -1};
   }
   ~FileReader() override { sf_close(file_); }
@@ -51,11 +52,13 @@ class FileReader final : public SoundReader {
     return frames;
   }
 
-  bool truncated() const override {
+  SoundFaults faults() const override {
+    SoundFaults faults;
     const int container = info_.format & SF_FORMAT_TYPEMASK;
-    if (container == SF_FORMAT_MPEG) return false;  // its length may be an estimate
-    if (container == SF_FORMAT_OGG && info_.frames < 0) return true;  // no last page
-    return cut_off_ || frames_read_ < info_.frames;
+    if (container == SF_FORMAT_MPEG) return faults;  // its length may be an estimate
+    const bool no_last_page = container == SF_FORMAT_OGG && info_.frames < 0;
+    faults.truncated = no_last_page || cut_off_ || frames_read_ < info_.frames;
+    return faults;
   }
 
   sf_private_tag* handle() override { return file_; }
@@ -82,7 +85,12 @@ class StreamReader final : public SoundReader {
     return frames;
   }
 
-  bool truncated() const override { return info_.frames >= 0 && frames_read_ < info_.frames; }
+  SoundFaults faults() const override {
+    SoundFaults faults;
+    faults.truncated = info_.frames >= 0 && frames_read_ < info_.frames;
+    return faults;
+  }
+  bool is_stream() const override { return true; }
 
  private:
   WavStreamReader stream_;
@@ -91,6 +99,20 @@ class StreamReader final : public SoundReader {
 };
 
 }  // namespace
+
+void SoundFaults::add(const SoundFaults& next, int64_t frames_before) {
+  truncated = truncated || next.truncated;
+  if (damaged_places == 0 && next.damaged_places > 0) first_damage_frame = frames_before + next.first_damage_frame;
+  damaged_places += next.damaged_places;
+  lost_frames += next.lost_frames;
+  checksum_differs = checksum_differs || next.checksum_differs;
+  if (left_out.empty()) left_out = next.left_out;
+}
+
+std::string describe_left_out(size_t links, int channels, int sample_rate_hz) {
+  return std::to_string(links) + " more " + (links == 1 ? "file that was" : "files that were") + " joined to it, " +
+         (links == 1 ? "" : "the first ") + "of " + counted(channels, "channel") + " at " + std::to_string(sample_rate_hz) + " Hz";
+}
 
 std::unique_ptr<SoundReader> open_reader(const std::filesystem::path& path) {
   if (path == "-") return std::make_unique<StreamReader>(STDIN_FILENO, "standard input");
@@ -101,6 +123,7 @@ std::unique_ptr<SoundReader> open_reader(const std::filesystem::path& path) {
   if (descriptor < 0) throw Failure(kFailed, in_quotes(path) + ": cannot be opened: " + std::strerror(errno));
   if (!std::filesystem::is_regular_file(status)) return std::make_unique<StreamReader>(descriptor, in_quotes(path));
   ::close(descriptor);
+  if (is_flac(path)) return open_flac(path);
   return std::make_unique<FileReader>(path);
 }
 

@@ -18,6 +18,21 @@ struct SoundInfo {
   int64_t frames = -1;  // -1: not known before the end
 };
 
+// What was wrong with an input of which all that could be read was read.
+struct SoundFaults {
+  bool truncated = false;          // shorter than it says
+  int64_t damaged_places = 0;      // where bytes are not as they were written
+  int64_t lost_frames = 0;         // in those places, as far as it can be known
+  int64_t first_damage_frame = 0;  // of the sound as it was read
+  bool checksum_differs = false;   // damage of which nobody knows where it is
+  std::string left_out;            // sound that was not read, and why; empty: none
+
+  bool damaged() const { return damaged_places > 0 || checksum_differs; }
+
+  // Joins the faults of what follows `frames_before` frames.
+  void add(const SoundFaults& next, int64_t frames_before);
+};
+
 // One thread at a time. All throw Failure that names the file.
 class SoundReader {
  public:
@@ -28,15 +43,21 @@ class SoundReader {
   // Interleaved; returns the number of frames, fewer than asked for only at the end. Also throws Interrupted.
   virtual int64_t read(std::span<float> out) = 0;
 
-  // After the end: whether the file is shorter than it says.
-  virtual bool truncated() const = 0;
+  // Complete after the end.
+  virtual SoundFaults faults() const = 0;
 
-  // libsndfile's handle, for the metadata; null for a stream.
+  // Whether each block is to be had only when the other end has made it.
+  virtual bool is_stream() const { return false; }
+
+  // libsndfile's handle, for the metadata; null where there is none.
   virtual sf_private_tag* handle() { return nullptr; }
 
  protected:
   SoundInfo info_;
 };
+
+// "2 more files that were joined to it, the first of 2 channels at 44100 Hz"
+std::string describe_left_out(size_t links, int channels, int sample_rate_hz);
 
 // "-" is the WAV stream on standard input. Pipes and devices in the file system are read as WAV streams, too.
 std::unique_ptr<SoundReader> open_reader(const std::filesystem::path& path);
