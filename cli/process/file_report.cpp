@@ -27,6 +27,7 @@ nlohmann::json done_line(const FileJob& job, const FileReport& report) {
   line["too_loud"] = report.faults.too_loud;
   line["restarts"] = report.restarts;
   line["truncated"] = report.truncated;
+  line["unfinalised"] = report.unfinalised;
   return line;
 }
 
@@ -38,6 +39,13 @@ std::vector<std::string> warnings(const FileJob& job, const FileReport& report, 
   std::vector<std::string> lines;
   const std::string begin = "coil: warning: " + in_quotes(job.in) + ": ";
   if (report.truncated) lines.push_back(begin + "ends before it should; what was there has been processed");
+  if (report.unfinalised) {
+    lines.push_back(begin + "its header leaves open or understates how long it is (never finalised, or beyond 4 GiB); all " +
+                    counted(report.frames, "frame") + " that are there have been processed");
+  }
+  if (!report.damaged_chunks.empty()) {
+    lines.push_back(begin + "damaged, left out: " + joined(report.damaged_chunks));
+  }
   if (report.faults.non_finite > 0) {
     lines.push_back(begin + counted(report.faults.non_finite, "sample") + " not finite (NaN or infinity), taken as 0");
   }

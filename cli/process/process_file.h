@@ -46,6 +46,8 @@ struct FileReport {
   dsp::InputFaults faults;  // samples of the input that were taken as 0
   uint64_t restarts = 0;      // how often the model overflowed and started anew
   bool truncated = false;     // the input is shorter than it says
+  bool unfinalised = false;   // the input's header leaves open how long it is, or says less
+  std::vector<std::string> damaged_chunks;  // of the input, left out
 };
 
 // Fills `report` as far as it gets, and moves `progress` on by one file in all. Throws Failure, Interrupted and Error; then there is no

@@ -36,6 +36,9 @@ class ReadAhead final : public SoundReader {
   }
 
   bool truncated() const override { return reader_->truncated(); }
+  bool unfinalised() const override { return reader_->unfinalised(); }
+  std::vector<std::string> damaged_chunks() const override { return reader_->damaged_chunks(); }
+  bool is_stream() const override { return reader_->is_stream(); }
   sf_private_tag* handle() override { return reader_->handle(); }
 
  private:

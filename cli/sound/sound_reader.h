@@ -1,4 +1,4 @@
-// Sound coming in: a file of any format that libsndfile knows, or a WAV stream through a pipe.
+// Sound coming in: a file of any format that libsndfile knows, or a stream through a pipe.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 struct sf_private_tag;
 
@@ -30,15 +31,23 @@ class SoundReader {
 
   // After the end: whether the file is shorter than it says.
   virtual bool truncated() const = 0;
+  // Whether its header leaves open how long it is, or says less than there is: it was never finalised, or its sizes
+  // wrapped around.
+  virtual bool unfinalised() const { return false; }
+  // Names of chunks that are damaged and were left out.
+  virtual std::vector<std::string> damaged_chunks() const { return {}; }
 
-  // libsndfile's handle, for the metadata; null for a stream.
+  virtual bool is_stream() const { return false; }
+
+  // libsndfile's handle, for the metadata.
   virtual sf_private_tag* handle() { return nullptr; }
 
  protected:
   SoundInfo info_;
 };
 
-// "-" is the WAV stream on standard input. Pipes and devices in the file system are read as WAV streams, too.
+// "-" is standard input. It, and pipes and devices in the file system, are read once and forward: RIFF, W64, AIFF, CAF
+// or AU.
 std::unique_ptr<SoundReader> open_reader(const std::filesystem::path& path);
 
 }  // namespace coil::cli
