@@ -12,12 +12,13 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/part_file.h"
 
 namespace coil::sensor {
 namespace {
 
 constexpr uint64_t kBlockBytes = 512;
-constexpr char kMagic[] = "coil stream state 2\n";
+constexpr char kMagic[] = "coil stream state 3\n";
 
 uint64_t blocks_of(uint64_t bytes) { return (bytes + kBlockBytes - 1) / kBlockBytes; }
 
@@ -61,7 +62,8 @@ bool read_all(int file, std::byte* data, size_t size, uint64_t offset) {
 
 }  // namespace
 
-StateFile::StateFile(const std::filesystem::path& path, const std::string& identity, Content& content) : path_(path), identity_(identity) {
+StateFile::StateFile(const std::filesystem::path& path, const std::string& identity, Content& content)
+    : path_(link_target(path)), identity_(identity) {
   if (path.empty()) {
     std::string name = (std::filesystem::temp_directory_path() / "coil-series-XXXXXX").string();
     blocks_ = ::mkstemp(name.data());
@@ -69,7 +71,8 @@ StateFile::StateFile(const std::filesystem::path& path, const std::string& ident
     ::unlink(name.c_str());
     return;
   }
-  blocks_path_ = path.string() + ".series";
+  if (const std::string obstacle = write_obstacle(path_); !obstacle.empty()) throw failure(path_, obstacle);
+  blocks_path_ = path_.string() + ".series";
   blocks_ = ::open(blocks_path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (blocks_ < 0) throw system_failure(blocks_path_, "cannot be opened");
   try {
@@ -110,6 +113,7 @@ void StateFile::load(Content& content) {
       std::string key = reader.text();
       content.pieces.emplace_hint(content.pieces.end(), std::move(key), reader.value<Piece>());
     }
+    for (auto names = reader.value<uint64_t>(); names > 0; --names) content.taken_names.push_back(reader.text());
   } catch (const Error& error) {
     throw failure(path_, error.what());
   }
@@ -169,6 +173,8 @@ void StateFile::commit(const Content& content) {
   writer.value(commits_);
   writer.value(static_cast<uint64_t>(content.pieces.size()));
   for (const auto& [key, piece] : content.pieces) writer.text(key), writer.value(piece);
+  writer.value(static_cast<uint64_t>(content.taken_names.size()));
+  for (const std::string& name : content.taken_names) writer.text(name);
   writer.value(static_cast<uint64_t>(XXH3_64bits(bytes.data(), bytes.size())));
 
   const std::filesystem::path part = path_.string() + ".part";
