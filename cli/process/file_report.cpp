@@ -37,6 +37,7 @@ nlohmann::json done_line(const FileJob& job, const FileReport& report) {
   line["too_loud"] = report.faults.too_loud;
   line["restarts"] = report.restarts;
   line["truncated"] = report.source.truncated;
+  line["unfinalised"] = report.source.unfinalised;
   line["damaged"] = report.source.damaged();
   if (report.source.damaged_places > 0) {
     line["damaged_places"] = report.source.damaged_places;
@@ -56,6 +57,13 @@ std::vector<std::string> warnings(const FileJob& job, const FileReport& report, 
   const std::string begin = "coil: warning: " + in_quotes(job.in) + ": ";
   if (report.source.truncated) lines.push_back(begin + "ends before it should; what was there has been processed");
   if (report.source.damaged()) lines.push_back(begin + damage(report.source, report.sample_rate_hz));
+  if (report.source.unfinalised) {
+    lines.push_back(begin + "its header leaves open or understates how long it is (never finalised, or beyond 4 GiB); all " +
+                    counted(report.frames, "frame") + " that are there have been processed");
+  }
+  if (!report.source.damaged_chunks.empty()) {
+    lines.push_back(begin + "damaged, left out: " + joined(report.source.damaged_chunks));
+  }
   if (!report.source.left_out.empty()) lines.push_back(begin + "not processed: " + report.source.left_out);
   if (report.faults.non_finite > 0) {
     lines.push_back(begin + counted(report.faults.non_finite, "sample") + " not finite (NaN or infinity), taken as 0");

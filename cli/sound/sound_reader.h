@@ -1,4 +1,4 @@
-// Sound coming in: a file of any format that libsndfile knows, or a WAV stream through a pipe.
+// Sound coming in: a file of any format that libsndfile knows, or a stream through a pipe.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 struct sf_private_tag;
 
@@ -20,7 +21,10 @@ struct SoundInfo {
 
 // What was wrong with an input of which all that could be read was read.
 struct SoundFaults {
-  bool truncated = false;          // shorter than it says
+  bool truncated = false;    // shorter than it says
+  // The header leaves open how long it is, or says less than there is: it was never finalised, or its sizes wrapped around.
+  bool unfinalised = false;
+  std::vector<std::string> damaged_chunks;  // names of those that were left out
   int64_t damaged_places = 0;      // where bytes are not as they were written
   int64_t lost_frames = 0;         // in those places, as far as it can be known
   int64_t first_damage_frame = 0;  // of the sound as it was read
@@ -46,7 +50,6 @@ class SoundReader {
   // Complete after the end.
   virtual SoundFaults faults() const = 0;
 
-  // Whether each block is to be had only when the other end has made it.
   virtual bool is_stream() const { return false; }
 
   // libsndfile's handle, for the metadata; null where there is none.
@@ -59,7 +62,8 @@ class SoundReader {
 // "2 more files that were joined to it, the first of 2 channels at 44100 Hz"
 std::string describe_left_out(size_t links, int channels, int sample_rate_hz);
 
-// "-" is the WAV stream on standard input. Pipes and devices in the file system are read as WAV streams, too.
+// "-" is standard input. It, and pipes and devices in the file system, are read once and forward: RIFF, W64, AIFF, CAF
+// or AU.
 std::unique_ptr<SoundReader> open_reader(const std::filesystem::path& path);
 
 }  // namespace coil::cli
