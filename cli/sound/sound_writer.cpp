@@ -73,8 +73,9 @@ class FileWriter final : public SoundWriter {
     const int64_t frame_bytes = static_cast<int64_t>(bits > 0 ? (bits + 7) / 8 : sizeof(double)) * info.channels;
     const int major = info.format & SF_FORMAT_TYPEMASK;
     const bool may_pass_4_gib = info.frames < 0 || info.frames > kMaxWavBytes / frame_bytes;
-    if ((major == SF_FORMAT_WAV || major == SF_FORMAT_WAVEX) && may_pass_4_gib) {
-      sf.format = SF_FORMAT_RF64 | (info.format & SF_FORMAT_SUBMASK);
+    const int wide_format = SF_FORMAT_RF64 | (info.format & SF_FORMAT_SUBMASK);
+    if ((major == SF_FORMAT_WAV || major == SF_FORMAT_WAVEX) && may_pass_4_gib && can_hold(wide_format, info.channels, info.sample_rate_hz)) {
+      sf.format = wide_format;
     }
     is_substitute_ = sf.format != info.format;
     format_ = info.format;
