@@ -35,7 +35,8 @@ class ReadAhead final : public SoundReader {
     return static_cast<int64_t>(filled) / info_.channels;
   }
 
-  bool truncated() const override { return reader_->truncated(); }
+  SoundFaults faults() const override { return reader_->faults(); }
+  bool is_stream() const override { return reader_->is_stream(); }
   sf_private_tag* handle() override { return reader_->handle(); }
 
  private:
