@@ -14,6 +14,7 @@
 #include "cli/sound/byte_order.h"
 #include "cli/sound/chunk_walk.h"
 #include "cli/sound/flac_reader.h"
+#include "cli/sound/linked_reader.h"
 #include "cli/sound/sound_view.h"
 #include "cli/text.h"
 
@@ -210,6 +211,12 @@ std::unique_ptr<SoundReader> open_reader(const std::filesystem::path& path) {
   ChunkMap map = walk_chunks(*source);
   if (map.family == ChunkFamily::other) {
     if (is_flac(path)) return open_flac(path);
+    if (std::vector<SoundLink> links = ogg_links(*source); !links.empty()) return open_links(path, source, std::move(links));
+    SF_INFO info = {};
+    const std::unique_ptr<SNDFILE, decltype(&sf_close)> probe(sf_open(path.c_str(), SFM_READ, &info), &sf_close);
+    if (probe && (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG) {
+      if (std::vector<SoundLink> links = mpeg_links(*source); !links.empty()) return open_links(path, source, std::move(links));
+    }
     return std::make_unique<FileReader>(path);
   }
   return std::make_unique<ChunkReader>(source, std::move(map), in_quotes(path));
