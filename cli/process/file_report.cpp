@@ -44,6 +44,7 @@ nlohmann::json done_line(const FileJob& job, const FileReport& report) {
     line["first_damage_s"] = static_cast<double>(report.source.first_damage_frame) / report.sample_rate_hz;
     line["lost_frames"] = report.source.lost_frames;
   }
+  if (!report.layout_loss.empty()) line["layout_loss"] = report.layout_loss;
   if (!report.source.left_out.empty()) line["left_out"] = report.source.left_out;
   return line;
 }
@@ -65,6 +66,7 @@ std::vector<std::string> warnings(const FileJob& job, const FileReport& report, 
     lines.push_back(begin + "damaged, left out: " + joined(report.source.damaged_chunks));
   }
   if (!report.source.left_out.empty()) lines.push_back(begin + "not processed: " + report.source.left_out);
+  if (!report.layout_loss.empty()) lines.push_back(begin + report.layout_loss);
   if (report.faults.non_finite > 0) {
     lines.push_back(begin + counted(report.faults.non_finite, "sample") + " not finite (NaN or infinity), taken as 0");
   }
