@@ -105,6 +105,17 @@ class Walk {
       map_.truncated = true;
   }
 
+  // Chunks of known names, or whose size the source bears out.
+  void collect(uint64_t at) {
+    if (!chunks_follow(at) && grammar_.padded(at) != at) at = grammar_.padded(at);
+    while (chunks_follow(at)) {
+      const std::optional<Header> header = header_at(at);
+      if (end_ && header->size > *end_ - header->body) break;
+      take_chunk(*header);
+      at = end_of(*header);
+    }
+  }
+
   std::optional<Header> header_at(uint64_t at) {
     if (++headers_ > kMostHeaders) return std::nullopt;
     std::array<uint8_t, 24> bytes;
@@ -426,6 +437,14 @@ const FoundChunk* ChunkMap::find(const std::string& id) const {
   const auto found =
       std::find_if(chunks.begin(), chunks.end(), [&](const FoundChunk& chunk) { return chunk.id == id; });
   return found == chunks.end() ? nullptr : &*found;
+}
+
+std::vector<FoundChunk> chunks_behind(ByteSource& source, const ChunkMap& map, uint64_t at) {
+  ChunkMap copy = map;
+  copy.chunks.clear();
+  copy.has_sound = true;
+  Walk(source, copy).collect(at);
+  return copy.chunks;
 }
 
 std::vector<uint8_t> content_of(ByteSource& source, const FoundChunk& chunk, size_t most) {
