@@ -82,14 +82,13 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   }
   writer->commit();
   report.format = writer->format();
+  report.lost_metadata = writer->lost_metadata();
 
   file_progress.reach(1, report.seconds);
   report.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.faults = processor.input_faults();
   report.restarts = processor.restarts();
-  report.truncated = reader->truncated();
-  report.unfinalised = reader->unfinalised();
-  report.damaged_chunks = reader->damaged_chunks();
+  report.source = reader->faults();
 }
 
 }  // namespace coil::cli

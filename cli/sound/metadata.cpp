@@ -77,7 +77,9 @@ TagLib::String text_of(std::string text) {
 }
 
 void add_text(TagLib::PropertyMap& texts, const std::string& key, const TagLib::String& value) {
-  if (!value.isEmpty()) texts.insert(TagLib::String(key), TagLib::StringList(value));
+  const TagLib::String name(key, TagLib::String::UTF8);
+  // A file may say the same in several kinds of tags.
+  if (!value.isEmpty() && !texts[name].contains(value)) texts.insert(name, TagLib::StringList(value));
 }
 
 template <size_t N>
@@ -118,7 +120,9 @@ void read_caf_info(Metadata& metadata, const Bytes& content) {
 void take_id3(Metadata& metadata, TagLib::ID3v2::Tag* tag) {
   if (tag == nullptr || tag->isEmpty()) return;
   metadata.id3 = tag->render();
-  for (const auto& [key, values] : tag->properties()) metadata.texts.insert(key, values);
+  for (const auto& [key, values] : tag->properties()) {
+    for (const TagLib::String& value : values) add_text(metadata.texts, key.to8Bit(true), value);
+  }
   for (const TagLib::ID3v2::Frame* frame : tag->frameList("APIC")) {
     const auto* picture = dynamic_cast<const TagLib::ID3v2::AttachedPictureFrame*>(frame);
     if (picture) metadata.pictures.push_back({picture->picture(), picture->mimeType(), picture->description(), picture->type()});
@@ -376,10 +380,9 @@ bool id3_is_more(const Metadata& metadata) {
   if (metadata.id3.isEmpty()) return false;
   TagLib::ByteVectorStream stream(metadata.id3);
   TagLib::MPEG::File file(&stream, TagLib::ID3v2::FrameFactory::instance(), false);
-  for (const TagLib::String& left : file.ID3v2Tag()->properties().unsupportedData()) {
-    if (!left.startsWith("APIC")) return true;
-  }
-  return false;
+  const TagLib::PropertyMap texts = file.ID3v2Tag()->properties();
+  const TagLib::StringList& others = texts.unsupportedData();
+  return std::any_of(others.begin(), others.end(), [](const TagLib::String& name) { return !name.startsWith("APIC"); });
 }
 
 void add_once(std::vector<std::string>& names, const std::string& name) {
@@ -395,8 +398,8 @@ bool holds_tags(const Metadata& metadata, const MetadataChunk& chunk) {
 
 // Cues and instruments go from RIFF to AIFF and back through libsndfile.
 bool is_carried_by_libsndfile(const std::string& id, ChunkFamily from, ChunkFamily to) {
-  if (from == ChunkFamily::riff && to == ChunkFamily::aiff) return id == "cue ";
-  return from == ChunkFamily::aiff && to == ChunkFamily::riff && id == "MARK";
+  if (from == ChunkFamily::riff && to == ChunkFamily::aiff) return (id == "cue " || id == "smpl");
+  return from == ChunkFamily::aiff && to == ChunkFamily::riff && (id == "MARK" || id == "INST");
 }
 
 std::vector<MetadataChunk> chunks_for(const Metadata& metadata, ChunkFamily to, std::vector<std::string>& lost) {
@@ -515,6 +518,14 @@ Metadata metadata_of_tags(const std::filesystem::path& path, int format) {
       break;
   }
   return metadata;
+}
+
+bool carries_chunks(int format, const Metadata& metadata) { return are_of_one_family(family_of(format), metadata.family); }
+
+std::vector<MetadataChunk> wav_chunks_of(const Metadata& metadata, std::vector<std::string>& lost) {
+  for (const MetadataChunk& block : metadata.flac_blocks) add_once(lost, block.id);
+  for (const std::string& id : metadata.too_large) add_once(lost, id);
+  return chunks_for(metadata, ChunkFamily::riff, lost);
 }
 
 std::vector<std::string> write_metadata(int descriptor, const std::string& name, int format, const Metadata& metadata) {

@@ -47,6 +47,12 @@ void add_chunks_behind(Metadata& metadata, ByteSource& source, const ChunkMap& m
 // Of FLAC, Ogg and MP3. A file that cannot be read has none. [any thread]
 Metadata metadata_of_tags(const std::filesystem::path& path, int format);
 
+// Whether an output of this format takes the chunks as they are.
+bool carries_chunks(int format, const Metadata& metadata);
+
+// What goes into a WAV file; `lost` gets names of what cannot.
+std::vector<MetadataChunk> wav_chunks_of(const Metadata& metadata, std::vector<std::string>& lost);
+
 // Writes to a complete file of `format` what it can hold, and returns names of what it cannot. `descriptor` is open for reading and writing.
 // Throws Failure that begins with `name`. [any thread]
 std::vector<std::string> write_metadata(int descriptor, const std::string& name, int format, const Metadata& metadata);

@@ -12,6 +12,8 @@
 #include "cli/failure.h"
 #include "cli/interrupt.h"
 #include "cli/sound/chunk_walk.h"
+#include "cli/sound/metadata.h"
+#include "cli/sound/flac_reader.h"
 #include "cli/sound/sound_view.h"
 #include "cli/text.h"
 
@@ -50,11 +52,13 @@ class FileReader final : public SoundReader {
     return frames;
   }
 
-  bool truncated() const override {
+  SoundFaults faults() const override {
+    SoundFaults faults;
     const int container = info_.format & SF_FORMAT_TYPEMASK;
-    if (container == SF_FORMAT_MPEG) return false;                    // its length may be an estimate
-    if (container == SF_FORMAT_OGG && info_.frames < 0) return true;  // no last page
-    return frames_read_ < info_.frames;
+    if (container == SF_FORMAT_MPEG) return faults;  // its length may be an estimate
+    const bool no_last_page = container == SF_FORMAT_OGG && info_.frames < 0;
+    faults.truncated = no_last_page || frames_read_ < info_.frames;
+    return faults;
   }
 
   sf_private_tag* handle() override { return file_; }
@@ -83,6 +87,8 @@ class ChunkReader final : public SoundReader {
           (view_.encoding().is_extensible ? SF_FORMAT_WAVEX : SF_FORMAT_WAV) | (info_.format & SF_FORMAT_SUBMASK);
     }
     if (is_stream_) info_.frames = frames_said();
+    chunks_ = std::make_shared<Metadata>(metadata_of_chunks(*source_, map_));
+    set_metadata(chunks_);
   }
   ~ChunkReader() override { sf_close(file_); }
 
@@ -95,9 +101,13 @@ class ChunkReader final : public SoundReader {
     return frames;
   }
 
-  bool truncated() const override { return map_.truncated || frames_read_ < info_.frames; }
-  bool unfinalised() const override { return map_.unfinalised || view_.went_on(); }
-  std::vector<std::string> damaged_chunks() const override { return map_.damaged; }
+  SoundFaults faults() const override {
+    SoundFaults faults;
+    faults.truncated = map_.truncated || frames_read_ < info_.frames;
+    faults.unfinalised = map_.unfinalised || view_.went_on();
+    faults.damaged_chunks = map_.damaged;
+    return faults;
+  }
   bool is_stream() const override { return is_stream_; }
   sf_private_tag* handle() override { return file_; }
 
@@ -116,6 +126,7 @@ class ChunkReader final : public SoundReader {
     uint64_t at = map_.sound_at + std::min(view_.sound_bytes(), map_.sound_runs_to_end ? UINT64_MAX : map_.sound_bytes);
     std::vector<uint8_t> rest(1 << 12);
     const bool is_whole = view_.went_on() || sound_ends_at(*source_, map_, at);
+    if (is_whole && !view_.went_on()) add_chunks_behind(*chunks_, *source_, map_, at);
     while (const size_t got = source_->read_at(at, rest)) at += got;
     if (!is_whole)
       throw Failure(kFailed,
@@ -127,6 +138,7 @@ class ChunkReader final : public SoundReader {
   SoundView view_;
   bool is_stream_;
   std::shared_ptr<ByteSource> source_;
+  std::shared_ptr<Metadata> chunks_;
   SNDFILE* file_ = nullptr;
   int64_t frames_read_ = 0;
 };
@@ -144,11 +156,26 @@ std::unique_ptr<SoundReader> open_stream(int descriptor, bool close_it, const st
   }
   if (!map.has_sound)
     throw Failure(kFailed, name + ": the stream ends within its header, or its header is damaged: no sound was found");
+  auto reader = std::make_unique<ChunkReader>(source, std::move(map), name);
   source->keep_little();
-  return std::make_unique<ChunkReader>(source, std::move(map), name);
+  return reader;
 }
 
 }  // namespace
+
+void SoundFaults::add(const SoundFaults& next, int64_t frames_before) {
+  truncated = truncated || next.truncated;
+  if (damaged_places == 0 && next.damaged_places > 0) first_damage_frame = frames_before + next.first_damage_frame;
+  damaged_places += next.damaged_places;
+  lost_frames += next.lost_frames;
+  checksum_differs = checksum_differs || next.checksum_differs;
+  if (left_out.empty()) left_out = next.left_out;
+}
+
+std::string describe_left_out(size_t links, int channels, int sample_rate_hz) {
+  return std::to_string(links) + " more " + (links == 1 ? "file that was" : "files that were") + " joined to it, " +
+         (links == 1 ? "" : "the first ") + "of " + counted(channels, "channel") + " at " + std::to_string(sample_rate_hz) + " Hz";
+}
 
 std::unique_ptr<SoundReader> open_reader(const std::filesystem::path& path) {
   if (path == "-") return open_stream(STDIN_FILENO, false, "standard input");
@@ -161,7 +188,11 @@ std::unique_ptr<SoundReader> open_reader(const std::filesystem::path& path) {
   if (!std::filesystem::is_regular_file(status)) return open_stream(descriptor, true, in_quotes(path));
   auto source = std::make_shared<FileBytes>(descriptor, in_quotes(path));
   ChunkMap map = walk_chunks(*source);
-  if (map.family == ChunkFamily::other) return std::make_unique<FileReader>(path);
+  if (map.family == ChunkFamily::other) {
+    std::unique_ptr<SoundReader> reader = is_flac(path) ? open_flac(path) : std::make_unique<FileReader>(path);
+    reader->set_metadata(std::make_shared<Metadata>(metadata_of_tags(path, reader->info().format)));
+    return reader;
+  }
   return std::make_unique<ChunkReader>(source, std::move(map), in_quotes(path));
 }
 

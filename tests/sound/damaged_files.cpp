@@ -123,8 +123,8 @@ Read read_all(const std::filesystem::path& path) {
   while (const int64_t frames = reader->read(block)) {
     result.samples.insert(result.samples.end(), block.begin(), block.begin() + frames * reader->info().channels);
   }
-  result.truncated = reader->truncated();
-  result.unfinalised = reader->unfinalised();
+  result.truncated = reader->faults().truncated;
+  result.unfinalised = reader->faults().unfinalised;
   return result;
 }
 

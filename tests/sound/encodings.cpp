@@ -23,7 +23,7 @@ constexpr int kFrames = 16000;
 class NoMetadata final : public cli::SoundReader {
  public:
   int64_t read(std::span<float>) override { return 0; }
-  bool truncated() const override { return false; }
+  cli::SoundFaults faults() const override { return {}; }
 };
 
 // container | encoding: each pair that libsndfile says it writes in one channel at `rate_hz`.
