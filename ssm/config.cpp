@@ -362,7 +362,7 @@ class LayerParser {
     if ((parts_ += f.at("parts").size()) > kMaxParts) throw Error(f.where("parts") + ": the parts of all layers come to more than " + std::to_string(kMaxParts));
     for (const Json& json : f.at("parts")) {
       const JsonFields fields(json, f.where("parts") + "[" + std::to_string(part++) + "]");
-      layer.parts.push_back(parse_part(fields, index));
+      layer.parts.push_back(parse_part(fields, index, layer.parts));
       fields.has("name");  // every part may have one, not every part has tensors
       warn_of_unknown(fields, warnings);
     }
@@ -371,7 +371,8 @@ class LayerParser {
     return layer;
   }
 
-  PartConfig parse_part(const JsonFields& f, int index) {
+  // `before`: the parts of this layer so far.
+  PartConfig parse_part(const JsonFields& f, int index, const std::vector<PartConfig>& before) {
     const std::string type = f.text("type");
     const auto name = [&] { return layer_name(prefix_, index) + "." + f.text("name"); };
     const auto state_name = [&] {  // a second mixer in one layer needs a name of its own
@@ -406,14 +407,23 @@ class LayerParser {
         {"tanh", Activation::tanh}, {"gelu", Activation::gelu}, {"gelu_python", Activation::gelu}, {"silu", Activation::silu},
         {"swish", Activation::silu}, {"glu", Activation::glu}};
     const auto activation = activations.find(type);
+    if (type == "tanh" && f.flag("rest", false)) return parse_rest_tanh(f, before);
     if (activation == activations.end())
       throw f.wrong("type", "one of s4d, mamba1, mamba2, linear, rmsnorm, film, tanh, gelu (exact), silu (or swish), glu");
-    const int before = width_;
+    const int width_before = width_;
     if (activation->second == Activation::glu) {
       if (width_ % 2) throw Error(f.where() + ": glu needs an even width, found " + std::to_string(width_));
       width_ /= 2;
     }
-    return ActivationConfig{activation->second, before, width_};
+    return ActivationConfig{activation->second, width_before, width_};
+  }
+
+  static RestTanhConfig parse_rest_tanh(const JsonFields& f, const std::vector<PartConfig>& before) {
+    const size_t n = before.size();
+    const auto* film = n > 1 ? std::get_if<FilmConfig>(&before[n - 1]) : nullptr;
+    const auto* linear = n > (film ? 1 : 0) ? std::get_if<LinearConfig>(&before[n - (film ? 2 : 1)]) : nullptr;
+    if (!linear || !linear->bias) throw Error(f.where("rest") + " needs a linear part with bias directly before it, or that and then a film part");
+    return {linear->d_out, linear->name + ".bias", film ? std::optional(*film) : std::nullopt};
   }
 
   std::string prefix_, state_prefix_;
@@ -439,13 +449,34 @@ SlowPathConfig parse_slow_path(const JsonFields& f, const ModelConfig& config, s
   return slow;
 }
 
+void parse_controls(const JsonFields& f, ModelConfig& config, std::vector<std::string>* warnings) {
+  const int n = config.control_count = f.whole("count", 1, kMaxControls);
+  if (f.flag("output", false)) {
+    if (!config.out_proj) throw Error(f.where("output") + " moves the weights of backbone.out_proj: it needs d_output");
+    const int64_t weights = int64_t(config.out_proj->d_in) * config.out_proj->d_out;
+    if (weights > kMaxFilm - config.film_size) throw Error(f.where("output") + ": the FiLM vector comes to more than " + std::to_string(kMaxFilm));
+    config.output_film = config.film_size;
+    config.film_size += int(weights);
+  }
+  if (f.has("hidden") && f.has("polynomial")) throw Error(f.where("polynomial") + " stands in place of 'hidden': only one of them may be there");
+  if (config.film_size > 0 && f.has("hidden")) {
+    const int hidden = f.whole("hidden", 1, kMaxControlHidden);
+    config.control_net = ControlNetConfig{LinearConfig{"controls.layers.0", n, hidden, true}, {"controls.layers.1", hidden, config.film_size, true}};
+  }
+  if (config.film_size > 0 && f.has("polynomial")) {
+    f.whole("polynomial", 2, 2);
+    config.control_net = ControlNetConfig{std::nullopt, {"controls", n + n * (n + 1) / 2, config.film_size, true}};
+  }
+  warn_of_unknown(f, warnings);
+}
+
 ModelConfig parse_coil(const JsonFields& f, std::vector<std::string>* warnings) {
   ModelConfig config;
   config.d_model = f.whole("d_model", 1, kMaxWidth);
   config.d_input = config.d_model;
   if (f.has("d_input")) {
     config.d_input = f.whole("d_input", 1, kMaxWidth);
-    config.in_proj = LinearConfig{"backbone.in_proj", config.d_input, config.d_model, true};
+    config.in_proj = LinearConfig{"backbone.in_proj", config.d_input, config.d_model, f.flag("in_proj_bias", true)};
   }
   LayerParser layers("backbone", "state", &config.film_size, warnings);
   config.layers = layers.parse(f, config.d_model);
@@ -454,26 +485,17 @@ ModelConfig parse_coil(const JsonFields& f, std::vector<std::string>* warnings) 
   if (f.flag("norm_f", false)) config.norm_f = RmsNormConfig{"backbone.norm_f", layers.width(), norm_eps, true};
   if (f.has("d_output")) {
     config.d_output = f.whole("d_output", 1, kMaxWidth);
-    config.out_proj = LinearConfig{"backbone.out_proj", layers.width(), config.d_output, true};
+    config.out_proj = LinearConfig{"backbone.out_proj", layers.width(), config.d_output, f.flag("out_proj_bias", true)};
   }
   if (f.flag("direct", false)) config.direct = LinearConfig{"backbone.direct", config.d_input, config.d_output, false};
 
-  if (f.has("controls")) {
-    const JsonFields controls(f.at("controls"), f.where("controls"));
-    config.control_count = controls.whole("count", 1, kMaxControls);
-    if (config.film_size > 0 && controls.has("hidden")) {
-      const int hidden = controls.whole("hidden", 1, kMaxControlHidden);
-      config.control_net = ControlNetConfig{{"controls.layers.0", config.control_count, hidden, true},
-                                            {"controls.layers.1", hidden, config.film_size, true}};
-    }
-    warn_of_unknown(controls, warnings);
-  }
+  if (f.has("controls")) parse_controls({f.at("controls"), f.where("controls")}, config, warnings);
   if (f.has("slow_path")) config.slow_path = parse_slow_path({f.at("slow_path"), f.where("slow_path")}, config, warnings);
   if (config.film_size > 0 && !config.control_net && !config.slow_path)
-    throw Error(f.where() + ": film parts need 'controls' with 'hidden', or 'slow_path'");
+    throw Error(f.where() + ": film parts need 'controls' with 'hidden' or 'polynomial', or 'slow_path'");
   if (config.film_size == 0 && config.slow_path) throw Error(f.where("slow_path") + " drives film parts, the layers have none");
   if (config.control_count > 0 && !config.control_net && !(config.slow_path && config.slow_path->controls))
-    throw Error(f.where("controls") + ": nothing reads them (needs 'hidden' and film parts, or slow_path.controls)");
+    throw Error(f.where("controls") + ": nothing reads them (needs 'hidden' or 'polynomial', and film parts or 'output'; or slow_path.controls)");
   return config;
 }
 
