@@ -45,6 +45,7 @@ nlohmann::json done_line(const FileJob& job, const FileReport& report) {
     line["lost_frames"] = report.source.lost_frames;
   }
   if (!report.lost_metadata.empty()) line["lost_metadata"] = report.lost_metadata;
+  if (!report.layout_loss.empty()) line["layout_loss"] = report.layout_loss;
   if (!report.source.left_out.empty()) line["left_out"] = report.source.left_out;
   return line;
 }
@@ -69,6 +70,7 @@ std::vector<std::string> warnings(const FileJob& job, const FileReport& report, 
     lines.push_back(begin + "metadata that the output cannot hold was left out: " + joined(report.lost_metadata));
   }
   if (!report.source.left_out.empty()) lines.push_back(begin + "not processed: " + report.source.left_out);
+  if (!report.layout_loss.empty()) lines.push_back(begin + report.layout_loss);
   if (report.faults.non_finite > 0) {
     lines.push_back(begin + counted(report.faults.non_finite, "sample") + " not finite (NaN or infinity), taken as 0");
   }

@@ -53,6 +53,8 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   if (request.container.empty() && is_stream_output(job.out) && !is_sound_file_name(job.out)) request.container = "wav";
   SoundInfo out_info = in;
   out_info.format = choose_format(request, job.out, in.format, in.channels, in.sample_rate_hz);
+  out_info.format = format_with_mask(out_info.format, in.channels, in.channel_mask);
+  report.layout_loss = layout_loss(out_info.format, in.channels, in.channel_mask);
   dsp::OfflineProcessor processor(settings.model, in.sample_rate_hz, in.channels, settings.block_frames, job.controls,
                                   settings.rate_mode, settings.executor);
   if (job.create_folder) std::filesystem::create_directories(job.out.parent_path());

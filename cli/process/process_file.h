@@ -48,6 +48,7 @@ struct FileReport {
   dsp::InputFaults faults;  // samples of the input that were taken as 0
   uint64_t restarts = 0;      // how often the model overflowed and started anew
   SoundFaults source;         // what was wrong with the input's file
+  std::string layout_loss;    // of the loudspeakers that the channels are for; empty: none
 };
 
 // Fills `report` as far as it gets, and moves `progress` on by one file in all. Throws Failure, Interrupted and Error; then there is no

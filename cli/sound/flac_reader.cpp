@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -97,6 +98,7 @@ class Decoder {
   Decoder(const std::filesystem::path& path, Link link) : path_(path), link_(link), file_(open_file(path)) {
     fseeko(file_.get(), link.begin, SEEK_SET);
     FLAC__stream_decoder_set_md5_checking(decoder_.get(), true);
+    FLAC__stream_decoder_set_metadata_respond(decoder_.get(), FLAC__METADATA_TYPE_VORBIS_COMMENT);
     const auto status = FLAC__stream_decoder_init_stream(decoder_.get(), on_read, on_seek, on_tell, on_length, is_at_end, on_frame,
                                                          on_metadata, on_error, this);
     if (status != FLAC__STREAM_DECODER_INIT_STATUS_OK) {
@@ -110,6 +112,7 @@ class Decoder {
   int bits() const { return bits_; }
   int64_t total() const { return total_; }  // frames as STREAMINFO has them; 0: not known
   int64_t decoded() const { return position_; }
+  ChannelMask channel_mask() const { return channel_mask_; }  // as a tag has it
   // What STREAMINFO says, the first frame says otherwise; then the numbers of the frames are not right either.
   bool is_streaminfo_wrong() const { return streaminfo_wrong_; }
 
@@ -165,6 +168,7 @@ class Decoder {
     return FLAC__STREAM_DECODER_WRITE_STATUS_CONTINUE;
   }
   static void on_metadata(const FLAC__StreamDecoder*, const FLAC__StreamMetadata* metadata, void* data) {
+    if (metadata->type == FLAC__METADATA_TYPE_VORBIS_COMMENT) self(data).read_tags(metadata->data.vorbis_comment);
     if (metadata->type != FLAC__METADATA_TYPE_STREAMINFO) return;
     const FLAC__StreamMetadata_StreamInfo& info = metadata->data.stream_info;
     self(data).set_format(info.channels, info.sample_rate, info.bits_per_sample);
@@ -172,6 +176,16 @@ class Decoder {
     self(data).largest_block_ = info.max_blocksize;
   }
   static void on_error(const FLAC__StreamDecoder*, FLAC__StreamDecoderErrorStatus, void* data) { self(data).note_error(); }
+
+  void read_tags(const FLAC__StreamMetadata_VorbisComment& tags) {
+    constexpr std::string_view kMaskTag = "WAVEFORMATEXTENSIBLE_CHANNEL_MASK=0x";
+    for (FLAC__uint32 i = 0; i < tags.num_comments; ++i) {
+      const std::string_view text(reinterpret_cast<const char*>(tags.comments[i].entry), tags.comments[i].length);
+      uint32_t mask = 0;
+      if (text.substr(0, kMaskTag.size()) != kMaskTag) continue;
+      if (std::from_chars(text.data() + kMaskTag.size(), text.data() + text.size(), mask, 16).ec == std::errc()) channel_mask_ = mask;
+    }
+  }
 
   FLAC__StreamDecoderReadStatus take_bytes(FLAC__byte* bytes, size_t& count) {
     const int64_t left = link_.end - ftello(file_.get());
@@ -276,6 +290,7 @@ class Decoder {
   std::unique_ptr<FLAC__StreamDecoder, decltype(&FLAC__stream_decoder_delete)> decoder_{FLAC__stream_decoder_new(),
                                                                                         &FLAC__stream_decoder_delete};
   int channels_ = 0, sample_rate_hz_ = 0, bits_ = 0;
+  ChannelMask channel_mask_;
   int64_t total_ = 0, position_ = 0;  // frames
   FLAC__uint64 good_bytes_ = 0;       // where the last frame ends
   int frames_at_once_ = 0;            // that libFLAC gave in one call
@@ -299,7 +314,8 @@ class FlacReader final : public SoundReader {
     if (decoder_->channels() == 0) throw Failure(kFailed, in_quotes(path) + ": no sound can be found in this FLAC file; it is damaged or empty");
     const int bits = decoder_->bits();
     const int subtype = bits <= 8 ? SF_FORMAT_PCM_S8 : bits <= 16 ? SF_FORMAT_PCM_16 : bits <= 24 ? SF_FORMAT_PCM_24 : SF_FORMAT_PCM_32;
-    info_ = {decoder_->sample_rate_hz(), decoder_->channels(), SF_FORMAT_FLAC | subtype, -1};
+    info_ = {decoder_->sample_rate_hz(), decoder_->channels(), SF_FORMAT_FLAC | subtype, -1, decoder_->channel_mask()};
+    if (!info_.channel_mask) info_.channel_mask = layout_of_format(SF_FORMAT_FLAC, info_.channels).mask;
     if (links_.size() == 1 && decoder_->total() > 0) info_.frames = decoder_->total();
     SF_INFO info = {};
     metadata_.reset(sf_open(path.c_str(), SFM_READ, &info));

@@ -11,6 +11,7 @@
 
 #include "cli/failure.h"
 #include "cli/interrupt.h"
+#include "cli/sound/byte_order.h"
 #include "cli/sound/chunk_walk.h"
 #include "cli/sound/metadata.h"
 #include "cli/sound/flac_reader.h"
@@ -42,6 +43,8 @@ class FileReader final : public SoundReader {
     file_ = sf_open(path.c_str(), SFM_READ, &info);
     if (file_ == nullptr) fail_to_read(in_quotes(path));
     info_ = info_of(info);
+    layout_ = layout_of_format(info_.format, info_.channels);
+    info_.channel_mask = layout_.mask;
   }
   ~FileReader() override { sf_close(file_); }
 
@@ -49,6 +52,7 @@ class FileReader final : public SoundReader {
     throw_if_interrupted();
     const sf_count_t frames = sf_readf_float(file_, out.data(), static_cast<sf_count_t>(out.size()) / info_.channels);
     frames_read_ += frames;
+    layout_.reorder(out.first(static_cast<size_t>(frames) * info_.channels));
     return frames;
   }
 
@@ -65,8 +69,26 @@ class FileReader final : public SoundReader {
 
  private:
   SNDFILE* file_ = nullptr;
+  ChannelLayout layout_;
   int64_t frames_read_ = 0;
 };
+
+// As the header says it; kept where it makes no sense, because it is the file's.
+ChannelLayout layout_of_chunks(ByteSource& source, const ChunkMap& map, bool is_extensible, int channels) {
+  constexpr size_t kMaskAt = 20, kMaskBytes = 4, kLongest = 4096;
+  ChannelLayout layout;
+  if (map.family == ChunkFamily::aiff || map.family == ChunkFamily::caf) {
+    const FoundChunk* chunk = map.find(map.family == ChunkFamily::aiff ? "CHAN" : "chan");
+    if (chunk != nullptr) layout = layout_of_core_audio(content_of(source, *chunk, kLongest), channels);
+  } else if (is_extensible) {
+    const FoundChunk* chunk = map.find(map.family == ChunkFamily::w64 ? w64_guid("fmt ") : "fmt ");
+    const std::vector<uint8_t> content = chunk != nullptr ? content_of(source, *chunk, kLongest) : std::vector<uint8_t>();
+    if (content.size() >= kMaskAt + kMaskBytes) {
+      layout.mask = static_cast<uint32_t>(number_in(std::span(content).subspan(kMaskAt, kMaskBytes), map.big_endian));
+    }
+  }
+  return layout;
+}
 
 // Chunks and their sound, of a file or through a pipe.
 class ChunkReader final : public SoundReader {
@@ -89,6 +111,8 @@ class ChunkReader final : public SoundReader {
     if (is_stream_) info_.frames = frames_said();
     chunks_ = std::make_shared<Metadata>(metadata_of_chunks(*source_, map_));
     set_metadata(chunks_);
+    layout_ = layout_of_chunks(*source_, map_, view_.encoding().is_extensible, info_.channels);
+    info_.channel_mask = layout_.mask;
   }
   ~ChunkReader() override { sf_close(file_); }
 
@@ -97,6 +121,7 @@ class ChunkReader final : public SoundReader {
     const sf_count_t frames = sf_readf_float(file_, out.data(), static_cast<sf_count_t>(out.size()) / info_.channels);
     view_.rethrow();
     frames_read_ += frames;
+    layout_.reorder(out.first(static_cast<size_t>(frames) * info_.channels));
     if (is_stream_ && frames == 0 && !(map_.sound_runs_to_end && view_.encoding().block_is_frame)) drain();
     return frames;
   }
@@ -140,6 +165,7 @@ class ChunkReader final : public SoundReader {
   std::shared_ptr<ByteSource> source_;
   std::shared_ptr<Metadata> chunks_;
   SNDFILE* file_ = nullptr;
+  ChannelLayout layout_;
   int64_t frames_read_ = 0;
 };
 

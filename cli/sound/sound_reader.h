@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "cli/sound/channel_layout.h"
+
 struct sf_private_tag;
 
 namespace coil::cli {
@@ -20,6 +22,7 @@ struct SoundInfo {
   int channels = 0;
   int format = 0;       // libsndfile's
   int64_t frames = -1;  // -1: not known before the end
+  ChannelMask channel_mask;
 };
 
 // What was wrong with an input of which all that could be read was read.
@@ -47,7 +50,7 @@ class SoundReader {
 
   const SoundInfo& info() const { return info_; }
 
-  // Interleaved; returns the number of frames, fewer than asked for only at the end. Also throws Interrupted.
+  // Interleaved, channels in WAV's order; returns the number of frames, fewer than asked for only at the end. Also throws Interrupted.
   virtual int64_t read(std::span<float> out) = 0;
 
   // Complete after the end.

@@ -24,7 +24,8 @@ constexpr size_t kPipeBytes = 4096;  // what poll() promises that a pipe will ta
 }  // namespace
 
 WavStreamWriter::WavStreamWriter(int descriptor, std::string name, int integer_bits, int sample_rate_hz, int channels,
-                                 int64_t frames, bool dither, const std::vector<MetadataChunk>& chunks)
+                                 uint32_t channel_mask, int64_t frames, bool dither,
+                                 const std::vector<MetadataChunk>& chunks)
     : descriptor_(descriptor),
       name_(std::move(name)),
       is_float_(integer_bits == 0),
@@ -52,7 +53,7 @@ WavStreamWriter::WavStreamWriter(int descriptor, std::string name, int integer_b
   put_number(header, sample_bytes_ * 8, 2);
   put_number(header, 22, 2);
   put_number(header, sample_bytes_ * 8, 2);
-  put_number(header, 0, 4);  // which loudspeakers the channels are for is not known
+  put_number(header, channel_mask, 4);
   put_number(header, is_float_ ? kTagFloat : kTagPcm, 2);
   for (int byte : {0x00, 0x00, 0x00, 0x00, 0x10, 0x00, 0x80, 0x00, 0x00, 0xaa, 0x00, 0x38, 0x9b, 0x71}) put_number(header, byte, 1);
   header.insert(header.end(), carried.begin(), carried.end());
