@@ -292,7 +292,8 @@ struct BatchedModel::Impl {
     if (out_proj) {
       y = rows_out.data();
       run_linear(*out_proj, top, width, y, out, rows, false, s.stream);
-      if (config.output_film) run_moving_linear(s.film, output_film_at, int(ssm::padded(size_t(width))), top, width, y, out, s.stream);
+      if (config.output_film)
+        run_moving_linear(s.film, output_film_at, int(ssm::padded(size_t(width))), top, width, y, out, s.stream);
     }
     if (direct) run_linear(*direct, rows_in.data(), in, y, out, rows, true, s.stream);
     if (modulation.has_gain()) run_gain(s.film, int(modulation.gain_index()), y, out, out, s.stream);

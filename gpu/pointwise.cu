@@ -138,7 +138,8 @@ void run_film(const Film& film, int scale_at, int shift_at, const float* in, flo
   launch(each_film_row<ApplyFilm>, unsigned(film.count), kElementThreads, 0, stream, film, width, ApplyFilm{scale_at, shift_at, {in, width}, {out, width}});
 }
 
-void run_tanh_rest(const Film& film, int scale_at, int shift_at, const float* bias, const float* in, float* out, int width, cudaStream_t stream) {
+void run_tanh_rest(const Film& film, int scale_at, int shift_at, const float* bias, const float* in, float* out,
+                   int width, cudaStream_t stream) {
   launch(each_film_row<TanhRest>, unsigned(film.count), kElementThreads, 0, stream, film, width,
          TanhRest{scale_at, shift_at, bias, {in, width}, {out, width}});
 }
@@ -146,10 +147,13 @@ void run_tanh_rest(const Film& film, int scale_at, int shift_at, const float* bi
 void run_tanh_rest(const float* bias, const float* in, float* out, int width, size_t rows, cudaStream_t stream) {
   const ConstRows from{in, width};
   const Rows to{out, width};
-  for_each_element(rows, width, stream, [=] __device__(size_t row, int c) { to.at(row, c) = __fsub_rn(tanhf(from.at(row, c)), tanhf(bias[c])); });
+  for_each_element(rows, width, stream, [=] __device__(size_t row, int c) {
+    to.at(row, c) = __fsub_rn(tanhf(from.at(row, c)), tanhf(bias[c]));
+  });
 }
 
-void run_moving_linear(const Film& film, int weights_at, int row_floats, const float* h, int width, float* y, int outputs, cudaStream_t stream) {
+void run_moving_linear(const Film& film, int weights_at, int row_floats, const float* h, int width, float* y,
+                       int outputs, cudaStream_t stream) {
   launch(each_film_row<AddMovingLinear>, unsigned(film.count), kElementThreads, 0, stream, film, outputs,
          AddMovingLinear{weights_at, row_floats, width, {h, width}, {y, outputs}});
 }

@@ -153,7 +153,8 @@ class RestTanhPart : public PartRunner {
 
   Vector step(const Vector& x, const Vector& film) override {
     Vector y(x.size());
-    for (size_t i = 0; i < x.size(); ++i) y[i] = std::tanh(x[i]) - std::tanh(config_.film ? film_value(*config_.film, i, bias_[i], film) : bias_[i]);
+    for (size_t i = 0; i < x.size(); ++i)
+      y[i] = std::tanh(x[i]) - std::tanh(config_.film ? film_value(*config_.film, i, bias_[i], film) : bias_[i]);
     return y;
   }
 
@@ -448,7 +449,9 @@ std::unique_ptr<PartRunner> make_part(const Checkpoint& checkpoint, const PartCo
     std::unique_ptr<PartRunner> operator()(const RmsNormConfig& c) const { return std::make_unique<RmsNormPart>(checkpoint, c); }
     std::unique_ptr<PartRunner> operator()(const ActivationConfig& c) const { return std::make_unique<ActivationPart>(c); }
     std::unique_ptr<PartRunner> operator()(const FilmConfig& c) const { return std::make_unique<FilmPart>(c); }
-    std::unique_ptr<PartRunner> operator()(const RestTanhConfig& c) const { return std::make_unique<RestTanhPart>(checkpoint, c); }
+    std::unique_ptr<PartRunner> operator()(const RestTanhConfig& c) const {
+      return std::make_unique<RestTanhPart>(checkpoint, c);
+    }
     std::unique_ptr<PartRunner> operator()(const S4dConfig& c) const { return std::make_unique<S4dPart>(checkpoint, c); }
     std::unique_ptr<PartRunner> operator()(const Mamba1Config& c) const { return std::make_unique<Mamba1Part>(checkpoint, c); }
     std::unique_ptr<PartRunner> operator()(const Mamba2Config& c) const { return std::make_unique<Mamba2Part>(checkpoint, c); }
@@ -658,7 +661,8 @@ struct Reference::Impl {
     if (norm_f) top = norm_f->step(top, {});
     Vector y = out_proj ? (*out_proj)(top) : top;
     if (config.output_film)
-      for (size_t i = 0; i < y.size() * top.size(); ++i) y[i / top.size()] += film[static_cast<size_t>(*config.output_film) + i] * top[i % top.size()];
+      for (size_t i = 0; i < y.size() * top.size(); ++i)
+        y[i / top.size()] += film[static_cast<size_t>(*config.output_film) + i] * top[i % top.size()];
     if (direct) {
       const Vector more = (*direct)(u);
       for (size_t i = 0; i < y.size(); ++i) y[i] += more[i];

@@ -15,6 +15,7 @@
 #include "cli/sound/chunk_walk.h"
 #include "cli/sound/metadata.h"
 #include "cli/sound/flac_reader.h"
+#include "cli/sound/linked_reader.h"
 #include "cli/sound/sound_view.h"
 #include "cli/text.h"
 
@@ -187,6 +188,17 @@ std::unique_ptr<SoundReader> open_stream(int descriptor, bool close_it, const st
   return reader;
 }
 
+std::unique_ptr<SoundReader> open_without_chunks(const std::filesystem::path& path, const std::shared_ptr<ByteSource>& source) {
+  if (is_flac(path)) return open_flac(path);
+  if (std::vector<SoundLink> links = ogg_links(*source); !links.empty()) return open_links(path, source, std::move(links));
+  SF_INFO info = {};
+  const std::unique_ptr<SNDFILE, decltype(&sf_close)> probe(sf_open(path.c_str(), SFM_READ, &info), &sf_close);
+  if (probe && (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG) {
+    if (std::vector<SoundLink> links = mpeg_links(*source); !links.empty()) return open_links(path, source, std::move(links));
+  }
+  return std::make_unique<FileReader>(path);
+}
+
 }  // namespace
 
 void SoundFaults::add(const SoundFaults& next, int64_t frames_before) {
@@ -215,7 +227,7 @@ std::unique_ptr<SoundReader> open_reader(const std::filesystem::path& path) {
   auto source = std::make_shared<FileBytes>(descriptor, in_quotes(path));
   ChunkMap map = walk_chunks(*source);
   if (map.family == ChunkFamily::other) {
-    std::unique_ptr<SoundReader> reader = is_flac(path) ? open_flac(path) : std::make_unique<FileReader>(path);
+    std::unique_ptr<SoundReader> reader = open_without_chunks(path, source);
     reader->set_metadata(std::make_shared<Metadata>(metadata_of_tags(path, reader->info().format)));
     return reader;
   }

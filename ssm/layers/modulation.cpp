@@ -112,7 +112,8 @@ Modulation::Modulation(const ModelConfig& config, const Card& card, const Build&
     const auto bias = checkpoint.floats(film.name + ".bias", {film.d_out});
     for (const int row : film_rows) film_bias_.push_back(row < 0 ? 0.0f : bias[size_t(row)]);
     for (size_t j = 0; j < size_t(film.d_in); ++j)
-      for (const int row : film_rows) film_weight_.push_back(row < 0 ? 0.0f : weight[size_t(row) * size_t(film.d_in) + j]);
+      for (const int row : film_rows)
+        film_weight_.push_back(row < 0 ? 0.0f : weight[size_t(row) * size_t(film.d_in) + j]);
   }
 
   std::vector<uint32_t> position(size_t(config.film_size) + 1);

@@ -12,7 +12,8 @@ namespace coil::ssm {
 namespace {
 
 // film_at: where the last film part's slice begins.
-Layer::Any make_part(const PartConfig& config, const FoldedNorm& norm, const Build& build, std::vector<int>& film_rows, size_t& film_at) {
+Layer::Any make_part(const PartConfig& config, const FoldedNorm& norm, const Build& build, std::vector<int>& film_rows,
+                     size_t& film_at) {
   return std::visit(
       [&](const auto& c) -> Layer::Any {
         using Config = std::decay_t<decltype(c)>;
@@ -22,7 +23,8 @@ Layer::Any make_part(const PartConfig& config, const FoldedNorm& norm, const Bui
         else if constexpr (std::is_same_v<Config, S4dConfig>) return make_s4d(c, build);
         else if constexpr (std::is_same_v<Config, Mamba1Config>) return make_mamba1(c, norm, build);
         else if constexpr (std::is_same_v<Config, Mamba2Config>) return make_mamba2(c, norm, build);
-        else if constexpr (std::is_same_v<Config, RestTanhConfig>) return make_rest_tanh(c, c.film ? std::optional(film_at) : std::nullopt, build);
+        else if constexpr (std::is_same_v<Config, RestTanhConfig>)
+          return make_rest_tanh(c, c.film ? std::optional(film_at) : std::nullopt, build);
         else {
           film_at = film_rows.size();
           append(film_rows, iota(c.width, c.offset), padded(size_t(c.width)));
@@ -106,7 +108,8 @@ bool FilmFolds::update(const float* film) noexcept {
 void FilmFolds::fold_output(const float* film) noexcept {
   const PackedLinear& plain = *head_.projection();
   for (size_t row = 0; row < head_.film_rows().size(); ++row)
-    for (size_t k = 0, at = plain.offset[row]; k < plain.d_in; ++k, at += plain.step[row]) output_->f32[at] = plain.f32[at] + film[head_.film_rows()[row] + k];
+    for (size_t k = 0, at = plain.offset[row]; k < plain.d_in; ++k, at += plain.step[row])
+      output_->f32[at] = plain.f32[at] + film[head_.film_rows()[row] + k];
 }
 
 size_t LayerStack::scratch_floats(size_t frames) const {
@@ -151,7 +154,8 @@ float* LayerStack::run(size_t frames, std::span<const StreamRows> streams, std::
         added = last && layer.residual && part.can_accumulate() && in != h;
         if (added) out = h;
         if (folded) {
-          kernels_.linear(buffers.folded->matrix(layer.fold[i++]), nullptr, in, part.stride_in(), out, part.stride_out(), frames, added);
+          kernels_.linear(buffers.folded->matrix(layer.fold[i++]), nullptr, in, part.stride_in(), out,
+                          part.stride_out(), frames, added);
         } else if (buffers.folded && layer.rest[i] >= 0) {
           const size_t width = part.stride_in();
           kernels_.tanh_rest(buffers.folded->rest(layer.rest[i]), 0, in, width, out, width, width, frames);
@@ -172,9 +176,11 @@ float* LayerStack::run(size_t frames, std::span<const StreamRows> streams, std::
   return h;
 }
 
-OutputHead::OutputHead(std::optional<PackedLinear> projection, std::optional<PackedLinear> direct, size_t outputs, std::optional<size_t> film_offset)
+OutputHead::OutputHead(std::optional<PackedLinear> projection, std::optional<PackedLinear> direct, size_t outputs,
+                       std::optional<size_t> film_offset)
     : projection_(std::move(projection)), direct_(std::move(direct)), width_(outputs) {
-  for (size_t i = 0; film_offset && i < outputs; ++i) film_rows_.push_back(*film_offset + i * padded(projection_->d_in));
+  for (size_t i = 0; film_offset && i < outputs; ++i)
+    film_rows_.push_back(*film_offset + i * padded(projection_->d_in));
 }
 
 OutputHead OutputHead::select(const Kernels& kernels, std::span<const uint32_t> outputs) const {
@@ -208,8 +214,8 @@ void OutputHead::add_film(const Kernels& kernels, const float* h, size_t h_strid
   for (const FilmPiece& piece : film) {
     const size_t frames = std::min(piece.frames, n);
     for (size_t i = 0; i < film_rows_.size(); ++i)
-      kernels.moving_dot(piece.base + film_rows_[i], piece.slope ? piece.slope + film_rows_[i] : nullptr, piece.first, h, h_stride, output_rows + i, stride(),
-                         width, frames);
+      kernels.moving_dot(piece.base + film_rows_[i], piece.slope ? piece.slope + film_rows_[i] : nullptr, piece.first,
+                         h, h_stride, output_rows + i, stride(), width, frames);
     h += frames * h_stride;
     output_rows += frames * stride();
     n -= frames;
@@ -236,7 +242,8 @@ Network::Network(const ModelConfig& config, const Card& card, const Build& build
   if (config.output_film) {
     output_film = film_rows_.size();
     const int width = config.out_proj->d_in;
-    for (int row = 0; row < config.d_output; ++row) append(film_rows_, iota(width, *config.output_film + row * width), padded(size_t(width)));
+    for (int row = 0; row < config.d_output; ++row)
+      append(film_rows_, iota(width, *config.output_film + row * width), padded(size_t(width)));
   }
   head_.emplace(std::move(projection), std::move(direct), size_t(config.d_output), output_film);
   modulation_ = std::make_unique<Modulation>(config, card, exact, film_rows_);
@@ -274,7 +281,8 @@ void Network::embed(const int32_t* tokens, float* h, size_t n) const noexcept {
 void Network::end(const OutputHead& head, const float* input_rows, float* h, float* output_rows, size_t n,
                   std::span<const FilmPiece> film, const FilmFolds* folded) const noexcept {
   if (norm_f_) norm_f_->process(h, h, n, false, {});
-  head.process(kernels_, input_rows, stride_in(), h, stack_.stride_out(), output_rows, n, film, folded ? folded->output() : nullptr);
+  head.process(kernels_, input_rows, stride_in(), h, stack_.stride_out(), output_rows, n, film,
+               folded ? folded->output() : nullptr);
   if (!modulation_->has_gain()) return;
   const size_t index = modulation_->gain_index();
   for (const FilmPiece& piece : film) {

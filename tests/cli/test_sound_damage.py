@@ -3,7 +3,7 @@
 import random
 import struct
 
-from support import CoilTest, Wav, write_wav
+from support import CoilTest, Wav, noise, write_wav
 
 
 def never_zero(frames, seed):
@@ -125,3 +125,116 @@ class Flac(SoundDamage):
         for content in (b"fLaC", self.content[:42], self.content[:42] + bytes(1000)):
             self.path("in.flac").write_bytes(content)
             self.process("in.flac", "out.wav", code=1 if content == b"fLaC" else 0)
+
+
+class Ogg(SoundDamage):
+    FRAMES = 200000
+
+    def make_noise(self, name, seed=1, rate=48000, frames=FRAMES):
+        write_wav(self.path("source.wav"), [noise(frames, seed)], rate=rate)
+        self.process("source.wav", name)
+        return self.path(name).read_bytes()
+
+    def pages(self, content):
+        starts, at = [], content.find(b"OggS")
+        while at >= 0:
+            starts.append(at)
+            at = content.find(b"OggS", at + 4)
+        return starts
+
+    def test_damaged_and_missing_pages(self):
+        for extension in ("ogg", "opus"):
+            content = self.make_noise(f"whole.{extension}")
+            starts = self.pages(content)
+            page = len(starts) // 2
+            at, end = starts[page], starts[page + 1]
+            for bad in (content[:at + 60] + b"\x55" * 20 + content[at + 80:], content[:at] + content[end:], content[:at] + b"OgxS" + content[at + 4:]):
+                with self.subTest(extension, size=len(bad)):
+                    self.path(f"in.{extension}").write_bytes(bad)
+                    report = self.report(f"in.{extension}")
+                    self.assertEqual((report["damaged"], report["truncated"], report["damaged_places"]), (True, False, 1))
+                    self.assertEqual(report["frames"] + report["lost_frames"], self.FRAMES)
+                    self.assertGreater(report["lost_frames"], 1000)
+                    self.assertLess(report["first_damage_s"], self.FRAMES / 48000)
+                    self.assertGreater(report["first_damage_s"], 0.9)
+                    self.assertIn("damaged in 1 place", self.stderr)
+
+    def test_cut_off(self):
+        for extension in ("ogg", "opus"):
+            content = self.make_noise(f"whole.{extension}")
+            whole = self.report(f"whole.{extension}")
+            self.assertFalse(whole["damaged"] or whole["truncated"])
+            for length in (len(content) // 2, self.pages(content)[-1]):
+                self.path(f"in.{extension}").write_bytes(content[:length])
+                report = self.report(f"in.{extension}")
+                self.assertEqual((report["damaged"], report["truncated"]), (False, True))
+
+    def test_chained(self):
+        for extension in ("ogg", "opus"):
+            first, second = self.make_noise(f"a.{extension}", frames=30000), self.make_noise(f"b.{extension}", seed=2, frames=50000)
+            alone = [Wav(self.process(f"{name}.{extension}", "-", "--bits", "32f")).channels[0] for name in "ab"]
+            self.path(f"in.{extension}").write_bytes(first + second)
+            together = Wav(self.process(f"in.{extension}", "-", "--bits", "32f"))
+            self.assertEqual(together.channels[0], alone[0] + alone[1])
+            report = self.report(f"in.{extension}")
+            self.assertEqual((report["frames"], report["damaged"], report["truncated"]), (80000, False, False))
+
+    def test_chained_in_another_format(self):
+        content = self.make_noise("a.ogg", frames=30000) + self.make_noise("b.ogg", rate=44100) * 2
+        self.path("in.ogg").write_bytes(content)
+        report = self.report("in.ogg")
+        self.assertEqual(report["frames"], 30000)
+        self.assertIn("2 more files", report["left_out"])
+        self.assertIn("44100 Hz", self.stderr)
+
+
+class Mp3(SoundDamage):
+    def frames_of(self, content):
+        """Offsets of the frames of 48 kHz MPEG-1 layer III."""
+        kbits = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+        at, starts = content.find(b"\xff\xfb"), []
+        while at + 4 <= len(content) and content[at:at + 2] == b"\xff\xfb":
+            starts.append(at)
+            at += 144 * 1000 * kbits[content[at + 2] >> 4] // 48000 + (content[at + 2] >> 1 & 1)
+        return starts
+
+    def make_mp3(self, name="whole.mp3", seed=1, rate=48000, frames=96000):
+        write_wav(self.path("source.wav"), [noise(frames, seed)], rate=rate)
+        self.process("source.wav", name)
+        return self.path(name).read_bytes()
+
+    def test_cut_off(self):
+        content = self.make_mp3()
+        whole = self.report("whole.mp3")
+        self.assertEqual((whole["frames"], whole["damaged"], whole["truncated"]), (96000, False, False))
+        starts = self.frames_of(content)
+        self.assertGreater(len(starts), 50)
+        without_count = content[starts[1]:]
+        for cut in (content[:len(content) // 2], content[:starts[40]], without_count[:len(without_count) // 2 + 7]):
+            self.path("in.mp3").write_bytes(cut)
+            report = self.report("in.mp3")
+            self.assertEqual((report["damaged"], report["truncated"]), (False, True))
+            self.assertIn("ends before", self.stderr)
+        self.path("in.mp3").write_bytes(without_count)
+        self.assertFalse(self.report("in.mp3")["truncated"])
+        self.path("in.mp3").write_bytes(content + b"TAG" + bytes(125))
+        self.assertFalse(self.report("in.mp3")["truncated"])
+
+    def test_damage_does_not_end_it(self):
+        content = self.make_mp3()
+        at = self.frames_of(content)[40]
+        self.path("in.mp3").write_bytes(content[:at] + b"\x55" * 100 + content[at + 100:])
+        report = self.report("in.mp3")
+        self.assertEqual((report["damaged"], report["damaged_places"]), (True, 1))
+        self.assertGreater(report["frames"], 96000 - 5 * 1152)
+        self.assertAlmostEqual(report["first_damage_s"], 0.96, delta=0.1)
+
+    def test_joined(self):
+        first, second = self.make_mp3("a.mp3", frames=30000), self.make_mp3("b.mp3", seed=2, frames=50000)
+        alone = [Wav(self.process(f"{name}.mp3", "-", "--bits", "32f")).channels[0] for name in "ab"]
+        tag = b"ID3\3\0\0\0\0\0\x14" + bytes(20)
+        for between in (b"", tag, b"TAG" + bytes(125) + tag):
+            self.path("in.mp3").write_bytes(first + between + second)
+            self.assertEqual(Wav(self.process("in.mp3", "-", "--bits", "32f")).channels[0], alone[0] + alone[1])
+            report = self.report("in.mp3")
+            self.assertEqual((report["frames"], report["damaged"], report["truncated"]), (80000, False, False))

@@ -17,21 +17,28 @@ constexpr size_t kFrames = 1500;
 
 std::string config(int width, const std::string& more) {
   return R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_output": 2, "direct": true, "in_proj_bias": false, "out_proj_bias": false,
-             "d_model": )" + std::to_string(width) + R"(, "layers": [{"repeat": 2, "parts": [{"type": "s4d", "name": "mixer", "d_state": 4},
-             {"type": "linear", "name": "in_proj", "d_out": )" + std::to_string(width + 3) + R"(}, {"type": "film"}, {"type": "tanh", "rest": true},
-             {"type": "linear", "name": "out_proj", "bias": false, "d_out": )" + std::to_string(width) + R"(}]}, {"parts": [
-             {"type": "linear", "name": "fixed", "d_out": )" + std::to_string(width) + R"(}, {"type": "tanh", "rest": true}]}],
-             "controls": {"count": 2, )" + more + "}}";
+             "d_model": )" +
+         std::to_string(width) + R"(, "layers": [{"repeat": 2, "parts": [{"type": "s4d", "name": "mixer", "d_state": 4},
+             {"type": "linear", "name": "in_proj", "d_out": )" +
+         std::to_string(width + 3) + R"(}, {"type": "film"}, {"type": "tanh", "rest": true},
+             {"type": "linear", "name": "out_proj", "bias": false, "d_out": )" +
+         std::to_string(width) + R"(}]}, {"parts": [
+             {"type": "linear", "name": "fixed", "d_out": )" +
+         std::to_string(width) + R"(}, {"type": "tanh", "rest": true}]}],
+             "controls": {"count": 2, )" +
+         more + "}}";
 }
 
-const char* const kCard = R"({"name": "amp", "sample_rate": 48000, "controls": [{"name": "a", "min": 0, "max": 1, "default": 0.3},
+const char* const kCard =
+    R"({"name": "amp", "sample_rate": 48000, "controls": [{"name": "a", "min": 0, "max": 1, "default": 0.3},
   {"name": "b", "min": 0, "max": 1, "default": 0.9}]})";
 
 // Every sort of film that the knobs can move.
 std::vector<std::string> configs() {
   std::vector<std::string> all;
   for (const int width : {3, 8, 17})
-    for (const char* more : {R"("polynomial": 2, "output": true)", R"("hidden": 5)"}) all.push_back(config(width, more));
+    for (const char* more : {R"("polynomial": 2, "output": true)", R"("hidden": 5)"})
+      all.push_back(config(width, more));
   all.push_back(config(257, R"("polynomial": 2, "output": true)"));
   return all;
 }
@@ -52,7 +59,8 @@ void on_every_target(const F& f) {
   for (const std::string& json : configs()) {
     const auto loaded = amplifier(json);
     for (const ssm::Target& target : ssm::Target::all())
-      for (const ssm::WeightFormat format : {ssm::WeightFormat::f32, ssm::WeightFormat::bf16, ssm::WeightFormat::int8}) {
+      for (const ssm::WeightFormat format :
+           {ssm::WeightFormat::f32, ssm::WeightFormat::bf16, ssm::WeightFormat::int8}) {
         const auto model = loaded.model(target.with(format));
         INFO(model->target().label() << " " << json);
         f(model);
@@ -100,7 +108,8 @@ TEST_CASE("so do many streams in one batch, each with its own knobs") {
     constexpr size_t kStreams = 3;
     const std::vector<uint32_t> second{1};
     for (const bool selected : {false, true}) {
-      ssm::StreamBatch batch(model, kStreams, selected ? std::span<const uint32_t>(second) : std::span<const uint32_t>());
+      ssm::StreamBatch batch(model, kStreams,
+                             selected ? std::span<const uint32_t>(second) : std::span<const uint32_t>());
       const size_t outputs = selected ? 1 : 2;
       bool silent = true;
       test::Random random(3);
