@@ -44,6 +44,7 @@ nlohmann::json done_line(const FileJob& job, const FileReport& report) {
     line["first_damage_s"] = static_cast<double>(report.source.first_damage_frame) / report.sample_rate_hz;
     line["lost_frames"] = report.source.lost_frames;
   }
+  if (!report.lost_metadata.empty()) line["lost_metadata"] = report.lost_metadata;
   if (!report.layout_loss.empty()) line["layout_loss"] = report.layout_loss;
   if (!report.source.left_out.empty()) line["left_out"] = report.source.left_out;
   return line;
@@ -64,6 +65,9 @@ std::vector<std::string> warnings(const FileJob& job, const FileReport& report, 
   }
   if (!report.source.damaged_chunks.empty()) {
     lines.push_back(begin + "damaged, left out: " + joined(report.source.damaged_chunks));
+  }
+  if (!report.lost_metadata.empty()) {
+    lines.push_back(begin + "metadata that the output cannot hold was left out: " + joined(report.lost_metadata));
   }
   if (!report.source.left_out.empty()) lines.push_back(begin + "not processed: " + report.source.left_out);
   if (!report.layout_loss.empty()) lines.push_back(begin + report.layout_loss);

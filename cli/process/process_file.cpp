@@ -84,6 +84,7 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   }
   writer->commit();
   report.format = writer->format();
+  report.lost_metadata = writer->lost_metadata();
 
   file_progress.reach(1, report.seconds);
   report.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

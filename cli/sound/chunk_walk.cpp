@@ -105,6 +105,16 @@ class Walk {
       map_.truncated = true;
   }
 
+  // Chunks of known names, or whose size the source bears out.
+  void collect(uint64_t at) {
+    if (!chunks_follow(at) && grammar_.padded(at) != at) at = grammar_.padded(at);
+    while (const std::optional<Header> header = header_at(at)) {
+      if (!header->is_plausible || header->size > (end_ ? *end_ - header->body : kMostSearched)) break;
+      take_chunk(*header);
+      at = end_of(*header);
+    }
+  }
+
   std::optional<Header> header_at(uint64_t at) {
     if (++headers_ > kMostHeaders) return std::nullopt;
     std::array<uint8_t, 24> bytes;
@@ -123,6 +133,8 @@ class Walk {
       header.is_known = known_ids().contains(header.id);
       header.is_plausible = is_printable(header.id);
     }
+    // No such chunk exists, and adding its size to a place could lead back.
+    if (header.size > UINT64_MAX / 4 && header.id != grammar_.sound_id) header.is_plausible = false;
     return header;
   }
 
@@ -144,6 +156,12 @@ class Walk {
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     for (const char* tag : {"TAG", "ID3", "APETAGEX", "LYRICS"}) {
       if (text.starts_with(tag) || text.substr(std::min<size_t>(1, text.size())).starts_with(tag)) return true;
+    }
+    if (!end_ && bytes.size() <= kMostPadding && padded - at < bytes.size()) {
+      // Now the end is known.
+      MemoryBytes tail(std::span<const uint8_t>(bytes).subspan(static_cast<size_t>(padded - at)));
+      ChunkMap copy = map_;
+      if (Walk(tail, copy).chunks_follow(0)) return true;
     }
     return bytes.size() <= kMostPadding &&
            std::all_of(bytes.begin(), bytes.end(), [](uint8_t byte) { return byte == 0; });
@@ -426,6 +444,14 @@ const FoundChunk* ChunkMap::find(const std::string& id) const {
   const auto found =
       std::find_if(chunks.begin(), chunks.end(), [&](const FoundChunk& chunk) { return chunk.id == id; });
   return found == chunks.end() ? nullptr : &*found;
+}
+
+std::vector<FoundChunk> chunks_behind(ByteSource& source, const ChunkMap& map, uint64_t at) {
+  ChunkMap copy = map;
+  copy.chunks.clear();
+  copy.has_sound = true;
+  Walk(source, copy).collect(at);
+  return copy.chunks;
 }
 
 std::vector<uint8_t> content_of(ByteSource& source, const FoundChunk& chunk, size_t most) {

@@ -45,6 +45,9 @@ ChunkMap walk_chunks(ByteSource& source);
 // there.
 bool sound_ends_at(ByteSource& source, const ChunkMap& map, uint64_t at);
 
+// The chunks from `at` on, up to the end or to what is none.
+std::vector<FoundChunk> chunks_behind(ByteSource& source, const ChunkMap& map, uint64_t at);
+
 // The content of a chunk, at most `most` bytes of it.
 std::vector<uint8_t> content_of(ByteSource& source, const FoundChunk& chunk, size_t most);
 

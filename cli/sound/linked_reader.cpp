@@ -18,7 +18,7 @@ constexpr int kOpusRateHz = 48000;  // of its positions
 
 class Window {
  public:
-  Window(std::shared_ptr<ByteSource> source, const SoundLink& link) : source_(std::move(source)), begin_(link.begin), size_(link.end - link.begin) {
+  Window(std::shared_ptr<ByteSource> source, const SoundLink& link) : source_(std::move(source)), link_(link), size_(link.end - link.begin + link.inserted.size()) {
     SF_VIRTUAL_IO calls = {size, seek, read, nullptr, tell};
     file_ = sf_open_virtual(&calls, SFM_READ, &info_, this);
   }
@@ -46,19 +46,35 @@ class Window {
   }
   static sf_count_t read(void* out, sf_count_t count, void* data) {
     Window& window = self(data);
-    const uint64_t wanted = std::min(static_cast<uint64_t>(std::max<sf_count_t>(count, 0)), window.size_ - window.at_);
+    std::span<uint8_t> left(static_cast<uint8_t*>(out), static_cast<size_t>(std::max<sf_count_t>(count, 0)));
+    left = left.first(std::min<uint64_t>(left.size(), window.size_ - window.at_));
+    const size_t wanted = left.size();
     try {
-      const size_t got = window.source_->read_at(window.begin_ + window.at_, {static_cast<uint8_t*>(out), static_cast<size_t>(wanted)});
-      window.at_ += got;
-      return static_cast<sf_count_t>(got);
+      while (const size_t got = window.read_some(left)) {
+        window.at_ += got;
+        left = left.subspan(got);
+      }
     } catch (...) {
       window.fault_ = std::current_exception();
-      return 0;
     }
+    return static_cast<sf_count_t>(wanted - left.size());
+  }
+
+  // From one side of the inserted bytes, or of them.
+  size_t read_some(std::span<uint8_t> out) {
+    const uint64_t before = link_.inserted.empty() ? size_ : link_.inserted_at - link_.begin, after = before + link_.inserted.size();
+    if (at_ >= before && at_ < after) {
+      const size_t count = std::min<uint64_t>(out.size(), after - at_);
+      std::copy_n(link_.inserted.begin() + static_cast<std::ptrdiff_t>(at_ - before), count, out.begin());
+      return count;
+    }
+    if (at_ >= after) return source_->read_at(link_.begin + at_ - link_.inserted.size(), out);
+    return source_->read_at(link_.begin + at_, out.first(std::min<uint64_t>(out.size(), before - at_)));
   }
 
   std::shared_ptr<ByteSource> source_;
-  uint64_t begin_, size_, at_ = 0;
+  const SoundLink link_;
+  uint64_t size_, at_ = 0;
   SF_INFO info_ = {};
   SNDFILE* file_ = nullptr;
   std::exception_ptr fault_;

@@ -70,7 +70,7 @@ class Walk {
       }
     }
     end_file();
-    links_.back().end = size_;
+    end_link(size_);
     return std::move(links_);
   }
 
@@ -120,8 +120,36 @@ class Walk {
   }
 
   void begin_link(uint64_t at) {
-    if (!links_.empty()) links_.back().end = at;
-    links_.push_back({.begin = at, .end = at, .faults = {}});
+    if (!links_.empty()) end_link(at);
+    links_.push_back({.begin = at, .end = at, .faults = {}, .inserted = {}});
+    link_has_count_ = false;
+    link_frames_ = 0;
+  }
+
+  void end_link(uint64_t at) {
+    SoundLink& link = links_.back();
+    link.end = at;
+    if (!link_has_count_ && link_frames_ > 0 && format_.layer == 3) link.inserted = counting_frame(link.inserted_at);
+  }
+
+  // Of the format of the frame at `at`.
+  std::vector<uint8_t> counting_frame(uint64_t at) {
+    constexpr uint8_t kNoChecksum = 1, kRoomyBitRate = 9 << 4, kRateBits = 0x0c, kHasCount = 1;
+    std::vector<uint8_t> bytes = bytes_at(at, 4);
+    bytes[1] |= kNoChecksum;
+    bytes[2] = static_cast<uint8_t>((bytes[2] & kRateBits) | kRoomyBitRate);
+    const Frame frame = *parse(bytes);
+    bytes.resize(info_at(frame));
+    put_text(bytes, "Xing");
+    put_number(bytes, kHasCount, 4, true);
+    put_number(bytes, static_cast<uint64_t>(link_frames_), 4, true);
+    bytes.resize(frame.bytes);
+    return bytes;
+  }
+
+  static size_t info_at(const Frame& frame) {
+    if (frame.version == 1) return frame.channels == 1 ? 21 : 36;
+    return frame.channels == 1 ? 13 : 21;
   }
 
   void end_file() {
@@ -131,13 +159,14 @@ class Walk {
 
   void take(const Frame& frame, uint64_t at) {
     const std::vector<uint8_t> head = bytes_at(at, kHeadBytes);
-    const size_t info_at = frame.version == 1 ? (frame.channels == 1 ? 21 : 36) : (frame.channels == 1 ? 13 : 21);
-    const auto is = [&](size_t place, std::string_view name) {
-      return place + 18 <= head.size() && std::memcmp(&head[place], name.data(), name.size()) == 0;
+    const size_t place = info_at(frame);
+    const auto is = [&](size_t from, std::string_view name) {
+      return from + 18 <= head.size() && std::memcmp(&head[from], name.data(), name.size()) == 0;
     };
-    const bool xing = frame.layer == 3 && (is(info_at, "Xing") || is(info_at, "Info")), vbri = frame.layer == 3 && is(36, "VBRI");
+    const bool xing = frame.layer == 3 && (is(place, "Xing") || is(place, "Info")), vbri = frame.layer == 3 && is(36, "VBRI");
     if (!xing && !vbri && !tag_at_) {
       ++found_;
+      count_in_link(at);
       return;
     }
     if (found_ > 0 || expected_ > 0) {
@@ -145,11 +174,17 @@ class Walk {
       begin_link(tag_at_.value_or(at));
     }
     tag_at_.reset();
-    found_ = xing || vbri ? 0 : 1;
+    link_has_count_ = xing || vbri;
+    found_ = link_has_count_ ? 0 : 1;
+    if (!link_has_count_) count_in_link(at);
     expected_ = 0;
     damaged_ = false;
-    if (xing && (head[info_at + 7] & 1)) expected_ = static_cast<int64_t>(number_in(std::span(head).subspan(info_at + 8, 4), true));
+    if (xing && (head[place + 7] & 1)) expected_ = static_cast<int64_t>(number_in(std::span(head).subspan(place + 8, 4), true));
     if (vbri) expected_ = static_cast<int64_t>(number_in(std::span(head).subspan(36 + 14, 4), true));
+  }
+
+  void count_in_link(uint64_t at) {
+    if (link_frames_++ == 0) links_.back().inserted_at = at;
   }
 
   // Behind damage; false: nothing follows.
@@ -173,6 +208,8 @@ class Walk {
   Frame format_;
   int64_t found_ = 0, expected_ = 0;  // frames of the file that is walked now; 0: it does not say
   bool damaged_ = false;              // that file
+  bool link_has_count_ = false;
+  int64_t link_frames_ = 0;
   std::optional<uint64_t> tag_at_;    // a tag that came before
 };
 

@@ -37,7 +37,7 @@ class Walk {
 
  private:
   void begin_link(uint64_t at) {
-    links_.push_back({.begin = links_.empty() ? 0 : at, .end = at, .faults = {}});
+    links_.push_back({.begin = links_.empty() ? 0 : at, .end = at, .faults = {}, .inserted = {}});
     links_.back().faults.truncated = true;  // until the page that ends it
     next_number_.clear();
     granule_ = 0;

@@ -14,7 +14,10 @@ constexpr size_t kQueuedBlocks = 2;
 
 class ReadAhead final : public SoundReader {
  public:
-  ReadAhead(std::unique_ptr<SoundReader> reader, int frames) : reader_(std::move(reader)), frames_(frames) { info_ = reader_->info(); }
+  ReadAhead(std::unique_ptr<SoundReader> reader, int frames) : reader_(std::move(reader)), frames_(frames) {
+    info_ = reader_->info();
+    set_metadata(reader_->metadata());
+  }
   ~ReadAhead() override { queue_.abandon(); }
 
   int64_t read(std::span<float> out) override {
@@ -79,6 +82,7 @@ class WriteBehind final : public SoundWriter {
     finish();
     writer_->commit();
     format_ = writer_->format();
+    lost_metadata_ = writer_->lost_metadata();
   }
 
  private:

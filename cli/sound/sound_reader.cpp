@@ -13,6 +13,7 @@
 #include "cli/interrupt.h"
 #include "cli/sound/byte_order.h"
 #include "cli/sound/chunk_walk.h"
+#include "cli/sound/metadata.h"
 #include "cli/sound/flac_reader.h"
 #include "cli/sound/linked_reader.h"
 #include "cli/sound/sound_view.h"
@@ -109,6 +110,8 @@ class ChunkReader final : public SoundReader {
           (view_.encoding().is_extensible ? SF_FORMAT_WAVEX : SF_FORMAT_WAV) | (info_.format & SF_FORMAT_SUBMASK);
     }
     if (is_stream_) info_.frames = frames_said();
+    chunks_ = std::make_shared<Metadata>(metadata_of_chunks(*source_, map_));
+    set_metadata(chunks_);
     layout_ = layout_of_chunks(*source_, map_, view_.encoding().is_extensible, info_.channels);
     info_.channel_mask = layout_.mask;
   }
@@ -149,6 +152,7 @@ class ChunkReader final : public SoundReader {
     uint64_t at = map_.sound_at + std::min(view_.sound_bytes(), map_.sound_runs_to_end ? UINT64_MAX : map_.sound_bytes);
     std::vector<uint8_t> rest(1 << 12);
     const bool is_whole = view_.went_on() || sound_ends_at(*source_, map_, at);
+    if (is_whole && !view_.went_on()) add_chunks_behind(*chunks_, *source_, map_, at);
     while (const size_t got = source_->read_at(at, rest)) at += got;
     if (!is_whole)
       throw Failure(kFailed,
@@ -160,6 +164,7 @@ class ChunkReader final : public SoundReader {
   SoundView view_;
   bool is_stream_;
   std::shared_ptr<ByteSource> source_;
+  std::shared_ptr<Metadata> chunks_;
   SNDFILE* file_ = nullptr;
   ChannelLayout layout_;
   int64_t frames_read_ = 0;
@@ -178,8 +183,20 @@ std::unique_ptr<SoundReader> open_stream(int descriptor, bool close_it, const st
   }
   if (!map.has_sound)
     throw Failure(kFailed, name + ": the stream ends within its header, or its header is damaged: no sound was found");
+  auto reader = std::make_unique<ChunkReader>(source, std::move(map), name);
   source->keep_little();
-  return std::make_unique<ChunkReader>(source, std::move(map), name);
+  return reader;
+}
+
+std::unique_ptr<SoundReader> open_without_chunks(const std::filesystem::path& path, const std::shared_ptr<ByteSource>& source) {
+  if (is_flac(path)) return open_flac(path);
+  if (std::vector<SoundLink> links = ogg_links(*source); !links.empty()) return open_links(path, source, std::move(links));
+  SF_INFO info = {};
+  const std::unique_ptr<SNDFILE, decltype(&sf_close)> probe(sf_open(path.c_str(), SFM_READ, &info), &sf_close);
+  if (probe && (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG) {
+    if (std::vector<SoundLink> links = mpeg_links(*source); !links.empty()) return open_links(path, source, std::move(links));
+  }
+  return std::make_unique<FileReader>(path);
 }
 
 }  // namespace
@@ -210,14 +227,9 @@ std::unique_ptr<SoundReader> open_reader(const std::filesystem::path& path) {
   auto source = std::make_shared<FileBytes>(descriptor, in_quotes(path));
   ChunkMap map = walk_chunks(*source);
   if (map.family == ChunkFamily::other) {
-    if (is_flac(path)) return open_flac(path);
-    if (std::vector<SoundLink> links = ogg_links(*source); !links.empty()) return open_links(path, source, std::move(links));
-    SF_INFO info = {};
-    const std::unique_ptr<SNDFILE, decltype(&sf_close)> probe(sf_open(path.c_str(), SFM_READ, &info), &sf_close);
-    if (probe && (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG) {
-      if (std::vector<SoundLink> links = mpeg_links(*source); !links.empty()) return open_links(path, source, std::move(links));
-    }
-    return std::make_unique<FileReader>(path);
+    std::unique_ptr<SoundReader> reader = open_without_chunks(path, source);
+    reader->set_metadata(std::make_shared<Metadata>(metadata_of_tags(path, reader->info().format)));
+    return reader;
   }
   return std::make_unique<ChunkReader>(source, std::move(map), in_quotes(path));
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/sound/channel_layout.h"
@@ -13,6 +14,8 @@
 struct sf_private_tag;
 
 namespace coil::cli {
+
+struct Metadata;
 
 struct SoundInfo {
   int sample_rate_hz = 0;
@@ -55,11 +58,18 @@ class SoundReader {
 
   virtual bool is_stream() const { return false; }
 
-  // libsndfile's handle, for the metadata; null where there is none.
+  // Null: none is known. Of a stream it is complete after the end.
+  std::shared_ptr<const Metadata> metadata() const { return metadata_; }
+  void set_metadata(std::shared_ptr<const Metadata> metadata) { metadata_ = std::move(metadata); }
+
+  // libsndfile's handle, for what it alone translates between formats; null where there is none.
   virtual sf_private_tag* handle() { return nullptr; }
 
  protected:
   SoundInfo info_;
+
+ private:
+  std::shared_ptr<const Metadata> metadata_;
 };
 
 // "2 more files that were joined to it, the first of 2 channels at 44100 Hz"

@@ -36,16 +36,8 @@ bool says_less_than_it_holds(const std::string& id, const Bytes& content, bool b
   const auto number = [&](size_t at, size_t count) {
     return number_in(std::span(content).subspan(at, count), big_endian);
   };
-  if (id == "LIST") {
-    size_t at = 4;
-    while (at + 8 <= content.size()) at += 8 + number(at + 4, 4) + number(at + 4, 4) % 2;
-    return at != content.size() && at != content.size() + 1;
-  }
   if (id == "cue ") return content.size() < 4 || number(0, 4) > (content.size() - 4) / 24 || number(0, 4) > 1000;
   if (id == "smpl") return content.size() < 36 || number(28, 4) > (content.size() - 36) / 24;
-  if (id == "inst") return content.size() < 7;
-  if (id == "bext") return content.size() < 602 || content.size() > 602 + 8192;
-  if (id == "cart") return content.size() < 2048 || content.size() > 2048 + 8192;
   if (id == "INST") return content.size() != 20;
   if (id == "MARK") {
     size_t at = 2;
@@ -154,8 +146,10 @@ void SoundView::build_riff() {
       fact && !encoding_.block_is_frame && !map_.truncated && !map_.unfinalised && source_->size()) {
     put_chunk(copied, "fact", content_of(*source_, *fact, 4), big);
   }
+  // What libsndfile translates into other containers.
   for (const FoundChunk& chunk : map_.chunks) {
-    static constexpr std::string_view kCopied[] = {"LIST", "cue ", "smpl", "inst", "bext", "cart"};
+    static constexpr std::string_view kCopied[] = {"cue ", "smpl"};
+    if (wide) break;
     if (std::find(std::begin(kCopied), std::end(kCopied), chunk.id) == std::end(kCopied)) continue;
     if (chunk.size > kMostCopied || copied.size() + chunk.size > kMostCopiedInAll) continue;
     const Bytes content = content_of(*source_, chunk, kMostCopied);
@@ -233,7 +227,7 @@ void SoundView::build_aiff() {
   if (is_c) put_chunk(body, "FVER", {0xa2, 0x80, 0x51, 0x40}, true);
   put_chunk(body, "COMM", common, true);
   for (const FoundChunk& chunk : map_.chunks) {
-    static constexpr std::string_view kCopied[] = {"MARK", "INST", "NAME", "AUTH", "ANNO", "(c) ", "CHAN"};
+    static constexpr std::string_view kCopied[] = {"MARK", "INST", "CHAN"};
     if (std::find(std::begin(kCopied), std::end(kCopied), chunk.id) == std::end(kCopied)) continue;
     if (chunk.size > kMostCopied / 2 || body.size() + chunk.size > kMostCopiedInAll) continue;
     const Bytes content = content_of(*source_, chunk, kMostCopied);
@@ -301,7 +295,7 @@ void SoundView::build_caf() {
   put_text(head, "caff");
   put_number(head, 0x00010000, 4, true);
   for (const FoundChunk& chunk : map_.chunks) {
-    static constexpr std::string_view kCopied[] = {"desc", "chan", "kuki", "info", "pakt"};
+    static constexpr std::string_view kCopied[] = {"desc", "chan", "kuki", "pakt"};
     if (std::find(std::begin(kCopied), std::end(kCopied), chunk.id) == std::end(kCopied)) continue;
     const bool is_packet_table = chunk.id == "pakt";  // which grows with the sound
     if (!is_packet_table && chunk.size > kMostCopied) continue;

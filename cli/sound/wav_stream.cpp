@@ -24,7 +24,8 @@ constexpr size_t kPipeBytes = 4096;  // what poll() promises that a pipe will ta
 }  // namespace
 
 WavStreamWriter::WavStreamWriter(int descriptor, std::string name, int integer_bits, int sample_rate_hz, int channels,
-                                 uint32_t channel_mask, int64_t frames, bool dither)
+                                 uint32_t channel_mask, int64_t frames, bool dither,
+                                 const std::vector<MetadataChunk>& chunks)
     : descriptor_(descriptor),
       name_(std::move(name)),
       is_float_(integer_bits == 0),
@@ -32,9 +33,15 @@ WavStreamWriter::WavStreamWriter(int descriptor, std::string name, int integer_b
       quantiser_(is_float_ ? 32 : integer_bits, dither && integer_bits == 16) {
   const uint64_t data_size = frames < 0 ? kUnknownSize : static_cast<uint64_t>(frames) * sample_bytes_ * channels;
   const bool open = data_size > 0xffff0000;
-  std::vector<uint8_t> header;
+  std::vector<uint8_t> header, carried;
+  for (const MetadataChunk& chunk : chunks) {
+    put_text(carried, chunk.id);
+    put_number(carried, chunk.content.size(), 4);
+    carried.insert(carried.end(), chunk.content.begin(), chunk.content.end());
+    if (chunk.content.size() % 2 == 1) carried.push_back(0);
+  }
   put_text(header, "RIFF");
-  put_number(header, open ? kUnknownSize : 4 + 8 + 40 + 8 + data_size + data_size % 2, 4);
+  put_number(header, open ? kUnknownSize : 4 + 8 + 40 + carried.size() + 8 + data_size + data_size % 2, 4);
   put_text(header, "WAVE");
   put_text(header, "fmt ");
   put_number(header, 40, 4);
@@ -49,6 +56,7 @@ WavStreamWriter::WavStreamWriter(int descriptor, std::string name, int integer_b
   put_number(header, channel_mask, 4);
   put_number(header, is_float_ ? kTagFloat : kTagPcm, 2);
   for (int byte : {0x00, 0x00, 0x00, 0x00, 0x10, 0x00, 0x80, 0x00, 0x00, 0xaa, 0x00, 0x38, 0x9b, 0x71}) put_number(header, byte, 1);
+  header.insert(header.end(), carried.begin(), carried.end());
   put_text(header, "data");
   put_number(header, open ? kUnknownSize : data_size, 4);
   write_bytes(header.data(), header.size());

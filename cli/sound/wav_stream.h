@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/sound/metadata.h"
 #include "cli/sound/quantiser.h"
 
 namespace coil::cli {
@@ -13,10 +14,10 @@ namespace coil::cli {
 // Writes a WAV stream; a length that is not known is written as 0xFFFFFFFF, which readers take as "until the end". [one thread at a time]
 class WavStreamWriter {
  public:
-  // `integer_bits`: 16, 24 or 32; 0: float of 32 bits. `channel_mask`: 0 when not known. `frames`: -1 when not known. Writes the header;
-  // throws Failure.
-  WavStreamWriter(int descriptor, std::string name, int integer_bits, int sample_rate_hz, int channels, uint32_t channel_mask, int64_t frames,
-                  bool dither);
+  // `integer_bits`: 16, 24 or 32; 0: float of 32 bits. `channel_mask`: 0 when not known. `frames`: -1 when not known.
+  // Writes the header, with the chunks in it; throws Failure.
+  WavStreamWriter(int descriptor, std::string name, int integer_bits, int sample_rate_hz, int channels,
+                  uint32_t channel_mask, int64_t frames, bool dither, const std::vector<MetadataChunk>& chunks);
 
   // Throws Failure and Interrupted.
   void write(std::span<const float> interleaved);

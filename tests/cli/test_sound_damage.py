@@ -220,6 +220,16 @@ class Mp3(SoundDamage):
         self.path("in.mp3").write_bytes(content + b"TAG" + bytes(125))
         self.assertFalse(self.report("in.mp3")["truncated"])
 
+    def test_variable_bit_rate_without_a_count(self):
+        write_wav(self.path("source.wav"), [[0.0001 * (i % 100 - 50) / 50 for i in range(96000)] + noise(96000, seed=1)])
+        self.process("source.wav", "whole.mp3")
+        content = self.path("whole.mp3").read_bytes()
+        starts = self.frames_of(content)
+        sizes = [b - a for a, b in zip(starts, starts[1:])]
+        self.assertGreater(max(sizes), 2 * min(sizes))
+        self.path("in.mp3").write_bytes(content[starts[1]:])
+        self.assertGreaterEqual(self.report("in.mp3")["frames"], 192000)
+
     def test_damage_does_not_end_it(self):
         content = self.make_mp3()
         at = self.frames_of(content)[40]
