@@ -40,10 +40,11 @@ std::string identity_of(const ssm::Model& model) {
 
 // A source of messages with places of their own: one of a partitioned source, or all of a pipe.
 struct Engine::Partition {
-  int64_t next_offset = 0;         // of the first message that was not processed
+  int64_t next_offset = 0;         // of the first message that was not processed, where it is a real partition
   std::unique_ptr<StateFile> file; // null: nothing is kept
   bool changed = false;            // since it was saved
   int64_t saved_offset = -1;
+  std::string saved_place;
 };
 
 size_t Engine::bytes_per_series(const ssm::Model& model) {
@@ -72,6 +73,7 @@ Engine::Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, C
     overflow_ = std::make_unique<StateFile>("", identity_of(*model_), nothing);
   }
   if (!options_.partitioned) open("", -1);
+  if (options_.resume) recall_opening();
 }
 Engine::~Engine() = default;
 
@@ -89,8 +91,12 @@ Engine::Partition& Engine::open(const std::string& topic, int32_t number) {
   StateFile::Content content;
   partition->file = std::make_unique<StateFile>(path, identity_of(*model_), content);
   partition->next_offset = content.position;
-  if (number < 0 && !options_.resume) partition->next_offset = 0;
   partition->saved_offset = content.pieces.empty() && content.position == 0 ? -1 : content.position;
+  partition->saved_place = content.place;
+  if (number < 0) {
+    place_ = std::move(content.place), old_opening_ = std::move(content.opening);
+    has_state_ = !content.pieces.empty();
+  }
   for (const auto& [key, piece] : content.pieces) {
     shards_[std::hash<std::string>()(key) % shards_.size()]->add_stored(key, *partition->file, piece);
   }
@@ -103,7 +109,8 @@ bool Engine::is_new(const Message& message, Partition*& partition) {
   const auto found = partitions_.find(message.partition < 0 ? std::pair<std::string, int32_t>("", -1) : std::pair(message.topic, message.partition));
   if (found == partitions_.end()) return false;  // revoked in the meantime
   partition = found->second.get();
-  return message.offset < 0 || message.offset >= partition->next_offset;
+  if (message.partition < 0) return !message.is_known;
+  return message.offset >= partition->next_offset;
 }
 
 // Until the first good record came: formats, columns, header. Whether the line was taken as a header.
@@ -113,7 +120,10 @@ bool Engine::settle(const Message& message, bool is_new, std::vector<Message>& r
     format_ = options_.input_format.empty() ? detect_format(message.text) : make_format(options_.input_format);
     if (!options_.output_format.empty() && options_.output_format != format_->name()) other_format_ = make_format(options_.output_format);
   }
-  if (format_->take_header(message.text)) return true;
+  if (format_->take_header(message.text)) {
+    opening_.push_back(message.text);
+    return true;
+  }
   Record record;
   Selection selection;
   if (!format_->parse(message.text, record).empty()) return false;
@@ -131,8 +141,38 @@ bool Engine::settle(const Message& message, bool is_new, std::vector<Message>& r
   }
   const std::optional<std::string> header = (other_format_ ? *other_format_ : *format_).header(record, added);
   if (header && is_new) results.push_back({{}, *header});
+  opening_.push_back(message.text);
   settled_ = true;
   return false;
+}
+
+// What comes means what the lines of the state said.
+void Engine::recall_opening() {
+  std::vector<Message> nothing;
+  for (std::string& line : std::exchange(old_opening_, {})) {
+    if (!settled_) settle({.topic = {}, .text = std::move(line), .is_known = true}, false, nothing);
+  }
+}
+
+// Whether it is a row under the header of the state, as when a pipe begins inside of a file.
+bool Engine::continues_opening(const Message& message) const {
+  if (old_opening_.empty()) return false;
+  const std::unique_ptr<Format> now = options_.input_format.empty() ? detect_format(message.text) : make_format(options_.input_format);
+  const std::unique_ptr<Format> before = options_.input_format.empty() ? detect_format(old_opening_.front()) : make_format(options_.input_format);
+  if (std::string_view(now->name()) != before->name() || !before->take_header(old_opening_.front())) return false;
+  return before->is_row(message.text);
+}
+
+// Deals with the headers of CSV files behind the first. Whether the message is a record, for which `moved` stands if it has a text.
+bool Engine::take_headers(const Message& message, bool is_new, Message& moved) {
+  moved.text.clear();
+  if (!format_ || format_->columns().empty()) return true;
+  std::string text, what;
+  const FileHeaders::Line line = headers_.take(*format_, message, text, what);
+  if (!what.empty() && is_new) complain_(message, what);
+  if (line == FileHeaders::Line::kMalformed && is_new) ++counters_.malformed;
+  if (line == FileHeaders::Line::kMoved) moved = message, moved.text = std::move(text);
+  return line == FileHeaders::Line::kAsItIs || line == FileHeaders::Line::kMoved;
 }
 
 void Engine::on_all(size_t items, const std::function<void(size_t share)>& task) {
@@ -150,19 +190,29 @@ void Engine::process(std::span<const Message> messages, std::vector<Message>& re
   for (const Message& message : messages) {
     Partition* partition = nullptr;
     const bool fresh = is_new(message, partition);
-    const bool is_header = !settled_ && settle(message, fresh, results);
+    const bool is_blank = is_no_record(message.text);
+    if (!is_blank && !old_opening_.empty()) {
+      if (continues_opening(message)) recall_opening();
+      old_opening_.clear();
+    }
+    if (message.begins_file && settled_) headers_.begin(message.file);
+    Message moved;
+    const bool is_record = !is_blank && take_headers(message, fresh, moved);
+    const Message& record = moved.text.empty() ? message : moved;
+    const bool is_header = is_record && !settled_ && settle(record, fresh, results);
     if (!fresh) {
-      ++counters_.skipped;
+      if (!message.is_known) ++counters_.skipped;
       continue;
     }
-    if (message.offset >= 0) partition->next_offset = message.offset + 1;
-    if (is_header || is_no_record(message.text)) continue;
+    if (message.partition >= 0) partition->next_offset = message.offset + 1;
+    if (is_header || !is_record) continue;
     partition->changed = true;
     if (used == items_.size()) items_.push_back(std::make_unique<Item>());
     Item& item = *items_[used++];
     item.file = partition->file ? partition->file.get() : overflow_.get();
     item.released.clear();
-    item.work.message = &message;
+    if (!moved.text.empty()) item.work.own = std::move(moved);
+    item.work.message = &record == &message ? &message : &item.work.own;
     item.work.error.clear();
     item.work.status = Work::Status::normal;
   }
@@ -206,18 +256,21 @@ void Engine::finish(std::vector<Message>& results) {
   update_counters();
 }
 
-void Engine::save() {
-  for (const auto& [place, partition] : partitions_) save(*partition);
+void Engine::save(const std::string& place) {
+  for (const auto& [name, partition] : partitions_) save(*partition, place);
 }
 
-void Engine::save(Partition& partition) {
-  if (!partition.file || (!partition.changed && partition.saved_offset == partition.next_offset)) return;
+void Engine::save(Partition& partition, const std::string& place) {
+  if (!partition.file || (!partition.changed && partition.saved_offset == partition.next_offset && partition.saved_place == place)) return;
   StateFile::Content content;
   content.position = partition.next_offset;
+  content.place = place;
+  content.opening = settled_ ? opening_ : old_opening_;
   for (const auto& shard : shards_) shard->save(*partition.file, content.pieces);
   partition.file->commit(content);
   partition.changed = false;
   partition.saved_offset = partition.next_offset;
+  partition.saved_place = place;
   ++counters_.checkpoints;
 }
 
@@ -231,7 +284,7 @@ PartitionHooks Engine::partition_hooks() {
     const auto found = partitions_.find({topic, number});
     if (found == partitions_.end()) return;
     Partition& partition = *found->second;
-    save(partition);
+    save(partition, {});
     if (partition.file) {
       for (const auto& shard : shards_) shard->drop(*partition.file);
     }
@@ -269,8 +322,11 @@ void run(Engine& engine, Link& source, Link& sink, const CheckpointPace& pace, c
     if (&source != &sink) source.flush();
     results.clear();
   };
+  size_t done = 0;  // of `messages`
+  bool is_first = true;
   const auto save = [&] {
-    engine.save();
+    if (!engine.keeps_state()) return;
+    engine.save(source.place_after(done));
     engine.report_saved(source);
   };
   uint64_t saved_records = engine.counters().records;
@@ -282,7 +338,9 @@ void run(Engine& engine, Link& source, Link& sink, const CheckpointPace& pace, c
       wait = std::clamp(until_due, std::chrono::milliseconds(0), wait);
     }
     messages.clear();
+    done = 0;
     more = source.read(messages, wait);
+    if (std::exchange(is_first, false) && !source.place_after(0).empty()) save();  // that a new start can tell what is new from what was there
     // In pieces, so that results are out and checkpoints due while many records wait.
     for (std::span<const Message> left = messages; !left.empty();) {
       size_t count = std::min(left.size(), kItemsAtOnce);
@@ -293,6 +351,7 @@ void run(Engine& engine, Link& source, Link& sink, const CheckpointPace& pace, c
       engine.process(left.first(count), results);
       write_out();
       left = left.subspan(count);
+      done += count;
       const bool due = (pace.records > 0 && engine.counters().records >= saved_records + pace.records) ||
                        (pace.interval.count() > 0 && Clock::now() >= saved_at + pace.interval);
       if (!due) continue;

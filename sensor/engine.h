@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "sensor/formats/file_headers.h"
 #include "sensor/formats/format.h"
 #include "sensor/links/link.h"
 #include "sensor/formats/schema.h"
@@ -37,7 +38,7 @@ struct EngineOptions {
   size_t max_series = 0;                // in memory; 0: no bound
   std::filesystem::path state;          // empty: nothing is kept
   bool partitioned = false;             // the source has partitions: each has a state of its own, `state` followed by its name
-  bool resume = false;                  // skip the lines that the state has seen
+  bool resume = false;                  // the source goes on at the state's place(): what comes before was answered, a header too
 };
 
 // Since the start. Read from any thread.
@@ -78,8 +79,13 @@ class Engine {
   // The input has ended: appends the results of what the reorder windows hold; with a state they stay there and wait. [main-thread]
   void finish(std::vector<Message>& results);
 
-  // Writes a checkpoint of all that was processed; without a state does nothing. Throws Error. [main-thread]
-  void save();
+  // Writes a checkpoint of all that was processed; without a state does nothing. `place`: where in the source that ends, if the source has places.
+  // Throws Error. [main-thread]
+  void save(const std::string& place = {});
+  bool keeps_state() const { return !options_.state.empty(); }
+  // Where the state found at the start ends; empty: nowhere. [main-thread]
+  const std::string& place() const { return place_; }
+  bool has_state() const { return has_state_; }
   // For a partitioned source: its states are kept beside options.state, in files of their own for each partition. [main-thread]
   PartitionHooks partition_hooks();
   // Tells the link which messages the last checkpoint covers. [main-thread]
@@ -102,9 +108,12 @@ class Engine {
   Partition& open(const std::string& topic, int32_t partition);
   bool is_new(const Message& message, Partition*& partition);
   bool settle(const Message& message, bool is_new, std::vector<Message>& results);
+  void recall_opening();
+  bool continues_opening(const Message& message) const;
+  bool take_headers(const Message& message, bool is_new, Message& moved);
   void on_all(size_t items, const std::function<void(size_t share)>& task);
   const Format& output() const { return other_format_ ? *other_format_ : *format_; }
-  void save(Partition& partition);
+  void save(Partition& partition, const std::string& place);
   void update_counters();
 
   std::shared_ptr<const ssm::Model> model_;
@@ -114,6 +123,11 @@ class Engine {
   Schema schema_;
   std::unique_ptr<Format> format_, other_format_;  // other_format_: of the output, where it differs
   bool settled_ = false;  // formats, columns and header
+  FileHeaders headers_;
+  std::vector<std::string> opening_;               // the lines that settled it
+  std::vector<std::string> old_opening_;           // of the state, as long as it is not known whether it holds for what comes
+  std::string place_;
+  bool has_state_ = false;
   std::map<std::pair<std::string, int32_t>, std::unique_ptr<Partition>> partitions_;
   std::unique_ptr<StateFile> overflow_;            // for sensors that do not fit into memory, without a state
   std::vector<std::unique_ptr<Shard>> shards_;

@@ -68,6 +68,30 @@ class Csv final : public Format {
     return true;
   }
 
+  std::span<const std::string> columns() const override { return columns_; }
+
+  bool is_header(std::string_view line) const override {
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    return !columns_.empty() && line == header_;
+  }
+
+  bool is_row(std::string_view line) const override {
+    Record record;
+    if (is_header(line) || !parse(line, record).empty()) return false;
+    return std::any_of(record.fields.begin(), record.fields.end(), [](const Field& field) {
+      return field.kind == Field::Kind::number || (field.kind == Field::Kind::text && parse_timestamp(field.text));
+    });
+  }
+
+  std::string row_of(const Record& record) const override {
+    std::string line;
+    for (const std::string& column : columns_) {
+      if (&column != &columns_.front()) line += ',';
+      if (const Field* field = record.find(column)) append_cell(line, field->text);
+    }
+    return line;
+  }
+
   std::string parse(std::string_view line, Record& record) const override {
     record.clear();
     if (line.ends_with('\r')) line.remove_suffix(1);

@@ -19,6 +19,13 @@ class Format {
 
   // Takes the line for itself when it describes the ones that follow, as a CSV header does; true: it is no record. One thread.
   virtual bool take_header(std::string_view /*line*/) { return false; }
+  // Of a format with columns: their names, once the header is known; else none.
+  virtual std::span<const std::string> columns() const { return {}; }
+  // Of a format with columns: whether the line is the header again, and whether it is a row of such columns and surely no header. [any thread]
+  virtual bool is_header(std::string_view /*line*/) const { return false; }
+  virtual bool is_row(std::string_view /*line*/) const { return true; }
+  // The record as a row of these columns; what they do not have is left out. [any thread]
+  virtual std::string row_of(const Record& /*record*/) const { return {}; }
   // Empty: `record` holds the line's fields; else what is wrong with it. [any thread]
   virtual std::string parse(std::string_view line, Record& record) const = 0;
 

@@ -44,6 +44,7 @@ void PipeLink::cut_lines(std::vector<Message>& messages) {
     const size_t end = text_.find('\n', std::max(begin, searched_));
     if (end == std::string::npos) break;
     messages.push_back({{}, text_.substr(begin, end - begin), -1, ++lines_});
+    messages.back().begins_file = lines_ == 1;
     begin = searched_ = end + 1;
   }
   text_.erase(0, begin);

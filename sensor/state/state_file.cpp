@@ -17,7 +17,8 @@ namespace coil::sensor {
 namespace {
 
 constexpr uint64_t kBlockBytes = 512;
-constexpr char kMagic[] = "coil stream state 2\n";
+constexpr std::string_view kAnyMagic = "coil stream state ";
+constexpr char kMagic[] = "coil stream state 3\n";
 
 uint64_t blocks_of(uint64_t bytes) { return (bytes + kBlockBytes - 1) / kBlockBytes; }
 
@@ -93,7 +94,9 @@ void StateFile::load(Content& content) {
   Bytes bytes(size > 0 ? size_t(size) : 0);
   if (!read_all(file.get(), bytes.data(), bytes.size(), 0)) throw system_failure(path_, "cannot be read");
   if (bytes.size() < sizeof kMagic - 1 || std::memcmp(bytes.data(), kMagic, sizeof kMagic - 1) != 0) {
-    throw failure(path_, "is no state file of coil stream");
+    throw failure(path_, bytes.size() >= kAnyMagic.size() && std::memcmp(bytes.data(), kAnyMagic.data(), kAnyMagic.size()) == 0
+                             ? "was written by another version of coil; begin with a new state"
+                             : "is no state file of coil stream");
   }
   if (bytes.size() < sizeof kMagic - 1 + sizeof(uint64_t)) throw failure(path_, "is damaged: it ends too soon");
   const size_t body = bytes.size() - sizeof(uint64_t);
@@ -104,6 +107,9 @@ void StateFile::load(Content& content) {
     const std::string identity = reader.text();
     if (identity != identity_) throw Error("belongs to " + identity + ", not to " + identity_);
     content.position = reader.value<int64_t>();
+    content.place = reader.text();
+    content.opening.resize(reader.value<uint32_t>());
+    for (std::string& line : content.opening) line = reader.text();
     commits_ = reader.value<uint64_t>() + 1;
     const auto count = reader.value<uint64_t>();
     for (uint64_t i = 0; i < count; ++i) {
@@ -166,6 +172,9 @@ void StateFile::commit(const Content& content) {
   writer.raw(kMagic, sizeof kMagic - 1);
   writer.text(identity_);
   writer.value(content.position);
+  writer.text(content.place);
+  writer.value(static_cast<uint32_t>(content.opening.size()));
+  for (const std::string& line : content.opening) writer.text(line);
   writer.value(commits_);
   writer.value(static_cast<uint64_t>(content.pieces.size()));
   for (const auto& [key, piece] : content.pieces) writer.text(key), writer.value(piece);

@@ -24,7 +24,9 @@ struct Piece {
 class StateFile {
  public:
   struct Content {
-    int64_t position = 0;  // the offset of the first message that is not in the states
+    int64_t position = 0;  // of a partition: the offset of the first message that is not in the states
+    std::string place;     // of a source that can be read again from any place: where the first message lies that is not in the states
+    std::vector<std::string> opening;  // the lines that said what all others mean: a header, and the first record
     std::map<std::string, Piece> pieces;
   };
 
