@@ -25,7 +25,7 @@ void catch_interrupts() {
     sigaction(signal_number, nullptr, &before);
     if (before.sa_handler != SIG_IGN) sigaction(signal_number, &action, nullptr);  // as nohup wants it
   }
-  signal(SIGPIPE, SIG_IGN);
+  for (int signal_number : {SIGPIPE, SIGXFSZ}) signal(signal_number, SIG_IGN);
 }
 
 bool interrupted() noexcept { return flag.load(); }

@@ -3,8 +3,8 @@
 
 namespace coil::cli {
 
-// From now on SIGINT, SIGTERM and SIGHUP set the flag instead of ending the program, and writing to a closed pipe is an error
-// like any other. A second signal ends the program at once. [main-thread]
+// From now on SIGINT, SIGTERM and SIGHUP set the flag instead of ending the program, and writing to a closed pipe, or
+// beyond the size that `ulimit -f` allows, is an error like any other. A second signal ends the program at once. [main-thread]
 void catch_interrupts();
 
 bool interrupted() noexcept;   // [any thread]

@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "cli/bench/bench.h"
+#include "cli/capture/capture.h"
 #include "cli/failure.h"
 #include "cli/info.h"
 #include "cli/interrupt.h"
@@ -60,6 +61,7 @@ int main(int argc, char** argv) {
 
   int exit_code = kOk;
   setup_process(app, exit_code);
+  setup_capture(app, command_line(argc, argv), exit_code);
   setup_info(app, exit_code);
   setup_stream(app, exit_code);
   setup_plot(app, exit_code);

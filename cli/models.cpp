@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <set>
@@ -63,16 +64,28 @@ std::string preset_names() {
   return list;
 }
 
+// The file or model directory that a folder of presets has under this name; empty: none.
+fs::path find_preset(const std::string& name) {
+  std::error_code error;
+  for (const fs::path& folder : preset_folders()) {
+    if (fs::is_regular_file(folder / (name + kExtension), error)) return folder / (name + kExtension);
+    if (fs::is_regular_file(folder / name, error) || fs::is_regular_file(folder / name / "config.json", error)) return folder / name;
+  }
+  return {};
+}
+
+// A name without a slash is a preset's, if there is one of that name, whatever lies here. Throws Failure.
 fs::path find_model(const std::string& name) {
   std::error_code error;
-  if (fs::exists(name, error)) return name;
-  if (name.find('/') == std::string::npos) {
-    for (const fs::path& folder : preset_folders()) {
-      for (const std::string& file : {name, name + kExtension}) {
-        if (fs::exists(folder / file, error)) return folder / file;
-      }
+  const bool is_file_name = fs::path(name).extension() == kExtension && fs::is_regular_file(name, error);
+  if (!name.empty() && !is_file_name && name.find('/') == std::string::npos) {
+    if (const fs::path preset = find_preset(name); !preset.empty()) {
+      const bool is_model_here = fs::is_regular_file(name, error) || fs::is_regular_file(fs::path(name) / "config.json", error);
+      if (is_model_here) std::fprintf(stderr, "coil: %s is the preset; what lies here is ./%s\n", name.c_str(), name.c_str());
+      return preset;
     }
   }
+  if (fs::exists(name, error)) return name;
   const std::string presets = preset_names();
   throw Failure(kModelFailed, "model '" + name + "': no such file or preset; " +
                                   (presets.empty() ? "no presets are installed" : "the presets are: " + presets));
@@ -98,12 +111,20 @@ ssm::Checkpoint open_model(const std::string& name) {
   }
 }
 
-std::shared_ptr<const ssm::Model> load_model(const ssm::Checkpoint& checkpoint, ssm::Target target) {
+std::shared_ptr<const ssm::Model> load_model(const ssm::Checkpoint& checkpoint, ssm::Target target, bool quiet) {
   try {
-    return ssm::Model::load(checkpoint, target);
+    auto model = ssm::Model::load(checkpoint, target);
+    if (!quiet) print_warnings(model->warnings());
+    return model;
   } catch (const Error& error) {
     throw Failure(kModelFailed, error.what());
   }
+}
+
+void print_warnings(const std::vector<std::string>& warnings) {
+  static std::set<std::string> printed;  // a command may load a model more than once
+  for (const std::string& warning : warnings)
+    if (printed.insert(warning).second) std::fprintf(stderr, "coil: warning: %s\n", warning.c_str());
 }
 
 std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Target target) { return load_model(open_model(name), target); }

@@ -10,14 +10,13 @@
 #include <vector>
 
 #include "sensor/scoring/cadence.h"
+#include "sensor/scoring/clock.h"
 #include "sensor/scoring/detector.h"
 #include "sensor/scoring/forecast.h"
 #include "sensor/links/link.h"
 #include "sensor/scoring/normaliser.h"
 
 namespace coil::sensor {
-
-inline constexpr int64_t kNoTime = INT64_MIN;
 
 // Of one series, beside the model's state. Plain data: its bytes go into state files.
 struct SeriesMemory {
@@ -27,12 +26,25 @@ struct SeriesMemory {
   Cadence cadence;
   // Of the last record that was planned; the model may not have seen it yet.
   int64_t last_time_ns = kNoTime;
-  double last_value = 0;
+  uint64_t last_steady_ns = 0;      // Clock::steady_ns() of it
+  double steps_since_value = 0;     // of the series' rhythm
   bool last_was_missing = true;
+  uint64_t last_record_hash = 0;  // of its whole text
   bool has_begun = false;  // one of its values was no missing one
   // Large; all above lies together.
   PendingForecasts forecasts;
   Detector detector;
+
+  // After a step of the cadence: how many steps ago the last value was; 0: one step, with nothing missing in between.
+  double pass(const Cadence::Step& step) noexcept {
+    const bool has_gap = steps_since_value > 0 || step.missing > 0 || step.long_gap || step.elapsed >= kLongPause;
+    const double steps = steps_since_value + step.elapsed;
+    steps_since_value = last_was_missing ? steps : 0;
+    return has_gap ? steps : 0;
+  }
+
+ private:
+  static constexpr double kLongPause = 8;  // typical intervals: so long a pause is a gap even where a series comes irregularly
 };
 static_assert(std::is_trivially_copyable_v<SeriesMemory>);
 
@@ -50,9 +62,7 @@ struct Series {
 
 // Of one sensor. Plain data.
 struct SensorMemory {
-  int64_t last_time_ns = kNoTime;
-  int64_t held_back_ns = kNoTime;  // time of the last record that was late or too far ahead
-  int32_t held_back_in_row = 0;
+  Clock clock;
   bool in_episode = false;
   int32_t quiet_records = 0;       // in the episode, since the last one that was anomalous
 };
@@ -68,6 +78,7 @@ struct Sensor {
   SensorMemory memory;
   std::vector<std::unique_ptr<Series>> series;
   std::vector<Held> held;  // by time, then as they came
+  std::vector<uint32_t> text_fields;  // hashes of the names of fields that held a text which is no number
 };
 
 }  // namespace coil::sensor

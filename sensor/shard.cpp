@@ -1,9 +1,12 @@
 // Plans a job for each value, takes the jobs' steps in blocks, and writes the results.
 #include "sensor/shard.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "sensor/formats/timestamp.h"
 #include "sensor/state/bytes.h"
 #include "base/json_fields.h"
 
@@ -16,11 +19,28 @@ constexpr size_t kGrowth = 32 << 20;      // bytes of states that are made at on
 constexpr size_t kStepsOfBlock = 128;     // whose outputs stay in a fast cache until they are looked at
 constexpr size_t kStepsAhead = 4;         // what is remembered of a series is fetched so many steps before it is looked at
 constexpr size_t kBytesOfField = 40;      // that a result usually adds
-constexpr int32_t kBelievedInRow = 8;     // records that agree on another time move the clock
+constexpr double kLongestInterval_s = 1e9;  // whose nanoseconds can be counted
 
 // Beyond this the differences of values leave what a double holds.
 constexpr double kLargestValue = 1e150;
-bool is_missing(const Field& field) { return field.kind == Field::Kind::null || std::fabs(field.number) > kLargestValue; }
+bool is_missing(const Value& value) { return value.is_missing || std::fabs(value.number) > kLargestValue; }
+
+uint64_t hash_of(std::string_view text) { return XXH3_64bits(text.data(), text.size()); }
+const Series* find_series(const Sensor& sensor, std::string_view field) {
+  const auto found = std::find_if(sensor.series.begin(), sensor.series.end(), [&](const auto& series) { return series->name == field; });
+  return found == sensor.series.end() ? nullptr : found->get();
+}
+
+// Of a record's values.
+uint32_t fingerprint(const Selection& selection) {
+  uint64_t hash = 0;
+  for (const Value& value : selection.values) {
+    if (value.certainty == Value::Certainty::kIfKnown) continue;  // what becomes of it depends on what came before
+    const double number = is_missing(value) ? HUGE_VAL : value.number;
+    hash = XXH3_64bits_withSeed(&number, sizeof number, hash);
+  }
+  return static_cast<uint32_t>(hash);
+}
 
 Added number_or_null(std::string_view name, bool exists, double value) {
   return {name, exists && std::isfinite(value) ? Field::Kind::number : Field::Kind::null, value, {}};
@@ -53,18 +73,29 @@ struct Shard::Names {
   }
 };
 
-std::vector<std::string> added_names(const EngineOptions& options, const Selection& selection) {
+std::vector<std::string> added_names(const EngineOptions& options, std::span<const std::string_view> values) {
   std::vector<std::string> names;
-  for (const Field* field : selection.values) {
-    const std::string base = options.prefix + std::string(field->name) + "_";
+  for (const std::string_view value : values) {
+    const std::string base = options.prefix + std::string(value) + "_";
     for (const char* what : {"expected", "low", "high"}) names.push_back(base + what);
-    if (selection.values.size() > 1) names.push_back(base + "score");
+    if (values.size() > 1) names.push_back(base + "score");
     for (const size_t horizon : options.horizons) {
       for (const char* what : {"", "_low", "_high"}) names.push_back(base + "forecast_" + std::to_string(horizon) + what);
     }
   }
   for (const char* what : {"score", "status", "episode"}) names.push_back(options.prefix + what);
   return names;
+}
+
+void take_time_out(Record& record, Selection& selection) {
+  if (!selection.time_field) return;
+  record.time_ns = selection.time_ns;
+  std::array<const Field*, 2> fields = {selection.time_field, selection.clock_field};
+  std::sort(fields.begin(), fields.end(), std::greater<>());
+  for (const Field* field : fields) {
+    if (field) record.fields.erase(record.fields.begin() + (field - record.fields.data()));
+  }
+  selection.time_field = selection.clock_field = nullptr;
 }
 
 int normaliser_window(const ssm::Model& model) {
@@ -154,58 +185,95 @@ void Shard::process(std::span<const std::unique_ptr<Item>> items, size_t shard, 
 // Finds the sensor, and puts the record in the order of times where that is wished.
 void Shard::accept(Item& item, const Format& input) {
   Work& work = item.work;
+  if (!has_value(work, item.file)) {
+    work.status = Work::Status::unscored;
+    works_.push_back(&work);
+    return;
+  }
   Sensor& sensor = *entry(work.selection.key, item.file).second.sensor;
   work.sensor = &sensor;
   if (options_.reorder_records == 0 || !work.selection.time_ns) return plan(work);
   const int64_t time_ns = *work.selection.time_ns;
-  if (sensor.memory.last_time_ns != kNoTime && time_ns < sensor.memory.last_time_ns) return plan(work);
+  const Clock& clock = sensor.memory.clock;
+  if (clock.last_ns() != kNoTime && time_ns < clock.last_ns()) {
+    const int64_t latest_ns = sensor.held.empty() ? clock.last_ns() : sensor.held.back().time_ns;
+    if (clock.was_set_back(time_ns, latest_ns, fingerprint(work.selection), pace(sensor, work.selection))) release(item, 0, input);
+    return plan(work);
+  }
   const auto place = std::upper_bound(sensor.held.begin(), sensor.held.end(), time_ns, [](int64_t t, const Held& held) { return t < held.time_ns; });
   sensor.held.insert(place, Held{time_ns, *work.message});
   work.status = Work::Status::held;
-  while (sensor.held.size() > size_t(options_.reorder_records)) {
+  release(item, size_t(options_.reorder_records), input);
+}
+
+// The first of the records that wait for the item's sensor, until so many are left.
+void Shard::release(Item& item, size_t left, const Format& input) {
+  Sensor& sensor = *item.work.sensor;
+  while (sensor.held.size() > left) {
     Work& released = *item.released.emplace_back(std::make_unique<Work>());
     released.own = std::move(sensor.held.front().message);
     released.message = &released.own;
     sensor.held.erase(sensor.held.begin());
     input.parse(released.own.text, released.record);
-    schema_.select(released.record, released.own.topic, released.selection);
+    released.unusable = schema_.select(released.record, released.own.topic, released.selection, released.what);
     released.sensor = &sensor;
+    released.names = item.work.names;
     plan(released);
   }
 }
 
-bool Shard::is_duplicate(const Sensor& sensor, const Selection& selection) const {
-  if (!selection.time_ns) return false;
-  for (const Field* field : selection.values) {
-    const auto same = std::find_if(sensor.series.begin(), sensor.series.end(), [&](const auto& series) { return series->name == field->name; });
-    if (same == sensor.series.end()) return false;
-    const SeriesMemory& memory = (*same)->memory;
-    if (memory.last_time_ns != *selection.time_ns || memory.last_was_missing != is_missing(*field)) return false;
-    if (!memory.last_was_missing && memory.last_value != field->number) return false;
+// Whether it holds a number, or lacks one that its sensor had before.
+bool Shard::has_value(const Work& work, StateFile* file) {
+  if (work.unusable != Unusable::kNo) return false;
+  const std::vector<Value>& values = work.selection.values;
+  const auto is_number = [](const Value& value) { return value.certainty != Value::Certainty::kIfKnown; };
+  if (std::any_of(values.begin(), values.end(), is_number)) return true;
+  if (!entries_.contains(work.selection.key)) return false;
+  const Sensor& sensor = *entry(work.selection.key, file).second.sensor;
+  return std::any_of(values.begin(), values.end(), [&](const Value& value) { return find_series(sensor, value.name) != nullptr; });
+}
+
+// Of what may be values those that are.
+void Shard::choose_values(Work& work) {
+  Sensor& sensor = *work.sensor;
+  std::erase_if(work.selection.values, [&](const Value& value) {
+    if (value.certainty == Value::Certainty::kSure || find_series(sensor, value.name)) return false;
+    const uint32_t hash = static_cast<uint32_t>(hash_of(value.name));
+    const bool had_text = std::find(sensor.text_fields.begin(), sensor.text_fields.end(), hash) != sensor.text_fields.end();
+    if (value.certainty == Value::Certainty::kQuoted) return had_text;
+    if (value.is_text && !had_text) sensor.text_fields.push_back(hash);
+    return true;
+  });
+}
+
+// Equal to the last record of each of its series, in all of its fields.
+bool Shard::is_duplicate(const Sensor& sensor, const Selection& selection, uint64_t record_hash) const {
+  if (!selection.time_ns || selection.values.empty()) return false;
+  for (const Value& value : selection.values) {
+    const Series* series = find_series(sensor, value.name);
+    if (!series || series->memory.last_time_ns != *selection.time_ns || series->memory.last_record_hash != record_hash) return false;
   }
   return true;
 }
 
-// One record of another time is an error of its own, several in a row that agree are a clock that was set.
-bool Shard::clock_is_believed(SensorMemory& memory, int64_t time_ns, Work& work) {
-  if (memory.last_time_ns == kNoTime) return true;
-  const bool is_late = time_ns < memory.last_time_ns;
-  const bool is_future = options_.future_s > 0 && static_cast<double>(time_ns - memory.last_time_ns) > 1e9 * options_.future_s;
-  if (!is_late && !is_future) {
-    memory.held_back_in_row = 0;
-    return true;
+// What is known of the first series stands for the sensor.
+Pace Shard::pace(const Sensor& sensor, const Selection& selection) const {
+  const Series* series = nullptr;
+  for (size_t i = 0; i < selection.values.size() && !series; ++i) series = find_series(sensor, selection.values[i].name);
+  if (!series) return {};
+  const Cadence& cadence = series->memory.cadence;
+  return {static_cast<int64_t>(1e9 * std::min(cadence.typical_interval_s(), kLongestInterval_s)), cadence.is_regular()};
+}
+
+// Late records and those of the future are no steps of their series.
+bool Shard::is_on_time(Work& work) {
+  Sensor& sensor = *work.sensor;
+  switch (sensor.memory.clock.read(*work.selection.time_ns, fingerprint(work.selection), pace(sensor, work.selection), options_.future_s)) {
+    case Clock::Verdict::on_time: return true;
+    case Clock::Verdict::set: ++counters_.clock_jumps; return true;
+    case Clock::Verdict::late: ++counters_.late, work.status = Work::Status::late; return false;
+    case Clock::Verdict::future: ++counters_.future, work.status = Work::Status::future; return false;
   }
-  const bool agrees = memory.held_back_in_row > 0 && time_ns >= memory.held_back_ns &&
-                      !(options_.future_s > 0 && static_cast<double>(time_ns - memory.held_back_ns) > 1e9 * options_.future_s);
-  memory.held_back_in_row = agrees ? memory.held_back_in_row + 1 : 1;
-  memory.held_back_ns = time_ns;
-  if (memory.held_back_in_row >= kBelievedInRow) {
-    memory.held_back_in_row = 0;
-    ++counters_.clock_jumps;
-    return true;
-  }
-  work.status = is_late ? Work::Status::late : Work::Status::future;
-  ++(is_late ? counters_.late : counters_.future);
   return false;
 }
 
@@ -216,37 +284,43 @@ void Shard::plan(Work& work) {
   work.status = Work::Status::normal;
   work.first_job = jobs_.size();
   work.jobs = 0;
-  if (is_duplicate(sensor, work.selection)) {
+  work.has_new_series = work.mixes = false;
+  choose_values(work);
+  const uint64_t record_hash = hash_of(work.record.line);
+  if (work.selection.values.empty()) {
+    work.status = Work::Status::unscored;
+    return;
+  }
+  if (is_duplicate(sensor, work.selection, record_hash)) {
     work.status = Work::Status::dropped;
     ++counters_.duplicates;
     return;
   }
-  const int64_t before_ns = sensor.memory.last_time_ns;
   const int64_t time_ns = work.selection.time_ns.value_or(kNoTime);
-  if (time_ns != kNoTime) {
-    if (!clock_is_believed(sensor.memory, time_ns, work)) return;
-    sensor.memory.last_time_ns = time_ns;
-  }
-  const bool clock_jumped = time_ns != kNoTime && before_ns != kNoTime &&
-                            (time_ns < before_ns || (options_.future_s > 0 && static_cast<double>(time_ns - before_ns) > 1e9 * options_.future_s));
+  if (time_ns != kNoTime && !is_on_time(work)) return;
+  const uint64_t steady_ns = sensor.memory.clock.steady_ns();
   ++counters_.records;
-  for (const Field* field : work.selection.values) {
-    Series& series = this->series(sensor, field->name);
+  for (const Value& value : work.selection.values) {
+    work.has_new_series = work.has_new_series || !find_series(sensor, value.name);
+    Series& series = this->series(sensor, value.name);
     SeriesMemory& memory = series.memory;
+    work.mixes = work.mixes || (time_ns != kNoTime && memory.last_time_ns == time_ns && !is_missing(value) && !memory.last_was_missing);
     Cadence::Step step;
-    if (time_ns != kNoTime && memory.last_time_ns != kNoTime && !clock_jumped) {
-      step = memory.cadence.advance(1e-9 * static_cast<double>(time_ns - memory.last_time_ns));
+    if (time_ns != kNoTime && memory.last_time_ns != kNoTime) {
+      step = memory.cadence.advance(1e-9 * static_cast<double>(static_cast<int64_t>(steady_ns - memory.last_steady_ns)));
     }
     if (!memory.has_begun) step.missing = 0;
     memory.last_time_ns = time_ns;
-    memory.last_was_missing = is_missing(*field);
-    memory.last_value = field->number;
+    memory.last_steady_ns = steady_ns;
+    memory.last_was_missing = is_missing(value);
+    memory.last_record_hash = record_hash;
     memory.has_begun |= !memory.last_was_missing;
     counters_.missing_values += memory.last_was_missing;
     counters_.filled_steps += uint64_t(step.missing);
     counters_.long_gaps += step.long_gap;
+    const double gap = memory.pass(step);
     const size_t index = jobs_.size();
-    jobs_.push_back({&series, field->number, memory.last_was_missing, step.missing, step.interval, step.long_gap || clock_jumped, kNoJob, {}, {}});
+    jobs_.push_back({&series, value.number, memory.last_was_missing, step.missing, step.interval, step.long_gap, gap, kNoJob, {}, {}});
     if (series.last_job == kNoJob) series.first_job = index, waiting_.push_back(&series);
     else jobs_[series.last_job].next = index;
     series.last_job = index;
@@ -305,7 +379,7 @@ void Shard::finish_step(const Step& step, std::span<const float> outputs) {
   if (step.is_last) {
     if (job.forget) memory.forecasts.forget();
     job.expected = memory.forecasts.due(0);
-    if (!job.is_missing) job.assessment = memory.detector.observe(job.value, memory.forecasts, step.before);
+    if (!job.is_missing) job.assessment = memory.detector.observe(job.value, memory.forecasts, step.before, job.gap);
   }
   if (step.normaliser.observed() == 0) return;
   memory.forecasts.advance(step.normaliser, outputs, horizon_rows_);
@@ -320,7 +394,8 @@ void Shard::conclude(Work& work, const Format& output, bool as_it_came) {
   work.output.clear();
   if (work.status == Work::Status::dropped) return;
   const bool scored = work.status == Work::Status::normal;
-  const bool several = work.selection.values.size() > 1;
+  if (work.status == Work::Status::unscored) work.selection.values.clear();
+  bool several = work.selection.values.size() > 1;
   double event_decades = 0, evidence_decades = 0;
   bool all_missing = true, all_warming_up = true;
   for (size_t i = 0; i < work.jobs; ++i) {
@@ -336,23 +411,26 @@ void Shard::conclude(Work& work, const Format& output, bool as_it_came) {
   counters_.anomalies += anomalous;
 
   const char* episode = nullptr;
-  if (SensorMemory& memory = work.sensor->memory; scored && (memory.in_episode || anomalous)) {
+  if (scored && (work.sensor->memory.in_episode || anomalous)) {
+    SensorMemory& memory = work.sensor->memory;
     episode = memory.in_episode ? "on" : "begin";
     counters_.episodes += !memory.in_episode;
     memory.quiet_records = anomalous || lasting >= options_.threshold ? 0 : memory.quiet_records + 1;
     memory.in_episode = memory.quiet_records < std::max(1, options_.hold_off_records);
     if (!memory.in_episode) episode = "end";
   }
-  const char* status = work.status == Work::Status::late     ? "late"
-                       : work.status == Work::Status::future ? "future"
-                       : all_missing                         ? "missing"
-                       : all_warming_up                      ? "warmup"
-                       : anomalous                           ? "anomaly"
-                                                             : "ok";
+  const char* status = work.status == Work::Status::late       ? "late"
+                       : work.status == Work::Status::future   ? "future"
+                       : work.status == Work::Status::unscored ? (work.lacks_value() ? "missing" : "unscored")
+                       : all_missing                           ? "missing"
+                       : all_warming_up                        ? "warmup"
+                       : anomalous                             ? "anomaly"
+                                                               : "ok";
 
   added_.clear();
   for (size_t i = 0; i < work.selection.values.size(); ++i) {
-    const Names& names = this->names(work.selection.values[i]->name);
+    const Names& names = this->names(work.selection.values[i].name);
+    several = several || (output.has_fixed_columns() && output.has_column(work.names->of(names.score)));
     if (!scored) {
       names.visit(several, [&](const std::string& name) { added_.push_back(number_or_null(name, false, 0)); });
       continue;
@@ -373,15 +451,16 @@ void Shard::conclude(Work& work, const Format& output, bool as_it_came) {
   added_.push_back(number_or_null(score_name_, scored && !all_missing, score));
   added_.push_back({status_name_, Field::Kind::text, 0, status});
   added_.push_back({episode_name_, episode ? Field::Kind::text : Field::Kind::null, 0, episode ? episode : ""});
-  if (!as_it_came && work.selection.time_field) {  // every format writes times in its own place
-    work.record.time_ns = work.selection.time_ns;
-    work.record.fields.erase(work.record.fields.begin() + (work.selection.time_field - work.record.fields.data()));
+  if (!work.names->are_plain()) {
+    for (Added& added : added_) added.name = work.names->of(added.name);
   }
+  if (!as_it_came) take_time_out(work.record, work.selection);
   work.output.reserve(work.record.line.size() + kBytesOfField * added_.size());
   output.write(work.record, added_, as_it_came, work.output);
 }
 
-void Shard::release_all(std::vector<std::unique_ptr<Work>>& works, const Format& input, const Format& output) {
+void Shard::release_all(std::vector<std::unique_ptr<Work>>& works, const Format& input, const Format& output,
+                        const AddedNames& names) {
   jobs_.clear();
   ahead_.clear();
   works_.clear();
@@ -392,8 +471,9 @@ void Shard::release_all(std::vector<std::unique_ptr<Work>>& works, const Format&
       work.own = std::move(held.message);
       work.message = &work.own;
       input.parse(work.own.text, work.record);
-      schema_.select(work.record, work.own.topic, work.selection);
+      work.unusable = schema_.select(work.record, work.own.topic, work.selection, work.what);
       work.sensor = &sensor;
+      work.names = &names;
       plan(work);
     }
     sensor.held.clear();
@@ -413,6 +493,8 @@ Bytes Shard::pack(const Sensor& sensor) {
     batch_.copy_state(series->slot, scratch_);
     writer.raw(scratch_.data(), scratch_.bytes());
   }
+  writer.value(static_cast<uint64_t>(sensor.text_fields.size()));
+  writer.raw(sensor.text_fields.data(), sensor.text_fields.size() * sizeof(uint32_t));
   writer.value(static_cast<uint64_t>(sensor.held.size()));
   for (const Held& held : sensor.held) {
     writer.value(held.time_ns);
@@ -436,6 +518,7 @@ std::unique_ptr<Sensor> Shard::unpack(const Bytes& bytes) {
     series.slot = take_slot();
     batch_.set_state(series.slot, state);
   }
+  for (auto count = reader.value<uint64_t>(); count > 0; --count) sensor->text_fields.push_back(reader.value<uint32_t>());
   for (auto count = reader.value<uint64_t>(); count > 0; --count) {
     Held& held = sensor->held.emplace_back();
     held.time_ns = reader.value<int64_t>();

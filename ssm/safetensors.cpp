@@ -8,15 +8,18 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string_view>
 #include <system_error>
 #include <tuple>
+#include <utility>
 
 #include "base/error.h"
+#include "base/part_file.h"
+#include "ssm/foreign_file.h"
 
 namespace coil::ssm {
 
@@ -36,11 +39,8 @@ struct DtypeName {
 };
 constexpr DtypeName kDtypes[] = {{"F64", Dtype::f64, 8}, {"F32", Dtype::f32, 4}, {"F16", Dtype::f16, 2}, {"BF16", Dtype::bf16, 2},
                                  {"I64", Dtype::i64, 8}, {"I32", Dtype::i32, 4}, {"I16", Dtype::i16, 2}, {"I8", Dtype::i8, 1},
-                                 {"U8", Dtype::u8, 1},   {"BOOL", Dtype::boolean, 1}};
-
-const DtypeName& entry(Dtype dtype) {
-  return *std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const DtypeName& d) { return d.dtype == dtype; });
-}
+                                 {"U64", Dtype::u64, 8}, {"U32", Dtype::u32, 4}, {"U16", Dtype::u16, 2}, {"U8", Dtype::u8, 1},
+                                 {"BOOL", Dtype::boolean, 1}};
 
 float half_to_float(uint16_t h) {
   const uint32_t sign = uint32_t(h & 0x8000) << 16, exponent = (h >> 10) & 31, mantissa = h & 1023;
@@ -75,8 +75,12 @@ std::vector<To> convert(const Tensor& tensor) {
     case Dtype::i32: each([&](size_t i) { return read_at<int32_t>(tensor.bytes, i); }); break;
     case Dtype::i16: each([&](size_t i) { return read_at<int16_t>(tensor.bytes, i); }); break;
     case Dtype::i8: each([&](size_t i) { return read_at<int8_t>(tensor.bytes, i); }); break;
+    case Dtype::u64: each([&](size_t i) { return read_at<uint64_t>(tensor.bytes, i); }); break;
+    case Dtype::u32: each([&](size_t i) { return read_at<uint32_t>(tensor.bytes, i); }); break;
+    case Dtype::u16: each([&](size_t i) { return read_at<uint16_t>(tensor.bytes, i); }); break;
     case Dtype::u8:
     case Dtype::boolean: each([&](size_t i) { return read_at<uint8_t>(tensor.bytes, i); }); break;
+    case Dtype::other: throw Error("values of dtype " + tensor.dtype_name + " cannot be read");
   }
   return out;
 }
@@ -112,6 +116,21 @@ std::shared_ptr<const Mapping> map_file(const std::filesystem::path& path) {
   return mapping;
 }
 
+// Throws Error, which says what the file is if it is none of these.
+uint64_t header_size(std::span<const std::byte> content, const std::string& where) {
+  if (content.empty()) throw Error(where + ": is empty");
+  uint64_t size = 0;
+  const size_t left = content.size() - std::min(content.size(), sizeof size);
+  if (left > 0) std::memcpy(&size, content.data(), sizeof size);
+  const bool has_header = left > 0 && size <= kMaxHeaderBytes && content[sizeof size] == std::byte('{');
+  if (has_header && size <= left) return size;
+  if (has_header) {
+    throw Error(where + ": is cut off: it has " + std::to_string(content.size()) + " bytes, its header alone " + std::to_string(size));
+  }
+  if (const std::string what = describe_foreign_file(content); !what.empty()) throw Error(where + ": is " + what);
+  throw Error(where + ": is not a .safetensors file: it does not begin with the size of a header and the header");
+}
+
 // Parses the header and refuses names that occur twice: a JSON library keeps one of them silently.
 Json parse_header(const char* begin, size_t size, const std::string& where) {
   std::vector<std::set<std::string>> keys;
@@ -141,14 +160,22 @@ int64_t non_negative(const Json& value, const std::string& what) {
   return value.get<int64_t>();
 }
 
+bool is_dtype_name(const Json& json) {
+  if (!json.is_string()) return false;
+  const std::string name = json;
+  return !name.empty() && name.size() <= 32 &&
+         std::all_of(name.begin(), name.end(), [](char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; });
+}
+
 Tensor parse_tensor(const Json& json, std::span<const std::byte> data, const std::string& where) {
   if (!json.is_object() || !json.contains("dtype") || !json.contains("shape") || !json.contains("data_offsets"))
     throw Error(where + ": needs dtype, shape and data_offsets");
   Tensor tensor;
   const Json& dtype = json["dtype"];
-  const auto known = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const DtypeName& d) { return dtype == d.name; });
-  if (known == std::end(kDtypes)) throw Error(where + ": unknown dtype " + dtype.dump());
-  tensor.dtype = known->dtype;
+  if (!is_dtype_name(dtype)) throw Error(where + ": dtype must be a name such as F32, found " + dtype.dump().substr(0, 60));
+  tensor.dtype_name = dtype;
+  const auto known = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const DtypeName& d) { return tensor.dtype_name == d.name; });
+  tensor.dtype = known == std::end(kDtypes) ? Dtype::other : known->dtype;
 
   const Json& shape = json["shape"];
   if (!shape.is_array() || shape.size() > kMaxAxes) throw Error(where + ": shape must be an array of at most 8 sizes");
@@ -158,7 +185,7 @@ Tensor parse_tensor(const Json& json, std::span<const std::byte> data, const std
     if (__builtin_mul_overflow(elements, uint64_t(tensor.shape.back()), &elements)) throw Error(where + ": shape overflows");
   }
   uint64_t bytes = 0;
-  if (__builtin_mul_overflow(elements, uint64_t(known->bytes), &bytes)) throw Error(where + ": shape overflows");
+  if (tensor.dtype != Dtype::other && __builtin_mul_overflow(elements, uint64_t(known->bytes), &bytes)) throw Error(where + ": shape overflows");
 
   const Json& offsets = json["data_offsets"];
   if (!offsets.is_array() || offsets.size() != 2) throw Error(where + ": data_offsets must be two numbers");
@@ -166,8 +193,9 @@ Tensor parse_tensor(const Json& json, std::span<const std::byte> data, const std
   const uint64_t end = uint64_t(non_negative(offsets[1], where + ": data_offsets[1]"));
   if (begin > end || end > data.size())
     throw Error(where + ": data_offsets " + offsets.dump() + " lie outside the file's " + std::to_string(data.size()) + " data bytes");
+  if (tensor.dtype == Dtype::other) bytes = end - begin;  // how large a value is, is not known
   if (end - begin != bytes)
-    throw Error(where + ": shape " + to_string(tensor.shape) + " of " + known->name + " needs " + std::to_string(bytes) +
+    throw Error(where + ": shape " + to_string(tensor.shape) + " of " + tensor.dtype_name + " needs " + std::to_string(bytes) +
                 " bytes, data_offsets give " + std::to_string(end - begin));
   tensor.bytes = data.subspan(begin, bytes);
   return tensor;
@@ -189,31 +217,36 @@ void check_coverage(const std::map<std::string, Tensor>& tensors, std::span<cons
 
 }  // namespace
 
-std::string to_string(Dtype dtype) { return entry(dtype).name; }
-size_t size_of(Dtype dtype) { return entry(dtype).bytes; }
-
 std::string to_string(const std::vector<int64_t>& shape) {
   std::string text = "(";
   for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
   return text + ")";
 }
 
-int64_t Tensor::size() const { return int64_t(bytes.size() / size_of(dtype)); }
+int64_t Tensor::size() const {
+  const auto known = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const DtypeName& d) { return dtype == d.dtype; });
+  return known == std::end(kDtypes) ? 0 : int64_t(bytes.size() / known->bytes);
+}
 std::vector<float> Tensor::to_floats() const { return convert<float>(*this); }
 std::vector<double> Tensor::to_doubles() const { return convert<double>(*this); }
 
 std::vector<int32_t> Tensor::to_ints() const {
-  if (dtype == Dtype::f64 || dtype == Dtype::f32 || dtype == Dtype::f16 || dtype == Dtype::bf16)
-    throw Error("whole numbers are wanted, found dtype " + to_string(dtype));
-  if (dtype == Dtype::i64)
+  if (is_float()) throw Error("whole numbers are wanted, found dtype " + dtype_name);
+  const auto check = [&](auto read) {
     for (size_t i = 0; i < size_t(size()); ++i)
-      if (const int64_t v = read_at<int64_t>(bytes, i); v != int32_t(v)) throw Error("value " + std::to_string(v) + " does not fit 32 bits");
+      if (!std::in_range<int32_t>(read(i))) throw Error("value " + std::to_string(read(i)) + " does not fit 32 bits");
+  };
+  if (dtype == Dtype::i64) check([&](size_t i) { return read_at<int64_t>(bytes, i); });
+  if (dtype == Dtype::u64) check([&](size_t i) { return read_at<uint64_t>(bytes, i); });
+  if (dtype == Dtype::u32) check([&](size_t i) { return read_at<uint32_t>(bytes, i); });
   return convert<int32_t>(*this);
 }
 
 Safetensors Safetensors::open(const std::filesystem::path& path) {
   const auto mapping = map_file(path);
-  return parse(path, {mapping->data, mapping->size}, mapping);
+  Safetensors file = parse(path, {mapping->data, mapping->size}, mapping);
+  file.on_disk_ = true;
+  return file;
 }
 
 Safetensors Safetensors::from_bytes(std::shared_ptr<const std::vector<std::byte>> bytes, const std::string& name) {
@@ -227,17 +260,13 @@ Safetensors Safetensors::parse(const std::filesystem::path& path, std::span<cons
   file.path_ = path;
   file.content_ = std::move(owner);
 
-  uint64_t header_bytes = 0;
-  if (content.size() < sizeof header_bytes)
-    throw Error(where + ": has " + std::to_string(content.size()) + " bytes, too few for a .safetensors file");
-  std::memcpy(&header_bytes, content.data(), sizeof header_bytes);
-  if (header_bytes > kMaxHeaderBytes || header_bytes > content.size() - sizeof header_bytes)
-    throw Error(where + ": is not a .safetensors file (its header would be " + std::to_string(header_bytes) + " bytes long)");
+  const uint64_t header_bytes = header_size(content, where);
   const Json header = parse_header(reinterpret_cast<const char*>(content.data()) + sizeof header_bytes, header_bytes, where);
   const std::span<const std::byte> data = content.subspan(sizeof header_bytes + header_bytes);
 
   for (const auto& [name, value] : header.items()) {
     if (name == "__metadata__") {
+      if (value.is_null()) continue;  // some writers have none to give
       if (!value.is_object()) throw Error(where + ": __metadata__ must be an object of strings");
       for (const auto& [key, text] : value.items()) {
         if (!text.is_string()) throw Error(where + ": __metadata__." + key + " must be a string");
@@ -277,22 +306,13 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data is aligned
   const uint64_t header_bytes = text.size();
 
-  const std::filesystem::path beside = path.string() + ".part" + std::to_string(getpid());
-  const auto fail = [&](const std::string& what) {
-    const std::string reason = std::system_category().message(errno);
-    std::error_code ignored;
-    std::filesystem::remove(beside, ignored);
-    throw Error(path.string() + ": " + what + ": " + reason);
+  PartFile part(path);
+  const auto bytes_of = [](const auto* data, size_t count) {
+    return std::string_view(reinterpret_cast<const char*>(data), count * sizeof *data);
   };
-  std::FILE* file = std::fopen(beside.c_str(), "wb");
-  if (!file) fail("cannot be created");
-  bool written = std::fwrite(&header_bytes, 8, 1, file) == 1 && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  for (const NamedFloats& tensor : tensors)
-    if (!tensor.values.empty())  // whose data() may be null
-      written = written && std::fwrite(tensor.values.data(), sizeof(float), tensor.values.size(), file) == tensor.values.size();
-  written = std::fflush(file) == 0 && written && fsync(fileno(file)) == 0;
-  if (std::fclose(file) != 0 || !written) fail("cannot be written");
-  if (std::rename(beside.c_str(), path.c_str()) != 0) fail("cannot be renamed to");
+  bool written = part.write(bytes_of(&header_bytes, 1)) && part.write(text);
+  for (const NamedFloats& tensor : tensors) written = written && part.write(bytes_of(tensor.values.data(), tensor.values.size()));
+  if (!written || !part.sync() || !part.commit()) throw Error(path.string() + ": cannot be written: " + part.error());
 }
 
 }  // namespace coil::ssm

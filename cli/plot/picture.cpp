@@ -4,17 +4,16 @@
 #include <cairo.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <numbers>
 #include <vector>
 
 #include "cli/failure.h"
-#include "base/part_file.h"
+#include "cli/plot/png.h"
 #include "cli/text.h"
+#include "cli/whole_file.h"
 
 namespace coil::cli {
 namespace {
@@ -317,12 +316,7 @@ void draw_picture(const Picture& picture, const std::filesystem::path& path) {
   }
   draw_colour_bar(canvas, top_db, table);
 
-  PartFile file(path);
-  const cairo_status_t status = cairo_surface_write_to_png(canvas.surface(), file.path().c_str());
-  if (status != CAIRO_STATUS_SUCCESS) {
-    throw Failure(kFailed, in_quotes(path) + ": cannot be written: " + cairo_status_to_string(status));
-  }
-  if (!file.commit()) throw Failure(kFailed, in_quotes(path) + ": cannot be written: " + std::strerror(errno));
+  write_whole_file(path, png_of(canvas.surface()));
 }
 
 }  // namespace coil::cli

@@ -17,6 +17,7 @@
 #include "cli/interrupt.h"
 #include "base/part_file.h"
 #include "cli/text.h"
+#include "cli/whole_file.h"
 
 namespace coil::cli {
 namespace fs = std::filesystem;
@@ -62,7 +63,9 @@ void sync(const fs::path& path) {
   if (!done) throw Failure(kFailed, in_quotes(path) + ": writing failed: " + std::strerror(reason));
 }
 
-fs::path marker_of(const fs::path& output) { return output.parent_path() / ("." + output.filename().string() + ".done"); }
+fs::path marker_of(const fs::path& output) {
+  return output.parent_path() / name_beside(output.parent_path(), output.filename().string(), ".", ".done");
+}
 
 }  // namespace
 
@@ -83,37 +86,55 @@ std::string work_key(const FileJob& job, const ProcessSettings& settings) {
   return hex(XXH3_128bits(text.data(), text.size()));
 }
 
+fs::path own_path(const fs::path& file) {
+  std::error_code error;
+  const fs::path folder = fs::weakly_canonical(file.has_parent_path() ? file.parent_path() : ".", error);
+  return (error ? file.parent_path() : folder) / file.filename();
+}
+
 DoneMarker::DoneMarker(const fs::path& output) : output_(output), path_(marker_of(output)) {}
 
-std::optional<nlohmann::json> DoneMarker::report_of(const std::string& key) const {
+nlohmann::json DoneMarker::read() const {
   std::ifstream file(path_);
-  const nlohmann::json mark = nlohmann::json::parse(file, nullptr, false);
-  if (!mark.is_object() || mark.value("key", "") != key || !mark.contains("report")) return std::nullopt;
+  nlohmann::json mark = nlohmann::json::parse(file, nullptr, false);
   const std::optional<nlohmann::json> version = version_of(output_);
-  if (!version || !mark.contains("output") || mark["output"] != *version) return std::nullopt;
+  return mark.is_object() && version && mark.value("output", nlohmann::json()) == *version ? mark : nlohmann::json();
+}
+
+std::optional<nlohmann::json> DoneMarker::report_of(const std::string& key) const {
+  const nlohmann::json mark = read();
+  if (!mark.is_object() || mark.value("key", nlohmann::json()) != key || !mark.contains("report")) return std::nullopt;
   return mark["report"];
 }
 
-void DoneMarker::write(const std::string& key, const nlohmann::json& report) const {
+std::optional<fs::path> DoneMarker::source() const {
+  const nlohmann::json mark = read();
+  if (!mark.is_object() || !mark.contains("source") || !mark["source"].is_string()) return std::nullopt;
+  return own_path(output_.parent_path() / mark["source"].get<std::string>());
+}
+
+void DoneMarker::write(const std::string& key, const fs::path& source, const nlohmann::json& report) const {
   sync(output_);
-  const nlohmann::json mark = {{"key", key}, {"output", version_of(output_).value_or(nlohmann::json())}, {"report", report}};
-  const std::string text = mark.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-  PartFile part(path_);
-  if (!part.write(text) || !part.commit()) throw Failure(kFailed, in_quotes(path_) + ": cannot be written: " + std::strerror(errno));
+  const fs::path from_here = own_path(source).lexically_relative(own_path(output_).parent_path());  // stays true when the whole tree is moved
+  const nlohmann::json mark = {{"key", key},
+                               {"output", version_of(output_).value_or(nlohmann::json())},
+                               {"source", from_here.string()},
+                               {"report", report}};
+  write_whole_file(path_, mark.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 void remove_stale_parts(const std::vector<FileJob>& jobs) {
-  std::map<fs::path, std::set<std::string>> names;  // by folder
+  std::map<fs::path, std::set<std::string>> stems;  // by folder
   for (const FileJob& job : jobs) {
-    if (job.out == "-") continue;
-    std::set<std::string>& here = names[job.out.parent_path()];
-    here.insert(job.out.filename().string());
-    here.insert(marker_of(job.out).filename().string());
+    for (const fs::path& path : {job.out, marker_of(job.out)}) {
+      const fs::path target = link_target(path);
+      if (job.out != "-") stems[target.parent_path()].insert(PartFile::stem_of(target));
+    }
   }
-  for (const auto& [folder, here] : names) {
+  for (const auto& [folder, here] : stems) {
     std::error_code error;
     for (const fs::directory_entry& entry : fs::directory_iterator(folder.empty() ? "." : folder, error)) {
-      if (here.contains(PartFile::final_name(entry.path().filename().string()))) PartFile::remove_if_stale(entry.path());
+      if (here.contains(PartFile::stem_in(entry.path().filename().string()))) PartFile::remove_if_stale(entry.path());
     }
   }
 }

@@ -15,6 +15,9 @@ namespace coil::cli {
 // it: device, jobs, blocks. Throws Failure when the input cannot be read, and Interrupted. [any thread]
 std::string work_key(const FileJob& job, const ProcessSettings& settings);
 
+// The absolute path of a file without the links that lead to its folder; a link that the file itself is stays.
+std::filesystem::path own_path(const std::filesystem::path& file);
+
 class DoneMarker {
  public:
   explicit DoneMarker(const std::filesystem::path& output);
@@ -22,10 +25,16 @@ class DoneMarker {
   // The report of the run that made the output; none unless that run had this key and the output lies there as it left it. [any thread]
   std::optional<nlohmann::json> report_of(const std::string& key) const;
 
-  // The output is complete. It is on the disk before its mark is; the mark is there whole or not at all. Throws Failure. [any thread]
-  void write(const std::string& key, const nlohmann::json& report) const;
+  // The own_path() of what the output was made from; none unless it lies there as the run that marked it left it. [any thread]
+  std::optional<std::filesystem::path> source() const;
+
+  // The output, made from `source`, is complete. It is on the disk before its mark is; the mark is there whole or not at all. Throws Failure.
+  // [any thread]
+  void write(const std::string& key, const std::filesystem::path& source, const nlohmann::json& report) const;
 
  private:
+  nlohmann::json read() const;  // null unless it is a mark, and the output's
+
   std::filesystem::path output_, path_;
 };
 

@@ -5,12 +5,19 @@
 #include <charconv>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <optional>
+#include <utility>
 
+#include "base/part_file.h"
 #include "cli/failure.h"
 #include "cli/models.h"
+#include "cli/process/done_marker.h"
+#include "cli/process/folder_walk.h"
+#include "cli/process/output_names.h"
+#include "cli/sound/sound_writer.h"
 #include "cli/text.h"
 
 namespace coil::cli {
@@ -22,53 +29,64 @@ bool is_folder(const fs::path& path) {
   return fs::is_directory(path, error);
 }
 
-fs::path real_path(const fs::path& path) {
-  std::error_code error;
-  fs::path result = fs::weakly_canonical(path, error);
-  return error ? path : result;
-}
-
-// Sound files below `folder`, in order of their names, without hidden ones and without what lies in the output folder.
-std::vector<fs::path> files_below(const fs::path& folder, const fs::path& output) {
-  std::vector<fs::path> files;
-  const fs::path skipped = real_path(output);
-  std::error_code error;
-  fs::recursive_directory_iterator entry(folder, fs::directory_options::skip_permission_denied, error), end;
-  if (error) throw Failure(kFailed, in_quotes(folder) + ": cannot be read: " + error.message());
-  for (; entry != end; entry.increment(error)) {
-    if (error) throw Failure(kFailed, in_quotes(folder) + ": cannot be read: " + error.message());
-    const bool hidden = entry->path().filename().string().front() == '.';
-    if (entry->is_directory(error)) {
-      if (hidden || real_path(entry->path()) == skipped) entry.disable_recursion_pending();
-    } else if (!hidden && entry->is_regular_file(error) && is_sound_file_name(entry->path())) {
-      files.push_back(entry->path());
-    }
-  }
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
-// No input is replaced, no two outputs are one, and nothing but files is written to. Throws Failure.
+// No input is replaced, no two outputs are one, and nothing but files, pipes and devices is written to. Throws Failure.
 void check_outputs(const std::vector<FileJob>& jobs) {
-  std::map<fs::path, fs::path> origin;  // of each output
-  std::set<fs::path> inputs;
-  for (const FileJob& job : jobs) inputs.insert(real_path(job.in));
+  std::vector<std::pair<fs::path, fs::path>> names;
   for (const FileJob& job : jobs) {
-    if (job.out == "-") continue;
-    const fs::path out = real_path(job.out);
-    if (inputs.contains(out)) {
-      throw Failure(kUsage, in_quotes(job.out) + ": the output would replace an input; choose another output");
-    }
-    const auto [other, is_new] = origin.emplace(out, job.in);
-    if (!is_new) {
-      throw Failure(kUsage, in_quotes(other->second) + " and " + in_quotes(job.in) + " would both be written to " + in_quotes(job.out) +
-                                "; process them into different folders");
-    }
+    names.emplace_back(job.in, job.out);
     std::error_code error;
-    if (fs::exists(job.out, error) && !fs::is_regular_file(job.out, error)) {
-      throw Failure(kUsage, in_quotes(job.out) + ": is not a regular file; for a stream use -o -");
-    }
+    if (job.out == "-" || !fs::exists(job.out, error) || fs::is_regular_file(job.out, error) || takes_bytes(job.out)) continue;
+    throw Failure(kUsage, in_quotes(job.out) + (is_folder(job.out) ? ": is a folder; choose another output" : ": is a disk; choose another output"));
   }
+  check_output_names(names);
+}
+
+// Whether a file needs --format: its name does not say one, and it is not what WAV goes to as a stream.
+bool lacks_format(const fs::path& out, const FormatRequest& format) {
+  return format.container.empty() && !is_stream_output(out) && !is_sound_file_name(out);
+}
+
+bool is_below(const fs::path& path, const fs::path& folder) {
+  return std::mismatch(folder.begin(), folder.end(), path.begin(), path.end()).first == folder.end();
+}
+
+// Takes out of `files` what an earlier run made from one of `sources`, files and folders; returns how many.
+int leave_out_earlier_outputs(std::vector<FileJob>& files, const std::vector<fs::path>& sources) {
+  return static_cast<int>(std::erase_if(files, [&](const FileJob& job) {
+    const std::optional<fs::path> source = DoneMarker(job.in).source();
+    return source && std::ranges::any_of(sources, [&](const fs::path& folder) { return is_below(*source, folder); });
+  }));
+}
+
+// Sound files into a folder. Throws Failure.
+FileList list_into_folder(const std::vector<std::string>& inputs, const fs::path& output, const FormatRequest& format,
+                          const std::vector<float>& controls, bool resume) {
+  const auto target = [&](fs::path relative) {
+    if (!format.container.empty()) relative.replace_extension(extension_of_container(format.container));
+    return output / relative;
+  };
+  FileList list;
+  std::vector<FileJob> found;
+  std::vector<fs::path> sources;
+  for (const std::string& input : inputs) {
+    if (!is_folder(input)) {
+      list.files.push_back({input, target(fs::path(input).filename()), true, controls});
+      sources.push_back(own_path(input));
+      continue;
+    }
+    const FolderFiles below = files_below(input, output);
+    if (below.files.empty() && !below.unreadable.empty()) throw Failure(kFailed, below.unreadable.front());
+    if (below.files.empty()) throw Failure(kUsage, in_quotes(input) + ": no sound files in this folder");
+    for (const fs::path& file : below.files) found.push_back({file, target(file.lexically_relative(input)), true, controls});
+    list.other_endings += below.other_endings;
+    list.unreadable.insert(list.unreadable.end(), below.unreadable.begin(), below.unreadable.end());
+    std::error_code error;
+    for (const fs::path& folder : below.folders) sources.push_back(fs::weakly_canonical(folder, error));
+  }
+  if (resume) list.earlier_outputs = leave_out_earlier_outputs(found, sources);
+  list.files.insert(list.files.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
+  if (list.files.empty()) throw Failure(kUsage, in_quotes(inputs.front()) + ": nothing but outputs of earlier runs in this folder");
+  return list;
 }
 
 // One line of a manifest. Throws Failure without the place.
@@ -93,7 +111,7 @@ FileJob parse_line(const std::string& line, const FormatRequest& format, const s
     return fs::path(found->get<std::string>());
   };
   FileJob job{path("input"), path("output"), true, {}};
-  if (format.container.empty() && !is_sound_file_name(job.out)) {
+  if (lacks_format(job.out, format)) {
     throw wrong("cannot tell the format of " + in_quotes(job.out) + " from its extension; give one such as .wav, or use --format");
   }
   if (const auto set = object.find("set"); set != object.end()) {
@@ -109,9 +127,8 @@ FileJob parse_line(const std::string& line, const FormatRequest& format, const s
 
 }  // namespace
 
-std::vector<FileJob> list_inputs(const std::vector<std::string>& inputs, const std::string& output_name, const FormatRequest& format,
-                                 const std::vector<float>& controls) {
-  std::vector<FileJob> jobs;
+FileList list_inputs(const std::vector<std::string>& inputs, const std::string& output_name, const FormatRequest& format,
+                     const std::vector<float>& controls, bool resume) {
   const fs::path output = output_name;
   const bool stream_in = std::find(inputs.begin(), inputs.end(), "-") != inputs.end();
   const bool names_folder = is_folder(output) || output_name.ends_with('/');
@@ -119,33 +136,27 @@ std::vector<FileJob> list_inputs(const std::vector<std::string>& inputs, const s
   if (stream_in && inputs.size() > 1) throw Failure(kUsage, "'-' (standard input) must be the only input");
   if (stream_in && to_folder) throw Failure(kUsage, "-o " + output_name + ": standard input needs a file or '-' as output, not a folder");
   if (to_folder && output_name == "-") throw Failure(kUsage, "-o -: only a single file can go to standard output");
+  if (to_folder && takes_bytes(output)) throw Failure(kUsage, "-o " + output_name + ": only a single file can go to a pipe or a device");
 
-  if (!to_folder) {
-    if (output_name != "-" && format.container.empty() && !is_sound_file_name(output)) {
+  std::error_code error;
+  if (to_folder && fs::exists(output, error) && !is_folder(output)) {
+    throw Failure(kUsage, "-o " + output_name + ": is a file; " + (inputs.size() > 1 ? "several inputs need" : "a folder needs") + " a folder as output");
+  }
+
+  FileList list;
+  if (to_folder) {
+    list = list_into_folder(inputs, output, format, controls, resume);
+  } else {
+    if (lacks_format(output, format)) {
       throw Failure(kUsage, "-o " + output_name + ": cannot tell the format from the extension; give one such as .wav, or use --format");
     }
-    jobs.push_back({inputs.front(), output, false, controls});
-  } else {
-    const auto target = [&](fs::path relative) {
-      if (!format.container.empty()) relative.replace_extension(extension_of_container(format.container));
-      return output / relative;
-    };
-    for (const std::string& input : inputs) {
-      if (!is_folder(input)) {
-        jobs.push_back({input, target(fs::path(input).filename()), true, controls});
-        continue;
-      }
-      const std::vector<fs::path> files = files_below(input, output);
-      if (files.empty()) throw Failure(kUsage, in_quotes(input) + ": no sound files in this folder");
-      for (const fs::path& file : files) jobs.push_back({file, target(file.lexically_relative(input)), true, controls});
-    }
+    list.files.push_back({inputs.front(), output, false, controls});
   }
-  check_outputs(jobs);
-  return jobs;
+  check_outputs(list.files);
+  return list;
 }
 
-std::vector<FileJob> list_manifest(const std::string& manifest, const FormatRequest& format, const ssm::Model& model,
-                                   const std::vector<std::string>& settings) {
+FileList list_manifest(const std::string& manifest, const FormatRequest& format, const ssm::Model& model, const std::vector<std::string>& settings) {
   const bool from_stream = manifest == "-";
   std::ifstream file;
   if (!from_stream) file.open(manifest);
@@ -153,7 +164,8 @@ std::vector<FileJob> list_manifest(const std::string& manifest, const FormatRequ
   const std::string name = from_stream ? "standard input" : in_quotes(manifest);
   if (!in || is_folder(manifest)) throw Failure(kUsage, "--manifest " + manifest + ": cannot be read; expected a file with one JSON object a line");
 
-  std::vector<FileJob> jobs;
+  FileList list;
+  std::vector<FileJob>& jobs = list.files;
   std::map<fs::path, int> line_of;  // of each output
   std::string line;
   for (int number = 1; std::getline(in, line); ++number) {
@@ -164,12 +176,13 @@ std::vector<FileJob> list_manifest(const std::string& manifest, const FormatRequ
     } catch (const Failure& failure) {
       throw Failure(kUsage, place + failure.what());
     }
+    if (takes_bytes(jobs.back().out)) continue;
     const auto [other, is_new] = line_of.emplace(jobs.back().out.lexically_normal(), number);
     if (!is_new) throw Failure(kUsage, place + "the output " + in_quotes(jobs.back().out) + " is also that of line " + std::to_string(other->second));
   }
   if (jobs.empty()) throw Failure(kUsage, name + ": no files; expected one JSON object a line");
   check_outputs(jobs);
-  return jobs;
+  return list;
 }
 
 Shard parse_shard(const std::string& text) {

@@ -49,9 +49,9 @@ std::vector<std::string> warnings(const FileJob& job, const FileReport& report, 
     lines.push_back(begin + "the model overflowed and started anew " + counted(report.restarts, "time"));
   }
   if (report.clipped > 0) {
-    const double safe_gain_db = std::floor(10 * (gain_db - decibels(report.peak))) / 10;
+    const double safe_gain_db = std::floor(10 * (gain_db - decibels(report.peak / largest_sample(report.format)))) / 10;
     lines.push_back(begin + "the output clips in " + counted(report.clipped, "sample") + ": its peak is " + fixed(decibels(report.peak), 1) +
-                    " dBFS; --gain " + fixed(safe_gain_db, 1) + " or --bits 32f avoids it");
+                    " dBFS; --gain " + fixed(safe_gain_db, 1) + (container_can_hold_float(report.format) ? " or --bits 32f avoids it" : " avoids it"));
   }
   return lines;
 }

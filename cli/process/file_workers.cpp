@@ -110,7 +110,7 @@ class Workers {
     FileReport report;
     process_file(job, settings_, progress_, report);
     const nlohmann::json line = done_line(job, report);
-    if (options_.resume) marker.write(key, line);
+    if (options_.resume) marker.write(key, job.in, line);
     if (!options_.quiet) {
       for (const std::string& warning : warnings(job, report, settings_.gain_db)) progress_.print_error(warning);
       progress_.print_error(job.in.string() + " -> " + job.out.string() + "  " + fixed(report.seconds, 2) + " s  " +
@@ -136,13 +136,25 @@ class Workers {
   double sound_seconds_ = 0;
 };
 
+// "; left out: 3 files for their ending"; empty: nothing was.
+std::string left_out(const FileList& list) {
+  std::string text;
+  const auto add = [&](int count, const std::string& noun, const char* why) {
+    if (count > 0) text += (text.empty() ? "; left out: " : ", ") + counted(count, noun) + why;
+  };
+  add(list.other_endings, "file", " for the ending");
+  add(list.earlier_outputs, "output", " of earlier runs");
+  add(static_cast<int>(list.unreadable.size()), "folder", " that cannot be read");
+  return text;
+}
+
 }  // namespace
 
-int process_files(const std::vector<FileJob>& files, const ProcessSettings& settings, const Execution& execution, const WorkOptions& options,
-                  Progress& progress) {
-  Workers workers(files, settings, options, progress);
+int process_files(const FileList& list, const ProcessSettings& settings, const Execution& execution, const WorkOptions& options, Progress& progress) {
+  Workers workers(list.files, settings, options, progress);
   workers.run(execution.jobs);
-  if (!options.quiet && (files.size() != 1 || options.resume)) progress.print_error(workers.summary(execution.where()));
+  const std::string rest = left_out(list);
+  if (!options.quiet && (list.files.size() != 1 || options.resume || !rest.empty())) progress.print_error(workers.summary(execution.where()) + rest);
   return workers.failed();
 }
 

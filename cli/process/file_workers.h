@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/process/execution.h"
+#include "cli/process/file_list.h"
 #include "cli/process/process_file.h"
 
 namespace coil::cli {
@@ -16,9 +17,8 @@ struct WorkOptions {
   std::string report;   // as ReportFile
 };
 
-// Files are independent of each other; as many at the same time as `execution` says. Returns how many failed. Throws Interrupted, and Failure
-// for the report. [main-thread]
-int process_files(const std::vector<FileJob>& files, const ProcessSettings& settings, const Execution& execution, const WorkOptions& options,
-                  Progress& progress);
+// Files are independent of each other; as many at the same time as `execution` says. Returns how many failed. The summary also says what the list
+// leaves out. Throws Interrupted, and Failure for the report. [main-thread]
+int process_files(const FileList& list, const ProcessSettings& settings, const Execution& execution, const WorkOptions& options, Progress& progress);
 
 }  // namespace coil::cli

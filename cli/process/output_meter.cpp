@@ -15,7 +15,7 @@ namespace {
 class OutputMeter final : public SoundWriter {
  public:
   OutputMeter(std::unique_ptr<SoundWriter> writer, const SoundInfo& info, double gain_db, FileReport& report)
-      : writer_(std::move(writer)), gain_(dsp::db_to_gain(static_cast<float>(gain_db))), clips_(integer_bits(writer_->format()) > 0),
+      : writer_(std::move(writer)), gain_(dsp::db_to_gain(static_cast<float>(gain_db))), largest_(largest_sample(writer_->format())),
         loudness_(info.sample_rate_hz, info.channels), report_(report) {
     format_ = writer_->format();
   }
@@ -28,10 +28,10 @@ class OutputMeter final : public SoundWriter {
       sample *= gain_;
       const float magnitude = std::fabs(sample);
       peak = std::max(peak, magnitude);
-      clipped += magnitude > 1.0f;
+      clipped += magnitude > largest_;
     }
     report_.peak = std::max<double>(report_.peak, peak);
-    if (clips_) report_.clipped += clipped;
+    report_.clipped += clipped;
     loudness_.add(samples_);
     writer_->write(samples_);
   }
@@ -45,7 +45,7 @@ class OutputMeter final : public SoundWriter {
  private:
   std::unique_ptr<SoundWriter> writer_;
   const float gain_;
-  const bool clips_;
+  const float largest_;
   dsp::LoudnessMeter loudness_;
   FileReport& report_;
   std::vector<float> samples_;

@@ -13,8 +13,10 @@
 #include "cli/models.h"
 #include "cli/process/process_file.h"
 #include "cli/progress.h"
+#include "cli/text.h"
 #include "dsp/model_processor.h"
 #include "base/error.h"
+#include "base/part_file.h"
 
 namespace coil::cli {
 namespace {
@@ -59,6 +61,13 @@ void check_options(const ProcessOptions& options) {
   }
 }
 
+// Throws Failure: what went to a pipe or a device cannot be looked at again.
+void refuse_streams(const std::vector<FileJob>& files) {
+  for (const FileJob& file : files) {
+    if (takes_bytes(file.out)) throw Failure(kUsage, "--resume needs files; " + in_quotes(file.out) + " is a pipe or a device");
+  }
+}
+
 // In bytes of the input, which are about as many as its samples.
 void weigh(std::vector<FileJob>& files) {
   for (FileJob& file : files) {
@@ -73,7 +82,7 @@ int run_process(const ProcessOptions& options) {
   const Shard shard = options.shard.empty() ? Shard{} : parse_shard(options.shard);
   const ssm::Checkpoint checkpoint = open_model(options.model);
   ProcessSettings settings;
-  settings.model = load_model(checkpoint, ssm::Target::best().with(ssm::weight_format_from_name(options.weights)));
+  settings.model = load_model(checkpoint, ssm::Target::best().with(ssm::weight_format_from_name(options.weights)), options.work.quiet);
   try {
     dsp::require_audio_model(*settings.model);
   } catch (const Error& error) {  // once, not for each file
@@ -86,21 +95,24 @@ int run_process(const ProcessOptions& options) {
   settings.dither = !options.no_dither;
 
   const std::vector<float> controls = control_values(*settings.model, options.settings);
-  std::vector<FileJob> files = options.manifest.empty()
-                                   ? list_inputs(options.inputs, options.output, options.format, controls)
-                                   : list_manifest(options.manifest, options.format, *settings.model, options.settings);
+  FileList list = options.manifest.empty() ? list_inputs(options.inputs, options.output, options.format, controls, options.work.resume)
+                                           : list_manifest(options.manifest, options.format, *settings.model, options.settings);
+  std::vector<FileJob>& files = list.files;
+  if (options.work.resume) refuse_streams(files);
   if (shard.count > 1) files = take_shard(std::move(files), shard);
   weigh(files);
   std::vector<double> weights;
   for (const FileJob& file : files) weights.push_back(file.weight);
 
   Progress progress(weights, !options.work.quiet);
+  for (const std::string& fault : list.unreadable) progress.print_error("coil: error: " + fault);
   const auto say = [&](const std::string& line) { progress.print_error("coil: " + line); };
   const Execution execution = choose_execution(options.execution, settings.model, checkpoint, files.size(), say);
   settings.executor = execution.executor;
   settings.block_frames = execution.block_frames;
   if (options.work.resume) remove_stale_parts(files);
-  return process_files(files, settings, execution, options.work, progress) == 0 ? kOk : kFailed;
+  const int failed = process_files(list, settings, execution, options.work, progress);
+  return failed == 0 && list.unreadable.empty() ? kOk : kFailed;
 }
 
 }  // namespace
@@ -108,11 +120,13 @@ int run_process(const ProcessOptions& options) {
 CLI::App* setup_process(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("process", "Run a model over audio files, folders, or a WAV stream");
   auto options = std::make_shared<ProcessOptions>();
-  command->add_option("inputs", options->inputs, "Sound files, folders (with all below them), or '-': WAV on standard input")->type_name("IN");
+  command->add_option("inputs", options->inputs, "Sound files, folders (with all below them that is not hidden), or '-': WAV on standard input")
+      ->type_name("IN");
   command->add_option("-o,--output", options->output,
-                      "Output file; a folder if there are several inputs or a folder. Existing files are replaced. '-': WAV on standard output")
+                      "Output file, pipe or device; a folder if there are several inputs or a folder. Existing files are replaced unless they are "
+                      "read-only. '-': WAV on standard output")
       ->type_name("OUT");
-  command->add_option("-m,--model", options->model, "Model file, or name of a preset")->required()->type_name("PRESET");
+  command->add_option("-m,--model", options->model, "Name of a preset, or model file or folder")->required()->type_name("PRESET");
   add_weights_option(*command, options->weights);
   command->add_option("--set", options->settings, "A control's value, for example --set drive=7 (see coil info)")
       ->type_name("NAME=VALUE")
@@ -135,7 +149,8 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
       ->type_name("JSONL");
   command->add_option("--shard", options->shard, "Only every N-th file, from the I-th on (0 to N - 1), by the outputs' names")->type_name("I/N");
   command->add_flag("--resume", options->work.resume,
-                    "Leave files that are done, with this input, model and settings; mark those that get done (.OUT.done)");
+                    "Leave files that are done, with this input, model and settings; mark those that get done (.OUT.done). Marked outputs "
+                    "of the inputs are no inputs themselves");
   command->add_option("--retries", options->work.retries, "Try a file that failed so many times more, after a pause")
       ->type_name("N")
       ->check(CLI::Range(0, 100))

@@ -42,7 +42,7 @@ constexpr double kAllButCommitted = 0.999;
 void process_file(const FileJob& job, const ProcessSettings& settings, Progress& progress, FileReport& report) {
   const auto start = std::chrono::steady_clock::now();
   std::unique_ptr<SoundReader> reader = open_reader(job.in);
-  const bool is_stream = reader->handle() == nullptr || job.out == "-";  // whose other end wants each block at once
+  const bool is_stream = reader->handle() == nullptr || is_stream_output(job.out);  // whose other end wants each block at once
   const int read_frames = is_stream ? kStreamFrames : std::max(kMinFileFrames, settings.block_frames);
   if (!is_stream) reader = read_ahead(std::move(reader), read_frames);
   const SoundInfo& in = reader->info();
@@ -50,7 +50,7 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   report.channels = in.channels;
 
   FormatRequest request = settings.format;
-  if (job.out == "-") request.container = "wav";
+  if (request.container.empty() && is_stream_output(job.out) && !is_sound_file_name(job.out)) request.container = "wav";
   SoundInfo out_info = in;
   out_info.format = choose_format(request, job.out, in.format, in.channels, in.sample_rate_hz);
   dsp::OfflineProcessor processor(settings.model, in.sample_rate_hz, in.channels, settings.block_frames, job.controls,

@@ -42,7 +42,7 @@ struct FileReport {
   double wall_seconds = 0;    // that it took
   double peak = 0;            // of the output, 1: full scale
   std::optional<double> loudness_lufs;  // of the output, as dsp::LoudnessMeter
-  int64_t clipped = 0;        // samples beyond full scale in an output of integers, which cannot hold them
+  int64_t clipped = 0;        // samples beyond full scale in an output that cannot hold them: any but floating point
   dsp::InputFaults faults;  // samples of the input that were taken as 0
   uint64_t restarts = 0;      // how often the model overflowed and started anew
   bool truncated = false;     // the input is shorter than it says

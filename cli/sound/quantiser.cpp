@@ -6,7 +6,8 @@
 
 namespace coil::cli {
 
-Quantiser::Quantiser(int bits, bool dither) : bits_(bits), dither_(dither) {}
+Quantiser::Quantiser(int bits, bool dither, Lowest lowest)
+    : bits_(bits), dither_(dither), full_scale_(std::ldexp(1.0, bits - 1)), lowest_(lowest == Lowest::one_above ? 1 - full_scale_ : -full_scale_) {}
 
 // xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled", 2016.
 double Quantiser::uniform() {
@@ -17,12 +18,11 @@ double Quantiser::uniform() {
 }
 
 void Quantiser::process(std::span<const float> in, std::span<int32_t> out) {
-  const double full_scale = std::ldexp(1.0, bits_ - 1);
   const int shift = 32 - bits_;
   for (size_t i = 0; i < in.size(); ++i) {
-    double value = in[i] * full_scale;
+    double value = in[i] * full_scale_;
     if (dither_) value += uniform() - uniform();
-    value = std::clamp(std::nearbyint(value), -full_scale, full_scale - 1);
+    value = std::clamp(std::nearbyint(value), lowest_, full_scale_ - 1);
     out[i] = static_cast<int32_t>(static_cast<uint32_t>(static_cast<int64_t>(value)) << shift);
   }
 }

@@ -9,7 +9,9 @@ namespace coil::cli {
 // Full scale (1.0) is 2^(bits - 1). The dither is triangular, two steps wide, and the same in every run.
 class Quantiser {
  public:
-  Quantiser(int bits, bool dither);
+  enum class Lowest { minus_full_scale, one_above };  // one above: some encoders negate what they are given
+
+  Quantiser(int bits, bool dither, Lowest lowest = Lowest::minus_full_scale);
 
   // `out` gets whole numbers of `bits` bits, aligned to the most significant bit of 32, as libsndfile wants them.
   void process(std::span<const float> in, std::span<int32_t> out);
@@ -19,6 +21,7 @@ class Quantiser {
 
   int bits_;
   bool dither_;
+  double full_scale_, lowest_;
   uint64_t random_ = 0x9e3779b97f4a7c15;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <limits>
 #include <vector>
 
 #include "cli/failure.h"
@@ -92,7 +93,8 @@ const Container* container_of_path(const std::filesystem::path& path) {
 }
 
 bool can_hold(int format, int channels, int sample_rate_hz) {
-  // libsndfile's check promises some MPEG that it cannot write.
+  // libsndfile's check promises some MPEG, and a DWVW, that it cannot write.
+  if ((format & SF_FORMAT_SUBMASK) == SF_FORMAT_DWVW_12) return false;
   const bool is_mp3 = (format & SF_FORMAT_SUBMASK) == SF_FORMAT_MPEG_LAYER_III;
   if (is_mp3 != ((format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG)) return false;
   SF_INFO info = {};
@@ -115,6 +117,8 @@ std::vector<int> substitutes(int input_format) {
     case SF_FORMAT_PCM_16:
     case SF_FORMAT_ALAC_16:
     case SF_FORMAT_DPCM_16:
+    case SF_FORMAT_DWVW_12:
+    case SF_FORMAT_DWVW_16:
       list = {SF_FORMAT_PCM_16, SF_FORMAT_DPCM_16, SF_FORMAT_PCM_24, SF_FORMAT_PCM_S8};
       break;
     case SF_FORMAT_PCM_32:
@@ -199,14 +203,18 @@ int integer_bits(int format) {
     case SF_FORMAT_PCM_U8:
     case SF_FORMAT_DPCM_8:
       return 8;
+    case SF_FORMAT_DWVW_12:
+      return 12;
     case SF_FORMAT_PCM_16:
     case SF_FORMAT_DPCM_16:
     case SF_FORMAT_ALAC_16:
+    case SF_FORMAT_DWVW_16:
       return 16;
     case SF_FORMAT_ALAC_20:
       return 20;
     case SF_FORMAT_PCM_24:
     case SF_FORMAT_ALAC_24:
+    case SF_FORMAT_DWVW_24:
       return 24;
     case SF_FORMAT_PCM_32:
     case SF_FORMAT_ALAC_32:
@@ -215,6 +223,44 @@ int integer_bits(int format) {
       return 0;
   }
 }
+
+int encoder_bits(int format) {
+  if (const int bits = integer_bits(format)) return bits;
+  switch (format & SF_FORMAT_SUBMASK) {
+    case SF_FORMAT_FLOAT:
+    case SF_FORMAT_DOUBLE:
+    case SF_FORMAT_VORBIS:
+    case SF_FORMAT_OPUS:
+    case SF_FORMAT_MPEG_LAYER_I:
+    case SF_FORMAT_MPEG_LAYER_II:
+    case SF_FORMAT_MPEG_LAYER_III:
+      return 0;
+    case SF_FORMAT_ULAW:
+      return 14;
+    case SF_FORMAT_ALAW:
+      return 13;
+    default:
+      return 16;
+  }
+}
+
+float largest_sample(int format) {
+  switch (format & SF_FORMAT_SUBMASK) {
+    case SF_FORMAT_FLOAT:
+    case SF_FORMAT_DOUBLE:
+      return std::numeric_limits<float>::infinity();
+    case SF_FORMAT_G721_32:
+    case SF_FORMAT_G723_24:
+    case SF_FORMAT_G723_40:
+    case SF_FORMAT_NMS_ADPCM_24:
+    case SF_FORMAT_NMS_ADPCM_32:
+      return 0.6f;  // their decoders overshoot, and wrap around at full scale
+    default:
+      return 1;
+  }
+}
+
+bool container_can_hold_float(int format) { return can_hold((format & SF_FORMAT_TYPEMASK) | SF_FORMAT_FLOAT, 1, 48000); }
 
 std::string describe_format(int format) {
   const auto name = [](int part) {

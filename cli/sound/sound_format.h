@@ -24,7 +24,12 @@ int choose_format(const FormatRequest& request, const std::filesystem::path& out
 bool is_sound_file_name(const std::filesystem::path& path);   // by its extension
 std::string extension_of_container(const std::string& name);  // ".flac" for "flac"
 
-int integer_bits(int format);  // of a linear integer sample format, 0 for float and for compressed ones
+int integer_bits(int format);  // of a lossless integer sample format, 0 for float and for lossy ones
+// How many bits of a sample the format's encoder looks at: at least integer_bits(); 0 where it takes floats.
+int encoder_bits(int format);
+// The largest magnitude that an encoding keeps; 1: full scale. Infinite in floating point.
+float largest_sample(int format);
+bool container_can_hold_float(int format);
 
 // "wav, 24-bit PCM"
 std::string describe_format(int format);

@@ -4,6 +4,7 @@
 #include <sndfile.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "base/part_file.h"
 #include "cli/sound/quantiser.h"
 #include "cli/sound/sound_format.h"
+#include "cli/sound/sound_output.h"
 #include "cli/text.h"
 #include "cli/sound/wav_stream.h"
 
@@ -62,7 +64,7 @@ void copy_metadata(SNDFILE* from, SNDFILE* to, int channels) {
 class FileWriter final : public SoundWriter {
  public:
   FileWriter(const std::filesystem::path& path, const SoundInfo& info, bool dither, SoundReader& metadata_source)
-      : path_(path), part_(path), channels_(info.channels) {
+      : path_(path), output_(path), channels_(info.channels) {
     SF_INFO sf = {};
     sf.samplerate = info.sample_rate_hz;
     sf.channels = info.channels;
@@ -76,11 +78,16 @@ class FileWriter final : public SoundWriter {
     }
     is_substitute_ = sf.format != info.format;
     format_ = info.format;
-    if (bits > 0) quantiser_.emplace(bits, dither && bits <= kMaxDitheredBits);
+    largest_ = largest_sample(format_);
+    if (bits > 0) {
+      quantiser_.emplace(bits, dither && bits <= kMaxDitheredBits);
+    } else if (const int taken = encoder_bits(info.format)) {
+      quantiser_.emplace(taken, false, Quantiser::Lowest::one_above);  // lossy encoders add noise of their own
+    }
 
-    const int descriptor = part_.is_open() ? part_.duplicate() : -1;
-    if (descriptor < 0) throw Failure(kFailed, in_quotes(path_) + ": cannot be written: " + std::strerror(errno));
-    file_ = sf_open_fd(descriptor, SFM_WRITE, &sf, SF_TRUE);
+    if (!output_.part().is_open()) throw Failure(kFailed, in_quotes(path_) + ": cannot be written: " + output_.part().error());
+    file_ = output_.open(sf);
+    if (!output_.error().empty()) fail(output_.error());
     if (file_ == nullptr) {
       throw Failure(kFailed, in_quotes(path_) + ": cannot be written as " + describe_format(sf.format) + ": " + sf_strerror(nullptr));
     }
@@ -97,42 +104,75 @@ class FileWriter final : public SoundWriter {
   void write(std::span<const float> in) override {
     throw_if_interrupted();
     const sf_count_t frames = static_cast<sf_count_t>(in.size()) / channels_;
+    clipped_.resize(in.size());
+    std::transform(in.begin(), in.end(), clipped_.begin(), [this](float sample) { return std::clamp(sample, -largest_, largest_); });
     sf_count_t written = 0;
     if (quantiser_) {
       integers_.resize(in.size());
-      quantiser_->process(in, integers_);
+      quantiser_->process(clipped_, integers_);
       written = sf_writef_int(file_, integers_.data(), frames);
     } else {
-      written = sf_writef_float(file_, in.data(), frames);
+      written = sf_writef_float(file_, clipped_.data(), frames);
     }
+    if (!output_.error().empty()) fail(output_.error());
     if (written != frames) fail(sf_strerror(file_));
   }
 
   void commit() override {
     const int error = sf_close(std::exchange(file_, nullptr));
+    if (!output_.error().empty()) fail(output_.error());
     if (error != 0) fail(sf_error_number(error));
-    if (is_substitute_ && std::filesystem::file_size(part_.path()) > UINT32_MAX) {
+    if (is_substitute_ && std::filesystem::file_size(output_.part().path()) > UINT32_MAX) {
       format_ = SF_FORMAT_RF64 | (format_ & SF_FORMAT_SUBMASK);
     }
-    if (!part_.commit()) fail(std::strerror(errno));
+    if (!output_.part().commit()) {
+      throw_if_interrupted();  // while a pipe waited for its reader
+      fail(output_.part().error());
+    }
   }
 
  private:
-  [[noreturn]] void fail(const std::string& reason) { throw Failure(kFailed, in_quotes(path_) + ": writing failed: " + reason); }
+  [[noreturn]] void fail(const std::string& reason) {
+    if (file_ != nullptr) sf_close(std::exchange(file_, nullptr));  // also when the constructor gives up
+    throw Failure(kFailed, in_quotes(path_) + ": writing failed: " + reason);
+  }
 
   std::filesystem::path path_;
-  PartFile part_;
+  SoundOutput output_;
   int channels_;
   SNDFILE* file_ = nullptr;
   bool is_substitute_ = false;  // RF64 in place of WAV, as long as it may pass 4 GiB
   std::optional<Quantiser> quantiser_;
   std::vector<int32_t> integers_;
+  float largest_ = 1;
+  std::vector<float> clipped_;
+};
+
+// A pipe or a device that a path names, open until this goes.
+class Pipe {
+ public:
+  explicit Pipe(const std::filesystem::path& path) : descriptor_(open_for_bytes(path)) {
+    const int reason = errno;
+    throw_if_interrupted();  // while it waited for a reader
+    if (descriptor_ < 0) throw Failure(kFailed, in_quotes(path) + ": cannot be written: " + std::strerror(reason));
+  }
+  ~Pipe() { ::close(descriptor_); }
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+
+  int descriptor() const { return descriptor_; }
+
+ private:
+  int descriptor_;
 };
 
 class StreamWriter final : public SoundWriter {
  public:
-  StreamWriter(const SoundInfo& info, int bits, bool dither)
-      : stream_(STDOUT_FILENO, "standard output", bits, info.sample_rate_hz, info.channels, info.frames, dither) {
+  // `path` "-" is standard output.
+  StreamWriter(const std::filesystem::path& path, const SoundInfo& info, int bits, bool dither)
+      : pipe_(path == "-" ? nullptr : std::make_unique<Pipe>(path)),
+        stream_(pipe_ ? pipe_->descriptor() : STDOUT_FILENO, pipe_ ? in_quotes(path) : "standard output", bits, info.sample_rate_hz, info.channels,
+                info.frames, dither) {
     format_ = SF_FORMAT_WAV | (bits == 16   ? SF_FORMAT_PCM_16
                                : bits == 24 ? SF_FORMAT_PCM_24
                                : bits == 32 ? SF_FORMAT_PCM_32
@@ -142,6 +182,7 @@ class StreamWriter final : public SoundWriter {
   void commit() override { stream_.finish(); }
 
  private:
+  std::unique_ptr<Pipe> pipe_;
   WavStreamWriter stream_;
 };
 
@@ -154,9 +195,13 @@ int stream_bits(int format) {
 
 }  // namespace
 
+bool is_stream_output(const std::filesystem::path& path) { return path == "-" || takes_bytes(path); }
+
 std::unique_ptr<SoundWriter> open_writer(const std::filesystem::path& path, const SoundInfo& info, bool dither,
                                          SoundReader& metadata_source) {
-  if (path == "-") return std::make_unique<StreamWriter>(info, stream_bits(info.format), dither);
+  const int major = info.format & SF_FORMAT_TYPEMASK;
+  const bool is_wav = major == SF_FORMAT_WAV || major == SF_FORMAT_WAVEX;
+  if (path == "-" || (is_wav && takes_bytes(path))) return std::make_unique<StreamWriter>(path, info, stream_bits(info.format), dither);
   return std::make_unique<FileWriter>(path, info, dither, metadata_source);
 }
 

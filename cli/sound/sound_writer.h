@@ -28,7 +28,10 @@ class SoundWriter {
   int format_ = 0;
 };
 
-// `path` "-" is standard output. `info`: the output's rate, channels and format, and its length if known; `dither` is for integers of
+// Whether `path` is standard output ("-"), a pipe or a device, which get WAV unless they are asked for something else.
+bool is_stream_output(const std::filesystem::path& path);
+
+// WAV to standard output ("-"), a pipe or a device goes out as it comes, anything else when it is complete. `info`: the output's rate, channels and format, and its length if known; `dither` is for integers of
 // 16 bits and fewer. Metadata is copied from `metadata_source`, where both formats can carry it.
 std::unique_ptr<SoundWriter> open_writer(const std::filesystem::path& path, const SoundInfo& info, bool dither,
                                          SoundReader& metadata_source);

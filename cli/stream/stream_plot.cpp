@@ -4,16 +4,15 @@
 #include <cairo.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
-#include <fstream>
 #include <limits>
 #include <memory>
 
-#include "cli/failure.h"
 #include "base/part_file.h"
+#include "cli/failure.h"
+#include "cli/plot/png.h"
 #include "cli/text.h"
+#include "cli/whole_file.h"
 #include "sensor/formats/timestamp.h"
 
 namespace coil::cli {
@@ -108,7 +107,7 @@ class CairoPen final : public Pen {
     cairo_select_font_face(cairo_.get(), "Inter", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
     cairo_set_line_join(cairo_.get(), CAIRO_LINE_JOIN_ROUND);
   }
-  cairo_status_t save(const char* path) { return cairo_surface_write_to_png(surface_.get(), path); }
+  std::string png() { return png_of(surface_.get()); }
 
   void box(double x, double y, double width, double height, Colour colour, double alpha) override {
     use(colour, alpha);
@@ -303,7 +302,7 @@ class Panel {
   std::vector<Column> columns_;
 };
 
-bool is_html(const std::filesystem::path& path) { return path.extension() == ".html" || path.extension() == ".htm"; }
+bool is_html(const std::filesystem::path& path) { return path.extension() == ".html" || path.extension() == ".htm" || takes_bytes(path); }
 
 }  // namespace
 
@@ -324,9 +323,9 @@ void StreamPlot::write(const sensor::Message& result) {
     if (is_key) (key += key.empty() ? "" : " ") += field.text;
   }
   std::optional<int64_t> time_ns;
-  for (const std::string_view name : {std::string_view(options_.time), std::string_view("time"), std::string_view("timestamp"), std::string_view("ts"),
-                                      std::string_view("date"), std::string_view("datetime"), std::string_view("@timestamp")}) {
-    if (const sensor::Field* field = record_.find(name); field && !time_ns) time_ns = sensor::parse_timestamp(field->text);
+  for (const sensor::Field& field : record_.fields) {
+    const bool is_time = options_.time.empty() ? sensor::time_name_rank(field.name).has_value() : field.name == options_.time || field.name == "time";
+    if (is_time && !time_ns) time_ns = sensor::parse_timestamp(field.text);
   }
   const auto value_of = [&](const sensor::Field* field) { return field && field->kind == sensor::Field::Kind::number ? field->number : kNone; };
   const sensor::Field *score = record_.find(score_name), *episode = record_.find(episode_name);
@@ -364,22 +363,17 @@ void StreamPlot::draw(const std::filesystem::path& path) const {
              kLeft + kPanelWidth, 34, 11, kDimText, Pen::Align::right);
     for (size_t i = 0; i < series_.size(); ++i) Panel(pen, series_[i], options_.threshold, kTop + kSeriesHeight * static_cast<double>(i)).draw();
   };
-  PartFile part(path);
-  const auto refuse = [&](const std::string& why) { return Failure(kFailed, in_quotes(path) + ": cannot be written: " + why); };
   if (is_html(path)) {
     SvgPen pen(height);
     draw_with(pen);
-    std::ofstream file(part.path(), std::ios::binary);
-    file << "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>" << SvgPen::escaped(options_.title)
-         << "</title>\n<style>body { margin: 0; background: #0e1016; } svg { display: block; width: 100%; max-width: 1600px; margin: auto; }</style>\n"
-         << pen.take() << "</html>\n";
-    if (!file.flush()) throw refuse(std::strerror(errno));
+    write_whole_file(path, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>" + SvgPen::escaped(options_.title) +
+                               "</title>\n<style>body { margin: 0; background: #0e1016; } svg { display: block; width: 100%; max-width: 1600px; "
+                               "margin: auto; }</style>\n" + pen.take() + "</html>\n");
   } else {
     CairoPen pen(height);
     draw_with(pen);
-    if (const cairo_status_t status = pen.save(part.path().c_str()); status != CAIRO_STATUS_SUCCESS) throw refuse(cairo_status_to_string(status));
+    write_whole_file(path, pen.png());
   }
-  if (!part.commit()) throw refuse(std::strerror(errno));
 }
 
 }  // namespace coil::cli

@@ -42,10 +42,9 @@ bool FileLink::read(std::vector<Message>& messages, std::chrono::milliseconds) {
     throw Error(name_ + ": " + error.what());
   }
   if (found == GrowingFile::Found::kOther) throw Error(name_ + ": was changed while it was read");
-  const auto take = [&](std::optional<std::string> text) {
-    if (!text) return false;
-    messages.push_back({{}, std::move(*text), -1, file_.line()});
-    messages.back().begins_file = file_.line() == 1;
+  const auto take = [&](std::optional<Line> line) {
+    if (!line) return false;
+    messages.push_back(as_message(std::move(*line), file_.line()));
     marks_.push_back(file_.mark());
     return true;
   };

@@ -23,7 +23,6 @@ using std::chrono::seconds;
 
 constexpr size_t kMostMessages = 4096;       // of one read
 constexpr size_t kMostOpen = 64;             // beyond, files that wait for more are closed; fewer where the system allows few
-constexpr size_t kOpeningLines = 16;         // in which a header is looked for
 constexpr int kLookShare = 20;               // looking takes no more than one part in so many of the time
 constexpr milliseconds kShortestPause{20}, kLongestPause{1000}, kNamesPause{250};
 constexpr seconds kLeftPatience{60};         // with a file that was renamed: who writes to it may not know yet
@@ -63,13 +62,11 @@ std::string absolute(const std::string& name) {
 }  // namespace
 
 struct FollowedFiles::File : GrowingFile {
-  File(Path& path, FilePlace place, int32_t number) : GrowingFile(std::move(place)), path(&path), number(number) {}
+  File(Path& path, FilePlace place) : GrowingFile(std::move(place)), path(&path), begins(mark().lines == 0) {}
 
   Path* path;
-  int32_t number;
-  bool begins = true;           // its first line is still to come
+  bool begins;                  // its first line is still to come
   bool is_restored = false;     // from a state, and was not open yet
-  bool needs_opening = false;   // is read from a place inside: its first lines, with the header, are to be given before
   bool must_look = false;       // it could not be read
   bool must_end = false;        // its last line is taken as it is
   bool is_due = false;          // is in due_
@@ -112,16 +109,16 @@ FollowedFiles::Path& FollowedFiles::path(const std::string& name, bool is_named)
 
 std::unique_ptr<FollowedFiles::File> FollowedFiles::make_file(Path& path, FilePlace place) {
   place.name = path.name;
-  auto file = std::make_unique<File>(path, std::move(place), next_number_++);
-  file->needs_opening = file->mark().offset > 0;
+  if (place.number == 0) place.number = ++next_number_;
+  auto file = std::make_unique<File>(path, std::move(place));
   file->grew_at = now_;
-  by_number_[file->number] = file.get();
+  by_number_[file->number()] = file.get();
   by_identity_[file->identity()] = file.get();
   return file;
 }
 
 void FollowedFiles::drop(std::unique_ptr<File> file) {
-  by_number_.erase(file->number);
+  if (const auto known = by_number_.find(file->number()); known != by_number_.end() && known->second == file.get()) by_number_.erase(known);
   if (const auto known = by_identity_.find(file->identity()); known != by_identity_.end() && known->second == file.get()) by_identity_.erase(known);
 }
 
@@ -151,6 +148,7 @@ void FollowedFiles::go_on(const std::string& place) {
     Path& owner = path(one.name, is_named);
     const bool is_left = one.is_left;
     one.is_left = false;
+    next_number_ = std::max(next_number_, one.number);
     std::unique_ptr<File> file = make_file(owner, std::move(one));
     file->is_restored = true;
     if (is_left) owner.left.push_back(std::move(file));
@@ -465,7 +463,7 @@ FollowedFiles::Progress FollowedFiles::advance(File& file, std::vector<Message>&
   const GrowingFile::Mark before = file.mark();
   if (file.must_end) {
     file.must_end = false;
-    if (std::optional<std::string> text = file.take_unended()) take(file, std::move(*text), before, messages);
+    if (std::optional<Line> line = file.take_unended()) take(file, std::move(*line), before, messages);
     return Progress::kDone;
   }
   if (!file.is_in_batch) file.forget_taken();
@@ -474,10 +472,7 @@ FollowedFiles::Progress FollowedFiles::advance(File& file, std::vector<Message>&
   try {
     const Opened opened = file.is_open() ? Opened::kItself : open(file);
     if (opened == Opened::kAnother) return Progress::kDone;
-    if (opened == Opened::kItself) {
-      if (std::exchange(file.needs_opening, false)) give_opening(file, messages);
-      found = file.read();
-    }
+    if (opened == Opened::kItself) found = file.read();
   } catch (const Error& error) {
     if (!std::exchange(file.path->was_complained, true)) warn(file.name(), error.what());
     return Progress::kDone;
@@ -492,9 +487,9 @@ FollowedFiles::Progress FollowedFiles::advance(File& file, std::vector<Message>&
   file.grew_at = now_;
   for (;;) {
     const GrowingFile::Mark before_line = file.mark();
-    std::optional<std::string> text = file.next_line();
-    if (!text) return Progress::kMore;
-    take(file, std::move(*text), before_line, messages);
+    std::optional<Line> line = file.next_line();
+    if (!line) return Progress::kMore;
+    take(file, std::move(*line), before_line, messages);
   }
 }
 
@@ -509,22 +504,13 @@ FollowedFiles::Opened FollowedFiles::open(File& file) {
   return attach(file, descriptor) ? Opened::kItself : Opened::kChanged;
 }
 
-void FollowedFiles::give_opening(File& file, std::vector<Message>& messages) {
-  for (const std::string& line : file.first_lines(kOpeningLines)) {
-    messages.push_back({{}, line, -1, -1});
-    Message& message = messages.back();
-    message.file = file.number, message.is_known = true, message.begins_file = std::exchange(file.begins, false);
-    steps_.push_back({&file, file.mark(), file.mark()});
-  }
-  file.is_in_batch = true;
-}
-
 // Its content is another one: what was not read of the old one may be found in a copy, which comes first.
 void FollowedFiles::begin_anew(File& file, std::vector<Message>& messages) {
   Path& path = *file.path;
   const auto place = std::find_if(path.files.begin(), path.files.end(), [&](const auto& one) { return one.get() == &file; });
   if (place == path.files.end()) return file.close(), file.restart();
-  const FilePlace before = file.place();
+  FilePlace before = file.place();
+  before.number = 0;
   bool is_known = before.end() == 0;
   std::unique_ptr<File> copy;
   int64_t copied_ns = 0;
@@ -538,24 +524,28 @@ void FollowedFiles::begin_anew(File& file, std::vector<Message>& messages) {
     copy = make_file(path, std::move(of_copy));
     if (!attach(*copy, open_file(found.name))) drop(std::move(copy));
   }
-  std::optional<std::string> unended;
+  std::optional<Line> unended;
   if (!is_known) {
     unended = file.take_unended();
     warn(path.name, "was truncated or written anew after byte " + std::to_string(before.end()) + "; it is read from its beginning");
   }
   file.restart();
   if (unended) take(file, std::move(*unended), file.mark(), messages);
-  file.begins = true, file.needs_opening = file.is_restored = false;
+  file.begins = true, file.is_restored = false;
   if (!copy) return;
+  // Who goes on with the old lines has the number that their head is known by.
+  const int32_t fresh = copy->number();
+  copy->set_number(file.number()), file.set_number(fresh);
+  by_number_[copy->number()] = copy.get(), by_number_[fresh] = &file;
   std::vector<std::unique_ptr<File>> before_it = find_missed(path, copied_ns, file.identity(), Rotation::kByCopy);
   before_it.insert(before_it.begin(), std::move(copy));
   for (const auto& one : std::views::reverse(before_it)) due_.push_front(one.get()), one->is_due = true;
   path.files.insert(place, std::make_move_iterator(before_it.begin()), std::make_move_iterator(before_it.end()));
 }
 
-void FollowedFiles::take(File& file, std::string text, const GrowingFile::Mark& before, std::vector<Message>& messages) {
-  messages.push_back({{}, std::move(text), -1, file.line()});
-  messages.back().file = file.number;
+void FollowedFiles::take(File& file, Line line, const GrowingFile::Mark& before, std::vector<Message>& messages) {
+  messages.push_back(as_message(std::move(line), file.line()));
+  messages.back().file = file.number();
   messages.back().begins_file = std::exchange(file.begins, false);
   steps_.push_back({&file, before, file.mark()});
   file.is_in_batch = true;

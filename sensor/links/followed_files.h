@@ -80,9 +80,8 @@ class FollowedFiles final : public Link {
 
   Progress advance(File& file, std::vector<Message>& messages);
   Opened open(File& file);
-  void give_opening(File& file, std::vector<Message>& messages);
   void begin_anew(File& file, std::vector<Message>& messages);
-  void take(File& file, std::string text, const GrowingFile::Mark& before, std::vector<Message>& messages);
+  void take(File& file, Line line, const GrowingFile::Mark& before, std::vector<Message>& messages);
   void warn(const std::string& name, const std::string& what) const;
 
   FollowOptions options_;

@@ -17,8 +17,8 @@ namespace {
 
 constexpr int64_t kFingerprintBytes = 1024;
 constexpr size_t kReadBytes = 1 << 18;
-constexpr int64_t kLongestLine = 1 << 20;
-constexpr size_t kOpeningBytes = 1 << 16;
+constexpr int64_t kMostUnended = 1 << 22;    // of a line: what is longer is passed over
+constexpr size_t kFirstBytes = 1 << 16;      // that tell encoding and line ends
 
 // Fewer bytes than wanted: the file ends there. Empty and errno set: it cannot be read.
 std::string read_at(int descriptor, int64_t offset, size_t bytes) {
@@ -57,6 +57,7 @@ std::string pack(std::span<const FilePlace> places) {
     writer.text(place.name);
     writer.value(place.identity);
     for (const int64_t value : {place.offset, place.unended, place.lines, place.modified_ns}) writer.value(value);
+    writer.value(place.number);
     writer.value(place.fingerprint);
     writer.value(place.inside_line);
     writer.value(place.is_left);
@@ -71,6 +72,7 @@ std::vector<FilePlace> unpack_places(const std::string& text) {
     place.name = reader.text();
     place.identity = reader.value<FileIdentity>();
     for (int64_t* value : {&place.offset, &place.unended, &place.lines, &place.modified_ns}) *value = reader.value<int64_t>();
+    place.number = reader.value<int32_t>();
     place.fingerprint = reader.value<uint64_t>();
     place.inside_line = reader.value<bool>();
     place.is_left = reader.value<bool>();
@@ -86,7 +88,7 @@ void GrowingFile::set_place(FilePlace place) {
   bytes_.clear();
   bytes_begin_ = place_.end();
   offset_ = place_.offset, unended_ = place_.unended, lines_ = place_.lines, inside_line_ = place_.inside_line;
-  searched_ = place_.end();
+  cutter_.reset();
 }
 
 bool GrowingFile::resume(FilePlace place, int descriptor) {
@@ -127,6 +129,10 @@ bool GrowingFile::attach(int descriptor) {
     bytes_ = read_at(descriptor_, bytes_begin_, size_t(place_.end() - bytes_begin_));
     was_open_ = true;
   }
+  if (!cutter_) {
+    cutter_ = std::make_unique<LineCutter>(read_at(descriptor_, 0, std::min(size_t(offset_), kFirstBytes)), offset_, inside_line_);
+    cutter_->add(std::string_view(bytes_).substr(size_t(offset_ - bytes_begin_)));
+  }
   place_.identity = identity_of(found);
   return true;
 }
@@ -142,50 +148,29 @@ GrowingFile::Found GrowingFile::read() {
   if (got.empty() && errno != 0) throw Error(std::string("cannot be read: ") + std::strerror(errno));
   if (got.size() < overlap || got.compare(0, overlap, bytes_, bytes_.size() - overlap, overlap) != 0) return Found::kOther;
   bytes_.append(got, overlap);
+  cutter_->add(std::string_view(got).substr(overlap));
   return got.size() > overlap ? Found::kMore : Found::kNothing;
 }
 
-std::optional<std::string> GrowingFile::next_line() {
-  for (;;) {
-    const size_t begin = size_t(offset_ - bytes_begin_);
-    const size_t end = bytes_.find('\n', size_t(std::max(searched_, offset_) - bytes_begin_));
-    if (end == std::string::npos) {
-      searched_ = read_end();
-      if (inside_line_) {
-        offset_ = read_end();
-        return std::nullopt;
-      }
-      if (read_end() - offset_ <= kLongestLine) return std::nullopt;
-      // The rest is passed over, so that a line without end needs no memory.
-      std::string text = bytes_.substr(begin, size_t(kLongestLine));
-      offset_ = read_end(), unended_ = 0, inside_line_ = true;
-      return text;
-    }
-    const bool is_known = inside_line_ || (unended_ > 0 && int64_t(end - begin) == unended_);
-    std::string text = is_known ? std::string() : bytes_.substr(begin, end - begin);
-    offset_ = searched_ = bytes_begin_ + int64_t(end) + 1;
+std::optional<Line> GrowingFile::next_line() {
+  for (Line line; cutter_->next(line);) {
+    const std::string_view behind = std::string_view(bytes_).substr(size_t(offset_ + unended_ - bytes_begin_), size_t(line.end_byte - offset_ - unended_));
+    const bool is_known = unended_ > 0 && behind.find_first_not_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
+    offset_ = line.end_byte;
     unended_ = 0, inside_line_ = false, ++lines_;
-    if (!is_known) return text;
+    if (!is_known) return line;
   }
+  if (read_end() - offset_ > kMostUnended) offset_ = read_end(), unended_ = 0, inside_line_ = true;  // so that it needs no memory
+  return std::nullopt;
 }
 
-std::optional<std::string> GrowingFile::take_unended() {
+std::optional<Line> GrowingFile::take_unended() {
   if (!has_unended()) return std::nullopt;
-  std::string text = bytes_.substr(size_t(offset_ - bytes_begin_));
-  unended_ = int64_t(text.size());
-  return text;
-}
-
-std::vector<std::string> GrowingFile::first_lines(size_t most) const {
-  const std::string text = read_at(descriptor_, 0, std::min(size_t(offset_), kOpeningBytes));
-  std::vector<std::string> lines;
-  for (size_t begin = 0; lines.size() < most;) {
-    const size_t end = text.find('\n', begin);
-    if (end == std::string::npos) break;
-    lines.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return lines;
+  LineCutter ended = *cutter_;
+  Line line;
+  if (!ended.next(line, true)) return std::nullopt;
+  unended_ = read_end() - offset_;
+  return line;
 }
 
 FilePlace GrowingFile::place_at(const Mark& mark) const {
@@ -205,9 +190,10 @@ void GrowingFile::forget_taken() {
 
 void GrowingFile::restart() {
   FilePlace place;
-  place.name = name(), place.identity = identity(), place.modified_ns = modified_ns();
+  place.name = name(), place.identity = identity(), place.modified_ns = modified_ns(), place.number = number();
   set_place(std::move(place));
   was_open_ = is_open();
+  if (was_open_) cutter_ = std::make_unique<LineCutter>();
 }
 
 }  // namespace coil::sensor

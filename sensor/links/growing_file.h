@@ -4,10 +4,13 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
+
+#include "sensor/formats/line_cutter.h"
 
 namespace coil::sensor {
 
@@ -28,6 +31,7 @@ struct FilePlace {
   int64_t unended = 0;          // so many bytes from there on were taken as a last line without an end
   bool inside_line = false;     // the rest of a line that was too long comes next
   int64_t lines = 0;            // before `offset`
+  int32_t number = 0;           // of the file among those of a source
   int64_t modified_ns = 0;      // when it was looked at last
   uint64_t fingerprint = 0;     // of the last bytes before offset + unended
   bool is_left = false;         // another file took its name, and it was read to its end
@@ -72,16 +76,13 @@ class GrowingFile {
 
   // Reads what is there, not too much at once. Throws Error, without the file's name, when it cannot be read.
   Found read();
-  // The next whole line without its end; none: the next read may bring it. Lines that were taken when they had no end are passed over.
-  std::optional<std::string> next_line();
+  // The next whole line; none: the next read may bring it. A line that was taken when it had no end is passed over.
+  std::optional<Line> next_line();
   // The text behind the last end of line, as a line; none: there is none that was not taken.
-  std::optional<std::string> take_unended();
-  bool has_unended() const { return read_end() > offset_ + unended_; }
-
-  // The first lines, at most `most`, as far as they were taken.
-  std::vector<std::string> first_lines(size_t most) const;
+  std::optional<Line> take_unended();
+  bool has_unended() const { return read_end() > offset_ + unended_ && !inside_line_; }
   // The number of the line that was taken last, from 1.
-  int64_t line() const { return lines_ + (unended_ > 0 || inside_line_ ? 1 : 0); }
+  int64_t line() const { return lines_ + (unended_ > 0 ? 1 : 0); }
 
   Mark mark() const { return {offset_, unended_, lines_, inside_line_}; }
   FilePlace place() const { return place_at(mark()); }
@@ -93,6 +94,8 @@ class GrowingFile {
 
   const std::string& name() const { return place_.name; }
   void set_name(const std::string& name) { place_.name = name; }
+  int32_t number() const { return place_.number; }
+  void set_number(int32_t number) { place_.number = number; }
   const FileIdentity& identity() const { return place_.identity; }
   int64_t read_end() const { return bytes_begin_ + int64_t(bytes_.size()); }
   int64_t modified_ns() const { return place_.modified_ns; }
@@ -108,7 +111,7 @@ class GrowingFile {
   int64_t bytes_begin_ = 0;
   int64_t offset_ = 0, unended_ = 0, lines_ = 0;
   bool inside_line_ = false;
-  int64_t searched_ = 0;       // no end of line between offset_ and here
+  std::unique_ptr<LineCutter> cutter_;  // has what bytes_ holds from offset_ on
 };
 
 }  // namespace coil::sensor

@@ -15,7 +15,8 @@ struct Message {
   int32_t partition = -1;    // of a partitioned source, else -1
   int64_t offset = -1;       // place in the partition; of a pipe or file the number of the line, from 1; -1: the source has none
   std::string sensor{};      // of a result: whose it is, for example site/pump; empty: it is no record's, as a CSV header
-  int32_t file = 0;          // of a source of several files: from which one, each of which may have a header of its own
+  std::string trouble{};     // not empty: why the text is left out
+  int32_t file = 0;          // of a source of several files: from which one, each of which may have a head of its own
   bool begins_file = false;  // it is the first line of `file`
   bool is_known = false;     // an earlier run has seen it: it says what follows means, as a header does, and has no result
 };

@@ -13,7 +13,8 @@ inline constexpr int kLongestFilledGap = 64;  // steps
 class Cadence {
  public:
   struct Step {
-    int missing = 0;          // steps of the series' rhythm that did not come
+    int missing = 0;          // steps of the series' rhythm that did not come and are told to the model one by one
+    double elapsed = 1;       // typical intervals since the last record; whole ones where the rhythm was kept
     float interval = 0;       // log2(interval / typical interval) / 2 within -3 to 3; 0 where the rhythm was kept
     bool long_gap = false;    // more than kLongestFilledGap steps did not come
   };
@@ -28,11 +29,13 @@ class Cadence {
     const double octaves = std::log2(interval_s) - log2_typical_, ratio = std::exp2(std::min(octaves, 40.0));
     const double steps = std::max(1.0, std::round(ratio));
     const double off = std::min(1.0, std::fabs(ratio - steps) / std::max(1.0, kDrift * steps));  // from a whole number of steps
+    step.elapsed = ratio;
     ++intervals_;
     const double rate = std::max(1 / static_cast<double>(intervals_), 1.0 / window_);
     irregularity_ += rate * (off - irregularity_);
-    const bool regular = intervals_ > kKnown && irregularity_ < kRegular && off < 2 * kRegular;
+    const bool regular = is_regular() && off < 2 * kRegular;
     if (!regular || steps <= kLongestFilledGap + 1) log2_typical_ += rate * (regular ? octaves - std::log2(steps) : octaves);
+    if (regular) step.elapsed = steps;
     if (regular && steps <= kLongestFilledGap + 1) {
       step.missing = static_cast<int>(steps) - 1;
     } else {
@@ -42,6 +45,7 @@ class Cadence {
     return step;
   }
 
+  bool is_regular() const noexcept { return intervals_ > kKnown && irregularity_ < kRegular; }
   double typical_interval_s() const noexcept { return intervals_ == 0 ? 0 : std::exp2(log2_typical_); }
 
  private:

@@ -25,7 +25,7 @@ double rarity(TailCalibrator& past, double number) {
 
 }  // namespace
 
-Detector::Evidence Detector::measure(double value, const PendingForecasts& forecasts, const LastSeen& before) noexcept {
+Detector::Evidence Detector::measure(double value, const PendingForecasts& forecasts, const LastSeen& before, double gap) noexcept {
   ++observed_;
   // A mean's own beginning says nothing about the series.
   const auto beyond = [&](Novelty& past, double window, double number) {
@@ -37,11 +37,11 @@ Detector::Evidence Detector::measure(double value, const PendingForecasts& forec
   const double step = observed_ == 1 ? 0 : std::fabs(value - before.value);
   const double unrest = unrest_.add(std::min(surprise, kMostUnrest), kUnrestRecords);
   // Roots, so that a calm is as far from the usual as a storm.
-  const double activity = std::sqrt(std::sqrt(activity_.add(step, kActivityRecords)));
-  const double slow_activity = std::sqrt(std::sqrt(slow_activity_.add(step, kSlowActivityRecords)));
+  const double activity = std::sqrt(std::sqrt(gap > 0 ? activity_.mean() : activity_.add(step, kActivityRecords)));
+  const double slow_activity = std::sqrt(std::sqrt(gap > 0 ? slow_activity_.mean() : slow_activity_.add(step, kSlowActivityRecords)));
   Evidence evidence;
   evidence[kSurprise] = rarity(surprises_, std::log1p(surprise));
-  evidence[kLeap] = rarity(leaps_, before.is_known ? std::log1p(step / before.usual_step) : 0);
+  evidence[kLeap] = rarity(leaps_, before.is_known && gap == 0 ? std::log1p(step / before.usual_step) : 0);
   evidence[kBias] = rarity(biases_, std::fabs(bias_.add(bias, kBiasRecords)));
   evidence[kRange] = range_.observe(value);
   evidence[kLevel] = beyond(levels_, kLevelRecords, level_.add(value, kLevelRecords));

@@ -19,6 +19,7 @@ class RecentMean {
     ++count_;
     return mean_ += (number - mean_) * std::max(1 / window, 1 / static_cast<double>(count_));
   }
+  double mean() const noexcept { return mean_; }
 
  private:
   int64_t count_ = 0;
@@ -67,12 +68,12 @@ class Detector {
   using Evidence = std::array<double, kKinds>;
   static constexpr Evidence kWeights = {0.6, 0.6, 0.6, 1, 0.8, 1, 0.8, 0.5};
 
-  // A finite value, before `forecasts` get to know it; `before`: of the normaliser, likewise. [any thread]
-  Assessment observe(double value, const PendingForecasts& forecasts, const LastSeen& before) noexcept {
-    return assess(measure(value, forecasts, before));
+  // A finite value, before `forecasts` get to know it; `before`: of the normaliser, likewise; `gap`: SeriesMemory::pass(). [any thread]
+  Assessment observe(double value, const PendingForecasts& forecasts, const LastSeen& before, double gap = 0) noexcept {
+    return assess(measure(value, forecasts, before, gap));
   }
   // The two halves of observe(). [any thread]
-  Evidence measure(double value, const PendingForecasts& forecasts, const LastSeen& before) noexcept;
+  Evidence measure(double value, const PendingForecasts& forecasts, const LastSeen& before, double gap = 0) noexcept;
   Assessment assess(const Evidence& evidence) noexcept;
 
  private:

@@ -12,13 +12,14 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/part_file.h"
 
 namespace coil::sensor {
 namespace {
 
 constexpr uint64_t kBlockBytes = 512;
 constexpr std::string_view kAnyMagic = "coil stream state ";
-constexpr char kMagic[] = "coil stream state 3\n";
+constexpr char kMagic[] = "coil stream state 4\n";
 
 uint64_t blocks_of(uint64_t bytes) { return (bytes + kBlockBytes - 1) / kBlockBytes; }
 
@@ -62,7 +63,8 @@ bool read_all(int file, std::byte* data, size_t size, uint64_t offset) {
 
 }  // namespace
 
-StateFile::StateFile(const std::filesystem::path& path, const std::string& identity, Content& content) : path_(path), identity_(identity) {
+StateFile::StateFile(const std::filesystem::path& path, const std::string& identity, Content& content)
+    : path_(link_target(path)), identity_(identity) {
   if (path.empty()) {
     std::string name = (std::filesystem::temp_directory_path() / "coil-series-XXXXXX").string();
     blocks_ = ::mkstemp(name.data());
@@ -70,7 +72,8 @@ StateFile::StateFile(const std::filesystem::path& path, const std::string& ident
     ::unlink(name.c_str());
     return;
   }
-  blocks_path_ = path.string() + ".series";
+  if (const std::string obstacle = write_obstacle(path_); !obstacle.empty()) throw failure(path_, obstacle);
+  blocks_path_ = path_.string() + ".series";
   blocks_ = ::open(blocks_path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (blocks_ < 0) throw system_failure(blocks_path_, "cannot be opened");
   try {
@@ -94,9 +97,8 @@ void StateFile::load(Content& content) {
   Bytes bytes(size > 0 ? size_t(size) : 0);
   if (!read_all(file.get(), bytes.data(), bytes.size(), 0)) throw system_failure(path_, "cannot be read");
   if (bytes.size() < sizeof kMagic - 1 || std::memcmp(bytes.data(), kMagic, sizeof kMagic - 1) != 0) {
-    throw failure(path_, bytes.size() >= kAnyMagic.size() && std::memcmp(bytes.data(), kAnyMagic.data(), kAnyMagic.size()) == 0
-                             ? "was written by another version of coil; begin with a new state"
-                             : "is no state file of coil stream");
+    const bool is_other = bytes.size() >= kAnyMagic.size() && std::memcmp(bytes.data(), kAnyMagic.data(), kAnyMagic.size()) == 0;
+    throw failure(path_, is_other ? "was written by another version of coil; begin with a new state" : "is no state file of coil stream");
   }
   if (bytes.size() < sizeof kMagic - 1 + sizeof(uint64_t)) throw failure(path_, "is damaged: it ends too soon");
   const size_t body = bytes.size() - sizeof(uint64_t);
@@ -110,12 +112,20 @@ void StateFile::load(Content& content) {
     content.place = reader.text();
     content.opening.resize(reader.value<uint32_t>());
     for (std::string& line : content.opening) line = reader.text();
+    content.pending.resize(reader.value<uint32_t>());
+    for (Message& line : content.pending) {
+      line.text = reader.text();
+      line.offset = reader.value<int64_t>();
+      line.file = reader.value<int32_t>();
+      line.begins_file = reader.value<bool>(), line.is_known = reader.value<bool>();
+    }
     commits_ = reader.value<uint64_t>() + 1;
     const auto count = reader.value<uint64_t>();
     for (uint64_t i = 0; i < count; ++i) {
       std::string key = reader.text();
       content.pieces.emplace_hint(content.pieces.end(), std::move(key), reader.value<Piece>());
     }
+    for (auto names = reader.value<uint64_t>(); names > 0; --names) content.taken_names.push_back(reader.text());
   } catch (const Error& error) {
     throw failure(path_, error.what());
   }
@@ -175,9 +185,18 @@ void StateFile::commit(const Content& content) {
   writer.text(content.place);
   writer.value(static_cast<uint32_t>(content.opening.size()));
   for (const std::string& line : content.opening) writer.text(line);
+  writer.value(static_cast<uint32_t>(content.pending.size()));
+  for (const Message& line : content.pending) {
+    writer.text(line.text);
+    writer.value(line.offset);
+    writer.value(line.file);
+    writer.value(line.begins_file), writer.value(line.is_known);
+  }
   writer.value(commits_);
   writer.value(static_cast<uint64_t>(content.pieces.size()));
   for (const auto& [key, piece] : content.pieces) writer.text(key), writer.value(piece);
+  writer.value(static_cast<uint64_t>(content.taken_names.size()));
+  for (const std::string& name : content.taken_names) writer.text(name);
   writer.value(static_cast<uint64_t>(XXH3_64bits(bytes.data(), bytes.size())));
 
   const std::filesystem::path part = path_.string() + ".part";

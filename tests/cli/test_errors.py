@@ -1,9 +1,13 @@
 """Exit codes and messages: one clear line that names what is wrong and what would be right."""
 
+import gzip
 import json
 import os
 import pathlib
+import pickle
 import struct
+import tarfile
+import zipfile
 
 from support import CoilTest, write_filter_model, write_matrix_model, write_model, write_wav
 
@@ -31,7 +35,7 @@ class Errors(CoilTest):
     def test_usage(self):
         process = ["process", "in.wav", "-o", "out.wav", "-m", "identity.safetensors"]
         self.fails(2, ["subcommand"])
-        self.fails(2, ["'nonsense'", "process, info, stream, plot, verify"], "nonsense")
+        self.fails(2, ["'nonsense'", "process, capture, info, stream, plot, verify"], "nonsense")
         self.fails(2, ["--output", "process --help"], "process", "in.wav", "-m", "identity.safetensors")
         self.fails(2, ["--model"], "process", "in.wav", "-o", "out.wav")
         self.fails(2, ["inputs"], "process", "-o", "out.wav", "-m", "identity.safetensors")
@@ -75,6 +79,40 @@ class Errors(CoilTest):
         self.coil("info", "lod", code=3, env=environment)
         self.assertIn("loud", self.stderr)
         self.assertIn("quiet", self.stderr)
+
+    def test_models_that_are_something_else(self):
+        """Each is called what it is, by every command that loads a model, also in the place of a directory's weights."""
+        with zipfile.ZipFile(self.path("torch"), "w") as archive:
+            archive.writestr("archive/data.pkl", pickle.dumps({"weight": 1}))
+            archive.writestr("archive/data/0", bytes(400000))
+        with zipfile.ZipFile(self.path("zip"), "w") as archive:
+            archive.writestr("readme.txt", "a model")
+        with tarfile.open(self.path("tar"), "w") as archive:
+            archive.add(self.path("in.wav"), "in.wav")
+        pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
+        nam = {"version": "0.5.4", "metadata": {"name": "Amp"}, "architecture": "WaveNet", "config": {"layers": [{"channels": 16}]}, "weights": [0.5] * 500}
+        aida = {"in_shape": [None, None, 1], "layers": [{"type": "lstm", "shape": [None, None, 16], "weights": [[[0.5] * 64]]}]}
+        kinds = {
+            "Git LFS pointer": pointer, "HTML page": b"\n<!DOCTYPE html>\n<html><head></head></html>", "Neural Amp Modeler": json.dumps(nam).encode(),
+            "RTNeural": json.dumps(aida).encode(), "JSON": b'{"a": 1}', "PyTorch": self.path("torch").read_bytes(),
+            "zip archive": self.path("zip").read_bytes(), "gzip": gzip.compress(b"model"), "tar archive": self.path("tar").read_bytes(),
+            "pickle": pickle.dumps([1, 2, 3]), "ONNX": b"\x08\x07\x12\x07pytorch\x1a\x052.1.0:\x80\x02", "WAV": self.path("in.wav").read_bytes(),
+            "is empty": b"", "zeros": bytes(5000), "Not Found": b"Not Found\n", "cut off": self.path("identity.safetensors").read_bytes()[:60],
+        }
+        for name in ("torch", "zip", "tar"):
+            os.unlink(self.path(name))
+        model = self.path("model/model.safetensors")
+        self.path("model/config.json").write_text('{"model_type": "mamba"}')
+        commands = (["info"], ["process", "in.wav", "-o", "out.wav", "-m"], ["stream", "-m"], ["bench"])
+        for i, (words, content) in enumerate(kinds.items()):
+            model.write_bytes(content)
+            for command in commands if i == 0 else commands[:1]:
+                for path in ("model/model.safetensors", "model"):
+                    with self.subTest(words, command=command, path=path):
+                        self.coil(*command, path, code=3, input=b"")
+                        self.assertEqual(len(self.stderr.splitlines()), 1, self.stderr)
+                        self.assertIn("model/model.safetensors: is ", self.stderr)
+                        self.assertIn(words, self.stderr)
 
     def test_models_that_are_broken(self):
         good = self.path("identity.safetensors").read_bytes()

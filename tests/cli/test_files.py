@@ -154,11 +154,10 @@ class Files(CoilTest):
     def test_outputs_that_cannot_be_written(self):
         write_wav(self.path("in.wav"), [[0.5] * 10])
         self.path("file").write_text("")
-        for output, code in (("missing/out.wav", 1), ("/proc/out.wav", 1), ("file/out.wav", 1), ("/dev/null", 2), ("out.xyz", 2), ("out", 2)):
+        for output, code in (("missing/out.wav", 1), ("/proc/out.wav", 1), ("file/out.wav", 1), ("out.xyz", 2), ("out", 2)):
             with self.subTest(output):
                 self.process("in.wav", output, code=code)
                 self.assertIn(output, self.stderr)
-        self.assertTrue(os.path.exists("/dev/null"))
         self.assertEqual(self.names(), ["file", "in.wav"])
 
     def test_full_disk_leaves_nothing(self):

@@ -2,7 +2,7 @@
 
 import math
 
-from support import CoilTest, Wav, noise, sine, write_filter_model, write_matrix_model, write_wav
+from support import CoilTest, Wav, noise, sine, wav_bytes, write_filter_model, write_matrix_model, write_wav
 
 
 class Levels(CoilTest):
@@ -25,6 +25,18 @@ class Levels(CoilTest):
         self.assertIn("clips in 2 samples", self.stderr)
         self.assertIn("12.0 dBFS", self.stderr)
         self.assertIn("--gain -12.1", self.stderr)
+
+    def test_lossy_encodings_clip_and_count_as_integers_do(self):
+        codes = bytes([0x90, 0x10, 0xFF, 0xA0])  # +16764, -16764, 0, +7932 of 32768
+        self.path("in.wav").write_bytes(wav_bytes(codes * 500, 7, 8, 1, 48000))
+        for gain, clipped in (("0", 0), ("6.5", 1000), ("60", 1500), ("200", 1500)):
+            report = self.report("--gain", gain)
+            self.assertEqual(report["clipped"], clipped, gain)
+        self.assertIn("clips in 1500 samples", self.stderr)
+        self.assertEqual(self.path("out.wav").read_bytes()[-2000:-1996], bytes([0x80, 0x00, 0xFF, 0x80]))
+        report = self.json_lines(self.process("in.wav", "out.mp3", "--gain", "200", "--json"))[0]
+        self.assertEqual(report["clipped"], 1500)
+        self.assertNotIn("32f", self.stderr)  # which MP3 cannot hold
 
     def test_the_advised_gain_avoids_clipping(self):
         write_wav(self.path("in.wav"), [[0.5, 2.0, -4.0]])

@@ -81,15 +81,30 @@ class SensorSeries(CoilTest):
         self.stream(shuffled, "--summary")
         self.assertIn("late", self.counts())
 
-    def test_a_clock_that_is_set_is_believed_after_some_records(self):
-        lines = [self.line(t, t % 5) for t in range(50)] + [self.line(t - 100000, t % 5) for t in range(50, 80)]
-        statuses = [r["status"] for r in self.records(lines, "--summary")]
-        self.assertEqual(statuses[50:57], ["late"] * 7)
-        self.assertNotIn("late", statuses[57:])
-        self.assertEqual(self.counts()["clock jumps"], 1)
+    def test_a_clock_that_is_set_stops_nothing(self):
+        straight = [self.line(t, t % 5) for t in range(80)]
+        expected = [(r["score"], r["status"]) for r in self.records(straight)]
+        for minutes, count, reorder in ((-60, 30, 0), (-100000, 30, 0), (-60, 1, 0), (-100000, 3, 0), (5256000, 1, 0), (5256000, 2, 0), (-100000, 30, 3)):
+            with self.subTest((minutes, count, reorder)):
+                lines = [self.line(t + (minutes if 50 <= t < 50 + count else 0), t % 5) for t in range(80)]
+                got = self.records(lines, "--reorder", str(reorder), "--summary")
+                self.assertEqual([r["value"] for r in got], [t % 5 for t in range(80)])
+                self.assertNotIn("late", self.counts())
+                self.assertEqual(self.counts()["clock jumps"], (minutes < 0) + (count < 30))
+                if minutes < 0:
+                    self.assertEqual([(r["score"], r["status"]) for r in got], expected)
+
+    def test_records_too_far_ahead_are_believed_when_eight_agree(self):
         lines = [self.line(t + (10**6 if t in (20, 30) or t >= 50 else 0), t % 5) for t in range(80)]
         statuses = [r["status"] for r in self.records(lines, "--future", "86400", "--summary")]
         self.assertEqual([t for t, status in enumerate(statuses) if status == "future"], [20, 30, *range(50, 57)])
+
+    def test_what_is_sent_again_is_late(self):
+        lines = [self.line(t, (t * t) % 11) for t in range(60)]
+        expected = self.stream(lines)
+        got = self.stream(lines[:40] + lines[30:40] + lines[40:], "--summary")
+        self.assertEqual((self.counts()["late"], self.counts()["duplicates"]), (9, 1))
+        self.assertEqual([line for line in got if json.loads(line)["status"] != "late"], expected)
 
     def test_gaps_are_filled_and_missing_values_counted(self):
         lines = [self.line(t, t % 5) for t in range(100) if t not in (50, 51, 52)]

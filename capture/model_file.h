@@ -1,0 +1,26 @@
+// From a trained network to a Coil model file that gives what the trainer's network gave.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "capture/trainer/shape.h"
+#include "capture/trainer/trainer.h"
+
+namespace coil::capture {
+
+// A control of the device, in the units of its panel.
+struct Knob {
+  std::string name;
+  double min, max;
+
+  double normalised(double value) const { return (value - min) / (max - min); }
+};
+
+// `card`: name, description and so on; rate, channels and controls are added. Written whole or not at all. Throws Error.
+void write_model(const std::filesystem::path& path, const ParameterMap& map, const std::vector<float>& parameters, const Scales& scales,
+                 double sample_rate_hz, const std::vector<Knob>& knobs, nlohmann::ordered_json card);
+
+}  // namespace coil::capture

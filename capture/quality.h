@@ -1,0 +1,24 @@
+// The sizes of network that a capture may have.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "capture/trainer/shape.h"
+
+namespace coil::capture {
+
+struct Quality {
+  const char* name;
+  const char* description;
+  Shape shape;            // without knobs
+  double sample_rate_hz;  // of the model
+  double million_frames;  // to train on, unless asked otherwise; knobs take twice as many
+};
+
+const std::vector<Quality>& qualities();
+
+// Throws Error that lists the names.
+const Quality& quality_named(const std::string& name);
+
+}  // namespace coil::capture

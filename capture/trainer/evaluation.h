@@ -1,0 +1,40 @@
+// The error of a network on parts of takes, many parts side by side in the lanes.
+#pragma once
+
+#include <vector>
+
+#include "capture/take.h"
+#include "capture/trainer/lane_group.h"
+
+namespace coil::capture {
+
+// The network starts at frame `start` without memory and is scored over `span`.
+struct Passage {
+  size_t take;
+  size_t start;
+  Span span;
+};
+
+struct ErrorAndEnergy {
+  double error = 0, energy = 0;
+};
+
+class Evaluation {
+ public:
+  Evaluation(const ParameterMap& map, const Kernels<float>& kernels);
+
+  // One for each passage. The takes are scaled as the network needs them.
+  std::vector<ErrorAndEnergy> run(const std::vector<float>& parameters, const std::vector<Take>& takes,
+                                  const std::vector<Passage>& passages);
+
+ private:
+  void run_group(const Weights<float>& weights, const std::vector<Take>& takes, const Passage* passages, size_t count,
+                 ErrorAndEnergy* results);
+
+  ParameterMap map_;
+  LaneGroup<float> group_;
+  Workspace<float> workspace_;
+  ssm::AlignedVector<float> modes_;
+};
+
+}  // namespace coil::capture

@@ -1,0 +1,45 @@
+// S4D-Lin's modes (Gu et al. 2022, "On the parameterization and initialization of diagonal state space models"); the rest is normal.
+#include "capture/trainer/initial_parameters.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace coil::capture {
+namespace {
+
+constexpr double kShortestStep = 8e-5, kLongestStep = 0.4;  // dt at 48 kHz; a mode's time constant is 2 / dt frames
+
+}  // namespace
+
+std::vector<float> initial_parameters(const ParameterMap& map, Random& random, double sample_rate_hz) {
+  const size_t d = map.shape.d_model, pairs = map.shape.pairs;
+  std::vector<float> parameters(map.size);
+  const auto draw = [&](size_t at, size_t count, double scale) {
+    for (size_t i = 0; i < count; ++i) parameters[at + i] = float(random.normal() * scale);
+  };
+  const double slower = std::log(48000 / sample_rate_hz);
+  for (size_t l = 0; l < map.shape.layers; ++l) {
+    float* p = &parameters[map.at_layer(l)];
+    for (size_t c = 0; c < d; ++c) {
+      const double place = (double(c) + random.uniform()) / double(d);
+      p[map.layer.log_dt + c] = float(slower + std::log(kShortestStep) + std::log(kLongestStep / kShortestStep) * place);
+    }
+    for (size_t c = d; c > 1; --c) std::swap(p[map.layer.log_dt + c - 1], p[map.layer.log_dt + random.below(c)]);
+    for (size_t n = 0; n < map.modes(); ++n) {
+      p[map.layer.log_A_real + n] = float(std::log(0.5));
+      p[map.layer.A_imag + n] = float(std::numbers::pi * double(n % pairs));
+    }
+    const size_t at = map.at_layer(l);
+    draw(at + map.layer.C, 2 * map.modes(), std::sqrt(0.5 / double(pairs)));
+    std::fill_n(p + map.layer.D, d, 1.0f);
+    draw(at + map.layer.in_weight, d * d, 1 / std::sqrt(double(d)));
+    draw(at + map.layer.in_bias, d, 0.1);
+    draw(at + map.layer.out_weight, d * d, 0.5 / std::sqrt(double(d)));
+  }
+  draw(map.input, d, 1);
+  draw(map.output, d, 0.5 / std::sqrt(double(d)));
+  return parameters;
+}
+
+}  // namespace coil::capture

@@ -1,0 +1,102 @@
+// The arithmetic of forward and backward pass for one vector of lanes, as a table of functions per SIMD target and shape.
+//
+// A lane is one stream of the batch; all arrays end in [lane], so that the work is vertical and weights are broadcast. Frames come in
+// blocks of kBlockFrames, layer by layer; the backward pass goes through the blocks in reverse. Equations, for a channel of an S4D layer
+// with input h and output y, g the gradient of y, modes z_n, weights c_n:
+//
+//   s_n[t] = z_n s_n[t-1] + h[t]            y[t] = D h[t] + sum_n Re(c_n s_n[t])
+//   m_n[t] = g[t] + z_n m_n[t+1]            q_n[t] = m_n[t+1] + z_n q_n[t+1]
+//   dL/dh[t] = D g[t] + sum_n Re(c_n m_n[t])
+//   M_n = sum_t g s_n = sum_t h m_n + s_n[-1] z_n m_n[0]
+//   Q_n = sum_t c^-1 dL/dz = sum_t h q_n + s_n[-1] (m_n[0] + z_n q_n[0]),     dL = Re(M dc + c Q dz)
+//
+// so no state of the forward pass is needed. The rest of a layer, with per-lane scale and shift:
+//
+//   p = scale (W_in y) + shift,  a = tanh(p) - tanh(shift),  h' = h + W_out a
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "capture/trainer/shape.h"
+#include "ssm/aligned.h"
+
+namespace coil::capture {
+
+inline constexpr size_t kBlockFrames = 32;
+inline constexpr size_t kMaxLanes = 16;
+inline constexpr size_t kStates = 2;    // of a pair of modes, carried from block to block: real, imaginary
+inline constexpr size_t kAdjoints = 4;  // of a pair: m and q
+inline constexpr double kPreEmphasis = 0.85;  // of the second part of the loss: e[t] - 0.85 e[t-1]
+
+// What all lanes share.
+template <class T>
+struct Weights {
+  const T* parameters;  // as ParameterMap says
+  const T* modes;       // [layer][z_re, z_im, c_re, c_im][d][pairs]
+  size_t layers;
+};
+
+// What belongs to a lane's knobs; [..][lane].
+template <class T>
+struct Conditions {
+  const T* scale;   // [layer][d]
+  const T* shift;   // [layer][d]
+  const T* rest;    // [layer][d]: tanh(shift)
+  const T* output;  // [d]
+};
+
+// What a block leaves for its way back, and buffers of that way.
+template <class T>
+struct Tape {
+  Tape(const Shape& shape, size_t lanes);
+
+  size_t span;                                // of one layer's part of h, y and a
+  ssm::AlignedVector<T> h, y, a;              // layers + 1, layers, layers spans: input of a layer, of W_in, of W_out
+  ssm::AlignedVector<T> g, gp, g_scaled, gy;  // gradients of h, p, scale p, y
+};
+
+// Sums over the lanes and frames that count.
+struct LossSums {
+  double plain = 0, pre_emphasised = 0;
+};
+
+template <class T>
+struct Kernels {
+  size_t lanes;
+  size_t d_model, pairs;
+
+  // rest = tanh(shift), `count` vectors
+  void (*rest)(const T* shift, T* rest, size_t count);
+  // x, out: [kBlockFrames]; state: [layer][d][pairs][kStates], moves on
+  void (*forward)(const Weights<T>&, const Conditions<T>&, const T* x, T* out, T* state, Tape<T>&);
+  // out_gradient: [kBlockFrames]; adjoint: [layer][d][pairs][kAdjoints], moves back; adds to gradient, which has the places of ParameterMap
+  // up to `knobs`, then [layer][d]: the sum of a's gradient. C's places hold M, log_A_real's and A_imag's hold Q; W_in's and in_bias's
+  // gradients are those of scale W_in and shift.
+  void (*backward)(const Weights<T>&, const Conditions<T>&, const T* x, const T* out_gradient, Tape<T>&, T* adjoint, T* gradient);
+  // After the first block: the share of the states before it in M and Q.
+  void (*add_initial_state)(const Weights<T>&, const T* state, const T* adjoint, T* gradient);
+  // Energies of the target. counts: 1 where a frame is scored, else 0. weight: [1]
+  LossSums (*energy)(const T* target, const T* counts, const T* weight, size_t frames);
+  // Takes the output, leaves the gradient of k_plain/2 |e|^2 + k_pre/2 |pre-emphasised e|^2, e = output - target; returns the sums.
+  LossSums (*loss)(T* output, const T* target, const T* counts, const T* weight, size_t frames, T k_plain, T k_pre);
+};
+
+// Of one SIMD target.
+struct TrainerKernels {
+  const char* target;
+  std::vector<Kernels<float>> shapes;
+
+  // Throws Error for a shape that was not compiled.
+  const Kernels<float>& of(const Shape& shape) const;
+};
+
+// What this machine can run, best first. [any thread]
+std::vector<TrainerKernels> available_trainer_kernels();
+
+template <class T>
+Tape<T>::Tape(const Shape& shape, size_t lanes)
+    : span((kBlockFrames * shape.d_model + 24) * lanes),  // 24: lest the layers lie at the same places modulo 4096 bytes
+      h((shape.layers + 1) * span), y(shape.layers * span), a(shape.layers * span), g(span), gp(span), g_scaled(span), gy(span) {}
+
+}  // namespace coil::capture

@@ -1,0 +1,132 @@
+// A segment of a vector of lanes. States are kept at the beginning of each block; the way back computes a block once more from there,
+// which is cheaper than to keep all that is in between in memory.
+#include "capture/trainer/lane_group.h"
+
+#include <algorithm>
+
+#include "capture/trainer/film.h"
+
+namespace coil::capture {
+
+template <class T>
+Workspace<T>::Workspace(const ParameterMap& map, size_t lanes, size_t segment_frames)
+    : tape(map.shape, lanes), output(segment_frames * lanes),
+      marks(segment_frames / kBlockFrames * map.shape.layers * map.modes() * kStates * lanes),
+      again(map.shape.layers * map.modes() * kStates * lanes), adjoint(map.shape.layers * map.modes() * kAdjoints * lanes),
+      gradient((map.knobs + map.shape.layers * map.shape.d_model) * lanes) {}
+
+template <class T>
+LaneGroup<T>::LaneGroup(const ParameterMap& map, const Kernels<T>& kernels, size_t segment_frames)
+    : map_(map), kernels_(kernels), segment_frames_(segment_frames) {
+  const size_t lanes = kernels.lanes, width = map.shape.layers * map.shape.d_model;
+  for (auto* frames : {&input_, &target_, &counts_}) frames->assign(segment_frames * lanes, T(0));
+  state_.assign(map.shape.layers * map.modes() * kStates * lanes, T(0));
+  weight_.assign(lanes, T(1));
+  for (auto* values : {&scale_, &shift_, &rest_}) values->assign(width * lanes, T(0));
+  output_row_.assign(map.shape.d_model * lanes, T(0));
+  knobs_.resize(lanes);
+}
+
+template <class T>
+void LaneGroup<T>::set_lane(size_t lane, const T* parameters, std::span<const double> knobs, double weight) {
+  const size_t n = lanes(), d = map_.shape.d_model;
+  const std::vector<double> film = film_vector(map_, parameters, knobs);
+  for (size_t l = 0; l < map_.shape.layers; ++l) {
+    const T* bias = parameters + map_.at_layer(l) + map_.layer.in_bias;
+    for (size_t c = 0; c < d; ++c) {
+      const double scale = 1 + film[2 * d * l + c];
+      scale_[(l * d + c) * n + lane] = T(scale);
+      shift_[(l * d + c) * n + lane] = T(scale * double(bias[c]) + film[2 * d * l + d + c]);
+    }
+  }
+  for (size_t c = 0; c < d; ++c) {
+    output_row_[c * n + lane] = T(double(parameters[map_.output + c]) + film[2 * d * map_.shape.layers + c]);
+  }
+  weight_[lane] = T(weight);
+  knobs_[lane].assign(knobs.begin(), knobs.end());
+}
+
+template <class T>
+void LaneGroup<T>::prepare() {
+  kernels_.rest(shift_.data(), rest_.data(), map_.shape.layers * map_.shape.d_model);
+}
+
+template <class T>
+void LaneGroup<T>::clear_state(size_t lane) {
+  for (size_t i = lane; i < state_.size(); i += lanes()) state_[i] = T(0);
+}
+
+template <class T>
+void LaneGroup<T>::forward(const Weights<T>& weights, size_t frames, T* output, Workspace<T>& workspace) {
+  for (size_t t = 0; t < frames; t += kBlockFrames) {
+    kernels_.forward(weights, conditions(), &input_[t * lanes()], output + t * lanes(), state_.data(), workspace.tape);
+  }
+}
+
+template <class T>
+LossSums LaneGroup<T>::train(const Weights<T>& weights, double k_plain, double k_pre, Workspace<T>& ws, double* gradient) {
+  const size_t n = lanes(), blocks = segment_frames_ / kBlockFrames;
+  for (size_t b = 0; b < blocks; ++b) {
+    std::copy(state_.begin(), state_.end(), ws.marks.begin() + std::ptrdiff_t(b * state_.size()));
+    const size_t t = b * kBlockFrames * n;
+    kernels_.forward(weights, conditions(), &input_[t], &ws.output[t], state_.data(), ws.tape);
+  }
+  const LossSums sums =
+      kernels_.loss(ws.output.data(), target_.data(), counts_.data(), weight_.data(), segment_frames_, T(k_plain), T(k_pre));
+
+  std::fill(ws.adjoint.begin(), ws.adjoint.end(), T(0));
+  std::fill(ws.gradient.begin(), ws.gradient.end(), T(0));
+  for (size_t b = blocks; b-- > 0;) {
+    const size_t t = b * kBlockFrames * n;
+    if (b + 1 < blocks) {  // the last block's tape is still there
+      alignas(ssm::kAlignment) T ignored[kBlockFrames * kMaxLanes];
+      std::copy_n(ws.marks.begin() + std::ptrdiff_t(b * state_.size()), state_.size(), ws.again.begin());
+      kernels_.forward(weights, conditions(), &input_[t], ignored, ws.again.data(), ws.tape);
+    }
+    kernels_.backward(weights, conditions(), &input_[t], &ws.output[t], ws.tape, ws.adjoint.data(), ws.gradient.data());
+  }
+  kernels_.add_initial_state(weights, ws.marks.data(), ws.adjoint.data(), ws.gradient.data());
+  add_gradients(weights.parameters, ws.gradient.data(), gradient);
+  return sums;
+}
+
+// The kernels know a lane's scale and shift as constants. With dW and db, the gradients of scale W_in and shift, S that of -tanh(shift),
+// and shift = scale b + t:
+//   of t: db - (1 - tanh(shift)^2) S,  of scale: sum_j W_ij dW_ij + b (of t),  of W: scale dW,  of b: scale (of t)
+template <class T>
+void LaneGroup<T>::add_gradients(const T* parameters, const T* lanes_gradient, double* gradient) const {
+  const size_t n = lanes(), d = map_.shape.d_model, layers = map_.shape.layers;
+  const auto at = [&](size_t index, size_t lane) { return double(lanes_gradient[index * n + lane]); };
+  std::vector<double> film(map_.film_size());
+  for (size_t lane = 0; lane < n; ++lane) {
+    for (size_t l = 0; l < layers; ++l) {
+      const size_t weight = map_.at_layer(l) + map_.layer.in_weight, bias = map_.at_layer(l) + map_.layer.in_bias;
+      for (size_t i = 0; i < d; ++i) {
+        const double rest = double(rest_[(l * d + i) * n + lane]), scale = double(scale_[(l * d + i) * n + lane]);
+        const double of_shift = at(bias + i, lane) - (1 - rest * rest) * at(map_.knobs + l * d + i, lane);
+        double of_scale = double(parameters[bias + i]) * of_shift;
+        for (size_t j = 0; j < d; ++j) {
+          const size_t w = weight + i * d + j;
+          of_scale += double(parameters[w]) * at(w, lane);
+          gradient[w] += scale * at(w, lane);
+        }
+        gradient[bias + i] += scale * of_shift;
+        film[2 * d * l + i] = of_scale, film[2 * d * l + d + i] = of_shift;
+      }
+    }
+    for (size_t c = 0; c < d; ++c) film[2 * d * layers + c] = at(map_.output + c, lane);
+    add_film_gradient(map_, knobs_[lane], film, gradient);
+  }
+  for (size_t i = 0; i < map_.knobs; ++i) {
+    const size_t place = i < map_.input ? i % map_.layer.size : 0;
+    if (place >= map_.layer.in_weight && place < map_.layer.out_weight) continue;  // done above
+    for (size_t lane = 0; lane < n; ++lane) gradient[i] += at(i, lane);
+  }
+}
+
+template struct Workspace<float>;
+template struct Workspace<double>;
+template class LaneGroup<float>;
+template class LaneGroup<double>;
+
+}  // namespace coil::capture

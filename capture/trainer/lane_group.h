@@ -1,0 +1,63 @@
+// One vector of lanes through a segment: forward, loss, backward, and the sums of the lanes' gradients.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "capture/trainer/kernels.h"
+#include "capture/trainer/shape.h"
+#include "ssm/aligned.h"
+
+namespace coil::capture {
+
+// Buffers that the groups of one thread share: about 100 bytes a frame of the segment and lane with 6 layers of 8 x 4.
+template <class T>
+struct Workspace {
+  Workspace(const ParameterMap& map, size_t lanes, size_t segment_frames);
+
+  Tape<T> tape;
+  ssm::AlignedVector<T> output, marks, again, adjoint, gradient;
+};
+
+// One thread at a time.
+template <class T>
+class LaneGroup {
+ public:
+  // segment_frames: a multiple of kBlockFrames
+  LaneGroup(const ParameterMap& map, const Kernels<T>& kernels, size_t segment_frames);
+
+  size_t lanes() const { return kernels_.lanes; }
+  size_t segment_frames() const { return segment_frames_; }
+
+  // The lane's knobs (0 to 1) with the present parameters, and how much its errors weigh.
+  void set_lane(size_t lane, const T* parameters, std::span<const double> knobs, double weight);
+  void prepare();  // after all of set_lane
+  void clear_state(size_t lane);
+
+  // [frame][lane], of the segment to come. counts: 1 where a frame is scored, else 0.
+  T* input() { return input_.data(); }
+  T* target() { return target_.data(); }
+  T* counts() { return counts_.data(); }
+  ssm::AlignedVector<T>& state() { return state_; }
+
+  LossSums energy() const { return kernels_.energy(target_.data(), counts_.data(), weight_.data(), segment_frames_); }
+
+  // The output of `frames` (a multiple of kBlockFrames, at most a segment) of the input. The states move on.
+  void forward(const Weights<T>& weights, size_t frames, T* output, Workspace<T>& workspace);
+
+  // The segment forward and back. Adds the gradient of k_plain/2 |error|^2 + k_pre/2 |pre-emphasised error|^2 to `gradient` (with M and Q
+  // in the modes' places, see chain_modes) and returns the error's sums. The states move on.
+  LossSums train(const Weights<T>& weights, double k_plain, double k_pre, Workspace<T>& workspace, double* gradient);
+
+ private:
+  Conditions<T> conditions() const { return {scale_.data(), shift_.data(), rest_.data(), output_row_.data()}; }
+  void add_gradients(const T* parameters, const T* lanes_gradient, double* gradient) const;
+
+  ParameterMap map_;
+  Kernels<T> kernels_;
+  size_t segment_frames_;
+  ssm::AlignedVector<T> input_, target_, counts_, state_, weight_, scale_, shift_, rest_, output_row_;
+  std::vector<std::vector<double>> knobs_;  // of each lane
+};
+
+}  // namespace coil::capture

@@ -1,0 +1,95 @@
+// The numbers here were found by trying them on a simulated overdrive and a simulated tube preamp.
+#include "capture/trainer/optimiser.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace coil::capture {
+namespace {
+
+constexpr double kRate = 0.02, kLastRate = 0.005;  // the last as a share of the first
+constexpr double kTimeConstantShare = 0.5, kKnobShare = 0.5;  // of the rate
+constexpr double kDecay = 1e-4;
+constexpr double kBeta1 = 0.9, kBeta2 = 0.98, kEps = 1e-8;
+constexpr double kWarmUpSteps = 100;
+constexpr double kLargestNorm = 1, kSpike = 2;  // the gradient's norm is clipped there, and at so many times what is usual
+constexpr double kAverage = 0.999;
+
+}  // namespace
+
+Optimiser::Optimiser(const ParameterMap& map, std::vector<float> parameters, double slowest_frames)
+    : map_(map), slowest_frames_(slowest_frames), parameters_(std::move(parameters)), average_(parameters_.begin(), parameters_.end()),
+      mean_(map.size), square_(map.size), clipped_(map.size), direction_(map.size), in_matrix_(map.size), is_step_(map.size) {
+  const size_t d = map.shape.d_model;
+  for (size_t l = 0; l < map.shape.layers; ++l) {
+    const size_t at = map.at_layer(l);
+    std::fill_n(is_step_.begin() + std::ptrdiff_t(at), map.layer.C, char(1));
+    add_matrix(at + map.layer.in_weight, d, d);
+    add_matrix(at + map.layer.out_weight, d, d);
+    add_matrix(at + map.layer.C, d, 2 * map.shape.pairs);
+  }
+  bound_time_constants();
+}
+
+void Optimiser::add_matrix(size_t at, size_t rows, size_t columns) {
+  matrices_.push_back({at, rows, columns, Soap(rows, columns)});
+  std::fill_n(in_matrix_.begin() + std::ptrdiff_t(at), rows * columns, char(1));
+}
+
+double Optimiser::rate_of(size_t parameter) const {
+  if (is_step_[parameter]) return rate_ * kTimeConstantShare;
+  return parameter >= map_.knobs ? rate_ * kKnobShare : rate_;
+}
+
+double Optimiser::decay_of(size_t parameter) const { return is_step_[parameter] || parameter >= map_.knobs ? 0 : kDecay; }
+
+bool Optimiser::begin(const std::vector<double>& gradient, double progress) {
+  double norm = 0;
+  for (const double g : gradient) norm += g * g;
+  norm = std::sqrt(norm);
+  if (!std::isfinite(norm)) return false;
+  ++steps_;
+  const double step = double(steps_);
+  const double most = typical_norm_ > 0 && step > kWarmUpSteps ? std::min(kLargestNorm, kSpike * typical_norm_) : kLargestNorm;
+  typical_norm_ += (std::min(norm, most) - typical_norm_) * std::max(0.01, 1 / step);
+  const double clip = std::min(1.0, most / (norm + 1e-12));
+  for (size_t i = 0; i < map_.size; ++i) clipped_[i] = gradient[i] * clip;
+  const double cosine = 0.5 * (1 + std::cos(std::numbers::pi * std::min(1.0, progress)));
+  rate_ = kRate * std::min(1.0, step / kWarmUpSteps) * (kLastRate + (1 - kLastRate) * cosine);
+  return true;
+}
+
+void Optimiser::find_direction(size_t matrix) {
+  Matrix& m = matrices_[matrix];
+  m.soap.direction(&clipped_[m.at], kBeta1, kBeta2, steps_, &direction_[m.at]);
+}
+
+void Optimiser::finish() {
+  const double step = double(steps_), mean_part = 1 - std::pow(kBeta1, step), square_part = 1 - std::pow(kBeta2, step);
+  for (size_t i = 0; i < map_.size; ++i) {
+    if (!in_matrix_[i]) {
+      const double g = clipped_[i];
+      mean_[i] += (g - mean_[i]) * (1 - kBeta1), square_[i] += (g * g - square_[i]) * (1 - kBeta2);
+      direction_[i] = mean_[i] / (mean_part * (std::sqrt(square_[i] / square_part) + kEps));
+    }
+    const double rate = rate_of(i);
+    parameters_[i] = float(double(parameters_[i]) * (1 - rate * decay_of(i)) - rate * direction_[i]);
+  }
+  bound_time_constants();
+  const double share = 1 - std::min(kAverage, (1 + step) / (10 + step));
+  for (size_t i = 0; i < map_.size; ++i) average_[i] += (double(parameters_[i]) - average_[i]) * share;
+}
+
+// 1 / (dt exp(log_A_real)) <= slowest_frames
+void Optimiser::bound_time_constants() {
+  for (size_t l = 0; l < map_.shape.layers; ++l) {
+    float* p = &parameters_[map_.at_layer(l)];
+    for (size_t n = 0; n < map_.modes(); ++n) {
+      float& log_A_real = p[map_.layer.log_A_real + n];
+      log_A_real = std::max(log_A_real, float(-std::log(slowest_frames_)) - p[map_.layer.log_dt + n / map_.shape.pairs]);
+    }
+  }
+}
+
+}  // namespace coil::capture

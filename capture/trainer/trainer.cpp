@@ -1,0 +1,406 @@
+// Lanes walk through the takes segment by segment and keep their states; every step sums up what all lanes say.
+#include "capture/trainer/trainer.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <atomic>
+#include <barrier>
+#include <chrono>
+#include <cmath>
+#include <optional>
+#include <thread>
+
+#include "base/error.h"
+#include "capture/trainer/archive.h"
+#include "capture/trainer/discretisation.h"
+#include "capture/trainer/evaluation.h"
+#include "capture/trainer/held_out.h"
+#include "capture/trainer/initial_parameters.h"
+#include "capture/trainer/lane_group.h"
+#include "capture/trainer/optimiser.h"
+#include "capture/trainer/random.h"
+
+namespace coil::capture {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr size_t kLanesPerThread = 16;
+constexpr size_t kBatchFrames = 4096 * 16;      // of a step, in all lanes
+constexpr size_t kShortestSegment = 1024;       // below, gradients that end at its beginning would miss too much
+constexpr double kUnscoredSeconds = 0.17;       // of a lane that starts within a take
+constexpr double kInputRms = 0.25;              // of what the network sees; its target has rms 1
+constexpr double kLeastEnergy = 1e-3;           // in the batch: a quiet batch weighs less
+constexpr double kLooks = 30;                   // at the held-out parts, at least
+constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kLaterLooks = 1.25;
+constexpr double kWarmUpTimes = 3;              // the slowest time constant, before a held-out part
+
+double mean_square(const std::vector<Take>& takes, std::vector<float> Take::*signal) {
+  double sum = 0, count = 0;
+  for (const Take& take : takes) {
+    for (const float value : take.*signal) sum += double(value) * double(value);
+    count += double((take.*signal).size());
+  }
+  return sum / std::max(1.0, count);
+}
+
+const TrainerKernels& kernels_named(const std::string& target) {
+  static const std::vector<TrainerKernels> tables = available_trainer_kernels();
+  if (target.empty()) return tables.front();
+  std::string names;
+  for (const TrainerKernels& table : tables) {
+    if (target == table.target) return table;
+    names += (names.empty() ? "" : ", ") + std::string(table.target);
+  }
+  throw Error("the trainer has no SIMD target '" + target + "'; there are " + names);
+}
+
+// Where a lane is.
+struct Walk {
+  size_t take = 0, at = 0;
+  size_t unscored = 0;  // frames from `at` on
+};
+
+}  // namespace
+
+struct Trainer::Impl {
+  // What one thread works on.
+  struct Worker {
+    std::vector<LaneGroup<float>> groups;
+    Workspace<float> workspace;
+    std::vector<double> gradient;
+    LossSums energy, error;
+  };
+
+  Impl(std::vector<Take> given, const TrainingSettings& s);
+
+  size_t lanes() const { return settings.threads * kLanesPerThread; }
+  double batch_frames() const { return double(segment_frames * lanes()); }
+  void check_takes() const;
+  void scale_takes();
+  void weigh_takes();
+  void hold_out_parts();
+  void place_lanes();
+  void move_on(Walk& walk, bool& fresh);
+
+  void gather(size_t worker);
+  void pass(size_t worker);
+  bool sum_up();
+  void finish_step();
+  void work(size_t worker, std::barrier<>& wait, const std::function<bool()>& stop);
+  void advance(const std::function<bool()>& stop);
+  void look();
+  double elapsed_s() const;
+  double progress() const;
+  uint64_t fingerprint_of_all() const;
+  template <class Archive>
+  void visit(Archive& archive);
+
+  TrainingSettings settings;
+  ParameterMap map;
+  size_t segment_frames;
+  const Kernels<float>* kernels;
+  std::vector<Take> takes;                // scaled
+  std::vector<std::vector<Span>> hidden;  // held-out parts of each take
+  std::vector<Passage> passages;
+  std::vector<double> weights;            // of each take: every setting of the knobs counts the same
+  Scales scales;
+
+  Random random;
+  Optimiser optimiser;
+  std::vector<float> modes, best;
+  std::vector<Worker> workers;
+  std::vector<Walk> walks;
+  std::vector<double> gradient;
+  mutable Evaluation evaluation;
+  TrainingState state;
+  uint64_t fingerprint = 0;
+  double next_look = 0;                   // frames, or seconds where the time is limited
+  double elapsed_before_s = 0;
+  std::optional<Clock::time_point> since;  // while it works
+  bool step_counts = true, leave = false, stopped = false;
+};
+
+Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s)
+    : settings(s), map(s.shape),
+      segment_frames(std::max(kShortestSegment, kBatchFrames / (kLanesPerThread * s.threads) / kBlockFrames * kBlockFrames)),
+      kernels(&kernels_named(s.target).of(s.shape)), takes(std::move(given)), random{s.seed},
+      optimiser(map, initial_parameters(map, random, s.sample_rate_hz), s.slowest_s * s.sample_rate_hz),
+      modes(s.shape.layers * kModeValues * map.modes()), best(optimiser.parameters()), gradient(map.size), evaluation(map, *kernels) {
+  check_takes();
+  scale_takes();
+  weigh_takes();
+  hold_out_parts();
+  for (size_t i = 0; i < s.threads; ++i) {
+    workers.push_back({std::vector<LaneGroup<float>>(kLanesPerThread / kernels->lanes, LaneGroup<float>(map, *kernels, segment_frames)),
+                       Workspace<float>(map, kernels->lanes, segment_frames), std::vector<double>(map.size), {}, {}});
+  }
+  place_lanes();
+  discretise(map, optimiser.parameters().data(), modes.data());
+  next_look = settings.seconds > 0 ? kFirstLookSeconds : kFirstLookFrames;
+  state.best_esr = HUGE_VAL;
+  fingerprint = fingerprint_of_all();
+}
+
+void Trainer::Impl::check_takes() const {
+  if (takes.empty()) throw Error("there is nothing to learn from: no take");
+  for (const Take& take : takes) {
+    if (take.dry.size() != take.wet.size()) throw Error("the dry and the wet recording of a take are not equally long");
+    if (take.knobs.size() != map.shape.knobs) throw Error("a take has not as many knobs as the network");
+  }
+  if (mean_square(takes, &Take::dry) <= 0) throw Error("the dry recordings are silent");
+  if (mean_square(takes, &Take::wet) <= 0) throw Error("the wet recordings are silent");
+}
+
+void Trainer::Impl::scale_takes() {
+  scales.input = std::sqrt(mean_square(takes, &Take::dry)) / kInputRms;
+  scales.output = std::sqrt(mean_square(takes, &Take::wet));
+  for (Take& take : takes) {
+    for (float& value : take.dry) value = float(double(value) / scales.input);
+    for (float& value : take.wet) value = float(double(value) / scales.output);
+  }
+}
+
+void Trainer::Impl::weigh_takes() {
+  for (const Take& take : takes) {
+    double energy = 0, frames = 0;
+    for (const Take& other : takes) {
+      if (other.knobs != take.knobs) continue;
+      for (const float value : other.wet) energy += double(value) * double(value);
+      frames += double(other.wet.size());
+    }
+    weights.push_back(energy > 0 ? frames / energy : 1);
+  }
+}
+
+void Trainer::Impl::hold_out_parts() {
+  const size_t warm_up = size_t(kWarmUpTimes * settings.slowest_s * settings.sample_rate_hz);
+  for (size_t i = 0; i < takes.size(); ++i) {
+    hidden.push_back(held_out_spans(takes[i], settings.sample_rate_hz));
+    for (const Span& span : hidden.back()) passages.push_back({i, span.begin - std::min(span.begin, warm_up), span});
+  }
+  // passages of like length share a vector of lanes
+  std::stable_sort(passages.begin(), passages.end(),
+                   [](const Passage& a, const Passage& b) { return a.span.end - a.start < b.span.end - b.start; });
+}
+
+// Spread over all the sound there is, lest neighbours say the same.
+void Trainer::Impl::place_lanes() {
+  size_t all = 0;
+  for (const Take& take : takes) all += take.dry.size();
+  walks.resize(lanes());
+  for (size_t i = 0; i < lanes(); ++i) {
+    size_t at = size_t((double(i) + random.uniform()) / double(lanes()) * double(all)), take = 0;
+    while (at >= takes[take].dry.size() && take + 1 < takes.size()) at -= takes[take++].dry.size();
+    walks[i] = {take, at, at > 0 ? size_t(kUnscoredSeconds * settings.sample_rate_hz) : 0};
+  }
+}
+
+void Trainer::Impl::move_on(Walk& walk, bool& fresh) {
+  walk.at += segment_frames;
+  walk.unscored -= std::min(walk.unscored, segment_frames);
+  fresh = walk.at >= takes[walk.take].dry.size();
+  if (fresh) walk = {random.below(takes.size()), 0, 0};
+}
+
+void Trainer::Impl::gather(size_t index) {
+  Worker& worker = workers[index];
+  worker.energy = {};
+  for (size_t g = 0; g < worker.groups.size(); ++g) {
+    LaneGroup<float>& group = worker.groups[g];
+    const size_t lanes = group.lanes();
+    for (size_t i = 0; i < lanes; ++i) {
+      const Walk& walk = walks[index * kLanesPerThread + g * lanes + i];
+      const Take& take = takes[walk.take];
+      group.set_lane(i, optimiser.parameters().data(), take.knobs, weights[walk.take]);
+      const size_t there = std::min(segment_frames, take.dry.size() - walk.at);
+      for (size_t t = 0; t < segment_frames; ++t) {
+        const bool is_there = t < there;
+        group.input()[t * lanes + i] = is_there ? take.dry[walk.at + t] : 0.0f;
+        group.target()[t * lanes + i] = is_there ? take.wet[walk.at + t] : 0.0f;
+        group.counts()[t * lanes + i] = is_there && t >= walk.unscored ? 1.0f : 0.0f;
+      }
+      for (const Span& span : hidden[walk.take]) {
+        const size_t end = std::min(span.end, walk.at + segment_frames);
+        for (size_t at = std::max(span.begin, walk.at); at < end; ++at) group.counts()[(at - walk.at) * lanes + i] = 0;
+      }
+    }
+    group.prepare();
+    const LossSums energy = group.energy();
+    worker.energy.plain += energy.plain, worker.energy.pre_emphasised += energy.pre_emphasised;
+  }
+}
+
+void Trainer::Impl::pass(size_t index) {
+  LossSums energy;
+  for (const Worker& worker : workers) energy.plain += worker.energy.plain, energy.pre_emphasised += worker.energy.pre_emphasised;
+  const double least = kLeastEnergy * batch_frames();
+  Worker& worker = workers[index];
+  worker.error = {};
+  std::fill(worker.gradient.begin(), worker.gradient.end(), 0.0);
+  const Weights<float> shared{optimiser.parameters().data(), modes.data(), map.shape.layers};
+  for (LaneGroup<float>& group : worker.groups) {
+    const LossSums error = group.train(shared, 2 / (energy.plain + least), 2 / (energy.pre_emphasised + least), worker.workspace,
+                                       worker.gradient.data());
+    worker.error.plain += error.plain / (energy.plain + least);
+    worker.error.pre_emphasised += error.pre_emphasised / (energy.pre_emphasised + least);
+  }
+}
+
+// False: nothing can be learned from this step.
+bool Trainer::Impl::sum_up() {
+  double loss = 0;
+  std::fill(gradient.begin(), gradient.end(), 0.0);
+  for (const Worker& worker : workers) {
+    for (size_t i = 0; i < gradient.size(); ++i) gradient[i] += worker.gradient[i];
+    loss += worker.error.plain + worker.error.pre_emphasised;
+  }
+  chain_modes(map, optimiser.parameters().data(), gradient.data());
+  state.frames += batch_frames();
+  ++state.steps;
+  if (!optimiser.begin(gradient, progress())) return false;
+  state.loss += (loss - state.loss) * std::max(0.01, 1.0 / double(optimiser.steps()));
+  return true;
+}
+
+void Trainer::Impl::finish_step() {
+  if (step_counts) optimiser.finish();
+  discretise(map, optimiser.parameters().data(), modes.data());
+  for (size_t i = 0; i < walks.size(); ++i) {
+    bool fresh = false;
+    move_on(walks[i], fresh);
+    LaneGroup<float>& group = workers[i / kLanesPerThread].groups[i % kLanesPerThread / kernels->lanes];
+    if (fresh || !step_counts) group.clear_state(i % kernels->lanes);
+  }
+  leave = progress() >= 1 || (settings.seconds > 0 ? elapsed_s() : state.frames) >= next_look;
+}
+
+void Trainer::Impl::work(size_t index, std::barrier<>& wait, const std::function<bool()>& stop) {
+  while (true) {
+    if (index == 0 && stop && stop()) leave = stopped = true;
+    wait.arrive_and_wait();
+    if (leave) return;
+    gather(index);
+    wait.arrive_and_wait();
+    pass(index);
+    wait.arrive_and_wait();
+    if (index == 0) step_counts = sum_up();
+    wait.arrive_and_wait();
+    if (step_counts) {
+      for (size_t m = index; m < optimiser.matrices(); m += settings.threads) optimiser.find_direction(m);
+    }
+    wait.arrive_and_wait();
+    if (index == 0) finish_step();
+  }
+}
+
+void Trainer::Impl::advance(const std::function<bool()>& stop) {
+  since = Clock::now();
+  leave = stopped = false;
+  std::barrier wait{std::ptrdiff_t(settings.threads)};
+  std::vector<std::thread> threads;
+  for (size_t i = 1; i < settings.threads; ++i) threads.emplace_back([&, i] { work(i, wait, stop); });
+  work(0, wait, stop);
+  for (std::thread& thread : threads) thread.join();
+  look();
+  elapsed_before_s = elapsed_s();
+  since.reset();
+  state.progress = progress();
+  state.elapsed_s = elapsed_before_s;
+  state.left_s = settings.seconds > 0 ? std::max(0.0, settings.seconds - state.elapsed_s)
+                                      : state.elapsed_s * (1 - state.progress) / std::max(1e-9, state.progress);
+}
+
+void Trainer::Impl::look() {
+  const bool by_time = settings.seconds > 0;
+  const double now = by_time ? elapsed_s() : state.frames, all = by_time ? settings.seconds : settings.frames;
+  if (!stopped) next_look = std::min(now * kLaterLooks, now + all / kLooks);
+  if (state.steps == 0) return;
+  std::vector<float> average(optimiser.average().begin(), optimiser.average().end());
+  const std::vector<ErrorAndEnergy> results = evaluation.run(average, takes, passages);
+  double error = 0, energy = 0;
+  for (size_t i = 0; i < results.size(); ++i) {
+    error += results[i].error * weights[passages[i].take], energy += results[i].energy * weights[passages[i].take];
+  }
+  state.held_out_esr = error / std::max(energy, 1e-30);
+  state.improved = state.held_out_esr < state.best_esr;
+  if (!state.improved) return;
+  state.best_esr = state.held_out_esr;
+  best = std::move(average);
+}
+
+double Trainer::Impl::elapsed_s() const {
+  return elapsed_before_s + (since ? std::chrono::duration<double>(Clock::now() - *since).count() : 0);
+}
+
+double Trainer::Impl::progress() const {
+  return std::min(1.0, settings.seconds > 0 ? elapsed_s() / settings.seconds : state.frames / settings.frames);
+}
+
+// Of what a saved training needs to be the same in order to go on.
+uint64_t Trainer::Impl::fingerprint_of_all() const {
+  ArchiveWriter writer;
+  writer(settings.shape), writer(settings.sample_rate_hz), writer(settings.threads), writer(settings.seed);
+  writer(settings.slowest_s), writer(kernels->lanes);
+  for (const Take& take : takes) writer(take.dry), writer(take.wet), writer(take.knobs);
+  const std::string bytes = writer.take();
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
+
+template <class Archive>
+void Trainer::Impl::visit(Archive& archive) {
+  archive(random), archive(best), archive(walks), archive(state), archive(next_look), archive(elapsed_before_s);
+  optimiser.visit(archive);
+  for (Worker& worker : workers)
+    for (LaneGroup<float>& group : worker.groups) archive(group.state());
+}
+
+Trainer::Trainer(std::vector<Take> takes, const TrainingSettings& settings) : impl_(std::make_unique<Impl>(std::move(takes), settings)) {}
+Trainer::~Trainer() = default;
+
+void Trainer::advance(const std::function<bool()>& stop) { impl_->advance(stop); }
+bool Trainer::done() const { return impl_->progress() >= 1; }
+const TrainingState& Trainer::state() const { return impl_->state; }
+const ParameterMap& Trainer::map() const { return impl_->map; }
+const Scales& Trainer::scales() const { return impl_->scales; }
+const std::vector<float>& Trainer::best() const { return impl_->best; }
+
+std::vector<double> Trainer::esr(std::vector<Take> takes) const {
+  std::vector<Passage> whole;
+  for (size_t i = 0; i < takes.size(); ++i) {
+    for (float& value : takes[i].dry) value = float(double(value) / impl_->scales.input);
+    for (float& value : takes[i].wet) value = float(double(value) / impl_->scales.output);
+    whole.push_back({i, 0, {0, takes[i].dry.size()}});
+  }
+  std::vector<double> esr;
+  for (const ErrorAndEnergy& result : impl_->evaluation.run(impl_->best, takes, whole)) {
+    esr.push_back(result.error / std::max(result.energy, 1e-30));
+  }
+  return esr;
+}
+
+std::string Trainer::save() const {
+  ArchiveWriter writer;
+  writer(impl_->fingerprint);
+  impl_->visit(writer);
+  std::string bytes = writer.take();
+  const uint64_t sum = XXH3_64bits(bytes.data(), bytes.size());
+  bytes.append(reinterpret_cast<const char*>(&sum), sizeof sum);
+  return bytes;
+}
+
+void Trainer::resume(std::string_view saved) {
+  uint64_t sum = 0, fingerprint = 0;
+  if (saved.size() < sizeof sum) throw Error("the saved training is cut off");
+  std::memcpy(&sum, saved.data() + saved.size() - sizeof sum, sizeof sum);
+  saved.remove_suffix(sizeof sum);
+  if (sum != XXH3_64bits(saved.data(), saved.size())) throw Error("the saved training is damaged");
+  ArchiveReader reader(saved);
+  reader(fingerprint);
+  if (fingerprint != impl_->fingerprint) throw Error("the saved training is of other recordings, or of other settings");
+  impl_->visit(reader);
+  discretise(impl_->map, impl_->optimiser.parameters().data(), impl_->modes.data());
+}
+
+}  // namespace coil::capture

@@ -1,0 +1,12 @@
+// A file that a command writes at once: it is there whole, or as it was before.
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+
+namespace coil::cli {
+
+// Throws Failure and Interrupted. [any thread]
+void write_whole_file(const std::filesystem::path& path, std::string_view content);
+
+}  // namespace coil::cli

@@ -1,0 +1,66 @@
+// The clock of one sensor: tells records that are late from a clock that was set, and gives a time that always goes on.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace coil::sensor {
+
+inline constexpr int64_t kNoTime = INT64_MIN;
+
+// How a sensor's records usually come. `is_regular`: at whole multiples of the typical interval.
+struct Pace {
+  int64_t typical_ns = 0;  // 0: not known
+  bool is_regular = false;
+};
+
+// Clocks are set back by an hour or a year, and one record may be ten years ahead. Neither stops a series: the first record of a clock that was set
+// is taken as one typical interval after the last. The clock before is remembered for some records, and a record that goes on there brings it back.
+// Plain data. One thread at a time.
+class Clock {
+ public:
+  enum class Verdict : uint8_t {
+    on_time,  // not before the last record
+    set,      // the clock was set, or is the one before again
+    late,     // belongs before the last record
+    future    // too far ahead to be believed
+  };
+
+  // `values`: a fingerprint of the record's. `furthest_s`: a record further ahead is not believed; 0: all are. [any thread]
+  Verdict read(int64_t time_ns, uint32_t values, const Pace& pace, double furthest_s) noexcept;
+  // Whether one record shows that the clock was set back, where the last one had `last_ns`. [any thread]
+  bool was_set_back(int64_t time_ns, int64_t last_ns, uint32_t values, const Pace& pace) const noexcept;
+
+  int64_t last_ns() const noexcept { return last_ns_; }  // of the last record on time, as it came; kNoTime: none
+  // The last record's time on a clock that nobody sets. Wraps around: only differences count.
+  uint64_t steady_ns() const noexcept { return steady_ns_; }
+
+ private:
+  struct Seen {
+    int64_t time_ns = kNoTime;
+    uint32_t values = 0;
+  };
+  struct Gap {
+    int64_t begin_ns = kNoTime, end_ns = kNoTime;
+  };
+
+  bool was_sent_again(int64_t time_ns, uint32_t values) const noexcept;
+  bool fills_a_gap(int64_t time_ns) const noexcept;
+  bool goes_on_before(int64_t time_ns, const Pace& pace) const noexcept;
+  bool is_believed(int64_t time_ns, int32_t wanted_in_row, int64_t furthest_ns) noexcept;
+  void move_on(int64_t time_ns, int64_t elapsed_ns, uint32_t values) noexcept;
+  void set(int64_t time_ns, int64_t elapsed_ns, uint32_t values) noexcept;
+
+  int64_t last_ns_ = kNoTime;
+  uint64_t steady_ns_ = 0;
+  int64_t before_ns_ = kNoTime;    // the last time of the clock before; kNoTime: there is none
+  int32_t since_before_ = 0;       // records since then
+  int32_t held_back_in_row_ = 0;   // records that were late or in the future
+  int64_t held_back_ns_ = kNoTime; // the last of them
+  uint32_t next_seen_ = 0, next_gap_ = 0;
+  std::array<Gap, 4> gaps_;
+  std::array<Seen, 32> seen_;
+};
+
+}  // namespace coil::sensor

@@ -1,0 +1,166 @@
+// The gradient of every parameter: the passes in double precision against central differences and PyTorch, each SIMD target against those.
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "capture/trainer/discretisation.h"
+#include "capture/trainer/initial_parameters.h"
+#include "capture/trainer/lane_group.h"
+#include "capture/trainer/network-inl.h"  // for this file's own target, in double precision
+#include "ssm/safetensors.h"
+
+using namespace coil::capture;
+
+namespace {
+
+constexpr size_t kFrames = 2 * kBlockFrames;
+constexpr size_t kLanesUsed = 16;
+
+// A batch of lanes with knobs, weights, memory of before, and frames that do not count.
+struct Problem {
+  // One for which PyTorch's gradient is known, see make_torch_gradients.py.
+  static Problem of_file(const coil::ssm::Safetensors& file) {
+    Problem problem({8, 3, 2, 2});
+    const auto read = [&](const char* name) { return file.tensors().at(name).to_doubles(); };
+    problem.parameters = read("parameters"), problem.input = read("input"), problem.target = read("target"), problem.state = read("states");
+    const std::vector<double> knobs = read("knobs");
+    for (size_t i = 0; i < kLanesUsed; ++i) problem.knobs[i] = {knobs[2 * i], knobs[2 * i + 1]};
+    problem.weights.assign(kLanesUsed, 1);
+    problem.unscored.assign(kLanesUsed, 0);
+    problem.uncounted = kFrames;
+    return problem;
+  }
+
+  explicit Problem(const Shape& shape) : map(shape) {
+    Random random{7};
+    parameters.resize(map.size);
+    const std::vector<float> initial = initial_parameters(map, random, 48000);
+    for (size_t i = 0; i < map.size; ++i) parameters[i] = double(initial[i]) + 0.1 * random.normal();
+    for (size_t i = 0; i < kLanesUsed; ++i) {
+      knobs.push_back({});
+      for (size_t k = 0; k < shape.knobs; ++k) knobs.back().push_back(random.uniform());
+      weights.push_back(0.5 + random.uniform());
+      unscored.push_back(i % 2 ? 20 : 0);
+    }
+    for (size_t i = 0; i < kFrames * kLanesUsed; ++i) input.push_back(0.5 * random.normal()), target.push_back(random.normal());
+    for (size_t i = 0; i < shape.layers * map.modes() * kStates * kLanesUsed; ++i) state.push_back(random.normal());
+  }
+
+  // The loss with lanes in vectors of the kernels' size; adds to the gradient.
+  template <class T>
+  double loss(const Kernels<T>& kernels, std::vector<double>* gradient) const {
+    const std::vector<T> w(parameters.begin(), parameters.end());
+    std::vector<T> modes(map.shape.layers * kModeValues * map.modes());
+    discretise(map, w.data(), modes.data());
+    const Weights<T> shared{w.data(), modes.data(), map.shape.layers};
+    Workspace<T> workspace(map, kernels.lanes, kFrames);
+    std::vector<double> ignored(map.size);
+    double sum = 0;
+    for (size_t first = 0; first < kLanesUsed; first += kernels.lanes) {
+      LaneGroup<T> group(map, kernels, kFrames);
+      for (size_t i = 0; i < kernels.lanes; ++i) fill(group, first + i, i, w);
+      group.prepare();
+      const LossSums sums = group.train(shared, 2 * plain_share, 2 * (1 - plain_share), workspace, gradient ? gradient->data() : ignored.data());
+      sum += plain_share * sums.plain + (1 - plain_share) * sums.pre_emphasised;
+    }
+    if (gradient) chain_modes(map, w.data(), gradient->data());
+    return sum;
+  }
+
+  template <class T>
+  void fill(LaneGroup<T>& group, size_t from, size_t lane, const std::vector<T>& w) const {
+    const size_t n = group.lanes();
+    group.set_lane(lane, w.data(), knobs[from], weights[from]);
+    for (size_t t = 0; t < kFrames; ++t) {
+      group.input()[t * n + lane] = T(input[t * kLanesUsed + from]);
+      group.target()[t * n + lane] = T(target[t * kLanesUsed + from]);
+      group.counts()[t * n + lane] = T(t >= unscored[from] && t != uncounted);
+    }
+    for (size_t i = 0; i < group.state().size() / n; ++i) group.state()[i * n + lane] = T(state[i * kLanesUsed + from]);
+  }
+
+  ParameterMap map;
+  std::vector<double> parameters, input, target, state, weights;
+  std::vector<std::vector<double>> knobs;
+  std::vector<size_t> unscored;
+  size_t uncounted = 40;
+  double plain_share = 0.3;
+};
+
+template <size_t d, size_t pairs>
+Kernels<double> exact_kernels() {
+  return HWY_NAMESPACE::KernelsOf<double, d, pairs>();
+}
+
+std::string name_of(const ParameterMap& map, size_t i) {
+  if (i >= map.knobs) return "knobs";
+  if (i >= map.input) return i >= map.direct ? "direct" : i >= map.output ? "output" : "input";
+  const size_t at = i % map.layer.size;
+  const LayerMap& l = map.layer;
+  return at >= l.out_weight ? "out_weight" : at >= l.in_bias ? "in_bias" : at >= l.in_weight ? "in_weight" : at >= l.D ? "D" :
+         at >= l.C ? "C" : at >= l.A_imag ? "A_imag" : at >= l.log_A_real ? "log_A_real" : "log_dt";
+}
+
+template <size_t d, size_t pairs>
+void check_against_differences(size_t knobs) {
+  Problem problem({d, pairs, 2, knobs});
+  const Kernels<double> kernels = exact_kernels<d, pairs>();
+  std::vector<double> gradient(problem.map.size);
+  problem.loss(kernels, &gradient);
+  for (size_t i = 0; i < problem.map.size; ++i) {
+    const double kStep = 1e-6, before = problem.parameters[i];
+    problem.parameters[i] = before + kStep;
+    const double up = problem.loss(kernels, nullptr);
+    problem.parameters[i] = before - kStep;
+    const double difference = (up - problem.loss(kernels, nullptr)) / (2 * kStep);
+    problem.parameters[i] = before;
+    INFO(name_of(problem.map, i) << ", parameter " << i);
+    // the loss is near 1e3 and known to 1e-13 of that, so its difference to 1e-4 of a gradient of 1
+    REQUIRE(std::abs(difference - gradient[i]) <= 2e-6 * std::abs(gradient[i]) + 2e-4);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("Every gradient is that of central differences") {
+  SECTION("with two knobs") { check_against_differences<8, 3>(2); }
+  SECTION("without knobs") { check_against_differences<8, 4>(0); }
+}
+
+TEST_CASE("The gradient is PyTorch's") {
+  const coil::ssm::Safetensors file = coil::ssm::Safetensors::open(COIL_CAPTURE_TESTS_DIR "/torch_gradients.safetensors");
+  Problem problem = Problem::of_file(file);
+  problem.plain_share = 0.5;  // both parts of the loss alike
+  const std::vector<double> expected = file.tensors().at("gradient").to_doubles();
+  REQUIRE(expected.size() == problem.map.size);
+  std::vector<double> gradient(problem.map.size);
+  const double loss = problem.loss(exact_kernels<8, 3>(), &gradient);
+  REQUIRE(2 * loss == Approx(file.tensors().at("loss").to_doubles()[0]).epsilon(1e-12));
+  for (size_t i = 0; i < gradient.size(); ++i) {
+    INFO(name_of(problem.map, i) << ", parameter " << i);
+    REQUIRE(std::abs(2 * gradient[i] - expected[i]) <= 1e-9 * std::abs(expected[i]) + 1e-9);
+  }
+}
+
+TEST_CASE("Every SIMD target and shape gives the gradient of double precision") {
+  const auto check = [](const Problem& problem, const Kernels<double>& exact) {
+    std::vector<double> expected(problem.map.size);
+    const double loss = problem.loss(exact, &expected);
+    double magnitude = 0;
+    for (const double value : expected) magnitude = std::max(magnitude, std::abs(value));
+    for (const TrainerKernels& target : available_trainer_kernels()) {
+      INFO(target.target);
+      std::vector<double> found(problem.map.size);
+      REQUIRE(problem.loss(target.of(problem.map.shape), &found) == Approx(loss).epsilon(1e-5));
+      // float32 sums of 96 frames and 16 lanes
+      for (size_t i = 0; i < found.size(); ++i) {
+        INFO(name_of(problem.map, i) << ", parameter " << i);
+        REQUIRE(std::abs(found[i] - expected[i]) <= 1e-4 * std::abs(expected[i]) + 2e-6 * magnitude);
+      }
+    }
+  };
+  check(Problem({8, 4, 6, 2}), exact_kernels<8, 4>());
+  check(Problem({8, 3, 4, 1}), exact_kernels<8, 3>());
+  check(Problem({16, 4, 3, 0}), exact_kernels<16, 4>());
+}

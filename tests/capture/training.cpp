@@ -1,0 +1,158 @@
+// Training as a whole, on a device made of a few lines of code: it learns, repeats itself, goes on where it was, and runs as it was trained.
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "base/error.h"
+#include "capture/model_file.h"
+#include "capture/trainer/held_out.h"
+#include "capture/trainer/random.h"
+#include "capture/trainer/soap.h"
+#include "capture/trainer/trainer.h"
+#include "ssm/stream.h"
+#include "tests/support/temp_dir.h"
+
+using namespace coil::capture;
+
+namespace {
+
+// Decaying bursts of tones through a high-pass, a soft clipper and a low-pass.
+Take device_take(uint64_t seed, size_t frames, double drive) {
+  Random random{seed};
+  Take take;
+  double phase = 0, step = 0, level = 0, low = 0, smooth = 0;
+  for (size_t t = 0; t < frames; ++t) {
+    if (t % 4000 == 0) step = 0.01 + 0.2 * random.uniform(), level = 0.1 + 0.4 * random.uniform();
+    phase += step, level *= 0.9997;
+    const double x = t < 100 ? 0 : level * (std::sin(phase) + 0.3 * random.normal());
+    low += 0.01 * (x - low);
+    smooth += 0.4 * (std::tanh(drive * (x - low)) - smooth);
+    take.dry.push_back(float(x)), take.wet.push_back(float(0.5 * smooth));
+  }
+  return take;
+}
+
+TrainingSettings small_settings(double million_frames, size_t threads = 1) {
+  TrainingSettings settings;
+  settings.shape = {8, 3, 4, 0};
+  settings.threads = threads;
+  settings.frames = 1e6 * million_frames;
+  return settings;
+}
+
+void train(Trainer& trainer) {
+  while (!trainer.done()) trainer.advance();
+}
+
+}  // namespace
+
+TEST_CASE("A device is learned, also on sound that was not heard") {
+  Trainer trainer({device_take(1, 200000, 4)}, small_settings(6));
+  train(trainer);
+  CHECK(trainer.state().best_esr < 0.05);
+  CHECK(trainer.esr({device_take(2, 50000, 4)})[0] < 0.1);
+  CHECK(trainer.esr({device_take(2, 50000, 40)})[0] > 0.15);  // another device
+}
+
+TEST_CASE("The same seed and threads give the same network, another seed another one") {
+  for (const size_t threads : {1, 2}) {
+    Trainer one({device_take(1, 100000, 4)}, small_settings(1, threads)), two({device_take(1, 100000, 4)}, small_settings(1, threads));
+    train(one), train(two);
+    CHECK(one.best() == two.best());
+    TrainingSettings other = small_settings(1, threads);
+    other.seed = 2;
+    Trainer three({device_take(1, 100000, 4)}, other);
+    train(three);
+    CHECK(one.best() != three.best());
+  }
+}
+
+TEST_CASE("A saved training goes on exactly") {
+  const std::vector<Take> takes = {device_take(1, 100000, 4)};
+  Trainer whole(takes, small_settings(8)), first(takes, small_settings(8));
+  train(whole);
+  first.advance();
+  int steps = 0;
+  first.advance([&] { return ++steps > 3; });  // stopped between two looks
+  const std::string saved = first.save();
+  Trainer second(takes, small_settings(8));
+  second.resume(saved);
+  CHECK(second.state().steps == first.state().steps);
+  train(second);
+  CHECK(second.state().steps == whole.state().steps);
+  CHECK(second.best() == whole.best());
+
+  SECTION("not with other recordings, nor from damaged bytes") {
+    Trainer other({device_take(3, 100000, 4)}, small_settings(8));
+    CHECK_THROWS_WITH(other.resume(saved), Catch::Contains("other recordings"));
+    std::string damaged = saved;
+    damaged[damaged.size() / 2] ^= 1;
+    CHECK_THROWS_WITH(second.resume(damaged), Catch::Contains("damaged"));
+    CHECK_THROWS_WITH(second.resume(saved.substr(0, saved.size() / 2)), Catch::Contains("damaged"));
+    CHECK_THROWS_WITH(second.resume("x"), Catch::Contains("cut off"));
+  }
+}
+
+TEST_CASE("What was trained is what runs") {
+  Trainer trainer({device_take(1, 100000, 4)}, small_settings(1.5));
+  train(trainer);
+  const coil::test::TempDir folder;
+  write_model(folder.path() / "device.safetensors", trainer.map(), trainer.best(), trainer.scales(), 48000, {}, {{"name", "device"}});
+  const auto model = coil::ssm::Model::load(folder.path() / "device.safetensors");
+  CHECK(model->card().sample_rate_hz == 48000);
+
+  const Take test = device_take(2, 40000, 4);
+  std::vector<float> out(test.dry.size());
+  coil::ssm::Stream(model).process(test.dry, out);
+  double error = 0, energy = 0;
+  for (size_t t = 0; t < out.size(); ++t) {
+    error += std::pow(double(out[t]) - double(test.wet[t]), 2), energy += std::pow(double(test.wet[t]), 2);
+  }
+  CHECK(error / energy == Approx(trainer.esr({test})[0]).margin(1e-6));
+
+  coil::ssm::Stream at_rest(model);
+  std::vector<float> silence(1000, 0.0f);
+  at_rest.process(silence, silence);
+  for (const float value : silence) REQUIRE(std::abs(value) < 1e-6f);
+}
+
+TEST_CASE("Takes that cannot be learned from are refused") {
+  Take uneven = device_take(1, 1000, 4), silent = uneven;
+  uneven.wet.pop_back();
+  CHECK_THROWS_WITH(Trainer({uneven}, small_settings(1)), Catch::Contains("equally long"));
+  std::fill(silent.wet.begin(), silent.wet.end(), 0.0f);
+  CHECK_THROWS_WITH(Trainer({silent}, small_settings(1)), Catch::Contains("wet recordings are silent"));
+  CHECK_THROWS_WITH(Trainer({}, small_settings(1)), Catch::Contains("no take"));
+  TrainingSettings unknown = small_settings(1);
+  unknown.shape.d_model = 5;
+  CHECK_THROWS_WITH(Trainer({device_take(1, 1000, 4)}, unknown), Catch::Contains("d_model 5"));
+}
+
+TEST_CASE("Held-out parts lie within the take, apart from each other, and are few") {
+  const Take take = device_take(1, 1000000, 4);
+  const std::vector<Span> spans = held_out_spans(take, 48000);
+  REQUIRE(spans.size() == 2);
+  size_t held_out = 0, before = 0;
+  for (const Span& span : spans) {
+    CHECK(before <= span.begin);
+    CHECK(span.end <= take.wet.size());
+    held_out += span.end - span.begin, before = span.end;
+  }
+  CHECK(held_out == 48000);
+}
+
+TEST_CASE("SOAP reaches the minimum of a badly conditioned quadratic") {
+  // f(W) = |A W B|^2 / 2 with A, B far from a multiple of the identity: gradient A'A W B B'
+  constexpr size_t n = 6;
+  std::vector<double> w(n * n, 1.0), gradient(n * n), direction(n * n);
+  Soap soap(n, n);
+  const auto stiffness = [](size_t i) { return std::pow(10.0, -double(i) / 2); };
+  for (size_t step = 1; step <= 600; ++step) {
+    for (size_t i = 0; i < n; ++i)
+      for (size_t j = 0; j < n; ++j) gradient[i * n + j] = stiffness(i) * stiffness(j) * w[i * n + j];
+    soap.direction(gradient.data(), 0.9, 0.98, step, direction.data());
+    for (size_t i = 0; i < n * n; ++i) w[i] -= 0.01 * direction[i];
+  }
+  for (const double value : w) CHECK(std::abs(value) < 0.05);
+}

@@ -1,0 +1,136 @@
+"""`coil capture`: from two recordings to a model that plays, interrupted and killed, with knobs, and what it refuses."""
+
+import json
+import math
+import random
+import signal
+import subprocess
+
+from support import COIL, CoilTest, Wav, write_wav
+
+FRAMES = 60000
+
+
+def device(seed, frames=FRAMES, drive=4.0):
+    """Decaying tones, and what a soft clipper with a low-pass makes of them."""
+    rng = random.Random(seed)
+    dry, wet, phase, step, level, smooth = [], [], 0.0, 0.0, 0.0, 0.0
+    for t in range(frames):
+        if t % 4000 == 0:
+            step, level = 0.01 + 0.2 * rng.random(), 0.1 + 0.4 * rng.random()
+        phase += step
+        level *= 0.9997
+        x = 0.0 if t < 100 else level * (math.sin(phase) + 0.05 * rng.gauss(0, 1))
+        smooth += 0.4 * (math.tanh(drive * x) - smooth)
+        dry.append(x)
+        wet.append(0.5 * smooth)
+    return dry, wet
+
+
+def esr(found, wanted):
+    return sum((a - b) ** 2 for a, b in zip(found, wanted)) / sum(b * b for b in wanted)
+
+
+class Capture(CoilTest):
+    def setUp(self):
+        super().setUp()
+        for name, seed in (("", 1), ("_test", 2)):
+            self.dry, self.wet = device(seed)
+            write_wav(self.path(f"dry{name}.wav"), [self.dry])
+            write_wav(self.path(f"wet{name}.wav"), [self.wet])
+        self.path("test.csv").write_text("wet,dry\nwet_test.wav,dry_test.wav\n")
+
+    def capture(self, *arguments):
+        return self.coil("capture", *arguments, "--quality", "lite", "--threads", "1")
+
+    def test_two_files_become_a_model_that_gives_the_error_it_says(self):
+        result = json.loads(self.capture("dry.wav", "wet.wav", "-o", "amp.safetensors", "--million-frames", "12", "--test-table", "test.csv",
+                                         "--json", "-q"))
+        self.assertLess(result["esr_held_out"], 0.1)
+        self.coil("process", "dry_test.wav", "-o", "out.wav", "-m", "./amp.safetensors")
+        found = esr(Wav(self.path("out.wav")).channels[0], self.wet)
+        self.assertAlmostEqual(found, result["esr_test"][0], delta=1e-6)
+        self.assertLess(found, 0.2)
+        card = json.loads(self.coil("info", "./amp.safetensors", "--json"))["card"]
+        self.assertEqual(card["training"]["data"], ["wet.wav"])
+        self.assertEqual(card["metrics"]["esr_test"]["wet_test.wav"], result["esr_test"][0])
+        self.assertEqual([p.name for p in self.path(".").iterdir() if p.name.startswith(".")], [])
+
+    def test_late_recordings_of_another_rate_and_channel(self):
+        late = [0.0] * 700 + self.wet
+        half = [sum(late[2 * i:2 * i + 2]) / 2 for i in range(len(late) // 2)]
+        write_wav(self.path("late.wav"), [[0.0] * len(half), half], rate=24000)
+        self.capture("dry_test.wav", "late.wav", "-o", "amp.safetensors", "--million-frames", "8")
+        self.assertIn("ms too late; it was moved", self.stderr)
+        self.assertRegex(self.stderr, r"100 %, held-out ESR 0\.[01]")
+
+    def test_killed_training_goes_on_exactly(self):
+        self.capture("dry.wav", "wet.wav", "-o", "whole.safetensors", "--million-frames", "10", "-q")
+        command = ["capture", "dry.wav", "wet.wav", "-o", "amp.safetensors", "--million-frames", "10", "--quality", "lite", "--threads", "1"]
+        process = subprocess.Popen([COIL, *command], cwd=self.path("."), stderr=subprocess.PIPE)
+        process.stderr.readline()  # the first look is over
+        process.kill()
+        process.wait()
+        process.stderr.close()
+        self.assertTrue(self.path(".amp.safetensors.training").exists())
+        self.coil("process", "dry.wav", "-o", "out.wav", "-m", "./amp.safetensors")  # playable already
+        self.coil(*command, "--resume", "-q")
+        self.assertEqual(self.tensors("amp.safetensors"), self.tensors("whole.safetensors"))
+        self.assertFalse(self.path(".amp.safetensors.training").exists())
+
+    def tensors(self, name):
+        content = self.path(name).read_bytes()
+        return content[8 + int.from_bytes(content[:8], "little"):]
+
+    def test_interrupt_keeps_the_best(self):
+        process = subprocess.Popen([COIL, "capture", "dry.wav", "wet.wav", "-o", "amp.safetensors", "--quality", "lite", "--threads", "1"],
+                                   cwd=self.path("."), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0)
+        self.assertIn(b"ended early, --resume goes on", out)
+        self.coil("info", "./amp.safetensors")
+
+    def test_table_with_knobs(self):
+        rows = ["wet,dry,drive,volume"]
+        for i, drive in enumerate((1, 2, 4)):
+            dry, wet = device(i, 50000, drive)
+            write_wav(self.path(f"dry{i}.wav"), [dry])
+            write_wav(self.path(f"wet{i}.wav"), [wet])
+            rows.append(f'"wet{i}.wav",dry{i}.wav,{drive},5')
+        self.path("knobs.csv").write_text("\n".join(rows) + "\n")
+        self.capture("--table", "knobs.csv", "-o", "amp.safetensors", "--million-frames", "0.5", "-q")
+        self.assertIn("'volume' is the same in all rows", self.stderr)
+        self.assertIn("drive was not recorded between 2 and 4", self.stderr)
+        self.assertIn("record these settings next:\nwet,dry,drive\n", self.stderr)
+
+    def test_plan(self):
+        lines = self.coil("capture", "--plan", "drive=0..10", "tone=1..2", "--takes", "9").decode().splitlines()
+        self.assertEqual(lines[:2], ["wet,dry,drive,tone", "take_01.wav,dry.wav,0,1"])
+        self.assertEqual(len(lines), 10)
+        self.assertIn("take_04.wav,dry.wav,10,2", lines)
+
+    def test_errors(self):
+        self.path("head.csv").write_text("wet,dry,drive\nwet.wav,dry.wav,full\n")
+        self.path("column.csv").write_text("wet,gain\nwet.wav,3\n")
+        self.path("cells.csv").write_text("wet,dry\nwet.wav\n")
+        write_wav(self.path("short.wav"), [[0.1] * 100])
+        write_wav(self.path("silent.wav"), [[0.0] * FRAMES])
+        for arguments, code, words in (
+                (["dry.wav", "-o", "a.safetensors"], 2, "a wet recording is needed"),
+                (["-o", "a.safetensors"], 2, "either a dry and a wet recording are needed, or --table"),
+                (["dry.wav", "wet.wav"], 2, "--output is needed"),
+                (["dry.wav", "wet.wav", "-o", "no/a.safetensors"], 2, "there is no folder"),
+                (["dry.wav", "gone.wav", "-o", "a.safetensors"], 1, "gone.wav"),
+                (["dry.wav", "short.wav", "-o", "a.safetensors"], 1, "shorter than a second"),
+                (["dry.wav", "silent.wav", "-o", "a.safetensors"], 1, "silent"),
+                (["--table", "head.csv", "-o", "a.safetensors"], 1, "line 2, column 'drive': a knob's position must be a number, found 'full'"),
+                (["--table", "column.csv", "-o", "a.safetensors"], 1, "has no column 'dry'; its columns are wet, gain"),
+                (["--table", "cells.csv", "-o", "a.safetensors"], 1, "line 2 has 1 cell, the head has 2"),
+                (["--plan", "drive"], 2, "must be a knob and its range"),
+                (["dry.wav", "wet.wav", "-o", "a.safetensors", "--target", "Z80"], 1, "there are")):
+            with self.subTest(arguments):
+                self.coil("capture", *arguments, code=code)
+                self.assertIn(words, self.stderr)
+                self.assertFalse(self.path("a.safetensors").exists())

@@ -1,0 +1,126 @@
+// A sensor that comes back after a gap or whose clock is set: no event where it is what it should be by now, one where it is not.
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <numbers>
+
+#include "sensor/engine.h"
+#include "tests/support/random_network.h"
+
+namespace {
+
+using namespace coil;
+
+constexpr int kSensors = 10, kRecords = 500, kAfter = 6;
+constexpr int64_t kStep_s = 900, kHour_s = 3600, kYear_s = 365 * 86400;
+constexpr double kAbsent = HUGE_VAL;  // a record that does not come
+
+struct Point {
+  int64_t time_s;
+  double value;  // NaN: null
+};
+using Points = std::vector<Point>;
+
+// A daily cycle and some noise: kRecords, the gap, and kAfter more.
+Points cycle(uint32_t seed, int gap, double period) {
+  test::Random random(seed);
+  const double phase = random.uniform(0, 6.28), amplitude = random.uniform(4, 7);
+  double drift = 0;
+  Points points;
+  for (int i = 0; i < kRecords + gap + kAfter; ++i) {
+    drift = 0.9 * drift + 0.1 * random.normal();
+    points.push_back({1700000000 + i * kStep_s, 20 + amplitude * std::sin(phase + 2 * std::numbers::pi * i / period) + drift});
+  }
+  return points;
+}
+
+struct Seen {
+  int alarms = 0, unscored = 0;
+};
+
+// Of the last records of each sensor; `change` is given the points and the number of the first that returns.
+Seen seen(int gap, double period, const std::function<void(Points&, size_t)>& change, bool with_times = true) {
+  static const auto model = ssm::Model::load(COIL_PRESETS_DIR "/watch_small.safetensors");
+  sensor::EngineOptions options;
+  options.schema.keys = {"s"};
+  sensor::Engine engine(model, options, [](const sensor::Message&, const std::string& what) { FAIL(what); });
+  std::vector<sensor::Message> messages, results;
+  for (int s = 0; s < kSensors; ++s) {
+    Points points = cycle(uint32_t(s), gap, period);
+    change(points, size_t(kRecords + gap));
+    for (const Point& point : points) {
+      if (point.value == kAbsent) continue;
+      nlohmann::json record = {{"s", s}, {"v", std::isnan(point.value) ? nlohmann::json() : nlohmann::json(point.value)}};
+      if (with_times) record["time"] = point.time_s;
+      messages.push_back({{}, record.dump()});
+    }
+  }
+  engine.process(messages, results);
+  std::map<int, std::vector<nlohmann::json>> by_sensor;
+  for (const sensor::Message& result : results) {
+    nlohmann::json record = nlohmann::json::parse(result.text);
+    by_sensor[record["s"].get<int>()].push_back(std::move(record));
+  }
+  Seen seen;
+  for (const auto& [s, records] : by_sensor) {
+    const auto first = records.end() - kAfter;
+    seen.alarms += std::any_of(first, records.end(), [](const auto& record) { return record["status"] == "anomaly"; });
+    seen.unscored += int(std::count_if(first, records.end(), [](const auto& record) { return record["score"].is_null(); }));
+  }
+  return seen;
+}
+
+void fill(Points& points, size_t end, int count, double value) {
+  for (size_t i = end - size_t(count); i < end; ++i) points[i].value = value;
+}
+void raise(Points& points, size_t first, double by) {
+  for (size_t i = first; i < points.size(); ++i) points[i].value += by;
+}
+void move_clock(Points& points, size_t first, size_t count, int64_t by_s) {
+  for (size_t i = first; i < std::min(points.size(), first + count); ++i) points[i].time_s += by_s;
+}
+
+TEST_CASE("a return after a gap is no event, a return to another level is one") {
+  for (const int gap : {1, 4, 8, 24, 48, 64, 65, 96, 150, 300}) {
+    for (const double period : {96.0, 60.0}) {
+      for (const double what : {kAbsent, double(NAN)}) {
+        const auto change = [&](double by) {
+          return [=](Points& points, size_t first) { fill(points, first, gap, what), raise(points, first, by); };
+        };
+        INFO("gap " << gap << ", period " << period << (what == kAbsent ? ", absent" : ", null"));
+        CHECK(seen(gap, period, change(0)).alarms <= 1);
+        CHECK(seen(gap, period, change(15)).alarms >= 8);
+      }
+    }
+  }
+}
+
+TEST_CASE("values that are missing are time that passed, without times too") {
+  for (const int gap : {8, 48}) {
+    const auto change = [&](double by) {
+      return [=](Points& points, size_t first) { fill(points, first, gap, double(NAN)), raise(points, first, by); };
+    };
+    CHECK(seen(gap, 96, change(0), false).alarms <= 1);
+    CHECK(seen(gap, 96, change(15), false).alarms >= 8);
+  }
+}
+
+TEST_CASE("a clock that is set, for good or for some records, neither alarms nor silences") {
+  for (const int64_t by_s : {-kHour_s, -24 * kHour_s, -kYear_s, 7 * kHour_s, 10 * kYear_s}) {
+    for (const size_t count : {1, 3, 100}) {
+      if (by_s == 7 * kHour_s && count > 1) continue;  // looks like a gap at whose end the sensor is where it was
+      const auto change = [&](double by) {
+        return [=](Points& points, size_t first) { move_clock(points, first, count, by_s), raise(points, first, by); };
+      };
+      INFO("by " << by_s << " s, for " << count);
+      const Seen usual = seen(0, 96, change(0)), higher = seen(0, 96, change(15));
+      CHECK(usual.alarms <= 1);
+      CHECK(usual.unscored == 0);
+      CHECK(higher.alarms >= 8);
+    }
+  }
+}
+
+}  // namespace
