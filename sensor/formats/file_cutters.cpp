@@ -15,7 +15,9 @@ bool is_payload(const Message& message) { return !message.topic.empty() || messa
 std::string missing_columns(const Format& lead, const Format& format) {
   std::string names;
   for (const std::string& column : format.columns()) {
-    if (std::find(lead.columns().begin(), lead.columns().end(), column) == lead.columns().end()) names += (names.empty() ? "'" : ", '") + column + "'";
+    if (std::find(lead.columns().begin(), lead.columns().end(), column) != lead.columns().end()) continue;
+    if (!names.empty()) names += ", ";
+    names.append("'").append(column).append("'");
   }
   return names;
 }

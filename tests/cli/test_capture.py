@@ -61,8 +61,34 @@ class Capture(CoilTest):
         half = [sum(late[2 * i:2 * i + 2]) / 2 for i in range(len(late) // 2)]
         write_wav(self.path("late.wav"), [[0.0] * len(half), half], rate=24000)
         self.capture("dry_test.wav", "late.wav", "-o", "amp.safetensors", "--million-frames", "8")
-        self.assertIn("ms too late; it was moved", self.stderr)
+        self.assertIn("lies behind the dry one", self.stderr)
+        self.assertIn("the others are empty", self.stderr)
         self.assertRegex(self.stderr, r"100 %, held-out ESR 0\.[01]")
+
+    def test_check_finds_what_is_wrong_without_training(self):
+        clipped = [0.0] * 960 + [-max(-0.2, min(0.2, x)) for x in self.wet]
+        write_wav(self.path("bad.wav"), [clipped])
+        report = json.loads(self.coil("capture", "--check", "dry_test.wav", "bad.wav", "--json"))
+        self.assertTrue(report["usable"])
+        self.assertTrue(report["inverted"])
+        self.assertAlmostEqual(report["delay_ms"], 20, delta=0.3)
+        self.assertIn("clipping", [finding["kind"] for finding in report["findings"]])
+        write_wav(self.path("silent.wav"), [[0.0] * FRAMES])
+        out = self.coil("capture", "--check", "dry.wav", "silent.wav", status=1)
+        self.assertIn("'silent.wav' is silent", out)
+        self.coil("capture", "dry.wav", "silent.wav", "-o", "amp.safetensors", status=1)
+        self.assertIn("'silent.wav' is silent", self.stderr)
+        self.assertFalse(self.path("amp.safetensors").exists())
+
+    def test_signal_is_written_whole_and_recognised(self):
+        self.assertIn("peak -1 dBFS", self.coil("capture", "--signal", "signal.wav"))
+        signal = Wav(self.path("signal.wav")).channels[0]
+        self.assertAlmostEqual(max(abs(x) for x in signal), 10 ** (-1 / 20), delta=1e-3)
+        write_wav(self.path("back.wav"), [[0.5 * math.tanh(4 * x) for x in signal]])
+        out = self.coil("capture", "--check", "back.wav", "signal.wav", status=1)
+        self.assertIn("is the test signal itself", out)
+        out = self.coil("capture", "--check", "signal.wav", "back.wav")
+        self.assertIn("nothing stands in the way", out)
 
     def test_killed_training_goes_on_exactly(self):
         self.capture("dry.wav", "wet.wav", "-o", "whole.safetensors", "--million-frames", "10", "-q")
