@@ -29,8 +29,10 @@ class Csv final : public Format {
     return open.in_quotes;
   }
 
-  bool stands_alone(std::string_view line) const override {
-    if (!is_known_ || head_.columns.size() < 2 || ends_in_quotes(line, {&head_.separator, 1}, false)) return false;
+  bool stands_alone(std::string_view line) const override { return head_.columns.size() >= 2 && is_row(line); }
+
+  bool is_row(std::string_view line) const override {
+    if (!is_known_ || ends_in_quotes(line, {&head_.separator, 1}, false)) return false;
     size_t cells = 0;
     bool is_data = false;
     std::string scratch;
@@ -45,6 +47,22 @@ class Csv final : public Format {
     if (line == head_.header) return true;  // of a further file behind the first
     if (Format::is_no_record(line)) return !line.starts_with('#') || !has_all_cells(line);
     return false;
+  }
+
+  std::span<const std::string> columns() const override { return head_.columns; }
+
+  bool has_rows_of(const Format& other) const override {
+    const auto* csv = dynamic_cast<const Csv*>(&other);
+    return csv && csv->head_.separator == head_.separator && csv->head_.columns == head_.columns;
+  }
+
+  std::string row_of(const Record& record) const override {
+    std::string line;
+    for (const std::string& column : head_.columns) {
+      if (&column != &head_.columns.front()) line += head_.separator;
+      if (const Field* field = record.find(column)) append_cell(line, field->text);
+    }
+    return line;
   }
 
   std::string parse(std::string_view line, Record& record) const override {

@@ -10,6 +10,12 @@ constexpr size_t kMostLines = 256;  // of one record
 
 bool is_payload(const Message& message) { return !message.topic.empty() || message.partition >= 0; }
 
+Message with_text(const Message& message, std::string text) {
+  Message other = message;
+  other.text = std::move(text);
+  return other;
+}
+
 }  // namespace
 
 RecordCutter::RecordCutter(const std::string& format, std::function<bool(std::string_view)> knows) : knows_(std::move(knows)) {
@@ -24,7 +30,7 @@ void RecordCutter::emit(const Message& message, std::vector<Cut>& cuts) {
     if (text.size() == message.text.size()) {
       cuts.push_back({&message, {}});
     } else {
-      cuts.push_back({&keep({message.topic, std::string(text), message.partition, message.offset, {}}), {}});
+      cuts.push_back({&keep(with_text(message, std::string(text))), {}});
     }
   });
 }
@@ -38,7 +44,7 @@ void RecordCutter::add(const Message& message, std::vector<Cut>& cuts) {
   if (!has_head_) return add_to_head(message, cuts);
   if (!is_payload(message)) return add_line(message, cuts);
   if (std::optional<std::string> record = format_->record_of_value(message.text)) {
-    cuts.push_back({&keep({message.topic, std::move(*record), message.partition, message.offset, {}}), {}});
+    cuts.push_back({&keep(with_text(message, std::move(*record))), {}});
   } else {
     emit(message, cuts);
   }
@@ -124,9 +130,16 @@ void RecordCutter::take_head(bool at_end, std::vector<Cut>& cuts) {
   if (!taken) return;
   format_ = std::move(csv);
   has_head_ = true;
+  head_lines_ = std::move(lines);
   std::vector<Message> rest(std::make_move_iterator(head_.begin() + ptrdiff_t(*taken)), std::make_move_iterator(head_.end()));
   head_.clear();
   for (Message& line : rest) emit(keep(std::move(line)), cuts);
+}
+
+std::vector<Message> RecordCutter::pending() const {
+  std::vector<Message> lines = head_;
+  lines.insert(lines.end(), open_lines_.begin(), open_lines_.end());
+  return lines;
 }
 
 void RecordCutter::finish(std::vector<Cut>& cuts) {
