@@ -104,7 +104,9 @@ SoundView::SoundView(std::shared_ptr<ByteSource> source, const ChunkMap& map, co
 sf_private_tag* SoundView::open(SF_INFO& info) {
   SF_VIRTUAL_IO io = {SoundViewCallbacks::length, SoundViewCallbacks::seek, SoundViewCallbacks::read,
                       SoundViewCallbacks::write, SoundViewCallbacks::tell};
+  opening_ = true;
   SNDFILE* file = sf_open_virtual(&io, SFM_READ, &info, this);
+  opening_ = false;
   rethrow();
   return file;
 }
@@ -350,6 +352,8 @@ size_t SoundView::read(uint8_t* out, uint64_t count) {
 
 size_t SoundView::read_sound(const Segment& segment, uint64_t from, std::span<uint8_t> out) {
   if (fault_) return 0;
+  // libsndfile counts what it skips in 32 bits, and would take sound of more than 2 GiB for chunks.
+  if (opening_ && encoding_.block_is_frame && segment.is_sound) return 0;
   try {
     if (segment.is_sound && !source_->size() && !map_.sound_runs_to_end && !went_on_) {
       const uint64_t left = from < map_.sound_bytes ? map_.sound_bytes - from : 0;

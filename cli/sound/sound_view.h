@@ -61,7 +61,7 @@ class SoundView {
   uint64_t sound_bytes_ = 0;  // as libsndfile is told
   std::vector<Segment> segments_;
   uint64_t size_ = 0, at_ = 0;
-  bool went_on_ = false, ended_ = false;
+  bool went_on_ = false, ended_ = false, opening_ = false;
   std::exception_ptr fault_;
 
   friend struct SoundViewCallbacks;
