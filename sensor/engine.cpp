@@ -124,12 +124,16 @@ void Engine::settle(const Message& message, bool is_new, std::vector<Message>& r
     if (!field.is_inner) tally_.names += (tally_.names.empty() ? "" : ", ") + std::string(field.name);
   }
   add_clashes(record, message);
+  const auto is_value = [&](const Field& field) {
+    return !field.is_tag && std::any_of(selection.values.begin(), selection.values.end(), [&](const Value& value) {
+      return value.name == field.name && value.certainty != Value::Certainty::kIfKnown;
+    });
+  };
+  // Without any number in the first record, whatever is not key or time may become one.
+  const bool has_number = std::any_of(record.fields.begin(), record.fields.end(), is_value);
   std::vector<std::string_view> values;
   for (const Field& field : record.fields) {
-    const bool is_value = std::any_of(selection.values.begin(), selection.values.end(), [&](const Value& value) {
-      return value.name == field.name && !field.is_tag && value.certainty != Value::Certainty::kIfKnown;
-    });
-    if (is_value || schema_.may_become_value(field, selection)) values.push_back(field.name);
+    if (is_value(field) || schema_.may_become_value(field, selection, !has_number)) values.push_back(field.name);
   }
   std::vector<Added> added;
   const std::vector<std::string> names = added_names(options_, values);
@@ -267,7 +271,7 @@ void Engine::complain_of(const Work& work) {
   if (work.status == Work::Status::unscored) {
     ++counters_.unscored;
     const size_t kind = static_cast<size_t>(work.unusable == Unusable::kNo ? Unusable::kNumber : work.unusable);
-    if (tally_.unusable[kind]++ == 0) tally_.first[kind] = work.what;
+    if (tally_.unusable[kind]++ == 0) tally_.first[kind] = work.what.empty() ? "no field is a number" : work.what;
     const bool is_odd = work.unusable == Unusable::kKey || work.unusable == Unusable::kTime;
     if (is_odd || (work.unusable == Unusable::kValue && told_.insert(work.what).second)) {
       complain_(*work.message, work.what + ": the record comes out without a score");
@@ -287,12 +291,12 @@ void Engine::complain_of(const Work& work) {
     for (const Value& value : work.selection.values) {
       const std::string name = options_.prefix + std::string(value.name) + "_expected";
       if (output().has_column(work.names->of(name)) || !told_.insert(name).second) continue;
-      complain_(*work.message, "column '" + std::string(value.name) + "' has numbers from here on, after a text in the first record: it is watched, but the header "
-                               "that was written has no column for its forecast; --value " + std::string(value.name) + " or --output-format ndjson gives it");
+      complain_(*work.message, "field '" + std::string(value.name) + "' has numbers from here on and is watched, but the header that was written before has no "
+                               "column for its forecast; --value " + std::string(value.name) + " or --output-format ndjson gives it");
     }
   }
   if (work.mixes && options_.schema.keys.empty() && told_.insert("mixes").second) {
-    complain_(*work.message, "several records have the same time and other values: sensors are being mixed; --key names the field that tells them apart");
+    complain_(*work.message, "several records have the same time: sensors are being mixed, unless they are one; --key names the field that tells them apart");
   }
 }
 
@@ -302,8 +306,12 @@ std::string Engine::nothing_used() const {
   const auto most = std::max_element(tally_.unusable.begin(), tally_.unusable.end());
   const std::string fields = tally_.names.empty() ? "" : "; the first record has: " + tally_.names.substr(0, 200);
   std::string why = "nothing could be used: ";
+  if (tally_.names.starts_with("\x1f\x8b")) return why + "the input is compressed; gunzip -c FILE | coil stream reads it";
+  if (tally_.names.starts_with("PK\x03\x04")) return why + "the input is a zip archive or a spreadsheet; save it as CSV";
   if (*most > 0 && *most >= tally_.malformed && *most >= tally_.texts) {
     why += tally_.first[size_t(most - tally_.unusable.begin())] + fields;
+    const bool is_one_column = std::string_view(format()->name()) == "csv" && tally_.names.find(", ") == std::string::npos;
+    if (is_one_column) why += "; is what stands between its cells none of , ; | and tab?";
   } else if (tally_.texts > tally_.malformed) {
     why += tally_.first_text + fields;
   } else {

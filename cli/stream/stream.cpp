@@ -173,7 +173,8 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
       "  score    0 to 1: how unusual the record is for its series, 0.5 where an alarm is worth it; once for each event, not while it lasts\n"
       "  status   warmup, ok, anomaly, missing, late, future; unscored: no number, or no key or time that can be read\n"
       "  episode  begin, on, end; null outside\n"
-      "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns.");
+      "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns; --time-format tells of\n"
+      "others. An added field whose name the records have themselves is called coil_NAME. What cannot be scored comes out as it came.");
   auto options = std::make_shared<StreamOptions>();
   sensor::EngineOptions& engine = options->engine;
   add_link_options(*command, options->links);

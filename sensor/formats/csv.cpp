@@ -84,16 +84,15 @@ class Csv final : public Format {
       if (!text.empty() && text.back() != '\n') text += head_.separator;
       append_cell(text, item.name);
     }
-    if (head_.units) (text += '\n') += *head_.units + std::string(added_.size(), head_.separator);
+    for (const std::string& line : head_.units) (text += '\n') += line + std::string(added_.size(), head_.separator);
     return text;
   }
 
   void write(const Record& record, std::span<const Added> added, bool as_it_came, std::string& to) const override {
-    const size_t begin = to.size();
     if (as_it_came) append_row(record, to);
     else append_written(record, to);
     for (size_t i = 0; i < added_.size(); ++i) {
-      if (to.size() > begin || i > 0 || !written_.empty()) to += head_.separator;
+      if (i > 0 || as_it_came || !written_.empty()) to += head_.separator;
       const Added* item = find(added, i);
       if (!item || item->kind == Field::Kind::null) continue;
       if (item->kind == Field::Kind::text) append_cell(to, item->text);
@@ -187,6 +186,7 @@ class Csv final : public Format {
   Field field(size_t column, std::string_view text, bool quoted) const {
     Field field;
     field.name = head_.columns[column];
+    field.is_unnamed = !head_.has_name[column];
     field.text = quoted ? text : trimmed(text);
     if (field.text.empty()) {
       field.kind = Field::Kind::null;

@@ -54,6 +54,7 @@ Message RecordCutter::joined() const {
 
 void RecordCutter::add_line(const Message& message, std::vector<Cut>& cuts) {
   if (open_lines_.empty()) {
+    if (format_->is_no_record(message.text)) return;
     open_ = {};
     open_bytes_ = 0;
     if (!format_->goes_on(message.text, open_)) return emit(message, cuts);
@@ -94,6 +95,7 @@ bool RecordCutter::takes_format_of(const Message& message, std::vector<Cut>& cut
   }
   format_ = std::move(found);
   has_head_ = true;
+  head_.insert(head_.end(), std::make_move_iterator(open_lines_.begin()), std::make_move_iterator(open_lines_.end()));
   open_lines_.clear();
   for (Message& line : head_) emit(keep(std::move(line)), cuts);
   head_.clear();
@@ -105,9 +107,10 @@ void RecordCutter::add_to_head(const Message& message, std::vector<Cut>& cuts) {
   if (takes_format_of(message, cuts)) return;
   const std::unique_ptr<Format> csv = format_ ? nullptr : make_csv(knows_);
   const Format& format = format_ ? *format_ : *csv;
+  const bool is_comment = open_lines_.empty() && message.text.starts_with('#');
   if (open_lines_.empty()) open_ = {};
   open_lines_.push_back(message);
-  if (format.goes_on(message.text, open_) && open_lines_.size() < kMostLines) return;
+  if (!is_comment && format.goes_on(message.text, open_) && open_lines_.size() < kMostLines) return;
   head_.push_back(joined());
   open_lines_.clear();
   take_head(false, cuts);

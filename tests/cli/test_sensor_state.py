@@ -1,5 +1,6 @@
 """`coil stream` keeps what it knows: checkpoints, kill -9 at any moment, damaged files, sensors that move to disk and back."""
 
+import math
 import os
 import random
 import signal
@@ -79,6 +80,22 @@ class SensorState(CoilTest):
         expected = self.stream(b"".join(lines))
         first = self.stream(b"".join(lines[:150]), "--state", "s")
         self.assertEqual(first + self.stream(b"".join(lines[150:]), "--state", "s"), expected)
+
+    def test_a_state_within_a_gap_or_after_a_clock_was_set_goes_on_to_the_bit(self):
+        rng = random.Random(4)
+        off = [0] * 150 + [-60] * 3 + [0] * 47 + [-100000] * 60  # minutes
+        lines = []
+        for t, by in enumerate(off):
+            if 40 <= t < 60 or 180 <= t < 190:
+                continue
+            value = "null" if 120 <= t < 140 else round(10 * math.sin(t / 4) + rng.gauss(0, 1), 3)
+            lines.append(f'{{"sensor":"a","time":{1700000000 + 60 * (t + by)},"value":{value}}}\n'.encode())
+        expected = self.stream(b"".join(lines))
+        self.assertNotIn(b'"late"', expected)
+        for cut in (39, 40, 41, 110, 120, 130, 131, 132, 133, 134, 170, 171, len(lines) - 1):
+            with self.subTest(cut):
+                first = self.stream(b"".join(lines[:cut]), "--state", f"s{cut}")
+                self.assertEqual(first + self.stream(b"".join(lines[cut:]), "--state", f"s{cut}"), expected)
 
     def test_csv_goes_on_without_a_second_header(self):
         text = "time,sensor,value\n" + "".join(f"{1700000000 + 60 * t},a,{t % 7}\n" for t in range(50))
