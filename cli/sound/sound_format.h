@@ -21,6 +21,9 @@ void check_request(const FormatRequest& request);
 // input's where the container can hold it, else the best that it can. Throws Failure. [any thread]
 int choose_format(const FormatRequest& request, const std::filesystem::path& out, int input_format, int channels, int sample_rate_hz);
 
+// Whether libsndfile writes this.
+bool can_hold(int format, int channels, int sample_rate_hz);
+
 bool is_sound_file_name(const std::filesystem::path& path);   // by its extension
 std::string extension_of_container(const std::string& name);  // ".flac" for "flac"
 

@@ -131,6 +131,21 @@ class Capture(CoilTest):
         self.assertIn("drive was not recorded between 2 and 4", self.stderr)
         self.assertIn("record these settings next:\nwet,dry,drive\n", self.stderr)
 
+    def test_model_with_knobs_gives_the_error_it_says(self):
+        rows = ["wet,dry,drive"]
+        for i, drive in enumerate((1, 2, 4)):
+            dry, wet = device(i, 50000, drive)
+            write_wav(self.path(f"dry{i}.wav"), [dry])
+            write_wav(self.path(f"wet{i}.wav"), [wet])
+            rows.append(f"wet{i}.wav,dry{i}.wav,{drive}")
+        self.path("knobs.csv").write_text("\n".join(rows) + "\n")
+        result = json.loads(self.capture("--table", "knobs.csv", "-o", "amp.safetensors", "--million-frames", "3", "-q", "--json",
+                                         "--test-table", "knobs.csv"))
+        for i, drive in enumerate((1, 2, 4)):
+            self.coil("process", f"dry{i}.wav", "-o", f"out{i}.wav", "-m", "./amp.safetensors", "--set", f"drive={drive}")
+            found = esr(Wav(self.path(f"out{i}.wav")).channels[0], Wav(self.path(f"wet{i}.wav")).channels[0])
+            self.assertAlmostEqual(found, result["esr_test"][i], delta=1e-6)
+
     def test_plan(self):
         lines = self.coil("capture", "--plan", "drive=0..10", "tone=1..2", "--takes", "9").decode().splitlines()
         self.assertEqual(lines[:2], ["wet,dry,drive,tone", "take_01.wav,dry.wav,0,1"])
@@ -155,7 +170,7 @@ class Capture(CoilTest):
                 (["--table", "column.csv", "-o", "a.safetensors"], 1, "has no column 'dry'; its columns are wet, gain"),
                 (["--table", "cells.csv", "-o", "a.safetensors"], 1, "line 2 has 1 cell, the head has 2"),
                 (["--plan", "drive"], 2, "must be a knob and its range"),
-                (["dry.wav", "wet.wav", "-o", "a.safetensors", "--target", "Z80"], 1, "there are")):
+                (["dry.wav", "wet.wav", "-o", "a.safetensors", "--target", "Z80"], 1, "this machine has")):
             with self.subTest(arguments):
                 self.coil("capture", *arguments, code=code)
                 self.assertIn(words, self.stderr)
