@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 
+#include "cli/sound/encoder_quality.h"
 #include "cli/sound/sound_reader.h"
 
 namespace coil::cli {
@@ -34,6 +35,6 @@ bool is_stream_output(const std::filesystem::path& path);
 // WAV to standard output ("-"), a pipe or a device goes out as it comes, anything else when it is complete. `info`: the output's rate, channels and format, and its length if known; `dither` is for integers of
 // 16 bits and fewer. Metadata is copied from `metadata_source`, where both formats can carry it.
 std::unique_ptr<SoundWriter> open_writer(const std::filesystem::path& path, const SoundInfo& info, bool dither,
-                                         SoundReader& metadata_source);
+                                         const EncoderSetting& setting, SoundReader& metadata_source);
 
 }  // namespace coil::cli
