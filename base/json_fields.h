@@ -1,10 +1,14 @@
 // The fields of one JSON object, read with their types and ranges checked: shared by config and card.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -31,7 +35,10 @@ class JsonFields {
 
   const std::string& where() const { return where_; }
   std::string where(const char* key) const { return where_ + "." + key; }
-  bool has(const char* key) const { return json_.contains(key) && !json_[key].is_null(); }
+  bool has(const char* key) const {
+    asked_.insert(key);
+    return json_.contains(key) && !json_[key].is_null();
+  }
   const nlohmann::json& at(const char* key) const { return json_[key]; }
 
   std::string text(const char* key, std::optional<std::string> fallback = std::nullopt) const {
@@ -65,7 +72,36 @@ class JsonFields {
     return Error(where(key) + " must be " + wanted + ", found " + json_.value(key, nlohmann::json()).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace).substr(0, 60));
   }
 
+  // One sentence for each key that no reader has asked for, with the one that was perhaps meant.
+  std::vector<std::string> unknown() const {
+    std::vector<std::string> sentences;
+    for (const auto& [key, value] : json_.items()) {
+      if (asked_.contains(key)) continue;
+      std::string meant;
+      size_t fewest = std::min<size_t>(3, key.size() / 2 + 1);
+      for (const std::string& known : asked_)
+        if (const size_t edits = edits_between(key, known); edits < fewest && !json_.contains(known)) fewest = edits, meant = known;
+      sentences.push_back(where(key.substr(0, 60).c_str()) + " is not known and has no effect" + (meant.empty() ? "" : "; is '" + meant + "' meant?"));
+    }
+    return sentences;
+  }
+
  private:
+  // Insertions, deletions and replacements that lead from one to the other. Source: Wagner & Fischer 1974.
+  static size_t edits_between(const std::string& from, const std::string& to) {
+    std::vector<size_t> row(to.size() + 1);
+    for (size_t j = 0; j < row.size(); ++j) row[j] = j;
+    for (size_t i = 0; i < from.size(); ++i) {
+      size_t diagonal = std::exchange(row[0], i + 1);
+      for (size_t j = 0; j < to.size(); ++j) {
+        const size_t replaced = diagonal + (from[i] != to[j]);
+        diagonal = row[j + 1];
+        row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
+      }
+    }
+    return row.back();
+  }
+
   bool missing(const char* key, bool has_fallback) const {
     if (has(key)) return false;
     if (!has_fallback) throw Error(where(key) + " is missing");
@@ -74,6 +110,7 @@ class JsonFields {
 
   const nlohmann::json& json_;
   std::string where_;
+  mutable std::set<std::string> asked_;
 };
 
 }  // namespace coil

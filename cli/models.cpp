@@ -111,12 +111,20 @@ ssm::Checkpoint open_model(const std::string& name) {
   }
 }
 
-std::shared_ptr<const ssm::Model> load_model(const ssm::Checkpoint& checkpoint, ssm::Target target) {
+std::shared_ptr<const ssm::Model> load_model(const ssm::Checkpoint& checkpoint, ssm::Target target, bool quiet) {
   try {
-    return ssm::Model::load(checkpoint, target);
+    auto model = ssm::Model::load(checkpoint, target);
+    if (!quiet) print_warnings(model->warnings());
+    return model;
   } catch (const Error& error) {
     throw Failure(kModelFailed, error.what());
   }
+}
+
+void print_warnings(const std::vector<std::string>& warnings) {
+  static std::set<std::string> printed;  // a command may load a model more than once
+  for (const std::string& warning : warnings)
+    if (printed.insert(warning).second) std::fprintf(stderr, "coil: warning: %s\n", warning.c_str());
 }
 
 std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Target target) { return load_model(open_model(name), target); }

@@ -58,6 +58,7 @@ FileReport verify_file(const std::string& file, const std::string& io, const Run
   report.file = file;
   try {
     const ssm::Golden golden = io.empty() ? ssm::Golden::open(file) : ssm::Golden::open(file, io);
+    print_warnings(golden.warnings());
     report.has_states = golden.has_states();
     report.results = run(golden);
   } catch (const std::exception& problem) {

@@ -12,10 +12,8 @@ namespace {
 constexpr size_t kItemsWorthThreads = 16;  // below, waking the others takes longer than the work
 constexpr size_t kItemsAtOnce = 4096;      // results are handed out after so many
 constexpr size_t kLeastAtOnce = 64;
+constexpr uint64_t kTellOfNothingUsed = 20;  // records: so many and none of use is no accident
 constexpr std::chrono::milliseconds kLongestWait{250};  // until `stop` is asked again
-
-// Empty lines, and the line protocol's comments.
-bool is_no_record(std::string_view text) { return text.find_first_not_of(" \t\r") == std::string_view::npos || text.starts_with('#'); }
 
 std::string readable(const std::string& key) {
   std::string text;
@@ -63,7 +61,8 @@ void Engine::check_forecaster(const ssm::Model& model) {
 
 Engine::Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, Complaint complain)
     : model_(std::move(model)), options_(std::move(options)), complain_(std::move(complain)), schema_(options_.schema),
-      pool_(std::max<size_t>(1, options_.threads)) {
+      cutter_(options_.input_format, [this](std::string_view name) { return schema_.knows(name); }), pool_(std::max<size_t>(1, options_.threads)) {
+  names_.push_back(std::make_unique<AddedNames>());
   check_forecaster(*model_);
   const size_t threads = pool_.size(), bound = options_.max_series == 0 ? 0 : std::max<size_t>(1, options_.max_series / threads);
   for (size_t i = 0; i < threads; ++i) shards_.push_back(std::make_unique<Shard>(model_, options_, schema_, counters_, bound));
@@ -94,6 +93,11 @@ Engine::Partition& Engine::open(const std::string& topic, int32_t number) {
   for (const auto& [key, piece] : content.pieces) {
     shards_[std::hash<std::string>()(key) % shards_.size()]->add_stored(key, *partition->file, piece);
   }
+  if (!content.taken_names.empty()) {
+    std::vector<std::string> taken = names_.back()->taken();
+    taken.insert(taken.end(), content.taken_names.begin(), content.taken_names.end());
+    names_.push_back(std::make_unique<AddedNames>(taken));
+  }
   update_counters();
   return *partition;
 }
@@ -106,33 +110,48 @@ bool Engine::is_new(const Message& message, Partition*& partition) {
   return message.offset < 0 || message.offset >= partition->next_offset;
 }
 
-// Until the first good record came: formats, columns, header. Whether the line was taken as a header.
-bool Engine::settle(const Message& message, bool is_new, std::vector<Message>& results) {
-  if (is_no_record(message.text)) return false;
-  if (!format_) {
-    format_ = options_.input_format.empty() ? detect_format(message.text) : make_format(options_.input_format);
-    if (!options_.output_format.empty() && options_.output_format != format_->name()) other_format_ = make_format(options_.output_format);
-  }
-  if (format_->take_header(message.text)) return true;
+// At the first record that can be read: the format and the header of the output.
+void Engine::settle(const Message& message, bool is_new, std::vector<Message>& results) {
   Record record;
   Selection selection;
-  if (!format_->parse(message.text, record).empty()) return false;
-  if (std::string_view(format_->name()) == "csv") schema_.fix_values(record);
-  if (!schema_.select(record, message.topic, selection).empty()) return false;
-  const std::vector<std::string> names = added_names(options_, selection);
-  std::vector<Added> added;
-  for (const std::string& name : names) {
-    if (record.find(name)) throw Error("the records have a field '" + name + "' already; --prefix gives the added fields other names");
-    added.push_back({name, Field::Kind::null, 0, {}});
-  }
-  if (other_format_ && selection.time_field) {
-    record.time_ns = selection.time_ns;
-    record.fields.erase(record.fields.begin() + (selection.time_field - record.fields.data()));
-  }
-  const std::optional<std::string> header = (other_format_ ? *other_format_ : *format_).header(record, added);
-  if (header && is_new) results.push_back({{}, *header});
+  std::string what;
+  Format& format = *cutter_.format();
+  if (!format.parse(message.text, record).empty()) return;
   settled_ = true;
-  return false;
+  if (!options_.output_format.empty() && options_.output_format != format.name()) other_format_ = make_format(options_.output_format);
+  schema_.select(record, message.topic, selection, what);
+  for (const Field& field : record.fields) {
+    if (!field.is_inner) tally_.names += (tally_.names.empty() ? "" : ", ") + std::string(field.name);
+  }
+  add_clashes(record, message);
+  std::vector<std::string_view> values;
+  for (const Field& field : record.fields) {
+    const bool is_value = std::any_of(selection.values.begin(), selection.values.end(), [&](const Value& value) {
+      return value.name == field.name && !field.is_tag && value.certainty != Value::Certainty::kIfKnown;
+    });
+    if (is_value || schema_.may_become_value(field, selection)) values.push_back(field.name);
+  }
+  std::vector<Added> added;
+  const std::vector<std::string> names = added_names(options_, values);
+  for (const std::string& name : names) added.push_back({names_.back()->of(name), Field::Kind::null, 0, {}});
+  if (other_format_) take_time_out(record, selection);
+  const std::optional<std::string> header = (other_format_ ? *other_format_ : format).header(record, added);
+  if (header && is_new) results.push_back({{}, *header});
+  names_are_fixed_ = output().has_fixed_columns();
+}
+
+// From here on what is added has other names than the record's own.
+void Engine::add_clashes(const Record& record, const Message& message) {
+  if (names_are_fixed_) return;
+  const std::vector<std::string> found = names_.back()->clashes(record, options_.prefix);
+  if (found.empty()) return;
+  std::vector<std::string> taken = names_.back()->taken();
+  taken.insert(taken.end(), found.begin(), found.end());
+  names_.push_back(std::make_unique<AddedNames>(taken));
+  std::string list;
+  for (const std::string& name : found) (list += list.empty() ? "" : ", ") += "'" + std::string(names_.back()->of(name)) + "'";
+  complain_(message, "records have a field '" + found.front() + "' of their own" + (found.size() > 1 ? " and others like it" : "") +
+                         ": what is added is called " + list + " from here on (--prefix gives all added fields other names)");
 }
 
 void Engine::on_all(size_t items, const std::function<void(size_t share)>& task) {
@@ -144,65 +163,171 @@ void Engine::process(std::span<const Message> messages, std::vector<Message>& re
   // What one call brings into memory stays there until it ends.
   const size_t at_once = options_.max_series == 0 ? kItemsAtOnce : std::clamp(options_.max_series, kLeastAtOnce, kItemsAtOnce);
   for (; messages.size() > at_once; messages = messages.subspan(at_once)) process(messages.first(at_once), results);
+  used_items_ = 0;
+  for (const Message& message : messages) take_in(message, results);
+  process_items(results);
+}
 
-  size_t used = 0;
-  std::vector<Partition*> touched;
-  for (const Message& message : messages) {
+// Cuts a message into records and makes items of those whose results were not given before.
+void Engine::take_in(const Message& message, std::vector<Message>& results) {
+  Partition* partition = nullptr;
+  const bool fresh = is_new(message, partition);
+  if (!fresh) ++counters_.skipped;
+  if (!fresh && settled_) return;
+  cuts_.clear();
+  cutter_.add(message, cuts_);
+  take_cuts(results);
+  if (fresh && message.offset >= 0 && cutter_.is_between_records()) partition->next_offset = message.offset + 1;
+}
+
+void Engine::take_cuts(std::vector<Message>& results) {
+  for (Cut& cut : cuts_) {
     Partition* partition = nullptr;
-    const bool fresh = is_new(message, partition);
-    const bool is_header = !settled_ && settle(message, fresh, results);
-    if (!fresh) {
-      ++counters_.skipped;
-      continue;
-    }
-    if (message.offset >= 0) partition->next_offset = message.offset + 1;
-    if (is_header || is_no_record(message.text)) continue;
+    const bool fresh = is_new(*cut.message, partition);
+    if (!settled_ && cut.error.empty()) settle(*cut.message, fresh, results);
+    if (!fresh) continue;
     partition->changed = true;
-    if (used == items_.size()) items_.push_back(std::make_unique<Item>());
-    Item& item = *items_[used++];
+    if (used_items_ == items_.size()) items_.push_back(std::make_unique<Item>());
+    Item& item = *items_[used_items_++];
     item.file = partition->file ? partition->file.get() : overflow_.get();
     item.released.clear();
-    item.work.message = &message;
-    item.work.error.clear();
+    item.work.message = cut.message;
+    item.work.error = std::move(cut.error);
     item.work.status = Work::Status::normal;
+    item.work.unusable = Unusable::kNo;
+    item.work.sensor = nullptr;
   }
-  if (used == 0) return;
-  const std::span<const std::unique_ptr<Item>> items(items_.data(), used);
+}
 
-  on_all(used, [&](size_t share) {
-    for (size_t i = used * share / pool_.size(); i < used * (share + 1) / pool_.size(); ++i) {
-      Item& item = *items[i];
-      item.work.error = format_->parse(item.work.message->text, item.work.record);
-      if (item.work.error.empty()) item.work.error = schema_.select(item.work.record, item.work.message->topic, item.work.selection);
-      if (item.work.error.empty()) item.shard = std::hash<std::string>()(item.work.selection.key) % shards_.size();
+void Engine::process_items(std::vector<Message>& results) {
+  if (used_items_ == 0) return cutter_.release();
+  const std::span<const std::unique_ptr<Item>> items(items_.data(), used_items_);
+  on_all(items.size(), [&](size_t share) {
+    for (size_t i = items.size() * share / pool_.size(); i < items.size() * (share + 1) / pool_.size(); ++i) {
+      Work& work = items[i]->work;
+      if (work.error.empty()) work.error = cutter_.format()->parse(work.message->text, work.record);
+      if (!work.error.empty()) continue;
+      work.unusable = schema_.select(work.record, work.message->topic, work.selection, work.what);
+      work.may_clash = may_clash(work.record, options_.prefix);
+      items[i]->shard = work.unusable == Unusable::kNo ? std::hash<std::string>()(work.selection.key) % shards_.size() : i % shards_.size();
     }
   });
-  on_all(used, [&](size_t share) { shards_[share]->process(items, share, *format_, output()); });
-
-  for (const auto& item : items) {
-    const auto hand_out = [&](Work& work) {
-      if (work.status == Work::Status::held || work.status == Work::Status::dropped) return;
-      results.push_back(result_of(work));
-    };
-    if (!item->work.error.empty()) {
-      ++counters_.malformed;
-      complain_(*item->work.message, item->work.error);
-      continue;
-    }
-    for (const auto& work : item->released) hand_out(*work);
-    hand_out(item->work);
+  if (settled_) {  // else all of them are malformed
+    rename_clashes();
+    on_all(items.size(), [&](size_t share) { shards_[share]->process(items, share, *cutter_.format(), output()); });
   }
+  for (const auto& item : items) {
+    for (const auto& work : item->released) hand_out(*work, results);
+    hand_out(item->work, results);
+  }
+  cutter_.release();
   update_counters();
+  if (!tally_.has_used && !tally_.has_told && counters_.malformed + counters_.unscored + tally_.texts >= kTellOfNothingUsed) {
+    tally_.has_told = true;
+    if (const std::string why = nothing_used(); !why.empty()) complain_(*items.back()->work.message, why);
+  }
+}
+
+// In the order of the records, because each takes names from all that follow.
+void Engine::rename_clashes() {
+  for (size_t i = 0; i < used_items_; ++i) {
+    Work& work = items_[i]->work;
+    if (!work.error.empty()) continue;
+    if (work.may_clash) add_clashes(work.record, *work.message);
+    work.names = names_.back().get();
+    if (!other_format_) continue;
+    for (const Field* field : other_format_->left_out(work.record)) {
+      const bool is_time = field == work.selection.time_field || field == work.selection.clock_field;
+      if (is_time || !told_.insert(std::string(field->name)).second) continue;
+      complain_(*work.message, "field '" + std::string(field->name) + "' has no column in the header that was written for the first record: it is left out");
+    }
+  }
+}
+
+void Engine::hand_out(Work& work, std::vector<Message>& results) {
+  if (!work.error.empty()) {
+    ++counters_.malformed;
+    if (tally_.malformed++ == 0) tally_.first_malformed = work.error;
+    return complain_(*work.message, work.error);
+  }
+  complain_of(work);
+  if (work.status == Work::Status::held || work.status == Work::Status::dropped) return;
+  results.push_back(result_of(work));
+}
+
+// What is odd about a record that comes out all the same.
+void Engine::complain_of(const Work& work) {
+  if (work.status == Work::Status::held) return;
+  if (!work.record.note.empty()) complain_(*work.message, work.record.note);
+  if (work.status == Work::Status::unscored && work.lacks_value()) {
+    ++counters_.missing_values;
+    tally_.has_used = true;
+    return;
+  }
+  if (work.status == Work::Status::unscored) {
+    ++counters_.unscored;
+    const size_t kind = static_cast<size_t>(work.unusable == Unusable::kNo ? Unusable::kNumber : work.unusable);
+    if (tally_.unusable[kind]++ == 0) tally_.first[kind] = work.what;
+    const bool is_odd = work.unusable == Unusable::kKey || work.unusable == Unusable::kTime;
+    if (is_odd || (work.unusable == Unusable::kValue && told_.insert(work.what).second)) {
+      complain_(*work.message, work.what + ": the record comes out without a score");
+    }
+    return;
+  }
+  for (const Value& value : work.selection.values) {
+    tally_.has_used = tally_.has_used || !value.is_missing;
+    if (value.is_text && value.is_missing) {
+      const Field* field = work.record.find(value.name);
+      const std::string what = "field '" + std::string(value.name) + "': '" + std::string(field ? field->text.substr(0, 40) : "") + "' is no number";
+      if (tally_.texts++ == 0) tally_.first_text = what;
+      complain_(*work.message, what + ": it is taken as missing");
+    }
+  }
+  if (work.has_new_series && settled_ && output().has_fixed_columns()) {
+    for (const Value& value : work.selection.values) {
+      const std::string name = options_.prefix + std::string(value.name) + "_expected";
+      if (output().has_column(work.names->of(name)) || !told_.insert(name).second) continue;
+      complain_(*work.message, "column '" + std::string(value.name) + "' has numbers from here on, after a text in the first record: it is watched, but the header "
+                               "that was written has no column for its forecast; --value " + std::string(value.name) + " or --output-format ndjson gives it");
+    }
+  }
+  if (work.mixes && options_.schema.keys.empty() && told_.insert("mixes").second) {
+    complain_(*work.message, "several records have the same time and other values: sensors are being mixed; --key names the field that tells them apart");
+  }
+}
+
+std::string Engine::nothing_used() const {
+  const uint64_t count = counters_.malformed + counters_.unscored + tally_.texts;
+  if (tally_.has_used || count == 0) return {};
+  const auto most = std::max_element(tally_.unusable.begin(), tally_.unusable.end());
+  const std::string fields = tally_.names.empty() ? "" : "; the first record has: " + tally_.names.substr(0, 200);
+  std::string why = "nothing could be used: ";
+  if (*most > 0 && *most >= tally_.malformed && *most >= tally_.texts) {
+    why += tally_.first[size_t(most - tally_.unusable.begin())] + fields;
+  } else if (tally_.texts > tally_.malformed) {
+    why += tally_.first_text + fields;
+  } else {
+    why += tally_.first_malformed;
+    if (format() && std::string_view(format()->name()) == "csv") why += fields + "; does a cell hold a comma that needs quotes, as a decimal comma does?";
+  }
+  return why;
 }
 
 void Engine::finish(std::vector<Message>& results) {
-  if (!options_.state.empty() || options_.reorder_records == 0 || !format_) return;
-  std::vector<std::unique_ptr<Work>> works;
-  for (const auto& shard : shards_) shard->release_all(works, *format_, output());
-  std::stable_sort(works.begin(), works.end(), [](const auto& a, const auto& b) { return a->selection.key < b->selection.key; });
-  for (const auto& work : works) {
-    if (work->status != Work::Status::dropped) results.push_back(result_of(*work));
+  used_items_ = 0;
+  cuts_.clear();
+  cutter_.finish(cuts_);
+  take_cuts(results);
+  for (const Cut& cut : cuts_) {
+    Partition* partition = nullptr;
+    if (is_new(*cut.message, partition) && cut.message->offset >= 0) partition->next_offset = cut.message->offset + 1;
   }
+  process_items(results);
+  if (!options_.state.empty() || options_.reorder_records == 0 || !settled_) return;
+  std::vector<std::unique_ptr<Work>> works;
+  for (const auto& shard : shards_) shard->release_all(works, *cutter_.format(), output(), *names_.back());
+  std::stable_sort(works.begin(), works.end(), [](const auto& a, const auto& b) { return a->selection.key < b->selection.key; });
+  for (const auto& work : works) hand_out(*work, results);
   update_counters();
 }
 
@@ -214,6 +339,7 @@ void Engine::save(Partition& partition) {
   if (!partition.file || (!partition.changed && partition.saved_offset == partition.next_offset)) return;
   StateFile::Content content;
   content.position = partition.next_offset;
+  content.taken_names = names_.back()->taken();
   for (const auto& shard : shards_) shard->save(*partition.file, content.pieces);
   partition.file->commit(content);
   partition.changed = false;

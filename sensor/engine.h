@@ -1,19 +1,23 @@
 // Records in, results out: any number of sensors through one forecaster, with all that makes it a service.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "sensor/formats/added_names.h"
 #include "sensor/formats/format.h"
-#include "sensor/links/link.h"
+#include "sensor/formats/record_cutter.h"
 #include "sensor/formats/schema.h"
+#include "sensor/links/link.h"
 #include "sensor/state/state_file.h"
 #include "sensor/worker_pool.h"
 #include "ssm/model.h"
@@ -22,6 +26,7 @@ namespace coil::sensor {
 
 class Shard;
 struct Item;
+struct Work;
 
 struct EngineOptions {
   SchemaOptions schema;
@@ -44,6 +49,7 @@ struct EngineOptions {
 struct Counters {
   std::atomic<uint64_t> records{0};        // scored
   std::atomic<uint64_t> malformed{0};
+  std::atomic<uint64_t> unscored{0};       // passed through without a score: no number, key or time in them
   std::atomic<uint64_t> late{0};           // older than what was scored already
   std::atomic<uint64_t> future{0};
   std::atomic<uint64_t> clock_jumps{0};    // times that the clock of late or future records was taken over
@@ -68,12 +74,13 @@ class Engine {
  public:
   using Complaint = std::function<void(const Message&, const std::string& what)>;
 
-  // Throws Error when the model is no forecaster, or the state is damaged, of another model, or in use. `complain`: called for each malformed
-  // record, in order. [main-thread]
+  // Throws Error when the model is no forecaster, or the state is damaged, of another model, or in use. `complain`: called for each record that is
+  // malformed or odd, in order. [main-thread]
   Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, Complaint complain);
   ~Engine();
 
-  // Appends the results of these messages, in their order. Throws Error when a sensor cannot be written to disk or read back. [main-thread]
+  // Appends the results of these messages, in their order. Throws Error when a sensor cannot be written to disk or read back, or when the input is CSV
+  // and its header cannot be understood. [main-thread]
   void process(std::span<const Message> messages, std::vector<Message>& results);
   // The input has ended: appends the results of what the reorder windows hold; with a state they stay there and wait. [main-thread]
   void finish(std::vector<Message>& results);
@@ -86,7 +93,9 @@ class Engine {
   void report_saved(Link& link) const;
 
   const Counters& counters() const { return counters_; }
-  const Format* format() const { return format_.get(); }  // of the input; null: nothing came yet
+  const Format* format() const { return cutter_.format(); }  // of the input; null: nothing came yet
+  // The likely cause where records came and none of them could be used; else empty. [main-thread]
+  std::string nothing_used() const;
   const ssm::Model& model() const { return *model_; }
   // Multiply-adds of the model for one step of a series, with the forecasts that are used.
   double macs_per_step() const;
@@ -99,11 +108,27 @@ class Engine {
  private:
   struct Partition;
 
+  // What was wrong with the records that were of no use.
+  struct Tally {
+    std::array<uint64_t, kUnusableKinds> unusable{};
+    std::array<std::string, kUnusableKinds> first{};
+    uint64_t malformed = 0, texts = 0;
+    std::string first_malformed, first_text, names;  // names: of the first record's fields
+    bool has_used = false, has_told = false;
+  };
+
   Partition& open(const std::string& topic, int32_t partition);
   bool is_new(const Message& message, Partition*& partition);
-  bool settle(const Message& message, bool is_new, std::vector<Message>& results);
+  void take_in(const Message& message, std::vector<Message>& results);
+  void take_cuts(std::vector<Message>& results);
+  void process_items(std::vector<Message>& results);
+  void settle(const Message& message, bool is_new, std::vector<Message>& results);
+  void rename_clashes();
+  void add_clashes(const Record& record, const Message& message);
+  void hand_out(Work& work, std::vector<Message>& results);
+  void complain_of(const Work& work);
   void on_all(size_t items, const std::function<void(size_t share)>& task);
-  const Format& output() const { return other_format_ ? *other_format_ : *format_; }
+  const Format& output() const { return other_format_ ? *other_format_ : *cutter_.format(); }
   void save(Partition& partition);
   void update_counters();
 
@@ -112,12 +137,19 @@ class Engine {
   Complaint complain_;
   Counters counters_;
   Schema schema_;
-  std::unique_ptr<Format> format_, other_format_;  // other_format_: of the output, where it differs
-  bool settled_ = false;  // formats, columns and header
+  RecordCutter cutter_;
+  std::vector<Cut> cuts_;
+  std::unique_ptr<Format> other_format_;  // of the output, where it differs
+  bool settled_ = false;                  // formats, columns and header
+  bool names_are_fixed_ = false;          // by the header
+  std::vector<std::unique_ptr<const AddedNames>> names_;  // the last one holds from now on
+  std::set<std::string> told_;            // what is said once, was
+  Tally tally_;
   std::map<std::pair<std::string, int32_t>, std::unique_ptr<Partition>> partitions_;
   std::unique_ptr<StateFile> overflow_;            // for sensors that do not fit into memory, without a state
   std::vector<std::unique_ptr<Shard>> shards_;
   std::vector<std::unique_ptr<Item>> items_;       // made to be used again
+  size_t used_items_ = 0;
   WorkerPool pool_;
 };
 

@@ -45,4 +45,22 @@ void Log::write(LogLevel level, std::string_view part, std::string_view message)
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
+void RareWarnings::write(std::string_view part, std::string_view message) {
+  constexpr uint64_t kFirst = 20;
+  constexpr std::chrono::seconds kPause{10};
+  if (written_ >= kFirst && Clock::now() < last_ + kPause) {
+    ++left_out_;
+    return;
+  }
+  finish();
+  ++written_;
+  last_ = Clock::now();
+  log_.write(LogLevel::kWarning, part, message);
+}
+
+void RareWarnings::finish() {
+  if (left_out_ > 0) log_.write(LogLevel::kWarning, "", std::to_string(left_out_) + " more warnings about records were left out");
+  left_out_ = 0;
+}
+
 }  // namespace coil::sensor

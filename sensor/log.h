@@ -1,6 +1,8 @@
 // What a running stream tells people and log collectors: one line an event on standard error, plain or JSON.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <string_view>
 
 namespace coil::sensor {
@@ -19,6 +21,23 @@ class Log {
 
  private:
   Format format_;
+};
+
+// Warnings that may come with every record: the first ones as they are, then one in a while, and how many were left out. One thread.
+class RareWarnings {
+ public:
+  explicit RareWarnings(const Log& log) : log_(log) {}
+
+  void write(std::string_view part, std::string_view message);
+  // Tells of those that were left out since the last one that was written.
+  void finish();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  const Log& log_;
+  uint64_t written_ = 0, left_out_ = 0;
+  Clock::time_point last_;
 };
 
 }  // namespace coil::sensor

@@ -24,7 +24,8 @@ struct Field {
   std::string_view name, text;  // text: decoded; of a number, boolean or json as it was written
   double number = 0;
   Kind kind = Kind::text;
-  bool is_tag = false;  // of the line protocol
+  bool is_tag = false;    // of the line protocol
+  bool is_inner = false;  // of a JSON object inside of the record, which is a field too: named by its path, as ENERGY.Power
 };
 
 // Views point into `line`, which its owner keeps, or into `decoded`. Made to be used again, so that nothing is allocated for most records.
@@ -34,12 +35,14 @@ struct Record {
   std::vector<Field> fields;
   std::deque<std::string> decoded;     // strings that had escapes
   std::optional<int64_t> time_ns;      // of the line protocol: since 1970
+  std::string note;                    // what is odd about the record, though it can be read
 
   void clear() {
     line = measurement = {};
     fields.clear();
     decoded.clear();
     time_ns.reset();
+    note.clear();
   }
   const Field* find(std::string_view name) const {
     for (const Field& field : fields) {
@@ -59,7 +62,7 @@ struct Added {
 
 // The whole text as a decimal number; none when it is something else. Also "inf" and "nan".
 inline std::optional<double> parse_number(std::string_view text) {
-  if (text.starts_with('+')) text.remove_prefix(1);
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (end != text.data() + text.size() || text.empty()) return std::nullopt;
@@ -76,6 +79,12 @@ inline void append_number(std::string& to, double value) {
   char text[32];
   const auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::general, 9).ptr;
   to.append(text, end);
+}
+
+// As many digits as the value has.
+inline void append_exactly(std::string& to, double value) {
+  char text[32];
+  to.append(text, std::to_chars(text, text + sizeof text, value).ptr);
 }
 
 }  // namespace coil::sensor

@@ -28,8 +28,8 @@ struct SeriesMemory {
   int64_t last_time_ns = kNoTime;
   uint64_t last_steady_ns = 0;      // Clock::steady_ns() of it
   double steps_since_value = 0;     // of the series' rhythm
-  double last_value = 0;
   bool last_was_missing = true;
+  uint64_t last_record_hash = 0;  // of its whole text
   bool has_begun = false;  // one of its values was no missing one
   // Large; all above lies together.
   PendingForecasts forecasts;
@@ -78,6 +78,7 @@ struct Sensor {
   SensorMemory memory;
   std::vector<std::unique_ptr<Series>> series;
   std::vector<Held> held;  // by time, then as they came
+  std::vector<uint32_t> text_fields;  // hashes of the names of fields that held a text which is no number
 };
 
 }  // namespace coil::sensor

@@ -1,10 +1,12 @@
 // Plans a job for each value, takes the jobs' steps in blocks, and writes the results.
 #include "sensor/shard.h"
 
-#include <algorithm>
-#include <nlohmann/json.hpp>
 #include <xxhash.h>
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "sensor/formats/timestamp.h"
 #include "sensor/state/bytes.h"
 #include "base/json_fields.h"
 
@@ -21,14 +23,21 @@ constexpr double kLongestInterval_s = 1e9;  // whose nanoseconds can be counted
 
 // Beyond this the differences of values leave what a double holds.
 constexpr double kLargestValue = 1e150;
-bool is_missing(const Field& field) { return field.kind == Field::Kind::null || std::fabs(field.number) > kLargestValue; }
+bool is_missing(const Value& value) { return value.is_missing || std::fabs(value.number) > kLargestValue; }
+
+uint64_t hash_of(std::string_view text) { return XXH3_64bits(text.data(), text.size()); }
+const Series* find_series(const Sensor& sensor, std::string_view field) {
+  const auto found = std::find_if(sensor.series.begin(), sensor.series.end(), [&](const auto& series) { return series->name == field; });
+  return found == sensor.series.end() ? nullptr : found->get();
+}
 
 // Of a record's values.
 uint32_t fingerprint(const Selection& selection) {
   uint64_t hash = 0;
-  for (const Field* field : selection.values) {
-    const double value = is_missing(*field) ? HUGE_VAL : field->number;
-    hash = XXH3_64bits_withSeed(&value, sizeof value, hash);
+  for (const Value& value : selection.values) {
+    if (value.certainty == Value::Certainty::kIfKnown) continue;  // what becomes of it depends on what came before
+    const double number = is_missing(value) ? HUGE_VAL : value.number;
+    hash = XXH3_64bits_withSeed(&number, sizeof number, hash);
   }
   return static_cast<uint32_t>(hash);
 }
@@ -64,18 +73,29 @@ struct Shard::Names {
   }
 };
 
-std::vector<std::string> added_names(const EngineOptions& options, const Selection& selection) {
+std::vector<std::string> added_names(const EngineOptions& options, std::span<const std::string_view> values) {
   std::vector<std::string> names;
-  for (const Field* field : selection.values) {
-    const std::string base = options.prefix + std::string(field->name) + "_";
+  for (const std::string_view value : values) {
+    const std::string base = options.prefix + std::string(value) + "_";
     for (const char* what : {"expected", "low", "high"}) names.push_back(base + what);
-    if (selection.values.size() > 1) names.push_back(base + "score");
+    if (values.size() > 1) names.push_back(base + "score");
     for (const size_t horizon : options.horizons) {
       for (const char* what : {"", "_low", "_high"}) names.push_back(base + "forecast_" + std::to_string(horizon) + what);
     }
   }
   for (const char* what : {"score", "status", "episode"}) names.push_back(options.prefix + what);
   return names;
+}
+
+void take_time_out(Record& record, Selection& selection) {
+  if (!selection.time_field) return;
+  record.time_ns = selection.time_ns;
+  std::array<const Field*, 2> fields = {selection.time_field, selection.clock_field};
+  std::sort(fields.begin(), fields.end(), std::greater<>());
+  for (const Field* field : fields) {
+    if (field) record.fields.erase(record.fields.begin() + (field - record.fields.data()));
+  }
+  selection.time_field = selection.clock_field = nullptr;
 }
 
 int normaliser_window(const ssm::Model& model) {
@@ -165,6 +185,11 @@ void Shard::process(std::span<const std::unique_ptr<Item>> items, size_t shard, 
 // Finds the sensor, and puts the record in the order of times where that is wished.
 void Shard::accept(Item& item, const Format& input) {
   Work& work = item.work;
+  if (!has_value(work, item.file)) {
+    work.status = Work::Status::unscored;
+    works_.push_back(&work);
+    return;
+  }
   Sensor& sensor = *entry(work.selection.key, item.file).second.sensor;
   work.sensor = &sensor;
   if (options_.reorder_records == 0 || !work.selection.time_ns) return plan(work);
@@ -190,31 +215,53 @@ void Shard::release(Item& item, size_t left, const Format& input) {
     released.message = &released.own;
     sensor.held.erase(sensor.held.begin());
     input.parse(released.own.text, released.record);
-    schema_.select(released.record, released.own.topic, released.selection);
+    released.unusable = schema_.select(released.record, released.own.topic, released.selection, released.what);
     released.sensor = &sensor;
+    released.names = item.work.names;
     plan(released);
   }
 }
 
-bool Shard::is_duplicate(const Sensor& sensor, const Selection& selection) const {
-  if (!selection.time_ns) return false;
-  for (const Field* field : selection.values) {
-    const auto same = std::find_if(sensor.series.begin(), sensor.series.end(), [&](const auto& series) { return series->name == field->name; });
-    if (same == sensor.series.end()) return false;
-    const SeriesMemory& memory = (*same)->memory;
-    if (memory.last_time_ns != *selection.time_ns || memory.last_was_missing != is_missing(*field)) return false;
-    if (!memory.last_was_missing && memory.last_value != field->number) return false;
+// Whether it holds a number, or lacks one that its sensor had before.
+bool Shard::has_value(const Work& work, StateFile* file) {
+  if (work.unusable != Unusable::kNo) return false;
+  const std::vector<Value>& values = work.selection.values;
+  const auto is_number = [](const Value& value) { return value.certainty != Value::Certainty::kIfKnown; };
+  if (std::any_of(values.begin(), values.end(), is_number)) return true;
+  if (!entries_.contains(work.selection.key)) return false;
+  const Sensor& sensor = *entry(work.selection.key, file).second.sensor;
+  return std::any_of(values.begin(), values.end(), [&](const Value& value) { return find_series(sensor, value.name) != nullptr; });
+}
+
+// Of what may be values those that are.
+void Shard::choose_values(Work& work) {
+  Sensor& sensor = *work.sensor;
+  std::erase_if(work.selection.values, [&](const Value& value) {
+    if (value.certainty == Value::Certainty::kSure || find_series(sensor, value.name)) return false;
+    const uint32_t hash = static_cast<uint32_t>(hash_of(value.name));
+    const bool had_text = std::find(sensor.text_fields.begin(), sensor.text_fields.end(), hash) != sensor.text_fields.end();
+    if (value.certainty == Value::Certainty::kQuoted) return had_text;
+    if (value.is_text && !had_text) sensor.text_fields.push_back(hash);
+    return true;
+  });
+}
+
+// Equal to the last record of each of its series, in all of its fields.
+bool Shard::is_duplicate(const Sensor& sensor, const Selection& selection, uint64_t record_hash) const {
+  if (!selection.time_ns || selection.values.empty()) return false;
+  for (const Value& value : selection.values) {
+    const Series* series = find_series(sensor, value.name);
+    if (!series || series->memory.last_time_ns != *selection.time_ns || series->memory.last_record_hash != record_hash) return false;
   }
   return true;
 }
 
-// What is known of the first value's series stands for the sensor.
+// What is known of the first series stands for the sensor.
 Pace Shard::pace(const Sensor& sensor, const Selection& selection) const {
-  const auto same = std::find_if(sensor.series.begin(), sensor.series.end(), [&](const auto& series) {
-    return !selection.values.empty() && series->name == selection.values.front()->name;
-  });
-  if (same == sensor.series.end()) return {};
-  const Cadence& cadence = (*same)->memory.cadence;
+  const Series* series = nullptr;
+  for (size_t i = 0; i < selection.values.size() && !series; ++i) series = find_series(sensor, selection.values[i].name);
+  if (!series) return {};
+  const Cadence& cadence = series->memory.cadence;
   return {static_cast<int64_t>(1e9 * std::min(cadence.typical_interval_s(), kLongestInterval_s)), cadence.is_regular()};
 }
 
@@ -237,7 +284,14 @@ void Shard::plan(Work& work) {
   work.status = Work::Status::normal;
   work.first_job = jobs_.size();
   work.jobs = 0;
-  if (is_duplicate(sensor, work.selection)) {
+  work.has_new_series = work.mixes = false;
+  choose_values(work);
+  const uint64_t record_hash = hash_of(work.record.line);
+  if (work.selection.values.empty()) {
+    work.status = Work::Status::unscored;
+    return;
+  }
+  if (is_duplicate(sensor, work.selection, record_hash)) {
     work.status = Work::Status::dropped;
     ++counters_.duplicates;
     return;
@@ -246,9 +300,11 @@ void Shard::plan(Work& work) {
   if (time_ns != kNoTime && !is_on_time(work)) return;
   const uint64_t steady_ns = sensor.memory.clock.steady_ns();
   ++counters_.records;
-  for (const Field* field : work.selection.values) {
-    Series& series = this->series(sensor, field->name);
+  for (const Value& value : work.selection.values) {
+    work.has_new_series = work.has_new_series || !find_series(sensor, value.name);
+    Series& series = this->series(sensor, value.name);
     SeriesMemory& memory = series.memory;
+    work.mixes = work.mixes || (time_ns != kNoTime && memory.last_time_ns == time_ns && !is_missing(value) && !memory.last_was_missing);
     Cadence::Step step;
     if (time_ns != kNoTime && memory.last_time_ns != kNoTime) {
       step = memory.cadence.advance(1e-9 * static_cast<double>(static_cast<int64_t>(steady_ns - memory.last_steady_ns)));
@@ -256,15 +312,15 @@ void Shard::plan(Work& work) {
     if (!memory.has_begun) step.missing = 0;
     memory.last_time_ns = time_ns;
     memory.last_steady_ns = steady_ns;
-    memory.last_was_missing = is_missing(*field);
-    memory.last_value = field->number;
+    memory.last_was_missing = is_missing(value);
+    memory.last_record_hash = record_hash;
     memory.has_begun |= !memory.last_was_missing;
     counters_.missing_values += memory.last_was_missing;
     counters_.filled_steps += uint64_t(step.missing);
     counters_.long_gaps += step.long_gap;
     const double gap = memory.pass(step);
     const size_t index = jobs_.size();
-    jobs_.push_back({&series, field->number, memory.last_was_missing, step.missing, step.interval, step.long_gap, gap, kNoJob, {}, {}});
+    jobs_.push_back({&series, value.number, memory.last_was_missing, step.missing, step.interval, step.long_gap, gap, kNoJob, {}, {}});
     if (series.last_job == kNoJob) series.first_job = index, waiting_.push_back(&series);
     else jobs_[series.last_job].next = index;
     series.last_job = index;
@@ -338,7 +394,8 @@ void Shard::conclude(Work& work, const Format& output, bool as_it_came) {
   work.output.clear();
   if (work.status == Work::Status::dropped) return;
   const bool scored = work.status == Work::Status::normal;
-  const bool several = work.selection.values.size() > 1;
+  if (work.status == Work::Status::unscored) work.selection.values.clear();
+  bool several = work.selection.values.size() > 1;
   double event_decades = 0, evidence_decades = 0;
   bool all_missing = true, all_warming_up = true;
   for (size_t i = 0; i < work.jobs; ++i) {
@@ -354,23 +411,26 @@ void Shard::conclude(Work& work, const Format& output, bool as_it_came) {
   counters_.anomalies += anomalous;
 
   const char* episode = nullptr;
-  if (SensorMemory& memory = work.sensor->memory; scored && (memory.in_episode || anomalous)) {
+  if (scored && (work.sensor->memory.in_episode || anomalous)) {
+    SensorMemory& memory = work.sensor->memory;
     episode = memory.in_episode ? "on" : "begin";
     counters_.episodes += !memory.in_episode;
     memory.quiet_records = anomalous || lasting >= options_.threshold ? 0 : memory.quiet_records + 1;
     memory.in_episode = memory.quiet_records < std::max(1, options_.hold_off_records);
     if (!memory.in_episode) episode = "end";
   }
-  const char* status = work.status == Work::Status::late     ? "late"
-                       : work.status == Work::Status::future ? "future"
-                       : all_missing                         ? "missing"
-                       : all_warming_up                      ? "warmup"
-                       : anomalous                           ? "anomaly"
-                                                             : "ok";
+  const char* status = work.status == Work::Status::late       ? "late"
+                       : work.status == Work::Status::future   ? "future"
+                       : work.status == Work::Status::unscored ? (work.lacks_value() ? "missing" : "unscored")
+                       : all_missing                           ? "missing"
+                       : all_warming_up                        ? "warmup"
+                       : anomalous                             ? "anomaly"
+                                                               : "ok";
 
   added_.clear();
   for (size_t i = 0; i < work.selection.values.size(); ++i) {
-    const Names& names = this->names(work.selection.values[i]->name);
+    const Names& names = this->names(work.selection.values[i].name);
+    several = several || (output.has_fixed_columns() && output.has_column(work.names->of(names.score)));
     if (!scored) {
       names.visit(several, [&](const std::string& name) { added_.push_back(number_or_null(name, false, 0)); });
       continue;
@@ -391,15 +451,16 @@ void Shard::conclude(Work& work, const Format& output, bool as_it_came) {
   added_.push_back(number_or_null(score_name_, scored && !all_missing, score));
   added_.push_back({status_name_, Field::Kind::text, 0, status});
   added_.push_back({episode_name_, episode ? Field::Kind::text : Field::Kind::null, 0, episode ? episode : ""});
-  if (!as_it_came && work.selection.time_field) {  // every format writes times in its own place
-    work.record.time_ns = work.selection.time_ns;
-    work.record.fields.erase(work.record.fields.begin() + (work.selection.time_field - work.record.fields.data()));
+  if (!work.names->are_plain()) {
+    for (Added& added : added_) added.name = work.names->of(added.name);
   }
+  if (!as_it_came) take_time_out(work.record, work.selection);
   work.output.reserve(work.record.line.size() + kBytesOfField * added_.size());
   output.write(work.record, added_, as_it_came, work.output);
 }
 
-void Shard::release_all(std::vector<std::unique_ptr<Work>>& works, const Format& input, const Format& output) {
+void Shard::release_all(std::vector<std::unique_ptr<Work>>& works, const Format& input, const Format& output,
+                        const AddedNames& names) {
   jobs_.clear();
   ahead_.clear();
   works_.clear();
@@ -410,8 +471,9 @@ void Shard::release_all(std::vector<std::unique_ptr<Work>>& works, const Format&
       work.own = std::move(held.message);
       work.message = &work.own;
       input.parse(work.own.text, work.record);
-      schema_.select(work.record, work.own.topic, work.selection);
+      work.unusable = schema_.select(work.record, work.own.topic, work.selection, work.what);
       work.sensor = &sensor;
+      work.names = &names;
       plan(work);
     }
     sensor.held.clear();
@@ -431,6 +493,8 @@ Bytes Shard::pack(const Sensor& sensor) {
     batch_.copy_state(series->slot, scratch_);
     writer.raw(scratch_.data(), scratch_.bytes());
   }
+  writer.value(static_cast<uint64_t>(sensor.text_fields.size()));
+  writer.raw(sensor.text_fields.data(), sensor.text_fields.size() * sizeof(uint32_t));
   writer.value(static_cast<uint64_t>(sensor.held.size()));
   for (const Held& held : sensor.held) {
     writer.value(held.time_ns);
@@ -454,6 +518,7 @@ std::unique_ptr<Sensor> Shard::unpack(const Bytes& bytes) {
     series.slot = take_slot();
     batch_.set_state(series.slot, state);
   }
+  for (auto count = reader.value<uint64_t>(); count > 0; --count) sensor->text_fields.push_back(reader.value<uint32_t>());
   for (auto count = reader.value<uint64_t>(); count > 0; --count) {
     Held& held = sensor->held.emplace_back();
     held.time_ns = reader.value<int64_t>();

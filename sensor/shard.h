@@ -22,9 +22,16 @@ struct Work {
   Record record;
   Selection selection;
   std::string error;                 // not empty: malformed
+  Unusable unusable = Unusable::kNo; // why it cannot be scored; `what`: in words
+  std::string what;
+  bool may_clash = false;
+  const AddedNames* names = nullptr;
 
-  enum class Status { normal, late, future, dropped, held };
+  enum class Status { normal, late, future, dropped, held, unscored };
   Status status = Status::normal;
+  bool has_new_series = false, mixes = false;  // mixes: of one time with another record of the same series
+  // A value is missing of a series that is not known yet.
+  bool lacks_value() const { return selection.lacks_value && (unusable == Unusable::kNo || unusable == Unusable::kNumber); }
   Sensor* sensor = nullptr;
   size_t first_job = 0, jobs = 0;
   std::string output;
@@ -68,7 +75,7 @@ class Shard {
   // Those of the items that are this shard's, in their order. [any thread]
   void process(std::span<const std::unique_ptr<Item>> items, size_t shard, const Format& input, const Format& output);
   // Appends what the reorder windows hold. [main-thread]
-  void release_all(std::vector<std::unique_ptr<Work>>& works, const Format& input, const Format& output);
+  void release_all(std::vector<std::unique_ptr<Work>>& works, const Format& input, const Format& output, const AddedNames& names);
 
   // A sensor that lies in `file`. [main-thread]
   void add_stored(const std::string& key, StateFile& file, const Piece& piece);
@@ -92,8 +99,10 @@ class Shard {
   uint32_t take_slot();
   void accept(Item& item, const Format& input);
   void release(Item& item, size_t left, const Format& input);
+  bool has_value(const Work& work, StateFile* file);
+  void choose_values(Work& work);
   void plan(Work& work);
-  bool is_duplicate(const Sensor& sensor, const Selection& selection) const;
+  bool is_duplicate(const Sensor& sensor, const Selection& selection, uint64_t record_hash) const;
   bool is_on_time(Work& work);
   Pace pace(const Sensor& sensor, const Selection& selection) const;
   void run_jobs();
@@ -137,7 +146,10 @@ class Shard {
 };
 
 // The names of what results add, for a first record with these values.
-std::vector<std::string> added_names(const EngineOptions& options, const Selection& selection);
+std::vector<std::string> added_names(const EngineOptions& options, std::span<const std::string_view> values);
+
+// Every format writes times in its own place: the record's time, and no field for it any more.
+void take_time_out(Record& record, Selection& selection);
 
 // The number of observations that a forecaster's running means look back over, of its card.
 int normaliser_window(const ssm::Model& model);

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <functional>
 #include <iomanip>
 #include <map>
 #include <set>
 #include <sstream>
+#include <string_view>
 
 #include "base/json_fields.h"
 
@@ -28,23 +30,47 @@ constexpr int kMaxHopFrames = 1 << 16;
 std::string quote_non_finite(const std::string& text) {
   std::string out;
   bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '"') in_string = !in_string;
-    if (in_string && text[i] == '\\' && i + 1 < text.size()) out += text[i++];
-    else if (!in_string && text.compare(i, 8, "Infinity") == 0) {
-      out += R"({"__float__": "Infinity"})";
-      i += 7;
+  for (size_t i = 0; i < text.size();) {
+    if (in_string && text[i] == '\\' && i + 1 < text.size()) {
+      out.append(text, i, 2);
+      i += 2;
       continue;
     }
-    out += text[i];
+    if (text[i] == '"') in_string = !in_string;
+    bool replaced = false;
+    for (const char* word : {"-Infinity", "Infinity", "NaN"}) {
+      const std::string_view name(word);
+      if (in_string || replaced || text.compare(i, name.size(), name) != 0) continue;
+      out.append(R"({"__float__": ")").append(name).append("\"}");
+      i += name.size();
+      replaced = true;
+    }
+    if (!replaced) out += text[i++];
   }
   return out;
 }
 
-double limit(const Json& value, const std::string& where) {
+// A limit as a number, as {"__float__": "Infinity"} or as text; null: there is none.
+double limit(const Json& value, double none, const std::string& where) {
+  if (value.is_null()) return none;
   if (value.is_number()) return value;
-  if (value.is_object() && value.contains("__float__") && value["__float__"] == "Infinity") return std::numeric_limits<double>::infinity();
-  throw Error(where + " must be a number or Infinity");
+  const Json& named = value.is_object() && value.contains("__float__") ? value["__float__"] : value;
+  if (named.is_string()) {
+    const std::string text = named;
+    char* end = nullptr;
+    const double number = std::strtod(text.c_str(), &end);
+    if (!text.empty() && *end == '\0' && !std::isnan(number)) return number;
+  }
+  throw Error(where + " must be numbers, Infinity or null");
+}
+
+void warn(std::vector<std::string>* warnings, const std::string& sentence) {
+  if (warnings) warnings->push_back(sentence);
+}
+
+void warn_of_unknown(const JsonFields& fields, std::vector<std::string>* warnings) {
+  if (!warnings) return;
+  for (const std::string& sentence : fields.unknown()) warnings->push_back(sentence);
 }
 
 int divided(const JsonFields& fields, const char* key, int total, int parts) {
@@ -76,6 +102,21 @@ Mamba1Config hf_mamba1(const JsonFields& f, bool falcon, int d_model) {
   return m;
 }
 
+void read_time_step_limit(const JsonFields& f, const char* key, Mamba2Config& m) {
+  if (!f.has(key)) return;
+  const Json& limits = f.at(key);
+  if (!limits.is_array() || limits.size() != 2) throw f.wrong(key, "two numbers");
+  m.dt_min = limit(limits[0], m.dt_min, f.where(key));
+  m.dt_max = limit(limits[1], m.dt_max, f.where(key));
+  if (!(m.dt_min <= m.dt_max)) throw f.wrong(key, "in rising order");
+}
+
+// The convolution and the gate have one activation.
+void check_activation(const JsonFields& f, const char* key) {
+  const std::string name = f.text(key, "silu");
+  if (name != "silu" && name != "swish") throw f.wrong(key, "'silu' or 'swish', the only one that these kernels have");
+}
+
 Mamba2Config hf_mamba2(const JsonFields& f, int d_model) {
   Mamba2Config m;
   m.d_model = d_model;
@@ -90,56 +131,127 @@ Mamba2Config hf_mamba2(const JsonFields& f, int d_model) {
   if (int64_t(m.heads) * m.headdim > kMaxWidth) throw Error(f.where("num_heads") + " x head_dim must be at most " + std::to_string(kMaxWidth));
   if (f.has("expand") && f.whole("expand", 1, 64) * d_model != m.d_inner())
     throw Error(f.where("num_heads") + " x head_dim must be expand x hidden_size, " + std::to_string(f.whole("expand", 1, 64) * d_model));
-  m.norm_group_size = f.whole("rms_norm_group_size", 1, kMaxWidth, m.d_inner());
-  if (!f.flag("rms_norm", true)) throw Error(f.where("rms_norm") + " must be true: the gated norm cannot be left out");
-  if (f.flag("norm_before_gate", false)) throw Error(f.where("norm_before_gate") + " must be false: only gate, then norm, is known");
-  if (f.has("time_step_limit")) {
-    const Json& limits = f.at("time_step_limit");
-    if (!limits.is_array() || limits.size() != 2) throw f.wrong("time_step_limit", "two numbers");
-    m.dt_min = limit(limits[0], f.where("time_step_limit"));
-    m.dt_max = limit(limits[1], f.where("time_step_limit"));
-    if (!(m.dt_min <= m.dt_max)) throw f.wrong("time_step_limit", "in rising order");
-  }
+  read_time_step_limit(f, "time_step_limit", m);
+  m.norm_group_size = f.has("rms_norm_group_size") ? f.whole("rms_norm_group_size", 1, kMaxWidth)
+                                                   : divided(f, "n_groups", m.d_inner(), m.ngroups);
   check_groups(f, m, "n_groups", "rms_norm_group_size");
   return m;
 }
 
-ModelConfig parse_hf(const JsonFields& f, const std::string& type) {
+// The layers, and what stands around them: `mixer` makes one as wide as the model, yet without names.
+template <class Mixer>
+void add_upstream_layers(ModelConfig& config, int layers, float eps, const Mixer& mixer) {
+  for (int i = 0; i < layers; ++i) {
+    const std::string name = layer_name("backbone", i);
+    auto made = mixer();
+    made.name = name + ".mixer", made.state_name = "state." + std::to_string(i);
+    config.layers.push_back({true, {RmsNormConfig{name + ".norm", config.d_model, eps, true}, std::move(made)}});
+  }
+  config.norm_f = RmsNormConfig{"backbone.norm_f", config.d_model, eps, true};
+}
+
+void add_vocabulary(ModelConfig& config, int vocab, bool tied) {
+  config.input_kind = InputKind::token_ids;
+  config.embedding = EmbeddingConfig{kEmbeddingName, vocab};
+  config.d_input = 1;
+  config.d_output = vocab;
+  config.out_proj = LinearConfig{tied ? config.embedding->name : kHeadName, config.d_model, vocab, false};
+}
+
+// MambaModel has no head, MambaForCausalLM has one.
+bool is_headless(const JsonFields& f) {
+  if (!f.has("architectures") || !f.at("architectures").is_array() || f.at("architectures").empty()) return false;
+  const Json& name = f.at("architectures")[0];
+  return name.is_string() && name.get<std::string>().ends_with("Model");
+}
+
+ModelConfig parse_hf(const JsonFields& f, const std::string& type, std::vector<std::string>* warnings) {
   ModelConfig config;
   const std::string kind = f.text("input_kind", "token_ids");
   if (kind != "token_ids" && kind != "embeddings") throw f.wrong("input_kind", "'token_ids' or 'embeddings'");
-  if (f.text("hidden_act", "silu") != "silu") throw f.wrong("hidden_act", "'silu'");
+  check_activation(f, "hidden_act");
   config.d_model = f.whole("hidden_size", 1, kMaxWidth);
   const float eps = f.eps("layer_norm_epsilon", 1e-5);
   const int layers = f.whole("num_hidden_layers", 0, kMaxLayers);
-
-  for (int i = 0; i < layers; ++i) {
-    const std::string name = layer_name("backbone", i), state = "state." + std::to_string(i);
-    LayerConfig layer;
-    layer.parts.push_back(RmsNormConfig{name + ".norm", config.d_model, eps, true});
-    if (type == "mamba2") {
-      Mamba2Config mixer = hf_mamba2(f, config.d_model);
-      mixer.name = name + ".mixer", mixer.state_name = state;
-      layer.parts.push_back(mixer);
-    } else {
-      Mamba1Config mixer = hf_mamba1(f, type == "falcon_mamba", config.d_model);
-      mixer.name = name + ".mixer", mixer.state_name = state;
-      layer.parts.push_back(mixer);
-    }
-    config.layers.push_back(std::move(layer));
+  if (type == "mamba2") {
+    add_upstream_layers(config, layers, eps, [&] { return hf_mamba2(f, config.d_model); });
+    // transformers writes both keys and heeds neither
+    if (f.flag("norm_before_gate", false)) warn(warnings, f.where("norm_before_gate") + " is true, and is ignored as in transformers: the gate comes before the norm");
+    if (!f.flag("rms_norm", true)) warn(warnings, f.where("rms_norm") + " is false, and is ignored as in transformers: the gated norm is there");
+  } else {
+    add_upstream_layers(config, layers, eps, [&] { return hf_mamba1(f, type == "falcon_mamba", config.d_model); });
   }
-  config.norm_f = RmsNormConfig{"backbone.norm_f", config.d_model, eps, true};
 
   if (kind == "embeddings") {
     config.d_input = config.d_output = config.d_model;
     return config;
   }
-  config.input_kind = InputKind::token_ids;
-  config.embedding = EmbeddingConfig{"backbone.embeddings", f.whole("vocab_size", 1, kMaxVocab)};
-  config.d_input = 1;
-  config.d_output = config.embedding->vocab;
-  const bool tied = f.flag("tie_word_embeddings", type != "mamba2");
-  config.out_proj = LinearConfig{tied ? "backbone.embeddings" : "lm_head", config.d_model, config.d_output, false};
+  add_vocabulary(config, f.whole("vocab_size", 1, kMaxVocab), f.flag("tie_word_embeddings", type != "mamba2"));
+  if (is_headless(f)) {
+    config.out_proj.reset();
+    config.d_output = config.d_model;
+  }
+  return config;
+}
+
+// ---- state-spaces: MambaConfig of mamba_ssm, with the arguments of its mixers in ssm_cfg
+
+Mamba1Config state_spaces_mamba1(const JsonFields& f, int d_model) {
+  Mamba1Config m;
+  m.d_model = d_model;
+  m.d_inner = f.whole("expand", 1, 64, 2) * d_model;
+  m.d_state = f.whole("d_state", 1, 4096, 16);
+  m.d_conv = f.whole("d_conv", 1, 64, 4);
+  const bool automatic = !f.has("dt_rank") || f.at("dt_rank") == "auto";
+  m.dt_rank = automatic ? (d_model + 15) / 16 : f.whole("dt_rank", 1, kMaxWidth);
+  m.bias = f.flag("bias", false);
+  m.conv_bias = f.flag("conv_bias", true);
+  if (m.d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
+  return m;
+}
+
+Mamba2Config state_spaces_mamba2(const JsonFields& f, int d_model) {
+  Mamba2Config m;
+  m.d_model = d_model;
+  const int d_inner = f.whole("expand", 1, 64, 2) * d_model;
+  if (d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
+  m.headdim = f.whole("headdim", 1, kMaxWidth, 64);
+  m.heads = divided(f, "headdim", d_inner, m.headdim);
+  m.d_state = f.whole("d_state", 1, 4096, 128);
+  m.ngroups = f.whole("ngroups", 1, kMaxWidth, 1);
+  m.d_conv = f.whole("d_conv", 1, 64, 4);
+  m.bias = f.flag("bias", false);
+  m.conv_bias = f.flag("conv_bias", true);
+  m.norm_group_size = divided(f, "ngroups", d_inner, m.ngroups);
+  read_time_step_limit(f, "dt_limit", m);
+  check_activation(f, "activation");
+  if (!f.flag("rmsnorm", true)) throw f.wrong("rmsnorm", "true: the gated norm cannot be left out");
+  if (f.flag("norm_before_gate", false)) throw f.wrong("norm_before_gate", "false: only gate, then norm, can be run");
+  if (f.flag("D_has_hdim", false)) throw f.wrong("D_has_hdim", "false: D has one value a head");
+  if (f.has("d_ssm") && f.whole("d_ssm", 1, kMaxWidth) != d_inner) throw f.wrong("d_ssm", "d_inner, " + std::to_string(d_inner));
+  check_groups(f, m, "ngroups", "ngroups");
+  return m;
+}
+
+ModelConfig parse_state_spaces(const JsonFields& f) {
+  ModelConfig config;
+  config.d_model = f.whole("d_model", 1, kMaxWidth);
+  const int layers = f.whole("n_layer", 0, kMaxLayers);
+  if (f.whole("d_intermediate", 0, kMaxWidth, 0) != 0) throw f.wrong("d_intermediate", "0: layers with an MLP cannot be run");
+  if (f.has("attn_layer_idx") && !f.at("attn_layer_idx").empty()) throw f.wrong("attn_layer_idx", "empty: attention cannot be run");
+  if (!f.flag("rms_norm", true)) throw f.wrong("rms_norm", "true: models with LayerNorm cannot be run");
+  const Json none = Json::object();
+  const JsonFields mixer(f.has("ssm_cfg") ? f.at("ssm_cfg") : none, f.where("ssm_cfg"));
+  const std::string layer = mixer.text("layer", "Mamba1");
+  if (layer != "Mamba1" && layer != "Mamba2") throw mixer.wrong("layer", "'Mamba1' or 'Mamba2'");
+  constexpr float kEps = 1e-5f;  // fixed there
+  if (layer == "Mamba2") add_upstream_layers(config, layers, kEps, [&] { return state_spaces_mamba2(mixer, config.d_model); });
+  else add_upstream_layers(config, layers, kEps, [&] { return state_spaces_mamba1(mixer, config.d_model); });
+
+  const int vocab = f.whole("vocab_size", 1, kMaxVocab), multiple = f.whole("pad_vocab_size_multiple", 1, kMaxVocab, 8);
+  add_vocabulary(config, vocab, f.flag("tie_embeddings", true));
+  config.embedding->padded_vocab = (vocab + multiple - 1) / multiple * multiple;
+  config.model_type = layer == "Mamba2" ? "mamba2" : "mamba";
   return config;
 }
 
@@ -168,7 +280,8 @@ ModelConfig parse_s4d(const JsonFields& f) {
   bank.state_name = "state";
   LayerConfig layer{.residual = false, .parts = {bank}};
   if (f.flag("layer", false)) {
-    if (f.text("activation", "gelu") != "gelu") throw f.wrong("activation", "'gelu'");
+    const std::string activation = f.text("activation", "gelu");
+    if (activation != "gelu" && activation != "gelu_python") throw f.wrong("activation", "'gelu', which is exact and not one of its approximations");
     if (f.text("output", "glu") != "glu") throw f.wrong("output", "'glu'");
     layer.parts.push_back(ActivationConfig{Activation::gelu, config.d_model, config.d_model});
     layer.parts.push_back(LinearConfig{"output_linear.0", config.d_model, 2 * config.d_model, true});
@@ -208,7 +321,7 @@ Mamba2Config parse_mamba2_part(const JsonFields& f, int d_model) {
   m.bias = f.flag("bias", false);
   m.conv_bias = f.flag("conv_bias", true);
   m.norm_eps = f.eps("norm_eps", 1e-5);
-  m.norm_group_size = f.whole("norm_group_size", 1, kMaxWidth, d_inner);
+  m.norm_group_size = f.has("norm_group_size") ? f.whole("norm_group_size", 1, kMaxWidth) : divided(f, "ngroups", d_inner, m.ngroups);
   check_groups(f, m, "ngroups", "norm_group_size");
   return m;
 }
@@ -216,8 +329,8 @@ Mamba2Config parse_mamba2_part(const JsonFields& f, int d_model) {
 // Layers under one prefix ("backbone" or "slow"); hands out FiLM slices as it meets film parts.
 class LayerParser {
  public:
-  LayerParser(std::string prefix, std::string state_prefix, int* film_size)
-      : prefix_(std::move(prefix)), state_prefix_(std::move(state_prefix)), film_size_(film_size) {}
+  LayerParser(std::string prefix, std::string state_prefix, int* film_size, std::vector<std::string>* warnings)
+      : prefix_(std::move(prefix)), state_prefix_(std::move(state_prefix)), film_size_(film_size), warnings_(warnings) {}
 
   std::vector<LayerConfig> parse(const JsonFields& frame, int d_model) {
     std::vector<LayerConfig> layers;
@@ -229,8 +342,9 @@ class LayerParser {
       const int repeat = f.whole("repeat", 1, kMaxLayers, 1);
       for (int r = 0; r < repeat; ++r) {
         if (layers.size() >= kMaxLayers) throw Error(frame.where("layers") + " come to more than " + std::to_string(kMaxLayers));
-        layers.push_back(parse_layer(f, int(layers.size())));
+        layers.push_back(parse_layer(f, int(layers.size()), r == 0 ? warnings_ : nullptr));
       }
+      warn_of_unknown(f, warnings_);
     }
     return layers;
   }
@@ -238,7 +352,7 @@ class LayerParser {
   int width() const { return width_; }
 
  private:
-  LayerConfig parse_layer(const JsonFields& f, int index) {
+  LayerConfig parse_layer(const JsonFields& f, int index, std::vector<std::string>* warnings) {
     LayerConfig layer;
     layer.residual = f.flag("residual", true);
     if (!f.has("parts") || !f.at("parts").is_array() || f.at("parts").empty()) throw f.wrong("parts", "an array of one or more parts");
@@ -246,8 +360,12 @@ class LayerParser {
     mixers_.clear();
     int part = 0;
     if ((parts_ += f.at("parts").size()) > kMaxParts) throw Error(f.where("parts") + ": the parts of all layers come to more than " + std::to_string(kMaxParts));
-    for (const Json& json : f.at("parts"))
-      layer.parts.push_back(parse_part({json, f.where("parts") + "[" + std::to_string(part++) + "]"}, index));
+    for (const Json& json : f.at("parts")) {
+      const JsonFields fields(json, f.where("parts") + "[" + std::to_string(part++) + "]");
+      layer.parts.push_back(parse_part(fields, index));
+      fields.has("name");  // every part may have one, not every part has tensors
+      warn_of_unknown(fields, warnings);
+    }
     if (layer.residual && width_ != width_before)
       throw Error(f.where() + ": a residual layer must end as wide as it begins, " + std::to_string(width_before) + ", found " + std::to_string(width_));
     return layer;
@@ -285,10 +403,11 @@ class LayerParser {
       return film;
     }
     const std::map<std::string, Activation> activations{
-        {"tanh", Activation::tanh}, {"gelu", Activation::gelu}, {"silu", Activation::silu}, {"glu", Activation::glu}};
+        {"tanh", Activation::tanh}, {"gelu", Activation::gelu}, {"gelu_python", Activation::gelu}, {"silu", Activation::silu},
+        {"swish", Activation::silu}, {"glu", Activation::glu}};
     const auto activation = activations.find(type);
     if (activation == activations.end())
-      throw f.wrong("type", "one of s4d, mamba1, mamba2, linear, rmsnorm, film, tanh, gelu, silu, glu");
+      throw f.wrong("type", "one of s4d, mamba1, mamba2, linear, rmsnorm, film, tanh, gelu (exact), silu (or swish), glu");
     const int before = width_;
     if (activation->second == Activation::glu) {
       if (width_ % 2) throw Error(f.where() + ": glu needs an even width, found " + std::to_string(width_));
@@ -299,12 +418,13 @@ class LayerParser {
 
   std::string prefix_, state_prefix_;
   int* film_size_;
+  std::vector<std::string>* warnings_;
   int width_ = 0;
   size_t parts_ = 0;
   std::set<std::string> mixers_;  // names in this layer
 };
 
-SlowPathConfig parse_slow_path(const JsonFields& f, const ModelConfig& config) {
+SlowPathConfig parse_slow_path(const JsonFields& f, const ModelConfig& config, std::vector<std::string>* warnings) {
   SlowPathConfig slow;
   slow.hop_frames = f.whole("hop_frames", 1, kMaxHopFrames);
   slow.n_features = f.whole("n_features", 1, kMaxWidth / 2);
@@ -312,13 +432,14 @@ SlowPathConfig parse_slow_path(const JsonFields& f, const ModelConfig& config) {
   const int d_model = f.whole("d_model", 1, kMaxWidth);
   slow.features = {"slow.features", config.d_input, slow.n_features, true};
   slow.in_proj = {"slow.in_proj", 2 * slow.n_features + (slow.controls ? config.control_count : 0), d_model, true};
-  LayerParser layers("slow", "state.slow", nullptr);
+  LayerParser layers("slow", "state.slow", nullptr, warnings);
   slow.layers = layers.parse(f, d_model);
   slow.out_proj = {"slow.out_proj", layers.width(), config.film_size, true};
+  warn_of_unknown(f, warnings);
   return slow;
 }
 
-ModelConfig parse_coil(const JsonFields& f) {
+ModelConfig parse_coil(const JsonFields& f, std::vector<std::string>* warnings) {
   ModelConfig config;
   config.d_model = f.whole("d_model", 1, kMaxWidth);
   config.d_input = config.d_model;
@@ -326,10 +447,11 @@ ModelConfig parse_coil(const JsonFields& f) {
     config.d_input = f.whole("d_input", 1, kMaxWidth);
     config.in_proj = LinearConfig{"backbone.in_proj", config.d_input, config.d_model, true};
   }
-  LayerParser layers("backbone", "state", &config.film_size);
+  LayerParser layers("backbone", "state", &config.film_size, warnings);
   config.layers = layers.parse(f, config.d_model);
   config.d_output = layers.width();
-  if (f.flag("norm_f", false)) config.norm_f = RmsNormConfig{"backbone.norm_f", layers.width(), f.eps("norm_eps", 1e-5), true};
+  const float norm_eps = f.eps("norm_eps", 1e-5);
+  if (f.flag("norm_f", false)) config.norm_f = RmsNormConfig{"backbone.norm_f", layers.width(), norm_eps, true};
   if (f.has("d_output")) {
     config.d_output = f.whole("d_output", 1, kMaxWidth);
     config.out_proj = LinearConfig{"backbone.out_proj", layers.width(), config.d_output, true};
@@ -344,14 +466,31 @@ ModelConfig parse_coil(const JsonFields& f) {
       config.control_net = ControlNetConfig{{"controls.layers.0", config.control_count, hidden, true},
                                             {"controls.layers.1", hidden, config.film_size, true}};
     }
+    warn_of_unknown(controls, warnings);
   }
-  if (f.has("slow_path")) config.slow_path = parse_slow_path({f.at("slow_path"), f.where("slow_path")}, config);
+  if (f.has("slow_path")) config.slow_path = parse_slow_path({f.at("slow_path"), f.where("slow_path")}, config, warnings);
   if (config.film_size > 0 && !config.control_net && !config.slow_path)
     throw Error(f.where() + ": film parts need 'controls' with 'hidden', or 'slow_path'");
   if (config.film_size == 0 && config.slow_path) throw Error(f.where("slow_path") + " drives film parts, the layers have none");
   if (config.control_count > 0 && !config.control_net && !(config.slow_path && config.slow_path->controls))
     throw Error(f.where("controls") + ": nothing reads them (needs 'hidden' and film parts, or slow_path.controls)");
   return config;
+}
+
+constexpr const char* kStateSpaces = "state-spaces";
+const std::set<std::string> kUpstream{kStateSpaces, "mamba", "mamba2", "falcon_mamba"};
+
+// model_type, or what the other fields show; empty: nothing that is known.
+std::string type_of(const Json& json) {
+  if (!json.is_object()) return "";
+  if (json.contains("d_model") && json.contains("n_layer") && !json.contains("hidden_size")) return kStateSpaces;
+  if (json.contains("model_type")) return json["model_type"].is_string() ? json["model_type"].get<std::string>() : "";
+  const Json* names = json.contains("architectures") ? &json["architectures"] : nullptr;
+  if (!names || !names->is_array() || names->empty() || !names->front().is_string()) return "";
+  const std::string name = names->front();
+  for (const auto& [begin, type] : {std::pair{"FalconMamba", "falcon_mamba"}, {"Mamba2", "mamba2"}, {"MambaForCausalLM", "mamba"}, {"MambaModel", "mamba"}})
+    if (name.starts_with(begin)) return type;
+  return "";
 }
 
 // A rate as people write it: 44100 Hz, 22050.5 Hz.
@@ -365,16 +504,23 @@ std::string hertz(double rate_hz) {
 
 const char* to_string(RateScaling scaling) { return scaling == RateScaling::steps ? "steps" : "resample"; }
 
-ModelConfig parse_config(const std::string& text, const std::string& source) {
+bool is_upstream_config(const std::string& text) {
+  const Json json = Json::parse(quote_non_finite(text), nullptr, false);
+  return json.is_object() && kUpstream.contains(type_of(json));
+}
+
+ModelConfig parse_config(const std::string& text, const std::string& source, std::vector<std::string>* warnings) {
   const Json json = parse_json(quote_non_finite(text), source + ": config");
   const JsonFields fields(json, source + ": config");
-  const std::string type = fields.text("model_type");
+  const std::string shown = type_of(json), stated = fields.text("model_type", shown.empty() ? std::nullopt : std::optional(shown));
+  const std::string type = shown.empty() ? stated : shown;
   ModelConfig config;
-  if (type == "coil") config = parse_coil(fields);
+  if (type == "coil") config = parse_coil(fields, warnings);
   else if (type == "s4d") config = parse_s4d(fields);
-  else if (type == "mamba" || type == "falcon_mamba" || type == "mamba2") config = parse_hf(fields, type);
+  else if (type == kStateSpaces) config = parse_state_spaces(fields);
+  else if (kUpstream.contains(type)) config = parse_hf(fields, type, warnings);
   else throw Error(source + ": config.model_type '" + type.substr(0, 40) + "' is not known; known are coil, s4d, mamba, falcon_mamba, mamba2");
-  config.model_type = type;
+  if (config.model_type.empty()) config.model_type = type;
   config.sample_rate_hz = fields.number("sample_rate", 0);
   if (!(config.sample_rate_hz >= 0 && config.sample_rate_hz <= 1e7)) throw fields.wrong("sample_rate", "between 0 and 1e7 Hz");
   const std::string scaling = fields.text("rate_scaling", "resample");
@@ -382,6 +528,7 @@ ModelConfig parse_config(const std::string& text, const std::string& source) {
   config.rate_scaling = scaling == "steps" ? RateScaling::steps : RateScaling::resample;
   if (const std::string obstacle = steps_obstacle(config); config.rate_scaling == RateScaling::steps && !obstacle.empty())
     throw Error(fields.where("rate_scaling") + " must be 'resample': " + obstacle);
+  if (type == "coil") warn_of_unknown(fields, warnings);
   return config;
 }
 

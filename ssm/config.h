@@ -111,6 +111,7 @@ inline constexpr int kControlRampFrames = 1024;  // at the model's own sample ra
 struct EmbeddingConfig {
   std::string name;  // tensor `name` + ".weight" (vocab, d_model)
   int vocab = 0;
+  int padded_vocab = 0;  // state-spaces: the tensor may have this many rows instead
 };
 
 struct ModelConfig {
@@ -138,8 +139,14 @@ struct ModelConfig {
 
 // Parses the JSON text of a config; `source` names the file in errors. `input_kind` of a HuggingFace model decides between frames
 // (embeddings in, final norm out) and token ids (embedding and head); without it the model takes token ids, as upstream does.
-// Throws Error naming the field, what was found and what would be right.
-ModelConfig parse_config(const std::string& json, const std::string& source);
+// Throws Error naming the field, what was found and what would be right. What is ignored gets a sentence in `warnings`, if given.
+ModelConfig parse_config(const std::string& json, const std::string& source, std::vector<std::string>* warnings = nullptr);
+
+// Whether it is the config of transformers or state-spaces, whose tensors may have other names in front.
+bool is_upstream_config(const std::string& json);
+
+// Of an upstream model: its embeddings, and the head if that has weights of its own.
+inline constexpr const char *kEmbeddingName = "backbone.embeddings", *kHeadName = "lm_head";
 
 // Why the steps cannot be rescaled to any other rate: a part counts in frames, not in seconds. Empty: they can.
 std::string steps_obstacle(const ModelConfig& config);

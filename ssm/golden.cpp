@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "ssm/description.h"
 #include "ssm/model.h"
 #include "ssm/ops.h"
 #include "ssm/reference.h"
@@ -96,6 +97,7 @@ struct Golden::Case {
 
   std::string source;
   Safetensors data;
+  std::vector<std::string> warnings;
   size_t batch = 0, frames = 0;
   Expected output;
   std::optional<Expected> output_step;
@@ -198,9 +200,14 @@ struct NetworkCase final : Golden::Case {
   size_t d_input, d_output;
   std::vector<double> input;       // (batch, frames, d_input)
   std::vector<int32_t> token_ids;  // (batch, frames)
+  std::vector<NamedDoubles> zero_state;
 
   NetworkCase(Checkpoint model, const std::filesystem::path& file) : Case(file.string(), Safetensors::open(file)), checkpoint(std::move(model)) {
-    const ModelConfig config = parse_config(checkpoint.config_json(), checkpoint.source());
+    const Checkpoint counted = checkpoint.counting_reads();
+    const Description description = describe(counted);
+    const ModelConfig& config = description.config;
+    zero_state = Reference(counted).state();
+    warnings = load_warnings(description, counted);
     tokens = config.input_kind == InputKind::token_ids;
     d_input = static_cast<size_t>(config.d_input);
     d_output = static_cast<size_t>(config.d_output);
@@ -212,14 +219,24 @@ struct NetworkCase final : Golden::Case {
     set_size(in.shape[0], in.shape[1]);
     for (const auto& [name, found] : data.tensors())
       if (name.starts_with("initial_state.")) fail(name + ": a network starts from zero, initial states belong to operator files");
-    if (tokens)
+    if (tokens) {
       token_ids = in.to_ints();
-    else
+      check_token_ids(config.embedding->vocab);
+    } else {
       input = in.to_doubles();
+    }
     read_expected({in.shape[0], in.shape[1], config.d_output});
   }
 
-  std::vector<NamedDoubles> state_shapes() const override { return Reference(checkpoint).state(); }
+  std::vector<NamedDoubles> state_shapes() const override { return zero_state; }
+
+  // The engine would read another token instead, and every comparison would be of something else.
+  void check_token_ids(int vocab) const {
+    for (size_t i = 0; i < token_ids.size(); ++i)
+      if (token_ids[i] < 0 || token_ids[i] >= vocab)
+        fail("input holds token id " + std::to_string(token_ids[i]) + " (entry " + std::to_string(i / frames) + ", frame " + std::to_string(i % frames) +
+             "), the vocabulary has ids from 0 to " + std::to_string(vocab - 1));
+  }
 
   void run(GoldenExecution execution, const Target& target, const Report& report) const override {
     if (execution == GoldenExecution::reference) {
@@ -672,6 +689,7 @@ void Golden::require_complete() const {
   }
 }
 
+const std::vector<std::string>& Golden::warnings() const { return case_->warnings; }
 bool Golden::has_states() const { return !case_->states.empty(); }
 int Golden::batch() const { return static_cast<int>(case_->batch); }
 int Golden::frames() const { return static_cast<int>(case_->frames); }

@@ -77,6 +77,7 @@ class Golden {
   // comparing nothing.
   void require_complete() const;
 
+  const std::vector<std::string>& warnings() const;  // the model's, see Model::warnings
   bool has_states() const;
   int batch() const;
   int frames() const;

@@ -44,14 +44,16 @@ std::shared_ptr<const Model> Model::at_rate(double sample_rate_hz) const {
 
 Model::Model(const Checkpoint& checkpoint, Target target, double sample_rate_hz)
     : hash_(checkpoint.hash()), source_(checkpoint.source()), target_(target) {
-  Description description = describe(checkpoint, sample_rate_hz);
-  config_ = std::move(description.config);
-  card_ = std::move(description.card);
+  const Checkpoint counted = checkpoint.counting_reads();
+  const Description description = describe(counted, sample_rate_hz);
+  config_ = description.config;
+  card_ = description.card;
   cost_ = cost_of(config_);
   auto layout = std::make_shared<StateLayout>();
   layout->model_hash = hash_;
   layout->sample_rate_hz = config_.sample_rate_hz;
-  network_ = std::make_unique<const Network>(config_, card_, Build{checkpoint, target_.kernels(), target_.weights(), *layout});
+  network_ = std::make_unique<const Network>(config_, card_, Build{counted, target_.kernels(), target_.weights(), *layout});
+  warnings_ = load_warnings(description, counted);
   state_layout_ = std::move(layout);
 }
 

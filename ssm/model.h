@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "ssm/card.h"
 #include "ssm/checkpoint.h"
@@ -34,6 +35,8 @@ class Model : public std::enable_shared_from_this<Model> {
   const Card& card() const { return card_; }
   const std::string& hash() const { return hash_; }
   const std::string& source() const { return source_; }
+  // What its file says that has no effect: one sentence each, for whoever loaded it to pass on.
+  const std::vector<std::string>& warnings() const { return warnings_; }
   Target target() const { return target_; }
   const Cost& cost() const { return cost_; }
   const std::shared_ptr<const StateLayout>& state_layout() const { return state_layout_; }
@@ -57,6 +60,7 @@ class Model : public std::enable_shared_from_this<Model> {
   ModelConfig config_;
   Card card_;
   std::string hash_, source_;
+  std::vector<std::string> warnings_;
   Target target_;
   Cost cost_;
   std::shared_ptr<const StateLayout> state_layout_;

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <system_error>
 #include <tuple>
+#include <utility>
 
 #include "base/error.h"
 #include "base/part_file.h"
@@ -38,11 +39,8 @@ struct DtypeName {
 };
 constexpr DtypeName kDtypes[] = {{"F64", Dtype::f64, 8}, {"F32", Dtype::f32, 4}, {"F16", Dtype::f16, 2}, {"BF16", Dtype::bf16, 2},
                                  {"I64", Dtype::i64, 8}, {"I32", Dtype::i32, 4}, {"I16", Dtype::i16, 2}, {"I8", Dtype::i8, 1},
-                                 {"U8", Dtype::u8, 1},   {"BOOL", Dtype::boolean, 1}};
-
-const DtypeName& entry(Dtype dtype) {
-  return *std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const DtypeName& d) { return d.dtype == dtype; });
-}
+                                 {"U64", Dtype::u64, 8}, {"U32", Dtype::u32, 4}, {"U16", Dtype::u16, 2}, {"U8", Dtype::u8, 1},
+                                 {"BOOL", Dtype::boolean, 1}};
 
 float half_to_float(uint16_t h) {
   const uint32_t sign = uint32_t(h & 0x8000) << 16, exponent = (h >> 10) & 31, mantissa = h & 1023;
@@ -77,8 +75,12 @@ std::vector<To> convert(const Tensor& tensor) {
     case Dtype::i32: each([&](size_t i) { return read_at<int32_t>(tensor.bytes, i); }); break;
     case Dtype::i16: each([&](size_t i) { return read_at<int16_t>(tensor.bytes, i); }); break;
     case Dtype::i8: each([&](size_t i) { return read_at<int8_t>(tensor.bytes, i); }); break;
+    case Dtype::u64: each([&](size_t i) { return read_at<uint64_t>(tensor.bytes, i); }); break;
+    case Dtype::u32: each([&](size_t i) { return read_at<uint32_t>(tensor.bytes, i); }); break;
+    case Dtype::u16: each([&](size_t i) { return read_at<uint16_t>(tensor.bytes, i); }); break;
     case Dtype::u8:
     case Dtype::boolean: each([&](size_t i) { return read_at<uint8_t>(tensor.bytes, i); }); break;
+    case Dtype::other: throw Error("values of dtype " + tensor.dtype_name + " cannot be read");
   }
   return out;
 }
@@ -158,14 +160,22 @@ int64_t non_negative(const Json& value, const std::string& what) {
   return value.get<int64_t>();
 }
 
+bool is_dtype_name(const Json& json) {
+  if (!json.is_string()) return false;
+  const std::string name = json;
+  return !name.empty() && name.size() <= 32 &&
+         std::all_of(name.begin(), name.end(), [](char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; });
+}
+
 Tensor parse_tensor(const Json& json, std::span<const std::byte> data, const std::string& where) {
   if (!json.is_object() || !json.contains("dtype") || !json.contains("shape") || !json.contains("data_offsets"))
     throw Error(where + ": needs dtype, shape and data_offsets");
   Tensor tensor;
   const Json& dtype = json["dtype"];
-  const auto known = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const DtypeName& d) { return dtype == d.name; });
-  if (known == std::end(kDtypes)) throw Error(where + ": unknown dtype " + dtype.dump());
-  tensor.dtype = known->dtype;
+  if (!is_dtype_name(dtype)) throw Error(where + ": dtype must be a name such as F32, found " + dtype.dump().substr(0, 60));
+  tensor.dtype_name = dtype;
+  const auto known = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const DtypeName& d) { return tensor.dtype_name == d.name; });
+  tensor.dtype = known == std::end(kDtypes) ? Dtype::other : known->dtype;
 
   const Json& shape = json["shape"];
   if (!shape.is_array() || shape.size() > kMaxAxes) throw Error(where + ": shape must be an array of at most 8 sizes");
@@ -175,7 +185,7 @@ Tensor parse_tensor(const Json& json, std::span<const std::byte> data, const std
     if (__builtin_mul_overflow(elements, uint64_t(tensor.shape.back()), &elements)) throw Error(where + ": shape overflows");
   }
   uint64_t bytes = 0;
-  if (__builtin_mul_overflow(elements, uint64_t(known->bytes), &bytes)) throw Error(where + ": shape overflows");
+  if (tensor.dtype != Dtype::other && __builtin_mul_overflow(elements, uint64_t(known->bytes), &bytes)) throw Error(where + ": shape overflows");
 
   const Json& offsets = json["data_offsets"];
   if (!offsets.is_array() || offsets.size() != 2) throw Error(where + ": data_offsets must be two numbers");
@@ -183,8 +193,9 @@ Tensor parse_tensor(const Json& json, std::span<const std::byte> data, const std
   const uint64_t end = uint64_t(non_negative(offsets[1], where + ": data_offsets[1]"));
   if (begin > end || end > data.size())
     throw Error(where + ": data_offsets " + offsets.dump() + " lie outside the file's " + std::to_string(data.size()) + " data bytes");
+  if (tensor.dtype == Dtype::other) bytes = end - begin;  // how large a value is, is not known
   if (end - begin != bytes)
-    throw Error(where + ": shape " + to_string(tensor.shape) + " of " + known->name + " needs " + std::to_string(bytes) +
+    throw Error(where + ": shape " + to_string(tensor.shape) + " of " + tensor.dtype_name + " needs " + std::to_string(bytes) +
                 " bytes, data_offsets give " + std::to_string(end - begin));
   tensor.bytes = data.subspan(begin, bytes);
   return tensor;
@@ -206,31 +217,36 @@ void check_coverage(const std::map<std::string, Tensor>& tensors, std::span<cons
 
 }  // namespace
 
-std::string to_string(Dtype dtype) { return entry(dtype).name; }
-size_t size_of(Dtype dtype) { return entry(dtype).bytes; }
-
 std::string to_string(const std::vector<int64_t>& shape) {
   std::string text = "(";
   for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
   return text + ")";
 }
 
-int64_t Tensor::size() const { return int64_t(bytes.size() / size_of(dtype)); }
+int64_t Tensor::size() const {
+  const auto known = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const DtypeName& d) { return dtype == d.dtype; });
+  return known == std::end(kDtypes) ? 0 : int64_t(bytes.size() / known->bytes);
+}
 std::vector<float> Tensor::to_floats() const { return convert<float>(*this); }
 std::vector<double> Tensor::to_doubles() const { return convert<double>(*this); }
 
 std::vector<int32_t> Tensor::to_ints() const {
-  if (dtype == Dtype::f64 || dtype == Dtype::f32 || dtype == Dtype::f16 || dtype == Dtype::bf16)
-    throw Error("whole numbers are wanted, found dtype " + to_string(dtype));
-  if (dtype == Dtype::i64)
+  if (is_float()) throw Error("whole numbers are wanted, found dtype " + dtype_name);
+  const auto check = [&](auto read) {
     for (size_t i = 0; i < size_t(size()); ++i)
-      if (const int64_t v = read_at<int64_t>(bytes, i); v != int32_t(v)) throw Error("value " + std::to_string(v) + " does not fit 32 bits");
+      if (!std::in_range<int32_t>(read(i))) throw Error("value " + std::to_string(read(i)) + " does not fit 32 bits");
+  };
+  if (dtype == Dtype::i64) check([&](size_t i) { return read_at<int64_t>(bytes, i); });
+  if (dtype == Dtype::u64) check([&](size_t i) { return read_at<uint64_t>(bytes, i); });
+  if (dtype == Dtype::u32) check([&](size_t i) { return read_at<uint32_t>(bytes, i); });
   return convert<int32_t>(*this);
 }
 
 Safetensors Safetensors::open(const std::filesystem::path& path) {
   const auto mapping = map_file(path);
-  return parse(path, {mapping->data, mapping->size}, mapping);
+  Safetensors file = parse(path, {mapping->data, mapping->size}, mapping);
+  file.on_disk_ = true;
+  return file;
 }
 
 Safetensors Safetensors::from_bytes(std::shared_ptr<const std::vector<std::byte>> bytes, const std::string& name) {
@@ -250,6 +266,7 @@ Safetensors Safetensors::parse(const std::filesystem::path& path, std::span<cons
 
   for (const auto& [name, value] : header.items()) {
     if (name == "__metadata__") {
+      if (value.is_null()) continue;  // some writers have none to give
       if (!value.is_object()) throw Error(where + ": __metadata__ must be an object of strings");
       for (const auto& [key, text] : value.items()) {
         if (!text.is_string()) throw Error(where + ": __metadata__." + key + " must be a string");

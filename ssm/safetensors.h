@@ -13,20 +13,20 @@
 
 namespace coil::ssm {
 
-enum class Dtype { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean };
-
-std::string to_string(Dtype dtype);
-size_t size_of(Dtype dtype);
+// other: of no use here, such as floats of 8 bits; a file may hold such tensors, their values cannot be had.
+enum class Dtype { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean, other };
 
 // A tensor as it lies in the file; `bytes` stays valid as long as the Safetensors it came from.
 struct Tensor {
   Dtype dtype = Dtype::f32;
+  std::string dtype_name;  // as the file has it: "F32"
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;
 
+  bool is_float() const { return dtype == Dtype::f64 || dtype == Dtype::f32 || dtype == Dtype::f16 || dtype == Dtype::bf16; }
   int64_t size() const;  // number of elements
 
-  // Every element, row-major. Float types and integers convert; throws Error for a dtype that the target cannot hold.
+  // Every element, row-major. Float types and integers convert; throws Error for a dtype or a value that the target cannot hold.
   std::vector<float> to_floats() const;
   std::vector<double> to_doubles() const;
   std::vector<int32_t> to_ints() const;
@@ -45,6 +45,7 @@ class Safetensors {
   Safetensors in_memory() const;
 
   const std::filesystem::path& path() const { return path_; }
+  bool is_on_disk() const { return on_disk_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }
 
@@ -52,6 +53,7 @@ class Safetensors {
   static Safetensors parse(const std::filesystem::path& path, std::span<const std::byte> content, std::shared_ptr<const void> owner);
 
   std::filesystem::path path_;
+  bool on_disk_ = false;
   std::shared_ptr<const void> content_;
   std::map<std::string, std::string> metadata_;
   std::map<std::string, Tensor> tensors_;

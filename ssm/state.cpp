@@ -104,7 +104,7 @@ State State::load(const std::filesystem::path& path, std::shared_ptr<const State
     if (it == file.tensors().end()) throw Error(where + ": tensor '" + tensor.name + "' is missing");
     if (it->second.shape != tensor.shape || it->second.dtype != Dtype::f32)
       throw Error(where + ": tensor '" + tensor.name + "' must be F32 of shape " + to_string(tensor.shape) + ", found " +
-                  to_string(it->second.dtype) + " of shape " + to_string(it->second.shape));
+                  it->second.dtype_name + " of shape " + to_string(it->second.shape));
     state.set(tensor.name, it->second.to_floats());
   }
   if (!state.is_finite()) throw Error(where + ": holds a value that is not finite");

@@ -82,7 +82,7 @@ int run_process(const ProcessOptions& options) {
   const Shard shard = options.shard.empty() ? Shard{} : parse_shard(options.shard);
   const ssm::Checkpoint checkpoint = open_model(options.model);
   ProcessSettings settings;
-  settings.model = load_model(checkpoint, ssm::Target::best().with(ssm::weight_format_from_name(options.weights)));
+  settings.model = load_model(checkpoint, ssm::Target::best().with(ssm::weight_format_from_name(options.weights)), options.work.quiet);
   try {
     dsp::require_audio_model(*settings.model);
   } catch (const Error& error) {  // once, not for each file

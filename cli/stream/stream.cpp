@@ -16,6 +16,7 @@
 #include "cli/stream/stream_plot.h"
 #include "cli/text.h"
 #include "sensor/engine.h"
+#include "sensor/formats/timestamp.h"
 #include "sensor/scoring/forecast.h"
 #include "sensor/log.h"
 #include "base/error.h"
@@ -66,6 +67,7 @@ void print_summary(const sensor::Counters& counters) {
   line("anomalies", counters.anomalies);
   line("episodes", counters.episodes);
   line("malformed", counters.malformed);
+  line("unscored", counters.unscored);
   line("late", counters.late);
   line("future", counters.future);
   line("clock jumps", counters.clock_jumps);
@@ -96,6 +98,9 @@ void check(StreamOptions& options) {
   if (!options.plot.empty() && !options.engine.output_format.empty())
     throw Failure(kUsage, "--plot writes a picture in place of records: --output-format does not go with it");
   if (options.engine.resume && options.engine.state.empty()) throw Failure(kUsage, "--resume needs --state, which says what was seen");
+  if (const std::string why = sensor::wrong_time_format(options.engine.schema.time_format); !why.empty()) {
+    throw Failure(kUsage, "--time-format '" + options.engine.schema.time_format + "': " + why);
+  }
   check_links(options.links, options.engine);
   if (!options.metrics.empty()) check_monitor(options.metrics);
 }
@@ -117,9 +122,9 @@ int watch(StreamOptions options, const sensor::Log& log) {
     options.engine.max_series = options.engine.max_series == 0 ? series : std::min(series, options.engine.max_series);
   }
   if (!options.plot.empty()) options.engine.output_format = "ndjson";
-  sensor::Engine engine(model, options.engine, [&log](const sensor::Message& message, const std::string& what) {
-    log.write(sensor::LogLevel::kWarning, place_of(message), what);
-  });
+  sensor::RareWarnings warnings(log);
+  sensor::Engine engine(model, options.engine,
+                        [&](const sensor::Message& message, const std::string& what) { warnings.write(place_of(message), what); });
   Links links = open_links(options.links, options.engine, log);
   StreamPlot* plot = nullptr;
   if (!options.plot.empty()) {
@@ -136,8 +141,10 @@ int watch(StreamOptions options, const sensor::Log& log) {
     StreamMonitor monitor(options.metrics, engine, links, log);
     sensor::run(engine, monitor.source(), monitor.sink(), pace, interrupted);
   }
-  if (plot) plot->draw(options.plot);
+  warnings.finish();
   if (options.summary) print_summary(engine.counters());
+  if (const std::string why = engine.nothing_used(); !why.empty() && !interrupted()) throw Failure(kFailed, why);
+  if (plot) plot->draw(options.plot);
   return interrupted() ? kInterrupted : kOk;
 }
 
@@ -164,7 +171,7 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
       "Reads records from standard input (NDJSON, CSV with header, InfluxDB line protocol; found out from the first) and writes each with added\n"
       "fields, of a value field V: V_expected, V_low, V_high (median and 10 to 90 % of what was forecast for this record), and of the record:\n"
       "  score    0 to 1: how unusual the record is for its series, 0.5 where an alarm is worth it; once for each event, not while it lasts\n"
-      "  status   warmup, ok, anomaly, missing, late, future\n"
+      "  status   warmup, ok, anomaly, missing, late, future; unscored: no number, or no key or time that can be read\n"
       "  episode  begin, on, end; null outside\n"
       "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns.");
   auto options = std::make_shared<StreamOptions>();
@@ -179,8 +186,10 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
       ->type_name("FIELD,...")
       ->delimiter(',')
       ->allow_extra_args(false);
-  command->add_option("--time", engine.schema.time, "Field of the time (default: time, timestamp, ts, date, datetime or @timestamp)")
-      ->type_name("FIELD");
+  command->add_option("--time", engine.schema.time, "Field of the time, or of date and time of day (default: one called time, timestamp, date, ts ...)")
+      ->type_name("FIELD[,FIELD]");
+  command->add_option("--time-format", engine.schema.time_format, "How times are written: a format of strptime with %f for a fraction, or s, ms, us or ns")
+      ->type_name("FORMAT");
   command->add_option("--input-format", engine.input_format, "Format that comes in (default: found out)")
       ->check(CLI::IsMember({"ndjson", "csv", "line"}));
   command->add_option("--output-format", engine.output_format, "Format that goes out (default: as it came)")

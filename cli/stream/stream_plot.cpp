@@ -323,9 +323,9 @@ void StreamPlot::write(const sensor::Message& result) {
     if (is_key) (key += key.empty() ? "" : " ") += field.text;
   }
   std::optional<int64_t> time_ns;
-  for (const std::string_view name : {std::string_view(options_.time), std::string_view("time"), std::string_view("timestamp"), std::string_view("ts"),
-                                      std::string_view("date"), std::string_view("datetime"), std::string_view("@timestamp")}) {
-    if (const sensor::Field* field = record_.find(name); field && !time_ns) time_ns = sensor::parse_timestamp(field->text);
+  for (const sensor::Field& field : record_.fields) {
+    const bool is_time = options_.time.empty() ? sensor::time_name_rank(field.name).has_value() : field.name == options_.time || field.name == "time";
+    if (is_time && !time_ns) time_ns = sensor::parse_timestamp(field.text);
   }
   const auto value_of = [&](const sensor::Field* field) { return field && field->kind == sensor::Field::Kind::number ? field->number : kNone; };
   const sensor::Field *score = record_.find(score_name), *episode = record_.find(episode_name);

@@ -1,156 +1,212 @@
-// CSV with a header (RFC 4180, one record a line): cells are named by their columns.
+// CSV with a header (RFC 4180 and what else is called so): cells are named by their columns.
 #include <algorithm>
-#include <map>
 
+#include "sensor/formats/csv_head.h"
 #include "sensor/formats/format.h"
+#include "sensor/formats/number.h"
 #include "sensor/formats/timestamp.h"
 
 namespace coil::sensor {
 namespace {
 
-constexpr std::string_view kMissing[] = {"", "nan", "NaN", "NAN", "null", "NULL", "NA", "N/A", "None", "inf", "-inf", "Infinity", "-Infinity"};
-
-// Calls cell(text, was_quoted, record) for each; what is wrong, or an empty string.
-template <class Cell>
-std::string split(std::string_view line, std::deque<std::string>& decoded, Cell cell) {
-  if (line.ends_with('\r')) line.remove_suffix(1);
-  for (size_t at = 0;;) {
-    if (at < line.size() && line[at] == '"') {
-      std::string text;
-      for (++at;; ++at) {
-        if (at == line.size()) return "a quoted cell without an end";
-        if (line[at] != '"') text += line[at];
-        else if (at + 1 < line.size() && line[at + 1] == '"') text += line[at++];
-        else break;
-      }
-      ++at;
-      if (at < line.size() && line[at] != ',') return "text after a quoted cell";
-      cell(std::string_view(decoded.emplace_back(std::move(text))), true);
-    } else {
-      const size_t end = std::min(line.find(',', at), line.size());
-      cell(line.substr(at, end - at), false);
-      at = end;
-    }
-    if (at >= line.size()) return {};
-    ++at;
-  }
-}
-
-std::string_view trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
-}
-
-void append_cell(std::string& to, std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) {
-    to += text;
-    return;
-  }
-  to += '"';
-  for (const char c : text) {
-    if (c == '"') to += '"';
-    to += c;
-  }
-  to += '"';
-}
-
 class Csv final : public Format {
  public:
+  explicit Csv(std::function<bool(std::string_view)> knows) : knows_(std::move(knows)) {}
+
   const char* name() const override { return "csv"; }
 
-  bool take_header(std::string_view line) override {
-    if (!columns_.empty()) return false;
-    if (line.starts_with("\xef\xbb\xbf")) line.remove_prefix(3);
-    std::deque<std::string> decoded;
-    split(line, decoded, [&](std::string_view text, bool) { columns_.emplace_back(trimmed(text)); });
-    header_ = line.ends_with('\r') ? line.substr(0, line.size() - 1) : line;
-    return true;
+  std::optional<size_t> take_head(std::span<const std::string> lines, bool at_end) override {
+    std::optional<CsvHead> head = find_csv_head(lines, at_end, knows_);
+    if (!head) return std::nullopt;
+    head_ = std::move(*head);
+    is_known_ = true;
+    return head_.lines;
+  }
+
+  bool goes_on(std::string_view line, Open& open) const override {
+    const std::string_view separators = is_known_ ? std::string_view(&head_.separator, 1) : std::string_view(",;\t|");
+    open.in_quotes = ends_in_quotes(line, separators, open.in_quotes);
+    return open.in_quotes;
+  }
+
+  bool stands_alone(std::string_view line) const override {
+    if (!is_known_ || head_.columns.size() < 2 || ends_in_quotes(line, {&head_.separator, 1}, false)) return false;
+    size_t cells = 0;
+    bool is_data = false;
+    std::string scratch;
+    const std::string error = split_csv(line, head_.separator, scratch, [&](std::string_view text, bool) {
+      ++cells;
+      is_data = is_data || parse_written_number(trimmed(text), true) || parse_timestamp(trimmed(text));
+    });
+    return error.empty() && cells == head_.columns.size() && is_data;
+  }
+
+  bool is_no_record(std::string_view line) const override {
+    if (line == head_.header) return true;  // of a further file behind the first
+    if (Format::is_no_record(line)) return !line.starts_with('#') || !has_all_cells(line);
+    return false;
   }
 
   std::string parse(std::string_view line, Record& record) const override {
     record.clear();
-    if (line.ends_with('\r')) line.remove_suffix(1);
     record.line = line;
-    size_t cells = 0;
-    const std::string error = split(line, record.decoded, [&](std::string_view text, bool quoted) {
-      if (cells < columns_.size()) record.fields.push_back(field(columns_[cells], text, quoted));
+    size_t cells = 0, filled = 0;
+    std::string scratch;
+    const std::string error = split_csv(line, head_.separator, scratch, [&](std::string_view text, bool quoted) {
+      if (quoted) text = record.decoded.emplace_back(text);
+      if (cells < head_.columns.size()) record.fields.push_back(field(cells, text, quoted));
       ++cells;
+      if (!trimmed(text).empty()) filled = cells;
     });
     if (!error.empty()) return error;
-    if (cells != columns_.size()) {
-      return std::to_string(cells) + (cells == 1 ? " cell" : " cells") + ", the header has " + std::to_string(columns_.size());
-    }
+    if (cells == head_.columns.size()) return {};
+    const std::string counts = std::to_string(cells) + (cells == 1 ? " cell" : " cells") + ", the header has " + std::to_string(head_.columns.size());
+    if (filled > head_.columns.size()) return counts;
+    if (cells < head_.columns.size()) record.note = counts + ": the others are taken as missing";
+    for (; cells < head_.columns.size(); ++cells) record.fields.push_back(field(cells, {}, false));
     return {};
   }
 
   std::optional<std::string> header(const Record& record, std::span<const Added> added) override {
-    std::string line = header_;
-    if (columns_.empty()) {
+    std::string text;
+    for (const std::string& line : head_.before) (text += line) += '\n';
+    text += head_.header;
+    if (head_.columns.empty()) {
       if (!record.measurement.empty()) written_.emplace_back("measurement");
-      for (const Field& field : record.fields) written_.emplace_back(field.name);
+      for (const Field& field : record.fields) {
+        if (!field.is_inner) written_.emplace_back(field.name);
+      }
       if (record.time_ns) written_.emplace_back("time");
-      for (const std::string& column : written_) comma(line), append_cell(line, column);
+      for (const std::string& column : written_) separate(text), append_cell(text, column);
     }
-    for (const Added& item : added) added_.emplace_back(item.name), comma(line), append_cell(line, item.name);
-    return line;
+    for (const Added& item : added) {
+      added_.emplace_back(item.name);
+      if (!text.empty() && text.back() != '\n') text += head_.separator;
+      append_cell(text, item.name);
+    }
+    if (head_.units) (text += '\n') += *head_.units + std::string(added_.size(), head_.separator);
+    return text;
   }
 
   void write(const Record& record, std::span<const Added> added, bool as_it_came, std::string& to) const override {
     const size_t begin = to.size();
-    const auto next = [&] {
-      if (to.size() > begin) to += ',';
-    };
-    if (as_it_came) {
-      to += record.line;
-    } else {
-      for (size_t i = 0; i < written_.size(); ++i) {
-        if (i > 0) to += ',';
-        if (const Field* field = record.find(written_[i])) {
-          if (field->kind != Field::Kind::null) append_cell(to, field->text);
-        } else if (written_[i] == "measurement") {
-          append_cell(to, record.measurement);
-        } else if (written_[i] == "time" && record.time_ns) {
-          to += format_timestamp(*record.time_ns);
-        }
-      }
-    }
-    for (const std::string& column : added_) {
-      next();
-      const auto item = std::find_if(added.begin(), added.end(), [&](const Added& a) { return a.name == column; });
-      if (item == added.end() || item->kind == Field::Kind::null) continue;
-      if (item->kind == Field::Kind::number) append_number(to, item->number);
-      else append_cell(to, item->text);
+    if (as_it_came) append_row(record, to);
+    else append_written(record, to);
+    for (size_t i = 0; i < added_.size(); ++i) {
+      if (to.size() > begin || i > 0 || !written_.empty()) to += head_.separator;
+      const Added* item = find(added, i);
+      if (!item || item->kind == Field::Kind::null) continue;
+      if (item->kind == Field::Kind::text) append_cell(to, item->text);
+      else append_decimal(to, item->number);
     }
   }
+
+  std::vector<const Field*> left_out(const Record& record) const override {
+    std::vector<const Field*> fields;
+    for (const Field& field : record.fields) {
+      if (!field.is_inner && std::find(written_.begin(), written_.end(), field.name) == written_.end()) fields.push_back(&field);
+    }
+    return fields;
+  }
+
+  bool has_column(std::string_view name) const override { return std::find(added_.begin(), added_.end(), name) != added_.end(); }
+  bool has_fixed_columns() const override { return true; }
 
  private:
-  static void comma(std::string& line) {
-    if (!line.empty()) line += ',';
+  // Results come in the order of the header but for those that are left out.
+  const Added* find(std::span<const Added> added, size_t column) const {
+    for (size_t i = column; i < added.size(); ++i) {
+      if (added[i].name == added_[column]) return &added[i];
+    }
+    for (size_t i = std::min(column, added.size()); i-- > 0;) {
+      if (added[i].name == added_[column]) return &added[i];
+    }
+    return nullptr;
   }
 
-  static Field field(std::string_view column, std::string_view text, bool quoted) {
+  void separate(std::string& line) const {
+    if (!line.empty()) line += head_.separator;
+  }
+
+  void append_cell(std::string& to, std::string_view text) const {
+    const char marked[] = {head_.separator, '"', '\r', '\n'};
+    if (text.find_first_of(std::string_view(marked, sizeof marked)) == std::string_view::npos) {
+      to += text;
+      return;
+    }
+    to += '"';
+    for (const char c : text) {
+      if (c == '"') to += '"';
+      to += c;
+    }
+    to += '"';
+  }
+
+  void append_decimal(std::string& to, double value) const {
+    const size_t begin = to.size();
+    append_number(to, value);
+    if (!head_.decimal_comma) return;
+    if (const size_t point = to.find('.', begin); point != std::string::npos) to[point] = ',';
+  }
+
+  // As wide as the header.
+  void append_row(const Record& record, std::string& to) const {
+    std::string_view line = record.line;
+    size_t cells = 0;
+    if (record.note.empty() && line.find('"') == std::string_view::npos) {
+      cells = size_t(std::count(line.begin(), line.end(), head_.separator)) + 1;
+      for (; cells > head_.columns.size(); --cells) line = line.substr(0, line.rfind(head_.separator));  // empty ones
+    } else {
+      std::string scratch;
+      split_csv(line, head_.separator, scratch, [&](std::string_view, bool) { ++cells; });
+      for (; cells > head_.columns.size(); --cells) line = line.substr(0, line.rfind(head_.separator));
+    }
+    to += line;
+    if (cells < head_.columns.size()) to.append(head_.columns.size() - cells, head_.separator);
+  }
+
+  void append_written(const Record& record, std::string& to) const {
+    for (size_t i = 0; i < written_.size(); ++i) {
+      if (i > 0) to += head_.separator;
+      if (const Field* field = record.find(written_[i])) {
+        append_cell(to, field->text);
+      } else if (written_[i] == "measurement") {
+        append_cell(to, record.measurement);
+      } else if (written_[i] == "time" && record.time_ns) {
+        to += format_timestamp(*record.time_ns);
+      }
+    }
+  }
+
+  bool has_all_cells(std::string_view line) const {
+    size_t cells = 0;
+    std::string scratch;
+    return split_csv(line, head_.separator, scratch, [&](std::string_view, bool) { ++cells; }).empty() && cells == head_.columns.size() && cells > 1;
+  }
+
+  Field field(size_t column, std::string_view text, bool quoted) const {
     Field field;
-    field.name = column;
+    field.name = head_.columns[column];
     field.text = quoted ? text : trimmed(text);
-    if (std::find(std::begin(kMissing), std::end(kMissing), field.text) != std::end(kMissing)) {
+    if (field.text.empty()) {
       field.kind = Field::Kind::null;
-    } else if (const std::optional<double> value = parse_number(field.text)) {
+    } else if (const std::optional<double> value = parse_written_number(field.text, head_.separator != ',')) {
       field.number = *value;
       field.kind = std::isfinite(*value) ? Field::Kind::number : Field::Kind::null;
     } else {
-      field.kind = Field::Kind::text;
+      field.kind = is_no_value(field.text) ? Field::Kind::null : Field::Kind::text;
     }
     return field;
   }
 
-  std::vector<std::string> columns_;  // as read
-  std::string header_;
+  std::function<bool(std::string_view)> knows_;
+  CsvHead head_;
+  bool is_known_ = false;
   std::vector<std::string> written_, added_;  // columns of the output: of records of other formats, and what results add
 };
 
 }  // namespace
 
-std::unique_ptr<Format> make_csv() { return std::make_unique<Csv>(); }
+std::unique_ptr<Format> make_csv(std::function<bool(std::string_view)> knows) { return std::make_unique<Csv>(std::move(knows)); }
 
 }  // namespace coil::sensor

@@ -38,11 +38,15 @@ class Scanner {
       record_.fields.push_back(field);
     } while (take(','));
     skip_spaces();
+    if (const std::string_view twice = find_repeated_name(record_); twice.data() != nullptr) {
+      return "line protocol: the field or tag '" + std::string(twice) + "' comes twice";
+    }
     if (at_ == line_.size()) return {};
     const std::string_view time = line_.substr(at_);
     int64_t time_ns = 0;
     const auto [end, error] = std::from_chars(time.data(), time.data() + time.size(), time_ns);
     if (error != std::errc() || end != time.data() + time.size()) return at("expected a timestamp in nanoseconds");
+    if (time_ns == INT64_MIN) return at("the timestamp lies beyond what the protocol knows");
     record_.time_ns = time_ns;
     return {};
   }
@@ -131,6 +135,33 @@ class LineProtocol final : public Format {
  public:
   const char* name() const override { return "line"; }
 
+  // A string may hold line ends.
+  bool goes_on(std::string_view line, Open& open) const override {
+    for (size_t at = open.in_quotes ? 0 : line.find("=\""); at < line.size();) {
+      if (!open.in_quotes) at += 2, open.in_quotes = true;
+      for (; at < line.size() && line[at] != '"'; ++at) {
+        if (line[at] == '\\') ++at;
+      }
+      if (at >= line.size()) return true;
+      open.in_quotes = false;
+      at = line.find("=\"", at);
+    }
+    return open.in_quotes;
+  }
+
+  void cut(std::string_view text, const std::function<void(std::string_view)>& found) const override {
+    Open open;
+    for (size_t begin = 0, from = 0; begin < text.size();) {
+      const size_t end = std::min(text.find('\n', from), text.size());
+      from = end + 1;
+      if (goes_on(text.substr(begin, end - begin), open = {}) && end < text.size()) continue;
+      const std::string_view line = text.substr(begin, end - begin);
+      if (begin == 0 && end == text.size()) return found(text);
+      if (!is_no_record(line)) found(line);
+      begin = from;
+    }
+  }
+
   std::string parse(std::string_view line, Record& record) const override {
     record.clear();
     if (line.ends_with('\r')) line.remove_suffix(1);
@@ -169,11 +200,15 @@ class LineProtocol final : public Format {
     return end;
   }
 
-  // Text is a tag where it names the series, numbers and truth values are fields.
+  static bool is_tag(const Field& field) {
+    return field.kind == Field::Kind::text && !field.is_inner && !field.text.empty() && field.text.find_first_of("\n\r\\") == std::string_view::npos;
+  }
+
+  // Text is a tag where it names the series; numbers, truth values and what a tag cannot hold are fields.
   static void write_record(const Record& record, std::string& to) {
     append_escaped(to, record.measurement.empty() ? "record" : record.measurement, ", ");
     for (const Field& field : record.fields) {
-      if (field.kind != Field::Kind::text || field.text.empty()) continue;
+      if (!is_tag(field)) continue;
       to += ',';
       append_escaped(to, field.name, ",= ");
       to += '=';
@@ -182,11 +217,15 @@ class LineProtocol final : public Format {
     to += ' ';
     bool first = true;
     for (const Field& field : record.fields) {
-      if (field.kind != Field::Kind::number && field.kind != Field::Kind::boolean) continue;
+      const bool is_object = field.kind == Field::Kind::json && field.text.starts_with('{');  // its members follow
+      if (is_tag(field) || field.kind == Field::Kind::null || is_object || field.text.empty()) continue;
       if (!first) to += ',';
       first = false;
       append_escaped(to, field.name, ",= ");
-      (to += '=') += field.text;
+      to += '=';
+      if (field.kind == Field::Kind::number) append_exactly(to, field.number);
+      else if (field.kind == Field::Kind::boolean) to += field.text;
+      else append_string(to, field.text);
     }
   }
 };

@@ -3,12 +3,16 @@
 #include <cstring>
 
 #include "sensor/formats/format.h"
+#include "sensor/formats/number.h"
 #include "sensor/formats/timestamp.h"
+#include "sensor/formats/utf8.h"
 
 namespace coil::sensor {
 namespace {
 
 constexpr int kMaxDepth = 32;
+constexpr size_t kLongestPath = 256, kLongestBareText = 256;
+constexpr std::string_view kBetweenRecords = " \t\r\n,[]\x1e";  // of arrays, and the separator of RFC 7464
 
 // A cursor over one line. A function that returns false has set error().
 class Scanner {
@@ -19,21 +23,10 @@ class Scanner {
 
   bool object() {
     skip_space();
-    if (!expect('{')) return false;
+    if (!members({})) return false;
     skip_space();
-    if (take('}')) return line_ends();
-    do {
-      skip_space();
-      Field field;
-      if (!string(field.name)) return false;
-      skip_space();
-      if (!expect(':')) return false;
-      skip_space();
-      if (!value(field)) return false;
-      record_.fields.push_back(field);
-      skip_space();
-    } while (take(','));
-    return expect('}') && line_ends();
+    if (at_ != end_) return fail("text after the object");
+    return no_name_twice();
   }
 
  private:
@@ -51,12 +44,38 @@ class Scanner {
     return true;
   }
   bool expect(char c) { return take(c) || fail(std::string("expected '") + c + "'" + (at_ == end_ ? ", found the end of the line" : "")); }
-  bool line_ends() {
+
+  // Of an object; `path`: of the one that it lies in, with a point behind it.
+  bool members(std::string_view path, int depth = 0) {
+    if (!expect('{')) return false;
     skip_space();
-    return at_ == end_ || fail("text after the object");
+    if (take('}')) return true;
+    do {
+      skip_space();
+      Field field;
+      if (!string(field.name)) return false;
+      field.is_inner = depth > 0;
+      if (!path.empty()) field.name = record_.decoded.emplace_back(std::string(path) + std::string(field.name));
+      skip_space();
+      if (!expect(':')) return false;
+      skip_space();
+      const size_t place = record_.fields.size();
+      record_.fields.push_back(field);
+      if (!value(field, depth)) return false;
+      record_.fields[place] = field;
+      skip_space();
+    } while (take(','));
+    return expect('}');
   }
 
-  bool value(Field& field) {
+  bool no_name_twice() {
+    const std::string_view twice = find_repeated_name(record_);
+    if (twice.data() == nullptr) return true;
+    error_ = "the key '" + std::string(twice) + "' comes twice";
+    return false;
+  }
+
+  bool value(Field& field, int depth) {
     const char* begin = at_;
     if (at_ == end_) return fail("expected a value, found the end of the line");
     if (*at_ == '"') {
@@ -65,7 +84,8 @@ class Scanner {
     }
     if (*at_ == '{' || *at_ == '[') {
       field.kind = Field::Kind::json;
-      if (!nested(0)) return false;
+      if (depth > kMaxDepth) return fail("nested deeper than " + std::to_string(kMaxDepth) + " levels");
+      if (*at_ == '[' ? !array(depth) : !inner_object(field.name, depth)) return false;
     } else if (take("true") || take("false")) {
       field.kind = Field::Kind::boolean;
     } else if (take("null") || take("NaN") || take("Infinity") || take("-Infinity")) {
@@ -98,31 +118,29 @@ class Scanner {
     return true;
   }
 
-  bool nested(int depth) {
-    if (depth > kMaxDepth) return fail("nested deeper than " + std::to_string(kMaxDepth) + " levels");
-    const bool is_object = take('{');
-    if (!is_object) ++at_;
-    const char close = is_object ? '}' : ']';
+  // Its members are fields too, named by their path while that is no longer than anybody would write.
+  bool inner_object(std::string_view name, int depth) {
+    const bool has_path = !name.empty() && name.size() <= kLongestPath;
+    const size_t fields = record_.fields.size();
+    if (!members(has_path ? std::string(name) + "." : std::string(), depth + 1)) return false;
+    if (!has_path) record_.fields.resize(fields);
+    return true;
+  }
+
+  // What lies in an array has no name and is no field.
+  bool array(int depth) {
+    ++at_;
     skip_space();
-    if (take(close)) return true;
+    if (take(']')) return true;
+    const size_t fields = record_.fields.size();
     do {
       skip_space();
-      std::string_view name;
-      if (is_object) {
-        if (!string(name)) return false;
-        skip_space();
-        if (!expect(':')) return false;
-        skip_space();
-      }
-      if (at_ < end_ && (*at_ == '{' || *at_ == '[')) {
-        if (!nested(depth + 1)) return false;
-      } else {
-        Field inner;
-        if (!value(inner)) return false;
-      }
+      Field inner;
+      if (!value(inner, depth + 1)) return false;
       skip_space();
     } while (take(','));
-    return expect(close);
+    record_.fields.resize(fields);
+    return expect(']');
   }
 
   bool string(std::string_view& to) {
@@ -172,14 +190,6 @@ class Scanner {
     at_ += 4;
     return true;
   }
-  static void append_utf8(std::string& text, uint32_t point) {
-    const auto tail = [&](int shift) { text += static_cast<char>(0x80 | ((point >> shift) & 0x3f)); };
-    if (point < 0x80) text += static_cast<char>(point);
-    else if (point < 0x800) text += static_cast<char>(0xc0 | (point >> 6)), tail(0);
-    else if (point < 0x10000) text += static_cast<char>(0xe0 | (point >> 12)), tail(6), tail(0);
-    else text += static_cast<char>(0xf0 | (point >> 18)), tail(12), tail(6), tail(0);
-  }
-
   const char *at_, *begin_, *end_;
   Record& record_;
   std::string error_;
@@ -212,6 +222,57 @@ class Ndjson final : public Format {
  public:
   const char* name() const override { return "ndjson"; }
 
+  // Only where a printer of JSON breaks lines: a record that was cut off must not swallow the next.
+  bool goes_on(std::string_view line, Open& open) const override {
+    const size_t last = line.find_last_not_of(" \t\r");
+    if (open.depth == 0 && (last == std::string_view::npos || std::string_view("{[,:").find(line[last]) == std::string_view::npos)) return false;
+    for (size_t at = 0; at < line.size(); ++at) {
+      if (line[at] == '"') at = end_of_string(line, at);
+      else if (line[at] == '{' || (line[at] == '[' && open.depth > 0)) ++open.depth;
+      else if ((line[at] == '}' || line[at] == ']') && open.depth > 0) --open.depth;
+    }
+    return open.depth > 0;
+  }
+
+  bool stands_alone(std::string_view line) const override { return line.starts_with('{') && Format::stands_alone(line); }
+
+  bool is_no_record(std::string_view line) const override {
+    return Format::is_no_record(line) || line.find_first_not_of(kBetweenRecords) == std::string_view::npos;
+  }
+
+  void cut(std::string_view text, const std::function<void(std::string_view)>& found) const override {
+    const size_t begin = text.find_first_not_of(kBetweenRecords);
+    if (begin == std::string_view::npos || text[begin] != '{') return found(text);
+    if (begin == 0 && text.back() == '}' && text.find('{', 1) == std::string_view::npos) return found(text);
+    std::vector<std::string_view> records;
+    for (size_t at = begin; at != std::string_view::npos; at = text.find_first_not_of(kBetweenRecords, at)) {
+      const size_t end = end_of_object(text, at);
+      if (end == std::string_view::npos) return found(text);
+      records.push_back(text.substr(at, end - at));
+      at = end;
+    }
+    for (const std::string_view record : records) found(record);
+  }
+
+  std::optional<std::string> record_of_value(std::string_view text) const override {
+    while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);
+    text = trimmed(text);
+    if (text.empty() || text.size() > kLongestBareText || text[0] == '{' || text[0] == '[') return std::nullopt;
+    std::string record = "{\"value\":";
+    if (text.size() > 1 && text[0] == '"' && text.back() == '"') {
+      Record parsed;
+      if (!parse(record + std::string(text) + "}", parsed).empty()) return std::nullopt;
+      text = text.substr(1, text.size() - 2);
+      if (!parse_written_number(text, false) && !is_no_value(text)) return record + '"' + std::string(text) + "\"}";
+    }
+    if (const std::optional<double> number = parse_written_number(text, false); number && std::isfinite(*number)) append_exactly(record, *number);
+    else if (is_no_value(text)) record += "null";
+    else if (text == "true" || text == "false") record += text;
+    else if (is_plain_text(text)) append_string(record, text);
+    else return std::nullopt;
+    return record + "}";
+  }
+
   std::string parse(std::string_view line, Record& record) const override {
     record.clear();
     record.line = line;
@@ -228,8 +289,7 @@ class Ndjson final : public Format {
       to += ':';
     };
     if (as_it_came) {
-      const size_t close = record.line.rfind('}');
-      to += record.line.substr(0, close);
+      append_on_one_line(to, record.line.substr(0, record.line.rfind('}')));
       first = record.fields.empty();
     } else {
       to += '{';
@@ -238,11 +298,12 @@ class Ndjson final : public Format {
         append_string(to, record.measurement);
       }
       for (const Field& field : record.fields) {
+        if (field.is_inner) continue;
         name(field.name);
         if (field.kind == Field::Kind::text) append_string(to, field.text);
         else if (field.kind == Field::Kind::null) to += "null";
         else if (field.kind == Field::Kind::number) append_exactly(to, field.number);
-        else to += field.text;
+        else append_on_one_line(to, field.text);
       }
       if (record.time_ns) {
         name("time");
@@ -259,10 +320,36 @@ class Ndjson final : public Format {
   }
 
  private:
-  // Other formats write numbers in ways that JSON does not know.
-  static void append_exactly(std::string& to, double value) {
-    char text[32];
-    to.append(text, std::to_chars(text, text + sizeof text, value).ptr);
+  // Where the sign of its end stands, or the text ends.
+  static size_t end_of_string(std::string_view text, size_t at) {
+    for (++at; at < text.size() && text[at] != '"'; ++at) {
+      if (text[at] == '\\') ++at;
+    }
+    return at;
+  }
+
+  // Behind the object that begins there; npos: it does not end, or none begins.
+  static size_t end_of_object(std::string_view text, size_t at) {
+    if (text[at] != '{') return std::string_view::npos;
+    int depth = 0;
+    for (; at < text.size(); ++at) {
+      if (text[at] == '"') at = end_of_string(text, at);
+      else if (text[at] == '{' || text[at] == '[') ++depth;
+      else if ((text[at] == '}' || text[at] == ']') && --depth == 0) return at + 1;
+    }
+    return std::string_view::npos;
+  }
+
+  // Line ends stand between parts of a record, never in its strings.
+  static void append_on_one_line(std::string& to, std::string_view text) {
+    const size_t begin = to.size();
+    to += text;
+    if (text.find_first_of("\n\r") == std::string_view::npos) return;
+    std::replace_if(to.begin() + ptrdiff_t(begin), to.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  }
+
+  static bool is_plain_text(std::string_view text) {
+    return is_utf8(text) && std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
   }
 };
 

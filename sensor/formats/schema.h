@@ -16,7 +16,23 @@ inline constexpr char kKeySeparator = '\x1f';  // texts do not hold it
 struct SchemaOptions {
   std::vector<std::string> keys;    // fields or tags; empty: of the line protocol measurement and tags, else all records are of one key
   std::vector<std::string> values;  // empty: every field that is a number and neither key nor time
-  std::string time;                 // empty: the first of `time`, `timestamp`, `ts`, `date`, `datetime`, `@timestamp` that is there
+  std::string time;                 // a field, or two with a comma between; empty: the one whose name is usual for a time
+  std::string time_format;          // of strptime, or s, ms, us, ns; empty: RFC 3339 or a number
+};
+
+// A field that is a value, or would be one if its series were known.
+struct Value {
+  enum class Certainty : uint8_t {
+    kSure,      // a number, or named by --value
+    kQuoted,    // a number in quotes: a value where the field never held another text
+    kIfKnown    // no number, which is a missing value of a series that has had numbers
+  };
+
+  std::string_view name;
+  double number = 0;
+  bool is_missing = false;
+  Certainty certainty = Certainty::kSure;
+  bool is_text = false;  // something else than a number where one is wanted
 };
 
 // Made to be used again, as Record is.
@@ -24,28 +40,40 @@ struct Selection {
   std::string key;                     // topic and key fields, separated by kKeySeparator
   std::optional<int64_t> time_ns;
   const Field* time_field = nullptr;   // where time_ns came from, unless from the line protocol's own place
-  std::vector<const Field*> values;    // numbers, or null: missing
+  const Field* clock_field = nullptr;  // of a time in two fields the second one
+  std::vector<Value> values;
+  bool lacks_value = false;            // a value is missing, though which one cannot be known
 };
+
+// Why a record cannot be scored.
+enum class Unusable : uint8_t { kNo, kKey, kTime, kValue, kNumber };
+inline constexpr size_t kUnusableKinds = 5;
 
 class Schema {
  public:
-  explicit Schema(SchemaOptions options) : options_(std::move(options)) {}
+  explicit Schema(SchemaOptions options);
 
-  // CSV cannot tell an empty cell of a number from that of a text: the values are the columns that are numbers, or empty, in its first record.
-  // One thread.
-  void fix_values(const Record& first_record);
-  bool has_fixed_values() const { return !fixed_values_.empty(); }
+  // What is wrong, `what` in words; kNo: `selection` is filled. Values are there in any case. [any thread]
+  Unusable select(const Record& record, std::string_view topic, Selection& selection, std::string& what) const;
 
-  // Empty: `selection` is filled; else what is wrong with the record. [any thread]
-  std::string select(const Record& record, std::string_view topic, Selection& selection) const;
+  // Whether a column of this name and first text may turn out to be a value. [any thread]
+  bool may_become_value(const Field& field, const Selection& selection) const;
+  // Whether an option names the field, or it is called as times are. [any thread]
+  bool knows(std::string_view name) const;
+  const SchemaOptions& options() const { return options_; }
 
  private:
-  std::string select_key(const Record& record, std::string_view topic, std::string& key) const;
-  std::string select_time(const Record& record, Selection& selection) const;
+  bool select_key(const Record& record, std::string_view topic, std::string& key, std::string& what) const;
+  bool select_time(const Record& record, Selection& selection, std::string& what) const;
+  void find_time(const Record& record, Selection& selection) const;
+  void find_time_in_two(const Record& record, Selection& selection) const;
+  std::optional<int64_t> time_of(const Selection& selection) const;
+  Unusable select_values(const Record& record, Selection& selection, std::string& what) const;
   bool is_key(std::string_view name) const;
+  bool is_named_value(std::string_view name) const;
 
   SchemaOptions options_;
-  std::vector<std::string> fixed_values_;
+  std::string time_, clock_;  // the fields of options_.time
 };
 
 }  // namespace coil::sensor

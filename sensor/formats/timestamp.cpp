@@ -1,10 +1,12 @@
 // Calendar arithmetic by std::chrono; numbers are taken apart as text, because a double does not hold nanoseconds.
 #include "sensor/formats/timestamp.h"
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <ctime>
 
 #include "sensor/record.h"
 
@@ -41,32 +43,65 @@ class Reader {
   size_t at_ = 0;
 };
 
+// Within what 64 bits hold.
+std::optional<int64_t> in_range(long double ns) {
+  constexpr long double kEnd = 9.2e18L;
+  if (!(std::fabs(ns) < kEnd)) return std::nullopt;
+  return static_cast<int64_t>(ns);
+}
+
+bool take_two(Reader& reader, char mark, int& value) { return reader.take(mark) && reader.digits(2, value); }
+
+// 2026-11-22, 2026/11/22 or 22.11.2026.
+bool take_date(Reader& reader, std::string_view text, int& year, int& month, int& day) {
+  if (text.size() > 2 && text[2] == '.') {
+    return reader.digits(2, day) && take_two(reader, '.', month) && reader.take('.') && reader.digits(4, year);
+  }
+  const char mark = text.size() > 4 && text[4] == '/' ? '/' : '-';
+  return reader.digits(4, year) && take_two(reader, mark, month) && take_two(reader, mark, day);
+}
+
+bool take_time_of_day(Reader& reader, int& hour, int& minute, int& second, int64_t& ns) {
+  int units = 0;
+  if (!reader.digits(1, hour)) return false;
+  if (reader.peek_digit() && reader.digits(1, units)) hour = 10 * hour + units;
+  if (!take_two(reader, ':', minute)) return false;
+  if (reader.take(':') && !reader.digits(2, second)) return false;
+  if (reader.take('.') || reader.take(',')) {
+    if (!reader.peek_digit()) return false;
+    ns = reader.fraction_ns();
+  }
+  return hour <= 23 && minute <= 59 && second <= 60;
+}
+
+bool take_zone(Reader& reader, int64_t& zone_minutes) {
+  reader.take(' ');
+  if (reader.take('Z') || reader.take('z') || reader.at_end()) return true;
+  const int sign = reader.take('-') ? -1 : reader.take('+') ? 1 : 0;
+  int hours, minutes = 0;
+  if (sign == 0 || !reader.digits(2, hours)) return false;
+  reader.take(':');
+  if (!reader.at_end() && !reader.digits(2, minutes)) return false;
+  zone_minutes = sign * (60 * hours + minutes);
+  return true;
+}
+
+bool may_be_calendar(std::string_view text) {
+  if (text.size() < 10) return false;
+  return (text[4] == '-' && text[7] == '-') || (text[4] == '/' && text[7] == '/') || (text[2] == '.' && text[5] == '.');
+}
+
 std::optional<int64_t> parse_calendar(std::string_view text) {
   Reader reader(text);
   int year, month, day, hour = 0, minute = 0, second = 0;
   int64_t ns = 0, zone_minutes = 0;
-  if (!reader.digits(4, year) || !reader.take('-') || !reader.digits(2, month) || !reader.take('-') || !reader.digits(2, day)) return std::nullopt;
+  if (!take_date(reader, text, year, month, day)) return std::nullopt;
   if (!reader.at_end()) {
     if (!reader.take('T') && !reader.take('t') && !reader.take(' ')) return std::nullopt;
-    if (!reader.digits(2, hour) || !reader.take(':') || !reader.digits(2, minute)) return std::nullopt;
-    if (reader.take(':') && !reader.digits(2, second)) return std::nullopt;
-    if (reader.take('.') || reader.take(',')) {
-      if (!reader.peek_digit()) return std::nullopt;
-      ns = reader.fraction_ns();
-    }
-    reader.take(' ');
-    if (!reader.take('Z') && !reader.take('z') && !reader.at_end()) {
-      const int sign = reader.take('-') ? -1 : reader.take('+') ? 1 : 0;
-      int hours, minutes = 0;
-      if (sign == 0 || !reader.digits(2, hours)) return std::nullopt;
-      reader.take(':');
-      if (!reader.at_end() && !reader.digits(2, minutes)) return std::nullopt;
-      zone_minutes = sign * (60 * hours + minutes);
-    }
-    if (!reader.at_end()) return std::nullopt;
+    if (!take_time_of_day(reader, hour, minute, second, ns) || !take_zone(reader, zone_minutes) || !reader.at_end()) return std::nullopt;
   }
   const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(unsigned(month)), std::chrono::day(unsigned(day))};
-  if (!date.ok() || hour > 23 || minute > 59 || second > 60 || year < 1678 || year > 2261) return std::nullopt;
+  if (!date.ok() || year < 1678 || year > 2261) return std::nullopt;
   const int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
   return ((days * 24 + hour) * 60 + minute - zone_minutes) * 60 * kSecond + second * kSecond + ns;
 }
@@ -74,29 +109,102 @@ std::optional<int64_t> parse_calendar(std::string_view text) {
 // Nanoseconds in the unit that a number of this size is in.
 int64_t unit_ns(double magnitude) { return magnitude < 1e11 ? kSecond : magnitude < 1e14 ? 1'000'000 : magnitude < 1e17 ? 1'000 : 1; }
 
+// `unit`: in nanoseconds; 0: the number's size says it.
+std::optional<int64_t> parse_since_1970(std::string_view text, int64_t unit) {
+  int64_t whole = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, whole);
+  const int64_t scale = unit > 0 ? unit : unit_ns(std::fabs(static_cast<double>(whole)));
+  if (error == std::errc() && stop == end) {
+    if (scale == 1) return in_range(static_cast<long double>(whole)) ? std::optional(whole) : std::nullopt;
+    const std::optional<int64_t> fits = in_range(static_cast<long double>(whole) * static_cast<long double>(scale));
+    return fits ? std::optional(whole * scale) : std::nullopt;
+  }
+  if (error == std::errc() && *stop == '.' && scale == kSecond && std::all_of(stop + 1, end, [](char c) { return c >= '0' && c <= '9'; })) {
+    if (!in_range(static_cast<long double>(whole) * kSecond)) return std::nullopt;  // its decimals exactly
+    Reader decimals({stop + 1, size_t(end - stop - 1)});
+    const int64_t ns = decimals.fraction_ns();
+    return whole * kSecond + (text.starts_with('-') ? -ns : ns);
+  }
+  const std::optional<double> value = parse_number(text);
+  if (!value || !std::isfinite(*value)) return std::nullopt;
+  return in_range(static_cast<long double>(*value) * static_cast<long double>(unit > 0 ? unit : unit_ns(std::fabs(*value))));
+}
+
+int64_t named_unit_ns(std::string_view name) {
+  return name == "s" ? kSecond : name == "ms" ? 1'000'000 : name == "us" ? 1'000 : name == "ns" ? 1 : 0;
+}
+
 }  // namespace
 
 std::optional<int64_t> parse_timestamp(std::string_view text) {
-  if (text.size() >= 10 && text[4] == '-' && text[7] == '-') return parse_calendar(text);
-  int64_t whole = 0;
-  const char* end = text.data() + text.size();
-  if (const auto [stop, error] = std::from_chars(text.data(), end, whole); error == std::errc() && stop == end) {
-    const int64_t unit = unit_ns(std::fabs(static_cast<double>(whole)));
-    return whole * unit;
-  } else if (error == std::errc() && *stop == '.' && end - stop <= 10) {  // seconds with up to nine decimals, exactly
-    Reader decimals({stop + 1, size_t(end - stop - 1)});
-    const int64_t unit = unit_ns(std::fabs(static_cast<double>(whole)));
-    if (unit == kSecond && decimals.peek_digit()) {
-      const int64_t ns = decimals.fraction_ns();
-      for (const char* c = stop + 1; c != end; ++c) {
-        if (*c < '0' || *c > '9') return std::nullopt;
-      }
-      return whole * kSecond + (text.starts_with('-') ? -ns : ns);
-    }
+  return may_be_calendar(text) ? parse_calendar(text) : parse_since_1970(text, 0);
+}
+
+std::optional<int64_t> parse_timestamp(std::string_view text, const std::string& format) {
+  if (const int64_t unit = named_unit_ns(format)) return parse_since_1970(text, unit);
+  const size_t fraction = format.find("%f");
+  const std::string terminated(text), first = format.substr(0, fraction);
+  std::tm parts = {};
+  parts.tm_mday = 1;
+  parts.tm_year = 70;
+  const char* at = ::strptime(terminated.c_str(), first.c_str(), &parts);
+  int64_t ns = 0;
+  if (at && fraction != std::string::npos) {
+    Reader digits(at);
+    if (!digits.peek_digit()) return std::nullopt;
+    ns = digits.fraction_ns();
+    while (*at >= '0' && *at <= '9') ++at;
+    at = ::strptime(at, format.c_str() + fraction + 2, &parts);
   }
-  const std::optional<double> value = parse_number(text);
-  if (!value || !(std::fabs(*value) < 9.2e18)) return std::nullopt;
-  return static_cast<int64_t>(*value * static_cast<double>(unit_ns(std::fabs(*value))));
+  if (!at || *at != '\0') return std::nullopt;
+  const long zone_s = parts.tm_gmtoff;
+  const std::time_t seconds = ::timegm(&parts);
+  if (!in_range(static_cast<long double>(seconds) * kSecond + ns)) return std::nullopt;
+  return (static_cast<int64_t>(seconds) - zone_s) * kSecond + ns;
+}
+
+std::string wrong_time_format(const std::string& format) {
+  if (format.empty() || named_unit_ns(format) > 0) return {};
+  if (format.find('%') == std::string::npos) return "wanted is a format of strptime, as '%d/%m/%Y %H:%M:%S', or s, ms, us or ns";
+  std::time_t now = 1'700'000'000;
+  std::tm parts = {};
+  ::gmtime_r(&now, &parts);
+  char text[256];
+  std::string plain = format;
+  if (const size_t fraction = plain.find("%f"); fraction != std::string::npos) plain.replace(fraction, 2, "5");
+  const size_t length = std::strftime(text, sizeof text, plain.c_str(), &parts);
+  if (length == 0 || !parse_timestamp(std::string_view(text, length), format)) return "strptime does not read what strftime writes with it";
+  return {};
+}
+
+bool is_date(std::string_view text) { return text.size() == 10 && may_be_calendar(text) && parse_calendar(text); }
+
+bool is_time_of_day(std::string_view text) {
+  Reader reader(text);
+  int hour, minute, second = 0;
+  int64_t ns = 0, zone_minutes = 0;
+  return take_time_of_day(reader, hour, minute, second, ns) && take_zone(reader, zone_minutes) && reader.at_end();
+}
+
+std::optional<int> time_name_rank(std::string_view name) {
+  constexpr size_t kLongest = 14;
+  constexpr std::string_view kNames[] = {"time",      "timestamp",  "ts",       "date",      "datetime",  "@timestamp",   "_time",       "date_time",
+                                         "date/time", "date time",  "time stamp", "time_stamp", "utc",    "epoch",        "unixtime",    "unix_time",
+                                         "zeit",      "datum",      "zeitstempel", "uhrzeit", "timestamp_ms", "time_ms",  "ts_ms",       "timestamp_ns",
+                                         "timestamp_utc", "time_utc", "recorded_at", "measured_at", "created_at", "last_changed", "last_updated"};
+  // with a unit or zone in brackets behind it
+  if (const size_t bracket = name.find_first_of("(["); bracket != std::string_view::npos && bracket > 0) name = name.substr(0, bracket);
+  while (name.ends_with(' ')) name.remove_suffix(1);
+  if (name.size() < 2 || name.size() > kLongest) return std::nullopt;
+  constexpr std::string_view kFirst = "td@_uezrmcl";
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  if (kFirst.find(lower(name[0])) == std::string_view::npos) return std::nullopt;
+  char folded[kLongest];
+  std::transform(name.begin(), name.end(), folded, lower);
+  const auto found = std::find(std::begin(kNames), std::end(kNames), std::string_view(folded, name.size()));
+  if (found == std::end(kNames)) return std::nullopt;
+  return static_cast<int>(found - std::begin(kNames));
 }
 
 std::string format_timestamp(int64_t time_ns) {

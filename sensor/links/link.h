@@ -15,6 +15,7 @@ struct Message {
   int32_t partition = -1;    // of a partitioned source, else -1
   int64_t offset = -1;       // place in the partition; of a pipe the number of the line, from 1; -1: the source has none
   std::string sensor{};      // of a result: whose it is, for example site/pump; empty: it is no record's, as a CSV header
+  std::string trouble{};     // not empty: why the text is left out
 };
 
 // What a partitioned source tells the engine. Called from inside Link::read, on its thread.

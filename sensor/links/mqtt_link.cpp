@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <utility>
 
 #include "sensor/links/home_assistant.h"
@@ -22,18 +21,7 @@ constexpr int kFirstRefusal = 128;
 
 size_t window(const MqttOptions& options) { return std::clamp<size_t>(options.queue_records, 1, 65'535); }
 
-bool is_number(std::string_view text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() && std::isfinite(value);
-}
-
-// Many sensors publish a number and nothing else.
-std::string record_of(const mosquitto_message& message) {
-  std::string text(static_cast<const char*>(message.payload), static_cast<size_t>(message.payloadlen));
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.pop_back();
-  return is_number(text) ? "{\"value\":" + text + "}" : text;
-}
+std::string text_of(const mosquitto_message& message) { return {static_cast<const char*>(message.payload), static_cast<size_t>(message.payloadlen)}; }
 
 size_t hash_of(const mosquitto_message& message) {
   const std::string_view payload(static_cast<const char*>(message.payload), static_cast<size_t>(message.payloadlen));
@@ -196,7 +184,7 @@ void MqttLink::received(const mosquitto_message& message) {
     if (oldest == queue_.end()) return;
     queue_.erase(oldest);
   }
-  queue_.push_back({{message.topic, record_of(message), -1, -1, {}}, message.qos});
+  queue_.push_back({{message.topic, text_of(message), -1, -1, {}}, message.qos});
   if (message.qos > 0) ++queued_unacknowledged_;
   changed_.notify_all();
 }

@@ -14,7 +14,6 @@ namespace coil::sensor {
 namespace {
 
 constexpr size_t kReadBytes = 1 << 18;
-constexpr size_t kLongestLine = 1 << 20;  // what is beyond is cut off, and the rest is malformed
 
 bool is_ready(int descriptor, int wait_ms) {
   pollfd one = {descriptor, POLLIN, 0};
@@ -25,30 +24,18 @@ bool is_ready(int descriptor, int wait_ms) {
 
 bool PipeLink::read(std::vector<Message>& messages, std::chrono::milliseconds wait) {
   if (!is_ready(input_, static_cast<int>(wait.count()))) return true;
-  const size_t before = text_.size();
-  text_.resize(before + kReadBytes);
-  const ssize_t got = ::read(input_, text_.data() + before, kReadBytes);
-  text_.resize(before + size_t(std::max<ssize_t>(got, 0)));
+  bytes_.resize(kReadBytes);
+  const ssize_t got = ::read(input_, bytes_.data(), bytes_.size());
   if (got < 0) {
     if (errno == EINTR || errno == EAGAIN) return true;
     throw Error(std::string("standard input cannot be read: ") + std::strerror(errno));
   }
-  if (got == 0 && !text_.empty()) text_ += '\n';  // the last line may have no end
-  cut_lines(messages);
-  return got > 0;
-}
-
-void PipeLink::cut_lines(std::vector<Message>& messages) {
-  size_t begin = 0;
-  for (;;) {
-    const size_t end = text_.find('\n', std::max(begin, searched_));
-    if (end == std::string::npos) break;
-    messages.push_back({{}, text_.substr(begin, end - begin), -1, ++lines_});
-    begin = searched_ = end + 1;
+  cutter_.add({bytes_.data(), size_t(got)});
+  for (Line line; cutter_.next(line, got == 0);) {
+    messages.push_back({{}, std::move(line.text), -1, ++lines_});
+    if (line.is_too_long) messages.back().trouble = "the line is longer than " + std::to_string(kLongestLine >> 20) + " MiB and left out as a whole";
   }
-  text_.erase(0, begin);
-  if (text_.size() > kLongestLine) text_.resize(kLongestLine);
-  searched_ = text_.size();
+  return got > 0;
 }
 
 void PipeLink::write(const Message& result) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "sensor/formats/line_cutter.h"
 #include "sensor/links/link.h"
 
 namespace coil::sensor {
@@ -19,12 +20,10 @@ class PipeLink final : public Link {
   void flush() override;
 
  private:
-  void cut_lines(std::vector<Message>& messages);
-
   int input_, output_;
   int64_t lines_ = 0;
-  std::string text_;       // of lines that have no end yet
-  size_t searched_ = 0;    // so much of it has none
+  LineCutter cutter_;
+  std::string bytes_;  // of one read
   std::string out_;
 };
 

@@ -18,7 +18,7 @@ namespace coil::sensor {
 namespace {
 
 constexpr uint64_t kBlockBytes = 512;
-constexpr char kMagic[] = "coil stream state 2\n";
+constexpr char kMagic[] = "coil stream state 3\n";
 
 uint64_t blocks_of(uint64_t bytes) { return (bytes + kBlockBytes - 1) / kBlockBytes; }
 
@@ -113,6 +113,7 @@ void StateFile::load(Content& content) {
       std::string key = reader.text();
       content.pieces.emplace_hint(content.pieces.end(), std::move(key), reader.value<Piece>());
     }
+    for (auto names = reader.value<uint64_t>(); names > 0; --names) content.taken_names.push_back(reader.text());
   } catch (const Error& error) {
     throw failure(path_, error.what());
   }
@@ -172,6 +173,8 @@ void StateFile::commit(const Content& content) {
   writer.value(commits_);
   writer.value(static_cast<uint64_t>(content.pieces.size()));
   for (const auto& [key, piece] : content.pieces) writer.text(key), writer.value(piece);
+  writer.value(static_cast<uint64_t>(content.taken_names.size()));
+  for (const std::string& name : content.taken_names) writer.text(name);
   writer.value(static_cast<uint64_t>(XXH3_64bits(bytes.data(), bytes.size())));
 
   const std::filesystem::path part = path_.string() + ".part";

@@ -26,6 +26,7 @@ class StateFile {
   struct Content {
     int64_t position = 0;  // the offset of the first message that is not in the states
     std::map<std::string, Piece> pieces;
+    std::vector<std::string> taken_names;  // that records' own fields have, see AddedNames
   };
 
   // `path` empty: a temporary file, for what does not fit into memory. `identity`: what the states belong to; a file of another identity, a damaged

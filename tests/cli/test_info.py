@@ -32,3 +32,12 @@ class Info(CoilTest):
         for words in ("Test Filter", "Random weights.", "48000 Hz", "0 to 10, default 5", "-40 to 12 dB, default 0 dB",
                       "2 x (s4d, linear, film, tanh)", "CC0", "MACs", "bytes"):
             self.assertIn(words, text)
+
+    def test_what_has_no_effect_is_warned_of_once(self):
+        write_filter_model(self.path("knobs.safetensors"), controls=True, fields={"norm_g": True})
+        self.coil("info", "knobs.safetensors")
+        warning = self.stderr.strip()
+        self.assertEqual(warning.count("\n"), 0)
+        self.assertTrue(warning.startswith("coil: warning: knobs.safetensors: config.norm_g is not known"), warning)
+        self.coil("bench", "knobs.safetensors", "--seconds", "0.001", "--blocks", "1", "--target", "all")
+        self.assertEqual(self.stderr.count("norm_g"), 1)

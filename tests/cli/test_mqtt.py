@@ -51,9 +51,12 @@ class Mqtt(CoilTest):
         broker = Mosquitto(self)
         subscriber = broker.subscribe("coil/#")
         worker = self.worker(broker, "t", "--mqtt-out", "coil")
-        broker.publish("t", ["21.5", "ON", "22"])
-        rows = [json.loads(text) for text in self.results(subscriber, "coil/t", 2)]
-        self.assertEqual([row["value"] for row in rows], [21.5, 22])
+        sent = {"21.5": 21.5, "ON": "ON", "22": 22, "nan": None, ".5": 0.5, "5.": 5, "007": 7, "+21.5": 21.5, '"21.5"': 21.5, "unavailable": "unavailable",
+                "true": True, '{"value": 3}': 3, " 4 ": 4}
+        broker.publish("t", [*sent, "{"])
+        rows = [json.loads(text) for text in self.results(subscriber, "coil/t", len(sent))]
+        self.assertEqual([row["value"] for row in rows], list(sent.values()))
+        self.assertEqual([row["status"] for row, value in zip(rows, sent.values()) if not isinstance(value, (int, float)) or value is True], ["missing"] * 4)
         worker.wait_for("topic t: invalid JSON")
 
     def test_results_on_standard_output(self):

@@ -98,29 +98,36 @@ class SensorFormats(CoilTest):
         bad = {
             "nothing": "expected '{'", '{"k":"a"': "end of the line", '{"k":"a","v":01}': "begins with 0", '{"k":"a","v":1}x': "text after",
             '{"k":"a","v":"x\\q"}': "escape", '{"k":"a" "v":1}': "column 10", '{"k":"a","v":}': "expected a value",
-            '{"v":1,"time":1700000000}': "'k'", '{"k":"a","time":"soon","v":1}': "RFC 3339", '{"k":"a","time":1}': "no field 'v'",
-            '{"k":"a","v":"high"}': "'high' is no number", '{"k":"a","v":' + "[" * 50 + "]" * 50 + "}": "nested deeper",
+            '{"k":"a","v":' + "[" * 50 + "]" * 50 + "}": "nested deeper", '{"k":"a","v":1,"v":2}': "'v' comes twice",
+            '{"k":"a","o":{"v":1,"v":2}}': "'o.v' comes twice",
         }
-        lines = [good]
-        for line in bad:
+        unscored = {'{"v":1,"time":1700000000}': "'k'", '{"k":"a","time":"soon","v":1}': "RFC 3339", '{"k":"a","time":1}': "no field 'v'"}
+        missing = {'{"k":"a","v":"high"}': "'high' is no number"}
+        lines, comments = [good], {}
+        for line, words in {**bad, **unscored, **missing}.items():
+            comments[len(lines) + 1] = words
             lines += [line, "", good.replace("1700000000", str(1700000000 + 60 * len(lines)))]
-        output = self.stream("\n".join(lines), "--key", "k", "--value", "v", "--summary")
-        self.assertEqual(len(output.splitlines()), 1 + len(bad))
+        output = self.stream("\n".join(lines), "--key", "k", "--value", "v", "--summary").splitlines()
+        self.assertEqual(len(output), 1 + len(bad) + 2 * len(unscored) + 2 * len(missing))
+        for line, status in [*((line, "unscored") for line in unscored), *((line, "missing") for line in missing)]:
+            came_out = [json.loads(goes) for goes in output if goes.startswith(line[:-1] + ",")]
+            self.assertEqual([(record["status"], record["score"]) for record in came_out], [(status, None)], line)
         errors = [line for line in self.stderr.splitlines() if line.startswith("coil: warning: line ")]
-        self.assertEqual(len(errors), len(bad), self.stderr)
-        for (line, words), error in zip(bad.items(), errors):
-            self.assertIn(f"coil: warning: line {lines.index(line) + 1}: ", error)
+        self.assertEqual(len(errors), len(comments), self.stderr)
+        for (number, words), error in zip(comments.items(), errors):
+            self.assertIn(f"coil: warning: line {number}: ", error)
             self.assertIn(words, error)
-        self.assertRegex(self.stderr, rf"malformed +{len(bad)}\n")
+        self.assertRegex(self.stderr, rf"malformed +{len(bad)}\n +unscored +{len(unscored)}\n")
 
     def test_malformed_csv_and_line_protocol(self):
-        output = self.stream('time,v\n1700000000,1\n1700000060\n1700000120,1,2\n1700000180,"1\n1700000240,high\n1700000300,2\n')
-        self.assertEqual(len(output.splitlines()), 3)
+        output = self.stream('time,v\n1700000000,1\n1700000060\n1700000120,1,2\n1700000180,"1\n1700000240,high\n1700000300,2\n').splitlines()
+        self.assertEqual([row.split(",")[:2] for row in output[1:]], [["1700000000", "1"], ["1700000060", ""], ["1700000240", "high"], ["1700000300", "2"]])
+        self.assertEqual([row.split(",")[6] for row in output[1:]], ["warmup", "missing", "missing", "warmup"])
         for line, words in ((3, "1 cell, the header has 2"), (4, "3 cells"), (5, "without an end"), (6, "'high' is no number")):
             self.assertRegex(self.stderr, f"coil: warning: line {line}: .*{words}")
-        output = self.stream("m,a=b v=1 1\nm,a=b\nm,a= v=1\nm v=\nm v=1x\nm v=1 soon\n,a=b v=1\nm,a=b v=2 2\n")
+        output = self.stream("m,a=b v=1 1\nm,a=b\nm,a= v=1\nm v=\nm v=1x\nm v=1 soon\n,a=b v=1\nm v=1,v=2\nm,a=b v=2 2\n")
         self.assertEqual(len(output.splitlines()), 2)
-        for line, words in ((2, "fields"), (3, "'a' is empty"), (4, "no number"), (5, "'1x'"), (6, "nanoseconds"), (7, "measurement")):
+        for line, words in ((2, "fields"), (3, "'a' is empty"), (4, "no number"), (5, "'1x'"), (6, "nanoseconds"), (7, "measurement"), (8, "'v' comes twice")):
             self.assertRegex(self.stderr, f"coil: warning: line {line}: .*{words}")
 
     def test_options(self):
@@ -134,8 +141,6 @@ class SensorFormats(CoilTest):
         self.coil("stream", "-m", "identity.safetensors", input=b"", code=3)
         self.assertIn("no forecaster", self.stderr)
         self.coil(*stream, "missing.csv", code=1)
-        self.coil(*stream, input=b'{"value":1,"score":2}\n', code=1)
-        self.assertIn("--prefix", self.stderr)
         self.assertIn(b"bytes", self.coil(*stream, "--describe"))
         output = json.loads(self.stream('{"value":1}\n{"value":2}', "--forecast", "1,16").splitlines()[1])
         self.assertLess(output["value_forecast_1_high"] - output["value_forecast_1_low"], output["value_forecast_16_high"] - output["value_forecast_16_low"])

@@ -5,11 +5,16 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "ssm/golden.h"
+#include "ssm/model.h"
 #include "ssm/reference.h"
+#include "ssm/upstream_names.h"
 #include "tests/support/random_network.h"
 #include "tests/support/temp_dir.h"
 
@@ -116,8 +121,11 @@ TEST_CASE("what is not a model is refused") {
   CHECK_THROWS_WITH(ssm::Checkpoint::open(dir.path()), Catch::Contains("config.json"));
   write_text(dir / "config.json", kConfig);
   CHECK_THROWS_WITH(ssm::Checkpoint::open(dir.path()), Catch::Contains("model.safetensors"));
-  ssm::write_safetensors(dir / "plain.safetensors", {}, {});
-  CHECK_THROWS_WITH(ssm::Checkpoint::open(dir / "plain.safetensors"), Catch::Contains("config"));
+  write_text(dir / "pytorch_model.bin", "\x80");
+  CHECK_THROWS_WITH(ssm::Checkpoint::open(dir.path()), Catch::Contains("pickled"));
+  const test::TempDir alone;
+  ssm::write_safetensors(alone / "plain.safetensors", {}, {});
+  CHECK_THROWS_WITH(ssm::Checkpoint::open(alone / "plain.safetensors"), Catch::Contains("config"));
   CHECK_THROWS_AS(ssm::Checkpoint::open(dir / "nothing"), Error);
 }
 
@@ -175,6 +183,109 @@ TEST_CASE("a matrix kept as a convolution of one tap is still a matrix") {
   CHECK(ssm::Checkpoint::open(dir / "w.safetensors").floats("w", {2, 3}).size() == 6);
   write_text(dir / "w.safetensors", raw_tensor_file("F32", "[2,3,2]", std::string(48, '\0')));
   CHECK_THROWS_AS(ssm::Checkpoint::open(dir / "w.safetensors").floats("w", {2, 3}), Error);
+}
+
+// The tensors of `model` under other names, as a directory; what its network makes of the probe.
+std::vector<double> probe_renamed(const test::ModelFile& model, const std::function<std::string(std::string)>& rename) {
+  const test::TempDir dir;
+  write_text(dir / "config.json", model.config_json);
+  std::vector<ssm::NamedFloats> tensors = model.tensors;
+  for (ssm::NamedFloats& tensor : tensors) tensor.name = rename(tensor.name);
+  ssm::write_safetensors(dir / "weights.safetensors", {{"format", "pt"}}, tensors);
+  const auto checkpoint = ssm::Checkpoint::open(dir.path());
+  CHECK(ssm::Model::load(checkpoint)->warnings().empty());
+  CHECK(probe(ssm::Checkpoint::open(dir / "weights.safetensors")) == probe(checkpoint));  // the config lies beside it
+  CHECK_THROWS_WITH(checkpoint.floats("backbone.norm_f.weight", {5}), Catch::Contains("'" + rename("backbone.norm_f.weight") + "'"));
+  return probe(checkpoint);
+}
+
+TEST_CASE("whatever stands in front of the names, the network is the same") {
+  const test::ModelFile model = test::model_file(kConfig, 5);
+  const std::string backbone = "backbone.";
+  const std::vector<double> expected = probe_renamed(model, [](const std::string& name) { return name; });
+  for (const std::string prefix : {"", "model.", "module.backbone.", "model.backbone.", "_orig_mod.backbone."}) {
+    INFO("'" << prefix << "'");
+    CHECK(probe_renamed(model, [&](const std::string& name) { return prefix + name.substr(backbone.size()); }) == expected);
+  }
+}
+
+TEST_CASE("names of layers under two prefixes are not guessed at") {
+  using Names = std::map<std::string, std::string, std::less<>>;
+  CHECK(ssm::upstream_names({"a.layers.0.norm.weight", "b.layers.0.norm.weight"}).empty());
+  CHECK(ssm::upstream_names({"backbone.layers.0.norm.weight", "b.layers.0.norm.weight"}).empty());
+  CHECK(ssm::upstream_names({"backbone.layers.0.norm.weight", "backbone.embedding.weight", "lm_head.weight"}) ==
+        Names{{"backbone.embeddings.weight", "backbone.embedding.weight"}});
+  CHECK(ssm::upstream_names({"m.layers.10.mixer.D", "m.norm_f.weight", "w.lm_head.weight", "input"}) ==
+        Names{{"backbone.layers.10.mixer.D", "m.layers.10.mixer.D"}, {"backbone.norm_f.weight", "m.norm_f.weight"}, {"lm_head.weight", "w.lm_head.weight"}});
+}
+
+TEST_CASE("what a file holds and the network does not use is said") {
+  const test::TempDir dir;
+  test::ModelFile model = test::model_file(kConfig, 5);
+  for (const char* name : {"input", "output", "state.0.ssm", "lm_head.weight"}) model.tensors.push_back({name, {1}, {1}});
+  model.write(dir / "m.safetensors");
+  CHECK(ssm::Model::load(dir / "m.safetensors")->warnings().empty());
+  model.tensors.push_back({"optimizer.step", {1}, {1}});
+  model.write(dir / "m.safetensors");
+  const auto one = ssm::Model::load(dir / "m.safetensors")->warnings();
+  REQUIRE(one.size() == 1);
+  CHECK_THAT(one[0], Catch::Contains("m.safetensors") && Catch::Contains("one tensor is not used: 'optimizer.step'"));
+  for (const char* name : {"x1", "x2", "x3"}) model.tensors.push_back({name, {1}, {1}});
+  model.write(dir / "m.safetensors");
+  CHECK_THAT(ssm::Model::load(dir / "m.safetensors")->warnings().at(0), Catch::Contains("4 tensors are not used: 'optimizer.step', 'x1', 'x2' ..."));
+}
+
+const char* const kTokens = R"({"model_type": "mamba", "hidden_size": 4, "num_hidden_layers": 1, "vocab_size": 7, "state_size": 3})";
+
+TEST_CASE("a head that is there and is not the embeddings is used, whatever the config says of ties") {
+  test::ModelFile model = test::model_file(kTokens, 5);
+  const auto first_logit = [&] {
+    const test::TempDir dir;
+    model.write(dir / "m.safetensors");
+    const auto checkpoint = ssm::Checkpoint::open(dir / "m.safetensors");
+    return std::pair(ssm::Reference(checkpoint).step_token(3).at(0), ssm::Model::load(checkpoint)->warnings());
+  };
+  const auto tied = first_logit();
+  CHECK(tied.second.empty());
+  const auto table = *std::find_if(model.tensors.begin(), model.tensors.end(), [](const auto& t) { return t.name == "backbone.embeddings.weight"; });
+  model.tensors.push_back({"lm_head.weight", table.shape, table.values});
+  CHECK(first_logit() == tied);
+  for (float& value : model.tensors.back().values) value *= 2;
+  const auto own = first_logit();
+  CHECK(own.first == Approx(2 * tied.first));
+  REQUIRE(own.second.size() == 1);
+  CHECK_THAT(own.second[0], Catch::Contains("lm_head.weight"));
+}
+
+TEST_CASE("state-spaces' vocabulary is as long as its tensor") {
+  const test::TempDir dir;
+  test::ModelFile model = test::model_file(kTokens, 5);
+  for (ssm::NamedFloats& tensor : model.tensors) {
+    if (tensor.name != "backbone.embeddings.weight") continue;
+    tensor.name = "backbone.embedding.weight";
+    tensor.shape[0] = 8;
+    tensor.values.resize(8 * 4, 0.5f);
+  }
+  model.config_json = R"({"d_model": 4, "n_layer": 1, "vocab_size": 7, "ssm_cfg": {"d_state": 3}})";
+  model.write(dir / "m.safetensors");
+  CHECK(ssm::Reference(ssm::Checkpoint::open(dir / "m.safetensors")).step_token(7).size() == 8);
+  CHECK(ssm::Model::load(dir / "m.safetensors")->config().d_output == 8);
+}
+
+TEST_CASE("a comparison with tokens that the model does not have is refused") {
+  const test::TempDir dir;
+  test::ModelFile model = test::model_file(kTokens, 5);
+  model.tensors.push_back({"output", {1, 2, 7}, std::vector<float>(14)});
+  const auto open = [&](int32_t first, int32_t second) {
+    model.write(dir / "m.safetensors");
+    const std::string header = R"({"input":{"dtype":"I32","shape":[1,2],"data_offsets":[0,8]},"output":{"dtype":"F32","shape":[1,2,7],"data_offsets":[8,64]}})";
+    const uint64_t n = header.size();
+    write_text(dir / "io.safetensors", std::string(reinterpret_cast<const char*>(&n), 8) + header + raw<int32_t>({first, second}) + std::string(56, '\0'));
+    return ssm::Golden::open(dir / "m.safetensors", dir / "io.safetensors");
+  };
+  CHECK(open(0, 6).frames() == 2);
+  CHECK_THROWS_WITH(open(0, 7), Catch::Contains("token id 7") && Catch::Contains("frame 1") && Catch::Contains("0 to 6"));
+  CHECK_THROWS_WITH(open(-1, 0), Catch::Contains("token id -1"));
 }
 
 TEST_CASE("the hash changes with every part of a model, and with nothing else") {

@@ -139,7 +139,7 @@ TEST_CASE("a transformers Mamba-2 config") {
   CHECK(mixer.heads == 4);
   CHECK(mixer.headdim == 16);
   CHECK(mixer.ngroups == 2);
-  CHECK(mixer.norm_group_size == 64);
+  CHECK(mixer.norm_group_size == 32);  // a norm for each group
   CHECK(mixer.d_inner() == 64);
   CHECK(mixer.conv_channels() == 64 + 2 * 2 * 16);
   CHECK(mixer.dt_min == 0);
@@ -147,7 +147,7 @@ TEST_CASE("a transformers Mamba-2 config") {
 }
 
 TEST_CASE("time_step_limit, with the infinities that Python writes") {
-  for (const std::string limit : {R"([0.0, Infinity])", R"([0.0, {"__float__": "Infinity"}])"}) {
+  for (const std::string limit : {R"([0.0, Infinity])", R"([0.0, {"__float__": "Infinity"}])", R"([0, "Infinity"])", R"(["0.0", "inf"])", R"([null, null])"}) {
     std::string text = mamba2_hf().dump();
     text.back() = ',';
     const auto config = ssm::parse_config(text + "\"time_step_limit\": " + limit + "}", "model");
@@ -158,11 +158,132 @@ TEST_CASE("time_step_limit, with the infinities that Python writes") {
   json["time_step_limit"] = {0.01, 0.5};
   CHECK(part<ssm::Mamba2Config>(parse(json), 0, 1).dt_min == 0.01);
   CHECK(part<ssm::Mamba2Config>(parse(json), 0, 1).dt_max == 0.5);
-  for (const Json& wrong : {Json(3), Json::array({1}), Json::array({0.5, 0.1}), Json::array({"a", "b"}), Json::array({0, nullptr}),
-                            Json::array({0, {{"__float__", "NaN"}}}), Json::array({0, {{"__float__", 3}}})}) {
+  for (const Json& wrong : {Json(3), Json::array({1}), Json::array({0.5, 0.1}), Json::array({"a", "b"}), Json::array({"0.1 s", 1}), Json::array({0, "nan"}),
+                            Json::array({0, ""}), Json::array({0, {{"__float__", "NaN"}}}), Json::array({0, {{"__float__", 3}}})}) {
     json["time_step_limit"] = wrong;
     refuses(json, "time_step_limit");
   }
+}
+
+TEST_CASE("the gated norm of Mamba-2 is over a group unless the config names a width") {
+  Json json = mamba2_hf();
+  json["rms_norm_group_size"] = 64;
+  CHECK(part<ssm::Mamba2Config>(parse(json), 0, 1).norm_group_size == 64);
+  const Json mixer = {{"type", "mamba2"}, {"name", "m"}, {"d_state", 4}, {"headdim", 4}, {"ngroups", 2}};
+  CHECK(part<ssm::Mamba2Config>(parse(chain({mixer})), 0, 0).norm_group_size == 8);
+}
+
+TEST_CASE("numbers that JSON does not have are no matter where nothing reads them") {
+  std::string text = mamba1_hf().dump();
+  text.back() = ',';
+  for (const std::string number : {"NaN", "Infinity", "-Infinity"}) {
+    CHECK(ssm::parse_config(text + "\"loss\": " + number + ", \"note\": \"NaN\"}", "model").layers.size() == 2);
+    refuses_text(text + "\"sample_rate\": " + number + "}", "sample_rate");
+  }
+}
+
+TEST_CASE("SiLU has two names, and other activations of a mixer are refused by theirs") {
+  Json json = mamba1_hf();
+  json["hidden_act"] = "swish";
+  CHECK(parse(json).layers.size() == 2);
+  for (const char* other : {"gelu", "relu", "gelu_new"}) {
+    json["hidden_act"] = other;
+    refuses(json, std::string("found \"") + other);
+  }
+  CHECK(part<ssm::ActivationConfig>(parse(chain({{{"type", "swish"}}})), 0, 0).kind == ssm::Activation::silu);
+  CHECK(part<ssm::ActivationConfig>(parse(chain({{{"type", "gelu_python"}}})), 0, 0).kind == ssm::Activation::gelu);
+  refuses(chain({{{"type", "gelu_new"}}}), "gelu_new");
+}
+
+TEST_CASE("keys that transformers writes and does not heed are warned of") {
+  Json json = mamba2_hf();
+  json["norm_before_gate"] = true;
+  json["rms_norm"] = false;
+  std::vector<std::string> warnings;
+  CHECK(ssm::parse_config(json.dump(), "file", &warnings).layers.size() == 1);
+  REQUIRE(warnings.size() == 2);
+  CHECK_THAT(warnings[0], Catch::Contains("norm_before_gate"));
+  CHECK_THAT(warnings[1], Catch::Contains("rms_norm"));
+}
+
+TEST_CASE("the architecture stands in for a missing model_type, and says whether there is a head") {
+  Json json = mamba1_hf();
+  json.erase("model_type");
+  for (const auto& [name, type] : {std::pair{"MambaForCausalLM", "mamba"}, {"FalconMambaForCausalLM", "falcon_mamba"}, {"MambaModel", "mamba"}}) {
+    json["architectures"] = {name};
+    CHECK(parse(json).model_type == type);
+  }
+  CHECK_FALSE(parse(json).out_proj);
+  CHECK(parse(json).d_output == 24);
+  CHECK(parse(json).input_kind == ssm::InputKind::token_ids);
+  json["architectures"] = {"LlamaForCausalLM"};
+  refuses(json, "model_type");
+}
+
+TEST_CASE("state-spaces' own config") {
+  Json json = {{"d_model", 24}, {"n_layer", 2}, {"vocab_size", 53}, {"ssm_cfg", Json::object()}, {"rms_norm", true}, {"pad_vocab_size_multiple", 8}};
+  const auto one = parse(json);
+  CHECK(one.model_type == "mamba");
+  CHECK(one.embedding->vocab == 53);
+  CHECK(one.embedding->padded_vocab == 56);
+  CHECK(one.out_proj->name == "backbone.embeddings");
+  CHECK(part<ssm::Mamba1Config>(one, 1, 1).name == "backbone.layers.1.mixer");
+  CHECK(part<ssm::Mamba1Config>(one, 1, 1).d_state == 16);
+  CHECK(part<ssm::Mamba1Config>(one, 1, 1).dt_rank == 2);
+
+  json["tie_embeddings"] = false;
+  json["ssm_cfg"] = {{"layer", "Mamba2"}, {"d_state", 32}, {"headdim", 8}, {"ngroups", 3}, {"dt_limit", {0.01, "inf"}}};
+  const auto two = parse(json);
+  CHECK(two.out_proj->name == "lm_head");
+  const auto& mixer = part<ssm::Mamba2Config>(two, 0, 1);
+  CHECK(mixer.heads == 6);
+  CHECK(mixer.d_state == 32);
+  CHECK(mixer.norm_group_size == 16);
+  CHECK(mixer.dt_min == 0.01);
+  json["ssm_cfg"] = {{"layer", "Mamba2"}};
+  json["d_model"] = 64;
+  CHECK(part<ssm::Mamba2Config>(parse(json), 0, 1).d_state == 128);  // upstream's defaults
+  CHECK(part<ssm::Mamba2Config>(parse(json), 0, 1).headdim == 64);
+
+  for (const auto& [field, value] : std::vector<std::pair<const char*, Json>>{{"rms_norm", false}, {"d_intermediate", 64}, {"attn_layer_idx", {1}}, {"vocab_size", 0}}) {
+    Json changed = json;
+    changed[field] = value;
+    refuses(changed, field);
+  }
+  for (const auto& [field, value] : std::vector<std::pair<const char*, Json>>{
+           {"layer", "Mamba3"}, {"rmsnorm", false}, {"norm_before_gate", true}, {"D_has_hdim", true}, {"d_ssm", 32}, {"activation", "gelu"}, {"ngroups", 3}}) {
+    Json changed = json;
+    changed["ssm_cfg"][field] = value;
+    refuses(changed, std::string("ssm_cfg.") + field);
+  }
+}
+
+TEST_CASE("keys that a coil config does not know are warned of, with the one that was meant") {
+  std::vector<std::string> warnings;
+  ssm::parse_config(full().dump(), "file", &warnings);
+  CHECK(warnings.empty());
+  Json json = full();
+  json["direkt"] = true;
+  json.erase("direct");
+  json["layers"][0]["residal"] = false;
+  json["layers"][0].erase("residual");
+  json["layers"][0]["parts"][1]["biass"] = true;
+  json["layers"][0]["parts"][2]["name"] = "film";  // a part without tensors may have a name
+  json["controls"]["colour"] = "red";
+  json["slow_path"]["layers"][0]["parts"][0]["d_stat"] = 8;
+  ssm::parse_config(json.dump(), "file", &warnings);
+  const auto has = [&](const std::string& key, const std::string& meant) {
+    INFO(key);
+    CHECK(std::count_if(warnings.begin(), warnings.end(), [&](const std::string& w) {
+            return w.find("file: config" + key + " is not known") != std::string::npos && (w.find("meant") == std::string::npos ? meant.empty() : w.find("'" + meant + "'") != std::string::npos);
+          }) == 1);
+  };
+  has(".direkt", "direct");
+  has(".layers[0].residal", "residual");
+  has(".layers[0].parts[1].biass", "");  // bias is there too
+  has(".controls.colour", "");
+  has(".slow_path.layers[0].parts[0].d_stat", "");
+  CHECK(warnings.size() == 5);
 }
 
 TEST_CASE("a bare S4D filter bank") {
@@ -308,8 +429,8 @@ TEST_CASE("every faulty field of a transformers config is named") {
     refuses(json, fault.field);
   }
   for (const Fault& fault : std::vector<Fault>{{"num_heads", 3}, {"num_heads", 0}, {"head_dim", 0}, {"head_dim", 15}, {"n_groups", 3}, {"n_groups", 0},
-                                               {"rms_norm_group_size", 7}, {"rms_norm_group_size", 128}, {"rms_norm", false},
-                                               {"norm_before_gate", true}}) {
+                                               {"rms_norm_group_size", 7}, {"rms_norm_group_size", 128}, {"rms_norm", "no"},
+                                               {"norm_before_gate", 1}}) {
     Json json = mamba2_hf();
     json[fault.field] = fault.value;
     const bool pair = std::string(fault.field) == "head_dim" && fault.value == 15;  // the two sizes are wrong together

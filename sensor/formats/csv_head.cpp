@@ -1,0 +1,205 @@
+// Tries each separator: the one under which the first row of data has most cells that are data, and a row of names above it.
+#include "sensor/formats/csv_head.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "sensor/formats/number.h"
+#include "sensor/formats/timestamp.h"
+
+namespace coil::sensor {
+namespace {
+
+constexpr std::string_view kSeparators = ",;\t|";
+constexpr size_t kMostLines = 100;  // that a head may have
+constexpr size_t kShownText = 60;
+
+using Cells = std::vector<std::string>;
+using Knows = std::function<bool(std::string_view)>;
+
+Cells cells_of(std::string_view line, char separator) {
+  Cells cells;
+  std::string scratch;
+  const std::string error = split_csv(line, separator, scratch, [&](std::string_view text, bool) { cells.emplace_back(trimmed(text)); });
+  return error.empty() ? cells : Cells();
+}
+
+// A header may stand in a comment.
+std::string_view without_mark(std::string_view line) {
+  if (!line.starts_with('#')) return line;
+  return trimmed(line.substr(line.find_first_not_of("# ") == std::string_view::npos ? line.size() : line.find_first_not_of("# ")));
+}
+
+bool is_blank(std::string_view line) { return trimmed(line).empty(); }
+
+std::optional<char> separator_said_by(std::string_view line) {
+  const std::string_view text = trimmed(line);
+  if (text.size() != 5 && text.size() != 4) return std::nullopt;
+  if ((text[0] | 32) != 's' || (text[1] | 32) != 'e' || (text[2] | 32) != 'p' || text[3] != '=') return std::nullopt;
+  return text.size() == 5 ? text[4] : line.ends_with('\t') ? '\t' : ',';
+}
+
+bool is_datum(std::string_view cell, bool comma_is_decimal) {
+  if (cell.empty() || stands_for_number(cell)) return false;
+  return parse_written_number(cell, comma_is_decimal) || (cell.size() >= 10 && parse_timestamp(cell)) || is_time_of_day(cell);
+}
+
+// Dates that need --time-format are data too: nothing but digits and what stands between them.
+bool looks_like_date(std::string_view cell) {
+  size_t digits = 0;
+  for (const char c : cell) {
+    if (c >= '0' && c <= '9') ++digits;
+    else if (std::string_view("/.-: TZ").find(c) == std::string_view::npos) return false;
+  }
+  return digits >= 4 && digits + 2 <= cell.size();
+}
+
+size_t count_data(const Cells& cells, char separator) {
+  return size_t(std::count_if(cells.begin(), cells.end(), [&](const std::string& cell) {
+    return is_datum(cell, separator != ',') || looks_like_date(cell);
+  }));
+}
+
+bool has_known(const Cells& cells, const Knows& knows) { return std::any_of(cells.begin(), cells.end(), knows); }
+
+bool is_unit(std::string_view cell) {
+  constexpr std::string_view kUnits[] = {"",   "-",   "%",   "C",   "F",   "K",    "V",   "mV",  "A",    "mA",   "W",    "kW",  "MW",  "Wh",  "kWh", "MWh",
+                                         "Hz", "kHz", "Pa",  "hPa", "kPa", "mbar", "bar", "psi", "m",    "mm",   "cm",   "km",  "m/s", "km/h", "kn", "mph",
+                                         "s",  "ms",  "min", "h",   "d",   "g",    "kg",  "t",   "l",    "L",    "l/s",  "l/h", "m3",  "m3/h", "lx", "lux",
+                                         "ppm", "ppb", "dB", "dBm", "rpm", "deg",  "degC", "degF", "Deg C", "J", "kJ", "N", "Nm", "Ohm", "TS", "RN", "Avg",
+                                         "Smp", "Min", "Max", "Tot", "UTC", "VA", "var", "pH", "uS/cm", "mg/l", "g/m3", "W/m2", "mm/h", "date", "datetime"};
+  if (std::find(std::begin(kUnits), std::end(kUnits), cell) != std::end(kUnits)) return true;
+  if (cell.size() > 16) return false;
+  const bool in_brackets = (cell.front() == '[' && cell.back() == ']') || (cell.front() == '(' && cell.back() == ')');
+  return in_brackets || cell.starts_with("\xc2\xb0") || cell.starts_with("\xc2\xb5") || cell.starts_with("\xce\xbc") || cell.find('%') != std::string_view::npos ||
+         cell.starts_with("yyyy") || cell.starts_with("YYYY") || cell.starts_with("dd") || cell.starts_with("hh:mm");
+}
+
+bool are_units(const Cells& cells, const Knows& knows) {
+  return std::all_of(cells.begin(), cells.end(), is_unit) && !has_known(cells, knows) &&
+         std::any_of(cells.begin(), cells.end(), [](const std::string& cell) { return !cell.empty(); });
+}
+
+bool has_empty(const Cells& cells) { return std::any_of(cells.begin(), cells.end(), [](const std::string& cell) { return cell.empty(); }); }
+
+struct Found {
+  char separator = 0;
+  size_t header = 0, data = 0;  // data: how many cells of the first row are
+};
+
+// What the head would be under this separator: of the rows above the first one with data the header.
+std::optional<Found> find_under(std::span<const std::string> lines, char separator, const Knows& knows) {
+  std::vector<Cells> rows;
+  for (const std::string& line : lines) rows.push_back(cells_of(without_mark(line), separator));
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const size_t width = rows[i].size(), data = count_data(rows[i], separator);
+    if (width == 0 || data == 0 || has_known(rows[i], knows) || lines[i].starts_with('#')) continue;
+    std::optional<size_t> header;
+    for (size_t above = i; above-- > 0;) {
+      const Cells& row = rows[above];
+      const bool is_table = !separator_said_by(lines[above]) && (width > 1 || lines[above].find_first_of(kSeparators) == std::string::npos);
+      const bool has_names = has_known(row, knows) || count_data(row, separator) == 0;
+      if (row.size() != width || !is_table || is_blank(lines[above]) || !has_names) continue;
+      if (has_known(row, knows)) {
+        header = above;
+        break;
+      }
+      // names are rather above units than below them, and all there
+      if (!header || are_units(rows[*header], knows) || (has_empty(rows[*header]) && !has_empty(row))) header = above;
+    }
+    if (header) return Found{separator, *header, data};
+  }
+  return std::nullopt;
+}
+
+void check_names(const CsvHead& head) {
+  std::set<std::string_view> names;
+  for (const std::string& name : head.columns) {
+    if (name.empty() || names.insert(name).second) continue;
+    throw Error("CSV: two columns have the name '" + name + "'; every column needs a name of its own");
+  }
+}
+
+// Whether a number has this sign as its decimal mark.
+bool has_decimal(std::span<const std::string> lines, char separator, char mark) {
+  for (const std::string& line : lines) {
+    for (const std::string& cell : cells_of(line, separator)) {
+      const size_t at = cell.find(mark);
+      if (at != std::string::npos && cell.find_first_of(",.", at + 1) == std::string::npos && parse_written_number(cell, true)) return true;
+    }
+  }
+  return false;
+}
+
+CsvHead head_of(std::span<const std::string> lines, const Found& found, const Knows& knows) {
+  CsvHead head;
+  head.separator = found.separator;
+  head.before.assign(lines.begin(), lines.begin() + ptrdiff_t(found.header));
+  head.header = lines[found.header];
+  head.columns = cells_of(without_mark(head.header), head.separator);
+  head.lines = found.header + 1;
+  if (head.lines < lines.size()) {
+    const Cells below = cells_of(without_mark(lines[head.lines]), head.separator);
+    if (below.size() == head.columns.size() && count_data(below, head.separator) == 0 && are_units(below, knows)) {
+      head.units = lines[head.lines++];
+    }
+  }
+  head.decimal_comma = head.separator == ';' || has_decimal(lines.subspan(head.lines), head.separator, ',');
+  if (head.separator == ',' || has_decimal(lines.subspan(head.lines), head.separator, '.')) head.decimal_comma = false;
+  check_names(head);
+  return head;
+}
+
+}  // namespace
+
+bool ends_in_quotes(std::string_view line, std::string_view separators, bool begins_in_quotes) {
+  bool inside = begins_in_quotes;
+  for (size_t at = line.find('"'); at != std::string_view::npos; at = line.find('"', at + 1)) {
+    if (!inside) inside = at == 0 || separators.find(line[at - 1]) != std::string_view::npos;
+    else if (at + 1 < line.size() && line[at + 1] == '"') ++at;
+    else inside = false;
+  }
+  return inside;
+}
+
+std::optional<CsvHead> find_csv_head(std::span<const std::string> lines, bool at_end, const std::function<bool(std::string_view)>& knows) {
+  std::optional<char> said;
+  std::optional<size_t> first;  // line of text
+  for (size_t i = 0; i < lines.size(); ++i) {
+    if (is_blank(lines[i])) continue;
+    if (!first) said = separator_said_by(lines[i]);
+    if (!first && said) continue;
+    if (!first) first = i;
+  }
+  if (!first) return at_end ? std::optional(CsvHead()) : std::nullopt;
+  const std::string candidates = said ? std::string(1, *said) : std::string(kSeparators);
+  std::optional<Found> best;
+  for (const char separator : candidates) {
+    const std::optional<Found> found = find_under(lines, separator, knows);
+    if (found && (!best || found->data > best->data)) best = found;
+  }
+  if (best) return head_of(lines, *best, knows);
+
+  // No row of data with names above it: there are no names, or no such row yet.
+  const auto most_cells = [&](std::string_view line) {
+    return *std::max_element(candidates.begin(), candidates.end(), [&](char a, char b) { return cells_of(line, a).size() < cells_of(line, b).size(); });
+  };
+  const char separator = most_cells(without_mark(lines[*first]));
+  const Cells cells = cells_of(without_mark(lines[*first]), separator);
+  const size_t data = has_known(cells, knows) || lines[*first].starts_with('#') ? 0 : count_data(cells, separator);
+  const bool is_last_chance = at_end || lines.size() >= kMostLines;
+  if (data > 0 && (data == cells.size() || is_last_chance)) {
+    throw Error("CSV: there is no header: the first line is '" + lines[*first].substr(0, kShownText) +
+                "'; wanted are the names of the columns, as time" + separator + "value");
+  }
+  if (!is_last_chance) return std::nullopt;
+  Found found{separator, *first, 0};
+  for (size_t i = 0; i < lines.size() && found.data == 0; ++i) {
+    const char own = most_cells(without_mark(lines[i]));
+    if (has_known(cells_of(without_mark(lines[i]), own), knows)) found = {own, i, 1};
+  }
+  return head_of(lines, found, knows);
+}
+
+}  // namespace coil::sensor
