@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <chrono>
 
+#include "cli/failure.h"
 #include "cli/process/output_meter.h"
 #include "cli/sound/sound_ahead.h"
 #include "cli/sound/sound_reader.h"
 #include "cli/sound/sound_writer.h"
+#include "cli/text.h"
 
 namespace coil::cli {
 namespace {
@@ -37,6 +39,14 @@ class FileProgress {
 
 constexpr double kAllButCommitted = 0.999;
 
+// Throws Failure.
+void make_folder_of(const std::filesystem::path& file) {
+  if (!file.has_parent_path()) return;
+  std::error_code error;
+  std::filesystem::create_directories(file.parent_path(), error);
+  if (error) throw Failure(kFailed, in_quotes(file) + ": its folder cannot be made: " + error.message());
+}
+
 }  // namespace
 
 void process_file(const FileJob& job, const ProcessSettings& settings, Progress& progress, FileReport& report) {
@@ -63,7 +73,7 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   report.wanted_kbits = request.quality ? static_cast<int>(request.quality->value) : input_kbits;
   dsp::OfflineProcessor processor(settings.model, in.sample_rate_hz, in.channels, settings.block_frames, job.controls,
                                   settings.rate_mode, settings.executor, form.sample_rate_hz);
-  if (job.create_folder) std::filesystem::create_directories(job.out.parent_path());
+  if (job.create_folder) make_folder_of(job.out);
   std::unique_ptr<SoundWriter> writer = open_writer(job.out, out_info, settings.dither, setting, *reader);
   if (!is_stream) writer = write_behind(std::move(writer));
   writer = metered(std::move(writer), out_info, settings.gain_db, report);

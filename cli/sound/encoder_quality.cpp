@@ -20,7 +20,9 @@ constexpr double kBest = 10;                   // of Quality
 constexpr double kWorstVbrOfLame = 0.9999;     // of 1, which it refuses
 constexpr double kUsualVorbis = 0.4;           // libsndfile's
 constexpr int kUsualMp3KbitsPerChannel = 64;   // at 32 kHz and more, half of it below
-constexpr double kVorbisShortfall = 1.25;      // between the nominal bit rate and what simple sounds get
+constexpr double kVorbisShortfall = 1.4;       // between the nominal bit rate and what simple sounds get
+
+constexpr double kMeasuredShare = 0.98;        // of a measured bit rate: 320 kbit/s and the frame that says so are no 321
 
 struct Mp3Rates {
   std::span<const int> kbits;
@@ -54,7 +56,7 @@ EncoderSetting mp3_of_kbits(double kbits, const SoundInfo& output) {
 double nominal_kbits(double quality, const SoundInfo& output) {
   vorbis_info info;
   vorbis_info_init(&info);
-  const bool is_set = vorbis_encode_setup_vbr(&info, output.channels, output.sample_rate_hz, static_cast<float>(quality)) == 0;
+  const bool is_set = vorbis_encode_init_vbr(&info, output.channels, output.sample_rate_hz, static_cast<float>(quality)) == 0;
   const double kbits = is_set ? static_cast<double>(info.bitrate_nominal) / 1000 : 0;
   vorbis_info_clear(&info);
   return kbits;
@@ -125,7 +127,7 @@ EncoderSetting choose_setting(const std::optional<Quality>& quality, const Sound
     case SF_FORMAT_MPEG_LAYER_III:
       if (!is_vbr) {
         const double usual = kUsualMp3KbitsPerChannel * output.channels * (output.sample_rate_hz < 32000 ? 0.5 : 1);
-        return mp3_of_kbits(quality ? kbits : std::max(kbits, usual), output);
+        return mp3_of_kbits(quality ? kbits : std::max(kMeasuredShare * kbits, usual), output);
       }
       setting.compression = std::min(1 - quality->value / kBest, kWorstVbrOfLame);
       return setting;
