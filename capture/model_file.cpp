@@ -1,7 +1,6 @@
 // Tensors and config as ssm/MODEL_FILE.md says; the scales of input and output go into the weights.
 #include "capture/model_file.h"
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "ssm/safetensors.h"
@@ -40,13 +39,6 @@ class Tensors {
     add(layer + "in_proj.weight", {d, d}, at + map_.layer.in_weight);
     add(layer + "in_proj.bias", {d}, at + map_.layer.in_bias);
     add(layer + "out_proj.weight", {d, d}, at + map_.layer.out_weight);
-    if (map_.shape.knobs > 0) return;
-    // W (tanh(x) - tanh(b)) = W tanh(x) - W tanh(b)
-    std::vector<float> bias(size_t(d), 0.0f);
-    for (size_t i = 0; i < bias.size(); ++i)
-      for (size_t j = 0; j < bias.size(); ++j)
-        bias[i] -= parameters_[at + map_.layer.out_weight + i * bias.size() + j] * std::tanh(parameters_[at + map_.layer.in_bias + j]);
-    add(layer + "out_proj.bias", {d}, std::move(bias));
   }
 
  private:
@@ -60,11 +52,10 @@ Json config_of(const Shape& shape, double sample_rate_hz) {
   parts.push_back({{"type", "s4d"}, {"name", "mixer"}, {"d_state", 2 * shape.pairs}, {"mode", "complex"}, {"discretization", "zoh"}});
   parts.push_back({{"type", "linear"}, {"name", "in_proj"}, {"d_out", shape.d_model}, {"bias", true}});
   if (shape.knobs > 0) parts.push_back({{"type", "film"}});
-  const bool with_knobs = shape.knobs > 0;
-  parts.push_back(with_knobs ? Json{{"type", "tanh"}, {"rest", true}} : Json{{"type", "tanh"}});
-  parts.push_back({{"type", "linear"}, {"name", "out_proj"}, {"d_out", shape.d_model}, {"bias", !with_knobs}});
+  parts.push_back({{"type", "tanh"}, {"rest", true}});
+  parts.push_back({{"type", "linear"}, {"name", "out_proj"}, {"d_out", shape.d_model}, {"bias", false}});
   Json config = {{"model_type", "coil"}, {"sample_rate", sample_rate_hz}, {"d_input", 1}, {"d_model", shape.d_model}, {"d_output", 1},
-                 {"in_proj_bias", !with_knobs ? Json() : Json(false)}, {"out_proj_bias", !with_knobs ? Json() : Json(false)}, {"direct", true}, {"norm_f", false},
+                 {"in_proj_bias", false}, {"out_proj_bias", false}, {"direct", true}, {"norm_f", false},
                  {"layers", Json::array({{{"repeat", shape.layers}, {"residual", true}, {"parts", std::move(parts)}}})}};
   if (shape.knobs > 0) config["controls"] = {{"count", shape.knobs}, {"polynomial", 2}, {"output", true}};
   return config;
@@ -97,10 +88,6 @@ void write_model(const std::filesystem::path& path, const ParameterMap& map, con
   for (size_t l = 0; l < map.shape.layers; ++l) tensors.add_layer(l);
   tensors.add("backbone.out_proj.weight", {1, d}, map.output, scales.output);
   tensors.add("backbone.direct.weight", {1, 1}, map.direct, scales.output / scales.input);
-  if (map.shape.knobs == 0) {
-    tensors.add("backbone.in_proj.bias", {d}, std::vector<float>(size_t(d)));
-    tensors.add("backbone.out_proj.bias", {1}, std::vector<float>(1));
-  }
   if (map.shape.knobs > 0) add_controls(tensors, map, parameters, scales.output);
 
   card["sample_rate"] = sample_rate_hz;

@@ -31,6 +31,7 @@ const char* name_of(const ssm::PartConfig& part) {
       return "activation";
     }
     const char* operator()(const ssm::FilmConfig&) { return "film"; }
+    const char* operator()(const ssm::RestTanhConfig&) { return "tanh at rest 0"; }
     const char* operator()(const ssm::S4dConfig&) { return "s4d"; }
     const char* operator()(const ssm::Mamba1Config&) { return "mamba1"; }
     const char* operator()(const ssm::Mamba2Config&) { return "mamba2"; }

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace coil::cli {
 
@@ -29,6 +30,12 @@ inline std::string counted(long long count, const std::string& noun) {
 }
 
 // "0:07", "12:34", "3:25:45".
+inline std::string joined(const std::vector<std::string>& words) {
+  std::string list;
+  for (const std::string& word : words) list += (list.empty() ? "" : ", ") + word;
+  return list;
+}
+
 inline std::string duration(double seconds) {
   const long long whole = std::llround(seconds);
   char text[64];

@@ -86,6 +86,7 @@ struct BatchedModel::Impl {
   bool tokens, in_place = true;  // in_place: every layer is one part that runs in place
 
   std::optional<Linear> in_proj, out_proj, direct;
+  int output_film_at = 0;  // where in the padded FiLM vector what is added to out_proj's weights begins
   DeviceFloats embedding;
   std::vector<Layer> layers;
   std::unique_ptr<Part> norm_f;
@@ -113,6 +114,7 @@ struct BatchedModel::Impl {
       }
       in_place = in_place && layers.back().parts.size() == 1 && layers.back().parts[0]->whole_layer();
     }
+    output_film_at = build.film_at;
     if (config.norm_f) norm_f = make_rms_norm(*config.norm_f, checkpoint), in_place = false;
     if (config.out_proj) out_proj.emplace(*config.out_proj, nullptr, options.precision, checkpoint);
     if (config.direct) direct.emplace(*config.direct, nullptr, options.precision, checkpoint);
@@ -290,6 +292,8 @@ struct BatchedModel::Impl {
     if (out_proj) {
       y = rows_out.data();
       run_linear(*out_proj, top, width, y, out, rows, false, s.stream);
+      if (config.output_film)
+        run_moving_linear(s.film, output_film_at, int(ssm::padded(size_t(width))), top, width, y, out, s.stream);
     }
     if (direct) run_linear(*direct, rows_in.data(), in, y, out, rows, true, s.stream);
     if (modulation.has_gain()) run_gain(s.film, int(modulation.gain_index()), y, out, out, s.stream);

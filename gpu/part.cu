@@ -78,6 +78,24 @@ class FilmPart final : public Part {
   int at_;
 };
 
+// film_at: where the slice of the film part before it begins.
+class RestTanhPart final : public Part {
+ public:
+  RestTanhPart(const ssm::RestTanhConfig& config, std::optional<int> film_at, const ssm::Checkpoint& checkpoint)
+      : Part(config.width, config.width),
+        film_at_(film_at),
+        bias_(uploaded(checkpoint.floats(config.bias, {config.width}))) {}
+  void run(const Segment& s, const float* in, float* out) const override {
+    if (!film_at_) return run_tanh_rest(bias_.data(), in, out, width_in, s.plan.rows(), s.stream);
+    run_tanh_rest(s.film, *film_at_, *film_at_ + int(ssm::padded(size_t(width_in))), bias_.data(), in, out, width_in,
+                  s.stream);
+  }
+
+ private:
+  std::optional<int> film_at_;
+  DeviceFloats bias_;
+};
+
 // The state is upstream's divided by the layout's scale, as in the CPU's engine: h = x / b, so that h' = z h + u.
 class S4dPart final : public Part {
  public:
@@ -316,7 +334,13 @@ std::unique_ptr<Part> make_part(const ssm::PartConfig& config, Build& build) {
         else if constexpr (std::is_same_v<Config, ssm::S4dConfig>) return std::make_unique<S4dPart>(c, build);
         else if constexpr (std::is_same_v<Config, ssm::Mamba1Config>) return std::make_unique<Mamba1Part>(c, build);
         else if constexpr (std::is_same_v<Config, ssm::Mamba2Config>) return std::make_unique<Mamba2Part>(c, nullptr, false, build);
-        else return std::make_unique<FilmPart>(c, std::exchange(build.film_at, build.film_at + 2 * int(ssm::padded(size_t(c.width)))));
+        else if constexpr (std::is_same_v<Config, ssm::RestTanhConfig>) {
+          const int slice = 2 * int(ssm::padded(size_t(c.width)));  // that of the film part just before
+          return std::make_unique<RestTanhPart>(c, c.film ? std::optional(build.film_at - slice) : std::nullopt,
+                                                build.checkpoint);
+        } else
+          return std::make_unique<FilmPart>(
+              c, std::exchange(build.film_at, build.film_at + 2 * int(ssm::padded(size_t(c.width)))));
       },
       config);
 }

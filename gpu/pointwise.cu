@@ -40,14 +40,40 @@ __global__ void each_film_row(Film film, int width, F f) {
   }
 }
 
+// (1 + scale) x + shift: what comes in at rest must have the bits that ApplyFilm gave it.
+__device__ inline float with_film(float x, float scale, float shift) { return __fadd_rn(fmaf(scale, x, x), shift); }
+
 struct ApplyFilm {
   int scale_at, shift_at;
   ConstRows in;
   Rows out;
   template <class Value>
   __device__ void operator()(size_t row, int column, const Value& value) const {
-    const float x = in.at(row, column);
-    out.at(row, column) = fmaf(value(scale_at + column), x, x) + value(shift_at + column);
+    out.at(row, column) = with_film(in.at(row, column), value(scale_at + column), value(shift_at + column));
+  }
+};
+
+struct TanhRest {
+  int scale_at, shift_at;
+  const float* bias;
+  ConstRows in;
+  Rows out;
+  template <class Value>
+  __device__ void operator()(size_t row, int column, const Value& value) const {
+    const float rest = with_film(bias[column], value(scale_at + column), value(shift_at + column));
+    out.at(row, column) = __fsub_rn(tanhf(in.at(row, column)), tanhf(rest));
+  }
+};
+
+struct AddMovingLinear {
+  int weights_at, row_floats, width;
+  ConstRows h;
+  Rows y;
+  template <class Value>
+  __device__ void operator()(size_t row, int output, const Value& value) const {
+    float sum = 0;
+    for (int c = 0; c < width; ++c) sum = fmaf(value(weights_at + output * row_floats + c), h.at(row, c), sum);
+    y.at(row, output) += sum;
   }
 };
 
@@ -110,6 +136,26 @@ void run_time_step(const float* bias, float low, float high, float* x, int strid
 
 void run_film(const Film& film, int scale_at, int shift_at, const float* in, float* out, int width, cudaStream_t stream) {
   launch(each_film_row<ApplyFilm>, unsigned(film.count), kElementThreads, 0, stream, film, width, ApplyFilm{scale_at, shift_at, {in, width}, {out, width}});
+}
+
+void run_tanh_rest(const Film& film, int scale_at, int shift_at, const float* bias, const float* in, float* out,
+                   int width, cudaStream_t stream) {
+  launch(each_film_row<TanhRest>, unsigned(film.count), kElementThreads, 0, stream, film, width,
+         TanhRest{scale_at, shift_at, bias, {in, width}, {out, width}});
+}
+
+void run_tanh_rest(const float* bias, const float* in, float* out, int width, size_t rows, cudaStream_t stream) {
+  const ConstRows from{in, width};
+  const Rows to{out, width};
+  for_each_element(rows, width, stream, [=] __device__(size_t row, int c) {
+    to.at(row, c) = __fsub_rn(tanhf(from.at(row, c)), tanhf(bias[c]));
+  });
+}
+
+void run_moving_linear(const Film& film, int weights_at, int row_floats, const float* h, int width, float* y,
+                       int outputs, cudaStream_t stream) {
+  launch(each_film_row<AddMovingLinear>, unsigned(film.count), kElementThreads, 0, stream, film, outputs,
+         AddMovingLinear{weights_at, row_floats, width, {h, width}, {y, outputs}});
 }
 
 void run_gain(const Film& film, int gain_at, float* x, int stride, int width, cudaStream_t stream) {

@@ -18,6 +18,9 @@ void run_rms_norm(const float* weight, float eps, int groups, int width, const f
 // width: of the output
 void run_activation(ssm::Activation kind, const float* in, int in_stride, float* out, int out_stride, int width, size_t rows, cudaStream_t stream);
 
+// out = tanh(in) - tanh(x0), x0 = bias, or (1 + scale) bias + shift by the FiLM vector: exactly 0 where in is x0.
+void run_tanh_rest(const float* bias, const float* in, float* out, int width, size_t rows, cudaStream_t stream);
+
 // out = out + in
 void run_add(const float* in, int in_stride, float* out, int out_stride, int width, size_t rows, cudaStream_t stream);
 
@@ -43,6 +46,9 @@ struct Film {
 
 // out = (1 + scale) in + shift, both out of the FiLM vector at these places.
 void run_film(const Film& film, int scale_at, int shift_at, const float* in, float* out, int width, cudaStream_t stream);
+void run_tanh_rest(const Film& film, int scale_at, int shift_at, const float* bias, const float* in, float* out, int width, cudaStream_t stream);
+// y = y + W h, W out of the FiLM vector: rows of `outputs`, `row_floats` apart, from weights_at on
+void run_moving_linear(const Film& film, int weights_at, int row_floats, const float* h, int width, float* y, int outputs, cudaStream_t stream);
 // x = x * the FiLM vector's value at `gain_at`
 void run_gain(const Film& film, int gain_at, float* x, int stride, int width, cudaStream_t stream);
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "sensor/shard.h"
 
@@ -42,6 +43,7 @@ struct Engine::Partition {
   std::unique_ptr<StateFile> file; // null: nothing is kept
   bool changed = false;            // since it was saved
   int64_t saved_offset = -1;
+  std::string saved_place;
 };
 
 size_t Engine::bytes_per_series(const ssm::Model& model) {
@@ -61,7 +63,9 @@ void Engine::check_forecaster(const ssm::Model& model) {
 
 Engine::Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, Complaint complain)
     : model_(std::move(model)), options_(std::move(options)), complain_(std::move(complain)), schema_(options_.schema),
-      cutter_(options_.input_format, [this](std::string_view name) { return schema_.knows(name); }), pool_(std::max<size_t>(1, options_.threads)) {
+      cutter_(options_.input_format, [this](std::string_view name) { return schema_.knows(name); },
+              [this](const Message& message, const std::string& what) { complain_(message, what); }),
+      pool_(std::max<size_t>(1, options_.threads)) {
   names_.push_back(std::make_unique<AddedNames>());
   check_forecaster(*model_);
   const size_t threads = pool_.size(), bound = options_.max_series == 0 ? 0 : std::max<size_t>(1, options_.max_series / threads);
@@ -71,6 +75,7 @@ Engine::Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, C
     overflow_ = std::make_unique<StateFile>("", identity_of(*model_), nothing);
   }
   if (!options_.partitioned) open("", -1);
+  if (options_.resume) recall_opening();
 }
 Engine::~Engine() = default;
 
@@ -88,8 +93,13 @@ Engine::Partition& Engine::open(const std::string& topic, int32_t number) {
   StateFile::Content content;
   partition->file = std::make_unique<StateFile>(path, identity_of(*model_), content);
   partition->next_offset = content.position;
-  if (number < 0 && !options_.resume) partition->next_offset = 0;
   partition->saved_offset = content.pieces.empty() && content.position == 0 ? -1 : content.position;
+  partition->saved_place = content.place;
+  if (number < 0) {
+    place_ = std::move(content.place), old_opening_ = std::move(content.opening);
+    has_state_ = !content.pieces.empty();
+    if (options_.resume) old_pending_ = std::move(content.pending);
+  }
   for (const auto& [key, piece] : content.pieces) {
     shards_[std::hash<std::string>()(key) % shards_.size()]->add_stored(key, *partition->file, piece);
   }
@@ -107,6 +117,7 @@ bool Engine::is_new(const Message& message, Partition*& partition) {
   const auto found = partitions_.find(message.partition < 0 ? std::pair<std::string, int32_t>("", -1) : std::pair(message.topic, message.partition));
   if (found == partitions_.end()) return false;  // revoked in the meantime
   partition = found->second.get();
+  if (message.partition < 0) return !message.is_known;
   return message.offset < 0 || message.offset >= partition->next_offset;
 }
 
@@ -118,18 +129,24 @@ void Engine::settle(const Message& message, bool is_new, std::vector<Message>& r
   Format& format = *cutter_.format();
   if (!format.parse(message.text, record).empty()) return;
   settled_ = true;
+  opening_ = cutter_.head_lines();
+  opening_.push_back(message.text);
   if (!options_.output_format.empty() && options_.output_format != format.name()) other_format_ = make_format(options_.output_format);
   schema_.select(record, message.topic, selection, what);
   for (const Field& field : record.fields) {
     if (!field.is_inner) tally_.names += (tally_.names.empty() ? "" : ", ") + std::string(field.name);
   }
   add_clashes(record, message);
+  const auto is_value = [&](const Field& field) {
+    return !field.is_tag && std::any_of(selection.values.begin(), selection.values.end(), [&](const Value& value) {
+      return value.name == field.name && value.certainty != Value::Certainty::kIfKnown;
+    });
+  };
+  // Without any number in the first record, whatever is not key or time may become one.
+  const bool has_number = std::any_of(record.fields.begin(), record.fields.end(), is_value);
   std::vector<std::string_view> values;
   for (const Field& field : record.fields) {
-    const bool is_value = std::any_of(selection.values.begin(), selection.values.end(), [&](const Value& value) {
-      return value.name == field.name && !field.is_tag && value.certainty != Value::Certainty::kIfKnown;
-    });
-    if (is_value || schema_.may_become_value(field, selection)) values.push_back(field.name);
+    if (is_value(field) || schema_.may_become_value(field, selection, !has_number)) values.push_back(field.name);
   }
   std::vector<Added> added;
   const std::vector<std::string> names = added_names(options_, values);
@@ -164,20 +181,38 @@ void Engine::process(std::span<const Message> messages, std::vector<Message>& re
   const size_t at_once = options_.max_series == 0 ? kItemsAtOnce : std::clamp(options_.max_series, kLeastAtOnce, kItemsAtOnce);
   for (; messages.size() > at_once; messages = messages.subspan(at_once)) process(messages.first(at_once), results);
   used_items_ = 0;
+  const std::vector<Message> pending = std::exchange(old_pending_, {});
+  for (const Message& message : pending) take_in(message, results);
   for (const Message& message : messages) take_in(message, results);
   process_items(results);
+}
+
+// What comes is under the head that the state knows, and the header of the results was written.
+void Engine::recall_opening() {
+  cuts_.clear();
+  cutter_.recall(std::exchange(old_opening_, {}), cuts_);
+  std::vector<Message> nothing;
+  for (const Cut& cut : cuts_) {
+    if (!settled_ && cut.error.empty()) settle(*cut.message, false, nothing);
+  }
+  cuts_.clear();
+  cutter_.release();
 }
 
 // Cuts a message into records and makes items of those whose results were not given before.
 void Engine::take_in(const Message& message, std::vector<Message>& results) {
   Partition* partition = nullptr;
   const bool fresh = is_new(message, partition);
-  if (!fresh) ++counters_.skipped;
-  if (!fresh && settled_) return;
+  if (!fresh && !message.is_known) ++counters_.skipped;
+  if (!fresh && settled_ && !message.is_known) return;
+  if (!old_opening_.empty() && message.text.find_first_not_of(" \t\r") != std::string::npos) {
+    if (cutter_.continues(old_opening_, message.text)) recall_opening();
+    old_opening_.clear();
+  }
   cuts_.clear();
   cutter_.add(message, cuts_);
   take_cuts(results);
-  if (fresh && message.offset >= 0 && cutter_.is_between_records()) partition->next_offset = message.offset + 1;
+  if (fresh && message.partition >= 0 && message.offset >= 0 && cutter_.is_between_records()) partition->next_offset = message.offset + 1;
 }
 
 void Engine::take_cuts(std::vector<Message>& results) {
@@ -267,7 +302,7 @@ void Engine::complain_of(const Work& work) {
   if (work.status == Work::Status::unscored) {
     ++counters_.unscored;
     const size_t kind = static_cast<size_t>(work.unusable == Unusable::kNo ? Unusable::kNumber : work.unusable);
-    if (tally_.unusable[kind]++ == 0) tally_.first[kind] = work.what;
+    if (tally_.unusable[kind]++ == 0) tally_.first[kind] = work.what.empty() ? "no field is a number" : work.what;
     const bool is_odd = work.unusable == Unusable::kKey || work.unusable == Unusable::kTime;
     if (is_odd || (work.unusable == Unusable::kValue && told_.insert(work.what).second)) {
       complain_(*work.message, work.what + ": the record comes out without a score");
@@ -287,12 +322,12 @@ void Engine::complain_of(const Work& work) {
     for (const Value& value : work.selection.values) {
       const std::string name = options_.prefix + std::string(value.name) + "_expected";
       if (output().has_column(work.names->of(name)) || !told_.insert(name).second) continue;
-      complain_(*work.message, "column '" + std::string(value.name) + "' has numbers from here on, after a text in the first record: it is watched, but the header "
-                               "that was written has no column for its forecast; --value " + std::string(value.name) + " or --output-format ndjson gives it");
+      complain_(*work.message, "field '" + std::string(value.name) + "' has numbers from here on and is watched, but the header that was written before has no "
+                               "column for its forecast; --value " + std::string(value.name) + " or --output-format ndjson gives it");
     }
   }
   if (work.mixes && options_.schema.keys.empty() && told_.insert("mixes").second) {
-    complain_(*work.message, "several records have the same time and other values: sensors are being mixed; --key names the field that tells them apart");
+    complain_(*work.message, "several records have the same time: sensors are being mixed, unless they are one; --key names the field that tells them apart");
   }
 }
 
@@ -302,8 +337,12 @@ std::string Engine::nothing_used() const {
   const auto most = std::max_element(tally_.unusable.begin(), tally_.unusable.end());
   const std::string fields = tally_.names.empty() ? "" : "; the first record has: " + tally_.names.substr(0, 200);
   std::string why = "nothing could be used: ";
+  if (tally_.names.starts_with("\x1f\x8b")) return why + "the input is compressed; gunzip -c FILE | coil stream reads it";
+  if (tally_.names.starts_with("PK\x03\x04")) return why + "the input is a zip archive or a spreadsheet; save it as CSV";
   if (*most > 0 && *most >= tally_.malformed && *most >= tally_.texts) {
     why += tally_.first[size_t(most - tally_.unusable.begin())] + fields;
+    const bool is_one_column = std::string_view(format()->name()) == "csv" && tally_.names.find(", ") == std::string::npos;
+    if (is_one_column) why += "; is what stands between its cells none of , ; | and tab?";
   } else if (tally_.texts > tally_.malformed) {
     why += tally_.first_text + fields;
   } else {
@@ -313,14 +352,14 @@ std::string Engine::nothing_used() const {
   return why;
 }
 
-void Engine::finish(std::vector<Message>& results) {
+void Engine::finish(std::vector<Message>& results, bool has_ended) {
   used_items_ = 0;
   cuts_.clear();
-  cutter_.finish(cuts_);
+  if (has_ended) cutter_.finish(cuts_);
   take_cuts(results);
   for (const Cut& cut : cuts_) {
     Partition* partition = nullptr;
-    if (is_new(*cut.message, partition) && cut.message->offset >= 0) partition->next_offset = cut.message->offset + 1;
+    if (is_new(*cut.message, partition) && cut.message->partition >= 0 && cut.message->offset >= 0) partition->next_offset = cut.message->offset + 1;
   }
   process_items(results);
   if (!options_.state.empty() || options_.reorder_records == 0 || !settled_) return;
@@ -331,19 +370,23 @@ void Engine::finish(std::vector<Message>& results) {
   update_counters();
 }
 
-void Engine::save() {
-  for (const auto& [place, partition] : partitions_) save(*partition);
+void Engine::save(const std::string& place) {
+  for (const auto& [name, partition] : partitions_) save(*partition, place);
 }
 
-void Engine::save(Partition& partition) {
-  if (!partition.file || (!partition.changed && partition.saved_offset == partition.next_offset)) return;
+void Engine::save(Partition& partition, const std::string& place) {
+  if (!partition.file || (!partition.changed && partition.saved_offset == partition.next_offset && partition.saved_place == place)) return;
   StateFile::Content content;
   content.position = partition.next_offset;
+  content.place = place;
+  content.opening = settled_ ? opening_ : cutter_.head_lines().empty() ? old_opening_ : cutter_.head_lines();
+  if (!place.empty()) content.pending = old_pending_.empty() ? cutter_.pending() : old_pending_;
   content.taken_names = names_.back()->taken();
   for (const auto& shard : shards_) shard->save(*partition.file, content.pieces);
   partition.file->commit(content);
   partition.changed = false;
   partition.saved_offset = partition.next_offset;
+  partition.saved_place = place;
   ++counters_.checkpoints;
 }
 
@@ -357,7 +400,7 @@ PartitionHooks Engine::partition_hooks() {
     const auto found = partitions_.find({topic, number});
     if (found == partitions_.end()) return;
     Partition& partition = *found->second;
-    save(partition);
+    save(partition, {});
     if (partition.file) {
       for (const auto& shard : shards_) shard->drop(*partition.file);
     }
@@ -395,20 +438,25 @@ void run(Engine& engine, Link& source, Link& sink, const CheckpointPace& pace, c
     if (&source != &sink) source.flush();
     results.clear();
   };
+  size_t done = 0;  // of `messages`
+  bool is_first = true, more = true;
   const auto save = [&] {
-    engine.save();
+    if (!engine.keeps_state()) return;
+    engine.save(source.place_after(done));
     engine.report_saved(source);
   };
   uint64_t saved_records = engine.counters().records;
   auto saved_at = Clock::now();
-  for (bool more = true; more && !stop();) {
+  while (more && !stop()) {
     auto wait = kLongestWait;
     if (pace.interval.count() > 0) {
       const auto until_due = std::chrono::duration_cast<std::chrono::milliseconds>(saved_at + pace.interval - Clock::now());
       wait = std::clamp(until_due, std::chrono::milliseconds(0), wait);
     }
     messages.clear();
+    done = 0;
     more = source.read(messages, wait);
+    if (std::exchange(is_first, false) && !source.place_after(0).empty()) save();  // that a new start can tell what is new from what was there
     // In pieces, so that results are out and checkpoints due while many records wait.
     for (std::span<const Message> left = messages; !left.empty();) {
       size_t count = std::min(left.size(), kItemsAtOnce);
@@ -419,6 +467,7 @@ void run(Engine& engine, Link& source, Link& sink, const CheckpointPace& pace, c
       engine.process(left.first(count), results);
       write_out();
       left = left.subspan(count);
+      done += count;
       const bool due = (pace.records > 0 && engine.counters().records >= saved_records + pace.records) ||
                        (pace.interval.count() > 0 && Clock::now() >= saved_at + pace.interval);
       if (!due) continue;
@@ -428,7 +477,8 @@ void run(Engine& engine, Link& source, Link& sink, const CheckpointPace& pace, c
     }
     if (messages.empty() && pace.interval.count() > 0 && Clock::now() >= saved_at + pace.interval) save(), saved_at = Clock::now();
   }
-  engine.finish(results);
+  const bool goes_on_later = more && engine.keeps_state() && !source.place_after(0).empty();
+  engine.finish(results, !goes_on_later);
   write_out();
   save();
 }

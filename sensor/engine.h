@@ -15,7 +15,7 @@
 
 #include "sensor/formats/added_names.h"
 #include "sensor/formats/format.h"
-#include "sensor/formats/record_cutter.h"
+#include "sensor/formats/file_cutters.h"
 #include "sensor/formats/schema.h"
 #include "sensor/links/link.h"
 #include "sensor/state/state_file.h"
@@ -42,7 +42,7 @@ struct EngineOptions {
   size_t max_series = 0;                // in memory; 0: no bound
   std::filesystem::path state;          // empty: nothing is kept
   bool partitioned = false;             // the source has partitions: each has a state of its own, `state` followed by its name
-  bool resume = false;                  // skip the lines that the state has seen
+  bool resume = false;                  // the source goes on at the state's place(): what comes before was answered, a header too
 };
 
 // Since the start. Read from any thread.
@@ -82,11 +82,17 @@ class Engine {
   // Appends the results of these messages, in their order. Throws Error when a sensor cannot be written to disk or read back, or when the input is CSV
   // and its header cannot be understood. [main-thread]
   void process(std::span<const Message> messages, std::vector<Message>& results);
-  // The input has ended: appends the results of what the reorder windows hold; with a state they stay there and wait. [main-thread]
-  void finish(std::vector<Message>& results);
+  // Nothing more will come: appends the results of what the reorder windows hold; with a state they stay there and wait. `has_ended`: the source has,
+  // so that a record that is open ends too. [main-thread]
+  void finish(std::vector<Message>& results, bool has_ended = true);
 
-  // Writes a checkpoint of all that was processed; without a state does nothing. Throws Error. [main-thread]
-  void save();
+  // Writes a checkpoint of all that was processed; without a state does nothing. `place`: where in the source that ends, if the source has places.
+  // Throws Error. [main-thread]
+  void save(const std::string& place = {});
+  bool keeps_state() const { return !options_.state.empty(); }
+  // Where the state found at the start ends; empty: nowhere. [main-thread]
+  const std::string& place() const { return place_; }
+  bool has_state() const { return has_state_; }
   // For a partitioned source: its states are kept beside options.state, in files of their own for each partition. [main-thread]
   PartitionHooks partition_hooks();
   // Tells the link which messages the last checkpoint covers. [main-thread]
@@ -119,6 +125,7 @@ class Engine {
 
   Partition& open(const std::string& topic, int32_t partition);
   bool is_new(const Message& message, Partition*& partition);
+  void recall_opening();
   void take_in(const Message& message, std::vector<Message>& results);
   void take_cuts(std::vector<Message>& results);
   void process_items(std::vector<Message>& results);
@@ -129,7 +136,7 @@ class Engine {
   void complain_of(const Work& work);
   void on_all(size_t items, const std::function<void(size_t share)>& task);
   const Format& output() const { return other_format_ ? *other_format_ : *cutter_.format(); }
-  void save(Partition& partition);
+  void save(Partition& partition, const std::string& place);
   void update_counters();
 
   std::shared_ptr<const ssm::Model> model_;
@@ -137,10 +144,15 @@ class Engine {
   Complaint complain_;
   Counters counters_;
   Schema schema_;
-  RecordCutter cutter_;
+  FileCutters cutter_;
   std::vector<Cut> cuts_;
   std::unique_ptr<Format> other_format_;  // of the output, where it differs
   bool settled_ = false;                  // formats, columns and header
+  std::vector<std::string> opening_;      // the lines that settled it
+  std::vector<std::string> old_opening_;  // of the state, as long as it is not known whether it holds for what comes
+  std::vector<Message> old_pending_;      // of the state: read before, and part of no record yet
+  std::string place_;
+  bool has_state_ = false;
   bool names_are_fixed_ = false;          // by the header
   std::vector<std::unique_ptr<const AddedNames>> names_;  // the last one holds from now on
   std::set<std::string> told_;            // what is said once, was

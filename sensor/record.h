@@ -24,8 +24,9 @@ struct Field {
   std::string_view name, text;  // text: decoded; of a number, boolean or json as it was written
   double number = 0;
   Kind kind = Kind::text;
-  bool is_tag = false;    // of the line protocol
-  bool is_inner = false;  // of a JSON object inside of the record, which is a field too: named by its path, as ENERGY.Power
+  bool is_tag = false;      // of the line protocol
+  bool is_unnamed = false;  // the column has no name of its own: watched only if an option names it
+  bool is_inner = false;    // of a JSON object inside of the record, which is a field too: named by its path, as ENERGY.Power
 };
 
 // Views point into `line`, which its owner keeps, or into `decoded`. Made to be used again, so that nothing is allocated for most records.

@@ -13,10 +13,17 @@
 #include "sensor/scoring/clock.h"
 #include "sensor/scoring/detector.h"
 #include "sensor/scoring/forecast.h"
+#include "sensor/scoring/gap_forecast.h"
 #include "sensor/links/link.h"
 #include "sensor/scoring/normaliser.h"
 
 namespace coil::sensor {
+
+// What lies between a record and the last value of its series.
+struct Gap {
+  double steps = 0;     // of the series' rhythm from that value to the record; 0: it is the next one
+  int64_t records = 1;  // from that value to the record, those without a value and the record itself
+};
 
 // Of one series, beside the model's state. Plain data: its bytes go into state files.
 struct SeriesMemory {
@@ -28,19 +35,23 @@ struct SeriesMemory {
   int64_t last_time_ns = kNoTime;
   uint64_t last_steady_ns = 0;      // Clock::steady_ns() of it
   double steps_since_value = 0;     // of the series' rhythm
+  int64_t records_since_value = 0;
   bool last_was_missing = true;
   uint64_t last_record_hash = 0;  // of its whole text
   bool has_begun = false;  // one of its values was no missing one
   // Large; all above lies together.
   PendingForecasts forecasts;
   Detector detector;
+  RecentValues recent;
+  GapBounds bounds;
 
-  // After a step of the cadence: how many steps ago the last value was; 0: one step, with nothing missing in between.
-  double pass(const Cadence::Step& step) noexcept {
-    const bool has_gap = steps_since_value > 0 || step.missing > 0 || step.long_gap || step.elapsed >= kLongPause;
-    const double steps = steps_since_value + step.elapsed;
-    steps_since_value = last_was_missing ? steps : 0;
-    return has_gap ? steps : 0;
+  // The gap before a record, after a step of the cadence.
+  Gap pass(const Cadence::Step& step) noexcept {
+    const bool is_gap = steps_since_value > 0 || step.missing > 0 || step.long_gap || step.elapsed >= kLongPause;
+    const Gap gap{is_gap ? steps_since_value + step.elapsed : 0, records_since_value + 1};
+    steps_since_value = last_was_missing ? steps_since_value + step.elapsed : 0;
+    records_since_value = last_was_missing ? gap.records : 0;
+    return gap;
   }
 
  private:

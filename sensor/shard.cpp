@@ -19,6 +19,7 @@ constexpr size_t kGrowth = 32 << 20;      // bytes of states that are made at on
 constexpr size_t kStepsOfBlock = 128;     // whose outputs stay in a fast cache until they are looked at
 constexpr size_t kStepsAhead = 4;         // what is remembered of a series is fetched so many steps before it is looked at
 constexpr size_t kBytesOfField = 40;      // that a result usually adds
+constexpr double kLeastGapError = 0.25;   // of a usual step: no forecast over a gap is surer
 constexpr double kLongestInterval_s = 1e9;  // whose nanoseconds can be counted
 
 // Beyond this the differences of values leave what a double holds.
@@ -318,7 +319,7 @@ void Shard::plan(Work& work) {
     counters_.missing_values += memory.last_was_missing;
     counters_.filled_steps += uint64_t(step.missing);
     counters_.long_gaps += step.long_gap;
-    const double gap = memory.pass(step);
+    const Gap gap = memory.pass(step);
     const size_t index = jobs_.size();
     jobs_.push_back({&series, value.number, memory.last_was_missing, step.missing, step.interval, step.long_gap, gap, kNoJob, {}, {}});
     if (series.last_job == kNoJob) series.first_job = index, waiting_.push_back(&series);
@@ -365,6 +366,7 @@ void Shard::run_block() {
     if (const size_t ahead = i + kStepsAhead; ahead < steps_.size() && series(ahead) != series(ahead - 1)) {
       series(ahead)->memory.forecasts.prefetch();
       fetch_ahead(&series(ahead)->memory.detector, sizeof(Detector));
+      series(ahead)->memory.recent.prefetch();
     }
     finish_step(steps_[i], outputs.subspan(i * width, width));
   }
@@ -373,13 +375,36 @@ void Shard::run_block() {
   frames_.clear();
 }
 
+// A value that comes after a gap is compared with where the series should be by now. Records that did not come may be a clock that was set: then it
+// may as well be where the series should be after those that came.
+void Shard::judge(Job& job, const LastSeen& before) {
+  SeriesMemory& memory = job.series->memory;
+  job.expected = memory.forecasts.due(0);
+  Return comes_back{job.gap.steps, 0};
+  if (job.gap.steps > 0) {
+    const double least_error = kLeastGapError * before.usual_step;
+    const GapForecast by_now = memory.recent.forecast(job.gap.steps, least_error);
+    if (by_now.exists()) job.expected = memory.bounds.widened(by_now, job.gap.steps);
+    if (by_now.exists() && !job.is_missing) {
+      comes_back.decades = by_now.decades(job.value);
+      if (static_cast<double>(job.gap.records) < job.gap.steps) {
+        const GapForecast clock_set = memory.recent.forecast(static_cast<double>(job.gap.records), least_error);
+        comes_back.decades = std::min(comes_back.decades, clock_set.decades(job.value));
+      }
+    }
+  }
+  if (job.is_missing) return;
+  if (job.gap.steps == 0) memory.bounds.see(job.expected);
+  job.assessment = memory.detector.observe(job.value, memory.forecasts, before, comes_back);
+  memory.recent.add(job.value, job.gap.steps);
+}
+
 void Shard::finish_step(const Step& step, std::span<const float> outputs) {
   Job& job = jobs_[step.job];
   SeriesMemory& memory = job.series->memory;
   if (step.is_last) {
     if (job.forget) memory.forecasts.forget();
-    job.expected = memory.forecasts.due(0);
-    if (!job.is_missing) job.assessment = memory.detector.observe(job.value, memory.forecasts, step.before, job.gap);
+    judge(job, step.before);
   }
   if (step.normaliser.observed() == 0) return;
   memory.forecasts.advance(step.normaliser, outputs, horizon_rows_);

@@ -53,7 +53,7 @@ struct Job {
   int masked_steps;   // to be taken before
   float interval;
   bool forget;        // what was forecast before does not hold
-  double gap;         // steps since the last value; 0: one, there was none to miss
+  Gap gap;
   size_t next;        // of the same series; kNoJob: none
   QuantileForecast expected;
   Assessment assessment;
@@ -109,6 +109,7 @@ class Shard {
   void add_step(size_t job, bool is_last);
   void run_block();
   void finish_step(const Step& step, std::span<const float> outputs);
+  static void judge(Job& job, const LastSeen& before);
   void conclude(Work& work, const Format& output, bool as_it_came);
   const Names& names(std::string_view field);
   void evict();

@@ -66,7 +66,8 @@ Checkpoint Checkpoint::open(const std::filesystem::path& path) {
 Checkpoint Checkpoint::of_directory(const std::filesystem::path& path) {
   Checkpoint checkpoint;
   checkpoint.source_ = path.string();
-  const auto config = path / "config.json", single = path / "model.safetensors", index = path / "model.safetensors.index.json";
+  const auto config = path / "config.json", single = path / "model.safetensors",
+             index = path / "model.safetensors.index.json";
   if (!std::filesystem::exists(config)) throw Error(path.string() + ": is a directory without config.json");
   checkpoint.config_json_ = read_text(config);
   if (std::filesystem::exists(single)) {
@@ -92,8 +93,10 @@ Checkpoint Checkpoint::of_one_file(Safetensors file, const std::string& source) 
   const auto config = metadata.find("config");
   const auto beside = checkpoint.files_.front().path().parent_path() / "config.json";
   if (config != metadata.end()) checkpoint.config_json_ = config->second;
-  else if (checkpoint.files_.front().is_on_disk() && std::filesystem::exists(beside)) checkpoint.config_json_ = read_text(beside);
-  else throw Error(source + ": has no 'config' in its metadata and no config.json beside it, so it is not a model file");
+  else if (checkpoint.files_.front().is_on_disk() && std::filesystem::exists(beside))
+    checkpoint.config_json_ = read_text(beside);
+  else
+    throw Error(source + ": has no 'config' in its metadata and no config.json beside it, so it is not a model file");
   if (const auto card = metadata.find("card"); card != metadata.end()) checkpoint.card_json_ = card->second;
   checkpoint.take_upstream_names();
   return checkpoint;
@@ -174,9 +177,11 @@ const Tensor& Checkpoint::checked(const std::string& name, const std::vector<int
   std::vector<int64_t> found = tensor->shape;
   while (found.size() > shape.size() && found.back() == 1) found.pop_back();  // a linear layer kept as a convolution of one tap
   if (found != shape)
-    throw Error(source_ + ": " + in_file(name) + " has shape " + to_string(tensor->shape) + ", the config needs " + to_string(shape));
+    throw Error(source_ + ": " + in_file(name) + " has shape " + to_string(tensor->shape) + ", the config needs " +
+                to_string(shape));
   if (tensor->dtype != Dtype::f32 && tensor->dtype != Dtype::f64 && tensor->dtype != Dtype::f16 && tensor->dtype != Dtype::bf16)
-    throw Error(source_ + ": " + in_file(name) + " has dtype " + tensor->dtype_name + ", weights must be F32, F16, BF16 or F64");
+    throw Error(source_ + ": " + in_file(name) + " has dtype " + tensor->dtype_name +
+                ", weights must be F32, F16, BF16 or F64");
   return *tensor;
 }
 

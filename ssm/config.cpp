@@ -176,8 +176,11 @@ ModelConfig parse_hf(const JsonFields& f, const std::string& type, std::vector<s
   if (type == "mamba2") {
     add_upstream_layers(config, layers, eps, [&] { return hf_mamba2(f, config.d_model); });
     // transformers writes both keys and heeds neither
-    if (f.flag("norm_before_gate", false)) warn(warnings, f.where("norm_before_gate") + " is true, and is ignored as in transformers: the gate comes before the norm");
-    if (!f.flag("rms_norm", true)) warn(warnings, f.where("rms_norm") + " is false, and is ignored as in transformers: the gated norm is there");
+    if (f.flag("norm_before_gate", false))
+      warn(warnings,
+           f.where("norm_before_gate") + " is true, and is ignored as in transformers: the gate comes before the norm");
+    if (!f.flag("rms_norm", true))
+      warn(warnings, f.where("rms_norm") + " is false, and is ignored as in transformers: the gated norm is there");
   } else {
     add_upstream_layers(config, layers, eps, [&] { return hf_mamba1(f, type == "falcon_mamba", config.d_model); });
   }
@@ -228,7 +231,8 @@ Mamba2Config state_spaces_mamba2(const JsonFields& f, int d_model) {
   if (!f.flag("rmsnorm", true)) throw f.wrong("rmsnorm", "true: the gated norm cannot be left out");
   if (f.flag("norm_before_gate", false)) throw f.wrong("norm_before_gate", "false: only gate, then norm, can be run");
   if (f.flag("D_has_hdim", false)) throw f.wrong("D_has_hdim", "false: D has one value a head");
-  if (f.has("d_ssm") && f.whole("d_ssm", 1, kMaxWidth) != d_inner) throw f.wrong("d_ssm", "d_inner, " + std::to_string(d_inner));
+  if (f.has("d_ssm") && f.whole("d_ssm", 1, kMaxWidth) != d_inner)
+    throw f.wrong("d_ssm", "d_inner, " + std::to_string(d_inner));
   check_groups(f, m, "ngroups", "ngroups");
   return m;
 }
@@ -237,15 +241,18 @@ ModelConfig parse_state_spaces(const JsonFields& f) {
   ModelConfig config;
   config.d_model = f.whole("d_model", 1, kMaxWidth);
   const int layers = f.whole("n_layer", 0, kMaxLayers);
-  if (f.whole("d_intermediate", 0, kMaxWidth, 0) != 0) throw f.wrong("d_intermediate", "0: layers with an MLP cannot be run");
-  if (f.has("attn_layer_idx") && !f.at("attn_layer_idx").empty()) throw f.wrong("attn_layer_idx", "empty: attention cannot be run");
+  if (f.whole("d_intermediate", 0, kMaxWidth, 0) != 0)
+    throw f.wrong("d_intermediate", "0: layers with an MLP cannot be run");
+  if (f.has("attn_layer_idx") && !f.at("attn_layer_idx").empty())
+    throw f.wrong("attn_layer_idx", "empty: attention cannot be run");
   if (!f.flag("rms_norm", true)) throw f.wrong("rms_norm", "true: models with LayerNorm cannot be run");
   const Json none = Json::object();
   const JsonFields mixer(f.has("ssm_cfg") ? f.at("ssm_cfg") : none, f.where("ssm_cfg"));
   const std::string layer = mixer.text("layer", "Mamba1");
   if (layer != "Mamba1" && layer != "Mamba2") throw mixer.wrong("layer", "'Mamba1' or 'Mamba2'");
   constexpr float kEps = 1e-5f;  // fixed there
-  if (layer == "Mamba2") add_upstream_layers(config, layers, kEps, [&] { return state_spaces_mamba2(mixer, config.d_model); });
+  if (layer == "Mamba2")
+    add_upstream_layers(config, layers, kEps, [&] { return state_spaces_mamba2(mixer, config.d_model); });
   else add_upstream_layers(config, layers, kEps, [&] { return state_spaces_mamba1(mixer, config.d_model); });
 
   const int vocab = f.whole("vocab_size", 1, kMaxVocab), multiple = f.whole("pad_vocab_size_multiple", 1, kMaxVocab, 8);
@@ -281,7 +288,8 @@ ModelConfig parse_s4d(const JsonFields& f) {
   LayerConfig layer{.residual = false, .parts = {bank}};
   if (f.flag("layer", false)) {
     const std::string activation = f.text("activation", "gelu");
-    if (activation != "gelu" && activation != "gelu_python") throw f.wrong("activation", "'gelu', which is exact and not one of its approximations");
+    if (activation != "gelu" && activation != "gelu_python")
+      throw f.wrong("activation", "'gelu', which is exact and not one of its approximations");
     if (f.text("output", "glu") != "glu") throw f.wrong("output", "'glu'");
     layer.parts.push_back(ActivationConfig{Activation::gelu, config.d_model, config.d_model});
     layer.parts.push_back(LinearConfig{"output_linear.0", config.d_model, 2 * config.d_model, true});
@@ -321,7 +329,8 @@ Mamba2Config parse_mamba2_part(const JsonFields& f, int d_model) {
   m.bias = f.flag("bias", false);
   m.conv_bias = f.flag("conv_bias", true);
   m.norm_eps = f.eps("norm_eps", 1e-5);
-  m.norm_group_size = f.has("norm_group_size") ? f.whole("norm_group_size", 1, kMaxWidth) : divided(f, "ngroups", d_inner, m.ngroups);
+  m.norm_group_size =
+      f.has("norm_group_size") ? f.whole("norm_group_size", 1, kMaxWidth) : divided(f, "ngroups", d_inner, m.ngroups);
   check_groups(f, m, "ngroups", "norm_group_size");
   return m;
 }
@@ -330,7 +339,10 @@ Mamba2Config parse_mamba2_part(const JsonFields& f, int d_model) {
 class LayerParser {
  public:
   LayerParser(std::string prefix, std::string state_prefix, int* film_size, std::vector<std::string>* warnings)
-      : prefix_(std::move(prefix)), state_prefix_(std::move(state_prefix)), film_size_(film_size), warnings_(warnings) {}
+      : prefix_(std::move(prefix)),
+        state_prefix_(std::move(state_prefix)),
+        film_size_(film_size),
+        warnings_(warnings) {}
 
   std::vector<LayerConfig> parse(const JsonFields& frame, int d_model) {
     std::vector<LayerConfig> layers;
@@ -362,7 +374,7 @@ class LayerParser {
     if ((parts_ += f.at("parts").size()) > kMaxParts) throw Error(f.where("parts") + ": the parts of all layers come to more than " + std::to_string(kMaxParts));
     for (const Json& json : f.at("parts")) {
       const JsonFields fields(json, f.where("parts") + "[" + std::to_string(part++) + "]");
-      layer.parts.push_back(parse_part(fields, index));
+      layer.parts.push_back(parse_part(fields, index, layer.parts));
       fields.has("name");  // every part may have one, not every part has tensors
       warn_of_unknown(fields, warnings);
     }
@@ -371,7 +383,8 @@ class LayerParser {
     return layer;
   }
 
-  PartConfig parse_part(const JsonFields& f, int index) {
+  // `before`: the parts of this layer so far.
+  PartConfig parse_part(const JsonFields& f, int index, const std::vector<PartConfig>& before) {
     const std::string type = f.text("type");
     const auto name = [&] { return layer_name(prefix_, index) + "." + f.text("name"); };
     const auto state_name = [&] {  // a second mixer in one layer needs a name of its own
@@ -402,18 +415,29 @@ class LayerParser {
       *film_size_ += 2 * width_;
       return film;
     }
-    const std::map<std::string, Activation> activations{
-        {"tanh", Activation::tanh}, {"gelu", Activation::gelu}, {"gelu_python", Activation::gelu}, {"silu", Activation::silu},
-        {"swish", Activation::silu}, {"glu", Activation::glu}};
+    const std::map<std::string, Activation> activations{{"tanh", Activation::tanh},        {"gelu", Activation::gelu},
+                                                        {"gelu_python", Activation::gelu}, {"silu", Activation::silu},
+                                                        {"swish", Activation::silu},       {"glu", Activation::glu}};
     const auto activation = activations.find(type);
+    if (type == "tanh" && f.flag("rest", false)) return parse_rest_tanh(f, before);
     if (activation == activations.end())
-      throw f.wrong("type", "one of s4d, mamba1, mamba2, linear, rmsnorm, film, tanh, gelu (exact), silu (or swish), glu");
-    const int before = width_;
+      throw f.wrong("type",
+                    "one of s4d, mamba1, mamba2, linear, rmsnorm, film, tanh, gelu (exact), silu (or swish), glu");
+    const int width_before = width_;
     if (activation->second == Activation::glu) {
       if (width_ % 2) throw Error(f.where() + ": glu needs an even width, found " + std::to_string(width_));
       width_ /= 2;
     }
-    return ActivationConfig{activation->second, before, width_};
+    return ActivationConfig{activation->second, width_before, width_};
+  }
+
+  static RestTanhConfig parse_rest_tanh(const JsonFields& f, const std::vector<PartConfig>& before) {
+    const size_t n = before.size();
+    const auto* film = n > 1 ? std::get_if<FilmConfig>(&before[n - 1]) : nullptr;
+    const auto* linear = n > (film ? 1 : 0) ? std::get_if<LinearConfig>(&before[n - (film ? 2 : 1)]) : nullptr;
+    if (!linear || !linear->bias)
+      throw Error(f.where("rest") + " needs a linear part with bias directly before it, or that and then a film part");
+    return {linear->d_out, linear->name + ".bias", film ? std::optional(*film) : std::nullopt};
   }
 
   std::string prefix_, state_prefix_;
@@ -439,13 +463,37 @@ SlowPathConfig parse_slow_path(const JsonFields& f, const ModelConfig& config, s
   return slow;
 }
 
+void parse_controls(const JsonFields& f, ModelConfig& config, std::vector<std::string>* warnings) {
+  const int n = config.control_count = f.whole("count", 1, kMaxControls);
+  if (f.flag("output", false)) {
+    if (!config.out_proj) throw Error(f.where("output") + " moves the weights of backbone.out_proj: it needs d_output");
+    const int64_t weights = int64_t(config.out_proj->d_in) * config.out_proj->d_out;
+    if (weights > kMaxFilm - config.film_size)
+      throw Error(f.where("output") + ": the FiLM vector comes to more than " + std::to_string(kMaxFilm));
+    config.output_film = config.film_size;
+    config.film_size += int(weights);
+  }
+  if (f.has("hidden") && f.has("polynomial"))
+    throw Error(f.where("polynomial") + " stands in place of 'hidden': only one of them may be there");
+  if (config.film_size > 0 && f.has("hidden")) {
+    const int hidden = f.whole("hidden", 1, kMaxControlHidden);
+    config.control_net = ControlNetConfig{LinearConfig{"controls.layers.0", n, hidden, true},
+                                          {"controls.layers.1", hidden, config.film_size, true}};
+  }
+  if (config.film_size > 0 && f.has("polynomial")) {
+    f.whole("polynomial", 2, 2);
+    config.control_net = ControlNetConfig{std::nullopt, {"controls", n + n * (n + 1) / 2, config.film_size, true}};
+  }
+  warn_of_unknown(f, warnings);
+}
+
 ModelConfig parse_coil(const JsonFields& f, std::vector<std::string>* warnings) {
   ModelConfig config;
   config.d_model = f.whole("d_model", 1, kMaxWidth);
   config.d_input = config.d_model;
   if (f.has("d_input")) {
     config.d_input = f.whole("d_input", 1, kMaxWidth);
-    config.in_proj = LinearConfig{"backbone.in_proj", config.d_input, config.d_model, true};
+    config.in_proj = LinearConfig{"backbone.in_proj", config.d_input, config.d_model, f.flag("in_proj_bias", true)};
   }
   LayerParser layers("backbone", "state", &config.film_size, warnings);
   config.layers = layers.parse(f, config.d_model);
@@ -454,26 +502,20 @@ ModelConfig parse_coil(const JsonFields& f, std::vector<std::string>* warnings) 
   if (f.flag("norm_f", false)) config.norm_f = RmsNormConfig{"backbone.norm_f", layers.width(), norm_eps, true};
   if (f.has("d_output")) {
     config.d_output = f.whole("d_output", 1, kMaxWidth);
-    config.out_proj = LinearConfig{"backbone.out_proj", layers.width(), config.d_output, true};
+    config.out_proj = LinearConfig{"backbone.out_proj", layers.width(), config.d_output, f.flag("out_proj_bias", true)};
   }
   if (f.flag("direct", false)) config.direct = LinearConfig{"backbone.direct", config.d_input, config.d_output, false};
 
-  if (f.has("controls")) {
-    const JsonFields controls(f.at("controls"), f.where("controls"));
-    config.control_count = controls.whole("count", 1, kMaxControls);
-    if (config.film_size > 0 && controls.has("hidden")) {
-      const int hidden = controls.whole("hidden", 1, kMaxControlHidden);
-      config.control_net = ControlNetConfig{{"controls.layers.0", config.control_count, hidden, true},
-                                            {"controls.layers.1", hidden, config.film_size, true}};
-    }
-    warn_of_unknown(controls, warnings);
-  }
-  if (f.has("slow_path")) config.slow_path = parse_slow_path({f.at("slow_path"), f.where("slow_path")}, config, warnings);
+  if (f.has("controls")) parse_controls({f.at("controls"), f.where("controls")}, config, warnings);
+  if (f.has("slow_path"))
+    config.slow_path = parse_slow_path({f.at("slow_path"), f.where("slow_path")}, config, warnings);
   if (config.film_size > 0 && !config.control_net && !config.slow_path)
-    throw Error(f.where() + ": film parts need 'controls' with 'hidden', or 'slow_path'");
+    throw Error(f.where() + ": film parts need 'controls' with 'hidden' or 'polynomial', or 'slow_path'");
   if (config.film_size == 0 && config.slow_path) throw Error(f.where("slow_path") + " drives film parts, the layers have none");
   if (config.control_count > 0 && !config.control_net && !(config.slow_path && config.slow_path->controls))
-    throw Error(f.where("controls") + ": nothing reads them (needs 'hidden' and film parts, or slow_path.controls)");
+    throw Error(
+        f.where("controls") +
+        ": nothing reads them (needs 'hidden' or 'polynomial', and film parts or 'output'; or slow_path.controls)");
   return config;
 }
 
@@ -488,7 +530,10 @@ std::string type_of(const Json& json) {
   const Json* names = json.contains("architectures") ? &json["architectures"] : nullptr;
   if (!names || !names->is_array() || names->empty() || !names->front().is_string()) return "";
   const std::string name = names->front();
-  for (const auto& [begin, type] : {std::pair{"FalconMamba", "falcon_mamba"}, {"Mamba2", "mamba2"}, {"MambaForCausalLM", "mamba"}, {"MambaModel", "mamba"}})
+  for (const auto& [begin, type] : {std::pair{"FalconMamba", "falcon_mamba"},
+                                    {"Mamba2", "mamba2"},
+                                    {"MambaForCausalLM", "mamba"},
+                                    {"MambaModel", "mamba"}})
     if (name.starts_with(begin)) return type;
   return "";
 }
@@ -512,7 +557,8 @@ bool is_upstream_config(const std::string& text) {
 ModelConfig parse_config(const std::string& text, const std::string& source, std::vector<std::string>* warnings) {
   const Json json = parse_json(quote_non_finite(text), source + ": config");
   const JsonFields fields(json, source + ": config");
-  const std::string shown = type_of(json), stated = fields.text("model_type", shown.empty() ? std::nullopt : std::optional(shown));
+  const std::string shown = type_of(json),
+                    stated = fields.text("model_type", shown.empty() ? std::nullopt : std::optional(shown));
   const std::string type = shown.empty() ? stated : shown;
   ModelConfig config;
   if (type == "coil") config = parse_coil(fields, warnings);

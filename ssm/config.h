@@ -42,6 +42,14 @@ struct FilmConfig {
   int offset = 0;
 };
 
+// y = tanh(x) - tanh(x0), where x0 is what the linear part before it, and the film part between them if there is one, give where the input
+// is 0: a network of such parts gives exactly 0 at rest. x and x0 must be made by the same operations, so that they are equal to the last bit.
+struct RestTanhConfig {
+  int width = 0;
+  std::string bias;  // the tensor of the linear part
+  std::optional<FilmConfig> film;
+};
+
 enum class Discretization { zoh, bilinear };
 
 // Diagonal state-space filter bank, one independent bank per channel.
@@ -73,7 +81,7 @@ struct Mamba2Config {
   int conv_channels() const { return d_inner() + 2 * ngroups * d_state; }
 };
 
-using PartConfig = std::variant<LinearConfig, RmsNormConfig, ActivationConfig, FilmConfig, S4dConfig, Mamba1Config, Mamba2Config>;
+using PartConfig = std::variant<LinearConfig, RmsNormConfig, ActivationConfig, FilmConfig, RestTanhConfig, S4dConfig, Mamba1Config, Mamba2Config>;
 
 // h = residual ? h + parts(h) : parts(h)
 struct LayerConfig {
@@ -94,9 +102,10 @@ struct SlowPathConfig {
 
 inline constexpr int kMaxControls = 256, kMaxControlHidden = 1024;
 
+// From k' = 2 k - 1 of each control to the FiLM vector.
 struct ControlNetConfig {
-  LinearConfig hidden;  // control_count -> hidden, then tanh
-  LinearConfig film;    // hidden -> film_size
+  std::optional<LinearConfig> hidden;  // control_count -> hidden, then tanh; none: k'_i, then k'_i k'_j for i <= j
+  LinearConfig film;                   // hidden, or those products -> film_size
 };
 
 enum class InputKind { frames, token_ids };
@@ -132,7 +141,8 @@ struct ModelConfig {
   std::optional<LinearConfig> direct;    // added to the output
 
   int control_count = 0;  // knobs that the network reads, each in [0, 1]
-  int film_size = 0;      // length of the FiLM vector: sum of the two below
+  int film_size = 0;      // length of the FiLM vector: sum of what the two below give
+  std::optional<int> output_film;  // where in it what is added to out_proj's weights begins, (d_output, d_in)
   std::optional<ControlNetConfig> control_net;
   std::optional<SlowPathConfig> slow_path;
 };

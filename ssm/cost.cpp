@@ -21,6 +21,12 @@ Cost cost(const RmsNormConfig& c) { return {2.0 * c.width, 0, c.affine ? c.width
 
 Cost cost(const ActivationConfig& c) { return {0, double(c.width_out), 0}; }
 
+// Where FiLM moves, what is subtracted is made anew each frame.
+Cost cost(const RestTanhConfig& c, bool stands = true) {
+  const bool moves = c.film && !stands;
+  return {moves ? double(c.width) : 0, double(c.width) * (moves ? 2 : 1), 0};
+}
+
 Cost cost(const FilmConfig& c) { return {double(c.width), 0, 0}; }
 
 // A complex mode: state 4, output 2; a real one: 1 and 1.
@@ -58,7 +64,9 @@ Cost cost(const std::vector<LayerConfig>& layers, bool film_stands) {
     for (size_t i = 0; i < layer.parts.size(); ++i) {
       const bool folded = film_stands && i > 0 && std::holds_alternative<FilmConfig>(layer.parts[i]) &&
                           std::holds_alternative<LinearConfig>(layer.parts[i - 1]);
-      if (!folded) sum += std::visit([](const auto& config) { return cost(config); }, layer.parts[i]);
+      if (folded) continue;
+      if (const auto* rest = std::get_if<RestTanhConfig>(&layer.parts[i])) sum += cost(*rest, film_stands);
+      else sum += std::visit([](const auto& config) { return cost(config); }, layer.parts[i]);
     }
   return sum;
 }
@@ -76,7 +84,11 @@ Cost cost_of(const ModelConfig& config) {
     sum += head;
   }
   if (config.direct) sum += cost(*config.direct);
-  if (config.control_net) sum.parameters += cost(config.control_net->hidden).parameters + cost(config.control_net->film).parameters;
+  if (config.output_film && config.slow_path) sum.macs_per_step += 2.0 * config.out_proj->d_in * config.out_proj->d_out;
+  if (config.control_net) {
+    if (config.control_net->hidden) sum.parameters += cost(*config.control_net->hidden).parameters;
+    sum.parameters += cost(config.control_net->film).parameters;
+  }
   if (config.slow_path) {
     const SlowPathConfig& slow = *config.slow_path;
     Cost hop = cost(slow.layers, true);

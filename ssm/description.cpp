@@ -26,10 +26,12 @@ void take_padded_vocabulary(ModelConfig& config, const Checkpoint& checkpoint) {
 void take_untied_head(Description& made, const Checkpoint& checkpoint) {
   ModelConfig& config = made.config;
   if (!config.embedding || !config.out_proj || config.out_proj->name != config.embedding->name) return;
-  const Tensor *table = checkpoint.find(config.embedding->name + kTensors), *head = checkpoint.find(kHeadName + kTensors);
+  const Tensor *table = checkpoint.find(config.embedding->name + kTensors),
+               *head = checkpoint.find(kHeadName + kTensors);
   if (!table || !head || (table->dtype == head->dtype && std::ranges::equal(table->bytes, head->bytes))) return;
   config.out_proj->name = kHeadName;
-  made.warnings.push_back(checkpoint.source() + ": the config ties the head to the embeddings, but " + kHeadName + kTensors + " differs from them; it is used");
+  made.warnings.push_back(checkpoint.source() + ": the config ties the head to the embeddings, but " + kHeadName +
+                          kTensors + " differs from them; it is used");
 }
 
 // What the golden files' format adds to a model: no part of it.
@@ -41,7 +43,8 @@ bool is_golden(const std::string& name) {
 
 // A tied head's copy; embeddings and head of a model that takes embeddings: the config says that they are not used.
 bool is_vocabulary(const std::string& name, const ModelConfig& config) {
-  return config.model_type.find("mamba") != std::string::npos && (name == kEmbeddingName + kTensors || name == kHeadName + kTensors);
+  return config.model_type.find("mamba") != std::string::npos &&
+         (name == kEmbeddingName + kTensors || name == kHeadName + kTensors);
 }
 
 }  // namespace
@@ -78,7 +81,9 @@ std::vector<std::string> load_warnings(const Description& description, const Che
   }
   if (unused > kNamed) names += " ...";
   if (unused > 0)
-    warnings.push_back(checkpoint.source() + ": " + (unused == 1 ? "one tensor is" : std::to_string(unused) + " tensors are") + " not used: " + names);
+    warnings.push_back(checkpoint.source() + ": " +
+                       (unused == 1 ? "one tensor is" : std::to_string(unused) + " tensors are") +
+                       " not used: " + names);
   return warnings;
 }
 

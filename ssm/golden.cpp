@@ -234,8 +234,9 @@ struct NetworkCase final : Golden::Case {
   void check_token_ids(int vocab) const {
     for (size_t i = 0; i < token_ids.size(); ++i)
       if (token_ids[i] < 0 || token_ids[i] >= vocab)
-        fail("input holds token id " + std::to_string(token_ids[i]) + " (entry " + std::to_string(i / frames) + ", frame " + std::to_string(i % frames) +
-             "), the vocabulary has ids from 0 to " + std::to_string(vocab - 1));
+        fail("input holds token id " + std::to_string(token_ids[i]) + " (entry " + std::to_string(i / frames) +
+             ", frame " + std::to_string(i % frames) + "), the vocabulary has ids from 0 to " +
+             std::to_string(vocab - 1));
   }
 
   void run(GoldenExecution execution, const Target& target, const Report& report) const override {

@@ -140,19 +140,42 @@ class ActivationPart : public PartRunner {
   Activation kind_;
 };
 
-// y = (1 + scale) x + shift. Source: Perez et al. 2017, with the scale around 1.
-class FilmPart : public PartRunner {
+double film_value(const FilmConfig& config, size_t i, double x, const Vector& film) {
+  const size_t scale = static_cast<size_t>(config.offset) + i;
+  return (1 + film[scale]) * x + film[scale + static_cast<size_t>(config.width)];
+}
+
+// y = tanh(x) - tanh(x0), x0 = b or (1 + scale) b + shift: what comes in where the linear part before it has the input 0.
+class RestTanhPart : public PartRunner {
  public:
-  explicit FilmPart(const FilmConfig& config) : width_(static_cast<size_t>(config.width)), offset_(static_cast<size_t>(config.offset)) {}
+  RestTanhPart(const Checkpoint& checkpoint, const RestTanhConfig& config)
+      : config_(config), bias_(weights(checkpoint, config.bias, {config.width})) {}
 
   Vector step(const Vector& x, const Vector& film) override {
-    Vector y(width_);
-    for (size_t i = 0; i < width_; ++i) y[i] = (1 + film[offset_ + i]) * x[i] + film[offset_ + width_ + i];
+    Vector y(x.size());
+    for (size_t i = 0; i < x.size(); ++i)
+      y[i] = std::tanh(x[i]) - std::tanh(config_.film ? film_value(*config_.film, i, bias_[i], film) : bias_[i]);
     return y;
   }
 
  private:
-  size_t width_, offset_;
+  RestTanhConfig config_;
+  Vector bias_;
+};
+
+// y = (1 + scale) x + shift. Source: Perez et al. 2017, with the scale around 1.
+class FilmPart : public PartRunner {
+ public:
+  explicit FilmPart(const FilmConfig& config) : config_(config) {}
+
+  Vector step(const Vector& x, const Vector& film) override {
+    Vector y(x.size());
+    for (size_t i = 0; i < x.size(); ++i) y[i] = film_value(config_, i, x[i], film);
+    return y;
+  }
+
+ private:
+  FilmConfig config_;
 };
 
 // ---- mixers
@@ -426,6 +449,9 @@ std::unique_ptr<PartRunner> make_part(const Checkpoint& checkpoint, const PartCo
     std::unique_ptr<PartRunner> operator()(const RmsNormConfig& c) const { return std::make_unique<RmsNormPart>(checkpoint, c); }
     std::unique_ptr<PartRunner> operator()(const ActivationConfig& c) const { return std::make_unique<ActivationPart>(c); }
     std::unique_ptr<PartRunner> operator()(const FilmConfig& c) const { return std::make_unique<FilmPart>(c); }
+    std::unique_ptr<PartRunner> operator()(const RestTanhConfig& c) const {
+      return std::make_unique<RestTanhPart>(checkpoint, c);
+    }
     std::unique_ptr<PartRunner> operator()(const S4dConfig& c) const { return std::make_unique<S4dPart>(checkpoint, c); }
     std::unique_ptr<PartRunner> operator()(const Mamba1Config& c) const { return std::make_unique<Mamba1Part>(checkpoint, c); }
     std::unique_ptr<PartRunner> operator()(const Mamba2Config& c) const { return std::make_unique<Mamba2Part>(checkpoint, c); }
@@ -473,17 +499,24 @@ class Layers {
   std::vector<Layer> layers_;
 };
 
-// film = film_layer(tanh(hidden(2 k - 1)))
+// film = film_layer(tanh(hidden(k'))), or film_layer(k'_0, k'_1 ..., k'_0 k'_0, k'_0 k'_1 ...), k' = 2 k - 1
 struct ControlNet {
-  Linear hidden, film;
+  std::optional<Linear> hidden;
+  Linear film;
 
-  ControlNet(const Checkpoint& checkpoint, const ControlNetConfig& config)
-      : hidden(checkpoint, config.hidden), film(checkpoint, config.film) {}
+  ControlNet(const Checkpoint& checkpoint, const ControlNetConfig& config) : film(checkpoint, config.film) {
+    if (config.hidden) hidden.emplace(checkpoint, *config.hidden);
+  }
 
   Vector operator()(const Vector& centred) const {
-    Vector h = hidden(centred);
-    for (double& v : h) v = std::tanh(v);
-    return film(h);
+    Vector features = hidden ? (*hidden)(centred) : centred;
+    if (hidden) {
+      for (double& v : features) v = std::tanh(v);
+    } else {
+      for (size_t i = 0; i < centred.size(); ++i)
+        for (size_t j = i; j < centred.size(); ++j) features.push_back(centred[i] * centred[j]);
+    }
+    return film(features);
   }
 };
 
@@ -623,9 +656,13 @@ struct Reference::Impl {
 
   // `h` enters the first layer; `u` is the frame it came from, empty for a token.
   Vector run(const Vector& h, const Vector& u) {
-    Vector top = layers.step(h, film_of(u));
+    const Vector film = film_of(u);
+    Vector top = layers.step(h, film);
     if (norm_f) top = norm_f->step(top, {});
     Vector y = out_proj ? (*out_proj)(top) : top;
+    if (config.output_film)
+      for (size_t i = 0; i < y.size() * top.size(); ++i)
+        y[i / top.size()] += film[static_cast<size_t>(*config.output_film) + i] * top[i % top.size()];
     if (direct) {
       const Vector more = (*direct)(u);
       for (size_t i = 0; i < y.size(); ++i) y[i] += more[i];

@@ -37,9 +37,10 @@ struct DtypeName {
   Dtype dtype;
   size_t bytes;
 };
-constexpr DtypeName kDtypes[] = {{"F64", Dtype::f64, 8}, {"F32", Dtype::f32, 4}, {"F16", Dtype::f16, 2}, {"BF16", Dtype::bf16, 2},
-                                 {"I64", Dtype::i64, 8}, {"I32", Dtype::i32, 4}, {"I16", Dtype::i16, 2}, {"I8", Dtype::i8, 1},
-                                 {"U64", Dtype::u64, 8}, {"U32", Dtype::u32, 4}, {"U16", Dtype::u16, 2}, {"U8", Dtype::u8, 1},
+constexpr DtypeName kDtypes[] = {{"F64", Dtype::f64, 8},     {"F32", Dtype::f32, 4}, {"F16", Dtype::f16, 2},
+                                 {"BF16", Dtype::bf16, 2},   {"I64", Dtype::i64, 8}, {"I32", Dtype::i32, 4},
+                                 {"I16", Dtype::i16, 2},     {"I8", Dtype::i8, 1},   {"U64", Dtype::u64, 8},
+                                 {"U32", Dtype::u32, 4},     {"U16", Dtype::u16, 2}, {"U8", Dtype::u8, 1},
                                  {"BOOL", Dtype::boolean, 1}};
 
 float half_to_float(uint16_t h) {
@@ -125,7 +126,8 @@ uint64_t header_size(std::span<const std::byte> content, const std::string& wher
   const bool has_header = left > 0 && size <= kMaxHeaderBytes && content[sizeof size] == std::byte('{');
   if (has_header && size <= left) return size;
   if (has_header) {
-    throw Error(where + ": is cut off: it has " + std::to_string(content.size()) + " bytes, its header alone " + std::to_string(size));
+    throw Error(where + ": is cut off: it has " + std::to_string(content.size()) + " bytes, its header alone " +
+                std::to_string(size));
   }
   if (const std::string what = describe_foreign_file(content); !what.empty()) throw Error(where + ": is " + what);
   throw Error(where + ": is not a .safetensors file: it does not begin with the size of a header and the header");
@@ -163,8 +165,9 @@ int64_t non_negative(const Json& value, const std::string& what) {
 bool is_dtype_name(const Json& json) {
   if (!json.is_string()) return false;
   const std::string name = json;
-  return !name.empty() && name.size() <= 32 &&
-         std::all_of(name.begin(), name.end(), [](char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; });
+  return !name.empty() && name.size() <= 32 && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  });
 }
 
 Tensor parse_tensor(const Json& json, std::span<const std::byte> data, const std::string& where) {
@@ -172,9 +175,11 @@ Tensor parse_tensor(const Json& json, std::span<const std::byte> data, const std
     throw Error(where + ": needs dtype, shape and data_offsets");
   Tensor tensor;
   const Json& dtype = json["dtype"];
-  if (!is_dtype_name(dtype)) throw Error(where + ": dtype must be a name such as F32, found " + dtype.dump().substr(0, 60));
+  if (!is_dtype_name(dtype))
+    throw Error(where + ": dtype must be a name such as F32, found " + dtype.dump().substr(0, 60));
   tensor.dtype_name = dtype;
-  const auto known = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const DtypeName& d) { return tensor.dtype_name == d.name; });
+  const auto known = std::find_if(std::begin(kDtypes), std::end(kDtypes),
+                                  [&](const DtypeName& d) { return tensor.dtype_name == d.name; });
   tensor.dtype = known == std::end(kDtypes) ? Dtype::other : known->dtype;
 
   const Json& shape = json["shape"];
@@ -185,7 +190,8 @@ Tensor parse_tensor(const Json& json, std::span<const std::byte> data, const std
     if (__builtin_mul_overflow(elements, uint64_t(tensor.shape.back()), &elements)) throw Error(where + ": shape overflows");
   }
   uint64_t bytes = 0;
-  if (tensor.dtype != Dtype::other && __builtin_mul_overflow(elements, uint64_t(known->bytes), &bytes)) throw Error(where + ": shape overflows");
+  if (tensor.dtype != Dtype::other && __builtin_mul_overflow(elements, uint64_t(known->bytes), &bytes))
+    throw Error(where + ": shape overflows");
 
   const Json& offsets = json["data_offsets"];
   if (!offsets.is_array() || offsets.size() != 2) throw Error(where + ": data_offsets must be two numbers");
@@ -195,8 +201,8 @@ Tensor parse_tensor(const Json& json, std::span<const std::byte> data, const std
     throw Error(where + ": data_offsets " + offsets.dump() + " lie outside the file's " + std::to_string(data.size()) + " data bytes");
   if (tensor.dtype == Dtype::other) bytes = end - begin;  // how large a value is, is not known
   if (end - begin != bytes)
-    throw Error(where + ": shape " + to_string(tensor.shape) + " of " + tensor.dtype_name + " needs " + std::to_string(bytes) +
-                " bytes, data_offsets give " + std::to_string(end - begin));
+    throw Error(where + ": shape " + to_string(tensor.shape) + " of " + tensor.dtype_name + " needs " +
+                std::to_string(bytes) + " bytes, data_offsets give " + std::to_string(end - begin));
   tensor.bytes = data.subspan(begin, bytes);
   return tensor;
 }
@@ -224,7 +230,8 @@ std::string to_string(const std::vector<int64_t>& shape) {
 }
 
 int64_t Tensor::size() const {
-  const auto known = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const DtypeName& d) { return dtype == d.dtype; });
+  const auto known =
+      std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const DtypeName& d) { return dtype == d.dtype; });
   return known == std::end(kDtypes) ? 0 : int64_t(bytes.size() / known->bytes);
 }
 std::vector<float> Tensor::to_floats() const { return convert<float>(*this); }
@@ -311,7 +318,8 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
     return std::string_view(reinterpret_cast<const char*>(data), count * sizeof *data);
   };
   bool written = part.write(bytes_of(&header_bytes, 1)) && part.write(text);
-  for (const NamedFloats& tensor : tensors) written = written && part.write(bytes_of(tensor.values.data(), tensor.values.size()));
+  for (const NamedFloats& tensor : tensors)
+    written = written && part.write(bytes_of(tensor.values.data(), tensor.values.size()));
   if (!written || !part.sync() || !part.commit()) throw Error(path.string() + ": cannot be written: " + part.error());
 }
 

@@ -95,7 +95,7 @@ struct Scan::Impl {
     const size_t d_output = size_t(model->config().d_output);
     pool.for_each(chunks.size(), [&](size_t i, size_t) {
       const Chunk& c = chunks[i];
-      network.end(network.head(), input.at(c.begin), h.at(c.begin), output.at(c.begin), c.frames, c.film);
+      network.end(network.head(), input.at(c.begin), h.at(c.begin), output.at(c.begin), c.frames, c.film, nullptr);
       for (size_t t = c.begin; t < c.begin + c.frames; ++t) std::copy_n(output.at(t), d_output, out + t * d_output);
     });
   }

@@ -20,6 +20,7 @@
 #include "capture/trainer/lane_group.h"
 #include "capture/trainer/optimiser.h"
 #include "capture/trainer/random.h"
+#include "ssm/target.h"
 
 namespace coil::capture {
 namespace {
@@ -45,15 +46,12 @@ double mean_square(const std::vector<Take>& takes, std::vector<float> Take::*sig
   return sum / std::max(1.0, count);
 }
 
+// Throws Error for a name that is none.
 const TrainerKernels& kernels_named(const std::string& target) {
   static const std::vector<TrainerKernels> tables = available_trainer_kernels();
   if (target.empty()) return tables.front();
-  std::string names;
-  for (const TrainerKernels& table : tables) {
-    if (target == table.target) return table;
-    names += (names.empty() ? "" : ", ") + std::string(table.target);
-  }
-  throw Error("the trainer has no SIMD target '" + target + "'; there are " + names);
+  const std::string name = ssm::Target::from_name(target).name();
+  return *std::find_if(tables.begin(), tables.end(), [&](const TrainerKernels& table) { return name == table.target; });
 }
 
 // Where a lane is.

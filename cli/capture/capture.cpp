@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -48,7 +49,10 @@ struct CaptureOptions {
   size_t threads = 0;
   uint64_t seed = 1;
   std::string target;
-  bool resume = false, quiet = false, json = false;
+  std::string signal;
+  int signal_rate_hz = 48000;
+  capture::Polarity polarity = capture::Polarity::kAutomatic;
+  bool check = false, resume = false, quiet = false, json = false;
   std::string command_line;
 };
 
@@ -83,10 +87,8 @@ void say_gaps(const TakeTable& table) {
   std::fprintf(stderr, "coil: the model will guess there; record these settings next:\n%s", next.c_str());
 }
 
-capture::Take take_of_row(const TakeTable& table, size_t row, double sample_rate_hz) {
-  std::vector<std::string> remarks;
-  capture::Take take = read_take(table.rows[row].dry, table.rows[row].wet, sample_rate_hz, remarks);
-  for (const std::string& remark : remarks) warn(remark);
+capture::Take take_of_row(const TakeTable& table, size_t row, double sample_rate_hz, capture::Polarity polarity) {
+  capture::Take take = read_take(table.rows[row].dry, table.rows[row].wet, sample_rate_hz, polarity);
   take.knobs = table.settings()[row];
   return take;
 }
@@ -94,10 +96,8 @@ capture::Take take_of_row(const TakeTable& table, size_t row, double sample_rate
 Material read_material(const CaptureOptions& options, double sample_rate_hz) {
   Material material;
   if (options.table.empty()) {
-    std::vector<std::string> remarks;
-    material.takes.push_back(read_take(options.dry, options.wet, sample_rate_hz, remarks));
+    material.takes.push_back(read_take(options.dry, options.wet, sample_rate_hz, options.polarity));
     material.files.push_back(fs::path(options.wet).filename());
-    for (const std::string& remark : remarks) warn(remark);
     return material;
   }
   const TakeTable table = read_take_table(options.table);
@@ -108,7 +108,7 @@ Material read_material(const CaptureOptions& options, double sample_rate_hz) {
   say_gaps(table);
   material.knobs = table.knobs;
   for (size_t r = 0; r < table.rows.size(); ++r) {
-    material.takes.push_back(take_of_row(table, r, sample_rate_hz));
+    material.takes.push_back(take_of_row(table, r, sample_rate_hz, options.polarity));
     material.files.push_back(table.rows[r].wet.filename());
   }
   return material;
@@ -217,7 +217,7 @@ class Capture {
     const TakeTable table = read_test_table(options_.test_table, material_.knobs);
     std::vector<capture::Take> takes;
     for (size_t r = 0; r < table.rows.size(); ++r) {
-      takes.push_back(take_of_row(table, r, quality_.sample_rate_hz));
+      takes.push_back(take_of_row(table, r, quality_.sample_rate_hz, options_.polarity));
       test_files_.push_back(table.rows[r].wet.filename());
     }
     test_esr_ = trainer_.esr(std::move(takes));
@@ -268,6 +268,8 @@ void check_options(const CaptureOptions& options) {
   const bool has_files = !options.dry.empty() || !options.wet.empty();
   if (options.table.empty() == !has_files) throw Failure(kUsage, "either a dry and a wet recording are needed, or --table");
   if (has_files && options.wet.empty()) throw Failure(kUsage, "a wet recording is needed beside the dry one");
+  if (options.check && !has_files) throw Failure(kUsage, "--check looks at a dry and a wet recording");
+  if (options.check) return;
   if (options.output.empty()) throw Failure(kUsage, "--output is needed: the model file to write, as in -o my_amp.safetensors");
   const fs::path folder = fs::absolute(options.output).parent_path();
   if (!fs::is_directory(folder)) throw Failure(kUsage, "--output: there is no folder " + in_quotes(folder));
@@ -290,6 +292,14 @@ CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exi
   capture->add_option("--table", options->table, "Recordings at several settings: one model with these knobs")->type_name("CSV");
   capture->add_option("--plan", options->plan, "Print which settings to record of these knobs, as in drive=0..10")->type_name("KNOB=MIN..MAX");
   capture->add_option("--takes", options->takes, "How many settings --plan prints")->check(CLI::Range(2, 10000))->capture_default_str();
+  capture->add_option("--signal", options->signal, "Write a test signal of a minute to play through the device")->type_name("WAV");
+  capture->add_option("--signal-rate", options->signal_rate_hz, "Its sample rate")->check(CLI::Range(44100, 192000))->capture_default_str();
+  capture->add_flag("--check", options->check, "Only look at the recordings: delay, polarity, clipping, noise, hum, a gate ...");
+  const std::map<std::string, capture::Polarity> polarities = {
+      {"auto", capture::Polarity::kAutomatic}, {"keep", capture::Polarity::kKeep}, {"turn", capture::Polarity::kTurn}};
+  capture->add_option("--polarity", options->polarity, "A wet recording that is inverted: keep it, turn it, or turn it where there was a delay (auto)")
+      ->transform(CLI::CheckedTransformer(polarities))
+      ->type_name("auto|keep|turn");
   std::vector<std::string> names;
   std::string costs;
   for (const capture::Quality& quality : capture::qualities()) {
@@ -312,7 +322,12 @@ CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exi
   capture->callback([options, &exit_code] {
     exit_code = kOk;
     if (!options->plan.empty()) return make_plan(*options);
+    if (!options->signal.empty()) return write_test_signal(options->signal, options->signal_rate_hz);
     check_options(*options);
+    if (options->check) {
+      exit_code = check_recordings(options->dry, options->wet, capture::quality_named(options->quality).sample_rate_hz, options->json);
+      return;
+    }
     try {
       Capture capture(*options);
       capture.run();

@@ -1,82 +1,115 @@
-// Reading, resampling and aligning of recordings.
+// Reading of recordings, and what `coil capture` says of them.
 #include "cli/capture/recording.h"
 
-#include <algorithm>
-#include <cmath>
+#include <sndfile.h>
 
-#include "capture/offset.h"
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "capture/recordings/test_signal.h"
 #include "cli/failure.h"
+#include "cli/sound/sound_output.h"
 #include "cli/sound/sound_reader.h"
 #include "cli/text.h"
-#include "dsp/resampler.h"
 
 namespace coil::cli {
 namespace {
 
 constexpr int64_t kPieceFrames = 65536;
-constexpr double kResamplerEdgeSeconds = 0.01;  // at the end of a resampled file, where the filter's future is missing
-constexpr double kShortestSeconds = 1;
-constexpr double kRemarkableSeconds = 0.5;
 
-std::vector<float> read_channel(SoundReader& reader, const std::filesystem::path& path) {
-  const size_t channels = size_t(reader.info().channels);
-  std::vector<std::vector<float>> signals(channels);
-  std::vector<double> energy(channels);
-  std::vector<float> piece(size_t(kPieceFrames) * channels);
-  for (int64_t frames; (frames = reader.read(piece)) > 0;) {
-    for (size_t i = 0; i < size_t(frames) * channels; ++i) {
-      if (!std::isfinite(piece[i])) throw Failure(kFailed, in_quotes(path) + ": holds values that are no numbers");
-      signals[i % channels].push_back(piece[i]);
-      energy[i % channels] += double(piece[i]) * double(piece[i]);
-    }
-  }
-  return std::move(signals[size_t(std::max_element(energy.begin(), energy.end()) - energy.begin())]);
+capture::PreparedPair prepare(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz,
+                              capture::Polarity polarity) {
+  return capture::prepare_pair(read_recording(dry), read_recording(wet), sample_rate_hz, polarity);
 }
 
-std::vector<float> resampled(const std::vector<float>& signal, double from_hz, double to_hz) {
-  dsp::Resampler resampler(from_hz, to_hz, 1);
-  std::vector<float> out;
-  resampler.process(signal, out);
-  const std::vector<float> silence(size_t(from_hz), 0.0f);  // brings out what the filter still holds
-  resampler.process(silence, out);
-  const double seconds = double(signal.size()) / from_hz - kResamplerEdgeSeconds;
-  out.resize(std::min(out.size(), size_t(std::max(0.0, seconds * to_hz))));
-  return out;
+const char* word_for(capture::Severity severity) {
+  switch (severity) {
+    case capture::Severity::kNote: return "note";
+    case capture::Severity::kWarning: return "warning";
+    case capture::Severity::kFatal: return "error";
+  }
+  return "";
 }
 
 }  // namespace
 
-std::vector<float> read_recording(const std::filesystem::path& path, double sample_rate_hz) {
+capture::Recording read_recording(const std::filesystem::path& path) {
   const std::unique_ptr<SoundReader> reader = open_reader(path);
-  std::vector<float> signal = read_channel(*reader, path);
-  const double own_hz = reader->info().sample_rate_hz;
-  if (own_hz != sample_rate_hz) signal = resampled(signal, own_hz, sample_rate_hz);
-  if (double(signal.size()) < kShortestSeconds * sample_rate_hz) {
-    throw Failure(kFailed, in_quotes(path) + ": is shorter than a second; half a minute or more is needed");
+  capture::Recording recording;
+  recording.channels = reader->info().channels;
+  recording.sample_rate_hz = reader->info().sample_rate_hz;
+  recording.name = in_quotes(path);
+  std::vector<float> piece(static_cast<size_t>(kPieceFrames) * recording.channels);
+  for (int64_t frames; (frames = reader->read(piece)) > 0;) {
+    const auto end = piece.begin() + frames * recording.channels;
+    if (!std::all_of(piece.begin(), end, [](float x) { return std::isfinite(x); })) {
+      throw Failure(kFailed, in_quotes(path) + ": holds values that are no numbers");
+    }
+    recording.samples.insert(recording.samples.end(), piece.begin(), end);
   }
-  return signal;
+  return recording;
 }
 
-capture::Take read_take(const std::filesystem::path& dry_path, const std::filesystem::path& wet_path, double sample_rate_hz,
-                        std::vector<std::string>& remarks) {
-  capture::Take take{read_recording(dry_path, sample_rate_hz), read_recording(wet_path, sample_rate_hz), {}};
-  const double longer_s = (double(take.wet.size()) - double(take.dry.size())) / sample_rate_hz;
-  if (std::abs(longer_s) > kRemarkableSeconds) {
-    remarks.push_back(in_quotes(wet_path) + " is " + number(std::abs(longer_s), 3) + " s " + (longer_s > 0 ? "longer" : "shorter") +
-                      " than its dry recording; what only one of them has is left out");
+capture::Take read_take(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz,
+                        capture::Polarity polarity) {
+  capture::PreparedPair pair = prepare(dry, wet, sample_rate_hz, polarity);
+  std::string fatal;
+  for (const capture::Finding& finding : pair.findings) {
+    if (finding.severity == capture::Severity::kFatal) fatal += (fatal.empty() ? "" : "; ") + finding.text;
+    else std::fprintf(stderr, "coil: %s: %s: %s\n", word_for(finding.severity), in_quotes(wet).c_str(), finding.text.c_str());
   }
-  const capture::Offset offset = capture::align(take.dry, take.wet, sample_rate_hz);
-  const std::ptrdiff_t delay = offset.delay_frames;
-  if (delay != 0) {
-    remarks.push_back(in_quotes(wet_path) + " is " + number(1000 * double(std::abs(delay)) / sample_rate_hz, 4) + " ms too " +
-                      (delay > 0 ? "late" : "early") + "; it was moved");
-    std::vector<float>& leading = delay > 0 ? take.wet : take.dry;
-    leading.erase(leading.begin(), leading.begin() + std::min(std::abs(delay), std::ptrdiff_t(leading.size())));
+  if (!pair.usable) throw Failure(kFailed, fatal);
+  return {std::move(pair.dry), std::move(pair.wet), {}};
+}
+
+int check_recordings(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz, bool json) {
+  const capture::PreparedPair pair = prepare(dry, wet, sample_rate_hz, capture::Polarity::kAutomatic);
+  bool warned = false;
+  for (const capture::Finding& finding : pair.findings) warned |= finding.severity == capture::Severity::kWarning;
+  if (json) {
+    nlohmann::ordered_json report = {{"usable", pair.usable}, {"seconds", double(pair.dry.size()) / sample_rate_hz},
+                                     {"delay_ms", 1000 * pair.alignment.delay_frames / sample_rate_hz}, {"inverted", pair.alignment.inverted},
+                                     {"drift_ppm", pair.alignment.drift_ppm}, {"findings", nlohmann::json::array()}};
+    if (pair.noise_to_signal > 0) report["noise_to_signal"] = pair.noise_to_signal;
+    if (pair.repeatability_esr) report["repeatability_esr"] = *pair.repeatability_esr;
+    for (const capture::Finding& finding : pair.findings) {
+      report["findings"].push_back(
+          {{"severity", word_for(finding.severity)}, {"kind", capture::name_of(finding.kind)}, {"text", finding.text}});
+    }
+    std::printf("%s\n", report.dump().c_str());
+    return pair.usable ? kOk : kFailed;
   }
-  const size_t frames = std::min(take.dry.size(), take.wet.size());
-  take.dry.resize(frames);
-  take.wet.resize(frames);
-  return take;
+  for (const capture::Finding& finding : pair.findings) std::printf("%-8s %s\n", word_for(finding.severity), finding.text.c_str());
+  if (!pair.usable) std::printf("These recordings cannot be learned from.\n");
+  else std::printf("%s of sound to learn from; %s.\n", duration(double(pair.dry.size()) / sample_rate_hz).c_str(),
+                   warned ? "the model will be the better for mending the warnings" : "nothing stands in the way");
+  return pair.usable ? kOk : kFailed;
+}
+
+void write_test_signal(const std::filesystem::path& path, int sample_rate_hz) {
+  const std::vector<float> signal = capture::make_test_signal(sample_rate_hz);
+  SoundOutput output(path);
+  SF_INFO info{};
+  info.samplerate = sample_rate_hz;
+  info.channels = 1;
+  info.format = SF_FORMAT_WAV | SF_FORMAT_PCM_24;
+  SNDFILE* file = output.part().is_open() ? output.open(info) : nullptr;
+  const auto frames = static_cast<sf_count_t>(signal.size());
+  const bool written = file && sf_writef_float(file, signal.data(), frames) == frames;
+  if (file) sf_close(file);
+  if (!written || !output.error().empty() || !output.part().commit()) {
+    throw Failure(kFailed, in_quotes(path) + ": cannot be written: " + (output.error().empty() ? std::strerror(errno) : output.error()));
+  }
+  std::printf(
+      "%s: %s, mono, 24 bit, peak -1 dBFS.\n"
+      "Play it into the device at the level of your guitar's loudest playing (for a pedal about 0.5 to 1 V peak), record what\n"
+      "comes back with peaks between -12 and -3 dBFS, without a gate, reverb or delay, and start the recording before you play.\n"
+      "Then: coil capture %s recorded.wav -o my_amp.safetensors\n",
+      in_quotes(path).c_str(), duration(double(signal.size()) / sample_rate_hz).c_str(), path.string().c_str());
 }
 
 }  // namespace coil::cli

@@ -1,20 +1,25 @@
-// Recordings of a device as the trainer takes them: one channel, the model's rate, aligned.
+// Recordings of a device, read from files and made ready to learn from.
 #pragma once
 
 #include <filesystem>
-#include <string>
-#include <vector>
 
+#include "capture/recordings/prepare.h"
 #include "capture/take.h"
 
 namespace coil::cli {
 
-// One channel of a file, resampled. Of several channels the loudest. Throws Failure. [main-thread]
-std::vector<float> read_recording(const std::filesystem::path& path, double sample_rate_hz);
+// Throws Failure for a file that cannot be read or holds values that are no numbers. [main-thread]
+capture::Recording read_recording(const std::filesystem::path& path);
 
-// Both files, the wet one moved onto the dry one, both as long as the shorter. What was put right is said in `remarks`, one sentence each.
-// Throws Failure. [main-thread]
+// Both files on top of each other, at the model's rate. All findings are said on standard error; throws Failure with those that forbid
+// training. [main-thread]
 capture::Take read_take(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz,
-                        std::vector<std::string>& remarks);
+                        capture::Polarity polarity);
+
+// `coil capture --check`: only what was found, as sentences or as one JSON object. Returns the exit code. [main-thread]
+int check_recordings(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz, bool json);
+
+// `coil capture --signal`: writes the test signal as a 24-bit WAV file and says how to use it. Throws Failure. [main-thread]
+void write_test_signal(const std::filesystem::path& path, int sample_rate_hz);
 
 }  // namespace coil::cli

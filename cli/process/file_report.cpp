@@ -10,6 +10,16 @@
 #include "cli/text.h"
 
 namespace coil::cli {
+namespace {
+
+std::string damage(const SoundFaults& faults, int sample_rate_hz) {
+  if (faults.damaged_places == 0) return "damaged: the sound does not match the file's own checksum; all of it has been processed";
+  const double first_s = static_cast<double>(faults.first_damage_frame) / sample_rate_hz;
+  return "damaged in " + counted(faults.damaged_places, "place") + ", the first at " + fixed(first_s, 3) + " s; " +
+         counted(faults.lost_frames, "frame") + " lost; the rest has been processed";
+}
+
+}  // namespace
 
 nlohmann::json done_line(const FileJob& job, const FileReport& report) {
   nlohmann::json line = {{"status", "ok"}, {"in", job.in.string()}, {"out", job.out.string()}};
@@ -28,7 +38,17 @@ nlohmann::json done_line(const FileJob& job, const FileReport& report) {
   line["non_finite"] = report.faults.non_finite;
   line["too_loud"] = report.faults.too_loud;
   line["restarts"] = report.restarts;
-  line["truncated"] = report.truncated;
+  line["truncated"] = report.source.truncated;
+  line["unfinalised"] = report.source.unfinalised;
+  line["damaged"] = report.source.damaged();
+  if (report.source.damaged_places > 0) {
+    line["damaged_places"] = report.source.damaged_places;
+    line["first_damage_s"] = static_cast<double>(report.source.first_damage_frame) / report.sample_rate_hz;
+    line["lost_frames"] = report.source.lost_frames;
+  }
+  if (!report.lost_metadata.empty()) line["lost_metadata"] = report.lost_metadata;
+  if (!report.layout_loss.empty()) line["layout_loss"] = report.layout_loss;
+  if (!report.source.left_out.empty()) line["left_out"] = report.source.left_out;
   return line;
 }
 
@@ -39,7 +59,6 @@ nlohmann::json failed_line(const FileJob& job, const std::string& error) {
 std::vector<std::string> warnings(const FileJob& job, const FileReport& report, double gain_db) {
   std::vector<std::string> lines;
   const std::string begin = "coil: warning: " + in_quotes(job.in) + ": ";
-  if (report.truncated) lines.push_back(begin + "ends before it should; what was there has been processed");
   if (job.format.sample_rate_hz == 0 && report.output_rate_hz != report.sample_rate_hz) {
     lines.push_back(begin + "the output's format has no " + std::to_string(report.sample_rate_hz) + " Hz; it is resampled to " +
                     std::to_string(report.output_rate_hz) + " Hz");
@@ -48,6 +67,20 @@ std::vector<std::string> warnings(const FileJob& job, const FileReport& report, 
     lines.push_back(begin + "the output's encoder has " + std::to_string(report.most_kbits) + " kbit/s at most at this rate, which it gets in place of " +
                     std::to_string(report.wanted_kbits));
   }
+  if (report.source.truncated) lines.push_back(begin + "ends before it should; what was there has been processed");
+  if (report.source.damaged()) lines.push_back(begin + damage(report.source, report.sample_rate_hz));
+  if (report.source.unfinalised) {
+    lines.push_back(begin + "its header leaves open or understates how long it is (never finalised, or beyond 4 GiB); all " +
+                    counted(report.frames, "frame") + " that are there have been processed");
+  }
+  if (!report.source.damaged_chunks.empty()) {
+    lines.push_back(begin + "damaged, left out: " + joined(report.source.damaged_chunks));
+  }
+  if (!report.lost_metadata.empty()) {
+    lines.push_back(begin + "metadata that the output cannot hold was left out: " + joined(report.lost_metadata));
+  }
+  if (!report.source.left_out.empty()) lines.push_back(begin + "not processed: " + report.source.left_out);
+  if (!report.layout_loss.empty()) lines.push_back(begin + report.layout_loss);
   if (report.faults.non_finite > 0) {
     lines.push_back(begin + counted(report.faults.non_finite, "sample") + " not finite (NaN or infinity), taken as 0");
   }

@@ -39,6 +39,7 @@ class OutputMeter final : public SoundWriter {
   void commit() override {
     writer_->commit();
     format_ = writer_->format();
+    lost_metadata_ = writer_->lost_metadata();
     report_.loudness_lufs = loudness_.integrated_lufs();
   }
 

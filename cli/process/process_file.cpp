@@ -52,7 +52,7 @@ void make_folder_of(const std::filesystem::path& file) {
 void process_file(const FileJob& job, const ProcessSettings& settings, Progress& progress, FileReport& report) {
   const auto start = std::chrono::steady_clock::now();
   std::unique_ptr<SoundReader> reader = open_reader(job.in);
-  const bool is_stream = reader->handle() == nullptr || is_stream_output(job.out);  // whose other end wants each block at once
+  const bool is_stream = reader->is_stream() || is_stream_output(job.out);  // whose other end wants each block at once
   const int read_frames = is_stream ? kStreamFrames : std::max(kMinFileFrames, settings.block_frames);
   if (!is_stream) reader = read_ahead(std::move(reader), read_frames);
   const SoundInfo& in = reader->info();
@@ -71,6 +71,8 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   const EncoderSetting setting = choose_setting(request.quality, out_info, input_kbits);
   report.most_kbits = setting.most_kbits;
   report.wanted_kbits = request.quality ? static_cast<int>(request.quality->value) : input_kbits;
+  out_info.format = format_with_mask(out_info.format, in.channels, in.channel_mask);
+  report.layout_loss = layout_loss(out_info.format, in.channels, in.channel_mask);
   dsp::OfflineProcessor processor(settings.model, in.sample_rate_hz, in.channels, settings.block_frames, job.controls,
                                   settings.rate_mode, settings.executor, form.sample_rate_hz);
   if (job.create_folder) make_folder_of(job.out);
@@ -101,12 +103,13 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   }
   writer->commit();
   report.format = writer->format();
+  report.lost_metadata = writer->lost_metadata();
 
   file_progress.reach(1, report.seconds);
   report.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.faults = processor.input_faults();
   report.restarts = processor.restarts();
-  report.truncated = reader->truncated();
+  report.source = reader->faults();
 }
 
 }  // namespace coil::cli

@@ -10,6 +10,7 @@
 
 #include "cli/progress.h"
 #include "cli/sound/sound_format.h"
+#include "cli/sound/sound_reader.h"
 #include "dsp/offline_processor.h"
 #include "ssm/model.h"
 
@@ -45,10 +46,12 @@ struct FileReport {
   double wall_seconds = 0;    // that it took
   double peak = 0;            // of the output, 1: full scale
   std::optional<double> loudness_lufs;  // of the output, as dsp::LoudnessMeter
+  std::vector<std::string> lost_metadata;  // kinds that the output cannot hold
   int64_t clipped = 0;        // samples beyond full scale in an output that cannot hold them: any but floating point
   dsp::InputFaults faults;  // samples of the input that were taken as 0
   uint64_t restarts = 0;      // how often the model overflowed and started anew
-  bool truncated = false;     // the input is shorter than it says
+  SoundFaults source;         // what was wrong with the input's file
+  std::string layout_loss;    // of the loudspeakers that the channels are for; empty: none
 };
 
 // Fills `report` as far as it gets, and moves `progress` on by one file in all. Throws Failure, Interrupted and Error; then there is no

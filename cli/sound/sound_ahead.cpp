@@ -14,7 +14,10 @@ constexpr size_t kQueuedBlocks = 2;
 
 class ReadAhead final : public SoundReader {
  public:
-  ReadAhead(std::unique_ptr<SoundReader> reader, int frames) : reader_(std::move(reader)), frames_(frames) { info_ = reader_->info(); }
+  ReadAhead(std::unique_ptr<SoundReader> reader, int frames) : reader_(std::move(reader)), frames_(frames) {
+    info_ = reader_->info();
+    set_metadata(reader_->metadata());
+  }
   ~ReadAhead() override { queue_.abandon(); }
 
   int64_t read(std::span<float> out) override {
@@ -35,7 +38,8 @@ class ReadAhead final : public SoundReader {
     return static_cast<int64_t>(filled) / info_.channels;
   }
 
-  bool truncated() const override { return reader_->truncated(); }
+  SoundFaults faults() const override { return reader_->faults(); }
+  bool is_stream() const override { return reader_->is_stream(); }
   sf_private_tag* handle() override { return reader_->handle(); }
 
  private:
@@ -78,6 +82,7 @@ class WriteBehind final : public SoundWriter {
     finish();
     writer_->commit();
     format_ = writer_->format();
+    lost_metadata_ = writer_->lost_metadata();
   }
 
  private:

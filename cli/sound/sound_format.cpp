@@ -98,22 +98,6 @@ const Container* container_of_path(const std::filesystem::path& path) {
 constexpr int kOpusRatesHz[] = {8000, 12000, 16000, 24000, 48000};
 constexpr int kMp3RatesHz[] = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000};
 
-bool can_hold(int format, int channels, int sample_rate_hz) {
-  // libsndfile's check promises some MPEG, and a DWVW, that it cannot write.
-  if ((format & SF_FORMAT_SUBMASK) == SF_FORMAT_DWVW_12) return false;
-  const bool is_mp3 = (format & SF_FORMAT_SUBMASK) == SF_FORMAT_MPEG_LAYER_III;
-  if (is_mp3 != ((format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG)) return false;
-  // Nor does it know the rates that these two have.
-  const bool is_opus = (format & SF_FORMAT_SUBMASK) == SF_FORMAT_OPUS;
-  if (is_opus && std::ranges::find(kOpusRatesHz, sample_rate_hz) == std::end(kOpusRatesHz)) return false;
-  if (is_mp3 && std::ranges::find(kMp3RatesHz, sample_rate_hz) == std::end(kMp3RatesHz)) return false;
-  SF_INFO info = {};
-  info.format = format;
-  info.channels = channels;
-  info.samplerate = sample_rate_hz;
-  return sf_format_check(&info) != 0;
-}
-
 // What to try, best first, when the container cannot hold the input's own sample format.
 std::vector<int> substitutes(int input_format) {
   const std::vector<int> lossy = {SF_FORMAT_VORBIS, SF_FORMAT_OPUS, SF_FORMAT_MPEG_LAYER_III};
@@ -168,6 +152,22 @@ std::string names_of_containers() {
 }
 
 }  // namespace
+
+bool can_hold(int format, int channels, int sample_rate_hz) {
+  // libsndfile's check promises some MPEG, and a DWVW, that it cannot write.
+  if ((format & SF_FORMAT_SUBMASK) == SF_FORMAT_DWVW_12) return false;
+  const bool is_mp3 = (format & SF_FORMAT_SUBMASK) == SF_FORMAT_MPEG_LAYER_III;
+  if (is_mp3 != ((format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG)) return false;
+  // Nor does it know the rates that these two have.
+  const bool is_opus = (format & SF_FORMAT_SUBMASK) == SF_FORMAT_OPUS;
+  if (is_opus && std::ranges::find(kOpusRatesHz, sample_rate_hz) == std::end(kOpusRatesHz)) return false;
+  if (is_mp3 && std::ranges::find(kMp3RatesHz, sample_rate_hz) == std::end(kMp3RatesHz)) return false;
+  SF_INFO info = {};
+  info.format = format;
+  info.channels = channels;
+  info.samplerate = sample_rate_hz;
+  return sf_format_check(&info) != 0;
+}
 
 void check_request(const FormatRequest& request) {
   if (!request.container.empty() && find_container(request.container) == nullptr) {

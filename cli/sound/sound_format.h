@@ -41,6 +41,9 @@ struct OutputForm {
 // that the format can hold, else the highest. Throws Failure. [any thread]
 OutputForm choose_output(const FormatRequest& request, const std::filesystem::path& out, int input_format, int channels, int input_rate_hz);
 
+// Whether libsndfile writes this.
+bool can_hold(int format, int channels, int sample_rate_hz);
+
 bool is_sound_file_name(const std::filesystem::path& path);   // by its extension
 std::string extension_of_container(const std::string& name);  // ".flac" for "flac"
 

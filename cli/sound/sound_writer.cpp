@@ -1,6 +1,7 @@
 // Writers on libsndfile and on WavStreamWriter.
 #include "cli/sound/sound_writer.h"
 
+#include <fcntl.h>
 #include <sndfile.h>
 #include <unistd.h>
 
@@ -14,6 +15,9 @@
 #include "cli/failure.h"
 #include "cli/interrupt.h"
 #include "base/part_file.h"
+#include "cli/sound/byte_order.h"
+#include "cli/sound/chunk_walk.h"
+#include "cli/sound/metadata.h"
 #include "cli/sound/quantiser.h"
 #include "cli/sound/sound_format.h"
 #include "cli/sound/sound_output.h"
@@ -34,18 +38,10 @@ void copy_struct(SNDFILE* from, SNDFILE* to, int get, int set) {
   if (sf_command(from, get, value.get(), sizeof(Struct)) == SF_TRUE) sf_command(to, set, value.get(), sizeof(Struct));
 }
 
-// With room for a long history and text; libsndfile refuses 16 KiB.
-using LongBroadcastInfo = SF_BROADCAST_INFO_VAR(8192);
-using LongCartInfo = SF_CART_INFO_VAR(8192);
-
-void copy_metadata(SNDFILE* from, SNDFILE* to, int channels) {
-  for (int kind = SF_STR_FIRST; kind <= SF_STR_LAST; ++kind) {
-    if (const char* text = sf_get_string(from, kind)) sf_set_string(to, kind, text);
-  }
-  copy_struct<LongBroadcastInfo>(from, to, SFC_GET_BROADCAST_INFO, SFC_SET_BROADCAST_INFO);
-  copy_struct<LongCartInfo>(from, to, SFC_GET_CART_INFO, SFC_SET_CART_INFO);
+// What libsndfile translates between RIFF and AIFF.
+void copy_cues_and_instrument(SNDFILE* from, SNDFILE* to) {
+  if (from == nullptr) return;
   copy_struct<SF_INSTRUMENT>(from, to, SFC_GET_INSTRUMENT, SFC_SET_INSTRUMENT);
-
   uint32_t cues = 0;
   if (sf_command(from, SFC_GET_CUE_COUNT, &cues, sizeof cues) == SF_TRUE && cues > 0) {
     const size_t size = sizeof(uint32_t) + cues * sizeof(SF_CUE_POINT);
@@ -54,11 +50,33 @@ void copy_metadata(SNDFILE* from, SNDFILE* to, int channels) {
       sf_command(to, SFC_SET_CUE, list.data(), static_cast<int>(size));
     }
   }
-  std::vector<int> map(channels);
-  const int map_bytes = static_cast<int>(map.size() * sizeof(int));
-  if (sf_command(from, SFC_GET_CHANNEL_MAP_INFO, map.data(), map_bytes) == SF_TRUE) {
-    sf_command(to, SFC_SET_CHANNEL_MAP_INFO, map.data(), map_bytes);
-  }
+}
+
+// Before the first frame.
+void write_core_audio_layout(SNDFILE* file, int format, const SoundInfo& info) {
+  const int container = format & SF_FORMAT_TYPEMASK;
+  if (info.channels < 3 || info.channel_mask.value_or(0) == 0 || (container != SF_FORMAT_AIFF && container != SF_FORMAT_CAF)) return;
+  std::vector<uint8_t> content = core_audio_layout(*info.channel_mask);
+  SF_CHUNK_INFO chunk = {};
+  std::memcpy(chunk.id, container == SF_FORMAT_AIFF ? "CHAN" : "chan", 4);
+  chunk.id_size = 4;
+  chunk.data = content.data();
+  chunk.datalen = static_cast<unsigned>(content.size());
+  sf_set_chunk(file, &chunk);
+}
+
+// libsndfile writes a mask of its own choice for 0, and knows only some others. False: the file cannot be written to.
+bool write_wav_mask(const std::filesystem::path& path, uint32_t mask) {
+  constexpr uint64_t kMaskAt = 20;
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (descriptor < 0) return false;
+  FileBytes source(descriptor, in_quotes(path));
+  const ChunkMap map = walk_chunks(source);
+  const FoundChunk* format = map.find("fmt ");
+  if (format == nullptr || !encoding_of(source, map).is_extensible) return true;
+  std::vector<uint8_t> bytes;
+  put_number(bytes, mask, 4, map.big_endian);
+  return ::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(format->at + kMaskAt)) == static_cast<ssize_t>(bytes.size());
 }
 
 class FileWriter final : public SoundWriter {
@@ -73,8 +91,9 @@ class FileWriter final : public SoundWriter {
     const int64_t frame_bytes = static_cast<int64_t>(bits > 0 ? (bits + 7) / 8 : sizeof(double)) * info.channels;
     const int major = info.format & SF_FORMAT_TYPEMASK;
     const bool may_pass_4_gib = info.frames < 0 || info.frames > kMaxWavBytes / frame_bytes;
-    if ((major == SF_FORMAT_WAV || major == SF_FORMAT_WAVEX) && may_pass_4_gib) {
-      sf.format = SF_FORMAT_RF64 | (info.format & SF_FORMAT_SUBMASK);
+    const int wide_format = SF_FORMAT_RF64 | (info.format & SF_FORMAT_SUBMASK);
+    if ((major == SF_FORMAT_WAV || major == SF_FORMAT_WAVEX) && may_pass_4_gib && can_hold(wide_format, info.channels, info.sample_rate_hz)) {
+      sf.format = wide_format;
     }
     is_substitute_ = sf.format != info.format;
     format_ = info.format;
@@ -95,7 +114,12 @@ class FileWriter final : public SoundWriter {
     // Back to WAV when it turned out to be short.
     if (is_substitute_) sf_command(file_, SFC_RF64_AUTO_DOWNGRADE, nullptr, SF_TRUE);
     sf_command(file_, SFC_SET_ADD_PEAK_CHUNK, nullptr, SF_FALSE);  // it holds the time of day: no two runs would be equal
-    if (SNDFILE* source = metadata_source.handle()) copy_metadata(source, file_, info.channels);
+    metadata_ = metadata_source.metadata();
+    const bool from_other_family = metadata_ && metadata_->family != ChunkFamily::other && !carries_chunks(format_, *metadata_);
+    if (from_other_family) copy_cues_and_instrument(metadata_source.handle(), file_);
+    write_core_audio_layout(file_, sf.format, info);
+    channel_mask_ = info.channel_mask;
+    order_ = {std::nullopt, order_in_format(sf.format, info.channels, info.channel_mask)};
   }
 
   ~FileWriter() override {
@@ -107,6 +131,7 @@ class FileWriter final : public SoundWriter {
     const sf_count_t frames = static_cast<sf_count_t>(in.size()) / channels_;
     clipped_.resize(in.size());
     std::transform(in.begin(), in.end(), clipped_.begin(), [this](float sample) { return std::clamp(sample, -largest_, largest_); });
+    order_.reorder(clipped_);
     sf_count_t written = 0;
     if (quantiser_) {
       integers_.resize(in.size());
@@ -123,6 +148,12 @@ class FileWriter final : public SoundWriter {
     const int error = sf_close(std::exchange(file_, nullptr));
     if (!output_.error().empty()) fail(output_.error());
     if (error != 0) fail(sf_error_number(error));
+    const int container = format_ & SF_FORMAT_TYPEMASK;
+    if (channel_mask_ && (container == SF_FORMAT_WAV || container == SF_FORMAT_WAVEX || container == SF_FORMAT_RF64) &&
+        !write_wav_mask(output_.part().path(), *channel_mask_)) {
+      fail(std::strerror(errno));
+    }
+    if (metadata_) lost_metadata_ = write_metadata(output_.part().descriptor(), in_quotes(path_), format_, *metadata_);
     if (is_substitute_ && std::filesystem::file_size(output_.part().path()) > UINT32_MAX) {
       format_ = SF_FORMAT_RF64 | (format_ & SF_FORMAT_SUBMASK);
     }
@@ -140,7 +171,10 @@ class FileWriter final : public SoundWriter {
 
   std::filesystem::path path_;
   SoundOutput output_;
+  std::shared_ptr<const Metadata> metadata_;
   int channels_;
+  ChannelMask channel_mask_;
+  ChannelLayout order_;
   SNDFILE* file_ = nullptr;
   bool is_substitute_ = false;  // RF64 in place of WAV, as long as it may pass 4 GiB
   std::optional<Quantiser> quantiser_;
@@ -170,21 +204,30 @@ class Pipe {
 class StreamWriter final : public SoundWriter {
  public:
   // `path` "-" is standard output.
-  StreamWriter(const std::filesystem::path& path, const SoundInfo& info, int bits, bool dither)
+  StreamWriter(const std::filesystem::path& path, const SoundInfo& info, int bits, bool dither, std::shared_ptr<const Metadata> metadata)
       : pipe_(path == "-" ? nullptr : std::make_unique<Pipe>(path)),
         stream_(pipe_ ? pipe_->descriptor() : STDOUT_FILENO, pipe_ ? in_quotes(path) : "standard output", bits, info.sample_rate_hz, info.channels,
-                info.frames, dither) {
+                info.channel_mask.value_or(0), info.frames, dither,
+                metadata ? wav_chunks_of(*metadata, lost_metadata_) : std::vector<MetadataChunk>()),
+        metadata_(std::move(metadata)), chunks_before_(metadata_ ? metadata_->chunks.size() : 0) {
     format_ = SF_FORMAT_WAV | (bits == 16   ? SF_FORMAT_PCM_16
                                : bits == 24 ? SF_FORMAT_PCM_24
                                : bits == 32 ? SF_FORMAT_PCM_32
                                             : SF_FORMAT_FLOAT);
   }
   void write(std::span<const float> in) override { stream_.write(in); }
-  void commit() override { stream_.finish(); }
+  void commit() override {
+    stream_.finish();
+    if (!metadata_) return;
+    // What came behind the sound of a pipe came too late.
+    for (size_t i = chunks_before_; i < metadata_->chunks.size(); ++i) lost_metadata_.push_back(metadata_->chunks[i].id.substr(0, 4));
+  }
 
  private:
   std::unique_ptr<Pipe> pipe_;
   WavStreamWriter stream_;
+  std::shared_ptr<const Metadata> metadata_;
+  size_t chunks_before_;
 };
 
 // What a stream carries instead of the rarer formats of WAV files.
@@ -202,7 +245,9 @@ std::unique_ptr<SoundWriter> open_writer(const std::filesystem::path& path, cons
                                          const EncoderSetting& setting, SoundReader& metadata_source) {
   const int major = info.format & SF_FORMAT_TYPEMASK;
   const bool is_wav = major == SF_FORMAT_WAV || major == SF_FORMAT_WAVEX;
-  if (path == "-" || (is_wav && takes_bytes(path))) return std::make_unique<StreamWriter>(path, info, stream_bits(info.format), dither);
+  if (path == "-" || (is_wav && takes_bytes(path))) {
+    return std::make_unique<StreamWriter>(path, info, stream_bits(info.format), dither, metadata_source.metadata());
+  }
   return std::make_unique<FileWriter>(path, info, dither, setting, metadata_source);
 }
 

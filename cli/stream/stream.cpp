@@ -82,10 +82,19 @@ void print_summary(const sensor::Counters& counters) {
   line("checkpoints", counters.checkpoints);
 }
 
-std::string place_of(const sensor::Message& message) {
-  const std::string offset = std::to_string(message.offset);
-  if (message.partition >= 0) return message.topic + "[" + std::to_string(message.partition) + "] offset " + offset;
-  return message.offset >= 0 ? "line " + offset : "topic " + message.topic;
+// Where the source goes on, if it can.
+void go_on(const StreamOptions& options, const sensor::Engine& engine, sensor::Link& source, const sensor::Log& log) {
+  const bool is_followed = !options.links.follow.empty();
+  if (!options.engine.resume) return;
+  if (source.place_after(0).empty() && !is_followed) {
+    log.write(sensor::LogLevel::kWarning, "", "--resume: a pipe begins where it begins, and nothing of it is skipped; FILE, < FILE or --follow FILE go on "
+              "where the state ends");
+  } else if (!engine.place().empty()) {
+    source.go_on(engine.place());
+  } else if (engine.has_state()) {
+    log.write(sensor::LogLevel::kWarning, "", std::string(is_followed ? "--follow" : "--resume") + ": the state was made from a pipe and does not say "
+              "how far a file was read; it is read from its beginning");
+  }
 }
 
 void check(StreamOptions& options) {
@@ -122,13 +131,16 @@ int watch(StreamOptions options, const sensor::Log& log) {
     options.engine.max_series = options.engine.max_series == 0 ? series : std::min(series, options.engine.max_series);
   }
   if (!options.plot.empty()) options.engine.output_format = "ndjson";
+  Links links;
   sensor::RareWarnings warnings(log);
-  sensor::Engine engine(model, options.engine,
-                        [&](const sensor::Message& message, const std::string& what) { warnings.write(place_of(message), what); });
-  Links links = open_links(options.links, options.engine, log);
+  sensor::Engine engine(model, options.engine, [&](const sensor::Message& message, const std::string& what) {
+    warnings.write(links.first ? links.source().describe(message) : "the state", what);
+  });
+  links = open_links(options.links, options.engine, log);
+  go_on(options, engine, links.source(), log);
   StreamPlot* plot = nullptr;
   if (!options.plot.empty()) {
-    const std::string& input = options.links.input;
+    const std::string& input = options.links.follow.empty() ? options.links.input : options.links.follow.front();
     const std::string title = input == "-" ? "coil stream" : std::filesystem::path(input).stem().string();
     auto sink = std::make_unique<StreamPlot>(
         StreamPlotOptions{options.engine.schema.keys, options.engine.schema.time, options.engine.prefix, options.engine.threshold, title});
@@ -173,7 +185,8 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
       "  score    0 to 1: how unusual the record is for its series, 0.5 where an alarm is worth it; once for each event, not while it lasts\n"
       "  status   warmup, ok, anomaly, missing, late, future; unscored: no number, or no key or time that can be read\n"
       "  episode  begin, on, end; null outside\n"
-      "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns.");
+      "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns; --time-format tells of\n"
+      "others. An added field whose name the records have themselves is called coil_NAME. What cannot be scored comes out as it came.");
   auto options = std::make_shared<StreamOptions>();
   sensor::EngineOptions& engine = options->engine;
   add_link_options(*command, options->links);
@@ -209,12 +222,12 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
       ->capture_default_str();
   command->add_option("--future", engine.future_s, "Do not believe a record that is so many seconds ahead of the last (0: believe all)")
       ->check(CLI::Range(0.0, 1e12))->capture_default_str();
-  command->add_option("--state", engine.state, "File that keeps what is known of all sensors; goes on from it when it exists")
+  command->add_option("--state", engine.state, "File that keeps what is known of all sensors, and how far a file was read; goes on from it when it exists")
       ->type_name("FILE");
   command->add_option("--checkpoint-every", options->checkpoint_every, "How often the state is written: records, or seconds as 30s")
       ->type_name("N|Ns")
       ->capture_default_str();
-  command->add_flag("--resume", engine.resume, "The input is the one that the state was made from: skip what was seen");
+  command->add_flag("--resume", engine.resume, "FILE or < FILE is the one that the state was made from: go on at the byte where that ended");
   command->add_option("--max-series", engine.max_series, "Series in memory; those idle for longest go to disk (0: no bound)")
       ->capture_default_str();
   command->add_option("--memory", options->memory_mb, "The same as MB of memory")

@@ -8,11 +8,14 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 #include "cli/failure.h"
 #include "cli/interrupt.h"
 #include "cli/text.h"
+#include "sensor/links/file_link.h"
+#include "sensor/links/followed_files.h"
 #include "sensor/links/pipe_link.h"
 #include "base/error.h"
 #ifdef COIL_MQTT
@@ -31,13 +34,11 @@ constexpr const char* kPasswordVariable = "COIL_MQTT_PASSWORD";
   throw Failure(kUsage, option + ": this coil was built without " + what + "; install " + package + " and build it again");
 }
 
-// A file that is read like standard input.
-class FileLink final : public sensor::Link {
+// A pipe that has a name.
+class NamedPipeLink final : public sensor::Link {
  public:
-  explicit FileLink(const std::string& path) : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), pipe_(descriptor_, STDOUT_FILENO) {
-    if (descriptor_ < 0) throw Failure(kFailed, in_quotes(path) + ": cannot be read: " + std::strerror(errno));
-  }
-  ~FileLink() override { ::close(descriptor_); }
+  explicit NamedPipeLink(int descriptor) : descriptor_(descriptor), pipe_(descriptor, STDOUT_FILENO) {}
+  ~NamedPipeLink() override { ::close(descriptor_); }
 
   bool read(std::vector<sensor::Message>& messages, std::chrono::milliseconds wait) override { return pipe_.read(messages, wait); }
   void write(const sensor::Message& result) override { pipe_.write(result); }
@@ -47,6 +48,25 @@ class FileLink final : public sensor::Link {
   int descriptor_;
   sensor::PipeLink pipe_;
 };
+
+std::unique_ptr<sensor::Link> open_input(const std::string& input) {
+  const bool is_standard = input == "-";
+  const int descriptor = is_standard ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : ::open(input.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) throw Failure(kFailed, (is_standard ? "standard input" : in_quotes(input)) + ": cannot be read: " + std::strerror(errno));
+  if (sensor::is_seekable(descriptor)) return std::make_unique<sensor::FileLink>(descriptor, is_standard ? "standard input" : in_quotes(input));
+  return std::make_unique<NamedPipeLink>(descriptor);
+}
+
+sensor::FollowOptions follow_options(const LinkOptions& options, const sensor::EngineOptions& engine) {
+  sensor::FollowOptions follow;
+  follow.names = options.follow;
+  follow.output = STDOUT_FILENO;
+  if (engine.state.empty()) return follow;
+  for (const char* ending : {"", ".part", ".series"}) {
+    follow.ignored_names.insert(std::filesystem::absolute(engine.state.string() + ending).lexically_normal().string());
+  }
+  return follow;
+}
 
 #ifdef COIL_MQTT
 std::string host_name() {
@@ -137,6 +157,9 @@ void open_kafka(const LinkOptions& options, const sensor::Log& log, Links& links
 
 void add_link_options(CLI::App& command, LinkOptions& options) {
   command.add_option("input", options.input, "File of records (default: standard input)")->type_name("FILE");
+  command.add_option("--follow", options.follow, "Read files and wait for more, also when they are rotated, truncated or made later: files, folders and all "
+                     "below them, patterns in quotes; with --state it goes on to the byte after a restart")
+      ->type_name("FILE...");
   const auto mqtt = [&](const char* names, auto& value, const char* help, const char* type) {
     return command.add_option(names, value, help)->type_name(type)->group("MQTT");
   };
@@ -174,7 +197,12 @@ void check_links(const LinkOptions& options, sensor::EngineOptions& engine) {
   };
   if (!options.mqtt.empty() && !options.kafka.empty()) throw Failure(kUsage, "--mqtt and --kafka: one source at a time");
   if (options.has_broker() && options.input != "-") throw Failure(kUsage, in_quotes(options.input) + ": a file and a broker: one source at a time");
-  if (options.has_broker() && engine.resume) throw Failure(kUsage, "--resume is for pipes and files; brokers know themselves what was seen");
+  if (!options.follow.empty() && (options.has_broker() || options.input != "-")) {
+    throw Failure(kUsage, "--follow " + in_quotes(options.follow.front()) + " and " + (options.has_broker() ? "a broker" : in_quotes(options.input)) +
+                              ": one source at a time");
+  }
+  if (options.has_broker() && engine.resume) throw Failure(kUsage, "--resume is for files; brokers know themselves what was seen");
+  if (!options.follow.empty()) engine.resume = true;
   for (const auto& [name, value] : {std::pair("--mqtt-out", options.mqtt_out), {"--mqtt-user", options.mqtt_user}, {"--mqtt-ca", options.mqtt_ca},
                                     {"--mqtt-cert", options.mqtt_cert}, {"--mqtt-key", options.mqtt_key}, {"--mqtt-status", options.mqtt_status},
                                     {"--mqtt-password-file", options.mqtt_password_file}, {"--mqtt-client-id", options.mqtt_client_id}}) {
@@ -226,12 +254,8 @@ Links open_links(const LinkOptions& options, [[maybe_unused]] const sensor::Engi
     throw_if_interrupted();  // while it waited for the broker
     throw;
   }
-  if (links.first) return links;
-  if (options.input == "-") {
-    links.first = std::make_unique<sensor::PipeLink>(STDIN_FILENO, STDOUT_FILENO);
-  } else {
-    links.first = std::make_unique<FileLink>(options.input);
-  }
+  if (!links.first && !options.follow.empty()) links.first = std::make_unique<sensor::FollowedFiles>(follow_options(options, engine), log);
+  if (!links.first) links.first = open_input(options.input);
   return links;
 }
 

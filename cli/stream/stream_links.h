@@ -18,6 +18,7 @@ namespace coil::cli {
 
 struct LinkOptions {
   std::string input = "-";  // a file, or standard input
+  std::vector<std::string> follow;
   std::string mqtt, mqtt_out, mqtt_user, mqtt_password_file, mqtt_ca, mqtt_cert, mqtt_key, mqtt_client_id, mqtt_status;
   int mqtt_qos = 1;
   size_t mqtt_queue = 10'000;

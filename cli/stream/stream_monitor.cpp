@@ -68,6 +68,7 @@ class StreamMonitor::Measured final : public sensor::Link {
     results_ = 0;
   }
   void saved(const std::string& topic, int32_t partition, int64_t offset) override { links_.source().saved(topic, partition, offset); }
+  std::string place_after(size_t messages) const override { return links_.source().place_after(messages); }
   void set_partition_hooks(sensor::PartitionHooks hooks) override { links_.source().set_partition_hooks(std::move(hooks)); }
 
   std::atomic<int64_t> moved_at_ns{Clock::now().time_since_epoch().count()};

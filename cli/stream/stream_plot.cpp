@@ -13,6 +13,7 @@
 #include "cli/plot/png.h"
 #include "cli/text.h"
 #include "cli/whole_file.h"
+#include "sensor/formats/added_names.h"
 #include "sensor/formats/timestamp.h"
 
 namespace coil::cli {
@@ -314,10 +315,13 @@ void StreamPlot::check_path(const std::filesystem::path& path) {
 
 void StreamPlot::write(const sensor::Message& result) {
   format_->parse(result.text, record_);
-  const std::string &prefix = options_.prefix, score_name = prefix + "score", episode_name = prefix + "episode";
+  const auto added = [&](const std::string& name) {
+    return sensor::name_in_result(options_.prefix + name, [&](const std::string& other) { return record_.find(other) != nullptr; });
+  };
+  const std::string &prefix = options_.prefix, score_name = added("score"), status_name = added("status"), episode_name = added("episode");
   std::string key;
   for (const sensor::Field& field : record_.fields) {
-    if (field.name == prefix + "status" || field.name == episode_name || field.name == "time") continue;
+    if (field.name == status_name || field.name == episode_name || field.name == "time") continue;
     const bool is_key = options_.keys.empty() ? field.kind == sensor::Field::Kind::text && !sensor::parse_timestamp(field.text)
                                               : std::find(options_.keys.begin(), options_.keys.end(), field.name) != options_.keys.end();
     if (is_key) (key += key.empty() ? "" : " ") += field.text;

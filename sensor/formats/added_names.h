@@ -32,6 +32,13 @@ class AddedNames {
   std::map<std::string, std::string, std::less<>> renamed_;
 };
 
+// What the added field is called in a result, where `has` says which fields that has. [any thread]
+template <class Has>
+std::string name_in_result(std::string name, Has has) {
+  while (has(std::string(AddedNames::kPrefix) + name)) name.insert(0, AddedNames::kPrefix);
+  return name;
+}
+
 // Whether clashes() may find any: quick, for every record. [any thread]
 bool may_clash(const Record& record, std::string_view prefix);
 

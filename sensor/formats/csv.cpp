@@ -29,8 +29,10 @@ class Csv final : public Format {
     return open.in_quotes;
   }
 
-  bool stands_alone(std::string_view line) const override {
-    if (!is_known_ || head_.columns.size() < 2 || ends_in_quotes(line, {&head_.separator, 1}, false)) return false;
+  bool stands_alone(std::string_view line) const override { return head_.columns.size() >= 2 && is_row(line); }
+
+  bool is_row(std::string_view line) const override {
+    if (!is_known_ || ends_in_quotes(line, {&head_.separator, 1}, false)) return false;
     size_t cells = 0;
     bool is_data = false;
     std::string scratch;
@@ -45,6 +47,22 @@ class Csv final : public Format {
     if (line == head_.header) return true;  // of a further file behind the first
     if (Format::is_no_record(line)) return !line.starts_with('#') || !has_all_cells(line);
     return false;
+  }
+
+  std::span<const std::string> columns() const override { return head_.columns; }
+
+  bool has_rows_of(const Format& other) const override {
+    const auto* csv = dynamic_cast<const Csv*>(&other);
+    return csv && csv->head_.separator == head_.separator && csv->head_.columns == head_.columns;
+  }
+
+  std::string row_of(const Record& record) const override {
+    std::string line;
+    for (const std::string& column : head_.columns) {
+      if (&column != &head_.columns.front()) line += head_.separator;
+      if (const Field* field = record.find(column)) append_cell(line, field->text);
+    }
+    return line;
   }
 
   std::string parse(std::string_view line, Record& record) const override {
@@ -84,16 +102,15 @@ class Csv final : public Format {
       if (!text.empty() && text.back() != '\n') text += head_.separator;
       append_cell(text, item.name);
     }
-    if (head_.units) (text += '\n') += *head_.units + std::string(added_.size(), head_.separator);
+    for (const std::string& line : head_.units) (text += '\n') += line + std::string(added_.size(), head_.separator);
     return text;
   }
 
   void write(const Record& record, std::span<const Added> added, bool as_it_came, std::string& to) const override {
-    const size_t begin = to.size();
     if (as_it_came) append_row(record, to);
     else append_written(record, to);
     for (size_t i = 0; i < added_.size(); ++i) {
-      if (to.size() > begin || i > 0 || !written_.empty()) to += head_.separator;
+      if (i > 0 || as_it_came || !written_.empty()) to += head_.separator;
       const Added* item = find(added, i);
       if (!item || item->kind == Field::Kind::null) continue;
       if (item->kind == Field::Kind::text) append_cell(to, item->text);
@@ -187,6 +204,7 @@ class Csv final : public Format {
   Field field(size_t column, std::string_view text, bool quoted) const {
     Field field;
     field.name = head_.columns[column];
+    field.is_unnamed = !head_.has_name[column];
     field.text = quoted ? text : trimmed(text);
     if (field.text.empty()) {
       field.kind = Field::Kind::null;

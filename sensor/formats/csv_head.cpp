@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view kSeparators = ",;\t|";
 constexpr size_t kMostLines = 100;  // that a head may have
+constexpr size_t kLinesUntilSure = 12;
 constexpr size_t kShownText = 60;
 
 using Cells = std::vector<std::string>;
@@ -76,9 +77,8 @@ bool is_unit(std::string_view cell) {
          cell.starts_with("yyyy") || cell.starts_with("YYYY") || cell.starts_with("dd") || cell.starts_with("hh:mm");
 }
 
-bool are_units(const Cells& cells, const Knows& knows) {
-  return std::all_of(cells.begin(), cells.end(), is_unit) && !has_known(cells, knows) &&
-         std::any_of(cells.begin(), cells.end(), [](const std::string& cell) { return !cell.empty(); });
+bool are_units(const Cells& cells) {
+  return std::all_of(cells.begin(), cells.end(), is_unit) && std::any_of(cells.begin(), cells.end(), [](const std::string& cell) { return !cell.empty(); });
 }
 
 bool has_empty(const Cells& cells) { return std::any_of(cells.begin(), cells.end(), [](const std::string& cell) { return cell.empty(); }); }
@@ -86,38 +86,56 @@ bool has_empty(const Cells& cells) { return std::any_of(cells.begin(), cells.end
 struct Found {
   char separator = 0;
   size_t header = 0, data = 0;  // data: how many cells of the first row are
+  bool is_sure = true;          // else it may be a list of names and values above the table
 };
 
-// What the head would be under this separator: of the rows above the first one with data the header.
-std::optional<Found> find_under(std::span<const std::string> lines, char separator, const Knows& knows) {
-  std::vector<Cells> rows;
-  for (const std::string& line : lines) rows.push_back(cells_of(without_mark(line), separator));
-  for (size_t i = 0; i < lines.size(); ++i) {
-    const size_t width = rows[i].size(), data = count_data(rows[i], separator);
-    if (width == 0 || data == 0 || has_known(rows[i], knows) || lines[i].starts_with('#')) continue;
-    std::optional<size_t> header;
-    for (size_t above = i; above-- > 0;) {
-      const Cells& row = rows[above];
-      const bool is_table = !separator_said_by(lines[above]) && (width > 1 || lines[above].find_first_of(kSeparators) == std::string::npos);
-      const bool has_names = has_known(row, knows) || count_data(row, separator) == 0;
-      if (row.size() != width || !is_table || is_blank(lines[above]) || !has_names) continue;
-      if (has_known(row, knows)) {
-        header = above;
-        break;
-      }
-      // names are rather above units than below them, and all there
-      if (!header || are_units(rows[*header], knows) || (has_empty(rows[*header]) && !has_empty(row))) header = above;
-    }
-    if (header) return Found{separator, *header, data};
+// The row of names for the row of data at `place`.
+std::optional<size_t> header_above(std::span<const std::string> lines, const std::vector<Cells>& rows, size_t place, char separator, const Knows& knows) {
+  const size_t width = rows[place].size();
+  std::optional<size_t> header;
+  for (size_t above = place; above-- > 0;) {
+    const Cells& row = rows[above];
+    const bool is_table = !separator_said_by(lines[above]) && (width > 1 || lines[above].find_first_of(kSeparators) == std::string::npos);
+    const bool is_known = has_known(row, knows);
+    if (row.size() != width || !is_table || is_blank(lines[above]) || (!is_known && count_data(row, separator) > 0)) continue;
+    if (is_known) header = above;
+    if (is_known && !are_units(row)) break;
+    // names are rather above units than below them, and all there
+    const bool is_better = !header || (!has_known(rows[*header], knows) && (are_units(rows[*header]) || (has_empty(rows[*header]) && !has_empty(row))));
+    if (is_better) header = above;
   }
-  return std::nullopt;
+  return header;
 }
 
-void check_names(const CsvHead& head) {
-  std::set<std::string_view> names;
+// What the head would be under this separator: of the rows above the first one with data the header. Rows before `first_new` were looked at before.
+std::optional<Found> find_under(std::span<const std::string> lines, size_t first_new, char separator, const Knows& knows) {
+  std::vector<Cells> rows;
+  for (const std::string& line : lines) rows.push_back(cells_of(without_mark(line), separator));
+  std::optional<Found> first;
+  for (size_t i = first_new; i < lines.size(); ++i) {
+    const size_t data = count_data(rows[i], separator);
+    if (data == 0 || has_known(rows[i], knows) || lines[i].starts_with('#')) continue;
+    const std::optional<size_t> header = header_above(lines, rows, i, separator, knows);
+    if (!header) continue;
+    Found found{separator, *header, data};
+    if (has_known(rows[*header], knows)) return found;
+    found.is_sure = rows[i].size() != 2 || count_data({rows[i].front()}, separator) > 0;
+    if (!first) first = found;
+  }
+  return first;
+}
+
+void complete_names(CsvHead& head) {
+  std::set<std::string> names;
   for (const std::string& name : head.columns) {
+    head.has_name.push_back(!name.empty());
     if (name.empty() || names.insert(name).second) continue;
     throw Error("CSV: two columns have the name '" + name + "'; every column needs a name of its own");
+  }
+  for (size_t i = 0; i < head.columns.size(); ++i) {
+    if (head.has_name[i]) continue;
+    head.columns[i] = "column_" + std::to_string(i + 1);
+    while (!names.insert(head.columns[i]).second) head.columns[i] += '_';
   }
 }
 
@@ -139,15 +157,14 @@ CsvHead head_of(std::span<const std::string> lines, const Found& found, const Kn
   head.header = lines[found.header];
   head.columns = cells_of(without_mark(head.header), head.separator);
   head.lines = found.header + 1;
-  if (head.lines < lines.size()) {
+  for (; head.lines < lines.size(); ++head.lines) {
     const Cells below = cells_of(without_mark(lines[head.lines]), head.separator);
-    if (below.size() == head.columns.size() && count_data(below, head.separator) == 0 && are_units(below, knows)) {
-      head.units = lines[head.lines++];
-    }
+    if (below.size() != head.columns.size() || count_data(below, head.separator) > 0 || !are_units(below)) break;
+    head.units.push_back(lines[head.lines]);
   }
   head.decimal_comma = head.separator == ';' || has_decimal(lines.subspan(head.lines), head.separator, ',');
   if (head.separator == ',' || has_decimal(lines.subspan(head.lines), head.separator, '.')) head.decimal_comma = false;
-  check_names(head);
+  complete_names(head);
   return head;
 }
 
@@ -174,11 +191,18 @@ std::optional<CsvHead> find_csv_head(std::span<const std::string> lines, bool at
   }
   if (!first) return at_end ? std::optional(CsvHead()) : std::nullopt;
   const std::string candidates = said ? std::string(1, *said) : std::string(kSeparators);
+  // Only a line of data may complete a head.
+  const bool has_data = std::any_of(candidates.begin(), candidates.end(), [&](char separator) {
+    return count_data(cells_of(lines.back(), separator), separator) > 0;
+  });
+  if (!has_data && !at_end && lines.size() > 1 && lines.size() < kMostLines) return std::nullopt;
+  const size_t first_new = at_end || lines.size() <= kLinesUntilSure || lines.size() >= kMostLines ? 0 : lines.size() - 1;
   std::optional<Found> best;
   for (const char separator : candidates) {
-    const std::optional<Found> found = find_under(lines, separator, knows);
+    const std::optional<Found> found = find_under(lines, first_new, separator, knows);
     if (found && (!best || found->data > best->data)) best = found;
   }
+  if (best && !best->is_sure && !at_end && lines.size() < kLinesUntilSure) return std::nullopt;
   if (best) return head_of(lines, *best, knows);
 
   // No row of data with names above it: there are no names, or no such row yet.

@@ -13,10 +13,11 @@ namespace coil::sensor {
 struct CsvHead {
   char separator = ',';
   bool decimal_comma = false;            // numbers that are added are written with one
-  std::vector<std::string> columns;      // trimmed
+  std::vector<std::string> columns;      // trimmed; those without a name are called column_N
+  std::vector<bool> has_name;            // of each column
   std::vector<std::string> before;       // lines above the header: preamble, comments, sep=;
   std::string header;                    // as it came
-  std::optional<std::string> units;      // the line of units below it
+  std::vector<std::string> units;        // lines below it, as of units
   size_t lines = 0;                      // that belong to the head
 };
 

@@ -32,6 +32,12 @@ class Format {
   virtual bool goes_on(std::string_view line, Open& open) const = 0;
   // Whether a line that would belong to an open record is a whole record itself: then the open one will never end. [any thread]
   virtual bool stands_alone(std::string_view line) const;
+  // Of a format with columns, once its head is known: their names; whether the line is surely a row of them; whether rows of another one mean the
+  // same here; and a record as a row, without what there is no column for. [any thread]
+  virtual std::span<const std::string> columns() const { return {}; }
+  virtual bool is_row(std::string_view /*line*/) const { return false; }
+  virtual bool has_rows_of(const Format& /*other*/) const { return true; }
+  virtual std::string row_of(const Record& /*record*/) const { return {}; }
   // Empty lines, comments and what else is no record and means nothing. [any thread]
   virtual bool is_no_record(std::string_view line) const;
   // Calls `found` for each record of a text that may hold several. [any thread]

@@ -7,6 +7,16 @@
 
 namespace coil::sensor {
 
+LineCutter::LineCutter(std::string_view first_bytes, int64_t begin_byte, bool inside_line)
+    : position_(begin_byte), is_begin_(begin_byte == 0), dropping_(inside_line) {
+  if (is_begin_) return;
+  LineCutter probe;
+  probe.add(first_bytes);
+  Line line;
+  probe.next(line);
+  encoding_ = probe.encoding_, end_sign_ = probe.end_sign_;
+}
+
 bool LineCutter::find_encoding(bool at_end) {
   const std::string_view bytes = std::string_view(raw_).substr(begin_);
   if (bytes.size() < 3 && !at_end) return false;

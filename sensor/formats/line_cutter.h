@@ -23,6 +23,9 @@ class LineCutter {
   // `begin_byte`: where in the stream the first of these bytes lies; a stream that is entered in its middle has no byte order mark.
   explicit LineCutter(int64_t begin_byte = 0) : position_(begin_byte), is_begin_(begin_byte == 0) {}
 
+  // One that enters a file at a byte behind these first ones, which say how it is written. `inside_line`: of a line that is too long.
+  LineCutter(std::string_view first_bytes, int64_t begin_byte, bool inside_line);
+
   void add(std::string_view bytes) { raw_ += bytes; }
   // Whether there is a further line. `at_end`: no bytes will follow, so what has no end is a line too.
   bool next(Line& line, bool at_end = false);

@@ -37,6 +37,7 @@ class Scanner {
       if (const std::string error = value(field); !error.empty()) return error;
       record_.fields.push_back(field);
     } while (take(','));
+    if (at_ < line_.size() && line_[at_] != ' ') return at("expected a comma, or a space before the timestamp");
     skip_spaces();
     if (const std::string_view twice = find_repeated_name(record_); twice.data() != nullptr) {
       return "line protocol: the field or tag '" + std::string(twice) + "' comes twice";

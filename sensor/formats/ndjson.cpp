@@ -344,7 +344,7 @@ class Ndjson final : public Format {
   static void append_on_one_line(std::string& to, std::string_view text) {
     const size_t begin = to.size();
     to += text;
-    if (text.find_first_of("\n\r") == std::string_view::npos) return;
+    if (text.find('\n') == std::string_view::npos && text.find('\r') == std::string_view::npos) return;
     std::replace_if(to.begin() + ptrdiff_t(begin), to.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
   }
 

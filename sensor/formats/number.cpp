@@ -16,8 +16,10 @@ constexpr std::string_view kNoValues[] = {"nan", "-nan", "+nan", "null", "nil", 
                                           "undefined", "undef", "#n/a", "#n/a n/a", "#na", "inf", "-inf", "+inf", "infinity", "-infinity",
                                           "+infinity"};
 constexpr std::string_view kStandIns[] = {"unavailable", "unknown", "nodata", "no data", "missing", "error", "err", "fault", "invalid", "bad",
-                                          "offline", "#value!", "#div/0!", "#ref!"};
-constexpr size_t kLongestWord = 11;
+                                          "offline", "#value!", "#div/0!", "#ref!", "init", "initializing", "calibrating",
+                                          "warming up", "no reading", "not available", "timeout", "overflow", "over range", "out of range",
+                                          "disconnected"};
+constexpr size_t kLongestWord = 13;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }

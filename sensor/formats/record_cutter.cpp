@@ -10,6 +10,12 @@ constexpr size_t kMostLines = 256;  // of one record
 
 bool is_payload(const Message& message) { return !message.topic.empty() || message.partition >= 0; }
 
+Message with_text(const Message& message, std::string text) {
+  Message other = message;
+  other.text = std::move(text);
+  return other;
+}
+
 }  // namespace
 
 RecordCutter::RecordCutter(const std::string& format, std::function<bool(std::string_view)> knows) : knows_(std::move(knows)) {
@@ -24,7 +30,7 @@ void RecordCutter::emit(const Message& message, std::vector<Cut>& cuts) {
     if (text.size() == message.text.size()) {
       cuts.push_back({&message, {}});
     } else {
-      cuts.push_back({&keep({message.topic, std::string(text), message.partition, message.offset, {}}), {}});
+      cuts.push_back({&keep(with_text(message, std::string(text))), {}});
     }
   });
 }
@@ -38,7 +44,7 @@ void RecordCutter::add(const Message& message, std::vector<Cut>& cuts) {
   if (!has_head_) return add_to_head(message, cuts);
   if (!is_payload(message)) return add_line(message, cuts);
   if (std::optional<std::string> record = format_->record_of_value(message.text)) {
-    cuts.push_back({&keep({message.topic, std::move(*record), message.partition, message.offset, {}}), {}});
+    cuts.push_back({&keep(with_text(message, std::move(*record))), {}});
   } else {
     emit(message, cuts);
   }
@@ -54,6 +60,7 @@ Message RecordCutter::joined() const {
 
 void RecordCutter::add_line(const Message& message, std::vector<Cut>& cuts) {
   if (open_lines_.empty()) {
+    if (format_->is_no_record(message.text)) return;
     open_ = {};
     open_bytes_ = 0;
     if (!format_->goes_on(message.text, open_)) return emit(message, cuts);
@@ -94,6 +101,7 @@ bool RecordCutter::takes_format_of(const Message& message, std::vector<Cut>& cut
   }
   format_ = std::move(found);
   has_head_ = true;
+  head_.insert(head_.end(), std::make_move_iterator(open_lines_.begin()), std::make_move_iterator(open_lines_.end()));
   open_lines_.clear();
   for (Message& line : head_) emit(keep(std::move(line)), cuts);
   head_.clear();
@@ -105,9 +113,10 @@ void RecordCutter::add_to_head(const Message& message, std::vector<Cut>& cuts) {
   if (takes_format_of(message, cuts)) return;
   const std::unique_ptr<Format> csv = format_ ? nullptr : make_csv(knows_);
   const Format& format = format_ ? *format_ : *csv;
+  const bool is_comment = open_lines_.empty() && message.text.starts_with('#');
   if (open_lines_.empty()) open_ = {};
   open_lines_.push_back(message);
-  if (format.goes_on(message.text, open_) && open_lines_.size() < kMostLines) return;
+  if (!is_comment && format.goes_on(message.text, open_) && open_lines_.size() < kMostLines) return;
   head_.push_back(joined());
   open_lines_.clear();
   take_head(false, cuts);
@@ -121,9 +130,16 @@ void RecordCutter::take_head(bool at_end, std::vector<Cut>& cuts) {
   if (!taken) return;
   format_ = std::move(csv);
   has_head_ = true;
+  head_lines_ = std::move(lines);
   std::vector<Message> rest(std::make_move_iterator(head_.begin() + ptrdiff_t(*taken)), std::make_move_iterator(head_.end()));
   head_.clear();
   for (Message& line : rest) emit(keep(std::move(line)), cuts);
+}
+
+std::vector<Message> RecordCutter::pending() const {
+  std::vector<Message> lines = head_;
+  lines.insert(lines.end(), open_lines_.begin(), open_lines_.end());
+  return lines;
 }
 
 void RecordCutter::finish(std::vector<Cut>& cuts) {

@@ -32,6 +32,11 @@ class RecordCutter {
   // The cuts so far are no longer used.
   void release() { made_.clear(); }
 
+  // The lines that were looked at to find the head; none but for CSV.
+  const std::vector<std::string>& head_lines() const { return head_lines_; }
+  // Lines that belong to no record yet, as messages of their own.
+  std::vector<Message> pending() const;
+
   // No record is open, and the head is known: all that was added has been cut.
   bool is_between_records() const { return has_head_ && open_lines_.empty(); }
   Format* format() const { return has_head_ ? format_.get() : nullptr; }  // null: not known yet
@@ -50,6 +55,7 @@ class RecordCutter {
   std::unique_ptr<Format> format_;   // null: not known; CSV is tried
   bool has_head_ = false;
   std::vector<Message> head_;        // lines until the head is known
+  std::vector<std::string> head_lines_;
   std::vector<Message> open_lines_;  // of a record that goes on
   size_t open_bytes_ = 0;
   Format::Open open_;

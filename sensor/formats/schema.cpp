@@ -43,11 +43,11 @@ bool Schema::knows(std::string_view name) const {
          time_name_rank(name).has_value();
 }
 
-bool Schema::may_become_value(const Field& field, const Selection& selection) const {
-  if (field.is_tag || field.is_inner || field.name.empty() || &field == selection.time_field || &field == selection.clock_field) return false;
+bool Schema::may_become_value(const Field& field, const Selection& selection, bool with_texts) const {
+  if (field.is_tag || field.is_inner || &field == selection.time_field || &field == selection.clock_field) return false;
   if (!options_.values.empty()) return is_named_value(field.name);
-  if (is_key(field.name)) return false;
-  return field.kind == Field::Kind::null || (field.kind == Field::Kind::text && stands_for_number(field.text));
+  if (is_key(field.name) || field.is_unnamed) return false;
+  return field.kind == Field::Kind::null || (field.kind == Field::Kind::text && (with_texts || stands_for_number(field.text)));
 }
 
 bool Schema::select_key(const Record& record, std::string_view topic, std::string& key, std::string& what) const {
@@ -166,7 +166,7 @@ Unusable Schema::select_values(const Record& record, Selection& selection, std::
     return Unusable::kValue;
   }
   for (const Field& field : record.fields) {
-    if (field.is_tag || &field == selection.time_field || &field == selection.clock_field || field.name.empty() || is_key(field.name)) continue;
+    if (field.is_tag || &field == selection.time_field || &field == selection.clock_field || field.is_unnamed || is_key(field.name)) continue;
     if (field.kind == Kind::number) {
       selection.values.push_back({field.name, field.number, false, Value::Certainty::kSure, false});
     } else if (field.kind == Kind::text) {

@@ -56,8 +56,8 @@ class Schema {
   // What is wrong, `what` in words; kNo: `selection` is filled. Values are there in any case. [any thread]
   Unusable select(const Record& record, std::string_view topic, Selection& selection, std::string& what) const;
 
-  // Whether a column of this name and first text may turn out to be a value. [any thread]
-  bool may_become_value(const Field& field, const Selection& selection) const;
+  // Whether a field that is no number in the first record may turn out to be a value; `with_texts`: whatever its text is. [any thread]
+  bool may_become_value(const Field& field, const Selection& selection, bool with_texts) const;
   // Whether an option names the field, or it is called as times are. [any thread]
   bool knows(std::string_view name) const;
   const SchemaOptions& options() const { return options_; }

@@ -193,13 +193,14 @@ std::optional<int> time_name_rank(std::string_view name) {
                                          "date/time", "date time",  "time stamp", "time_stamp", "utc",    "epoch",        "unixtime",    "unix_time",
                                          "zeit",      "datum",      "zeitstempel", "uhrzeit", "timestamp_ms", "time_ms",  "ts_ms",       "timestamp_ns",
                                          "timestamp_utc", "time_utc", "recorded_at", "measured_at", "created_at", "last_changed", "last_updated"};
+  constexpr std::string_view kFirst = "td@_uezrmcl";
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  if (name == "time") return 0;
+  if (name.empty() || kFirst.find(lower(name[0])) == std::string_view::npos) return std::nullopt;
   // with a unit or zone in brackets behind it
   if (const size_t bracket = name.find_first_of("(["); bracket != std::string_view::npos && bracket > 0) name = name.substr(0, bracket);
   while (name.ends_with(' ')) name.remove_suffix(1);
   if (name.size() < 2 || name.size() > kLongest) return std::nullopt;
-  constexpr std::string_view kFirst = "td@_uezrmcl";
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  if (kFirst.find(lower(name[0])) == std::string_view::npos) return std::nullopt;
   char folded[kLongest];
   std::transform(name.begin(), name.end(), folded, lower);
   const auto found = std::find(std::begin(kNames), std::end(kNames), std::string_view(folded, name.size()));

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "sensor/formats/added_names.h"
 
 namespace coil::sensor {
 namespace {
@@ -71,8 +72,11 @@ std::vector<DiscoveryMessage> discovery_messages(const Message& result, const st
   const Json first = Json::parse(result.text, nullptr, false);
   if (!first.is_object()) throw Error("--home-assistant: results must be JSON objects; use --output-format ndjson");
   std::vector<Entity> entities = forecasts(first, prefix);
-  entities.push_back({"sensor", "score", "{{ " + field(prefix + "score") + " }}"});
-  entities.push_back({"binary_sensor", "problem", "{{ 'ON' if " + field(prefix + "episode") + " in ['begin', 'on'] else 'OFF' }}"});
+  const auto added = [&](const std::string& name) {
+    return name_in_result(prefix + name, [&](const std::string& other) { return first.contains(other); });
+  };
+  entities.push_back({"sensor", "score", "{{ " + field(added("score")) + " }}"});
+  entities.push_back({"binary_sensor", "problem", "{{ 'ON' if " + field(added("episode")) + " in ['begin', 'on'] else 'OFF' }}"});
 
   const std::string id = "coil_" + plain_name(result.sensor);
   std::vector<DiscoveryMessage> messages;

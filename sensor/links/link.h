@@ -1,4 +1,4 @@
-// Where records come from and results go to: a pipe, an MQTT broker, a Kafka cluster. The engine knows only this.
+// Where records come from and results go to: a pipe, files, an MQTT broker, a Kafka cluster. The engine knows only this.
 #pragma once
 
 #include <chrono>
@@ -13,9 +13,12 @@ struct Message {
   std::string topic;         // empty on a pipe
   std::string text;          // one record as it came, without the end of line
   int32_t partition = -1;    // of a partitioned source, else -1
-  int64_t offset = -1;       // place in the partition; of a pipe the number of the line, from 1; -1: the source has none
+  int64_t offset = -1;       // place in the partition; of a pipe or file the number of the line, from 1; -1: the source has none
   std::string sensor{};      // of a result: whose it is, for example site/pump; empty: it is no record's, as a CSV header
   std::string trouble{};     // not empty: why the text is left out
+  int32_t file = 0;          // of a source of several files: from which one, each of which may have a head of its own
+  bool begins_file = false;  // it is the first line of `file`
+  bool is_known = false;     // an earlier run has seen it: it says what follows means, as a header does, and has no result
 };
 
 // What a partitioned source tells the engine. Called from inside Link::read, on its thread.
@@ -45,6 +48,18 @@ class Link {
   // A checkpoint that holds everything up to these messages is safely on disk: a source that keeps places may commit them.
   // `offset` is that of the first message not covered. Pipes and brokers without places ignore it.
   virtual void saved(const std::string& /*topic*/, int32_t /*partition*/, int64_t /*offset*/) {}
+
+  // Of a source that can be read again from any place: where the first `messages` of the last read end. Empty: it has no places.
+  virtual std::string place_after(size_t /*messages*/) const { return {}; }
+  // Before the first read: goes on at a place. Throws Error when the source is not the one that the place is of.
+  virtual void go_on(const std::string& /*place*/) {}
+
+  // Where a message came from, for people.
+  virtual std::string describe(const Message& message) const {
+    const std::string offset = std::to_string(message.offset);
+    if (message.partition >= 0) return message.topic + "[" + std::to_string(message.partition) + "] offset " + offset;
+    return message.offset >= 0 ? "line " + offset : "topic " + message.topic;
+  }
 
   // Before the first read; a source without partitions never calls them.
   virtual void set_partition_hooks(PartitionHooks /*hooks*/) {}

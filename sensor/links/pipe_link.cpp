@@ -22,6 +22,13 @@ bool is_ready(int descriptor, int wait_ms) {
 
 }  // namespace
 
+Message as_message(Line line, int64_t number) {
+  Message message = {{}, std::move(line.text), -1, number};
+  if (line.is_too_long) message.trouble = "the line is longer than " + std::to_string(kLongestLine >> 20) + " MiB and left out as a whole";
+  message.begins_file = number == 1;
+  return message;
+}
+
 bool PipeLink::read(std::vector<Message>& messages, std::chrono::milliseconds wait) {
   if (!is_ready(input_, static_cast<int>(wait.count()))) return true;
   bytes_.resize(kReadBytes);
@@ -32,8 +39,7 @@ bool PipeLink::read(std::vector<Message>& messages, std::chrono::milliseconds wa
   }
   cutter_.add({bytes_.data(), size_t(got)});
   for (Line line; cutter_.next(line, got == 0);) {
-    messages.push_back({{}, std::move(line.text), -1, ++lines_});
-    if (line.is_too_long) messages.back().trouble = "the line is longer than " + std::to_string(kLongestLine >> 20) + " MiB and left out as a whole";
+    messages.push_back(as_message(std::move(line), ++lines_));
   }
   return got > 0;
 }

@@ -9,6 +9,9 @@
 
 namespace coil::sensor {
 
+// `number`: of the line, from 1.
+Message as_message(Line line, int64_t number);
+
 // Back-pressure blocks: a reader of the output that is slow slows the source. One thread at a time.
 class PipeLink final : public Link {
  public:

@@ -7,7 +7,7 @@
 
 namespace coil::sensor {
 
-inline constexpr int kLongestFilledGap = 64;  // steps
+inline constexpr int kLongestFilledGap = 256;  // steps
 
 // Plain data. One thread at a time.
 class Cadence {

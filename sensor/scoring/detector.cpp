@@ -14,6 +14,7 @@ constexpr double kMostBias = 3, kMostUnrest = 6;  // decades that one record add
 constexpr double kLeastUnrest = 0.01;             // decades: below it no unrest is less than another
 constexpr double kMostEvidence = 20;              // decades of one kind
 constexpr double kRefractoryRecords = 100;        // until a third of a reported event is left
+constexpr double kMostRecovery = 12;              // records after a gap in which the model's forecasts count less
 constexpr double kStep = 0.1;                     // what exceeds what is left of a report by this share of it counts in full
 
 // Surprises and leaps have heavy tails; their logarithms fall off about exponentially.
@@ -25,30 +26,48 @@ double rarity(TailCalibrator& past, double number) {
 
 }  // namespace
 
-Detector::Evidence Detector::measure(double value, const PendingForecasts& forecasts, const LastSeen& before, double gap) noexcept {
+// The step across a gap is no step of the series, and what the model forecasts just after one is little: both are left out of what is remembered.
+Detector::Evidence Detector::measure(double value, const PendingForecasts& forecasts, const LastSeen& before, const Return& back) noexcept {
   ++observed_;
-  // A mean's own beginning says nothing about the series.
-  const auto beyond = [&](Novelty& past, double window, double number) {
-    return static_cast<double>(observed_) > 2 * window ? past.observe(number) : 0;
+  const auto mean_of = [&](RecentMean& mean, bool counts, double number, double window) {
+    mean.pass(back.gap_steps, window);
+    return counts ? mean.add(number, window) : mean.mean();
   };
+  // A mean's own beginning says nothing about the series.
+  const auto beyond = [&](Novelty& past, const RecentMean& mean, double window, double number) {
+    return static_cast<double>(observed_) > 2 * window && static_cast<double>(mean.count()) >= window ? past.observe(number) : 0;
+  };
+  const bool is_back = back.gap_steps > 0;
+  const double trusted = trust(back);
   const QuantileForecast &next = forecasts.due(0), &ahead = forecasts.due(1);
-  const double surprise = next.exists() ? next.surprise_decades(value) : 0;
+  const double surprise = next.exists() ? trusted * next.surprise_decades(value) : 0;
   const double bias = ahead.exists() ? std::copysign(std::min(ahead.surprise_decades(value), kMostBias), value - ahead.median()) : 0;
   const double step = observed_ == 1 ? 0 : std::fabs(value - before.value);
-  const double unrest = unrest_.add(std::min(surprise, kMostUnrest), kUnrestRecords);
+  const double unrest = mean_of(unrest_, trusted == 1, std::min(surprise, kMostUnrest), kUnrestRecords);
   // Roots, so that a calm is as far from the usual as a storm.
-  const double activity = std::sqrt(std::sqrt(gap > 0 ? activity_.mean() : activity_.add(step, kActivityRecords)));
-  const double slow_activity = std::sqrt(std::sqrt(gap > 0 ? slow_activity_.mean() : slow_activity_.add(step, kSlowActivityRecords)));
+  const double activity = std::sqrt(std::sqrt(mean_of(activity_, !is_back, step, kActivityRecords)));
+  const double slow_activity = std::sqrt(std::sqrt(mean_of(slow_activity_, !is_back, step, kSlowActivityRecords)));
   Evidence evidence;
-  evidence[kSurprise] = rarity(surprises_, std::log1p(surprise));
-  evidence[kLeap] = rarity(leaps_, before.is_known && gap == 0 ? std::log1p(step / before.usual_step) : 0);
-  evidence[kBias] = rarity(biases_, std::fabs(bias_.add(bias, kBiasRecords)));
+  evidence[kSurprise] = is_back ? back.decades : rarity(surprises_, std::log1p(surprise));
+  evidence[kLeap] = is_back ? back.decades : rarity(leaps_, before.is_known ? std::log1p(step / before.usual_step) : 0);
+  evidence[kBias] = rarity(biases_, std::fabs(mean_of(bias_, trusted == 1, bias, kBiasRecords)));
   evidence[kRange] = range_.observe(value);
-  evidence[kLevel] = beyond(levels_, kLevelRecords, level_.add(value, kLevelRecords));
-  evidence[kActivity] = beyond(activities_, kActivityRecords, activity);
-  evidence[kSlowActivity] = beyond(slow_activities_, kSlowActivityRecords, slow_activity);
-  evidence[kUnrest] = beyond(unrests_, kUnrestRecords, std::log(unrest + kLeastUnrest));
+  evidence[kLevel] = beyond(levels_, level_, kLevelRecords, mean_of(level_, true, value, kLevelRecords));
+  evidence[kActivity] = beyond(activities_, activity_, kActivityRecords, activity);
+  evidence[kSlowActivity] = beyond(slow_activities_, slow_activity_, kSlowActivityRecords, slow_activity);
+  evidence[kUnrest] = beyond(unrests_, unrest_, kUnrestRecords, std::log(unrest + kLeastUnrest));
   return evidence;
+}
+
+// From 0 at the return to 1, the sooner the shorter the gap was.
+double Detector::trust(const Return& back) noexcept {
+  if (back.gap_steps > 0) {
+    recovery_ = recovering_ = static_cast<int32_t>(std::clamp(std::round(back.gap_steps) - 1, 1.0, kMostRecovery));
+    return 0;
+  }
+  if (recovering_ == 0) return 1;
+  const double recovered = 1 - static_cast<double>(recovering_--) / (recovery_ + 1);
+  return recovered * recovered;
 }
 
 // Evidence adds up as the sides of a right angle do: one kind that stands out counts nearly alone, several that agree count more. It is reported at

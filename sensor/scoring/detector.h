@@ -12,14 +12,19 @@
 
 namespace coil::sensor {
 
-// Mean of the recent numbers, of all while they are fewer than the window. Plain data.
+// Mean of the recent numbers, of all while they are fewer than the window. A gap that is longer than the window begins it anew. Plain data.
 class RecentMean {
  public:
   double add(double number, double window) noexcept {
     ++count_;
     return mean_ += (number - mean_) * std::max(1 / window, 1 / static_cast<double>(count_));
   }
+  // A gap of so many steps. [any thread]
+  void pass(double steps, double window) noexcept {
+    if (steps > window) count_ = 0;
+  }
   double mean() const noexcept { return mean_; }
+  int64_t count() const noexcept { return count_; }
 
  private:
   int64_t count_ = 0;
@@ -34,6 +39,12 @@ struct LastSeen {
   static LastSeen of(const Normaliser& normaliser) noexcept {
     return {normaliser.reference(), std::max(normaliser.step() + 1e-3 * normaliser.spread(), 1e-300), normaliser.observed() >= 2};
   }
+};
+
+// How a series comes back.
+struct Return {
+  double gap_steps = 0;  // from the last value on; 0: there was no gap
+  double decades = 0;    // how unusual the value is where the series should be by now
 };
 
 struct Assessment {
@@ -68,16 +79,20 @@ class Detector {
   using Evidence = std::array<double, kKinds>;
   static constexpr Evidence kWeights = {0.6, 0.6, 0.6, 1, 0.8, 1, 0.8, 0.5};
 
-  // A finite value, before `forecasts` get to know it; `before`: of the normaliser, likewise; `gap`: SeriesMemory::pass(). [any thread]
-  Assessment observe(double value, const PendingForecasts& forecasts, const LastSeen& before, double gap = 0) noexcept {
-    return assess(measure(value, forecasts, before, gap));
+  // A finite value, before `forecasts` get to know it; `before`: of the normaliser, likewise; of a value after a gap also where it comes back to.
+  // [any thread]
+  Assessment observe(double value, const PendingForecasts& forecasts, const LastSeen& before, const Return& back = {}) noexcept {
+    return assess(measure(value, forecasts, before, back));
   }
   // The two halves of observe(). [any thread]
-  Evidence measure(double value, const PendingForecasts& forecasts, const LastSeen& before, double gap = 0) noexcept;
+  Evidence measure(double value, const PendingForecasts& forecasts, const LastSeen& before, const Return& back = {}) noexcept;
   Assessment assess(const Evidence& evidence) noexcept;
 
  private:
+  double trust(const Return& back) noexcept;
+
   int64_t observed_ = 0;
+  int32_t recovery_ = 0, recovering_ = 0;  // records that the model needs after a gap, and those of them still to come
   double reported_decades_ = 0;  // what is left of the last events
   TailCalibrator surprises_, leaps_, biases_;
   RecentMean bias_, level_, activity_, slow_activity_, unrest_;

@@ -18,7 +18,8 @@ namespace coil::sensor {
 namespace {
 
 constexpr uint64_t kBlockBytes = 512;
-constexpr char kMagic[] = "coil stream state 3\n";
+constexpr std::string_view kAnyMagic = "coil stream state ";
+constexpr char kMagic[] = "coil stream state 4\n";
 
 uint64_t blocks_of(uint64_t bytes) { return (bytes + kBlockBytes - 1) / kBlockBytes; }
 
@@ -96,7 +97,8 @@ void StateFile::load(Content& content) {
   Bytes bytes(size > 0 ? size_t(size) : 0);
   if (!read_all(file.get(), bytes.data(), bytes.size(), 0)) throw system_failure(path_, "cannot be read");
   if (bytes.size() < sizeof kMagic - 1 || std::memcmp(bytes.data(), kMagic, sizeof kMagic - 1) != 0) {
-    throw failure(path_, "is no state file of coil stream");
+    const bool is_other = bytes.size() >= kAnyMagic.size() && std::memcmp(bytes.data(), kAnyMagic.data(), kAnyMagic.size()) == 0;
+    throw failure(path_, is_other ? "was written by another version of coil; begin with a new state" : "is no state file of coil stream");
   }
   if (bytes.size() < sizeof kMagic - 1 + sizeof(uint64_t)) throw failure(path_, "is damaged: it ends too soon");
   const size_t body = bytes.size() - sizeof(uint64_t);
@@ -107,6 +109,16 @@ void StateFile::load(Content& content) {
     const std::string identity = reader.text();
     if (identity != identity_) throw Error("belongs to " + identity + ", not to " + identity_);
     content.position = reader.value<int64_t>();
+    content.place = reader.text();
+    content.opening.resize(reader.value<uint32_t>());
+    for (std::string& line : content.opening) line = reader.text();
+    content.pending.resize(reader.value<uint32_t>());
+    for (Message& line : content.pending) {
+      line.text = reader.text();
+      line.offset = reader.value<int64_t>();
+      line.file = reader.value<int32_t>();
+      line.begins_file = reader.value<bool>(), line.is_known = reader.value<bool>();
+    }
     commits_ = reader.value<uint64_t>() + 1;
     const auto count = reader.value<uint64_t>();
     for (uint64_t i = 0; i < count; ++i) {
@@ -170,6 +182,16 @@ void StateFile::commit(const Content& content) {
   writer.raw(kMagic, sizeof kMagic - 1);
   writer.text(identity_);
   writer.value(content.position);
+  writer.text(content.place);
+  writer.value(static_cast<uint32_t>(content.opening.size()));
+  for (const std::string& line : content.opening) writer.text(line);
+  writer.value(static_cast<uint32_t>(content.pending.size()));
+  for (const Message& line : content.pending) {
+    writer.text(line.text);
+    writer.value(line.offset);
+    writer.value(line.file);
+    writer.value(line.begins_file), writer.value(line.is_known);
+  }
   writer.value(commits_);
   writer.value(static_cast<uint64_t>(content.pieces.size()));
   for (const auto& [key, piece] : content.pieces) writer.text(key), writer.value(piece);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "sensor/links/link.h"
 #include "sensor/state/bytes.h"
 
 namespace coil::sensor {
@@ -24,7 +25,10 @@ struct Piece {
 class StateFile {
  public:
   struct Content {
-    int64_t position = 0;  // the offset of the first message that is not in the states
+    int64_t position = 0;  // of a partition: the offset of the first message that is not in the states
+    std::string place;     // of a source that can be read again from any place: where the first message lies that is not in the states
+    std::vector<std::string> opening;    // the lines that said what all others mean: a header, and the first record
+    std::vector<Message> pending;        // lines before the place that belong to no record yet
     std::map<std::string, Piece> pieces;
     std::vector<std::string> taken_names;  // that records' own fields have, see AddedNames
   };

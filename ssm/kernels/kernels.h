@@ -130,6 +130,8 @@ struct Kernels {
                    size_t frames);
   // Pointwise over width floats of each frame; in place allowed.
   void (*tanh)(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
+  // y = tanh(x) - rest; rest_stride 0: one row for all frames. 0 to the last bit where `rest` is what `tanh` makes of x.
+  void (*tanh_rest)(const float* rest, size_t rest_stride, const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
   void (*gelu)(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
   void (*silu)(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
   // y = x[0 ..] * sigmoid(x[width ..])
@@ -141,6 +143,9 @@ struct Kernels {
   // y[t] = (1 + scale) x[t] + shift, where scale = scale_base + scale_slope * (first + t) and shift likewise; slopes null: constant.
   void (*film)(const float* scale_base, const float* scale_slope, const float* shift_base, const float* shift_slope, float first,
                const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
+  // y[t * y_stride] += sum(w x[t]), where w = base + slope * (first + t) over `width` floats; slope null: base.
+  void (*moving_dot)(const float* base, const float* slope, float first, const float* x, size_t x_stride, float* y, size_t y_stride, size_t width,
+                     size_t frames);
   // dt = min(max(softplus(dt + bias), dt_min), dt_max) in place; without `softplus` only the bias is added.
   void (*time_step)(const float* bias, float dt_min, float dt_max, bool softplus, float* dt, size_t stride, size_t width, size_t frames);
   // dt[t] = softplus(bias + W x[t])

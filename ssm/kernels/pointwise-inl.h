@@ -68,6 +68,13 @@ HWY_NOINLINE void TanhBlock(const float* x, size_t x_stride, float* y, size_t y_
   ForEachVector(width, frames, [&](auto d, size_t t, size_t c) { hn::StoreU(Tanh(d, hn::LoadU(d, x + t * x_stride + c)), d, y + t * y_stride + c); });
 }
 
+// Tanh ends with a division, which no compiler draws together with the subtraction: equal inputs leave exactly 0.
+HWY_NOINLINE void TanhRest(const float* rest, size_t rest_stride, const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames) {
+  ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
+    hn::StoreU(hn::Sub(Tanh(d, hn::LoadU(d, x + t * x_stride + c)), hn::LoadU(d, rest + t * rest_stride + c)), d, y + t * y_stride + c);
+  });
+}
+
 // 0.5 x (1 + erf(x / sqrt(2))). Source: Hendrycks & Gimpel 2016, eq. 1.
 HWY_NOINLINE void GeluBlock(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames) {
   ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
@@ -119,6 +126,22 @@ HWY_NOINLINE void Film(const float* scale_base, const float* scale_slope, const 
         const auto scale = hn::Add(one, hn::MulAdd(scale_step, i, scale0));
         hn::StoreU(hn::MulAdd(scale, hn::LoadU(d, x + t * x_stride + c), hn::MulAdd(shift_step, i, shift0)), d, y + t * y_stride + c);
       }
+    }
+  });
+}
+
+HWY_NOINLINE void MovingDot(const float* base, const float* slope, float first, const float* x, size_t x_stride, float* y, size_t y_stride, size_t width,
+                            size_t frames) {
+  WithTag(width, [&](auto d) {
+    for (size_t t = 0; t < frames; ++t) {
+      const auto i = hn::Set(d, first + float(t));
+      auto sum = hn::Zero(d);
+      for (size_t c = 0; c < width; c += hn::Lanes(d)) {
+        auto w = hn::LoadU(d, base + c);
+        if (slope) w = hn::MulAdd(hn::LoadU(d, slope + c), i, w);
+        sum = hn::MulAdd(w, hn::LoadU(d, x + t * x_stride + c), sum);
+      }
+      y[t * y_stride] += hn::GetLane(hn::SumOfLanes(d, sum));
     }
   });
 }

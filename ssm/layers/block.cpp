@@ -15,8 +15,12 @@ bool copy_finite(const float* from, size_t n, float* to) noexcept {
 }
 
 BlockRunner::BlockRunner(const Network& network, size_t streams, std::span<const uint32_t> outputs)
-    : network_(network), rows_(network.block_frames()), folds_(network.stack()), runs_(std::min(streams, rows_)), film_(runs_.size()) {
-  if (!outputs.empty()) selected_ = network.head().select(network.kernels(), outputs);
+    : network_(network),
+      selected_(outputs.empty() ? std::nullopt : std::optional(network.head().select(network.kernels(), outputs))),
+      rows_(network.block_frames()),
+      folds_(network.stack(), head(), network.modulation().film_floats()),
+      runs_(std::min(streams, rows_)),
+      film_(runs_.size()) {
   const size_t input_floats = rows_ * network.stride_in(), output_floats = rows_ * head().stride(), row_floats = rows_ * network.widest();
   const size_t modulation_floats = padded(network.modulation().scratch_floats());
   floats_.assign(input_floats + output_floats + modulation_floats + 3 * row_floats + network.stack().scratch_floats(rows_), 0.0f);
@@ -37,7 +41,7 @@ void BlockRunner::collect_film(std::span<const StreamRows> streams) noexcept {
     piece.frames = streams[i].frames;
     film_stands_ = film_stands_ && piece.base && !piece.slope && (i == 0 || std::memcmp(piece.base, film_[0].base, vector_bytes) == 0);
   }
-  layers_.folded = film_stands_ ? folds_.matrices() : nullptr;
+  layers_.folded = film_stands_ ? &folds_ : nullptr;
   if (!film_stands_) return;
   const float gain = film_[0].base[modulation.gain_index()];
   if (folds_.update(film_[0].base) || gain != gain_) ++film_number_;
@@ -55,7 +59,8 @@ const float* BlockRunner::run(std::span<const StreamRows> streams, const int32_t
   float* h = network_.stack().run(n, streams, pieces, layers_);
   if (first_output < n) {
     // gains follow the pieces: a block that skips rows is one of a token model, which has none
-    network_.end(head(), input_ + first_output * network_.stride_in(), h + first_output * network_.stack().stride_out(), output_, n - first_output, pieces);
+    network_.end(head(), input_ + first_output * network_.stride_in(), h + first_output * network_.stack().stride_out(),
+                 output_, n - first_output, pieces, layers_.folded);
   }
   if (rests) return output_;
   const float* in = input_;

@@ -18,6 +18,7 @@ class BlockRunner {
  public:
   // Blocks of at most `streams` streams at once. `outputs`: the ones that are wanted, in this order; none named: all. [main-thread]
   BlockRunner(const Network& network, size_t streams, std::span<const uint32_t> outputs = {});
+  BlockRunner(const BlockRunner&) = delete;  // its parts point at each other
 
   // At most so many rows in one call of run, those of all streams together.
   size_t rows() const { return rows_; }

@@ -102,16 +102,18 @@ Modulation::Modulation(const ModelConfig& config, const Card& card, const Build&
   input_stride_ = padded(size_t(config.d_input));
 
   if (config.control_net) {
-    const LinearConfig &hidden = config.control_net->hidden, &film = config.control_net->film;
-    hidden_ = size_t(hidden.d_out);
-    hidden_weight_ = checkpoint.floats(hidden.name + ".weight", {hidden.d_out, hidden.d_in});
-    hidden_bias_ = checkpoint.floats(hidden.name + ".bias", {hidden.d_out});
+    const LinearConfig& film = config.control_net->film;
+    if (const auto& hidden = config.control_net->hidden) {
+      hidden_ = size_t(hidden->d_out);
+      hidden_weight_ = checkpoint.floats(hidden->name + ".weight", {hidden->d_out, hidden->d_in});
+      hidden_bias_ = checkpoint.floats(hidden->name + ".bias", {hidden->d_out});
+    }
     const auto weight = checkpoint.floats(film.name + ".weight", {film.d_out, film.d_in});
     const auto bias = checkpoint.floats(film.name + ".bias", {film.d_out});
-    for (const int row : film_rows) {
-      film_bias_.push_back(row < 0 ? 0.0f : bias[size_t(row)]);
-      for (size_t j = 0; j < hidden_; ++j) film_weight_.push_back(row < 0 ? 0.0f : weight[size_t(row) * hidden_ + j]);
-    }
+    for (const int row : film_rows) film_bias_.push_back(row < 0 ? 0.0f : bias[size_t(row)]);
+    for (size_t j = 0; j < size_t(film.d_in); ++j)
+      for (const int row : film_rows)
+        film_weight_.push_back(row < 0 ? 0.0f : weight[size_t(row) * size_t(film.d_in) + j]);
   }
 
   std::vector<uint32_t> position(size_t(config.film_size) + 1);
@@ -192,6 +194,11 @@ void Modulation::begin_piece(float* arena) const noexcept {
   }
 }
 
+void Modulation::add_feature(float* film, size_t feature, float value) const noexcept {
+  const float* weight = film_weight_.data() + feature * film_floats_;
+  for (size_t i = 0; i < film_floats_; ++i) film[i] += weight[i] * value;
+}
+
 void Modulation::set_controls(float* arena, std::span<const float> values) const noexcept {
   if (vector_floats_ == 0) return;
   Counters& c = *reinterpret_cast<Counters*>(arena + counters_);
@@ -209,18 +216,17 @@ void Modulation::set_controls(float* arena, std::span<const float> values) const
 
   float* target = arena + target_;
   std::fill_n(target, vector_floats_, 0.0f);
-  if (hidden_ > 0) {
-    std::array<float, kMaxControlHidden> hidden;
-    for (size_t j = 0; j < hidden_; ++j) {
-      float sum = hidden_bias_[j];
-      for (size_t k = 0; k < network_controls_; ++k) sum += hidden_weight_[j * network_controls_ + k] * inputs[k];
-      hidden[j] = std::tanh(sum);
-    }
-    for (size_t i = 0; i < film_floats_; ++i) {
-      float sum = film_bias_[i];
-      for (size_t j = 0; j < hidden_; ++j) sum += film_weight_[i * hidden_ + j] * hidden[j];
-      target[i] = sum;
-    }
+  std::copy(film_bias_.begin(), film_bias_.end(), target);
+  for (size_t j = 0; j < hidden_; ++j) {
+    float sum = hidden_bias_[j];
+    for (size_t k = 0; k < network_controls_; ++k) sum += hidden_weight_[j * network_controls_ + k] * inputs[k];
+    add_feature(target, j, std::tanh(sum));
+  }
+  if (hidden_ == 0 && !film_weight_.empty()) {
+    size_t feature = 0;
+    for (size_t i = 0; i < network_controls_; ++i) add_feature(target, feature++, inputs[i]);
+    for (size_t i = 0; i < network_controls_; ++i)
+      for (size_t j = i; j < network_controls_; ++j) add_feature(target, feature++, inputs[i] * inputs[j]);
   }
   target[gain_index()] = std::pow(10.0f, gain_db / 20.0f);
   if (slow_) std::copy_n(inputs.begin(), slow_->control_count, arena + slow_->controls);

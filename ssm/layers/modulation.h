@@ -50,7 +50,10 @@ class Modulation {
   float ramp_frames_;
   bool has_gain_ = false;
   size_t film_floats_ = 0, vector_floats_ = 0;  // FiLM alone; FiLM and gain
-  std::vector<float> hidden_weight_, hidden_bias_, film_weight_, film_bias_;  // the control network, row-major, rows in padded film order
+  void add_feature(float* film, size_t feature, float value) const noexcept;
+
+  // The control network: hidden row-major; film [feature][padded film order].
+  std::vector<float> hidden_weight_, hidden_bias_, film_weight_, film_bias_;
   size_t network_controls_ = 0, hidden_ = 0, input_stride_ = 0;
   std::unique_ptr<SlowPath> slow_;
   size_t base_ = 0, slope_ = 0, now_ = 0, target_ = 0, counters_ = 0;  // offsets in the arena

@@ -11,7 +11,9 @@ namespace coil::ssm {
 
 namespace {
 
-Layer::Any make_part(const PartConfig& config, const FoldedNorm& norm, const Build& build, std::vector<int>& film_rows) {
+// film_at: where the last film part's slice begins.
+Layer::Any make_part(const PartConfig& config, const FoldedNorm& norm, const Build& build, std::vector<int>& film_rows,
+                     size_t& film_at) {
   return std::visit(
       [&](const auto& c) -> Layer::Any {
         using Config = std::decay_t<decltype(c)>;
@@ -21,11 +23,13 @@ Layer::Any make_part(const PartConfig& config, const FoldedNorm& norm, const Bui
         else if constexpr (std::is_same_v<Config, S4dConfig>) return make_s4d(c, build);
         else if constexpr (std::is_same_v<Config, Mamba1Config>) return make_mamba1(c, norm, build);
         else if constexpr (std::is_same_v<Config, Mamba2Config>) return make_mamba2(c, norm, build);
+        else if constexpr (std::is_same_v<Config, RestTanhConfig>)
+          return make_rest_tanh(c, c.film ? std::optional(film_at) : std::nullopt, build);
         else {
-          const size_t offset = film_rows.size();
+          film_at = film_rows.size();
           append(film_rows, iota(c.width, c.offset), padded(size_t(c.width)));
           append(film_rows, iota(c.width, c.offset + c.width), padded(size_t(c.width)));
-          return make_film(c, offset, build);
+          return make_film(c, film_at, build);
         }
       },
       config);
@@ -41,14 +45,14 @@ const Part& base(const Layer::Any& part) {
 
 LayerStack::LayerStack(const std::vector<LayerConfig>& configs, int width, const Build& build, std::vector<int>& film_rows)
     : kernels_(build.kernels), width_(padded(size_t(width))), widest_(width_) {
-  size_t stride = width_;
+  size_t stride = width_, film_at = 0;
   for (const LayerConfig& config : configs) {
-    Layer layer{config.residual, {}, {}, stride, stride};
+    Layer layer{config.residual, {}, {}, {}, stride, stride};
     for (size_t i = 0; i < config.parts.size(); ++i) {
       FoldedNorm norm;
       const auto* norm_config = std::get_if<RmsNormConfig>(&config.parts[i]);
       if (norm_config && i + 1 < config.parts.size() && folds_norm(config.parts[i + 1])) norm = FoldedNorm(*norm_config, build.checkpoint), ++i;
-      layer.parts.push_back(make_part(config.parts[i], norm, build, film_rows));
+      layer.parts.push_back(make_part(config.parts[i], norm, build, film_rows, film_at));
       stride = base(layer.parts.back()).stride_out();
       widest_ = std::max(widest_, stride);
     }
@@ -61,13 +65,22 @@ LayerStack::LayerStack(const std::vector<LayerConfig>& configs, int width, const
       layer.fold[i] = int(folds_.size());
       folds_.push_back({(*first)->matrix(), *(*second)->film_offset()});
     }
+    layer.rest.assign(layer.parts.size(), -1);
+    for (size_t i = 2; i < layer.parts.size(); ++i) {
+      const auto* part = std::get_if<std::unique_ptr<PointwisePart>>(&layer.parts[i]);
+      if (!part || !(*part)->rest_tanh() || !(*part)->rest_tanh()->moves()) continue;
+      layer.rest[i] = int(rests_.size());
+      rests_.push_back({(*part)->rest_tanh(), layer.fold[i - 2]});
+    }
     layers_.push_back(std::move(layer));
   }
-  film_floats_ = film_rows.size();
 }
 
-FilmFolds::FilmFolds(const LayerStack& stack) : stack_(stack), film_(stack.film_floats(), std::numeric_limits<float>::quiet_NaN()) {
+FilmFolds::FilmFolds(const LayerStack& stack, const OutputHead& head, size_t film_floats)
+    : stack_(stack), head_(head), film_(film_floats, std::numeric_limits<float>::quiet_NaN()) {
   for (const LayerStack::Fold& fold : stack.folds()) matrices_.push_back(*fold.matrix);
+  for (const LayerStack::Rest& rest : stack.rests()) rests_.emplace_back(rest.part->stride_in());
+  if (!head.film_rows().empty() && head.projection()->format == WeightFormat::f32) output_ = *head.projection();
 }
 
 bool FilmFolds::update(const float* film) noexcept {
@@ -81,7 +94,22 @@ bool FilmFolds::update(const float* film) noexcept {
     for (size_t row = 0; row < plain.offset.size(); ++row)
       for (size_t k = 0, at = plain.offset[row]; k < plain.d_in; ++k, at += plain.step[row]) folded.f32[at] = plain.f32[at] * (1 + scale[row]);
   }
+  for (size_t i = 0; i < rests_.size(); ++i) {
+    const auto& [part, fold] = stack_.rests()[i];
+    const size_t width = part->stride_in();
+    // a folded matrix gives its bias where the input is 0
+    if (fold >= 0) stack_.kernels().tanh(matrices_[size_t(fold)].bias.data(), width, rests_[i].data(), width, width, 1);
+    else part->rest_rows({1, 0, film, nullptr}, 1, 0, width, rests_[i].data());
+  }
+  if (output_) fold_output(film);
   return true;
+}
+
+void FilmFolds::fold_output(const float* film) noexcept {
+  const PackedLinear& plain = *head_.projection();
+  for (size_t row = 0; row < head_.film_rows().size(); ++row)
+    for (size_t k = 0, at = plain.offset[row]; k < plain.d_in; ++k, at += plain.step[row])
+      output_->f32[at] = plain.f32[at] + film[head_.film_rows()[row] + k];
 }
 
 size_t LayerStack::scratch_floats(size_t frames) const {
@@ -126,7 +154,11 @@ float* LayerStack::run(size_t frames, std::span<const StreamRows> streams, std::
         added = last && layer.residual && part.can_accumulate() && in != h;
         if (added) out = h;
         if (folded) {
-          kernels_.linear(buffers.folded[layer.fold[i++]], nullptr, in, part.stride_in(), out, part.stride_out(), frames, added);
+          kernels_.linear(buffers.folded->matrix(layer.fold[i++]), nullptr, in, part.stride_in(), out,
+                          part.stride_out(), frames, added);
+        } else if (buffers.folded && layer.rest[i] >= 0) {
+          const size_t width = part.stride_in();
+          kernels_.tanh_rest(buffers.folded->rest(layer.rest[i]), 0, in, width, out, width, width, frames);
         } else {
           part.process(in, out, frames, added, film);
         }
@@ -144,23 +176,29 @@ float* LayerStack::run(size_t frames, std::span<const StreamRows> streams, std::
   return h;
 }
 
-OutputHead::OutputHead(std::optional<PackedLinear> projection, std::optional<PackedLinear> direct, size_t outputs)
-    : projection_(std::move(projection)), direct_(std::move(direct)), width_(outputs) {}
+OutputHead::OutputHead(std::optional<PackedLinear> projection, std::optional<PackedLinear> direct, size_t outputs,
+                       std::optional<size_t> film_offset)
+    : projection_(std::move(projection)), direct_(std::move(direct)), width_(outputs) {
+  for (size_t i = 0; film_offset && i < outputs; ++i)
+    film_rows_.push_back(*film_offset + i * padded(projection_->d_in));
+}
 
 OutputHead OutputHead::select(const Kernels& kernels, std::span<const uint32_t> outputs) const {
   const auto selected = [&](const std::optional<PackedLinear>& matrix) -> std::optional<PackedLinear> {
     if (!matrix) return std::nullopt;
     return select_rows(kernels, *matrix, outputs);
   };
-  OutputHead head(selected(projection_), selected(direct_), outputs.size());
+  OutputHead head(selected(projection_), selected(direct_), outputs.size(), std::nullopt);
+  for (size_t i = 0; !film_rows_.empty() && i < outputs.size(); ++i) head.film_rows_.push_back(film_rows_[outputs[i]]);
   if (!projection_) head.taken_.assign(outputs.begin(), outputs.end());
   return head;
 }
 
 void OutputHead::process(const Kernels& kernels, const float* input_rows, size_t input_stride, const float* h, size_t h_stride, float* output_rows,
-                         size_t n) const noexcept {
+                         size_t n, std::span<const FilmPiece> film, const PackedLinear* folded) const noexcept {
   if (projection_) {
-    kernels.linear(*projection_, nullptr, h, h_stride, output_rows, stride(), n, false);
+    kernels.linear(folded ? *folded : *projection_, nullptr, h, h_stride, output_rows, stride(), n, false);
+    if (!film_rows_.empty() && !folded) add_film(kernels, h, h_stride, output_rows, n, film);
   } else if (taken_.empty()) {
     std::memcpy(output_rows, h, n * stride() * sizeof(float));
   } else {
@@ -168,6 +206,20 @@ void OutputHead::process(const Kernels& kernels, const float* input_rows, size_t
       for (size_t i = 0; i < width_; ++i) output_rows[t * stride() + i] = h[t * h_stride + taken_[i]];
   }
   if (direct_) kernels.linear(*direct_, nullptr, input_rows, input_stride, output_rows, stride(), n, true);
+}
+
+void OutputHead::add_film(const Kernels& kernels, const float* h, size_t h_stride, float* output_rows, size_t n,
+                          std::span<const FilmPiece> film) const noexcept {
+  const size_t width = padded(projection_->d_in);
+  for (const FilmPiece& piece : film) {
+    const size_t frames = std::min(piece.frames, n);
+    for (size_t i = 0; i < film_rows_.size(); ++i)
+      kernels.moving_dot(piece.base + film_rows_[i], piece.slope ? piece.slope + film_rows_[i] : nullptr, piece.first,
+                         h, h_stride, output_rows + i, stride(), width, frames);
+    h += frames * h_stride;
+    output_rows += frames * stride();
+    n -= frames;
+  }
 }
 
 Network::Network(const ModelConfig& config, const Card& card, const Build& build)
@@ -186,7 +238,14 @@ Network::Network(const ModelConfig& config, const Card& card, const Build& build
   std::optional<PackedLinear> projection, direct;
   if (config.out_proj) projection = load_linear(*config.out_proj, build);
   if (config.direct) direct = load_linear(*config.direct, exact);
-  head_.emplace(std::move(projection), std::move(direct), size_t(config.d_output));
+  std::optional<size_t> output_film;
+  if (config.output_film) {
+    output_film = film_rows_.size();
+    const int width = config.out_proj->d_in;
+    for (int row = 0; row < config.d_output; ++row)
+      append(film_rows_, iota(width, *config.output_film + row * width), padded(size_t(width)));
+  }
+  head_.emplace(std::move(projection), std::move(direct), size_t(config.d_output), output_film);
   modulation_ = std::make_unique<Modulation>(config, card, exact, film_rows_);
 }
 
@@ -220,9 +279,10 @@ void Network::embed(const int32_t* tokens, float* h, size_t n) const noexcept {
 }
 
 void Network::end(const OutputHead& head, const float* input_rows, float* h, float* output_rows, size_t n,
-                  std::span<const FilmPiece> film) const noexcept {
+                  std::span<const FilmPiece> film, const FilmFolds* folded) const noexcept {
   if (norm_f_) norm_f_->process(h, h, n, false, {});
-  head.process(kernels_, input_rows, stride_in(), h, stack_.stride_out(), output_rows, n);
+  head.process(kernels_, input_rows, stride_in(), h, stack_.stride_out(), output_rows, n, film,
+               folded ? folded->output() : nullptr);
   if (!modulation_->has_gain()) return;
   const size_t index = modulation_->gain_index();
   for (const FilmPiece& piece : film) {

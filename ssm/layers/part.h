@@ -38,6 +38,9 @@ class Part {
   size_t stride_in_, stride_out_;
 };
 
+struct Build;
+class RestTanh;
+
 class PointwisePart : public Part {
  public:
   virtual void process(const float* in, float* out, size_t frames, bool accumulate, std::span<const FilmPiece> film) const noexcept = 0;
@@ -45,9 +48,28 @@ class PointwisePart : public Part {
 
   virtual const PackedLinear* matrix() const { return nullptr; }                 // a linear part's
   virtual std::optional<size_t> film_offset() const { return std::nullopt; }     // where a film part's slice begins
+  virtual const RestTanh* rest_tanh() const { return nullptr; }
 
  protected:
   using Part::Part;
+};
+
+// y = tanh(x) - tanh(x0): see RestTanhConfig. While the FiLM vector stands still, tanh(x0) is one row for all frames.
+class RestTanh final : public PointwisePart {
+ public:
+  // film_offset: of the film part's slice between it and the linear part; none: there is no such part.
+  RestTanh(const RestTanhConfig& config, std::optional<size_t> film_offset, const Build& build);
+
+  void process(const float* in, float* out, size_t frames, bool accumulate, std::span<const FilmPiece> film) const noexcept override;
+  const RestTanh* rest_tanh() const override { return this; }
+  bool moves() const { return scale_offset_.has_value(); }  // with the FiLM vector
+  // tanh(x0) at these frames, or in one row if the piece stands still; [..][width]: columns from `first_column` on. [audio-thread]
+  void rest_rows(const FilmPiece& piece, size_t frames, size_t first_column, size_t width, float* rows) const noexcept;
+
+ private:
+  const Kernels& kernels_;
+  AlignedFloats bias_, rest_;  // rest_: tanh(bias_)
+  std::optional<size_t> scale_offset_;
 };
 
 // Consecutive rows of a block that belong to one stream, whose memory lies in `arena`.
@@ -136,6 +158,7 @@ AlignedFloats arranged(const std::vector<float>& values, const std::vector<int>&
 std::unique_ptr<PointwisePart> make_linear(const LinearConfig&, const Build&);
 std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig&, const Build&);
 std::unique_ptr<PointwisePart> make_activation(const ActivationConfig&, const Build&);
+std::unique_ptr<PointwisePart> make_rest_tanh(const RestTanhConfig&, std::optional<size_t> film_offset, const Build&);
 std::unique_ptr<PointwisePart> make_film(const FilmConfig&, size_t padded_offset, const Build&);
 std::unique_ptr<RecurrentPart> make_s4d(const S4dConfig&, const Build&);
 std::unique_ptr<RecurrentPart> make_mamba1(const Mamba1Config&, const FoldedNorm& norm, const Build&);

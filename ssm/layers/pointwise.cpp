@@ -110,6 +110,47 @@ class Film final : public PointwisePart {
 
 }  // namespace
 
+RestTanh::RestTanh(const RestTanhConfig& config, std::optional<size_t> film_offset, const Build& build)
+    : PointwisePart(config.width, config.width),
+      kernels_(build.kernels),
+      bias_(arranged(build.checkpoint.floats(config.bias, {config.width}), iota(config.width))),
+      rest_(bias_),
+      scale_offset_(film_offset) {
+  kernels_.tanh(bias_.data(), stride_in(), rest_.data(), stride_in(), stride_in(), 1);
+}
+
+void RestTanh::rest_rows(const FilmPiece& piece, size_t frames, size_t first_column, size_t width,
+                         float* rows) const noexcept {
+  const size_t at = *scale_offset_ + first_column, n = piece.slope ? frames : 1;
+  const float *scale = piece.base + at, *slope = piece.slope ? piece.slope + at : nullptr;
+  kernels_.film(scale, slope, scale + stride_in(), slope ? slope + stride_in() : nullptr, piece.first,
+                bias_.data() + first_column, 0, rows, width, width, n);
+  kernels_.tanh(rows, width, rows, width, width, n);
+}
+
+void RestTanh::process(const float* in, float* out, size_t frames, bool,
+                       std::span<const FilmPiece> film) const noexcept {
+  const size_t stride = stride_in();
+  if (!moves()) return kernels_.tanh_rest(rest_.data(), 0, in, stride, out, stride, stride, frames);
+  constexpr size_t kFloats = 2048, kColumns = 256;
+  alignas(kAlignment) float rest[kFloats];
+  for (FilmPiece piece : film) {
+    for (size_t left = std::min(frames, piece.frames); left > 0;) {
+      const size_t n = piece.slope ? std::min(left, kFloats / std::min(stride, kColumns)) : left;
+      for (size_t c = 0; c < stride; c += kColumns) {
+        const size_t width = std::min(kColumns, stride - c);
+        rest_rows(piece, n, c, width, rest);
+        kernels_.tanh_rest(rest, piece.slope ? width : 0, in + c, stride, out + c, stride, width, n);
+      }
+      in += n * stride;
+      out += n * stride;
+      frames -= n;
+      left -= n;
+      piece.first += float(n);
+    }
+  }
+}
+
 std::vector<int> iota(int n, int from) {
   std::vector<int> values(size_t(std::max(n, 0)));
   std::iota(values.begin(), values.end(), from);
@@ -148,6 +189,10 @@ std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig& config, const 
 std::unique_ptr<PointwisePart> make_activation(const ActivationConfig& config, const Build& build) {
   if (config.kind == Activation::glu) return std::make_unique<Glu>(config, build.kernels);
   return std::make_unique<Pointwise>(config, build.kernels);
+}
+std::unique_ptr<PointwisePart> make_rest_tanh(const RestTanhConfig& config, std::optional<size_t> film_offset,
+                                              const Build& build) {
+  return std::make_unique<RestTanh>(config, film_offset, build);
 }
 std::unique_ptr<PointwisePart> make_film(const FilmConfig& config, size_t padded_offset, const Build& build) {
   return std::make_unique<Film>(config, padded_offset, build.kernels);

@@ -61,8 +61,34 @@ class Capture(CoilTest):
         half = [sum(late[2 * i:2 * i + 2]) / 2 for i in range(len(late) // 2)]
         write_wav(self.path("late.wav"), [[0.0] * len(half), half], rate=24000)
         self.capture("dry_test.wav", "late.wav", "-o", "amp.safetensors", "--million-frames", "8")
-        self.assertIn("ms too late; it was moved", self.stderr)
+        self.assertIn("lies behind the dry one", self.stderr)
+        self.assertIn("the others are empty", self.stderr)
         self.assertRegex(self.stderr, r"100 %, held-out ESR 0\.[01]")
+
+    def test_check_finds_what_is_wrong_without_training(self):
+        clipped = [0.0] * 960 + [-max(-0.2, min(0.2, x)) for x in self.wet]
+        write_wav(self.path("bad.wav"), [clipped])
+        report = json.loads(self.coil("capture", "--check", "dry_test.wav", "bad.wav", "--json"))
+        self.assertTrue(report["usable"])
+        self.assertTrue(report["inverted"])
+        self.assertAlmostEqual(report["delay_ms"], 20, delta=0.3)
+        self.assertIn("clipping", [finding["kind"] for finding in report["findings"]])
+        write_wav(self.path("silent.wav"), [[0.0] * FRAMES])
+        out = self.coil("capture", "--check", "dry.wav", "silent.wav", status=1)
+        self.assertIn("'silent.wav' is silent", out)
+        self.coil("capture", "dry.wav", "silent.wav", "-o", "amp.safetensors", status=1)
+        self.assertIn("'silent.wav' is silent", self.stderr)
+        self.assertFalse(self.path("amp.safetensors").exists())
+
+    def test_signal_is_written_whole_and_recognised(self):
+        self.assertIn("peak -1 dBFS", self.coil("capture", "--signal", "signal.wav"))
+        signal = Wav(self.path("signal.wav")).channels[0]
+        self.assertAlmostEqual(max(abs(x) for x in signal), 10 ** (-1 / 20), delta=1e-3)
+        write_wav(self.path("back.wav"), [[0.5 * math.tanh(4 * x) for x in signal]])
+        out = self.coil("capture", "--check", "back.wav", "signal.wav", status=1)
+        self.assertIn("is the test signal itself", out)
+        out = self.coil("capture", "--check", "signal.wav", "back.wav")
+        self.assertIn("nothing stands in the way", out)
 
     def test_killed_training_goes_on_exactly(self):
         self.capture("dry.wav", "wet.wav", "-o", "whole.safetensors", "--million-frames", "10", "-q")
@@ -105,6 +131,21 @@ class Capture(CoilTest):
         self.assertIn("drive was not recorded between 2 and 4", self.stderr)
         self.assertIn("record these settings next:\nwet,dry,drive\n", self.stderr)
 
+    def test_model_with_knobs_gives_the_error_it_says(self):
+        rows = ["wet,dry,drive"]
+        for i, drive in enumerate((1, 2, 4)):
+            dry, wet = device(i, 50000, drive)
+            write_wav(self.path(f"dry{i}.wav"), [dry])
+            write_wav(self.path(f"wet{i}.wav"), [wet])
+            rows.append(f"wet{i}.wav,dry{i}.wav,{drive}")
+        self.path("knobs.csv").write_text("\n".join(rows) + "\n")
+        result = json.loads(self.capture("--table", "knobs.csv", "-o", "amp.safetensors", "--million-frames", "3", "-q", "--json",
+                                         "--test-table", "knobs.csv"))
+        for i, drive in enumerate((1, 2, 4)):
+            self.coil("process", f"dry{i}.wav", "-o", f"out{i}.wav", "-m", "./amp.safetensors", "--set", f"drive={drive}")
+            found = esr(Wav(self.path(f"out{i}.wav")).channels[0], Wav(self.path(f"wet{i}.wav")).channels[0])
+            self.assertAlmostEqual(found, result["esr_test"][i], delta=1e-6)
+
     def test_plan(self):
         lines = self.coil("capture", "--plan", "drive=0..10", "tone=1..2", "--takes", "9").decode().splitlines()
         self.assertEqual(lines[:2], ["wet,dry,drive,tone", "take_01.wav,dry.wav,0,1"])
@@ -123,13 +164,13 @@ class Capture(CoilTest):
                 (["dry.wav", "wet.wav"], 2, "--output is needed"),
                 (["dry.wav", "wet.wav", "-o", "no/a.safetensors"], 2, "there is no folder"),
                 (["dry.wav", "gone.wav", "-o", "a.safetensors"], 1, "gone.wav"),
-                (["dry.wav", "short.wav", "-o", "a.safetensors"], 1, "shorter than a second"),
+                (["dry.wav", "short.wav", "-o", "a.safetensors"], 1, "a capture needs a second at least"),
                 (["dry.wav", "silent.wav", "-o", "a.safetensors"], 1, "silent"),
                 (["--table", "head.csv", "-o", "a.safetensors"], 1, "line 2, column 'drive': a knob's position must be a number, found 'full'"),
                 (["--table", "column.csv", "-o", "a.safetensors"], 1, "has no column 'dry'; its columns are wet, gain"),
                 (["--table", "cells.csv", "-o", "a.safetensors"], 1, "line 2 has 1 cell, the head has 2"),
                 (["--plan", "drive"], 2, "must be a knob and its range"),
-                (["dry.wav", "wet.wav", "-o", "a.safetensors", "--target", "Z80"], 1, "there are")):
+                (["dry.wav", "wet.wav", "-o", "a.safetensors", "--target", "Z80"], 1, "this machine has")):
             with self.subTest(arguments):
                 self.coil("capture", *arguments, code=code)
                 self.assertIn(words, self.stderr)

@@ -87,5 +87,6 @@ class Deploy(CoilTest):
         self.assertEqual((verified.returncode, verified.stderr), (0, ""))
         rated = subprocess.run(["systemd-analyze", "security", "--offline=yes", "--threshold=20", "--no-pager", unit], capture_output=True, text=True)
         self.assertEqual(rated.returncode, 0, rated.stdout[-300:])
-        options = ["--mqtt", "127.0.0.1/sensors/+", "--mqtt-out", "coil"]
-        self.coil(*(word for word in start.split()[1:] if word != "$OPTIONS"), "-m", self.model, *options, "--describe")
+        for options in re.findall(r"OPTIONS=(--.*?)(?:\.?$)", text, re.M):
+            self.coil(*(word for word in start.split()[1:] if word != "$OPTIONS"), "-m", self.model, *options.split(), "--describe")
+        self.assertEqual(text.count("OPTIONS=--"), 2)

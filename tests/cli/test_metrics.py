@@ -62,7 +62,7 @@ class Metrics(CoilTest):
         lines += [records("a", 40)[39], "{", '{"sensor": "a", "value": "high"}']  # known already; no JSON; no number
         lines += [json.dumps({"sensor": "a", "time": 1600000000, "value": 1})]    # late
         lines += [json.dumps({"sensor": "a", "time": 1900000000, "value": 1})]    # ahead
-        lines += [json.dumps({"sensor": "b", "time": 1700000000 + 60 * 200, "value": 1})]  # after a long gap
+        lines += [json.dumps({"sensor": "b", "time": 1700000000 + 60 * 1200, "value": 1})]  # after a long gap
         self.send(worker, lines, 64)
         wait_until(lambda: metric_of(port, "coil_stream_latency_seconds_count") == 64, lambda: http_get(port, "/metrics")[2])
         expected = {"records": 63, "duplicates": 1, "malformed": 1, "unscored": 0, "late": 0, "clock_jumps": 1, "future": 1, "gaps": 1, "resets": 0, "skipped": 0, "missing_values": 1}

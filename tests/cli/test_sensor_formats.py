@@ -80,7 +80,7 @@ class SensorFormats(CoilTest):
 
     def test_times_in_all_forms_are_the_same_time(self):
         def run(form):
-            lines = [json.dumps({"t": form(1700000000 + 60 * t + (6000 if t > 20 else 0)), "v": t % 5}) for t in range(30)]
+            lines = [json.dumps({"t": form(1700000000 + 60 * t + (60000 if t > 20 else 0)), "v": t % 5}) for t in range(30)]
             return self.scores(self.stream("\n".join(lines), "--time", "t", "--summary")), self.stderr
 
         from datetime import datetime, timezone

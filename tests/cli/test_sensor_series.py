@@ -122,6 +122,17 @@ class SensorSeries(CoilTest):
         self.records([self.line(round(sum(irregular[:t]), 3), t % 5) for t in range(100)], "--summary")
         self.assertLess(self.counts().get("filled steps", 0), 10)
 
+    def test_bounds_widen_over_a_gap(self):
+        rng = random.Random(2)
+        values = [10 * math.sin(t / 8) + rng.gauss(0, 0.3) for t in range(400)]
+        for gap in (1, 2, 10, 80, 300):
+            lines = [self.line(t if t < 300 else t + gap, v) for t, v in enumerate(values)]
+            nulls = [*lines[:300], *(self.line(300 + i, None) for i in range(gap)), *lines[300:]]
+            widths = [r["value_high"] - r["value_low"] for r in self.records(nulls)[299:]]
+            self.assertGreater(min(widths[2:gap + 2]), 1.05 * widths[0])
+            absent = self.records(lines)[300]
+            self.assertGreater(absent["value_high"] - absent["value_low"], 1.05 * widths[0])
+
     def test_nan_is_a_missing_value_and_many_at_the_start_do_no_harm(self):
         lines = [self.line(t, float("nan") if t < 20 else t % 5) for t in range(150)]
         statuses = [r["status"] for r in self.records(lines)]

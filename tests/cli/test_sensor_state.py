@@ -1,5 +1,6 @@
 """`coil stream` keeps what it knows: checkpoints, kill -9 at any moment, damaged files, sensors that move to disk and back."""
 
+import math
 import os
 import random
 import signal
@@ -19,11 +20,17 @@ class SensorState(CoilTest):
     def stream(self, text, *arguments, **options):
         return self.coil(*self.common, *arguments, input=text, **options)
 
+    def stream_file(self, text, *arguments, **options):
+        """The same from a file, which can be read from any place."""
+        self.path("input").write_bytes(text)
+        with open(self.path("input"), "rb") as file:
+            return self.coil(*self.common, *arguments, stdin=file, **options)
+
     def test_kill_at_random_moments(self):
         rng = random.Random(7)
         lines = sensor_lines(sensors=9, records=400, seed=3, gaps=True)
-        whole = b"".join(lines)
-        expected = self.stream(whole, "--reorder", "2", "--state", "uninterrupted").splitlines(keepends=True)
+        self.path("input").write_bytes(b"".join(lines))
+        expected = self.stream(b"".join(lines), "--reorder", "2", "--state", "uninterrupted").splitlines(keepends=True)
         for trial in range(6):
             state = self.path(f"state{trial}")
             written, kills = [], 0
@@ -32,15 +39,14 @@ class SensorState(CoilTest):
                 if trial % 3 == 2:
                     arguments += ["--max-series", "3"]
                 killed = kills < 8
-                part = lines[:rng.randrange(len(lines))] if killed else lines
-                with open(self.path("out"), "wb") as output:
-                    process = subprocess.Popen([COIL, *map(str, arguments)], cwd=self.folder, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.PIPE)
-                process.stdin.write(b"".join(part))
-                process.stdin.flush()
+                with open(self.path("input"), "rb") as source, open(self.path("out"), "wb") as output:
+                    process = subprocess.Popen([COIL, *map(str, arguments)], cwd=self.folder, stdin=source, stdout=output, stderr=subprocess.PIPE)
                 if killed:
                     time.sleep(rng.uniform(0, 0.05))
                     process.kill()
                 errors = process.communicate(timeout=120)[1]
+                if killed and process.returncode == 0:  # it was done before
+                    killed = False
                 self.assertEqual((process.returncode, errors), (-signal.SIGKILL if killed else 0, b""))
                 written.append(self.path("out").read_bytes())
                 if not killed:
@@ -72,7 +78,7 @@ class SensorState(CoilTest):
         self.assertEqual(process.wait(timeout=30), 130)
         process.stdin.close()
         process.stdout.close()
-        self.assertEqual(first + self.stream(b"".join(lines), "--state", "s", "--resume"), expected)
+        self.assertEqual(first + self.stream(b"".join(lines[120:]), "--state", "s"), expected)
 
     def test_without_resume_the_sensors_go_on_with_a_new_input(self):
         lines = sensor_lines(sensors=3, records=100, seed=1)
@@ -80,12 +86,28 @@ class SensorState(CoilTest):
         first = self.stream(b"".join(lines[:150]), "--state", "s")
         self.assertEqual(first + self.stream(b"".join(lines[150:]), "--state", "s"), expected)
 
+    def test_a_state_within_a_gap_or_after_a_clock_was_set_goes_on_to_the_bit(self):
+        rng = random.Random(4)
+        off = [0] * 150 + [-60] * 3 + [0] * 47 + [-100000] * 60  # minutes
+        lines = []
+        for t, by in enumerate(off):
+            if 40 <= t < 60 or 180 <= t < 190:
+                continue
+            value = "null" if 120 <= t < 140 else round(10 * math.sin(t / 4) + rng.gauss(0, 1), 3)
+            lines.append(f'{{"sensor":"a","time":{1700000000 + 60 * (t + by)},"value":{value}}}\n'.encode())
+        expected = self.stream(b"".join(lines))
+        self.assertNotIn(b'"late"', expected)
+        for cut in (39, 40, 41, 110, 120, 130, 131, 132, 133, 134, 170, 171, len(lines) - 1):
+            with self.subTest(cut):
+                first = self.stream(b"".join(lines[:cut]), "--state", f"s{cut}")
+                self.assertEqual(first + self.stream(b"".join(lines[cut:]), "--state", f"s{cut}"), expected)
+
     def test_csv_goes_on_without_a_second_header(self):
         text = "time,sensor,value\n" + "".join(f"{1700000000 + 60 * t},a,{t % 7}\n" for t in range(50))
         lines = text.encode().splitlines(keepends=True)
         expected = self.stream(text.encode())
-        first = self.stream(b"".join(lines[:20]), "--state", "s")
-        self.assertEqual(first + self.stream(text.encode(), "--state", "s", "--resume"), expected)
+        first = self.stream_file(b"".join(lines[:20]), "--state", "s", "--resume")
+        self.assertEqual(first + self.stream_file(text.encode(), "--state", "s", "--resume"), expected)
 
     def test_sensors_move_to_disk_and_back_to_the_bit(self):
         text = b"".join(sensor_lines(sensors=40, records=30, seed=2))

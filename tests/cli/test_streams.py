@@ -72,7 +72,7 @@ class Streams(CoilTest):
 
     def test_streams_that_are_none(self):
         good = wav_bytes(floats([0.5] * 10), 3, 32, 1, 48000)
-        for content in (b"", b"RIFF", b"OggS" + b"\0" * 100, good[:30], wav_bytes(b"\0" * 8, 7, 8, 1, 48000),
+        for content in (b"", b"RIFF", b"OggS" + b"\0" * 100, good[:30], wav_bytes(b"\0" * 8, 0x1234, 8, 1, 48000),
                         wav_bytes(b"", 1, 16, 0, 48000), wav_bytes(b"", 1, 16, 1, 0)):
             with self.subTest(content[:20]):
                 self.assertEqual(self.stream(content, code=1), b"")

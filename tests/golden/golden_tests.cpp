@@ -37,6 +37,7 @@ const std::map<std::string, std::vector<std::string>> kFiles = {
     {"mamba2", {"mamba2_d32_g1", "mamba2_d32_g2_conv3_bias", "mamba2_d64_g2_n64", "mamba2_groupnorm_g2", "mamba2_lm_v97"}},
     {"s4d", {"s4d_complex_bilinear", "s4d_complex_zoh", "s4d_layer_complex_zoh", "s4d_real_bilinear", "s4d_real_zoh"}},
     {"forecaster", {"coil_forecaster"}},
+    {"rest", {"coil_rest", "coil_rest_knobs"}},
 };
 
 std::filesystem::path file_of(const std::string& name) { return kDir / (name + ".safetensors"); }
@@ -68,6 +69,7 @@ TEST_CASE("falcon_mamba files agree") { check_family("falcon_mamba"); }
 TEST_CASE("mamba2 files agree") { check_family("mamba2"); }
 TEST_CASE("s4d files agree") { check_family("s4d"); }
 TEST_CASE("forecaster files agree") { check_family("forecaster"); }
+TEST_CASE("files of networks that are silent at rest agree") { check_family("rest"); }
 
 TEST_CASE("the list of golden files and the folder are the same") {
   std::set<std::string> listed, found;

@@ -85,6 +85,32 @@ TEST_CASE("random networks agree with the reference on the GPU") {
   }
 }
 
+TEST_CASE("a network at rest gives 0 to the last bit on the GPU, whatever its knobs do") {
+  if (!test::gpu_here()) return;
+  for (const int width : {3, 8, 40}) {
+    const std::string d = std::to_string(width);
+    test::ModelFile file = test::model_file(
+        R"({"model_type": "coil", "d_input": 1, "d_output": 2, "direct": true, "in_proj_bias": false, "out_proj_bias": false, "d_model": )" + d +
+            R"(, "layers": [{"repeat": 2, "parts": [{"type": "s4d", "name": "mixer", "d_state": 4}, {"type": "linear", "name": "in_proj", "d_out": )" + d +
+            R"(}, {"type": "film"}, {"type": "tanh", "rest": true}, {"type": "linear", "name": "out_proj", "bias": false}]},
+            {"parts": [{"type": "linear", "name": "fixed"}, {"type": "tanh", "rest": true}]}],
+            "controls": {"count": 1, "polynomial": 2, "output": true}})", 4);
+    file.card_json = R"({"name": "amp", "controls": [{"name": "a", "min": 0, "max": 1, "default": 0.3}]})";
+    const Case c(file);
+    for (const gpu::Precision precision : {gpu::Precision::float32, gpu::Precision::tf32, gpu::Precision::bf16}) {
+      auto device = c.on_gpu({.chunk_frames = 32, .precision = precision});
+      ssm::State state = c.model->initial_state();
+      const std::vector<float> silence(1500);
+      for (const float knob : {0.3f, 0.9f, 0.1f}) {
+        INFO("width " << width << ", knob " << knob);
+        c.model->set_controls(state, std::vector<float>{knob});
+        const auto out = run(device, c, state, silence);
+        CHECK(std::all_of(out.begin(), out.end(), [](float v) { return v == 0; }));
+      }
+    }
+  }
+}
+
 TEST_CASE("Mamba-1 of every fused size and option agrees with the reference, as do its neighbours in size") {
   if (!test::gpu_here()) return;
   for (const int d_model : {16, 32, 64, 48})

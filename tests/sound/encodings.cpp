@@ -1,4 +1,5 @@
-// Every encoding that libsndfile writes, with samples far beyond full scale: they are cut off, nothing wraps around, nothing crashes.
+// Every encoding that libsndfile writes, with samples far beyond full scale: they are cut off, nothing wraps around,
+// nothing crashes.
 #include <sndfile.h>
 
 #include <algorithm>
@@ -22,7 +23,7 @@ constexpr int kFrames = 16000;
 class NoMetadata final : public cli::SoundReader {
  public:
   int64_t read(std::span<float>) override { return 0; }
-  bool truncated() const override { return false; }
+  cli::SoundFaults faults() const override { return {}; }
 };
 
 // container | encoding: each pair that libsndfile says it writes in one channel at `rate_hz`.
@@ -52,7 +53,8 @@ std::vector<int> written_formats(int rate_hz) {
 
 std::vector<float> sine(float amplitude) {
   std::vector<float> samples(kFrames);
-  for (int i = 0; i < kFrames; ++i) samples[i] = amplitude * static_cast<float>(std::sin(2 * std::numbers::pi * i / 160));
+  for (int i = 0; i < kFrames; ++i)
+    samples[i] = amplitude * static_cast<float>(std::sin(2 * std::numbers::pi * i / 160));
   return samples;
 }
 

@@ -42,6 +42,7 @@ class WeightMaker {
     if (c.affine) add(c.name + ".weight", {c.width}, [&](size_t) { return 1 + 0.2 * random_.normal(); });
   }
   void operator()(const ssm::ActivationConfig&) {}
+  void operator()(const ssm::RestTanhConfig&) {}
   void operator()(const ssm::FilmConfig&) {}
 
   void operator()(const ssm::S4dConfig& c) {
@@ -162,9 +163,24 @@ Json mixer(Random& r, int width) {
   }
 }
 
+// A linear part, perhaps FiLM, and the tanh that is 0 where the linear part's input is.
+Json rest_parts(int width, bool with_film) {
+  Json parts = Json::array();
+  parts.push_back({{"type", "linear"}, {"name", "rest_proj"}, {"d_out", width}});
+  if (with_film) parts.push_back({{"type", "film"}});
+  parts.push_back({{"type", "tanh"}, {"rest", true}});
+  return parts;
+}
+
 // One layer that leaves the width as it is.
 Json layer(Random& r, int width, bool with_film) {
   Json parts = Json::array();
+  if (r.chance(0.3)) {  // the layer of an amplifier
+    parts.push_back(s4d_part(r));
+    for (Json& part : rest_parts(width, with_film)) parts.push_back(std::move(part));
+    if (r.chance(0.7)) parts.push_back({{"type", "linear"}, {"name", "out_proj"}, {"d_out", width}, {"bias", false}});
+    return {{"residual", r.chance(0.7)}, {"repeat", r.whole(1, 2)}, {"parts", parts}};
+  }
   parts.push_back({{"type", "rmsnorm"}, {"name", "norm"}, {"affine", r.chance(0.7)}, {"eps", kCalmEps}});
   parts.push_back(mixer(r, width));
   if (r.chance(0.2)) {
@@ -213,7 +229,7 @@ std::vector<ssm::NamedFloats> random_weights(const ssm::ModelConfig& config, Ran
   if (config.out_proj && !tied) make(*config.out_proj);
   if (config.direct) make(*config.direct);
   if (config.control_net) {
-    make(config.control_net->hidden);
+    if (config.control_net->hidden) make(*config.control_net->hidden);
     make.linear(config.control_net->film, 0.3);
   }
   if (config.slow_path) {
@@ -236,19 +252,26 @@ ModelFile random_coil_network(uint32_t seed) {
   Json config = {{"model_type", "coil"}, {"sample_rate", 48000}, {"d_model", width}};
   if (r.chance(0.7)) config["d_input"] = r.whole(1, 3);
   if (r.chance(0.7)) config["d_output"] = r.whole(1, 3);
+  for (const char* bias : {"in_proj_bias", "out_proj_bias"})
+    if (r.chance(0.5)) config[bias] = false;
   if (r.chance(0.5)) config["direct"] = true;
   if (r.chance(0.5)) {
     config["norm_f"] = true;
     config["norm_eps"] = kCalmEps;
   }
 
-  const bool with_controls = r.chance(0.5), with_slow = r.chance(0.5), with_film = with_controls || with_slow;
+  const bool with_controls = r.chance(0.6), with_slow = r.chance(0.5), with_film = with_controls || with_slow;
   Json layers = Json::array();
   const int entries = r.whole(1, 2);
   for (int i = 0; i < entries; ++i) layers.push_back(layer(r, width, with_film && (i == 0 || r.chance(0.5))));
   config["layers"] = layers;
   const int count = r.whole(1, 3);
-  if (with_controls) config["controls"] = {{"count", count}, {"hidden", r.whole(1, 9)}};
+  if (with_controls) {
+    config["controls"] = {{"count", count}};
+    if (r.chance(0.5)) config["controls"]["hidden"] = r.whole(1, 9);
+    else config["controls"]["polynomial"] = 2;
+    config["controls"]["output"] = config.contains("d_output") && r.chance(0.5);
+  }
   if (with_slow) {
     const int slow_width = r.pick({1, 4, 6, 8});
     config["slow_path"] = {{"hop_frames", r.pick({1, 2, 16, 37, 64})},

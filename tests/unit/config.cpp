@@ -360,8 +360,8 @@ TEST_CASE("a coil chain that uses everything") {
 
   CHECK(config.control_count == 2);
   REQUIRE(config.control_net);
-  CHECK(config.control_net->hidden.name == "controls.layers.0");
-  CHECK(config.control_net->hidden.d_in == 2);
+  CHECK(config.control_net->hidden->name == "controls.layers.0");
+  CHECK(config.control_net->hidden->d_in == 2);
   CHECK(config.control_net->film.name == "controls.layers.1");
   CHECK(config.control_net->film.d_out == 80);
   REQUIRE(config.slow_path);
@@ -377,6 +377,67 @@ TEST_CASE("a coil chain that uses everything") {
   CHECK(slow.name == "slow.layers.0.mixer");
   CHECK(slow.d_conv == 0);
   CHECK(slow.x_proj_bias);
+}
+
+// An amplifier that is silent at rest.
+Json at_rest() {
+  return Json::parse(R"({
+    "model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 4, "d_output": 2, "direct": true, "in_proj_bias": false, "out_proj_bias": false,
+    "layers": [{"repeat": 3, "parts": [
+      {"type": "s4d", "name": "mixer", "d_state": 4},
+      {"type": "linear", "name": "in_proj", "d_out": 6},
+      {"type": "film"},
+      {"type": "tanh", "rest": true},
+      {"type": "linear", "name": "out_proj", "d_out": 4, "bias": false}]}],
+    "controls": {"count": 3, "polynomial": 2, "output": true}
+  })");
+}
+
+TEST_CASE("a network that is silent at rest") {
+  std::vector<std::string> warnings;
+  const auto config = ssm::parse_config(at_rest().dump(), "file", &warnings);
+  CHECK(warnings.empty());
+  CHECK_FALSE(config.in_proj->bias);
+  CHECK_FALSE(config.out_proj->bias);
+  const auto& rest = part<ssm::RestTanhConfig>(config, 1, 3);
+  CHECK(rest.width == 6);
+  CHECK(rest.bias == "backbone.layers.1.in_proj.bias");
+  REQUIRE(rest.film);
+  CHECK(rest.film->offset == 12);
+  REQUIRE(config.output_film);
+  CHECK(*config.output_film == 36);
+  CHECK(config.film_size == 36 + 2 * 4);
+  REQUIRE(config.control_net);
+  CHECK_FALSE(config.control_net->hidden);
+  CHECK(config.control_net->film.name == "controls");
+  CHECK(config.control_net->film.d_in == 3 + 6);
+  CHECK(config.control_net->film.d_out == 44);
+
+  Json plain = at_rest();
+  plain["layers"][0]["parts"].erase(2);
+  CHECK_FALSE(part<ssm::RestTanhConfig>(parse(plain), 0, 2).film);
+  CHECK(parse(plain).film_size == 8);  // the output alone
+  for (const int gone : {1, 0}) plain["layers"][0]["parts"].erase(gone);
+  refuses(plain, "layers[0].parts[0].rest");
+  Json no_bias = at_rest();
+  no_bias["layers"][0]["parts"][1]["bias"] = false;
+  refuses(no_bias, "layers[0].parts[3].rest");
+  Json twice = at_rest();
+  twice["layers"][0]["parts"].insert(twice["layers"][0]["parts"].begin() + 2, Json{{"type", "film"}});
+  refuses(twice, "layers[0].parts[4].rest");
+  Json no_output = at_rest();
+  no_output.erase("d_output");
+  refuses(no_output, "controls.output");
+  for (const auto& [key, value] : std::vector<std::pair<const char*, Json>>{{"hidden", 3}, {"polynomial", 3}, {"polynomial", "2"}, {"output", 1}}) {
+    Json wrong = at_rest();
+    wrong["controls"][key] = value;
+    refuses(wrong, std::string("controls.") + (key == std::string("hidden") ? "polynomial" : key));
+  }
+  for (const char* key : {"in_proj_bias", "out_proj_bias"}) {
+    Json wrong = at_rest();
+    wrong[key] = 3;
+    refuses(wrong, key);
+  }
 }
 
 TEST_CASE("defaults of the parts") {

@@ -35,6 +35,22 @@ TEST_CASE("film behind a matrix costs only while it moves") {
   CHECK(cost_of(parse_config(tanh_stack(film, slow), "test")).macs_per_step == Approx(without + 48 + 4 + (16 + 16 + 384) / 64.0));
 }
 
+TEST_CASE("silence at rest costs a row of tanh while FiLM moves, and an output row that moves twice its weights") {
+  const std::string tail = R"({"type": "film"}, {"type": "tanh", "rest": true}, {"type": "linear", "name": "o"}, )";
+  const auto still = cost_of(parse_config(tanh_stack(tail, R"(, "controls": {"count": 2, "polynomial": 2, "output": true})"), "test"));
+  const auto plain = cost_of(parse_config(tanh_stack(R"({"type": "film"}, {"type": "tanh"}, {"type": "linear", "name": "o"}, )",
+                                                     R"(, "controls": {"count": 2, "hidden": 4})"), "test"));
+  CHECK(still.macs_per_step == plain.macs_per_step);
+  CHECK(still.exps_per_step == plain.exps_per_step);
+  // FiLM 2 x 48 and the output's 8, from 2 + 3 features; in place of 2 -> 4 -> 96
+  CHECK(still.parameters == plain.parameters - (4 * 3 + 96 * 5) + 104 * 6);
+  const std::string slow = R"(, "slow_path": {"hop_frames": 64, "n_features": 2, "d_model": 4, "layers": []})";
+  const auto moving = cost_of(parse_config(tanh_stack(tail, R"(, "controls": {"count": 2, "polynomial": 2, "output": true})" + slow), "test"));
+  const auto moving_plain = cost_of(parse_config(tanh_stack(R"({"type": "film"}, {"type": "tanh"}, {"type": "linear", "name": "o"}, )", slow), "test"));
+  CHECK(moving.exps_per_step == moving_plain.exps_per_step + 48);
+  CHECK(moving.macs_per_step == Approx(moving_plain.macs_per_step + 48 + 2 * 8 + 4 * 8 / 64.0));
+}
+
 TEST_CASE("cost of a Mamba-1 layer") {
   const auto cost = cost_of(parse_config(
       R"({"model_type": "coil", "d_model": 16, "layers": [{"parts": [{"type": "mamba1", "name": "m", "d_state": 16}]}]})", "test"));

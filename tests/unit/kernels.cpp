@@ -389,6 +389,58 @@ TEST_CASE("pointwise kernels in place give the same bits") {
   });
 }
 
+TEST_CASE("tanh_rest: one row and many, at every length; what tanh makes of the same values leaves 0") {
+  for_each_target([](const Kernels& k) {
+    const auto of = [](bool rows) {
+      return [rows](const Kernels& table, Rows& x, Rows& y, size_t width, size_t frames) {
+        table.tanh_rest(x.data() + width, rows ? x.stride : 0, x.data(), x.stride, y.data(), y.stride, width, frames);
+      };
+    };
+    check_block(k, 16 * kEps, of(true), [](double x, double rest, double) { return std::tanh(x) - rest; });
+    test::Random random(12);
+    for (const size_t width : {size_t{1}, size_t{8}, size_t{19}, kLongest}) {
+      Rows row = Rows::random(width, 1, random), x(width, 5), rest(width, 1), y(width, 5, ssm::kPad);
+      for (size_t t = 0; t < 5; ++t)
+        for (size_t c = 0; c < width; ++c) x.data()[t * x.stride + c] = row.at(0, c);
+      k.tanh(row.data(), row.stride, rest.data(), rest.stride, padded(width), 1);
+      k.tanh_rest(rest.data(), 0, x.data(), x.stride, y.data(), y.stride, padded(width), 5);
+      for (size_t t = 0; t < 5; ++t)
+        for (size_t c = 0; c < width; ++c) CHECK(y.at(t, c) == 0);
+      CHECK(y.guard_intact());
+    }
+  });
+}
+
+TEST_CASE("moving_dot: constant and moving, at every length, its vector at any address") {
+  for_each_target([](const Kernels& k) {
+    test::Random random(13);
+    double worst = 0;
+    for (size_t n = 0; n <= kLongest; ++n) {
+      const size_t width = std::max<size_t>(n, 1), frames = (n * 7) % 23, shifted = n % 7;
+      const float first = static_cast<float>(random.whole(1, 1000));
+      AlignedFloats base(shifted + padded(width), 0.0f), slope(base);
+      for (size_t c = 0; c < width; ++c) base[shifted + c] = float(random.normal()), slope[shifted + c] = float(random.normal() * 1e-3);
+      for (const bool moving : {false, true}) {
+        const Rows x = Rows::random(width, frames, random);
+        Rows y = Rows::random(1, frames, random, 2, ssm::kPad);
+        const Rows before = y;
+        k.moving_dot(base.data() + shifted, moving ? slope.data() + shifted : nullptr, first, x.data(), x.stride, y.data(), y.stride, padded(width), frames);
+        for (size_t t = 0; t < frames; ++t) {
+          double expected = before.at(t, 0), magnitude = std::abs(expected);
+          for (size_t c = 0; c < width; ++c) {
+            const double i = moving ? double(first) + double(t) : 0, w = double(base[shifted + c]) + double(slope[shifted + c]) * i;
+            expected += w * double(x.at(t, c));
+            magnitude += (std::abs(base[shifted + c]) + std::abs(slope[shifted + c] * i)) * std::abs(x.at(t, c));
+          }
+          worst = std::max(worst, std::abs(y.at(t, 0) - expected) / std::max(1e-30, magnitude));
+        }
+        CHECK(y.guard_intact());
+      }
+    }
+    CHECK(worst <= 36 * kEps);  // a sum of up to 67 values on one lane, half an epsilon each, and two of a product
+  });
+}
+
 TEST_CASE("film: constant and moving, at every length, its vector at any address") {
   for_each_target([](const Kernels& k) {
     test::Random random(6);

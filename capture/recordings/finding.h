@@ -1,0 +1,31 @@
+// What a look at two recordings found: one sentence each, for people and for the report.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace coil::capture {
+
+enum class Severity {
+  kNote,     // put right, or good to know
+  kWarning,  // the model will be worse for it; the text says what to do
+  kFatal     // nothing can be learned from these recordings; the text says the likely cause
+};
+
+// Each kind is found by one check and has one meaning, so that programs can tell findings apart.
+enum class FindingKind {
+  kLatency, kPolarity, kDrift, kRate, kLength, kChannels, kClipping, kLevel, kSilence, kDropOut, kNoise, kHum, kGate, kTail, kSwapped,
+  kUnrelated, kRepeatability
+};
+
+struct Finding {
+  Severity severity;
+  FindingKind kind;
+  std::string text;
+};
+
+using Findings = std::vector<Finding>;
+
+const char* name_of(FindingKind kind);  // "latency", "polarity" ...
+
+}  // namespace coil::capture

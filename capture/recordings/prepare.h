@@ -1,0 +1,37 @@
+// From two files' sound to a pair that a model can learn from, with all that was found and put right on the way.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "capture/recordings/alignment.h"
+#include "capture/recordings/finding.h"
+
+namespace coil::capture {
+
+// Interleaved, as a file has it.
+struct Recording {
+  std::vector<float> samples;
+  int channels = 1;
+  double sample_rate_hz = 0;
+  std::string name;  // as texts call it
+};
+
+struct PreparedPair {
+  std::vector<float> dry, wet;  // mono, equally long, aligned, at the rate asked for
+  Alignment alignment;          // what was taken out, in frames of that rate
+  Findings findings;
+  double noise_to_signal = 0;                // 0: not known
+  std::optional<double> repeatability_esr;   // where the test signal was played
+  bool usable = true;                        // no finding is fatal
+};
+
+// A pair that needs no delay taken out was made in a computer, so that its polarity is the device's own and a model keeps it; what came
+// through an interface is turned to the dry sound's, so that both can be blended.
+enum class Polarity { kAutomatic, kKeep, kTurn };
+
+// Takes any two recordings and says what it finds; never throws for what they hold. Not for the audio thread.
+PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sample_rate_hz, Polarity polarity = Polarity::kAutomatic);
+
+}  // namespace coil::capture

@@ -1,0 +1,26 @@
+// The sound to play through a device, of which a capture knows every frame.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace coil::capture {
+
+// Where the parts of the test signal lie, in seconds from its start.
+struct TestSignalMap {
+  static constexpr double kPulses = 0.5, kPulseEvery = 0.1;  // ten clicks: latency and polarity, also for the eye
+  static constexpr double kPassage = 1.6, kPassageSeconds = 5;
+  static constexpr double kPassageAgain = 55.0;              // the same frames: how well the device repeats itself
+  static constexpr double kSilence = 51.0, kSilenceSeconds = 4;
+  static constexpr double kSeconds = 61.0;
+};
+
+// Mono, peak at -1 dBFS; the same frames at each call. Plucked strings, noise at many levels, sweeps, and steady sines and pairs of
+// sines with an eye on high ones, of which a guitar says little and by which aliasing is judged.
+std::vector<float> make_test_signal(double sample_rate_hz);
+
+// The frame at which the test signal begins in a recording of it, if it is one; also where it has been trimmed or padded.
+std::optional<long> find_test_signal(std::span<const float> recording, double sample_rate_hz);
+
+}  // namespace coil::capture

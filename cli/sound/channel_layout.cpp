@@ -1,0 +1,208 @@
+// Tables of orders. Sources: Microsoft's WAVEFORMATEXTENSIBLE; Vorbis I specification 4.3.9; RFC 7845 5.1.1.2 (Opus, as Vorbis); RFC 9639 9.1.3
+// (FLAC); Apple's CoreAudioTypes (AudioChannelLayoutTag, AudioChannelLabel).
+#include "cli/sound/channel_layout.h"
+
+#include <sndfile.h>
+
+#include <algorithm>
+#include <bit>
+
+namespace coil::cli {
+namespace {
+
+enum Speaker : int { kFl, kFr, kFc, kLfe, kBl, kBr, kFlc, kFrc, kBc, kSl, kSr };
+constexpr int kSpeakers = 18;
+
+using Speakers = std::vector<int>;
+
+constexpr int kFirstSurround = 3, kLastSurround = 8;  // numbers of channels that these formats give a layout
+
+const Speakers& vorbis_speakers(int channels) {
+  static const Speakers table[] = {{kFl, kFc, kFr},
+                                   {kFl, kFr, kBl, kBr},
+                                   {kFl, kFc, kFr, kBl, kBr},
+                                   {kFl, kFc, kFr, kBl, kBr, kLfe},
+                                   {kFl, kFc, kFr, kSl, kSr, kBc, kLfe},
+                                   {kFl, kFc, kFr, kSl, kSr, kBl, kBr, kLfe}};
+  return table[channels - kFirstSurround];
+}
+
+const Speakers& flac_speakers(int channels) {
+  static const Speakers table[] = {{kFl, kFr, kFc},
+                                   {kFl, kFr, kBl, kBr},
+                                   {kFl, kFr, kFc, kBl, kBr},
+                                   {kFl, kFr, kFc, kLfe, kBl, kBr},
+                                   {kFl, kFr, kFc, kLfe, kBc, kSl, kSr},
+                                   {kFl, kFr, kFc, kLfe, kBl, kBr, kSl, kSr}};
+  return table[channels - kFirstSurround];
+}
+
+// Null: the format says nothing of loudspeakers by itself.
+const Speakers* speakers_of_format(int format, int channels) {
+  if (channels < kFirstSurround || channels > kLastSurround) return nullptr;
+  const int subtype = format & SF_FORMAT_SUBMASK;
+  const int container = format & SF_FORMAT_TYPEMASK;
+  if (subtype == SF_FORMAT_VORBIS || subtype == SF_FORMAT_OPUS) return &vorbis_speakers(channels);
+  return container == SF_FORMAT_FLAC || container == SF_FORMAT_OGG ? &flac_speakers(channels) : nullptr;
+}
+
+uint32_t mask_of(const Speakers& speakers) {
+  uint32_t mask = 0;
+  for (int speaker : speakers) mask |= uint32_t{1} << speaker;
+  return mask;
+}
+
+Speakers speakers_of(uint32_t mask) {
+  Speakers speakers;
+  for (int speaker = 0; speaker < 32; ++speaker) {
+    if (mask >> speaker & 1) speakers.push_back(speaker);
+  }
+  return speakers;
+}
+
+// With one pair of surround speakers, whether it stands at the sides or behind is a matter of the room.
+Speakers with_pair_behind(Speakers speakers) {
+  const auto has = [&](int speaker) { return std::find(speakers.begin(), speakers.end(), speaker) != speakers.end(); };
+  if (has(kBl) || has(kBr)) return speakers;
+  for (int& speaker : speakers) {
+    if (speaker == kSl) speaker = kBl;
+    if (speaker == kSr) speaker = kBr;
+  }
+  return speakers;
+}
+
+// For each of `to`, where it stands in `from`; empty when they are not the same loudspeakers.
+std::vector<int> places(const Speakers& to, const Speakers& from) {
+  const Speakers wanted = with_pair_behind(to), given = with_pair_behind(from);
+  std::vector<int> order;
+  for (int speaker : wanted) {
+    const auto found = std::find(given.begin(), given.end(), speaker);
+    if (found == given.end() || wanted.size() != given.size()) return {};
+    order.push_back(static_cast<int>(found - given.begin()));
+  }
+  return order;
+}
+
+// The loudspeakers of channels in WAV's order; what is not said is what the number of channels mostly means.
+Speakers wav_speakers(int channels, ChannelMask mask) {
+  return speakers_of(mask.value_or(0) != 0 ? *mask : mask_of(flac_speakers(channels)));
+}
+
+ChannelLayout layout_of(const Speakers& in_file) {
+  ChannelLayout layout;
+  layout.mask = mask_of(in_file);
+  if (std::popcount(*layout.mask) != static_cast<int>(in_file.size())) return {};
+  if (!std::is_sorted(in_file.begin(), in_file.end())) {
+    for (int speaker : speakers_of(*layout.mask)) {
+      layout.order.push_back(static_cast<int>(std::find(in_file.begin(), in_file.end(), speaker) - in_file.begin()));
+    }
+  }
+  return layout;
+}
+
+constexpr uint32_t kTagOfDescriptions = 0, kTagOfBitmap = 1 << 16;
+constexpr int kRearSurroundLeft = 33, kRearSurroundRight = 34;
+
+// AudioChannelLabels by AudioChannelLayoutTag without its lower half, which is the number of channels.
+const std::vector<int>* labels_of_tag(uint32_t tag) {
+  static const std::vector<std::pair<uint32_t, std::vector<int>>> table = {
+      {108, {1, 2, 5, 6}},       {109, {1, 2, 5, 6, 3}},       {113, {1, 2, 3}},
+      {114, {3, 1, 2}},          {115, {1, 2, 3, 9}},          {116, {3, 1, 2, 9}},
+      {117, {1, 2, 3, 5, 6}},    {118, {1, 2, 5, 6, 3}},       {119, {1, 3, 2, 5, 6}},
+      {120, {3, 1, 2, 5, 6}},    {121, {1, 2, 3, 4, 5, 6}},    {122, {1, 2, 5, 6, 3, 4}},
+      {123, {1, 3, 2, 5, 6, 4}}, {124, {3, 1, 2, 5, 6, 4}},    {125, {1, 2, 3, 4, 5, 6, 9}},
+      {126, {1, 2, 3, 4, 5, 6, 7, 8}}, {127, {3, 7, 8, 1, 2, 5, 6, 4}}, {128, {1, 2, 3, 4, 5, 6, 33, 34}},
+      {129, {1, 2, 5, 6, 3, 4, 7, 8}}, {131, {1, 2, 9}},       {132, {1, 2, 5, 6}},
+      {133, {1, 2, 4}},          {134, {1, 2, 4, 9}},          {135, {1, 2, 4, 5, 6}},
+      {136, {1, 2, 3, 4}},       {137, {1, 2, 3, 4, 9}},       {138, {1, 2, 5, 6, 4}},
+      {139, {1, 2, 5, 6, 3, 9}}, {141, {3, 1, 2, 5, 6, 9}},    {142, {3, 1, 2, 5, 6, 9, 4}}};
+  for (const auto& [number, labels] : table) {
+    if (tag == (number << 16 | labels.size())) return &labels;
+  }
+  return nullptr;
+}
+
+// Labels up to 18 are WAV's loudspeakers counted from 1. Next to rear surrounds, the surrounds stand at the sides.
+ChannelLayout layout_of_labels(const std::vector<int>& labels) {
+  const bool rear = std::find(labels.begin(), labels.end(), kRearSurroundLeft) != labels.end();
+  Speakers speakers;
+  for (int label : labels) {
+    if (label == kRearSurroundLeft || label == kRearSurroundRight) {
+      speakers.push_back(label == kRearSurroundLeft ? kBl : kBr);
+    } else if (label < 1 || label > kSpeakers) {
+      return {};
+    } else {
+      const int speaker = label - 1;
+      speakers.push_back(rear && speaker == kBl ? kSl : rear && speaker == kBr ? kSr : speaker);
+    }
+  }
+  return layout_of(speakers);
+}
+
+uint32_t big_endian_at(std::span<const uint8_t> bytes, size_t at) {
+  return uint32_t{bytes[at]} << 24 | uint32_t{bytes[at + 1]} << 16 | uint32_t{bytes[at + 2]} << 8 | bytes[at + 3];
+}
+
+}  // namespace
+
+void ChannelLayout::reorder(std::span<float> frames) const {
+  if (order.empty()) return;
+  std::vector<float> frame(order.size());
+  for (size_t at = 0; at + order.size() <= frames.size(); at += order.size()) {
+    for (size_t c = 0; c < order.size(); ++c) frame[c] = frames[at + static_cast<size_t>(order[c])];
+    std::copy(frame.begin(), frame.end(), frames.begin() + static_cast<std::ptrdiff_t>(at));
+  }
+}
+
+ChannelLayout layout_of_format(int format, int channels) {
+  const Speakers* speakers = speakers_of_format(format, channels);
+  return speakers == nullptr ? ChannelLayout() : layout_of(*speakers);
+}
+
+ChannelLayout layout_of_core_audio(std::span<const uint8_t> chunk, int channels) {
+  constexpr size_t kHeadBytes = 12, kDescriptionBytes = 20;
+  if (chunk.size() < kHeadBytes) return {};
+  const uint32_t tag = big_endian_at(chunk, 0), bitmap = big_endian_at(chunk, 4), count = big_endian_at(chunk, 8);
+  std::vector<int> labels;
+  if (tag == kTagOfBitmap) {
+    for (int speaker : speakers_of(bitmap)) labels.push_back(speaker + 1);
+  } else if (tag == kTagOfDescriptions) {
+    for (uint32_t i = 0; i < count && kHeadBytes + (i + 1) * kDescriptionBytes <= chunk.size(); ++i) {
+      labels.push_back(static_cast<int>(std::min<uint32_t>(big_endian_at(chunk, kHeadBytes + i * kDescriptionBytes), INT16_MAX)));
+    }
+  } else if (const std::vector<int>* known = labels_of_tag(tag)) {
+    labels = *known;
+  }
+  return static_cast<int>(labels.size()) == channels ? layout_of_labels(labels) : ChannelLayout();
+}
+
+std::vector<uint8_t> core_audio_layout(uint32_t mask) {
+  std::vector<uint8_t> chunk;
+  for (uint32_t value : {kTagOfBitmap, mask, uint32_t{0}}) {
+    for (int shift = 24; shift >= 0; shift -= 8) chunk.push_back(static_cast<uint8_t>(value >> shift));
+  }
+  return chunk;
+}
+
+std::vector<int> order_in_format(int format, int channels, ChannelMask mask) {
+  const Speakers* speakers = speakers_of_format(format, channels);
+  return speakers == nullptr ? std::vector<int>() : places(*speakers, wav_speakers(channels, mask));
+}
+
+std::string layout_loss(int format, int channels, ChannelMask mask) {
+  if (speakers_of_format(format, channels) == nullptr || mask.value_or(0) == 0 || !order_in_format(format, channels, mask).empty()) return "";
+  return "the output's format has no layout for the input's loudspeakers; its channels stay in their order, and players take them for others";
+}
+
+int format_with_mask(int format, int channels, ChannelMask mask) {
+  const bool is_wav = (format & SF_FORMAT_TYPEMASK) == SF_FORMAT_WAV;
+  if (!is_wav || !mask || channels < kFirstSurround) return format;
+  const int longer = SF_FORMAT_WAVEX | (format & SF_FORMAT_SUBMASK);
+  SF_INFO info = {};
+  info.format = longer;
+  info.channels = channels;
+  info.samplerate = 48000;
+  return sf_format_check(&info) ? longer : format;
+}
+
+}  // namespace coil::cli

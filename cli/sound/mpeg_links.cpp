@@ -1,0 +1,220 @@
+// A walk over the frames of MPEG audio. Sources: ISO/IEC 11172-3 and 13818-3 (headers), the Xing and VBRI headers as encoders write them.
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <optional>
+#include <string_view>
+
+#include "cli/sound/byte_order.h"
+#include "cli/sound/linked_reader.h"
+
+namespace coil::cli {
+namespace {
+
+struct Frame {
+  int version = 0, layer = 0, rate_hz = 0, channels = 0;  // version: 1, 2; 2.5 is 3
+  uint64_t bytes = 0;
+  int samples = 0;
+  bool matches(const Frame& other) const { return version == other.version && layer == other.layer && rate_hz == other.rate_hz; }
+};
+
+constexpr int kKbits[5][15] = {{0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448},
+                               {0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384},
+                               {0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320},
+                               {0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256},
+                               {0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160}};
+constexpr int kRatesHz[3] = {44100, 48000, 32000};
+
+// None: no header; also of a free bit rate, which does not say how long its frames are.
+std::optional<Frame> parse(std::span<const uint8_t> head) {
+  if (head.size() < 4 || head[0] != 0xff || (head[1] & 0xe0) != 0xe0) return std::nullopt;
+  const int version_bits = head[1] >> 3 & 3, layer_bits = head[1] >> 1 & 3, rate_bits = head[2] >> 2 & 3;
+  const int kbits_bits = head[2] >> 4, padding = head[2] >> 1 & 1;
+  if (version_bits == 1 || layer_bits == 0 || rate_bits == 3 || kbits_bits == 0 || kbits_bits == 15) return std::nullopt;
+  Frame frame;
+  frame.version = version_bits == 3 ? 1 : version_bits == 2 ? 2 : 3;
+  frame.layer = 4 - layer_bits;
+  frame.rate_hz = kRatesHz[rate_bits] >> (frame.version - 1);
+  frame.channels = head[3] >> 6 == 3 ? 1 : 2;
+  const int table = frame.version == 1 ? frame.layer - 1 : frame.layer == 1 ? 3 : 4;
+  const int bits_per_s = 1000 * kKbits[table][kbits_bits];
+  frame.samples = frame.layer == 1 ? 384 : frame.layer == 3 && frame.version > 1 ? 576 : 1152;
+  frame.bytes = frame.layer == 1 ? 4ull * (12 * bits_per_s / frame.rate_hz + padding)
+                                 : static_cast<uint64_t>(frame.samples / 8 * bits_per_s / frame.rate_hz + padding);
+  return frame;
+}
+
+class Walk {
+ public:
+  explicit Walk(ByteSource& source) : source_(source), size_(source.size().value_or(0)) {}
+
+  std::vector<SoundLink> links() {
+    uint64_t at = 0;
+    while (const uint64_t tag = tag_bytes(at)) at += tag;
+    if (!find_pair(at)) return {};
+    begin_link(0);
+    while (at < size_) {
+      const std::optional<Frame> frame = frame_at(at);
+      if (frame && frame->matches(format_)) {
+        if (at + frame->bytes > size_) {
+          links_.back().faults.truncated = true;
+          break;
+        }
+        take(*frame, at);
+        at += frame->bytes;
+      } else if (const uint64_t tag = tag_bytes(at)) {
+        tag_at_ = at;
+        at += tag;
+      } else if (!resume(at)) {
+        break;
+      }
+    }
+    end_file();
+    end_link(size_);
+    return std::move(links_);
+  }
+
+ private:
+  static constexpr size_t kHeadBytes = 64;  // what is looked at of a frame
+
+  std::vector<uint8_t> bytes_at(uint64_t at, size_t count) {
+    std::vector<uint8_t> bytes(count);
+    bytes.resize(source_.read_at(at, bytes));
+    return bytes;
+  }
+
+  std::optional<Frame> frame_at(uint64_t at) { return parse(bytes_at(at, 4)); }
+
+  // Of what lies between files; 0: no tag.
+  uint64_t tag_bytes(uint64_t at) {
+    const std::vector<uint8_t> head = bytes_at(at, 32);
+    const std::string_view text(reinterpret_cast<const char*>(head.data()), head.size());
+    if (text.starts_with("ID3") && head.size() >= 10) {
+      return 10 + (uint64_t{head[6]} << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (head[5] & 0x10 ? 10 : 0);
+    }
+    if (text.starts_with("TAG")) return 128;
+    if (text.starts_with("APETAGEX") && head.size() == 32) {
+      const bool is_header = head[23] & 0x20;
+      return 32 + (is_header ? number_in(std::span(head).subspan(12, 4), false) : 0);
+    }
+    return 0;
+  }
+
+  // Moves `at` to a frame that another follows; false: there is none. Sets format_.
+  bool find_pair(uint64_t& at, bool same_format = false) {
+    for (; at + 4 <= size_;) {
+      const std::vector<uint8_t> block = bytes_at(at, 1 << 16);
+      for (size_t i = 0; i + 4 <= block.size(); ++i) {
+        const std::optional<Frame> frame = parse(std::span(block).subspan(i));
+        if (!frame || (same_format && !frame->matches(format_))) continue;
+        const std::optional<Frame> next = frame_at(at + i + frame->bytes);
+        if (!next || !next->matches(*frame)) continue;
+        at += i;
+        format_ = *frame;
+        return true;
+      }
+      if (block.size() < 4) return false;
+      at += block.size() - 3;
+    }
+    return false;
+  }
+
+  void begin_link(uint64_t at) {
+    if (!links_.empty()) end_link(at);
+    links_.push_back({.begin = at, .end = at, .faults = {}, .inserted = {}});
+    link_has_count_ = false;
+    link_frames_ = 0;
+  }
+
+  void end_link(uint64_t at) {
+    SoundLink& link = links_.back();
+    link.end = at;
+    if (!link_has_count_ && link_frames_ > 0 && format_.layer == 3) link.inserted = counting_frame(link.inserted_at);
+  }
+
+  // Of the format of the frame at `at`.
+  std::vector<uint8_t> counting_frame(uint64_t at) {
+    constexpr uint8_t kNoChecksum = 1, kRoomyBitRate = 9 << 4, kRateBits = 0x0c, kHasCount = 1;
+    std::vector<uint8_t> bytes = bytes_at(at, 4);
+    bytes[1] |= kNoChecksum;
+    bytes[2] = static_cast<uint8_t>((bytes[2] & kRateBits) | kRoomyBitRate);
+    const Frame frame = *parse(bytes);
+    bytes.resize(info_at(frame));
+    put_text(bytes, "Xing");
+    put_number(bytes, kHasCount, 4, true);
+    put_number(bytes, static_cast<uint64_t>(link_frames_), 4, true);
+    bytes.resize(frame.bytes);
+    return bytes;
+  }
+
+  static size_t info_at(const Frame& frame) {
+    if (frame.version == 1) return frame.channels == 1 ? 21 : 36;
+    return frame.channels == 1 ? 13 : 21;
+  }
+
+  void end_file() {
+    // Some encoders count the frame that holds the count.
+    if (!damaged_ && expected_ > found_ + 1) links_.back().faults.truncated = true;
+  }
+
+  void take(const Frame& frame, uint64_t at) {
+    const std::vector<uint8_t> head = bytes_at(at, kHeadBytes);
+    const size_t place = info_at(frame);
+    const auto is = [&](size_t from, std::string_view name) {
+      return from + 18 <= head.size() && std::memcmp(&head[from], name.data(), name.size()) == 0;
+    };
+    const bool xing = frame.layer == 3 && (is(place, "Xing") || is(place, "Info")), vbri = frame.layer == 3 && is(36, "VBRI");
+    if (!xing && !vbri && !tag_at_) {
+      ++found_;
+      count_in_link(at);
+      return;
+    }
+    if (found_ > 0 || expected_ > 0) {
+      end_file();
+      begin_link(tag_at_.value_or(at));
+    }
+    tag_at_.reset();
+    link_has_count_ = xing || vbri;
+    found_ = link_has_count_ ? 0 : 1;
+    if (!link_has_count_) count_in_link(at);
+    expected_ = 0;
+    damaged_ = false;
+    if (xing && (head[place + 7] & 1)) expected_ = static_cast<int64_t>(number_in(std::span(head).subspan(place + 8, 4), true));
+    if (vbri) expected_ = static_cast<int64_t>(number_in(std::span(head).subspan(36 + 14, 4), true));
+  }
+
+  void count_in_link(uint64_t at) {
+    if (link_frames_++ == 0) links_.back().inserted_at = at;
+  }
+
+  // Behind damage; false: nothing follows.
+  bool resume(uint64_t& at) {
+    uint64_t next = at + 1;
+    if (!find_pair(next, true)) return false;
+    SoundFaults& faults = links_.back().faults;
+    const uint64_t lost = std::max<uint64_t>((next - at + format_.bytes / 2) / format_.bytes, 1);
+    faults.lost_frames += static_cast<int64_t>(lost) * format_.samples;
+    if (faults.damaged_places++ == 0) faults.first_damage_frame = INT64_MAX;  // its end
+    damaged_ = true;
+    begin_link(next);
+    links_.back().goes_on = true;
+    at = next;
+    return true;
+  }
+
+  ByteSource& source_;
+  uint64_t size_;
+  std::vector<SoundLink> links_;
+  Frame format_;
+  int64_t found_ = 0, expected_ = 0;  // frames of the file that is walked now; 0: it does not say
+  bool damaged_ = false;              // that file
+  bool link_has_count_ = false;
+  int64_t link_frames_ = 0;
+  std::optional<uint64_t> tag_at_;    // a tag that came before
+};
+
+}  // namespace
+
+std::vector<SoundLink> mpeg_links(ByteSource& source) { return Walk(source).links(); }
+
+}  // namespace coil::cli

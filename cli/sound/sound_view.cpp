@@ -1,0 +1,378 @@
+// Headers, and the callbacks that libsndfile reads through. Sources as in chunk_walk.cpp.
+#include "cli/sound/sound_view.h"
+
+#include <sndfile.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include "cli/failure.h"
+#include "cli/sound/byte_order.h"
+
+namespace coil::cli {
+namespace {
+
+constexpr uint64_t kEndless = uint64_t{1} << 61;  // bytes: of a pipe
+constexpr uint64_t kMostOfBlocks = 1 << 28;       // of a pipe, in encodings whose samples libsndfile counts in 32 bits
+constexpr uint64_t kMost32 = 0xffff0000;          // bytes of sound that a size of 32 bits is used for
+constexpr size_t kMostCopied = 1 << 14, kMostCopiedInAll = 1 << 16;  // of one chunk; libsndfile refuses long headers
+constexpr size_t kMostFormat = 4096;
+
+using Bytes = std::vector<uint8_t>;
+
+void put_bytes(Bytes& to, const Bytes& from) { to.insert(to.end(), from.begin(), from.end()); }
+
+void put_chunk(Bytes& to, const std::string& id, const Bytes& content, bool big_endian) {
+  put_text(to, id);
+  put_number(to, content.size(), 4, big_endian);
+  put_bytes(to, content);
+  if (content.size() % 2 == 1) to.push_back(0);
+}
+
+bool says_less_than_it_holds(const std::string& id, const Bytes& content, bool big_endian) {
+  const auto number = [&](size_t at, size_t count) {
+    return number_in(std::span(content).subspan(at, count), big_endian);
+  };
+  if (id == "cue ") return content.size() < 4 || number(0, 4) > (content.size() - 4) / 24 || number(0, 4) > 1000;
+  if (id == "smpl") return content.size() < 36 || number(28, 4) > (content.size() - 36) / 24;
+  if (id == "INST") return content.size() != 20;
+  if (id == "MARK") {
+    size_t at = 2;
+    for (uint64_t left = content.size() < 2 ? 1 : number(0, 2); left > 0; --left) {
+      if (at + 7 > content.size()) return true;
+      at += 7 + content[at + 6];
+      at += at % 2;
+      if (at > content.size() + 1) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+struct SoundViewCallbacks {
+  static SoundView& view(void* user) { return *static_cast<SoundView*>(user); }
+  static sf_count_t length(void* user) { return static_cast<sf_count_t>(view(user).size_); }
+  static sf_count_t tell(void* user) { return static_cast<sf_count_t>(view(user).at_); }
+  static sf_count_t seek(sf_count_t offset, int whence, void* user) {
+    SoundView& self = view(user);
+    const sf_count_t base = whence == SEEK_CUR ? tell(user) : whence == SEEK_END ? length(user) : 0;
+    self.at_ = static_cast<uint64_t>(std::clamp<sf_count_t>(base + offset, 0, length(user)));
+    return tell(user);
+  }
+  static sf_count_t read(void* out, sf_count_t count, void* user) {
+    return count <= 0
+               ? 0
+               : static_cast<sf_count_t>(view(user).read(static_cast<uint8_t*>(out), static_cast<uint64_t>(count)));
+  }
+  static sf_count_t write(const void*, sf_count_t, void*) { return 0; }
+};
+
+SoundView::SoundView(std::shared_ptr<ByteSource> source, const ChunkMap& map, const std::string& name)
+    : source_(std::move(source)), map_(map), name_(name) {
+  const bool may_lack_sound = map_.family == ChunkFamily::aiff;  // when it is empty
+  if (!map_.has_sound && !may_lack_sound) {
+    throw Failure(kFailed, name_ + ": there is no sound in it: its header has no " +
+                               (map_.family == ChunkFamily::au ? "room for one" : "'data' chunk"));
+  }
+  encoding_ = encoding_of(*source_, map_);
+  sound_bytes_ = map_.sound_bytes;
+  if (!source_->size() && encoding_.block_is_frame) sound_bytes_ = kEndless;
+  if (!source_->size() && !encoding_.block_is_frame && map_.sound_runs_to_end) sound_bytes_ = kMostOfBlocks;
+  switch (map_.family) {
+    case ChunkFamily::w64:
+      build_w64();
+      break;
+    case ChunkFamily::aiff:
+      build_aiff();
+      break;
+    case ChunkFamily::caf:
+      build_caf();
+      break;
+    case ChunkFamily::au:
+      build_au();
+      break;
+    default:
+      build_riff();
+  }
+  for (const Segment& segment : segments_) size_ += segment.size;
+}
+
+sf_private_tag* SoundView::open(SF_INFO& info) {
+  SF_VIRTUAL_IO io = {SoundViewCallbacks::length, SoundViewCallbacks::seek, SoundViewCallbacks::read,
+                      SoundViewCallbacks::write, SoundViewCallbacks::tell};
+  opening_ = true;
+  SNDFILE* file = sf_open_virtual(&io, SFM_READ, &info, this);
+  opening_ = false;
+  rethrow();
+  return file;
+}
+
+void SoundView::rethrow() {
+  if (fault_) std::rethrow_exception(std::exchange(fault_, nullptr));
+}
+
+void SoundView::add(Bytes bytes) {
+  const uint64_t size = bytes.size();
+  segments_.push_back({std::move(bytes), 0, size});
+}
+
+void SoundView::add_sound() {
+  segments_.push_back({{}, map_.sound_at, sound_bytes_, true});
+  // libsndfile reads a chunk's padding, too.
+  add({0});
+}
+
+Bytes SoundView::need(const std::string& id, const char* what, size_t least) {
+  const FoundChunk* chunk = map_.find(id);
+  if (chunk == nullptr)
+    throw Failure(kFailed, name_ + ": its header lacks the '" + what + "' chunk, which says how the sound is stored");
+  Bytes content = content_of(*source_, *chunk, kMostFormat);
+  if (content.size() < least || chunk->size > kMostFormat)
+    throw Failure(kFailed, name_ + ": its header is damaged: the '" + what + "' chunk");
+  return content;
+}
+
+void SoundView::build_riff() {
+  Bytes format = need("fmt ", "fmt ", 16);
+  const bool big = map_.big_endian;
+  // libsndfile's RF64 knows no others.
+  const bool wide = sound_bytes_ > kMost32 && encoding_.block_is_frame && !big;
+  if (!wide) sound_bytes_ = std::min(sound_bytes_, kMost32);
+
+  Bytes head, copied;
+  if (const FoundChunk* fact = map_.find("fact");
+      fact && !encoding_.block_is_frame && !map_.truncated && !map_.unfinalised && source_->size()) {
+    put_chunk(copied, "fact", content_of(*source_, *fact, 4), big);
+  }
+  // What libsndfile translates into other containers.
+  for (const FoundChunk& chunk : map_.chunks) {
+    static constexpr std::string_view kCopied[] = {"cue ", "smpl"};
+    if (wide) break;
+    if (std::find(std::begin(kCopied), std::end(kCopied), chunk.id) == std::end(kCopied)) continue;
+    if (chunk.size > kMostCopied || copied.size() + chunk.size > kMostCopiedInAll) continue;
+    const Bytes content = content_of(*source_, chunk, kMostCopied);
+    if (content.size() == chunk.size && !says_less_than_it_holds(chunk.id, content, big))
+      put_chunk(copied, chunk.id, content, big);
+  }
+  Bytes body;
+  put_chunk(body, "fmt ", format, big);
+  put_bytes(body, copied);
+  put_text(body, "data");
+  put_number(body, wide ? UINT32_MAX : sound_bytes_, 4, big);
+  if (wide) {
+    constexpr int kSizesBytes = 28;
+    put_text(head, "RF64");
+    put_number(head, UINT32_MAX, 4);
+    put_text(head, "WAVEds64");
+    put_number(head, kSizesBytes, 4);
+    put_number(head, 4 + 8 + kSizesBytes + body.size() + sound_bytes_ + sound_bytes_ % 2, 8);
+    put_number(head, sound_bytes_, 8);
+    put_number(head, sound_bytes_ / std::max<uint64_t>(encoding_.block_bytes, 1), 8);
+    put_number(head, 0, 4);
+  } else {
+    put_text(head, big ? "RIFX" : "RIFF");
+    put_number(head, std::min<uint64_t>(4 + body.size() + sound_bytes_ + sound_bytes_ % 2, UINT32_MAX), 4, big);
+    put_text(head, "WAVE");
+  }
+  put_bytes(head, body);
+  add(std::move(head));
+  add_sound();
+}
+
+void SoundView::build_w64() {
+  const Bytes format = need(w64_guid("fmt "), "fmt ", 16);
+  constexpr uint64_t kHeader = 24, kFormHeader = 40;
+  Bytes head, body;
+  put_text(body, w64_guid("fmt "));
+  put_number(body, kHeader + format.size(), 8);
+  put_bytes(body, format);
+  body.resize((body.size() + 7) / 8 * 8);
+  const FoundChunk* fact = map_.find(w64_guid("fact"));
+  if (fact && fact->size == 8 && !map_.truncated && !map_.unfinalised && source_->size()) {
+    put_text(body, w64_guid("fact"));
+    put_number(body, kHeader + 8, 8);
+    put_bytes(body, content_of(*source_, *fact, 8));
+  }
+  put_text(body, w64_guid("data"));
+  put_number(body, kHeader + sound_bytes_, 8);
+  put_text(head, w64_guid("riff"));
+  put_number(head, kFormHeader + body.size() + sound_bytes_, 8);
+  put_text(head, w64_guid("wave"));
+  put_bytes(head, body);
+  add(std::move(head));
+  add_sound();
+}
+
+void SoundView::build_aiff() {
+  Bytes common = need("COMM", "COMM", 18);
+  const bool is_c = map_.form == "AIFC";
+  const std::string encoding =
+      is_c && common.size() >= 22 ? std::string(common.begin() + 18, common.begin() + 22) : "NONE";
+  if (sound_bytes_ > kMost32) {
+    const auto number = [&](size_t at) {
+      return static_cast<uint16_t>(number_in(std::span(common).subspan(at, 2), true));
+    };
+    build_aiff_as_caf(number(0), number(6), Bytes(common.begin() + 8, common.begin() + 18), encoding);
+    return;
+  }
+  if (encoding_.block_bytes > 0) {
+    Bytes frames;
+    put_number(frames, sound_bytes_ / encoding_.block_bytes, 4, true);
+    std::copy(frames.begin(), frames.end(), common.begin() + 2);
+  }
+  Bytes head, body;
+  put_text(body, is_c ? "AIFC" : "AIFF");
+  if (is_c) put_chunk(body, "FVER", {0xa2, 0x80, 0x51, 0x40}, true);
+  put_chunk(body, "COMM", common, true);
+  for (const FoundChunk& chunk : map_.chunks) {
+    static constexpr std::string_view kCopied[] = {"MARK", "INST", "CHAN"};
+    if (std::find(std::begin(kCopied), std::end(kCopied), chunk.id) == std::end(kCopied)) continue;
+    if (chunk.size > kMostCopied / 2 || body.size() + chunk.size > kMostCopiedInAll) continue;
+    const Bytes content = content_of(*source_, chunk, kMostCopied);
+    if (content.size() == chunk.size && !says_less_than_it_holds(chunk.id, content, true))
+      put_chunk(body, chunk.id, content, true);
+  }
+  put_text(body, "SSND");
+  put_number(body, 8 + sound_bytes_, 4, true);
+  put_number(body, 0, 8, true);
+  put_text(head, "FORM");
+  put_number(head, body.size() + sound_bytes_ + sound_bytes_ % 2, 4, true);
+  put_bytes(head, body);
+  add(std::move(head));
+  add_sound();
+}
+
+// AIFF cannot say that it is longer than 4 GiB; CAF holds the same samples.
+void SoundView::build_aiff_as_caf(uint16_t channels, uint16_t bits, const Bytes& rate, const std::string& encoding) {
+  constexpr uint32_t kFloat = 1, kLittleEndian = 2;
+  std::string name = "lpcm";
+  uint32_t flags = 0, bytes = (bits + 7u) / 8;
+  if (encoding == "sowt") flags = kLittleEndian;
+  if (encoding == "ulaw" || encoding == "ULAW" || encoding == "alaw" || encoding == "ALAW") {
+    name = encoding == "ulaw" || encoding == "ULAW" ? "ulaw" : "alaw";
+    bytes = 1;
+    bits = 8;
+  } else if (encoding == "fl32" || encoding == "FL32" || encoding == "fl64" || encoding == "FL64") {
+    flags = kFloat;
+    bytes = encoding == "fl32" || encoding == "FL32" ? 4 : 8;
+  } else if (encoding == "in24" || encoding == "in32" || encoding == "42n1" || encoding == "23n1") {
+    bytes = encoding == "in24" || encoding == "42n1" ? 3 : 4;
+    if (encoding == "42n1" || encoding == "23n1") flags = kLittleEndian;
+  } else if (encoding != "NONE" && encoding != "twos" && encoding != "sowt") {
+    throw Failure(kFailed, name_ + ": AIFF-C of encoding '" + encoding +
+                               "' is read only where it says how long it is, below 4 GiB");
+  }
+  // 80-bit extended: sign and exponent, then the mantissa with its leading one.
+  const int exponent = static_cast<int>(number_in(std::span(rate).first(2), true) & 0x7fff) - 16383 - 63;
+  const double rate_hz = std::ldexp(static_cast<double>(number_in(std::span(rate).subspan(2, 8), true)), exponent);
+  uint64_t rate_bits;
+  std::memcpy(&rate_bits, &rate_hz, sizeof rate_bits);
+
+  Bytes head;
+  put_text(head, "caff");
+  put_number(head, 0x00010000, 4, true);
+  put_text(head, "desc");
+  put_number(head, 32, 8, true);
+  put_number(head, rate_bits, 8, true);
+  put_text(head, name);
+  put_number(head, flags, 4, true);
+  put_number(head, uint64_t{bytes} * channels, 4, true);
+  put_number(head, 1, 4, true);
+  put_number(head, channels, 4, true);
+  put_number(head, name == "lpcm" ? 8 * bytes : bits, 4, true);
+  put_text(head, "data");
+  put_number(head, 4 + sound_bytes_, 8, true);
+  put_number(head, 0, 4, true);
+  add(std::move(head));
+  add_sound();
+}
+
+void SoundView::build_caf() {
+  need("desc", "desc", 32);
+  Bytes head;
+  put_text(head, "caff");
+  put_number(head, 0x00010000, 4, true);
+  for (const FoundChunk& chunk : map_.chunks) {
+    static constexpr std::string_view kCopied[] = {"desc", "chan", "kuki", "pakt"};
+    if (std::find(std::begin(kCopied), std::end(kCopied), chunk.id) == std::end(kCopied)) continue;
+    const bool is_packet_table = chunk.id == "pakt";  // which grows with the sound
+    if (!is_packet_table && chunk.size > kMostCopied) continue;
+    put_text(head, chunk.id);
+    put_number(head, chunk.size, 8, true);
+    if (is_packet_table) {
+      add(std::exchange(head, {}));
+      segments_.push_back({{}, chunk.at, chunk.size, false});
+    } else {
+      put_bytes(head, content_of(*source_, chunk, kMostCopied));
+    }
+  }
+  put_text(head, "data");
+  put_number(head, 4 + sound_bytes_, 8, true);
+  put_number(head, 0, 4, true);
+  add(std::move(head));
+  add_sound();
+}
+
+void SoundView::build_au() {
+  Bytes head(24);
+  if (source_->read_at(0, head) < head.size()) throw Failure(kFailed, name_ + ": ends within its header");
+  Bytes sizes;
+  put_number(sizes, head.size(), 4, map_.big_endian);
+  put_number(sizes, sound_bytes_ > kMost32 ? UINT32_MAX : sound_bytes_, 4, map_.big_endian);
+  std::copy(sizes.begin(), sizes.end(), head.begin() + 4);
+  add(std::move(head));
+  segments_.push_back({{}, map_.sound_at, sound_bytes_, true});
+}
+
+size_t SoundView::read(uint8_t* out, uint64_t count) {
+  size_t done = 0;
+  uint64_t begin = 0;  // of the segment
+  for (const Segment& segment : segments_) {
+    while (done < count && at_ >= begin && at_ < begin + segment.size) {
+      const uint64_t from = at_ - begin;
+      const std::span<uint8_t> part(out + done, static_cast<size_t>(std::min(count - done, segment.size - from)));
+      size_t got = part.size();
+      if (!segment.bytes.empty()) {
+        std::copy_n(segment.bytes.begin() + static_cast<std::ptrdiff_t>(from), part.size(), part.begin());
+      } else {
+        got = read_sound(segment, from, part);
+      }
+      at_ += got;
+      done += got;
+      if (got < part.size()) return done;
+    }
+    begin += segment.size;
+  }
+  return done;
+}
+
+size_t SoundView::read_sound(const Segment& segment, uint64_t from, std::span<uint8_t> out) {
+  if (fault_) return 0;
+  // libsndfile counts what it skips in 32 bits, and would take sound of more than 2 GiB for chunks.
+  if (opening_ && encoding_.block_is_frame && segment.is_sound) return 0;
+  try {
+    if (segment.is_sound && !source_->size() && !map_.sound_runs_to_end && !went_on_) {
+      const uint64_t left = from < map_.sound_bytes ? map_.sound_bytes - from : 0;
+      if (left < out.size()) {
+        // Up to the said end, and beyond it where the sound goes on.
+        const size_t got = source_->read_at(segment.at + from, out.first(static_cast<size_t>(left)));
+        if (got < left || ended_ || sound_ends_at(*source_, map_, segment.at + map_.sound_bytes)) {
+          ended_ = true;
+          return got;
+        }
+        went_on_ = true;
+        return got + source_->read_at(segment.at + from + got, out.subspan(got));
+      }
+    }
+    return source_->read_at(segment.at + from, out);
+  } catch (...) {
+    fault_ = std::current_exception();
+    return 0;
+  }
+}
+
+}  // namespace coil::cli

@@ -1,0 +1,70 @@
+// A file as libsndfile should see it: a header made anew from what a walk found, in front of the sound as it lies
+// there.
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/sound/chunk_walk.h"
+
+struct sf_private_tag;
+struct SF_INFO;
+
+namespace coil::cli {
+
+class SoundView {
+ public:
+  // `map` is what walk_chunks() found in `source`; its family is not other. Throws Failure that begins with `name` when
+  // there is no sound or no word on its format.
+  SoundView(std::shared_ptr<ByteSource> source, const ChunkMap& map, const std::string& name);
+
+  // Null where libsndfile refuses; sf_strerror(nullptr) then says why. The view must outlive what is returned.
+  sf_private_tag* open(SF_INFO& info);
+
+  // Throws what reading `source` threw, which cannot pass through libsndfile.
+  void rethrow();
+
+  const Encoding& encoding() const { return encoding_; }
+  uint64_t sound_bytes() const { return sound_bytes_; }
+
+  // A pipe's sound went on where its header says that it ends.
+  bool went_on() const { return went_on_; }
+
+ private:
+  struct Segment {
+    std::vector<uint8_t> bytes;  // empty: `size` bytes of the source from `at` on
+    uint64_t at = 0, size = 0;
+    bool is_sound = false;
+  };
+
+  void add(std::vector<uint8_t> bytes);
+  void add_sound();
+  void build_riff();
+  void build_w64();
+  void build_aiff();
+  void build_aiff_as_caf(uint16_t channels, uint16_t bits, const std::vector<uint8_t>& rate,
+                         const std::string& encoding);
+  void build_caf();
+  void build_au();
+  std::vector<uint8_t> need(const std::string& id, const char* what, size_t least);
+
+  size_t read(uint8_t* out, uint64_t count);
+  size_t read_sound(const Segment& segment, uint64_t from, std::span<uint8_t> out);
+
+  std::shared_ptr<ByteSource> source_;
+  const ChunkMap map_;
+  const std::string name_;
+  Encoding encoding_;
+  uint64_t sound_bytes_ = 0;  // as libsndfile is told
+  std::vector<Segment> segments_;
+  uint64_t size_ = 0, at_ = 0;
+  bool went_on_ = false, ended_ = false, opening_ = false;
+  std::exception_ptr fault_;
+
+  friend struct SoundViewCallbacks;
+};
+
+}  // namespace coil::cli

@@ -1,0 +1,104 @@
+// Files that grow, are rotated, truncated, deleted and made anew: their lines, each once, over restarts too.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "sensor/links/file_search.h"
+#include "sensor/links/growing_file.h"
+#include "sensor/links/pipe_link.h"
+#include "sensor/log.h"
+
+namespace coil::sensor {
+
+struct FollowOptions {
+  std::vector<std::string> names;       // files, which need not exist yet; folders; patterns
+  std::set<std::string> ignored_names;  // that folders and patterns leave out: absolute
+  int output = 1;                       // where results go; never read, even if a pattern matches it
+};
+
+// Looks at its files again and again, which works on every file system. A file is what it is, not what it is called: one that was renamed is read
+// to its end before the one that took its name. One thread at a time.
+class FollowedFiles final : public Link {
+ public:
+  // Throws Error when a name can never be read. [main-thread]
+  FollowedFiles(FollowOptions options, const Log& log);
+  ~FollowedFiles() override;
+
+  bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) override;
+  void write(const Message& result) override { output_.write(result); }
+  void flush() override { output_.flush(); }
+
+  std::string place_after(size_t messages) const override;
+  // Files that are not what they were are looked for under other names; what cannot be found is warned of.
+  void go_on(const std::string& place) override;
+  std::string describe(const Message& message) const override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct File;
+  struct Path;
+  struct Step {
+    File* file;
+    GrowingFile::Mark before, after;
+  };
+  enum class Progress {
+    kMore,   // there may be more
+    kDone,
+    kLater   // once what was read is processed
+  };
+
+  enum class Rotation { kByName, kByCopy };
+  enum class Opened { kItself, kAnother, kChanged };  // kChanged: it does not hold what was read before
+
+  Path& path(const std::string& name, bool is_named);
+  std::unique_ptr<File> make_file(Path& path, FilePlace place);
+  void drop(std::unique_ptr<File> file);
+  bool attach(File& file, int descriptor);
+
+  void look();
+  void add_due(File& file);
+  void look_for_names();
+  void look_at(Path& path);
+  void look_at_left(Path& path);
+  void notice(Path& path, const FoundFile& found);
+  bool is_too_new(const Path& path, const FoundFile& found) const;
+  bool adopt(Path& path, const FoundFile& found);
+  bool find_again(Path& path, File& file);
+  std::vector<std::unique_ptr<File>> find_missed(Path& path, int64_t since_ns, const FileIdentity& now, Rotation rotation);
+  void find_missed_of_empty(Path& path, const FoundFile& found);
+  void know_older(Path& path);
+  bool has_news(File& file, const std::optional<FoundFile>& shown) const;
+  bool is_over(const Path& path) const;
+  void bound_descriptors();
+
+  Progress advance(File& file, std::vector<Message>& messages);
+  Opened open(File& file);
+  void begin_anew(File& file, std::vector<Message>& messages);
+  void take(File& file, Line line, const GrowingFile::Mark& before, std::vector<Message>& messages);
+  void warn(const std::string& name, const std::string& what) const;
+
+  FollowOptions options_;
+  const Log& log_;
+  PipeLink output_;
+  size_t most_open_;
+  std::optional<FileIdentity> output_identity_;
+  std::map<std::string, Path> paths_;
+  std::map<int32_t, File*> by_number_;
+  std::map<FileIdentity, File*> by_identity_;
+  int32_t next_number_ = 0;
+  std::deque<File*> due_;           // that may have something new, in the order to be read
+  std::vector<Step> steps_;         // of the last read, one for each message
+  Clock::time_point names_due_at_{}, now_{};
+  std::chrono::milliseconds pause_{0};
+  bool is_first_look_ = true;
+  size_t compressed_ = 0, read_since_bound_ = 0;
+};
+
+}  // namespace coil::sensor

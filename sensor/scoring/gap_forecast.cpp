@@ -1,0 +1,238 @@
+// Four ways to forecast are tried on what is remembered: the mean, the last value, the value a season ago, and a linear regression on recent
+// values and the last season. The way that would have erred least is taken, and what it would have erred is the error.
+#include "sensor/scoring/gap_forecast.h"
+
+namespace coil::sensor {
+namespace {
+
+constexpr size_t kLeastValues = 12;       // for any forecast
+constexpr size_t kLeastErrors = 30;       // to judge one of its ways
+constexpr size_t kShortestPeriod = 2;
+constexpr double kNearlyBest = 1.15;      // a shorter period is taken if it is so good
+constexpr uint32_t kPeriodHolds = 32;     // values, until it is looked for again
+constexpr double kFarOff = 4;             // mean errors: few errors are as large
+constexpr double kFitted = 0.6;           // share of the samples that a regression is fitted to before it is tried on the others
+constexpr double kRidge = 1e-4;
+constexpr double kMostDecades = 20;
+constexpr double kLeastWidening = 0.1;    // of the bounds, for each doubling of a gap
+
+// How far forecasts were off.
+struct Errors {
+  size_t count = 0;
+  double sum = 0, largest = 0;
+
+  void add(double error) noexcept {
+    ++count;
+    sum += std::fabs(error);
+    largest = std::max(largest, std::fabs(error));
+  }
+  double mean() const noexcept { return std::max(sum / static_cast<double>(count), largest / kFarOff); }
+  // Forecasts over many steps err alike for about as long: so many errors are fewer than they seem.
+  double mean_over(size_t steps) const noexcept {
+    return mean() * std::sqrt(1 + static_cast<double>(steps) / (2 * static_cast<double>(count)));
+  }
+};
+
+// The remembered steps in order, the last one a value; what is missing repeats the value before it.
+struct Past {
+  std::span<const double> values;
+  std::span<const bool> is_value;
+  size_t count() const noexcept { return values.size(); }
+};
+
+// What differs between the values at `at` and `lag` steps before, for all values.
+Errors differences(const Past& past, size_t lag) noexcept {
+  Errors errors;
+  for (size_t t = lag; t < past.count(); ++t) {
+    if (past.is_value[t]) errors.add(past.values[t] - past.values[t - lag]);
+  }
+  return errors;
+}
+
+// The steps after which the series comes back to its values best.
+size_t find_period(const Past& past) noexcept {
+  std::array<double, RecentValues::kSteps / 2 + 1> off = {};
+  const size_t longest = past.count() / 2;
+  double best = std::numeric_limits<double>::infinity();
+  for (size_t period = kShortestPeriod; period <= longest; ++period) {
+    double sum = 0;
+    for (size_t t = period; t < past.count(); ++t) sum += std::fabs(past.values[t] - past.values[t - period]);
+    off[period] = sum / static_cast<double>(past.count() - period);
+    best = std::min(best, off[period]);
+  }
+  for (size_t period = kShortestPeriod; period <= longest; ++period) {
+    if (off[period] > kNearlyBest * best) continue;
+    while (period < longest && off[period + 1] < off[period]) ++period;
+    return period;
+  }
+  return 0;
+}
+
+// What a value `steps` later differs by, as a linear function of what was known.
+class Regression {
+ public:
+  // `season`: steps, at least as many; 0: none.
+  Regression(const Past& past, size_t steps, size_t season) noexcept : past_(past), steps_(steps), season_(season) {
+    for (const double value : past.values) mean_ += value / static_cast<double>(past.count());
+  }
+
+  size_t first() const noexcept { return std::max(steps_ + kLags.back(), season_); }
+  size_t samples() const noexcept { return past_.count() - std::min(past_.count(), first()); }
+
+  // Fitted to the earlier samples and tried on the later ones.
+  Errors try_out() noexcept {
+    const size_t end = past_.count(), until = first() + static_cast<size_t>(kFitted * static_cast<double>(samples()));
+    for (size_t t = first(); t < until; ++t) learn(t);
+    solve();
+    Errors errors;
+    for (size_t t = until; t < end; ++t) {
+      if (past_.is_value[t]) errors.add(past_.values[t - steps_] + of(known(t)) - past_.values[t]);
+    }
+    for (size_t t = until; t < end; ++t) learn(t);
+    solve();
+    return errors;
+  }
+  double next() const noexcept { return past_.values.back() + of(known(past_.count() - 1 + steps_)); }
+
+ private:
+  static constexpr std::array<size_t, 3> kLags = {1, 4, 12};
+  static constexpr size_t kInputs = kLags.size() + 3;
+  using Inputs = std::array<double, kInputs>;
+
+  Inputs known(size_t at) const noexcept {
+    const size_t base = at - steps_;
+    const double value = past_.values[base];
+    Inputs inputs = {1, value - mean_, season_ > 0 ? past_.values[at - season_] - value : 0};
+    for (size_t i = 0; i < kLags.size(); ++i) inputs[3 + i] = value - past_.values[base - kLags[i]];
+    return inputs;
+  }
+  double of(const Inputs& inputs) const noexcept {
+    double sum = 0;
+    for (size_t i = 0; i < kInputs; ++i) sum += weights_[i] * inputs[i];
+    return sum;
+  }
+  void learn(size_t at) noexcept {
+    if (!past_.is_value[at]) return;
+    const Inputs inputs = known(at);
+    const double wanted = past_.values[at] - past_.values[at - steps_];
+    for (size_t i = 0; i < kInputs; ++i) {
+      for (size_t j = 0; j <= i; ++j) products_[i][j] += inputs[i] * inputs[j];
+      wanted_[i] += inputs[i] * wanted;
+    }
+  }
+  // Cholesky's decomposition of the normal equations in units of each input, so that the ridge is the same for all.
+  void solve() noexcept {
+    Inputs unit, y;
+    std::array<Inputs, kInputs> l = {};
+    for (size_t i = 0; i < kInputs; ++i) unit[i] = products_[i][i] > 0 ? std::sqrt(products_[i][i]) : 1;
+    for (size_t i = 0; i < kInputs; ++i) {
+      for (size_t j = 0; j <= i; ++j) {
+        double sum = products_[i][j] / (unit[i] * unit[j]) + (i == j ? kRidge : 0);
+        for (size_t k = 0; k < j; ++k) sum -= l[i][k] * l[j][k];
+        l[i][j] = i == j ? std::sqrt(std::max(sum, kRidge)) : sum / l[j][j];
+      }
+      y[i] = wanted_[i] / unit[i];
+      for (size_t k = 0; k < i; ++k) y[i] -= l[i][k] * y[k];
+      y[i] /= l[i][i];
+    }
+    for (size_t i = kInputs; i-- > 0;) {
+      for (size_t k = i + 1; k < kInputs; ++k) y[i] -= l[k][i] * y[k];
+      y[i] /= l[i][i];
+    }
+    for (size_t i = 0; i < kInputs; ++i) weights_[i] = y[i] / unit[i];
+  }
+
+  Past past_;
+  size_t steps_, season_;
+  double mean_ = 0;
+  std::array<Inputs, kInputs> products_ = {};
+  Inputs wanted_ = {}, weights_ = {};
+};
+
+GapForecast from_mean(const Past& past) noexcept {
+  double sum = 0, count = 0;
+  for (size_t t = 0; t < past.count(); ++t) {
+    if (past.is_value[t]) sum += past.values[t], ++count;
+  }
+  Errors errors;
+  for (size_t t = 0; t < past.count(); ++t) {
+    if (past.is_value[t]) errors.add(past.values[t] - sum / count);
+  }
+  return {sum / count, errors.mean(), errors.largest};
+}
+
+}  // namespace
+
+double GapForecast::decades(double value) const noexcept {
+  const double distance = std::fabs(value - expected);
+  return std::min((distance / error + kFarOff * std::max(0.0, distance / furthest - 1)) / std::log(10.0), kMostDecades);
+}
+
+// Of errors that are exponential a tenth lies beyond each bound.
+double GapForecast::width() const noexcept { return 2 * std::log(5.0) * error; }
+
+QuantileForecast GapForecast::quantiles(double width) const noexcept {
+  QuantileForecast forecast;
+  forecast.reference = expected;
+  forecast.scale = static_cast<float>(std::clamp(width / (2 * std::log(5.0)), 1e-30, 1e38));
+  constexpr int kMiddle = static_cast<int>(kQuantiles / 2);
+  for (int i = -kMiddle; i <= kMiddle; ++i) {
+    const double out = -std::log(1 - 0.2 * std::abs(i));
+    forecast.quantiles[size_t(kMiddle + i)] = static_cast<float>(std::asinh(std::copysign(out, i)));
+  }
+  return forecast;
+}
+
+QuantileForecast GapBounds::widened(const GapForecast& forecast, double steps) const noexcept {
+  return forecast.quantiles(std::max(forecast.width(), usual_ * (1 + kLeastWidening * std::log2(steps))));
+}
+
+void RecentValues::push(double value) noexcept {
+  values_[next_] = value;
+  next_ = (next_ + 1) % kSteps;
+  count_ = std::min<uint32_t>(count_ + 1, kSteps);
+}
+
+void RecentValues::add(double value, double steps) noexcept {
+  for (double missing = std::min(std::round(steps), static_cast<double>(kSteps)); missing > 1 && count_ > 0; --missing) {
+    push(std::numeric_limits<double>::quiet_NaN());
+  }
+  push(value);
+  ++period_age_;
+}
+
+GapForecast RecentValues::forecast(double steps_passed, double least_error) noexcept {
+  std::array<double, kSteps> values;
+  std::array<bool, kSteps> is_value;
+  size_t count = 0, known = 0;
+  for (size_t i = 0; i < count_; ++i) {
+    const double value = values_[(next_ + kSteps - count_ + i) % kSteps];
+    const bool is_known = !std::isnan(value);
+    if (!is_known && count == 0) continue;
+    values[count] = is_known ? value : values[count - 1];
+    is_value[count++] = is_known;
+    known += is_known;
+  }
+  if (known < kLeastValues) return {};
+  const Past past{{values.data(), count}, {is_value.data(), count}};
+  const size_t steps = static_cast<size_t>(std::clamp(std::round(steps_passed), 1.0, 2.0 * kSteps));
+  if (period_ == 0 || period_age_ >= kPeriodHolds) period_ = static_cast<uint32_t>(find_period(past)), period_age_ = 0;
+
+  GapForecast best = from_mean(past);
+  const auto offer = [&](double expected, const Errors& errors, size_t over) {
+    if (errors.count < kLeastErrors) return;
+    if (const double error = errors.mean_over(over); error < best.error) best = {expected, error};
+  };
+  if (steps < count) offer(values[count - 1], differences(past, steps), steps);
+  const size_t season = period_ > 0 ? (steps + period_ - 1) / period_ * period_ : 0;
+  const bool has_season = season > 0 && season + kLeastErrors < count;
+  if (has_season) offer(values[count - 1 + steps - season], differences(past, season), steps);
+  if (Regression regression(past, steps, has_season ? season : 0); regression.samples() >= 2 * kLeastErrors) {
+    const Errors errors = regression.try_out();
+    offer(regression.next(), errors, steps);
+  }
+  best.error = std::max(best.error, least_error);
+  return best;
+}
+
+}  // namespace coil::sensor

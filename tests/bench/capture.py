@@ -1,0 +1,126 @@
+"""What `coil capture` learns from guitar_circuits in how much time: the tables of capture/README.md.
+
+    tests/bench/capture.py DATA [--coil build/cli/coil] [--threads 2] [--seeds 1 2 3] [--only single|knobs]
+
+DATA is the folder that holds knobs.csv, dry/, overdrive/, preamp/ and spread/. The error is taken from `coil process`, on takes, and for the
+knobs at settings, that the training never saw. Needs numpy and sox.
+"""
+
+import argparse
+import csv
+import json
+import pathlib
+import subprocess
+import tempfile
+
+import numpy as np
+
+SECONDS = {"overdrive": (2, 5, 10, 20, 60), "preamp": (2, 5, 10, 20, 60)}
+ONE_SETTING = {"overdrive": {"drive": "1.0", "tone": "0.5"}, "preamp": {"gain": "1.0"}}
+TEST_TAKE = "slide_lead"
+KEPT_BACK = {"overdrive": {"drive": "0.5", "tone": "0.5"}, "preamp": {"gain": "0.4"}}
+KNOB_SECONDS = (45, 120)
+
+
+def read_sound(path):
+    done = subprocess.run(["sox", path, "-t", "f32", "-"], capture_output=True, check=True)
+    return np.frombuffer(done.stdout, np.float32).astype(float)
+
+
+class Data:
+    def __init__(self, folder):
+        self.folder = folder.resolve()
+
+    def main(self, device):
+        return [(self.folder / device / r["wet_file"], self.folder / "dry" / r["dry_file"], r) for r in self.rows("knobs.csv", device)]
+
+    def spread(self, device):
+        return [(self.folder / "spread" / r["wet_file"], self.folder / "spread" / r["dry_file"], r)
+                for r in self.rows("spread/knobs.csv", device)]
+
+    def rows(self, name, device):
+        with open(self.folder / name, newline="") as f:
+            return [row for row in csv.DictReader(f) if row["device"] == device]
+
+
+def has(row, setting):
+    return all(float(row[name]) == float(value) for name, value in setting.items())
+
+
+def write_table(path, takes, knobs=()):
+    lines = [",".join(["wet", "dry", *knobs])] + [",".join([str(wet), str(dry), *(row[k] for k in knobs)]) for wet, dry, row in takes]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def capture(options, work, table, seconds, quality, seed):
+    command = [options.coil, "capture", "--table", table, "-o", work / "model.safetensors", "--seconds", seconds, "--quality", quality,
+               "--threads", options.threads, "--seed", seed, "--json", "--quiet"]
+    return json.loads(subprocess.run(list(map(str, command)), capture_output=True, check=True).stdout)
+
+
+def processed_esr(options, work, take, knobs=()):
+    wet, dry, row = take
+    settings = [part for k in knobs for part in ("--set", f"{k}={row[k]}")]
+    subprocess.run([options.coil, "process", dry, "-o", work / "out.wav", "-m", work / "model.safetensors", "--bits", "32f", *settings],
+                   capture_output=True, check=True)
+    found, wanted = read_sound(work / "out.wav"), read_sound(wet)
+    return ((found - wanted) ** 2).sum() / (wanted ** 2).sum()
+
+
+def single(options, data, work):
+    print("\nOne setting. Columns: seconds of training; in brackets million frames and core-seconds.\n")
+    for device, setting in ONE_SETTING.items():
+        takes = [take for take in data.main(device) if has(take[2], setting)]
+        test = [take for take in takes if take[2]["dry_file"].startswith(TEST_TAKE)]
+        write_table(work / "train.csv", [take for take in takes if take not in test])
+        for quality in options.qualities:
+            for seed in options.seeds:
+                cells = []
+                for seconds in options.seconds or SECONDS[device]:
+                    result = capture(options, work, work / "train.csv", seconds, quality, seed)
+                    error = processed_esr(options, work, test[0])
+                    cells.append(f"{seconds} s: {error:.2e} ({result['million_frames']:.0f}, {result['cpu_seconds']:.0f})")
+                print(f"{device:10s} {quality:9s} seed {seed}  " + "  ".join(cells), flush=True)
+
+
+def knobs(options, data, work):
+    print("\nKnobs, at settings that were not recorded: mean and worst ESR.\n")
+    for device, kept in KEPT_BACK.items():
+        names, seen, train, test = list(kept), set(), data.spread(device), []
+        for take in data.main(device):
+            positions = tuple(take[2][name] for name in names)
+            if has(take[2], kept):
+                test.append(take)
+            elif device == "preamp" or positions not in seen:  # of the overdrive one take a corner and edge
+                seen.add(positions)
+                train.append(take)
+        write_table(work / "train.csv", train, names)
+        for seed in options.seeds:
+            for seconds in options.seconds or KNOB_SECONDS:
+                result = capture(options, work, work / "train.csv", seconds, "standard", seed)
+                errors = [processed_esr(options, work, take, names) for take in test]
+                print(f"{device:10s} seed {seed}  {seconds:3d} s ({result['million_frames']:.0f} million frames, {result['cpu_seconds']:.0f} "
+                      f"core-seconds): {np.mean(errors):.2e}, worst {max(errors):.2e}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=pathlib.Path)
+    parser.add_argument("--coil", type=pathlib.Path, default=pathlib.Path("build/cli/coil"))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--seconds", type=int, nargs="+", help="other times of training")
+    parser.add_argument("--qualities", nargs="+", default=["lite", "standard", "hq"])
+    parser.add_argument("--only", choices=["single", "knobs"])
+    options = parser.parse_args()
+    options.coil = options.coil.resolve()
+    data = Data(options.data)
+    with tempfile.TemporaryDirectory() as folder:
+        if options.only != "knobs":
+            single(options, data, pathlib.Path(folder))
+        if options.only != "single":
+            knobs(options, data, pathlib.Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+// Each fault that recordings can have is made on purpose, and has to be found and put right or named.
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <functional>
+#include <numbers>
+#include <random>
+
+#include "capture/recordings/interpolation.h"
+#include "capture/recordings/prepare.h"
+#include "capture/recordings/spectrum.h"
+#include "capture/recordings/test_signal.h"
+#include "dsp/resampler.h"
+
+namespace coil::capture {
+namespace {
+
+constexpr double kRate = 48000;
+
+std::vector<float> test_signal() {
+  static const std::vector<float> signal = make_test_signal(kRate);
+  return signal;
+}
+
+// The test signal's phrases alone, as a guitar take that nobody planned.
+std::vector<float> take() {
+  const std::vector<float> signal = test_signal();
+  std::vector<float> take(signal.begin() + static_cast<long>(13.6 * kRate), signal.begin() + static_cast<long>(19 * kRate));
+  take.insert(take.end(), signal.begin() + static_cast<long>(26 * kRate), signal.begin() + static_cast<long>(29 * kRate));  // quiet
+  take.insert(take.end(), signal.begin() + static_cast<long>(48.5 * kRate), signal.begin() + static_cast<long>(53 * kRate));  // silent
+  return take;
+}
+
+// A drive pedal: high-pass, clipping, low-pass.
+std::vector<float> through_device(const std::vector<float>& dry, double drive = 8) {
+  std::vector<float> wet(dry.size());
+  double low = 0, smooth = 0;
+  for (size_t i = 0; i < dry.size(); ++i) {
+    low += 0.02 * (dry[i] - low);
+    smooth += 0.4 * (std::tanh(drive * (dry[i] - low)) - smooth);
+    wet[i] = static_cast<float>(0.6 * smooth);
+  }
+  return wet;
+}
+
+std::vector<float> with_noise(std::vector<float> sound, double rms) {
+  std::mt19937 random(7);
+  std::normal_distribution<float> noise(0, static_cast<float>(rms));
+  for (float& x : sound) x += noise(random);
+  return sound;
+}
+
+std::vector<float> later(const std::vector<float>& sound, double frames, double drift_ppm = 0) {
+  const double step = 1 / (1 + drift_ppm * 1e-6);
+  return read_between(sound, -frames * step, step, sound.size() + static_cast<size_t>(std::max(0.0, frames)) + 4800);
+}
+
+PreparedPair prepare(const std::vector<float>& dry, const std::vector<float>& wet, double wet_rate = kRate) {
+  return prepare_pair({dry, 1, kRate, "dry.wav"}, {wet, 1, wet_rate, "wet.wav"}, kRate);
+}
+
+const Finding* find(const PreparedPair& pair, FindingKind kind) {
+  for (const Finding& finding : pair.findings) {
+    if (finding.kind == kind) return &finding;
+  }
+  return nullptr;
+}
+
+// Error of the prepared pair against the device's own, after the best delay has been taken out.
+double error_of(const PreparedPair& pair, const std::vector<float>& right, size_t from) {
+  double difference = 0, power = 0;
+  for (size_t i = from; i + from < std::min(pair.wet.size(), right.size()); ++i) {
+    difference += std::pow(double(pair.wet[i]) - right[i], 2);
+    power += std::pow(double(right[i]), 2);
+  }
+  return difference / power;
+}
+
+}  // namespace
+
+TEST_CASE("the delay of the test signal's return is found to 1.5 frames, its sign and its drift too") {
+  const std::vector<float> dry = test_signal(), device = through_device(dry);
+  struct Case {
+    double delay, drift, sign;
+  };
+  for (const auto& [delay, drift, sign] : {Case{0, 0, -1}, {1234.5, 8, 1}, {-700.3, -60, -1}}) {
+    std::vector<float> wet = with_noise(later(device, delay, drift), 1e-4);
+    for (float& x : wet) x *= static_cast<float>(sign);
+    const PreparedPair pair = prepare(dry, wet);
+    INFO("delay " << delay << " drift " << drift << " sign " << sign << ": " << pair.alignment.delay_frames << ", "
+                  << pair.alignment.drift_ppm << ", fit " << pair.alignment.confidence);
+    CHECK(pair.usable);
+    CHECK(pair.alignment.inverted == (sign < 0 && delay != 0));  // what needs no delay keeps its polarity
+    CHECK(std::abs(pair.alignment.delay_frames - delay) < 1.5);  // the margin that keeps the pair causal
+    CHECK(pair.alignment.delay_frames < delay + 0.1);
+    CHECK(std::abs(pair.alignment.drift_ppm - drift) < 0.05);
+    CHECK(pair.dry.size() == pair.wet.size());
+    CHECK((find(pair, FindingKind::kPolarity) != nullptr) == (sign < 0));
+    CHECK((find(pair, FindingKind::kDrift) != nullptr) == (drift != 0));
+    REQUIRE(pair.repeatability_esr);
+    CHECK(*pair.repeatability_esr < 1e-4);
+  }
+}
+
+TEST_CASE("a take that nobody planned is aligned without losing its causality") {
+  const double delay = GENERATE(0.0, 9600.5);
+  const std::vector<float> dry = take(), device = through_device(dry, delay == 0 ? 40 : 2);
+  const PreparedPair pair = prepare(dry, with_noise(later(device, delay), 1e-4));
+  INFO(delay << " found as " << pair.alignment.delay_frames);
+  CHECK(pair.usable);
+  CHECK_FALSE(pair.alignment.inverted);
+  CHECK(pair.alignment.delay_frames < delay + 0.1);
+  CHECK(pair.alignment.delay_frames > delay - 13);
+  CHECK_FALSE(find(pair, FindingKind::kDrift));
+  CHECK(error_of(pair, device, 100) < (delay == 0 ? 1e-3 : 2.0));
+}
+
+TEST_CASE("recordings of other rates, channels and lengths become one pair") {
+  const std::vector<float> dry = take(), device = through_device(dry);
+  SECTION("another rate") {
+    dsp::Resampler resampler(kRate, 44100, 1);
+    std::vector<float> wet;
+    resampler.process(device, wet);
+    const PreparedPair pair = prepare(dry, wet, 44100);
+    CHECK(pair.usable);
+    CHECK(error_of(pair, device, 2000) < 1e-4);
+  }
+  SECTION("a rate that the header gets wrong") {
+    const PreparedPair pair = prepare(dry, device, 44100);
+    REQUIRE(find(pair, FindingKind::kRate));
+    CHECK(find(pair, FindingKind::kRate)->text.find("48000") != std::string::npos);
+    CHECK(pair.usable);
+    CHECK(error_of(pair, device, 2000) < 1e-3);
+  }
+  SECTION("stereo with one empty channel") {
+    std::vector<float> stereo(2 * device.size());
+    for (size_t i = 0; i < device.size(); ++i) stereo[2 * i + 1] = device[i];
+    const PreparedPair pair = prepare_pair({dry, 1, kRate, "dry.wav"}, {stereo, 2, kRate, "wet.wav"}, kRate);
+    REQUIRE(find(pair, FindingKind::kChannels));
+    CHECK(find(pair, FindingKind::kChannels)->severity == Severity::kNote);
+    CHECK(error_of(pair, device, 100) < 1e-3);
+  }
+  SECTION("stopped too early") {
+    const std::vector<float> wet(device.begin(), device.end() - static_cast<long>(3 * kRate));
+    const PreparedPair pair = prepare(dry, wet);
+    REQUIRE(find(pair, FindingKind::kLength));
+    CHECK(pair.dry.size() == wet.size());
+  }
+}
+
+TEST_CASE("what spoils a recording is named") {
+  const std::vector<float> dry = take();
+  std::vector<float> wet = through_device(dry);
+  const auto named = [&](FindingKind kind, const std::vector<float>& sent, const std::vector<float>& back) {
+    const PreparedPair pair = prepare(sent, back);
+    for (const Finding& f : pair.findings) UNSCOPED_INFO(name_of(f.kind) << ": " << f.text);
+    return find(pair, kind) != nullptr;
+  };
+  SECTION("nothing wrong: no warning") {
+    for (const Finding& finding : prepare(dry, wet).findings) {
+      INFO(finding.text);
+      CHECK(finding.severity == Severity::kNote);
+    }
+  }
+  SECTION("clipping") {
+    std::vector<float> clipped = wet;
+    for (float& x : clipped) x = std::clamp(x, -0.4f, 0.4f);
+    CHECK(named(FindingKind::kClipping, dry, clipped));
+    CHECK_FALSE(named(FindingKind::kClipping, dry, wet));
+  }
+  SECTION("level") {
+    std::vector<float> faint = wet;
+    for (float& x : faint) x *= 0.005f;
+    CHECK(named(FindingKind::kLevel, dry, faint));
+    CHECK_FALSE(named(FindingKind::kLevel, dry, wet));
+  }
+  SECTION("silence") {
+    const PreparedPair pair = prepare(dry, std::vector<float>(dry.size()));
+    CHECK_FALSE(pair.usable);
+    CHECK(find(pair, FindingKind::kSilence));
+  }
+  SECTION("drop-outs") {
+    for (int k = 0; k < 5; ++k) std::fill_n(wet.begin() + static_cast<long>((1 + 0.3 * k) * kRate), 64, 0.0f);
+    CHECK(named(FindingKind::kDropOut, dry, wet));
+  }
+  SECTION("lost samples") {
+    wet.erase(wet.begin() + static_cast<long>(4 * kRate), wet.begin() + static_cast<long>(4 * kRate) + 32);
+    CHECK(named(FindingKind::kDropOut, dry, wet));
+  }
+  SECTION("hum and hiss") {
+    for (size_t i = 0; i < wet.size(); ++i) wet[i] += 0.003f * static_cast<float>(std::sin(2 * std::numbers::pi * 60 * double(i) / kRate));
+    const PreparedPair pair = prepare(dry, with_noise(wet, 3e-4));
+    REQUIRE(find(pair, FindingKind::kHum));
+    CHECK(find(pair, FindingKind::kHum)->text.find("60 Hz") != std::string::npos);
+    CHECK(find(pair, FindingKind::kNoise));
+    CHECK(pair.noise_to_signal > 1e-6);
+  }
+  SECTION("a noise gate") {
+    double level = 0;
+    for (size_t i = 0; i < wet.size(); ++i) {
+      level = std::max<double>(std::abs(dry[i]), level * 0.9995);
+      if (level < 0.004) wet[i] *= 0.01f;
+    }
+    CHECK(named(FindingKind::kGate, dry, wet));
+  }
+  SECTION("an echo") {
+    std::vector<float> echo = wet;
+    for (size_t i = 9000; i < wet.size(); ++i) echo[i] += 0.4f * wet[i - 9000];
+    CHECK(named(FindingKind::kTail, dry, echo));
+    CHECK_FALSE(named(FindingKind::kTail, dry, wet));
+  }
+  SECTION("two takes that have nothing to do with each other") {
+    const std::vector<float> other = with_noise(std::vector<float>(dry.size()), 0.1);
+    const PreparedPair pair = prepare(dry, other);
+    CHECK_FALSE(pair.usable);
+    CHECK(find(pair, FindingKind::kUnrelated));
+  }
+}
+
+TEST_CASE("the test signal says whether files are swapped and whether the device changed") {
+  const std::vector<float> dry = test_signal();
+  std::vector<float> wet = through_device(dry);
+  SECTION("swapped files") {
+    const PreparedPair pair = prepare(wet, dry);
+    CHECK_FALSE(pair.usable);
+    CHECK(find(pair, FindingKind::kSwapped));
+  }
+  SECTION("a device that changed in between") {
+    const std::vector<float> changed = through_device(dry, 16);
+    std::copy(changed.begin() + static_cast<long>(40 * kRate), changed.end(), wet.begin() + static_cast<long>(40 * kRate));
+    const PreparedPair pair = prepare(dry, wet);
+    REQUIRE(find(pair, FindingKind::kRepeatability));
+    CHECK(find(pair, FindingKind::kRepeatability)->severity == Severity::kWarning);
+  }
+}
+
+TEST_CASE("a signal read between its frames is the signal that lies there") {
+  const auto tone = [](double t) { return std::sin(0.9 * t) + 0.5 * std::cos(2.2 * t + 1); };
+  std::vector<float> signal(2000);
+  for (size_t i = 0; i < signal.size(); ++i) signal[i] = static_cast<float>(tone(double(i)));
+  const std::vector<float> between = read_between(signal, 100.3, 1.0001, 1700);
+  double worst = 0;
+  for (size_t i = 0; i < between.size(); ++i) worst = std::max(worst, std::abs(between[i] - tone(100.3 + 1.0001 * double(i))));
+  CHECK(worst < 2e-5);  // -94 dB; the windowed sinc's own error at 0.35 of the rate, and float32
+}
+
+TEST_CASE("the test signal is the same at each call, below full scale, and known again when trimmed or padded") {
+  const std::vector<float> signal = make_test_signal(kRate);
+  CHECK(signal == make_test_signal(kRate));
+  CHECK(std::all_of(signal.begin(), signal.end(), [](float x) { return std::abs(x) < 0.9f; }));
+  std::vector<float> padded(1000);
+  padded.insert(padded.end(), signal.begin(), signal.end());
+  CHECK(find_test_signal(padded, kRate) == 1000);
+  CHECK(find_test_signal(std::span(signal).subspan(4000), kRate) == -4000);
+
+  CHECK_FALSE(find_test_signal(take(), kRate));
+  CHECK_FALSE(find_test_signal(through_device(signal, 60), kRate));
+}
+
+}  // namespace coil::capture

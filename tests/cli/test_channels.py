@@ -1,0 +1,131 @@
+"""Loudspeakers: each channel stays with its own in every container, and the mask of a WAV file is kept."""
+
+import math
+import struct
+import subprocess
+
+from support import CoilTest, Wav, write_wav
+
+RATE = 48000
+FRAMES = 9600
+# Low enough for a low-frequency channel too, which lossy formats cut off at about 100 Hz.
+TONES_HZ = [1000, 1500, 2000, 50, 700, 1200, 1700, 2300]
+FL, FR, FC, LFE, BL, BR, BC, SL, SR = (1 << bit for bit in (0, 1, 2, 3, 4, 5, 8, 9, 10))
+LAYOUTS = {"3.0": FL | FR | FC, "quad": FL | FR | BL | BR, "5.0": FL | FR | FC | BL | BR, "5.1": FL | FR | FC | LFE | BL | BR,
+           "6.1": FL | FR | FC | LFE | BC | SL | SR, "7.1": FL | FR | FC | LFE | BL | BR | SL | SR}
+VORBIS_ORDER = {"3.0": (FL, FC, FR), "quad": (FL, FR, BL, BR), "5.0": (FL, FC, FR, BL, BR), "5.1": (FL, FC, FR, BL, BR, LFE),
+                "6.1": (FL, FC, FR, SL, SR, BC, LFE), "7.1": (FL, FC, FR, SL, SR, BL, BR, LFE)}
+SPEAKER_HZ = dict(zip((FL, FR, FC, LFE, BL, BR, SL, SR, BC), TONES_HZ + [2700]))
+
+
+def speakers(mask):
+    return [1 << bit for bit in range(32) if mask >> bit & 1]
+
+
+def tone(samples, candidates):
+    def power(hz):
+        angles = [2 * math.pi * hz * i / RATE for i in range(2400, 7200)]
+        window = samples[2400:7200]
+        return math.hypot(sum(s * math.cos(a) for s, a in zip(window, angles)), sum(s * math.sin(a) for s, a in zip(window, angles)))
+
+    return max(candidates, key=power)
+
+
+def mask_of(content):
+    wav = Wav(content)
+    form = wav.chunks[b"fmt "]
+    return struct.unpack("<I", form[20:24])[0] if form[:2] == b"\xfe\xff" else None
+
+
+class Channels(CoilTest):
+    def write(self, name, mask, frequencies):
+        """An extensible WAV file of one tone a channel."""
+        count = len(frequencies)
+        samples = [round(8000 * math.sin(2 * math.pi * hz * i / RATE)) for i in range(FRAMES) for hz in frequencies]
+        form = struct.pack("<HHIIHHHHI", 0xFFFE, count, RATE, RATE * count * 2, count * 2, 16, 22, 16, mask)
+        form += b"\1\0\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71"
+        data = struct.pack(f"<{len(samples)}h", *samples)
+        body = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(data)) + data
+        self.path(name).write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+
+    def tones(self, content, candidates):
+        return [tone(channel, candidates) for channel in Wav(content).channels]
+
+    def test_each_tone_stays_with_its_loudspeaker(self):
+        for name, mask in LAYOUTS.items():
+            expected = [SPEAKER_HZ[speaker] for speaker in speakers(mask)]
+            self.write("in.wav", mask, expected)
+            for extension in ("ogg", "opus", "flac", "aiff", "caf", "wav", "rf64"):
+                with self.subTest(layout=name, container=extension):
+                    self.process("in.wav", f"there.{extension}")
+                    self.assertNotIn("warning", self.stderr)
+                    back = self.process(f"there.{extension}", "-", "--bits", "16")
+                    self.assertEqual(mask_of(back), mask)
+                    if name in ("5.1", "6.1") or extension == "ogg":
+                        self.assertEqual(self.tones(back, expected), expected)
+                    self.process(f"there.{extension}", "back.wav", "--bits", "16")
+                    self.assertEqual(mask_of(self.path("back.wav").read_bytes()), mask)
+
+    def test_order_inside_ogg(self):
+        """sox hands out Vorbis's channels as they lie in the file."""
+        for name, order in VORBIS_ORDER.items():
+            with self.subTest(layout=name):
+                self.write("in.wav", LAYOUTS[name], [SPEAKER_HZ[speaker] for speaker in speakers(LAYOUTS[name])])
+                self.process("in.wav", "out.ogg")
+                subprocess.run(["sox", "out.ogg", "-b", "16", "raw.wav"], cwd=self.folder, check=True, stderr=subprocess.DEVNULL)
+                expected = [SPEAKER_HZ[speaker] for speaker in order]
+                self.assertEqual(self.tones(self.path("raw.wav").read_bytes(), expected), expected)
+
+    def test_surround_speakers_at_the_sides(self):
+        mask = FL | FR | FC | LFE | SL | SR
+        self.write("in.wav", mask, TONES_HZ[:6])
+        for extension, kept in (("ogg", LAYOUTS["5.1"]), ("aiff", mask), ("caf", mask), ("wav", mask)):
+            self.process("in.wav", f"there.{extension}")
+            self.assertNotIn("warning", self.stderr)
+            back = self.process(f"there.{extension}", "-", "--bits", "16")
+            self.assertEqual(mask_of(back), kept)
+            self.assertEqual(self.tones(back, TONES_HZ[:6]), TONES_HZ[:6])
+
+    def test_masks_of_wav_files_are_kept(self):
+        for mask, channels in ((0, 4), (0, 6), (FC, 1), (FL | FR, 2), (0, 2), (FL | FR | FC | BC, 4), (0x3F, 4), (0x80000000, 3)):
+            with self.subTest(mask=hex(mask), channels=channels):
+                self.write("in.wav", mask, TONES_HZ[:channels])
+                self.process("in.wav", "out.wav")
+                self.assertEqual(mask_of(self.path("out.wav").read_bytes()), mask)
+                self.assertEqual(mask_of(self.process("in.wav", "-")), mask)
+                self.assertEqual(mask_of(self.process("-", "-", input=self.path("in.wav").read_bytes())), mask)
+
+    def test_short_headers_stay_short(self):
+        for channels in (1, 2, 6):
+            write_wav(self.path("in.wav"), [[0.5] * 100] * channels)
+            self.process("in.wav", "out.wav")
+            self.assertIsNone(mask_of(self.path("out.wav").read_bytes()))
+            self.process("in.wav", "there.flac")
+            self.process("there.flac", "out.wav")
+            self.assertEqual(mask_of(self.path("out.wav").read_bytes()), LAYOUTS["5.1"] if channels == 6 else None)
+
+    def test_layout_that_a_format_does_not_have(self):
+        self.write("in.wav", FL | FR | FC | BC, TONES_HZ[:4])
+        for extension in ("ogg", "opus", "flac"):
+            report = self.json_lines(self.process("in.wav", f"out.{extension}", "--json"))[0]
+            self.assertIn("loudspeakers", report["layout_loss"])
+            self.assertIn("loudspeakers", self.stderr)
+        self.process("in.wav", "out.caf")
+        self.assertNotIn("warning", self.stderr)
+
+    def test_orders_that_core_audio_names(self):
+        """5.1 as C L R Ls Rs LFE, by its tag and by its labels."""
+        in_file = [SPEAKER_HZ[speaker] for speaker in (FC, FL, FR, BL, BR, LFE)]
+        wanted = [SPEAKER_HZ[speaker] for speaker in speakers(LAYOUTS["5.1"])]
+        labels = b"".join(struct.pack(">5I", label, 0, 0, 0, 0) for label in (3, 1, 2, 5, 6, 4))
+        for chunk in (struct.pack(">3I", 124 << 16 | 6, 0, 0), struct.pack(">3I", 0, 0, 6) + labels):
+            self.write("in.wav", 0, in_file)
+            samples = Wav(self.path("in.wav")).chunks[b"data"]
+            form = struct.pack(">d4s5I", RATE, b"lpcm", 2, 12, 1, 6, 16)
+            caf = b"caff\0\1\0\0" + b"".join(name + struct.pack(">q", len(data)) + data for name, data in (
+                (b"desc", form), (b"chan", chunk), (b"data", bytes(4) + samples)))
+            self.path("in.caf").write_bytes(caf)
+            self.process("in.caf", "out.wav", "--no-dither")
+            content = self.path("out.wav").read_bytes()
+            self.assertEqual(mask_of(content), LAYOUTS["5.1"])
+            self.assertEqual(self.tones(content, wanted), wanted)

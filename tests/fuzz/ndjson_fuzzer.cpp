@@ -1,0 +1,10 @@
+// libFuzzer's entry for NDJSON: any bytes, as a stream comes.
+#include <cstddef>
+#include <cstdint>
+
+#include "tests/fuzz/record_invariants.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  coil::test::check_stream({reinterpret_cast<const char*>(data), size}, "ndjson");
+  return 0;
+}
