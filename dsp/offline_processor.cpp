@@ -2,6 +2,7 @@
 #include "dsp/offline_processor.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "dsp/denormals.h"
 #include "dsp/tame.h"
@@ -14,16 +15,15 @@ constexpr int kFinishFrames = 4096;  // of silence at a time, until the last fra
 }  // namespace
 
 OfflineProcessor::OfflineProcessor(const std::shared_ptr<const ssm::Model>& model, double sample_rate_hz, int channels, int block_frames,
-                                   std::span<const float> controls, RateMode rate_mode, std::shared_ptr<ssm::Executor> executor)
-    : executor_(executor ? std::move(executor) : std::make_shared<ssm::BlockExecutor>()), channels_(channels), block_frames_(block_frames) {
+                                   std::span<const float> controls, RateMode rate_mode, std::shared_ptr<ssm::Executor> executor, double output_rate_hz)
+    : executor_(executor ? std::move(executor) : std::make_shared<ssm::BlockExecutor>()), sample_rate_hz_(sample_rate_hz),
+      output_rate_hz_(output_rate_hz > 0 ? output_rate_hz : sample_rate_hz), channels_(channels), block_frames_(block_frames) {
   require_audio_model(*model);
   const std::shared_ptr<const ssm::Model> at_rate = model_for_host(model, sample_rate_hz, rate_mode);
   const double stated_hz = dsp::sample_rate_hz(*at_rate);
   const double model_hz = stated_hz > 0 ? stated_hz : sample_rate_hz;
-  if (model_hz != sample_rate_hz) {
-    to_model_.emplace(sample_rate_hz, model_hz, channels);
-    from_model_.emplace(model_hz, sample_rate_hz, channels);
-  }
+  if (model_hz != sample_rate_hz_) to_model_.emplace(sample_rate_hz_, model_hz, channels);
+  if (model_hz != output_rate_hz_) from_model_.emplace(model_hz, output_rate_hz_, channels);
   const ScopedFlushDenormals flush;
   streams_ = channel_streams(at_rate, channels, controls);
   latency_left_ = at_rate->card().latency_frames;
@@ -39,7 +39,11 @@ void OfflineProcessor::process(std::span<const float> in, std::vector<float>& ou
 void OfflineProcessor::finish(std::vector<float>& out) {
   // Silence after the end, not the resampler's own drain: what the model still has to say there belongs to the last frames' filter.
   const std::vector<float> silence(static_cast<size_t>(std::min(block_frames_, kFinishFrames)) * channels_);
-  while (frames_out_ < frames_in_) run(silence, out);
+  while (frames_out_ < output_frames(frames_in_, sample_rate_hz_, output_rate_hz_)) run(silence, out);
+}
+
+int64_t OfflineProcessor::output_frames(int64_t frames, double sample_rate_hz, double output_rate_hz) {
+  return sample_rate_hz == output_rate_hz ? frames : std::llround(static_cast<double>(frames) * output_rate_hz / sample_rate_hz);
 }
 
 void OfflineProcessor::run(std::span<const float> in, std::vector<float>& out) {
@@ -64,7 +68,8 @@ void OfflineProcessor::run(std::span<const float> in, std::vector<float>& out) {
     from_model_->process(ready, resampled_);
     ready = resampled_;
   }
-  const int64_t emitted = std::min<int64_t>(static_cast<int64_t>(ready.size()) / channels_, frames_in_ - frames_out_);
+  const int64_t emitted = std::min<int64_t>(static_cast<int64_t>(ready.size()) / channels_,
+                                            output_frames(frames_in_, sample_rate_hz_, output_rate_hz_) - frames_out_);
   out.insert(out.end(), ready.begin(), ready.begin() + emitted * channels_);
   frames_out_ += emitted;
 }

@@ -77,9 +77,11 @@ std::string work_key(const FileJob& job, const ProcessSettings& settings) {
                               {"precision", settings.precision},
                               {"controls", job.controls},
                               {"rate_mode", static_cast<int>(settings.rate_mode)},
-                              {"container", settings.format.container},
+                              {"container", job.format.container},
                               {"extension", job.out.extension().string()},
-                              {"bits", settings.format.bits},
+                              {"bits", job.format.bits},
+                              {"quality", job.format.quality ? nlohmann::json{job.format.quality->value, job.format.quality->is_kbits} : nlohmann::json()},
+                              {"rate", job.format.sample_rate_hz},
                               {"gain_db", settings.gain_db},
                               {"dither", settings.dither}};
   const std::string text = all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -70,14 +70,14 @@ FileList list_into_folder(const std::vector<std::string>& inputs, const fs::path
   std::vector<fs::path> sources;
   for (const std::string& input : inputs) {
     if (!is_folder(input)) {
-      list.files.push_back({input, target(fs::path(input).filename()), true, controls});
+      list.files.push_back({input, target(fs::path(input).filename()), true, controls, format});
       sources.push_back(own_path(input));
       continue;
     }
     const FolderFiles below = files_below(input, output);
     if (below.files.empty() && !below.unreadable.empty()) throw Failure(kFailed, below.unreadable.front());
     if (below.files.empty()) throw Failure(kUsage, in_quotes(input) + ": no sound files in this folder");
-    for (const fs::path& file : below.files) found.push_back({file, target(file.lexically_relative(input)), true, controls});
+    for (const fs::path& file : below.files) found.push_back({file, target(file.lexically_relative(input)), true, controls, format});
     list.other_endings += below.other_endings;
     list.unreadable.insert(list.unreadable.end(), below.unreadable.begin(), below.unreadable.end());
     std::error_code error;
@@ -87,6 +87,20 @@ FileList list_into_folder(const std::vector<std::string>& inputs, const fs::path
   list.files.insert(list.files.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   if (list.files.empty()) throw Failure(kUsage, in_quotes(inputs.front()) + ": nothing but outputs of earlier runs in this folder");
   return list;
+}
+
+// The fields `quality` and `rate` of a manifest's line. Throws Failure without the place.
+void read_encoding(const nlohmann::json& line, FormatRequest& format) {
+  if (const auto quality = line.find("quality"); quality != line.end()) {
+    if (!quality->is_number() && !quality->is_string()) throw Failure(kUsage, "the field 'quality' must be a number, or a text such as \"192k\"");
+    format.quality = parse_quality(quality->is_string() ? quality->get<std::string>() : quality->dump());
+  }
+  if (const auto rate = line.find("rate"); rate != line.end()) {
+    if (!rate->is_number_integer() || *rate < kLowestRateHz || *rate > kHighestRateHz) {
+      throw Failure(kUsage, "the field 'rate' must be a whole number from " + std::to_string(kLowestRateHz) + " to " + std::to_string(kHighestRateHz));
+    }
+    format.sample_rate_hz = rate->get<int>();
+  }
 }
 
 // One line of a manifest. Throws Failure without the place.
@@ -100,7 +114,9 @@ FileJob parse_line(const std::string& line, const FormatRequest& format, const s
   }
   if (!object.is_object()) throw wrong("is not a JSON object; expected {\"input\": \"a.wav\", \"output\": \"b.wav\"}");
   for (const auto& [key, value] : object.items()) {
-    if (key != "input" && key != "output" && key != "set") throw wrong("unknown field '" + key + "'; the fields are: input, output, set");
+    if (key != "input" && key != "output" && key != "set" && key != "quality" && key != "rate") {
+      throw wrong("unknown field '" + key + "'; the fields are: input, output, set, quality, rate");
+    }
   }
   const auto path = [&](const char* key) {
     const auto found = object.find(key);
@@ -110,7 +126,7 @@ FileJob parse_line(const std::string& line, const FormatRequest& format, const s
     if (*found == "-") throw wrong(std::string("the field '") + key + "' must be a file; streams have no place in a manifest");
     return fs::path(found->get<std::string>());
   };
-  FileJob job{path("input"), path("output"), true, {}};
+  FileJob job{path("input"), path("output"), true, {}, format};
   if (lacks_format(job.out, format)) {
     throw wrong("cannot tell the format of " + in_quotes(job.out) + " from its extension; give one such as .wav, or use --format");
   }
@@ -122,6 +138,7 @@ FileJob parse_line(const std::string& line, const FormatRequest& format, const s
     }
   }
   job.controls = control_values(model, settings);
+  read_encoding(object, job.format);
   return job;
 }
 
@@ -150,7 +167,7 @@ FileList list_inputs(const std::vector<std::string>& inputs, const std::string& 
     if (lacks_format(output, format)) {
       throw Failure(kUsage, "-o " + output_name + ": cannot tell the format from the extension; give one such as .wav, or use --format");
     }
-    list.files.push_back({inputs.front(), output, false, controls});
+    list.files.push_back({inputs.front(), output, false, controls, format});
   }
   check_outputs(list.files);
   return list;

@@ -26,7 +26,7 @@ FileList list_inputs(const std::vector<std::string>& inputs, const std::string& 
                      const std::vector<float>& controls, bool resume);
 
 // The lines of a manifest, "-": standard input. A line is one JSON object: `input`, `output`, and `set`, an object of controls that differ from
-// `settings` ("drive=7", of the command line). Paths are relative to the current folder. Throws Failure that names the line. [main-thread]
+// `settings` ("drive=7", of the command line); `quality` and `rate` where they differ from `format`. Paths are relative to the current folder. Throws Failure that names the line. [main-thread]
 FileList list_manifest(const std::string& manifest, const FormatRequest& format, const ssm::Model& model, const std::vector<std::string>& settings);
 
 struct Shard {

@@ -25,6 +25,8 @@ nlohmann::json done_line(const FileJob& job, const FileReport& report) {
   nlohmann::json line = {{"status", "ok"}, {"in", job.in.string()}, {"out", job.out.string()}};
   line["frames"] = report.frames;
   line["rate"] = report.sample_rate_hz;
+  line["output_frames"] = report.output_frames;
+  line["output_rate"] = report.output_rate_hz;
   line["channels"] = report.channels;
   line["format"] = describe_format(report.format);
   line["seconds"] = report.seconds;
@@ -57,6 +59,14 @@ nlohmann::json failed_line(const FileJob& job, const std::string& error) {
 std::vector<std::string> warnings(const FileJob& job, const FileReport& report, double gain_db) {
   std::vector<std::string> lines;
   const std::string begin = "coil: warning: " + in_quotes(job.in) + ": ";
+  if (job.format.sample_rate_hz == 0 && report.output_rate_hz != report.sample_rate_hz) {
+    lines.push_back(begin + "the output's format has no " + std::to_string(report.sample_rate_hz) + " Hz; it is resampled to " +
+                    std::to_string(report.output_rate_hz) + " Hz");
+  }
+  if (report.most_kbits > 0) {
+    lines.push_back(begin + "the output's encoder has " + std::to_string(report.most_kbits) + " kbit/s at most at this rate, which it gets in place of " +
+                    std::to_string(report.wanted_kbits));
+  }
   if (report.source.truncated) lines.push_back(begin + "ends before it should; what was there has been processed");
   if (report.source.damaged()) lines.push_back(begin + damage(report.source, report.sample_rate_hz));
   if (report.source.unfinalised) {

@@ -89,7 +89,6 @@ int run_process(const ProcessOptions& options) {
     throw Failure(kModelFailed, error.what());
   }
   settings.rate_mode = rate_mode(options.rate_scaling, *settings.model);
-  settings.format = options.format;
   settings.precision = options.execution.precision;
   settings.gain_db = options.gain_db;
   settings.dither = !options.no_dither;
@@ -99,6 +98,9 @@ int run_process(const ProcessOptions& options) {
                                            : list_manifest(options.manifest, options.format, *settings.model, options.settings);
   std::vector<FileJob>& files = list.files;
   if (options.work.resume) refuse_streams(files);
+  if (options.format.quality && std::ranges::none_of(files, [](const FileJob& file) { return takes_quality(file.format, file.out); })) {
+    throw Failure(kUsage, "--quality is for MP3, Ogg Vorbis and Opus; no output is one of these");
+  }
   if (shard.count > 1) files = take_shard(std::move(files), shard);
   weigh(files);
   std::vector<double> weights;
@@ -140,12 +142,23 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
       ->type_name("NAME");
   command->add_option("--bits", options->format.bits, "Sample format: 8, 16, 24, 32, 32f or 64f (default: the input's)")
       ->type_name("BITS");
+  command
+      ->add_option_function<std::string>(
+          "--quality", [options](const std::string& text) { options->format.quality = parse_quality(text); },
+          "Of MP3, Ogg Vorbis and Opus: 0 to 10 (the best; variable bit rate), or kbit/s such as 192k (default: the encoder's usual, and no lower bit "
+          "rate than the input's)")
+      ->type_name("QUALITY");
+  command
+      ->add_option("--rate", options->format.sample_rate_hz,
+                   "The output's sample rate (default: the input's; where the format does not have it, the next higher one)")
+      ->type_name("HZ")
+      ->check(CLI::Range(kLowestRateHz, kHighestRateHz));
   command->add_option("--gain", options->gain_db, "Gain on the output")->type_name("DB")->check(CLI::Range(-200.0, 200.0));
   command->add_flag("--no-dither", options->no_dither, "No dither in outputs of 16 bits and fewer");
   add_execution_options(*command, options->execution);
   command->add_option("--manifest", options->manifest,
                       "In place of IN and OUT: a file of lines {\"input\": \"a.wav\", \"output\": \"b.wav\", \"set\": {\"drive\": 7}}; "
-                  "'set' may be absent; '-': standard input")
+                  "'set' may be absent, 'quality' and 'rate' be added; '-': standard input")
       ->type_name("JSONL");
   command->add_option("--shard", options->shard, "Only every N-th file, from the I-th on (0 to N - 1), by the outputs' names")->type_name("I/N");
   command->add_flag("--resume", options->work.resume,

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <chrono>
 
+#include "cli/failure.h"
 #include "cli/process/output_meter.h"
 #include "cli/sound/sound_ahead.h"
 #include "cli/sound/sound_reader.h"
 #include "cli/sound/sound_writer.h"
+#include "cli/text.h"
 
 namespace coil::cli {
 namespace {
@@ -37,6 +39,14 @@ class FileProgress {
 
 constexpr double kAllButCommitted = 0.999;
 
+// Throws Failure.
+void make_folder_of(const std::filesystem::path& file) {
+  if (!file.has_parent_path()) return;
+  std::error_code error;
+  std::filesystem::create_directories(file.parent_path(), error);
+  if (error) throw Failure(kFailed, in_quotes(file) + ": its folder cannot be made: " + error.message());
+}
+
 }  // namespace
 
 void process_file(const FileJob& job, const ProcessSettings& settings, Progress& progress, FileReport& report) {
@@ -49,16 +59,24 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   report.sample_rate_hz = in.sample_rate_hz;
   report.channels = in.channels;
 
-  FormatRequest request = settings.format;
+  FormatRequest request = job.format;
   if (request.container.empty() && is_stream_output(job.out) && !is_sound_file_name(job.out)) request.container = "wav";
   SoundInfo out_info = in;
-  out_info.format = choose_format(request, job.out, in.format, in.channels, in.sample_rate_hz);
+  const OutputForm form = choose_output(request, job.out, in.format, in.channels, in.sample_rate_hz);
+  out_info.format = form.format;
+  out_info.sample_rate_hz = form.sample_rate_hz;
+  if (in.frames >= 0) out_info.frames = dsp::OfflineProcessor::output_frames(in.frames, in.sample_rate_hz, form.sample_rate_hz);
+  report.output_rate_hz = form.sample_rate_hz;
+  const int input_kbits = bit_rate_of(job.in, in.format);
+  const EncoderSetting setting = choose_setting(request.quality, out_info, input_kbits);
+  report.most_kbits = setting.most_kbits;
+  report.wanted_kbits = request.quality ? static_cast<int>(request.quality->value) : input_kbits;
   out_info.format = format_with_mask(out_info.format, in.channels, in.channel_mask);
   report.layout_loss = layout_loss(out_info.format, in.channels, in.channel_mask);
   dsp::OfflineProcessor processor(settings.model, in.sample_rate_hz, in.channels, settings.block_frames, job.controls,
-                                  settings.rate_mode, settings.executor);
-  if (job.create_folder) std::filesystem::create_directories(job.out.parent_path());
-  std::unique_ptr<SoundWriter> writer = open_writer(job.out, out_info, settings.dither, *reader);
+                                  settings.rate_mode, settings.executor, form.sample_rate_hz);
+  if (job.create_folder) make_folder_of(job.out);
+  std::unique_ptr<SoundWriter> writer = open_writer(job.out, out_info, settings.dither, setting, *reader);
   if (!is_stream) writer = write_behind(std::move(writer));
   writer = metered(std::move(writer), out_info, settings.gain_db, report);
   if (!is_stream) writer = write_behind(std::move(writer));
@@ -74,6 +92,7 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
     } else {
       processor.finish(output);
     }
+    report.output_frames += static_cast<int64_t>(output.size()) / in.channels;
     writer->write(output);
     if (frames <= 0) break;
 

@@ -20,6 +20,7 @@ struct FileJob {
   std::filesystem::path in, out;  // "-": standard input or output
   bool create_folder = false;     // make the folder of `out` first
   std::vector<float> controls;    // card order and units
+  FormatRequest format;
   double weight = 1;              // how much work it is, for the progress
 };
 
@@ -27,7 +28,6 @@ struct ProcessSettings {
   std::shared_ptr<const ssm::Model> model;
   std::shared_ptr<ssm::Executor> executor;
   dsp::RateMode rate_mode = dsp::RateMode::model_default;
-  FormatRequest format;
   double gain_db = 0;
   bool dither = true;
   int block_frames = 0;  // given to the executor at once
@@ -39,6 +39,9 @@ struct FileReport {
   int sample_rate_hz = 0;
   int channels = 0;
   int format = 0;             // the output's, libsndfile's
+  int64_t output_frames = 0;
+  int output_rate_hz = 0;
+  int wanted_kbits = 0, most_kbits = 0;  // of an encoder that has fewer than were wanted; else 0
   double seconds = 0;         // of sound
   double wall_seconds = 0;    // that it took
   double peak = 0;            // of the output, 1: full scale

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
+#include <iterator>
+#include <string_view>
 #include <limits>
 #include <vector>
 
@@ -92,6 +95,9 @@ const Container* container_of_path(const std::filesystem::path& path) {
   return extension.empty() ? nullptr : find_container(extension.substr(1));
 }
 
+constexpr int kOpusRatesHz[] = {8000, 12000, 16000, 24000, 48000};
+constexpr int kMp3RatesHz[] = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000};
+
 // What to try, best first, when the container cannot hold the input's own sample format.
 std::vector<int> substitutes(int input_format) {
   const std::vector<int> lossy = {SF_FORMAT_VORBIS, SF_FORMAT_OPUS, SF_FORMAT_MPEG_LAYER_III};
@@ -125,6 +131,16 @@ std::vector<int> substitutes(int input_format) {
   return list;
 }
 
+// First the rate itself, then those above it, the nearest first, then those below.
+std::vector<int> rates_to_try(int wanted_hz) {
+  constexpr int kUsual[] = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 96000, 192000};
+  std::vector<int> rates = {wanted_hz};
+  const auto above = std::ranges::upper_bound(kUsual, wanted_hz), below = std::ranges::lower_bound(kUsual, wanted_hz);
+  rates.insert(rates.end(), above, std::end(kUsual));
+  rates.insert(rates.end(), std::reverse_iterator(below), std::reverse_iterator(std::begin(kUsual)));
+  return rates;
+}
+
 std::string names_of_containers() {
   std::string list;
   int last = 0;
@@ -142,6 +158,10 @@ bool can_hold(int format, int channels, int sample_rate_hz) {
   if ((format & SF_FORMAT_SUBMASK) == SF_FORMAT_DWVW_12) return false;
   const bool is_mp3 = (format & SF_FORMAT_SUBMASK) == SF_FORMAT_MPEG_LAYER_III;
   if (is_mp3 != ((format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG)) return false;
+  // Nor does it know the rates that these two have.
+  const bool is_opus = (format & SF_FORMAT_SUBMASK) == SF_FORMAT_OPUS;
+  if (is_opus && std::ranges::find(kOpusRatesHz, sample_rate_hz) == std::end(kOpusRatesHz)) return false;
+  if (is_mp3 && std::ranges::find(kMp3RatesHz, sample_rate_hz) == std::end(kMp3RatesHz)) return false;
   SF_INFO info = {};
   info.format = format;
   info.channels = channels;
@@ -158,8 +178,21 @@ void check_request(const FormatRequest& request) {
   }
 }
 
-int choose_format(const FormatRequest& request, const std::filesystem::path& out, int input_format, int channels,
-                  int sample_rate_hz) {
+Quality parse_quality(const std::string& text) {
+  constexpr double kBest = 10, kMostKbits = 4096;
+  Quality quality;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, quality.value);
+  const bool has_unit = error == std::errc() && std::string_view(rest, static_cast<size_t>(end - rest)) == "k";
+  quality.is_kbits = has_unit || quality.value > kBest;
+  const bool is_number = error == std::errc() && (rest == end || has_unit);
+  if (!is_number || !(quality.value >= (quality.is_kbits ? 1 : 0) && quality.value <= kMostKbits)) {
+    throw Failure(kUsage, "--quality " + text + ": expected a quality from 0 to 10 (the best), or a bit rate in kbit/s such as 192k");
+  }
+  return quality;
+}
+
+OutputForm choose_output(const FormatRequest& request, const std::filesystem::path& out, int input_format, int channels, int input_rate_hz) {
   const Container* container = request.container.empty() ? container_of_path(out) : find_container(request.container);
   if (container == nullptr) {
     throw Failure(kUsage, "cannot tell the format of " + in_quotes(out) + " from its extension; use --format with one of: " +
@@ -181,13 +214,26 @@ int choose_format(const FormatRequest& request, const std::filesystem::path& out
     const bool is_linear = integer_bits(input_format) > 0 || subtype == SF_FORMAT_FLOAT || subtype == SF_FORMAT_DOUBLE;
     if (is_linear || input_major == major) candidates.insert(candidates.begin(), subtype);
   }
-  for (int subtype : candidates) {
-    if (can_hold(major | subtype, channels, sample_rate_hz)) return major | subtype;
+  const int wanted_hz = request.sample_rate_hz > 0 ? request.sample_rate_hz : input_rate_hz;
+  std::string possible;
+  for (const int rate_hz : rates_to_try(wanted_hz)) {
+    for (const int subtype : candidates) {
+      if (!can_hold(major | subtype, channels, rate_hz)) continue;
+      if (rate_hz == wanted_hz || request.sample_rate_hz == 0) return {major | subtype, rate_hz};
+      possible += (possible.empty() ? "" : ", ") + std::to_string(rate_hz);
+      break;
+    }
   }
-  throw Failure(kFailed, in_quotes(out) + ": " + container->name + " cannot hold " + std::to_string(channels) +
-                             (channels == 1 ? " channel" : " channels") + " at " + std::to_string(sample_rate_hz) + " Hz" +
-                             (request.bits.empty() ? "" : " in " + request.bits + " bits") +
-                             "; choose another --format" + (request.bits.empty() ? "" : " or --bits"));
+  const std::string what = in_quotes(out) + ": " + container->name + " cannot hold ";
+  if (!possible.empty()) throw Failure(kFailed, what + std::to_string(wanted_hz) + " Hz; --rate can be " + possible);
+  throw Failure(kFailed, what + std::to_string(channels) + (channels == 1 ? " channel" : " channels") + " at " + std::to_string(wanted_hz) + " Hz" +
+                             (request.bits.empty() ? "" : " in " + request.bits + " bits") + "; choose another --format" +
+                             (request.bits.empty() ? "" : " or --bits"));
+}
+
+bool takes_quality(const FormatRequest& request, const std::filesystem::path& out) {
+  const Container* container = request.container.empty() ? container_of_path(out) : find_container(request.container);
+  return container != nullptr && (container->major == SF_FORMAT_OGG || container->major == SF_FORMAT_MPEG);
 }
 
 bool is_sound_file_name(const std::filesystem::path& path) { return container_of_path(path) != nullptr; }

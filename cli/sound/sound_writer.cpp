@@ -81,7 +81,7 @@ bool write_wav_mask(const std::filesystem::path& path, uint32_t mask) {
 
 class FileWriter final : public SoundWriter {
  public:
-  FileWriter(const std::filesystem::path& path, const SoundInfo& info, bool dither, SoundReader& metadata_source)
+  FileWriter(const std::filesystem::path& path, const SoundInfo& info, bool dither, const EncoderSetting& setting, SoundReader& metadata_source)
       : path_(path), output_(path), channels_(info.channels) {
     SF_INFO sf = {};
     sf.samplerate = info.sample_rate_hz;
@@ -110,6 +110,7 @@ class FileWriter final : public SoundWriter {
     if (file_ == nullptr) {
       throw Failure(kFailed, in_quotes(path_) + ": cannot be written as " + describe_format(sf.format) + ": " + sf_strerror(nullptr));
     }
+    apply_setting(file_, setting);
     // Back to WAV when it turned out to be short.
     if (is_substitute_) sf_command(file_, SFC_RF64_AUTO_DOWNGRADE, nullptr, SF_TRUE);
     sf_command(file_, SFC_SET_ADD_PEAK_CHUNK, nullptr, SF_FALSE);  // it holds the time of day: no two runs would be equal
@@ -241,11 +242,13 @@ int stream_bits(int format) {
 bool is_stream_output(const std::filesystem::path& path) { return path == "-" || takes_bytes(path); }
 
 std::unique_ptr<SoundWriter> open_writer(const std::filesystem::path& path, const SoundInfo& info, bool dither,
-                                         SoundReader& metadata_source) {
+                                         const EncoderSetting& setting, SoundReader& metadata_source) {
   const int major = info.format & SF_FORMAT_TYPEMASK;
   const bool is_wav = major == SF_FORMAT_WAV || major == SF_FORMAT_WAVEX;
-  if (path == "-" || (is_wav && takes_bytes(path))) return std::make_unique<StreamWriter>(path, info, stream_bits(info.format), dither, metadata_source.metadata());
-  return std::make_unique<FileWriter>(path, info, dither, metadata_source);
+  if (path == "-" || (is_wav && takes_bytes(path))) {
+    return std::make_unique<StreamWriter>(path, info, stream_bits(info.format), dither, metadata_source.metadata());
+  }
+  return std::make_unique<FileWriter>(path, info, dither, setting, metadata_source);
 }
 
 }  // namespace coil::cli

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/sound/encoder_quality.h"
 #include "cli/sound/sound_reader.h"
 
 namespace coil::cli {
@@ -41,6 +42,6 @@ bool is_stream_output(const std::filesystem::path& path);
 // output's rate, channels and format, and its length if known; `dither` is for integers of 16 bits and fewer. Metadata
 // is copied from `metadata_source`, where the output can hold it; into a stream goes what is known beforehand.
 std::unique_ptr<SoundWriter> open_writer(const std::filesystem::path& path, const SoundInfo& info, bool dither,
-                                         SoundReader& metadata_source);
+                                         const EncoderSetting& setting, SoundReader& metadata_source);
 
 }  // namespace coil::cli

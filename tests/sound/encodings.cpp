@@ -68,7 +68,7 @@ std::vector<float> there_and_back(int format, int rate_hz, const std::vector<flo
   info.format = format;
   info.frames = static_cast<int64_t>(samples.size());
   NoMetadata none;
-  const auto writer = cli::open_writer(path, info, true, none);
+  const auto writer = cli::open_writer(path, info, true, {}, none);
   writer->write(samples);
   writer->commit();
   const auto reader = cli::open_reader(path);

@@ -285,6 +285,22 @@ TEST_CASE("the offline output is aligned and as long as the input, at every rate
   }
 }
 
+TEST_CASE("the offline output has the rate asked for, and the length that goes with it") {
+  for (const auto& [rate_hz, output_rate_hz] : {std::pair(44100.0, 48000.0), {48000.0, 44100.0}, {48000.0, 48000.0}, {44100.0, 22050.0}, {96000.0, 16000.0}}) {
+    for (size_t frames : {0, 1, 2, 100, 6001}) {
+      const Signal in = sines(rate_hz, frames);
+      OfflineProcessor processor(matrix_model(1, {1}, 48000), rate_hz, 1, 512, {}, RateMode::resample, nullptr, output_rate_hz);
+      coil::test::Random random(7);
+      const Signal out = run_offline(processor, in, coil::test::random_blocks(frames, random));
+      INFO(rate_hz << " to " << output_rate_hz << " Hz, " << frames << " frames");
+      REQUIRE(out.size() == static_cast<size_t>(std::lround(static_cast<double>(frames) * output_rate_hz / rate_hz)));
+      const Signal expected = sines(output_rate_hz, out.size());
+      const size_t edge = static_cast<size_t>(1500 * std::max(1.0, output_rate_hz / rate_hz));
+      for (size_t i = edge; i + edge < out.size(); ++i) REQUIRE(std::fabs(out[i] - expected[i]) < 3e-6f);
+    }
+  }
+}
+
 TEST_CASE("the real-time and the offline way sound the same, up to the latency and the resamplers") {
   const auto model = filter_model(true);  // the resamplers differ above 20 kHz, where harmonics would lie
   for (double rate_hz : {44100.0, 96000.0}) {
