@@ -176,9 +176,9 @@ Alignment find_alignment(std::span<const float> dry, std::span<const float> wet,
     alignment.jumps_seconds.push_back(step->at / sample_rate_hz);
     line = {step->delay, 0};
   }
-  // Whole frames over short recordings say little of the drift.
+  // What moves by a few frames is left to the finer look below: a distortion moves the peak of a correlation by as much.
   const double span = rough.empty() ? 0 : rough.back().at - rough.front().at;
-  if (std::abs(line.slope) * span < 2) line = {line.at_zero + line.slope * double(dry.size()) / 2, 0};
+  if (std::abs(line.slope) * span < 12) line = {line.at_zero + line.slope * double(dry.size()) / 2, 0};
 
   double margin = 0;
   constexpr int kRounds = 3;  // each starts from a better alignment
@@ -189,8 +189,10 @@ Alignment find_alignment(std::span<const float> dry, std::span<const float> wet,
     alignment.inverted = excess.inverted;
     alignment.confidence = excess.fit;
     margin = delay_margin(response, excess.fit);
+    // A guitar's own notes move pieces by a few frames; over a short recording that looks like drift.
+    const double least_drift = double(dry.size()) < 20 * sample_rate_hz ? 4 + 2 * margin : std::max(1.0, margin);
     const auto delays = fine_delays(dry, on_top, response, piece);
-    const Line rest = significant(robust_line(delays), delays, double(dry.size()), line.slope != 0 ? 0.01 : std::max(1.0, margin));
+    const Line rest = significant(robust_line(delays), delays, double(dry.size()), line.slope != 0 ? 0.01 : least_drift);
     line.at_zero += excess.frames + rest.at_zero;
     line.slope += rest.slope;
     if (round == kRounds - 1) {

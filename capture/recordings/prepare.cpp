@@ -14,6 +14,8 @@
 namespace coil::capture {
 namespace {
 
+constexpr double kMostMarginFrames = 12;  // as in find_alignment()
+
 template <typename... Values>
 std::string text(const char* format, Values... values) {
   char line[512];
@@ -146,7 +148,8 @@ PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sam
     judge();
     return pair;
   }
-  const bool through_interface = pair.alignment.delay_frames != 0 || pair.alignment.drift_ppm != 0;
+  // Nearer to each other than the alignment can tell, the two were never apart.
+  const bool through_interface = std::abs(pair.alignment.delay_frames) > kMostMarginFrames || pair.alignment.drift_ppm != 0;
   const bool turn = polarity == Polarity::kTurn || (polarity == Polarity::kAutomatic && through_interface);
   say_alignment(pair.alignment, turn, sample_rate_hz, pair.findings);
   check_lengths(pair.dry.size(), back.size(), pair.alignment, sample_rate_hz, pair.findings);

@@ -61,6 +61,7 @@ struct Material {
   std::vector<capture::Take> takes;
   std::vector<capture::Knob> knobs;
   std::vector<std::string> files;  // wet ones
+  capture::Polarity polarity;      // of all takes, decided by the first
 };
 
 double cpu_seconds() { return double(std::clock()) / CLOCKS_PER_SEC; }
@@ -87,16 +88,16 @@ void say_gaps(const TakeTable& table) {
   std::fprintf(stderr, "coil: the model will guess there; record these settings next:\n%s", next.c_str());
 }
 
-capture::Take take_of_row(const TakeTable& table, size_t row, double sample_rate_hz, capture::Polarity polarity) {
+capture::Take take_of_row(const TakeTable& table, size_t row, double sample_rate_hz, capture::Polarity& polarity) {
   capture::Take take = read_take(table.rows[row].dry, table.rows[row].wet, sample_rate_hz, polarity);
   take.knobs = table.settings()[row];
   return take;
 }
 
 Material read_material(const CaptureOptions& options, double sample_rate_hz) {
-  Material material;
+  Material material{{}, {}, {}, options.polarity};
   if (options.table.empty()) {
-    material.takes.push_back(read_take(options.dry, options.wet, sample_rate_hz, options.polarity));
+    material.takes.push_back(read_take(options.dry, options.wet, sample_rate_hz, material.polarity));
     material.files.push_back(fs::path(options.wet).filename());
     return material;
   }
@@ -108,7 +109,7 @@ Material read_material(const CaptureOptions& options, double sample_rate_hz) {
   say_gaps(table);
   material.knobs = table.knobs;
   for (size_t r = 0; r < table.rows.size(); ++r) {
-    material.takes.push_back(take_of_row(table, r, sample_rate_hz, options.polarity));
+    material.takes.push_back(take_of_row(table, r, sample_rate_hz, material.polarity));
     material.files.push_back(table.rows[r].wet.filename());
   }
   return material;
@@ -217,7 +218,7 @@ class Capture {
     const TakeTable table = read_test_table(options_.test_table, material_.knobs);
     std::vector<capture::Take> takes;
     for (size_t r = 0; r < table.rows.size(); ++r) {
-      takes.push_back(take_of_row(table, r, quality_.sample_rate_hz, options_.polarity));
+      takes.push_back(take_of_row(table, r, quality_.sample_rate_hz, material_.polarity));
       test_files_.push_back(table.rows[r].wet.filename());
     }
     test_esr_ = trainer_.esr(std::move(takes));

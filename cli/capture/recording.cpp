@@ -55,8 +55,9 @@ capture::Recording read_recording(const std::filesystem::path& path) {
 }
 
 capture::Take read_take(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz,
-                        capture::Polarity polarity) {
+                        capture::Polarity& polarity) {
   capture::PreparedPair pair = prepare(dry, wet, sample_rate_hz, polarity);
+  if (polarity == capture::Polarity::kAutomatic) polarity = pair.alignment.inverted ? capture::Polarity::kTurn : capture::Polarity::kKeep;
   std::string fatal;
   for (const capture::Finding& finding : pair.findings) {
     if (finding.severity == capture::Severity::kFatal) fatal += (fatal.empty() ? "" : "; ") + finding.text;
