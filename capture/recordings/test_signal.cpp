@@ -148,7 +148,7 @@ std::optional<long> find_test_signal(std::span<const float> recording, double sa
   // The passage is played twice: it is looked for where it comes first.
   Match match = best_match(std::span(signal).subspan(from, 3 * seconds), recording.first(std::min(recording.size(), 30 * seconds)));
   match.offset_frames -= static_cast<int>(from);
-  if (match.correlation < 0.9) return std::nullopt;
+  if (match.correlation < 0.99) return std::nullopt;
   return match.offset_frames;
 }
 
