@@ -60,6 +60,7 @@ std::vector<size_t> quiet_frames(std::span<const float> dry, double sample_rate_
 // A device never stands still for 16 samples, at once, in the middle of loud sound.
 void check_drop_outs(std::span<const float> sound, double sample_rate_hz, const std::string& name, Findings& findings) {
   const auto near = static_cast<size_t>(0.01 * sample_rate_hz);
+  const auto longest = static_cast<size_t>(0.05 * sample_rate_hz);  // a buffer's length; beyond it is silence between sounds
   int count = 0;
   double first = 0;
   size_t run = 1;
@@ -68,7 +69,7 @@ void check_drop_outs(std::span<const float> sound, double sample_rate_hz, const 
       ++run;
       continue;
     }
-    if (run >= 16) {
+    if (run >= 16 && run < longest) {
       const size_t from = i - run, low = from > near ? from - near : 0, high = std::min(i + near, sound.size());
       const float around = std::min(peak_of(sound.subspan(low, from - low)), peak_of(sound.subspan(i, high - i)));
       const float step = std::max(from > 0 ? std::abs(sound[from] - sound[from - 1]) : 0, i < sound.size() ? std::abs(sound[i] - sound[i - 1]) : 0);

@@ -134,8 +134,8 @@ PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sam
 
   pair.dry = resampled(pair.dry, dry.sample_rate_hz, sample_rate_hz);
   back = resampled(back, wet.sample_rate_hz, sample_rate_hz);
-  const std::optional<long> start = find_test_signal(pair.dry, sample_rate_hz);
-  if (!start && find_test_signal(back, sample_rate_hz)) {
+  const std::optional<FoundSignal> sent = find_test_signal(pair.dry, sample_rate_hz), came = find_test_signal(back, sample_rate_hz);
+  if (came && (!sent || came->correlation > sent->correlation + 1e-3)) {
     pair.findings.push_back({Severity::kFatal, FindingKind::kSwapped,
                              wet.name + " is the test signal itself: give it first, and what came back second"});
     judge();
@@ -159,7 +159,7 @@ PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sam
   }
   pair.alignment.inverted = pair.alignment.inverted && turn;
   pair.wet = aligned(back, pair.dry.size(), pair.alignment);
-  if (start) pair.repeatability_esr = check_repeatability(pair.wet, *start, sample_rate_hz, pair.findings);
+  if (sent) pair.repeatability_esr = check_repeatability(pair.wet, sent->start_frame, sample_rate_hz, pair.findings);
   keep_overlap(pair, back.size());
   pair.noise_to_signal = check_pair(pair.dry, pair.wet, sample_rate_hz, pair.findings).noise_to_signal;
   judge();

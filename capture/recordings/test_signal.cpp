@@ -142,14 +142,14 @@ std::vector<float> make_test_signal(double sample_rate_hz) {
   return std::move(tape.samples());
 }
 
-std::optional<long> find_test_signal(std::span<const float> recording, double sample_rate_hz) {
+std::optional<FoundSignal> find_test_signal(std::span<const float> recording, double sample_rate_hz) {
   const std::vector<float> signal = make_test_signal(sample_rate_hz);
   const auto from = static_cast<size_t>(Map::kPassage * sample_rate_hz), seconds = static_cast<size_t>(sample_rate_hz);
   // The passage is played twice: it is looked for where it comes first.
   Match match = best_match(std::span(signal).subspan(from, 3 * seconds), recording.first(std::min(recording.size(), 30 * seconds)));
   match.offset_frames -= static_cast<int>(from);
-  if (match.correlation < 0.99) return std::nullopt;
-  return match.offset_frames;
+  if (match.correlation < 0.9) return std::nullopt;
+  return FoundSignal{match.offset_frames, match.correlation};
 }
 
 }  // namespace coil::capture

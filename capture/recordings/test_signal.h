@@ -20,7 +20,11 @@ struct TestSignalMap {
 // sines with an eye on high ones, of which a guitar says little and by which aliasing is judged.
 std::vector<float> make_test_signal(double sample_rate_hz);
 
-// The frame at which the test signal begins in a recording of it, if it is one; also where it has been trimmed or padded.
-std::optional<long> find_test_signal(std::span<const float> recording, double sample_rate_hz);
+// Where the test signal begins in a recording of it, also if it has been trimmed or padded.
+struct FoundSignal {
+  long start_frame = 0;    // may be negative
+  double correlation = 0;  // 1: the signal itself
+};
+std::optional<FoundSignal> find_test_signal(std::span<const float> recording, double sample_rate_hz);
 
 }  // namespace coil::capture

@@ -246,9 +246,10 @@ TEST_CASE("the test signal is the same at each call, below full scale, and known
   CHECK(std::all_of(signal.begin(), signal.end(), [](float x) { return std::abs(x) < 0.9f; }));
   std::vector<float> padded(1000);
   padded.insert(padded.end(), signal.begin(), signal.end());
-  CHECK(find_test_signal(padded, kRate) == 1000);
-  CHECK(find_test_signal(std::span(signal).subspan(4000), kRate) == -4000);
-
+  REQUIRE(find_test_signal(padded, kRate));
+  CHECK(find_test_signal(padded, kRate)->start_frame == 1000);
+  REQUIRE(find_test_signal(std::span(signal).subspan(4000), kRate));
+  CHECK(find_test_signal(std::span(signal).subspan(4000), kRate)->start_frame == -4000);
   CHECK_FALSE(find_test_signal(take(), kRate));
   CHECK_FALSE(find_test_signal(through_device(signal, 60), kRate));
 }
