@@ -389,7 +389,7 @@ TEST_CASE("pointwise kernels in place give the same bits") {
   });
 }
 
-TEST_CASE("tanh_rest: one row and many, at every length; what tanh makes of the same values leaves 0") {
+TEST_CASE("tanh_rest: one row and many, at every length, and 0 from what tanh makes of the same values") {
   for_each_target([](const Kernels& k) {
     const auto of = [](bool rows) {
       return [rows](const Kernels& table, Rows& x, Rows& y, size_t width, size_t frames) {
