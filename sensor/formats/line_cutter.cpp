@@ -80,11 +80,17 @@ bool LineCutter::find_end(bool at_end, size_t& end, size_t& after) {
   searched_ = std::max(searched_, begin_);
   if (end_sign_ == 0) return find_first_end(at_end, end, after);
   end = find_sign(end_sign_, searched_);
+  // Where carriage returns end lines, a part with line feeds may still have been put behind.
+  if (end_sign_ == '\r') end = std::min(end, find_sign('\n', searched_));
   if (end == std::string::npos) {
     searched_ = begin_ + (raw_.size() - begin_) / width() * width();
     return false;
   }
   after = end + width();
+  if (end_sign_ == '\r' && sign_at(end) == '\r') {
+    if (after + width() > raw_.size() && !at_end) return false;  // a line feed may follow
+    if (after + width() <= raw_.size() && sign_at(after) == '\n') after += width();
+  }
   if (end_sign_ == '\n' && end >= begin_ + width() && sign_at(end - width()) == '\r') end -= width();
   return true;
 }

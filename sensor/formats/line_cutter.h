@@ -16,7 +16,7 @@ struct Line {
   bool has_end = true;         // false: the stream ended inside of the line
 };
 
-// Ends are LF or CR LF; where the first end is a lone CR, that is the end of all. A byte order mark is taken off; UTF-16 is told by it, or by the zero
+// Ends are LF or CR LF; where the first end is a lone CR, all three are ends. A byte order mark is taken off; UTF-16 is told by it, or by the zero
 // byte beside the first sign. Lines do not depend on how the bytes are cut into calls. One thread at a time.
 class LineCutter {
  public:
