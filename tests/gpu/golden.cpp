@@ -26,7 +26,7 @@ TEST_CASE("golden files agree on the GPU") {
     CHECK(result.errors.output_step <= tolerance);
     CHECK(result.errors.state <= tolerance);
   }
-  CHECK(files == 35);
+  CHECK(files == 37);
 }
 
 }  // namespace
