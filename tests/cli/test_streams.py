@@ -11,6 +11,19 @@ class Streams(CoilTest):
     def stream(self, content, *arguments, model="identity.safetensors", code=0):
         return self.process("-", "-", *arguments, model=model, input=content, code=code)
 
+    def test_24_bits_in_4_bytes_are_as_many_frames_from_a_file_and_through_a_pipe(self):
+        values = [(i * 7919) % 16000000 - 8000000 for i in range(2400)]
+        data = b"".join((value * 256).to_bytes(4, "little", signed=True) for value in values)
+        header = b"RIFF" + (36 + len(data)).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
+        for numbers, size in ((1, 2), (1, 2), (48000, 4), (192000, 4), (4, 2), (24, 2)):
+            header += numbers.to_bytes(size, "little")
+        wide = header + b"data" + len(data).to_bytes(4, "little") + data
+        self.path("wide.wav").write_bytes(wide)
+        self.process("wide.wav", "file.wav", "--bits", "24")
+        self.process("-", "pipe.wav", "--bits", "24", input=wide)
+        for name in ("file.wav", "pipe.wav"):
+            self.assertEqual(Wav(self.path(name)).channels[0], values, name)
+
     def test_stream_in_and_out(self):
         write_filter_model(self.path("filter.safetensors"))
         write_wav(self.path("in.wav"), [noise(20000, seed=1), noise(20000, seed=2)], rate=44100)
