@@ -35,7 +35,7 @@ Detector::Evidence Detector::measure(double value, const PendingForecasts& forec
   };
   // A mean's own beginning says nothing about the series.
   const auto beyond = [&](Novelty& past, const RecentMean& mean, double window, double number) {
-    return static_cast<double>(observed_) > 2 * window && static_cast<double>(mean.count()) >= window ? past.observe(number) : 0;
+    return static_cast<double>(mean.count()) > 2 * window ? past.observe(number) : 0;
   };
   const bool is_back = back.gap_steps > 0;
   const double trusted = trust(back);
@@ -50,7 +50,7 @@ Detector::Evidence Detector::measure(double value, const PendingForecasts& forec
   Evidence evidence;
   evidence[kSurprise] = is_back ? back.decades : rarity(surprises_, std::log1p(surprise));
   evidence[kLeap] = is_back ? back.decades : rarity(leaps_, before.is_known ? std::log1p(step / before.usual_step) : 0);
-  evidence[kBias] = rarity(biases_, std::fabs(mean_of(bias_, trusted == 1, bias, kBiasRecords)));
+  evidence[kBias] = rarity(biases_, std::fabs(trusted == 1 ? bias_.add(bias, kBiasRecords) : bias_.mean()));
   evidence[kRange] = range_.observe(value);
   evidence[kLevel] = beyond(levels_, level_, kLevelRecords, mean_of(level_, true, value, kLevelRecords));
   evidence[kActivity] = beyond(activities_, activity_, kActivityRecords, activity);

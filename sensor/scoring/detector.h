@@ -12,7 +12,8 @@
 
 namespace coil::sensor {
 
-// Mean of the recent numbers, of all while they are fewer than the window. A gap that is longer than the window begins it anew. Plain data.
+// Mean of the recent numbers, of all while they are fewer than the window. A gap of a share of the window begins it anew:
+// what lies on both of its sides never lay together. Plain data.
 class RecentMean {
  public:
   double add(double number, double window) noexcept {
@@ -21,12 +22,14 @@ class RecentMean {
   }
   // A gap of so many steps. [any thread]
   void pass(double steps, double window) noexcept {
-    if (steps > window) count_ = 0;
+    if (steps > kGapShare * window) count_ = 0;
   }
   double mean() const noexcept { return mean_; }
   int64_t count() const noexcept { return count_; }
 
  private:
+  static constexpr double kGapShare = 0.25;
+
   int64_t count_ = 0;
   double mean_ = 0;
 };

@@ -84,7 +84,7 @@ void move_clock(Points& points, size_t first, size_t count, int64_t by_s) {
 
 TEST_CASE("a return after a gap is no event, a return to another level is one") {
   for (const int gap : {1, 4, 8, 24, 48, 64, 65, 96, 150, 300}) {
-    for (const double period : {96.0, 60.0}) {
+    for (const double period : {96.0, 60.0, 24.0}) {
       for (const double what : {kAbsent, double(NAN)}) {
         const auto change = [&](double by) {
           return [=](Points& points, size_t first) { fill(points, first, gap, what), raise(points, first, by); };
