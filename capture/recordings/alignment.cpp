@@ -137,7 +137,7 @@ Line significant(Line line, const std::vector<LocalDelay>& points, double frames
 double delay_margin(const LinearResponse& response, double fit) {
   double coherent_bins = 0;
   for (const double c : response.coherence) coherent_bins += c;
-  return std::min(12.0, response.fft_frames() / (6 * coherent_bins + 1) + 60 * (1 - fit));
+  return std::min(kMostMarginFrames, response.fft_frames() / (6 * coherent_bins + 1) + 60 * (1 - fit));
 }
 
 // A delay that is one value before a piece and another from it on; drift has been taken out.

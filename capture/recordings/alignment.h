@@ -6,6 +6,9 @@
 
 namespace coil::capture {
 
+// The most by which a delay is taken smaller than it was found, so that a pair stays causal.
+inline constexpr double kMostMarginFrames = 12;
+
 struct Alignment {
   double delay_frames = 0;  // of the wet recording behind the dry one, at the dry one's first frame; may be negative
   double drift_ppm = 0;     // how much longer the wet recording's time runs

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <numeric>
 
 #include "capture/recordings/spectrum.h"
@@ -26,13 +25,6 @@ float peak_of(std::span<const float> sound) {
 }
 
 double power_db(double power) { return 10 * std::log10(power + 1e-30); }
-
-template <typename... Values>
-std::string text(const char* format, Values... values) {
-  char line[512];
-  std::snprintf(line, sizeof line, format, values...);
-  return line;
-}
 
 // Runs of at least four equal samples at the file's own extreme: what an overloaded converter leaves.
 int clipped_runs(std::span<const float> sound, float peak) {
@@ -81,7 +73,7 @@ void check_drop_outs(std::span<const float> sound, double sample_rate_hz, const 
   }
   if (count == 0) return;
   findings.push_back({Severity::kWarning, FindingKind::kDropOut,
-                      text("%s drops out %d times, first at %.2f s; record again with a larger buffer", name.c_str(), count, first)});
+                      sentence("%s drops out %d times, first at %.2f s; record again with a larger buffer", name.c_str(), count, first)});
 }
 
 // Power of narrow lines at the multiples of the mains frequency, over the power of all, in what is left when nothing is played.
@@ -118,11 +110,11 @@ void check_noise(std::span<const float> wet, const std::vector<size_t>& quiet, d
   if (std::max(fifty, sixty) > 0.3) {
     facts.hum_hz = fifty > sixty ? 50 : 60;
     findings.push_back({facts.noise_to_signal > 1e-5 ? Severity::kWarning : Severity::kNote, FindingKind::kHum,
-                        text("mains hum of %.0f Hz lies %.0f dB below the signal; try another socket or lift the ground",
+                        sentence("mains hum of %.0f Hz lies %.0f dB below the signal; try another socket or lift the ground",
                              facts.hum_hz, -power_db(facts.noise_to_signal))});
   }
   findings.push_back({facts.noise_to_signal > 1e-3 ? Severity::kWarning : Severity::kNote, FindingKind::kNoise,
-                      text("noise lies %.0f dB below the signal; measured against this recording no model gets below an ESR of %.2g",
+                      sentence("noise lies %.0f dB below the signal; measured against this recording no model gets below an ESR of %.2g",
                            -power_db(facts.noise_to_signal), facts.noise_to_signal)});
 }
 
@@ -146,7 +138,7 @@ void check_gate(std::span<const float> dry, std::span<const float> wet, double s
   const double fall = median(loud) - median(quiet);
   if (fall < 15) return;
   findings.push_back({Severity::kWarning, FindingKind::kGate,
-                      text("quiet playing comes back %.0f dB quieter than loud playing would have it: switch off the noise gate", fall)});
+                      sentence("quiet playing comes back %.0f dB quieter than loud playing would have it: switch off the noise gate", fall)});
 }
 
 // What is left 100 to 300 ms after the dry recording falls silent, against what was there before.
@@ -163,7 +155,7 @@ void check_tail(std::span<const float> dry, std::span<const float> wet, double s
   }
   if (worst_db < -35) return;
   findings.push_back({Severity::kWarning, FindingKind::kTail,
-                      text("a tenth of a second after playing stops the sound has only fallen by %.0f dB: switch off reverb and delay, "
+                      sentence("a tenth of a second after playing stops the sound has only fallen by %.0f dB: switch off reverb and delay, "
                            "they are not part of a capture",
                            -worst_db)});
 }
@@ -180,16 +172,16 @@ void check_sound(std::span<const float> sound, double sample_rate_hz, const std:
   }
   if (double(sound.size()) < sample_rate_hz) {
     findings.push_back({Severity::kFatal, FindingKind::kLength,
-                        text("%s is %.1f s long; a capture needs a second at least, better a minute", name.c_str(), double(sound.size()) / sample_rate_hz)});
+                        sentence("%s is %.1f s long; a capture needs a second at least, better a minute", name.c_str(), double(sound.size()) / sample_rate_hz)});
   }
   if (const double db = 20 * std::log10(peak); db < -35) {
     findings.push_back({Severity::kWarning, FindingKind::kLevel,
-                        text("%s peaks at %.0f dBFS; record it louder, at -12 to -3 dBFS, so that noise matters less", name.c_str(), db)});
+                        sentence("%s peaks at %.0f dBFS; record it louder, at -12 to -3 dBFS, so that noise matters less", name.c_str(), db)});
   }
   check_drop_outs(sound, sample_rate_hz, name, findings);
   if (const int runs = clipped_runs(sound, peak); runs >= 3) {
     findings.push_back({Severity::kWarning, FindingKind::kClipping,
-                        text("%s clips %d times at %.1f dBFS; the model learns that too: turn the recording level down", name.c_str(), runs,
+                        sentence("%s clips %d times at %.1f dBFS; the model learns that too: turn the recording level down", name.c_str(), runs,
                              20 * std::log10(peak))});
   }
 }
@@ -214,7 +206,7 @@ std::optional<double> check_repeatability(std::span<const float> wet, long start
   }
   const double esr = difference / (power + 1e-30);
   findings.push_back({esr > 0.01 ? Severity::kWarning : Severity::kNote, FindingKind::kRepeatability,
-                      text(esr > 0.01 ? "the device changed in between: its two playings of one passage differ by an ESR of %.2g"
+                      sentence(esr > 0.01 ? "the device changed in between: its two playings of one passage differ by an ESR of %.2g"
                                       : "two playings of one passage differ by an ESR of %.2g: no model of this recording gets below half of it",
                            esr)});
   return esr;

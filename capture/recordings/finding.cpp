@@ -1,7 +1,21 @@
 // Names of findings, as reports and programs see them.
 #include "capture/recordings/finding.h"
 
+#include <cstdarg>
+#include <cstdio>
+
 namespace coil::capture {
+
+std::string sentence(const char* format, ...) {
+  va_list values, again;
+  va_start(values, format);
+  va_copy(again, values);
+  std::string text(static_cast<size_t>(std::vsnprintf(nullptr, 0, format, values)), ' ');
+  std::vsnprintf(text.data(), text.size() + 1, format, again);
+  va_end(again);
+  va_end(values);
+  return text;
+}
 
 const char* name_of(FindingKind kind) {
   switch (kind) {

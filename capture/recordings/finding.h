@@ -26,6 +26,9 @@ struct Finding {
 
 using Findings = std::vector<Finding>;
 
+// A text with values in it, as std::printf writes them.
+[[gnu::format(printf, 1, 2)]] std::string sentence(const char* format, ...);
+
 const char* name_of(FindingKind kind);  // "latency", "polarity" ...
 
 }  // namespace coil::capture

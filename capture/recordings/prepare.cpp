@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 
 #include "capture/recordings/checks.h"
 #include "capture/recordings/spectrum.h"
@@ -13,15 +12,6 @@
 
 namespace coil::capture {
 namespace {
-
-constexpr double kMostMarginFrames = 12;  // as in find_alignment()
-
-template <typename... Values>
-std::string text(const char* format, Values... values) {
-  char line[512];
-  std::snprintf(line, sizeof line, format, values...);
-  return line;
-}
 
 // The channel that was recorded on: the loudest; the others are named unless they are empty or equal.
 std::vector<float> one_channel(const Recording& recording, Findings& findings) {
@@ -40,10 +30,10 @@ std::vector<float> one_channel(const Recording& recording, Findings& findings) {
   }
   if (channels > 1 && differs > 1e-6 * power[best]) {
     findings.push_back({Severity::kWarning, FindingKind::kChannels,
-                        text("%s has %zu different channels; only channel %zu, the loudest, is used", recording.name.c_str(), channels, best + 1)});
+                        sentence("%s has %zu different channels; only channel %zu, the loudest, is used", recording.name.c_str(), channels, best + 1)});
   } else if (channels > 1 && *std::min_element(power.begin(), power.end()) <= 1e-4 * power[best]) {
     findings.push_back({Severity::kNote, FindingKind::kChannels,
-                        text("%s was recorded on channel %zu of %zu; the others are empty", recording.name.c_str(), best + 1, channels)});
+                        sentence("%s was recorded on channel %zu of %zu; the others are empty", recording.name.c_str(), best + 1, channels)});
   }
   return mono;
 }
@@ -70,7 +60,7 @@ bool find_rate(const std::vector<float>& dry, std::vector<float>& wet, const Rec
     const Alignment alignment = find_alignment(dry, tried, rate);
     if (!alignment.found) continue;
     pair.findings.push_back({Severity::kWarning, FindingKind::kRate,
-                             text("%s says %.0f Hz and was recorded at %.0f Hz; it is read as such", recording.name.c_str(),
+                             sentence("%s says %.0f Hz and was recorded at %.0f Hz; it is read as such", recording.name.c_str(),
                                   recording.sample_rate_hz, real_hz)});
     wet = tried;
     pair.alignment = alignment;
@@ -82,7 +72,7 @@ bool find_rate(const std::vector<float>& dry, std::vector<float>& wet, const Rec
 void say_alignment(const Alignment& alignment, bool turn, double rate, Findings& findings) {
   if (std::abs(alignment.delay_frames) > 0.01) {
     findings.push_back({Severity::kNote, FindingKind::kLatency,
-                        text("the wet recording %s the dry one by %.2f frames (%.2f ms); taken out",
+                        sentence("the wet recording %s the dry one by %.2f frames (%.2f ms); taken out",
                              alignment.delay_frames > 0 ? "lies behind" : "is ahead of", std::abs(alignment.delay_frames),
                              1000 * std::abs(alignment.delay_frames) / rate)});
   }
@@ -93,11 +83,11 @@ void say_alignment(const Alignment& alignment, bool turn, double rate, Findings&
   }
   if (alignment.drift_ppm != 0) {
     findings.push_back({Severity::kNote, FindingKind::kDrift,
-                        text("the two clocks drift apart by %.1f ppm; taken out", alignment.drift_ppm)});
+                        sentence("the two clocks drift apart by %.1f ppm; taken out", alignment.drift_ppm)});
   }
   for (const double at : alignment.jumps_seconds) {
     findings.push_back({Severity::kWarning, FindingKind::kDropOut,
-                        text("the delay jumps near %.1f s: the interface lost samples; record again with a larger buffer", at)});
+                        sentence("the delay jumps near %.1f s: the interface lost samples; record again with a larger buffer", at)});
   }
 }
 
@@ -105,7 +95,7 @@ void check_lengths(size_t dry_frames, size_t wet_frames, const Alignment& alignm
   const double missing = double(dry_frames) + alignment.delay_frames - double(wet_frames);
   if (missing > 0.05 * rate) {
     findings.push_back({Severity::kWarning, FindingKind::kLength,
-                        text("the wet recording ends %.1f s too early; only what both hold is used", missing / rate)});
+                        sentence("the wet recording ends %.1f s too early; only what both hold is used", missing / rate)});
   }
 }
 

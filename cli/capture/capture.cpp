@@ -18,7 +18,6 @@
 #include <thread>
 
 #include "base/error.h"
-#include "base/part_file.h"
 #include "capture/model_file.h"
 #include "capture/quality.h"
 #include "capture/trainer/trainer.h"
@@ -28,6 +27,7 @@
 #include "cli/interrupt.h"
 #include "cli/models.h"
 #include "cli/text.h"
+#include "cli/whole_file.h"
 
 namespace coil::cli {
 namespace {
@@ -118,11 +118,6 @@ Material read_material(const CaptureOptions& options, double sample_rate_hz) {
 // ".NAME.training" beside the model.
 fs::path training_file(const fs::path& output) { return output.parent_path() / ("." + output.filename().string() + ".training"); }
 
-void write_whole(const fs::path& path, const std::string& bytes) {
-  PartFile file(path);
-  if (!file.write(bytes) || !file.commit()) throw Failure(kFailed, in_quotes(path) + ": cannot be written: " + std::strerror(errno));
-}
-
 // The last line on a terminal, else now and then a line; the curve shows the held-out error's logarithm over time.
 class CaptureProgress {
  public:
@@ -167,7 +162,7 @@ class Capture {
     while (!trainer_.done() && !interrupted() && !reached_target()) {
       trainer_.advance(interrupted);
       if (trainer_.state().improved) write();
-      write_whole(training_file(options_.output), trainer_.save());
+      write_whole_file(training_file(options_.output), trainer_.save());
       progress.show(trainer_.state());
     }
   }

@@ -44,7 +44,6 @@ class FileCutters {
     bool is_told = false;   // what there is no column for
   };
 
-  RecordCutter& lead_of(const Message& message);
   void add_to_file(const Message& message, std::vector<Cut>& cuts);
   void begin(File& file, const Message& message);
   void under_lead(RecordCutter& cutter) const;
