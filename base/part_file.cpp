@@ -56,7 +56,8 @@ fs::path link_target(const fs::path& path) {
   return target;
 }
 
-std::string name_beside(const fs::path& folder, const std::string& name, std::string_view before, std::string_view after) {
+std::string name_beside(const fs::path& folder, const std::string& name, std::string_view before,
+                        std::string_view after) {
   constexpr size_t kUsualLimit = 255, kHashDigits = 16;
   const long limit = ::pathconf(folder.empty() ? "." : folder.c_str(), _PC_NAME_MAX);
   const size_t most = limit > 0 ? static_cast<size_t>(limit) : kUsualLimit, added = before.size() + after.size();
@@ -64,7 +65,8 @@ std::string name_beside(const fs::path& folder, const std::string& name, std::st
   std::string middle = name;
   if (name.size() > room) {
     char hash[kHashDigits + 2];
-    std::snprintf(hash, sizeof hash, "~%016llx", static_cast<unsigned long long>(XXH3_64bits(name.data(), name.size())));
+    std::snprintf(hash, sizeof hash, "~%016llx",
+                  static_cast<unsigned long long>(XXH3_64bits(name.data(), name.size())));
     size_t kept = room > kHashDigits + 1 ? room - kHashDigits - 1 : 0;
     while (kept > 0 && (name[kept] & 0xc0) == 0x80) --kept;  // no character of UTF-8 is cut in two
     middle = name.substr(0, kept) + hash;
@@ -106,9 +108,11 @@ bool PartFile::make_beside() {
   error_ = write_obstacle(final_path_);
   if (!error_.empty()) return false;
   const std::string stem = stem_of(final_path_);
-  // The name may be taken by a process of another machine or container, or be left by one, or be taken away before it was locked.
+  // The name may be taken by a process of another machine or container, or be left by one, or be taken away before it
+  // was locked.
   for (int tries = 0; descriptor_ < 0 && tries < 1000; ++tries) {
-    path_ = final_path_.parent_path() / ("." + stem + "." + std::to_string(::getpid()) + "-" + std::to_string(counter++) + std::string(kExtension));
+    path_ = final_path_.parent_path() /
+            ("." + stem + "." + std::to_string(::getpid()) + "-" + std::to_string(counter++) + std::string(kExtension));
     descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor_ < 0 && errno != EEXIST) return fail(errno);
     if (descriptor_ < 0) continue;
@@ -117,7 +121,8 @@ bool PartFile::make_beside() {
   }
   if (descriptor_ < 0) return fail(EEXIST);
   struct stat old;
-  if (::stat(final_path_.c_str(), &old) == 0) [[maybe_unused]] const int ignored = ::fchmod(descriptor_, old.st_mode & 0777);
+  if (::stat(final_path_.c_str(), &old) == 0) [[maybe_unused]]
+    const int ignored = ::fchmod(descriptor_, old.st_mode & 0777);
   return true;
 }
 

@@ -11,23 +11,27 @@ namespace coil {
 // Where writing to `path` ends up: what its symbolic links lead to, whether or not anything is there yet.
 std::filesystem::path link_target(const std::filesystem::path& path);
 
-// Whether `path` leads to something that is no file and no folder, and takes bytes: a pipe, or a device such as /dev/null. Not a disk.
-// /dev/stdout is one whatever it leads to, so that a file that the shell has opened is not replaced.
+// Whether `path` leads to something that is no file and no folder, and takes bytes: a pipe, or a device such as
+// /dev/null. Not a disk. /dev/stdout is one whatever it leads to, so that a file that the shell has opened is not
+// replaced.
 bool takes_bytes(const std::filesystem::path& path);
 
 // Opens such a path for writing, and waits for a pipe's reader; -1 with errno set.
 int open_for_bytes(const std::filesystem::path& path);
 
-// Why an existing file at `path` may not be written to: "is read-only", "is a folder"; empty: it may, or nothing is there.
+// Why an existing file at `path` may not be written to: "is read-only", "is a folder"; empty: it may, or nothing is
+// there.
 std::string write_obstacle(const std::filesystem::path& path);
 
-// The name `before` + `name` + `after` in `folder`. Where that is longer than the file system allows, `name` is cut and a hash of the whole
-// of it added: the same in every run, and different for every name.
-std::string name_beside(const std::filesystem::path& folder, const std::string& name, std::string_view before, std::string_view after);
+// The name `before` + `name` + `after` in `folder`. Where that is longer than the file system allows, `name` is cut and
+// a hash of the whole of it added: the same in every run, and different for every name.
+std::string name_beside(const std::filesystem::path& folder, const std::string& name, std::string_view before,
+                        std::string_view after);
 
-// Until commit() the file is ".NAME.PID-N.part" in the folder of what the final path's links lead to, so that renaming it is atomic, and
-// locked, so that other processes can tell it from one that a killed process left behind. A device or a pipe has no such folder: there
-// the file is a temporary one, which commit() copies. Without commit() it is removed. One thread at a time.
+// Until commit() the file is ".NAME.PID-N.part" in the folder of what the final path's links lead to, so that renaming
+// it is atomic, and locked, so that other processes can tell it from one that a killed process left behind. A device or
+// a pipe has no such folder: there the file is a temporary one, which commit() copies. Without commit() it is removed.
+// One thread at a time.
 class PartFile {
  public:
   // An existing file that may not be written to is not replaced; else the new file gets its permissions.

@@ -49,19 +49,32 @@ class Tensors {
 
 Json config_of(const Shape& shape, double sample_rate_hz) {
   Json parts = Json::array();
-  parts.push_back({{"type", "s4d"}, {"name", "mixer"}, {"d_state", 2 * shape.pairs}, {"mode", "complex"}, {"discretization", "zoh"}});
+  parts.push_back({{"type", "s4d"},
+                   {"name", "mixer"},
+                   {"d_state", 2 * shape.pairs},
+                   {"mode", "complex"},
+                   {"discretization", "zoh"}});
   parts.push_back({{"type", "linear"}, {"name", "in_proj"}, {"d_out", shape.d_model}, {"bias", true}});
   if (shape.knobs > 0) parts.push_back({{"type", "film"}});
   parts.push_back({{"type", "tanh"}, {"rest", true}});
   parts.push_back({{"type", "linear"}, {"name", "out_proj"}, {"d_out", shape.d_model}, {"bias", false}});
-  Json config = {{"model_type", "coil"}, {"sample_rate", sample_rate_hz}, {"d_input", 1}, {"d_model", shape.d_model}, {"d_output", 1},
-                 {"in_proj_bias", false}, {"out_proj_bias", false}, {"direct", true}, {"norm_f", false},
-                 {"layers", Json::array({{{"repeat", shape.layers}, {"residual", true}, {"parts", std::move(parts)}}})}};
+  Json config = {
+      {"model_type", "coil"},
+      {"sample_rate", sample_rate_hz},
+      {"d_input", 1},
+      {"d_model", shape.d_model},
+      {"d_output", 1},
+      {"in_proj_bias", false},
+      {"out_proj_bias", false},
+      {"direct", true},
+      {"norm_f", false},
+      {"layers", Json::array({{{"repeat", shape.layers}, {"residual", true}, {"parts", std::move(parts)}}})}};
   if (shape.knobs > 0) config["controls"] = {{"count", shape.knobs}, {"polynomial", 2}, {"output", true}};
   return config;
 }
 
-void add_controls(Tensors& tensors, const ParameterMap& map, const std::vector<float>& parameters, double output_scale) {
+void add_controls(Tensors& tensors, const ParameterMap& map, const std::vector<float>& parameters,
+                  double output_scale) {
   const size_t features = map.features(), of_layers = 2 * map.shape.d_model * map.shape.layers;
   std::vector<float> weight(parameters.begin() + std::ptrdiff_t(map.knobs), parameters.end());
   for (size_t i = of_layers * features; i < weight.size(); ++i) weight[i] = float(double(weight[i]) * output_scale);
@@ -72,7 +85,11 @@ void add_controls(Tensors& tensors, const ParameterMap& map, const std::vector<f
 Json controls_of(const std::vector<Knob>& knobs) {
   Json controls = Json::array();
   for (const Knob& knob : knobs) {
-    controls.push_back({{"name", knob.name}, {"min", knob.min}, {"max", knob.max}, {"default", (knob.min + knob.max) / 2}, {"unit", ""},
+    controls.push_back({{"name", knob.name},
+                        {"min", knob.min},
+                        {"max", knob.max},
+                        {"default", (knob.min + knob.max) / 2},
+                        {"unit", ""},
                         {"to", "network"}});
   }
   return controls;
@@ -80,8 +97,8 @@ Json controls_of(const std::vector<Knob>& knobs) {
 
 }  // namespace
 
-void write_model(const std::filesystem::path& path, const ParameterMap& map, const std::vector<float>& parameters, const Scales& scales,
-                 double sample_rate_hz, const std::vector<Knob>& knobs, Json card) {
+void write_model(const std::filesystem::path& path, const ParameterMap& map, const std::vector<float>& parameters,
+                 const Scales& scales, double sample_rate_hz, const std::vector<Knob>& knobs, Json card) {
   const int64_t d = int64_t(map.shape.d_model);
   Tensors tensors(map, parameters);
   tensors.add("backbone.in_proj.weight", {d, 1}, map.input, 1 / scales.input);
@@ -94,7 +111,8 @@ void write_model(const std::filesystem::path& path, const ParameterMap& map, con
   card["channels"] = 1;
   card["latency_frames"] = 0;
   card["controls"] = controls_of(knobs);
-  ssm::write_safetensors(path, {{"config", config_of(map.shape, sample_rate_hz).dump()}, {"card", card.dump()}}, tensors.list());
+  ssm::write_safetensors(path, {{"config", config_of(map.shape, sample_rate_hz).dump()}, {"card", card.dump()}},
+                         tensors.list());
 }
 
 }  // namespace coil::capture

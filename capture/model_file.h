@@ -19,8 +19,10 @@ struct Knob {
   double normalised(double value) const { return (value - min) / (max - min); }
 };
 
-// `card`: name, description and so on; rate, channels and controls are added. Written whole or not at all. Throws Error.
-void write_model(const std::filesystem::path& path, const ParameterMap& map, const std::vector<float>& parameters, const Scales& scales,
-                 double sample_rate_hz, const std::vector<Knob>& knobs, nlohmann::ordered_json card);
+// `card`: name, description and so on; rate, channels and controls are added. Written whole or not at all. Throws
+// Error.
+void write_model(const std::filesystem::path& path, const ParameterMap& map, const std::vector<float>& parameters,
+                 const Scales& scales, double sample_rate_hz, const std::vector<Knob>& knobs,
+                 nlohmann::ordered_json card);
 
 }  // namespace coil::capture

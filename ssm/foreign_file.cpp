@@ -27,8 +27,10 @@ struct Signature {
 
 // Of more than one that fits, the first one.
 constexpr Signature kSignatures[] = {
-    {0, "version https://git-lfs.github.com/spec/"sv, "a Git LFS pointer", ", not the file itself; `git lfs pull` fetches it"},
-    {0, "version https://hawser.github.com/spec/"sv, "a Git LFS pointer", ", not the file itself; `git lfs pull` fetches it"},
+    {0, "version https://git-lfs.github.com/spec/"sv, "a Git LFS pointer",
+     ", not the file itself; `git lfs pull` fetches it"},
+    {0, "version https://hawser.github.com/spec/"sv, "a Git LFS pointer",
+     ", not the file itself; `git lfs pull` fetches it"},
     {0, "/annex/objects/"sv, "a git-annex pointer", ", not the file itself; `git annex get` fetches it"},
     {0, "coil stream state "sv, "the state of `coil stream`", ", not a model"},
     {0, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"sv, "a PyTorch checkpoint (pickle)", kExport},
@@ -54,18 +56,23 @@ constexpr Signature kSignatures[] = {
     {0, "\x89PNG\r\n"sv, "a PNG picture", ", not a model"},
     {0, "\xff\xd8\xff"sv, "a JPEG picture", ", not a model"},
     {0, "%PDF-"sv, "a PDF document", ", not a model"},
-    {0, "\x7f" "ELF"sv, "a program", ", not a model"},
+    {0,
+     "\x7f"
+     "ELF"sv,
+     "a program", ", not a model"},
 };
 
 bool starts_without_case(std::string_view text, std::string_view begin) {
-  return text.size() >= begin.size() &&
-         std::equal(begin.begin(), begin.end(), text.begin(), [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); });
+  return text.size() >= begin.size() && std::equal(begin.begin(), begin.end(), text.begin(), [](char a, char b) {
+           return a == std::tolower(static_cast<unsigned char>(b));
+         });
 }
 
 // Entries are named at the beginning, and in the list at the end.
 std::string describe_zip(std::string_view content) {
   constexpr size_t kLooked = 1 << 17;
-  const std::string_view begin = content.substr(0, kLooked), end = content.substr(content.size() - std::min(content.size(), kLooked));
+  const std::string_view begin = content.substr(0, kLooked),
+                         end = content.substr(content.size() - std::min(content.size(), kLooked));
   const auto has = [&](std::string_view name) { return begin.find(name) != begin.npos || end.find(name) != end.npos; };
   if (has("data.pkl")) return std::string("a PyTorch checkpoint (pickle in a zip archive)") + kExport;
   if (has(".npy")) return "NumPy arrays (.npz), not a model";
@@ -81,16 +88,21 @@ std::string describe_json(std::string_view content) {
   const bool is_whole = !nlohmann::json::parse(content.begin(), content.end(), watch, false).is_discarded();
   if (!is_whole && keys.empty()) return {};
   const auto has = [&](const char* key) { return keys.contains(key); };
-  if (has("architecture") && (has("config") || has("weights"))) return std::string("a Neural Amp Modeler file (.nam)") + kOtherProgram;
+  if (has("architecture") && (has("config") || has("weights")))
+    return std::string("a Neural Amp Modeler file (.nam)") + kOtherProgram;
   if (has("layers") && has("in_shape")) return std::string("an RTNeural file (JSON, as AIDA-X has it)") + kOtherProgram;
-  if (has("state_dict")) return std::string("weights as JSON (as Proteus and other GuitarML programs have them)") + kOtherProgram;
+  if (has("state_dict"))
+    return std::string("weights as JSON (as Proteus and other GuitarML programs have them)") + kOtherProgram;
   if (has("weight_map")) return "the index of a sharded checkpoint; give the folder that it lies in";
-  if (has("model_type") || has("architectures")) return "a config without weights (JSON); give the folder that it lies in";
+  if (has("model_type") || has("architectures"))
+    return "a config without weights (JSON); give the folder that it lies in";
   return "a JSON file, not a model";
 }
 
 bool is_utf8_text(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= ' ' || c == '\n' || c == '\r' || c == '\t'; });
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) >= ' ' || c == '\n' || c == '\r' || c == '\t';
+  });
 }
 
 std::string describe_text(std::string_view content) {
@@ -108,14 +120,16 @@ std::string describe_text(std::string_view content) {
   if (text.starts_with("<?xml")) return "an XML file, not a model";
   if (text.empty() || !is_utf8_text(text.substr(0, kLooked))) return {};
   std::string line(text.substr(0, std::min(text.find_first_of("\r\n"), kShown)));
-  std::replace_if(line.begin(), line.end(), [](char c) { return c == '\t' || static_cast<unsigned char>(c) > '~'; }, '?');
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c == '\t' || static_cast<unsigned char>(c) > '~'; }, '?');
   return "text, not a model; it begins with \"" + line + "\"";
 }
 
 // ModelProto: the version of its format, then one of the other fields; a protocol buffer has no signature.
 bool is_onnx(std::string_view content) {
   constexpr std::string_view kFields = "\x12\x1a\x22\x28\x32\x3a\x42";
-  return content.size() > 16 && content[0] == '\x08' && content[1] > 0 && content[1] < 32 && kFields.find(content[2]) != kFields.npos;
+  return content.size() > 16 && content[0] == '\x08' && content[1] > 0 && content[1] < 32 &&
+         kFields.find(content[2]) != kFields.npos;
 }
 
 }  // namespace
@@ -128,11 +142,13 @@ std::string describe_foreign_file(std::span<const std::byte> bytes) {
     }
   }
   if (content.starts_with("PK\3\4") || content.starts_with("PK\5\6")) return describe_zip(content);
-  if (content.size() > 1 && content[0] == '\x80' && content[1] >= 2 && content[1] <= 5) return std::string("a Python pickle") + kExport;
+  if (content.size() > 1 && content[0] == '\x80' && content[1] >= 2 && content[1] <= 5)
+    return std::string("a Python pickle") + kExport;
   if (is_onnx(content)) return std::string("an ONNX model") + kOtherProgram;
   constexpr size_t kLooked = 4096;
   const std::string_view begin = content.substr(0, kLooked);
-  if (!begin.empty() && begin.find_first_not_of('\0') == begin.npos) return "nothing but zeros: a copy or download that did not get through";
+  if (!begin.empty() && begin.find_first_not_of('\0') == begin.npos)
+    return "nothing but zeros: a copy or download that did not get through";
   return describe_text(content);
 }
 

@@ -7,8 +7,8 @@
 
 namespace coil::ssm {
 
-// For a file that is no .safetensors file: "a Git LFS pointer, not the file itself; `git lfs pull` fetches it". Empty: nothing that is known.
-// Never throws for what the file holds.
+// For a file that is no .safetensors file: "a Git LFS pointer, not the file itself; `git lfs pull` fetches it". Empty:
+// nothing that is known. Never throws for what the file holds.
 std::string describe_foreign_file(std::span<const std::byte> content);
 
 }  // namespace coil::ssm

@@ -48,7 +48,8 @@ std::map<std::string, std::string, std::less<>> upstream_names(const std::vector
     if (name.ends_with("." + head)) take(head, name);
     if (!prefix || !name.starts_with(*prefix)) continue;
     const std::string rest = name.substr(prefix->size());
-    if (rest == "embedding.weight") take(std::string(kEmbeddingName) + ".weight", name);
+    if (rest == "embedding.weight")
+      take(std::string(kEmbeddingName) + ".weight", name);
     else if (rest == "embeddings.weight" || rest.starts_with("layers.") || rest.starts_with("norm_f."))
       take(kPrefix + rest, name);
   }

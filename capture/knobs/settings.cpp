@@ -8,11 +8,11 @@
 namespace coil::capture {
 namespace {
 
-constexpr double kLargestGap = 0.2;      // of a knob's range: 11 positions of a gain were enough, a grid of 3 or 4 was not
+constexpr double kLargestGap = 0.2;  // of a knob's range: 11 positions of a gain were enough, a grid of 3 or 4 was not
 constexpr double kNearCorner = 0.1;
 constexpr size_t kMostKnobsWithCorners = 4;
 constexpr size_t kCandidates = 4000;
-constexpr double kSteps = 100;           // positions that can be set by hand
+constexpr double kSteps = 100;  // positions that can be set by hand
 
 double distance(const Setting& a, const Setting& b) {
   double sum = 0;
@@ -107,8 +107,9 @@ std::vector<std::string> gaps(std::span<const Setting> recorded, std::span<const
     std::sort(positions.begin(), positions.end());
     for (size_t i = 1; i < positions.size(); ++i) {
       if (positions[i] - positions[i - 1] <= kLargestGap) continue;
-      found.push_back(knobs[k].name + " was not recorded between " + number(position(knobs[k], positions[i - 1])) + " and " +
-                      number(position(knobs[k], positions[i])) + ": how its potentiometer turns there is not in the recordings");
+      found.push_back(knobs[k].name + " was not recorded between " + number(position(knobs[k], positions[i - 1])) +
+                      " and " + number(position(knobs[k], positions[i])) +
+                      ": how its potentiometer turns there is not in the recordings");
     }
   }
   for (const Setting& corner : missing_corners(recorded, knobs.size())) {

@@ -23,7 +23,8 @@ std::vector<size_t> strongest_pieces(std::span<const float> signal, size_t piece
   }
   std::sort(energies.rbegin(), energies.rend());
   std::vector<size_t> starts;
-  for (size_t i = 0; i < std::min(most, energies.size()) && energies[i].first > 1e-3 * energies[0].first; ++i) starts.push_back(energies[i].second);
+  for (size_t i = 0; i < std::min(most, energies.size()) && energies[i].first > 1e-3 * energies[0].first; ++i)
+    starts.push_back(energies[i].second);
   return starts;
 }
 
@@ -36,10 +37,10 @@ struct LocalDelay {
   double at = 0, delay = 0;  // both in frames
 };
 
-// The delay of each piece that can be told, near `around`; `tried` counts all pieces. They are long enough for a sharp peak, short enough for
-// drift.
-std::vector<LocalDelay> local_delays(std::span<const float> dry, std::span<const float> wet, double around, size_t piece, long margin,
-                                     size_t& tried) {
+// The delay of each piece that can be told, near `around`; `tried` counts all pieces. They are long enough for a sharp
+// peak, short enough for drift.
+std::vector<LocalDelay> local_delays(std::span<const float> dry, std::span<const float> wet, double around,
+                                     size_t piece, long margin, size_t& tried) {
   std::vector<LocalDelay> delays;
   std::vector<size_t> starts = strongest_pieces(dry, piece, 32);
   std::sort(starts.begin(), starts.end());
@@ -75,7 +76,8 @@ struct Line {
 Line robust_line(const std::vector<LocalDelay>& points) {
   std::vector<double> slopes, offsets;
   for (size_t i = 0; i < points.size(); ++i) {
-    for (size_t j = i + 1; j < points.size(); ++j) slopes.push_back((points[j].delay - points[i].delay) / (points[j].at - points[i].at));
+    for (size_t j = i + 1; j < points.size(); ++j)
+      slopes.push_back((points[j].delay - points[i].delay) / (points[j].at - points[i].at));
   }
   Line line;
   if (!slopes.empty()) line.slope = median(slopes);
@@ -90,30 +92,35 @@ double spread_around(const std::vector<LocalDelay>& points, const Line& line) {
   return sum;
 }
 
-// Lost samples make one step where drift makes a slope. The step that explains the delays much better than the line does, if any.
+// Lost samples make one step where drift makes a slope. The step that explains the delays much better than the line
+// does, if any.
 std::optional<LocalDelay> find_step(const std::vector<LocalDelay>& points, const Line& line) {
   std::optional<LocalDelay> step;
-  double least = std::min(spread_around(points, line) / 3, 0.6 * double(points.size()));  // whole frames are rounded by up to a half
+  double least = std::min(spread_around(points, line) / 3,
+                          0.6 * double(points.size()));  // whole frames are rounded by up to a half
   for (size_t split = 2; split + 2 <= points.size(); ++split) {
     const std::vector<LocalDelay> before(points.begin(), points.begin() + static_cast<long>(split));
     const std::vector<LocalDelay> behind(points.begin() + static_cast<long>(split), points.end());
     const double cost = spread_around(before, {middle(before), 0}) + spread_around(behind, {middle(behind), 0});
     if (cost >= least || std::abs(middle(before) - middle(behind)) < 2) continue;
     least = cost;
-    step = {(points[split - 1].at + points[split].at) / 2, before.size() > behind.size() ? middle(before) : middle(behind)};
+    step = {(points[split - 1].at + points[split].at) / 2,
+            before.size() > behind.size() ? middle(before) : middle(behind)};
   }
   return step;
 }
 
 // Delays of pieces to a small part of a frame: each piece's response against the response of all.
-std::vector<LocalDelay> fine_delays(std::span<const float> dry, std::span<const float> wet, const LinearResponse& all, size_t piece) {
+std::vector<LocalDelay> fine_delays(std::span<const float> dry, std::span<const float> wet, const LinearResponse& all,
+                                    size_t piece) {
   std::vector<LocalDelay> delays;
   std::vector<size_t> starts = strongest_pieces(dry, piece, 24);
   std::sort(starts.begin(), starts.end());
   for (const size_t at : starts) {
     const auto part = piece_of(dry, static_cast<long>(at), piece), back = piece_of(wet, static_cast<long>(at), piece);
     if (part.size() < piece || back.size() < piece) continue;
-    delays.push_back({double(at) + piece / 2.0, relative_delay(linear_response(part, back, all.fft_frames()), all, 48)});
+    delays.push_back(
+        {double(at) + piece / 2.0, relative_delay(linear_response(part, back, all.fft_frames()), all, 48)});
   }
   return delays;
 }
@@ -126,14 +133,15 @@ Line significant(Line line, const std::vector<LocalDelay>& points, double frames
     const double sigma = 1.4826 * median(residuals);
     const double span = points.back().at - points.front().at;
     const double slope_error = sigma / (std::sqrt(double(points.size())) * span / std::sqrt(12.0));
-    if (std::abs(line.slope) > (least_frames < 1 ? 2 : 5) * slope_error && std::abs(line.slope) * frames > least_frames) return line;
+    if (std::abs(line.slope) > (least_frames < 1 ? 2 : 5) * slope_error && std::abs(line.slope) * frames > least_frames)
+      return line;
   }
   return {middle(points), 0};
 }
 
-// How far the fitted delay of recordings without high frequencies can lie behind the true one: within this many frames of it the
-// response of the device and a delay cannot be told apart. The constants bound what 40 pairs of a simulated overdrive and preamp
-// showed: under 1 frame for wide-band sound, up to 10 for a dark guitar through much drive.
+// How far the fitted delay of recordings without high frequencies can lie behind the true one: within this many frames
+// of it the response of the device and a delay cannot be told apart. The constants bound what 40 pairs of a simulated
+// overdrive and preamp showed: under 1 frame for wide-band sound, up to 10 for a dark guitar through much drive.
 double delay_margin(const LinearResponse& response, double fit) {
   double coherent_bins = 0;
   for (const double c : response.coherence) coherent_bins += c;
@@ -144,9 +152,12 @@ double delay_margin(const LinearResponse& response, double fit) {
 std::vector<double> find_jumps(const std::vector<LocalDelay>& delays, double sample_rate_hz) {
   std::vector<double> jumps;
   for (size_t i = 2; i + 1 < delays.size(); ++i) {
-    const double before = (delays[i - 1].delay + delays[i - 2].delay) / 2, behind = (delays[i].delay + delays[i + 1].delay) / 2;
-    const double spread = std::abs(delays[i - 1].delay - delays[i - 2].delay) + std::abs(delays[i].delay - delays[i + 1].delay);
-    if (std::abs(behind - before) > 0.75 + 2 * spread) jumps.push_back((delays[i - 1].at + delays[i].at) / 2 / sample_rate_hz);
+    const double before = (delays[i - 1].delay + delays[i - 2].delay) / 2,
+                 behind = (delays[i].delay + delays[i + 1].delay) / 2;
+    const double spread =
+        std::abs(delays[i - 1].delay - delays[i - 2].delay) + std::abs(delays[i].delay - delays[i + 1].delay);
+    if (std::abs(behind - before) > 0.75 + 2 * spread)
+      jumps.push_back((delays[i - 1].at + delays[i].at) / 2 / sample_rate_hz);
   }
   return jumps;
 }
@@ -176,7 +187,8 @@ Alignment find_alignment(std::span<const float> dry, std::span<const float> wet,
     alignment.jumps_seconds.push_back(step->at / sample_rate_hz);
     line = {step->delay, 0};
   }
-  // What moves by a few frames is left to the finer look below: a distortion moves the peak of a correlation by as much.
+  // What moves by a few frames is left to the finer look below: a distortion moves the peak of a correlation by as
+  // much.
   const double span = rough.empty() ? 0 : rough.back().at - rough.front().at;
   if (std::abs(line.slope) * span < 12) line = {line.at_zero + line.slope * double(dry.size()) / 2, 0};
 
@@ -192,7 +204,8 @@ Alignment find_alignment(std::span<const float> dry, std::span<const float> wet,
     // A guitar's own notes move pieces by a few frames; over a short recording that looks like drift.
     const double least_drift = double(dry.size()) < 20 * sample_rate_hz ? 4 + 2 * margin : std::max(1.0, margin);
     const auto delays = fine_delays(dry, on_top, response, piece);
-    const Line rest = significant(robust_line(delays), delays, double(dry.size()), line.slope != 0 ? 0.01 : least_drift);
+    const Line rest =
+        significant(robust_line(delays), delays, double(dry.size()), line.slope != 0 ? 0.01 : least_drift);
     line.at_zero += excess.frames + rest.at_zero;
     line.slope += rest.slope;
     if (round == kRounds - 1) {
@@ -201,8 +214,8 @@ Alignment find_alignment(std::span<const float> dry, std::span<const float> wet,
       if (alignment.jumps_seconds.empty()) alignment.jumps_seconds = find_jumps(flat, sample_rate_hz);
     }
   }
-  // The pair must stay causal: a model can learn a delay of a few frames, but not the future. And what lies within the margin of
-  // nothing is a pair that was aligned before.
+  // The pair must stay causal: a model can learn a delay of a few frames, but not the future. And what lies within the
+  // margin of nothing is a pair that was aligned before.
   line.at_zero = line.slope == 0 && std::abs(line.at_zero) <= margin + 1 ? 0 : line.at_zero - margin;
   alignment.found = alignment.confidence > 0.3;
   alignment.delay_frames = line.at_zero;

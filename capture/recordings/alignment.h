@@ -13,8 +13,8 @@ struct Alignment {
   double delay_frames = 0;  // of the wet recording behind the dry one, at the dry one's first frame; may be negative
   double drift_ppm = 0;     // how much longer the wet recording's time runs
   bool inverted = false;
-  bool found = false;       // false: the two have nothing to do with each other that a delay would explain
-  double confidence = 0;    // 0 to 1: how well a delay and a sign explain the phase
+  bool found = false;                 // false: the two have nothing to do with each other that a delay would explain
+  double confidence = 0;              // 0 to 1: how well a delay and a sign explain the phase
   std::vector<double> jumps_seconds;  // where the delay changes at once, as when an interface drops samples
 };
 

@@ -52,7 +52,8 @@ std::vector<size_t> quiet_frames(std::span<const float> dry, double sample_rate_
 // A device never stands still for 16 samples, at once, in the middle of loud sound.
 void check_drop_outs(std::span<const float> sound, double sample_rate_hz, const std::string& name, Findings& findings) {
   const auto near = static_cast<size_t>(0.01 * sample_rate_hz);
-  const auto longest = static_cast<size_t>(0.05 * sample_rate_hz);  // a buffer's length; beyond it is silence between sounds
+  const auto longest =
+      static_cast<size_t>(0.05 * sample_rate_hz);  // a buffer's length; beyond it is silence between sounds
   int count = 0;
   double first = 0;
   size_t run = 1;
@@ -64,7 +65,8 @@ void check_drop_outs(std::span<const float> sound, double sample_rate_hz, const 
     if (run >= 16 && run < longest) {
       const size_t from = i - run, low = from > near ? from - near : 0, high = std::min(i + near, sound.size());
       const float around = std::min(peak_of(sound.subspan(low, from - low)), peak_of(sound.subspan(i, high - i)));
-      const float step = std::max(from > 0 ? std::abs(sound[from] - sound[from - 1]) : 0, i < sound.size() ? std::abs(sound[i] - sound[i - 1]) : 0);
+      const float step = std::max(from > 0 ? std::abs(sound[from] - sound[from - 1]) : 0,
+                                  i < sound.size() ? std::abs(sound[i] - sound[i - 1]) : 0);
       if (around > 0.02f && step > 0.05f * around && std::abs(sound[from]) < 0.5f * around && count++ == 0) {
         first = double(from) / sample_rate_hz;
       }
@@ -73,10 +75,12 @@ void check_drop_outs(std::span<const float> sound, double sample_rate_hz, const 
   }
   if (count == 0) return;
   findings.push_back({Severity::kWarning, FindingKind::kDropOut,
-                      sentence("%s drops out %d times, first at %.2f s; record again with a larger buffer", name.c_str(), count, first)});
+                      sentence("%s drops out %d times, first at %.2f s; record again with a larger buffer",
+                               name.c_str(), count, first)});
 }
 
-// Power of narrow lines at the multiples of the mains frequency, over the power of all, in what is left when nothing is played.
+// Power of narrow lines at the multiples of the mains frequency, over the power of all, in what is left when nothing is
+// played.
 double hum_share(const std::vector<float>& noise, double sample_rate_hz, double mains_hz) {
   constexpr int kSize = 16384;
   if (noise.size() < kSize) return 0;
@@ -109,13 +113,16 @@ void check_noise(std::span<const float> wet, const std::vector<size_t>& quiet, d
   const double fifty = hum_share(noise, sample_rate_hz, 50), sixty = hum_share(noise, sample_rate_hz, 60);
   if (std::max(fifty, sixty) > 0.3) {
     facts.hum_hz = fifty > sixty ? 50 : 60;
-    findings.push_back({facts.noise_to_signal > 1e-5 ? Severity::kWarning : Severity::kNote, FindingKind::kHum,
-                        sentence("mains hum of %.0f Hz lies %.0f dB below the signal; try another socket or lift the ground",
-                             facts.hum_hz, -power_db(facts.noise_to_signal))});
+    findings.push_back(
+        {facts.noise_to_signal > 1e-5 ? Severity::kWarning : Severity::kNote, FindingKind::kHum,
+         sentence("mains hum of %.0f Hz lies %.0f dB below the signal; try another socket or lift the ground",
+                  facts.hum_hz, -power_db(facts.noise_to_signal))});
   }
-  findings.push_back({facts.noise_to_signal > 1e-3 ? Severity::kWarning : Severity::kNote, FindingKind::kNoise,
-                      sentence("noise lies %.0f dB below the signal; measured against this recording no model gets below an ESR of %.2g",
-                           -power_db(facts.noise_to_signal), facts.noise_to_signal)});
+  findings.push_back(
+      {facts.noise_to_signal > 1e-3 ? Severity::kWarning : Severity::kNote, FindingKind::kNoise,
+       sentence(
+           "noise lies %.0f dB below the signal; measured against this recording no model gets below an ESR of %.2g",
+           -power_db(facts.noise_to_signal), facts.noise_to_signal)});
 }
 
 double median(std::vector<double>& values) {
@@ -137,8 +144,10 @@ void check_gate(std::span<const float> dry, std::span<const float> wet, double s
   if (loud.size() < 10 || quiet.size() < 10) return;
   const double fall = median(loud) - median(quiet);
   if (fall < 15) return;
-  findings.push_back({Severity::kWarning, FindingKind::kGate,
-                      sentence("quiet playing comes back %.0f dB quieter than loud playing would have it: switch off the noise gate", fall)});
+  findings.push_back(
+      {Severity::kWarning, FindingKind::kGate,
+       sentence("quiet playing comes back %.0f dB quieter than loud playing would have it: switch off the noise gate",
+                fall)});
 }
 
 // What is left 100 to 300 ms after the dry recording falls silent, against what was there before.
@@ -150,43 +159,54 @@ void check_tail(std::span<const float> dry, std::span<const float> wet, double s
     silent = std::abs(dry[i]) < 1e-5f ? silent + 1 : 0;
     if (silent != ms(500) || i + 1 < ms(700)) continue;
     const size_t stop = i + 1 - silent;
-    const double before = power_of(wet.subspan(stop - ms(200), ms(200))), behind = power_of(wet.subspan(stop + ms(100), ms(200)));
+    const double before = power_of(wet.subspan(stop - ms(200), ms(200))),
+                 behind = power_of(wet.subspan(stop + ms(100), ms(200)));
     if (before > 1e-6) worst_db = std::max(worst_db, power_db(behind) - power_db(before));
   }
   if (worst_db < -35) return;
-  findings.push_back({Severity::kWarning, FindingKind::kTail,
-                      sentence("a tenth of a second after playing stops the sound has only fallen by %.0f dB: switch off reverb and delay, "
-                           "they are not part of a capture",
-                           -worst_db)});
+  findings.push_back(
+      {Severity::kWarning, FindingKind::kTail,
+       sentence(
+           "a tenth of a second after playing stops the sound has only fallen by %.0f dB: switch off reverb and delay, "
+           "they are not part of a capture",
+           -worst_db)});
 }
 
 }  // namespace
 
-double crest_db(std::span<const float> sound) { return 20 * std::log10(peak_of(sound) / std::sqrt(power_of(sound) + 1e-30) + 1e-9); }
+double crest_db(std::span<const float> sound) {
+  return 20 * std::log10(peak_of(sound) / std::sqrt(power_of(sound) + 1e-30) + 1e-9);
+}
 
 void check_sound(std::span<const float> sound, double sample_rate_hz, const std::string& name, Findings& findings) {
   const float peak = peak_of(sound);
   if (peak < 1e-5f) {
-    findings.push_back({Severity::kFatal, FindingKind::kSilence, name + " is silent: nothing was recorded, or another channel was"});
+    findings.push_back(
+        {Severity::kFatal, FindingKind::kSilence, name + " is silent: nothing was recorded, or another channel was"});
     return;
   }
   if (double(sound.size()) < sample_rate_hz) {
     findings.push_back({Severity::kFatal, FindingKind::kLength,
-                        sentence("%s is %.1f s long; a capture needs a second at least, better a minute", name.c_str(), double(sound.size()) / sample_rate_hz)});
+                        sentence("%s is %.1f s long; a capture needs a second at least, better a minute", name.c_str(),
+                                 double(sound.size()) / sample_rate_hz)});
   }
   if (const double db = 20 * std::log10(peak); db < -35) {
-    findings.push_back({Severity::kWarning, FindingKind::kLevel,
-                        sentence("%s peaks at %.0f dBFS; record it louder, at -12 to -3 dBFS, so that noise matters less", name.c_str(), db)});
+    findings.push_back(
+        {Severity::kWarning, FindingKind::kLevel,
+         sentence("%s peaks at %.0f dBFS; record it louder, at -12 to -3 dBFS, so that noise matters less",
+                  name.c_str(), db)});
   }
   check_drop_outs(sound, sample_rate_hz, name, findings);
   if (const int runs = clipped_runs(sound, peak); runs >= 3) {
-    findings.push_back({Severity::kWarning, FindingKind::kClipping,
-                        sentence("%s clips %d times at %.1f dBFS; the model learns that too: turn the recording level down", name.c_str(), runs,
-                             20 * std::log10(peak))});
+    findings.push_back(
+        {Severity::kWarning, FindingKind::kClipping,
+         sentence("%s clips %d times at %.1f dBFS; the model learns that too: turn the recording level down",
+                  name.c_str(), runs, 20 * std::log10(peak))});
   }
 }
 
-PairFacts check_pair(std::span<const float> dry, std::span<const float> wet, double sample_rate_hz, Findings& findings) {
+PairFacts check_pair(std::span<const float> dry, std::span<const float> wet, double sample_rate_hz,
+                     Findings& findings) {
   PairFacts facts;
   check_noise(wet, quiet_frames(dry, sample_rate_hz), sample_rate_hz, facts, findings);
   check_gate(dry, wet, sample_rate_hz, findings);
@@ -194,9 +214,11 @@ PairFacts check_pair(std::span<const float> dry, std::span<const float> wet, dou
   return facts;
 }
 
-std::optional<double> check_repeatability(std::span<const float> wet, long start, double sample_rate_hz, Findings& findings) {
+std::optional<double> check_repeatability(std::span<const float> wet, long start, double sample_rate_hz,
+                                          Findings& findings) {
   using Map = TestSignalMap;
-  const long first = start + std::lround(Map::kPassage * sample_rate_hz), again = start + std::lround(Map::kPassageAgain * sample_rate_hz);
+  const long first = start + std::lround(Map::kPassage * sample_rate_hz),
+             again = start + std::lround(Map::kPassageAgain * sample_rate_hz);
   const long frames = std::lround(Map::kPassageSeconds * sample_rate_hz);
   if (first < 0 || again + frames > static_cast<long>(wet.size())) return std::nullopt;
   double difference = 0, power = 0;
@@ -205,10 +227,12 @@ std::optional<double> check_repeatability(std::span<const float> wet, long start
     power += std::pow(double(wet[first + i]), 2);
   }
   const double esr = difference / (power + 1e-30);
-  findings.push_back({esr > 0.01 ? Severity::kWarning : Severity::kNote, FindingKind::kRepeatability,
-                      sentence(esr > 0.01 ? "the device changed in between: its two playings of one passage differ by an ESR of %.2g"
-                                      : "two playings of one passage differ by an ESR of %.2g: no model of this recording gets below half of it",
-                           esr)});
+  findings.push_back(
+      {esr > 0.01 ? Severity::kWarning : Severity::kNote, FindingKind::kRepeatability,
+       sentence(esr > 0.01 ? "the device changed in between: its two playings of one passage differ by an ESR of %.2g"
+                           : "two playings of one passage differ by an ESR of %.2g: no model of this recording gets "
+                             "below half of it",
+                esr)});
   return esr;
 }
 

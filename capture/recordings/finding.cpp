@@ -19,23 +19,40 @@ std::string sentence(const char* format, ...) {
 
 const char* name_of(FindingKind kind) {
   switch (kind) {
-    case FindingKind::kLatency: return "latency";
-    case FindingKind::kPolarity: return "polarity";
-    case FindingKind::kDrift: return "drift";
-    case FindingKind::kRate: return "rate";
-    case FindingKind::kLength: return "length";
-    case FindingKind::kChannels: return "channels";
-    case FindingKind::kClipping: return "clipping";
-    case FindingKind::kLevel: return "level";
-    case FindingKind::kSilence: return "silence";
-    case FindingKind::kDropOut: return "drop-out";
-    case FindingKind::kNoise: return "noise";
-    case FindingKind::kHum: return "hum";
-    case FindingKind::kGate: return "gate";
-    case FindingKind::kTail: return "tail";
-    case FindingKind::kSwapped: return "swapped";
-    case FindingKind::kUnrelated: return "unrelated";
-    case FindingKind::kRepeatability: return "repeatability";
+    case FindingKind::kLatency:
+      return "latency";
+    case FindingKind::kPolarity:
+      return "polarity";
+    case FindingKind::kDrift:
+      return "drift";
+    case FindingKind::kRate:
+      return "rate";
+    case FindingKind::kLength:
+      return "length";
+    case FindingKind::kChannels:
+      return "channels";
+    case FindingKind::kClipping:
+      return "clipping";
+    case FindingKind::kLevel:
+      return "level";
+    case FindingKind::kSilence:
+      return "silence";
+    case FindingKind::kDropOut:
+      return "drop-out";
+    case FindingKind::kNoise:
+      return "noise";
+    case FindingKind::kHum:
+      return "hum";
+    case FindingKind::kGate:
+      return "gate";
+    case FindingKind::kTail:
+      return "tail";
+    case FindingKind::kSwapped:
+      return "swapped";
+    case FindingKind::kUnrelated:
+      return "unrelated";
+    case FindingKind::kRepeatability:
+      return "repeatability";
   }
   return "";
 }

@@ -14,8 +14,23 @@ enum class Severity {
 
 // Each kind is found by one check and has one meaning, so that programs can tell findings apart.
 enum class FindingKind {
-  kLatency, kPolarity, kDrift, kRate, kLength, kChannels, kClipping, kLevel, kSilence, kDropOut, kNoise, kHum, kGate, kTail, kSwapped,
-  kUnrelated, kRepeatability
+  kLatency,
+  kPolarity,
+  kDrift,
+  kRate,
+  kLength,
+  kChannels,
+  kClipping,
+  kLevel,
+  kSilence,
+  kDropOut,
+  kNoise,
+  kHum,
+  kGate,
+  kTail,
+  kSwapped,
+  kUnrelated,
+  kRepeatability
 };
 
 struct Finding {

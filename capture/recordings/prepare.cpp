@@ -18,7 +18,8 @@ std::vector<float> one_channel(const Recording& recording, Findings& findings) {
   const auto channels = static_cast<size_t>(recording.channels);
   const size_t frames = recording.samples.size() / channels;
   std::vector<double> power(channels);
-  for (size_t i = 0; i < frames * channels; ++i) power[i % channels] += double(recording.samples[i]) * recording.samples[i];
+  for (size_t i = 0; i < frames * channels; ++i)
+    power[i % channels] += double(recording.samples[i]) * recording.samples[i];
   const size_t best = static_cast<size_t>(std::max_element(power.begin(), power.end()) - power.begin());
   std::vector<float> mono(frames);
   double differs = 0;
@@ -30,10 +31,12 @@ std::vector<float> one_channel(const Recording& recording, Findings& findings) {
   }
   if (channels > 1 && differs > 1e-6 * power[best]) {
     findings.push_back({Severity::kWarning, FindingKind::kChannels,
-                        sentence("%s has %zu different channels; only channel %zu, the loudest, is used", recording.name.c_str(), channels, best + 1)});
+                        sentence("%s has %zu different channels; only channel %zu, the loudest, is used",
+                                 recording.name.c_str(), channels, best + 1)});
   } else if (channels > 1 && *std::min_element(power.begin(), power.end()) <= 1e-4 * power[best]) {
     findings.push_back({Severity::kNote, FindingKind::kChannels,
-                        sentence("%s was recorded on channel %zu of %zu; the others are empty", recording.name.c_str(), best + 1, channels)});
+                        sentence("%s was recorded on channel %zu of %zu; the others are empty", recording.name.c_str(),
+                                 best + 1, channels)});
   }
   return mono;
 }
@@ -52,7 +55,8 @@ std::vector<float> resampled(const std::vector<float>& sound, double from_hz, do
 }
 
 // A file whose rate is not what its header says: tried only where the pair does not fit as it is.
-bool find_rate(const std::vector<float>& dry, std::vector<float>& wet, const Recording& recording, double rate, PreparedPair& pair) {
+bool find_rate(const std::vector<float>& dry, std::vector<float>& wet, const Recording& recording, double rate,
+               PreparedPair& pair) {
   static constexpr std::array kRates = {44100.0, 48000.0, 88200.0, 96000.0, 32000.0, 192000.0};
   for (const double real_hz : kRates) {
     if (real_hz == recording.sample_rate_hz) continue;
@@ -60,8 +64,8 @@ bool find_rate(const std::vector<float>& dry, std::vector<float>& wet, const Rec
     const Alignment alignment = find_alignment(dry, tried, rate);
     if (!alignment.found) continue;
     pair.findings.push_back({Severity::kWarning, FindingKind::kRate,
-                             sentence("%s says %.0f Hz and was recorded at %.0f Hz; it is read as such", recording.name.c_str(),
-                                  recording.sample_rate_hz, real_hz)});
+                             sentence("%s says %.0f Hz and was recorded at %.0f Hz; it is read as such",
+                                      recording.name.c_str(), recording.sample_rate_hz, real_hz)});
     wet = tried;
     pair.alignment = alignment;
     return true;
@@ -73,8 +77,8 @@ void say_alignment(const Alignment& alignment, bool turn, double rate, Findings&
   if (std::abs(alignment.delay_frames) > 0.01) {
     findings.push_back({Severity::kNote, FindingKind::kLatency,
                         sentence("the wet recording %s the dry one by %.2f frames (%.2f ms); taken out",
-                             alignment.delay_frames > 0 ? "lies behind" : "is ahead of", std::abs(alignment.delay_frames),
-                             1000 * std::abs(alignment.delay_frames) / rate)});
+                                 alignment.delay_frames > 0 ? "lies behind" : "is ahead of",
+                                 std::abs(alignment.delay_frames), 1000 * std::abs(alignment.delay_frames) / rate)});
   }
   if (alignment.inverted) {
     findings.push_back({Severity::kNote, FindingKind::kPolarity,
@@ -86,23 +90,26 @@ void say_alignment(const Alignment& alignment, bool turn, double rate, Findings&
                         sentence("the two clocks drift apart by %.1f ppm; taken out", alignment.drift_ppm)});
   }
   for (const double at : alignment.jumps_seconds) {
-    findings.push_back({Severity::kWarning, FindingKind::kDropOut,
-                        sentence("the delay jumps near %.1f s: the interface lost samples; record again with a larger buffer", at)});
+    findings.push_back(
+        {Severity::kWarning, FindingKind::kDropOut,
+         sentence("the delay jumps near %.1f s: the interface lost samples; record again with a larger buffer", at)});
   }
 }
 
 void check_lengths(size_t dry_frames, size_t wet_frames, const Alignment& alignment, double rate, Findings& findings) {
   const double missing = double(dry_frames) + alignment.delay_frames - double(wet_frames);
   if (missing > 0.05 * rate) {
-    findings.push_back({Severity::kWarning, FindingKind::kLength,
-                        sentence("the wet recording ends %.1f s too early; only what both hold is used", missing / rate)});
+    findings.push_back(
+        {Severity::kWarning, FindingKind::kLength,
+         sentence("the wet recording ends %.1f s too early; only what both hold is used", missing / rate)});
   }
 }
 
 // What both hold: the wet recording may start late or end early.
 void keep_overlap(PreparedPair& pair, size_t wet_frames) {
   const long from = std::max<long>(0, std::lround(std::ceil(-pair.alignment.delay_frames)));
-  const long until = std::min<long>(static_cast<long>(pair.dry.size()), static_cast<long>(wet_frames) - std::lround(pair.alignment.delay_frames));
+  const long until = std::min<long>(static_cast<long>(pair.dry.size()),
+                                    static_cast<long>(wet_frames) - std::lround(pair.alignment.delay_frames));
   if (from >= until) return;
   for (auto* sound : {&pair.dry, &pair.wet}) {
     sound->erase(sound->begin() + until, sound->end());
@@ -124,7 +131,8 @@ PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sam
 
   pair.dry = resampled(pair.dry, dry.sample_rate_hz, sample_rate_hz);
   back = resampled(back, wet.sample_rate_hz, sample_rate_hz);
-  const std::optional<FoundSignal> sent = find_test_signal(pair.dry, sample_rate_hz), came = find_test_signal(back, sample_rate_hz);
+  const std::optional<FoundSignal> sent = find_test_signal(pair.dry, sample_rate_hz),
+                                   came = find_test_signal(back, sample_rate_hz);
   if (came && (!sent || came->correlation > sent->correlation + 1e-3)) {
     pair.findings.push_back({Severity::kFatal, FindingKind::kSwapped,
                              wet.name + " is the test signal itself: give it first, and what came back second"});
@@ -133,19 +141,22 @@ PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sam
   }
   pair.alignment = find_alignment(pair.dry, back, sample_rate_hz);
   if (!pair.alignment.found && !find_rate(pair.dry, back, wet, sample_rate_hz, pair)) {
-    pair.findings.push_back({Severity::kFatal, FindingKind::kUnrelated,
-                             wet.name + " has nothing of " + dry.name + " in it: not the same take, or nothing went through the device"});
+    pair.findings.push_back(
+        {Severity::kFatal, FindingKind::kUnrelated,
+         wet.name + " has nothing of " + dry.name + " in it: not the same take, or nothing went through the device"});
     judge();
     return pair;
   }
   // Nearer to each other than the alignment can tell, the two were never apart.
-  const bool through_interface = std::abs(pair.alignment.delay_frames) > kMostMarginFrames || pair.alignment.drift_ppm != 0;
+  const bool through_interface =
+      std::abs(pair.alignment.delay_frames) > kMostMarginFrames || pair.alignment.drift_ppm != 0;
   const bool turn = polarity == Polarity::kTurn || (polarity == Polarity::kAutomatic && through_interface);
   say_alignment(pair.alignment, turn, sample_rate_hz, pair.findings);
   check_lengths(pair.dry.size(), back.size(), pair.alignment, sample_rate_hz, pair.findings);
   if (pair.alignment.delay_frames < -0.0005 * sample_rate_hz && crest_db(pair.dry) + 1 < crest_db(back)) {
-    pair.findings.push_back({Severity::kWarning, FindingKind::kSwapped,
-                             "the wet recording is earlier and less compressed than the dry one: are the two swapped?"});
+    pair.findings.push_back(
+        {Severity::kWarning, FindingKind::kSwapped,
+         "the wet recording is earlier and less compressed than the dry one: are the two swapped?"});
   }
   pair.alignment.inverted = pair.alignment.inverted && turn;
   pair.wet = aligned(back, pair.dry.size(), pair.alignment);

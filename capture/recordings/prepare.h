@@ -22,16 +22,17 @@ struct PreparedPair {
   std::vector<float> dry, wet;  // mono, equally long, aligned, at the rate asked for
   Alignment alignment;          // what was taken out, in frames of that rate
   Findings findings;
-  double noise_to_signal = 0;                // 0: not known
-  std::optional<double> repeatability_esr;   // where the test signal was played
-  bool usable = true;                        // no finding is fatal
+  double noise_to_signal = 0;               // 0: not known
+  std::optional<double> repeatability_esr;  // where the test signal was played
+  bool usable = true;                       // no finding is fatal
 };
 
-// A pair that needs no delay taken out was made in a computer, so that its polarity is the device's own and a model keeps it; what came
-// through an interface is turned to the dry sound's, so that both can be blended.
+// A pair that needs no delay taken out was made in a computer, so that its polarity is the device's own and a model
+// keeps it; what came through an interface is turned to the dry sound's, so that both can be blended.
 enum class Polarity { kAutomatic, kKeep, kTurn };
 
 // Takes any two recordings and says what it finds; never throws for what they hold. Not for the audio thread.
-PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sample_rate_hz, Polarity polarity = Polarity::kAutomatic);
+PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sample_rate_hz,
+                          Polarity polarity = Polarity::kAutomatic);
 
 }  // namespace coil::capture

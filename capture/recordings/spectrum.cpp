@@ -33,8 +33,8 @@ std::vector<double> minimum_phase(const std::vector<double>& log_magnitude) {
   return phase;
 }
 
-// Beyond the last known bin a device's response goes on falling as it did in the octave before: a low-pass that ended there would have
-// less phase, and the rest would be taken for delay.
+// Beyond the last known bin a device's response goes on falling as it did in the octave before: a low-pass that ended
+// there would have less phase, and the rest would be taken for delay.
 void extrapolate(std::vector<double>& log_magnitude, int last_known) {
   const int from = std::max(1, last_known / 2);
   double sum_x = 0, sum_y = 0, sum_xx = 0, sum_xy = 0;
@@ -89,7 +89,8 @@ struct LineFit {
   double total = 0;
 };
 
-// The delay at which `phasors`, turned back by it, add up to the most: a grid, then a golden-section search around its best.
+// The delay at which `phasors`, turned back by it, add up to the most: a grid, then a golden-section search around its
+// best.
 LineFit fit_delay(const std::vector<Complex>& phasors, int fft_frames, double search_frames) {
   const auto turned = [&](double delay) {
     Complex sum = 0;
@@ -213,7 +214,8 @@ double relative_delay(const LinearResponse& now, const LinearResponse& before, d
   const std::vector<double> weight_now = phase_weights(now), weight_before = phase_weights(before);
   std::vector<Complex> phasors(weight_now.size());
   for (size_t k = 0; k < phasors.size(); ++k) {
-    phasors[k] = std::sqrt(weight_now[k] * weight_before[k]) * std::polar(1.0, std::arg(now.gain[k] * std::conj(before.gain[k])));
+    phasors[k] = std::sqrt(weight_now[k] * weight_before[k]) *
+                 std::polar(1.0, std::arg(now.gain[k] * std::conj(before.gain[k])));
   }
   return fit_delay(phasors, now.fft_frames(), search_frames).delay;
 }

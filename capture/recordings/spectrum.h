@@ -20,14 +20,15 @@ LinearResponse linear_response(std::span<const float> dry, std::span<const float
 
 // The offset at which `part`, slid along `whole`, fits best, and how far that peak stands above the rest.
 struct Match {
-  int offset_frames = 0;  // part[i] lies at whole[i + offset]; may be negative
-  double correlation = 0; // of the two where they overlap, with its sign: -1 to 1
-  double peak_to_rms = 0; // of the cross-correlation after whitening; below about 8 it is chance
+  int offset_frames = 0;   // part[i] lies at whole[i + offset]; may be negative
+  double correlation = 0;  // of the two where they overlap, with its sign: -1 to 1
+  double peak_to_rms = 0;  // of the cross-correlation after whitening; below about 8 it is chance
 };
 Match best_match(std::span<const float> part, std::span<const float> whole);
 
-// The delay of `wet` against what a minimum-phase device of the same frequency response would give. A device's own filters are no
-// delay, so that the pair stays causal once this delay is taken out. The excess phase of the response is fitted by a straight line.
+// The delay of `wet` against what a minimum-phase device of the same frequency response would give. A device's own
+// filters are no delay, so that the pair stays causal once this delay is taken out. The excess phase of the response is
+// fitted by a straight line.
 struct ExcessDelay {
   double frames = 0;
   bool inverted = false;

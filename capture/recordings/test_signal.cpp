@@ -60,7 +60,8 @@ void pluck(Tape& tape, double at, double seconds, double hz, double gain, Random
   for (int k = 1; k <= 24; ++k) {
     const double partial = k * hz * std::sqrt(1 + 1e-4 * k * k);
     if (partial > 0.45 * tape.rate() || partial > 12000) break;
-    const double size = std::sin(kTau / 2 * k * position) / std::pow(k, bright), decay = 1.2 + 0.25 * k + partial / 2500;
+    const double size = std::sin(kTau / 2 * k * position) / std::pow(k, bright),
+                 decay = 1.2 + 0.25 * k + partial / 2500;
     const double phase = random.between(0, kTau);
     std::complex<double> turning = std::polar(1.0, phase);
     const std::complex<double> step = std::polar(std::exp(-decay / tape.rate()), kTau * partial / tape.rate());
@@ -75,13 +76,16 @@ void pluck(Tape& tape, double at, double seconds, double hz, double gain, Random
 // A phrase of chords, single notes and scratches, as loud as `db`.
 void phrase(Tape& tape, double at, double seconds, double db, uint64_t seed) {
   Random random(seed);
-  static constexpr std::array kNotes = {82.41, 98.0, 110.0, 146.83, 164.81, 196.0, 246.94, 329.63, 392.0, 440.0, 587.33, 659.26, 987.77};
+  static constexpr std::array kNotes = {82.41,  98.0,  110.0, 146.83, 164.81, 196.0, 246.94,
+                                        329.63, 392.0, 440.0, 587.33, 659.26, 987.77};
   double t = 0;
   while (t < seconds - 0.3) {
     const int notes = random.uniform() < 0.35 ? 4 : 1;
-    const double length = std::min(random.between(0.12, 0.9), seconds - t), loud = gain_of(db + random.between(-10, 0)) / std::sqrt(notes);
+    const double length = std::min(random.between(0.12, 0.9), seconds - t),
+                 loud = gain_of(db + random.between(-10, 0)) / std::sqrt(notes);
     for (int n = 0; n < notes; ++n) {
-      pluck(tape, at + t + 0.012 * n, length, kNotes[static_cast<size_t>(random.uniform() * kNotes.size())], loud, random);
+      pluck(tape, at + t + 0.012 * n, length, kNotes[static_cast<size_t>(random.uniform() * kNotes.size())], loud,
+            random);
     }
     tape.add(at + t, 0.012, 0.5 * loud, [&](double) { return random.noise(); });
     t += length;
@@ -89,7 +93,8 @@ void phrase(Tape& tape, double at, double seconds, double db, uint64_t seed) {
 }
 
 void bursts(Tape& tape, double at, double until) {
-  static constexpr std::array kHz = {100.0, 200.0, 400.0, 800.0, 1200.0, 1700.0, 2500.0, 3500.0, 5000.0, 7000.0, 10000.0, 14000.0};
+  static constexpr std::array kHz = {100.0,  200.0,  400.0,  800.0,  1200.0,  1700.0,
+                                     2500.0, 3500.0, 5000.0, 7000.0, 10000.0, 14000.0};
   static constexpr std::array kDb = {-6.0, -18.0, -32.0};
   const double each = (until - at) / (kHz.size() * kDb.size() + 8);
   double t = at;
@@ -99,10 +104,12 @@ void bursts(Tape& tape, double at, double until) {
       t += each;
     }
   }
-  static constexpr std::array<std::array<double, 2>, 4> kPairs = {{{196, 247}, {880, 1109}, {2500, 3150}, {6000, 7100}}};
+  static constexpr std::array<std::array<double, 2>, 4> kPairs = {
+      {{196, 247}, {880, 1109}, {2500, 3150}, {6000, 7100}}};
   for (const auto& pair : kPairs) {
     for (const double db : {-12.0, -26.0}) {
-      tape.add(t, each, gain_of(db), [&pair](double s) { return std::sin(kTau * pair[0] * s) + std::sin(kTau * pair[1] * s); });
+      tape.add(t, each, gain_of(db),
+               [&pair](double s) { return std::sin(kTau * pair[0] * s) + std::sin(kTau * pair[1] * s); });
       t += each;
     }
   }
@@ -120,12 +127,12 @@ std::vector<float> make_test_signal(double sample_rate_hz) {
   for (int i = 0; i < 14; ++i) {  // 6.6 to 13.6: noise, brighter and darker, from nearly nothing to loud
     double dark = 0;
     const double keep = i % 2 ? 0.9 : 0.0;
-    tape.add(6.6 + 0.5 * i, 0.5, gain_of(-56 + 3.8 * i) * (i % 2 ? 0.4 : 1), [&](double) {
-      return dark = keep * dark + random.noise();
-    });
+    tape.add(6.6 + 0.5 * i, 0.5, gain_of(-56 + 3.8 * i) * (i % 2 ? 0.4 : 1),
+             [&](double) { return dark = keep * dark + random.noise(); });
   }
-  for (int i = 0; i < 6; ++i) phrase(tape, 13.6 + 3.2 * i, 3.2, -2.0 - 7 * i, 10 + i);  // to 32.8, down to very quiet playing
-  for (int i = 0; i < 2; ++i) {                                                           // to 38.8: sweeps 30 Hz to 16 kHz
+  for (int i = 0; i < 6; ++i)
+    phrase(tape, 13.6 + 3.2 * i, 3.2, -2.0 - 7 * i, 10 + i);  // to 32.8, down to very quiet playing
+  for (int i = 0; i < 2; ++i) {                               // to 38.8: sweeps 30 Hz to 16 kHz
     const double octaves = std::log2(16000.0 / 30);
     tape.add(32.8 + 3 * i, 3, gain_of(i ? -26 : -8), [octaves](double t) {
       return std::sin(kTau * 30 * 3 / (octaves * std::numbers::ln2) * (std::exp2(octaves * t / 3) - 1));
@@ -146,7 +153,8 @@ std::optional<FoundSignal> find_test_signal(std::span<const float> recording, do
   const std::vector<float> signal = make_test_signal(sample_rate_hz);
   const auto from = static_cast<size_t>(Map::kPassage * sample_rate_hz), seconds = static_cast<size_t>(sample_rate_hz);
   // The passage is played twice: it is looked for where it comes first.
-  Match match = best_match(std::span(signal).subspan(from, 3 * seconds), recording.first(std::min(recording.size(), 30 * seconds)));
+  Match match = best_match(std::span(signal).subspan(from, 3 * seconds),
+                           recording.first(std::min(recording.size(), 30 * seconds)));
   match.offset_frames -= static_cast<int>(from);
   if (match.correlation < 0.9) return std::nullopt;
   return FoundSignal{match.offset_frames, match.correlation};

@@ -1,4 +1,5 @@
-// A training's whole memory as bytes and back, so that it goes on after a crash as if nothing had been. For this machine only.
+// A training's whole memory as bytes and back, so that it goes on after a crash as if nothing had been. For this
+// machine only.
 #pragma once
 
 #include <cstring>

@@ -9,11 +9,13 @@ namespace coil::capture {
 
 inline constexpr size_t kModeValues = 4;  // z_re, z_im, c_re, c_im
 
-// modes: [layer][kModeValues][d][pairs], with z = exp(dt A), c = 2 C (z - 1) / A, A = -exp(log_A_real) + i A_imag, dt = exp(log_dt).
+// modes: [layer][kModeValues][d][pairs], with z = exp(dt A), c = 2 C (z - 1) / A, A = -exp(log_A_real) + i A_imag, dt =
+// exp(log_dt).
 template <class T>
 void discretise(const ParameterMap& map, const T* parameters, T* modes);
 
-// In place: M and Q of kernels.h (in the places of C and of log_A_real and A_imag) become the gradients of log_dt, log_A_real, A_imag, C.
+// In place: M and Q of kernels.h (in the places of C and of log_A_real and A_imag) become the gradients of log_dt,
+// log_A_real, A_imag, C.
 template <class T>
 void chain_modes(const ParameterMap& map, const T* parameters, double* gradient);
 

@@ -13,7 +13,9 @@ constexpr size_t kSegmentFrames = 1024;
 }  // namespace
 
 Evaluation::Evaluation(const ParameterMap& map, const Kernels<float>& kernels)
-    : map_(map), group_(map, kernels, kSegmentFrames), workspace_(map, kernels.lanes, kSegmentFrames),
+    : map_(map),
+      group_(map, kernels, kSegmentFrames),
+      workspace_(map, kernels.lanes, kSegmentFrames),
       modes_(map.shape.layers * kModeValues * map.modes()) {}
 
 std::vector<ErrorAndEnergy> Evaluation::run(const std::vector<float>& parameters, const std::vector<Take>& takes,
@@ -27,8 +29,8 @@ std::vector<ErrorAndEnergy> Evaluation::run(const std::vector<float>& parameters
   return results;
 }
 
-void Evaluation::run_group(const Weights<float>& weights, const std::vector<Take>& takes, const Passage* passages, size_t count,
-                           ErrorAndEnergy* results) {
+void Evaluation::run_group(const Weights<float>& weights, const std::vector<Take>& takes, const Passage* passages,
+                           size_t count, ErrorAndEnergy* results) {
   const size_t lanes = group_.lanes();
   size_t frames = 0;
   for (size_t i = 0; i < lanes; ++i) {

@@ -21,7 +21,8 @@ std::vector<double> film_vector(const ParameterMap& map, const T* parameters, st
   return film;
 }
 
-void add_film_gradient(const ParameterMap& map, std::span<const double> knobs, std::span<const double> film_gradient, double* gradient) {
+void add_film_gradient(const ParameterMap& map, std::span<const double> knobs, std::span<const double> film_gradient,
+                       double* gradient) {
   const std::vector<double> features = knob_features(knobs);
   double* weight = gradient + map.knobs;
   for (const double g : film_gradient)

@@ -1,4 +1,5 @@
-// From knob positions to each layer's scale and shift and to what is added to the output row: linear and quadratic terms, no hidden layer.
+// From knob positions to each layer's scale and shift and to what is added to the output row: linear and quadratic
+// terms, no hidden layer.
 #pragma once
 
 #include <span>
@@ -16,6 +17,7 @@ template <class T>
 std::vector<double> film_vector(const ParameterMap& map, const T* parameters, std::span<const double> knobs);
 
 // Adds to the weights' gradient.
-void add_film_gradient(const ParameterMap& map, std::span<const double> knobs, std::span<const double> film_gradient, double* gradient);
+void add_film_gradient(const ParameterMap& map, std::span<const double> knobs, std::span<const double> film_gradient,
+                       double* gradient);
 
 }  // namespace coil::capture

@@ -1,4 +1,5 @@
-// S4D-Lin's modes (Gu et al. 2022, "On the parameterization and initialization of diagonal state space models"); the rest is normal.
+// S4D-Lin's modes (Gu et al. 2022, "On the parameterization and initialization of diagonal state space models"); the
+// rest is normal.
 #include "capture/trainer/initial_parameters.h"
 
 #include <algorithm>
@@ -23,7 +24,8 @@ std::vector<float> initial_parameters(const ParameterMap& map, Random& random, d
     float* p = &parameters[map.at_layer(l)];
     for (size_t c = 0; c < d; ++c) {
       const double place = (double(c) + random.uniform()) / double(d);
-      p[map.layer.log_dt + c] = float(slower + std::log(kShortestStep) + std::log(kLongestStep / kShortestStep) * place);
+      p[map.layer.log_dt + c] =
+          float(slower + std::log(kShortestStep) + std::log(kLongestStep / kShortestStep) * place);
     }
     for (size_t c = d; c > 1; --c) std::swap(p[map.layer.log_dt + c - 1], p[map.layer.log_dt + random.below(c)]);
     for (size_t n = 0; n < map.modes(); ++n) {

@@ -8,7 +8,8 @@
 
 namespace coil::capture {
 
-// For signals of rms near 1. The channels' time constants are spread evenly, in the logarithm, from 2 frames to about 0.25 s at 48 kHz.
+// For signals of rms near 1. The channels' time constants are spread evenly, in the logarithm, from 2 frames to about
+// 0.25 s at 48 kHz.
 std::vector<float> initial_parameters(const ParameterMap& map, Random& random, double sample_rate_hz);
 
 }  // namespace coil::capture

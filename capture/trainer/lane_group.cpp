@@ -1,5 +1,5 @@
-// A segment of a vector of lanes. States are kept at the beginning of each block; the way back computes a block once more from there,
-// which is cheaper than to keep all that is in between in memory.
+// A segment of a vector of lanes. States are kept at the beginning of each block; the way back computes a block once
+// more from there, which is cheaper than to keep all that is in between in memory.
 #include "capture/trainer/lane_group.h"
 
 #include <algorithm>
@@ -10,9 +10,11 @@ namespace coil::capture {
 
 template <class T>
 Workspace<T>::Workspace(const ParameterMap& map, size_t lanes, size_t segment_frames)
-    : tape(map.shape, lanes), output(segment_frames * lanes),
+    : tape(map.shape, lanes),
+      output(segment_frames * lanes),
       marks(segment_frames / kBlockFrames * map.shape.layers * map.modes() * kStates * lanes),
-      again(map.shape.layers * map.modes() * kStates * lanes), adjoint(map.shape.layers * map.modes() * kAdjoints * lanes),
+      again(map.shape.layers * map.modes() * kStates * lanes),
+      adjoint(map.shape.layers * map.modes() * kAdjoints * lanes),
       gradient((map.knobs + map.shape.layers * map.shape.d_model) * lanes) {}
 
 template <class T>
@@ -64,15 +66,16 @@ void LaneGroup<T>::forward(const Weights<T>& weights, size_t frames, T* output, 
 }
 
 template <class T>
-LossSums LaneGroup<T>::train(const Weights<T>& weights, double k_plain, double k_pre, Workspace<T>& ws, double* gradient) {
+LossSums LaneGroup<T>::train(const Weights<T>& weights, double k_plain, double k_pre, Workspace<T>& ws,
+                             double* gradient) {
   const size_t n = lanes(), blocks = segment_frames_ / kBlockFrames;
   for (size_t b = 0; b < blocks; ++b) {
     std::copy(state_.begin(), state_.end(), ws.marks.begin() + std::ptrdiff_t(b * state_.size()));
     const size_t t = b * kBlockFrames * n;
     kernels_.forward(weights, conditions(), &input_[t], &ws.output[t], state_.data(), ws.tape);
   }
-  const LossSums sums =
-      kernels_.loss(ws.output.data(), target_.data(), counts_.data(), weight_.data(), segment_frames_, T(k_plain), T(k_pre));
+  const LossSums sums = kernels_.loss(ws.output.data(), target_.data(), counts_.data(), weight_.data(), segment_frames_,
+                                      T(k_plain), T(k_pre));
 
   std::fill(ws.adjoint.begin(), ws.adjoint.end(), T(0));
   std::fill(ws.gradient.begin(), ws.gradient.end(), T(0));
@@ -90,8 +93,8 @@ LossSums LaneGroup<T>::train(const Weights<T>& weights, double k_plain, double k
   return sums;
 }
 
-// The kernels know a lane's scale and shift as constants. With dW and db, the gradients of scale W_in and shift, S that of -tanh(shift),
-// and shift = scale b + t:
+// The kernels know a lane's scale and shift as constants. With dW and db, the gradients of scale W_in and shift, S that
+// of -tanh(shift), and shift = scale b + t:
 //   of t: db - (1 - tanh(shift)^2) S,  of scale: sum_j W_ij dW_ij + b (of t),  of W: scale dW,  of b: scale (of t)
 template <class T>
 void LaneGroup<T>::add_gradients(const T* parameters, const T* lanes_gradient, double* gradient) const {

@@ -8,19 +8,28 @@
 namespace coil::capture {
 namespace {
 
-constexpr double kRate = 0.02, kLastRate = 0.005;  // the last as a share of the first
+constexpr double kRate = 0.02, kLastRate = 0.005;             // the last as a share of the first
 constexpr double kTimeConstantShare = 0.5, kKnobShare = 0.5;  // of the rate
 constexpr double kDecay = 1e-4;
 constexpr double kBeta1 = 0.9, kBeta2 = 0.98, kEps = 1e-8;
 constexpr double kWarmUpSteps = 100;
-constexpr double kLargestNorm = 1, kSpike = 2;  // the gradient's norm is clipped there, and at so many times what is usual
+constexpr double kLargestNorm = 1,
+                 kSpike = 2;  // the gradient's norm is clipped there, and at so many times what is usual
 constexpr double kAverage = 0.999;
 
 }  // namespace
 
 Optimiser::Optimiser(const ParameterMap& map, std::vector<float> parameters, double slowest_frames)
-    : map_(map), slowest_frames_(slowest_frames), parameters_(std::move(parameters)), average_(parameters_.begin(), parameters_.end()),
-      mean_(map.size), square_(map.size), clipped_(map.size), direction_(map.size), in_matrix_(map.size), is_step_(map.size) {
+    : map_(map),
+      slowest_frames_(slowest_frames),
+      parameters_(std::move(parameters)),
+      average_(parameters_.begin(), parameters_.end()),
+      mean_(map.size),
+      square_(map.size),
+      clipped_(map.size),
+      direction_(map.size),
+      in_matrix_(map.size),
+      is_step_(map.size) {
   const size_t d = map.shape.d_model;
   for (size_t l = 0; l < map.shape.layers; ++l) {
     const size_t at = map.at_layer(l);
@@ -42,7 +51,9 @@ double Optimiser::rate_of(size_t parameter) const {
   return parameter >= map_.knobs ? rate_ * kKnobShare : rate_;
 }
 
-double Optimiser::decay_of(size_t parameter) const { return is_step_[parameter] || parameter >= map_.knobs ? 0 : kDecay; }
+double Optimiser::decay_of(size_t parameter) const {
+  return is_step_[parameter] || parameter >= map_.knobs ? 0 : kDecay;
+}
 
 bool Optimiser::begin(const std::vector<double>& gradient, double progress) {
   double norm = 0;
@@ -51,7 +62,8 @@ bool Optimiser::begin(const std::vector<double>& gradient, double progress) {
   if (!std::isfinite(norm)) return false;
   ++steps_;
   const double step = double(steps_);
-  const double most = typical_norm_ > 0 && step > kWarmUpSteps ? std::min(kLargestNorm, kSpike * typical_norm_) : kLargestNorm;
+  const double most =
+      typical_norm_ > 0 && step > kWarmUpSteps ? std::min(kLargestNorm, kSpike * typical_norm_) : kLargestNorm;
   typical_norm_ += (std::min(norm, most) - typical_norm_) * std::max(0.01, 1 / step);
   const double clip = std::min(1.0, most / (norm + 1e-12));
   for (size_t i = 0; i < map_.size; ++i) clipped_[i] = gradient[i] * clip;
@@ -87,7 +99,8 @@ void Optimiser::bound_time_constants() {
     float* p = &parameters_[map_.at_layer(l)];
     for (size_t n = 0; n < map_.modes(); ++n) {
       float& log_A_real = p[map_.layer.log_A_real + n];
-      log_A_real = std::max(log_A_real, float(-std::log(slowest_frames_)) - p[map_.layer.log_dt + n / map_.shape.pairs]);
+      log_A_real =
+          std::max(log_A_real, float(-std::log(slowest_frames_)) - p[map_.layer.log_dt + n / map_.shape.pairs]);
     }
   }
 }

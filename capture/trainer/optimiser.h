@@ -17,8 +17,8 @@ class Optimiser {
   const std::vector<double>& average() const { return average_; }
   size_t steps() const { return steps_; }
 
-  // One step is begin(), find_direction() for every matrix (threads may share them out), finish(). `gradient` stays as it is meanwhile.
-  // progress: 0 to 1, of the whole training. False: the gradient is not finite; the step is left out.
+  // One step is begin(), find_direction() for every matrix (threads may share them out), finish(). `gradient` stays as
+  // it is meanwhile. progress: 0 to 1, of the whole training. False: the gradient is not finite; the step is left out.
   bool begin(const std::vector<double>& gradient, double progress);
   size_t matrices() const { return matrices_.size(); }
   void find_direction(size_t matrix);

@@ -5,7 +5,8 @@
 
 namespace coil::capture {
 
-// Layers of S4D -> linear -> FiLM -> tanh -> linear with a residual around them; one channel in, one out, and a direct path.
+// Layers of S4D -> linear -> FiLM -> tanh -> linear with a residual around them; one channel in, one out, and a direct
+// path.
 struct Shape {
   size_t d_model = 8;
   size_t pairs = 4;  // conjugate pairs of modes in every channel
@@ -18,24 +19,35 @@ struct Shape {
 // Offsets in one layer's part of the vector. A gradient has the same places.
 struct LayerMap {
   constexpr LayerMap(size_t d, size_t pairs)
-      : log_A_real(d), A_imag(log_A_real + d * pairs), C(A_imag + d * pairs), D(C + 2 * d * pairs), in_weight(D + d),
-        in_bias(in_weight + d * d), out_weight(in_bias + d), size(out_weight + d * d) {}
+      : log_A_real(d),
+        A_imag(log_A_real + d * pairs),
+        C(A_imag + d * pairs),
+        D(C + 2 * d * pairs),
+        in_weight(D + d),
+        in_bias(in_weight + d * d),
+        out_weight(in_bias + d),
+        size(out_weight + d * d) {}
 
-  size_t log_dt = 0;      // [d]
-  size_t log_A_real;      // [d][pairs]
-  size_t A_imag;          // [d][pairs]
-  size_t C;               // [d][pairs][2]
-  size_t D;               // [d]
-  size_t in_weight;       // [d][d]
-  size_t in_bias;         // [d]
-  size_t out_weight;      // [d][d]
+  size_t log_dt = 0;  // [d]
+  size_t log_A_real;  // [d][pairs]
+  size_t A_imag;      // [d][pairs]
+  size_t C;           // [d][pairs][2]
+  size_t D;           // [d]
+  size_t in_weight;   // [d][d]
+  size_t in_bias;     // [d]
+  size_t out_weight;  // [d][d]
   size_t size;
 };
 
 struct ParameterMap {
   constexpr explicit ParameterMap(const Shape& s)
-      : shape(s), layer(s.d_model, s.pairs), input(s.layers * layer.size), output(input + s.d_model), direct(output + s.d_model),
-        knobs(direct + 1), size(knobs + film_size() * features()) {}
+      : shape(s),
+        layer(s.d_model, s.pairs),
+        input(s.layers * layer.size),
+        output(input + s.d_model),
+        direct(output + s.d_model),
+        knobs(direct + 1),
+        size(knobs + film_size() * features()) {}
 
   // Linear and quadratic terms of the knobs.
   constexpr size_t features() const { return shape.knobs + shape.knobs * (shape.knobs + 1) / 2; }

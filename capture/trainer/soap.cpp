@@ -81,8 +81,16 @@ std::vector<double> identity(size_t n) {
 }  // namespace
 
 Soap::Soap(size_t rows, size_t columns)
-    : rows_(rows), columns_(columns), left_(rows * rows), right_(columns * columns), left_basis_(identity(rows)),
-      right_basis_(identity(columns)), mean_(rows * columns), square_(rows * columns), rotated_(rows * columns), half_(rows * columns) {}
+    : rows_(rows),
+      columns_(columns),
+      left_(rows * rows),
+      right_(columns * columns),
+      left_basis_(identity(rows)),
+      right_basis_(identity(columns)),
+      mean_(rows * columns),
+      square_(rows * columns),
+      rotated_(rows * columns),
+      half_(rows * columns) {}
 
 void Soap::direction(const double* gradient, double beta1, double beta2, size_t step, double* out) {
   const std::vector<double> g(gradient, gradient + rows_ * columns_);
@@ -92,7 +100,8 @@ void Soap::direction(const double* gradient, double beta1, double beta2, size_t 
   square.resize(columns_ * columns_);
   multiply_transposed(g.data(), g.data(), square.data(), columns_, rows_, columns_);
   blend(right_, square, kPreconditionerShare);
-  if (step % kStepsPerBasis == 1) improve_basis(left_, left_basis_, rows_), improve_basis(right_, right_basis_, columns_);
+  if (step % kStepsPerBasis == 1)
+    improve_basis(left_, left_basis_, rows_), improve_basis(right_, right_basis_, columns_);
 
   const auto rotated = [&](const std::vector<double>& m) {
     multiply(m.data(), right_basis_.data(), half_.data(), rows_, columns_, columns_);

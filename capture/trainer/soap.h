@@ -11,7 +11,8 @@ class Soap {
  public:
   Soap(size_t rows, size_t columns);
 
-  // The direction to go, of about unit size: what Adam would divide and give, but in the eigenbases. `step` counts from 1.
+  // The direction to go, of about unit size: what Adam would divide and give, but in the eigenbases. `step` counts
+  // from 1.
   void direction(const double* gradient, double beta1, double beta2, size_t step, double* out);
 
   template <class Archive>

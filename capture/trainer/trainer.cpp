@@ -28,14 +28,14 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kLanesPerThread = 16;
-constexpr size_t kBatchFrames = 4096 * 16;      // of a step, in all lanes
-constexpr size_t kShortestSegment = 1024;       // below, gradients that end at its beginning would miss too much
-constexpr double kUnscoredSeconds = 0.17;       // of a lane that starts within a take
-constexpr double kInputRms = 0.25;              // of what the network sees; its target has rms 1
-constexpr double kLeastEnergy = 1e-3;           // in the batch: a quiet batch weighs less
-constexpr double kLooks = 30;                   // at the held-out parts, at least
+constexpr size_t kBatchFrames = 4096 * 16;  // of a step, in all lanes
+constexpr size_t kShortestSegment = 1024;   // below, gradients that end at its beginning would miss too much
+constexpr double kUnscoredSeconds = 0.17;   // of a lane that starts within a take
+constexpr double kInputRms = 0.25;          // of what the network sees; its target has rms 1
+constexpr double kLeastEnergy = 1e-3;       // in the batch: a quiet batch weighs less
+constexpr double kLooks = 30;               // at the held-out parts, at least
 constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kLaterLooks = 1.25;
-constexpr double kWarmUpTimes = 3;              // the slowest time constant, before a held-out part
+constexpr double kWarmUpTimes = 3;  // the slowest time constant, before a held-out part
 
 double mean_square(const std::vector<Take>& takes, std::vector<float> Take::*signal) {
   double sum = 0, count = 0;
@@ -102,7 +102,7 @@ struct Trainer::Impl {
   std::vector<Take> takes;                // scaled
   std::vector<std::vector<Span>> hidden;  // held-out parts of each take
   std::vector<Passage> passages;
-  std::vector<double> weights;            // of each take: every setting of the knobs counts the same
+  std::vector<double> weights;  // of each take: every setting of the knobs counts the same
   Scales scales;
 
   Random random;
@@ -114,25 +114,36 @@ struct Trainer::Impl {
   mutable Evaluation evaluation;
   TrainingState state;
   uint64_t fingerprint = 0;
-  double next_look = 0;                   // frames, or seconds where the time is limited
+  double next_look = 0;  // frames, or seconds where the time is limited
   double elapsed_before_s = 0;
   std::optional<Clock::time_point> since;  // while it works
   bool step_counts = true, leave = false, stopped = false;
 };
 
 Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s)
-    : settings(s), map(s.shape),
-      segment_frames(std::max(kShortestSegment, kBatchFrames / (kLanesPerThread * s.threads) / kBlockFrames * kBlockFrames)),
-      kernels(&kernels_named(s.target).of(s.shape)), takes(std::move(given)), random{s.seed},
+    : settings(s),
+      map(s.shape),
+      segment_frames(
+          std::max(kShortestSegment, kBatchFrames / (kLanesPerThread * s.threads) / kBlockFrames * kBlockFrames)),
+      kernels(&kernels_named(s.target).of(s.shape)),
+      takes(std::move(given)),
+      random{s.seed},
       optimiser(map, initial_parameters(map, random, s.sample_rate_hz), s.slowest_s * s.sample_rate_hz),
-      modes(s.shape.layers * kModeValues * map.modes()), best(optimiser.parameters()), gradient(map.size), evaluation(map, *kernels) {
+      modes(s.shape.layers * kModeValues * map.modes()),
+      best(optimiser.parameters()),
+      gradient(map.size),
+      evaluation(map, *kernels) {
   check_takes();
   scale_takes();
   weigh_takes();
   hold_out_parts();
   for (size_t i = 0; i < s.threads; ++i) {
-    workers.push_back({std::vector<LaneGroup<float>>(kLanesPerThread / kernels->lanes, LaneGroup<float>(map, *kernels, segment_frames)),
-                       Workspace<float>(map, kernels->lanes, segment_frames), std::vector<double>(map.size), {}, {}});
+    workers.push_back({std::vector<LaneGroup<float>>(kLanesPerThread / kernels->lanes,
+                                                     LaneGroup<float>(map, *kernels, segment_frames)),
+                       Workspace<float>(map, kernels->lanes, segment_frames),
+                       std::vector<double>(map.size),
+                       {},
+                       {}});
   }
   place_lanes();
   discretise(map, optimiser.parameters().data(), modes.data());
@@ -232,15 +243,16 @@ void Trainer::Impl::gather(size_t index) {
 
 void Trainer::Impl::pass(size_t index) {
   LossSums energy;
-  for (const Worker& worker : workers) energy.plain += worker.energy.plain, energy.pre_emphasised += worker.energy.pre_emphasised;
+  for (const Worker& worker : workers)
+    energy.plain += worker.energy.plain, energy.pre_emphasised += worker.energy.pre_emphasised;
   const double least = kLeastEnergy * batch_frames();
   Worker& worker = workers[index];
   worker.error = {};
   std::fill(worker.gradient.begin(), worker.gradient.end(), 0.0);
   const Weights<float> shared{optimiser.parameters().data(), modes.data(), map.shape.layers};
   for (LaneGroup<float>& group : worker.groups) {
-    const LossSums error = group.train(shared, 2 / (energy.plain + least), 2 / (energy.pre_emphasised + least), worker.workspace,
-                                       worker.gradient.data());
+    const LossSums error = group.train(shared, 2 / (energy.plain + least), 2 / (energy.pre_emphasised + least),
+                                       worker.workspace, worker.gradient.data());
     worker.error.plain += error.plain / (energy.plain + least);
     worker.error.pre_emphasised += error.pre_emphasised / (energy.pre_emphasised + least);
   }
@@ -354,7 +366,8 @@ void Trainer::Impl::visit(Archive& archive) {
     for (LaneGroup<float>& group : worker.groups) archive(group.state());
 }
 
-Trainer::Trainer(std::vector<Take> takes, const TrainingSettings& settings) : impl_(std::make_unique<Impl>(std::move(takes), settings)) {}
+Trainer::Trainer(std::vector<Take> takes, const TrainingSettings& settings)
+    : impl_(std::make_unique<Impl>(std::move(takes), settings)) {}
 Trainer::~Trainer() = default;
 
 void Trainer::advance(const std::function<bool()>& stop) { impl_->advance(stop); }

@@ -18,10 +18,10 @@ struct TrainingSettings {
   double sample_rate_hz = 48000;
   size_t threads = 1;
   uint64_t seed = 1;
-  double frames = 0;         // of the takes to go through in all lanes together; the same settings then give the same network
-  double seconds = 0;        // above 0: as many frames as fit into this time, instead
-  double slowest_s = 0.2;    // the longest time constant of a mode
-  std::string target;        // of SIMD; empty: the best
+  double frames = 0;   // of the takes to go through in all lanes together; the same settings then give the same network
+  double seconds = 0;  // above 0: as many frames as fit into this time, instead
+  double slowest_s = 0.2;  // the longest time constant of a mode
+  std::string target;      // of SIMD; empty: the best
 };
 
 // What the network expects and gives, in the takes' units.
@@ -30,14 +30,14 @@ struct Scales {
 };
 
 struct TrainingState {
-  double progress = 0;       // 0 to 1
+  double progress = 0;  // 0 to 1
   double elapsed_s = 0, left_s = 0;
-  double frames = 0;         // gone through so far
+  double frames = 0;  // gone through so far
   size_t steps = 0;
-  double loss = 0;           // of the last steps, on what is trained on
-  double held_out_esr = 0;   // of the average of the latest parameters
-  double best_esr = 0;       // of best()
-  bool improved = false;     // the last advance() found a better network
+  double loss = 0;          // of the last steps, on what is trained on
+  double held_out_esr = 0;  // of the average of the latest parameters
+  double best_esr = 0;      // of best()
+  bool improved = false;    // the last advance() found a better network
 };
 
 // One thread at a time; it starts threads of its own while it works.
@@ -47,8 +47,8 @@ class Trainer {
   Trainer(std::vector<Take> takes, const TrainingSettings& settings);
   ~Trainer();
 
-  // Up to the next look at the held-out parts: first within a moment, then ever more seldom. `stop` is asked before each step; if it says
-  // so, the look comes at once. A training that was stopped goes on with the next call.
+  // Up to the next look at the held-out parts: first within a moment, then ever more seldom. `stop` is asked before
+  // each step; if it says so, the look comes at once. A training that was stopped goes on with the next call.
   void advance(const std::function<bool()>& stop = {});
   bool done() const;
   const TrainingState& state() const;
@@ -60,7 +60,8 @@ class Trainer {
   // Error over energy of the best network on takes of its own, each from its beginning.
   std::vector<double> esr(std::vector<Take> takes) const;
 
-  // For save and resume: the same takes and settings go on exactly. resume throws Error if they are not the same, or the bytes damaged.
+  // For save and resume: the same takes and settings go on exactly. resume throws Error if they are not the same, or
+  // the bytes damaged.
   std::string save() const;
   void resume(std::string_view saved);
 

@@ -66,25 +66,30 @@ struct Material {
 
 double cpu_seconds() { return double(std::clock()) / CLOCKS_PER_SEC; }
 
-std::string esr_text(double esr) { return number(esr, 3) + " (" + fixed(10 * std::log10(std::max(esr, 1e-30)), 1) + " dB)"; }
+std::string esr_text(double esr) {
+  return number(esr, 3) + " (" + fixed(10 * std::log10(std::max(esr, 1e-30)), 1) + " dB)";
+}
 
 void warn(const std::string& text) { std::fprintf(stderr, "coil: warning: %s\n", text.c_str()); }
 
 void make_plan(const CaptureOptions& options) {
   std::vector<capture::Knob> knobs;
   for (const std::string& text : options.plan) knobs.push_back(parse_knob_range(text));
-  if (knobs.size() > kMostKnobs) throw Failure(kUsage, "--plan: at most " + std::to_string(kMostKnobs) + " knobs can be learned");
+  if (knobs.size() > kMostKnobs)
+    throw Failure(kUsage, "--plan: at most " + std::to_string(kMostKnobs) + " knobs can be learned");
   std::fputs(plan_as_csv(knobs, capture::propose_settings({}, knobs.size(), options.takes)).c_str(), stdout);
 }
 
 // What the table's settings leave open, and what to record next.
 void say_gaps(const TakeTable& table) {
-  for (const std::string& name : table.constant_columns) warn("'" + name + "' is the same in all rows; it does not become a knob");
+  for (const std::string& name : table.constant_columns)
+    warn("'" + name + "' is the same in all rows; it does not become a knob");
   const std::vector<capture::Setting> settings = table.settings();
   const std::vector<std::string> gaps = capture::gaps(settings, table.knobs);
   if (gaps.empty()) return;
   for (const std::string& gap : gaps) warn(gap);
-  const std::string next = plan_as_csv(table.knobs, capture::propose_settings(settings, table.knobs.size(), kProposedSettings));
+  const std::string next =
+      plan_as_csv(table.knobs, capture::propose_settings(settings, table.knobs.size(), kProposedSettings));
   std::fprintf(stderr, "coil: the model will guess there; record these settings next:\n%s", next.c_str());
 }
 
@@ -103,8 +108,8 @@ Material read_material(const CaptureOptions& options, double sample_rate_hz) {
   }
   const TakeTable table = read_take_table(options.table);
   if (table.knobs.size() > kMostKnobs) {
-    throw Failure(kFailed, in_quotes(options.table) + ": at most " + std::to_string(kMostKnobs) + " knobs can be learned, found " +
-                               std::to_string(table.knobs.size()));
+    throw Failure(kFailed, in_quotes(options.table) + ": at most " + std::to_string(kMostKnobs) +
+                               " knobs can be learned, found " + std::to_string(table.knobs.size()));
   }
   say_gaps(table);
   material.knobs = table.knobs;
@@ -116,7 +121,9 @@ Material read_material(const CaptureOptions& options, double sample_rate_hz) {
 }
 
 // ".NAME.training" beside the model.
-fs::path training_file(const fs::path& output) { return output.parent_path() / ("." + output.filename().string() + ".training"); }
+fs::path training_file(const fs::path& output) {
+  return output.parent_path() / ("." + output.filename().string() + ".training");
+}
 
 // The last line on a terminal, else now and then a line; the curve shows the held-out error's logarithm over time.
 class CaptureProgress {
@@ -132,8 +139,10 @@ class CaptureProgress {
     const std::string text = fixed(100 * state.progress, 0) + " %, held-out ESR " + esr_text(state.best_esr) + ", " +
                              fixed(state.frames / 1e6 / std::max(1e-3, state.elapsed_s), 1) + " million frames/s, " +
                              duration(state.left_s) + " left";
-    if (terminal_) std::fprintf(stderr, "\r\033[K%s %s", curve().c_str(), text.c_str());
-    else std::fprintf(stderr, "coil: %s\n", text.c_str());
+    if (terminal_)
+      std::fprintf(stderr, "\r\033[K%s %s", curve().c_str(), text.c_str());
+    else
+      std::fprintf(stderr, "coil: %s\n", text.c_str());
     std::fflush(stderr);
   }
 
@@ -153,7 +162,9 @@ class CaptureProgress {
 class Capture {
  public:
   explicit Capture(const CaptureOptions& options)
-      : options_(options), quality_(capture::quality_named(options.quality)), material_(read_material(options, quality_.sample_rate_hz)),
+      : options_(options),
+        quality_(capture::quality_named(options.quality)),
+        material_(read_material(options, quality_.sample_rate_hz)),
         trainer_(material_.takes, settings()) {}
 
   void run() {
@@ -205,7 +216,8 @@ class Capture {
     try {
       trainer_.resume(bytes);
     } catch (const Error& error) {
-      throw Failure(kFailed, in_quotes(training_file(options_.output)) + ": " + error.what() + "; without --resume the training begins anew");
+      throw Failure(kFailed, in_quotes(training_file(options_.output)) + ": " + error.what() +
+                                 "; without --resume the training begins anew");
     }
   }
 
@@ -223,33 +235,40 @@ class Capture {
     const capture::TrainingState& state = trainer_.state();
     Json metrics = {{"esr_held_out", state.best_esr}};
     for (size_t i = 0; i < test_esr_.size(); ++i) metrics["esr_test"][test_files_[i]] = test_esr_[i];
-    const Json card = {{"name", options_.name.empty() ? fs::path(options_.output).stem().string() : options_.name},
-                       {"task", "capture"},
-                       {"description", "Learned from recordings of a device: " + std::to_string(material_.takes.size()) + " in all."},
-                       {"training",
-                        {{"data", material_.files},
-                         {"quality", quality_.name},
-                         {"steps", state.steps},
-                         {"million_frames", state.frames / 1e6},
-                         {"seed", options_.seed},
-                         {"command", options_.command_line}}},
-                       {"metrics", metrics},
-                       {"licence", options_.licence}};
-    capture::write_model(options_.output, trainer_.map(), trainer_.best(), trainer_.scales(), quality_.sample_rate_hz, material_.knobs, card);
+    const Json card = {
+        {"name", options_.name.empty() ? fs::path(options_.output).stem().string() : options_.name},
+        {"task", "capture"},
+        {"description", "Learned from recordings of a device: " + std::to_string(material_.takes.size()) + " in all."},
+        {"training",
+         {{"data", material_.files},
+          {"quality", quality_.name},
+          {"steps", state.steps},
+          {"million_frames", state.frames / 1e6},
+          {"seed", options_.seed},
+          {"command", options_.command_line}}},
+        {"metrics", metrics},
+        {"licence", options_.licence}};
+    capture::write_model(options_.output, trainer_.map(), trainer_.best(), trainer_.scales(), quality_.sample_rate_hz,
+                         material_.knobs, card);
   }
 
   void report() const {
     const capture::TrainingState& state = trainer_.state();
     if (options_.json) {
-      Json json = {{"file", options_.output}, {"quality", quality_.name}, {"esr_held_out", state.best_esr}, {"seconds", state.elapsed_s},
-                   {"cpu_seconds", cpu_seconds()}, {"million_frames", state.frames / 1e6}, {"steps", state.steps}, {"esr_test", test_esr_}};
+      Json json = {{"file", options_.output},    {"quality", quality_.name},     {"esr_held_out", state.best_esr},
+                   {"seconds", state.elapsed_s}, {"cpu_seconds", cpu_seconds()}, {"million_frames", state.frames / 1e6},
+                   {"steps", state.steps},       {"esr_test", test_esr_}};
       std::printf("%s\n", json.dump().c_str());
       return;
     }
-    std::printf("%s: held-out ESR %s after %s s, %s million frames%s\n", options_.output.c_str(), esr_text(state.best_esr).c_str(),
-                fixed(state.elapsed_s, 1).c_str(), fixed(state.frames / 1e6, 0).c_str(),
-                trainer_.done() ? "" : interrupted() ? "; ended early, --resume goes on" : "");
-    for (size_t i = 0; i < test_esr_.size(); ++i) std::printf("  %s: ESR %s\n", test_files_[i].c_str(), esr_text(test_esr_[i]).c_str());
+    std::printf("%s: held-out ESR %s after %s s, %s million frames%s\n", options_.output.c_str(),
+                esr_text(state.best_esr).c_str(), fixed(state.elapsed_s, 1).c_str(),
+                fixed(state.frames / 1e6, 0).c_str(),
+                trainer_.done() ? ""
+                : interrupted() ? "; ended early, --resume goes on"
+                                : "");
+    for (size_t i = 0; i < test_esr_.size(); ++i)
+      std::printf("  %s: ESR %s\n", test_files_[i].c_str(), esr_text(test_esr_[i]).c_str());
   }
 
   const CaptureOptions& options_;
@@ -262,11 +281,13 @@ class Capture {
 
 void check_options(const CaptureOptions& options) {
   const bool has_files = !options.dry.empty() || !options.wet.empty();
-  if (options.table.empty() == !has_files) throw Failure(kUsage, "either a dry and a wet recording are needed, or --table");
+  if (options.table.empty() == !has_files)
+    throw Failure(kUsage, "either a dry and a wet recording are needed, or --table");
   if (has_files && options.wet.empty()) throw Failure(kUsage, "a wet recording is needed beside the dry one");
   if (options.check && !has_files) throw Failure(kUsage, "--check looks at a dry and a wet recording");
   if (options.check) return;
-  if (options.output.empty()) throw Failure(kUsage, "--output is needed: the model file to write, as in -o my_amp.safetensors");
+  if (options.output.empty())
+    throw Failure(kUsage, "--output is needed: the model file to write, as in -o my_amp.safetensors");
   const fs::path folder = fs::absolute(options.output).parent_path();
   if (!fs::is_directory(folder)) throw Failure(kUsage, "--output: there is no folder " + in_quotes(folder));
 }
@@ -278,22 +299,35 @@ CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exi
   options->command_line = command_line;
   CLI::App* capture = app.add_subcommand("capture", "Learn a device from recordings of what went in and what came out");
   capture->footer(
-      "Half a minute of playing is enough for one setting. The model file is there from the first second on and gets better;\n"
+      "Half a minute of playing is enough for one setting. The model file is there from the first second on and gets "
+      "better;\n"
       "Ctrl-C ends early and keeps the best. Parts of the recordings are held out of the training to measure it.\n"
-      "A table is a CSV file with the columns wet, dry and one for each knob. --plan prints one to be filled by recording.\n"
-      "The same recordings, seed, threads and --million-frames give the same model; with --seconds it depends on the machine's speed.");
+      "A table is a CSV file with the columns wet, dry and one for each knob. --plan prints one to be filled by "
+      "recording.\n"
+      "The same recordings, seed, threads and --million-frames give the same model; with --seconds it depends on the "
+      "machine's speed.");
   capture->add_option("dry", options->dry, "What went into the device")->type_name("DRY");
   capture->add_option("wet", options->wet, "What came out")->type_name("WET");
   capture->add_option("-o,--output", options->output, "The model file to write")->type_name("FILE");
-  capture->add_option("--table", options->table, "Recordings at several settings: one model with these knobs")->type_name("CSV");
-  capture->add_option("--plan", options->plan, "Print which settings to record of these knobs, as in drive=0..10")->type_name("KNOB=MIN..MAX");
-  capture->add_option("--takes", options->takes, "How many settings --plan prints")->check(CLI::Range(2, 10000))->capture_default_str();
-  capture->add_option("--signal", options->signal, "Write a test signal of a minute to play through the device")->type_name("WAV");
-  capture->add_option("--signal-rate", options->signal_rate_hz, "Its sample rate")->check(CLI::Range(44100, 192000))->capture_default_str();
-  capture->add_flag("--check", options->check, "Only look at the recordings: delay, polarity, clipping, noise, hum, a gate ...");
+  capture->add_option("--table", options->table, "Recordings at several settings: one model with these knobs")
+      ->type_name("CSV");
+  capture->add_option("--plan", options->plan, "Print which settings to record of these knobs, as in drive=0..10")
+      ->type_name("KNOB=MIN..MAX");
+  capture->add_option("--takes", options->takes, "How many settings --plan prints")
+      ->check(CLI::Range(2, 10000))
+      ->capture_default_str();
+  capture->add_option("--signal", options->signal, "Write a test signal of a minute to play through the device")
+      ->type_name("WAV");
+  capture->add_option("--signal-rate", options->signal_rate_hz, "Its sample rate")
+      ->check(CLI::Range(44100, 192000))
+      ->capture_default_str();
+  capture->add_flag("--check", options->check,
+                    "Only look at the recordings: delay, polarity, clipping, noise, hum, a gate ...");
   const std::map<std::string, capture::Polarity> polarities = {
       {"auto", capture::Polarity::kAutomatic}, {"keep", capture::Polarity::kKeep}, {"turn", capture::Polarity::kTurn}};
-  capture->add_option("--polarity", options->polarity, "A wet recording that is inverted: keep it, turn it, or turn it where there was a delay (auto)")
+  capture
+      ->add_option("--polarity", options->polarity,
+                   "A wet recording that is inverted: keep it, turn it, or turn it where there was a delay (auto)")
       ->transform(CLI::CheckedTransformer(polarities))
       ->type_name("auto|keep|turn");
   std::vector<std::string> names;
@@ -302,14 +336,19 @@ CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exi
     names.push_back(quality.name);
     costs += (costs.empty() ? "" : ", ") + std::string(quality.name) + " " + quality.description;
   }
-  capture->add_option("--quality", options->quality, "Size of the network: " + costs)->check(CLI::IsMember(names))->capture_default_str();
+  capture->add_option("--quality", options->quality, "Size of the network: " + costs)
+      ->check(CLI::IsMember(names))
+      ->capture_default_str();
   capture->add_option("--seconds", options->seconds, "How long to train")->check(CLI::PositiveNumber);
-  capture->add_option("--million-frames", options->million_frames, "How much to train (440; with knobs 880)")->check(CLI::PositiveNumber);
-  capture->add_option("--target-esr", options->target_esr, "End when the held-out error is as small")->check(CLI::PositiveNumber);
+  capture->add_option("--million-frames", options->million_frames, "How much to train (440; with knobs 880)")
+      ->check(CLI::PositiveNumber);
+  capture->add_option("--target-esr", options->target_esr, "End when the held-out error is as small")
+      ->check(CLI::PositiveNumber);
   capture->add_option("--threads", options->threads, "How many cores to use (all)")->check(CLI::Range(1, 256));
   capture->add_option("--seed", options->seed, "What the network starts from")->capture_default_str();
   capture->add_option("--target", options->target, "SIMD instructions to use (the best)");
-  capture->add_option("--test-table", options->test_table, "Recordings that are only measured at the end")->type_name("CSV");
+  capture->add_option("--test-table", options->test_table, "Recordings that are only measured at the end")
+      ->type_name("CSV");
   capture->add_option("--name", options->name, "Name on the model's card (the file's)");
   capture->add_option("--licence", options->licence, "Licence on the model's card");
   capture->add_flag("--resume", options->resume, "Go on with a training that was ended or killed");
@@ -321,7 +360,8 @@ CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exi
     if (!options->signal.empty()) return write_test_signal(options->signal, options->signal_rate_hz);
     check_options(*options);
     if (options->check) {
-      check_recordings(options->dry, options->wet, capture::quality_named(options->quality).sample_rate_hz, options->json);
+      check_recordings(options->dry, options->wet, capture::quality_named(options->quality).sample_rate_hz,
+                       options->json);
       return;
     }
     try {

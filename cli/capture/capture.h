@@ -9,8 +9,8 @@ class App;
 
 namespace coil::cli {
 
-// Adds the subcommand; when it is chosen, its callback does the work and sets `exit_code`, or throws. `command_line`: for the model's card.
-// [main-thread]
+// Adds the subcommand; when it is chosen, its callback does the work and sets `exit_code`, or throws. `command_line`:
+// for the model's card. [main-thread]
 CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exit_code);
 
 }  // namespace coil::cli

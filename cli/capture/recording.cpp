@@ -28,9 +28,12 @@ capture::PreparedPair prepare(const std::filesystem::path& dry, const std::files
 
 const char* word_for(capture::Severity severity) {
   switch (severity) {
-    case capture::Severity::kNote: return "note";
-    case capture::Severity::kWarning: return "warning";
-    case capture::Severity::kFatal: return "error";
+    case capture::Severity::kNote:
+      return "note";
+    case capture::Severity::kWarning:
+      return "warning";
+    case capture::Severity::kFatal:
+      return "error";
   }
   return "";
 }
@@ -57,17 +60,22 @@ capture::Recording read_recording(const std::filesystem::path& path) {
 capture::Take read_take(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz,
                         capture::Polarity& polarity) {
   capture::PreparedPair pair = prepare(dry, wet, sample_rate_hz, polarity);
-  if (polarity == capture::Polarity::kAutomatic) polarity = pair.alignment.inverted ? capture::Polarity::kTurn : capture::Polarity::kKeep;
+  if (polarity == capture::Polarity::kAutomatic)
+    polarity = pair.alignment.inverted ? capture::Polarity::kTurn : capture::Polarity::kKeep;
   std::string fatal;
   for (const capture::Finding& finding : pair.findings) {
-    if (finding.severity == capture::Severity::kFatal) fatal += (fatal.empty() ? "" : "; ") + finding.text;
-    else std::fprintf(stderr, "coil: %s: %s: %s\n", word_for(finding.severity), in_quotes(wet).c_str(), finding.text.c_str());
+    if (finding.severity == capture::Severity::kFatal)
+      fatal += (fatal.empty() ? "" : "; ") + finding.text;
+    else
+      std::fprintf(stderr, "coil: %s: %s: %s\n", word_for(finding.severity), in_quotes(wet).c_str(),
+                   finding.text.c_str());
   }
   if (!pair.usable) throw Failure(kFailed, fatal);
   return {std::move(pair.dry), std::move(pair.wet), {}};
 }
 
-void check_recordings(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz, bool json) {
+void check_recordings(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz,
+                      bool json) {
   const capture::PreparedPair pair = prepare(dry, wet, sample_rate_hz, capture::Polarity::kAutomatic);
   bool warned = false;
   for (const capture::Finding& finding : pair.findings) warned |= finding.severity == capture::Severity::kWarning;
@@ -75,9 +83,12 @@ void check_recordings(const std::filesystem::path& dry, const std::filesystem::p
     if (!pair.usable) throw Failure(kFailed, in_quotes(wet) + ": cannot be learned from");
   };
   if (json) {
-    nlohmann::ordered_json report = {{"usable", pair.usable}, {"seconds", double(pair.dry.size()) / sample_rate_hz},
-                                     {"delay_ms", 1000 * pair.alignment.delay_frames / sample_rate_hz}, {"inverted", pair.alignment.inverted},
-                                     {"drift_ppm", pair.alignment.drift_ppm}, {"findings", nlohmann::json::array()}};
+    nlohmann::ordered_json report = {{"usable", pair.usable},
+                                     {"seconds", double(pair.dry.size()) / sample_rate_hz},
+                                     {"delay_ms", 1000 * pair.alignment.delay_frames / sample_rate_hz},
+                                     {"inverted", pair.alignment.inverted},
+                                     {"drift_ppm", pair.alignment.drift_ppm},
+                                     {"findings", nlohmann::json::array()}};
     if (pair.noise_to_signal > 0) report["noise_to_signal"] = pair.noise_to_signal;
     if (pair.repeatability_esr) report["repeatability_esr"] = *pair.repeatability_esr;
     for (const capture::Finding& finding : pair.findings) {
@@ -88,10 +99,11 @@ void check_recordings(const std::filesystem::path& dry, const std::filesystem::p
     refuse_unusable();
     return;
   }
-  for (const capture::Finding& finding : pair.findings) std::printf("%-8s %s\n", word_for(finding.severity), finding.text.c_str());
+  for (const capture::Finding& finding : pair.findings)
+    std::printf("%-8s %s\n", word_for(finding.severity), finding.text.c_str());
   refuse_unusable();
   std::printf("%s of sound to learn from; %s.\n", duration(double(pair.dry.size()) / sample_rate_hz).c_str(),
-                   warned ? "the model will be the better for mending the warnings" : "nothing stands in the way");
+              warned ? "the model will be the better for mending the warnings" : "nothing stands in the way");
 }
 
 void write_test_signal(const std::filesystem::path& path, int sample_rate_hz) {
@@ -106,12 +118,15 @@ void write_test_signal(const std::filesystem::path& path, int sample_rate_hz) {
   const bool written = file && sf_writef_float(file, signal.data(), frames) == frames;
   if (file) sf_close(file);
   if (!written || !output.error().empty() || !output.part().commit()) {
-    throw Failure(kFailed, in_quotes(path) + ": cannot be written: " + (output.error().empty() ? std::strerror(errno) : output.error()));
+    throw Failure(kFailed, in_quotes(path) + ": cannot be written: " +
+                               (output.error().empty() ? std::strerror(errno) : output.error()));
   }
   std::printf(
       "%s: %s, mono, 24 bit, peak -1 dBFS.\n"
-      "Play it into the device at the level of your guitar's loudest playing (for a pedal about 0.5 to 1 V peak), record what\n"
-      "comes back with peaks between -12 and -3 dBFS, without a gate, reverb or delay, and start the recording before you play.\n"
+      "Play it into the device at the level of your guitar's loudest playing (for a pedal about 0.5 to 1 V peak), "
+      "record what\n"
+      "comes back with peaks between -12 and -3 dBFS, without a gate, reverb or delay, and start the recording before "
+      "you play.\n"
       "Then: coil capture %s recorded.wav -o my_amp.safetensors\n",
       in_quotes(path).c_str(), duration(double(signal.size()) / sample_rate_hz).c_str(), path.string().c_str());
 }

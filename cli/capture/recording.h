@@ -11,16 +11,19 @@ namespace coil::cli {
 // Throws Failure for a file that cannot be read or holds values that are no numbers. [main-thread]
 capture::Recording read_recording(const std::filesystem::path& path);
 
-// Both files on top of each other, at the model's rate. All findings are said on standard error; throws Failure with those that forbid
-// training. `polarity`: kAutomatic becomes what was decided for this pair, so that all takes of a device are treated alike. [main-thread]
+// Both files on top of each other, at the model's rate. All findings are said on standard error; throws Failure with
+// those that forbid training. `polarity`: kAutomatic becomes what was decided for this pair, so that all takes of a
+// device are treated alike. [main-thread]
 capture::Take read_take(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz,
                         capture::Polarity& polarity);
 
-// `coil capture --check`: only what was found, as sentences or as one JSON object. Throws Failure where nothing can be learned.
-// [main-thread]
-void check_recordings(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz, bool json);
+// `coil capture --check`: only what was found, as sentences or as one JSON object. Throws Failure where nothing can be
+// learned. [main-thread]
+void check_recordings(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz,
+                      bool json);
 
-// `coil capture --signal`: writes the test signal as a 24-bit WAV file and says how to use it. Throws Failure. [main-thread]
+// `coil capture --signal`: writes the test signal as a 24-bit WAV file and says how to use it. Throws Failure.
+// [main-thread]
 void write_test_signal(const std::filesystem::path& path, int sample_rate_hz);
 
 }  // namespace coil::cli

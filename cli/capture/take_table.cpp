@@ -21,9 +21,12 @@ Cells split(const std::string& line) {
   Cells cells(1);
   bool quoted = false;
   for (const char c : line) {
-    if (c == '"') quoted = !quoted;
-    else if (c == ',' && !quoted) cells.emplace_back();
-    else if (c != '\r') cells.back() += c;
+    if (c == '"')
+      quoted = !quoted;
+    else if (c == ',' && !quoted)
+      cells.emplace_back();
+    else if (c != '\r')
+      cells.back() += c;
   }
   for (std::string& cell : cells) {
     cell.erase(0, std::min(cell.find_first_not_of(" \t"), cell.size()));
@@ -54,13 +57,15 @@ Sheet read_sheet(const std::filesystem::path& path) {
       continue;
     }
     if (cells.size() != sheet.head.size()) {
-      throw Failure(kFailed, in_quotes(path) + ": line " + std::to_string(number) + " has " + counted(int64_t(cells.size()), "cell") +
-                                 ", the head has " + std::to_string(sheet.head.size()));
+      throw Failure(kFailed, in_quotes(path) + ": line " + std::to_string(number) + " has " +
+                                 counted(int64_t(cells.size()), "cell") + ", the head has " +
+                                 std::to_string(sheet.head.size()));
     }
     sheet.rows.push_back(std::move(cells));
     sheet.lines.push_back(number);
   }
-  if (sheet.rows.empty()) throw Failure(kFailed, in_quotes(path) + ": holds no recordings: a head such as wet,dry,drive and rows are needed");
+  if (sheet.rows.empty())
+    throw Failure(kFailed, in_quotes(path) + ": holds no recordings: a head such as wet,dry,drive and rows are needed");
   return sheet;
 }
 
@@ -82,8 +87,8 @@ double number_in(const Sheet& sheet, size_t row, size_t column) {
   double value = 0;
   const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
   if (error != std::errc() || end != cell.data() + cell.size() || !std::isfinite(value)) {
-    throw Failure(kFailed, in_quotes(sheet.path) + ": line " + std::to_string(sheet.lines[row]) + ", column '" + sheet.head[column] +
-                               "': a knob's position must be a number, found '" + cell + "'");
+    throw Failure(kFailed, in_quotes(sheet.path) + ": line " + std::to_string(sheet.lines[row]) + ", column '" +
+                               sheet.head[column] + "': a knob's position must be a number, found '" + cell + "'");
   }
   return value;
 }
@@ -92,7 +97,8 @@ TableRow files_of(const Sheet& sheet, size_t row) {
   const auto path_in = [&](const char* name) {
     const std::string& cell = sheet.rows[row][needed_column(sheet, name)];
     if (cell.empty()) {
-      throw Failure(kFailed, in_quotes(sheet.path) + ": line " + std::to_string(sheet.lines[row]) + " names no " + name + " file");
+      throw Failure(kFailed, in_quotes(sheet.path) + ": line " + std::to_string(sheet.lines[row]) + " names no " +
+                                 name + " file");
     }
     return sheet.path.parent_path() / cell;
   };
@@ -135,7 +141,8 @@ TakeTable read_test_table(const std::filesystem::path& path, const std::vector<c
   table.knobs = knobs;
   for (size_t r = 0; r < sheet.rows.size(); ++r) {
     table.rows.push_back(files_of(sheet, r));
-    for (const capture::Knob& knob : knobs) table.rows.back().positions.push_back(number_in(sheet, r, needed_column(sheet, knob.name)));
+    for (const capture::Knob& knob : knobs)
+      table.rows.back().positions.push_back(number_in(sheet, r, needed_column(sheet, knob.name)));
   }
   return table;
 }
@@ -162,7 +169,8 @@ std::string plan_as_csv(const std::vector<capture::Knob>& knobs, const std::vect
     char name[64];
     std::snprintf(name, sizeof name, "take_%02zu.wav,dry.wav", i + 1);
     text += name;
-    for (size_t k = 0; k < knobs.size(); ++k) text += "," + number(knobs[k].min + settings[i][k] * (knobs[k].max - knobs[k].min), 4);
+    for (size_t k = 0; k < knobs.size(); ++k)
+      text += "," + number(knobs[k].min + settings[i][k] * (knobs[k].max - knobs[k].min), 4);
     text += "\n";
   }
   return text;

@@ -14,7 +14,8 @@ std::string png_of(cairo_surface_t* surface) {
     return CAIRO_STATUS_SUCCESS;
   };
   const cairo_status_t status = cairo_surface_write_to_png_stream(surface, append, &bytes);
-  if (status != CAIRO_STATUS_SUCCESS) throw Failure(kFailed, std::string("the picture cannot be made: ") + cairo_status_to_string(status));
+  if (status != CAIRO_STATUS_SUCCESS)
+    throw Failure(kFailed, std::string("the picture cannot be made: ") + cairo_status_to_string(status));
   return bytes;
 }
 

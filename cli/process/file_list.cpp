@@ -35,8 +35,10 @@ void check_outputs(const std::vector<FileJob>& jobs) {
   for (const FileJob& job : jobs) {
     names.emplace_back(job.in, job.out);
     std::error_code error;
-    if (job.out == "-" || !fs::exists(job.out, error) || fs::is_regular_file(job.out, error) || takes_bytes(job.out)) continue;
-    throw Failure(kUsage, in_quotes(job.out) + (is_folder(job.out) ? ": is a folder; choose another output" : ": is a disk; choose another output"));
+    if (job.out == "-" || !fs::exists(job.out, error) || fs::is_regular_file(job.out, error) || takes_bytes(job.out))
+      continue;
+    throw Failure(kUsage, in_quotes(job.out) + (is_folder(job.out) ? ": is a folder; choose another output"
+                                                                   : ": is a disk; choose another output"));
   }
   check_output_names(names);
 }
@@ -77,7 +79,8 @@ FileList list_into_folder(const std::vector<std::string>& inputs, const fs::path
     const FolderFiles below = files_below(input, output);
     if (below.files.empty() && !below.unreadable.empty()) throw Failure(kFailed, below.unreadable.front());
     if (below.files.empty()) throw Failure(kUsage, in_quotes(input) + ": no sound files in this folder");
-    for (const fs::path& file : below.files) found.push_back({file, target(file.lexically_relative(input)), true, controls, format});
+    for (const fs::path& file : below.files)
+      found.push_back({file, target(file.lexically_relative(input)), true, controls, format});
     list.other_endings += below.other_endings;
     list.unreadable.insert(list.unreadable.end(), below.unreadable.begin(), below.unreadable.end());
     std::error_code error;
@@ -85,26 +88,30 @@ FileList list_into_folder(const std::vector<std::string>& inputs, const fs::path
   }
   if (resume) list.earlier_outputs = leave_out_earlier_outputs(found, sources);
   list.files.insert(list.files.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
-  if (list.files.empty()) throw Failure(kUsage, in_quotes(inputs.front()) + ": nothing but outputs of earlier runs in this folder");
+  if (list.files.empty())
+    throw Failure(kUsage, in_quotes(inputs.front()) + ": nothing but outputs of earlier runs in this folder");
   return list;
 }
 
 // The fields `quality` and `rate` of a manifest's line. Throws Failure without the place.
 void read_encoding(const nlohmann::json& line, FormatRequest& format) {
   if (const auto quality = line.find("quality"); quality != line.end()) {
-    if (!quality->is_number() && !quality->is_string()) throw Failure(kUsage, "the field 'quality' must be a number, or a text such as \"192k\"");
+    if (!quality->is_number() && !quality->is_string())
+      throw Failure(kUsage, "the field 'quality' must be a number, or a text such as \"192k\"");
     format.quality = parse_quality(quality->is_string() ? quality->get<std::string>() : quality->dump());
   }
   if (const auto rate = line.find("rate"); rate != line.end()) {
     if (!rate->is_number_integer() || *rate < kLowestRateHz || *rate > kHighestRateHz) {
-      throw Failure(kUsage, "the field 'rate' must be a whole number from " + std::to_string(kLowestRateHz) + " to " + std::to_string(kHighestRateHz));
+      throw Failure(kUsage, "the field 'rate' must be a whole number from " + std::to_string(kLowestRateHz) + " to " +
+                                std::to_string(kHighestRateHz));
     }
     format.sample_rate_hz = rate->get<int>();
   }
 }
 
 // One line of a manifest. Throws Failure without the place.
-FileJob parse_line(const std::string& line, const FormatRequest& format, const ssm::Model& model, std::vector<std::string> settings) {
+FileJob parse_line(const std::string& line, const FormatRequest& format, const ssm::Model& model,
+                   std::vector<std::string> settings) {
   const auto wrong = [](const std::string& what) { return Failure(kUsage, what); };
   nlohmann::json object;
   try {
@@ -123,15 +130,18 @@ FileJob parse_line(const std::string& line, const FormatRequest& format, const s
     if (found == object.end() || !found->is_string() || found->get_ref<const std::string&>().empty()) {
       throw wrong(std::string("the field '") + key + "' must be the path of a file");
     }
-    if (*found == "-") throw wrong(std::string("the field '") + key + "' must be a file; streams have no place in a manifest");
+    if (*found == "-")
+      throw wrong(std::string("the field '") + key + "' must be a file; streams have no place in a manifest");
     return fs::path(found->get<std::string>());
   };
   FileJob job{path("input"), path("output"), true, {}, format};
   if (lacks_format(job.out, format)) {
-    throw wrong("cannot tell the format of " + in_quotes(job.out) + " from its extension; give one such as .wav, or use --format");
+    throw wrong("cannot tell the format of " + in_quotes(job.out) +
+                " from its extension; give one such as .wav, or use --format");
   }
   if (const auto set = object.find("set"); set != object.end()) {
-    if (!set->is_object()) throw wrong("the field 'set' must be an object of controls and numbers, such as {\"drive\": 7}");
+    if (!set->is_object())
+      throw wrong("the field 'set' must be an object of controls and numbers, such as {\"drive\": 7}");
     for (const auto& [name, value] : set->items()) {
       if (!value.is_number()) throw wrong("the control '" + name + "' must be a number");
       settings.push_back(name + "=" + value.dump());
@@ -144,20 +154,23 @@ FileJob parse_line(const std::string& line, const FormatRequest& format, const s
 
 }  // namespace
 
-FileList list_inputs(const std::vector<std::string>& inputs, const std::string& output_name, const FormatRequest& format,
-                     const std::vector<float>& controls, bool resume) {
+FileList list_inputs(const std::vector<std::string>& inputs, const std::string& output_name,
+                     const FormatRequest& format, const std::vector<float>& controls, bool resume) {
   const fs::path output = output_name;
   const bool stream_in = std::find(inputs.begin(), inputs.end(), "-") != inputs.end();
   const bool names_folder = is_folder(output) || output_name.ends_with('/');
   const bool to_folder = inputs.size() > 1 || is_folder(inputs.front()) || names_folder;
   if (stream_in && inputs.size() > 1) throw Failure(kUsage, "'-' (standard input) must be the only input");
-  if (stream_in && to_folder) throw Failure(kUsage, "-o " + output_name + ": standard input needs a file or '-' as output, not a folder");
+  if (stream_in && to_folder)
+    throw Failure(kUsage, "-o " + output_name + ": standard input needs a file or '-' as output, not a folder");
   if (to_folder && output_name == "-") throw Failure(kUsage, "-o -: only a single file can go to standard output");
-  if (to_folder && takes_bytes(output)) throw Failure(kUsage, "-o " + output_name + ": only a single file can go to a pipe or a device");
+  if (to_folder && takes_bytes(output))
+    throw Failure(kUsage, "-o " + output_name + ": only a single file can go to a pipe or a device");
 
   std::error_code error;
   if (to_folder && fs::exists(output, error) && !is_folder(output)) {
-    throw Failure(kUsage, "-o " + output_name + ": is a file; " + (inputs.size() > 1 ? "several inputs need" : "a folder needs") + " a folder as output");
+    throw Failure(kUsage, "-o " + output_name + ": is a file; " +
+                              (inputs.size() > 1 ? "several inputs need" : "a folder needs") + " a folder as output");
   }
 
   FileList list;
@@ -165,7 +178,8 @@ FileList list_inputs(const std::vector<std::string>& inputs, const std::string& 
     list = list_into_folder(inputs, output, format, controls, resume);
   } else {
     if (lacks_format(output, format)) {
-      throw Failure(kUsage, "-o " + output_name + ": cannot tell the format from the extension; give one such as .wav, or use --format");
+      throw Failure(kUsage, "-o " + output_name +
+                                ": cannot tell the format from the extension; give one such as .wav, or use --format");
     }
     list.files.push_back({inputs.front(), output, false, controls, format});
   }
@@ -173,13 +187,15 @@ FileList list_inputs(const std::vector<std::string>& inputs, const std::string& 
   return list;
 }
 
-FileList list_manifest(const std::string& manifest, const FormatRequest& format, const ssm::Model& model, const std::vector<std::string>& settings) {
+FileList list_manifest(const std::string& manifest, const FormatRequest& format, const ssm::Model& model,
+                       const std::vector<std::string>& settings) {
   const bool from_stream = manifest == "-";
   std::ifstream file;
   if (!from_stream) file.open(manifest);
   std::istream& in = from_stream ? std::cin : file;
   const std::string name = from_stream ? "standard input" : in_quotes(manifest);
-  if (!in || is_folder(manifest)) throw Failure(kUsage, "--manifest " + manifest + ": cannot be read; expected a file with one JSON object a line");
+  if (!in || is_folder(manifest))
+    throw Failure(kUsage, "--manifest " + manifest + ": cannot be read; expected a file with one JSON object a line");
 
   FileList list;
   std::vector<FileJob>& jobs = list.files;
@@ -195,7 +211,9 @@ FileList list_manifest(const std::string& manifest, const FormatRequest& format,
     }
     if (takes_bytes(jobs.back().out)) continue;
     const auto [other, is_new] = line_of.emplace(jobs.back().out.lexically_normal(), number);
-    if (!is_new) throw Failure(kUsage, place + "the output " + in_quotes(jobs.back().out) + " is also that of line " + std::to_string(other->second));
+    if (!is_new)
+      throw Failure(kUsage, place + "the output " + in_quotes(jobs.back().out) + " is also that of line " +
+                                std::to_string(other->second));
   }
   if (jobs.empty()) throw Failure(kUsage, name + ": no files; expected one JSON object a line");
   check_outputs(jobs);
@@ -212,7 +230,8 @@ Shard parse_shard(const std::string& text) {
     right = count.ec == std::errc() && count.ptr == end;
   }
   if (!right || shard.index < 0 || shard.index >= shard.count) {
-    throw Failure(kUsage, "--shard " + text + ": expected INDEX/COUNT with an index from 0 to COUNT - 1, for example 0/4");
+    throw Failure(kUsage,
+                  "--shard " + text + ": expected INDEX/COUNT with an index from 0 to COUNT - 1, for example 0/4");
   }
   return shard;
 }
@@ -220,7 +239,8 @@ Shard parse_shard(const std::string& text) {
 std::vector<FileJob> take_shard(std::vector<FileJob> jobs, Shard shard) {
   std::ranges::sort(jobs, {}, [](const FileJob& job) { return job.out.string(); });
   std::vector<FileJob> taken;
-  for (size_t i = static_cast<size_t>(shard.index); i < jobs.size(); i += static_cast<size_t>(shard.count)) taken.push_back(std::move(jobs[i]));
+  for (size_t i = static_cast<size_t>(shard.index); i < jobs.size(); i += static_cast<size_t>(shard.count))
+    taken.push_back(std::move(jobs[i]));
   return taken;
 }
 

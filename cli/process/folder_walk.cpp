@@ -20,7 +20,8 @@ class Walk {
  public:
   Walk(const fs::path& folder, const fs::path& output) {
     struct stat in, out;
-    const bool is_other = ::stat(folder.c_str(), &in) == 0 && ::stat(output.c_str(), &out) == 0 && (in.st_dev != out.st_dev || in.st_ino != out.st_ino);
+    const bool is_other = ::stat(folder.c_str(), &in) == 0 && ::stat(output.c_str(), &out) == 0 &&
+                          (in.st_dev != out.st_dev || in.st_ino != out.st_ino);
     if (is_other) seen_.emplace(out.st_dev, out.st_ino);
     look_into(folder);
     result_.folders.push_back(folder);
@@ -56,8 +57,10 @@ class Walk {
     std::error_code error;
     const fs::file_status status = entry.status(error);
     if (fs::is_directory(status)) {
-      if (entry.is_symlink(error)) links_.insert(path);
-      else subfolders.push_back(path);
+      if (entry.is_symlink(error))
+        links_.insert(path);
+      else
+        subfolders.push_back(path);
     } else if (!is_sound_file_name(path)) {
       ++result_.other_endings;
     } else if (fs::exists(status) && !fs::is_regular_file(status) && status.type() != fs::file_type::unknown) {

@@ -123,9 +123,11 @@ void check_output_names(const std::vector<std::pair<fs::path, fs::path>>& files,
       const bool is_equal = other.place.key() == place.key();
       if (!is_equal && !is_same(place.folder, other.place.below, place.below)) continue;
       if (other.out.empty()) throw replaces_input(out);
-      throw Failure(kUsage, in_quotes(other.in) + " and " + in_quotes(in) + " would both be written to " + in_quotes(out) +
-                                (is_equal ? "" : ", because the file system there does not tell capital and small letters apart") +
-                                "; process them into different folders");
+      throw Failure(
+          kUsage,
+          in_quotes(other.in) + " and " + in_quotes(in) + " would both be written to " + in_quotes(out) +
+              (is_equal ? "" : ", because the file system there does not tell capital and small letters apart") +
+              "; process them into different folders");
     }
     others.push_back({place, in, out});
   }

@@ -1,5 +1,5 @@
-// Tables of orders. Sources: Microsoft's WAVEFORMATEXTENSIBLE; Vorbis I specification 4.3.9; RFC 7845 5.1.1.2 (Opus, as Vorbis); RFC 9639 9.1.3
-// (FLAC); Apple's CoreAudioTypes (AudioChannelLayoutTag, AudioChannelLabel).
+// Tables of orders. Sources: Microsoft's WAVEFORMATEXTENSIBLE; Vorbis I specification 4.3.9; RFC 7845 5.1.1.2 (Opus, as
+// Vorbis); RFC 9639 9.1.3 (FLAC); Apple's CoreAudioTypes (AudioChannelLayoutTag, AudioChannelLabel).
 #include "cli/sound/channel_layout.h"
 
 #include <sndfile.h>
@@ -105,17 +105,36 @@ constexpr int kRearSurroundLeft = 33, kRearSurroundRight = 34;
 
 // AudioChannelLabels by AudioChannelLayoutTag without its lower half, which is the number of channels.
 const std::vector<int>* labels_of_tag(uint32_t tag) {
-  static const std::vector<std::pair<uint32_t, std::vector<int>>> table = {
-      {108, {1, 2, 5, 6}},       {109, {1, 2, 5, 6, 3}},       {113, {1, 2, 3}},
-      {114, {3, 1, 2}},          {115, {1, 2, 3, 9}},          {116, {3, 1, 2, 9}},
-      {117, {1, 2, 3, 5, 6}},    {118, {1, 2, 5, 6, 3}},       {119, {1, 3, 2, 5, 6}},
-      {120, {3, 1, 2, 5, 6}},    {121, {1, 2, 3, 4, 5, 6}},    {122, {1, 2, 5, 6, 3, 4}},
-      {123, {1, 3, 2, 5, 6, 4}}, {124, {3, 1, 2, 5, 6, 4}},    {125, {1, 2, 3, 4, 5, 6, 9}},
-      {126, {1, 2, 3, 4, 5, 6, 7, 8}}, {127, {3, 7, 8, 1, 2, 5, 6, 4}}, {128, {1, 2, 3, 4, 5, 6, 33, 34}},
-      {129, {1, 2, 5, 6, 3, 4, 7, 8}}, {131, {1, 2, 9}},       {132, {1, 2, 5, 6}},
-      {133, {1, 2, 4}},          {134, {1, 2, 4, 9}},          {135, {1, 2, 4, 5, 6}},
-      {136, {1, 2, 3, 4}},       {137, {1, 2, 3, 4, 9}},       {138, {1, 2, 5, 6, 4}},
-      {139, {1, 2, 5, 6, 3, 9}}, {141, {3, 1, 2, 5, 6, 9}},    {142, {3, 1, 2, 5, 6, 9, 4}}};
+  static const std::vector<std::pair<uint32_t, std::vector<int>>> table = {{108, {1, 2, 5, 6}},
+                                                                           {109, {1, 2, 5, 6, 3}},
+                                                                           {113, {1, 2, 3}},
+                                                                           {114, {3, 1, 2}},
+                                                                           {115, {1, 2, 3, 9}},
+                                                                           {116, {3, 1, 2, 9}},
+                                                                           {117, {1, 2, 3, 5, 6}},
+                                                                           {118, {1, 2, 5, 6, 3}},
+                                                                           {119, {1, 3, 2, 5, 6}},
+                                                                           {120, {3, 1, 2, 5, 6}},
+                                                                           {121, {1, 2, 3, 4, 5, 6}},
+                                                                           {122, {1, 2, 5, 6, 3, 4}},
+                                                                           {123, {1, 3, 2, 5, 6, 4}},
+                                                                           {124, {3, 1, 2, 5, 6, 4}},
+                                                                           {125, {1, 2, 3, 4, 5, 6, 9}},
+                                                                           {126, {1, 2, 3, 4, 5, 6, 7, 8}},
+                                                                           {127, {3, 7, 8, 1, 2, 5, 6, 4}},
+                                                                           {128, {1, 2, 3, 4, 5, 6, 33, 34}},
+                                                                           {129, {1, 2, 5, 6, 3, 4, 7, 8}},
+                                                                           {131, {1, 2, 9}},
+                                                                           {132, {1, 2, 5, 6}},
+                                                                           {133, {1, 2, 4}},
+                                                                           {134, {1, 2, 4, 9}},
+                                                                           {135, {1, 2, 4, 5, 6}},
+                                                                           {136, {1, 2, 3, 4}},
+                                                                           {137, {1, 2, 3, 4, 9}},
+                                                                           {138, {1, 2, 5, 6, 4}},
+                                                                           {139, {1, 2, 5, 6, 3, 9}},
+                                                                           {141, {3, 1, 2, 5, 6, 9}},
+                                                                           {142, {3, 1, 2, 5, 6, 9, 4}}};
   for (const auto& [number, labels] : table) {
     if (tag == (number << 16 | labels.size())) return &labels;
   }
@@ -168,7 +187,8 @@ ChannelLayout layout_of_core_audio(std::span<const uint8_t> chunk, int channels)
     for (int speaker : speakers_of(bitmap)) labels.push_back(speaker + 1);
   } else if (tag == kTagOfDescriptions) {
     for (uint32_t i = 0; i < count && kHeadBytes + (i + 1) * kDescriptionBytes <= chunk.size(); ++i) {
-      labels.push_back(static_cast<int>(std::min<uint32_t>(big_endian_at(chunk, kHeadBytes + i * kDescriptionBytes), INT16_MAX)));
+      labels.push_back(
+          static_cast<int>(std::min<uint32_t>(big_endian_at(chunk, kHeadBytes + i * kDescriptionBytes), INT16_MAX)));
     }
   } else if (const std::vector<int>* known = labels_of_tag(tag)) {
     labels = *known;
@@ -190,8 +210,11 @@ std::vector<int> order_in_format(int format, int channels, ChannelMask mask) {
 }
 
 std::string layout_loss(int format, int channels, ChannelMask mask) {
-  if (speakers_of_format(format, channels) == nullptr || mask.value_or(0) == 0 || !order_in_format(format, channels, mask).empty()) return "";
-  return "the output's format has no layout for the input's loudspeakers; its channels stay in their order, and players take them for others";
+  if (speakers_of_format(format, channels) == nullptr || mask.value_or(0) == 0 ||
+      !order_in_format(format, channels, mask).empty())
+    return "";
+  return "the output's format has no layout for the input's loudspeakers; its channels stay in their order, and "
+         "players take them for others";
 }
 
 int format_with_mask(int format, int channels, ChannelMask mask) {

@@ -9,8 +9,8 @@
 
 namespace coil::cli {
 
-// Masks have the bits of WAVEFORMATEXTENSIBLE's dwChannelMask; 0: the channels are for no loudspeaker in particular. Inside the program
-// channels lie in WAV's order, that of the bits. [any thread]
+// Masks have the bits of WAVEFORMATEXTENSIBLE's dwChannelMask; 0: the channels are for no loudspeaker in particular.
+// Inside the program channels lie in WAV's order, that of the bits. [any thread]
 using ChannelMask = std::optional<uint32_t>;  // none: not said
 
 struct ChannelLayout {
@@ -21,7 +21,8 @@ struct ChannelLayout {
   void reorder(std::span<float> frames) const;
 };
 
-// From a file's order to WAV's. Of a file that has no chunks: what Vorbis, Opus and FLAC mean by a number of channels. `format` is libsndfile's.
+// From a file's order to WAV's. Of a file that has no chunks: what Vorbis, Opus and FLAC mean by a number of channels.
+// `format` is libsndfile's.
 ChannelLayout layout_of_format(int format, int channels);
 
 // Of 'CHAN' in AIFF and 'chan' in CAF; neither mask nor order where it says nothing that is understood.

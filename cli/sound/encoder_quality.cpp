@@ -16,13 +16,13 @@
 namespace coil::cli {
 namespace {
 
-constexpr double kBest = 10;                   // of Quality
-constexpr double kWorstVbrOfLame = 0.9999;     // of 1, which it refuses
-constexpr double kUsualVorbis = 0.4;           // libsndfile's
-constexpr int kUsualMp3KbitsPerChannel = 64;   // at 32 kHz and more, half of it below
-constexpr double kVorbisShortfall = 1.4;       // between the nominal bit rate and what simple sounds get
+constexpr double kBest = 10;                  // of Quality
+constexpr double kWorstVbrOfLame = 0.9999;    // of 1, which it refuses
+constexpr double kUsualVorbis = 0.4;          // libsndfile's
+constexpr int kUsualMp3KbitsPerChannel = 64;  // at 32 kHz and more, half of it below
+constexpr double kVorbisShortfall = 1.4;      // between the nominal bit rate and what simple sounds get
 
-constexpr double kMeasuredShare = 0.98;        // of a measured bit rate: 320 kbit/s and the frame that says so are no 321
+constexpr double kMeasuredShare = 0.98;  // of a measured bit rate: 320 kbit/s and the frame that says so are no 321
 
 struct Mp3Rates {
   std::span<const int> kbits;
@@ -56,7 +56,8 @@ EncoderSetting mp3_of_kbits(double kbits, const SoundInfo& output) {
 double nominal_kbits(double quality, const SoundInfo& output) {
   vorbis_info info;
   vorbis_info_init(&info);
-  const bool is_set = vorbis_encode_init_vbr(&info, output.channels, output.sample_rate_hz, static_cast<float>(quality)) == 0;
+  const bool is_set =
+      vorbis_encode_init_vbr(&info, output.channels, output.sample_rate_hz, static_cast<float>(quality)) == 0;
   const double kbits = is_set ? static_cast<double>(info.bitrate_nominal) / 1000 : 0;
   vorbis_info_clear(&info);
   return kbits;

@@ -11,7 +11,8 @@
 
 namespace coil::cli {
 
-// kbit/s of all channels together in a file of one of these formats, without tags and pictures; 0: it is of another format, or does not say.
+// kbit/s of all channels together in a file of one of these formats, without tags and pictures; 0: it is of another
+// format, or does not say.
 int bit_rate_of(const std::filesystem::path& path, int format);
 
 struct EncoderSetting {
@@ -20,8 +21,8 @@ struct EncoderSetting {
   int most_kbits = 0;                 // all that the encoder has, where more was wanted; else 0
 };
 
-// For an output of this rate, format and number of channels. Without a `quality`: no lower bit rate than `input_kbits`, and than the encoder's
-// usual quality. Formats without loss get nothing. [any thread]
+// For an output of this rate, format and number of channels. Without a `quality`: no lower bit rate than `input_kbits`,
+// and than the encoder's usual quality. Formats without loss get nothing. [any thread]
 EncoderSetting choose_setting(const std::optional<Quality>& quality, const SoundInfo& output, int input_kbits);
 
 // Before anything is written to `file`. [any thread]

@@ -38,7 +38,8 @@ int64_t id3_bytes(std::FILE* file) {
   unsigned char head[10];
   std::fseek(file, 0, SEEK_SET);
   if (std::fread(head, 1, sizeof head, file) != sizeof head || std::memcmp(head, "ID3", 3) != 0) return 0;
-  return 10 + (static_cast<int64_t>(head[6]) << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (head[5] & 0x10 ? 10 : 0);
+  return 10 + (static_cast<int64_t>(head[6]) << 21 | head[7] << 14 | head[8] << 7 | head[9]) +
+         (head[5] & 0x10 ? 10 : 0);
 }
 
 bool marker_at(std::FILE* file, int64_t offset) {
@@ -51,7 +52,8 @@ bool marker_at(std::FILE* file, int64_t offset) {
 int64_t skip_metadata(std::FILE* file, int64_t offset) {
   offset += static_cast<int64_t>(kMarker.size());
   unsigned char head[4] = {};
-  while (fseeko(file, offset, SEEK_SET) == 0 && std::fread(head, 1, sizeof head, file) == sizeof head && head[0] != 0xff) {
+  while (fseeko(file, offset, SEEK_SET) == 0 && std::fread(head, 1, sizeof head, file) == sizeof head &&
+         head[0] != 0xff) {
     offset += static_cast<int64_t>(sizeof head) + (head[1] << 16 | head[2] << 8 | head[3]);
     if (head[0] & 0x80) break;
   }
@@ -67,9 +69,11 @@ int64_t find_marker(std::FILE* file, int64_t offset) {
     if (fseeko(file, offset, SEEK_SET) != 0) return -1;
     block.resize(std::fread(block.data(), 1, block.size(), file));
     if (block.size() < kHeadBytes) return -1;
-    for (size_t at = block.find(kMarker); at != std::string::npos && at + kHeadBytes <= block.size(); at = block.find(kMarker, at + 1)) {
+    for (size_t at = block.find(kMarker); at != std::string::npos && at + kHeadBytes <= block.size();
+         at = block.find(kMarker, at + 1)) {
       const std::string_view head = std::string_view(block).substr(at + kMarker.size(), 4);
-      if ((head[0] & 0x7f) == 0 && head.substr(1) == std::string_view("\0\0\x22", 3)) return offset + static_cast<int64_t>(at);
+      if ((head[0] & 0x7f) == 0 && head.substr(1) == std::string_view("\0\0\x22", 3))
+        return offset + static_cast<int64_t>(at);
     }
     offset += static_cast<int64_t>(block.size() - kHeadBytes + 1);
   }
@@ -99,12 +103,14 @@ class Decoder {
     fseeko(file_.get(), link.begin, SEEK_SET);
     FLAC__stream_decoder_set_md5_checking(decoder_.get(), true);
     FLAC__stream_decoder_set_metadata_respond(decoder_.get(), FLAC__METADATA_TYPE_VORBIS_COMMENT);
-    const auto status = FLAC__stream_decoder_init_stream(decoder_.get(), on_read, on_seek, on_tell, on_length, is_at_end, on_frame,
-                                                         on_metadata, on_error, this);
+    const auto status = FLAC__stream_decoder_init_stream(decoder_.get(), on_read, on_seek, on_tell, on_length,
+                                                         is_at_end, on_frame, on_metadata, on_error, this);
     if (status != FLAC__STREAM_DECODER_INIT_STATUS_OK) {
-      throw Failure(kFailed, in_quotes(path_) + ": cannot be read as FLAC: " + FLAC__StreamDecoderInitStatusString[status]);
+      throw Failure(kFailed,
+                    in_quotes(path_) + ": cannot be read as FLAC: " + FLAC__StreamDecoderInitStatusString[status]);
     }
-    while (position_ == 0 && !streaminfo_wrong_ && advance()) {}
+    while (position_ == 0 && !streaminfo_wrong_ && advance()) {
+    }
   }
 
   int channels() const { return channels_; }
@@ -127,7 +133,8 @@ class Decoder {
         filled += count * channels_;
       } else if (used_ < block_.size()) {
         const size_t count = std::min(out.size() - filled, block_.size() - used_);
-        std::copy_n(block_.begin() + static_cast<std::ptrdiff_t>(used_), count, out.begin() + static_cast<std::ptrdiff_t>(filled));
+        std::copy_n(block_.begin() + static_cast<std::ptrdiff_t>(used_), count,
+                    out.begin() + static_cast<std::ptrdiff_t>(filled));
         used_ += count;
         filled += count;
       } else if (!advance() && silence_ == 0 && used_ == block_.size()) {
@@ -142,11 +149,13 @@ class Decoder {
  private:
   static Decoder& self(void* data) { return *static_cast<Decoder*>(data); }
 
-  static FLAC__StreamDecoderReadStatus on_read(const FLAC__StreamDecoder*, FLAC__byte bytes[], size_t* count, void* data) {
+  static FLAC__StreamDecoderReadStatus on_read(const FLAC__StreamDecoder*, FLAC__byte bytes[], size_t* count,
+                                               void* data) {
     return self(data).take_bytes(bytes, *count);
   }
   static FLAC__StreamDecoderSeekStatus on_seek(const FLAC__StreamDecoder*, FLAC__uint64 offset, void* data) {
-    const bool sought = fseeko(self(data).file_.get(), self(data).link_.begin + static_cast<int64_t>(offset), SEEK_SET) == 0;
+    const bool sought =
+        fseeko(self(data).file_.get(), self(data).link_.begin + static_cast<int64_t>(offset), SEEK_SET) == 0;
     return sought ? FLAC__STREAM_DECODER_SEEK_STATUS_OK : FLAC__STREAM_DECODER_SEEK_STATUS_ERROR;
   }
   static FLAC__StreamDecoderTellStatus on_tell(const FLAC__StreamDecoder*, FLAC__uint64* offset, void* data) {
@@ -162,8 +171,8 @@ class Decoder {
     self(data).input_ended_ = self(data).input_ended_ || ends;
     return ends;
   }
-  static FLAC__StreamDecoderWriteStatus on_frame(const FLAC__StreamDecoder*, const FLAC__Frame* frame, const FLAC__int32* const samples[],
-                                                 void* data) {
+  static FLAC__StreamDecoderWriteStatus on_frame(const FLAC__StreamDecoder*, const FLAC__Frame* frame,
+                                                 const FLAC__int32* const samples[], void* data) {
     self(data).take_frame(frame->header, samples);
     return FLAC__STREAM_DECODER_WRITE_STATUS_CONTINUE;
   }
@@ -175,7 +184,9 @@ class Decoder {
     self(data).total_ = static_cast<int64_t>(info.total_samples);
     self(data).largest_block_ = info.max_blocksize;
   }
-  static void on_error(const FLAC__StreamDecoder*, FLAC__StreamDecoderErrorStatus, void* data) { self(data).note_error(); }
+  static void on_error(const FLAC__StreamDecoder*, FLAC__StreamDecoderErrorStatus, void* data) {
+    self(data).note_error();
+  }
 
   void read_tags(const FLAC__StreamMetadata_VorbisComment& tags) {
     constexpr std::string_view kMaskTag = "WAVEFORMATEXTENSIBLE_CHANNEL_MASK=0x";
@@ -183,13 +194,15 @@ class Decoder {
       const std::string_view text(reinterpret_cast<const char*>(tags.comments[i].entry), tags.comments[i].length);
       uint32_t mask = 0;
       if (text.substr(0, kMaskTag.size()) != kMaskTag) continue;
-      if (std::from_chars(text.data() + kMaskTag.size(), text.data() + text.size(), mask, 16).ec == std::errc()) channel_mask_ = mask;
+      if (std::from_chars(text.data() + kMaskTag.size(), text.data() + text.size(), mask, 16).ec == std::errc())
+        channel_mask_ = mask;
     }
   }
 
   FLAC__StreamDecoderReadStatus take_bytes(FLAC__byte* bytes, size_t& count) {
     const int64_t left = link_.end - ftello(file_.get());
-    count = std::fread(bytes, 1, static_cast<size_t>(std::clamp<int64_t>(left, 0, static_cast<int64_t>(count))), file_.get());
+    count = std::fread(bytes, 1, static_cast<size_t>(std::clamp<int64_t>(left, 0, static_cast<int64_t>(count))),
+                       file_.get());
     if (std::ferror(file_.get())) return FLAC__STREAM_DECODER_READ_STATUS_ABORT;
     return count == 0 ? FLAC__STREAM_DECODER_READ_STATUS_END_OF_STREAM : FLAC__STREAM_DECODER_READ_STATUS_CONTINUE;
   }
@@ -231,7 +244,8 @@ class Decoder {
 
   bool has_format(const FLAC__FrameHeader& header) const {
     return static_cast<int>(header.channels) == channels_ && static_cast<int>(header.bits_per_sample) == bits_ &&
-           static_cast<int>(header.sample_rate) == sample_rate_hz_ && (largest_block_ == 0 || header.blocksize <= largest_block_);
+           static_cast<int>(header.sample_rate) == sample_rate_hz_ &&
+           (largest_block_ == 0 || header.blocksize <= largest_block_);
   }
 
   void note_error() {
@@ -250,14 +264,15 @@ class Decoder {
     if (ended_) return false;
     bool goes_on = decode();
     if (frames_at_once_ > 1) {
-      // libFLAC has put silence in the place of some of the frames that are missing, and in versions before 1.4.3 over the frame that
-      // follows them. After a flush it knows of no frame before and does neither.
+      // libFLAC has put silence in the place of some of the frames that are missing, and in versions before 1.4.3 over
+      // the frame that follows them. After a flush it knows of no frame before and does neither.
       FLAC__stream_decoder_flush(decoder_.get());
       on_seek(nullptr, good_bytes_, this);
       goes_on = decode();
     }
     if (frames_at_once_ > 0) place_frame();
-    if (std::ferror(file_.get())) throw Failure(kFailed, in_quotes(path_) + ": reading failed: " + std::strerror(errno));
+    if (std::ferror(file_.get()))
+      throw Failure(kFailed, in_quotes(path_) + ": reading failed: " + std::strerror(errno));
     if (!goes_on) end();
     return goes_on;
   }
@@ -296,10 +311,10 @@ class Decoder {
   int frames_at_once_ = 0;            // that libFLAC gave in one call
   FLAC__FrameHeader header_{};        // of block_
   std::vector<float> block_;
-  int64_t silence_ = 0;  // frames that come before block_
-  size_t used_ = 0;      // of block_
-  bool error_ = false;   // since the last good frame
-  bool cut_off_ = false;  // the input ended before that error
+  int64_t silence_ = 0;       // frames that come before block_
+  size_t used_ = 0;           // of block_
+  bool error_ = false;        // since the last good frame
+  bool cut_off_ = false;      // the input ended before that error
   bool input_ended_ = false;  // since the last good frame
   bool ended_ = false;
   bool streaminfo_wrong_ = false;
@@ -311,9 +326,13 @@ class FlacReader final : public SoundReader {
  public:
   explicit FlacReader(const std::filesystem::path& path) : path_(path), links_(find_links(path)) {
     open_link();
-    if (decoder_->channels() == 0) throw Failure(kFailed, in_quotes(path) + ": no sound can be found in this FLAC file; it is damaged or empty");
+    if (decoder_->channels() == 0)
+      throw Failure(kFailed, in_quotes(path) + ": no sound can be found in this FLAC file; it is damaged or empty");
     const int bits = decoder_->bits();
-    const int subtype = bits <= 8 ? SF_FORMAT_PCM_S8 : bits <= 16 ? SF_FORMAT_PCM_16 : bits <= 24 ? SF_FORMAT_PCM_24 : SF_FORMAT_PCM_32;
+    const int subtype = bits <= 8    ? SF_FORMAT_PCM_S8
+                        : bits <= 16 ? SF_FORMAT_PCM_16
+                        : bits <= 24 ? SF_FORMAT_PCM_24
+                                     : SF_FORMAT_PCM_32;
     info_ = {decoder_->sample_rate_hz(), decoder_->channels(), SF_FORMAT_FLAC | subtype, -1, decoder_->channel_mask()};
     if (!info_.channel_mask) info_.channel_mask = layout_of_format(SF_FORMAT_FLAC, info_.channels).mask;
     if (links_.size() == 1 && decoder_->total() > 0) info_.frames = decoder_->total();

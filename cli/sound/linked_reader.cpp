@@ -18,7 +18,8 @@ constexpr int kOpusRateHz = 48000;  // of its positions
 
 class Window {
  public:
-  Window(std::shared_ptr<ByteSource> source, const SoundLink& link) : source_(std::move(source)), link_(link), size_(link.end - link.begin + link.inserted.size()) {
+  Window(std::shared_ptr<ByteSource> source, const SoundLink& link)
+      : source_(std::move(source)), link_(link), size_(link.end - link.begin + link.inserted.size()) {
     SF_VIRTUAL_IO calls = {size, seek, read, nullptr, tell};
     file_ = sf_open_virtual(&calls, SFM_READ, &info_, this);
   }
@@ -62,7 +63,8 @@ class Window {
 
   // From one side of the inserted bytes, or of them.
   size_t read_some(std::span<uint8_t> out) {
-    const uint64_t before = link_.inserted.empty() ? size_ : link_.inserted_at - link_.begin, after = before + link_.inserted.size();
+    const uint64_t before = link_.inserted.empty() ? size_ : link_.inserted_at - link_.begin,
+                   after = before + link_.inserted.size();
     if (at_ >= before && at_ < after) {
       const size_t count = std::min<uint64_t>(out.size(), after - at_);
       std::copy_n(link_.inserted.begin() + static_cast<std::ptrdiff_t>(at_ - before), count, out.begin());
@@ -83,9 +85,13 @@ class Window {
 class LinkedReader final : public SoundReader {
  public:
   LinkedReader(const std::filesystem::path& path, std::shared_ptr<ByteSource> source, std::vector<SoundLink> links)
-      : source_(std::move(source)), links_(std::move(links)), first_(std::make_unique<Window>(source_, links_.front())), window_(first_.get()) {
+      : source_(std::move(source)),
+        links_(std::move(links)),
+        first_(std::make_unique<Window>(source_, links_.front())),
+        window_(first_.get()) {
     first_->rethrow();
-    if (first_->file() == nullptr) throw Failure(kFailed, in_quotes(path) + ": cannot be read as a sound file: " + sf_strerror(nullptr));
+    if (first_->file() == nullptr)
+      throw Failure(kFailed, in_quotes(path) + ": cannot be read as a sound file: " + sf_strerror(nullptr));
     const SF_INFO& info = first_->info();
     layout_ = layout_of_format(info.format, info.channels);
     info_ = {info.samplerate, info.channels, info.format, -1, layout_.mask};
@@ -119,8 +125,10 @@ class LinkedReader final : public SoundReader {
     if (is_opus) faults.first_damage_frame = faults.first_damage_frame * info.samplerate / kOpusRateHz;
     faults.first_damage_frame = std::min(faults.first_damage_frame, frames_of_link_);
     const int64_t missing = is_ogg && info.frames < SF_COUNT_MAX ? info.frames - frames_of_link_ : 0;
-    if (missing > 0 && faults.damaged()) faults.lost_frames += missing;
-    else if (missing > 0) faults.truncated = true;
+    if (missing > 0 && faults.damaged())
+      faults.lost_frames += missing;
+    else if (missing > 0)
+      faults.truncated = true;
     faults_.add(faults, frames_before_);
     frames_before_ += std::exchange(frames_of_link_, 0);
   }
@@ -141,8 +149,10 @@ class LinkedReader final : public SoundReader {
       window_ = later_.get();
       return;
     }
-    faults_.left_out = later_->file() != nullptr ? describe_left_out(links_.size() - before - 1, info.channels, info.samplerate)
-                                                 : "what was joined to it from byte " + std::to_string(links_[link_].begin) + " on cannot be read";
+    faults_.left_out =
+        later_->file() != nullptr
+            ? describe_left_out(links_.size() - before - 1, info.channels, info.samplerate)
+            : "what was joined to it from byte " + std::to_string(links_[link_].begin) + " on cannot be read";
   }
 
   std::shared_ptr<ByteSource> source_;
@@ -157,7 +167,8 @@ class LinkedReader final : public SoundReader {
 
 }  // namespace
 
-std::unique_ptr<SoundReader> open_links(const std::filesystem::path& path, std::shared_ptr<ByteSource> source, std::vector<SoundLink> links) {
+std::unique_ptr<SoundReader> open_links(const std::filesystem::path& path, std::shared_ptr<ByteSource> source,
+                                        std::vector<SoundLink> links) {
   return std::make_unique<LinkedReader>(path, std::move(source), std::move(links));
 }
 

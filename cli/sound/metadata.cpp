@@ -1,4 +1,5 @@
-// Chunks are carried byte for byte between containers of a family; tags and pictures go through TagLib. Sources as in chunk_walk.cpp.
+// Chunks are carried byte for byte between containers of a family; tags and pictures go through TagLib. Sources as in
+// chunk_walk.cpp.
 #include "cli/sound/metadata.h"
 
 #include <sndfile.h>
@@ -39,22 +40,33 @@ using Bytes = std::vector<uint8_t>;
 
 // Names in RIFF's INFO lists and in Vorbis comments.
 constexpr std::pair<const char*, const char*> kInfoNames[] = {
-    {"INAM", "TITLE"},     {"IART", "ARTIST"},   {"IPRD", "ALBUM"},     {"ICMT", "COMMENT"},      {"ICRD", "DATE"},
-    {"IGNR", "GENRE"},     {"ITRK", "TRACKNUMBER"}, {"IPRT", "TRACKNUMBER"}, {"ICOP", "COPYRIGHT"}, {"ISFT", "ENCODING"},
-    {"IENG", "ENGINEER"},  {"IKEY", "KEYWORDS"}, {"ISBJ", "SUBJECT"},   {"ISRC", "SOURCE"},       {"ITCH", "ENCODEDBY"},
-    {"IMUS", "COMPOSER"},  {"IWRI", "LYRICIST"}, {"ILNG", "LANGUAGE"},  {"IMED", "MEDIA"},        {"IARL", "ARCHIVALLOCATION"},
-    {"ICMS", "COMMISSIONED"}, {"IBPM", "BPM"},   {"ISRF", "SOURCEFORM"}, {"IPRO", "PRODUCER"},    {"ICDS", "COSTUMEDESIGNER"}};
+    {"INAM", "TITLE"},          {"IART", "ARTIST"},   {"IPRD", "ALBUM"},       {"ICMT", "COMMENT"},
+    {"ICRD", "DATE"},           {"IGNR", "GENRE"},    {"ITRK", "TRACKNUMBER"}, {"IPRT", "TRACKNUMBER"},
+    {"ICOP", "COPYRIGHT"},      {"ISFT", "ENCODING"}, {"IENG", "ENGINEER"},    {"IKEY", "KEYWORDS"},
+    {"ISBJ", "SUBJECT"},        {"ISRC", "SOURCE"},   {"ITCH", "ENCODEDBY"},   {"IMUS", "COMPOSER"},
+    {"IWRI", "LYRICIST"},       {"ILNG", "LANGUAGE"}, {"IMED", "MEDIA"},       {"IARL", "ARCHIVALLOCATION"},
+    {"ICMS", "COMMISSIONED"},   {"IBPM", "BPM"},      {"ISRF", "SOURCEFORM"},  {"IPRO", "PRODUCER"},
+    {"ICDS", "COSTUMEDESIGNER"}};
 constexpr std::pair<const char*, const char*> kAiffNames[] = {
     {"NAME", "TITLE"}, {"AUTH", "ARTIST"}, {"(c) ", "COPYRIGHT"}, {"ANNO", "COMMENT"}};
-constexpr std::pair<const char*, const char*> kCafNames[] = {
-    {"title", "TITLE"}, {"artist", "ARTIST"}, {"album", "ALBUM"}, {"comments", "COMMENT"}, {"year", "DATE"},
-    {"genre", "GENRE"}, {"track number", "TRACKNUMBER"}, {"copyright", "COPYRIGHT"}, {"composer", "COMPOSER"}, {"lyricist", "LYRICIST"},
-    {"encoding application", "ENCODING"}, {"tempo", "BPM"}};
+constexpr std::pair<const char*, const char*> kCafNames[] = {{"title", "TITLE"},
+                                                             {"artist", "ARTIST"},
+                                                             {"album", "ALBUM"},
+                                                             {"comments", "COMMENT"},
+                                                             {"year", "DATE"},
+                                                             {"genre", "GENRE"},
+                                                             {"track number", "TRACKNUMBER"},
+                                                             {"copyright", "COPYRIGHT"},
+                                                             {"composer", "COMPOSER"},
+                                                             {"lyricist", "LYRICIST"},
+                                                             {"encoding application", "ENCODING"},
+                                                             {"tempo", "BPM"}};
 
 // That describe the sound, or are room: a writer makes its own.
 bool is_structure(ChunkFamily family, const std::string& id) {
   static const std::map<ChunkFamily, std::set<std::string>> structures = {
-      {ChunkFamily::riff, {"fmt ", "data", "fact", "ds64", "PEAK", "JUNK", "junk", "PAD ", "FLLR", "levl", "LGWV", "r64m"}},
+      {ChunkFamily::riff,
+       {"fmt ", "data", "fact", "ds64", "PEAK", "JUNK", "junk", "PAD ", "FLLR", "levl", "LGWV", "r64m"}},
       {ChunkFamily::aiff, {"COMM", "SSND", "FVER", "PEAK", "CHAN"}},
       {ChunkFamily::caf, {"desc", "data", "pakt", "kuki", "chan", "peak", "free", "ovvw"}}};
   return structures.at(family == ChunkFamily::w64 ? ChunkFamily::riff : family).contains(id);
@@ -83,7 +95,8 @@ void add_text(TagLib::PropertyMap& texts, const std::string& key, const TagLib::
 }
 
 template <size_t N>
-std::string name_in(const std::pair<const char*, const char*> (&names)[N], const std::string& id, const std::string& otherwise) {
+std::string name_in(const std::pair<const char*, const char*> (&names)[N], const std::string& id,
+                    const std::string& otherwise) {
   for (const auto& [theirs, ours] : names) {
     if (id == theirs) return ours;
   }
@@ -94,8 +107,10 @@ void read_info_list(Metadata& metadata, const Bytes& list, bool big_endian) {
   for (size_t at = 4; at + 8 <= list.size();) {
     const size_t size = number_in(std::span(list).subspan(at + 4, 4), big_endian);
     if (size > list.size() - at - 8) break;
-    const std::string id(list.begin() + static_cast<std::ptrdiff_t>(at), list.begin() + static_cast<std::ptrdiff_t>(at) + 4);
-    const std::string value(list.begin() + static_cast<std::ptrdiff_t>(at) + 8, list.begin() + static_cast<std::ptrdiff_t>(at + 8 + size));
+    const std::string id(list.begin() + static_cast<std::ptrdiff_t>(at),
+                         list.begin() + static_cast<std::ptrdiff_t>(at) + 4);
+    const std::string value(list.begin() + static_cast<std::ptrdiff_t>(at) + 8,
+                            list.begin() + static_cast<std::ptrdiff_t>(at + 8 + size));
     add_text(metadata.texts, name_in(kInfoNames, id, id), text_of(value));
     at += 8 + size + size % 2;
   }
@@ -125,7 +140,8 @@ void take_id3(Metadata& metadata, TagLib::ID3v2::Tag* tag) {
   }
   for (const TagLib::ID3v2::Frame* frame : tag->frameList("APIC")) {
     const auto* picture = dynamic_cast<const TagLib::ID3v2::AttachedPictureFrame*>(frame);
-    if (picture) metadata.pictures.push_back({picture->picture(), picture->mimeType(), picture->description(), picture->type()});
+    if (picture)
+      metadata.pictures.push_back({picture->picture(), picture->mimeType(), picture->description(), picture->type()});
   }
 }
 
@@ -192,7 +208,9 @@ class Target {
       bytes = bytes.subspan(static_cast<size_t>(n));
     }
   }
-  [[noreturn]] void fail() const { throw Failure(kFailed, name_ + ": writing its metadata failed: " + std::strerror(errno)); }
+  [[noreturn]] void fail() const {
+    throw Failure(kFailed, name_ + ": writing its metadata failed: " + std::strerror(errno));
+  }
   void need(bool done) const {
     if (!done) throw Failure(kFailed, name_ + ": writing its metadata failed");
   }
@@ -298,7 +316,8 @@ std::vector<MetadataChunk> chunks_of_tags(const Metadata& metadata, ChunkFamily 
 void append_chunks(const Target& target, ChunkFamily family, const std::vector<MetadataChunk>& chunks) {
   if (chunks.empty()) return;
   const Bytes head = target.read(0, 48);
-  const bool is_w64 = family == ChunkFamily::w64, is_caf = family == ChunkFamily::caf, big = family == ChunkFamily::aiff || is_caf;
+  const bool is_w64 = family == ChunkFamily::w64, is_caf = family == ChunkFamily::caf,
+             big = family == ChunkFamily::aiff || is_caf;
   const bool is_rf64 = family == ChunkFamily::riff && head.size() >= 20 && std::memcmp(head.data(), "RF64", 4) == 0;
   const uint64_t alignment = is_w64 ? 8 : is_caf ? 1 : 2;
   uint64_t at = target.size();
@@ -310,7 +329,8 @@ void append_chunks(const Target& target, ChunkFamily family, const std::vector<M
   pad();
   for (const MetadataChunk& chunk : chunks) {
     Bytes header;
-    put_text(header, is_w64 ? chunk.id.size() == 4 ? w64_guid(chunk.id == "LIST" ? "list" : chunk.id) : chunk.id : chunk.id);
+    put_text(header,
+             is_w64 ? chunk.id.size() == 4 ? w64_guid(chunk.id == "LIST" ? "list" : chunk.id) : chunk.id : chunk.id);
     put_number(header, chunk.content.size() + (is_w64 ? 24 : 0), is_w64 || is_caf ? 8 : 4, big);
     target.write(at, header);
     target.write(at + header.size(), chunk.content);
@@ -360,7 +380,8 @@ void write_flac(const Target& target, const Metadata& metadata) {
   }
   TagLib::FLAC::File file(target.path().c_str(), false);
   for (const MetadataChunk& block : metadata.flac_blocks) {
-    const TagLib::ByteVector bytes(reinterpret_cast<const char*>(block.content.data()), static_cast<unsigned>(block.content.size()));
+    const TagLib::ByteVector bytes(reinterpret_cast<const char*>(block.content.data()),
+                                   static_cast<unsigned>(block.content.size()));
     file.insert(bytes, kFlacAfterStreamInfo, 0);
   }
 }
@@ -373,7 +394,9 @@ void write_mp3(const Target& target, const Metadata& metadata) {
   file.insert(id3, 0, 0);
 }
 
-bool has_tags(const Metadata& metadata) { return !metadata.texts.isEmpty() || !metadata.pictures.empty() || !metadata.id3.isEmpty(); }
+bool has_tags(const Metadata& metadata) {
+  return !metadata.texts.isEmpty() || !metadata.pictures.empty() || !metadata.id3.isEmpty();
+}
 
 // Whether texts and pictures say all that an ID3v2 tag says.
 bool id3_is_more(const Metadata& metadata) {
@@ -405,7 +428,8 @@ bool is_carried_by_libsndfile(const std::string& id, ChunkFamily from, ChunkFami
 std::vector<MetadataChunk> chunks_for(const Metadata& metadata, ChunkFamily to, std::vector<std::string>& lost) {
   if (!are_of_one_family(metadata.family, to)) {
     for (const MetadataChunk& chunk : metadata.chunks) {
-      if (!holds_tags(metadata, chunk) && !is_carried_by_libsndfile(chunk.id, metadata.family, to)) add_once(lost, chunk.id);
+      if (!holds_tags(metadata, chunk) && !is_carried_by_libsndfile(chunk.id, metadata.family, to))
+        add_once(lost, chunk.id);
     }
     return chunks_of_tags(metadata, to);
   }
@@ -445,7 +469,8 @@ void add_chunks_behind(Metadata& metadata, ByteSource& source, const ChunkMap& m
 
 namespace {
 
-void take_xiph(Metadata& metadata, const TagLib::Ogg::XiphComment* comment, const TagLib::List<TagLib::FLAC::Picture*>& pictures) {
+void take_xiph(Metadata& metadata, const TagLib::Ogg::XiphComment* comment,
+               const TagLib::List<TagLib::FLAC::Picture*>& pictures) {
   if (comment != nullptr) {
     for (const auto& [key, values] : comment->fieldListMap()) {
       if (key != "METADATA_BLOCK_PICTURE") metadata.texts.insert(key, values);
@@ -520,7 +545,9 @@ Metadata metadata_of_tags(const std::filesystem::path& path, int format) {
   return metadata;
 }
 
-bool carries_chunks(int format, const Metadata& metadata) { return are_of_one_family(family_of(format), metadata.family); }
+bool carries_chunks(int format, const Metadata& metadata) {
+  return are_of_one_family(family_of(format), metadata.family);
+}
 
 std::vector<MetadataChunk> wav_chunks_of(const Metadata& metadata, std::vector<std::string>& lost) {
   for (const MetadataChunk& block : metadata.flac_blocks) add_once(lost, block.id);

@@ -53,8 +53,8 @@ bool carries_chunks(int format, const Metadata& metadata);
 // What goes into a WAV file; `lost` gets names of what cannot.
 std::vector<MetadataChunk> wav_chunks_of(const Metadata& metadata, std::vector<std::string>& lost);
 
-// Writes to a complete file of `format` what it can hold, and returns names of what it cannot. `descriptor` is open for reading and writing.
-// Throws Failure that begins with `name`. [any thread]
+// Writes to a complete file of `format` what it can hold, and returns names of what it cannot. `descriptor` is open for
+// reading and writing. Throws Failure that begins with `name`. [any thread]
 std::vector<std::string> write_metadata(int descriptor, const std::string& name, int format, const Metadata& metadata);
 
 }  // namespace coil::cli

@@ -1,4 +1,5 @@
-// A walk over the frames of MPEG audio. Sources: ISO/IEC 11172-3 and 13818-3 (headers), the Xing and VBRI headers as encoders write them.
+// A walk over the frames of MPEG audio. Sources: ISO/IEC 11172-3 and 13818-3 (headers), the Xing and VBRI headers as
+// encoders write them.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -15,7 +16,9 @@ struct Frame {
   int version = 0, layer = 0, rate_hz = 0, channels = 0;  // version: 1, 2; 2.5 is 3
   uint64_t bytes = 0;
   int samples = 0;
-  bool matches(const Frame& other) const { return version == other.version && layer == other.layer && rate_hz == other.rate_hz; }
+  bool matches(const Frame& other) const {
+    return version == other.version && layer == other.layer && rate_hz == other.rate_hz;
+  }
 };
 
 constexpr int kKbits[5][15] = {{0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448},
@@ -30,7 +33,8 @@ std::optional<Frame> parse(std::span<const uint8_t> head) {
   if (head.size() < 4 || head[0] != 0xff || (head[1] & 0xe0) != 0xe0) return std::nullopt;
   const int version_bits = head[1] >> 3 & 3, layer_bits = head[1] >> 1 & 3, rate_bits = head[2] >> 2 & 3;
   const int kbits_bits = head[2] >> 4, padding = head[2] >> 1 & 1;
-  if (version_bits == 1 || layer_bits == 0 || rate_bits == 3 || kbits_bits == 0 || kbits_bits == 15) return std::nullopt;
+  if (version_bits == 1 || layer_bits == 0 || rate_bits == 3 || kbits_bits == 0 || kbits_bits == 15)
+    return std::nullopt;
   Frame frame;
   frame.version = version_bits == 3 ? 1 : version_bits == 2 ? 2 : 3;
   frame.layer = 4 - layer_bits;
@@ -163,7 +167,8 @@ class Walk {
     const auto is = [&](size_t from, std::string_view name) {
       return from + 18 <= head.size() && std::memcmp(&head[from], name.data(), name.size()) == 0;
     };
-    const bool xing = frame.layer == 3 && (is(place, "Xing") || is(place, "Info")), vbri = frame.layer == 3 && is(36, "VBRI");
+    const bool xing = frame.layer == 3 && (is(place, "Xing") || is(place, "Info")),
+               vbri = frame.layer == 3 && is(36, "VBRI");
     if (!xing && !vbri && !tag_at_) {
       ++found_;
       count_in_link(at);
@@ -179,7 +184,8 @@ class Walk {
     if (!link_has_count_) count_in_link(at);
     expected_ = 0;
     damaged_ = false;
-    if (xing && (head[place + 7] & 1)) expected_ = static_cast<int64_t>(number_in(std::span(head).subspan(place + 8, 4), true));
+    if (xing && (head[place + 7] & 1))
+      expected_ = static_cast<int64_t>(number_in(std::span(head).subspan(place + 8, 4), true));
     if (vbri) expected_ = static_cast<int64_t>(number_in(std::span(head).subspan(36 + 14, 4), true));
   }
 
@@ -210,7 +216,7 @@ class Walk {
   bool damaged_ = false;              // that file
   bool link_has_count_ = false;
   int64_t link_frames_ = 0;
-  std::optional<uint64_t> tag_at_;    // a tag that came before
+  std::optional<uint64_t> tag_at_;  // a tag that came before
 };
 
 }  // namespace

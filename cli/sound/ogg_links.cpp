@@ -55,7 +55,8 @@ class Walk {
 
 std::vector<SoundLink> ogg_links(ByteSource& source) {
   uint8_t head[4] = {};
-  if (source.read_at(0, head) != sizeof head || head[0] != 'O' || head[1] != 'g' || head[2] != 'g' || head[3] != 'S') return {};
+  if (source.read_at(0, head) != sizeof head || head[0] != 'O' || head[1] != 'g' || head[2] != 'g' || head[3] != 'S')
+    return {};
   ogg_sync_state sync;
   ogg_sync_init(&sync);
   const std::unique_ptr<ogg_sync_state, decltype(&ogg_sync_clear)> cleared(&sync, &ogg_sync_clear);

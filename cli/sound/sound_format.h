@@ -36,10 +36,11 @@ struct OutputForm {
   int sample_rate_hz = 0;
 };
 
-// The output's format: the container asked for, else the one that the file's extension names; the sample format asked for, else the
-// input's where the container can hold it, else the best that it can. Its rate: the one asked for, else the input's, else the next higher one
-// that the format can hold, else the highest. Throws Failure. [any thread]
-OutputForm choose_output(const FormatRequest& request, const std::filesystem::path& out, int input_format, int channels, int input_rate_hz);
+// The output's format: the container asked for, else the one that the file's extension names; the sample format asked
+// for, else the input's where the container can hold it, else the best that it can. Its rate: the one asked for, else
+// the input's, else the next higher one that the format can hold, else the highest. Throws Failure. [any thread]
+OutputForm choose_output(const FormatRequest& request, const std::filesystem::path& out, int input_format, int channels,
+                         int input_rate_hz);
 
 // Whether libsndfile writes this.
 bool can_hold(int format, int channels, int sample_rate_hz);

@@ -24,9 +24,15 @@ SF_VIRTUAL_IO SoundOutput::calls() {
     struct stat found;
     return ::fstat(descriptor(output), &found) == 0 ? found.st_size : -1;
   };
-  io.seek = [](sf_count_t offset, int whence, void* output) -> sf_count_t { return ::lseek(descriptor(output), offset, whence); };
-  io.read = [](void* data, sf_count_t bytes, void* output) -> sf_count_t { return ::read(descriptor(output), data, static_cast<size_t>(bytes)); };
-  io.write = [](const void* data, sf_count_t bytes, void* output) { return static_cast<SoundOutput*>(output)->write(data, bytes); };
+  io.seek = [](sf_count_t offset, int whence, void* output) -> sf_count_t {
+    return ::lseek(descriptor(output), offset, whence);
+  };
+  io.read = [](void* data, sf_count_t bytes, void* output) -> sf_count_t {
+    return ::read(descriptor(output), data, static_cast<size_t>(bytes));
+  };
+  io.write = [](const void* data, sf_count_t bytes, void* output) {
+    return static_cast<SoundOutput*>(output)->write(data, bytes);
+  };
   io.tell = [](void* output) -> sf_count_t { return ::lseek(descriptor(output), 0, SEEK_CUR); };
   return io;
 }

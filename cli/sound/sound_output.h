@@ -1,4 +1,5 @@
-// Where libsndfile writes to: a part file, watched so that no failure of the disk is lost, whatever an encoder makes of it.
+// Where libsndfile writes to: a part file, watched so that no failure of the disk is lost, whatever an encoder makes of
+// it.
 #pragma once
 
 #include <sndfile.h>

@@ -83,7 +83,8 @@ ChannelLayout layout_of_chunks(ByteSource& source, const ChunkMap& map, bool is_
     if (chunk != nullptr) layout = layout_of_core_audio(content_of(source, *chunk, kLongest), channels);
   } else if (is_extensible) {
     const FoundChunk* chunk = map.find(map.family == ChunkFamily::w64 ? w64_guid("fmt ") : "fmt ");
-    const std::vector<uint8_t> content = chunk != nullptr ? content_of(source, *chunk, kLongest) : std::vector<uint8_t>();
+    const std::vector<uint8_t> content =
+        chunk != nullptr ? content_of(source, *chunk, kLongest) : std::vector<uint8_t>();
     if (content.size() >= kMaskAt + kMaskBytes) {
       layout.mask = static_cast<uint32_t>(number_in(std::span(content).subspan(kMaskAt, kMaskBytes), map.big_endian));
     }
@@ -188,13 +189,16 @@ std::unique_ptr<SoundReader> open_stream(int descriptor, bool close_it, const st
   return reader;
 }
 
-std::unique_ptr<SoundReader> open_without_chunks(const std::filesystem::path& path, const std::shared_ptr<ByteSource>& source) {
+std::unique_ptr<SoundReader> open_without_chunks(const std::filesystem::path& path,
+                                                 const std::shared_ptr<ByteSource>& source) {
   if (is_flac(path)) return open_flac(path);
-  if (std::vector<SoundLink> links = ogg_links(*source); !links.empty()) return open_links(path, source, std::move(links));
+  if (std::vector<SoundLink> links = ogg_links(*source); !links.empty())
+    return open_links(path, source, std::move(links));
   SF_INFO info = {};
   const std::unique_ptr<SNDFILE, decltype(&sf_close)> probe(sf_open(path.c_str(), SFM_READ, &info), &sf_close);
   if (probe && (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG) {
-    if (std::vector<SoundLink> links = mpeg_links(*source); !links.empty()) return open_links(path, source, std::move(links));
+    if (std::vector<SoundLink> links = mpeg_links(*source); !links.empty())
+      return open_links(path, source, std::move(links));
   }
   return std::make_unique<FileReader>(path);
 }
@@ -212,7 +216,8 @@ void SoundFaults::add(const SoundFaults& next, int64_t frames_before) {
 
 std::string describe_left_out(size_t links, int channels, int sample_rate_hz) {
   return std::to_string(links) + " more " + (links == 1 ? "file that was" : "files that were") + " joined to it, " +
-         (links == 1 ? "" : "the first ") + "of " + counted(channels, "channel") + " at " + std::to_string(sample_rate_hz) + " Hz";
+         (links == 1 ? "" : "the first ") + "of " + counted(channels, "channel") + " at " +
+         std::to_string(sample_rate_hz) + " Hz";
 }
 
 std::unique_ptr<SoundReader> open_reader(const std::filesystem::path& path) {

@@ -27,15 +27,16 @@ struct SoundInfo {
 
 // What was wrong with an input of which all that could be read was read.
 struct SoundFaults {
-  bool truncated = false;    // shorter than it says
-  // The header leaves open how long it is, or says less than there is: it was never finalised, or its sizes wrapped around.
+  bool truncated = false;  // shorter than it says
+  // The header leaves open how long it is, or says less than there is: it was never finalised, or its sizes wrapped
+  // around.
   bool unfinalised = false;
   std::vector<std::string> damaged_chunks;  // names of those that were left out
-  int64_t damaged_places = 0;      // where bytes are not as they were written
-  int64_t lost_frames = 0;         // in those places, as far as it can be known
-  int64_t first_damage_frame = 0;  // of the sound as it was read
-  bool checksum_differs = false;   // damage of which nobody knows where it is
-  std::string left_out;            // sound that was not read, and why; empty: none
+  int64_t damaged_places = 0;               // where bytes are not as they were written
+  int64_t lost_frames = 0;                  // in those places, as far as it can be known
+  int64_t first_damage_frame = 0;           // of the sound as it was read
+  bool checksum_differs = false;            // damage of which nobody knows where it is
+  std::string left_out;                     // sound that was not read, and why; empty: none
 
   bool damaged() const { return damaged_places > 0 || checksum_differs; }
 
@@ -50,7 +51,8 @@ class SoundReader {
 
   const SoundInfo& info() const { return info_; }
 
-  // Interleaved, channels in WAV's order; returns the number of frames, fewer than asked for only at the end. Also throws Interrupted.
+  // Interleaved, channels in WAV's order; returns the number of frames, fewer than asked for only at the end. Also
+  // throws Interrupted.
   virtual int64_t read(std::span<float> out) = 0;
 
   // Complete after the end.

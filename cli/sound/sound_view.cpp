@@ -136,12 +136,14 @@ Bytes SoundView::need(const std::string& id, const char* what, size_t least) {
   return content;
 }
 
-// PCM of fewer bits than its bytes have, as 24 bits in 4 bytes, fills the upper ones. libsndfile goes by the bits alone, and would read frames of
-// another size than there are.
+// PCM of fewer bits than its bytes have, as 24 bits in 4 bytes, fills the upper ones. libsndfile goes by the bits
+// alone, and would read frames of another size than there are.
 void widen_samples(Bytes& format, bool big_endian) {
-  const uint64_t tag = number_in(std::span(format).first(2), big_endian), channels = number_in(std::span(format).subspan(2, 2), big_endian);
+  const uint64_t tag = number_in(std::span(format).first(2), big_endian),
+                 channels = number_in(std::span(format).subspan(2, 2), big_endian);
   const uint64_t bytes = channels == 0 ? 0 : number_in(std::span(format).subspan(12, 2), big_endian) / channels;
-  const bool is_pcm = tag == 1 || (tag == 0xfffe && format.size() >= 26 && number_in(std::span(format).subspan(24, 2), big_endian) == 1);
+  const bool is_pcm = tag == 1 || (tag == 0xfffe && format.size() >= 26 &&
+                                   number_in(std::span(format).subspan(24, 2), big_endian) == 1);
   const uint64_t bits = number_in(std::span(format).subspan(14, 2), big_endian);
   if (!is_pcm || bytes > 4 || (bits + 7) / 8 >= bytes) return;
   format[big_endian ? 15 : 14] = static_cast<uint8_t>(8 * bytes);

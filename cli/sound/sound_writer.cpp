@@ -55,7 +55,9 @@ void copy_cues_and_instrument(SNDFILE* from, SNDFILE* to) {
 // Before the first frame.
 void write_core_audio_layout(SNDFILE* file, int format, const SoundInfo& info) {
   const int container = format & SF_FORMAT_TYPEMASK;
-  if (info.channels < 3 || info.channel_mask.value_or(0) == 0 || (container != SF_FORMAT_AIFF && container != SF_FORMAT_CAF)) return;
+  if (info.channels < 3 || info.channel_mask.value_or(0) == 0 ||
+      (container != SF_FORMAT_AIFF && container != SF_FORMAT_CAF))
+    return;
   std::vector<uint8_t> content = core_audio_layout(*info.channel_mask);
   SF_CHUNK_INFO chunk = {};
   std::memcpy(chunk.id, container == SF_FORMAT_AIFF ? "CHAN" : "chan", 4);
@@ -76,12 +78,14 @@ bool write_wav_mask(const std::filesystem::path& path, uint32_t mask) {
   if (format == nullptr || !encoding_of(source, map).is_extensible) return true;
   std::vector<uint8_t> bytes;
   put_number(bytes, mask, 4, map.big_endian);
-  return ::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(format->at + kMaskAt)) == static_cast<ssize_t>(bytes.size());
+  return ::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(format->at + kMaskAt)) ==
+         static_cast<ssize_t>(bytes.size());
 }
 
 class FileWriter final : public SoundWriter {
  public:
-  FileWriter(const std::filesystem::path& path, const SoundInfo& info, bool dither, const EncoderSetting& setting, SoundReader& metadata_source)
+  FileWriter(const std::filesystem::path& path, const SoundInfo& info, bool dither, const EncoderSetting& setting,
+             SoundReader& metadata_source)
       : path_(path), output_(path), channels_(info.channels) {
     SF_INFO sf = {};
     sf.samplerate = info.sample_rate_hz;
@@ -92,7 +96,8 @@ class FileWriter final : public SoundWriter {
     const int major = info.format & SF_FORMAT_TYPEMASK;
     const bool may_pass_4_gib = info.frames < 0 || info.frames > kMaxWavBytes / frame_bytes;
     const int wide_format = SF_FORMAT_RF64 | (info.format & SF_FORMAT_SUBMASK);
-    if ((major == SF_FORMAT_WAV || major == SF_FORMAT_WAVEX) && may_pass_4_gib && can_hold(wide_format, info.channels, info.sample_rate_hz)) {
+    if ((major == SF_FORMAT_WAV || major == SF_FORMAT_WAVEX) && may_pass_4_gib &&
+        can_hold(wide_format, info.channels, info.sample_rate_hz)) {
       sf.format = wide_format;
     }
     is_substitute_ = sf.format != info.format;
@@ -104,18 +109,22 @@ class FileWriter final : public SoundWriter {
       quantiser_.emplace(taken, false, Quantiser::Lowest::one_above);  // lossy encoders add noise of their own
     }
 
-    if (!output_.part().is_open()) throw Failure(kFailed, in_quotes(path_) + ": cannot be written: " + output_.part().error());
+    if (!output_.part().is_open())
+      throw Failure(kFailed, in_quotes(path_) + ": cannot be written: " + output_.part().error());
     file_ = output_.open(sf);
     if (!output_.error().empty()) fail(output_.error());
     if (file_ == nullptr) {
-      throw Failure(kFailed, in_quotes(path_) + ": cannot be written as " + describe_format(sf.format) + ": " + sf_strerror(nullptr));
+      throw Failure(kFailed, in_quotes(path_) + ": cannot be written as " + describe_format(sf.format) + ": " +
+                                 sf_strerror(nullptr));
     }
     apply_setting(file_, setting);
     // Back to WAV when it turned out to be short.
     if (is_substitute_) sf_command(file_, SFC_RF64_AUTO_DOWNGRADE, nullptr, SF_TRUE);
-    sf_command(file_, SFC_SET_ADD_PEAK_CHUNK, nullptr, SF_FALSE);  // it holds the time of day: no two runs would be equal
+    sf_command(file_, SFC_SET_ADD_PEAK_CHUNK, nullptr,
+               SF_FALSE);  // it holds the time of day: no two runs would be equal
     metadata_ = metadata_source.metadata();
-    const bool from_other_family = metadata_ && metadata_->family != ChunkFamily::other && !carries_chunks(format_, *metadata_);
+    const bool from_other_family =
+        metadata_ && metadata_->family != ChunkFamily::other && !carries_chunks(format_, *metadata_);
     if (from_other_family) copy_cues_and_instrument(metadata_source.handle(), file_);
     write_core_audio_layout(file_, sf.format, info);
     channel_mask_ = info.channel_mask;
@@ -130,7 +139,8 @@ class FileWriter final : public SoundWriter {
     throw_if_interrupted();
     const sf_count_t frames = static_cast<sf_count_t>(in.size()) / channels_;
     clipped_.resize(in.size());
-    std::transform(in.begin(), in.end(), clipped_.begin(), [this](float sample) { return std::clamp(sample, -largest_, largest_); });
+    std::transform(in.begin(), in.end(), clipped_.begin(),
+                   [this](float sample) { return std::clamp(sample, -largest_, largest_); });
     order_.reorder(clipped_);
     sf_count_t written = 0;
     if (quantiser_) {
@@ -204,12 +214,14 @@ class Pipe {
 class StreamWriter final : public SoundWriter {
  public:
   // `path` "-" is standard output.
-  StreamWriter(const std::filesystem::path& path, const SoundInfo& info, int bits, bool dither, std::shared_ptr<const Metadata> metadata)
+  StreamWriter(const std::filesystem::path& path, const SoundInfo& info, int bits, bool dither,
+               std::shared_ptr<const Metadata> metadata)
       : pipe_(path == "-" ? nullptr : std::make_unique<Pipe>(path)),
-        stream_(pipe_ ? pipe_->descriptor() : STDOUT_FILENO, pipe_ ? in_quotes(path) : "standard output", bits, info.sample_rate_hz, info.channels,
-                info.channel_mask.value_or(0), info.frames, dither,
+        stream_(pipe_ ? pipe_->descriptor() : STDOUT_FILENO, pipe_ ? in_quotes(path) : "standard output", bits,
+                info.sample_rate_hz, info.channels, info.channel_mask.value_or(0), info.frames, dither,
                 metadata ? wav_chunks_of(*metadata, lost_metadata_) : std::vector<MetadataChunk>()),
-        metadata_(std::move(metadata)), chunks_before_(metadata_ ? metadata_->chunks.size() : 0) {
+        metadata_(std::move(metadata)),
+        chunks_before_(metadata_ ? metadata_->chunks.size() : 0) {
     format_ = SF_FORMAT_WAV | (bits == 16   ? SF_FORMAT_PCM_16
                                : bits == 24 ? SF_FORMAT_PCM_24
                                : bits == 32 ? SF_FORMAT_PCM_32
@@ -220,7 +232,8 @@ class StreamWriter final : public SoundWriter {
     stream_.finish();
     if (!metadata_) return;
     // What came behind the sound of a pipe came too late.
-    for (size_t i = chunks_before_; i < metadata_->chunks.size(); ++i) lost_metadata_.push_back(metadata_->chunks[i].id.substr(0, 4));
+    for (size_t i = chunks_before_; i < metadata_->chunks.size(); ++i)
+      lost_metadata_.push_back(metadata_->chunks[i].id.substr(0, 4));
   }
 
  private:

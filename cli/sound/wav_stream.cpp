@@ -1,5 +1,5 @@
-// The WAV chunks that matter, little-endian. Source: Microsoft's and IBM's "Multimedia Programming Interface and Data Specifications 1.0",
-// Microsoft's WAVEFORMATEXTENSIBLE, EBU Tech 3306 (RF64).
+// The WAV chunks that matter, little-endian. Source: Microsoft's and IBM's "Multimedia Programming Interface and Data
+// Specifications 1.0", Microsoft's WAVEFORMATEXTENSIBLE, EBU Tech 3306 (RF64).
 #include "cli/sound/wav_stream.h"
 
 #include <poll.h>
@@ -55,7 +55,8 @@ WavStreamWriter::WavStreamWriter(int descriptor, std::string name, int integer_b
   put_number(header, sample_bytes_ * 8, 2);
   put_number(header, channel_mask, 4);
   put_number(header, is_float_ ? kTagFloat : kTagPcm, 2);
-  for (int byte : {0x00, 0x00, 0x00, 0x00, 0x10, 0x00, 0x80, 0x00, 0x00, 0xaa, 0x00, 0x38, 0x9b, 0x71}) put_number(header, byte, 1);
+  for (int byte : {0x00, 0x00, 0x00, 0x00, 0x10, 0x00, 0x80, 0x00, 0x00, 0xaa, 0x00, 0x38, 0x9b, 0x71})
+    put_number(header, byte, 1);
   header.insert(header.end(), carried.begin(), carried.end());
   put_text(header, "data");
   put_number(header, open ? kUnknownSize : data_size, 4);
@@ -69,7 +70,8 @@ void WavStreamWriter::write(std::span<const float> interleaved) {
   } else {
     integers_.resize(interleaved.size());
     quantiser_.process(interleaved, integers_);
-    for (int32_t sample : integers_) put_number(bytes_, static_cast<uint32_t>(sample) >> (32 - 8 * sample_bytes_), sample_bytes_);
+    for (int32_t sample : integers_)
+      put_number(bytes_, static_cast<uint32_t>(sample) >> (32 - 8 * sample_bytes_), sample_bytes_);
   }
   write_bytes(bytes_.data(), bytes_.size());
   odd_ = odd_ != (bytes_.size() % 2 == 1);

@@ -11,7 +11,8 @@
 
 namespace coil::cli {
 
-// Writes a WAV stream; a length that is not known is written as 0xFFFFFFFF, which readers take as "until the end". [one thread at a time]
+// Writes a WAV stream; a length that is not known is written as 0xFFFFFFFF, which readers take as "until the end". [one
+// thread at a time]
 class WavStreamWriter {
  public:
   // `integer_bits`: 16, 24 or 32; 0: float of 32 bits. `channel_mask`: 0 when not known. `frames`: -1 when not known.

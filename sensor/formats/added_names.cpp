@@ -10,7 +10,9 @@ constexpr std::string_view kOfRecord[] = {"score", "status", "episode"};
 constexpr std::string_view kOfValue[] = {"_expected", "_low", "_high", "_score"};
 constexpr std::string_view kAhead = "_forecast_";
 
-bool is_of_record(std::string_view name) { return std::find(std::begin(kOfRecord), std::end(kOfRecord), name) != std::end(kOfRecord); }
+bool is_of_record(std::string_view name) {
+  return std::find(std::begin(kOfRecord), std::end(kOfRecord), name) != std::end(kOfRecord);
+}
 
 // The value whose forecast or score is called so; an empty text: none.
 std::string_view value_of(std::string_view name) {
@@ -21,7 +23,8 @@ std::string_view value_of(std::string_view name) {
   return {};
 }
 
-// Calls is_added(name without the prefix) for the name and for what it is without each `coil_` before it, until that is true.
+// Calls is_added(name without the prefix) for the name and for what it is without each `coil_` before it, until that is
+// true.
 template <class IsAdded>
 bool is_added_name(std::string_view name, std::string_view prefix, IsAdded is_added) {
   for (;;) {
@@ -67,7 +70,9 @@ std::vector<std::string> AddedNames::clashes(const Record& record, std::string_v
 
 bool may_clash(const Record& record, std::string_view prefix) {
   return std::any_of(record.fields.begin(), record.fields.end(), [&](const Field& field) {
-    return is_added_name(field.name, prefix, [](std::string_view name) { return is_of_record(name) || (name.size() > 4 && !value_of(name).empty()); });
+    return is_added_name(field.name, prefix, [](std::string_view name) {
+      return is_of_record(name) || (name.size() > 4 && !value_of(name).empty());
+    });
   });
 }
 

@@ -10,8 +10,8 @@
 
 namespace coil::sensor {
 
-// A name that a record's own field has is given up for all records from there on: `coil_` is put before it, as often as needed. Does not change once
-// it is shared between threads.
+// A name that a record's own field has is given up for all records from there on: `coil_` is put before it, as often as
+// needed. Does not change once it is shared between threads.
 class AddedNames {
  public:
   static constexpr std::string_view kPrefix = "coil_";
@@ -25,7 +25,8 @@ class AddedNames {
   // Names that records' own fields have, in order.
   std::vector<std::string> taken() const;
 
-  // Those of the record's own names that would be an added one's and are not known yet. `prefix`: of all added names. [any thread]
+  // Those of the record's own names that would be an added one's and are not known yet. `prefix`: of all added names.
+  // [any thread]
   std::vector<std::string> clashes(const Record& record, std::string_view prefix) const;
 
  private:

@@ -78,7 +78,8 @@ class Csv final : public Format {
     });
     if (!error.empty()) return error;
     if (cells == head_.columns.size()) return {};
-    const std::string counts = std::to_string(cells) + (cells == 1 ? " cell" : " cells") + ", the header has " + std::to_string(head_.columns.size());
+    const std::string counts = std::to_string(cells) + (cells == 1 ? " cell" : " cells") + ", the header has " +
+                               std::to_string(head_.columns.size());
     if (filled > head_.columns.size()) return counts;
     if (cells < head_.columns.size()) record.note = counts + ": the others are taken as missing";
     for (; cells < head_.columns.size(); ++cells) record.fields.push_back(field(cells, {}, false));
@@ -107,26 +108,33 @@ class Csv final : public Format {
   }
 
   void write(const Record& record, std::span<const Added> added, bool as_it_came, std::string& to) const override {
-    if (as_it_came) append_row(record, to);
-    else append_written(record, to);
+    if (as_it_came)
+      append_row(record, to);
+    else
+      append_written(record, to);
     for (size_t i = 0; i < added_.size(); ++i) {
       if (i > 0 || as_it_came || !written_.empty()) to += head_.separator;
       const Added* item = find(added, i);
       if (!item || item->kind == Field::Kind::null) continue;
-      if (item->kind == Field::Kind::text) append_cell(to, item->text);
-      else append_decimal(to, item->number);
+      if (item->kind == Field::Kind::text)
+        append_cell(to, item->text);
+      else
+        append_decimal(to, item->number);
     }
   }
 
   std::vector<const Field*> left_out(const Record& record) const override {
     std::vector<const Field*> fields;
     for (const Field& field : record.fields) {
-      if (!field.is_inner && std::find(written_.begin(), written_.end(), field.name) == written_.end()) fields.push_back(&field);
+      if (!field.is_inner && std::find(written_.begin(), written_.end(), field.name) == written_.end())
+        fields.push_back(&field);
     }
     return fields;
   }
 
-  bool has_column(std::string_view name) const override { return std::find(added_.begin(), added_.end(), name) != added_.end(); }
+  bool has_column(std::string_view name) const override {
+    return std::find(added_.begin(), added_.end(), name) != added_.end();
+  }
   bool has_fixed_columns() const override { return true; }
 
  private:
@@ -198,7 +206,8 @@ class Csv final : public Format {
   bool has_all_cells(std::string_view line) const {
     size_t cells = 0;
     std::string scratch;
-    return split_csv(line, head_.separator, scratch, [&](std::string_view, bool) { ++cells; }).empty() && cells == head_.columns.size() && cells > 1;
+    return split_csv(line, head_.separator, scratch, [&](std::string_view, bool) { ++cells; }).empty() &&
+           cells == head_.columns.size() && cells > 1;
   }
 
   Field field(size_t column, std::string_view text, bool quoted) const {
@@ -220,11 +229,14 @@ class Csv final : public Format {
   std::function<bool(std::string_view)> knows_;
   CsvHead head_;
   bool is_known_ = false;
-  std::vector<std::string> written_, added_;  // columns of the output: of records of other formats, and what results add
+  std::vector<std::string> written_,
+      added_;  // columns of the output: of records of other formats, and what results add
 };
 
 }  // namespace
 
-std::unique_ptr<Format> make_csv(std::function<bool(std::string_view)> knows) { return std::make_unique<Csv>(std::move(knows)); }
+std::unique_ptr<Format> make_csv(std::function<bool(std::string_view)> knows) {
+  return std::make_unique<Csv>(std::move(knows));
+}
 
 }  // namespace coil::sensor

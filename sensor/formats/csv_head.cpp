@@ -1,4 +1,5 @@
-// Tries each separator: the one under which the first row of data has most cells that are data, and a row of names above it.
+// Tries each separator: the one under which the first row of data has most cells that are data, and a row of names
+// above it.
 #include "sensor/formats/csv_head.h"
 
 #include <algorithm>
@@ -22,14 +23,16 @@ using Knows = std::function<bool(std::string_view)>;
 Cells cells_of(std::string_view line, char separator) {
   Cells cells;
   std::string scratch;
-  const std::string error = split_csv(line, separator, scratch, [&](std::string_view text, bool) { cells.emplace_back(trimmed(text)); });
+  const std::string error =
+      split_csv(line, separator, scratch, [&](std::string_view text, bool) { cells.emplace_back(trimmed(text)); });
   return error.empty() ? cells : Cells();
 }
 
 // A header may stand in a comment.
 std::string_view without_mark(std::string_view line) {
   if (!line.starts_with('#')) return line;
-  return trimmed(line.substr(line.find_first_not_of("# ") == std::string_view::npos ? line.size() : line.find_first_not_of("# ")));
+  return trimmed(
+      line.substr(line.find_first_not_of("# ") == std::string_view::npos ? line.size() : line.find_first_not_of("# ")));
 }
 
 bool is_blank(std::string_view line) { return trimmed(line).empty(); }
@@ -43,15 +46,18 @@ std::optional<char> separator_said_by(std::string_view line) {
 
 bool is_datum(std::string_view cell, bool comma_is_decimal) {
   if (cell.empty() || stands_for_number(cell)) return false;
-  return parse_written_number(cell, comma_is_decimal) || (cell.size() >= 10 && parse_timestamp(cell)) || is_time_of_day(cell);
+  return parse_written_number(cell, comma_is_decimal) || (cell.size() >= 10 && parse_timestamp(cell)) ||
+         is_time_of_day(cell);
 }
 
 // Dates that need --time-format are data too: nothing but digits and what stands between them.
 bool looks_like_date(std::string_view cell) {
   size_t digits = 0;
   for (const char c : cell) {
-    if (c >= '0' && c <= '9') ++digits;
-    else if (std::string_view("/.-: TZ").find(c) == std::string_view::npos) return false;
+    if (c >= '0' && c <= '9')
+      ++digits;
+    else if (std::string_view("/.-: TZ").find(c) == std::string_view::npos)
+      return false;
   }
   return digits >= 4 && digits + 2 <= cell.size();
 }
@@ -65,23 +71,29 @@ size_t count_data(const Cells& cells, char separator) {
 bool has_known(const Cells& cells, const Knows& knows) { return std::any_of(cells.begin(), cells.end(), knows); }
 
 bool is_unit(std::string_view cell) {
-  constexpr std::string_view kUnits[] = {"",   "-",   "%",   "C",   "F",   "K",    "V",   "mV",  "A",    "mA",   "W",    "kW",  "MW",  "Wh",  "kWh", "MWh",
-                                         "Hz", "kHz", "Pa",  "hPa", "kPa", "mbar", "bar", "psi", "m",    "mm",   "cm",   "km",  "m/s", "km/h", "kn", "mph",
-                                         "s",  "ms",  "min", "h",   "d",   "g",    "kg",  "t",   "l",    "L",    "l/s",  "l/h", "m3",  "m3/h", "lx", "lux",
-                                         "ppm", "ppb", "dB", "dBm", "rpm", "deg",  "degC", "degF", "Deg C", "J", "kJ", "N", "Nm", "Ohm", "TS", "RN", "Avg",
-                                         "Smp", "Min", "Max", "Tot", "UTC", "VA", "var", "pH", "uS/cm", "mg/l", "g/m3", "W/m2", "mm/h", "date", "datetime"};
+  constexpr std::string_view kUnits[] = {
+      "",      "-",    "%",  "C",     "F",    "K",    "V",    "mV",   "A",    "mA",      "W",   "kW",  "MW",   "Wh",
+      "kWh",   "MWh",  "Hz", "kHz",   "Pa",   "hPa",  "kPa",  "mbar", "bar",  "psi",     "m",   "mm",  "cm",   "km",
+      "m/s",   "km/h", "kn", "mph",   "s",    "ms",   "min",  "h",    "d",    "g",       "kg",  "t",   "l",    "L",
+      "l/s",   "l/h",  "m3", "m3/h",  "lx",   "lux",  "ppm",  "ppb",  "dB",   "dBm",     "rpm", "deg", "degC", "degF",
+      "Deg C", "J",    "kJ", "N",     "Nm",   "Ohm",  "TS",   "RN",   "Avg",  "Smp",     "Min", "Max", "Tot",  "UTC",
+      "VA",    "var",  "pH", "uS/cm", "mg/l", "g/m3", "W/m2", "mm/h", "date", "datetime"};
   if (std::find(std::begin(kUnits), std::end(kUnits), cell) != std::end(kUnits)) return true;
   if (cell.size() > 16) return false;
   const bool in_brackets = (cell.front() == '[' && cell.back() == ']') || (cell.front() == '(' && cell.back() == ')');
-  return in_brackets || cell.starts_with("\xc2\xb0") || cell.starts_with("\xc2\xb5") || cell.starts_with("\xce\xbc") || cell.find('%') != std::string_view::npos ||
-         cell.starts_with("yyyy") || cell.starts_with("YYYY") || cell.starts_with("dd") || cell.starts_with("hh:mm");
+  return in_brackets || cell.starts_with("\xc2\xb0") || cell.starts_with("\xc2\xb5") || cell.starts_with("\xce\xbc") ||
+         cell.find('%') != std::string_view::npos || cell.starts_with("yyyy") || cell.starts_with("YYYY") ||
+         cell.starts_with("dd") || cell.starts_with("hh:mm");
 }
 
 bool are_units(const Cells& cells) {
-  return std::all_of(cells.begin(), cells.end(), is_unit) && std::any_of(cells.begin(), cells.end(), [](const std::string& cell) { return !cell.empty(); });
+  return std::all_of(cells.begin(), cells.end(), is_unit) &&
+         std::any_of(cells.begin(), cells.end(), [](const std::string& cell) { return !cell.empty(); });
 }
 
-bool has_empty(const Cells& cells) { return std::any_of(cells.begin(), cells.end(), [](const std::string& cell) { return cell.empty(); }); }
+bool has_empty(const Cells& cells) {
+  return std::any_of(cells.begin(), cells.end(), [](const std::string& cell) { return cell.empty(); });
+}
 
 struct Found {
   char separator = 0;
@@ -90,25 +102,31 @@ struct Found {
 };
 
 // The row of names for the row of data at `place`.
-std::optional<size_t> header_above(std::span<const std::string> lines, const std::vector<Cells>& rows, size_t place, char separator, const Knows& knows) {
+std::optional<size_t> header_above(std::span<const std::string> lines, const std::vector<Cells>& rows, size_t place,
+                                   char separator, const Knows& knows) {
   const size_t width = rows[place].size();
   std::optional<size_t> header;
   for (size_t above = place; above-- > 0;) {
     const Cells& row = rows[above];
-    const bool is_table = !separator_said_by(lines[above]) && (width > 1 || lines[above].find_first_of(kSeparators) == std::string::npos);
+    const bool is_table =
+        !separator_said_by(lines[above]) && (width > 1 || lines[above].find_first_of(kSeparators) == std::string::npos);
     const bool is_known = has_known(row, knows);
-    if (row.size() != width || !is_table || is_blank(lines[above]) || (!is_known && count_data(row, separator) > 0)) continue;
+    if (row.size() != width || !is_table || is_blank(lines[above]) || (!is_known && count_data(row, separator) > 0))
+      continue;
     if (is_known) header = above;
     if (is_known && !are_units(row)) break;
     // names are rather above units than below them, and all there
-    const bool is_better = !header || (!has_known(rows[*header], knows) && (are_units(rows[*header]) || (has_empty(rows[*header]) && !has_empty(row))));
+    const bool is_better = !header || (!has_known(rows[*header], knows) &&
+                                       (are_units(rows[*header]) || (has_empty(rows[*header]) && !has_empty(row))));
     if (is_better) header = above;
   }
   return header;
 }
 
-// What the head would be under this separator: of the rows above the first one with data the header. Rows before `first_new` were looked at before.
-std::optional<Found> find_under(std::span<const std::string> lines, size_t first_new, char separator, const Knows& knows) {
+// What the head would be under this separator: of the rows above the first one with data the header. Rows before
+// `first_new` were looked at before.
+std::optional<Found> find_under(std::span<const std::string> lines, size_t first_new, char separator,
+                                const Knows& knows) {
   std::vector<Cells> rows;
   for (const std::string& line : lines) rows.push_back(cells_of(without_mark(line), separator));
   std::optional<Found> first;
@@ -144,7 +162,9 @@ bool has_decimal(std::span<const std::string> lines, char separator, char mark) 
   for (const std::string& line : lines) {
     for (const std::string& cell : cells_of(line, separator)) {
       const size_t at = cell.find(mark);
-      if (at != std::string::npos && cell.find_first_of(",.", at + 1) == std::string::npos && parse_written_number(cell, true)) return true;
+      if (at != std::string::npos && cell.find_first_of(",.", at + 1) == std::string::npos &&
+          parse_written_number(cell, true))
+        return true;
     }
   }
   return false;
@@ -173,14 +193,18 @@ CsvHead head_of(std::span<const std::string> lines, const Found& found, const Kn
 bool ends_in_quotes(std::string_view line, std::string_view separators, bool begins_in_quotes) {
   bool inside = begins_in_quotes;
   for (size_t at = line.find('"'); at != std::string_view::npos; at = line.find('"', at + 1)) {
-    if (!inside) inside = at == 0 || separators.find(line[at - 1]) != std::string_view::npos;
-    else if (at + 1 < line.size() && line[at + 1] == '"') ++at;
-    else inside = false;
+    if (!inside)
+      inside = at == 0 || separators.find(line[at - 1]) != std::string_view::npos;
+    else if (at + 1 < line.size() && line[at + 1] == '"')
+      ++at;
+    else
+      inside = false;
   }
   return inside;
 }
 
-std::optional<CsvHead> find_csv_head(std::span<const std::string> lines, bool at_end, const std::function<bool(std::string_view)>& knows) {
+std::optional<CsvHead> find_csv_head(std::span<const std::string> lines, bool at_end,
+                                     const std::function<bool(std::string_view)>& knows) {
   std::optional<char> said;
   std::optional<size_t> first;  // line of text
   for (size_t i = 0; i < lines.size(); ++i) {
@@ -196,7 +220,8 @@ std::optional<CsvHead> find_csv_head(std::span<const std::string> lines, bool at
     return count_data(cells_of(lines.back(), separator), separator) > 0;
   });
   if (!has_data && !at_end && lines.size() > 1 && lines.size() < kMostLines) return std::nullopt;
-  const size_t first_new = at_end || lines.size() <= kLinesUntilSure || lines.size() >= kMostLines ? 0 : lines.size() - 1;
+  const size_t first_new =
+      at_end || lines.size() <= kLinesUntilSure || lines.size() >= kMostLines ? 0 : lines.size() - 1;
   std::optional<Found> best;
   for (const char separator : candidates) {
     const std::optional<Found> found = find_under(lines, first_new, separator, knows);
@@ -207,7 +232,8 @@ std::optional<CsvHead> find_csv_head(std::span<const std::string> lines, bool at
 
   // No row of data with names above it: there are no names, or no such row yet.
   const auto most_cells = [&](std::string_view line) {
-    return *std::max_element(candidates.begin(), candidates.end(), [&](char a, char b) { return cells_of(line, a).size() < cells_of(line, b).size(); });
+    return *std::max_element(candidates.begin(), candidates.end(),
+                             [&](char a, char b) { return cells_of(line, a).size() < cells_of(line, b).size(); });
   };
   const char separator = most_cells(without_mark(lines[*first]));
   const Cells cells = cells_of(without_mark(lines[*first]), separator);

@@ -92,7 +92,8 @@ void FileCutters::move_columns(File& file, std::vector<Cut>& cuts, size_t from) 
     if (!cuts[i].error.empty()) continue;
     const Message& message = *cuts[i].message;
     const std::string names = std::exchange(file.is_told, true) ? "" : missing_columns(lead, *file.cutter->format());
-    if (!names.empty() && !message.is_known) complain_(message, "the file has columns that the first one has not: " + names + "; they are left out");
+    if (!names.empty() && !message.is_known)
+      complain_(message, "the file has columns that the first one has not: " + names + "; they are left out");
     Record record;
     cuts[i].error = file.cutter->format()->parse(message.text, record);
     if (!cuts[i].error.empty()) continue;
@@ -127,7 +128,11 @@ std::vector<Message> FileCutters::pending() const {
   for (const auto& [number, file] : files_) {
     if (file.is_other) {
       for (const std::string& line : file.cutter->head_lines()) {
-        lines.push_back({.topic = {}, .text = line, .file = number, .begins_file = &line == &file.cutter->head_lines().front(), .is_known = true});
+        lines.push_back({.topic = {},
+                         .text = line,
+                         .file = number,
+                         .begins_file = &line == &file.cutter->head_lines().front(),
+                         .is_known = true});
       }
     }
     for (Message& line : file.cutter->pending()) lines.push_back(std::move(line));
@@ -136,7 +141,8 @@ std::vector<Message> FileCutters::pending() const {
 }
 
 void FileCutters::recall(const std::vector<std::string>& opening, std::vector<Cut>& cuts) {
-  for (const std::string& line : opening) lead_.add(recalled_.emplace_back(Message{.topic = {}, .text = line, .is_known = true}), cuts);
+  for (const std::string& line : opening)
+    lead_.add(recalled_.emplace_back(Message{.topic = {}, .text = line, .is_known = true}), cuts);
 }
 
 bool FileCutters::continues(const std::vector<std::string>& opening, const std::string& first_line) const {

@@ -1,4 +1,5 @@
-// Records of several files that are read by turns: each has a head of its own, and all come out under the columns of the first.
+// Records of several files that are read by turns: each has a head of its own, and all come out under the columns of
+// the first.
 #pragma once
 
 #include <deque>
@@ -12,8 +13,8 @@
 
 namespace coil::sensor {
 
-// As RecordCutter, with one of them for each file. Messages that come from no file, and those of the first one, are cut by the one that leads: its
-// format is that of all records. One thread at a time.
+// As RecordCutter, with one of them for each file. Messages that come from no file, and those of the first one, are cut
+// by the one that leads: its format is that of all records. One thread at a time.
 class FileCutters {
  public:
   using Complaint = std::function<void(const Message&, const std::string& what)>;
@@ -29,8 +30,8 @@ class FileCutters {
 
   // The lines that said what all others mean.
   const std::vector<std::string>& head_lines() const { return lead_.head_lines(); }
-  // Lines to begin with in order to go on here, beside the head: those of records that have not ended, and heads of files of other columns, which are
-  // marked as known.
+  // Lines to begin with in order to go on here, beside the head: those of records that have not ended, and heads of
+  // files of other columns, which are marked as known.
   std::vector<Message> pending() const;
   // Before the first message: what comes is under the head of an earlier run. A line that it opened with comes no more.
   void recall(const std::vector<std::string>& opening, std::vector<Cut>& cuts);
@@ -55,7 +56,7 @@ class FileCutters {
   RecordCutter lead_;
   int32_t lead_file_ = 0;
   bool has_lead_file_ = false;
-  std::map<int32_t, File> files_;     // others, as long as something is to be remembered of them
+  std::map<int32_t, File> files_;  // others, as long as something is to be remembered of them
   std::deque<Message> moved_, recalled_;
 };
 

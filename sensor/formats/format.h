@@ -1,4 +1,5 @@
-// What a format can do: read a text as a record, write a result. Formats: NDJSON, CSV with header, InfluxDB line protocol.
+// What a format can do: read a text as a record, write a result. Formats: NDJSON, CSV with header, InfluxDB line
+// protocol.
 #pragma once
 
 #include <functional>
@@ -25,15 +26,17 @@ class Format {
 
   virtual const char* name() const = 0;  // "ndjson", "csv", "line"
 
-  // How many of the first lines describe those that follow, as a CSV header does; nullopt: more lines are needed, never with `at_end`.
-  // Throws Error when they cannot be understood. One thread.
+  // How many of the first lines describe those that follow, as a CSV header does; nullopt: more lines are needed, never
+  // with `at_end`. Throws Error when they cannot be understood. One thread.
   virtual std::optional<size_t> take_head(std::span<const std::string> /*lines*/, bool /*at_end*/) { return 0; }
-  // Whether a record that lies on this line goes on in the next one. `open`: what was open before it, and is behind it. [any thread]
+  // Whether a record that lies on this line goes on in the next one. `open`: what was open before it, and is behind it.
+  // [any thread]
   virtual bool goes_on(std::string_view line, Open& open) const = 0;
-  // Whether a line that would belong to an open record is a whole record itself: then the open one will never end. [any thread]
+  // Whether a line that would belong to an open record is a whole record itself: then the open one will never end. [any
+  // thread]
   virtual bool stands_alone(std::string_view line) const;
-  // Of a format with columns, once its head is known: their names; whether the line is surely a row of them; whether rows of another one mean the
-  // same here; and a record as a row, without what there is no column for. [any thread]
+  // Of a format with columns, once its head is known: their names; whether the line is surely a row of them; whether
+  // rows of another one mean the same here; and a record as a row, without what there is no column for. [any thread]
   virtual std::span<const std::string> columns() const { return {}; }
   virtual bool is_row(std::string_view /*line*/) const { return false; }
   virtual bool has_rows_of(const Format& /*other*/) const { return true; }
@@ -48,13 +51,17 @@ class Format {
   // Empty: `record` holds the text's fields; else what is wrong with it. [any thread]
   virtual std::string parse(std::string_view text, Record& record) const = 0;
 
-  // What comes before the first result, without the end of line; none: nothing does. `record`: the first that will be written. One thread.
-  virtual std::optional<std::string> header(const Record& /*record*/, std::span<const Added> /*added*/) { return std::nullopt; }
-  // Appends one record, without its end. `as_it_came`: it was read by this format, and its text is kept to the byte. [any thread]
+  // What comes before the first result, without the end of line; none: nothing does. `record`: the first that will be
+  // written. One thread.
+  virtual std::optional<std::string> header(const Record& /*record*/, std::span<const Added> /*added*/) {
+    return std::nullopt;
+  }
+  // Appends one record, without its end. `as_it_came`: it was read by this format, and its text is kept to the byte.
+  // [any thread]
   virtual void write(const Record& record, std::span<const Added> added, bool as_it_came, std::string& to) const = 0;
 
-  // Of a format whose header says for ever what can be written: whether it has this added field, and the fields of a record of another format
-  // that it has no place for. [any thread]
+  // Of a format whose header says for ever what can be written: whether it has this added field, and the fields of a
+  // record of another format that it has no place for. [any thread]
   virtual bool has_fixed_columns() const { return false; }
   virtual bool has_column(std::string_view /*added*/) const { return true; }
   virtual std::vector<const Field*> left_out(const Record& /*record*/) const { return {}; }
@@ -69,7 +76,8 @@ std::unique_ptr<Format> make_csv(std::function<bool(std::string_view)> knows);
 std::unique_ptr<Format> make_line_protocol();
 
 // By name: "ndjson", "csv", "line"; null: there is none.
-std::unique_ptr<Format> make_format(std::string_view name, std::function<bool(std::string_view)> knows = [](std::string_view) { return false; });
+std::unique_ptr<Format> make_format(
+    std::string_view name, std::function<bool(std::string_view)> knows = [](std::string_view) { return false; });
 // The one that this line alone is a record of, NDJSON or line protocol; null: neither. `text`: the line.
 std::unique_ptr<Format> detect_format(std::string_view text);
 

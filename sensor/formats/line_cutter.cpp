@@ -21,11 +21,16 @@ bool LineCutter::find_encoding(bool at_end) {
   const std::string_view bytes = std::string_view(raw_).substr(begin_);
   if (bytes.size() < 3 && !at_end) return false;
   size_t mark = 0;
-  if (bytes.starts_with("\xef\xbb\xbf")) mark = 3;
-  else if (bytes.starts_with("\xff\xfe")) mark = 2, encoding_ = Encoding::kUtf16Le;
-  else if (bytes.starts_with("\xfe\xff")) mark = 2, encoding_ = Encoding::kUtf16Be;
-  else if (bytes.size() >= 2 && bytes[0] != 0 && bytes[1] == 0) encoding_ = Encoding::kUtf16Le;
-  else if (bytes.size() >= 2 && bytes[0] == 0 && bytes[1] != 0) encoding_ = Encoding::kUtf16Be;
+  if (bytes.starts_with("\xef\xbb\xbf"))
+    mark = 3;
+  else if (bytes.starts_with("\xff\xfe"))
+    mark = 2, encoding_ = Encoding::kUtf16Le;
+  else if (bytes.starts_with("\xfe\xff"))
+    mark = 2, encoding_ = Encoding::kUtf16Be;
+  else if (bytes.size() >= 2 && bytes[0] != 0 && bytes[1] == 0)
+    encoding_ = Encoding::kUtf16Le;
+  else if (bytes.size() >= 2 && bytes[0] == 0 && bytes[1] != 0)
+    encoding_ = Encoding::kUtf16Be;
   is_begin_ = false;
   consume(mark);
   searched_ = begin_;
@@ -62,8 +67,10 @@ bool LineCutter::find_first_end(bool at_end, size_t& end, size_t& after) {
   const size_t feed = find_sign('\n', searched_), carriage = find_sign('\r', searched_);
   if (carriage != std::string::npos && (feed == std::string::npos || carriage < feed)) {
     if (carriage + 2 * width() > raw_.size() && !at_end) return false;  // a line feed may follow
-    if (feed != carriage + width()) end_sign_ = '\r';
-    else end_sign_ = '\n';
+    if (feed != carriage + width())
+      end_sign_ = '\r';
+    else
+      end_sign_ = '\n';
     end = carriage, after = end_sign_ == '\r' ? carriage + width() : feed + width();
     return true;
   }
@@ -114,9 +121,12 @@ bool LineCutter::next(Line& line, bool at_end) {
     }
     line.has_end = has_end;
     line.is_too_long = dropping_ || end - begin_ > kLongestLine * width();
-    if (line.is_too_long) line.text.clear();
-    else if (encoding_ == Encoding::kUtf8) line.text.assign(raw_, begin_, end - begin_);
-    else line.text = decoded(std::string_view(raw_).substr(begin_, end - begin_));
+    if (line.is_too_long)
+      line.text.clear();
+    else if (encoding_ == Encoding::kUtf8)
+      line.text.assign(raw_, begin_, end - begin_);
+    else
+      line.text = decoded(std::string_view(raw_).substr(begin_, end - begin_));
     dropping_ = false;
     consume(after - begin_);
     line.end_byte = position_;
@@ -129,7 +139,8 @@ std::string LineCutter::decoded(std::string_view bytes) const {
   std::string text;
   const size_t low = encoding_ == Encoding::kUtf16Be, high = 1 - low;
   const auto unit = [&](size_t at) {
-    return uint32_t(static_cast<unsigned char>(bytes[at + low])) | uint32_t(static_cast<unsigned char>(bytes[at + high])) << 8;
+    return uint32_t(static_cast<unsigned char>(bytes[at + low])) |
+           uint32_t(static_cast<unsigned char>(bytes[at + high])) << 8;
   };
   for (size_t at = 0; at + 1 < bytes.size(); at += 2) {
     uint32_t point = unit(at);

@@ -10,20 +10,23 @@ namespace coil::sensor {
 inline constexpr size_t kLongestLine = 1 << 20;
 
 struct Line {
-  std::string text;            // UTF-8, without its end
-  int64_t end_byte = 0;        // in the stream, behind the end of the line
-  bool is_too_long = false;    // longer than kLongestLine: the text is left out as a whole
-  bool has_end = true;         // false: the stream ended inside of the line
+  std::string text;          // UTF-8, without its end
+  int64_t end_byte = 0;      // in the stream, behind the end of the line
+  bool is_too_long = false;  // longer than kLongestLine: the text is left out as a whole
+  bool has_end = true;       // false: the stream ended inside of the line
 };
 
-// Ends are LF or CR LF; where the first end is a lone CR, all three are ends. A byte order mark is taken off; UTF-16 is told by it, or by the zero
-// byte beside the first sign. Lines do not depend on how the bytes are cut into calls. One thread at a time.
+// Ends are LF or CR LF; where the first end is a lone CR, all three are ends. A byte order mark is taken off; UTF-16 is
+// told by it, or by the zero byte beside the first sign. Lines do not depend on how the bytes are cut into calls. One
+// thread at a time.
 class LineCutter {
  public:
-  // `begin_byte`: where in the stream the first of these bytes lies; a stream that is entered in its middle has no byte order mark.
+  // `begin_byte`: where in the stream the first of these bytes lies; a stream that is entered in its middle has no byte
+  // order mark.
   explicit LineCutter(int64_t begin_byte = 0) : position_(begin_byte), is_begin_(begin_byte == 0) {}
 
-  // One that enters a file at a byte behind these first ones, which say how it is written. `inside_line`: of a line that is too long.
+  // One that enters a file at a byte behind these first ones, which say how it is written. `inside_line`: of a line
+  // that is too long.
   LineCutter(std::string_view first_bytes, int64_t begin_byte, bool inside_line);
 
   void add(std::string_view bytes) { raw_ += bytes; }

@@ -12,13 +12,15 @@ namespace coil::sensor {
 namespace {
 
 constexpr size_t kLongestNumber = 64;
-constexpr std::string_view kNoValues[] = {"nan", "-nan", "+nan", "null", "nil", "na", "n/a", "none", "-", "--", "---", "?", "*", "***", ".",
-                                          "undefined", "undef", "#n/a", "#n/a n/a", "#na", "inf", "-inf", "+inf", "infinity", "-infinity",
-                                          "+infinity"};
-constexpr std::string_view kStandIns[] = {"unavailable", "unknown", "nodata", "no data", "missing", "error", "err", "fault", "invalid", "bad",
-                                          "offline", "#value!", "#div/0!", "#ref!", "init", "initializing", "calibrating",
-                                          "warming up", "no reading", "not available", "timeout", "overflow", "over range", "out of range",
-                                          "disconnected"};
+constexpr std::string_view kNoValues[] = {"nan",  "-nan",      "+nan",     "null",      "nil",      "na",  "n/a",
+                                          "none", "-",         "--",       "---",       "?",        "*",   "***",
+                                          ".",    "undefined", "undef",    "#n/a",      "#n/a n/a", "#na", "inf",
+                                          "-inf", "+inf",      "infinity", "-infinity", "+infinity"};
+constexpr std::string_view kStandIns[] = {"unavailable",  "unknown",     "nodata",     "no data",      "missing",
+                                          "error",        "err",         "fault",      "invalid",      "bad",
+                                          "offline",      "#value!",     "#div/0!",    "#ref!",        "init",
+                                          "initializing", "calibrating", "warming up", "no reading",   "not available",
+                                          "timeout",      "overflow",    "over range", "out of range", "disconnected"};
 constexpr size_t kLongestWord = 13;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -53,11 +55,13 @@ std::optional<double> parse_plain(std::string text, char thousands, char decimal
 
 std::optional<double> parse_with_commas(std::string_view text, bool comma_is_decimal) {
   const std::string_view unsigned_text = text.substr(text.starts_with('-') || text.starts_with('+') ? 1 : 0);
-  const size_t comma = text.find(','), last_comma = text.rfind(','), point = text.find('.'), last_point = text.rfind('.');
+  const size_t comma = text.find(','), last_comma = text.rfind(','), point = text.find('.'),
+               last_point = text.rfind('.');
   if (point == std::string_view::npos) {
     const bool thousands = marks_thousands(unsigned_text, ',');
     if (comma != last_comma) return thousands ? parse_plain(std::string(text), ',', '.') : std::nullopt;
-    return thousands && !comma_is_decimal ? parse_plain(std::string(text), ',', '.') : parse_plain(std::string(text), 0, ',');
+    return thousands && !comma_is_decimal ? parse_plain(std::string(text), ',', '.')
+                                          : parse_plain(std::string(text), 0, ',');
   }
   // both: the last one is the decimal mark
   const bool comma_last = last_comma > last_point;
@@ -82,11 +86,16 @@ std::string_view trimmed(std::string_view text) {
   constexpr std::string_view kNoBreakSpace = "\xc2\xa0";
   for (bool more = true; more;) {
     more = true;
-    if (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    else if (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-    else if (text.starts_with(kNoBreakSpace)) text.remove_prefix(2);
-    else if (text.ends_with(kNoBreakSpace)) text.remove_suffix(2);
-    else more = false;
+    if (!text.empty() && (text.front() == ' ' || text.front() == '\t'))
+      text.remove_prefix(1);
+    else if (!text.empty() && (text.back() == ' ' || text.back() == '\t'))
+      text.remove_suffix(1);
+    else if (text.starts_with(kNoBreakSpace))
+      text.remove_prefix(2);
+    else if (text.ends_with(kNoBreakSpace))
+      text.remove_suffix(2);
+    else
+      more = false;
   }
   return text;
 }
@@ -101,7 +110,8 @@ std::optional<double> parse_written_number(std::string_view text, bool comma_is_
   if (text.find(',') != std::string_view::npos) return parse_with_commas(text, comma_is_decimal);
   for (const char mark : {'_', ' ', '\''}) {
     if (text.find(mark) == std::string_view::npos) continue;
-    return marks_thousands(digits.substr(0, digits.find('.')), mark) ? parse_plain(std::string(text), mark, '.') : std::nullopt;
+    return marks_thousands(digits.substr(0, digits.find('.')), mark) ? parse_plain(std::string(text), mark, '.')
+                                                                     : std::nullopt;
   }
   return std::nullopt;
 }
@@ -109,14 +119,16 @@ std::optional<double> parse_written_number(std::string_view text, bool comma_is_
 std::optional<double> parse_measure(std::string_view text, bool comma_is_decimal) {
   if (const std::optional<double> value = parse_written_number(text, comma_is_decimal)) return value;
   constexpr size_t kLongestUnit = 8;
-  if (text.empty() || std::string_view("0123456789+-.,").find(text.front()) == std::string_view::npos) return std::nullopt;
+  if (text.empty() || std::string_view("0123456789+-.,").find(text.front()) == std::string_view::npos)
+    return std::nullopt;
   const size_t end = text.find_last_of("0123456789.");
   if (end == std::string_view::npos) return std::nullopt;
   // the exponents of units, as in m3, are no part of the number
   size_t unit = end + 1;
   if (const size_t space = text.find(' '); space != std::string_view::npos && space < unit) unit = space;
   const std::string_view number = trimmed(text.substr(0, unit));
-  if (text.size() - unit > kLongestUnit || number.empty() || !(is_digit(number.back()) || number.back() == '.')) return std::nullopt;
+  if (text.size() - unit > kLongestUnit || number.empty() || !(is_digit(number.back()) || number.back() == '.'))
+    return std::nullopt;
   return parse_written_number(number, comma_is_decimal);
 }
 

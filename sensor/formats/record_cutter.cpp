@@ -18,7 +18,8 @@ Message with_text(const Message& message, std::string text) {
 
 }  // namespace
 
-RecordCutter::RecordCutter(const std::string& format, std::function<bool(std::string_view)> knows) : knows_(std::move(knows)) {
+RecordCutter::RecordCutter(const std::string& format, std::function<bool(std::string_view)> knows)
+    : knows_(std::move(knows)) {
   if (format.empty()) return;
   format_ = make_format(format, knows_);
   has_head_ = format != "csv";
@@ -64,7 +65,8 @@ void RecordCutter::add_line(const Message& message, std::vector<Cut>& cuts) {
     open_ = {};
     open_bytes_ = 0;
     if (!format_->goes_on(message.text, open_)) return emit(message, cuts);
-  } else if (open_lines_.size() >= kMostLines || open_bytes_ + message.text.size() > kLongestLine || format_->stands_alone(message.text)) {
+  } else if (open_lines_.size() >= kMostLines || open_bytes_ + message.text.size() > kLongestLine ||
+             format_->stands_alone(message.text)) {
     give_up(cuts);
     return add_line(message, cuts);
   } else if (!format_->goes_on(message.text, open_)) {
@@ -96,7 +98,8 @@ bool RecordCutter::takes_format_of(const Message& message, std::vector<Cut>& cut
   for (const Message& line : head_) is_first = is_first && found->is_no_record(line.text);
   if (!is_first) {
     Record record;
-    const bool is_sure = found->parse(message.text, record).empty() && (record.measurement.empty() || record.time_ns || record.fields.front().is_tag);
+    const bool is_sure = found->parse(message.text, record).empty() &&
+                         (record.measurement.empty() || record.time_ns || record.fields.front().is_tag);
     if (!is_sure) return false;
   }
   format_ = std::move(found);
@@ -131,7 +134,8 @@ void RecordCutter::take_head(bool at_end, std::vector<Cut>& cuts) {
   format_ = std::move(csv);
   has_head_ = true;
   head_lines_ = std::move(lines);
-  std::vector<Message> rest(std::make_move_iterator(head_.begin() + ptrdiff_t(*taken)), std::make_move_iterator(head_.end()));
+  std::vector<Message> rest(std::make_move_iterator(head_.begin() + ptrdiff_t(*taken)),
+                            std::make_move_iterator(head_.end()));
   head_.clear();
   for (Message& line : rest) emit(keep(std::move(line)), cuts);
 }

@@ -18,14 +18,15 @@ struct Cut {
   std::string error;       // not empty: it is malformed as a whole
 };
 
-// Lines of a stream may share a record (quoted line ends, JSON in print) or hold several; each payload of a broker stands for itself. Results do not
-// depend on how messages are cut into calls. One thread at a time.
+// Lines of a stream may share a record (quoted line ends, JSON in print) or hold several; each payload of a broker
+// stands for itself. Results do not depend on how messages are cut into calls. One thread at a time.
 class RecordCutter {
  public:
   // `format`: its name; empty: found out from the first lines. `knows`: see make_csv.
   RecordCutter(const std::string& format, std::function<bool(std::string_view)> knows);
 
-  // Appends the records that end with this message, which must live as long as the cuts are used. Throws Error as Format::take_head does.
+  // Appends the records that end with this message, which must live as long as the cuts are used. Throws Error as
+  // Format::take_head does.
   void add(const Message& message, std::vector<Cut>& cuts);
   // The stream has ended: what is open ends too.
   void finish(std::vector<Cut>& cuts);
@@ -52,14 +53,14 @@ class RecordCutter {
   Message joined() const;
 
   std::function<bool(std::string_view)> knows_;
-  std::unique_ptr<Format> format_;   // null: not known; CSV is tried
+  std::unique_ptr<Format> format_;  // null: not known; CSV is tried
   bool has_head_ = false;
-  std::vector<Message> head_;        // lines until the head is known
+  std::vector<Message> head_;  // lines until the head is known
   std::vector<std::string> head_lines_;
   std::vector<Message> open_lines_;  // of a record that goes on
   size_t open_bytes_ = 0;
   Format::Open open_;
-  std::deque<Message> made_;         // that cuts point to
+  std::deque<Message> made_;  // that cuts point to
 };
 
 }  // namespace coil::sensor

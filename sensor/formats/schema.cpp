@@ -32,14 +32,17 @@ Schema::Schema(SchemaOptions options) : options_(std::move(options)), time_(opti
   }
 }
 
-bool Schema::is_key(std::string_view name) const { return std::find(options_.keys.begin(), options_.keys.end(), name) != options_.keys.end(); }
+bool Schema::is_key(std::string_view name) const {
+  return std::find(options_.keys.begin(), options_.keys.end(), name) != options_.keys.end();
+}
 
 bool Schema::is_named_value(std::string_view name) const {
   return std::find(options_.values.begin(), options_.values.end(), name) != options_.values.end();
 }
 
 bool Schema::knows(std::string_view name) const {
-  return is_key(name) || is_named_value(name) || (!name.empty() && (name == options_.time || name == time_ || name == clock_)) ||
+  return is_key(name) || is_named_value(name) ||
+         (!name.empty() && (name == options_.time || name == time_ || name == clock_)) ||
          time_name_rank(name).has_value();
 }
 
@@ -47,7 +50,8 @@ bool Schema::may_become_value(const Field& field, const Selection& selection, bo
   if (field.is_tag || field.is_inner || &field == selection.time_field || &field == selection.clock_field) return false;
   if (!options_.values.empty()) return is_named_value(field.name);
   if (is_key(field.name) || field.is_unnamed) return false;
-  return field.kind == Field::Kind::null || (field.kind == Field::Kind::text && (with_texts || stands_for_number(field.text)));
+  return field.kind == Field::Kind::null ||
+         (field.kind == Field::Kind::text && (with_texts || stands_for_number(field.text)));
 }
 
 bool Schema::select_key(const Record& record, std::string_view topic, std::string& key, std::string& what) const {
@@ -102,8 +106,10 @@ void Schema::find_time_in_two(const Record& record, Selection& selection) const 
   const Field *date = nullptr, *clock = nullptr;
   for (const Field& field : record.fields) {
     if (field.is_inner || !time_name_rank(field.name) || is_key(field.name) || is_named_value(field.name)) continue;
-    if (!date && is_date(field.text)) date = &field;
-    else if (!clock && is_time_of_day(field.text)) clock = &field;
+    if (!date && is_date(field.text))
+      date = &field;
+    else if (!clock && is_time_of_day(field.text))
+      clock = &field;
   }
   const bool is_whole = selection.time_field != date && selection.time_field != clock;
   if (!date || !clock || (is_whole && parse_timestamp(selection.time_field->text))) return;
@@ -140,7 +146,9 @@ bool Schema::select_time(const Record& record, Selection& selection, std::string
   if (!options_.time_format.empty()) {
     what += " is no time in the form " + quoted(options_.time_format) + " (--time-format)";
   } else {
-    what += " is no time from 1678 to 2261; wanted is RFC 3339 or a number of s, ms, us or ns since 1970, or --time-format says what it is";
+    what +=
+        " is no time from 1678 to 2261; wanted is RFC 3339 or a number of s, ms, us or ns since 1970, or --time-format "
+        "says what it is";
   }
   return false;
 }
@@ -166,13 +174,17 @@ Unusable Schema::select_values(const Record& record, Selection& selection, std::
     return Unusable::kValue;
   }
   for (const Field& field : record.fields) {
-    if (field.is_tag || &field == selection.time_field || &field == selection.clock_field || field.is_unnamed || is_key(field.name)) continue;
+    if (field.is_tag || &field == selection.time_field || &field == selection.clock_field || field.is_unnamed ||
+        is_key(field.name))
+      continue;
     if (field.kind == Kind::number) {
       selection.values.push_back({field.name, field.number, false, Value::Certainty::kSure, false});
     } else if (field.kind == Kind::text) {
       const std::optional<double> number = record.measurement.empty() ? parse_number(field.text) : std::nullopt;
-      if (number && std::isfinite(*number)) add(field, number, Value::Certainty::kQuoted);
-      else add(field, parse_measure(field.text, false), Value::Certainty::kIfKnown);
+      if (number && std::isfinite(*number))
+        add(field, number, Value::Certainty::kQuoted);
+      else
+        add(field, parse_measure(field.text, false), Value::Certainty::kIfKnown);
       selection.lacks_value = selection.lacks_value || stands_for_number(field.text);
     } else if (field.kind == Kind::null) {
       add(field, std::nullopt, Value::Certainty::kIfKnown);

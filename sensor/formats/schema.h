@@ -14,18 +14,19 @@ namespace coil::sensor {
 inline constexpr char kKeySeparator = '\x1f';  // texts do not hold it
 
 struct SchemaOptions {
-  std::vector<std::string> keys;    // fields or tags; empty: of the line protocol measurement and tags, else all records are of one key
+  std::vector<std::string>
+      keys;  // fields or tags; empty: of the line protocol measurement and tags, else all records are of one key
   std::vector<std::string> values;  // empty: every field that is a number and neither key nor time
-  std::string time;                 // a field, or two with a comma between; empty: the one whose name is usual for a time
-  std::string time_format;          // of strptime, or s, ms, us, ns; empty: RFC 3339 or a number
+  std::string time;         // a field, or two with a comma between; empty: the one whose name is usual for a time
+  std::string time_format;  // of strptime, or s, ms, us, ns; empty: RFC 3339 or a number
 };
 
 // A field that is a value, or would be one if its series were known.
 struct Value {
   enum class Certainty : uint8_t {
-    kSure,      // a number, or named by --value
-    kQuoted,    // a number in quotes: a value where the field never held another text
-    kIfKnown    // no number, which is a missing value of a series that has had numbers
+    kSure,    // a number, or named by --value
+    kQuoted,  // a number in quotes: a value where the field never held another text
+    kIfKnown  // no number, which is a missing value of a series that has had numbers
   };
 
   std::string_view name;
@@ -37,12 +38,12 @@ struct Value {
 
 // Made to be used again, as Record is.
 struct Selection {
-  std::string key;                     // topic and key fields, separated by kKeySeparator
+  std::string key;  // topic and key fields, separated by kKeySeparator
   std::optional<int64_t> time_ns;
   const Field* time_field = nullptr;   // where time_ns came from, unless from the line protocol's own place
   const Field* clock_field = nullptr;  // of a time in two fields the second one
   std::vector<Value> values;
-  bool lacks_value = false;            // a value is missing, though which one cannot be known
+  bool lacks_value = false;  // a value is missing, though which one cannot be known
 };
 
 // Why a record cannot be scored.
@@ -56,7 +57,8 @@ class Schema {
   // What is wrong, `what` in words; kNo: `selection` is filled. Values are there in any case. [any thread]
   Unusable select(const Record& record, std::string_view topic, Selection& selection, std::string& what) const;
 
-  // Whether a field that is no number in the first record may turn out to be a value; `with_texts`: whatever its text is. [any thread]
+  // Whether a field that is no number in the first record may turn out to be a value; `with_texts`: whatever its text
+  // is. [any thread]
   bool may_become_value(const Field& field, const Selection& selection, bool with_texts) const;
   // Whether an option names the field, or it is called as times are. [any thread]
   bool knows(std::string_view name) const;

@@ -98,16 +98,20 @@ std::optional<int64_t> parse_calendar(std::string_view text) {
   if (!take_date(reader, text, year, month, day)) return std::nullopt;
   if (!reader.at_end()) {
     if (!reader.take('T') && !reader.take('t') && !reader.take(' ')) return std::nullopt;
-    if (!take_time_of_day(reader, hour, minute, second, ns) || !take_zone(reader, zone_minutes) || !reader.at_end()) return std::nullopt;
+    if (!take_time_of_day(reader, hour, minute, second, ns) || !take_zone(reader, zone_minutes) || !reader.at_end())
+      return std::nullopt;
   }
-  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(unsigned(month)), std::chrono::day(unsigned(day))};
+  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(unsigned(month)),
+                                         std::chrono::day(unsigned(day))};
   if (!date.ok() || year < 1678 || year > 2261) return std::nullopt;
   const int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
   return ((days * 24 + hour) * 60 + minute - zone_minutes) * 60 * kSecond + second * kSecond + ns;
 }
 
 // Nanoseconds in the unit that a number of this size is in.
-int64_t unit_ns(double magnitude) { return magnitude < 1e11 ? kSecond : magnitude < 1e14 ? 1'000'000 : magnitude < 1e17 ? 1'000 : 1; }
+int64_t unit_ns(double magnitude) {
+  return magnitude < 1e11 ? kSecond : magnitude < 1e14 ? 1'000'000 : magnitude < 1e17 ? 1'000 : 1;
+}
 
 // `unit`: in nanoseconds; 0: the number's size says it.
 std::optional<int64_t> parse_since_1970(std::string_view text, int64_t unit) {
@@ -120,7 +124,8 @@ std::optional<int64_t> parse_since_1970(std::string_view text, int64_t unit) {
     const std::optional<int64_t> fits = in_range(static_cast<long double>(whole) * static_cast<long double>(scale));
     return fits ? std::optional(whole * scale) : std::nullopt;
   }
-  if (error == std::errc() && *stop == '.' && scale == kSecond && std::all_of(stop + 1, end, [](char c) { return c >= '0' && c <= '9'; })) {
+  if (error == std::errc() && *stop == '.' && scale == kSecond &&
+      std::all_of(stop + 1, end, [](char c) { return c >= '0' && c <= '9'; })) {
     if (!in_range(static_cast<long double>(whole) * kSecond)) return std::nullopt;  // its decimals exactly
     Reader decimals({stop + 1, size_t(end - stop - 1)});
     const int64_t ns = decimals.fraction_ns();
@@ -128,7 +133,8 @@ std::optional<int64_t> parse_since_1970(std::string_view text, int64_t unit) {
   }
   const std::optional<double> value = parse_number(text);
   if (!value || !std::isfinite(*value)) return std::nullopt;
-  return in_range(static_cast<long double>(*value) * static_cast<long double>(unit > 0 ? unit : unit_ns(std::fabs(*value))));
+  return in_range(static_cast<long double>(*value) *
+                  static_cast<long double>(unit > 0 ? unit : unit_ns(std::fabs(*value))));
 }
 
 int64_t named_unit_ns(std::string_view name) {
@@ -166,7 +172,8 @@ std::optional<int64_t> parse_timestamp(std::string_view text, const std::string&
 
 std::string wrong_time_format(const std::string& format) {
   if (format.empty() || named_unit_ns(format) > 0) return {};
-  if (format.find('%') == std::string::npos) return "wanted is a format of strptime, as '%d/%m/%Y %H:%M:%S', or s, ms, us or ns";
+  if (format.find('%') == std::string::npos)
+    return "wanted is a format of strptime, as '%d/%m/%Y %H:%M:%S', or s, ms, us or ns";
   std::time_t now = 1'700'000'000;
   std::tm parts = {};
   ::gmtime_r(&now, &parts);
@@ -174,7 +181,8 @@ std::string wrong_time_format(const std::string& format) {
   std::string plain = format;
   if (const size_t fraction = plain.find("%f"); fraction != std::string::npos) plain.replace(fraction, 2, "5");
   const size_t length = std::strftime(text, sizeof text, plain.c_str(), &parts);
-  if (length == 0 || !parse_timestamp(std::string_view(text, length), format)) return "strptime does not read what strftime writes with it";
+  if (length == 0 || !parse_timestamp(std::string_view(text, length), format))
+    return "strptime does not read what strftime writes with it";
   return {};
 }
 
@@ -189,16 +197,19 @@ bool is_time_of_day(std::string_view text) {
 
 std::optional<int> time_name_rank(std::string_view name) {
   constexpr size_t kLongest = 14;
-  constexpr std::string_view kNames[] = {"time",      "timestamp",  "ts",       "date",      "datetime",  "@timestamp",   "_time",       "date_time",
-                                         "date/time", "date time",  "time stamp", "time_stamp", "utc",    "epoch",        "unixtime",    "unix_time",
-                                         "zeit",      "datum",      "zeitstempel", "uhrzeit", "timestamp_ms", "time_ms",  "ts_ms",       "timestamp_ns",
-                                         "timestamp_utc", "time_utc", "recorded_at", "measured_at", "created_at", "last_changed", "last_updated"};
+  constexpr std::string_view kNames[] = {
+      "time",       "timestamp",    "ts",           "date",          "datetime",    "@timestamp",  "_time",
+      "date_time",  "date/time",    "date time",    "time stamp",    "time_stamp",  "utc",         "epoch",
+      "unixtime",   "unix_time",    "zeit",         "datum",         "zeitstempel", "uhrzeit",     "timestamp_ms",
+      "time_ms",    "ts_ms",        "timestamp_ns", "timestamp_utc", "time_utc",    "recorded_at", "measured_at",
+      "created_at", "last_changed", "last_updated"};
   constexpr std::string_view kFirst = "td@_uezrmcl";
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
   if (name == "time") return 0;
   if (name.empty() || kFirst.find(lower(name[0])) == std::string_view::npos) return std::nullopt;
   // with a unit or zone in brackets behind it
-  if (const size_t bracket = name.find_first_of("(["); bracket != std::string_view::npos && bracket > 0) name = name.substr(0, bracket);
+  if (const size_t bracket = name.find_first_of("(["); bracket != std::string_view::npos && bracket > 0)
+    name = name.substr(0, bracket);
   while (name.ends_with(' ')) name.remove_suffix(1);
   if (name.size() < 2 || name.size() > kLongest) return std::nullopt;
   char folded[kLongest];
@@ -216,8 +227,9 @@ std::string format_timestamp(int64_t time_ns) {
   const std::chrono::year_month_day date(day);
   const std::chrono::hh_mm_ss clock(point - day);
   char text[64];
-  std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d", int(date.year()), unsigned(date.month()), unsigned(date.day()),
-                int(clock.hours().count()), int(clock.minutes().count()), int(clock.seconds().count()));
+  std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d", int(date.year()), unsigned(date.month()),
+                unsigned(date.day()), int(clock.hours().count()), int(clock.minutes().count()),
+                int(clock.seconds().count()));
   std::string result = text;
   if (ns != 0) {
     std::snprintf(text, sizeof text, ".%09lld", static_cast<long long>(ns));

@@ -16,17 +16,22 @@ bool is_seekable(int descriptor) {
 }
 
 FileLink::FileLink(int descriptor, std::string name)
-    : name_(std::move(name)), file_(GrowingFile::place_in(descriptor, name_, std::max<int64_t>(0, ::lseek(descriptor, 0, SEEK_CUR)))),
-      marks_{file_.mark()}, output_(-1, STDOUT_FILENO) {
+    : name_(std::move(name)),
+      file_(GrowingFile::place_in(descriptor, name_, std::max<int64_t>(0, ::lseek(descriptor, 0, SEEK_CUR)))),
+      marks_{file_.mark()},
+      output_(-1, STDOUT_FILENO) {
   file_.attach(descriptor);
 }
 
 void FileLink::go_on(const std::string& place) {
   const std::vector<FilePlace> places = unpack_places(place);
-  if (places.size() != 1) throw Error("--resume: the state was not made from one file; without --resume " + name_ + " is read from its beginning");
+  if (places.size() != 1)
+    throw Error("--resume: the state was not made from one file; without --resume " + name_ +
+                " is read from its beginning");
   const int descriptor = ::fcntl(file_.descriptor(), F_DUPFD_CLOEXEC, 0);
   if (!file_.resume(places.front(), descriptor)) {
-    throw Error("--resume: " + name_ + " is not the file that the state has seen up to byte " + std::to_string(places.front().end()) +
+    throw Error("--resume: " + name_ + " is not the file that the state has seen up to byte " +
+                std::to_string(places.front().end()) +
                 ": what comes before differs; without --resume it is read from its beginning");
   }
   marks_ = {file_.mark()};

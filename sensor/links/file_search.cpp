@@ -19,7 +19,9 @@ std::string folder_of(const std::string& name) {
   return folder.empty() ? "." : folder;
 }
 
-std::string within(const std::string& folder, const std::string& file) { return (std::filesystem::path(folder) / file).string(); }
+std::string within(const std::string& folder, const std::string& file) {
+  return (std::filesystem::path(folder) / file).string();
+}
 
 // The entries of a folder that `is_wanted` says yes to.
 template <class Wanted>
@@ -30,14 +32,16 @@ std::vector<FoundFile> find_in_folder(const std::string& name, Wanted is_wanted)
   if (!entries) return found;
   while (const dirent* entry = ::readdir(entries)) {
     if (!is_wanted(*entry)) continue;
-    std::string path = folder == "." && name.find('/') == std::string::npos ? entry->d_name : within(folder, entry->d_name);
+    std::string path =
+        folder == "." && name.find('/') == std::string::npos ? entry->d_name : within(folder, entry->d_name);
     if (std::optional<FoundFile> file = find_file(path)) found.push_back(std::move(*file));
   }
   ::closedir(entries);
   return found;
 }
 
-// ".1", "-20260131", ".2026-01-31T00:00:00": a separator, a digit, and then only what numbers and times are written with.
+// ".1", "-20260131", ".2026-01-31T00:00:00": a separator, a digit, and then only what numbers and times are written
+// with.
 bool is_rotation(std::string_view text) {
   if (text.size() < 2 || std::string_view(".-_").find(text[0]) == std::string_view::npos) return false;
   return text[1] >= '0' && text[1] <= '9' && text.find_first_not_of("0123456789-_.:T", 1) == std::string_view::npos;
@@ -67,7 +71,8 @@ bool is_group(const std::string& name) {
 }
 
 bool is_compressed(const std::string& name) {
-  return std::any_of(std::begin(kCompressed), std::end(kCompressed), [&](std::string_view ending) { return name.ends_with(ending); });
+  return std::any_of(std::begin(kCompressed), std::end(kCompressed),
+                     [&](std::string_view ending) { return name.ends_with(ending); });
 }
 
 std::vector<FoundFile> find_group(const std::string& name, size_t& compressed) {
@@ -76,13 +81,16 @@ std::vector<FoundFile> find_group(const std::string& name, size_t& compressed) {
     if (std::filesystem::path(path).filename().string().starts_with('.')) return;
     std::optional<FoundFile> file = find_file(path);
     if (!file) return;
-    if (is_compressed(path)) ++compressed;
-    else files.push_back(std::move(*file));
+    if (is_compressed(path))
+      ++compressed;
+    else
+      files.push_back(std::move(*file));
   };
   std::error_code error;
   if (std::filesystem::is_directory(name, error)) {
     using Walk = std::filesystem::recursive_directory_iterator;
-    for (Walk at(name, std::filesystem::directory_options::skip_permission_denied, error); !error && at != Walk(); at.increment(error)) {
+    for (Walk at(name, std::filesystem::directory_options::skip_permission_denied, error); !error && at != Walk();
+         at.increment(error)) {
       add(at->path().string());
     }
   } else {
@@ -101,20 +109,24 @@ bool is_in_group(const std::string& group, const std::string& name) {
 }
 
 std::optional<FoundFile> find_by_inode(const std::string& name, uint64_t inode) {
-  const std::vector<FoundFile> found = find_in_folder(name, [&](const dirent& entry) { return uint64_t(entry.d_ino) == inode; });
+  const std::vector<FoundFile> found =
+      find_in_folder(name, [&](const dirent& entry) { return uint64_t(entry.d_ino) == inode; });
   if (found.empty() || found.front().identity.inode != inode) return std::nullopt;
   return found.front();
 }
 
 bool is_rotated(const std::string& name, const std::string& of) {
   const std::filesystem::path path(name), of_path(of);
-  return path.parent_path() == of_path.parent_path() && is_rotated_file(path.filename().string(), of_path.filename().string());
+  return path.parent_path() == of_path.parent_path() &&
+         is_rotated_file(path.filename().string(), of_path.filename().string());
 }
 
 std::vector<FoundFile> find_rotated(const std::string& name) {
   const std::string own = std::filesystem::path(name).filename().string();
-  std::vector<FoundFile> found = find_in_folder(name, [&](const dirent& entry) { return is_rotated_file(entry.d_name, own); });
-  std::sort(found.begin(), found.end(), [](const FoundFile& a, const FoundFile& b) { return a.modified_ns < b.modified_ns; });
+  std::vector<FoundFile> found =
+      find_in_folder(name, [&](const dirent& entry) { return is_rotated_file(entry.d_name, own); });
+  std::sort(found.begin(), found.end(),
+            [](const FoundFile& a, const FoundFile& b) { return a.modified_ns < b.modified_ns; });
   return found;
 }
 

@@ -1,4 +1,5 @@
-// What has which name is looked at again and again; files that may have something new are then read one after the other.
+// What has which name is looked at again and again; files that may have something new are then read one after the
+// other.
 #include "sensor/links/followed_files.h"
 
 #include <fcntl.h>
@@ -21,13 +22,13 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr size_t kMostMessages = 4096;       // of one read
-constexpr size_t kMostOpen = 64;             // beyond, files that wait for more are closed; fewer where the system allows few
-constexpr int kLookShare = 20;               // looking takes no more than one part in so many of the time
+constexpr size_t kMostMessages = 4096;  // of one read
+constexpr size_t kMostOpen = 64;  // beyond, files that wait for more are closed; fewer where the system allows few
+constexpr int kLookShare = 20;    // looking takes no more than one part in so many of the time
 constexpr milliseconds kShortestPause{20}, kLongestPause{1000}, kNamesPause{250};
-constexpr seconds kLeftPatience{60};         // with a file that was renamed: who writes to it may not know yet
-constexpr seconds kUnendedPatience{2};       // with the end of its last line
-constexpr seconds kCopyPatience{1};          // with a file that may be a copy, which its original is truncated after
+constexpr seconds kLeftPatience{60};    // with a file that was renamed: who writes to it may not know yet
+constexpr seconds kUnendedPatience{2};  // with the end of its last line
+constexpr seconds kCopyPatience{1};     // with a file that may be a copy, which its original is truncated after
 
 int open_file(const std::string& name) { return ::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }
 
@@ -65,26 +66,28 @@ struct FollowedFiles::File : GrowingFile {
   File(Path& path, FilePlace place) : GrowingFile(std::move(place)), path(&path), begins(mark().lines == 0) {}
 
   Path* path;
-  bool begins;                  // its first line is still to come
-  bool is_restored = false;     // from a state, and was not open yet
-  bool must_look = false;       // it could not be read
-  bool must_end = false;        // its last line is taken as it is
-  bool is_due = false;          // is in due_
-  bool is_in_batch = false;     // steps_ has marks of it
+  bool begins;               // its first line is still to come
+  bool is_restored = false;  // from a state, and was not open yet
+  bool must_look = false;    // it could not be read
+  bool must_end = false;     // its last line is taken as it is
+  bool is_due = false;       // is in due_
+  bool is_in_batch = false;  // steps_ has marks of it
   Clock::time_point grew_at{};
 };
 
 struct FollowedFiles::Path {
   std::string name;
-  bool is_named = false;                      // and not found by a folder or pattern
-  std::deque<std::unique_ptr<File>> files;    // each is read to its end before the next; the last one has the name, or had it last
+  bool is_named = false;  // and not found by a folder or pattern
+  std::deque<std::unique_ptr<File>>
+      files;  // each is read to its end before the next; the last one has the name, or had it last
   std::vector<std::unique_ptr<File>> left{};  // had it before: may still grow, and are known again by another name
   std::optional<FileIdentity> shown{};        // what has it now
   bool was_complained = false;
   Clock::time_point search_at{};
 };
 
-FollowedFiles::FollowedFiles(FollowOptions options, const Log& log) : options_(std::move(options)), log_(log), output_(-1, options_.output), most_open_(most_open()) {
+FollowedFiles::FollowedFiles(FollowOptions options, const Log& log)
+    : options_(std::move(options)), log_(log), output_(-1, options_.output), most_open_(most_open()) {
   struct stat found;
   if (::fstat(options_.output, &found) == 0 && S_ISREG(found.st_mode)) output_identity_ = identity_of(found);
   for (const std::string& name : options_.names) {
@@ -93,7 +96,8 @@ FollowedFiles::FollowedFiles(FollowOptions options, const Log& log) : options_(s
     const std::optional<FoundFile> file = find_file(name);
     if (file && file->identity == output_identity_) throw Error("--follow '" + name + "': is where the results go");
     std::error_code ignored;
-    if (!file && std::filesystem::exists(name, ignored)) throw Error("--follow '" + name + "': is no regular file; pipes are read without --follow");
+    if (!file && std::filesystem::exists(name, ignored))
+      throw Error("--follow '" + name + "': is no regular file; pipes are read without --follow");
     if (!file) log_.write(LogLevel::kInfo, name, "does not exist yet; waits for it");
     path(name, true);
   }
@@ -118,8 +122,11 @@ std::unique_ptr<FollowedFiles::File> FollowedFiles::make_file(Path& path, FilePl
 }
 
 void FollowedFiles::drop(std::unique_ptr<File> file) {
-  if (const auto known = by_number_.find(file->number()); known != by_number_.end() && known->second == file.get()) by_number_.erase(known);
-  if (const auto known = by_identity_.find(file->identity()); known != by_identity_.end() && known->second == file.get()) by_identity_.erase(known);
+  if (const auto known = by_number_.find(file->number()); known != by_number_.end() && known->second == file.get())
+    by_number_.erase(known);
+  if (const auto known = by_identity_.find(file->identity());
+      known != by_identity_.end() && known->second == file.get())
+    by_identity_.erase(known);
 }
 
 // Takes the descriptor over. false: it is not the file, and closed.
@@ -128,13 +135,16 @@ bool FollowedFiles::attach(File& file, int descriptor) {
   if (!file.attach(descriptor)) return false;
   file.is_restored = false;
   if (before != file.identity()) {
-    if (const auto known = by_identity_.find(before); known != by_identity_.end() && known->second == &file) by_identity_.erase(known);
+    if (const auto known = by_identity_.find(before); known != by_identity_.end() && known->second == &file)
+      by_identity_.erase(known);
     by_identity_[file.identity()] = &file;
   }
   return true;
 }
 
-void FollowedFiles::warn(const std::string& name, const std::string& what) const { log_.write(LogLevel::kWarning, name, what); }
+void FollowedFiles::warn(const std::string& name, const std::string& what) const {
+  log_.write(LogLevel::kWarning, name, what);
+}
 
 void FollowedFiles::go_on(const std::string& place) {
   now_ = Clock::now();
@@ -151,8 +161,10 @@ void FollowedFiles::go_on(const std::string& place) {
     next_number_ = std::max(next_number_, one.number);
     std::unique_ptr<File> file = make_file(owner, std::move(one));
     file->is_restored = true;
-    if (is_left) owner.left.push_back(std::move(file));
-    else owner.files.push_back(std::move(file));
+    if (is_left)
+      owner.left.push_back(std::move(file));
+    else
+      owner.files.push_back(std::move(file));
   }
 }
 
@@ -217,10 +229,12 @@ void FollowedFiles::look() {
     for (auto& file : path.left) drop(std::move(file));
     it = paths_.erase(it);
   }
-  std::stable_sort(due_.begin(), due_.end(), [](const File* a, const File* b) { return a->modified_ns() < b->modified_ns(); });
+  std::stable_sort(due_.begin(), due_.end(),
+                   [](const File* a, const File* b) { return a->modified_ns() < b->modified_ns(); });
   is_first_look_ = false;
   bound_descriptors();
-  pause_ = std::clamp(std::chrono::duration_cast<milliseconds>(kLookShare * (Clock::now() - now_)), kShortestPause, kLongestPause);
+  pause_ = std::clamp(std::chrono::duration_cast<milliseconds>(kLookShare * (Clock::now() - now_)), kShortestPause,
+                      kLongestPause);
 }
 
 void FollowedFiles::look_for_names() {
@@ -232,7 +246,9 @@ void FollowedFiles::look_for_names() {
       path(file.name, false);
     }
   }
-  if (compressed > 0 && compressed_ == 0) warn("", "--follow: compressed files are not read, and there are some, at the moment " + std::to_string(compressed));
+  if (compressed > 0 && compressed_ == 0)
+    warn("",
+         "--follow: compressed files are not read, and there are some, at the moment " + std::to_string(compressed));
   compressed_ = compressed;
   const auto pause = std::max<Clock::duration>(kNamesPause, kLookShare * (Clock::now() - now_));
   names_due_at_ = Clock::now() + pause;
@@ -268,8 +284,9 @@ void FollowedFiles::look_at(Path& path) {
     if (is_elsewhere && (path.files.size() > 1 || now_ >= path.search_at) && !find_again(path, file)) {
       path.search_at = now_ + kUnendedPatience;
       if (path.files.size() == 1) break;
-      warn(path.name, "the file that was read up to byte " + std::to_string(file.place().end()) + " cannot be found any more; what was written behind "
-           "that is lost, if anything was");
+      warn(path.name, "the file that was read up to byte " + std::to_string(file.place().end()) +
+                          " cannot be found any more; what was written behind "
+                          "that is lost, if anything was");
       std::unique_ptr<File> gone = std::move(path.files.front());
       path.files.pop_front();
       drop(std::move(gone));
@@ -281,7 +298,8 @@ void FollowedFiles::look_at(Path& path) {
       break;
     }
     if (path.files.size() == 1) {
-      if (has_lost_its_name && file.has_unended() && now_ >= file.grew_at + kUnendedPatience) file.must_end = true, add_due(file);
+      if (has_lost_its_name && file.has_unended() && now_ >= file.grew_at + kUnendedPatience)
+        file.must_end = true, add_due(file);
       break;
     }
     file.grew_at = now_;
@@ -316,7 +334,8 @@ void FollowedFiles::notice(Path& path, const FoundFile& found) {
     } else if (before.is_restored && holds(found.name, before.place()) && attach(before, open_file(found.name))) {
       return;  // copied or restored while nobody looked
     }
-    for (auto& missed : find_missed(path, before.modified_ns(), found.identity, Rotation::kByName)) path.files.push_back(std::move(missed));
+    for (auto& missed : find_missed(path, before.modified_ns(), found.identity, Rotation::kByName))
+      path.files.push_back(std::move(missed));
   }
   if (is_first_look_ && path.files.empty() && path.left.empty()) know_older(path);
   FilePlace place;
@@ -335,7 +354,8 @@ bool FollowedFiles::is_too_new(const Path& path, const FoundFile& found) const {
   if (std::none_of(paths_.begin(), paths_.end(), is_original)) return false;
   struct timespec wall;
   ::clock_gettime(CLOCK_REALTIME, &wall);
-  return found.modified_ns > int64_t(wall.tv_sec) * 1'000'000'000 + wall.tv_nsec - std::chrono::nanoseconds(kCopyPatience).count();
+  return found.modified_ns >
+         int64_t(wall.tv_sec) * 1'000'000'000 + wall.tv_nsec - std::chrono::nanoseconds(kCopyPatience).count();
 }
 
 // A file that is followed already, and was renamed, or has two names.
@@ -390,7 +410,9 @@ bool FollowedFiles::find_again(Path& path, File& file) {
 void FollowedFiles::know_older(Path& path) {
   for (const FoundFile& found : find_rotated(path.name)) {
     const auto has = [&](const std::string& group) { return is_group(group) && is_in_group(group, found.name); };
-    if (paths_.count(found.name) > 0 || by_identity_.count(found.identity) > 0 || std::any_of(options_.names.begin(), options_.names.end(), has)) continue;
+    if (paths_.count(found.name) > 0 || by_identity_.count(found.identity) > 0 ||
+        std::any_of(options_.names.begin(), options_.names.end(), has))
+      continue;
     const int descriptor = open_file(found.name);
     if (descriptor < 0) continue;
     FilePlace place = GrowingFile::place_in(descriptor, path.name, found.bytes);
@@ -403,14 +425,20 @@ void FollowedFiles::know_older(Path& path) {
 // Of a file in which nothing was found yet, what it held in the meantime can only be known from its copies.
 void FollowedFiles::find_missed_of_empty(Path& path, const FoundFile& found) {
   File& file = *path.files.back();
-  if (file.identity() != found.identity || file.read_end() > 0 || file.modified_ns() == 0 || file.modified_ns() == found.modified_ns) return;
+  if (file.identity() != found.identity || file.read_end() > 0 || file.modified_ns() == 0 ||
+      file.modified_ns() == found.modified_ns)
+    return;
   auto missed = find_missed(path, file.modified_ns(), found.identity, Rotation::kByCopy);
   file.set_modified_ns(found.modified_ns);
-  path.files.insert(std::prev(path.files.end()), std::make_move_iterator(missed.begin()), std::make_move_iterator(missed.end()));
+  path.files.insert(std::prev(path.files.end()), std::make_move_iterator(missed.begin()),
+                    std::make_move_iterator(missed.end()));
 }
 
-// Files that had the name, or are copies of what had it, and were changed last at `since_ns` or later. `now`: the file that has the name.
-std::vector<std::unique_ptr<FollowedFiles::File>> FollowedFiles::find_missed(Path& path, int64_t since_ns, const FileIdentity& now, Rotation rotation) {
+// Files that had the name, or are copies of what had it, and were changed last at `since_ns` or later. `now`: the file
+// that has the name.
+std::vector<std::unique_ptr<FollowedFiles::File>> FollowedFiles::find_missed(Path& path, int64_t since_ns,
+                                                                             const FileIdentity& now,
+                                                                             Rotation rotation) {
   std::erase_if(path.left, [&](std::unique_ptr<File>& file) {
     if (file->is_open() || find_by_inode(path.name, file->identity().inode)) return false;
     drop(std::move(file));
@@ -419,7 +447,8 @@ std::vector<std::unique_ptr<FollowedFiles::File>> FollowedFiles::find_missed(Pat
   std::vector<std::unique_ptr<File>> missed;
   for (const FoundFile& found : find_rotated(path.name)) {
     if (found.modified_ns < since_ns || found.identity == now || by_identity_.count(found.identity) > 0) continue;
-    if (rotation == Rotation::kByCopy && is_same_content(path.name, found)) continue;  // a copy, whose original will be truncated only now
+    if (rotation == Rotation::kByCopy && is_same_content(path.name, found))
+      continue;  // a copy, whose original will be truncated only now
     FilePlace place;
     place.identity = found.identity;
     std::unique_ptr<File> file = make_file(path, std::move(place));
@@ -441,7 +470,8 @@ bool FollowedFiles::is_over(const Path& path) const {
     struct stat found;
     return ::fstat(file->descriptor(), &found) != 0 || found.st_nlink == 0 || now_ >= file->grew_at + kLeftPatience;
   };
-  return std::all_of(path.files.begin(), path.files.end(), is_over) && std::all_of(path.left.begin(), path.left.end(), is_over);
+  return std::all_of(path.files.begin(), path.files.end(), is_over) &&
+         std::all_of(path.left.begin(), path.left.end(), is_over);
 }
 
 // Files that have their name can be opened again.
@@ -507,7 +537,8 @@ FollowedFiles::Opened FollowedFiles::open(File& file) {
 // Its content is another one: what was not read of the old one may be found in a copy, which comes first.
 void FollowedFiles::begin_anew(File& file, std::vector<Message>& messages) {
   Path& path = *file.path;
-  const auto place = std::find_if(path.files.begin(), path.files.end(), [&](const auto& one) { return one.get() == &file; });
+  const auto place =
+      std::find_if(path.files.begin(), path.files.end(), [&](const auto& one) { return one.get() == &file; });
   if (place == path.files.end()) return file.close(), file.restart();
   FilePlace before = file.place();
   before.number = 0;
@@ -527,7 +558,8 @@ void FollowedFiles::begin_anew(File& file, std::vector<Message>& messages) {
   std::optional<Line> unended;
   if (!is_known) {
     unended = file.take_unended();
-    warn(path.name, "was truncated or written anew after byte " + std::to_string(before.end()) + "; it is read from its beginning");
+    warn(path.name, "was truncated or written anew after byte " + std::to_string(before.end()) +
+                        "; it is read from its beginning");
   }
   file.restart();
   if (unended) take(file, std::move(*unended), file.mark(), messages);

@@ -23,8 +23,8 @@ struct FollowOptions {
   int output = 1;                       // where results go; never read, even if a pattern matches it
 };
 
-// Looks at its files again and again, which works on every file system. A file is what it is, not what it is called: one that was renamed is read
-// to its end before the one that took its name. One thread at a time.
+// Looks at its files again and again, which works on every file system. A file is what it is, not what it is called:
+// one that was renamed is read to its end before the one that took its name. One thread at a time.
 class FollowedFiles final : public Link {
  public:
   // Throws Error when a name can never be read. [main-thread]
@@ -49,9 +49,9 @@ class FollowedFiles final : public Link {
     GrowingFile::Mark before, after;
   };
   enum class Progress {
-    kMore,   // there may be more
+    kMore,  // there may be more
     kDone,
-    kLater   // once what was read is processed
+    kLater  // once what was read is processed
   };
 
   enum class Rotation { kByName, kByCopy };
@@ -71,7 +71,8 @@ class FollowedFiles final : public Link {
   bool is_too_new(const Path& path, const FoundFile& found) const;
   bool adopt(Path& path, const FoundFile& found);
   bool find_again(Path& path, File& file);
-  std::vector<std::unique_ptr<File>> find_missed(Path& path, int64_t since_ns, const FileIdentity& now, Rotation rotation);
+  std::vector<std::unique_ptr<File>> find_missed(Path& path, int64_t since_ns, const FileIdentity& now,
+                                                 Rotation rotation);
   void find_missed_of_empty(Path& path, const FoundFile& found);
   void know_older(Path& path);
   bool has_news(File& file, const std::optional<FoundFile>& shown) const;
@@ -93,8 +94,8 @@ class FollowedFiles final : public Link {
   std::map<int32_t, File*> by_number_;
   std::map<FileIdentity, File*> by_identity_;
   int32_t next_number_ = 0;
-  std::deque<File*> due_;           // that may have something new, in the order to be read
-  std::vector<Step> steps_;         // of the last read, one for each message
+  std::deque<File*> due_;    // that may have something new, in the order to be read
+  std::vector<Step> steps_;  // of the last read, one for each message
   Clock::time_point names_due_at_{}, now_{};
   std::chrono::milliseconds pause_{0};
   bool is_first_look_ = true;

@@ -17,8 +17,8 @@ namespace {
 
 constexpr int64_t kFingerprintBytes = 1024;
 constexpr size_t kReadBytes = 1 << 18;
-constexpr int64_t kMostUnended = 1 << 22;    // of a line: what is longer is passed over
-constexpr size_t kFirstBytes = 1 << 16;      // that tell encoding and line ends
+constexpr int64_t kMostUnended = 1 << 22;  // of a line: what is longer is passed over
+constexpr size_t kFirstBytes = 1 << 16;    // that tell encoding and line ends
 
 // Fewer bytes than wanted: the file ends there. Empty and errno set: it cannot be read.
 std::string read_at(int descriptor, int64_t offset, size_t bytes) {
@@ -71,7 +71,8 @@ std::vector<FilePlace> unpack_places(const std::string& text) {
     FilePlace& place = places.emplace_back();
     place.name = reader.text();
     place.identity = reader.value<FileIdentity>();
-    for (int64_t* value : {&place.offset, &place.unended, &place.lines, &place.modified_ns}) *value = reader.value<int64_t>();
+    for (int64_t* value : {&place.offset, &place.unended, &place.lines, &place.modified_ns})
+      *value = reader.value<int64_t>();
     place.number = reader.value<int32_t>();
     place.fingerprint = reader.value<uint64_t>();
     place.inside_line = reader.value<bool>();
@@ -130,7 +131,8 @@ bool GrowingFile::attach(int descriptor) {
     was_open_ = true;
   }
   if (!cutter_) {
-    cutter_ = std::make_unique<LineCutter>(read_at(descriptor_, 0, std::min(size_t(offset_), kFirstBytes)), offset_, inside_line_);
+    cutter_ = std::make_unique<LineCutter>(read_at(descriptor_, 0, std::min(size_t(offset_), kFirstBytes)), offset_,
+                                           inside_line_);
     cutter_->add(std::string_view(bytes_).substr(size_t(offset_ - bytes_begin_)));
   }
   place_.identity = identity_of(found);
@@ -146,7 +148,8 @@ GrowingFile::Found GrowingFile::read() {
   const size_t overlap = std::min(bytes_.size(), size_t(kFingerprintBytes));
   const std::string got = read_at(descriptor_, read_end() - int64_t(overlap), overlap + kReadBytes);
   if (got.empty() && errno != 0) throw Error(std::string("cannot be read: ") + std::strerror(errno));
-  if (got.size() < overlap || got.compare(0, overlap, bytes_, bytes_.size() - overlap, overlap) != 0) return Found::kOther;
+  if (got.size() < overlap || got.compare(0, overlap, bytes_, bytes_.size() - overlap, overlap) != 0)
+    return Found::kOther;
   bytes_.append(got, overlap);
   cutter_->add(std::string_view(got).substr(overlap));
   return got.size() > overlap ? Found::kMore : Found::kNothing;
@@ -154,13 +157,16 @@ GrowingFile::Found GrowingFile::read() {
 
 std::optional<Line> GrowingFile::next_line() {
   for (Line line; cutter_->next(line);) {
-    const std::string_view behind = std::string_view(bytes_).substr(size_t(offset_ + unended_ - bytes_begin_), size_t(line.end_byte - offset_ - unended_));
-    const bool is_known = unended_ > 0 && behind.find_first_not_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
+    const std::string_view behind = std::string_view(bytes_).substr(size_t(offset_ + unended_ - bytes_begin_),
+                                                                    size_t(line.end_byte - offset_ - unended_));
+    const bool is_known =
+        unended_ > 0 && behind.find_first_not_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
     offset_ = line.end_byte;
     unended_ = 0, inside_line_ = false, ++lines_;
     if (!is_known) return line;
   }
-  if (read_end() - offset_ > kMostUnended) offset_ = read_end(), unended_ = 0, inside_line_ = true;  // so that it needs no memory
+  if (read_end() - offset_ > kMostUnended)
+    offset_ = read_end(), unended_ = 0, inside_line_ = true;  // so that it needs no memory
   return std::nullopt;
 }
 
@@ -176,9 +182,11 @@ std::optional<Line> GrowingFile::take_unended() {
 FilePlace GrowingFile::place_at(const Mark& mark) const {
   FilePlace place = place_;
   if (!was_open_) return place;
-  place.offset = mark.offset, place.unended = mark.unended, place.lines = mark.lines, place.inside_line = mark.inside_line;
+  place.offset = mark.offset, place.unended = mark.unended, place.lines = mark.lines,
+  place.inside_line = mark.inside_line;
   const int64_t count = std::min(place.end(), kFingerprintBytes);
-  place.fingerprint = fingerprint_of(std::string_view(bytes_).substr(size_t(place.end() - count - bytes_begin_), size_t(count)));
+  place.fingerprint =
+      fingerprint_of(std::string_view(bytes_).substr(size_t(place.end() - count - bytes_begin_), size_t(count)));
   return place;
 }
 

@@ -25,16 +25,16 @@ int64_t modified_ns(const struct stat& found);
 
 // How far a file was read, and how to know it again.
 struct FilePlace {
-  std::string name;             // under which it is followed; rotation may have given it another since
+  std::string name;  // under which it is followed; rotation may have given it another since
   FileIdentity identity;
-  int64_t offset = 0;           // of the first byte that belongs to no record taken so far
-  int64_t unended = 0;          // so many bytes from there on were taken as a last line without an end
-  bool inside_line = false;     // the rest of a line that was too long comes next
-  int64_t lines = 0;            // before `offset`
-  int32_t number = 0;           // of the file among those of a source
-  int64_t modified_ns = 0;      // when it was looked at last
-  uint64_t fingerprint = 0;     // of the last bytes before offset + unended
-  bool is_left = false;         // another file took its name, and it was read to its end
+  int64_t offset = 0;        // of the first byte that belongs to no record taken so far
+  int64_t unended = 0;       // so many bytes from there on were taken as a last line without an end
+  bool inside_line = false;  // the rest of a line that was too long comes next
+  int64_t lines = 0;         // before `offset`
+  int32_t number = 0;        // of the file among those of a source
+  int64_t modified_ns = 0;   // when it was looked at last
+  uint64_t fingerprint = 0;  // of the last bytes before offset + unended
+  bool is_left = false;      // another file took its name, and it was read to its end
 
   int64_t end() const { return offset + unended; }
 };
@@ -53,7 +53,7 @@ class GrowingFile {
   enum class Found {
     kNothing,  // no new bytes
     kMore,
-    kOther     // shorter than it was, or other bytes before the place: it was truncated or written anew
+    kOther  // shorter than it was, or other bytes before the place: it was truncated or written anew
   };
 
   explicit GrowingFile(FilePlace place);
@@ -68,7 +68,8 @@ class GrowingFile {
 
   bool is_open() const { return descriptor_ >= 0; }
   int descriptor() const { return descriptor_; }
-  // Takes the descriptor over. false: it is not open at the file of the place, or the bytes before are others; it is closed then.
+  // Takes the descriptor over. false: it is not open at the file of the place, or the bytes before are others; it is
+  // closed then.
   bool attach(int descriptor);
   // The same at another place, with nothing of the one before.
   bool resume(FilePlace place, int descriptor);
@@ -104,10 +105,10 @@ class GrowingFile {
  private:
   void set_place(FilePlace place);
 
-  FilePlace place_;            // as it was given, as long as the file was never open
+  FilePlace place_;  // as it was given, as long as the file was never open
   int descriptor_ = -1;
   bool was_open_ = false;
-  std::string bytes_;          // of the file from bytes_begin_ on: some that were taken, and those that were not
+  std::string bytes_;  // of the file from bytes_begin_ on: some that were taken, and those that were not
   int64_t bytes_begin_ = 0;
   int64_t offset_ = 0, unended_ = 0, lines_ = 0;
   bool inside_line_ = false;

@@ -8,13 +8,13 @@ namespace coil::sensor {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000'000, kHour = 3600 * kSecond;
-constexpr int64_t kLargestShift = 26 * kHour;   // of zones of time
-constexpr int64_t kFarBack = 64;                // typical intervals: no record is so late
-constexpr int64_t kJump = 4, kJumpIrregular = 64;  // typical intervals: beyond it a step ahead may be a clock's, too
-constexpr int64_t kMissingAtOnce = 8;           // typical intervals that may lie between records that agree
-constexpr int32_t kRememberedRecords = 16;      // for so many the clock before is known
+constexpr int64_t kLargestShift = 26 * kHour;       // of zones of time
+constexpr int64_t kFarBack = 64;                    // typical intervals: no record is so late
+constexpr int64_t kJump = 4, kJumpIrregular = 64;   // typical intervals: beyond it a step ahead may be a clock's, too
+constexpr int64_t kMissingAtOnce = 8;               // typical intervals that may lie between records that agree
+constexpr int32_t kRememberedRecords = 16;          // for so many the clock before is known
 constexpr int32_t kInRow = 2, kInRowIrregular = 3;  // late records that agree, to be believed
-constexpr int32_t kInRowDoubtful = 8;           // the same, where they may have been held up on their way, or are in the future
+constexpr int32_t kInRowDoubtful = 8;  // the same, where they may have been held up on their way, or are in the future
 
 // later - earlier, as far as it can be told.
 int64_t between(int64_t earlier, int64_t later) noexcept {
@@ -41,30 +41,38 @@ Clock::Verdict Clock::read(int64_t time_ns, uint32_t values, const Pace& pace, d
     set(time_ns, std::max(elapsed, pace.typical_ns / 2), values);
     return Verdict::set;
   }
-  const int64_t ahead = between(last_ns_, time_ns), furthest_ns = furthest_s > 0 && furthest_s < 9e9 ? static_cast<int64_t>(1e9 * furthest_s) : INT64_MAX;
+  const int64_t ahead = between(last_ns_, time_ns),
+                furthest_ns = furthest_s > 0 && furthest_s < 9e9 ? static_cast<int64_t>(1e9 * furthest_s) : INT64_MAX;
   const bool is_late = ahead < 0;
   if (!is_late && ahead <= furthest_ns) {
-    if (pace.is_regular && ahead > pace.typical_ns + pace.typical_ns / 2) gaps_[next_gap_++ % gaps_.size()] = {last_ns_, time_ns};
-    if (pace.typical_ns > 0 && ahead > times(pace.is_regular ? kJump : kJumpIrregular, pace.typical_ns)) before_ns_ = last_ns_, since_before_ = 0;
+    if (pace.is_regular && ahead > pace.typical_ns + pace.typical_ns / 2)
+      gaps_[next_gap_++ % gaps_.size()] = {last_ns_, time_ns};
+    if (pace.typical_ns > 0 && ahead > times(pace.is_regular ? kJump : kJumpIrregular, pace.typical_ns))
+      before_ns_ = last_ns_, since_before_ = 0;
     move_on(time_ns, ahead, values);
     return Verdict::on_time;
   }
   if (is_late && was_sent_again(time_ns, values)) return Verdict::late;
   const bool is_doubtful = !is_late || fills_a_gap(time_ns);
   if (is_late && is_doubtful) before_ns_ = kNoTime;  // the gap was one, its records come now
-  const int32_t wanted = is_doubtful ? kInRowDoubtful : was_set_back(time_ns, last_ns_, values, pace) ? 1 : pace.is_regular ? kInRow : kInRowIrregular;
+  const int32_t wanted = is_doubtful                                     ? kInRowDoubtful
+                         : was_set_back(time_ns, last_ns_, values, pace) ? 1
+                         : pace.is_regular                               ? kInRow
+                                                                         : kInRowIrregular;
   const int64_t furthest_apart = is_late && pace.typical_ns > 0 ? times(kMissingAtOnce, pace.typical_ns) : furthest_ns;
   if (!is_believed(time_ns, wanted, furthest_apart)) return is_late ? Verdict::late : Verdict::future;
   set(time_ns, times(held_back_in_row_, pace.typical_ns), values);
   return Verdict::set;
 }
 
-// Zones of time and the end of summer time shift a regular series by whole hours; a record that is older than all that are remembered is hardly late.
+// Zones of time and the end of summer time shift a regular series by whole hours; a record that is older than all that
+// are remembered is hardly late.
 bool Clock::was_set_back(int64_t time_ns, int64_t last_ns, uint32_t values, const Pace& pace) const noexcept {
   if (pace.typical_ns == 0 || was_sent_again(time_ns, values) || fills_a_gap(time_ns)) return false;
   const int64_t back = between(time_ns, last_ns);
   if (back <= 0) return false;
-  const bool is_remembered = std::any_of(seen_.begin(), seen_.end(), [&](const Seen& seen) { return seen.time_ns != kNoTime && seen.time_ns <= time_ns; });
+  const bool is_remembered = std::any_of(
+      seen_.begin(), seen_.end(), [&](const Seen& seen) { return seen.time_ns != kNoTime && seen.time_ns <= time_ns; });
   if (!is_remembered && back > times(kFarBack, pace.typical_ns)) return true;
   if (!pace.is_regular || pace.typical_ns >= kHour || back > kLargestShift) return false;
   const int64_t shift = back + pace.typical_ns, hours = (shift + kHour / 2) / kHour;
@@ -74,11 +82,13 @@ bool Clock::was_set_back(int64_t time_ns, int64_t last_ns, uint32_t values, cons
 // Of a series that keeps its value nothing can be told: its records look as if they were sent again.
 bool Clock::was_sent_again(int64_t time_ns, uint32_t values) const noexcept {
   if (seen_[(next_seen_ - 1) % seen_.size()].values == values) return false;
-  return std::any_of(seen_.begin(), seen_.end(), [&](const Seen& seen) { return seen.time_ns == time_ns && seen.values == values; });
+  return std::any_of(seen_.begin(), seen_.end(),
+                     [&](const Seen& seen) { return seen.time_ns == time_ns && seen.values == values; });
 }
 
 bool Clock::fills_a_gap(int64_t time_ns) const noexcept {
-  return std::any_of(gaps_.begin(), gaps_.end(), [&](const Gap& gap) { return time_ns > gap.begin_ns && time_ns < gap.end_ns; });
+  return std::any_of(gaps_.begin(), gaps_.end(),
+                     [&](const Gap& gap) { return time_ns > gap.begin_ns && time_ns < gap.end_ns; });
 }
 
 // Whether a record fits the clock before better than this one.
@@ -87,7 +97,8 @@ bool Clock::goes_on_before(int64_t time_ns, const Pace& pace) const noexcept {
   const int64_t steps = since_before_ + 1, ahead = between(before_ns_, time_ns);
   const int64_t least = pace.is_regular ? times(steps, pace.typical_ns) - pace.typical_ns / 2 : 0;
   if (ahead <= least || ahead > times(steps + kMissingAtOnce, pace.typical_ns)) return false;
-  const int64_t off = between(times(steps, pace.typical_ns), ahead), off_now = between(pace.typical_ns, between(last_ns_, time_ns));
+  const int64_t off = between(times(steps, pace.typical_ns), ahead),
+                off_now = between(pace.typical_ns, between(last_ns_, time_ns));
   return std::abs(off) < (off_now == INT64_MIN ? INT64_MAX : std::abs(off_now));
 }
 

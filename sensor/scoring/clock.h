@@ -15,9 +15,9 @@ struct Pace {
   bool is_regular = false;
 };
 
-// Clocks are set back by an hour or a year, and one record may be ten years ahead. Neither stops a series: the first record of a clock that was set
-// is taken as one typical interval after the last. The clock before is remembered for some records, and a record that goes on there brings it back.
-// Plain data. One thread at a time.
+// Clocks are set back by an hour or a year, and one record may be ten years ahead. Neither stops a series: the first
+// record of a clock that was set is taken as one typical interval after the last. The clock before is remembered for
+// some records, and a record that goes on there brings it back. Plain data. One thread at a time.
 class Clock {
  public:
   enum class Verdict : uint8_t {
@@ -27,7 +27,8 @@ class Clock {
     future    // too far ahead to be believed
   };
 
-  // `values`: a fingerprint of the record's. `furthest_s`: a record further ahead is not believed; 0: all are. [any thread]
+  // `values`: a fingerprint of the record's. `furthest_s`: a record further ahead is not believed; 0: all are. [any
+  // thread]
   Verdict read(int64_t time_ns, uint32_t values, const Pace& pace, double furthest_s) noexcept;
   // Whether one record shows that the clock was set back, where the last one had `last_ns`. [any thread]
   bool was_set_back(int64_t time_ns, int64_t last_ns, uint32_t values, const Pace& pace) const noexcept;
@@ -54,10 +55,10 @@ class Clock {
 
   int64_t last_ns_ = kNoTime;
   uint64_t steady_ns_ = 0;
-  int64_t before_ns_ = kNoTime;    // the last time of the clock before; kNoTime: there is none
-  int32_t since_before_ = 0;       // records since then
-  int32_t held_back_in_row_ = 0;   // records that were late or in the future
-  int64_t held_back_ns_ = kNoTime; // the last of them
+  int64_t before_ns_ = kNoTime;     // the last time of the clock before; kNoTime: there is none
+  int32_t since_before_ = 0;        // records since then
+  int32_t held_back_in_row_ = 0;    // records that were late or in the future
+  int64_t held_back_ns_ = kNoTime;  // the last of them
   uint32_t next_seen_ = 0, next_gap_ = 0;
   std::array<Gap, 4> gaps_;
   std::array<Seen, 32> seen_;

@@ -1,20 +1,21 @@
-// Four ways to forecast are tried on what is remembered: the mean, the last value, the value a season ago, and a linear regression on recent
-// values and the last season. The way that would have erred least is taken, and what it would have erred is the error.
+// Four ways to forecast are tried on what is remembered: the mean, the last value, the value a season ago, and a linear
+// regression on recent values and the last season. The way that would have erred least is taken, and what it would have
+// erred is the error.
 #include "sensor/scoring/gap_forecast.h"
 
 namespace coil::sensor {
 namespace {
 
-constexpr size_t kLeastValues = 12;       // for any forecast
-constexpr size_t kLeastErrors = 30;       // to judge one of its ways
+constexpr size_t kLeastValues = 12;  // for any forecast
+constexpr size_t kLeastErrors = 30;  // to judge one of its ways
 constexpr size_t kShortestPeriod = 2;
-constexpr double kNearlyBest = 1.15;      // a shorter period is taken if it is so good
-constexpr uint32_t kPeriodHolds = 32;     // values, until it is looked for again
-constexpr double kFarOff = 4;             // mean errors: few errors are as large
-constexpr double kFitted = 0.6;           // share of the samples that a regression is fitted to before it is tried on the others
+constexpr double kNearlyBest = 1.15;   // a shorter period is taken if it is so good
+constexpr uint32_t kPeriodHolds = 32;  // values, until it is looked for again
+constexpr double kFarOff = 4;          // mean errors: few errors are as large
+constexpr double kFitted = 0.6;  // share of the samples that a regression is fitted to before it is tried on the others
 constexpr double kRidge = 1e-4;
 constexpr double kMostDecades = 20;
-constexpr double kLeastWidening = 0.1;    // of the bounds, for each doubling of a gap
+constexpr double kLeastWidening = 0.1;  // of the bounds, for each doubling of a gap
 
 // How far forecasts were off.
 struct Errors {
@@ -194,7 +195,8 @@ void RecentValues::push(double value) noexcept {
 }
 
 void RecentValues::add(double value, double steps) noexcept {
-  for (double missing = std::min(std::round(steps), static_cast<double>(kSteps)); missing > 1 && count_ > 0; --missing) {
+  for (double missing = std::min(std::round(steps), static_cast<double>(kSteps)); missing > 1 && count_ > 0;
+       --missing) {
     push(std::numeric_limits<double>::quiet_NaN());
   }
   push(value);

@@ -12,8 +12,9 @@ namespace coil::sensor {
 
 struct GapForecast {
   double expected = 0;
-  double error = 0;                                            // mean distance of values from such forecasts; 0: there is no forecast
-  double furthest = std::numeric_limits<double>::infinity();   // distance that hardly any value exceeds, where that is known
+  double error = 0;  // mean distance of values from such forecasts; 0: there is no forecast
+  double furthest =
+      std::numeric_limits<double>::infinity();  // distance that hardly any value exceeds, where that is known
 
   bool exists() const noexcept { return error > 0; }
   // -log10 of how rarely a value is so far away, errors taken as exponential.
@@ -44,7 +45,8 @@ class RecentValues {
 
   // A value, so many steps after the last one. [any thread]
   void add(double value, double steps = 1) noexcept;
-  // Of the value that comes so many steps after the last one; `least_error`: of any forecast of this series. [any thread]
+  // Of the value that comes so many steps after the last one; `least_error`: of any forecast of this series. [any
+  // thread]
   GapForecast forecast(double steps, double least_error) noexcept;
   // Has the memory of the next step come.
   void prefetch() const noexcept { fetch_ahead(&values_[next_], sizeof(double)); }
@@ -53,7 +55,7 @@ class RecentValues {
   void push(double value) noexcept;
 
   uint32_t next_ = 0, count_ = 0;
-  uint32_t period_ = 0, period_age_ = 0;  // in steps; values since it was found
+  uint32_t period_ = 0, period_age_ = 0;    // in steps; values since it was found
   std::array<double, kSteps> values_ = {};  // NaN: missing
 };
 

@@ -1,4 +1,5 @@
-// How fast the trainer goes: frames a second and core, and the share of the peak of multiply-adds that was measured in the same run.
+// How fast the trainer goes: frames a second and core, and the share of the peak of multiply-adds that was measured in
+// the same run.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -55,7 +56,8 @@ double frames_per_second(const Take& take, const Quality& quality, const std::st
 
 int main() {
   const Take take = noise_take();
-  std::printf("%-9s %-9s %8s %16s %14s %10s\n", "target", "quality", "threads", "Mframes/s a core", "GMAC/s a core", "of peak");
+  std::printf("%-9s %-9s %8s %16s %14s %10s\n", "target", "quality", "threads", "Mframes/s a core", "GMAC/s a core",
+              "of peak");
   for (const coil::ssm::Target& target : coil::ssm::Target::all()) {
     for (const Quality& quality : qualities()) {
       for (const size_t threads : {1, 2}) {
@@ -63,8 +65,8 @@ int main() {
         const double frames = frames_per_second(take, quality, target.name(), threads) / double(threads);
         mac_ns = std::min(mac_ns, coil::ssm::measure_arithmetic(target).mac_ns);
         const double rate = frames * multiply_adds(quality.shape);
-        std::printf("%-9s %-9s %8zu %16.2f %14.1f %9.0f%%\n", target.name(), quality.name, threads, frames / 1e6, rate / 1e9,
-                    100 * rate * mac_ns / 1e9);
+        std::printf("%-9s %-9s %8zu %16.2f %14.1f %9.0f%%\n", target.name(), quality.name, threads, frames / 1e6,
+                    rate / 1e9, 100 * rate * mac_ns / 1e9);
         std::fflush(stdout);
       }
     }

@@ -1,4 +1,5 @@
-// The gradient of every parameter: the passes in double precision against central differences and PyTorch, each SIMD target against those.
+// The gradient of every parameter: the passes in double precision against central differences and PyTorch, each SIMD
+// target against those.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <string>
@@ -23,7 +24,8 @@ struct Problem {
   static Problem of_file(const coil::ssm::Safetensors& file) {
     Problem problem({8, 3, 2, 2});
     const auto read = [&](const char* name) { return file.tensors().at(name).to_doubles(); };
-    problem.parameters = read("parameters"), problem.input = read("input"), problem.target = read("target"), problem.state = read("states");
+    problem.parameters = read("parameters"), problem.input = read("input"), problem.target = read("target"),
+    problem.state = read("states");
     const std::vector<double> knobs = read("knobs");
     for (size_t i = 0; i < kLanesUsed; ++i) problem.knobs[i] = {knobs[2 * i], knobs[2 * i + 1]};
     problem.weights.assign(kLanesUsed, 1);
@@ -43,7 +45,8 @@ struct Problem {
       weights.push_back(0.5 + random.uniform());
       unscored.push_back(i % 2 ? 20 : 0);
     }
-    for (size_t i = 0; i < kFrames * kLanesUsed; ++i) input.push_back(0.5 * random.normal()), target.push_back(random.normal());
+    for (size_t i = 0; i < kFrames * kLanesUsed; ++i)
+      input.push_back(0.5 * random.normal()), target.push_back(random.normal());
     for (size_t i = 0; i < shape.layers * map.modes() * kStates * kLanesUsed; ++i) state.push_back(random.normal());
   }
 
@@ -61,7 +64,8 @@ struct Problem {
       LaneGroup<T> group(map, kernels, kFrames);
       for (size_t i = 0; i < kernels.lanes; ++i) fill(group, first + i, i, w);
       group.prepare();
-      const LossSums sums = group.train(shared, 2 * plain_share, 2 * (1 - plain_share), workspace, gradient ? gradient->data() : ignored.data());
+      const LossSums sums = group.train(shared, 2 * plain_share, 2 * (1 - plain_share), workspace,
+                                        gradient ? gradient->data() : ignored.data());
       sum += plain_share * sums.plain + (1 - plain_share) * sums.pre_emphasised;
     }
     if (gradient) chain_modes(map, w.data(), gradient->data());
@@ -98,8 +102,14 @@ std::string name_of(const ParameterMap& map, size_t i) {
   if (i >= map.input) return i >= map.direct ? "direct" : i >= map.output ? "output" : "input";
   const size_t at = i % map.layer.size;
   const LayerMap& l = map.layer;
-  return at >= l.out_weight ? "out_weight" : at >= l.in_bias ? "in_bias" : at >= l.in_weight ? "in_weight" : at >= l.D ? "D" :
-         at >= l.C ? "C" : at >= l.A_imag ? "A_imag" : at >= l.log_A_real ? "log_A_real" : "log_dt";
+  return at >= l.out_weight   ? "out_weight"
+         : at >= l.in_bias    ? "in_bias"
+         : at >= l.in_weight  ? "in_weight"
+         : at >= l.D          ? "D"
+         : at >= l.C          ? "C"
+         : at >= l.A_imag     ? "A_imag"
+         : at >= l.log_A_real ? "log_A_real"
+                              : "log_dt";
 }
 
 template <size_t d, size_t pairs>
@@ -129,7 +139,8 @@ TEST_CASE("Every gradient is that of central differences") {
 }
 
 TEST_CASE("The gradient is PyTorch's") {
-  const coil::ssm::Safetensors file = coil::ssm::Safetensors::open(COIL_CAPTURE_TESTS_DIR "/torch_gradients.safetensors");
+  const coil::ssm::Safetensors file =
+      coil::ssm::Safetensors::open(COIL_CAPTURE_TESTS_DIR "/torch_gradients.safetensors");
   Problem problem = Problem::of_file(file);
   problem.plain_share = 0.5;  // both parts of the loss alike
   const std::vector<double> expected = file.tensors().at("gradient").to_doubles();

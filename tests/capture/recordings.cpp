@@ -24,9 +24,12 @@ std::vector<float> test_signal() {
 // The test signal's phrases alone, as a guitar take that nobody planned.
 std::vector<float> take() {
   const std::vector<float> signal = test_signal();
-  std::vector<float> take(signal.begin() + static_cast<long>(13.6 * kRate), signal.begin() + static_cast<long>(19 * kRate));
-  take.insert(take.end(), signal.begin() + static_cast<long>(26 * kRate), signal.begin() + static_cast<long>(29 * kRate));  // quiet
-  take.insert(take.end(), signal.begin() + static_cast<long>(48.5 * kRate), signal.begin() + static_cast<long>(53 * kRate));  // silent
+  std::vector<float> take(signal.begin() + static_cast<long>(13.6 * kRate),
+                          signal.begin() + static_cast<long>(19 * kRate));
+  take.insert(take.end(), signal.begin() + static_cast<long>(26 * kRate),
+              signal.begin() + static_cast<long>(29 * kRate));  // quiet
+  take.insert(take.end(), signal.begin() + static_cast<long>(48.5 * kRate),
+              signal.begin() + static_cast<long>(53 * kRate));  // silent
   return take;
 }
 
@@ -185,7 +188,8 @@ TEST_CASE("what spoils a recording is named") {
     CHECK(named(FindingKind::kDropOut, dry, wet));
   }
   SECTION("hum and hiss") {
-    for (size_t i = 0; i < wet.size(); ++i) wet[i] += 0.003f * static_cast<float>(std::sin(2 * std::numbers::pi * 60 * double(i) / kRate));
+    for (size_t i = 0; i < wet.size(); ++i)
+      wet[i] += 0.003f * static_cast<float>(std::sin(2 * std::numbers::pi * 60 * double(i) / kRate));
     const PreparedPair pair = prepare(dry, with_noise(wet, 3e-4));
     REQUIRE(find(pair, FindingKind::kHum));
     CHECK(find(pair, FindingKind::kHum)->text.find("60 Hz") != std::string::npos);
@@ -223,7 +227,8 @@ TEST_CASE("the test signal says whether files are swapped and whether the device
   }
   SECTION("a device that changed in between") {
     const std::vector<float> changed = through_device(dry, 16);
-    std::copy(changed.begin() + static_cast<long>(40 * kRate), changed.end(), wet.begin() + static_cast<long>(40 * kRate));
+    std::copy(changed.begin() + static_cast<long>(40 * kRate), changed.end(),
+              wet.begin() + static_cast<long>(40 * kRate));
     const PreparedPair pair = prepare(dry, wet);
     REQUIRE(find(pair, FindingKind::kRepeatability));
     CHECK(find(pair, FindingKind::kRepeatability)->severity == Severity::kWarning);
@@ -236,7 +241,8 @@ TEST_CASE("a signal read between its frames is the signal that lies there") {
   for (size_t i = 0; i < signal.size(); ++i) signal[i] = static_cast<float>(tone(double(i)));
   const std::vector<float> between = read_between(signal, 100.3, 1.0001, 1700);
   double worst = 0;
-  for (size_t i = 0; i < between.size(); ++i) worst = std::max(worst, std::abs(between[i] - tone(100.3 + 1.0001 * double(i))));
+  for (size_t i = 0; i < between.size(); ++i)
+    worst = std::max(worst, std::abs(between[i] - tone(100.3 + 1.0001 * double(i))));
   CHECK(worst < 2e-5);  // -94 dB; the windowed sinc's own error at 0.35 of the rate, and float32
 }
 

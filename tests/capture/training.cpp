@@ -1,4 +1,5 @@
-// Training as a whole, on a device made of a few lines of code: it learns, repeats itself, goes on where it was, and runs as it was trained.
+// Training as a whole, on a device made of a few lines of code: it learns, repeats itself, goes on where it was, and
+// runs as it was trained.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -57,7 +58,8 @@ TEST_CASE("A device is learned, also on sound that was not heard") {
 
 TEST_CASE("The same seed and threads give the same network, another seed another one") {
   for (const size_t threads : {1, 2}) {
-    Trainer one({device_take(1, 100000, 4)}, small_settings(1, threads)), two({device_take(1, 100000, 4)}, small_settings(1, threads));
+    Trainer one({device_take(1, 100000, 4)}, small_settings(1, threads)),
+        two({device_take(1, 100000, 4)}, small_settings(1, threads));
     train(one), train(two);
     CHECK(one.best() == two.best());
     TrainingSettings other = small_settings(1, threads);
@@ -98,7 +100,8 @@ TEST_CASE("What was trained is what runs") {
   Trainer trainer({device_take(1, 100000, 4)}, small_settings(1.5));
   train(trainer);
   const coil::test::TempDir folder;
-  write_model(folder.path() / "device.safetensors", trainer.map(), trainer.best(), trainer.scales(), 48000, {}, {{"name", "device"}});
+  write_model(folder.path() / "device.safetensors", trainer.map(), trainer.best(), trainer.scales(), 48000, {},
+              {{"name", "device"}});
   const auto model = coil::ssm::Model::load(folder.path() / "device.safetensors");
   CHECK(model->card().sample_rate_hz == 48000);
 

@@ -1,4 +1,5 @@
-// What holds for every stream of bytes that is read as records, however damaged it is. Shared by the fuzzers and a test.
+// What holds for every stream of bytes that is read as records, however damaged it is. Shared by the fuzzers and a
+// test.
 #pragma once
 
 #include <algorithm>
@@ -26,7 +27,8 @@ struct CutStream {
 };
 
 // Through both cutters, `step` bytes at a time, then one more, and so on.
-inline CutStream cut_stream(std::string_view bytes, const std::string& format, size_t step, const sensor::Schema& schema,
+inline CutStream cut_stream(std::string_view bytes, const std::string& format, size_t step,
+                            const sensor::Schema& schema,
                             const std::function<void(sensor::Format&, const sensor::Message&)>& see) {
   CutStream stream;
   sensor::LineCutter lines;
@@ -67,9 +69,11 @@ inline CutStream cut_stream(std::string_view bytes, const std::string& format, s
     stream.refusal = error.what();
     return stream;
   }
-  require(end_byte == int64_t(bytes.size()) || bytes.size() - size_t(end_byte) <= 3, "bytes at the end belong to no line");
+  require(end_byte == int64_t(bytes.size()) || bytes.size() - size_t(end_byte) <= 3,
+          "bytes at the end belong to no line");
   for (const sensor::Message& message : messages) {
-    for (std::string_view left = message.text; records.format() && !left.empty();) {  // where CR ends lines they may hold LF
+    for (std::string_view left = message.text;
+         records.format() && !left.empty();) {  // where CR ends lines they may hold LF
       const std::string_view line = left.substr(0, left.find('\n'));
       if (!records.format()->is_no_record(line)) stream.lines += line;
       left.remove_prefix(std::min(left.size(), line.size() + 1));
@@ -84,7 +88,8 @@ inline std::string without_separators(std::string text) {
 }
 
 // What was read must be read again from what is written.
-inline void check_record(sensor::Format& format, const sensor::Message& message, const sensor::Schema& schema, bool& has_header, std::string& head) {
+inline void check_record(sensor::Format& format, const sensor::Message& message, const sensor::Schema& schema,
+                         bool& has_header, std::string& head) {
   sensor::Record record, again;
   const std::string error = format.parse(message.text, record);
   if (!error.empty()) return;
@@ -105,7 +110,8 @@ inline void check_record(sensor::Format& format, const sensor::Message& message,
     require(wrong.empty(), "what was written cannot be read: " + text + ": " + wrong);
     require(again.fields.size() == record.fields.size() + 1, "fields were lost: " + text);
     for (size_t i = 0; i < record.fields.size(); ++i) {
-      require(record.fields[i].name == again.fields[i].name && record.fields[i].kind == again.fields[i].kind, "a field is another one: " + text);
+      require(record.fields[i].name == again.fields[i].name && record.fields[i].kind == again.fields[i].kind,
+              "a field is another one: " + text);
     }
     require(again.time_ns == record.time_ns, "the time is another one: " + text);
   }
@@ -121,10 +127,12 @@ inline void check_stream(std::string_view bytes, const std::string& format) {
   const sensor::Schema schema({});
   bool has_header = false;
   std::string head;
-  const CutStream whole = cut_stream(bytes, format, bytes.size() + 1, schema, [&](sensor::Format& used, const sensor::Message& message) {
-    check_record(used, message, schema, has_header, head);
-  });
-  const CutStream pieces = cut_stream(bytes, format, 1 + bytes.size() % 7, schema, [](sensor::Format&, const sensor::Message&) {});
+  const CutStream whole =
+      cut_stream(bytes, format, bytes.size() + 1, schema, [&](sensor::Format& used, const sensor::Message& message) {
+        check_record(used, message, schema, has_header, head);
+      });
+  const CutStream pieces =
+      cut_stream(bytes, format, 1 + bytes.size() % 7, schema, [](sensor::Format&, const sensor::Message&) {});
   require(pieces.texts == whole.texts && pieces.refusal == whole.refusal, "records depend on how the bytes come");
   if (!whole.refusal.empty() || !has_header) return;
   std::string out = head;

@@ -1,4 +1,5 @@
-// Networks whose tanh parts subtract what they give at rest: exactly silent where the input is, at any position of the knobs, in every execution.
+// Networks whose tanh parts subtract what they give at rest: exactly silent where the input is, at any position of the
+// knobs, in every execution.
 #include <algorithm>
 #include <bit>
 #include <catch2/catch.hpp>

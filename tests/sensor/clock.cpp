@@ -59,7 +59,8 @@ TEST_CASE("what goes wrong for some records is over with the first right one") {
   for (const int64_t off : {-kYear, -kHour, 7 * kHour, kYear, 10 * kYear, 200 * kYear}) {
     for (const int records : {1, 3, 10}) {
       Series series;
-      for (int i = 0; i < records; ++i) CHECK(series.step(kMinute, off) == (i == 0 && off < 0 ? Verdict::set : Verdict::on_time));
+      for (int i = 0; i < records; ++i)
+        CHECK(series.step(kMinute, off) == (i == 0 && off < 0 ? Verdict::set : Verdict::on_time));
       const uint64_t before = series.clock.steady_ns();
       CHECK(series.step(kMinute) == Verdict::set);
       CHECK(series.clock.steady_ns() - before == uint64_t(kMinute));
@@ -73,13 +74,15 @@ TEST_CASE("records that were left out may come later") {
   const int64_t gap = series.now;
   CHECK(series.step(6 * kMinute) == Verdict::on_time);
   CHECK(series.step(kMinute) == Verdict::on_time);
-  for (int i = 1; i < 6; ++i) CHECK(series.clock.read(gap + i * kMinute, 1000u + uint32_t(i), series.pace, 0) == Verdict::late);
+  for (int i = 1; i < 6; ++i)
+    CHECK(series.clock.read(gap + i * kMinute, 1000u + uint32_t(i), series.pace, 0) == Verdict::late);
   CHECK(series.step(kMinute) == Verdict::on_time);
 }
 
 TEST_CASE("records that are sent again are late, however many") {
   Series series;
-  for (uint32_t i = 20; i > 0; --i) CHECK(series.clock.read(series.now - i * kMinute, series.values - i, series.pace, 0) == Verdict::late);
+  for (uint32_t i = 20; i > 0; --i)
+    CHECK(series.clock.read(series.now - i * kMinute, series.values - i, series.pace, 0) == Verdict::late);
   CHECK(series.step(kMinute) == Verdict::on_time);
 }
 
@@ -104,7 +107,8 @@ TEST_CASE("records further ahead than is wished are believed when eight agree") 
   Clock clock;
   const Pace pace{kMinute, true};
   for (int i = 0; i < 20; ++i) REQUIRE(clock.read(kBegin + i * kMinute, uint32_t(i), pace, 3600) == Verdict::on_time);
-  for (int i = 20; i < 27; ++i) CHECK(clock.read(kBegin + i * kMinute + kYear, uint32_t(i), pace, 3600) == Verdict::future);
+  for (int i = 20; i < 27; ++i)
+    CHECK(clock.read(kBegin + i * kMinute + kYear, uint32_t(i), pace, 3600) == Verdict::future);
   CHECK(clock.read(kBegin + 27 * kMinute + kYear, 27, pace, 3600) == Verdict::set);
   CHECK(clock.read(kBegin + 28 * kMinute + kYear, 28, pace, 3600) == Verdict::on_time);
 }
@@ -112,7 +116,9 @@ TEST_CASE("records further ahead than is wished are believed when eight agree") 
 TEST_CASE("times at the ends of what can be written do no harm") {
   for (const Pace pace : {Pace{}, Pace{1, true}, Pace{INT64_MAX / 2, true}, Pace{kMinute, false}}) {
     Clock clock;
-    for (const int64_t time : {INT64_MAX, INT64_MIN + 1, int64_t{0}, INT64_MAX, INT64_MIN + 1, int64_t{-1}, INT64_MAX, kBegin}) clock.read(time, 1, pace, 1e300);
+    for (const int64_t time :
+         {INT64_MAX, INT64_MIN + 1, int64_t{0}, INT64_MAX, INT64_MIN + 1, int64_t{-1}, INT64_MAX, kBegin})
+      clock.read(time, 1, pace, 1e300);
     SUCCEED();
   }
 }

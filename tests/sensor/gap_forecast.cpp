@@ -41,7 +41,9 @@ Tried tried(const std::function<Shape(test::Random&)>& shapes, int steps) {
 }
 
 Shape cycle(test::Random& random, double period, double noise) {
-  return [&random, period, noise, phase = random.uniform(0, 6)](int t) { return 5 * std::sin(phase + 2 * std::numbers::pi * t / period) + noise * random.normal(); };
+  return [&random, period, noise, phase = random.uniform(0, 6)](int t) {
+    return 5 * std::sin(phase + 2 * std::numbers::pi * t / period) + noise * random.normal();
+  };
 }
 
 TEST_CASE("a cycle is forecast across gaps of any length, to its noise") {
@@ -56,7 +58,9 @@ TEST_CASE("a cycle is forecast across gaps of any length, to its noise") {
 }
 
 TEST_CASE("of a walk little is known, and the less the longer the gap") {
-  const auto walk = [](test::Random& random) -> Shape { return [&random, value = 0.0](int) mutable { return value = 0.98 * value + random.normal(); }; };
+  const auto walk = [](test::Random& random) -> Shape {
+    return [&random, value = 0.0](int) mutable { return value = 0.98 * value + random.normal(); };
+  };
   double last = 0;
   for (const int steps : {2, 8, 40}) {
     const Tried t = tried(walk, steps);

@@ -1,4 +1,5 @@
-// A sensor that comes back after a gap or whose clock is set: no event where it is what it should be by now, one where it is not.
+// A sensor that comes back after a gap or whose clock is set: no event where it is what it should be by now, one where
+// it is not.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <functional>
@@ -31,7 +32,8 @@ Points cycle(uint32_t seed, int gap, double period) {
   Points points;
   for (int i = 0; i < kRecords + gap + kAfter; ++i) {
     drift = 0.9 * drift + 0.1 * random.normal();
-    points.push_back({1700000000 + i * kStep_s, 20 + amplitude * std::sin(phase + 2 * std::numbers::pi * i / period) + drift});
+    points.push_back(
+        {1700000000 + i * kStep_s, 20 + amplitude * std::sin(phase + 2 * std::numbers::pi * i / period) + drift});
   }
   return points;
 }
@@ -52,7 +54,8 @@ Seen seen(int gap, double period, const std::function<void(Points&, size_t)>& ch
     change(points, size_t(kRecords + gap));
     for (const Point& point : points) {
       if (point.value == kAbsent) continue;
-      nlohmann::json record = {{"s", s}, {"v", std::isnan(point.value) ? nlohmann::json() : nlohmann::json(point.value)}};
+      nlohmann::json record = {{"s", s},
+                               {"v", std::isnan(point.value) ? nlohmann::json() : nlohmann::json(point.value)}};
       if (with_times) record["time"] = point.time_s;
       messages.push_back({{}, record.dump()});
     }
@@ -67,7 +70,8 @@ Seen seen(int gap, double period, const std::function<void(Points&, size_t)>& ch
   for (const auto& [s, records] : by_sensor) {
     const auto first = records.end() - kAfter;
     seen.alarms += std::any_of(first, records.end(), [](const auto& record) { return record["status"] == "anomaly"; });
-    seen.unscored += int(std::count_if(first, records.end(), [](const auto& record) { return record["score"].is_null(); }));
+    seen.unscored +=
+        int(std::count_if(first, records.end(), [](const auto& record) { return record["score"].is_null(); }));
   }
   return seen;
 }

@@ -37,8 +37,12 @@ std::string refusal(const Files& files, bool ignores_case, int* questions = null
 TEST_CASE("outputs that are one file are refused", "[output_names]") {
   const TempDir folder;
   const fs::path in = folder / "in", out = folder / "out";
-  for (const auto& [a, b] : {std::pair("A.wav", "a.wav"), {"sub/a.wav", "SUB/a.wav"}, {"\u00c4.wav", "\u00e4.wav"}, {"\u0416.wav", "\u0436.wav"},
-                             {"x/\u03a9/y.wav", "X/\u03c9/Y.wav"}, {"latin-\xff.wav", "LATIN-\xff.wav"}}) {
+  for (const auto& [a, b] : {std::pair("A.wav", "a.wav"),
+                             {"sub/a.wav", "SUB/a.wav"},
+                             {"\u00c4.wav", "\u00e4.wav"},
+                             {"\u0416.wav", "\u0436.wav"},
+                             {"x/\u03a9/y.wav", "X/\u03c9/Y.wav"},
+                             {"latin-\xff.wav", "LATIN-\xff.wav"}}) {
     const Files files = {{in / "1.wav", out / a}, {in / "2.wav", out / b}};
     int questions = 0;
     CHECK(refusal(files, false, &questions).empty());
@@ -50,13 +54,15 @@ TEST_CASE("outputs that are one file are refused", "[output_names]") {
   }
   CHECK_FALSE(refusal({{in / "1.wav", out / "a.wav"}, {in / "2.wav", out / "sub/../a.wav"}}, false).empty());
   CHECK_FALSE(refusal({{in / "1.wav", out / "a.wav"}, {in / "2.wav", in / "1.wav"}}, false).empty());
-  CHECK(refusal({{in / "1.wav", out / "a.wav"}, {in / "2.wav", in / "1.WAV"}}, true).find("replace an input") != std::string::npos);
+  CHECK(refusal({{in / "1.wav", out / "a.wav"}, {in / "2.wav", in / "1.WAV"}}, true).find("replace an input") !=
+        std::string::npos);
 }
 
 TEST_CASE("names that differ in more than case are never asked about", "[output_names]") {
   const TempDir folder;
   Files files;
-  for (int i = 0; i < 1000; ++i) files.emplace_back(folder / "in" / std::to_string(i), folder / "out" / std::to_string(i));
+  for (int i = 0; i < 1000; ++i)
+    files.emplace_back(folder / "in" / std::to_string(i), folder / "out" / std::to_string(i));
   files.emplace_back("-", folder / "out/x");
   files.emplace_back(folder / "in/y", "-");
   for (int i = 0; i < 2; ++i) files.emplace_back(folder / "in/z", "/dev/null");
@@ -67,7 +73,8 @@ TEST_CASE("names that differ in more than case are never asked about", "[output_
 
 TEST_CASE("folders are told apart by what they are, not by their names", "[output_names]") {
   const TempDir folder;
-  for (const char* name : {"A", "a"}) fs::create_directory(folder / name);  // two folders, each of which may ignore case below it
+  for (const char* name : {"A", "a"})
+    fs::create_directory(folder / name);  // two folders, each of which may ignore case below it
   fs::create_directory_symlink("a", folder / "link");
   const fs::path in = folder / "in.wav", other = folder / "other.wav";
   CHECK(refusal({{in, folder / "A/x.wav"}, {other, folder / "a/x.wav"}}, true).empty());

@@ -13,14 +13,17 @@ namespace {
 
 using namespace std::string_literals;
 
-std::string described(const std::string& content) { return coil::ssm::describe_foreign_file(std::as_bytes(std::span(content))); }
+std::string described(const std::string& content) {
+  return coil::ssm::describe_foreign_file(std::as_bytes(std::span(content)));
+}
 
 }  // namespace
 
 TEST_CASE("files are told by their signatures", "[foreign_file]") {
   const std::string rest(600, '\1');
   for (const auto& [content, wanted] : {
-           std::pair("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"s, "a Git LFS pointer, not the file itself"s),
+           std::pair("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"s,
+                     "a Git LFS pointer, not the file itself"s),
            {"/annex/objects/SHA256E-s1--0.safetensors\n", "a git-annex pointer"},
            {"\x1f\x8b\x08" + rest, "a gzip archive; unpack it first"},
            {"BZh9" + rest, "a bzip2 archive"},
@@ -54,7 +57,8 @@ TEST_CASE("texts are told by what they say", "[foreign_file]") {
   for (const auto& [content, wanted] : {
            std::pair("<!DOCTYPE html><html></html>"s, "an HTML page"s),
            {"\xef\xbb\xbf \n<HTML lang=en>", "an HTML page"},
-           {R"({"version": "0.5.4", "architecture": "LSTM", "config": {}, "weights": [1, 2]})", "a Neural Amp Modeler file"},
+           {R"({"version": "0.5.4", "architecture": "LSTM", "config": {}, "weights": [1, 2]})",
+            "a Neural Amp Modeler file"},
            {R"({"version": "0.5.4", "architecture": "LSTM", "config": {}, "wei)", "a Neural Amp Modeler file"},
            {R"({"in_shape": [null, 1], "layers": []})", "an RTNeural file"},
            {R"({"model_data": {}, "state_dict": {"rec.weight": [[1]]}})", "weights as JSON"},
@@ -77,7 +81,8 @@ TEST_CASE("texts are told by what they say", "[foreign_file]") {
 TEST_CASE("no bytes make a description fail", "[foreign_file]") {
   CHECK_FALSE(described(std::string(1 << 20, '[')).empty());  // brackets without end are text
   std::mt19937 random(1);
-  const std::string signatures[] = {"PK\3\4", "{\"a\":", "\x80\x02", "\x08\x07\x12", "<html", "\xef\xbb\xbf", "", "[", "ID"};
+  const std::string signatures[] = {"PK\3\4", "{\"a\":", "\x80\x02", "\x08\x07\x12", "<html", "\xef\xbb\xbf",
+                                    "",       "[",       "ID"};
   for (int i = 0; i < 20000; ++i) {
     std::string content = signatures[random() % std::size(signatures)];
     for (size_t left = random() % 40; left > 0; --left) content += static_cast<char>(random());
@@ -90,15 +95,18 @@ TEST_CASE("the reader says what it was given in place of a model", "[foreign_fil
   const auto refusal = [](const std::string& content) {
     const auto* begin = reinterpret_cast<const std::byte*>(content.data());
     try {
-      coil::ssm::Safetensors::from_bytes(std::make_shared<const std::vector<std::byte>>(begin, begin + content.size()), "the model 'x'");
+      coil::ssm::Safetensors::from_bytes(std::make_shared<const std::vector<std::byte>>(begin, begin + content.size()),
+                                         "the model 'x'");
     } catch (const coil::Error& error) {
       return std::string(error.what());
     }
     return std::string("accepted");
   };
-  CHECK_THAT(refusal("version https://git-lfs.github.com/spec/v1\n"), Catch::StartsWith("the model 'x': is a Git LFS pointer"));
+  CHECK_THAT(refusal("version https://git-lfs.github.com/spec/v1\n"),
+             Catch::StartsWith("the model 'x': is a Git LFS pointer"));
   CHECK(refusal("") == "the model 'x': is empty");
-  CHECK(refusal("\1\2\3") == "the model 'x': is not a .safetensors file: it does not begin with the size of a header and the header");
+  CHECK(refusal("\1\2\3") ==
+        "the model 'x': is not a .safetensors file: it does not begin with the size of a header and the header");
   CHECK(refusal("\x40\0\0\0\0\0\0\0{\"x\":"s) == "the model 'x': is cut off: it has 13 bytes, its header alone 64");
   CHECK(refusal("\2\0\0\0\0\0\0\0{}"s) == "accepted");
 }

@@ -24,7 +24,9 @@ std::string content(const fs::path& path) {
 
 void put(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
 
-size_t files_in(const fs::path& folder) { return size_t(std::distance(fs::directory_iterator(folder), fs::directory_iterator())); }
+size_t files_in(const fs::path& folder) {
+  return size_t(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
+}
 
 }  // namespace
 
@@ -52,7 +54,8 @@ TEST_CASE("a name beside another is the same in every run, and another for every
   const std::string as(247, 'a');
   CHECK(coil::name_beside(folder, as + ".wa", ".", ".done") == "." + as.substr(0, 232) + "~4c4df0ac96b44231.done");
   std::set<std::string> names;
-  for (char last = 'a'; last <= 'z'; ++last) names.insert(coil::name_beside(folder, std::string(254, 'a') + last, ".", ".done"));
+  for (char last = 'a'; last <= 'z'; ++last)
+    names.insert(coil::name_beside(folder, std::string(254, 'a') + last, ".", ".done"));
   CHECK(names.size() == 26);
   // 83 letters of three bytes each: none is cut in two.
   std::string letters;
@@ -99,7 +102,8 @@ TEST_CASE("a read-only file stays, a private one stays private", "[part_file]") 
   PartFile part(folder.path() / "mine");
   REQUIRE((part.write("new") && part.commit()));
   CHECK(content(folder.path() / "mine") == "new");
-  CHECK((fs::status(folder.path() / "mine").permissions() & fs::perms::all) == (fs::perms::owner_read | fs::perms::owner_write));
+  CHECK((fs::status(folder.path() / "mine").permissions() & fs::perms::all) ==
+        (fs::perms::owner_read | fs::perms::owner_write));
 
   CHECK(PartFile(folder.path()).error() == "is a folder");
   CHECK(files_in(folder.path()) == 2);
