@@ -7,7 +7,7 @@ namespace coil::capture {
 
 const std::vector<Quality>& qualities() {
   static const std::vector<Quality> all = {
-      {"lite", "about 1,000 multiply-adds a sample", {8, 3, 4, 0}, 48000, 440},
+      {"lite", "about 1,100 multiply-adds a sample", {8, 3, 4, 0}, 48000, 440},
       {"standard", "about 2,000 multiply-adds a sample", {8, 4, 6, 0}, 48000, 440},
       {"hq", "about 5,500 multiply-adds a sample", {16, 4, 6, 0}, 48000, 440},
   };
