@@ -35,6 +35,7 @@ const char* name_of(const ssm::PartConfig& part) {
     const char* operator()(const ssm::S4dConfig&) { return "s4d"; }
     const char* operator()(const ssm::Mamba1Config&) { return "mamba1"; }
     const char* operator()(const ssm::Mamba2Config&) { return "mamba2"; }
+    const char* operator()(const ssm::GatedConfig&) { return "gated"; }
   };
   return std::visit(Names{}, part);
 }

@@ -334,6 +334,8 @@ std::unique_ptr<Part> make_part(const ssm::PartConfig& config, Build& build) {
         else if constexpr (std::is_same_v<Config, ssm::S4dConfig>) return std::make_unique<S4dPart>(c, build);
         else if constexpr (std::is_same_v<Config, ssm::Mamba1Config>) return std::make_unique<Mamba1Part>(c, build);
         else if constexpr (std::is_same_v<Config, ssm::Mamba2Config>) return std::make_unique<Mamba2Part>(c, nullptr, false, build);
+        else if constexpr (std::is_same_v<Config, ssm::GatedConfig>)
+          throw Error("a gated part stands in the slow path, which the CPU runs");
         else if constexpr (std::is_same_v<Config, ssm::RestTanhConfig>) {
           const int slice = 2 * int(ssm::padded(size_t(c.width)));  // that of the film part just before
           return std::make_unique<RestTanhPart>(c, c.film ? std::optional(build.film_at - slice) : std::nullopt,

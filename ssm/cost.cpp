@@ -57,6 +57,13 @@ Cost cost(const Mamba2Config& c) {
   return sum;
 }
 
+// The gate's sigmoid and the hidden tanh; a unit moves by one multiply-add.
+Cost cost(const GatedConfig& c) {
+  Cost sum{double(c.d_units), double(c.d_hidden) + c.d_units, 0};
+  for (const LinearConfig& linear : {c.recurrent(), c.gate(), c.value()}) sum += cost(linear);
+  return sum;
+}
+
 // A film part behind a linear part is folded into it while the FiLM vector stands still.
 Cost cost(const std::vector<LayerConfig>& layers, bool film_stands) {
   Cost sum;

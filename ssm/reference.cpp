@@ -440,6 +440,37 @@ class Mamba2Part : public PartRunner {
   Vector state_;
 };
 
+// z = tanh(x + R c);  c = c + sigmoid(gate(z)) (value(z) - c);  y = c
+class GatedPart : public PartRunner {
+ public:
+  GatedPart(const Checkpoint& checkpoint, const GatedConfig& config)
+      : config_(config),
+        recurrent_(checkpoint, config.recurrent()),
+        gate_(checkpoint, config.gate()),
+        value_(checkpoint, config.value()) {
+    GatedPart::reset();
+  }
+
+  Vector step(const Vector& x, const Vector&) override {
+    Vector z = recurrent_(units_);
+    for (size_t i = 0; i < z.size(); ++i) z[i] = std::tanh(z[i] + x[i]);
+    const Vector gate = gate_(z), value = value_(z);
+    for (size_t i = 0; i < units_.size(); ++i) units_[i] += sigmoid(gate[i]) * (value[i] - units_[i]);
+    return units_;
+  }
+
+  void reset() override { units_.assign(static_cast<size_t>(config_.d_units), 0); }
+
+  void append_state(std::vector<NamedDoubles>& out) const override {
+    out.push_back({config_.state_name + ".gated", {config_.d_units}, units_});
+  }
+
+ private:
+  GatedConfig config_;
+  Linear recurrent_, gate_, value_;
+  Vector units_;
+};
+
 // ---- layers
 
 std::unique_ptr<PartRunner> make_part(const Checkpoint& checkpoint, const PartConfig& part) {
@@ -455,6 +486,7 @@ std::unique_ptr<PartRunner> make_part(const Checkpoint& checkpoint, const PartCo
     std::unique_ptr<PartRunner> operator()(const S4dConfig& c) const { return std::make_unique<S4dPart>(checkpoint, c); }
     std::unique_ptr<PartRunner> operator()(const Mamba1Config& c) const { return std::make_unique<Mamba1Part>(checkpoint, c); }
     std::unique_ptr<PartRunner> operator()(const Mamba2Config& c) const { return std::make_unique<Mamba2Part>(checkpoint, c); }
+    std::unique_ptr<PartRunner> operator()(const GatedConfig& c) const { return std::make_unique<GatedPart>(checkpoint, c); }
   };
   return std::visit(Maker{checkpoint}, part);
 }

@@ -9,7 +9,7 @@ namespace coil::capture {
 namespace {
 
 constexpr double kRate = 0.02, kLastRate = 0.005;             // the last as a share of the first
-constexpr double kTimeConstantShare = 0.5, kKnobShare = 0.5;  // of the rate
+constexpr double kTimeConstantShare = 0.5, kKnobShare = 0.5, kSlowShare = 0.5;  // of the rate
 constexpr double kDecay = 1e-4;
 constexpr double kBeta1 = 0.9, kBeta2 = 0.98, kEps = 1e-8;
 constexpr double kWarmUpSteps = 100;
@@ -38,7 +38,20 @@ Optimiser::Optimiser(const ParameterMap& map, std::vector<float> parameters, dou
     add_matrix(at + map.layer.out_weight, d, d);
     add_matrix(at + map.layer.C, d, 2 * map.shape.pairs);
   }
+  if (map.slow_path.size > 0) add_slow_matrices();
   bound_time_constants();
+}
+
+// The last is cut by what its rows move: SOAP's bases of a hundred rows would cost more than the rest.
+void Optimiser::add_slow_matrices() {
+  const SlowMap& slow = map_.slow_path;
+  add_matrix(map_.slow + slow.in_weight, SlowMap::hidden, slow.inputs);
+  add_matrix(map_.slow + slow.recurrent, SlowMap::hidden, SlowMap::units);
+  add_matrix(map_.slow + slow.gate_weight, SlowMap::units, SlowMap::hidden);
+  add_matrix(map_.slow + slow.value_weight, SlowMap::units, SlowMap::hidden);
+  add_matrix(map_.slow + slow.head_weight, SlowMap::head, SlowMap::units);
+  for (size_t row = 0; row < slow.film; row += map_.shape.d_model)
+    add_matrix(map_.slow + slow.out_weight + row * SlowMap::head, map_.shape.d_model, SlowMap::head);
 }
 
 void Optimiser::add_matrix(size_t at, size_t rows, size_t columns) {
@@ -48,6 +61,7 @@ void Optimiser::add_matrix(size_t at, size_t rows, size_t columns) {
 
 double Optimiser::rate_of(size_t parameter) const {
   if (is_step_[parameter]) return rate_ * kTimeConstantShare;
+  if (parameter >= map_.slow) return rate_ * kSlowShare;
   return parameter >= map_.knobs ? rate_ * kKnobShare : rate_;
 }
 

@@ -29,6 +29,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr size_t kLanesPerThread = 16;
 constexpr size_t kBatchFrames = 4096 * 16;  // of a step, in all lanes
+constexpr size_t kSegmentUnit = SlowMap::kHopFrames;
 constexpr size_t kShortestSegment = 1024;   // below, gradients that end at its beginning would miss too much
 constexpr double kUnscoredSeconds = 0.17;   // of a lane that starts within a take
 constexpr double kInputRms = 0.25;          // of what the network sees; its target has rms 1
@@ -36,6 +37,7 @@ constexpr double kLeastEnergy = 1e-3;       // in the batch: a quiet batch weigh
 constexpr double kLooks = 30;               // at the held-out parts, at least
 constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kLaterLooks = 1.25;
 constexpr double kWarmUpTimes = 3;  // the slowest time constant, before a held-out part
+constexpr double kLookbackSeconds = 1;    // gradients of the slow path go back through so much before a segment
 
 double mean_square(const std::vector<Take>& takes, std::vector<float> Take::*signal) {
   double sum = 0, count = 0;
@@ -76,10 +78,13 @@ struct Trainer::Impl {
   size_t lanes() const { return settings.threads * kLanesPerThread; }
   double batch_frames() const { return double(segment_frames * lanes()); }
   void check_takes() const;
+  std::vector<std::vector<float>> hops_of(const std::vector<Take>& of_takes) const;
   void scale_takes();
   void weigh_takes();
   void hold_out_parts();
   void place_lanes();
+  // Without a slow path a lane may begin anywhere.
+  size_t begin_of_hop(size_t frame) const { return map.slow_path.size > 0 ? frame - frame % SlowMap::kHopFrames : frame; }
   void move_on(Walk& walk, bool& fresh);
 
   void gather(size_t worker);
@@ -100,6 +105,7 @@ struct Trainer::Impl {
   size_t segment_frames;
   const Kernels<float>* kernels;
   std::vector<Take> takes;                // scaled
+  std::vector<std::vector<float>> hops;   // of each take, with a slow path
   std::vector<std::vector<Span>> hidden;  // held-out parts of each take
   std::vector<Passage> passages;
   std::vector<double> weights;  // of each take: every setting of the knobs counts the same
@@ -124,7 +130,7 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s)
     : settings(s),
       map(s.shape),
       segment_frames(
-          std::max(kShortestSegment, kBatchFrames / (kLanesPerThread * s.threads) / kBlockFrames * kBlockFrames)),
+          std::max(kShortestSegment, kBatchFrames / (kLanesPerThread * s.threads) / kSegmentUnit * kSegmentUnit)),
       kernels(&kernels_named(s.target).of(s.shape)),
       takes(std::move(given)),
       random{s.seed},
@@ -137,9 +143,11 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s)
   scale_takes();
   weigh_takes();
   hold_out_parts();
+  hops = hops_of(takes);
+  const size_t lookback_hops = size_t(kLookbackSeconds * s.sample_rate_hz / double(SlowMap::kHopFrames));
   for (size_t i = 0; i < s.threads; ++i) {
     workers.push_back({std::vector<LaneGroup<float>>(kLanesPerThread / kernels->lanes,
-                                                     LaneGroup<float>(map, *kernels, segment_frames)),
+                                                     LaneGroup<float>(map, *kernels, segment_frames, lookback_hops)),
                        Workspace<float>(map, kernels->lanes, segment_frames),
                        std::vector<double>(map.size),
                        {},
@@ -150,6 +158,13 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s)
   next_look = settings.seconds > 0 ? kFirstLookSeconds : kFirstLookFrames;
   state.best_esr = HUGE_VAL;
   fingerprint = fingerprint_of_all();
+}
+
+std::vector<std::vector<float>> Trainer::Impl::hops_of(const std::vector<Take>& of_takes) const {
+  std::vector<std::vector<float>> features(of_takes.size());
+  for (size_t i = 0; i < of_takes.size() && map.slow_path.size > 0; ++i)
+    features[i] = hop_features(of_takes[i].dry, map.shape.slow_features);
+  return features;
 }
 
 void Trainer::Impl::check_takes() const {
@@ -187,7 +202,8 @@ void Trainer::Impl::hold_out_parts() {
   const size_t warm_up = size_t(kWarmUpTimes * settings.slowest_s * settings.sample_rate_hz);
   for (size_t i = 0; i < takes.size(); ++i) {
     hidden.push_back(held_out_spans(takes[i], settings.sample_rate_hz));
-    for (const Span& span : hidden.back()) passages.push_back({i, span.begin - std::min(span.begin, warm_up), span});
+    for (const Span& span : hidden.back())
+      passages.push_back({i, begin_of_hop(span.begin - std::min(span.begin, warm_up)), span});
   }
   // passages of like length share a vector of lanes
   std::stable_sort(passages.begin(), passages.end(),
@@ -202,6 +218,7 @@ void Trainer::Impl::place_lanes() {
   for (size_t i = 0; i < lanes(); ++i) {
     size_t at = size_t((double(i) + random.uniform()) / double(lanes()) * double(all)), take = 0;
     while (at >= takes[take].dry.size() && take + 1 < takes.size()) at -= takes[take++].dry.size();
+    at = begin_of_hop(at);
     walks[i] = {take, at, at > 0 ? size_t(kUnscoredSeconds * settings.sample_rate_hz) : 0};
   }
 }
@@ -223,6 +240,7 @@ void Trainer::Impl::gather(size_t index) {
       const Walk& walk = walks[index * kLanesPerThread + g * lanes + i];
       const Take& take = takes[walk.take];
       group.set_lane(i, optimiser.parameters().data(), take.knobs, weights[walk.take]);
+      if (group.slow()) group.slow()->set_hops(i, hops[walk.take], take.knobs, walk.at / SlowMap::kHopFrames, 0);
       const size_t there = std::min(segment_frames, take.dry.size() - walk.at);
       for (size_t t = 0; t < segment_frames; ++t) {
         const bool is_there = t < there;
@@ -328,7 +346,7 @@ void Trainer::Impl::look() {
   if (!stopped) next_look = std::min(now * kLaterLooks, now + all / kLooks);
   if (state.steps == 0) return;
   std::vector<float> average(optimiser.average().begin(), optimiser.average().end());
-  const std::vector<ErrorAndEnergy> results = evaluation.run(average, takes, passages);
+  const std::vector<ErrorAndEnergy> results = evaluation.run(average, takes, hops, passages);
   double error = 0, energy = 0;
   for (size_t i = 0; i < results.size(); ++i) {
     error += results[i].error * weights[passages[i].take], energy += results[i].energy * weights[passages[i].take];
@@ -363,7 +381,10 @@ void Trainer::Impl::visit(Archive& archive) {
   archive(random), archive(best), archive(walks), archive(state), archive(next_look), archive(elapsed_before_s);
   optimiser.visit(archive);
   for (Worker& worker : workers)
-    for (LaneGroup<float>& group : worker.groups) archive(group.state());
+    for (LaneGroup<float>& group : worker.groups) {
+      archive(group.state());
+      if (group.slow()) archive(group.slow()->state());
+    }
 }
 
 Trainer::Trainer(std::vector<Take> takes, const TrainingSettings& settings)
@@ -385,7 +406,7 @@ std::vector<double> Trainer::esr(std::vector<Take> takes) const {
     whole.push_back({i, 0, {0, takes[i].dry.size()}});
   }
   std::vector<double> esr;
-  for (const ErrorAndEnergy& result : impl_->evaluation.run(impl_->best, takes, whole)) {
+  for (const ErrorAndEnergy& result : impl_->evaluation.run(impl_->best, takes, impl_->hops_of(takes), whole)) {
     esr.push_back(result.error / std::max(result.energy, 1e-30));
   }
   return esr;

@@ -23,6 +23,7 @@ Layer::Any make_part(const PartConfig& config, const FoldedNorm& norm, const Bui
         else if constexpr (std::is_same_v<Config, S4dConfig>) return make_s4d(c, build);
         else if constexpr (std::is_same_v<Config, Mamba1Config>) return make_mamba1(c, norm, build);
         else if constexpr (std::is_same_v<Config, Mamba2Config>) return make_mamba2(c, norm, build);
+        else if constexpr (std::is_same_v<Config, GatedConfig>) return make_gated(c, build);
         else if constexpr (std::is_same_v<Config, RestTanhConfig>)
           return make_rest_tanh(c, c.film ? std::optional(film_at) : std::nullopt, build);
         else {

@@ -162,6 +162,7 @@ std::unique_ptr<PointwisePart> make_rest_tanh(const RestTanhConfig&, std::option
 std::unique_ptr<PointwisePart> make_film(const FilmConfig&, size_t padded_offset, const Build&);
 std::unique_ptr<RecurrentPart> make_s4d(const S4dConfig&, const Build&);
 std::unique_ptr<RecurrentPart> make_mamba1(const Mamba1Config&, const FoldedNorm& norm, const Build&);
+std::unique_ptr<RecurrentPart> make_gated(const GatedConfig&, const Build&);
 std::unique_ptr<RecurrentPart> make_mamba2(const Mamba2Config&, const FoldedNorm& norm, const Build&);
 
 }  // namespace coil::ssm
