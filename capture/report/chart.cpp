@@ -9,7 +9,13 @@
 namespace coil::capture {
 namespace {
 
-constexpr double kLeft = 62, kRight = 14, kTop = 10, kBottom = 44;
+constexpr double kLeft = 62, kRight = 20, kTop = 10, kBottom = 44;
+
+// With a true minus, and no minus at zero.
+std::string tick_words(double value) {
+  const std::string digits = number(std::abs(value), 5);
+  return value < 0 && digits != "0" ? "\u2212" + digits : digits;
+}
 
 std::string css(const std::string& names) { return "class=\"" + names + "\""; }
 
@@ -26,7 +32,7 @@ double ChartAxis::share(double value) const {
   return std::clamp(part, 0.0, 1.0);
 }
 
-ChartAxis linear_axis(std::string label, double low, double high, int most_ticks, const std::string& unit) {
+ChartAxis linear_axis(std::string label, double low, double high, int most_ticks) {
   if (!(high > low)) {
     const double room = std::max(1e-6, 0.1 * std::abs(low));
     low -= room, high += room;
@@ -34,7 +40,7 @@ ChartAxis linear_axis(std::string label, double low, double high, int most_ticks
   ChartAxis axis{std::move(label), low, high, false, {}};
   const double step = nice_step(high - low, most_ticks);
   for (double n = std::ceil(low / step - 1e-9); n * step <= high + 1e-9 * step; ++n)
-    axis.ticks.emplace_back(n * step, number(n * step, 5) + unit);
+    axis.ticks.emplace_back(n * step, tick_words(n * step));
   return axis;
 }
 
@@ -54,7 +60,7 @@ ChartAxis ratio_axis(std::string label, double low, double high) {
   const double step = std::ceil((last - first) / 6);
   for (double power = first; power <= last; power += step) {
     const double value = std::pow(10, power);
-    axis.ticks.emplace_back(value, power >= -3 ? number(value) : "1e" + number(power));
+    axis.ticks.emplace_back(value, power >= -3 ? number(value) : "1e\u2212" + number(-power));
   }
   return axis;
 }

@@ -19,8 +19,8 @@ struct ChartAxis {
   double share(double value) const;  // 0 at `low`, 1 at `high`; beyond, its ends
 };
 
-// `unit` follows each tick's number. A range of no width is widened.
-ChartAxis linear_axis(std::string label, double low, double high, int most_ticks, const std::string& unit = {});
+// A range of no width is widened.
+ChartAxis linear_axis(std::string label, double low, double high, int most_ticks);
 ChartAxis frequency_axis(double low_hz, double high_hz);
 // Ratios such as an ESR: whole powers of ten around `low` and `high`.
 ChartAxis ratio_axis(std::string label, double low, double high);

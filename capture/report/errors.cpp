@@ -78,7 +78,9 @@ std::string error_section(const Figures& figures, const ReportInput& input) {
       "device: 0 is perfect, 1 is as wrong as silence, and ten times less is 10 dB. All of it is measured by running "
       "the "
       "model's file as a plugin does.");
-  html += "<div class=\"charts\">\n" + level_figure(figures) + band_figure(figures) + "</div>\n";
+  html += "<div class=\"charts\">\n";
+  html += level_figure(figures) + band_figure(figures);
+  html += "</div>\n";
   if (!input.unseen.empty()) {
     std::vector<TableRow> rows;
     for (const UnseenRecording& recording : input.unseen)

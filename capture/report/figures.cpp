@@ -17,7 +17,7 @@ namespace coil::capture {
 namespace {
 
 constexpr double kPieceSeconds = 0.02, kLevelStepDb = 6, kLowestDbfs = -96;
-constexpr double kSpectrumSeconds = 0.17;
+constexpr double kSpectrumSeconds = 0.19;
 constexpr double kLowestBandHz = 50, kHighestBandHz = 20000;
 constexpr double kToneDbfs = -6, kQuietToneDb = -20;
 constexpr double kToneHz[] = {200, 800, 2500};

@@ -16,7 +16,7 @@ constexpr double kShownHz[] = {200, 800, 2500};
 constexpr size_t kSpectrumColumns = 440;
 
 std::string tone_figure(const std::string& id, const Tone& tone) {
-  const std::string title = number(tone.hz) + " Hz at " + fixed(tone.level_dbfs, 0) + " dBFS";
+  const std::string title = number(tone.hz) + " Hz at " + dbfs_words(tone.level_dbfs, 0);
   Chart chart(id, "Harmonics of " + title,
               tone.device ? "Levels of the harmonics of device (bars) and model (dots) over the fundamental."
                           : "Levels of the model's harmonics over the fundamental.",
@@ -43,7 +43,7 @@ std::string tones_table(const Figures& figures) {
   }
   std::vector<TableRow> rows;
   for (const Tone& tone : figures.tones) {
-    TableRow row = {number(tone.hz), fixed(tone.level_dbfs, 1)};
+    TableRow row = {number(tone.hz), signed_words(tone.level_dbfs, 1)};
     if (both) row.push_back(db_words(thd_db(*tone.device)));
     row.push_back(db_words(thd_db(tone.model)));
     for (const size_t n : {1u, 2u}) {
@@ -76,7 +76,7 @@ std::string spectrum_figure(const AliasingFigures& aliasing) {
   for (double khz = spectrum.hz / 1000; khz < nyquist_khz; khz += spectrum.hz / 1000)
     chart.line(std::vector<SvgPlace>{{khz, kSpectrumFloorDb}, {khz, 0}}, "wet dashed");
   chart.line(line, "model");
-  return figure_of("Aliasing: " + number(std::round(spectrum.hz)) + " Hz at " + fixed(aliasing.level_dbfs, 0) + " dBFS",
+  return figure_of("Aliasing: " + number(std::round(spectrum.hz)) + " Hz at " + dbfs_words(aliasing.level_dbfs, 0),
                    chart.svg(), {{"model", "model"}, {"wet dashed", "harmonics"}});
 }
 
@@ -92,7 +92,7 @@ std::string aliasing_table(const Figures& figures) {
   if (has_knobs) head.push_back("at the recorded setting");
   return table_of(
       head, rows,
-      "Aliasing at " + fixed(figures.aliasing[0].level_dbfs, 1) + " dBFS" + (has_knobs ? ", where it is worst" : ""));
+      "Aliasing at " + dbfs_words(figures.aliasing[0].level_dbfs) + (has_knobs ? ", where it is worst" : ""));
 }
 
 }  // namespace

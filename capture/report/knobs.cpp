@@ -58,8 +58,8 @@ std::string map_figure(const Figures& figures, const std::vector<SettingFigures>
   const double best = std::log10(std::max(settings.back().sums.esr(), 1e-12)),
                worst = std::max(std::log10(std::max(settings.front().sums.esr(), 1e-12)), best + 1e-6);
   Chart chart("knob-map", "Map of the error over " + controls[across].name + " and " + controls[up].name,
-              "A dot for each recorded setting; larger and darker dots have a larger error.", axis_of(controls[across]),
-              axis_of(controls[up]), {440, 330});
+              "A dot for each recorded setting; larger and stronger dots have a larger error.",
+              axis_of(controls[across]), axis_of(controls[up]), {440, 330});
   for (const SettingFigures& setting : settings) {
     const double share = (std::log10(std::max(setting.sums.esr(), 1e-12)) - best) / (worst - best);
     const int shade = std::min(kShades - 1, int(share * kShades));
@@ -86,9 +86,9 @@ std::string knobs_section(const Figures& figures, const ReportInput& input) {
   std::vector<SettingFigures> settings = settings_of(figures);
   std::erase_if(settings, [](const SettingFigures& setting) { return setting.sums.empty(); });
   std::string charts;
-  if (knobs.size() == 2) charts += map_figure(figures, settings, knobs[0], knobs[1]);
   for (size_t k = 0; k < knobs.size(); ++k)
     charts += strip_figure(figures, settings, knobs[k], "knob-" + std::to_string(k + 1));
+  if (knobs.size() == 2) charts = map_figure(figures, settings, knobs[0], knobs[1]) + "<div>\n" + charts + "</div>\n";
   std::vector<TableRow> rows;
   for (const SettingFigures& setting : settings)
     rows.push_back({markup_text(setting_words(figures, setting.take)), esr_and_db(setting.sums)});

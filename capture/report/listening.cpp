@@ -117,7 +117,7 @@ std::string detail(const std::string& id, const Figures& figures, const ReportIn
   Chart small(id + "-error", "Error in the same moment",
               "The model's sample minus the device's, at most " + number(100 * error_peak / wet_peak, 3) +
                   " per cent of the moment's peak.",
-              time, linear_axis("error, % of peak", -most, most, 3), {440, 140});
+              time, linear_axis("error, % of peak", -most, most, 5), {440, 140});
   small.line(error, "error");
   return figure_of("20 ms around the largest error", chart.svg() + small.svg(),
                    {{"dry", "dry, scaled"}, {"wet", "device"}, {"model", "model"}, {"error", "error"}});
@@ -145,8 +145,9 @@ std::string passage(const std::string& id, const std::string& title, const Figur
                       fixed(double(part.span.end) / rate_hz, 2) + " s";
   if (const std::string setting = setting_words(figures, part.take); !setting.empty()) where += ", " + setting;
   return "<article id=\"" + id + "\">\n<h3>" + title + "</h3>\n<p>" + markup_text(where) + ". ESR there: <strong>" +
-         esr_and_db(part.sums) + "</strong></p>\n" + players(excerpt, rate_hz) +
-         overview(id + "-overview", excerpt, part, rate_hz) + detail(id, figures, input, part) + "</article>\n";
+         esr_and_db(part.sums) + "</strong></p>\n<div class=\"charts\">\n<div>" + players(excerpt, rate_hz) +
+         overview(id + "-overview", excerpt, part, rate_hz) + "</div>\n" + detail(id, figures, input, part) +
+         "</div>\n</article>\n";
 }
 
 }  // namespace
@@ -156,12 +157,10 @@ std::string listening_section(const Figures& figures, const ReportInput& input) 
       "Each passage was kept from the training and stands in the middle of its surroundings. All three sounds are "
       "brought to the same moderate loudness, device and model by the same gain. Start another one while one plays: it "
       "goes on at the same place.");
-  html += "<div class=\"charts\">\n";
   html += passage("hardest", figures.parts.size() == 1 ? "The held-out passage" : "The hardest held-out passage",
                   figures, input, figures.parts[figures.hardest]);
   if (figures.typical != figures.hardest)
     html += passage("typical", "A typical held-out passage", figures, input, figures.parts[figures.typical]);
-  html += "</div>\n";
   std::vector<TableRow> rows;
   for (const HeldOutPart& part : figures.parts) {
     rows.push_back({markup_text(name_of_take(input, part.take)),

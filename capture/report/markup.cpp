@@ -45,9 +45,18 @@ std::string paragraph(const std::string& words, const std::string& style) {
   return (style.empty() ? "<p>" : "<p class=\"" + style + "\">") + markup_text(words) + "</p>\n";
 }
 
-std::string db_words(double db) {
-  const std::string digits = fixed(std::abs(db), 1);
-  return (db < 0 && digits != "0.0" ? "\u2212" : "") + digits + " dB";
+std::string signed_words(double value, int decimals) {
+  const std::string digits = fixed(std::abs(value), decimals);
+  return (value < 0 && digits != fixed(0, decimals) ? "\u2212" : "") + digits;
+}
+
+std::string db_words(double db) { return signed_words(db, 1) + " dB"; }
+std::string dbfs_words(double db, int decimals) { return signed_words(db, decimals) + " dBFS"; }
+
+std::string grouped(double count) {
+  std::string digits = fixed(count, 0);
+  for (size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, ",");
+  return digits;
 }
 
 double esr_db(double esr) { return 10 * std::log10(std::max(esr, 1e-30)); }

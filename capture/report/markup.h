@@ -23,9 +23,12 @@ std::string figure_of(const std::string& title, const std::string& svg, const st
 std::string section_of(const std::string& id, const std::string& title, const std::string& content);
 std::string paragraph(const std::string& words, const std::string& style = {});  // words: text, not markup
 
-std::string db_words(double db);                // "-48.1 dB", with a true minus
-std::string esr_words(double esr);              // "1.63e-05"
-std::string esr_and_db(const ErrorSums& sums);  // "1.63e-05 (-47.9 dB)"; a dash for none
+std::string signed_words(double value, int decimals);  // with a true minus, none before a zero
+std::string db_words(double db);                       // "-48.1 dB", with a true minus
+std::string dbfs_words(double db, int decimals = 1);   // "-6.0 dBFS"
+std::string grouped(double count);                     // "1,985"
+std::string esr_words(double esr);                     // "1.63e-05"
+std::string esr_and_db(const ErrorSums& sums);         // "1.63e-05 (-47.9 dB)"; a dash for none
 double esr_db(double esr);
 std::string name_of_take(const ReportInput& input, size_t take);  // the wet file's, or "take 3"
 std::string setting_words(const Figures& figures, size_t take);   // "drive 7.5, tone 2"; empty: no knobs

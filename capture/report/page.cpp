@@ -31,8 +31,8 @@ section { background: var(--card); border: 1px solid var(--rule); border-radius:
 .tile { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 14px 16px; }
 .tile dt { color: var(--dim); font-size: 14px; } .tile dd { margin: 0; } .tile strong { display: block; font-size: 25px;
   line-height: 1.3; font-variant-numeric: tabular-nums; } .tile dd > span { color: var(--dim); font-size: 14px; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 22px; margin: 0 0 14px; }
-article, figure { min-width: 0; margin: 0; } article figure { margin-top: 14px; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 400px), 1fr)); gap: 22px; margin: 0 0 14px; }
+.charts > *, figure { min-width: 0; margin: 0; } .players { margin: 0 0 14px; } article { margin-top: 18px; }
 figcaption { font-weight: 600; } .legend { margin: 0 0 2px; color: var(--dim); } .key { margin-right: 12px; white-space: nowrap; }
 svg { display: block; width: 100%; height: auto; }
 svg text { font-size: 12px; fill: var(--dim); } svg .axis { fill: var(--text); } .end { text-anchor: end; }
@@ -51,7 +51,8 @@ svg text { font-size: 12px; fill: var(--dim); } svg .axis { fill: var(--text); }
 .scroll { overflow-x: auto; margin: 0 0 12px; } table { border-collapse: collapse; font-size: 15px;
   font-variant-numeric: tabular-nums; } caption { text-align: left; color: var(--dim); padding: 4px 0; }
 th, td { text-align: left; padding: 5px 18px 5px 0; border-bottom: 1px solid var(--rule); vertical-align: top; white-space: nowrap; }
-tbody th { font-weight: 500; } thead th { color: var(--dim); font-weight: 500; font-size: 14px; }
+tbody th { font-weight: 500; } thead th { color: var(--dim); font-weight: 500; font-size: 14px;
+  white-space: normal; vertical-align: bottom; }
 summary { cursor: pointer; color: var(--dim); padding: 4px 0; } .findings { list-style: none; margin: 0 0 12px; padding: 0; }
 .findings li { padding: 4px 0; overflow-wrap: anywhere; } .badge { display: inline-block; font-size: 12px; font-weight: 600;
   border: 1px solid currentcolor; border-radius: 4px; padding: 0 6px; margin-right: 4px; color: var(--dim); }
@@ -59,7 +60,7 @@ summary { cursor: pointer; color: var(--dim); padding: 4px 0; } .findings { list
 pre { overflow-x: auto; background: var(--panel); border-radius: 6px; padding: 10px 12px; font-size: 13px; margin: 0; }
 footer { color: var(--dim); font-size: 14px; overflow-wrap: anywhere; }
 @media (max-width: 560px) { main { padding: 18px 10px 30px; } section { padding: 14px 12px; } #verdict { font-size: 18px; }
-  h1 { font-size: 25px; } }
+  h1 { font-size: 25px; } svg text { font-size: 13.5px; } th, td { padding-right: 12px; } }
 @media print { :root { color-scheme: light; --page: #fff; --card: #fff; --text: #000; --dim: #444; --rule: #bbb;
   --panel: #f7f7f7; --dry: #777; --wet: #1769b5; --model: #d1600a; --error: #b3203a; --held: #1769b5; } body { font-size: 11pt; }
   main { max-width: none; padding: 0; } .players { display: none; } figure, .tile, tr { break-inside: avoid; }
@@ -105,6 +106,8 @@ Json figures_as_json(const Figures& figures, const ReportInput& input) {
                               {"esr_all", ratio(level.all)}});
   for (const BandFigures& band : figures.bands)
     json["bands"].push_back({{"hz", band.centre_hz}, {"wet_db", band.wet_db}, {"error_db", band.error_db}});
+  for (const CurvePoint& point : input.curve)
+    json["curve"].push_back({{"seconds", point.seconds}, {"frames", point.frames}, {"esr", finite(point.held_out_esr)}});
   for (const AliasingFigures& aliasing : figures.aliasing)
     json["aliasing"].push_back({{"hz", aliasing.spectrum.hz},
                                 {"level_dbfs", aliasing.level_dbfs},

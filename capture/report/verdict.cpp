@@ -78,8 +78,9 @@ std::string key_figures_section(const Figures& figures, const ReportInput& input
   tiles += tile("Best that these recordings allow", reachable > 0 ? esr_words(reachable) : "not known",
                 reachable > 0 ? db_words(esr_db(reachable)) + ", from noise and repeatability"
                               : "no pause and no passage played twice");
-  tiles += tile("Cost", number(std::round(figures.model->cost().macs_per_step)) + " MACs",
-                "a sample; " + fixed(figures.ns_per_sample, 0) + " ns, " + number(share, 2) + " % of one core here");
+  tiles += tile("Cost of a sample", fixed(figures.ns_per_sample, 0) + " ns",
+                number(share, 2) + " % of one core of this machine; " + grouped(figures.model->cost().macs_per_step) +
+                    " multiply-adds");
   const std::string length = seconds < 90 ? fixed(seconds, 1) + " s" : fixed(seconds / 60, 1) + " min";
   tiles += tile("Recordings", length,
                 counted(static_cast<long long>(input.takes.size()), "take") + ", " +
