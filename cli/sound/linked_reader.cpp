@@ -114,7 +114,6 @@ class LinkedReader final : public SoundReader {
   }
 
   SoundFaults faults() const override { return faults_; }
-  sf_private_tag* handle() override { return first_->file(); }
 
  private:
   void end_link() {
