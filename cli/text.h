@@ -7,35 +7,19 @@
 #include <string>
 #include <vector>
 
+#include "base/text.h"
+
 namespace coil::cli {
-
-// Up to `digits` significant digits, no trailing zeros: 0.7, 48000, -1.5.
-inline std::string number(double value, int digits = 6) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*g", digits, value);
-  return text;
-}
-
-inline std::string fixed(double value, int decimals) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", decimals, value);
-  return text;
-}
 
 inline std::string in_quotes(const std::filesystem::path& path) { return "'" + path.string() + "'"; }
 
-// "1 sample", "2 samples".
-inline std::string counted(long long count, const std::string& noun) {
-  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
-}
-
-// "0:07", "12:34", "3:25:45".
 inline std::string joined(const std::vector<std::string>& words) {
   std::string list;
   for (const std::string& word : words) list += (list.empty() ? "" : ", ") + word;
   return list;
 }
 
+// "0:07", "12:34", "3:25:45".
 inline std::string duration(double seconds) {
   const long long whole = std::llround(seconds);
   char text[64];

@@ -3,7 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
+
+#include "base/text.h"
 
 namespace coil::capture {
 namespace {
@@ -71,12 +72,6 @@ double worth(std::span<const Setting> known, const Setting& setting) {
   return worth;
 }
 
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.4g", value);
-  return text;
-}
-
 double position(const Knob& knob, double normalised) { return knob.min + normalised * (knob.max - knob.min); }
 
 }  // namespace
@@ -107,14 +102,14 @@ std::vector<std::string> gaps(std::span<const Setting> recorded, std::span<const
     std::sort(positions.begin(), positions.end());
     for (size_t i = 1; i < positions.size(); ++i) {
       if (positions[i] - positions[i - 1] <= kLargestGap) continue;
-      found.push_back(knobs[k].name + " was not recorded between " + number(position(knobs[k], positions[i - 1])) +
-                      " and " + number(position(knobs[k], positions[i])) +
+      found.push_back(knobs[k].name + " was not recorded between " + number(position(knobs[k], positions[i - 1]), 4) +
+                      " and " + number(position(knobs[k], positions[i]), 4) +
                       ": how its potentiometer turns there is not in the recordings");
     }
   }
   for (const Setting& corner : missing_corners(recorded, knobs.size())) {
     std::string text = "no recording is near the corner";
-    for (size_t k = 0; k < knobs.size(); ++k) text += " " + knobs[k].name + "=" + number(position(knobs[k], corner[k]));
+    for (size_t k = 0; k < knobs.size(); ++k) text += " " + knobs[k].name + "=" + number(position(knobs[k], corner[k]), 4);
     found.push_back(text);
   }
   return found;

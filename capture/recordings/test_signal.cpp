@@ -92,25 +92,27 @@ void phrase(Tape& tape, double at, double seconds, double db, uint64_t seed) {
   }
 }
 
-void bursts(Tape& tape, double at, double until) {
-  static constexpr std::array kHz = {100.0,  200.0,  400.0,  800.0,  1200.0,  1700.0,
-                                     2500.0, 3500.0, 5000.0, 7000.0, 10000.0, 14000.0};
-  static constexpr std::array kDb = {-6.0, -18.0, -32.0};
-  const double each = (until - at) / (kHz.size() * kDb.size() + 8);
-  double t = at;
-  for (const double hz : kHz) {
-    for (const double db : kDb) {
-      tape.add(t, each, gain_of(db), [hz](double s) { return std::sin(kTau * hz * s); });
-      t += each;
-    }
+void play_passage(Tape& tape, double at) { phrase(tape, at, Map::kPassageSeconds, -3, 1); }
+
+constexpr std::array kBurstHz = {100.0,  200.0,  400.0,  800.0,  1200.0,  1700.0,
+                                 2500.0, 3500.0, 5000.0, 7000.0, 10000.0, 14000.0};
+constexpr std::array kBurstDb = {-6.0, -18.0, -32.0};
+constexpr std::array<std::array<double, 2>, 4> kPairs = {{{196, 247}, {880, 1109}, {2500, 3150}, {6000, 7100}}};
+constexpr std::array kPairDb = {-12.0, -26.0};
+constexpr double kBurstSeconds =
+    (Map::kBurstsEnd - Map::kBursts) / (kBurstHz.size() * kBurstDb.size() + kPairs.size() * kPairDb.size());
+
+void bursts(Tape& tape) {
+  double t = Map::kBursts;
+  for (const TestBurst& burst : test_signal_bursts()) {
+    tape.add(t, burst.length_s, gain_of(burst.db), [&](double s) { return std::sin(kTau * burst.hz * s); });
+    t += burst.length_s;
   }
-  static constexpr std::array<std::array<double, 2>, 4> kPairs = {
-      {{196, 247}, {880, 1109}, {2500, 3150}, {6000, 7100}}};
   for (const auto& pair : kPairs) {
-    for (const double db : {-12.0, -26.0}) {
-      tape.add(t, each, gain_of(db),
+    for (const double db : kPairDb) {
+      tape.add(t, kBurstSeconds, gain_of(db),
                [&pair](double s) { return std::sin(kTau * pair[0] * s) + std::sin(kTau * pair[1] * s); });
-      t += each;
+      t += kBurstSeconds;
     }
   }
 }
@@ -123,7 +125,7 @@ std::vector<float> make_test_signal(double sample_rate_hz) {
   for (int i = 0; i < 10; ++i) {
     tape.samples()[static_cast<size_t>((Map::kPulses + i * Map::kPulseEvery) * sample_rate_hz)] = 0.8f;
   }
-  phrase(tape, Map::kPassage, Map::kPassageSeconds, -3, 1);
+  play_passage(tape, Map::kPassage);
   for (int i = 0; i < 14; ++i) {  // 6.6 to 13.6: noise, brighter and darker, from nearly nothing to loud
     double dark = 0;
     const double keep = i % 2 ? 0.9 : 0.0;
@@ -138,9 +140,9 @@ std::vector<float> make_test_signal(double sample_rate_hz) {
       return std::sin(kTau * 30 * 3 / (octaves * std::numbers::ln2) * (std::exp2(octaves * t / 3) - 1));
     });
   }
-  bursts(tape, 38.8, 47.8);
+  bursts(tape);  // to 47.8
   phrase(tape, 47.8, 3.2, -1, 30);  // to 51, then silence: how the device falls silent
-  phrase(tape, Map::kPassageAgain, Map::kPassageSeconds, -3, 1);
+  play_passage(tape, Map::kPassageAgain);
 
   float peak = 0;
   for (const float sample : tape.samples()) peak = std::max(peak, std::abs(sample));
@@ -149,8 +151,20 @@ std::vector<float> make_test_signal(double sample_rate_hz) {
   return std::move(tape.samples());
 }
 
+std::vector<TestBurst> test_signal_bursts() {
+  std::vector<TestBurst> bursts;
+  for (const double hz : kBurstHz) {
+    for (const double db : kBurstDb)
+      bursts.push_back({hz, db, Map::kBursts + kBurstSeconds * double(bursts.size()), kBurstSeconds});
+  }
+  return bursts;
+}
+
 std::optional<FoundSignal> find_test_signal(std::span<const float> recording, double sample_rate_hz) {
-  const std::vector<float> signal = make_test_signal(sample_rate_hz);
+  // The passage alone: making all of the signal takes ten times as long, and a correlation knows no level.
+  Tape tape(sample_rate_hz, Map::kPassage + Map::kPassageSeconds);
+  play_passage(tape, Map::kPassage);
+  const std::vector<float>& signal = tape.samples();
   const auto from = static_cast<size_t>(Map::kPassage * sample_rate_hz), seconds = static_cast<size_t>(sample_rate_hz);
   // The passage is played twice: it is looked for where it comes first.
   Match match = best_match(std::span(signal).subspan(from, 3 * seconds),

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "base/part_file.h"
+#include "base/svg.h"
 #include "cli/failure.h"
 #include "cli/plot/png.h"
 #include "cli/text.h"
@@ -33,9 +34,7 @@ struct Colour {
 constexpr Colour kBackground = {14, 16, 22}, kPanel = {21, 24, 32}, kLine = {51, 57, 71}, kText = {237, 240, 245}, kDimText = {153, 163, 181};
 constexpr Colour kValue = {240, 243, 250}, kBand = {92, 184, 250}, kScore = {255, 168, 77}, kEpisode = {255, 92, 92};
 
-struct Place {
-  double x, y;
-};
+using Place = SvgPlace;
 
 class Pen {
  public:
@@ -49,54 +48,35 @@ class Pen {
 
 class SvgPen final : public Pen {
  public:
-  explicit SvgPen(double height) {
-    svg_ = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + number(kWidth) + " " + number(height) +
-           "\" font-family=\"Inter, system-ui, sans-serif\">\n";
-  }
-  std::string take() { return std::move(svg_) + "</svg>\n"; }
+  explicit SvgPen(double height) : svg_(kWidth, height, "font-family=\"Inter, system-ui, sans-serif\"") {}
+  std::string take() { return svg_.take(); }
 
   void box(double x, double y, double width, double height, Colour colour, double alpha) override {
-    svg_ += "<rect x=\"" + at(x) + "\" y=\"" + at(y) + "\" width=\"" + at(width) + "\" height=\"" + at(height) + "\"" + fill(colour, alpha) + "/>\n";
+    svg_.box(x, y, width, height, fill(colour, alpha));
   }
   void line(const std::vector<Place>& places, Colour colour, double width, double alpha) override {
-    if (places.size() < 2) return;
-    svg_ += "<polyline fill=\"none\" stroke=\"" + name(colour) + "\" stroke-opacity=\"" + number(alpha, 3) + "\" stroke-width=\"" + number(width, 3) +
-            "\" points=\"" + points(places) + "\"/>\n";
+    svg_.line(places, "stroke=\"" + name(colour) + "\" stroke-opacity=\"" + number(alpha, 3) + "\" stroke-width=\"" +
+                          number(width, 3) + "\"");
   }
   void area(const std::vector<Place>& places, Colour colour, double alpha) override {
-    if (places.size() > 2) svg_ += "<polygon" + fill(colour, alpha) + " points=\"" + points(places) + "\"/>\n";
+    svg_.area(places, fill(colour, alpha));
   }
   void text(const std::string& words, double x, double y, double size, Colour colour, Align align) override {
     const char* anchor = align == Align::left ? "start" : align == Align::centre ? "middle" : "end";
-    svg_ += "<text x=\"" + at(x) + "\" y=\"" + at(y) + "\" font-size=\"" + number(size, 3) + "\" text-anchor=\"" + anchor + "\"" + fill(colour, 1) + ">" +
-            escaped(words) + "</text>\n";
-  }
-
-  static std::string escaped(const std::string& text) {
-    std::string result;
-    for (const char c : text) {
-      if (c == '<') result += "&lt;";
-      else if (c == '&') result += "&amp;";
-      else result += c;
-    }
-    return result;
+    svg_.text(words, x, y, "font-size=\"" + number(size, 3) + "\" text-anchor=\"" + anchor + "\" " + fill(colour, 1));
   }
 
  private:
-  static std::string at(double place) { return number(std::round(10 * place) / 10, 7); }
   static std::string name(Colour c) {
     char text[8];
     std::snprintf(text, sizeof text, "#%02x%02x%02x", unsigned(c.red), unsigned(c.green), unsigned(c.blue));
     return text;
   }
-  static std::string fill(Colour colour, double alpha) { return " fill=\"" + name(colour) + "\" fill-opacity=\"" + number(alpha, 3) + "\""; }
-  static std::string points(const std::vector<Place>& places) {
-    std::string text;
-    for (const Place& place : places) text += (text.empty() ? "" : " ") + at(place.x) + "," + at(place.y);
-    return text;
+  static std::string fill(Colour colour, double alpha) {
+    return "fill=\"" + name(colour) + "\" fill-opacity=\"" + number(alpha, 3) + "\"";
   }
 
-  std::string svg_;
+  SvgDrawing svg_;
 };
 
 class CairoPen final : public Pen {
@@ -145,14 +125,6 @@ class CairoPen final : public Pen {
   std::unique_ptr<cairo_surface_t, decltype(&cairo_surface_destroy)> surface_;
   std::unique_ptr<cairo_t, decltype(&cairo_destroy)> cairo_;
 };
-
-double nice_step(double range, int most) {
-  for (double decade = std::pow(10, std::floor(std::log10(range / most)));; decade *= 10) {
-    for (const double factor : {1.0, 2.0, 5.0}) {
-      if (range / (decade * factor) <= most) return decade * factor;
-    }
-  }
-}
 
 double nice_time_step(double range_s, int most) {
   constexpr double kHour = 3600, kDay = 86400;
@@ -370,7 +342,7 @@ void StreamPlot::draw(const std::filesystem::path& path) const {
   if (is_html(path)) {
     SvgPen pen(height);
     draw_with(pen);
-    write_whole_file(path, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>" + SvgPen::escaped(options_.title) +
+    write_whole_file(path, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>" + markup_text(options_.title) +
                                "</title>\n<style>body { margin: 0; background: #0e1016; } svg { display: block; width: 100%; max-width: 1600px; "
                                "margin: auto; }</style>\n" + pen.take() + "</html>\n");
   } else {
