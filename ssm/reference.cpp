@@ -593,10 +593,9 @@ class SlowPath {
 
   void append_state(std::vector<NamedDoubles>& out) const {
     layers_.append_state(out);
-    out.push_back({"state.slow.features", {static_cast<int64_t>(sums_.size())}, sums_});
-    Vector film = older_;
-    append(film, newer_);
-    out.push_back({"state.slow.film", {2, static_cast<int64_t>(newer_.size())}, film});
+    out.push_back({"state.slow.features", {2, static_cast<int64_t>(sums_.size() / 2)}, sums_});
+    out.push_back({"state.slow.from", {static_cast<int64_t>(older_.size())}, older_});
+    out.push_back({"state.slow.to", {static_cast<int64_t>(newer_.size())}, newer_});
   }
 
  private:

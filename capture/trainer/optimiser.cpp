@@ -54,6 +54,15 @@ void Optimiser::add_slow_matrices() {
     add_matrix(map_.slow + slow.out_weight + row * SlowMap::head, map_.shape.d_model, SlowMap::head);
 }
 
+void Optimiser::take_over(const Optimiser& smaller) {
+  const auto take = [](auto& to, const auto& from) { std::copy(from.begin(), from.end(), to.begin()); };
+  take(parameters_, smaller.parameters_), take(mean_, smaller.mean_), take(square_, smaller.square_);
+  for (size_t i = 0; i < smaller.matrices_.size(); ++i) matrices_[i].soap = smaller.matrices_[i].soap;
+  steps_ = smaller.steps_, typical_norm_ = smaller.typical_norm_;
+  std::fill(parameters_.begin() + std::ptrdiff_t(map_.slow + map_.slow_path.out_weight), parameters_.end(), 0.0f);
+  average_.assign(parameters_.begin(), parameters_.end());
+}
+
 void Optimiser::add_matrix(size_t at, size_t rows, size_t columns) {
   matrices_.push_back({at, rows, columns, Soap(rows, columns)});
   std::fill_n(in_matrix_.begin() + std::ptrdiff_t(at), rows * columns, char(1));
@@ -103,7 +112,8 @@ void Optimiser::finish() {
     parameters_[i] = float(double(parameters_[i]) * (1 - rate * decay_of(i)) - rate * direction_[i]);
   }
   bound_time_constants();
-  const double share = 1 - std::min(kAverage, (1 + step) / (10 + step));
+  const double averaged = double(++averaged_);
+  const double share = 1 - std::min(kAverage, (1 + averaged) / (10 + averaged));
   for (size_t i = 0; i < map_.size; ++i) average_[i] += (double(parameters_[i]) - average_[i]) * share;
 }
 

@@ -37,6 +37,11 @@ constexpr double kLeastEnergy = 1e-3;       // in the batch: a quiet batch weigh
 constexpr double kLooks = 30;               // at the held-out parts, at least
 constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kLaterLooks = 1.25;
 constexpr double kWarmUpTimes = 3;  // the slowest time constant, before a held-out part
+constexpr size_t kSlowFeatures = 8;
+constexpr double kSlowTrialAt = 0.15;     // of the training: a young network errs by much that has nothing to do with it
+constexpr double kSlowTrialShare = 0.05;  // of the training, for each of the two
+constexpr double kSlowTrialTimes = 10;
+constexpr double kSlowWorth = 0.6;        // of the error: it costs about as much as half of a network more
 constexpr double kLookbackSeconds = 1;    // gradients of the slow path go back through so much before a segment
 
 double mean_square(const std::vector<Take>& takes, std::vector<float> Take::*signal) {
@@ -56,6 +61,19 @@ const TrainerKernels& kernels_named(const std::string& target) {
   return *std::find_if(tables.begin(), tables.end(), [&](const TrainerKernels& table) { return name == table.target; });
 }
 
+// What was saved, without its checksum.
+std::string_view undamaged(std::string_view saved) {
+  uint64_t sum = 0;
+  if (saved.size() < sizeof sum) throw Error("the saved training is cut off");
+  std::memcpy(&sum, saved.data() + saved.size() - sizeof sum, sizeof sum);
+  saved.remove_suffix(sizeof sum);
+  if (sum != XXH3_64bits(saved.data(), saved.size())) throw Error("the saved training is damaged");
+  return saved;
+}
+
+// Hops lie at the same places for a lane, a held-out part and the model that plays the take from its beginning.
+size_t begin_of_hop(size_t frame) { return frame - frame % SlowMap::kHopFrames; }
+
 // Where a lane is.
 struct Walk {
   size_t take = 0, at = 0;
@@ -73,7 +91,8 @@ struct Trainer::Impl {
     LossSums energy, error;
   };
 
-  Impl(std::vector<Take> given, const TrainingSettings& s);
+  // scaled: the takes have these scales already
+  Impl(std::vector<Take> given, const TrainingSettings& s, std::optional<Scales> scaled = {});
 
   size_t lanes() const { return settings.threads * kLanesPerThread; }
   double batch_frames() const { return double(segment_frames * lanes()); }
@@ -83,8 +102,6 @@ struct Trainer::Impl {
   void weigh_takes();
   void hold_out_parts();
   void place_lanes();
-  // Without a slow path a lane may begin anywhere.
-  size_t begin_of_hop(size_t frame) const { return map.slow_path.size > 0 ? frame - frame % SlowMap::kHopFrames : frame; }
   void move_on(Walk& walk, bool& fresh);
 
   void gather(size_t worker);
@@ -94,6 +111,10 @@ struct Trainer::Impl {
   void work(size_t worker, std::barrier<>& wait, const std::function<bool()>& stop);
   void advance(const std::function<bool()>& stop);
   void look();
+  double frames_of_all() const;
+  bool slow_trial_is_due() const;
+  std::unique_ptr<Impl> with_slow_path();
+  void advance_to(double frames, const std::function<bool()>& stop);
   double elapsed_s() const;
   double progress() const;
   uint64_t fingerprint_of_all() const;
@@ -124,10 +145,11 @@ struct Trainer::Impl {
   double next_look = 0;  // frames, or seconds where the time is limited
   double elapsed_before_s = 0;
   std::optional<Clock::time_point> since;  // while it works
+  double halt = HUGE_VAL;                  // frames; a look comes there
   bool step_counts = true, leave = false, stopped = false;
 };
 
-Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s)
+Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s, std::optional<Scales> scaled)
     : settings(s),
       map(s.shape),
       segment_frames(
@@ -141,7 +163,8 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s)
       gradient(map.size),
       evaluation(map, *kernels) {
   check_takes();
-  scale_takes();
+  if (scaled) scales = *scaled;
+  else scale_takes();
   weigh_takes();
   hold_out_parts();
   hops = hops_of(takes);
@@ -302,7 +325,7 @@ void Trainer::Impl::finish_step() {
     LaneGroup<float>& group = workers[i / kLanesPerThread].groups[i % kLanesPerThread / kernels->lanes];
     if (fresh || !step_counts) group.clear_state(i % kernels->lanes);
   }
-  leave = progress() >= 1 || (settings.seconds > 0 ? elapsed_s() : state.frames) >= next_look;
+  leave = progress() >= 1 || state.frames >= halt || (settings.seconds > 0 ? elapsed_s() : state.frames) >= next_look;
 }
 
 void Trainer::Impl::work(size_t index, std::barrier<>& wait, const std::function<bool()>& stop) {
@@ -360,6 +383,42 @@ void Trainer::Impl::look() {
   best = std::move(average);
 }
 
+// An estimate where the time is limited.
+double Trainer::Impl::frames_of_all() const {
+  return settings.seconds > 0 ? state.frames / std::max(1e-9, progress()) : settings.frames;
+}
+
+bool Trainer::Impl::slow_trial_is_due() const {
+  return !state.slow_tried && map.slow_path.size == 0 && progress() >= kSlowTrialAt && progress() < 1 &&
+         frames_of_all() >= kSlowTrialTimes * settings.slow_trial_frames;
+}
+
+// The same training from here on, with a slow path that says nothing yet.
+std::unique_ptr<Trainer::Impl> Trainer::Impl::with_slow_path() {
+  TrainingSettings more = settings;
+  more.shape.slow_features = kSlowFeatures;
+  auto made = std::make_unique<Impl>(takes, more, scales);
+  made->optimiser.take_over(optimiser);
+  made->random = random;
+  made->walks = walks;
+  for (size_t i = 0; i < workers.size(); ++i)
+    for (size_t g = 0; g < workers[i].groups.size(); ++g) made->workers[i].groups[g].state() = workers[i].groups[g].state();
+  discretise(made->map, made->optimiser.parameters().data(), made->modes.data());
+  made->state = state;
+  made->state.best_esr = HUGE_VAL;
+  made->curve = curve;
+  made->next_look = next_look;
+  made->elapsed_before_s = elapsed_before_s;
+  return made;
+}
+
+void Trainer::Impl::advance_to(double frames, const std::function<bool()>& stop) {
+  halt = frames;
+  do advance(stop);
+  while (!stopped && state.frames < halt && progress() < 1);
+  halt = HUGE_VAL;
+}
+
 double Trainer::Impl::elapsed_s() const {
   return elapsed_before_s + (since ? std::chrono::duration<double>(Clock::now() - *since).count() : 0);
 }
@@ -371,7 +430,9 @@ double Trainer::Impl::progress() const {
 // Of what a saved training needs to be the same in order to go on.
 uint64_t Trainer::Impl::fingerprint_of_all() const {
   ArchiveWriter writer;
-  writer(settings.shape), writer(settings.sample_rate_hz), writer(settings.threads), writer(settings.seed);
+  Shape shape = settings.shape;
+  shape.slow_features = 0;  // is found out on the way
+  writer(shape), writer(settings.sample_rate_hz), writer(settings.threads), writer(settings.seed);
   writer(settings.slowest_s), writer(kernels->lanes);
   for (const Take& take : takes) writer(take.dry), writer(take.wet), writer(take.knobs);
   const std::string bytes = writer.take();
@@ -394,7 +455,27 @@ Trainer::Trainer(std::vector<Take> takes, const TrainingSettings& settings)
     : impl_(std::make_unique<Impl>(std::move(takes), settings)) {}
 Trainer::~Trainer() = default;
 
-void Trainer::advance(const std::function<bool()>& stop) { impl_->advance(stop); }
+// The rival goes first: if it is stopped, nothing has happened.
+void Trainer::try_slow_path(const std::function<bool()>& stop) {
+  const double share = std::max(impl_->settings.slow_trial_frames, kSlowTrialShare * impl_->frames_of_all());
+  const double until = impl_->state.frames + share, before_s = impl_->elapsed_before_s;
+  std::unique_ptr<Impl> rival = impl_->with_slow_path();
+  rival->advance_to(until, stop);
+  if (rival->stopped) return;
+  impl_->advance_to(until, stop);
+  if (impl_->stopped) return;
+  const double with = rival->state.held_out_esr, without = impl_->state.held_out_esr;
+  const double both_s = impl_->elapsed_before_s + rival->elapsed_before_s - before_s;
+  if (with < kSlowWorth * without) impl_ = std::move(rival);
+  impl_->elapsed_before_s = impl_->state.elapsed_s = both_s;
+  impl_->state.slow_tried = impl_->state.improved = true;
+  impl_->state.esr_with_slow = with, impl_->state.esr_without_slow = without;
+}
+
+void Trainer::advance(const std::function<bool()>& stop) {
+  if (impl_->slow_trial_is_due()) return try_slow_path(stop);
+  impl_->advance(stop);
+}
 bool Trainer::done() const { return impl_->progress() >= 1; }
 const TrainingState& Trainer::state() const { return impl_->state; }
 const ParameterMap& Trainer::map() const { return impl_->map; }
@@ -419,7 +500,7 @@ std::vector<double> Trainer::esr(std::vector<Take> takes) const {
 
 std::string Trainer::save() const {
   ArchiveWriter writer;
-  writer(impl_->fingerprint);
+  writer(impl_->fingerprint), writer(impl_->map.shape.slow_features);
   impl_->visit(writer);
   std::string bytes = writer.take();
   const uint64_t sum = XXH3_64bits(bytes.data(), bytes.size());
@@ -428,14 +509,12 @@ std::string Trainer::save() const {
 }
 
 void Trainer::resume(std::string_view saved) {
-  uint64_t sum = 0, fingerprint = 0;
-  if (saved.size() < sizeof sum) throw Error("the saved training is cut off");
-  std::memcpy(&sum, saved.data() + saved.size() - sizeof sum, sizeof sum);
-  saved.remove_suffix(sizeof sum);
-  if (sum != XXH3_64bits(saved.data(), saved.size())) throw Error("the saved training is damaged");
-  ArchiveReader reader(saved);
-  reader(fingerprint);
+  uint64_t fingerprint = 0;
+  size_t features = 0;
+  ArchiveReader reader(undamaged(saved));
+  reader(fingerprint), reader(features);
   if (fingerprint != impl_->fingerprint) throw Error("the saved training is of other recordings, or of other settings");
+  if (features > impl_->map.shape.slow_features) impl_ = impl_->with_slow_path();
   impl_->visit(reader);
   discretise(impl_->map, impl_->optimiser.parameters().data(), impl_->modes.data());
 }

@@ -168,7 +168,6 @@ class Capture {
     capture::TrainingSettings settings;
     settings.shape = quality_.shape;
     settings.shape.knobs = material_.knobs.size();
-    if (const char* n = std::getenv("COIL_SLOW")) settings.shape.slow_features = size_t(std::atoi(n));
     settings.sample_rate_hz = quality_.sample_rate_hz;
     settings.threads = options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
     settings.seed = options_.seed;

@@ -40,6 +40,8 @@ std::vector<std::string> configs() {
   for (const int width : {3, 8, 17})
     for (const char* more : {R"("polynomial": 2, "output": true)", R"("hidden": 5)"})
       all.push_back(config(width, more));
+  all.push_back(config(8, R"("polynomial": 2}, "slow_path": {"hop_frames": 37, "n_features": 3, "d_model": 5, "output": true,
+      "layers": [{"residual": false, "parts": [{"type": "gated", "name": "units", "d_out": 6}]}])"));
   all.push_back(config(257, R"("polynomial": 2, "output": true)"));
   return all;
 }
