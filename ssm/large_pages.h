@@ -1,4 +1,4 @@
-// Memory that is gone through in long stretches, in pages so large that their addresses are at hand.
+// Huge pages for memory that is read in long stretches, so that the TLB misses less.
 #pragma once
 
 #include <cstddef>

@@ -336,8 +336,6 @@ class FlacReader final : public SoundReader {
     info_ = {decoder_->sample_rate_hz(), decoder_->channels(), SF_FORMAT_FLAC | subtype, -1, decoder_->channel_mask()};
     if (!info_.channel_mask) info_.channel_mask = layout_of_format(SF_FORMAT_FLAC, info_.channels).mask;
     if (links_.size() == 1 && decoder_->total() > 0) info_.frames = decoder_->total();
-    SF_INFO info = {};
-    metadata_.reset(sf_open(path.c_str(), SFM_READ, &info));
   }
 
   int64_t read(std::span<float> out) override {
@@ -352,7 +350,6 @@ class FlacReader final : public SoundReader {
   }
 
   SoundFaults faults() const override { return faults_; }
-  sf_private_tag* handle() override { return metadata_.get(); }
 
  private:
   void open_link() {
@@ -383,7 +380,6 @@ class FlacReader final : public SoundReader {
   size_t link_ = 0;
   int64_t frames_before_ = 0;  // that link
   SoundFaults faults_;         // of the links before
-  std::unique_ptr<SNDFILE, decltype(&sf_close)> metadata_{nullptr, &sf_close};
 };
 
 }  // namespace

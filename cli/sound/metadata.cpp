@@ -28,6 +28,7 @@
 
 #include "cli/failure.h"
 #include "cli/sound/byte_order.h"
+#include "cli/sound/cue_points.h"
 
 namespace coil::cli {
 namespace {
@@ -66,7 +67,7 @@ constexpr std::pair<const char*, const char*> kCafNames[] = {{"title", "TITLE"},
 bool is_structure(ChunkFamily family, const std::string& id) {
   static const std::map<ChunkFamily, std::set<std::string>> structures = {
       {ChunkFamily::riff,
-       {"fmt ", "data", "fact", "ds64", "PEAK", "JUNK", "junk", "PAD ", "FLLR", "levl", "LGWV", "r64m"}},
+       {"fmt ", "data", "fact", "ds64", "PEAK", "JUNK", "junk", "PAD ", "FLLR", "levl", "LGWV"}},
       {ChunkFamily::aiff, {"COMM", "SSND", "FVER", "PEAK", "CHAN"}},
       {ChunkFamily::caf, {"desc", "data", "pakt", "kuki", "chan", "peak", "free", "ovvw"}}};
   return structures.at(family == ChunkFamily::w64 ? ChunkFamily::riff : family).contains(id);
@@ -160,7 +161,7 @@ void take_chunk(Metadata& metadata, ByteSource& source, const FoundChunk& chunk,
   Bytes content;
   if (chunk.size <= left) content = content_of(source, chunk, left);
   if (content.size() != chunk.size) {
-    metadata.too_large.push_back(id.substr(0, 4));
+    metadata.left_out.push_back(id.substr(0, 4));
     return;
   }
   left -= content.size();
@@ -419,19 +420,14 @@ bool holds_tags(const Metadata& metadata, const MetadataChunk& chunk) {
   return chunk.id == "LIST" && chunk.content.size() >= 4 && std::memcmp(chunk.content.data(), "INFO", 4) == 0;
 }
 
-// Cues and instruments go from RIFF to AIFF and back through libsndfile.
-bool is_carried_by_libsndfile(const std::string& id, ChunkFamily from, ChunkFamily to) {
-  if (from == ChunkFamily::riff && to == ChunkFamily::aiff) return (id == "cue " || id == "smpl");
-  return from == ChunkFamily::aiff && to == ChunkFamily::riff && (id == "MARK" || id == "INST");
-}
-
 std::vector<MetadataChunk> chunks_for(const Metadata& metadata, ChunkFamily to, std::vector<std::string>& lost) {
   if (!are_of_one_family(metadata.family, to)) {
     for (const MetadataChunk& chunk : metadata.chunks) {
-      if (!holds_tags(metadata, chunk) && !is_carried_by_libsndfile(chunk.id, metadata.family, to))
-        add_once(lost, chunk.id);
+      if (!holds_tags(metadata, chunk) && !holds_cues(metadata, chunk, to)) add_once(lost, chunk.id);
     }
-    return chunks_of_tags(metadata, to);
+    std::vector<MetadataChunk> chunks = chunks_of_tags(metadata, to);
+    for (MetadataChunk& chunk : translated_cues(metadata, to, lost)) chunks.push_back(std::move(chunk));
+    return chunks;
   }
   std::vector<MetadataChunk> chunks;
   const bool swapped = metadata.big_endian && metadata.family == ChunkFamily::riff;
@@ -545,18 +541,14 @@ Metadata metadata_of_tags(const std::filesystem::path& path, int format) {
   return metadata;
 }
 
-bool carries_chunks(int format, const Metadata& metadata) {
-  return are_of_one_family(family_of(format), metadata.family);
-}
-
 std::vector<MetadataChunk> wav_chunks_of(const Metadata& metadata, std::vector<std::string>& lost) {
   for (const MetadataChunk& block : metadata.flac_blocks) add_once(lost, block.id);
-  for (const std::string& id : metadata.too_large) add_once(lost, id);
+  for (const std::string& id : metadata.left_out) add_once(lost, id);
   return chunks_for(metadata, ChunkFamily::riff, lost);
 }
 
 std::vector<std::string> write_metadata(int descriptor, const std::string& name, int format, const Metadata& metadata) {
-  std::vector<std::string> lost = metadata.too_large;
+  std::vector<std::string> lost = metadata.left_out;
   const Target target(descriptor, name);
   const ChunkFamily family = family_of(format);
   const int major = format & SF_FORMAT_TYPEMASK, subtype = format & SF_FORMAT_SUBMASK;

@@ -28,6 +28,7 @@ struct MetadataChunk {
 struct Metadata {
   ChunkFamily family = ChunkFamily::other;  // of the chunks
   bool big_endian = false;                  // numbers in them
+  int sample_rate_hz = 0;                   // of the frames that they count
   std::vector<MetadataChunk> chunks;        // without those that describe the sound itself
   std::vector<MetadataChunk> flac_blocks;   // APPLICATION and CUESHEET, with their header; the id is their name
 
@@ -35,7 +36,7 @@ struct Metadata {
   std::vector<MetadataPicture> pictures;
   TagLib::ByteVector id3;  // a whole ID3v2 tag, where there was one: it holds what texts and pictures cannot
 
-  std::vector<std::string> too_large;  // names of chunks that are not kept in memory
+  std::vector<std::string> left_out;  // names of chunks that are too large, or mean nothing at this rate
 };
 
 // What the chunks of a map hold. [any thread]
@@ -46,9 +47,6 @@ void add_chunks_behind(Metadata& metadata, ByteSource& source, const ChunkMap& m
 
 // Of FLAC, Ogg and MP3. A file that cannot be read has none. [any thread]
 Metadata metadata_of_tags(const std::filesystem::path& path, int format);
-
-// Whether an output of this format takes the chunks as they are.
-bool carries_chunks(int format, const Metadata& metadata);
 
 // What goes into a WAV file; `lost` gets names of what cannot.
 std::vector<MetadataChunk> wav_chunks_of(const Metadata& metadata, std::vector<std::string>& lost);

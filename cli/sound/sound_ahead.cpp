@@ -40,7 +40,6 @@ class ReadAhead final : public SoundReader {
 
   SoundFaults faults() const override { return reader_->faults(); }
   bool is_stream() const override { return reader_->is_stream(); }
-  sf_private_tag* handle() override { return reader_->handle(); }
 
  private:
   void read_all() {

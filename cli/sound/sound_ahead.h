@@ -8,7 +8,7 @@
 
 namespace coil::cli {
 
-// Reads `reader` some blocks of `frames` ahead, from the first read() on; until then handle() may be used. What it throws, read() throws.
+// Reads `reader` some blocks of `frames` ahead, from the first read() on. What it throws, read() throws.
 std::unique_ptr<SoundReader> read_ahead(std::unique_ptr<SoundReader> reader, int frames);
 
 // Writes to `writer` some calls of write() behind. What it throws, a later write() or commit() throws.

@@ -66,7 +66,6 @@ class FileReader final : public SoundReader {
     return faults;
   }
 
-  sf_private_tag* handle() override { return file_; }
 
  private:
   SNDFILE* file_ = nullptr;
@@ -112,6 +111,7 @@ class ChunkReader final : public SoundReader {
     }
     if (is_stream_) info_.frames = frames_said();
     chunks_ = std::make_shared<Metadata>(metadata_of_chunks(*source_, map_));
+    chunks_->sample_rate_hz = info_.sample_rate_hz;
     set_metadata(chunks_);
     layout_ = layout_of_chunks(*source_, map_, view_.encoding().is_extensible, info_.channels);
     info_.channel_mask = layout_.mask;
@@ -136,7 +136,6 @@ class ChunkReader final : public SoundReader {
     return faults;
   }
   bool is_stream() const override { return is_stream_; }
-  sf_private_tag* handle() override { return file_; }
 
  private:
   // Of a stream; -1: its header does not say.

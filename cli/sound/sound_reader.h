@@ -11,8 +11,6 @@
 
 #include "cli/sound/channel_layout.h"
 
-struct sf_private_tag;
-
 namespace coil::cli {
 
 struct Metadata;
@@ -63,9 +61,6 @@ class SoundReader {
   // Null: none is known. Of a stream it is complete after the end.
   std::shared_ptr<const Metadata> metadata() const { return metadata_; }
   void set_metadata(std::shared_ptr<const Metadata> metadata) { metadata_ = std::move(metadata); }
-
-  // libsndfile's handle, for what it alone translates between formats; null where there is none.
-  virtual sf_private_tag* handle() { return nullptr; }
 
  protected:
   SoundInfo info_;

@@ -18,6 +18,7 @@
 #include "cli/sound/byte_order.h"
 #include "cli/sound/chunk_walk.h"
 #include "cli/sound/metadata.h"
+#include "cli/sound/metadata_rate.h"
 #include "cli/sound/quantiser.h"
 #include "cli/sound/sound_format.h"
 #include "cli/sound/sound_output.h"
@@ -29,28 +30,6 @@ namespace {
 
 constexpr int kMaxDitheredBits = 16;
 constexpr int64_t kMaxWavBytes = 0xf0000000;  // below 4 GiB, with room for the other chunks
-
-// Copies one of libsndfile's metadata structs.
-template <class Struct>
-void copy_struct(SNDFILE* from, SNDFILE* to, int get, int set) {
-  auto value = std::make_unique<Struct>();
-  std::memset(static_cast<void*>(value.get()), 0, sizeof(Struct));
-  if (sf_command(from, get, value.get(), sizeof(Struct)) == SF_TRUE) sf_command(to, set, value.get(), sizeof(Struct));
-}
-
-// What libsndfile translates between RIFF and AIFF.
-void copy_cues_and_instrument(SNDFILE* from, SNDFILE* to) {
-  if (from == nullptr) return;
-  copy_struct<SF_INSTRUMENT>(from, to, SFC_GET_INSTRUMENT, SFC_SET_INSTRUMENT);
-  uint32_t cues = 0;
-  if (sf_command(from, SFC_GET_CUE_COUNT, &cues, sizeof cues) == SF_TRUE && cues > 0) {
-    const size_t size = sizeof(uint32_t) + cues * sizeof(SF_CUE_POINT);
-    std::vector<char> list(size);
-    if (sf_command(from, SFC_GET_CUE, list.data(), static_cast<int>(size)) == SF_TRUE) {
-      sf_command(to, SFC_SET_CUE, list.data(), static_cast<int>(size));
-    }
-  }
-}
 
 // Before the first frame.
 void write_core_audio_layout(SNDFILE* file, int format, const SoundInfo& info) {
@@ -86,7 +65,10 @@ class FileWriter final : public SoundWriter {
  public:
   FileWriter(const std::filesystem::path& path, const SoundInfo& info, bool dither, const EncoderSetting& setting,
              SoundReader& metadata_source)
-      : path_(path), output_(path), channels_(info.channels) {
+      : path_(path),
+        output_(path),
+        rate_change_(metadata_source.info().sample_rate_hz, info.sample_rate_hz),
+        channels_(info.channels) {
     SF_INFO sf = {};
     sf.samplerate = info.sample_rate_hz;
     sf.channels = info.channels;
@@ -123,9 +105,6 @@ class FileWriter final : public SoundWriter {
     sf_command(file_, SFC_SET_ADD_PEAK_CHUNK, nullptr,
                SF_FALSE);  // it holds the time of day: no two runs would be equal
     metadata_ = metadata_source.metadata();
-    const bool from_other_family =
-        metadata_ && metadata_->family != ChunkFamily::other && !carries_chunks(format_, *metadata_);
-    if (from_other_family) copy_cues_and_instrument(metadata_source.handle(), file_);
     write_core_audio_layout(file_, sf.format, info);
     channel_mask_ = info.channel_mask;
     order_ = {std::nullopt, order_in_format(sf.format, info.channels, info.channel_mask)};
@@ -163,7 +142,10 @@ class FileWriter final : public SoundWriter {
         !write_wav_mask(output_.part().path(), *channel_mask_)) {
       fail(std::strerror(errno));
     }
-    if (metadata_) lost_metadata_ = write_metadata(output_.part().descriptor(), in_quotes(path_), format_, *metadata_);
+    if (metadata_) {
+      lost_metadata_ = write_metadata(output_.part().descriptor(), in_quotes(path_), format_,
+                                      rate_change_.changes() ? at_rate(*metadata_, rate_change_) : *metadata_);
+    }
     if (is_substitute_ && std::filesystem::file_size(output_.part().path()) > UINT32_MAX) {
       format_ = SF_FORMAT_RF64 | (format_ & SF_FORMAT_SUBMASK);
     }
@@ -182,6 +164,7 @@ class FileWriter final : public SoundWriter {
   std::filesystem::path path_;
   SoundOutput output_;
   std::shared_ptr<const Metadata> metadata_;
+  RateChange rate_change_;  // from the input's
   int channels_;
   ChannelMask channel_mask_;
   ChannelLayout order_;
@@ -215,11 +198,11 @@ class StreamWriter final : public SoundWriter {
  public:
   // `path` "-" is standard output.
   StreamWriter(const std::filesystem::path& path, const SoundInfo& info, int bits, bool dither,
-               std::shared_ptr<const Metadata> metadata)
+               std::shared_ptr<const Metadata> metadata, const RateChange& change)
       : pipe_(path == "-" ? nullptr : std::make_unique<Pipe>(path)),
         stream_(pipe_ ? pipe_->descriptor() : STDOUT_FILENO, pipe_ ? in_quotes(path) : "standard output", bits,
                 info.sample_rate_hz, info.channels, info.channel_mask.value_or(0), info.frames, dither,
-                metadata ? wav_chunks_of(*metadata, lost_metadata_) : std::vector<MetadataChunk>()),
+                metadata ? wav_chunks_of(at_rate(*metadata, change), lost_metadata_) : std::vector<MetadataChunk>()),
         metadata_(std::move(metadata)),
         chunks_before_(metadata_ ? metadata_->chunks.size() : 0) {
     format_ = SF_FORMAT_WAV | (bits == 16   ? SF_FORMAT_PCM_16
@@ -259,7 +242,8 @@ std::unique_ptr<SoundWriter> open_writer(const std::filesystem::path& path, cons
   const int major = info.format & SF_FORMAT_TYPEMASK;
   const bool is_wav = major == SF_FORMAT_WAV || major == SF_FORMAT_WAVEX;
   if (path == "-" || (is_wav && takes_bytes(path))) {
-    return std::make_unique<StreamWriter>(path, info, stream_bits(info.format), dither, metadata_source.metadata());
+    return std::make_unique<StreamWriter>(path, info, stream_bits(info.format), dither, metadata_source.metadata(),
+                                          RateChange(metadata_source.info().sample_rate_hz, info.sample_rate_hz));
   }
   return std::make_unique<FileWriter>(path, info, dither, setting, metadata_source);
 }

@@ -70,7 +70,7 @@ double Detector::trust(const Return& back) noexcept {
   return recovered * recovered;
 }
 
-// Evidence adds up as the sides of a right angle do: one kind that stands out counts nearly alone, several that agree count more. It is reported at
+// Evidence is combined as a root sum of squares: one kind that stands out counts nearly alone, several that agree count more. It is reported at
 // the onset of an event, again only if it grows beyond what time has left of the report, and all of it moves steadily with the evidence, so that
 // rounding does not decide what is reported.
 Assessment Detector::assess(const Evidence& evidence) noexcept {

@@ -140,6 +140,181 @@ class Metadata(CoilTest):
         self.assertTrue(self.path("out.aiff").read_bytes().endswith(extra))
         self.process("in.aiff", "out.wav")
         out = Wav(self.path("out.wav"))
-        self.assertIn(b"INAM\x06\0\0\0Title\0", out.chunks[b"LIST"])
+        self.assertIn(info_list(INAM="Title"), self.path("out.wav").read_bytes())
+        self.assertEqual(out.chunks[b"LIST"], b"adtl" + chunk(b"labl", struct.pack("<I", 1) + b"Verse\0"))
         self.assertEqual(struct.unpack("<I", out.chunks[b"cue "][24:28])[0], 77)
         self.assertIn("left out: APPL", self.stderr)
+
+
+def at(place):
+    """A place of 44.1 kHz at 48 kHz."""
+    return (2 * place * 48000 + 44100) // (2 * 44100)
+
+
+class AtAnotherRate(CoilTest):
+    """Whatever counts frames counts those of the output."""
+
+    PLACES = (0, 1, 147, 1000, 1999)
+
+    def make(self, *chunks):
+        content = bytearray(wav_bytes(floats(noise(2000, seed=1)), 3, 32, 1, 44100, b"".join(chunk(*c) for c in chunks)))
+        self.path("in.wav").write_bytes(content)
+
+    def out(self, name, *arguments, source="in.wav"):
+        self.process(source, name, "--rate", "48000", *arguments)
+        return Wav(self.path(name)).chunks if name.endswith("wav") else self.path(name).read_bytes()
+
+    def chunks(self, change):
+        """Chunks with places, each of them as `change` makes it."""
+        places = [change(place) for place in self.PLACES]
+        reference = change(44100 * 86400 * 3 + 5)
+        return {
+            b"cue ": struct.pack("<I", len(places)) + b"".join(
+                struct.pack("<II4sIII", i, place, b"data", 0, 0, place) for i, place in enumerate(places)),
+            b"plst": struct.pack("<IIII", 1, 1, change(500), 3),
+            b"LIST": b"adtl" + chunk(b"labl", struct.pack("<I", 1) + b"odd\0\0") + chunk(b"ltxt", struct.pack("<II4sHHHH", 1, change(700), b"rgn ", 1, 2, 3, 4))
+            + chunk(b"ltxt", struct.pack("<II4sHHHH", 2, change(900), b"rgn ", 1, 2, 3, 4) + b"text\0"),
+            b"bext": b"A description".ljust(338, b"\0") + struct.pack("<Q", reference) + b"\1\0".ljust(256, b"\0") + b"A=PCM\r\n",
+            b"cart": b"0101".ljust(684, b"\0") + struct.pack("<4sI", b"MRK ", change(1234)) * 2 + struct.pack("<4sI", b"EOD ", 0xFFFFFFFF)
+            + bytes(5 * 8) + b"rest",
+        }
+
+    def test_chunks_of_wav(self):
+        self.make(*self.chunks(lambda place: place).items())
+        expected = self.chunks(at)
+        for name in ("out.wav", "out.rf64", "out.w64"):
+            self.out(name)
+            self.process(name, "back.wav")
+            found = Wav(self.path("back.wav")).chunks
+            self.assertEqual({key: found.get(key) for key in expected}, expected, name)
+        found = Wav(self.process("in.wav", "-", "--rate", "48000")).chunks
+        self.assertEqual({key: found.get(key) for key in expected}, expected)
+        self.process("in.wav", "same.wav", "--rate", "44100")
+        same = Wav(self.path("same.wav")).chunks
+        self.assertEqual({key: same.get(key) for key in expected}, self.chunks(lambda place: place))
+
+    def test_loops_keep_their_length(self):
+        def sampler(period, *loops):
+            return struct.pack("<9I", 0, 0, period, 64, 0, 0, 0, len(loops), 0) + b"".join(struct.pack("<6I", 0, 0, *loop, 7, 0) for loop in loops)
+
+        self.make((b"smpl", sampler(22676, (147, 293), (1470, 1616))))  # the last frame of a loop is part of it
+        self.assertEqual(self.out("out.wav")[b"smpl"], sampler(20834, (160, 319), (1600, 1759)))
+        self.process("in.wav", "twice.wav", "--rate", "88200")
+        self.assertEqual(Wav(self.path("twice.wav")).chunks[b"smpl"], sampler(11338, (294, 587), (2940, 3233)))
+
+    def test_ixml(self):
+        def ixml(rate, stamp, reference, point, length):
+            return (f"<BWFXML><SPEED><FILE_SAMPLE_RATE>{rate}</FILE_SAMPLE_RATE><TIMESTAMP_SAMPLE_RATE>{rate}</TIMESTAMP_SAMPLE_RATE>"
+                    f"<TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI>{stamp >> 32}</TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI>"
+                    f"<TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO>{stamp & 0xFFFFFFFF}</TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO></SPEED>"
+                    f"<SYNC_POINT><SYNC_POINT_LOW>{point}</SYNC_POINT_LOW><SYNC_POINT_HIGH>0</SYNC_POINT_HIGH>"
+                    f"<SYNC_POINT_EVENT_DURATION>{length}</SYNC_POINT_EVENT_DURATION></SYNC_POINT>"
+                    f"<BEXT><BWF_TIME_REFERENCE_LOW>{reference & 0xFFFFFFFF}</BWF_TIME_REFERENCE_LOW>"
+                    f"<BWF_TIME_REFERENCE_HIGH>{reference >> 32}</BWF_TIME_REFERENCE_HIGH></BEXT><SCENE>44100</SCENE></BWFXML>").encode()
+
+        stamp = 44100 * 97390  # more than 32 bits at 48 kHz only
+        self.make((b"iXML", ixml(44100, stamp, stamp, 294, 147)))
+        self.assertEqual(self.out("out.wav")[b"iXML"], ixml(48000, 48000 * 97390, 48000 * 97390, 320, 160))
+        self.make((b"iXML", b"<BWFXML><SPEED><FILE_SAMPLE_RATE>48048</FILE_SAMPLE_RATE>"))
+        self.assertEqual(self.out("out.wav")[b"iXML"], b"<BWFXML><SPEED><FILE_SAMPLE_RATE>48048</FILE_SAMPLE_RATE>")
+
+    def test_between_wav_and_aiff(self):
+        cues = b"".join(struct.pack("<II4sIII", i + 1, place, b"data", 0, 0, place) for i, place in enumerate(self.PLACES))
+        smpl = struct.pack("<9I", 0, 0, 22676, 59, 3 << 30, 0, 0, 2, 0) + struct.pack("<12I", 0, 0, 147, 293, 0, 0, 1, 1, 441, 587, 0, 0)
+        self.make((b"cue ", struct.pack("<I", 5) + cues), (b"smpl", smpl), (b"LIST", b"adtl" + chunk(b"labl", struct.pack("<I", 2) + b"Verse\0")))
+        aiff = self.out("out.aiff")
+        self.assertNotIn("metadata", self.stderr)
+        names = [b""] * 5 + [b"begin loop", b"end loop"] * 2
+        names[1] = b"Verse"
+        places = [at(place) for place in self.PLACES] + [160, 320, 480, 640]
+        marks = b"".join(struct.pack(">HIB", i + 1, place, len(name)) + name + b"\0" * ((len(name) + 1) % 2)
+                         for i, (place, name) in enumerate(zip(places, names)))
+        self.assertIn(b"MARK" + struct.pack(">IH", len(marks) + 2, 9) + marks, aiff)
+        self.assertIn(b"INST" + struct.pack(">I6bh6H", 20, 59, 75, 0, 127, 1, 127, 0, 1, 6, 7, 2, 8, 9), aiff)
+        self.process("out.aiff", "back.wav", "--rate", "44100")
+        self.assertNotIn("metadata", self.stderr)
+        back = Wav(self.path("back.wav")).chunks
+        self.assertEqual(back[b"cue "], struct.pack("<I", 5) + cues)
+        self.assertEqual(back[b"smpl"], smpl[:8] + struct.pack("<I", 22675) + smpl[12:])
+        self.assertEqual(back[b"inst"], bytes([59, 75, 0, 0, 127, 1, 127]))
+        self.assertEqual(back[b"LIST"], b"adtl" + chunk(b"labl", struct.pack("<I", 2) + b"Verse\0"))
+
+    def test_loops_that_aiff_cannot_hold(self):
+        loops = struct.pack("<18I", *[0, 0, 147, 293, 0, 0] * 3)
+        for count, body in ((1, struct.pack("<6I", 0, 2, 147, 293, 0, 0)), (3, loops)):
+            self.make((b"smpl", struct.pack("<9I", 0, 0, 22676, 59, 0, 0, 0, count, 0) + body))
+            self.out("out.aiff")
+            self.assertIn("left out: smpl", self.stderr)
+
+    def test_markers_of_aiff(self):
+        def markers(change):
+            return b"MARK" + struct.pack(">IH", 24, 2) + struct.pack(">HIB", 1, change(147), 5) + b"Verse" + struct.pack(">HIB", 2, change(1999), 2) + b"a\0\0"
+
+        def with_markers(name, change):
+            content = self.path(name).read_bytes()
+            extra = markers(change)
+            return content[:4] + struct.pack(">I", len(content) + len(extra) - 8) + content[8:] + extra
+
+        write_wav(self.path("in.wav"), [[0] * 2000], kind=16, rate=44100)
+        self.process("in.wav", "in.aiff")
+        self.path("in.aiff").write_bytes(with_markers("in.aiff", lambda place: place))
+        self.assertTrue(self.out("out.aiff", source="in.aiff").endswith(markers(at)))
+
+    def test_markers_of_caf(self):
+        def marker(place):
+            return struct.pack(">IdI4BII", 0, place, 1, 0, 0, 0, 0, 0, 0)
+
+        def chunks(change):
+            markers = struct.pack(">II", 0, 2) + marker(change(147)) + marker(change(1999))
+            region = struct.pack(">II", 0, 2) + (struct.pack(">III", 1, 0, 2) + marker(change(294)) + marker(change(588))) * 2
+            return b"mark" + struct.pack(">Q", len(markers)) + markers + b"regn" + struct.pack(">Q", len(region)) + region
+
+        write_wav(self.path("in.wav"), [[0] * 2000], kind=16, rate=44100)
+        self.process("in.wav", "in.caf")
+        self.path("in.caf").write_bytes(self.path("in.caf").read_bytes() + chunks(lambda place: place))
+        self.assertTrue(self.out("out.caf", source="in.caf").endswith(chunks(at)))
+
+    def test_cue_sheet_of_flac(self):
+        def sheet(change, is_cd):
+            track = struct.pack(">QB12s", change(588), 1, b"") + bytes(14) + b"\2" + struct.pack(">QB3x", 0, 0) + struct.pack(">QB3x", change(294), 1)
+            lead_out = struct.pack(">QB12s", change(1999), 170, b"") + bytes(14) + b"\0"
+            body = bytes(128) + struct.pack(">QB", change(88200), is_cd) + bytes(258) + b"\2" + track + lead_out
+            return b"\5" + len(body).to_bytes(3, "big") + body
+
+        write_wav(self.path("in.wav"), [[0] * 2000], kind=16, rate=44100)
+        self.process("in.wav", "in.flac")
+        content = self.path("in.flac").read_bytes()
+        foreign = b"\2" + (8).to_bytes(3, "big") + b"riffmore"
+        self.path("in.flac").write_bytes(content[:42] + foreign + sheet(lambda place: place, 128) + content[42:])
+        out = self.out("out.flac", source="in.flac")
+        self.assertIn(sheet(at, 0), out)
+        self.assertNotIn(foreign, out)
+        self.assertIn("left out: APPLICATION", self.stderr)
+        self.process("in.flac", "same.flac")
+        self.assertIn(foreign, self.path("same.flac").read_bytes())
+
+    def test_tags_that_count_frames(self):
+        def id3(start, length):
+            return id3_tag(id3_frame(b"TXXX", b"\0LOOPSTART\0" + start), id3_frame(b"TXXX", b"\0LOOPLENGTH\0" + length), id3_frame(b"TXXX", b"\0OTHER\x001000"))
+
+        self.make((b"id3 ", id3(b"147", b"1470")))
+        for name in ("out.wav", "out.flac", "out.ogg", "out.opus", "out.mp3", "out.aiff"):
+            with self.subTest(name):
+                self.out(name)
+                self.process(name, "back.wav")
+                found = Wav(self.path("back.wav")).chunks[b"id3 "]
+                for key, value in (("LOOPSTART", "160"), ("LOOPLENGTH", "1600"), ("OTHER", "1000")):
+                    self.assertTrue(any(key.encode(code) + end + value.encode(code) in found for code, end in
+                                        (("latin-1", b"\0"), ("utf-16-le", b"\0\0\xff\xfe"))), (key, found))
+
+    def test_what_is_bound_to_a_rate_is_said_to_be_lost(self):
+        self.make((b"strc", bytes(28)))
+        self.out("out.wav")
+        self.assertIn("left out: strc", self.stderr)
+        self.process("in.wav", "same.wav")
+        self.assertEqual(Wav(self.path("same.wav")).chunks[b"strc"], bytes(28))
+
+    def test_opus_resamples_tags_too(self):
+        self.make((b"id3 ", id3_tag(id3_frame(b"TXXX", b"\0LOOPSTART\x00147"))))
+        self.process("in.wav", "out.opus")
+        self.assertIn(b"LOOPSTART=160", self.path("out.opus").read_bytes())

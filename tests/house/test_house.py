@@ -1,0 +1,82 @@
+"""The tree keeps its promises: arrows between folders point down, links lead somewhere, the README stays short."""
+
+import os
+import pathlib
+import re
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# What each folder may include besides itself. The order is that of the arrows: nothing includes what comes after it.
+MAY_USE = {
+    "base": set(),
+    "ssm": {"base"},
+    "gpu": {"base", "ssm"},
+    "dsp": {"base", "ssm"},
+    "capture": {"base", "ssm", "dsp"},
+    "sensor": {"base", "ssm"},
+    "cli": {"base", "ssm", "gpu", "dsp", "capture", "sensor"},
+    "plugin": {"base", "ssm", "dsp", "capture"},
+}
+
+
+def files(*endings):
+    for folder, below, names in os.walk(ROOT):
+        below[:] = sorted(d for d in below if not d.startswith((".", "build")) and d not in ("demo", "__pycache__"))
+        for name in sorted(names):
+            if name.endswith(endings):
+                yield pathlib.Path(folder, name)
+
+
+class House(unittest.TestCase):
+    def test_includes_point_down(self):
+        seen = set()
+        for path in files(".h", ".cpp", ".cu", ".cuh"):
+            room = path.relative_to(ROOT).parts[0]
+            if room not in MAY_USE:
+                continue
+            seen.add(room)
+            for included in re.findall(r'^#include "([^"]+)"', path.read_text(), re.M):
+                other = included.split("/")[0]
+                if other != room and other in MAY_USE:
+                    self.assertIn(other, MAY_USE[room], f"{path.relative_to(ROOT)} includes {included}")
+        self.assertEqual(seen, set(MAY_USE))
+
+    def test_headers_include_no_circle(self):
+        graph = {}
+        for path in files(".h", ".cuh"):
+            name = str(path.relative_to(ROOT))
+            graph[name] = set(re.findall(r'^#include "([^"]+)"', path.read_text(), re.M))
+        done, above = set(), []
+
+        def visit(name):
+            self.assertNotIn(name, above, " -> ".join(above + [name]))
+            if name in done or name not in graph:
+                return
+            above.append(name)
+            for other in sorted(graph[name]):
+                visit(other)
+            above.pop()
+            done.add(name)
+
+        for name in sorted(graph):
+            visit(name)
+
+    def test_links_lead_somewhere(self):
+        for path in files(".md"):
+            for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text()):
+                if not link.startswith(("http:", "https:")):
+                    self.assertTrue((path.parent / link).exists(), f"{path.relative_to(ROOT)} links {link}")
+
+    def test_architecture_names_files_that_exist(self):
+        """Paths in backticks, with or without an ending."""
+        text = (ROOT / "docs/ARCHITECTURE.md").read_text()
+        for name in re.findall(r"`((?:base|ssm|gpu|dsp|capture|sensor|cli|plugin|tests|examples)/[\w/.]+)`", text):
+            self.assertTrue(list(ROOT.glob(name.rstrip("/") + "*")) or "NAME" in name, name)
+
+    def test_readme_is_short(self):
+        self.assertLessEqual(len((ROOT / "README.md").read_text().splitlines()), 150)
+
+
+if __name__ == "__main__":
+    unittest.main()
