@@ -93,17 +93,24 @@ void LaneGroup<T>::backward_block(const Weights<T>& weights, size_t frame, Works
 }
 
 template <class T>
-LossSums LaneGroup<T>::train(const Weights<T>& weights, double k_plain, double k_pre, Workspace<T>& ws,
-                             double* gradient) {
-  const size_t n = lanes(), blocks = segment_frames_ / kBlockFrames;
+void LaneGroup<T>::forward(const Weights<T>& weights, Workspace<T>& ws) {
   if (slow_) slow_->forward(weights.parameters, segment_frames_ / SlowMap::kHopFrames);
-  for (size_t b = 0; b < blocks; ++b) {
+  for (size_t b = 0; b < segment_frames_ / kBlockFrames; ++b) {
     std::copy(state_.begin(), state_.end(), ws.marks.begin() + std::ptrdiff_t(b * state_.size()));
-    forward_block(weights, b * kBlockFrames, &ws.output[b * kBlockFrames * n], state_.data(), ws);
+    const size_t frame = b * kBlockFrames;
+    forward_block(weights, frame, &ws.output[frame * lanes()], state_.data(), ws);
   }
-  const LossSums sums = kernels_.loss(ws.output.data(), target_.data(), counts_.data(), weight_.data(), segment_frames_,
-                                      T(k_plain), T(k_pre));
+}
 
+template <class T>
+LossSums LaneGroup<T>::loss(double k_plain, double k_pre, Workspace<T>& ws) const {
+  return kernels_.loss(ws.output.data(), target_.data(), counts_.data(), weight_.data(), segment_frames_, T(k_plain),
+                       T(k_pre));
+}
+
+template <class T>
+void LaneGroup<T>::backward(const Weights<T>& weights, Workspace<T>& ws, double* gradient) {
+  const size_t blocks = segment_frames_ / kBlockFrames;
   std::fill(ws.adjoint.begin(), ws.adjoint.end(), T(0));
   std::fill(ws.gradient.begin(), ws.gradient.end(), T(0));
   if (slow_) slow_->clear_gradient();
@@ -120,7 +127,6 @@ LossSums LaneGroup<T>::train(const Weights<T>& weights, double k_plain, double k
     add_moving_gradients(weights.parameters, ws.gradient.data(), gradient);
   else
     add_gradients(weights.parameters, ws.gradient.data(), gradient);
-  return sums;
 }
 
 // The kernels know a lane's scale and shift as constants. With dW and db, the gradients of scale W_in and shift, S that

@@ -64,6 +64,15 @@ void SlowLanes<T>::set_hops(size_t lane, const std::vector<float>& features, std
 }
 
 template <class T>
+void SlowLanes<T>::set_steady_hops(size_t lane, const std::vector<float>& features, std::span<const double> knobs) {
+  const size_t width = 2 * map_.shape.slow_features, period = features.size() / width;
+  const size_t periods = lookback_ / period + 2;  // before this segment
+  std::vector<float> repeated;
+  for (size_t i = 0; i <= periods; ++i) repeated.insert(repeated.end(), features.begin(), features.end());
+  set_hops(lane, repeated, knobs, periods * period, 0);
+}
+
+template <class T>
 void SlowLanes<T>::clear_state(size_t lane) {
   for (size_t i = lane; i < carried_.size(); i += lanes()) carried_[i] = T(0);
 }

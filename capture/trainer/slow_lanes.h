@@ -30,6 +30,8 @@ class SlowLanes {
   // The segment begins with hop `first` of a take, whose sound begins with hop `begin`.
   void set_hops(size_t lane, const std::vector<float>& features, std::span<const double> knobs, size_t first,
                 size_t begin);
+  // The same of a sound that is in each segment like in the one before: features of a segment.
+  void set_steady_hops(size_t lane, const std::vector<float>& features, std::span<const double> knobs);
   void clear_state(size_t lane);
   ssm::AlignedVector<T>& state() { return carried_; }
 

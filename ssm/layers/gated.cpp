@@ -2,7 +2,6 @@
 //   z = tanh(x + R c);  c = c + sigmoid(G z + b_g) (V z + b_v - c);  y = c
 #include <algorithm>
 
-#include "base/error.h"
 #include "ssm/layers/part.h"
 
 namespace coil::ssm {
@@ -11,15 +10,14 @@ namespace {
 
 class Gated final : public RecurrentPart {
  public:
-  Gated(const GatedConfig& config, const Build& build)
+  Gated(const GatedConfig& config, const PartTraits& traits, const Build& build)
       : RecurrentPart(config.d_hidden, config.d_units), kernels_(build.kernels), units_(size_t(config.d_units)) {
     recurrent_ = load_linear(config.recurrent(), build);
-    // value and gate side by side, as glu takes them
     value_ = load_linear(config.value(), build), gate_ = load_linear(config.gate(), build);
     scan_floats_ = stride_out();
     std::vector<uint32_t> position;
     for (size_t i = 0; i < units_; ++i) position.push_back(uint32_t(i));
-    scan_offset_ = build.layout.add(config.state_name + ".gated", {config.d_units}, scan_floats_, std::move(position));
+    scan_offset_ = build.layout.add(traits.region("gated"), scan_floats_, std::move(position));
   }
 
   bool can_accumulate() const override { return false; }
@@ -64,8 +62,8 @@ class Gated final : public RecurrentPart {
 
 }  // namespace
 
-std::unique_ptr<RecurrentPart> make_gated(const GatedConfig& config, const Build& build) {
-  return std::make_unique<Gated>(config, build);
+AnyPart make_part(const GatedConfig& config, const PlannedPart& place, const Build& build) {
+  return std::make_unique<Gated>(config, place.traits, build);
 }
 
 }  // namespace coil::ssm
