@@ -16,6 +16,7 @@ constexpr double kWarmUpSteps = 100;
 constexpr double kLargestNorm = 1,
                  kSpike = 2;  // the gradient's norm is clipped there, and at so many times what is usual
 constexpr double kAverage = 0.999;
+constexpr double kRestartedLag = 4;  // of steps averaged, the latest third count most; at first, the latest tenth
 
 }  // namespace
 
@@ -60,7 +61,11 @@ void Optimiser::take_over(const Optimiser& smaller) {
   for (size_t i = 0; i < smaller.matrices_.size(); ++i) matrices_[i].soap = smaller.matrices_[i].soap;
   steps_ = smaller.steps_, typical_norm_ = smaller.typical_norm_;
   std::fill(parameters_.begin() + std::ptrdiff_t(map_.slow + map_.slow_path.out_weight), parameters_.end(), 0.0f);
+}
+
+void Optimiser::restart_average() {
   average_.assign(parameters_.begin(), parameters_.end());
+  averaged_ = 0, average_lag_ = kRestartedLag;
 }
 
 void Optimiser::add_matrix(size_t at, size_t rows, size_t columns) {
@@ -113,7 +118,7 @@ void Optimiser::finish() {
   }
   bound_time_constants();
   const double averaged = double(++averaged_);
-  const double share = 1 - std::min(kAverage, (1 + averaged) / (10 + averaged));
+  const double share = 1 - std::min(kAverage, (1 + averaged) / (average_lag_ + averaged));
   for (size_t i = 0; i < map_.size; ++i) average_[i] += (double(parameters_[i]) - average_[i]) * share;
 }
 

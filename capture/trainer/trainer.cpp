@@ -526,8 +526,11 @@ void Trainer::try_slow_path(const std::function<bool()>& stop) {
   const double share = std::max(impl_->settings.slow_trial_frames, kSlowTrialShare * impl_->frames_of_all());
   const double until = impl_->state.frames + share, before_s = impl_->elapsed_before_s;
   std::unique_ptr<Impl> rival = impl_->with_slow_path();
+  // averages that know as little of one as of the other
+  rival->optimiser.restart_average();
   rival->advance_to(until, stop);
   if (rival->stopped) return;
+  impl_->optimiser.restart_average();
   impl_->advance_to(until, stop);
   if (impl_->stopped) return;
   const double with = rival->state.held_out_esr, without = impl_->state.held_out_esr;
