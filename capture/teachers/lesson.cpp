@@ -15,6 +15,7 @@ namespace {
 constexpr double kPieceSeconds = 0.25;  // between two questions whether to go on
 constexpr double kRestSeconds = 0.25;   // of silence, over which what is left counts as the capture's rest
 constexpr double kAudibleDb = -80;
+constexpr float kLoudest = 1e4f;  // 80 dB above full scale
 constexpr size_t kSettingsOfOneKnob = 7, kSettingsOfMore = 12;
 constexpr size_t kMostMetadataBytes = 16384;
 
@@ -114,7 +115,7 @@ bool play_setting(const Teacher& teacher, const std::vector<float>& dry, const s
     if (!go_on(double(t) / double(dry.size()))) return false;
     const size_t end = std::min(t + piece, dry.size());
     for (const float value : player.play({dry.begin() + std::ptrdiff_t(t), dry.begin() + std::ptrdiff_t(end)})) {
-      if (!std::isfinite(value)) throw Error(where + " gives values that are no numbers: the file is damaged");
+      if (!(std::abs(value) <= kLoudest)) throw Error(where + " gives values beyond any sound: the file is damaged");
       take.wet.push_back(float(double(value) - rest.value));
     }
   }

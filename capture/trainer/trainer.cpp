@@ -113,6 +113,7 @@ struct Trainer::Impl {
   std::vector<double> gradient;
   mutable Evaluation evaluation;
   TrainingState state;
+  std::vector<CurvePoint> curve;
   uint64_t fingerprint = 0;
   double next_look = 0;  // frames, or seconds where the time is limited
   double elapsed_before_s = 0;
@@ -334,6 +335,7 @@ void Trainer::Impl::look() {
     error += results[i].error * weights[passages[i].take], energy += results[i].energy * weights[passages[i].take];
   }
   state.held_out_esr = error / std::max(energy, 1e-30);
+  curve.push_back({elapsed_s(), state.frames, state.held_out_esr});
   state.improved = state.held_out_esr < state.best_esr;
   if (!state.improved) return;
   state.best_esr = state.held_out_esr;
@@ -361,6 +363,7 @@ uint64_t Trainer::Impl::fingerprint_of_all() const {
 template <class Archive>
 void Trainer::Impl::visit(Archive& archive) {
   archive(random), archive(best), archive(walks), archive(state), archive(next_look), archive(elapsed_before_s);
+  archive.list(curve);
   optimiser.visit(archive);
   for (Worker& worker : workers)
     for (LaneGroup<float>& group : worker.groups) archive(group.state());
@@ -376,6 +379,8 @@ const TrainingState& Trainer::state() const { return impl_->state; }
 const ParameterMap& Trainer::map() const { return impl_->map; }
 const Scales& Trainer::scales() const { return impl_->scales; }
 const std::vector<float>& Trainer::best() const { return impl_->best; }
+const std::vector<CurvePoint>& Trainer::curve() const { return impl_->curve; }
+const std::vector<std::vector<Span>>& Trainer::held_out() const { return impl_->hidden; }
 
 std::vector<double> Trainer::esr(std::vector<Take> takes) const {
   std::vector<Passage> whole;

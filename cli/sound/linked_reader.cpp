@@ -14,12 +14,14 @@
 namespace coil::cli {
 namespace {
 
-constexpr int kOpusRateHz = 48000;  // of its positions
+constexpr int kOpusRateHz = 48000;       // of its positions
+constexpr int64_t kFramesAtOnce = 1152;  // what libsndfile drops before an error
 
 class Window {
  public:
   Window(std::shared_ptr<ByteSource> source, const SoundLink& link)
-      : source_(std::move(source)), link_(link), size_(link.end - link.begin + link.inserted.size()) {
+      : source_(std::move(source)), pieces_(link.pieces) {
+    for (const SoundLink::Piece& piece : pieces_) size_ += size_of(piece);
     SF_VIRTUAL_IO calls = {size, seek, read, nullptr, tell};
     file_ = sf_open_virtual(&calls, SFM_READ, &info_, this);
   }
@@ -61,22 +63,30 @@ class Window {
     return static_cast<sf_count_t>(wanted - left.size());
   }
 
-  // From one side of the inserted bytes, or of them.
+  static uint64_t size_of(const SoundLink::Piece& piece) {
+    return piece.bytes.empty() ? piece.size : piece.bytes.size();
+  }
+
+  // Of one piece.
   size_t read_some(std::span<uint8_t> out) {
-    const uint64_t before = link_.inserted.empty() ? size_ : link_.inserted_at - link_.begin,
-                   after = before + link_.inserted.size();
-    if (at_ >= before && at_ < after) {
-      const size_t count = std::min<uint64_t>(out.size(), after - at_);
-      std::copy_n(link_.inserted.begin() + static_cast<std::ptrdiff_t>(at_ - before), count, out.begin());
-      return count;
+    uint64_t begin = 0;
+    for (const SoundLink::Piece& piece : pieces_) {
+      const uint64_t size = size_of(piece);
+      if (at_ < begin + size) {
+        const uint64_t place = at_ - begin;
+        const std::span<uint8_t> part = out.first(std::min<uint64_t>(out.size(), size - place));
+        if (piece.bytes.empty()) return source_->read_at(piece.at + place, part);
+        std::copy_n(piece.bytes.begin() + static_cast<std::ptrdiff_t>(place), part.size(), part.begin());
+        return part.size();
+      }
+      begin += size;
     }
-    if (at_ >= after) return source_->read_at(link_.begin + at_ - link_.inserted.size(), out);
-    return source_->read_at(link_.begin + at_, out.first(std::min<uint64_t>(out.size(), before - at_)));
+    return 0;
   }
 
   std::shared_ptr<ByteSource> source_;
-  const SoundLink link_;
-  uint64_t size_, at_ = 0;
+  const std::vector<SoundLink::Piece> pieces_;
+  uint64_t size_ = 0, at_ = 0;
   SF_INFO info_ = {};
   SNDFILE* file_ = nullptr;
   std::exception_ptr fault_;
@@ -85,82 +95,154 @@ class Window {
 class LinkedReader final : public SoundReader {
  public:
   LinkedReader(const std::filesystem::path& path, std::shared_ptr<ByteSource> source, std::vector<SoundLink> links)
-      : source_(std::move(source)),
-        links_(std::move(links)),
-        first_(std::make_unique<Window>(source_, links_.front())),
-        window_(first_.get()) {
-    first_->rethrow();
-    if (first_->file() == nullptr)
+      : source_(std::move(source)), links_(std::move(links)) {
+    open_first();
+    if (window_->file() == nullptr)
       throw Failure(kFailed, in_quotes(path) + ": cannot be read as a sound file: " + sf_strerror(nullptr));
-    const SF_INFO& info = first_->info();
+    const SF_INFO& info = window_->info();
     layout_ = layout_of_format(info.format, info.channels);
+    is_opus_ = (info.format & SF_FORMAT_SUBMASK) == SF_FORMAT_OPUS;
     info_ = {info.samplerate, info.channels, info.format, -1, layout_.mask};
     if (links_.size() == 1 && info.frames < SF_COUNT_MAX) info_.frames = info.frames;
+    if (link_ == 0) {
+      begin_file(*window_);
+    } else {
+      first_position_ = in_frames(links_.front().begin_position);
+      note_damage(links_[link_], *window_);
+    }
   }
 
   int64_t read(std::span<float> out) override {
     throw_if_interrupted();
     int64_t frames = 0;
     const int64_t wanted = static_cast<int64_t>(out.size()) / info_.channels;
-    while (window_ != nullptr && frames < wanted) {
-      const int64_t more = sf_readf_float(window_->file(), out.data() + frames * info_.channels, wanted - frames);
-      window_->rethrow();
+    while (frames < wanted) {
+      const std::span<float> rest = out.subspan(static_cast<size_t>(frames) * info_.channels);
+      const int64_t room = std::min(wanted - frames, length_ - frames_of_file_);
+      int64_t more = std::min(silence_, room);
+      if (more > 0) {
+        std::fill_n(rest.begin(), more * info_.channels, 0.0f);
+        silence_ -= more;
+      } else if (window_ == nullptr) {
+        break;
+      } else {
+        if (room > 0) more = sf_readf_float(window_->file(), rest.data(), std::min(room, kFramesAtOnce));
+        window_->rethrow();
+        layout_.reorder(rest.first(static_cast<size_t>(more) * info_.channels));
+        if (more == 0) next_link();
+      }
       frames += more;
-      frames_of_link_ += more;
-      if (more == 0) next_link();
+      frames_of_file_ += more;
     }
-    layout_.reorder(out.first(static_cast<size_t>(frames) * info_.channels));
     return frames;
   }
 
   SoundFaults faults() const override { return faults_; }
 
  private:
+  // The first link that is long enough.
+  void open_first() {
+    for (;; ++link_) {
+      window_ = std::make_unique<Window>(source_, links_[link_]);
+      window_->rethrow();
+      if (window_->file() != nullptr || link_ + 1 == links_.size() || !links_[link_ + 1].goes_on) return;
+    }
+  }
+
+  // Of a position.
+  int64_t in_frames(int64_t position) const {
+    return is_opus_ && position >= 0 ? position * info_.sample_rate_hz / kOpusRateHz : position;
+  }
+
+  // Of a window's first frame, or of the end of one that cannot be opened; -1: not known.
+  int64_t position_of(const Window& window, const SoundLink& link) const {
+    const int64_t end = in_frames(link.end_position), frames = window.file() != nullptr ? window.info().frames : 0;
+    return end < 0 || frames < 0 || frames > end ? -1 : end - frames;
+  }
+
+  void begin_file(const Window& window) {
+    const bool is_damaged = link_ + 1 < links_.size() && links_[link_ + 1].goes_on;
+    first_position_ = position_of(window, links_[link_]);
+    length_ = is_damaged && links_[link_].says_length ? window.info().frames : INT64_MAX;
+  }
+
+  // The link that was read has ended, or the one that follows it has.
   void end_link() {
-    SoundFaults faults = links_[link_].faults;
+    const SoundLink& link = links_[link_];
     const SF_INFO& info = window_->info();
+    SoundFaults faults = link.faults;
     const bool is_ogg = (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_OGG;
-    const bool is_opus = (info.format & SF_FORMAT_SUBMASK) == SF_FORMAT_OPUS;
-    if (is_opus) faults.first_damage_frame = faults.first_damage_frame * info.samplerate / kOpusRateHz;
-    faults.first_damage_frame = std::min(faults.first_damage_frame, frames_of_link_);
-    const int64_t missing = is_ogg && info.frames < SF_COUNT_MAX ? info.frames - frames_of_link_ : 0;
+    const int64_t missing =
+        is_ogg && info.frames < SF_COUNT_MAX && !link.goes_on ? info.frames - frames_of_file_ : 0;
     if (missing > 0 && faults.damaged())
       faults.lost_frames += missing;
     else if (missing > 0)
       faults.truncated = true;
     faults_.add(faults, frames_before_);
-    frames_before_ += std::exchange(frames_of_link_, 0);
+  }
+
+  // Behind damage comes silence up to where `window` begins.
+  void note_damage(const SoundLink& link, const Window& window) {
+    constexpr int64_t kLongestGap = int64_t{1} << 30;  // frames; beyond it positions are not believed
+    const int64_t position = position_of(window, link);
+    int64_t lost = 0;
+    if (position >= 0 && first_position_ >= 0) {
+      lost = position - first_position_ - frames_of_file_ - silence_;
+    } else if (link.lost_before > 0) {
+      // Decoders do not give the first frames of MPEG.
+      const int64_t skipped = window.file() != nullptr ? std::max<int64_t>(link.frames_found - window.info().frames, 0) : 0;
+      lost = link.lost_before + skipped;
+    }
+    if (lost < 0 || lost > kLongestGap) lost = 0;
+    SoundFaults faults;
+    faults.damaged_places = 1;
+    faults.first_damage_frame = frames_of_file_;
+    faults.lost_frames = lost;
+    faults_.add(faults, frames_before_);
+    silence_ += lost;
   }
 
   void next_link() {
     end_link();
     const size_t before = link_++;
-    window_ = nullptr;
-    while (link_ < links_.size()) {
-      later_ = std::make_unique<Window>(source_, links_[link_]);
-      later_->rethrow();
-      if (later_->file() != nullptr || !links_[link_].goes_on) break;
-      ++link_;  // too little between two damaged places
+    window_.reset();
+    std::unique_ptr<Window> next;
+    for (; link_ < links_.size(); ++link_) {
+      const SoundLink& link = links_[link_];
+      next = std::make_unique<Window>(source_, link);
+      next->rethrow();
+      if (!link.goes_on) {
+        frames_before_ += frames_of_file_ + silence_;
+        frames_of_file_ = -silence_;
+        break;
+      }
+      note_damage(link, *next);
+      if (next->file() != nullptr) break;
+      faults_.add(link.faults, frames_before_);  // too little between two damaged places
     }
     if (link_ == links_.size()) return;
-    const SF_INFO& info = later_->info();
-    if (later_->file() != nullptr && info.channels == info_.channels && info.samplerate == info_.sample_rate_hz) {
-      window_ = later_.get();
+    const SF_INFO& info = next->info();
+    if (next->file() != nullptr && info.channels == info_.channels && info.samplerate == info_.sample_rate_hz) {
+      window_ = std::move(next);
+      if (!links_[link_].goes_on) begin_file(*window_);
       return;
     }
     faults_.left_out =
-        later_->file() != nullptr
+        next->file() != nullptr
             ? describe_left_out(links_.size() - before - 1, info.channels, info.samplerate)
-            : "what was joined to it from byte " + std::to_string(links_[link_].begin) + " on cannot be read";
+            : "what was joined to it from byte " + std::to_string(links_[link_].begin()) + " on cannot be read";
   }
 
   std::shared_ptr<ByteSource> source_;
   std::vector<SoundLink> links_;
-  std::unique_ptr<Window> first_, later_;  // the first stays open for its metadata
-  Window* window_;                         // null: all were read
+  std::unique_ptr<Window> window_;  // null: all were read
   size_t link_ = 0;
   ChannelLayout layout_;
-  int64_t frames_of_link_ = 0, frames_before_ = 0;
+  bool is_opus_ = false;
+  int64_t first_position_ = -1;  // of the file that is read now; -1: not known
+  int64_t length_ = INT64_MAX;   // of that file, where it is damaged and says it
+  int64_t silence_ = 0;          // frames that come before window_
+  int64_t frames_of_file_ = 0, frames_before_ = 0;
   SoundFaults faults_;  // of the links that were read
 };
 

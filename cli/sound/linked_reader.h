@@ -1,5 +1,5 @@
-// Ogg and MPEG files, which may be several joined ones: each link is opened by itself, because libsndfile ends after
-// the first.
+// Ogg and MPEG files, which may be several joined ones, or damaged: each piece that is whole is opened by itself, because
+// libsndfile ends after the first file, and does not say what it left out. Between the pieces is silence.
 #pragma once
 
 #include <filesystem>
@@ -12,13 +12,22 @@
 namespace coil::cli {
 
 struct SoundLink {
-  uint64_t begin = 0, end = 0;  // bytes
-  SoundFaults faults;  // as its pages or frames show them; the damage's place and what is lost may follow from reading
+  // What a decoder is given, in this order: bytes of the file, or these in their place.
+  struct Piece {
+    uint64_t at = 0, size = 0;
+    std::vector<uint8_t> bytes;
+  };
+  std::vector<Piece> pieces;
+  SoundFaults faults;    // as its pages or frames show them
   bool goes_on = false;  // the same file as the link before, behind damage
-  // To be read before the byte at `inserted_at`: a frame that counts the others of an MPEG link. Without one,
-  // libsndfile guesses how long a link of variable bit rate is, and ends there.
-  std::vector<uint8_t> inserted;
-  uint64_t inserted_at = 0;
+  // Where a file's first frame begins when nothing is missing, and where the link's last one ends, as the file counts;
+  // -1: it does not say.
+  int64_t begin_position = 0, end_position = -1;
+  // Where positions do not say it: frames in the damage before it, and in its bytes.
+  int64_t lost_before = 0, frames_found = 0;
+  bool says_length = false;  // of itself and the links that go on from it; then what comes after that is padding
+
+  uint64_t begin() const { return pieces.back().at; }
 };
 
 // Found from Ogg's pages (RFC 3533) and their checksums. Empty: the file is not Ogg. [any thread]

@@ -2,6 +2,7 @@
 // encoders write them.
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <optional>
 #include <string_view>
@@ -56,7 +57,7 @@ class Walk {
     uint64_t at = 0;
     while (const uint64_t tag = tag_bytes(at)) at += tag;
     if (!find_pair(at)) return {};
-    begin_link(0);
+    begin_link(0, 0);
     while (at < size_) {
       const std::optional<Frame> frame = frame_at(at);
       if (frame && frame->matches(format_)) {
@@ -123,20 +124,27 @@ class Walk {
     return false;
   }
 
-  void begin_link(uint64_t at) {
-    if (!links_.empty()) end_link(at);
-    links_.push_back({.begin = at, .end = at, .faults = {}, .inserted = {}});
+  // `end_before`: of the link before it.
+  void begin_link(uint64_t at, uint64_t end_before) {
+    if (!links_.empty()) end_link(end_before);
+    links_.push_back({.pieces = {{at, 0, {}}}, .faults = {}});
     link_has_count_ = false;
     link_frames_ = 0;
   }
 
   void end_link(uint64_t at) {
-    SoundLink& link = links_.back();
-    link.end = at;
-    if (!link_has_count_ && link_frames_ > 0 && format_.layer == 3) link.inserted = counting_frame(link.inserted_at);
+    links_.back().frames_found = link_frames_ * format_.samples;
+    links_.back().says_length = link_has_count_;
+    std::vector<SoundLink::Piece>& pieces = links_.back().pieces;
+    pieces.back().size = at - pieces.back().at;
+    if (link_has_count_ || link_frames_ == 0 || format_.layer != 3) return;
+    pieces.front().size = first_frame_at_ - pieces.front().at;
+    pieces.push_back({0, 0, counting_frame(first_frame_at_)});
+    pieces.push_back({first_frame_at_, at - first_frame_at_, {}});
   }
 
-  // Of the format of the frame at `at`.
+  // A frame that counts the others, of the format of the frame at `at`. Without one, libsndfile guesses how long a link of
+  // variable bit rate is, and ends there.
   std::vector<uint8_t> counting_frame(uint64_t at) {
     constexpr uint8_t kNoChecksum = 1, kRoomyBitRate = 9 << 4, kRateBits = 0x0c, kHasCount = 1;
     std::vector<uint8_t> bytes = bytes_at(at, 4);
@@ -157,8 +165,19 @@ class Walk {
   }
 
   void end_file() {
+    const int64_t missing = expected_ - found_;
+    const auto damaged = std::span(links_).last(damaged_places_);
+    int64_t guessed = 0;  // by their bytes
+    for (const SoundLink& link : damaged) guessed += link.lost_before;
+    const bool is_constant = shortest_ + 1 >= longest_;  // then the guess is right
     // Some encoders count the frame that holds the count.
-    if (!damaged_ && expected_ > found_ + 1) links_.back().faults.truncated = true;
+    if (damaged.empty()) {
+      links_.back().faults.truncated = links_.back().faults.truncated || missing > 1;
+    } else if (!links_.back().faults.truncated && missing > 0 && std::abs(missing - guessed) > (is_constant ? 1 : 0)) {
+      for (SoundLink& link : damaged) link.lost_before = (link.lost_before * missing + guessed / 2) / guessed;
+    }
+    for (SoundLink& link : damaged) link.lost_before *= format_.samples;
+    damaged_places_ = 0;
   }
 
   void take(const Frame& frame, uint64_t at) {
@@ -170,40 +189,52 @@ class Walk {
     const bool xing = frame.layer == 3 && (is(place, "Xing") || is(place, "Info")),
                vbri = frame.layer == 3 && is(36, "VBRI");
     if (!xing && !vbri && !tag_at_) {
-      ++found_;
-      count_in_link(at);
+      count(frame, at);
       return;
     }
     if (found_ > 0 || expected_ > 0) {
       end_file();
-      begin_link(tag_at_.value_or(at));
+      begin_link(tag_at_.value_or(at), tag_at_.value_or(at));
     }
     tag_at_.reset();
     link_has_count_ = xing || vbri;
-    found_ = link_has_count_ ? 0 : 1;
-    if (!link_has_count_) count_in_link(at);
-    expected_ = 0;
-    damaged_ = false;
+    found_ = expected_ = 0;
+    bytes_ = longest_ = 0;
+    shortest_ = UINT64_MAX;
+    if (!link_has_count_) count(frame, at);
     if (xing && (head[place + 7] & 1))
       expected_ = static_cast<int64_t>(number_in(std::span(head).subspan(place + 8, 4), true));
     if (vbri) expected_ = static_cast<int64_t>(number_in(std::span(head).subspan(36 + 14, 4), true));
   }
 
-  void count_in_link(uint64_t at) {
-    if (link_frames_++ == 0) links_.back().inserted_at = at;
+  void count(const Frame& frame, uint64_t at) {
+    ++found_;
+    bytes_ += frame.bytes;
+    shortest_ = std::min(shortest_, frame.bytes);
+    longest_ = std::max(longest_, frame.bytes);
+    last_frame_at_ = at;
+    if (link_frames_++ == 0) first_frame_at_ = at;
   }
 
   // Behind damage; false: nothing follows.
   bool resume(uint64_t& at) {
     uint64_t next = at + 1;
     if (!find_pair(next, true)) return false;
-    SoundFaults& faults = links_.back().faults;
-    const uint64_t lost = std::max<uint64_t>((next - at + format_.bytes / 2) / format_.bytes, 1);
-    faults.lost_frames += static_cast<int64_t>(lost) * format_.samples;
-    if (faults.damaged_places++ == 0) faults.first_damage_frame = INT64_MAX;  // its end
-    damaged_ = true;
-    begin_link(next);
-    links_.back().goes_on = true;
+    // The end of the frame before is most likely damaged, too.
+    uint64_t end = at;
+    if (link_frames_ > 1) {
+      end = last_frame_at_;
+      --found_;
+      --link_frames_;
+      bytes_ -= at - end;
+    }
+    const double mean_bytes = found_ > 0 ? static_cast<double>(bytes_) / static_cast<double>(found_)
+                                         : static_cast<double>(format_.bytes);
+    begin_link(next, end);
+    SoundLink& link = links_.back();
+    link.goes_on = true;
+    link.lost_before = std::max<int64_t>(std::llround(static_cast<double>(next - end) / mean_bytes), 1);
+    ++damaged_places_;
     at = next;
     return true;
   }
@@ -213,9 +244,11 @@ class Walk {
   std::vector<SoundLink> links_;
   Frame format_;
   int64_t found_ = 0, expected_ = 0;  // frames of the file that is walked now; 0: it does not say
-  bool damaged_ = false;              // that file
+  uint64_t bytes_ = 0, shortest_ = UINT64_MAX, longest_ = 0;  // of those that were found
+  size_t damaged_places_ = 0;                                 // of that file: as many links go on
   bool link_has_count_ = false;
   int64_t link_frames_ = 0;
+  uint64_t first_frame_at_ = 0, last_frame_at_ = 0;  // of the link
   std::optional<uint64_t> tag_at_;  // a tag that came before
 };
 

@@ -1,14 +1,46 @@
 // A walk over Ogg's pages with libogg, which checks each one's checksum.
 #include <ogg/ogg.h>
 
+#include <algorithm>
 #include <map>
+#include <optional>
+#include <string_view>
 
+#include "cli/sound/byte_order.h"
 #include "cli/sound/linked_reader.h"
 
 namespace coil::cli {
 namespace {
 
 constexpr size_t kReadBytes = 1 << 16;
+constexpr long kMostPagesMissing = 8;  // that are damage, where a file begins
+
+// How many packets a stream begins with that hold no sound, by the first; 0: it is of another kind.
+int header_packets(const ogg_page& first) {
+  const std::string_view body(reinterpret_cast<const char*>(first.body), static_cast<size_t>(first.body_len));
+  if (body.starts_with("\1vorbis")) return 3;
+  return body.starts_with("OpusHead") ? 2 : 0;
+}
+
+// Of Opus: what its first page says to leave out at the beginning is not to be left out behind damage.
+constexpr size_t kPreSkip = 10, kPreSkipBytes = 2;
+
+std::vector<uint8_t> without_pre_skip(const ogg_page& first) {
+  std::vector<uint8_t> bytes(first.header, first.header + first.header_len);
+  bytes.insert(bytes.end(), first.body, first.body + first.body_len);
+  ogg_page page = {bytes.data(), first.header_len, bytes.data() + first.header_len, first.body_len};
+  const std::string_view body(reinterpret_cast<const char*>(page.body), static_cast<size_t>(page.body_len));
+  if (!body.starts_with("OpusHead") || body.size() < kPreSkip + kPreSkipBytes) return bytes;
+  std::fill_n(page.body + kPreSkip, kPreSkipBytes, 0);
+  ogg_page_checksum_set(&page);
+  return bytes;
+}
+
+int64_t begin_position(const ogg_page& first) {
+  const std::string_view body(reinterpret_cast<const char*>(first.body), static_cast<size_t>(first.body_len));
+  if (!body.starts_with("OpusHead") || body.size() < kPreSkip + kPreSkipBytes) return 0;
+  return static_cast<int64_t>(number_in({first.body + kPreSkip, kPreSkipBytes}, false));
+}
 
 class Walk {
  public:
@@ -16,36 +48,79 @@ class Walk {
 
   void take(const ogg_page& page, uint64_t at, uint64_t end) {
     const bool begins = ogg_page_bos(&page) != 0;
-    if (begins && (links_.empty() || !headers_)) begin_link(at);
+    if (begins && (links_.empty() || !headers_)) begin_file(at);
     headers_ = begins;
     if (links_.empty()) return;  // the beginning is missing
-    SoundLink& link = links_.back();
     const int serial = ogg_page_serialno(&page);
     const long number = ogg_page_pageno(&page);
-    const auto expected = next_number_.find(serial);
-    if (!begins && (skipped_ || (expected != next_number_.end() && expected->second != number))) {
-      if (link.faults.damaged_places++ == 0) link.faults.first_damage_frame = granule_;
+    if (begins && !serial_ && header_packets(page) > 0) {
+      serial_ = serial;
+      header_packets_left_ = header_packets(page);
+      links_.back().begin_position = begin_position(page);
+      first_page_ = {at, end - at, without_pre_skip(page)};
     }
+    const auto expected = next_number_.find(serial);
+    const bool is_missing = expected != next_number_.end() && expected->second != number;
+    // A recording of a broadcast has the headers, and then any page.
+    const bool is_late = is_missing && expected->second == first_number_ && number - first_number_ > kMostPagesMissing;
+    if (!begins && (skipped_ || (is_missing && !is_late))) note_damage(at);
     skipped_ = false;
     next_number_[serial] = number + 1;
-    if (ogg_page_granulepos(&page) >= 0) granule_ = ogg_page_granulepos(&page);
+    SoundLink& link = links_.back();
+    link.pieces.back().size = end - link.pieces.back().at;
     if (ogg_page_eos(&page)) link.faults.truncated = false;
-    link.end = end;
+    if (serial_ && *serial_ != serial) return;
+    if (ogg_page_granulepos(&page) >= 0) granule_ = ogg_page_granulepos(&page);
+    if (header_packets_left_ > 0) {
+      header_packets_left_ -= ogg_page_packets(&page);
+      headers_end_ = end;
+      first_number_ = number + 1;
+    } else if (serial_ && ogg_page_granulepos(&page) >= 0) {
+      link.end_position = granule_;
+    }
   }
 
   std::vector<SoundLink> links() { return std::move(links_); }
 
  private:
-  void begin_link(uint64_t at) {
-    links_.push_back({.begin = links_.empty() ? 0 : at, .end = at, .faults = {}, .inserted = {}});
+  void begin_file(uint64_t at) {
+    headers_begin_ = links_.empty() ? 0 : at;
+    links_.push_back({.pieces = {{headers_begin_, 0, {}}}, .faults = {}});
     links_.back().faults.truncated = true;  // until the page that ends it
     next_number_.clear();
+    first_number_ = -1;
+    serial_.reset();
+    header_packets_left_ = 0;
     granule_ = 0;
     skipped_ = false;
   }
 
+  // What follows is another link, which begins with the same headers. Where they are not known, a decoder goes on as
+  // well as it can.
+  void note_damage(uint64_t at) {
+    SoundLink& link = links_.back();
+    if (!serial_ || header_packets_left_ > 0) {
+      if (link.faults.damaged_places++ == 0) link.faults.first_damage_frame = granule_;
+      return;
+    }
+    const uint64_t second_page_at = first_page_.at + first_page_.size;
+    SoundLink next = {.pieces = {{headers_begin_, first_page_.at - headers_begin_, {}},
+                                 first_page_,
+                                 {second_page_at, headers_end_ - second_page_at, {}},
+                                 {at, 0, {}}},
+                      .faults = {}};
+    next.goes_on = true;
+    std::swap(next.faults.truncated, link.faults.truncated);
+    links_.push_back(std::move(next));
+  }
+
   std::vector<SoundLink> links_;
   std::map<int, long> next_number_;  // by serial number
+  long first_number_ = -1;           // of the first page behind the headers of the stream of sound
+  std::optional<int> serial_;        // of the stream of sound, once it is known
+  int header_packets_left_ = 0;
+  uint64_t headers_begin_ = 0, headers_end_ = 0;  // bytes, of the file that is walked now
+  SoundLink::Piece first_page_;                   // of the stream of sound, for links that go on
   int64_t granule_ = 0;
   bool headers_ = false;  // the last page began a stream: several begin together
   bool skipped_ = false;  // bytes that are no page came before

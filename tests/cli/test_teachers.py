@@ -24,8 +24,9 @@ class Teachers(CoilTest):
 
     def test_nam_becomes_a_model_with_a_card(self):
         self.given("a1_wavenet.nam")
-        result = json.loads(self.convert("a1_wavenet.nam", "--million-frames", "4", "--json", "-q"))
-        self.assertLess(result["esr_held_out"], 0.1)
+        result = json.loads(self.convert("a1_wavenet.nam", "--million-frames", "6", "--json", "-q"))
+        self.assertLess(result["esr_held_out"], 0.2)
+        self.assertIn("a1_wavenet.nam", self.path("amp.html").read_text())
         self.assertIn("names no licence", self.stderr)
         self.assertRegex(self.stderr, r"gives a constant of -?0\.\d+ \(-\d+ dBFS\) in silence")
         card = self.info()["card"]
@@ -42,24 +43,24 @@ class Teachers(CoilTest):
         self.assertEqual(set(Wav(self.path("out.wav")).channels[0]), {0.0})
 
     def test_model_plays_what_the_capture_plays(self):
-        # A plain filter, so that it is known what comes out: the mean of the last two frames, and a constant beside it.
+        # A plain filter, so that it is known what comes out: minus half the mean of the last two frames, and a constant beside it.
         def filter_of_two(file):
             file["config"]["receptive_field"] = 2
-            file["weights"] = [0.5, 0.5, 0.25]
+            file["weights"] = [-0.25, -0.25, 0.25]
         self.given("linear.nam", filter_of_two, "filter.nam")
-        self.convert("filter.nam", "--million-frames", "12", "-q")
+        self.convert("filter.nam", "--million-frames", "8", "-q", "--no-report")
         self.assertIn("a constant of 0.25 (-12 dBFS) in silence", self.stderr)
         dry = [a + b for a, b in zip(noise(9600, 1, 0.1), sine(9600, 440, 48000, 0.3))]
         write_wav(self.path("dry.wav"), [dry])
         self.coil("process", "dry.wav", "-o", "wet.wav", "-m", "./amp.safetensors")
-        wanted = [(a + b) / 2 for a, b in zip(dry, [0.0] + dry)]
+        wanted = [-(a + b) / 4 for a, b in zip(dry, [0.0] + dry)]
         error = sum((a - b) ** 2 for a, b in zip(Wav(self.path("wet.wav")).channels[0], wanted))
-        self.assertLess(error / sum(x * x for x in wanted), 0.01)
+        self.assertLess(error / sum(x * x for x in wanted), 0.05)
 
     def test_aida_keeps_rate_and_licence_and_plays_further_sound(self):
         self.given("aida_lstm.json")
         write_wav(self.path("more.wav"), [noise(24000, 2)], rate=24000)
-        self.convert("aida_lstm.json", "--million-frames", "1", "-q", "--dry", "more.wav", "--name", "Mine")
+        self.convert("aida_lstm.json", "--million-frames", "0.5", "-q", "--no-report", "--dry", "more.wav", "--name", "Mine")
         self.assertIn("its licence is CC0; see that it allows", self.stderr)
         info = self.info()
         self.assertEqual(info["card"]["sample_rate"], 44100)
@@ -68,7 +69,7 @@ class Teachers(CoilTest):
 
     def test_knob_becomes_a_knob(self):
         self.given("proteus_knob.json")
-        self.convert("proteus_knob.json", "--million-frames", "3", "-q")
+        self.convert("proteus_knob.json", "--million-frames", "1", "-q", "--no-report")
         self.assertEqual([control["name"] for control in self.info()["card"]["controls"]], ["gain"])
         write_wav(self.path("dry.wav"), [sine(4800, 200, 44100)], rate=44100)
         for gain in (0, 1):
@@ -100,7 +101,7 @@ class Teachers(CoilTest):
                 (["version.nam"], 1, "must be from 0.5.0 to 0.7.x, found '2.0.0'"),
                 (["cut.nam"], 1, "has 108 weights; its layers need more"),
                 (["longer.nam"], 1, "has 110 weights; its layers need 109"),
-                (["huge.nam"], 1, "gives values that are no numbers"),
+                (["huge.nam"], 1, "gives values beyond any sound"),
                 (["lstm.nam", "wet.wav"], 2, "plays by itself; further sound to play is given by --dry"),
                 (["wet.wav", "wet.wav", "--dry", "wet.wav"], 2, "--dry is for a capture of another program"),
                 (["lstm.nam", "--table", "knobs.csv"], 2, "either a dry and a wet recording are needed, or a capture"),
