@@ -5,8 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "plugin/session.h"
 #include "base/error.h"
+#include "dsp/model_processor.h"
+#include "plugin/session.h"
 
 namespace coil::plugin {
 
@@ -15,6 +16,7 @@ namespace {
 constexpr const char* kModelExtension = ".safetensors";
 constexpr int kMaxFolderDepth = 8;
 constexpr const char* kForecastTask = "forecast";  // of models for `coil stream`, which have no sound
+constexpr const char* kWanted = "; a model (.safetensors) or a preset (.coil) is needed";
 
 std::filesystem::path path_of(const juce::File& file) { return file.getFullPathName().toStdString(); }
 
@@ -88,14 +90,40 @@ LibraryFolders LibraryFolders::standard() {
 
 ModelLibrary::ModelLibrary(LibraryFolders folders) : folders_(std::move(folders)) {}
 
+bool ModelLibrary::is_model_folder(const juce::File& file) {
+  return file.isDirectory() && file.getChildFile("config.json").existsAsFile();
+}
+
+std::vector<std::byte> ModelLibrary::read(const juce::File& file) {
+  const std::string path = file.getFullPathName().toStdString();
+  std::error_code error;
+  if (std::filesystem::is_other(path_of(file), error))
+    throw Error(path + ": is not a regular file" + kWanted);  // a pipe would be waited for
+  juce::FileInputStream stream(file);
+  if (stream.failedToOpen())
+    throw Error(path + ": cannot be opened: " + stream.getStatus().getErrorMessage().toStdString());
+  std::vector<std::byte> bytes(size_t(std::max<juce::int64>(0, stream.getTotalLength())));
+  size_t count = 0;
+  while (count < bytes.size()) {
+    const int got = stream.read(bytes.data() + count, int(std::min<size_t>(bytes.size() - count, size_t{1} << 20)));
+    if (got <= 0)
+      throw Error(path + ": cannot be read to its end: it has " + std::to_string(bytes.size()) + " bytes, " +
+                  std::to_string(count) + " came");
+    count += size_t(got);
+  }
+  return bytes;
+}
+
 std::shared_ptr<const LoadedModel> ModelLibrary::load(const juce::File& file) {
-  const std::string name = file.getFileNameWithoutExtension().toStdString();
-  if (file.isDirectory() || file.getSize() > juce::int64(kMaxEmbeddedBytes)) return load(ssm::Checkpoint::open(path_of(file)), name, nullptr);
-  juce::MemoryBlock content;
-  if (!file.loadFileAsData(content)) throw Error(file.getFullPathName().toStdString() + ": cannot be read");
-  const auto* begin = static_cast<const std::byte*>(content.getData());
-  auto bytes = std::make_shared<const std::vector<std::byte>>(begin, begin + content.getSize());
-  return load(ssm::Checkpoint::from_bytes(bytes, file.getFullPathName().toStdString()), name, bytes);
+  const std::string name = file.getFileNameWithoutExtension().toStdString(),
+                    path = file.getFullPathName().toStdString();
+  if (file.isDirectory()) {
+    if (!is_model_folder(file)) throw Error(path + ": is a folder without a model's config.json" + kWanted);
+    return load(ssm::Checkpoint::open(path_of(file)), name, nullptr);
+  }
+  if (file.getSize() > juce::int64(kMaxEmbeddedBytes)) return load(ssm::Checkpoint::open(path_of(file)), name, nullptr);
+  auto bytes = std::make_shared<const std::vector<std::byte>>(read(file));
+  return load(ssm::Checkpoint::from_bytes(bytes, path), name, bytes);
 }
 
 std::shared_ptr<const LoadedModel> ModelLibrary::load(std::shared_ptr<const std::vector<std::byte>> file_bytes, const std::string& name) {
@@ -105,12 +133,17 @@ std::shared_ptr<const LoadedModel> ModelLibrary::load(std::shared_ptr<const std:
 std::shared_ptr<const LoadedModel> ModelLibrary::load(const ssm::Checkpoint& checkpoint, const std::string& name,
                                                       std::shared_ptr<const std::vector<std::byte>> file_bytes) {
   const Key key{checkpoint.hash(), checkpoint.card_json()};
+  if (head_of(key.second).task == kForecastTask)
+    throw Error(
+        checkpoint.source() +
+        ": is a forecaster, which watches sensors with `coil stream` and has no sound; a model of audio is needed");
   const std::lock_guard lock(loading_);
   std::erase_if(loaded_, [](const auto& item) { return item.second.expired(); });
   if (const auto it = loaded_.find(key); it != loaded_.end())
     if (auto model = it->second.lock()) return model;
   auto loaded = std::make_shared<LoadedModel>();
   loaded->model = ssm::Model::load(checkpoint);
+  dsp::require_audio_model(*loaded->model);
   loaded->name = loaded->model->card().name.empty() ? name : loaded->model->card().name;
   loaded->file_bytes = std::move(file_bytes);
   loaded_[key] = loaded;

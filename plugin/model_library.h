@@ -52,8 +52,11 @@ class ModelLibrary {
 
   explicit ModelLibrary(LibraryFolders folders = LibraryFolders::standard());
 
-  // Throws Error. A model that is already in memory (same hash, same card) is not loaded again.
+  // A file, or a folder with config.json and weights. Throws Error, also for models that have no sound. A model that is
+  // already in memory (same hash, same card) is not loaded again.
   std::shared_ptr<const LoadedModel> load(const juce::File& file);
+  static bool is_model_folder(const juce::File& file);         // looks whether it could be one, not into its files
+  static std::vector<std::byte> read(const juce::File& file);  // all of it; throws Error
   std::shared_ptr<const LoadedModel> load(std::shared_ptr<const std::vector<std::byte>> file_bytes, const std::string& name);
   std::shared_ptr<const LoadedModel> find_loaded(const std::string& hash);  // null: not in memory
   // The first file of the library with this hash. Reads files that it has not seen before.

@@ -3,30 +3,22 @@
 
 #include <algorithm>
 
-#include "plugin/editor/editor.h"
 #include "base/error.h"
+#include "plugin/editor/editor.h"
 
 namespace coil::plugin {
 
 namespace {
 
-std::span<const std::byte> bytes_of(const juce::MemoryBlock& block) { return {static_cast<const std::byte*>(block.getData()), block.getSize()}; }
-
 std::string path_of(const juce::File& file) { return file.getFullPathName().toStdString(); }
 
 SlotContent read_preset(const juce::File& file, ModelLibrary& library, std::map<std::string, float>& chain) {
-  juce::MemoryBlock content;
-  if (!file.loadFileAsData(content)) throw Error(path_of(file) + ": cannot be read");
-  Session session;
-  try {
-    session = session_from_bytes(bytes_of(content));
-  } catch (const Error& error) {
-    throw Error(path_of(file) + ": " + error.what());
-  }
+  Session session = session_from_bytes(ModelLibrary::read(file), path_of(file) + ": the preset");
   SlotContent slot = std::move(session.slots[0]);
   if (slot.empty()) throw Error(path_of(file) + ": holds no model");
   resolve(slot, library);
   if (!slot.missing.empty()) throw Error(path_of(file) + ": " + slot.missing);
+  slot.preset = path_of(file);
   chain = std::move(session.chain);
   return slot;
 }
@@ -59,16 +51,15 @@ SlotStatus Processor::status(int slot) const {
   const std::lock_guard lock(mutex_);
   const Slot& from = slots_[size_t(slot)];
   SlotStatus status;
-  status.kind = from.kind;
+  const bool loads = from.loading_file != juce::File();
+  status.kind = loads ? SlotStatus::Kind::loading : from.kind;
   status.message = juce::String::fromUTF8(from.message.c_str());
-  if (from.asked_file != juce::File()) {
-    status.name = from.asked_file.getFileNameWithoutExtension();
-    status.file = from.asked_file;
-  } else if (!from.content.empty()) {
-    status.name = juce::String::fromUTF8(from.content.name.c_str());
-    const juce::String path = juce::String::fromUTF8(from.content.path.c_str());
-    if (juce::File::isAbsolutePath(path)) status.file = juce::File(path);
-  }
+  status.load_error = juce::String::fromUTF8(from.load_error.c_str());
+  const bool is_preset = !from.content.preset.empty();
+  const juce::String path = juce::String::fromUTF8((is_preset ? from.content.preset : from.content.path).c_str());
+  status.file = loads ? from.loading_file : juce::File::isAbsolutePath(path) ? juce::File(path) : juce::File();
+  status.name = loads || is_preset ? status.file.getFileNameWithoutExtension()
+                                   : juce::String::fromUTF8(from.content.name.c_str());
   return status;
 }
 
@@ -77,6 +68,15 @@ std::shared_ptr<const ssm::Model> Processor::model(int slot) const { return rack
 juce::String Processor::notice() const {
   const std::lock_guard lock(mutex_);
   return juce::String::fromUTF8(notice_.c_str());
+}
+
+void Processor::dismiss_errors() {
+  {
+    const std::lock_guard lock(mutex_);
+    for (Slot& slot : slots_) slot.load_error.clear();
+    notice_.clear();
+  }
+  sendChangeMessage();
 }
 
 void Processor::set_active_slot(int slot) {
@@ -133,9 +133,8 @@ void Processor::load_file(int slot, const juce::File& file) {
     const std::lock_guard lock(mutex_);
     Slot& to = slots_[size_t(slot)];
     request = ++to.request;
-    to.kind = SlotStatus::Kind::loading;
-    to.asked_file = file;
-    to.message.clear();
+    to.loading_file = to.asked_file = file;
+    to.load_error.clear();
   }
   sendChangeMessage();
 
@@ -145,21 +144,23 @@ void Processor::load_file(int slot, const juce::File& file) {
     std::string wrong;
     try {
       content = file.hasFileExtension(kPresetExtension) ? read_preset(file, *library_, chain) : slot_with(library_->load(file), path_of(file));
-    } catch (const std::exception& error) {
+    } catch (const Error& error) {
       wrong = error.what();
+    } catch (const std::exception& error) {
+      wrong = path_of(file) + ": " + error.what();
     }
     {
       const std::lock_guard lock(mutex_);
       Slot& to = slots_[size_t(slot)];
       if (to.request != request) return;  // something else was asked for since
       if (!wrong.empty()) {
-        to.kind = SlotStatus::Kind::failed;
-        to.message = wrong;
+        to.loading_file = juce::File();
+        to.load_error = wrong;
       } else {
         history_.changing(current_session());
         const juce::SpinLock::ScopedLockType still(controls_lock_);
         install(slot, std::move(content));
-        if (file.hasFileExtension(kPresetExtension)) to.asked_file = file;
+        to.asked_file = file;
         parameters_.set_chain(chain);
         unread_state_.reset();
         notice_.clear();
@@ -172,27 +173,52 @@ void Processor::load_file(int slot, const juce::File& file) {
 
 void Processor::load_neighbour(int step) {
   const int slot = active_slot();
-  if (const auto entry = library_->neighbour(status(slot).file, step)) load_file(slot, entry->file);
+  juce::File from = status(slot).file;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const juce::File& asked = slots_[size_t(slot)].asked_file; asked != juce::File()) from = asked;
+  }
+  if (const auto entry = library_->neighbour(from, step)) return load_file(slot, entry->file);
+  {
+    const std::lock_guard lock(mutex_);
+    slots_[size_t(slot)].load_error =
+        "there is no model to choose from: put some into " + path_of(library_->user_folder());
+  }
+  sendChangeMessage();
+}
+
+juce::File Processor::preset_file(const juce::String& name) const {
+  const juce::String legal =
+      juce::File::createLegalFileName(name).trim().trimCharactersAtStart(".");  // files that begin so are not listed
+  if (!legal.containsNonWhitespaceChars()) throw Error("a preset needs a name with at least one letter or digit");
+  return library_->preset_folder().getChildFile(legal + kPresetExtension);
 }
 
 juce::File Processor::save_preset(const juce::String& name) {
-  const juce::String legal = juce::File::createLegalFileName(name.trim());
-  if (legal.isEmpty()) throw Error("a preset needs a name with at least one letter or digit");
+  const juce::File file = preset_file(name);
   Session preset;
+  int saved_slot = 0;
   {
     const std::lock_guard lock(mutex_);
     Session session = current_session();
-    preset.slots[0] = std::move(session.slots[size_t(active_slot_)]);
+    saved_slot = active_slot_;
+    preset.slots[0] = std::move(session.slots[size_t(saved_slot)]);
     preset.chain = std::move(session.chain);
   }
   if (preset.slots[0].empty()) throw Error("there is nothing to save: load a model first");
   preset.chain.erase(parameters_.bypass->getParameterID().toStdString());
+  preset.slots[0].preset.clear();
   const std::vector<std::byte> bytes = to_bytes(preset);
-  const juce::File file = library_->preset_folder().getChildFile(legal + kPresetExtension);
   if (!file.getParentDirectory().createDirectory() || !file.replaceWithData(bytes.data(), bytes.size()))
     throw Error(path_of(file) + ": cannot be written");
+  {
+    const std::lock_guard lock(mutex_);
+    Slot& slot = slots_[size_t(saved_slot)];
+    if (slot.content.hash == preset.slots[0].hash) slot.content.preset = path_of(file);
+  }
   library_->rescan();
-  sendChangeMessage();
+  library_->note_recent(file);
+  tell_of_change(By::player);
   return file;
 }
 
@@ -261,7 +287,8 @@ void Processor::show_controls() {
 void Processor::install(int slot, SlotContent content) {
   Slot& to = slots_[size_t(slot)];
   ++to.request;
-  to.asked_file = juce::File();
+  to.loading_file = to.asked_file = juce::File();
+  to.load_error.clear();
   to.message = content.missing;
   to.content = std::move(content);
   const std::vector<float> values = control_values(to.content);
@@ -355,7 +382,7 @@ void Processor::prepareToPlay(double sample_rate_hz, int max_block_frames) {
     // those that could not serve the spec before may now, and the other way round
     for (int i = 0; i < dsp::kSlots; ++i) {
       Slot& slot = slots_[size_t(i)];
-      if (!slot.content.loaded || slot.asked_file != juce::File()) continue;
+      if (!slot.content.loaded) continue;
       if (rack_.model(i) != slot.content.loaded->model) {
         const juce::SpinLock::ScopedLockType still(controls_lock_);
         keep_controls();

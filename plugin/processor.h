@@ -23,12 +23,14 @@
 
 namespace coil::plugin {
 
-// What the window says of a slot.
+// What the window says of a slot. While a file loads, name and file are that file's; what the slot had plays on.
 struct SlotStatus {
   enum class Kind { empty, loading, playing, missing, failed } kind = Kind::empty;
-  juce::String name;     // the card's, or the file's
-  juce::String message;  // what is missing or wrong and what would be right; empty when all is well
-  juce::File file;       // where it came from; does not exist when the session alone holds it
+  juce::String name;     // the preset's, the card's, or the file's
+  juce::String message;  // what of it is missing or does not play here, and what would be right; empty when all is well
+  juce::String load_error;  // why the file that was asked for last did not load, so that the slot kept what it had;
+                            // empty: it did
+  juce::File file;          // where it came from; does not exist when the session alone holds it
 };
 
 // Sends a change message (on the message thread) whenever a slot, the active slot or the controls' meaning changed.
@@ -55,11 +57,15 @@ class Processor final : public juce::AudioProcessor,
   SlotStatus status(int slot) const;
   std::shared_ptr<const ssm::Model> model(int slot) const;  // null: none plays
   juce::String notice() const;  // why the host's session could not be opened; empty when all is well
+  void dismiss_errors();        // notice() and load_error of both slots were read
 
   void load_file(int slot, const juce::File& file);  // model (.safetensors) or user preset (.coil); loads on another thread
-  void load_neighbour(int step);                     // next (+1) or previous (-1) in the library, in the active slot
+  void load_neighbour(
+      int step);  // next (+1) or previous (-1) in the library, in the active slot; also past files that do not load
   void clear(int slot);
-  juce::File save_preset(const juce::String& name);  // into the library's preset_folder(); throws Error
+  juce::File preset_file(
+      const juce::String& name) const;  // where save_preset() puts it; throws Error for a name that cannot be one
+  juce::File save_preset(const juce::String& name);  // over one of that name; the slot takes the name; throws Error
 
   bool can_undo() const;
   bool can_redo() const;
@@ -105,9 +111,11 @@ class Processor final : public juce::AudioProcessor,
  private:
   struct Slot {
     SlotContent content;  // its controls are those of when the slot was left; while it is active, the parameters hold them
-    SlotStatus::Kind kind = SlotStatus::Kind::empty;
+    SlotStatus::Kind kind = SlotStatus::Kind::empty;  // of the content: never loading
     std::string message;
-    juce::File asked_file;  // what loads, or failed to
+    std::string load_error;
+    juce::File loading_file;  // none: nothing loads
+    juce::File asked_file;  // what was asked for last, whether or not it loaded; none: something else has changed since
     uint64_t request = 0;   // counts the changes, so that a load that comes too late is known
   };
   // How the parameters' values reach the active slot's controls.

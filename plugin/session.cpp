@@ -53,8 +53,9 @@ void append(Bytes& to, const void* data, size_t size) {
 
 Json to_json(const SlotContent& slot) {
   if (slot.empty()) return nullptr;
-  return {{"hash", slot.hash}, {"name", slot.name}, {"path", slot.path}, {"controls", slot.controls},
-          {"file_bytes", slot.file_bytes ? slot.file_bytes->size() : 0}};
+  return {{"hash", slot.hash},         {"name", slot.name},
+          {"path", slot.path},         {"preset", slot.preset},
+          {"controls", slot.controls}, {"file_bytes", slot.file_bytes ? slot.file_bytes->size() : 0}};
 }
 
 std::map<std::string, float> finite_values(const Json& json) {
@@ -63,15 +64,16 @@ std::map<std::string, float> finite_values(const Json& json) {
   return values;
 }
 
-SlotContent slot_from(const Json& json, std::span<const std::byte>& files) {
+SlotContent slot_from(const Json& json, std::span<const std::byte>& files, const std::string& what) {
   SlotContent slot;
   if (json.is_null()) return slot;
   slot.hash = json.at("hash").get<std::string>();
   slot.name = json.at("name").get<std::string>();
   slot.path = json.at("path").get<std::string>();
+  slot.preset = json.value("preset", std::string());
   slot.controls = finite_values(json.at("controls"));
   const size_t size = json.at("file_bytes").get<size_t>();
-  if (size > files.size()) throw Error("the session is damaged: a model in it is cut off");
+  if (size > files.size()) throw Error(what + " is damaged: a model in it is cut off");
   if (size > 0) slot.file_bytes = std::make_shared<const Bytes>(files.begin(), files.begin() + std::ptrdiff_t(size));
   files = files.subspan(size);
   return slot;
@@ -102,20 +104,20 @@ std::vector<std::byte> to_bytes(const Session& session) {
   return bytes;
 }
 
-Session session_from_bytes(std::span<const std::byte> bytes) {
+Session session_from_bytes(std::span<const std::byte> bytes, const std::string& what) {
   Header header;
   if (bytes.size() < sizeof header || std::memcmp(bytes.data(), kMagic, sizeof kMagic) != 0)
-    throw Error("the session is not one of Coil: its first bytes should read COIL");
+    throw Error(what + " is not one of Coil: its first bytes should read COIL");
   std::memcpy(&header, bytes.data(), sizeof header);
   if (header.version > kVersion)
-    throw Error("the session was saved by a newer Coil (its format is " + std::to_string(header.version) + ", this one reads up to " +
-                     std::to_string(kVersion) + "): install that version to open it");
+    throw Error(what + " was saved by a newer Coil (its format is " + std::to_string(header.version) +
+                ", this one reads up to " + std::to_string(kVersion) + "): install that version to open it");
   if (header.content_bytes > bytes.size() - sizeof header)
-    throw Error("the session is cut off: it has " + std::to_string(bytes.size()) + " bytes and needs " +
-                     std::to_string(header.content_bytes) + " after its first " + std::to_string(sizeof header));
+    throw Error(what + " is cut off: it has " + std::to_string(bytes.size()) + " bytes and needs " +
+                std::to_string(header.content_bytes) + " after its first " + std::to_string(sizeof header));
   bytes = bytes.first(sizeof header + header.content_bytes);
   if (header.checksum != XXH3_64bits(bytes.data() + kChecked, bytes.size() - kChecked) || header.json_bytes > header.content_bytes)
-    throw Error("the session is damaged: its checksum does not fit its bytes");
+    throw Error(what + " is damaged: its checksum does not fit its bytes");
 
   const auto* text = reinterpret_cast<const char*>(bytes.data()) + sizeof header;
   std::span<const std::byte> files = bytes.subspan(sizeof header + header.json_bytes);
@@ -125,10 +127,10 @@ Session session_from_bytes(std::span<const std::byte> bytes) {
     session.active_slot = std::clamp(json.at("active_slot").get<int>(), 0, dsp::kSlots - 1);
     session.chain = finite_values(json.at("chain"));
     session.rate_mode = rate_mode_from(json.value("rate_scaling", Json()));
-    for (size_t i = 0; i < session.slots.size(); ++i) session.slots[i] = slot_from(json.at("slots").at(i), files);
+    for (size_t i = 0; i < session.slots.size(); ++i) session.slots[i] = slot_from(json.at("slots").at(i), files, what);
     return session;
   } catch (const Json::exception& error) {
-    throw Error(std::string("the session cannot be read: ") + error.what());
+    throw Error(what + " cannot be read: " + error.what());
   }
 }
 

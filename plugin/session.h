@@ -15,6 +15,7 @@ namespace coil::plugin {
 struct SlotContent {
   std::string hash, name;                 // the model's; both empty: the slot is empty
   std::string path;                       // where its file was last seen; empty: never in a file
+  std::string preset;                     // path of the user preset that it came from or was saved as; empty: none
   std::map<std::string, float> controls;  // by name, in their units; also those of a model that is missing
   std::shared_ptr<const LoadedModel> loaded;                // null: nothing plays here
   std::string missing;                                       // one line that says why; empty when all is well. Not saved
@@ -32,8 +33,9 @@ struct Session {
 
 // The file form: all of it, with file_bytes, guarded by a checksum. [any thread]
 std::vector<std::byte> to_bytes(const Session& session);
-// Throws Error for bytes that are damaged, or of a newer version. The models are not loaded yet. [any thread]
-Session session_from_bytes(std::span<const std::byte> bytes);
+// Throws Error for bytes that are damaged, or of a newer version; it calls them `what`. The models are not loaded yet.
+// [any thread]
+Session session_from_bytes(std::span<const std::byte> bytes, const std::string& what = "the session");
 
 // Loads the slot's model: from the embedded bytes, what the process has loaded already, the path, or any file of the library with that hash;
 // or says what is missing. [any thread but the audio thread]

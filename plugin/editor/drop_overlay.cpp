@@ -11,9 +11,11 @@ DropOverlay::DropOverlay() {
   setAlwaysOnTop(true);
 }
 
-void DropOverlay::show(const juce::String& file_name, bool welcome) {
+void DropOverlay::show(const juce::String& file_name, bool welcome, int left_out) {
   welcome_ = welcome;
   text_ = welcome ? "Drop to load " + file_name : file_name + " is neither a model (.safetensors) nor a preset (.coil)";
+  if (left_out > 0)
+    text_ << "\nA slot takes one file: " << left_out << (left_out == 1 ? " other is" : " others are") << " left out";
   setTitle(text_);
   setVisible(true);
   repaint();
@@ -34,7 +36,7 @@ void DropOverlay::paint(juce::Graphics& g) {
   g.setFont(theme::font(theme::kTextLarge, theme::Weight::strong));
   g.setColour(theme::kText);
   const auto below = getLocalBounds().withTop(juce::roundToInt(centre.y + kCoil)).reduced(2 * theme::kPad, 0);
-  g.drawFittedText(text_, below, juce::Justification::centredTop, 3);
+  g.drawFittedText(text_, below, juce::Justification::centredTop, 4);
 }
 
 }  // namespace coil::plugin

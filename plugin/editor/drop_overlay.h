@@ -9,8 +9,8 @@ class DropOverlay final : public juce::Component {
  public:
   DropOverlay();
 
-  // `welcome`: the file is a model or preset.
-  void show(const juce::String& file_name, bool welcome);
+  // `welcome`: the file is a model or preset. `left_out`: how many others were dragged along.
+  void show(const juce::String& file_name, bool welcome, int left_out);
 
  private:
   void paint(juce::Graphics& g) override;

@@ -11,8 +11,35 @@ namespace coil::plugin {
 namespace {
 
 constexpr int kTooltipDelayMs = 600, kTicksPerStatus = 6;
+constexpr float kSaidForS = 8;
 
-bool is_loadable(const juce::String& path) { return path.endsWithIgnoreCase(".safetensors") || path.endsWithIgnoreCase(kPresetExtension); }
+// By its name; what is in it is seen when it loads.
+bool is_loadable(const juce::String& path) {
+  if (path.endsWithIgnoreCase(".safetensors") || path.endsWithIgnoreCase(kPresetExtension)) return true;
+  return juce::File::isAbsolutePath(path) && ModelLibrary::is_model_folder(juce::File(path));
+}
+
+// The first of several dropped files that can be one; else the first.
+juce::String chosen_of(const juce::StringArray& files) {
+  const auto found = std::find_if(files.begin(), files.end(), is_loadable);
+  return found != files.end() ? *found : files[0];
+}
+
+juce::String file_name(const juce::String& path) {
+  return juce::File::createFileWithoutCheckingPath(path).getFileName();
+}
+
+// An error as the message bar has room for it: "/music/amps/take.wav: is a WAV file" becomes "take.wav is a WAV file".
+juce::String short_form(const juce::String& error) {
+  const int end = error.indexOf(": ");
+  const juce::String path = error.substring(0, std::max(0, end));
+  if (!juce::File::isAbsolutePath(path)) return error.substring(0, 1).toUpperCase() + error.substring(1);
+  const juce::String rest = error.substring(end + 2);
+  const juce::StringArray verbs{"is ", "has ", "cannot ", "holds ", "needs "};
+  const bool sentence =
+      std::any_of(verbs.begin(), verbs.end(), [&](const juce::String& verb) { return rest.startsWith(verb); });
+  return file_name(path) + (sentence ? " " : ": ") + rest;
+}
 
 }  // namespace
 
@@ -40,6 +67,7 @@ Editor::Editor(Processor& processor)
   addAndMakeVisible(content_);
   using Components = std::initializer_list<juce::Component*>;
   for (auto* part : Components{&header_, &input_, &memory_, &spectrum_, &controls_, &notice_, &output_, &status_}) content_.addAndMakeVisible(part);
+  content_.addChildComponent(message_);
   for (auto* overlay : Components{&browser_, &save_panel_, &drop_overlay_}) content_.addChildComponent(overlay);
 
   header_.on_browse = [this] { browser_.isVisible() ? close_browser() : open_browser(); };
@@ -48,14 +76,13 @@ Editor::Editor(Processor& processor)
   notice_.on_open = [this] { open_file_dialog(); };
   browser_.on_close = [this] { close_browser(); };
   browser_.on_open_file = [this] { open_file_dialog(); };
-  browser_.on_load = [this](const juce::File& file) {
-    processor_.load_file(processor_.active_slot(), file);
-    close_browser();
-  };
-  save_panel_.on_close = [this] { save_panel_.setVisible(false); };
+  browser_.on_load = [this](const juce::File& file) { load(file); };
+  save_panel_.on_close = [this] { close_save_panel(); };
+  message_.on_close = [this] { close_message(); };
   save_panel_.on_save = [this](const juce::String& name) { save_preset(name); };
 
   processor_.addChangeListener(this);
+  juce::Desktop::getInstance().addFocusChangeListener(this);
   update();
   setResizable(true, true);
   setResizeLimits(theme::kMinWidth, theme::kMinHeight, theme::kMaxWidth, theme::kMaxHeight);
@@ -65,6 +92,7 @@ Editor::Editor(Processor& processor)
 
 Editor::~Editor() {
   stopTimer();
+  juce::Desktop::getInstance().removeFocusChangeListener(this);
   processor_.removeChangeListener(this);
   setLookAndFeel(nullptr);
 }
@@ -77,16 +105,69 @@ void Editor::update() {
   if (!playing_) notice_.show(status, processor_.notice());
   notice_.setVisible(!playing_);
   controls_.setVisible(playing_);
+  show_problem();
   resized();
   status_.tick();
 }
 
 void Editor::changeListenerCallback(juce::ChangeBroadcaster*) { update(); }
 
+juce::String Editor::problem() const {
+  const int active = processor_.active_slot();
+  const auto here = processor_.status(active), other = processor_.status(1 - active);
+  if (here.load_error.isNotEmpty()) return here.load_error;
+  if (const auto notice = processor_.notice(); notice.isNotEmpty() && playing_) return notice;
+  const auto of_other = other.load_error.isNotEmpty() ? other.load_error : other.message;
+  return of_other.isEmpty() ? of_other : "slot " + juce::String(active == 0 ? "B" : "A") + ": " + short_form(of_other);
+}
+
+void Editor::show_problem() {
+  auto now = problem();
+  if (now.isEmpty()) closed_problem_.clear();
+  if (now == closed_problem_) now.clear();
+  if (now == shown_problem_) return;
+  shown_problem_ = now;
+  if (now.isNotEmpty()) {
+    said_for_s_ = 0;
+    message_.show(MessageBar::Kind::error, short_form(now), now);
+  } else if (said_for_s_ <= 0) {
+    message_.hide();
+  }
+}
+
+void Editor::say(MessageBar::Kind kind, const juce::String& text) {
+  said_for_s_ = kSaidForS;
+  message_.show(kind, text, text);
+  resized();
+}
+
+void Editor::close_message() {
+  closed_problem_ = std::exchange(shown_problem_, {});
+  said_for_s_ = 0;
+  message_.hide();
+  processor_.dismiss_errors();
+  resized();
+}
+
+void Editor::take_keyboard() {
+  if (isShowing()) grabKeyboardFocus();
+}
+
+// The keyboard comes back to the window whenever what had it is gone or stands above the window.
+void Editor::globalFocusChanged(juce::Component* focused) {
+  if (focused && !focused->isParentOf(this)) return;
+  juce::MessageManager::callAsync([self = juce::Component::SafePointer<Editor>(this)] {
+    const auto* now = juce::Component::getCurrentlyFocusedComponent();
+    if (!self || (now && !now->isParentOf(self)) || self->isCurrentlyBlockedByAnotherModalComponent()) return;
+    if (const auto* peer = self->getPeer(); peer && peer->isFocused()) self->take_keyboard();
+  });
+}
+
 void Editor::visibilityChanged() {
   if (isShowing()) {
     last_tick_ms_ = juce::Time::getMillisecondCounter();
     startTimerHz(theme::kFramesPerSecond);
+    keyboard_tries_ = theme::kFramesPerSecond;
   } else {
     stopTimer();
   }
@@ -106,6 +187,22 @@ void Editor::timerCallback() {
     spectrum_.tick(seconds);
   }
   if (++ticks_ % kTicksPerStatus == 0) status_.tick();
+  // Shortcuts work before the first click; a host may show its own window around this one a little later.
+  if (keyboard_tries_ > 0) {
+    if (!hasKeyboardFocus(true)) take_keyboard();
+    keyboard_tries_ = hasKeyboardFocus(true) ? 0 : keyboard_tries_ - 1;
+  }
+  if (said_for_s_ > 0 && (said_for_s_ -= seconds) <= 0) {
+    message_.hide();
+    shown_problem_.clear();
+    show_problem();
+    resized();
+  }
+}
+
+void Editor::load(const juce::File& file) {
+  processor_.load_file(processor_.active_slot(), file);
+  close_browser();
 }
 
 void Editor::open_browser() {
@@ -115,7 +212,7 @@ void Editor::open_browser() {
 
 void Editor::close_browser() {
   browser_.setVisible(false);
-  if (isShowing()) grabKeyboardFocus();
+  take_keyboard();
 }
 
 void Editor::open_save_panel() {
@@ -123,11 +220,19 @@ void Editor::open_save_panel() {
   save_panel_.toFront(false);
 }
 
+void Editor::close_save_panel() {
+  save_panel_.setVisible(false);
+  take_keyboard();
+}
+
 void Editor::save_preset(const juce::String& name) {
   try {
-    processor_.save_preset(name);
-    save_panel_.setVisible(false);
-    if (isShowing()) grabKeyboardFocus();
+    const bool replaces = processor_.preset_file(name).exists();
+    const juce::File file = processor_.save_preset(name);
+    close_save_panel();
+    say(MessageBar::Kind::done, (replaces ? "Saved over the preset '" : "Saved as the preset '") +
+                                    file.getFileNameWithoutExtension() + "' in " +
+                                    file.getParentDirectory().getFullPathName());
   } catch (const Error& error) {
     save_panel_.show_error(juce::String::fromUTF8(error.what()));
   }
@@ -139,10 +244,8 @@ void Editor::open_file_dialog() {
                                                       juce::String("*.safetensors;*") + kPresetExtension);
   constexpr int kFlags = juce::FileBrowserComponent::openMode | juce::FileBrowserComponent::canSelectFiles;
   file_chooser_->launchAsync(kFlags, [this](const juce::FileChooser& chooser) {
-    if (const auto file = chooser.getResult(); file.existsAsFile()) {
-      processor_.load_file(processor_.active_slot(), file);
-      close_browser();
-    }
+    if (const auto file = chooser.getResult(); file != juce::File()) load(file);
+    take_keyboard();
   });
 }
 
@@ -161,8 +264,8 @@ void Editor::show_menu() {
   menu.addItem(item("Open file", "Ctrl+O", true, [this] { open_file_dialog(); }));
   juce::PopupMenu recent;
   for (const auto& file : processor_.library().recent())
-    recent.addItem(item(file.getFileNameWithoutExtension(), file.getFileExtension(), true,
-                        [this, file] { processor_.load_file(processor_.active_slot(), file); }));
+    recent.addItem(
+        item(file.getFileNameWithoutExtension(), file.getFileExtension(), true, [this, file] { load(file); }));
   menu.addSubMenu("Recent", recent, recent.containsAnyActiveItems());
   menu.addSeparator();
   menu.addItem(item("Save preset", "Ctrl+S", playing, [this] { open_save_panel(); }));
@@ -199,6 +302,7 @@ bool Editor::keyPressed(const juce::KeyPress& key) {
   const auto mods = key.getModifiers();
   const auto is = [&](int code, juce::ModifierKeys wanted) { return key.isKeyCode(code) && mods.withoutMouseButtons() == wanted; };
   using Mods = juce::ModifierKeys;
+  if (key == juce::KeyPress::escapeKey && message_.isVisible()) return close_message(), true;
   const Mods command(Mods::commandModifier), command_shift(Mods::commandModifier | Mods::shiftModifier), alt(Mods::altModifier);
   if (is('f', command) || is('F', command)) return browser_.isVisible() ? close_browser() : open_browser(), true;
   if (is('o', command) || is('O', command)) return open_file_dialog(), true;
@@ -225,7 +329,8 @@ bool Editor::keyPressed(const juce::KeyPress& key) {
 bool Editor::isInterestedInFileDrag(const juce::StringArray& files) { return !files.isEmpty(); }
 
 void Editor::fileDragEnter(const juce::StringArray& files, int, int) {
-  drop_overlay_.show(juce::File::createFileWithoutCheckingPath(files[0]).getFileName(), is_loadable(files[0]));
+  const auto path = chosen_of(files);
+  drop_overlay_.show(file_name(path), is_loadable(path), files.size() - 1);
   drop_overlay_.toFront(false);
 }
 
@@ -233,9 +338,16 @@ void Editor::fileDragExit(const juce::StringArray&) { drop_overlay_.setVisible(f
 
 void Editor::filesDropped(const juce::StringArray& files, int, int) {
   drop_overlay_.setVisible(false);
-  if (!is_loadable(files[0])) return;
-  processor_.load_file(processor_.active_slot(), juce::File(files[0]));
-  close_browser();
+  const auto path = chosen_of(files);
+  if (!juce::File::isAbsolutePath(path))
+    return say(MessageBar::Kind::error, path + " is no file of this computer: save it first, then drop the file");
+  load(juce::File(path));
+  if (files.size() == 1) return;
+  juce::StringArray others;
+  for (const auto& file : files)
+    if (file != path) others.add(file_name(file));
+  say(MessageBar::Kind::warning,
+      "A slot takes one file: " + file_name(path) + " was taken, " + others.joinIntoString(", ") + " left out");
 }
 
 void Editor::paint(juce::Graphics& g) { g.fillAll(theme::kBackground); }
@@ -252,6 +364,10 @@ void Editor::resized() {
   save_panel_.setBounds(area);
   header_.setBounds(area.removeFromTop(theme::kHeaderHeight));
   status_.setBounds(area.removeFromBottom(theme::kStatusHeight));
+  if (const int height = message_.height(area.getWidth() - 2 * theme::kPad); height > 0) {
+    message_.setBounds(area.removeFromTop(height).reduced(theme::kPad, 0));
+    area.removeFromTop(theme::kGap);
+  }
   browser_.setBounds(area);
   area.reduce(theme::kPad, 0);
   input_.setBounds(area.removeFromLeft(theme::kStripWidth));

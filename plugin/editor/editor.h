@@ -9,6 +9,7 @@
 #include "plugin/editor/input_strip.h"
 #include "plugin/editor/look_and_feel.h"
 #include "plugin/editor/memory_view.h"
+#include "plugin/editor/message_bar.h"
 #include "plugin/editor/model_controls.h"
 #include "plugin/editor/notice.h"
 #include "plugin/editor/output_strip.h"
@@ -20,7 +21,11 @@
 
 namespace coil::plugin {
 
-class Editor final : public juce::AudioProcessorEditor, public juce::FileDragAndDropTarget, private juce::ChangeListener, private juce::Timer {
+class Editor final : public juce::AudioProcessorEditor,
+                     public juce::FileDragAndDropTarget,
+                     private juce::ChangeListener,
+                     private juce::FocusChangeListener,
+                     private juce::Timer {
  public:
   explicit Editor(Processor& processor);
   ~Editor() override;
@@ -29,6 +34,7 @@ class Editor final : public juce::AudioProcessorEditor, public juce::FileDragAnd
   void open_browser();
   void close_browser();
   void open_save_panel();
+  void close_save_panel();
   void open_file_dialog();
 
   bool isInterestedInFileDrag(const juce::StringArray& files) override;
@@ -43,9 +49,19 @@ class Editor final : public juce::AudioProcessorEditor, public juce::FileDragAnd
   void visibilityChanged() override;
   void parentHierarchyChanged() override;
   void changeListenerCallback(juce::ChangeBroadcaster*) override;
+  void globalFocusChanged(juce::Component* focused) override;
   void timerCallback() override;
 
   void update();  // after a change of the processor
+  void take_keyboard();
+  void load(const juce::File& file);
+
+  // What went wrong and is still so: of the active slot, of the session, of the other slot. Empty: nothing that the
+  // window's middle does not say.
+  juce::String problem() const;
+  void show_problem();
+  void say(MessageBar::Kind kind, const juce::String& text);  // for a while
+  void close_message();
   void show_menu();
   void save_preset(const juce::String& name);
 
@@ -56,6 +72,7 @@ class Editor final : public juce::AudioProcessorEditor, public juce::FileDragAnd
   // Everything lies in here, at the window's size divided by its scale.
   juce::Component content_;
   Header header_;
+  MessageBar message_;
   InputStrip input_;
   OutputStrip output_;
   MemoryView memory_;
@@ -69,8 +86,11 @@ class Editor final : public juce::AudioProcessorEditor, public juce::FileDragAnd
   juce::TooltipWindow tooltips_;
 
   std::unique_ptr<juce::FileChooser> file_chooser_;
+  juce::String shown_problem_, closed_problem_;  // in the message bar; closed by the player
+  float said_for_s_ = 0;                         // what say() said goes when this is over; 0: it said nothing
   juce::uint32 last_tick_ms_ = 0;
   int ticks_ = 0;
+  int keyboard_tries_ = 0;  // left, of the window that has just opened
   bool playing_ = false, pictures_have_room_ = true;
 };
 

@@ -71,6 +71,9 @@ juce::Path strokes(Icon icon) {
       path.closeSubPath();
       line(path, {{13, 4}, {13, 9}, {18, 9}});
       break;
+    case Icon::done:
+      line(path, {{5, 12.5f}, {10, 17.5f}, {19, 7}});
+      break;
     case Icon::minimise: line(path, {{6, 17}, {18, 17}}); break;
     case Icon::maximise: path.addRectangle(6.5f, 6.5f, 11.0f, 11.0f); break;
     case Icon::warning:

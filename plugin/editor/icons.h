@@ -5,7 +5,24 @@
 
 namespace coil::plugin {
 
-enum class Icon { previous, next, undo, redo, power, menu, browse, copy, close, search, save, file, warning, minimise, maximise };
+enum class Icon {
+  previous,
+  next,
+  undo,
+  redo,
+  power,
+  menu,
+  browse,
+  copy,
+  close,
+  search,
+  save,
+  file,
+  warning,
+  done,
+  minimise,
+  maximise
+};
 
 // Strokes the icon into the middle of `area`, as large as fits.
 void draw_icon(juce::Graphics& g, Icon icon, juce::Rectangle<float> area, juce::Colour colour);

@@ -32,6 +32,11 @@ Knob::Knob(juce::RangedAudioParameter& parameter, const juce::String& name, juce
       editor->setIndents(0, 2);
     }
   };
+  value_.onEditorHide = [this] {
+    const auto* now = juce::Component::getCurrentlyFocusedComponent();
+    if (dial_.isShowing() && (!now || value_.isParentOf(now)))
+      dial_.grabKeyboardFocus();  // unless a click gave it to something else
+  };
   value_.onTextChange = [this] {
     const juce::Slider::ScopedDragNotification gesture(dial_);
     dial_.setValue(dial_.getValueFromText(value_.getText()), juce::sendNotificationSync);

@@ -25,7 +25,9 @@ Words words_for(const SlotStatus& status, const juce::String& session_problem) {
     case Kind::loading: return {"Loading " + status.name, "The sound goes on meanwhile.", "", ""};
     case Kind::missing:
       return {"Not found: " + status.name, status.message + "\nUntil it is found the sound passes through.", "Locate file", kBrowse, false};
-    case Kind::failed: return {"This file does not load", status.message, kBrowse, kOpen};
+    case Kind::failed:
+      return {status.name + " does not play here", status.message + "\nUntil then the sound passes through.", kBrowse,
+              kOpen};
     default:
       return {"Drop a model here",
               "A .safetensors file or a saved preset, or choose one of those that come with Coil. Until then the sound passes through.",

@@ -94,7 +94,7 @@ class Capture(CoilTest):
         self.capture("dry.wav", "wet.wav", "-o", "whole.safetensors", "--million-frames", "10", "-q")
         command = ["capture", "dry.wav", "wet.wav", "-o", "amp.safetensors", "--million-frames", "10", "--quality", "lite", "--threads", "1"]
         process = subprocess.Popen([COIL, *command], cwd=self.path("."), stderr=subprocess.PIPE)
-        process.stderr.readline()  # the first look is over
+        self.wait_for_a_look(process)
         process.kill()
         process.wait()
         process.stderr.close()
@@ -104,6 +104,10 @@ class Capture(CoilTest):
         self.assertEqual(self.tensors("amp.safetensors"), self.tensors("whole.safetensors"))
         self.assertFalse(self.path(".amp.safetensors.training").exists())
 
+    def wait_for_a_look(self, process):
+        self.assertIn(b"learning lite from 1 take", process.stderr.readline())
+        self.assertIn(b"held-out ESR", process.stderr.readline())
+
     def tensors(self, name):
         content = self.path(name).read_bytes()
         return content[8 + int.from_bytes(content[:8], "little"):]
@@ -111,7 +115,7 @@ class Capture(CoilTest):
     def test_interrupt_keeps_the_best(self):
         process = subprocess.Popen([COIL, "capture", "dry.wav", "wet.wav", "-o", "amp.safetensors", "--quality", "lite", "--threads", "1"],
                                    cwd=self.path("."), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-        process.stderr.readline()
+        self.wait_for_a_look(process)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0)

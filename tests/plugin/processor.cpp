@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "tests/plugin/hosted_plugin.h"
 #include "tests/plugin/sessions.h"
+#include "tests/support/random_network.h"
 #include "tests/support/temp_dir.h"
 
 namespace {
@@ -92,10 +93,47 @@ TEST_CASE("a file that cannot be loaded is said, and what played plays on") {
   processor.prepareToPlay(kRate, kBlock);
   load(processor, 0, kOverdrive);
   load(processor, 0, juce::File("/nowhere/x.safetensors"));
-  CHECK(processor.status(0).kind == Kind::failed);
-  CHECK(processor.status(0).message.contains("/nowhere/x.safetensors"));
+  CHECK(processor.status(0).kind == Kind::playing);
+  CHECK(processor.status(0).name == "Green Overdrive");
+  CHECK(processor.status(0).file == kOverdrive);
+  CHECK(processor.status(0).load_error == "/nowhere/x.safetensors: cannot be opened: No such file or directory");
   CHECK(processor.model(0));
   CHECK(saved(processor).slots[0].name == "Green Overdrive");
+  processor.dismiss_errors();
+  CHECK(processor.status(0).load_error.isEmpty());
+}
+
+TEST_CASE("a model that has no sound is refused with the reason") {
+  const test::TempDir folder;
+  test::model_file(
+      R"({"model_type": "coil", "d_input": 1, "d_output": 2, "d_model": 4, "direct": false, "norm_f": false,
+    "layers": [{"repeat": 1, "parts": [{"type": "mamba2", "name": "mixer", "d_state": 4, "headdim": 4}]}]})",
+      5)
+      .write(folder / "one_to_two.safetensors");
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  load(processor, 0, juce::File((folder / "one_to_two.safetensors").string()));
+  CHECK(processor.status(0).kind == Kind::empty);
+  CHECK(processor.status(0).load_error.contains("one_to_two.safetensors: the model turns 1 channels into 2"));
+  load(processor, 0, juce::File(COIL_PRESETS_DIR "/watch.safetensors"));
+  CHECK(processor.status(0).load_error.contains("watch.safetensors: is a forecaster"));
+  CHECK_FALSE(processor.model(0));
+}
+
+TEST_CASE("a saved preset names the slot, in the host's session and through undo as well") {
+  Processor processor, other;
+  processor.prepareToPlay(kRate, kBlock);
+  load(processor, 0, kOverdrive);
+  const juce::File file = processor.save_preset(".My tone");
+  CHECK(file == processor.preset_file("My tone"));
+  CHECK(processor.status(0).name == "My tone");
+  CHECK(processor.status(0).file == file);
+  open(other, saved(processor));
+  CHECK(other.status(0).name == "My tone");
+  processor.clear(0);
+  processor.undo();
+  CHECK(processor.status(0).name == "My tone");
+  file.deleteFile();
 }
 
 TEST_CASE("each slot keeps its own controls, the parameters follow the active one") {
@@ -193,6 +231,13 @@ TEST_CASE("MIDI program change and the next button choose from the library") {
   CHECK(plays(0));
   processor.load_neighbour(-2);
   CHECK(plays(1));
+  juce::File(entries[2].file).replaceWithText("no model any more");
+  processor.load_neighbour(1);
+  CHECK(wait_for([&] { return processor.status(0).load_error.contains("c.safetensors"); }));
+  CHECK(plays(1));
+  processor.load_neighbour(1);  // past it
+  CHECK(plays(0));
+  CHECK(processor.status(0).load_error.isEmpty());
   midi.clear();
   midi.addEvent(juce::MidiMessage::programChange(1, 127), 0);  // there are not so many
   run(processor, test::noise(2, kBlock), midi);

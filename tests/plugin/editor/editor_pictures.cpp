@@ -3,9 +3,13 @@
 #define CATCH_CONFIG_RUNNER
 #include <catch2/catch.hpp>
 #include <sndfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <fstream>
 #include <set>
 #include <thread>
 
@@ -83,6 +87,19 @@ class Session {
 
   Processor& processor() { return *processor_; }
   Editor& editor() { return *editor_; }
+
+  // As if typed: JUCE passes it on to whatever has the keyboard.
+  void press(int key, int modifiers = 0, juce::juce_wchar text = 0) {
+    on_message_thread([&] { editor_->getPeer()->handleKeyPress(juce::KeyPress(key, modifiers, text)); });
+    wait_ms(60);
+  }
+
+  void drop(const juce::StringArray& files) {
+    on_message_thread([&] { editor_->filesDropped(files, 10, 10); });
+    for (int i = 0; i < 200 && processor_->status(processor_->active_slot()).kind == SlotStatus::Kind::loading; ++i)
+      wait_ms(25);
+    wait_ms(100);  // the window follows
+  }
 
   void load(const std::filesystem::path& path, SlotStatus::Kind expected = SlotStatus::Kind::playing) {
     on_message_thread([&] { processor_->load_file(processor_->active_slot(), juce::File(path.string())); });
@@ -264,6 +281,15 @@ Component* find(juce::Component& from, const juce::String& title) {
   return nullptr;
 }
 
+std::vector<juce::Button*> buttons(juce::Component& from) {
+  std::vector<juce::Button*> found;
+  for (auto* child : from.getChildren()) {
+    if (auto* button = dynamic_cast<juce::Button*>(child)) found.push_back(button);
+    for (auto* deeper : buttons(*child)) found.push_back(deeper);
+  }
+  return found;
+}
+
 double thread_cpu_s() {  // of the message thread
   double seconds = 0;
   on_message_thread([&] {
@@ -312,12 +338,147 @@ TEST_CASE("a model without controls looks intended") {
   check_at_all_sizes(session, "no_controls", Sound::yes);
 }
 
-TEST_CASE("a file that does not load is named with what is wrong") {
+juce::String message(Session& session) {
+  juce::String text;
+  on_message_thread([&] {
+    if (auto* bar = find<MessageBar>(session.editor(), "Message"); bar && bar->isVisible()) text = bar->text();
+  });
+  return text;
+}
+
+juce::String title(Session& session) {
+  juce::String title;
+  on_message_thread([&] {
+    for (auto* button : buttons(session.editor()))
+      if (button->getTitle().startsWith("Browse models, now: "))
+        title = button->getTitle().fromFirstOccurrenceOf(": ", false, false);
+  });
+  return title;
+}
+
+struct BadFile {
+  const char* name;
+  const char* content;  // null: it is not there
+  const char* said;
+};
+const BadFile kBadFiles[] = {
+    {"take.wav", "RIFF\x24\0\0\0WAVE", "take.wav is a WAV file"},
+    {"amp.nam", R"({"version": "0.5.4", "architecture": "WaveNet", "config": {}, "weights": []})",
+     "amp.nam is a Neural Amp Modeler file"},
+    {"notes.json", R"({"a": 1})", "notes.json is a JSON file, not a model"},
+    {"page.safetensors", "<!DOCTYPE html><html></html>", "page.safetensors is an HTML page"},
+    {"pointer.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "`git lfs pull` fetches it"},
+    {"empty.safetensors", "", "empty.safetensors is empty"},
+    {"mine.coil", "no preset", "mine.coil: the preset is not one of Coil"},
+    {"gone.safetensors", nullptr, "gone.safetensors cannot be opened: No such file or directory"},
+    {"gone.coil", nullptr, "gone.coil cannot be opened: No such file or directory"},
+};
+
+void write(const std::filesystem::path& path, const BadFile& bad) {
+  if (!bad.content) return;
+  const juce::String name(bad.name);
+  const size_t size = name == "take.wav" ? 12 : std::strlen(bad.content);
+  std::ofstream(path, std::ios::binary).write(bad.content, static_cast<std::streamsize>(size));
+}
+
+TEST_CASE("a bad file that is dropped is named with what is wrong, and what plays keeps its title and plays on") {
   const test::TempDir folder;
-  juce::File((folder / "broken.safetensors").string()).replaceWithText("not a model");
   Session session;
-  session.load(folder / "broken.safetensors", SlotStatus::Kind::failed);
-  check_at_all_sizes(session, "failed");
+  session.load(overdrive());
+  const auto model = session.processor().model(0);
+  const auto check = [&](const std::filesystem::path& path, const juce::String& said) {
+    session.drop({juce::String(path.string())});
+    INFO(path << ": " << message(session));
+    CHECK(message(session).contains(said));
+    CHECK(message(session).length() < 220);
+    CHECK(title(session) == "Green Overdrive");
+    CHECK(session.processor().status(0).kind == SlotStatus::Kind::playing);
+    CHECK(session.processor().model(0) == model);
+  };
+  for (const BadFile& bad : kBadFiles) {
+    write(folder / bad.name, bad);
+    check(folder / bad.name, bad.said);
+  }
+  std::filesystem::create_directory(folder / "amps");
+  check(folder / "amps",
+        "amps is a folder without a model's config.json; a model (.safetensors) or a preset (.coil) is needed");
+  REQUIRE(mkfifo((folder / "pipe.safetensors").c_str(), 0600) == 0);
+  check(folder / "pipe.safetensors", "pipe.safetensors is not a regular file");
+  check(COIL_PRESETS_DIR "/watch_small.safetensors", "watch_small.safetensors is a forecaster");
+  if (geteuid() != 0) {  // whom nothing is closed to
+    std::filesystem::copy_file(overdrive(), folder / "locked.safetensors");
+    std::filesystem::permissions(folder / "locked.safetensors", std::filesystem::perms::none);
+    check(folder / "locked.safetensors", "locked.safetensors cannot be opened: Permission denied");
+  }
+  session.play(1);
+  check_at_all_sizes(session, "error");
+  session.resize(kNormal);
+  session.press(juce::KeyPress::escapeKey);
+  CHECK(message(session).isEmpty());
+  session.drop({juce::String((folder / "take.wav").string())});  // said again
+  CHECK(message(session).contains("take.wav is a WAV file"));
+  session.drop({juce::String(overdrive().string())});
+  CHECK(message(session).isEmpty());
+}
+
+TEST_CASE("a bad file says what is wrong in an empty window as well") {
+  const test::TempDir folder;
+  write(folder / "take.wav", kBadFiles[0]);
+  Session session;
+  session.drop({juce::String((folder / "take.wav").string())});
+  CHECK(message(session).contains("take.wav is a WAV file"));
+  CHECK(title(session) == "Choose a model");
+  check_at_all_sizes(session, "error_empty");
+}
+
+TEST_CASE("of several files the first that can be one is loaded, and the others are named") {
+  Session session;
+  session.drop({"/music/take.wav", juce::String(overdrive().string()), "/music/cover.png"});
+  CHECK(session.processor().status(0).name == "Green Overdrive");
+  CHECK(message(session) ==
+        "A slot takes one file: green_overdrive.safetensors was taken, take.wav, cover.png left out");
+  session.picture("several");
+}
+
+TEST_CASE("what is wrong in the other slot, or with the host's session, is said while a model plays") {
+  Session session;
+  session.load(overdrive());
+  on_message_thread([&] { session.processor().load_file(1, juce::File("/nowhere/amp.safetensors")); });
+  wait_ms(300);
+  CHECK(message(session) == "Slot B: amp.safetensors cannot be opened: No such file or directory");
+  session.press('2', juce::ModifierKeys::commandModifier);
+  CHECK(message(session) == "amp.safetensors cannot be opened: No such file or directory");
+  session.press('1', juce::ModifierKeys::commandModifier);
+  session.press(juce::KeyPress::escapeKey);
+  CHECK(message(session).isEmpty());
+  const std::string strange = "no session";
+  on_message_thread([&] { session.processor().setStateInformation(strange.data(), static_cast<int>(strange.size())); });
+  wait_ms(100);
+  CHECK(message(session).startsWith("The session is not one of Coil"));
+  CHECK(title(session) == "Green Overdrive");
+}
+
+TEST_CASE("a saved preset is confirmed, and gives the slot its name") {
+  Session session;
+  session.load(overdrive());
+  session.play(1);
+  const auto save_as = [&](const char* name) {
+    session.press('S', juce::ModifierKeys::commandModifier);
+    auto* field = find<juce::TextEditor>(session.editor(), "Name of the preset");
+    REQUIRE(field);
+    on_message_thread([&] { field->setText(name); });
+    session.press(juce::KeyPress::returnKey);
+    wait_ms(100);
+  };
+  save_as("Sunday / lead");
+  CHECK(message(session).startsWith("Saved as the preset 'Sunday  lead' in "));
+  CHECK(title(session) == "Sunday  lead");
+  check_at_all_sizes(session, "saved");
+  save_as("Sunday  lead");
+  CHECK(message(session).startsWith("Saved over the preset 'Sunday  lead' in "));
+  session.press('B', juce::ModifierKeys::commandModifier);  // the keyboard is back in the window
+  CHECK(session.processor().parameters().bypass->get());
+  session.processor().preset_file("Sunday  lead").deleteFile();
 }
 
 TEST_CASE("a model that is missing is named, and sound passes") {
@@ -368,13 +529,9 @@ TEST_CASE("the browser filters by what is typed, and Return loads what is select
   CHECK(session.processor().status(0).name == "Green Overdrive");
 }
 
-TEST_CASE("a dropped model is loaded, another file is refused") {
+TEST_CASE("a dropped model is loaded") {
   Session session;
-  on_message_thread([&] { session.editor().filesDropped({"/music/take.wav"}, 10, 10); });
-  wait_ms(100);
-  CHECK(session.processor().status(0).kind == SlotStatus::Kind::empty);
-  on_message_thread([&] { session.editor().filesDropped({juce::String(overdrive().string())}, 10, 10); });
-  for (int i = 0; i < 200 && session.processor().status(0).kind != SlotStatus::Kind::playing; ++i) wait_ms(25);
+  session.drop({juce::String(overdrive().string())});
   CHECK(session.processor().status(0).kind == SlotStatus::Kind::playing);
 }
 
@@ -411,10 +568,7 @@ TEST_CASE("shortcuts: browser, slots, bypass, next model, undo") {
   Session session;
   session.load(overdrive());
   auto& processor = session.processor();
-  const auto press = [&](int key, int modifiers) {
-    on_message_thread([&] { CHECK(static_cast<juce::Component&>(session.editor()).keyPressed({key, modifiers, 0})); });
-    wait_ms(60);
-  };
+  const auto press = [&](int key, int modifiers) { session.press(key, modifiers); };  // before any click
   constexpr int kCommand = juce::ModifierKeys::commandModifier, kShift = juce::ModifierKeys::shiftModifier;
   press('B', kCommand);
   CHECK(processor.parameters().bypass->get());
@@ -431,6 +585,51 @@ TEST_CASE("shortcuts: browser, slots, bypass, next model, undo") {
   CHECK(processor.status(1).kind == SlotStatus::Kind::playing);
   press('1', kCommand);
   CHECK(processor.active_slot() == 0);
+}
+
+TEST_CASE(
+    "the keyboard comes back to the window after a typed value, a model's new knobs, the save panel and the browser") {
+  const test::TempDir folder;
+  Session session;
+  session.load(overdrive());
+  auto& parameters = session.processor().parameters();
+  constexpr int kCommand = juce::ModifierKeys::commandModifier;
+  const auto shortcut_works = [&] {
+    const bool before = parameters.bypass->get();
+    session.press('B', kCommand);
+    return parameters.bypass->get() != before;
+  };
+  const auto focus_dial = [&] {
+    on_message_thread([&] {
+      if (auto* dial = find<Dial>(session.editor(), "Drive")) dial->grabKeyboardFocus();
+    });
+    wait_ms(60);
+  };
+  const auto type = [&](int last_key) {
+    session.press(juce::KeyPress::returnKey);
+    for (const char key : {'7', '.', '5'}) session.press(key, 0, static_cast<juce::juce_wchar>(key));
+    session.press(last_key);
+    wait_ms(60);
+  };
+  focus_dial();
+  type(juce::KeyPress::returnKey);
+  CHECK(parameters.controls[0]->value_in_units() == 7.5f);
+  CHECK(shortcut_works());
+  session.press(juce::KeyPress::upKey);  // the dial has it
+  CHECK(parameters.controls[0]->value_in_units() == Approx(7.6));
+  type(juce::KeyPress::escapeKey);
+  CHECK(parameters.controls[0]->value_in_units() == Approx(7.6));
+  CHECK(shortcut_works());
+
+  focus_dial();
+  session.load(many_controls(folder, 3));  // other knobs: that dial is gone
+  CHECK(shortcut_works());
+  session.press('S', kCommand);
+  session.press(juce::KeyPress::escapeKey);
+  CHECK(shortcut_works());
+  session.press('F', kCommand);
+  session.press(juce::KeyPress::escapeKey);
+  CHECK(shortcut_works());
 }
 
 juce::TextButton* button_with(juce::Component& from, const juce::String& text) {
