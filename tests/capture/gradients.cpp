@@ -145,7 +145,7 @@ template <size_t d, size_t pairs>
 void check_against_differences(size_t knobs, size_t slow_features = 0) {
   Problem problem({d, pairs, 2, knobs, slow_features});
   const Kernels<double> kernels = exact_kernels<d, pairs>();
-  if (slow_features > 0) problem.lanes_used = 8;
+  if (slow_features > 0) problem.lanes_used = 4;
   std::vector<double> gradient(problem.map.size);
   problem.loss(kernels, &gradient);
   for (size_t i = 0; i < problem.map.size; ++i) {
