@@ -80,8 +80,7 @@ double nice_step(double range, int most) {
 }
 
 SvgDrawing::SvgDrawing(double width, double height, std::string_view attributes)
-    : svg_("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + number(width) + " " + number(height) + "\" " +
-           std::string(attributes) + ">\n") {}
+    : svg_("<svg viewBox=\"0 0 " + number(width) + " " + number(height) + "\" " + std::string(attributes) + ">\n") {}
 
 void SvgDrawing::box(double x, double y, double width, double height, std::string_view attributes) {
   svg_ += "<rect x=\"" + at(x) + "\" y=\"" + at(y) + "\" width=\"" + at(width) + "\" height=\"" + at(height) + "\" " +

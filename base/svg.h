@@ -17,7 +17,8 @@ struct SvgPlace {
   double x, y;
 };
 
-// Elements in the order in which they are drawn. `attributes` are written as they are, such as class="wet".
+// Within an HTML page. Elements in the order in which they are drawn. `attributes` are written as they are, such as
+// class="wet".
 class SvgDrawing {
  public:
   SvgDrawing(double width, double height, std::string_view attributes);

@@ -111,7 +111,9 @@ void write_model(const std::filesystem::path& path, const ParameterMap& map, con
   card["channels"] = 1;
   card["latency_frames"] = 0;
   card["controls"] = controls_of(knobs);
-  ssm::write_safetensors(path, {{"config", config_of(map.shape, sample_rate_hz).dump()}, {"card", card.dump()}},
+  ssm::write_safetensors(path,
+                         {{"config", config_of(map.shape, sample_rate_hz).dump()},
+                          {"card", card.dump(-1, ' ', false, Json::error_handler_t::replace)}},
                          tensors.list());
 }
 

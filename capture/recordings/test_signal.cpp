@@ -92,6 +92,8 @@ void phrase(Tape& tape, double at, double seconds, double db, uint64_t seed) {
   }
 }
 
+void play_passage(Tape& tape, double at) { phrase(tape, at, Map::kPassageSeconds, -3, 1); }
+
 constexpr std::array kBurstHz = {100.0,  200.0,  400.0,  800.0,  1200.0,  1700.0,
                                  2500.0, 3500.0, 5000.0, 7000.0, 10000.0, 14000.0};
 constexpr std::array kBurstDb = {-6.0, -18.0, -32.0};
@@ -123,7 +125,7 @@ std::vector<float> make_test_signal(double sample_rate_hz) {
   for (int i = 0; i < 10; ++i) {
     tape.samples()[static_cast<size_t>((Map::kPulses + i * Map::kPulseEvery) * sample_rate_hz)] = 0.8f;
   }
-  phrase(tape, Map::kPassage, Map::kPassageSeconds, -3, 1);
+  play_passage(tape, Map::kPassage);
   for (int i = 0; i < 14; ++i) {  // 6.6 to 13.6: noise, brighter and darker, from nearly nothing to loud
     double dark = 0;
     const double keep = i % 2 ? 0.9 : 0.0;
@@ -140,7 +142,7 @@ std::vector<float> make_test_signal(double sample_rate_hz) {
   }
   bursts(tape);  // to 47.8
   phrase(tape, 47.8, 3.2, -1, 30);  // to 51, then silence: how the device falls silent
-  phrase(tape, Map::kPassageAgain, Map::kPassageSeconds, -3, 1);
+  play_passage(tape, Map::kPassageAgain);
 
   float peak = 0;
   for (const float sample : tape.samples()) peak = std::max(peak, std::abs(sample));
@@ -159,7 +161,10 @@ std::vector<TestBurst> test_signal_bursts() {
 }
 
 std::optional<FoundSignal> find_test_signal(std::span<const float> recording, double sample_rate_hz) {
-  const std::vector<float> signal = make_test_signal(sample_rate_hz);
+  // The passage alone: making all of the signal takes ten times as long, and a correlation knows no level.
+  Tape tape(sample_rate_hz, Map::kPassage + Map::kPassageSeconds);
+  play_passage(tape, Map::kPassage);
+  const std::vector<float>& signal = tape.samples();
   const auto from = static_cast<size_t>(Map::kPassage * sample_rate_hz), seconds = static_cast<size_t>(sample_rate_hz);
   // The passage is played twice: it is looked for where it comes first.
   Match match = best_match(std::span(signal).subspan(from, 3 * seconds),

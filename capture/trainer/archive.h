@@ -25,6 +25,10 @@ class ArchiveWriter {
     (*this)(values.size());
     bytes_.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
   }
+  template <class T>
+  void list(const std::vector<T>& values) {
+    (*this)(values);
+  }
   std::string take() { return std::move(bytes_); }
 
  private:
@@ -47,6 +51,15 @@ class ArchiveReader {
     size_t size = 0;
     (*this)(size);
     if (size != values.size()) throw Error("the saved training is of another size");
+    copy(values.data(), size * sizeof(T));
+  }
+  // Of any length.
+  template <class T>
+  void list(std::vector<T>& values) {
+    size_t size = 0;
+    (*this)(size);
+    if (size > rest_.size() / sizeof(T)) throw Error("the saved training is cut off");
+    values.resize(size);
     copy(values.data(), size * sizeof(T));
   }
   bool at_end() const { return rest_.empty(); }

@@ -29,6 +29,12 @@ struct Scales {
   double input = 1, output = 1;
 };
 
+// A look at the held-out parts.
+struct CurvePoint {
+  double seconds = 0, frames = 0;
+  double held_out_esr = 0;
+};
+
 struct TrainingState {
   double progress = 0;  // 0 to 1
   double elapsed_s = 0, left_s = 0;
@@ -56,6 +62,8 @@ class Trainer {
   const ParameterMap& map() const;
   const Scales& scales() const;
   const std::vector<float>& best() const;  // the network that was best on the held-out parts
+  const std::vector<CurvePoint>& curve() const;
+  const std::vector<std::vector<Span>>& held_out() const;  // of each take
 
   // Error over energy of the best network on takes of its own, each from its beginning.
   std::vector<double> esr(std::vector<Take> takes) const;

@@ -1,7 +1,5 @@
 // `coil capture`: reads recordings, trains, and keeps the best network in the file from the first second on.
-#include "cli/capture/capture.h"
-
-#include <unistd.h>
+#include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -18,9 +16,14 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/part_file.h"
 #include "capture/model_file.h"
 #include "capture/quality.h"
+#include "capture/report/report.h"
+#include "capture/teachers/lesson.h"
+#include "capture/teachers/teacher.h"
 #include "capture/trainer/trainer.h"
+#include "cli/capture/capture_progress.h"
 #include "cli/capture/recording.h"
 #include "cli/capture/take_table.h"
 #include "cli/failure.h"
@@ -40,11 +43,12 @@ constexpr size_t kMostKnobs = 8;
 constexpr double kKnobsTakeTimes = 2;
 
 struct CaptureOptions {
-  std::string dry, wet, output, table, test_table;
+  std::string dry, wet, output, table, test_table;  // `dry` may also be a capture of another program
+  std::vector<std::string> more_dry, test_dry;
   std::vector<std::string> plan;
   size_t takes = 24;
   std::string quality = "standard";
-  std::string name, licence;
+  std::string name, licence, report;
   double seconds = 0, million_frames = 0, target_esr = 0;
   size_t threads = 0;
   uint64_t seed = 1;
@@ -52,23 +56,30 @@ struct CaptureOptions {
   std::string signal;
   int signal_rate_hz = 48000;
   capture::Polarity polarity = capture::Polarity::kAutomatic;
-  bool check = false, resume = false, quiet = false, json = false;
+  bool check = false, resume = false, no_report = false, quiet = false, json = false;
   std::string command_line;
 };
 
 // Everything that is learned from.
 struct Material {
   std::vector<capture::Take> takes;
+  std::vector<capture::ReportedRecording> recordings;  // of each take
   std::vector<capture::Knob> knobs;
-  std::vector<std::string> files;  // wet ones
-  capture::Polarity polarity;      // of all takes, decided by the first
+  std::vector<std::string> gaps;  // what the settings leave open
+  capture::Polarity polarity;     // of all takes, decided by the first
+  double sample_rate_hz = 0;
+  Json card = Json::object();             // what the source says of itself
+  std::vector<capture::Take> tests = {};  // of a capture, one for each --test-dry
+
+  void add(const fs::path& dry, const fs::path& wet, double sample_rate_hz, capture::Setting setting) {
+    capture::PreparedPair pair = read_pair(dry, wet, sample_rate_hz, polarity);
+    takes.push_back({std::move(pair.dry), std::move(pair.wet), std::move(setting)});
+    recordings.push_back({dry.filename().string(), wet.filename().string(), pair.alignment, std::move(pair.findings),
+                          pair.noise_to_signal, pair.repeatability_esr});
+  }
 };
 
 double cpu_seconds() { return double(std::clock()) / CLOCKS_PER_SEC; }
-
-std::string esr_text(double esr) {
-  return number(esr, 3) + " (" + fixed(10 * std::log10(std::max(esr, 1e-30)), 1) + " dB)";
-}
 
 void warn(const std::string& text) { std::fprintf(stderr, "coil: warning: %s\n", text.c_str()); }
 
@@ -80,30 +91,47 @@ void make_plan(const CaptureOptions& options) {
   std::fputs(plan_as_csv(knobs, capture::propose_settings({}, knobs.size(), options.takes)).c_str(), stdout);
 }
 
-// What the table's settings leave open, and what to record next.
-void say_gaps(const TakeTable& table) {
+// What the table's settings leave open, and what to record next. Returns the gaps.
+std::vector<std::string> say_gaps(const TakeTable& table) {
   for (const std::string& name : table.constant_columns)
     warn("'" + name + "' is the same in all rows; it does not become a knob");
   const std::vector<capture::Setting> settings = table.settings();
   const std::vector<std::string> gaps = capture::gaps(settings, table.knobs);
-  if (gaps.empty()) return;
+  if (gaps.empty()) return gaps;
   for (const std::string& gap : gaps) warn(gap);
   const std::string next =
       plan_as_csv(table.knobs, capture::propose_settings(settings, table.knobs.size(), kProposedSettings));
   std::fprintf(stderr, "coil: the model will guess there; record these settings next:\n%s", next.c_str());
+  return gaps;
 }
 
-capture::Take take_of_row(const TakeTable& table, size_t row, double sample_rate_hz, capture::Polarity& polarity) {
-  capture::Take take = read_take(table.rows[row].dry, table.rows[row].wet, sample_rate_hz, polarity);
-  take.knobs = table.settings()[row];
-  return take;
+// From a capture of another program: it plays, and its own rate is the model's.
+Material play_teacher(const CaptureOptions& options) {
+  capture::LessonOptions lesson_options;
+  lesson_options.stop = interrupted;
+  for (const std::string& file : options.more_dry) lesson_options.dry.push_back(read_recording(file));
+  for (const std::string& file : options.test_dry) lesson_options.test.push_back(read_recording(file));
+  if (!options.quiet) std::fprintf(stderr, "coil: %s plays\n", in_quotes(options.dry).c_str());
+  std::optional<capture::Lesson> lesson = capture::make_lesson(options.dry, lesson_options);
+  if (!lesson) throw Interrupted();
+  for (const std::string& text : lesson->warnings) warn(in_quotes(options.dry) + ": " + text);
+  for (const std::string& text : lesson->notes)
+    std::fprintf(stderr, "coil: note: %s: %s\n", in_quotes(options.dry).c_str(), text.c_str());
+  Material material{std::move(lesson->takes), {}, std::move(lesson->knobs), {}, capture::Polarity::kKeep};
+  for (size_t i = 0; i < material.takes.size(); ++i)
+    material.recordings.push_back({"the built-in signal", fs::path(options.dry).filename().string(), {}, {}, 0, {}});
+  material.sample_rate_hz = lesson->sample_rate_hz;
+  material.card = std::move(lesson->card);
+  material.tests = std::move(lesson->tests);
+  return material;
 }
 
 Material read_material(const CaptureOptions& options, double sample_rate_hz) {
-  Material material{{}, {}, {}, options.polarity};
+  if (capture::is_teacher_name(options.dry)) return play_teacher(options);
+  Material material{{}, {}, {}, {}, options.polarity};
+  material.sample_rate_hz = sample_rate_hz;
   if (options.table.empty()) {
-    material.takes.push_back(read_take(options.dry, options.wet, sample_rate_hz, material.polarity));
-    material.files.push_back(fs::path(options.wet).filename());
+    material.add(options.dry, options.wet, sample_rate_hz, {});
     return material;
   }
   const TakeTable table = read_take_table(options.table);
@@ -111,12 +139,11 @@ Material read_material(const CaptureOptions& options, double sample_rate_hz) {
     throw Failure(kFailed, in_quotes(options.table) + ": at most " + std::to_string(kMostKnobs) +
                                " knobs can be learned, found " + std::to_string(table.knobs.size()));
   }
-  say_gaps(table);
+  material.gaps = say_gaps(table);
   material.knobs = table.knobs;
-  for (size_t r = 0; r < table.rows.size(); ++r) {
-    material.takes.push_back(take_of_row(table, r, sample_rate_hz, material.polarity));
-    material.files.push_back(table.rows[r].wet.filename());
-  }
+  const std::vector<capture::Setting> settings = table.settings();
+  for (size_t r = 0; r < table.rows.size(); ++r)
+    material.add(table.rows[r].dry, table.rows[r].wet, sample_rate_hz, settings[r]);
   return material;
 }
 
@@ -125,39 +152,13 @@ fs::path training_file(const fs::path& output) {
   return output.parent_path() / ("." + output.filename().string() + ".training");
 }
 
-// The last line on a terminal, else now and then a line; the curve shows the held-out error's logarithm over time.
-class CaptureProgress {
- public:
-  explicit CaptureProgress(bool visible) : visible_(visible), terminal_(isatty(STDERR_FILENO)) {}
-  ~CaptureProgress() {
-    if (visible_ && terminal_ && !curve_.empty()) std::fputc('\n', stderr);
-  }
+// "my_amp.html" beside "my_amp.safetensors".
+fs::path report_file(const CaptureOptions& options) {
+  return options.report.empty() ? fs::path(options.output).replace_extension(".html") : fs::path(options.report);
+}
 
-  void show(const capture::TrainingState& state) {
-    curve_.push_back(std::log10(std::max(state.best_esr, 1e-12)));
-    if (!visible_) return;
-    const std::string text = fixed(100 * state.progress, 0) + " %, held-out ESR " + esr_text(state.best_esr) + ", " +
-                             fixed(state.frames / 1e6 / std::max(1e-3, state.elapsed_s), 1) + " million frames/s, " +
-                             duration(state.left_s) + " left";
-    if (terminal_)
-      std::fprintf(stderr, "\r\033[K%s %s", curve().c_str(), text.c_str());
-    else
-      std::fprintf(stderr, "coil: %s\n", text.c_str());
-    std::fflush(stderr);
-  }
-
- private:
-  std::string curve() const {
-    static constexpr const char* kHeights[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-    const auto [least, most] = std::minmax_element(curve_.begin(), curve_.end());
-    std::string text;
-    for (const double value : curve_) text += kHeights[size_t(7 * (value - *least) / std::max(1e-9, *most - *least))];
-    return text;
-  }
-
-  bool visible_, terminal_;
-  std::vector<double> curve_;
-};
+// As coil takes a model by its path, and not by a preset's name.
+std::string as_model(const fs::path& path) { return (path.has_parent_path() ? path : "." / path).string(); }
 
 class Capture {
  public:
@@ -169,12 +170,13 @@ class Capture {
 
   void run() {
     if (options_.resume) resume();
+    say_what_begins();
     CaptureProgress progress(!options_.quiet);
     while (!trainer_.done() && !interrupted() && !reached_target()) {
       trainer_.advance(interrupted);
       if (trainer_.state().improved) write();
       write_whole_file(training_file(options_.output), trainer_.save());
-      progress.show(trainer_.state());
+      progress.show(trainer_.state(), trainer_.curve());
     }
   }
 
@@ -185,8 +187,10 @@ class Capture {
       fs::remove(training_file(options_.output), ignored);
     }
     if (!options_.test_table.empty()) test();
+    test_capture();
     write();
-    report();
+    const std::string verdict = write_report();
+    say_result(verdict);
   }
 
  private:
@@ -194,7 +198,7 @@ class Capture {
     capture::TrainingSettings settings;
     settings.shape = quality_.shape;
     settings.shape.knobs = material_.knobs.size();
-    settings.sample_rate_hz = quality_.sample_rate_hz;
+    settings.sample_rate_hz = material_.sample_rate_hz;
     settings.threads = options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
     settings.seed = options_.seed;
     const double usual = quality_.million_frames * (material_.knobs.empty() ? 1 : kKnobsTakeTimes);
@@ -221,75 +225,140 @@ class Capture {
     }
   }
 
+  void say_what_begins() const {
+    if (options_.quiet) return;
+    double frames = 0;
+    for (const capture::Take& take : material_.takes) frames += double(take.dry.size());
+    std::fprintf(stderr, "coil: learning %s from %s, %s in all; Ctrl-C ends early and keeps the best\n", quality_.name,
+                 counted(int64_t(material_.takes.size()), "take").c_str(),
+                 duration(frames / material_.sample_rate_hz).c_str());
+  }
+
   void test() {
     const TakeTable table = read_test_table(options_.test_table, material_.knobs);
-    std::vector<capture::Take> takes;
-    for (size_t r = 0; r < table.rows.size(); ++r) {
-      takes.push_back(take_of_row(table, r, quality_.sample_rate_hz, material_.polarity));
-      test_files_.push_back(table.rows[r].wet.filename());
+    Material tests{{}, {}, {}, {}, material_.polarity};
+    const std::vector<capture::Setting> settings = table.settings();
+    for (size_t r = 0; r < table.rows.size(); ++r)
+      tests.add(table.rows[r].dry, table.rows[r].wet, material_.sample_rate_hz, settings[r]);
+    const std::vector<double> esr = trainer_.esr(std::move(tests.takes));
+    for (size_t i = 0; i < esr.size(); ++i) unseen_.push_back({tests.recordings[i].wet_name, esr[i]});
+  }
+
+  // On what it played and nothing was learned from.
+  void test_capture() {
+    const std::vector<double> esr = trainer_.esr(std::move(material_.tests));
+    for (size_t i = 0; i < esr.size(); ++i)
+      unseen_.push_back({fs::path(options_.test_dry[i]).filename().string(), esr[i]});
+  }
+
+  // Returns its verdict; empty: no report.
+  std::string write_report() const {
+    const fs::path path = report_file(options_);
+    if (options_.no_report || takes_bytes(options_.output)) return "";
+    if (options_.report.empty() && !capture::is_report_or_free(path)) {
+      warn(in_quotes(path) + " is there and is no report; it stays, and --report FILE writes one elsewhere");
+      return "";
     }
-    test_esr_ = trainer_.esr(std::move(takes));
+    return capture::write_report(
+        path, {options_.output, material_.takes, trainer_.held_out(), material_.recordings, material_.gaps, unseen_,
+               trainer_.curve(), !trainer_.done() && !reached_target(), options_.command_line});
   }
 
   void write() {
     const capture::TrainingState& state = trainer_.state();
     Json metrics = {{"esr_held_out", state.best_esr}};
-    for (size_t i = 0; i < test_esr_.size(); ++i) metrics["esr_test"][test_files_[i]] = test_esr_[i];
-    const Json card = {
-        {"name", options_.name.empty() ? fs::path(options_.output).stem().string() : options_.name},
+    for (const capture::UnseenRecording& test : unseen_) metrics["esr_test"][test.name] = test.esr;
+    Json files = Json::array();
+    for (const capture::ReportedRecording& recording : material_.recordings) files.push_back(recording.wet_name);
+    Json card = {
+        {"name", fs::path(options_.output).stem().string()},
         {"task", "capture"},
         {"description", "Learned from recordings of a device: " + std::to_string(material_.takes.size()) + " in all."},
         {"training",
-         {{"data", material_.files},
+         {{"data", files},
           {"quality", quality_.name},
           {"steps", state.steps},
           {"million_frames", state.frames / 1e6},
           {"seed", options_.seed},
           {"command", options_.command_line}}},
         {"metrics", metrics},
-        {"licence", options_.licence}};
-    capture::write_model(options_.output, trainer_.map(), trainer_.best(), trainer_.scales(), quality_.sample_rate_hz,
+        {"licence", ""}};
+    card.update(material_.card);
+    if (!options_.name.empty()) card["name"] = options_.name;
+    if (!options_.licence.empty()) card["licence"] = options_.licence;
+    capture::write_model(options_.output, trainer_.map(), trainer_.best(), trainer_.scales(), material_.sample_rate_hz,
                          material_.knobs, card);
   }
 
-  void report() const {
+  void say_result(const std::string& verdict) const {
     const capture::TrainingState& state = trainer_.state();
+    const std::string report = verdict.empty() ? "" : report_file(options_).string();
     if (options_.json) {
       Json json = {{"file", options_.output},    {"quality", quality_.name},     {"esr_held_out", state.best_esr},
                    {"seconds", state.elapsed_s}, {"cpu_seconds", cpu_seconds()}, {"million_frames", state.frames / 1e6},
-                   {"steps", state.steps},       {"esr_test", test_esr_}};
-      std::printf("%s\n", json.dump().c_str());
+                   {"steps", state.steps},       {"esr_test", Json::array()}};
+      for (const capture::UnseenRecording& test : unseen_) json["esr_test"].push_back(test.esr);
+      json["report"] = report.empty() ? Json(nullptr) : Json(report);
+      if (!verdict.empty()) json["verdict"] = verdict;
+      std::printf("%s\n", json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
       return;
     }
-    std::printf("%s: held-out ESR %s after %s s, %s million frames%s\n", options_.output.c_str(),
-                esr_text(state.best_esr).c_str(), fixed(state.elapsed_s, 1).c_str(),
-                fixed(state.frames / 1e6, 0).c_str(),
-                trainer_.done() ? ""
-                : interrupted() ? "; ended early, --resume goes on"
-                                : "");
-    for (size_t i = 0; i < test_esr_.size(); ++i)
-      std::printf("  %s: ESR %s\n", test_files_[i].c_str(), esr_text(test_esr_[i]).c_str());
+    std::printf("%s: %s million frames in %s s%s%s\n", options_.output.c_str(), fixed(state.frames / 1e6, 0).c_str(),
+                fixed(state.elapsed_s, 1).c_str(),
+                verdict.empty() ? (", held-out ESR " + esr_text(state.best_esr)).c_str() : "",
+                interrupted() && !trainer_.done() ? "; ended early, --resume goes on" : "");
+    if (!verdict.empty()) std::printf("%s\n", verdict.c_str());
+    for (const capture::UnseenRecording& test : unseen_)
+      std::printf("  %s: ESR %s\n", test.name.c_str(), esr_text(test.esr).c_str());
+    if (!report.empty()) std::printf("Report: %s\n", report.c_str());
+    std::printf("Play it: coil process take.wav -o out.wav -m %s\n", as_model(options_.output).c_str());
   }
 
   const CaptureOptions& options_;
   const capture::Quality& quality_;
   Material material_;
   capture::Trainer trainer_;
-  std::vector<std::string> test_files_;
-  std::vector<double> test_esr_;
+  std::vector<capture::UnseenRecording> unseen_;
 };
 
+void check_teacher(const CaptureOptions& options) {
+  const std::vector<std::string> sentences = capture::describe_teacher(options.dry);
+  if (options.json) {
+    std::printf("%s\n", Json{{"usable", true}, {"findings", sentences}}.dump().c_str());
+    return;
+  }
+  for (const std::string& text : sentences) std::printf("%s\n", text.c_str());
+}
+
+void check_report_option(const CaptureOptions& options) {
+  if (options.no_report) {
+    if (!options.report.empty()) throw Failure(kUsage, "--report and --no-report exclude each other");
+    return;
+  }
+  const fs::path path = report_file(options), folder = fs::absolute(path).parent_path();
+  if (path == fs::path(options.output))
+    throw Failure(kUsage, "--report: the report and the model cannot both be " + in_quotes(path));
+  if (!fs::is_directory(folder)) throw Failure(kUsage, "--report: there is no folder " + in_quotes(folder));
+}
+
 void check_options(const CaptureOptions& options) {
-  const bool has_files = !options.dry.empty() || !options.wet.empty();
+  const bool has_files = !options.dry.empty() || !options.wet.empty(), teacher = capture::is_teacher_name(options.dry);
   if (options.table.empty() == !has_files)
-    throw Failure(kUsage, "either a dry and a wet recording are needed, or --table");
-  if (has_files && options.wet.empty()) throw Failure(kUsage, "a wet recording is needed beside the dry one");
+    throw Failure(kUsage, "either a dry and a wet recording are needed, or a capture such as amp.nam, or --table");
+  if (teacher && !options.wet.empty())
+    throw Failure(kUsage, in_quotes(options.dry) + " plays by itself; further sound to play is given by --dry");
+  if (!teacher && (!options.more_dry.empty() || !options.test_dry.empty()))
+    throw Failure(kUsage, std::string(options.more_dry.empty() ? "--test-dry" : "--dry") +
+                              " is for a capture of another program, such as amp.nam, to play");
+  if (!teacher && has_files && options.wet.empty())
+    throw Failure(kUsage, "a wet recording is needed beside the dry one");
   if (options.check && !has_files) throw Failure(kUsage, "--check looks at a dry and a wet recording");
   if (options.check) return;
   if (options.output.empty())
     throw Failure(kUsage, "--output is needed: the model file to write, as in -o my_amp.safetensors");
   const fs::path folder = fs::absolute(options.output).parent_path();
   if (!fs::is_directory(folder)) throw Failure(kUsage, "--output: there is no folder " + in_quotes(folder));
+  check_report_option(options);
 }
 
 }  // namespace
@@ -302,12 +371,24 @@ CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exi
       "Half a minute of playing is enough for one setting. The model file is there from the first second on and gets "
       "better;\n"
       "Ctrl-C ends early and keeps the best. Parts of the recordings are held out of the training to measure it.\n"
+      "A report beside the model says how good it is and why: one HTML file with figures, pictures and sound.\n"
       "A table is a CSV file with the columns wet, dry and one for each knob. --plan prints one to be filled by "
       "recording.\n"
+      "A capture of another program plays a built-in signal, at its own sample rate, and becomes a model of that "
+      "rate.\n"
       "The same recordings, seed, threads and --million-frames give the same model; with --seconds it depends on the "
       "machine's speed.");
-  capture->add_option("dry", options->dry, "What went into the device")->type_name("DRY");
+  capture
+      ->add_option("dry", options->dry,
+                   "What went into the device; or a capture of another program (.nam, or JSON of AIDA-X or Proteus), "
+                   "which needs no wet file")
+      ->type_name("DRY");
   capture->add_option("wet", options->wet, "What came out")->type_name("WET");
+  capture
+      ->add_option("--dry", options->more_dry, "Sound for a capture of another program to play, besides the built-in")
+      ->type_name("WAV");
+  capture->add_option("--test-dry", options->test_dry, "Sound for it to play that is only measured at the end")
+      ->type_name("WAV");
   capture->add_option("-o,--output", options->output, "The model file to write")->type_name("FILE");
   capture->add_option("--table", options->table, "Recordings at several settings: one model with these knobs")
       ->type_name("CSV");
@@ -351,6 +432,9 @@ CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exi
       ->type_name("CSV");
   capture->add_option("--name", options->name, "Name on the model's card (the file's)");
   capture->add_option("--licence", options->licence, "Licence on the model's card");
+  capture->add_option("--report", options->report, "Where to write the report (beside the model, as .html)")
+      ->type_name("HTML");
+  capture->add_flag("--no-report", options->no_report, "No report");
   capture->add_flag("--resume", options->resume, "Go on with a training that was ended or killed");
   capture->add_flag("-q,--quiet", options->quiet, "No progress");
   capture->add_flag("--json", options->json, "Print the result as one JSON object");
@@ -359,12 +443,13 @@ CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exi
     if (!options->plan.empty()) return make_plan(*options);
     if (!options->signal.empty()) return write_test_signal(options->signal, options->signal_rate_hz);
     check_options(*options);
-    if (options->check) {
-      check_recordings(options->dry, options->wet, capture::quality_named(options->quality).sample_rate_hz,
-                       options->json);
-      return;
-    }
     try {
+      if (options->check && capture::is_teacher_name(options->dry)) return check_teacher(*options);
+      if (options->check) {
+        check_recordings(options->dry, options->wet, capture::quality_named(options->quality).sample_rate_hz,
+                         options->json);
+        return;
+      }
       Capture capture(*options);
       capture.run();
       capture.finish();

@@ -57,8 +57,8 @@ capture::Recording read_recording(const std::filesystem::path& path) {
   return recording;
 }
 
-capture::Take read_take(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz,
-                        capture::Polarity& polarity) {
+capture::PreparedPair read_pair(const std::filesystem::path& dry, const std::filesystem::path& wet,
+                                double sample_rate_hz, capture::Polarity& polarity) {
   capture::PreparedPair pair = prepare(dry, wet, sample_rate_hz, polarity);
   if (polarity == capture::Polarity::kAutomatic)
     polarity = pair.alignment.inverted ? capture::Polarity::kTurn : capture::Polarity::kKeep;
@@ -71,7 +71,7 @@ capture::Take read_take(const std::filesystem::path& dry, const std::filesystem:
                    finding.text.c_str());
   }
   if (!pair.usable) throw Failure(kFailed, fatal);
-  return {std::move(pair.dry), std::move(pair.wet), {}};
+  return pair;
 }
 
 void check_recordings(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz,

@@ -94,7 +94,7 @@ class Capture(CoilTest):
         self.capture("dry.wav", "wet.wav", "-o", "whole.safetensors", "--million-frames", "10", "-q")
         command = ["capture", "dry.wav", "wet.wav", "-o", "amp.safetensors", "--million-frames", "10", "--quality", "lite", "--threads", "1"]
         process = subprocess.Popen([COIL, *command], cwd=self.path("."), stderr=subprocess.PIPE)
-        process.stderr.readline()  # the first look is over
+        self.wait_for_a_look(process)
         process.kill()
         process.wait()
         process.stderr.close()
@@ -104,6 +104,10 @@ class Capture(CoilTest):
         self.assertEqual(self.tensors("amp.safetensors"), self.tensors("whole.safetensors"))
         self.assertFalse(self.path(".amp.safetensors.training").exists())
 
+    def wait_for_a_look(self, process):
+        self.assertIn(b"learning lite from 1 take", process.stderr.readline())
+        self.assertIn(b"held-out ESR", process.stderr.readline())
+
     def tensors(self, name):
         content = self.path(name).read_bytes()
         return content[8 + int.from_bytes(content[:8], "little"):]
@@ -111,7 +115,7 @@ class Capture(CoilTest):
     def test_interrupt_keeps_the_best(self):
         process = subprocess.Popen([COIL, "capture", "dry.wav", "wet.wav", "-o", "amp.safetensors", "--quality", "lite", "--threads", "1"],
                                    cwd=self.path("."), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-        process.stderr.readline()
+        self.wait_for_a_look(process)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0)
@@ -160,7 +164,7 @@ class Capture(CoilTest):
         write_wav(self.path("silent.wav"), [[0.0] * FRAMES])
         for arguments, code, words in (
                 (["dry.wav", "-o", "a.safetensors"], 2, "a wet recording is needed"),
-                (["-o", "a.safetensors"], 2, "either a dry and a wet recording are needed, or --table"),
+                (["-o", "a.safetensors"], 2, "either a dry and a wet recording are needed, or a capture such as amp.nam"),
                 (["dry.wav", "wet.wav"], 2, "--output is needed"),
                 (["dry.wav", "wet.wav", "-o", "no/a.safetensors"], 2, "there is no folder"),
                 (["dry.wav", "gone.wav", "-o", "a.safetensors"], 1, "gone.wav"),

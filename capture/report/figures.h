@@ -1,0 +1,85 @@
+// All figures of a report, measured by running the model's file.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "capture/report/report.h"
+#include "capture/report/tones.h"
+#include "capture/take.h"
+#include "ssm/model.h"
+
+namespace coil::capture {
+
+// Energy of the error beside that of the device's sound.
+struct ErrorSums {
+  double error = 0, energy = 0;
+
+  void add(const ErrorSums& other, double weight = 1) {
+    error += weight * other.error, energy += weight * other.energy;
+  }
+  double esr() const { return energy > 0 ? error / energy : 0; }
+  bool empty() const { return !(energy > 0); }
+};
+
+struct HeldOutPart {
+  size_t take;
+  Span span;
+  ErrorSums sums;
+};
+
+struct TakeFigures {
+  std::vector<float> controls;  // in the card's order and units
+  std::vector<float> output;    // of the model
+  double weight = 1;            // every setting of the knobs counts the same
+  ErrorSums held_out, all;
+};
+
+// Pieces of 20 ms whose dry sound is as loud as that.
+struct LevelFigures {
+  double low_dbfs, high_dbfs;  // root mean square
+  ErrorSums held_out, all;
+};
+
+// A third of an octave of the held-out parts; in dB over the device's whole sound there.
+struct BandFigures {
+  double centre_hz, wet_db, error_db;
+};
+
+struct AliasingFigures {
+  double level_dbfs;
+  ToneSpectrum spectrum;  // at the recorded setting where the energy off the harmonics is largest
+  size_t take;            // which has that setting
+};
+
+struct RestFigures {
+  double peak_at_rest = 0;       // of the model where nothing was ever played
+  double second_later_dbfs = 0;  // peak, one second after a sound stopped
+  double delay_frames = 0;       // of the model against the dry sound
+  bool inverted = false;
+};
+
+struct Figures {
+  std::shared_ptr<const ssm::Model> model;
+  double ns_per_sample = 0;
+  std::vector<TakeFigures> takes;
+  std::vector<HeldOutPart> parts;
+  ErrorSums held_out, all;  // with the takes' weights
+  std::vector<LevelFigures> levels;
+  std::vector<BandFigures> bands;
+  size_t hardest = 0, typical = 0;  // of the parts
+  std::vector<Tone> tones;
+  bool tones_recorded = false;
+  size_t tones_take = 0;  // whose setting the tones have
+  std::vector<AliasingFigures> aliasing;
+  RestFigures rest;
+
+  double sample_rate_hz() const { return model->config().sample_rate_hz; }
+};
+
+// Throws Error for a file that is no model of one channel, takes of another rate or knobs, or nothing held out.
+Figures measure(const ReportInput& input);
+
+}  // namespace coil::capture

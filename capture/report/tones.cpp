@@ -1,0 +1,112 @@
+// Single Fourier sums for harmonics; a spectrum whose bins the harmonics hit for all the rest.
+#include "capture/report/tones.h"
+
+#include <algorithm>
+#include <cmath>
+#include <complex>
+#include <numbers>
+
+#include "capture/recordings/test_signal.h"
+#include "dsp/stft.h"
+#include "ssm/stream.h"
+
+namespace coil::capture {
+namespace {
+
+constexpr double kTau = 2 * std::numbers::pi;
+constexpr double kHighestShare = 0.45;              // of the sample rate: above, resampling has its say
+constexpr double kSettleSeconds = 0.5;              // of a model, before it is measured
+constexpr double kBurstHead = 0.03, kPiece = 0.17;  // seconds: where a burst of the test signal is steady
+constexpr double kPeriodSeconds = 0.3;              // that the spectrum covers, at least
+
+double gain_of(double db) { return std::pow(10, db / 20); }
+
+// The sum over a Hann window; a sine of amplitude 1 gives 1.
+double amplitude_at(std::span<const float> sound, double hz, double sample_rate_hz) {
+  const double frames = double(sound.size());
+  const std::complex<double> step = std::polar(1.0, -kTau * hz / sample_rate_hz);
+  std::complex<double> turning = 1, sum = 0;
+  for (size_t i = 0; i < sound.size(); ++i, turning *= step)
+    sum += double(sound[i]) * (1 - std::cos(kTau * double(i) / frames)) * turning;
+  return 2 * std::abs(sum) / frames;
+}
+
+std::vector<float> steady_answer(const std::shared_ptr<const ssm::Model>& model, std::span<const float> controls,
+                                 double hz, double level_dbfs, size_t frames) {
+  const double rate_hz = model->config().sample_rate_hz, gain = gain_of(level_dbfs);
+  const auto settle = size_t(kSettleSeconds * rate_hz);
+  std::vector<float> sound(settle + frames);
+  for (size_t i = 0; i < sound.size(); ++i) sound[i] = float(gain * std::sin(kTau * hz * double(i) / rate_hz));
+  ssm::Stream(model, controls).process(sound, sound);
+  sound.erase(sound.begin(), sound.begin() + std::ptrdiff_t(settle));
+  return sound;
+}
+
+}  // namespace
+
+Harmonics harmonics_of(std::span<const float> sound, double hz, double sample_rate_hz) {
+  Harmonics levels;
+  const double first = amplitude_at(sound, hz, sample_rate_hz);
+  for (size_t n = 1; n <= kHarmonics && double(n) * hz < kHighestShare * sample_rate_hz; ++n) {
+    const double amplitude = amplitude_at(sound, double(n) * hz, sample_rate_hz);
+    levels[n - 1] = 20 * std::log10(std::max(amplitude, 1e-12) / std::max(first, 1e-12));
+  }
+  return levels;
+}
+
+double thd_db(const Harmonics& harmonics) {
+  double power = 0;
+  for (size_t n = 1; n < kHarmonics; ++n)
+    if (harmonics[n]) power += std::pow(10, *harmonics[n] / 10);
+  return 10 * std::log10(power + 1e-20);
+}
+
+Tone model_tone(const std::shared_ptr<const ssm::Model>& model, std::span<const float> controls, double hz,
+                double level_dbfs) {
+  const double rate_hz = model->config().sample_rate_hz;
+  const std::vector<float> answer = steady_answer(model, controls, hz, level_dbfs, size_t(kPiece * rate_hz));
+  return {hz, level_dbfs, harmonics_of(answer, hz, rate_hz), std::nullopt};
+}
+
+ToneSpectrum tone_spectrum(const std::shared_ptr<const ssm::Model>& model, std::span<const float> controls, double hz,
+                           double level_dbfs) {
+  const double rate_hz = model->config().sample_rate_hz;
+  size_t frames = 1024;
+  while (double(frames) < kPeriodSeconds * rate_hz) frames *= 2;
+  // An odd number of periods in a power of two of frames: no folded harmonic falls onto another.
+  const size_t periods = size_t(hz * double(frames) / rate_hz / 2) * 2 + 1;
+  ToneSpectrum spectrum{double(periods) * rate_hz / double(frames), rate_hz / double(frames), {}, 0};
+  const std::vector<float> answer = steady_answer(model, controls, spectrum.hz, level_dbfs, frames);
+  dsp::Stft stft(static_cast<int>(frames));
+  std::vector<float> power(size_t(stft.bins()));
+  stft.analyse(answer, power);
+  double on = 1e-30, off = 1e-30, most = 1e-30;
+  for (size_t bin = 2; bin < power.size(); ++bin) {  // the window spreads a line, and a constant, over its neighbours
+    const bool beside_harmonic = (bin + 1) % periods <= 2;
+    (beside_harmonic ? on : off) += double(power[bin]);
+    most = std::max(most, double(power[bin]));
+  }
+  spectrum.off_harmonics_db = 10 * std::log10(off / (on + off));
+  for (const float value : power) spectrum.level_db.push_back(float(10 * std::log10(double(value) / most + 1e-20)));
+  return spectrum;
+}
+
+std::vector<Tone> recorded_tones(std::span<const float> dry, std::span<const float> wet, std::span<const float> model,
+                                 double sample_rate_hz) {
+  std::vector<Tone> tones;
+  const std::optional<FoundSignal> found = find_test_signal(dry, sample_rate_hz);
+  if (!found) return tones;
+  const auto frames = size_t(kPiece * sample_rate_hz);
+  for (const TestBurst& burst : test_signal_bursts()) {
+    const long begin = found->start_frame + std::lround((burst.begin_s + kBurstHead) * sample_rate_hz);
+    if (begin < 0 || size_t(begin) + frames > dry.size()) continue;
+    const auto piece = [&](std::span<const float> sound) { return sound.subspan(size_t(begin), frames); };
+    const double level = amplitude_at(piece(dry), burst.hz, sample_rate_hz);
+    tones.push_back({burst.hz, 20 * std::log10(std::max(level, 1e-12)),
+                     harmonics_of(piece(model), burst.hz, sample_rate_hz),
+                     harmonics_of(piece(wet), burst.hz, sample_rate_hz)});
+  }
+  return tones;
+}
+
+}  // namespace coil::capture
