@@ -1,6 +1,7 @@
 """`coil stream` takes records as people and devices write them, and passes through what it cannot score."""
 
 import csv
+import gzip
 import io
 import itertools
 import json
@@ -46,6 +47,31 @@ class SensorRecords(CoilTest):
             with self.subTest((separator, decimal, preamble, unit, encoding, end)):
                 self.assertEqual(self.json_records(data), expected, text)
                 self.assertEqual(self.stderr, "")
+
+    def test_a_compressed_file(self):
+        text = "time,temp\n" + "".join(f"{1700000000 + 60 * i},{20 + i % 7}.5\n" for i in range(300))
+        expected = self.stream(text)
+        packed = gzip.compress(text[:2000].encode()) + gzip.compress(text[2000:].encode())  # as files are joined
+        self.path("t.csv.gz").write_bytes(packed)
+        self.assertEqual(self.stream("", "t.csv.gz"), expected)
+        self.assertEqual(self.stderr, "")
+        with open(self.path("t.csv.gz"), "rb") as file:
+            self.assertEqual(self.coil("stream", "-m", "forecaster.safetensors", stdin=file).decode(), expected)
+        self.path("t.csv.gz").write_bytes(packed[:-40])
+        begin = self.stream("", "t.csv.gz")
+        self.assertTrue(expected.startswith(begin.rsplit("\n", 2)[0]) and len(begin) > 1000)
+        self.assertIn("ends in the middle of what was compressed", self.stderr)
+
+    def test_a_separator_that_the_file_names(self):
+        output = self.stream("sep=^\ntime^temp\n2024-01-01T00:00:00Z^12.5\n2024-01-01T00:01:00Z^12.75\n").splitlines()
+        self.assertEqual(output[:2], ["sep=^", "time^temp^temp_expected^temp_low^temp_high^score^status^episode"])
+        self.assertEqual(output[3], "2024-01-01T00:01:00Z^12.75^^^^0^warmup^")
+
+    def test_a_format_that_is_named_holds(self):
+        text = "Logger\nm,a=b v=1 5\ntime,temp\n2024-01-01T00:00:00Z,12.5\n2024-01-01T00:01:00Z,12.75\n"
+        output = self.stream(text, "--input-format", "csv").splitlines()
+        self.assertEqual(output[:2], ["Logger", "m,a=b v=1 5"])
+        self.assertTrue(output[3].startswith("2024-01-01T00:00:00Z,12.5,"), output[3])
 
     def test_the_output_keeps_the_dialect(self):
         text = "sep=;\nLogger 5\ntime;temp\n;°C\n2024-01-01T00:00:00Z;12,5\n2024-01-01T00:01:00Z;12,75\n2024-01-01T00:02:00Z;13,5\n"
