@@ -20,8 +20,9 @@ struct TrainingSettings {
   uint64_t seed = 1;
   double frames = 0;   // of the takes to go through in all lanes together; the same settings then give the same network
   double seconds = 0;  // above 0: as many frames as fit into this time, instead
-  double slowest_s = 0.2;  // the longest time constant of a mode
-  std::string target;      // of SIMD; empty: the best
+  double slowest_s = 0.2;        // the longest time constant of a mode
+  double aliasing_weight = 0.1;  // in the loss, of the share of energy that a tone of 5 kHz folds back
+  std::string target;            // of SIMD; empty: the best
 };
 
 // What the network expects and gives, in the takes' units.

@@ -169,6 +169,7 @@ class Capture {
     settings.shape = quality_.shape;
     settings.shape.knobs = material_.knobs.size();
     settings.sample_rate_hz = quality_.sample_rate_hz;
+    settings.aliasing_weight = quality_.aliasing_weight;
     settings.threads = options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
     settings.seed = options_.seed;
     const double usual = quality_.million_frames * (material_.knobs.empty() ? 1 : kKnobsTakeTimes);
