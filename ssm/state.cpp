@@ -1,8 +1,12 @@
 // The arena of a stream's memory and its file form.
 #include "ssm/state.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <cstdio>
 #include <cstring>
 #include <functional>
 
@@ -30,12 +34,19 @@ void rescale(const StateTensor& tensor, std::vector<float>& values, const Operat
 
 }  // namespace
 
-size_t StateLayout::add(std::string name, std::vector<int64_t> shape, size_t floats, std::vector<uint32_t> position,
-                        std::vector<std::complex<float>> scale) {
+size_t StateLayout::add(const StateRegion& region, size_t floats, std::vector<uint32_t> position, std::vector<std::complex<float>> scale) {
   const size_t offset = size;
   size += (floats + 15) / 16 * 16;
-  tensors.push_back({std::move(name), std::move(shape), offset, std::move(position), std::move(scale)});
+  tensors.push_back({region.name, region.shape, offset, std::move(position), std::move(scale)});
   return offset;
+}
+
+std::string StateLayout::id() const {
+  std::string fields;
+  for (const StateTensor& tensor : tensors) fields += tensor.name + " " + to_string(tensor.shape) + "\n";
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(XXH3_64bits(fields.data(), fields.size())));
+  return text;
 }
 
 State::State(std::shared_ptr<const StateLayout> layout) : layout_(std::move(layout)), arena_(layout_->size, 0.0f) {}
@@ -43,9 +54,17 @@ State::State(std::shared_ptr<const StateLayout> layout) : layout_(std::move(layo
 void State::clear() noexcept { std::fill(arena_.begin(), arena_.end(), 0.0f); }
 
 bool all_finite(std::span<const float> values) noexcept {
-  uint32_t all = 0;  // adding to an exponent of all ones carries into the sign's place; written so that it vectorises
-  for (const float value : values) all |= (std::bit_cast<uint32_t>(value) & 0x7f800000u) + 0x00800000u;
-  return (all & 0x80000000u) == 0;
+  // Adding to an exponent of all ones carries into the sign's place; written so that it vectorises.
+  const auto carry = [](float value) { return (std::bit_cast<uint32_t>(value) & 0x7f800000u) + 0x00800000u; };
+  constexpr size_t kLanes = 16;
+  std::array<uint32_t, kLanes> all = {};
+  for (; values.size() >= kLanes; values = values.subspan(kLanes)) {
+    for (size_t i = 0; i < kLanes; ++i) all[i] |= carry(values[i]);
+  }
+  uint32_t any = 0;
+  for (const float value : values) any |= carry(value);
+  for (const uint32_t lane : all) any |= lane;
+  return (any & 0x80000000u) == 0;
 }
 
 bool State::is_finite() const noexcept { return all_finite(arena_); }
@@ -84,7 +103,7 @@ void State::set(const std::string& name, std::span<const float> values) {
 }
 
 void State::save(const std::filesystem::path& path) const {
-  write_safetensors(path, {{"coil_state", kVersion}, {"model", layout_->model_hash}}, tensors());
+  write_safetensors(path, {{"coil_state", kVersion}, {"model", layout_->model_hash}, {"layout", layout_->id()}}, tensors());
 }
 
 State State::load(const std::filesystem::path& path, std::shared_ptr<const StateLayout> layout) {
@@ -98,6 +117,10 @@ State State::load(const std::filesystem::path& path, std::shared_ptr<const State
   if (field("coil_state") != kVersion) throw Error(where + ": state version " + field("coil_state") + ", this program reads version " + kVersion);
   if (field("model") != layout->model_hash)
     throw Error(where + ": belongs to the model with hash " + field("model") + ", not to this one, " + layout->model_hash);
+  // files of earlier programs have no id: their fields are compared one by one, as all are
+  if (const std::string id = field("layout"); !id.empty() && id != layout->id())
+    throw Error(where + ": holds the fields of another version of Coil (layout " + id + ", this program's is " + layout->id() +
+                "); begin a new state");
   State state(std::move(layout));
   for (const StateTensor& tensor : state.layout().tensors) {
     const auto it = file.tensors().find(tensor.name);

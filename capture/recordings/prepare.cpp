@@ -11,9 +11,6 @@
 #include "dsp/resampler.h"
 
 namespace coil::capture {
-namespace {
-
-// The channel that was recorded on: the loudest; the others are named unless they are empty or equal.
 std::vector<float> one_channel(const Recording& recording, Findings& findings) {
   const auto channels = static_cast<size_t>(recording.channels);
   const size_t frames = recording.samples.size() / channels;
@@ -53,6 +50,8 @@ std::vector<float> resampled(const std::vector<float>& sound, double from_hz, do
   out.resize(frames);
   return out;
 }
+
+namespace {
 
 // A file whose rate is not what its header says: tried only where the pair does not fit as it is.
 bool find_rate(const std::vector<float>& dry, std::vector<float>& wet, const Recording& recording, double rate,

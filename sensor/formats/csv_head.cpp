@@ -71,7 +71,7 @@ size_t count_data(const Cells& cells, char separator) {
 bool has_known(const Cells& cells, const Knows& knows) { return std::any_of(cells.begin(), cells.end(), knows); }
 
 bool is_unit(std::string_view cell) {
-  constexpr std::string_view kUnits[] = {
+  static constexpr std::string_view kUnits[] = {
       "",      "-",    "%",  "C",     "F",    "K",    "V",    "mV",   "A",    "mA",      "W",   "kW",  "MW",   "Wh",
       "kWh",   "MWh",  "Hz", "kHz",   "Pa",   "hPa",  "kPa",  "mbar", "bar",  "psi",     "m",   "mm",  "cm",   "km",
       "m/s",   "km/h", "kn", "mph",   "s",    "ms",   "min",  "h",    "d",    "g",       "kg",  "t",   "l",    "L",
@@ -170,7 +170,7 @@ bool has_decimal(std::span<const std::string> lines, char separator, char mark) 
   return false;
 }
 
-CsvHead head_of(std::span<const std::string> lines, const Found& found, const Knows& knows) {
+CsvHead head_of(std::span<const std::string> lines, const Found& found) {
   CsvHead head;
   head.separator = found.separator;
   head.before.assign(lines.begin(), lines.begin() + ptrdiff_t(found.header));
@@ -228,7 +228,7 @@ std::optional<CsvHead> find_csv_head(std::span<const std::string> lines, bool at
     if (found && (!best || found->data > best->data)) best = found;
   }
   if (best && !best->is_sure && !at_end && lines.size() < kLinesUntilSure) return std::nullopt;
-  if (best) return head_of(lines, *best, knows);
+  if (best) return head_of(lines, *best);
 
   // No row of data with names above it: there are no names, or no such row yet.
   const auto most_cells = [&](std::string_view line) {
@@ -249,7 +249,7 @@ std::optional<CsvHead> find_csv_head(std::span<const std::string> lines, bool at
     const char own = most_cells(without_mark(lines[i]));
     if (has_known(cells_of(without_mark(lines[i]), own), knows)) found = {own, i, 1};
   }
-  return head_of(lines, found, knows);
+  return head_of(lines, found);
 }
 
 }  // namespace coil::sensor
