@@ -90,13 +90,18 @@ std::vector<Setting> settings_of(size_t knobs) {
   return propose_settings({}, knobs, knobs == 1 ? kSettingsOfOneKnob : kSettingsOfMore);
 }
 
+std::vector<float> mono_at(const Recording& recording, double rate, std::vector<std::string>& warnings) {
+  Findings findings;
+  std::vector<float> mono = resampled(one_channel(recording, findings), recording.sample_rate_hz, rate);
+  for (const Finding& finding : findings) warnings.push_back(finding.text);
+  return mono;
+}
+
 // The built-in signal, and behind it, half a second apart, what was given.
 std::vector<float> dry_sound(const LessonOptions& options, double rate, std::vector<std::string>& warnings) {
   std::vector<float> sound = make_test_signal(rate);
   for (const Recording& recording : options.dry) {
-    Findings findings;
-    const std::vector<float> mono = resampled(one_channel(recording, findings), recording.sample_rate_hz, rate);
-    for (const Finding& finding : findings) warnings.push_back(finding.text);
+    const std::vector<float> mono = mono_at(recording, rate, warnings);
     sound.resize(sound.size() + size_t(rate / 2));
     sound.insert(sound.end(), mono.begin(), mono.end());
   }
@@ -104,11 +109,11 @@ std::vector<float> dry_sound(const LessonOptions& options, double rate, std::vec
 }
 
 // Takes the rest out. False: stopped.
-bool play_setting(const Teacher& teacher, const std::vector<float>& dry, const std::string& where, Take& take,
-                  Rest& rest, const std::function<bool(double)>& go_on) {
+bool play_setting(const Teacher& teacher, const std::string& where, Take& take, Rest& rest,
+                  const std::function<bool(double)>& go_on) {
   Player player(*teacher.network, take.knobs);
   rest = find_rest(player, *teacher.network, teacher.sample_rate_hz);
-  take.dry = dry;
+  const std::vector<float>& dry = take.dry;
   take.wet.reserve(dry.size());
   const auto piece = size_t(kPieceSeconds * teacher.sample_rate_hz);
   for (size_t t = 0; t < dry.size(); t += piece) {
@@ -163,10 +168,17 @@ std::optional<Lesson> make_lesson(const std::filesystem::path& path, const Lesso
       return !options.stop || !options.stop();
     };
     Rest rest{};
-    lesson.takes.push_back({{}, {}, settings[i]});
-    if (!play_setting(teacher, dry, where, lesson.takes.back(), rest, go_on)) return std::nullopt;
+    lesson.takes.push_back({dry, {}, settings[i]});
+    if (!play_setting(teacher, where, lesson.takes.back(), rest, go_on)) return std::nullopt;
     if (std::abs(rest.value) > std::abs(worst.value)) worst.value = rest.value;
     worst.movement = std::max(worst.movement, rest.movement);
+  }
+  for (const Recording& recording : options.test) {
+    Rest rest{};
+    lesson.tests.push_back(
+        {mono_at(recording, teacher.sample_rate_hz, lesson.warnings), {}, Setting(teacher.knobs, 0.5)});
+    const auto go_on = [&](double) { return !options.stop || !options.stop(); };
+    if (!play_setting(teacher, where, lesson.tests.back(), rest, go_on)) return std::nullopt;
   }
   say_rest(worst, lesson);
   return lesson;

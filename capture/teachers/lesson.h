@@ -16,6 +16,7 @@ namespace coil::capture {
 
 struct LessonOptions {
   std::vector<Recording> dry;                 // played besides the built-in signal, at any rate
+  std::vector<Recording> test;                // played too, for an error on sound that nothing is learned from
   std::function<void(double)> progress = {};  // 0 to 1, while the capture plays
   std::function<bool()> stop = {};            // asked now and then
 };
@@ -23,6 +24,7 @@ struct LessonOptions {
 // For a Trainer with `sample_rate_hz` and as many knobs, and then write_model.
 struct Lesson {
   std::vector<Take> takes;  // one for each setting of the knobs
+  std::vector<Take> tests;  // of LessonOptions::test, each with its knobs in the middle
   std::vector<Knob> knobs;
   double sample_rate_hz;
   double rest = 0;  // what the capture gives in silence, the largest of all settings; taken out of the takes

@@ -44,7 +44,7 @@ constexpr double kKnobsTakeTimes = 2;
 
 struct CaptureOptions {
   std::string dry, wet, output, table, test_table;  // `dry` may also be a capture of another program
-  std::vector<std::string> more_dry;
+  std::vector<std::string> more_dry, test_dry;
   std::vector<std::string> plan;
   size_t takes = 24;
   std::string quality = "standard";
@@ -68,7 +68,8 @@ struct Material {
   std::vector<std::string> gaps;  // what the settings leave open
   capture::Polarity polarity;     // of all takes, decided by the first
   double sample_rate_hz = 0;
-  Json card = Json::object();  // what the source says of itself
+  Json card = Json::object();             // what the source says of itself
+  std::vector<capture::Take> tests = {};  // of a capture, one for each --test-dry
 
   void add(const fs::path& dry, const fs::path& wet, double sample_rate_hz, capture::Setting setting) {
     capture::PreparedPair pair = read_pair(dry, wet, sample_rate_hz, polarity);
@@ -109,6 +110,7 @@ Material play_teacher(const CaptureOptions& options) {
   capture::LessonOptions lesson_options;
   lesson_options.stop = interrupted;
   for (const std::string& file : options.more_dry) lesson_options.dry.push_back(read_recording(file));
+  for (const std::string& file : options.test_dry) lesson_options.test.push_back(read_recording(file));
   if (!options.quiet) std::fprintf(stderr, "coil: %s plays\n", in_quotes(options.dry).c_str());
   std::optional<capture::Lesson> lesson = capture::make_lesson(options.dry, lesson_options);
   if (!lesson) throw Interrupted();
@@ -120,6 +122,7 @@ Material play_teacher(const CaptureOptions& options) {
     material.recordings.push_back({"the built-in signal", fs::path(options.dry).filename().string(), {}, {}, 0, {}});
   material.sample_rate_hz = lesson->sample_rate_hz;
   material.card = std::move(lesson->card);
+  material.tests = std::move(lesson->tests);
   return material;
 }
 
@@ -184,6 +187,7 @@ class Capture {
       fs::remove(training_file(options_.output), ignored);
     }
     if (!options_.test_table.empty()) test();
+    test_capture();
     write();
     const std::string verdict = write_report();
     say_result(verdict);
@@ -239,6 +243,13 @@ class Capture {
       tests.add(table.rows[r].dry, table.rows[r].wet, material_.sample_rate_hz, settings[r]);
     const std::vector<double> esr = trainer_.esr(std::move(tests.takes));
     for (size_t i = 0; i < esr.size(); ++i) unseen_.push_back({tests.recordings[i].wet_name, esr[i]});
+  }
+
+  // On what it played and nothing was learned from.
+  void test_capture() {
+    const std::vector<double> esr = trainer_.esr(std::move(material_.tests));
+    for (size_t i = 0; i < esr.size(); ++i)
+      unseen_.push_back({fs::path(options_.test_dry[i]).filename().string(), esr[i]});
   }
 
   // Returns its verdict; empty: no report.
@@ -337,8 +348,9 @@ void check_options(const CaptureOptions& options) {
     throw Failure(kUsage, "either a dry and a wet recording are needed, or a capture such as amp.nam, or --table");
   if (teacher && !options.wet.empty())
     throw Failure(kUsage, in_quotes(options.dry) + " plays by itself; further sound to play is given by --dry");
-  if (!teacher && !options.more_dry.empty())
-    throw Failure(kUsage, "--dry is for a capture of another program, such as amp.nam, to play");
+  if (!teacher && (!options.more_dry.empty() || !options.test_dry.empty()))
+    throw Failure(kUsage, std::string(options.more_dry.empty() ? "--test-dry" : "--dry") +
+                              " is for a capture of another program, such as amp.nam, to play");
   if (!teacher && has_files && options.wet.empty())
     throw Failure(kUsage, "a wet recording is needed beside the dry one");
   if (options.check && !has_files) throw Failure(kUsage, "--check looks at a dry and a wet recording");
@@ -375,6 +387,8 @@ CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exi
   capture->add_option("wet", options->wet, "What came out")->type_name("WET");
   capture
       ->add_option("--dry", options->more_dry, "Sound for a capture of another program to play, besides the built-in")
+      ->type_name("WAV");
+  capture->add_option("--test-dry", options->test_dry, "Sound for it to play that is only measured at the end")
       ->type_name("WAV");
   capture->add_option("-o,--output", options->output, "The model file to write")->type_name("FILE");
   capture->add_option("--table", options->table, "Recordings at several settings: one model with these knobs")

@@ -196,7 +196,8 @@ std::unique_ptr<SoundReader> open_without_chunks(const std::filesystem::path& pa
     return open_links(path, source, std::move(links));
   SF_INFO info = {};
   const std::unique_ptr<SNDFILE, decltype(&sf_close)> probe(sf_open(path.c_str(), SFM_READ, &info), &sf_close);
-  if (probe && (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG) {
+  // libsndfile refuses MPEG with anything else before or behind it.
+  if (!probe || (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG) {
     if (std::vector<SoundLink> links = mpeg_links(*source); !links.empty())
       return open_links(path, source, std::move(links));
   }

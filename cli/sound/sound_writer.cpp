@@ -95,6 +95,13 @@ bool write_w64_mask(int descriptor, uint32_t mask) {
          write(kW64Format, number(kTagExtensible, 2)) && write(kW64FormatEnd, extension);
 }
 
+// Whether libsndfile writes nothing at all, or what it does not read, where there is no sound.
+bool needs_sound(int format) {
+  const int container = format & SF_FORMAT_TYPEMASK;
+  return container == SF_FORMAT_FLAC || container == SF_FORMAT_MPEG ||
+         (format & SF_FORMAT_SUBMASK) == SF_FORMAT_OPUS;
+}
+
 class FileWriter final : public SoundWriter {
  public:
   FileWriter(const std::filesystem::path& path, const SoundInfo& info, bool dither, const EncoderSetting& setting,
@@ -140,6 +147,9 @@ class FileWriter final : public SoundWriter {
     if (is_substitute_) sf_command(file_, SFC_RF64_AUTO_DOWNGRADE, nullptr, SF_TRUE);
     sf_command(file_, SFC_SET_ADD_PEAK_CHUNK, nullptr,
                SF_FALSE);  // it holds the time of day: no two runs would be equal
+    // The header that is there has room for it. libsndfile writes a new one, and takes what is left of the old one for
+    // sound.
+    if (major == SF_FORMAT_AIFF && ::ftruncate(output_.part().descriptor(), 0) != 0) fail(std::strerror(errno));
     metadata_ = metadata_source.metadata();
     write_core_audio_layout(file_, sf.format, info);
     channel_mask_ = info.channel_mask;
@@ -153,6 +163,7 @@ class FileWriter final : public SoundWriter {
   void write(std::span<const float> in) override {
     throw_if_interrupted();
     const sf_count_t frames = static_cast<sf_count_t>(in.size()) / channels_;
+    has_sound_ = has_sound_ || frames > 0;
     clipped_.resize(in.size());
     std::transform(in.begin(), in.end(), clipped_.begin(),
                    [this](float sample) { return std::clamp(sample, -largest_, largest_); });
@@ -170,6 +181,10 @@ class FileWriter final : public SoundWriter {
   }
 
   void commit() override {
+    if (!has_sound_ && needs_sound(format_)) {
+      throw Failure(kFailed, in_quotes(path_) + ": cannot be written: the input has no sound in it, and a file of " +
+                                 describe_format(format_) + " without any cannot be read");
+    }
     const int error = sf_close(std::exchange(file_, nullptr));
     if (!output_.error().empty()) fail(output_.error());
     if (error != 0) fail(sf_error_number(error));
@@ -208,6 +223,7 @@ class FileWriter final : public SoundWriter {
   ChannelMask channel_mask_;
   ChannelLayout order_;
   SNDFILE* file_ = nullptr;
+  bool has_sound_ = false;
   bool has_w64_mask_ = false;
   bool is_substitute_ = false;  // RF64 in place of WAV, as long as it may pass 4 GiB
   std::optional<Quantiser> quantiser_;

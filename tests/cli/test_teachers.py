@@ -48,7 +48,9 @@ class Teachers(CoilTest):
             file["config"]["receptive_field"] = 2
             file["weights"] = [-0.25, -0.25, 0.25]
         self.given("linear.nam", filter_of_two, "filter.nam")
-        self.convert("filter.nam", "--million-frames", "8", "-q", "--no-report")
+        dry = [a + b for a, b in zip(noise(9600, 1, 0.1), sine(9600, 440, 48000, 0.3))]
+        write_wav(self.path("dry.wav"), [dry])
+        result = json.loads(self.convert("filter.nam", "--million-frames", "8", "-q", "--no-report", "--json", "--test-dry", "dry.wav"))
         self.assertIn("a constant of 0.25 (-12 dBFS) in silence", self.stderr)
         dry = [a + b for a, b in zip(noise(9600, 1, 0.1), sine(9600, 440, 48000, 0.3))]
         write_wav(self.path("dry.wav"), [dry])
@@ -56,6 +58,7 @@ class Teachers(CoilTest):
         wanted = [-(a + b) / 4 for a, b in zip(dry, [0.0] + dry)]
         error = sum((a - b) ** 2 for a, b in zip(Wav(self.path("wet.wav")).channels[0], wanted))
         self.assertLess(error / sum(x * x for x in wanted), 0.05)
+        self.assertAlmostEqual(error / sum(x * x for x in wanted), result["esr_test"][0], delta=1e-5)
 
     def test_aida_keeps_rate_and_licence_and_plays_further_sound(self):
         self.given("aida_lstm.json")
@@ -104,6 +107,7 @@ class Teachers(CoilTest):
                 (["huge.nam"], 1, "gives values beyond any sound"),
                 (["lstm.nam", "wet.wav"], 2, "plays by itself; further sound to play is given by --dry"),
                 (["wet.wav", "wet.wav", "--dry", "wet.wav"], 2, "--dry is for a capture of another program"),
+                (["wet.wav", "wet.wav", "--test-dry", "wet.wav"], 2, "--test-dry is for a capture of another program"),
                 (["lstm.nam", "--table", "knobs.csv"], 2, "either a dry and a wet recording are needed, or a capture"),
                 (["lstm.nam", "--dry", "gone.wav"], 1, "gone.wav")):
             with self.subTest(arguments):
