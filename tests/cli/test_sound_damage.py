@@ -352,6 +352,13 @@ class AroundTheSound(SoundDamage):
         self.path("in.mp3").write_bytes(bytes(range(250)) + self.path("whole.mp3").read_bytes())
         self.assertEqual(Wav(self.process("in.mp3", "-", "--bits", "32f")).channels, whole)
 
+    def test_nothing_of_mp3_inside(self):
+        for content in (bytes(5000), bytes(range(256)) * 20, b"text " * 1000):
+            self.path("in.mp3").write_bytes(content)
+            self.process("in.mp3", "out.wav", code=1)
+            self.assertEqual(len(self.stderr.splitlines()), 1, self.stderr)
+            self.assertIn("no MPEG audio was found", self.stderr)
+
     def test_joined_in_one_channel_and_in_two(self):
         for extension in ("mp3", "ogg", "flac"):
             content = b""
