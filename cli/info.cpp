@@ -1,5 +1,5 @@
 // `coil info`: from the model's config, card and cost.
-#include "cli/info.h"
+#include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -17,34 +17,12 @@ namespace {
 
 using nlohmann::json;
 
-const char* name_of(const ssm::PartConfig& part) {
-  struct Names {
-    const char* operator()(const ssm::LinearConfig&) { return "linear"; }
-    const char* operator()(const ssm::RmsNormConfig&) { return "rmsnorm"; }
-    const char* operator()(const ssm::ActivationConfig& activation) {
-      switch (activation.kind) {
-        case ssm::Activation::tanh: return "tanh";
-        case ssm::Activation::gelu: return "gelu";
-        case ssm::Activation::silu: return "silu";
-        case ssm::Activation::glu: return "glu";
-      }
-      return "activation";
-    }
-    const char* operator()(const ssm::FilmConfig&) { return "film"; }
-    const char* operator()(const ssm::RestTanhConfig&) { return "tanh at rest 0"; }
-    const char* operator()(const ssm::S4dConfig&) { return "s4d"; }
-    const char* operator()(const ssm::Mamba1Config&) { return "mamba1"; }
-    const char* operator()(const ssm::Mamba2Config&) { return "mamba2"; }
-  };
-  return std::visit(Names{}, part);
-}
-
 // "6 x (s4d, linear, film, tanh, linear)", equal neighbours put together.
 std::string describe_layers(const std::vector<ssm::LayerConfig>& layers) {
   std::vector<std::pair<std::string, int>> runs;
   for (const ssm::LayerConfig& layer : layers) {
     std::string parts;
-    for (const ssm::PartConfig& part : layer.parts) parts += (parts.empty() ? "" : ", ") + std::string(name_of(part));
+    for (const ssm::PartConfig& part : layer.parts) parts += (parts.empty() ? "" : ", ") + std::string(ssm::traits_of(part).kind);
     if (runs.empty() || runs.back().first != parts) runs.emplace_back(parts, 0);
     ++runs.back().second;
   }

@@ -3,15 +3,9 @@
 #include <cstdio>
 #include <exception>
 
-#include "cli/bench/bench.h"
-#include "cli/capture/capture.h"
+#include "cli/commands.h"
 #include "cli/failure.h"
-#include "cli/info.h"
 #include "cli/interrupt.h"
-#include "cli/plot/plot.h"
-#include "cli/process/process.h"
-#include "cli/stream/stream.h"
-#include "cli/verify.h"
 
 namespace {
 

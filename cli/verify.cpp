@@ -1,5 +1,5 @@
 // `coil verify`: parity report of model files against the values that their author's implementation gave.
-#include "cli/verify.h"
+#include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

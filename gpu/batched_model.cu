@@ -100,13 +100,13 @@ struct BatchedModel::Impl {
       : model(std::move(m)), config(model->config()), modulation(model->network().modulation()), options(o), states(*model->state_layout()),
         d_input(size_t(config.d_input)), d_output(size_t(config.d_output)), tokens(config.input_kind == ssm::InputKind::token_ids) {
     if (options.chunk_frames == 0) options.chunk_frames = options.precision == Precision::float32 ? 128 : 256;
-    options.chunk_frames = std::max(options.chunk_frames, longest_convolution());
+    options.chunk_frames = std::max(options.chunk_frames, model->plan().history_frames);
     options.chunk_frames = (options.chunk_frames + kFrameTile - 1) / kFrameTile * kFrameTile;
     if (config.in_proj) in_proj.emplace(*config.in_proj, nullptr, options.precision, checkpoint);
     if (config.embedding) embedding = uploaded(checkpoint.floats(config.embedding->name + ".weight", {config.embedding->vocab, config.d_model}));
-    Build build{checkpoint, states, options.chunk_frames, options.precision};
+    const Build build{checkpoint, states, options.chunk_frames, options.precision};
     widest = size_t(config.d_model);
-    for (const ssm::LayerConfig& layer : config.layers) {
+    for (const ssm::PlannedLayer& layer : model->plan().layers) {
       layers.push_back(make_layer(layer, build));
       for (const auto& part : layers.back().parts) {
         widest = std::max(widest, size_t(part->width_out));
@@ -114,20 +114,10 @@ struct BatchedModel::Impl {
       }
       in_place = in_place && layers.back().parts.size() == 1 && layers.back().parts[0]->whole_layer();
     }
-    output_film_at = build.film_at;
+    output_film_at = int(model->plan().output_film_at.value_or(0));
     if (config.norm_f) norm_f = make_rms_norm(*config.norm_f, checkpoint), in_place = false;
     if (config.out_proj) out_proj.emplace(*config.out_proj, nullptr, options.precision, checkpoint);
     if (config.direct) direct.emplace(*config.direct, nullptr, options.precision, checkpoint);
-  }
-
-  int longest_convolution() const {
-    int taps = 1;
-    for (const ssm::LayerConfig& layer : config.layers)
-      for (const ssm::PartConfig& part : layer.parts) {
-        if (const auto* mamba1 = std::get_if<ssm::Mamba1Config>(&part)) taps = std::max(taps, mamba1->d_conv);
-        if (const auto* mamba2 = std::get_if<ssm::Mamba2Config>(&part)) taps = std::max(taps, mamba2->d_conv);
-      }
-    return taps;
   }
 
   size_t scratch_floats(const Extent& extent) const {

@@ -81,26 +81,25 @@ class FilmPart final : public Part {
 // film_at: where the slice of the film part before it begins.
 class RestTanhPart final : public Part {
  public:
-  RestTanhPart(const ssm::RestTanhConfig& config, std::optional<int> film_at, const ssm::Checkpoint& checkpoint)
+  RestTanhPart(const ssm::RestTanhConfig& config, std::optional<size_t> film_at, const ssm::Checkpoint& checkpoint)
       : Part(config.width, config.width),
         film_at_(film_at),
         bias_(uploaded(checkpoint.floats(config.bias, {config.width}))) {}
   void run(const Segment& s, const float* in, float* out) const override {
     if (!film_at_) return run_tanh_rest(bias_.data(), in, out, width_in, s.plan.rows(), s.stream);
-    run_tanh_rest(s.film, *film_at_, *film_at_ + int(ssm::padded(size_t(width_in))), bias_.data(), in, out, width_in,
-                  s.stream);
+    run_tanh_rest(s.film, int(*film_at_), int(*film_at_ + ssm::padded(size_t(width_in))), bias_.data(), in, out, width_in, s.stream);
   }
 
  private:
-  std::optional<int> film_at_;
+  std::optional<size_t> film_at_;
   DeviceFloats bias_;
 };
 
 // The state is upstream's divided by the layout's scale, as in the CPU's engine: h = x / b, so that h' = z h + u.
 class S4dPart final : public Part {
  public:
-  S4dPart(const ssm::S4dConfig& config, const Build& build) : Part(config.channels, config.channels), config_(config) {
-    scan_at_ = build.states.add(config.state_name + ".ssm");
+  S4dPart(const ssm::S4dConfig& config, const ssm::PartTraits& traits, const Build& build)
+      : Part(config.channels, config.channels), config_(config), scan_at_(build.states.add(traits.region("ssm"))) {
     const ssm::S4dBank bank = ssm::s4d_bank(config, build.checkpoint);
     std::vector<float> z, z_chunk, c;
     const auto push = [&](std::vector<float>& to, Complex value) {
@@ -138,9 +137,10 @@ struct ConvWeights {
   DeviceFloats weight, bias;
   size_t history_at;
 
-  ConvWeights(const std::string& name, const std::string& state_name, int channels_, int taps_, bool with_bias, const Build& build)
-      : channels(channels_), taps(taps_), history_at(build.states.add(state_name + ".conv")) {
+  ConvWeights(const std::string& name, const ssm::PartTraits& traits, int channels_, bool with_bias, const Build& build)
+      : channels(channels_), taps(traits.history_frames), history_at(0) {
     if (taps == 0) return;
+    history_at = build.states.add(traits.region("conv"));
     const std::vector<float> by_channel = build.checkpoint.floats(name + ".conv1d.weight", {channels, 1, taps});
     std::vector<float> by_tap;
     for (int j = 0; j < taps; ++j)
@@ -164,12 +164,12 @@ std::vector<float> negative_exponentials(const std::vector<double>& logs) {
 // Mamba-1 of any size; FalconMamba with its norms.
 class Mamba1Part final : public Part {
  public:
-  Mamba1Part(const ssm::Mamba1Config& c, const Build& build)
+  Mamba1Part(const ssm::Mamba1Config& c, const ssm::PartTraits& traits, const Build& build)
       : Part(c.d_model, c.d_model), config_(c), in_proj_({c.name + ".in_proj", c.d_model, 2 * c.d_inner, c.bias}, nullptr, build.precision, build.checkpoint),
         x_proj_({c.name + ".x_proj", c.d_inner, c.dt_rank + 2 * c.d_state, c.x_proj_bias}, nullptr, build.precision, build.checkpoint),
         dt_proj_({c.name + ".dt_proj", c.dt_rank, c.d_inner, false}, nullptr, build.precision, build.checkpoint),
         out_proj_({c.name + ".out_proj", c.d_inner, c.d_model, c.bias}, nullptr, build.precision, build.checkpoint),
-        conv_(c.name, c.state_name, c.d_inner, c.d_conv, c.conv_bias, build), scan_at_(build.states.add(c.state_name + ".ssm")),
+        conv_(c.name, traits, c.d_inner, c.conv_bias, build), scan_at_(build.states.add(traits.region("ssm"))),
         a_(uploaded(negative_exponentials(build.checkpoint.doubles(c.name + ".A_log", {c.d_inner, c.d_state})))),
         dt_bias_(uploaded(build.checkpoint.floats(c.name + ".dt_proj.bias", {c.d_inner}))),
         D_(uploaded(build.checkpoint.floats(c.name + ".D", {c.d_inner}))) {}
@@ -218,9 +218,9 @@ class Mamba1Part final : public Part {
 // Mamba-1 of the sizes that two kernels serve, with the norm in front of it if there is one.
 class FusedMamba1Part final : public Part {
  public:
-  FusedMamba1Part(const ssm::Mamba1Config& c, const ssm::RmsNormConfig* norm, bool whole_layer, const Build& build)
-      : Part(c.d_model, c.d_model), mixer_(c, norm, build.precision, build.checkpoint), conv_at_(build.states.add(c.state_name + ".conv")),
-        scan_at_(build.states.add(c.state_name + ".ssm")), whole_layer_(whole_layer) {}
+  FusedMamba1Part(const ssm::Mamba1Config& c, const ssm::PlannedPart& place, bool whole_layer, const Build& build)
+      : Part(c.d_model, c.d_model), mixer_(c, place.norm ? &*place.norm : nullptr, build.precision, build.checkpoint),
+        conv_at_(build.states.add(place.traits.region("conv"))), scan_at_(build.states.add(place.traits.region("ssm"))), whole_layer_(whole_layer) {}
 
   size_t scratch_floats(const Extent& e) const override { return mixer_.scratch_floats(e); }
   void run(const Segment& s, const float* in, float* out) const override { run(s, in, out, false); }
@@ -242,12 +242,13 @@ class FusedMamba1Part final : public Part {
 // projection behind it where there is a kernel for that, and then z is not kept.
 class Mamba2Part final : public Part {
  public:
-  Mamba2Part(const ssm::Mamba2Config& c, const ssm::RmsNormConfig* norm, bool whole_layer, const Build& build)
+  Mamba2Part(const ssm::Mamba2Config& c, const ssm::PlannedPart& place, bool whole_layer, const Build& build)
       : Part(c.d_model, c.d_model), config_(c), precision_(build.precision), whole_layer_(whole_layer),
-        conv_(c.name, c.state_name, c.conv_channels(), c.d_conv, c.conv_bias, build), scan_at_(build.states.add(c.state_name + ".ssm")),
+        conv_(c.name, place.traits, c.conv_channels(), c.conv_bias, build), scan_at_(build.states.add(place.traits.region("ssm"))),
         a_(uploaded(negative_exponentials(build.checkpoint.doubles(c.name + ".A_log", {c.heads})))),
         dt_bias_(uploaded(build.checkpoint.floats(c.name + ".dt_bias", {c.heads}))), D_(uploaded(build.checkpoint.floats(c.name + ".D", {c.heads}))) {
     const int inner = c.d_inner();
+    const ssm::RmsNormConfig* norm = place.norm ? &*place.norm : nullptr;
     const ssm::LinearConfig in_proj{c.name + ".in_proj", c.d_model, inner + c.conv_channels() + c.heads, c.bias};
     const ssm::LinearConfig out_proj{c.name + ".out_proj", inner, c.d_model, c.bias};
     const ssm::RmsNormConfig gated_norm{c.name + ".norm", inner, c.norm_eps};
@@ -324,32 +325,36 @@ class Mamba2Part final : public Part {
   DeviceFloats a_, dt_bias_, D_;
 };
 
-std::unique_ptr<Part> make_part(const ssm::PartConfig& config, Build& build) {
-  return std::visit(
-      [&](const auto& c) -> std::unique_ptr<Part> {
-        using Config = std::decay_t<decltype(c)>;
-        if constexpr (std::is_same_v<Config, ssm::LinearConfig>) return std::make_unique<LinearPart>(c, build);
-        else if constexpr (std::is_same_v<Config, ssm::RmsNormConfig>) return make_rms_norm(c, build.checkpoint);
-        else if constexpr (std::is_same_v<Config, ssm::ActivationConfig>) return std::make_unique<ActivationPart>(c);
-        else if constexpr (std::is_same_v<Config, ssm::S4dConfig>) return std::make_unique<S4dPart>(c, build);
-        else if constexpr (std::is_same_v<Config, ssm::Mamba1Config>) return std::make_unique<Mamba1Part>(c, build);
-        else if constexpr (std::is_same_v<Config, ssm::Mamba2Config>) return std::make_unique<Mamba2Part>(c, nullptr, false, build);
-        else if constexpr (std::is_same_v<Config, ssm::RestTanhConfig>) {
-          const int slice = 2 * int(ssm::padded(size_t(c.width)));  // that of the film part just before
-          return std::make_unique<RestTanhPart>(c, c.film ? std::optional(build.film_at - slice) : std::nullopt,
-                                                build.checkpoint);
-        } else
-          return std::make_unique<FilmPart>(
-              c, std::exchange(build.film_at, build.film_at + 2 * int(ssm::padded(size_t(c.width)))));
-      },
-      config);
-}
+// What a part is built from: one function a kind. Those of several parts append them all.
+struct Maker {
+  const ssm::PlannedPart& place;
+  bool alone;  // the only part of a residual layer
+  const Build& build;
+  Layer& layer;
+
+  template <class Made, class... Arguments>
+  void append(const Arguments&... arguments) const {
+    layer.parts.push_back(std::make_unique<Made>(arguments...));
+  }
+
+  void operator()(const ssm::LinearConfig& c) const { append<LinearPart>(c, build); }
+  void operator()(const ssm::RmsNormConfig& c) const { append<RmsNormPart>(c, build.checkpoint); }
+  void operator()(const ssm::ActivationConfig& c) const { append<ActivationPart>(c); }
+  void operator()(const ssm::FilmConfig& c) const { append<FilmPart>(c, int(*place.film_at)); }
+  void operator()(const ssm::RestTanhConfig& c) const { append<RestTanhPart>(c, place.film_at, build.checkpoint); }
+  void operator()(const ssm::S4dConfig& c) const { append<S4dPart>(c, place.traits, build); }
+  void operator()(const ssm::Mamba1Config& c) const {
+    if (FusedMamba1::serves(c, build.precision)) return append<FusedMamba1Part>(c, place, alone, build);
+    if (place.norm) append<RmsNormPart>(*place.norm, build.checkpoint);
+    append<Mamba1Part>(c, place.traits, build);
+  }
+  void operator()(const ssm::Mamba2Config& c) const { append<Mamba2Part>(c, place, alone, build); }
+};
 
 }  // namespace
 
-size_t StateTable::add(const std::string& name) {
-  const auto found = std::find_if(layout_.tensors.begin(), layout_.tensors.end(), [&](const ssm::StateTensor& t) { return t.name == name; });
-  if (found == layout_.tensors.end()) return stride_;
+size_t StateTable::add(const ssm::StateRegion& region) {
+  const auto found = std::ranges::find(layout_.tensors, region.name, &ssm::StateTensor::name);
   entries_.push_back({&*found, stride_});
   return std::exchange(stride_, stride_ + aligned(found->position.size()));
 }
@@ -372,20 +377,10 @@ std::unique_ptr<Part> make_rms_norm(const ssm::RmsNormConfig& config, const ssm:
   return std::make_unique<RmsNormPart>(config, checkpoint);
 }
 
-Layer make_layer(const ssm::LayerConfig& config, Build& build) {
-  Layer layer{config.residual, {}};
-  for (size_t i = 0; i < config.parts.size(); ++i) {
-    const auto* norm = std::get_if<ssm::RmsNormConfig>(&config.parts[i]);
-    const ssm::PartConfig& mixer = config.parts[norm && i + 1 < config.parts.size() ? i + 1 : i];
-    const size_t parts = norm ? 2 : 1;
-    const bool whole_layer = config.residual && parts == config.parts.size();
-    const auto *mamba1 = std::get_if<ssm::Mamba1Config>(&mixer);
-    const auto *mamba2 = std::get_if<ssm::Mamba2Config>(&mixer);
-    if (mamba1 && FusedMamba1::serves(*mamba1, build.precision)) layer.parts.push_back(std::make_unique<FusedMamba1Part>(*mamba1, norm, whole_layer, build));
-    else if (mamba2) layer.parts.push_back(std::make_unique<Mamba2Part>(*mamba2, norm, whole_layer, build));
-    else layer.parts.push_back(make_part(config.parts[i], build));
-    if (mamba2 || (mamba1 && FusedMamba1::serves(*mamba1, build.precision))) i += parts - 1;
-  }
+Layer make_layer(const ssm::PlannedLayer& planned, const Build& build) {
+  Layer layer{planned.residual, {}};
+  const bool alone = planned.residual && planned.parts.size() == 1;
+  for (const ssm::PlannedPart& place : planned.parts) std::visit(Maker{place, alone, build, layer}, place.config);
   return layer;
 }
 

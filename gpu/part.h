@@ -11,7 +11,7 @@
 #include "gpu/pointwise.h"
 #include "gpu/precision.h"
 #include "ssm/checkpoint.h"
-#include "ssm/config.h"
+#include "ssm/plan.h"
 #include "ssm/state.h"
 
 namespace coil::gpu {
@@ -21,8 +21,8 @@ class StateTable {
  public:
   explicit StateTable(const ssm::StateLayout& layout) : layout_(layout) {}
 
-  // Takes the tensor into the table; returns where it begins. A tensor that the layout does not have takes no place.
-  size_t add(const std::string& name);
+  // Takes the tensor into the table; returns where it begins.
+  size_t add(const ssm::StateRegion& region);
   size_t stride() const { return stride_; }
   const ssm::StateTensor& tensor(const std::string& name) const;
 
@@ -71,7 +71,6 @@ struct Build {
   StateTable& states;
   int chunk_frames;
   Precision precision;
-  int film_at = 0;  // where the next film part's slice of the padded FiLM vector begins
 };
 
 // h = residual ? h + parts(h) : parts(h)
@@ -80,7 +79,7 @@ struct Layer {
   std::vector<std::unique_ptr<Part>> parts;
 };
 
-Layer make_layer(const ssm::LayerConfig& config, Build& build);
+Layer make_layer(const ssm::PlannedLayer& planned, const Build& build);
 std::unique_ptr<Part> make_rms_norm(const ssm::RmsNormConfig& config, const ssm::Checkpoint& checkpoint);
 
 }  // namespace coil::gpu

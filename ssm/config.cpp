@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "base/json_fields.h"
+#include "ssm/plan.h"
 
 namespace coil::ssm {
 
@@ -582,8 +583,7 @@ std::string steps_obstacle(const ModelConfig& config) {
   if (config.input_kind == InputKind::token_ids) return "the model takes token ids, which have no sample rate";
   for (const LayerConfig& layer : config.layers)
     for (const PartConfig& part : layer.parts)
-      if (std::holds_alternative<Mamba1Config>(part) || std::holds_alternative<Mamba2Config>(part))
-        return "its layers hold a Mamba part, whose convolution and learned steps count in frames";
+      if (const char* obstacle = traits_of(part).steps_obstacle) return obstacle;
   return "";
 }
 

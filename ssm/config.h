@@ -1,5 +1,5 @@
 // What a network is: the chain of parts that every config (HuggingFace, s4d, coil) is turned into.
-// ssm/MODEL_FILE.md describes the JSON. Engine, reference, cost and GPU all read these structs and nothing else.
+// ssm/MODEL_FILE.md describes the JSON. ssm/plan.h says what they mean to those who run them.
 #pragma once
 
 #include <limits>

@@ -1,9 +1,7 @@
-// What one step of a model costs, counted from its config.
+// What one step of a model costs.
 #pragma once
 
 #include <cstdint>
-
-#include "ssm/config.h"
 
 namespace coil::ssm {
 
@@ -13,6 +11,9 @@ struct Cost {
   int64_t parameters = 0;
 };
 
-Cost cost_of(const ModelConfig& config);
+inline Cost operator+(const Cost& a, const Cost& b) {
+  return {a.macs_per_step + b.macs_per_step, a.exps_per_step + b.exps_per_step, a.parameters + b.parameters};
+}
+inline Cost& operator+=(Cost& a, const Cost& b) { return a = a + b; }
 
 }  // namespace coil::ssm

@@ -48,12 +48,12 @@ Model::Model(const Checkpoint& checkpoint, Target target, double sample_rate_hz)
   const Description description = describe(counted, sample_rate_hz);
   config_ = description.config;
   card_ = description.card;
-  cost_ = cost_of(config_);
+  plan_ = plan_of(config_);
   auto layout = std::make_shared<StateLayout>();
   layout->model_hash = hash_;
   layout->sample_rate_hz = config_.sample_rate_hz;
   network_ =
-      std::make_unique<const Network>(config_, card_, Build{counted, target_.kernels(), target_.weights(), *layout});
+      std::make_unique<const Network>(config_, plan_, card_, Build{counted, target_.kernels(), target_.weights(), *layout});
   warnings_ = load_warnings(description, counted);
   state_layout_ = std::move(layout);
 }

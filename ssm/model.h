@@ -10,7 +10,7 @@
 #include "ssm/card.h"
 #include "ssm/checkpoint.h"
 #include "ssm/config.h"
-#include "ssm/cost.h"
+#include "ssm/plan.h"
 #include "ssm/rests.h"
 #include "ssm/state.h"
 #include "ssm/target.h"
@@ -38,7 +38,8 @@ class Model : public std::enable_shared_from_this<Model> {
   // What its file says that has no effect: one sentence each, for whoever loaded it to pass on.
   const std::vector<std::string>& warnings() const { return warnings_; }
   Target target() const { return target_; }
-  const Cost& cost() const { return cost_; }
+  const Plan& plan() const { return plan_; }
+  const Cost& cost() const { return plan_.cost; }
   const std::shared_ptr<const StateLayout>& state_layout() const { return state_layout_; }
   size_t layers_with_memory() const;
   const Network& network() const { return *network_; }
@@ -62,7 +63,7 @@ class Model : public std::enable_shared_from_this<Model> {
   std::string hash_, source_;
   std::vector<std::string> warnings_;
   Target target_;
-  Cost cost_;
+  Plan plan_;
   std::shared_ptr<const StateLayout> state_layout_;
   std::unique_ptr<const Network> network_;
   std::shared_ptr<Rates> rates_;  // null: the steps cannot be rescaled

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "ssm/description.h"
+#include "ssm/plan.h"
 #include "base/error.h"
 
 namespace coil::ssm {
@@ -89,7 +90,8 @@ class PartRunner {
   // `film` is the whole FiLM vector of this frame.
   virtual Vector step(const Vector& x, const Vector& film) = 0;
   virtual void reset() {}
-  virtual void append_state(std::vector<NamedDoubles>&) const {}
+  // The values of its regions in the plan, in their order.
+  virtual std::vector<Vector> state() const { return {}; }
 };
 
 class LinearPart : public PartRunner {
@@ -235,14 +237,13 @@ class S4dPart : public PartRunner {
 
   void reset() override { state_.assign(channels_ * modes_, 0); }
 
-  void append_state(std::vector<NamedDoubles>& out) const override {
-    NamedDoubles ssm{config_.state_name + ".ssm", {config_.channels, config_.modes}, {}};
-    if (config_.complex) ssm.shape.push_back(2);
+  std::vector<Vector> state() const override {
+    Vector values;
     for (const auto& x : state_) {
-      ssm.values.push_back(x.real());
-      if (config_.complex) ssm.values.push_back(x.imag());
+      values.push_back(x.real());
+      if (config_.complex) values.push_back(x.imag());
     }
-    out.push_back(std::move(ssm));
+    return {values};
   }
 
  private:
@@ -281,8 +282,10 @@ class CausalConv {
 
   void reset() { memory_.assign(channels_ * taps_, 0); }
 
-  void append_state(std::vector<NamedDoubles>& out, const std::string& state_name) const {
-    if (taps_ > 0) out.push_back({state_name + ".conv", {static_cast<int64_t>(channels_), static_cast<int64_t>(taps_)}, memory_});
+  // The convolution's region, if it has one, and then the scan's.
+  std::vector<Vector> state_with(const Vector& scan) const {
+    if (taps_ == 0) return {scan};
+    return {memory_, scan};
   }
 
  private:
@@ -345,10 +348,7 @@ class Mamba1Part : public PartRunner {
     state_.assign(inner_ * modes_, 0);
   }
 
-  void append_state(std::vector<NamedDoubles>& out) const override {
-    conv_.append_state(out, config_.state_name);
-    out.push_back({config_.state_name + ".ssm", {config_.d_inner, config_.d_state}, state_});
-  }
+  std::vector<Vector> state() const override { return conv_.state_with(state_); }
 
  private:
   Mamba1Config config_;
@@ -425,10 +425,7 @@ class Mamba2Part : public PartRunner {
     state_.assign(inner_ * modes_, 0);
   }
 
-  void append_state(std::vector<NamedDoubles>& out) const override {
-    conv_.append_state(out, config_.state_name);
-    out.push_back({config_.state_name + ".ssm", {config_.heads, config_.headdim, config_.d_state}, state_});
-  }
+  std::vector<Vector> state() const override { return conv_.state_with(state_); }
 
  private:
   Mamba2Config config_;
@@ -464,8 +461,11 @@ class Layers {
  public:
   Layers(const Checkpoint& checkpoint, const std::vector<LayerConfig>& configs) {
     for (const LayerConfig& config : configs) {
-      Layer layer{config.residual, {}};
-      for (const auto& part : config.parts) layer.parts.push_back(make_part(checkpoint, part));
+      Layer layer{config.residual, {}, {}};
+      for (const auto& part : config.parts) {
+        layer.parts.push_back(make_part(checkpoint, part));
+        layer.regions.push_back(traits_of(part).state);
+      }
       layers_.push_back(std::move(layer));
     }
   }
@@ -488,13 +488,18 @@ class Layers {
 
   void append_state(std::vector<NamedDoubles>& out) const {
     for (const Layer& layer : layers_)
-      for (const auto& part : layer.parts) part->append_state(out);
+      for (size_t i = 0; i < layer.parts.size(); ++i) {
+        const std::vector<Vector> values = layer.parts[i]->state();
+        for (size_t region = 0; region < values.size(); ++region)
+          out.push_back({layer.regions[i][region].name, layer.regions[i][region].shape, values[region]});
+      }
   }
 
  private:
   struct Layer {
     bool residual;
     std::vector<std::unique_ptr<PartRunner>> parts;
+    std::vector<std::vector<StateRegion>> regions;  // per part
   };
   std::vector<Layer> layers_;
 };

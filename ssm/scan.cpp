@@ -48,11 +48,7 @@ struct Scan::Impl {
       : model(std::move(m)), network(model->network()), options(o),
         pool(o.threads > 0 ? size_t(o.threads) : std::max(1u, std::thread::hardware_concurrency())), thread_rows(pool.threads()) {
     // a chunk reads its convolution's history from the frames before it
-    size_t history_frames = 1;
-    for (const Layer& layer : network.stack().layers())
-      for (const Layer::Any& part : layer.parts)
-        if (const auto* mixer = std::get_if<std::unique_ptr<RecurrentPart>>(&part)) history_frames = std::max(history_frames, (*mixer)->history_frames());
-    options.chunk_frames = std::max(options.chunk_frames, int(history_frames));
+    options.chunk_frames = std::max({options.chunk_frames, model->plan().history_frames, 1});
     const size_t frame_floats = 4 * network.widest() + network.stack().scratch_floats(1);
     const size_t affordable = std::max<size_t>(kSegmentFloats / frame_floats, size_t(options.chunk_frames));
     options.segment_frames = int(std::min(size_t(std::max(options.segment_frames, options.chunk_frames)), affordable));

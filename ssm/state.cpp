@@ -1,8 +1,11 @@
 // The arena of a stream's memory and its file form.
 #include "ssm/state.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <bit>
+#include <cstdio>
 #include <cstring>
 #include <functional>
 
@@ -30,12 +33,19 @@ void rescale(const StateTensor& tensor, std::vector<float>& values, const Operat
 
 }  // namespace
 
-size_t StateLayout::add(std::string name, std::vector<int64_t> shape, size_t floats, std::vector<uint32_t> position,
-                        std::vector<std::complex<float>> scale) {
+size_t StateLayout::add(const StateRegion& region, size_t floats, std::vector<uint32_t> position, std::vector<std::complex<float>> scale) {
   const size_t offset = size;
   size += (floats + 15) / 16 * 16;
-  tensors.push_back({std::move(name), std::move(shape), offset, std::move(position), std::move(scale)});
+  tensors.push_back({region.name, region.shape, offset, std::move(position), std::move(scale)});
   return offset;
+}
+
+std::string StateLayout::id() const {
+  std::string fields;
+  for (const StateTensor& tensor : tensors) fields += tensor.name + " " + to_string(tensor.shape) + "\n";
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(XXH3_64bits(fields.data(), fields.size())));
+  return text;
 }
 
 State::State(std::shared_ptr<const StateLayout> layout) : layout_(std::move(layout)), arena_(layout_->size, 0.0f) {}
@@ -84,7 +94,7 @@ void State::set(const std::string& name, std::span<const float> values) {
 }
 
 void State::save(const std::filesystem::path& path) const {
-  write_safetensors(path, {{"coil_state", kVersion}, {"model", layout_->model_hash}}, tensors());
+  write_safetensors(path, {{"coil_state", kVersion}, {"model", layout_->model_hash}, {"layout", layout_->id()}}, tensors());
 }
 
 State State::load(const std::filesystem::path& path, std::shared_ptr<const StateLayout> layout) {
@@ -98,6 +108,10 @@ State State::load(const std::filesystem::path& path, std::shared_ptr<const State
   if (field("coil_state") != kVersion) throw Error(where + ": state version " + field("coil_state") + ", this program reads version " + kVersion);
   if (field("model") != layout->model_hash)
     throw Error(where + ": belongs to the model with hash " + field("model") + ", not to this one, " + layout->model_hash);
+  // files of earlier programs have no id: their fields are compared one by one, as all are
+  if (const std::string id = field("layout"); !id.empty() && id != layout->id())
+    throw Error(where + ": holds the fields of another version of Coil (layout " + id + ", this program's is " + layout->id() +
+                "); begin a new state");
   State state(std::move(layout));
   for (const StateTensor& tensor : state.layout().tensors) {
     const auto it = file.tensors().find(tensor.name);

@@ -14,6 +14,12 @@
 
 namespace coil::ssm {
 
+// A tensor of the state as others see it: its name in files, and upstream's shape, without the batch axis.
+struct StateRegion {
+  std::string name;  // "state.0.ssm"
+  std::vector<int64_t> shape;
+};
+
 // One named tensor inside the arena. Outside (files, comparisons) it has upstream's shape and order; inside, its innermost axis is the
 // channels, padded for SIMD: element e of the tensor lies at arena[offset + position[e]].
 struct StateTensor {
@@ -32,8 +38,9 @@ struct StateLayout {
   std::vector<StateTensor> tensors;
 
   // Appends a tensor that takes `floats` places; returns its offset (a multiple of 16).
-  size_t add(std::string name, std::vector<int64_t> shape, size_t floats, std::vector<uint32_t> position,
-             std::vector<std::complex<float>> scale = {});
+  size_t add(const StateRegion& region, size_t floats, std::vector<uint32_t> position, std::vector<std::complex<float>> scale = {});
+  // 16 hex digits over names and shapes, in order: states of equal id hold the same fields.
+  std::string id() const;
 };
 
 // What a layer with memory is doing: a picture of it, not part of the signal's path.
@@ -67,8 +74,8 @@ class State {
   // Values in upstream's order; throws Error for an unknown name or a wrong count.
   void set(const std::string& name, std::span<const float> values);
 
-  // A .safetensors file whose metadata holds "coil_state" (version) and "model" (hash). load throws Error when the file belongs to
-  // another model, to another version, or is damaged.
+  // A .safetensors file whose metadata holds "coil_state" (version), "model" (hash) and "layout" (id). load throws Error when the file belongs to
+  // another model or version, holds other fields, or is damaged.
   void save(const std::filesystem::path& path) const;
   static State load(const std::filesystem::path& path, std::shared_ptr<const StateLayout> layout);
 

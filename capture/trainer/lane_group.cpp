@@ -66,17 +66,23 @@ void LaneGroup<T>::forward(const Weights<T>& weights, size_t frames, T* output, 
 }
 
 template <class T>
-LossSums LaneGroup<T>::train(const Weights<T>& weights, double k_plain, double k_pre, Workspace<T>& ws,
-                             double* gradient) {
-  const size_t n = lanes(), blocks = segment_frames_ / kBlockFrames;
-  for (size_t b = 0; b < blocks; ++b) {
+void LaneGroup<T>::forward(const Weights<T>& weights, Workspace<T>& ws) {
+  for (size_t b = 0; b < segment_frames_ / kBlockFrames; ++b) {
     std::copy(state_.begin(), state_.end(), ws.marks.begin() + std::ptrdiff_t(b * state_.size()));
-    const size_t t = b * kBlockFrames * n;
+    const size_t t = b * kBlockFrames * lanes();
     kernels_.forward(weights, conditions(), &input_[t], &ws.output[t], state_.data(), ws.tape);
   }
-  const LossSums sums = kernels_.loss(ws.output.data(), target_.data(), counts_.data(), weight_.data(), segment_frames_,
-                                      T(k_plain), T(k_pre));
+}
 
+template <class T>
+LossSums LaneGroup<T>::loss(double k_plain, double k_pre, Workspace<T>& ws) const {
+  return kernels_.loss(ws.output.data(), target_.data(), counts_.data(), weight_.data(), segment_frames_, T(k_plain),
+                       T(k_pre));
+}
+
+template <class T>
+void LaneGroup<T>::backward(const Weights<T>& weights, Workspace<T>& ws, double* gradient) {
+  const size_t n = lanes(), blocks = segment_frames_ / kBlockFrames;
   std::fill(ws.adjoint.begin(), ws.adjoint.end(), T(0));
   std::fill(ws.gradient.begin(), ws.gradient.end(), T(0));
   for (size_t b = blocks; b-- > 0;) {
@@ -90,7 +96,6 @@ LossSums LaneGroup<T>::train(const Weights<T>& weights, double k_plain, double k
   }
   kernels_.add_initial_state(weights, ws.marks.data(), ws.adjoint.data(), ws.gradient.data());
   add_gradients(weights.parameters, ws.gradient.data(), gradient);
-  return sums;
 }
 
 // The kernels know a lane's scale and shift as constants. With dW and db, the gradients of scale W_in and shift, S that

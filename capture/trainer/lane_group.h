@@ -45,9 +45,13 @@ class LaneGroup {
   // The output of `frames` (a multiple of kBlockFrames, at most a segment) of the input. The states move on.
   void forward(const Weights<T>& weights, size_t frames, T* output, Workspace<T>& workspace);
 
-  // The segment forward and back. Adds the gradient of k_plain/2 |error|^2 + k_pre/2 |pre-emphasised error|^2 to
-  // `gradient` (with M and Q in the modes' places, see chain_modes) and returns the error's sums. The states move on.
-  LossSums train(const Weights<T>& weights, double k_plain, double k_pre, Workspace<T>& workspace, double* gradient);
+  // A step of training is these three. The segment forward into workspace.output; the states move on.
+  void forward(const Weights<T>& weights, Workspace<T>& workspace);
+  // Turns the output into the gradient of k_plain/2 |error|^2 + k_pre/2 |pre-emphasised error|^2; returns the sums.
+  LossSums loss(double k_plain, double k_pre, Workspace<T>& workspace) const;
+  // From the gradient of the output, in workspace.output, to that of the parameters, which is added to `gradient` (with
+  // M and Q in the modes' places, see chain_modes).
+  void backward(const Weights<T>& weights, Workspace<T>& workspace, double* gradient);
 
  private:
   Conditions<T> conditions() const { return {scale_.data(), shift_.data(), rest_.data(), output_row_.data()}; }

@@ -20,6 +20,7 @@
 #include "capture/trainer/lane_group.h"
 #include "capture/trainer/optimiser.h"
 #include "capture/trainer/random.h"
+#include "capture/trainer/pure_tones.h"
 #include "ssm/target.h"
 
 namespace coil::capture {
@@ -27,7 +28,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t kLanesPerThread = 16;
+constexpr size_t kLanesPerThread = 16;      // the last of them plays a tone
 constexpr size_t kBatchFrames = 4096 * 16;  // of a step, in all lanes
 constexpr size_t kShortestSegment = 1024;   // below, gradients that end at its beginning would miss too much
 constexpr double kUnscoredSeconds = 0.17;   // of a lane that starts within a take
@@ -68,6 +69,9 @@ struct Trainer::Impl {
     std::vector<LaneGroup<float>> groups;
     Workspace<float> workspace;
     std::vector<double> gradient;
+    ToneSplitter splitter;
+    std::vector<float> off_harmonics;  // of the tone
+    PureTone tone;
     LossSums energy, error;
   };
 
@@ -81,9 +85,13 @@ struct Trainer::Impl {
   void hold_out_parts();
   void place_lanes();
   void move_on(Walk& walk, bool& fresh);
+  void move_on(PureTone& tone);
 
   void gather(size_t worker);
+  void gather_lane(LaneGroup<float>& group, size_t lane, const Walk& walk);
+  void gather_tone(LaneGroup<float>& group, size_t lane, const PureTone& tone);
   void pass(size_t worker);
+  void split_tone(Worker& worker);
   bool sum_up();
   void finish_step();
   void work(size_t worker, std::barrier<>& wait, const std::function<bool()>& stop);
@@ -104,6 +112,7 @@ struct Trainer::Impl {
   std::vector<Passage> passages;
   std::vector<double> weights;  // of each take: every setting of the knobs counts the same
   Scales scales;
+  float peak = 0;  // of what goes in
 
   Random random;
   Optimiser optimiser;
@@ -143,6 +152,9 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s)
                                                      LaneGroup<float>(map, *kernels, segment_frames)),
                        Workspace<float>(map, kernels->lanes, segment_frames),
                        std::vector<double>(map.size),
+                       ToneSplitter(segment_frames),
+                       std::vector<float>(segment_frames),
+                       draw_pure_tone(random, takes.size(), peak, segment_frames, s.sample_rate_hz),
                        {},
                        {}});
   }
@@ -167,7 +179,7 @@ void Trainer::Impl::scale_takes() {
   scales.input = std::sqrt(mean_square(takes, &Take::dry)) / kInputRms;
   scales.output = std::sqrt(mean_square(takes, &Take::wet));
   for (Take& take : takes) {
-    for (float& value : take.dry) value = float(double(value) / scales.input);
+    for (float& value : take.dry) value = float(double(value) / scales.input), peak = std::max(peak, std::abs(value));
     for (float& value : take.wet) value = float(double(value) / scales.output);
   }
 }
@@ -214,27 +226,48 @@ void Trainer::Impl::move_on(Walk& walk, bool& fresh) {
   if (fresh) walk = {random.below(takes.size()), 0, 0};
 }
 
+void Trainer::Impl::move_on(PureTone& tone) {
+  tone.unscored -= std::min<size_t>(tone.unscored, 1);
+  if (--tone.left == 0) tone = draw_pure_tone(random, takes.size(), peak, segment_frames, settings.sample_rate_hz);
+}
+
+void Trainer::Impl::gather_lane(LaneGroup<float>& group, size_t i, const Walk& walk) {
+  const size_t lanes = group.lanes();
+  const Take& take = takes[walk.take];
+  group.set_lane(i, optimiser.parameters().data(), take.knobs, weights[walk.take]);
+  const size_t there = std::min(segment_frames, take.dry.size() - walk.at);
+  for (size_t t = 0; t < segment_frames; ++t) {
+    const bool is_there = t < there;
+    group.input()[t * lanes + i] = is_there ? take.dry[walk.at + t] : 0.0f;
+    group.target()[t * lanes + i] = is_there ? take.wet[walk.at + t] : 0.0f;
+    group.counts()[t * lanes + i] = is_there && t >= walk.unscored ? 1.0f : 0.0f;
+  }
+  for (const Span& span : hidden[walk.take]) {
+    const size_t end = std::min(span.end, walk.at + segment_frames);
+    for (size_t at = std::max(span.begin, walk.at); at < end; ++at) group.counts()[(at - walk.at) * lanes + i] = 0;
+  }
+}
+
+void Trainer::Impl::gather_tone(LaneGroup<float>& group, size_t i, const PureTone& tone) {
+  const size_t lanes = group.lanes();
+  group.set_lane(i, optimiser.parameters().data(), takes[tone.take].knobs, 0);
+  for (size_t t = 0; t < segment_frames; ++t) {
+    group.input()[t * lanes + i] = tone_sample(tone, t, segment_frames);
+    group.target()[t * lanes + i] = group.counts()[t * lanes + i] = 0;
+  }
+}
+
 void Trainer::Impl::gather(size_t index) {
   Worker& worker = workers[index];
   worker.energy = {};
   for (size_t g = 0; g < worker.groups.size(); ++g) {
     LaneGroup<float>& group = worker.groups[g];
-    const size_t lanes = group.lanes();
-    for (size_t i = 0; i < lanes; ++i) {
-      const Walk& walk = walks[index * kLanesPerThread + g * lanes + i];
-      const Take& take = takes[walk.take];
-      group.set_lane(i, optimiser.parameters().data(), take.knobs, weights[walk.take]);
-      const size_t there = std::min(segment_frames, take.dry.size() - walk.at);
-      for (size_t t = 0; t < segment_frames; ++t) {
-        const bool is_there = t < there;
-        group.input()[t * lanes + i] = is_there ? take.dry[walk.at + t] : 0.0f;
-        group.target()[t * lanes + i] = is_there ? take.wet[walk.at + t] : 0.0f;
-        group.counts()[t * lanes + i] = is_there && t >= walk.unscored ? 1.0f : 0.0f;
-      }
-      for (const Span& span : hidden[walk.take]) {
-        const size_t end = std::min(span.end, walk.at + segment_frames);
-        for (size_t at = std::max(span.begin, walk.at); at < end; ++at) group.counts()[(at - walk.at) * lanes + i] = 0;
-      }
+    for (size_t i = 0; i < group.lanes(); ++i) {
+      const size_t lane = g * group.lanes() + i;
+      if (lane + 1 == kLanesPerThread)
+        gather_tone(group, i, worker.tone);
+      else
+        gather_lane(group, i, walks[index * kLanesPerThread + lane]);
     }
     group.prepare();
     const LossSums energy = group.energy();
@@ -251,12 +284,29 @@ void Trainer::Impl::pass(size_t index) {
   worker.error = {};
   std::fill(worker.gradient.begin(), worker.gradient.end(), 0.0);
   const Weights<float> shared{optimiser.parameters().data(), modes.data(), map.shape.layers};
+  const size_t lanes = kernels->lanes;
   for (LaneGroup<float>& group : worker.groups) {
-    const LossSums error = group.train(shared, 2 / (energy.plain + least), 2 / (energy.pre_emphasised + least),
-                                       worker.workspace, worker.gradient.data());
+    const bool has_tone = &group == &worker.groups.back();
+    group.forward(shared, worker.workspace);
+    if (has_tone) split_tone(worker);
+    const LossSums error =
+        group.loss(2 / (energy.plain + least), 2 / (energy.pre_emphasised + least), worker.workspace);
+    for (size_t t = 0; has_tone && t < segment_frames; ++t)
+      worker.workspace.output[(t + 1) * lanes - 1] = worker.off_harmonics[t];
+    group.backward(shared, worker.workspace, worker.gradient.data());
     worker.error.plain += error.plain / (energy.plain + least);
     worker.error.pre_emphasised += error.pre_emphasised / (energy.pre_emphasised + least);
   }
+}
+
+// What the tone's output has off its harmonics, scaled to the gradient of its share of the loss.
+void Trainer::Impl::split_tone(Worker& worker) {
+  const size_t lanes = kernels->lanes;
+  for (size_t t = 0; t < segment_frames; ++t) worker.off_harmonics[t] = worker.workspace.output[(t + 1) * lanes - 1];
+  const ToneEnergy energy = worker.splitter.leave_off_harmonics(worker.off_harmonics, worker.tone.periods);
+  const double all = energy.all + kLeastEnergy * double(segment_frames);
+  const double scale = worker.tone.unscored > 0 ? 0 : 2 * worker.tone.weight / (all * double(settings.threads));
+  for (float& value : worker.off_harmonics) value *= float(scale);
 }
 
 // False: nothing can be learned from this step.
@@ -284,6 +334,7 @@ void Trainer::Impl::finish_step() {
     LaneGroup<float>& group = workers[i / kLanesPerThread].groups[i % kLanesPerThread / kernels->lanes];
     if (fresh || !step_counts) group.clear_state(i % kernels->lanes);
   }
+  for (Worker& worker : workers) move_on(worker.tone);
   leave = progress() >= 1 || (settings.seconds > 0 ? elapsed_s() : state.frames) >= next_look;
 }
 
@@ -365,8 +416,10 @@ void Trainer::Impl::visit(Archive& archive) {
   archive(random), archive(best), archive(walks), archive(state), archive(next_look), archive(elapsed_before_s);
   archive.list(curve);
   optimiser.visit(archive);
-  for (Worker& worker : workers)
+  for (Worker& worker : workers) {
+    archive(worker.tone);
     for (LaneGroup<float>& group : worker.groups) archive(group.state());
+  }
 }
 
 Trainer::Trainer(std::vector<Take> takes, const TrainingSettings& settings)

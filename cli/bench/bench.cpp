@@ -1,5 +1,5 @@
 // `coil bench`: times blocks of models in turns, and compares with what the machine can do at best.
-#include "cli/bench/bench.h"
+#include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -10,9 +10,7 @@
 #include <random>
 #include <vector>
 
-#include "cli/bench/bench_live.h"
 #include "cli/bench/bench_report.h"
-#include "cli/bench/bench_stream.h"
 #include "cli/failure.h"
 #include "cli/interrupt.h"
 #include "cli/models.h"

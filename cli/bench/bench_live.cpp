@@ -1,5 +1,5 @@
 // `coil bench live`: the signal, the load beside it, and the report.
-#include "cli/bench/bench_live.h"
+#include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

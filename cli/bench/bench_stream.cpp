@@ -1,6 +1,6 @@
 // `coil bench stream`: made-up sensors through an engine, from text to text, first as fast as it goes, then at a pace; beside it, what the machine
 // could do at best.
-#include "cli/bench/bench_stream.h"
+#include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

@@ -1,5 +1,5 @@
 // `coil capture`: reads recordings, trains, and keeps the best network in the file from the first second on.
-#include "cli/capture/capture.h"
+#include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

@@ -1,5 +1,5 @@
 // `coil plot`: looks at two files and has them drawn.
-#include "cli/plot/plot.h"
+#include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

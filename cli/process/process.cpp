@@ -1,5 +1,5 @@
 // `coil process`: options, and what is made of them.
-#include "cli/process/process.h"
+#include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

@@ -1,5 +1,5 @@
 // `coil stream`: reads records, writes them with forecasts and scores, keeps what it knows in a state file.
-#include "cli/stream/stream.h"
+#include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
 #include <charconv>

@@ -41,13 +41,14 @@ class CausalConv {
   }
 
   // Upstream's conv state is (channels, taps), newest last.
-  size_t add_state(StateLayout& layout, const std::string& name, int channels, const std::vector<int>& source) const {
+  size_t add_state(StateLayout& layout, const PartTraits& traits, const std::vector<int>& source) const {
     if (taps_ == 0) return 0;
-    std::vector<uint32_t> position(size_t(channels) * taps_);
+    const StateRegion& region = traits.region("conv");
+    std::vector<uint32_t> position(size_t(region.shape[0]) * taps_);
     for (size_t c = 0; c < width_; ++c)
       for (size_t j = 0; j < taps_; ++j)
         if (source[c] >= 0) position[size_t(source[c]) * taps_ + j] = uint32_t(j * width_ + c);
-    return layout.add(name + ".conv", {channels, int64_t(taps_)}, history_floats(), std::move(position));
+    return layout.add(region, history_floats(), std::move(position));
   }
 
  private:

@@ -13,7 +13,7 @@ namespace {
 
 class Mamba1 final : public RecurrentPart {
  public:
-  Mamba1(const Mamba1Config& config, const FoldedNorm& norm, const Build& build)
+  Mamba1(const Mamba1Config& config, const PartTraits& traits, const FoldedNorm& norm, const Build& build)
       : RecurrentPart(config.d_model, config.d_model), kernels_(build.kernels), config_(config),
         norm_eps_(norm.weight.empty() ? std::nullopt : std::optional(norm.eps)), channels_(padded(size_t(config.d_inner))),
         rank_width_(padded(size_t(config.dt_rank))), bc_width_(padded(size_t(config.d_state))), source_(channel_source(config)),
@@ -58,10 +58,10 @@ class Mamba1 final : public RecurrentPart {
       single_frame_ = Mamba1Frame{norm_eps_ ? &*norm_eps_ : nullptr, size_t(model), stride_in(), &in_proj_, &x_to_rank_, &x_to_bc_, &out_proj_,
                                   conv_.kernel(), time_step(), size_t(state), bc_width_, a_.data(), D_.data()};
 
-    history_frames_ = conv_.taps();
-    history_offset_ = conv_.add_state(build.layout, config.state_name, inner, source_);
+    history_frames_ = size_t(traits.history_frames);
+    history_offset_ = conv_.add_state(build.layout, traits, source_);
     scan_floats_ = size_t(state) * channels_;
-    scan_offset_ = build.layout.add(config.state_name + ".ssm", {inner, state}, scan_floats_, std::move(position));
+    scan_offset_ = build.layout.add(traits.region("ssm"), scan_floats_, std::move(position));
   }
 
   bool can_accumulate() const override { return true; }
@@ -180,8 +180,8 @@ class Mamba1 final : public RecurrentPart {
 
 }  // namespace
 
-std::unique_ptr<RecurrentPart> make_mamba1(const Mamba1Config& config, const FoldedNorm& norm, const Build& build) {
-  return std::make_unique<Mamba1>(config, norm, build);
+AnyPart make_part(const Mamba1Config& config, const PlannedPart& place, const Build& build) {
+  return std::make_unique<Mamba1>(config, place.traits, FoldedNorm(place.norm, build.checkpoint), build);
 }
 
 }  // namespace coil::ssm

@@ -30,7 +30,7 @@ struct ChannelRanges {
 
 class Mamba2 final : public RecurrentPart {
  public:
-  Mamba2(const Mamba2Config& config, const FoldedNorm& norm, const Build& build)
+  Mamba2(const Mamba2Config& config, const PartTraits& traits, const FoldedNorm& norm, const Build& build)
       : RecurrentPart(config.d_model, config.d_model), kernels_(build.kernels), config_(config),
         norm_eps_(norm.weight.empty() ? std::nullopt : std::optional(norm.eps)), ranges_(config), channels_(ranges_.channels()),
         norm_groups_(size_t(config.d_inner() / config.norm_group_size)), bc_width_(padded(size_t(config.ngroups * config.d_state))),
@@ -74,10 +74,10 @@ class Mamba2 final : public RecurrentPart {
       for (size_t n = 0; n < size_t(config.d_state); ++n) position.push_back(uint32_t(state_place(place, n)));
     }
 
-    history_frames_ = conv_.taps();
-    history_offset_ = conv_.add_state(build.layout, config.state_name, config.conv_channels(), conv_source_);
+    history_frames_ = size_t(traits.history_frames);
+    history_offset_ = conv_.add_state(build.layout, traits, conv_source_);
     scan_floats_ = size_t(config.d_state) * channels_;
-    scan_offset_ = build.layout.add(config.state_name + ".ssm", {heads, config.headdim, config.d_state}, scan_floats_, std::move(position));
+    scan_offset_ = build.layout.add(traits.region("ssm"), scan_floats_, std::move(position));
   }
 
   bool can_accumulate() const override { return true; }
@@ -221,8 +221,8 @@ class Mamba2 final : public RecurrentPart {
 
 }  // namespace
 
-std::unique_ptr<RecurrentPart> make_mamba2(const Mamba2Config& config, const FoldedNorm& norm, const Build& build) {
-  return std::make_unique<Mamba2>(config, norm, build);
+AnyPart make_part(const Mamba2Config& config, const PlannedPart& place, const Build& build) {
+  return std::make_unique<Mamba2>(config, place.traits, FoldedNorm(place.norm, build.checkpoint), build);
 }
 
 }  // namespace coil::ssm

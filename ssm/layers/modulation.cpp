@@ -35,12 +35,13 @@ struct Modulation::SlowPath {
   size_t sums, from, to, controls;  // offsets in the arena; controls: 2 k - 1
   const Kernels& kernels;
 
-  SlowPath(const ModelConfig& config, const SlowPathConfig& slow, const Build& build, const std::vector<int>& film_rows, std::vector<int>& no_film)
+  SlowPath(const ModelConfig& config, const SlowPathConfig& slow, const Build& build, const std::vector<int>& film_rows,
+           const std::vector<PlannedLayer>& layers)
       : hop_frames(size_t(slow.hop_frames)), n_features(size_t(slow.n_features)), features_width(padded(n_features)),
         control_count(slow.controls ? size_t(config.control_count) : 0), d_film(film_rows.size()),
         features(load_linear(slow.features, build)), in_proj(load_in_proj(slow, build)),
         out_proj(load_linear(slow.out_proj, build, film_rows, iota(slow.out_proj.d_in))),
-        stack(slow.layers, slow.in_proj.d_out, build, no_film), kernels(build.kernels) {
+        stack(layers, slow.in_proj.d_out, build), kernels(build.kernels) {
     StateLayout& layout = build.layout;
     std::vector<uint32_t> sums_position, film_position(size_t(config.film_size)), control_position;
     for (size_t half = 0; half < 2; ++half)
@@ -48,10 +49,10 @@ struct Modulation::SlowPath {
     for (size_t i = 0; i < film_rows.size(); ++i)
       if (film_rows[i] >= 0) film_position[size_t(film_rows[i])] = uint32_t(i);
     for (size_t i = 0; i < control_count; ++i) control_position.push_back(uint32_t(i));
-    sums = layout.add("state.slow.features", {2, int64_t(n_features)}, 2 * features_width, sums_position);
-    from = layout.add("state.slow.from", {config.film_size}, d_film, film_position);
-    to = layout.add("state.slow.to", {config.film_size}, d_film, film_position);
-    controls = layout.add("state.slow.controls", {int64_t(control_count)}, control_count, control_position);
+    sums = layout.add({"state.slow.features", {2, int64_t(n_features)}}, 2 * features_width, sums_position);
+    from = layout.add({"state.slow.from", {config.film_size}}, d_film, film_position);
+    to = layout.add({"state.slow.to", {config.film_size}}, d_film, film_position);
+    controls = layout.add({"state.slow.controls", {int64_t(control_count)}}, control_count, control_position);
   }
 
   // Its input row is [means of f, padded | means of f^2, padded | controls].
@@ -91,8 +92,9 @@ struct Modulation::SlowPath {
   }
 };
 
-Modulation::Modulation(const ModelConfig& config, const Card& card, const Build& build, const std::vector<int>& film_rows)
-    : controls_(card.controls), ramp_frames_(float(config.control_ramp_frames)), film_floats_(film_rows.size()) {
+Modulation::Modulation(const ModelConfig& config, const Plan& plan, const Card& card, const Build& build)
+    : controls_(card.controls), ramp_frames_(float(config.control_ramp_frames)), film_floats_(plan.film_rows.size()) {
+  const std::vector<int>& film_rows = plan.film_rows;
   const Checkpoint& checkpoint = build.checkpoint;
   StateLayout& layout = build.layout;
   has_gain_ = std::any_of(controls_.begin(), controls_.end(), [](const Control& c) { return c.to == Control::To::output_gain_db; });
@@ -121,15 +123,12 @@ Modulation::Modulation(const ModelConfig& config, const Card& card, const Build&
     if (film_rows[i] >= 0) position[size_t(film_rows[i])] = uint32_t(i);
   position.back() = uint32_t(film_floats_);
   const std::vector<int64_t> shape{config.film_size + 1};
-  base_ = layout.add("state.film.base", shape, vector_floats_, position);
-  slope_ = layout.add("state.film.slope", shape, vector_floats_, position);
-  now_ = layout.add("state.film.controls", shape, vector_floats_, position);
-  target_ = layout.add("state.film.controls_target", shape, vector_floats_, position);
-  counters_ = layout.add("state.film.counters", {4}, 4, {0, 1, 2, 3});
-  if (config.slow_path) {
-    std::vector<int> no_film;
-    slow_ = std::make_unique<SlowPath>(config, *config.slow_path, build, film_rows, no_film);
-  }
+  base_ = layout.add({"state.film.base", shape}, vector_floats_, position);
+  slope_ = layout.add({"state.film.slope", shape}, vector_floats_, position);
+  now_ = layout.add({"state.film.controls", shape}, vector_floats_, position);
+  target_ = layout.add({"state.film.controls_target", shape}, vector_floats_, position);
+  counters_ = layout.add({"state.film.counters", {4}}, 4, {0, 1, 2, 3});
+  if (config.slow_path) slow_ = std::make_unique<SlowPath>(config, *config.slow_path, build, film_rows, plan.slow_layers);
 }
 
 Modulation::~Modulation() = default;

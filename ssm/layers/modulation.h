@@ -18,7 +18,7 @@ class LayerStack;
 
 class Modulation {
  public:
-  Modulation(const ModelConfig& config, const Card& card, const Build& build, const std::vector<int>& film_rows);
+  Modulation(const ModelConfig& config, const Plan& plan, const Card& card, const Build& build);
   ~Modulation();
 
   // Floats that `advance` needs, aligned.

@@ -11,66 +11,36 @@ namespace coil::ssm {
 
 namespace {
 
-// film_at: where the last film part's slice begins.
-Layer::Any make_part(const PartConfig& config, const FoldedNorm& norm, const Build& build, std::vector<int>& film_rows,
-                     size_t& film_at) {
-  return std::visit(
-      [&](const auto& c) -> Layer::Any {
-        using Config = std::decay_t<decltype(c)>;
-        if constexpr (std::is_same_v<Config, LinearConfig>) return make_linear(c, build);
-        else if constexpr (std::is_same_v<Config, RmsNormConfig>) return make_rms_norm(c, build);
-        else if constexpr (std::is_same_v<Config, ActivationConfig>) return make_activation(c, build);
-        else if constexpr (std::is_same_v<Config, S4dConfig>) return make_s4d(c, build);
-        else if constexpr (std::is_same_v<Config, Mamba1Config>) return make_mamba1(c, norm, build);
-        else if constexpr (std::is_same_v<Config, Mamba2Config>) return make_mamba2(c, norm, build);
-        else if constexpr (std::is_same_v<Config, RestTanhConfig>)
-          return make_rest_tanh(c, c.film ? std::optional(film_at) : std::nullopt, build);
-        else {
-          film_at = film_rows.size();
-          append(film_rows, iota(c.width, c.offset), padded(size_t(c.width)));
-          append(film_rows, iota(c.width, c.offset + c.width), padded(size_t(c.width)));
-          return make_film(c, film_at, build);
-        }
-      },
-      config);
-}
-
-bool folds_norm(const PartConfig& part) { return std::holds_alternative<Mamba1Config>(part) || std::holds_alternative<Mamba2Config>(part); }
-
-const Part& base(const Layer::Any& part) {
+const Part& base(const AnyPart& part) {
   return std::visit([](const auto& p) -> const Part& { return *p; }, part);
 }
 
 }  // namespace
 
-LayerStack::LayerStack(const std::vector<LayerConfig>& configs, int width, const Build& build, std::vector<int>& film_rows)
+LayerStack::LayerStack(const std::vector<PlannedLayer>& layers, int width, const Build& build)
     : kernels_(build.kernels), width_(padded(size_t(width))), widest_(width_) {
-  size_t stride = width_, film_at = 0;
-  for (const LayerConfig& config : configs) {
-    Layer layer{config.residual, {}, {}, {}, stride, stride};
-    for (size_t i = 0; i < config.parts.size(); ++i) {
-      FoldedNorm norm;
-      const auto* norm_config = std::get_if<RmsNormConfig>(&config.parts[i]);
-      if (norm_config && i + 1 < config.parts.size() && folds_norm(config.parts[i + 1])) norm = FoldedNorm(*norm_config, build.checkpoint), ++i;
-      layer.parts.push_back(make_part(config.parts[i], norm, build, film_rows, film_at));
+  size_t stride = width_;
+  for (const PlannedLayer& planned : layers) {
+    Layer layer{planned.residual, {}, {}, {}, stride, stride};
+    for (const PlannedPart& place : planned.parts) {
+      layer.parts.push_back(std::visit([&](const auto& config) { return make_part(config, place, build); }, place.config));
       stride = base(layer.parts.back()).stride_out();
       widest_ = std::max(widest_, stride);
     }
     layer.stride_out = stride;
     layer.fold.assign(layer.parts.size(), -1);
-    for (size_t i = 0; i + 1 < layer.parts.size(); ++i) {
-      const auto *first = std::get_if<std::unique_ptr<PointwisePart>>(&layer.parts[i]),
-                 *second = std::get_if<std::unique_ptr<PointwisePart>>(&layer.parts[i + 1]);
-      if (!first || !second || !(*first)->matrix() || !(*second)->film_offset() || (*first)->matrix()->format != WeightFormat::f32) continue;
-      layer.fold[i] = int(folds_.size());
-      folds_.push_back({(*first)->matrix(), *(*second)->film_offset()});
-    }
     layer.rest.assign(layer.parts.size(), -1);
-    for (size_t i = 2; i < layer.parts.size(); ++i) {
+    for (size_t i = 0; i < layer.parts.size(); ++i) {
       const auto* part = std::get_if<std::unique_ptr<PointwisePart>>(&layer.parts[i]);
-      if (!part || !(*part)->rest_tanh() || !(*part)->rest_tanh()->moves()) continue;
-      layer.rest[i] = int(rests_.size());
-      rests_.push_back({(*part)->rest_tanh(), layer.fold[i - 2]});
+      if (!part) continue;
+      if (planned.parts[i].film_folds && (*part)->matrix()->format == WeightFormat::f32) {
+        layer.fold[i] = int(folds_.size());
+        folds_.push_back({(*part)->matrix(), *planned.parts[i + 1].film_at});
+      }
+      if ((*part)->rest_tanh() && (*part)->rest_tanh()->moves()) {
+        layer.rest[i] = int(rests_.size());
+        rests_.push_back({(*part)->rest_tanh(), layer.fold[i - 2]});
+      }
     }
     layers_.push_back(std::move(layer));
   }
@@ -115,7 +85,7 @@ void FilmFolds::fold_output(const float* film) noexcept {
 size_t LayerStack::scratch_floats(size_t frames) const {
   size_t floats = 0;
   for (const Layer& layer : layers_)
-    for (const Layer::Any& part : layer.parts)
+    for (const AnyPart& part : layer.parts)
       if (const auto* mixer = std::get_if<std::unique_ptr<RecurrentPart>>(&part)) floats = std::max(floats, (*mixer)->scratch_floats(frames));
   return floats;
 }
@@ -123,7 +93,7 @@ size_t LayerStack::scratch_floats(size_t frames) const {
 size_t LayerStack::layers_with_memory() const {
   size_t count = 0;
   for (const Layer& layer : layers_)
-    for (const Layer::Any& part : layer.parts) count += std::holds_alternative<std::unique_ptr<RecurrentPart>>(part);
+    for (const AnyPart& part : layer.parts) count += std::holds_alternative<std::unique_ptr<RecurrentPart>>(part);
   return count;
 }
 
@@ -222,8 +192,8 @@ void OutputHead::add_film(const Kernels& kernels, const float* h, size_t h_strid
   }
 }
 
-Network::Network(const ModelConfig& config, const Card& card, const Build& build)
-    : kernels_(build.kernels), d_input_(size_t(config.d_input)), stack_(config.layers, config.d_model, build, film_rows_) {
+Network::Network(const ModelConfig& config, const Plan& plan, const Card& card, const Build& build)
+    : kernels_(build.kernels), d_input_(size_t(config.d_input)), stack_(plan.layers, config.d_model, build) {
   Build exact = build;  // what only a few values pass through
   exact.weights = WeightFormat::f32;
   if (config.embedding) {
@@ -238,15 +208,8 @@ Network::Network(const ModelConfig& config, const Card& card, const Build& build
   std::optional<PackedLinear> projection, direct;
   if (config.out_proj) projection = load_linear(*config.out_proj, build);
   if (config.direct) direct = load_linear(*config.direct, exact);
-  std::optional<size_t> output_film;
-  if (config.output_film) {
-    output_film = film_rows_.size();
-    const int width = config.out_proj->d_in;
-    for (int row = 0; row < config.d_output; ++row)
-      append(film_rows_, iota(width, *config.output_film + row * width), padded(size_t(width)));
-  }
-  head_.emplace(std::move(projection), std::move(direct), size_t(config.d_output), output_film);
-  modulation_ = std::make_unique<Modulation>(config, card, exact, film_rows_);
+  head_.emplace(std::move(projection), std::move(direct), size_t(config.d_output), plan.output_film_at);
+  modulation_ = std::make_unique<Modulation>(config, plan, card, exact);
 }
 
 size_t Network::block_frames() const {

@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <variant>
 #include <vector>
 
 #include "ssm/card.h"
@@ -16,10 +15,8 @@ namespace coil::ssm {
 
 // h = residual ? h + parts(h) : parts(h)
 struct Layer {
-  using Any = std::variant<std::unique_ptr<PointwisePart>, std::unique_ptr<RecurrentPart>>;
-
   bool residual = true;
-  std::vector<Any> parts;
+  std::vector<AnyPart> parts;
   std::vector<int> fold;  // per part: a linear part that a film part follows has a place in FilmFolds; others -1
   std::vector<int> rest;  // per part: the same of a RestTanh that moves
   size_t stride_in = 0, stride_out = 0;
@@ -61,8 +58,7 @@ struct LayerBuffers {
 
 class LayerStack {
  public:
-  // film_rows collects the padded order of the FiLM vector: the config's index, or -1 for padding.
-  LayerStack(const std::vector<LayerConfig>& configs, int width, const Build& build, std::vector<int>& film_rows);
+  LayerStack(const std::vector<PlannedLayer>& layers, int width, const Build& build);
 
   // A linear part and the film part behind it.
   struct Fold {
@@ -124,7 +120,7 @@ class OutputHead {
 
 class Network {
  public:
-  Network(const ModelConfig& config, const Card& card, const Build& build);
+  Network(const ModelConfig& config, const Plan& plan, const Card& card, const Build& build);
 
   const Kernels& kernels() const { return kernels_; }
   const LayerStack& stack() const { return stack_; }
@@ -151,7 +147,6 @@ class Network {
  private:
   const Kernels& kernels_;
   size_t d_input_;
-  std::vector<int> film_rows_;
   AlignedFloats embedding_;
   size_t embedding_stride_ = 0, vocab_ = 0;
   std::optional<PackedLinear> in_proj_;

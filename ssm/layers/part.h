@@ -6,10 +6,11 @@
 #include <numeric>
 #include <optional>
 #include <span>
+#include <variant>
 
 #include "ssm/checkpoint.h"
-#include "ssm/config.h"
 #include "ssm/kernels/kernels.h"
+#include "ssm/plan.h"
 #include "ssm/state.h"
 
 namespace coil::ssm {
@@ -78,7 +79,8 @@ struct StreamRows {
   size_t frames;
 };
 
-// A part with memory: a convolution history and a scan state, each of a fixed number of floats in a stream's arena. One block, of one
+// A part with memory: a history (what it keeps of the last frames) and a scan state, each of a fixed number of floats in a stream's arena and each of any
+// number of regions, one behind the other. A part of Memory::history has no scan state. One block, of one
 // stream or of many, is expand (all that does not depend on the scan state, into scratch), then recur. The parallel scan runs, for every
 // chunk of time, expand and end_state from zero; join carries the true state from chunk to chunk; then recur runs everywhere at once.
 class RecurrentPart : public Part {
@@ -144,8 +146,7 @@ struct FoldedNorm {
   std::vector<float> weight;  // empty: no norm
   float eps = 0;
 
-  FoldedNorm() = default;
-  FoldedNorm(const RmsNormConfig& config, const Checkpoint& checkpoint);
+  FoldedNorm(const std::optional<RmsNormConfig>& config, const Checkpoint& checkpoint);
 };
 
 // 0, 1, ... n - 1
@@ -155,13 +156,18 @@ void append(std::vector<int>& rows, const std::vector<int>& more, size_t padded_
 // `values` in the order of `source` (-1: zero): scatters channel parameters into a padded layout.
 AlignedFloats arranged(const std::vector<float>& values, const std::vector<int>& source, float scale = 1.0f);
 
-std::unique_ptr<PointwisePart> make_linear(const LinearConfig&, const Build&);
-std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig&, const Build&);
-std::unique_ptr<PointwisePart> make_activation(const ActivationConfig&, const Build&);
-std::unique_ptr<PointwisePart> make_rest_tanh(const RestTanhConfig&, std::optional<size_t> film_offset, const Build&);
-std::unique_ptr<PointwisePart> make_film(const FilmConfig&, size_t padded_offset, const Build&);
-std::unique_ptr<RecurrentPart> make_s4d(const S4dConfig&, const Build&);
-std::unique_ptr<RecurrentPart> make_mamba1(const Mamba1Config&, const FoldedNorm& norm, const Build&);
-std::unique_ptr<RecurrentPart> make_mamba2(const Mamba2Config&, const FoldedNorm& norm, const Build&);
+using AnyPart = std::variant<std::unique_ptr<PointwisePart>, std::unique_ptr<RecurrentPart>>;
+
+// The compiled part of a config, which stands at `place` in the plan. One function a kind.
+AnyPart make_part(const LinearConfig& config, const PlannedPart& place, const Build& build);
+AnyPart make_part(const RmsNormConfig& config, const PlannedPart& place, const Build& build);
+AnyPart make_part(const ActivationConfig& config, const PlannedPart& place, const Build& build);
+AnyPart make_part(const RestTanhConfig& config, const PlannedPart& place, const Build& build);
+AnyPart make_part(const FilmConfig& config, const PlannedPart& place, const Build& build);
+AnyPart make_part(const S4dConfig& config, const PlannedPart& place, const Build& build);
+AnyPart make_part(const Mamba1Config& config, const PlannedPart& place, const Build& build);
+AnyPart make_part(const Mamba2Config& config, const PlannedPart& place, const Build& build);
+
+std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig& config, const Build& build);
 
 }  // namespace coil::ssm

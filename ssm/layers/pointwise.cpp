@@ -170,9 +170,11 @@ AlignedFloats arranged(const std::vector<float>& values, const std::vector<int>&
   return out;
 }
 
-FoldedNorm::FoldedNorm(const RmsNormConfig& config, const Checkpoint& checkpoint)
-    : weight(config.affine ? checkpoint.floats(config.name + ".weight", {config.width}) : std::vector<float>(size_t(config.width), 1.0f)),
-      eps(config.eps) {}
+FoldedNorm::FoldedNorm(const std::optional<RmsNormConfig>& config, const Checkpoint& checkpoint) {
+  if (!config) return;
+  weight = config->affine ? checkpoint.floats(config->name + ".weight", {config->width}) : std::vector<float>(size_t(config->width), 1.0f);
+  eps = config->eps;
+}
 
 PackedLinear load_linear(const LinearConfig& config, const Build& build) { return load_linear(config, build, iota(config.d_out), iota(config.d_in)); }
 
@@ -184,18 +186,18 @@ PackedLinear load_linear(const LinearConfig& config, const Build& build, const s
   return pack_linear(build.kernels, build.weights, weight.data(), size_t(config.d_in), config.bias ? bias.data() : nullptr, rows, columns);
 }
 
-std::unique_ptr<PointwisePart> make_linear(const LinearConfig& config, const Build& build) { return std::make_unique<Linear>(config, build); }
+AnyPart make_part(const LinearConfig& config, const PlannedPart&, const Build& build) { return std::make_unique<Linear>(config, build); }
+AnyPart make_part(const RmsNormConfig& config, const PlannedPart&, const Build& build) { return make_rms_norm(config, build); }
 std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig& config, const Build& build) { return std::make_unique<RmsNorm>(config, build); }
-std::unique_ptr<PointwisePart> make_activation(const ActivationConfig& config, const Build& build) {
+AnyPart make_part(const ActivationConfig& config, const PlannedPart&, const Build& build) {
   if (config.kind == Activation::glu) return std::make_unique<Glu>(config, build.kernels);
   return std::make_unique<Pointwise>(config, build.kernels);
 }
-std::unique_ptr<PointwisePart> make_rest_tanh(const RestTanhConfig& config, std::optional<size_t> film_offset,
-                                              const Build& build) {
-  return std::make_unique<RestTanh>(config, film_offset, build);
+AnyPart make_part(const RestTanhConfig& config, const PlannedPart& place, const Build& build) {
+  return std::make_unique<RestTanh>(config, place.film_at, build);
 }
-std::unique_ptr<PointwisePart> make_film(const FilmConfig& config, size_t padded_offset, const Build& build) {
-  return std::make_unique<Film>(config, padded_offset, build.kernels);
+AnyPart make_part(const FilmConfig& config, const PlannedPart& place, const Build& build) {
+  return std::make_unique<Film>(config, *place.film_at, build.kernels);
 }
 
 }  // namespace coil::ssm

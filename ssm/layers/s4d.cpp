@@ -15,7 +15,7 @@ using Complex = std::complex<double>;
 
 class S4d final : public RecurrentPart {
  public:
-  S4d(const S4dConfig& config, const Build& build)
+  S4d(const S4dConfig& config, const PartTraits& traits, const Build& build)
       : RecurrentPart(config.channels, config.channels), kernels_(build.kernels), complex_(config.complex), channels_(padded(size_t(config.channels))),
         modes_(size_t(config.modes)) {
     const S4dBank bank = s4d_bank(config, build.checkpoint);
@@ -45,9 +45,7 @@ class S4d final : public RecurrentPart {
         position.push_back(uint32_t(plane + at));
       }
     }
-    std::vector<int64_t> shape{config.channels, config.modes};
-    if (complex_) shape.push_back(2);
-    scan_offset_ = build.layout.add(config.state_name + ".ssm", shape, scan_floats_, std::move(position), std::move(scale));
+    scan_offset_ = build.layout.add(traits.region("ssm"), scan_floats_, std::move(position), std::move(scale));
   }
 
   bool can_accumulate() const override { return false; }
@@ -108,6 +106,8 @@ class S4d final : public RecurrentPart {
 
 }  // namespace
 
-std::unique_ptr<RecurrentPart> make_s4d(const S4dConfig& config, const Build& build) { return std::make_unique<S4d>(config, build); }
+AnyPart make_part(const S4dConfig& config, const PlannedPart& place, const Build& build) {
+  return std::make_unique<S4d>(config, place.traits, build);
+}
 
 }  // namespace coil::ssm

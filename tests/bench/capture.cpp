@@ -1,17 +1,25 @@
-// How fast the trainer goes: frames a second and core, and the share of the peak of multiply-adds that was measured in
-// the same run.
+// What captures cost: to play each quality, and how fast the trainer goes, as frames a second and core and as the share
+// of the peak of multiply-adds that was measured in the same run.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "capture/model_file.h"
 #include "capture/quality.h"
+#include "capture/trainer/initial_parameters.h"
 #include "capture/trainer/random.h"
 #include "capture/trainer/trainer.h"
+#include "dsp/model_processor.h"
 #include "ssm/floor.h"
+#include "ssm/model.h"
 #include "ssm/target.h"
+#include "tests/support/temp_dir.h"
 
 using namespace coil::capture;
 
@@ -19,6 +27,7 @@ namespace {
 
 constexpr double kMillionFrames = 20;
 constexpr int kRuns = 3;
+constexpr int kBlockFrames = 256, kPlayRounds = 40, kBlocksPerRound = 100;
 
 // Multiply-adds of a frame: the forward pass runs twice; tanh, loss and what is between the frames do not count.
 double multiply_adds(const Shape& s) {
@@ -52,9 +61,53 @@ double frames_per_second(const Take& take, const Quality& quality, const std::st
   return best;
 }
 
+// A session at the recordings' rate plays it in blocks.
+class Player {
+ public:
+  Player(const Quality& quality, const std::filesystem::path& file) : name_(quality.name) {
+    const ParameterMap map(quality.shape);
+    const double rate = quality.sample_rate_hz;
+    Random random{1};
+    write_model(file, map, initial_parameters(map, random, rate), {}, rate, {}, {{"name", name_}});
+    processor_.emplace(coil::ssm::Model::load(file));
+    processor_->prepare({quality.sample_rate_hz, kBlockFrames, 1});
+    for (int t = 0; t < kBlockFrames; ++t) noise_.push_back(float(0.2 * random.normal()));
+  }
+
+  void play() {
+    const auto begin = std::chrono::steady_clock::now();
+    for (int b = 0; b < kBlocksPerRound; ++b) {
+      sound_ = noise_;
+      float* channel = sound_.data();
+      processor_->process({&channel, 1, kBlockFrames});
+    }
+    const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - begin;
+    best_ns_ = std::min(best_ns_, took.count() / (kBlocksPerRound * kBlockFrames));
+  }
+
+  void say() const { std::printf("%-9s %6.1f ns a frame\n", name_, best_ns_); }
+
+ private:
+  const char* name_;
+  std::optional<coil::dsp::ModelProcessor> processor_;
+  std::vector<float> noise_, sound_;
+  double best_ns_ = HUGE_VAL;
+};
+
+// In turns, so that all meet the same machine; the least of many counts.
+void bench_playing() {
+  const coil::test::TempDir folder;
+  std::vector<Player> players;
+  for (const Quality& quality : qualities()) players.emplace_back(quality, folder.path() / "model.safetensors");
+  for (int round = 0; round < kPlayRounds; ++round)
+    for (Player& player : players) player.play();
+  for (const Player& player : players) player.say();
+}
+
 }  // namespace
 
 int main() {
+  bench_playing();
   const Take take = noise_take();
   std::printf("%-9s %-9s %8s %16s %14s %10s\n", "target", "quality", "threads", "Mframes/s a core", "GMAC/s a core",
               "of peak");

@@ -64,8 +64,9 @@ struct Problem {
       LaneGroup<T> group(map, kernels, kFrames);
       for (size_t i = 0; i < kernels.lanes; ++i) fill(group, first + i, i, w);
       group.prepare();
-      const LossSums sums = group.train(shared, 2 * plain_share, 2 * (1 - plain_share), workspace,
-                                        gradient ? gradient->data() : ignored.data());
+      group.forward(shared, workspace);
+      const LossSums sums = group.loss(2 * plain_share, 2 * (1 - plain_share), workspace);
+      group.backward(shared, workspace, gradient ? gradient->data() : ignored.data());
       sum += plain_share * sums.plain + (1 - plain_share) * sums.pre_emphasised;
     }
     if (gradient) chain_modes(map, w.data(), gradient->data());

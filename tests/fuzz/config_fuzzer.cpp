@@ -5,7 +5,7 @@
 
 #include "ssm/card.h"
 #include "ssm/config.h"
-#include "ssm/cost.h"
+#include "ssm/plan.h"
 #include "base/error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
     const auto config = coil::ssm::parse_config(text, "fuzz");
     if (config.d_input < 1 || config.d_output < 1 || config.film_size < 0) std::abort();
-    if (!(coil::ssm::cost_of(config).macs_per_step >= 0)) std::abort();
+    if (!(coil::ssm::plan_of(config).cost.macs_per_step >= 0)) std::abort();
   } catch (const coil::Error&) {
   }
   try {

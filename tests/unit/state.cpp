@@ -17,8 +17,8 @@ using namespace coil;
 std::shared_ptr<ssm::StateLayout> small_layout(const std::string& hash = "0123456789abcdef0123456789abcdef") {
   auto layout = std::make_shared<ssm::StateLayout>();
   layout->model_hash = hash;
-  layout->add("state.0.conv", {3}, 3, {0, 1, 2});
-  layout->add("state.0.ssm", {2, 3}, 32, {0, 16, 1, 17, 2, 18});
+  layout->add({"state.0.conv", {3}}, 3, {0, 1, 2});
+  layout->add({"state.0.ssm", {2, 3}}, 32, {0, 16, 1, 17, 2, 18});
   return layout;
 }
 
@@ -89,6 +89,22 @@ TEST_CASE("a state goes through a file to the bit") {
   const auto file = ssm::Safetensors::open(dir / "s");
   CHECK(file.metadata().at("model") == state.layout().model_hash);
   CHECK(file.tensors().at("state.0.ssm").shape == std::vector<int64_t>{2, 3});
+}
+
+TEST_CASE("a state file of another layout is refused") {
+  const test::TempDir dir;
+  const auto path = dir / "state.safetensors";
+  const auto layout = small_layout(), more = small_layout(), other_shape = std::make_shared<ssm::StateLayout>();
+  more->add({"state.0.ring", {3}}, 3, {0, 1, 2});
+  other_shape->model_hash = layout->model_hash;
+  other_shape->add({"state.0.conv", {3}}, 3, {0, 1, 2});
+  other_shape->add({"state.0.ssm", {3, 2}}, 32, {0, 16, 1, 17, 2, 18});
+  CHECK(layout->id() == small_layout()->id());
+  CHECK(layout->id() != more->id());
+  CHECK(layout->id() != other_shape->id());
+  ssm::State(more).save(path);
+  CHECK_THROWS_WITH(ssm::State::load(path, layout), Catch::Contains("state.safetensors") && Catch::Contains(more->id()) && Catch::Contains(layout->id()));
+  CHECK_NOTHROW(ssm::State::load(path, more));
 }
 
 TEST_CASE("a state file of another model, another version, or damaged is refused") {

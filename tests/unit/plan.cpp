@@ -1,13 +1,15 @@
-// The cost of a step, counted by hand for small networks.
+// What a plan says of a network: its cost, counted by hand for small networks, what is fused, and the state that models then have.
 #include <catch2/catch.hpp>
 
 #include "ssm/config.h"
-#include "ssm/cost.h"
+#include "ssm/model.h"
+#include "ssm/plan.h"
 
-using coil::ssm::cost_of;
 using coil::ssm::parse_config;
 
 namespace {
+
+coil::ssm::Cost cost_of(const coil::ssm::ModelConfig& config) { return coil::ssm::plan_of(config).cost; }
 
 std::string tanh_stack(const std::string& film, const std::string& rest) {
   return R"({"model_type": "coil", "d_input": 1, "d_output": 1, "direct": true, "d_model": 8, "layers": [{"repeat": 6, "parts": [
@@ -56,4 +58,46 @@ TEST_CASE("cost of a Mamba-1 layer") {
       R"({"model_type": "coil", "d_model": 16, "layers": [{"parts": [{"type": "mamba1", "name": "m", "d_state": 16}]}]})", "test"));
   CHECK(cost.macs_per_step == 16 * 64 + 4 * 32 + 32 * 33 + 1 * 32 + 4 * 32 * 16 + 3 * 32 + 32 * 16);
   CHECK(cost.exps_per_step == 32 * 16 + 3 * 32);
+}
+
+TEST_CASE("a plan folds norms into mixers and film parts into matrices") {
+  const auto plan = coil::ssm::plan_of(parse_config(
+      R"({"model_type": "coil", "d_model": 16, "controls": {"count": 1, "hidden": 2}, "layers": [{"residual": false, "parts": [
+        {"type": "rmsnorm", "name": "n"}, {"type": "mamba2", "name": "m", "d_state": 16, "headdim": 8, "d_conv": 3},
+        {"type": "rmsnorm", "name": "k"}, {"type": "linear", "name": "a", "d_out": 5}, {"type": "film"}, {"type": "tanh", "rest": true}]}]})",
+      "test"));
+  REQUIRE(plan.layers.size() == 1);
+  const auto& parts = plan.layers[0].parts;
+  REQUIRE(parts.size() == 5);
+  CHECK(parts[0].norm->name == "backbone.layers.0.n");
+  CHECK(parts[0].traits.memory == coil::ssm::Memory::recurrence);
+  CHECK_FALSE(parts[1].norm);  // no mixer behind it: a part of its own
+  CHECK(std::string(parts[1].traits.kind) == "rmsnorm");
+  CHECK(parts[2].film_folds);
+  CHECK(parts[3].film_at == 0u);
+  CHECK(parts[4].film_at == 0u);
+  CHECK(plan.history_frames == 3);
+  // a row of 8 for each half: 5 values, 3 of padding
+  CHECK(plan.film_rows == std::vector<int>{0, 1, 2, 3, 4, -1, -1, -1, 5, 6, 7, 8, 9, -1, -1, -1});
+}
+
+TEST_CASE("a model's state has the regions that its plan names, in their order") {
+  size_t models = 0;
+  for (const auto& file : std::filesystem::directory_iterator(COIL_GOLDEN_DIR)) {
+    if (file.path().extension() != ".safetensors" || file.path().stem().string().starts_with("op_")) continue;
+    const auto model = coil::ssm::Model::load(file.path());
+    std::vector<std::string> planned, found;
+    for (const auto* layers : {&model->plan().layers, &model->plan().slow_layers})
+      for (const auto& layer : *layers)
+        for (const auto& part : layer.parts)
+          for (const auto& region : part.traits.state) planned.push_back(region.name);
+    for (const auto& tensor : model->state_layout()->tensors)
+      if (!tensor.name.starts_with("state.film.") && !tensor.name.ends_with(".features") && !tensor.name.ends_with(".from") &&
+          !tensor.name.ends_with(".to") && !tensor.name.ends_with(".controls"))
+        found.push_back(tensor.name);
+    INFO(file.path());
+    CHECK(found == planned);
+    models += !planned.empty();
+  }
+  CHECK(models >= 15);
 }

@@ -1,0 +1,24 @@
+// The subcommands. Each function adds one; when that is chosen, its callback does the work and sets `exit_code`, or throws, and main()
+// turns what was thrown into an exit code. `command_line`: as typed, for reports and cards. [main-thread]
+#pragma once
+
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace coil::cli {
+
+CLI::App* setup_bench(CLI::App& app, const std::string& command_line, int& exit_code);
+CLI::App* setup_bench_live(CLI::App& bench, const std::string& command_line, int& exit_code);  // below `bench`
+CLI::App* setup_bench_stream(CLI::App& bench, int& exit_code);                                 // below `bench`
+CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exit_code);
+CLI::App* setup_info(CLI::App& app, int& exit_code);
+CLI::App* setup_plot(CLI::App& app, int& exit_code);
+CLI::App* setup_process(CLI::App& app, int& exit_code);
+CLI::App* setup_stream(CLI::App& app, int& exit_code);
+// Beyond the common exit codes: 1 also where an execution is beyond the tolerance.
+CLI::App* setup_verify(CLI::App& app, int& exit_code);
+
+}  // namespace coil::cli
