@@ -131,6 +131,11 @@ class S4dPart final : public Part {
   DeviceFloats z_, z_chunk_, c_, D_;
 };
 
+// Where the history of a convolution begins in the table of states; without taps it has none, and no kernel looks.
+size_t history_place(const ssm::PartTraits& traits, StateTable& states) {
+  return traits.history_frames > 0 ? states.add(traits.region("conv")) : states.stride();
+}
+
 // The weights of a convolution in front of a scan, and where its history lies.
 struct ConvWeights {
   int channels, taps;
@@ -138,9 +143,8 @@ struct ConvWeights {
   size_t history_at;
 
   ConvWeights(const std::string& name, const ssm::PartTraits& traits, int channels_, bool with_bias, const Build& build)
-      : channels(channels_), taps(traits.history_frames), history_at(0) {
+      : channels(channels_), taps(traits.history_frames), history_at(history_place(traits, build.states)) {
     if (taps == 0) return;
-    history_at = build.states.add(traits.region("conv"));
     const std::vector<float> by_channel = build.checkpoint.floats(name + ".conv1d.weight", {channels, 1, taps});
     std::vector<float> by_tap;
     for (int j = 0; j < taps; ++j)
@@ -220,7 +224,7 @@ class FusedMamba1Part final : public Part {
  public:
   FusedMamba1Part(const ssm::Mamba1Config& c, const ssm::PlannedPart& place, bool whole_layer, const Build& build)
       : Part(c.d_model, c.d_model), mixer_(c, place.norm ? &*place.norm : nullptr, build.precision, build.checkpoint),
-        conv_at_(build.states.add(place.traits.region("conv"))), scan_at_(build.states.add(place.traits.region("ssm"))), whole_layer_(whole_layer) {}
+        conv_at_(history_place(place.traits, build.states)), scan_at_(build.states.add(place.traits.region("ssm"))), whole_layer_(whole_layer) {}
 
   size_t scratch_floats(const Extent& e) const override { return mixer_.scratch_floats(e); }
   void run(const Segment& s, const float* in, float* out) const override { run(s, in, out, false); }

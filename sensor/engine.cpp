@@ -17,10 +17,15 @@ constexpr uint64_t kTellOfNothingUsed = 20;  // records: so many and none of use
 constexpr std::chrono::milliseconds kLongestWait{250};  // until `stop` is asked again
 
 std::string readable(const std::string& key) {
+  const size_t first = std::min(key.find_first_not_of(kKeySeparator), key.size());
   std::string text;
-  for (const char c : key) {
-    if (c != kKeySeparator) text += c;
-    else if (!text.empty() && text.back() != '/') text += '/';
+  if (key.find(kKeySeparator, first) == std::string::npos) {
+    text.assign(key, first);
+  } else {
+    for (const char c : key) {
+      if (c != kKeySeparator) text += c;
+      else if (!text.empty() && text.back() != '/') text += '/';
+    }
   }
   if (text.ends_with('/')) text.pop_back();
   return text;
@@ -74,7 +79,7 @@ Engine::Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, C
     StateFile::Content nothing;
     overflow_ = std::make_unique<StateFile>("", identity_of(*model_), nothing);
   }
-  if (!options_.partitioned) open("", -1);
+  if (!options_.partitioned) whole_ = &open("", -1);
   if (options_.resume) recall_opening();
 }
 Engine::~Engine() = default;
@@ -114,10 +119,13 @@ Engine::Partition& Engine::open(const std::string& topic, int32_t number) {
 
 // Whether its results were not given before; and whose it is.
 bool Engine::is_new(const Message& message, Partition*& partition) {
-  const auto found = partitions_.find(message.partition < 0 ? std::pair<std::string, int32_t>("", -1) : std::pair(message.topic, message.partition));
+  if (message.partition < 0 && whole_) {
+    partition = whole_;
+    return !message.is_known;
+  }
+  const auto found = partitions_.find(std::pair(message.topic, message.partition));
   if (found == partitions_.end()) return false;  // revoked in the meantime
   partition = found->second.get();
-  if (message.partition < 0) return !message.is_known;
   return message.offset < 0 || message.offset >= partition->next_offset;
 }
 

@@ -158,6 +158,7 @@ class Engine {
   std::set<std::string> told_;            // what is said once, was
   Tally tally_;
   std::map<std::pair<std::string, int32_t>, std::unique_ptr<Partition>> partitions_;
+  Partition* whole_ = nullptr;  // of a source without partitions the only one
   std::unique_ptr<StateFile> overflow_;            // for sensors that do not fit into memory, without a state
   std::vector<std::unique_ptr<Shard>> shards_;
   std::vector<std::unique_ptr<Item>> items_;       // made to be used again

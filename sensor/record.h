@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,7 +34,7 @@ struct Record {
   std::string_view line;         // as it came
   std::string_view measurement;  // of the line protocol, else empty
   std::vector<Field> fields;
-  std::deque<std::string> decoded;     // strings that had escapes
+  std::list<std::string> decoded;      // strings that had escapes
   std::optional<int64_t> time_ns;      // of the line protocol: since 1970
   std::string note;                    // what is odd about the record, though it can be read
 
@@ -62,30 +62,12 @@ struct Added {
 };
 
 // The whole text as a decimal number; none when it is something else. Also "inf" and "nan".
-inline std::optional<double> parse_number(std::string_view text) {
-  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (end != text.data() + text.size() || text.empty()) return std::nullopt;
-  if (error == std::errc::result_out_of_range) {  // both ends of the range look alike here
-    const size_t e = text.find_first_of("eE");
-    return e != std::string_view::npos && e + 1 < text.size() && text[e + 1] == '-' ? 0.0 : HUGE_VAL;
-  }
-  if (error != std::errc()) return std::nullopt;
-  return value;
-}
+std::optional<double> parse_number(std::string_view text);
 
 // Nine significant digits: more than a forecast in float32 has.
-inline void append_number(std::string& to, double value) {
-  char text[32];
-  const auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::general, 9).ptr;
-  to.append(text, end);
-}
+void append_number(std::string& to, double value);
 
 // As many digits as the value has.
-inline void append_exactly(std::string& to, double value) {
-  char text[32];
-  to.append(text, std::to_chars(text, text + sizeof text, value).ptr);
-}
+void append_exactly(std::string& to, double value);
 
 }  // namespace coil::sensor

@@ -51,14 +51,14 @@ Added number_or_null(std::string_view name, bool exists, double value) {
 
 // Of one value field: what its results are called.
 struct Shard::Names {
-  std::string expected, low, high, score;
+  std::string field, expected, low, high, score;
   struct Ahead {
     std::string median, low, high;
   };
   std::vector<Ahead> ahead;
 
-  Names(const EngineOptions& options, std::string_view field) {
-    const std::string base = options.prefix + std::string(field) + "_";
+  Names(const EngineOptions& options, std::string_view of) : field(of) {
+    const std::string base = options.prefix + field + "_";
     expected = base + "expected", low = base + "low", high = base + "high", score = base + "score";
     for (const size_t horizon : options.horizons) {
       const std::string at = base + "forecast_" + std::to_string(horizon);
@@ -137,7 +137,7 @@ Shard::Entries::value_type& Shard::entry(const std::string& key, StateFile* file
   const auto [it, is_new] = entries_.try_emplace(key);
   Entry& entry = it->second;
   if (entry.sensor) {
-    by_age_.splice(by_age_.end(), by_age_, entry.age);
+    if (max_series_ > 0) by_age_.splice(by_age_.end(), by_age_, entry.age);
   } else {
     entry.file = file;
     if (is_new) {
@@ -165,10 +165,13 @@ Series& Shard::series(Sensor& sensor, std::string_view field) {
   return series;
 }
 
-const Shard::Names& Shard::names(std::string_view field) {
+const Shard::Names& Shard::names(size_t place, std::string_view field) {
+  if (place >= last_names_.size()) last_names_.resize(place + 1);
+  const Names*& last = last_names_[place];
+  if (last && last->field == field) return *last;
   std::unique_ptr<Names>& names = names_[std::string(field)];
   if (!names) names = std::make_unique<Names>(options_, field);
-  return *names;
+  return *(last = names.get());
 }
 
 void Shard::process(std::span<const std::unique_ptr<Item>> items, size_t shard, const Format& input, const Format& output) {
@@ -302,8 +305,9 @@ void Shard::plan(Work& work) {
   const uint64_t steady_ns = sensor.memory.clock.steady_ns();
   ++counters_.records;
   for (const Value& value : work.selection.values) {
-    work.has_new_series = work.has_new_series || !find_series(sensor, value.name);
+    const size_t known = sensor.series.size();
     Series& series = this->series(sensor, value.name);
+    work.has_new_series = work.has_new_series || sensor.series.size() > known;
     SeriesMemory& memory = series.memory;
     work.mixes = work.mixes || (time_ns != kNoTime && memory.last_time_ns == time_ns && !is_missing(value) && !memory.last_was_missing);
     Cadence::Step step;
@@ -379,12 +383,12 @@ void Shard::run_block() {
 // may as well be where the series should be after those that came.
 void Shard::judge(Job& job, const LastSeen& before) {
   SeriesMemory& memory = job.series->memory;
-  job.expected = memory.forecasts.due(0);
+  job.expected = Expected::of(memory.forecasts.due(0));
   Return comes_back{job.gap.steps, 0};
   if (job.gap.steps > 0) {
     const double least_error = kLeastGapError * before.usual_step;
     const GapForecast by_now = memory.recent.forecast(job.gap.steps, least_error);
-    if (by_now.exists()) job.expected = memory.bounds.widened(by_now, job.gap.steps);
+    if (by_now.exists()) job.expected = Expected::of(memory.bounds.widened(by_now, job.gap.steps));
     if (by_now.exists() && !job.is_missing) {
       comes_back.decades = by_now.decades(job.value);
       if (static_cast<double>(job.gap.records) < job.gap.steps) {
@@ -394,7 +398,7 @@ void Shard::judge(Job& job, const LastSeen& before) {
     }
   }
   if (job.is_missing) return;
-  if (job.gap.steps == 0) memory.bounds.see(job.expected);
+  if (job.gap.steps == 0 && job.expected.exists) memory.bounds.see(job.expected.high - job.expected.low);
   job.assessment = memory.detector.observe(job.value, memory.forecasts, before, comes_back);
   memory.recent.add(job.value, job.gap.steps);
 }
@@ -430,7 +434,7 @@ void Shard::conclude(Work& work, const Format& output, bool as_it_came) {
     if (!job.is_missing) all_missing = false, all_warming_up = all_warming_up && job.assessment.warming_up;
   }
   // The most unusual of n is less unusual.
-  const double of_many = std::log10(static_cast<double>(std::max<size_t>(1, work.jobs)));
+  const double of_many = work.jobs > 1 ? std::log10(static_cast<double>(work.jobs)) : 0;
   const double score = score_of(event_decades - of_many), lasting = score_of(evidence_decades - of_many);
   const bool anomalous = scored && score >= options_.threshold;
   counters_.anomalies += anomalous;
@@ -454,17 +458,17 @@ void Shard::conclude(Work& work, const Format& output, bool as_it_came) {
 
   added_.clear();
   for (size_t i = 0; i < work.selection.values.size(); ++i) {
-    const Names& names = this->names(work.selection.values[i].name);
+    const Names& names = this->names(i, work.selection.values[i].name);
     several = several || (output.has_fixed_columns() && output.has_column(work.names->of(names.score)));
     if (!scored) {
       names.visit(several, [&](const std::string& name) { added_.push_back(number_or_null(name, false, 0)); });
       continue;
     }
     const Job& job = jobs_[work.first_job + i];
-    const QuantileForecast& expected = job.expected;
-    added_.push_back(number_or_null(names.expected, expected.exists(), expected.median()));
-    added_.push_back(number_or_null(names.low, expected.exists(), expected.low()));
-    added_.push_back(number_or_null(names.high, expected.exists(), expected.high()));
+    const Expected& expected = job.expected;
+    added_.push_back(number_or_null(names.expected, expected.exists, expected.median));
+    added_.push_back(number_or_null(names.low, expected.exists, expected.low));
+    added_.push_back(number_or_null(names.high, expected.exists, expected.high));
     if (several) added_.push_back(number_or_null(names.score, !job.is_missing, score_of(job.assessment.event_decades)));
     for (size_t k = 0; k < options_.horizons.size(); ++k) {
       const QuantileForecast& ahead = ahead_[(work.first_job + i) * options_.horizons.size() + k];

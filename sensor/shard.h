@@ -45,6 +45,16 @@ struct Item {
   std::vector<std::unique_ptr<Work>> released;  // before its own
 };
 
+// What a result says of a forecast.
+struct Expected {
+  bool exists = false;
+  double median = 0, low = 0, high = 0;
+
+  static Expected of(const QuantileForecast& forecast) {
+    return forecast.exists() ? Expected{true, forecast.median(), forecast.low(), forecast.high()} : Expected();
+  }
+};
+
 // One step of one series, after the missing ones before it.
 struct Job {
   Series* series;
@@ -55,7 +65,7 @@ struct Job {
   bool forget;        // what was forecast before does not hold
   Gap gap;
   size_t next;        // of the same series; kNoJob: none
-  QuantileForecast expected;
+  Expected expected;
   Assessment assessment;
 };
 
@@ -111,7 +121,7 @@ class Shard {
   void finish_step(const Step& step, std::span<const float> outputs);
   static void judge(Job& job, const LastSeen& before);
   void conclude(Work& work, const Format& output, bool as_it_came);
-  const Names& names(std::string_view field);
+  const Names& names(size_t place, std::string_view field);
   void evict();
   Bytes pack(const Sensor& sensor);
   std::unique_ptr<Sensor> unpack(const Bytes& bytes);
@@ -132,6 +142,7 @@ class Shard {
   std::list<Entries::value_type*> by_age_;  // resident ones, the one that was idle longest first
   size_t resident_series_ = 0;
   std::unordered_map<std::string, std::unique_ptr<Names>> names_;
+  std::vector<const Names*> last_names_;  // of each place among a record's values: the next record's are likely the same
 
   // Of the items that are processed.
   std::vector<Job> jobs_;

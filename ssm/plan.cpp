@@ -2,8 +2,9 @@
 #include "ssm/plan.h"
 
 #include <algorithm>
-#include <cassert>
 #include <numeric>
+#include <stdexcept>
+#include <string>
 #include <utility>
 #include <variant>
 
@@ -178,7 +179,7 @@ Cost cost_of(const ModelConfig& config, const Plan& plan) {
 
 const StateRegion& PartTraits::region(std::string_view name) const {
   const auto found = std::ranges::find_if(state, [&](const StateRegion& r) { return r.name.ends_with("." + std::string(name)); });
-  assert(found != state.end());
+  if (found == state.end()) throw std::logic_error(std::string(kind) + " has no state '" + std::string(name) + "'");
   return *found;
 }
 

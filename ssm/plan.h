@@ -31,7 +31,7 @@ struct PartTraits {
   Cost cost;                       // while the FiLM vector stands still
   Cost moving_cost;                // while it moves
 
-  // The region whose name ends with a dot and this. It must be there.
+  // The region whose name ends with a dot and this. Throws std::logic_error if there is none.
   const StateRegion& region(std::string_view name) const;
 };
 

@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdio>
 #include <cstring>
@@ -53,9 +54,17 @@ State::State(std::shared_ptr<const StateLayout> layout) : layout_(std::move(layo
 void State::clear() noexcept { std::fill(arena_.begin(), arena_.end(), 0.0f); }
 
 bool all_finite(std::span<const float> values) noexcept {
-  uint32_t all = 0;  // adding to an exponent of all ones carries into the sign's place; written so that it vectorises
-  for (const float value : values) all |= (std::bit_cast<uint32_t>(value) & 0x7f800000u) + 0x00800000u;
-  return (all & 0x80000000u) == 0;
+  // Adding to an exponent of all ones carries into the sign's place; written so that it vectorises.
+  const auto carry = [](float value) { return (std::bit_cast<uint32_t>(value) & 0x7f800000u) + 0x00800000u; };
+  constexpr size_t kLanes = 16;
+  std::array<uint32_t, kLanes> all = {};
+  for (; values.size() >= kLanes; values = values.subspan(kLanes)) {
+    for (size_t i = 0; i < kLanes; ++i) all[i] |= carry(values[i]);
+  }
+  uint32_t any = 0;
+  for (const float value : values) any |= carry(value);
+  for (const uint32_t lane : all) any |= lane;
+  return (any & 0x80000000u) == 0;
 }
 
 bool State::is_finite() const noexcept { return all_finite(arena_); }

@@ -11,11 +11,6 @@
 #include "dsp/resampler.h"
 
 namespace coil::capture {
-namespace {
-
-constexpr double kUnusualExpansionDb = 2;  // simulated overdrives and preamps: -13 to 1.2 dB
-
-// The channel that was recorded on: the loudest; the others are named unless they are empty or equal.
 std::vector<float> one_channel(const Recording& recording, Findings& findings) {
   const auto channels = static_cast<size_t>(recording.channels);
   const size_t frames = recording.samples.size() / channels;
@@ -55,6 +50,10 @@ std::vector<float> resampled(const std::vector<float>& sound, double from_hz, do
   out.resize(frames);
   return out;
 }
+
+namespace {
+
+constexpr double kUnusualExpansionDb = 2;  // simulated overdrives and preamps: -13 to 1.2 dB
 
 // A file whose rate is not what its header says: tried only where the pair does not fit as it is.
 bool find_rate(const std::vector<float>& dry, std::vector<float>& wet, const Recording& recording, double rate,

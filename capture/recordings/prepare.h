@@ -32,6 +32,12 @@ struct PreparedPair {
 // keeps it; what came through an interface is turned to the dry sound's, so that both can be blended.
 enum class Polarity { kAutomatic, kKeep, kTurn };
 
+// The channel that was recorded on: the loudest. The others are named unless they are empty or equal.
+std::vector<float> one_channel(const Recording& recording, Findings& findings);
+
+// As many seconds at another rate.
+std::vector<float> resampled(const std::vector<float>& sound, double from_hz, double to_hz);
+
 // Takes any two recordings and says what it finds; never throws for what they hold. Not for the audio thread.
 PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sample_rate_hz,
                           Polarity polarity = Polarity::kAutomatic);

@@ -20,6 +20,8 @@
 #include "capture/model_file.h"
 #include "capture/quality.h"
 #include "capture/report/report.h"
+#include "capture/teachers/lesson.h"
+#include "capture/teachers/teacher.h"
 #include "capture/trainer/trainer.h"
 #include "cli/capture/capture_progress.h"
 #include "cli/capture/recording.h"
@@ -41,7 +43,8 @@ constexpr size_t kMostKnobs = 8;
 constexpr double kKnobsTakeTimes = 2;
 
 struct CaptureOptions {
-  std::string dry, wet, output, table, test_table;
+  std::string dry, wet, output, table, test_table;  // `dry` may also be a capture of another program
+  std::vector<std::string> more_dry, test_dry;
   std::vector<std::string> plan;
   size_t takes = 24;
   std::string quality = "standard";
@@ -64,6 +67,9 @@ struct Material {
   std::vector<capture::Knob> knobs;
   std::vector<std::string> gaps;  // what the settings leave open
   capture::Polarity polarity;     // of all takes, decided by the first
+  double sample_rate_hz = 0;
+  Json card = Json::object();             // what the source says of itself
+  std::vector<capture::Take> tests = {};  // of a capture, one for each --test-dry
 
   void add(const fs::path& dry, const fs::path& wet, double sample_rate_hz, capture::Setting setting) {
     capture::PreparedPair pair = read_pair(dry, wet, sample_rate_hz, polarity);
@@ -98,8 +104,31 @@ std::vector<std::string> say_gaps(const TakeTable& table) {
   return gaps;
 }
 
+// From a capture of another program: it plays, and its own rate is the model's.
+Material play_teacher(const CaptureOptions& options) {
+  capture::LessonOptions lesson_options;
+  lesson_options.stop = interrupted;
+  for (const std::string& file : options.more_dry) lesson_options.dry.push_back(read_recording(file));
+  for (const std::string& file : options.test_dry) lesson_options.test.push_back(read_recording(file));
+  if (!options.quiet) std::fprintf(stderr, "coil: %s plays\n", in_quotes(options.dry).c_str());
+  std::optional<capture::Lesson> lesson = capture::make_lesson(options.dry, lesson_options);
+  if (!lesson) throw Interrupted();
+  for (const std::string& text : lesson->warnings) warn(in_quotes(options.dry) + ": " + text);
+  for (const std::string& text : lesson->notes)
+    std::fprintf(stderr, "coil: note: %s: %s\n", in_quotes(options.dry).c_str(), text.c_str());
+  Material material{std::move(lesson->takes), {}, std::move(lesson->knobs), {}, capture::Polarity::kKeep};
+  for (size_t i = 0; i < material.takes.size(); ++i)
+    material.recordings.push_back({"the built-in signal", fs::path(options.dry).filename().string(), {}, {}, 0, {}});
+  material.sample_rate_hz = lesson->sample_rate_hz;
+  material.card = std::move(lesson->card);
+  material.tests = std::move(lesson->tests);
+  return material;
+}
+
 Material read_material(const CaptureOptions& options, double sample_rate_hz) {
+  if (capture::is_teacher_name(options.dry)) return play_teacher(options);
   Material material{{}, {}, {}, {}, options.polarity};
+  material.sample_rate_hz = sample_rate_hz;
   if (options.table.empty()) {
     material.add(options.dry, options.wet, sample_rate_hz, {});
     return material;
@@ -157,6 +186,7 @@ class Capture {
       fs::remove(training_file(options_.output), ignored);
     }
     if (!options_.test_table.empty()) test();
+    test_capture();
     write();
     const std::string verdict = write_report();
     say_result(verdict);
@@ -167,7 +197,7 @@ class Capture {
     capture::TrainingSettings settings;
     settings.shape = quality_.shape;
     settings.shape.knobs = material_.knobs.size();
-    settings.sample_rate_hz = quality_.sample_rate_hz;
+    settings.sample_rate_hz = material_.sample_rate_hz;
     settings.threads = options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
     settings.seed = options_.seed;
     const double usual = quality_.million_frames * (material_.knobs.empty() ? 1 : kKnobsTakeTimes);
@@ -200,7 +230,7 @@ class Capture {
     for (const capture::Take& take : material_.takes) frames += double(take.dry.size());
     std::fprintf(stderr, "coil: learning %s from %s, %s in all; Ctrl-C ends early and keeps the best\n", quality_.name,
                  counted(int64_t(material_.takes.size()), "take").c_str(),
-                 duration(frames / quality_.sample_rate_hz).c_str());
+                 duration(frames / material_.sample_rate_hz).c_str());
   }
 
   void test() {
@@ -208,9 +238,16 @@ class Capture {
     Material tests{{}, {}, {}, {}, material_.polarity};
     const std::vector<capture::Setting> settings = table.settings();
     for (size_t r = 0; r < table.rows.size(); ++r)
-      tests.add(table.rows[r].dry, table.rows[r].wet, quality_.sample_rate_hz, settings[r]);
+      tests.add(table.rows[r].dry, table.rows[r].wet, material_.sample_rate_hz, settings[r]);
     const std::vector<double> esr = trainer_.esr(std::move(tests.takes));
     for (size_t i = 0; i < esr.size(); ++i) unseen_.push_back({tests.recordings[i].wet_name, esr[i]});
+  }
+
+  // On what it played and nothing was learned from.
+  void test_capture() {
+    const std::vector<double> esr = trainer_.esr(std::move(material_.tests));
+    for (size_t i = 0; i < esr.size(); ++i)
+      unseen_.push_back({fs::path(options_.test_dry[i]).filename().string(), esr[i]});
   }
 
   // Returns its verdict; empty: no report.
@@ -232,8 +269,8 @@ class Capture {
     for (const capture::UnseenRecording& test : unseen_) metrics["esr_test"][test.name] = test.esr;
     Json files = Json::array();
     for (const capture::ReportedRecording& recording : material_.recordings) files.push_back(recording.wet_name);
-    const Json card = {
-        {"name", options_.name.empty() ? fs::path(options_.output).stem().string() : options_.name},
+    Json card = {
+        {"name", fs::path(options_.output).stem().string()},
         {"task", "capture"},
         {"description", "Learned from recordings of a device: " + std::to_string(material_.takes.size()) + " in all."},
         {"training",
@@ -244,8 +281,11 @@ class Capture {
           {"seed", options_.seed},
           {"command", options_.command_line}}},
         {"metrics", metrics},
-        {"licence", options_.licence}};
-    capture::write_model(options_.output, trainer_.map(), trainer_.best(), trainer_.scales(), quality_.sample_rate_hz,
+        {"licence", ""}};
+    card.update(material_.card);
+    if (!options_.name.empty()) card["name"] = options_.name;
+    if (!options_.licence.empty()) card["licence"] = options_.licence;
+    capture::write_model(options_.output, trainer_.map(), trainer_.best(), trainer_.scales(), material_.sample_rate_hz,
                          material_.knobs, card);
   }
 
@@ -280,6 +320,15 @@ class Capture {
   std::vector<capture::UnseenRecording> unseen_;
 };
 
+void check_teacher(const CaptureOptions& options) {
+  const std::vector<std::string> sentences = capture::describe_teacher(options.dry);
+  if (options.json) {
+    std::printf("%s\n", Json{{"usable", true}, {"findings", sentences}}.dump().c_str());
+    return;
+  }
+  for (const std::string& text : sentences) std::printf("%s\n", text.c_str());
+}
+
 void check_report_option(const CaptureOptions& options) {
   if (options.no_report) {
     if (!options.report.empty()) throw Failure(kUsage, "--report and --no-report exclude each other");
@@ -292,10 +341,16 @@ void check_report_option(const CaptureOptions& options) {
 }
 
 void check_options(const CaptureOptions& options) {
-  const bool has_files = !options.dry.empty() || !options.wet.empty();
+  const bool has_files = !options.dry.empty() || !options.wet.empty(), teacher = capture::is_teacher_name(options.dry);
   if (options.table.empty() == !has_files)
-    throw Failure(kUsage, "either a dry and a wet recording are needed, or --table");
-  if (has_files && options.wet.empty()) throw Failure(kUsage, "a wet recording is needed beside the dry one");
+    throw Failure(kUsage, "either a dry and a wet recording are needed, or a capture such as amp.nam, or --table");
+  if (teacher && !options.wet.empty())
+    throw Failure(kUsage, in_quotes(options.dry) + " plays by itself; further sound to play is given by --dry");
+  if (!teacher && (!options.more_dry.empty() || !options.test_dry.empty()))
+    throw Failure(kUsage, std::string(options.more_dry.empty() ? "--test-dry" : "--dry") +
+                              " is for a capture of another program, such as amp.nam, to play");
+  if (!teacher && has_files && options.wet.empty())
+    throw Failure(kUsage, "a wet recording is needed beside the dry one");
   if (options.check && !has_files) throw Failure(kUsage, "--check looks at a dry and a wet recording");
   if (options.check) return;
   if (options.output.empty())
@@ -318,10 +373,21 @@ CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exi
       "A report beside the model says how good it is and why: one HTML file with figures, pictures and sound.\n"
       "A table is a CSV file with the columns wet, dry and one for each knob. --plan prints one to be filled by "
       "recording.\n"
+      "A capture of another program plays a built-in signal, at its own sample rate, and becomes a model of that "
+      "rate.\n"
       "The same recordings, seed, threads and --million-frames give the same model; with --seconds it depends on the "
       "machine's speed.");
-  capture->add_option("dry", options->dry, "What went into the device")->type_name("DRY");
+  capture
+      ->add_option("dry", options->dry,
+                   "What went into the device; or a capture of another program (.nam, or JSON of AIDA-X or Proteus), "
+                   "which needs no wet file")
+      ->type_name("DRY");
   capture->add_option("wet", options->wet, "What came out")->type_name("WET");
+  capture
+      ->add_option("--dry", options->more_dry, "Sound for a capture of another program to play, besides the built-in")
+      ->type_name("WAV");
+  capture->add_option("--test-dry", options->test_dry, "Sound for it to play that is only measured at the end")
+      ->type_name("WAV");
   capture->add_option("-o,--output", options->output, "The model file to write")->type_name("FILE");
   capture->add_option("--table", options->table, "Recordings at several settings: one model with these knobs")
       ->type_name("CSV");
@@ -376,12 +442,13 @@ CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exi
     if (!options->plan.empty()) return make_plan(*options);
     if (!options->signal.empty()) return write_test_signal(options->signal, options->signal_rate_hz);
     check_options(*options);
-    if (options->check) {
-      check_recordings(options->dry, options->wet, capture::quality_named(options->quality).sample_rate_hz,
-                       options->json);
-      return;
-    }
     try {
+      if (options->check && capture::is_teacher_name(options->dry)) return check_teacher(*options);
+      if (options->check) {
+        check_recordings(options->dry, options->wet, capture::quality_named(options->quality).sample_rate_hz,
+                         options->json);
+        return;
+      }
       Capture capture(*options);
       capture.run();
       capture.finish();

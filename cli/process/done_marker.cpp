@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -63,6 +64,25 @@ void sync(const fs::path& path) {
   if (!done) throw Failure(kFailed, in_quotes(path) + ": writing failed: " + std::strerror(reason));
 }
 
+constexpr const char* kNote = "user.coil.source";
+constexpr size_t kLongestNote = 1 << 14;
+
+// `source` as it is written into marks and notes: it stays true when the whole tree is moved.
+std::string from_folder_of(const fs::path& output, const fs::path& source) {
+  return own_path(source).lexically_relative(own_path(output).parent_path()).string();
+}
+
+// Of a mark or a note that belongs to this version of the output.
+std::optional<fs::path> source_in(const nlohmann::json& mark, const fs::path& output) {
+  if (!mark.is_object() || !mark.contains("source") || !mark["source"].is_string()) return std::nullopt;
+  return own_path(output.parent_path() / mark["source"].get<std::string>());
+}
+
+bool is_of_version(const nlohmann::json& mark, const fs::path& output) {
+  const std::optional<nlohmann::json> version = version_of(output);
+  return mark.is_object() && version && mark.value("output", nlohmann::json()) == *version;
+}
+
 fs::path marker_of(const fs::path& output) {
   return output.parent_path() / name_beside(output.parent_path(), output.filename().string(), ".", ".done");
 }
@@ -99,8 +119,7 @@ DoneMarker::DoneMarker(const fs::path& output) : output_(output), path_(marker_o
 nlohmann::json DoneMarker::read() const {
   std::ifstream file(path_);
   nlohmann::json mark = nlohmann::json::parse(file, nullptr, false);
-  const std::optional<nlohmann::json> version = version_of(output_);
-  return mark.is_object() && version && mark.value("output", nlohmann::json()) == *version ? mark : nlohmann::json();
+  return is_of_version(mark, output_) ? mark : nlohmann::json();
 }
 
 std::optional<nlohmann::json> DoneMarker::report_of(const std::string& key) const {
@@ -109,20 +128,35 @@ std::optional<nlohmann::json> DoneMarker::report_of(const std::string& key) cons
   return mark["report"];
 }
 
-std::optional<fs::path> DoneMarker::source() const {
-  const nlohmann::json mark = read();
-  if (!mark.is_object() || !mark.contains("source") || !mark["source"].is_string()) return std::nullopt;
-  return own_path(output_.parent_path() / mark["source"].get<std::string>());
-}
+std::optional<fs::path> DoneMarker::source() const { return source_in(read(), output_); }
 
 void DoneMarker::write(const std::string& key, const fs::path& source, const nlohmann::json& report) const {
   sync(output_);
-  const fs::path from_here = own_path(source).lexically_relative(own_path(output_).parent_path());  // stays true when the whole tree is moved
   const nlohmann::json mark = {{"key", key},
                                {"output", version_of(output_).value_or(nlohmann::json())},
-                               {"source", from_here.string()},
+                               {"source", from_folder_of(output_, source)},
                                {"report", report}};
   write_whole_file(path_, mark.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+void note_source(const fs::path& output, const fs::path& source) {
+  const nlohmann::json note = {{"source", from_folder_of(output, source)},
+                               {"output", version_of(output).value_or(nlohmann::json())}};
+  const std::string text = note.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  // Without one, the file is as good.
+  if (text.size() <= kLongestNote) ::setxattr(output.c_str(), kNote, text.data(), text.size(), 0);
+}
+
+std::optional<fs::path> source_of_output(const fs::path& output) {
+  if (std::optional<fs::path> source = DoneMarker(output).source()) return source;
+  std::string text(kLongestNote, '\0');
+  const ssize_t size = ::getxattr(output.c_str(), kNote, text.data(), text.size());
+  if (size <= 0) return std::nullopt;
+  const nlohmann::json note = nlohmann::json::parse(text.substr(0, static_cast<size_t>(size)), nullptr, false);
+  const std::optional<fs::path> source = is_of_version(note, output) ? source_in(note, output) : std::nullopt;
+  // What is left of the two is the recording now.
+  std::error_code error;
+  return source && fs::exists(*source, error) ? source : std::nullopt;
 }
 
 void remove_stale_parts(const std::vector<FileJob>& jobs) {

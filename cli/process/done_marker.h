@@ -38,6 +38,12 @@ class DoneMarker {
   std::filesystem::path output_, path_;
 };
 
+// Notes on the output, where its file system keeps extended attributes, from what it was made. [any thread]
+void note_source(const std::filesystem::path& output, const std::filesystem::path& source);
+
+// From what an earlier run made the file as it is now, by its mark or its note; none: nobody says. [any thread]
+std::optional<std::filesystem::path> source_of_output(const std::filesystem::path& output);
+
 // Removes what killed runs have left of these jobs' outputs and marks; what a living process writes stays. [main-thread]
 void remove_stale_parts(const std::vector<FileJob>& jobs);
 

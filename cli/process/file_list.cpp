@@ -9,6 +9,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "base/part_file.h"
@@ -52,17 +53,32 @@ bool is_below(const fs::path& path, const fs::path& folder) {
   return std::mismatch(folder.begin(), folder.end(), path.begin(), path.end()).first == folder.end();
 }
 
-// Takes out of `files` what an earlier run made from one of `sources`, files and folders; returns how many.
-int leave_out_earlier_outputs(std::vector<FileJob>& files, const std::vector<fs::path>& sources) {
-  return static_cast<int>(std::erase_if(files, [&](const FileJob& job) {
-    const std::optional<fs::path> source = DoneMarker(job.in).source();
-    return source && std::ranges::any_of(sources, [&](const fs::path& folder) { return is_below(*source, folder); });
-  }));
+// Whether an earlier run made the job's input from one of `sources`, files and folders.
+bool is_earlier_output(const FileJob& job, const std::vector<fs::path>& sources) {
+  const std::optional<fs::path> source = source_of_output(job.in);
+  return source && *source != own_path(job.in) &&
+         std::ranges::any_of(sources, [&](const fs::path& folder) { return is_below(*source, folder); });
+}
+
+// Of the files that are named one by one, those that this run will write anew.
+bool is_output_of_another(const FileJob& job, const std::set<fs::path>& outputs) {
+  return outputs.contains(own_path(job.in));
+}
+
+// Takes earlier outputs out of `jobs` and counts them.
+void leave_out_earlier_outputs(FileList& list, std::vector<FileJob>& found, const std::vector<fs::path>& sources) {
+  std::set<fs::path> outputs;
+  for (const FileJob& job : list.files) outputs.insert(own_path(job.out));
+  const auto left_out = std::erase_if(found, [&](const FileJob& job) { return is_earlier_output(job, sources); }) +
+                        std::erase_if(list.files, [&](const FileJob& job) {
+                          return is_output_of_another(job, outputs) && is_earlier_output(job, sources);
+                        });
+  list.earlier_outputs = static_cast<int>(left_out);
 }
 
 // Sound files into a folder. Throws Failure.
 FileList list_into_folder(const std::vector<std::string>& inputs, const fs::path& output, const FormatRequest& format,
-                          const std::vector<float>& controls, bool resume) {
+                          const std::vector<float>& controls) {
   const auto target = [&](fs::path relative) {
     if (!format.container.empty()) relative.replace_extension(extension_of_container(format.container));
     return output / relative;
@@ -86,7 +102,7 @@ FileList list_into_folder(const std::vector<std::string>& inputs, const fs::path
     std::error_code error;
     for (const fs::path& folder : below.folders) sources.push_back(fs::weakly_canonical(folder, error));
   }
-  if (resume) list.earlier_outputs = leave_out_earlier_outputs(found, sources);
+  leave_out_earlier_outputs(list, found, sources);
   list.files.insert(list.files.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   if (list.files.empty())
     throw Failure(kUsage, in_quotes(inputs.front()) + ": nothing but outputs of earlier runs in this folder");
@@ -155,7 +171,7 @@ FileJob parse_line(const std::string& line, const FormatRequest& format, const s
 }  // namespace
 
 FileList list_inputs(const std::vector<std::string>& inputs, const std::string& output_name,
-                     const FormatRequest& format, const std::vector<float>& controls, bool resume) {
+                     const FormatRequest& format, const std::vector<float>& controls) {
   const fs::path output = output_name;
   const bool stream_in = std::find(inputs.begin(), inputs.end(), "-") != inputs.end();
   const bool names_folder = is_folder(output) || output_name.ends_with('/');
@@ -175,7 +191,7 @@ FileList list_inputs(const std::vector<std::string>& inputs, const std::string& 
 
   FileList list;
   if (to_folder) {
-    list = list_into_folder(inputs, output, format, controls, resume);
+    list = list_into_folder(inputs, output, format, controls);
   } else {
     if (lacks_format(output, format)) {
       throw Failure(kUsage, "-o " + output_name +

@@ -20,10 +20,10 @@ struct FileList {
   std::vector<std::string> unreadable;  // a sentence for each folder that cannot be read
 };
 
-// The inputs of the command line: files, folders with all below them, or "-". `resume`: what marks say to be outputs of
-// these inputs are no inputs. Throws Failure for arrangements that cannot be meant. [main-thread]
+// The inputs of the command line: files, folders with all below them, or "-". What earlier runs made from these
+// inputs are no inputs, as far as marks and notes say it. Throws Failure for arrangements that cannot be meant. [main-thread]
 FileList list_inputs(const std::vector<std::string>& inputs, const std::string& output, const FormatRequest& format,
-                     const std::vector<float>& controls, bool resume);
+                     const std::vector<float>& controls);
 
 // The lines of a manifest, "-": standard input. A line is one JSON object: `input`, `output`, and `set`, an object of
 // controls that differ from `settings` ("drive=7", of the command line); `quality` and `rate` where they differ from

@@ -64,7 +64,7 @@ std::vector<std::string> warnings(const FileJob& job, const FileReport& report, 
                     std::to_string(report.output_rate_hz) + " Hz");
   }
   if (report.most_kbits > 0) {
-    lines.push_back(begin + "the output's encoder has " + std::to_string(report.most_kbits) + " kbit/s at most at this rate, which it gets in place of " +
+    lines.push_back(begin + "the output's encoder has " + std::to_string(report.most_kbits) + " kbit/s at most at this rate, and is set to that in place of " +
                     std::to_string(report.wanted_kbits));
   }
   if (report.source.truncated) lines.push_back(begin + "ends before it should; what was there has been processed");

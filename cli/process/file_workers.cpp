@@ -14,6 +14,7 @@
 #include "cli/failure.h"
 #include "cli/process/file_report.h"
 #include "cli/interrupt.h"
+#include "cli/sound/sound_writer.h"
 #include "cli/text.h"
 
 namespace coil::cli {
@@ -111,6 +112,7 @@ class Workers {
     process_file(job, settings_, progress_, report);
     const nlohmann::json line = done_line(job, report);
     if (options_.resume) marker.write(key, job.in, line);
+    if (job.in != "-" && !is_stream_output(job.out)) note_source(job.out, job.in);
     if (!options_.quiet) {
       for (const std::string& warning : warnings(job, report, settings_.gain_db)) progress_.print_error(warning);
       progress_.print_error(job.in.string() + " -> " + job.out.string() + "  " + fixed(report.seconds, 2) + " s  " +

@@ -94,7 +94,7 @@ int run_process(const ProcessOptions& options) {
   settings.dither = !options.no_dither;
 
   const std::vector<float> controls = control_values(*settings.model, options.settings);
-  FileList list = options.manifest.empty() ? list_inputs(options.inputs, options.output, options.format, controls, options.work.resume)
+  FileList list = options.manifest.empty() ? list_inputs(options.inputs, options.output, options.format, controls)
                                            : list_manifest(options.manifest, options.format, *settings.model, options.settings);
   std::vector<FileJob>& files = list.files;
   if (options.work.resume) refuse_streams(files);
@@ -162,8 +162,8 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
       ->type_name("JSONL");
   command->add_option("--shard", options->shard, "Only every N-th file, from the I-th on (0 to N - 1), by the outputs' names")->type_name("I/N");
   command->add_flag("--resume", options->work.resume,
-                    "Leave files that are done, with this input, model and settings; mark those that get done (.OUT.done). Marked outputs "
-                    "of the inputs are no inputs themselves");
+                    "Leave files that are done, with this input, model and settings; mark those that get done "
+                    "(.OUT.done)");
   command->add_option("--retries", options->work.retries, "Try a file that failed so many times more, after a pause")
       ->type_name("N")
       ->check(CLI::Range(0, 100))

@@ -1,5 +1,6 @@
 // Tables of orders. Sources: Microsoft's WAVEFORMATEXTENSIBLE; Vorbis I specification 4.3.9; RFC 7845 5.1.1.2 (Opus, as
-// Vorbis); RFC 9639 9.1.3 (FLAC); Apple's CoreAudioTypes (AudioChannelLayoutTag, AudioChannelLabel).
+// Vorbis); RFC 9639 9.1.3 (FLAC); Apple's
+// "ALACMagicCookieDescription"; Apple's CoreAudioTypes (AudioChannelLayoutTag, AudioChannelLabel).
 #include "cli/sound/channel_layout.h"
 
 #include <sndfile.h>
@@ -15,7 +16,7 @@ constexpr int kSpeakers = 18;
 
 using Speakers = std::vector<int>;
 
-constexpr int kFirstSurround = 3, kLastSurround = 8;  // numbers of channels that these formats give a layout
+constexpr int kLastSurround = 8;
 
 const Speakers& vorbis_speakers(int channels) {
   static const Speakers table[] = {{kFl, kFc, kFr},
@@ -37,12 +38,29 @@ const Speakers& flac_speakers(int channels) {
   return table[channels - kFirstSurround];
 }
 
+const Speakers& alac_speakers(int channels) {
+  static const Speakers table[] = {{kFc, kFl, kFr},
+                                   {kFc, kFl, kFr, kBc},
+                                   {kFc, kFl, kFr, kBl, kBr},
+                                   {kFc, kFl, kFr, kBl, kBr, kLfe},
+                                   {kFc, kFl, kFr, kBl, kBr, kBc, kLfe},
+                                   {kFc, kFlc, kFrc, kFl, kFr, kBl, kBr, kLfe}};
+  return table[channels - kFirstSurround];
+}
+
+bool is_alac(int format) {
+  const int subtype = format & SF_FORMAT_SUBMASK;
+  return subtype == SF_FORMAT_ALAC_16 || subtype == SF_FORMAT_ALAC_20 || subtype == SF_FORMAT_ALAC_24 ||
+         subtype == SF_FORMAT_ALAC_32;
+}
+
 // Null: the format says nothing of loudspeakers by itself.
 const Speakers* speakers_of_format(int format, int channels) {
   if (channels < kFirstSurround || channels > kLastSurround) return nullptr;
   const int subtype = format & SF_FORMAT_SUBMASK;
   const int container = format & SF_FORMAT_TYPEMASK;
   if (subtype == SF_FORMAT_VORBIS || subtype == SF_FORMAT_OPUS) return &vorbis_speakers(channels);
+  if (is_alac(format)) return &alac_speakers(channels);
   return container == SF_FORMAT_FLAC || container == SF_FORMAT_OGG ? &flac_speakers(channels) : nullptr;
 }
 
@@ -158,6 +176,8 @@ ChannelLayout layout_of_labels(const std::vector<int>& labels) {
   return layout_of(speakers);
 }
 
+int label_of(int speaker) { return speaker + 1; }
+
 uint32_t big_endian_at(std::span<const uint8_t> bytes, size_t at) {
   return uint32_t{bytes[at]} << 24 | uint32_t{bytes[at + 1]} << 16 | uint32_t{bytes[at + 2]} << 8 | bytes[at + 3];
 }
@@ -184,7 +204,7 @@ ChannelLayout layout_of_core_audio(std::span<const uint8_t> chunk, int channels)
   const uint32_t tag = big_endian_at(chunk, 0), bitmap = big_endian_at(chunk, 4), count = big_endian_at(chunk, 8);
   std::vector<int> labels;
   if (tag == kTagOfBitmap) {
-    for (int speaker : speakers_of(bitmap)) labels.push_back(speaker + 1);
+    for (int speaker : speakers_of(bitmap)) labels.push_back(label_of(speaker));
   } else if (tag == kTagOfDescriptions) {
     for (uint32_t i = 0; i < count && kHeadBytes + (i + 1) * kDescriptionBytes <= chunk.size(); ++i) {
       labels.push_back(
@@ -196,21 +216,60 @@ ChannelLayout layout_of_core_audio(std::span<const uint8_t> chunk, int channels)
   return static_cast<int>(labels.size()) == channels ? layout_of_labels(labels) : ChannelLayout();
 }
 
-std::vector<uint8_t> core_audio_layout(uint32_t mask) {
+ChannelLayout layout_of_alac(int format, int channels, const ChannelLayout& said) {
+  const Speakers* speakers = speakers_of_format(format, channels);
+  if (speakers == nullptr || !is_alac(format)) return said;
+  if (!said.mask) return layout_of(*speakers);
+  const std::vector<int> in_file = order_in_format(format, channels, said.mask);
+  if (in_file.empty()) return said;
+  ChannelLayout layout = {said.mask, std::vector<int>(in_file.size())};
+  for (size_t i = 0; i < in_file.size(); ++i) layout.order[static_cast<size_t>(in_file[i])] = static_cast<int>(i);
+  return layout;
+}
+
+std::vector<uint8_t> core_audio_layout(int format, int channels, uint32_t mask) {
   std::vector<uint8_t> chunk;
-  for (uint32_t value : {kTagOfBitmap, mask, uint32_t{0}}) {
+  const auto put = [&](uint32_t value) {
     for (int shift = 24; shift >= 0; shift -= 8) chunk.push_back(static_cast<uint8_t>(value >> shift));
+  };
+  const std::vector<int> order = is_alac(format) ? order_in_format(format, channels, mask) : std::vector<int>();
+  put(order.empty() ? kTagOfBitmap : kTagOfDescriptions);
+  put(order.empty() ? mask : 0);
+  put(static_cast<uint32_t>(order.size()));
+  const Speakers speakers = speakers_of(mask);
+  for (int place : order) {
+    put(static_cast<uint32_t>(label_of(speakers[static_cast<size_t>(place)])));
+    for (int unused = 0; unused < 4; ++unused) put(0);  // coordinates and what they mean
   }
   return chunk;
 }
 
+bool needs_mask_tag(int format, int channels, ChannelMask mask) {
+  constexpr uint32_t kMono = 1 << kFc, kStereo = 1 << kFl | 1 << kFr;
+  if ((format & SF_FORMAT_TYPEMASK) != SF_FORMAT_FLAC || !mask) return false;
+  const Speakers* usual = speakers_of_format(format, channels);
+  return *mask != (channels == 1 ? kMono : channels == 2 ? kStereo : usual != nullptr ? mask_of(*usual) : 0);
+}
+
 std::vector<int> order_in_format(int format, int channels, ChannelMask mask) {
   const Speakers* speakers = speakers_of_format(format, channels);
+  if (needs_mask_tag(format, channels, mask)) return {};  // which says that they lie in WAV's order
   return speakers == nullptr ? std::vector<int>() : places(*speakers, wav_speakers(channels, mask));
 }
 
+bool holds_mask(int format) {
+  const int subtype = format & SF_FORMAT_SUBMASK;
+  return (format & SF_FORMAT_TYPEMASK) != SF_FORMAT_W64 || subtype == SF_FORMAT_PCM_U8 || subtype == SF_FORMAT_PCM_16 ||
+         subtype == SF_FORMAT_PCM_24 || subtype == SF_FORMAT_PCM_32;
+}
+
 std::string layout_loss(int format, int channels, ChannelMask mask) {
+  if (!holds_mask(format) && channels >= kFirstSurround && mask.value_or(0) != 0) {
+    return "the output cannot say for which loudspeakers its channels are; they stay in their order (W64 of whole numbers "
+           "can say it)";
+  }
   if (speakers_of_format(format, channels) == nullptr || mask.value_or(0) == 0 ||
+      needs_mask_tag(format, channels, mask) ||
       !order_in_format(format, channels, mask).empty())
     return "";
   return "the output's format has no layout for the input's loudspeakers; its channels stay in their order, and "

@@ -36,6 +36,7 @@ namespace {
 constexpr size_t kMostBytes = 1 << 25;  // of all chunks of a file
 constexpr int kFlacApplication = 2, kFlacCueSheet = 5;
 constexpr uint64_t kFlacAfterStreamInfo = 42;
+constexpr const char* kMaskTag = "WAVEFORMATEXTENSIBLE_CHANNEL_MASK";  // RFC 9639 8.6.2; of the sound, no tag to carry
 
 using Bytes = std::vector<uint8_t>;
 
@@ -469,7 +470,7 @@ void take_xiph(Metadata& metadata, const TagLib::Ogg::XiphComment* comment,
                const TagLib::List<TagLib::FLAC::Picture*>& pictures) {
   if (comment != nullptr) {
     for (const auto& [key, values] : comment->fieldListMap()) {
-      if (key != "METADATA_BLOCK_PICTURE") metadata.texts.insert(key, values);
+      if (key != "METADATA_BLOCK_PICTURE" && key != kMaskTag) metadata.texts.insert(key, values);
     }
   }
   for (const TagLib::FLAC::Picture* picture : pictures) {
@@ -581,6 +582,16 @@ std::vector<std::string> write_metadata(int descriptor, const std::string& name,
     if (!metadata.pictures.empty()) add_once(lost, "pictures");
   }
   return lost;
+}
+
+void write_flac_mask(int descriptor, const std::string& name, uint32_t mask) {
+  const Target target(descriptor, name);
+  TagLib::FLAC::File file(target.path().c_str(), false);
+  target.need(file.isValid());
+  char text[16];
+  std::snprintf(text, sizeof text, "0x%04X", mask);
+  file.xiphComment(true)->addField(kMaskTag, text);
+  target.need(file.save());
 }
 
 }  // namespace coil::cli

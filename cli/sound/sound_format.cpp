@@ -162,6 +162,12 @@ bool can_hold(int format, int channels, int sample_rate_hz) {
   const bool is_opus = (format & SF_FORMAT_SUBMASK) == SF_FORMAT_OPUS;
   if (is_opus && std::ranges::find(kOpusRatesHz, sample_rate_hz) == std::end(kOpusRatesHz)) return false;
   if (is_mp3 && std::ranges::find(kMp3RatesHz, sample_rate_hz) == std::end(kMp3RatesHz)) return false;
+  // Nor what these encoders refuse.
+  constexpr int kMostXiphChannels = 255, kMostVorbisHz = 200000, kMostFlacHz = 655350;
+  const bool is_vorbis = (format & SF_FORMAT_SUBMASK) == SF_FORMAT_VORBIS;
+  const bool is_flac = (format & SF_FORMAT_TYPEMASK) == SF_FORMAT_FLAC;
+  if ((is_opus || is_vorbis) && channels > kMostXiphChannels) return false;
+  if ((is_vorbis && sample_rate_hz > kMostVorbisHz) || (is_flac && sample_rate_hz > kMostFlacHz)) return false;
   SF_INFO info = {};
   info.format = format;
   info.channels = channels;

@@ -113,7 +113,8 @@ class ChunkReader final : public SoundReader {
     chunks_ = std::make_shared<Metadata>(metadata_of_chunks(*source_, map_));
     chunks_->sample_rate_hz = info_.sample_rate_hz;
     set_metadata(chunks_);
-    layout_ = layout_of_chunks(*source_, map_, view_.encoding().is_extensible, info_.channels);
+    layout_ = layout_of_alac(info_.format, info_.channels,
+                             layout_of_chunks(*source_, map_, view_.encoding().is_extensible, info_.channels));
     info_.channel_mask = layout_.mask;
   }
   ~ChunkReader() override { sf_close(file_); }

@@ -18,7 +18,7 @@ namespace {
 constexpr uint64_t kEndless = uint64_t{1} << 61;  // bytes: of a pipe
 constexpr uint64_t kMostOfBlocks = 1 << 28;       // of a pipe, in encodings whose samples libsndfile counts in 32 bits
 constexpr uint64_t kMost32 = 0xffff0000;          // bytes of sound that a size of 32 bits is used for
-constexpr size_t kMostCopied = 1 << 14, kMostCopiedInAll = 1 << 16;  // of one chunk; libsndfile refuses long headers
+constexpr size_t kMostCopied = 1 << 14;  // of one chunk; libsndfile refuses long headers
 constexpr size_t kMostFormat = 4096;
 
 using Bytes = std::vector<uint8_t>;
@@ -30,25 +30,6 @@ void put_chunk(Bytes& to, const std::string& id, const Bytes& content, bool big_
   put_number(to, content.size(), 4, big_endian);
   put_bytes(to, content);
   if (content.size() % 2 == 1) to.push_back(0);
-}
-
-bool says_less_than_it_holds(const std::string& id, const Bytes& content, bool big_endian) {
-  const auto number = [&](size_t at, size_t count) {
-    return number_in(std::span(content).subspan(at, count), big_endian);
-  };
-  if (id == "cue ") return content.size() < 4 || number(0, 4) > (content.size() - 4) / 24 || number(0, 4) > 1000;
-  if (id == "smpl") return content.size() < 36 || number(28, 4) > (content.size() - 36) / 24;
-  if (id == "INST") return content.size() != 20;
-  if (id == "MARK") {
-    size_t at = 2;
-    for (uint64_t left = content.size() < 2 ? 1 : number(0, 2); left > 0; --left) {
-      if (at + 7 > content.size()) return true;
-      at += 7 + content[at + 6];
-      at += at % 2;
-      if (at > content.size() + 1) return true;
-    }
-  }
-  return false;
 }
 
 }  // namespace
@@ -149,6 +130,16 @@ void widen_samples(Bytes& format, bool big_endian) {
   format[big_endian ? 15 : 14] = static_cast<uint8_t>(8 * bytes);
 }
 
+// libsndfile takes W64's longer format chunk for one of whole numbers, whatever it says.
+void shorten_format(Bytes& format) {
+  constexpr size_t kShort = 16, kSubformat = 24;
+  if (format.size() < kSubformat + 2 || number_in(std::span(format).first(2), false) != 0xfffe) return;
+  const uint64_t tag = number_in(std::span(format).subspan(kSubformat, 2), false);
+  if (tag != 1 && tag != 3) return;
+  std::copy_n(format.begin() + kSubformat, 2, format.begin());
+  format.resize(kShort);
+}
+
 void SoundView::build_riff() {
   Bytes format = need("fmt ", "fmt ", 16);
   const bool big = map_.big_endian;
@@ -161,16 +152,6 @@ void SoundView::build_riff() {
   if (const FoundChunk* fact = map_.find("fact");
       fact && !encoding_.block_is_frame && !map_.truncated && !map_.unfinalised && source_->size()) {
     put_chunk(copied, "fact", content_of(*source_, *fact, 4), big);
-  }
-  // What libsndfile translates into other containers.
-  for (const FoundChunk& chunk : map_.chunks) {
-    static constexpr std::string_view kCopied[] = {"cue ", "smpl"};
-    if (wide) break;
-    if (std::find(std::begin(kCopied), std::end(kCopied), chunk.id) == std::end(kCopied)) continue;
-    if (chunk.size > kMostCopied || copied.size() + chunk.size > kMostCopiedInAll) continue;
-    const Bytes content = content_of(*source_, chunk, kMostCopied);
-    if (content.size() == chunk.size && !says_less_than_it_holds(chunk.id, content, big))
-      put_chunk(copied, chunk.id, content, big);
   }
   Bytes body;
   put_chunk(body, "fmt ", format, big);
@@ -200,6 +181,7 @@ void SoundView::build_riff() {
 void SoundView::build_w64() {
   Bytes format = need(w64_guid("fmt "), "fmt ", 16);
   widen_samples(format, false);
+  shorten_format(format);
   constexpr uint64_t kHeader = 24, kFormHeader = 40;
   Bytes head, body;
   put_text(body, w64_guid("fmt "));
@@ -243,14 +225,6 @@ void SoundView::build_aiff() {
   put_text(body, is_c ? "AIFC" : "AIFF");
   if (is_c) put_chunk(body, "FVER", {0xa2, 0x80, 0x51, 0x40}, true);
   put_chunk(body, "COMM", common, true);
-  for (const FoundChunk& chunk : map_.chunks) {
-    static constexpr std::string_view kCopied[] = {"MARK", "INST", "CHAN"};
-    if (std::find(std::begin(kCopied), std::end(kCopied), chunk.id) == std::end(kCopied)) continue;
-    if (chunk.size > kMostCopied / 2 || body.size() + chunk.size > kMostCopiedInAll) continue;
-    const Bytes content = content_of(*source_, chunk, kMostCopied);
-    if (content.size() == chunk.size && !says_less_than_it_holds(chunk.id, content, true))
-      put_chunk(body, chunk.id, content, true);
-  }
   put_text(body, "SSND");
   put_number(body, 8 + sound_bytes_, 4, true);
   put_number(body, 0, 8, true);
@@ -306,8 +280,25 @@ void SoundView::build_aiff_as_caf(uint16_t channels, uint16_t bits, const Bytes&
   add_sound();
 }
 
+// Some programs leave it to ALAC's cookie to say how many bits a sample has; libsndfile wants to hear it before.
+void set_alac_bits(Bytes& description, const Bytes& cookie) {
+  constexpr size_t kFlags = 12, kAtom = 12, kBits = 5;
+  const auto has = [](const Bytes& bytes, size_t at, const char* name) {
+    return bytes.size() >= at + 4 && std::memcmp(&bytes[at], name, 4) == 0;
+  };
+  if (!has(description, 8, "alac") || number_in(std::span(description).subspan(kFlags, 4), true) != 0) return;
+  size_t at = has(cookie, 4, "frma") ? kAtom : 0;
+  if (has(cookie, at + 4, "alac")) at += kAtom;
+  static constexpr uint8_t kBitsOfFlags[] = {16, 20, 24, 32};
+  for (size_t i = 0; i < std::size(kBitsOfFlags) && at + kBits < cookie.size(); ++i) {
+    if (cookie[at + kBits] == kBitsOfFlags[i]) description[kFlags + 3] = static_cast<uint8_t>(i + 1);
+  }
+}
+
 void SoundView::build_caf() {
-  need("desc", "desc", 32);
+  Bytes description = need("desc", "desc", 32);
+  if (const FoundChunk* cookie = map_.find("kuki"))
+    set_alac_bits(description, content_of(*source_, *cookie, kMostCopied));
   Bytes head;
   put_text(head, "caff");
   put_number(head, 0x00010000, 4, true);
@@ -322,7 +313,7 @@ void SoundView::build_caf() {
       add(std::exchange(head, {}));
       segments_.push_back({{}, chunk.at, chunk.size, false});
     } else {
-      put_bytes(head, content_of(*source_, chunk, kMostCopied));
+      put_bytes(head, chunk.id == "desc" ? description : content_of(*source_, chunk, kMostCopied));
     }
   }
   put_text(head, "data");

@@ -37,7 +37,7 @@ void write_core_audio_layout(SNDFILE* file, int format, const SoundInfo& info) {
   if (info.channels < 3 || info.channel_mask.value_or(0) == 0 ||
       (container != SF_FORMAT_AIFF && container != SF_FORMAT_CAF))
     return;
-  std::vector<uint8_t> content = core_audio_layout(*info.channel_mask);
+  std::vector<uint8_t> content = core_audio_layout(format, info.channels, *info.channel_mask);
   SF_CHUNK_INFO chunk = {};
   std::memcpy(chunk.id, container == SF_FORMAT_AIFF ? "CHAN" : "chan", 4);
   chunk.id_size = 4;
@@ -59,6 +59,47 @@ bool write_wav_mask(const std::filesystem::path& path, uint32_t mask) {
   put_number(bytes, mask, 4, map.big_endian);
   return ::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(format->at + kMaskAt)) ==
          static_cast<ssize_t>(bytes.size());
+}
+
+// Sony's Wave64 has the format chunk of WAV at the same place in each file that libsndfile writes, in its short form.
+constexpr int64_t kW64FormSize = 16, kW64FormatSize = 56, kW64Format = 64, kW64FormatEnd = 80, kExtension = 24;
+
+bool has_w64_mask(const SoundInfo& info) {
+  return (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_W64 && holds_mask(info.format) && info.channel_mask &&
+         info.channels >= kFirstSurround;
+}
+
+// Makes WAVEFORMATEXTENSIBLE of it, in the room that was left. False: the file cannot be read or written to.
+bool write_w64_mask(int descriptor, uint32_t mask) {
+  constexpr uint64_t kTagExtensible = 0xfffe, kBitsAt = 14;
+  const auto read = [&](int64_t at, size_t count) {
+    std::vector<uint8_t> bytes(count);
+    return ::pread(descriptor, bytes.data(), count, at) == static_cast<ssize_t>(count) ? number_in(bytes, false) : 0;
+  };
+  const auto write = [&](int64_t at, const std::vector<uint8_t>& bytes) {
+    return ::pwrite(descriptor, bytes.data(), bytes.size(), at) == static_cast<ssize_t>(bytes.size());
+  };
+  const auto number = [](uint64_t value, int count) {
+    std::vector<uint8_t> bytes;
+    put_number(bytes, value, count);
+    return bytes;
+  };
+  std::vector<uint8_t> extension = number(kExtension - 2, 2);
+  put_number(extension, read(kW64Format + static_cast<int64_t>(kBitsAt), 2), 2);
+  put_number(extension, mask, 4);
+  put_number(extension, read(kW64Format, 2), 2);
+  put_text(extension, std::string_view("\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71", 14));
+  const uint64_t form_size = read(kW64FormSize, 8);
+  return form_size > 0 && write(kW64FormSize, number(form_size + kExtension, 8)) &&
+         write(kW64FormatSize, number(static_cast<uint64_t>(kW64FormatEnd - 40 + kExtension), 8)) &&
+         write(kW64Format, number(kTagExtensible, 2)) && write(kW64FormatEnd, extension);
+}
+
+// Whether libsndfile writes nothing at all, or what it does not read, where there is no sound.
+bool needs_sound(int format) {
+  const int container = format & SF_FORMAT_TYPEMASK;
+  return container == SF_FORMAT_FLAC || container == SF_FORMAT_MPEG ||
+         (format & SF_FORMAT_SUBMASK) == SF_FORMAT_OPUS;
 }
 
 class FileWriter final : public SoundWriter {
@@ -93,6 +134,8 @@ class FileWriter final : public SoundWriter {
 
     if (!output_.part().is_open())
       throw Failure(kFailed, in_quotes(path_) + ": cannot be written: " + output_.part().error());
+    has_w64_mask_ = has_w64_mask(info);
+    if (has_w64_mask_) output_.leave_room(kW64FormatEnd, kExtension);
     file_ = output_.open(sf);
     if (!output_.error().empty()) fail(output_.error());
     if (file_ == nullptr) {
@@ -104,6 +147,9 @@ class FileWriter final : public SoundWriter {
     if (is_substitute_) sf_command(file_, SFC_RF64_AUTO_DOWNGRADE, nullptr, SF_TRUE);
     sf_command(file_, SFC_SET_ADD_PEAK_CHUNK, nullptr,
                SF_FALSE);  // it holds the time of day: no two runs would be equal
+    // The header that is there has room for it. libsndfile writes a new one, and takes what is left of the old one for
+    // sound.
+    if (major == SF_FORMAT_AIFF && ::ftruncate(output_.part().descriptor(), 0) != 0) fail(std::strerror(errno));
     metadata_ = metadata_source.metadata();
     write_core_audio_layout(file_, sf.format, info);
     channel_mask_ = info.channel_mask;
@@ -117,6 +163,7 @@ class FileWriter final : public SoundWriter {
   void write(std::span<const float> in) override {
     throw_if_interrupted();
     const sf_count_t frames = static_cast<sf_count_t>(in.size()) / channels_;
+    has_sound_ = has_sound_ || frames > 0;
     clipped_.resize(in.size());
     std::transform(in.begin(), in.end(), clipped_.begin(),
                    [this](float sample) { return std::clamp(sample, -largest_, largest_); });
@@ -134,6 +181,10 @@ class FileWriter final : public SoundWriter {
   }
 
   void commit() override {
+    if (!has_sound_ && needs_sound(format_)) {
+      throw Failure(kFailed, in_quotes(path_) + ": cannot be written: the input has no sound in it, and a file of " +
+                                 describe_format(format_) + " without any cannot be read");
+    }
     const int error = sf_close(std::exchange(file_, nullptr));
     if (!output_.error().empty()) fail(output_.error());
     if (error != 0) fail(sf_error_number(error));
@@ -142,6 +193,9 @@ class FileWriter final : public SoundWriter {
         !write_wav_mask(output_.part().path(), *channel_mask_)) {
       fail(std::strerror(errno));
     }
+    if (has_w64_mask_ && !write_w64_mask(output_.part().descriptor(), *channel_mask_)) fail(std::strerror(errno));
+    if (needs_mask_tag(format_, channels_, channel_mask_))
+      write_flac_mask(output_.part().descriptor(), in_quotes(path_), *channel_mask_);
     if (metadata_) {
       lost_metadata_ = write_metadata(output_.part().descriptor(), in_quotes(path_), format_,
                                       rate_change_.changes() ? at_rate(*metadata_, rate_change_) : *metadata_);
@@ -169,6 +223,8 @@ class FileWriter final : public SoundWriter {
   ChannelMask channel_mask_;
   ChannelLayout order_;
   SNDFILE* file_ = nullptr;
+  bool has_sound_ = false;
+  bool has_w64_mask_ = false;
   bool is_substitute_ = false;  // RF64 in place of WAV, as long as it may pass 4 GiB
   std::optional<Quantiser> quantiser_;
   std::vector<int32_t> integers_;

@@ -70,6 +70,8 @@ std::vector<std::string> AddedNames::clashes(const Record& record, std::string_v
 
 bool may_clash(const Record& record, std::string_view prefix) {
   return std::any_of(record.fields.begin(), record.fields.end(), [&](const Field& field) {
+    const bool may_be_of_value = field.name.find('_') != std::string_view::npos;
+    if (!may_be_of_value) return field.name.starts_with(prefix) && is_of_record(field.name.substr(prefix.size()));
     return is_added_name(field.name, prefix, [](std::string_view name) {
       return is_of_record(name) || (name.size() > 4 && !value_of(name).empty());
     });

@@ -11,12 +11,12 @@ namespace {
 
 class Csv final : public Format {
  public:
-  explicit Csv(std::function<bool(std::string_view)> knows) : knows_(std::move(knows)) {}
+  explicit Csv(std::function<bool(std::string_view)> knows) : finder_(std::move(knows)) {}
 
   const char* name() const override { return "csv"; }
 
   std::optional<size_t> take_head(std::span<const std::string> lines, bool at_end) override {
-    std::optional<CsvHead> head = find_csv_head(lines, at_end, knows_);
+    std::optional<CsvHead> head = finder_.find(lines, at_end);
     if (!head) return std::nullopt;
     head_ = std::move(*head);
     is_known_ = true;
@@ -226,7 +226,7 @@ class Csv final : public Format {
     return field;
   }
 
-  std::function<bool(std::string_view)> knows_;
+  CsvHeadFinder finder_;
   CsvHead head_;
   bool is_known_ = false;
   std::vector<std::string> written_,

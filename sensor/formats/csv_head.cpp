@@ -18,7 +18,6 @@ constexpr size_t kLinesUntilSure = 12;
 constexpr size_t kShownText = 60;
 
 using Cells = std::vector<std::string>;
-using Knows = std::function<bool(std::string_view)>;
 
 Cells cells_of(std::string_view line, char separator) {
   Cells cells;
@@ -68,10 +67,8 @@ size_t count_data(const Cells& cells, char separator) {
   }));
 }
 
-bool has_known(const Cells& cells, const Knows& knows) { return std::any_of(cells.begin(), cells.end(), knows); }
-
 bool is_unit(std::string_view cell) {
-  constexpr std::string_view kUnits[] = {
+  static constexpr std::string_view kUnits[] = {
       "",      "-",    "%",  "C",     "F",    "K",    "V",    "mV",   "A",    "mA",      "W",   "kW",  "MW",   "Wh",
       "kWh",   "MWh",  "Hz", "kHz",   "Pa",   "hPa",  "kPa",  "mbar", "bar",  "psi",     "m",   "mm",  "cm",   "km",
       "m/s",   "km/h", "kn", "mph",   "s",    "ms",   "min",  "h",    "d",    "g",       "kg",  "t",   "l",    "L",
@@ -93,54 +90,6 @@ bool are_units(const Cells& cells) {
 
 bool has_empty(const Cells& cells) {
   return std::any_of(cells.begin(), cells.end(), [](const std::string& cell) { return cell.empty(); });
-}
-
-struct Found {
-  char separator = 0;
-  size_t header = 0, data = 0;  // data: how many cells of the first row are
-  bool is_sure = true;          // else it may be a list of names and values above the table
-};
-
-// The row of names for the row of data at `place`.
-std::optional<size_t> header_above(std::span<const std::string> lines, const std::vector<Cells>& rows, size_t place,
-                                   char separator, const Knows& knows) {
-  const size_t width = rows[place].size();
-  std::optional<size_t> header;
-  for (size_t above = place; above-- > 0;) {
-    const Cells& row = rows[above];
-    const bool is_table =
-        !separator_said_by(lines[above]) && (width > 1 || lines[above].find_first_of(kSeparators) == std::string::npos);
-    const bool is_known = has_known(row, knows);
-    if (row.size() != width || !is_table || is_blank(lines[above]) || (!is_known && count_data(row, separator) > 0))
-      continue;
-    if (is_known) header = above;
-    if (is_known && !are_units(row)) break;
-    // names are rather above units than below them, and all there
-    const bool is_better = !header || (!has_known(rows[*header], knows) &&
-                                       (are_units(rows[*header]) || (has_empty(rows[*header]) && !has_empty(row))));
-    if (is_better) header = above;
-  }
-  return header;
-}
-
-// What the head would be under this separator: of the rows above the first one with data the header. Rows before
-// `first_new` were looked at before.
-std::optional<Found> find_under(std::span<const std::string> lines, size_t first_new, char separator,
-                                const Knows& knows) {
-  std::vector<Cells> rows;
-  for (const std::string& line : lines) rows.push_back(cells_of(without_mark(line), separator));
-  std::optional<Found> first;
-  for (size_t i = first_new; i < lines.size(); ++i) {
-    const size_t data = count_data(rows[i], separator);
-    if (data == 0 || has_known(rows[i], knows) || lines[i].starts_with('#')) continue;
-    const std::optional<size_t> header = header_above(lines, rows, i, separator, knows);
-    if (!header) continue;
-    Found found{separator, *header, data};
-    if (has_known(rows[*header], knows)) return found;
-    found.is_sure = rows[i].size() != 2 || count_data({rows[i].front()}, separator) > 0;
-    if (!first) first = found;
-  }
-  return first;
 }
 
 void complete_names(CsvHead& head) {
@@ -170,13 +119,13 @@ bool has_decimal(std::span<const std::string> lines, char separator, char mark) 
   return false;
 }
 
-CsvHead head_of(std::span<const std::string> lines, const Found& found, const Knows& knows) {
+CsvHead head_of(std::span<const std::string> lines, char separator, size_t header) {
   CsvHead head;
-  head.separator = found.separator;
-  head.before.assign(lines.begin(), lines.begin() + ptrdiff_t(found.header));
-  head.header = lines[found.header];
+  head.separator = separator;
+  head.before.assign(lines.begin(), lines.begin() + ptrdiff_t(header));
+  head.header = lines[header];
   head.columns = cells_of(without_mark(head.header), head.separator);
-  head.lines = found.header + 1;
+  head.lines = header + 1;
   for (; head.lines < lines.size(); ++head.lines) {
     const Cells below = cells_of(without_mark(lines[head.lines]), head.separator);
     if (below.size() != head.columns.size() || count_data(below, head.separator) > 0 || !are_units(below)) break;
@@ -203,53 +152,119 @@ bool ends_in_quotes(std::string_view line, std::string_view separators, bool beg
   return inside;
 }
 
-std::optional<CsvHead> find_csv_head(std::span<const std::string> lines, bool at_end,
-                                     const std::function<bool(std::string_view)>& knows) {
-  std::optional<char> said;
-  std::optional<size_t> first;  // line of text
-  for (size_t i = 0; i < lines.size(); ++i) {
-    if (is_blank(lines[i])) continue;
-    if (!first) said = separator_said_by(lines[i]);
-    if (!first && said) continue;
-    if (!first) first = i;
+const CsvHeadFinder::Row& CsvHeadFinder::row(std::span<const std::string> lines, size_t place, char separator) {
+  std::vector<Row>& rows = rows_[separator];
+  while (rows.size() <= place) {
+    Row row{cells_of(without_mark(lines[rows.size()]), separator)};
+    row.data = count_data(row.cells, separator);
+    row.has_known = std::any_of(row.cells.begin(), row.cells.end(), knows_);
+    row.are_units = sensor::are_units(row.cells);
+    row.has_empty = sensor::has_empty(row.cells);
+    rows.push_back(std::move(row));
   }
-  if (!first) return at_end ? std::optional(CsvHead()) : std::nullopt;
-  const std::string candidates = said ? std::string(1, *said) : std::string(kSeparators);
-  // Only a line of data may complete a head.
-  const bool has_data = std::any_of(candidates.begin(), candidates.end(), [&](char separator) {
-    return count_data(cells_of(lines.back(), separator), separator) > 0;
-  });
-  if (!has_data && !at_end && lines.size() > 1 && lines.size() < kMostLines) return std::nullopt;
+  return rows[place];
+}
+
+// The row of names for the row of data at `place`.
+std::optional<size_t> CsvHeadFinder::header_above(std::span<const std::string> lines, size_t place, char separator) {
+  const size_t width = row(lines, place, separator).cells.size();
+  std::optional<size_t> header;
+  for (size_t above = place; above-- > 0;) {
+    const Row& names = row(lines, above, separator);
+    if (names.cells.size() != width || (!names.has_known && names.data > 0) || is_blank(lines[above]) ||
+        separator_said_by(lines[above]) ||
+        (width == 1 && lines[above].find_first_of(kSeparators) != std::string::npos))
+      continue;
+    if (names.has_known) header = above;
+    if (names.has_known && !names.are_units) break;
+    // names are rather above units than below them, and all there
+    const Row* before = header ? &row(lines, *header, separator) : nullptr;
+    const bool is_better =
+        !before || (!before->has_known && (before->are_units || (before->has_empty && !names.has_empty)));
+    if (is_better) header = above;
+  }
+  return header;
+}
+
+// What the head would be under this separator: of the rows above the first one with data the header. Rows before
+// `first_new` were looked at before.
+std::optional<CsvHeadFinder::Found> CsvHeadFinder::find_under(std::span<const std::string> lines, size_t first_new,
+                                                              char separator) {
+  row(lines, lines.size() - 1, separator);
+  std::optional<Found> first;
+  for (size_t i = first_new; i < lines.size(); ++i) {
+    const Row& data = row(lines, i, separator);
+    if (data.data == 0 || data.has_known || lines[i].starts_with('#')) continue;
+    const std::optional<size_t> header = header_above(lines, i, separator);
+    if (!header) continue;
+    Found found{separator, *header, data.data};
+    if (row(lines, *header, separator).has_known) return found;
+    found.is_sure = data.cells.size() != 2 || count_data({data.cells.front()}, separator) > 0;
+    if (!first) first = found;
+  }
+  return first;
+}
+
+std::optional<CsvHeadFinder::Found> CsvHeadFinder::find_best(std::span<const std::string> lines, bool at_end,
+                                                             std::string_view separators) {
   const size_t first_new =
       at_end || lines.size() <= kLinesUntilSure || lines.size() >= kMostLines ? 0 : lines.size() - 1;
   std::optional<Found> best;
-  for (const char separator : candidates) {
-    const std::optional<Found> found = find_under(lines, first_new, separator, knows);
+  for (const char separator : separators) {
+    const std::optional<Found> found = find_under(lines, first_new, separator);
     if (found && (!best || found->data > best->data)) best = found;
   }
-  if (best && !best->is_sure && !at_end && lines.size() < kLinesUntilSure) return std::nullopt;
-  if (best) return head_of(lines, *best, knows);
+  return best;
+}
 
-  // No row of data with names above it: there are no names, or no such row yet.
-  const auto most_cells = [&](std::string_view line) {
-    return *std::max_element(candidates.begin(), candidates.end(),
-                             [&](char a, char b) { return cells_of(line, a).size() < cells_of(line, b).size(); });
+// Where no row of data has names above it there are no names, or no such row yet. `first`: the first line of text.
+std::optional<CsvHeadFinder::Found> CsvHeadFinder::find_names_alone(std::span<const std::string> lines, size_t first,
+                                                                    std::string_view separators, bool is_last_chance) {
+  const auto most_cells = [&](size_t place) {
+    return *std::max_element(separators.begin(), separators.end(), [&](char a, char b) {
+      return row(lines, place, a).cells.size() < row(lines, place, b).cells.size();
+    });
   };
-  const char separator = most_cells(without_mark(lines[*first]));
-  const Cells cells = cells_of(without_mark(lines[*first]), separator);
-  const size_t data = has_known(cells, knows) || lines[*first].starts_with('#') ? 0 : count_data(cells, separator);
-  const bool is_last_chance = at_end || lines.size() >= kMostLines;
-  if (data > 0 && (data == cells.size() || is_last_chance)) {
-    throw Error("CSV: there is no header: the first line is '" + lines[*first].substr(0, kShownText) +
+  const char separator = most_cells(first);
+  const Row& names = row(lines, first, separator);
+  const size_t data = names.has_known || lines[first].starts_with('#') ? 0 : names.data;
+  if (data > 0 && (data == names.cells.size() || is_last_chance)) {
+    throw Error("CSV: there is no header: the first line is '" + lines[first].substr(0, kShownText) +
                 "'; wanted are the names of the columns, as time" + separator + "value");
   }
   if (!is_last_chance) return std::nullopt;
-  Found found{separator, *first, 0};
-  for (size_t i = 0; i < lines.size() && found.data == 0; ++i) {
-    const char own = most_cells(without_mark(lines[i]));
-    if (has_known(cells_of(without_mark(lines[i]), own), knows)) found = {own, i, 1};
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const char own = most_cells(i);
+    if (row(lines, i, own).has_known) return Found{own, i, 1};
   }
-  return head_of(lines, found, knows);
+  return Found{separator, first, 0};
+}
+
+std::optional<CsvHead> CsvHeadFinder::find(std::span<const std::string> lines, bool at_end) {
+  std::string candidates(kSeparators);
+  std::optional<size_t> first;  // line of text
+  for (size_t i = 0; i < lines.size() && !first; ++i) {
+    if (is_blank(lines[i])) continue;
+    const std::optional<char> said = separator_said_by(lines[i]);
+    if (!said)
+      first = i;
+    else if (candidates.find(*said) == std::string::npos)
+      candidates += *said;
+  }
+  if (!first) return at_end ? std::optional(CsvHead()) : std::nullopt;
+  // Only a line of data may complete a head.
+  const bool has_data = std::any_of(candidates.begin(), candidates.end(), [&](char separator) {
+    if (!lines.back().starts_with('#')) return row(lines, lines.size() - 1, separator).data > 0;
+    return count_data(cells_of(lines.back(), separator), separator) > 0;
+  });
+  const bool is_last_chance = at_end || lines.size() >= kMostLines;
+  if (!has_data && lines.size() > 1 && !is_last_chance) return std::nullopt;
+  if (const std::optional<Found> best = find_best(lines, at_end, candidates)) {
+    if (!best->is_sure && !at_end && lines.size() < kLinesUntilSure) return std::nullopt;
+    return head_of(lines, best->separator, best->header);
+  }
+  const std::optional<Found> names = find_names_alone(lines, *first, candidates, is_last_chance);
+  return names ? std::optional(head_of(lines, names->separator, names->header)) : std::nullopt;
 }
 
 }  // namespace coil::sensor

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,10 +23,40 @@ struct CsvHead {
   size_t lines = 0;                  // that belong to the head
 };
 
-// Nullopt: more lines are needed; never with `at_end`. `knows`: whether an option names a column, or it is called as
-// times are. Throws Error when there is no header, or two columns have one name. [any thread]
-std::optional<CsvHead> find_csv_head(std::span<const std::string> lines, bool at_end,
-                                     const std::function<bool(std::string_view)>& knows);
+// Looks for the head again with each line that comes, and remembers what it saw in the lines before. One thread at a
+// time.
+class CsvHeadFinder {
+ public:
+  // `knows`: whether an option names a column, or it is called as times are.
+  explicit CsvHeadFinder(std::function<bool(std::string_view)> knows) : knows_(std::move(knows)) {}
+
+  // `lines`: those of the last call, and more. Nullopt: more are needed; never with `at_end`. Throws Error when there is
+  // no header, or two columns have one name.
+  std::optional<CsvHead> find(std::span<const std::string> lines, bool at_end);
+
+ private:
+  // A line under one of the separators.
+  struct Row {
+    std::vector<std::string> cells;
+    size_t data = 0;  // cells that are
+    bool has_known = false, are_units = false, has_empty = false;
+  };
+  struct Found {
+    char separator = 0;
+    size_t header = 0, data = 0;  // data: how many cells of the first row are
+    bool is_sure = true;          // else it may be a list of names and values above the table
+  };
+
+  const Row& row(std::span<const std::string> lines, size_t place, char separator);
+  std::optional<size_t> header_above(std::span<const std::string> lines, size_t place, char separator);
+  std::optional<Found> find_under(std::span<const std::string> lines, size_t first_new, char separator);
+  std::optional<Found> find_best(std::span<const std::string> lines, bool at_end, std::string_view separators);
+  std::optional<Found> find_names_alone(std::span<const std::string> lines, size_t first, std::string_view separators,
+                                        bool is_last_chance);
+
+  std::function<bool(std::string_view)> knows_;
+  std::map<char, std::vector<Row>> rows_;
+};
 
 // Calls cell(text, was_quoted) for each; a quoted text is decoded into `scratch`, which keeps it until the next call of
 // cell. What is wrong, or an empty string. [any thread]

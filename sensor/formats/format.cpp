@@ -12,6 +12,7 @@ bool Format::stands_alone(std::string_view line) const {
 }
 
 bool Format::is_no_record(std::string_view line) const {
+  if (!line.empty() && line[0] > '#') return false;
   return line.find_first_not_of(" \t\r\n\x1e") == std::string_view::npos || line.starts_with('#');
 }
 

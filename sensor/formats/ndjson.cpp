@@ -1,5 +1,8 @@
 // NDJSON: one JSON object a line. Scanned in place, because a parser that builds a tree would take longer than a small model's step.
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
 #include <cstring>
 
 #include "sensor/formats/format.h"
@@ -52,17 +55,18 @@ class Scanner {
     if (take('}')) return true;
     do {
       skip_space();
-      Field field;
-      if (!string(field.name)) return false;
-      field.is_inner = depth > 0;
-      if (!path.empty()) field.name = record_.decoded.emplace_back(std::string(path) + std::string(field.name));
+      std::string_view name;
+      if (!string(name)) return false;
+      if (!path.empty()) name = record_.decoded.emplace_back(std::string(path) + std::string(name));
       skip_space();
       if (!expect(':')) return false;
       skip_space();
       const size_t place = record_.fields.size();
-      record_.fields.push_back(field);
-      if (!value(field, depth)) return false;
-      record_.fields[place] = field;
+      Field& field = record_.fields.emplace_back();
+      field.name = name;
+      field.is_inner = depth > 0;
+      const bool holds_fields = at_ < end_ && (*at_ == '{' || *at_ == '[');  // then `field` moves
+      if (holds_fields ? !nested_value(place, depth) : !value(field, depth)) return false;
       skip_space();
     } while (take(','));
     return expect('}');
@@ -73,6 +77,13 @@ class Scanner {
     if (twice.data() == nullptr) return true;
     error_ = "the key '" + std::string(twice) + "' comes twice";
     return false;
+  }
+
+  bool nested_value(size_t place, int depth) {
+    Field field = record_.fields[place];
+    if (!value(field, depth)) return false;
+    record_.fields[place] = field;
+    return true;
   }
 
   bool value(Field& field, int depth) {
@@ -195,12 +206,18 @@ class Scanner {
   std::string error_;
 };
 
+constexpr auto kIsPlain = [] {  // signs that stand for themselves in a string
+  std::array<bool, 256> is_plain = {};
+  for (size_t c = 0x20; c < is_plain.size(); ++c) is_plain[c] = c != '"' && c != '\\';
+  return is_plain;
+}();
+
 void append_string(std::string& to, std::string_view text) {
-  const auto as_it_is = [](char c) { return c != '"' && c != '\\' && static_cast<unsigned char>(c) >= 0x20; };
   to += '"';
   while (!text.empty()) {
-    const size_t plain = static_cast<size_t>(std::find_if_not(text.begin(), text.end(), as_it_is) - text.begin());
-    to += text.substr(0, plain);
+    size_t plain = 0;
+    while (plain < text.size() && kIsPlain[static_cast<unsigned char>(text[plain])]) ++plain;
+    to.append(text.data(), plain);
     text.remove_prefix(plain);
     if (text.empty()) break;
     const char c = text.front();
@@ -224,6 +241,7 @@ class Ndjson final : public Format {
 
   // Only where a printer of JSON breaks lines: a record that was cut off must not swallow the next.
   bool goes_on(std::string_view line, Open& open) const override {
+    if (open.depth == 0 && line.ends_with('}')) return false;
     const size_t last = line.find_last_not_of(" \t\r");
     if (open.depth == 0 && (last == std::string_view::npos || std::string_view("{[,:").find(line[last]) == std::string_view::npos)) return false;
     for (size_t at = 0; at < line.size(); ++at) {
@@ -237,11 +255,12 @@ class Ndjson final : public Format {
   bool stands_alone(std::string_view line) const override { return line.starts_with('{') && Format::stands_alone(line); }
 
   bool is_no_record(std::string_view line) const override {
+    if (line.starts_with('{')) return false;
     return Format::is_no_record(line) || line.find_first_not_of(kBetweenRecords) == std::string_view::npos;
   }
 
   void cut(std::string_view text, const std::function<void(std::string_view)>& found) const override {
-    const size_t begin = text.find_first_not_of(kBetweenRecords);
+    const size_t begin = text.starts_with('{') ? 0 : text.find_first_not_of(kBetweenRecords);
     if (begin == std::string_view::npos || text[begin] != '{') return found(text);
     if (begin == 0 && text.back() == '}' && text.find('{', 1) == std::string_view::npos) return found(text);
     std::vector<std::string_view> records;

@@ -114,8 +114,8 @@ bool RecordCutter::takes_format_of(const Message& message, std::vector<Cut>& cut
 
 void RecordCutter::add_to_head(const Message& message, std::vector<Cut>& cuts) {
   if (takes_format_of(message, cuts)) return;
-  const std::unique_ptr<Format> csv = format_ ? nullptr : make_csv(knows_);
-  const Format& format = format_ ? *format_ : *csv;
+  if (!format_ && !csv_) csv_ = make_csv(knows_);
+  const Format& format = format_ ? *format_ : *csv_;
   const bool is_comment = open_lines_.empty() && message.text.starts_with('#');
   if (open_lines_.empty()) open_ = {};
   open_lines_.push_back(message);
@@ -126,12 +126,12 @@ void RecordCutter::add_to_head(const Message& message, std::vector<Cut>& cuts) {
 }
 
 void RecordCutter::take_head(bool at_end, std::vector<Cut>& cuts) {
-  std::unique_ptr<Format> csv = format_ ? std::move(format_) : make_csv(knows_);
+  if (!format_ && !csv_) csv_ = make_csv(knows_);
   std::vector<std::string> lines;
   for (const Message& line : head_) lines.push_back(line.text);
-  const std::optional<size_t> taken = csv->take_head(lines, at_end);
+  const std::optional<size_t> taken = (format_ ? *format_ : *csv_).take_head(lines, at_end);
   if (!taken) return;
-  format_ = std::move(csv);
+  if (!format_) format_ = std::move(csv_);
   has_head_ = true;
   head_lines_ = std::move(lines);
   std::vector<Message> rest(std::make_move_iterator(head_.begin() + ptrdiff_t(*taken)),

@@ -53,7 +53,8 @@ class RecordCutter {
   Message joined() const;
 
   std::function<bool(std::string_view)> knows_;
-  std::unique_ptr<Format> format_;  // null: not known; CSV is tried
+  std::unique_ptr<Format> format_;  // null: not known
+  std::unique_ptr<Format> csv_;     // is tried as long as it is not
   bool has_head_ = false;
   std::vector<Message> head_;  // lines until the head is known
   std::vector<std::string> head_lines_;

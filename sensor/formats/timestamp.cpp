@@ -2,6 +2,7 @@
 #include "sensor/formats/timestamp.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <cmath>
@@ -197,16 +198,20 @@ bool is_time_of_day(std::string_view text) {
 
 std::optional<int> time_name_rank(std::string_view name) {
   constexpr size_t kLongest = 14;
-  constexpr std::string_view kNames[] = {
+  static constexpr std::string_view kNames[] = {
       "time",       "timestamp",    "ts",           "date",          "datetime",    "@timestamp",  "_time",
       "date_time",  "date/time",    "date time",    "time stamp",    "time_stamp",  "utc",         "epoch",
       "unixtime",   "unix_time",    "zeit",         "datum",         "zeitstempel", "uhrzeit",     "timestamp_ms",
       "time_ms",    "ts_ms",        "timestamp_ns", "timestamp_utc", "time_utc",    "recorded_at", "measured_at",
       "created_at", "last_changed", "last_updated"};
-  constexpr std::string_view kFirst = "td@_uezrmcl";
+  static constexpr auto kMayBegin = [] {
+    std::array<bool, 256> may_begin = {};
+    for (const char c : std::string_view("td@_uezrmclTDUEZRMCL")) may_begin[static_cast<unsigned char>(c)] = true;
+    return may_begin;
+  }();
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  if (name.empty() || !kMayBegin[static_cast<unsigned char>(name[0])]) return std::nullopt;
   if (name == "time") return 0;
-  if (name.empty() || kFirst.find(lower(name[0])) == std::string_view::npos) return std::nullopt;
   // with a unit or zone in brackets behind it
   if (const size_t bracket = name.find_first_of("(["); bracket != std::string_view::npos && bracket > 0)
     name = name.substr(0, bracket);

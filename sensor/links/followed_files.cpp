@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <ranges>
 #include <utility>
 
 #include "base/error.h"
@@ -571,7 +570,7 @@ void FollowedFiles::begin_anew(File& file, std::vector<Message>& messages) {
   by_number_[copy->number()] = copy.get(), by_number_[fresh] = &file;
   std::vector<std::unique_ptr<File>> before_it = find_missed(path, copied_ns, file.identity(), Rotation::kByCopy);
   before_it.insert(before_it.begin(), std::move(copy));
-  for (const auto& one : std::views::reverse(before_it)) due_.push_front(one.get()), one->is_due = true;
+  for (auto it = before_it.rbegin(); it != before_it.rend(); ++it) due_.push_front(it->get()), (*it)->is_due = true;
   path.files.insert(place, std::make_move_iterator(before_it.begin()), std::make_move_iterator(before_it.end()));
 }
 

@@ -36,7 +36,8 @@ struct QuantileForecast {
     forecast.reference = normaliser.reference();
     forecast.scale = std::max(static_cast<float>(normaliser.scale()), 1e-30f);
     for (size_t i = 0; i < kQuantiles; ++i) forecast.quantiles[i] = std::clamp(outputs[i], -kAsinhLimit, kAsinhLimit);
-    std::sort(forecast.quantiles.begin(), forecast.quantiles.end());
+    if (!std::is_sorted(forecast.quantiles.begin(), forecast.quantiles.end()))
+      std::sort(forecast.quantiles.begin(), forecast.quantiles.end());
     return forecast;
   }
 

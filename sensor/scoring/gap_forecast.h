@@ -28,9 +28,7 @@ struct GapForecast {
 class GapBounds {
  public:
   // Of a value without a gap. [any thread]
-  void see(const QuantileForecast& forecast) noexcept {
-    if (forecast.exists()) usual_ = forecast.high() - forecast.low();
-  }
+  void see(double width) noexcept { usual_ = width; }
   // So many steps into a gap. [any thread]
   QuantileForecast widened(const GapForecast& forecast, double steps) const noexcept;
 

@@ -218,7 +218,7 @@ TEST_CASE("what spoils a recording is named") {
 }
 
 TEST_CASE("what only one recording holds is no jump, no delay and no drift") {
-  const std::vector<float> dry = take(), wet = device(dry);
+  const std::vector<float> dry = take(), wet = through_device(dry);
   const auto second = static_cast<size_t>(kRate);
   const auto part = [&](size_t from, size_t until) {
     return std::vector<float>(wet.begin() + long(from * second), wet.begin() + long(until * second));
@@ -234,7 +234,7 @@ TEST_CASE("what only one recording holds is no jump, no delay and no drift") {
 }
 
 TEST_CASE("recordings that cannot be right are asked about") {
-  const std::vector<float> dry = take(), wet = device(dry);
+  const std::vector<float> dry = take(), wet = through_device(dry);
   CHECK(find(prepare(dry, dry), FindingKind::kUnrelated));
   CHECK(find(prepare(wet, dry), FindingKind::kSwapped));
   std::vector<float> raised = wet;
@@ -253,7 +253,7 @@ TEST_CASE("recordings that cannot be right are asked about") {
 
 TEST_CASE("noise that goes on is no reverb") {
   std::vector<float> dry = test_signal();
-  const PreparedPair pair = prepare(dry, with_noise(device(dry), 1e-3));
+  const PreparedPair pair = prepare(dry, with_noise(through_device(dry), 1e-3));
   CHECK(find(pair, FindingKind::kNoise));
   CHECK_FALSE(find(pair, FindingKind::kTail));
 }

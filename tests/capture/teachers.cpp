@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "capture/teachers/lesson.h"
 #include "capture/teachers/teacher.h"
 #include "ssm/safetensors.h"
 #include "tests/support/temp_dir.h"
@@ -145,4 +146,44 @@ TEST_CASE("Unknown fields of a network and newer versions are warned of") {
   REQUIRE(teacher.warnings.size() == 2);
   CHECK_THAT(teacher.warnings[0], Contains("0.7.4, is newer"));
   CHECK_THAT(teacher.warnings[1], Contains("layers[0].warp is not known"));
+}
+
+TEST_CASE("A capture plays from rest, and its rest is taken out of the takes") {
+  double last = 0;
+  LessonOptions options;
+  options.dry.push_back({std::vector<float>(2400, 0.25f), 1, 24000, "more"});
+  options.progress = [&](double done) {
+    CHECK(done >= last);
+    last = done;
+  };
+  const std::optional<Lesson> lesson = make_lesson(kFolder / "a1_wavenet.nam", options);
+  REQUIRE(lesson);
+  CHECK(last > 0.9);
+  CHECK(lesson->sample_rate_hz == 48000);
+  REQUIRE(lesson->takes.size() == 1);
+  const Take& take = lesson->takes[0];
+  REQUIRE(take.dry.size() == take.wet.size());
+  // The built-in signal, half a second, and 0.1 s of what was given, at the capture's rate.
+  CHECK(take.dry.size() == size_t(61.6 * 48000));
+  CHECK(take.dry[take.dry.size() - 2400] == Approx(0.25).margin(0.01));
+  CHECK(std::abs(lesson->rest) > 1e-3);
+  for (size_t t = 0; t < 100; ++t) CHECK(std::abs(take.wet[t]) < 1e-6);
+  // Behind the signal's end all is at rest again.
+  CHECK(std::abs(take.wet[size_t(61.3 * 48000)]) < 1e-6);
+  CHECK_THAT(lesson->notes.back(), Contains("in silence; the model is silent there"));
+}
+
+TEST_CASE("Each setting of a capture's knobs becomes a take, and a conversion can be stopped") {
+  size_t asked = 0;
+  LessonOptions options;
+  options.stop = [&] { return ++asked > 4; };
+  CHECK_FALSE(make_lesson(kFolder / "a1_wavenet.nam", options));
+  CHECK(asked == 5);
+  const std::optional<Lesson> lesson = make_lesson(kFolder / "aida_knob.json", {});
+  REQUIRE(lesson);
+  REQUIRE(lesson->knobs.size() == 1);
+  CHECK(lesson->takes.size() == 7);
+  CHECK(lesson->takes[0].knobs == std::vector<double>{0});
+  CHECK(lesson->takes[1].knobs == std::vector<double>{1});
+  CHECK(lesson->takes[0].wet != lesson->takes[1].wet);
 }

@@ -191,7 +191,7 @@ class Capture(CoilTest):
         write_wav(self.path("silent.wav"), [[0.0] * FRAMES])
         for arguments, code, words in (
                 (["dry.wav", "-o", "a.safetensors"], 2, "a wet recording is needed"),
-                (["-o", "a.safetensors"], 2, "either a dry and a wet recording are needed, or --table"),
+                (["-o", "a.safetensors"], 2, "either a dry and a wet recording are needed, or a capture such as amp.nam"),
                 (["dry.wav", "wet.wav"], 2, "--output is needed"),
                 (["dry.wav", "wet.wav", "-o", "no/a.safetensors"], 2, "there is no folder"),
                 (["dry.wav", "gone.wav", "-o", "a.safetensors"], 1, "gone.wav"),

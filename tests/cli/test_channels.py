@@ -1,8 +1,10 @@
 """Loudspeakers: each channel stays with its own in every container, and the mask of a WAV file is kept."""
 
 import math
+import shutil
 import struct
 import subprocess
+import unittest
 
 from support import CoilTest, Wav, write_wav
 
@@ -55,7 +57,7 @@ class Channels(CoilTest):
         for name, mask in LAYOUTS.items():
             expected = [SPEAKER_HZ[speaker] for speaker in speakers(mask)]
             self.write("in.wav", mask, expected)
-            for extension in ("ogg", "opus", "flac", "aiff", "caf", "wav", "rf64"):
+            for extension in ("ogg", "opus", "flac", "aiff", "caf", "wav", "rf64", "w64"):
                 with self.subTest(layout=name, container=extension):
                     self.process("in.wav", f"there.{extension}")
                     self.assertNotIn("warning", self.stderr)
@@ -79,7 +81,7 @@ class Channels(CoilTest):
     def test_surround_speakers_at_the_sides(self):
         mask = FL | FR | FC | LFE | SL | SR
         self.write("in.wav", mask, TONES_HZ[:6])
-        for extension, kept in (("ogg", LAYOUTS["5.1"]), ("aiff", mask), ("caf", mask), ("wav", mask)):
+        for extension, kept in (("ogg", LAYOUTS["5.1"]), ("aiff", mask), ("caf", mask), ("wav", mask), ("flac", mask), ("w64", mask)):
             self.process("in.wav", f"there.{extension}")
             self.assertNotIn("warning", self.stderr)
             back = self.process(f"there.{extension}", "-", "--bits", "16")
@@ -94,6 +96,12 @@ class Channels(CoilTest):
                 self.assertEqual(mask_of(self.path("out.wav").read_bytes()), mask)
                 self.assertEqual(mask_of(self.process("in.wav", "-")), mask)
                 self.assertEqual(mask_of(self.process("-", "-", input=self.path("in.wav").read_bytes())), mask)
+                for name in ("there.flac", "there.w64"):
+                    if name.endswith("flac") or channels > 2:
+                        self.process("in.wav", name)
+                        self.assertNotIn("warning", self.stderr)
+                        usual = name.endswith("flac") and mask in (FC, FL | FR)  # which need not be said
+                        self.assertEqual(mask_of(self.process(name, "-")), 0 if usual else mask, name)
 
     def test_short_headers_stay_short(self):
         for channels in (1, 2, 6):
@@ -106,12 +114,64 @@ class Channels(CoilTest):
 
     def test_layout_that_a_format_does_not_have(self):
         self.write("in.wav", FL | FR | FC | BC, TONES_HZ[:4])
-        for extension in ("ogg", "opus", "flac"):
+        for extension in ("ogg", "opus"):
             report = self.json_lines(self.process("in.wav", f"out.{extension}", "--json"))[0]
             self.assertIn("loudspeakers", report["layout_loss"])
             self.assertIn("loudspeakers", self.stderr)
-        self.process("in.wav", "out.caf")
-        self.assertNotIn("warning", self.stderr)
+        for arguments in (["out.caf"], ["out.flac"], ["out.w64"]):
+            self.process("in.wav", *arguments)
+            self.assertNotIn("warning", self.stderr)
+        self.process("in.wav", "out.w64", "--bits", "32f")
+        self.assertIn("loudspeakers", self.stderr)
+
+    def test_the_tag_of_flac_is_that_of_the_channels(self):
+        mask = FL | FR | FC | BC
+        self.write("in.wav", mask, TONES_HZ[:4])
+        self.process("in.wav", "there.flac")
+        self.process("there.flac", "again.flac")
+        for name in ("there.flac", "again.flac"):
+            self.assertEqual(self.path(name).read_bytes().count(b"WAVEFORMATEXTENSIBLE_CHANNEL_MASK=0x0107"), 1)
+        self.process("again.flac", "back.wav")
+        back = self.path("back.wav").read_bytes()
+        self.assertEqual((mask_of(back), self.tones(back, TONES_HZ[:4])), (mask, TONES_HZ[:4]))
+        self.assertNotIn(b"WAVEFORMATEXTENSIBLE", back)  # the header says it
+
+    def test_w64_of_floats_with_a_mask(self):
+        """libsndfile takes its samples for whole numbers."""
+        self.write("in.wav", LAYOUTS["5.1"], TONES_HZ[:6])
+        self.process("in.wav", "long.w64")
+        self.process("in.wav", "short.w64", "--bits", "32f")
+        long, short = self.path("long.w64").read_bytes(), self.path("short.w64").read_bytes()
+        data = short[short.index(b"data\xf3\xac"):]
+        form = bytearray(long[40:104])
+        form[24:40], form[42:44], form[48:50] = short[64:80], bytes([32, 0]), bytes([3, 0])
+        form[24:26] = b"\xfe\xff"
+        content = long[:40] + bytes(form) + data
+        self.path("in.w64").write_bytes(content[:16] + struct.pack("<Q", len(content)) + content[24:])
+        back = self.process("in.w64", "-")
+        self.assertEqual((mask_of(back), Wav(back).channels), (LAYOUTS["5.1"], Wav(self.process("in.wav", "-", "--bits", "32f")).channels))
+
+    def tones_of_ffmpeg(self, name, candidates):
+        subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", name, "-c:a", "pcm_s16le", "decoded.wav"], cwd=self.folder, check=True)
+        content = self.path("decoded.wav").read_bytes()
+        return mask_of(content), self.tones(content, candidates)
+
+    @unittest.skipUnless(shutil.which("ffmpeg"), "ffmpeg is missing, which makes files of ALAC")
+    def test_order_inside_alac(self):
+        wide = FL | FR | FC | LFE | BL | BR | 1 << 6 | 1 << 7
+        for mask in (FL | FR | FC | BC, LAYOUTS["5.1"], wide):
+            with self.subTest(mask=hex(mask)):
+                tones = (TONES_HZ + [2700])[:mask.bit_count()]
+                self.write("in.wav", mask, tones)
+                subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", "in.wav", "-c:a", "alac", "in.caf"], cwd=self.folder, check=True)
+                self.process("in.caf", "out.wav")
+                out = self.path("out.wav").read_bytes()
+                self.assertEqual((mask_of(out), self.tones(out, tones)), (mask, tones))
+                report = self.json_lines(self.process("in.caf", "out.caf", "--json"))[0]
+                self.assertIn("ALAC", report["format"])
+                self.assertNotIn("warning", self.stderr)
+                self.assertEqual(self.tones_of_ffmpeg("out.caf", tones), (mask, tones))
+                self.assertEqual(mask_of(self.process("out.caf", "-")), mask)
 
     def test_orders_that_core_audio_names(self):
         """5.1 as C L R Ls Rs LFE, by its tag and by its labels."""

@@ -52,7 +52,7 @@ class Qualities(Encoders):
     def test_more_than_the_encoder_has(self):
         for name, wanted, most in (("out.mp3", "500k", 320), ("out.opus", "1000k", 512), ("out.ogg", "900k", 499)):
             self.encode(name, "--quality", wanted)
-            self.assertIn(f"{most} kbit/s at most at this rate, which it gets in place of {wanted[:-1]}", self.stderr)
+            self.assertIn(f"{most} kbit/s at most at this rate, and is set to that in place of {wanted[:-1]}", self.stderr)
         self.encode("out.mp3", "--quality", "320k", "--rate", "16000")
         self.assertIn("160 kbit/s at most", self.stderr)
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import struct
 
 from support import CoilTest, Wav, noise, sine, write_filter_model, write_matrix_model, write_wav
@@ -95,6 +96,34 @@ class Formats(CoilTest):
         self.process("in.wav", "out.mp3", code=1)
         self.assertIn("6 channels", self.stderr)
         self.assertEqual(self.names(), ["in.wav"])
+
+    def test_a_take_without_sound(self):
+        write_wav(self.path("in.wav"), [[]])
+        for extension in ("wav", "aiff", "caf", "w64", "au", "ogg"):
+            self.process("in.wav", f"out.{extension}")
+            self.assertEqual(Wav(self.process(f"out.{extension}", "-")).frames, 0)
+            os.unlink(self.path(f"out.{extension}"))
+        for extension in ("flac", "mp3", "opus"):
+            self.process("in.wav", f"out.{extension}", code=1)
+            self.assertIn("has no sound in it", self.stderr)
+        self.assertEqual(self.names(), ["in.wav"])
+
+    def test_a_take_of_one_frame(self):
+        write_wav(self.path("in.wav"), [[0.25]])
+        for extension in ("wav", "aiff", "caf", "w64", "au", "flac", "ogg", "opus", "mp3"):
+            self.process("in.wav", f"out.{extension}")
+            self.assertEqual(Wav(self.process(f"out.{extension}", "-")).frames, 1, extension)
+
+    def test_rates_and_channels_beyond_an_encoder(self):
+        write_wav(self.path("in.wav"), [noise(1000, seed=1)], rate=700000)
+        for extension in ("flac", "ogg"):
+            report = self.json_lines(self.process("in.wav", f"out.{extension}", "--json"))[0]
+            self.assertEqual(report["output_rate"], 192000)
+            self.assertIn("has no 700000 Hz", self.stderr)
+        write_wav(self.path("in.wav"), [[0.25] * 10] * 256)
+        for extension in ("ogg", "opus", "flac", "mp3"):
+            self.process("in.wav", f"wide.{extension}", code=1)
+            self.assertIn("cannot hold 256 channels", self.stderr)
 
     def test_channels_stay_apart(self):
         write_filter_model(self.path("filter.safetensors"))

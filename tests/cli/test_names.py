@@ -194,6 +194,64 @@ class EarlierOutputs(CoilTest):
         self.assertIn("outputs of earlier runs", self.stderr)
 
 
+class EarlierOutputsWithoutMarks(CoilTest):
+    """Also without --resume a run does not take for recordings what runs before it made of the same ones."""
+
+    def setUp(self):
+        super().setUp()
+        for name in ("in/a.wav", "in/sub/b.wav"):
+            write_wav(self.path(name), [[0.25] * 10])
+        self.process("in/a.wav", "probe.wav")
+        try:
+            os.getxattr(self.path("probe.wav"), "user.coil.source")
+        except OSError as error:
+            self.skipTest(f"no extended attributes here: {error}")
+        os.unlink(self.path("probe.wav"))
+
+    def inputs(self, *arguments, code=0):
+        return sorted(line["in"] for line in self.json_lines(self.coil("process", *arguments, "-m", "identity.safetensors", "--json", code=code)))
+
+    def test_the_second_run_does_what_the_first_did(self):
+        for arguments in (["in", "-o", "in", "--format", "flac"], ["in", "-o", "in/out"], ["in", "-o", "in/other"], [".", "-o", "one"], [".", "-o", "two"],
+                          ["in", "-o", "three", "--format", "aiff"]):
+            runs = []
+            for run in range(2):
+                runs.append(self.inputs(*arguments))
+                runs.append(self.names())
+            self.assertEqual(runs[:2], runs[2:], arguments)
+            self.assertEqual([name[-8:] for name in runs[0]], ["in/a.wav", "ub/b.wav"])
+        self.assertIn("outputs of earlier runs", self.stderr)
+
+    def test_one_beside_its_input(self):
+        self.process("in/a.wav", "in/a_driven.wav")
+        self.assertEqual(self.inputs("in", "-o", "out"), ["in/a.wav", "in/sub/b.wav"])
+        self.assertIn("left out: 1 output of earlier runs", self.stderr)
+        self.assertEqual(self.inputs("in/a_driven.wav", "in/a.wav", "-o", "out"), ["in/a.wav", "in/a_driven.wav"])  # asked for by name
+
+    def test_names_that_a_shell_found(self):
+        write_wav(self.path("in/c.wav"), [[0.25] * 10])
+        for run in range(2):
+            names = sorted(f"in/{name}" for name in os.listdir(self.path("in")) if name != "sub")
+            self.assertEqual(len(names), 2 + 2 * run)
+            self.assertEqual(self.inputs(*names, "-o", "in", "--format", "flac"), ["in/a.wav", "in/c.wav"])
+
+    def test_recordings_are_inputs(self):
+        self.inputs("in", "-o", "in", "--format", "flac")
+        write_wav(self.path("new.wav"), [[0.5] * 20])
+        self.process("new.wav", "in/a.flac")  # another one in its place
+        os.unlink(self.path("in/sub/b.wav"))  # what was made of it is all there is now
+        self.assertEqual(self.inputs("in", "-o", "out", "--format", "aiff", code=2), [])  # two would become out/a.aiff
+        os.unlink(self.path("in/a.wav"))
+        self.assertEqual(self.inputs("in", "-o", "out", "--format", "aiff"), ["in/a.flac", "in/sub/b.flac"])
+
+    def test_a_recording_is_not_replaced(self):
+        write_wav(self.path("in/a.flac"), [[0.5] * 20])
+        before = self.path("in/a.flac").read_bytes()
+        self.assertEqual(self.inputs("in", "-o", "in", "--format", "flac", code=2), [])
+        self.assertIn("replace an input", self.stderr)
+        self.assertEqual(self.path("in/a.flac").read_bytes(), before)
+
+
 class Outputs(CoilTest):
     def setUp(self):
         super().setUp()

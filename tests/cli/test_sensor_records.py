@@ -47,6 +47,17 @@ class SensorRecords(CoilTest):
                 self.assertEqual(self.json_records(data), expected, text)
                 self.assertEqual(self.stderr, "")
 
+    def test_a_separator_that_the_file_names(self):
+        output = self.stream("sep=^\ntime^temp\n2024-01-01T00:00:00Z^12.5\n2024-01-01T00:01:00Z^12.75\n").splitlines()
+        self.assertEqual(output[:2], ["sep=^", "time^temp^temp_expected^temp_low^temp_high^score^status^episode"])
+        self.assertEqual(output[3], "2024-01-01T00:01:00Z^12.75^^^^0^warmup^")
+
+    def test_a_format_that_is_named_holds(self):
+        text = "Logger\nm,a=b v=1 5\ntime,temp\n2024-01-01T00:00:00Z,12.5\n2024-01-01T00:01:00Z,12.75\n"
+        output = self.stream(text, "--input-format", "csv").splitlines()
+        self.assertEqual(output[:2], ["Logger", "m,a=b v=1 5"])
+        self.assertTrue(output[3].startswith("2024-01-01T00:00:00Z,12.5,"), output[3])
+
     def test_the_output_keeps_the_dialect(self):
         text = "sep=;\nLogger 5\ntime;temp\n;°C\n2024-01-01T00:00:00Z;12,5\n2024-01-01T00:01:00Z;12,75\n2024-01-01T00:02:00Z;13,5\n"
         output = self.stream(text).splitlines()

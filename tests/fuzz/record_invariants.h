@@ -26,10 +26,11 @@ struct CutStream {
   std::string refusal;             // why the head cannot be understood
 };
 
-// Through both cutters, `step` bytes at a time, then one more, and so on.
+// Through both cutters, `step` bytes at a time, then one more, and so on. `see`: called for each record; none: the lines
+// are left out too.
 inline CutStream cut_stream(std::string_view bytes, const std::string& format, size_t step,
                             const sensor::Schema& schema,
-                            const std::function<void(sensor::Format&, const sensor::Message&)>& see) {
+                            const std::function<void(sensor::Format&, const sensor::Message&)>& see = {}) {
   CutStream stream;
   sensor::LineCutter lines;
   sensor::RecordCutter records(format, [&](std::string_view name) { return schema.knows(name); });
@@ -38,21 +39,21 @@ inline CutStream cut_stream(std::string_view bytes, const std::string& format, s
   const auto take = [&] {
     for (const sensor::Cut& cut : cuts) {
       stream.texts.push_back((cut.error.empty() ? "" : "!") + cut.message->text);
-      if (cut.error.empty()) see(*records.format(), *cut.message);
+      if (see && cut.error.empty()) see(*records.format(), *cut.message);
     }
     cuts.clear();
     records.release();
   };
-  std::vector<sensor::Message> messages;
+  std::vector<std::string> texts;
   const auto read = [&](bool at_end) {
     for (sensor::Line line; lines.next(line, at_end);) {
       require(line.end_byte > end_byte && line.end_byte <= int64_t(bytes.size()), "a line ends where it cannot");
       end_byte = line.end_byte;
-      sensor::Message message{{}, line.text, -1, ++number};
+      sensor::Message message{{}, std::move(line.text), -1, ++number};
       if (line.is_too_long) message.trouble = "too long";
-      messages.push_back(message);
       records.add(message, cuts);
       take();
+      if (see) texts.push_back(std::move(message.text));
     }
   };
   try {
@@ -71,9 +72,8 @@ inline CutStream cut_stream(std::string_view bytes, const std::string& format, s
   }
   require(end_byte == int64_t(bytes.size()) || bytes.size() - size_t(end_byte) <= 3,
           "bytes at the end belong to no line");
-  for (const sensor::Message& message : messages) {
-    for (std::string_view left = message.text;
-         records.format() && !left.empty();) {  // where CR ends lines they may hold LF
+  for (const std::string& text : texts) {
+    for (std::string_view left = text; records.format() && !left.empty();) {  // where CR ends lines they may hold LF
       const std::string_view line = left.substr(0, left.find('\n'));
       if (!records.format()->is_no_record(line)) stream.lines += line;
       left.remove_prefix(std::min(left.size(), line.size() + 1));
@@ -131,8 +131,7 @@ inline void check_stream(std::string_view bytes, const std::string& format) {
       cut_stream(bytes, format, bytes.size() + 1, schema, [&](sensor::Format& used, const sensor::Message& message) {
         check_record(used, message, schema, has_header, head);
       });
-  const CutStream pieces =
-      cut_stream(bytes, format, 1 + bytes.size() % 7, schema, [](sensor::Format&, const sensor::Message&) {});
+  const CutStream pieces = cut_stream(bytes, format, 1 + bytes.size() % 7, schema);
   require(pieces.texts == whole.texts && pieces.refusal == whole.refusal, "records depend on how the bytes come");
   if (!whole.refusal.empty() || !has_header) return;
   std::string out = head;

@@ -92,8 +92,8 @@ TEST_CASE("decades rise with the distance, bounds widen with the gap") {
   for (int t = 0; t < 300; ++t) recent.add(shape(t));
   sensor::GapBounds bounds;
   sensor::QuantileForecast usual = GapForecast{0, 1}.quantiles(2);
-  bounds.see(usual);
   const double width = usual.high() - usual.low();
+  bounds.see(width);
   double decades = -1;
   for (double steps = 2; steps < 1000; ++steps) {
     const GapForecast forecast = recent.forecast(steps, 1e-9);

@@ -9,14 +9,18 @@
 #include <iterator>
 #include <vector>
 
+#include "NAM/activations.h"
 #include "NAM/dsp.h"
 #include "NAM/get_dsp.h"
 
+constexpr int kBlocks = 30;  // of a stretch
+
 int main(int argc, char** argv) {
   if (argc < 4) {
-    std::fprintf(stderr, "play_nam MODEL IN.f32 OUT.f32 [BLOCK]\n");
+    std::fprintf(stderr, "play_nam MODEL IN.f32 OUT.f32 [BLOCK [fast]]; fast: with its stand-in for tanh\n");
     return 2;
   }
+  if (argc > 5) nam::activations::Activation::enable_fast_tanh();
   const auto model = nam::get_dsp(std::filesystem::path(argv[1]));
   const int block = argc > 4 ? std::atoi(argv[4]) : 64;
   std::ifstream file(argv[2], std::ios::binary);
@@ -25,14 +29,20 @@ int main(int argc, char** argv) {
   std::vector<NAM_SAMPLE> in(samples, samples + bytes.size() / sizeof(float)), out(in.size());
   const double rate = model->GetExpectedSampleRate();
   model->ResetAndPrewarm(rate > 0 ? rate : 48000, block);
-  const auto start = std::chrono::steady_clock::now();
-  for (size_t t = 0; t < in.size(); t += size_t(block)) {
-    NAM_SAMPLE *from = &in[t], *to = &out[t];
-    model->process(&from, &to, int(std::min(size_t(block), in.size() - t)));
+  // The fastest stretch counts: others are disturbed by what else the machine does.
+  double fastest = 1e9;
+  for (size_t begin = 0; begin < in.size(); begin += size_t(kBlocks * block)) {
+    const size_t end = std::min(begin + size_t(kBlocks * block), in.size());
+    const auto start = std::chrono::steady_clock::now();
+    for (size_t t = begin; t < end; t += size_t(block)) {
+      NAM_SAMPLE *from = &in[t], *to = &out[t];
+      model->process(&from, &to, int(std::min(size_t(block), end - t)));
+    }
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    fastest = std::min(fastest, took.count() / double(end - begin));
   }
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   const std::vector<float> result(out.begin(), out.end());
   std::ofstream(argv[3], std::ios::binary)
       .write(reinterpret_cast<const char*>(result.data()), std::streamsize(result.size() * sizeof(float)));
-  std::printf("%.1f ns a sample\n", 1e9 * took.count() / double(in.size()));
+  std::printf("%.1f ns a sample\n", 1e9 * fastest);
 }
