@@ -19,8 +19,10 @@ class Handover {
   Handover(const Handover&) = delete;
   Handover& operator=(const Handover&) = delete;
 
-  // Frees what was posted before and not taken. [any thread but the audio thread]
-  void post(std::unique_ptr<T> object) { delete posted_.exchange(object.release(), std::memory_order_acq_rel); }
+  // Returns what was posted before and not taken. [any thread but the audio thread]
+  std::unique_ptr<T> post(std::unique_ptr<T> object) {
+    return std::unique_ptr<T>(posted_.exchange(object.release(), std::memory_order_acq_rel));
+  }
   // Frees what was given back. [any thread but the audio thread]
   void collect() {
     T* object = given_back_.exchange(nullptr, std::memory_order_acquire);

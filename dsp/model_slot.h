@@ -15,9 +15,10 @@ class ModelSlot {
   // Plays `voice`, and nothing that was there or on its way. start() must follow. [main-thread, while process() is not running]
   void prepare(std::unique_ptr<Voice> voice, const ProcessSpec& spec, int max_block_frames);
 
-  void post(std::unique_ptr<Voice> voice) { handover_.post(std::move(voice)); }  // [any thread but the audio thread]
-  void collect() { handover_.collect(); }                                         // [any thread but the audio thread]
-  bool waiting() const noexcept { return handover_.waiting(); }                   // [any thread]
+  // Returns the voice that was posted before and not taken. [any thread but the audio thread]
+  std::unique_ptr<Voice> post(std::unique_ptr<Voice> voice) { return handover_.post(std::move(voice)); }
+  void collect() { handover_.collect(); }                        // [any thread but the audio thread]
+  bool waiting() const noexcept { return handover_.waiting(); }  // [any thread]
 
   // All below: [audio-thread]
   // Takes a posted voice, in whose stead `heard` keeps the one before for a cross-fade; not while such a fade goes on. True: start() must follow.

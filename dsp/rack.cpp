@@ -38,30 +38,55 @@ Rack::~Rack() = default;
 
 // -- loading
 
-void Rack::load(int slot, std::shared_ptr<const ssm::Model> model, std::span<const float> given) {
+Rack::Prepared Rack::make(std::shared_ptr<const ssm::Model> model, std::span<const float> given, RateMode mode) const {
   if (model) ModelProcessor{model};  // throws for models that are not for audio
-  const float normalisation = model ? normalisation_gain_db(model) : 0;
-  const RackControls values = control_values(model.get(), given);
-
-  // The voice is made without the lock, for the message thread must not wait for it; when prepare() or set_rate_mode() comes between, it is
-  // made again.
-  std::unique_ptr<Voice> voice;
-  std::unique_lock lock(mutex_);
-  for (uint64_t made_for = 0; made_for != specified_;) {
-    made_for = specified_;
-    const ProcessSpec spec = spec_;
-    const RateMode rate_mode = rate_mode_;
-    lock.unlock();
-    if (spec.sample_rate_hz > 0) voice = std::make_unique<Voice>(model, spec, values, normalisation, rate_mode);
-    lock.lock();
+  Prepared prepared;
+  prepared.normalisation_db = model ? normalisation_gain_db(model) : 0;
+  prepared.controls = control_values(model.get(), given);
+  prepared.rate_mode = mode;
+  prepared.model = std::move(model);
+  ProcessSpec spec;
+  {
+    const std::lock_guard lock(mutex_);
+    spec = spec_;
+    prepared.made_for = specs_;
   }
-  const size_t at = static_cast<size_t>(slot);
-  loaded_[at] = {std::move(model), normalisation, voice ? voice->latency_frames() : 0, ""};
-  publish_latency();
-  ++load_version_[at];
-  for (size_t i = 0; i < values.size(); ++i) settings_.controls[at][i] = values[i];
-  if (voice) slots_[at].post(std::move(voice));
-  ++load_version_[at];
+  if (spec.sample_rate_hz > 0)
+    prepared.voice =
+        std::make_unique<Voice>(prepared.model, spec, prepared.controls, prepared.normalisation_db, prepared.rate_mode);
+  return prepared;
+}
+
+bool Rack::commit(std::array<std::optional<Prepared>, kSlots>& slots, std::optional<RateMode> mode) {
+  const std::lock_guard lock(mutex_);
+  const RateMode wanted = mode.value_or(rate_mode_);
+  for (const auto& prepared : slots)
+    if (prepared && (prepared->made_for != specs_ || prepared->rate_mode != wanted)) return false;
+  rate_mode_ = wanted;
+  ++changes_;
+  for (size_t at = 0; at < slots.size(); ++at) {
+    if (!slots[at]) continue;
+    Prepared& prepared = *slots[at];
+    Loaded& loaded = loaded_[at];
+    std::swap(loaded.model, prepared.model);
+    loaded.normalisation_db = prepared.normalisation_db;
+    loaded.latency_frames = prepared.voice ? prepared.voice->latency_frames() : 0;
+    loaded.problem.clear();
+    publish_latency();
+    ++load_version_[at];
+    for (size_t i = 0; i < prepared.controls.size(); ++i) settings_.controls[at][i] = prepared.controls[i];
+    if (prepared.voice) prepared.voice = slots_[at].post(std::move(prepared.voice));
+    ++load_version_[at];
+  }
+  return true;
+}
+
+void Rack::load(int slot, std::shared_ptr<const ssm::Model> model, std::span<const float> controls) {
+  for (bool done = false; !done;) {
+    std::array<std::optional<Prepared>, kSlots> slots;
+    slots[static_cast<size_t>(slot)] = make(model, controls, rate_mode());
+    done = commit(slots);
+  }
 }
 
 std::shared_ptr<const ssm::Model> Rack::model(int slot) const {
@@ -72,7 +97,7 @@ std::shared_ptr<const ssm::Model> Rack::model(int slot) const {
 void Rack::set_rate_mode(RateMode mode) {
   const std::lock_guard lock(mutex_);
   rate_mode_ = mode;
-  ++specified_;
+  ++changes_;
 }
 
 RateMode Rack::rate_mode() const {
@@ -83,6 +108,11 @@ RateMode Rack::rate_mode() const {
 std::string Rack::problem(int slot) const {
   const std::lock_guard lock(mutex_);
   return loaded_[static_cast<size_t>(slot)].problem;
+}
+
+Rack::Playing Rack::playing() const {
+  const std::lock_guard lock(mutex_);
+  return {loaded_, rate_mode_, changes_};
 }
 
 void Rack::collect() {
@@ -106,23 +136,36 @@ void Rack::prepare(const ProcessSpec& spec) {
     throw Error("the rack serves 1 or 2 channels, not " + std::to_string(spec.channels));
   }
   if (!(spec.sample_rate_hz > 0)) throw Error("the rack needs a sample rate above 0, not " + std::to_string(spec.sample_rate_hz));
-  const std::lock_guard lock(mutex_);
-  max_piece_frames_ = std::clamp(spec.max_block_frames, 1, kMaxPieceFrames);
-  spec_ = {spec.sample_rate_hz, max_piece_frames_, spec.channels};
-  ++specified_;
-  for (int slot = 0; slot < kSlots; ++slot) {
-    Loaded& loaded = loaded_[static_cast<size_t>(slot)];
-    std::unique_ptr<Voice> voice;
-    loaded.problem.clear();
-    try {
-      voice = std::make_unique<Voice>(loaded.model, spec_, controls(slot), loaded.normalisation_db, rate_mode_);
-    } catch (const Error& error) {
-      loaded.problem = error.what();
-      voice = std::make_unique<Voice>(nullptr, spec_, controls(slot), 0);
+  const ProcessSpec next{spec.sample_rate_hz, std::clamp(spec.max_block_frames, 1, kMaxPieceFrames), spec.channels};
+
+  // Made without the lock, for the message thread must not wait for it; when a load comes between, they are made again.
+  std::unique_lock lock(mutex_, std::defer_lock);
+  std::array<std::unique_ptr<Voice>, kSlots> voices;
+  Playing now;
+  do {
+    if (lock.owns_lock()) lock.unlock();
+    now = playing();
+    for (int slot = 0; slot < kSlots; ++slot) {
+      const size_t at = static_cast<size_t>(slot);
+      Loaded& loaded = now.loaded[at];
+      loaded.problem.clear();
+      try {
+        voices[at] =
+            std::make_unique<Voice>(loaded.model, next, controls(slot), loaded.normalisation_db, now.rate_mode);
+      } catch (const Error& error) {
+        loaded.problem = error.what();
+        voices[at] = std::make_unique<Voice>(nullptr, next, controls(slot), 0);
+      }
+      loaded.latency_frames = voices[at]->latency_frames();
     }
-    loaded.latency_frames = voice->latency_frames();
-    slots_[static_cast<size_t>(slot)].prepare(std::move(voice), spec_, max_piece_frames_);
-  }
+    lock.lock();
+  } while (now.changes != changes_);
+
+  spec_ = next;
+  ++specs_;
+  max_piece_frames_ = next.max_block_frames;
+  loaded_ = std::move(now.loaded);
+  for (size_t at = 0; at < voices.size(); ++at) slots_[at].prepare(std::move(voices[at]), spec_, max_piece_frames_);
   publish_latency();
 
   const auto frames = [&](float ms) { return static_cast<int>(ms * spec.sample_rate_hz / 1000); };

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -63,14 +64,31 @@ class Rack final : public AudioProcessor {
   RackSettings& settings() noexcept { return settings_; }
   RackMeters& meters() noexcept { return meters_; }
 
-  // Makes the slot play `model` (null: pass the sound through), cross-faded; what played before is freed by a later collect(). Throws
-  // Error if the model cannot serve the spec; the slot keeps what it had. Any number of calls between two blocks: the last one
-  // counts. Sets the slot's controls to `controls` (those left out: the card's defaults). Before prepare() the model is only kept for it.
-  // [any thread but the audio thread]
+  // What a slot is to play: a model (null: pass the sound through) at rest with its controls, and its loudness.
+  struct Prepared {
+    std::shared_ptr<const ssm::Model> model;
+    RackControls controls{};  // may be moved before commit()
+    float normalisation_db = 0;
+    RateMode rate_mode = RateMode::model_default;
+    uint64_t made_for = 0;         // prepare() makes it stale
+    std::unique_ptr<Voice> voice;  // null: prepare() was not called yet, and will make it
+  };
+
+  // Makes it, and changes nothing: it takes as long as the model needs to settle, seconds perhaps, without a lock.
+  // Controls left out stand at the card's defaults. Throws Error if the model cannot serve the spec. [any thread but
+  // the audio thread]
+  Prepared make(std::shared_ptr<const ssm::Model> model, std::span<const float> controls, RateMode mode) const;
+  // Makes the slots play them, cross-faded, and sets their controls, within microseconds; what played before is freed
+  // by a later collect(), and `slots` takes what the caller is to free. False, and nothing has changed: prepare() came
+  // since, or they were made for another rate mode than `mode` (none: the present one). Any number of calls between two
+  // blocks: the last one counts. [any thread but the audio thread]
+  bool commit(std::array<std::optional<Prepared>, kSlots>& slots, std::optional<RateMode> mode = std::nullopt);
+  // Both at once.
   void load(int slot, std::shared_ptr<const ssm::Model> model, std::span<const float> controls = {});
   std::shared_ptr<const ssm::Model> model(int slot) const;  // as last loaded [any thread but the audio thread]
 
-  // How models meet a rate that is not theirs, from their next load() or prepare() on. [any thread but the audio thread]
+  // How models meet a rate that is not theirs, from their next load() or prepare() on; see commit(). [any thread but
+  // the audio thread]
   void set_rate_mode(RateMode mode);
   RateMode rate_mode() const;
 
@@ -81,8 +99,8 @@ class Rack final : public AudioProcessor {
   // Frees what the audio thread has given back. [any thread but the audio thread]
   void collect();
 
-  // Serves 1 or 2 channels; throws Error for other specs. Keeps the models, which begin anew; see problem(). [main-thread, while process()
-  // is not running]
+  // Serves 1 or 2 channels; throws Error for other specs. Keeps the models, which begin anew; see problem(). Whoever
+  // asks for something meanwhile waits for microseconds only. [main-thread, while process() is not running]
   void prepare(const ProcessSpec& spec) override;
   void reset() noexcept override;
   void process(AudioBlock block) noexcept override;
@@ -111,7 +129,14 @@ class Rack final : public AudioProcessor {
     int latency_frames = 0;
     std::string problem;
   };
+  // What prepare() makes voices from.
+  struct Playing {
+    std::array<Loaded, kSlots> loaded;
+    RateMode rate_mode = RateMode::model_default;
+    uint64_t changes = 0;
+  };
 
+  Playing playing() const;
   void publish_latency();
   RackControls controls(int slot) const noexcept;
 
@@ -127,12 +152,14 @@ class Rack final : public AudioProcessor {
   RackSettings settings_;
   RackMeters meters_;
 
-  mutable std::mutex mutex_;  // between all threads but the audio thread; guards the four below
+  mutable std::mutex mutex_;  // between all threads but the audio thread; held for microseconds; guards the five below
   ProcessSpec spec_;
+  uint64_t specs_ = 0;  // how often it was set
   RateMode rate_mode_ = RateMode::model_default;
-  uint64_t specified_ = 0;  // how often the two above were set
   std::array<Loaded, kSlots> loaded_;
-  // Odd while load() writes the slot's controls and posts the voice that they are meant for: the voice before must not hear them.
+  uint64_t changes_ = 0;  // of the two above
+  // Odd while commit() writes the slot's controls and posts the voice that they are meant for: the voice before must
+  // not hear them.
   std::array<std::atomic<uint32_t>, kSlots> load_version_{};
   std::atomic<int> latency_frames_{0};
   std::atomic<size_t> watched_layers_{0};

@@ -17,10 +17,14 @@ std::optional<Session> step(std::deque<Session>& from, std::deque<Session>& to, 
 
 }  // namespace
 
-void History::changing(Session before) {
-  future_.clear();
+History::Sessions History::changing(Session before) {
+  Sessions forgotten = std::exchange(future_, {});
   past_.push_back(std::move(before));
-  if (past_.size() > kDepth) past_.pop_front();
+  if (past_.size() > kDepth) {
+    forgotten.push_back(std::move(past_.front()));
+    past_.pop_front();
+  }
+  return forgotten;
 }
 
 std::optional<Session> History::undo(Session now) { return step(past_, future_, std::move(now)); }

@@ -13,8 +13,11 @@ class History {
  public:
   static constexpr size_t kDepth = 32;
 
-  // `before`: the session as it is, just before it changes.
-  void changing(Session before);
+  using Sessions = std::deque<Session>;
+
+  // `before`: the session as it is, just before it changes. Returns what is forgotten by it: to free a model takes
+  // time.
+  Sessions changing(Session before);
   bool can_undo() const { return !past_.empty(); }
   bool can_redo() const { return !future_.empty(); }
   // The session to go to, from `now`; none: there is nothing to undo or redo.
@@ -22,7 +25,7 @@ class History {
   std::optional<Session> redo(Session now);
 
  private:
-  std::deque<Session> past_, future_;  // the nearest last
+  Sessions past_, future_;  // the nearest last
 };
 
 }  // namespace coil::plugin

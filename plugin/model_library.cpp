@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "base/error.h"
 #include "dsp/model_processor.h"
@@ -137,17 +136,34 @@ std::shared_ptr<const LoadedModel> ModelLibrary::load(const ssm::Checkpoint& che
     throw Error(
         checkpoint.source() +
         ": is a forecaster, which watches sensors with `coil stream` and has no sound; a model of audio is needed");
-  const std::lock_guard lock(loading_);
-  std::erase_if(loaded_, [](const auto& item) { return item.second.expired(); });
-  if (const auto it = loaded_.find(key); it != loaded_.end())
-    if (auto model = it->second.lock()) return model;
-  auto loaded = std::make_shared<LoadedModel>();
-  loaded->model = ssm::Model::load(checkpoint);
-  dsp::require_audio_model(*loaded->model);
-  loaded->name = loaded->model->card().name.empty() ? name : loaded->model->card().name;
-  loaded->file_bytes = std::move(file_bytes);
-  loaded_[key] = loaded;
-  return loaded;
+  {
+    std::unique_lock lock(loading_);
+    came_.wait(lock, [&] { return !coming_.contains(key); });
+    std::erase_if(loaded_, [](const auto& item) { return item.second.expired(); });
+    if (const auto it = loaded_.find(key); it != loaded_.end())
+      if (auto model = it->second.lock()) return model;
+    coming_.insert(key);
+  }
+  const auto come = [&](const std::shared_ptr<const LoadedModel>& loaded) {
+    {
+      const std::lock_guard lock(loading_);
+      coming_.erase(key);
+      if (loaded) loaded_[key] = loaded;
+    }
+    came_.notify_all();
+  };
+  try {
+    auto loaded = std::make_shared<LoadedModel>();
+    loaded->model = ssm::Model::load(checkpoint);
+    dsp::require_audio_model(*loaded->model);
+    loaded->name = loaded->model->card().name.empty() ? name : loaded->model->card().name;
+    loaded->file_bytes = std::move(file_bytes);
+    come(loaded);
+    return loaded;
+  } catch (...) {
+    come(nullptr);
+    throw;
+  }
 }
 
 std::shared_ptr<const LoadedModel> ModelLibrary::find_loaded(const std::string& hash) {

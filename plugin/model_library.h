@@ -3,11 +3,13 @@
 
 #include <juce_core/juce_core.h>
 
+#include <condition_variable>
 #include <cstddef>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -92,8 +94,10 @@ class ModelLibrary {
   std::vector<LibraryEntry> scan() const;
 
   const LibraryFolders folders_;
-  std::mutex loading_;  // guards loaded_, and is held while a model loads: of two who want the same one, the second waits for the first's
+  std::mutex loading_;  // guards the two below; not held while a model loads
   std::map<Key, std::weak_ptr<const LoadedModel>> loaded_;
+  std::set<Key> coming_;  // who wants one of these as well waits for it
+  std::condition_variable came_;
   std::mutex listing_;  // guards all below
   std::map<juce::String, FileHash> hashes_;  // by path
   std::optional<std::vector<LibraryEntry>> entries_;

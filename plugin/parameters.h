@@ -30,6 +30,10 @@ class ControlParameter final : public juce::RangedAudioParameter {
   float value_in_units() const;
   float normalised(float value_in_units) const;
 
+  // Sets the value unless it is another than `from` by now: what a host sets meanwhile counts. [any thread but the
+  // audio thread]
+  void move(float from, float to) { value_.compare_exchange_strong(from, to); }
+
   float getValue() const override { return value_; }
   void setValue(float normalised) override { value_ = juce::jlimit(0.0f, 1.0f, normalised); }
   float getDefaultValue() const override;

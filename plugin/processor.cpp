@@ -12,17 +12,6 @@ namespace {
 
 std::string path_of(const juce::File& file) { return file.getFullPathName().toStdString(); }
 
-SlotContent read_preset(const juce::File& file, ModelLibrary& library, std::map<std::string, float>& chain) {
-  Session session = session_from_bytes(ModelLibrary::read(file), path_of(file) + ": the preset");
-  SlotContent slot = std::move(session.slots[0]);
-  if (slot.empty()) throw Error(path_of(file) + ": holds no model");
-  resolve(slot, library);
-  if (!slot.missing.empty()) throw Error(path_of(file) + ": " + slot.missing);
-  slot.preset = path_of(file);
-  chain = std::move(session.chain);
-  return slot;
-}
-
 }  // namespace
 
 Processor::Processor()
@@ -30,7 +19,11 @@ Processor::Processor()
                          .withInput("Input", juce::AudioChannelSet::stereo(), true)
                          .withOutput("Output", juce::AudioChannelSet::stereo(), true)),
       parameters_(*this) {
-  for (auto* parameter : getParameters()) parameter->addListener(this);
+  for (auto* parameter : getParameters()) {
+    parameter->addListener(this);
+    placed_values_.push_back(parameter->getValue());
+  }
+  gestures_.resize(placed_values_.size());
   background_->join(this, [this] { tick(); });
 }
 
@@ -81,94 +74,18 @@ void Processor::dismiss_errors() {
 
 void Processor::set_active_slot(int slot) {
   {
+    History::Sessions forgotten;
     const std::lock_guard lock(mutex_);
     if (slot == active_slot_) return;
-    history_.changing(current_session());
+    forgotten = history_.changing(last_session());
+    if (going_to_) going_to_->active_slot = slot;
+    ++switches_;
     const juce::SpinLock::ScopedLockType still(controls_lock_);
     keep_controls();
     active_slot_ = slot;
     show_controls();
   }
   tell_of_change(By::player);
-}
-
-void Processor::copy_to_other_slot() {
-  {
-    const std::lock_guard lock(mutex_);
-    history_.changing(current_session());
-    const juce::SpinLock::ScopedLockType still(controls_lock_);
-    keep_controls();
-    install(1 - active_slot_, slots_[size_t(active_slot_)].content);
-  }
-  tell_of_change(By::player);
-}
-
-void Processor::set_rate_mode(dsp::RateMode mode) {
-  {
-    const std::lock_guard lock(mutex_);
-    Session session = current_session();
-    if (session.rate_mode == mode) return;
-    history_.changing(session);
-    session.rate_mode = mode;
-    install(std::move(session));
-  }
-  tell_of_change(By::player);
-}
-
-void Processor::clear(int slot) {
-  {
-    const std::lock_guard lock(mutex_);
-    history_.changing(current_session());
-    const juce::SpinLock::ScopedLockType still(controls_lock_);
-    install(slot, SlotContent{});
-    unread_state_.reset();
-    notice_.clear();
-  }
-  tell_of_change(By::player);
-}
-
-void Processor::load_file(int slot, const juce::File& file) {
-  uint64_t request = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    Slot& to = slots_[size_t(slot)];
-    request = ++to.request;
-    to.loading_file = to.asked_file = file;
-    to.load_error.clear();
-  }
-  sendChangeMessage();
-
-  background_->post(this, [this, slot, file, request] {
-    SlotContent content;
-    std::map<std::string, float> chain;
-    std::string wrong;
-    try {
-      content = file.hasFileExtension(kPresetExtension) ? read_preset(file, *library_, chain) : slot_with(library_->load(file), path_of(file));
-    } catch (const Error& error) {
-      wrong = error.what();
-    } catch (const std::exception& error) {
-      wrong = path_of(file) + ": " + error.what();
-    }
-    {
-      const std::lock_guard lock(mutex_);
-      Slot& to = slots_[size_t(slot)];
-      if (to.request != request) return;  // something else was asked for since
-      if (!wrong.empty()) {
-        to.loading_file = juce::File();
-        to.load_error = wrong;
-      } else {
-        history_.changing(current_session());
-        const juce::SpinLock::ScopedLockType still(controls_lock_);
-        install(slot, std::move(content));
-        to.asked_file = file;
-        parameters_.set_chain(chain);
-        unread_state_.reset();
-        notice_.clear();
-      }
-    }
-    if (wrong.empty()) library_->note_recent(file);
-    tell_of_change(By::player);
-  });
 }
 
 void Processor::load_neighbour(int step) {
@@ -224,28 +141,13 @@ juce::File Processor::save_preset(const juce::String& name) {
 
 bool Processor::can_undo() const {
   const std::lock_guard lock(mutex_);
-  return history_.can_undo();
+  return history_.can_undo() ||
+         std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.loading_file != juce::File(); });
 }
 
 bool Processor::can_redo() const {
   const std::lock_guard lock(mutex_);
   return history_.can_redo();
-}
-
-void Processor::undo() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (auto session = history_.undo(current_session())) install(std::move(*session));
-  }
-  tell_of_change(By::player);
-}
-
-void Processor::redo() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (auto session = history_.redo(current_session())) install(std::move(*session));
-  }
-  tell_of_change(By::player);
 }
 
 Session Processor::current_session() const {
@@ -261,7 +163,7 @@ Session Processor::current_session() const {
 
 void Processor::keep_controls() { slots_[size_t(active_slot_)].content = current_session().slots[size_t(active_slot_)]; }
 
-void Processor::show_controls() {
+void Processor::show_controls(const Change* change) {
   const Slot& slot = slots_[size_t(active_slot_)];
   const std::vector<float> values = control_values(slot.content);
   ActiveControls next;
@@ -269,58 +171,24 @@ void Processor::show_controls() {
   next.count = int(std::min(values.size(), parameters_.controls.size()));
   for (size_t i = 0; i < parameters_.controls.size(); ++i) {
     ControlParameter& parameter = *parameters_.controls[i];
+    const float before = parameter.getValue();
+    const bool stays = change && moved_since(*change, parameter);
+    float value = 0;
     if (i < size_t(next.count)) {
       const ssm::Control& control = slot.content.loaded->model->card().controls[i];
       next.min[i] = control.min;
       next.range[i] = control.max - control.min;
       parameter.set_meaning(control);
-      parameter.setValue(parameter.normalised(values[i]));
+      value = parameter.normalised(values[i]);
     } else {
       parameter.set_meaning(std::nullopt);
-      parameter.setValue(0);
     }
+    if (stays) continue;
+    parameter.move(before, value);
+    placed_values_[size_t(parameter.getParameterIndex())] = value;
   }
   active_controls_ = next;
   rack_.settings().active_slot = active_slot_;
-}
-
-void Processor::install(int slot, SlotContent content) {
-  Slot& to = slots_[size_t(slot)];
-  ++to.request;
-  to.loading_file = to.asked_file = juce::File();
-  to.load_error.clear();
-  to.message = content.missing;
-  to.content = std::move(content);
-  const std::vector<float> values = control_values(to.content);
-  try {
-    rack_.load(slot, to.content.loaded ? to.content.loaded->model : nullptr, values);
-    to.kind = to.content.loaded ? SlotStatus::Kind::playing : to.content.empty() ? SlotStatus::Kind::empty : SlotStatus::Kind::missing;
-  } catch (const Error& error) {
-    rack_.load(slot, nullptr);
-    to.kind = SlotStatus::Kind::failed;
-    to.message = error.what();
-  }
-  if (slot == active_slot_) show_controls();
-}
-
-void Processor::install(Session session) {
-  const juce::SpinLock::ScopedLockType still(controls_lock_);
-  active_slot_ = session.active_slot;
-  const bool same_rates = session.rate_mode == rack_.rate_mode();
-  rack_.set_rate_mode(session.rate_mode);
-  for (int i = 0; i < dsp::kSlots; ++i) {
-    SlotContent& content = session.slots[size_t(i)];
-    Slot& slot = slots_[size_t(i)];
-    if (content.loaded && slot.kind == SlotStatus::Kind::playing && content.loaded == slot.content.loaded && same_rates) {
-      slot.content = std::move(content);  // goes on playing, with other values
-      const std::vector<float> values = control_values(slot.content);
-      for (size_t c = 0; c < std::min(values.size(), size_t(dsp::kMaxRackControls)); ++c) rack_.settings().controls[size_t(i)][c] = values[c];
-    } else {
-      install(i, std::move(content));
-    }
-  }
-  parameters_.set_chain(session.chain);
-  show_controls();
 }
 
 void Processor::tell_of_change(By by) {
@@ -340,13 +208,15 @@ void Processor::handleAsyncUpdate() {
 }
 
 void Processor::parameterGestureChanged(int index, bool starting) {
+  History::Sessions forgotten;
   const std::lock_guard lock(mutex_);
+  ++gestures_[size_t(index)];
   const float value = getParameters()[index]->getValue();
   if (starting) {
     before_gesture_ = current_session();
     value_before_gesture_ = value;
   } else if (before_gesture_) {
-    if (value != value_before_gesture_) history_.changing(std::move(*before_gesture_));
+    if (value != value_before_gesture_) forgotten = history_.changing(std::move(*before_gesture_));
     before_gesture_.reset();
   }
 }
@@ -368,30 +238,33 @@ bool Processor::isBusesLayoutSupported(const BusesLayout& layout) const {
 }
 
 void Processor::prepareToPlay(double sample_rate_hz, int max_block_frames) {
+  const dsp::ProcessSpec spec{sample_rate_hz, std::max(max_block_frames, 1),
+                              std::max(getMainBusNumOutputChannels(), 1)};
+  tap_.prepare(sample_rate_hz);
+  copy_parameters(false);  // so that nothing moves in the first block
+  std::string wrong;
+  try {
+    rack_.prepare(spec);
+  } catch (const Error& error) {
+    wrong = error.what();
+  }
+  Change change;
   {
     const std::lock_guard lock(mutex_);
-    spec_ = {sample_rate_hz, std::max(max_block_frames, 1), std::max(getMainBusNumOutputChannels(), 1)};
-    tap_.prepare(sample_rate_hz);
-    copy_parameters(false);  // so that nothing moves in the first block
-    try {
-      rack_.prepare(spec_);
-    } catch (const Error& error) {
-      spec_ = {};
-      notice_ = error.what();
-    }
+    spec_ = wrong.empty() ? spec : dsp::ProcessSpec{};
+    if (!wrong.empty()) notice_ = wrong;
+    change = asked();
+    change.can_be_undone = false;
     // those that could not serve the spec before may now, and the other way round
-    for (int i = 0; i < dsp::kSlots; ++i) {
-      Slot& slot = slots_[size_t(i)];
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      Slot& slot = slots_[i];
       if (!slot.content.loaded) continue;
-      if (rack_.model(i) != slot.content.loaded->model) {
-        const juce::SpinLock::ScopedLockType still(controls_lock_);
-        keep_controls();
-        install(i, slot.content);
-      }
-      slot.message = rack_.problem(i);
+      change.anew[i] = rack_.model(int(i)) != slot.content.loaded->model;
+      slot.message = rack_.problem(int(i));
       slot.kind = slot.message.empty() ? SlotStatus::Kind::playing : SlotStatus::Kind::failed;
     }
   }
+  carry_out(change);
   setLatencySamples(rack_.latency_frames());
   sendChangeMessage();
 }
@@ -432,28 +305,47 @@ void Processor::copy_parameters(bool bypassed) noexcept {
 }
 
 void Processor::getStateInformation(juce::MemoryBlock& state) {
-  const std::lock_guard lock(mutex_);
-  if (!unread_state_.isEmpty()) {
-    state = unread_state_;
-    return;
+  Session session;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!unread_state_.isEmpty()) {
+      state = unread_state_;
+      return;
+    }
+    session = current_session();
   }
-  const std::vector<std::byte> bytes = to_bytes(current_session());
+  const std::vector<std::byte> bytes = to_bytes(session);
   state.replaceAll(bytes.data(), bytes.size());
 }
 
+// In force when it returns: a host may render at once.
 void Processor::setStateInformation(const void* data, int size) {
   if (!data || size <= 0) return;
   try {
     Session session = session_from_bytes({static_cast<const std::byte*>(data), size_t(size)});
-    for (SlotContent& slot : session.slots) resolve(slot, *library_);
-    const std::lock_guard lock(mutex_);
-    install(std::move(session));
-    history_ = {};
-    unread_state_.reset();
-    notice_.clear();
+    Change change;
+    std::optional<Session> dropped;
+    {
+      const std::lock_guard lock(mutex_);
+      ++sessions_;
+      change = asked();
+      going_to_.swap(dropped);
+      for (int slot = 0; slot < dsp::kSlots; ++slot) change.requests[size_t(slot)] = next_request(slot);
+    }
+    for (size_t i = 0; i < session.slots.size(); ++i) {
+      resolve(session.slots[i], *library_);
+      change.slots[i] = std::move(session.slots[i]);
+    }
+    change.active_slot = session.active_slot;
+    change.rate_mode = session.rate_mode;
+    change.chain = std::move(session.chain);
+    change.goes_on = change.reads_session = true;
+    change.can_be_undone = false;
+    carry_out(change);
   } catch (const Error& error) {
+    juce::MemoryBlock unread(data, size_t(size));
     const std::lock_guard lock(mutex_);
-    unread_state_.replaceAll(data, size_t(size));
+    unread_state_.swapWith(unread);
     notice_ = error.what();
   }
   tell_of_change(By::host);

@@ -42,7 +42,8 @@ class Processor final : public juce::AudioProcessor,
   Processor();
   ~Processor() override;
 
-  // -- what the editor uses, all [message-thread] unless told
+  // -- what the editor uses, all [message-thread] unless told. What needs a model to be read or to settle is asked for
+  // here and done on another thread, in the order in which it was asked for; what plays plays on meanwhile.
   Parameters& parameters() { return parameters_; }
   ModelLibrary& library() { return *library_; }
   dsp::RackMeters& meters() { return rack_.meters(); }
@@ -69,7 +70,7 @@ class Processor final : public juce::AudioProcessor,
 
   bool can_undo() const;
   bool can_redo() const;
-  void undo();
+  void undo();  // while a file loads: drops that
   void redo();
 
   size_t observe(std::span<ssm::LayerActivity> out) const noexcept { return rack_.observe(out); }  // [any thread]
@@ -115,13 +116,49 @@ class Processor final : public juce::AudioProcessor,
     std::string message;
     std::string load_error;
     juce::File loading_file;  // none: nothing loads
-    juce::File asked_file;  // what was asked for last, whether or not it loaded; none: something else has changed since
-    uint64_t request = 0;   // counts the changes, so that a load that comes too late is known
+    // What was asked for last, whether or not it loaded; none: something else has changed since.
+    juce::File asked_file;
+    uint64_t request = 0;    // the number of what was asked for last
+    uint64_t committed = 0;  // of what the content came by; undo and redo have none
+    uint64_t version = 0;    // how often the content was changed for another
   };
   // How the parameters' values reach the active slot's controls.
   struct ActiveControls {
     int slot = 0, count = 0;
     std::array<double, dsp::kMaxRackControls> min{}, range{};
+  };
+
+  // A change of what the slots hold. It is asked for, made with no lock held, which may take seconds, and committed
+  // within microseconds. What has moved since it was asked for is newer and stays: a slot, the active slot, what host
+  // or player have set.
+  struct Change {
+    std::array<std::optional<SlotContent>, dsp::kSlots> slots;  // none: stays. After commit(): what was there before
+    std::array<uint64_t, dsp::kSlots> requests{};               // the slot's; 0: undo or redo, of which each counts
+    std::array<bool, dsp::kSlots> anew{};  // a voice for what the slot holds
+    std::optional<int> active_slot;
+    std::optional<dsp::RateMode> rate_mode;
+    std::map<std::string, float> chain;
+    juce::File asked_file;  // of a load
+    bool goes_on = false;   // where a slot's model plays already, it is not begun anew
+    bool can_be_undone = true;
+    bool reads_session = false;
+
+    // When it was asked for.
+    uint64_t requests_then = 0, sessions_then = 0, switches_then = 0;
+    std::vector<float> values_then;  // of all parameters
+    std::vector<uint32_t> gestures_then;
+
+    bool is_void() const { return !slots[0] && !slots[1] && !active_slot && !rate_mode && !anew[0] && !anew[1]; }
+  };
+  struct Made {
+    std::array<std::optional<dsp::Rack::Prepared>, dsp::kSlots> voices;  // none: goes on as it is
+    std::array<std::string, dsp::kSlots> problems;                       // why a slot's model does not play
+    std::array<uint64_t, dsp::kSlots> versions{};                        // of the contents that they were made for
+  };
+  // What no longer counts after a commit, to be freed without the lock.
+  struct Forgotten {
+    History::Sessions sessions;
+    History history;
   };
 
   void parameterValueChanged(int, float) override {}
@@ -134,9 +171,24 @@ class Processor final : public juce::AudioProcessor,
   // All but the audio thread, with mutex_ held; the audio thread leaves the controls alone while controls_lock_ is held.
   Session current_session() const;
   void keep_controls();  // what the parameters say, into the active slot
-  void show_controls();  // what the active slot says, into the parameters
-  void install(int slot, SlotContent content);
-  void install(Session session);
+  // What the active slot says, into the parameters, but for those that have moved since the change was asked for.
+  void show_controls(const Change* change = nullptr);
+  Change asked() const;
+  Session last_session() const { return going_to_ ? *going_to_ : current_session(); }
+  void go_back_or_on(bool back);
+  uint64_t next_request(int slot);  // what loads into the slot is dropped
+  bool superseded(const Change& change, size_t slot) const;
+  bool moved_since(const Change& change, const juce::AudioProcessorParameter& parameter) const;
+  bool commit(Change& change, Made& made, Forgotten& forgotten);                     // false: make it again
+  void follow(const Change& change, dsp::Rack::Prepared& voice, bool is_new) const;  // what moved while it was made
+  void commit_slot(size_t at, Change& change, const Made& made);
+  void set_chain(const Change& change);
+
+  // Without mutex_.
+  Made make(const Change& change) const;
+  enum class Refuse { no, model_that_does_not_play };
+  std::string carry_out(Change& change, Refuse refuse = Refuse::no);  // returns why it was refused
+  void load_now(int slot, const juce::File& file, Change change);
 
   // Without mutex_: the host hears of the latency at once; of the rest on the message thread, and so does the window.
   enum class By { player, host };
@@ -150,10 +202,18 @@ class Processor final : public juce::AudioProcessor,
   SoundTap tap_;
   LoadMeter load_;
 
-  mutable std::mutex mutex_;  // guards what follows, up to active_controls_; never taken by the audio thread
+  // Guards what follows, up to active_controls_; held for microseconds, and never taken by the audio thread.
+  mutable std::mutex mutex_;
   std::array<Slot, dsp::kSlots> slots_;
   int active_slot_ = 0;
+  uint64_t requests_ = 0;  // in all slots
+  uint64_t switches_ = 0;  // from slot to slot by the player
+  uint64_t sessions_ = 0;  // that the host has handed over
   History history_;
+  std::optional<Session> going_to_;   // what the latest undo or redo leads to, until it is there
+  uint64_t steps_ = 0;                // undo and redo
+  std::vector<float> placed_values_;  // of all parameters, where it was not host or player who set them last
+  std::vector<uint32_t> gestures_;    // how often the player took and let go each parameter
   std::optional<Session> before_gesture_;
   float value_before_gesture_ = 0;
   std::string notice_;

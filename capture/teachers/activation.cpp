@@ -54,11 +54,11 @@ Activation Activation::of_nam(const nlohmann::json& json, const std::string& whe
   const std::string name = fields.text("type");
   Activation activation(kind_named(kNamKinds, name, where));
   if (fields.has("negative_slopes")) {
-    for (const nlohmann::json& slope : fields.at("negative_slopes")) {
-      if (!slope.is_number()) throw fields.wrong("negative_slopes", "a list of numbers");
-    }
-    activation.slopes_ = fields.at("negative_slopes").get<std::vector<float>>();
-    if (activation.slopes_.empty()) throw fields.wrong("negative_slopes", "a list of numbers");
+    const nlohmann::json& slopes = fields.at("negative_slopes");
+    const auto is_number = [](const nlohmann::json& slope) { return slope.is_number(); };
+    if (!slopes.is_array() || slopes.empty() || !std::ranges::all_of(slopes, is_number))
+      throw fields.wrong("negative_slopes", "a list of numbers");
+    activation.slopes_ = slopes.get<std::vector<float>>();
   }
   if (fields.has("negative_slope")) activation.slopes_ = {float(fields.number("negative_slope"))};
   activation.low_ = float(fields.number("min_val", -1.0));

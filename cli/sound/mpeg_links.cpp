@@ -57,12 +57,13 @@ class Walk {
     uint64_t at = 0;
     while (const uint64_t tag = tag_bytes(at)) at += tag;
     if (!find_pair(at)) return {};
-    begin_link(0, 0);
+    begin_link(at, at);
     while (at < size_) {
       const std::optional<Frame> frame = frame_at(at);
       if (frame && frame->matches(format_)) {
         if (at + frame->bytes > size_) {
           links_.back().faults.truncated = true;
+          at = size_;
           break;
         }
         take(*frame, at);
@@ -75,7 +76,7 @@ class Walk {
       }
     }
     end_file();
-    end_link(size_);
+    end_link(std::min(at, size_));  // what follows is padding, or no sound any more
     return std::move(links_);
   }
 

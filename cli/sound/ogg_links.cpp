@@ -2,6 +2,7 @@
 #include <ogg/ogg.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -40,6 +41,13 @@ int64_t begin_position(const ogg_page& first) {
   const std::string_view body(reinterpret_cast<const char*>(first.body), static_cast<size_t>(first.body_len));
   if (!body.starts_with("OpusHead") || body.size() < kPreSkip + kPreSkipBytes) return 0;
   return static_cast<int64_t>(number_in({first.body + kPreSkip, kPreSkipBytes}, false));
+}
+
+// Of a tag that some programs put in front; 0: there is none.
+uint64_t id3_bytes(ByteSource& source) {
+  uint8_t head[10] = {};
+  if (source.read_at(0, head) != sizeof head || std::memcmp(head, "ID3", 3) != 0) return 0;
+  return 10 + (uint64_t{head[6]} << 21 | head[7] << 14 | head[8] << 7 | head[9]);
 }
 
 class Walk {
@@ -84,7 +92,7 @@ class Walk {
 
  private:
   void begin_file(uint64_t at) {
-    headers_begin_ = links_.empty() ? 0 : at;
+    headers_begin_ = at;
     links_.push_back({.pieces = {{headers_begin_, 0, {}}}, .faults = {}});
     links_.back().faults.truncated = true;  // until the page that ends it
     next_number_.clear();
@@ -129,14 +137,14 @@ class Walk {
 }  // namespace
 
 std::vector<SoundLink> ogg_links(ByteSource& source) {
+  const uint64_t begin = id3_bytes(source);
   uint8_t head[4] = {};
-  if (source.read_at(0, head) != sizeof head || head[0] != 'O' || head[1] != 'g' || head[2] != 'g' || head[3] != 'S')
-    return {};
+  if (source.read_at(begin, head) != sizeof head || std::memcmp(head, "OggS", 4) != 0) return {};
   ogg_sync_state sync;
   ogg_sync_init(&sync);
   const std::unique_ptr<ogg_sync_state, decltype(&ogg_sync_clear)> cleared(&sync, &ogg_sync_clear);
   Walk walk;
-  uint64_t read = 0, at = 0;
+  uint64_t read = begin, at = begin;
   for (;;) {
     ogg_page page;
     const long size = ogg_sync_pageseek(&sync, &page);

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 
@@ -189,14 +191,30 @@ std::unique_ptr<SoundReader> open_stream(int descriptor, bool close_it, const st
   return reader;
 }
 
+// Whether a file has the name of MPEG and nothing of it inside, of which libsndfile's decoder would talk at length. Frames
+// of a free bit rate do not say how long they are, and are not found.
+bool is_no_mpeg(const std::filesystem::path& path, ByteSource& source) {
+  std::string extension = path.extension().string();
+  std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (extension != ".mp3" && extension != ".mp2") return false;
+  std::array<uint8_t, 3> head = {};
+  source.read_at(0, head);
+  const bool is_tagged = std::memcmp(head.data(), "ID3", head.size()) == 0;
+  const bool is_free = head[0] == 0xff && (head[1] & 0xe0) == 0xe0 && head[2] >> 4 == 0;
+  return !is_tagged && !is_free && mpeg_links(source).empty();
+}
+
 std::unique_ptr<SoundReader> open_without_chunks(const std::filesystem::path& path,
                                                  const std::shared_ptr<ByteSource>& source) {
   if (is_flac(path)) return open_flac(path);
   if (std::vector<SoundLink> links = ogg_links(*source); !links.empty())
     return open_links(path, source, std::move(links));
+  if (is_no_mpeg(path, *source))
+    throw Failure(kFailed, in_quotes(path) + ": no MPEG audio was found in it; it is damaged, or of another kind");
   SF_INFO info = {};
   const std::unique_ptr<SNDFILE, decltype(&sf_close)> probe(sf_open(path.c_str(), SFM_READ, &info), &sf_close);
-  if (probe && (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG) {
+  // libsndfile refuses MPEG with anything else before or behind it.
+  if (!probe || (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG) {
     if (std::vector<SoundLink> links = mpeg_links(*source); !links.empty())
       return open_links(path, source, std::move(links));
   }

@@ -16,6 +16,7 @@
 #include "cli/text.h"
 #include "sensor/links/file_link.h"
 #include "sensor/links/followed_files.h"
+#include "sensor/links/gzip_file.h"
 #include "sensor/links/pipe_link.h"
 #include "base/error.h"
 #ifdef COIL_MQTT
@@ -49,11 +50,28 @@ class NamedPipeLink final : public sensor::Link {
   sensor::PipeLink pipe_;
 };
 
-std::unique_ptr<sensor::Link> open_input(const std::string& input) {
+// What a compressed file holds in place of the file.
+int unpacked(int descriptor, const std::string& name, const sensor::Log& log) {
+  try {
+    const sensor::UnpackedFile file = sensor::unpack_gzip(descriptor);
+    ::close(descriptor);
+    if (!file.damage.empty())
+      log.write(sensor::LogLevel::kWarning, name, file.damage + "; what lies before that is processed");
+    return file.descriptor;
+  } catch (const Error& error) {
+    throw Failure(kFailed, name + ": " + error.what());
+  }
+}
+
+std::unique_ptr<sensor::Link> open_input(const std::string& input, const sensor::Log& log) {
   const bool is_standard = input == "-";
   const int descriptor = is_standard ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : ::open(input.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) throw Failure(kFailed, (is_standard ? "standard input" : in_quotes(input)) + ": cannot be read: " + std::strerror(errno));
-  if (sensor::is_seekable(descriptor)) return std::make_unique<sensor::FileLink>(descriptor, is_standard ? "standard input" : in_quotes(input));
+  if (sensor::is_seekable(descriptor)) {
+    const std::string name = is_standard ? "standard input" : in_quotes(input);
+    const bool is_packed = ::lseek(descriptor, 0, SEEK_CUR) == 0 && sensor::is_gzip(descriptor);
+    return std::make_unique<sensor::FileLink>(is_packed ? unpacked(descriptor, name, log) : descriptor, name);
+  }
   return std::make_unique<NamedPipeLink>(descriptor);
 }
 
@@ -156,7 +174,7 @@ void open_kafka(const LinkOptions& options, const sensor::Log& log, Links& links
 }  // namespace
 
 void add_link_options(CLI::App& command, LinkOptions& options) {
-  command.add_option("input", options.input, "File of records (default: standard input)")->type_name("FILE");
+  command.add_option("input", options.input, "File of records, compressed by gzip or not (default: standard input)")->type_name("FILE");
   command.add_option("--follow", options.follow, "Read files and wait for more, also when they are rotated, truncated or made later: files, folders and all "
                      "below them, patterns in quotes; with --state it goes on to the byte after a restart")
       ->type_name("FILE...");
@@ -255,7 +273,7 @@ Links open_links(const LinkOptions& options, [[maybe_unused]] const sensor::Engi
     throw;
   }
   if (!links.first && !options.follow.empty()) links.first = std::make_unique<sensor::FollowedFiles>(follow_options(options, engine), log);
-  if (!links.first) links.first = open_input(options.input);
+  if (!links.first) links.first = open_input(options.input, log);
   return links;
 }
 

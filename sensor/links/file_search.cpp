@@ -121,13 +121,23 @@ bool is_rotated(const std::string& name, const std::string& of) {
          is_rotated_file(path.filename().string(), of_path.filename().string());
 }
 
-std::vector<FoundFile> find_rotated(const std::string& name) {
+namespace {
+
+// `ending`: behind the name of a rotated file.
+std::vector<FoundFile> find_rotated_with(const std::string& name, std::string_view ending) {
   const std::string own = std::filesystem::path(name).filename().string();
-  std::vector<FoundFile> found =
-      find_in_folder(name, [&](const dirent& entry) { return is_rotated_file(entry.d_name, own); });
+  std::vector<FoundFile> found = find_in_folder(name, [&](const dirent& entry) {
+    const std::string_view file(entry.d_name);
+    return file.ends_with(ending) && is_rotated_file(file.substr(0, file.size() - ending.size()), own);
+  });
   std::sort(found.begin(), found.end(),
             [](const FoundFile& a, const FoundFile& b) { return a.modified_ns < b.modified_ns; });
   return found;
 }
+
+}  // namespace
+
+std::vector<FoundFile> find_rotated(const std::string& name) { return find_rotated_with(name, ""); }
+std::vector<FoundFile> find_rotated_gzip(const std::string& name) { return find_rotated_with(name, ".gz"); }
 
 }  // namespace coil::sensor

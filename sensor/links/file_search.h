@@ -34,5 +34,7 @@ std::optional<FoundFile> find_by_inode(const std::string& name, uint64_t inode);
 bool is_rotated(const std::string& name, const std::string& of);
 // Files whose names rotation may have made of this one; the one changed first comes first.
 std::vector<FoundFile> find_rotated(const std::string& name);
+// Likewise those of them that gzip has compressed.
+std::vector<FoundFile> find_rotated_gzip(const std::string& name);
 
 }  // namespace coil::sensor

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "sensor/links/gzip_file.h"
 
 namespace coil::sensor {
 namespace {
@@ -71,6 +72,7 @@ struct FollowedFiles::File : GrowingFile {
   bool must_end = false;     // its last line is taken as it is
   bool is_due = false;       // is in due_
   bool is_in_batch = false;  // steps_ has marks of it
+  std::set<std::pair<FileIdentity, int64_t>> unpacked;  // compressed files that were searched for it, with their sizes
   Clock::time_point grew_at{};
 };
 
@@ -402,6 +404,32 @@ bool FollowedFiles::find_again(Path& path, File& file) {
     if (GrowingFile::holds(descriptor, place)) return attach(file, descriptor);
     ::close(descriptor);
   }
+  return place.end() > 0 && find_compressed(path, file);
+}
+
+// Opens what a file held that was compressed since it was read.
+bool FollowedFiles::find_compressed(const Path& path, File& file) {
+  const FilePlace place = file.place();
+  std::vector<FoundFile> candidates = find_rotated_gzip(path.name);
+  std::reverse(candidates.begin(), candidates.end());
+  for (const FoundFile& candidate : candidates) {
+    if (!file.unpacked.insert({candidate.identity, candidate.bytes}).second) continue;
+    const int packed = open_file(candidate.name);
+    if (packed < 0) continue;
+    UnpackedFile content;
+    try {
+      content = unpack_gzip(packed);
+    } catch (const Error& error) {
+      warn(candidate.name, error.what());
+    }
+    ::close(packed);
+    if (content.descriptor < 0) continue;
+    if (GrowingFile::holds(content.descriptor, place)) {
+      if (!content.damage.empty()) warn(candidate.name, content.damage + "; what lies before that is processed");
+      return attach(file, content.descriptor);
+    }
+    ::close(content.descriptor);
+  }
   return false;
 }
 
@@ -553,6 +581,14 @@ void FollowedFiles::begin_anew(File& file, std::vector<Message>& messages) {
     if (copy) drop(std::move(copy));
     copy = make_file(path, std::move(of_copy));
     if (!attach(*copy, open_file(found.name))) drop(std::move(copy));
+  }
+  if (!is_known) {
+    FilePlace of_copy = before;
+    of_copy.identity = {};
+    copy = make_file(path, std::move(of_copy));
+    is_known = find_compressed(path, *copy);
+    copied_ns = before.modified_ns;
+    if (!is_known) drop(std::move(copy));
   }
   std::optional<Line> unended;
   if (!is_known) {

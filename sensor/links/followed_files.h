@@ -71,6 +71,7 @@ class FollowedFiles final : public Link {
   bool is_too_new(const Path& path, const FoundFile& found) const;
   bool adopt(Path& path, const FoundFile& found);
   bool find_again(Path& path, File& file);
+  bool find_compressed(const Path& path, File& file);
   std::vector<std::unique_ptr<File>> find_missed(Path& path, int64_t since_ns, const FileIdentity& now,
                                                  Rotation rotation);
   void find_missed_of_empty(Path& path, const FoundFile& found);

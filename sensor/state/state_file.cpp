@@ -98,7 +98,10 @@ void StateFile::load(Content& content) {
   if (!read_all(file.get(), bytes.data(), bytes.size(), 0)) throw system_failure(path_, "cannot be read");
   if (bytes.size() < sizeof kMagic - 1 || std::memcmp(bytes.data(), kMagic, sizeof kMagic - 1) != 0) {
     const bool is_other = bytes.size() >= kAnyMagic.size() && std::memcmp(bytes.data(), kAnyMagic.data(), kAnyMagic.size()) == 0;
-    throw failure(path_, is_other ? "was written by another version of coil; begin with a new state" : "is no state file of coil stream");
+    throw failure(path_, is_other ? "was written by a version of coil whose states this one cannot read; move it and '" +
+                                        blocks_path_.filename().string() +
+                                        "' away, or name another one with --state: what was learnt begins anew"
+                                  : "is no state file of coil stream");
   }
   if (bytes.size() < sizeof kMagic - 1 + sizeof(uint64_t)) throw failure(path_, "is damaged: it ends too soon");
   const size_t body = bytes.size() - sizeof(uint64_t);

@@ -119,6 +119,8 @@ TEST_CASE("What cannot be read of a capture is said in one line") {
   CHECK_THAT(changed("lstm.nam", "/weights/3", 1e300), Contains("entry 3 is none"));
   CHECK_THAT(changed("a1_wavenet.nam", "/config/layers", Json::array()), Contains("a list of layer arrays"));
   CHECK_THAT(changed("a1_wavenet.nam", "/config/layers/0/activation", "Snake"), Contains("'Snake' is not known"));
+  CHECK_THAT(changed("a2_activations.nam", "/config/layers/0/activation/10/negative_slopes", 3),
+             Contains("negative_slopes must be a list of numbers"));
   CHECK_THAT(changed("a1_wavenet.nam", "/config/layers/1/input_size", 5), Contains("must be"));
   CHECK_THAT(changed("a1_wavenet.nam", "/config/layers/0/dilations", 3), Contains("a list of whole numbers"));
   CHECK_THAT(changed("a1_wavenet.nam", "/config/layers/0/dilations/0", 1 << 30), Contains("a list of whole numbers"));

@@ -1,5 +1,6 @@
 """`coil stream --follow`: files that grow, are rotated, truncated and made anew, over restarts and kill -9; and files with --resume."""
 
+import gzip
 import json
 import os
 import random
@@ -121,6 +122,58 @@ class Follow(CoilTest):
                 written.append(self.results())
                 self.assertGreater(len(written), 5)
                 self.check_union(written, expected)
+
+    def compress(self, name):
+        """As logrotate's `compress` does it."""
+        with open(self.path(name), "rb") as plain, gzip.open(self.path(name + ".gz"), "wb") as packed:
+            shutil.copyfileobj(plain, packed)
+        os.unlink(self.path(name))
+
+    def test_rotated_and_compressed_while_nobody_looked(self):
+        lines = sensor_lines(sensors=1, records=90, seed=1)
+        expected = self.expected(lines)
+        arguments = ["--follow", "f", "--state", "s"]
+        self.append("f", lines[:30] + [lines[30][:20]])
+        got, said = self.run_until(30, *arguments)
+        self.append("f", [lines[30][20:]] + lines[31:40])
+        os.rename(self.path("f"), self.path("f.3"))
+        self.compress("f.3")
+        self.append("f.2", b"another file\n" * 1000)
+        self.compress("f.2")
+        self.append("f.1", lines[40:60])
+        self.append("f", lines[60:70])
+        more, said_then = self.run_until(40, *arguments)
+        self.assertEqual(got + more, expected[:70])
+        self.assertEqual(said + said_then, "")
+        self.append("f", lines[70:])  # where it stands is known again
+        more, said = self.run_until(20, *arguments)
+        self.assertEqual((more, said), (expected[70:], ""))
+
+    def test_what_was_rotated_and_cannot_be_unpacked_is_said(self):
+        lines = sensor_lines(sensors=1, records=50, seed=1)
+        arguments = ["--follow", "f", "--state", "s"]
+        self.append("f", lines[:30])
+        got, _ = self.run_until(30, *arguments)
+        self.append("f", lines[30:40])
+        os.rename(self.path("f"), self.path("f.1"))
+        self.compress("f.1")
+        os.truncate(self.path("f.1.gz"), 100)
+        self.append("f", lines[40:])
+        more, said = self.run_until(10, *arguments)
+        self.assertEqual(len(more), 10)
+        self.assertRegex(said, "cannot be found any more|written anew")  # where the file system gives its number again
+
+    def test_compressed_and_its_number_given_to_the_next(self):
+        lines = sensor_lines(sensors=1, records=60, seed=1)
+        arguments = ["--follow", "f", "--state", "s"]
+        self.append("f", lines[:30])
+        got, _ = self.run_until(30, *arguments)
+        self.append("f", lines[30:40])
+        shutil.copyfile(self.path("f"), self.path("f.1"))
+        self.compress("f.1")
+        self.path("f").write_bytes(b"".join(lines[40:]))
+        more, said = self.run_until(30, *arguments)
+        self.assertEqual((got + more, said), (self.expected(lines), ""))
 
     def test_rotated_several_times_while_nobody_looked(self):
         lines = sensor_lines(sensors=1, records=120, seed=1)

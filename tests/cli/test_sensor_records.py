@@ -1,6 +1,7 @@
 """`coil stream` takes records as people and devices write them, and passes through what it cannot score."""
 
 import csv
+import gzip
 import io
 import itertools
 import json
@@ -46,6 +47,20 @@ class SensorRecords(CoilTest):
             with self.subTest((separator, decimal, preamble, unit, encoding, end)):
                 self.assertEqual(self.json_records(data), expected, text)
                 self.assertEqual(self.stderr, "")
+
+    def test_a_compressed_file(self):
+        text = "time,temp\n" + "".join(f"{1700000000 + 60 * i},{20 + i % 7}.5\n" for i in range(300))
+        expected = self.stream(text)
+        packed = gzip.compress(text[:2000].encode()) + gzip.compress(text[2000:].encode())  # as files are joined
+        self.path("t.csv.gz").write_bytes(packed)
+        self.assertEqual(self.stream("", "t.csv.gz"), expected)
+        self.assertEqual(self.stderr, "")
+        with open(self.path("t.csv.gz"), "rb") as file:
+            self.assertEqual(self.coil("stream", "-m", "forecaster.safetensors", stdin=file).decode(), expected)
+        self.path("t.csv.gz").write_bytes(packed[:-40])
+        begin = self.stream("", "t.csv.gz")
+        self.assertTrue(expected.startswith(begin.rsplit("\n", 2)[0]) and len(begin) > 1000)
+        self.assertIn("ends in the middle of what was compressed", self.stderr)
 
     def test_a_separator_that_the_file_names(self):
         output = self.stream("sep=^\ntime^temp\n2024-01-01T00:00:00Z^12.5\n2024-01-01T00:01:00Z^12.75\n").splitlines()

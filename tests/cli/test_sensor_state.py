@@ -102,6 +102,11 @@ class SensorState(CoilTest):
                 first = self.stream(b"".join(lines[:cut]), "--state", f"s{cut}")
                 self.assertEqual(first + self.stream(b"".join(lines[cut:]), "--state", f"s{cut}"), expected)
 
+    def test_a_state_of_another_version_says_what_to_do(self):
+        self.path("s").write_bytes(b"coil stream state 3\n" + bytes(100))
+        self.coil("stream", "-m", self.model, "--state", "s", code=1, input=b"")
+        self.assertIn("move it and 's.series' away, or name another one with --state", self.stderr)
+
     def test_csv_goes_on_without_a_second_header(self):
         text = "time,sensor,value\n" + "".join(f"{1700000000 + 60 * t},a,{t % 7}\n" for t in range(50))
         lines = text.encode().splitlines(keepends=True)

@@ -326,3 +326,47 @@ class Mp3(InTime):
             self.assertEqual(Wav(self.process("in.mp3", "-", "--bits", "32f")).channels[0], alone[0] + alone[1])
             report = self.report("in.mp3")
             self.assertEqual((report["frames"], report["damaged"], report["truncated"]), (80000, False, False))
+
+
+class AroundTheSound(SoundDamage):
+    """What stands before or behind the sound of a file without chunks."""
+
+    def test_padding_and_tags(self):
+        tag = b"ID3\3\0\0\0\0\0\x14" + bytes(20)
+        for extension in ("mp3", "ogg", "opus", "flac"):
+            write_wav(self.path("source.wav"), [noise(9000, seed=1)])
+            self.process("source.wav", f"whole.{extension}")
+            content = self.path(f"whole.{extension}").read_bytes()
+            whole = Wav(self.process(f"whole.{extension}", "-", "--bits", "32f")).channels
+            for name, content in (("zeros", content + bytes(5000)), ("rest", content + bytes(range(1, 250)) * 9), ("tag", tag + content)):
+                with self.subTest(extension, around=name):
+                    self.path(f"in.{extension}").write_bytes(content)
+                    report = self.report(f"in.{extension}")
+                    self.assertEqual((report["frames"], report["damaged"], report["truncated"]), (9000, False, False))
+                    self.assertEqual(Wav(self.process(f"in.{extension}", "-", "--bits", "32f")).channels, whole)
+
+    def test_mp3_behind_something_else(self):
+        write_wav(self.path("source.wav"), [noise(9000, seed=1)])
+        self.process("source.wav", "whole.mp3")
+        whole = Wav(self.process("whole.mp3", "-", "--bits", "32f")).channels
+        self.path("in.mp3").write_bytes(bytes(range(250)) + self.path("whole.mp3").read_bytes())
+        self.assertEqual(Wav(self.process("in.mp3", "-", "--bits", "32f")).channels, whole)
+
+    def test_nothing_of_mp3_inside(self):
+        for content in (bytes(5000), bytes(range(256)) * 20, b"text " * 1000):
+            self.path("in.mp3").write_bytes(content)
+            self.process("in.mp3", "out.wav", code=1)
+            self.assertEqual(len(self.stderr.splitlines()), 1, self.stderr)
+            self.assertIn("no MPEG audio was found", self.stderr)
+
+    def test_joined_in_one_channel_and_in_two(self):
+        for extension in ("mp3", "ogg", "flac"):
+            content = b""
+            for channels in (1, 2):
+                write_wav(self.path("source.wav"), [noise(9000, seed=1)] * channels)
+                self.process("source.wav", f"part.{extension}")
+                content += self.path(f"part.{extension}").read_bytes()
+            self.path(f"in.{extension}").write_bytes(content)
+            report = self.report(f"in.{extension}")
+            self.assertEqual(report["frames"], 9000)
+            self.assertIn("of 2 channels", report["left_out"])

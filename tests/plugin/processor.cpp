@@ -6,7 +6,7 @@
 
 #include "dsp/rack.h"
 #include "base/error.h"
-#include "tests/plugin/hosted_plugin.h"
+#include "tests/plugin/processor_calls.h"
 #include "tests/plugin/sessions.h"
 #include "tests/support/random_network.h"
 #include "tests/support/temp_dir.h"
@@ -16,49 +16,12 @@ namespace {
 using namespace coil;
 using plugin::Processor;
 using Kind = plugin::SlotStatus::Kind;
+using test::finish, test::load, test::open, test::run, test::saved, test::set, test::wait_for;
 
 constexpr double kRate = 48000;
-constexpr int kBlock = 64;
+constexpr int kBlock = test::kBlock;
 
 const juce::File kOverdrive(test::overdrive_path().string());
-
-bool wait_for(const std::function<bool()>& condition) {
-  for (int i = 0; i < 500 && !condition(); ++i) test::run_messages(10);
-  return condition();
-}
-
-void load(Processor& processor, int slot, const juce::File& file) {
-  processor.load_file(slot, file);
-  REQUIRE(wait_for([&] { return processor.status(slot).kind != Kind::loading; }));
-}
-
-void set(juce::AudioProcessorParameter& parameter, float normalised) {
-  parameter.beginChangeGesture();
-  parameter.setValueNotifyingHost(normalised);
-  parameter.endChangeGesture();
-}
-
-test::Planes run(Processor& processor, test::Planes planes, const juce::MidiBuffer& midi_first = {}) {
-  juce::MidiBuffer midi = midi_first;
-  for (size_t begin = 0; begin < planes[0].size(); begin += kBlock) {
-    std::array<float*, 2> channels{planes[0].data() + begin, planes.back().data() + begin};
-    juce::AudioBuffer<float> audio(channels.data(), int(planes.size()), int(std::min(planes[0].size() - begin, size_t(kBlock))));
-    processor.processBlock(audio, midi);
-    midi.clear();
-  }
-  return planes;
-}
-
-plugin::Session saved(Processor& processor) {
-  juce::MemoryBlock state;
-  processor.getStateInformation(state);
-  return plugin::session_from_bytes({static_cast<const std::byte*>(state.getData()), state.getSize()});
-}
-
-void open(Processor& processor, const plugin::Session& session) {
-  const std::vector<std::byte> bytes = plugin::to_bytes(session);
-  processor.setStateInformation(bytes.data(), int(bytes.size()));
-}
 
 // From the first block on, without the fade that follows a load.
 void play_overdrive(Processor& processor) {
@@ -132,6 +95,7 @@ TEST_CASE("a saved preset names the slot, in the host's session and through undo
   CHECK(other.status(0).name == "My tone");
   processor.clear(0);
   processor.undo();
+  finish();
   CHECK(processor.status(0).name == "My tone");
   file.deleteFile();
 }
@@ -143,6 +107,7 @@ TEST_CASE("each slot keeps its own controls, the parameters follow the active on
   load(processor, 0, kOverdrive);
   set(drive, 0.9f);
   processor.copy_to_other_slot();
+  finish();
   processor.set_active_slot(1);
   CHECK(drive.value_in_units() == 9);
   set(drive, 0.1f);
@@ -168,16 +133,21 @@ TEST_CASE("undo and redo go through loads, knobs and slots") {
   processor.clear(0);
   CHECK(processor.status(0).kind == Kind::empty);
   processor.undo();
+  finish();
   CHECK(processor.status(0).kind == Kind::playing);
   CHECK(drive.value_in_units() == 2.5f);
   processor.undo();
+  finish();
   CHECK(processor.parameters().mix->get() == 100);
   processor.undo();
+  finish();
   CHECK(drive.value_in_units() == 5);
   processor.undo();
+  finish();
   CHECK(processor.status(0).kind == Kind::empty);
   CHECK_FALSE(processor.can_undo());
   for (int i = 0; i < 3; ++i) processor.redo();
+  finish();
   CHECK(drive.value_in_units() == 2.5f);
   CHECK(processor.parameters().mix->get() == 50);
 }
@@ -278,6 +248,7 @@ TEST_CASE("how models meet another rate is the player's choice: the latency foll
   run(processor, in);
   heard.count = 0;
   processor.set_rate_mode(dsp::RateMode::prefer_steps);
+  finish();
   CHECK(processor.getLatencySamples() == 0);
   CHECK(heard.count == 1);
   CHECK(saved(processor).rate_mode == dsp::RateMode::prefer_steps);
@@ -293,9 +264,11 @@ TEST_CASE("how models meet another rate is the player's choice: the latency foll
   CHECK(test::largest_difference(out[0], in[0]) > 0.1);
 
   processor.undo();
+  finish();
   CHECK(processor.rate_mode() == dsp::RateMode::model_default);
   CHECK(processor.getLatencySamples() == resampled);
   processor.set_rate_mode(dsp::RateMode::resample);
+  finish();
   CHECK(processor.getLatencySamples() == resampled);
   processor.prepareToPlay(kRate, kBlock);
   CHECK(processor.getLatencySamples() == 0);
@@ -314,6 +287,7 @@ TEST_CASE("what is said of a missing model is said again after undo") {
   processor.clear(0);
   CHECK(processor.status(0).message.isEmpty());
   processor.undo();
+  finish();
   CHECK(processor.status(0).kind == Kind::missing);
   CHECK(processor.status(0).message == message);
 }

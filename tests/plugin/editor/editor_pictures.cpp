@@ -579,10 +579,14 @@ TEST_CASE("shortcuts: browser, slots, bypass, next model, undo") {
   press(juce::KeyPress::rightKey, juce::ModifierKeys::altModifier);
   for (int i = 0; i < 200 && processor.status(1).kind != SlotStatus::Kind::playing; ++i) wait_ms(25);
   CHECK(processor.status(1).kind == SlotStatus::Kind::playing);
+  const auto becomes = [&](SlotStatus::Kind kind) {
+    for (int i = 0; i < 200 && processor.status(1).kind != kind; ++i) wait_ms(25);
+    return processor.status(1).kind == kind;
+  };
   press('Z', kCommand);
-  CHECK(processor.status(1).kind == SlotStatus::Kind::empty);
+  CHECK(becomes(SlotStatus::Kind::empty));
   press('Z', kCommand | kShift);
-  CHECK(processor.status(1).kind == SlotStatus::Kind::playing);
+  CHECK(becomes(SlotStatus::Kind::playing));
   press('1', kCommand);
   CHECK(processor.active_slot() == 0);
 }
