@@ -122,7 +122,12 @@ std::shared_ptr<const LoadedModel> ModelLibrary::load(const juce::File& file) {
   }
   if (file.getSize() > juce::int64(kMaxEmbeddedBytes)) return load(ssm::Checkpoint::open(path_of(file)), name, nullptr);
   auto bytes = std::make_shared<const std::vector<std::byte>>(read(file));
-  return load(ssm::Checkpoint::from_bytes(bytes, path), name, bytes);
+  try {
+    return load(ssm::Checkpoint::from_bytes(bytes, path), name, bytes);
+  } catch (const Error& error) {
+    if (file.hasFileExtension(kModelExtension)) throw;
+    throw Error(error.what() + std::string(kWanted));
+  }
 }
 
 std::shared_ptr<const LoadedModel> ModelLibrary::load(std::shared_ptr<const std::vector<std::byte>> file_bytes, const std::string& name) {

@@ -362,7 +362,8 @@ struct BadFile {
   const char* said;
 };
 const BadFile kBadFiles[] = {
-    {"take.wav", "RIFF\x24\0\0\0WAVE", "take.wav is a WAV file"},
+    {"take.wav", "RIFF\x24\0\0\0WAVE",
+     "take.wav is a WAV file: sound, not a model; a model (.safetensors) or a preset (.coil) is needed"},
     {"amp.nam", R"({"version": "0.5.4", "architecture": "WaveNet", "config": {}, "weights": []})",
      "amp.nam is a Neural Amp Modeler file"},
     {"notes.json", R"({"a": 1})", "notes.json is a JSON file, not a model"},
