@@ -93,8 +93,7 @@ void make_plan(const CaptureOptions& options) {
 
 // What the table's settings leave open, and what to record next. Returns the gaps.
 std::vector<std::string> say_gaps(const TakeTable& table) {
-  for (const std::string& name : table.constant_columns)
-    warn("'" + name + "' is the same in all rows; it does not become a knob");
+  for (const std::string& remark : table.remarks) warn(remark);
   const std::vector<capture::Setting> settings = table.settings();
   const std::vector<std::string> gaps = capture::gaps(settings, table.knobs);
   if (gaps.empty()) return gaps;

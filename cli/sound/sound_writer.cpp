@@ -97,9 +97,24 @@ bool write_w64_mask(int descriptor, uint32_t mask) {
 
 // Whether libsndfile writes nothing at all, or what it does not read, where there is no sound.
 bool needs_sound(int format) {
-  const int container = format & SF_FORMAT_TYPEMASK;
-  return container == SF_FORMAT_FLAC || container == SF_FORMAT_MPEG ||
-         (format & SF_FORMAT_SUBMASK) == SF_FORMAT_OPUS;
+  return (format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG || (format & SF_FORMAT_SUBMASK) == SF_FORMAT_OPUS;
+}
+
+// FLAC without a frame, of which libsndfile writes nothing: the marker and STREAMINFO (RFC 9639 8.2).
+std::vector<uint8_t> empty_flac(const SoundInfo& info) {
+  constexpr uint64_t kBlockFrames = 4096, kStreamInfoBytes = 34, kLastBlock = 0x80, kUnusedBytes = 16;  // MD5
+  std::vector<uint8_t> bytes;
+  put_text(bytes, "fLaC");
+  put_number(bytes, kLastBlock << 24 | kStreamInfoBytes, 4, true);
+  put_number(bytes, kBlockFrames, 2, true);
+  put_number(bytes, kBlockFrames, 2, true);
+  put_number(bytes, 0, 6, true);  // sizes of frames
+  put_number(bytes,
+             static_cast<uint64_t>(info.sample_rate_hz) << 44 | static_cast<uint64_t>(info.channels - 1) << 41 |
+                 static_cast<uint64_t>(integer_bits(info.format) - 1) << 36,
+             8, true);
+  bytes.resize(bytes.size() + kUnusedBytes);
+  return bytes;
 }
 
 class FileWriter final : public SoundWriter {
@@ -109,7 +124,8 @@ class FileWriter final : public SoundWriter {
       : path_(path),
         output_(path),
         rate_change_(metadata_source.info().sample_rate_hz, info.sample_rate_hz),
-        channels_(info.channels) {
+        channels_(info.channels),
+        info_(info) {
     SF_INFO sf = {};
     sf.samplerate = info.sample_rate_hz;
     sf.channels = info.channels;
@@ -186,6 +202,7 @@ class FileWriter final : public SoundWriter {
                                  describe_format(format_) + " without any cannot be read");
     }
     const int error = sf_close(std::exchange(file_, nullptr));
+    if (!has_sound_ && (format_ & SF_FORMAT_TYPEMASK) == SF_FORMAT_FLAC) write_empty_flac();
     if (!output_.error().empty()) fail(output_.error());
     if (error != 0) fail(sf_error_number(error));
     const int container = format_ & SF_FORMAT_TYPEMASK;
@@ -210,6 +227,14 @@ class FileWriter final : public SoundWriter {
   }
 
  private:
+  void write_empty_flac() {
+    const std::vector<uint8_t> bytes = empty_flac(info_);
+    const int descriptor = output_.part().descriptor();
+    const bool done = ::ftruncate(descriptor, 0) == 0 &&
+                      ::pwrite(descriptor, bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size());
+    if (!done) fail(std::strerror(errno));
+  }
+
   [[noreturn]] void fail(const std::string& reason) {
     if (file_ != nullptr) sf_close(std::exchange(file_, nullptr));  // also when the constructor gives up
     throw Failure(kFailed, in_quotes(path_) + ": writing failed: " + reason);
@@ -223,6 +248,7 @@ class FileWriter final : public SoundWriter {
   ChannelMask channel_mask_;
   ChannelLayout order_;
   SNDFILE* file_ = nullptr;
+  SoundInfo info_;
   bool has_sound_ = false;
   bool has_w64_mask_ = false;
   bool is_substitute_ = false;  // RF64 in place of WAV, as long as it may pass 4 GiB

@@ -48,7 +48,7 @@ class Files(CoilTest):
 
     def test_names_that_collide_are_refused(self):
         write_wav(self.path("in/a.wav"), [[0.25]])
-        self.process("in/a.wav", "in/a.flac")
+        write_wav(self.path("in/a.flac"), [[0.25]])  # a recording of its own, no output of an earlier run
         self.process("in", "out", "--format", "wav", code=2)
         self.assertIn("a.flac", self.stderr)
         self.assertIn("a.wav", self.stderr)
