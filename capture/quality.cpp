@@ -7,9 +7,9 @@ namespace coil::capture {
 
 const std::vector<Quality>& qualities() {
   static const std::vector<Quality> all = {
-      {"lite", "about 1,100 multiply-adds a sample", {8, 3, 4, 0}, 48000, 440},
-      {"standard", "about 2,000 multiply-adds a sample", {8, 4, 6, 0}, 48000, 440},
-      {"hq", "about 5,500 multiply-adds a sample", {16, 4, 6, 0}, 48000, 440},
+      {"lite", "about 750 multiply-adds a sample", {8, 1, 4, 0}, 48000, 0.1, 440},
+      {"standard", "about 2,000 multiply-adds a sample", {8, 4, 6, 0}, 48000, 0.06, 440},
+      {"hq", "about 2,300 multiply-adds a sample, with less aliasing", {8, 4, 7, 0}, 48000, 0.2, 440},
   };
   return all;
 }

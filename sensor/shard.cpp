@@ -182,7 +182,11 @@ void Shard::process(std::span<const std::unique_ptr<Item>> items, size_t shard, 
     if (item->shard == shard && item->work.error.empty()) accept(*item, input);
   }
   run_jobs();
-  for (Work* work : works_) conclude(*work, output, &input == &output);
+  for (size_t i = 0; i < works_.size(); ++i) {
+    if (const size_t ahead = i + kStepsAhead; ahead < works_.size() && works_[ahead]->sensor)
+      __builtin_prefetch(&works_[ahead]->sensor->memory.in_episode);
+    conclude(*works_[i], output, &input == &output);
+  }
   evict();
 }
 

@@ -174,6 +174,11 @@ Alignment find_alignment(std::span<const float> dry, std::span<const float> wet,
     if (match.peak_to_rms > coarse.peak_to_rms) coarse = match;
   }
   if (coarse.peak_to_rms < kChance) return alignment;
+  // Where only one of them is there is nothing to compare. From here on `dry` begins with the overlap.
+  const long from = std::clamp<long>(-coarse.offset_frames, 0, long(dry.size())),
+             until = std::clamp<long>(long(wet.size()) - coarse.offset_frames, from, long(dry.size()));
+  dry = dry.subspan(size_t(from), size_t(until - from));
+  coarse.offset_frames += int(from);
 
   size_t tried = 0;
   auto rough = local_delays(dry, wet, coarse.offset_frames, piece, static_cast<long>(sample_rate_hz / 10), tried);
@@ -214,6 +219,8 @@ Alignment find_alignment(std::span<const float> dry, std::span<const float> wet,
       if (alignment.jumps_seconds.empty()) alignment.jumps_seconds = find_jumps(flat, sample_rate_hz);
     }
   }
+  line.at_zero -= double(from) * (1 + line.slope);
+  for (double& at : alignment.jumps_seconds) at += double(from) / sample_rate_hz;
   // The pair must stay causal: a model can learn a delay of a few frames, but not the future. And what lies within the
   // margin of nothing is a pair that was aligned before.
   line.at_zero = line.slope == 0 && std::abs(line.at_zero) <= margin + 1 ? 0 : line.at_zero - margin;

@@ -26,6 +26,9 @@ float peak_of(std::span<const float> sound) {
 
 double power_db(double power) { return 10 * std::log10(power + 1e-30); }
 
+constexpr double kLowRateHz = 40000;
+constexpr double kConstantShare = 0.01;  // of the power: below, a constant offset does not matter
+
 // Runs of at least four equal samples at the file's own extreme: what an overloaded converter leaves.
 int clipped_runs(std::span<const float> sound, float peak) {
   int runs = 0;
@@ -130,6 +133,31 @@ double median(std::vector<double>& values) {
   return values[values.size() / 2];
 }
 
+// Converters and some interfaces add one; a model that is silent at rest cannot give it.
+void check_constant(std::span<const float> wet, Findings& findings) {
+  double sum = 0;
+  for (const float x : wet) sum += double(x);
+  const double mean = sum / double(std::max<size_t>(1, wet.size()));
+  if (mean * mean < kConstantShare * power_of(wet)) return;
+  findings.push_back(
+      {Severity::kWarning, FindingKind::kConstant,
+       sentence("the wet recording has a constant offset of %.3f, which no model gives; take it out with "
+                "a high-pass at 5 to 10 Hz",
+                mean)});
+}
+
+// The same sound but for its level.
+void check_same(std::span<const float> dry, std::span<const float> wet, Findings& findings) {
+  double product = 0, dry_energy = 1e-30, wet_energy = 1e-30;
+  for (size_t i = 0; i < dry.size(); ++i) {
+    product += double(dry[i]) * double(wet[i]);
+    dry_energy += double(dry[i]) * double(dry[i]), wet_energy += double(wet[i]) * double(wet[i]);
+  }
+  if (1 - product * product / (dry_energy * wet_energy) > 1e-6) return;
+  findings.push_back({Severity::kWarning, FindingKind::kUnrelated,
+                      "both recordings are the same sound: was the device bypassed, or one file given twice?"});
+}
+
 // A gate's or expander's gain falls where playing is quiet; a distortion's only rises.
 void check_gate(std::span<const float> dry, std::span<const float> wet, double sample_rate_hz, Findings& findings) {
   const auto piece = static_cast<size_t>(0.02 * sample_rate_hz);
@@ -150,7 +178,8 @@ void check_gate(std::span<const float> dry, std::span<const float> wet, double s
                 fall)});
 }
 
-// What is left 100 to 300 ms after the dry recording falls silent, against what was there before.
+// What is left 100 to 300 ms after the dry recording falls silent, against what was there before. Noise is there too,
+// also when nothing rings: what is left at the end of the silence does not count.
 void check_tail(std::span<const float> dry, std::span<const float> wet, double sample_rate_hz, Findings& findings) {
   const auto ms = [&](double count) { return static_cast<size_t>(count * sample_rate_hz / 1000); };
   double worst_db = -200;
@@ -160,8 +189,9 @@ void check_tail(std::span<const float> dry, std::span<const float> wet, double s
     if (silent != ms(500) || i + 1 < ms(700)) continue;
     const size_t stop = i + 1 - silent;
     const double before = power_of(wet.subspan(stop - ms(200), ms(200))),
-                 behind = power_of(wet.subspan(stop + ms(100), ms(200)));
-    if (before > 1e-6) worst_db = std::max(worst_db, power_db(behind) - power_db(before));
+                 noise = power_of(wet.subspan(stop + ms(400), ms(100))),
+                 behind = power_of(wet.subspan(stop + ms(100), ms(200))) - 2 * noise;
+    if (before > 1e-6 && behind > 0) worst_db = std::max(worst_db, power_db(behind) - power_db(before));
   }
   if (worst_db < -35) return;
   findings.push_back(
@@ -179,16 +209,24 @@ double crest_db(std::span<const float> sound) {
 }
 
 void check_sound(std::span<const float> sound, double sample_rate_hz, const std::string& name, Findings& findings) {
+  if (double(sound.size()) < sample_rate_hz) {
+    findings.push_back({Severity::kFatal, FindingKind::kLength,
+                        sentence("%s is %.2f s long; a capture needs a second at least, better a minute", name.c_str(),
+                                 double(sound.size()) / sample_rate_hz)});
+    return;
+  }
+  if (sample_rate_hz < kLowRateHz) {
+    findings.push_back(
+        {Severity::kWarning, FindingKind::kRate,
+         sentence("%s has a sample rate of %.0f Hz: nothing above %.1f kHz is in it, and the model will be as dull; "
+                  "record at 44.1 or 48 kHz",
+                  name.c_str(), sample_rate_hz, sample_rate_hz / 2000)});
+  }
   const float peak = peak_of(sound);
   if (peak < 1e-5f) {
     findings.push_back(
         {Severity::kFatal, FindingKind::kSilence, name + " is silent: nothing was recorded, or another channel was"});
     return;
-  }
-  if (double(sound.size()) < sample_rate_hz) {
-    findings.push_back({Severity::kFatal, FindingKind::kLength,
-                        sentence("%s is %.1f s long; a capture needs a second at least, better a minute", name.c_str(),
-                                 double(sound.size()) / sample_rate_hz)});
   }
   if (const double db = 20 * std::log10(peak); db < -35) {
     findings.push_back(
@@ -209,6 +247,8 @@ PairFacts check_pair(std::span<const float> dry, std::span<const float> wet, dou
                      Findings& findings) {
   PairFacts facts;
   check_noise(wet, quiet_frames(dry, sample_rate_hz), sample_rate_hz, facts, findings);
+  check_constant(wet, findings);
+  check_same(dry, wet, findings);
   check_gate(dry, wet, sample_rate_hz, findings);
   check_tail(dry, wet, sample_rate_hz, findings);
   return facts;

@@ -53,6 +53,12 @@ const char* name_of(FindingKind kind) {
       return "unrelated";
     case FindingKind::kRepeatability:
       return "repeatability";
+    case FindingKind::kConstant:
+      return "constant offset";
+    case FindingKind::kEncoding:
+      return "encoding";
+    case FindingKind::kDamage:
+      return "damage";
   }
   return "";
 }

@@ -30,7 +30,10 @@ enum class FindingKind {
   kTail,
   kSwapped,
   kUnrelated,
-  kRepeatability
+  kRepeatability,
+  kConstant,
+  kEncoding,
+  kDamage
 };
 
 struct Finding {

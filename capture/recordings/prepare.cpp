@@ -53,6 +53,8 @@ std::vector<float> resampled(const std::vector<float>& sound, double from_hz, do
 
 namespace {
 
+constexpr double kUnusualExpansionDb = 2;  // simulated overdrives and preamps: -13 to 1.2 dB
+
 // A file whose rate is not what its header says: tried only where the pair does not fit as it is.
 bool find_rate(const std::vector<float>& dry, std::vector<float>& wet, const Recording& recording, double rate,
                PreparedPair& pair) {
@@ -95,6 +97,19 @@ void say_alignment(const Alignment& alignment, bool turn, double rate, Findings&
   }
 }
 
+// A device compresses more often than it expands.
+void check_order(const PreparedPair& pair, const std::vector<float>& back, double rate, Findings& findings) {
+  const double expands_db = crest_db(back) - crest_db(pair.dry);
+  const bool earlier = pair.alignment.delay_frames < -0.0005 * rate;
+  if (expands_db < (earlier ? 1 : kUnusualExpansionDb)) return;
+  findings.push_back(
+      {Severity::kWarning, FindingKind::kSwapped,
+       earlier ? "the wet recording is earlier and less compressed than the dry one: are the two swapped?"
+               : sentence("the wet recording is less compressed than the dry one (peaks %.1f dB further above "
+                          "the mean): are the two swapped?",
+                          expands_db)});
+}
+
 void check_lengths(size_t dry_frames, size_t wet_frames, const Alignment& alignment, double rate, Findings& findings) {
   const double missing = double(dry_frames) + alignment.delay_frames - double(wet_frames);
   if (missing > 0.05 * rate) {
@@ -122,6 +137,8 @@ PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sam
   PreparedPair pair;
   pair.dry = one_channel(dry, pair.findings);
   std::vector<float> back = one_channel(wet, pair.findings);
+  for (const Recording* recording : {&dry, &wet})
+    pair.findings.insert(pair.findings.end(), recording->findings.begin(), recording->findings.end());
   check_sound(pair.dry, dry.sample_rate_hz, dry.name, pair.findings);
   check_sound(back, wet.sample_rate_hz, wet.name, pair.findings);
   const auto is_fatal = [](const Finding& f) { return f.severity == Severity::kFatal; };
@@ -152,11 +169,7 @@ PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sam
   const bool turn = polarity == Polarity::kTurn || (polarity == Polarity::kAutomatic && through_interface);
   say_alignment(pair.alignment, turn, sample_rate_hz, pair.findings);
   check_lengths(pair.dry.size(), back.size(), pair.alignment, sample_rate_hz, pair.findings);
-  if (pair.alignment.delay_frames < -0.0005 * sample_rate_hz && crest_db(pair.dry) + 1 < crest_db(back)) {
-    pair.findings.push_back(
-        {Severity::kWarning, FindingKind::kSwapped,
-         "the wet recording is earlier and less compressed than the dry one: are the two swapped?"});
-  }
+  check_order(pair, back, sample_rate_hz, pair.findings);
   pair.alignment.inverted = pair.alignment.inverted && turn;
   pair.wet = aligned(back, pair.dry.size(), pair.alignment);
   if (sent) pair.repeatability_esr = check_repeatability(pair.wet, sent->start_frame, sample_rate_hz, pair.findings);

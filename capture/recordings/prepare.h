@@ -15,13 +15,14 @@ struct Recording {
   std::vector<float> samples;
   int channels = 1;
   double sample_rate_hz = 0;
-  std::string name;  // as texts call it
+  std::string name;   // as texts call it
+  Findings findings = {};  // of whoever read the file
 };
 
 struct PreparedPair {
   std::vector<float> dry, wet;  // mono, equally long, aligned, at the rate asked for
   Alignment alignment;          // what was taken out, in frames of that rate
-  Findings findings;
+  Findings findings = {};
   double noise_to_signal = 0;               // 0: not known
   std::optional<double> repeatability_esr;  // where the test signal was played
   bool usable = true;                       // no finding is fatal

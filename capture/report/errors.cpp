@@ -25,7 +25,7 @@ std::string level_figure(const Figures& figures) {
       least = std::min(least, sums->esr()), most = std::max(most, sums->esr());
     }
     rows.push_back(
-        {number(level.low_dbfs) + " to " + number(level.high_dbfs), esr_and_db(level.held_out), esr_and_db(level.all)});
+        {sentence("%.0f to %.0f", level.low_dbfs, level.high_dbfs), esr_and_db(level.held_out), esr_and_db(level.all)});
   }
   Chart chart(
       "level-chart", "Error over level",

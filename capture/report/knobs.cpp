@@ -59,7 +59,7 @@ std::string map_figure(const Figures& figures, const std::vector<SettingFigures>
                worst = std::max(std::log10(std::max(settings.front().sums.esr(), 1e-12)), best + 1e-6);
   Chart chart("knob-map", "Map of the error over " + controls[across].name + " and " + controls[up].name,
               "A dot for each recorded setting; larger and stronger dots have a larger error.",
-              axis_of(controls[across]), axis_of(controls[up]), {440, 330});
+              axis_of(controls[across]), axis_of(controls[up]), {440, 460});
   for (const SettingFigures& setting : settings) {
     const double share = (std::log10(std::max(setting.sums.esr(), 1e-12)) - best) / (worst - best);
     const int shade = std::min(kShades - 1, int(share * kShades));

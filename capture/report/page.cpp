@@ -32,7 +32,8 @@ section { background: var(--card); border: 1px solid var(--rule); border-radius:
 .tile dt { color: var(--dim); font-size: 14px; } .tile dd { margin: 0; } .tile strong { display: block; font-size: 25px;
   line-height: 1.3; font-variant-numeric: tabular-nums; } .tile dd > span { color: var(--dim); font-size: 14px; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 400px), 1fr)); gap: 22px; margin: 0 0 14px; }
-.charts > *, figure { min-width: 0; margin: 0; } .players { margin: 0 0 14px; } article { margin-top: 18px; }
+.charts > *, figure { min-width: 0; margin: 0; } .players { margin: 0 0 14px; } figure + figure { margin-top: 18px; }
+.charts > figure { margin-top: 0; } article { margin-top: 18px; }
 figcaption { font-weight: 600; } .legend { margin: 0 0 2px; color: var(--dim); } .key { margin-right: 12px; white-space: nowrap; }
 svg { display: block; width: 100%; height: auto; }
 svg text { font-size: 12px; fill: var(--dim); } svg .axis { fill: var(--text); } .end { text-anchor: end; }
@@ -64,7 +65,8 @@ footer { color: var(--dim); font-size: 14px; overflow-wrap: anywhere; }
 @media print { :root { color-scheme: light; --page: #fff; --card: #fff; --text: #000; --dim: #444; --rule: #bbb;
   --panel: #f7f7f7; --dry: #777; --wet: #1769b5; --model: #d1600a; --error: #b3203a; --held: #1769b5; } body { font-size: 11pt; }
   main { max-width: none; padding: 0; } .players { display: none; } figure, .tile, tr { break-inside: avoid; }
-  h2, h3 { break-after: avoid; } section { border: 0; padding: 6pt 0; } .charts { grid-template-columns: 1fr 1fr; } }
+  h2, h3 { break-after: avoid; } section { border: 0; padding: 6pt 0; } .charts { grid-template-columns: 1fr 1fr; }
+  .tiles { grid-template-columns: repeat(4, 1fr); gap: 6pt; } pre { white-space: pre-wrap; } th, td { padding-right: 10pt; } }
 )";
 
 // Only one player sounds at a time, and one that is started while another plays takes over its place.

@@ -13,7 +13,7 @@ namespace coil::capture {
 namespace HWY_NAMESPACE {
 
 TrainerKernels Table() {
-  return {hwy::TargetName(HWY_TARGET), {KernelsOf<float, 8, 4>(), KernelsOf<float, 8, 3>(), KernelsOf<float, 16, 4>()}};
+  return {hwy::TargetName(HWY_TARGET), {KernelsOf<float, 8, 4>(), KernelsOf<float, 8, 3>(), KernelsOf<float, 8, 1>()}};
 }
 
 }  // namespace HWY_NAMESPACE
@@ -44,8 +44,8 @@ std::vector<TrainerKernels> available_trainer_kernels() {
 const Kernels<float>& TrainerKernels::of(const Shape& shape) const {
   for (const Kernels<float>& kernels : shapes)
     if (kernels.d_model == shape.d_model && kernels.pairs == shape.pairs) return kernels;
-  throw Error("the trainer has no kernels for d_model " + std::to_string(shape.d_model) + " with " + std::to_string(shape.pairs) +
-              " pairs of modes");
+  throw Error("the trainer has no kernels for d_model " + std::to_string(shape.d_model) + " with " +
+              std::to_string(shape.pairs) + " pairs of modes");
 }
 
 }  // namespace coil::capture

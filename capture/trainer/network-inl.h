@@ -149,8 +149,8 @@ HWY_INLINE void FilterBackOf(const LayerModes<T, d, pairs>& k, const T* skip, si
 template <class T, size_t d, size_t pairs>
 HWY_NOINLINE void FilterBack(const LayerModes<T, d, pairs>& k, const T* skip, const T* h, const T* gy, T* g, T* adjoint, T* gradient) {
   for (size_t c = 0; c < d; ++c) {
-    FilterBackOf<T, d, pairs, 0, 2>(k, skip, c, h, gy, g, adjoint, gradient);
-    FilterBackOf<T, d, pairs, 2, pairs - 2>(k, skip, c, h, gy, g, adjoint, gradient);
+    FilterBackOf<T, d, pairs, 0, pairs < 2 ? pairs : 2>(k, skip, c, h, gy, g, adjoint, gradient);
+    if constexpr (pairs > 2) FilterBackOf<T, d, pairs, 2, pairs - 2>(k, skip, c, h, gy, g, adjoint, gradient);
   }
 }
 

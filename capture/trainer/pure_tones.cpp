@@ -14,8 +14,8 @@ namespace {
 constexpr double kLowestHz = 300, kHighestHz = 6500;
 constexpr double kQuietestDb = -18;  // of the loudest
 constexpr double kUnscoredSeconds = 0.17, kScoredSeconds = 0.34;
-// Low tones fold back less and are heard more, so they weigh more: by the square of how low they are.
-constexpr double kWeight = 0.1, kWeightOfHz = 5000, kMostTimes = 25;
+// Low tones fold back less and are heard more, so they weigh more.
+constexpr double kWeightOneHz = 5000, kMostWeight = 60, kSteepness = 2.5;
 
 }  // namespace
 
@@ -29,8 +29,8 @@ PureTone draw_pure_tone(Random& random, size_t takes, float peak, size_t segment
   tone.level = peak * float(std::pow(10, db / 20));
   tone.unscored = size_t(std::ceil(kUnscoredSeconds / segment_s));
   tone.left = tone.unscored + size_t(std::ceil(kScoredSeconds / segment_s));
-  const double lower = kWeightOfHz * segment_s / double(tone.periods);
-  tone.weight = kWeight * std::min(kMostTimes, lower * lower);
+  const double lower = kWeightOneHz * segment_s / double(tone.periods);
+  tone.weight = std::min(kMostWeight, std::pow(lower, kSteepness));
   return tone;
 }
 

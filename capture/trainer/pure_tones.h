@@ -18,7 +18,7 @@ struct PureTone {
   float level = 0;
   size_t unscored = 0;  // segments until the network is steady
   size_t left = 0;      // segments to play, this one among them
-  double weight = 0;    // in the loss, of the share of energy off the harmonics
+  double weight = 0;    // 1 at 5 kHz
 };
 
 // `peak`: of the loudest tone.

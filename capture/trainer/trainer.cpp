@@ -355,7 +355,9 @@ void Trainer::Impl::split_tone(Worker& worker) {
   for (size_t t = 0; t < segment_frames; ++t) worker.off_harmonics[t] = worker.workspace.output[(t + 1) * lanes - 1];
   const ToneEnergy energy = worker.splitter.leave_off_harmonics(worker.off_harmonics, worker.tone.periods);
   const double all = energy.all + kLeastEnergy * double(segment_frames);
-  const double scale = worker.tone.unscored > 0 ? 0 : 2 * worker.tone.weight / (all * double(settings.threads));
+  const double scale = worker.tone.unscored > 0
+                           ? 0
+                           : 2 * settings.aliasing_weight * worker.tone.weight / (all * double(settings.threads));
   for (float& value : worker.off_harmonics) value *= float(scale);
 }
 
@@ -497,7 +499,7 @@ uint64_t Trainer::Impl::fingerprint_of_all() const {
   Shape shape = settings.shape;
   shape.slow_features = 0;  // is found out on the way
   writer(shape), writer(settings.sample_rate_hz), writer(settings.threads), writer(settings.seed);
-  writer(settings.slowest_s), writer(kernels->lanes);
+  writer(settings.slowest_s), writer(settings.aliasing_weight), writer(kernels->lanes);
   for (const Take& take : takes) writer(take.dry), writer(take.wet), writer(take.knobs);
   const std::string bytes = writer.take();
   return XXH3_64bits(bytes.data(), bytes.size());

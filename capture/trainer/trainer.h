@@ -20,10 +20,11 @@ struct TrainingSettings {
   uint64_t seed = 1;
   double frames = 0;   // of the takes to go through in all lanes together; the same settings then give the same network
   double seconds = 0;  // above 0: as many frames as fit into this time, instead
-  double slowest_s = 0.2;  // the longest time constant of a mode
+  double slowest_s = 0.2;        // the longest time constant of a mode
+  double aliasing_weight = 0.1;  // in the loss, of the share of energy that a tone of 5 kHz folds back
   // A training of ten times as many frames, or more, tries on so many or more whether a slow path is worth its cost.
   double slow_trial_frames = 5e6;
-  std::string target;      // of SIMD; empty: the best
+  std::string target;            // of SIMD; empty: the best
 };
 
 // What the network expects and gives, in the takes' units.

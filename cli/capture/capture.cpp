@@ -93,8 +93,7 @@ void make_plan(const CaptureOptions& options) {
 
 // What the table's settings leave open, and what to record next. Returns the gaps.
 std::vector<std::string> say_gaps(const TakeTable& table) {
-  for (const std::string& name : table.constant_columns)
-    warn("'" + name + "' is the same in all rows; it does not become a knob");
+  for (const std::string& remark : table.remarks) warn(remark);
   const std::vector<capture::Setting> settings = table.settings();
   const std::vector<std::string> gaps = capture::gaps(settings, table.knobs);
   if (gaps.empty()) return gaps;
@@ -200,6 +199,7 @@ class Capture {
     settings.shape = quality_.shape;
     settings.shape.knobs = material_.knobs.size();
     settings.sample_rate_hz = material_.sample_rate_hz;
+    settings.aliasing_weight = quality_.aliasing_weight;
     settings.threads = options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
     settings.seed = options_.seed;
     const double usual = quality_.million_frames * (material_.knobs.empty() ? 1 : kKnobsTakeTimes);

@@ -38,6 +38,54 @@ const char* word_for(capture::Severity severity) {
   return "";
 }
 
+// What leaves out what is hardly heard, or has few steps; null: the samples are what was recorded.
+const char* lossy_encoding(int format) {
+  switch (format & SF_FORMAT_SUBMASK) {
+    case SF_FORMAT_MPEG_LAYER_I:
+    case SF_FORMAT_MPEG_LAYER_II:
+    case SF_FORMAT_MPEG_LAYER_III:
+      return "MP3";
+    case SF_FORMAT_VORBIS:
+      return "Ogg Vorbis";
+    case SF_FORMAT_OPUS:
+      return "Opus";
+    case SF_FORMAT_ULAW:
+    case SF_FORMAT_ALAW:
+    case SF_FORMAT_IMA_ADPCM:
+    case SF_FORMAT_MS_ADPCM:
+    case SF_FORMAT_GSM610:
+    case SF_FORMAT_PCM_S8:
+    case SF_FORMAT_PCM_U8:
+      return "of few bits a sample";
+    default:
+      return nullptr;
+  }
+}
+
+void add_reader_findings(const SoundReader& reader, capture::Recording& recording) {
+  using capture::FindingKind, capture::Severity;
+  if (const char* encoding = lossy_encoding(reader.info().format)) {
+    recording.findings.push_back(
+        {Severity::kWarning, FindingKind::kEncoding,
+         recording.name + " is " + encoding + ", and the model learns what that adds: record WAV or FLAC of 24 bits"});
+  }
+  const SoundFaults faults = reader.faults();
+  if (faults.truncated) {
+    recording.findings.push_back(
+        {Severity::kWarning, FindingKind::kDamage, recording.name + " is cut off; only what is there is used"});
+  }
+  if (faults.damaged()) {
+    recording.findings.push_back({Severity::kWarning, FindingKind::kDamage,
+                                  recording.name + " is damaged, first at " +
+                                      fixed(double(faults.first_damage_frame) / recording.sample_rate_hz, 2) +
+                                      " s; the model learns that too"});
+  }
+  if (!faults.left_out.empty()) {
+    recording.findings.push_back(
+        {Severity::kWarning, FindingKind::kDamage, recording.name + ": not all was read: " + faults.left_out});
+  }
+}
+
 }  // namespace
 
 capture::Recording read_recording(const std::filesystem::path& path) {
@@ -54,6 +102,7 @@ capture::Recording read_recording(const std::filesystem::path& path) {
     }
     recording.samples.insert(recording.samples.end(), piece.begin(), end);
   }
+  add_reader_findings(*reader, recording);
   return recording;
 }
 

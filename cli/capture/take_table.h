@@ -1,4 +1,5 @@
-// A table of recordings: a CSV file with the columns wet, dry and one for each knob.
+// A table of recordings: a CSV file with the columns wet, dry and one for each knob. Semicolons and tabs will do, with
+// decimal commas too; lines that begin with # are remarks.
 #pragma once
 
 #include <filesystem>
@@ -18,7 +19,7 @@ struct TableRow {
 struct TakeTable {
   std::vector<capture::Knob> knobs;  // ranges as recorded; columns that never change are no knobs
   std::vector<TableRow> rows;
-  std::vector<std::string> constant_columns;
+  std::vector<std::string> remarks;  // what was left out or looks like a mistake, one sentence each
 
   std::vector<capture::Setting> settings() const;  // of each row, 0 to 1
 };

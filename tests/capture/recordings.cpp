@@ -217,6 +217,47 @@ TEST_CASE("what spoils a recording is named") {
   }
 }
 
+TEST_CASE("what only one recording holds is no jump, no delay and no drift") {
+  const std::vector<float> dry = take(), wet = through_device(dry);
+  const auto second = static_cast<size_t>(kRate);
+  const auto part = [&](size_t from, size_t until) {
+    return std::vector<float>(wet.begin() + long(from * second), wet.begin() + long(until * second));
+  };
+  for (const auto& [from, until] : {std::pair<size_t, size_t>{0, 2}, {0, 4}, {2, 6}}) {
+    const PreparedPair pair = prepare(dry, part(from, until));
+    CHECK(pair.alignment.delay_frames == Approx(-double(from) * kRate).margin(kMostMarginFrames));
+    CHECK(pair.alignment.drift_ppm == 0);
+    CHECK_FALSE(find(pair, FindingKind::kDropOut));
+    CHECK(find(pair, FindingKind::kLength));
+    CHECK(double(pair.dry.size()) == Approx(double((until - from) * second)).margin(5));
+  }
+}
+
+TEST_CASE("recordings that cannot be right are asked about") {
+  const std::vector<float> dry = take(), wet = through_device(dry);
+  CHECK(find(prepare(dry, dry), FindingKind::kUnrelated));
+  CHECK(find(prepare(wet, dry), FindingKind::kSwapped));
+  std::vector<float> raised = wet;
+  for (float& x : raised) x += 0.2f;
+  CHECK(find(prepare(dry, raised), FindingKind::kConstant));
+  const PreparedPair right = prepare(dry, wet);
+  for (const FindingKind kind : {FindingKind::kUnrelated, FindingKind::kSwapped, FindingKind::kConstant})
+    CHECK_FALSE(find(right, kind));
+  const PreparedPair tiny = prepare(dry, {0.0f});
+  REQUIRE(find(tiny, FindingKind::kLength));
+  CHECK(find(tiny, FindingKind::kLength)->severity == Severity::kFatal);
+  const PreparedPair dull = prepare_pair({dry, 1, 16000, "dry.wav"}, {wet, 1, 16000, "wet.wav"}, kRate);
+  REQUIRE(find(dull, FindingKind::kRate));
+  CHECK(find(dull, FindingKind::kRate)->text.find("nothing above 8.0 kHz") != std::string::npos);
+}
+
+TEST_CASE("noise that goes on is no reverb") {
+  std::vector<float> dry = test_signal();
+  const PreparedPair pair = prepare(dry, with_noise(through_device(dry), 1e-3));
+  CHECK(find(pair, FindingKind::kNoise));
+  CHECK_FALSE(find(pair, FindingKind::kTail));
+}
+
 TEST_CASE("the test signal says whether files are swapped and whether the device changed") {
   const std::vector<float> dry = test_signal();
   std::vector<float> wet = through_device(dry);

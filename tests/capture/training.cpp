@@ -2,12 +2,17 @@
 // runs as it was trained.
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <numbers>
+#include <span>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "base/error.h"
 #include "capture/model_file.h"
+#include "capture/recordings/prepare.h"
+#include "capture/recordings/spectrum.h"
 #include "capture/trainer/held_out.h"
+#include "capture/trainer/pure_tones.h"
 #include "capture/trainer/random.h"
 #include "capture/trainer/soap.h"
 #include "capture/trainer/trainer.h"
@@ -58,12 +63,20 @@ void train(Trainer& trainer) {
   while (!trainer.done()) trainer.advance();
 }
 
-double processed_esr(const std::shared_ptr<const coil::ssm::Model>& model, const Take& test) {
-  std::vector<float> out(test.dry.size());
-  coil::ssm::Stream(model).process(test.dry, out);
+// What the trained network plays, by way of its file.
+std::vector<float> played(const Trainer& trainer, const std::vector<float>& dry) {
+  const coil::test::TempDir folder;
+  write_model(folder.path() / "device.safetensors", trainer.map(), trainer.best(), trainer.scales(), 48000, {},
+              {{"name", "device"}});
+  std::vector<float> out(dry.size());
+  coil::ssm::Stream(coil::ssm::Model::load(folder.path() / "device.safetensors")).process(dry, out);
+  return out;
+}
+
+double esr(const std::vector<float>& found, const std::vector<float>& wanted) {
   double error = 0, energy = 0;
-  for (size_t t = 0; t < out.size(); ++t) {
-    error += std::pow(double(out[t]) - double(test.wet[t]), 2), energy += std::pow(double(test.wet[t]), 2);
+  for (size_t t = 0; t < found.size(); ++t) {
+    error += std::pow(double(found[t]) - double(wanted[t]), 2), energy += std::pow(double(wanted[t]), 2);
   }
   return error / energy;
 }
@@ -150,7 +163,9 @@ TEST_CASE("What was trained is what runs") {
   CHECK(model->card().sample_rate_hz == 48000);
 
   const Take test = device_take(2, 40000, 4);
-  CHECK(processed_esr(model, test) == Approx(trainer.esr({test})[0]).margin(1e-6));
+  std::vector<float> out(test.dry.size());
+  coil::ssm::Stream(model).process(test.dry, out);
+  CHECK(esr(out, test.wet) == Approx(trainer.esr({test})[0]).margin(1e-6));
 
   coil::ssm::Stream at_rest(model);
   std::vector<float> silence(1000, 0.0f);
@@ -169,12 +184,67 @@ TEST_CASE("What was trained with a slow path goes on exactly, and is what runs")
   train(second);
   CHECK(second.best() == whole.best());
 
-  const coil::test::TempDir folder;
-  write_model(folder.path() / "device.safetensors", whole.map(), whole.best(), whole.scales(), 48000, {},
-              {{"name", "device"}});
-  const auto model = coil::ssm::Model::load(folder.path() / "device.safetensors");
   const Take test = compressor_take(2, 40000);
-  CHECK(processed_esr(model, test) == Approx(whole.esr({test})[0]).margin(1e-6));
+  CHECK(esr(played(whole, test.dry), test.wet) == Approx(whole.esr({test})[0]).margin(1e-6));
+}
+
+TEST_CASE("Of a late, inverted recording the model is neither") {
+  const Take take = device_take(1, 150000, 4);
+  constexpr size_t kLate = 700;
+  Recording dry{take.dry, 1, 48000, "dry"}, wet{std::vector<float>(kLate), 1, 48000, "wet"};
+  for (const float value : take.wet) wet.samples.push_back(-value);
+  PreparedPair pair = prepare_pair(dry, wet, 48000);
+  REQUIRE(pair.usable);
+  Trainer trainer({{pair.dry, pair.wet, {}}}, small_settings(4));
+  train(trainer);
+
+  std::vector<float> noise;
+  Random random{5};
+  for (size_t t = 0; t < 48000; ++t) noise.push_back(float(0.1 * random.normal()));
+  const ExcessDelay delay = excess_delay(linear_response(noise, played(trainer, noise)), 50);
+  CHECK_FALSE(delay.inverted);
+  CHECK(std::abs(delay.frames) < 0.5);
+  CHECK(delay.fit > 0.8);
+}
+
+TEST_CASE("A noisy recording's noise is not learned") {
+  const Take clean = device_take(1, 200000, 4);
+  double power = 0;
+  for (const float value : clean.wet) power += std::pow(double(value), 2) / double(clean.wet.size());
+  Random random{9};
+  for (const double hum_share : {0.0, 1.0}) {
+    Take noisy = clean;
+    const double level = std::sqrt(power * 0.1);  // louder than of any device, so that a short training tells
+    for (size_t t = 0; t < noisy.wet.size(); ++t) {
+      const double hum = std::sqrt(2.0) * std::sin(2 * std::numbers::pi * 50 * double(t) / 48000);
+      noisy.wet[t] += float(level * (std::sqrt(hum_share) * hum + std::sqrt(1 - hum_share) * random.normal()));
+    }
+    Trainer trainer({noisy}, small_settings(4));
+    train(trainer);
+    const std::vector<float> out = played(trainer, clean.dry);
+    INFO("hum's share " << hum_share);
+    CHECK(esr(out, clean.wet) < 0.75 * esr(out, noisy.wet));
+  }
+}
+
+TEST_CASE("The more aliasing weighs, the less of a loud tone folds back") {
+  Take take = device_take(1, 150000, 4);
+  for (size_t t = 0; t < take.dry.size(); ++t) take.wet[t] = std::clamp(10 * take.dry[t], -0.5f, 0.5f);
+  constexpr size_t kFrames = 4096, kPeriods = 427;  // 5 kHz
+  std::vector<float> sine;
+  for (size_t t = 0; t < 6 * kFrames; ++t)
+    sine.push_back(float(0.4 * std::sin(2 * std::numbers::pi * double(t * kPeriods % kFrames) / kFrames)));
+  const auto folded_share = [&](double weight) {
+    TrainingSettings settings = small_settings(6);
+    settings.aliasing_weight = weight;
+    Trainer trainer({take}, settings);
+    train(trainer);
+    std::vector<float> out = played(trainer, sine);
+    ToneSplitter splitter(kFrames);
+    const ToneEnergy energy = splitter.leave_off_harmonics(std::span(out).last(kFrames), kPeriods);
+    return energy.off_harmonics / energy.all;
+  };
+  CHECK(folded_share(1000) < 0.3 * folded_share(0));
 }
 
 TEST_CASE("Takes that cannot be learned from are refused") {

@@ -150,6 +150,28 @@ class Capture(CoilTest):
             found = esr(Wav(self.path(f"out{i}.wav")).channels[0], Wav(self.path(f"wet{i}.wav")).channels[0])
             self.assertAlmostEqual(found, result["esr_test"][i], delta=1e-6)
 
+    def test_tables_as_people_write_them(self):
+        for text, warning in (
+                ("\ufeffWet;Dry;Drive\nwet.wav;dry.wav;1,5\nwet_test.wav;dry_test.wav;2,5\n", "Drive was not recorded between 1.5 and 2.5"),
+                ("# mine\nWET\tDRY\tdrive\r\n wet.wav\tdry.wav\t+1\r\nwet_test.wav\tdry_test.wav\t2.\r\n", "drive was not recorded between 1 and 2"),
+                ('"wet","dry","drive ""x"""\n"wet.wav","dry.wav","1"\n"wet_test.wav","dry_test.wav",2\n', 'wet,dry,"drive ""x"""'),
+                ("wet,dry,drive,note\nwet.wav,dry.wav,1,loud\nwet_test.wav,dry_test.wav,2,\n", "'note' holds no numbers"),
+                ("wet,dry,drive\nwet.wav,dry.wav,1\nwet.wav,dry.wav,1\nwet_test.wav,dry_test.wav,2\n", "lines 2 and 3 have the same wet file")):
+            with self.subTest(text):
+                self.path("knobs.csv").write_text(text, newline="")
+                self.capture("--table", "knobs.csv", "-o", "amp.safetensors", "--million-frames", "0.1", "-q", "--no-report")
+                self.assertIn(warning, self.stderr)
+                self.assertEqual(len(json.loads(self.coil("info", "./amp.safetensors", "--json"))["card"]["controls"]), 1)
+
+    def test_lossy_recordings_are_named(self):
+        self.coil("process", "wet_test.wav", "-o", "wet.mp3", "-m", "identity.safetensors")
+        report = json.loads(self.coil("capture", "--check", "dry_test.wav", "wet.mp3", "--json"))
+        self.assertIn("encoding", [finding["kind"] for finding in report["findings"]])
+        content = self.path("wet_test.wav").read_bytes()
+        self.path("cut.wav").write_bytes(content[:len(content) * 9 // 10])
+        report = json.loads(self.coil("capture", "--check", "dry_test.wav", "cut.wav", "--json"))
+        self.assertLessEqual({"damage"}, {finding["kind"] for finding in report["findings"]})
+
     def test_plan(self):
         lines = self.coil("capture", "--plan", "drive=0..10", "tone=1..2", "--takes", "9").decode().splitlines()
         self.assertEqual(lines[:2], ["wet,dry,drive,tone", "take_01.wav,dry.wav,0,1"])
@@ -159,6 +181,11 @@ class Capture(CoilTest):
     def test_errors(self):
         self.path("head.csv").write_text("wet,dry,drive\nwet.wav,dry.wav,full\n")
         self.path("column.csv").write_text("wet,gain\nwet.wav,3\n")
+        self.path("twice.csv").write_text("wet,dry,drive,drive\nwet.wav,dry.wav,1,2\n")
+        self.path("quote.csv").write_text('wet,dry,drive\n"wet.wav,dry.wav,1\n')
+        self.path("gone.csv").write_text("wet,dry,drive\nwet.wav,dry.wav,1\ngone.wav,gone_dry.wav,2\n")
+        self.path("two.csv").write_text("wet,dry,drive\nwet.wav,dry.wav,1\nwet.wav,dry.wav,2\n")
+        self.path("empty.csv").write_text("wet,dry,drive\nwet.wav,dry.wav,1\nwet_test.wav,dry_test.wav,\n")
         self.path("cells.csv").write_text("wet,dry\nwet.wav\n")
         write_wav(self.path("short.wav"), [[0.1] * 100])
         write_wav(self.path("silent.wav"), [[0.0] * FRAMES])
@@ -173,6 +200,11 @@ class Capture(CoilTest):
                 (["--table", "head.csv", "-o", "a.safetensors"], 1, "line 2, column 'drive': a knob's position must be a number, found 'full'"),
                 (["--table", "column.csv", "-o", "a.safetensors"], 1, "has no column 'dry'; its columns are wet, gain"),
                 (["--table", "cells.csv", "-o", "a.safetensors"], 1, "line 2 has 1 cell, the head has 2"),
+                (["--table", "twice.csv", "-o", "a.safetensors"], 1, "two columns are called 'drive'"),
+                (["--table", "quote.csv", "-o", "a.safetensors"], 1, "line 2 has a quote that does not end"),
+                (["--table", "gone.csv", "-o", "a.safetensors"], 1, "there is no file 'gone.wav' (line 3), 'gone_dry.wav' (line 3)"),
+                (["--table", "two.csv", "-o", "a.safetensors"], 1, "lines 2 and 3 have one wet file, 'wet.wav', at two settings"),
+                (["--table", "empty.csv", "-o", "a.safetensors"], 1, "line 3, column 'drive': a knob's position must be a number, found ''"),
                 (["--plan", "drive"], 2, "must be a knob and its range"),
                 (["dry.wav", "wet.wav", "-o", "a.safetensors", "--target", "Z80"], 1, "this machine has")):
             with self.subTest(arguments):
