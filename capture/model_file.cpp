@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "capture/trainer/slow_lanes.h"
 #include "ssm/safetensors.h"
 
 namespace coil::capture {
@@ -47,6 +48,19 @@ class Tensors {
   std::vector<ssm::NamedFloats> list_;
 };
 
+// hop_frames, width and layers of the slow path as SlowMap has them.
+Json slow_path_of(const Shape& shape) {
+  Json layers = Json::array();
+  layers.push_back({{"residual", false},
+                    {"parts", {{{"type", "gated"}, {"name", "units"}, {"d_out", SlowMap::units}}}}});
+  layers.push_back({{"residual", false},
+                    {"parts",
+                     {{{"type", "linear"}, {"name", "head"}, {"d_out", SlowMap::head}, {"bias", true}},
+                      {{"type", "tanh"}}}}});
+  return {{"hop_frames", SlowMap::kHopFrames}, {"n_features", shape.slow_features}, {"d_model", SlowMap::hidden},
+          {"controls", shape.knobs > 0},       {"output", true},                    {"layers", std::move(layers)}};
+}
+
 Json config_of(const Shape& shape, double sample_rate_hz) {
   Json parts = Json::array();
   parts.push_back({{"type", "s4d"},
@@ -55,7 +69,7 @@ Json config_of(const Shape& shape, double sample_rate_hz) {
                    {"mode", "complex"},
                    {"discretization", "zoh"}});
   parts.push_back({{"type", "linear"}, {"name", "in_proj"}, {"d_out", shape.d_model}, {"bias", true}});
-  if (shape.knobs > 0) parts.push_back({{"type", "film"}});
+  if (shape.knobs + shape.slow_features > 0) parts.push_back({{"type", "film"}});
   parts.push_back({{"type", "tanh"}, {"rest", true}});
   parts.push_back({{"type", "linear"}, {"name", "out_proj"}, {"d_out", shape.d_model}, {"bias", false}});
   Json config = {
@@ -70,16 +84,55 @@ Json config_of(const Shape& shape, double sample_rate_hz) {
       {"norm_f", false},
       {"layers", Json::array({{{"repeat", shape.layers}, {"residual", true}, {"parts", std::move(parts)}}})}};
   if (shape.knobs > 0) config["controls"] = {{"count", shape.knobs}, {"polynomial", 2}, {"output", true}};
+  if (shape.slow_features > 0) config["slow_path"] = slow_path_of(shape);
   return config;
 }
 
 void add_controls(Tensors& tensors, const ParameterMap& map, const std::vector<float>& parameters,
                   double output_scale) {
   const size_t features = map.features(), of_layers = 2 * map.shape.d_model * map.shape.layers;
-  std::vector<float> weight(parameters.begin() + std::ptrdiff_t(map.knobs), parameters.end());
+  std::vector<float> weight(parameters.begin() + std::ptrdiff_t(map.knobs),
+                            parameters.begin() + std::ptrdiff_t(map.slow));
   for (size_t i = of_layers * features; i < weight.size(); ++i) weight[i] = float(double(weight[i]) * output_scale);
   tensors.add("controls.weight", {int64_t(map.film_size()), int64_t(features)}, std::move(weight));
   tensors.add("controls.bias", {int64_t(map.film_size())}, std::vector<float>(map.film_size()));
+}
+
+void add_slow_path(Tensors& tensors, const ParameterMap& map, const std::vector<float>& parameters,
+                   const Scales& scales) {
+  const SlowMap& slow = map.slow_path;
+  const int64_t features = int64_t(map.shape.slow_features), inputs = int64_t(slow.inputs), film = int64_t(slow.film);
+  constexpr int64_t units = SlowMap::units, hidden = SlowMap::hidden, head = SlowMap::head;
+  std::vector<float> feature_weight, feature_bias;
+  for (size_t i = 0; i < map.shape.slow_features; ++i) {
+    feature_weight.push_back(float(slow_feature(i).weight / scales.input));
+    feature_bias.push_back(float(slow_feature(i).bias));
+  }
+  tensors.add("slow.features.weight", {features, 1}, std::move(feature_weight));
+  tensors.add("slow.features.bias", {features}, std::move(feature_bias));
+  tensors.add("slow.in_proj.weight", {hidden, inputs}, map.slow + slow.in_weight);
+  tensors.add("slow.in_proj.bias", {hidden}, map.slow + slow.in_bias);
+  tensors.add("slow.layers.0.units.recurrent.weight", {hidden, units}, map.slow + slow.recurrent);
+  tensors.add("slow.layers.0.units.gate.weight", {units, hidden}, map.slow + slow.gate_weight);
+  tensors.add("slow.layers.0.units.gate.bias", {units}, map.slow + slow.gate_bias);
+  tensors.add("slow.layers.0.units.value.weight", {units, hidden}, map.slow + slow.value_weight);
+  tensors.add("slow.layers.0.units.value.bias", {units}, map.slow + slow.value_bias);
+  tensors.add("slow.layers.1.head.weight", {head, units}, map.slow + slow.head_weight);
+  tensors.add("slow.layers.1.head.bias", {head}, map.slow + slow.head_bias);
+  // the output row's part is in the device's units
+  std::vector<float> weight(parameters.begin() + std::ptrdiff_t(map.slow + slow.out_weight),
+                            parameters.begin() + std::ptrdiff_t(map.slow + slow.out_bias)),
+      bias(parameters.begin() + std::ptrdiff_t(map.slow + slow.out_bias), parameters.end());
+  const size_t of_layers = 2 * map.shape.d_model * map.shape.layers;
+  for (size_t i = of_layers; i < slow.film; ++i) {
+    for (size_t j = 0; j < SlowMap::head; ++j) {
+      float& value = weight[i * SlowMap::head + j];
+      value = float(double(value) * scales.output);
+    }
+    bias[i] = float(double(bias[i]) * scales.output);
+  }
+  tensors.add("slow.out_proj.weight", {film, head}, std::move(weight));
+  tensors.add("slow.out_proj.bias", {film}, std::move(bias));
 }
 
 Json controls_of(const std::vector<Knob>& knobs) {
@@ -106,6 +159,7 @@ void write_model(const std::filesystem::path& path, const ParameterMap& map, con
   tensors.add("backbone.out_proj.weight", {1, d}, map.output, scales.output);
   tensors.add("backbone.direct.weight", {1, 1}, map.direct, scales.output / scales.input);
   if (map.shape.knobs > 0) add_controls(tensors, map, parameters, scales.output);
+  if (map.shape.slow_features > 0) add_slow_path(tensors, map, parameters, scales);
 
   card["sample_rate"] = sample_rate_hz;
   card["channels"] = 1;

@@ -353,6 +353,7 @@ struct Maker {
     append<Mamba1Part>(c, place.traits, build);
   }
   void operator()(const ssm::Mamba2Config& c) const { append<Mamba2Part>(c, place, alone, build); }
+  void operator()(const ssm::GatedConfig&) const { throw Error("a gated part stands in the slow path, which the CPU runs"); }
 };
 
 }  // namespace

@@ -400,6 +400,12 @@ class LayerParser {
     if (type == "s4d") return placed(parse_s4d_part(f, width_));
     if (type == "mamba1") return placed(parse_mamba1_part(f, width_));
     if (type == "mamba2") return placed(parse_mamba2_part(f, width_));
+    if (type == "gated") {
+      if (film_size_) throw Error(f.where() + ": a gated part can only stand in the slow path");
+      const GatedConfig gated = placed(GatedConfig{"", "", width_, f.whole("d_out", 1, kMaxWidth)});
+      width_ = gated.d_units;
+      return gated;
+    }
     if (type == "linear") {
       LinearConfig linear{name(), width_, f.whole("d_out", 1, kMaxWidth, width_), f.flag("bias", true)};
       width_ = linear.d_out;
@@ -423,7 +429,7 @@ class LayerParser {
     if (type == "tanh" && f.flag("rest", false)) return parse_rest_tanh(f, before);
     if (activation == activations.end())
       throw f.wrong("type",
-                    "one of s4d, mamba1, mamba2, linear, rmsnorm, film, tanh, gelu (exact), silu (or swish), glu");
+                    "one of s4d, mamba1, mamba2, linear, rmsnorm, film, tanh, gelu (exact), silu (or swish), glu, gated");
     const int width_before = width_;
     if (activation->second == Activation::glu) {
       if (width_ % 2) throw Error(f.where() + ": glu needs an even width, found " + std::to_string(width_));
@@ -449,6 +455,17 @@ class LayerParser {
   std::set<std::string> mixers_;  // names in this layer
 };
 
+// Where `controls` or `slow_path` ask for it, what is added to the output projection's weights ends the FiLM vector.
+void parse_output_film(const JsonFields& f, ModelConfig& config) {
+  if (!f.flag("output", false) || config.output_film) return;
+  if (!config.out_proj) throw Error(f.where("output") + " moves the weights of backbone.out_proj: it needs d_output");
+  const int64_t weights = int64_t(config.out_proj->d_in) * config.out_proj->d_out;
+  if (weights > kMaxFilm - config.film_size)
+    throw Error(f.where("output") + ": the FiLM vector comes to more than " + std::to_string(kMaxFilm));
+  config.output_film = config.film_size;
+  config.film_size += int(weights);
+}
+
 SlowPathConfig parse_slow_path(const JsonFields& f, const ModelConfig& config, std::vector<std::string>* warnings) {
   SlowPathConfig slow;
   slow.hop_frames = f.whole("hop_frames", 1, kMaxHopFrames);
@@ -466,14 +483,6 @@ SlowPathConfig parse_slow_path(const JsonFields& f, const ModelConfig& config, s
 
 void parse_controls(const JsonFields& f, ModelConfig& config, std::vector<std::string>* warnings) {
   const int n = config.control_count = f.whole("count", 1, kMaxControls);
-  if (f.flag("output", false)) {
-    if (!config.out_proj) throw Error(f.where("output") + " moves the weights of backbone.out_proj: it needs d_output");
-    const int64_t weights = int64_t(config.out_proj->d_in) * config.out_proj->d_out;
-    if (weights > kMaxFilm - config.film_size)
-      throw Error(f.where("output") + ": the FiLM vector comes to more than " + std::to_string(kMaxFilm));
-    config.output_film = config.film_size;
-    config.film_size += int(weights);
-  }
   if (f.has("hidden") && f.has("polynomial"))
     throw Error(f.where("polynomial") + " stands in place of 'hidden': only one of them may be there");
   if (config.film_size > 0 && f.has("hidden")) {
@@ -507,9 +516,11 @@ ModelConfig parse_coil(const JsonFields& f, std::vector<std::string>* warnings) 
   }
   if (f.flag("direct", false)) config.direct = LinearConfig{"backbone.direct", config.d_input, config.d_output, false};
 
-  if (f.has("controls")) parse_controls({f.at("controls"), f.where("controls")}, config, warnings);
-  if (f.has("slow_path"))
-    config.slow_path = parse_slow_path({f.at("slow_path"), f.where("slow_path")}, config, warnings);
+  std::optional<JsonFields> controls, slow_path;
+  if (f.has("controls")) parse_output_film(controls.emplace(f.at("controls"), f.where("controls")), config);
+  if (f.has("slow_path")) parse_output_film(slow_path.emplace(f.at("slow_path"), f.where("slow_path")), config);
+  if (controls) parse_controls(*controls, config, warnings);
+  if (slow_path) config.slow_path = parse_slow_path(*slow_path, config, warnings);
   if (config.film_size > 0 && !config.control_net && !config.slow_path)
     throw Error(f.where() + ": film parts need 'controls' with 'hidden' or 'polynomial', or 'slow_path'");
   if (config.film_size == 0 && config.slow_path) throw Error(f.where("slow_path") + " drives film parts, the layers have none");

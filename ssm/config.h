@@ -81,7 +81,18 @@ struct Mamba2Config {
   int conv_channels() const { return d_inner() + 2 * ngroups * d_state; }
 };
 
-using PartConfig = std::variant<LinearConfig, RmsNormConfig, ActivationConfig, FilmConfig, RestTanhConfig, S4dConfig, Mamba1Config, Mamba2Config>;
+// A nonlinear recurrence, for the slow path: z = tanh(x + R c), c = c + sigmoid(gate(z)) (value(z) - c).
+struct GatedConfig {
+  std::string name, state_name;
+  int d_hidden = 0, d_units = 0;
+
+  LinearConfig recurrent() const { return {name + ".recurrent", d_units, d_hidden, false}; }
+  LinearConfig gate() const { return {name + ".gate", d_hidden, d_units, true}; }
+  LinearConfig value() const { return {name + ".value", d_hidden, d_units, true}; }
+};
+
+using PartConfig = std::variant<LinearConfig, RmsNormConfig, ActivationConfig, FilmConfig, RestTanhConfig, S4dConfig,
+                                Mamba1Config, Mamba2Config, GatedConfig>;
 
 // h = residual ? h + parts(h) : parts(h)
 struct LayerConfig {

@@ -101,6 +101,16 @@ PartTraits traits(const Mamba2Config& c) {
   return traits;
 }
 
+// The hidden tanh and the gate's sigmoid; a unit moves by one multiply-add.
+PartTraits traits(const GatedConfig& c) {
+  PartTraits traits = pointwise("gated", c.d_hidden, c.d_units, {double(c.d_units), double(c.d_hidden) + c.d_units, 0});
+  traits.memory = Memory::sequence;
+  traits.state = {{c.state_name + ".gated", {c.d_units}}};
+  traits.cost += cost_of(c.recurrent()) + cost_of(c.gate()) + cost_of(c.value());
+  traits.moving_cost = traits.cost;
+  return traits;
+}
+
 // Appends the config's indices from `first` on, padded.
 void append_film(std::vector<int>& rows, int width, int first) {
   const size_t begin = rows.size();

@@ -16,7 +16,8 @@ namespace coil::ssm {
 enum class Memory {
   none,       // every frame by itself
   history,    // the last frames of its input alone: a chunk reads them from the chunk before
-  recurrence  // also a state that is linear in itself: chunks start from zero and are joined
+  recurrence,  // also a state that is linear in itself: chunks start from zero and are joined
+  sequence     // a state that is not: only for the slow path, whose hops run one after another
 };
 
 // What others must know of a part. traits_of() in plan.cpp has one function a kind, and a kind without one does not compile.

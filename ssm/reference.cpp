@@ -437,6 +437,35 @@ class Mamba2Part : public PartRunner {
   Vector state_;
 };
 
+// z = tanh(x + R c);  c = c + sigmoid(gate(z)) (value(z) - c);  y = c
+class GatedPart : public PartRunner {
+ public:
+  GatedPart(const Checkpoint& checkpoint, const GatedConfig& config)
+      : config_(config),
+        recurrent_(checkpoint, config.recurrent()),
+        gate_(checkpoint, config.gate()),
+        value_(checkpoint, config.value()) {
+    GatedPart::reset();
+  }
+
+  Vector step(const Vector& x, const Vector&) override {
+    Vector z = recurrent_(units_);
+    for (size_t i = 0; i < z.size(); ++i) z[i] = std::tanh(z[i] + x[i]);
+    const Vector gate = gate_(z), value = value_(z);
+    for (size_t i = 0; i < units_.size(); ++i) units_[i] += sigmoid(gate[i]) * (value[i] - units_[i]);
+    return units_;
+  }
+
+  void reset() override { units_.assign(static_cast<size_t>(config_.d_units), 0); }
+
+  std::vector<Vector> state() const override { return {units_}; }
+
+ private:
+  GatedConfig config_;
+  Linear recurrent_, gate_, value_;
+  Vector units_;
+};
+
 // ---- layers
 
 std::unique_ptr<PartRunner> make_part(const Checkpoint& checkpoint, const PartConfig& part) {
@@ -452,6 +481,7 @@ std::unique_ptr<PartRunner> make_part(const Checkpoint& checkpoint, const PartCo
     std::unique_ptr<PartRunner> operator()(const S4dConfig& c) const { return std::make_unique<S4dPart>(checkpoint, c); }
     std::unique_ptr<PartRunner> operator()(const Mamba1Config& c) const { return std::make_unique<Mamba1Part>(checkpoint, c); }
     std::unique_ptr<PartRunner> operator()(const Mamba2Config& c) const { return std::make_unique<Mamba2Part>(checkpoint, c); }
+    std::unique_ptr<PartRunner> operator()(const GatedConfig& c) const { return std::make_unique<GatedPart>(checkpoint, c); }
   };
   return std::visit(Maker{checkpoint}, part);
 }
@@ -566,10 +596,9 @@ class SlowPath {
 
   void append_state(std::vector<NamedDoubles>& out) const {
     layers_.append_state(out);
-    out.push_back({"state.slow.features", {static_cast<int64_t>(sums_.size())}, sums_});
-    Vector film = older_;
-    append(film, newer_);
-    out.push_back({"state.slow.film", {2, static_cast<int64_t>(newer_.size())}, film});
+    out.push_back({"state.slow.features", {2, static_cast<int64_t>(sums_.size() / 2)}, sums_});
+    out.push_back({"state.slow.from", {static_cast<int64_t>(older_.size())}, older_});
+    out.push_back({"state.slow.to", {static_cast<int64_t>(newer_.size())}, newer_});
   }
 
  private:

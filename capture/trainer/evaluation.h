@@ -23,12 +23,15 @@ class Evaluation {
  public:
   Evaluation(const ParameterMap& map, const Kernels<float>& kernels);
 
-  // One for each passage. The takes are scaled as the network needs them.
+  // One for each passage. The takes are scaled as the network needs them; hops: their hop_features, with a slow path.
   std::vector<ErrorAndEnergy> run(const std::vector<float>& parameters, const std::vector<Take>& takes,
-                                  const std::vector<Passage>& passages);
+                                  const std::vector<std::vector<float>>& hops, const std::vector<Passage>& passages);
 
  private:
-  void run_group(const Weights<float>& weights, const std::vector<Take>& takes, const Passage* passages, size_t count,
+  void warm_up(const Weights<float>& weights, const std::vector<Take>& takes,
+               const std::vector<std::vector<float>>& hops, const Passage* passages, size_t count);
+  void run_group(const Weights<float>& weights, const std::vector<Take>& takes,
+                 const std::vector<std::vector<float>>& hops, const Passage* passages, size_t count,
                  ErrorAndEnergy* results);
 
   ParameterMap map_;

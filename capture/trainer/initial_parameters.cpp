@@ -11,6 +11,8 @@ namespace {
 
 constexpr double kShortestStep = 8e-5, kLongestStep = 0.4;  // dt at 48 kHz; a mode's time constant is 2 / dt frames
 
+constexpr double kFastestUnit = 0.004, kSlowestUnit = 0.6;  // seconds of the slow path's states
+
 }  // namespace
 
 std::vector<float> initial_parameters(const ParameterMap& map, Random& random, double sample_rate_hz) {
@@ -41,6 +43,24 @@ std::vector<float> initial_parameters(const ParameterMap& map, Random& random, d
   }
   draw(map.input, d, 1);
   draw(map.output, d, 0.5 / std::sqrt(double(d)));
+  if (map.slow_path.size > 0) {
+    const SlowMap& slow = map.slow_path;
+    constexpr double units = SlowMap::units, hidden = SlowMap::hidden, head = SlowMap::head;
+    draw(map.slow + slow.in_weight, SlowMap::hidden * slow.inputs, 1 / std::sqrt(double(slow.inputs)));
+    draw(map.slow + slow.in_bias, SlowMap::hidden, 0.3);
+    draw(map.slow + slow.recurrent, SlowMap::hidden * SlowMap::units, 0.5 / std::sqrt(units));
+    draw(map.slow + slow.gate_weight, SlowMap::units * SlowMap::hidden, 0.5 / std::sqrt(hidden));
+    for (size_t i = 0; i < SlowMap::units; ++i) {
+      const double share = (double(i) + random.uniform()) / units;
+      const double tau_s = kFastestUnit * std::pow(kSlowestUnit / kFastestUnit, share);
+      const double gate = 1 - std::exp(-double(SlowMap::kHopFrames) / (tau_s * sample_rate_hz));
+      parameters[map.slow + slow.gate_bias + i] = float(std::log(gate / (1 - gate)));
+    }
+    draw(map.slow + slow.value_weight, SlowMap::units * SlowMap::hidden, 1 / std::sqrt(hidden));
+    draw(map.slow + slow.head_weight, SlowMap::head * SlowMap::units, 1 / std::sqrt(units));
+    draw(map.slow + slow.head_bias, SlowMap::head, 0.1);
+    draw(map.slow + slow.out_weight, slow.film * SlowMap::head, 0.05 / std::sqrt(head));
+  }
   return parameters;
 }
 

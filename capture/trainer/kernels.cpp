@@ -5,7 +5,7 @@
 #define HWY_TARGET_INCLUDE "capture/trainer/kernels.cpp"
 #include "hwy/foreach_target.h"
 
-#include "capture/trainer/network-inl.h"
+#include "capture/trainer/kernel_table-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

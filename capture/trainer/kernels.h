@@ -13,6 +13,11 @@
 // so no state of the forward pass is needed. The rest of a layer, with per-lane scale and shift:
 //
 //   p = scale (W_in y) + shift,  a = tanh(p) - tanh(shift),  h' = h + W_out a
+//
+// With a slow path, scale, shift - scale b and the output row move from frame to frame, in a line from one boundary of hops to the next.
+// What the film vector is there, the slow path says: with the features x of a hop and 8 states c,
+//
+//   z = tanh(W x + b + R c),  g = sigmoid(G z + b_g),  c' = c + g (V z + b_v - c),  film = base + O tanh(H c' + b_h) + b_o
 #pragma once
 
 #include <cstddef>
@@ -56,6 +61,38 @@ struct Tape {
   ssm::AlignedVector<T> g, gp, g_scaled, gy;  // gradients of h, p, scale p, y
 };
 
+// The film vector over a block with a slow path, [film][lane]: each layer's scale [d] and shift without scale b [d], then the output row.
+template <class T>
+struct MovingFilm {
+  const T *from, *to;  // at the boundaries around the hop
+  T *from_gradient, *to_gradient;
+  size_t first;  // frame of the hop that the block begins with
+};
+
+template <class T>
+struct MovingTape : Tape<T> {
+  MovingTape(const Shape& shape, size_t lanes);
+
+  ssm::AlignedVector<T> pre, rest;  // W_in y and tanh(shift)
+};
+
+// The slow path over the hops before and in a segment; [..][lane]. Boundary i lies behind hop `hops - boundaries + i`.
+template <class T>
+struct SlowTape {
+  SlowTape(const SlowMap& map, size_t lanes, size_t hops, size_t boundaries);
+
+  size_t hops, boundaries;
+  ssm::AlignedVector<T> base;         // [film]: what is there without the slow path
+  ssm::AlignedVector<T> features;     // [hops][inputs]
+  ssm::AlignedVector<T> alive;        // [hops + 1]: 1, or 0 where there is no sound yet: neither states nor film move
+  ssm::AlignedVector<T> state;        // [hops + 1][units]
+  ssm::AlignedVector<T> z, z_gradient;                 // [hops][hidden]
+  ssm::AlignedVector<T> gate, value;                   // [hops][units], on the way back their gradients
+  ssm::AlignedVector<T> head, head_gradient;           // [boundaries][head]
+  ssm::AlignedVector<T> film, film_gradient;           // [boundaries][film]
+  ssm::AlignedVector<T> state_gradient;                // [boundaries][units], from the head
+};
+
 // Sums over the lanes and frames that count.
 struct LossSums {
   double plain = 0, pre_emphasised = 0;
@@ -80,6 +117,14 @@ struct Kernels {
   LossSums (*energy)(const T* target, const T* counts, const T* weight, size_t frames);
   // Takes the output, leaves the gradient of k_plain/2 |e|^2 + k_pre/2 |pre-emphasised e|^2, e = output - target; returns the sums.
   LossSums (*loss)(T* output, const T* target, const T* counts, const T* weight, size_t frames, T k_plain, T k_pre);
+
+  // With a slow path, in place of forward and backward. The gradient lacks what the film vector moves: knobs, output row.
+  void (*forward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, T* out, T* state, MovingTape<T>&);
+  void (*backward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, const T* out_gradient, MovingTape<T>&, T* adjoint, T* gradient);
+  // From tape.state's first row and tape.features to all else of the tape.
+  void (*slow_forward)(const SlowMap&, const T* parameters, SlowTape<T>&);
+  // From tape.film_gradient to `gradient`, which has the places of SlowMap.
+  void (*slow_backward)(const SlowMap&, const T* parameters, SlowTape<T>&, T* gradient);
 };
 
 // Of one SIMD target.
@@ -98,5 +143,27 @@ template <class T>
 Tape<T>::Tape(const Shape& shape, size_t lanes)
     : span((kBlockFrames * shape.d_model + 24) * lanes),  // 24: lest the layers lie at the same places modulo 4096 bytes
       h((shape.layers + 1) * span), y(shape.layers * span), a(shape.layers * span), g(span), gp(span), g_scaled(span), gy(span) {}
+
+template <class T>
+MovingTape<T>::MovingTape(const Shape& shape, size_t lanes)
+    : Tape<T>(shape, lanes), pre(shape.layers * this->span), rest(shape.layers * this->span) {}
+
+template <class T>
+SlowTape<T>::SlowTape(const SlowMap& map, size_t lanes, size_t hop_count, size_t boundary_count)
+    : hops(hop_count),
+      boundaries(boundary_count),
+      base(map.film * lanes),
+      features(hops * map.inputs * lanes),
+      alive((hops + 1) * lanes),
+      state((hops + 1) * SlowMap::units * lanes),
+      z(hops * SlowMap::hidden * lanes),
+      z_gradient(z.size()),
+      gate(hops * SlowMap::units * lanes),
+      value(gate.size()),
+      head(boundaries * SlowMap::head * lanes),
+      head_gradient(head.size()),
+      film(boundaries * map.film * lanes),
+      film_gradient(film.size()),
+      state_gradient(boundaries * SlowMap::units * lanes) {}
 
 }  // namespace coil::capture

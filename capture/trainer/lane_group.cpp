@@ -15,10 +15,12 @@ Workspace<T>::Workspace(const ParameterMap& map, size_t lanes, size_t segment_fr
       marks(segment_frames / kBlockFrames * map.shape.layers * map.modes() * kStates * lanes),
       again(map.shape.layers * map.modes() * kStates * lanes),
       adjoint(map.shape.layers * map.modes() * kAdjoints * lanes),
-      gradient((map.knobs + map.shape.layers * map.shape.d_model) * lanes) {}
+      gradient((map.knobs + map.shape.layers * map.shape.d_model) * lanes) {
+  if (map.shape.slow_features > 0) moving.emplace(map.shape, lanes);
+}
 
 template <class T>
-LaneGroup<T>::LaneGroup(const ParameterMap& map, const Kernels<T>& kernels, size_t segment_frames)
+LaneGroup<T>::LaneGroup(const ParameterMap& map, const Kernels<T>& kernels, size_t segment_frames, size_t lookback_hops)
     : map_(map), kernels_(kernels), segment_frames_(segment_frames) {
   const size_t lanes = kernels.lanes, width = map.shape.layers * map.shape.d_model;
   for (auto* frames : {&input_, &target_, &counts_}) frames->assign(segment_frames * lanes, T(0));
@@ -27,12 +29,13 @@ LaneGroup<T>::LaneGroup(const ParameterMap& map, const Kernels<T>& kernels, size
   for (auto* values : {&scale_, &shift_, &rest_}) values->assign(width * lanes, T(0));
   output_row_.assign(map.shape.d_model * lanes, T(0));
   knobs_.resize(lanes);
+  if (map.shape.slow_features > 0) slow_.emplace(map, kernels, segment_frames, lookback_hops);
 }
 
 template <class T>
 void LaneGroup<T>::set_lane(size_t lane, const T* parameters, std::span<const double> knobs, double weight) {
   const size_t n = lanes(), d = map_.shape.d_model;
-  const std::vector<double> film = film_vector(map_, parameters, knobs);
+  std::vector<double> film = film_vector(map_, parameters, knobs);
   for (size_t l = 0; l < map_.shape.layers; ++l) {
     const T* bias = parameters + map_.at_layer(l) + map_.layer.in_bias;
     for (size_t c = 0; c < d; ++c) {
@@ -46,6 +49,11 @@ void LaneGroup<T>::set_lane(size_t lane, const T* parameters, std::span<const do
   }
   weight_[lane] = T(weight);
   knobs_[lane].assign(knobs.begin(), knobs.end());
+  if (!slow_) return;
+  for (size_t l = 0; l < map_.shape.layers; ++l)
+    for (size_t c = 0; c < d; ++c) film[2 * d * l + c] += 1;
+  for (size_t c = 0; c < d; ++c) film[2 * d * map_.shape.layers + c] += double(parameters[map_.output + c]);
+  slow_->set_base(lane, film);
 }
 
 template <class T>
@@ -56,21 +64,41 @@ void LaneGroup<T>::prepare() {
 template <class T>
 void LaneGroup<T>::clear_state(size_t lane) {
   for (size_t i = lane; i < state_.size(); i += lanes()) state_[i] = T(0);
+  if (slow_) slow_->clear_state(lane);
 }
 
 template <class T>
 void LaneGroup<T>::forward(const Weights<T>& weights, size_t frames, T* output, Workspace<T>& workspace) {
+  if (slow_) slow_->forward(weights.parameters, frames / SlowMap::kHopFrames);
   for (size_t t = 0; t < frames; t += kBlockFrames) {
-    kernels_.forward(weights, conditions(), &input_[t * lanes()], output + t * lanes(), state_.data(), workspace.tape);
+    forward_block(weights, t, output + t * lanes(), state_.data(), workspace);
   }
 }
 
 template <class T>
+void LaneGroup<T>::forward_block(const Weights<T>& weights, size_t frame, T* output, T* state, Workspace<T>& ws) {
+  const T* input = &input_[frame * lanes()];
+  if (slow_) return kernels_.forward_moving(weights, slow_->film(frame), input, output, state, *ws.moving);
+  kernels_.forward(weights, conditions(), input, output, state, ws.tape);
+}
+
+template <class T>
+void LaneGroup<T>::backward_block(const Weights<T>& weights, size_t frame, Workspace<T>& ws) {
+  const T *input = &input_[frame * lanes()], *of_output = &ws.output[frame * lanes()];
+  T *adjoint = ws.adjoint.data(), *gradient = ws.gradient.data();
+  if (slow_) {
+    return kernels_.backward_moving(weights, slow_->film(frame), input, of_output, *ws.moving, adjoint, gradient);
+  }
+  kernels_.backward(weights, conditions(), input, of_output, ws.tape, adjoint, gradient);
+}
+
+template <class T>
 void LaneGroup<T>::forward(const Weights<T>& weights, Workspace<T>& ws) {
+  if (slow_) slow_->forward(weights.parameters, segment_frames_ / SlowMap::kHopFrames);
   for (size_t b = 0; b < segment_frames_ / kBlockFrames; ++b) {
     std::copy(state_.begin(), state_.end(), ws.marks.begin() + std::ptrdiff_t(b * state_.size()));
-    const size_t t = b * kBlockFrames * lanes();
-    kernels_.forward(weights, conditions(), &input_[t], &ws.output[t], state_.data(), ws.tape);
+    const size_t frame = b * kBlockFrames;
+    forward_block(weights, frame, &ws.output[frame * lanes()], state_.data(), ws);
   }
 }
 
@@ -82,20 +110,23 @@ LossSums LaneGroup<T>::loss(double k_plain, double k_pre, Workspace<T>& ws) cons
 
 template <class T>
 void LaneGroup<T>::backward(const Weights<T>& weights, Workspace<T>& ws, double* gradient) {
-  const size_t n = lanes(), blocks = segment_frames_ / kBlockFrames;
+  const size_t blocks = segment_frames_ / kBlockFrames;
   std::fill(ws.adjoint.begin(), ws.adjoint.end(), T(0));
   std::fill(ws.gradient.begin(), ws.gradient.end(), T(0));
+  if (slow_) slow_->clear_gradient();
   for (size_t b = blocks; b-- > 0;) {
-    const size_t t = b * kBlockFrames * n;
     if (b + 1 < blocks) {  // the last block's tape is still there
       alignas(ssm::kAlignment) T ignored[kBlockFrames * kMaxLanes];
       std::copy_n(ws.marks.begin() + std::ptrdiff_t(b * state_.size()), state_.size(), ws.again.begin());
-      kernels_.forward(weights, conditions(), &input_[t], ignored, ws.again.data(), ws.tape);
+      forward_block(weights, b * kBlockFrames, ignored, ws.again.data(), ws);
     }
-    kernels_.backward(weights, conditions(), &input_[t], &ws.output[t], ws.tape, ws.adjoint.data(), ws.gradient.data());
+    backward_block(weights, b * kBlockFrames, ws);
   }
   kernels_.add_initial_state(weights, ws.marks.data(), ws.adjoint.data(), ws.gradient.data());
-  add_gradients(weights.parameters, ws.gradient.data(), gradient);
+  if (slow_)
+    add_moving_gradients(weights.parameters, ws.gradient.data(), gradient);
+  else
+    add_gradients(weights.parameters, ws.gradient.data(), gradient);
 }
 
 // The kernels know a lane's scale and shift as constants. With dW and db, the gradients of scale W_in and shift, S that
@@ -129,6 +160,20 @@ void LaneGroup<T>::add_gradients(const T* parameters, const T* lanes_gradient, d
     const size_t place = i < map_.input ? i % map_.layer.size : 0;
     if (place >= map_.layer.in_weight && place < map_.layer.out_weight) continue;  // done above
     for (size_t lane = 0; lane < n; ++lane) gradient[i] += at(i, lane);
+  }
+}
+
+// The kernels have the film vector's gradient, which is that of the knobs' part and of the output row too.
+template <class T>
+void LaneGroup<T>::add_moving_gradients(const T* parameters, const T* lanes_gradient, double* gradient) {
+  for (size_t i = 0; i < map_.knobs; ++i)
+    for (size_t lane = 0; lane < lanes(); ++lane) gradient[i] += double(lanes_gradient[i * lanes() + lane]);
+  std::vector<std::vector<double>> film;
+  slow_->backward(parameters, gradient, film);
+  const size_t d = map_.shape.d_model, row = 2 * d * map_.shape.layers;
+  for (size_t lane = 0; lane < lanes(); ++lane) {
+    add_film_gradient(map_, knobs_[lane], film[lane], gradient);
+    for (size_t c = 0; c < d; ++c) gradient[map_.output + c] += film[lane][row + c];
   }
 }
 

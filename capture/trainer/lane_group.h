@@ -1,11 +1,13 @@
 // One vector of lanes through a segment: forward, loss, backward, and the sums of the lanes' gradients.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "capture/trainer/kernels.h"
 #include "capture/trainer/shape.h"
+#include "capture/trainer/slow_lanes.h"
 #include "ssm/aligned.h"
 
 namespace coil::capture {
@@ -16,6 +18,7 @@ struct Workspace {
   Workspace(const ParameterMap& map, size_t lanes, size_t segment_frames);
 
   Tape<T> tape;
+  std::optional<MovingTape<T>> moving;  // with a slow path
   ssm::AlignedVector<T> output, marks, again, adjoint, gradient;
 };
 
@@ -23,8 +26,9 @@ struct Workspace {
 template <class T>
 class LaneGroup {
  public:
-  // segment_frames: a multiple of kBlockFrames
-  LaneGroup(const ParameterMap& map, const Kernels<T>& kernels, size_t segment_frames);
+  // segment_frames: a multiple of kBlockFrames; with a slow path of its hops, of which lookback_hops before the segment
+  // share in the gradient
+  LaneGroup(const ParameterMap& map, const Kernels<T>& kernels, size_t segment_frames, size_t lookback_hops = 0);
 
   size_t lanes() const { return kernels_.lanes; }
   size_t segment_frames() const { return segment_frames_; }
@@ -39,6 +43,7 @@ class LaneGroup {
   T* target() { return target_.data(); }
   T* counts() { return counts_.data(); }
   ssm::AlignedVector<T>& state() { return state_; }
+  std::optional<SlowLanes<T>>& slow() { return slow_; }
 
   LossSums energy() const { return kernels_.energy(target_.data(), counts_.data(), weight_.data(), segment_frames_); }
 
@@ -55,13 +60,18 @@ class LaneGroup {
 
  private:
   Conditions<T> conditions() const { return {scale_.data(), shift_.data(), rest_.data(), output_row_.data()}; }
+  // Of a block, the film vector standing or moving.
+  void forward_block(const Weights<T>& weights, size_t frame, T* output, T* state, Workspace<T>& workspace);
+  void backward_block(const Weights<T>& weights, size_t frame, Workspace<T>& workspace);
   void add_gradients(const T* parameters, const T* lanes_gradient, double* gradient) const;
+  void add_moving_gradients(const T* parameters, const T* lanes_gradient, double* gradient);
 
   ParameterMap map_;
   Kernels<T> kernels_;
   size_t segment_frames_;
   ssm::AlignedVector<T> input_, target_, counts_, state_, weight_, scale_, shift_, rest_, output_row_;
   std::vector<std::vector<double>> knobs_;  // of each lane
+  std::optional<SlowLanes<T>> slow_;
 };
 
 }  // namespace coil::capture

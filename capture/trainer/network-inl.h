@@ -376,19 +376,6 @@ HWY_NOINLINE LossSums Loss(T* output, const T* target, const T* counts, const T*
   return {SumOf<T>(hn::Mul(Load(weight, 0), plain)), SumOf<T>(hn::Mul(Load(weight, 0), pre))};
 }
 
-template <class T, size_t d, size_t pairs>
-Kernels<T> KernelsOf() {
-  return {.lanes = kLanesOf<T>,
-          .d_model = d,
-          .pairs = pairs,
-          .rest = Rest<T>,
-          .forward = Forward<T, d, pairs>,
-          .backward = Backward<T, d, pairs>,
-          .add_initial_state = AddInitialState<T, d, pairs>,
-          .energy = Energy<T>,
-          .loss = Loss<T>};
-}
-
 }  // namespace HWY_NAMESPACE
 }  // namespace coil::capture
 HWY_AFTER_NAMESPACE();

@@ -9,13 +9,14 @@ namespace coil::capture {
 namespace {
 
 constexpr double kRate = 0.02, kLastRate = 0.005;             // the last as a share of the first
-constexpr double kTimeConstantShare = 0.5, kKnobShare = 0.5;  // of the rate
+constexpr double kTimeConstantShare = 0.5, kKnobShare = 0.5, kSlowShare = 0.5;  // of the rate
 constexpr double kDecay = 1e-4;
 constexpr double kBeta1 = 0.9, kBeta2 = 0.98, kEps = 1e-8;
 constexpr double kWarmUpSteps = 100;
 constexpr double kLargestNorm = 1,
                  kSpike = 2;  // the gradient's norm is clipped there, and at so many times what is usual
 constexpr double kAverage = 0.999;
+constexpr double kRestartedLag = 4;  // of steps averaged, the latest third count most; at first, the latest tenth
 
 }  // namespace
 
@@ -38,7 +39,33 @@ Optimiser::Optimiser(const ParameterMap& map, std::vector<float> parameters, dou
     add_matrix(at + map.layer.out_weight, d, d);
     add_matrix(at + map.layer.C, d, 2 * map.shape.pairs);
   }
+  if (map.slow_path.size > 0) add_slow_matrices();
   bound_time_constants();
+}
+
+// The last is cut by what its rows move: SOAP's bases of a hundred rows would cost more than the rest.
+void Optimiser::add_slow_matrices() {
+  const SlowMap& slow = map_.slow_path;
+  add_matrix(map_.slow + slow.in_weight, SlowMap::hidden, slow.inputs);
+  add_matrix(map_.slow + slow.recurrent, SlowMap::hidden, SlowMap::units);
+  add_matrix(map_.slow + slow.gate_weight, SlowMap::units, SlowMap::hidden);
+  add_matrix(map_.slow + slow.value_weight, SlowMap::units, SlowMap::hidden);
+  add_matrix(map_.slow + slow.head_weight, SlowMap::head, SlowMap::units);
+  for (size_t row = 0; row < slow.film; row += map_.shape.d_model)
+    add_matrix(map_.slow + slow.out_weight + row * SlowMap::head, map_.shape.d_model, SlowMap::head);
+}
+
+void Optimiser::take_over(const Optimiser& smaller) {
+  const auto take = [](auto& to, const auto& from) { std::copy(from.begin(), from.end(), to.begin()); };
+  take(parameters_, smaller.parameters_), take(mean_, smaller.mean_), take(square_, smaller.square_);
+  for (size_t i = 0; i < smaller.matrices_.size(); ++i) matrices_[i].soap = smaller.matrices_[i].soap;
+  steps_ = smaller.steps_, typical_norm_ = smaller.typical_norm_;
+  std::fill(parameters_.begin() + std::ptrdiff_t(map_.slow + map_.slow_path.out_weight), parameters_.end(), 0.0f);
+}
+
+void Optimiser::restart_average() {
+  average_.assign(parameters_.begin(), parameters_.end());
+  averaged_ = 0, average_lag_ = kRestartedLag;
 }
 
 void Optimiser::add_matrix(size_t at, size_t rows, size_t columns) {
@@ -48,6 +75,7 @@ void Optimiser::add_matrix(size_t at, size_t rows, size_t columns) {
 
 double Optimiser::rate_of(size_t parameter) const {
   if (is_step_[parameter]) return rate_ * kTimeConstantShare;
+  if (parameter >= map_.slow) return rate_ * kSlowShare;
   return parameter >= map_.knobs ? rate_ * kKnobShare : rate_;
 }
 
@@ -89,7 +117,8 @@ void Optimiser::finish() {
     parameters_[i] = float(double(parameters_[i]) * (1 - rate * decay_of(i)) - rate * direction_[i]);
   }
   bound_time_constants();
-  const double share = 1 - std::min(kAverage, (1 + step) / (10 + step));
+  const double averaged = double(++averaged_);
+  const double share = 1 - std::min(kAverage, (1 + averaged) / (average_lag_ + averaged));
   for (size_t i = 0; i < map_.size; ++i) average_[i] += (double(parameters_[i]) - average_[i]) * share;
 }
 

@@ -12,6 +12,7 @@ struct Shape {
   size_t pairs = 4;  // conjugate pairs of modes in every channel
   size_t layers = 6;
   size_t knobs = 0;
+  size_t slow_features = 0;  // of the slow path; 0: there is none
 
   friend bool operator==(const Shape&, const Shape&) = default;
 };
@@ -39,6 +40,42 @@ struct LayerMap {
   size_t size;
 };
 
+// The slow path's part of the vector: from a hop's features to what it adds to the film vector (slow-inl.h).
+struct SlowMap {
+  static constexpr size_t kHopFrames = 64;
+  static constexpr size_t units = 8, hidden = 16, head = 16;
+
+  constexpr SlowMap(const Shape& shape, size_t film_size)
+      : inputs(2 * shape.slow_features + shape.knobs),
+        film(film_size),
+        in_bias(hidden * inputs),
+        recurrent(in_bias + hidden),
+        gate_weight(recurrent + hidden * units),
+        gate_bias(gate_weight + units * hidden),
+        value_weight(gate_bias + units),
+        value_bias(value_weight + units * hidden),
+        head_weight(value_bias + units),
+        head_bias(head_weight + head * units),
+        out_weight(head_bias + head),
+        out_bias(out_weight + film * head),
+        size(shape.slow_features > 0 ? out_bias + film : 0) {}
+
+  size_t inputs;         // of a hop: means of the features, of their squares, knobs
+  size_t film;           // width of the film vector
+  size_t in_weight = 0;  // [hidden][inputs]
+  size_t in_bias;        // [hidden]
+  size_t recurrent;      // [hidden][units]
+  size_t gate_weight;    // [units][hidden]
+  size_t gate_bias;      // [units]
+  size_t value_weight;   // [units][hidden]
+  size_t value_bias;     // [units]
+  size_t head_weight;    // [head][units]
+  size_t head_bias;      // [head]
+  size_t out_weight;     // [film][head]
+  size_t out_bias;       // [film]
+  size_t size;
+};
+
 struct ParameterMap {
   constexpr explicit ParameterMap(const Shape& s)
       : shape(s),
@@ -47,7 +84,9 @@ struct ParameterMap {
         output(input + s.d_model),
         direct(output + s.d_model),
         knobs(direct + 1),
-        size(knobs + film_size() * features()) {}
+        slow_path(s, film_size()),
+        slow(knobs + film_size() * features()),
+        size(slow + slow_path.size) {}
 
   // Linear and quadratic terms of the knobs.
   constexpr size_t features() const { return shape.knobs + shape.knobs * (shape.knobs + 1) / 2; }
@@ -62,6 +101,8 @@ struct ParameterMap {
   size_t output;  // [d]
   size_t direct;  // [1]
   size_t knobs;   // [film_size()][features()]
+  SlowMap slow_path;
+  size_t slow;
   size_t size;
 };
 

@@ -30,6 +30,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr size_t kLanesPerThread = 16;      // the last of them plays a tone
 constexpr size_t kBatchFrames = 4096 * 16;  // of a step, in all lanes
+constexpr size_t kSegmentUnit = SlowMap::kHopFrames;
 constexpr size_t kShortestSegment = 1024;   // below, gradients that end at its beginning would miss too much
 constexpr double kUnscoredSeconds = 0.17;   // of a lane that starts within a take
 constexpr double kInputRms = 0.25;          // of what the network sees; its target has rms 1
@@ -37,6 +38,12 @@ constexpr double kLeastEnergy = 1e-3;       // in the batch: a quiet batch weigh
 constexpr double kLooks = 30;               // at the held-out parts, at least
 constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kLaterLooks = 1.25;
 constexpr double kWarmUpTimes = 3;  // the slowest time constant, before a held-out part
+constexpr size_t kSlowFeatures = 8;
+constexpr double kSlowTrialAt = 0.15;     // of the training: a young network errs by much that has nothing to do with it
+constexpr double kSlowTrialShare = 0.05;  // of the training, for each of the two
+constexpr double kSlowTrialTimes = 10;
+constexpr double kSlowWorth = 0.6;        // of the error: it costs about as much as half of a network more
+constexpr double kLookbackSeconds = 1;    // gradients of the slow path go back through so much before a segment
 
 double mean_square(const std::vector<Take>& takes, std::vector<float> Take::*signal) {
   double sum = 0, count = 0;
@@ -54,6 +61,19 @@ const TrainerKernels& kernels_named(const std::string& target) {
   const std::string name = ssm::Target::from_name(target).name();
   return *std::find_if(tables.begin(), tables.end(), [&](const TrainerKernels& table) { return name == table.target; });
 }
+
+// What was saved, without its checksum.
+std::string_view undamaged(std::string_view saved) {
+  uint64_t sum = 0;
+  if (saved.size() < sizeof sum) throw Error("the saved training is cut off");
+  std::memcpy(&sum, saved.data() + saved.size() - sizeof sum, sizeof sum);
+  saved.remove_suffix(sizeof sum);
+  if (sum != XXH3_64bits(saved.data(), saved.size())) throw Error("the saved training is damaged");
+  return saved;
+}
+
+// Hops lie at the same places for a lane, a held-out part and the model that plays the take from its beginning.
+size_t begin_of_hop(size_t frame) { return frame - frame % SlowMap::kHopFrames; }
 
 // Where a lane is.
 struct Walk {
@@ -75,11 +95,13 @@ struct Trainer::Impl {
     LossSums energy, error;
   };
 
-  Impl(std::vector<Take> given, const TrainingSettings& s);
+  // scaled: the takes have these scales already
+  Impl(std::vector<Take> given, const TrainingSettings& s, std::optional<Scales> scaled = {});
 
   size_t lanes() const { return settings.threads * kLanesPerThread; }
   double batch_frames() const { return double(segment_frames * lanes()); }
   void check_takes() const;
+  std::vector<std::vector<float>> hops_of(const std::vector<Take>& of_takes) const;
   void scale_takes();
   void weigh_takes();
   void hold_out_parts();
@@ -89,6 +111,7 @@ struct Trainer::Impl {
 
   void gather(size_t worker);
   void gather_lane(LaneGroup<float>& group, size_t lane, const Walk& walk);
+  std::vector<float> tone_hops(const PureTone& tone) const;
   void gather_tone(LaneGroup<float>& group, size_t lane, const PureTone& tone);
   void pass(size_t worker);
   void split_tone(Worker& worker);
@@ -97,6 +120,10 @@ struct Trainer::Impl {
   void work(size_t worker, std::barrier<>& wait, const std::function<bool()>& stop);
   void advance(const std::function<bool()>& stop);
   void look();
+  double frames_of_all() const;
+  bool slow_trial_is_due() const;
+  std::unique_ptr<Impl> with_slow_path();
+  void advance_to(double frames, const std::function<bool()>& stop);
   double elapsed_s() const;
   double progress() const;
   uint64_t fingerprint_of_all() const;
@@ -108,6 +135,7 @@ struct Trainer::Impl {
   size_t segment_frames;
   const Kernels<float>* kernels;
   std::vector<Take> takes;                // scaled
+  std::vector<std::vector<float>> hops;   // of each take, with a slow path
   std::vector<std::vector<Span>> hidden;  // held-out parts of each take
   std::vector<Passage> passages;
   std::vector<double> weights;  // of each take: every setting of the knobs counts the same
@@ -127,14 +155,15 @@ struct Trainer::Impl {
   double next_look = 0;  // frames, or seconds where the time is limited
   double elapsed_before_s = 0;
   std::optional<Clock::time_point> since;  // while it works
+  double halt = HUGE_VAL;                  // frames; a look comes there
   bool step_counts = true, leave = false, stopped = false;
 };
 
-Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s)
+Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s, std::optional<Scales> scaled)
     : settings(s),
       map(s.shape),
       segment_frames(
-          std::max(kShortestSegment, kBatchFrames / (kLanesPerThread * s.threads) / kBlockFrames * kBlockFrames)),
+          std::max(kShortestSegment, kBatchFrames / (kLanesPerThread * s.threads) / kSegmentUnit * kSegmentUnit)),
       kernels(&kernels_named(s.target).of(s.shape)),
       takes(std::move(given)),
       random{s.seed},
@@ -144,12 +173,15 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s)
       gradient(map.size),
       evaluation(map, *kernels) {
   check_takes();
-  scale_takes();
+  if (scaled) scales = *scaled;
+  else scale_takes();
   weigh_takes();
   hold_out_parts();
+  hops = hops_of(takes);
+  const size_t lookback_hops = size_t(kLookbackSeconds * s.sample_rate_hz / double(SlowMap::kHopFrames));
   for (size_t i = 0; i < s.threads; ++i) {
     workers.push_back({std::vector<LaneGroup<float>>(kLanesPerThread / kernels->lanes,
-                                                     LaneGroup<float>(map, *kernels, segment_frames)),
+                                                     LaneGroup<float>(map, *kernels, segment_frames, lookback_hops)),
                        Workspace<float>(map, kernels->lanes, segment_frames),
                        std::vector<double>(map.size),
                        ToneSplitter(segment_frames),
@@ -163,6 +195,13 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s)
   next_look = settings.seconds > 0 ? kFirstLookSeconds : kFirstLookFrames;
   state.best_esr = HUGE_VAL;
   fingerprint = fingerprint_of_all();
+}
+
+std::vector<std::vector<float>> Trainer::Impl::hops_of(const std::vector<Take>& of_takes) const {
+  std::vector<std::vector<float>> features(of_takes.size());
+  for (size_t i = 0; i < of_takes.size() && map.slow_path.size > 0; ++i)
+    features[i] = hop_features(of_takes[i].dry, map.shape.slow_features);
+  return features;
 }
 
 void Trainer::Impl::check_takes() const {
@@ -200,7 +239,8 @@ void Trainer::Impl::hold_out_parts() {
   const size_t warm_up = size_t(kWarmUpTimes * settings.slowest_s * settings.sample_rate_hz);
   for (size_t i = 0; i < takes.size(); ++i) {
     hidden.push_back(held_out_spans(takes[i], settings.sample_rate_hz));
-    for (const Span& span : hidden.back()) passages.push_back({i, span.begin - std::min(span.begin, warm_up), span});
+    for (const Span& span : hidden.back())
+      passages.push_back({i, begin_of_hop(span.begin - std::min(span.begin, warm_up)), span});
   }
   // passages of like length share a vector of lanes
   std::stable_sort(passages.begin(), passages.end(),
@@ -215,6 +255,7 @@ void Trainer::Impl::place_lanes() {
   for (size_t i = 0; i < lanes(); ++i) {
     size_t at = size_t((double(i) + random.uniform()) / double(lanes()) * double(all)), take = 0;
     while (at >= takes[take].dry.size() && take + 1 < takes.size()) at -= takes[take++].dry.size();
+    at = begin_of_hop(at);
     walks[i] = {take, at, at > 0 ? size_t(kUnscoredSeconds * settings.sample_rate_hz) : 0};
   }
 }
@@ -235,6 +276,7 @@ void Trainer::Impl::gather_lane(LaneGroup<float>& group, size_t i, const Walk& w
   const size_t lanes = group.lanes();
   const Take& take = takes[walk.take];
   group.set_lane(i, optimiser.parameters().data(), take.knobs, weights[walk.take]);
+  if (group.slow()) group.slow()->set_hops(i, hops[walk.take], take.knobs, walk.at / SlowMap::kHopFrames, 0);
   const size_t there = std::min(segment_frames, take.dry.size() - walk.at);
   for (size_t t = 0; t < segment_frames; ++t) {
     const bool is_there = t < there;
@@ -255,6 +297,14 @@ void Trainer::Impl::gather_tone(LaneGroup<float>& group, size_t i, const PureTon
     group.input()[t * lanes + i] = tone_sample(tone, t, segment_frames);
     group.target()[t * lanes + i] = group.counts()[t * lanes + i] = 0;
   }
+  if (group.slow()) group.slow()->set_steady_hops(i, tone_hops(tone), takes[tone.take].knobs);
+}
+
+// Every segment of a tone is like the one before.
+std::vector<float> Trainer::Impl::tone_hops(const PureTone& tone) const {
+  std::vector<float> segment(segment_frames);
+  for (size_t t = 0; t < segment_frames; ++t) segment[t] = tone_sample(tone, t, segment_frames);
+  return hop_features(segment, map.shape.slow_features);
 }
 
 void Trainer::Impl::gather(size_t index) {
@@ -337,7 +387,7 @@ void Trainer::Impl::finish_step() {
     if (fresh || !step_counts) group.clear_state(i % kernels->lanes);
   }
   for (Worker& worker : workers) move_on(worker.tone);
-  leave = progress() >= 1 || (settings.seconds > 0 ? elapsed_s() : state.frames) >= next_look;
+  leave = progress() >= 1 || state.frames >= halt || (settings.seconds > 0 ? elapsed_s() : state.frames) >= next_look;
 }
 
 void Trainer::Impl::work(size_t index, std::barrier<>& wait, const std::function<bool()>& stop) {
@@ -382,7 +432,7 @@ void Trainer::Impl::look() {
   if (!stopped) next_look = std::min(now * kLaterLooks, now + all / kLooks);
   if (state.steps == 0) return;
   std::vector<float> average(optimiser.average().begin(), optimiser.average().end());
-  const std::vector<ErrorAndEnergy> results = evaluation.run(average, takes, passages);
+  const std::vector<ErrorAndEnergy> results = evaluation.run(average, takes, hops, passages);
   double error = 0, energy = 0;
   for (size_t i = 0; i < results.size(); ++i) {
     error += results[i].error * weights[passages[i].take], energy += results[i].energy * weights[passages[i].take];
@@ -393,6 +443,46 @@ void Trainer::Impl::look() {
   if (!state.improved) return;
   state.best_esr = state.held_out_esr;
   best = std::move(average);
+}
+
+// An estimate where the time is limited.
+double Trainer::Impl::frames_of_all() const {
+  return settings.seconds > 0 ? state.frames / std::max(1e-9, progress()) : settings.frames;
+}
+
+bool Trainer::Impl::slow_trial_is_due() const {
+  return !state.slow_tried && map.slow_path.size == 0 && progress() >= kSlowTrialAt && progress() < 1 &&
+         frames_of_all() >= kSlowTrialTimes * settings.slow_trial_frames;
+}
+
+// The same training from here on, with a slow path that says nothing yet.
+std::unique_ptr<Trainer::Impl> Trainer::Impl::with_slow_path() {
+  TrainingSettings more = settings;
+  more.shape.slow_features = kSlowFeatures;
+  auto made = std::make_unique<Impl>(takes, more, scales);
+  made->optimiser.take_over(optimiser);
+  made->random = random;
+  made->walks = walks;
+  made->peak = peak;
+  for (size_t i = 0; i < workers.size(); ++i) {
+    made->workers[i].tone = workers[i].tone;
+    for (size_t g = 0; g < workers[i].groups.size(); ++g)
+      made->workers[i].groups[g].state() = workers[i].groups[g].state();
+  }
+  discretise(made->map, made->optimiser.parameters().data(), made->modes.data());
+  made->state = state;
+  made->state.best_esr = HUGE_VAL;
+  made->curve = curve;
+  made->next_look = next_look;
+  made->elapsed_before_s = elapsed_before_s;
+  return made;
+}
+
+void Trainer::Impl::advance_to(double frames, const std::function<bool()>& stop) {
+  halt = frames;
+  do advance(stop);
+  while (!stopped && state.frames < halt && progress() < 1);
+  halt = HUGE_VAL;
 }
 
 double Trainer::Impl::elapsed_s() const {
@@ -406,7 +496,9 @@ double Trainer::Impl::progress() const {
 // Of what a saved training needs to be the same in order to go on.
 uint64_t Trainer::Impl::fingerprint_of_all() const {
   ArchiveWriter writer;
-  writer(settings.shape), writer(settings.sample_rate_hz), writer(settings.threads), writer(settings.seed);
+  Shape shape = settings.shape;
+  shape.slow_features = 0;  // is found out on the way
+  writer(shape), writer(settings.sample_rate_hz), writer(settings.threads), writer(settings.seed);
   writer(settings.slowest_s), writer(settings.aliasing_weight), writer(kernels->lanes);
   for (const Take& take : takes) writer(take.dry), writer(take.wet), writer(take.knobs);
   const std::string bytes = writer.take();
@@ -420,7 +512,10 @@ void Trainer::Impl::visit(Archive& archive) {
   optimiser.visit(archive);
   for (Worker& worker : workers) {
     archive(worker.tone);
-    for (LaneGroup<float>& group : worker.groups) archive(group.state());
+    for (LaneGroup<float>& group : worker.groups) {
+      archive(group.state());
+      if (group.slow()) archive(group.slow()->state());
+    }
   }
 }
 
@@ -428,7 +523,30 @@ Trainer::Trainer(std::vector<Take> takes, const TrainingSettings& settings)
     : impl_(std::make_unique<Impl>(std::move(takes), settings)) {}
 Trainer::~Trainer() = default;
 
-void Trainer::advance(const std::function<bool()>& stop) { impl_->advance(stop); }
+// The rival goes first: if it is stopped, nothing has happened.
+void Trainer::try_slow_path(const std::function<bool()>& stop) {
+  const double share = std::max(impl_->settings.slow_trial_frames, kSlowTrialShare * impl_->frames_of_all());
+  const double until = impl_->state.frames + share, before_s = impl_->elapsed_before_s;
+  std::unique_ptr<Impl> rival = impl_->with_slow_path();
+  // averages that know as little of one as of the other
+  rival->optimiser.restart_average();
+  rival->advance_to(until, stop);
+  if (rival->stopped) return;
+  impl_->optimiser.restart_average();
+  impl_->advance_to(until, stop);
+  if (impl_->stopped) return;
+  const double with = rival->state.held_out_esr, without = impl_->state.held_out_esr;
+  const double both_s = impl_->elapsed_before_s + rival->elapsed_before_s - before_s;
+  if (with < kSlowWorth * without) impl_ = std::move(rival);
+  impl_->elapsed_before_s = impl_->state.elapsed_s = both_s;
+  impl_->state.slow_tried = impl_->state.improved = true;
+  impl_->state.esr_with_slow = with, impl_->state.esr_without_slow = without;
+}
+
+void Trainer::advance(const std::function<bool()>& stop) {
+  if (impl_->slow_trial_is_due()) return try_slow_path(stop);
+  impl_->advance(stop);
+}
 bool Trainer::done() const { return impl_->progress() >= 1; }
 const TrainingState& Trainer::state() const { return impl_->state; }
 const ParameterMap& Trainer::map() const { return impl_->map; }
@@ -445,7 +563,7 @@ std::vector<double> Trainer::esr(std::vector<Take> takes) const {
     whole.push_back({i, 0, {0, takes[i].dry.size()}});
   }
   std::vector<double> esr;
-  for (const ErrorAndEnergy& result : impl_->evaluation.run(impl_->best, takes, whole)) {
+  for (const ErrorAndEnergy& result : impl_->evaluation.run(impl_->best, takes, impl_->hops_of(takes), whole)) {
     esr.push_back(result.error / std::max(result.energy, 1e-30));
   }
   return esr;
@@ -453,7 +571,7 @@ std::vector<double> Trainer::esr(std::vector<Take> takes) const {
 
 std::string Trainer::save() const {
   ArchiveWriter writer;
-  writer(impl_->fingerprint);
+  writer(impl_->fingerprint), writer(impl_->map.shape.slow_features);
   impl_->visit(writer);
   std::string bytes = writer.take();
   const uint64_t sum = XXH3_64bits(bytes.data(), bytes.size());
@@ -462,14 +580,12 @@ std::string Trainer::save() const {
 }
 
 void Trainer::resume(std::string_view saved) {
-  uint64_t sum = 0, fingerprint = 0;
-  if (saved.size() < sizeof sum) throw Error("the saved training is cut off");
-  std::memcpy(&sum, saved.data() + saved.size() - sizeof sum, sizeof sum);
-  saved.remove_suffix(sizeof sum);
-  if (sum != XXH3_64bits(saved.data(), saved.size())) throw Error("the saved training is damaged");
-  ArchiveReader reader(saved);
-  reader(fingerprint);
+  uint64_t fingerprint = 0;
+  size_t features = 0;
+  ArchiveReader reader(undamaged(saved));
+  reader(fingerprint), reader(features);
   if (fingerprint != impl_->fingerprint) throw Error("the saved training is of other recordings, or of other settings");
+  if (features > impl_->map.shape.slow_features) impl_ = impl_->with_slow_path();
   impl_->visit(reader);
   discretise(impl_->map, impl_->optimiser.parameters().data(), impl_->modes.data());
 }

@@ -22,6 +22,8 @@ struct TrainingSettings {
   double seconds = 0;  // above 0: as many frames as fit into this time, instead
   double slowest_s = 0.2;        // the longest time constant of a mode
   double aliasing_weight = 0.1;  // in the loss, of the share of energy that a tone of 5 kHz folds back
+  // A training of ten times as many frames, or more, tries on so many or more whether a slow path is worth its cost.
+  double slow_trial_frames = 5e6;
   std::string target;            // of SIMD; empty: the best
 };
 
@@ -45,6 +47,8 @@ struct TrainingState {
   double held_out_esr = 0;  // of the average of the latest parameters
   double best_esr = 0;      // of best()
   bool improved = false;    // the last advance() found a better network
+  bool slow_tried = false;  // whether a slow path is worth its cost; what the held-out error came to with and without it
+  double esr_with_slow = 0, esr_without_slow = 0;
 };
 
 // One thread at a time; it starts threads of its own while it works.
@@ -55,7 +59,8 @@ class Trainer {
   ~Trainer();
 
   // Up to the next look at the held-out parts: first within a moment, then ever more seldom. `stop` is asked before
-  // each step; if it says so, the look comes at once. A training that was stopped goes on with the next call.
+  // each step; if it says so, the look comes at once. A training that was stopped goes on with the next call. One call
+  // tries a slow path, which takes longer.
   void advance(const std::function<bool()>& stop = {});
   bool done() const;
   const TrainingState& state() const;
@@ -76,6 +81,8 @@ class Trainer {
 
  private:
   struct Impl;
+  void try_slow_path(const std::function<bool()>& stop);
+
   std::unique_ptr<Impl> impl_;
 };
 

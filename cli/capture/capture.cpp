@@ -175,6 +175,7 @@ class Capture {
       trainer_.advance(interrupted);
       if (trainer_.state().improved) write();
       write_whole_file(training_file(options_.output), trainer_.save());
+      if (trainer_.state().slow_tried && !said_slow_path_) say_slow_path();
       progress.show(trainer_.state(), trainer_.curve());
     }
   }
@@ -223,6 +224,15 @@ class Capture {
       throw Failure(kFailed, in_quotes(training_file(options_.output)) + ": " + error.what() +
                                  "; without --resume the training begins anew");
     }
+  }
+
+  void say_slow_path() {
+    said_slow_path_ = true;
+    const capture::TrainingState& state = trainer_.state();
+    if (options_.quiet) return;
+    std::fprintf(stderr, "\ncoil: slow memory (compression, sag, bias shift): %s; held-out ESR %s with a slow path, %s without\n",
+                 trainer_.map().shape.slow_features > 0 ? "the model gets a slow path" : "none that is worth its cost",
+                 number(state.esr_with_slow, 2).c_str(), number(state.esr_without_slow, 2).c_str());
   }
 
   void say_what_begins() const {
@@ -318,6 +328,7 @@ class Capture {
   const capture::Quality& quality_;
   Material material_;
   capture::Trainer trainer_;
+  bool said_slow_path_ = false;
   std::vector<capture::UnseenRecording> unseen_;
 };
 

@@ -167,6 +167,7 @@ AnyPart make_part(const FilmConfig& config, const PlannedPart& place, const Buil
 AnyPart make_part(const S4dConfig& config, const PlannedPart& place, const Build& build);
 AnyPart make_part(const Mamba1Config& config, const PlannedPart& place, const Build& build);
 AnyPart make_part(const Mamba2Config& config, const PlannedPart& place, const Build& build);
+AnyPart make_part(const GatedConfig& config, const PlannedPart& place, const Build& build);
 
 std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig& config, const Build& build);
 

@@ -8,7 +8,7 @@
 #include "capture/trainer/discretisation.h"
 #include "capture/trainer/initial_parameters.h"
 #include "capture/trainer/lane_group.h"
-#include "capture/trainer/network-inl.h"  // for this file's own target, in double precision
+#include "capture/trainer/kernel_table-inl.h"  // for this file's own target, in double precision
 #include "ssm/safetensors.h"
 
 using namespace coil::capture;
@@ -16,6 +16,7 @@ using namespace coil::capture;
 namespace {
 
 constexpr size_t kFrames = 2 * kBlockFrames;
+constexpr size_t kHops = 3, kLookbackHops = 4;  // with a slow path
 constexpr size_t kLanesUsed = 16;
 
 // A batch of lanes with knobs, weights, memory of before, and frames that do not count.
@@ -30,11 +31,12 @@ struct Problem {
     for (size_t i = 0; i < kLanesUsed; ++i) problem.knobs[i] = {knobs[2 * i], knobs[2 * i + 1]};
     problem.weights.assign(kLanesUsed, 1);
     problem.unscored.assign(kLanesUsed, 0);
-    problem.uncounted = kFrames;
+    problem.uncounted = problem.frames;
     return problem;
   }
 
-  explicit Problem(const Shape& shape) : map(shape) {
+  explicit Problem(const Shape& shape)
+      : map(shape), frames(shape.slow_features > 0 ? kHops * SlowMap::kHopFrames : kFrames) {
     Random random{7};
     parameters.resize(map.size);
     const std::vector<float> initial = initial_parameters(map, random, 48000);
@@ -45,9 +47,12 @@ struct Problem {
       weights.push_back(0.5 + random.uniform());
       unscored.push_back(i % 2 ? 20 : 0);
     }
-    for (size_t i = 0; i < kFrames * kLanesUsed; ++i)
+    for (size_t i = 0; i < frames * kLanesUsed; ++i)
       input.push_back(0.5 * random.normal()), target.push_back(random.normal());
     for (size_t i = 0; i < shape.layers * map.modes() * kStates * kLanesUsed; ++i) state.push_back(random.normal());
+    if (shape.slow_features == 0) return;
+    for (size_t i = 0; i < SlowMap::units * kLanesUsed; ++i) slow_state.push_back(random.normal());
+    for (size_t i = 0; i < 64 * 2 * shape.slow_features; ++i) hops.push_back(float(random.uniform()));
   }
 
   // The loss with lanes in vectors of the kernels' size; adds to the gradient.
@@ -57,11 +62,11 @@ struct Problem {
     std::vector<T> modes(map.shape.layers * kModeValues * map.modes());
     discretise(map, w.data(), modes.data());
     const Weights<T> shared{w.data(), modes.data(), map.shape.layers};
-    Workspace<T> workspace(map, kernels.lanes, kFrames);
+    Workspace<T> workspace(map, kernels.lanes, frames);
     std::vector<double> ignored(map.size);
     double sum = 0;
-    for (size_t first = 0; first < kLanesUsed; first += kernels.lanes) {
-      LaneGroup<T> group(map, kernels, kFrames);
+    for (size_t first = 0; first < lanes_used; first += kernels.lanes) {
+      LaneGroup<T> group(map, kernels, frames, kLookbackHops);
       for (size_t i = 0; i < kernels.lanes; ++i) fill(group, first + i, i, w);
       group.prepare();
       group.forward(shared, workspace);
@@ -77,16 +82,24 @@ struct Problem {
   void fill(LaneGroup<T>& group, size_t from, size_t lane, const std::vector<T>& w) const {
     const size_t n = group.lanes();
     group.set_lane(lane, w.data(), knobs[from], weights[from]);
-    for (size_t t = 0; t < kFrames; ++t) {
+    for (size_t t = 0; t < frames; ++t) {
       group.input()[t * n + lane] = T(input[t * kLanesUsed + from]);
       group.target()[t * n + lane] = T(target[t * kLanesUsed + from]);
       group.counts()[t * n + lane] = T(t >= unscored[from] && t != uncounted);
     }
     for (size_t i = 0; i < group.state().size() / n; ++i) group.state()[i * n + lane] = T(state[i * kLanesUsed + from]);
+    if (!group.slow()) return;
+    // some lanes have begun shortly before, or just now
+    const size_t first = from, begin = from % 4 == 3 ? from : from / 2;
+    group.slow()->set_hops(lane, hops, knobs[from], first, begin);
+    for (size_t i = 0; i < SlowMap::units; ++i)
+      group.slow()->state()[i * n + lane] = first > begin + kLookbackHops + 1 ? T(slow_state[i * kLanesUsed + from]) : T(0);
   }
 
   ParameterMap map;
-  std::vector<double> parameters, input, target, state, weights;
+  size_t frames, lanes_used = kLanesUsed;
+  std::vector<double> parameters, input, target, state, weights, slow_state;
+  std::vector<float> hops;
   std::vector<std::vector<double>> knobs;
   std::vector<size_t> unscored;
   size_t uncounted = 40;
@@ -99,6 +112,21 @@ Kernels<double> exact_kernels() {
 }
 
 std::string name_of(const ParameterMap& map, size_t i) {
+  if (i >= map.slow) {
+    const SlowMap& l = map.slow_path;
+    const size_t at = i - map.slow;
+    return at >= l.out_bias       ? "slow.out_bias"
+           : at >= l.out_weight   ? "slow.out_weight"
+           : at >= l.head_bias    ? "slow.head_bias"
+           : at >= l.head_weight  ? "slow.head_weight"
+           : at >= l.value_bias   ? "slow.value_bias"
+           : at >= l.value_weight ? "slow.value_weight"
+           : at >= l.gate_bias    ? "slow.gate_bias"
+           : at >= l.gate_weight  ? "slow.gate_weight"
+           : at >= l.recurrent    ? "slow.recurrent"
+           : at >= l.in_bias      ? "slow.in_bias"
+                                  : "slow.in_weight";
+  }
   if (i >= map.knobs) return "knobs";
   if (i >= map.input) return i >= map.direct ? "direct" : i >= map.output ? "output" : "input";
   const size_t at = i % map.layer.size;
@@ -114,9 +142,10 @@ std::string name_of(const ParameterMap& map, size_t i) {
 }
 
 template <size_t d, size_t pairs>
-void check_against_differences(size_t knobs) {
-  Problem problem({d, pairs, 2, knobs});
+void check_against_differences(size_t knobs, size_t slow_features = 0) {
+  Problem problem({d, pairs, 2, knobs, slow_features});
   const Kernels<double> kernels = exact_kernels<d, pairs>();
+  if (slow_features > 0) problem.lanes_used = 4;
   std::vector<double> gradient(problem.map.size);
   problem.loss(kernels, &gradient);
   for (size_t i = 0; i < problem.map.size; ++i) {
@@ -137,6 +166,8 @@ void check_against_differences(size_t knobs) {
 TEST_CASE("Every gradient is that of central differences") {
   SECTION("with two knobs") { check_against_differences<8, 3>(2); }
   SECTION("without knobs") { check_against_differences<8, 4>(0); }
+  SECTION("with a slow path") { check_against_differences<8, 3>(0, 2); }
+  SECTION("with a slow path and a knob") { check_against_differences<8, 3>(1, 1); }
   SECTION("with one pair of modes") { check_against_differences<8, 1>(1); }
 }
 
@@ -175,5 +206,6 @@ TEST_CASE("Every SIMD target and shape gives the gradient of double precision") 
   };
   check(Problem({8, 4, 6, 2}), exact_kernels<8, 4>());
   check(Problem({8, 3, 4, 1}), exact_kernels<8, 3>());
+  check(Problem({8, 4, 6, 1, 8}), exact_kernels<8, 4>());
   check(Problem({8, 1, 3, 1}), exact_kernels<8, 1>());
 }

@@ -39,6 +39,18 @@ Take device_take(uint64_t seed, size_t frames, double drive) {
   return take;
 }
 
+// Decaying bursts through a gain that falls within 10 ms after what is loud and recovers within 200 ms.
+Take compressor_take(uint64_t seed, size_t frames) {
+  Take take = device_take(seed, frames, 1);
+  double envelope = 0;
+  for (size_t t = 0; t < frames; ++t) {
+    const double x = 2 * double(take.dry[t]), gain = 1 / (1 + 20 * envelope), level = std::abs(x) * gain;
+    envelope += (level > envelope ? 1 / 480.0 : 1 / 9600.0) * (level - envelope);
+    take.wet[t] = float(x * gain);
+  }
+  return take;
+}
+
 TrainingSettings small_settings(double million_frames, size_t threads = 1) {
   TrainingSettings settings;
   settings.shape = {8, 3, 4, 0};
@@ -77,6 +89,28 @@ TEST_CASE("A device is learned, also on sound that was not heard") {
   CHECK(trainer.state().best_esr < 0.05);
   CHECK(trainer.esr({device_take(2, 50000, 4)})[0] < 0.1);
   CHECK(trainer.esr({device_take(2, 50000, 40)})[0] > 0.15);  // another device
+}
+
+TEST_CASE("A device with slow memory gets a slow path, another does not") {
+  TrainingSettings settings = small_settings(15);
+  settings.slow_trial_frames = 1.5e6;
+  Trainer compressor({compressor_take(1, 400000)}, settings), clipper({device_take(1, 400000, 4)}, settings);
+  train(compressor), train(clipper);
+  CHECK(compressor.state().slow_tried);
+  CHECK(compressor.state().esr_with_slow < compressor.state().esr_without_slow);
+  CHECK(compressor.map().shape.slow_features > 0);
+  CHECK(clipper.state().slow_tried);
+  CHECK(clipper.map().shape.slow_features == 0);
+
+  Trainer again({compressor_take(1, 400000)}, settings);  // knows nothing of it yet
+  again.resume(compressor.save());
+  CHECK(again.map().shape.slow_features > 0);
+  CHECK(again.best() == compressor.best());
+
+  settings.frames = 2e6;
+  Trainer hasty({compressor_take(1, 100000)}, settings);
+  train(hasty);
+  CHECK(!hasty.state().slow_tried);
 }
 
 TEST_CASE("The same seed and threads give the same network, another seed another one") {
@@ -137,6 +171,21 @@ TEST_CASE("What was trained is what runs") {
   std::vector<float> silence(1000, 0.0f);
   at_rest.process(silence, silence);
   for (const float value : silence) REQUIRE(value == 0.0f);
+}
+
+TEST_CASE("What was trained with a slow path goes on exactly, and is what runs") {
+  const std::vector<Take> takes = {compressor_take(1, 200000)};
+  TrainingSettings settings = small_settings(4);
+  settings.shape.slow_features = 8;
+  Trainer whole(takes, settings), first(takes, settings), second(takes, settings);
+  train(whole);
+  first.advance();
+  second.resume(first.save());
+  train(second);
+  CHECK(second.best() == whole.best());
+
+  const Take test = compressor_take(2, 40000);
+  CHECK(esr(played(whole, test.dry), test.wet) == Approx(whole.esr({test})[0]).margin(1e-6));
 }
 
 TEST_CASE("Of a late, inverted recording the model is neither") {

@@ -37,7 +37,7 @@ const std::map<std::string, std::vector<std::string>> kFiles = {
     {"mamba2", {"mamba2_d32_g1", "mamba2_d32_g2_conv3_bias", "mamba2_d64_g2_n64", "mamba2_groupnorm_g2", "mamba2_lm_v97"}},
     {"s4d", {"s4d_complex_bilinear", "s4d_complex_zoh", "s4d_layer_complex_zoh", "s4d_real_bilinear", "s4d_real_zoh"}},
     {"forecaster", {"coil_forecaster"}},
-    {"rest", {"coil_rest", "coil_rest_knobs"}},
+    {"rest", {"coil_rest", "coil_rest_knobs", "coil_rest_slow"}},
 };
 
 std::filesystem::path file_of(const std::string& name) { return kDir / (name + ".safetensors"); }

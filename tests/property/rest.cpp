@@ -44,6 +44,12 @@ std::vector<std::string> configs() {
   return all;
 }
 
+// A slow path moves it too.
+std::string config_with_slow_path() {
+  return config(8, R"("polynomial": 2}, "slow_path": {"hop_frames": 37, "n_features": 3, "d_model": 5, "output": true,
+      "layers": [{"residual": false, "parts": [{"type": "gated", "name": "units", "d_out": 6}]}])");
+}
+
 test::Loaded amplifier(const std::string& json) {
   test::ModelFile file = test::model_file(json, 7);
   file.card_json = kCard;
@@ -57,7 +63,9 @@ bool all_zero(std::span<const float> values) {
 // Calls f(model, what it is) on every target and in every format of weights.
 template <class F>
 void on_every_target(const F& f) {
-  for (const std::string& json : configs()) {
+  std::vector<std::string> all = configs();
+  all.push_back(config_with_slow_path());
+  for (const std::string& json : all) {
     const auto loaded = amplifier(json);
     for (const ssm::Target& target : ssm::Target::all())
       for (const ssm::WeightFormat format :

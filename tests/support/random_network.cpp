@@ -87,6 +87,10 @@ class WeightMaker {
     if (c.bias) bias(c.name + ".out_proj.bias", c.d_model);
   }
 
+  void operator()(const ssm::GatedConfig& c) {
+    for (const ssm::LinearConfig& part : {c.recurrent(), c.gate(), c.value()}) (*this)(part);
+  }
+
   void layers(const std::vector<ssm::LayerConfig>& layers) {
     for (const auto& layer : layers)
       for (const auto& part : layer.parts) std::visit(*this, part);
@@ -201,6 +205,11 @@ Json layer(Random& r, int width, bool with_film) {
   return {{"residual", r.chance(0.7)}, {"repeat", r.whole(1, 2)}, {"parts", parts}};
 }
 
+// For the slow path only; ends as wide as it likes.
+Json gated_layer(Random& r) {
+  return {{"residual", false}, {"parts", {{{"type", "gated"}, {"name", "units"}, {"d_out", r.whole(1, 19)}}}}};
+}
+
 }  // namespace
 
 double Random::uniform(double low, double high) { return low + (high - low) * (static_cast<double>(engine_()) / 4294967296.0); }
@@ -279,6 +288,8 @@ ModelFile random_coil_network(uint32_t seed) {
                            {"d_model", slow_width},
                            {"controls", with_controls && r.chance(0.5)},
                            {"layers", {layer(r, slow_width, false)}}};
+    if (r.chance(0.5)) config["slow_path"]["layers"].push_back(gated_layer(r));
+    config["slow_path"]["output"] = config.contains("d_output") && r.chance(0.5);
   }
 
   ModelFile file = model_file(config.dump(), seed + 1000000);

@@ -566,6 +566,28 @@ TEST_CASE("every faulty field of the frame is named") {
   refuses(changed("/slow_path/layers/0/parts/0/d_state", 0), "slow_path.layers[0].parts[0].d_state");
   refuses(changed("/slow_path/layers/0/parts/0", {{"type", "film"}}), "slow_path.layers[0].parts[0]");
   refuses(without("/slow_path", "hop_frames"), "slow_path.hop_frames");
+  const Json gated = {{"type", "gated"}, {"name", "units"}, {"d_out", 5}};
+  refuses(changed("/layers/0/parts/0", gated), "a gated part can only stand in the slow path");
+  refuses(changed("/slow_path/layers/0/parts/0", gated), "a residual layer must end as wide as it begins");
+}
+
+TEST_CASE("the slow path may hold a gated part and move the output row") {
+  Json json = full();
+  const int film = parse(json).film_size;
+  json["slow_path"]["output"] = true;
+  json["slow_path"]["layers"] = {
+      {{"residual", false}, {"parts", {{{"type", "gated"}, {"name", "units"}, {"d_out", 5}}}}}};
+  const ssm::ModelConfig config = parse(json);
+  CHECK(config.output_film == film);
+  CHECK(config.film_size == film + config.out_proj->d_in * config.out_proj->d_out);
+  CHECK(config.control_net->film.d_out == config.film_size);
+  CHECK(config.slow_path->out_proj.d_out == config.film_size);
+  CHECK(config.slow_path->out_proj.d_in == 5);
+  const auto& gated = std::get<ssm::GatedConfig>(config.slow_path->layers.at(0).parts.at(0));
+  CHECK(gated.recurrent().name == "slow.layers.0.units.recurrent");
+  CHECK(gated.d_hidden == 6);
+  json["controls"]["output"] = true;  // both ask for the same row
+  CHECK(parse(json).film_size == config.film_size);
 }
 
 TEST_CASE("film without anything to drive it is an error") {
