@@ -16,6 +16,7 @@ using std::string_view_literals::operator""sv;
 constexpr const char* kUnpack = "; unpack it first";
 constexpr const char* kExport = "; save the weights with the package safetensors";
 constexpr const char* kOtherProgram = ", which Coil does not read";
+constexpr const char* kCapture = "; `coil capture FILE -o MODEL.safetensors` makes a model of it";
 constexpr const char* kSound = ": sound, not a model";
 
 struct Signature {
@@ -89,10 +90,10 @@ std::string describe_json(std::string_view content) {
   if (!is_whole && keys.empty()) return {};
   const auto has = [&](const char* key) { return keys.contains(key); };
   if (has("architecture") && (has("config") || has("weights")))
-    return std::string("a Neural Amp Modeler file (.nam)") + kOtherProgram;
-  if (has("layers") && has("in_shape")) return std::string("an RTNeural file (JSON, as AIDA-X has it)") + kOtherProgram;
+    return std::string("a Neural Amp Modeler file (.nam)") + kCapture;
+  if (has("layers") && has("in_shape")) return std::string("an RTNeural file (JSON, as AIDA-X has it)") + kCapture;
   if (has("state_dict"))
-    return std::string("weights as JSON (as Proteus and other GuitarML programs have them)") + kOtherProgram;
+    return std::string("weights as JSON (as Proteus and other GuitarML programs have them)") + kCapture;
   if (has("weight_map")) return "the index of a sharded checkpoint; give the folder that it lies in";
   if (has("model_type") || has("architectures"))
     return "a config without weights (JSON); give the folder that it lies in";

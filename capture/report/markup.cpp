@@ -55,7 +55,7 @@ std::string dbfs_words(double db, int decimals) { return signed_words(db, decima
 
 std::string grouped(double count) {
   std::string digits = fixed(count, 0);
-  for (size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, ",");
+  for (size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, 1, ',');
   return digits;
 }
 

@@ -180,7 +180,7 @@ std::string wrong_time_format(const std::string& format) {
   ::gmtime_r(&now, &parts);
   char text[256];
   std::string plain = format;
-  if (const size_t fraction = plain.find("%f"); fraction != std::string::npos) plain.replace(fraction, 2, "5");
+  if (const size_t fraction = plain.find("%f"); fraction != std::string::npos) plain.replace(fraction, 2, 1, '5');
   const size_t length = std::strftime(text, sizeof text, plain.c_str(), &parts);
   if (length == 0 || !parse_timestamp(std::string_view(text, length), format))
     return "strptime does not read what strftime writes with it";

@@ -58,7 +58,7 @@ TEST_CASE("texts are told by what they say", "[foreign_file]") {
            std::pair("<!DOCTYPE html><html></html>"s, "an HTML page"s),
            {"\xef\xbb\xbf \n<HTML lang=en>", "an HTML page"},
            {R"({"version": "0.5.4", "architecture": "LSTM", "config": {}, "weights": [1, 2]})",
-            "a Neural Amp Modeler file"},
+            "a Neural Amp Modeler file (.nam); `coil capture FILE -o MODEL.safetensors` makes a model of it"},
            {R"({"version": "0.5.4", "architecture": "LSTM", "config": {}, "wei)", "a Neural Amp Modeler file"},
            {R"({"in_shape": [null, 1], "layers": []})", "an RTNeural file"},
            {R"({"model_data": {}, "state_dict": {"rec.weight": [[1]]}})", "weights as JSON"},
