@@ -26,7 +26,7 @@ TEST_CASE("golden files agree on the GPU") {
     CHECK(result.errors.output_step <= tolerance);
     CHECK(result.errors.state <= tolerance);
   }
-  CHECK(files == 37);
+  CHECK(files >= 38);  // none is missing; tests/golden names them
 }
 
 }  // namespace
