@@ -17,6 +17,18 @@ std::string sentence(const char* format, ...) {
   return text;
 }
 
+const char* name_of(Severity severity) {
+  switch (severity) {
+    case Severity::kNote:
+      return "note";
+    case Severity::kWarning:
+      return "warning";
+    case Severity::kFatal:
+      return "error";
+  }
+  return "";
+}
+
 const char* name_of(FindingKind kind) {
   switch (kind) {
     case FindingKind::kLatency:

@@ -47,6 +47,7 @@ using Findings = std::vector<Finding>;
 // A text with values in it, as std::printf writes them.
 [[gnu::format(printf, 1, 2)]] std::string sentence(const char* format, ...);
 
-const char* name_of(FindingKind kind);  // "latency", "polarity" ...
+const char* name_of(Severity severity);  // "note", "warning", "error"
+const char* name_of(FindingKind kind);   // "latency", "polarity" ...
 
 }  // namespace coil::capture

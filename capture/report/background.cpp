@@ -22,18 +22,6 @@ constexpr Peer kPeers[] = {{"NAM A1-standard", 508}, {"NAM A2-full", 760}, {"NAM
 constexpr double kPeerRateHz = 48000;
 constexpr size_t kShownRecordings = 6;  // more are folded away
 
-const char* word_for(Severity severity) {
-  switch (severity) {
-    case Severity::kNote:
-      return "note";
-    case Severity::kWarning:
-      return "warning";
-    case Severity::kFatal:
-      return "error";
-  }
-  return "";
-}
-
 std::string polarity_words(const ReportedRecording& recording) {
   if (recording.alignment.inverted) return "inverted, turned";
   for (const Finding& finding : recording.findings)
@@ -61,7 +49,7 @@ std::string findings_list(const ReportInput& input) {
   for (const ReportedRecording& recording : input.recordings) {
     for (const Finding& finding : recording.findings) {
       const std::string file = input.recordings.size() > 1 ? recording.wet_name + ": " : "";
-      items += "<li><b class=\"badge " + std::string(word_for(finding.severity)) + "\">" + word_for(finding.severity) +
+      items += "<li><b class=\"badge " + std::string(name_of(finding.severity)) + "\">" + name_of(finding.severity) +
                "</b> " + markup_text(file + finding.text) + "</li>\n";
     }
   }

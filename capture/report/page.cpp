@@ -109,7 +109,8 @@ Json figures_as_json(const Figures& figures, const ReportInput& input) {
   for (const BandFigures& band : figures.bands)
     json["bands"].push_back({{"hz", band.centre_hz}, {"wet_db", band.wet_db}, {"error_db", band.error_db}});
   for (const CurvePoint& point : input.curve)
-    json["curve"].push_back({{"seconds", point.seconds}, {"frames", point.frames}, {"esr", finite(point.held_out_esr)}});
+    json["curve"].push_back(
+        {{"seconds", point.seconds}, {"frames", point.frames}, {"esr", finite(point.held_out_esr)}});
   for (const AliasingFigures& aliasing : figures.aliasing)
     json["aliasing"].push_back({{"hz", aliasing.spectrum.hz},
                                 {"level_dbfs", aliasing.level_dbfs},

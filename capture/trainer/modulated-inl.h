@@ -43,24 +43,16 @@ template <class T, size_t d, size_t pairs>
 void ForwardMoving(const Weights<T>& w, const MovingFilm<T>& film, const T* x, T* out, T* state, MovingTape<T>& tape) {
   constexpr LayerMap map(d, pairs);
   const T* ends = w.parameters + w.layers * map.size;  // input, output, direct
-  for (size_t t = 0; t < kBlockFrames; ++t)
-    for (size_t c = 0; c < d; ++c) Store<T>(hn::Mul(Splat(ends[c]), Load(x, t)), tape.h.data(), t * d + c);
-  for (size_t l = 0; l < w.layers; ++l) {
-    const T *p = w.parameters + l * map.size, *h = tape.h.data() + l * tape.span;
-    T *y = tape.y.data() + l * tape.span, *a = tape.a.data() + l * tape.span;
-    const size_t at = l * d * kLanesOf<T>;
-    Filter<T, d, pairs>(LayerModes<T, d, pairs>(w.modes + l * 4 * d * pairs), p + map.D, h, y,
-                        state + at * pairs * kStates);
+  ForwardLayers<T, d, pairs>(w, x, state, tape, [&](size_t l, const T* y, T* a) {
+    const T* p = w.parameters + l * map.size;
     ActivateMoving<T, d>(p + map.in_weight, p + map.in_bias, film, 2 * d * l, y, tape.pre.data() + l * tape.span,
                          tape.rest.data() + l * tape.span, a);
-    AddResidual<T, d>(p + map.out_weight, a, h, tape.h.data() + (l + 1) * tape.span);
-  }
+  });
   const T* h = tape.h.data() + w.layers * tape.span;
   for (size_t t = 0; t < kBlockFrames; ++t) {
     Vec<T> sum = hn::Mul(Splat(ends[2 * d]), Load(x, t));
     const Vec<T> way = WayOf(film, t);
-    for (size_t c = 0; c < d; ++c)
-      sum = hn::MulAdd(FilmAt(film, 2 * d * w.layers + c, way), Load(h, t * d + c), sum);
+    for (size_t c = 0; c < d; ++c) sum = hn::MulAdd(FilmAt(film, 2 * d * w.layers + c, way), Load(h, t * d + c), sum);
     Store<T>(sum, out, t);
   }
 }
@@ -131,8 +123,8 @@ void LayerMovingBack(const Weights<T>& w, const MovingFilm<T>& film, size_t l, M
       p + map.in_weight, tape.g_scaled.data(), [](size_t, size_t) { return hn::Zero(Tag<T>()); },
       [&](size_t t, size_t i, Vec<T> v) { Store<T>(v, tape.gy.data(), t * d + i); });
   FilterBack<T, d, pairs>(LayerModes<T, d, pairs>(w.modes + l * 4 * d * pairs), p + map.D,
-                          tape.h.data() + l * tape.span, tape.gy.data(), tape.g.data(), adjoint + at * pairs * kAdjoints,
-                          of_layer);
+                          tape.h.data() + l * tape.span, tape.gy.data(), tape.g.data(),
+                          adjoint + at * pairs * kAdjoints, of_layer);
 }
 
 template <class T, size_t d, size_t pairs>

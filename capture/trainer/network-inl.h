@@ -217,20 +217,31 @@ HWY_NOINLINE void AddResidual(const T* w, const T* a, const T* h, T* next) {
       w, a, [&](size_t t, size_t i) { return Load(h, t * d + i); }, [&](size_t t, size_t i, Vec<T> v) { Store<T>(v, next, t * d + i); });
 }
 
+// The input projection and all layers. activate(l, y, a): a of layer l from the output of its filters.
+template <class T, size_t d, size_t pairs, class Activation>
+HWY_INLINE void ForwardLayers(const Weights<T>& w, const T* x, T* state, Tape<T>& tape, const Activation& activate) {
+  constexpr LayerMap map(d, pairs);
+  const T* input = w.parameters + w.layers * map.size;
+  for (size_t t = 0; t < kBlockFrames; ++t)
+    for (size_t c = 0; c < d; ++c) Store<T>(hn::Mul(Splat(input[c]), Load(x, t)), tape.h.data(), t * d + c);
+  for (size_t l = 0; l < w.layers; ++l) {
+    const T *p = w.parameters + l * map.size, *h = tape.h.data() + l * tape.span;
+    T *y = tape.y.data() + l * tape.span, *a = tape.a.data() + l * tape.span;
+    Filter<T, d, pairs>(LayerModes<T, d, pairs>(w.modes + l * 4 * d * pairs), p + map.D, h, y,
+                        state + l * d * kLanesOf<T> * pairs * kStates);
+    activate(l, y, a);
+    AddResidual<T, d>(p + map.out_weight, a, h, tape.h.data() + (l + 1) * tape.span);
+  }
+}
+
 template <class T, size_t d, size_t pairs>
 void Forward(const Weights<T>& w, const Conditions<T>& lanes, const T* x, T* out, T* state, Tape<T>& tape) {
   constexpr LayerMap map(d, pairs);
   const T* ends = w.parameters + w.layers * map.size;  // input, output, direct
-  for (size_t t = 0; t < kBlockFrames; ++t)
-    for (size_t c = 0; c < d; ++c) Store<T>(hn::Mul(Splat(ends[c]), Load(x, t)), tape.h.data(), t * d + c);
-  for (size_t l = 0; l < w.layers; ++l) {
-    const T *p = w.parameters + l * map.size, *h = tape.h.data() + l * tape.span;
-    T *y = tape.y.data() + l * tape.span, *a = tape.a.data() + l * tape.span;
+  ForwardLayers<T, d, pairs>(w, x, state, tape, [&](size_t l, const T* y, T* a) {
     const size_t at = l * d * kLanesOf<T>;
-    Filter<T, d, pairs>(LayerModes<T, d, pairs>(w.modes + l * 4 * d * pairs), p + map.D, h, y, state + at * pairs * kStates);
-    Activate<T, d>(p + map.in_weight, y, lanes.scale + at, lanes.shift + at, lanes.rest + at, a);
-    AddResidual<T, d>(p + map.out_weight, a, h, tape.h.data() + (l + 1) * tape.span);
-  }
+    Activate<T, d>(w.parameters + l * map.size + map.in_weight, y, lanes.scale + at, lanes.shift + at, lanes.rest + at, a);
+  });
   const T* h = tape.h.data() + w.layers * tape.span;
   for (size_t t = 0; t < kBlockFrames; ++t) {
     Vec<T> even = hn::Mul(Splat(ends[2 * d]), Load(x, t)), odd = hn::Zero(Tag<T>());

@@ -12,32 +12,32 @@ HWY_BEFORE_NAMESPACE();
 namespace coil::capture {
 namespace HWY_NAMESPACE {
 
-// put(i, init(i) + sum_j w[i][j] x[j]); rows: a multiple of 4
+// put(i, init(i) + sum_j w[i step_out + j step_in] x[j]); outputs: a multiple of 4
 template <class T, class Init, class Put>
-HWY_INLINE void Rows(const T* w, size_t rows, size_t columns, const T* x, const Init& init, const Put& put) {
-  for (size_t i = 0; i < rows; i += 4) {
+HWY_INLINE void Multiply(const T* w, size_t outputs, size_t step_out, size_t inputs, size_t step_in, const T* x,
+                         const Init& init, const Put& put) {
+  for (size_t i = 0; i < outputs; i += 4) {
     Vec<T> sums[4];
     COIL_UNROLL for (size_t k = 0; k < 4; ++k) sums[k] = init(i + k);
-    for (size_t j = 0; j < columns; ++j) {
+    for (size_t j = 0; j < inputs; ++j) {
       const Vec<T> v = Load(x, j);
-      COIL_UNROLL for (size_t k = 0; k < 4; ++k) sums[k] = hn::MulAdd(Splat(w[(i + k) * columns + j]), v, sums[k]);
+      COIL_UNROLL for (size_t k = 0; k < 4; ++k) sums[k] =
+          hn::MulAdd(Splat(w[(i + k) * step_out + j * step_in]), v, sums[k]);
     }
     COIL_UNROLL for (size_t k = 0; k < 4; ++k) put(i + k, sums[k]);
   }
 }
 
-// put(j, init(j) + sum_i w[i][j] g[i]); columns: a multiple of 4
+// W x, for w [rows][columns]
+template <class T, class Init, class Put>
+HWY_INLINE void Rows(const T* w, size_t rows, size_t columns, const T* x, const Init& init, const Put& put) {
+  Multiply<T>(w, rows, columns, columns, 1, x, init, put);
+}
+
+// W' g
 template <class T, class Init, class Put>
 HWY_INLINE void Columns(const T* w, size_t rows, size_t columns, const T* g, const Init& init, const Put& put) {
-  for (size_t j = 0; j < columns; j += 4) {
-    Vec<T> sums[4];
-    COIL_UNROLL for (size_t k = 0; k < 4; ++k) sums[k] = init(j + k);
-    for (size_t i = 0; i < rows; ++i) {
-      const Vec<T> v = Load(g, i);
-      COIL_UNROLL for (size_t k = 0; k < 4; ++k) sums[k] = hn::MulAdd(Splat(w[i * columns + j + k]), v, sums[k]);
-    }
-    COIL_UNROLL for (size_t k = 0; k < 4; ++k) put(j + k, sums[k]);
-  }
+  Multiply<T>(w, columns, 1, rows, columns, g, init, put);
 }
 
 // dw[i][j] = sum_t g[t][i] x[t][j], of `count` columns from j on
@@ -78,28 +78,34 @@ HWY_NOINLINE void SlowForward(const SlowMap& map, const T* p, SlowTape<T>& tape)
     const T *x = tape.features.data() + k * map.inputs * N, *c = tape.state.data() + k * units * N;
     T* z = tape.z.data() + k * hidden * N;
     T *gate = tape.gate.data() + k * units * N, *value = tape.value.data() + k * units * N;
-    Rows<T>(p, hidden, map.inputs, x, [&](size_t i) { return Splat(p[map.in_bias + i]); },
-            [&](size_t i, Vec<T> v) { Store<T>(v, z, i); });
-    Rows<T>(p + map.recurrent, hidden, units, c, [&](size_t i) { return Load(z, i); },
-            [&](size_t i, Vec<T> v) { Store<T>(TanhOf(v), z, i); });
-    Rows<T>(p + map.value_weight, units, hidden, z, [&](size_t i) { return Splat(p[map.value_bias + i]); },
-            [&](size_t i, Vec<T> v) { Store<T>(v, value, i); });
+    Rows<T>(
+        p, hidden, map.inputs, x, [&](size_t i) { return Splat(p[map.in_bias + i]); },
+        [&](size_t i, Vec<T> v) { Store<T>(v, z, i); });
+    Rows<T>(
+        p + map.recurrent, hidden, units, c, [&](size_t i) { return Load(z, i); },
+        [&](size_t i, Vec<T> v) { Store<T>(TanhOf(v), z, i); });
+    Rows<T>(
+        p + map.value_weight, units, hidden, z, [&](size_t i) { return Splat(p[map.value_bias + i]); },
+        [&](size_t i, Vec<T> v) { Store<T>(v, value, i); });
     const Vec<T> alive = Load(tape.alive.data(), k + 1);
-    Rows<T>(p + map.gate_weight, units, hidden, z, [&](size_t i) { return Splat(p[map.gate_bias + i]); },
-            [&](size_t i, Vec<T> v) {
-              const Vec<T> g = hn::Mul(alive, hn::MulAdd(half, TanhOf(hn::Mul(half, v)), half)), before = Load(c, i);
-              Store<T>(g, gate, i);
-              Store<T>(hn::MulAdd(g, hn::Sub(Load(value, i), before), before), tape.state.data() + (k + 1) * units * N, i);
-            });
+    Rows<T>(
+        p + map.gate_weight, units, hidden, z, [&](size_t i) { return Splat(p[map.gate_bias + i]); },
+        [&](size_t i, Vec<T> v) {
+          const Vec<T> g = hn::Mul(alive, hn::MulAdd(half, TanhOf(hn::Mul(half, v)), half)), before = Load(c, i);
+          Store<T>(g, gate, i);
+          Store<T>(hn::MulAdd(g, hn::Sub(Load(value, i), before), before), tape.state.data() + (k + 1) * units * N, i);
+        });
   }
   for (size_t i = 0; i < tape.boundaries; ++i) {
     const size_t k = tape.hops + 1 - tape.boundaries + i;
     T *h = tape.head.data() + i * head * N, *film = tape.film.data() + i * map.film * N;
-    Rows<T>(p + map.head_weight, head, units, tape.state.data() + k * units * N,
-            [&](size_t j) { return Splat(p[map.head_bias + j]); }, [&](size_t j, Vec<T> v) { Store<T>(TanhOf(v), h, j); });
+    Rows<T>(
+        p + map.head_weight, head, units, tape.state.data() + k * units * N,
+        [&](size_t j) { return Splat(p[map.head_bias + j]); }, [&](size_t j, Vec<T> v) { Store<T>(TanhOf(v), h, j); });
     const Vec<T> alive = Load(tape.alive.data(), k);
-    Rows<T>(p + map.out_weight, map.film, head, h, [&](size_t j) { return Splat(p[map.out_bias + j]); },
-            [&](size_t j, Vec<T> v) { Store<T>(hn::MulAdd(alive, v, Load(tape.base.data(), j)), film, j); });
+    Rows<T>(
+        p + map.out_weight, map.film, head, h, [&](size_t j) { return Splat(p[map.out_bias + j]); },
+        [&](size_t j, Vec<T> v) { Store<T>(hn::MulAdd(alive, v, Load(tape.base.data(), j)), film, j); });
   }
 }
 
@@ -114,13 +120,15 @@ HWY_NOINLINE void HeadBack(const SlowMap& map, const T* p, SlowTape<T>& tape) {
     const T* h = tape.head.data() + i * head * N;
     const Vec<T> alive = Load(tape.alive.data(), k);
     for (size_t j = 0; j < map.film; ++j) Store<T>(hn::Mul(alive, Load(film, j)), film, j);
-    Columns<T>(p + map.out_weight, map.film, head, film, [](size_t) { return hn::Zero(Tag<T>()); },
-               [&](size_t j, Vec<T> v) {
-                 const Vec<T> t = Load(h, j);
-                 Store<T>(hn::NegMulAdd(hn::Mul(t, t), v, v), of_head, j);
-               });
-    Columns<T>(p + map.head_weight, head, units, of_head, [](size_t) { return hn::Zero(Tag<T>()); },
-               [&](size_t j, Vec<T> v) { Store<T>(v, tape.state_gradient.data() + i * units * N, j); });
+    Columns<T>(
+        p + map.out_weight, map.film, head, film, [](size_t) { return hn::Zero(Tag<T>()); },
+        [&](size_t j, Vec<T> v) {
+          const Vec<T> t = Load(h, j);
+          Store<T>(hn::NegMulAdd(hn::Mul(t, t), v, v), of_head, j);
+        });
+    Columns<T>(
+        p + map.head_weight, head, units, of_head, [](size_t) { return hn::Zero(Tag<T>()); },
+        [&](size_t j, Vec<T> v) { Store<T>(v, tape.state_gradient.data() + i * units * N, j); });
   }
 }
 
@@ -146,15 +154,18 @@ HWY_NOINLINE void SlowBackward(const SlowMap& map, const T* p, SlowTape<T>& tape
       Store<T>(hn::Mul(g, d), value, i);
       Store<T>(hn::Mul(hn::Mul(moved, d), slope), gate, i);
     }
-    Columns<T>(p + map.value_weight, units, hidden, value, [&](size_t) { return hn::Zero(tag); },
-               [&](size_t j, Vec<T> v) { Store<T>(v, pushed, j); });
-    Columns<T>(p + map.gate_weight, units, hidden, gate, [&](size_t j) { return Load(pushed, j); },
-               [&](size_t j, Vec<T> v) {
-                 const Vec<T> t = Load(z, j);
-                 Store<T>(hn::NegMulAdd(hn::Mul(t, t), v, v), dz, j);
-               });
-    Columns<T>(p + map.recurrent, hidden, units, dz, [&](size_t j) { return Load(direct, j); },
-               [&](size_t j, Vec<T> v) { Store<T>(v, dc, j); });
+    Columns<T>(
+        p + map.value_weight, units, hidden, value, [&](size_t) { return hn::Zero(tag); },
+        [&](size_t j, Vec<T> v) { Store<T>(v, pushed, j); });
+    Columns<T>(
+        p + map.gate_weight, units, hidden, gate, [&](size_t j) { return Load(pushed, j); },
+        [&](size_t j, Vec<T> v) {
+          const Vec<T> t = Load(z, j);
+          Store<T>(hn::NegMulAdd(hn::Mul(t, t), v, v), dz, j);
+        });
+    Columns<T>(
+        p + map.recurrent, hidden, units, dz, [&](size_t j) { return Load(direct, j); },
+        [&](size_t j, Vec<T> v) { Store<T>(v, dc, j); });
   }
   const auto at = [&](size_t place) { return gradient + place * N; };
   const T *dz = tape.z_gradient.data(), *z = tape.z.data(), *gates = tape.gate.data(), *values = tape.value.data();
