@@ -376,6 +376,8 @@ class LayerParser {
     for (const Json& json : f.at("parts")) {
       const JsonFields fields(json, f.where("parts") + "[" + std::to_string(part++) + "]");
       layer.parts.push_back(parse_part(fields, index, layer.parts));
+      if (const PartTraits traits = traits_of(layer.parts.back()); film_size_ && traits.memory == Memory::sequence)
+        throw Error(fields.where() + ": a " + traits.kind + " part can only stand in the slow path");
       fields.has("name");  // every part may have one, not every part has tensors
       warn_of_unknown(fields, warnings);
     }
@@ -401,7 +403,6 @@ class LayerParser {
     if (type == "mamba1") return placed(parse_mamba1_part(f, width_));
     if (type == "mamba2") return placed(parse_mamba2_part(f, width_));
     if (type == "gated") {
-      if (film_size_) throw Error(f.where() + ": a gated part can only stand in the slow path");
       const GatedConfig gated = placed(GatedConfig{"", "", width_, f.whole("d_out", 1, kMaxWidth)});
       width_ = gated.d_units;
       return gated;

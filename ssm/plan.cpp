@@ -20,42 +20,42 @@ Cost linear_cost(int d_in, int d_out, bool bias) {
 }
 
 // A part that costs the same whether the FiLM vector moves or not.
-PartTraits pointwise(const char* kind, int width_in, int width_out, const Cost& cost) {
+PartTraits pointwise(const char* kind, const Cost& cost) {
   PartTraits traits;
-  traits.kind = kind, traits.width_in = width_in, traits.width_out = width_out;
+  traits.kind = kind;
   traits.cost = traits.moving_cost = cost;
   return traits;
 }
 
 Cost cost_of(const LinearConfig& c) { return linear_cost(c.d_in, c.d_out, c.bias); }
 
-PartTraits traits(const LinearConfig& c) { return pointwise("linear", c.d_in, c.d_out, cost_of(c)); }
+PartTraits traits(const LinearConfig& c) { return pointwise("linear", cost_of(c)); }
 
-PartTraits traits(const RmsNormConfig& c) { return pointwise("rmsnorm", c.width, c.width, {2.0 * c.width, 0, c.affine ? c.width : 0}); }
+PartTraits traits(const RmsNormConfig& c) { return pointwise("rmsnorm", {2.0 * c.width, 0, c.affine ? c.width : 0}); }
 
 PartTraits traits(const ActivationConfig& c) {
   constexpr const char* kNames[] = {"tanh", "gelu", "silu", "glu"};
-  return pointwise(kNames[int(c.kind)], c.width_in, c.width_out, {0, double(c.width_out), 0});
+  return pointwise(kNames[int(c.kind)], {0, double(c.width_out), 0});
 }
 
-PartTraits traits(const FilmConfig& c) { return pointwise("film", c.width, c.width, {double(c.width), 0, 0}); }
+PartTraits traits(const FilmConfig& c) { return pointwise("film", {double(c.width), 0, 0}); }
 
 // Where FiLM moves, what is subtracted is made anew each frame.
 PartTraits traits(const RestTanhConfig& c) {
-  PartTraits traits = pointwise("tanh at rest 0", c.width, c.width, {0, double(c.width), 0});
+  PartTraits traits = pointwise("tanh at rest 0", {0, double(c.width), 0});
   if (c.film) traits.moving_cost = {double(c.width), 2.0 * c.width, 0};
   return traits;
 }
 
-PartTraits recurrence(const char* kind, int width) {
-  PartTraits traits = pointwise(kind, width, width, {});
+PartTraits recurrence(const char* kind) {
+  PartTraits traits = pointwise(kind, {});
   traits.memory = Memory::recurrence;
   return traits;
 }
 
 // A complex mode: state 4, output 2; a real one: 1 and 1.
 PartTraits traits(const S4dConfig& c) {
-  PartTraits traits = recurrence("s4d", c.channels);
+  PartTraits traits = recurrence("s4d");
   std::vector<int64_t> shape{c.channels, c.modes};
   if (c.complex) shape.push_back(2);
   traits.state = {{c.state_name + ".ssm", std::move(shape)}};
@@ -66,9 +66,9 @@ PartTraits traits(const S4dConfig& c) {
 }
 
 // What both generations of Mamba have: a convolution in front of a scan.
-PartTraits mamba(const char* kind, int d_model, const std::string& state_name, int conv_channels, int d_conv,
+PartTraits mamba(const char* kind, const std::string& state_name, int conv_channels, int d_conv,
                  std::vector<int64_t> scan_shape) {
-  PartTraits traits = recurrence(kind, d_model);
+  PartTraits traits = recurrence(kind);
   traits.history_frames = d_conv;
   if (d_conv > 0) traits.state.push_back({state_name + ".conv", {conv_channels, d_conv}});
   traits.state.push_back({state_name + ".ssm", std::move(scan_shape)});
@@ -79,11 +79,14 @@ PartTraits mamba(const char* kind, int d_model, const std::string& state_name, i
 
 // A scan state element: dt A, decay and input of h, output: 4; a channel: dt u, D u, gate: 3.
 PartTraits traits(const Mamba1Config& c) {
-  PartTraits traits = mamba("mamba1", c.d_model, c.state_name, c.d_inner, c.d_conv, {c.d_inner, c.d_state});
+  PartTraits traits = mamba("mamba1", c.state_name, c.d_inner, c.d_conv, {c.d_inner, c.d_state});
   const double inner = c.d_inner, states = inner * c.d_state;
-  traits.cost = {c.d_conv * inner + 4 * states + 3 * inner, states + 3 * inner,
-                 int64_t(states) + int64_t(c.d_inner) * (2 + c.d_conv + (c.conv_bias && c.d_conv ? 1 : 0))};  // A_log; D, dt bias, convolution
-  traits.cost += linear_cost(c.d_model, 2 * c.d_inner, c.bias) + linear_cost(c.d_inner, c.dt_rank + 2 * c.d_state, c.x_proj_bias) +
+  traits.cost = {
+      c.d_conv * inner + 4 * states + 3 * inner, states + 3 * inner,
+      int64_t(states) +
+          int64_t(c.d_inner) * (2 + c.d_conv + (c.conv_bias && c.d_conv ? 1 : 0))};  // A_log; D, dt bias, convolution
+  traits.cost += linear_cost(c.d_model, 2 * c.d_inner, c.bias) +
+                 linear_cost(c.d_inner, c.dt_rank + 2 * c.d_state, c.x_proj_bias) +
                  linear_cost(c.dt_rank, c.d_inner, false) + linear_cost(c.d_inner, c.d_model, c.bias);
   traits.moving_cost = traits.cost;
   return traits;
@@ -91,10 +94,11 @@ PartTraits traits(const Mamba1Config& c) {
 
 // A scan state element: decay and input of h, output: 3.
 PartTraits traits(const Mamba2Config& c) {
-  PartTraits traits = mamba("mamba2", c.d_model, c.state_name, c.conv_channels(), c.d_conv, {c.heads, c.headdim, c.d_state});
+  PartTraits traits = mamba("mamba2", c.state_name, c.conv_channels(), c.d_conv, {c.heads, c.headdim, c.d_state});
   const double inner = c.d_inner(), states = inner * c.d_state, conv = c.conv_channels();
-  traits.cost = {c.d_conv * conv + 3 * states + 3 * inner + 2 * inner + c.heads, 2.0 * c.heads + conv + inner,
-                 int64_t(c.conv_channels()) * (c.d_conv + (c.conv_bias && c.d_conv ? 1 : 0)) + 3 * c.heads + c.d_inner()};
+  traits.cost = {
+      c.d_conv * conv + 3 * states + 3 * inner + 2 * inner + c.heads, 2.0 * c.heads + conv + inner,
+      int64_t(c.conv_channels()) * (c.d_conv + (c.conv_bias && c.d_conv ? 1 : 0)) + 3 * c.heads + c.d_inner()};
   traits.cost += linear_cost(c.d_model, 2 * c.d_inner() + 2 * c.ngroups * c.d_state + c.heads, c.bias) +
                  linear_cost(c.d_inner(), c.d_model, c.bias);
   traits.moving_cost = traits.cost;
@@ -103,7 +107,7 @@ PartTraits traits(const Mamba2Config& c) {
 
 // The hidden tanh and the gate's sigmoid; a unit moves by one multiply-add.
 PartTraits traits(const GatedConfig& c) {
-  PartTraits traits = pointwise("gated", c.d_hidden, c.d_units, {double(c.d_units), double(c.d_hidden) + c.d_units, 0});
+  PartTraits traits = pointwise("gated", {double(c.d_units), double(c.d_hidden) + c.d_units, 0});
   traits.memory = Memory::sequence;
   traits.state = {{c.state_name + ".gated", {c.d_units}}};
   traits.cost += cost_of(c.recurrent()) + cost_of(c.gate()) + cost_of(c.value());
@@ -135,7 +139,8 @@ PlannedLayer plan_layer(const LayerConfig& config, std::vector<int>& film_rows) 
       planned.film_at = film_at = film_rows.size();
       append_film(film_rows, film->width, film->offset);
       append_film(film_rows, film->width, film->offset + film->width);
-      if (!layer.parts.empty() && std::holds_alternative<LinearConfig>(layer.parts.back().config)) layer.parts.back().film_folds = true;
+      if (!layer.parts.empty() && std::holds_alternative<LinearConfig>(layer.parts.back().config))
+        layer.parts.back().film_folds = true;
     } else if (const auto* rest = std::get_if<RestTanhConfig>(&part); rest && rest->film) {
       planned.film_at = film_at;
     }
@@ -151,8 +156,10 @@ Cost cost_of(const std::vector<PlannedLayer>& layers, bool film_stands) {
     bool folded = false;
     for (const PlannedPart& part : layer.parts) {
       if (part.norm) sum += traits(*part.norm).cost;
-      if (!film_stands) sum += part.traits.moving_cost;
-      else if (!folded) sum += part.traits.cost;
+      if (!film_stands)
+        sum += part.traits.moving_cost;
+      else if (!folded)
+        sum += part.traits.cost;
       folded = part.film_folds;
     }
   }
@@ -188,7 +195,8 @@ Cost cost_of(const ModelConfig& config, const Plan& plan) {
 }  // namespace
 
 const StateRegion& PartTraits::region(std::string_view name) const {
-  const auto found = std::ranges::find_if(state, [&](const StateRegion& r) { return r.name.ends_with("." + std::string(name)); });
+  const auto found =
+      std::ranges::find_if(state, [&](const StateRegion& r) { return r.name.ends_with("." + std::string(name)); });
   if (found == state.end()) throw std::logic_error(std::string(kind) + " has no state '" + std::string(name) + "'");
   return *found;
 }
@@ -204,11 +212,13 @@ Plan plan_of(const ModelConfig& config) {
   if (config.slow_path)
     for (const LayerConfig& layer : config.slow_path->layers) plan.slow_layers.push_back(plan_layer(layer, no_film));
   for (const PlannedLayer& layer : plan.layers)
-    for (const PlannedPart& part : layer.parts) plan.history_frames = std::max(plan.history_frames, part.traits.history_frames);
+    for (const PlannedPart& part : layer.parts)
+      plan.history_frames = std::max(plan.history_frames, part.traits.history_frames);
   if (config.output_film) {
     plan.output_film_at = plan.film_rows.size();
     const int width = config.out_proj->d_in;
-    for (int row = 0; row < config.d_output; ++row) append_film(plan.film_rows, width, *config.output_film + row * width);
+    for (int row = 0; row < config.d_output; ++row)
+      append_film(plan.film_rows, width, *config.output_film + row * width);
   }
   plan.cost = cost_of(config, plan);
   return plan;

@@ -80,8 +80,7 @@ struct StreamRows {
 };
 
 // A part with memory: a history (what it keeps of the last frames) and a scan state, each of a fixed number of floats in a stream's arena and each of any
-// number of regions, one behind the other. A part of Memory::history has no scan state. One block, of one
-// stream or of many, is expand (all that does not depend on the scan state, into scratch), then recur. The parallel scan runs, for every
+// number of regions, one behind the other. One block, of one stream or of many, is expand (all that does not depend on the scan state, into scratch), then recur. The parallel scan runs, for every
 // chunk of time, expand and end_state from zero; join carries the true state from chunk to chunk; then recur runs everywhere at once.
 class RecurrentPart : public Part {
  public:
