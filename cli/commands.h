@@ -1,5 +1,6 @@
-// The subcommands. Each function adds one; when that is chosen, its callback does the work and sets `exit_code`, or throws, and main()
-// turns what was thrown into an exit code. `command_line`: as typed, for reports and cards. [main-thread]
+// The subcommands. Each function adds one; when that is chosen, its callback does the work and sets `exit_code`, or
+// throws, and main() turns what was thrown into an exit code. `command_line`: as typed, for reports and cards.
+// [main-thread]
 #pragma once
 
 #include <string>

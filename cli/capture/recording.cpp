@@ -26,18 +26,6 @@ capture::PreparedPair prepare(const std::filesystem::path& dry, const std::files
   return capture::prepare_pair(read_recording(dry), read_recording(wet), sample_rate_hz, polarity);
 }
 
-const char* word_for(capture::Severity severity) {
-  switch (severity) {
-    case capture::Severity::kNote:
-      return "note";
-    case capture::Severity::kWarning:
-      return "warning";
-    case capture::Severity::kFatal:
-      return "error";
-  }
-  return "";
-}
-
 // What leaves out what is hardly heard, or has few steps; null: the samples are what was recorded.
 const char* lossy_encoding(int format) {
   switch (format & SF_FORMAT_SUBMASK) {
@@ -116,7 +104,7 @@ capture::PreparedPair read_pair(const std::filesystem::path& dry, const std::fil
     if (finding.severity == capture::Severity::kFatal)
       fatal += (fatal.empty() ? "" : "; ") + finding.text;
     else
-      std::fprintf(stderr, "coil: %s: %s: %s\n", word_for(finding.severity), in_quotes(wet).c_str(),
+      std::fprintf(stderr, "coil: %s: %s: %s\n", capture::name_of(finding.severity), in_quotes(wet).c_str(),
                    finding.text.c_str());
   }
   if (!pair.usable) throw Failure(kFailed, fatal);
@@ -142,14 +130,14 @@ void check_recordings(const std::filesystem::path& dry, const std::filesystem::p
     if (pair.repeatability_esr) report["repeatability_esr"] = *pair.repeatability_esr;
     for (const capture::Finding& finding : pair.findings) {
       report["findings"].push_back(
-          {{"severity", word_for(finding.severity)}, {"kind", capture::name_of(finding.kind)}, {"text", finding.text}});
+          {{"severity", capture::name_of(finding.severity)}, {"kind", capture::name_of(finding.kind)}, {"text", finding.text}});
     }
     std::printf("%s\n", report.dump().c_str());
     refuse_unusable();
     return;
   }
   for (const capture::Finding& finding : pair.findings)
-    std::printf("%-8s %s\n", word_for(finding.severity), finding.text.c_str());
+    std::printf("%-8s %s\n", capture::name_of(finding.severity), finding.text.c_str());
   refuse_unusable();
   std::printf("%s of sound to learn from; %s.\n", duration(double(pair.dry.size()) / sample_rate_hz).c_str(),
               warned ? "the model will be the better for mending the warnings" : "nothing stands in the way");

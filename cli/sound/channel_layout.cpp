@@ -18,35 +18,26 @@ using Speakers = std::vector<int>;
 
 constexpr int kLastSurround = 8;
 
-const Speakers& vorbis_speakers(int channels) {
-  static const Speakers table[] = {{kFl, kFc, kFr},
-                                   {kFl, kFr, kBl, kBr},
-                                   {kFl, kFc, kFr, kBl, kBr},
-                                   {kFl, kFc, kFr, kBl, kBr, kLfe},
-                                   {kFl, kFc, kFr, kSl, kSr, kBc, kLfe},
-                                   {kFl, kFc, kFr, kSl, kSr, kBl, kBr, kLfe}};
-  return table[channels - kFirstSurround];
-}
+const Speakers kVorbis[] = {{kFl, kFc, kFr},
+                            {kFl, kFr, kBl, kBr},
+                            {kFl, kFc, kFr, kBl, kBr},
+                            {kFl, kFc, kFr, kBl, kBr, kLfe},
+                            {kFl, kFc, kFr, kSl, kSr, kBc, kLfe},
+                            {kFl, kFc, kFr, kSl, kSr, kBl, kBr, kLfe}};
 
-const Speakers& flac_speakers(int channels) {
-  static const Speakers table[] = {{kFl, kFr, kFc},
-                                   {kFl, kFr, kBl, kBr},
-                                   {kFl, kFr, kFc, kBl, kBr},
-                                   {kFl, kFr, kFc, kLfe, kBl, kBr},
-                                   {kFl, kFr, kFc, kLfe, kBc, kSl, kSr},
-                                   {kFl, kFr, kFc, kLfe, kBl, kBr, kSl, kSr}};
-  return table[channels - kFirstSurround];
-}
+const Speakers kFlac[] = {{kFl, kFr, kFc},
+                          {kFl, kFr, kBl, kBr},
+                          {kFl, kFr, kFc, kBl, kBr},
+                          {kFl, kFr, kFc, kLfe, kBl, kBr},
+                          {kFl, kFr, kFc, kLfe, kBc, kSl, kSr},
+                          {kFl, kFr, kFc, kLfe, kBl, kBr, kSl, kSr}};
 
-const Speakers& alac_speakers(int channels) {
-  static const Speakers table[] = {{kFc, kFl, kFr},
-                                   {kFc, kFl, kFr, kBc},
-                                   {kFc, kFl, kFr, kBl, kBr},
-                                   {kFc, kFl, kFr, kBl, kBr, kLfe},
-                                   {kFc, kFl, kFr, kBl, kBr, kBc, kLfe},
-                                   {kFc, kFlc, kFrc, kFl, kFr, kBl, kBr, kLfe}};
-  return table[channels - kFirstSurround];
-}
+const Speakers kAlac[] = {{kFc, kFl, kFr},
+                          {kFc, kFl, kFr, kBc},
+                          {kFc, kFl, kFr, kBl, kBr},
+                          {kFc, kFl, kFr, kBl, kBr, kLfe},
+                          {kFc, kFl, kFr, kBl, kBr, kBc, kLfe},
+                          {kFc, kFlc, kFrc, kFl, kFr, kBl, kBr, kLfe}};
 
 bool is_alac(int format) {
   const int subtype = format & SF_FORMAT_SUBMASK;
@@ -57,11 +48,11 @@ bool is_alac(int format) {
 // Null: the format says nothing of loudspeakers by itself.
 const Speakers* speakers_of_format(int format, int channels) {
   if (channels < kFirstSurround || channels > kLastSurround) return nullptr;
-  const int subtype = format & SF_FORMAT_SUBMASK;
+  const int at = channels - kFirstSurround, subtype = format & SF_FORMAT_SUBMASK;
   const int container = format & SF_FORMAT_TYPEMASK;
-  if (subtype == SF_FORMAT_VORBIS || subtype == SF_FORMAT_OPUS) return &vorbis_speakers(channels);
-  if (is_alac(format)) return &alac_speakers(channels);
-  return container == SF_FORMAT_FLAC || container == SF_FORMAT_OGG ? &flac_speakers(channels) : nullptr;
+  if (subtype == SF_FORMAT_VORBIS || subtype == SF_FORMAT_OPUS) return &kVorbis[at];
+  if (is_alac(format)) return &kAlac[at];
+  return container == SF_FORMAT_FLAC || container == SF_FORMAT_OGG ? &kFlac[at] : nullptr;
 }
 
 uint32_t mask_of(const Speakers& speakers) {
@@ -103,7 +94,7 @@ std::vector<int> places(const Speakers& to, const Speakers& from) {
 
 // The loudspeakers of channels in WAV's order; what is not said is what the number of channels mostly means.
 Speakers wav_speakers(int channels, ChannelMask mask) {
-  return speakers_of(mask.value_or(0) != 0 ? *mask : mask_of(flac_speakers(channels)));
+  return speakers_of(mask.value_or(0) != 0 ? *mask : mask_of(kFlac[channels - kFirstSurround]));
 }
 
 ChannelLayout layout_of(const Speakers& in_file) {
@@ -265,12 +256,12 @@ bool holds_mask(int format) {
 
 std::string layout_loss(int format, int channels, ChannelMask mask) {
   if (!holds_mask(format) && channels >= kFirstSurround && mask.value_or(0) != 0) {
-    return "the output cannot say for which loudspeakers its channels are; they stay in their order (W64 of whole numbers "
+    return "the output cannot say for which loudspeakers its channels are; they stay in their order (W64 of whole "
+           "numbers "
            "can say it)";
   }
   if (speakers_of_format(format, channels) == nullptr || mask.value_or(0) == 0 ||
-      needs_mask_tag(format, channels, mask) ||
-      !order_in_format(format, channels, mask).empty())
+      needs_mask_tag(format, channels, mask) || !order_in_format(format, channels, mask).empty())
     return "";
   return "the output's format has no layout for the input's loudspeakers; its channels stay in their order, and "
          "players take them for others";

@@ -116,7 +116,8 @@ Cues cues_of_riff(const Metadata& metadata, std::vector<std::string>& lost) {
   if (const MetadataChunk* cue = find(metadata, "cue ")) {
     constexpr size_t kHead = 4, kCue = 24, kSampleOffset = 20;
     for (size_t at = kHead; at + kCue <= cue->content.size(); at += kCue)
-      cues.markers.push_back({number(cue->content, at, 4, big_endian), number(cue->content, at + kSampleOffset, 4, big_endian), ""});
+      cues.markers.push_back(
+          {number(cue->content, at, 4, big_endian), number(cue->content, at + kSampleOffset, 4, big_endian), ""});
   }
   if (const MetadataChunk* list = find(metadata, "LIST", "adtl")) read_labels(list->content, big_endian, cues.markers);
   const MetadataChunk *smpl = find(metadata, "smpl"), *inst = find(metadata, "inst");
@@ -197,8 +198,14 @@ Cues cues_of_aiff(const Metadata& metadata) {
   if (inst == nullptr) return cues;
   const Bytes& bytes = inst->content;
   Instrument& instrument = cues.instrument.emplace();
-  instrument = {small(bytes, 0), small(bytes, 1), static_cast<int16_t>(number(bytes, 6, 2, true)), small(bytes, 2),
-                small(bytes, 3), small(bytes, 4), small(bytes, 5), {}};
+  instrument = {small(bytes, 0),
+                small(bytes, 1),
+                static_cast<int16_t>(number(bytes, 6, 2, true)),
+                small(bytes, 2),
+                small(bytes, 3),
+                small(bytes, 4),
+                small(bytes, 5),
+                {}};
   std::set<uint64_t> ends_of_loops;
   for (size_t at : {size_t{8}, size_t{14}}) {
     const uint64_t mode = number(bytes, at, 2, true), begin_id = number(bytes, at + 2, 2, true),

@@ -1,6 +1,6 @@
 // Fields by their places. Sources: Microsoft's "New Multimedia Data Types and Data Techniques" 3.0 (cue, plst, smpl,
-// adtl), EBU Tech 3285 (bext), AES46 (cart), the iXML specification 3.0; Apple's "Audio Interchange File Format 1.3" and
-// "Core Audio Format Specification 1.0" (MARK, mark, regn); RFC 9639 8.7 (CUESHEET).
+// adtl), EBU Tech 3285 (bext), AES46 (cart), the iXML specification 3.0; Apple's "Audio Interchange File Format 1.3"
+// and "Core Audio Format Specification 1.0" (MARK, mark, regn); RFC 9639 8.7 (CUESHEET).
 #include "cli/sound/metadata_rate.h"
 
 #include <taglib/id3v2framefactory.h>
@@ -156,7 +156,8 @@ class XmlNumbers {
     const auto [at, size] = place(name, which);
     uint64_t value = 0;
     const char* const end = text_.data() + at + size;
-    const bool is_number = size > 0 && std::from_chars(text_.data() + at, end, value) == std::from_chars_result{end, {}};
+    const bool is_number =
+        size > 0 && std::from_chars(text_.data() + at, end, value) == std::from_chars_result{end, {}};
     return is_number ? std::optional(value) : std::nullopt;
   }
   void set(const std::string& name, uint64_t value, size_t which = 0) {
@@ -204,8 +205,8 @@ void change_ixml(Bytes& content, const RateChange& change) {
 }
 
 // Tags in which players find loops, and programs a recording's time of day.
-constexpr const char* kTagsOfFrames[] = {"LOOPSTART",  "LOOPLENGTH",  "LOOPEND",       "LOOP_START",
-                                         "LOOP_LENGTH", "LOOP_END",    "TIME_REFERENCE"};
+constexpr const char* kTagsOfFrames[] = {"LOOPSTART",   "LOOPLENGTH", "LOOPEND",       "LOOP_START",
+                                         "LOOP_LENGTH", "LOOP_END",   "TIME_REFERENCE"};
 
 TagLib::String changed(const TagLib::String& value, const RateChange& change) {
   const std::string text = value.to8Bit(true);

@@ -1,4 +1,5 @@
-// A model in a program of your own: raw float32 from standard input through it to standard output, frame by frame or on a GPU.
+// A model in a program of your own: raw float32 from standard input through it to standard output, frame by frame or on
+// a GPU.
 //   embed model.safetensors [gpu] < in.f32 > out.f32
 #include <cstdio>
 #include <exception>
@@ -14,9 +15,11 @@ int main(int argc, char** argv) try {
   const auto checkpoint = coil::ssm::Checkpoint::open(argv[1]);
   const auto model = coil::ssm::Model::load(checkpoint);
   if (argc > 2 && std::string_view(argv[2]) == "gpu") {  // the whole signal at once, parallel over time
-    if (coil::gpu::devices().empty()) return std::fprintf(stderr, "embed: no GPU: %s\n", coil::gpu::why_no_device().c_str()), 4;
+    if (coil::gpu::devices().empty())
+      return std::fprintf(stderr, "embed: no GPU: %s\n", coil::gpu::why_no_device().c_str()), 4;
     std::vector<float> in, block(4096);
-    while (const size_t n = std::fread(block.data(), sizeof(float), block.size(), stdin)) in.insert(in.end(), block.data(), block.data() + n);
+    while (const size_t n = std::fread(block.data(), sizeof(float), block.size(), stdin))
+      in.insert(in.end(), block.data(), block.data() + n);
     std::vector<float> out(in.size());
     coil::ssm::Stream begin(model);  // at rest, as the CPU begins
     const coil::gpu::Frames signal{&begin.state(), in, out};
