@@ -69,7 +69,9 @@ class JsonFields {
     return int(value);
   }
   Error wrong(const char* key, const std::string& wanted) const {
-    return Error(where(key) + " must be " + wanted + ", found " + json_.value(key, nlohmann::json()).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace).substr(0, 60));
+    return Error(
+        where(key) + " must be " + wanted + ", found " +
+        json_.value(key, nlohmann::json()).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace).substr(0, 60));
   }
 
   // One sentence for each key that no reader has asked for, with the one that was perhaps meant.
@@ -80,8 +82,10 @@ class JsonFields {
       std::string meant;
       size_t fewest = std::min<size_t>(3, key.size() / 2 + 1);
       for (const std::string& known : asked_)
-        if (const size_t edits = edits_between(key, known); edits < fewest && !json_.contains(known)) fewest = edits, meant = known;
-      sentences.push_back(where(key.substr(0, 60).c_str()) + " is not known and has no effect" + (meant.empty() ? "" : "; is '" + meant + "' meant?"));
+        if (const size_t edits = edits_between(key, known); edits < fewest && !json_.contains(known))
+          fewest = edits, meant = known;
+      sentences.push_back(where(key.substr(0, 60).c_str()) + " is not known and has no effect" +
+                          (meant.empty() ? "" : "; is '" + meant + "' meant?"));
     }
     return sentences;
   }

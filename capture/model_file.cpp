@@ -51,14 +51,18 @@ class Tensors {
 // hop_frames, width and layers of the slow path as SlowMap has them.
 Json slow_path_of(const Shape& shape) {
   Json layers = Json::array();
-  layers.push_back({{"residual", false},
-                    {"parts", {{{"type", "gated"}, {"name", "units"}, {"d_out", SlowMap::units}}}}});
-  layers.push_back({{"residual", false},
-                    {"parts",
-                     {{{"type", "linear"}, {"name", "head"}, {"d_out", SlowMap::head}, {"bias", true}},
-                      {{"type", "tanh"}}}}});
-  return {{"hop_frames", SlowMap::kHopFrames}, {"n_features", shape.slow_features}, {"d_model", SlowMap::hidden},
-          {"controls", shape.knobs > 0},       {"output", true},                    {"layers", std::move(layers)}};
+  layers.push_back(
+      {{"residual", false}, {"parts", {{{"type", "gated"}, {"name", "units"}, {"d_out", SlowMap::units}}}}});
+  layers.push_back(
+      {{"residual", false},
+       {"parts",
+        {{{"type", "linear"}, {"name", "head"}, {"d_out", SlowMap::head}, {"bias", true}}, {{"type", "tanh"}}}}});
+  return {{"hop_frames", SlowMap::kHopFrames},
+          {"n_features", shape.slow_features},
+          {"d_model", SlowMap::hidden},
+          {"controls", shape.knobs > 0},
+          {"output", true},
+          {"layers", std::move(layers)}};
 }
 
 Json config_of(const Shape& shape, double sample_rate_hz) {

@@ -22,12 +22,14 @@ std::string describe_layers(const std::vector<ssm::LayerConfig>& layers) {
   std::vector<std::pair<std::string, int>> runs;
   for (const ssm::LayerConfig& layer : layers) {
     std::string parts;
-    for (const ssm::PartConfig& part : layer.parts) parts += (parts.empty() ? "" : ", ") + std::string(ssm::traits_of(part).kind);
+    for (const ssm::PartConfig& part : layer.parts)
+      parts += (parts.empty() ? "" : ", ") + std::string(ssm::traits_of(part).kind);
     if (runs.empty() || runs.back().first != parts) runs.emplace_back(parts, 0);
     ++runs.back().second;
   }
   std::string text;
-  for (const auto& [parts, count] : runs) text += (text.empty() ? "" : " + ") + std::to_string(count) + " x (" + parts + ")";
+  for (const auto& [parts, count] : runs)
+    text += (text.empty() ? "" : " + ") + std::to_string(count) + " x (" + parts + ")";
   return text;
 }
 
@@ -97,7 +99,8 @@ class Section {
     size_t width = 12;
     for (const auto& [label, text] : rows_) width = std::max(width, label.size());
     std::printf("\n%s\n", title_.c_str());
-    for (const auto& [label, text] : rows_) std::printf("  %-*s  %s\n", static_cast<int>(width), label.c_str(), text.c_str());
+    for (const auto& [label, text] : rows_)
+      std::printf("  %-*s  %s\n", static_cast<int>(width), label.c_str(), text.c_str());
   }
 
  private:
@@ -129,20 +132,23 @@ void print_text(const ssm::Model& model) {
   about.row("file", model.source());
   about.row("hash", model.hash());
   about.row("type", config.model_type);
-  about.row("takes", config.input_kind == ssm::InputKind::token_ids
-                         ? "token ids, gives " + std::to_string(config.d_output) + " logits"
-                         : std::to_string(config.d_input) + " in, " + std::to_string(config.d_output) + " out per frame");
+  about.row("takes",
+            config.input_kind == ssm::InputKind::token_ids
+                ? "token ids, gives " + std::to_string(config.d_output) + " logits"
+                : std::to_string(config.d_input) + " in, " + std::to_string(config.d_output) + " out per frame");
   about.row("width", "d_model " + std::to_string(config.d_model));
   about.row("layers", describe_layers(config.layers));
   if (config.slow_path) {
-    about.row("slow path", describe_layers(config.slow_path->layers) + ", d_model " + std::to_string(config.slow_path->in_proj.d_out) +
-                               ", every " + std::to_string(config.slow_path->hop_frames) + " frames");
+    about.row("slow path", describe_layers(config.slow_path->layers) + ", d_model " +
+                               std::to_string(config.slow_path->in_proj.d_out) + ", every " +
+                               std::to_string(config.slow_path->hop_frames) + " frames");
   }
   about.print();
 
   Section cost("Cost");
   cost.row("parameters", std::to_string(model.cost().parameters));
-  cost.row("per step", number(model.cost().macs_per_step, 7) + " MACs, " + number(model.cost().exps_per_step, 7) + " exps");
+  cost.row("per step",
+           number(model.cost().macs_per_step, 7) + " MACs, " + number(model.cost().exps_per_step, 7) + " exps");
   if (rate_hz > 0) {
     cost.row("per second", with_prefix(model.cost().macs_per_step * rate_hz, "MAC") + ", " +
                                with_prefix(model.cost().exps_per_step * rate_hz, "exp"));
@@ -161,8 +167,9 @@ void print_text(const ssm::Model& model) {
   Section controls("Controls");
   for (const ssm::Control& control : card.controls) {
     const std::string unit = control.unit.empty() ? "" : " " + control.unit;
-    controls.row(control.name, number(control.min) + " to " + number(control.max) + unit + ", default " + number(control.default_value) +
-                                   unit + (control.description.empty() ? "" : "  " + control.description));
+    controls.row(control.name, number(control.min) + " to " + number(control.max) + unit + ", default " +
+                                   number(control.default_value) + unit +
+                                   (control.description.empty() ? "" : "  " + control.description));
   }
   controls.print();
 
@@ -184,7 +191,9 @@ CLI::App* setup_info(CLI::App& app, int& exit_code) {
   };
   CLI::App* command = app.add_subcommand("info", "Say what a model is, what it costs, and which controls it has");
   auto options = std::make_shared<Options>();
-  command->add_option("model", options->model, "Model file or folder, or name of a preset")->required()->type_name("MODEL");
+  command->add_option("model", options->model, "Model file or folder, or name of a preset")
+      ->required()
+      ->type_name("MODEL");
   command->add_flag("--json", options->json, "As one JSON object");
   command->callback([options, &exit_code] {
     const std::shared_ptr<const ssm::Model> model = load_model(options->model);

@@ -4,10 +4,11 @@
 namespace coil::cli {
 
 // From now on SIGINT, SIGTERM and SIGHUP set the flag instead of ending the program, and writing to a closed pipe, or
-// beyond the size that `ulimit -f` allows, is an error like any other. A second signal ends the program at once. [main-thread]
+// beyond the size that `ulimit -f` allows, is an error like any other. A second signal ends the program at once.
+// [main-thread]
 void catch_interrupts();
 
-bool interrupted() noexcept;   // [any thread]
-void throw_if_interrupted();   // throws Interrupted [any thread]
+bool interrupted() noexcept;  // [any thread]
+void throw_if_interrupted();  // throws Interrupted [any thread]
 
 }  // namespace coil::cli

@@ -10,7 +10,8 @@
 
 namespace coil::cli {
 
-// Values below 512 have a bucket each; above, an octave has 256 buckets. One thread at a time. 117 KB: not for the stack.
+// Values below 512 have a bucket each; above, an octave has 256 buckets. One thread at a time. 117 KB: not for the
+// stack.
 class LogHistogram {
  public:
   void add(uint64_t value, uint64_t times = 1) noexcept {  // [audio-thread]
@@ -28,9 +29,11 @@ class LogHistogram {
   uint64_t count() const { return count_; }
   uint64_t largest() const { return largest_; }
 
-  // The nearest rank: the smallest value that `percent` (0 to 100) of all do not exceed, or up to 1/256 more; 0 when there are none.
+  // The nearest rank: the smallest value that `percent` (0 to 100) of all do not exceed, or up to 1/256 more; 0 when
+  // there are none.
   uint64_t percentile(double percent) const {
-    const uint64_t rank = std::max<uint64_t>(1, static_cast<uint64_t>(std::ceil(percent / 100 * static_cast<double>(count_))));
+    const uint64_t rank =
+        std::max<uint64_t>(1, static_cast<uint64_t>(std::ceil(percent / 100 * static_cast<double>(count_))));
     uint64_t seen = 0;
     for (size_t i = 0; i < counts_.size(); ++i) {
       seen += counts_[i];
@@ -49,7 +52,7 @@ class LogHistogram {
     return first + ((uint64_t{1} << shift) - 1);
   }
 
-  std::array<uint64_t, kOctave * (64 - kBits + 2)> counts_ = {};
+  std::array<uint64_t, kOctave*(64 - kBits + 2)> counts_ = {};
   uint64_t count_ = 0, largest_ = 0;
 };
 

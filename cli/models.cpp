@@ -69,7 +69,8 @@ fs::path find_preset(const std::string& name) {
   std::error_code error;
   for (const fs::path& folder : preset_folders()) {
     if (fs::is_regular_file(folder / (name + kExtension), error)) return folder / (name + kExtension);
-    if (fs::is_regular_file(folder / name, error) || fs::is_regular_file(folder / name / "config.json", error)) return folder / name;
+    if (fs::is_regular_file(folder / name, error) || fs::is_regular_file(folder / name / "config.json", error))
+      return folder / name;
   }
   return {};
 }
@@ -80,8 +81,10 @@ fs::path find_model(const std::string& name) {
   const bool is_file_name = fs::path(name).extension() == kExtension && fs::is_regular_file(name, error);
   if (!name.empty() && !is_file_name && name.find('/') == std::string::npos) {
     if (const fs::path preset = find_preset(name); !preset.empty()) {
-      const bool is_model_here = fs::is_regular_file(name, error) || fs::is_regular_file(fs::path(name) / "config.json", error);
-      if (is_model_here) std::fprintf(stderr, "coil: %s is the preset; what lies here is ./%s\n", name.c_str(), name.c_str());
+      const bool is_model_here =
+          fs::is_regular_file(name, error) || fs::is_regular_file(fs::path(name) / "config.json", error);
+      if (is_model_here)
+        std::fprintf(stderr, "coil: %s is the preset; what lies here is ./%s\n", name.c_str(), name.c_str());
       return preset;
     }
   }
@@ -127,10 +130,15 @@ void print_warnings(const std::vector<std::string>& warnings) {
     if (printed.insert(warning).second) std::fprintf(stderr, "coil: warning: %s\n", warning.c_str());
 }
 
-std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Target target) { return load_model(open_model(name), target); }
+std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Target target) {
+  return load_model(open_model(name), target);
+}
 
 void add_weights_option(CLI::App& command, std::string& weights) {
-  command.add_option("--weights", weights, "Keep the projections' weights as f32, bf16 or int8: less memory, less exact (coil verify shows the error)")
+  command
+      .add_option(
+          "--weights", weights,
+          "Keep the projections' weights as f32, bf16 or int8: less memory, less exact (coil verify shows the error)")
       ->check(CLI::IsMember({"f32", "bf16", "int8"}))
       ->capture_default_str();
 }
@@ -156,15 +164,16 @@ std::vector<float> control_values(const ssm::Model& model, const std::vector<std
     const auto control =
         std::find_if(card.controls.begin(), card.controls.end(), [&](const ssm::Control& c) { return c.name == name; });
     if (control == card.controls.end()) {
-      throw Failure(kUsage, "--set " + setting + ": " +
-                                (card.controls.empty() ? "the model has no controls"
-                                                       : "no control '" + name + "'; the controls are: " + ranges(card)));
+      throw Failure(kUsage,
+                    "--set " + setting + ": " +
+                        (card.controls.empty() ? "the model has no controls"
+                                               : "no control '" + name + "'; the controls are: " + ranges(card)));
     }
     double value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc() || end != text.data() + text.size() || !(value >= control->min && value <= control->max)) {
-      throw Failure(kUsage, "--set " + setting + ": '" + text + "' is not a number from " + number(control->min) + " to " +
-                                number(control->max) + (control->unit.empty() ? "" : " " + control->unit) +
+      throw Failure(kUsage, "--set " + setting + ": '" + text + "' is not a number from " + number(control->min) +
+                                " to " + number(control->max) + (control->unit.empty() ? "" : " " + control->unit) +
                                 "; the controls are: " + ranges(card));
     }
     values[control - card.controls.begin()] = static_cast<float>(value);

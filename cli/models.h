@@ -15,13 +15,14 @@ class App;
 namespace coil::cli {
 
 // `name` is a path, or the name of a preset in one of the folders of $COIL_PRESETS (separated by colons), of
-// ../share/coil/presets beside the program, or of the source tree. A name without a slash that is a preset's means the preset, but for
-// a file here whose name ends in .safetensors. Throws Failure. [main-thread]
+// ../share/coil/presets beside the program, or of the source tree. A name without a slash that is a preset's means the
+// preset, but for a file here whose name ends in .safetensors. Throws Failure. [main-thread]
 ssm::Checkpoint open_model(const std::string& name);
 std::shared_ptr<const ssm::Model> load_model(const ssm::Checkpoint& checkpoint, ssm::Target target, bool quiet = false);
 std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Target target = ssm::Target::best());
 
-// What a model's file says that has no effect, a line each and each once, to standard error. load_model has done so. [main-thread]
+// What a model's file says that has no effect, a line each and each once, to standard error. load_model has done so.
+// [main-thread]
 void print_warnings(const std::vector<std::string>& warnings);
 
 // The option --weights: a format for ssm::weight_format_from_name. [main-thread]
@@ -30,7 +31,8 @@ void add_weights_option(CLI::App& command, std::string& weights);
 // What the reader recognises a model by: its file's name, or the last folder of a model directory.
 std::string short_name(const std::string& file);
 
-// One value per control of the card, in its order and units: the defaults, changed by `settings` ("drive=7"). Throws Failure. [main-thread]
+// One value per control of the card, in its order and units: the defaults, changed by `settings` ("drive=7"). Throws
+// Failure. [main-thread]
 std::vector<float> control_values(const ssm::Model& model, const std::vector<std::string>& settings);
 
 }  // namespace coil::cli

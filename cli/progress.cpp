@@ -16,12 +16,16 @@ namespace {
 constexpr int kBarCells = 32;
 constexpr std::chrono::milliseconds kRedraw{100};
 constexpr std::chrono::seconds kPlainLine{30};
-constexpr double kSurestFraction = 0.01, kSurestSeconds = 1;  // before that, how long it takes is a guess that is not shown
+constexpr double kSurestFraction = 0.01,
+                 kSurestSeconds = 1;  // before that, how long it takes is a guess that is not shown
 
 }  // namespace
 
 Progress::Progress(const std::vector<double>& weights, bool visible)
-    : files_(weights.size()), visible_(visible), terminal_(isatty(STDERR_FILENO)), shown_(start_),
+    : files_(weights.size()),
+      visible_(visible),
+      terminal_(isatty(STDERR_FILENO)),
+      shown_(start_),
       work_(std::accumulate(weights.begin(), weights.end(), 0.0)) {}
 
 Progress::~Progress() { clear(); }
@@ -74,7 +78,8 @@ std::string Progress::left() const {
 void Progress::draw() {
   const double elapsed_s = std::chrono::duration<double>(shown_ - start_).count();
   const double fraction = std::clamp(work_done_ / std::max(work_, 1e-9), 0.0, 1.0);
-  const std::string files = files_ > 1 ? ", " + std::to_string(files_done_) + "/" + std::to_string(files_) + " files" : "";
+  const std::string files =
+      files_ > 1 ? ", " + std::to_string(files_done_) + "/" + std::to_string(files_) + " files" : "";
   const std::string pace = fixed(seconds_ / std::max(elapsed_s, 1e-3), 1) + " x real time";
   const std::string numbers = fixed(100 * fraction, 0) + " %" + files + ", " + pace + left();
   if (!terminal_) {
@@ -84,7 +89,8 @@ void Progress::draw() {
   const int eighths = static_cast<int>(std::lround(fraction * kBarCells * 8));
   static constexpr const char* kPartial[] = {" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
   std::string bar;
-  for (int cell = 0; cell < kBarCells; ++cell) bar += eighths >= 8 * (cell + 1) ? "█" : kPartial[std::max(0, eighths - 8 * cell)];
+  for (int cell = 0; cell < kBarCells; ++cell)
+    bar += eighths >= 8 * (cell + 1) ? "█" : kPartial[std::max(0, eighths - 8 * cell)];
   bar_drawn_ = true;
   std::fprintf(stderr, "\r\033[K▕%s▏ %s", bar.c_str(), numbers.c_str());
   std::fflush(stderr);

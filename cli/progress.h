@@ -1,4 +1,5 @@
-// How far the work is, on standard error: a bar on a terminal, now and then a line elsewhere; and lines of text that do not tear the bar.
+// How far the work is, on standard error: a bar on a terminal, now and then a line elsewhere; and lines of text that do
+// not tear the bar.
 #pragma once
 
 #include <chrono>

@@ -75,14 +75,17 @@ void print_file(const FileReport& report, double tolerance, int name_width) {
   for (const ssm::GoldenResult& result : report.results) {
     char state[16] = "-";
     if (report.has_states) std::snprintf(state, sizeof state, "%.1e", result.errors.state);
-    std::printf("%-*s  %-9s  %-11s  %-8.1e  %-8s  %s\n", name_width, short_name(report.file).c_str(), ssm::to_string(result.execution),
-                result.target.c_str(), std::max(result.errors.output, result.errors.output_step), state,
+    std::printf("%-*s  %-9s  %-11s  %-8.1e  %-8s  %s\n", name_width, short_name(report.file).c_str(),
+                ssm::to_string(result.execution), result.target.c_str(),
+                std::max(result.errors.output, result.errors.output_step), state,
                 within(result, tolerance) ? "ok" : "FAILED");
   }
 }
 
 // JSON has no infinity: an error that is not finite becomes null.
-nlohmann::ordered_json number(double value) { return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(); }
+nlohmann::ordered_json number(double value) {
+  return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
+}
 
 nlohmann::ordered_json to_json(const FileReport& report, double tolerance) {
   nlohmann::ordered_json runs = nlohmann::ordered_json::array();
@@ -108,9 +111,12 @@ int run_verify(const VerifyOptions& options) {
     return kWithinTolerance;
   }
   const bool on_gpu = options.device == "cuda";
-  if (on_gpu && gpu::devices().empty()) throw Failure(kNoDevice, "--device cuda: " + gpu::why_no_device() + "; use --device cpu");
+  if (on_gpu && gpu::devices().empty())
+    throw Failure(kNoDevice, "--device cuda: " + gpu::why_no_device() + "; use --device cpu");
   if (on_gpu && (!options.modes.empty() || !options.targets.empty() || options.weights != "f32")) {
-    std::fprintf(stderr, "coil verify: --mode, --target and --weights belong to --device cpu; the GPU computes in one way, with float32 weights\n");
+    std::fprintf(stderr,
+                 "coil verify: --mode, --target and --weights belong to --device cpu; the GPU computes in one way, "
+                 "with float32 weights\n");
     return kNotAvailable;
   }
   if (!on_gpu && options.precision != "float32") {
@@ -132,12 +138,16 @@ int run_verify(const VerifyOptions& options) {
   if (executions.empty()) executions = ssm::all_golden_executions();
   Runner run = [&](const ssm::Golden& golden) { return golden.run(executions, targets); };
   if (on_gpu) {
-    run = [precision = gpu::precision_from_name(options.precision)](const ssm::Golden& golden) { return std::vector{gpu::run_golden(golden, precision)}; };
+    run = [precision = gpu::precision_from_name(options.precision)](const ssm::Golden& golden) {
+      return std::vector{gpu::run_golden(golden, precision)};
+    };
   }
 
   int name_width = 4;
-  for (const std::string& file : options.files) name_width = std::max(name_width, static_cast<int>(short_name(file).size()));
-  if (!options.json) std::printf("%-*s  %-9s  %-11s  %-8s  %-8s\n", name_width, "file", "mode", "target", "output", "state");
+  for (const std::string& file : options.files)
+    name_width = std::max(name_width, static_cast<int>(short_name(file).size()));
+  if (!options.json)
+    std::printf("%-*s  %-9s  %-11s  %-8s  %-8s\n", name_width, "file", "mode", "target", "output", "state");
 
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
   size_t runs = 0, failed_runs = 0, failed_files = 0;
@@ -159,15 +169,23 @@ int run_verify(const VerifyOptions& options) {
 
   const bool ok = failed_runs == 0 && failed_files == 0;
   if (options.json) {
-    const nlohmann::ordered_json whole = {{"files", std::move(all)},           {"runs", runs},         {"failed_runs", failed_runs},
-                                          {"files_not_run", failed_files}, {"worst", number(worst)}, {"tolerance", number(options.tolerance)},
+    const nlohmann::ordered_json whole = {{"files", std::move(all)},
+                                          {"runs", runs},
+                                          {"failed_runs", failed_runs},
+                                          {"files_not_run", failed_files},
+                                          {"worst", number(worst)},
+                                          {"tolerance", number(options.tolerance)},
                                           {"ok", ok}};
     std::printf("%s\n", whole.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
   } else {
-    std::printf("%zu %s, %zu runs, worst error %.1e of max(1, peak), ", options.files.size(), options.files.size() == 1 ? "file" : "files", runs, worst);
-    if (std::isfinite(options.tolerance)) std::printf("tolerance %.1e: ", options.tolerance);
-    else if (on_gpu) std::printf("products in %s, no tolerance asked for: ", options.precision.c_str());
-    else std::printf("weights as %s, no tolerance asked for: ", options.weights.c_str());
+    std::printf("%zu %s, %zu runs, worst error %.1e of max(1, peak), ", options.files.size(),
+                options.files.size() == 1 ? "file" : "files", runs, worst);
+    if (std::isfinite(options.tolerance))
+      std::printf("tolerance %.1e: ", options.tolerance);
+    else if (on_gpu)
+      std::printf("products in %s, no tolerance asked for: ", options.precision.c_str());
+    else
+      std::printf("weights as %s, no tolerance asked for: ", options.weights.c_str());
     if (ok)
       std::printf("all ok\n");
     else
@@ -180,13 +198,19 @@ int run_verify(const VerifyOptions& options) {
 
 CLI::App* setup_verify(CLI::App& app, int& exit_code) {
   const auto options = std::make_shared<VerifyOptions>();
-  CLI::App* verify = app.add_subcommand("verify", "Check a model against the output that its author's implementation gave");
+  CLI::App* verify =
+      app.add_subcommand("verify", "Check a model against the output that its author's implementation gave");
   verify->footer(
       "FILE holds a model and the tensors `input` and `output`, perhaps `output_step` and `state.*` (batch first).\n"
       "Errors are relative to max(1, peak). The reference is computed in double precision, all else in float32.");
-  auto* files = verify->add_option("files", options->files, "Model files with input and output; with --io also model directories")->type_name("FILE");
-  verify->add_option("--io", options->io, "Take input, output and states from this .safetensors file")->type_name("FILE");
-  verify->add_option("--device", options->device, "Where to run")->check(CLI::IsMember({"cpu", "cuda"}))->capture_default_str();
+  auto* files =
+      verify->add_option("files", options->files, "Model files with input and output; with --io also model directories")
+          ->type_name("FILE");
+  verify->add_option("--io", options->io, "Take input, output and states from this .safetensors file")
+      ->type_name("FILE");
+  verify->add_option("--device", options->device, "Where to run")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
   verify->add_option("--mode", options->modes, "reference, step, block or scan; may be repeated (all)")
       ->check(CLI::IsMember({"reference", "step", "block", "scan"}))
       ->expected(1)
@@ -196,12 +220,15 @@ CLI::App* setup_verify(CLI::App& app, int& exit_code) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   add_weights_option(*verify, options->weights);
   add_precision_option(*verify, options->precision);
-  auto* tolerance = verify->add_option("--tolerance", options->tolerance, "Largest error that passes (default: 1e-5; with rounded weights or products any)")
+  auto* tolerance = verify
+                        ->add_option("--tolerance", options->tolerance,
+                                     "Largest error that passes (default: 1e-5; with rounded weights or products any)")
                         ->check(CLI::NonNegativeNumber);
   verify->add_flag("--json", options->json, "Print one JSON object");
   verify->add_flag("--list-targets", options->list_targets, "Print the SIMD targets of this machine, best first");
   verify->callback([options, files, tolerance, &exit_code] {
-    if (tolerance->count() == 0 && (options->weights != "f32" || options->precision != "float32")) options->tolerance = std::numeric_limits<double>::infinity();
+    if (tolerance->count() == 0 && (options->weights != "f32" || options->precision != "float32"))
+      options->tolerance = std::numeric_limits<double>::infinity();
     if (files->empty() && !options->list_targets) throw CLI::RequiredError("FILE");
     exit_code = run_verify(*options);
   });

@@ -13,7 +13,8 @@ class AudioBuffer {
  public:
   AudioBuffer() = default;
   // [main-thread]
-  AudioBuffer(int channels, int max_frames) : channels_(static_cast<size_t>(channels), std::vector<float>(static_cast<size_t>(max_frames))) {}
+  AudioBuffer(int channels, int max_frames)
+      : channels_(static_cast<size_t>(channels), std::vector<float>(static_cast<size_t>(max_frames))) {}
 
   // The first frames. Good until the next call. [audio-thread]
   AudioBlock block(int frames) noexcept {

@@ -7,7 +7,9 @@
 namespace coil::dsp {
 
 DelayLine::DelayLine(int max_delay_frames, int fade_frames)
-    : max_delay_frames_(max_delay_frames), ring_(std::bit_ceil(static_cast<size_t>(max_delay_frames) + kMaxPiece)), fade_(1, fade_frames) {}
+    : max_delay_frames_(max_delay_frames),
+      ring_(std::bit_ceil(static_cast<size_t>(max_delay_frames) + kMaxPiece)),
+      fade_(1, fade_frames) {}
 
 void DelayLine::reset() noexcept {
   std::fill(ring_.begin(), ring_.end(), 0.0f);
@@ -30,7 +32,8 @@ void DelayLine::process(std::span<float> samples) noexcept {
       fade_.jump(0);
       fade_.aim(1);
     }
-    const int frames = std::min({static_cast<int>(samples.size()), kMaxPiece, fade_.moving() ? fade_.frames_left() : kMaxPiece});
+    const int frames =
+        std::min({static_cast<int>(samples.size()), kMaxPiece, fade_.moving() ? fade_.frames_left() : kMaxPiece});
     const std::span<float> piece = samples.first(static_cast<size_t>(frames));
     write(piece);
     read(piece);

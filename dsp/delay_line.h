@@ -15,7 +15,8 @@ class DelayLine {
 
   // Forgets the signal, keeps the delay. [audio-thread]
   void reset() noexcept;
-  // From 0 to the longest. A new delay waits until the fade to the last one is over; `at_once` goes there without a fade. [audio-thread]
+  // From 0 to the longest. A new delay waits until the fade to the last one is over; `at_once` goes there without a
+  // fade. [audio-thread]
   void set_delay(int frames, bool at_once = false) noexcept;
   // In place, any number of frames. [audio-thread]
   void process(std::span<float> samples) noexcept;

@@ -7,7 +7,8 @@
 
 namespace coil::dsp {
 
-// Room for one object on the way there: a newer one takes its place. Any number on the way back. T has a member `T* given_back_before`.
+// Room for one object on the way there: a newer one takes its place. Any number on the way back. T has a member `T*
+// given_back_before`.
 template <class T>
 class Handover {
  public:
@@ -31,14 +32,17 @@ class Handover {
 
   bool waiting() const noexcept { return posted_.load(std::memory_order_acquire) != nullptr; }  // [any thread]
   // Null when none waits. [audio-thread]
-  std::unique_ptr<T> take() noexcept { return std::unique_ptr<T>(posted_.exchange(nullptr, std::memory_order_acquire)); }
+  std::unique_ptr<T> take() noexcept {
+    return std::unique_ptr<T>(posted_.exchange(nullptr, std::memory_order_acquire));
+  }
   // [audio-thread]
   void give_back(std::unique_ptr<T> object) noexcept {
     if (!object) return;
     T* const given = object.release();
     given->given_back_before = given_back_.load(std::memory_order_relaxed);
     // Only collect() can come between, and leaves an empty list: the second attempt succeeds unless it comes again.
-    while (!given_back_.compare_exchange_weak(given->given_back_before, given, std::memory_order_release, std::memory_order_relaxed)) {
+    while (!given_back_.compare_exchange_weak(given->given_back_before, given, std::memory_order_release,
+                                              std::memory_order_relaxed)) {
     }
   }
 

@@ -20,18 +20,21 @@ namespace {
 constexpr double kPi = std::numbers::pi;
 constexpr double kNoteSeconds = 0.25;
 
-double to_lufs(double mean_square) { return mean_square > 0 ? std::max(-200.0, -0.691 + 10 * std::log10(mean_square)) : -200; }
+double to_lufs(double mean_square) {
+  return mean_square > 0 ? std::max(-200.0, -0.691 + 10 * std::log10(mean_square)) : -200;
+}
 
 }  // namespace
 
-// BS.1770-4 gives the coefficients for 48 kHz; these analogue prototypes give the same there, and theirs at every other rate (bilinear).
+// BS.1770-4 gives the coefficients for 48 kHz; these analogue prototypes give the same there, and theirs at every other
+// rate (bilinear).
 KWeighting::KWeighting(double sample_rate_hz) {
   {
     const double k = std::tan(kPi * 1681.974450955533 / sample_rate_hz), q = 0.7071752369554196;
     const double high = std::pow(10.0, 3.999843853973347 / 20), band = std::pow(high, 0.4996667741545416);
     const double a0 = 1 + k / q + k * k;
-    stages_[0] = {(high + band * k / q + k * k) / a0, 2 * (k * k - high) / a0, (high - band * k / q + k * k) / a0, 2 * (k * k - 1) / a0,
-                  (1 - k / q + k * k) / a0};
+    stages_[0] = {(high + band * k / q + k * k) / a0, 2 * (k * k - high) / a0, (high - band * k / q + k * k) / a0,
+                  2 * (k * k - 1) / a0, (1 - k / q + k * k) / a0};
   }
   const double k = std::tan(kPi * 38.13547087602444 / sample_rate_hz), q = 0.5003270373238773;
   const double a0 = 1 + k / q + k * k;
@@ -56,7 +59,8 @@ double block_lufs(double power) { return -0.691 + 10 * std::log10(power); }
 }  // namespace
 
 LoudnessMeter::LoudnessMeter(double sample_rate_hz, int channels)
-    : channels_(static_cast<size_t>(channels)), weightings_(channels_, KWeighting(sample_rate_hz)),
+    : channels_(static_cast<size_t>(channels)),
+      weightings_(channels_, KWeighting(sample_rate_hz)),
       step_frames_(std::max<int64_t>(std::llround(sample_rate_hz / 10), 1)),
       bins_(static_cast<size_t>((kLoudestLufs - kAbsoluteGateLufs) * kBinsPerLu)) {}
 
@@ -90,7 +94,8 @@ std::optional<double> LoudnessMeter::integrated_lufs() const {
   if (steps_ended_ < static_cast<int64_t>(steps_.size())) {
     double power = power_;
     for (int64_t i = 0; i < steps_ended_; ++i) power += steps_[static_cast<size_t>(i)];
-    const double lufs = block_lufs(power / static_cast<double>(std::max<int64_t>(steps_ended_ * step_frames_ + frames_, 1)));
+    const double lufs =
+        block_lufs(power / static_cast<double>(std::max<int64_t>(steps_ended_ * step_frames_ + frames_, 1)));
     return lufs > kAbsoluteGateLufs ? std::optional(lufs) : std::nullopt;
   }
   const auto mean_lufs = [&](double gate_lufs) {
@@ -117,7 +122,8 @@ double loudness_lufs(std::span<const float> samples, double sample_rate_hz) {
 }
 
 std::vector<float> plucked_strings(double sample_rate_hz) {
-  constexpr double kStringsHz[][2] = {{82.41, 0}, {110, 164.81}, {146.83, 0}, {196, 0}, {82.41, 123.47}, {246.94, 0}, {329.63, 0}, {98, 146.83}};
+  constexpr double kStringsHz[][2] = {{82.41, 0},      {110, 164.81}, {146.83, 0}, {196, 0},
+                                      {82.41, 123.47}, {246.94, 0},   {329.63, 0}, {98, 146.83}};
   constexpr double kHighestHz = 5000, kPluckedAt = 0.13, kPeak = 0.35;
   const size_t note_frames = static_cast<size_t>(std::lround(kNoteSeconds * sample_rate_hz));
   std::vector<float> sound(std::size(kStringsHz) * note_frames);
@@ -128,16 +134,19 @@ std::vector<float> plucked_strings(double sample_rate_hz) {
         const double hz = partial * string_hz, phase = 2 * kPi * static_cast<double>(random()) / 4294967296.0;
         if (hz > 0.45 * sample_rate_hz) continue;
         std::complex<double> swing = std::polar(std::sin(kPi * partial * kPluckedAt) / partial, phase);
-        const std::complex<double> turn = std::polar(std::exp(-(2 + 0.8 * partial) / sample_rate_hz), 2 * kPi * hz / sample_rate_hz);
+        const std::complex<double> turn =
+            std::polar(std::exp(-(2 + 0.8 * partial) / sample_rate_hz), 2 * kPi * hz / sample_rate_hz);
         for (size_t i = 0; i < note_frames; ++i) {
           sound[note * note_frames + i] += static_cast<float>(swing.imag());
-          swing = {swing.real() * turn.real() - swing.imag() * turn.imag(), swing.real() * turn.imag() + swing.imag() * turn.real()};
+          swing = {swing.real() * turn.real() - swing.imag() * turn.imag(),
+                   swing.real() * turn.imag() + swing.imag() * turn.real()};
         }
       }
     }
     for (size_t i = 0; i < note_frames; ++i) {
       const double t = static_cast<double>(i) / sample_rate_hz;
-      sound[note * note_frames + i] *= static_cast<float>(std::min({1.0, t / 0.002, (kNoteSeconds - t) / 0.005}));  // the finger leaves, and comes back
+      sound[note * note_frames + i] *= static_cast<float>(
+          std::min({1.0, t / 0.002, (kNoteSeconds - t) / 0.005}));  // the finger leaves, and comes back
     }
   }
   float peak = 0;

@@ -1,4 +1,5 @@
-// ModelProcessor: one stream per channel or one of interleaved channels, and the way to the model's sample rate and back.
+// ModelProcessor: one stream per channel or one of interleaved channels, and the way to the model's sample rate and
+// back.
 #include "dsp/model_processor.h"
 
 #include <algorithm>
@@ -11,13 +12,15 @@
 namespace coil::dsp {
 namespace {
 
-// How far the output of both resamplers can fall behind their input. Once there is output, the lag repeats with the first one's ratio.
+// How far the output of both resamplers can fall behind their input. Once there is output, the lag repeats with the
+// first one's ratio.
 int round_trip_frames(const PolyphaseResampler& to_model, const PolyphaseResampler& from_model) {
   const auto returned = [&](int64_t frames) { return from_model.frames_out(to_model.frames_out(frames)); };
   int64_t frames = 1;
   while (returned(frames) == 0) ++frames;
   int64_t most = frames - 1;
-  for (const int64_t end = frames + to_model.down(); frames < end; ++frames) most = std::max(most, frames - returned(frames));
+  for (const int64_t end = frames + to_model.down(); frames < end; ++frames)
+    most = std::max(most, frames - returned(frames));
   return static_cast<int>(most);
 }
 
@@ -32,11 +35,13 @@ bool rescales_steps(const ssm::Model& model, double host_hz, RateMode mode) {
   if (model_hz == 0 || std::llround(model_hz) == std::llround(host_hz)) return false;
   const ssm::ModelConfig& config = model.config();
   if (mode == RateMode::steps) return true;
-  const bool wanted = mode == RateMode::prefer_steps || (mode == RateMode::model_default && config.rate_scaling == ssm::RateScaling::steps);
+  const bool wanted = mode == RateMode::prefer_steps ||
+                      (mode == RateMode::model_default && config.rate_scaling == ssm::RateScaling::steps);
   return wanted && ssm::steps_obstacle(config, host_hz).empty();
 }
 
-std::shared_ptr<const ssm::Model> model_for_host(const std::shared_ptr<const ssm::Model>& model, double host_hz, RateMode mode) {
+std::shared_ptr<const ssm::Model> model_for_host(const std::shared_ptr<const ssm::Model>& model, double host_hz,
+                                                 RateMode mode) {
   return rescales_steps(*model, host_hz, mode) ? model->at_rate(host_hz) : model;
 }
 
@@ -47,23 +52,27 @@ void require_audio_model(const ssm::Model& model) {
   }
   if (config.d_input != config.d_output) {
     throw Error(model.source() + ": the model turns " + std::to_string(config.d_input) + " channels into " +
-                     std::to_string(config.d_output) + "; audio needs a model with as many outputs as inputs");
+                std::to_string(config.d_output) + "; audio needs a model with as many outputs as inputs");
   }
 }
 
-std::vector<ssm::Stream> channel_streams(const std::shared_ptr<const ssm::Model>& model, int channels, std::span<const float> controls) {
+std::vector<ssm::Stream> channel_streams(const std::shared_ptr<const ssm::Model>& model, int channels,
+                                         std::span<const float> controls) {
   const int width = model->config().d_input;
   if (width > 1 && channels != width) {
-    throw Error(model->source() + ": the model takes " + std::to_string(width) + " channels, the audio has " + std::to_string(channels));
+    throw Error(model->source() + ": the model takes " + std::to_string(width) + " channels, the audio has " +
+                std::to_string(channels));
   }
   std::vector<ssm::Stream> streams;
   for (int i = 0; i < (width > 1 ? 1 : channels); ++i) streams.emplace_back(model, controls);
   return streams;
 }
 
-ModelProcessor::ModelProcessor(std::shared_ptr<const ssm::Model> model, RateMode rate_mode) : model_(std::move(model)), rate_mode_(rate_mode) {
+ModelProcessor::ModelProcessor(std::shared_ptr<const ssm::Model> model, RateMode rate_mode)
+    : model_(std::move(model)), rate_mode_(rate_mode) {
   require_audio_model(*model_);
-  for (const ssm::Control& control : model_->card().controls) controls_.push_back(static_cast<float>(control.default_value));
+  for (const ssm::Control& control : model_->card().controls)
+    controls_.push_back(static_cast<float>(control.default_value));
 }
 
 void ModelProcessor::prepare(const ProcessSpec& spec) {
@@ -83,10 +92,12 @@ void ModelProcessor::prepare(const ProcessSpec& spec) {
     const PolyphaseResampler from_model(model_hz, spec.sample_rate_hz, max_model_frames);
     bridge_latency_frames_ = round_trip_frames(to_model, from_model);
     const Bridge bridge{to_model, from_model, std::vector<float>(max_model_frames),
-                        std::vector<float>(bridge_latency_frames_ + from_model.max_frames_out()), bridge_latency_frames_};
+                        std::vector<float>(bridge_latency_frames_ + from_model.max_frames_out()),
+                        bridge_latency_frames_};
     bridges_.assign(spec.channels, bridge);
     for (Bridge& each : bridges_) model_channels_.push_back(each.model_frames.data());
-    latency_frames_ = bridge_latency_frames_ + static_cast<int>(std::lround(latency_frames_ * spec.sample_rate_hz / model_hz));
+    latency_frames_ =
+        bridge_latency_frames_ + static_cast<int>(std::lround(latency_frames_ * spec.sample_rate_hz / model_hz));
   }
 
   faults_ = {};
@@ -155,7 +166,8 @@ void ModelProcessor::run_resampled(AudioBlock block, int begin, int frames) noex
   run({model_channels_.data(), block.channel_count, model_frames});
   for (int c = 0; c < block.channel_count; ++c) {
     Bridge& bridge = bridges_[c];
-    bridge.queued += bridge.from_model.process({model_channels_[c], static_cast<size_t>(model_frames)}, bridge.queue.data() + bridge.queued);
+    bridge.queued += bridge.from_model.process({model_channels_[c], static_cast<size_t>(model_frames)},
+                                               bridge.queue.data() + bridge.queued);
     std::copy_n(bridge.queue.begin(), frames, block.channels[c] + begin);
     std::copy(bridge.queue.begin() + frames, bridge.queue.begin() + bridge.queued, bridge.queue.begin());
     bridge.queued -= frames;

@@ -16,24 +16,28 @@ namespace coil::dsp {
 // The rate that the model was made for; 0: none is stated, and any rate will do.
 double sample_rate_hz(const ssm::Model& model);
 
-// How a model meets a host rate that is not its own: as its config's rate_scaling says, with its steps rescaled to the host's rate, or at
-// its own rate between two resamplers. model_default and prefer_steps resample where the steps cannot be rescaled.
+// How a model meets a host rate that is not its own: as its config's rate_scaling says, with its steps rescaled to the
+// host's rate, or at its own rate between two resamplers. model_default and prefer_steps resample where the steps
+// cannot be rescaled.
 enum class RateMode { model_default, steps, prefer_steps, resample };
 
 // Whether model_for_host() rescales the steps. [any thread]
 bool rescales_steps(const ssm::Model& model, double host_hz, RateMode mode);
 
-// The model as it runs for a host of this rate: rescaled to that rate, or as it is. Throws Error when the mode is steps and the model
-// or the rate does not allow it. [any thread but the audio thread]
-std::shared_ptr<const ssm::Model> model_for_host(const std::shared_ptr<const ssm::Model>& model, double host_hz, RateMode mode);
+// The model as it runs for a host of this rate: rescaled to that rate, or as it is. Throws Error when the mode is steps
+// and the model or the rate does not allow it. [any thread but the audio thread]
+std::shared_ptr<const ssm::Model> model_for_host(const std::shared_ptr<const ssm::Model>& model, double host_hz,
+                                                 RateMode mode);
 
-// Throws Error for token models and for models whose output has another number of channels than their input. [any thread]
+// Throws Error for token models and for models whose output has another number of channels than their input. [any
+// thread]
 void require_audio_model(const ssm::Model& model);
 
-// The streams that `channels` channels of audio run through, at rest with these controls (none: the card's defaults): a model of one channel
-// once per channel, a model of several channels takes exactly so many, interleaved. Throws Error if they do not go together.
-// [any thread but the audio thread]
-std::vector<ssm::Stream> channel_streams(const std::shared_ptr<const ssm::Model>& model, int channels, std::span<const float> controls);
+// The streams that `channels` channels of audio run through, at rest with these controls (none: the card's defaults): a
+// model of one channel once per channel, a model of several channels takes exactly so many, interleaved. Throws Error
+// if they do not go together. [any thread but the audio thread]
+std::vector<ssm::Stream> channel_streams(const std::shared_ptr<const ssm::Model>& model, int channels,
+                                         std::span<const float> controls);
 
 // A model on the streams of channel_streams(). Faults at the input are taken as silence, see dsp/tame.h.
 class ModelProcessor final : public AudioProcessor {
@@ -48,7 +52,8 @@ class ModelProcessor final : public AudioProcessor {
   void process(AudioBlock block) noexcept override;
   int latency_frames() const noexcept override { return latency_frames_; }
 
-  // After so many frames the resamplers stand to the host's frames as before; 1 without resamplers. Fixed by prepare(). [any thread]
+  // After so many frames the resamplers stand to the host's frames as before; 1 without resamplers. Fixed by prepare().
+  // [any thread]
   int period_frames() const noexcept { return bridges_.empty() ? 1 : bridges_[0].to_model.down(); }
 
   // One value per control of the card, in its order and units, clamped to its range. [audio-thread]

@@ -12,7 +12,8 @@ namespace coil::dsp {
 
 class ModelSlot {
  public:
-  // Plays `voice`, and nothing that was there or on its way. start() must follow. [main-thread, while process() is not running]
+  // Plays `voice`, and nothing that was there or on its way. start() must follow. [main-thread, while process() is not
+  // running]
   void prepare(std::unique_ptr<Voice> voice, const ProcessSpec& spec, int max_block_frames);
 
   // Returns the voice that was posted before and not taken. [any thread but the audio thread]
@@ -21,7 +22,8 @@ class ModelSlot {
   bool waiting() const noexcept { return handover_.waiting(); }  // [any thread]
 
   // All below: [audio-thread]
-  // Takes a posted voice, in whose stead `heard` keeps the one before for a cross-fade; not while such a fade goes on. True: start() must follow.
+  // Takes a posted voice, in whose stead `heard` keeps the one before for a cross-fade; not while such a fade goes on.
+  // True: start() must follow.
   bool take(bool heard) noexcept;
   void start(const VoiceSettings& settings) noexcept;
   void follow(const VoiceSettings& settings) noexcept { voice_->follow(settings); }

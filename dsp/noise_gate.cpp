@@ -34,7 +34,8 @@ void NoiseGate::set_threshold_db(float db) noexcept {
 }
 
 void NoiseGate::process(std::span<float> key_to_gain) noexcept {
-  if (!open_ && openness_ == 0 && level_ == 0 && silent(key_to_gain)) return;  // as after a second of silence: 0 in, 0 out
+  if (!open_ && openness_ == 0 && level_ == 0 && silent(key_to_gain))
+    return;  // as after a second of silence: 0 in, 0 out
   float level = level_, openness = openness_;
   int below = below_frames_;
   bool open = open_;

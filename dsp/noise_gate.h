@@ -7,8 +7,8 @@ namespace coil::dsp {
 
 inline constexpr float kGateOffDb = -100;
 
-// Opens when the key's level reaches the threshold, closes when it has stayed the hysteresis below it for the hold time. The gain runs from 0
-// to 1 in a smooth curve. All but prepare: [audio-thread].
+// Opens when the key's level reaches the threshold, closes when it has stayed the hysteresis below it for the hold
+// time. The gain runs from 0 to 1 in a smooth curve. All but prepare: [audio-thread].
 class NoiseGate {
  public:
   static constexpr float kHysteresisDb = 6, kHoldMs = 40, kAttackMs = 1.5f, kReleaseMs = 120;

@@ -14,10 +14,14 @@ constexpr int kFinishFrames = 4096;  // of silence at a time, until the last fra
 
 }  // namespace
 
-OfflineProcessor::OfflineProcessor(const std::shared_ptr<const ssm::Model>& model, double sample_rate_hz, int channels, int block_frames,
-                                   std::span<const float> controls, RateMode rate_mode, std::shared_ptr<ssm::Executor> executor, double output_rate_hz)
-    : executor_(executor ? std::move(executor) : std::make_shared<ssm::BlockExecutor>()), sample_rate_hz_(sample_rate_hz),
-      output_rate_hz_(output_rate_hz > 0 ? output_rate_hz : sample_rate_hz), channels_(channels), block_frames_(block_frames) {
+OfflineProcessor::OfflineProcessor(const std::shared_ptr<const ssm::Model>& model, double sample_rate_hz, int channels,
+                                   int block_frames, std::span<const float> controls, RateMode rate_mode,
+                                   std::shared_ptr<ssm::Executor> executor, double output_rate_hz)
+    : executor_(executor ? std::move(executor) : std::make_shared<ssm::BlockExecutor>()),
+      sample_rate_hz_(sample_rate_hz),
+      output_rate_hz_(output_rate_hz > 0 ? output_rate_hz : sample_rate_hz),
+      channels_(channels),
+      block_frames_(block_frames) {
   require_audio_model(*model);
   const std::shared_ptr<const ssm::Model> at_rate = model_for_host(model, sample_rate_hz, rate_mode);
   const double stated_hz = dsp::sample_rate_hz(*at_rate);
@@ -37,13 +41,15 @@ void OfflineProcessor::process(std::span<const float> in, std::vector<float>& ou
 }
 
 void OfflineProcessor::finish(std::vector<float>& out) {
-  // Silence after the end, not the resampler's own drain: what the model still has to say there belongs to the last frames' filter.
+  // Silence after the end, not the resampler's own drain: what the model still has to say there belongs to the last
+  // frames' filter.
   const std::vector<float> silence(static_cast<size_t>(std::min(block_frames_, kFinishFrames)) * channels_);
   while (frames_out_ < output_frames(frames_in_, sample_rate_hz_, output_rate_hz_)) run(silence, out);
 }
 
 int64_t OfflineProcessor::output_frames(int64_t frames, double sample_rate_hz, double output_rate_hz) {
-  return sample_rate_hz == output_rate_hz ? frames : std::llround(static_cast<double>(frames) * output_rate_hz / sample_rate_hz);
+  return sample_rate_hz == output_rate_hz ? frames
+                                          : std::llround(static_cast<double>(frames) * output_rate_hz / sample_rate_hz);
 }
 
 void OfflineProcessor::run(std::span<const float> in, std::vector<float>& out) {
@@ -62,7 +68,8 @@ void OfflineProcessor::run(std::span<const float> in, std::vector<float>& out) {
   const int64_t frames = static_cast<int64_t>(model_frames_.size()) / channels_;
   const int64_t dropped = std::min(latency_left_, frames);
   latency_left_ -= dropped;
-  std::span<const float> ready = std::span<const float>(model_frames_).subspan(static_cast<size_t>(dropped) * channels_);
+  std::span<const float> ready =
+      std::span<const float>(model_frames_).subspan(static_cast<size_t>(dropped) * channels_);
   if (from_model_) {
     resampled_.clear();
     from_model_->process(ready, resampled_);

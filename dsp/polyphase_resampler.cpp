@@ -29,18 +29,21 @@ double bessel_i0(double x) {
 
 }  // namespace
 
-PolyphaseResampler::PolyphaseResampler(double from_hz, double to_hz, int max_frames_in) : max_frames_in_(max_frames_in) {
+PolyphaseResampler::PolyphaseResampler(double from_hz, double to_hz, int max_frames_in)
+    : max_frames_in_(max_frames_in) {
   const int64_t from = std::llround(from_hz), to = std::llround(to_hz);
-  if (from < 1 || to < 1) throw Error("cannot resample from " + std::to_string(from_hz) + " Hz to " + std::to_string(to_hz) + " Hz");
+  if (from < 1 || to < 1)
+    throw Error("cannot resample from " + std::to_string(from_hz) + " Hz to " + std::to_string(to_hz) + " Hz");
   const int64_t divisor = std::gcd(from, to);
   if (to / divisor > kMaxUp) {
     throw Error("cannot resample from " + std::to_string(from) + " Hz to " + std::to_string(to) +
-                     " Hz on the audio thread: the ratio has no small whole numbers");
+                " Hz on the audio thread: the ratio has no small whole numbers");
   }
   up_ = static_cast<int>(to / divisor);
   down_ = static_cast<int>(from / divisor);
 
-  // Kaiser's design: Oppenheim and Schafer, "Discrete-Time Signal Processing", 7.6 (beta and length from ripple and width).
+  // Kaiser's design: Oppenheim and Schafer, "Discrete-Time Signal Processing", 7.6 (beta and length from ripple and
+  // width).
   const double lower_hz = static_cast<double>(std::min(from, to));
   const double pass_hz = std::min(kPassHz, kPassPart * lower_hz);
   const double width = 2 * std::numbers::pi * (lower_hz - 2 * pass_hz) / static_cast<double>(from);
@@ -59,7 +62,8 @@ PolyphaseResampler::PolyphaseResampler(double from_hz, double to_hz, int max_fra
       const double x = tap - (half - 1) - static_cast<double>(phase) / up_;  // frames from the output's time
       const double y = std::numbers::pi * cutoff * x;
       const double sinc = x == 0 ? 1 : std::sin(y) / y;
-      exact[tap] = cutoff * sinc * bessel_i0(beta * std::sqrt(std::max(0.0, 1 - (x / half) * (x / half)))) / bessel_i0(beta);
+      exact[tap] =
+          cutoff * sinc * bessel_i0(beta * std::sqrt(std::max(0.0, 1 - (x / half) * (x / half)))) / bessel_i0(beta);
       sum += exact[tap];
     }
     // Each phase passes DC exactly, so that a constant does not turn into a tone.

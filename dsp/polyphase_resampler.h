@@ -1,4 +1,5 @@
-// Sample-rate conversion for the audio thread: one channel, a fixed ratio of whole numbers, a short linear-phase filter.
+// Sample-rate conversion for the audio thread: one channel, a fixed ratio of whole numbers, a short linear-phase
+// filter.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +8,9 @@
 
 namespace coil::dsp {
 
-// Windowed sinc (Kaiser), flat to 20 kHz or 0.4535 of the lower rate, whichever is less, and 100 dB down from where aliases would fall
-// back into that band. Frame k of the output belongs to the time k / to_hz of the input: the only delay is waiting for input.
+// Windowed sinc (Kaiser), flat to 20 kHz or 0.4535 of the lower rate, whichever is less, and 100 dB down from where
+// aliases would fall back into that band. Frame k of the output belongs to the time k / to_hz of the input: the only
+// delay is waiting for input.
 class PolyphaseResampler {
  public:
   // Rates are taken to the nearest Hz. Throws Error when their ratio has no small whole numbers. [main-thread]
@@ -26,7 +28,7 @@ class PolyphaseResampler {
 
  private:
   int up_ = 1, down_ = 1;
-  int taps_ = 0;                     // per phase; half of them look ahead
+  int taps_ = 0;  // per phase; half of them look ahead
   int max_frames_in_;
   std::vector<float> coefficients_;  // (phase, tap), taps in the order of time
   std::vector<float> history_;       // the last frames in, then room for one call's

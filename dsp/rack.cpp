@@ -27,7 +27,8 @@ void raise(std::atomic<float>& meter, float peak) {
 RackControls control_values(const ssm::Model* model, std::span<const float> given) {
   RackControls values{};
   const size_t count = model ? std::min(model->card().controls.size(), values.size()) : 0;
-  for (size_t i = 0; i < count; ++i) values[i] = i < given.size() ? given[i] : static_cast<float>(model->card().controls[i].default_value);
+  for (size_t i = 0; i < count; ++i)
+    values[i] = i < given.size() ? given[i] : static_cast<float>(model->card().controls[i].default_value);
   return values;
 }
 
@@ -127,7 +128,8 @@ void Rack::publish_latency() {
 
 RackControls Rack::controls(int slot) const noexcept {
   RackControls values;
-  for (size_t i = 0; i < values.size(); ++i) values[i] = settings_.controls[static_cast<size_t>(slot)][i].load(std::memory_order_relaxed);
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = settings_.controls[static_cast<size_t>(slot)][i].load(std::memory_order_relaxed);
   return values;
 }
 
@@ -135,7 +137,8 @@ void Rack::prepare(const ProcessSpec& spec) {
   if (spec.channels != 1 && spec.channels != 2) {
     throw Error("the rack serves 1 or 2 channels, not " + std::to_string(spec.channels));
   }
-  if (!(spec.sample_rate_hz > 0)) throw Error("the rack needs a sample rate above 0, not " + std::to_string(spec.sample_rate_hz));
+  if (!(spec.sample_rate_hz > 0))
+    throw Error("the rack needs a sample rate above 0, not " + std::to_string(spec.sample_rate_hz));
   const ProcessSpec next{spec.sample_rate_hz, std::clamp(spec.max_block_frames, 1, kMaxPieceFrames), spec.channels};
 
   // Made without the lock, for the message thread must not wait for it; when a load comes between, they are made again.
@@ -169,7 +172,8 @@ void Rack::prepare(const ProcessSpec& spec) {
   publish_latency();
 
   const auto frames = [&](float ms) { return static_cast<int>(ms * spec.sample_rate_hz / 1000); };
-  for (Ramp* ramp : {&input_gain_, &output_gain_, &dryness_, &bypass_, &from_left_, &from_right_}) *ramp = Ramp(0, frames(kRampMs));
+  for (Ramp* ramp : {&input_gain_, &output_gain_, &dryness_, &bypass_, &from_left_, &from_right_})
+    *ramp = Ramp(0, frames(kRampMs));
   active_ = Ramp(0, frames(kFadeMs));
   gate_.prepare(spec.sample_rate_hz);
   dry_delays_.assign(static_cast<size_t>(spec.channels), DelayLine(frames(Voice::kMaxLatencyMs), frames(kFadeMs)));
@@ -254,7 +258,8 @@ void Rack::read_slots() noexcept {
   } else if (active_.target() != static_cast<float>(wanted)) {
     const bool rested = !runs(wanted);
     starts[static_cast<size_t>(wanted)] |= rested;
-    active_.aim(static_cast<float>(wanted), rested ? slots_[static_cast<size_t>(wanted)].voice().warm_up_frames(latency) : 0);
+    active_.aim(static_cast<float>(wanted),
+                rested ? slots_[static_cast<size_t>(wanted)].voice().warm_up_frames(latency) : 0);
   }
 
   for (int slot = 0; slot < kSlots; ++slot) {
@@ -291,7 +296,8 @@ void Rack::process_piece(AudioBlock block) noexcept {
   if (channels == 2 && !(from_left_.rests_at(1) && from_right_.rests_at(0))) {
     const std::span<float> first = first_.block(n).channel(0);
     for (int i = 0; i < n; ++i) {
-      first[static_cast<size_t>(i)] = from_left_.at(i) * input.channels[0][i] + from_right_.at(i) * input.channels[1][i];
+      first[static_cast<size_t>(i)] =
+          from_left_.at(i) * input.channels[0][i] + from_right_.at(i) * input.channels[1][i];
     }
     voice_input.first = first;
   }

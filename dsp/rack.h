@@ -1,4 +1,5 @@
-// The chain that a player hears: gain, gate, two model slots, level normalisation, mix, gain, bypass; models change without a click.
+// The chain that a player hears: gain, gate, two model slots, level normalisation, mix, gain, bypass; models change
+// without a click.
 #pragma once
 
 #include <array>
@@ -23,17 +24,18 @@ namespace coil::dsp {
 
 inline constexpr int kSlots = 2;
 
-// How the input's channels reach a model of one channel. each: both, two runs of the model. The others: one run, heard in both channels, of the
-// left, the right, or half the sum. A model of two channels, the dry signal and bypass have the channels as they come.
+// How the input's channels reach a model of one channel. each: both, two runs of the model. The others: one run, heard
+// in both channels, of the left, the right, or half the sum. A model of two channels, the dry signal and bypass have
+// the channels as they come.
 enum class ChannelMode { each, left, right, sum };
 
-// What may be set while the sound goes on. Written by any thread, read once a block; what would click moves within a few milliseconds.
-// Decibels count within kMaxGainDb, and as 0 when they are no number.
+// What may be set while the sound goes on. Written by any thread, read once a block; what would click moves within a
+// few milliseconds. Decibels count within kMaxGainDb, and as 0 when they are no number.
 struct RackSettings {
   std::atomic<float> input_db{0}, output_db{0};
-  std::atomic<float> mix{1};              // 0: dry, 1: the model
-  std::atomic<float> gate_db{-100};       // threshold, dBFS at the model's input; at or below kGateOffDb: no gate
-  std::atomic<bool> normalise{true};      // each model to the same loudness
+  std::atomic<float> mix{1};          // 0: dry, 1: the model
+  std::atomic<float> gate_db{-100};   // threshold, dBFS at the model's input; at or below kGateOffDb: no gate
+  std::atomic<bool> normalise{true};  // each model to the same loudness
   std::atomic<bool> bypass{false};
   std::atomic<ChannelMode> channels{ChannelMode::each};
   std::atomic<int> active_slot{0};
@@ -49,13 +51,15 @@ struct RackMeters {
 };
 
 // In this order, for every frame:
-//   input gain, meter -> the active slot's model -> its normalisation -> its delay to the rack's latency -> gate -> mix with dry -> output gain
+//   input gain, meter -> the active slot's model -> its normalisation -> its delay to the rack's latency -> gate -> mix
+//   with dry -> output gain
 //   -> bypass -> meter
-// The gate listens to the model's input as late as the model's output comes. Dry and bypass are one and the same: the input before its
-// gain, delayed by the rack's latency. Bypassed or dry, the model runs on, so that it remembers the right things when it is heard again; that
-// costs as much as hearing it. The slot that is not active costs nothing: its model starts from rest when the slot is chosen, warms up
-// unheard and fades in. Going on from where it was left would bring back the tail of what was played then.
-// Input that is not finite or louder than kLoudest counts as 0; the output is always finite.
+// The gate listens to the model's input as late as the model's output comes. Dry and bypass are one and the same: the
+// input before its gain, delayed by the rack's latency. Bypassed or dry, the model runs on, so that it remembers the
+// right things when it is heard again; that costs as much as hearing it. The slot that is not active costs nothing: its
+// model starts from rest when the slot is chosen, warms up unheard and fades in. Going on from where it was left would
+// bring back the tail of what was played then. Input that is not finite or louder than kLoudest counts as 0; the output
+// is always finite.
 class Rack final : public AudioProcessor {
  public:
   Rack();
@@ -92,8 +96,8 @@ class Rack final : public AudioProcessor {
   void set_rate_mode(RateMode mode);
   RateMode rate_mode() const;
 
-  // Why the loaded model does not play since the last prepare(), and the slot passes the sound through. Empty: it plays.
-  // [any thread but the audio thread]
+  // Why the loaded model does not play since the last prepare(), and the slot passes the sound through. Empty: it
+  // plays. [any thread but the audio thread]
   std::string problem(int slot) const;
 
   // Frees what the audio thread has given back. [any thread but the audio thread]
@@ -105,11 +109,13 @@ class Rack final : public AudioProcessor {
   void reset() noexcept override;
   void process(AudioBlock block) noexcept override;
 
-  // The longest of the slots' latencies: switching between them changes nothing. It changes with load(), at once for the caller. [any thread]
+  // The longest of the slots' latencies: switching between them changes nothing. It changes with load(), at once for
+  // the caller. [any thread]
   int latency_frames() const noexcept override { return latency_frames_; }
 
-  // What the first kMaxWatchedLayers layers with memory of the active slot's model do, as ssm::LayerActivity says; written about kWatchHz times
-  // a second, each value for itself. Returns how many there are, at most out.size(). [any thread]
+  // What the first kMaxWatchedLayers layers with memory of the active slot's model do, as ssm::LayerActivity says;
+  // written about kWatchHz times a second, each value for itself. Returns how many there are, at most out.size(). [any
+  // thread]
   static constexpr size_t kMaxWatchedLayers = 64;
   static constexpr int kWatchHz = 30;
   size_t observe(std::span<ssm::LayerActivity> out) const noexcept;
@@ -117,7 +123,9 @@ class Rack final : public AudioProcessor {
   // All since prepare(). [any thread]
   uint64_t input_faults() const noexcept { return input_faults_; }  // samples that counted as 0
   uint64_t restarts() const noexcept { return restarts_; }          // of models, as ssm::Stream counts them
-  uint64_t model_frames() const noexcept { return model_frames_; }  // that models have run: it stands still while they sleep
+  uint64_t model_frames() const noexcept {
+    return model_frames_;
+  }  // that models have run: it stands still while they sleep
 
  private:
   struct WatchedLayer {
@@ -175,7 +183,7 @@ class Rack final : public AudioProcessor {
   ChannelMode channel_mode_ = ChannelMode::each;
   int max_piece_frames_ = 1;
   Ramp input_gain_, output_gain_, dryness_, bypass_, active_;  // active_: the number of the slot that is heard
-  Ramp from_left_, from_right_;                                // how much of each channel a model of one channel hears first
+  Ramp from_left_, from_right_;  // how much of each channel a model of one channel hears first
   NoiseGate gate_;
   std::vector<DelayLine> dry_delays_;
   AudioBuffer dry_, input_, first_, key_, other_slot_;

@@ -1,4 +1,5 @@
-// A value that moves to where it is aimed in a straight line and a fixed time, the same for any blocks; and what is done with such values.
+// A value that moves to where it is aimed in a straight line and a fixed time, the same for any blocks; and what is
+// done with such values.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +12,8 @@ namespace coil::dsp {
 // All but the constructor: [audio-thread]. Values must be finite.
 class Ramp {
  public:
-  explicit Ramp(float value = 0, int length_frames = 1) noexcept : target_(value), length_(std::max(1, length_frames)) {}
+  explicit Ramp(float value = 0, int length_frames = 1) noexcept
+      : target_(value), length_(std::max(1, length_frames)) {}
 
   void jump(float value) noexcept {
     target_ = value;
@@ -31,7 +33,8 @@ class Ramp {
   bool moving() const noexcept { return left_ > 0; }
   bool rests_at(float value) const noexcept { return left_ == 0 && target_ == value; }
 
-  // The value for the frame-th frame from now; -1: the last one's. Counted back from the target, which is so met exactly.
+  // The value for the frame-th frame from now; -1: the last one's. Counted back from the target, which is so met
+  // exactly.
   float at(int frame) const noexcept {
     return target_ - (left_ > 0 ? step_ * static_cast<float>(std::clamp(left_ - 1 - frame, 0, length_)) : 0.0f);
   }
@@ -52,7 +55,8 @@ inline void multiply(std::span<float> samples, const Ramp& ramp) noexcept {
   }
 }
 
-// samples where the ramp is 0, `other` where it is 1, exactly so when it rests there; the ramp stays where it is. [audio-thread]
+// samples where the ramp is 0, `other` where it is 1, exactly so when it rests there; the ramp stays where it is.
+// [audio-thread]
 inline void cross_fade(std::span<float> samples, std::span<const float> other, const Ramp& ramp) noexcept {
   const int n = static_cast<int>(samples.size());
   if (ramp.rests_at(0)) return;

@@ -19,7 +19,8 @@ Resampler::Resampler(double from_hz, double to_hz, int channels) : ratio_(to_hz 
   soxr_error_t error = nullptr;
   handle_.reset(soxr_create(from_hz, to_hz, static_cast<unsigned>(channels), &error, &io, &quality, &runtime));
   if (error != nullptr) {
-    throw Error("cannot resample from " + std::to_string(from_hz) + " Hz to " + std::to_string(to_hz) + " Hz: " + error);
+    throw Error("cannot resample from " + std::to_string(from_hz) + " Hz to " + std::to_string(to_hz) +
+                " Hz: " + error);
   }
 }
 

@@ -32,8 +32,10 @@ int silent_frames(AudioBlock block) {
 
 }  // namespace
 
-SleepingModel::SleepingModel(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, std::span<const float> controls, RateMode rate_mode)
-    : processor_(std::move(model), rate_mode), frames_to_sleep_(std::max(1, static_cast<int>(kStillMs * spec.sample_rate_hz / 1000))) {
+SleepingModel::SleepingModel(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec,
+                             std::span<const float> controls, RateMode rate_mode)
+    : processor_(std::move(model), rate_mode),
+      frames_to_sleep_(std::max(1, static_cast<int>(kStillMs * spec.sample_rate_hz / 1000))) {
   processor_.set_controls(controls);
   processor_.prepare(spec);
   missed_ = AudioBuffer(spec.channels, std::min(processor_.period_frames(), kMaxPeriodFrames));
@@ -55,7 +57,8 @@ void SleepingModel::process(AudioBlock block) noexcept {
   for (int begin = 0; begin < block.frames;) {
     if (asleep_) {
       const int end = begin + silent_frames(part(block, channels, begin, block.frames - begin));
-      for (int c = 0; c < block.channel_count; ++c) std::fill(block.channels[c] + begin, block.channels[c] + end, last_[c]);
+      for (int c = 0; c < block.channel_count; ++c)
+        std::fill(block.channels[c] + begin, block.channels[c] + end, last_[c]);
       slept_frames_ = (slept_frames_ + end - begin) % processor_.period_frames();
       begin = end;
       if (begin == block.frames) return;

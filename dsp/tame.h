@@ -12,7 +12,8 @@ namespace coil::dsp {
 
 inline constexpr float kLoudest = 64;  // +36 dBFS: louder than any signal that is meant
 
-// Samples that come from a fault, not from a sound. A model may remember for seconds what it heard: they are taken as 0.
+// Samples that come from a fault, not from a sound. A model may remember for seconds what it heard: they are taken as
+// 0.
 struct InputFaults {
   uint64_t non_finite = 0;
   uint64_t too_loud = 0;  // beyond kLoudest

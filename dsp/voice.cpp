@@ -18,22 +18,27 @@ int frames(float ms, const ProcessSpec& spec) { return static_cast<int>(ms * spe
 
 }  // namespace
 
-Voice::Voice(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, const RackControls& controls, float normalisation_db, RateMode rate_mode)
-    : model_(std::move(model)), controls_(controls), gain_(1, frames(kRampMs, spec)), joined_(0, frames(kFadeMs, spec)) {
+Voice::Voice(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, const RackControls& controls,
+             float normalisation_db, RateMode rate_mode)
+    : model_(std::move(model)),
+      controls_(controls),
+      gain_(1, frames(kRampMs, spec)),
+      joined_(0, frames(kFadeMs, spec)) {
   if (model_) {
     const size_t count = model_->card().controls.size();
     if (count > kMaxRackControls) {
-      throw Error(model_->source() + ": the model has " + std::to_string(count) + " controls, at most " + std::to_string(kMaxRackControls) +
-                       " can be set here");
+      throw Error(model_->source() + ": the model has " + std::to_string(count) + " controls, at most " +
+                  std::to_string(kMaxRackControls) + " can be set here");
     }
     wide_ = model_->config().d_input > 1;
     const ProcessSpec each{spec.sample_rate_hz, spec.max_block_frames, wide_ ? spec.channels : 1};
-    for (int lane = 0; lane < (wide_ ? 1 : spec.channels); ++lane) lanes_.emplace_back(model_, each, std::span(controls_).first(count), rate_mode);
+    for (int lane = 0; lane < (wide_ ? 1 : spec.channels); ++lane)
+      lanes_.emplace_back(model_, each, std::span(controls_).first(count), rate_mode);
     normalisation_gain_ = db_to_gain(normalisation_db);
     latency_frames_ = lanes_[0].latency_frames();
     if (const int most = frames(kMaxLatencyMs, spec); latency_frames_ > most) {
-      throw Error(model_->source() + ": the model's output comes " + std::to_string(latency_frames_) + " frames late, live sound allows " +
-                       std::to_string(most));
+      throw Error(model_->source() + ": the model's output comes " + std::to_string(latency_frames_) +
+                  " frames late, live sound allows " + std::to_string(most));
     }
   }
   settle_frames_ = model_ ? frames(kSettleMs, spec) : 0;
@@ -62,7 +67,8 @@ void Voice::follow(const VoiceSettings& settings) noexcept {
 }
 
 void Voice::set_controls(const RackControls& controls) noexcept {
-  if (std::memcmp(controls.data(), controls_.data(), sizeof controls_) == 0) return;  // NaN too differs from itself only once
+  if (std::memcmp(controls.data(), controls_.data(), sizeof controls_) == 0)
+    return;  // NaN too differs from itself only once
   controls_ = controls;
   for (SleepingModel& lane : lanes_) lane.set_controls(std::span(controls_).first(model_->card().controls.size()));
 }

@@ -35,14 +35,14 @@ class Voice {
  public:
   static constexpr int kMaxLatencyMs = 250;
 
-  // `model` null: passes the sound through. Controls as Rack::load. Throws Error if the model cannot serve the spec, is later than
-  // kMaxLatencyMs, or has more than kMaxRackControls controls. [any thread but the audio thread]
-  Voice(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, const RackControls& controls, float normalisation_db,
-        RateMode rate_mode = RateMode::model_default);
+  // `model` null: passes the sound through. Controls as Rack::load. Throws Error if the model cannot serve the spec, is
+  // later than kMaxLatencyMs, or has more than kMaxRackControls controls. [any thread but the audio thread]
+  Voice(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, const RackControls& controls,
+        float normalisation_db, RateMode rate_mode = RateMode::model_default);
 
   int latency_frames() const noexcept { return latency_frames_; }
-  // How long after start() the voice sounds as if it had always run, but for what the model remembers for long: its latency, filled, and
-  // a little for the step with which a signal sets in.
+  // How long after start() the voice sounds as if it had always run, but for what the model remembers for long: its
+  // latency, filled, and a little for the step with which a signal sets in.
   int warm_up_frames(int rack_latency_frames) const noexcept { return rack_latency_frames + settle_frames_; }
 
   // All below: [audio-thread]
@@ -66,7 +66,8 @@ class Voice {
   void run(size_t lane, float* samples, int frames) noexcept;
 
   std::shared_ptr<const ssm::Model> model_;
-  std::vector<SleepingModel> lanes_;  // one for all channels of a wide model, else one per channel; none without a model
+  std::vector<SleepingModel>
+      lanes_;  // one for all channels of a wide model, else one per channel; none without a model
   bool wide_ = false;
   RackControls controls_;
   float normalisation_gain_ = 1;

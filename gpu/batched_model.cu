@@ -1,4 +1,5 @@
-// Runs a batch segment by segment: copies in, the network's parts over all rows, copies out, with the states carried on the device.
+// Runs a batch segment by segment: copies in, the network's parts over all rows, copies out, with the states carried on
+// the device.
 #include "gpu/batched_model.h"
 
 #include <algorithm>
@@ -16,11 +17,11 @@
 namespace coil::gpu {
 namespace {
 
-constexpr int kFrameTile = 16;                          // chunks are multiples of it
-constexpr size_t kTableBytes = size_t(64) << 20;        // states on the device; larger batches run in parts
-constexpr size_t kSegmentRows = size_t(2) << 20;        // more would not run faster
+constexpr int kFrameTile = 16;                           // chunks are multiples of it
+constexpr size_t kTableBytes = size_t(64) << 20;         // states on the device; larger batches run in parts
+constexpr size_t kSegmentRows = size_t(2) << 20;         // more would not run faster
 constexpr size_t kCopiedSegmentRows = kSegmentRows / 2;  // of signals that lie on the host: more would delay the copies
-constexpr int kFilmRows = 256;                          // of one piece on the device
+constexpr int kFilmRows = 256;                           // of one piece on the device
 
 // Where things lie in one block of bytes that is copied as a whole.
 class Bytes {
@@ -97,13 +98,21 @@ struct BatchedModel::Impl {
   PinnedArray<float> host_table;
 
   Impl(std::shared_ptr<const ssm::Model> m, const ssm::Checkpoint& checkpoint, const BatchedOptions& o)
-      : model(std::move(m)), config(model->config()), modulation(model->network().modulation()), options(o), states(*model->state_layout()),
-        d_input(size_t(config.d_input)), d_output(size_t(config.d_output)), tokens(config.input_kind == ssm::InputKind::token_ids) {
+      : model(std::move(m)),
+        config(model->config()),
+        modulation(model->network().modulation()),
+        options(o),
+        states(*model->state_layout()),
+        d_input(size_t(config.d_input)),
+        d_output(size_t(config.d_output)),
+        tokens(config.input_kind == ssm::InputKind::token_ids) {
     if (options.chunk_frames == 0) options.chunk_frames = options.precision == Precision::float32 ? 128 : 256;
     options.chunk_frames = std::max(options.chunk_frames, model->plan().history_frames);
     options.chunk_frames = (options.chunk_frames + kFrameTile - 1) / kFrameTile * kFrameTile;
     if (config.in_proj) in_proj.emplace(*config.in_proj, nullptr, options.precision, checkpoint);
-    if (config.embedding) embedding = uploaded(checkpoint.floats(config.embedding->name + ".weight", {config.embedding->vocab, config.d_model}));
+    if (config.embedding)
+      embedding =
+          uploaded(checkpoint.floats(config.embedding->name + ".weight", {config.embedding->vocab, config.d_model}));
     const Build build{checkpoint, states, options.chunk_frames, options.precision};
     widest = size_t(config.d_model);
     for (const ssm::PlannedLayer& layer : model->plan().layers) {
@@ -135,7 +144,8 @@ struct BatchedModel::Impl {
     const size_t chunk = size_t(options.chunk_frames);
     const Extent extent{kSample, options.chunk_frames};
     // frames in, out and tokens lie in both transfers too
-    const size_t bytes = (kSample * chunk * (row_floats() + 2 * (d_input + d_output)) + scratch_floats(extent)) * sizeof(float) / kSample;
+    const size_t bytes = (kSample * chunk * (row_floats() + 2 * (d_input + d_output)) + scratch_floats(extent)) *
+                         sizeof(float) / kSample;
     const size_t table_bytes = std::min(2 * signals * states.stride() * sizeof(float), kTableBytes);
     const size_t budget = options.memory_bytes > table_bytes ? options.memory_bytes - table_bytes : 0;
     size_t chunks = std::max<size_t>(std::min(budget / bytes, (copied ? kCopiedSegmentRows : kSegmentRows) / chunk), 1);
@@ -157,7 +167,8 @@ struct BatchedModel::Impl {
   // device_in, device_out: where the frames lie already; else null.
   void run(std::vector<Running>& batch, const float* device_in, float* device_out) {
     check(cudaSetDevice(options.device), "choosing the GPU");
-    const size_t at_once = std::max<size_t>(kTableBytes / (2 * std::max<size_t>(states.stride(), 1) * sizeof(float)), 1);
+    const size_t at_once =
+        std::max<size_t>(kTableBytes / (2 * std::max<size_t>(states.stride(), 1) * sizeof(float)), 1);
     for (size_t begin = 0; begin < batch.size(); begin += at_once)
       run_part(std::span(batch).subspan(begin, std::min(at_once, batch.size() - begin)), device_in, device_out);
   }
@@ -173,7 +184,9 @@ struct BatchedModel::Impl {
       states.read(*batch[i].state, host_table.data() + 2 * i * stride);
       chunks += (batch[i].frames + size_t(options.chunk_frames) - 1) / size_t(options.chunk_frames);
     }
-    check(cudaMemcpyAsync(table.data(), host_table.data(), 2 * batch.size() * stride * sizeof(float), cudaMemcpyHostToDevice, compute), "copying states");
+    check(cudaMemcpyAsync(table.data(), host_table.data(), 2 * batch.size() * stride * sizeof(float),
+                          cudaMemcpyHostToDevice, compute),
+          "copying states");
     const size_t at_once = segment_chunks(batch.size(), chunks, !device_in);
     require_rows({at_once, options.chunk_frames});
 
@@ -187,13 +200,16 @@ struct BatchedModel::Impl {
       run_segment(batch, share_segment(left, at_once, options.chunk_frames), transfer, device_in, device_out);
     }
     for (Transfer& transfer : transfers) transfer.deliver();
-    check(cudaMemcpyAsync(host_table.data(), table.data(), 2 * batch.size() * stride * sizeof(float), cudaMemcpyDeviceToHost, compute), "copying states");
+    check(cudaMemcpyAsync(host_table.data(), table.data(), 2 * batch.size() * stride * sizeof(float),
+                          cudaMemcpyDeviceToHost, compute),
+          "copying states");
     compute.wait();
     for (const Running& signal : batch)
       if (signal.frames > 0) states.write(host_table.data() + size_t(signal.row) * stride, *signal.state);
   }
 
-  void run_segment(std::span<Running> batch, const std::vector<size_t>& frames, Transfer& transfer, const float* device_in, float* device_out) {
+  void run_segment(std::span<Running> batch, const std::vector<size_t>& frames, Transfer& transfer,
+                   const float* device_in, float* device_out) {
     const size_t value = tokens ? sizeof(int32_t) : sizeof(float);
     std::vector<SignalPart> parts;
     std::vector<Running*> active;
@@ -210,13 +226,17 @@ struct BatchedModel::Impl {
     for (const SignalPart& part : parts) packed_frames += part.frames;
     Bytes bytes;
     const size_t chunks_at = bytes.add<Chunk>(plan.chunks.size());
-    const size_t signals_at = bytes.add<Signal>(plan.signals.size()), source_at = bytes.add<int64_t>(plan.chunks.size());
-    const size_t pieces_at = bytes.add<FilmPiece>(film.pieces.size()), vectors_at = bytes.add<float>(film.vectors.size());
+    const size_t signals_at = bytes.add<Signal>(plan.signals.size()),
+                 source_at = bytes.add<int64_t>(plan.chunks.size());
+    const size_t pieces_at = bytes.add<FilmPiece>(film.pieces.size()),
+                 vectors_at = bytes.add<float>(film.vectors.size());
     const size_t frames_at = bytes.add<std::byte>(device_in ? 0 : packed_frames * d_input * value);
     transfer.host_in.require(bytes.size());
     transfer.device_in.require(bytes.size());
     std::byte* to = transfer.host_in.data();
-    const auto put = [&](size_t at, const auto& values) { std::memcpy(to + at, values.data(), values.size() * sizeof(values[0])); };
+    const auto put = [&](size_t at, const auto& values) {
+      std::memcpy(to + at, values.data(), values.size() * sizeof(values[0]));
+    };
     put(chunks_at, plan.chunks);
     put(signals_at, plan.signals);
     if (!film.pieces.empty()) put(pieces_at, film.pieces), put(vectors_at, film.vectors);
@@ -228,24 +248,32 @@ struct BatchedModel::Impl {
       for (size_t t = 0; t < parts[i].frames; t += size_t(options.chunk_frames)) source.push_back(int64_t(first + t));
       if (!device_in) {
         const size_t frame_bytes = d_input * value;
-        std::memcpy(to + frames_at + packed * frame_bytes, static_cast<const std::byte*>(active[i]->in) + active[i]->done * frame_bytes,
+        std::memcpy(to + frames_at + packed * frame_bytes,
+                    static_cast<const std::byte*>(active[i]->in) + active[i]->done * frame_bytes,
                     parts[i].frames * frame_bytes);
-        transfer.pieces.push_back({active[i]->out + active[i]->done * d_output, packed * d_output, parts[i].frames * d_output});
+        transfer.pieces.push_back(
+            {active[i]->out + active[i]->done * d_output, packed * d_output, parts[i].frames * d_output});
       }
       packed += parts[i].frames;
       active[i]->done += parts[i].frames;
       active[i]->row ^= 1;
     }
     put(source_at, source);
-    check(cudaMemcpyAsync(transfer.device_in.data(), to, bytes.size(), cudaMemcpyHostToDevice, upload), "copying to the GPU");
+    check(cudaMemcpyAsync(transfer.device_in.data(), to, bytes.size(), cudaMemcpyHostToDevice, upload),
+          "copying to the GPU");
     transfer.uploaded.record(upload);
     transfer.uploaded.hold_back(compute);
 
     const std::byte* there = transfer.device_in.data();
     const auto at = [&]<class T>(size_t offset, const T*) { return reinterpret_cast<const T*>(there + offset); };
-    const DevicePlan device_plan{at(chunks_at, (Chunk*)nullptr), at(signals_at, (Signal*)nullptr), int(plan.chunks.size()),
-                                 int(plan.signals.size()), plan.longest(), options.chunk_frames};
-    const Film device_film{at(pieces_at, (FilmPiece*)nullptr), int(film.pieces.size()), at(vectors_at, (float*)nullptr), vector_floats()};
+    const DevicePlan device_plan{at(chunks_at, (Chunk*)nullptr),
+                                 at(signals_at, (Signal*)nullptr),
+                                 int(plan.chunks.size()),
+                                 int(plan.signals.size()),
+                                 plan.longest(),
+                                 options.chunk_frames};
+    const Film device_film{at(pieces_at, (FilmPiece*)nullptr), int(film.pieces.size()), at(vectors_at, (float*)nullptr),
+                           vector_floats()};
     const Segment segment{device_plan, table.data(), states.stride(), scratch.data(), device_film, compute};
     const int64_t* device_source = at(source_at, (int64_t*)nullptr);
     if (!device_out) transfer.device_out.require(packed * d_output), transfer.host_out.require(packed * d_output);
@@ -254,7 +282,8 @@ struct BatchedModel::Impl {
     transfer.computed.record(compute);
     if (device_out) return;
     transfer.computed.hold_back(download);
-    check(cudaMemcpyAsync(transfer.host_out.data(), transfer.device_out.data(), packed * d_output * sizeof(float), cudaMemcpyDeviceToHost, download),
+    check(cudaMemcpyAsync(transfer.host_out.data(), transfer.device_out.data(), packed * d_output * sizeof(float),
+                          cudaMemcpyDeviceToHost, download),
           "copying from the GPU");
     transfer.downloaded.record(download);
   }
@@ -265,13 +294,17 @@ struct BatchedModel::Impl {
     const size_t rows = s.plan.rows();
     const int in = int(d_input), out = int(d_output);
     if (tokens) {
-      run_embed(embedding.data(), config.embedding->vocab, static_cast<const int32_t*>(packed_in), source, s.plan.chunks, s.plan.chunk_frames, rows,
-                h.data(), config.d_model, s.stream);
+      run_embed(embedding.data(), config.embedding->vocab, static_cast<const int32_t*>(packed_in), source,
+                s.plan.chunks, s.plan.chunk_frames, rows, h.data(), config.d_model, s.stream);
     } else {
       float* unpacked = in_proj || direct ? rows_in.data() : h.data();
-      run_unpack(static_cast<const float*>(packed_in), source, s.plan.chunks, s.plan.chunk_frames, rows, unpacked, in, s.stream);
-      if (in_proj) run_linear(*in_proj, unpacked, in, h.data(), config.d_model, rows, false, s.stream);
-      else if (direct) check(cudaMemcpyAsync(h.data(), unpacked, rows * d_input * sizeof(float), cudaMemcpyDeviceToDevice, s.stream), "copying rows");
+      run_unpack(static_cast<const float*>(packed_in), source, s.plan.chunks, s.plan.chunk_frames, rows, unpacked, in,
+                 s.stream);
+      if (in_proj)
+        run_linear(*in_proj, unpacked, in, h.data(), config.d_model, rows, false, s.stream);
+      else if (direct)
+        check(cudaMemcpyAsync(h.data(), unpacked, rows * d_input * sizeof(float), cudaMemcpyDeviceToDevice, s.stream),
+              "copying rows");
     }
     int width = config.d_model;
     for (const Layer& layer : layers) width = run_layer(layer, s, width);
@@ -307,8 +340,10 @@ struct BatchedModel::Impl {
       in = out;
       width = part->width_out;
     }
-    if (layer.residual) run_add(in, width, h.data(), width, width, s.plan.rows(), s.stream);
-    else std::swap(h, in == spare.data() ? spare : other_spare);
+    if (layer.residual)
+      run_add(in, width, h.data(), width, width, s.plan.rows(), s.stream);
+    else
+      std::swap(h, in == spare.data() ? spare : other_spare);
     return width;
   }
 
@@ -323,19 +358,24 @@ struct BatchedModel::Impl {
     if (!modulated()) return film;
     const ssm::Network& network = model->network();
     const size_t vector = size_t(vector_floats());
-    ssm::AlignedFloats space(ssm::padded(modulation.scratch_floats()) + 1), input(config.slow_path ? ssm::Modulation::kMaxFrames * network.stride_in() : 0);
+    ssm::AlignedFloats space(ssm::padded(modulation.scratch_floats()) + 1),
+        input(config.slow_path ? ssm::Modulation::kMaxFrames * network.stride_in() : 0);
     size_t first_row = 0;
     for (size_t i = 0; i < active.size(); ++i) {
       float* arena = active[i]->state->data();
-      const float* frames = static_cast<const float*>(active[i]->in) + (config.slow_path ? active[i]->done * d_input : 0);
+      const float* frames =
+          static_cast<const float*>(active[i]->in) + (config.slow_path ? active[i]->done * d_input : 0);
       for (size_t t = 0; t < parts[i].frames;) {
         const ssm::FilmPiece piece = modulation.current(arena);
         const size_t count = std::min(piece.frames, parts[i].frames - t), number = film.vectors.size() / (2 * vector);
         film.vectors.insert(film.vectors.end(), piece.base, piece.base + vector);
-        if (piece.slope) film.vectors.insert(film.vectors.end(), piece.slope, piece.slope + vector);
-        else film.vectors.resize(film.vectors.size() + vector, 0.0f);
+        if (piece.slope)
+          film.vectors.insert(film.vectors.end(), piece.slope, piece.slope + vector);
+        else
+          film.vectors.resize(film.vectors.size() + vector, 0.0f);
         for (size_t done = 0; done < count; done += size_t(kFilmRows))
-          film.pieces.push_back({int(first_row + t + done), int(std::min(count - done, size_t(kFilmRows))), piece.first + float(done), int(number)});
+          film.pieces.push_back({int(first_row + t + done), int(std::min(count - done, size_t(kFilmRows))),
+                                 piece.first + float(done), int(number)});
         for (size_t done = 0; done < count;) {
           const size_t step = std::min(count - done, ssm::Modulation::kMaxFrames);
           if (config.slow_path) network.pack_input(frames + (t + done) * d_input, input.data(), step);
@@ -351,7 +391,8 @@ struct BatchedModel::Impl {
   }
 
   size_t device_bytes() const {
-    size_t bytes = table.bytes() + rows_in.bytes() + rows_out.bytes() + h.bytes() + spare.bytes() + other_spare.bytes() + scratch.bytes();
+    size_t bytes = table.bytes() + rows_in.bytes() + rows_out.bytes() + h.bytes() + spare.bytes() +
+                   other_spare.bytes() + scratch.bytes();
     for (const Transfer& transfer : transfers) bytes += transfer.device_in.bytes() + transfer.device_out.bytes();
     return bytes;
   }
@@ -371,7 +412,8 @@ const BatchedOptions& on_device(const BatchedOptions& options) {
 
 }  // namespace
 
-BatchedModel::BatchedModel(std::shared_ptr<const ssm::Model> model, const ssm::Checkpoint& checkpoint, BatchedOptions options)
+BatchedModel::BatchedModel(std::shared_ptr<const ssm::Model> model, const ssm::Checkpoint& checkpoint,
+                           BatchedOptions options)
     : impl_(std::make_unique<Impl>(std::move(model), checkpoint, on_device(options))) {}
 BatchedModel::~BatchedModel() = default;
 BatchedModel::BatchedModel(BatchedModel&&) noexcept = default;
@@ -385,8 +427,9 @@ void BatchedModel::process(std::span<const Frames> batch) {
   for (const Frames& signal : batch) {
     const size_t frames = signal.in.size() / impl_->d_input;
     if (frames * impl_->d_input != signal.in.size() || signal.out.size() != frames * impl_->d_output)
-      throw Error("a signal of " + std::to_string(signal.in.size()) + " values needs a multiple of " + std::to_string(impl_->d_input) +
-                       ", and an output of " + std::to_string(impl_->d_output) + " values a frame");
+      throw Error("a signal of " + std::to_string(signal.in.size()) + " values needs a multiple of " +
+                  std::to_string(impl_->d_input) + ", and an output of " + std::to_string(impl_->d_output) +
+                  " values a frame");
     running.push_back({signal.state, signal.in.data(), signal.out.data(), frames, 0, 0});
   }
   impl_->run(running, nullptr, nullptr);
@@ -397,7 +440,8 @@ void BatchedModel::process_tokens(std::span<const Tokens> batch) {
   std::vector<Running> running;
   for (const Tokens& signal : batch) {
     if (signal.out.size() != signal.in.size() * impl_->d_output)
-      throw Error("an output of " + std::to_string(signal.in.size()) + " tokens must have " + std::to_string(signal.in.size() * impl_->d_output) + " values");
+      throw Error("an output of " + std::to_string(signal.in.size()) + " tokens must have " +
+                  std::to_string(signal.in.size() * impl_->d_output) + " values");
     running.push_back({signal.state, signal.in.data(), signal.out.data(), signal.in.size(), 0, 0});
   }
   impl_->run(running, nullptr, nullptr);
@@ -405,7 +449,8 @@ void BatchedModel::process_tokens(std::span<const Tokens> batch) {
 
 void BatchedModel::process_on_device(const float* in, float* out, size_t frames, std::span<ssm::State* const> states) {
   if (impl_->tokens || impl_->config.slow_path)
-    throw Error(impl_->model->source() + ": only models of frames without a slow path run on signals that lie on the GPU");
+    throw Error(impl_->model->source() +
+                ": only models of frames without a slow path run on signals that lie on the GPU");
   std::vector<Running> running;
   for (ssm::State* state : states) running.push_back({state, nullptr, nullptr, frames, 0, 0});
   impl_->run(running, in, out);

@@ -8,9 +8,7 @@ namespace coil::gpu {
 inline constexpr int kConvThreads = 128, kConvRun = 16;  // frames that a thread runs through in conv_silu_vectors
 
 // What the second kernel needs of sizes and places.
-inline bool conv_in_vectors(const Conv& conv) {
-  return conv_in_quads(conv) && on_vectors(conv.x, conv.x_stride);
-}
+inline bool conv_in_vectors(const Conv& conv) { return conv_in_quads(conv) && on_vectors(conv.x, conv.x_stride); }
 
 // A thread per value.
 static __global__ void __launch_bounds__(kConvThreads) conv_silu(Conv conv, const Chunk* chunks, int chunk_frames) {
@@ -26,18 +24,22 @@ static __global__ void __launch_bounds__(kConvThreads) conv_silu(Conv conv, cons
     for (int j = 0; j < conv.taps; ++j) {
       const int back = conv.taps - 1 - j;
       const bool remembered = chunk.first && back > t;
-      const float value = remembered ? history[c * conv.taps + conv.taps + t - back] : *(x - ptrdiff_t(back) * conv.x_stride);
+      const float value =
+          remembered ? history[c * conv.taps + conv.taps + t - back] : *(x - ptrdiff_t(back) * conv.x_stride);
       sum = fmaf(conv.weight[j * conv.channels + c], value, sum);
     }
     conv.y[(row + size_t(t)) * size_t(conv.y_stride) + size_t(c)] = silu(sum);
   }
 }
 
-// A thread runs four channels through kConvRun frames of a chunk, every input read once, and kAhead of them before the first is used.
-static __global__ void __launch_bounds__(kConvThreads) conv_silu_vectors(Conv conv, const Chunk* chunks, int chunk_frames) {
+// A thread runs four channels through kConvRun frames of a chunk, every input read once, and kAhead of them before the
+// first is used.
+static __global__ void __launch_bounds__(kConvThreads)
+    conv_silu_vectors(Conv conv, const Chunk* chunks, int chunk_frames) {
   constexpr int kAhead = 8;
   const Chunk chunk = chunks[blockIdx.x];
-  const int quads = conv.channels / 4, work = int(blockIdx.y) * kConvThreads + int(threadIdx.x), begin = work / quads * kConvRun, c = work % quads * 4;
+  const int quads = conv.channels / 4, work = int(blockIdx.y) * kConvThreads + int(threadIdx.x),
+            begin = work / quads * kConvRun, c = work % quads * 4;
   if (begin >= chunk.frames) return;
   const size_t row = size_t(blockIdx.x) * size_t(chunk_frames) + size_t(begin);
   const float* x = conv.x + row * size_t(conv.x_stride) + size_t(c);
@@ -49,20 +51,26 @@ static __global__ void __launch_bounds__(kConvThreads) conv_silu_vectors(Conv co
 #pragma unroll
   for (int i = 0; i < kQuadTaps - 1; ++i) {
     const int back = kQuadTaps - 1 - i;
-    if (begins) in[i] = remembered_inputs(conv, chunk.state_in, c, back);
-    else in[i] = back < conv.taps ? *reinterpret_cast<const float4*>(x - ptrdiff_t(back) * conv.x_stride) : float4{0, 0, 0, 0};
+    if (begins)
+      in[i] = remembered_inputs(conv, chunk.state_in, c, back);
+    else
+      in[i] =
+          back < conv.taps ? *reinterpret_cast<const float4*>(x - ptrdiff_t(back) * conv.x_stride) : float4{0, 0, 0, 0};
   }
   const ConvQuad quad([&](int back) {
-    return float4{conv_weight(conv, back, c), conv_weight(conv, back, c + 1), conv_weight(conv, back, c + 2), conv_weight(conv, back, c + 3)};
+    return float4{conv_weight(conv, back, c), conv_weight(conv, back, c + 1), conv_weight(conv, back, c + 2),
+                  conv_weight(conv, back, c + 3)};
   });
   for (int first = 0; first < frames; first += kAhead) {
 #pragma unroll
     for (int i = 0; i < kAhead; ++i)
-      if (first + i < frames) in[kQuadTaps - 1 + i] = *reinterpret_cast<const float4*>(x + ptrdiff_t(first + i) * conv.x_stride);
+      if (first + i < frames)
+        in[kQuadTaps - 1 + i] = *reinterpret_cast<const float4*>(x + ptrdiff_t(first + i) * conv.x_stride);
 #pragma unroll
     for (int i = 0; i < kAhead; ++i)
       if (first + i < frames)
-        *reinterpret_cast<float4*>(y + ptrdiff_t(first + i) * conv.y_stride) = quad(in[i + 3], in[i + 2], in[i + 1], in[i]);
+        *reinterpret_cast<float4*>(y + ptrdiff_t(first + i) * conv.y_stride) =
+            quad(in[i + 3], in[i + 2], in[i + 1], in[i]);
 #pragma unroll
     for (int i = 0; i < kQuadTaps - 1; ++i) in[i] = in[kAhead + i];
   }

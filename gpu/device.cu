@@ -18,7 +18,8 @@ Found look() {
   int count = 0;
   const cudaError_t answer = cudaGetDeviceCount(&count);
   if (answer != cudaSuccess || count == 0) {
-    found.why_none = std::string("no CUDA device (") + (answer == cudaSuccess ? "the driver knows none" : cudaGetErrorString(answer)) + ")";
+    found.why_none = std::string("no CUDA device (") +
+                     (answer == cudaSuccess ? "the driver knows none" : cudaGetErrorString(answer)) + ")";
     cudaGetLastError();
     return found;
   }
@@ -27,7 +28,8 @@ Found look() {
     cudaFuncAttributes attributes;
     cudaError_t usable = cudaSetDevice(i);
     if (usable == cudaSuccess) usable = cudaGetDeviceProperties(&properties, i);
-    if (usable == cudaSuccess) usable = cudaFuncGetAttributes(&attributes, nothing);  // fails where this build has no code for the GPU
+    if (usable == cudaSuccess)
+      usable = cudaFuncGetAttributes(&attributes, nothing);  // fails where this build has no code for the GPU
     if (usable != cudaSuccess) {
       found.devices.clear();
       found.why_none = "CUDA device " + std::to_string(i) + " cannot be used (" + cudaGetErrorString(usable) + ")";

@@ -26,14 +26,17 @@ inline __host__ __device__ bool on_vectors(const float* rows, int stride, int wi
   return width % 4 == 0 && stride % 4 == 0 && reinterpret_cast<uintptr_t>(rows) % 16 == 0;
 }
 
-// Blocks of whole rows, or of a part of one row: no thread divides by a width at run time but for its place in the block.
+// Blocks of whole rows, or of a part of one row: no thread divides by a width at run time but for its place in the
+// block.
 struct Grid {
   int width, rows_per_block;
   dim3 blocks;
 
   Grid(size_t rows, int row_width)
-      : width(row_width), rows_per_block(max(kElementThreads / row_width, 1)),
-        blocks(blocks_of(rows, size_t(rows_per_block)), blocks_of(size_t(row_width), row_width < kElementThreads ? size_t(row_width) : kElementThreads)) {}
+      : width(row_width),
+        rows_per_block(max(kElementThreads / row_width, 1)),
+        blocks(blocks_of(rows, size_t(rows_per_block)),
+               blocks_of(size_t(row_width), row_width < kElementThreads ? size_t(row_width) : kElementThreads)) {}
 };
 
 // This thread's element; false: it has none.

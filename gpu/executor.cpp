@@ -41,14 +41,15 @@ struct Executor::Worker {
       std::rotate(models.begin(), found, found + 1);
     } else {
       if (models.size() == kModelsKept) models.pop_back();
-      models.emplace(models.begin(), model.shared_from_this(), checkpoint, BatchedOptions{.device = device.index, .precision = precision});
+      models.emplace(models.begin(), model.shared_from_this(), checkpoint,
+                     BatchedOptions{.device = device.index, .precision = precision});
     }
     return models.front();
   }
 };
 
-Executor::Executor(const std::shared_ptr<const ssm::Model>& model, ssm::Checkpoint checkpoint, std::function<void(const std::string&)> say,
-                   Precision precision)
+Executor::Executor(const std::shared_ptr<const ssm::Model>& model, ssm::Checkpoint checkpoint,
+                   std::function<void(const std::string&)> say, Precision precision)
     : checkpoint_(std::move(checkpoint)), say_(std::move(say)), precision_(precision) {
   for (const Device& device : devices()) {
     workers_.push_back(std::make_unique<Worker>(device));
@@ -92,8 +93,10 @@ std::vector<Executor::Request*> Executor::take(std::unique_lock<std::mutex>& loc
   for (Request* request : requests_) {
     const bool fits = &request->model() == &model && (taken.empty() || frames + request->frames() <= kBatchFrames);
     if (fits) frames += request->frames();
-    if (fits) taken.push_back(request);
-    else left.push_back(request);
+    if (fits)
+      taken.push_back(request);
+    else
+      left.push_back(request);
   }
   requests_ = std::move(left);
   if (!requests_.empty()) asked_.notify_one();  // another GPU may be idle
@@ -108,7 +111,8 @@ void Executor::work(Worker& worker, std::stop_token stop) {
     try {
       std::vector<Frames> signals;
       for (const Request* request : batch) {
-        for (const ssm::Stretch& stretch : request->stretches) signals.push_back({&stretch.stream->state(), stretch.in, stretch.out});
+        for (const ssm::Stretch& stretch : request->stretches)
+          signals.push_back({&stretch.stream->state(), stretch.in, stretch.out});
       }
       worker.on_gpu(batch.front()->model(), checkpoint_, precision_).process(signals);
     } catch (const std::exception& error) {

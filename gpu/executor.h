@@ -16,20 +16,21 @@
 
 namespace coil::gpu {
 
-// One thread per GPU. A stretch goes to whichever GPU is free; states travel with it, so a signal may move between GPUs. A GPU that fails is
-// not used again, and what it was to do is done on the CPU, from where it stood.
+// One thread per GPU. A stretch goes to whichever GPU is free; states travel with it, so a signal may move between
+// GPUs. A GPU that fails is not used again, and what it was to do is done on the CPU, from where it stood.
 class Executor final : public ssm::Executor {
  public:
-  // Puts the model, which `checkpoint` is of, onto every GPU; its other sample rates follow when they are asked for. `say` gets one line for
-  // each GPU that fails later [any thread]. Throws Error: no GPU, or one that cannot hold the model. [main-thread]
-  Executor(const std::shared_ptr<const ssm::Model>& model, ssm::Checkpoint checkpoint, std::function<void(const std::string&)> say,
-           Precision precision = Precision::float32);
+  // Puts the model, which `checkpoint` is of, onto every GPU; its other sample rates follow when they are asked for.
+  // `say` gets one line for each GPU that fails later [any thread]. Throws Error: no GPU, or one that cannot hold the
+  // model. [main-thread]
+  Executor(const std::shared_ptr<const ssm::Model>& model, ssm::Checkpoint checkpoint,
+           std::function<void(const std::string&)> say, Precision precision = Precision::float32);
   ~Executor() override;
 
   // Runs on the calling thread what no GPU can.
   void run(std::span<const ssm::Stretch> stretches) override;
 
-  int working_gpus() const;    // [any thread]
+  int working_gpus() const;  // [any thread]
   int gpus() const { return static_cast<int>(workers_.size()); }
 
  private:

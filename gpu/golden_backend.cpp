@@ -13,11 +13,13 @@ class CudaBackend final : public ssm::GoldenBackend {
  public:
   explicit CudaBackend(Precision precision) : precision_(precision) {}
 
-  void run(const std::shared_ptr<const ssm::Model>& model, const ssm::Checkpoint& checkpoint, std::span<const ssm::GoldenSignal> batch,
-           int variant) const override {
+  void run(const std::shared_ptr<const ssm::Model>& model, const ssm::Checkpoint& checkpoint,
+           std::span<const ssm::GoldenSignal> batch, int variant) const override {
     // a segment of one chunk, and one of everything
-    BatchedModel device(model, checkpoint, {.chunk_frames = kChunks[variant], .memory_bytes = variant == 0 ? size_t(1) : BatchedOptions{}.memory_bytes,
-                                             .precision = precision_});
+    BatchedModel device(model, checkpoint,
+                        {.chunk_frames = kChunks[variant],
+                         .memory_bytes = variant == 0 ? size_t(1) : BatchedOptions{}.memory_bytes,
+                         .precision = precision_});
     if (model->config().input_kind == ssm::InputKind::frames) {
       std::vector<Frames> signals;
       for (const ssm::GoldenSignal& s : batch) signals.push_back({s.state, s.frames, s.out});
@@ -29,7 +31,9 @@ class CudaBackend final : public ssm::GoldenBackend {
     }
   }
   void run(std::span<const ssm::SelectiveScan> batch, int variant) const override { gpu::run(batch, kChunks[variant]); }
-  void run(std::span<const ssm::Ssd> batch, int variant) const override { gpu::run(batch, kChunks[variant], precision_); }
+  void run(std::span<const ssm::Ssd> batch, int variant) const override {
+    gpu::run(batch, kChunks[variant], precision_);
+  }
   int variants() const override { return std::size(kChunks); }
 
  private:

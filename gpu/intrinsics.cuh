@@ -21,16 +21,20 @@ __device__ inline float reciprocal_fast(float x) {
   return y;
 }
 
-// The nearest number with the 11 significant bits that tensor cores read of a float32. (The instruction for it is several on this hardware.)
+// The nearest number with the 11 significant bits that tensor cores read of a float32. (The instruction for it is
+// several on this hardware.)
 __device__ inline float round_to_tf32(float x) { return __uint_as_float((__float_as_uint(x) + 0x1000u) & 0xffffe000u); }
 
-// sums (16, 8) += a (16, 8) b (8, 8) on the tensor cores, a warp at once. With g = lane / 4 and t = lane % 4 a lane holds
-// a: (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4); b: (t, g), (t + 4, g); sums: (g, 2 t), (g, 2 t + 1), (g + 8, 2 t), (g + 8, 2 t + 1).
+// sums (16, 8) += a (16, 8) b (8, 8) on the tensor cores, a warp at once. With g = lane / 4 and t = lane % 4 a lane
+// holds a: (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4); b: (t, g), (t + 4, g); sums: (g, 2 t), (g, 2 t + 1), (g + 8,
+// 2 t), (g + 8, 2 t + 1).
 __device__ inline void multiply_add_tf32(float (&sums)[4], const float (&a)[4], float b0, float b1) {
-  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-               : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])), "r"(__float_as_uint(a[3])),
-                 "r"(__float_as_uint(b0)), "r"(__float_as_uint(b1)));
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+      "%3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])), "r"(__float_as_uint(a[3])),
+        "r"(__float_as_uint(b0)), "r"(__float_as_uint(b1)));
 }
 
 // Two float32 as the nearest bf16 numbers, the first in the lower half.
@@ -44,12 +48,14 @@ struct PairsLeft {
   uint32_t pairs[4];
 };
 
-// sums (16, 8) += a (16, 16) b (16, 8). A lane holds pairs of neighbouring inputs, a: (g, 2 t), (g + 8, 2 t), (g, 2 t + 8), (g + 8, 2 t + 8);
-// b: (2 t, g), (2 t + 8, g); sums as above.
+// sums (16, 8) += a (16, 16) b (16, 8). A lane holds pairs of neighbouring inputs, a: (g, 2 t), (g + 8, 2 t), (g, 2 t +
+// 8), (g + 8, 2 t + 8); b: (2 t, g), (2 t + 8, g); sums as above.
 __device__ inline void multiply_add_bf16(float (&sums)[4], const PairsLeft& a, uint32_t b0, uint32_t b1) {
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-               : "r"(a.pairs[0]), "r"(a.pairs[1]), "r"(a.pairs[2]), "r"(a.pairs[3]), "r"(b0), "r"(b1));
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+      "%3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(a.pairs[0]), "r"(a.pairs[1]), "r"(a.pairs[2]), "r"(a.pairs[3]), "r"(b0), "r"(b1));
 }
 
 // Two float32 as the nearest float16 numbers, the first in the lower half, and back.
@@ -60,7 +66,8 @@ __device__ inline uint32_t pack_f16(float first, float second) {
 }
 __device__ inline float2 unpack_f16(uint32_t pair) {
   float2 values;
-  asm("{\n\t.reg .b16 first, second;\n\tmov.b32 {first, second}, %2;\n\tcvt.f32.f16 %0, first;\n\tcvt.f32.f16 %1, second;\n\t}"
+  asm("{\n\t.reg .b16 first, second;\n\tmov.b32 {first, second}, %2;\n\tcvt.f32.f16 %0, first;\n\tcvt.f32.f16 %1, "
+      "second;\n\t}"
       : "=f"(values.x), "=f"(values.y)
       : "r"(pair));
   return values;
@@ -68,19 +75,24 @@ __device__ inline float2 unpack_f16(uint32_t pair) {
 
 // As multiply_add_bf16, of float16 numbers.
 __device__ inline void multiply_add_f16(float (&sums)[4], const PairsLeft& a, uint32_t b0, uint32_t b1) {
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-               : "r"(a.pairs[0]), "r"(a.pairs[1]), "r"(a.pairs[2]), "r"(a.pairs[3]), "r"(b0), "r"(b1));
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+      "%3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(a.pairs[0]), "r"(a.pairs[1]), "r"(a.pairs[2]), "r"(a.pairs[3]), "r"(b0), "r"(b1));
 }
 
-// One store to global memory, which the compiler would take apart where the other way of a branch stores the same numbers one by one.
+// One store to global memory, which the compiler would take apart where the other way of a branch stores the same
+// numbers one by one.
 __device__ inline void store_vector(float* to, float4 v) {
   asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to), "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w) : "memory");
 }
 
 // 16 bytes from global to shared memory, both aligned, without waiting.
 __device__ inline void copy_async(const float* from, float* to) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))), "l"(from) : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
+               "l"(from)
+               : "memory");
 }
 
 // Until all that this thread copied is there.
@@ -101,8 +113,10 @@ __device__ inline void wait_for_copy_groups() {
 // Waits for the `kThreads` threads of group `group` of the block; a group is whole warps.
 template <int kThreads>
 __device__ inline void sync_group(int group) {
-  if constexpr (kThreads == 32) __syncwarp();
-  else asm volatile("bar.sync %0, %1;" ::"r"(group + 1), "n"(kThreads) : "memory");
+  if constexpr (kThreads == 32)
+    __syncwarp();
+  else
+    asm volatile("bar.sync %0, %1;" ::"r"(group + 1), "n"(kThreads) : "memory");
 }
 
 __device__ inline float* dynamic_shared() {

@@ -1,8 +1,8 @@
 // The scan over chunks: from what every chunk adds to a zero state to the state that every chunk truly begins with.
 //
-// h' = factor h + end is associative: (factor, end) of two neighbours make one of both. A block takes a few states of one signal and cuts its
-// chunks into runs, a thread for each state of each run: a thread joins its run, the runs are joined in shared memory, and a thread walks
-// through its run again from the state that it truly begins with.
+// h' = factor h + end is associative: (factor, end) of two neighbours make one of both. A block takes a few states of
+// one signal and cuts its chunks into runs, a thread for each state of each run: a thread joins its run, the runs are
+// joined in shared memory, and a thread walks through its run again from the state that it truly begins with.
 #pragma once
 
 #include <algorithm>
@@ -39,7 +39,9 @@ struct DecayFactor {
   using Value = float;
   const float* sums;  // sums[chunk * sum_stride + state / sum_divisor]
   int sum_divisor, sum_stride;
-  __device__ float operator()(int chunk, int state) const { return exp2_fast(sums[size_t(chunk) * size_t(sum_stride) + size_t(state / sum_divisor)]); }
+  __device__ float operator()(int chunk, int state) const {
+    return exp2_fast(sums[size_t(chunk) * size_t(sum_stride) + size_t(state / sum_divisor)]);
+  }
 };
 
 // A constant one, z^chunk_frames.
@@ -50,8 +52,8 @@ struct ConstantFactor {
   __device__ V operator()(int, int state) const { return factors[state]; }
 };
 
-// carry: [chunk][states], on entry the state that each full chunk reaches from zero, on return the state that each chunk begins with.
-// table: the states of all signals, rows of table_stride floats.
+// carry: [chunk][states], on entry the state that each full chunk reaches from zero, on return the state that each
+// chunk begins with. table: the states of all signals, rows of table_stride floats.
 template <class Value>
 struct JoinBuffers {
   int states;
@@ -64,7 +66,8 @@ struct JoinBuffers {
   }
 };
 
-inline constexpr int kJoinAhead = 8;   // chunks whose loads are in flight; a run is at least as long, if there are so many
+inline constexpr int kJoinAhead =
+    8;  // chunks whose loads are in flight; a run is at least as long, if there are so many
 inline constexpr int kJoinStates = 8;  // of a block, at least: a sector of memory
 inline constexpr int kJoinThreads = 1024;
 
@@ -75,12 +78,15 @@ inline int join_runs(int longest) {
   return runs;
 }
 
-// Block `signal * tiles + tile` of `width * runs` threads: states [width * tile, width * (tile + 1)). Shared memory: two Values a thread.
+// Block `signal * tiles + tile` of `width * runs` threads: states [width * tile, width * (tile + 1)). Shared memory:
+// two Values a thread.
 template <class Factor, class Value = typename Factor::Value>
-__global__ void __launch_bounds__(kJoinThreads) join_signals(Factor factor, JoinBuffers<Value> b, const Signal* signals, int tiles, int width) {
+__global__ void __launch_bounds__(kJoinThreads)
+    join_signals(Factor factor, JoinBuffers<Value> b, const Signal* signals, int tiles, int width) {
   const Signal signal = signals[blockIdx.x / unsigned(tiles)];
   const int run = int(threadIdx.x) / width, runs = int(blockDim.x) / width;
-  const int wanted = int(blockIdx.x % unsigned(tiles)) * width + int(threadIdx.x) % width, state = min(wanted, b.states - 1);
+  const int wanted = int(blockIdx.x % unsigned(tiles)) * width + int(threadIdx.x) % width,
+            state = min(wanted, b.states - 1);
   const int chunks = wanted < b.states ? signal.chunks : 0;  // threads without a state only meet the others
   const int length = (chunks + runs - 1) / runs, begin = min(run * length, chunks), end = min(begin + length, chunks);
   Value* carry = b.carry + size_t(signal.first_chunk) * size_t(b.states) + size_t(state);
@@ -145,8 +151,8 @@ template <class Factor, class Value = typename Factor::Value>
 void join_chunks(const Factor& factor, const JoinBuffers<Value>& buffers, const DevicePlan& plan, cudaStream_t stream) {
   const int runs = join_runs(plan.longest), width = std::max(kJoinStates, 256 / runs);
   const unsigned tiles = blocks_of(size_t(buffers.states), size_t(width)), threads = unsigned(width * runs);
-  launch(join_signals<Factor, Value>, unsigned(plan.signal_count) * tiles, threads, 2 * threads * sizeof(Value), stream, factor, buffers, plan.signals,
-         int(tiles), width);
+  launch(join_signals<Factor, Value>, unsigned(plan.signal_count) * tiles, threads, 2 * threads * sizeof(Value), stream,
+         factor, buffers, plan.signals, int(tiles), width);
 }
 
 }  // namespace coil::gpu

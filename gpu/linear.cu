@@ -16,14 +16,20 @@ int steps_of(int d_in) { return d_in <= 32 ? 2 : d_in <= 64 ? 4 : 8; }
 template <class F>
 void with_shape(Precision precision, int steps, const F& f) {
   const auto with_steps = [&]<Precision kPrecision>() {
-    if (steps == 2) f.template operator()<kPrecision, 2>();
-    else if (steps == 4) f.template operator()<kPrecision, 4>();
-    else f.template operator()<kPrecision, 8>();
+    if (steps == 2)
+      f.template operator()<kPrecision, 2>();
+    else if (steps == 4)
+      f.template operator()<kPrecision, 4>();
+    else
+      f.template operator()<kPrecision, 8>();
   };
   switch (precision) {
-    case Precision::float32: return with_steps.template operator()<Precision::float32>();
-    case Precision::tf32: return with_steps.template operator()<Precision::tf32>();
-    case Precision::bf16: return with_steps.template operator()<Precision::bf16>();
+    case Precision::float32:
+      return with_steps.template operator()<Precision::float32>();
+    case Precision::tf32:
+      return with_steps.template operator()<Precision::tf32>();
+    case Precision::bf16:
+      return with_steps.template operator()<Precision::bf16>();
   }
 }
 
@@ -35,24 +41,28 @@ bool in_one_pass(const Linear& linear) { return linear.d_in <= 16 * steps_of(lin
 
 constexpr int kMostConvolved = 512;  // channels, so that their weights take 10 KB of shared memory at most
 
-// As few parts of the outputs as leave room for the rows of 8 warps beside their weights, but at least a block of outputs; then as many warps as there
-// is room for.
+// As few parts of the outputs as leave room for the rows of 8 warps beside their weights, but at least a block of
+// outputs; then as many warps as there is room for.
 template <Precision kPrecision, int kSteps>
 void run_project(LinearArguments l, const Convolved& convolved, cudaStream_t stream) {
   using Shape = ProjectShape<kPrecision, kSteps>;
-  constexpr size_t kBlockBytes = Shape::kWeightVectors * sizeof(float4), kWarpBytes = Shape::kRowVectors * sizeof(float4);
+  constexpr size_t kBlockBytes = Shape::kWeightVectors * sizeof(float4),
+                   kWarpBytes = Shape::kRowVectors * sizeof(float4);
   const size_t conv_bytes = size_t(conv_weight_vectors(convolved.conv)) * sizeof(float4);
   const size_t shared_bytes = shared_bytes_of_block() - conv_bytes;
   const unsigned output_blocks = blocks_of(size_t(l.d_out), Shape::kOutputs);
   const unsigned blocks_that_fit = std::max(unsigned((shared_bytes - 8 * kWarpBytes) / kBlockBytes), 1u);
   const unsigned parts = blocks_of(output_blocks, blocks_that_fit), part_blocks = blocks_of(output_blocks, parts);
-  const unsigned warps = std::min(unsigned((shared_bytes - part_blocks * kBlockBytes) / kWarpBytes), unsigned(kProjectWarps));
+  const unsigned warps =
+      std::min(unsigned((shared_bytes - part_blocks * kBlockBytes) / kWarpBytes), unsigned(kProjectWarps));
   const unsigned walkers = std::max(multiprocessors() / parts, 1u);
   const unsigned blocks = std::min(walkers, blocks_of(l.rows, size_t(Shape::kRows) * warps));
   const size_t bytes = part_blocks * kBlockBytes + conv_bytes + warps * kWarpBytes;
-  check(cudaFuncSetAttribute(project<kPrecision, kSteps>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
+  check(cudaFuncSetAttribute(project<kPrecision, kSteps>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)),
+        "preparing a kernel");
   for (int first_input = 0; first_input < l.d_in; first_input += Shape::kInputs) {
-    launch(project<kPrecision, kSteps>, parts * blocks, 32 * warps, bytes, stream, l, convolved, first_input, int(parts), int(part_blocks));
+    launch(project<kPrecision, kSteps>, parts * blocks, 32 * warps, bytes, stream, l, convolved, first_input,
+           int(parts), int(part_blocks));
     l.weight = static_cast<const float4*>(l.weight) + output_blocks * Shape::kWeightVectors;
     l.accumulate = true;
     l.bias = nullptr;
@@ -61,7 +71,8 @@ void run_project(LinearArguments l, const Convolved& convolved, cudaStream_t str
 
 void run_few_inputs(const LinearArguments& l, cudaStream_t stream) {
   const Grid grid(l.rows, (l.d_out + 3) / 4);
-  launch(project_few_inputs, dim3(blocks_of(grid.blocks.x, kRowsAtOnce), grid.blocks.y), kElementThreads, 0, stream, l, grid.rows_per_block);
+  launch(project_few_inputs, dim3(blocks_of(grid.blocks.x, kRowsAtOnce), grid.blocks.y), kElementThreads, 0, stream, l,
+         grid.rows_per_block);
 }
 
 void run_few_outputs(const LinearArguments& l, cudaStream_t stream) {
@@ -80,7 +91,8 @@ struct Matrix {
   std::optional<float> norm_eps;
 
   // Of the outputs from first_output on.
-  Matrix(const ssm::LinearConfig& config, const ssm::RmsNormConfig* norm, const ssm::Checkpoint& checkpoint, int first_output, int outputs)
+  Matrix(const ssm::LinearConfig& config, const ssm::RmsNormConfig* norm, const ssm::Checkpoint& checkpoint,
+         int first_output, int outputs)
       : d_in(config.d_in), d_out(outputs) {
     const std::vector<float> all = checkpoint.floats(config.name + ".weight", {config.d_out, d_in});
     weight.assign(all.begin() + ptrdiff_t(first_output) * d_in, all.begin() + ptrdiff_t(first_output + outputs) * d_in);
@@ -102,10 +114,12 @@ struct Matrix {
 template <class Pack>
 Linear on_device(const Matrix& matrix, Precision precision, bool scaled, const Pack& pack) {
   Linear linear;
-  linear.d_in = matrix.d_in, linear.d_out = matrix.d_out, linear.precision = precision, linear.norm_eps = matrix.norm_eps;
+  linear.d_in = matrix.d_in, linear.d_out = matrix.d_out, linear.precision = precision,
+  linear.norm_eps = matrix.norm_eps;
   float peak = 0;
   for (const float w : matrix.weight) peak = std::max(peak, std::fabs(w));
-  const int exponent = scaled && precision != Precision::bf16 && peak > 0 && std::isfinite(peak) ? 14 - std::ilogb(peak) : 0;
+  const int exponent =
+      scaled && precision != Precision::bf16 && peak > 0 && std::isfinite(peak) ? 14 - std::ilogb(peak) : 0;
   linear.weight_scale = std::ldexp(1.0f, -exponent);
   std::vector<uint32_t> words;
   pack([&](int output, int input) { return std::ldexp(matrix.value(output, input), exponent); }, words);
@@ -123,7 +137,8 @@ Linear on_device(const Matrix& matrix, Precision precision) {
   if (has_few_inputs(d_in, matrix.norm_eps)) {
     return on_device(matrix, precision, false, [&](const auto& value, std::vector<uint32_t>& words) {
       for (int i = 0; i < d_in; ++i)
-        for (int o = 0; o < int(up_to_multiple(d_out, 4)); ++o) words.push_back(std::bit_cast<uint32_t>(o < d_out ? value(o, i) : 0.0f));
+        for (int o = 0; o < int(up_to_multiple(d_out, 4)); ++o)
+          words.push_back(std::bit_cast<uint32_t>(o < d_out ? value(o, i) : 0.0f));
     });
   }
   if (has_few_outputs(d_out, matrix.norm_eps)) {
@@ -133,47 +148,68 @@ Linear on_device(const Matrix& matrix, Precision precision) {
   }
   return on_device(matrix, precision, true, [&](const auto& value, std::vector<uint32_t>& words) {
     with_shape(precision, steps_of(d_in), [&]<Precision kPrecision, int kSteps>() {
-      for (int first_input = 0; first_input < d_in; first_input += 16 * kSteps) pack_weight<kPrecision, kSteps>(first_input, d_in, d_out, value, words);
+      for (int first_input = 0; first_input < d_in; first_input += 16 * kSteps)
+        pack_weight<kPrecision, kSteps>(first_input, d_in, d_out, value, words);
     });
   });
 }
 
 }  // namespace
 
-Linear::Linear(const ssm::LinearConfig& config, const ssm::RmsNormConfig* norm, Precision p, const ssm::Checkpoint& checkpoint, int first_output)
+Linear::Linear(const ssm::LinearConfig& config, const ssm::RmsNormConfig* norm, Precision p,
+               const ssm::Checkpoint& checkpoint, int first_output)
     : Linear(on_device(Matrix(config, norm, checkpoint, first_output, config.d_out - first_output), p)) {}
 
 namespace {
 
-LinearArguments arguments_of(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, size_t rows, bool accumulate) {
-  return {linear.weight.data(), linear.weight_scale, linear.bias.data(), linear.d_in, linear.d_out, in, in_stride, out, out_stride,
-          rows, accumulate, linear.norm_eps.has_value(), linear.norm_eps.value_or(0.0f)};
+LinearArguments arguments_of(const Linear& linear, const float* in, int in_stride, float* out, int out_stride,
+                             size_t rows, bool accumulate) {
+  return {linear.weight.data(),
+          linear.weight_scale,
+          linear.bias.data(),
+          linear.d_in,
+          linear.d_out,
+          in,
+          in_stride,
+          out,
+          out_stride,
+          rows,
+          accumulate,
+          linear.norm_eps.has_value(),
+          linear.norm_eps.value_or(0.0f)};
 }
 
-void run_on_tensor_cores(const Linear& linear, const LinearArguments& arguments, const Convolved& convolved, cudaStream_t stream) {
-  with_shape(linear.precision, steps_of(linear.d_in),
-             [&]<Precision kPrecision, int kSteps>() { run_project<kPrecision, kSteps>(arguments, convolved, stream); });
+void run_on_tensor_cores(const Linear& linear, const LinearArguments& arguments, const Convolved& convolved,
+                         cudaStream_t stream) {
+  with_shape(linear.precision, steps_of(linear.d_in), [&]<Precision kPrecision, int kSteps>() {
+    run_project<kPrecision, kSteps>(arguments, convolved, stream);
+  });
 }
 
 }  // namespace
 
-void run_linear(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, size_t rows, bool accumulate, cudaStream_t stream) {
+void run_linear(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, size_t rows,
+                bool accumulate, cudaStream_t stream) {
   const LinearArguments arguments = arguments_of(linear, in, in_stride, out, out_stride, rows, accumulate);
-  if (has_few_inputs(linear.d_in, linear.norm_eps)) run_few_inputs(arguments, stream);
-  else if (has_few_outputs(linear.d_out, linear.norm_eps)) run_few_outputs(arguments, stream);
-  else run_on_tensor_cores(linear, arguments, {}, stream);
+  if (has_few_inputs(linear.d_in, linear.norm_eps))
+    run_few_inputs(arguments, stream);
+  else if (has_few_outputs(linear.d_out, linear.norm_eps))
+    run_few_outputs(arguments, stream);
+  else
+    run_on_tensor_cores(linear, arguments, {}, stream);
 }
 
-void run_linear_and_conv(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, const Conv& conv, const DevicePlan& plan,
-                         cudaStream_t stream) {
+void run_linear_and_conv(const Linear& linear, const float* in, int in_stride, float* out, int out_stride,
+                         const Conv& conv, const DevicePlan& plan, cudaStream_t stream) {
   const int first = int(conv.x - out);
-  if (has_few_inputs(linear.d_in, linear.norm_eps) || has_few_outputs(linear.d_out, linear.norm_eps) || !in_one_pass(linear) || !conv_in_quads(conv) ||
-      conv.channels > kMostConvolved || first % 4 != 0) {
+  if (has_few_inputs(linear.d_in, linear.norm_eps) || has_few_outputs(linear.d_out, linear.norm_eps) ||
+      !in_one_pass(linear) || !conv_in_quads(conv) || conv.channels > kMostConvolved || first % 4 != 0) {
     run_linear(linear, in, in_stride, out, out_stride, plan.rows(), false, stream);
     run_conv(conv, plan, stream);
     return;
   }
-  run_on_tensor_cores(linear, arguments_of(linear, in, in_stride, out, out_stride, plan.rows(), false), {conv, first, plan.chunks, plan.chunk_frames}, stream);
+  run_on_tensor_cores(linear, arguments_of(linear, in, in_stride, out, out_stride, plan.rows(), false),
+                      {conv, first, plan.chunks, plan.chunk_frames}, stream);
 }
 
 // ---- gated
@@ -189,7 +225,8 @@ struct GatedShared {
   using Shape = ProjectShape<kPrecision, 2 * kModelSteps, 1>;
   static constexpr size_t kWarpBytes = (GateShape::kRowVectors + Shape::kRowVectors) * sizeof(float4);
   static size_t weight_bytes(int d_model, int d_inner) {
-    const size_t gate_blocks = blocks_of(size_t(d_inner), GateShape::kOutputs), blocks = blocks_of(size_t(d_model), Shape::kOutputs);
+    const size_t gate_blocks = blocks_of(size_t(d_inner), GateShape::kOutputs),
+                 blocks = blocks_of(size_t(d_model), Shape::kOutputs);
     return (gate_blocks * GateShape::kWeightVectors + blocks * Shape::kWeightVectors) * sizeof(float4);
   }
 };
@@ -222,13 +259,17 @@ bool GatedProjection::serves(int d_model, int d_inner, Precision precision) {
   constexpr unsigned kWarps = 4;  // fewer would not hide what they wait for
   if (d_model > 64 || d_inner > 32 * model_steps_of(d_model)) return false;
   unsigned warps = 0;
-  with_gated_shape(precision, d_model, [&]<Precision kPrecision, int kModelSteps>() { warps = gated_warps<kPrecision, kModelSteps>(d_model, d_inner); });
+  with_gated_shape(precision, d_model, [&]<Precision kPrecision, int kModelSteps>() {
+    warps = gated_warps<kPrecision, kModelSteps>(d_model, d_inner);
+  });
   return warps >= kWarps;
 }
 
-GatedProjection::GatedProjection(const ssm::LinearConfig& in_proj, const ssm::RmsNormConfig* norm, const ssm::LinearConfig& out_proj,
-                                 const ssm::RmsNormConfig& gated_norm, Precision precision, const ssm::Checkpoint& checkpoint) {
-  const Matrix gate(in_proj, norm, checkpoint, 0, out_proj.d_in), out(out_proj, &gated_norm, checkpoint, 0, out_proj.d_out);
+GatedProjection::GatedProjection(const ssm::LinearConfig& in_proj, const ssm::RmsNormConfig* norm,
+                                 const ssm::LinearConfig& out_proj, const ssm::RmsNormConfig& gated_norm,
+                                 Precision precision, const ssm::Checkpoint& checkpoint) {
+  const Matrix gate(in_proj, norm, checkpoint, 0, out_proj.d_in),
+      out(out_proj, &gated_norm, checkpoint, 0, out_proj.d_out);
   with_gated_shape(precision, gate.d_in, [&]<Precision kPrecision, int kModelSteps>() {
     using Shared = GatedShared<kPrecision, kModelSteps>;
     gate_ = packed_for_gated<kPrecision, kModelSteps, typename Shared::GateShape>(gate);
@@ -236,7 +277,8 @@ GatedProjection::GatedProjection(const ssm::LinearConfig& in_proj, const ssm::Rm
   });
 }
 
-void GatedProjection::run(const float* in, const float* y, float* out, size_t rows, bool accumulate, cudaStream_t stream) const {
+void GatedProjection::run(const float* in, const float* y, float* out, size_t rows, bool accumulate,
+                          cudaStream_t stream) const {
   const LinearArguments gate = arguments_of(gate_, in, gate_.d_in, nullptr, 0, rows, false);
   const LinearArguments arguments = arguments_of(out_, y, out_.d_in, out, out_.d_out, rows, accumulate);
   with_gated_shape(gate_.precision, gate_.d_in, [&]<Precision kPrecision, int kModelSteps>() {

@@ -25,27 +25,30 @@ struct Linear {
 
   Linear() = default;
   // `norm`: of the whole input, or null. The outputs before first_output are left out.
-  Linear(const ssm::LinearConfig& config, const ssm::RmsNormConfig* norm, Precision precision, const ssm::Checkpoint& checkpoint, int first_output = 0);
+  Linear(const ssm::LinearConfig& config, const ssm::RmsNormConfig* norm, Precision precision,
+         const ssm::Checkpoint& checkpoint, int first_output = 0);
 };
 
 // out = W norm(in) + b [+ out if accumulate]
-void run_linear(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, size_t rows, bool accumulate, cudaStream_t stream);
+void run_linear(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, size_t rows,
+                bool accumulate, cudaStream_t stream);
 
-// The same into `out`, without accumulating, and then the convolution of the outputs from conv.x on. `out` may be left without those. A signal's
-// rows of the table of states before and after the segment are different ones.
-void run_linear_and_conv(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, const Conv& conv, const DevicePlan& plan,
-                         cudaStream_t stream);
+// The same into `out`, without accumulating, and then the convolution of the outputs from conv.x on. `out` may be left
+// without those. A signal's rows of the table of states before and after the segment are different ones.
+void run_linear_and_conv(const Linear& linear, const float* in, int in_stride, float* out, int out_stride,
+                         const Conv& conv, const DevicePlan& plan, cudaStream_t stream);
 
-// out = W norm(y silu(z)) + b [+ out if accumulate], where z are the first outputs, as many as y has, of the projection that y came from. They are made
-// anew where they are needed, which reads less memory than keeping them.
+// out = W norm(y silu(z)) + b [+ out if accumulate], where z are the first outputs, as many as y has, of the projection
+// that y came from. They are made anew where they are needed, which reads less memory than keeping them.
 class GatedProjection {
  public:
-  // Whether there is a kernel for these widths: of the model, up to 64, and of y, up to 64 for d_model <= 32 and else up to 128.
+  // Whether there is a kernel for these widths: of the model, up to 64, and of y, up to 64 for d_model <= 32 and else
+  // up to 128.
   static bool serves(int d_model, int d_inner, Precision precision);
 
   // in_proj with the norm in front of it, or null: what y came from; gated_norm: in front of out_proj.
-  GatedProjection(const ssm::LinearConfig& in_proj, const ssm::RmsNormConfig* norm, const ssm::LinearConfig& out_proj, const ssm::RmsNormConfig& gated_norm,
-                  Precision precision, const ssm::Checkpoint& checkpoint);
+  GatedProjection(const ssm::LinearConfig& in_proj, const ssm::RmsNormConfig* norm, const ssm::LinearConfig& out_proj,
+                  const ssm::RmsNormConfig& gated_norm, Precision precision, const ssm::Checkpoint& checkpoint);
 
   // in: the input of in_proj; out may be the same. Rows of in, y and out have no space between them.
   void run(const float* in, const float* y, float* out, size_t rows, bool accumulate, cudaStream_t stream) const;

@@ -1,10 +1,11 @@
 // The kernels of projections, and how their weights lie.
 //
-// `project` reads every row once: a block keeps its weights in shared memory, and each of its warps walks over tiles of rows, whose inputs it
-// holds in registers while it makes output after output; the next tile is on its way meanwhile. Products are of 16-bit numbers, which the tensor
-// cores multiply twice as fast as tf32. In float32 a number is the sum of two float16, once its row, or the matrix, has been scaled by the power
-// of 2 that brings its largest into [2^14, 2^15): that loses 2^-23 of a number, and 2^-39 of the largest if the number is below 2^-17 of it.
-// tf32 has the significand of a float16, and is the first of the two.
+// `project` reads every row once: a block keeps its weights in shared memory, and each of its warps walks over tiles of
+// rows, whose inputs it holds in registers while it makes output after output; the next tile is on its way meanwhile.
+// Products are of 16-bit numbers, which the tensor cores multiply twice as fast as tf32. In float32 a number is the sum
+// of two float16, once its row, or the matrix, has been scaled by the power of 2 that brings its largest into [2^14,
+// 2^15): that loses 2^-23 of a number, and 2^-39 of the largest if the number is below 2^-17 of it. tf32 has the
+// significand of a float16, and is the first of the two.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -33,8 +34,9 @@ struct LinearArguments {
   float eps;
 };
 
-// Outputs `first` to `first + conv.channels`, in the place of conv.x, that go on through a convolution to conv.y instead of into `out`; first is a
-// multiple of 4. A signal's last ones become its state, which lies elsewhere than the one before. No channels: none.
+// Outputs `first` to `first + conv.channels`, in the place of conv.x, that go on through a convolution to conv.y
+// instead of into `out`; first is a multiple of 4. A signal's last ones become its state, which lies elsewhere than the
+// one before. No channels: none.
 struct Convolved {
   Conv conv;
   int first;
@@ -49,9 +51,11 @@ template <Precision kPrecision, int kSteps, int kRowTiles_ = (kSteps > 4 ? 1 : 2
 struct ProjectShape {
   static constexpr int kParts = kPrecision == Precision::float32 ? 2 : 1;  // 16-bit numbers that make one
   static constexpr int kInputs = 16 * kSteps;
-  static constexpr int kRowTiles = kRowTiles_, kColumnTiles = 4 / kRowTiles;  // four sums, so that no product waits for the last one
+  static constexpr int kRowTiles = kRowTiles_,
+                       kColumnTiles = 4 / kRowTiles;  // four sums, so that no product waits for the last one
   static constexpr int kRows = 16 * kRowTiles, kOutputs = 8 * kColumnTiles;
-  static constexpr int kLaneRows = 2 * kRowTiles, kLaneOutputs = kColumnTiles / 2;  // neighbouring rows, and vectors of outputs, of a lane
+  static constexpr int kLaneRows = 2 * kRowTiles,
+                       kLaneOutputs = kColumnTiles / 2;          // neighbouring rows, and vectors of outputs, of a lane
   static constexpr int kVectors = kColumnTiles * kParts / 2;     // of a lane, for the right sides of 16 inputs
   static constexpr int kWeightVectors = kSteps * kVectors * 32;  // for kOutputs outputs
   static constexpr int kRowVectors = kRows * kInputs / 4;        // of a warp's rows
@@ -59,9 +63,9 @@ struct ProjectShape {
 
 inline constexpr int kProjectWarps = 12;  // of a block, at most
 
-// The weights of inputs first_input to first_input + 16 kSteps: [kOutputs outputs][16 inputs][vector][lane]. A lane's words are [8 outputs][part][half of
-// the inputs]; its inputs are four neighbours, so that it reads vectors of rows, and its sums of two times 8 outputs are four neighbours too.
-// value(output, input) is below 2^15.
+// The weights of inputs first_input to first_input + 16 kSteps: [kOutputs outputs][16 inputs][vector][lane]. A lane's
+// words are [8 outputs][part][half of the inputs]; its inputs are four neighbours, so that it reads vectors of rows,
+// and its sums of two times 8 outputs are four neighbours too. value(output, input) is below 2^15.
 template <Precision kPrecision, int kSteps, class Shape = ProjectShape<kPrecision, kSteps>, class Value>
 void pack_weight(int first_input, int d_in, int d_out, const Value& value, std::vector<uint32_t>& words) {
   const auto bits = [](float x, int part) -> uint32_t {
@@ -74,10 +78,13 @@ void pack_weight(int first_input, int d_in, int d_out, const Value& value, std::
       for (int vector = 0; vector < Shape::kVectors; ++vector)
         for (int lane = 0; lane < 32; ++lane)
           for (int word = 4 * vector; word < 4 * vector + 4; ++word) {
-            const int half = word % 2, part = word / 2 % Shape::kParts, tile = word / 2 / Shape::kParts, column = lane / 4;
-            const int output = o0 + tile / 2 * 16 + column / 2 * 4 + tile % 2 * 2 + column % 2, input = first_input + 16 * step + lane % 4 * 4 + 2 * half;
+            const int half = word % 2, part = word / 2 % Shape::kParts, tile = word / 2 / Shape::kParts,
+                      column = lane / 4;
+            const int output = o0 + tile / 2 * 16 + column / 2 * 4 + tile % 2 * 2 + column % 2,
+                      input = first_input + 16 * step + lane % 4 * 4 + 2 * half;
             uint32_t pair[2];
-            for (int i = 0; i < 2; ++i) pair[i] = bits(output < d_out && input + i < d_in ? value(output, input + i) : 0.0f, part);
+            for (int i = 0; i < 2; ++i)
+              pair[i] = bits(output < d_out && input + i < d_in ? value(output, input + i) : 0.0f, part);
             words.push_back(pair[0] | pair[1] << 16);
           }
 }
@@ -100,7 +107,8 @@ __device__ inline void split(float first, float second, uint32_t (&pairs)[kParts
 struct PowerOf2 {
   float value, inverse;
   __device__ explicit PowerOf2(float peak) {
-    const uint32_t exponent = max(__float_as_uint(peak) >> 23, 15u);  // of less than 2^-112 the inverse would not be a normal number
+    const uint32_t exponent =
+        max(__float_as_uint(peak) >> 23, 15u);  // of less than 2^-112 the inverse would not be a normal number
     value = __uint_as_float((268u - exponent) << 23), inverse = __uint_as_float((exponent - 14u) << 23);
   }
 };
@@ -115,7 +123,9 @@ __device__ inline float largest_of_row(float x) {
   return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
 }
 
-__device__ inline float sum_of_squares(const float4& v, float sum) { return fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, fmaf(v.w, v.w, sum)))); }
+__device__ inline float sum_of_squares(const float4& v, float sum) {
+  return fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, fmaf(v.w, v.w, sum))));
+}
 
 // What a norm multiplies a row with, if there is one; squares: the lane's part of their sum.
 __device__ inline float norm_factor(const LinearArguments& l, float squares) {
@@ -150,7 +160,8 @@ struct LeftRows {
       split<kPrecision>(v.z * scale, v.w * scale, pairs[1]);
 #pragma unroll
       for (int part = 0; part < kParts; ++part)
-        left[r / 2][step][part].pairs[r % 2] = pairs[0][part], left[r / 2][step][part].pairs[2 + r % 2] = pairs[1][part];
+        left[r / 2][step][part].pairs[r % 2] = pairs[0][part],
+                                          left[r / 2][step][part].pairs[2 + r % 2] = pairs[1][part];
     }
     return inverse;
   }
@@ -161,28 +172,35 @@ struct LeftRows {
     for (int step = 0; step < kSteps; ++step) {
       uint4 right[Shape::kVectors];
 #pragma unroll
-      for (int i = 0; i < Shape::kVectors; ++i) right[i] = reinterpret_cast<const uint4*>(weight)[(step * Shape::kVectors + i) * 32];
+      for (int i = 0; i < Shape::kVectors; ++i)
+        right[i] = reinterpret_cast<const uint4*>(weight)[(step * Shape::kVectors + i) * 32];
       const auto multiply_parts = [&](int left_part, int right_part) {
 #pragma unroll
         for (int column = 0; column < kColumnTiles; ++column) {
           const int at = column * kParts + right_part;
-          const uint32_t b0 = at % 2 ? right[at / 2].z : right[at / 2].x, b1 = at % 2 ? right[at / 2].w : right[at / 2].y;
+          const uint32_t b0 = at % 2 ? right[at / 2].z : right[at / 2].x,
+                         b1 = at % 2 ? right[at / 2].w : right[at / 2].y;
 #pragma unroll
           for (int i = 0; i < kRowTiles; ++i) {
-            if constexpr (kPrecision == Precision::bf16) multiply_add_bf16(sums[i][column], left[i][step][left_part], b0, b1);
-            else multiply_add_f16(sums[i][column], left[i][step][left_part], b0, b1);
+            if constexpr (kPrecision == Precision::bf16)
+              multiply_add_bf16(sums[i][column], left[i][step][left_part], b0, b1);
+            else
+              multiply_add_f16(sums[i][column], left[i][step][left_part], b0, b1);
           }
         }
       };
-      if constexpr (kParts == 2) multiply_parts(1, 0), multiply_parts(0, 1);  // the product of the two small parts is below float32's last bit
+      if constexpr (kParts == 2)
+        multiply_parts(1, 0), multiply_parts(0, 1);  // the product of the two small parts is below float32's last bit
       multiply_parts(0, 0);
     }
   }
 
   // Vector o of row r's outputs: factor sums + bias.
-  __device__ static float4 output(const float (&sums)[kRowTiles][kColumnTiles][4], int r, int o, float factor, const float4& bias) {
+  __device__ static float4 output(const float (&sums)[kRowTiles][kColumnTiles][4], int r, int o, float factor,
+                                  const float4& bias) {
     const float *first = &sums[r / 2][2 * o][r % 2 * 2], *second = &sums[r / 2][2 * o + 1][r % 2 * 2];
-    return {fmaf(first[0], factor, bias.x), fmaf(first[1], factor, bias.y), fmaf(second[0], factor, bias.z), fmaf(second[1], factor, bias.w)};
+    return {fmaf(first[0], factor, bias.x), fmaf(first[1], factor, bias.y), fmaf(second[0], factor, bias.z),
+            fmaf(second[1], factor, bias.w)};
   }
 };
 
@@ -192,10 +210,14 @@ struct LaneMemory {
   bool vectors_in, vectors_out;
 
   __device__ explicit LaneMemory(const LinearArguments& arguments)
-      : l(arguments), vectors_in(on_vectors(l.in, l.in_stride, l.d_in)), vectors_out(on_vectors(l.out, l.out_stride, l.d_out)) {}
+      : l(arguments),
+        vectors_in(on_vectors(l.in, l.in_stride, l.d_in)),
+        vectors_out(on_vectors(l.out, l.out_stride, l.d_out)) {}
 
   // Rows before the first repeat it, and those beyond the last.
-  __device__ const float* row(int row) const { return l.in + size_t(min(max(row, 0), int(l.rows) - 1)) * size_t(l.in_stride); }
+  __device__ const float* row(int row) const {
+    return l.in + size_t(min(max(row, 0), int(l.rows) - 1)) * size_t(l.in_stride);
+  }
 
   // Starts to copy inputs `input`, `input` + 16 ... of a row to every 32nd vector from `to` on.
   template <int kSteps>
@@ -204,17 +226,22 @@ struct LaneMemory {
     if (vectors_in) {
 #pragma unroll
       for (int step = 0; step < kSteps; ++step) {
-        if (input + 16 * step < l.d_in) copy_async(from + input + 16 * step, &to[32 * step].x);
-        else to[32 * step] = {0, 0, 0, 0};
+        if (input + 16 * step < l.d_in)
+          copy_async(from + input + 16 * step, &to[32 * step].x);
+        else
+          to[32 * step] = {0, 0, 0, 0};
       }
       return;
     }
     const auto at = [&](int i) { return i < l.d_in ? from[i] : 0.0f; };
 #pragma unroll 1
-    for (int step = 0; step < kSteps; ++step, input += 16) to[32 * step] = {at(input), at(input + 1), at(input + 2), at(input + 3)};
+    for (int step = 0; step < kSteps; ++step, input += 16)
+      to[32 * step] = {at(input), at(input + 1), at(input + 2), at(input + 3)};
   }
 
-  __device__ float4 bias(int output) const { return l.bias ? *reinterpret_cast<const float4*>(l.bias + output) : float4{0, 0, 0, 0}; }
+  __device__ float4 bias(int output) const {
+    return l.bias ? *reinterpret_cast<const float4*>(l.bias + output) : float4{0, 0, 0, 0};
+  }
 
   // Outputs `output` to `output` + 3 of the first `valid` of neighbouring rows, of which `out` is the first.
   template <int kRows>
@@ -251,10 +278,12 @@ struct LaneMemory {
   }
 };
 
-// Puts those of neighbouring inputs that are among the last of their signal into its state. Of the first one: frames_before since the signal began,
-// if few, and frames_to_end. A signal of fewer frames than taps keeps some that were remembered before.
+// Puts those of neighbouring inputs that are among the last of their signal into its state. Of the first one:
+// frames_before since the signal began, if few, and frames_to_end. A signal of fewer frames than taps keeps some that
+// were remembered before.
 template <int kRows>
-__device__ void remember_rows(const Conv& conv, const Chunk& chunk, int c, int frames_before, int frames_to_end, const float4 (&x)[kRows]) {
+__device__ void remember_rows(const Conv& conv, const Chunk& chunk, int c, int frames_before, int frames_to_end,
+                              const float4 (&x)[kRows]) {
   float* after = conv.table + size_t(chunk.state_out) * conv.table_stride + size_t(c * conv.taps);
   const auto put = [&](int back, const float4& v) {
     if (back < 1 || back > conv.taps) return;
@@ -265,31 +294,39 @@ __device__ void remember_rows(const Conv& conv, const Chunk& chunk, int c, int f
   for (int r = 0; r < kRows; ++r) put(frames_to_end - r, x[r]);
   if (frames_before > 0) return;
 #pragma unroll 1
-  for (int back = frames_to_end + 1; back <= conv.taps; ++back) put(back, remembered_inputs(conv, chunk.state_in, c, back - frames_to_end));
+  for (int back = frames_to_end + 1; back <= conv.taps; ++back)
+    put(back, remembered_inputs(conv, chunk.state_in, c, back - frames_to_end));
 }
 
 // All threads of a block.
 __device__ inline void copy_weights(const void* from, float4* to, int vectors) {
-  for (int i = int(threadIdx.x); i < vectors; i += int(blockDim.x)) copy_async(static_cast<const float*>(from) + 4 * i, &to[i].x);
+  for (int i = int(threadIdx.x); i < vectors; i += int(blockDim.x))
+    copy_async(static_cast<const float*>(from) + 4 * i, &to[i].x);
 }
 
 inline __host__ __device__ int conv_weight_vectors(const Conv& conv) { return (kQuadTaps + 1) * conv.channels / 4; }
 
-// Inputs first_input to first_input + 16 kSteps. Block `parts * i + part` makes the `part_blocks` times kOutputs outputs of its part of every
-// gridDim.x / parts times warps-th tile of rows. Shared memory: weights of the part, those of the convolution, and a tile
-// of rows a warp. Where outputs are convolved tiles overlap by the frames that the convolution looks back.
+// Inputs first_input to first_input + 16 kSteps. Block `parts * i + part` makes the `part_blocks` times kOutputs
+// outputs of its part of every gridDim.x / parts times warps-th tile of rows. Shared memory: weights of the part, those
+// of the convolution, and a tile of rows a warp. Where outputs are convolved tiles overlap by the frames that the
+// convolution looks back.
 template <Precision kPrecision, int kSteps>
-__global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments l, Convolved convolved, int first_input, int parts, int part_blocks) {
+__global__ void __launch_bounds__(32 * kProjectWarps, 1)
+    project(LinearArguments l, Convolved convolved, int first_input, int parts, int part_blocks) {
   using Shape = ProjectShape<kPrecision, kSteps>;
   constexpr int kLaneRows = Shape::kLaneRows, kLaneOutputs = Shape::kLaneOutputs, kPast = kQuadTaps - 1;
   const Conv& conv = convolved.conv;
   const LaneMemory memory(l);
-  const int warps = int(blockDim.x) / 32, warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
-  const int first_block = int(blockIdx.x) % parts * part_blocks, blocks = min(part_blocks, (l.d_out + Shape::kOutputs - 1) / Shape::kOutputs - first_block);
+  const int warps = int(blockDim.x) / 32, warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, g = lane / 4,
+            t = lane % 4;
+  const int first_block = int(blockIdx.x) % parts * part_blocks,
+            blocks = min(part_blocks, (l.d_out + Shape::kOutputs - 1) / Shape::kOutputs - first_block);
   float4* weight = reinterpret_cast<float4*>(dynamic_shared());
   float4* conv_weights = weight + part_blocks * Shape::kWeightVectors;  // [frames back, bias][channel]
-  float4* fetched = conv_weights + conv_weight_vectors(conv) + warp * Shape::kRowVectors + lane;  // [row of the lane][16 inputs][lane]
-  const int overlap = conv.channels > 0 ? (kPast + kLaneRows - 1) / kLaneRows * kLaneRows : 0, tile_rows = Shape::kRows - overlap;
+  float4* fetched = conv_weights + conv_weight_vectors(conv) + warp * Shape::kRowVectors +
+                    lane;  // [row of the lane][16 inputs][lane]
+  const int overlap = conv.channels > 0 ? (kPast + kLaneRows - 1) / kLaneRows * kLaneRows : 0,
+            tile_rows = Shape::kRows - overlap;
   const int rows = int(l.rows), tiles = (rows + tile_rows - 1) / tile_rows;
 
   // Of the lane's rows, the first; before row 0 for lanes of the first tile's overlap.
@@ -297,24 +334,28 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
   // Every lane fetches what it reads itself.
   const auto fetch = [&](int tile) {
 #pragma unroll
-    for (int r = 0; r < kLaneRows; ++r) memory.fetch<kSteps>(first_row(tile) + r, first_input + 4 * t, fetched + r * kSteps * 32);
+    for (int r = 0; r < kLaneRows; ++r)
+      memory.fetch<kSteps>(first_row(tile) + r, first_input + 4 * t, fetched + r * kSteps * 32);
   };
 
   // neighbours on different multiprocessors, so that all get as many
   const int part_size = int(gridDim.x) / parts, tiles_at_once = part_size * warps;
   int tile = warp * part_size + int(blockIdx.x) / parts;
   if (tile < tiles) fetch(tile);
-  copy_weights(static_cast<const float4*>(l.weight) + first_block * Shape::kWeightVectors, weight, blocks * Shape::kWeightVectors);
+  copy_weights(static_cast<const float4*>(l.weight) + first_block * Shape::kWeightVectors, weight,
+               blocks * Shape::kWeightVectors);
   for (int i = int(threadIdx.x); i < (kQuadTaps + 1) * conv.channels; i += int(blockDim.x))
     reinterpret_cast<float*>(conv_weights)[i] = conv_weight(conv, i / conv.channels, i % conv.channels);
   wait_for_copies();
   __syncthreads();
 
   for (; tile < tiles; tile += tiles_at_once) {
-    const int row = first_row(tile), valid = kLaneRows * g >= overlap ? min(rows - row, kLaneRows) : 0;  // of the lane's rows, as outputs
-    const Chunk* chunk = convolved.chunks;          // of the lane's rows
-    int frames_before = kPast, frames_to_end = 0;   // since the signal began, if few; from the lane's first row on to the signal's end
-    if (conv.channels > 0 && valid > 0) {           // here already, as it takes its time
+    const int row = first_row(tile),
+              valid = kLaneRows * g >= overlap ? min(rows - row, kLaneRows) : 0;  // of the lane's rows, as outputs
+    const Chunk* chunk = convolved.chunks;                                        // of the lane's rows
+    int frames_before = kPast,
+        frames_to_end = 0;  // since the signal began, if few; from the lane's first row on to the signal's end
+    if (conv.channels > 0 && valid > 0) {  // here already, as it takes its time
       chunk += row / convolved.chunk_frames;
       const int frame = row % convolved.chunk_frames;
       if (chunk->first) frames_before = min(frame, kPast);
@@ -334,7 +375,8 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
           for (int step = 0; step < kSteps; ++step) squares = sum_of_squares(at(step), squares);
         } else if (memory.vectors_in) {
 #pragma unroll 4
-          for (int k = 4 * t; k < l.d_in; k += 16) squares = sum_of_squares(*reinterpret_cast<const float4*>(memory.row(row + r) + k), squares);
+          for (int k = 4 * t; k < l.d_in; k += 16)
+            squares = sum_of_squares(*reinterpret_cast<const float4*>(memory.row(row + r) + k), squares);
         } else {
           for (int k = t; k < l.d_in; k += 4) squares = fmaf(memory.row(row + r)[k], memory.row(row + r)[k], squares);
         }
@@ -349,11 +391,13 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
       float4 before[kLaneOutputs][kLaneRows] = {};
       if (l.accumulate)
 #pragma unroll
-        for (int o = 0; o < kLaneOutputs; ++o) memory.read_outputs(out, first_output + 16 * o + 4 * t, valid, before[o]);
+        for (int o = 0; o < kLaneOutputs; ++o)
+          memory.read_outputs(out, first_output + 16 * o + 4 * t, valid, before[o]);
       float sums[Shape::kRowTiles][Shape::kColumnTiles][4] = {};
       left.multiply(weight + block * Shape::kWeightVectors + lane, sums);
 
-      const bool some_convolved = first_output < convolved.first + conv.channels && convolved.first < first_output + Shape::kOutputs;
+      const bool some_convolved =
+          first_output < convolved.first + conv.channels && convolved.first < first_output + Shape::kOutputs;
 #pragma unroll
       for (int o = 0; o < kLaneOutputs; ++o) {
         const int output = first_output + 16 * o + 4 * t, channel = output - convolved.first;
@@ -370,8 +414,9 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
           for (int back = 1; back <= kPast; ++back) {
             const int lanes = (back + kLaneRows - 1) / kLaneRows;
             const float4& theirs = y[lanes * kLaneRows - back];
-            x[kPast - back] = {__shfl_up_sync(0xffffffffu, theirs.x, 4 * lanes), __shfl_up_sync(0xffffffffu, theirs.y, 4 * lanes),
-                               __shfl_up_sync(0xffffffffu, theirs.z, 4 * lanes), __shfl_up_sync(0xffffffffu, theirs.w, 4 * lanes)};
+            x[kPast - back] = {
+                __shfl_up_sync(0xffffffffu, theirs.x, 4 * lanes), __shfl_up_sync(0xffffffffu, theirs.y, 4 * lanes),
+                __shfl_up_sync(0xffffffffu, theirs.z, 4 * lanes), __shfl_up_sync(0xffffffffu, theirs.w, 4 * lanes)};
           }
 #pragma unroll
           for (int r = 0; r < kLaneRows; ++r) x[kPast + r] = y[r];
@@ -380,12 +425,15 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
             if (frames_before < kPast)
 #pragma unroll
               for (int back = 1; back <= kPast; ++back)
-                if (back > frames_before) x[kPast - back] = remembered_inputs(conv, chunk->state_in, channel, back - frames_before);
-            if (frames_to_end > 0 && frames_to_end < conv.taps + kLaneRows) remember_rows(conv, *chunk, channel, frames_before, frames_to_end, y);
+                if (back > frames_before)
+                  x[kPast - back] = remembered_inputs(conv, chunk->state_in, channel, back - frames_before);
+            if (frames_to_end > 0 && frames_to_end < conv.taps + kLaneRows)
+              remember_rows(conv, *chunk, channel, frames_before, frames_to_end, y);
             const ConvQuad quad([&](int back) { return conv_weights[(back * conv.channels + channel) / 4]; });
             float* to = conv_out + channel;
 #pragma unroll
-            for (int r = 0; r < kLaneRows; ++r, to += conv.y_stride) store_vector(to, quad(x[r + 3], x[r + 2], x[r + 1], x[r]));
+            for (int r = 0; r < kLaneRows; ++r, to += conv.y_stride)
+              store_vector(to, quad(x[r + 3], x[r + 2], x[r + 1], x[r]));
             continue;
           }
         }
@@ -395,8 +443,9 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) project(LinearArguments
   }
 }
 
-// l of gated inputs, y silu(z): y are the inputs of l, and z = `gate`, of up to 16 kModelSteps inputs and twice as many outputs, which never leave the
-// lanes that need them. Shared memory: both weights, and a tile of rows of both inputs a warp.
+// l of gated inputs, y silu(z): y are the inputs of l, and z = `gate`, of up to 16 kModelSteps inputs and twice as many
+// outputs, which never leave the lanes that need them. Shared memory: both weights, and a tile of rows of both inputs a
+// warp.
 template <Precision kPrecision, int kModelSteps>
 __global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(LinearArguments gate, LinearArguments l) {
   constexpr int kSteps = 2 * kModelSteps;
@@ -404,18 +453,23 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(Linear
   using Shape = ProjectShape<kPrecision, kSteps, 1>;
   constexpr int kLaneRows = Shape::kLaneRows, kLaneOutputs = Shape::kLaneOutputs;
   const LaneMemory gate_memory(gate), memory(l);
-  const int warps = int(blockDim.x) / 32, warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
-  const int gate_blocks = (gate.d_out + Shape::kOutputs - 1) / Shape::kOutputs, blocks = (l.d_out + Shape::kOutputs - 1) / Shape::kOutputs;
+  const int warps = int(blockDim.x) / 32, warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, g = lane / 4,
+            t = lane % 4;
+  const int gate_blocks = (gate.d_out + Shape::kOutputs - 1) / Shape::kOutputs,
+            blocks = (l.d_out + Shape::kOutputs - 1) / Shape::kOutputs;
   float4* gate_weight = reinterpret_cast<float4*>(dynamic_shared());
   float4* weight = gate_weight + gate_blocks * GateShape::kWeightVectors;
-  float4* fetched = weight + blocks * Shape::kWeightVectors + warp * (Shape::kRowVectors + GateShape::kRowVectors) + lane;  // as in project
+  float4* fetched = weight + blocks * Shape::kWeightVectors + warp * (Shape::kRowVectors + GateShape::kRowVectors) +
+                    lane;  // as in project
   float4* fetched_for_gate = fetched + Shape::kRowVectors;
-  const int rows = int(l.rows), tiles = (rows + Shape::kRows - 1) / Shape::kRows, tiles_at_once = int(gridDim.x) * warps;
+  const int rows = int(l.rows), tiles = (rows + Shape::kRows - 1) / Shape::kRows,
+            tiles_at_once = int(gridDim.x) * warps;
 
   const auto fetch = [&](int tile) {
 #pragma unroll
     for (int r = 0; r < kLaneRows; ++r) {
-      gate_memory.fetch<kModelSteps>(tile * Shape::kRows + kLaneRows * g + r, 4 * t, fetched_for_gate + r * kModelSteps * 32);
+      gate_memory.fetch<kModelSteps>(tile * Shape::kRows + kLaneRows * g + r, 4 * t,
+                                     fetched_for_gate + r * kModelSteps * 32);
       memory.fetch<kSteps>(tile * Shape::kRows + kLaneRows * g + r, 4 * t, fetched + r * kSteps * 32);
     }
   };
@@ -463,7 +517,8 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(Linear
     float4 before[kSteps / 4][kLaneOutputs][kLaneRows] = {};  // of all outputs already, as it takes its time
     if (l.accumulate)
 #pragma unroll
-      for (int o = 0; o < kSteps / 4 * kLaneOutputs; ++o) memory.read_outputs(out, 16 * o + 4 * t, rows - row, before[o / kLaneOutputs][o % kLaneOutputs]);
+      for (int o = 0; o < kSteps / 4 * kLaneOutputs; ++o)
+        memory.read_outputs(out, 16 * o + 4 * t, rows - row, before[o / kLaneOutputs][o % kLaneOutputs]);
     LeftRows<kPrecision, kSteps, Shape> left;
     float factor[kLaneRows];
 #pragma unroll
@@ -498,7 +553,8 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(Linear
 
 inline constexpr int kRowsAtOnce = 4;
 
-// A thread makes four outputs of kRowsAtOnce rows, gridDim.x times rows_per_block apart. weight: [input][output, up to a multiple of 4].
+// A thread makes four outputs of kRowsAtOnce rows, gridDim.x times rows_per_block apart. weight: [input][output, up to
+// a multiple of 4].
 static __global__ void __launch_bounds__(kElementThreads) project_few_inputs(LinearArguments l, int rows_per_block) {
   const int quads = (l.d_out + 3) / 4;
   const bool vectors = on_vectors(l.out, l.out_stride, l.d_out) && !l.accumulate;
@@ -514,7 +570,8 @@ static __global__ void __launch_bounds__(kElementThreads) project_few_inputs(Lin
 #pragma unroll
     for (int i = 0; i < kRowsAtOnce; ++i) {
       const float x = l.in[min(row(i), l.rows - 1) * size_t(l.in_stride) + size_t(k)];
-      y[i][0] = fmaf(w.x, x, y[i][0]), y[i][1] = fmaf(w.y, x, y[i][1]), y[i][2] = fmaf(w.z, x, y[i][2]), y[i][3] = fmaf(w.w, x, y[i][3]);
+      y[i][0] = fmaf(w.x, x, y[i][0]), y[i][1] = fmaf(w.y, x, y[i][1]), y[i][2] = fmaf(w.z, x, y[i][2]),
+      y[i][3] = fmaf(w.w, x, y[i][3]);
     }
   }
   if (l.bias)

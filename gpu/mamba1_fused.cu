@@ -14,7 +14,8 @@ using namespace mamba1;
 // How many groups fit the shared memory of the current device's multiprocessor.
 template <int kModel, class Shared>
 int groups_that_fit() {
-  const int left = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) - int(sizeof(Shared) - sizeof(typename Shared::Group));
+  const int left =
+      device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) - int(sizeof(Shared) - sizeof(typename Shared::Group));
   return std::min(left / int(sizeof(typename Shared::Group)), kGroups<kModel>);
 }
 
@@ -23,7 +24,8 @@ void start(void (*kernel)(Arguments), const Arguments& arguments, cudaStream_t s
   const int groups = groups_that_fit<kModel, Shared>();
   const size_t bytes = sizeof(Shared) + size_t(groups - 1) * sizeof(typename Shared::Group);
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
-  const unsigned blocks = std::min(blocks_of(size_t(arguments.chunk_count), size_t(groups)), unsigned(device_attribute(cudaDevAttrMultiProcessorCount)));
+  const unsigned blocks = std::min(blocks_of(size_t(arguments.chunk_count), size_t(groups)),
+                                   unsigned(device_attribute(cudaDevAttrMultiProcessorCount)));
   launch(kernel, blocks, unsigned(groups * 2 * kModel), bytes, stream, arguments);
 }
 
@@ -45,7 +47,8 @@ auto with_sizes(Precision precision, int d_model, const F& f) {
 // Of the kernel that fits fewer.
 int groups_of(Precision precision, int d_model) {
   return with_sizes(precision, d_model, [&]<Precision kPrecision, int kModel>() {
-    return std::min(groups_that_fit<kModel, ExpandShared<kPrecision, kModel>>(), groups_that_fit<kModel, RecurShared<kPrecision, kModel>>());
+    return std::min(groups_that_fit<kModel, ExpandShared<kPrecision, kModel>>(),
+                    groups_that_fit<kModel, RecurShared<kPrecision, kModel>>());
   });
 }
 
@@ -57,13 +60,19 @@ size_t FusedMamba1::chunks_at_once() const {
 
 bool FusedMamba1::serves(const ssm::Mamba1Config& config, Precision precision) {
   const bool width = config.d_model == 16 || config.d_model == 32 || config.d_model == 64;
-  return width && config.d_inner == 2 * config.d_model && config.d_state == kStates && config.dt_rank <= kRank && config.d_conv <= kTaps && !config.rms_eps &&
-         groups_of(precision, config.d_model) > 0;
+  return width && config.d_inner == 2 * config.d_model && config.d_state == kStates && config.dt_rank <= kRank &&
+         config.d_conv <= kTaps && !config.rms_eps && groups_of(precision, config.d_model) > 0;
 }
 
-FusedMamba1::FusedMamba1(const ssm::Mamba1Config& config, const ssm::RmsNormConfig* norm, Precision precision, const ssm::Checkpoint& checkpoint)
-    : config_(config), precision_(precision), norm_factor_(norm ? 1.0f / float(config.d_model) : 0.0f), eps_(norm ? norm->eps : 1.0f) {
-  weights_ = uploaded(with_sizes(precision, config.d_model, [&]<Precision kPrecision, int kModel>() { return packed<kPrecision, kModel>(config, norm, checkpoint); }));
+FusedMamba1::FusedMamba1(const ssm::Mamba1Config& config, const ssm::RmsNormConfig* norm, Precision precision,
+                         const ssm::Checkpoint& checkpoint)
+    : config_(config),
+      precision_(precision),
+      norm_factor_(norm ? 1.0f / float(config.d_model) : 0.0f),
+      eps_(norm ? norm->eps : 1.0f) {
+  weights_ = uploaded(with_sizes(precision, config.d_model, [&]<Precision kPrecision, int kModel>() {
+    return packed<kPrecision, kModel>(config, norm, checkpoint);
+  }));
 }
 
 size_t FusedMamba1::scratch_floats(const Extent& e) const {
@@ -71,14 +80,28 @@ size_t FusedMamba1::scratch_floats(const Extent& e) const {
   return e.rows() * (2 * inner + kMixing) + ScanScratch::floats(e, inner * kStates, inner);
 }
 
-void FusedMamba1::run(const float* in, float* out, bool residual, const float* conv_table, const float* scan_table, size_t table_stride,
-                      float* scratch, const DevicePlan& plan, cudaStream_t stream) const {
+void FusedMamba1::run(const float* in, float* out, bool residual, const float* conv_table, const float* scan_table,
+                      size_t table_stride, float* scratch, const DevicePlan& plan, cudaStream_t stream) const {
   const size_t inner = size_t(config_.d_inner), rows = plan.rows();
   float *x = scratch, *dt = x + rows * inner, *mixing = dt + rows * inner;
   const ScanScratch scan(mixing + rows * kMixing, plan.extent(), inner * kStates);
-  const Arguments arguments{weights_.data(), in, out, reinterpret_cast<float4*>(x), reinterpret_cast<float4*>(dt), reinterpret_cast<float4*>(mixing),
-                            scan, conv_table, scan_table, table_stride, plan.chunks, plan.chunk_count, plan.chunk_frames, config_.d_conv,
-                            norm_factor_, eps_, residual};
+  const Arguments arguments{weights_.data(),
+                            in,
+                            out,
+                            reinterpret_cast<float4*>(x),
+                            reinterpret_cast<float4*>(dt),
+                            reinterpret_cast<float4*>(mixing),
+                            scan,
+                            conv_table,
+                            scan_table,
+                            table_stride,
+                            plan.chunks,
+                            plan.chunk_count,
+                            plan.chunk_frames,
+                            config_.d_conv,
+                            norm_factor_,
+                            eps_,
+                            residual};
   const JoinBuffers<float> join{int(inner) * kStates, scan.carry, scan_table, table_stride};
   with_sizes(precision_, config_.d_model, [&]<Precision kPrecision, int kModel>() {
     start<kModel, ExpandShared<kPrecision, kModel>>(expand<kPrecision, kModel>, arguments, stream);

@@ -1,11 +1,12 @@
 // The two kernels of a fused Mamba-1 layer, and how its weights lie.
 //
-//   expand   norm, in_proj (x), convolution, silu, x_proj, dt, and the scan of each chunk from zero; leaves x, dt, B, C in device memory
-//   recur    in_proj (z) of the same rows again, the scan of each chunk from its true state, gate, out_proj, residual
+//   expand   norm, in_proj (x), convolution, silu, x_proj, dt, and the scan of each chunk from zero; leaves x, dt, B, C
+//   in device memory recur    in_proj (z) of the same rows again, the scan of each chunk from its true state, gate,
+//   out_proj, residual
 //
-// A group of d_inner threads runs a chunk in tiles of 16 frames: a thread per channel in convolution and scan, with 16 states in registers (in
-// recur half of its own and half of its neighbour's); the products go to the tensor cores. The inputs of a product lie transposed in shared
-// memory, [k][frame].
+// A group of d_inner threads runs a chunk in tiles of 16 frames: a thread per channel in convolution and scan, with 16
+// states in registers (in recur half of its own and half of its neighbour's); the products go to the tensor cores. The
+// inputs of a product lie transposed in shared memory, [k][frame].
 #pragma once
 
 #include <cuda_bf16.h>
@@ -25,14 +26,16 @@
 namespace coil::gpu::mamba1 {
 
 inline constexpr int kStates = 16, kRank = 4, kTaps = 4, kTile = 16, kQuads = kTile / 4;
-inline constexpr int kColumn = kTile + 4;        // floats between rows of a transposed tile: quads of 8 neighbouring rows lie in different banks
-inline constexpr int kMixing = 2 * kStates;      // B and C
+inline constexpr int kColumn =
+    kTile + 4;  // floats between rows of a transposed tile: quads of 8 neighbouring rows lie in different banks
+inline constexpr int kMixing = 2 * kStates;  // B and C
 inline constexpr int kMixingRow = kMixing + 4;
 inline constexpr int kMixingTiles = kMixing / 8 + 1;  // outputs of x_proj in tiles of 8: B, C, and dt's few
 
-// A matrix for the tensor cores: [16 inputs][8 outputs] of a right side (gpu/tensor_cores.cuh). Input 2 t of eight is the product's t-th, input
-// 2 t + 1 its (t + 4)-th: so that a warp's reads of a transposed tile spread over all banks. A vector holds the numbers of both steps; in float32
-// a vector for each: the leading bits, then what those leave. No more bytes than the precision needs: the kernels wait most for shared memory.
+// A matrix for the tensor cores: [16 inputs][8 outputs] of a right side (gpu/tensor_cores.cuh). Input 2 t of eight is
+// the product's t-th, input 2 t + 1 its (t + 4)-th: so that a warp's reads of a transposed tile spread over all banks.
+// A vector holds the numbers of both steps; in float32 a vector for each: the leading bits, then what those leave. No
+// more bytes than the precision needs: the kernels wait most for shared memory.
 template <Precision kPrecision, int kSteps, int kTiles>
 struct Fragments {
   using Vector = std::conditional_t<kPrecision == Precision::bf16, uint2, float4>;
@@ -96,13 +99,15 @@ struct Arguments {
   int residual;
 };
 
-// Where input k of kModel lies in a transposed tile of rows: a warp writes vectors of four neighbouring inputs, which then spread over the banks.
+// Where input k of kModel lies in a transposed tile of rows: a warp writes vectors of four neighbouring inputs, which
+// then spread over the banks.
 template <int kModel>
 __host__ __device__ constexpr int stored_at(int k) {
   return k % 4 * (kModel / 4) + k / 4;
 }
 
-// Calls f(i) for a thread's share of kCount vectors, the same number for every thread: without a test in between, so that they overlap.
+// Calls f(i) for a thread's share of kCount vectors, the same number for every thread: without a test in between, so
+// that they overlap.
 template <int kCount, int kThreads, class F>
 __device__ void each_vector(int thread, const F& f) {
   static_assert(kCount % kThreads == 0);
@@ -124,7 +129,8 @@ __device__ void prefetch_bytes(const void* from, int bytes, int thread) {
   for (int at = 128 * thread; at < bytes; at += 128 * kInner) prefetch(static_cast<const char*>(from) + at);
 }
 
-// 16 rows of width kModel, normalised, into a transposed tile; rows from `valid` on are 0. Every thread handles what it fetched itself.
+// 16 rows of width kModel, normalised, into a transposed tile; rows from `valid` on are 0. Every thread handles what it
+// fetched itself.
 template <int kModel, int kInner>
 __device__ void normalise_rows(const float* rows, int valid, float factor, float eps, float* tile, int thread) {
   constexpr int kVectors = kModel / 4;  // of a row; neighbouring threads share one
@@ -143,9 +149,11 @@ __device__ void normalise_rows(const float* rows, int valid, float factor, float
   });
 }
 
-// sums += in weight for 16 frames and kTiles times 8 outputs, by one warp; in: kSteps (an even number) times 8 columns of a transposed tile.
+// sums += in weight for 16 frames and kTiles times 8 outputs, by one warp; in: kSteps (an even number) times 8 columns
+// of a transposed tile.
 template <Precision kPrecision, int kSteps, int kTiles, int kAllTiles>
-__device__ void multiply(const float* in, const Fragments<kPrecision, kSteps, kAllTiles>& weight, int first_tile, int lane, float (&sums)[kTiles][4]) {
+__device__ void multiply(const float* in, const Fragments<kPrecision, kSteps, kAllTiles>& weight, int first_tile,
+                         int lane, float (&sums)[kTiles][4]) {
   const int g = lane / 4, t = lane % 4;
 #pragma unroll
   for (int pair = 0; pair < kSteps / 2; ++pair) {
@@ -157,7 +165,8 @@ __device__ void multiply(const float* in, const Fragments<kPrecision, kSteps, kA
     }
     const Left<kPrecision> left(a);
 #pragma unroll
-    for (int tile = 0; tile < kTiles; ++tile) multiply_add(sums[tile], left, weight.right(pair, first_tile + tile, lane));
+    for (int tile = 0; tile < kTiles; ++tile)
+      multiply_add(sums[tile], left, weight.right(pair, first_tile + tile, lane));
   }
 }
 
@@ -174,7 +183,8 @@ __device__ void start_sums(const float* bias, int lane, float (&sums)[kTiles][4]
 
 // The 32 channels of a warp of the transposed product: tile [channel][frame] = bias + weight in.
 template <int kModel, int kInner, Precision kPrecision>
-__device__ void project(const float* in, const Fragments<kPrecision, kModel / 8, kInner / 8>& weight, const float* bias, float* tile, int warp, int lane) {
+__device__ void project(const float* in, const Fragments<kPrecision, kModel / 8, kInner / 8>& weight, const float* bias,
+                        float* tile, int warp, int lane) {
   float sums[4][4];
   start_sums(bias + 32 * warp, lane, sums);
   multiply(in, weight, 4 * warp, lane, sums);
@@ -208,15 +218,19 @@ __device__ inline void step(float (&h)[kStates], const float (&a)[kStates], floa
   }
 }
 
-// One frame of two channels by the two lanes of a pair, each with half of the states of its own and of its neighbour's, so that it reads half of
-// B and C. Returns the output of the lane's own. mixing: the frame's B from the lane's first state on, and C kStates further on.
+// One frame of two channels by the two lanes of a pair, each with half of the states of its own and of its neighbour's,
+// so that it reads half of B and C. Returns the output of the lane's own. mixing: the frame's B from the lane's first
+// state on, and C kStates further on.
 inline constexpr int kHalf = kStates / 2;
-__device__ inline float step_of_pair(float (&h)[2][kHalf], const float (&a)[2][kHalf], float dt, float x, const float* mixing) {
-  const float own = dt * x, dts[2] = {dt, __shfl_xor_sync(0xffffffffu, dt, 1)}, dtx[2] = {own, __shfl_xor_sync(0xffffffffu, own, 1)};
+__device__ inline float step_of_pair(float (&h)[2][kHalf], const float (&a)[2][kHalf], float dt, float x,
+                                     const float* mixing) {
+  const float own = dt * x, dts[2] = {dt, __shfl_xor_sync(0xffffffffu, dt, 1)},
+              dtx[2] = {own, __shfl_xor_sync(0xffffffffu, own, 1)};
   float sums[2] = {};
 #pragma unroll
   for (int n = 0; n < kHalf; n += 4) {
-    const float4 B = *reinterpret_cast<const float4*>(mixing + n), C = *reinterpret_cast<const float4*>(mixing + kStates + n);
+    const float4 B = *reinterpret_cast<const float4*>(mixing + n),
+                 C = *reinterpret_cast<const float4*>(mixing + kStates + n);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       h[i][n] = fmaf(exp2_fast(dts[i] * a[i][n]), h[i][n], dtx[i] * B.x);
@@ -236,7 +250,8 @@ template <Precision kPrecision, int kModel>
 struct ExpandShared {
   static constexpr int kInner = 2 * kModel, kWarps = kInner / 32;
   struct Group {
-    float fetched[kTile][kModel], rows[kModel][kColumn], x[kInner][kColumn], mixing[kWarps][kTile][kMixingRow], rank[kWarps][kTile][kRank];
+    float fetched[kTile][kModel], rows[kModel][kColumn], x[kInner][kColumn], mixing[kWarps][kTile][kMixingRow],
+        rank[kWarps][kTile][kRank];
   };
   typename Weights<kPrecision, kModel>::Expand weights;
   Group groups[1];  // as many as the block has
@@ -257,7 +272,8 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
   float a[kStates];
 #pragma unroll
   for (int n = 0; n < kStates; ++n) a[n] = w.a[c][n];
-  const float4 taps = *reinterpret_cast<const float4*>(w.conv[c]), to_dt = *reinterpret_cast<const float4*>(w.rank_to_dt[c]);
+  const float4 taps = *reinterpret_cast<const float4*>(w.conv[c]),
+               to_dt = *reinterpret_cast<const float4*>(w.rank_to_dt[c]);
   const float conv_bias = w.conv_bias[c], dt_bias = w.dt_bias[c];
 
   // when fewer chunks are left than groups, every block gets its share of them
@@ -267,7 +283,8 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
     const float* rows = p.in + size_t(index) * size_t(p.chunk_frames) * kModel;
     if (index + stride < p.chunk_count) {
       prefetch_bytes<kInner>(p.chunks + index + stride, sizeof(Chunk), c);
-      prefetch_bytes<kInner>(rows + (size_t(stride) * size_t(p.chunk_frames) - kTile) * kModel, 2 * kTile * kModel * sizeof(float), c);
+      prefetch_bytes<kInner>(rows + (size_t(stride) * size_t(p.chunk_frames) - kTile) * kModel,
+                             2 * kTile * kModel * sizeof(float), c);
     }
     fetch_rows<kModel, kInner>(rows, min(chunk.frames, kTile), &g.fetched[0][0], c);
     float before[3] = {0, 0, 0};  // the convolution's inputs of the three frames before the tile
@@ -290,7 +307,8 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
       wait_for_copies();
       normalise_rows<kModel, kInner>(&g.fetched[0][0], valid, p.norm_factor, p.eps, &g.rows[0][0], c);
       if (t0 + kTile < chunk.frames)
-        fetch_rows<kModel, kInner>(rows + (t0 + kTile) * kModel, min(chunk.frames - t0 - kTile, kTile), &g.fetched[0][0], c);
+        fetch_rows<kModel, kInner>(rows + (t0 + kTile) * kModel, min(chunk.frames - t0 - kTile, kTile),
+                                   &g.fetched[0][0], c);
       sync_group<kInner>(group);
       project<kModel, kInner>(&g.rows[0][0], shared.weights.in_x, w.in_x_bias, &g.x[0][0], warp, lane);
       __syncwarp();
@@ -306,7 +324,8 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
       for (int q = 0; q < kQuads; ++q) {
         const float4 r = *reinterpret_cast<const float4*>(my_x + 4 * q);
         float4 x;
-        x.x = silu(fmaf(taps.x, before[0], fmaf(taps.y, before[1], fmaf(taps.z, before[2], fmaf(taps.w, r.x, conv_bias)))));
+        x.x = silu(
+            fmaf(taps.x, before[0], fmaf(taps.y, before[1], fmaf(taps.z, before[2], fmaf(taps.w, r.x, conv_bias)))));
         x.y = silu(fmaf(taps.x, before[1], fmaf(taps.y, before[2], fmaf(taps.z, r.x, fmaf(taps.w, r.y, conv_bias)))));
         x.z = silu(fmaf(taps.x, before[2], fmaf(taps.y, r.x, fmaf(taps.z, r.y, fmaf(taps.w, r.z, conv_bias)))));
         x.w = silu(fmaf(taps.x, r.x, fmaf(taps.y, r.y, fmaf(taps.z, r.z, fmaf(taps.w, r.w, conv_bias)))));
@@ -321,7 +340,8 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
         const int row = lane / 4, column = lane % 4 * 2;
         float sums[kMixingTiles][4];
         start_sums(warp == 0 ? w.x_proj_bias : nullptr, lane, sums);
-        const auto& own = *reinterpret_cast<const Fragments<kPrecision, 4, kMixingTiles>*>(shared.weights.x_proj.values[2 * warp]);
+        const auto& own =
+            *reinterpret_cast<const Fragments<kPrecision, 4, kMixingTiles>*>(shared.weights.x_proj.values[2 * warp]);
         multiply(g.x[32 * warp], own, 0, lane, sums);
 #pragma unroll
         for (int i = 0; i < kMixing / 8; ++i) {
@@ -329,8 +349,10 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
           *reinterpret_cast<float2*>(&g.mixing[warp][row + 8][8 * i + column]) = float2{sums[i][2], sums[i][3]};
         }
         if (column < kRank) {
-          *reinterpret_cast<float2*>(&g.rank[warp][row][column]) = float2{sums[kMixingTiles - 1][0], sums[kMixingTiles - 1][1]};
-          *reinterpret_cast<float2*>(&g.rank[warp][row + 8][column]) = float2{sums[kMixingTiles - 1][2], sums[kMixingTiles - 1][3]};
+          *reinterpret_cast<float2*>(&g.rank[warp][row][column]) =
+              float2{sums[kMixingTiles - 1][0], sums[kMixingTiles - 1][1]};
+          *reinterpret_cast<float2*>(&g.rank[warp][row + 8][column]) =
+              float2{sums[kMixingTiles - 1][2], sums[kMixingTiles - 1][3]};
         }
       }
       sync_group<kInner>(group);
@@ -338,7 +360,8 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
         const int t = i / (kMixing / 4), n = i % (kMixing / 4) * 4;
         float4 sum = *reinterpret_cast<const float4*>(&g.mixing[0][t][n]);
 #pragma unroll
-        for (int other = 1; other < kWarps; ++other) sum = add(sum, *reinterpret_cast<const float4*>(&g.mixing[other][t][n]));
+        for (int other = 1; other < kWarps; ++other)
+          sum = add(sum, *reinterpret_cast<const float4*>(&g.mixing[other][t][n]));
         if constexpr (kWarps > 1) *reinterpret_cast<float4*>(&g.mixing[0][t][n]) = sum;
         p.mixing[tile * (kTile * kMixing / 4) + size_t(i)] = sum;
       });
@@ -346,7 +369,8 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
         if (c < kTile) {
           float4 sum = *reinterpret_cast<const float4*>(g.rank[0][c]);
 #pragma unroll
-          for (int other = 1; other < kWarps; ++other) sum = add(sum, *reinterpret_cast<const float4*>(g.rank[other][c]));
+          for (int other = 1; other < kWarps; ++other)
+            sum = add(sum, *reinterpret_cast<const float4*>(g.rank[other][c]));
           *reinterpret_cast<float4*>(g.rank[0][c]) = sum;
         }
         sync_group<kInner>(group);
@@ -359,8 +383,10 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           const float4 rank = *reinterpret_cast<const float4*>(g.rank[0][4 * q + i]);
-          const float raw = fmaf(to_dt.x, rank.x, fmaf(to_dt.y, rank.y, fmaf(to_dt.z, rank.z, fmaf(to_dt.w, rank.w, dt_bias))));
-          dt[i] = softplus(4 * q + i < valid ? raw : -HUGE_VALF);  // 0 behind the end, without a branch: the four overlap
+          const float raw =
+              fmaf(to_dt.x, rank.x, fmaf(to_dt.y, rank.y, fmaf(to_dt.z, rank.z, fmaf(to_dt.w, rank.w, dt_bias))));
+          dt[i] =
+              softplus(4 * q + i < valid ? raw : -HUGE_VALF);  // 0 behind the end, without a branch: the four overlap
         }
         p.dt[(tile * kQuads + size_t(q)) * kInner + size_t(c)] = float4{dt[0], dt[1], dt[2], dt[3]};
         if (chunk.last) continue;
@@ -419,7 +445,8 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
       prefetch_bytes<kInner>(p.chunks + index + stride, sizeof(Chunk), c);
       prefetch_bytes<kInner>(p.in + row * kModel, kTile * kModel * sizeof(float), c);
       prefetch_bytes<kInner>(p.mixing + row * kMixing / 4, kTile * kMixing * sizeof(float), c);
-      prefetch_bytes<kInner>(p.scan.carry + size_t(index + stride) * kInner * kStates, kInner * kStates * sizeof(float), c);
+      prefetch_bytes<kInner>(p.scan.carry + size_t(index + stride) * kInner * kStates, kInner * kStates * sizeof(float),
+                             c);
       prefetch_bytes<kInner>(p.x + row / 4 * kInner, kInner * sizeof(float4), c);
       prefetch_bytes<kInner>(p.dt + row / 4 * kInner, kInner * sizeof(float4), c);
     }
@@ -427,7 +454,8 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
       const size_t row = first_row + size_t(t0);
       const int valid = min(chunk.frames - t0, kTile);
       fetch_rows<kModel, kInner>(p.in + row * kModel, valid, &g.fetched[0][0], c);
-      fetch_rows<kMixing, kInner>(reinterpret_cast<const float*>(p.mixing) + row * kMixing, kTile, &g.mixing[t0 / kTile % 2][0][0], c);
+      fetch_rows<kMixing, kInner>(reinterpret_cast<const float*>(p.mixing) + row * kMixing, kTile,
+                                  &g.mixing[t0 / kTile % 2][0][0], c);
     };
     sync_group<kInner>(group);  // the last chunk's tiles have been read
     fetch(0);
@@ -477,7 +505,8 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
       float2 before[2][2] = {};
 #pragma unroll
       for (int i = 0; i < 4; ++i)
-        if (p.residual && lane / 4 + 8 * (i % 2) < valid) before[i / 2][i % 2] = *reinterpret_cast<const float2*>(p.in + place(i / 2, i % 2));
+        if (p.residual && lane / 4 + 8 * (i % 2) < valid)
+          before[i / 2][i % 2] = *reinterpret_cast<const float2*>(p.in + place(i / 2, i % 2));
       sync_group<kInner>(group);
       float sums[2][4];  // a warp's 16 outputs
       start_sums(w.out_bias + 16 * warp, lane, sums);
@@ -494,7 +523,8 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
     if (!chunk.last) continue;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      float* after = const_cast<float*>(p.scan_table) + size_t(chunk.state_out) * p.table_stride + size_t(channels[i]) * kStates + first_state;
+      float* after = const_cast<float*>(p.scan_table) + size_t(chunk.state_out) * p.table_stride +
+                     size_t(channels[i]) * kStates + first_state;
 #pragma unroll
       for (int n = 0; n < kHalf; ++n) after[n] = h[i][n];
     }
@@ -525,18 +555,24 @@ void pack(Fragments<kPrecision, kSteps, kTiles>& to, const Value& value) {
         } else {
           const auto high = [&](int i) { return rounded_to_tf32(b[i]); };
           const auto low = [&](int i) { return rounded_to_tf32(b[i] - high(i)); };
-          if constexpr (kPrecision == Precision::tf32) vectors[0][lane] = {high(0), high(1), high(2), high(3)};
-          else vectors[0][lane] = {high(0), high(1), low(0), low(1)}, vectors[1][lane] = {high(2), high(3), low(2), low(3)};
+          if constexpr (kPrecision == Precision::tf32)
+            vectors[0][lane] = {high(0), high(1), high(2), high(3)};
+          else
+            vectors[0][lane] = {high(0), high(1), low(0), low(1)},
+            vectors[1][lane] = {high(2), high(3), low(2), low(3)};
         }
       }
 }
 
 template <Precision kPrecision, int kModel>
-std::vector<float> packed(const ssm::Mamba1Config& config, const ssm::RmsNormConfig* norm, const ssm::Checkpoint& checkpoint) {
+std::vector<float> packed(const ssm::Mamba1Config& config, const ssm::RmsNormConfig* norm,
+                          const ssm::Checkpoint& checkpoint) {
   constexpr int kInner = 2 * kModel;
   std::vector<float4> vectors((sizeof(Weights<kPrecision, kModel>) + sizeof(float4) - 1) / sizeof(float4));
   auto& w = *reinterpret_cast<Weights<kPrecision, kModel>*>(vectors.data());
-  const auto tensor = [&](const char* suffix, std::vector<int64_t> shape) { return checkpoint.floats(config.name + suffix, shape); };
+  const auto tensor = [&](const char* suffix, std::vector<int64_t> shape) {
+    return checkpoint.floats(config.name + suffix, shape);
+  };
   const int rank = config.dt_rank, taps = config.d_conv;
 
   std::vector<float> norm_weight(kModel, 1.0f);
@@ -551,11 +587,13 @@ std::vector<float> packed(const ssm::Mamba1Config& config, const ssm::RmsNormCon
   pack(w.expand.in_x, in_proj);
   pack(w.recur.in_z, [&](int place, int c) { return in_proj(place, kInner + c); });
   pack(w.recur.out, [&](int c, int k) { return out[size_t(k * kInner + c)]; });
-  const auto x_proj = tensor(".x_proj.weight", {rank + kMixing, kInner}), dt = tensor(".dt_proj.weight", {kInner, rank});
+  const auto x_proj = tensor(".x_proj.weight", {rank + kMixing, kInner}),
+             dt = tensor(".dt_proj.weight", {kInner, rank});
   const auto A_log = checkpoint.doubles(config.name + ".A_log", {kInner, kStates});
   const auto dt_bias = tensor(".dt_proj.bias", {kInner}), D = tensor(".D", {kInner});
   const auto conv = taps > 0 ? tensor(".conv1d.weight", {kInner, 1, taps}) : std::vector<float>();
-  const auto conv_bias = taps > 0 && config.conv_bias ? tensor(".conv1d.bias", {kInner}) : std::vector<float>(kInner, 0.0f);
+  const auto conv_bias =
+      taps > 0 && config.conv_bias ? tensor(".conv1d.bias", {kInner}) : std::vector<float>(kInner, 0.0f);
   // B and C first, so that they are whole tiles
   pack(w.expand.x_proj, [&](int c, int n) {
     if (n >= kMixing + rank) return 0.0f;

@@ -14,8 +14,8 @@ __device__ inline float sigmoid(float x) { return reciprocal_fast(1.0f + exp2_fa
 
 __device__ inline float silu(float x) { return x * sigmoid(x); }
 
-// log(1 + e^x): relative error <= 1e-6 for x >= -10 also where it is tiny, so that small time steps keep their length. log1p(u) / u on
-// [0, 1] is the polynomial of the CPU's kernels.
+// log(1 + e^x): relative error <= 1e-6 for x >= -10 also where it is tiny, so that small time steps keep their length.
+// log1p(u) / u on [0, 1] is the polynomial of the CPU's kernels.
 __device__ inline float softplus(float x) {
   const float u = exp2_fast(-kLog2E * fabsf(x));
   float p = 0.005232687827f;

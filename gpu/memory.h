@@ -1,4 +1,5 @@
-// Memory of the GPU and page-locked memory of the host, streams, launches; every failure of the runtime becomes an Error.
+// Memory of the GPU and page-locked memory of the host, streams, launches; every failure of the runtime becomes an
+// Error.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -72,8 +73,10 @@ class Array {
     if (size <= size_) return;
     release();
     void* memory = nullptr;
-    if constexpr (kWhere == Where::device) check(cudaMalloc(&memory, size * sizeof(T)), "allocating memory of the GPU");
-    else check(cudaMallocHost(&memory, size * sizeof(T)), "allocating page-locked memory");
+    if constexpr (kWhere == Where::device)
+      check(cudaMalloc(&memory, size * sizeof(T)), "allocating memory of the GPU");
+    else
+      check(cudaMallocHost(&memory, size * sizeof(T)), "allocating page-locked memory");
     data_ = static_cast<T*>(memory);
     size_ = size;
   }
@@ -82,7 +85,8 @@ class Array {
   size_t size() const { return size_; }
   size_t bytes() const { return size_ * sizeof(T); }
 
-  // Waits until the copy is done: that of a small block may still run when cudaMemcpy returns, and our streams do not wait for it.
+  // Waits until the copy is done: that of a small block may still run when cudaMemcpy returns, and our streams do not
+  // wait for it.
   void upload(std::span<const T> values) {
     require(values.size());
     check(cudaMemcpy(data_, values.data(), values.size_bytes(), cudaMemcpyHostToDevice), "copying to the GPU");
@@ -97,8 +101,10 @@ class Array {
  private:
   void release() {
     if (!data_) return;
-    if constexpr (kWhere == Where::device) cudaFree(data_);
-    else cudaFreeHost(data_);
+    if constexpr (kWhere == Where::device)
+      cudaFree(data_);
+    else
+      cudaFreeHost(data_);
     data_ = nullptr;
     size_ = 0;
   }
@@ -117,11 +123,14 @@ inline DeviceFloats uploaded(const std::vector<float>& values) {
   return array;
 }
 
-inline unsigned blocks_of(size_t work, size_t per_block) { return static_cast<unsigned>((work + per_block - 1) / per_block); }
+inline unsigned blocks_of(size_t work, size_t per_block) {
+  return static_cast<unsigned>((work + per_block - 1) / per_block);
+}
 
 #ifdef __CUDACC__
 template <class... Parameters, class... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, Arguments&&... arguments) {
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+            Arguments&&... arguments) {
   if (grid.x == 0 || grid.y == 0) return;
   kernel<<<grid, block, shared_bytes, stream>>>(Parameters(arguments)...);
   check(cudaGetLastError(), "starting a kernel");

@@ -1,7 +1,7 @@
 // The selective scan on tensors whose time axis is innermost, and SSD by the kernels of the networks.
 //
-// A warp runs 32 channels of a chunk in tiles of 16 frames: the tile comes transposed through shared memory, then a thread per channel scans
-// it with 16 states in registers.
+// A warp runs 32 channels of a chunk in tiles of 16 frames: the tile comes transposed through shared memory, then a
+// thread per channel scans it with 16 states in registers.
 #include "gpu/operators.h"
 
 #include <algorithm>
@@ -19,7 +19,8 @@ namespace {
 
 constexpr int kLanes = 32, kFrames = 16, kStates = 16, kWarps = 4;
 constexpr int kBlocks = 5;  // a multiprocessor
-constexpr int kSignalRow = kFrames + 4, kMixingRow = kStates + 4;  // floats; vectors of neighbouring rows lie in different banks
+constexpr int kSignalRow = kFrames + 4,
+              kMixingRow = kStates + 4;  // floats; vectors of neighbouring rows lie in different banks
 
 struct Arguments {
   SelectiveScanTensors tensors;
@@ -33,19 +34,23 @@ struct WarpTile {
   float u[kLanes][kSignalRow], dt[kLanes][kSignalRow], B[kFrames][kMixingRow], C[kFrames][kMixingRow];
 };
 
-// Calls f(channel of the tile, frame of the tile) for vectors of 4 frames, or single frames, neighbouring lanes on neighbouring frames.
+// Calls f(channel of the tile, frame of the tile) for vectors of 4 frames, or single frames, neighbouring lanes on
+// neighbouring frames.
 template <bool kVectors, class F>
 __device__ void each_value(int lane, const F& f) {
 #pragma unroll
   for (int i = 0; i < (kVectors ? 4 : 16); ++i) {
-    if constexpr (kVectors) f(8 * i + lane / 4, lane % 4 * 4);
-    else f(2 * i + lane / 16, lane % 16);
+    if constexpr (kVectors)
+      f(8 * i + lane / 4, lane % 4 * 4);
+    else
+      f(2 * i + lane / 16, lane % 16);
   }
 }
 
 // Frames [t0, t0 + valid) of rows that are `frames` long, zero elsewhere, through `change(channel, value)`.
 template <bool kVectors, class Change>
-__device__ void load_signals(const float* from, size_t frames, int channels, int valid, float (*to)[kSignalRow], int lane, const Change& change) {
+__device__ void load_signals(const float* from, size_t frames, int channels, int valid, float (*to)[kSignalRow],
+                             int lane, const Change& change) {
   each_value<kVectors>(lane, [&](int c, int t) {
     const float* at = from + size_t(c) * frames + size_t(t);
     if constexpr (kVectors) {
@@ -59,7 +64,8 @@ __device__ void load_signals(const float* from, size_t frames, int channels, int
 }
 
 // 16 states of B or C: a frame and every other vector of 4 states per lane.
-__device__ void load_mixing(const float* from, size_t frames, int states, int valid, float (*to)[kMixingRow], int lane) {
+__device__ void load_mixing(const float* from, size_t frames, int states, int valid, float (*to)[kMixingRow],
+                            int lane) {
   const int t = lane % kFrames;
 #pragma unroll
   for (int n = lane / kFrames * 4; n < kStates; n += 8) {
@@ -78,18 +84,22 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks) scan_rows(Arguments p) {
   const int lane = int(threadIdx.x) % 32, channel_blocks = (shape.d_inner + kLanes - 1) / kLanes;
   const size_t warp = size_t(blockIdx.x) * kWarps + threadIdx.x / 32;
   const size_t index = warp / size_t(channel_blocks);
-  const int first_channel = int(warp % size_t(channel_blocks)) * kLanes, channels = min(shape.d_inner - first_channel, kLanes);
+  const int first_channel = int(warp % size_t(channel_blocks)) * kLanes,
+            channels = min(shape.d_inner - first_channel, kLanes);
   if (index >= size_t(p.chunk_count)) return;
   const Chunk chunk = p.chunks[index];
   if (!kTrue && chunk.last) return;
   WarpTile& tile = reinterpret_cast<WarpTile*>(dynamic_shared())[threadIdx.x / 32];
 
-  const int entry = chunk.state_in, c = first_channel + min(lane, channels - 1);  // lanes without a channel repeat the last one
+  const int entry = chunk.state_in,
+            c = first_channel + min(lane, channels - 1);  // lanes without a channel repeat the last one
   const size_t first_frame = (index % size_t(p.chunks_per_entry)) * size_t(p.chunk_frames);
   const size_t rows = (size_t(entry) * size_t(shape.d_inner) + size_t(first_channel)) * shape.frames + first_frame;
-  // one group in a warp's channels, or lanes read their own (groups that are no multiple of 32 channels run one channel at a time)
+  // one group in a warp's channels, or lanes read their own (groups that are no multiple of 32 channels run one channel
+  // at a time)
   const int group = first_channel / (shape.d_inner / shape.groups);
-  const size_t mixing = (size_t(entry) * size_t(shape.groups) + size_t(group)) * size_t(shape.d_state) * shape.frames + first_frame;
+  const size_t mixing =
+      (size_t(entry) * size_t(shape.groups) + size_t(group)) * size_t(shape.d_state) * shape.frames + first_frame;
   const bool alive = lane < channels;
   const float D = x.D ? x.D[c] : 0.0f;
   float* carry = p.scratch.carry + (index * size_t(shape.d_inner) + size_t(c)) * size_t(shape.d_state);
@@ -98,7 +108,8 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks) scan_rows(Arguments p) {
   for (int n0 = 0; n0 < shape.d_state; n0 += kStates) {
     const int states = min(shape.d_state - n0, kStates);
     const bool last_states = n0 + kStates >= shape.d_state;
-    float h[kStates], a[kStates], constant_B[kConstantB ? kStates : 1], constant_C[kConstantC ? kStates : 1], elapsed = 0;
+    float h[kStates], a[kStates], constant_B[kConstantB ? kStates : 1], constant_C[kConstantC ? kStates : 1],
+        elapsed = 0;
 #pragma unroll
     for (int n = 0; n < kStates; ++n) {
       const size_t at = size_t(c) * size_t(shape.d_state) + size_t(n0 + n);
@@ -111,11 +122,13 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks) scan_rows(Arguments p) {
     for (int t0 = 0; t0 < chunk.frames; t0 += kFrames) {
       const int valid = min(chunk.frames - t0, kFrames);
       __syncwarp();
-      load_signals<kVectors>(x.u + rows + size_t(t0), shape.frames, channels, valid, tile.u, lane, [](int, float v) { return v; });
-      load_signals<kVectors>(x.delta + rows + size_t(t0), shape.frames, channels, valid, tile.dt, lane, [&](int row, float v) {
-        if (x.delta_bias) v += x.delta_bias[first_channel + min(row, channels - 1)];
-        return shape.delta_softplus ? softplus(v) : v;
-      });
+      load_signals<kVectors>(x.u + rows + size_t(t0), shape.frames, channels, valid, tile.u, lane,
+                             [](int, float v) { return v; });
+      load_signals<kVectors>(x.delta + rows + size_t(t0), shape.frames, channels, valid, tile.dt, lane,
+                             [&](int row, float v) {
+                               if (x.delta_bias) v += x.delta_bias[first_channel + min(row, channels - 1)];
+                               return shape.delta_softplus ? softplus(v) : v;
+                             });
       if constexpr (!kConstantB)
         load_mixing(x.B + mixing + size_t(n0) * shape.frames + size_t(t0), shape.frames, states, valid, tile.B, lane);
       if constexpr (!kConstantC && kTrue)
@@ -135,12 +148,16 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks) scan_rows(Arguments p) {
 #pragma unroll
           for (int n = 0; n < kStates; n += 4) {
             float B[4], C[4];
-            if constexpr (!kConstantB) *reinterpret_cast<float4*>(B) = *reinterpret_cast<const float4*>(&tile.B[quad + i][n]);
-            if constexpr (!kConstantC && kTrue) *reinterpret_cast<float4*>(C) = *reinterpret_cast<const float4*>(&tile.C[quad + i][n]);
+            if constexpr (!kConstantB)
+              *reinterpret_cast<float4*>(B) = *reinterpret_cast<const float4*>(&tile.B[quad + i][n]);
+            if constexpr (!kConstantC && kTrue)
+              *reinterpret_cast<float4*>(C) = *reinterpret_cast<const float4*>(&tile.C[quad + i][n]);
 #pragma unroll
             for (int k = 0; k < 4; ++k) {
-              h[n + k] = fmaf(exp2_fast(dt * a[n + k]), h[n + k], dtu * (kConstantB ? constant_B[kConstantB ? n + k : 0] : B[k]));
-              if constexpr (kTrue) sums[k % 2] = fmaf(kConstantC ? constant_C[kConstantC ? n + k : 0] : C[k], h[n + k], sums[k % 2]);
+              h[n + k] = fmaf(exp2_fast(dt * a[n + k]), h[n + k],
+                              dtu * (kConstantB ? constant_B[kConstantB ? n + k : 0] : B[k]));
+              if constexpr (kTrue)
+                sums[k % 2] = fmaf(kConstantC ? constant_C[kConstantC ? n + k : 0] : C[k], h[n + k], sums[k % 2]);
             }
           }
           ys[i] = (n0 == 0 ? D * us[i] : 0.0f) + (sums[0] + sums[1]);
@@ -157,8 +174,10 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks) scan_rows(Arguments p) {
             if (n0 > 0) y += x.y[at + size_t(i)];
             if (x.z && last_states) y *= silu(x.z[at + size_t(i)]);
           }
-          if constexpr (kVectors) *reinterpret_cast<float4*>(x.y + at) = *reinterpret_cast<const float4*>(&tile.u[row][t]);
-          else x.y[at] = tile.u[row][t];
+          if constexpr (kVectors)
+            *reinterpret_cast<float4*>(x.y + at) = *reinterpret_cast<const float4*>(&tile.u[row][t]);
+          else
+            x.y[at] = tile.u[row][t];
         });
       }
     }
@@ -166,8 +185,10 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks) scan_rows(Arguments p) {
 #pragma unroll
     for (int n = 0; n < kStates; ++n) {
       if (n >= states) continue;
-      if (!kTrue) carry[n0 + n] = h[n];
-      else if (chunk.last) after[n0 + n] = h[n];
+      if (!kTrue)
+        carry[n0 + n] = h[n];
+      else if (chunk.last)
+        after[n0 + n] = h[n];
     }
     if (!kTrue && n0 == 0) p.scratch.sums[index * size_t(shape.d_inner) + size_t(c)] = elapsed;
   }
@@ -191,7 +212,8 @@ struct SelectiveScan::Impl {
   UniformPlan plan;
   DeviceFloats scratch, a;
 
-  Impl(const SelectiveScanShape& s, int chunk_frames) : shape(s), plan(size_t(s.batch), s.frames, (chunk_frames + kFrames - 1) / kFrames * kFrames) {
+  Impl(const SelectiveScanShape& s, int chunk_frames)
+      : shape(s), plan(size_t(s.batch), s.frames, (chunk_frames + kFrames - 1) / kFrames * kFrames) {
     const size_t states = size_t(s.d_inner) * size_t(s.d_state);
     scratch.require(ScanScratch::floats(plan.plan.extent(), states, size_t(s.d_inner)));
     a.require(states);
@@ -202,11 +224,18 @@ struct SelectiveScan::Impl {
     const int states = shape.d_inner * shape.d_state;
     const DevicePlan on_device = plan.on_device();
     const ScanScratch parts(scratch.data(), plan.plan.extent(), size_t(states));
-    const Arguments arguments{tensors, shape, parts, on_device.chunks, on_device.chunk_count, on_device.chunk_frames, on_device.chunk_count / shape.batch};
+    const Arguments arguments{tensors,
+                              shape,
+                              parts,
+                              on_device.chunks,
+                              on_device.chunk_count,
+                              on_device.chunk_frames,
+                              on_device.chunk_count / shape.batch};
     const unsigned blocks = blocks_of(size_t(on_device.chunk_count) * blocks_of(size_t(shape.d_inner), kLanes), kWarps);
     constexpr size_t kBytes = kWarps * sizeof(WarpTile);
     const auto start = [&](auto kernel) {
-      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(kBytes)), "preparing a kernel");
+      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(kBytes)),
+            "preparing a kernel");
       launch(kernel, blocks, kWarps * 32, kBytes, stream, arguments);
     };
     launch(scale_by_log2e, blocks_of(size_t(states), 128), 128, 0, stream, tensors.A, a.data(), states);
@@ -217,10 +246,11 @@ struct SelectiveScan::Impl {
   }
 };
 
-SelectiveScan::SelectiveScan(const SelectiveScanShape& shape, int chunk_frames) : impl_(std::make_unique<Impl>(shape, chunk_frames)) {
+SelectiveScan::SelectiveScan(const SelectiveScanShape& shape, int chunk_frames)
+    : impl_(std::make_unique<Impl>(shape, chunk_frames)) {
   if (shape.d_inner / shape.groups % kLanes != 0 && shape.groups > 1)
-    throw Error("a selective scan on the GPU takes groups of a multiple of " + std::to_string(kLanes) + " channels, not " +
-                     std::to_string(shape.d_inner / shape.groups));
+    throw Error("a selective scan on the GPU takes groups of a multiple of " + std::to_string(kLanes) +
+                " channels, not " + std::to_string(shape.d_inner / shape.groups));
 }
 SelectiveScan::~SelectiveScan() = default;
 
@@ -230,58 +260,77 @@ void SelectiveScan::run(const SelectiveScanTensors& x, void* stream_handle) cons
   const auto on_vector = [](const float* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; };
   const bool vectors = shape.frames % 4 == 0 && on_vector(x.u) && on_vector(x.delta) && on_vector(x.y);
   const auto with = [&]<bool kVectors>() {
-    if (shape.constant_B && shape.constant_C) impl_->run<kVectors, true, true>(x, stream);
-    else if (shape.constant_B) impl_->run<kVectors, true, false>(x, stream);
-    else if (shape.constant_C) impl_->run<kVectors, false, true>(x, stream);
-    else impl_->run<kVectors, false, false>(x, stream);
+    if (shape.constant_B && shape.constant_C)
+      impl_->run<kVectors, true, true>(x, stream);
+    else if (shape.constant_B)
+      impl_->run<kVectors, true, false>(x, stream);
+    else if (shape.constant_C)
+      impl_->run<kVectors, false, true>(x, stream);
+    else
+      impl_->run<kVectors, false, false>(x, stream);
   };
-  if (vectors) with.template operator()<true>();
-  else with.template operator()<false>();
+  if (vectors)
+    with.template operator()<true>();
+  else
+    with.template operator()<false>();
 }
 
 void run(std::span<const ssm::SelectiveScan> batch, int chunk_frames) {
   const ssm::SelectiveScan& first = batch[0];
-  const size_t entries = batch.size(), frames = size_t(first.frames), inner = size_t(first.d_inner), states = size_t(first.d_state);
+  const size_t entries = batch.size(), frames = size_t(first.frames), inner = size_t(first.d_inner),
+               states = size_t(first.d_state);
   const size_t group_channels = inner / size_t(first.groups);
   // narrow groups run as one batch entry each
   const bool apart = first.groups > 1 && group_channels % kLanes != 0;
-  const size_t split = apart ? size_t(first.groups) : 1, channels = inner / split, groups = apart ? 1 : size_t(first.groups);
+  const size_t split = apart ? size_t(first.groups) : 1, channels = inner / split,
+               groups = apart ? 1 : size_t(first.groups);
 
   for (size_t part = 0; part < split; ++part) {
-    const auto rows = [&](const float* ssm::SelectiveScan::* tensor, size_t per_channel) {
+    const auto rows = [&](const float* ssm::SelectiveScan::*tensor, size_t per_channel) {
       if (!(first.*tensor)) return DeviceFloats();
-      return uploaded(gathered(entries, channels * per_channel, [&](size_t i) { return batch[i].*tensor + part * channels * per_channel; }));
+      return uploaded(gathered(entries, channels * per_channel,
+                               [&](size_t i) { return batch[i].*tensor + part * channels * per_channel; }));
     };
     const auto parameter = [&](const float* values, size_t per_channel) {
       if (!values) return DeviceFloats();
       return uploaded({values + part * channels * per_channel, values + (part + 1) * channels * per_channel});
     };
-    const auto mixing = [&](const float* ssm::SelectiveScan::* tensor, bool constant) {
+    const auto mixing = [&](const float* ssm::SelectiveScan::*tensor, bool constant) {
       if (constant) return parameter(first.*tensor, states);
-      return uploaded(gathered(entries, groups * states * frames, [&](size_t i) { return batch[i].*tensor + part * groups * states * frames; }));
+      return uploaded(gathered(entries, groups * states * frames,
+                               [&](size_t i) { return batch[i].*tensor + part * groups * states * frames; }));
     };
-    const DeviceFloats u = rows(&ssm::SelectiveScan::u, frames), delta = rows(&ssm::SelectiveScan::delta, frames), z = rows(&ssm::SelectiveScan::z, frames);
+    const DeviceFloats u = rows(&ssm::SelectiveScan::u, frames), delta = rows(&ssm::SelectiveScan::delta, frames),
+                       z = rows(&ssm::SelectiveScan::z, frames);
     const DeviceFloats A = parameter(first.A, states), D = parameter(first.D, 1), bias = parameter(first.delta_bias, 1);
-    const DeviceFloats B = mixing(&ssm::SelectiveScan::B, first.constant_B), C = mixing(&ssm::SelectiveScan::C, first.constant_C);
-    const DeviceFloats state = uploaded(gathered(entries, channels * states, [&](size_t i) { return batch[i].ssm_state + part * channels * states; }));
+    const DeviceFloats B = mixing(&ssm::SelectiveScan::B, first.constant_B),
+                       C = mixing(&ssm::SelectiveScan::C, first.constant_C);
+    const DeviceFloats state = uploaded(
+        gathered(entries, channels * states, [&](size_t i) { return batch[i].ssm_state + part * channels * states; }));
     const DeviceFloats y(entries * channels * frames);
 
-    const SelectiveScan scan({int(entries), int(channels), int(states), int(groups), frames, first.delta_softplus, first.constant_B, first.constant_C},
+    const SelectiveScan scan({int(entries), int(channels), int(states), int(groups), frames, first.delta_softplus,
+                              first.constant_B, first.constant_C},
                              chunk_frames);
     const Stream stream;
-    scan.run({u.data(), delta.data(), A.data(), B.data(), C.data(), D.data(), bias.data(), z.data(), state.data(), y.data()}, stream);
+    scan.run(
+        {u.data(), delta.data(), A.data(), B.data(), C.data(), D.data(), bias.data(), z.data(), state.data(), y.data()},
+        stream);
     stream.wait();
     const std::vector<float> out = y.download(), after = state.download();
     for (size_t i = 0; i < entries; ++i) {
-      std::copy_n(out.begin() + ptrdiff_t(i * channels * frames), channels * frames, batch[i].y + part * channels * frames);
-      std::copy_n(after.begin() + ptrdiff_t(i * channels * states), channels * states, batch[i].ssm_state + part * channels * states);
+      std::copy_n(out.begin() + ptrdiff_t(i * channels * frames), channels * frames,
+                  batch[i].y + part * channels * frames);
+      std::copy_n(after.begin() + ptrdiff_t(i * channels * states), channels * states,
+                  batch[i].ssm_state + part * channels * states);
     }
   }
 }
 
 void run(std::span<const ssm::Ssd> batch, int chunk_frames, Precision precision) {
   const ssm::Ssd& first = batch[0];
-  const size_t entries = batch.size(), frames = size_t(first.frames), heads = size_t(first.heads), states = size_t(first.d_state);
+  const size_t entries = batch.size(), frames = size_t(first.frames), heads = size_t(first.heads),
+               states = size_t(first.d_state);
   const size_t inner = heads * size_t(first.headdim), mixing = size_t(first.groups) * states;
   const UniformPlan uniform(entries, frames, chunk_frames);
   const DevicePlan plan = uniform.on_device();
@@ -293,28 +342,49 @@ void run(std::span<const ssm::Ssd> batch, int chunk_frames, Precision precision)
   device_source.upload(source);
   const Stream stream;
 
-  const auto unpacked = [&](const float* ssm::Ssd::* tensor, size_t width) {
+  const auto unpacked = [&](const float* ssm::Ssd::*tensor, size_t width) {
     const DeviceFloats packed = uploaded(gathered(entries, frames * width, [&](size_t i) { return batch[i].*tensor; }));
     DeviceFloats values(rows * width);
     run_unpack(packed.data(), device_source.data(), plan.chunks, chunk_frames, rows, values.data(), int(width), stream);
     stream.wait();
     return values;
   };
-  const DeviceFloats x = unpacked(&ssm::Ssd::x, inner), dt = unpacked(&ssm::Ssd::dt, heads), B = unpacked(&ssm::Ssd::B, mixing),
-                     C = unpacked(&ssm::Ssd::C, mixing);
+  const DeviceFloats x = unpacked(&ssm::Ssd::x, inner), dt = unpacked(&ssm::Ssd::dt, heads),
+                     B = unpacked(&ssm::Ssd::B, mixing), C = unpacked(&ssm::Ssd::C, mixing);
   std::vector<float> a;
   for (size_t h = 0; h < heads; ++h) a.push_back(float(double(first.A[h]) * M_LOG2E));
   const DeviceFloats device_a = uploaded(a), D = first.D ? uploaded({first.D, first.D + heads}) : DeviceFloats();
-  const DeviceFloats bias = uploaded(first.dt_bias ? std::vector<float>(first.dt_bias, first.dt_bias + heads) : std::vector<float>(heads, 0.0f));
+  const DeviceFloats bias = uploaded(first.dt_bias ? std::vector<float>(first.dt_bias, first.dt_bias + heads)
+                                                   : std::vector<float>(heads, 0.0f));
   const DeviceFloats state = uploaded(gathered(entries, inner * states, [&](size_t i) { return batch[i].ssm_state; }));
-  const DeviceFloats y(rows * inner), packed(entries * frames * inner), scratch(ScanScratch::floats(plan.extent(), inner * states, heads));
+  const DeviceFloats y(rows * inner), packed(entries * frames * inner),
+      scratch(ScanScratch::floats(plan.extent(), inner * states, heads));
   const ScanScratch carries(scratch.data(), plan.extent(), inner * states);
   if (first.dt_bias && !first.dt_softplus) throw Error("SSD on the GPU takes a dt bias only together with dt_softplus");
 
   const int group_channels = int(inner) / first.groups;
   if (serves_ssd(first.headdim, group_channels, int(states))) {
-    run_ssd({int(inner), int(states), first.headdim, group_channels, device_a.data(), dt.data(), int(heads), first.dt_softplus ? bias.data() : nullptr,
-             0.0f, HUGE_VALF, x.data(), int(inner), B.data(), C.data(), int(mixing), D.data(), nullptr, 0, y.data(), int(inner), state.data(),
+    run_ssd({int(inner),
+             int(states),
+             first.headdim,
+             group_channels,
+             device_a.data(),
+             dt.data(),
+             int(heads),
+             first.dt_softplus ? bias.data() : nullptr,
+             0.0f,
+             HUGE_VALF,
+             x.data(),
+             int(inner),
+             B.data(),
+             C.data(),
+             int(mixing),
+             D.data(),
+             nullptr,
+             0,
+             y.data(),
+             int(inner),
+             state.data(),
              inner * states},
             precision, carries, plan, stream);
   } else {
@@ -322,15 +392,18 @@ void run(std::span<const ssm::Ssd> batch, int chunk_frames, Precision precision)
     if (first.dt_softplus) run_time_step(bias.data(), 0.0f, HUGE_VALF, dt.data(), int(heads), int(heads), rows, stream);
     run_decay(device_a.data(), dt.data(), int(heads), decay.data(), int(heads), rows, stream);
     Scan scan{};
-    scan.channels = int(inner), scan.d_state = int(states), scan.headdim = first.headdim, scan.group_channels = group_channels;
+    scan.channels = int(inner), scan.d_state = int(states), scan.headdim = first.headdim,
+    scan.group_channels = group_channels;
     scan.a = device_a.data(), scan.one_decay = true;
     scan.dt = dt.data(), scan.dt_stride = int(heads), scan.decay = decay.data(), scan.decay_stride = int(heads);
     scan.u = x.data(), scan.u_stride = int(inner), scan.B = B.data(), scan.C = C.data(), scan.bc_stride = int(mixing);
-    scan.D = D.data(), scan.y = y.data(), scan.y_stride = int(inner), scan.table = state.data(), scan.table_stride = inner * states;
+    scan.D = D.data(), scan.y = y.data(), scan.y_stride = int(inner), scan.table = state.data(),
+    scan.table_stride = inner * states;
     run_scan(scan, carries, plan, stream);
     stream.wait();
   }
-  run_pack(y.data(), int(inner), device_source.data(), plan.chunks, chunk_frames, rows, packed.data(), int(inner), stream);
+  run_pack(y.data(), int(inner), device_source.data(), plan.chunks, chunk_frames, rows, packed.data(), int(inner),
+           stream);
   stream.wait();
   const std::vector<float> out = packed.download(), after = state.download();
   for (size_t i = 0; i < entries; ++i) {

@@ -1,4 +1,5 @@
-// The two scan operators on their own on a GPU, as upstream's kernels offer them: for comparison and for checking without a model around.
+// The two scan operators on their own on a GPU, as upstream's kernels offer them: for comparison and for checking
+// without a model around.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +17,8 @@ struct SelectiveScanShape {
   bool delta_softplus = false, constant_B = false, constant_C = false;
 };
 
-// On the device, in upstream's order: (batch, d_inner, frames), B and C (batch, groups, d_state, frames) or constant (d_inner, d_state).
+// On the device, in upstream's order: (batch, d_inner, frames), B and C (batch, groups, d_state, frames) or constant
+// (d_inner, d_state).
 struct SelectiveScanTensors {
   const float *u = nullptr, *delta = nullptr, *A = nullptr, *B = nullptr, *C = nullptr;
   const float *D = nullptr, *delta_bias = nullptr, *z = nullptr;  // null: none
@@ -39,8 +41,8 @@ class SelectiveScan {
   std::unique_ptr<Impl> impl_;
 };
 
-// The same, and SSD, on tensors of the host; all entries of a batch have the same sizes. The selective scan has no products to round.
-// [main-thread]
+// The same, and SSD, on tensors of the host; all entries of a batch have the same sizes. The selective scan has no
+// products to round. [main-thread]
 void run(std::span<const ssm::SelectiveScan> batch, int chunk_frames);
 void run(std::span<const ssm::Ssd> batch, int chunk_frames, Precision precision);
 

@@ -44,7 +44,8 @@ class LinearPart final : public Part {
 
 class RmsNormPart final : public Part {
  public:
-  RmsNormPart(const ssm::RmsNormConfig& config, const ssm::Checkpoint& checkpoint) : Part(config.width, config.width), eps_(config.eps) {
+  RmsNormPart(const ssm::RmsNormConfig& config, const ssm::Checkpoint& checkpoint)
+      : Part(config.width, config.width), eps_(config.eps) {
     if (config.affine) weight_ = uploaded(checkpoint.floats(config.name + ".weight", {config.width}));
   }
   void run(const Segment& s, const float* in, float* out) const override {
@@ -58,7 +59,8 @@ class RmsNormPart final : public Part {
 
 class ActivationPart final : public Part {
  public:
-  explicit ActivationPart(const ssm::ActivationConfig& config) : Part(config.width_in, config.width_out), kind_(config.kind) {}
+  explicit ActivationPart(const ssm::ActivationConfig& config)
+      : Part(config.width_in, config.width_out), kind_(config.kind) {}
   void run(const Segment& s, const float* in, float* out) const override {
     run_activation(kind_, in, width_in, out, width_out, width_out, s.plan.rows(), s.stream);
   }
@@ -87,7 +89,8 @@ class RestTanhPart final : public Part {
         bias_(uploaded(checkpoint.floats(config.bias, {config.width}))) {}
   void run(const Segment& s, const float* in, float* out) const override {
     if (!film_at_) return run_tanh_rest(bias_.data(), in, out, width_in, s.plan.rows(), s.stream);
-    run_tanh_rest(s.film, int(*film_at_), int(*film_at_ + ssm::padded(size_t(width_in))), bias_.data(), in, out, width_in, s.stream);
+    run_tanh_rest(s.film, int(*film_at_), int(*film_at_ + ssm::padded(size_t(width_in))), bias_.data(), in, out,
+                  width_in, s.stream);
   }
 
  private:
@@ -118,8 +121,13 @@ class S4dPart final : public Part {
   size_t scratch_floats(const Extent& e) const override { return ScanScratch::floats(e, states(), 0); }
 
   void run(const Segment& s, const float* in, float* out) const override {
-    const S4d bank{config_.channels, config_.modes, config_.complex, z_.data(), c_.data(), z_chunk_.data(), D_.data(), in, width_in, out, width_out,
-                   s.table + scan_at_, s.table_stride};
+    const S4d bank{config_.channels, config_.modes,
+                   config_.complex,  z_.data(),
+                   c_.data(),        z_chunk_.data(),
+                   D_.data(),        in,
+                   width_in,         out,
+                   width_out,        s.table + scan_at_,
+                   s.table_stride};
     run_s4d(bank, ScanScratch(s.scratch, s.plan.extent(), states()), s.plan, s.stream);
   }
 
@@ -169,11 +177,15 @@ std::vector<float> negative_exponentials(const std::vector<double>& logs) {
 class Mamba1Part final : public Part {
  public:
   Mamba1Part(const ssm::Mamba1Config& c, const ssm::PartTraits& traits, const Build& build)
-      : Part(c.d_model, c.d_model), config_(c), in_proj_({c.name + ".in_proj", c.d_model, 2 * c.d_inner, c.bias}, nullptr, build.precision, build.checkpoint),
-        x_proj_({c.name + ".x_proj", c.d_inner, c.dt_rank + 2 * c.d_state, c.x_proj_bias}, nullptr, build.precision, build.checkpoint),
+      : Part(c.d_model, c.d_model),
+        config_(c),
+        in_proj_({c.name + ".in_proj", c.d_model, 2 * c.d_inner, c.bias}, nullptr, build.precision, build.checkpoint),
+        x_proj_({c.name + ".x_proj", c.d_inner, c.dt_rank + 2 * c.d_state, c.x_proj_bias}, nullptr, build.precision,
+                build.checkpoint),
         dt_proj_({c.name + ".dt_proj", c.dt_rank, c.d_inner, false}, nullptr, build.precision, build.checkpoint),
         out_proj_({c.name + ".out_proj", c.d_inner, c.d_model, c.bias}, nullptr, build.precision, build.checkpoint),
-        conv_(c.name, traits, c.d_inner, c.conv_bias, build), scan_at_(build.states.add(traits.region("ssm"))),
+        conv_(c.name, traits, c.d_inner, c.conv_bias, build),
+        scan_at_(build.states.add(traits.region("ssm"))),
         a_(uploaded(negative_exponentials(build.checkpoint.doubles(c.name + ".A_log", {c.d_inner, c.d_state})))),
         dt_bias_(uploaded(build.checkpoint.floats(c.name + ".dt_proj.bias", {c.d_inner}))),
         D_(uploaded(build.checkpoint.floats(c.name + ".D", {c.d_inner}))) {}
@@ -188,7 +200,8 @@ class Mamba1Part final : public Part {
     const int inner = config_.d_inner, rank = config_.dt_rank, states = config_.d_state, mixing = x_proj_.d_out;
     const size_t rows = s.plan.rows();
     Scratch scratch(s.scratch);
-    float *xz = scratch.take(rows * 2 * size_t(inner)), *x = scratch.take(rows * size_t(inner)), *dt = scratch.take(rows * size_t(inner));
+    float *xz = scratch.take(rows * 2 * size_t(inner)), *x = scratch.take(rows * size_t(inner)),
+          *dt = scratch.take(rows * size_t(inner));
     float *y = scratch.take(rows * size_t(inner)), *projected = scratch.take(rows * size_t(mixing));
     const ScanScratch carries(scratch.take(0), s.plan.extent(), size_t(inner * states));
 
@@ -196,7 +209,8 @@ class Mamba1Part final : public Part {
     run_linear(x_proj_, x, inner, projected, mixing, rows, false, s.stream);
     if (config_.rms_eps)
       for (const auto& [at, width] : {std::pair(0, rank), std::pair(rank, states), std::pair(rank + states, states)})
-        run_rms_norm(nullptr, *config_.rms_eps, 1, width, projected + at, mixing, projected + at, mixing, rows, s.stream);
+        run_rms_norm(nullptr, *config_.rms_eps, 1, width, projected + at, mixing, projected + at, mixing, rows,
+                     s.stream);
     run_linear(dt_proj_, projected, mixing, dt, inner, rows, false, s.stream);
     run_time_step(dt_bias_.data(), 0.0f, HUGE_VALF, dt, inner, inner, rows, s.stream);
     Scan scan{};
@@ -223,8 +237,11 @@ class Mamba1Part final : public Part {
 class FusedMamba1Part final : public Part {
  public:
   FusedMamba1Part(const ssm::Mamba1Config& c, const ssm::PlannedPart& place, bool whole_layer, const Build& build)
-      : Part(c.d_model, c.d_model), mixer_(c, place.norm ? &*place.norm : nullptr, build.precision, build.checkpoint),
-        conv_at_(history_place(place.traits, build.states)), scan_at_(build.states.add(place.traits.region("ssm"))), whole_layer_(whole_layer) {}
+      : Part(c.d_model, c.d_model),
+        mixer_(c, place.norm ? &*place.norm : nullptr, build.precision, build.checkpoint),
+        conv_at_(history_place(place.traits, build.states)),
+        scan_at_(build.states.add(place.traits.region("ssm"))),
+        whole_layer_(whole_layer) {}
 
   size_t scratch_floats(const Extent& e) const override { return mixer_.scratch_floats(e); }
   void run(const Segment& s, const float* in, float* out) const override { run(s, in, out, false); }
@@ -242,15 +259,20 @@ class FusedMamba1Part final : public Part {
   bool whole_layer_;
 };
 
-// Mamba-2 of any size, with the norm in front of it if there is one. Heads that the tensor cores do not serve run as a scan. The gate runs in the
-// projection behind it where there is a kernel for that, and then z is not kept.
+// Mamba-2 of any size, with the norm in front of it if there is one. Heads that the tensor cores do not serve run as a
+// scan. The gate runs in the projection behind it where there is a kernel for that, and then z is not kept.
 class Mamba2Part final : public Part {
  public:
   Mamba2Part(const ssm::Mamba2Config& c, const ssm::PlannedPart& place, bool whole_layer, const Build& build)
-      : Part(c.d_model, c.d_model), config_(c), precision_(build.precision), whole_layer_(whole_layer),
-        conv_(c.name, place.traits, c.conv_channels(), c.conv_bias, build), scan_at_(build.states.add(place.traits.region("ssm"))),
+      : Part(c.d_model, c.d_model),
+        config_(c),
+        precision_(build.precision),
+        whole_layer_(whole_layer),
+        conv_(c.name, place.traits, c.conv_channels(), c.conv_bias, build),
+        scan_at_(build.states.add(place.traits.region("ssm"))),
         a_(uploaded(negative_exponentials(build.checkpoint.doubles(c.name + ".A_log", {c.heads})))),
-        dt_bias_(uploaded(build.checkpoint.floats(c.name + ".dt_bias", {c.heads}))), D_(uploaded(build.checkpoint.floats(c.name + ".D", {c.heads}))) {
+        dt_bias_(uploaded(build.checkpoint.floats(c.name + ".dt_bias", {c.heads}))),
+        D_(uploaded(build.checkpoint.floats(c.name + ".D", {c.heads}))) {
     const int inner = c.d_inner();
     const ssm::RmsNormConfig* norm = place.norm ? &*place.norm : nullptr;
     const ssm::LinearConfig in_proj{c.name + ".in_proj", c.d_model, inner + c.conv_channels() + c.heads, c.bias};
@@ -268,8 +290,8 @@ class Mamba2Part final : public Part {
 
   size_t scratch_floats(const Extent& e) const override {
     const size_t inner = size_t(config_.d_inner());
-    return aligned(e.rows() * size_t(in_proj_.d_out)) + aligned(e.rows() * size_t(conv_.channels)) + aligned(e.rows() * inner) +
-           aligned(in_matrix_form() ? 0 : e.rows() * size_t(config_.heads)) +
+    return aligned(e.rows() * size_t(in_proj_.d_out)) + aligned(e.rows() * size_t(conv_.channels)) +
+           aligned(e.rows() * inner) + aligned(in_matrix_form() ? 0 : e.rows() * size_t(config_.heads)) +
            ScanScratch::floats(e, inner * size_t(config_.d_state), size_t(config_.heads));
   }
 
@@ -278,30 +300,57 @@ class Mamba2Part final : public Part {
   void run_layer(const Segment& s, float* h) const override { run(s, h, h, true); }
 
  private:
-  bool in_matrix_form() const { return serves_ssd(config_.headdim, config_.d_inner() / config_.ngroups, config_.d_state); }
+  bool in_matrix_form() const {
+    return serves_ssd(config_.headdim, config_.d_inner() / config_.ngroups, config_.d_state);
+  }
 
   void run(const Segment& s, const float* in, float* out, bool residual) const {
-    const int inner = config_.d_inner(), heads = config_.heads, states = config_.d_state, width = in_proj_.d_out, convolved = conv_.channels;
+    const int inner = config_.d_inner(), heads = config_.heads, states = config_.d_state, width = in_proj_.d_out,
+              convolved = conv_.channels;
     const size_t rows = s.plan.rows();
     Scratch scratch(s.scratch);
-    float *projected = scratch.take(rows * size_t(width)), *x = scratch.take(rows * size_t(convolved)), *y = scratch.take(rows * size_t(inner));
+    float *projected = scratch.take(rows * size_t(width)), *x = scratch.take(rows * size_t(convolved)),
+          *y = scratch.take(rows * size_t(inner));
     float* decay = scratch.take(in_matrix_form() ? 0 : rows * size_t(heads));
     const ScanScratch carries(scratch.take(0), s.plan.extent(), size_t(inner * states));
-    float *z = gated_out_proj_ ? nullptr : projected, *to_convolve = gated_out_proj_ ? projected : projected + inner, *dt = to_convolve + convolved;
+    float *z = gated_out_proj_ ? nullptr : projected, *to_convolve = gated_out_proj_ ? projected : projected + inner,
+          *dt = to_convolve + convolved;
 
     run_linear_and_conv(in_proj_, in, width_in, projected, width, conv_.on(s, to_convolve, width, x), s.plan, s.stream);
     float *B = x + inner, *C = B + config_.ngroups * states;
     if (in_matrix_form()) {
-      run_ssd({inner, states, config_.headdim, inner / config_.ngroups, a_.data(), dt, width, dt_bias_.data(), float(config_.dt_min), float(config_.dt_max),
-               x, convolved, B, C, convolved, D_.data(), z, width, y, inner, s.table + scan_at_, s.table_stride},
+      run_ssd({inner,
+               states,
+               config_.headdim,
+               inner / config_.ngroups,
+               a_.data(),
+               dt,
+               width,
+               dt_bias_.data(),
+               float(config_.dt_min),
+               float(config_.dt_max),
+               x,
+               convolved,
+               B,
+               C,
+               convolved,
+               D_.data(),
+               z,
+               width,
+               y,
+               inner,
+               s.table + scan_at_,
+               s.table_stride},
               precision_, carries, s.plan, s.stream);
     } else {
       run_time_step(dt_bias_.data(), float(config_.dt_min), float(config_.dt_max), dt, width, heads, rows, s.stream);
       run_decay(a_.data(), dt, width, decay, heads, rows, s.stream);
       Scan scan{};
-      scan.channels = inner, scan.d_state = states, scan.headdim = config_.headdim, scan.group_channels = inner / config_.ngroups;
+      scan.channels = inner, scan.d_state = states, scan.headdim = config_.headdim,
+      scan.group_channels = inner / config_.ngroups;
       scan.a = a_.data(), scan.one_decay = true;
-      scan.dt = dt, scan.dt_stride = width, scan.decay = decay, scan.decay_stride = heads, scan.u = x, scan.u_stride = convolved;
+      scan.dt = dt, scan.dt_stride = width, scan.decay = decay, scan.decay_stride = heads, scan.u = x,
+      scan.u_stride = convolved;
       scan.B = B, scan.C = C, scan.bc_stride = convolved;
       scan.D = D_.data(), scan.y = y, scan.y_stride = inner;
       scan.table = s.table + scan_at_, scan.table_stride = s.table_stride;
@@ -313,7 +362,8 @@ class Mamba2Part final : public Part {
       return;
     }
     if (norm_.size() > 0)
-      run_rms_norm(norm_.data(), config_.norm_eps, inner / config_.norm_group_size, config_.norm_group_size, y, inner, y, inner, rows, s.stream);
+      run_rms_norm(norm_.data(), config_.norm_eps, inner / config_.norm_group_size, config_.norm_group_size, y, inner,
+                   y, inner, rows, s.stream);
     run_linear(*out_proj_, y, inner, out, width_out, rows, residual, s.stream);
   }
 
@@ -353,7 +403,9 @@ struct Maker {
     append<Mamba1Part>(c, place.traits, build);
   }
   void operator()(const ssm::Mamba2Config& c) const { append<Mamba2Part>(c, place, alone, build); }
-  void operator()(const ssm::GatedConfig&) const { throw Error("a gated part stands in the slow path, which the CPU runs"); }
+  void operator()(const ssm::GatedConfig&) const {
+    throw Error("a gated part stands in the slow path, which the CPU runs");
+  }
 };
 
 }  // namespace
@@ -365,17 +417,21 @@ size_t StateTable::add(const ssm::StateRegion& region) {
 }
 
 const ssm::StateTensor& StateTable::tensor(const std::string& name) const {
-  return *std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.tensor->name == name; })->tensor;
+  return *std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) {
+            return e.tensor->name == name;
+          })->tensor;
 }
 
 void StateTable::read(const ssm::State& state, float* row) const {
   for (const auto& [tensor, at] : entries_)
-    for (size_t i = 0; i < tensor->position.size(); ++i) row[at + i] = state.data()[tensor->offset + tensor->position[i]];
+    for (size_t i = 0; i < tensor->position.size(); ++i)
+      row[at + i] = state.data()[tensor->offset + tensor->position[i]];
 }
 
 void StateTable::write(const float* row, ssm::State& state) const {
   for (const auto& [tensor, at] : entries_)
-    for (size_t i = 0; i < tensor->position.size(); ++i) state.data()[tensor->offset + tensor->position[i]] = row[at + i];
+    for (size_t i = 0; i < tensor->position.size(); ++i)
+      state.data()[tensor->offset + tensor->position[i]] = row[at + i];
 }
 
 std::unique_ptr<Part> make_rms_norm(const ssm::RmsNormConfig& config, const ssm::Checkpoint& checkpoint) {

@@ -7,7 +7,8 @@ namespace coil::gpu {
 namespace {
 
 // A warp per row and group.
-__global__ void __launch_bounds__(kElementThreads) rms_norm(const float* weight, float eps, int groups, int width, ConstRows in, Rows out, size_t rows) {
+__global__ void __launch_bounds__(kElementThreads)
+    rms_norm(const float* weight, float eps, int groups, int width, ConstRows in, Rows out, size_t rows) {
   const size_t warp = (size_t(blockIdx.x) * kElementThreads + threadIdx.x) / 32;
   const int lane = int(threadIdx.x) % 32;
   if (warp >= rows * size_t(groups)) return;
@@ -17,22 +18,28 @@ __global__ void __launch_bounds__(kElementThreads) rms_norm(const float* weight,
   for (int i = lane; i < width; i += 32) sum = fmaf(in.at(row, first + i), in.at(row, first + i), sum);
   for (int other = 16; other > 0; other /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, other);
   const float scale = 1.0f / sqrtf(sum / float(width) + eps);
-  for (int i = lane; i < width; i += 32) out.at(row, first + i) = in.at(row, first + i) * scale * (weight ? weight[first + i] : 1.0f);
+  for (int i = lane; i < width; i += 32)
+    out.at(row, first + i) = in.at(row, first + i) * scale * (weight ? weight[first + i] : 1.0f);
 }
 
 __device__ float activated(ssm::Activation kind, float x) {
   switch (kind) {
-    case ssm::Activation::tanh: return tanhf(x);
-    case ssm::Activation::gelu: return gelu(x);
-    default: return silu(x);
+    case ssm::Activation::tanh:
+      return tanhf(x);
+    case ssm::Activation::gelu:
+      return gelu(x);
+    default:
+      return silu(x);
   }
 }
 
-// Calls f(row, value of the FiLM vector as a function of its place) for the rows of every piece: block (piece, rows of it).
+// Calls f(row, value of the FiLM vector as a function of its place) for the rows of every piece: block (piece, rows of
+// it).
 template <class F>
 __global__ void each_film_row(Film film, int width, F f) {
   const FilmPiece piece = film.pieces[blockIdx.x];
-  const float *vector = film.vectors + size_t(piece.vector) * 2 * size_t(film.vector_floats), *slope = vector + film.vector_floats;
+  const float *vector = film.vectors + size_t(piece.vector) * 2 * size_t(film.vector_floats),
+              *slope = vector + film.vector_floats;
   for (int i = int(threadIdx.x); i < piece.rows * width; i += int(blockDim.x)) {
     const int t = i / width;
     const float at = piece.first + float(t);
@@ -100,19 +107,23 @@ struct Source {
 
 }  // namespace
 
-void run_rms_norm(const float* weight, float eps, int groups, int width, const float* in, int in_stride, float* out, int out_stride, size_t rows,
-                  cudaStream_t stream) {
-  launch(rms_norm, blocks_of(rows * size_t(groups) * 32, kElementThreads), kElementThreads, 0, stream, weight, eps, groups, width, ConstRows{in, in_stride},
-         Rows{out, out_stride}, rows);
+void run_rms_norm(const float* weight, float eps, int groups, int width, const float* in, int in_stride, float* out,
+                  int out_stride, size_t rows, cudaStream_t stream) {
+  launch(rms_norm, blocks_of(rows * size_t(groups) * 32, kElementThreads), kElementThreads, 0, stream, weight, eps,
+         groups, width, ConstRows{in, in_stride}, Rows{out, out_stride}, rows);
 }
 
-void run_activation(ssm::Activation kind, const float* in, int in_stride, float* out, int out_stride, int width, size_t rows, cudaStream_t stream) {
+void run_activation(ssm::Activation kind, const float* in, int in_stride, float* out, int out_stride, int width,
+                    size_t rows, cudaStream_t stream) {
   const ConstRows from{in, in_stride};
   const Rows to{out, out_stride};
   if (kind == ssm::Activation::glu) {
-    for_each_element(rows, width, stream, [=] __device__(size_t row, int c) { to.at(row, c) = from.at(row, c) * sigmoid(from.at(row, width + c)); });
+    for_each_element(rows, width, stream, [=] __device__(size_t row, int c) {
+      to.at(row, c) = from.at(row, c) * sigmoid(from.at(row, width + c));
+    });
   } else {
-    for_each_element(rows, width, stream, [=] __device__(size_t row, int c) { to.at(row, c) = activated(kind, from.at(row, c)); });
+    for_each_element(rows, width, stream,
+                     [=] __device__(size_t row, int c) { to.at(row, c) = activated(kind, from.at(row, c)); });
   }
 }
 
@@ -128,14 +139,18 @@ void run_gate(const float* z, int z_stride, float* y, int y_stride, int width, s
   for_each_element(rows, width, stream, [=] __device__(size_t row, int c) { to.at(row, c) *= silu(gate.at(row, c)); });
 }
 
-void run_time_step(const float* bias, float low, float high, float* x, int stride, int width, size_t rows, cudaStream_t stream) {
+void run_time_step(const float* bias, float low, float high, float* x, int stride, int width, size_t rows,
+                   cudaStream_t stream) {
   const Rows to{x, stride};
-  for_each_element(rows, width, stream,
-                   [=] __device__(size_t row, int c) { to.at(row, c) = fminf(fmaxf(softplus(to.at(row, c) + bias[c]), low), high); });
+  for_each_element(rows, width, stream, [=] __device__(size_t row, int c) {
+    to.at(row, c) = fminf(fmaxf(softplus(to.at(row, c) + bias[c]), low), high);
+  });
 }
 
-void run_film(const Film& film, int scale_at, int shift_at, const float* in, float* out, int width, cudaStream_t stream) {
-  launch(each_film_row<ApplyFilm>, unsigned(film.count), kElementThreads, 0, stream, film, width, ApplyFilm{scale_at, shift_at, {in, width}, {out, width}});
+void run_film(const Film& film, int scale_at, int shift_at, const float* in, float* out, int width,
+              cudaStream_t stream) {
+  launch(each_film_row<ApplyFilm>, unsigned(film.count), kElementThreads, 0, stream, film, width,
+         ApplyFilm{scale_at, shift_at, {in, width}, {out, width}});
 }
 
 void run_tanh_rest(const Film& film, int scale_at, int shift_at, const float* bias, const float* in, float* out,
@@ -159,11 +174,12 @@ void run_moving_linear(const Film& film, int weights_at, int row_floats, const f
 }
 
 void run_gain(const Film& film, int gain_at, float* x, int stride, int width, cudaStream_t stream) {
-  launch(each_film_row<ApplyGain>, unsigned(film.count), kElementThreads, 0, stream, film, width, ApplyGain{gain_at, {x, stride}});
+  launch(each_film_row<ApplyGain>, unsigned(film.count), kElementThreads, 0, stream, film, width,
+         ApplyGain{gain_at, {x, stride}});
 }
 
-void run_unpack(const float* packed, const int64_t* source, const Chunk* chunks, int chunk_frames, size_t rows, float* out, int width,
-                cudaStream_t stream) {
+void run_unpack(const float* packed, const int64_t* source, const Chunk* chunks, int chunk_frames, size_t rows,
+                float* out, int width, cudaStream_t stream) {
   const Source from{source, chunks, chunk_frames};
   for_each_element(rows, width, stream, [=] __device__(size_t row, int c) {
     const int64_t frame = from.of(row);
@@ -173,8 +189,8 @@ void run_unpack(const float* packed, const int64_t* source, const Chunk* chunks,
   });
 }
 
-void run_pack(const float* in, int stride, const int64_t* source, const Chunk* chunks, int chunk_frames, size_t rows, float* packed, int width,
-              cudaStream_t stream) {
+void run_pack(const float* in, int stride, const int64_t* source, const Chunk* chunks, int chunk_frames, size_t rows,
+              float* packed, int width, cudaStream_t stream) {
   const Source to{source, chunks, chunk_frames};
   for_each_element(rows, width, stream, [=] __device__(size_t row, int c) {
     const int64_t frame = to.of(row);
@@ -182,8 +198,8 @@ void run_pack(const float* in, int stride, const int64_t* source, const Chunk* c
   });
 }
 
-void run_embed(const float* table, int vocab, const int32_t* tokens, const int64_t* source, const Chunk* chunks, int chunk_frames, size_t rows,
-               float* out, int width, cudaStream_t stream) {
+void run_embed(const float* table, int vocab, const int32_t* tokens, const int64_t* source, const Chunk* chunks,
+               int chunk_frames, size_t rows, float* out, int width, cudaStream_t stream) {
   const Source from{source, chunks, chunk_frames};
   for_each_element(rows, width, stream, [=] __device__(size_t row, int c) {
     const int64_t frame = from.of(row);

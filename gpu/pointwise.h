@@ -1,4 +1,5 @@
-// What has no memory: norms, activations, FiLM, copies between signals and rows. Rows of a buffer are `stride` floats apart.
+// What has no memory: norms, activations, FiLM, copies between signals and rows. Rows of a buffer are `stride` floats
+// apart.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -12,11 +13,12 @@
 namespace coil::gpu {
 
 // Columns [0, groups * width) in groups, each with its own mean square; weight null: 1. In place is allowed.
-void run_rms_norm(const float* weight, float eps, int groups, int width, const float* in, int in_stride, float* out, int out_stride, size_t rows,
-                  cudaStream_t stream);
+void run_rms_norm(const float* weight, float eps, int groups, int width, const float* in, int in_stride, float* out,
+                  int out_stride, size_t rows, cudaStream_t stream);
 
 // width: of the output
-void run_activation(ssm::Activation kind, const float* in, int in_stride, float* out, int out_stride, int width, size_t rows, cudaStream_t stream);
+void run_activation(ssm::Activation kind, const float* in, int in_stride, float* out, int out_stride, int width,
+                    size_t rows, cudaStream_t stream);
 
 // out = tanh(in) - tanh(x0), x0 = bias, or (1 + scale) bias + shift by the FiLM vector: exactly 0 where in is x0.
 void run_tanh_rest(const float* bias, const float* in, float* out, int width, size_t rows, cudaStream_t stream);
@@ -28,7 +30,8 @@ void run_add(const float* in, int in_stride, float* out, int out_stride, int wid
 void run_gate(const float* z, int z_stride, float* y, int y_stride, int width, size_t rows, cudaStream_t stream);
 
 // x = clamp(softplus(x + bias), low, high)
-void run_time_step(const float* bias, float low, float high, float* x, int stride, int width, size_t rows, cudaStream_t stream);
+void run_time_step(const float* bias, float low, float high, float* x, int stride, int width, size_t rows,
+                   cudaStream_t stream);
 
 // The FiLM vector moves linearly over the frames of a piece: vector + slope * (first + t) at its frame t.
 struct FilmPiece {
@@ -45,19 +48,23 @@ struct Film {
 };
 
 // out = (1 + scale) in + shift, both out of the FiLM vector at these places.
-void run_film(const Film& film, int scale_at, int shift_at, const float* in, float* out, int width, cudaStream_t stream);
-void run_tanh_rest(const Film& film, int scale_at, int shift_at, const float* bias, const float* in, float* out, int width, cudaStream_t stream);
+void run_film(const Film& film, int scale_at, int shift_at, const float* in, float* out, int width,
+              cudaStream_t stream);
+void run_tanh_rest(const Film& film, int scale_at, int shift_at, const float* bias, const float* in, float* out,
+                   int width, cudaStream_t stream);
 // y = y + W h, W out of the FiLM vector: rows of `outputs`, `row_floats` apart, from weights_at on
-void run_moving_linear(const Film& film, int weights_at, int row_floats, const float* h, int width, float* y, int outputs, cudaStream_t stream);
+void run_moving_linear(const Film& film, int weights_at, int row_floats, const float* h, int width, float* y,
+                       int outputs, cudaStream_t stream);
 // x = x * the FiLM vector's value at `gain_at`
 void run_gain(const Film& film, int gain_at, float* x, int stride, int width, cudaStream_t stream);
 
-// From signals that lie one after the other (`width` values a frame) to rows and back; `source` is every chunk's first frame. Values that
-// are not finite become 0 on the way in, as ids outside the vocabulary do.
-void run_unpack(const float* packed, const int64_t* source, const Chunk* chunks, int chunk_frames, size_t rows, float* out, int width, cudaStream_t stream);
-void run_pack(const float* in, int stride, const int64_t* source, const Chunk* chunks, int chunk_frames, size_t rows, float* packed, int width,
-              cudaStream_t stream);
-void run_embed(const float* table, int vocab, const int32_t* tokens, const int64_t* source, const Chunk* chunks, int chunk_frames, size_t rows,
-               float* out, int width, cudaStream_t stream);
+// From signals that lie one after the other (`width` values a frame) to rows and back; `source` is every chunk's first
+// frame. Values that are not finite become 0 on the way in, as ids outside the vocabulary do.
+void run_unpack(const float* packed, const int64_t* source, const Chunk* chunks, int chunk_frames, size_t rows,
+                float* out, int width, cudaStream_t stream);
+void run_pack(const float* in, int stride, const int64_t* source, const Chunk* chunks, int chunk_frames, size_t rows,
+              float* packed, int width, cudaStream_t stream);
+void run_embed(const float* table, int vocab, const int32_t* tokens, const int64_t* source, const Chunk* chunks,
+               int chunk_frames, size_t rows, float* out, int width, cudaStream_t stream);
 
 }  // namespace coil::gpu

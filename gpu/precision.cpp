@@ -4,7 +4,9 @@
 
 namespace coil::gpu {
 
-std::string to_string(Precision precision) { return precision == Precision::float32 ? "float32" : precision == Precision::tf32 ? "tf32" : "bf16"; }
+std::string to_string(Precision precision) {
+  return precision == Precision::float32 ? "float32" : precision == Precision::tf32 ? "tf32" : "bf16";
+}
 
 Precision precision_from_name(const std::string& name) {
   for (const Precision precision : {Precision::float32, Precision::tf32, Precision::bf16})

@@ -1,4 +1,5 @@
-// Kernels of the recurrences over chunks: a thread per channel, tiles of its states in registers over all frames of a chunk.
+// Kernels of the recurrences over chunks: a thread per channel, tiles of its states in registers over all frames of a
+// chunk.
 #include "gpu/conv_kernels.cuh"
 #include "gpu/elements.cuh"
 #include "gpu/math.cuh"
@@ -22,7 +23,8 @@ __global__ void __launch_bounds__(kThreads) remember_inputs(Conv conv, DevicePla
   for (int i = int(threadIdx.x); i < conv.channels * conv.taps; i += kThreads) {
     const int c = i / conv.taps, j = i % conv.taps, back = conv.taps - j;  // frames before the end
     const bool remembered = chunk.first && back > chunk.frames;
-    after[i] = remembered ? before[c * conv.taps + j + chunk.frames] : conv.x[(end - size_t(back)) * size_t(conv.x_stride) + size_t(c)];
+    after[i] = remembered ? before[c * conv.taps + j + chunk.frames]
+                          : conv.x[(end - size_t(back)) * size_t(conv.x_stride) + size_t(c)];
   }
 }
 
@@ -30,7 +32,8 @@ __global__ void __launch_bounds__(kThreads) remember_inputs(Conv conv, DevicePla
 
 constexpr int kTile = 16;  // states of a channel in registers
 
-__global__ void __launch_bounds__(256) decay_minus_one(const float* a, const float* dt, int dt_stride, float* decay, int heads, size_t rows) {
+__global__ void __launch_bounds__(256)
+    decay_minus_one(const float* a, const float* dt, int dt_stride, float* decay, int heads, size_t rows) {
   const size_t i = size_t(blockIdx.x) * 256 + threadIdx.x;
   if (i >= rows * size_t(heads)) return;
   const int head = int(i % size_t(heads));
@@ -48,10 +51,11 @@ __device__ Place place_of_thread(int channels) {
   return {warp / channel_blocks, int(warp % channel_blocks) * 32 + int(threadIdx.x) % 32};
 }
 
-// kTrue: from the chunk's true state, with outputs; else from zero, to the chunk's end state and its sum of dt. The four taps
-// of B and C are read as one vector where their addresses allow it.
+// kTrue: from the chunk's true state, with outputs; else from zero, to the chunk's end state and its sum of dt. The
+// four taps of B and C are read as one vector where their addresses allow it.
 template <bool kOneDecay, bool kTrue, bool kVectors>
-__global__ void __launch_bounds__(kThreads) scan_chunks(Scan s, ScanScratch scratch, const Chunk* chunks, int chunk_count, int chunk_frames) {
+__global__ void __launch_bounds__(kThreads)
+    scan_chunks(Scan s, ScanScratch scratch, const Chunk* chunks, int chunk_count, int chunk_frames) {
   const auto [index, c] = place_of_thread(s.channels);
   if (index >= size_t(chunk_count) || c >= s.channels) return;
   const Chunk chunk = chunks[index];
@@ -71,7 +75,8 @@ __global__ void __launch_bounds__(kThreads) scan_chunks(Scan s, ScanScratch scra
     }
     const float *dt_at = s.dt + row * size_t(s.dt_stride) + head, *u_at = s.u + row * size_t(s.u_stride) + c;
     const float* decay_at = kOneDecay ? s.decay + row * size_t(s.decay_stride) + head : nullptr;
-    const float *B_at = s.B + row * size_t(s.bc_stride) + group * s.d_state + n0, *C_at = s.C + row * size_t(s.bc_stride) + group * s.d_state + n0;
+    const float *B_at = s.B + row * size_t(s.bc_stride) + group * s.d_state + n0,
+                *C_at = s.C + row * size_t(s.bc_stride) + group * s.d_state + n0;
     float* y_at = kTrue ? s.y + row * size_t(s.y_stride) + c : nullptr;
     float elapsed = 0;
     for (int t = 0; t < chunk.frames; ++t) {
@@ -96,8 +101,10 @@ __global__ void __launch_bounds__(kThreads) scan_chunks(Scan s, ScanScratch scra
           }
         }
         for (int i = 0; i < 4; ++i) {
-          if constexpr (kOneDecay) h[n + i] = fmaf(decay, h[n + i], fmaf(dtu, B[i], h[n + i]));  // (1 + decay) h without rounding 1 + decay
-          else h[n + i] = fmaf(exp2_fast(dt * a[n + i]), h[n + i], dtu * B[i]);
+          if constexpr (kOneDecay)
+            h[n + i] = fmaf(decay, h[n + i], fmaf(dtu, B[i], h[n + i]));  // (1 + decay) h without rounding 1 + decay
+          else
+            h[n + i] = fmaf(exp2_fast(dt * a[n + i]), h[n + i], dtu * B[i]);
           if constexpr (kTrue) sums[i] = fmaf(C[i], h[n + i], sums[i]);
         }
       }
@@ -110,10 +117,13 @@ __global__ void __launch_bounds__(kThreads) scan_chunks(Scan s, ScanScratch scra
       if constexpr (kOneDecay) decay_at += s.decay_stride;
     }
     for (int n = 0; n < kTile && n0 + n < s.d_state; ++n) {
-      if (!kTrue) carry[n0 + n] = h[n];
-      else if (chunk.last) after[n0 + n] = h[n];
+      if (!kTrue)
+        carry[n0 + n] = h[n];
+      else if (chunk.last)
+        after[n0 + n] = h[n];
     }
-    if (!kTrue && n0 == 0 && c % s.headdim == 0) scratch.sums[index * size_t(s.channels / s.headdim) + size_t(head)] = elapsed;
+    if (!kTrue && n0 == 0 && c % s.headdim == 0)
+      scratch.sums[index * size_t(s.channels / s.headdim) + size_t(head)] = elapsed;
   }
 }
 
@@ -121,7 +131,8 @@ template <bool kOneDecay, bool kVectors>
 void run_scan_as(const Scan& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   const size_t warps = size_t(plan.chunk_count) * blocks_of(size_t(s.channels), 32);
   const auto launch_chunks = [&](auto* kernel) {
-    launch(kernel, blocks_of(warps, kWarps), kThreads, 0, stream, s, scratch, plan.chunks, plan.chunk_count, plan.chunk_frames);
+    launch(kernel, blocks_of(warps, kWarps), kThreads, 0, stream, s, scratch, plan.chunks, plan.chunk_count,
+           plan.chunk_frames);
   };
   if (plan.chunk_count > plan.signal_count) launch_chunks(scan_chunks<kOneDecay, false, kVectors>);
   const int heads = s.channels / s.headdim, per_head = s.headdim * s.d_state;
@@ -135,7 +146,8 @@ void run_scan_as(const Scan& s, const ScanScratch& scratch, const DevicePlan& pl
 constexpr int kModes = 8;
 
 template <bool kComplex, bool kTrue>
-__global__ void __launch_bounds__(kThreads) s4d_chunks(S4d s, ScanScratch scratch, const Chunk* chunks, int chunk_count, int chunk_frames) {
+__global__ void __launch_bounds__(kThreads)
+    s4d_chunks(S4d s, ScanScratch scratch, const Chunk* chunks, int chunk_count, int chunk_frames) {
   constexpr int kParts = kComplex ? 2 : 1;
   const auto [index, c] = place_of_thread(s.channels);
   if (index >= size_t(chunk_count) || c >= s.channels) return;
@@ -167,7 +179,8 @@ __global__ void __launch_bounds__(kThreads) s4d_chunks(S4d s, ScanScratch scratc
         const float re = fmaf(z_re[m], h_re[m], kComplex ? fmaf(-z_im[m], h_im[m], u) : u);
         if constexpr (kComplex) h_im[m] = fmaf(z_re[m], h_im[m], z_im[m] * h_re[m]);
         h_re[m] = re;
-        if constexpr (kTrue) sums[m % 2] = fmaf(c_re[m], h_re[m], kComplex ? fmaf(-c_im[m], h_im[m], sums[m % 2]) : sums[m % 2]);
+        if constexpr (kTrue)
+          sums[m % 2] = fmaf(c_re[m], h_re[m], kComplex ? fmaf(-c_im[m], h_im[m], sums[m % 2]) : sums[m % 2]);
       }
       u_at += s.u_stride;
       if constexpr (kTrue) {
@@ -190,10 +203,13 @@ void run_s4d_as(const S4d& s, const ScanScratch& scratch, const DevicePlan& plan
   using Value = std::conditional_t<kComplex, float2, float>;
   const size_t warps = size_t(plan.chunk_count) * blocks_of(size_t(s.channels), 32);
   if (plan.chunk_count > plan.signal_count)
-    launch(s4d_chunks<kComplex, false>, blocks_of(warps, kWarps), kThreads, 0, stream, s, scratch, plan.chunks, plan.chunk_count, plan.chunk_frames);
-  const JoinBuffers<Value> buffers{s.channels * s.modes, reinterpret_cast<Value*>(scratch.carry), s.table, s.table_stride};
+    launch(s4d_chunks<kComplex, false>, blocks_of(warps, kWarps), kThreads, 0, stream, s, scratch, plan.chunks,
+           plan.chunk_count, plan.chunk_frames);
+  const JoinBuffers<Value> buffers{s.channels * s.modes, reinterpret_cast<Value*>(scratch.carry), s.table,
+                                   s.table_stride};
   join_chunks(ConstantFactor<Value>{reinterpret_cast<const Value*>(s.z_chunk)}, buffers, plan, stream);
-  launch(s4d_chunks<kComplex, true>, blocks_of(warps, kWarps), kThreads, 0, stream, s, scratch, plan.chunks, plan.chunk_count, plan.chunk_frames);
+  launch(s4d_chunks<kComplex, true>, blocks_of(warps, kWarps), kThreads, 0, stream, s, scratch, plan.chunks,
+         plan.chunk_count, plan.chunk_frames);
 }
 
 size_t aligned(size_t floats) { return (floats + 3) / 4 * 4; }
@@ -204,16 +220,18 @@ void run_conv(const Conv& conv, const DevicePlan& plan, cudaStream_t stream) {
   const unsigned chunks = unsigned(plan.chunk_count);
   if (conv_in_vectors(conv)) {
     const unsigned runs = blocks_of(size_t(plan.chunk_frames), kConvRun);
-    launch(conv_silu_vectors, dim3(chunks, blocks_of(size_t(conv.channels / 4) * runs, kConvThreads)), kConvThreads, 0, stream, conv, plan.chunks,
-           plan.chunk_frames);
+    launch(conv_silu_vectors, dim3(chunks, blocks_of(size_t(conv.channels / 4) * runs, kConvThreads)), kConvThreads, 0,
+           stream, conv, plan.chunks, plan.chunk_frames);
   } else {
-    const size_t blocks_y = std::min<size_t>(blocks_of(size_t(plan.chunk_frames) * size_t(conv.channels), 4 * kConvThreads), 64);
+    const size_t blocks_y =
+        std::min<size_t>(blocks_of(size_t(plan.chunk_frames) * size_t(conv.channels), 4 * kConvThreads), 64);
     launch(conv_silu, dim3(chunks, unsigned(blocks_y)), kConvThreads, 0, stream, conv, plan.chunks, plan.chunk_frames);
   }
   if (conv.taps > 0) launch(remember_inputs, unsigned(plan.signal_count), kThreads, 0, stream, conv, plan);
 }
 
-void run_decay(const float* a, const float* dt, int dt_stride, float* decay, int heads, size_t rows, cudaStream_t stream) {
+void run_decay(const float* a, const float* dt, int dt_stride, float* decay, int heads, size_t rows,
+               cudaStream_t stream) {
   launch(decay_minus_one, blocks_of(rows * size_t(heads), 256), 256, 0, stream, a, dt, dt_stride, decay, heads, rows);
 }
 
@@ -226,8 +244,10 @@ ScanScratch::ScanScratch(float* memory, const Extent& e, size_t states)
 
 void run_scan(const Scan& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   const bool vectors = s.d_state % kTile == 0 && on_vectors(s.B, s.bc_stride) && on_vectors(s.C, s.bc_stride);
-  if (s.one_decay) (vectors ? run_scan_as<true, true> : run_scan_as<true, false>)(s, scratch, plan, stream);
-  else (vectors ? run_scan_as<false, true> : run_scan_as<false, false>)(s, scratch, plan, stream);
+  if (s.one_decay)
+    (vectors ? run_scan_as<true, true> : run_scan_as<true, false>)(s, scratch, plan, stream);
+  else
+    (vectors ? run_scan_as<false, true> : run_scan_as<false, false>)(s, scratch, plan, stream);
 }
 
 void run_s4d(const S4d& bank, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {

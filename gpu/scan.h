@@ -1,5 +1,6 @@
-// The recurrences over chunks of time, for networks of any size: causal convolution, selective scan (Mamba-1), SSD (Mamba-2), S4D.
-// Every scan is three steps: each chunk from zero, the join (gpu/join.cuh), each chunk from its true state.
+// The recurrences over chunks of time, for networks of any size: causal convolution, selective scan (Mamba-1), SSD
+// (Mamba-2), S4D. Every scan is three steps: each chunk from zero, the join (gpu/join.cuh), each chunk from its true
+// state.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -9,7 +10,8 @@
 
 namespace coil::gpu {
 
-// y_c = silu(sum_j w_{c,j} x_{c, t - (taps - 1) + j} + b_c); no taps: y = silu(x). The state is upstream's: (channels, taps), the newest last.
+// y_c = silu(sum_j w_{c,j} x_{c, t - (taps - 1) + j} + b_c); no taps: y = silu(x). The state is upstream's: (channels,
+// taps), the newest last.
 struct Conv {
   const float *weight, *bias;  // (taps, channels), the newest frame's last; bias null: 0
   int channels, taps;
@@ -22,11 +24,12 @@ struct Conv {
 };
 void run_conv(const Conv& conv, const DevicePlan& plan, cudaStream_t stream);
 
-// h = e^(dt A) h + dt B u; y = C h + D u. Channels i share dt, D by heads of `headdim`, and B and C by groups of `group_channels`.
+// h = e^(dt A) h + dt B u; y = C h + D u. Channels i share dt, D by heads of `headdim`, and B and C by groups of
+// `group_channels`.
 struct Scan {
   int channels, d_state, headdim, group_channels;
-  const float* a;  // log2(e) A: (channels, d_state) for Mamba-1, (heads) for Mamba-2
-  bool one_decay;  // Mamba-2
+  const float* a;           // log2(e) A: (channels, d_state) for Mamba-1, (heads) for Mamba-2
+  bool one_decay;           // Mamba-2
   const float *dt, *decay;  // [row][dt_stride], [row][decay_stride]: per head; decay: e^(dt A) - 1, Mamba-2 only
   int dt_stride, decay_stride;
   const float* u;
@@ -41,7 +44,8 @@ struct Scan {
 };
 
 // decay = e^(dt A) - 1, relative error <= 1e-6
-void run_decay(const float* a, const float* dt, int dt_stride, float* decay, int heads, size_t rows, cudaStream_t stream);
+void run_decay(const float* a, const float* dt, int dt_stride, float* decay, int heads, size_t rows,
+               cudaStream_t stream);
 
 // The scratch of a scan with so many states (complex ones count twice) and so many sums of dt.
 struct ScanScratch {
@@ -53,7 +57,8 @@ struct ScanScratch {
 
 void run_scan(const Scan& scan, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream);
 
-// h' = z h + u; y = Re(c h') + D u, per channel and mode. Source: Gu, Gupta, Goel & Re 2022, eq. 3 and 4, with B folded into c.
+// h' = z h + u; y = Re(c h') + D u, per channel and mode. Source: Gu, Gupta, Goel & Re 2022, eq. 3 and 4, with B folded
+// into c.
 struct S4d {
   int channels, modes;
   bool complex;

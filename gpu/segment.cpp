@@ -14,7 +14,8 @@ Plan plan_segment(std::span<const SignalPart> parts, int chunk_frames) {
     const int first_chunk = int(plan.chunks.size());
     for (size_t i = 0; i < count; ++i) {
       const int left = int(part.frames - i * size);
-      plan.chunks.push_back({std::min(left, chunk_frames), part.state_in, part.state_out, i == 0, i + 1 == count, left});
+      plan.chunks.push_back(
+          {std::min(left, chunk_frames), part.state_in, part.state_out, i == 0, i + 1 == count, left});
     }
     plan.signals.push_back({first_chunk, int(count), part.state_in});
   }
@@ -34,7 +35,8 @@ std::vector<size_t> share_segment(std::span<const size_t> left, size_t chunks, i
   for (const size_t n : left) active += n > 0;
   for (size_t i = 0; i < left.size() && chunks > 0; ++i) {
     if (left[i] == 0) continue;
-    const size_t share = std::max<size_t>(chunks / active--, 1), wanted = (left[i] + size - 1) / size, given = std::min(share, wanted);
+    const size_t share = std::max<size_t>(chunks / active--, 1), wanted = (left[i] + size - 1) / size,
+                 given = std::min(share, wanted);
     frames[i] = std::min(left[i], given * size);
     chunks -= given;
   }

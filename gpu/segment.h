@@ -1,7 +1,9 @@
-// How a batch lies on the device: every signal is cut into chunks of time, and every chunk has the same number of rows in all buffers.
+// How a batch lies on the device: every signal is cut into chunks of time, and every chunk has the same number of rows
+// in all buffers.
 //
-// Row r of a buffer is frame r % chunk_frames of chunk r / chunk_frames. The chunks of one signal follow each other, all but its last are
-// full; the rows behind a last chunk's frames hold whatever was there and are never read across rows.
+// Row r of a buffer is frame r % chunk_frames of chunk r / chunk_frames. The chunks of one signal follow each other,
+// all but its last are full; the rows behind a last chunk's frames hold whatever was there and are never read across
+// rows.
 #pragma once
 
 #include <cstdint>
@@ -47,8 +49,8 @@ struct SignalPart {
 
 Plan plan_segment(std::span<const SignalPart> parts, int chunk_frames);
 
-// How many frames each signal gets in the next segment of at most `chunks` chunks, `left` being what it still has: whole chunks unless it
-// ends. Signals that come too late wait with 0; at least one gets some.
+// How many frames each signal gets in the next segment of at most `chunks` chunks, `left` being what it still has:
+// whole chunks unless it ends. Signals that come too late wait with 0; at least one gets some.
 std::vector<size_t> share_segment(std::span<const size_t> left, size_t chunks, int chunk_frames);
 
 }  // namespace coil::gpu

@@ -12,14 +12,16 @@ namespace {
 constexpr int kMaxWarps = 8;
 template <int kStates>
 constexpr int kBlocks = kStates > 16 ? 2 : 3;
-// Tiles of a span. Two halve the steps from state to state, which few states do not need, and take registers, which float32's many states do not leave.
+// Tiles of a span. Two halve the steps from state to state, which few states do not need, and take registers, which
+// float32's many states do not leave.
 template <Precision kPrecision, int kStates>
 constexpr int kTiles = kStates <= 16 || (kStates > 64 && kPrecision != Precision::bf16) ? 1 : 2;
 
 template <Precision kPrecision, int kStates, bool kTrue>
 class Blocks {
  public:
-  static constexpr auto* kKernel = ssd_chunks<kPrecision, kStates, kTiles<kPrecision, kStates>, kTrue, kMaxWarps, kBlocks<kStates>>;
+  static constexpr auto* kKernel =
+      ssd_chunks<kPrecision, kStates, kTiles<kPrecision, kStates>, kTrue, kMaxWarps, kBlocks<kStates>>;
   int warps = kMaxWarps, parts;  // of a block; blocks of a chunk
   size_t bytes;                  // of shared memory
 
@@ -33,15 +35,17 @@ class Blocks {
   }
 
   void start(const Ssd& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) const {
-    launch(kKernel, unsigned(plan.chunk_count) * unsigned(parts), unsigned(32 * warps), bytes, stream, s, scratch.carry, scratch.sums, plan.chunks,
-           plan.chunk_frames, parts);
+    launch(kKernel, unsigned(plan.chunk_count) * unsigned(parts), unsigned(32 * warps), bytes, stream, s, scratch.carry,
+           scratch.sums, plan.chunks, plan.chunk_frames, parts);
   }
 
  private:
   size_t bytes_of(const Ssd& s) const {
     int heads = 0;  // of the block that meets most
-    for (int first = 0; first < s.channels; first += 16 * warps) heads = std::max(heads, (first + 16 * warps - 1) / s.headdim - first / s.headdim + 1);
-    return SsdShared<kPrecision, kStates, kTiles<kPrecision, kStates>>{heads, warps, kTrue, kTrue && s.z}.floats() * sizeof(float);
+    for (int first = 0; first < s.channels; first += 16 * warps)
+      heads = std::max(heads, (first + 16 * warps - 1) / s.headdim - first / s.headdim + 1);
+    return SsdShared<kPrecision, kStates, kTiles<kPrecision, kStates>>{heads, warps, kTrue, kTrue && s.z}.floats() *
+           sizeof(float);
   }
 };
 
@@ -60,13 +64,17 @@ void with_kernels(const Ssd& s, Precision precision, const F& f) {
 
 }  // namespace
 
-bool serves_ssd(int headdim, int group_channels, int d_state) { return headdim % 8 == 0 && group_channels % 16 == 0 && d_state <= 128; }
+bool serves_ssd(int headdim, int group_channels, int d_state) {
+  return headdim % 8 == 0 && group_channels % 16 == 0 && d_state <= 128;
+}
 
-void run_ssd(const Ssd& s, Precision precision, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
+void run_ssd(const Ssd& s, Precision precision, const ScanScratch& scratch, const DevicePlan& plan,
+             cudaStream_t stream) {
   with_kernels(s, precision, [&]<Precision kPrecision, int kStates>() {
     if (plan.chunk_count > plan.signal_count) Blocks<kPrecision, kStates, false>(s).start(s, scratch, plan, stream);
     const DecayFactor factor{scratch.sums, s.headdim * s.d_state, s.channels / s.headdim};
-    join_chunks(factor, JoinBuffers<float>{s.channels * s.d_state, scratch.carry, s.table, s.table_stride}, plan, stream);
+    join_chunks(factor, JoinBuffers<float>{s.channels * s.d_state, scratch.carry, s.table, s.table_stride}, plan,
+                stream);
     Blocks<kPrecision, kStates, true>(s).start(s, scratch, plan, stream);
   });
 }

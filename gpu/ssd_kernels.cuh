@@ -1,19 +1,20 @@
-// The kernel of SSD in matrix form. Source: Dao & Gu 2024, section 6, whose chunks are spans of one or two tiles of 16 frames here, one after the other,
-// so that the state never leaves a warp's registers.
+// The kernel of SSD in matrix form. Source: Dao & Gu 2024, section 6, whose chunks are spans of one or two tiles of 16
+// frames here, one after the other, so that the state never leaves a warp's registers.
 //
-// A warp runs 16 channels of a chunk, half of which may belong to the next head. With the sums of dt A from a tile's begin, s, in base 2, h the
-// state before the span, and w = 2^(s_end - s) dt, two tiles are
+// A warp runs 16 channels of a chunk, half of which may belong to the next head. With the sums of dt A from a tile's
+// begin, s, in base 2, h the state before the span, and w = 2^(s_end - s) dt, two tiles are
 //   y_0    = 2^s (C_0 h) + ((C_0 B_0^T) * L) u_0 + D u_0,   L[t][i] = 2^(s_t - s_i) dt_i for i <= t, else 0
 //   y_1    = 2^s (2^(s_end of 0) C_1 h + (C_1 B_0^T) (w_0 u_0)) + ((C_1 B_1^T) * L) u_1 + D u_1
 //   h^T    = 2^(s_end of both) h^T + (2^(s_end of 1) w_0 u_0)^T B_0 + (w_1 u_1)^T B_1
-// h is held transposed, [channel][state]: as sums of the third product, which are the right side of the first (gpu/tensor_cores.cuh). Where a tile
-// decays mildly, L[t][i] is the product of 2^s_t, which is C h's too, and 2^-s_i dt_i, which u takes: C B^T is then the same side for all heads.
+// h is held transposed, [channel][state]: as sums of the third product, which are the right side of the first
+// (gpu/tensor_cores.cuh). Where a tile decays mildly, L[t][i] is the product of 2^s_t, which is C h's too, and 2^-s_i
+// dt_i, which u takes: C B^T is then the same side for all heads.
 //
-// The warps of a block share B, C, the products of both and the decays. What a span needs is copied while the span before it runs, and B and C become
-// sides of products once, for all warps.
+// The warps of a block share B, C, the products of both and the decays. What a span needs is copied while the span
+// before it runs, and B and C become sides of products once, for all warps.
 //
-// Frames are inputs of a product as [step][i]: frame 8 step + 2 t + i of a tile; 16 states as [step][i]: state 4 t + 2 i + step, so that a lane's are
-// neighbours.
+// Frames are inputs of a product as [step][i]: frame 8 step + 2 t + i of a tile; 16 states as [step][i]: state 4 t + 2
+// i + step, so that a lane's are neighbours.
 #pragma once
 
 #include <cstring>
@@ -28,7 +29,8 @@ namespace coil::gpu {
 
 inline constexpr int kSsdTile = 16;  // frames
 
-// Of one head in one tile, per frame: s as the sum of two floats, as what decays by much less than s is their difference; dt; w; 2^s; 2^-s dt.
+// Of one head in one tile, per frame: s as the sum of two floats, as what decays by much less than s is their
+// difference; dt; w; 2^s; 2^-s dt.
 struct alignas(16) SsdDecays {
   float high[kSsdTile], low[kSsdTile], step[kSsdTile], weight[kSsdTile], decay[kSsdTile], growth[kSsdTile];
   __device__ float end() const { return high[kSsdTile - 1]; }
@@ -38,36 +40,43 @@ struct alignas(16) SsdDecays {
 // Shared memory of a block that runs `heads` heads in `warps` warps.
 template <Precision kPrecision, int kStates, int kTiles>
 struct SsdShared {
-  static constexpr int kSpan = kTiles * kSsdTile, kSteps = kStates / 16;     // frames; 16 states each
-  static constexpr int kRowB = kStates + 4, kRowC = kStates / 32 * 32 + 16;  // floats; what a warp reads at once lies in different banks
-  static constexpr int kSide = 32 * sizeof(Left<kPrecision>) / 4;            // floats of 16 frames x 16 states as a side of a product
-  static constexpr int kOwn = kSpan * 16;                                    // of a warp's channels of u or z
-  // C B^T of a tile and itself, and of the second and the first: sums of frames x frames, [part][half][lane][4], each part of so many steps
-  static constexpr int kMixings = 2 * kTiles - 1, kPartSteps = kSteps > 4 && kPrecision == Precision::float32 ? 2 : kSteps;
+  static constexpr int kSpan = kTiles * kSsdTile, kSteps = kStates / 16;  // frames; 16 states each
+  static constexpr int kRowB = kStates + 4,
+                       kRowC = kStates / 32 * 32 + 16;  // floats; what a warp reads at once lies in different banks
+  static constexpr int kSide =
+      32 * sizeof(Left<kPrecision>) / 4;   // floats of 16 frames x 16 states as a side of a product
+  static constexpr int kOwn = kSpan * 16;  // of a warp's channels of u or z
+  // C B^T of a tile and itself, and of the second and the first: sums of frames x frames, [part][half][lane][4], each
+  // part of so many steps
+  static constexpr int kMixings = 2 * kTiles - 1,
+                       kPartSteps = kSteps > 4 && kPrecision == Precision::float32 ? 2 : kSteps;
   static constexpr int kMixingParts = kSteps / kPartSteps, kMixing = 256 * kMixingParts;
   static constexpr bool kKeptMixing = kMixingParts > 1;  // the parts are put together once, to a side of a product
   int heads, warps;
   bool with_output, with_gate;
 
-  // Where a channel < 8 of a warp lies in a frame < 8: rows of 16 channels, ordered so that lanes that copy 4 channels each, or read as products need
-  // them, meet different banks. The other 8 channels are at own_at ^ 8, 8 frames further is 128 further, and an odd frame 32 behind the even one.
+  // Where a channel < 8 of a warp lies in a frame < 8: rows of 16 channels, ordered so that lanes that copy 4 channels
+  // each, or read as products need them, meet different banks. The other 8 channels are at own_at ^ 8, 8 frames further
+  // is 128 further, and an odd frame 32 behind the even one.
   __host__ __device__ static constexpr int own_at(int frame, int channel) {
     return (frame / 4 * 4 + frame % 2 * 2 + frame / 2 % 2) * 16 + frame / 4 * 8 + channel;
   }
 
   __host__ __device__ constexpr size_t floats() const {
     const int sides = kTiles * kSteps * kSide, mixing = kMixings * (kMixing + (kKeptMixing ? kSide : 0));
-    return size_t(kSpan * kRowB + sides + (with_output ? kSpan * kRowC + sides + mixing : 0) + warps * kOwn * (with_gate ? 2 : 1)) +
+    return size_t(kSpan * kRowB + sides + (with_output ? kSpan * kRowC + sides + mixing : 0) +
+                  warps * kOwn * (with_gate ? 2 : 1)) +
            size_t(kTiles * heads) * sizeof(SsdDecays) / sizeof(float);
   }
 
   // C, its sides and the mixing are there with output only, z with a gate.
   struct Pieces {
-    float *B, *C;                  // [frame][kRowB], [frame][kRowC]
-    float *B_sides, *C_sides;      // [tile][step]: right sides of the product with u, left sides of that with h
-    float *mixing, *mixing_sides;  // C_0 B_0^T, C_1 B_1^T, C_1 B_0^T; and, if they are kept, as left sides of products with u
-    float *u, *z;                  // [warp][own_at(frame, channel)]
-    SsdDecays* decays;             // [head][tile]
+    float *B, *C;              // [frame][kRowB], [frame][kRowC]
+    float *B_sides, *C_sides;  // [tile][step]: right sides of the product with u, left sides of that with h
+    float *mixing,
+        *mixing_sides;  // C_0 B_0^T, C_1 B_1^T, C_1 B_0^T; and, if they are kept, as left sides of products with u
+    float *u, *z;       // [warp][own_at(frame, channel)]
+    SsdDecays* decays;  // [head][tile]
   };
   __device__ Pieces at(float* memory) const {
     const auto take = [&](int floats, bool there = true) {
@@ -89,9 +98,11 @@ struct SsdShared {
   }
 };
 
-// Begins to copy a span's rows of B, and of C if wanted, by all threads. Rows beyond the `frames` there are repeat the last one: their dt is 0.
+// Begins to copy a span's rows of B, and of C if wanted, by all threads. Rows beyond the `frames` there are repeat the
+// last one: their dt is 0.
 template <int kStates, class Shared, bool kWithC>
-__device__ void copy_mixing(const float* B, const float* C, int stride, int states, int frames, float* to_B, float* to_C) {
+__device__ void copy_mixing(const float* B, const float* C, int stride, int states, int frames, float* to_B,
+                            float* to_C) {
   constexpr int kSpan = Shared::kSpan;
   const int threads = int(blockDim.x);
   if (on_vectors(B, stride, states) && (!kWithC || on_vectors(C, stride))) {
@@ -122,7 +133,8 @@ __device__ void copy_own(const float* from, int stride, int frames, float* to, i
   if (on_vectors(from, stride)) {
     const int at = Shared::own_at(lane / 4, lane % 2 * 4) ^ lane % 4 / 2 * 8;
 #pragma unroll
-    for (int i = 0; i < Shared::kSpan / 8; ++i) copy_async(from + (min(8 * i + lane / 4, frames - 1) * stride + lane % 4 * 4), to + 128 * i + at);
+    for (int i = 0; i < Shared::kSpan / 8; ++i)
+      copy_async(from + (min(8 * i + lane / 4, frames - 1) * stride + lane % 4 * 4), to + 128 * i + at);
   } else {
 #pragma unroll 1
     for (int i = 0; i < Shared::kSpan / 2; ++i) {
@@ -189,7 +201,8 @@ __device__ void mix_frames(const float* B, const float* C, float* C_sides, float
     Right<kPrecision> right[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const float4 row = *reinterpret_cast<const float4*>(B + (8 * half + lane / 4) * Shared::kRowB + 16 * k + lane % 4 * 4);
+      const float4 row =
+          *reinterpret_cast<const float4*>(B + (8 * half + lane / 4) * Shared::kRowB + 16 * k + lane % 4 * 4);
       right[half] = Right<kPrecision>({{row.x, row.z}, {row.y, row.w}});
     }
     each_part<kPrecision>([&](int part) {
@@ -200,7 +213,8 @@ __device__ void mix_frames(const float* B, const float* C, float* C_sides, float
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const auto &even = sums[0][half], &odd = sums[1][half];
-    reinterpret_cast<float4*>(mixing)[32 * half + lane] = float4{even[0] + odd[0], even[1] + odd[1], even[2] + odd[2], even[3] + odd[3]};
+    reinterpret_cast<float4*>(mixing)[32 * half + lane] =
+        float4{even[0] + odd[0], even[1] + odd[1], even[2] + odd[2], even[3] + odd[3]};
   }
 }
 
@@ -219,8 +233,8 @@ __device__ void read_mixing(const float* mixing, int lane, float (&values)[2][4]
   }
 }
 
-// The values of the left side of a product over a tile's own frames: calls f(value, r, step, i) for those of frame g + 8 r with frames that may be of its
-// past, and makes those with its future 0.
+// The values of the left side of a product over a tile's own frames: calls f(value, r, step, i) for those of frame g +
+// 8 r with frames that may be of its past, and makes those with its future 0.
 template <class F>
 __device__ void each_past(int lane, float (&values)[2][4], const F& f) {
   const int g = lane / 4, t = lane % 4;
@@ -242,14 +256,17 @@ __device__ Left<kPrecision> decayed(float (&values)[2][4], const SsdDecays& deca
   const int g = lane / 4, t = lane % 4;
   each_past(lane, values, [&](float& value, int r, int step, int i) {
     const int now = g + 8 * r, then = 8 * step + 2 * t + i;
-    value *= exp2_fast((decays.high[now] - decays.high[then]) + (decays.low[now] - decays.low[then])) * decays.step[then];
+    value *=
+        exp2_fast((decays.high[now] - decays.high[then]) + (decays.low[now] - decays.low[then])) * decays.step[then];
   });
   return Left<kPrecision>(values);
 }
 
-// s and what follows from it for `kCount` tiles of a head by 16 lanes, in float64: a tile may decay by so much that the float32 of s would not do.
+// s and what follows from it for `kCount` tiles of a head by 16 lanes, in float64: a tile may decay by so much that the
+// float32 of s would not do.
 template <int kCount>
-__device__ void sum_decays(const float (&dt)[kCount], const float (&a)[kCount], int frame, SsdDecays* const (&to)[kCount]) {
+__device__ void sum_decays(const float (&dt)[kCount], const float (&a)[kCount], int frame,
+                           SsdDecays* const (&to)[kCount]) {
   double s[kCount], last[kCount];
 #pragma unroll
   for (int i = 0; i < kCount; ++i) s[i] = double(dt[i]) * double(a[i]);
@@ -267,7 +284,8 @@ __device__ void sum_decays(const float (&dt)[kCount], const float (&a)[kCount], 
     const float high = float(s[i]), low = float(s[i] - double(high));
     to[i]->high[frame] = high, to[i]->low[frame] = low, to[i]->step[frame] = dt[i];
     to[i]->weight[frame] = exp2_fast(float(last[i] - s[i])) * dt[i];
-    to[i]->decay[frame] = exp2_fast(high) * fmaf(low, kLn2, 1.0f), to[i]->growth[frame] = exp2_fast(-high) * fmaf(-low, kLn2, 1.0f) * dt[i];
+    to[i]->decay[frame] = exp2_fast(high) * fmaf(low, kLn2, 1.0f),
+    to[i]->growth[frame] = exp2_fast(-high) * fmaf(-low, kLn2, 1.0f) * dt[i];
   }
 }
 
@@ -282,11 +300,18 @@ __device__ void load_states(const float* from, int d_state, int lane, float (&st
       for (int half = 0; half < 2; ++half) {
         const int n = 16 * k + lane % 4 * 4;
         const float4 v = quad(from + (lane / 4 + 8 * half) * d_state + n, d_state - n);
-        state[2 * k][2 * half] = v.x, state[2 * k + 1][2 * half] = v.y, state[2 * k][2 * half + 1] = v.z, state[2 * k + 1][2 * half + 1] = v.w;
+        state[2 * k][2 * half] = v.x, state[2 * k + 1][2 * half] = v.y, state[2 * k][2 * half + 1] = v.z,
+                         state[2 * k + 1][2 * half + 1] = v.w;
       }
   };
-  if (vectors) load([](const float* at, int left) { return left > 0 ? *reinterpret_cast<const float4*>(at) : float4{0, 0, 0, 0}; });
-  else load([](const float* at, int left) { return float4{left > 0 ? at[0] : 0, left > 1 ? at[1] : 0, left > 2 ? at[2] : 0, left > 3 ? at[3] : 0}; });
+  if (vectors)
+    load([](const float* at, int left) {
+      return left > 0 ? *reinterpret_cast<const float4*>(at) : float4{0, 0, 0, 0};
+    });
+  else
+    load([](const float* at, int left) {
+      return float4{left > 0 ? at[0] : 0, left > 1 ? at[1] : 0, left > 2 ? at[2] : 0, left > 3 ? at[3] : 0};
+    });
 }
 template <int kSteps>
 __device__ void store_states(float* to, int d_state, int lane, const float (&state)[2 * kSteps][4]) {
@@ -297,7 +322,8 @@ __device__ void store_states(float* to, int d_state, int lane, const float (&sta
     for (int half = 0; half < 2; ++half) {
       const int n = 16 * k + lane % 4 * 4, left = d_state - n;
       float* at = to + (lane / 4 + 8 * half) * d_state + n;
-      const float4 v{state[2 * k][2 * half], state[2 * k + 1][2 * half], state[2 * k][2 * half + 1], state[2 * k + 1][2 * half + 1]};
+      const float4 v{state[2 * k][2 * half], state[2 * k + 1][2 * half], state[2 * k][2 * half + 1],
+                     state[2 * k + 1][2 * half + 1]};
       if (vectors) {
         if (left > 0) *reinterpret_cast<float4*>(at) = v;
       } else {
@@ -309,20 +335,24 @@ __device__ void store_states(float* to, int d_state, int lane, const float (&sta
     }
 }
 
-// kTrue: from the chunk's true state, with outputs; else from zero, to the chunk's end state and its sum of dt A in base 2. Blocks of whole
-// warps: block `parts * chunk + part` runs the chunk's channels from 16 * warps * part on, which are of one group. carries: [chunk][channel][state];
-// sums: [chunk][head].
+// kTrue: from the chunk's true state, with outputs; else from zero, to the chunk's end state and its sum of dt A in
+// base 2. Blocks of whole warps: block `parts * chunk + part` runs the chunk's channels from 16 * warps * part on,
+// which are of one group. carries: [chunk][channel][state]; sums: [chunk][head].
 template <Precision kPrecision, int kStates, int kTiles, bool kTrue, int kMaxWarps, int kBlocks>
-__global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, float* carries, float* sums, const Chunk* chunks, int chunk_frames, int parts) {
+__global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
+    ssd_chunks(Ssd s, float* carries, float* sums, const Chunk* chunks, int chunk_frames, int parts) {
   using Shared = SsdShared<kPrecision, kStates, kTiles>;
   constexpr int kSpan = Shared::kSpan, kSteps = Shared::kSteps, kSide = Shared::kSide;
   const size_t index = blockIdx.x / unsigned(parts);
   const Chunk chunk = chunks[index];
   if (!kTrue && chunk.last) return;
-  const int warps = int(blockDim.x) / 32, warp = __shfl_sync(0xffffffffu, int(threadIdx.x) / 32, 0);  // known to be the same in all lanes
+  const int warps = int(blockDim.x) / 32,
+            warp = __shfl_sync(0xffffffffu, int(threadIdx.x) / 32, 0);  // known to be the same in all lanes
   const int lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
-  const int first_channel = int(blockIdx.x % unsigned(parts)) * 16 * warps, channel = first_channel + 16 * warp, group = first_channel / s.group_channels;
-  const int first_head = first_channel / s.headdim, heads = (first_channel + 16 * warps - 1) / s.headdim - first_head + 1, all_heads = s.channels / s.headdim;
+  const int first_channel = int(blockIdx.x % unsigned(parts)) * 16 * warps, channel = first_channel + 16 * warp,
+            group = first_channel / s.group_channels;
+  const int first_head = first_channel / s.headdim,
+            heads = (first_channel + 16 * warps - 1) / s.headdim - first_head + 1, all_heads = s.channels / s.headdim;
   const int head[2] = {channel / s.headdim - first_head, (channel + 8) / s.headdim - first_head};  // of the two halves
   const bool gated = kTrue && s.z;
   const auto shared = Shared{heads, warps, kTrue, gated}.at(dynamic_shared());
@@ -335,14 +365,16 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   const auto copy_next_mixing = [&](int first) {
     if (first < chunk.frames) {
       const size_t at = (row + size_t(first)) * size_t(s.bc_stride) + size_t(group * s.d_state);
-      copy_mixing<kStates, Shared, kTrue>(s.B + at, s.C + at, s.bc_stride, s.d_state, chunk.frames - first, shared.B, shared.C);
+      copy_mixing<kStates, Shared, kTrue>(s.B + at, s.C + at, s.bc_stride, s.d_state, chunk.frames - first, shared.B,
+                                          shared.C);
     }
     end_copy_group();
   };
   const auto copy_next_own = [&](int first) {
     if (first < chunk.frames) {
       const auto copy = [&](const float* from, int stride, float* to) {
-        copy_own<Shared>(from + (row + size_t(first)) * size_t(stride) + size_t(channel), stride, chunk.frames - first, to, lane);
+        copy_own<Shared>(from + (row + size_t(first)) * size_t(stride) + size_t(channel), stride, chunk.frames - first,
+                         to, lane);
       };
       copy(s.u, s.u_stride, own_u);
       if (gated) copy(s.z, s.z_stride, own_z);
@@ -350,8 +382,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
     end_copy_group();
   };
 
-  // The decays of a tile of a head are summed up by half a warp; a block has at most two heads a warp. The last warps begin, as the first ones have
-  // more sides to make.
+  // The decays of a tile of a head are summed up by half a warp; a block has at most two heads a warp. The last warps
+  // begin, as the first ones have more sides to make.
   int sums_at[kTiles], sums_head[kTiles];
   float a[kTiles], bias[kTiles], next_dt[kTiles];
 #pragma unroll
@@ -365,12 +397,14 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
 #pragma unroll
     for (int i = 0; i < kTiles; ++i) {
       const int frame = sums_at[i] % kTiles * kSsdTile + lane % 16;
-      next_dt[i] = first + frame < chunk.frames && sums_at[i] < kTiles * heads ? at[frame * s.dt_stride + sums_head[i]] : 0.0f;
+      next_dt[i] =
+          first + frame < chunk.frames && sums_at[i] < kTiles * heads ? at[frame * s.dt_stride + sums_head[i]] : 0.0f;
     }
   };
 
   if (s.d_state < kStates) {  // the states that are not there stay 0
-    for (int i = int(threadIdx.x); i < kSpan * (Shared::kRowB + (kTrue ? Shared::kRowC : 0)); i += int(blockDim.x)) shared.B[i] = 0;
+    for (int i = int(threadIdx.x); i < kSpan * (Shared::kRowB + (kTrue ? Shared::kRowC : 0)); i += int(blockDim.x))
+      shared.B[i] = 0;
     __syncthreads();
   }
   copy_next_mixing(0);
@@ -388,8 +422,10 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
     constexpr int kMixingWork = kTrue ? Shared::kMixings * Shared::kMixingParts : 0;
     if constexpr (kTrue)
       for (int work = warp; work < kMixingWork; work += warps) {
-        const int block = work / Shared::kMixingParts, part = work % Shared::kMixingParts, k = part * Shared::kPartSteps, now = block > 0, then = block == 1;
-        mix_frames<kPrecision, Shared>(shared.B + then * kSsdTile * Shared::kRowB + 16 * k, shared.C + now * kSsdTile * Shared::kRowC + 16 * k,
+        const int block = work / Shared::kMixingParts, part = work % Shared::kMixingParts,
+                  k = part * Shared::kPartSteps, now = block > 0, then = block == 1;
+        mix_frames<kPrecision, Shared>(shared.B + then * kSsdTile * Shared::kRowB + 16 * k,
+                                       shared.C + now * kSsdTile * Shared::kRowC + 16 * k,
                                        now == then ? shared.C_sides + (now * kSteps + k) * kSide : nullptr,
                                        shared.mixing + block * Shared::kMixing + 256 * part, lane);
       }
@@ -423,35 +459,45 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
       return Left<kPrecision>(values);
     };
     if constexpr (kTrue && Shared::kKeptMixing)
-      for (int block = warp; block < Shared::kMixings; block += warps) keep_side(mixing_side(block), shared.mixing_sides + block * kSide, lane);
+      for (int block = warp; block < Shared::kMixings; block += warps)
+        keep_side(mixing_side(block), shared.mixing_sides + block * kSide, lane);
     const auto kept_mixing = [&](int block) {
-      if constexpr (Shared::kKeptMixing) return kept_side<Left<kPrecision>>(shared.mixing_sides + block * kSide, lane);
-      else return mixing_side(block);
+      if constexpr (Shared::kKeptMixing)
+        return kept_side<Left<kPrecision>>(shared.mixing_sides + block * kSide, lane);
+      else
+        return mixing_side(block);
     };
     float out[kTiles][2][4] = {};  // C h to begin with
     if constexpr (kTrue) {
-      constexpr int kChains = kTiles == 1 && kParts<kPrecision> > 1 ? 2 : 1;  // so that parts in the same sums are four products apart
+      constexpr int kChains =
+          kTiles == 1 && kParts < kPrecision >> 1 ? 2 : 1;  // so that parts in the same sums are four products apart
       float sums[kChains][kTiles][2][4] = {};
 #pragma unroll
       for (int k = 0; k < kSteps; ++k) {
         Left<kPrecision> left[kTiles];
 #pragma unroll
-        for (int tile = 0; tile < kTiles; ++tile) left[tile] = kept_side<Left<kPrecision>>(shared.C_sides + (tile * kSteps + k) * kSide, lane);
+        for (int tile = 0; tile < kTiles; ++tile)
+          left[tile] = kept_side<Left<kPrecision>>(shared.C_sides + (tile * kSteps + k) * kSide, lane);
         const auto &h0 = state[2 * k], &h1 = state[2 * k + 1];
-        const Right<kPrecision> right[2] = {Right<kPrecision>({{h0[0], h0[1]}, {h1[0], h1[1]}}), Right<kPrecision>({{h0[2], h0[3]}, {h1[2], h1[3]}})};
+        const Right<kPrecision> right[2] = {Right<kPrecision>({{h0[0], h0[1]}, {h1[0], h1[1]}}),
+                                            Right<kPrecision>({{h0[2], h0[3]}, {h1[2], h1[3]}})};
         each_part<kPrecision>([&](int part) {
 #pragma unroll
-          for (int i = 0; i < 2 * kTiles; ++i) multiply_add_part(part, sums[part % kChains][i / 2][i % 2], left[i / 2], right[i % 2]);
+          for (int i = 0; i < 2 * kTiles; ++i)
+            multiply_add_part(part, sums[part % kChains][i / 2][i % 2], left[i / 2], right[i % 2]);
         });
       }
 #pragma unroll
       for (int i = 0; i < 8 * kTiles; ++i)
-        for (int chain = 0; chain < kChains; ++chain) out[i / 8][i / 4 % 2][i % 4] += sums[chain][i / 8][i / 4 % 2][i % 4];
+        for (int chain = 0; chain < kChains; ++chain)
+          out[i / 8][i / 4 % 2][i % 4] += sums[chain][i / 8][i / 4 % 2][i % 4];
     }
 
     wait_for_copy_groups<1>();  // u and z
-    if constexpr (kTrue && Shared::kKeptMixing) __syncthreads();
-    else __syncwarp();
+    if constexpr (kTrue && Shared::kKeptMixing)
+      __syncthreads();
+    else
+      __syncwarp();
     const SsdDecays* decays[kTiles][2];
     float ends[kTiles][2];
 #pragma unroll
@@ -461,13 +507,15 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
         decays[tile][half] = shared.decays + kTiles * head[half] + tile;
         ends[tile][half] = decays[tile][half]->decay[kSsdTile - 1];
       }
-    // [half][step][i]. u is read anew for every product that needs it: registers are what limits the warps of a multiprocessor.
-    const auto read_u = [&](int tile, float (&u)[2][2][2]) {
+    // [half][step][i]. u is read anew for every product that needs it: registers are what limits the warps of a
+    // multiprocessor.
+    const auto read_u = [&](int tile, float(&u)[2][2][2]) {
       __syncwarp();
 #pragma unroll
-      for (int i = 0; i < 8; ++i) u[i / 4][i / 2 % 2][i % 2] = own_u[(u_at ^ i / 4 * 8) + tile * 256 + i / 2 % 2 * 128 + i % 2 * 32];
+      for (int i = 0; i < 8; ++i)
+        u[i / 4][i / 2 % 2][i % 2] = own_u[(u_at ^ i / 4 * 8) + tile * 256 + i / 2 % 2 * 128 + i % 2 * 32];
     };
-    const auto weigh = [&](int tile, float (SsdDecays::*by)[kSsdTile], float (&u)[2][2][2]) {
+    const auto weigh = [&](int tile, float(SsdDecays::*by)[kSsdTile], float(&u)[2][2][2]) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int half = i / 2, step = i % 2;
@@ -510,7 +558,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
           for (int half = 0; half < 2; ++half) {
             float values[2][4];
             read_mixing<Shared>(shared.mixing + tile * Shared::kMixing, lane, values);
-            multiply_add(out[tile][half], decayed<kPrecision>(values, *decays[tile][half], lane), Right<kPrecision>(u[half]));
+            multiply_add(out[tile][half], decayed<kPrecision>(values, *decays[tile][half], lane),
+                         Right<kPrecision>(u[half]));
           }
         }
 #pragma unroll
@@ -520,7 +569,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
 #pragma unroll
           for (int half = 0; half < 2; ++half) {
             const float2 now = *reinterpret_cast<const float2*>(own_u + frame / 8 * 128 + (z_at ^ 8 * half));
-            float2 values{fmaf(D[half], now.x, out[tile][half][2 * r]), fmaf(D[half], now.y, out[tile][half][2 * r + 1])};
+            float2 values{fmaf(D[half], now.x, out[tile][half][2 * r]),
+                          fmaf(D[half], now.y, out[tile][half][2 * r + 1])};
             if (gated) {
               const float2 z = *reinterpret_cast<const float2*>(own_z + frame / 8 * 128 + (z_at ^ 8 * half));
               values.x *= silu(z.x), values.y *= silu(z.y);
@@ -562,8 +612,11 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks) ssd_chunks(Ssd s, flo
   }
 
   if (kTrue && !chunk.last) return;
-  store_states<kSteps>(kTrue ? s.table + size_t(chunk.state_out) * s.table_stride + size_t(channel) * size_t(s.d_state) : carry, s.d_state, lane, state);
-  if (!kTrue && int(threadIdx.x) < heads) sums[index * size_t(all_heads) + size_t(first_head + int(threadIdx.x))] = elapsed;
+  store_states<kSteps>(
+      kTrue ? s.table + size_t(chunk.state_out) * s.table_stride + size_t(channel) * size_t(s.d_state) : carry,
+      s.d_state, lane, state);
+  if (!kTrue && int(threadIdx.x) < heads)
+    sums[index * size_t(all_heads) + size_t(first_head + int(threadIdx.x))] = elapsed;
 }
 
 }  // namespace coil::gpu

@@ -4,8 +4,8 @@
 //   of the left side    [step][0] (g, t), [1] (g + 8, t), [2] (g, t + 4), [3] (g + 8, t + 4)
 //   of the right side   [step][0] (t, g), [1] (t + 4, g)
 //   of the sums         [0] (g, 2 t), [1] (g, 2 t + 1), [2] (g + 8, 2 t), [3] (g + 8, 2 t + 1)
-// Which input of a problem is which of a product is free, as long as both sides agree: sums of one product become a side of the next without
-// leaving their lanes.
+// Which input of a problem is which of a product is free, as long as both sides agree: sums of one product become a
+// side of the next without leaving their lanes.
 #pragma once
 
 #include "gpu/intrinsics.cuh"
@@ -33,7 +33,8 @@ struct Operand<Precision::float32, kCount> {
 #pragma unroll
     for (int step = 0; step < 2; ++step)
 #pragma unroll
-      for (int i = 0; i < kCount; ++i) high[step][i] = round_to_tf32(x[step][i]), low[step][i] = x[step][i] - high[step][i];
+      for (int i = 0; i < kCount; ++i)
+        high[step][i] = round_to_tf32(x[step][i]), low[step][i] = x[step][i] - high[step][i];
   }
 };
 
@@ -55,24 +56,29 @@ using Left = Operand<kPrecision, 4>;
 template <Precision kPrecision>
 using Right = Operand<kPrecision, 2>;
 
-// A product is the sum of so many that the tensor cores know. Each waits for the one before it in the same sums: where there are several sums, a
-// part of each after the other (`each_part`) keeps the tensor cores busy.
+// A product is the sum of so many that the tensor cores know. Each waits for the one before it in the same sums: where
+// there are several sums, a part of each after the other (`each_part`) keeps the tensor cores busy.
 template <Precision kPrecision>
-inline constexpr int kParts = kPrecision == Precision::float32 ? 6 : kPrecision == Precision::tf32 ? 2 : 1;
+inline constexpr int kParts = kPrecision == Precision::float32 ? 6
+                              : kPrecision == Precision::tf32  ? 2
+                                                               : 1;
 
 // A product of sums is the sum of products; that of the two small parts is below float32's last bit.
-__device__ inline void multiply_add_part(int part, float (&sums)[4], const Left<Precision::float32>& a, const Right<Precision::float32>& b) {
+__device__ inline void multiply_add_part(int part, float (&sums)[4], const Left<Precision::float32>& a,
+                                         const Right<Precision::float32>& b) {
   const int step = part / 3, product = part % 3;
   const auto& left = product == 0 ? a.low[step] : a.high[step];
   const auto& right = product == 1 ? b.low[step] : b.high[step];
   multiply_add_tf32(sums, left, right[0], right[1]);
 }
 
-__device__ inline void multiply_add_part(int part, float (&sums)[4], const Left<Precision::tf32>& a, const Right<Precision::tf32>& b) {
+__device__ inline void multiply_add_part(int part, float (&sums)[4], const Left<Precision::tf32>& a,
+                                         const Right<Precision::tf32>& b) {
   multiply_add_tf32(sums, a.values[part], b.values[part][0], b.values[part][1]);
 }
 
-__device__ inline void multiply_add_part(int, float (&sums)[4], const Left<Precision::bf16>& a, const Right<Precision::bf16>& b) {
+__device__ inline void multiply_add_part(int, float (&sums)[4], const Left<Precision::bf16>& a,
+                                         const Right<Precision::bf16>& b) {
   multiply_add_bf16(sums, {a.pairs[0][0], a.pairs[0][1], a.pairs[1][0], a.pairs[1][1]}, b.pairs[0][0], b.pairs[1][0]);
 }
 

@@ -25,7 +25,8 @@ struct UniformPlan {
   }
 
   DevicePlan on_device() const {
-    return {chunks.data(), signals.data(), int(plan.chunks.size()), int(plan.signals.size()), plan.longest(), plan.chunk_frames};
+    return {chunks.data(),  signals.data(),   int(plan.chunks.size()), int(plan.signals.size()),
+            plan.longest(), plan.chunk_frames};
   }
 };
 

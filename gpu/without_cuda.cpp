@@ -25,7 +25,6 @@ void BatchedModel::process_tokens(std::span<const Tokens>) { fail(); }
 void BatchedModel::process_on_device(const float*, float*, size_t, std::span<ssm::State* const>) { fail(); }
 size_t BatchedModel::device_bytes() const { fail(); }
 
-
 struct SelectiveScan::Impl {};
 SelectiveScan::SelectiveScan(const SelectiveScanShape&, int) { fail(); }
 SelectiveScan::~SelectiveScan() = default;

@@ -14,7 +14,8 @@ class LoadMeter {
     Block(LoadMeter& meter, int frames, double sample_rate_hz) noexcept
         : meter_(meter), available_s_(frames / sample_rate_hz), begin_(std::chrono::steady_clock::now()) {}
     ~Block() {
-      if (available_s_ > 0) meter_.add(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count(), available_s_);
+      if (available_s_ > 0)
+        meter_.add(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count(), available_s_);
     }
     Block(const Block&) = delete;
     Block& operator=(const Block&) = delete;

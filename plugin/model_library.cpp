@@ -32,17 +32,22 @@ struct CardHead {
 CardHead head_of(const std::string& card_json) {
   const auto json = nlohmann::json::parse(card_json, nullptr, false);
   const auto text = [&](const char* key) {
-    return json.is_object() && json.contains(key) && json[key].is_string() ? juce::String::fromUTF8(json[key].get<std::string>().c_str()) : juce::String();
+    return json.is_object() && json.contains(key) && json[key].is_string()
+               ? juce::String::fromUTF8(json[key].get<std::string>().c_str())
+               : juce::String();
   };
   return {text("name"), text("task")};
 }
 
-void add_files_of(const juce::File& folder, const juce::String& below, bool factory, int depth, std::vector<LibraryEntry>& entries) {
-  for (const auto& item : juce::RangedDirectoryIterator(folder, false, "*", juce::File::findFilesAndDirectories | juce::File::ignoreHiddenFiles)) {
+void add_files_of(const juce::File& folder, const juce::String& below, bool factory, int depth,
+                  std::vector<LibraryEntry>& entries) {
+  for (const auto& item : juce::RangedDirectoryIterator(
+           folder, false, "*", juce::File::findFilesAndDirectories | juce::File::ignoreHiddenFiles)) {
     const juce::File file = item.getFile();
     if (item.isDirectory()) {
       if (depth < kMaxFolderDepth)
-        add_files_of(file, below.isEmpty() ? file.getFileName() : below + "/" + file.getFileName(), factory, depth + 1, entries);
+        add_files_of(file, below.isEmpty() ? file.getFileName() : below + "/" + file.getFileName(), factory, depth + 1,
+                     entries);
     } else if (file.hasFileExtension(kModelExtension)) {
       CardHead head;
       try {
@@ -51,7 +56,8 @@ void add_files_of(const juce::File& folder, const juce::String& below, bool fact
         // listed under its file name: choosing it says what is wrong with it
       }
       if (head.task == kForecastTask) continue;
-      entries.push_back({file, head.name.isEmpty() ? file.getFileNameWithoutExtension() : head.name, below, factory, false});
+      entries.push_back(
+          {file, head.name.isEmpty() ? file.getFileNameWithoutExtension() : head.name, below, factory, false});
     } else if (file.hasFileExtension(kPresetExtension)) {
       entries.push_back({file, file.getFileNameWithoutExtension(), below, factory, true});
     }
@@ -62,23 +68,27 @@ void add_files_of(const juce::File& folder, const juce::String& below, bool fact
 
 LibraryFolders LibraryFolders::standard() {
   LibraryFolders folders;
-  for (const juce::String& path : juce::StringArray::fromTokens(juce::SystemStats::getEnvironmentVariable("COIL_PRESETS", ""), ":", ""))
+  for (const juce::String& path :
+       juce::StringArray::fromTokens(juce::SystemStats::getEnvironmentVariable("COIL_PRESETS", ""), ":", ""))
     if (juce::File::isAbsolutePath(path)) folders.factory.push_back(juce::File(path));
 
   const juce::File binary = juce::File::getSpecialLocation(juce::File::currentExecutableFile);
-  folders.factory.push_back(binary.getParentDirectory().getParentDirectory().getChildFile("Resources/presets"));  // VST3, AU
-  folders.factory.push_back(binary.getSiblingFile("presets"));                                                    // LV2
+  folders.factory.push_back(
+      binary.getParentDirectory().getParentDirectory().getChildFile("Resources/presets"));  // VST3, AU
+  folders.factory.push_back(binary.getSiblingFile("presets"));                              // LV2
   for (juce::File above = binary.getParentDirectory(); !above.isRoot(); above = above.getParentDirectory())
     folders.factory.push_back(above.getChildFile("share/coil/presets"));
 #if !JUCE_WINDOWS
-  for (const char* prefix : {"/usr/local", "/usr"}) folders.factory.push_back(juce::File(prefix).getChildFile("share/coil/presets"));
+  for (const char* prefix : {"/usr/local", "/usr"})
+    folders.factory.push_back(juce::File(prefix).getChildFile("share/coil/presets"));
 #endif
   folders.factory.push_back(juce::File(COIL_SOURCE_PRESETS));
 
   const juce::File home = juce::File::getSpecialLocation(juce::File::userHomeDirectory);
 #if JUCE_LINUX || JUCE_BSD
   folders.user = folder_from_environment("XDG_DATA_HOME", home.getChildFile(".local/share")).getChildFile("coil");
-  folders.settings = folder_from_environment("XDG_CONFIG_HOME", home.getChildFile(".config")).getChildFile("coil/plugin.json");
+  folders.settings =
+      folder_from_environment("XDG_CONFIG_HOME", home.getChildFile(".config")).getChildFile("coil/plugin.json");
 #else
   juce::ignoreUnused(home);
   folders.user = juce::File::getSpecialLocation(juce::File::userApplicationDataDirectory).getChildFile("Coil");
@@ -130,7 +140,8 @@ std::shared_ptr<const LoadedModel> ModelLibrary::load(const juce::File& file) {
   }
 }
 
-std::shared_ptr<const LoadedModel> ModelLibrary::load(std::shared_ptr<const std::vector<std::byte>> file_bytes, const std::string& name) {
+std::shared_ptr<const LoadedModel> ModelLibrary::load(std::shared_ptr<const std::vector<std::byte>> file_bytes,
+                                                      const std::string& name) {
   return load(ssm::Checkpoint::from_bytes(file_bytes, "the model '" + name + "' in the session"), name, file_bytes);
 }
 
@@ -189,7 +200,8 @@ std::optional<juce::File> ModelLibrary::find_file(const std::string& hash) {
     {
       const std::lock_guard lock(listing_);
       const auto it = hashes_.find(path);
-      if (it != hashes_.end() && it->second.size == now.size && it->second.changed == now.changed) now.hash = it->second.hash;
+      if (it != hashes_.end() && it->second.size == now.size && it->second.changed == now.changed)
+        now.hash = it->second.hash;
     }
     if (now.hash.empty()) {
       try {
@@ -217,10 +229,11 @@ std::vector<LibraryEntry> ModelLibrary::scan() const {
     if (!folder.isDirectory() || !seen.insert(folder.getLinkedTarget().getFullPathName()).second) return;
     const size_t first = entries.size();
     add_files_of(folder, {}, factory, 0, entries);
-    std::stable_sort(entries.begin() + std::ptrdiff_t(first), entries.end(), [](const LibraryEntry& a, const LibraryEntry& b) {
-      const int folders = a.folder.compareNatural(b.folder);
-      return folders != 0 ? folders < 0 : a.name.compareNatural(b.name) < 0;
-    });
+    std::stable_sort(entries.begin() + std::ptrdiff_t(first), entries.end(),
+                     [](const LibraryEntry& a, const LibraryEntry& b) {
+                       const int folders = a.folder.compareNatural(b.folder);
+                       return folders != 0 ? folders < 0 : a.name.compareNatural(b.name) < 0;
+                     });
   };
   for (const juce::File& folder : folders_.factory) {
     add(folder, true);
@@ -249,7 +262,8 @@ void ModelLibrary::rescan() {
 std::vector<LibraryEntry> ModelLibrary::search(const juce::String& text) {
   std::vector<LibraryEntry> found = entries();
   for (const juce::String& word : juce::StringArray::fromTokens(text, true))
-    std::erase_if(found, [&](const LibraryEntry& entry) { return !(entry.folder + "/" + entry.name).containsIgnoreCase(word); });
+    std::erase_if(
+        found, [&](const LibraryEntry& entry) { return !(entry.folder + "/" + entry.name).containsIgnoreCase(word); });
   return found;
 }
 
@@ -270,7 +284,8 @@ std::vector<juce::File> ModelLibrary::recent() {
   for (const auto& path : json["recent"]) {
     if (!path.is_string()) continue;
     const juce::String text = juce::String::fromUTF8(path.get<std::string>().c_str());
-    if (juce::File::isAbsolutePath(text) && juce::File(text).exists() && files.size() < kMaxRecent) files.push_back(juce::File(text));
+    if (juce::File::isAbsolutePath(text) && juce::File(text).exists() && files.size() < kMaxRecent)
+      files.push_back(juce::File(text));
   }
   return files;
 }

@@ -22,8 +22,9 @@ namespace coil::plugin {
 // A model in memory. Lives as long as anybody plays it or could go back to it.
 struct LoadedModel {
   std::shared_ptr<const ssm::Model> model;
-  std::string name;                                          // the card's, or the file's
-  std::shared_ptr<const std::vector<std::byte>> file_bytes;  // to be embedded in sessions; null: more than kMaxEmbeddedBytes
+  std::string name;  // the card's, or the file's
+  std::shared_ptr<const std::vector<std::byte>>
+      file_bytes;  // to be embedded in sessions; null: more than kMaxEmbeddedBytes
 };
 
 // What the browser lists.
@@ -41,8 +42,9 @@ struct LibraryFolders {
   juce::File user;      // its folder "presets" takes what the user saves
   juce::File settings;  // the file that keeps the list of recent files
 
-  // Factory: the folders of $COIL_PRESETS (separated by colons), beside the plugin, share/coil/presets of the installation and of the
-  // system, the source tree. User: $XDG_DATA_HOME/coil, elsewhere the system's folder for application data.
+  // Factory: the folders of $COIL_PRESETS (separated by colons), beside the plugin, share/coil/presets of the
+  // installation and of the system, the source tree. User: $XDG_DATA_HOME/coil, elsewhere the system's folder for
+  // application data.
   static LibraryFolders standard();
 };
 
@@ -59,19 +61,21 @@ class ModelLibrary {
   std::shared_ptr<const LoadedModel> load(const juce::File& file);
   static bool is_model_folder(const juce::File& file);         // looks whether it could be one, not into its files
   static std::vector<std::byte> read(const juce::File& file);  // all of it; throws Error
-  std::shared_ptr<const LoadedModel> load(std::shared_ptr<const std::vector<std::byte>> file_bytes, const std::string& name);
+  std::shared_ptr<const LoadedModel> load(std::shared_ptr<const std::vector<std::byte>> file_bytes,
+                                          const std::string& name);
   std::shared_ptr<const LoadedModel> find_loaded(const std::string& hash);  // null: not in memory
   // The first file of the library with this hash. Reads files that it has not seen before.
   std::optional<juce::File> find_file(const std::string& hash);
   size_t loaded_count();
 
-  // Sorted by folder and name, factory first, without forecasters. Looks into the folders at the first call and after rescan().
+  // Sorted by folder and name, factory first, without forecasters. Looks into the folders at the first call and after
+  // rescan().
   std::vector<LibraryEntry> entries();
   void rescan();
   // Those whose name or folder holds every word of `text`, in whatever case.
   std::vector<LibraryEntry> search(const juce::String& text);
-  // The entry `step` places after `from` (before it, if negative), around the ends; from a file that is not listed: the first or last.
-  // Null: the library is empty.
+  // The entry `step` places after `from` (before it, if negative), around the ends; from a file that is not listed: the
+  // first or last. Null: the library is empty.
   std::optional<LibraryEntry> neighbour(const juce::File& from, int step);
 
   const juce::File& user_folder() const { return folders_.user; }
@@ -98,7 +102,7 @@ class ModelLibrary {
   std::map<Key, std::weak_ptr<const LoadedModel>> loaded_;
   std::set<Key> coming_;  // who wants one of these as well waits for it
   std::condition_variable came_;
-  std::mutex listing_;  // guards all below
+  std::mutex listing_;                       // guards all below
   std::map<juce::String, FileHash> hashes_;  // by path
   std::optional<std::vector<LibraryEntry>> entries_;
 };

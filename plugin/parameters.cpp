@@ -53,7 +53,8 @@ juce::AudioParameterFloatAttributes decibels() {
 }  // namespace
 
 ControlParameter::ControlParameter(int index)
-    : RangedAudioParameter(id(("control_" + std::to_string(index + 1)).c_str()), "Control " + juce::String(index + 1)), index_(index) {}
+    : RangedAudioParameter(id(("control_" + std::to_string(index + 1)).c_str()), "Control " + juce::String(index + 1)),
+      index_(index) {}
 
 void ControlParameter::set_meaning(std::optional<ssm::Control> control) {
   const std::lock_guard lock(mutex_);
@@ -82,7 +83,8 @@ float ControlParameter::getDefaultValue() const {
 
 juce::String ControlParameter::getName(int max_length) const {
   const auto control = meaning();
-  return (control ? juce::String::fromUTF8(control->name.c_str()) : "Control " + juce::String(index_ + 1)).substring(0, max_length);
+  return (control ? juce::String::fromUTF8(control->name.c_str()) : "Control " + juce::String(index_ + 1))
+      .substring(0, max_length);
 }
 
 juce::String ControlParameter::getLabel() const {
@@ -112,15 +114,18 @@ Parameters::Parameters(juce::AudioProcessor& processor) {
   };
   input_gain = add(new juce::AudioParameterFloat(id("input_gain"), "Input gain", {-40.0f, 40.0f}, 0.0f, decibels()));
   output_gain = add(new juce::AudioParameterFloat(id("output_gain"), "Output gain", {-40.0f, 40.0f}, 0.0f, decibels()));
-  mix = add(new juce::AudioParameterFloat(id("mix"), "Mix", {0.0f, 100.0f}, 100.0f,
-                                          juce::AudioParameterFloatAttributes().withLabel("%").withStringFromValueFunction(
-                                              [](float value, int) { return number_text(value, 100); })));
+  mix = add(
+      new juce::AudioParameterFloat(id("mix"), "Mix", {0.0f, 100.0f}, 100.0f,
+                                    juce::AudioParameterFloatAttributes().withLabel("%").withStringFromValueFunction(
+                                        [](float value, int) { return number_text(value, 100); })));
   gate_threshold = add(new juce::AudioParameterFloat(
       id("gate_threshold"), "Gate threshold", {dsp::kGateOffDb, 0.0f}, dsp::kGateOffDb,
       juce::AudioParameterFloatAttributes()
           .withLabel("dBFS")
-          .withStringFromValueFunction([](float value, int) { return value <= dsp::kGateOffDb ? juce::String("off") : number_text(value, 10); })
-          .withValueFromStringFunction([](const juce::String& text) { return float(number_in(text).value_or(double(dsp::kGateOffDb))); })));
+          .withStringFromValueFunction(
+              [](float value, int) { return value <= dsp::kGateOffDb ? juce::String("off") : number_text(value, 10); })
+          .withValueFromStringFunction(
+              [](const juce::String& text) { return float(number_in(text).value_or(double(dsp::kGateOffDb))); })));
   normalise = add(new juce::AudioParameterBool(id("normalise"), "Normalise level", true));
   channels = add(new juce::AudioParameterChoice(id("channels"), "Channels", {"each", "left", "right", "sum"}, 0));
   bypass = add(new juce::AudioParameterBool(id("bypass"), "Bypass", false));

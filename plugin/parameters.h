@@ -16,8 +16,8 @@
 
 namespace coil::plugin {
 
-// One of the fixed places `control 1` to `control 16`. What it means (name, range, unit, default) follows the model that it stands for; the
-// host sees values from 0 to 1 and texts in the model's unit.
+// One of the fixed places `control 1` to `control 16`. What it means (name, range, unit, default) follows the model
+// that it stands for; the host sees values from 0 to 1 and texts in the model's unit.
 class ControlParameter final : public juce::RangedAudioParameter {
  public:
   explicit ControlParameter(int index);
@@ -60,11 +60,11 @@ class Parameters {
   juce::AudioParameterFloat* mix;                       // percent
   juce::AudioParameterFloat* gate_threshold;            // dBFS; at its lowest: off
   juce::AudioParameterBool *normalise, *bypass;
-  juce::AudioParameterChoice* channels;                 // dsp::ChannelMode
+  juce::AudioParameterChoice* channels;  // dsp::ChannelMode
   std::array<ControlParameter*, dsp::kMaxRackControls> controls{};
 
-  // All but the controls, by parameter ID, in their units. What is written reads the same to the last bit. The host is not told.
-  // [any thread but the audio thread]
+  // All but the controls, by parameter ID, in their units. What is written reads the same to the last bit. The host is
+  // not told. [any thread but the audio thread]
   std::map<std::string, float> chain() const;
   void set_chain(const std::map<std::string, float>& values);
 

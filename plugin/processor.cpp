@@ -157,11 +157,14 @@ Session Processor::current_session() const {
   session.chain = parameters_.chain();
   session.rate_mode = rack_.rate_mode();
   for (const auto* control : parameters_.controls)
-    if (const auto meaning = control->meaning()) session.slots[size_t(active_slot_)].controls[meaning->name] = control->value_in_units();
+    if (const auto meaning = control->meaning())
+      session.slots[size_t(active_slot_)].controls[meaning->name] = control->value_in_units();
   return session;
 }
 
-void Processor::keep_controls() { slots_[size_t(active_slot_)].content = current_session().slots[size_t(active_slot_)]; }
+void Processor::keep_controls() {
+  slots_[size_t(active_slot_)].content = current_session().slots[size_t(active_slot_)];
+}
 
 void Processor::show_controls(const Change* change) {
   const Slot& slot = slots_[size_t(active_slot_)];
@@ -203,7 +206,8 @@ void Processor::tell_of_change(By by) {
 
 void Processor::handleAsyncUpdate() {
   for (auto* parameter : getParameters()) parameter->sendValueChangedMessageToListeners(parameter->getValue());
-  updateHostDisplay(ChangeDetails().withParameterInfoChanged(true).withNonParameterStateChanged(edited_.exchange(false)));
+  updateHostDisplay(
+      ChangeDetails().withParameterInfoChanged(true).withNonParameterStateChanged(edited_.exchange(false)));
   sendChangeMessage();
 }
 
@@ -274,7 +278,9 @@ void Processor::releaseResources() { rack_.collect(); }
 void Processor::reset() { rack_.reset(); }
 
 void Processor::processBlock(juce::AudioBuffer<float>& audio, juce::MidiBuffer& midi) { process(audio, midi, false); }
-void Processor::processBlockBypassed(juce::AudioBuffer<float>& audio, juce::MidiBuffer& midi) { process(audio, midi, true); }
+void Processor::processBlockBypassed(juce::AudioBuffer<float>& audio, juce::MidiBuffer& midi) {
+  process(audio, midi, true);
+}
 
 void Processor::process(juce::AudioBuffer<float>& audio, const juce::MidiBuffer& midi, bool bypassed) noexcept {
   for (const auto event : midi)
@@ -301,7 +307,8 @@ void Processor::copy_parameters(bool bypassed) noexcept {
   if (!still.isLocked()) return;  // the controls are about to mean something else: the rack keeps those it has
   const ActiveControls& active = active_controls_;
   for (size_t i = 0; i < size_t(active.count); ++i)
-    settings.controls[size_t(active.slot)][i] = float(active.min[i] + double(parameters_.controls[i]->getValue()) * active.range[i]);
+    settings.controls[size_t(active.slot)][i] =
+        float(active.min[i] + double(parameters_.controls[i]->getValue()) * active.range[i]);
 }
 
 void Processor::getStateInformation(juce::MemoryBlock& state) {

@@ -60,7 +60,8 @@ class Processor final : public juce::AudioProcessor,
   juce::String notice() const;  // why the host's session could not be opened; empty when all is well
   void dismiss_errors();        // notice() and load_error of both slots were read
 
-  void load_file(int slot, const juce::File& file);  // model (.safetensors) or user preset (.coil); loads on another thread
+  void load_file(int slot,
+                 const juce::File& file);  // model (.safetensors) or user preset (.coil); loads on another thread
   void load_neighbour(
       int step);  // next (+1) or previous (-1) in the library, in the active slot; also past files that do not load
   void clear(int slot);
@@ -74,13 +75,15 @@ class Processor final : public juce::AudioProcessor,
   void redo();
 
   size_t observe(std::span<ssm::LayerActivity> out) const noexcept { return rack_.observe(out); }  // [any thread]
-  // Share of a block's time that processing took: mean of late, and worst since the last call of reset_load(). [any thread]
+  // Share of a block's time that processing took: mean of late, and worst since the last call of reset_load(). [any
+  // thread]
   struct Load {
     float mean = 0, worst = 0;
   };
   Load load() const noexcept { return {load_.mean(), load_.worst()}; }
   void reset_load() noexcept { load_.reset(); }
-  // Since prepareToPlay(): samples that counted as 0; models that began anew after a value of theirs was not finite. [any thread]
+  // Since prepareToPlay(): samples that counted as 0; models that began anew after a value of theirs was not finite.
+  // [any thread]
   uint64_t input_faults() const noexcept { return rack_.input_faults(); }
   uint64_t restarts() const noexcept { return rack_.restarts(); }
 
@@ -94,7 +97,9 @@ class Processor final : public juce::AudioProcessor,
   void processBlockBypassed(juce::AudioBuffer<float>& audio, juce::MidiBuffer& midi) override;
   using juce::AudioProcessor::processBlock;
   using juce::AudioProcessor::processBlockBypassed;
-  bool supportsDoublePrecisionProcessing() const override { return false; }  // models compute in single precision: a host converts as well as we could
+  bool supportsDoublePrecisionProcessing() const override {
+    return false;
+  }  // models compute in single precision: a host converts as well as we could
   juce::AudioProcessorParameter* getBypassParameter() const override { return parameters_.bypass; }
   bool acceptsMidi() const override { return true; }
   bool producesMidi() const override { return false; }
@@ -111,7 +116,8 @@ class Processor final : public juce::AudioProcessor,
 
  private:
   struct Slot {
-    SlotContent content;  // its controls are those of when the slot was left; while it is active, the parameters hold them
+    SlotContent
+        content;  // its controls are those of when the slot was left; while it is active, the parameters hold them
     SlotStatus::Kind kind = SlotStatus::Kind::empty;  // of the content: never loading
     std::string message;
     std::string load_error;
@@ -134,7 +140,7 @@ class Processor final : public juce::AudioProcessor,
   struct Change {
     std::array<std::optional<SlotContent>, dsp::kSlots> slots;  // none: stays. After commit(): what was there before
     std::array<uint64_t, dsp::kSlots> requests{};               // the slot's; 0: undo or redo, of which each counts
-    std::array<bool, dsp::kSlots> anew{};  // a voice for what the slot holds
+    std::array<bool, dsp::kSlots> anew{};                       // a voice for what the slot holds
     std::optional<int> active_slot;
     std::optional<dsp::RateMode> rate_mode;
     std::map<std::string, float> chain;
@@ -168,7 +174,8 @@ class Processor final : public juce::AudioProcessor,
   void copy_parameters(bool bypassed) noexcept;
   void tick();
 
-  // All but the audio thread, with mutex_ held; the audio thread leaves the controls alone while controls_lock_ is held.
+  // All but the audio thread, with mutex_ held; the audio thread leaves the controls alone while controls_lock_ is
+  // held.
   Session current_session() const;
   void keep_controls();  // what the parameters say, into the active slot
   // What the active slot says, into the parameters, but for those that have moved since the change was asked for.
@@ -217,7 +224,8 @@ class Processor final : public juce::AudioProcessor,
   std::optional<Session> before_gesture_;
   float value_before_gesture_ = 0;
   std::string notice_;
-  juce::MemoryBlock unread_state_;  // a session that could not be read: given back to the host until something is loaded here
+  juce::MemoryBlock
+      unread_state_;  // a session that could not be read: given back to the host until something is loaded here
 
   juce::SpinLock controls_lock_;  // the audio thread only tries it
   ActiveControls active_controls_;

@@ -32,7 +32,8 @@ static_assert(sizeof(Header) == 32);
 constexpr size_t kChecked = offsetof(Header, content_bytes);
 
 // By name, as `coil process --rate-scaling` has it; a session without one goes by its models.
-constexpr std::pair<const char*, dsp::RateMode> kRateScalings[] = {{"steps", dsp::RateMode::prefer_steps}, {"resample", dsp::RateMode::resample}};
+constexpr std::pair<const char*, dsp::RateMode> kRateScalings[] = {{"steps", dsp::RateMode::prefer_steps},
+                                                                   {"resample", dsp::RateMode::resample}};
 
 Json to_json(dsp::RateMode mode) {
   for (const auto& [name, named] : kRateScalings)
@@ -116,7 +117,8 @@ Session session_from_bytes(std::span<const std::byte> bytes, const std::string& 
     throw Error(what + " is cut off: it has " + std::to_string(bytes.size()) + " bytes and needs " +
                 std::to_string(header.content_bytes) + " after its first " + std::to_string(sizeof header));
   bytes = bytes.first(sizeof header + header.content_bytes);
-  if (header.checksum != XXH3_64bits(bytes.data() + kChecked, bytes.size() - kChecked) || header.json_bytes > header.content_bytes)
+  if (header.checksum != XXH3_64bits(bytes.data() + kChecked, bytes.size() - kChecked) ||
+      header.json_bytes > header.content_bytes)
     throw Error(what + " is damaged: its checksum does not fit its bytes");
 
   const auto* text = reinterpret_cast<const char*>(bytes.data()) + sizeof header;
@@ -153,7 +155,8 @@ void resolve(SlotContent& slot, ModelLibrary& library) {
       return false;
     }
   };
-  const juce::File file = juce::File::isAbsolutePath(slot.path) ? juce::File(juce::String::fromUTF8(slot.path.c_str())) : juce::File();
+  const juce::File file =
+      juce::File::isAbsolutePath(slot.path) ? juce::File(juce::String::fromUTF8(slot.path.c_str())) : juce::File();
   if (slot.file_bytes && accept([&] { return library.load(slot.file_bytes, slot.name); })) return;
   if (accept([&] { return library.find_loaded(slot.hash); })) return;
   if (file.existsAsFile() && accept([&] { return library.load(file); })) return;
@@ -164,7 +167,8 @@ void resolve(SlotContent& slot, ModelLibrary& library) {
   if (reason.empty())
     reason = "the model '" + slot.name + "' is missing: " +
              (slot.path.empty() ? std::string("it was") : slot.path + " is not there or another model, and it was") +
-             " not found in the library; load its file, or put it into " + library.user_folder().getFullPathName().toStdString();
+             " not found in the library; load its file, or put it into " +
+             library.user_folder().getFullPathName().toStdString();
   slot.missing = reason;
 }
 
@@ -174,7 +178,8 @@ SlotContent slot_with(std::shared_ptr<const LoadedModel> model, const std::strin
   slot.name = model->name;
   slot.path = path;
   slot.file_bytes = model->file_bytes;
-  for (const ssm::Control& control : model->model->card().controls) slot.controls[control.name] = float(control.default_value);
+  for (const ssm::Control& control : model->model->card().controls)
+    slot.controls[control.name] = float(control.default_value);
   slot.loaded = std::move(model);
   return slot;
 }
@@ -184,7 +189,8 @@ std::vector<float> control_values(const SlotContent& slot) {
   if (!slot.loaded) return values;
   for (const ssm::Control& control : slot.loaded->model->card().controls) {
     const auto it = slot.controls.find(control.name);
-    values.push_back(it != slot.controls.end() ? std::clamp(it->second, float(control.min), float(control.max)) : float(control.default_value));
+    values.push_back(it != slot.controls.end() ? std::clamp(it->second, float(control.min), float(control.max))
+                                               : float(control.default_value));
   }
   return values;
 }

@@ -1,4 +1,5 @@
-// What a host keeps for the plugin, and what a user preset holds: the models of both slots with their controls, and the chain's values.
+// What a host keeps for the plugin, and what a user preset holds: the models of both slots with their controls, and the
+// chain's values.
 #pragma once
 
 #include <array>
@@ -13,12 +14,12 @@
 namespace coil::plugin {
 
 struct SlotContent {
-  std::string hash, name;                 // the model's; both empty: the slot is empty
-  std::string path;                       // where its file was last seen; empty: never in a file
-  std::string preset;                     // path of the user preset that it came from or was saved as; empty: none
-  std::map<std::string, float> controls;  // by name, in their units; also those of a model that is missing
-  std::shared_ptr<const LoadedModel> loaded;                // null: nothing plays here
-  std::string missing;                                       // one line that says why; empty when all is well. Not saved
+  std::string hash, name;                     // the model's; both empty: the slot is empty
+  std::string path;                           // where its file was last seen; empty: never in a file
+  std::string preset;                         // path of the user preset that it came from or was saved as; empty: none
+  std::map<std::string, float> controls;      // by name, in their units; also those of a model that is missing
+  std::shared_ptr<const LoadedModel> loaded;  // null: nothing plays here
+  std::string missing;                        // one line that says why; empty when all is well. Not saved
   std::shared_ptr<const std::vector<std::byte>> file_bytes;  // the model's file; null: too large, or never seen
 
   bool empty() const { return hash.empty() && path.empty(); }
@@ -37,14 +38,15 @@ std::vector<std::byte> to_bytes(const Session& session);
 // [any thread]
 Session session_from_bytes(std::span<const std::byte> bytes, const std::string& what = "the session");
 
-// Loads the slot's model: from the embedded bytes, what the process has loaded already, the path, or any file of the library with that hash;
-// or says what is missing. [any thread but the audio thread]
+// Loads the slot's model: from the embedded bytes, what the process has loaded already, the path, or any file of the
+// library with that hash; or says what is missing. [any thread but the audio thread]
 void resolve(SlotContent& slot, ModelLibrary& library);
 
 // A slot that plays `model` with its card's defaults. `path`: of the file that it came from, or empty.
 SlotContent slot_with(std::shared_ptr<const LoadedModel> model, const std::string& path);
 
-// One value per control of the loaded model's card, in its order and units: the slot's, or the card's default. Empty when none is loaded.
+// One value per control of the loaded model's card, in its order and units: the slot's, or the card's default. Empty
+// when none is loaded.
 std::vector<float> control_values(const SlotContent& slot);
 
 // A user preset is a session with its first slot alone.

@@ -11,8 +11,8 @@
 
 namespace coil::plugin {
 
-// The mean of the channels, kept while somebody listens: most instances have no window open. A reader that is overtaken by the writer gets a
-// picture that is newer at its old end; nothing waits.
+// The mean of the channels, kept while somebody listens: most instances have no window open. A reader that is overtaken
+// by the writer gets a picture that is newer at its old end; nothing waits.
 class SoundTap {
  public:
   enum class Side { input, output };

@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kItemsWorthThreads = 16;  // below, waking the others takes longer than the work
 constexpr size_t kItemsAtOnce = 4096;      // results are handed out after so many
 constexpr size_t kLeastAtOnce = 64;
-constexpr uint64_t kTellOfNothingUsed = 20;  // records: so many and none of use is no accident
+constexpr uint64_t kTellOfNothingUsed = 20;             // records: so many and none of use is no accident
 constexpr std::chrono::milliseconds kLongestWait{250};  // until `stop` is asked again
 
 std::string readable(const std::string& key) {
@@ -23,8 +23,10 @@ std::string readable(const std::string& key) {
     text.assign(key, first);
   } else {
     for (const char c : key) {
-      if (c != kKeySeparator) text += c;
-      else if (!text.empty() && text.back() != '/') text += '/';
+      if (c != kKeySeparator)
+        text += c;
+      else if (!text.empty() && text.back() != '/')
+        text += '/';
     }
   }
   if (text.ends_with('/')) text.pop_back();
@@ -32,21 +34,23 @@ std::string readable(const std::string& key) {
 }
 
 Message result_of(Work& work) {
-  return {work.message->topic, std::move(work.output), work.message->partition, work.message->offset, readable(work.selection.key)};
+  return {work.message->topic, std::move(work.output), work.message->partition, work.message->offset,
+          readable(work.selection.key)};
 }
 
 std::string identity_of(const ssm::Model& model) {
   return "model " + model.hash() + " with " + std::to_string(model.state_layout()->size * sizeof(float)) + " + " +
-         std::to_string(sizeof(SeriesMemory)) + " bytes a series and " + std::to_string(sizeof(SensorMemory)) + " a sensor";
+         std::to_string(sizeof(SeriesMemory)) + " bytes a series and " + std::to_string(sizeof(SensorMemory)) +
+         " a sensor";
 }
 
 }  // namespace
 
 // A source of messages with places of their own: one of a partitioned source, or all of a pipe.
 struct Engine::Partition {
-  int64_t next_offset = 0;         // of the first message that was not processed
-  std::unique_ptr<StateFile> file; // null: nothing is kept
-  bool changed = false;            // since it was saved
+  int64_t next_offset = 0;          // of the first message that was not processed
+  std::unique_ptr<StateFile> file;  // null: nothing is kept
+  bool changed = false;             // since it was saved
   int64_t saved_offset = -1;
   std::string saved_place;
 };
@@ -58,23 +62,32 @@ size_t Engine::bytes_per_series(const ssm::Model& model) {
 double Engine::macs_per_step() const { return shards_.front()->macs_per_step(); }
 
 void Engine::check_forecaster(const ssm::Model& model) {
-  const auto refuse = [&](const std::string& what) { throw Error(model.source() + ": is no forecaster of sensor data: " + what); };
+  const auto refuse = [&](const std::string& what) {
+    throw Error(model.source() + ": is no forecaster of sensor data: " + what);
+  };
   if (model.card().task != "forecast") refuse("its card's task is '" + model.card().task + "', wanted is 'forecast'");
   if (model.config().input_kind != ssm::InputKind::frames || model.config().d_input != int(kFrameWidth))
     refuse("d_input must be " + std::to_string(kFrameWidth));
-  if (model.config().d_output != int(kHorizons * kQuantiles)) refuse("d_output must be " + std::to_string(kHorizons * kQuantiles));
+  if (model.config().d_output != int(kHorizons * kQuantiles))
+    refuse("d_output must be " + std::to_string(kHorizons * kQuantiles));
   normaliser_window(model);
 }
 
 Engine::Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, Complaint complain)
-    : model_(std::move(model)), options_(std::move(options)), complain_(std::move(complain)), schema_(options_.schema),
-      cutter_(options_.input_format, [this](std::string_view name) { return schema_.knows(name); },
-              [this](const Message& message, const std::string& what) { complain_(message, what); }),
+    : model_(std::move(model)),
+      options_(std::move(options)),
+      complain_(std::move(complain)),
+      schema_(options_.schema),
+      cutter_(
+          options_.input_format, [this](std::string_view name) { return schema_.knows(name); },
+          [this](const Message& message, const std::string& what) { complain_(message, what); }),
       pool_(std::max<size_t>(1, options_.threads)) {
   names_.push_back(std::make_unique<AddedNames>());
   check_forecaster(*model_);
-  const size_t threads = pool_.size(), bound = options_.max_series == 0 ? 0 : std::max<size_t>(1, options_.max_series / threads);
-  for (size_t i = 0; i < threads; ++i) shards_.push_back(std::make_unique<Shard>(model_, options_, schema_, counters_, bound));
+  const size_t threads = pool_.size(),
+               bound = options_.max_series == 0 ? 0 : std::max<size_t>(1, options_.max_series / threads);
+  for (size_t i = 0; i < threads; ++i)
+    shards_.push_back(std::make_unique<Shard>(model_, options_, schema_, counters_, bound));
   if (options_.state.empty() && bound > 0) {
     StateFile::Content nothing;
     overflow_ = std::make_unique<StateFile>("", identity_of(*model_), nothing);
@@ -139,7 +152,8 @@ void Engine::settle(const Message& message, bool is_new, std::vector<Message>& r
   settled_ = true;
   opening_ = cutter_.head_lines();
   opening_.push_back(message.text);
-  if (!options_.output_format.empty() && options_.output_format != format.name()) other_format_ = make_format(options_.output_format);
+  if (!options_.output_format.empty() && options_.output_format != format.name())
+    other_format_ = make_format(options_.output_format);
   schema_.select(record, message.topic, selection, what);
   for (const Field& field : record.fields) {
     if (!field.is_inner) tally_.names += (tally_.names.empty() ? "" : ", ") + std::string(field.name);
@@ -174,9 +188,11 @@ void Engine::add_clashes(const Record& record, const Message& message) {
   taken.insert(taken.end(), found.begin(), found.end());
   names_.push_back(std::make_unique<AddedNames>(taken));
   std::string list;
-  for (const std::string& name : found) (list += list.empty() ? "" : ", ") += "'" + std::string(names_.back()->of(name)) + "'";
-  complain_(message, "records have a field '" + found.front() + "' of their own" + (found.size() > 1 ? " and others like it" : "") +
-                         ": what is added is called " + list + " from here on (--prefix gives all added fields other names)");
+  for (const std::string& name : found)
+    (list += list.empty() ? "" : ", ") += "'" + std::string(names_.back()->of(name)) + "'";
+  complain_(message, "records have a field '" + found.front() + "' of their own" +
+                         (found.size() > 1 ? " and others like it" : "") + ": what is added is called " + list +
+                         " from here on (--prefix gives all added fields other names)");
 }
 
 void Engine::on_all(size_t items, const std::function<void(size_t share)>& task) {
@@ -186,7 +202,8 @@ void Engine::on_all(size_t items, const std::function<void(size_t share)>& task)
 
 void Engine::process(std::span<const Message> messages, std::vector<Message>& results) {
   // What one call brings into memory stays there until it ends.
-  const size_t at_once = options_.max_series == 0 ? kItemsAtOnce : std::clamp(options_.max_series, kLeastAtOnce, kItemsAtOnce);
+  const size_t at_once =
+      options_.max_series == 0 ? kItemsAtOnce : std::clamp(options_.max_series, kLeastAtOnce, kItemsAtOnce);
   for (; messages.size() > at_once; messages = messages.subspan(at_once)) process(messages.first(at_once), results);
   used_items_ = 0;
   const std::vector<Message> pending = std::exchange(old_pending_, {});
@@ -220,7 +237,8 @@ void Engine::take_in(const Message& message, std::vector<Message>& results) {
   cuts_.clear();
   cutter_.add(message, cuts_);
   take_cuts(results);
-  if (fresh && message.partition >= 0 && message.offset >= 0 && cutter_.is_between_records()) partition->next_offset = message.offset + 1;
+  if (fresh && message.partition >= 0 && message.offset >= 0 && cutter_.is_between_records())
+    partition->next_offset = message.offset + 1;
 }
 
 void Engine::take_cuts(std::vector<Message>& results) {
@@ -252,7 +270,8 @@ void Engine::process_items(std::vector<Message>& results) {
       if (!work.error.empty()) continue;
       work.unusable = schema_.select(work.record, work.message->topic, work.selection, work.what);
       work.may_clash = may_clash(work.record, options_.prefix);
-      items[i]->shard = work.unusable == Unusable::kNo ? std::hash<std::string>()(work.selection.key) % shards_.size() : i % shards_.size();
+      items[i]->shard = work.unusable == Unusable::kNo ? std::hash<std::string>()(work.selection.key) % shards_.size()
+                                                       : i % shards_.size();
     }
   });
   if (settled_) {  // else all of them are malformed
@@ -265,7 +284,8 @@ void Engine::process_items(std::vector<Message>& results) {
   }
   cutter_.release();
   update_counters();
-  if (!tally_.has_used && !tally_.has_told && counters_.malformed + counters_.unscored + tally_.texts >= kTellOfNothingUsed) {
+  if (!tally_.has_used && !tally_.has_told &&
+      counters_.malformed + counters_.unscored + tally_.texts >= kTellOfNothingUsed) {
     tally_.has_told = true;
     if (const std::string why = nothing_used(); !why.empty()) complain_(*items.back()->work.message, why);
   }
@@ -282,7 +302,9 @@ void Engine::rename_clashes() {
     for (const Field* field : other_format_->left_out(work.record)) {
       const bool is_time = field == work.selection.time_field || field == work.selection.clock_field;
       if (is_time || !told_.insert(std::string(field->name)).second) continue;
-      complain_(*work.message, "field '" + std::string(field->name) + "' has no column in the header that was written for the first record: it is left out");
+      complain_(*work.message,
+                "field '" + std::string(field->name) +
+                    "' has no column in the header that was written for the first record: it is left out");
     }
   }
 }
@@ -321,7 +343,8 @@ void Engine::complain_of(const Work& work) {
     tally_.has_used = tally_.has_used || !value.is_missing;
     if (value.is_text && value.is_missing) {
       const Field* field = work.record.find(value.name);
-      const std::string what = "field '" + std::string(value.name) + "': '" + std::string(field ? field->text.substr(0, 40) : "") + "' is no number";
+      const std::string what = "field '" + std::string(value.name) + "': '" +
+                               std::string(field ? field->text.substr(0, 40) : "") + "' is no number";
       if (tally_.texts++ == 0) tally_.first_text = what;
       complain_(*work.message, what + ": it is taken as missing");
     }
@@ -330,12 +353,17 @@ void Engine::complain_of(const Work& work) {
     for (const Value& value : work.selection.values) {
       const std::string name = options_.prefix + std::string(value.name) + "_expected";
       if (output().has_column(work.names->of(name)) || !told_.insert(name).second) continue;
-      complain_(*work.message, "field '" + std::string(value.name) + "' has numbers from here on and is watched, but the header that was written before has no "
-                               "column for its forecast; --value " + std::string(value.name) + " or --output-format ndjson gives it");
+      complain_(*work.message,
+                "field '" + std::string(value.name) +
+                    "' has numbers from here on and is watched, but the header that was written before has no "
+                    "column for its forecast; --value " +
+                    std::string(value.name) + " or --output-format ndjson gives it");
     }
   }
   if (work.mixes && options_.schema.keys.empty() && told_.insert("mixes").second) {
-    complain_(*work.message, "several records have the same time: sensors are being mixed, unless they are one; --key names the field that tells them apart");
+    complain_(*work.message,
+              "several records have the same time: sensors are being mixed, unless they are one; --key names the field "
+              "that tells them apart");
   }
 }
 
@@ -345,17 +373,21 @@ std::string Engine::nothing_used() const {
   const auto most = std::max_element(tally_.unusable.begin(), tally_.unusable.end());
   const std::string fields = tally_.names.empty() ? "" : "; the first record has: " + tally_.names.substr(0, 200);
   std::string why = "nothing could be used: ";
-  if (tally_.names.starts_with("\x1f\x8b")) return why + "the input is compressed; gunzip -c FILE | coil stream reads it";
-  if (tally_.names.starts_with("PK\x03\x04")) return why + "the input is a zip archive or a spreadsheet; save it as CSV";
+  if (tally_.names.starts_with("\x1f\x8b"))
+    return why + "the input is compressed; gunzip -c FILE | coil stream reads it";
+  if (tally_.names.starts_with("PK\x03\x04"))
+    return why + "the input is a zip archive or a spreadsheet; save it as CSV";
   if (*most > 0 && *most >= tally_.malformed && *most >= tally_.texts) {
     why += tally_.first[size_t(most - tally_.unusable.begin())] + fields;
-    const bool is_one_column = std::string_view(format()->name()) == "csv" && tally_.names.find(", ") == std::string::npos;
+    const bool is_one_column =
+        std::string_view(format()->name()) == "csv" && tally_.names.find(", ") == std::string::npos;
     if (is_one_column) why += "; is what stands between its cells none of , ; | and tab?";
   } else if (tally_.texts > tally_.malformed) {
     why += tally_.first_text + fields;
   } else {
     why += tally_.first_malformed;
-    if (format() && std::string_view(format()->name()) == "csv") why += fields + "; does a cell hold a comma that needs quotes, as a decimal comma does?";
+    if (format() && std::string_view(format()->name()) == "csv")
+      why += fields + "; does a cell hold a comma that needs quotes, as a decimal comma does?";
   }
   return why;
 }
@@ -367,13 +399,15 @@ void Engine::finish(std::vector<Message>& results, bool has_ended) {
   take_cuts(results);
   for (const Cut& cut : cuts_) {
     Partition* partition = nullptr;
-    if (is_new(*cut.message, partition) && cut.message->partition >= 0 && cut.message->offset >= 0) partition->next_offset = cut.message->offset + 1;
+    if (is_new(*cut.message, partition) && cut.message->partition >= 0 && cut.message->offset >= 0)
+      partition->next_offset = cut.message->offset + 1;
   }
   process_items(results);
   if (!options_.state.empty() || options_.reorder_records == 0 || !settled_) return;
   std::vector<std::unique_ptr<Work>> works;
   for (const auto& shard : shards_) shard->release_all(works, *cutter_.format(), output(), *names_.back());
-  std::stable_sort(works.begin(), works.end(), [](const auto& a, const auto& b) { return a->selection.key < b->selection.key; });
+  std::stable_sort(works.begin(), works.end(),
+                   [](const auto& a, const auto& b) { return a->selection.key < b->selection.key; });
   for (const auto& work : works) hand_out(*work, results);
   update_counters();
 }
@@ -383,7 +417,9 @@ void Engine::save(const std::string& place) {
 }
 
 void Engine::save(Partition& partition, const std::string& place) {
-  if (!partition.file || (!partition.changed && partition.saved_offset == partition.next_offset && partition.saved_place == place)) return;
+  if (!partition.file ||
+      (!partition.changed && partition.saved_offset == partition.next_offset && partition.saved_place == place))
+    return;
   StateFile::Content content;
   content.position = partition.next_offset;
   content.place = place;
@@ -420,7 +456,8 @@ PartitionHooks Engine::partition_hooks() {
 
 void Engine::report_saved(Link& link) const {
   for (const auto& [place, partition] : partitions_) {
-    if (place.second >= 0 && partition->saved_offset >= 0) link.saved(place.first, place.second, partition->saved_offset);
+    if (place.second >= 0 && partition->saved_offset >= 0)
+      link.saved(place.first, place.second, partition->saved_offset);
   }
 }
 
@@ -458,13 +495,15 @@ void run(Engine& engine, Link& source, Link& sink, const CheckpointPace& pace, c
   while (more && !stop()) {
     auto wait = kLongestWait;
     if (pace.interval.count() > 0) {
-      const auto until_due = std::chrono::duration_cast<std::chrono::milliseconds>(saved_at + pace.interval - Clock::now());
+      const auto until_due =
+          std::chrono::duration_cast<std::chrono::milliseconds>(saved_at + pace.interval - Clock::now());
       wait = std::clamp(until_due, std::chrono::milliseconds(0), wait);
     }
     messages.clear();
     done = 0;
     more = source.read(messages, wait);
-    if (std::exchange(is_first, false) && !source.place_after(0).empty()) save();  // that a new start can tell what is new from what was there
+    if (std::exchange(is_first, false) && !source.place_after(0).empty())
+      save();  // that a new start can tell what is new from what was there
     // In pieces, so that results are out and checkpoints due while many records wait.
     for (std::span<const Message> left = messages; !left.empty();) {
       size_t count = std::min(left.size(), kItemsAtOnce);
@@ -483,7 +522,8 @@ void run(Engine& engine, Link& source, Link& sink, const CheckpointPace& pace, c
       saved_records = engine.counters().records;
       saved_at = Clock::now();
     }
-    if (messages.empty() && pace.interval.count() > 0 && Clock::now() >= saved_at + pace.interval) save(), saved_at = Clock::now();
+    if (messages.empty() && pace.interval.count() > 0 && Clock::now() >= saved_at + pace.interval)
+      save(), saved_at = Clock::now();
   }
   const bool goes_on_later = more && engine.keeps_state() && !source.place_after(0).empty();
   engine.finish(results, !goes_on_later);

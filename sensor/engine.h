@@ -30,42 +30,43 @@ struct Work;
 
 struct EngineOptions {
   SchemaOptions schema;
-  std::string input_format;             // "ndjson", "csv", "line"; empty: by the first line
-  std::string output_format;            // empty: that of the input
-  std::string prefix;                   // before the names of added fields
-  std::vector<size_t> horizons;         // further forecasts in each result, 1 to kHorizons steps ahead
-  double threshold = 0.5;               // score from which a record is an anomaly
-  int hold_off_records = 16;            // that an episode needs without an anomaly to end
-  int reorder_records = 0;              // held back for each sensor, to be put in the order of their times
-  double future_s = 0;                  // a record further ahead of the last one is not believed; 0: all are
+  std::string input_format;      // "ndjson", "csv", "line"; empty: by the first line
+  std::string output_format;     // empty: that of the input
+  std::string prefix;            // before the names of added fields
+  std::vector<size_t> horizons;  // further forecasts in each result, 1 to kHorizons steps ahead
+  double threshold = 0.5;        // score from which a record is an anomaly
+  int hold_off_records = 16;     // that an episode needs without an anomaly to end
+  int reorder_records = 0;       // held back for each sensor, to be put in the order of their times
+  double future_s = 0;           // a record further ahead of the last one is not believed; 0: all are
   size_t threads = 1;
-  size_t max_series = 0;                // in memory; 0: no bound
-  std::filesystem::path state;          // empty: nothing is kept
-  bool partitioned = false;             // the source has partitions: each has a state of its own, `state` followed by its name
-  bool resume = false;                  // the source goes on at the state's place(): what comes before was answered, a header too
+  size_t max_series = 0;        // in memory; 0: no bound
+  std::filesystem::path state;  // empty: nothing is kept
+  bool partitioned = false;     // the source has partitions: each has a state of its own, `state` followed by its name
+  bool resume = false;  // the source goes on at the state's place(): what comes before was answered, a header too
 };
 
 // Since the start. Read from any thread.
 struct Counters {
-  std::atomic<uint64_t> records{0};        // scored
+  std::atomic<uint64_t> records{0};  // scored
   std::atomic<uint64_t> malformed{0};
-  std::atomic<uint64_t> unscored{0};       // passed through without a score: no number, key or time in them
-  std::atomic<uint64_t> late{0};           // older than what was scored already
+  std::atomic<uint64_t> unscored{0};  // passed through without a score: no number, key or time in them
+  std::atomic<uint64_t> late{0};      // older than what was scored already
   std::atomic<uint64_t> future{0};
-  std::atomic<uint64_t> clock_jumps{0};    // times that the clock of late or future records was taken over
-  std::atomic<uint64_t> duplicates{0};     // dropped
-  std::atomic<uint64_t> skipped{0};        // seen before, by the offset in the state
-  std::atomic<uint64_t> filled_steps{0};   // of gaps
+  std::atomic<uint64_t> clock_jumps{0};   // times that the clock of late or future records was taken over
+  std::atomic<uint64_t> duplicates{0};    // dropped
+  std::atomic<uint64_t> skipped{0};       // seen before, by the offset in the state
+  std::atomic<uint64_t> filled_steps{0};  // of gaps
   std::atomic<uint64_t> long_gaps{0};
   std::atomic<uint64_t> missing_values{0};
   std::atomic<uint64_t> anomalies{0};
   std::atomic<uint64_t> episodes{0};
-  std::atomic<uint64_t> sensors{0};        // known
-  std::atomic<uint64_t> series{0};         // in memory
+  std::atomic<uint64_t> sensors{0};  // known
+  std::atomic<uint64_t> series{0};   // in memory
   std::atomic<uint64_t> evictions{0};
-  std::atomic<uint64_t> returns{0};        // from disk
-  std::atomic<uint64_t> restarts{0};       // of model states that left the finite numbers
-  std::atomic<uint64_t> stretches{0};      // times that a model's state was read and written, for one step or for several that waited
+  std::atomic<uint64_t> returns{0};   // from disk
+  std::atomic<uint64_t> restarts{0};  // of model states that left the finite numbers
+  std::atomic<uint64_t> stretches{
+      0};  // times that a model's state was read and written, for one step or for several that waited
   std::atomic<uint64_t> checkpoints{0};
 };
 
@@ -74,26 +75,27 @@ class Engine {
  public:
   using Complaint = std::function<void(const Message&, const std::string& what)>;
 
-  // Throws Error when the model is no forecaster, or the state is damaged, of another model, or in use. `complain`: called for each record that is
-  // malformed or odd, in order. [main-thread]
+  // Throws Error when the model is no forecaster, or the state is damaged, of another model, or in use. `complain`:
+  // called for each record that is malformed or odd, in order. [main-thread]
   Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, Complaint complain);
   ~Engine();
 
-  // Appends the results of these messages, in their order. Throws Error when a sensor cannot be written to disk or read back, or when the input is CSV
-  // and its header cannot be understood. [main-thread]
+  // Appends the results of these messages, in their order. Throws Error when a sensor cannot be written to disk or read
+  // back, or when the input is CSV and its header cannot be understood. [main-thread]
   void process(std::span<const Message> messages, std::vector<Message>& results);
-  // Nothing more will come: appends the results of what the reorder windows hold; with a state they stay there and wait. `has_ended`: the source has,
-  // so that a record that is open ends too. [main-thread]
+  // Nothing more will come: appends the results of what the reorder windows hold; with a state they stay there and
+  // wait. `has_ended`: the source has, so that a record that is open ends too. [main-thread]
   void finish(std::vector<Message>& results, bool has_ended = true);
 
-  // Writes a checkpoint of all that was processed; without a state does nothing. `place`: where in the source that ends, if the source has places.
-  // Throws Error. [main-thread]
+  // Writes a checkpoint of all that was processed; without a state does nothing. `place`: where in the source that
+  // ends, if the source has places. Throws Error. [main-thread]
   void save(const std::string& place = {});
   bool keeps_state() const { return !options_.state.empty(); }
   // Where the state found at the start ends; empty: nowhere. [main-thread]
   const std::string& place() const { return place_; }
   bool has_state() const { return has_state_; }
-  // For a partitioned source: its states are kept beside options.state, in files of their own for each partition. [main-thread]
+  // For a partitioned source: its states are kept beside options.state, in files of their own for each partition.
+  // [main-thread]
   PartitionHooks partition_hooks();
   // Tells the link which messages the last checkpoint covers. [main-thread]
   void report_saved(Link& link) const;
@@ -153,21 +155,21 @@ class Engine {
   std::vector<Message> old_pending_;      // of the state: read before, and part of no record yet
   std::string place_;
   bool has_state_ = false;
-  bool names_are_fixed_ = false;          // by the header
+  bool names_are_fixed_ = false;                          // by the header
   std::vector<std::unique_ptr<const AddedNames>> names_;  // the last one holds from now on
-  std::set<std::string> told_;            // what is said once, was
+  std::set<std::string> told_;                            // what is said once, was
   Tally tally_;
   std::map<std::pair<std::string, int32_t>, std::unique_ptr<Partition>> partitions_;
-  Partition* whole_ = nullptr;  // of a source without partitions the only one
-  std::unique_ptr<StateFile> overflow_;            // for sensors that do not fit into memory, without a state
+  Partition* whole_ = nullptr;           // of a source without partitions the only one
+  std::unique_ptr<StateFile> overflow_;  // for sensors that do not fit into memory, without a state
   std::vector<std::unique_ptr<Shard>> shards_;
-  std::vector<std::unique_ptr<Item>> items_;       // made to be used again
+  std::vector<std::unique_ptr<Item>> items_;  // made to be used again
   size_t used_items_ = 0;
   WorkerPool pool_;
 };
 
-// What drives an engine: reads the link until it ends or `stop` says so, writes results, and checkpoints every `records` records or `interval`
-// (0: neither counts), and at the end. Throws Error. [main-thread]
+// What drives an engine: reads the link until it ends or `stop` says so, writes results, and checkpoints every
+// `records` records or `interval` (0: neither counts), and at the end. Throws Error. [main-thread]
 struct CheckpointPace {
   uint64_t records = 0;
   std::chrono::milliseconds interval{0};

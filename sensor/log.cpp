@@ -59,7 +59,8 @@ void RareWarnings::write(std::string_view part, std::string_view message) {
 }
 
 void RareWarnings::finish() {
-  if (left_out_ > 0) log_.write(LogLevel::kWarning, "", std::to_string(left_out_) + " more warnings about records were left out");
+  if (left_out_ > 0)
+    log_.write(LogLevel::kWarning, "", std::to_string(left_out_) + " more warnings about records were left out");
   left_out_ = 0;
 }
 

@@ -15,15 +15,16 @@ class Log {
 
   explicit Log(Format format = Format::kText) : format_(format) {}
 
-  // text: "coil: warning: mqtt: ..."; JSON: {"time": "2026-01-31T12:00:00.000Z", "level": "warning", "part": "mqtt", "message": "..."}.
-  // `part` is who speaks, or empty. [any thread]
+  // text: "coil: warning: mqtt: ..."; JSON: {"time": "2026-01-31T12:00:00.000Z", "level": "warning", "part": "mqtt",
+  // "message": "..."}. `part` is who speaks, or empty. [any thread]
   void write(LogLevel level, std::string_view part, std::string_view message) const;
 
  private:
   Format format_;
 };
 
-// Warnings that may come with every record: the first ones as they are, then one in a while, and how many were left out. One thread.
+// Warnings that may come with every record: the first ones as they are, then one in a while, and how many were left
+// out. One thread.
 class RareWarnings {
  public:
   explicit RareWarnings(const Log& log) : log_(log) {}

@@ -13,7 +13,6 @@
 namespace coil::sensor {
 namespace {
 
-
 std::string value_text(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
@@ -34,7 +33,8 @@ std::string prometheus_text(const std::vector<Metric>& metrics) {
   for (const Metric& metric : metrics) {
     text += "# HELP " + metric.name + " " + metric.help + "\n# TYPE " + metric.name + " " + name_of(metric.kind) + "\n";
     for (const Metric::Sample& sample : metric.samples) {
-      text += metric.name + sample.suffix + (sample.labels.empty() ? "" : "{" + sample.labels + "}") + " " + value_text(sample.value) + "\n";
+      text += metric.name + sample.suffix + (sample.labels.empty() ? "" : "{" + sample.labels + "}") + " " +
+              value_text(sample.value) + "\n";
     }
   }
   return text;
@@ -46,7 +46,8 @@ MetricsAddress parse_metrics_address(const std::string& text) {
   if (const size_t colon = text.rfind(':'); colon != std::string::npos) {
     address.host = text.substr(0, colon);
     port = text.substr(colon + 1);
-    if (address.host.starts_with('[') && address.host.ends_with(']')) address.host = address.host.substr(1, address.host.size() - 2);
+    if (address.host.starts_with('[') && address.host.ends_with(']'))
+      address.host = address.host.substr(1, address.host.size() - 2);
   }
   const auto [end, failure] = std::from_chars(port.data(), port.data() + port.size(), address.port);
   const bool is_number = failure == std::errc() && end == port.data() + port.size();
@@ -56,7 +57,8 @@ MetricsAddress parse_metrics_address(const std::string& text) {
   return address;
 }
 
-MetricsServer::MetricsServer(const MetricsAddress& address, std::function<std::vector<Metric>()> metrics, std::function<Health()> health)
+MetricsServer::MetricsServer(const MetricsAddress& address, std::function<std::vector<Metric>()> metrics,
+                             std::function<Health()> health)
     : server_(std::make_unique<Server>()), address_(address) {
   server_->new_task_queue = [] { return new httplib::ThreadPool(2); };
   server_->set_keep_alive_max_count(1);
@@ -84,7 +86,8 @@ MetricsServer::MetricsServer(const MetricsAddress& address, std::function<std::v
     address_.port = -1;
   }
   if (address_.port < 0) {
-    throw Error("--metrics: cannot listen at " + address.host + ", port " + std::to_string(address.port) + "; is the port in use?");
+    throw Error("--metrics: cannot listen at " + address.host + ", port " + std::to_string(address.port) +
+                "; is the port in use?");
   }
   thread_ = std::thread([this] { server_->listen_after_bind(); });
   while (!server_->is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));

@@ -12,7 +12,8 @@ namespace coil::sensor {
 struct Metric {
   enum class Kind { kCounter, kGauge, kSummary };
 
-  // A summary has a sample for each quantile, labels `quantile="0.5"`, and its samples named with the suffixes _sum and _count.
+  // A summary has a sample for each quantile, labels `quantile="0.5"`, and its samples named with the suffixes _sum and
+  // _count.
   struct Sample {
     std::string suffix, labels;
     double value = 0;
@@ -42,9 +43,10 @@ MetricsAddress parse_metrics_address(const std::string& text);
 
 class MetricsServer {
  public:
-  // Serves on threads of its own until destruction, and calls both functions there, at any moment. Throws Error when the address cannot be had.
-  // [main-thread]
-  MetricsServer(const MetricsAddress& address, std::function<std::vector<Metric>()> metrics, std::function<Health()> health);
+  // Serves on threads of its own until destruction, and calls both functions there, at any moment. Throws Error when
+  // the address cannot be had. [main-thread]
+  MetricsServer(const MetricsAddress& address, std::function<std::vector<Metric>()> metrics,
+                std::function<Health()> health);
   ~MetricsServer();
 
   const MetricsAddress& address() const { return address_; }  // with the port that was found

@@ -33,7 +33,8 @@ std::optional<double> parse_short_number(std::string_view text) {
   return is_negative ? -value : value;
 }
 
-// Nine significant digits of a value that is neither huge nor tiny, as std::to_chars would write them; false: it has to.
+// Nine significant digits of a value that is neither huge nor tiny, as std::to_chars would write them; false: it has
+// to.
 bool append_usual_number(std::string& to, double value) {
   constexpr int kDigits = 9, kLeastExponent = -4;
   constexpr uint32_t kLeast = 100'000'000, kMost = 1'000'000'000;  // whole numbers of so many digits lie between

@@ -26,17 +26,19 @@ struct Field {
   Kind kind = Kind::text;
   bool is_tag = false;      // of the line protocol
   bool is_unnamed = false;  // the column has no name of its own: watched only if an option names it
-  bool is_inner = false;    // of a JSON object inside of the record, which is a field too: named by its path, as ENERGY.Power
+  bool is_inner =
+      false;  // of a JSON object inside of the record, which is a field too: named by its path, as ENERGY.Power
 };
 
-// Views point into `line`, which its owner keeps, or into `decoded`. Made to be used again, so that nothing is allocated for most records.
+// Views point into `line`, which its owner keeps, or into `decoded`. Made to be used again, so that nothing is
+// allocated for most records.
 struct Record {
   std::string_view line;         // as it came
   std::string_view measurement;  // of the line protocol, else empty
   std::vector<Field> fields;
-  std::list<std::string> decoded;      // strings that had escapes
-  std::optional<int64_t> time_ns;      // of the line protocol: since 1970
-  std::string note;                    // what is odd about the record, though it can be read
+  std::list<std::string> decoded;  // strings that had escapes
+  std::optional<int64_t> time_ns;  // of the line protocol: since 1970
+  std::string note;                // what is odd about the record, though it can be read
 
   void clear() {
     line = measurement = {};

@@ -33,12 +33,12 @@ struct SeriesMemory {
   Cadence cadence;
   // Of the last record that was planned; the model may not have seen it yet.
   int64_t last_time_ns = kNoTime;
-  uint64_t last_steady_ns = 0;      // Clock::steady_ns() of it
-  double steps_since_value = 0;     // of the series' rhythm
+  uint64_t last_steady_ns = 0;   // Clock::steady_ns() of it
+  double steps_since_value = 0;  // of the series' rhythm
   int64_t records_since_value = 0;
   bool last_was_missing = true;
   uint64_t last_record_hash = 0;  // of its whole text
-  bool has_begun = false;  // one of its values was no missing one
+  bool has_begun = false;         // one of its values was no missing one
   // Large; all above lies together.
   PendingForecasts forecasts;
   Detector detector;
@@ -55,7 +55,8 @@ struct SeriesMemory {
   }
 
  private:
-  static constexpr double kLongPause = 8;  // typical intervals: so long a pause is a gap even where a series comes irregularly
+  static constexpr double kLongPause =
+      8;  // typical intervals: so long a pause is a gap even where a series comes irregularly
 };
 static_assert(std::is_trivially_copyable_v<SeriesMemory>);
 
@@ -75,7 +76,7 @@ struct Series {
 struct SensorMemory {
   Clock clock;
   bool in_episode = false;
-  int32_t quiet_records = 0;       // in the episode, since the last one that was anomalous
+  int32_t quiet_records = 0;  // in the episode, since the last one that was anomalous
 };
 static_assert(std::is_trivially_copyable_v<SensorMemory>);
 
@@ -88,7 +89,7 @@ struct Held {
 struct Sensor {
   SensorMemory memory;
   std::vector<std::unique_ptr<Series>> series;
-  std::vector<Held> held;  // by time, then as they came
+  std::vector<Held> held;             // by time, then as they came
   std::vector<uint32_t> text_fields;  // hashes of the names of fields that held a text which is no number
 };
 

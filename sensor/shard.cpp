@@ -15,11 +15,11 @@ namespace {
 
 constexpr size_t kNoJob = SIZE_MAX;
 constexpr size_t kFirstSlots = 16;
-constexpr size_t kGrowth = 32 << 20;      // bytes of states that are made at once
-constexpr size_t kStepsOfBlock = 128;     // whose outputs stay in a fast cache until they are looked at
-constexpr size_t kStepsAhead = 4;         // what is remembered of a series is fetched so many steps before it is looked at
-constexpr size_t kBytesOfField = 40;      // that a result usually adds
-constexpr double kLeastGapError = 0.25;   // of a usual step: no forecast over a gap is surer
+constexpr size_t kGrowth = 32 << 20;   // bytes of states that are made at once
+constexpr size_t kStepsOfBlock = 128;  // whose outputs stay in a fast cache until they are looked at
+constexpr size_t kStepsAhead = 4;      // what is remembered of a series is fetched so many steps before it is looked at
+constexpr size_t kBytesOfField = 40;   // that a result usually adds
+constexpr double kLeastGapError = 0.25;     // of a usual step: no forecast over a gap is surer
 constexpr double kLongestInterval_s = 1e9;  // whose nanoseconds can be counted
 
 // Beyond this the differences of values leave what a double holds.
@@ -28,7 +28,8 @@ bool is_missing(const Value& value) { return value.is_missing || std::fabs(value
 
 uint64_t hash_of(std::string_view text) { return XXH3_64bits(text.data(), text.size()); }
 const Series* find_series(const Sensor& sensor, std::string_view field) {
-  const auto found = std::find_if(sensor.series.begin(), sensor.series.end(), [&](const auto& series) { return series->name == field; });
+  const auto found = std::find_if(sensor.series.begin(), sensor.series.end(),
+                                  [&](const auto& series) { return series->name == field; });
   return found == sensor.series.end() ? nullptr : found->get();
 }
 
@@ -81,7 +82,8 @@ std::vector<std::string> added_names(const EngineOptions& options, std::span<con
     for (const char* what : {"expected", "low", "high"}) names.push_back(base + what);
     if (values.size() > 1) names.push_back(base + "score");
     for (const size_t horizon : options.horizons) {
-      for (const char* what : {"", "_low", "_high"}) names.push_back(base + "forecast_" + std::to_string(horizon) + what);
+      for (const char* what : {"", "_low", "_high"})
+        names.push_back(base + "forecast_" + std::to_string(horizon) + what);
     }
   }
   for (const char* what : {"score", "status", "episode"}) names.push_back(options.prefix + what);
@@ -112,10 +114,19 @@ struct Shard::Entry {
   std::list<Entries::value_type*>::iterator age;
 };
 
-Shard::Shard(std::shared_ptr<const ssm::Model> model, const EngineOptions& options, const Schema& schema, Counters& counters, size_t max_series)
-    : model_(std::move(model)), options_(options), schema_(schema), counters_(counters), max_series_(max_series),
-      window_(normaliser_window(*model_)), score_name_(options.prefix + "score"), status_name_(options.prefix + "status"),
-      episode_name_(options.prefix + "episode"), horizon_rows_(options.horizons), batch_(model_, kFirstSlots, horizon_rows_.outputs()),
+Shard::Shard(std::shared_ptr<const ssm::Model> model, const EngineOptions& options, const Schema& schema,
+             Counters& counters, size_t max_series)
+    : model_(std::move(model)),
+      options_(options),
+      schema_(schema),
+      counters_(counters),
+      max_series_(max_series),
+      window_(normaliser_window(*model_)),
+      score_name_(options.prefix + "score"),
+      status_name_(options.prefix + "status"),
+      episode_name_(options.prefix + "episode"),
+      horizon_rows_(options.horizons),
+      batch_(model_, kFirstSlots, horizon_rows_.outputs()),
       scratch_(model_->initial_state()) {
   for (size_t slot = kFirstSlots; slot-- > 0;) free_slots_.push_back(static_cast<uint32_t>(slot));
 }
@@ -174,7 +185,8 @@ const Shard::Names& Shard::names(size_t place, std::string_view field) {
   return *(last = names.get());
 }
 
-void Shard::process(std::span<const std::unique_ptr<Item>> items, size_t shard, const Format& input, const Format& output) {
+void Shard::process(std::span<const std::unique_ptr<Item>> items, size_t shard, const Format& input,
+                    const Format& output) {
   jobs_.clear();
   ahead_.clear();
   works_.clear();
@@ -205,10 +217,12 @@ void Shard::accept(Item& item, const Format& input) {
   const Clock& clock = sensor.memory.clock;
   if (clock.last_ns() != kNoTime && time_ns < clock.last_ns()) {
     const int64_t latest_ns = sensor.held.empty() ? clock.last_ns() : sensor.held.back().time_ns;
-    if (clock.was_set_back(time_ns, latest_ns, fingerprint(work.selection), pace(sensor, work.selection))) release(item, 0, input);
+    if (clock.was_set_back(time_ns, latest_ns, fingerprint(work.selection), pace(sensor, work.selection)))
+      release(item, 0, input);
     return plan(work);
   }
-  const auto place = std::upper_bound(sensor.held.begin(), sensor.held.end(), time_ns, [](int64_t t, const Held& held) { return t < held.time_ns; });
+  const auto place = std::upper_bound(sensor.held.begin(), sensor.held.end(), time_ns,
+                                      [](int64_t t, const Held& held) { return t < held.time_ns; });
   sensor.held.insert(place, Held{time_ns, *work.message});
   work.status = Work::Status::held;
   release(item, size_t(options_.reorder_records), input);
@@ -238,7 +252,8 @@ bool Shard::has_value(const Work& work, StateFile* file) {
   if (std::any_of(values.begin(), values.end(), is_number)) return true;
   if (!entries_.contains(work.selection.key)) return false;
   const Sensor& sensor = *entry(work.selection.key, file).second.sensor;
-  return std::any_of(values.begin(), values.end(), [&](const Value& value) { return find_series(sensor, value.name) != nullptr; });
+  return std::any_of(values.begin(), values.end(),
+                     [&](const Value& value) { return find_series(sensor, value.name) != nullptr; });
 }
 
 // Of what may be values those that are.
@@ -247,7 +262,8 @@ void Shard::choose_values(Work& work) {
   std::erase_if(work.selection.values, [&](const Value& value) {
     if (value.certainty == Value::Certainty::kSure || find_series(sensor, value.name)) return false;
     const uint32_t hash = static_cast<uint32_t>(hash_of(value.name));
-    const bool had_text = std::find(sensor.text_fields.begin(), sensor.text_fields.end(), hash) != sensor.text_fields.end();
+    const bool had_text =
+        std::find(sensor.text_fields.begin(), sensor.text_fields.end(), hash) != sensor.text_fields.end();
     if (value.certainty == Value::Certainty::kQuoted) return had_text;
     if (value.is_text && !had_text) sensor.text_fields.push_back(hash);
     return true;
@@ -259,7 +275,8 @@ bool Shard::is_duplicate(const Sensor& sensor, const Selection& selection, uint6
   if (!selection.time_ns || selection.values.empty()) return false;
   for (const Value& value : selection.values) {
     const Series* series = find_series(sensor, value.name);
-    if (!series || series->memory.last_time_ns != *selection.time_ns || series->memory.last_record_hash != record_hash) return false;
+    if (!series || series->memory.last_time_ns != *selection.time_ns || series->memory.last_record_hash != record_hash)
+      return false;
   }
   return true;
 }
@@ -267,7 +284,8 @@ bool Shard::is_duplicate(const Sensor& sensor, const Selection& selection, uint6
 // What is known of the first series stands for the sensor.
 Pace Shard::pace(const Sensor& sensor, const Selection& selection) const {
   const Series* series = nullptr;
-  for (size_t i = 0; i < selection.values.size() && !series; ++i) series = find_series(sensor, selection.values[i].name);
+  for (size_t i = 0; i < selection.values.size() && !series; ++i)
+    series = find_series(sensor, selection.values[i].name);
   if (!series) return {};
   const Cadence& cadence = series->memory.cadence;
   return {static_cast<int64_t>(1e9 * std::min(cadence.typical_interval_s(), kLongestInterval_s)), cadence.is_regular()};
@@ -276,11 +294,19 @@ Pace Shard::pace(const Sensor& sensor, const Selection& selection) const {
 // Late records and those of the future are no steps of their series.
 bool Shard::is_on_time(Work& work) {
   Sensor& sensor = *work.sensor;
-  switch (sensor.memory.clock.read(*work.selection.time_ns, fingerprint(work.selection), pace(sensor, work.selection), options_.future_s)) {
-    case Clock::Verdict::on_time: return true;
-    case Clock::Verdict::set: ++counters_.clock_jumps; return true;
-    case Clock::Verdict::late: ++counters_.late, work.status = Work::Status::late; return false;
-    case Clock::Verdict::future: ++counters_.future, work.status = Work::Status::future; return false;
+  switch (sensor.memory.clock.read(*work.selection.time_ns, fingerprint(work.selection), pace(sensor, work.selection),
+                                   options_.future_s)) {
+    case Clock::Verdict::on_time:
+      return true;
+    case Clock::Verdict::set:
+      ++counters_.clock_jumps;
+      return true;
+    case Clock::Verdict::late:
+      ++counters_.late, work.status = Work::Status::late;
+      return false;
+    case Clock::Verdict::future:
+      ++counters_.future, work.status = Work::Status::future;
+      return false;
   }
   return false;
 }
@@ -313,10 +339,12 @@ void Shard::plan(Work& work) {
     Series& series = this->series(sensor, value.name);
     work.has_new_series = work.has_new_series || sensor.series.size() > known;
     SeriesMemory& memory = series.memory;
-    work.mixes = work.mixes || (time_ns != kNoTime && memory.last_time_ns == time_ns && !is_missing(value) && !memory.last_was_missing);
+    work.mixes = work.mixes || (time_ns != kNoTime && memory.last_time_ns == time_ns && !is_missing(value) &&
+                                !memory.last_was_missing);
     Cadence::Step step;
     if (time_ns != kNoTime && memory.last_time_ns != kNoTime) {
-      step = memory.cadence.advance(1e-9 * static_cast<double>(static_cast<int64_t>(steady_ns - memory.last_steady_ns)));
+      step =
+          memory.cadence.advance(1e-9 * static_cast<double>(static_cast<int64_t>(steady_ns - memory.last_steady_ns)));
     }
     if (!memory.has_begun) step.missing = 0;
     memory.last_time_ns = time_ns;
@@ -329,9 +357,20 @@ void Shard::plan(Work& work) {
     counters_.long_gaps += step.long_gap;
     const Gap gap = memory.pass(step);
     const size_t index = jobs_.size();
-    jobs_.push_back({&series, value.number, memory.last_was_missing, step.missing, step.interval, step.long_gap, gap, kNoJob, {}, {}});
-    if (series.last_job == kNoJob) series.first_job = index, waiting_.push_back(&series);
-    else jobs_[series.last_job].next = index;
+    jobs_.push_back({&series,
+                     value.number,
+                     memory.last_was_missing,
+                     step.missing,
+                     step.interval,
+                     step.long_gap,
+                     gap,
+                     kNoJob,
+                     {},
+                     {}});
+    if (series.last_job == kNoJob)
+      series.first_job = index, waiting_.push_back(&series);
+    else
+      jobs_[series.last_job].next = index;
     series.last_job = index;
     ++work.jobs;
   }
@@ -358,7 +397,9 @@ void Shard::add_step(size_t index, bool is_last) {
   const Job& job = jobs_[index];
   Normaliser& normaliser = job.series->memory.normaliser;
   const LastSeen before = LastSeen::of(normaliser);
-  const Frame frame = !is_last ? normaliser.miss() : job.is_missing ? normaliser.miss(job.interval) : normaliser.observe(job.value, job.interval);
+  const Frame frame = !is_last         ? normaliser.miss()
+                      : job.is_missing ? normaliser.miss(job.interval)
+                                       : normaliser.observe(job.value, job.interval);
   if (advances_.empty() || advances_.back().stream != job.series->slot) advances_.push_back({job.series->slot, 0});
   ++advances_.back().frames;
   frames_.insert(frames_.end(), frame.begin(), frame.end());
@@ -383,8 +424,8 @@ void Shard::run_block() {
   frames_.clear();
 }
 
-// A value that comes after a gap is compared with where the series should be by now. Records that did not come may be a clock that was set: then it
-// may as well be where the series should be after those that came.
+// A value that comes after a gap is compared with where the series should be by now. Records that did not come may be a
+// clock that was set: then it may as well be where the series should be after those that came.
 void Shard::judge(Job& job, const LastSeen& before) {
   SeriesMemory& memory = job.series->memory;
   job.expected = Expected::of(memory.forecasts.due(0));
@@ -418,7 +459,8 @@ void Shard::finish_step(const Step& step, std::span<const float> outputs) {
   memory.forecasts.advance(step.normaliser, outputs, horizon_rows_);
   if (!step.is_last) return;
   for (size_t i = 0; i < options_.horizons.size(); ++i) {
-    ahead_[step.job * options_.horizons.size() + i] = QuantileForecast::of(step.normaliser, horizon_rows_.row(outputs, options_.horizons[i]));
+    ahead_[step.job * options_.horizons.size() + i] =
+        QuantileForecast::of(step.normaliser, horizon_rows_.row(outputs, options_.horizons[i]));
   }
 }
 
@@ -551,7 +593,8 @@ std::unique_ptr<Sensor> Shard::unpack(const Bytes& bytes) {
     series.slot = take_slot();
     batch_.set_state(series.slot, state);
   }
-  for (auto count = reader.value<uint64_t>(); count > 0; --count) sensor->text_fields.push_back(reader.value<uint32_t>());
+  for (auto count = reader.value<uint64_t>(); count > 0; --count)
+    sensor->text_fields.push_back(reader.value<uint32_t>());
   for (auto count = reader.value<uint64_t>(); count > 0; --count) {
     Held& held = sensor->held.emplace_back();
     held.time_ns = reader.value<int64_t>();

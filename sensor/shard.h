@@ -21,8 +21,8 @@ struct Work {
   const Message* message = nullptr;  // its text, place and topic
   Record record;
   Selection selection;
-  std::string error;                 // not empty: malformed
-  Unusable unusable = Unusable::kNo; // why it cannot be scored; `what`: in words
+  std::string error;                  // not empty: malformed
+  Unusable unusable = Unusable::kNo;  // why it cannot be scored; `what`: in words
   std::string what;
   bool may_clash = false;
   const AddedNames* names = nullptr;
@@ -31,7 +31,9 @@ struct Work {
   Status status = Status::normal;
   bool has_new_series = false, mixes = false;  // mixes: of one time with another record of the same series
   // A value is missing of a series that is not known yet.
-  bool lacks_value() const { return selection.lacks_value && (unusable == Unusable::kNo || unusable == Unusable::kNumber); }
+  bool lacks_value() const {
+    return selection.lacks_value && (unusable == Unusable::kNo || unusable == Unusable::kNumber);
+  }
   Sensor* sensor = nullptr;
   size_t first_job = 0, jobs = 0;
   std::string output;
@@ -60,11 +62,11 @@ struct Job {
   Series* series;
   double value;
   bool is_missing;
-  int masked_steps;   // to be taken before
+  int masked_steps;  // to be taken before
   float interval;
-  bool forget;        // what was forecast before does not hold
+  bool forget;  // what was forecast before does not hold
   Gap gap;
-  size_t next;        // of the same series; kNoJob: none
+  size_t next;  // of the same series; kNoJob: none
   Expected expected;
   Assessment assessment;
 };
@@ -79,13 +81,15 @@ struct Step {
 
 class Shard {
  public:
-  Shard(std::shared_ptr<const ssm::Model> model, const EngineOptions& options, const Schema& schema, Counters& counters, size_t max_series);
+  Shard(std::shared_ptr<const ssm::Model> model, const EngineOptions& options, const Schema& schema, Counters& counters,
+        size_t max_series);
   ~Shard();
 
   // Those of the items that are this shard's, in their order. [any thread]
   void process(std::span<const std::unique_ptr<Item>> items, size_t shard, const Format& input, const Format& output);
   // Appends what the reorder windows hold. [main-thread]
-  void release_all(std::vector<std::unique_ptr<Work>>& works, const Format& input, const Format& output, const AddedNames& names);
+  void release_all(std::vector<std::unique_ptr<Work>>& works, const Format& input, const Format& output,
+                   const AddedNames& names);
 
   // A sensor that lies in `file`. [main-thread]
   void add_stored(const std::string& key, StateFile& file, const Piece& piece);
@@ -142,7 +146,8 @@ class Shard {
   std::list<Entries::value_type*> by_age_;  // resident ones, the one that was idle longest first
   size_t resident_series_ = 0;
   std::unordered_map<std::string, std::unique_ptr<Names>> names_;
-  std::vector<const Names*> last_names_;  // of each place among a record's values: the next record's are likely the same
+  std::vector<const Names*>
+      last_names_;  // of each place among a record's values: the next record's are likely the same
 
   // Of the items that are processed.
   std::vector<Job> jobs_;

@@ -13,8 +13,8 @@
 
 namespace coil::sensor {
 
-// One caller at a time. Who waits, the caller for shares or a worker for the next task, looks again and again for a moment before sleeping: to be woken
-// takes longer than the work on a few records.
+// One caller at a time. Who waits, the caller for shares or a worker for the next task, looks again and again for a
+// moment before sleeping: to be woken takes longer than the work on a few records.
 class WorkerPool {
  public:
   // `threads`: with the caller's own. 1: there are no others.
@@ -31,7 +31,8 @@ class WorkerPool {
 
   size_t size() const { return workers_.size() + 1; }
 
-  // task(share) for every share from 0 to size() - 1, at once; returns when all are done. The first exception of a task is thrown on.
+  // task(share) for every share from 0 to size() - 1, at once; returns when all are done. The first exception of a task
+  // is thrown on.
   void run(const std::function<void(size_t)>& task) {
     task_ = &task;
     left_ = workers_.size();

@@ -26,8 +26,8 @@ struct Card {
   std::string json;  // the whole card as it stands in the file; empty: no card
 };
 
-// `network_controls`: how many controls the network reads; without a card they are called control_0 ... with range 0 to 1.
-// Throws Error naming the field.
+// `network_controls`: how many controls the network reads; without a card they are called control_0 ... with range 0
+// to 1. Throws Error naming the field.
 Card parse_card(const std::string& json, int network_controls, const std::string& source);
 
 }  // namespace coil::ssm

@@ -35,7 +35,8 @@ std::vector<std::filesystem::path> shards(const std::filesystem::path& index) {
   for (const auto& [tensor, file] : json["weight_map"].items()) {
     if (!file.is_string()) throw Error(index.string() + ": weight_map." + tensor + " must be a file name");
     const std::filesystem::path name = file.get<std::string>();
-    if (name.empty() || name != name.filename()) throw Error(index.string() + ": weight_map." + tensor + " must name a file beside the index");
+    if (name.empty() || name != name.filename())
+      throw Error(index.string() + ": weight_map." + tensor + " must name a file beside the index");
     names.insert(index.parent_path() / name);
   }
   return {names.begin(), names.end()};
@@ -92,7 +93,8 @@ Checkpoint Checkpoint::of_one_file(Safetensors file, const std::string& source) 
   const auto& metadata = checkpoint.files_.front().metadata();
   const auto config = metadata.find("config");
   const auto beside = checkpoint.files_.front().path().parent_path() / "config.json";
-  if (config != metadata.end()) checkpoint.config_json_ = config->second;
+  if (config != metadata.end())
+    checkpoint.config_json_ = config->second;
   else if (checkpoint.files_.front().is_on_disk() && std::filesystem::exists(beside))
     checkpoint.config_json_ = read_text(beside);
   else
@@ -144,7 +146,8 @@ std::string Checkpoint::hash() const {
   const XXH128_hash_t value = XXH3_128bits_digest(state);
   XXH3_freeState(state);
   char text[33];
-  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(value.high64), static_cast<unsigned long long>(value.low64));
+  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(value.high64),
+                static_cast<unsigned long long>(value.low64));
   return text;
 }
 
@@ -175,11 +178,13 @@ const Tensor& Checkpoint::checked(const std::string& name, const std::vector<int
   if (!tensor) throw Error(source_ + ": tensor '" + name + "' of shape " + to_string(shape) + " is missing");
   if (read_) read_->insert(name);
   std::vector<int64_t> found = tensor->shape;
-  while (found.size() > shape.size() && found.back() == 1) found.pop_back();  // a linear layer kept as a convolution of one tap
+  while (found.size() > shape.size() && found.back() == 1)
+    found.pop_back();  // a linear layer kept as a convolution of one tap
   if (found != shape)
     throw Error(source_ + ": " + in_file(name) + " has shape " + to_string(tensor->shape) + ", the config needs " +
                 to_string(shape));
-  if (tensor->dtype != Dtype::f32 && tensor->dtype != Dtype::f64 && tensor->dtype != Dtype::f16 && tensor->dtype != Dtype::bf16)
+  if (tensor->dtype != Dtype::f32 && tensor->dtype != Dtype::f64 && tensor->dtype != Dtype::f16 &&
+      tensor->dtype != Dtype::bf16)
     throw Error(source_ + ": " + in_file(name) + " has dtype " + tensor->dtype_name +
                 ", weights must be F32, F16, BF16 or F64");
   return *tensor;

@@ -1,4 +1,5 @@
-// The tensors and JSON texts of one trained model, whatever files they lie in: one .safetensors file, or a HuggingFace directory.
+// The tensors and JSON texts of one trained model, whatever files they lie in: one .safetensors file, or a HuggingFace
+// directory.
 #pragma once
 
 #include <filesystem>
@@ -15,8 +16,9 @@ namespace coil::ssm {
 
 class Checkpoint {
  public:
-  // A .safetensors file with `config` in its metadata or config.json beside it, or a directory with config.json and model.safetensors (or
-  // the shards that model.safetensors.index.json names, or a single other .safetensors file). Throws Error. [main-thread]
+  // A .safetensors file with `config` in its metadata or config.json beside it, or a directory with config.json and
+  // model.safetensors (or the shards that model.safetensors.index.json names, or a single other .safetensors file).
+  // Throws Error. [main-thread]
   static Checkpoint open(const std::filesystem::path& path);
   // The bytes of such a .safetensors file; `name` stands for the file in messages. Throws Error. [any thread]
   static Checkpoint from_bytes(std::shared_ptr<const std::vector<std::byte>> bytes, const std::string& name);
@@ -28,17 +30,18 @@ class Checkpoint {
   // The names that were not asked for. Of counting_reads() alone.
   std::vector<std::string> unread() const;
 
-  const std::string& source() const { return source_; }            // for messages
+  const std::string& source() const { return source_; }  // for messages
   const std::string& config_json() const { return config_json_; }
-  const std::string& card_json() const { return card_json_; }      // empty: no card
+  const std::string& card_json() const { return card_json_; }  // empty: no card
   std::string hash() const;  // 32 hex digits over config and all tensors (names, shapes, dtypes, bytes): XXH3, 128 bits
 
-  // Names are those of transformers' Mamba, whatever stands in front of them in the files: "backbone.layers.0.norm.weight", "lm_head.weight".
+  // Names are those of transformers' Mamba, whatever stands in front of them in the files:
+  // "backbone.layers.0.norm.weight", "lm_head.weight".
   const Tensor* find(std::string_view name) const;  // null: not there
   std::vector<std::string> names() const;
 
-  // The tensor's values, after checking that it is there, has this shape (further axes of size 1 aside), and is finite. Throws Error naming file, tensor,
-  // expected and found shape.
+  // The tensor's values, after checking that it is there, has this shape (further axes of size 1 aside), and is finite.
+  // Throws Error naming file, tensor, expected and found shape.
   std::vector<float> floats(const std::string& name, const std::vector<int64_t>& shape) const;
   std::vector<double> doubles(const std::string& name, const std::vector<int64_t>& shape) const;
 

@@ -27,7 +27,8 @@ constexpr int kMaxParts = 1 << 16;  // over all layers
 constexpr int kMaxFilm = 1 << 24;
 constexpr int kMaxHopFrames = 1 << 16;
 
-// Python writes Infinity and NaN bare, which JSON does not know: they become {"__float__": "Infinity"}, as newer writers have it.
+// Python writes Infinity and NaN bare, which JSON does not know: they become {"__float__": "Infinity"}, as newer
+// writers have it.
 std::string quote_non_finite(const std::string& text) {
   std::string out;
   bool in_string = false;
@@ -75,14 +76,16 @@ void warn_of_unknown(const JsonFields& fields, std::vector<std::string>* warning
 }
 
 int divided(const JsonFields& fields, const char* key, int total, int parts) {
-  if (total % parts != 0) throw Error(fields.where(key) + " (" + std::to_string(parts) + ") must divide " + std::to_string(total));
+  if (total % parts != 0)
+    throw Error(fields.where(key) + " (" + std::to_string(parts) + ") must divide " + std::to_string(total));
   return total / parts;
 }
 
 void check_groups(const JsonFields& fields, const Mamba2Config& mixer, const char* groups_key, const char* norm_key) {
   divided(fields, groups_key, mixer.heads, mixer.ngroups);
   if (mixer.d_inner() % mixer.norm_group_size != 0)
-    throw Error(fields.where(norm_key) + " (" + std::to_string(mixer.norm_group_size) + ") must divide d_inner, " + std::to_string(mixer.d_inner()));
+    throw Error(fields.where(norm_key) + " (" + std::to_string(mixer.norm_group_size) + ") must divide d_inner, " +
+                std::to_string(mixer.d_inner()));
 }
 
 std::string layer_name(const std::string& prefix, int index) { return prefix + ".layers." + std::to_string(index); }
@@ -92,7 +95,8 @@ std::string layer_name(const std::string& prefix, int index) { return prefix + "
 Mamba1Config hf_mamba1(const JsonFields& f, bool falcon, int d_model) {
   Mamba1Config m;
   m.d_model = d_model;
-  m.d_inner = f.whole("intermediate_size", 1, kMaxWidth, f.has("intermediate_size") ? 0 : f.whole("expand", 1, 64, 2) * d_model);
+  m.d_inner = f.whole("intermediate_size", 1, kMaxWidth,
+                      f.has("intermediate_size") ? 0 : f.whole("expand", 1, 64, 2) * d_model);
   m.d_state = f.whole("state_size", 1, 4096, 16);
   m.d_conv = f.whole("conv_kernel", 1, 64, 4);
   const bool automatic = !f.has("time_step_rank") || f.at("time_step_rank") == "auto";
@@ -129,9 +133,11 @@ Mamba2Config hf_mamba2(const JsonFields& f, int d_model) {
   m.bias = f.flag("use_bias", false);
   m.conv_bias = f.flag("use_conv_bias", true);
   m.norm_eps = f.eps("layer_norm_epsilon", 1e-5);
-  if (int64_t(m.heads) * m.headdim > kMaxWidth) throw Error(f.where("num_heads") + " x head_dim must be at most " + std::to_string(kMaxWidth));
+  if (int64_t(m.heads) * m.headdim > kMaxWidth)
+    throw Error(f.where("num_heads") + " x head_dim must be at most " + std::to_string(kMaxWidth));
   if (f.has("expand") && f.whole("expand", 1, 64) * d_model != m.d_inner())
-    throw Error(f.where("num_heads") + " x head_dim must be expand x hidden_size, " + std::to_string(f.whole("expand", 1, 64) * d_model));
+    throw Error(f.where("num_heads") + " x head_dim must be expand x hidden_size, " +
+                std::to_string(f.whole("expand", 1, 64) * d_model));
   read_time_step_limit(f, "time_step_limit", m);
   m.norm_group_size = f.has("rms_norm_group_size") ? f.whole("rms_norm_group_size", 1, kMaxWidth)
                                                    : divided(f, "n_groups", m.d_inner(), m.ngroups);
@@ -254,7 +260,8 @@ ModelConfig parse_state_spaces(const JsonFields& f) {
   constexpr float kEps = 1e-5f;  // fixed there
   if (layer == "Mamba2")
     add_upstream_layers(config, layers, kEps, [&] { return state_spaces_mamba2(mixer, config.d_model); });
-  else add_upstream_layers(config, layers, kEps, [&] { return state_spaces_mamba1(mixer, config.d_model); });
+  else
+    add_upstream_layers(config, layers, kEps, [&] { return state_spaces_mamba1(mixer, config.d_model); });
 
   const int vocab = f.whole("vocab_size", 1, kMaxVocab), multiple = f.whole("pad_vocab_size_multiple", 1, kMaxVocab, 8);
   add_vocabulary(config, vocab, f.flag("tie_embeddings", true));
@@ -354,7 +361,8 @@ class LayerParser {
       const JsonFields f(json, frame.where("layers") + "[" + std::to_string(entry++) + "]");
       const int repeat = f.whole("repeat", 1, kMaxLayers, 1);
       for (int r = 0; r < repeat; ++r) {
-        if (layers.size() >= kMaxLayers) throw Error(frame.where("layers") + " come to more than " + std::to_string(kMaxLayers));
+        if (layers.size() >= kMaxLayers)
+          throw Error(frame.where("layers") + " come to more than " + std::to_string(kMaxLayers));
         layers.push_back(parse_layer(f, int(layers.size()), r == 0 ? warnings_ : nullptr));
       }
       warn_of_unknown(f, warnings_);
@@ -368,11 +376,13 @@ class LayerParser {
   LayerConfig parse_layer(const JsonFields& f, int index, std::vector<std::string>* warnings) {
     LayerConfig layer;
     layer.residual = f.flag("residual", true);
-    if (!f.has("parts") || !f.at("parts").is_array() || f.at("parts").empty()) throw f.wrong("parts", "an array of one or more parts");
+    if (!f.has("parts") || !f.at("parts").is_array() || f.at("parts").empty())
+      throw f.wrong("parts", "an array of one or more parts");
     const int width_before = width_;
     mixers_.clear();
     int part = 0;
-    if ((parts_ += f.at("parts").size()) > kMaxParts) throw Error(f.where("parts") + ": the parts of all layers come to more than " + std::to_string(kMaxParts));
+    if ((parts_ += f.at("parts").size()) > kMaxParts)
+      throw Error(f.where("parts") + ": the parts of all layers come to more than " + std::to_string(kMaxParts));
     for (const Json& json : f.at("parts")) {
       const JsonFields fields(json, f.where("parts") + "[" + std::to_string(part++) + "]");
       layer.parts.push_back(parse_part(fields, index, layer.parts));
@@ -382,7 +392,8 @@ class LayerParser {
       warn_of_unknown(fields, warnings);
     }
     if (layer.residual && width_ != width_before)
-      throw Error(f.where() + ": a residual layer must end as wide as it begins, " + std::to_string(width_before) + ", found " + std::to_string(width_));
+      throw Error(f.where() + ": a residual layer must end as wide as it begins, " + std::to_string(width_before) +
+                  ", found " + std::to_string(width_));
     return layer;
   }
 
@@ -391,7 +402,8 @@ class LayerParser {
     const std::string type = f.text("type");
     const auto name = [&] { return layer_name(prefix_, index) + "." + f.text("name"); };
     const auto state_name = [&] {  // a second mixer in one layer needs a name of its own
-      if (!mixers_.insert(f.text("name")).second) throw Error(f.where("name") + ": the layer has a mixer of this name already");
+      if (!mixers_.insert(f.text("name")).second)
+        throw Error(f.where("name") + ": the layer has a mixer of this name already");
       const std::string state = state_prefix_ + "." + std::to_string(index);
       return mixers_.size() > 1 ? state + "." + f.text("name") : state;
     };
@@ -418,7 +430,8 @@ class LayerParser {
     }
     if (type == "film") {
       if (!film_size_) throw Error(f.where() + ": the slow path cannot hold a film part");
-      if (*film_size_ > kMaxFilm - 2 * width_) throw Error(f.where() + ": the FiLM vector comes to more than " + std::to_string(kMaxFilm));
+      if (*film_size_ > kMaxFilm - 2 * width_)
+        throw Error(f.where() + ": the FiLM vector comes to more than " + std::to_string(kMaxFilm));
       const FilmConfig film{width_, *film_size_};
       *film_size_ += 2 * width_;
       return film;
@@ -429,8 +442,8 @@ class LayerParser {
     const auto activation = activations.find(type);
     if (type == "tanh" && f.flag("rest", false)) return parse_rest_tanh(f, before);
     if (activation == activations.end())
-      throw f.wrong("type",
-                    "one of s4d, mamba1, mamba2, linear, rmsnorm, film, tanh, gelu (exact), silu (or swish), glu, gated");
+      throw f.wrong(
+          "type", "one of s4d, mamba1, mamba2, linear, rmsnorm, film, tanh, gelu (exact), silu (or swish), glu, gated");
     const int width_before = width_;
     if (activation->second == Activation::glu) {
       if (width_ % 2) throw Error(f.where() + ": glu needs an even width, found " + std::to_string(width_));
@@ -524,7 +537,8 @@ ModelConfig parse_coil(const JsonFields& f, std::vector<std::string>* warnings) 
   if (slow_path) config.slow_path = parse_slow_path(*slow_path, config, warnings);
   if (config.film_size > 0 && !config.control_net && !config.slow_path)
     throw Error(f.where() + ": film parts need 'controls' with 'hidden' or 'polynomial', or 'slow_path'");
-  if (config.film_size == 0 && config.slow_path) throw Error(f.where("slow_path") + " drives film parts, the layers have none");
+  if (config.film_size == 0 && config.slow_path)
+    throw Error(f.where("slow_path") + " drives film parts, the layers have none");
   if (config.control_count > 0 && !config.control_net && !(config.slow_path && config.slow_path->controls))
     throw Error(
         f.where("controls") +
@@ -574,18 +588,26 @@ ModelConfig parse_config(const std::string& text, const std::string& source, std
                     stated = fields.text("model_type", shown.empty() ? std::nullopt : std::optional(shown));
   const std::string type = shown.empty() ? stated : shown;
   ModelConfig config;
-  if (type == "coil") config = parse_coil(fields, warnings);
-  else if (type == "s4d") config = parse_s4d(fields);
-  else if (type == kStateSpaces) config = parse_state_spaces(fields);
-  else if (kUpstream.contains(type)) config = parse_hf(fields, type, warnings);
-  else throw Error(source + ": config.model_type '" + type.substr(0, 40) + "' is not known; known are coil, s4d, mamba, falcon_mamba, mamba2");
+  if (type == "coil")
+    config = parse_coil(fields, warnings);
+  else if (type == "s4d")
+    config = parse_s4d(fields);
+  else if (type == kStateSpaces)
+    config = parse_state_spaces(fields);
+  else if (kUpstream.contains(type))
+    config = parse_hf(fields, type, warnings);
+  else
+    throw Error(source + ": config.model_type '" + type.substr(0, 40) +
+                "' is not known; known are coil, s4d, mamba, falcon_mamba, mamba2");
   if (config.model_type.empty()) config.model_type = type;
   config.sample_rate_hz = fields.number("sample_rate", 0);
-  if (!(config.sample_rate_hz >= 0 && config.sample_rate_hz <= 1e7)) throw fields.wrong("sample_rate", "between 0 and 1e7 Hz");
+  if (!(config.sample_rate_hz >= 0 && config.sample_rate_hz <= 1e7))
+    throw fields.wrong("sample_rate", "between 0 and 1e7 Hz");
   const std::string scaling = fields.text("rate_scaling", "resample");
   if (scaling != "steps" && scaling != "resample") throw fields.wrong("rate_scaling", "'steps' or 'resample'");
   config.rate_scaling = scaling == "steps" ? RateScaling::steps : RateScaling::resample;
-  if (const std::string obstacle = steps_obstacle(config); config.rate_scaling == RateScaling::steps && !obstacle.empty())
+  if (const std::string obstacle = steps_obstacle(config);
+      config.rate_scaling == RateScaling::steps && !obstacle.empty())
     throw Error(fields.where("rate_scaling") + " must be 'resample': " + obstacle);
   if (type == "coil") warn_of_unknown(fields, warnings);
   return config;
@@ -606,8 +628,9 @@ std::string steps_obstacle(const ModelConfig& config, double sample_rate_hz) {
   if (!config.slow_path) return "";
   const double hop = config.slow_path->hop_frames * sample_rate_hz / config.sample_rate_hz;
   if (hop == std::round(hop) && hop >= 1 && hop <= kMaxHopFrames) return "";
-  return "a hop of the slow path, " + std::to_string(config.slow_path->hop_frames) + " frames at " + hertz(config.sample_rate_hz) +
-         ", must last a whole number of frames there, from 1 to " + std::to_string(kMaxHopFrames);
+  return "a hop of the slow path, " + std::to_string(config.slow_path->hop_frames) + " frames at " +
+         hertz(config.sample_rate_hz) + ", must last a whole number of frames there, from 1 to " +
+         std::to_string(kMaxHopFrames);
 }
 
 ModelConfig with_rescaled_steps(ModelConfig config, double sample_rate_hz, const std::string& source) {
@@ -618,9 +641,11 @@ ModelConfig with_rescaled_steps(ModelConfig config, double sample_rate_hz, const
     for (PartConfig& part : layer.parts)
       if (auto* s4d = std::get_if<S4dConfig>(&part)) s4d->step_scale /= frames_scale;
   // The slow path's own steps are hops, which last as long as before.
-  if (config.slow_path) config.slow_path->hop_frames = int(config.slow_path->hop_frames * sample_rate_hz / config.sample_rate_hz);
+  if (config.slow_path)
+    config.slow_path->hop_frames = int(config.slow_path->hop_frames * sample_rate_hz / config.sample_rate_hz);
   constexpr double kMaxRampFrames = 1 << 22;  // counted in floats
-  config.control_ramp_frames = int(std::clamp(std::round(config.control_ramp_frames * frames_scale), 1.0, kMaxRampFrames));
+  config.control_ramp_frames =
+      int(std::clamp(std::round(config.control_ramp_frames * frames_scale), 1.0, kMaxRampFrames));
   config.sample_rate_hz = sample_rate_hz;
   return config;
 }

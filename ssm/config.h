@@ -42,8 +42,9 @@ struct FilmConfig {
   int offset = 0;
 };
 
-// y = tanh(x) - tanh(x0), where x0 is what the linear part before it, and the film part between them if there is one, give where the input
-// is 0: a network of such parts gives exactly 0 at rest. x and x0 must be made by the same operations, so that they are equal to the last bit.
+// y = tanh(x) - tanh(x0), where x0 is what the linear part before it, and the film part between them if there is one,
+// give where the input is 0: a network of such parts gives exactly 0 at rest. x and x0 must be made by the same
+// operations, so that they are equal to the last bit.
 struct RestTanhConfig {
   int width = 0;
   std::string bias;  // the tensor of the linear part
@@ -121,7 +122,8 @@ struct ControlNetConfig {
 
 enum class InputKind { frames, token_ids };
 
-// How a model meets a signal of another sample rate than its own: with its steps rescaled to that rate, or at its own rate between resamplers.
+// How a model meets a signal of another sample rate than its own: with its steps rescaled to that rate, or at its own
+// rate between resamplers.
 enum class RateScaling { steps, resample };
 
 const char* to_string(RateScaling scaling);
@@ -137,12 +139,13 @@ struct EmbeddingConfig {
 struct ModelConfig {
   std::string model_type;
   InputKind input_kind = InputKind::frames;
-  int d_input = 0;   // channels of a frame; 1 for token ids
+  int d_input = 0;  // channels of a frame; 1 for token ids
   int d_model = 0;
-  int d_output = 0;  // channels of a frame; the vocabulary for token models
+  int d_output = 0;           // channels of a frame; the vocabulary for token models
   double sample_rate_hz = 0;  // 0: none stated
   RateScaling rate_scaling = RateScaling::resample;
-  int control_ramp_frames = kControlRampFrames;  // how long the FiLM vector and the output gain take to a control's new value
+  int control_ramp_frames =
+      kControlRampFrames;  // how long the FiLM vector and the output gain take to a control's new value
 
   std::optional<EmbeddingConfig> embedding;
   std::optional<LinearConfig> in_proj;
@@ -151,17 +154,19 @@ struct ModelConfig {
   std::optional<LinearConfig> out_proj;  // output projection or language-model head; tied: its name is the embedding's
   std::optional<LinearConfig> direct;    // added to the output
 
-  int control_count = 0;  // knobs that the network reads, each in [0, 1]
-  int film_size = 0;      // length of the FiLM vector: sum of what the two below give
+  int control_count = 0;           // knobs that the network reads, each in [0, 1]
+  int film_size = 0;               // length of the FiLM vector: sum of what the two below give
   std::optional<int> output_film;  // where in it what is added to out_proj's weights begins, (d_output, d_in)
   std::optional<ControlNetConfig> control_net;
   std::optional<SlowPathConfig> slow_path;
 };
 
-// Parses the JSON text of a config; `source` names the file in errors. `input_kind` of a HuggingFace model decides between frames
-// (embeddings in, final norm out) and token ids (embedding and head); without it the model takes token ids, as upstream does.
-// Throws Error naming the field, what was found and what would be right. What is ignored gets a sentence in `warnings`, if given.
-ModelConfig parse_config(const std::string& json, const std::string& source, std::vector<std::string>* warnings = nullptr);
+// Parses the JSON text of a config; `source` names the file in errors. `input_kind` of a HuggingFace model decides
+// between frames (embeddings in, final norm out) and token ids (embedding and head); without it the model takes token
+// ids, as upstream does. Throws Error naming the field, what was found and what would be right. What is ignored gets a
+// sentence in `warnings`, if given.
+ModelConfig parse_config(const std::string& json, const std::string& source,
+                         std::vector<std::string>* warnings = nullptr);
 
 // Whether it is the config of transformers or state-spaces, whose tensors may have other names in front.
 bool is_upstream_config(const std::string& json);
@@ -174,8 +179,8 @@ std::string steps_obstacle(const ModelConfig& config);
 // Why they cannot be rescaled to this one. Empty: they can.
 std::string steps_obstacle(const ModelConfig& config, double sample_rate_hz);
 
-// The same network with its steps rescaled from config.sample_rate_hz to another rate. Throws Error with the obstacle, if there is one;
-// `source` names the file.
+// The same network with its steps rescaled from config.sample_rate_hz to another rate. Throws Error with the obstacle,
+// if there is one; `source` names the file.
 ModelConfig with_rescaled_steps(ModelConfig config, double sample_rate_hz, const std::string& source);
 
 }  // namespace coil::ssm

@@ -1,4 +1,5 @@
-// What a model file says of itself: config and card, in agreement, at the rate that the model was made for or at another.
+// What a model file says of itself: config and card, in agreement, at the rate that the model was made for or at
+// another.
 #pragma once
 
 #include <string>
@@ -16,8 +17,8 @@ struct Description {
   std::vector<std::string> warnings;  // one sentence each: what the file says that has no effect
 };
 
-// `sample_rate_hz` other than 0: for signals of that rate, the steps and all that is counted in frames rescaled to it. Throws Error naming
-// the field.
+// `sample_rate_hz` other than 0: for signals of that rate, the steps and all that is counted in frames rescaled to it.
+// Throws Error naming the field.
 Description describe(const Checkpoint& checkpoint, double sample_rate_hz = 0);
 
 // What there is to say once the network has taken its tensors from `checkpoint`, which counted them.

@@ -20,7 +20,8 @@ void ScanExecutor::run(std::span<const Stretch> stretches) {
     Idle taken;
     {
       const std::lock_guard lock(mutex_);
-      const auto found = std::ranges::find(idle_, &stretch.stream->model(), [](const Idle& idle) { return idle.model.get(); });
+      const auto found =
+          std::ranges::find(idle_, &stretch.stream->model(), [](const Idle& idle) { return idle.model.get(); });
       if (found != idle_.end()) {
         taken = std::move(*found);
         idle_.erase(found);
@@ -28,7 +29,8 @@ void ScanExecutor::run(std::span<const Stretch> stretches) {
     }
     if (!taken.scan) {
       taken.model = stretch.stream->model().shared_from_this();
-      taken.scan = std::make_unique<Scan>(taken.model, ScanOptions{.segment_frames = kSegmentFramesPerThread * threads_, .threads = threads_});
+      taken.scan = std::make_unique<Scan>(
+          taken.model, ScanOptions{.segment_frames = kSegmentFramesPerThread * threads_, .threads = threads_});
     }
     run_or_redo({&stretch, 1}, [&] {
       taken.scan->process(stretch.stream->state(), stretch.in, stretch.out);

@@ -1,4 +1,5 @@
-// How stretches of signals are run: block by block, by the parallel scan, or on a GPU; always the same function as ssm::Stream.
+// How stretches of signals are run: block by block, by the parallel scan, or on a GPU; always the same function as
+// ssm::Stream.
 #pragma once
 
 #include <functional>
@@ -23,7 +24,8 @@ class Executor {
  public:
   virtual ~Executor() = default;
 
-  // As Stream::process for every stretch; the streams are different ones. [any thread but the audio thread, several at once]
+  // As Stream::process for every stretch; the streams are different ones. [any thread but the audio thread, several at
+  // once]
   virtual void run(std::span<const Stretch> stretches) = 0;
 };
 
@@ -50,8 +52,9 @@ class ScanExecutor final : public Executor {
   std::vector<Idle> idle_;
 };
 
-// For executions that do not start anew after a value that is not finite, as Stream does: `fast` fills the outputs and moves the streams'
-// states. Those that it leaves not finite go back and are run by their streams; so are all if it returns false.
+// For executions that do not start anew after a value that is not finite, as Stream does: `fast` fills the outputs and
+// moves the streams' states. Those that it leaves not finite go back and are run by their streams; so are all if it
+// returns false.
 void run_or_redo(std::span<const Stretch> stretches, const std::function<bool()>& fast);
 
 }  // namespace coil::ssm

@@ -12,7 +12,8 @@ HWY_BEFORE_NAMESPACE();
 namespace coil::ssm {
 namespace HWY_NAMESPACE {
 
-// Sums that do not wait for each other, as many as have a register on every target. Returns the number of multiply-adds.
+// Sums that do not wait for each other, as many as have a register on every target. Returns the number of
+// multiply-adds.
 size_t MultiplyAdds(float* values, size_t times) {
   constexpr size_t kSums = 12;
   const hn::ScalableTag<float> d;
@@ -29,13 +30,15 @@ size_t MultiplyAdds(float* values, size_t times) {
 void Update(float* HWY_RESTRICT values, size_t count) {
   const hn::ScalableTag<float> d;
   const auto decay = hn::Set(d, 0.5f), input = hn::Set(d, 1.0f);
-  for (size_t i = 0; i < count; i += hn::Lanes(d)) hn::StoreU(hn::MulAdd(hn::LoadU(d, values + i), decay, input), d, values + i);
+  for (size_t i = 0; i < count; i += hn::Lanes(d))
+    hn::StoreU(hn::MulAdd(hn::LoadU(d, values + i), decay, input), d, values + i);
 }
 
 // Decays: y = 2^(a x) - 1. count is a multiple of kPad.
 void Exponentials(float a, const float* HWY_RESTRICT x, float* HWY_RESTRICT y, size_t count) {
   const hn::ScalableTag<float> d;
-  for (size_t i = 0; i < count; i += hn::Lanes(d)) hn::StoreU(Exp2MinusOne(d, hn::Mul(hn::Set(d, a), hn::LoadU(d, x + i))), d, y + i);
+  for (size_t i = 0; i < count; i += hn::Lanes(d))
+    hn::StoreU(Exp2MinusOne(d, hn::Mul(hn::Set(d, a), hn::LoadU(d, x + i))), d, y + i);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -1,4 +1,5 @@
-// Golden files: reads networks and operators with their expected values, runs them through every execution and measures the errors.
+// Golden files: reads networks and operators with their expected values, runs them through every execution and measures
+// the errors.
 #include "ssm/golden.h"
 
 #include <algorithm>
@@ -22,8 +23,9 @@
 namespace coil::ssm {
 namespace {
 
-constexpr std::array kNames = {std::pair{GoldenExecution::reference, "reference"}, std::pair{GoldenExecution::step, "step"},
-                               std::pair{GoldenExecution::block, "block"}, std::pair{GoldenExecution::scan, "scan"}};
+constexpr std::array kNames = {std::pair{GoldenExecution::reference, "reference"},
+                               std::pair{GoldenExecution::step, "step"}, std::pair{GoldenExecution::block, "block"},
+                               std::pair{GoldenExecution::scan, "scan"}};
 
 // Blocks of a host that announces nothing: single frames, odd sizes, one larger than any golden chunk.
 constexpr std::array<size_t, 10> kBlocks = {1, 2, 3, 5, 64, 7, 33, 1, 16, 129};
@@ -127,7 +129,8 @@ struct Golden::Case {
 
   std::vector<float> floats(const std::string& name, const std::vector<int64_t>& shape) const {
     const Tensor& found = tensor(name);
-    if (found.shape != shape) fail("tensor " + name + " has shape " + to_string(found.shape) + ", expected " + to_string(shape));
+    if (found.shape != shape)
+      fail("tensor " + name + " has shape " + to_string(found.shape) + ", expected " + to_string(shape));
     return found.to_floats();
   }
 
@@ -137,10 +140,12 @@ struct Golden::Case {
 
   Expected expected(const std::string& name, const std::vector<int64_t>& shape) const {
     const Tensor& found = tensor(name);
-    if (found.shape != shape) fail("tensor " + name + " has shape " + to_string(found.shape) + ", expected " + to_string(shape));
+    if (found.shape != shape)
+      fail("tensor " + name + " has shape " + to_string(found.shape) + ", expected " + to_string(shape));
     Expected result{name, shape, found.to_doubles(), 1};
     for (double v : result.values) {
-      if (!std::isfinite(v)) fail("tensor " + name + " holds a value that is not finite, nothing can be compared with it");
+      if (!std::isfinite(v))
+        fail("tensor " + name + " holds a value that is not finite, nothing can be compared with it");
       result.scale = std::max(result.scale, std::abs(v));
     }
     return result;
@@ -160,7 +165,8 @@ struct Golden::Case {
     for (const auto& entry : data.tensors()) {
       const std::string& name = entry.first;
       if (!name.starts_with("state.")) continue;
-      const auto state = std::find_if(known.begin(), known.end(), [&](const NamedDoubles& s) { return s.name == name; });
+      const auto state =
+          std::find_if(known.begin(), known.end(), [&](const NamedDoubles& s) { return s.name == name; });
       if (state == known.end()) fail("tensor " + name + " is not a state of this model");
       std::vector<int64_t> shape{static_cast<int64_t>(batch)};
       shape.insert(shape.end(), state->shape.begin(), state->shape.end());
@@ -172,14 +178,16 @@ struct Golden::Case {
     const auto error = [&](const Expected& wanted, const std::vector<double>& found) {
       const auto values = wanted.entry(entry);
       if (found.size() != values.size())
-        fail(wanted.name + " has " + std::to_string(found.size()) + " values an entry, expected " + std::to_string(values.size()));
+        fail(wanted.name + " has " + std::to_string(found.size()) + " values an entry, expected " +
+             std::to_string(values.size()));
       return largest_difference(found, values) / wanted.scale;
     };
     GoldenErrors errors;
     errors.output = error(output, trace.output);
     if (output_step) errors.output_step = error(*output_step, trace.output);
     for (const Expected& wanted : states) {
-      const auto state = std::find_if(trace.states.begin(), trace.states.end(), [&](const NamedDoubles& s) { return s.name == wanted.name; });
+      const auto state = std::find_if(trace.states.begin(), trace.states.end(),
+                                      [&](const NamedDoubles& s) { return s.name == wanted.name; });
       if (state == trace.states.end()) fail("the engine has no state " + wanted.name);
       const double e = error(wanted, state->values);
       if (errors.worst_state.empty() || e > errors.state) {
@@ -202,7 +210,8 @@ struct NetworkCase final : Golden::Case {
   std::vector<int32_t> token_ids;  // (batch, frames)
   std::vector<NamedDoubles> zero_state;
 
-  NetworkCase(Checkpoint model, const std::filesystem::path& file) : Case(file.string(), Safetensors::open(file)), checkpoint(std::move(model)) {
+  NetworkCase(Checkpoint model, const std::filesystem::path& file)
+      : Case(file.string(), Safetensors::open(file)), checkpoint(std::move(model)) {
     const Checkpoint counted = checkpoint.counting_reads();
     const Description description = describe(counted);
     const ModelConfig& config = description.config;
@@ -218,7 +227,8 @@ struct NetworkCase final : Golden::Case {
            (tokens ? "token ids (batch, frames)" : "(batch, frames, " + std::to_string(config.d_input) + ")"));
     set_size(in.shape[0], in.shape[1]);
     for (const auto& [name, found] : data.tensors())
-      if (name.starts_with("initial_state.")) fail(name + ": a network starts from zero, initial states belong to operator files");
+      if (name.starts_with("initial_state."))
+        fail(name + ": a network starts from zero, initial states belong to operator files");
     if (tokens) {
       token_ids = in.to_ints();
       check_token_ids(config.embedding->vocab);
@@ -246,7 +256,8 @@ struct NetworkCase final : Golden::Case {
         reference.reset();
         Trace trace;
         for (size_t t = entry * frames; t < (entry + 1) * frames; ++t) {
-          const std::vector<double> y = tokens ? reference.step_token(token_ids[t]) : reference.step(std::span(input).subspan(t * d_input, d_input));
+          const std::vector<double> y = tokens ? reference.step_token(token_ids[t])
+                                               : reference.step(std::span(input).subspan(t * d_input, d_input));
           trace.output.insert(trace.output.end(), y.begin(), y.end());
         }
         trace.states = reference.state();
@@ -300,11 +311,14 @@ struct NetworkCase final : Golden::Case {
       for (const bool second : {false, true}) {
         std::vector<GoldenSignal> signals;
         for (size_t entry = 0; entry < batch; ++entry) {
-          const size_t cut = std::min(frames / 3 + 1 + entry, frames), begin = second ? cut : 0, count = second ? frames - cut : cut;
+          const size_t cut = std::min(frames / 3 + 1 + entry, frames), begin = second ? cut : 0,
+                       count = second ? frames - cut : cut;
           const size_t first = entry * frames + begin;
           GoldenSignal signal{&states[entry], {}, {}, std::span(out).subspan(first * d_output, count * d_output)};
-          if (tokens) signal.tokens = std::span(token_ids).subspan(first, count);
-          else signal.frames = std::span(narrow).subspan(first * d_input, count * d_input);
+          if (tokens)
+            signal.tokens = std::span(token_ids).subspan(first, count);
+          else
+            signal.frames = std::span(narrow).subspan(first * d_input, count * d_input);
           signals.push_back(signal);
         }
         backend.run(model, checkpoint, signals, variant);
@@ -317,7 +331,8 @@ struct NetworkCase final : Golden::Case {
  private:
   static Trace trace_of(std::span<const float> out, const State& state) {
     Trace trace{widened(out), {}};
-    for (const NamedFloats& tensor : state.tensors()) trace.states.push_back({tensor.name, tensor.shape, widened(tensor.values)});
+    for (const NamedFloats& tensor : state.tensors())
+      trace.states.push_back({tensor.name, tensor.shape, widened(tensor.values)});
     return trace;
   }
 
@@ -327,7 +342,8 @@ struct NetworkCase final : Golden::Case {
     std::vector<float> out(frames * d_output);
     std::vector<float> in;
     if (!tokens)
-      for (size_t i = entry * frames * d_input; i < (entry + 1) * frames * d_input; ++i) in.push_back(static_cast<float>(input[i]));
+      for (size_t i = entry * frames * d_input; i < (entry + 1) * frames * d_input; ++i)
+        in.push_back(static_cast<float>(input[i]));
     for_each_block(frames, sizes, [&](size_t begin, size_t count) {
       const auto y = std::span(out).subspan(begin * d_output, count * d_output);
       if (tokens)
@@ -340,7 +356,9 @@ struct NetworkCase final : Golden::Case {
 };
 
 Execution op_execution(GoldenExecution execution) {
-  return execution == GoldenExecution::step ? Execution::step : execution == GoldenExecution::block ? Execution::block : Execution::scan;
+  return execution == GoldenExecution::step    ? Execution::step
+         : execution == GoldenExecution::block ? Execution::block
+                                               : Execution::scan;
 }
 
 // As selective_scan_ref of state-spaces/mamba: tensors run along time last.
@@ -351,7 +369,7 @@ struct SelectiveScanCase final : Golden::Case {
   std::vector<float> A;            // (d_inner, d_state)
   std::vector<float> B, C;         // constant: (d_inner, d_state), else (batch, groups * d_state, frames)
   std::vector<float> D, delta_bias;
-  std::vector<float> initial;      // (batch, d_inner, d_state)
+  std::vector<float> initial;  // (batch, d_inner, d_state)
 
   SelectiveScanCase(const std::filesystem::path& path, Safetensors file, bool softplus_on_delta)
       : Case(path.string(), std::move(file)), delta_softplus(softplus_on_delta) {
@@ -380,7 +398,8 @@ struct SelectiveScanCase final : Golden::Case {
 
   void run(GoldenExecution execution, const Target& target, const Report& report) const override {
     for (size_t entry = 0; entry < batch; ++entry)
-      report(entry, execution == GoldenExecution::reference ? reference(entry) : engine(entry, op_execution(execution), target));
+      report(entry, execution == GoldenExecution::reference ? reference(entry)
+                                                            : engine(entry, op_execution(execution), target));
   }
 
   void run(const GoldenBackend& backend, const Report& report) const override {
@@ -402,7 +421,8 @@ struct SelectiveScanCase final : Golden::Case {
       }
       backend.run(ops, variant);
       for (size_t entry = 0; entry < batch; ++entry)
-        report(entry, {widened(part(output, entry, along_time)), {{"state.ssm", {}, widened(part(state, entry, states))}}});
+        report(entry,
+               {widened(part(output, entry, along_time)), {{"state.ssm", {}, widened(part(state, entry, states))}}});
     }
   }
 
@@ -426,7 +446,8 @@ struct SelectiveScanCase final : Golden::Case {
   std::vector<float> mixing(const std::string& name, bool& constant) {
     const Tensor& found = tensor(name);
     constant = found.shape.size() == 2;
-    const auto n = static_cast<int64_t>(d_state), entries = static_cast<int64_t>(batch), length = static_cast<int64_t>(frames);
+    const auto n = static_cast<int64_t>(d_state), entries = static_cast<int64_t>(batch),
+               length = static_cast<int64_t>(frames);
     if (constant) return floats(name, {static_cast<int64_t>(d_inner), n});
     if (found.shape.size() == 3) return floats(name, {entries, n, length});
     const int64_t g = found.shape.size() == 4 ? found.shape[1] : 0;
@@ -479,8 +500,11 @@ struct SelectiveScanCase final : Golden::Case {
     const std::array<size_t, 1> whole = {frames};
     const std::span<const size_t> plan = execution == Execution::block ? std::span<const size_t>(kBlocks) : whole;
     for_each_block(frames, plan, [&](size_t begin, size_t count) {
-      const auto cut = [&](const std::vector<float>& x, size_t size) { return columns(part(x, entry, size), frames, begin, count); };
-      const std::vector<float> u_part = cut(u, along_time), delta_part = cut(delta, along_time), z_part = cut(z, along_time);
+      const auto cut = [&](const std::vector<float>& x, size_t size) {
+        return columns(part(x, entry, size), frames, begin, count);
+      };
+      const std::vector<float> u_part = cut(u, along_time), delta_part = cut(delta, along_time),
+                               z_part = cut(z, along_time);
       const std::vector<float> b_part = constant_B ? B : cut(B, mixed), c_part = constant_C ? C : cut(C, mixed);
       std::vector<float> y(d_inner * count);
       SelectiveScan op = bare(count);
@@ -503,10 +527,10 @@ struct SelectiveScanCase final : Golden::Case {
 struct SsdCase final : Golden::Case {
   size_t heads, headdim, groups, d_state;
   bool dt_softplus;
-  std::vector<float> x;        // (batch, frames, heads, headdim)
-  std::vector<float> dt;       // (batch, frames, heads)
-  std::vector<float> A;        // (heads)
-  std::vector<float> B, C;     // (batch, frames, groups, d_state)
+  std::vector<float> x;     // (batch, frames, heads, headdim)
+  std::vector<float> dt;    // (batch, frames, heads)
+  std::vector<float> A;     // (heads)
+  std::vector<float> B, C;  // (batch, frames, groups, d_state)
   std::vector<float> D, dt_bias;
   std::vector<float> initial;  // (batch, heads, headdim, d_state)
 
@@ -534,12 +558,14 @@ struct SsdCase final : Golden::Case {
   }
 
   std::vector<NamedDoubles> state_shapes() const override {
-    return {{"state.ssm", {static_cast<int64_t>(heads), static_cast<int64_t>(headdim), static_cast<int64_t>(d_state)}, {}}};
+    return {
+        {"state.ssm", {static_cast<int64_t>(heads), static_cast<int64_t>(headdim), static_cast<int64_t>(d_state)}, {}}};
   }
 
   void run(GoldenExecution execution, const Target& target, const Report& report) const override {
     for (size_t entry = 0; entry < batch; ++entry)
-      report(entry, execution == GoldenExecution::reference ? reference(entry) : engine(entry, op_execution(execution), target));
+      report(entry, execution == GoldenExecution::reference ? reference(entry)
+                                                            : engine(entry, op_execution(execution), target));
   }
 
   void run(const GoldenBackend& backend, const Report& report) const override {
@@ -549,7 +575,8 @@ struct SsdCase final : Golden::Case {
       state.resize(batch * states, 0);
       std::vector<Ssd> ops;
       for (size_t entry = 0; entry < batch; ++entry)
-        ops.push_back(cut(entry * frames, frames, state.data() + entry * states, output.data() + entry * frames * inner));
+        ops.push_back(
+            cut(entry * frames, frames, state.data() + entry * states, output.data() + entry * frames * inner));
       backend.run(ops, variant);
       for (size_t entry = 0; entry < batch; ++entry)
         report(entry, {widened(std::span(output).subspan(entry * frames * inner, frames * inner)),
@@ -583,7 +610,8 @@ struct SsdCase final : Golden::Case {
   // Source: Dao & Gu 2024, sec. 6; ssd_chunk_scan_combined_ref of state-spaces/mamba.
   Trace reference(size_t entry) const {
     const size_t channels = heads * headdim;
-    Trace trace{std::vector<double>(frames * channels), {{"state.ssm", {}, std::vector<double>(channels * d_state, 0)}}};
+    Trace trace{std::vector<double>(frames * channels),
+                {{"state.ssm", {}, std::vector<double>(channels * d_state, 0)}}};
     std::vector<double>& h = trace.states[0].values;
     if (!initial.empty()) h = widened(std::span(initial).subspan(entry * channels * d_state, channels * d_state));
     for (size_t t = 0; t < frames; ++t) {
@@ -610,7 +638,8 @@ struct SsdCase final : Golden::Case {
   Trace engine(size_t entry, Execution execution, const Target& target) const {
     const size_t channels = heads * headdim;
     std::vector<float> state(channels * d_state, 0), output(frames * channels);
-    if (!initial.empty()) std::copy_n(initial.begin() + static_cast<std::ptrdiff_t>(entry * state.size()), state.size(), state.begin());
+    if (!initial.empty())
+      std::copy_n(initial.begin() + static_cast<std::ptrdiff_t>(entry * state.size()), state.size(), state.begin());
     const std::array<size_t, 1> whole = {frames};
     const std::span<const size_t> plan = execution == Execution::block ? std::span<const size_t>(kBlocks) : whole;
     for_each_block(frames, plan, [&](size_t begin, size_t count) {
@@ -633,7 +662,8 @@ std::optional<nlohmann::json> operator_config(const Safetensors& file) {
 
 bool flag(const nlohmann::json& config, const char* name, const std::filesystem::path& path) {
   const auto found = config.find(name);
-  if (found == config.end() || !found->is_boolean()) throw Error(path.string() + ": config." + name + " must be true or false");
+  if (found == config.end() || !found->is_boolean())
+    throw Error(path.string() + ": config." + name + " must be true or false");
   return found->get<bool>();
 }
 
@@ -641,7 +671,8 @@ bool flag(const nlohmann::json& config, const char* name, const std::filesystem:
 
 const char* to_string(GoldenExecution execution) {
   if (execution == GoldenExecution::device) return "device";
-  return std::find_if(kNames.begin(), kNames.end(), [&](const auto& entry) { return entry.first == execution; })->second;
+  return std::find_if(kNames.begin(), kNames.end(), [&](const auto& entry) { return entry.first == execution; })
+      ->second;
 }
 
 GoldenExecution golden_execution_from_name(const std::string& name) {
@@ -667,12 +698,15 @@ Golden::Golden(Golden&&) noexcept = default;
 Golden& Golden::operator=(Golden&&) noexcept = default;
 
 Golden Golden::open(const std::filesystem::path& path) {
-  if (std::filesystem::is_directory(path)) throw Error(path.string() + ": a model directory holds no input and output; give them in a second file");
+  if (std::filesystem::is_directory(path))
+    throw Error(path.string() + ": a model directory holds no input and output; give them in a second file");
   Safetensors file = Safetensors::open(path);
   if (const auto config = operator_config(file)) {
     const auto type = config->at("model_type").get<std::string>();
-    if (type == "op_selective_scan") return Golden(std::make_unique<SelectiveScanCase>(path, std::move(file), flag(*config, "delta_softplus", path)));
-    if (type == "op_ssd") return Golden(std::make_unique<SsdCase>(path, std::move(file), flag(*config, "dt_softplus", path)));
+    if (type == "op_selective_scan")
+      return Golden(std::make_unique<SelectiveScanCase>(path, std::move(file), flag(*config, "delta_softplus", path)));
+    if (type == "op_ssd")
+      return Golden(std::make_unique<SsdCase>(path, std::move(file), flag(*config, "dt_softplus", path)));
     throw Error(path.string() + ": unknown operator \"" + type + "\", known are op_selective_scan, op_ssd");
   }
   return open(path, path);
@@ -685,7 +719,8 @@ Golden Golden::open(const std::filesystem::path& model, const std::filesystem::p
 void Golden::require_complete() const {
   if (!case_->output_step) case_->fail("tensor output_step is missing");
   for (const NamedDoubles& state : case_->state_shapes()) {
-    const bool there = std::any_of(case_->states.begin(), case_->states.end(), [&](const Case::Expected& e) { return e.name == state.name; });
+    const bool there = std::any_of(case_->states.begin(), case_->states.end(),
+                                   [&](const Case::Expected& e) { return e.name == state.name; });
     if (!there) case_->fail("tensor " + state.name + " is missing");
   }
 }
@@ -714,10 +749,12 @@ GoldenErrors worst_of(const Golden::Case& golden, const std::function<void(const
 
 }  // namespace
 
-std::vector<GoldenResult> Golden::run(std::span<const GoldenExecution> executions, std::span<const Target> targets) const {
+std::vector<GoldenResult> Golden::run(std::span<const GoldenExecution> executions,
+                                      std::span<const Target> targets) const {
   std::vector<GoldenResult> results;
   const auto run_one = [&](GoldenExecution execution, const Target& target, const std::string& target_name) {
-    results.push_back({execution, target_name, worst_of(*case_, [&](const Case::Report& report) { case_->run(execution, target, report); })});
+    results.push_back({execution, target_name,
+                       worst_of(*case_, [&](const Case::Report& report) { case_->run(execution, target, report); })});
   };
   for (const GoldenExecution execution : executions)
     if (execution == GoldenExecution::reference) run_one(execution, Target::best(), "double");
@@ -728,7 +765,8 @@ std::vector<GoldenResult> Golden::run(std::span<const GoldenExecution> execution
 }
 
 GoldenResult Golden::run(const GoldenBackend& backend, const std::string& target) const {
-  return {GoldenExecution::device, target, worst_of(*case_, [&](const Case::Report& report) { case_->run(backend, report); })};
+  return {GoldenExecution::device, target,
+          worst_of(*case_, [&](const Case::Report& report) { case_->run(backend, report); })};
 }
 
 }  // namespace coil::ssm

@@ -1,4 +1,5 @@
-// Golden files: a model or an operator together with its input and the output that is right, run through every execution and compared.
+// Golden files: a model or an operator together with its input and the output that is right, run through every
+// execution and compared.
 #pragma once
 
 #include <filesystem>
@@ -14,8 +15,9 @@
 
 namespace coil::ssm {
 
-// reference: double precision, frame by frame. step: the engine, frame by frame. block: the engine in blocks of uneven sizes.
-// scan: the engine over the whole signal, in several chunk sizes with two threads. device: the whole batch at once on a GoldenBackend.
+// reference: double precision, frame by frame. step: the engine, frame by frame. block: the engine in blocks of uneven
+// sizes. scan: the engine over the whole signal, in several chunk sizes with two threads. device: the whole batch at
+// once on a GoldenBackend.
 enum class GoldenExecution { reference, step, block, scan, device };
 
 const char* to_string(GoldenExecution execution);
@@ -23,8 +25,8 @@ const char* to_string(GoldenExecution execution);
 GoldenExecution golden_execution_from_name(const std::string& name);  // throws Error that lists the names
 std::vector<GoldenExecution> all_golden_executions();
 
-// Errors are the largest absolute difference over all batch entries, divided by max(1, largest expected value of that tensor).
-// A value that is not finite where a finite one is expected counts as an infinite error.
+// Errors are the largest absolute difference over all batch entries, divided by max(1, largest expected value of that
+// tensor). A value that is not finite where a finite one is expected counts as an infinite error.
 struct GoldenErrors {
   double output = 0;       // against `output`
   double output_step = 0;  // against `output_step`; 0 when the file has none
@@ -40,7 +42,8 @@ struct GoldenResult {
   GoldenErrors errors;
 };
 
-// One entry of a batch: frames, or tokens, and room for what comes out. `state` is where it stands before, and afterwards.
+// One entry of a batch: frames, or tokens, and room for what comes out. `state` is where it stands before, and
+// afterwards.
 struct GoldenSignal {
   State* state;
   std::span<const float> frames;
@@ -55,12 +58,14 @@ class GoldenBackend {
   // Everything is run in each of so many variants, such as chunk sizes.
   virtual int variants() const = 0;
   // The entries may differ in length.
-  virtual void run(const std::shared_ptr<const Model>& model, const Checkpoint& checkpoint, std::span<const GoldenSignal> batch, int variant) const = 0;
+  virtual void run(const std::shared_ptr<const Model>& model, const Checkpoint& checkpoint,
+                   std::span<const GoldenSignal> batch, int variant) const = 0;
   virtual void run(std::span<const SelectiveScan> batch, int variant) const = 0;
   virtual void run(std::span<const Ssd> batch, int variant) const = 0;
 };
 
-// A file with `input` and `output` (batch first), and perhaps `output_step` and `state.*` (after the last frame), of either
+// A file with `input` and `output` (batch first), and perhaps `output_step` and `state.*` (after the last frame), of
+// either
 //   a network       input (batch, frames, channels) or token ids (batch, frames)
 //   an operator     model_type op_selective_scan or op_ssd, with upstream's tensors and perhaps `initial_state.ssm`
 class Golden {
@@ -73,8 +78,8 @@ class Golden {
   Golden(Golden&&) noexcept;
   Golden& operator=(Golden&&) noexcept;
 
-  // Throws Error naming what the file lacks of `output_step` and the state of every layer. A test asks this, so that it cannot pass by
-  // comparing nothing.
+  // Throws Error naming what the file lacks of `output_step` and the state of every layer. A test asks this, so that it
+  // cannot pass by comparing nothing.
   void require_complete() const;
 
   const std::vector<std::string>& warnings() const;  // the model's, see Model::warnings
@@ -82,8 +87,8 @@ class Golden {
   int batch() const;
   int frames() const;
 
-  // The reference runs once, the others once for each target. Batch entries are separate streams. Throws Error for states that the
-  // model does not have. [main-thread]
+  // The reference runs once, the others once for each target. Batch entries are separate streams. Throws Error for
+  // states that the model does not have. [main-thread]
   std::vector<GoldenResult> run(std::span<const GoldenExecution> executions, std::span<const Target> targets) const;
   // The worst over the backend's variants; `target` is what the result says of where it ran.
   GoldenResult run(const GoldenBackend& backend, const std::string& target) const;

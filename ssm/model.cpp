@@ -11,7 +11,9 @@
 
 namespace coil::ssm {
 
-std::shared_ptr<const Model> Model::load(const std::filesystem::path& path, Target target) { return load(Checkpoint::open(path), target); }
+std::shared_ptr<const Model> Model::load(const std::filesystem::path& path, Target target) {
+  return load(Checkpoint::open(path), target);
+}
 
 // One model at all its rates. Those that nobody holds are made anew when asked for.
 struct Model::Rates {
@@ -52,8 +54,8 @@ Model::Model(const Checkpoint& checkpoint, Target target, double sample_rate_hz)
   auto layout = std::make_shared<StateLayout>();
   layout->model_hash = hash_;
   layout->sample_rate_hz = config_.sample_rate_hz;
-  network_ =
-      std::make_unique<const Network>(config_, plan_, card_, Build{counted, target_.kernels(), target_.weights(), *layout});
+  network_ = std::make_unique<const Network>(config_, plan_, card_,
+                                             Build{counted, target_.kernels(), target_.weights(), *layout});
   warnings_ = load_warnings(description, counted);
   state_layout_ = std::move(layout);
 }
@@ -74,6 +76,8 @@ void Model::reset(State& state, const State* rest) const noexcept {
   network_->modulation().reset(state.data(), rest ? rest->data() : nullptr, state_layout_->size);
 }
 
-void Model::set_controls(State& state, std::span<const float> values) const noexcept { network_->modulation().set_controls(state.data(), values); }
+void Model::set_controls(State& state, std::span<const float> values) const noexcept {
+  network_->modulation().set_controls(state.data(), values);
+}
 
 }  // namespace coil::ssm

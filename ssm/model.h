@@ -21,14 +21,16 @@ class Network;
 
 class Model : public std::enable_shared_from_this<Model> {
  public:
-  // Reads, checks and packs the weights for `target`. Throws Error naming file, tensor, expected and found shape. [main-thread]
+  // Reads, checks and packs the weights for `target`. Throws Error naming file, tensor, expected and found shape.
+  // [main-thread]
   static std::shared_ptr<const Model> load(const std::filesystem::path& path, Target target = Target::best());
   static std::shared_ptr<const Model> load(const Checkpoint& checkpoint, Target target = Target::best());
   ~Model();
 
-  // This model for signals of another rate, its steps rescaled (ssm/MODEL_FILE.md): config, card and state layout are in frames of that
-  // rate, the hash stays. All who ask for a rate share one copy as long as one of them holds it; the rate it was made for gives the model
-  // as loaded. Throws Error that says why the layers, or this rate, do not allow it. [any thread but the audio thread]
+  // This model for signals of another rate, its steps rescaled (ssm/MODEL_FILE.md): config, card and state layout are
+  // in frames of that rate, the hash stays. All who ask for a rate share one copy as long as one of them holds it; the
+  // rate it was made for gives the model as loaded. Throws Error that says why the layers, or this rate, do not allow
+  // it. [any thread but the audio thread]
   std::shared_ptr<const Model> at_rate(double sample_rate_hz) const;
 
   const ModelConfig& config() const { return config_; }
@@ -47,10 +49,12 @@ class Model : public std::enable_shared_from_this<Model> {
 
   // The zero state, controls at the card's defaults. [main-thread]
   State initial_state() const;
-  // Forgets the signal, keeps the controls: back to `rest`, a state of this model, or without one to the zero state. [audio-thread]
+  // Forgets the signal, keeps the controls: back to `rest`, a state of this model, or without one to the zero state.
+  // [audio-thread]
   void reset(State& state, const State* rest = nullptr) const noexcept;
-  // One value per control of the card, in its order and units, clamped to its range. The film vector and the output gain move to
-  // their new values within config().control_ramp_frames, at once when nothing was heard since the reset. [audio-thread]
+  // One value per control of the card, in its order and units, clamped to its range. The film vector and the output
+  // gain move to their new values within config().control_ramp_frames, at once when nothing was heard since the reset.
+  // [audio-thread]
   void set_controls(State& state, std::span<const float> values) const noexcept;
 
  private:

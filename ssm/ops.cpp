@@ -14,9 +14,11 @@ namespace {
 
 constexpr size_t kBlockFrames = 64, kChunkFrames = 16;
 
-// Calls `frames(begin, run)` over the whole length as the execution asks: one by one, in blocks; for the scan, `chunk(begin, n, carry)` finds
-// what every chunk adds from zero, the states are joined, and `frames` then runs each chunk from its own start in `state`.
-void execute(Execution execution, size_t length, float* state, size_t state_floats, const std::function<void(size_t, const Run&)>& frames,
+// Calls `frames(begin, run)` over the whole length as the execution asks: one by one, in blocks; for the scan,
+// `chunk(begin, n, carry)` finds what every chunk adds from zero, the states are joined, and `frames` then runs each
+// chunk from its own start in `state`.
+void execute(Execution execution, size_t length, float* state, size_t state_floats,
+             const std::function<void(size_t, const Run&)>& frames,
              const std::function<void(size_t, size_t, float*)>& chunk) {
   if (execution != Execution::scan) {
     const size_t step = execution == Execution::step ? 1 : kBlockFrames;
@@ -30,7 +32,8 @@ void execute(Execution execution, size_t length, float* state, size_t state_floa
     chunk(t, std::min(kChunkFrames, length - t), carry.data());
     join_real(carry.data(), joined.data(), state_floats);
   }
-  for (size_t t = 0, i = 0; t < length; t += kChunkFrames, ++i) frames(t, {std::min(kChunkFrames, length - t), nullptr, starts[i].data()});
+  for (size_t t = 0, i = 0; t < length; t += kChunkFrames, ++i)
+    frames(t, {std::min(kChunkFrames, length - t), nullptr, starts[i].data()});
   std::copy_n(starts.empty() ? joined.data() : starts.back().data(), state_floats, state);
 }
 
@@ -52,7 +55,8 @@ void run(const SelectiveScan& op, Execution execution, Target target) {
     const auto planes = [&](const float* source, float scale) {  // (channels, states) -> state_index
       AlignedFloats out(state_floats, 0.0f);
       for (size_t c = 0; source && c < group_channels; ++c)
-        for (size_t n = 0; n < states; ++n) out[state_index(c, n, width, states)] = source[(first + c) * states + n] * scale;
+        for (size_t n = 0; n < states; ++n)
+          out[state_index(c, n, width, states)] = source[(first + c) * states + n] * scale;
       return out;
     };
     const auto channels = [&](const float* source) {
@@ -67,19 +71,36 @@ void run(const SelectiveScan& op, Execution execution, Target target) {
       return out;
     };
 
-    const AlignedFloats u = rows(op.u), z = rows(op.z), a = planes(op.A, float(M_LOG2E)), D = channels(op.D), bias = channels(op.delta_bias);
+    const AlignedFloats u = rows(op.u), z = rows(op.z), a = planes(op.A, float(M_LOG2E)), D = channels(op.D),
+                        bias = channels(op.delta_bias);
     AlignedFloats dt = rows(op.delta), y = rows(nullptr), h = planes(op.ssm_state, 1.0f);
-    const AlignedFloats B_constant = planes(op.constant_B ? op.B : nullptr, 1.0f), C_constant = planes(op.constant_C ? op.C : nullptr, 1.0f);
-    const std::vector<float> B = op.constant_B ? std::vector<float>() : varying(op.B), C = op.constant_C ? std::vector<float>() : varying(op.C);
+    const AlignedFloats B_constant = planes(op.constant_B ? op.B : nullptr, 1.0f),
+                        C_constant = planes(op.constant_C ? op.C : nullptr, 1.0f);
+    const std::vector<float> B = op.constant_B ? std::vector<float>() : varying(op.B),
+                             C = op.constant_C ? std::vector<float>() : varying(op.C);
     kernels.time_step(bias.data(), 0.0f, HUGE_VALF, op.delta_softplus, dt.data(), width, width, length);
 
     const auto kernel = [&](size_t t) {
-      return ScanKernel{width, states, a.data(), D.data(), dt.data() + t * width, u.data() + t * width, width,
-                        B.data() + (op.constant_B ? 0 : t * states), C.data() + (op.constant_C ? 0 : t * states), states,
-                        op.constant_B ? B_constant.data() : nullptr, op.constant_C ? C_constant.data() : nullptr, y.data() + t * width, width};
+      return ScanKernel{width,
+                        states,
+                        a.data(),
+                        D.data(),
+                        dt.data() + t * width,
+                        u.data() + t * width,
+                        width,
+                        B.data() + (op.constant_B ? 0 : t * states),
+                        C.data() + (op.constant_C ? 0 : t * states),
+                        states,
+                        op.constant_B ? B_constant.data() : nullptr,
+                        op.constant_C ? C_constant.data() : nullptr,
+                        y.data() + t * width,
+                        width};
     };
     execute(
-        execution, length, h.data(), state_floats, [&](size_t t, const Run& run) { kernels.selective_scan(kernel(t), {&run, 1}); },
+        execution, length, h.data(), state_floats,
+        [&](size_t t, const Run& run) {
+          kernels.selective_scan(kernel(t), {&run, 1});
+        },
         [&](size_t t, size_t n, float* carry) {
           std::fill_n(carry, state_floats, 0.0f);
           const Run run{n, nullptr, carry};
@@ -103,8 +124,10 @@ void run(const SelectiveScan& op, Execution execution, Target target) {
 
 void run(const Ssd& op, Execution execution, Target target) {
   const Kernels& kernels = target.kernels();
-  const size_t length = size_t(op.frames), states = size_t(op.d_state), heads = size_t(op.heads), headdim = size_t(op.headdim);
-  const size_t groups = size_t(op.groups), group_heads = heads / groups, group_channels = group_heads * headdim, inner = heads * headdim;
+  const size_t length = size_t(op.frames), states = size_t(op.d_state), heads = size_t(op.heads),
+               headdim = size_t(op.headdim);
+  const size_t groups = size_t(op.groups), group_heads = heads / groups, group_channels = group_heads * headdim,
+               inner = heads * headdim;
   const size_t width = padded(group_channels), heads_width = padded(group_heads), state_floats = states * width;
   for (size_t group = 0; group < groups; ++group) {
     const size_t first_head = group * group_heads, first = group * group_channels;
@@ -130,12 +153,28 @@ void run(const Ssd& op, Execution execution, Target target) {
     }
     const size_t bc_stride = groups * states;
     const auto kernel = [&](size_t t) {
-      return SsdKernel{width, states, 0, 0, D.data(), channel_decay.data() + t * width, channel_dt.data() + t * width, u.data() + t * width, width,
-                       width, width, op.B + t * bc_stride + group * states, op.C + t * bc_stride + group * states, bc_stride,
-                       y.data() + t * width, width};
+      return SsdKernel{width,
+                       states,
+                       0,
+                       0,
+                       D.data(),
+                       channel_decay.data() + t * width,
+                       channel_dt.data() + t * width,
+                       u.data() + t * width,
+                       width,
+                       width,
+                       width,
+                       op.B + t * bc_stride + group * states,
+                       op.C + t * bc_stride + group * states,
+                       bc_stride,
+                       y.data() + t * width,
+                       width};
     };
     execute(
-        execution, length, h.data(), state_floats, [&](size_t t, const Run& run) { kernels.ssd(kernel(t), {&run, 1}); },
+        execution, length, h.data(), state_floats,
+        [&](size_t t, const Run& run) {
+          kernels.ssd(kernel(t), {&run, 1});
+        },
         [&](size_t t, size_t n, float* carry) {
           std::fill_n(carry, state_floats, 0.0f);
           const Run run{n, nullptr, carry};
@@ -143,7 +182,8 @@ void run(const Ssd& op, Execution execution, Target target) {
           for (size_t c = 0; c < group_channels; ++c) {
             float elapsed = 0;
             for (size_t i = t; i < t + n; ++i) elapsed += channel_dt[i * width + c];
-            for (size_t s = 0; s < states; ++s) carry[state_floats + state_index(c, s, width, states)] = std::exp2(elapsed * a[c / headdim]);
+            for (size_t s = 0; s < states; ++s)
+              carry[state_floats + state_index(c, s, width, states)] = std::exp2(elapsed * a[c / headdim]);
           }
           for (size_t c = group_channels; c < width; ++c)
             for (size_t s = 0; s < states; ++s) carry[state_floats + state_index(c, s, width, states)] = 0.0f;

@@ -14,7 +14,8 @@ namespace coil::ssm {
 class ThreadPool {
  public:
   explicit ThreadPool(size_t threads) {
-    for (size_t i = 1; i < threads; ++i) workers_.emplace_back([this, i](std::stop_token stop) { wait_for_work(stop, i); });
+    for (size_t i = 1; i < threads; ++i)
+      workers_.emplace_back([this, i](std::stop_token stop) { wait_for_work(stop, i); });
   }
   ~ThreadPool() {
     for (std::jthread& worker : workers_) worker.request_stop();
@@ -22,7 +23,8 @@ class ThreadPool {
 
   size_t threads() const { return workers_.size() + 1; }
 
-  // Calls body(item, thread) for every item below `items`, thread from 0 to threads() - 1; returns when all are done. The body must not throw.
+  // Calls body(item, thread) for every item below `items`, thread from 0 to threads() - 1; returns when all are done.
+  // The body must not throw.
   void for_each(size_t items, const std::function<void(size_t, size_t)>& body) {
     {
       const std::lock_guard lock(mutex_);

@@ -53,7 +53,9 @@ void append(Vector& x, const Vector& more) { x.insert(x.end(), more.begin(), mor
 // ---- weights
 
 // "kernel.C" below "" is the file's own kernel.C.
-std::string below(const std::string& prefix, const std::string& name) { return prefix.empty() ? name : prefix + "." + name; }
+std::string below(const std::string& prefix, const std::string& name) {
+  return prefix.empty() ? name : prefix + "." + name;
+}
 
 Vector weights(const Checkpoint& checkpoint, const std::string& name, std::vector<int64_t> shape) {
   return checkpoint.doubles(name, shape);
@@ -147,7 +149,8 @@ double film_value(const FilmConfig& config, size_t i, double x, const Vector& fi
   return (1 + film[scale]) * x + film[scale + static_cast<size_t>(config.width)];
 }
 
-// y = tanh(x) - tanh(x0), x0 = b or (1 + scale) b + shift: what comes in where the linear part before it has the input 0.
+// y = tanh(x) - tanh(x0), x0 = b or (1 + scale) b + shift: what comes in where the linear part before it has the input
+// 0.
 class RestTanhPart : public PartRunner {
  public:
   RestTanhPart(const Checkpoint& checkpoint, const RestTanhConfig& config)
@@ -190,7 +193,8 @@ class FilmPart : public PartRunner {
 // At another sample rate, s = own rate / rate (step_scale): x' = z(s dt) x + s b(dt) u with z and b as above, and
 //   D' = D + Re(sum_n C b(dt) (1 / (1 - z(dt)) - s / (1 - z(s dt))))      (twice that if complex)
 // so that what was sampled at the own rate's frames is sampled at the other's, and a constant passes as before.
-// Source: Gu, Gupta, Goel & Re 2022 ("On the Parameterization and Initialization of Diagonal State Space Models"), sec. 3.
+// Source: Gu, Gupta, Goel & Re 2022 ("On the Parameterization and Initialization of Diagonal State Space Models"),
+// sec. 3.
 class S4dPart : public PartRunner {
  public:
   S4dPart(const Checkpoint& checkpoint, const S4dConfig& config)
@@ -211,13 +215,18 @@ class S4dPart : public PartRunner {
       const double dt = std::exp(log_dt[i / modes_]), s = config.step_scale;
       const std::complex<double> a(-std::exp(log_a_real[i]), config.complex ? a_imag[i] : 0.0);
       const bool zoh = config.discretization == Discretization::zoh;
-      const auto decay = [&](double step) { return zoh ? std::exp(step * a) : (1.0 + step * a / 2.0) / (1.0 - step * a / 2.0); };
-      const auto one_minus_decay = [&](double step) { return zoh ? -expm1(step * a) : -step * a / (1.0 - step * a / 2.0); };
+      const auto decay = [&](double step) {
+        return zoh ? std::exp(step * a) : (1.0 + step * a / 2.0) / (1.0 - step * a / 2.0);
+      };
+      const auto one_minus_decay = [&](double step) {
+        return zoh ? -expm1(step * a) : -step * a / (1.0 - step * a / 2.0);
+      };
       const std::complex<double> b = zoh ? expm1(dt * a) / a : dt / (1.0 - dt * a / 2.0);
       decay_[i] = decay(s * dt);
       gain_[i] = s * b;
       c_[i] = config.complex ? std::complex<double>(c[2 * i], c[2 * i + 1]) : std::complex<double>(c[i]);
-      skip_[i / modes_] += (config.complex ? 2 : 1) * (c_[i] * b * (1.0 / one_minus_decay(dt) - s / one_minus_decay(s * dt))).real();
+      skip_[i / modes_] +=
+          (config.complex ? 2 : 1) * (c_[i] * b * (1.0 / one_minus_decay(dt) - s / one_minus_decay(s * dt))).real();
     }
     S4dPart::reset();
   }
@@ -297,7 +306,8 @@ class CausalConv {
 //   (x, z) = in_proj(u);  x = silu(conv(x));  (t, B, C) = x_proj(x)  [each RMS-normed without weight: FalconMamba]
 //   dt = softplus(dt_proj(t));  A = -exp(A_log)
 //   h = exp(dt A) h + dt B x;   y = C h + D x;   out = out_proj(y * silu(z))
-// Source: Gu & Dao 2023, alg. 2; state-spaces/mamba mamba_simple.py; for the norms Zuo et al. 2024 (Falcon Mamba), sec. 2.
+// Source: Gu & Dao 2023, alg. 2; state-spaces/mamba mamba_simple.py; for the norms Zuo et al. 2024 (Falcon Mamba),
+// sec. 2.
 class Mamba1Part : public PartRunner {
  public:
   Mamba1Part(const Checkpoint& checkpoint, const Mamba1Config& config)
@@ -307,7 +317,8 @@ class Mamba1Part : public PartRunner {
         rank_(static_cast<size_t>(config.dt_rank)),
         in_proj_(checkpoint, below(config.name, "in_proj"), config.d_model, 2 * config.d_inner, config.bias),
         conv_(checkpoint, config.name, config.d_inner, config.d_conv, config.conv_bias),
-        x_proj_(checkpoint, below(config.name, "x_proj"), config.d_inner, config.dt_rank + 2 * config.d_state, config.x_proj_bias),
+        x_proj_(checkpoint, below(config.name, "x_proj"), config.d_inner, config.dt_rank + 2 * config.d_state,
+                config.x_proj_bias),
         dt_proj_(checkpoint, below(config.name, "dt_proj"), config.dt_rank, config.d_inner, true),
         a_(weights(checkpoint, below(config.name, "A_log"), {config.d_inner, config.d_state})),
         skip_(weights(checkpoint, below(config.name, "D"), {config.d_inner})),
@@ -375,8 +386,8 @@ class Mamba2Part : public PartRunner {
         headdim_(static_cast<size_t>(config.headdim)),
         modes_(static_cast<size_t>(config.d_state)),
         groups_(static_cast<size_t>(config.ngroups)),
-        in_proj_(checkpoint, below(config.name, "in_proj"), config.d_model, config.d_inner() + config.conv_channels() + config.heads,
-                 config.bias),
+        in_proj_(checkpoint, below(config.name, "in_proj"), config.d_model,
+                 config.d_inner() + config.conv_channels() + config.heads, config.bias),
         conv_(checkpoint, config.name, config.conv_channels(), config.d_conv, config.conv_bias),
         dt_bias_(weights(checkpoint, below(config.name, "dt_bias"), {config.heads})),
         a_(weights(checkpoint, below(config.name, "A_log"), {config.heads})),
@@ -471,17 +482,31 @@ class GatedPart : public PartRunner {
 std::unique_ptr<PartRunner> make_part(const Checkpoint& checkpoint, const PartConfig& part) {
   struct Maker {
     const Checkpoint& checkpoint;
-    std::unique_ptr<PartRunner> operator()(const LinearConfig& c) const { return std::make_unique<LinearPart>(checkpoint, c); }
-    std::unique_ptr<PartRunner> operator()(const RmsNormConfig& c) const { return std::make_unique<RmsNormPart>(checkpoint, c); }
-    std::unique_ptr<PartRunner> operator()(const ActivationConfig& c) const { return std::make_unique<ActivationPart>(c); }
+    std::unique_ptr<PartRunner> operator()(const LinearConfig& c) const {
+      return std::make_unique<LinearPart>(checkpoint, c);
+    }
+    std::unique_ptr<PartRunner> operator()(const RmsNormConfig& c) const {
+      return std::make_unique<RmsNormPart>(checkpoint, c);
+    }
+    std::unique_ptr<PartRunner> operator()(const ActivationConfig& c) const {
+      return std::make_unique<ActivationPart>(c);
+    }
     std::unique_ptr<PartRunner> operator()(const FilmConfig& c) const { return std::make_unique<FilmPart>(c); }
     std::unique_ptr<PartRunner> operator()(const RestTanhConfig& c) const {
       return std::make_unique<RestTanhPart>(checkpoint, c);
     }
-    std::unique_ptr<PartRunner> operator()(const S4dConfig& c) const { return std::make_unique<S4dPart>(checkpoint, c); }
-    std::unique_ptr<PartRunner> operator()(const Mamba1Config& c) const { return std::make_unique<Mamba1Part>(checkpoint, c); }
-    std::unique_ptr<PartRunner> operator()(const Mamba2Config& c) const { return std::make_unique<Mamba2Part>(checkpoint, c); }
-    std::unique_ptr<PartRunner> operator()(const GatedConfig& c) const { return std::make_unique<GatedPart>(checkpoint, c); }
+    std::unique_ptr<PartRunner> operator()(const S4dConfig& c) const {
+      return std::make_unique<S4dPart>(checkpoint, c);
+    }
+    std::unique_ptr<PartRunner> operator()(const Mamba1Config& c) const {
+      return std::make_unique<Mamba1Part>(checkpoint, c);
+    }
+    std::unique_ptr<PartRunner> operator()(const Mamba2Config& c) const {
+      return std::make_unique<Mamba2Part>(checkpoint, c);
+    }
+    std::unique_ptr<PartRunner> operator()(const GatedConfig& c) const {
+      return std::make_unique<GatedPart>(checkpoint, c);
+    }
   };
   return std::visit(Maker{checkpoint}, part);
 }
@@ -655,7 +680,8 @@ struct Reference::Impl {
         control_net(make_if<ControlNet>(checkpoint, config.control_net)),
         slow_path(make_if<SlowPath>(checkpoint, config.slow_path)) {
     if (config.embedding)
-      embedding = weights(checkpoint, below(config.embedding->name, "weight"), {config.embedding->vocab, config.d_model});
+      embedding =
+          weights(checkpoint, below(config.embedding->name, "weight"), {config.embedding->vocab, config.d_model});
     Vector defaults;
     for (const Control& control : card.controls) defaults.push_back(control.default_value);
     set_controls(defaults);
@@ -663,7 +689,8 @@ struct Reference::Impl {
 
   void set_controls(std::span<const double> values) {
     if (values.size() != card.controls.size())
-      throw Error("the model has " + std::to_string(card.controls.size()) + " controls, " + std::to_string(values.size()) + " values given");
+      throw Error("the model has " + std::to_string(card.controls.size()) + " controls, " +
+                  std::to_string(values.size()) + " values given");
     centred_controls.clear();
     double gain_db = 0;
     for (size_t i = 0; i < values.size(); ++i) {
@@ -706,7 +733,8 @@ struct Reference::Impl {
   }
 };
 
-Reference::Reference(const Checkpoint& checkpoint, double sample_rate_hz) : impl_(std::make_unique<Impl>(checkpoint, sample_rate_hz)) {}
+Reference::Reference(const Checkpoint& checkpoint, double sample_rate_hz)
+    : impl_(std::make_unique<Impl>(checkpoint, sample_rate_hz)) {}
 Reference::~Reference() = default;
 
 const ModelConfig& Reference::config() const { return impl_->config; }
@@ -723,7 +751,8 @@ std::vector<double> Reference::step(std::span<const double> frame) {
   const ModelConfig& config = impl_->config;
   if (config.input_kind != InputKind::frames) throw Error("the model takes token ids, not frames");
   if (frame.size() != static_cast<size_t>(config.d_input))
-    throw Error("the model takes frames of " + std::to_string(config.d_input) + " channels, " + std::to_string(frame.size()) + " given");
+    throw Error("the model takes frames of " + std::to_string(config.d_input) + " channels, " +
+                std::to_string(frame.size()) + " given");
   const Vector u(frame.begin(), frame.end());
   return impl_->run(impl_->in_proj ? (*impl_->in_proj)(u) : u, u);
 }

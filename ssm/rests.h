@@ -1,4 +1,5 @@
-// Where the streams of a model have come to rest, so that the next with the same controls need not hear the silence again.
+// Where the streams of a model have come to rest, so that the next with the same controls need not hear the silence
+// again.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +16,8 @@ class Rests {
  public:
   static constexpr size_t kKept = 16;  // the latest: as many knob positions
 
-  // Where a stream settled that had begun with `begin`; none: it is not known, or no longer. [any thread but the audio thread]
+  // Where a stream settled that had begun with `begin`; none: it is not known, or no longer. [any thread but the audio
+  // thread]
   std::optional<State> of(const State& begin) const {
     const std::lock_guard lock(mutex_);
     for (const auto& [known, rest] : kept_)

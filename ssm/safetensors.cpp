@@ -68,20 +68,45 @@ std::vector<To> convert(const Tensor& tensor) {
     for (size_t i = 0; i < n; ++i) out[i] = To(read(i));
   };
   switch (tensor.dtype) {
-    case Dtype::f64: each([&](size_t i) { return read_at<double>(tensor.bytes, i); }); break;
-    case Dtype::f32: each([&](size_t i) { return read_at<float>(tensor.bytes, i); }); break;
-    case Dtype::f16: each([&](size_t i) { return half_to_float(read_at<uint16_t>(tensor.bytes, i)); }); break;
-    case Dtype::bf16: each([&](size_t i) { return std::bit_cast<float>(uint32_t(read_at<uint16_t>(tensor.bytes, i)) << 16); }); break;
-    case Dtype::i64: each([&](size_t i) { return read_at<int64_t>(tensor.bytes, i); }); break;
-    case Dtype::i32: each([&](size_t i) { return read_at<int32_t>(tensor.bytes, i); }); break;
-    case Dtype::i16: each([&](size_t i) { return read_at<int16_t>(tensor.bytes, i); }); break;
-    case Dtype::i8: each([&](size_t i) { return read_at<int8_t>(tensor.bytes, i); }); break;
-    case Dtype::u64: each([&](size_t i) { return read_at<uint64_t>(tensor.bytes, i); }); break;
-    case Dtype::u32: each([&](size_t i) { return read_at<uint32_t>(tensor.bytes, i); }); break;
-    case Dtype::u16: each([&](size_t i) { return read_at<uint16_t>(tensor.bytes, i); }); break;
+    case Dtype::f64:
+      each([&](size_t i) { return read_at<double>(tensor.bytes, i); });
+      break;
+    case Dtype::f32:
+      each([&](size_t i) { return read_at<float>(tensor.bytes, i); });
+      break;
+    case Dtype::f16:
+      each([&](size_t i) { return half_to_float(read_at<uint16_t>(tensor.bytes, i)); });
+      break;
+    case Dtype::bf16:
+      each([&](size_t i) { return std::bit_cast<float>(uint32_t(read_at<uint16_t>(tensor.bytes, i)) << 16); });
+      break;
+    case Dtype::i64:
+      each([&](size_t i) { return read_at<int64_t>(tensor.bytes, i); });
+      break;
+    case Dtype::i32:
+      each([&](size_t i) { return read_at<int32_t>(tensor.bytes, i); });
+      break;
+    case Dtype::i16:
+      each([&](size_t i) { return read_at<int16_t>(tensor.bytes, i); });
+      break;
+    case Dtype::i8:
+      each([&](size_t i) { return read_at<int8_t>(tensor.bytes, i); });
+      break;
+    case Dtype::u64:
+      each([&](size_t i) { return read_at<uint64_t>(tensor.bytes, i); });
+      break;
+    case Dtype::u32:
+      each([&](size_t i) { return read_at<uint32_t>(tensor.bytes, i); });
+      break;
+    case Dtype::u16:
+      each([&](size_t i) { return read_at<uint16_t>(tensor.bytes, i); });
+      break;
     case Dtype::u8:
-    case Dtype::boolean: each([&](size_t i) { return read_at<uint8_t>(tensor.bytes, i); }); break;
-    case Dtype::other: throw Error("values of dtype " + tensor.dtype_name + " cannot be read");
+    case Dtype::boolean:
+      each([&](size_t i) { return read_at<uint8_t>(tensor.bytes, i); });
+      break;
+    case Dtype::other:
+      throw Error("values of dtype " + tensor.dtype_name + " cannot be read");
   }
   return out;
 }
@@ -141,7 +166,8 @@ Json parse_header(const char* begin, size_t size, const std::string& where) {
     if (depth > 8) throw Error(where + ": header is nested deeper than a .safetensors header can be");
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second) duplicate = value.get<std::string>();
+    if (event == Json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second)
+      duplicate = value.get<std::string>();
     return true;
   };
   Json header;
@@ -187,7 +213,8 @@ Tensor parse_tensor(const Json& json, std::span<const std::byte> data, const std
   uint64_t elements = 1;
   for (const Json& axis : shape) {
     tensor.shape.push_back(non_negative(axis, where + ": a size in shape"));
-    if (__builtin_mul_overflow(elements, uint64_t(tensor.shape.back()), &elements)) throw Error(where + ": shape overflows");
+    if (__builtin_mul_overflow(elements, uint64_t(tensor.shape.back()), &elements))
+      throw Error(where + ": shape overflows");
   }
   uint64_t bytes = 0;
   if (tensor.dtype != Dtype::other && __builtin_mul_overflow(elements, uint64_t(known->bytes), &bytes))
@@ -198,7 +225,8 @@ Tensor parse_tensor(const Json& json, std::span<const std::byte> data, const std
   const uint64_t begin = uint64_t(non_negative(offsets[0], where + ": data_offsets[0]"));
   const uint64_t end = uint64_t(non_negative(offsets[1], where + ": data_offsets[1]"));
   if (begin > end || end > data.size())
-    throw Error(where + ": data_offsets " + offsets.dump() + " lie outside the file's " + std::to_string(data.size()) + " data bytes");
+    throw Error(where + ": data_offsets " + offsets.dump() + " lie outside the file's " + std::to_string(data.size()) +
+                " data bytes");
   if (tensor.dtype == Dtype::other) bytes = end - begin;  // how large a value is, is not known
   if (end - begin != bytes)
     throw Error(where + ": shape " + to_string(tensor.shape) + " of " + tensor.dtype_name + " needs " +
@@ -207,10 +235,12 @@ Tensor parse_tensor(const Json& json, std::span<const std::byte> data, const std
   return tensor;
 }
 
-void check_coverage(const std::map<std::string, Tensor>& tensors, std::span<const std::byte> data, const std::string& where) {
+void check_coverage(const std::map<std::string, Tensor>& tensors, std::span<const std::byte> data,
+                    const std::string& where) {
   std::vector<std::tuple<const std::byte*, const std::byte*, const std::string*>> ranges;
   for (const auto& [name, tensor] : tensors)
-    if (!tensor.bytes.empty()) ranges.emplace_back(tensor.bytes.data(), tensor.bytes.data() + tensor.bytes.size(), &name);
+    if (!tensor.bytes.empty())
+      ranges.emplace_back(tensor.bytes.data(), tensor.bytes.data() + tensor.bytes.size(), &name);
   std::sort(ranges.begin(), ranges.end());
   const std::byte* expected = data.data();
   for (const auto& [begin, end, name] : ranges) {
@@ -261,14 +291,16 @@ Safetensors Safetensors::from_bytes(std::shared_ptr<const std::vector<std::byte>
   return parse(name, content, std::move(bytes));
 }
 
-Safetensors Safetensors::parse(const std::filesystem::path& path, std::span<const std::byte> content, std::shared_ptr<const void> owner) {
+Safetensors Safetensors::parse(const std::filesystem::path& path, std::span<const std::byte> content,
+                               std::shared_ptr<const void> owner) {
   const std::string where = path.string();
   Safetensors file;
   file.path_ = path;
   file.content_ = std::move(owner);
 
   const uint64_t header_bytes = header_size(content, where);
-  const Json header = parse_header(reinterpret_cast<const char*>(content.data()) + sizeof header_bytes, header_bytes, where);
+  const Json header =
+      parse_header(reinterpret_cast<const char*>(content.data()) + sizeof header_bytes, header_bytes, where);
   const std::span<const std::byte> data = content.subspan(sizeof header_bytes + header_bytes);
 
   for (const auto& [name, value] : header.items()) {

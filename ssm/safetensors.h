@@ -23,10 +23,13 @@ struct Tensor {
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;
 
-  bool is_float() const { return dtype == Dtype::f64 || dtype == Dtype::f32 || dtype == Dtype::f16 || dtype == Dtype::bf16; }
+  bool is_float() const {
+    return dtype == Dtype::f64 || dtype == Dtype::f32 || dtype == Dtype::f16 || dtype == Dtype::bf16;
+  }
   int64_t size() const;  // number of elements
 
-  // Every element, row-major. Float types and integers convert; throws Error for a dtype or a value that the target cannot hold.
+  // Every element, row-major. Float types and integers convert; throws Error for a dtype or a value that the target
+  // cannot hold.
   std::vector<float> to_floats() const;
   std::vector<double> to_doubles() const;
   std::vector<int32_t> to_ints() const;
@@ -34,12 +37,13 @@ struct Tensor {
 
 std::string to_string(const std::vector<int64_t>& shape);  // "(2, 48, 16)"
 
-// One file, mapped or in memory. A hostile or damaged file gets one Error that names the file and the field: header size, JSON, dtype, shape,
-// offsets that overlap, leave holes or pass the end, sizes that overflow, duplicate names.
+// One file, mapped or in memory. A hostile or damaged file gets one Error that names the file and the field: header
+// size, JSON, dtype, shape, offsets that overlap, leave holes or pass the end, sizes that overflow, duplicate names.
 class Safetensors {
  public:
   static Safetensors open(const std::filesystem::path& path);
-  static Safetensors from_bytes(std::shared_ptr<const std::vector<std::byte>> bytes, const std::string& name);  // `name`: for messages
+  static Safetensors from_bytes(std::shared_ptr<const std::vector<std::byte>> bytes,
+                                const std::string& name);  // `name`: for messages
 
   // The same with the tensors copied into memory, so that nothing that becomes of the file matters any more.
   Safetensors in_memory() const;
@@ -50,7 +54,8 @@ class Safetensors {
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }
 
  private:
-  static Safetensors parse(const std::filesystem::path& path, std::span<const std::byte> content, std::shared_ptr<const void> owner);
+  static Safetensors parse(const std::filesystem::path& path, std::span<const std::byte> content,
+                           std::shared_ptr<const void> owner);
 
   std::filesystem::path path_;
   bool on_disk_ = false;

@@ -1,6 +1,6 @@
-// The parallel scan on the CPU. Layer by layer over a segment of the signal: what has no memory runs on all chunks of time at once; a
-// mixer runs every chunk from zero (expand, end_state), the true states are joined from chunk to chunk, then every chunk runs again
-// from its true state (recur).
+// The parallel scan on the CPU. Layer by layer over a segment of the signal: what has no memory runs on all chunks of
+// time at once; a mixer runs every chunk from zero (expand, end_state), the true states are joined from chunk to chunk,
+// then every chunk runs again from its true state (recur).
 #include "ssm/scan.h"
 
 #include <algorithm>
@@ -40,13 +40,16 @@ struct Scan::Impl {
 
   Rows input, h, mixer_in, output, spare;
   std::vector<Chunk> chunks;
-  std::vector<AlignedFloats> film_vectors;     // base and slope of every piece of the segment
-  std::vector<AlignedFloats> thread_rows;      // per thread: two temporaries
+  std::vector<AlignedFloats> film_vectors;                    // base and slope of every piece of the segment
+  std::vector<AlignedFloats> thread_rows;                     // per thread: two temporaries
   std::vector<AlignedFloats> scratch, carry, start, history;  // per chunk
 
   Impl(std::shared_ptr<const Model> m, ScanOptions o)
-      : model(std::move(m)), network(model->network()), options(o),
-        pool(o.threads > 0 ? size_t(o.threads) : std::max(1u, std::thread::hardware_concurrency())), thread_rows(pool.threads()) {
+      : model(std::move(m)),
+        network(model->network()),
+        options(o),
+        pool(o.threads > 0 ? size_t(o.threads) : std::max(1u, std::thread::hardware_concurrency())),
+        thread_rows(pool.threads()) {
     // a chunk reads its convolution's history from the frames before it
     options.chunk_frames = std::max({options.chunk_frames, model->plan().history_frames, 1});
     const size_t frame_floats = 4 * network.widest() + network.stack().scratch_floats(1);
@@ -60,7 +63,8 @@ struct Scan::Impl {
     const size_t d_input = size_t(model->config().d_input), d_output = size_t(model->config().d_output);
     for (size_t begin = 0; begin < n; begin += size_t(options.segment_frames)) {
       const size_t segment = std::min(n - begin, size_t(options.segment_frames));
-      run_segment(state, frames ? frames + begin * d_input : nullptr, tokens ? tokens + begin : nullptr, out + begin * d_output, segment);
+      run_segment(state, frames ? frames + begin * d_input : nullptr, tokens ? tokens + begin : nullptr,
+                  out + begin * d_output, segment);
     }
   }
 
@@ -79,11 +83,14 @@ struct Scan::Impl {
     for (AlignedFloats& rows : thread_rows) rows.resize(2 * size_t(options.chunk_frames) * network.widest());
 
     // a layer's rows are as wide as the layer needs, so that kernels see dense blocks
-    h.stride = network.stack().layers().empty() ? padded(size_t(model->config().d_model)) : network.stack().layers().front().stride_in;
+    h.stride = network.stack().layers().empty() ? padded(size_t(model->config().d_model))
+                                                : network.stack().layers().front().stride_in;
     pool.for_each(chunks.size(), [&](size_t i, size_t) {
       const Chunk& c = chunks[i];
-      if (tokens) network.embed(tokens + c.begin, h.at(c.begin), c.frames);
-      else network.begin(input.at(c.begin), h.at(c.begin), c.frames);
+      if (tokens)
+        network.embed(tokens + c.begin, h.at(c.begin), c.frames);
+      else
+        network.begin(input.at(c.begin), h.at(c.begin), c.frames);
     });
     for (const Layer& layer : network.stack().layers()) run_layer(layer, state.data(), n);
 
@@ -100,7 +107,8 @@ struct Scan::Impl {
     const size_t size = size_t(options.chunk_frames);
     chunks.assign((n + size - 1) / size, {});
     for (size_t i = 0; i < chunks.size(); ++i) chunks[i] = {i * size, std::min(size, n - i * size), {}};
-    for (auto* per_chunk : {&scratch, &carry, &start, &history}) per_chunk->resize(std::max(per_chunk->size(), chunks.size()));
+    for (auto* per_chunk : {&scratch, &carry, &start, &history})
+      per_chunk->resize(std::max(per_chunk->size(), chunks.size()));
   }
 
   // Runs the modulation over the segment first; the layers then read its pieces, cut at the chunks' borders.
@@ -137,13 +145,16 @@ struct Scan::Impl {
   }
 
   void run_layer(const Layer& layer, float* arena, size_t n) {
-    // from one mixer to the next: its input rows for the whole segment, because a chunk's convolution looks back into the chunk before
+    // from one mixer to the next: its input rows for the whole segment, because a chunk's convolution looks back into
+    // the chunk before
     size_t part = 0;
     const RecurrentPart* mixer = nullptr;
     while (part < layer.parts.size() || mixer) {
       size_t next = part;
-      while (next < layer.parts.size() && std::holds_alternative<std::unique_ptr<PointwisePart>>(layer.parts[next])) ++next;
-      const RecurrentPart* next_mixer = next < layer.parts.size() ? std::get<std::unique_ptr<RecurrentPart>>(layer.parts[next]).get() : nullptr;
+      while (next < layer.parts.size() && std::holds_alternative<std::unique_ptr<PointwisePart>>(layer.parts[next]))
+        ++next;
+      const RecurrentPart* next_mixer =
+          next < layer.parts.size() ? std::get<std::unique_ptr<RecurrentPart>>(layer.parts[next]).get() : nullptr;
 
       Rows& result = spare;  // of this stretch: the next mixer's input, or the layer's output
       const bool in_place = !next_mixer && layer.residual;
@@ -164,8 +175,10 @@ struct Scan::Impl {
           pointwise.process(in, out, c.frames, false, c.film);
           in = out, stride = pointwise.stride_out();
         }
-        if (!in_place) std::memcpy(result.at(c.begin), in, c.frames * stride * sizeof(float));
-        else if (in != h.at(c.begin)) network.kernels().add(in, stride, h.at(c.begin), h.stride, stride, c.frames);
+        if (!in_place)
+          std::memcpy(result.at(c.begin), in, c.frames * stride * sizeof(float));
+        else if (in != h.at(c.begin))
+          network.kernels().add(in, stride, h.at(c.begin), h.stride, stride, c.frames);
       });
       if (mixer) std::copy_n(start[chunks.size() - 1].data(), mixer->scan_floats(), mixer->run({arena, n}).scan_state);
       if (next_mixer) {
@@ -190,8 +203,10 @@ struct Scan::Impl {
       carry[i].resize(mixer.carry_floats());
       start[i].resize(state_floats);
       const float* in = mixer_in.at(c.begin);
-      if (i == 0) std::copy_n(memory.history, mixer.history_floats(), history[i].data());
-      else mixer.read_history(in, history[i].data(), scratch[i].data());
+      if (i == 0)
+        std::copy_n(memory.history, mixer.history_floats(), history[i].data());
+      else
+        mixer.read_history(in, history[i].data(), scratch[i].data());
       const Run run{c.frames, history[i].data(), nullptr};
       mixer.expand(in, c.frames, {&run, 1}, scratch[i].data());
       mixer.end_state(in, c.frames, scratch[i].data(), carry[i].data());
@@ -205,7 +220,8 @@ struct Scan::Impl {
   }
 };
 
-Scan::Scan(std::shared_ptr<const Model> model, ScanOptions options) : impl_(std::make_unique<Impl>(std::move(model), options)) {}
+Scan::Scan(std::shared_ptr<const Model> model, ScanOptions options)
+    : impl_(std::make_unique<Impl>(std::move(model), options)) {}
 Scan::~Scan() = default;
 
 void Scan::process(State& state, std::span<const float> in, std::span<float> out) {

@@ -1,4 +1,5 @@
-// Whole signals at once: time is cut into chunks that run in parallel and are joined exactly by the scan's associativity.
+// Whole signals at once: time is cut into chunks that run in parallel and are joined exactly by the scan's
+// associativity.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,8 @@ struct ScanOptions {
   int threads = 0;             // 0: one per core
 };
 
-// The same function as Stream, same state in and out; starts and ends anywhere in a signal. A state that leaves the finite numbers stays as it
-// is: ScanExecutor (ssm/executor.h) starts anew where a stream would. [main-thread]
+// The same function as Stream, same state in and out; starts and ends anywhere in a signal. A state that leaves the
+// finite numbers stays as it is: ScanExecutor (ssm/executor.h) starts anew where a stream would. [main-thread]
 class Scan {
  public:
   explicit Scan(std::shared_ptr<const Model> model, ScanOptions options = {});

@@ -34,7 +34,8 @@ void rescale(const StateTensor& tensor, std::vector<float>& values, const Operat
 
 }  // namespace
 
-size_t StateLayout::add(const StateRegion& region, size_t floats, std::vector<uint32_t> position, std::vector<std::complex<float>> scale) {
+size_t StateLayout::add(const StateRegion& region, size_t floats, std::vector<uint32_t> position,
+                        std::vector<std::complex<float>> scale) {
   const size_t offset = size;
   size += (floats + 15) / 16 * 16;
   tensors.push_back({region.name, region.shape, offset, std::move(position), std::move(scale)});
@@ -45,7 +46,8 @@ std::string StateLayout::id() const {
   std::string fields;
   for (const StateTensor& tensor : tensors) fields += tensor.name + " " + to_string(tensor.shape) + "\n";
   char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(XXH3_64bits(fields.data(), fields.size())));
+  std::snprintf(text, sizeof text, "%016llx",
+                static_cast<unsigned long long>(XXH3_64bits(fields.data(), fields.size())));
   return text;
 }
 
@@ -93,7 +95,8 @@ void State::set(const std::string& name, std::span<const float> values) {
   for (const StateTensor& tensor : layout_->tensors) {
     if (tensor.name != name) continue;
     if (values.size() != tensor.position.size())
-      throw Error("state tensor '" + name + "' has " + std::to_string(tensor.position.size()) + " values, got " + std::to_string(values.size()));
+      throw Error("state tensor '" + name + "' has " + std::to_string(tensor.position.size()) + " values, got " +
+                  std::to_string(values.size()));
     std::vector<float> stored(values.begin(), values.end());
     rescale(tensor, stored, std::divides<>());
     for (size_t i = 0; i < stored.size(); ++i) arena_[tensor.offset + tensor.position[i]] = stored[i];
@@ -103,7 +106,8 @@ void State::set(const std::string& name, std::span<const float> values) {
 }
 
 void State::save(const std::filesystem::path& path) const {
-  write_safetensors(path, {{"coil_state", kVersion}, {"model", layout_->model_hash}, {"layout", layout_->id()}}, tensors());
+  write_safetensors(path, {{"coil_state", kVersion}, {"model", layout_->model_hash}, {"layout", layout_->id()}},
+                    tensors());
 }
 
 State State::load(const std::filesystem::path& path, std::shared_ptr<const StateLayout> layout) {
@@ -114,20 +118,22 @@ State State::load(const std::filesystem::path& path, std::shared_ptr<const State
     return it == file.metadata().end() ? std::string() : it->second;
   };
   if (field("coil_state").empty()) throw Error(where + ": is not a state file (no 'coil_state' in its metadata)");
-  if (field("coil_state") != kVersion) throw Error(where + ": state version " + field("coil_state") + ", this program reads version " + kVersion);
+  if (field("coil_state") != kVersion)
+    throw Error(where + ": state version " + field("coil_state") + ", this program reads version " + kVersion);
   if (field("model") != layout->model_hash)
-    throw Error(where + ": belongs to the model with hash " + field("model") + ", not to this one, " + layout->model_hash);
+    throw Error(where + ": belongs to the model with hash " + field("model") + ", not to this one, " +
+                layout->model_hash);
   // files of earlier programs have no id: their fields are compared one by one, as all are
   if (const std::string id = field("layout"); !id.empty() && id != layout->id())
-    throw Error(where + ": holds the fields of another version of Coil (layout " + id + ", this program's is " + layout->id() +
-                "); begin a new state");
+    throw Error(where + ": holds the fields of another version of Coil (layout " + id + ", this program's is " +
+                layout->id() + "); begin a new state");
   State state(std::move(layout));
   for (const StateTensor& tensor : state.layout().tensors) {
     const auto it = file.tensors().find(tensor.name);
     if (it == file.tensors().end()) throw Error(where + ": tensor '" + tensor.name + "' is missing");
     if (it->second.shape != tensor.shape || it->second.dtype != Dtype::f32)
-      throw Error(where + ": tensor '" + tensor.name + "' must be F32 of shape " + to_string(tensor.shape) + ", found " +
-                  it->second.dtype_name + " of shape " + to_string(it->second.shape));
+      throw Error(where + ": tensor '" + tensor.name + "' must be F32 of shape " + to_string(tensor.shape) +
+                  ", found " + it->second.dtype_name + " of shape " + to_string(it->second.shape));
     state.set(tensor.name, it->second.to_floats());
   }
   if (!state.is_finite()) throw Error(where + ": holds a value that is not finite");

@@ -13,7 +13,10 @@
 namespace coil::ssm {
 
 Stream::Stream(std::shared_ptr<const Model> model, std::span<const float> controls)
-    : model_(std::move(model)), state_(model_->initial_state()), rest_(state_), runner_(std::make_unique<BlockRunner>(model_->network(), 1)) {
+    : model_(std::move(model)),
+      state_(model_->initial_state()),
+      rest_(state_),
+      runner_(std::make_unique<BlockRunner>(model_->network(), 1)) {
   if (!controls.empty()) set_controls(controls);
   const ModelConfig& config = model_->config();
   if (config.input_kind != InputKind::frames || model_->card().settle_frames == 0) return;
@@ -76,7 +79,8 @@ void Stream::run(const float* frames, const int32_t* tokens, float* out, size_t 
     const float* output = runner_->run({&rows, 1}, tokens ? tokens - block : nullptr, silent);
 
     bool finite = true;
-    for (size_t t = 0; t < block - silent; ++t) finite &= copy_finite(output + t * network.stride_out(), d_output, out + t * d_output);
+    for (size_t t = 0; t < block - silent; ++t)
+      finite &= copy_finite(output + t * network.stride_out(), d_output, out + t * d_output);
     unchecked_frames_ += block;
     if (unchecked_frames_ >= kCheckFrames) {
       finite = finite && state_.is_finite();

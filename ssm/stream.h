@@ -27,18 +27,19 @@ class Stream {
   // As Model::set_controls. [audio-thread]
   void set_controls(std::span<const float> values) noexcept { model_->set_controls(state_, values); }
 
-  // Interleaved frames: in (frames, d_input), out (frames, d_output); in == out is allowed for equal widths. Any split of a signal into
-  // calls gives the same output. A value that is not finite reads as 0; if an output or (looked at every 64 frames) the state ever
-  // leaves the finite numbers, the block is silent and the stream starts anew. Models that take frames only. [audio-thread]
+  // Interleaved frames: in (frames, d_input), out (frames, d_output); in == out is allowed for equal widths. Any split
+  // of a signal into calls gives the same output. A value that is not finite reads as 0; if an output or (looked at
+  // every 64 frames) the state ever leaves the finite numbers, the block is silent and the stream starts anew. Models
+  // that take frames only. [audio-thread]
   void process(std::span<const float> in, std::span<float> out) noexcept;
   void step(std::span<const float> frame_in, std::span<float> frame_out) noexcept { process(frame_in, frame_out); }
 
-  // tokens (frames), logits (rows, vocabulary) of the last rows: as many as there is room for, one to go on after a prompt. Models that take
-  // token ids only; an id outside the vocabulary reads as 0. [audio-thread]
+  // tokens (frames), logits (rows, vocabulary) of the last rows: as many as there is room for, one to go on after a
+  // prompt. Models that take token ids only; an id outside the vocabulary reads as 0. [audio-thread]
   void process_tokens(std::span<const int32_t> tokens, std::span<float> logits) noexcept;
 
-  // From now on each block ends by writing what the first activity.size() layers with memory do; empty: none does. It costs about as much
-  // as reading the state once: hosts watch now and then. [audio-thread]
+  // From now on each block ends by writing what the first activity.size() layers with memory do; empty: none does. It
+  // costs about as much as reading the state once: hosts watch now and then. [audio-thread]
   void watch(std::span<LayerActivity> activity) noexcept;
 
   // Since construction: values replaced at the input, and restarts after a state that was not finite. [audio-thread]

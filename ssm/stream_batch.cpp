@@ -15,7 +15,9 @@ constexpr size_t kMostTogether = size_t{32} << 20;  // bytes of states in one al
 }  // namespace
 
 StreamBatch::StreamBatch(std::shared_ptr<const Model> model, size_t streams, std::span<const uint32_t> outputs)
-    : model_(std::move(model)), width_out_(outputs.empty() ? size_t(model_->config().d_output) : outputs.size()), rest_(Stream(model_).state()),
+    : model_(std::move(model)),
+      width_out_(outputs.empty() ? size_t(model_->config().d_output) : outputs.size()),
+      rest_(Stream(model_).state()),
       runner_(std::make_unique<BlockRunner>(model_->network(), SIZE_MAX, outputs)) {
   rows_.resize(runner_->rows());
   names_.resize(runner_->rows());
@@ -26,7 +28,8 @@ StreamBatch::StreamBatch(StreamBatch&&) noexcept = default;
 StreamBatch& StreamBatch::operator=(StreamBatch&&) noexcept = default;
 
 void StreamBatch::add(size_t streams) {
-  const size_t floats = model_->state_layout()->size, together = std::max<size_t>(1, kMostTogether / std::max<size_t>(1, floats * sizeof(float)));
+  const size_t floats = model_->state_layout()->size,
+               together = std::max<size_t>(1, kMostTogether / std::max<size_t>(1, floats * sizeof(float)));
   const size_t first = size(), end = first + streams;
   for (size_t i = first; i < end;) {
     const size_t count = std::min(together, end - i);
@@ -42,24 +45,41 @@ void StreamBatch::add(size_t streams) {
 
 void StreamBatch::process(std::span<const Advance> streams, std::span<const float> in, std::span<float> out) noexcept {
   assert(model_->config().input_kind == InputKind::frames);
-  run(streams.size(), [&](size_t i) { return streams[i]; }, in.data(), nullptr, out.data());
+  run(
+      streams.size(), [&](size_t i) { return streams[i]; }, in.data(), nullptr, out.data());
 }
 
 void StreamBatch::step(std::span<const uint32_t> streams, std::span<const float> in, std::span<float> out) noexcept {
   assert(model_->config().input_kind == InputKind::frames);
   assert(in.size() == streams.size() * size_t(model_->config().d_input) && out.size() == streams.size() * width_out_);
-  run(streams.size(), [&](size_t i) { return Advance{streams[i], 1}; }, in.data(), nullptr, out.data());
+  run(
+      streams.size(),
+      [&](size_t i) {
+        return Advance{streams[i], 1};
+      },
+      in.data(), nullptr, out.data());
 }
 
 void StreamBatch::step(std::span<const float> in, std::span<float> out) noexcept {
   assert(in.size() == size() * size_t(model_->config().d_input) && out.size() == size() * width_out_);
-  run(size(), [](size_t i) { return Advance{uint32_t(i), 1}; }, in.data(), nullptr, out.data());
+  run(
+      size(),
+      [](size_t i) {
+        return Advance{uint32_t(i), 1};
+      },
+      in.data(), nullptr, out.data());
 }
 
-void StreamBatch::step_tokens(std::span<const uint32_t> streams, std::span<const int32_t> tokens, std::span<float> logits) noexcept {
+void StreamBatch::step_tokens(std::span<const uint32_t> streams, std::span<const int32_t> tokens,
+                              std::span<float> logits) noexcept {
   assert(model_->config().input_kind == InputKind::token_ids);
   assert(tokens.size() == streams.size() && logits.size() == streams.size() * width_out_);
-  run(streams.size(), [&](size_t i) { return Advance{streams[i], 1}; }, nullptr, tokens.data(), logits.data());
+  run(
+      streams.size(),
+      [&](size_t i) {
+        return Advance{streams[i], 1};
+      },
+      nullptr, tokens.data(), logits.data());
 }
 
 float* StreamBatch::touch(size_t stream) noexcept {
@@ -67,15 +87,21 @@ float* StreamBatch::touch(size_t stream) noexcept {
   return arenas_[stream];
 }
 
-void StreamBatch::reset(size_t stream) noexcept { model_->network().modulation().reset(touch(stream), rest_.data(), model_->state_layout()->size); }
+void StreamBatch::reset(size_t stream) noexcept {
+  model_->network().modulation().reset(touch(stream), rest_.data(), model_->state_layout()->size);
+}
 
 void StreamBatch::set_controls(size_t stream, std::span<const float> values) noexcept {
   model_->network().modulation().set_controls(touch(stream), values);
 }
 
-void StreamBatch::copy_state(size_t stream, State& to) const noexcept { std::copy_n(arenas_[stream], model_->state_layout()->size, to.data()); }
+void StreamBatch::copy_state(size_t stream, State& to) const noexcept {
+  std::copy_n(arenas_[stream], model_->state_layout()->size, to.data());
+}
 
-void StreamBatch::set_state(size_t stream, const State& from) noexcept { std::copy_n(from.data(), model_->state_layout()->size, touch(stream)); }
+void StreamBatch::set_state(size_t stream, const State& from) noexcept {
+  std::copy_n(from.data(), model_->state_layout()->size, touch(stream));
+}
 
 double StreamBatch::macs_per_frame() const noexcept {
   const ModelConfig& config = model_->config();
@@ -85,7 +111,8 @@ double StreamBatch::macs_per_frame() const noexcept {
 
 // advance(i): the i-th of the streams.
 template <class Advances>
-void StreamBatch::run(size_t streams, const Advances& advance, const float* in, const int32_t* tokens, float* out) noexcept {
+void StreamBatch::run(size_t streams, const Advances& advance, const float* in, const int32_t* tokens,
+                      float* out) noexcept {
   const size_t d_input = tokens ? 0 : size_t(model_->config().d_input);
   size_t named = 0, frames = 0;  // of the block
   const auto flush = [&] {
@@ -127,7 +154,8 @@ void StreamBatch::run_block(size_t streams, const float* in, const int32_t* toke
     film_[stream] = runner_->film();
     float* first = out;
     bool finite = true;
-    for (size_t t = 0; t < rows[i].frames; ++t, output += runner_->head().stride(), out += width_out_) finite &= copy_finite(output, width_out_, out);
+    for (size_t t = 0; t < rows[i].frames; ++t, output += runner_->head().stride(), out += width_out_)
+      finite &= copy_finite(output, width_out_, out);
     const size_t unchecked = unchecked_frames_[stream] + rows[i].frames;
     if (unchecked >= kCheckFrames) finite = finite && all_finite({rows[i].arena, model_->state_layout()->size});
     unchecked_frames_[stream] = uint8_t(unchecked >= kCheckFrames ? 0 : unchecked);

@@ -1,5 +1,5 @@
-// Many streams of one model moved on together: voices, channels, sensors. The weights are read once for all of them, and what has no
-// memory runs over streams as it otherwise runs over time.
+// Many streams of one model moved on together: voices, channels, sensors. The weights are read once for all of them,
+// and what has no memory runs over streams as it otherwise runs over time.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,9 @@
 
 namespace coil::ssm {
 
-// One thread at a time. Nothing marked [audio-thread] allocates, locks, throws or calls the system. Each stream gives what a Stream of its
-// own gives, up to rounding while streams differ in their controls, else to the bit of a Stream that is called in blocks.
+// One thread at a time. Nothing marked [audio-thread] allocates, locks, throws or calls the system. Each stream gives
+// what a Stream of its own gives, up to rounding while streams differ in their controls, else to the bit of a Stream
+// that is called in blocks.
 class StreamBatch {
  public:
   // A stream, and how many frames it moves on by.
@@ -22,8 +23,8 @@ class StreamBatch {
     uint32_t frames;
   };
 
-  // `streams` streams at rest with the card's default controls. `outputs`: the outputs that are wanted of every frame, in this order; none
-  // named: all. Takes streams * bytes_per_stream() of memory and a little. [main-thread]
+  // `streams` streams at rest with the card's default controls. `outputs`: the outputs that are wanted of every frame,
+  // in this order; none named: all. Takes streams * bytes_per_stream() of memory and a little. [main-thread]
   StreamBatch(std::shared_ptr<const Model> model, size_t streams, std::span<const uint32_t> outputs = {});
   ~StreamBatch();
   StreamBatch(StreamBatch&&) noexcept;
@@ -37,21 +38,23 @@ class StreamBatch {
   size_t width_out() const noexcept { return width_out_; }  // outputs of a frame
   size_t bytes_per_stream() const noexcept { return model_->state_layout()->size * sizeof(float); }
 
-  // Each of the named streams, which differ, by its next frames: in (frames, d_input), out (frames, width_out()), those of one stream after
-  // those of the other. However a stream's frames are cut into calls, the results are the same to the bit. As Stream::process else, a stream
-  // that leaves the finite numbers starts anew alone. Models that take frames only. [audio-thread]
+  // Each of the named streams, which differ, by its next frames: in (frames, d_input), out (frames, width_out()), those
+  // of one stream after those of the other. However a stream's frames are cut into calls, the results are the same to
+  // the bit. As Stream::process else, a stream that leaves the finite numbers starts anew alone. Models that take
+  // frames only. [audio-thread]
   void process(std::span<const Advance> streams, std::span<const float> in, std::span<float> out) noexcept;
   // One frame for each of the named streams, which differ. [audio-thread]
   void step(std::span<const uint32_t> streams, std::span<const float> in, std::span<float> out) noexcept;
   // One frame for every stream. [audio-thread]
   void step(std::span<const float> in, std::span<float> out) noexcept;
   // tokens (streams), logits (streams, width_out()). Models that take token ids only. [audio-thread]
-  void step_tokens(std::span<const uint32_t> streams, std::span<const int32_t> tokens, std::span<float> logits) noexcept;
+  void step_tokens(std::span<const uint32_t> streams, std::span<const int32_t> tokens,
+                   std::span<float> logits) noexcept;
 
-  void reset(size_t stream) noexcept;                                            // as Stream::reset [audio-thread]
-  void set_controls(size_t stream, std::span<const float> values) noexcept;      // as Model::set_controls [audio-thread]
-  void copy_state(size_t stream, State& to) const noexcept;                      // of this model [audio-thread]
-  void set_state(size_t stream, const State& from) noexcept;                     // of this model [audio-thread]
+  void reset(size_t stream) noexcept;                                        // as Stream::reset [audio-thread]
+  void set_controls(size_t stream, std::span<const float> values) noexcept;  // as Model::set_controls [audio-thread]
+  void copy_state(size_t stream, State& to) const noexcept;                  // of this model [audio-thread]
+  void set_state(size_t stream, const State& from) noexcept;                 // of this model [audio-thread]
 
   // Since construction, of all streams together. [audio-thread]
   uint64_t non_finite_inputs() const noexcept { return non_finite_inputs_; }

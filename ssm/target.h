@@ -1,4 +1,5 @@
-// What a model's weights are packed for when it is loaded: the SIMD instruction set, by default the best one, and the weights' format.
+// What a model's weights are packed for when it is loaded: the SIMD instruction set, by default the best one, and the
+// weights' format.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +8,8 @@
 
 namespace coil::ssm {
 
-// How the weights of a projection are kept. Everything else (A, dt bias, D, convolutions, norms, biases, states) is float32 always.
+// How the weights of a projection are kept. Everything else (A, dt bias, D, convolutions, norms, biases, states) is
+// float32 always.
 enum class WeightFormat {
   f32,
   bf16,  // rounded to the upper half of a float32
@@ -18,12 +20,13 @@ size_t bytes_of(WeightFormat format);                           // of one weight
 const char* to_string(WeightFormat format);                     // "bf16" ...
 WeightFormat weight_format_from_name(const std::string& name);  // throws Error that lists the names
 
-// An instruction set that this build has and this machine can run, and the weights' format, float32 unless asked otherwise. Cheap to copy.
+// An instruction set that this build has and this machine can run, and the weights' format, float32 unless asked
+// otherwise. Cheap to copy.
 class Target {
  public:
   static Target best();
-  static std::vector<Target> all();                    // best first
-  static Target from_name(const std::string& name);    // "avx2" ...; throws Error that lists the names
+  static std::vector<Target> all();                  // best first
+  static Target from_name(const std::string& name);  // "avx2" ...; throws Error that lists the names
   Target with(WeightFormat weights) const;
 
   const char* name() const;   // of the instruction set

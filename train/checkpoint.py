@@ -37,14 +37,19 @@ class Checkpoint:
     def read(cls, path):
         with np.load(path) as file:
             meta = json.loads(file["meta"].tobytes())
-            jobs = {name: {"record": record, **{part: file[f"{name}/{part}"] for part in STATE}} for name, record in meta["jobs"].items()}
+            jobs = {
+                name: {"record": record, **{part: file[f"{name}/{part}"] for part in STATE}}
+                for name, record in meta["jobs"].items()
+            }
         return cls(meta["scales"], jobs)
 
     def best(self, prefix):
         """name of the job with the lowest validation ESR among those whose model begins with the prefix"""
         names = [n for n, j in self.jobs.items() if j["record"]["model"].startswith(prefix) and j["record"]["history"]]
         # nan_to_num: a job that diverged must not win
-        return min(names, key=lambda n: np.nan_to_num(self.jobs[n]["record"]["history"][-1]["validation_esr"], nan=np.inf))
+        return min(
+            names, key=lambda n: np.nan_to_num(self.jobs[n]["record"]["history"][-1]["validation_esr"], nan=np.inf)
+        )
 
     def best_of_each_model(self):
         return [self.best(model) for model in dict.fromkeys(j["record"]["model"] for j in self.jobs.values())]
@@ -53,7 +58,9 @@ class Checkpoint:
         """state, shape, x_scale, y_scale, metrics, training of a job, as export() takes them; the averaged weights"""
         job = self.jobs[name]
         record = job["record"]
-        state = {key: job["average"][start:end].reshape(shape) for key, shape, start, end in layout(record["tensors"])[0]}
+        state = {
+            key: job["average"][start:end].reshape(shape) for key, shape, start, end in layout(record["tensors"])[0]
+        }
         scores = {k: v for k, v in record["metrics"].items() if k != "each"}
         training = {k: record[k] for k in ("steps", "seed", "lr", "seconds")}
         training["command"] = "python3 train/train.py, as in train/README.md"

@@ -11,7 +11,9 @@ import circuit
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--data", type=pathlib.Path, required=True, help="folder with knobs.csv, dry/ and overdrive/")
+    arguments.add_argument(
+        "--data", type=pathlib.Path, required=True, help="folder with knobs.csv, dry/ and overdrive/"
+    )
     arguments.add_argument("--seconds", type=float, default=4.0)
     options = arguments.parse_args()
     frames = int(options.seconds * circuit.SAMPLE_RATE)
@@ -25,8 +27,8 @@ def main():
         ours = circuit.simulate(circuit.resampled(dry) * circuit.INPUT_PEAK_VOLTS, rate, feedback, float(row["tone"]))
         ours = circuit.decimated(ours, frames) / circuit.OUTPUT_PEAK_VOLTS
         gain = np.dot(ours, wet) / np.dot(ours, ours)
-        esr = np.sum((ours - wet) ** 2) / np.sum(wet ** 2)
-        scaled = np.sum((gain * ours - wet) ** 2) / np.sum(wet ** 2)
+        esr = np.sum((ours - wet) ** 2) / np.sum(wet**2)
+        scaled = np.sum((gain * ours - wet) ** 2) / np.sum(wet**2)
         print(f"{row['wet_file']:40s} ESR {esr:.5f}, {scaled:.5f} after a gain of {gain:.4f}")
 
 

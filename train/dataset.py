@@ -35,11 +35,12 @@ def random_knobs(rng, count):
 def make(part, takes_path=TAKES, seed=1, length=LENGTH, scale=1.0, workers=None):
     """dict of x (n, length), y (n, length), knobs (n, 2), all float32, and source (n names); scale < 1 makes fewer excerpts.
 
-    The recorded excerpts of the test part have the knobs of a grid, all others random knobs. Without a takes file all are synthetic."""
+    The recorded excerpts of the test part have the knobs of a grid, all others random knobs. Without a takes file all are synthetic.
+    """
     synthetic, recorded, names, gains = PARTS[part]
     synthetic, recorded = max(1, round(synthetic * scale)), max(1, round(recorded * scale))
     rng = np.random.default_rng([seed, zlib.crc32(part.encode())])
-    seeds = rng.integers(1, 2 ** 31, synthetic)
+    seeds = rng.integers(1, 2**31, synthetic)
     x = [dry.synthetic(int(s), length) for s in seeds]
     source = ["synthetic"] * synthetic
     knobs = random_knobs(rng, synthetic + recorded)
@@ -54,7 +55,12 @@ def make(part, takes_path=TAKES, seed=1, length=LENGTH, scale=1.0, workers=None)
             knobs[synthetic:] = grid[np.arange(recorded) * 7 % len(grid)]
     knobs = knobs.astype(np.float32)
     with concurrent.futures.ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        y = list(pool.map(lambda i: circuit.process(x[i], float(knobs[i, 0]), float(knobs[i, 1])).astype(np.float32), range(len(x))))
+        y = list(
+            pool.map(
+                lambda i: circuit.process(x[i], float(knobs[i, 0]), float(knobs[i, 1])).astype(np.float32),
+                range(len(x)),
+            )
+        )
     return {"x": np.stack(x), "y": np.stack(y), "knobs": knobs, "source": source}
 
 
@@ -62,7 +68,9 @@ def main():
     arguments = argparse.ArgumentParser(description="Writes the test part as 32-bit float WAV pairs and an index.")
     arguments.add_argument("--takes", type=pathlib.Path, default=TAKES)
     arguments.add_argument("--seed", type=int, default=1)
-    arguments.add_argument("--out", type=pathlib.Path, required=True, help="folder for NN_dry.wav, NN_wet.wav and index.json")
+    arguments.add_argument(
+        "--out", type=pathlib.Path, required=True, help="folder for NN_dry.wav, NN_wet.wav and index.json"
+    )
     options = arguments.parse_args()
     part = make("test", options.takes, options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -70,7 +78,15 @@ def main():
     for i, (x, y, knobs, source) in enumerate(zip(part["x"], part["y"], part["knobs"], part["source"])):
         wav.write(options.out / f"{i:02d}_dry.wav", x, circuit.SAMPLE_RATE)
         wav.write(options.out / f"{i:02d}_wet.wav", y, circuit.SAMPLE_RATE)
-        index.append({"dry": f"{i:02d}_dry.wav", "wet": f"{i:02d}_wet.wav", "drive": float(knobs[0]), "tone": float(knobs[1]), "source": source})
+        index.append(
+            {
+                "dry": f"{i:02d}_dry.wav",
+                "wet": f"{i:02d}_wet.wav",
+                "drive": float(knobs[0]),
+                "tone": float(knobs[1]),
+                "source": source,
+            }
+        )
     (options.out / "index.json").write_text(json.dumps(index, indent=1))
     print(f"{options.out}: {len(index)} pairs, {part['x'].size / circuit.SAMPLE_RATE:.0f} s")
 

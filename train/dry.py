@@ -21,7 +21,9 @@ def _library():
 
 def synthetic(seed, frames):
     out = np.empty(frames, np.float32)
-    if _library().dry_synthesize(ctypes.c_uint32(seed), out.ctypes.data_as(ctypes.POINTER(ctypes.c_float)), ctypes.c_long(frames)):
+    if _library().dry_synthesize(
+        ctypes.c_uint32(seed), out.ctypes.data_as(ctypes.POINTER(ctypes.c_float)), ctypes.c_long(frames)
+    ):
         raise MemoryError
     return faded(out)
 
@@ -51,7 +53,7 @@ def recorded(takes, names, rng, count, frames, gains):
     for pick in picks:
         name, start = joined[int(pick)]
         start = min(start + int(rng.integers(frames // 4)), len(takes[name]) - frames)
-        excerpt = takes[name][start:start + frames]
+        excerpt = takes[name][start : start + frames]
         gain = gains[0] * (gains[1] / gains[0]) ** rng.random()
         out.append(faded(excerpt * min(gain, 1 / max(np.abs(excerpt).max(), 1e-3))))
     return out

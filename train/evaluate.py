@@ -29,8 +29,24 @@ class Engine:
         with tempfile.TemporaryDirectory() as folder:
             source, out = pathlib.Path(folder, "dry.wav"), pathlib.Path(folder, "wet.wav")
             wav.write(source, dry, circuit.SAMPLE_RATE)
-            subprocess.run([self.executable, "process", str(source), "-o", str(out), "-m", str(self.preset),
-                            "--set", f"drive={KNOB_RANGE * drive:.9g}", "--set", f"tone={KNOB_RANGE * tone:.9g}"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.run(
+                [
+                    self.executable,
+                    "process",
+                    str(source),
+                    "-o",
+                    str(out),
+                    "-m",
+                    str(self.preset),
+                    "--set",
+                    f"drive={KNOB_RANGE * drive:.9g}",
+                    "--set",
+                    f"tone={KNOB_RANGE * tone:.9g}",
+                ],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
             samples, rate = wav.read(out)
         if rate != circuit.SAMPLE_RATE or len(samples) != len(dry):
             raise ValueError(f"{len(dry)} frames at {circuit.SAMPLE_RATE} Hz in, {len(samples)} at {rate} Hz out")
@@ -43,6 +59,7 @@ class Network:
     def __init__(self, checkpoint, name):
         import torch
         import models
+
         self.torch = torch
         state, _, self.x_scale, self.y_scale, *_ = checkpoint.for_export(name)
         self.model = models.MODELS[checkpoint.jobs[name]["record"]["model"]]()
@@ -51,7 +68,9 @@ class Network:
     def __call__(self, dry, drive, tone):
         with self.torch.no_grad():
             x = self.torch.from_numpy(np.asarray(dry, np.float32) / np.float32(self.x_scale))[None, None]
-            return self.model(x, self.torch.tensor([[drive, tone]], dtype=self.torch.float32))[0, 0].numpy() * np.float32(self.y_scale)
+            return self.model(x, self.torch.tensor([[drive, tone]], dtype=self.torch.float32))[
+                0, 0
+            ].numpy() * np.float32(self.y_scale)
 
 
 def ratio(rows):
@@ -80,22 +99,42 @@ def evaluate(process, pairs, alias_hertz):
     for c, w, (_, _, d, t, _) in zip(cold, warm, pairs):
         # to the nearest quarter of each knob's range
         cells.setdefault((round(d * 4) / 4, round(t * 4) / 4), []).append((c, w))
-    result["knobs"] = [{"drive": d * KNOB_RANGE, "tone": t * KNOB_RANGE, **ratio([c for c, _ in r]), "esr_settled": ratio([w for _, w in r])["esr"]}
-                       for (d, t), r in sorted(cells.items())]
+    result["knobs"] = [
+        {
+            "drive": d * KNOB_RANGE,
+            "tone": t * KNOB_RANGE,
+            **ratio([c for c, _ in r]),
+            "esr_settled": ratio([w for _, w in r])["esr"],
+        }
+        for (d, t), r in sorted(cells.items())
+    ]
     tone = metrics.sine(alias_hertz, circuit.SAMPLE_RATE)
-    result["aliasing"] = {"hertz": alias_hertz, "db": metrics.aliasing_db(process(tone, *ALIAS_KNOBS), alias_hertz, circuit.SAMPLE_RATE)}
+    result["aliasing"] = {
+        "hertz": alias_hertz,
+        "db": metrics.aliasing_db(process(tone, *ALIAS_KNOBS), alias_hertz, circuit.SAMPLE_RATE),
+    }
     quiet = [process(np.zeros(2 * circuit.SAMPLE_RATE, np.float32), d, t) for d, t in CORNERS]
-    result["silence"] = {"start_peak_dbfs": max(decibel(np.abs(q).max()) for q in quiet), "settled_dbfs": max(decibel(np.abs(q[circuit.SAMPLE_RATE:]).max()) for q in quiet)}
+    result["silence"] = {
+        "start_peak_dbfs": max(decibel(np.abs(q).max()) for q in quiet),
+        "settled_dbfs": max(decibel(np.abs(q[circuit.SAMPLE_RATE :]).max()) for q in quiet),
+    }
     return result
 
 
 def report(name, r):
-    print(f"{name}\n  ESR {r['all']['esr']:.6f}, settled {r['all_settled']['esr']:.6f}; pre-emphasised {r['all']['esr_pre']:.6f}, settled {r['all_settled']['esr_pre']:.6f}")
+    print(
+        f"{name}\n  ESR {r['all']['esr']:.6f}, settled {r['all_settled']['esr']:.6f}; pre-emphasised {r['all']['esr_pre']:.6f}, settled {r['all_settled']['esr_pre']:.6f}"
+    )
     for kind in ("synthetic", "recorded"):
         if kind in r:
-            print(f"  {kind} ESR {r[kind]['esr']:.6f}, settled {r[kind + '_settled']['esr']:.6f}, {r[kind]['excerpts']} excerpts")
-    print(f"  aliasing of a {r['aliasing']['hertz']} Hz sine at full drive {r['aliasing']['db']:.1f} dB; silence in: first second at most {r['silence']['start_peak_dbfs']:.1f} dBFS, "
-          f"after it {r['silence']['settled_dbfs']:.1f} dBFS", flush=True)
+            print(
+                f"  {kind} ESR {r[kind]['esr']:.6f}, settled {r[kind + '_settled']['esr']:.6f}, {r[kind]['excerpts']} excerpts"
+            )
+    print(
+        f"  aliasing of a {r['aliasing']['hertz']} Hz sine at full drive {r['aliasing']['db']:.1f} dB; silence in: first second at most {r['silence']['start_peak_dbfs']:.1f} dBFS, "
+        f"after it {r['silence']['settled_dbfs']:.1f} dBFS",
+        flush=True,
+    )
 
 
 def main():
@@ -107,10 +146,16 @@ def main():
     a.add_argument("--alias-hertz", type=int, default=5000)
     a.add_argument("--json", type=pathlib.Path, help="write the numbers here too")
     o = a.parse_args()
-    pairs = [(wav.read(o.heldout / p["dry"])[0], wav.read(o.heldout / p["wet"])[0], p["drive"], p["tone"], p["source"])
-             for p in json.loads((o.heldout / "index.json").read_text())]
+    pairs = [
+        (wav.read(o.heldout / p["dry"])[0], wav.read(o.heldout / p["wet"])[0], p["drive"], p["tone"], p["source"])
+        for p in json.loads((o.heldout / "index.json").read_text())
+    ]
     tone = metrics.sine(o.alias_hertz, circuit.SAMPLE_RATE)
-    result = {"circuit_aliasing_db": metrics.aliasing_db(circuit.process(tone, *ALIAS_KNOBS), o.alias_hertz, circuit.SAMPLE_RATE)}
+    result = {
+        "circuit_aliasing_db": metrics.aliasing_db(
+            circuit.process(tone, *ALIAS_KNOBS), o.alias_hertz, circuit.SAMPLE_RATE
+        )
+    }
     print(f"the circuit's own aliasing of a {o.alias_hertz} Hz sine: {result['circuit_aliasing_db']:.1f} dB")
     if o.preset:
         result["preset"] = evaluate(Engine(o.executable, o.preset), pairs, o.alias_hertz)
@@ -120,6 +165,7 @@ def main():
             print(f"  {c['drive']:5.1f} {c['tone']:5.1f}  {c['esr']:.6f}  {c['esr_settled']:.6f}  {c['excerpts']}")
     if o.checkpoint:
         from checkpoint import Checkpoint
+
         checkpoint = Checkpoint.read(o.checkpoint)
         result["jobs"] = {}
         for name in checkpoint.jobs:

@@ -47,8 +47,24 @@ def run(executable, preset, signal, rate, drive, tone, *options):
     with tempfile.TemporaryDirectory() as folder:
         source, out = pathlib.Path(folder, "dry.wav"), pathlib.Path(folder, "wet.wav")
         wav.write(source, signal, rate)
-        subprocess.run([executable, "process", str(source), "-o", str(out), "-m", str(preset), "--quiet", "--set", f"drive={KNOB_RANGE * drive:.9g}",
-                        "--set", f"tone={KNOB_RANGE * tone:.9g}", *options], check=True)
+        subprocess.run(
+            [
+                executable,
+                "process",
+                str(source),
+                "-o",
+                str(out),
+                "-m",
+                str(preset),
+                "--quiet",
+                "--set",
+                f"drive={KNOB_RANGE * drive:.9g}",
+                "--set",
+                f"tone={KNOB_RANGE * tone:.9g}",
+                *options,
+            ],
+            check=True,
+        )
         samples, found = wav.read(out)
     if found != rate or len(samples) != len(signal):
         raise ValueError(f"{len(signal)} frames at {rate} Hz in, {len(samples)} at {found} Hz out")
@@ -70,7 +86,11 @@ class Takes:
         """dry, the preset's and the circuit's output; the outputs limited as well, without the silence around them"""
         dry, drive, tone = self.pairs[index]
         dry = resampled(np.pad(dry, SILENCE), OWN, OWN, band)
-        return dry, scored(run(self.executable, self.preset, dry, OWN, drive, tone), OWN, band), scored(circuit.process(dry, drive, tone), OWN, band)
+        return (
+            dry,
+            scored(run(self.executable, self.preset, dry, OWN, drive, tone), OWN, band),
+            scored(circuit.process(dry, drive, tone), OWN, band),
+        )
 
 
 def scored(signal, rate, band):
@@ -82,20 +102,36 @@ def measure(takes, rate):
     sums = {name: np.zeros(2) for name in ("own_rate", *WAYS, *(f"{way}_circuit" for way in WAYS))}
     for index, (_, drive, tone) in enumerate(takes.pairs):
         dry, truth, wet = takes.limited(index, band)
-        sums["own_rate"] += np.sum((truth - wet) ** 2), np.sum(wet ** 2)
+        sums["own_rate"] += np.sum((truth - wet) ** 2), np.sum(wet**2)
         given = resampled(dry, OWN, rate)
         for way in WAYS:
-            found = scored(run(takes.executable, takes.preset, given, rate, drive, tone, "--rate-scaling", way), rate, band)
-            sums[way] += np.sum((found - truth) ** 2), np.sum(truth ** 2)
-            sums[f"{way}_circuit"] += np.sum((found - wet) ** 2), np.sum(wet ** 2)
-    result = {"rate_hz": rate, "band_hz": band, "excerpts": len(takes.pairs),
-              "circuit_esr_db": {"own_rate": decibel(sums["own_rate"]), **{way: decibel(sums[f"{way}_circuit"]) for way in WAYS}}}
+            found = scored(
+                run(takes.executable, takes.preset, given, rate, drive, tone, "--rate-scaling", way), rate, band
+            )
+            sums[way] += np.sum((found - truth) ** 2), np.sum(truth**2)
+            sums[f"{way}_circuit"] += np.sum((found - wet) ** 2), np.sum(wet**2)
+    result = {
+        "rate_hz": rate,
+        "band_hz": band,
+        "excerpts": len(takes.pairs),
+        "circuit_esr_db": {
+            "own_rate": decibel(sums["own_rate"]),
+            **{way: decibel(sums[f"{way}_circuit"]) for way in WAYS},
+        },
+    }
     for way in WAYS:
         result[f"{way}_esr_db"] = decibel(sums[way])
     given = resampled(metrics.sine(ALIAS_HERTZ, OWN), OWN, rate)
     result["aliasing_5khz_db"] = {
-        way: metrics.aliasing_db(resampled(run(takes.executable, takes.preset, given, rate, *ALIAS_KNOBS, "--rate-scaling", way), rate, OWN, band), ALIAS_HERTZ, OWN)
-        for way in WAYS}
+        way: metrics.aliasing_db(
+            resampled(
+                run(takes.executable, takes.preset, given, rate, *ALIAS_KNOBS, "--rate-scaling", way), rate, OWN, band
+            ),
+            ALIAS_HERTZ,
+            OWN,
+        )
+        for way in WAYS
+    }
     return result
 
 
@@ -108,15 +144,23 @@ def main():
     a.add_argument("--every", type=int, default=1, help="take every so many-th held-out pair")
     a.add_argument("--json", type=pathlib.Path, help="write the numbers here too")
     o = a.parse_args()
-    pairs = [(wav.read(o.heldout / p["dry"])[0], p["drive"], p["tone"]) for p in json.loads((o.heldout / "index.json").read_text())[::o.every]]
+    pairs = [
+        (wav.read(o.heldout / p["dry"])[0], p["drive"], p["tone"])
+        for p in json.loads((o.heldout / "index.json").read_text())[:: o.every]
+    ]
     takes = Takes(o.executable, o.preset, pairs)
-    print("rate, Hz  band, Hz | ESR against its own rate, dB: steps  resample | against the circuit: own rate  steps  resample | aliasing: steps  resample")
+    print(
+        "rate, Hz  band, Hz | ESR against its own rate, dB: steps  resample | against the circuit: own rate  steps  resample | aliasing: steps  resample"
+    )
     results = []
     for rate in o.rates:
         r = measure(takes, rate)
         c, s = r["circuit_esr_db"], r["aliasing_5khz_db"]
-        print(f"{rate:8d}  {r['band_hz']:8.0f} | {r['steps_esr_db']:6.1f}  {r['resample_esr_db']:6.1f} | {c['own_rate']:6.1f}  {c['steps']:6.1f}  {c['resample']:6.1f} | "
-              f"{s['steps']:6.1f}  {s['resample']:6.1f}", flush=True)
+        print(
+            f"{rate:8d}  {r['band_hz']:8.0f} | {r['steps_esr_db']:6.1f}  {r['resample_esr_db']:6.1f} | {c['own_rate']:6.1f}  {c['steps']:6.1f}  {c['resample']:6.1f} | "
+            f"{s['steps']:6.1f}  {s['resample']:6.1f}",
+            flush=True,
+        )
         results.append(r)
     if o.json:
         o.json.write_text(json.dumps({"rates": results}, indent=1) + "\n")

@@ -18,31 +18,60 @@ SETTLE_SECONDS = 3
 
 def config(shape):
     return {
-        "model_type": "coil", "sample_rate": SAMPLE_RATE, "d_input": 1, "d_model": shape["d_model"], "d_output": 1, "direct": True, "norm_f": False,
-        "layers": [{"repeat": shape["layers"], "residual": True, "parts": [
-            {"type": "s4d", "name": "mixer", "d_state": 2 * shape["pairs"], "mode": "complex", "discretization": "zoh"},
-            {"type": "linear", "name": "in_proj", "d_out": shape["d_model"], "bias": True},
-            {"type": "film"},
-            {"type": "tanh"},
-            {"type": "linear", "name": "out_proj", "d_out": shape["d_model"], "bias": False}]}],
+        "model_type": "coil",
+        "sample_rate": SAMPLE_RATE,
+        "d_input": 1,
+        "d_model": shape["d_model"],
+        "d_output": 1,
+        "direct": True,
+        "norm_f": False,
+        "layers": [
+            {
+                "repeat": shape["layers"],
+                "residual": True,
+                "parts": [
+                    {
+                        "type": "s4d",
+                        "name": "mixer",
+                        "d_state": 2 * shape["pairs"],
+                        "mode": "complex",
+                        "discretization": "zoh",
+                    },
+                    {"type": "linear", "name": "in_proj", "d_out": shape["d_model"], "bias": True},
+                    {"type": "film"},
+                    {"type": "tanh"},
+                    {"type": "linear", "name": "out_proj", "d_out": shape["d_model"], "bias": False},
+                ],
+            }
+        ],
         "controls": {"count": 2, "hidden": shape["hidden"]},
     }
 
 
 def card(metrics, training):
     return {
-        "name": "Green Overdrive", "task": "overdrive",
+        "name": "Green Overdrive",
+        "task": "overdrive",
         "description": "A two-op-amp guitar overdrive of the TS808 circuit, learned from a simulation of it, with its drive, tone and level knobs.",
-        "sample_rate": SAMPLE_RATE, "channels": 1, "latency_frames": 0, "settle_frames": SETTLE_SECONDS * SAMPLE_RATE,
+        "sample_rate": SAMPLE_RATE,
+        "channels": 1,
+        "latency_frames": 0,
+        "settle_frames": SETTLE_SECONDS * SAMPLE_RATE,
         "controls": [
             {"name": "drive", "min": 0, "max": 10, "default": 5, "unit": "", "to": "network"},
             {"name": "tone", "min": 0, "max": 10, "default": 5, "unit": "", "to": "network"},
-            {"name": "level", "min": -40, "max": 12, "default": 0, "unit": "dB", "to": "output_gain_db"}],
-        "input_peak_volts": INPUT_PEAK_VOLTS, "output_peak_volts": OUTPUT_PEAK_VOLTS,
-        "training": dict(training, data=(
-            "synthetic guitar-like signals and dry takes (MIT, Copyright (c) 2023 Steven Atkinson, github.com/tone-3000/neural-amp-modeler-wasm, "
-            f"commit fea1e13bbf4d0ec535cd9ba184562e37215c51e5); takes trained on: {', '.join(TRAIN_TAKES)}; validation: {', '.join(VALIDATION_TAKES)}; "
-            f"held out for the metrics: {', '.join(TEST_TAKES)}")),
+            {"name": "level", "min": -40, "max": 12, "default": 0, "unit": "dB", "to": "output_gain_db"},
+        ],
+        "input_peak_volts": INPUT_PEAK_VOLTS,
+        "output_peak_volts": OUTPUT_PEAK_VOLTS,
+        "training": dict(
+            training,
+            data=(
+                "synthetic guitar-like signals and dry takes (MIT, Copyright (c) 2023 Steven Atkinson, github.com/tone-3000/neural-amp-modeler-wasm, "
+                f"commit fea1e13bbf4d0ec535cd9ba184562e37215c51e5); takes trained on: {', '.join(TRAIN_TAKES)}; validation: {', '.join(VALIDATION_TAKES)}; "
+                f"held out for the metrics: {', '.join(TEST_TAKES)}"
+            ),
+        ),
         "metrics": metrics,
         "licence": "CC0-1.0",
     }
@@ -87,34 +116,52 @@ def read_safetensors(path):
         if entry["dtype"] != "F32":
             raise ValueError(f"{name}: {entry['dtype']}, expected F32")
         begin, end = entry["data_offsets"]
-        tensors[name] = np.frombuffer(blob[start + begin:start + end], "<f4").reshape(entry["shape"])
+        tensors[name] = np.frombuffer(blob[start + begin : start + end], "<f4").reshape(entry["shape"])
     return tensors, metadata
 
 
 def export(path, state, shape, x_scale, y_scale, metrics, training):
-    write_safetensors(path, scaled(state, x_scale, y_scale),
-                      {"config": json.dumps(config(shape)), "card": json.dumps(card(metrics, training))})
+    write_safetensors(
+        path,
+        scaled(state, x_scale, y_scale),
+        {"config": json.dumps(config(shape)), "card": json.dumps(card(metrics, training))},
+    )
 
 
 def engine_metrics(evaluation):
     """a card's metrics from what evaluate.py wrote about a preset"""
     r = evaluation["preset"]
-    scores = {"measured": "by the engine on the held-out pairs (train/evaluate.py); settled: after 1 s of silence", "test_excerpts": r["all"]["excerpts"]}
+    scores = {
+        "measured": "by the engine on the held-out pairs (train/evaluate.py); settled: after 1 s of silence",
+        "test_excerpts": r["all"]["excerpts"],
+    }
     for part, suffix in (("all", ""), ("synthetic", "_synthetic"), ("recorded", "_recorded")):
         if part in r:
             scores[f"esr{suffix}"], scores[f"esr{suffix}_settled"] = r[part]["esr"], r[f"{part}_settled"]["esr"]
     scores["esr_pre_emphasised"] = r["all"]["esr_pre"]
     scores["esr_worst_knob_cell"] = max(c["esr"] for c in r["knobs"])
-    scores["aliasing_5khz_db"], scores["circuit_aliasing_5khz_db"] = r["aliasing"]["db"], evaluation["circuit_aliasing_db"]
-    scores["silence_first_second_peak_dbfs"], scores["silence_later_peak_dbfs"] = r["silence"]["start_peak_dbfs"], r["silence"]["settled_dbfs"]
+    scores["aliasing_5khz_db"], scores["circuit_aliasing_5khz_db"] = (
+        r["aliasing"]["db"],
+        evaluation["circuit_aliasing_db"],
+    )
+    scores["silence_first_second_peak_dbfs"], scores["silence_later_peak_dbfs"] = (
+        r["silence"]["start_peak_dbfs"],
+        r["silence"]["settled_dbfs"],
+    )
     return scores
 
 
 def other_rates(measured):
     """what evaluate_rates.py wrote, as a card has it: error in dB against the model at its own rate, by rate and way"""
-    table = {f"{r['rate_hz']}": {way: round(r[f"{way}_esr_db"], 1) for way in ("steps", "resample")} for r in measured["rates"]}
-    return {"measured": "by the engine (train/evaluate_rates.py): ESR in dB against the preset at its own rate",
-            "test_excerpts": measured["rates"][0]["excerpts"], "esr_db": table}
+    table = {
+        f"{r['rate_hz']}": {way: round(r[f"{way}_esr_db"], 1) for way in ("steps", "resample")}
+        for r in measured["rates"]
+    }
+    return {
+        "measured": "by the engine (train/evaluate_rates.py): ESR in dB against the preset at its own rate",
+        "test_excerpts": measured["rates"][0]["excerpts"],
+        "esr_db": table,
+    }
 
 
 def better_way(table):
@@ -135,7 +182,11 @@ def with_other_rates(metadata, measured):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--checkpoint", type=pathlib.Path, help="of train.py; without it the file at --out is kept but for its card's figures")
+    arguments.add_argument(
+        "--checkpoint",
+        type=pathlib.Path,
+        help="of train.py; without it the file at --out is kept but for its card's figures",
+    )
     arguments.add_argument("--job", help="default: the S4D job with the lowest validation ESR")
     arguments.add_argument("--evaluation", type=pathlib.Path, help="JSON that evaluate.py wrote")
     arguments.add_argument("--rates", type=pathlib.Path, help="JSON that evaluate_rates.py wrote")
@@ -143,6 +194,7 @@ def main():
     options = arguments.parse_args()
     if options.checkpoint:
         from checkpoint import Checkpoint
+
         checkpoint = Checkpoint.read(options.checkpoint)
         name = options.job or checkpoint.best("s4d_")
         export(options.out, *checkpoint.for_export(name))
@@ -152,14 +204,18 @@ def main():
         write_safetensors(options.out, tensors, dict(metadata, card=json.dumps(renewed(json.loads(metadata["card"])))))
     if options.evaluation:
         tensors, metadata = read_safetensors(options.out)
-        card_now = dict(json.loads(metadata["card"]), metrics=engine_metrics(json.loads(options.evaluation.read_text())))
+        card_now = dict(
+            json.loads(metadata["card"]), metrics=engine_metrics(json.loads(options.evaluation.read_text()))
+        )
         write_safetensors(options.out, tensors, dict(metadata, card=json.dumps(card_now)))
         print(f"{options.out}: {card_now['metrics']}")
     if options.rates:
         tensors, metadata = read_safetensors(options.out)
         metadata = with_other_rates(metadata, json.loads(options.rates.read_text()))
         write_safetensors(options.out, tensors, metadata)
-        print(f"{options.out}: {json.loads(metadata['card'])['other_rates']['esr_db']}, rate_scaling {json.loads(metadata['config']).get('rate_scaling', 'resample')}")
+        print(
+            f"{options.out}: {json.loads(metadata['card'])['other_rates']['esr_db']}, rate_scaling {json.loads(metadata['config']).get('rate_scaling', 'resample')}"
+        )
 
 
 if __name__ == "__main__":

@@ -9,14 +9,19 @@ def energies(wet, target):
     wet, target = np.asarray(wet, np.float64), np.asarray(target, np.float64)
     error = wet - target
     pre = lambda s: s[..., 1:] - PRE_EMPHASIS * s[..., :-1]
-    return [np.sum(s ** 2, -1) for s in (error, target, pre(error), pre(target))]
+    return [np.sum(s**2, -1) for s in (error, target, pre(error), pre(target))]
 
 
 def summary(wet, target):
     """ESR over all excerpts together, the same pre-emphasised, the median excerpt's, and each excerpt's"""
     e, t, pe, pt = energies(wet, target)
     each = e / t
-    return {"esr": float(e.sum() / t.sum()), "esr_pre": float(pe.sum() / pt.sum()), "esr_median": float(np.median(each)), "each": each.tolist()}
+    return {
+        "esr": float(e.sum() / t.sum()),
+        "esr_pre": float(pe.sum() / pt.sum()),
+        "esr_median": float(np.median(each)),
+        "each": each.tolist(),
+    }
 
 
 def sine(frequency, rate, amplitude=0.5):
@@ -27,7 +32,9 @@ def aliasing_db(response, frequency, rate):
     """Energy of the last second away from 0 Hz and all harmonics below half the rate, relative to all but 0 Hz, in dB."""
     tail = np.asarray(response, np.float64)[-rate:]
     n = np.arange(rate) / rate
-    window = 0.35875 - 0.48829 * np.cos(2 * np.pi * n) + 0.14128 * np.cos(4 * np.pi * n) - 0.01168 * np.cos(6 * np.pi * n)
+    window = (
+        0.35875 - 0.48829 * np.cos(2 * np.pi * n) + 0.14128 * np.cos(4 * np.pi * n) - 0.01168 * np.cos(6 * np.pi * n)
+    )
     power = np.abs(np.fft.rfft(tail * window)) ** 2
     hertz = np.arange(len(power))
     off = np.abs(hertz - frequency * np.round(hertz / frequency)) > 10

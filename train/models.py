@@ -124,7 +124,7 @@ class WaveNet(nn.Module):
 
     The default has the layers and widths of the A1 standard architecture of Neural Amp Modeler."""
 
-    def __init__(self, widths=(16, 8), head=8, taps=3, dilations=(tuple(2 ** i for i in range(10)),) * 2):
+    def __init__(self, widths=(16, 8), head=8, taps=3, dilations=(tuple(2**i for i in range(10)),) * 2):
         super().__init__()
         self.stacks = nn.ModuleList()
         wide, self.macs = 1, 0
@@ -138,7 +138,7 @@ class WaveNet(nn.Module):
             s.head = nn.Conv1d(width, 1 if last else head, 1, bias=last)
             self.stacks.append(s)
             # the knobs' share of the mix-in is constant between knob moves
-            self.macs += wide * width + len(dilation) * (taps * width ** 2 + width + width ** 2) + s.head.weight.numel()
+            self.macs += wide * width + len(dilation) * (taps * width**2 + width + width**2) + s.head.weight.numel()
             wide = width
         self.scale = nn.Parameter(torch.tensor(0.1))
 

@@ -22,7 +22,9 @@ def main():
         packed[name] = np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(options.out, **packed)
-    print(f"{options.out}: {sum(v.size for k, v in packed.items() if k != 'sample_rate') / SAMPLE_RATE:.0f} s, {options.out.stat().st_size / 2**20:.1f} MiB")
+    print(
+        f"{options.out}: {sum(v.size for k, v in packed.items() if k != 'sample_rate') / SAMPLE_RATE:.0f} s, {options.out.stat().st_size / 2**20:.1f} MiB"
+    )
 
 
 if __name__ == "__main__":

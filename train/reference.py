@@ -35,7 +35,7 @@ def run(path, signal, controls):
                     r = linear(f"backbone.layers.{i}.{part['name']}", r)
                 elif part["type"] == "film":
                     w = len(r)
-                    r = (1 + film[at:at + w]) * r + film[at + w:at + 2 * w]
+                    r = (1 + film[at : at + w]) * r + film[at + w : at + 2 * w]
                     at += 2 * w
                 elif part["type"] == "tanh":
                     r = np.tanh(r)

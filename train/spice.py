@@ -17,8 +17,12 @@ def available():
 
 def netlist(source, feedback, track, seconds, step, output):
     """source: the text of the input source's waveform, such as SIN(0 0.1 440); output: file that gets time and volts."""
-    k = dict(COMPONENTS, feedback=feedback, plus=COMPONENTS["r_pot_end"] + track * COMPONENTS["r_tone_pot"],
-             minus=COMPONENTS["r_pot_end"] + (1 - track) * COMPONENTS["r_tone_pot"])
+    k = dict(
+        COMPONENTS,
+        feedback=feedback,
+        plus=COMPONENTS["r_pot_end"] + track * COMPONENTS["r_tone_pot"],
+        minus=COMPONENTS["r_pot_end"] + (1 - track) * COMPONENTS["r_tone_pot"],
+    )
     return f"""overdrive
 Vin in 0 {source}
 Cin in c {k['c_in']}

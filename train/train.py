@@ -30,11 +30,25 @@ INDEX_ROWS = 4096
 # batch, frames of a segment, frames at its start that are run but not scored (the state starts at zero there)
 SEGMENTS = {"lstm_16": (64, 4096, 1024)}
 SEGMENT = (8, 16384, 4096)
-JOBS = ("s4d_8x6@0.008", "s4d_8x6@0.012", "s4d_8x6@0.016", "s4d_9x5@0.012", "s4d_10x5p3@0.012", "s4d_8x8p2@0.012",
-        "wavenet_standard@0.002", "wavenet_standard@0.004", "wavenet_standard@0.008",
-        "wavenet_feather@0.004", "wavenet_feather@0.008",
-        "wavenet_nano@0.004", "wavenet_nano@0.008", "wavenet_nano@0.016",
-        "lstm_16@0.004", "lstm_16@0.008", "lstm_16@0.016")
+JOBS = (
+    "s4d_8x6@0.008",
+    "s4d_8x6@0.012",
+    "s4d_8x6@0.016",
+    "s4d_9x5@0.012",
+    "s4d_10x5p3@0.012",
+    "s4d_8x8p2@0.012",
+    "wavenet_standard@0.002",
+    "wavenet_standard@0.004",
+    "wavenet_standard@0.008",
+    "wavenet_feather@0.004",
+    "wavenet_feather@0.008",
+    "wavenet_nano@0.004",
+    "wavenet_nano@0.008",
+    "wavenet_nano@0.016",
+    "lstm_16@0.004",
+    "lstm_16@0.008",
+    "lstm_16@0.016",
+)
 ALIAS_HERTZ = 5000
 
 
@@ -50,7 +64,10 @@ def spectral_distance(p, y, windows):
     total = 0.0
     for window in windows:
         n = len(window)
-        P, Y = [torch.stft(s.flatten(0, 1), n, n // 4, window=window, center=False, return_complex=True).abs() for s in (p, y)]
+        P, Y = [
+            torch.stft(s.flatten(0, 1), n, n // 4, window=window, center=False, return_complex=True).abs()
+            for s in (p, y)
+        ]
         convergence = ((P - Y).pow(2).sum() / Y.pow(2).sum().clamp(min=1e-6)).clamp(min=1e-8).sqrt()
         total = total + convergence + (torch.log(P + 1e-3) - torch.log(Y + 1e-3)).abs().mean()
     return total / len(windows)
@@ -63,8 +80,15 @@ class Data:
         self.scales = scales or {"x": 4 * float(parts["train"]["x"].std()), "y": float(parts["train"]["y"].std())}
         self.device = device
         move = lambda a, s: torch.from_numpy(a / np.float32(s)).to(device)
-        self.parts = {name: {"x": move(p["x"], self.scales["x"]), "y": move(p["y"], self.scales["y"]), "knobs": torch.from_numpy(p["knobs"]).to(device),
-                             "source": p["source"]} for name, p in parts.items()}
+        self.parts = {
+            name: {
+                "x": move(p["x"], self.scales["x"]),
+                "y": move(p["y"], self.scales["y"]),
+                "knobs": torch.from_numpy(p["knobs"]).to(device),
+                "source": p["source"],
+            }
+            for name, p in parts.items()
+        }
 
 
 class Job:
@@ -97,7 +121,9 @@ class Job:
         self.row = torch.zeros(1, dtype=torch.long, device=data.device)
         self.index = torch.zeros(INDEX_ROWS, 2, self.batch, dtype=torch.long, device=data.device)
         self.frames = torch.arange(self.length, device=data.device)
-        self.windows = [torch.hann_window(n, device=data.device) for n in (512, 2048) if n <= self.length - self.unscored]
+        self.windows = [
+            torch.hann_window(n, device=data.device) for n in (512, 2048) if n <= self.length - self.unscored
+        ]
         self.stream = torch.cuda.Stream() if data.device == "cuda" else None
         self.steps, self.seconds, self.history, self.graph, self.alone_ms = 0, 0.0, [], None, None
         self.drawn = False
@@ -113,7 +139,9 @@ class Job:
         error, target = (p - y) * scored, y * scored
         pe, ye = pre_emphasis(p - y) * scored[..., :-1], pre_emphasis(y) * scored[..., :-1]
         loss = pe.pow(2).sum() / (ye.pow(2).sum() + 1e-3) + error.pow(2).sum() / (target.pow(2).sum() + 1e-3)
-        loss = loss + SPECTRAL_WEIGHT * spectral_distance(p[..., self.unscored:], y[..., self.unscored:], self.windows)
+        loss = loss + SPECTRAL_WEIGHT * spectral_distance(
+            p[..., self.unscored :], y[..., self.unscored :], self.windows
+        )
         self.gradient.zero_()
         loss.backward()
         with torch.no_grad():
@@ -135,14 +163,18 @@ class Job:
         lr = self.step_lr * self.rate
         self.weights.mul_(1 - lr * self.decay)
         self.weights.sub_(lr / (1 - BETAS[0] ** self.count) * self.moment1 / root)
-        self.average.add_((self.weights - self.average) * torch.clamp((1 + self.count) / (10 + self.count), max=AVERAGE).neg().add(1))
+        self.average.add_(
+            (self.weights - self.average) * torch.clamp((1 + self.count) / (10 + self.count), max=AVERAGE).neg().add(1)
+        )
 
     def prepare(self):
         """before a step: the rows of segments to draw, a function of seed and step number alone, so that a continued run goes on as one run would"""
         if self.steps % INDEX_ROWS == 0 or not self.drawn:
             rng = np.random.default_rng([self.seed, self.steps // INDEX_ROWS])
             count, length = self.data.parts["train"]["x"].shape
-            excerpts, offsets = [rng.integers(0, n, (INDEX_ROWS, self.batch)) for n in (count, length - self.length + 1)]
+            excerpts, offsets = [
+                rng.integers(0, n, (INDEX_ROWS, self.batch)) for n in (count, length - self.length + 1)
+            ]
             if self.rest_share:
                 offsets[rng.random(offsets.shape) < self.rest_share] = 0
             rows = np.stack([excerpts, offsets], 1)
@@ -152,7 +184,9 @@ class Job:
 
     def launch(self, progress):
         """one step; progress through the learning-rate schedule in 0 .. 1"""
-        factor = min(1.0, (self.steps + 1) / WARM_UP_STEPS) * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+        factor = min(1.0, (self.steps + 1) / WARM_UP_STEPS) * (
+            FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        )
         if self.stream is None:
             self.prepare()
             self.step_lr.fill_(self.lr * factor)
@@ -204,14 +238,21 @@ class Job:
         """the averaged model's output"""
         kept = self.weights.clone()
         self.weights.copy_(self.average)
-        y = torch.cat([self.model(x[i:i + size][:, None], knobs[i:i + size])[:, 0] for i in range(0, len(x), size)])
+        y = torch.cat([self.model(x[i : i + size][:, None], knobs[i : i + size])[:, 0] for i in range(0, len(x), size)])
         self.weights.copy_(kept)
         return y
 
     def mark(self):
         p = self.data.parts["validation"]
         esr = metrics.summary(self.outputs(p["x"], p["knobs"]).cpu().numpy(), p["y"].cpu().numpy())["esr"]
-        self.history.append({"steps": self.steps, "seconds": round(self.seconds, 1), "validation_esr": esr, "training_loss": self.loss.item()})
+        self.history.append(
+            {
+                "steps": self.steps,
+                "seconds": round(self.seconds, 1),
+                "validation_esr": esr,
+                "training_loss": self.loss.item(),
+            }
+        )
 
     def test(self):
         p = self.data.parts["test"]
@@ -220,17 +261,32 @@ class Job:
         for source in sorted(set(p["source"])):
             own = [i for i, s in enumerate(p["source"]) if s == source]
             result[f"esr_{source}"] = metrics.summary(wet[own], target[own])["esr"]
-        tone = torch.from_numpy(metrics.sine(ALIAS_HERTZ, circuit.SAMPLE_RATE) / np.float32(self.data.scales["x"])).to(self.data.device)
+        tone = torch.from_numpy(metrics.sine(ALIAS_HERTZ, circuit.SAMPLE_RATE) / np.float32(self.data.scales["x"])).to(
+            self.data.device
+        )
         response = self.outputs(tone[None], torch.tensor([[1.0, 0.5]], device=self.data.device))[0].cpu().numpy()
         result["aliasing_db"] = metrics.aliasing_db(response, ALIAS_HERTZ, circuit.SAMPLE_RATE)
         result["validation_esr"] = self.history[-1]["validation_esr"]
         return result
 
     def state(self, result=None):
-        record = {"model": self.model_name, "lr": self.lr, "seed": self.seed, "steps": self.steps, "seconds": round(self.seconds, 1), "tensors": self.tensors,
-                  "shape": getattr(self.model, "shape", None), "macs": self.model.macs, "parameters": self.parameters, "ms_per_step_alone": self.alone_ms,
-                  "skipped_steps": int(self.skipped.item()), "training_loss": self.loss.item(), "history": self.history, "metrics": result or {},
-                  "segment": [self.batch, self.length, self.unscored]}
+        record = {
+            "model": self.model_name,
+            "lr": self.lr,
+            "seed": self.seed,
+            "steps": self.steps,
+            "seconds": round(self.seconds, 1),
+            "tensors": self.tensors,
+            "shape": getattr(self.model, "shape", None),
+            "macs": self.model.macs,
+            "parameters": self.parameters,
+            "ms_per_step_alone": self.alone_ms,
+            "skipped_steps": int(self.skipped.item()),
+            "training_loss": self.loss.item(),
+            "history": self.history,
+            "metrics": result or {},
+            "segment": [self.batch, self.length, self.unscored],
+        }
         return {"record": record, **{part: getattr(self, part).detach().cpu().numpy() for part in STATE}}
 
     def load(self, state):
@@ -288,30 +344,52 @@ def synchronize(jobs):
 
 
 def report(jobs, results):
-    print(f"{'job':24s} {'MAC':>6s} {'params':>6s} {'steps':>7s} {'ms':>6s} {'alone':>6s} {'val ESR':>9s} {'test ESR':>9s} {'pre-emph':>9s} {'median':>9s} {'recorded':>9s} {'alias dB':>8s}")
+    print(
+        f"{'job':24s} {'MAC':>6s} {'params':>6s} {'steps':>7s} {'ms':>6s} {'alone':>6s} {'val ESR':>9s} {'test ESR':>9s} {'pre-emph':>9s} {'median':>9s} {'recorded':>9s} {'alias dB':>8s}"
+    )
     for j in sorted(jobs, key=lambda j: results[j.name]["esr"]):
         r = results[j.name]
-        print(f"{j.name:24s} {j.model.macs:6d} {j.parameters:6d} {j.steps:7d} {1e3 * j.seconds / max(j.steps, 1):6.1f} {j.alone_ms or float('nan'):6.1f} "
-              f"{r['validation_esr']:9.6f} {r['esr']:9.6f} {r['esr_pre']:9.6f} {r['esr_median']:9.6f} {r.get('esr_recorded', float('nan')):9.6f} {r['aliasing_db']:8.1f}")
+        print(
+            f"{j.name:24s} {j.model.macs:6d} {j.parameters:6d} {j.steps:7d} {1e3 * j.seconds / max(j.steps, 1):6.1f} {j.alone_ms or float('nan'):6.1f} "
+            f"{r['validation_esr']:9.6f} {r['esr']:9.6f} {r['esr_pre']:9.6f} {r['esr_median']:9.6f} {r.get('esr_recorded', float('nan')):9.6f} {r['aliasing_db']:8.1f}"
+        )
 
 
 def main(argv=None):
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    a.add_argument("--out", type=pathlib.Path, required=True, help="folder for checkpoint.npz, metrics.json and the preset")
+    a.add_argument(
+        "--out", type=pathlib.Path, required=True, help="folder for checkpoint.npz, metrics.json and the preset"
+    )
     a.add_argument("--jobs", nargs="+", default=JOBS, metavar="MODEL@LR")
-    a.add_argument("--seconds", type=float, default=540, help="wall time of the whole run, data and evaluation included")
+    a.add_argument(
+        "--seconds", type=float, default=540, help="wall time of the whole run, data and evaluation included"
+    )
     a.add_argument("--reserve", type=float, default=40, help="part of it that is kept for the last evaluation")
-    a.add_argument("--max-steps", type=int, default=10 ** 9, help="stop each job after this many steps of this run")
-    a.add_argument("--progress", type=float, nargs=2, default=(0.0, 1.0), help="part of the cosine schedule that this run covers")
+    a.add_argument("--max-steps", type=int, default=10**9, help="stop each job after this many steps of this run")
+    a.add_argument(
+        "--progress", type=float, nargs=2, default=(0.0, 1.0), help="part of the cosine schedule that this run covers"
+    )
     a.add_argument("--checkpoint-in", type=pathlib.Path, help="continue its jobs; jobs it does not hold start anew")
-    a.add_argument("--best", action="store_true", help="continue, of each model in the checkpoint, the job best on validation")
+    a.add_argument(
+        "--best", action="store_true", help="continue, of each model in the checkpoint, the job best on validation"
+    )
     a.add_argument("--takes", type=pathlib.Path, default=dataset.TAKES, help="packed recordings (pack_data.py)")
     a.add_argument("--synthetic-only", action="store_true", help="do without recordings")
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--scale", type=float, default=1.0, help="share of the excerpts to make")
     a.add_argument("--length", type=int, default=dataset.LENGTH, help="frames of an excerpt")
-    a.add_argument("--segment", type=int, nargs=3, help="batch, frames and unscored frames of all jobs, instead of each model's own")
-    a.add_argument("--rest-share", type=float, default=0.0, help="share of segments taken from an excerpt's start, at rest, and scored from their first frame")
+    a.add_argument(
+        "--segment",
+        type=int,
+        nargs=3,
+        help="batch, frames and unscored frames of all jobs, instead of each model's own",
+    )
+    a.add_argument(
+        "--rest-share",
+        type=float,
+        default=0.0,
+        help="share of segments taken from an excerpt's start, at rest, and scored from their first frame",
+    )
     a.add_argument("--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu")
     a.add_argument("--preset", default="green_overdrive", help="name of the exported file")
     o = a.parse_args(argv)
@@ -323,7 +401,12 @@ def main(argv=None):
     parts = {name: dataset.make(name, takes, o.seed, o.length, o.scale) for name in dataset.PARTS}
     checkpoint = Checkpoint.read(o.checkpoint_in) if o.checkpoint_in else None
     data = Data(parts, o.device, checkpoint and checkpoint.scales)
-    say("data", {n: (len(p["x"]), f"{p['x'].size / circuit.SAMPLE_RATE:.0f} s") for n, p in parts.items()}, data.scales, o.device)
+    say(
+        "data",
+        {n: (len(p["x"]), f"{p['x'].size / circuit.SAMPLE_RATE:.0f} s") for n, p in parts.items()},
+        data.scales,
+        o.device,
+    )
 
     jobs = []
     for name in checkpoint.best_of_each_model() if o.best else o.jobs:
@@ -332,10 +415,22 @@ def main(argv=None):
             job.load(checkpoint.jobs[name])
         job.capture()
         jobs.append(job)
-        say(name, "from step", job.steps, "MAC", job.model.macs, "parameters", job.parameters, "ms per step alone", job.alone_ms and round(job.alone_ms, 2))
+        say(
+            name,
+            "from step",
+            job.steps,
+            "MAC",
+            job.model.macs,
+            "parameters",
+            job.parameters,
+            "ms per step alone",
+            job.alone_ms and round(job.alone_ms, 2),
+        )
 
     def save(results=None):
-        Checkpoint(data.scales, {j.name: j.state(results and results[j.name]) for j in jobs}).write(o.out / "checkpoint.npz")
+        Checkpoint(data.scales, {j.name: j.state(results and results[j.name]) for j in jobs}).write(
+            o.out / "checkpoint.npz"
+        )
 
     train(jobs, o.progress, start + o.seconds - o.reserve, o.max_steps, save)
     save()
@@ -345,9 +440,16 @@ def main(argv=None):
     tone = metrics.sine(ALIAS_HERTZ, circuit.SAMPLE_RATE)
     own = metrics.aliasing_db(circuit.process(tone, 1.0, 0.5), ALIAS_HERTZ, circuit.SAMPLE_RATE)
     final = Checkpoint.read(o.out / "checkpoint.npz")
-    index = [{"source": s, "drive": float(k[0]), "tone": float(k[1])} for s, k in zip(parts["test"]["source"], parts["test"]["knobs"])]
-    record = {"arguments": {k: v.name if isinstance(v, pathlib.Path) else v for k, v in vars(o).items()}, "circuit_aliasing_db": own, "test_excerpts": index,
-              "jobs": {n: j["record"] for n, j in final.jobs.items()}}
+    index = [
+        {"source": s, "drive": float(k[0]), "tone": float(k[1])}
+        for s, k in zip(parts["test"]["source"], parts["test"]["knobs"])
+    ]
+    record = {
+        "arguments": {k: v.name if isinstance(v, pathlib.Path) else v for k, v in vars(o).items()},
+        "circuit_aliasing_db": own,
+        "test_excerpts": index,
+        "jobs": {n: j["record"] for n, j in final.jobs.items()},
+    }
     (o.out / "metrics.json").write_text(json.dumps(record, indent=1))
     if any(j.model_name.startswith("s4d_") for j in jobs):
         export.export(o.out / f"{o.preset}.safetensors", *final.for_export(final.best("s4d_")))

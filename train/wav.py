@@ -21,7 +21,7 @@ def read(path):
         raise ValueError(f"{path}: not a WAV file")
     at, form = 12, None
     while at + 8 <= len(blob):
-        name, size = blob[at:at + 4], struct.unpack_from("<I", blob, at + 4)[0]
+        name, size = blob[at : at + 4], struct.unpack_from("<I", blob, at + 4)[0]
         body = at + 8
         if name == b"fmt ":
             tag, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", blob, body)

@@ -109,7 +109,8 @@ std::vector<std::string> gaps(std::span<const Setting> recorded, std::span<const
   }
   for (const Setting& corner : missing_corners(recorded, knobs.size())) {
     std::string text = "no recording is near the corner";
-    for (size_t k = 0; k < knobs.size(); ++k) text += " " + knobs[k].name + "=" + number(position(knobs[k], corner[k]), 4);
+    for (size_t k = 0; k < knobs.size(); ++k)
+      text += " " + knobs[k].name + "=" + number(position(knobs[k], corner[k]), 4);
     found.push_back(text);
   }
   return found;

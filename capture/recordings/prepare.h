@@ -15,7 +15,7 @@ struct Recording {
   std::vector<float> samples;
   int channels = 1;
   double sample_rate_hz = 0;
-  std::string name;   // as texts call it
+  std::string name;        // as texts call it
   Findings findings = {};  // of whoever read the file
 };
 

@@ -140,7 +140,7 @@ std::vector<float> make_test_signal(double sample_rate_hz) {
       return std::sin(kTau * 30 * 3 / (octaves * std::numbers::ln2) * (std::exp2(octaves * t / 3) - 1));
     });
   }
-  bursts(tape);  // to 47.8
+  bursts(tape);                     // to 47.8
   phrase(tape, 47.8, 3.2, -1, 30);  // to 51, then silence: how the device falls silent
   play_passage(tape, Map::kPassageAgain);
 

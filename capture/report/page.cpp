@@ -12,10 +12,12 @@ namespace {
 
 constexpr const char* kStyle = R"(
 :root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --text: #1b1f27; --dim: #5c6575; --rule: #d9dde4;
-  --panel: #f4f5f8; --dry: #7b8494; --wet: #1769b5; --model: #d1600a; --error: #b3203a; --held: #1769b5; --good: #2a7d46;
+  --panel: #f4f5f8; --dry: #7b8494; --wet: #1769b5; --model: #d1600a; --error: #b3203a; --held: #1769b5;
+  --good: #2a7d46;
   --s0: #f7d9b8; --s1: #f0b57c; --s2: #e08a42; --s3: #b85f1a; --s4: #7a3706; }
 @media (prefers-color-scheme: dark) { :root { --page: #11141a; --card: #191d26; --text: #e9edf4; --dim: #9aa4b5;
-  --rule: #313847; --panel: #202530; --dry: #8f99ab; --wet: #5fb0f5; --model: #ffa04d; --error: #ff7188; --held: #5fb0f5;
+  --rule: #313847; --panel: #202530; --dry: #8f99ab; --wet: #5fb0f5; --model: #ffa04d; --error: #ff7188;
+  --held: #5fb0f5;
   --good: #67c78a; --s0: #5a3a1c; --s1: #8a5522; --s2: #c27a30; --s3: #f0a860; --s4: #ffe0bd; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text); font: 16px/1.5 system-ui, -apple-system, "Segoe UI",
@@ -26,47 +28,62 @@ h2 { font-size: 21px; margin: 0 0 10px; } h3 { font-size: 17px; margin: 0 0 4px;
 .kind { color: var(--dim); margin: 0 0 2px; }
 #verdict { font-size: 20px; line-height: 1.4; margin: 0 0 20px; max-width: 60em; }
 .small, .legend, caption, details { font-size: 14px; } .small { color: var(--dim); }
-section { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 20px; margin: 0 0 18px; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 220px), 1fr)); gap: 12px; margin: 0 0 18px; }
+section { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 20px;
+margin: 0 0 18px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 220px), 1fr)); gap: 12px;
+margin: 0 0 18px; }
 .tile { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 14px 16px; }
 .tile dt { color: var(--dim); font-size: 14px; } .tile dd { margin: 0; } .tile strong { display: block; font-size: 25px;
   line-height: 1.3; font-variant-numeric: tabular-nums; } .tile dd > span { color: var(--dim); font-size: 14px; }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 400px), 1fr)); gap: 22px; margin: 0 0 14px; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 400px), 1fr)); gap: 22px;
+margin: 0 0 14px; }
 .charts > *, figure { min-width: 0; margin: 0; } .players { margin: 0 0 14px; } figure + figure { margin-top: 18px; }
 .charts > figure { margin-top: 0; } article { margin-top: 18px; }
-figcaption { font-weight: 600; } .legend { margin: 0 0 2px; color: var(--dim); } .key { margin-right: 12px; white-space: nowrap; }
+figcaption { font-weight: 600; } .legend { margin: 0 0 2px; color: var(--dim); } .key { margin-right: 12px;
+white-space: nowrap; }
 svg { display: block; width: 100%; height: auto; }
 svg text { font-size: 12px; fill: var(--dim); } svg .axis { fill: var(--text); } .end { text-anchor: end; }
 .middle { text-anchor: middle; } .panel { fill: var(--panel); } .grid { stroke: var(--rule); stroke-width: 0.8; }
 .dry { --c: var(--dry); } .wet { --c: var(--wet); } .model { --c: var(--model); } .error { --c: var(--error); }
 .muted { --c: var(--dim); } .held { --c: var(--held); } .shade0 { --c: var(--s0); } .shade1 { --c: var(--s1); }
 .shade2 { --c: var(--s2); } .shade3 { --c: var(--s3); } .shade4 { --c: var(--s4); }
-.line { stroke: var(--c); stroke-width: 1.6; stroke-linejoin: round; } .line.wide { stroke-width: 3.6; stroke-opacity: 0.55; }
+.line { stroke: var(--c); stroke-width: 1.6; stroke-linejoin: round; } .line.wide { stroke-width: 3.6;
+stroke-opacity: 0.55; }
 .line.dry { stroke-width: 1; } .line.dashed { stroke-dasharray: 4 3; stroke-width: 1.2; }
-.dot { fill: var(--c); } .dot[class*=shade] { stroke: var(--text); stroke-width: 0.7; } .area { fill: var(--c); fill-opacity: 0.75; }
-.area.error { fill-opacity: 0.9; } .bar { fill: var(--c); fill-opacity: 0.55; } .band { fill: var(--c); fill-opacity: 0.14; }
-.swatch { display: inline-block; width: 13px; height: 9px; margin-right: 5px; border-radius: 2px; background: var(--c); }
+.dot { fill: var(--c); } .dot[class*=shade] { stroke: var(--text); stroke-width: 0.7; } .area { fill: var(--c);
+fill-opacity: 0.75; }
+.area.error { fill-opacity: 0.9; } .bar { fill: var(--c); fill-opacity: 0.55; } .band { fill: var(--c);
+fill-opacity: 0.14; }
+.swatch { display: inline-block; width: 13px; height: 9px; margin-right: 5px; border-radius: 2px;
+background: var(--c); }
 .swatch.dashed { height: 0; background: none; border-top: 2px dashed var(--c); vertical-align: 4px; border-radius: 0; }
 .swatch.held { opacity: 0.35; }
-.player { display: grid; grid-template-columns: 5.2em 1fr; align-items: center; margin: 4px 0; } audio { width: 100%; height: 38px; }
+.player { display: grid; grid-template-columns: 5.2em 1fr; align-items: center; margin: 4px 0; } audio { width: 100%;
+height: 38px; }
 .scroll { overflow-x: auto; margin: 0 0 12px; } table { border-collapse: collapse; font-size: 15px;
   font-variant-numeric: tabular-nums; } caption { text-align: left; color: var(--dim); padding: 4px 0; }
-th, td { text-align: left; padding: 5px 18px 5px 0; border-bottom: 1px solid var(--rule); vertical-align: top; white-space: nowrap; }
+th, td { text-align: left; padding: 5px 18px 5px 0; border-bottom: 1px solid var(--rule); vertical-align: top;
+white-space: nowrap; }
 tbody th { font-weight: 500; } thead th { color: var(--dim); font-weight: 500; font-size: 14px;
   white-space: normal; vertical-align: bottom; }
-summary { cursor: pointer; color: var(--dim); padding: 4px 0; } .findings { list-style: none; margin: 0 0 12px; padding: 0; }
-.findings li { padding: 4px 0; overflow-wrap: anywhere; } .badge { display: inline-block; font-size: 12px; font-weight: 600;
+summary { cursor: pointer; color: var(--dim); padding: 4px 0; } .findings { list-style: none; margin: 0 0 12px;
+padding: 0; }
+.findings li { padding: 4px 0; overflow-wrap: anywhere; } .badge { display: inline-block; font-size: 12px;
+font-weight: 600;
   border: 1px solid currentcolor; border-radius: 4px; padding: 0 6px; margin-right: 4px; color: var(--dim); }
 .badge.warning { color: var(--model); } .badge.error { color: var(--error); }
 pre { overflow-x: auto; background: var(--panel); border-radius: 6px; padding: 10px 12px; font-size: 13px; margin: 0; }
 footer { color: var(--dim); font-size: 14px; overflow-wrap: anywhere; }
-@media (max-width: 560px) { main { padding: 18px 10px 30px; } section { padding: 14px 12px; } #verdict { font-size: 18px; }
+@media (max-width: 560px) { main { padding: 18px 10px 30px; } section { padding: 14px 12px; }
+#verdict { font-size: 18px; }
   h1 { font-size: 25px; } svg text { font-size: 13.5px; } th, td { padding-right: 12px; } }
 @media print { :root { color-scheme: light; --page: #fff; --card: #fff; --text: #000; --dim: #444; --rule: #bbb;
-  --panel: #f7f7f7; --dry: #777; --wet: #1769b5; --model: #d1600a; --error: #b3203a; --held: #1769b5; } body { font-size: 11pt; }
+  --panel: #f7f7f7; --dry: #777; --wet: #1769b5; --model: #d1600a; --error: #b3203a; --held: #1769b5; }
+  body { font-size: 11pt; }
   main { max-width: none; padding: 0; } .players { display: none; } figure, .tile, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; } section { border: 0; padding: 6pt 0; } .charts { grid-template-columns: 1fr 1fr; }
-  .tiles { grid-template-columns: repeat(4, 1fr); gap: 6pt; } pre { white-space: pre-wrap; } th, td { padding-right: 10pt; } }
+  .tiles { grid-template-columns: repeat(4, 1fr); gap: 6pt; } pre { white-space: pre-wrap; }
+  th, td { padding-right: 10pt; } }
 )";
 
 // Only one player sounds at a time, and one that is started while another plays takes over its place.

@@ -31,7 +31,8 @@ std::vector<ErrorAndEnergy> Evaluation::run(const std::vector<float>& parameters
   discretise(map_, parameters.data(), modes_.data());
   const Weights<float> weights{parameters.data(), modes_.data(), map_.shape.layers};
   for (size_t first = 0; first < passages.size(); first += group_.lanes()) {
-    run_group(weights, takes, hops, &passages[first], std::min(group_.lanes(), passages.size() - first), &results[first]);
+    run_group(weights, takes, hops, &passages[first], std::min(group_.lanes(), passages.size() - first),
+              &results[first]);
   }
   return results;
 }

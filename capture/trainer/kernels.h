@@ -1,8 +1,9 @@
-// The arithmetic of forward and backward pass for one vector of lanes, as a table of functions per SIMD target and shape.
+// The arithmetic of forward and backward pass for one vector of lanes, as a table of functions per SIMD target and
+// shape.
 //
-// A lane is one stream of the batch; all arrays end in [lane], so that the work is vertical and weights are broadcast. Frames come in
-// blocks of kBlockFrames, layer by layer; the backward pass goes through the blocks in reverse. Equations, for a channel of an S4D layer
-// with input h and output y, g the gradient of y, modes z_n, weights c_n:
+// A lane is one stream of the batch; all arrays end in [lane], so that the work is vertical and weights are broadcast.
+// Frames come in blocks of kBlockFrames, layer by layer; the backward pass goes through the blocks in reverse.
+// Equations, for a channel of an S4D layer with input h and output y, g the gradient of y, modes z_n, weights c_n:
 //
 //   s_n[t] = z_n s_n[t-1] + h[t]            y[t] = D h[t] + sum_n Re(c_n s_n[t])
 //   m_n[t] = g[t] + z_n m_n[t+1]            q_n[t] = m_n[t+1] + z_n q_n[t+1]
@@ -14,10 +15,11 @@
 //
 //   p = scale (W_in y) + shift,  a = tanh(p) - tanh(shift),  h' = h + W_out a
 //
-// With a slow path, scale, shift - scale b and the output row move from frame to frame, in a line from one boundary of hops to the next.
-// What the film vector is there, the slow path says: with the features x of a hop and 8 states c,
+// With a slow path, scale, shift - scale b and the output row move from frame to frame, in a line from one boundary of
+// hops to the next. What the film vector is there, the slow path says: with the features x of a hop and 8 states c,
 //
-//   z = tanh(W x + b + R c),  g = sigmoid(G z + b_g),  c' = c + g (V z + b_v - c),  film = base + O tanh(H c' + b_h) + b_o
+//   z = tanh(W x + b + R c),  g = sigmoid(G z + b_g),  c' = c + g (V z + b_v - c),  film = base + O tanh(H c' + b_h) +
+//   b_o
 #pragma once
 
 #include <cstddef>
@@ -30,8 +32,8 @@ namespace coil::capture {
 
 inline constexpr size_t kBlockFrames = 32;
 inline constexpr size_t kMaxLanes = 16;
-inline constexpr size_t kStates = 2;    // of a pair of modes, carried from block to block: real, imaginary
-inline constexpr size_t kAdjoints = 4;  // of a pair: m and q
+inline constexpr size_t kStates = 2;          // of a pair of modes, carried from block to block: real, imaginary
+inline constexpr size_t kAdjoints = 4;        // of a pair: m and q
 inline constexpr double kPreEmphasis = 0.85;  // of the second part of the loss: e[t] - 0.85 e[t-1]
 
 // What all lanes share.
@@ -61,7 +63,8 @@ struct Tape {
   ssm::AlignedVector<T> g, gp, g_scaled, gy;  // gradients of h, p, scale p, y
 };
 
-// The film vector over a block with a slow path, [film][lane]: each layer's scale [d] and shift without scale b [d], then the output row.
+// The film vector over a block with a slow path, [film][lane]: each layer's scale [d] and shift without scale b [d],
+// then the output row.
 template <class T>
 struct MovingFilm {
   const T *from, *to;  // at the boundaries around the hop
@@ -82,15 +85,15 @@ struct SlowTape {
   SlowTape(const SlowMap& map, size_t lanes, size_t hops, size_t boundaries);
 
   size_t hops, boundaries;
-  ssm::AlignedVector<T> base;         // [film]: what is there without the slow path
-  ssm::AlignedVector<T> features;     // [hops][inputs]
-  ssm::AlignedVector<T> alive;        // [hops + 1]: 1, or 0 where there is no sound yet: neither states nor film move
-  ssm::AlignedVector<T> state;        // [hops + 1][units]
-  ssm::AlignedVector<T> z, z_gradient;                 // [hops][hidden]
-  ssm::AlignedVector<T> gate, value;                   // [hops][units], on the way back their gradients
-  ssm::AlignedVector<T> head, head_gradient;           // [boundaries][head]
-  ssm::AlignedVector<T> film, film_gradient;           // [boundaries][film]
-  ssm::AlignedVector<T> state_gradient;                // [boundaries][units], from the head
+  ssm::AlignedVector<T> base;           // [film]: what is there without the slow path
+  ssm::AlignedVector<T> features;       // [hops][inputs]
+  ssm::AlignedVector<T> alive;          // [hops + 1]: 1, or 0 where there is no sound yet: neither states nor film move
+  ssm::AlignedVector<T> state;          // [hops + 1][units]
+  ssm::AlignedVector<T> z, z_gradient;  // [hops][hidden]
+  ssm::AlignedVector<T> gate, value;    // [hops][units], on the way back their gradients
+  ssm::AlignedVector<T> head, head_gradient;  // [boundaries][head]
+  ssm::AlignedVector<T> film, film_gradient;  // [boundaries][film]
+  ssm::AlignedVector<T> state_gradient;       // [boundaries][units], from the head
 };
 
 // Sums over the lanes and frames that count.
@@ -107,20 +110,24 @@ struct Kernels {
   void (*rest)(const T* shift, T* rest, size_t count);
   // x, out: [kBlockFrames]; state: [layer][d][pairs][kStates], moves on
   void (*forward)(const Weights<T>&, const Conditions<T>&, const T* x, T* out, T* state, Tape<T>&);
-  // out_gradient: [kBlockFrames]; adjoint: [layer][d][pairs][kAdjoints], moves back; adds to gradient, which has the places of ParameterMap
-  // up to `knobs`, then [layer][d]: the sum of a's gradient. C's places hold M, log_A_real's and A_imag's hold Q; W_in's and in_bias's
-  // gradients are those of scale W_in and shift.
-  void (*backward)(const Weights<T>&, const Conditions<T>&, const T* x, const T* out_gradient, Tape<T>&, T* adjoint, T* gradient);
+  // out_gradient: [kBlockFrames]; adjoint: [layer][d][pairs][kAdjoints], moves back; adds to gradient, which has the
+  // places of ParameterMap up to `knobs`, then [layer][d]: the sum of a's gradient. C's places hold M, log_A_real's and
+  // A_imag's hold Q; W_in's and in_bias's gradients are those of scale W_in and shift.
+  void (*backward)(const Weights<T>&, const Conditions<T>&, const T* x, const T* out_gradient, Tape<T>&, T* adjoint,
+                   T* gradient);
   // After the first block: the share of the states before it in M and Q.
   void (*add_initial_state)(const Weights<T>&, const T* state, const T* adjoint, T* gradient);
   // Energies of the target. counts: 1 where a frame is scored, else 0. weight: [1]
   LossSums (*energy)(const T* target, const T* counts, const T* weight, size_t frames);
-  // Takes the output, leaves the gradient of k_plain/2 |e|^2 + k_pre/2 |pre-emphasised e|^2, e = output - target; returns the sums.
+  // Takes the output, leaves the gradient of k_plain/2 |e|^2 + k_pre/2 |pre-emphasised e|^2, e = output - target;
+  // returns the sums.
   LossSums (*loss)(T* output, const T* target, const T* counts, const T* weight, size_t frames, T k_plain, T k_pre);
 
-  // With a slow path, in place of forward and backward. The gradient lacks what the film vector moves: knobs, output row.
+  // With a slow path, in place of forward and backward. The gradient lacks what the film vector moves: knobs, output
+  // row.
   void (*forward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, T* out, T* state, MovingTape<T>&);
-  void (*backward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, const T* out_gradient, MovingTape<T>&, T* adjoint, T* gradient);
+  void (*backward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, const T* out_gradient, MovingTape<T>&,
+                          T* adjoint, T* gradient);
   // From tape.state's first row and tape.features to all else of the tape.
   void (*slow_forward)(const SlowMap&, const T* parameters, SlowTape<T>&);
   // From tape.film_gradient to `gradient`, which has the places of SlowMap.
@@ -141,8 +148,15 @@ std::vector<TrainerKernels> available_trainer_kernels();
 
 template <class T>
 Tape<T>::Tape(const Shape& shape, size_t lanes)
-    : span((kBlockFrames * shape.d_model + 24) * lanes),  // 24: lest the layers lie at the same places modulo 4096 bytes
-      h((shape.layers + 1) * span), y(shape.layers * span), a(shape.layers * span), g(span), gp(span), g_scaled(span), gy(span) {}
+    : span((kBlockFrames * shape.d_model + 24) *
+           lanes),  // 24: lest the layers lie at the same places modulo 4096 bytes
+      h((shape.layers + 1) * span),
+      y(shape.layers * span),
+      a(shape.layers * span),
+      g(span),
+      gp(span),
+      g_scaled(span),
+      gy(span) {}
 
 template <class T>
 MovingTape<T>::MovingTape(const Shape& shape, size_t lanes)

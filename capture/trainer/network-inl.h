@@ -79,7 +79,8 @@ HWY_NOINLINE void Filter(const LayerModes<T, d, pairs>& k, const T* skip, const 
     COIL_UNROLL for (size_t n = 0; n < pairs; ++n) {
       const size_t at = c * pairs + n;
       s_re[n] = Load(state, kStates * at), s_im[n] = Load(state, kStates * at + 1);
-      z_re[n] = Splat(k.z_re[at]), z_im[n] = Splat(k.z_im[at]), c_re[n] = Splat(k.c_re[at]), c_im[n] = Splat(k.c_im[at]);
+      z_re[n] = Splat(k.z_re[at]), z_im[n] = Splat(k.z_im[at]), c_re[n] = Splat(k.c_re[at]),
+      c_im[n] = Splat(k.c_im[at]);
     }
     for (size_t t = 0; t < kBlockFrames; ++t) {
       const V u = Load(h, t * d + c);
@@ -99,11 +100,11 @@ HWY_NOINLINE void Filter(const LayerModes<T, d, pairs>& k, const T* skip, const 
   }
 }
 
-// `count` pairs of channel c from `first` on: more would not stay in registers. gy: gradient of y; g: gradient of the layer's output,
-// becomes that of its input.
+// `count` pairs of channel c from `first` on: more would not stay in registers. gy: gradient of y; g: gradient of the
+// layer's output, becomes that of its input.
 template <class T, size_t d, size_t pairs, size_t first, size_t count>
-HWY_INLINE void FilterBackOf(const LayerModes<T, d, pairs>& k, const T* skip, size_t c, const T* h, const T* gy, T* g, T* adjoint,
-                             T* gradient) {
+HWY_INLINE void FilterBackOf(const LayerModes<T, d, pairs>& k, const T* skip, size_t c, const T* h, const T* gy, T* g,
+                             T* adjoint, T* gradient) {
   using V = Vec<T>;
   constexpr LayerMap map(d, pairs);
   const Tag<T> tag;
@@ -114,7 +115,8 @@ HWY_INLINE void FilterBackOf(const LayerModes<T, d, pairs>& k, const T* skip, si
   const size_t at = c * pairs + first;
   COIL_UNROLL for (size_t n = 0; n < count; ++n) {
     const size_t from = kAdjoints * (at + n);
-    m_re[n] = Load(adjoint, from), m_im[n] = Load(adjoint, from + 1), q_re[n] = Load(adjoint, from + 2), q_im[n] = Load(adjoint, from + 3);
+    m_re[n] = Load(adjoint, from), m_im[n] = Load(adjoint, from + 1), q_re[n] = Load(adjoint, from + 2),
+    q_im[n] = Load(adjoint, from + 3);
     z_re[n] = Splat(k.z_re[at + n]), z_im[n] = Splat(k.z_im[at + n]);
     c_re[n] = Splat(k.c_re[at + n]), c_im[n] = Splat(k.c_im[at + n]);
     M_re[n] = M_im[n] = Q_re[n] = Q_im[n] = hn::Zero(tag);
@@ -139,7 +141,8 @@ HWY_INLINE void FilterBackOf(const LayerModes<T, d, pairs>& k, const T* skip, si
   }
   COIL_UNROLL for (size_t n = 0; n < count; ++n) {
     const size_t to = kAdjoints * (at + n);
-    Store<T>(m_re[n], adjoint, to), Store<T>(m_im[n], adjoint, to + 1), Store<T>(q_re[n], adjoint, to + 2), Store<T>(q_im[n], adjoint, to + 3);
+    Store<T>(m_re[n], adjoint, to), Store<T>(m_im[n], adjoint, to + 1), Store<T>(q_re[n], adjoint, to + 2),
+        Store<T>(q_im[n], adjoint, to + 3);
     AddTo<T>(M_re[n], gradient, map.C + 2 * (at + n)), AddTo<T>(M_im[n], gradient, map.C + 2 * (at + n) + 1);
     AddTo<T>(Q_re[n], gradient, map.log_A_real + at + n), AddTo<T>(Q_im[n], gradient, map.A_imag + at + n);
   }
@@ -147,9 +150,10 @@ HWY_INLINE void FilterBackOf(const LayerModes<T, d, pairs>& k, const T* skip, si
 }
 
 template <class T, size_t d, size_t pairs>
-HWY_NOINLINE void FilterBack(const LayerModes<T, d, pairs>& k, const T* skip, const T* h, const T* gy, T* g, T* adjoint, T* gradient) {
+HWY_NOINLINE void FilterBack(const LayerModes<T, d, pairs>& k, const T* skip, const T* h, const T* gy, T* g, T* adjoint,
+                             T* gradient) {
   for (size_t c = 0; c < d; ++c) {
-    FilterBackOf<T, d, pairs, 0, pairs < 2 ? pairs : 2>(k, skip, c, h, gy, g, adjoint, gradient);
+    FilterBackOf < T, d, pairs, 0, pairs<2 ? pairs : 2>(k, skip, c, h, gy, g, adjoint, gradient);
     if constexpr (pairs > 2) FilterBackOf<T, d, pairs, 2, pairs - 2>(k, skip, c, h, gy, g, adjoint, gradient);
   }
 }
@@ -189,7 +193,9 @@ HWY_NOINLINE void AddOuter(const T* g, const T* x, T* dw) {
           one[k] = hn::MulAdd(a, v, one[k]), two[k] = hn::MulAdd(b, v, two[k]);
         }
       }
-      COIL_UNROLL for (size_t k = 0; k < columns; ++k) { AddTo<T>(one[k], dw, i * d + j + k), AddTo<T>(two[k], dw, (i + 1) * d + j + k); }
+      COIL_UNROLL for (size_t k = 0; k < columns; ++k) {
+        AddTo<T>(one[k], dw, i * d + j + k), AddTo<T>(two[k], dw, (i + 1) * d + j + k);
+      }
     }
   }
 }
@@ -214,7 +220,8 @@ HWY_NOINLINE void Activate(const T* w, const T* y, const T* scale, const T* shif
 template <class T, size_t d>
 HWY_NOINLINE void AddResidual(const T* w, const T* a, const T* h, T* next) {
   Product<T, d, false>(
-      w, a, [&](size_t t, size_t i) { return Load(h, t * d + i); }, [&](size_t t, size_t i, Vec<T> v) { Store<T>(v, next, t * d + i); });
+      w, a, [&](size_t t, size_t i) { return Load(h, t * d + i); },
+      [&](size_t t, size_t i, Vec<T> v) { Store<T>(v, next, t * d + i); });
 }
 
 // The input projection and all layers. activate(l, y, a): a of layer l from the output of its filters.
@@ -240,7 +247,8 @@ void Forward(const Weights<T>& w, const Conditions<T>& lanes, const T* x, T* out
   const T* ends = w.parameters + w.layers * map.size;  // input, output, direct
   ForwardLayers<T, d, pairs>(w, x, state, tape, [&](size_t l, const T* y, T* a) {
     const size_t at = l * d * kLanesOf<T>;
-    Activate<T, d>(w.parameters + l * map.size + map.in_weight, y, lanes.scale + at, lanes.shift + at, lanes.rest + at, a);
+    Activate<T, d>(w.parameters + l * map.size + map.in_weight, y, lanes.scale + at, lanes.shift + at, lanes.rest + at,
+                   a);
   });
   const T* h = tape.h.data() + w.layers * tape.span;
   for (size_t t = 0; t < kBlockFrames; ++t) {
@@ -292,12 +300,14 @@ void LayerBack(const Weights<T>& w, const Conditions<T>& lanes, size_t l, Tape<T
   SumFrames<T, d>(tape.gp.data(), sums);
   for (size_t c = 0; c < d; ++c) AddTo<T>(sums[c], of_layer, map.in_bias + c);
 
-  FilterBack<T, d, pairs>(LayerModes<T, d, pairs>(w.modes + l * 4 * d * pairs), p + map.D, tape.h.data() + l * tape.span, tape.gy.data(),
-                          tape.g.data(), adjoint + at * pairs * kAdjoints, of_layer);
+  FilterBack<T, d, pairs>(LayerModes<T, d, pairs>(w.modes + l * 4 * d * pairs), p + map.D,
+                          tape.h.data() + l * tape.span, tape.gy.data(), tape.g.data(),
+                          adjoint + at * pairs * kAdjoints, of_layer);
 }
 
 template <class T, size_t d, size_t pairs>
-void Backward(const Weights<T>& w, const Conditions<T>& lanes, const T* x, const T* out_gradient, Tape<T>& tape, T* adjoint, T* gradient) {
+void Backward(const Weights<T>& w, const Conditions<T>& lanes, const T* x, const T* out_gradient, Tape<T>& tape,
+              T* adjoint, T* gradient) {
   constexpr LayerMap map(d, pairs);
   T* of_ends = gradient + w.layers * map.size * kLanesOf<T>;
   const T* h = tape.h.data() + w.layers * tape.span;
@@ -333,9 +343,12 @@ HWY_NOINLINE void AddInitialState(const Weights<T>& w, const T* state, const T* 
     for (size_t n = 0; n < d * pairs; ++n) {
       const size_t s = (l * d * pairs + n) * kStates, j = (l * d * pairs + n) * kAdjoints;
       const V s_re = Load(state, s), s_im = Load(state, s + 1), z_re = Splat(k.z_re[n]), z_im = Splat(k.z_im[n]);
-      const V m_re = Load(adjoint, j), m_im = Load(adjoint, j + 1), q_re = Load(adjoint, j + 2), q_im = Load(adjoint, j + 3);
-      const V zm_re = hn::NegMulAdd(z_im, m_im, hn::Mul(z_re, m_re)), zm_im = hn::MulAdd(z_im, m_re, hn::Mul(z_re, m_im));
-      const V r_re = hn::NegMulAdd(z_im, q_im, hn::MulAdd(z_re, q_re, m_re)), r_im = hn::MulAdd(z_im, q_re, hn::MulAdd(z_re, q_im, m_im));
+      const V m_re = Load(adjoint, j), m_im = Load(adjoint, j + 1), q_re = Load(adjoint, j + 2),
+              q_im = Load(adjoint, j + 3);
+      const V zm_re = hn::NegMulAdd(z_im, m_im, hn::Mul(z_re, m_re)),
+              zm_im = hn::MulAdd(z_im, m_re, hn::Mul(z_re, m_im));
+      const V r_re = hn::NegMulAdd(z_im, q_im, hn::MulAdd(z_re, q_re, m_re)),
+              r_im = hn::MulAdd(z_im, q_re, hn::MulAdd(z_re, q_im, m_im));
       AddTo<T>(hn::NegMulAdd(s_im, zm_im, hn::Mul(s_re, zm_re)), of_layer, map.C + 2 * n);
       AddTo<T>(hn::MulAdd(s_im, zm_re, hn::Mul(s_re, zm_im)), of_layer, map.C + 2 * n + 1);
       AddTo<T>(hn::NegMulAdd(s_im, r_im, hn::Mul(s_re, r_re)), of_layer, map.log_A_real + n);
@@ -373,9 +386,11 @@ HWY_NOINLINE LossSums Energy(const T* target, const T* counts, const T* weight, 
 
 // With f[t] = both[t] (e[t] - 0.85 e[t-1]) the gradient is k_plain e[t] + k_pre (f[t] - 0.85 f[t+1]).
 template <class T>
-HWY_NOINLINE LossSums Loss(T* output, const T* target, const T* counts, const T* weight, size_t frames, T k_plain, T k_pre) {
+HWY_NOINLINE LossSums Loss(T* output, const T* target, const T* counts, const T* weight, size_t frames, T k_plain,
+                           T k_pre) {
   Vec<T> plain = hn::Zero(Tag<T>()), pre = hn::Zero(Tag<T>()), after = hn::Zero(Tag<T>());
-  for (size_t t = 0; t < frames; ++t) Store<T>(hn::Mul(Load(counts, t), hn::Sub(Load(output, t), Load(target, t))), output, t);
+  for (size_t t = 0; t < frames; ++t)
+    Store<T>(hn::Mul(Load(counts, t), hn::Sub(Load(output, t), Load(target, t))), output, t);
   for (size_t t = frames; t-- > 0;) {
     const Vec<T> e = Load(output, t), f = PreEmphasised(output, counts, t);
     plain = hn::MulAdd(e, e, plain), pre = hn::MulAdd(f, f, pre);

@@ -8,7 +8,7 @@
 namespace coil::capture {
 namespace {
 
-constexpr double kRate = 0.02, kLastRate = 0.005;             // the last as a share of the first
+constexpr double kRate = 0.02, kLastRate = 0.005;                               // the last as a share of the first
 constexpr double kTimeConstantShare = 0.5, kKnobShare = 0.5, kSlowShare = 0.5;  // of the rate
 constexpr double kDecay = 1e-4;
 constexpr double kBeta1 = 0.9, kBeta2 = 0.98, kEps = 1e-8;

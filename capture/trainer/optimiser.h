@@ -32,8 +32,8 @@ class Optimiser {
 
   template <class Archive>
   void visit(Archive& archive) {
-    archive(parameters_), archive(average_), archive(mean_), archive(square_), archive(steps_), archive(averaged_), archive(average_lag_),
-        archive(typical_norm_);
+    archive(parameters_), archive(average_), archive(mean_), archive(square_), archive(steps_), archive(averaged_),
+        archive(average_lag_), archive(typical_norm_);
     for (Matrix& matrix : matrices_) matrix.soap.visit(archive);
   }
 

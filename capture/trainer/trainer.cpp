@@ -31,19 +31,19 @@ using Clock = std::chrono::steady_clock;
 constexpr size_t kLanesPerThread = 16;      // the last of them plays a tone
 constexpr size_t kBatchFrames = 4096 * 16;  // of a step, in all lanes
 constexpr size_t kSegmentUnit = SlowMap::kHopFrames;
-constexpr size_t kShortestSegment = 1024;   // below, gradients that end at its beginning would miss too much
-constexpr double kUnscoredSeconds = 0.17;   // of a lane that starts within a take
-constexpr double kInputRms = 0.25;          // of what the network sees; its target has rms 1
-constexpr double kLeastEnergy = 1e-3;       // in the batch: a quiet batch weighs less
-constexpr double kLooks = 30;               // at the held-out parts, at least
+constexpr size_t kShortestSegment = 1024;  // below, gradients that end at its beginning would miss too much
+constexpr double kUnscoredSeconds = 0.17;  // of a lane that starts within a take
+constexpr double kInputRms = 0.25;         // of what the network sees; its target has rms 1
+constexpr double kLeastEnergy = 1e-3;      // in the batch: a quiet batch weighs less
+constexpr double kLooks = 30;              // at the held-out parts, at least
 constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kLaterLooks = 1.25;
 constexpr double kWarmUpTimes = 3;  // the slowest time constant, before a held-out part
 constexpr size_t kSlowFeatures = 8;
-constexpr double kSlowTrialAt = 0.15;     // of the training: a young network errs by much that has nothing to do with it
+constexpr double kSlowTrialAt = 0.15;  // of the training: a young network errs by much that has nothing to do with it
 constexpr double kSlowTrialShare = 0.05;  // of the training, for each of the two
 constexpr double kSlowTrialTimes = 10;
-constexpr double kSlowWorth = 0.6;        // of the error: it costs about as much as half of a network more
-constexpr double kLookbackSeconds = 1;    // gradients of the slow path go back through so much before a segment
+constexpr double kSlowWorth = 0.6;      // of the error: it costs about as much as half of a network more
+constexpr double kLookbackSeconds = 1;  // gradients of the slow path go back through so much before a segment
 
 double mean_square(const std::vector<Take>& takes, std::vector<float> Take::*signal) {
   double sum = 0, count = 0;
@@ -173,8 +173,10 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s, std::opt
       gradient(map.size),
       evaluation(map, *kernels) {
   check_takes();
-  if (scaled) scales = *scaled;
-  else scale_takes();
+  if (scaled)
+    scales = *scaled;
+  else
+    scale_takes();
   weigh_takes();
   hold_out_parts();
   hops = hops_of(takes);

@@ -24,7 +24,7 @@ struct TrainingSettings {
   double aliasing_weight = 0.1;  // in the loss, of the share of energy that a tone of 5 kHz folds back
   // A training of ten times as many frames, or more, tries on so many or more whether a slow path is worth its cost.
   double slow_trial_frames = 5e6;
-  std::string target;            // of SIMD; empty: the best
+  std::string target;  // of SIMD; empty: the best
 };
 
 // What the network expects and gives, in the takes' units.
@@ -47,7 +47,8 @@ struct TrainingState {
   double held_out_esr = 0;  // of the average of the latest parameters
   double best_esr = 0;      // of best()
   bool improved = false;    // the last advance() found a better network
-  bool slow_tried = false;  // whether a slow path is worth its cost; what the held-out error came to with and without it
+  bool slow_tried =
+      false;  // whether a slow path is worth its cost; what the held-out error came to with and without it
   double esr_with_slow = 0, esr_without_slow = 0;
 };
 

@@ -44,14 +44,19 @@ struct TargetSpeed {
 bool takes_tokens(const ssm::Model& model) { return model.config().input_kind == ssm::InputKind::token_ids; }
 
 // As if all parameters were projections' weights, which in models of a size that counts nearly all are.
-size_t weight_bytes(const ssm::Model& model) { return static_cast<size_t>(model.cost().parameters) * ssm::bytes_of(model.target().weights()); }
+size_t weight_bytes(const ssm::Model& model) {
+  return static_cast<size_t>(model.cost().parameters) * ssm::bytes_of(model.target().weights());
+}
 
-// A stream that goes through some noise again and again, or through any tokens, of which the last in a block gives logits.
+// A stream that goes through some noise again and again, or through any tokens, of which the last in a block gives
+// logits.
 class Player {
  public:
   Player(std::shared_ptr<const ssm::Model> model, size_t largest_block)
-      : stream_(model), d_input_(takes_tokens(*model) ? 0 : static_cast<size_t>(model->config().d_input)),
-        d_output_(static_cast<size_t>(model->config().d_output)), frames_(std::max<size_t>(4096, largest_block)) {
+      : stream_(model),
+        d_input_(takes_tokens(*model) ? 0 : static_cast<size_t>(model->config().d_input)),
+        d_output_(static_cast<size_t>(model->config().d_output)),
+        frames_(std::max<size_t>(4096, largest_block)) {
     std::mt19937 random(1);
     std::normal_distribution<float> noise(0.0f, 0.2f);
     in_.resize(frames_ * d_input_);
@@ -165,30 +170,33 @@ Json to_json(const Subject& subject) {
                  {"blocks", Json::array()}};
   for (const Timing& timing : subject.timings) {
     const double ns = timing.median_ns();
-    result["blocks"].push_back({{"block", timing.block},
-                                {"ns_per_frame", ns},
-                                {"best_ns_per_frame", *std::min_element(timing.frame_ns.begin(), timing.frame_ns.end())},
-                                {"frames_per_s", 1e9 / ns},
-                                {"x_realtime", rate_hz > 0 ? Json(1e9 / ns / rate_hz) : Json()},
-                                {"instances_per_core", rate_hz > 0 ? Json(static_cast<int64_t>(1e9 / ns / rate_hz)) : Json()},
-                                {"arithmetic_floor_ns", subject.arithmetic_ns(timing)},
-                                {"memory_floor_ns", subject.memory_ns(timing)},
-                                {"floor_ns", subject.floor_ns(timing)},
-                                {"of_floor", subject.floor_ns(timing) / ns}});
+    result["blocks"].push_back(
+        {{"block", timing.block},
+         {"ns_per_frame", ns},
+         {"best_ns_per_frame", *std::min_element(timing.frame_ns.begin(), timing.frame_ns.end())},
+         {"frames_per_s", 1e9 / ns},
+         {"x_realtime", rate_hz > 0 ? Json(1e9 / ns / rate_hz) : Json()},
+         {"instances_per_core", rate_hz > 0 ? Json(static_cast<int64_t>(1e9 / ns / rate_hz)) : Json()},
+         {"arithmetic_floor_ns", subject.arithmetic_ns(timing)},
+         {"memory_floor_ns", subject.memory_ns(timing)},
+         {"floor_ns", subject.floor_ns(timing)},
+         {"of_floor", subject.floor_ns(timing) / ns}});
   }
   return result;
 }
 
 void print_speeds(const std::vector<Subject>& subjects, const std::vector<TargetSpeed>& targets) {
-  std::printf("One thread, median of %zu rounds. Floor: the arithmetic of a frame at the speed measured here,\n", kRounds);
+  std::printf("One thread, median of %zu rounds. Floor: the arithmetic of a frame at the speed measured here,\n",
+              kRounds);
   for (const TargetSpeed& target : targets) {
-    std::printf("  %s: %.1f GMAC/s, %.3f ns an exponential\n", target.target.name(), 1 / target.speed.mac_ns, target.speed.exp_ns);
+    std::printf("  %s: %.1f GMAC/s, %.3f ns an exponential\n", target.target.name(), 1 / target.speed.mac_ns,
+                target.speed.exp_ns);
   }
   for (const Subject& subject : subjects) {
     if (subject.weights_ns == 0 || subject.target != &targets.front()) continue;
     const double bytes = static_cast<double>(weight_bytes(*subject.model));
-    std::printf("  or one reading of the weights for each block, %s: %.2f GB at %.1f GB/s\n", short_name(subject.model->source()).c_str(),
-                bytes / 1e9, bytes / subject.weights_ns);
+    std::printf("  or one reading of the weights for each block, %s: %.2f GB at %.1f GB/s\n",
+                short_name(subject.model->source()).c_str(), bytes / 1e9, bytes / subject.weights_ns);
   }
 }
 
@@ -196,19 +204,22 @@ void print_speeds(const std::vector<Subject>& subjects, const std::vector<Target
 void print_table(const std::vector<Subject>& subjects, bool tokens) {
   size_t name_width = 0;
   for (const Subject& subject : subjects) {
-    if (takes_tokens(*subject.model) == tokens) name_width = std::max(name_width, short_name(subject.model->source()).size());
+    if (takes_tokens(*subject.model) == tokens)
+      name_width = std::max(name_width, short_name(subject.model->source()).size());
   }
   if (name_width == 0) return;
   using Cells = std::vector<std::string>;
-  const BenchTable table(tokens ? Cells{"model", "target", "block", "tokens/s", "us per token", "floor us", "of floor"}
-                               : Cells{"model", "target", "block", "ns per frame", "x real time", "floor ns", "of floor"},
+  const BenchTable table(tokens
+                             ? Cells{"model", "target", "block", "tokens/s", "us per token", "floor us", "of floor"}
+                             : Cells{"model", "target", "block", "ns per frame", "x real time", "floor ns", "of floor"},
                          name_width);
   for (const Subject& subject : subjects) {
     if (takes_tokens(*subject.model) != tokens) continue;
     const double rate_hz = dsp::sample_rate_hz(*subject.model);
     for (const Timing& timing : subject.timings) {
       const double ns = timing.median_ns(), floor_ns = subject.floor_ns(timing);
-      Cells cells = {short_name(subject.model->source()), subject.model->target().label(), std::to_string(timing.block)};
+      Cells cells = {short_name(subject.model->source()), subject.model->target().label(),
+                     std::to_string(timing.block)};
       if (tokens) {
         cells.insert(cells.end(), {number(1e9 / ns, 6), fixed(ns / 1e3, 2), fixed(floor_ns / 1e3, 2)});
       } else {
@@ -226,11 +237,13 @@ void run_bench(const BenchOptions& options, const std::string& command_line) {
     targets.push_back({target.with(ssm::weight_format_from_name(options.weights)), ssm::measure_arithmetic(target)});
   std::vector<Subject> subjects;
   for (const std::string& name : options.models) {
-    for (const TargetSpeed& target : targets) subjects.push_back({load_model(name, target.target), &target, 0, {}, nullptr});
+    for (const TargetSpeed& target : targets)
+      subjects.push_back({load_model(name, target.target), &target, 0, {}, nullptr});
   }
   for (Subject& subject : subjects) {
     std::vector<size_t> blocks = options.blocks;
-    if (blocks.empty()) blocks = takes_tokens(*subject.model) ? std::vector<size_t>{1, 64} : std::vector<size_t>{1, 16, 64, 256, 1000};
+    if (blocks.empty())
+      blocks = takes_tokens(*subject.model) ? std::vector<size_t>{1, 64} : std::vector<size_t>{1, 16, 64, 256, 1000};
     for (const size_t block : blocks) subject.timings.push_back({block, 1, {}});
     subject.player = std::make_unique<Player>(subject.model, *std::max_element(blocks.begin(), blocks.end()));
     subject.weights_ns = ssm::measure_read_ns(weight_bytes(*subject.model));
@@ -241,7 +254,8 @@ void run_bench(const BenchOptions& options, const std::string& command_line) {
   if (options.json) {
     Json report = to_json(about);
     for (const TargetSpeed& target : targets) {
-      report["targets"].push_back({{"target", target.target.name()}, {"mac_ns", target.speed.mac_ns}, {"exp_ns", target.speed.exp_ns}});
+      report["targets"].push_back(
+          {{"target", target.target.name()}, {"mac_ns", target.speed.mac_ns}, {"exp_ns", target.speed.exp_ns}});
     }
     for (const Subject& subject : subjects) report["models"].push_back(to_json(subject));
     print_json(report);
@@ -256,22 +270,33 @@ void run_bench(const BenchOptions& options, const std::string& command_line) {
 }  // namespace
 
 CLI::App* setup_bench(CLI::App& app, const std::string& command_line, int& exit_code) {
-  CLI::App* command = app.add_subcommand("bench", "Measure how fast models run on this machine, or, with live, whether they keep up in real time");
+  CLI::App* command = app.add_subcommand(
+      "bench", "Measure how fast models run on this machine, or, with live, whether they keep up in real time");
   command->footer(
-      "Takes about SECONDS for each model, target and block size. Models of audio: nanoseconds per frame and x real time, which is also how\n"
-      "many instances fit on one core. Models of tokens: tokens per second, one by one and in a prefill of 64. The floor is measured, too: the\n"
-      "model's multiply-adds and exponentials at the best speed of the target, or for each block one reading of all weights where that takes\n"
-      "longer (weights of 4 MB and more). `coil bench live MODEL` (blocks of audio in real time) and `coil bench stream MODEL` (records of sensor\n"
+      "Takes about SECONDS for each model, target and block size. Models of audio: nanoseconds per frame and x real "
+      "time, which is also how\n"
+      "many instances fit on one core. Models of tokens: tokens per second, one by one and in a prefill of 64. The "
+      "floor is measured, too: the\n"
+      "model's multiply-adds and exponentials at the best speed of the target, or for each block one reading of all "
+      "weights where that takes\n"
+      "longer (weights of 4 MB and more). `coil bench live MODEL` (blocks of audio in real time) and `coil bench "
+      "stream MODEL` (records of sensor\n"
       "data) are subcommands of their own; a model file named live is ./live.\n"
       "Exit codes: 0 measured, 2 wrong options, 3 a model cannot be loaded, 130 interrupted.");
   auto options = std::make_shared<BenchOptions>();
-  CLI::Option* models = command->add_option("models", options->models, "Model files or folders, or names of presets")->type_name("MODEL");
-  command->add_option("--blocks", options->blocks, "Frames or tokens of a block, for example 1,64 (default: 1,16,64,256,1000; of tokens 1,64)")
+  CLI::Option* models =
+      command->add_option("models", options->models, "Model files or folders, or names of presets")->type_name("MODEL");
+  command
+      ->add_option("--blocks", options->blocks,
+                   "Frames or tokens of a block, for example 1,64 (default: 1,16,64,256,1000; of tokens 1,64)")
       ->type_name("N,N...")
       ->check(CLI::Range(1, 1 << 16))
       ->delimiter(',')
       ->allow_extra_args(false);
-  command->add_option("--target", options->target, "SIMD target (see coil verify --list-targets), or all (default: the best)")->type_name("NAME");
+  command
+      ->add_option("--target", options->target,
+                   "SIMD target (see coil verify --list-targets), or all (default: the best)")
+      ->type_name("NAME");
   add_weights_option(*command, options->weights);
   command->add_option("--seconds", options->seconds, "Time for each measurement")
       ->type_name("SECONDS")

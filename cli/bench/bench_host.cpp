@@ -67,7 +67,9 @@ HostThread enter_real_time() noexcept {
 class Host {
  public:
   Host(dsp::AudioProcessor& processor, const HostSettings& settings)
-      : processor_(processor), settings_(settings), buffers_(settings.input->size(), std::vector<float>(settings.block_frames)) {
+      : processor_(processor),
+        settings_(settings),
+        buffers_(settings.input->size(), std::vector<float>(settings.block_frames)) {
     for (std::vector<float>& buffer : buffers_) channels_.push_back(buffer.data());
   }
 
@@ -109,11 +111,13 @@ class Host {
   void next_input() noexcept {
     const size_t frames = static_cast<size_t>(settings_.block_frames);
     if (at_ + frames > settings_.input->front().size()) at_ = 0;
-    for (size_t c = 0; c < buffers_.size(); ++c) std::copy_n((*settings_.input)[c].begin() + at_, frames, buffers_[c].begin());
+    for (size_t c = 0; c < buffers_.size(); ++c)
+      std::copy_n((*settings_.input)[c].begin() + at_, frames, buffers_[c].begin());
     at_ += frames;
   }
 
-  // A tenth of the time did not run, and not because it waited. Less may come from reading the accounts a little outside of the block.
+  // A tenth of the time did not run, and not because it waited. Less may come from reading the accounts a little
+  // outside of the block.
   static bool was_preempted(const ThreadAccounts& before, int64_t took_ns) noexcept {
     const ThreadAccounts after = ThreadAccounts::now();
     return after.waits == before.waits && 10 * (took_ns - (after.cpu_ns - before.cpu_ns)) > took_ns;

@@ -41,7 +41,8 @@ std::vector<float> made_signal(double rate_hz, uint32_t seed) {
   std::uniform_real_distribution<float> noise(-0.5f, 0.5f);
   const auto frame = [&](double seconds) { return static_cast<size_t>(seconds * rate_hz); };
   std::vector<float> signal(frame(8));
-  for (int note = 0; note < 10; ++note) {  // Karplus and Strong: noise in a loop of one period, averaged with its neighbour at each turn
+  for (int note = 0; note < 10;
+       ++note) {  // Karplus and Strong: noise in a loop of one period, averaged with its neighbour at each turn
     std::vector<float> string(std::max<size_t>(2, frame(std::exp2(random() % 36 / -12.0) / 82.4)));
     for (float& sample : string) sample = noise(random);
     for (size_t i = frame(0.5 * note), at = 0; i < frame(0.5 * (note + 1)); ++i, at = (at + 1) % string.size()) {
@@ -71,7 +72,8 @@ Signal input_signal(const LiveOptions& options, double rate_hz, int channels, in
   Signal signal;
   const Signal file = options.input.empty() ? Signal() : read_signal(options.input);
   for (size_t c = 0; c < static_cast<size_t>(channels); ++c) {
-    const std::vector<float> once = file.empty() ? made_signal(rate_hz, static_cast<uint32_t>(c)) : file[c % file.size()];
+    const std::vector<float> once =
+        file.empty() ? made_signal(rate_hz, static_cast<uint32_t>(c)) : file[c % file.size()];
     std::vector<float>& whole = signal.emplace_back();
     do whole.insert(whole.end(), once.begin(), once.end());
     while (whole.size() < static_cast<size_t>(largest_block));
@@ -123,9 +125,10 @@ nlohmann::ordered_json to_json(const HostRun& run, const HostSettings& settings)
 void print_row(const BenchTable& table, const nlohmann::ordered_json& block) {
   const auto whole = [&](const char* name) { return std::to_string(block[name].get<int64_t>()); };
   const auto decimal = [&](const char* name, int decimals) { return fixed(block[name].get<double>(), decimals); };
-  table.row({whole("block_frames"), whole("blocks"), decimal("deadline_us", 1), decimal("median_us", 2), decimal("p99_us", 2),
-             decimal("p99_99_us", 2), decimal("worst_us", 2), decimal("own_worst_us", 2), decimal("own_worst_over_median", 1),
-             whole("preempted"), whole("missed"), whole("late_wakeups"), decimal("x_realtime", 1), whole("instances_per_core")});
+  table.row({whole("block_frames"), whole("blocks"), decimal("deadline_us", 1), decimal("median_us", 2),
+             decimal("p99_us", 2), decimal("p99_99_us", 2), decimal("worst_us", 2), decimal("own_worst_us", 2),
+             decimal("own_worst_over_median", 1), whole("preempted"), whole("missed"), whole("late_wakeups"),
+             decimal("x_realtime", 1), whole("instances_per_core")});
 }
 
 void run_live(const LiveOptions& options, const std::string& command_line) {
@@ -144,7 +147,8 @@ void run_live(const LiveOptions& options, const std::string& command_line) {
   } catch (const Error& error) {  // this rate or number of channels
     throw Failure(kUsage, error.what());
   }
-  const Signal input = input_signal(options, rate_hz, channels, *std::max_element(options.blocks.begin(), options.blocks.end()));
+  const Signal input =
+      input_signal(options, rate_hz, channels, *std::max_element(options.blocks.begin(), options.blocks.end()));
 
   const BenchRun about = this_run(command_line);
   const Load load(options.load);
@@ -163,14 +167,20 @@ void run_live(const LiveOptions& options, const std::string& command_line) {
   std::optional<BenchTable> table;
   if (!options.json) {
     print_text(about);
-    std::printf("%s on %s, %s at %s Hz%s\n", short_name(model->source()).c_str(), model->target().name(), counted(channels, "channel").c_str(),
-                number(rate_hz).c_str(), options.load > 0 ? (", beside " + counted(options.load, "busy thread")).c_str() : "");
-    std::printf("Thread with %s, memory %s. With nothing to do it was stopped %.0f times a second for 10 us or more, at most for %.0f us.\n",
-                thread.is_real_time ? "real-time priority (SCHED_FIFO)" : "normal priority (SCHED_FIFO is not permitted)",
-                thread.is_memory_locked ? "locked" : "not locked (not permitted)", thread.stalls_per_s, thread.largest_stall_us);
-    std::printf("It sleeps until a block is due; blocks shorter than %.0f us are waited for busily. Times in us.\n", kShortestSleepNs / 1000);
-    table.emplace(std::vector<std::string>{"block", "blocks", "deadline", "median", "p99", "p99.99", "worst", "own worst", "over median",
-                                           "preempted", "missed", "late", "x real time", "instances"});
+    std::printf("%s on %s, %s at %s Hz%s\n", short_name(model->source()).c_str(), model->target().name(),
+                counted(channels, "channel").c_str(), number(rate_hz).c_str(),
+                options.load > 0 ? (", beside " + counted(options.load, "busy thread")).c_str() : "");
+    std::printf(
+        "Thread with %s, memory %s. With nothing to do it was stopped %.0f times a second for 10 us or more, at most "
+        "for %.0f us.\n",
+        thread.is_real_time ? "real-time priority (SCHED_FIFO)" : "normal priority (SCHED_FIFO is not permitted)",
+        thread.is_memory_locked ? "locked" : "not locked (not permitted)", thread.stalls_per_s,
+        thread.largest_stall_us);
+    std::printf("It sleeps until a block is due; blocks shorter than %.0f us are waited for busily. Times in us.\n",
+                kShortestSleepNs / 1000);
+    table.emplace(std::vector<std::string>{"block", "blocks", "deadline", "median", "p99", "p99.99", "worst",
+                                           "own worst", "over median", "preempted", "missed", "late", "x real time",
+                                           "instances"});
   }
 
   for (const int block_frames : options.blocks) {
@@ -192,20 +202,28 @@ void run_live(const LiveOptions& options, const std::string& command_line) {
 CLI::App* setup_bench_live(CLI::App& bench, const std::string& command_line, int& exit_code) {
   CLI::App* command = bench.add_subcommand("live", "Run a model in real time as a plugin does, and time every block");
   command->footer(
-      "A real-time thread gives the model a block whenever one is due, and times the processing. The first half second of each block size does\n"
+      "A real-time thread gives the model a block whenever one is due, and times the processing. The first half second "
+      "of each block size does\n"
       "not count. Without --input it plays a plucked string, bursts of noise, and silence. Times in us:\n"
       "  deadline   what a block lasts\n"
-      "  own worst  of the blocks that were not preempted; beside it, how many times the median that is. Preempted is a block if the system\n"
-      "             gave its core to others for a tenth of the time. A system may not account for interrupts and hypervisors: how much these\n"
-      "             disturb is measured before, on a thread that does nothing. Linux takes a busily waiting real-time thread off its core for\n"
+      "  own worst  of the blocks that were not preempted; beside it, how many times the median that is. Preempted is "
+      "a block if the system\n"
+      "             gave its core to others for a tenth of the time. A system may not account for interrupts and "
+      "hypervisors: how much these\n"
+      "             disturb is measured before, on a thread that does nothing. Linux takes a busily waiting real-time "
+      "thread off its core for\n"
       "             up to 50 ms a second when others starve\n"
       "  missed     blocks that took longer than the deadline\n"
-      "  late       times that the thread woke when the next block was due already; as in a host, blocks are then dropped\n"
+      "  late       times that the thread woke when the next block was due already; as in a host, blocks are then "
+      "dropped\n"
       "  x real time, instances   deadline / median; deadline / p99, how many fit on one core\n"
-      "Exit codes: 0 measured, also when blocks were missed; 1 the input cannot be read; 2 wrong options; 3 the model cannot be loaded;\n"
+      "Exit codes: 0 measured, also when blocks were missed; 1 the input cannot be read; 2 wrong options; 3 the model "
+      "cannot be loaded;\n"
       "130 interrupted, after the report of what was measured.");
   auto options = std::make_shared<LiveOptions>();
-  command->add_option("model", options->model, "Model file or folder, or name of a preset")->required()->type_name("MODEL");
+  command->add_option("model", options->model, "Model file or folder, or name of a preset")
+      ->required()
+      ->type_name("MODEL");
   command->add_option("--block", options->blocks, "Frames of a block; may be repeated (default: 1, 16, 64, 256, 1024)")
       ->type_name("N")
       ->check(CLI::Range(1, 1 << 16))
@@ -215,11 +233,16 @@ CLI::App* setup_bench_live(CLI::App& bench, const std::string& command_line, int
       ->type_name("S")
       ->check(CLI::Range(0.01, 1e6))
       ->capture_default_str();
-  command->add_option("--rate", options->rate_hz, "The host's sample rate (default: the model's; 48000 if it states none)")
+  command
+      ->add_option("--rate", options->rate_hz, "The host's sample rate (default: the model's; 48000 if it states none)")
       ->type_name("HZ")
       ->check(CLI::Range(1000.0, 1e6));
-  command->add_option("--channels", options->channels, "The host's channels (default: the model's)")->type_name("N")->check(CLI::Range(1, 64));
-  command->add_option("--input", options->input, "Sound file whose first minute is played in a loop, sample by sample at the host's rate")
+  command->add_option("--channels", options->channels, "The host's channels (default: the model's)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 64));
+  command
+      ->add_option("--input", options->input,
+                   "Sound file whose first minute is played in a loop, sample by sample at the host's rate")
       ->type_name("FILE");
   command->add_option("--load", options->load, "Busy threads beside it, at normal priority")
       ->type_name("N")

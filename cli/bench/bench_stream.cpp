@@ -1,5 +1,5 @@
-// `coil bench stream`: made-up sensors through an engine, from text to text, first as fast as it goes, then at a pace; beside it, what the machine
-// could do at best.
+// `coil bench stream`: made-up sensors through an engine, from text to text, first as fast as it goes, then at a pace;
+// beside it, what the machine could do at best.
 #include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
@@ -53,8 +53,8 @@ class Sensors {
     for (sensor::Message& message : messages) {
       char text[96];
       const size_t stretch = record_ / burst_, step = stretch / series_ * burst_ + record_ % burst_;
-      std::snprintf(text, sizeof text, "{\"sensor\":\"s%zu\",\"time\":%zu,\"value\":%.3f}", stretch % series_, 1'700'000'000 + 60 * step,
-                    20 + noise_(random_));
+      std::snprintf(text, sizeof text, "{\"sensor\":\"s%zu\",\"time\":%zu,\"value\":%.3f}", stretch % series_,
+                    1'700'000'000 + 60 * step, 20 + noise_(random_));
       message.text = text;
       ++record_;
     }
@@ -84,7 +84,8 @@ Limits measure_limits(ssm::Target target, size_t threads, size_t state_bytes) {
   }
   for (std::thread& worker : workers) worker.join();
   Limits all;
-  for (const Limits& limits : each) all.macs_per_s += limits.macs_per_s, all.update_bytes_per_s += limits.update_bytes_per_s;
+  for (const Limits& limits : each)
+    all.macs_per_s += limits.macs_per_s, all.update_bytes_per_s += limits.update_bytes_per_s;
   return all;
 }
 
@@ -93,7 +94,7 @@ struct Result {
   double records_per_s = 0;
   double cpu_us = 0, parse_us = 0;  // a record, of all threads together; cpu_us counts threads that look for work
   double macs_per_s = 0;
-  double state_bytes_per_s = 0;     // read and written, counted once
+  double state_bytes_per_s = 0;  // read and written, counted once
   std::unique_ptr<LogHistogram> latency_ns = std::make_unique<LogHistogram>();
 };
 
@@ -110,8 +111,11 @@ std::string percent_of(double value, double most) {
 class Bench {
  public:
   Bench(const std::shared_ptr<const ssm::Model>& model, const BenchOptions& options, size_t threads, size_t burst)
-      : options_(options), state_bytes_(static_cast<double>(model->state_layout()->size * sizeof(float))), sensors_(options.series, burst),
-        engine_(model, engine_options(options, threads), [](const sensor::Message&, const std::string& what) { throw Failure(kFailed, what); }) {
+      : options_(options),
+        state_bytes_(static_cast<double>(model->state_layout()->size * sizeof(float))),
+        sensors_(options.series, burst),
+        engine_(model, engine_options(options, threads),
+                [](const sensor::Message&, const std::string& what) { throw Failure(kFailed, what); }) {
     for (size_t made = 0; made < options.series * burst; made += kBatch) process(kBatch);  // every sensor is known
   }
 
@@ -185,7 +189,8 @@ class Bench {
         engine_.process(std::span<const sensor::Message>(waiting).subspan(done, due - done), results_);
         const double now_s = seconds_since(start);
         for (; done < due; ++done) {
-          result.latency_ns->add(static_cast<uint64_t>(1e9 * std::max(0.0, now_s - static_cast<double>(done + 1) * interval_s)));
+          result.latency_ns->add(
+              static_cast<uint64_t>(1e9 * std::max(0.0, now_s - static_cast<double>(done + 1) * interval_s)));
         }
       }
       left -= count;
@@ -208,19 +213,25 @@ void run_bench(const BenchOptions& options) {
   } catch (const Error& error) {
     throw Failure(kModelFailed, error.what());
   }
-  const size_t series_bytes = sensor::Engine::bytes_per_series(*model), state_bytes = model->state_layout()->size * sizeof(float);
-  Json report = {{"model", model->source()}, {"series", options.series}, {"bytes_per_series", series_bytes}, {"runs", Json::array()}};
+  const size_t series_bytes = sensor::Engine::bytes_per_series(*model),
+               state_bytes = model->state_layout()->size * sizeof(float);
+  Json report = {{"model", model->source()},
+                 {"series", options.series},
+                 {"bytes_per_series", series_bytes},
+                 {"runs", Json::array()}};
   if (!options.json) {
-    std::printf("%s, %zu series of %zu bytes, NDJSON in and out; latency at half the load\n", short_name(model->source()).c_str(), options.series,
-                series_bytes);
-    std::printf("%7s %6s %10s %9s %9s %21s %20s %8s %8s %8s\n", "threads", "burst", "records/s", "cpu us", "parse us", "GMAC/s (of peak)",
-                "state GB/s (of most)", "p50 us", "p99 us", "p99.9 us");
+    std::printf("%s, %zu series of %zu bytes, NDJSON in and out; latency at half the load\n",
+                short_name(model->source()).c_str(), options.series, series_bytes);
+    std::printf("%7s %6s %10s %9s %9s %21s %20s %8s %8s %8s\n", "threads", "burst", "records/s", "cpu us", "parse us",
+                "GMAC/s (of peak)", "state GB/s (of most)", "p50 us", "p99 us", "p99.9 us");
   }
   for (const size_t threads : options.threads) {
     const Limits limits = measure_limits(model->target(), threads, options.series * state_bytes);
     for (const size_t burst : options.bursts) {
       const Result result = Bench(model, options, threads, burst).run();
-      const auto us = [&](double percent) { return 1e-3 * static_cast<double>(result.latency_ns->percentile(percent)); };
+      const auto us = [&](double percent) {
+        return 1e-3 * static_cast<double>(result.latency_ns->percentile(percent));
+      };
       report["runs"].push_back({{"threads", threads},
                                 {"burst", burst},
                                 {"records_per_s", result.records_per_s},
@@ -234,9 +245,10 @@ void run_bench(const BenchOptions& options) {
                                 {"p99_us", us(99)},
                                 {"p99_9_us", us(99.9)}});
       if (options.json) continue;
-      const std::string macs = percent_of(result.macs_per_s, limits.macs_per_s), bytes = percent_of(result.state_bytes_per_s, limits.update_bytes_per_s);
-      std::printf("%7zu %6zu %10.0f %9.2f %9.2f %21s %20s %8.0f %8.0f %8.0f\n", threads, burst, result.records_per_s, result.cpu_us, result.parse_us,
-                  macs.c_str(), bytes.c_str(), us(50), us(99), us(99.9));
+      const std::string macs = percent_of(result.macs_per_s, limits.macs_per_s),
+                        bytes = percent_of(result.state_bytes_per_s, limits.update_bytes_per_s);
+      std::printf("%7zu %6zu %10.0f %9.2f %9.2f %21s %20s %8.0f %8.0f %8.0f\n", threads, burst, result.records_per_s,
+                  result.cpu_us, result.parse_us, macs.c_str(), bytes.c_str(), us(50), us(99), us(99.9));
       std::fflush(stdout);
     }
   }
@@ -246,16 +258,29 @@ void run_bench(const BenchOptions& options) {
 }  // namespace
 
 CLI::App* setup_bench_stream(CLI::App& bench, int& exit_code) {
-  CLI::App* command = bench.add_subcommand("stream", "Records of sensor data a second, and their latency at half that load");
+  CLI::App* command =
+      bench.add_subcommand("stream", "Records of sensor data a second, and their latency at half that load");
   auto options = std::make_shared<BenchOptions>();
-  command->add_option("model", options->model, "Forecaster: model file, or name of a preset")->required()->type_name("MODEL");
-  command->add_option("--threads", options->threads, "Numbers of threads")->delimiter(',')->check(CLI::Range(1, 256))->capture_default_str();
-  command->add_option("--burst", options->bursts, "Records of a sensor that come one after the other, before those of the next")
-      ->delimiter(',')->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  command->add_option("model", options->model, "Forecaster: model file, or name of a preset")
+      ->required()
+      ->type_name("MODEL");
+  command->add_option("--threads", options->threads, "Numbers of threads")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  command
+      ->add_option("--burst", options->bursts,
+                   "Records of a sensor that come one after the other, before those of the next")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
   command->add_option("--forecast", options->horizons, "Further forecasts in each result, as of coil stream")
-      ->delimiter(',')->check(CLI::Range(size_t{1}, sensor::kHorizons));
+      ->delimiter(',')
+      ->check(CLI::Range(size_t{1}, sensor::kHorizons));
   command->add_option("--series", options->series, "Sensors")->check(CLI::Range(1, 10'000'000))->capture_default_str();
-  command->add_option("--seconds", options->seconds, "Of each measurement")->check(CLI::Range(0.01, 3600.0))->capture_default_str();
+  command->add_option("--seconds", options->seconds, "Of each measurement")
+      ->check(CLI::Range(0.01, 3600.0))
+      ->capture_default_str();
   command->add_flag("--json", options->json, "As one JSON object");
   command->callback([options, &exit_code] {
     run_bench(*options);

@@ -230,9 +230,11 @@ class Capture {
     said_slow_path_ = true;
     const capture::TrainingState& state = trainer_.state();
     if (options_.quiet) return;
-    std::fprintf(stderr, "\ncoil: slow memory (compression, sag, bias shift): %s; held-out ESR %s with a slow path, %s without\n",
-                 trainer_.map().shape.slow_features > 0 ? "the model gets a slow path" : "none that is worth its cost",
-                 number(state.esr_with_slow, 2).c_str(), number(state.esr_without_slow, 2).c_str());
+    std::fprintf(
+        stderr,
+        "\ncoil: slow memory (compression, sag, bias shift): %s; held-out ESR %s with a slow path, %s without\n",
+        trainer_.map().shape.slow_features > 0 ? "the model gets a slow path" : "none that is worth its cost",
+        number(state.esr_with_slow, 2).c_str(), number(state.esr_without_slow, 2).c_str());
   }
 
   void say_what_begins() const {

@@ -129,8 +129,9 @@ void check_recordings(const std::filesystem::path& dry, const std::filesystem::p
     if (pair.noise_to_signal > 0) report["noise_to_signal"] = pair.noise_to_signal;
     if (pair.repeatability_esr) report["repeatability_esr"] = *pair.repeatability_esr;
     for (const capture::Finding& finding : pair.findings) {
-      report["findings"].push_back(
-          {{"severity", capture::name_of(finding.severity)}, {"kind", capture::name_of(finding.kind)}, {"text", finding.text}});
+      report["findings"].push_back({{"severity", capture::name_of(finding.severity)},
+                                    {"kind", capture::name_of(finding.kind)},
+                                    {"text", finding.text}});
     }
     std::printf("%s\n", report.dump().c_str());
     refuse_unusable();

@@ -13,8 +13,8 @@ capture::Recording read_recording(const std::filesystem::path& path);
 // Both files on top of each other, at the model's rate. All findings are said on standard error; throws Failure with
 // those that forbid training. `polarity`: kAutomatic becomes what was decided for this pair, so that all takes of a
 // device are treated alike. [main-thread]
-capture::PreparedPair read_pair(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz,
-                                capture::Polarity& polarity);
+capture::PreparedPair read_pair(const std::filesystem::path& dry, const std::filesystem::path& wet,
+                                double sample_rate_hz, capture::Polarity& polarity);
 
 // `coil capture --check`: only what was found, as sentences or as one JSON object. Throws Failure where nothing can be
 // learned. [main-thread]

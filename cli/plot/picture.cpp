@@ -87,12 +87,13 @@ enum class Align { left, centre, right };
 class Canvas {
  public:
   Canvas()
-      : surface_(cairo_image_surface_create(CAIRO_FORMAT_ARGB32, static_cast<int>(kWidth * kScale), static_cast<int>(kHeight * kScale)),
+      : surface_(cairo_image_surface_create(CAIRO_FORMAT_ARGB32, static_cast<int>(kWidth * kScale),
+                                            static_cast<int>(kHeight * kScale)),
                  cairo_surface_destroy),
         cairo_(cairo_create(surface_.get()), cairo_destroy) {
     cairo_scale(cairo_.get(), kScale, kScale);
-    const std::unique_ptr<cairo_font_options_t, decltype(&cairo_font_options_destroy)> options(cairo_font_options_create(),
-                                                                                              cairo_font_options_destroy);
+    const std::unique_ptr<cairo_font_options_t, decltype(&cairo_font_options_destroy)> options(
+        cairo_font_options_create(), cairo_font_options_destroy);
     cairo_font_options_set_hint_style(options.get(), CAIRO_HINT_STYLE_NONE);
     cairo_font_options_set_hint_metrics(options.get(), CAIRO_HINT_METRICS_OFF);
     cairo_font_options_set_antialias(options.get(), CAIRO_ANTIALIAS_GRAY);
@@ -123,8 +124,10 @@ class Canvas {
   }
 
   // Text with its baseline at y; returns its width.
-  double text(const std::string& words, double x, double y, double size, Colour c, Align align = Align::left, bool bold = false) {
-    cairo_select_font_face(get(), kFont, CAIRO_FONT_SLANT_NORMAL, bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
+  double text(const std::string& words, double x, double y, double size, Colour c, Align align = Align::left,
+              bool bold = false) {
+    cairo_select_font_face(get(), kFont, CAIRO_FONT_SLANT_NORMAL,
+                           bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
     cairo_set_font_size(get(), size);
     cairo_text_extents_t extents;
     cairo_text_extents(get(), words.c_str(), &extents);
@@ -144,7 +147,8 @@ constexpr double kLabelSize = 11;
 
 // The smallest of 1, 2, 5, 10 ... (for times: what clocks have) that makes at most `most` steps.
 double nice_step(double range, int most, bool time) {
-  static constexpr double kClock[] = {1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400};
+  static constexpr double kClock[] = {1,   2,   5,    10,   15,   30,    60,    120,  300,
+                                      600, 900, 1800, 3600, 7200, 14400, 28800, 86400};
   if (time && range / most > 0.5) {
     for (double step : kClock) {
       if (range / step <= most) return step;
@@ -188,7 +192,8 @@ void draw_waveform(Canvas& canvas, const SoundAnalysis& analysis, double left, d
   for (int column = 0; column < analysis.columns; ++column) {
     // Neighbours touch, so that few frames per pixel still make one line.
     const int previous = std::max(column - 1, 0);
-    bar(column, std::min(analysis.low[column], analysis.high[previous]), std::max(analysis.high[column], analysis.low[previous]));
+    bar(column, std::min(analysis.low[column], analysis.high[previous]),
+        std::max(analysis.high[column], analysis.low[previous]));
   }
   canvas.colour(accent, 0.55);
   cairo_fill(canvas.get());
@@ -201,8 +206,8 @@ void draw_waveform(Canvas& canvas, const SoundAnalysis& analysis, double left, d
   cairo_fill(canvas.get());
 }
 
-void draw_spectrogram(Canvas& canvas, const SoundAnalysis& analysis, const AnalysisGrid& grid, double left, double top_db,
-                      const std::vector<uint32_t>& table) {
+void draw_spectrogram(Canvas& canvas, const SoundAnalysis& analysis, const AnalysisGrid& grid, double left,
+                      double top_db, const std::vector<uint32_t>& table) {
   const std::unique_ptr<cairo_surface_t, decltype(&cairo_surface_destroy)> image(
       cairo_image_surface_create(CAIRO_FORMAT_ARGB32, grid.columns, grid.rows), cairo_surface_destroy);
   unsigned char* pixels = cairo_image_surface_get_data(image.get());
@@ -210,7 +215,9 @@ void draw_spectrogram(Canvas& canvas, const SoundAnalysis& analysis, const Analy
   for (int row = 0; row < grid.rows; ++row) {
     uint32_t* line = reinterpret_cast<uint32_t*>(pixels + static_cast<size_t>(stride) * (grid.rows - 1 - row));
     for (int column = 0; column < grid.columns; ++column) {
-      const double value = (analysis.power_db[static_cast<size_t>(column) * grid.rows + row] - (top_db - kDynamicRangeDb)) / kDynamicRangeDb;
+      const double value =
+          (analysis.power_db[static_cast<size_t>(column) * grid.rows + row] - (top_db - kDynamicRangeDb)) /
+          kDynamicRangeDb;
       line[column] = table[static_cast<size_t>(std::clamp(value, 0.0, 1.0) * static_cast<double>(table.size() - 1))];
     }
   }
@@ -230,7 +237,8 @@ void draw_colour_bar(Canvas& canvas, double top_db, const std::vector<uint32_t>&
   cairo_pattern_t* gradient = cairo_pattern_create_linear(0, kSpectrogramTop + kSpectrogramHeight, 0, kSpectrogramTop);
   for (int stop = 0; stop <= 32; ++stop) {
     const uint32_t pixel = table[static_cast<size_t>(stop) * (table.size() - 1) / 32];
-    cairo_pattern_add_color_stop_rgb(gradient, stop / 32.0, (pixel >> 16 & 255) / 255.0, (pixel >> 8 & 255) / 255.0, (pixel & 255) / 255.0);
+    cairo_pattern_add_color_stop_rgb(gradient, stop / 32.0, (pixel >> 16 & 255) / 255.0, (pixel >> 8 & 255) / 255.0,
+                                     (pixel & 255) / 255.0);
   }
   canvas.rounded(x, kSpectrogramTop, kBarWidth, kSpectrogramHeight, 3);
   cairo_set_source(canvas.get(), gradient);
@@ -241,7 +249,8 @@ void draw_colour_bar(Canvas& canvas, double top_db, const std::vector<uint32_t>&
     const double y = kSpectrogramTop + kSpectrogramHeight * (10.0 * step / kDynamicRangeDb);
     std::string label = number(std::fabs(db));
     if (db < 0) label = "\u2212" + label;
-    canvas.text(label, x + kBarWidth + 8, std::clamp(y + 4, kSpectrogramTop + 8, kSpectrogramTop + kSpectrogramHeight), kLabelSize, kDimText);
+    canvas.text(label, x + kBarWidth + 8, std::clamp(y + 4, kSpectrogramTop + 8, kSpectrogramTop + kSpectrogramHeight),
+                kLabelSize, kDimText);
   }
   canvas.text("dBFS", x + kBarWidth / 2 + 10, kSpectrogramTop - 8, kLabelSize, kDimText, Align::centre);
 }
@@ -285,14 +294,16 @@ void draw_picture(const Picture& picture, const std::filesystem::path& path) {
       const double y = kTop + kWaveformHeight / 2 - level * (kWaveformHeight / 2 - 8);
       canvas.line(left, y, left + kPanelWidth, y, kLine);
       const std::string label = number(std::fabs(level) * range);
-      if (side == 0) canvas.text(level < 0 ? "\u2212" + label : label, kLeft - 9, y + 4, kLabelSize, kDimText, Align::right);
+      if (side == 0)
+        canvas.text(level < 0 ? "\u2212" + label : label, kLeft - 9, y + 4, kLabelSize, kDimText, Align::right);
     }
     draw_waveform(canvas, panel.analysis, left, range, kAccents[side]);
     draw_spectrogram(canvas, panel.analysis, grid, left, top_db, table);
 
     for (double hz : {50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0, 20000.0, 50000.0}) {
       if (hz < grid.low_hz || hz > grid.high_hz) continue;
-      const double y = kSpectrogramTop + kSpectrogramHeight * (1 - std::log(hz / grid.low_hz) / std::log(grid.high_hz / grid.low_hz));
+      const double y = kSpectrogramTop +
+                       kSpectrogramHeight * (1 - std::log(hz / grid.low_hz) / std::log(grid.high_hz / grid.low_hz));
       canvas.line(left, y, left + kPanelWidth, y, {1, 1, 1}, 0.10);
       if (side == 0) canvas.text(hertz_label(hz), kLeft - 9, y + 4, kLabelSize, kDimText, Align::right);
     }
@@ -301,10 +312,11 @@ void draw_picture(const Picture& picture, const std::filesystem::path& path) {
       canvas.line(x, kSpectrogramTop + kSpectrogramHeight, x, kSpectrogramTop + kSpectrogramHeight + 4, kLine, 1, 1);
       // Within the panel, so that the labels of both panels keep apart.
       const Align align = seconds == 0 ? Align::left : x > left + kPanelWidth - 14 ? Align::right : Align::centre;
-      canvas.text(time_label(seconds, grid.seconds), x, kSpectrogramTop + kSpectrogramHeight + 17, kLabelSize, kDimText, align);
+      canvas.text(time_label(seconds, grid.seconds), x, kSpectrogramTop + kSpectrogramHeight + 17, kLabelSize, kDimText,
+                  align);
     }
-    canvas.text(std::string("Time (") + time_unit(grid.seconds) + ")", left + kPanelWidth / 2, kHeight - 14, kLabelSize, kDimText,
-                Align::centre);
+    canvas.text(std::string("Time (") + time_unit(grid.seconds) + ")", left + kPanelWidth / 2, kHeight - 14, kLabelSize,
+                kDimText, Align::centre);
   }
   for (const auto& [label, centre] : {std::pair("Amplitude", kTop + kWaveformHeight / 2),
                                       std::pair("Frequency (Hz)", kSpectrogramTop + kSpectrogramHeight / 2)}) {

@@ -68,7 +68,9 @@ void run_plot(const PlotOptions& options) {
   picture.title = options.title.empty() ? after_name : options.title;
   picture.subtitle = before_name + " \u2192 " + after_name + ", " + duration(picture.grid.seconds) + ", " +
                      number(infos[1].sample_rate_hz / 1000.0) + " kHz, " +
-                     (infos[1].channels == 1 ? "mono" : infos[1].channels == 2 ? "stereo" : counted(infos[1].channels, "channel"));
+                     (infos[1].channels == 1   ? "mono"
+                      : infos[1].channels == 2 ? "stereo"
+                                               : counted(infos[1].channels, "channel"));
   draw_picture(picture, options.output);
 }
 

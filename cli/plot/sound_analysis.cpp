@@ -24,7 +24,8 @@ int window_size(double sample_rate_hz) {
   return size;
 }
 
-// The spectrum's bins onto the rows: the largest bin where several fall into one row, interpolated in dB where rows lie between bins.
+// The spectrum's bins onto the rows: the largest bin where several fall into one row, interpolated in dB where rows lie
+// between bins.
 class RowMap {
  public:
   RowMap(const AnalysisGrid& grid, double bin_hz, int bins) : bins_(bins) {
@@ -125,7 +126,8 @@ SoundAnalysis analyse_sound(const std::filesystem::path& path, const AnalysisGri
   window.insert(window.end(), stft.size(), 0.0f);
   make_spectra();
 
-  result.columns = static_cast<int>(std::min<double>(std::ceil(static_cast<double>(frame) / column_frames), grid.columns));
+  result.columns =
+      static_cast<int>(std::min<double>(std::ceil(static_cast<double>(frame) / column_frames), grid.columns));
   for (int column = 0; column < result.columns; ++column) {
     square_sum += square_sums[column];
     if (counts[column] > 0) {

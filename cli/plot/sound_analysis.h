@@ -1,4 +1,5 @@
-// What a picture of a sound file needs: envelopes and a spectrogram, one column per pixel, in memory that does not grow with the file.
+// What a picture of a sound file needs: envelopes and a spectrogram, one column per pixel, in memory that does not grow
+// with the file.
 #pragma once
 
 #include <filesystem>
@@ -16,10 +17,10 @@ struct AnalysisGrid {
 };
 
 struct SoundAnalysis {
-  int columns = 0;                      // that the file reaches; fewer than the grid's if it is shorter
-  std::vector<float> low, high, rms;    // per column, over all channels
-  std::vector<float> power_db;          // (grid columns, grid rows), of the channels' mean; 0 dB: a sine of full scale
-  double peak = 0, rms_all = 0;         // of the whole file, 1: full scale
+  int columns = 0;                    // that the file reaches; fewer than the grid's if it is shorter
+  std::vector<float> low, high, rms;  // per column, over all channels
+  std::vector<float> power_db;        // (grid columns, grid rows), of the channels' mean; 0 dB: a sine of full scale
+  double peak = 0, rms_all = 0;       // of the whole file, 1: full scale
 };
 
 // Throws Failure and Interrupted. [main-thread]

@@ -26,14 +26,17 @@ namespace {
 
 std::string hex(XXH128_hash_t hash) {
   char text[33];
-  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(hash.high64), static_cast<unsigned long long>(hash.low64));
+  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(hash.high64),
+                static_cast<unsigned long long>(hash.low64));
   return text;
 }
 
 std::string hash_of_file(const fs::path& path) {
   std::error_code error;
   if (!fs::is_regular_file(path, error)) {
-    throw Failure(kFailed, in_quotes(path) + ": " + (fs::exists(path, error) ? "is not a file" : "cannot be opened: No such file or directory"));
+    throw Failure(kFailed,
+                  in_quotes(path) + ": " +
+                      (fs::exists(path, error) ? "is not a file" : "cannot be opened: No such file or directory"));
   }
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Failure(kFailed, in_quotes(path) + ": cannot be opened: " + std::strerror(errno));
@@ -90,20 +93,22 @@ fs::path marker_of(const fs::path& output) {
 }  // namespace
 
 std::string work_key(const FileJob& job, const ProcessSettings& settings) {
-  const nlohmann::json all = {{"program", COIL_VERSION},
-                              {"input", hash_of_file(job.in)},
-                              {"model", settings.model->hash()},
-                              {"weights", ssm::to_string(settings.model->target().weights())},
-                              {"precision", settings.precision},
-                              {"controls", job.controls},
-                              {"rate_mode", static_cast<int>(settings.rate_mode)},
-                              {"container", job.format.container},
-                              {"extension", job.out.extension().string()},
-                              {"bits", job.format.bits},
-                              {"quality", job.format.quality ? nlohmann::json{job.format.quality->value, job.format.quality->is_kbits} : nlohmann::json()},
-                              {"rate", job.format.sample_rate_hz},
-                              {"gain_db", settings.gain_db},
-                              {"dither", settings.dither}};
+  const nlohmann::json all = {
+      {"program", COIL_VERSION},
+      {"input", hash_of_file(job.in)},
+      {"model", settings.model->hash()},
+      {"weights", ssm::to_string(settings.model->target().weights())},
+      {"precision", settings.precision},
+      {"controls", job.controls},
+      {"rate_mode", static_cast<int>(settings.rate_mode)},
+      {"container", job.format.container},
+      {"extension", job.out.extension().string()},
+      {"bits", job.format.bits},
+      {"quality",
+       job.format.quality ? nlohmann::json{job.format.quality->value, job.format.quality->is_kbits} : nlohmann::json()},
+      {"rate", job.format.sample_rate_hz},
+      {"gain_db", settings.gain_db},
+      {"dither", settings.dither}};
   const std::string text = all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return hex(XXH3_128bits(text.data(), text.size()));
 }

@@ -36,9 +36,11 @@ struct Execution {
   std::function<std::string()> where;  // "the CPU", "2 GPUs": for the summary [any thread]
 };
 
-// For `files` files through `model`, which `checkpoint` is of. `say` gets a line when `auto` finds no GPU, and one when a GPU fails later; the
-// CPU then does the work. Throws Failure when "cuda" is asked for and cannot be had. [main-thread]
-Execution choose_execution(const ExecutionOptions& options, const std::shared_ptr<const ssm::Model>& model, const ssm::Checkpoint& checkpoint,
-                           size_t files, std::function<void(const std::string&)> say);
+// For `files` files through `model`, which `checkpoint` is of. `say` gets a line when `auto` finds no GPU, and one when
+// a GPU fails later; the CPU then does the work. Throws Failure when "cuda" is asked for and cannot be had.
+// [main-thread]
+Execution choose_execution(const ExecutionOptions& options, const std::shared_ptr<const ssm::Model>& model,
+                           const ssm::Checkpoint& checkpoint, size_t files,
+                           std::function<void(const std::string&)> say);
 
 }  // namespace coil::cli

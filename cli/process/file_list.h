@@ -21,7 +21,8 @@ struct FileList {
 };
 
 // The inputs of the command line: files, folders with all below them, or "-". What earlier runs made from these
-// inputs are no inputs, as far as marks and notes say it. Throws Failure for arrangements that cannot be meant. [main-thread]
+// inputs are no inputs, as far as marks and notes say it. Throws Failure for arrangements that cannot be meant.
+// [main-thread]
 FileList list_inputs(const std::vector<std::string>& inputs, const std::string& output, const FormatRequest& format,
                      const std::vector<float>& controls);
 

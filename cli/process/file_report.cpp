@@ -13,7 +13,8 @@ namespace coil::cli {
 namespace {
 
 std::string damage(const SoundFaults& faults, int sample_rate_hz) {
-  if (faults.damaged_places == 0) return "damaged: the sound does not match the file's own checksum; all of it has been processed";
+  if (faults.damaged_places == 0)
+    return "damaged: the sound does not match the file's own checksum; all of it has been processed";
   const double first_s = static_cast<double>(faults.first_damage_frame) / sample_rate_hz;
   return "damaged in " + counted(faults.damaged_places, "place") + ", the first at " + fixed(first_s, 3) + " s; " +
          counted(faults.lost_frames, "frame") + " lost; the rest has been processed";
@@ -60,17 +61,19 @@ std::vector<std::string> warnings(const FileJob& job, const FileReport& report, 
   std::vector<std::string> lines;
   const std::string begin = "coil: warning: " + in_quotes(job.in) + ": ";
   if (job.format.sample_rate_hz == 0 && report.output_rate_hz != report.sample_rate_hz) {
-    lines.push_back(begin + "the output's format has no " + std::to_string(report.sample_rate_hz) + " Hz; it is resampled to " +
-                    std::to_string(report.output_rate_hz) + " Hz");
+    lines.push_back(begin + "the output's format has no " + std::to_string(report.sample_rate_hz) +
+                    " Hz; it is resampled to " + std::to_string(report.output_rate_hz) + " Hz");
   }
   if (report.most_kbits > 0) {
-    lines.push_back(begin + "the output's encoder has " + std::to_string(report.most_kbits) + " kbit/s at most at this rate, and is set to that in place of " +
+    lines.push_back(begin + "the output's encoder has " + std::to_string(report.most_kbits) +
+                    " kbit/s at most at this rate, and is set to that in place of " +
                     std::to_string(report.wanted_kbits));
   }
   if (report.source.truncated) lines.push_back(begin + "ends before it should; what was there has been processed");
   if (report.source.damaged()) lines.push_back(begin + damage(report.source, report.sample_rate_hz));
   if (report.source.unfinalised) {
-    lines.push_back(begin + "its header leaves open or understates how long it is (never finalised, or beyond 4 GiB); all " +
+    lines.push_back(begin +
+                    "its header leaves open or understates how long it is (never finalised, or beyond 4 GiB); all " +
                     counted(report.frames, "frame") + " that are there have been processed");
   }
   if (!report.source.damaged_chunks.empty()) {
@@ -93,8 +96,9 @@ std::vector<std::string> warnings(const FileJob& job, const FileReport& report, 
   }
   if (report.clipped > 0) {
     const double safe_gain_db = std::floor(10 * (gain_db - decibels(report.peak / largest_sample(report.format)))) / 10;
-    lines.push_back(begin + "the output clips in " + counted(report.clipped, "sample") + ": its peak is " + fixed(decibels(report.peak), 1) +
-                    " dBFS; --gain " + fixed(safe_gain_db, 1) + (container_can_hold_float(report.format) ? " or --bits 32f avoids it" : " avoids it"));
+    lines.push_back(begin + "the output clips in " + counted(report.clipped, "sample") + ": its peak is " +
+                    fixed(decibels(report.peak), 1) + " dBFS; --gain " + fixed(safe_gain_db, 1) +
+                    (container_can_hold_float(report.format) ? " or --bits 32f avoids it" : " avoids it"));
   }
   return lines;
 }

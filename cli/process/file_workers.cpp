@@ -32,7 +32,8 @@ void pause(int tries) {
 
 class Workers {
  public:
-  Workers(const std::vector<FileJob>& files, const ProcessSettings& settings, const WorkOptions& options, Progress& progress)
+  Workers(const std::vector<FileJob>& files, const ProcessSettings& settings, const WorkOptions& options,
+          Progress& progress)
       : files_(files), settings_(settings), options_(options), progress_(progress), report_(options.report) {}
 
   void run(size_t jobs) {
@@ -48,9 +49,11 @@ class Workers {
 
   std::string summary(const std::string& where) const {
     const double elapsed_s = std::chrono::duration<double>(Clock::now() - start_).count();
-    std::string text = counted(static_cast<long long>(files_.size()), "file") + ": " + std::to_string(done_) + " processed";
+    std::string text =
+        counted(static_cast<long long>(files_.size()), "file") + ": " + std::to_string(done_) + " processed";
     if (options_.resume) text += ", " + std::to_string(done_before_) + " done before";
-    text += ", " + std::to_string(failed_) + " failed; " + duration(sound_seconds_) + " of sound in " + duration(elapsed_s) + " on " + where;
+    text += ", " + std::to_string(failed_) + " failed; " + duration(sound_seconds_) + " of sound in " +
+            duration(elapsed_s) + " on " + where;
     if (done_ > 0) text += ", " + fixed(sound_seconds_ / std::max(elapsed_s, 1e-3), 1) + " x real time";
     return text;
   }
@@ -80,7 +83,8 @@ class Workers {
         error = exception.what();
       }
       if (tries < options_.retries) {
-        if (!options_.quiet) progress_.print_error("coil: " + error + "; to be tried " + counted(options_.retries - tries, "more time"));
+        if (!options_.quiet)
+          progress_.print_error("coil: " + error + "; to be tried " + counted(options_.retries - tries, "more time"));
         pause(tries);
         throw_if_interrupted();
         continue;
@@ -152,11 +156,13 @@ std::string left_out(const FileList& list) {
 
 }  // namespace
 
-int process_files(const FileList& list, const ProcessSettings& settings, const Execution& execution, const WorkOptions& options, Progress& progress) {
+int process_files(const FileList& list, const ProcessSettings& settings, const Execution& execution,
+                  const WorkOptions& options, Progress& progress) {
   Workers workers(list.files, settings, options, progress);
   workers.run(execution.jobs);
   const std::string rest = left_out(list);
-  if (!options.quiet && (list.files.size() != 1 || options.resume || !rest.empty())) progress.print_error(workers.summary(execution.where()) + rest);
+  if (!options.quiet && (list.files.size() != 1 || options.resume || !rest.empty()))
+    progress.print_error(workers.summary(execution.where()) + rest);
   return workers.failed();
 }
 

@@ -17,8 +17,9 @@ struct WorkOptions {
   std::string report;   // as ReportFile
 };
 
-// Files are independent of each other; as many at the same time as `execution` says. Returns how many failed. The summary also says what the list
-// leaves out. Throws Interrupted, and Failure for the report. [main-thread]
-int process_files(const FileList& list, const ProcessSettings& settings, const Execution& execution, const WorkOptions& options, Progress& progress);
+// Files are independent of each other; as many at the same time as `execution` says. Returns how many failed. The
+// summary also says what the list leaves out. Throws Interrupted, and Failure for the report. [main-thread]
+int process_files(const FileList& list, const ProcessSettings& settings, const Execution& execution,
+                  const WorkOptions& options, Progress& progress);
 
 }  // namespace coil::cli

@@ -15,8 +15,11 @@ namespace {
 class OutputMeter final : public SoundWriter {
  public:
   OutputMeter(std::unique_ptr<SoundWriter> writer, const SoundInfo& info, double gain_db, FileReport& report)
-      : writer_(std::move(writer)), gain_(dsp::db_to_gain(static_cast<float>(gain_db))), largest_(largest_sample(writer_->format())),
-        loudness_(info.sample_rate_hz, info.channels), report_(report) {
+      : writer_(std::move(writer)),
+        gain_(dsp::db_to_gain(static_cast<float>(gain_db))),
+        largest_(largest_sample(writer_->format())),
+        loudness_(info.sample_rate_hz, info.channels),
+        report_(report) {
     format_ = writer_->format();
   }
 
@@ -54,7 +57,8 @@ class OutputMeter final : public SoundWriter {
 
 }  // namespace
 
-std::unique_ptr<SoundWriter> metered(std::unique_ptr<SoundWriter> writer, const SoundInfo& info, double gain_db, FileReport& report) {
+std::unique_ptr<SoundWriter> metered(std::unique_ptr<SoundWriter> writer, const SoundInfo& info, double gain_db,
+                                     FileReport& report) {
   return std::make_unique<OutputMeter>(std::move(writer), info, gain_db, report);
 }
 

@@ -52,7 +52,8 @@ void check_options(const ProcessOptions& options) {
   }
   check_request(options.format);
   const bool to_stream = options.output == "-", from_stream = !options.inputs.empty() && options.inputs.front() == "-";
-  if (to_stream && options.work.report == "-") throw Failure(kUsage, "--json and -o - would both write to standard output; choose one");
+  if (to_stream && options.work.report == "-")
+    throw Failure(kUsage, "--json and -o - would both write to standard output; choose one");
   if (to_stream && !options.format.container.empty() && options.format.container != "wav") {
     throw Failure(kUsage, "--format " + options.format.container + ": standard output carries WAV only");
   }
@@ -64,7 +65,8 @@ void check_options(const ProcessOptions& options) {
 // Throws Failure: what went to a pipe or a device cannot be looked at again.
 void refuse_streams(const std::vector<FileJob>& files) {
   for (const FileJob& file : files) {
-    if (takes_bytes(file.out)) throw Failure(kUsage, "--resume needs files; " + in_quotes(file.out) + " is a pipe or a device");
+    if (takes_bytes(file.out))
+      throw Failure(kUsage, "--resume needs files; " + in_quotes(file.out) + " is a pipe or a device");
   }
 }
 
@@ -82,7 +84,8 @@ int run_process(const ProcessOptions& options) {
   const Shard shard = options.shard.empty() ? Shard{} : parse_shard(options.shard);
   const ssm::Checkpoint checkpoint = open_model(options.model);
   ProcessSettings settings;
-  settings.model = load_model(checkpoint, ssm::Target::best().with(ssm::weight_format_from_name(options.weights)), options.work.quiet);
+  settings.model = load_model(checkpoint, ssm::Target::best().with(ssm::weight_format_from_name(options.weights)),
+                              options.work.quiet);
   try {
     dsp::require_audio_model(*settings.model);
   } catch (const Error& error) {  // once, not for each file
@@ -94,11 +97,13 @@ int run_process(const ProcessOptions& options) {
   settings.dither = !options.no_dither;
 
   const std::vector<float> controls = control_values(*settings.model, options.settings);
-  FileList list = options.manifest.empty() ? list_inputs(options.inputs, options.output, options.format, controls)
-                                           : list_manifest(options.manifest, options.format, *settings.model, options.settings);
+  FileList list = options.manifest.empty()
+                      ? list_inputs(options.inputs, options.output, options.format, controls)
+                      : list_manifest(options.manifest, options.format, *settings.model, options.settings);
   std::vector<FileJob>& files = list.files;
   if (options.work.resume) refuse_streams(files);
-  if (options.format.quality && std::ranges::none_of(files, [](const FileJob& file) { return takes_quality(file.format, file.out); })) {
+  if (options.format.quality &&
+      std::ranges::none_of(files, [](const FileJob& file) { return takes_quality(file.format, file.out); })) {
     throw Failure(kUsage, "--quality is for MP3, Ogg Vorbis and Opus; no output is one of these");
   }
   if (shard.count > 1) files = take_shard(std::move(files), shard);
@@ -122,45 +127,63 @@ int run_process(const ProcessOptions& options) {
 CLI::App* setup_process(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("process", "Run a model over audio files, folders, or a WAV stream");
   auto options = std::make_shared<ProcessOptions>();
-  command->add_option("inputs", options->inputs, "Sound files, folders (with all below them that is not hidden), or '-': WAV on standard input")
+  command
+      ->add_option("inputs", options->inputs,
+                   "Sound files, folders (with all below them that is not hidden), or '-': WAV on standard input")
       ->type_name("IN");
-  command->add_option("-o,--output", options->output,
-                      "Output file, pipe or device; a folder if there are several inputs or a folder. Existing files are replaced unless they are "
-                      "read-only. '-': WAV on standard output")
+  command
+      ->add_option("-o,--output", options->output,
+                   "Output file, pipe or device; a folder if there are several inputs or a folder. Existing files are "
+                   "replaced unless they are "
+                   "read-only. '-': WAV on standard output")
       ->type_name("OUT");
-  command->add_option("-m,--model", options->model, "Name of a preset, or model file or folder")->required()->type_name("PRESET");
+  command->add_option("-m,--model", options->model, "Name of a preset, or model file or folder")
+      ->required()
+      ->type_name("PRESET");
   add_weights_option(*command, options->weights);
   command->add_option("--set", options->settings, "A control's value, for example --set drive=7 (see coil info)")
       ->type_name("NAME=VALUE")
       ->take_all()
       ->expected(1);
-  command->add_option("--rate-scaling", options->rate_scaling,
-                      "Away from the model's sample rate: rescale the model's steps, or resample the signal (default: the model's, see coil info)")
+  command
+      ->add_option("--rate-scaling", options->rate_scaling,
+                   "Away from the model's sample rate: rescale the model's steps, or resample the signal (default: the "
+                   "model's, see coil info)")
       ->check(CLI::IsMember({"steps", "resample"}));
-  command->add_option("--format", options->format.container,
-                      "Container: wav, flac, aiff, caf, ogg, opus, mp3, w64, rf64 ... (default: by OUT's extension)")
+  command
+      ->add_option("--format", options->format.container,
+                   "Container: wav, flac, aiff, caf, ogg, opus, mp3, w64, rf64 ... (default: by OUT's extension)")
       ->type_name("NAME");
   command->add_option("--bits", options->format.bits, "Sample format: 8, 16, 24, 32, 32f or 64f (default: the input's)")
       ->type_name("BITS");
   command
       ->add_option_function<std::string>(
           "--quality", [options](const std::string& text) { options->format.quality = parse_quality(text); },
-          "Of MP3, Ogg Vorbis and Opus: 0 to 10 (the best; variable bit rate), or kbit/s such as 192k (default: the encoder's usual, and no lower bit "
+          "Of MP3, Ogg Vorbis and Opus: 0 to 10 (the best; variable bit rate), or kbit/s such as 192k (default: the "
+          "encoder's usual, and no lower bit "
           "rate than the input's)")
       ->type_name("QUALITY");
   command
-      ->add_option("--rate", options->format.sample_rate_hz,
-                   "The output's sample rate (default: the input's; where the format does not have it, the next higher one)")
+      ->add_option(
+          "--rate", options->format.sample_rate_hz,
+          "The output's sample rate (default: the input's; where the format does not have it, the next higher one)")
       ->type_name("HZ")
       ->check(CLI::Range(kLowestRateHz, kHighestRateHz));
-  command->add_option("--gain", options->gain_db, "Gain on the output")->type_name("DB")->check(CLI::Range(-200.0, 200.0));
+  command->add_option("--gain", options->gain_db, "Gain on the output")
+      ->type_name("DB")
+      ->check(CLI::Range(-200.0, 200.0));
   command->add_flag("--no-dither", options->no_dither, "No dither in outputs of 16 bits and fewer");
   add_execution_options(*command, options->execution);
-  command->add_option("--manifest", options->manifest,
-                      "In place of IN and OUT: a file of lines {\"input\": \"a.wav\", \"output\": \"b.wav\", \"set\": {\"drive\": 7}}; "
-                  "'set' may be absent, 'quality' and 'rate' be added; '-': standard input")
+  command
+      ->add_option("--manifest", options->manifest,
+                   "In place of IN and OUT: a file of lines {\"input\": \"a.wav\", \"output\": \"b.wav\", \"set\": "
+                   "{\"drive\": 7}}; "
+                   "'set' may be absent, 'quality' and 'rate' be added; '-': standard input")
       ->type_name("JSONL");
-  command->add_option("--shard", options->shard, "Only every N-th file, from the I-th on (0 to N - 1), by the outputs' names")->type_name("I/N");
+  command
+      ->add_option("--shard", options->shard,
+                   "Only every N-th file, from the I-th on (0 to N - 1), by the outputs' names")
+      ->type_name("I/N");
   command->add_flag("--resume", options->work.resume,
                     "Leave files that are done, with this input, model and settings; mark those that get done "
                     "(.OUT.done)");
@@ -168,7 +191,8 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
       ->type_name("N")
       ->check(CLI::Range(0, 100))
       ->capture_default_str();
-  command->add_option("--report", options->work.report, "One JSON object per file and line; '-': to standard output")->type_name("JSONL");
+  command->add_option("--report", options->work.report, "One JSON object per file and line; '-': to standard output")
+      ->type_name("JSONL");
   command->add_flag("--json", options->json, "The same as --report -");
   command->add_flag("-q,--quiet", options->work.quiet, "No progress, summaries or warnings; errors only");
   command->callback([options, &exit_code] {

@@ -1,4 +1,5 @@
-// Reads, processes and writes block by block, so that memory does not grow with the file; reading and writing are a few blocks apart.
+// Reads, processes and writes block by block, so that memory does not grow with the file; reading and writing are a few
+// blocks apart.
 #include "cli/process/process_file.h"
 
 #include <algorithm>
@@ -65,7 +66,8 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   const OutputForm form = choose_output(request, job.out, in.format, in.channels, in.sample_rate_hz);
   out_info.format = form.format;
   out_info.sample_rate_hz = form.sample_rate_hz;
-  if (in.frames >= 0) out_info.frames = dsp::OfflineProcessor::output_frames(in.frames, in.sample_rate_hz, form.sample_rate_hz);
+  if (in.frames >= 0)
+    out_info.frames = dsp::OfflineProcessor::output_frames(in.frames, in.sample_rate_hz, form.sample_rate_hz);
   report.output_rate_hz = form.sample_rate_hz;
   const int input_kbits = bit_rate_of(job.in, in.format);
   const EncoderSetting setting = choose_setting(request.quality, out_info, input_kbits);

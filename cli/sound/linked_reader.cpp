@@ -19,8 +19,7 @@ constexpr int64_t kFramesAtOnce = 1152;  // what libsndfile drops before an erro
 
 class Window {
  public:
-  Window(std::shared_ptr<ByteSource> source, const SoundLink& link)
-      : source_(std::move(source)), pieces_(link.pieces) {
+  Window(std::shared_ptr<ByteSource> source, const SoundLink& link) : source_(std::move(source)), pieces_(link.pieces) {
     for (const SoundLink::Piece& piece : pieces_) size_ += size_of(piece);
     SF_VIRTUAL_IO calls = {size, seek, read, nullptr, tell};
     file_ = sf_open_virtual(&calls, SFM_READ, &info_, this);
@@ -172,8 +171,7 @@ class LinkedReader final : public SoundReader {
     const SF_INFO& info = window_->info();
     SoundFaults faults = link.faults;
     const bool is_ogg = (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_OGG;
-    const int64_t missing =
-        is_ogg && info.frames < SF_COUNT_MAX && !link.goes_on ? info.frames - frames_of_file_ : 0;
+    const int64_t missing = is_ogg && info.frames < SF_COUNT_MAX && !link.goes_on ? info.frames - frames_of_file_ : 0;
     if (missing > 0 && faults.damaged())
       faults.lost_frames += missing;
     else if (missing > 0)
@@ -190,7 +188,8 @@ class LinkedReader final : public SoundReader {
       lost = position - first_position_ - frames_of_file_ - silence_;
     } else if (link.lost_before > 0) {
       // Decoders do not give the first frames of MPEG.
-      const int64_t skipped = window.file() != nullptr ? std::max<int64_t>(link.frames_found - window.info().frames, 0) : 0;
+      const int64_t skipped =
+          window.file() != nullptr ? std::max<int64_t>(link.frames_found - window.info().frames, 0) : 0;
       lost = link.lost_before + skipped;
     }
     if (lost < 0 || lost > kLongestGap) lost = 0;

@@ -1,5 +1,5 @@
-// Ogg and MPEG files, which may be several joined ones, or damaged: each piece that is whole is opened by itself, because
-// libsndfile ends after the first file, and does not say what it left out. Between the pieces is silence.
+// Ogg and MPEG files, which may be several joined ones, or damaged: each piece that is whole is opened by itself,
+// because libsndfile ends after the first file, and does not say what it left out. Between the pieces is silence.
 #pragma once
 
 #include <filesystem>

@@ -67,8 +67,7 @@ constexpr std::pair<const char*, const char*> kCafNames[] = {{"title", "TITLE"},
 // That describe the sound, or are room: a writer makes its own.
 bool is_structure(ChunkFamily family, const std::string& id) {
   static const std::map<ChunkFamily, std::set<std::string>> structures = {
-      {ChunkFamily::riff,
-       {"fmt ", "data", "fact", "ds64", "PEAK", "JUNK", "junk", "PAD ", "FLLR", "levl", "LGWV"}},
+      {ChunkFamily::riff, {"fmt ", "data", "fact", "ds64", "PEAK", "JUNK", "junk", "PAD ", "FLLR", "levl", "LGWV"}},
       {ChunkFamily::aiff, {"COMM", "SSND", "FVER", "PEAK", "CHAN"}},
       {ChunkFamily::caf, {"desc", "data", "pakt", "kuki", "chan", "peak", "free", "ovvw"}}};
   return structures.at(family == ChunkFamily::w64 ? ChunkFamily::riff : family).contains(id);

@@ -55,7 +55,8 @@ std::vector<MetadataChunk> wav_chunks_of(const Metadata& metadata, std::vector<s
 // reading and writing. Throws Failure that begins with `name`. [any thread]
 std::vector<std::string> write_metadata(int descriptor, const std::string& name, int format, const Metadata& metadata);
 
-// Writes to a complete FLAC file for which loudspeakers its channels are. `descriptor` and `name` as above. [any thread]
+// Writes to a complete FLAC file for which loudspeakers its channels are. `descriptor` and `name` as above. [any
+// thread]
 void write_flac_mask(int descriptor, const std::string& name, uint32_t mask);
 
 }  // namespace coil::cli

@@ -144,8 +144,8 @@ class Walk {
     pieces.push_back({first_frame_at_, at - first_frame_at_, {}});
   }
 
-  // A frame that counts the others, of the format of the frame at `at`. Without one, libsndfile guesses how long a link of
-  // variable bit rate is, and ends there.
+  // A frame that counts the others, of the format of the frame at `at`. Without one, libsndfile guesses how long a link
+  // of variable bit rate is, and ends there.
   std::vector<uint8_t> counting_frame(uint64_t at) {
     constexpr uint8_t kNoChecksum = 1, kRoomyBitRate = 9 << 4, kRateBits = 0x0c, kHasCount = 1;
     std::vector<uint8_t> bytes = bytes_at(at, 4);
@@ -229,8 +229,8 @@ class Walk {
       --link_frames_;
       bytes_ -= at - end;
     }
-    const double mean_bytes = found_ > 0 ? static_cast<double>(bytes_) / static_cast<double>(found_)
-                                         : static_cast<double>(format_.bytes);
+    const double mean_bytes =
+        found_ > 0 ? static_cast<double>(bytes_) / static_cast<double>(found_) : static_cast<double>(format_.bytes);
     begin_link(next, end);
     SoundLink& link = links_.back();
     link.goes_on = true;
@@ -250,7 +250,7 @@ class Walk {
   bool link_has_count_ = false;
   int64_t link_frames_ = 0;
   uint64_t first_frame_at_ = 0, last_frame_at_ = 0;  // of the link
-  std::optional<uint64_t> tag_at_;  // a tag that came before
+  std::optional<uint64_t> tag_at_;                   // a tag that came before
 };
 
 }  // namespace

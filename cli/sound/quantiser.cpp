@@ -7,7 +7,10 @@
 namespace coil::cli {
 
 Quantiser::Quantiser(int bits, bool dither, Lowest lowest)
-    : bits_(bits), dither_(dither), full_scale_(std::ldexp(1.0, bits - 1)), lowest_(lowest == Lowest::one_above ? 1 - full_scale_ : -full_scale_) {}
+    : bits_(bits),
+      dither_(dither),
+      full_scale_(std::ldexp(1.0, bits - 1)),
+      lowest_(lowest == Lowest::one_above ? 1 - full_scale_ : -full_scale_) {}
 
 // xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled", 2016.
 double Quantiser::uniform() {

@@ -31,7 +31,8 @@ class ReadAhead final : public SoundReader {
         used_ = 0;
       }
       const size_t count = std::min(out.size() - filled, block_.size() - used_);
-      std::copy_n(block_.begin() + static_cast<std::ptrdiff_t>(used_), count, out.begin() + static_cast<std::ptrdiff_t>(filled));
+      std::copy_n(block_.begin() + static_cast<std::ptrdiff_t>(used_), count,
+                  out.begin() + static_cast<std::ptrdiff_t>(filled));
       used_ += count;
       filled += count;
     }
@@ -112,6 +113,8 @@ std::unique_ptr<SoundReader> read_ahead(std::unique_ptr<SoundReader> reader, int
   return std::make_unique<ReadAhead>(std::move(reader), frames);
 }
 
-std::unique_ptr<SoundWriter> write_behind(std::unique_ptr<SoundWriter> writer) { return std::make_unique<WriteBehind>(std::move(writer)); }
+std::unique_ptr<SoundWriter> write_behind(std::unique_ptr<SoundWriter> writer) {
+  return std::make_unique<WriteBehind>(std::move(writer));
+}
 
 }  // namespace coil::cli

@@ -145,7 +145,8 @@ std::string names_of_containers() {
   std::string list;
   int last = 0;
   for (const Container& container : kContainers) {
-    if (container.major != last || container.subtype != 0) list += (list.empty() ? "" : ", ") + std::string(container.name);
+    if (container.major != last || container.subtype != 0)
+      list += (list.empty() ? "" : ", ") + std::string(container.name);
     last = container.major;
   }
   return list;
@@ -180,7 +181,8 @@ void check_request(const FormatRequest& request) {
     throw Failure(kUsage, "--format " + request.container + ": unknown; the formats are: " + names_of_containers());
   }
   if (!request.bits.empty() && find_bits(request.bits) == nullptr) {
-    throw Failure(kUsage, "--bits " + request.bits + ": expected 8, 16, 24, 32 (integers), 32f or 64f (floating point)");
+    throw Failure(kUsage,
+                  "--bits " + request.bits + ": expected 8, 16, 24, 32 (integers), 32f or 64f (floating point)");
   }
 }
 
@@ -193,20 +195,23 @@ Quality parse_quality(const std::string& text) {
   quality.is_kbits = has_unit || quality.value > kBest;
   const bool is_number = error == std::errc() && (rest == end || has_unit);
   if (!is_number || !(quality.value >= (quality.is_kbits ? 1 : 0) && quality.value <= kMostKbits)) {
-    throw Failure(kUsage, "--quality " + text + ": expected a quality from 0 to 10 (the best), or a bit rate in kbit/s such as 192k");
+    throw Failure(kUsage, "--quality " + text +
+                              ": expected a quality from 0 to 10 (the best), or a bit rate in kbit/s such as 192k");
   }
   return quality;
 }
 
-OutputForm choose_output(const FormatRequest& request, const std::filesystem::path& out, int input_format, int channels, int input_rate_hz) {
+OutputForm choose_output(const FormatRequest& request, const std::filesystem::path& out, int input_format, int channels,
+                         int input_rate_hz) {
   const Container* container = request.container.empty() ? container_of_path(out) : find_container(request.container);
   if (container == nullptr) {
-    throw Failure(kUsage, "cannot tell the format of " + in_quotes(out) + " from its extension; use --format with one of: " +
-                              names_of_containers());
+    throw Failure(kUsage, "cannot tell the format of " + in_quotes(out) +
+                              " from its extension; use --format with one of: " + names_of_containers());
   }
   // WAVEX is a WAV file with a longer header; keep it where the input had it.
   const int input_major = input_format & SF_FORMAT_TYPEMASK;
-  const int major = container->major == SF_FORMAT_WAV && input_major == SF_FORMAT_WAVEX ? SF_FORMAT_WAVEX : container->major;
+  const int major =
+      container->major == SF_FORMAT_WAV && input_major == SF_FORMAT_WAVEX ? SF_FORMAT_WAVEX : container->major;
 
   std::vector<int> candidates;
   if (!request.bits.empty()) {
@@ -232,9 +237,10 @@ OutputForm choose_output(const FormatRequest& request, const std::filesystem::pa
   }
   const std::string what = in_quotes(out) + ": " + container->name + " cannot hold ";
   if (!possible.empty()) throw Failure(kFailed, what + std::to_string(wanted_hz) + " Hz; --rate can be " + possible);
-  throw Failure(kFailed, what + std::to_string(channels) + (channels == 1 ? " channel" : " channels") + " at " + std::to_string(wanted_hz) + " Hz" +
-                             (request.bits.empty() ? "" : " in " + request.bits + " bits") + "; choose another --format" +
-                             (request.bits.empty() ? "" : " or --bits"));
+  throw Failure(kFailed, what + std::to_string(channels) + (channels == 1 ? " channel" : " channels") + " at " +
+                             std::to_string(wanted_hz) + " Hz" +
+                             (request.bits.empty() ? "" : " in " + request.bits + " bits") +
+                             "; choose another --format" + (request.bits.empty() ? "" : " or --bits"));
 }
 
 bool takes_quality(const FormatRequest& request, const std::filesystem::path& out) {
@@ -312,13 +318,16 @@ float largest_sample(int format) {
   }
 }
 
-bool container_can_hold_float(int format) { return can_hold((format & SF_FORMAT_TYPEMASK) | SF_FORMAT_FLOAT, 1, 48000); }
+bool container_can_hold_float(int format) {
+  return can_hold((format & SF_FORMAT_TYPEMASK) | SF_FORMAT_FLOAT, 1, 48000);
+}
 
 std::string describe_format(int format) {
   const auto name = [](int part) {
     SF_FORMAT_INFO info = {};
     info.format = part;
-    return sf_command(nullptr, SFC_GET_FORMAT_INFO, &info, sizeof info) == 0 && info.name ? std::string(info.name) : "unknown";
+    return sf_command(nullptr, SFC_GET_FORMAT_INFO, &info, sizeof info) == 0 && info.name ? std::string(info.name)
+                                                                                          : "unknown";
   };
   return name(format & SF_FORMAT_TYPEMASK) + ", " + name(format & SF_FORMAT_SUBMASK);
 }

@@ -39,9 +39,7 @@ SF_VIRTUAL_IO SoundOutput::calls() {
   io.read = [](void* data, sf_count_t bytes, void* output) -> sf_count_t {
     return ::read(descriptor(output), data, static_cast<size_t>(bytes));
   };
-  io.write = [](const void* data, sf_count_t bytes, void* output) {
-    return self(output).write(data, bytes);
-  };
+  io.write = [](const void* data, sf_count_t bytes, void* output) { return self(output).write(data, bytes); };
   io.tell = [](void* output) -> sf_count_t { return self(output).in_view(::lseek(descriptor(output), 0, SEEK_CUR)); };
   return io;
 }

@@ -68,7 +68,6 @@ class FileReader final : public SoundReader {
     return faults;
   }
 
-
  private:
   SNDFILE* file_ = nullptr;
   ChannelLayout layout_;
@@ -191,8 +190,8 @@ std::unique_ptr<SoundReader> open_stream(int descriptor, bool close_it, const st
   return reader;
 }
 
-// Whether a file has the name of MPEG and nothing of it inside, of which libsndfile's decoder would talk at length. Frames
-// of a free bit rate do not say how long they are, and are not found.
+// Whether a file has the name of MPEG and nothing of it inside, of which libsndfile's decoder would talk at length.
+// Frames of a free bit rate do not say how long they are, and are not found.
 bool is_no_mpeg(const std::filesystem::path& path, ByteSource& source) {
   std::string extension = path.extension().string();
   std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });

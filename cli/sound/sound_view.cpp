@@ -18,7 +18,7 @@ namespace {
 constexpr uint64_t kEndless = uint64_t{1} << 61;  // bytes: of a pipe
 constexpr uint64_t kMostOfBlocks = 1 << 28;       // of a pipe, in encodings whose samples libsndfile counts in 32 bits
 constexpr uint64_t kMost32 = 0xffff0000;          // bytes of sound that a size of 32 bits is used for
-constexpr size_t kMostCopied = 1 << 14;  // of one chunk; libsndfile refuses long headers
+constexpr size_t kMostCopied = 1 << 14;           // of one chunk; libsndfile refuses long headers
 constexpr size_t kMostFormat = 4096;
 
 using Bytes = std::vector<uint8_t>;

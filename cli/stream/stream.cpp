@@ -44,14 +44,15 @@ sensor::CheckpointPace parse_pace(const std::string& text) {
     if (unit == "s") return {0, std::chrono::milliseconds(std::max(1LL, std::llround(1000 * value)))};
     if (unit.empty() && value == std::floor(value)) return {static_cast<uint64_t>(value), std::chrono::milliseconds(0)};
   }
-  throw Failure(kUsage, "--checkpoint-every " + text + ": wanted is a number of records, as 5000, or of seconds, as 30s");
+  throw Failure(kUsage,
+                "--checkpoint-every " + text + ": wanted is a number of records, as 5000, or of seconds, as 30s");
 }
 
 void describe(const ssm::Model& model) {
   const size_t bytes = sensor::Engine::bytes_per_series(model);
   std::printf("%s: %s\n", short_name(model.source()).c_str(), model.card().description.c_str());
-  std::printf("a series takes %zu bytes: %zu of the model's state, %zu beside it\n", bytes, model.state_layout()->size * sizeof(float),
-              bytes - model.state_layout()->size * sizeof(float));
+  std::printf("a series takes %zu bytes: %zu of the model's state, %zu beside it\n", bytes,
+              model.state_layout()->size * sizeof(float), bytes - model.state_layout()->size * sizeof(float));
   std::printf("100,000 series take %s GB; a record costs %s multiply-adds\n", number(bytes * 1e5 / 1e9, 3).c_str(),
               number(model.cost().macs_per_step, 7).c_str());
 }
@@ -87,26 +88,32 @@ void go_on(const StreamOptions& options, const sensor::Engine& engine, sensor::L
   const bool is_followed = !options.links.follow.empty();
   if (!options.engine.resume) return;
   if (source.place_after(0).empty() && !is_followed) {
-    log.write(sensor::LogLevel::kWarning, "", "--resume: a pipe begins where it begins, and nothing of it is skipped; FILE, < FILE or --follow FILE go on "
-              "where the state ends");
+    log.write(
+        sensor::LogLevel::kWarning, "",
+        "--resume: a pipe begins where it begins, and nothing of it is skipped; FILE, < FILE or --follow FILE go on "
+        "where the state ends");
   } else if (!engine.place().empty()) {
     source.go_on(engine.place());
   } else if (engine.has_state()) {
-    log.write(sensor::LogLevel::kWarning, "", std::string(is_followed ? "--follow" : "--resume") + ": the state was made from a pipe and does not say "
-              "how far a file was read; it is read from its beginning");
+    log.write(sensor::LogLevel::kWarning, "",
+              std::string(is_followed ? "--follow" : "--resume") +
+                  ": the state was made from a pipe and does not say "
+                  "how far a file was read; it is read from its beginning");
   }
 }
 
 void check(StreamOptions& options) {
   for (const size_t horizon : options.engine.horizons) {
     if (horizon < 1 || horizon > sensor::kHorizons) {
-      throw Failure(kUsage, "--forecast " + std::to_string(horizon) + ": horizons lie between 1 and " + std::to_string(sensor::kHorizons));
+      throw Failure(kUsage, "--forecast " + std::to_string(horizon) + ": horizons lie between 1 and " +
+                                std::to_string(sensor::kHorizons));
     }
   }
   if (!options.plot.empty()) StreamPlot::check_path(options.plot);
   if (!options.plot.empty() && !options.engine.output_format.empty())
     throw Failure(kUsage, "--plot writes a picture in place of records: --output-format does not go with it");
-  if (options.engine.resume && options.engine.state.empty()) throw Failure(kUsage, "--resume needs --state, which says what was seen");
+  if (options.engine.resume && options.engine.state.empty())
+    throw Failure(kUsage, "--resume needs --state, which says what was seen");
   if (const std::string why = sensor::wrong_time_format(options.engine.schema.time_format); !why.empty()) {
     throw Failure(kUsage, "--time-format '" + options.engine.schema.time_format + "': " + why);
   }
@@ -142,8 +149,8 @@ int watch(StreamOptions options, const sensor::Log& log) {
   if (!options.plot.empty()) {
     const std::string& input = options.links.follow.empty() ? options.links.input : options.links.follow.front();
     const std::string title = input == "-" ? "coil stream" : std::filesystem::path(input).stem().string();
-    auto sink = std::make_unique<StreamPlot>(
-        StreamPlotOptions{options.engine.schema.keys, options.engine.schema.time, options.engine.prefix, options.engine.threshold, title});
+    auto sink = std::make_unique<StreamPlot>(StreamPlotOptions{options.engine.schema.keys, options.engine.schema.time,
+                                                               options.engine.prefix, options.engine.threshold, title});
     plot = sink.get();
     links.second = std::move(sink);
   }
@@ -178,64 +185,93 @@ int run_stream(StreamOptions options) {
 }  // namespace
 
 CLI::App* setup_stream(CLI::App& app, int& exit_code) {
-  CLI::App* command = app.add_subcommand("stream", "Watch live sensor data: forecasts with bounds, anomaly scores, episodes");
+  CLI::App* command =
+      app.add_subcommand("stream", "Watch live sensor data: forecasts with bounds, anomaly scores, episodes");
   command->footer(
-      "Reads records from standard input (NDJSON, CSV with header, InfluxDB line protocol; found out from the first) and writes each with added\n"
-      "fields, of a value field V: V_expected, V_low, V_high (median and 10 to 90 % of what was forecast for this record), and of the record:\n"
-      "  score    0 to 1: how unusual the record is for its series, 0.5 where an alarm is worth it; once for each event, not while it lasts\n"
+      "Reads records from standard input (NDJSON, CSV with header, InfluxDB line protocol; found out from the first) "
+      "and writes each with added\n"
+      "fields, of a value field V: V_expected, V_low, V_high (median and 10 to 90 % of what was forecast for this "
+      "record), and of the record:\n"
+      "  score    0 to 1: how unusual the record is for its series, 0.5 where an alarm is worth it; once for each "
+      "event, not while it lasts\n"
       "  status   warmup, ok, anomaly, missing, late, future; unscored: no number, or no key or time that can be read\n"
       "  episode  begin, on, end; null outside\n"
-      "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns; --time-format tells of\n"
-      "others. An added field whose name the records have themselves is called coil_NAME. What cannot be scored comes out as it came.");
+      "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns; --time-format "
+      "tells of\n"
+      "others. An added field whose name the records have themselves is called coil_NAME. What cannot be scored comes "
+      "out as it came.");
   auto options = std::make_shared<StreamOptions>();
   sensor::EngineOptions& engine = options->engine;
   add_link_options(*command, options->links);
   command->add_option("-m,--model", options->model, "Model file, or name of a preset")
       ->type_name("MODEL")
       ->capture_default_str();
-  command->add_option("--key", engine.schema.keys, "Fields or tags that tell sensors apart (line protocol: default measurement and tags)")
-      ->type_name("FIELD,...")->delimiter(',')->allow_extra_args(false);
+  command
+      ->add_option("--key", engine.schema.keys,
+                   "Fields or tags that tell sensors apart (line protocol: default measurement and tags)")
+      ->type_name("FIELD,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command->add_option("--value", engine.schema.values, "Fields that are watched (default: all numbers)")
       ->type_name("FIELD,...")
       ->delimiter(',')
       ->allow_extra_args(false);
-  command->add_option("--time", engine.schema.time, "Field of the time, or of date and time of day (default: one called time, timestamp, date, ts ...)")
+  command
+      ->add_option("--time", engine.schema.time,
+                   "Field of the time, or of date and time of day (default: one called time, timestamp, date, ts ...)")
       ->type_name("FIELD[,FIELD]");
-  command->add_option("--time-format", engine.schema.time_format, "How times are written: a format of strptime with %f for a fraction, or s, ms, us or ns")
+  command
+      ->add_option("--time-format", engine.schema.time_format,
+                   "How times are written: a format of strptime with %f for a fraction, or s, ms, us or ns")
       ->type_name("FORMAT");
   command->add_option("--input-format", engine.input_format, "Format that comes in (default: found out)")
       ->check(CLI::IsMember({"ndjson", "csv", "line"}));
   command->add_option("--output-format", engine.output_format, "Format that goes out (default: as it came)")
       ->check(CLI::IsMember({"ndjson", "csv", "line"}));
-  command->add_option("--prefix", engine.prefix, "Text before the names of added fields")
-      ->type_name("TEXT");
-  command->add_option("--forecast", engine.horizons, "Add forecasts for so many records ahead: V_forecast_H, V_forecast_H_low, V_forecast_H_high")
-      ->type_name("H,...")->delimiter(',')->allow_extra_args(false);
+  command->add_option("--prefix", engine.prefix, "Text before the names of added fields")->type_name("TEXT");
+  command
+      ->add_option("--forecast", engine.horizons,
+                   "Add forecasts for so many records ahead: V_forecast_H, V_forecast_H_low, V_forecast_H_high")
+      ->type_name("H,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command->add_option("--threshold", engine.threshold, "Score from which a record is an anomaly")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command->add_option("--hold-off", engine.hold_off_records, "Records without an anomaly that end an episode")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
-  command->add_option("--reorder", engine.reorder_records, "Records of a sensor that are held back to put them in order")
+  command
+      ->add_option("--reorder", engine.reorder_records, "Records of a sensor that are held back to put them in order")
       ->check(CLI::Range(0, 1 << 16))
       ->capture_default_str();
-  command->add_option("--future", engine.future_s, "Do not believe a record that is so many seconds ahead of the last (0: believe all)")
-      ->check(CLI::Range(0.0, 1e12))->capture_default_str();
-  command->add_option("--state", engine.state, "File that keeps what is known of all sensors, and how far a file was read; goes on from it when it exists")
+  command
+      ->add_option("--future", engine.future_s,
+                   "Do not believe a record that is so many seconds ahead of the last (0: believe all)")
+      ->check(CLI::Range(0.0, 1e12))
+      ->capture_default_str();
+  command
+      ->add_option(
+          "--state", engine.state,
+          "File that keeps what is known of all sensors, and how far a file was read; goes on from it when it exists")
       ->type_name("FILE");
-  command->add_option("--checkpoint-every", options->checkpoint_every, "How often the state is written: records, or seconds as 30s")
+  command
+      ->add_option("--checkpoint-every", options->checkpoint_every,
+                   "How often the state is written: records, or seconds as 30s")
       ->type_name("N|Ns")
       ->capture_default_str();
-  command->add_flag("--resume", engine.resume, "FILE or < FILE is the one that the state was made from: go on at the byte where that ended");
-  command->add_option("--max-series", engine.max_series, "Series in memory; those idle for longest go to disk (0: no bound)")
+  command->add_flag("--resume", engine.resume,
+                    "FILE or < FILE is the one that the state was made from: go on at the byte where that ended");
+  command
+      ->add_option("--max-series", engine.max_series,
+                   "Series in memory; those idle for longest go to disk (0: no bound)")
       ->capture_default_str();
-  command->add_option("--memory", options->memory_mb, "The same as MB of memory")
-      ->type_name("MB");
-  command->add_option("--threads", engine.threads, "Threads")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
-  command->add_option("--metrics", options->metrics, "Serve /metrics for Prometheus and /health over HTTP, on this machine alone unless an address is given")
+  command->add_option("--memory", options->memory_mb, "The same as MB of memory")->type_name("MB");
+  command->add_option("--threads", engine.threads, "Threads")->check(CLI::Range(1, 256))->capture_default_str();
+  command
+      ->add_option(
+          "--metrics", options->metrics,
+          "Serve /metrics for Prometheus and /health over HTTP, on this machine alone unless an address is given")
       ->type_name("[ADDRESS:]PORT");
   command->add_option("--log", options->log, "How messages are written to standard error")
       ->check(CLI::IsMember({"text", "json"}))

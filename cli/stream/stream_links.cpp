@@ -32,7 +32,8 @@ namespace {
 constexpr const char* kPasswordVariable = "COIL_MQTT_PASSWORD";
 
 [[maybe_unused]] void refuse_missing(const std::string& option, const std::string& what, const std::string& package) {
-  throw Failure(kUsage, option + ": this coil was built without " + what + "; install " + package + " and build it again");
+  throw Failure(kUsage,
+                option + ": this coil was built without " + what + "; install " + package + " and build it again");
 }
 
 // A pipe that has a name.
@@ -41,7 +42,9 @@ class NamedPipeLink final : public sensor::Link {
   explicit NamedPipeLink(int descriptor) : descriptor_(descriptor), pipe_(descriptor, STDOUT_FILENO) {}
   ~NamedPipeLink() override { ::close(descriptor_); }
 
-  bool read(std::vector<sensor::Message>& messages, std::chrono::milliseconds wait) override { return pipe_.read(messages, wait); }
+  bool read(std::vector<sensor::Message>& messages, std::chrono::milliseconds wait) override {
+    return pipe_.read(messages, wait);
+  }
   void write(const sensor::Message& result) override { pipe_.write(result); }
   void flush() override { pipe_.flush(); }
 
@@ -65,8 +68,11 @@ int unpacked(int descriptor, const std::string& name, const sensor::Log& log) {
 
 std::unique_ptr<sensor::Link> open_input(const std::string& input, const sensor::Log& log) {
   const bool is_standard = input == "-";
-  const int descriptor = is_standard ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : ::open(input.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) throw Failure(kFailed, (is_standard ? "standard input" : in_quotes(input)) + ": cannot be read: " + std::strerror(errno));
+  const int descriptor =
+      is_standard ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : ::open(input.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0)
+    throw Failure(kFailed,
+                  (is_standard ? "standard input" : in_quotes(input)) + ": cannot be read: " + std::strerror(errno));
   if (sensor::is_seekable(descriptor)) {
     const std::string name = is_standard ? "standard input" : in_quotes(input);
     const bool is_packed = ::lseek(descriptor, 0, SEEK_CUR) == 0 && sensor::is_gzip(descriptor);
@@ -101,7 +107,8 @@ std::string mqtt_password(const LinkOptions& options) {
   std::ifstream file(options.mqtt_password_file);
   std::string password;
   if (!std::getline(file, password)) {
-    throw Failure(kUsage, "--mqtt-password-file " + in_quotes(options.mqtt_password_file) + ": no password can be read");
+    throw Failure(kUsage,
+                  "--mqtt-password-file " + in_quotes(options.mqtt_password_file) + ": no password can be read");
   }
   return password;
 }
@@ -132,15 +139,19 @@ void open_mqtt(const LinkOptions& options, const sensor::EngineOptions& engine, 
   const sensor::MqttLink* link = mqtt.get();
   using Counts = sensor::MqttLink::Counts;
   const auto add = [&](const char* name, const char* help, uint64_t Counts::*count, bool is_gauge = false) {
-    links.counts.push_back({name, help, is_gauge, [link, count] { return static_cast<double>(link->counts().*count); }});
+    links.counts.push_back(
+        {name, help, is_gauge, [link, count] { return static_cast<double>(link->counts().*count); }});
   };
-  add("coil_stream_mqtt_dropped_records_total", "Records of QoS 0 that found the queue full.", &Counts::dropped_records);
+  add("coil_stream_mqtt_dropped_records_total", "Records of QoS 0 that found the queue full.",
+      &Counts::dropped_records);
   add("coil_stream_mqtt_dropped_results_total", "Results of QoS 0 that met no connection.", &Counts::dropped_results);
   add("coil_stream_mqtt_refused_results_total", "Results that the broker refused.", &Counts::refused_results);
-  add("coil_stream_mqtt_redelivered_total", "Records that the broker sent again and that were known.", &Counts::redelivered);
+  add("coil_stream_mqtt_redelivered_total", "Records that the broker sent again and that were known.",
+      &Counts::redelivered);
   add("coil_stream_mqtt_reconnects_total", "Connections after the first.", &Counts::reconnects);
   add("coil_stream_lag", "Records that wait to be read.", &Counts::waiting_records, true);
-  links.counts.push_back({"coil_stream_mqtt_connected", "1 while the broker is there.", true, [link] { return double(link->is_connected()); }});
+  links.counts.push_back({"coil_stream_mqtt_connected", "1 while the broker is there.", true,
+                          [link] { return double(link->is_connected()); }});
   links.trouble = [link] { return std::string(link->is_connected() ? "" : "the MQTT broker is away"); };
   links.first = std::move(mqtt);
   if (options.mqtt_out.empty()) links.second = std::make_unique<sensor::PipeLink>(-1, STDOUT_FILENO);
@@ -162,7 +173,8 @@ void open_kafka(const LinkOptions& options, const sensor::Log& log, Links& links
   auto kafka = std::make_unique<sensor::KafkaLink>(kafka_options(options), log);
   const sensor::KafkaLink* link = kafka.get();
   links.counts = {
-      {"coil_stream_lag", "Records of this worker's partitions that wait to be read.", true, [link] { return double(link->lag()); }},
+      {"coil_stream_lag", "Records of this worker's partitions that wait to be read.", true,
+       [link] { return double(link->lag()); }},
       {"coil_stream_kafka_deduplicated_total", "Results that a predecessor had written already.", false,
        [link] { return double(link->deduplicated()); }},
   };
@@ -174,63 +186,93 @@ void open_kafka(const LinkOptions& options, const sensor::Log& log, Links& links
 }  // namespace
 
 void add_link_options(CLI::App& command, LinkOptions& options) {
-  command.add_option("input", options.input, "File of records, compressed by gzip or not (default: standard input)")->type_name("FILE");
-  command.add_option("--follow", options.follow, "Read files and wait for more, also when they are rotated, truncated or made later: files, folders and all "
-                     "below them, patterns in quotes; with --state it goes on to the byte after a restart")
+  command.add_option("input", options.input, "File of records, compressed by gzip or not (default: standard input)")
+      ->type_name("FILE");
+  command
+      .add_option(
+          "--follow", options.follow,
+          "Read files and wait for more, also when they are rotated, truncated or made later: files, folders and all "
+          "below them, patterns in quotes; with --state it goes on to the byte after a restart")
       ->type_name("FILE...");
   const auto mqtt = [&](const char* names, auto& value, const char* help, const char* type) {
     return command.add_option(names, value, help)->type_name(type)->group("MQTT");
   };
-  mqtt("--mqtt", options.mqtt, "Read records from a broker's topic, with wildcards as you like: localhost/sensors/+/temperature",
+  mqtt("--mqtt", options.mqtt,
+       "Read records from a broker's topic, with wildcards as you like: localhost/sensors/+/temperature",
        "BROKER[:PORT]/TOPIC");
-  mqtt("--mqtt-out", options.mqtt_out, "Write the results of each sensor to TOPIC/<sensor> (default: to standard output)", "TOPIC");
-  mqtt("--mqtt-qos", options.mqtt_qos, "1: records are acknowledged once their results are written; 0: what finds no room is dropped and counted",
+  mqtt("--mqtt-out", options.mqtt_out,
+       "Write the results of each sensor to TOPIC/<sensor> (default: to standard output)", "TOPIC");
+  mqtt("--mqtt-qos", options.mqtt_qos,
+       "1: records are acknowledged once their results are written; 0: what finds no room is dropped and counted",
        "0|1")
-      ->check(CLI::IsMember({0, 1}))->capture_default_str();
-  mqtt("--mqtt-user", options.mqtt_user, "User; the password comes from --mqtt-password-file or $COIL_MQTT_PASSWORD", "NAME");
+      ->check(CLI::IsMember({0, 1}))
+      ->capture_default_str();
+  mqtt("--mqtt-user", options.mqtt_user, "User; the password comes from --mqtt-password-file or $COIL_MQTT_PASSWORD",
+       "NAME");
   mqtt("--mqtt-password-file", options.mqtt_password_file, "File whose first line is the password", "FILE");
-  command.add_flag("--mqtt-tls", options.mqtt_tls, "Encrypt; the broker's certificate must be one that this system trusts")->group("MQTT");
+  command
+      .add_flag("--mqtt-tls", options.mqtt_tls, "Encrypt; the broker's certificate must be one that this system trusts")
+      ->group("MQTT");
   mqtt("--mqtt-ca", options.mqtt_ca, "Encrypt; the broker's certificate must come from this authority", "FILE");
   mqtt("--mqtt-cert", options.mqtt_cert, "This client's certificate", "FILE");
   mqtt("--mqtt-key", options.mqtt_key, "This client's private key", "FILE");
-  mqtt("--mqtt-client-id", options.mqtt_client_id, "Name under which the broker keeps messages for a day (default: coil-<host>)", "NAME");
-  mqtt("--mqtt-status", options.mqtt_status, "Topic that says online or offline, retained, also after a crash (default: <--mqtt-out>-status)",
-       "TOPIC");
-  mqtt("--mqtt-queue", options.mqtt_queue, "Records that may wait to be processed", "N")->check(CLI::Range(1, 10'000'000))->capture_default_str();
-  command.add_flag("--home-assistant", options.home_assistant, "Announce every sensor to Home Assistant: score, forecast, problem")->group("MQTT");
+  mqtt("--mqtt-client-id", options.mqtt_client_id,
+       "Name under which the broker keeps messages for a day (default: coil-<host>)", "NAME");
+  mqtt("--mqtt-status", options.mqtt_status,
+       "Topic that says online or offline, retained, also after a crash (default: <--mqtt-out>-status)", "TOPIC");
+  mqtt("--mqtt-queue", options.mqtt_queue, "Records that may wait to be processed", "N")
+      ->check(CLI::Range(1, 10'000'000))
+      ->capture_default_str();
+  command
+      .add_flag("--home-assistant", options.home_assistant,
+                "Announce every sensor to Home Assistant: score, forecast, problem")
+      ->group("MQTT");
   const auto kafka = [&](const char* names, auto& value, const char* help, const char* type) {
     return command.add_option(names, value, help)->type_name(type)->group("Kafka");
   };
-  kafka("--kafka", options.kafka, "Read records from a topic, whose partitions the workers of a group share; needs --state, in a folder that all have",
+  kafka("--kafka", options.kafka,
+        "Read records from a topic, whose partitions the workers of a group share; needs --state, in a folder that all "
+        "have",
         "BROKERS/TOPIC");
-  kafka("--kafka-out", options.kafka_out, "Write each result once to this topic, which has as many partitions (default: to standard output)",
-        "TOPIC");
+  kafka("--kafka-out", options.kafka_out,
+        "Write each result once to this topic, which has as many partitions (default: to standard output)", "TOPIC");
   kafka("--kafka-group", options.kafka_group, "Consumer group", "NAME")->capture_default_str();
-  kafka("--kafka-config", options.kafka_config, "File of further properties of librdkafka, as security.protocol=ssl", "FILE");
+  kafka("--kafka-config", options.kafka_config, "File of further properties of librdkafka, as security.protocol=ssl",
+        "FILE");
 }
 
 void check_links(const LinkOptions& options, sensor::EngineOptions& engine) {
   const auto needs = [](bool is_given, const char* option, bool is_met, const char* what) {
     if (is_given && !is_met) throw Failure(kUsage, std::string(option) + " needs " + what);
   };
-  if (!options.mqtt.empty() && !options.kafka.empty()) throw Failure(kUsage, "--mqtt and --kafka: one source at a time");
-  if (options.has_broker() && options.input != "-") throw Failure(kUsage, in_quotes(options.input) + ": a file and a broker: one source at a time");
+  if (!options.mqtt.empty() && !options.kafka.empty())
+    throw Failure(kUsage, "--mqtt and --kafka: one source at a time");
+  if (options.has_broker() && options.input != "-")
+    throw Failure(kUsage, in_quotes(options.input) + ": a file and a broker: one source at a time");
   if (!options.follow.empty() && (options.has_broker() || options.input != "-")) {
-    throw Failure(kUsage, "--follow " + in_quotes(options.follow.front()) + " and " + (options.has_broker() ? "a broker" : in_quotes(options.input)) +
+    throw Failure(kUsage, "--follow " + in_quotes(options.follow.front()) + " and " +
+                              (options.has_broker() ? "a broker" : in_quotes(options.input)) +
                               ": one source at a time");
   }
-  if (options.has_broker() && engine.resume) throw Failure(kUsage, "--resume is for files; brokers know themselves what was seen");
+  if (options.has_broker() && engine.resume)
+    throw Failure(kUsage, "--resume is for files; brokers know themselves what was seen");
   if (!options.follow.empty()) engine.resume = true;
-  for (const auto& [name, value] : {std::pair("--mqtt-out", options.mqtt_out), {"--mqtt-user", options.mqtt_user}, {"--mqtt-ca", options.mqtt_ca},
-                                    {"--mqtt-cert", options.mqtt_cert}, {"--mqtt-key", options.mqtt_key}, {"--mqtt-status", options.mqtt_status},
-                                    {"--mqtt-password-file", options.mqtt_password_file}, {"--mqtt-client-id", options.mqtt_client_id}}) {
+  for (const auto& [name, value] : {std::pair("--mqtt-out", options.mqtt_out),
+                                    {"--mqtt-user", options.mqtt_user},
+                                    {"--mqtt-ca", options.mqtt_ca},
+                                    {"--mqtt-cert", options.mqtt_cert},
+                                    {"--mqtt-key", options.mqtt_key},
+                                    {"--mqtt-status", options.mqtt_status},
+                                    {"--mqtt-password-file", options.mqtt_password_file},
+                                    {"--mqtt-client-id", options.mqtt_client_id}}) {
     needs(!value.empty(), name, !options.mqtt.empty(), "--mqtt");
   }
   needs(options.mqtt_tls, "--mqtt-tls", !options.mqtt.empty(), "--mqtt");
   needs(options.home_assistant, "--home-assistant", !options.mqtt.empty(), "--mqtt");
   needs(!options.kafka_out.empty(), "--kafka-out", !options.kafka.empty(), "--kafka");
   needs(!options.kafka_config.empty(), "--kafka-config", !options.kafka.empty(), "--kafka");
-  needs(!options.kafka.empty(), "--kafka", !engine.state.empty(), "--state FILE: what is known of a partition lies in FILE.<topic>.<partition>");
+  needs(!options.kafka.empty(), "--kafka", !engine.state.empty(),
+        "--state FILE: what is known of a partition lies in FILE.<topic>.<partition>");
 #ifndef COIL_MQTT
   if (!options.mqtt.empty()) refuse_missing("--mqtt", "MQTT", "libmosquitto-dev");
 #endif
@@ -245,7 +287,8 @@ void check_links(const LinkOptions& options, sensor::EngineOptions& engine) {
   engine.partitioned = !options.kafka.empty();
   if (options.home_assistant) {
     if (engine.output_format.empty()) engine.output_format = "ndjson";
-    if (engine.output_format != "ndjson") throw Failure(kUsage, "--home-assistant: reads NDJSON; leave --output-format out");
+    if (engine.output_format != "ndjson")
+      throw Failure(kUsage, "--home-assistant: reads NDJSON; leave --output-format out");
   }
   try {
 #ifdef COIL_MQTT
@@ -259,7 +302,8 @@ void check_links(const LinkOptions& options, sensor::EngineOptions& engine) {
   }
 }
 
-Links open_links(const LinkOptions& options, [[maybe_unused]] const sensor::EngineOptions& engine, [[maybe_unused]] const sensor::Log& log) {
+Links open_links(const LinkOptions& options, [[maybe_unused]] const sensor::EngineOptions& engine,
+                 [[maybe_unused]] const sensor::Log& log) {
   Links links;
   try {
 #ifdef COIL_MQTT
@@ -272,7 +316,8 @@ Links open_links(const LinkOptions& options, [[maybe_unused]] const sensor::Engi
     throw_if_interrupted();  // while it waited for the broker
     throw;
   }
-  if (!links.first && !options.follow.empty()) links.first = std::make_unique<sensor::FollowedFiles>(follow_options(options, engine), log);
+  if (!links.first && !options.follow.empty())
+    links.first = std::make_unique<sensor::FollowedFiles>(follow_options(options, engine), log);
   if (!links.first) links.first = open_input(options.input, log);
   return links;
 }

@@ -31,7 +31,8 @@ struct LinkOptions {
 // [main-thread]
 void add_link_options(CLI::App& command, LinkOptions& options);
 
-// Options that contradict each other or are not built in throw Failure; fills in what the choice of a link means for the engine. [main-thread]
+// Options that contradict each other or are not built in throw Failure; fills in what the choice of a link means for
+// the engine. [main-thread]
 void check_links(const LinkOptions& options, sensor::EngineOptions& engine);
 
 // What a link counts, for metrics. [any thread]
@@ -44,7 +45,9 @@ struct LinkCount {
 struct Links {
   std::unique_ptr<sensor::Link> first, second;  // second: where results go, if elsewhere
   std::vector<LinkCount> counts;
-  std::function<std::string()> trouble = [] { return std::string(); };  // why it cannot work at the moment; empty: it can [any thread]
+  std::function<std::string()> trouble = [] {
+    return std::string();
+  };  // why it cannot work at the moment; empty: it can [any thread]
 
   sensor::Link& source() { return *first; }
   sensor::Link& sink() { return second ? *second : *first; }

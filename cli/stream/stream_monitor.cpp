@@ -41,7 +41,8 @@ LatencyMeter::Summary LatencyMeter::summary() {
   LogHistogram all = *before_ns_;
   all.add(*recent_ns_);
   const auto seconds = [&](double percent) {
-    return all.count() == 0 ? std::numeric_limits<double>::quiet_NaN() : 1e-9 * static_cast<double>(all.percentile(percent));
+    return all.count() == 0 ? std::numeric_limits<double>::quiet_NaN()
+                            : 1e-9 * static_cast<double>(all.percentile(percent));
   };
   return {seconds(50), seconds(99), seconds(99.9), sum_s_, count_};
 }
@@ -67,9 +68,13 @@ class StreamMonitor::Measured final : public sensor::Link {
     if (results_ > 0) latency_.add(Clock::now() - read_at_, results_);
     results_ = 0;
   }
-  void saved(const std::string& topic, int32_t partition, int64_t offset) override { links_.source().saved(topic, partition, offset); }
+  void saved(const std::string& topic, int32_t partition, int64_t offset) override {
+    links_.source().saved(topic, partition, offset);
+  }
   std::string place_after(size_t messages) const override { return links_.source().place_after(messages); }
-  void set_partition_hooks(sensor::PartitionHooks hooks) override { links_.source().set_partition_hooks(std::move(hooks)); }
+  void set_partition_hooks(sensor::PartitionHooks hooks) override {
+    links_.source().set_partition_hooks(std::move(hooks));
+  }
 
   std::atomic<int64_t> moved_at_ns{Clock::now().time_since_epoch().count()};
 
@@ -85,7 +90,8 @@ namespace {
 
 using sensor::Metric;
 
-Metric single(const std::string& name, const std::string& help, Metric::Kind kind, double value, const std::string& labels = "") {
+Metric single(const std::string& name, const std::string& help, Metric::Kind kind, double value,
+              const std::string& labels = "") {
   return {name, help, kind, {{"", labels, value}}};
 }
 
@@ -93,7 +99,8 @@ std::vector<Metric> list_metrics(const sensor::Engine& engine, const Links& link
   const sensor::Counters& counters = engine.counters();
   std::vector<Metric> metrics;
   const auto counter = [&](const char* name, const char* help, uint64_t value) {
-    metrics.push_back(single(std::string("coil_stream_") + name + "_total", help, Metric::Kind::kCounter, static_cast<double>(value)));
+    metrics.push_back(single(std::string("coil_stream_") + name + "_total", help, Metric::Kind::kCounter,
+                             static_cast<double>(value)));
   };
   const auto gauge = [&](const char* name, const char* help, double value) {
     metrics.push_back(single(std::string("coil_stream_") + name, help, Metric::Kind::kGauge, value));
@@ -118,13 +125,18 @@ std::vector<Metric> list_metrics(const sensor::Engine& engine, const Links& link
   gauge("sensors", "Sensors known.", static_cast<double>(counters.sensors));
   gauge("series", "Series in memory.", static_cast<double>(counters.series));
   for (const LinkCount& count : links.counts) {
-    metrics.push_back(single(count.name, count.help, count.is_gauge ? Metric::Kind::kGauge : Metric::Kind::kCounter, count.value()));
+    metrics.push_back(
+        single(count.name, count.help, count.is_gauge ? Metric::Kind::kGauge : Metric::Kind::kCounter, count.value()));
   }
   const LatencyMeter::Summary times = latency.summary();
-  metrics.push_back({"coil_stream_latency_seconds", "From a record's reading to its result's being out; quantiles of the last minute.",
+  metrics.push_back({"coil_stream_latency_seconds",
+                     "From a record's reading to its result's being out; quantiles of the last minute.",
                      Metric::Kind::kSummary,
-                     {{"", "quantile=\"0.5\"", times.p50_s}, {"", "quantile=\"0.99\"", times.p99_s}, {"", "quantile=\"0.999\"", times.p999_s},
-                      {"_sum", "", times.sum_s}, {"_count", "", static_cast<double>(times.count)}}});
+                     {{"", "quantile=\"0.5\"", times.p50_s},
+                      {"", "quantile=\"0.99\"", times.p99_s},
+                      {"", "quantile=\"0.999\"", times.p999_s},
+                      {"_sum", "", times.sum_s},
+                      {"_count", "", static_cast<double>(times.count)}}});
   metrics.push_back(single("coil_build_info", "Always 1.", Metric::Kind::kGauge, 1,
                            "version=\"" COIL_VERSION "\",model_hash=\"" + engine.model().hash() + "\""));
   return metrics;
@@ -136,18 +148,22 @@ struct StreamMonitor::Server : sensor::MetricsServer {
   using MetricsServer::MetricsServer;
 };
 
-StreamMonitor::StreamMonitor(const std::string& address, const sensor::Engine& engine, Links& links, const sensor::Log& log)
+StreamMonitor::StreamMonitor(const std::string& address, const sensor::Engine& engine, Links& links,
+                             const sensor::Log& log)
     : measured_(std::make_unique<Measured>(links, latency_)) {
   const Links* const asked = &links;
   server_ = std::make_unique<Server>(
       sensor::parse_metrics_address(address), [this, &engine, asked] { return list_metrics(engine, *asked, latency_); },
       [this, asked]() -> sensor::Health {
         const int64_t silence_ns = Clock::now().time_since_epoch().count() - measured_->moved_at_ns;
-        if (silence_ns > std::chrono::nanoseconds(kSilence).count()) return {false, "no record has been taken or answered for 30 s"};
+        if (silence_ns > std::chrono::nanoseconds(kSilence).count())
+          return {false, "no record has been taken or answered for 30 s"};
         const std::string trouble = asked->trouble();
         return {trouble.empty(), trouble};
       });
-  log.write(sensor::LogLevel::kInfo, "", "metrics at http://" + server_->address().host + ":" + std::to_string(server_->address().port) + "/metrics");
+  log.write(
+      sensor::LogLevel::kInfo, "",
+      "metrics at http://" + server_->address().host + ":" + std::to_string(server_->address().port) + "/metrics");
 }
 
 void check_monitor(const std::string& address) {
@@ -163,7 +179,8 @@ StreamMonitor::StreamMonitor(const std::string&, const sensor::Engine&, Links& l
     : measured_(std::make_unique<Measured>(links, latency_)) {}
 
 void check_monitor(const std::string&) {
-  throw Failure(kUsage, "--metrics: this coil was built without metrics; install libcpp-httplib-dev and build it again");
+  throw Failure(kUsage,
+                "--metrics: this coil was built without metrics; install libcpp-httplib-dev and build it again");
 }
 #endif
 

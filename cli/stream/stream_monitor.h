@@ -29,7 +29,8 @@ class LatencyMeter {
   void turn_over();
 
   std::mutex mutex_;
-  std::unique_ptr<LogHistogram> recent_ns_ = std::make_unique<LogHistogram>(), before_ns_ = std::make_unique<LogHistogram>();
+  std::unique_ptr<LogHistogram> recent_ns_ = std::make_unique<LogHistogram>(),
+                                before_ns_ = std::make_unique<LogHistogram>();
   std::chrono::steady_clock::time_point turned_over_ = std::chrono::steady_clock::now();
   double sum_s_ = 0;
   uint64_t count_ = 0;

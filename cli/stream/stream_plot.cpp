@@ -22,8 +22,10 @@ namespace {
 
 constexpr size_t kMostSeries = 12;
 constexpr size_t kColumns = 1100;  // of a panel: points that are nearer than one share a column
-constexpr double kLeft = 76, kRight = 24, kTop = 64, kPanelWidth = 1100, kPanelHeight = 170, kScoreHeight = 40, kGap = 8, kBelow = 62;
-constexpr double kWidth = kLeft + kPanelWidth + kRight, kSeriesHeight = 26 + kPanelHeight + kGap + kScoreHeight + kBelow;
+constexpr double kLeft = 76, kRight = 24, kTop = 64, kPanelWidth = 1100, kPanelHeight = 170, kScoreHeight = 40,
+                 kGap = 8, kBelow = 62;
+constexpr double kWidth = kLeft + kPanelWidth + kRight,
+                 kSeriesHeight = 26 + kPanelHeight + kGap + kScoreHeight + kBelow;
 constexpr double kRoomForLabel = 36;  // beside a tick, in the panel
 constexpr double kPngScale = 1.5;
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
@@ -31,7 +33,8 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 struct Colour {
   int red, green, blue;
 };
-constexpr Colour kBackground = {14, 16, 22}, kPanel = {21, 24, 32}, kLine = {51, 57, 71}, kText = {237, 240, 245}, kDimText = {153, 163, 181};
+constexpr Colour kBackground = {14, 16, 22}, kPanel = {21, 24, 32}, kLine = {51, 57, 71}, kText = {237, 240, 245},
+                 kDimText = {153, 163, 181};
 constexpr Colour kValue = {240, 243, 250}, kBand = {92, 184, 250}, kScore = {255, 168, 77}, kEpisode = {255, 92, 92};
 
 using Place = SvgPlace;
@@ -82,7 +85,8 @@ class SvgPen final : public Pen {
 class CairoPen final : public Pen {
  public:
   explicit CairoPen(double height)
-      : surface_(cairo_image_surface_create(CAIRO_FORMAT_ARGB32, int(kPngScale * kWidth), int(kPngScale * height)), cairo_surface_destroy),
+      : surface_(cairo_image_surface_create(CAIRO_FORMAT_ARGB32, int(kPngScale * kWidth), int(kPngScale * height)),
+                 cairo_surface_destroy),
         cairo_(cairo_create(surface_.get()), cairo_destroy) {
     cairo_scale(cairo_.get(), kPngScale, kPngScale);
     cairo_select_font_face(cairo_.get(), "Inter", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
@@ -111,12 +115,18 @@ class CairoPen final : public Pen {
     cairo_text_extents_t extents;
     cairo_text_extents(cairo_.get(), words.c_str(), &extents);
     use(colour, 1);
-    cairo_move_to(cairo_.get(), x - (align == Align::left ? 0 : align == Align::centre ? extents.x_advance / 2 : extents.x_advance), y);
+    cairo_move_to(cairo_.get(),
+                  x - (align == Align::left     ? 0
+                       : align == Align::centre ? extents.x_advance / 2
+                                                : extents.x_advance),
+                  y);
     cairo_show_text(cairo_.get(), words.c_str());
   }
 
  private:
-  void use(Colour c, double alpha) { cairo_set_source_rgba(cairo_.get(), c.red / 255.0, c.green / 255.0, c.blue / 255.0, alpha); }
+  void use(Colour c, double alpha) {
+    cairo_set_source_rgba(cairo_.get(), c.red / 255.0, c.green / 255.0, c.blue / 255.0, alpha);
+  }
   void path(const std::vector<Place>& places) {
     cairo_new_path(cairo_.get());
     for (const Place& place : places) cairo_line_to(cairo_.get(), place.x, place.y);
@@ -128,14 +138,16 @@ class CairoPen final : public Pen {
 
 double nice_time_step(double range_s, int most) {
   constexpr double kHour = 3600, kDay = 86400;
-  for (const double step : {1., 5., 10., 30., 60., 300., 600., 1800., kHour, 2 * kHour, 4 * kHour, 8 * kHour, 12 * kHour, kDay, 2 * kDay, 4 * kDay, 7 * kDay}) {
+  for (const double step : {1., 5., 10., 30., 60., 300., 600., 1800., kHour, 2 * kHour, 4 * kHour, 8 * kHour,
+                            12 * kHour, kDay, 2 * kDay, 4 * kDay, 7 * kDay}) {
     if (range_s / step <= most) return step;
   }
   return 86400 * std::max(1.0, nice_step(range_s / 86400, most));
 }
 
 std::string time_label(double time_s, double step_s) {
-  const std::string text = sensor::format_timestamp(static_cast<int64_t>(time_s) * 1'000'000'000);  // 2026-11-22T17:30:00Z
+  const std::string text =
+      sensor::format_timestamp(static_cast<int64_t>(time_s) * 1'000'000'000);  // 2026-11-22T17:30:00Z
   if (step_s >= 86400) return text.substr(0, 10);
   return text.substr(5, 5) + " " + text.substr(11, step_s < 60 ? 8 : 5);
 }
@@ -166,7 +178,8 @@ class Panel {
 
   void draw() {
     pen_.text(series_.name.empty() ? "value" : series_.name, kLeft, top_ - 9, 14, kText, Pen::Align::left);
-    pen_.text(counted(static_cast<long long>(series_.points.size()), "record") + ", " + counted(static_cast<long long>(series_.episodes), "episode"),
+    pen_.text(counted(static_cast<long long>(series_.points.size()), "record") + ", " +
+                  counted(static_cast<long long>(series_.episodes), "episode"),
               kLeft + kPanelWidth, top_ - 9, 11, kDimText, Pen::Align::right);
     pen_.box(kLeft, top_, kPanelWidth, kPanelHeight, kPanel, 1);
     pen_.box(kLeft, score_top(), kPanelWidth, kScoreHeight, kPanel, 1);
@@ -180,7 +193,9 @@ class Panel {
  private:
   double score_top() const { return top_ + kPanelHeight + kGap; }
   double x(double time_s) const { return kLeft + kPanelWidth * (time_s - begin_) / (end_ - begin_); }
-  double y(double value) const { return top_ + kPanelHeight * std::clamp((most_ - value) / (most_ - least_), 0.0, 1.0); }
+  double y(double value) const {
+    return top_ + kPanelHeight * std::clamp((most_ - value) / (most_ - least_), 0.0, 1.0);
+  }
 
   void add(const StreamPlot::Point& point) {
     Column& column = columns_[static_cast<size_t>((point.time_s - begin_) / (end_ - begin_) * kColumns)];
@@ -197,7 +212,8 @@ class Panel {
     const double step = nice_step(most_ - least_, 5);
     for (double value = std::ceil(least_ / step) * step; value <= most_; value += step) {
       pen_.line({{kLeft, y(value)}, {kLeft + kPanelWidth, y(value)}}, kLine, 0.5, 1);
-      pen_.text(number(std::fabs(value) < 1e-9 * step ? 0 : value, 5), kLeft - 8, y(value) + 4, 11, kDimText, Pen::Align::right);
+      pen_.text(number(std::fabs(value) < 1e-9 * step ? 0 : value, 5), kLeft - 8, y(value) + 4, 11, kDimText,
+                Pen::Align::right);
     }
     const double tick = series_.has_times ? nice_time_step(end_ - begin_, 8) : nice_step(end_ - begin_, 8);
     for (double time_s = std::ceil(begin_ / tick) * tick; time_s <= end_; time_s += tick) {
@@ -205,7 +221,8 @@ class Panel {
       const std::string label = series_.has_times ? time_label(time_s, tick) : number(time_s, 8);
       const double right = kLeft + kPanelWidth, at = x(time_s);
       const bool at_the_edge = right - at < kRoomForLabel;
-      pen_.text(label, at_the_edge ? right : at, score_top() + kScoreHeight + 16, 11, kDimText, at_the_edge ? Pen::Align::right : Pen::Align::centre);
+      pen_.text(label, at_the_edge ? right : at, score_top() + kScoreHeight + 16, 11, kDimText,
+                at_the_edge ? Pen::Align::right : Pen::Align::centre);
     }
     pen_.text("score", kLeft - 8, score_top() + kScoreHeight / 2 + 4, 11, kDimText, Pen::Align::right);
   }
@@ -263,7 +280,8 @@ class Panel {
     for (const Column& column : columns_) {
       if (column.score <= 0.02) continue;
       const bool alarm = column.score >= threshold_;
-      pen_.line({{column.x, bottom}, {column.x, bottom - kScoreHeight * column.score}}, alarm ? kEpisode : kScore, alarm ? 2 : 1, 1);
+      pen_.line({{column.x, bottom}, {column.x, bottom - kScoreHeight * column.score}}, alarm ? kEpisode : kScore,
+                alarm ? 2 : 1, 1);
     }
     const double level = bottom - kScoreHeight * threshold_;
     pen_.line({{kLeft, level}, {kLeft + kPanelWidth, level}}, kDimText, 0.5, 1);
@@ -275,35 +293,45 @@ class Panel {
   std::vector<Column> columns_;
 };
 
-bool is_html(const std::filesystem::path& path) { return path.extension() == ".html" || path.extension() == ".htm" || takes_bytes(path); }
+bool is_html(const std::filesystem::path& path) {
+  return path.extension() == ".html" || path.extension() == ".htm" || takes_bytes(path);
+}
 
 }  // namespace
 
-StreamPlot::StreamPlot(StreamPlotOptions options) : options_(std::move(options)), format_(sensor::make_format("ndjson")) {}
+StreamPlot::StreamPlot(StreamPlotOptions options)
+    : options_(std::move(options)), format_(sensor::make_format("ndjson")) {}
 
 void StreamPlot::check_path(const std::filesystem::path& path) {
-  if (!is_html(path) && path.extension() != ".png") throw Failure(kUsage, "--plot " + in_quotes(path) + ": wanted is a name that ends in .html or .png");
+  if (!is_html(path) && path.extension() != ".png")
+    throw Failure(kUsage, "--plot " + in_quotes(path) + ": wanted is a name that ends in .html or .png");
 }
 
 void StreamPlot::write(const sensor::Message& result) {
   format_->parse(result.text, record_);
   const auto added = [&](const std::string& name) {
-    return sensor::name_in_result(options_.prefix + name, [&](const std::string& other) { return record_.find(other) != nullptr; });
+    return sensor::name_in_result(options_.prefix + name,
+                                  [&](const std::string& other) { return record_.find(other) != nullptr; });
   };
-  const std::string &prefix = options_.prefix, score_name = added("score"), status_name = added("status"), episode_name = added("episode");
+  const std::string &prefix = options_.prefix, score_name = added("score"), status_name = added("status"),
+                    episode_name = added("episode");
   std::string key;
   for (const sensor::Field& field : record_.fields) {
     if (field.name == status_name || field.name == episode_name || field.name == "time") continue;
-    const bool is_key = options_.keys.empty() ? field.kind == sensor::Field::Kind::text && !sensor::parse_timestamp(field.text)
-                                              : std::find(options_.keys.begin(), options_.keys.end(), field.name) != options_.keys.end();
+    const bool is_key = options_.keys.empty()
+                            ? field.kind == sensor::Field::Kind::text && !sensor::parse_timestamp(field.text)
+                            : std::find(options_.keys.begin(), options_.keys.end(), field.name) != options_.keys.end();
     if (is_key) (key += key.empty() ? "" : " ") += field.text;
   }
   std::optional<int64_t> time_ns;
   for (const sensor::Field& field : record_.fields) {
-    const bool is_time = options_.time.empty() ? sensor::time_name_rank(field.name).has_value() : field.name == options_.time || field.name == "time";
+    const bool is_time = options_.time.empty() ? sensor::time_name_rank(field.name).has_value()
+                                               : field.name == options_.time || field.name == "time";
     if (is_time && !time_ns) time_ns = sensor::parse_timestamp(field.text);
   }
-  const auto value_of = [&](const sensor::Field* field) { return field && field->kind == sensor::Field::Kind::number ? field->number : kNone; };
+  const auto value_of = [&](const sensor::Field* field) {
+    return field && field->kind == sensor::Field::Kind::number ? field->number : kNone;
+  };
   const sensor::Field *score = record_.find(score_name), *episode = record_.find(episode_name);
   for (const sensor::Field& field : record_.fields) {
     const std::string base = prefix + std::string(field.name) + "_";
@@ -321,7 +349,8 @@ void StreamPlot::write(const sensor::Message& result) {
     Series& series = series_[place->second];
     series.has_times = series.has_times && time_ns;
     const double low = value_of(record_.find(base + "low")), high = value_of(record_.find(base + "high"));
-    series.points.push_back({time_ns ? 1e-9 * static_cast<double>(*time_ns) : static_cast<double>(series.points.size()), value_of(&field), low, high,
+    series.points.push_back({time_ns ? 1e-9 * static_cast<double>(*time_ns) : static_cast<double>(series.points.size()),
+                             value_of(&field), low, high,
                              score && score->kind == sensor::Field::Kind::number ? score->number : 0,
                              episode && episode->kind == sensor::Field::Kind::text});
     series.episodes += episode && episode->text == "begin";
@@ -337,14 +366,18 @@ void StreamPlot::draw(const std::filesystem::path& path) const {
     pen.text("white: value, blue: 10 to 90 % of what was forecast one record before, red: episode" +
                  (left_out_ > 0 ? ", the first " + std::to_string(series_.size()) + " series" : std::string()),
              kLeft + kPanelWidth, 34, 11, kDimText, Pen::Align::right);
-    for (size_t i = 0; i < series_.size(); ++i) Panel(pen, series_[i], options_.threshold, kTop + kSeriesHeight * static_cast<double>(i)).draw();
+    for (size_t i = 0; i < series_.size(); ++i)
+      Panel(pen, series_[i], options_.threshold, kTop + kSeriesHeight * static_cast<double>(i)).draw();
   };
   if (is_html(path)) {
     SvgPen pen(height);
     draw_with(pen);
-    write_whole_file(path, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>" + markup_text(options_.title) +
-                               "</title>\n<style>body { margin: 0; background: #0e1016; } svg { display: block; width: 100%; max-width: 1600px; "
-                               "margin: auto; }</style>\n" + pen.take() + "</html>\n");
+    write_whole_file(path, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>" +
+                               markup_text(options_.title) +
+                               "</title>\n<style>body { margin: 0; background: #0e1016; } svg { display: block; width: "
+                               "100%; max-width: 1600px; "
+                               "margin: auto; }</style>\n" +
+                               pen.take() + "</html>\n");
   } else {
     CairoPen pen(height);
     draw_with(pen);

@@ -28,7 +28,8 @@ class StreamPlot final : public sensor::Link {
   void write(const sensor::Message& result) override;
   void flush() override {}
 
-  // The name's extension says what: .html is one file that needs no other, .png a picture. Throws Failure. [main-thread]
+  // The name's extension says what: .html is one file that needs no other, .png a picture. Throws Failure.
+  // [main-thread]
   void draw(const std::filesystem::path& path) const;
   // Throws Failure where a path's extension is neither. [any thread]
   static void check_path(const std::filesystem::path& path);

@@ -45,7 +45,8 @@ void Browser::EntryList::paintListBoxItem(int row, juce::Graphics& g, int width,
   const auto& task = browser_.details_of(entry).task;
   g.setFont(theme::font(theme::kTextSmall));
   g.setColour(theme::kTextFaint);
-  g.drawText(entry.is_preset || task.isEmpty() ? origin(entry) : origin(entry) + ", " + task, area, juce::Justification::centredLeft);
+  g.drawText(entry.is_preset || task.isEmpty() ? origin(entry) : origin(entry) + ", " + task, area,
+             juce::Justification::centredLeft);
 }
 
 juce::String Browser::EntryList::getNameForRow(int row) {
@@ -88,8 +89,8 @@ Browser::Browser(ModelLibrary& library) : library_(library) {
     label->setBorderSize({});
     label->setMinimumHorizontalScale(1);
   }
-  for (juce::Component* child :
-       std::initializer_list<juce::Component*>{&search_, &open_file_, &close_, &place_list_, &entry_list_, &name_, &task_, &description_, &load_})
+  for (juce::Component* child : std::initializer_list<juce::Component*>{
+           &search_, &open_file_, &close_, &place_list_, &entry_list_, &name_, &task_, &description_, &load_})
     addAndMakeVisible(child);
 }
 
@@ -102,7 +103,8 @@ void Browser::open(const juce::File& playing) {
   fill_places();
   place_list_.selectRow(0);
   fill_entries();
-  const auto found = std::find_if(shown_.begin(), shown_.end(), [&](const auto& entry) { return entry.file == playing; });
+  const auto found =
+      std::find_if(shown_.begin(), shown_.end(), [&](const auto& entry) { return entry.file == playing; });
   if (found != shown_.end()) select(static_cast<int>(found - shown_.begin()));
   setVisible(true);
   if (isShowing()) search_.grabKeyboardFocus();
@@ -125,16 +127,20 @@ void Browser::fill_places() {
 
 void Browser::fill_entries() {
   const auto found = library_.search(search_.getText());
-  const Place place = places_[static_cast<size_t>(juce::jlimit(0, static_cast<int>(places_.size()) - 1, place_list_.getSelectedRow()))];
+  const Place place =
+      places_[static_cast<size_t>(juce::jlimit(0, static_cast<int>(places_.size()) - 1, place_list_.getSelectedRow()))];
   const auto here = [&](const LibraryEntry& entry) {
     if (place.kind == Place::Kind::all) return true;
-    return entry.factory == (place.kind == Place::Kind::factory) && (place.folder.isEmpty() || entry.folder == place.folder);
+    return entry.factory == (place.kind == Place::Kind::factory) &&
+           (place.folder.isEmpty() || entry.folder == place.folder);
   };
   shown_.clear();
   if (place.kind == Place::Kind::recent) {
     for (const auto& file : library_.recent()) {
-      const auto listed = std::find_if(found.begin(), found.end(), [&](const auto& entry) { return entry.file == file; });
-      if (listed != found.end()) shown_.push_back(*listed);
+      const auto listed =
+          std::find_if(found.begin(), found.end(), [&](const auto& entry) { return entry.file == file; });
+      if (listed != found.end())
+        shown_.push_back(*listed);
       else if (file.getFileName().containsIgnoreCase(search_.getText().trim()))
         shown_.push_back({file, file.getFileNameWithoutExtension(), "", false, file.hasFileExtension("coil")});
     }
@@ -190,7 +196,8 @@ bool Browser::keyPressed(const juce::KeyPress& key) {
 }
 
 bool Browser::keyPressed(const juce::KeyPress& key, juce::Component*) {
-  const int code = key.getKeyCode(), row = entry_list_.getSelectedRow(), page = std::max(1, entry_list_.getNumRowsOnScreen() - 1);
+  const int code = key.getKeyCode(), row = entry_list_.getSelectedRow(),
+            page = std::max(1, entry_list_.getNumRowsOnScreen() - 1);
   if (code == juce::KeyPress::downKey) return select(row + 1), true;
   if (code == juce::KeyPress::upKey) return select(row - 1), true;
   if (code == juce::KeyPress::pageDownKey) return select(row + page), true;
@@ -210,10 +217,13 @@ void Browser::paint(juce::Graphics& g) {
   }
 }
 
-void Browser::paintOverChildren(juce::Graphics& g) { draw_icon(g, Icon::search, search_icon_area_.toFloat(), theme::kTextFaint); }
+void Browser::paintOverChildren(juce::Graphics& g) {
+  draw_icon(g, Icon::search, search_icon_area_.toFloat(), theme::kTextFaint);
+}
 
 void Browser::resized() {
-  constexpr int kPlacesWidth = 118, kSearchHeight = 30, kOpenWidth = 92, kMinDetails = 200, kNameHeight = 22, kTaskHeight = 18;
+  constexpr int kPlacesWidth = 118, kSearchHeight = 30, kOpenWidth = 92, kMinDetails = 200, kNameHeight = 22,
+                kTaskHeight = 18;
   auto area = getLocalBounds().reduced(theme::kPad, theme::kGap);
   auto top = area.removeFromTop(kSearchHeight);
   close_.setBounds(top.removeFromRight(kSearchHeight));

@@ -10,19 +10,21 @@
 namespace coil::plugin {
 namespace {
 
-constexpr float kInnerRadius = 0.2f;               // of the outer one
+constexpr float kInnerRadius = 0.2f;                  // of the outer one
 constexpr float kThinnest = 0.22f, kThickest = 0.9f;  // part of a strand's room that is lit when holding, taking in
-constexpr float kOldest = 0.25f;                   // light that is left at the inner end
-constexpr float kWire = 0.10f;                     // half width of the unlit wire
+constexpr float kOldest = 0.25f;                      // light that is left at the inner end
+constexpr float kWire = 0.10f;                        // half width of the unlit wire
 constexpr float kEdge = 255;
-constexpr float kGlow = 0.35f;                     // white in the brightest light
-constexpr float kRoundness = 0.5f;                 // how much darker the wire's edges are than its middle
+constexpr float kGlow = 0.35f;      // white in the brightest light
+constexpr float kRoundness = 0.5f;  // how much darker the wire's edges are than its middle
 
 // As many windings, up to three, as leave each strand enough pixels to be seen.
 float turns_for(int size, size_t layers) {
   constexpr float kMinStrandPixels = 2.5f;
   for (float turns = 3; turns > 1; --turns)
-    if ((1 - kInnerRadius) / (turns + 1) * static_cast<float>(size) / 2 / static_cast<float>(layers) >= kMinStrandPixels) return turns;
+    if ((1 - kInnerRadius) / (turns + 1) * static_cast<float>(size) / 2 / static_cast<float>(layers) >=
+        kMinStrandPixels)
+      return turns;
   return 1;
 }
 
@@ -33,10 +35,11 @@ float squared(float x) { return x * x; }
 struct Light {
   float red, green, blue;  // premultiplied
   float alpha;
-  float half_width;        // of the strand's room
+  float half_width;  // of the strand's room
 };
 
-// Where r lies in the coil: which winding from outside (with its part), and across it. Lengths are parts of the outer radius.
+// Where r lies in the coil: which winding from outside (with its part), and across it. Lengths are parts of the outer
+// radius.
 struct Spiral {
   float turns, pitch;
   Spiral(int size, size_t layers) : turns(turns_for(size, layers)), pitch((1 - kInnerRadius) / (turns + 1)) {}
@@ -44,7 +47,7 @@ struct Spiral {
   struct Position {
     float turn, across;  // windings since the outer end; 0 the winding's outer edge, 1 its inner
   };
-  std::optional<Position> position(float x, float y) const {  // from the middle
+  std::optional<Position> position(float x, float y) const {                    // from the middle
     const float angle = std::atan2(x, -y) / juce::MathConstants<float>::twoPi;  // clockwise from the top
     const float part = angle < 0 ? angle + 1 : angle;
     const float from_outside = (1 - std::hypot(x, y)) / pitch - part;
@@ -68,7 +71,8 @@ void CoilRaster::prepare(int size, size_t layers) {
   const float radius = static_cast<float>(size) / 2;
   for (int row = 0; row < size; ++row)
     for (int column = 0; column < size; ++column) {
-      const float x = (static_cast<float>(column) + 0.5f - radius) / radius, y = (static_cast<float>(row) + 0.5f - radius) / radius;
+      const float x = (static_cast<float>(column) + 0.5f - radius) / radius,
+                  y = (static_cast<float>(row) + 0.5f - radius) / radius;
       const auto position = spiral.position(x, y);
       if (!position) continue;
       const float place = position->across * strands;
@@ -77,7 +81,8 @@ void CoilRaster::prepare(int size, size_t layers) {
       const float age = position->turn / spiral.turns;
       // The two ends are cut across the wire: softened over a pixel.
       const float pixels_per_turn = juce::MathConstants<float>::twoPi * std::hypot(x, y) * radius;
-      const float cover = std::clamp(std::min(position->turn, spiral.turns - position->turn) * pixels_per_turn, 0.0f, 1.0f);
+      const float cover =
+          std::clamp(std::min(position->turn, spiral.turns - position->turn) * pixels_per_turn, 0.0f, 1.0f);
       pixels_.push_back({static_cast<uint16_t>(column), static_cast<uint16_t>(row),
                          static_cast<uint16_t>(strand * kAges + std::min(static_cast<size_t>(age * kAges), kAges - 1)),
                          static_cast<uint8_t>(off_middle * kEdge), static_cast<uint8_t>(cover * kEdge)});
@@ -94,7 +99,8 @@ const juce::Image& CoilRaster::draw(const MemoryHistory& history) {
       const float age = static_cast<float>(i) * newest_to_oldest;
       const float open = history.openness(layer, age), bright = history.brightness(layer, age);
       const float fade = kOldest + (1 - kOldest) * smooth(1 - static_cast<float>(i) / kAges);
-      const auto colour = theme::heat(open).interpolatedWith(juce::Colours::white, kGlow * squared(squared(squared(bright))));
+      const auto colour =
+          theme::heat(open).interpolatedWith(juce::Colours::white, kGlow * squared(squared(squared(bright))));
       const float alpha = squared(bright) * fade;
       lights[layer * kAges + i] = {colour.getFloatRed(), colour.getFloatGreen(), colour.getFloatBlue(), alpha,
                                    kThinnest + (kThickest - kThinnest) * open};
@@ -115,7 +121,8 @@ const juce::Image& CoilRaster::draw(const MemoryHistory& history) {
     const float unlit = std::clamp((kWire - off) * sharpness + 0.5f, 0.0f, 1.0f) * (1 - lit);
     const float scale = 255 * cover;
     auto* out = reinterpret_cast<juce::PixelARGB*>(bitmap.getPixelPointer(pixel.x, pixel.y));
-    out->setARGB(static_cast<uint8_t>((lit + unlit) * scale), static_cast<uint8_t>((light.red * lit + wire_red * unlit) * scale),
+    out->setARGB(static_cast<uint8_t>((lit + unlit) * scale),
+                 static_cast<uint8_t>((light.red * lit + wire_red * unlit) * scale),
                  static_cast<uint8_t>((light.green * lit + wire_green * unlit) * scale),
                  static_cast<uint8_t>((light.blue * lit + wire_blue * unlit) * scale));
   }

@@ -1,4 +1,5 @@
-// Draws a MemoryHistory as a coil: sound is wound in at the top of the outer end and moves inwards as it ages, one strand per layer.
+// Draws a MemoryHistory as a coil: sound is wound in at the top of the outer end and moves inwards as it ages, one
+// strand per layer.
 #pragma once
 
 #include <juce_graphics/juce_graphics.h>

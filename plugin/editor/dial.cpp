@@ -51,14 +51,17 @@ void Dial::paint(juce::Graphics& g) {
   if (std::abs(part - origin) > 1e-3f) arc(arc_radius, origin, part, stroke, colour_);
 
   const float cap = radius - stroke * 2.1f;
-  g.setGradientFill({theme::kHover.brighter(lit ? 0.12f : 0.0f), centre.x, centre.y - cap, theme::kRaised, centre.x, centre.y + cap, false});
+  g.setGradientFill({theme::kHover.brighter(lit ? 0.12f : 0.0f), centre.x, centre.y - cap, theme::kRaised, centre.x,
+                     centre.y + cap, false});
   g.fillEllipse(juce::Rectangle<float>(2 * cap, 2 * cap).withCentre(centre));
-  const auto tip = centre.getPointOnCircumference(cap * 0.86f, angle(part)), tail = centre.getPointOnCircumference(cap * 0.42f, angle(part));
+  const auto tip = centre.getPointOnCircumference(cap * 0.86f, angle(part)),
+             tail = centre.getPointOnCircumference(cap * 0.42f, angle(part));
   juce::Path pointer;
   pointer.startNewSubPath(tail);
   pointer.lineTo(tip);
   g.setColour((lit ? theme::kText : theme::kTextSoft.brighter(0.2f)).withMultipliedAlpha(alpha));
-  g.strokePath(pointer, juce::PathStrokeType(stroke * 0.6f, juce::PathStrokeType::curved, juce::PathStrokeType::rounded));
+  g.strokePath(pointer,
+               juce::PathStrokeType(stroke * 0.6f, juce::PathStrokeType::curved, juce::PathStrokeType::rounded));
 
   if (activity_) {
     const float inner = cap - stroke * 0.4f;
@@ -117,7 +120,8 @@ void Dial::mouseDoubleClick(const juce::MouseEvent&) {
 
 void Dial::mouseWheelMove(const juce::MouseEvent& event, const juce::MouseWheelDetails& wheel) {
   if (!isEnabled()) return;
-  const float delta = std::abs(wheel.deltaY) > std::abs(wheel.deltaX) ? wheel.deltaY : -wheel.deltaX;  // shift turns the wheel sideways
+  const float delta =
+      std::abs(wheel.deltaY) > std::abs(wheel.deltaX) ? wheel.deltaY : -wheel.deltaX;  // shift turns the wheel sideways
   if (delta == 0) return;
   const ScopedDragNotification gesture(*this);
   proportion_ = valueToProportionOfLength(getValue());

@@ -41,7 +41,7 @@ class Dial final : public juce::Slider {
   std::optional<ScopedDragNotification> drag_;
   juce::Point<float> last_drag_;
   bool focus_by_key_ = false;  // only then the ring is of use
-  double proportion_ = 0;  // where the drag is, before the value snaps to its steps
+  double proportion_ = 0;      // where the drag is, before the value snaps to its steps
 };
 
 }  // namespace coil::plugin

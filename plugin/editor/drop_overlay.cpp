@@ -30,7 +30,8 @@ void DropOverlay::paint(juce::Graphics& g) {
   g.drawRoundedRectangle(area.reduced(theme::kGap), theme::kPanelCorner, kBorder);
   const auto centre = area.getCentre().translated(0, -theme::kPad * 2);
   if (welcome_)
-    g.strokePath(coil_path(centre, kCoil / 2, 3, 0.12f), juce::PathStrokeType(kBorder, juce::PathStrokeType::curved, juce::PathStrokeType::rounded));
+    g.strokePath(coil_path(centre, kCoil / 2, 3, 0.12f),
+                 juce::PathStrokeType(kBorder, juce::PathStrokeType::curved, juce::PathStrokeType::rounded));
   else
     draw_icon(g, Icon::close, juce::Rectangle<float>(kCoil, kCoil).withCentre(centre), colour);
   g.setFont(theme::font(theme::kTextLarge, theme::Weight::strong));

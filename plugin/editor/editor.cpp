@@ -66,7 +66,8 @@ Editor::Editor(Processor& processor)
   content_.setFocusContainerType(FocusContainerType::none);
   addAndMakeVisible(content_);
   using Components = std::initializer_list<juce::Component*>;
-  for (auto* part : Components{&header_, &input_, &memory_, &spectrum_, &controls_, &notice_, &output_, &status_}) content_.addAndMakeVisible(part);
+  for (auto* part : Components{&header_, &input_, &memory_, &spectrum_, &controls_, &notice_, &output_, &status_})
+    content_.addAndMakeVisible(part);
   content_.addChildComponent(message_);
   for (auto* overlay : Components{&browser_, &save_panel_, &drop_overlay_}) content_.addChildComponent(overlay);
 
@@ -240,8 +241,9 @@ void Editor::save_preset(const juce::String& name) {
 
 void Editor::open_file_dialog() {
   const auto beside = processor_.status(processor_.active_slot()).file.getParentDirectory();
-  file_chooser_ = std::make_unique<juce::FileChooser>("Open a model or preset", beside.isDirectory() ? beside : processor_.library().user_folder(),
-                                                      juce::String("*.safetensors;*") + kPresetExtension);
+  file_chooser_ = std::make_unique<juce::FileChooser>(
+      "Open a model or preset", beside.isDirectory() ? beside : processor_.library().user_folder(),
+      juce::String("*.safetensors;*") + kPresetExtension);
   constexpr int kFlags = juce::FileBrowserComponent::openMode | juce::FileBrowserComponent::canSelectFiles;
   file_chooser_->launchAsync(kFlags, [this](const juce::FileChooser& chooser) {
     if (const auto file = chooser.getResult(); file != juce::File()) load(file);
@@ -269,7 +271,8 @@ void Editor::show_menu() {
   menu.addSubMenu("Recent", recent, recent.containsAnyActiveItems());
   menu.addSeparator();
   menu.addItem(item("Save preset", "Ctrl+S", playing, [this] { open_save_panel(); }));
-  menu.addItem(item("Empty this slot", "", processor_.status(slot).kind != SlotStatus::Kind::empty, [this, slot] { processor_.clear(slot); }));
+  menu.addItem(item("Empty this slot", "", processor_.status(slot).kind != SlotStatus::Kind::empty,
+                    [this, slot] { processor_.clear(slot); }));
   menu.addSeparator();
   juce::PopupMenu rates;
   const auto rate_mode = [&](const juce::String& name, const juce::String& note, dsp::RateMode mode) {
@@ -300,10 +303,13 @@ void Editor::show_menu() {
 
 bool Editor::keyPressed(const juce::KeyPress& key) {
   const auto mods = key.getModifiers();
-  const auto is = [&](int code, juce::ModifierKeys wanted) { return key.isKeyCode(code) && mods.withoutMouseButtons() == wanted; };
+  const auto is = [&](int code, juce::ModifierKeys wanted) {
+    return key.isKeyCode(code) && mods.withoutMouseButtons() == wanted;
+  };
   using Mods = juce::ModifierKeys;
   if (key == juce::KeyPress::escapeKey && message_.isVisible()) return close_message(), true;
-  const Mods command(Mods::commandModifier), command_shift(Mods::commandModifier | Mods::shiftModifier), alt(Mods::altModifier);
+  const Mods command(Mods::commandModifier), command_shift(Mods::commandModifier | Mods::shiftModifier),
+      alt(Mods::altModifier);
   if (is('f', command) || is('F', command)) return browser_.isVisible() ? close_browser() : open_browser(), true;
   if (is('o', command) || is('O', command)) return open_file_dialog(), true;
   if (is('s', command) || is('S', command)) {
@@ -311,7 +317,8 @@ bool Editor::keyPressed(const juce::KeyPress& key) {
     return true;
   }
   if (is('z', command) || is('Z', command)) return processor_.undo(), true;
-  if (is('z', command_shift) || is('Z', command_shift) || is('y', command) || is('Y', command)) return processor_.redo(), true;
+  if (is('z', command_shift) || is('Z', command_shift) || is('y', command) || is('Y', command))
+    return processor_.redo(), true;
   if (is('b', command) || is('B', command)) {
     auto* bypass = processor_.parameters().bypass;
     bypass->beginChangeGesture();
@@ -354,7 +361,8 @@ void Editor::paint(juce::Graphics& g) { g.fillAll(theme::kBackground); }
 
 void Editor::resized() {
   const auto part = [](int length, int normal) { return static_cast<float>(length) / static_cast<float>(normal); };
-  const float scale = juce::jlimit(1.0f, theme::kMaxScale, std::min(part(getWidth(), theme::kWidth), part(getHeight(), theme::kHeight)));
+  const float scale = juce::jlimit(1.0f, theme::kMaxScale,
+                                   std::min(part(getWidth(), theme::kWidth), part(getHeight(), theme::kHeight)));
   content_.setTransform(juce::AffineTransform::scale(scale));
   const auto logical = [&](int length) { return static_cast<int>(std::ceil(static_cast<float>(length) / scale)); };
   content_.setBounds(0, 0, logical(getWidth()), logical(getHeight()));
@@ -375,7 +383,8 @@ void Editor::resized() {
   area.reduce(theme::kGap, 0);
   notice_.setBounds(area);
 
-  // The pictures above, the model's knobs below with the height that they need; the coil is at most as wide as high, the spectrum takes the rest.
+  // The pictures above, the model's knobs below with the height that they need; the coil is at most as wide as high,
+  // the spectrum takes the rest.
   constexpr float kControls = 0.36f, kCoil = 0.5f;
   constexpr int kMinPictures = 96;
   const auto useful = controls_.useful_height(area.getWidth());
@@ -388,11 +397,13 @@ void Editor::resized() {
     memory_.setBounds(pictures.removeFromTop(juce::roundToInt(static_cast<float>(pictures.getHeight()) * kCoil)));
     pictures.removeFromTop(theme::kGap);
   } else {
-    memory_.setBounds(pictures.removeFromLeft(std::min(pictures.getHeight(), juce::roundToInt(static_cast<float>(pictures.getWidth()) * kCoil))));
+    memory_.setBounds(pictures.removeFromLeft(
+        std::min(pictures.getHeight(), juce::roundToInt(static_cast<float>(pictures.getWidth()) * kCoil))));
     pictures.removeFromLeft(theme::kGap);
   }
   spectrum_.setBounds(pictures);
-  for (juce::Component* picture : std::initializer_list<juce::Component*>{&memory_, &spectrum_}) picture->setVisible(playing_ && pictures_have_room_);
+  for (juce::Component* picture : std::initializer_list<juce::Component*>{&memory_, &spectrum_})
+    picture->setVisible(playing_ && pictures_have_room_);
 
   if (isShowing()) settings_.keep_size(getWidth(), getHeight());
 }

@@ -21,7 +21,8 @@ EntryDetails describe_model(const juce::File& file) {
   const double rate_hz = card.sample_rate_hz > 0 ? card.sample_rate_hz : config.sample_rate_hz;
   if (rate_hz > 0) details.facts.add("Rate: " + juce::String(rate_hz / 1000) + " kHz");
   const size_t layers = config.layers.size();
-  details.facts.add("Type: " + text(config.model_type) + ", " + juce::String(layers) + (layers == 1 ? " layer" : " layers"));
+  details.facts.add("Type: " + text(config.model_type) + ", " + juce::String(layers) +
+                    (layers == 1 ? " layer" : " layers"));
   if (!card.licence.empty()) details.facts.add("Licence: " + text(card.licence));
   return details;
 }

@@ -10,7 +10,8 @@ struct EntryDetails {
   juce::StringArray facts;  // controls, rate, size, licence; one line each
 };
 
-// Reads the file's header, not its weights. A file that cannot be read says so in `description`. [any thread but the audio thread]
+// Reads the file's header, not its weights. A file that cannot be read says so in `description`. [any thread but the
+// audio thread]
 EntryDetails describe(const LibraryEntry& entry);
 
 }  // namespace coil::plugin

@@ -34,8 +34,9 @@ void Header::NameButton::paintButton(juce::Graphics& g, bool over, bool down) {
 }
 
 Header::Header(Processor& processor)
-    : processor_(processor),
-      bypass_(*processor.parameters().bypass, [this](float on) { power_.setToggleState(on < 0.5f, juce::dontSendNotification); }) {
+    : processor_(processor), bypass_(*processor.parameters().bypass, [this](float on) {
+        power_.setToggleState(on < 0.5f, juce::dontSendNotification);
+      }) {
   setTitle("Header");
   setFocusContainerType(FocusContainerType::focusContainer);
   previous_.onClick = [this] { processor_.load_neighbour(-1); };
@@ -48,7 +49,8 @@ Header::Header(Processor& processor)
   power_.onClick = [this] { bypass_.setValueAsCompleteGesture(power_.getToggleState() ? 1.0f : 0.0f); };
   menu_.onClick = [this] { on_menu(); };
   bypass_.sendInitialUpdate();
-  for (juce::Component* child : std::initializer_list<juce::Component*>{&previous_, &name_, &next_, &slots_, &copy_, &undo_, &redo_, &power_, &menu_})
+  for (juce::Component* child : std::initializer_list<juce::Component*>{&previous_, &name_, &next_, &slots_, &copy_,
+                                                                        &undo_, &redo_, &power_, &menu_})
     addAndMakeVisible(child);
   update();
 }
@@ -58,7 +60,8 @@ void Header::update() {
   const auto status = processor_.status(slot);
   using Kind = SlotStatus::Kind;
   const juce::String name = status.kind == Kind::empty ? juce::String("Choose a model") : status.name;
-  name_.show(status.kind == Kind::loading ? name + juce::String::fromUTF8(" \xe2\x80\xa6") : name, status.kind != Kind::playing);
+  name_.show(status.kind == Kind::loading ? name + juce::String::fromUTF8(" \xe2\x80\xa6") : name,
+             status.kind != Kind::playing);
   slots_.show(slot, {processor_.status(0).name, processor_.status(1).name});
   undo_.setEnabled(processor_.can_undo());
   redo_.setEnabled(processor_.can_redo());
@@ -68,7 +71,8 @@ void Header::update() {
 void Header::paint(juce::Graphics& g) {
   auto mark = mark_area_.toFloat();
   const auto circle = mark.removeFromLeft(mark.getHeight());
-  g.setGradientFill({theme::kCopper, circle.getX(), circle.getY(), theme::kSteel, circle.getRight(), circle.getBottom(), false});
+  g.setGradientFill(
+      {theme::kCopper, circle.getX(), circle.getY(), theme::kSteel, circle.getRight(), circle.getBottom(), false});
   g.strokePath(coil_path(circle.getCentre(), circle.getWidth() / 2 - 1, 2.5f, 0.1f),
                juce::PathStrokeType(2, juce::PathStrokeType::curved, juce::PathStrokeType::rounded));
   g.setFont(theme::font(theme::kTextLarge, theme::Weight::strong));
@@ -78,15 +82,19 @@ void Header::paint(juce::Graphics& g) {
 
 void Header::resized() {
   constexpr int kMarkWidth = 72, kSwitchWidth = 56, kMaxNameWidth = 300;
-  auto area = getLocalBounds().reduced(theme::kPad, 0).withSizeKeepingCentre(getWidth() - 2 * theme::kPad, theme::kButton);
+  auto area =
+      getLocalBounds().reduced(theme::kPad, 0).withSizeKeepingCentre(getWidth() - 2 * theme::kPad, theme::kButton);
   mark_area_ = area.removeFromLeft(kMarkWidth).reduced(0, 2);
-  for (auto* button : {&menu_, &power_, &redo_, &undo_, &copy_}) button->setBounds(area.removeFromRight(theme::kButton));
+  for (auto* button : {&menu_, &power_, &redo_, &undo_, &copy_})
+    button->setBounds(area.removeFromRight(theme::kButton));
   slots_.setBounds(area.removeFromRight(kSwitchWidth).translated(-theme::kGap / 2, 0));
   area.removeFromRight(theme::kGap);
   area.removeFromLeft(theme::kGap);
   // In the window's middle where there is room for it.
   const int width = std::min(area.getWidth(), kMaxNameWidth + 2 * theme::kButton);
-  auto model = juce::Rectangle<int>(width, area.getHeight()).withCentre({getWidth() / 2, area.getCentreY()}).constrainedWithin(area);
+  auto model = juce::Rectangle<int>(width, area.getHeight())
+                   .withCentre({getWidth() / 2, area.getCentreY()})
+                   .constrainedWithin(area);
   previous_.setBounds(model.removeFromLeft(theme::kButton));
   next_.setBounds(model.removeFromRight(theme::kButton));
   name_.setBounds(model);

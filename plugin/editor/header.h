@@ -43,7 +43,9 @@ class Header final : public juce::Component {
   IconButton copy_{Icon::copy, "Copy to the other slot", "Copy this slot, model and knobs, to the other one"};
   IconButton undo_{Icon::undo, "Undo", "Undo (Ctrl+Z)"};
   IconButton redo_{Icon::redo, "Redo", "Redo (Ctrl+Shift+Z)"};
-  IconButton power_{Icon::power, "Bypass", "Bypass (Ctrl+B): lit while the plugin plays; off, the sound passes unchanged, with the same delay"};
+  IconButton power_{
+      Icon::power, "Bypass",
+      "Bypass (Ctrl+B): lit while the plugin plays; off, the sound passes unchanged, with the same delay"};
   IconButton menu_{Icon::menu, "Menu", "Menu"};
   juce::ParameterAttachment bypass_;
   juce::Rectangle<int> mark_area_;

@@ -13,8 +13,10 @@ constexpr float kGrid = 24, kStroke = 1.8f;
 void line(juce::Path& path, std::initializer_list<juce::Point<float>> points) {
   bool first = true;
   for (const auto p : points) {
-    if (first) path.startNewSubPath(p);
-    else path.lineTo(p);
+    if (first)
+      path.startNewSubPath(p);
+    else
+      path.lineTo(p);
     first = false;
   }
 }
@@ -31,9 +33,15 @@ juce::Path strokes(Icon icon) {
   constexpr float kPi = juce::MathConstants<float>::pi;
   juce::Path path;
   switch (icon) {
-    case Icon::previous: line(path, {{14.5f, 5.5f}, {8, 12}, {14.5f, 18.5f}}); break;
-    case Icon::next: line(path, {{9.5f, 5.5f}, {16, 12}, {9.5f, 18.5f}}); break;
-    case Icon::undo: undo_arrow(path); break;
+    case Icon::previous:
+      line(path, {{14.5f, 5.5f}, {8, 12}, {14.5f, 18.5f}});
+      break;
+    case Icon::next:
+      line(path, {{9.5f, 5.5f}, {16, 12}, {9.5f, 18.5f}});
+      break;
+    case Icon::undo:
+      undo_arrow(path);
+      break;
     case Icon::redo:
       undo_arrow(path);
       path.applyTransform(juce::AffineTransform::scale(-1, 1).translated(kGrid, 0));
@@ -74,8 +82,12 @@ juce::Path strokes(Icon icon) {
     case Icon::done:
       line(path, {{5, 12.5f}, {10, 17.5f}, {19, 7}});
       break;
-    case Icon::minimise: line(path, {{6, 17}, {18, 17}}); break;
-    case Icon::maximise: path.addRectangle(6.5f, 6.5f, 11.0f, 11.0f); break;
+    case Icon::minimise:
+      line(path, {{6, 17}, {18, 17}});
+      break;
+    case Icon::maximise:
+      path.addRectangle(6.5f, 6.5f, 11.0f, 11.0f);
+      break;
     case Icon::warning:
       line(path, {{12, 4}, {21, 19.5f}, {3, 19.5f}});
       path.closeSubPath();
@@ -92,7 +104,8 @@ void draw_icon(juce::Graphics& g, Icon icon, juce::Rectangle<float> area, juce::
   const float size = std::min(area.getWidth(), area.getHeight());
   const auto square = area.withSizeKeepingCentre(size, size);
   g.setColour(colour);
-  g.strokePath(strokes(icon), juce::PathStrokeType(kStroke, juce::PathStrokeType::curved, juce::PathStrokeType::rounded),
+  g.strokePath(strokes(icon),
+               juce::PathStrokeType(kStroke, juce::PathStrokeType::curved, juce::PathStrokeType::rounded),
                juce::AffineTransform::scale(size / kGrid).translated(square.getPosition()));
 }
 
@@ -102,9 +115,12 @@ juce::Path coil_path(juce::Point<float> centre, float radius, float turns, float
   juce::Path path;
   for (int i = 0; i <= points; ++i) {
     const float part = static_cast<float>(i) / static_cast<float>(points);
-    const auto p = centre.getPointOnCircumference(radius * (inner + (1 - inner) * part), part * turns * juce::MathConstants<float>::twoPi);
-    if (i == 0) path.startNewSubPath(p);
-    else path.lineTo(p);
+    const auto p = centre.getPointOnCircumference(radius * (inner + (1 - inner) * part),
+                                                  part * turns * juce::MathConstants<float>::twoPi);
+    if (i == 0)
+      path.startNewSubPath(p);
+    else
+      path.lineTo(p);
   }
   return path;
 }

@@ -27,7 +27,8 @@ enum class Icon {
 // Strokes the icon into the middle of `area`, as large as fits.
 void draw_icon(juce::Graphics& g, Icon icon, juce::Rectangle<float> area, juce::Colour colour);
 
-// An Archimedean spiral from the middle outwards; `turns` windings from `inner` to 1 of `radius`. The plugin's mark and motif.
+// An Archimedean spiral from the middle outwards; `turns` windings from `inner` to 1 of `radius`. The plugin's mark and
+// motif.
 juce::Path coil_path(juce::Point<float> centre, float radius, float turns, float inner);
 
 }  // namespace coil::plugin

@@ -17,17 +17,21 @@ InputStrip::InputStrip(Parameters& parameters, dsp::RackMeters& meters)
   gain_.set_description("Gain before the model, in dB. Models react to level: this is how hard they are driven");
   gain_.dial().set_origin(0);
   gate_.dial().setTitle("Gate threshold");
-  gate_.set_description("Gate: below this level (dBFS, at the model's input) the sound is turned down. The inner arc shows how far it is open");
+  gate_.set_description(
+      "Gate: below this level (dBFS, at the model's input) the sound is turned down. The inner arc shows how far it is "
+      "open");
   for (const auto& choice : parameters.channels->choices)
     channels_.addItem(choice.substring(0, 1).toUpperCase() + choice.substring(1), channels_.getNumItems() + 1);
   channels_attachment_ = std::make_unique<juce::ComboBoxParameterAttachment>(*parameters.channels, channels_);
   channels_.setTitle("Channels");
-  channels_.setTooltip("What the model hears. Each: every channel through its own copy of the model. Left, right, sum: that one signal, heard "
-                       "on all channels");
+  channels_.setTooltip(
+      "What the model hears. Each: every channel through its own copy of the model. Left, right, sum: that one signal, "
+      "heard "
+      "on all channels");
   channels_.setJustificationType(juce::Justification::centred);
   channels_.setMouseClickGrabsKeyboardFocus(false);
-  for (juce::Component* child : {static_cast<juce::Component*>(&meter_), static_cast<juce::Component*>(&gain_), static_cast<juce::Component*>(&gate_),
-                                 static_cast<juce::Component*>(&channels_)})
+  for (juce::Component* child : {static_cast<juce::Component*>(&meter_), static_cast<juce::Component*>(&gain_),
+                                 static_cast<juce::Component*>(&gate_), static_cast<juce::Component*>(&channels_)})
     addAndMakeVisible(child);
 }
 

@@ -13,10 +13,12 @@ constexpr float kBarGap = 2;
 
 }  // namespace
 
-LevelMeter::LevelMeter(std::array<std::atomic<float>, 2>& peaks, const juce::String& title, juce::Colour colour) : peaks_(peaks), colour_(colour) {
+LevelMeter::LevelMeter(std::array<std::atomic<float>, 2>& peaks, const juce::String& title, juce::Colour colour)
+    : peaks_(peaks), colour_(colour) {
   setTitle(title);
-  setTooltip(title + juce::String::fromUTF8(": peak in dBFS, \xe2\x88\x92") + juce::String(-static_cast<int>(kBottomDb)) + " to +" +
-             juce::String(static_cast<int>(kTopDb)) + " dB; the line is 0 dBFS");
+  setTooltip(title + juce::String::fromUTF8(": peak in dBFS, \xe2\x88\x92") +
+             juce::String(-static_cast<int>(kBottomDb)) + " to +" + juce::String(static_cast<int>(kTopDb)) +
+             " dB; the line is 0 dBFS");
 }
 
 float LevelMeter::part(float db) const { return juce::jlimit(0.0f, 1.0f, (db - kBottomDb) / (kTopDb - kBottomDb)); }
@@ -51,7 +53,8 @@ void LevelMeter::paint(juce::Graphics& g) {
     g.setColour(theme::kTrack.withAlpha(0.6f));
     g.fillRoundedRectangle(bar, width / 2);
     if (part(c.level_db) > 0) {
-      juce::ColourGradient gradient(theme::kError, 0, y_of(0), colour_.withMultipliedBrightness(0.55f), 0, y_of(kBottomDb), false);
+      juce::ColourGradient gradient(theme::kError, 0, y_of(0), colour_.withMultipliedBrightness(0.55f), 0,
+                                    y_of(kBottomDb), false);
       gradient.addColour(0.02, theme::kWarning);
       gradient.addColour((0 - kHotDb) / (0 - kBottomDb), colour_);
       g.setGradientFill(gradient);

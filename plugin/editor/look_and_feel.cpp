@@ -48,19 +48,21 @@ LookAndFeel::LookAndFeel() : LookAndFeel_V4(scheme()) {
 LookAndFeel::~LookAndFeel() { setDefaultLookAndFeel(nullptr); }
 
 juce::Typeface::Ptr LookAndFeel::getTypefaceForFont(const juce::Font& font) {
-  if (font.getTypefaceName() != juce::Font::getDefaultSansSerifFontName()) return LookAndFeel_V4::getTypefaceForFont(font);
+  if (font.getTypefaceName() != juce::Font::getDefaultSansSerifFontName())
+    return LookAndFeel_V4::getTypefaceForFont(font);
   return theme::font(font.getHeight(), font.isBold() ? theme::Weight::strong : theme::Weight::regular).getTypefacePtr();
 }
 
-void LookAndFeel::drawPopupMenuBackgroundWithOptions(juce::Graphics& g, int width, int height, const juce::PopupMenu::Options&) {
+void LookAndFeel::drawPopupMenuBackgroundWithOptions(juce::Graphics& g, int width, int height,
+                                                     const juce::PopupMenu::Options&) {
   g.fillAll(theme::kRaised);
   g.setColour(theme::kHover);
   g.drawRect(0, 0, width, height);
 }
 
-void LookAndFeel::drawPopupMenuItem(juce::Graphics& g, const juce::Rectangle<int>& area, bool separator, bool active, bool highlighted,
-                                    bool ticked, bool has_sub_menu, const juce::String& text, const juce::String& shortcut,
-                                    const juce::Drawable*, const juce::Colour*) {
+void LookAndFeel::drawPopupMenuItem(juce::Graphics& g, const juce::Rectangle<int>& area, bool separator, bool active,
+                                    bool highlighted, bool ticked, bool has_sub_menu, const juce::String& text,
+                                    const juce::String& shortcut, const juce::Drawable*, const juce::Colour*) {
   if (separator) {
     g.setColour(theme::kHover);
     g.fillRect(area.withSizeKeepingCentre(area.getWidth() - 2 * theme::kPad, 1));
@@ -93,12 +95,14 @@ void LookAndFeel::getIdealPopupMenuItemSize(const juce::String& text, bool separ
 juce::Font LookAndFeel::getPopupMenuFont() { return theme::font(theme::kTextNormal); }
 int LookAndFeel::getPopupMenuBorderSize() { return 5; }
 
-juce::Rectangle<int> LookAndFeel::getTooltipBounds(const juce::String& text, juce::Point<int> position, juce::Rectangle<int> parent) {
+juce::Rectangle<int> LookAndFeel::getTooltipBounds(const juce::String& text, juce::Point<int> position,
+                                                   juce::Rectangle<int> parent) {
   constexpr int kBelowPointer = 20;
   const auto layout = tooltip_layout(text);
   const auto padded = [](float length) { return static_cast<int>(std::ceil(length)) + 2 * kTooltipPad; };
   const int width = padded(layout.getWidth()), height = padded(layout.getHeight());
-  const int y = position.y + kBelowPointer + height < parent.getBottom() ? position.y + kBelowPointer : position.y - height - kTooltipPad;
+  const int y = position.y + kBelowPointer + height < parent.getBottom() ? position.y + kBelowPointer
+                                                                         : position.y - height - kTooltipPad;
   return juce::Rectangle<int>(position.x - width / 2, y, width, height).constrainedWithin(parent);
 }
 
@@ -107,7 +111,8 @@ void LookAndFeel::drawTooltip(juce::Graphics& g, const juce::String& text, int w
   tooltip_layout(text).draw(g, juce::Rectangle<int>(width, height).toFloat().reduced(kTooltipPad));
 }
 
-void LookAndFeel::drawComboBox(juce::Graphics& g, int width, int height, bool, int, int, int, int, juce::ComboBox& box) {
+void LookAndFeel::drawComboBox(juce::Graphics& g, int width, int height, bool, int, int, int, int,
+                               juce::ComboBox& box) {
   const auto area = juce::Rectangle<int>(width, height).toFloat();
   g.setColour(box.isMouseOver(true) ? theme::kHover : theme::kRaised);
   g.fillRoundedRectangle(area, theme::kCorner);
@@ -147,15 +152,16 @@ void LookAndFeel::drawTextEditorOutline(juce::Graphics& g, int width, int height
 
 int LookAndFeel::getDefaultScrollbarWidth() { return 8; }
 
-void LookAndFeel::drawScrollbar(juce::Graphics& g, juce::ScrollBar&, int x, int y, int width, int height, bool vertical, int thumb_start,
-                                int thumb_size, bool over, bool down) {
-  const juce::Rectangle<int> thumb =
-      vertical ? juce::Rectangle<int>(x, thumb_start, width, thumb_size) : juce::Rectangle<int>(thumb_start, y, thumb_size, height);
+void LookAndFeel::drawScrollbar(juce::Graphics& g, juce::ScrollBar&, int x, int y, int width, int height, bool vertical,
+                                int thumb_start, int thumb_size, bool over, bool down) {
+  const juce::Rectangle<int> thumb = vertical ? juce::Rectangle<int>(x, thumb_start, width, thumb_size)
+                                              : juce::Rectangle<int>(thumb_start, y, thumb_size, height);
   g.setColour(over || down ? theme::kTextFaint : theme::kHover);
   g.fillRoundedRectangle(thumb.toFloat().reduced(1.5f), 3);
 }
 
-void LookAndFeel::drawButtonBackground(juce::Graphics& g, juce::Button& button, const juce::Colour& colour, bool over, bool down) {
+void LookAndFeel::drawButtonBackground(juce::Graphics& g, juce::Button& button, const juce::Colour& colour, bool over,
+                                       bool down) {
   constexpr float kOver = 0.12f, kDown = 0.15f;
   const auto area = button.getLocalBounds().toFloat();
   const auto shade = down ? colour.darker(kDown) : over ? colour.brighter(kOver) : colour;
@@ -166,12 +172,15 @@ void LookAndFeel::drawButtonBackground(juce::Graphics& g, juce::Button& button, 
 
 void LookAndFeel::drawButtonText(juce::Graphics& g, juce::TextButton& button, bool, bool) {
   g.setFont(getTextButtonFont(button, button.getHeight()));
-  const auto colour = button.findColour(button.getToggleState() ? juce::TextButton::textColourOnId : juce::TextButton::textColourOffId);
+  const auto colour =
+      button.findColour(button.getToggleState() ? juce::TextButton::textColourOnId : juce::TextButton::textColourOffId);
   g.setColour(colour.withMultipliedAlpha(button.isEnabled() ? 1 : kDisabledAlpha));
   g.drawText(button.getButtonText(), button.getLocalBounds().reduced(theme::kGap / 2, 0), juce::Justification::centred);
 }
 
-juce::Font LookAndFeel::getTextButtonFont(juce::TextButton&, int) { return theme::font(theme::kTextNormal, theme::Weight::strong); }
+juce::Font LookAndFeel::getTextButtonFont(juce::TextButton&, int) {
+  return theme::font(theme::kTextNormal, theme::Weight::strong);
+}
 
 void LookAndFeel::drawToggleButton(juce::Graphics& g, juce::ToggleButton& button, bool over, bool) {
   constexpr float kTrackWidth = 24, kTrackHeight = 13, kThumb = 9;
@@ -190,17 +199,19 @@ void LookAndFeel::drawToggleButton(juce::Graphics& g, juce::ToggleButton& button
   if (button.hasKeyboardFocus(true)) theme::draw_focus(g, button.getLocalBounds().toFloat());
 }
 
-void LookAndFeel::fillResizableWindowBackground(juce::Graphics& g, int, int, const juce::BorderSize<int>&, juce::ResizableWindow&) {
+void LookAndFeel::fillResizableWindowBackground(juce::Graphics& g, int, int, const juce::BorderSize<int>&,
+                                                juce::ResizableWindow&) {
   g.fillAll(theme::kBackground);
 }
 
-void LookAndFeel::drawResizableWindowBorder(juce::Graphics& g, int width, int height, const juce::BorderSize<int>&, juce::ResizableWindow&) {
+void LookAndFeel::drawResizableWindowBorder(juce::Graphics& g, int width, int height, const juce::BorderSize<int>&,
+                                            juce::ResizableWindow&) {
   g.setColour(theme::kLine);
   g.drawRect(0, 0, width, height);
 }
 
-void LookAndFeel::drawDocumentWindowTitleBar(juce::DocumentWindow& window, juce::Graphics& g, int width, int height, int, int,
-                                             const juce::Image*, bool) {
+void LookAndFeel::drawDocumentWindowTitleBar(juce::DocumentWindow& window, juce::Graphics& g, int width, int height,
+                                             int, int, const juce::Image*, bool) {
   g.fillAll(theme::kBackground);
   g.setFont(theme::font(theme::kTextNormal, theme::Weight::strong));
   g.setColour(window.isActiveWindow() ? theme::kTextSoft : theme::kTextFaint);
@@ -209,7 +220,8 @@ void LookAndFeel::drawDocumentWindowTitleBar(juce::DocumentWindow& window, juce:
 
 juce::Button* LookAndFeel::createDocumentWindowButton(int type) {
   if (type == juce::DocumentWindow::closeButton) return new IconButton(Icon::close, "Close", "Close the window");
-  if (type == juce::DocumentWindow::minimiseButton) return new IconButton(Icon::minimise, "Minimise", "Minimise the window");
+  if (type == juce::DocumentWindow::minimiseButton)
+    return new IconButton(Icon::minimise, "Minimise", "Minimise the window");
   return new IconButton(Icon::maximise, "Maximise", "Maximise the window");
 }
 

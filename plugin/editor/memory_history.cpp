@@ -24,10 +24,12 @@ bool MemoryHistory::add(std::span<const ssm::LayerActivity> layers) {
     const Record& before = records_[newest_ * layers_ + i];
     Record record;
     record.energy_db = std::max(kSilentDb, 10 * std::log10(layers[i].energy + 1e-20f));
-    record.openness = std::clamp(std::log(std::max(layers[i].dt, kLowDt) / kLowDt) / std::log(kHighDt / kLowDt), 0.0f, 1.0f);
+    record.openness =
+        std::clamp(std::log(std::max(layers[i].dt, kLowDt) / kLowDt) / std::log(kHighDt / kLowDt), 0.0f, 1.0f);
     loudest_db_[i] = std::max(loudest_db_[i], record.energy_db);
     latest_[i] = layers[i];
-    still &= std::abs(record.energy_db - before.energy_db) < kVisibleDb && std::abs(record.openness - before.openness) < kVisibleOpenness;
+    still &= std::abs(record.energy_db - before.energy_db) < kVisibleDb &&
+             std::abs(record.openness - before.openness) < kVisibleOpenness;
     records_[next * layers_ + i] = record;
   }
   newest_ = next;

@@ -64,7 +64,8 @@ void MemoryView::paint(juce::Graphics& g) {
   if (history_.layers() == 0) {
     g.setColour(theme::kTrack);
     const auto circle = coil_area_.toFloat();
-    g.strokePath(coil_path(circle.getCentre(), circle.getWidth() / 2 - 2, 3, 0.2f), juce::PathStrokeType(theme::kFocusWidth));
+    g.strokePath(coil_path(circle.getCentre(), circle.getWidth() / 2 - 2, 3, 0.2f),
+                 juce::PathStrokeType(theme::kFocusWidth));
     return;
   }
   const float scale = g.getInternalContext().getPhysicalPixelScaleFactor();
@@ -78,14 +79,16 @@ void MemoryView::paint_legend(juce::Graphics& g) const {
   constexpr float kBarWidth = 54, kThin = 2, kThick = 7;
   auto area = legend_area_.toFloat();
   g.setFont(theme::font(theme::kTextSmall));
-  const float text_width = std::max(g.getCurrentFont().getStringWidthFloat("holding"), g.getCurrentFont().getStringWidthFloat("taking in")) + 6;
+  const float text_width =
+      std::max(g.getCurrentFont().getStringWidthFloat("holding"), g.getCurrentFont().getStringWidthFloat("taking in")) +
+      6;
   auto row = area.withSizeKeepingCentre(std::min(area.getWidth(), kBarWidth + 2 * text_width), area.getHeight());
   g.setColour(theme::kTextFaint);
   g.drawText("holding", row.removeFromLeft(text_width).withTrimmedRight(6), juce::Justification::centredRight);
   g.drawText("taking in", row.removeFromRight(text_width).withTrimmedLeft(6), juce::Justification::centredLeft);
   juce::Path wedge;
-  wedge.addQuadrilateral(row.getX(), row.getCentreY() - kThin / 2, row.getRight(), row.getCentreY() - kThick / 2, row.getRight(),
-                         row.getCentreY() + kThick / 2, row.getX(), row.getCentreY() + kThin / 2);
+  wedge.addQuadrilateral(row.getX(), row.getCentreY() - kThin / 2, row.getRight(), row.getCentreY() - kThick / 2,
+                         row.getRight(), row.getCentreY() + kThick / 2, row.getX(), row.getCentreY() + kThin / 2);
   juce::ColourGradient colours(theme::heat(0), row.getX(), 0, theme::heat(1), row.getRight(), 0, false);
   for (const float stop : {0.25f, 0.5f, 0.75f}) colours.addColour(stop, theme::heat(stop));
   g.setGradientFill(colours);
@@ -98,13 +101,16 @@ juce::String MemoryView::getTooltip() {
     const auto inside = (at - coil_area_.getPosition()).toFloat() / static_cast<float>(coil_area_.getWidth());
     if (const auto place = raster_.place(inside.x, inside.y)) {
       const auto now = history_.latest(place->layer);
-      return "Layer " + juce::String(place->layer + 1) + " of " + juce::String(history_.layers()) + ", " + juce::String(place->seconds_ago, 1) +
-             " s ago. Now: energy " + juce::String(10 * std::log10(now.energy + 1e-20f), 1) + " dB (mean square of the state), dt " +
+      return "Layer " + juce::String(place->layer + 1) + " of " + juce::String(history_.layers()) + ", " +
+             juce::String(place->seconds_ago, 1) + " s ago. Now: energy " +
+             juce::String(10 * std::log10(now.energy + 1e-20f), 1) + " dB (mean square of the state), dt " +
              juce::String(now.dt, 4) + " (step size, no unit)";
     }
   }
-  return "The last 12 s of each layer's state, wound in at the top and older inwards. Brightness: energy in dB, 48 dB below its loudest is dark. "
-         "Width and colour: dt, the learned step size, 0.001 to 1 on a log scale; small holds what was heard, large takes in what comes.";
+  return "The last 12 s of each layer's state, wound in at the top and older inwards. Brightness: energy in dB, 48 dB "
+         "below its loudest is dark. "
+         "Width and colour: dt, the learned step size, 0.001 to 1 on a log scale; small holds what was heard, large "
+         "takes in what comes.";
 }
 
 }  // namespace coil::plugin

@@ -13,14 +13,17 @@ constexpr int kMaxKnobWidth = 104, kMaxKnobHeight = 132, kMinKnobWidth = 53, kMi
 
 juce::String text(const std::string& utf8) { return juce::String::fromUTF8(utf8.c_str()); }
 
-juce::String capitalised(const juce::String& name) { return name.substring(0, 1).toUpperCase() + name.substring(1).replaceCharacter('_', ' '); }
+juce::String capitalised(const juce::String& name) {
+  return name.substring(0, 1).toUpperCase() + name.substring(1).replaceCharacter('_', ' ');
+}
 
 juce::String description(const ssm::Control& control) {
   const auto number = [](double value) { return juce::String(value); };
   const juce::String unit = control.unit.empty() ? juce::String() : " " + text(control.unit);
   juce::String what = text(control.description).trim();
   if (what.isNotEmpty()) what = capitalised(what) + (what.endsWithChar('.') ? " " : ". ");
-  return what + number(control.min) + " to " + number(control.max) + unit + ", usually " + number(control.default_value) + unit;
+  return what + number(control.min) + " to " + number(control.max) + unit + ", usually " +
+         number(control.default_value) + unit;
 }
 
 }  // namespace
@@ -79,7 +82,8 @@ void ModelControls::resized() {
   const auto area = getLocalBounds().reduced(theme::kPad, theme::kGap);
   // The rows evenly filled, the knobs in the panel's middle.
   const int count = static_cast<int>(knobs_.size()), shown = rows(getWidth()), columns = (count + shown - 1) / shown;
-  const int width = std::min(kMaxKnobWidth, area.getWidth() / columns), height = std::min(kMaxKnobHeight, area.getHeight() / shown);
+  const int width = std::min(kMaxKnobWidth, area.getWidth() / columns),
+            height = std::min(kMaxKnobHeight, area.getHeight() / shown);
   const int top = area.getY() + (area.getHeight() - shown * height) / 2;
   for (int i = 0; i < count; ++i) {
     const int row = i / columns, in_row = std::min(columns, count - row * columns);

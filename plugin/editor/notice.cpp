@@ -20,17 +20,21 @@ struct Words {
 Words words_for(const SlotStatus& status, const juce::String& session_problem) {
   using Kind = SlotStatus::Kind;
   if (status.kind == Kind::empty && session_problem.isNotEmpty())
-    return {"This session could not be opened", session_problem + "\nIt is kept as it is until you load something here.", kBrowse, kOpen};
+    return {"This session could not be opened",
+            session_problem + "\nIt is kept as it is until you load something here.", kBrowse, kOpen};
   switch (status.kind) {
-    case Kind::loading: return {"Loading " + status.name, "The sound goes on meanwhile.", "", ""};
+    case Kind::loading:
+      return {"Loading " + status.name, "The sound goes on meanwhile.", "", ""};
     case Kind::missing:
-      return {"Not found: " + status.name, status.message + "\nUntil it is found the sound passes through.", "Locate file", kBrowse, false};
+      return {"Not found: " + status.name, status.message + "\nUntil it is found the sound passes through.",
+              "Locate file", kBrowse, false};
     case Kind::failed:
       return {status.name + " does not play here", status.message + "\nUntil then the sound passes through.", kBrowse,
               kOpen};
     default:
       return {"Drop a model here",
-              "A .safetensors file or a saved preset, or choose one of those that come with Coil. Until then the sound passes through.",
+              "A .safetensors file or a saved preset, or choose one of those that come with Coil. Until then the sound "
+              "passes through.",
               kBrowse, kOpen};
   }
 }
@@ -60,7 +64,8 @@ Notice::Notice() {
 }
 
 void Notice::show(const SlotStatus& status, const juce::String& session_problem) {
-  kind_ = status.kind == SlotStatus::Kind::empty && session_problem.isNotEmpty() ? SlotStatus::Kind::failed : status.kind;
+  kind_ =
+      status.kind == SlotStatus::Kind::empty && session_problem.isNotEmpty() ? SlotStatus::Kind::failed : status.kind;
   const auto words = words_for(status, session_problem);
   title_.setText(words.title, juce::dontSendNotification);
   const auto message = words.message.substring(0, 1).toUpperCase() + words.message.substring(1);
@@ -71,7 +76,8 @@ void Notice::show(const SlotStatus& status, const juce::String& session_problem)
   other_.setButtonText(words.other);
   for (auto* button : {&remedy_, &other_}) {
     const bool browses = (button == &remedy_) == remedy_browses_;
-    button->setTooltip(browses ? "Browse models and presets (Ctrl+F)" : "Open a model (.safetensors) or preset (.coil) from disk (Ctrl+O)");
+    button->setTooltip(browses ? "Browse models and presets (Ctrl+F)"
+                               : "Open a model (.safetensors) or preset (.coil) from disk (Ctrl+O)");
     button->setVisible(button->getButtonText().isNotEmpty());
   }
   resized();
@@ -90,15 +96,18 @@ void Notice::paint(juce::Graphics& g) {
     g.setColour(theme::kLine.withAlpha(0.75f));
     g.strokePath(coil_path(area.getCentre(), radius, 4.25f, 0.24f), juce::PathStrokeType(theme::kFocusWidth));
     const auto centre = area.getCentre();
-    juce::ColourGradient calm(theme::kPanel, centre.x, centre.y, theme::kPanel.withAlpha(0.0f), centre.x + radius, centre.y, true);
+    juce::ColourGradient calm(theme::kPanel, centre.x, centre.y, theme::kPanel.withAlpha(0.0f), centre.x + radius,
+                              centre.y, true);
     calm.addColour(0.5, theme::kPanel.withAlpha(0.92f));
     g.setGradientFill(calm);
     g.fillRect(area);
   }
   if (kind_ == Kind::missing || kind_ == Kind::failed) {
     constexpr float kIcon = 26;
-    const auto place = title_.getBounds().toFloat().getCentre().translated(0, -0.5f * static_cast<float>(title_.getHeight()) - kIcon / 2 - 2);
-    draw_icon(g, Icon::warning, juce::Rectangle<float>(kIcon, kIcon).withCentre(place), kind_ == Kind::missing ? theme::kWarning : theme::kError);
+    const auto place = title_.getBounds().toFloat().getCentre().translated(
+        0, -0.5f * static_cast<float>(title_.getHeight()) - kIcon / 2 - 2);
+    draw_icon(g, Icon::warning, juce::Rectangle<float>(kIcon, kIcon).withCentre(place),
+              kind_ == Kind::missing ? theme::kWarning : theme::kError);
   }
 }
 
@@ -112,7 +121,8 @@ void Notice::resized() {
   text.setFont(message_.getFont());
   juce::TextLayout layout;
   layout.createLayout(text, static_cast<float>(width - 2 * theme::kPad));
-  const int message = std::clamp(juce::roundToInt(layout.getHeight()) + theme::kPad, theme::kRow, std::max(theme::kRow, room));
+  const int message =
+      std::clamp(juce::roundToInt(layout.getHeight()) + theme::kPad, theme::kRow, std::max(theme::kRow, room));
 
   area = area.withSizeKeepingCentre(area.getWidth(), kTitleHeight + message + kButtonHeight + theme::kPad);
   title_.setBounds(area.removeFromTop(kTitleHeight));

@@ -1,4 +1,5 @@
-// What stands in the window's middle when no model plays: what to do, what is missing or what went wrong, and the remedy.
+// What stands in the window's middle when no model plays: what to do, what is missing or what went wrong, and the
+// remedy.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>

@@ -20,8 +20,8 @@ OutputStrip::OutputStrip(Parameters& parameters, dsp::RackMeters& meters)
   normalise_.setTooltip("Plays every model equally loud, so that changing models does not change the level");
   normalise_.setTitle("Normalise level");
   normalise_.setMouseClickGrabsKeyboardFocus(false);
-  for (juce::Component* child : {static_cast<juce::Component*>(&meter_), static_cast<juce::Component*>(&mix_), static_cast<juce::Component*>(&gain_),
-                                 static_cast<juce::Component*>(&normalise_)})
+  for (juce::Component* child : {static_cast<juce::Component*>(&meter_), static_cast<juce::Component*>(&mix_),
+                                 static_cast<juce::Component*>(&gain_), static_cast<juce::Component*>(&normalise_)})
     addAndMakeVisible(child);
 }
 

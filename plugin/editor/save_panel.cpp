@@ -28,7 +28,8 @@ SavePanel::SavePanel() {
   theme::make_primary(save_);
   cancel_.setTooltip("Close without saving (Escape)");
   save_.setTooltip("Save into the folder of user presets (Return)");
-  for (juce::Component* child : std::initializer_list<juce::Component*>{&title_, &message_, &name_, &cancel_, &save_}) addAndMakeVisible(child);
+  for (juce::Component* child : std::initializer_list<juce::Component*>{&title_, &message_, &name_, &cancel_, &save_})
+    addAndMakeVisible(child);
 }
 
 void SavePanel::open(const juce::String& suggestion) {

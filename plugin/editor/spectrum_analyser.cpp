@@ -23,7 +23,8 @@ void SpectrumAnalyser::prepare(double rate_hz) {
   window_.resize(size);
   buffer_.assign(2 * size, 0);
   for (size_t i = 0; i < size; ++i)
-    window_[i] = static_cast<float>(0.5 - 0.5 * std::cos(juce::MathConstants<double>::twoPi * static_cast<double>(i) / static_cast<double>(size)));
+    window_[i] = static_cast<float>(
+        0.5 - 0.5 * std::cos(juce::MathConstants<double>::twoPi * static_cast<double>(i) / static_cast<double>(size)));
   std::fill(shown_db_.begin(), shown_db_.end(), kFloorDb);
 }
 
@@ -34,7 +35,8 @@ bool SpectrumAnalyser::update(std::span<const float> frames, float seconds) {
   for (size_t i = 0; i < size; ++i) buffer_[i] = frames[i] * window_[i];
   fft_->performFrequencyOnlyForwardTransform(buffer_.data(), true);
 
-  // The Hann window halves the amplitude and a real sine has half of it in the other half of the circle: times 4 / size.
+  // The Hann window halves the amplitude and a real sine has half of it in the other half of the circle: times 4 /
+  // size.
   const float scale = 4.0f / static_cast<float>(size);
   const auto bins_per_hz = static_cast<float>(static_cast<double>(size) / rate_hz_);
   const auto power_at = [&](float bin) {  // between bins: linear
@@ -46,11 +48,13 @@ bool SpectrumAnalyser::update(std::span<const float> frames, float seconds) {
   bool moved = false;
   for (int band = 0; band < kBands; ++band) {
     const auto b = static_cast<float>(band);
-    const float from = band_hz(b - 1.5f) * bins_per_hz, to = std::min(band_hz(b + 1.5f) * bins_per_hz, static_cast<float>(size / 2));
+    const float from = band_hz(b - 1.5f) * bins_per_hz,
+                to = std::min(band_hz(b + 1.5f) * bins_per_hz, static_cast<float>(size / 2));
     float power = 0;
     if (from < to) {
       const int points = std::max(3, static_cast<int>(to - from));
-      for (int i = 0; i < points; ++i) power += power_at(from + (to - from) * (static_cast<float>(i) + 0.5f) / static_cast<float>(points));
+      for (int i = 0; i < points; ++i)
+        power += power_at(from + (to - from) * (static_cast<float>(i) + 0.5f) / static_cast<float>(points));
       power /= static_cast<float>(points);
     }
     const float now_db = std::max(kFloorDb, 10 * std::log10(power + 1e-12f));

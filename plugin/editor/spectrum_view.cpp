@@ -17,15 +17,18 @@ constexpr std::array<float, 3> kDecades_hz{100, 1000, 10000};
 constexpr std::array<float, 6> kMinor_hz{50, 200, 500, 2000, 5000, 20000};
 constexpr std::array<float, 4> kLines_db{-20, -40, -60, -80};
 
-juce::String frequency_text(float hz) { return hz >= 1000 ? juce::String(juce::roundToInt(hz / 1000)) + "k" : juce::String(juce::roundToInt(hz)); }
+juce::String frequency_text(float hz) {
+  return hz >= 1000 ? juce::String(juce::roundToInt(hz / 1000)) + "k" : juce::String(juce::roundToInt(hz));
+}
 
 }  // namespace
 
 SpectrumView::SpectrumView(SoundTap& tap) : tap_(tap) {
   setTitle("Spectrum");
   setDescription("Spectrum of the sound before and after the plugin");
-  setTooltip("Spectrum before (steel) and after (copper). Across: frequency, 25 Hz to 20 kHz. Up: level, -96 to 0 dBFS; "
-             "a sine at full scale reads 0.");
+  setTooltip(
+      "Spectrum before (steel) and after (copper). Across: frequency, 25 Hz to 20 kHz. Up: level, -96 to 0 dBFS; "
+      "a sine at full scale reads 0.");
 }
 
 void SpectrumView::tick(float seconds) {
@@ -41,7 +44,8 @@ void SpectrumView::tick(float seconds) {
     if (running) tap_.read_latest(side, frames_);  // without sound the curves fall
     return analyser.update(frames_, seconds);
   };
-  const bool input_moved = follow(SoundTap::Side::input, input_), output_moved = follow(SoundTap::Side::output, output_);
+  const bool input_moved = follow(SoundTap::Side::input, input_),
+             output_moved = follow(SoundTap::Side::output, output_);
   still_ = !input_moved && !output_moved;
   if (!still_) repaint(plot_.getSmallestIntegerContainer());
 }
@@ -65,12 +69,14 @@ float SpectrumView::y_of(float db) const {
 juce::Path SpectrumView::curve(const SpectrumAnalyser& analyser) const {
   const auto& bands = analyser.bands_db();
   const auto point = [&](size_t band) {
-    return juce::Point<float>(plot_.getX() + plot_.getWidth() * static_cast<float>(band) / (SpectrumAnalyser::kBands - 1),
-                              y_of(std::min(kTopDb, bands[band])));
+    return juce::Point<float>(
+        plot_.getX() + plot_.getWidth() * static_cast<float>(band) / (SpectrumAnalyser::kBands - 1),
+        y_of(std::min(kTopDb, bands[band])));
   };
   juce::Path path;
   path.startNewSubPath(point(0));
-  for (size_t band = 1; band + 1 < bands.size(); ++band) path.quadraticTo(point(band), (point(band) + point(band + 1)) / 2);
+  for (size_t band = 1; band + 1 < bands.size(); ++band)
+    path.quadraticTo(point(band), (point(band) + point(band + 1)) / 2);
   path.lineTo(point(bands.size() - 1));
   return path;
 }
@@ -84,7 +90,8 @@ void SpectrumView::paint(juce::Graphics& g) {
   g.setFont(theme::font(theme::kTextSmall));
   const auto label = [&](const char* text, juce::Colour colour) {
     g.setColour(colour);
-    g.drawText(text, title.removeFromRight(g.getCurrentFont().getStringWidth(text) + theme::kGap), juce::Justification::centredRight);
+    g.drawText(text, title.removeFromRight(g.getCurrentFont().getStringWidth(text) + theme::kGap),
+               juce::Justification::centredRight);
   };
   label("out", theme::kCopper);
   label("in", theme::kSteel);
@@ -95,15 +102,18 @@ void SpectrumView::paint(juce::Graphics& g) {
   g.setColour(theme::kTextFaint);
   const auto mark = [&](float hz) {
     const auto width = static_cast<float>(2 * theme::kRow);
-    g.drawText(frequency_text(hz), juce::Rectangle<float>(width, kAxisHeight).withCentre({x_of(hz), plot_.getBottom() + kAxisHeight / 2 + 1}),
-               juce::Justification::centred);
+    g.drawText(
+        frequency_text(hz),
+        juce::Rectangle<float>(width, kAxisHeight).withCentre({x_of(hz), plot_.getBottom() + kAxisHeight / 2 + 1}),
+        juce::Justification::centred);
   };
   for (const float hz : kDecades_hz) mark(hz);
   constexpr float kRoomForDb = 1.4f * kAxisHeight;  // from line to line
   if (y_of(kLines_db[1]) - y_of(kLines_db[0]) > kRoomForDb)
     for (const float db : kLines_db)
       g.drawText(juce::String(juce::roundToInt(db)) + (db == kLines_db.front() ? " dB" : ""),
-                 juce::Rectangle<float>(plot_.getX(), y_of(db) - kAxisHeight, plot_.getWidth(), kAxisHeight), juce::Justification::centredRight);
+                 juce::Rectangle<float>(plot_.getX(), y_of(db) - kAxisHeight, plot_.getWidth(), kAxisHeight),
+                 juce::Justification::centredRight);
   constexpr float kRoomForMinor = 330;
   if (plot_.getWidth() > kRoomForMinor)
     for (const float hz : kMinor_hz)

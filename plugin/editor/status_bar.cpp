@@ -11,7 +11,9 @@ namespace {
 
 constexpr int kLoadWidth = 170, kLatencyWidth = 150;
 
-juce::String percent(float share) { return (share < 0.0995f ? juce::String(100 * share, 1) : juce::String(juce::roundToInt(100 * share))) + " %"; }
+juce::String percent(float share) {
+  return (share < 0.0995f ? juce::String(100 * share, 1) : juce::String(juce::roundToInt(100 * share))) + " %";
+}
 
 juce::String kilohertz(double hz) { return juce::String(hz / 1000) + " kHz"; }
 
@@ -19,7 +21,9 @@ juce::String kilohertz(double hz) { return juce::String(hz / 1000) + " kHz"; }
 
 StatusBar::LoadButton::LoadButton() : juce::Button("Processor load") {
   setTitle("Processor load");
-  setTooltip("Share of each block's time that the plugin takes, in percent: the mean of late, and the worst block since the last click here");
+  setTooltip(
+      "Share of each block's time that the plugin takes, in percent: the mean of late, and the worst block since the "
+      "last click here");
   setMouseClickGrabsKeyboardFocus(false);
 }
 
@@ -41,9 +45,13 @@ StatusBar::StatusBar(Processor& processor) : processor_(processor) {
   setTitle("Status");
   setFocusContainerType(FocusContainerType::focusContainer);
   load_.onClick = [this] { processor_.reset_load(); };
-  latency_.setTooltip("Delay of the plugin in samples of the host's rate and in milliseconds; the host makes up for it");
-  model_.setTooltip("The rate that the model was trained at, and the one that the host runs at. Where they differ, the sound is resampled to the "
-                    "model's rate and back, or the model's steps are rescaled to the host's rate, which adds no latency; the menu has the choice");
+  latency_.setTooltip(
+      "Delay of the plugin in samples of the host's rate and in milliseconds; the host makes up for it");
+  model_.setTooltip(
+      "The rate that the model was trained at, and the one that the host runs at. Where they differ, the sound is "
+      "resampled to the "
+      "model's rate and back, or the model's steps are rescaled to the host's rate, which adds no latency; the menu "
+      "has the choice");
   for (auto* label : {&latency_, &model_}) {
     label->setFont(theme::font(theme::kTextSmall));
     label->setColour(juce::Label::textColourId, theme::kTextFaint);
@@ -66,7 +74,8 @@ void StatusBar::tick() {
   const double rate_hz = processor_.getSampleRate();
   const int latency = processor_.getLatencySamples();
   const double latency_ms = rate_hz > 0 ? 1000 * latency / rate_hz : 0;
-  latency_.setText("Latency " + juce::String(latency) + (latency == 1 ? " sample, " : " samples, ") + juce::String(latency_ms, 1) + " ms",
+  latency_.setText("Latency " + juce::String(latency) + (latency == 1 ? " sample, " : " samples, ") +
+                       juce::String(latency_ms, 1) + " ms",
                    juce::dontSendNotification);
   model_.setText(rates_text(rate_hz), juce::dontSendNotification);
 }
@@ -78,11 +87,13 @@ juce::String StatusBar::rates_text(double host_hz) const {
   if (model_hz == 0) return "Host " + kilohertz(host_hz);
   const juce::String text = "Model " + kilohertz(model_hz) + ", ";
   if (juce::roundToInt(model_hz) == juce::roundToInt(host_hz)) return text + "host " + kilohertz(host_hz);
-  return text + (dsp::rescales_steps(*model, host_hz, processor_.rate_mode()) ? "rescaled to " : "resampled to ") + kilohertz(host_hz);
+  return text + (dsp::rescales_steps(*model, host_hz, processor_.rate_mode()) ? "rescaled to " : "resampled to ") +
+         kilohertz(host_hz);
 }
 
 void StatusBar::resized() {
-  auto area = getLocalBounds().reduced(theme::kPad, 2).withTrimmedRight(theme::kPad);  // the window's corner is for resizing
+  auto area =
+      getLocalBounds().reduced(theme::kPad, 2).withTrimmedRight(theme::kPad);  // the window's corner is for resizing
   load_.setBounds(area.removeFromLeft(kLoadWidth));
   latency_.setBounds(area.removeFromLeft(kLatencyWidth));
   model_.setBounds(area);

@@ -14,8 +14,10 @@ StripAreas strip_areas(juce::Rectangle<int> strip, MeterSide side) {
   areas.title = area.removeFromTop(kTitleHeight);
   area.removeFromTop(theme::kGap / 2);
   areas.meter = side == MeterSide::left ? area.removeFromLeft(kMeterWidth) : area.removeFromRight(kMeterWidth);
-  if (side == MeterSide::left) area.removeFromLeft(theme::kGap / 2);
-  else area.removeFromRight(theme::kGap / 2);
+  if (side == MeterSide::left)
+    area.removeFromLeft(theme::kGap / 2);
+  else
+    area.removeFromRight(theme::kGap / 2);
   areas.foot = area.removeFromBottom(kFootHeight);
   area.removeFromBottom(theme::kGap);
   area = area.withSizeKeepingCentre(area.getWidth(), std::min(area.getHeight(), 2 * kMaxKnobHeight));
@@ -24,7 +26,8 @@ StripAreas strip_areas(juce::Rectangle<int> strip, MeterSide side) {
   return areas;
 }
 
-void paint_strip(juce::Graphics& g, const juce::Component& strip, const juce::String& title, juce::Rectangle<int> title_area) {
+void paint_strip(juce::Graphics& g, const juce::Component& strip, const juce::String& title,
+                 juce::Rectangle<int> title_area) {
   theme::fill_panel(g, strip.getLocalBounds().toFloat());
   g.setFont(theme::font(theme::kTextSmall, theme::Weight::strong));
   g.setColour(theme::kTextSoft);

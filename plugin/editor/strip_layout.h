@@ -12,6 +12,7 @@ struct StripAreas {
 };
 StripAreas strip_areas(juce::Rectangle<int> strip, MeterSide side);
 
-void paint_strip(juce::Graphics& g, const juce::Component& strip, const juce::String& title, juce::Rectangle<int> title_area);
+void paint_strip(juce::Graphics& g, const juce::Component& strip, const juce::String& title,
+                 juce::Rectangle<int> title_area);
 
 }  // namespace coil::plugin

@@ -8,8 +8,10 @@
 namespace coil::plugin::theme {
 
 juce::Font font(float height, Weight weight) {
-  static const auto regular = juce::Typeface::createSystemTypefaceFor(coil_fonts::InterRegular_otf, coil_fonts::InterRegular_otfSize);
-  static const auto strong = juce::Typeface::createSystemTypefaceFor(coil_fonts::InterSemiBold_otf, coil_fonts::InterSemiBold_otfSize);
+  static const auto regular =
+      juce::Typeface::createSystemTypefaceFor(coil_fonts::InterRegular_otf, coil_fonts::InterRegular_otfSize);
+  static const auto strong =
+      juce::Typeface::createSystemTypefaceFor(coil_fonts::InterSemiBold_otf, coil_fonts::InterSemiBold_otfSize);
   // A font's height in JUCE counts ascent and descent; sizes here are those of the em, as designers say them.
   constexpr float kHeightOfEm = 1.21f;
   return juce::Font(weight == Weight::strong ? strong : regular).withHeight(height * kHeightOfEm);

@@ -1,4 +1,5 @@
-// The window's colours, text sizes and distances, in one place; lengths are in logical pixels of a window at its normal size.
+// The window's colours, text sizes and distances, in one place; lengths are in logical pixels of a window at its normal
+// size.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
@@ -6,17 +7,20 @@
 namespace coil::plugin::theme {
 
 // Graphite, with copper for what comes out and steel for what goes in.
-inline const juce::Colour kBackground{0xff111316}, kPanel{0xff181b1f}, kRaised{0xff22262b}, kHover{0xff2b3036}, kLine{0xff2a2e34};
+inline const juce::Colour kBackground{0xff111316}, kPanel{0xff181b1f}, kRaised{0xff22262b}, kHover{0xff2b3036},
+    kLine{0xff2a2e34};
 inline const juce::Colour kText{0xffe9e7e3}, kTextSoft{0xffa3a7ad}, kTextFaint{0xff7d828a};
 inline const juce::Colour kCopper{0xffe39a62}, kCopperDeep{0xff8c4f28}, kSteel{0xff7fb4c9}, kSteelDeep{0xff2f5668};
 inline const juce::Colour kTrack{0xff30353c}, kFocus{0xfff2c79b}, kWarning{0xffefc15e}, kError{0xfff0776b};
 
 inline constexpr float kTextSmall = 11.0f, kTextNormal = 12.5f, kTextLarge = 15.0f, kTextTitle = 21.0f;
 
-inline constexpr int kGap = 8, kPad = 12, kHeaderHeight = 48, kStatusHeight = 24, kStripWidth = 84, kButton = 28, kRow = 24, kListRow = 42;
+inline constexpr int kGap = 8, kPad = 12, kHeaderHeight = 48, kStatusHeight = 24, kStripWidth = 84, kButton = 28,
+                     kRow = 24, kListRow = 42;
 inline constexpr float kCorner = 6.0f, kPanelCorner = 10.0f, kHairline = 1.0f, kFocusWidth = 1.5f;
 
-inline constexpr int kMinWidth = 560, kMinHeight = 400, kWidth = 920, kHeight = 600, kMaxWidth = 1600, kMaxHeight = 1100;
+inline constexpr int kMinWidth = 560, kMinHeight = 400, kWidth = 920, kHeight = 600, kMaxWidth = 1600,
+                     kMaxHeight = 1100;
 inline constexpr float kMaxScale = 1.75f;  // of everything, in a window larger than the normal size
 
 inline constexpr int kFramesPerSecond = 30;

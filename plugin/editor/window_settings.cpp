@@ -6,7 +6,8 @@
 
 namespace coil::plugin {
 
-WindowSettings::WindowSettings() : file_(LibraryFolders::standard().settings.getSiblingFile("window.settings"), juce::PropertiesFile::Options()) {}
+WindowSettings::WindowSettings()
+    : file_(LibraryFolders::standard().settings.getSiblingFile("window.settings"), juce::PropertiesFile::Options()) {}
 
 juce::Rectangle<int> WindowSettings::size() const {
   return {juce::jlimit(theme::kMinWidth, theme::kMaxWidth, file_.getIntValue("width", theme::kWidth)),

@@ -13,7 +13,8 @@ juce::String device_text(juce::AudioDeviceManager& manager) {
   if (!device) return "No sound card is open: choose one in the audio settings";
   const double rate_hz = device->getCurrentSampleRate();
   const int frames = device->getCurrentBufferSizeSamples();
-  juce::String text = device->getName() + ", " + juce::String(rate_hz / 1000) + " kHz, blocks of " + juce::String(frames);
+  juce::String text =
+      device->getName() + ", " + juce::String(rate_hz / 1000) + " kHz, blocks of " + juce::String(frames);
   if (rate_hz > 0) text << " (" << juce::String(1000 * frames / rate_hz, 1) << " ms)";
   return text;
 }
@@ -32,7 +33,8 @@ DeviceBar::DeviceBar(juce::StandalonePluginHolder& holder) : holder_(holder) {
     holder_.saveAudioDeviceState();
   };
   for (auto* button : {&mute_, &settings_}) button->setMouseClickGrabsKeyboardFocus(false);
-  for (juce::Component* child : std::initializer_list<juce::Component*>{&text_, &mute_, &settings_}) addAndMakeVisible(child);
+  for (juce::Component* child : std::initializer_list<juce::Component*>{&text_, &mute_, &settings_})
+    addAndMakeVisible(child);
   muted_.referTo(holder_.getMuteInputValue());
   muted_.addListener(this);
   holder_.deviceManager.addChangeListener(this);
@@ -43,12 +45,14 @@ DeviceBar::~DeviceBar() { holder_.deviceManager.removeChangeListener(this); }
 
 void DeviceBar::update() {
   const bool muted = muted_.getValue();
-  const juce::String text = muted ? juce::String("The input is muted: a microphone near loudspeakers would howl") : device_text(holder_.deviceManager);
+  const juce::String text = muted ? juce::String("The input is muted: a microphone near loudspeakers would howl")
+                                  : device_text(holder_.deviceManager);
   text_.setText(text, juce::dontSendNotification);
   text_.setTooltip(text);
   text_.setColour(juce::Label::textColourId, muted ? theme::kWarning : theme::kTextFaint);
   mute_.setButtonText(muted ? "Unmute" : "Mute");
-  mute_.setTooltip(muted ? "Lets the input in. With headphones, or without a microphone, nothing can howl" : "Silences the input");
+  mute_.setTooltip(muted ? "Lets the input in. With headphones, or without a microphone, nothing can howl"
+                         : "Silences the input");
   mute_.setColour(juce::TextButton::buttonColourId, muted ? theme::kCopper : theme::kRaised);
   mute_.setColour(juce::TextButton::textColourOffId, muted ? theme::kBackground : theme::kText);
 }
@@ -103,7 +107,8 @@ LiveWindow::LiveWindow(juce::PropertySet& settings, std::function<void()> on_clo
   setResizable(true, false);
   const auto border = getContentComponentBorder();
   const int width = border.getLeftAndRight(), height = border.getTopAndBottom() + LiveContent::kBarHeight;
-  setResizeLimits(theme::kMinWidth + width, theme::kMinHeight + height, theme::kMaxWidth + width, theme::kMaxHeight + height);
+  setResizeLimits(theme::kMinWidth + width, theme::kMinHeight + height, theme::kMaxWidth + width,
+                  theme::kMaxHeight + height);
   if (!restoreWindowStateFromString(settings_.getValue(kPlaceKey))) centreWithSize(getWidth(), getHeight());
 }
 

@@ -15,7 +15,8 @@ class LiveApplication final : public juce::JUCEApplication {
   bool moreThanOneInstanceAllowed() override { return true; }
 
   void initialise(const juce::String&) override {
-    settings_.emplace(LibraryFolders::standard().settings.getSiblingFile("live.settings"), juce::PropertiesFile::Options());
+    settings_.emplace(LibraryFolders::standard().settings.getSiblingFile("live.settings"),
+                      juce::PropertiesFile::Options());
     window_.emplace(*settings_, [this] { systemRequestedQuit(); });
     window_->setVisible(true);
   }

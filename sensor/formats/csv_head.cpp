@@ -172,8 +172,7 @@ std::optional<size_t> CsvHeadFinder::header_above(std::span<const std::string> l
   for (size_t above = place; above-- > 0;) {
     const Row& names = row(lines, above, separator);
     if (names.cells.size() != width || (!names.has_known && names.data > 0) || is_blank(lines[above]) ||
-        separator_said_by(lines[above]) ||
-        (width == 1 && lines[above].find_first_of(kSeparators) != std::string::npos))
+        separator_said_by(lines[above]) || (width == 1 && lines[above].find_first_of(kSeparators) != std::string::npos))
       continue;
     if (names.has_known) header = above;
     if (names.has_known && !names.are_units) break;

@@ -30,8 +30,8 @@ class CsvHeadFinder {
   // `knows`: whether an option names a column, or it is called as times are.
   explicit CsvHeadFinder(std::function<bool(std::string_view)> knows) : knows_(std::move(knows)) {}
 
-  // `lines`: those of the last call, and more. Nullopt: more are needed; never with `at_end`. Throws Error when there is
-  // no header, or two columns have one name.
+  // `lines`: those of the last call, and more. Nullopt: more are needed; never with `at_end`. Throws Error when there
+  // is no header, or two columns have one name.
   std::optional<CsvHead> find(std::span<const std::string> lines, bool at_end);
 
  private:

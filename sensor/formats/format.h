@@ -26,8 +26,8 @@ class Format {
 
   virtual const char* name() const = 0;  // "ndjson", "csv", "line"
 
-  // How many of the first lines describe those that follow, as a CSV header does; nullopt: more lines are needed, behind
-  // these, never with `at_end`. Throws Error when they cannot be understood. One thread.
+  // How many of the first lines describe those that follow, as a CSV header does; nullopt: more lines are needed,
+  // behind these, never with `at_end`. Throws Error when they cannot be understood. One thread.
   virtual std::optional<size_t> take_head(std::span<const std::string> /*lines*/, bool /*at_end*/) { return 0; }
   // Whether a record that lies on this line goes on in the next one. `open`: what was open before it, and is behind it.
   // [any thread]

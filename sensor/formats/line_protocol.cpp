@@ -9,7 +9,8 @@ namespace {
 
 // Whether a backslash there takes the next sign as it is.
 bool is_escape(std::string_view text, size_t at) {
-  return text[at] == '\\' && at + 1 < text.size() && std::string_view(",= \\").find(text[at + 1]) != std::string_view::npos;
+  return text[at] == '\\' && at + 1 < text.size() &&
+         std::string_view(",= \\").find(text[at + 1]) != std::string_view::npos;
 }
 
 class Scanner {
@@ -53,7 +54,9 @@ class Scanner {
   }
 
  private:
-  std::string at(const std::string& what) const { return "line protocol, column " + std::to_string(at_ + 1) + ": " + what; }
+  std::string at(const std::string& what) const {
+    return "line protocol, column " + std::to_string(at_ + 1) + ": " + what;
+  }
   bool take(char c) { return at_ < line_.size() && line_[at_] == c ? (++at_, true) : false; }
   void skip_spaces() {
     while (take(' ')) {
@@ -85,10 +88,12 @@ class Scanner {
       for (;; ++at_) {
         if (at_ == line_.size()) return at("a string without an end");
         if (line_[at_] == '"') break;
-        if (line_[at_] == '\\' && at_ + 1 < line_.size() && (line_[at_ + 1] == '"' || line_[at_ + 1] == '\\')) escaped = true, ++at_;
+        if (line_[at_] == '\\' && at_ + 1 < line_.size() && (line_[at_ + 1] == '"' || line_[at_ + 1] == '\\'))
+          escaped = true, ++at_;
         text += line_[at_];
       }
-      field.text = escaped ? std::string_view(record_.decoded.emplace_back(std::move(text))) : line_.substr(begin, at_ - begin);
+      field.text =
+          escaped ? std::string_view(record_.decoded.emplace_back(std::move(text))) : line_.substr(begin, at_ - begin);
       field.kind = Field::Kind::text;
       ++at_;
       return {};
@@ -184,8 +189,10 @@ class LineProtocol final : public Format {
       first = false;
       append_escaped(to, item.name, ",= ");
       to += '=';
-      if (item.kind == Field::Kind::number) append_number(to, item.number);
-      else append_string(to, item.text);
+      if (item.kind == Field::Kind::number)
+        append_number(to, item.number);
+      else
+        append_string(to, item.text);
     }
     if (record.time_ns) (to += ' ') += std::to_string(*record.time_ns);
   }
@@ -202,7 +209,8 @@ class LineProtocol final : public Format {
   }
 
   static bool is_tag(const Field& field) {
-    return field.kind == Field::Kind::text && !field.is_inner && !field.text.empty() && field.text.find_first_of("\n\r\\") == std::string_view::npos;
+    return field.kind == Field::Kind::text && !field.is_inner && !field.text.empty() &&
+           field.text.find_first_of("\n\r\\") == std::string_view::npos;
   }
 
   // Text is a tag where it names the series; numbers, truth values and what a tag cannot hold are fields.
@@ -224,9 +232,12 @@ class LineProtocol final : public Format {
       first = false;
       append_escaped(to, field.name, ",= ");
       to += '=';
-      if (field.kind == Field::Kind::number) append_exactly(to, field.number);
-      else if (field.kind == Field::Kind::boolean) to += field.text;
-      else append_string(to, field.text);
+      if (field.kind == Field::Kind::number)
+        append_exactly(to, field.number);
+      else if (field.kind == Field::Kind::boolean)
+        to += field.text;
+      else
+        append_string(to, field.text);
     }
   }
 };

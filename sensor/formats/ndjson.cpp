@@ -1,4 +1,5 @@
-// NDJSON: one JSON object a line. Scanned in place, because a parser that builds a tree would take longer than a small model's step.
+// NDJSON: one JSON object a line. Scanned in place, because a parser that builds a tree would take longer than a small
+// model's step.
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -20,7 +21,8 @@ constexpr std::string_view kBetweenRecords = " \t\r\n,[]\x1e";  // of arrays, an
 // A cursor over one line. A function that returns false has set error().
 class Scanner {
  public:
-  Scanner(std::string_view line, Record& record) : at_(line.data()), begin_(line.data()), end_(line.data() + line.size()), record_(record) {}
+  Scanner(std::string_view line, Record& record)
+      : at_(line.data()), begin_(line.data()), end_(line.data() + line.size()), record_(record) {}
 
   const std::string& error() const { return error_; }
 
@@ -46,7 +48,9 @@ class Scanner {
     at_ += word.size();
     return true;
   }
-  bool expect(char c) { return take(c) || fail(std::string("expected '") + c + "'" + (at_ == end_ ? ", found the end of the line" : "")); }
+  bool expect(char c) {
+    return take(c) || fail(std::string("expected '") + c + "'" + (at_ == end_ ? ", found the end of the line" : ""));
+  }
 
   // Of an object; `path`: of the one that it lies in, with a point behind it.
   bool members(std::string_view path, int depth = 0) {
@@ -243,16 +247,23 @@ class Ndjson final : public Format {
   bool goes_on(std::string_view line, Open& open) const override {
     if (open.depth == 0 && line.ends_with('}')) return false;
     const size_t last = line.find_last_not_of(" \t\r");
-    if (open.depth == 0 && (last == std::string_view::npos || std::string_view("{[,:").find(line[last]) == std::string_view::npos)) return false;
+    if (open.depth == 0 &&
+        (last == std::string_view::npos || std::string_view("{[,:").find(line[last]) == std::string_view::npos))
+      return false;
     for (size_t at = 0; at < line.size(); ++at) {
-      if (line[at] == '"') at = end_of_string(line, at);
-      else if (line[at] == '{' || (line[at] == '[' && open.depth > 0)) ++open.depth;
-      else if ((line[at] == '}' || line[at] == ']') && open.depth > 0) --open.depth;
+      if (line[at] == '"')
+        at = end_of_string(line, at);
+      else if (line[at] == '{' || (line[at] == '[' && open.depth > 0))
+        ++open.depth;
+      else if ((line[at] == '}' || line[at] == ']') && open.depth > 0)
+        --open.depth;
     }
     return open.depth > 0;
   }
 
-  bool stands_alone(std::string_view line) const override { return line.starts_with('{') && Format::stands_alone(line); }
+  bool stands_alone(std::string_view line) const override {
+    return line.starts_with('{') && Format::stands_alone(line);
+  }
 
   bool is_no_record(std::string_view line) const override {
     if (line.starts_with('{')) return false;
@@ -284,11 +295,16 @@ class Ndjson final : public Format {
       text = text.substr(1, text.size() - 2);
       if (!parse_written_number(text, false) && !is_no_value(text)) return record + '"' + std::string(text) + "\"}";
     }
-    if (const std::optional<double> number = parse_written_number(text, false); number && std::isfinite(*number)) append_exactly(record, *number);
-    else if (is_no_value(text)) record += "null";
-    else if (text == "true" || text == "false") record += text;
-    else if (is_plain_text(text)) append_string(record, text);
-    else return std::nullopt;
+    if (const std::optional<double> number = parse_written_number(text, false); number && std::isfinite(*number))
+      append_exactly(record, *number);
+    else if (is_no_value(text))
+      record += "null";
+    else if (text == "true" || text == "false")
+      record += text;
+    else if (is_plain_text(text))
+      append_string(record, text);
+    else
+      return std::nullopt;
     return record + "}";
   }
 
@@ -319,10 +335,14 @@ class Ndjson final : public Format {
       for (const Field& field : record.fields) {
         if (field.is_inner) continue;
         name(field.name);
-        if (field.kind == Field::Kind::text) append_string(to, field.text);
-        else if (field.kind == Field::Kind::null) to += "null";
-        else if (field.kind == Field::Kind::number) append_exactly(to, field.number);
-        else append_on_one_line(to, field.text);
+        if (field.kind == Field::Kind::text)
+          append_string(to, field.text);
+        else if (field.kind == Field::Kind::null)
+          to += "null";
+        else if (field.kind == Field::Kind::number)
+          append_exactly(to, field.number);
+        else
+          append_on_one_line(to, field.text);
       }
       if (record.time_ns) {
         name("time");
@@ -331,9 +351,12 @@ class Ndjson final : public Format {
     }
     for (const Added& item : added) {
       name(item.name);
-      if (item.kind == Field::Kind::number) append_number(to, item.number);
-      else if (item.kind == Field::Kind::text) append_string(to, item.text);
-      else to += "null";
+      if (item.kind == Field::Kind::number)
+        append_number(to, item.number);
+      else if (item.kind == Field::Kind::text)
+        append_string(to, item.text);
+      else
+        to += "null";
     }
     to += '}';
   }
@@ -352,9 +375,12 @@ class Ndjson final : public Format {
     if (text[at] != '{') return std::string_view::npos;
     int depth = 0;
     for (; at < text.size(); ++at) {
-      if (text[at] == '"') at = end_of_string(text, at);
-      else if (text[at] == '{' || text[at] == '[') ++depth;
-      else if ((text[at] == '}' || text[at] == ']') && --depth == 0) return at + 1;
+      if (text[at] == '"')
+        at = end_of_string(text, at);
+      else if (text[at] == '{' || text[at] == '[')
+        ++depth;
+      else if ((text[at] == '}' || text[at] == ']') && --depth == 0)
+        return at + 1;
     }
     return std::string_view::npos;
   }
@@ -364,11 +390,13 @@ class Ndjson final : public Format {
     const size_t begin = to.size();
     to += text;
     if (text.find('\n') == std::string_view::npos && text.find('\r') == std::string_view::npos) return;
-    std::replace_if(to.begin() + ptrdiff_t(begin), to.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+    std::replace_if(
+        to.begin() + ptrdiff_t(begin), to.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
   }
 
   static bool is_plain_text(std::string_view text) {
-    return is_utf8(text) && std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+    return is_utf8(text) && std::none_of(text.begin(), text.end(),
+                                         [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
   }
 };
 

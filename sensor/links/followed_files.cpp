@@ -66,12 +66,12 @@ struct FollowedFiles::File : GrowingFile {
   File(Path& path, FilePlace place) : GrowingFile(std::move(place)), path(&path), begins(mark().lines == 0) {}
 
   Path* path;
-  bool begins;               // its first line is still to come
-  bool is_restored = false;  // from a state, and was not open yet
-  bool must_look = false;    // it could not be read
-  bool must_end = false;     // its last line is taken as it is
-  bool is_due = false;       // is in due_
-  bool is_in_batch = false;  // steps_ has marks of it
+  bool begins;                                          // its first line is still to come
+  bool is_restored = false;                             // from a state, and was not open yet
+  bool must_look = false;                               // it could not be read
+  bool must_end = false;                                // its last line is taken as it is
+  bool is_due = false;                                  // is in due_
+  bool is_in_batch = false;                             // steps_ has marks of it
   std::set<std::pair<FileIdentity, int64_t>> unpacked;  // compressed files that were searched for it, with their sizes
   Clock::time_point grew_at{};
 };

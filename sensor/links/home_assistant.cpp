@@ -1,4 +1,5 @@
-// MQTT discovery as Home Assistant documents it: a retained JSON object under homeassistant/<component>/<id>/<entity>/config.
+// MQTT discovery as Home Assistant documents it: a retained JSON object under
+// homeassistant/<component>/<id>/<entity>/config.
 #include "sensor/links/home_assistant.h"
 
 #include <cstdint>
@@ -51,7 +52,8 @@ std::vector<Entity> forecasts(const Json& result, const std::string& prefix) {
   }
   std::vector<Entity> entities;
   for (const Forecast& forecast : found) {
-    entities.push_back({"sensor", found.size() == 1 ? "forecast" : forecast.value + " forecast", "{{ " + field(forecast.field) + " }}"});
+    entities.push_back({"sensor", found.size() == 1 ? "forecast" : forecast.value + " forecast",
+                        "{{ " + field(forecast.field) + " }}"});
   }
   return entities;
 }
@@ -61,14 +63,15 @@ std::vector<Entity> forecasts(const Json& result, const std::string& prefix) {
 std::string plain_name(const std::string& sensor) {
   std::string name;
   for (const char c : sensor.substr(0, kLongest)) {
-    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    const bool is_plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
     name += is_plain ? c : '_';
   }
   return name == sensor && !name.empty() ? name : name + "_" + hash_text(sensor);
 }
 
-std::vector<DiscoveryMessage> discovery_messages(const Message& result, const std::string& prefix, const std::string& state_topic,
-                                                 const std::string& status_topic) {
+std::vector<DiscoveryMessage> discovery_messages(const Message& result, const std::string& prefix,
+                                                 const std::string& state_topic, const std::string& status_topic) {
   const Json first = Json::parse(result.text, nullptr, false);
   if (!first.is_object()) throw Error("--home-assistant: results must be JSON objects; use --output-format ndjson");
   std::vector<Entity> entities = forecasts(first, prefix);
@@ -76,7 +79,8 @@ std::vector<DiscoveryMessage> discovery_messages(const Message& result, const st
     return name_in_result(prefix + name, [&](const std::string& other) { return first.contains(other); });
   };
   entities.push_back({"sensor", "score", "{{ " + field(added("score")) + " }}"});
-  entities.push_back({"binary_sensor", "problem", "{{ 'ON' if " + field(added("episode")) + " in ['begin', 'on'] else 'OFF' }}"});
+  entities.push_back(
+      {"binary_sensor", "problem", "{{ 'ON' if " + field(added("episode")) + " in ['begin', 'on'] else 'OFF' }}"});
 
   const std::string id = "coil_" + plain_name(result.sensor);
   std::vector<DiscoveryMessage> messages;
@@ -88,14 +92,16 @@ std::vector<DiscoveryMessage> discovery_messages(const Message& result, const st
         {"state_topic", state_topic},
         {"value_template", entity.value_template},
         {"availability_topic", status_topic},
-        {"device", {{"identifiers", {id}}, {"name", result.sensor}, {"manufacturer", "Coil"}, {"model", "coil stream"}}},
+        {"device",
+         {{"identifiers", {id}}, {"name", result.sensor}, {"manufacturer", "Coil"}, {"model", "coil stream"}}},
     };
     if (std::string_view(entity.component) == "sensor") {
       config["state_class"] = "measurement";
     } else {
       config["device_class"] = "problem";
     }
-    messages.push_back({std::string("homeassistant/") + entity.component + "/" + id + "/" + entity_id + "/config", dump(config)});
+    messages.push_back(
+        {std::string("homeassistant/") + entity.component + "/" + id + "/" + entity_id + "/config", dump(config)});
   }
   return messages;
 }

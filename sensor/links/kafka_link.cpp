@@ -34,12 +34,14 @@ Properties read_properties(const std::string& file) {
   for (int number = 1; std::getline(in, line); ++number) {
     const auto trimmed = [](const std::string& text) {
       const size_t begin = text.find_first_not_of(" \t\r");
-      return begin == std::string::npos ? std::string() : text.substr(begin, text.find_last_not_of(" \t\r") + 1 - begin);
+      return begin == std::string::npos ? std::string()
+                                        : text.substr(begin, text.find_last_not_of(" \t\r") + 1 - begin);
     };
     line = trimmed(line);
     if (line.empty() || line.front() == '#') continue;
     const size_t equals = line.find('=');
-    if (equals == std::string::npos) throw Error("--kafka-config '" + file + "', line " + std::to_string(number) + ": expected name=value");
+    if (equals == std::string::npos)
+      throw Error("--kafka-config '" + file + "', line " + std::to_string(number) + ": expected name=value");
     properties.emplace_back(trimmed(line.substr(0, equals)), trimmed(line.substr(equals + 1)));
   }
   return properties;
@@ -78,10 +80,12 @@ using ListPointer = std::unique_ptr<rd_kafka_topic_partition_list_t, FreeList>;
 
 // A client of librdkafka: what differs between its three uses here are properties and callbacks.
 struct KafkaLink::Handle {
-  Handle(rd_kafka_type_t type, const KafkaLink& link, const Properties& properties, void (*set_callbacks)(rd_kafka_conf_t*)) {
+  Handle(rd_kafka_type_t type, const KafkaLink& link, const Properties& properties,
+         void (*set_callbacks)(rd_kafka_conf_t*)) {
     rd_kafka_conf_t* configuration = rd_kafka_conf_new();
     char reason[512];
-    Properties all = {{"bootstrap.servers", link.options_.brokers}, {"client.id", "coil"}, {"log.thread.name", "false"}};
+    Properties all = {
+        {"bootstrap.servers", link.options_.brokers}, {"client.id", "coil"}, {"log.thread.name", "false"}};
     all.insert(all.end(), properties.begin(), properties.end());
     const size_t own = all.size();
     const Properties further = read_properties(link.options_.config_file);
@@ -90,15 +94,18 @@ struct KafkaLink::Handle {
       const auto& [name, value] = all[i];
       if (rd_kafka_conf_set(configuration, name.c_str(), value.c_str(), reason, sizeof reason) != RD_KAFKA_CONF_OK) {
         rd_kafka_conf_destroy(configuration);
-        throw Error((i < own ? std::string("--kafka") : "--kafka-config '" + link.options_.config_file + "'") + ": " + reason);
+        throw Error((i < own ? std::string("--kafka") : "--kafka-config '" + link.options_.config_file + "'") + ": " +
+                    reason);
       }
     }
     rd_kafka_conf_set_opaque(configuration, const_cast<KafkaLink*>(&link));
-    rd_kafka_conf_set_log_cb(configuration, [](const rd_kafka_t* client, int level, const char* facility, const char* text) {
-      if (std::string_view(facility) == "CONFWARN") return;  // one file configures consumers and producers
-      const auto& self = *static_cast<const KafkaLink*>(rd_kafka_opaque(client));
-      self.tell(level <= 4 ? LogLevel::kWarning : LogLevel::kInfo, text);
-    });
+    rd_kafka_conf_set_log_cb(configuration,
+                             [](const rd_kafka_t* client, int level, const char* facility, const char* text) {
+                               if (std::string_view(facility) == "CONFWARN")
+                                 return;  // one file configures consumers and producers
+                               const auto& self = *static_cast<const KafkaLink*>(rd_kafka_opaque(client));
+                               self.tell(level <= 4 ? LogLevel::kWarning : LogLevel::kInfo, text);
+                             });
     set_callbacks(configuration);
     client = rd_kafka_new(type, configuration, reason, sizeof reason);
     if (!client) {
@@ -124,18 +131,19 @@ void set_address(KafkaOptions& options, const std::string& address) {
 }
 
 void KafkaLink::set_consumer_callbacks(rd_kafka_conf_t* configuration) {
-  rd_kafka_conf_set_rebalance_cb(configuration, [](rd_kafka_t* client, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t* partitions,
-                                                   void* self) { rebalance(client, error, partitions, self); });
+  rd_kafka_conf_set_rebalance_cb(
+      configuration, [](rd_kafka_t* client, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t* partitions,
+                        void* self) { rebalance(client, error, partitions, self); });
   // What fails, as it does while partitions move, is tried again with the next checkpoint.
-  rd_kafka_conf_set_offset_commit_cb(
-      configuration, [](rd_kafka_t*, rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t* committed, void* self_pointer) {
-        auto& self = *static_cast<KafkaLink*>(self_pointer);
-        for (int i = 0; committed && i < committed->cnt; ++i) {
-          const auto known = self.partitions_.find(committed->elems[i].partition);
-          if (known == self.partitions_.end() || committed->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR) continue;
-          known->second.committed = committed->elems[i].offset;
-        }
-      });
+  rd_kafka_conf_set_offset_commit_cb(configuration, [](rd_kafka_t*, rd_kafka_resp_err_t,
+                                                       rd_kafka_topic_partition_list_t* committed, void* self_pointer) {
+    auto& self = *static_cast<KafkaLink*>(self_pointer);
+    for (int i = 0; committed && i < committed->cnt; ++i) {
+      const auto known = self.partitions_.find(committed->elems[i].partition);
+      if (known == self.partitions_.end() || committed->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR) continue;
+      known->second.committed = committed->elems[i].offset;
+    }
+  });
 }
 
 void KafkaLink::set_producer_callbacks(rd_kafka_conf_t* configuration) {
@@ -158,8 +166,9 @@ KafkaLink::KafkaLink(const KafkaOptions& options, const Log& log) : options_(opt
     producer_ = std::make_unique<Handle>(RD_KAFKA_PRODUCER, *this, producer, set_producer_callbacks);
     const int out_count = partitions_of(options.out_topic);
     if (out_count < count) {
-      throw Error("--kafka-out " + options.out_topic + ": has " + std::to_string(out_count) + " partitions and " + options.topic + " has " +
-                  std::to_string(count) + "; a result lies in the partition of its record, so it needs as many");
+      throw Error("--kafka-out " + options.out_topic + ": has " + std::to_string(out_count) + " partitions and " +
+                  options.topic + " has " + std::to_string(count) +
+                  "; a result lies in the partition of its record, so it needs as many");
     }
   }
   ListPointer topics(rd_kafka_topic_partition_list_new(1));
@@ -188,14 +197,16 @@ int KafkaLink::partitions_of(const std::string& topic) {
     }
     rd_kafka_topic_destroy(handle);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR && count > 0) return count;
-    const std::string reason = "topic " + topic + " at " + options_.brokers + " is not to be had: " + rd_kafka_err2str(error) + "; trying again";
+    const std::string reason = "topic " + topic + " at " + options_.brokers +
+                               " is not to be had: " + rd_kafka_err2str(error) + "; trying again";
     if (std::exchange(told, reason) != reason) tell(LogLevel::kWarning, reason);
     rd_kafka_consumer_poll(client, 500);
   }
   throw Error("--kafka: stopped before " + options_.brokers + " answered");
 }
 
-void KafkaLink::rebalance(rd_kafka_t* client, int error, rd_kafka_topic_partition_list_t* partitions, void* self_pointer) {
+void KafkaLink::rebalance(rd_kafka_t* client, int error, rd_kafka_topic_partition_list_t* partitions,
+                          void* self_pointer) {
   auto& self = *static_cast<KafkaLink*>(self_pointer);
   const bool is_cooperative = std::string_view(rd_kafka_rebalance_protocol(client)) == "COOPERATIVE";
   rd_kafka_error_t* failure = nullptr;
@@ -231,9 +242,10 @@ void KafkaLink::assigned(rd_kafka_topic_partition_list_t* partitions) {
     const int64_t offset = hooks_.assigned ? hooks_.assigned(assigned.topic, assigned.partition) : -1;
     assigned.offset = offset >= 0 ? offset : RD_KAFKA_OFFSET_INVALID;
     if (producer_) find_answered(assigned.partition, results_end_at(offset, assigned.partition), partition);
-    const std::string begin = offset >= 0 ? "goes on from its checkpoint at offset " + std::to_string(offset) : "has no checkpoint";
-    tell(LogLevel::kInfo, "assigned " + place(assigned.topic, assigned.partition) + ": " + begin + ", " + std::to_string(partition.answered.size()) +
-                              " results found that may come again");
+    const std::string begin =
+        offset >= 0 ? "goes on from its checkpoint at offset " + std::to_string(offset) : "has no checkpoint";
+    tell(LogLevel::kInfo, "assigned " + place(assigned.topic, assigned.partition) + ": " + begin + ", " +
+                              std::to_string(partition.answered.size()) + " results found that may come again");
   }
 }
 
@@ -243,17 +255,20 @@ void KafkaLink::revoked(const rd_kafka_topic_partition_list_t* partitions) {
   for (int i = 0; i < partitions->cnt; ++i) {
     const int32_t index = partitions->elems[i].partition;
     // Read, not yet seen by the engine: the next owner reads them again.
-    if (being_read_) std::erase_if(*being_read_, [index](const Message& message) { return message.partition == index; });
+    if (being_read_)
+      std::erase_if(*being_read_, [index](const Message& message) { return message.partition == index; });
     hooks_.revoked(partitions->elems[i].topic, index);
     partitions_.erase(index);
     tell(LogLevel::kInfo, "revoked " + place(partitions->elems[i].topic, index));
   }
 }
 
-// Where the results ended when the group committed an offset, if that covers no more than the checkpoint does; else 0: all of them count.
+// Where the results ended when the group committed an offset, if that covers no more than the checkpoint does; else 0:
+// all of them count.
 int64_t KafkaLink::results_end_at(int64_t offset, int32_t index) const {
   ListPointer list(rd_kafka_topic_partition_list_new(1));
-  const rd_kafka_topic_partition_t& committed = *rd_kafka_topic_partition_list_add(list.get(), options_.topic.c_str(), index);
+  const rd_kafka_topic_partition_t& committed =
+      *rd_kafka_topic_partition_list_add(list.get(), options_.topic.c_str(), index);
   const rd_kafka_resp_err_t error = rd_kafka_committed(consumer_->client, list.get(), kAnswer_ms);
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR || committed.err != RD_KAFKA_RESP_ERR_NO_ERROR) return 0;
   const std::string_view text(static_cast<const char*>(committed.metadata), committed.metadata_size);
@@ -265,14 +280,17 @@ int64_t KafkaLink::results_end_at(int64_t offset, int32_t index) const {
 
 // Reads the result topic's partition from `begin` to its end.
 void KafkaLink::find_answered(int32_t index, int64_t begin, Partition& partition) {
-  const Properties properties = {{"group.id", options_.group}, {"enable.auto.commit", "false"}, {"enable.partition.eof", "true"}};
+  const Properties properties = {
+      {"group.id", options_.group}, {"enable.auto.commit", "false"}, {"enable.partition.eof", "true"}};
   const Handle reader(RD_KAFKA_CONSUMER, *this, properties, [](rd_kafka_conf_t*) {});
   const auto check = [&](rd_kafka_resp_err_t error) {
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return;
-    throw Error("kafka: the end of " + place(options_.out_topic, index) + " cannot be read: " + rd_kafka_err2str(error));
+    throw Error("kafka: the end of " + place(options_.out_topic, index) +
+                " cannot be read: " + rd_kafka_err2str(error));
   };
   int64_t low = 0;
-  check(rd_kafka_query_watermark_offsets(reader.client, options_.out_topic.c_str(), index, &low, &partition.results_end, kAnswer_ms));
+  check(rd_kafka_query_watermark_offsets(reader.client, options_.out_topic.c_str(), index, &low, &partition.results_end,
+                                         kAnswer_ms));
   begin = std::max(begin, low);
   if (begin >= partition.results_end) return;
   ListPointer list(rd_kafka_topic_partition_list_new(1));
@@ -287,7 +305,8 @@ void KafkaLink::find_answered(int32_t index, int64_t begin, Partition& partition
     // Its end is no message when the last one is a mark of someone's transaction, which no reader sees.
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) break;
     patience = steady_clock::now() + kPatienceAtEnd;
-    if (const int64_t offset = source_offset(message.get(), options_.topic, index); offset >= 0) partition.answered.insert(offset);
+    if (const int64_t offset = source_offset(message.get(), options_.topic, index); offset >= 0)
+      partition.answered.insert(offset);
     if (message->offset + 1 >= partition.results_end) break;
   }
 }
@@ -335,7 +354,8 @@ void KafkaLink::update_lag() {
   for (const auto& [index, partition] : partitions_) {
     int64_t low = 0, high = 0;
     const auto error = rd_kafka_get_watermark_offsets(consumer_->client, options_.topic.c_str(), index, &low, &high);
-    if (error == RD_KAFKA_RESP_ERR_NO_ERROR && partition.next >= 0 && high > partition.next) lag += high - partition.next;
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR && partition.next >= 0 && high > partition.next)
+      lag += high - partition.next;
   }
   lag_ = lag;
 }
@@ -343,7 +363,8 @@ void KafkaLink::update_lag() {
 void KafkaLink::write(const Message& result) {
   if (result.partition < 0) return;  // a header
   const auto known = partitions_.find(result.partition);
-  if (known == partitions_.end()) throw Error("kafka: a result for " + place(result.topic, result.partition) + ", which this worker does not have");
+  if (known == partitions_.end())
+    throw Error("kafka: a result for " + place(result.topic, result.partition) + ", which this worker does not have");
   if (known->second.answered.erase(result.offset) > 0) {
     ++deduplicated_;
     return;
@@ -357,7 +378,8 @@ void KafkaLink::write(const Message& result) {
         RD_KAFKA_V_HEADER(kSourceHeader, source.data(), static_cast<ssize_t>(source.size())), RD_KAFKA_V_END);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return;
     if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL || options_.stopped()) {
-      throw Error("kafka: a result cannot be written to " + place(options_.out_topic, result.partition) + ": " + rd_kafka_err2str(error));
+      throw Error("kafka: a result cannot be written to " + place(options_.out_topic, result.partition) + ": " +
+                  rd_kafka_err2str(error));
     }
     rd_kafka_poll(producer_->client, 50);
   }
@@ -368,7 +390,8 @@ void KafkaLink::flush() {
   auto stopped_at = steady_clock::time_point::max();
   while (undelivered_.empty() && rd_kafka_flush(producer_->client, 100) == RD_KAFKA_RESP_ERR__TIMED_OUT) {
     if (options_.stopped()) stopped_at = std::min(stopped_at, steady_clock::now());
-    if (stopped_at <= steady_clock::now() - kPatienceOnceStopped) undelivered_ = "stopped while the cluster did not answer";
+    if (stopped_at <= steady_clock::now() - kPatienceOnceStopped)
+      undelivered_ = "stopped while the cluster did not answer";
   }
   if (!undelivered_.empty()) {
     throw Error("kafka: results could not be delivered to " + options_.out_topic + " (" + undelivered_ +

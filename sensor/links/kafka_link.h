@@ -20,26 +20,28 @@ struct rd_kafka_topic_partition_list_s;
 namespace coil::sensor {
 
 struct KafkaOptions {
-  std::string brokers;             // host:port,host:port
-  std::string topic;               // records; its producers choose the partition by the sensor, as Kafka does by the key
-  std::string out_topic;           // results; at least as many partitions. Empty: results go elsewhere
-  std::string group = "coil";      // workers of one group share the partitions
-  std::string config_file;         // further properties of librdkafka, a line each: name=value (passwords, certificates, time-outs)
+  std::string brokers;         // host:port,host:port
+  std::string topic;           // records; its producers choose the partition by the sensor, as Kafka does by the key
+  std::string out_topic;       // results; at least as many partitions. Empty: results go elsewhere
+  std::string group = "coil";  // workers of one group share the partitions
+  std::string
+      config_file;  // further properties of librdkafka, a line each: name=value (passwords, certificates, time-outs)
   std::function<bool()> stopped = [] { return false; };  // waiting for the cluster ends when this becomes true
 };
 
 // "broker:9092,other:9092/topic" into brokers and topic. Throws Error.
 void set_address(KafkaOptions& options, const std::string& address);
 
-// A worker that gets a partition goes on at the offset that the engine's checkpoint of the partition names. What its predecessor answered after
-// that checkpoint is computed again, because the state needs the records, and not written again: every result lies in the partition of its record
-// and carries the record's place in the header `coil-source` (topic/partition/offset), and each commit of an offset says in its metadata where
-// the results ended then ("results=1234"), so that the end of the result partition tells what is there. The commit may be older than the
-// checkpoint, then a little more is looked through. Transactions would need a commit for every batch, and could not be tested against the cluster
-// that librdkafka brings along, which lets readers see what was aborted.
+// A worker that gets a partition goes on at the offset that the engine's checkpoint of the partition names. What its
+// predecessor answered after that checkpoint is computed again, because the state needs the records, and not written
+// again: every result lies in the partition of its record and carries the record's place in the header `coil-source`
+// (topic/partition/offset), and each commit of an offset says in its metadata where the results ended then
+// ("results=1234"), so that the end of the result partition tells what is there. The commit may be older than the
+// checkpoint, then a little more is looked through. Transactions would need a commit for every batch, and could not be
+// tested against the cluster that librdkafka brings along, which lets readers see what was aborted.
 //
-// What remains: a worker that stands still for longer than the group's session time-out and then goes on may write what was under way in it a
-// second time; the header lets a reader drop that.
+// What remains: a worker that stands still for longer than the group's session time-out and then goes on may write what
+// was under way in it a second time; the header lets a reader drop that.
 class KafkaLink : public Link {
  public:
   // Waits for the cluster. Throws Error for options that cannot work and topics that do not fit.
@@ -52,16 +54,16 @@ class KafkaLink : public Link {
   void flush() override;  // throws Error when results could not be delivered; then no checkpoint may cover them
   void saved(const std::string& topic, int32_t partition, int64_t offset) override;
 
-  int64_t lag() const { return lag_; }                    // messages of this worker's partitions that it has not read yet [any thread]
-  uint64_t deduplicated() const { return deduplicated_; } // results that were there already [any thread]
+  int64_t lag() const { return lag_; }  // messages of this worker's partitions that it has not read yet [any thread]
+  uint64_t deduplicated() const { return deduplicated_; }  // results that were there already [any thread]
 
  private:
   struct Handle;  // of librdkafka
   struct Partition {
-    int64_t next = -1;                      // offset of the message that read() will give next
-    int64_t committed = -1;                 // offset that the group knows
-    int64_t results_end = 0;                // offset after the last result in the result topic
-    std::unordered_set<int64_t> answered;   // records whose results were found there and did not come by yet
+    int64_t next = -1;                     // offset of the message that read() will give next
+    int64_t committed = -1;                // offset that the group knows
+    int64_t results_end = 0;               // offset after the last result in the result topic
+    std::unordered_set<int64_t> answered;  // records whose results were found there and did not come by yet
   };
 
   static void set_consumer_callbacks(rd_kafka_conf_s* configuration);
@@ -81,10 +83,10 @@ class KafkaLink : public Link {
   const Log& log_;
   PartitionHooks hooks_;
   std::unique_ptr<Handle> consumer_, producer_;
-  std::map<int32_t, Partition> partitions_;      // that this worker has
-  std::vector<Message>* being_read_ = nullptr;   // inside read()
-  std::exception_ptr thrown_;                    // by a hook, inside librdkafka's callback
-  std::string undelivered_;                      // why, when a result could not be delivered
+  std::map<int32_t, Partition> partitions_;     // that this worker has
+  std::vector<Message>* being_read_ = nullptr;  // inside read()
+  std::exception_ptr thrown_;                   // by a hook, inside librdkafka's callback
+  std::string undelivered_;                     // why, when a result could not be delivered
   std::atomic<int64_t> lag_{0};
   std::atomic<uint64_t> deduplicated_{0};
 };

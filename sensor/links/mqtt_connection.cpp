@@ -1,5 +1,6 @@
-// A connection on libmosquitto's interface for foreign event loops: libmosquitto queues an acknowledgement as soon as a message has been handed over,
-// but in this mode nothing leaves before mosquitto_loop_write is called, which is how acknowledgements wait for results.
+// A connection on libmosquitto's interface for foreign event loops: libmosquitto queues an acknowledgement as soon as a
+// message has been handed over, but in this mode nothing leaves before mosquitto_loop_write is called, which is how
+// acknowledgements wait for results.
 #include "sensor/links/mqtt_connection.h"
 
 #include <mosquitto.h>
@@ -25,7 +26,8 @@ constexpr std::chrono::milliseconds kFirstPause{500}, kLongestPause{30'000};
 constexpr int kFirstRefusal = 128;  // reason codes from here on are errors
 
 void check_readable(const char* what, const std::string& file) {
-  if (!file.empty() && !std::ifstream(file)) throw Error(std::string(what) + " '" + file + "': cannot be read: " + std::strerror(errno));
+  if (!file.empty() && !std::ifstream(file))
+    throw Error(std::string(what) + " '" + file + "': cannot be read: " + std::strerror(errno));
 }
 
 std::string describe(int code) {
@@ -37,17 +39,20 @@ std::string describe(int code) {
 bool is_lasting(int code) { return code == MOSQ_ERR_TLS || code == MOSQ_ERR_INVAL || code == MOSQ_ERR_NOT_SUPPORTED; }
 
 bool is_lasting_reason(int reason_code) {
-  return reason_code == MQTT_RC_BAD_USERNAME_OR_PASSWORD || reason_code == MQTT_RC_NOT_AUTHORIZED || reason_code == MQTT_RC_CLIENTID_NOT_VALID ||
-         reason_code == MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION || reason_code == MQTT_RC_BANNED ||
-         reason_code == MQTT_RC_BAD_AUTHENTICATION_METHOD;
+  return reason_code == MQTT_RC_BAD_USERNAME_OR_PASSWORD || reason_code == MQTT_RC_NOT_AUTHORIZED ||
+         reason_code == MQTT_RC_CLIENTID_NOT_VALID || reason_code == MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION ||
+         reason_code == MQTT_RC_BANNED || reason_code == MQTT_RC_BAD_AUTHENTICATION_METHOD;
 }
 
 }  // namespace
 
-MqttConnection::MqttConnection(const MqttBroker& broker, const Will& will, int receive_maximum, uint32_t session_expiry_s, Handlers handlers,
-                               const Log& log)
+MqttConnection::MqttConnection(const MqttBroker& broker, const Will& will, int receive_maximum,
+                               uint32_t session_expiry_s, Handlers handlers, const Log& log)
     : broker_(broker),
-      address_(broker.host + ":" + std::to_string(broker.port != 0 ? broker.port : broker.tls ? 8883 : 1883)),
+      address_(broker.host + ":" +
+               std::to_string(broker.port != 0 ? broker.port
+                              : broker.tls     ? 8883
+                                               : 1883)),
       session_expiry_s_(session_expiry_s),
       handlers_(std::move(handlers)),
       log_(log) {
@@ -68,55 +73,64 @@ MqttConnection::MqttConnection(const MqttBroker& broker, const Will& will, int r
   if (broker.tls) {
     const auto name = [](const std::string& file) { return file.empty() ? nullptr : file.c_str(); };
     const char* system_certificates = broker.ca_file.empty() ? "/etc/ssl/certs" : nullptr;
-    const int code = mosquitto_tls_set(client_, name(broker.ca_file), system_certificates, name(broker.certificate_file), name(broker.key_file),
-                                       [](char*, int, int, void*) { return 0; });
+    const int code =
+        mosquitto_tls_set(client_, name(broker.ca_file), system_certificates, name(broker.certificate_file),
+                          name(broker.key_file), [](char*, int, int, void*) { return 0; });
     if (code != MOSQ_ERR_SUCCESS) throw Error("--mqtt-ca, --mqtt-cert, --mqtt-key: cannot be used: " + describe(code));
   }
   if (!will.topic.empty()) {
-    mosquitto_will_set_v5(client_, will.topic.c_str(), static_cast<int>(will.text.size()), will.text.data(), 1, true, nullptr);
+    mosquitto_will_set_v5(client_, will.topic.c_str(), static_cast<int>(will.text.size()), will.text.data(), 1, true,
+                          nullptr);
   }
 
-  mosquitto_connect_v5_callback_set(client_, [](struct mosquitto*, void* self_pointer, int reason_code, int flags, const mosquitto_property*) {
-    auto& self = *static_cast<MqttConnection*>(self_pointer);
-    if (reason_code >= kFirstRefusal) {
-      const std::string message = "broker " + self.address_ + " refuses the connection: " + mosquitto_reason_string(reason_code);
-      if (is_lasting_reason(reason_code) && !self.was_connected_) {
-        self.fail(message);
-      } else {
-        self.tell(LogLevel::kWarning, message);
-      }
-      return;
-    }
-    if (self.was_connected_.exchange(true)) ++self.reconnects_;
-    self.connected_ = true;
-    self.tell(LogLevel::kInfo, "connected to " + self.address_ + " as " + self.broker_.client_id);
-    self.handlers_.connected(flags & 1);
-    {
-      std::lock_guard lock(self.mutex_);
-      self.has_attempted_ = true;
-    }
-    self.attempted_.notify_all();
-    self.handlers_.state_changed();
-  });
-  mosquitto_disconnect_v5_callback_set(client_, [](struct mosquitto*, void* self_pointer, int reason_code, const mosquitto_property*) {
-    auto& self = *static_cast<MqttConnection*>(self_pointer);
-    if (reason_code == MQTT_RC_SESSION_TAKEN_OVER) {
-      self.fail("another client connected to " + self.address_ + " as '" + self.broker_.client_id + "'; give each its own --mqtt-client-id");
-    }
-  });
-  mosquitto_message_v5_callback_set(client_, [](struct mosquitto*, void* self, const mosquitto_message* message, const mosquitto_property*) {
-    static_cast<MqttConnection*>(self)->handlers_.received(*message);
-  });
-  mosquitto_publish_v5_callback_set(client_, [](struct mosquitto*, void* self, int id, int reason_code, const mosquitto_property*) {
-    static_cast<MqttConnection*>(self)->handlers_.published(id, reason_code);
-  });
-  mosquitto_subscribe_v5_callback_set(
-      client_, [](struct mosquitto*, void* self_pointer, int, int count, const int* granted, const mosquitto_property*) {
+  mosquitto_connect_v5_callback_set(
+      client_, [](struct mosquitto*, void* self_pointer, int reason_code, int flags, const mosquitto_property*) {
         auto& self = *static_cast<MqttConnection*>(self_pointer);
-        for (int i = 0; i < count; ++i) {
-          if (granted[i] >= kFirstRefusal) self.fail("broker " + self.address_ + " refuses the subscription: " + mosquitto_reason_string(granted[i]));
+        if (reason_code >= kFirstRefusal) {
+          const std::string message =
+              "broker " + self.address_ + " refuses the connection: " + mosquitto_reason_string(reason_code);
+          if (is_lasting_reason(reason_code) && !self.was_connected_) {
+            self.fail(message);
+          } else {
+            self.tell(LogLevel::kWarning, message);
+          }
+          return;
+        }
+        if (self.was_connected_.exchange(true)) ++self.reconnects_;
+        self.connected_ = true;
+        self.tell(LogLevel::kInfo, "connected to " + self.address_ + " as " + self.broker_.client_id);
+        self.handlers_.connected(flags & 1);
+        {
+          std::lock_guard lock(self.mutex_);
+          self.has_attempted_ = true;
+        }
+        self.attempted_.notify_all();
+        self.handlers_.state_changed();
+      });
+  mosquitto_disconnect_v5_callback_set(
+      client_, [](struct mosquitto*, void* self_pointer, int reason_code, const mosquitto_property*) {
+        auto& self = *static_cast<MqttConnection*>(self_pointer);
+        if (reason_code == MQTT_RC_SESSION_TAKEN_OVER) {
+          self.fail("another client connected to " + self.address_ + " as '" + self.broker_.client_id +
+                    "'; give each its own --mqtt-client-id");
         }
       });
+  mosquitto_message_v5_callback_set(
+      client_, [](struct mosquitto*, void* self, const mosquitto_message* message, const mosquitto_property*) {
+        static_cast<MqttConnection*>(self)->handlers_.received(*message);
+      });
+  mosquitto_publish_v5_callback_set(
+      client_, [](struct mosquitto*, void* self, int id, int reason_code, const mosquitto_property*) {
+        static_cast<MqttConnection*>(self)->handlers_.published(id, reason_code);
+      });
+  mosquitto_subscribe_v5_callback_set(client_, [](struct mosquitto*, void* self_pointer, int, int count,
+                                                  const int* granted, const mosquitto_property*) {
+    auto& self = *static_cast<MqttConnection*>(self_pointer);
+    for (int i = 0; i < count; ++i) {
+      if (granted[i] >= kFirstRefusal)
+        self.fail("broker " + self.address_ + " refuses the subscription: " + mosquitto_reason_string(granted[i]));
+    }
+  });
 }
 
 MqttConnection::~MqttConnection() {
@@ -151,9 +165,11 @@ void MqttConnection::subscribe(const std::string& filter, int qos) {
 
 int MqttConnection::publish(const std::string& topic, const std::string& text, int qos, bool retain) {
   int id = -1;
-  const int code = mosquitto_publish_v5(client_, &id, topic.c_str(), static_cast<int>(text.size()), text.data(), qos, retain, nullptr);
+  const int code = mosquitto_publish_v5(client_, &id, topic.c_str(), static_cast<int>(text.size()), text.data(), qos,
+                                        retain, nullptr);
   look_again();
-  const bool will_go = code == MOSQ_ERR_SUCCESS || (qos > 0 && (code == MOSQ_ERR_NO_CONN || code == MOSQ_ERR_CONN_LOST));
+  const bool will_go =
+      code == MOSQ_ERR_SUCCESS || (qos > 0 && (code == MOSQ_ERR_NO_CONN || code == MOSQ_ERR_CONN_LOST));
   return will_go ? id : -1;
 }
 
@@ -247,7 +263,8 @@ int MqttConnection::serve() {
   if (farewell_ && connected_ && handlers_.may_send()) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
     mosquitto_disconnect_v5(client_, MQTT_RC_NORMAL_DISCONNECTION, nullptr);
-    while (mosquitto_socket(client_) >= 0 && mosquitto_want_write(client_) && std::chrono::steady_clock::now() < deadline) {
+    while (mosquitto_socket(client_) >= 0 && mosquitto_want_write(client_) &&
+           std::chrono::steady_clock::now() < deadline) {
       pollfd writable = {mosquitto_socket(client_), POLLOUT, 0};
       poll(&writable, 1, 100);
       if (mosquitto_loop_write(client_, 1) != MOSQ_ERR_SUCCESS) break;

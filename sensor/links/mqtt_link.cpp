@@ -21,7 +21,9 @@ constexpr int kFirstRefusal = 128;
 
 size_t window(const MqttOptions& options) { return std::clamp<size_t>(options.queue_records, 1, 65'535); }
 
-std::string text_of(const mosquitto_message& message) { return {static_cast<const char*>(message.payload), static_cast<size_t>(message.payloadlen)}; }
+std::string text_of(const mosquitto_message& message) {
+  return {static_cast<const char*>(message.payload), static_cast<size_t>(message.payloadlen)};
+}
 
 size_t hash_of(const mosquitto_message& message) {
   const std::string_view payload(static_cast<const char*>(message.payload), static_cast<size_t>(message.payloadlen));
@@ -41,9 +43,10 @@ MqttOptions completed(MqttOptions options) {
 
 // Any text as the rest of a topic. What has to be changed gets a name of its own, so that two sensors never share one.
 std::string topic_rest(const std::string& sensor) {
-  const bool is_plain = !sensor.empty() && sensor.size() < 1024 && sensor.find_first_of("+#") == std::string::npos &&
-                        std::none_of(sensor.begin(), sensor.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }) &&
-                        mosquitto_validate_utf8(sensor.data(), static_cast<int>(sensor.size())) == MOSQ_ERR_SUCCESS;
+  const bool is_plain =
+      !sensor.empty() && sensor.size() < 1024 && sensor.find_first_of("+#") == std::string::npos &&
+      std::none_of(sensor.begin(), sensor.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }) &&
+      mosquitto_validate_utf8(sensor.data(), static_cast<int>(sensor.size())) == MOSQ_ERR_SUCCESS;
   return is_plain ? sensor : plain_name(sensor);
 }
 
@@ -57,19 +60,24 @@ MqttBroker with_suffix(MqttBroker broker, const char* suffix) {
 void check(const MqttOptions& options) {
   if (options.topic.starts_with("$share/")) {
     throw Error("--mqtt: the topic '" + options.topic +
-                "' is a shared subscription: it spreads the records of one sensor over several workers, each of which would know half of its past; "
+                "' is a shared subscription: it spreads the records of one sensor over several workers, each of which "
+                "would know half of its past; "
                 "give each worker topics of its own, or use Kafka, where a sensor stays with one worker");
   }
-  if (mosquitto_sub_topic_check(options.topic.c_str()) != MOSQ_ERR_SUCCESS) throw Error("--mqtt: '" + options.topic + "' is no topic filter");
-  if (options.qos != 0 && options.qos != 1) throw Error("--mqtt-qos " + std::to_string(options.qos) + ": must be 0 or 1");
-  if (options.broker.certificate_file.empty() != options.broker.key_file.empty()) throw Error("--mqtt-cert and --mqtt-key go together");
+  if (mosquitto_sub_topic_check(options.topic.c_str()) != MOSQ_ERR_SUCCESS)
+    throw Error("--mqtt: '" + options.topic + "' is no topic filter");
+  if (options.qos != 0 && options.qos != 1)
+    throw Error("--mqtt-qos " + std::to_string(options.qos) + ": must be 0 or 1");
+  if (options.broker.certificate_file.empty() != options.broker.key_file.empty())
+    throw Error("--mqtt-cert and --mqtt-key go together");
   if (options.out_topic.empty()) {
     if (options.home_assistant) throw Error("--home-assistant: needs --mqtt-out, the topic of the results");
     if (!options.status_topic.empty()) throw Error("--mqtt-status: needs --mqtt-out, the topic of the results");
     return;
   }
   if (mosquitto_pub_topic_check(options.out_topic.c_str()) != MOSQ_ERR_SUCCESS || options.out_topic.ends_with('/')) {
-    throw Error("--mqtt-out: '" + options.out_topic + "' is no topic; the results go to topics below it, without wildcards and a '/' at its end");
+    throw Error("--mqtt-out: '" + options.out_topic +
+                "' is no topic; the results go to topics below it, without wildcards and a '/' at its end");
   }
   if (!options.status_topic.empty() && mosquitto_pub_topic_check(options.status_topic.c_str()) != MOSQ_ERR_SUCCESS) {
     throw Error("--mqtt-status: '" + options.status_topic + "' is no topic");
@@ -83,7 +91,8 @@ void check(const MqttOptions& options) {
 }
 
 void set_address(MqttOptions& options, const std::string& address) {
-  const Error error("--mqtt '" + address + "': expected broker/topic or broker:port/topic, for example localhost/sensors/+/temperature");
+  const Error error("--mqtt '" + address +
+                    "': expected broker/topic or broker:port/topic, for example localhost/sensors/+/temperature");
   const size_t slash = address.find('/');
   if (slash == std::string::npos || slash == 0 || slash + 1 == address.size()) throw error;
   std::string broker = address.substr(0, slash);
@@ -121,7 +130,8 @@ MqttLink::MqttLink(const MqttOptions& options, const Log& log)
                     if (reason_code >= kFirstRefusal) {
                       ++counts_.refused_results;
                       if (!std::exchange(has_told_of_refusal_, true)) {
-                        log_.write(LogLevel::kError, "mqtt", std::string("the broker refuses results: ") + mosquitto_reason_string(reason_code));
+                        log_.write(LogLevel::kError, "mqtt",
+                                   std::string("the broker refuses results: ") + mosquitto_reason_string(reason_code));
                       }
                     }
                   }
@@ -158,7 +168,8 @@ void MqttLink::connected(bool session_present) {
   in_.subscribe(options_.topic, options_.qos);
 }
 
-// Whether the engine has had this message already: its acknowledgement went down with the connection. [connection's thread, locked]
+// Whether the engine has had this message already: its acknowledgement went down with the connection. [connection's
+// thread, locked]
 bool MqttLink::is_repeated(const mosquitto_message& message) {
   const size_t hash = hash_of(message);
   recent_.push_back({message.mid, hash});
@@ -179,7 +190,8 @@ void MqttLink::received(const mosquitto_message& message) {
     return;
   }
   if (message.qos == 0 && queue_.size() >= options_.queue_records) {
-    const auto oldest = std::find_if(queue_.begin(), queue_.end(), [](const Waiting& waiting) { return waiting.qos == 0; });
+    const auto oldest =
+        std::find_if(queue_.begin(), queue_.end(), [](const Waiting& waiting) { return waiting.qos == 0; });
     ++counts_.dropped_records;
     if (oldest == queue_.end()) return;
     queue_.erase(oldest);
@@ -222,7 +234,8 @@ void MqttLink::send(const std::string& topic, const std::string& text, bool reta
 
 void MqttLink::announce(const Message& result, const std::string& state_topic) {
   if (!announced_.insert(result.sensor).second) return;
-  for (const DiscoveryMessage& message : discovery_messages(result, options_.prefix, state_topic, options_.status_topic)) {
+  for (const DiscoveryMessage& message :
+       discovery_messages(result, options_.prefix, state_topic, options_.status_topic)) {
     send(message.topic, message.text, true);
   }
 }

@@ -13,10 +13,10 @@ inline constexpr int kLongestFilledGap = 256;  // steps
 class Cadence {
  public:
   struct Step {
-    int missing = 0;          // steps of the series' rhythm that did not come and are told to the model one by one
-    double elapsed = 1;       // typical intervals since the last record; whole ones where the rhythm was kept
-    float interval = 0;       // log2(interval / typical interval) / 2 within -3 to 3; 0 where the rhythm was kept
-    bool long_gap = false;    // more than kLongestFilledGap steps did not come
+    int missing = 0;        // steps of the series' rhythm that did not come and are told to the model one by one
+    double elapsed = 1;     // typical intervals since the last record; whole ones where the rhythm was kept
+    float interval = 0;     // log2(interval / typical interval) / 2 within -3 to 3; 0 where the rhythm was kept
+    bool long_gap = false;  // more than kLongestFilledGap steps did not come
   };
 
   explicit Cadence(int window = 256) : window_(window) {}
@@ -28,18 +28,21 @@ class Cadence {
     if (intervals_ == 0) log2_typical_ = std::log2(interval_s);
     const double octaves = std::log2(interval_s) - log2_typical_, ratio = std::exp2(std::min(octaves, 40.0));
     const double steps = std::max(1.0, std::round(ratio));
-    const double off = std::min(1.0, std::fabs(ratio - steps) / std::max(1.0, kDrift * steps));  // from a whole number of steps
+    const double off =
+        std::min(1.0, std::fabs(ratio - steps) / std::max(1.0, kDrift * steps));  // from a whole number of steps
     step.elapsed = ratio;
     ++intervals_;
     const double rate = std::max(1 / static_cast<double>(intervals_), 1.0 / window_);
     irregularity_ += rate * (off - irregularity_);
     const bool regular = is_regular() && off < 2 * kRegular;
-    if (!regular || steps <= kLongestFilledGap + 1) log2_typical_ += rate * (regular ? octaves - std::log2(steps) : octaves);
+    if (!regular || steps <= kLongestFilledGap + 1)
+      log2_typical_ += rate * (regular ? octaves - std::log2(steps) : octaves);
     if (regular) step.elapsed = steps;
     if (regular && steps <= kLongestFilledGap + 1) {
       step.missing = static_cast<int>(steps) - 1;
     } else {
-      step.interval = intervals_ == 1 ? 0 : static_cast<float>(std::clamp(std::log2(interval_s) - log2_typical_, -6.0, 6.0) / 2);
+      step.interval =
+          intervals_ == 1 ? 0 : static_cast<float>(std::clamp(std::log2(interval_s) - log2_typical_, -6.0, 6.0) / 2);
       step.long_gap = steps > kLongestFilledGap + 1;
     }
     return step;
@@ -49,9 +52,11 @@ class Cadence {
   double typical_interval_s() const noexcept { return intervals_ == 0 ? 0 : std::exp2(log2_typical_); }
 
  private:
-  static constexpr double kRegular = 0.1;  // mean distance from whole steps, in steps; of random intervals it is a quarter
-  static constexpr int64_t kKnown = 4;     // intervals that show a rhythm
-  static constexpr double kDrift = 0.1;    // so much of a gap's length may come from a rhythm that is not quite the typical one
+  static constexpr double kRegular =
+      0.1;                              // mean distance from whole steps, in steps; of random intervals it is a quarter
+  static constexpr int64_t kKnown = 4;  // intervals that show a rhythm
+  static constexpr double kDrift =
+      0.1;  // so much of a gap's length may come from a rhythm that is not quite the typical one
 
   int64_t intervals_ = 0, window_;
   double log2_typical_ = 0, irregularity_ = 0;

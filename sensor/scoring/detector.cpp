@@ -1,4 +1,5 @@
-// The constants, kWeights too, are fixed on made-up anomalies (train/forecast/fit_score.py) seen by watch_small; one setting for all data.
+// The constants, kWeights too, are fixed on made-up anomalies (train/forecast/fit_score.py) seen by watch_small; one
+// setting for all data.
 #include "sensor/scoring/detector.h"
 
 #include <algorithm>
@@ -9,13 +10,14 @@ namespace {
 
 constexpr int64_t kWarmUpRecords = 100;
 // Records that recent means look back over.
-constexpr double kBiasRecords = 10, kLevelRecords = 5, kActivityRecords = 10, kSlowActivityRecords = 40, kUnrestRecords = 40;
+constexpr double kBiasRecords = 10, kLevelRecords = 5, kActivityRecords = 10, kSlowActivityRecords = 40,
+                 kUnrestRecords = 40;
 constexpr double kMostBias = 3, kMostUnrest = 6;  // decades that one record adds to these means at most
 constexpr double kLeastUnrest = 0.01;             // decades: below it no unrest is less than another
 constexpr double kMostEvidence = 20;              // decades of one kind
 constexpr double kRefractoryRecords = 100;        // until a third of a reported event is left
 constexpr double kMostRecovery = 12;              // records after a gap in which the model's forecasts count less
-constexpr double kStep = 0.1;                     // what exceeds what is left of a report by this share of it counts in full
+constexpr double kStep = 0.1;  // what exceeds what is left of a report by this share of it counts in full
 
 // Surprises and leaps have heavy tails; their logarithms fall off about exponentially.
 double rarity(TailCalibrator& past, double number) {
@@ -26,8 +28,10 @@ double rarity(TailCalibrator& past, double number) {
 
 }  // namespace
 
-// The step across a gap is no step of the series, and what the model forecasts just after one is little: both are left out of what is remembered.
-Detector::Evidence Detector::measure(double value, const PendingForecasts& forecasts, const LastSeen& before, const Return& back) noexcept {
+// The step across a gap is no step of the series, and what the model forecasts just after one is little: both are left
+// out of what is remembered.
+Detector::Evidence Detector::measure(double value, const PendingForecasts& forecasts, const LastSeen& before,
+                                     const Return& back) noexcept {
   ++observed_;
   const auto mean_of = [&](RecentMean& mean, bool counts, double number, double window) {
     mean.pass(back.gap_steps, window);
@@ -41,7 +45,8 @@ Detector::Evidence Detector::measure(double value, const PendingForecasts& forec
   const double trusted = trust(back);
   const QuantileForecast &next = forecasts.due(0), &ahead = forecasts.due(1);
   const double surprise = next.exists() ? trusted * next.surprise_decades(value) : 0;
-  const double bias = ahead.exists() ? std::copysign(std::min(ahead.surprise_decades(value), kMostBias), value - ahead.median()) : 0;
+  const double bias =
+      ahead.exists() ? std::copysign(std::min(ahead.surprise_decades(value), kMostBias), value - ahead.median()) : 0;
   const double step = observed_ == 1 ? 0 : std::fabs(value - before.value);
   const double unrest = mean_of(unrest_, trusted == 1, std::min(surprise, kMostUnrest), kUnrestRecords);
   // Roots, so that a calm is as far from the usual as a storm.
@@ -70,17 +75,19 @@ double Detector::trust(const Return& back) noexcept {
   return recovered * recovered;
 }
 
-// Evidence is combined as a root sum of squares: one kind that stands out counts nearly alone, several that agree count more. It is reported at
-// the onset of an event, again only if it grows beyond what time has left of the report, and all of it moves steadily with the evidence, so that
-// rounding does not decide what is reported.
+// Evidence is combined as a root sum of squares: one kind that stands out counts nearly alone, several that agree count
+// more. It is reported at the onset of an event, again only if it grows beyond what time has left of the report, and
+// all of it moves steadily with the evidence, so that rounding does not decide what is reported.
 Assessment Detector::assess(const Evidence& evidence) noexcept {
   if (observed_ <= kWarmUpRecords) return {};
   Assessment assessment;
   assessment.warming_up = false;
   double squares = 0;
-  for (size_t kind = 0; kind < kKinds; ++kind) squares += kWeights[kind] * kWeights[kind] * evidence[kind] * evidence[kind];
+  for (size_t kind = 0; kind < kKinds; ++kind)
+    squares += kWeights[kind] * kWeights[kind] * evidence[kind] * evidence[kind];
   const double decades = assessment.evidence_decades = std::sqrt(squares), left = reported_decades_;
-  if (decades > left) assessment.event_decades = decades * std::min(1.0, (decades - left) / std::max(kStep * left, 1e-9));
+  if (decades > left)
+    assessment.event_decades = decades * std::min(1.0, (decades - left) / std::max(kStep * left, 1e-9));
   reported_decades_ = std::max(decades, left) * std::exp(-1 / kRefractoryRecords);
   return assessment;
 }

@@ -12,8 +12,8 @@
 
 namespace coil::sensor {
 
-// Mean of the recent numbers, of all while they are fewer than the window. A gap of a share of the window begins it anew:
-// what lies on both of its sides never lay together. Plain data.
+// Mean of the recent numbers, of all while they are fewer than the window. A gap of a share of the window begins it
+// anew: what lies on both of its sides never lay together. Plain data.
 class RecentMean {
  public:
   double add(double number, double window) noexcept {
@@ -40,7 +40,8 @@ struct LastSeen {
   bool is_known = false;  // two values were seen
 
   static LastSeen of(const Normaliser& normaliser) noexcept {
-    return {normaliser.reference(), std::max(normaliser.step() + 1e-3 * normaliser.spread(), 1e-300), normaliser.observed() >= 2};
+    return {normaliser.reference(), std::max(normaliser.step() + 1e-3 * normaliser.spread(), 1e-300),
+            normaliser.observed() >= 2};
   }
 };
 
@@ -56,11 +57,13 @@ struct Assessment {
   bool warming_up = true;       // too little was seen: both are 0
 };
 
-// From 0 to 1, rising with the evidence. 0.5: an alarm is worth it where a missed anomaly costs as much as five false alarms; on the made-up series
-// that the detector was fixed on that gave one false alarm in about 1,000 records.
-inline constexpr double kEvidenceOfAlarm = 2.6, kLeastEvidence = 0.1;  // decades; with less a record is not unusual at all
+// From 0 to 1, rising with the evidence. 0.5: an alarm is worth it where a missed anomaly costs as much as five false
+// alarms; on the made-up series that the detector was fixed on that gave one false alarm in about 1,000 records.
+inline constexpr double kEvidenceOfAlarm = 2.6,
+                        kLeastEvidence = 0.1;  // decades; with less a record is not unusual at all
 inline double score_of(double decades) noexcept {
-  const double of_alarm = std::max(0.0, decades - kLeastEvidence) / (kEvidenceOfAlarm - kLeastEvidence), cube = of_alarm * of_alarm * of_alarm;
+  const double of_alarm = std::max(0.0, decades - kLeastEvidence) / (kEvidenceOfAlarm - kLeastEvidence),
+               cube = of_alarm * of_alarm * of_alarm;
   return cube / (cube + 1);
 }
 
@@ -82,13 +85,15 @@ class Detector {
   using Evidence = std::array<double, kKinds>;
   static constexpr Evidence kWeights = {0.6, 0.6, 0.6, 1, 0.8, 1, 0.8, 0.5};
 
-  // A finite value, before `forecasts` get to know it; `before`: of the normaliser, likewise; of a value after a gap also where it comes back to.
-  // [any thread]
-  Assessment observe(double value, const PendingForecasts& forecasts, const LastSeen& before, const Return& back = {}) noexcept {
+  // A finite value, before `forecasts` get to know it; `before`: of the normaliser, likewise; of a value after a gap
+  // also where it comes back to. [any thread]
+  Assessment observe(double value, const PendingForecasts& forecasts, const LastSeen& before,
+                     const Return& back = {}) noexcept {
     return assess(measure(value, forecasts, before, back));
   }
   // The two halves of observe(). [any thread]
-  Evidence measure(double value, const PendingForecasts& forecasts, const LastSeen& before, const Return& back = {}) noexcept;
+  Evidence measure(double value, const PendingForecasts& forecasts, const LastSeen& before,
+                   const Return& back = {}) noexcept;
   Assessment assess(const Evidence& evidence) noexcept;
 
  private:
@@ -96,7 +101,7 @@ class Detector {
 
   int64_t observed_ = 0;
   int32_t recovery_ = 0, recovering_ = 0;  // records that the model needs after a gap, and those of them still to come
-  double reported_decades_ = 0;  // what is left of the last events
+  double reported_decades_ = 0;            // what is left of the last events
   TailCalibrator surprises_, leaps_, biases_;
   RecentMean bias_, level_, activity_, slow_activity_, unrest_;
   Novelty range_, levels_, activities_, slow_activities_, unrests_;

@@ -1,4 +1,5 @@
-// A forecast as quantiles: what value to expect, how surprising one is, and the forecasts that still wait for their values.
+// A forecast as quantiles: what value to expect, how surprising one is, and the forecasts that still wait for their
+// values.
 #pragma once
 
 #include <algorithm>
@@ -42,19 +43,24 @@ struct QuantileForecast {
   }
 
   bool exists() const noexcept { return scale > 0; }
-  double value(size_t quantile) const noexcept { return reference + scale * std::sinh(static_cast<double>(quantiles[quantile])); }
+  double value(size_t quantile) const noexcept {
+    return reference + scale * std::sinh(static_cast<double>(quantiles[quantile]));
+  }
   double median() const noexcept { return value(kQuantiles / 2); }
   double low() const noexcept { return value(0); }
   double high() const noexcept { return value(kQuantiles - 1); }
 
-  // How unlikely a value at least this far out was, in decades: -log10 of twice the smaller tail's probability. Between the quantiles the
-  // distribution is taken as linear in asinh space, beyond them as exponential, which is a power law in values. 0 at the median.
+  // How unlikely a value at least this far out was, in decades: -log10 of twice the smaller tail's probability. Between
+  // the quantiles the distribution is taken as linear in asinh space, beyond them as exponential, which is a power law
+  // in values. 0 at the median.
   double surprise_decades(double value) const noexcept {
     const double at = std::clamp(std::asinh((value - reference) / scale), -1.5 * kAsinhLimit, 1.5 * kAsinhLimit);
     const double middle = quantiles[kQuantiles / 2];
     const bool above = at > middle;
     // Outwards from the median.
-    const auto distance = [&](size_t i) { return above ? quantiles[kQuantiles / 2 + i] - middle : middle - quantiles[kQuantiles / 2 - i]; };
+    const auto distance = [&](size_t i) {
+      return above ? quantiles[kQuantiles / 2 + i] - middle : middle - quantiles[kQuantiles / 2 - i];
+    };
     const double out = std::fabs(at - middle);
     constexpr size_t kLast = kQuantiles / 2;
     for (size_t i = 1; i <= kLast; ++i) {
@@ -65,7 +71,8 @@ struct QuantileForecast {
     }
     if (out <= distance(kLast)) return 0;
     // Of the outermost two quantiles, but a model may have put these close together by mistake.
-    const double decay = std::max({(distance(kLast) - distance(kLast - 1)) / std::log(2.0), 0.6 * distance(kLast) / std::log(5.0), kNarrowest});
+    const double decay = std::max(
+        {(distance(kLast) - distance(kLast - 1)) / std::log(2.0), 0.6 * distance(kLast) / std::log(5.0), kNarrowest});
     return -std::log10(0.2) + (out - distance(kLast)) / decay / std::log(10.0);
   }
 
@@ -102,7 +109,8 @@ class HorizonRows {
   std::vector<uint32_t> outputs() const {
     std::vector<uint32_t> numbers;
     for (size_t i = 0; i < kHorizons; ++i) {
-      for (size_t q = 0; rows_[i] < kHorizons && q < kQuantiles; ++q) numbers.push_back(static_cast<uint32_t>(i * kQuantiles + q));
+      for (size_t q = 0; rows_[i] < kHorizons && q < kQuantiles; ++q)
+        numbers.push_back(static_cast<uint32_t>(i * kQuantiles + q));
     }
     return numbers;
   }
@@ -122,7 +130,8 @@ class PendingForecasts {
   const QuantileForecast& due(size_t which) const noexcept { return rings_[place(which)]; }
 
   // The model's outputs of this step; the step is over.
-  void advance(const Normaliser& normaliser, std::span<const float> outputs, const HorizonRows& rows = HorizonRows::all()) noexcept {
+  void advance(const Normaliser& normaliser, std::span<const float> outputs,
+               const HorizonRows& rows = HorizonRows::all()) noexcept {
     for (size_t which = 0; which < kScoredHorizons.size(); ++which) {
       if (normaliser.observed() < 2) break;  // there is no scale yet
       rings_[place(which)] = QuantileForecast::of(normaliser, rows.row(outputs, kScoredHorizons[which]));

@@ -1,4 +1,5 @@
-// From the values of one series to what the model sees, and back: level, spread and step size of the series so far, all causal.
+// From the values of one series to what the model sees, and back: level, spread and step size of the series so far, all
+// causal.
 #pragma once
 
 #include <algorithm>
@@ -11,8 +12,8 @@ namespace coil::sensor {
 inline constexpr size_t kFrameWidth = 6;  // d_input of a forecaster
 using Frame = std::array<float, kFrameWidth>;
 
-// Means of square roots, squared: an outlier of a thousand spreads moves them by a quarter, and they do not vanish where steps are rare.
-// Plain data: copying its bytes copies all that it remembers. One thread at a time.
+// Means of square roots, squared: an outlier of a thousand spreads moves them by a quarter, and they do not vanish
+// where steps are rare. Plain data: copying its bytes copies all that it remembers. One thread at a time.
 class Normaliser {
  public:
   // `window`: observations that the running means look back over, of the model's card.
@@ -52,7 +53,10 @@ class Normaliser {
  private:
   Frame frame(double change, float mask, float interval) const noexcept {
     const double unit = scale();
-    return {static_cast<float>(std::asinh((reference_ - level_) / unit)), static_cast<float>(change), mask, interval,
+    return {static_cast<float>(std::asinh((reference_ - level_) / unit)),
+            static_cast<float>(change),
+            mask,
+            interval,
             static_cast<float>(std::log((spread() + unit) / unit)),
             observed_ == 0 ? 1.0f : static_cast<float>(1 / std::sqrt(static_cast<double>(observed_)))};
   }

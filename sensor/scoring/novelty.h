@@ -7,21 +7,24 @@
 
 namespace coil::sensor {
 
-// A stationary series leaves its range ever more rarely, others go on leaving it; how often and how far is counted. Plain data. One thread at a time.
+// A stationary series leaves its range ever more rarely, others go on leaving it; how often and how far is counted.
+// Plain data. One thread at a time.
 class Novelty {
  public:
-  // -log10 of how rarely the series leaves its range, plus decades for how far it goes now compared with the times before; 0 within the range.
-  // Neither scale nor offset of the numbers matters. [any thread]
+  // -log10 of how rarely the series leaves its range, plus decades for how far it goes now compared with the times
+  // before; 0 within the range. Neither scale nor offset of the numbers matters. [any thread]
   double observe(double number) noexcept {
     if (count_ == 0) lowest_ = highest_ = number;
-    const double range = highest_ - lowest_, out = std::max(number - highest_, lowest_ - number), n = static_cast<double>(count_);
+    const double range = highest_ - lowest_, out = std::max(number - highest_, lowest_ - number),
+                 n = static_cast<double>(count_);
     lowest_ = std::min(lowest_, number), highest_ = std::max(highest_, number);
     ++count_;
     if (!(out > 0) || n < 2) return 0;
     // What rounding moves beyond the range is nothing new.
     const double share = std::min(1.0, out / std::max(kClearlyOut * range, kTiny));
     const double excess = std::min(std::log1p(out / std::max(range, kTiny)), kMostExcess);
-    // Of n independent numbers the next sets a new extreme once in 2 / n times, and exceeds the last one by about range / (2 log n).
+    // Of n independent numbers the next sets a new extreme once in 2 / n times, and exceeds the last one by about range
+    // / (2 log n).
     const double rate = (departures_ + 1) / (n + 1), mean_excess = (excess_ + 1 / std::log(n + 2)) / (departures_ + 2);
     departures_ += share;
     excess_ += share * std::min(excess, kMostRemembered);
@@ -29,8 +32,8 @@ class Novelty {
   }
 
  private:
-  static constexpr double kClearlyOut = 1e-3;      // of the range
-  static constexpr double kMostExcess = 3;         // logarithm of 1 + distance / range
+  static constexpr double kClearlyOut = 1e-3;  // of the range
+  static constexpr double kMostExcess = 3;     // logarithm of 1 + distance / range
   static constexpr double kMostRemembered = 1;
   static constexpr double kTiny = 1e-300;
 

@@ -1,4 +1,5 @@
-// How rare a number is among those of the same series so far: a histogram that forgets slowly, and an exponential tail beyond it.
+// How rare a number is among those of the same series so far: a histogram that forgets slowly, and an exponential tail
+// beyond it.
 #pragma once
 
 #include <algorithm>
@@ -11,8 +12,8 @@ namespace coil::sensor {
 // Numbers are from 0 up, most of them below 1. Plain data. One thread at a time.
 class TailCalibrator {
  public:
-  // -log10 of the share of numbers at least this large, of a series that has given the ones added so far: 0 for the usual, 3 for one in a thousand.
-  // [any thread]
+  // -log10 of the share of numbers at least this large, of a series that has given the ones added so far: 0 for the
+  // usual, 3 for one in a thousand. [any thread]
   double decades(double value) const noexcept {
     if (!(value > 0)) return 0;
     const size_t bin = bin_of(value);
@@ -53,10 +54,11 @@ class TailCalibrator {
   static constexpr size_t kBins = 48, kFineBins = 24;
   static constexpr double kFineWidth = 1.0 / 12, kGrowth = 1.12;  // beyond the fine bins each is wider than the last
   static constexpr double kLargest = 25;
-  static constexpr double kTailShare = 0.02, kTailLeast = 8;      // of the numbers lie in the tail
-  static constexpr double kPriorMass = 20;                        // as if so many had been seen of a perfect forecaster
-  static constexpr double kPriorTail = 2, kPriorExcess = 0.16;    // and so many beyond the tail's beginning, with this mean excess
-  static constexpr double kMemory = 10000;                        // numbers; older ones fade
+  static constexpr double kTailShare = 0.02, kTailLeast = 8;  // of the numbers lie in the tail
+  static constexpr double kPriorMass = 20;                    // as if so many had been seen of a perfect forecaster
+  static constexpr double kPriorTail = 2,
+                          kPriorExcess = 0.16;  // and so many beyond the tail's beginning, with this mean excess
+  static constexpr double kMemory = 10000;      // numbers; older ones fade
   static constexpr float kForget = 0.5f;
 
   static double prior_beyond(double value) noexcept { return kPriorMass * std::exp(-std::log(10.0) * value); }

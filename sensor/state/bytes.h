@@ -23,10 +23,8 @@ class ByteWriter {
     to_.insert(to_.end(), from, from + size);
   }
   template <class T>
-    requires std::is_trivially_copyable_v<T>
-  void value(const T& value) {
-    raw(&value, sizeof value);
-  }
+  requires std::is_trivially_copyable_v<T>
+  void value(const T& value) { raw(&value, sizeof value); }
   void text(const std::string& text) {
     value(static_cast<uint64_t>(text.size()));
     raw(text.data(), text.size());
@@ -48,8 +46,7 @@ class ByteReader {
     from_ = from_.subspan(size);
   }
   template <class T>
-    requires std::is_trivially_copyable_v<T>
-  T value() {
+  requires std::is_trivially_copyable_v<T> T value() {
     T value;
     raw(&value, sizeof value);
     return value;

@@ -23,8 +23,12 @@ constexpr char kMagic[] = "coil stream state 4\n";
 
 uint64_t blocks_of(uint64_t bytes) { return (bytes + kBlockBytes - 1) / kBlockBytes; }
 
-Error failure(const std::filesystem::path& path, const std::string& what) { return Error("'" + path.string() + "': " + what); }
-Error system_failure(const std::filesystem::path& path, const std::string& what) { return failure(path, what + ": " + std::strerror(errno)); }
+Error failure(const std::filesystem::path& path, const std::string& what) {
+  return Error("'" + path.string() + "': " + what);
+}
+Error system_failure(const std::filesystem::path& path, const std::string& what) {
+  return failure(path, what + ": " + std::strerror(errno));
+}
 
 // A descriptor that closes itself.
 class File {
@@ -97,16 +101,19 @@ void StateFile::load(Content& content) {
   Bytes bytes(size > 0 ? size_t(size) : 0);
   if (!read_all(file.get(), bytes.data(), bytes.size(), 0)) throw system_failure(path_, "cannot be read");
   if (bytes.size() < sizeof kMagic - 1 || std::memcmp(bytes.data(), kMagic, sizeof kMagic - 1) != 0) {
-    const bool is_other = bytes.size() >= kAnyMagic.size() && std::memcmp(bytes.data(), kAnyMagic.data(), kAnyMagic.size()) == 0;
-    throw failure(path_, is_other ? "was written by a version of coil whose states this one cannot read; move it and '" +
-                                        blocks_path_.filename().string() +
-                                        "' away, or name another one with --state: what was learnt begins anew"
-                                  : "is no state file of coil stream");
+    const bool is_other =
+        bytes.size() >= kAnyMagic.size() && std::memcmp(bytes.data(), kAnyMagic.data(), kAnyMagic.size()) == 0;
+    throw failure(path_, is_other
+                             ? "was written by a version of coil whose states this one cannot read; move it and '" +
+                                   blocks_path_.filename().string() +
+                                   "' away, or name another one with --state: what was learnt begins anew"
+                             : "is no state file of coil stream");
   }
   if (bytes.size() < sizeof kMagic - 1 + sizeof(uint64_t)) throw failure(path_, "is damaged: it ends too soon");
   const size_t body = bytes.size() - sizeof(uint64_t);
   ByteReader tail(std::span<const std::byte>(bytes).subspan(body));
-  if (tail.value<uint64_t>() != XXH3_64bits(bytes.data(), body)) throw failure(path_, "is damaged: its checksum is wrong");
+  if (tail.value<uint64_t>() != XXH3_64bits(bytes.data(), body))
+    throw failure(path_, "is damaged: its checksum is wrong");
   try {
     ByteReader reader(std::span<const std::byte>(bytes).subspan(sizeof kMagic - 1, body - (sizeof kMagic - 1)));
     const std::string identity = reader.text();
@@ -160,22 +167,27 @@ Piece StateFile::write(const Bytes& bytes) {
       end_ += blocks;
     }
   }
-  if (!write_all(blocks_, bytes.data(), bytes.size(), piece.offset)) throw system_failure(blocks_path_, "cannot be written");
+  if (!write_all(blocks_, bytes.data(), bytes.size(), piece.offset))
+    throw system_failure(blocks_path_, "cannot be written");
   return piece;
 }
 
 Bytes StateFile::read(const Piece& piece) const {
   Bytes bytes(piece.bytes);
-  if (!read_all(blocks_, bytes.data(), bytes.size(), piece.offset)) throw failure(blocks_path_, "is damaged: it ends too soon");
-  if (XXH3_64bits(bytes.data(), bytes.size()) != piece.checksum) throw failure(blocks_path_, "is damaged: the checksum of a sensor is wrong");
+  if (!read_all(blocks_, bytes.data(), bytes.size(), piece.offset))
+    throw failure(blocks_path_, "is damaged: it ends too soon");
+  if (XXH3_64bits(bytes.data(), bytes.size()) != piece.checksum)
+    throw failure(blocks_path_, "is damaged: the checksum of a sensor is wrong");
   return bytes;
 }
 
 void StateFile::release(const Piece& piece) noexcept {
   if (piece.bytes == 0) return;
   const std::lock_guard lock(mutex_);
-  if (piece.commit == commits_) free_[blocks_of(piece.bytes)].push_back(piece.offset / kBlockBytes);
-  else waiting_.push_back(piece);
+  if (piece.commit == commits_)
+    free_[blocks_of(piece.bytes)].push_back(piece.offset / kBlockBytes);
+  else
+    waiting_.push_back(piece);
 }
 
 void StateFile::commit(const Content& content) {

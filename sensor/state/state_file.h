@@ -1,4 +1,5 @@
-// Sensors on disk: a file of blocks, one piece for each sensor, and a manifest that says which pieces are valid and how far the input was seen.
+// Sensors on disk: a file of blocks, one piece for each sensor, and a manifest that says which pieces are valid and how
+// far the input was seen.
 #pragma once
 
 #include <cstdint>
@@ -17,24 +18,27 @@ namespace coil::sensor {
 struct Piece {
   uint64_t offset = 0, bytes = 0;  // 0 bytes: nowhere
   uint64_t checksum = 0;
-  uint64_t commit = 0;             // how many commits there were when it was written
+  uint64_t commit = 0;  // how many commits there were when it was written
 };
 
-// `PATH` is the manifest, `PATH.series` the blocks. A piece that the manifest on disk names is never written over, so that whenever the process
-// ends, the manifest and its pieces are what the last commit left. Both files belong to this process alone.
+// `PATH` is the manifest, `PATH.series` the blocks. A piece that the manifest on disk names is never written over, so
+// that whenever the process ends, the manifest and its pieces are what the last commit left. Both files belong to this
+// process alone.
 class StateFile {
  public:
   struct Content {
     int64_t position = 0;  // of a partition: the offset of the first message that is not in the states
-    std::string place;     // of a source that can be read again from any place: where the first message lies that is not in the states
-    std::vector<std::string> opening;    // the lines that said what all others mean: a header, and the first record
-    std::vector<Message> pending;        // lines before the place that belong to no record yet
+    std::string place;  // of a source that can be read again from any place: where the first message lies that is not
+                        // in the states
+    std::vector<std::string> opening;  // the lines that said what all others mean: a header, and the first record
+    std::vector<Message> pending;      // lines before the place that belong to no record yet
     std::map<std::string, Piece> pieces;
     std::vector<std::string> taken_names;  // that records' own fields have, see AddedNames
   };
 
-  // `path` empty: a temporary file, for what does not fit into memory. `identity`: what the states belong to; a file of another identity, a damaged
-  // one, or one that another process holds throws Error. `content`: what the file held. [main-thread]
+  // `path` empty: a temporary file, for what does not fit into memory. `identity`: what the states belong to; a file of
+  // another identity, a damaged one, or one that another process holds throws Error. `content`: what the file held.
+  // [main-thread]
   StateFile(const std::filesystem::path& path, const std::string& identity, Content& content);
   ~StateFile();
   StateFile(const StateFile&) = delete;
@@ -47,7 +51,8 @@ class StateFile {
   Bytes read(const Piece& piece) const;
   void release(const Piece& piece) noexcept;  // it may be written over once no manifest names it
 
-  // Everything written is on disk, and from now on the manifest names these pieces. Throws Error; the files are then as before. [main-thread]
+  // Everything written is on disk, and from now on the manifest names these pieces. Throws Error; the files are then as
+  // before. [main-thread]
   void commit(const Content& content);
 
  private:
@@ -57,10 +62,10 @@ class StateFile {
   std::filesystem::path path_, blocks_path_;
   std::string identity_;
   int blocks_ = -1;
-  mutable std::mutex mutex_;                             // what follows
-  uint64_t commits_ = 1, end_ = 0;                       // end_: of the file, in blocks
-  std::map<uint64_t, std::vector<uint64_t>> free_;       // count of blocks -> first blocks
-  std::vector<Piece> waiting_;                           // until the next commit
+  mutable std::mutex mutex_;                        // what follows
+  uint64_t commits_ = 1, end_ = 0;                  // end_: of the file, in blocks
+  std::map<uint64_t, std::vector<uint64_t>> free_;  // count of blocks -> first blocks
+  std::vector<Piece> waiting_;                      // until the next commit
 };
 
 }  // namespace coil::sensor

@@ -73,8 +73,10 @@ std::string lower(std::string text) {
 
 std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> tables;
-  // what the compiler takes for granted is there, also where Highway looks for more (NEON with AES, which a Raspberry Pi 4 has not)
-  for (int64_t rest = (hwy::SupportedTargets() | HWY_STATIC_TARGET) & HWY_TARGETS; rest != 0; rest &= rest - 1) {  // lower bits are better targets
+  // what the compiler takes for granted is there, also where Highway looks for more (NEON with AES, which a Raspberry
+  // Pi 4 has not)
+  for (int64_t rest = (hwy::SupportedTargets() | HWY_STATIC_TARGET) & HWY_TARGETS; rest != 0;
+       rest &= rest - 1) {  // lower bits are better targets
     hwy::ChosenTarget one;
     one.Update(rest & -rest);
     tables.push_back(HWY_DISPATCH_TABLE(Table)[one.GetIndex()]());
@@ -103,9 +105,12 @@ uint16_t to_bf16(float value) {
 }
 
 // Few rows: a dot product and the sum over its lanes cost less than panels that are mostly padding.
-bool better_as_dots(size_t rows, size_t columns, size_t lanes) { return rows <= kMaxDots && rows * (columns / lanes + 8) < columns; }
+bool better_as_dots(size_t rows, size_t columns, size_t lanes) {
+  return rows <= kMaxDots && rows * (columns / lanes + 8) < columns;
+}
 
-// A single frame through a matrix of few rows would wait for its sums. Narrower weights are for large matrices: there is enough to do meanwhile.
+// A single frame through a matrix of few rows would wait for its sums. Narrower weights are for large matrices: there
+// is enough to do meanwhile.
 size_t chains_of(WeightFormat format, size_t panels, size_t columns) {
   if (format != WeightFormat::f32 || panels >= 4) return 1;
   return panels <= 2 && columns >= 32 ? 4 : 2;
@@ -146,9 +151,10 @@ PackedLinear laid_out(const Kernels& kernels, WeightFormat format, size_t rows, 
 
 }  // namespace
 
-PackedLinear pack_linear(const Kernels& kernels, WeightFormat format, const float* source, size_t source_columns, const float* bias,
-                         const std::vector<int>& rows, const std::vector<int>& columns) {
-  PackedLinear packed = laid_out(kernels, format, rows.size(), columns.size(), better_as_dots(rows.size(), columns.size(), kernels.lanes));
+PackedLinear pack_linear(const Kernels& kernels, WeightFormat format, const float* source, size_t source_columns,
+                         const float* bias, const std::vector<int>& rows, const std::vector<int>& columns) {
+  PackedLinear packed = laid_out(kernels, format, rows.size(), columns.size(),
+                                 better_as_dots(rows.size(), columns.size(), kernels.lanes));
   for (size_t r = 0; r < rows.size(); ++r) {
     if (rows[r] < 0) continue;
     const float* row = source + size_t(rows[r]) * source_columns;
@@ -176,7 +182,8 @@ PackedLinear select_rows(const Kernels& kernels, const PackedLinear& from, std::
     packed.bias[r] = from.bias[row];
     if (!from.row_scale.empty()) packed.row_scale[r] = from.row_scale[row];
     const auto copy = [&](const auto& weights, auto& to) {
-      for (size_t k = 0; k < from.d_in && !weights.empty(); ++k) to[packed.offset[r] + k * packed.step[r]] = weights[from.offset[row] + k * from.step[row]];
+      for (size_t k = 0; k < from.d_in && !weights.empty(); ++k)
+        to[packed.offset[r] + k * packed.step[r]] = weights[from.offset[row] + k * from.step[row]];
     };
     copy(from.f32, packed.f32);
     copy(from.bf16, packed.bf16);
@@ -209,15 +216,20 @@ Target Target::with(WeightFormat weights) const {
 }
 
 const char* Target::name() const { return kernels_->name; }
-std::string Target::label() const { return weights_ == WeightFormat::f32 ? name() : name() + std::string(" ") + to_string(weights_); }
+std::string Target::label() const {
+  return weights_ == WeightFormat::f32 ? name() : name() + std::string(" ") + to_string(weights_);
+}
 
 size_t bytes_of(WeightFormat format) { return format == WeightFormat::f32 ? 4 : format == WeightFormat::bf16 ? 2 : 1; }
 
 const char* to_string(WeightFormat format) {
   switch (format) {
-    case WeightFormat::f32: return "f32";
-    case WeightFormat::bf16: return "bf16";
-    case WeightFormat::int8: return "int8";
+    case WeightFormat::f32:
+      return "f32";
+    case WeightFormat::bf16:
+      return "bf16";
+    case WeightFormat::int8:
+      return "int8";
   }
   return "?";
 }

@@ -1,8 +1,9 @@
-// The float32 kernels as a table of functions, one table per SIMD target. Layers call through it; nothing else includes SIMD code.
+// The float32 kernels as a table of functions, one table per SIMD target. Layers call through it; nothing else includes
+// SIMD code.
 //
-// Conventions. A block is n frames, row-major: frame t of a buffer x lies at x + t * stride. Widths are padded (see padded()); what lies
-// in the padding is zero before and after. Pointers may have any alignment; aligned ones are faster. Every kernel gives the same bits
-// for any split of the frames into calls. All are [audio-thread].
+// Conventions. A block is n frames, row-major: frame t of a buffer x lies at x + t * stride. Widths are padded (see
+// padded()); what lies in the padding is zero before and after. Pointers may have any alignment; aligned ones are
+// faster. Every kernel gives the same bits for any split of the frames into calls. All are [audio-thread].
 #pragma once
 
 #include <cstddef>
@@ -15,10 +16,11 @@
 
 namespace coil::ssm {
 
-inline constexpr size_t kPad = 16;      // floats: the widest vector of any target
-inline constexpr size_t kHalfPad = 8;   // narrow networks would waste half of the widest vectors
+inline constexpr size_t kPad = 16;     // floats: the widest vector of any target
+inline constexpr size_t kHalfPad = 8;  // narrow networks would waste half of the widest vectors
 
-// The width of a row in memory. Kernels take widths that are multiples of kHalfPad, and use the widest vectors on multiples of kPad.
+// The width of a row in memory. Kernels take widths that are multiples of kHalfPad, and use the widest vectors on
+// multiples of kPad.
 constexpr size_t padded(size_t width) { return width <= kHalfPad ? kHalfPad : (width + kPad - 1) / kPad * kPad; }
 
 // Consecutive rows of a block that belong to one stream, and what a layer remembers of that stream.
@@ -28,31 +30,32 @@ struct Run {
 };
 using Runs = std::span<const Run>;
 
-// Where a scan state lies among `states` of each of `channels` (padded): panels of kPad channels, or of kHalfPad where there are no more,
-// and in a panel [state][channel], so that what a vector of channels needs lies together.
+// Where a scan state lies among `states` of each of `channels` (padded): panels of kPad channels, or of kHalfPad where
+// there are no more, and in a panel [state][channel], so that what a vector of channels needs lies together.
 constexpr size_t state_index(size_t channel, size_t state, size_t channels, size_t states) {
   const size_t panel = channels < kPad ? kHalfPad : kPad;
   return (channel / panel * states + state) * panel + channel % panel;
 }
 
-inline constexpr size_t kMaxDots = 4;   // rows of a matrix that may be kept each by itself
+inline constexpr size_t kMaxDots = 4;  // rows of a matrix that may be kept each by itself
 
 // A weight matrix, packed for one target. Weight (row r, column k) lies at offset[r] + k * step[r].
 //
-// Many rows: panels of `lanes` rows, [column][row of the panel], where neighbouring panels form a group that lies interleaved column by
-// column, so that a single frame reads one stream of memory. Few rows: each row by itself, for dot products.
+// Many rows: panels of `lanes` rows, [column][row of the panel], where neighbouring panels form a group that lies
+// interleaved column by column, so that a single frame reads one stream of memory. Few rows: each row by itself, for
+// dot products.
 struct PackedLinear {
   WeightFormat format = WeightFormat::f32;
-  AlignedFloats f32;              // one of these three holds the weights
+  AlignedFloats f32;  // one of these three holds the weights
   AlignedVector<uint16_t> bf16;
   AlignedVector<int8_t> int8;
   AlignedFloats bias, row_scale;  // row_scale: of int8
   std::vector<size_t> offset, step;
-  size_t d_in = 0;   // columns that are read, without padding
-  size_t d_out = 0;  // rows, padded
-  size_t lanes = 0;  // of a panel: the target's vector, or half of the widest one
-  size_t dots = 0;   // rows, if they lie each by itself; 0: panels
-  size_t chains = 1; // interleaved sums that a row of a panel is added up in
+  size_t d_in = 0;    // columns that are read, without padding
+  size_t d_out = 0;   // rows, padded
+  size_t lanes = 0;   // of a panel: the target's vector, or half of the widest one
+  size_t dots = 0;    // rows, if they lie each by itself; 0: panels
+  size_t chains = 1;  // interleaved sums that a row of a panel is added up in
 };
 
 // Depthwise convolution in time. Weights and history lie [tap][width].
@@ -61,35 +64,36 @@ struct ConvKernel {
   size_t taps, width;
 };
 
-// Diagonal complex or real filter bank. Coefficients and states lie as state_index says; of a state the imaginary parts follow the real ones.
+// Diagonal complex or real filter bank. Coefficients and states lie as state_index says; of a state the imaginary parts
+// follow the real ones.
 struct S4dKernel {
-  size_t channels, modes;          // channels padded
-  const float *z_re, *z_im;        // decay per frame; z_im null: real
-  const float *c_re, *c_im;        // output weights with the input's coefficient folded in
-  const float* D;                  // [channels]
+  size_t channels, modes;    // channels padded
+  const float *z_re, *z_im;  // decay per frame; z_im null: real
+  const float *c_re, *c_im;  // output weights with the input's coefficient folded in
+  const float* D;            // [channels]
 };
 
 // h[n] = 2^(dt a[n]) h[n] + (dt u) B[n];  y = sum_n C[n] h[n] + D u. a and h lie as state_index says.
 struct ScanKernel {
   size_t channels, d_state;
-  const float* a;                  // A log2(e)
-  const float* D;                  // [channels]
-  const float *dt, *u;             // [frames] rows of `stride`
+  const float* a;       // A log2(e)
+  const float* D;       // [channels]
+  const float *dt, *u;  // [frames] rows of `stride`
   size_t stride;
-  const float *B, *C;              // element n of frame t: B[t * bc_stride + n]
+  const float *B, *C;  // element n of frame t: B[t * bc_stride + n]
   size_t bc_stride;
   const float *B_constant, *C_constant;  // like a, in place of B or C; null: B or C varies
-  float* y;                        // rows of y_stride; not u
+  float* y;                              // rows of y_stride; not u
   size_t y_stride;
 };
 
 // As ScanKernel with one decay a frame and head: h[n] = (1 + decay) h[n] + (dt u) B[n].
 struct SsdKernel {
   size_t channels, d_state;
-  size_t first_state;              // where this call's states begin in the runs' scan_state
-  size_t headdim;                  // a multiple of kPad: decay and dt are given per head; 0: they are given per channel
-  const float* D;                  // [channels]
-  const float *decay, *dt, *u;     // [frames] rows of stride, dt_stride, u_stride
+  size_t first_state;           // where this call's states begin in the runs' scan_state
+  size_t headdim;               // a multiple of kPad: decay and dt are given per head; 0: they are given per channel
+  const float* D;               // [channels]
+  const float *decay, *dt, *u;  // [frames] rows of stride, dt_stride, u_stride
   size_t stride, dt_stride, u_stride;
   const float *B, *C;
   size_t bc_stride;
@@ -112,7 +116,7 @@ struct Mamba1Frame {
   ConvKernel conv;
   TimeStepKernel time_step;
   size_t d_state, bc_width;
-  const float *a, *D;           // as in ScanKernel
+  const float *a, *D;  // as in ScanKernel
 };
 
 struct Kernels {
@@ -121,17 +125,20 @@ struct Kernels {
   size_t group;  // panels of a matrix that lie interleaved
 
   // y[t] = s[t] W x[t] + b, added to y[t] if accumulate; frame_scale null: s is 1. y_stride is at least w.d_out.
-  void (*linear)(const PackedLinear& w, const float* frame_scale, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames,
-                 bool accumulate);
+  void (*linear)(const PackedLinear& w, const float* frame_scale, const float* x, size_t x_stride, float* y,
+                 size_t y_stride, size_t frames, bool accumulate);
   // scale[t] = 1 / sqrt(sum(x^2) / count + eps) over `width` floats of each frame
-  void (*rms_scale)(float eps, size_t count, size_t width, const float* x, size_t x_stride, float* scale, size_t frames);
+  void (*rms_scale)(float eps, size_t count, size_t width, const float* x, size_t x_stride, float* scale,
+                    size_t frames);
   // y = x / sqrt(sum(x^2) / count + eps) * weight over `width` floats of each frame; in place allowed.
-  void (*rms_norm)(const float* weight, float eps, size_t count, size_t width, const float* x, size_t x_stride, float* y, size_t y_stride,
-                   size_t frames);
+  void (*rms_norm)(const float* weight, float eps, size_t count, size_t width, const float* x, size_t x_stride,
+                   float* y, size_t y_stride, size_t frames);
   // Pointwise over width floats of each frame; in place allowed.
   void (*tanh)(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
-  // y = tanh(x) - rest; rest_stride 0: one row for all frames. 0 to the last bit where `rest` is what `tanh` makes of x.
-  void (*tanh_rest)(const float* rest, size_t rest_stride, const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
+  // y = tanh(x) - rest; rest_stride 0: one row for all frames. 0 to the last bit where `rest` is what `tanh` makes of
+  // x.
+  void (*tanh_rest)(const float* rest, size_t rest_stride, const float* x, size_t x_stride, float* y, size_t y_stride,
+                    size_t width, size_t frames);
   void (*gelu)(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
   void (*silu)(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
   // y = x[0 ..] * sigmoid(x[width ..])
@@ -140,20 +147,24 @@ struct Kernels {
   void (*gate)(const float* z, size_t z_stride, float* y, size_t y_stride, size_t width, size_t frames);
   // y += x
   void (*add)(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
-  // y[t] = (1 + scale) x[t] + shift, where scale = scale_base + scale_slope * (first + t) and shift likewise; slopes null: constant.
-  void (*film)(const float* scale_base, const float* scale_slope, const float* shift_base, const float* shift_slope, float first,
-               const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
+  // y[t] = (1 + scale) x[t] + shift, where scale = scale_base + scale_slope * (first + t) and shift likewise; slopes
+  // null: constant.
+  void (*film)(const float* scale_base, const float* scale_slope, const float* shift_base, const float* shift_slope,
+               float first, const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames);
   // y[t * y_stride] += sum(w x[t]), where w = base + slope * (first + t) over `width` floats; slope null: base.
-  void (*moving_dot)(const float* base, const float* slope, float first, const float* x, size_t x_stride, float* y, size_t y_stride, size_t width,
-                     size_t frames);
+  void (*moving_dot)(const float* base, const float* slope, float first, const float* x, size_t x_stride, float* y,
+                     size_t y_stride, size_t width, size_t frames);
   // dt = min(max(softplus(dt + bias), dt_min), dt_max) in place; without `softplus` only the bias is added.
-  void (*time_step)(const float* bias, float dt_min, float dt_max, bool softplus, float* dt, size_t stride, size_t width, size_t frames);
+  void (*time_step)(const float* bias, float dt_min, float dt_max, bool softplus, float* dt, size_t stride,
+                    size_t width, size_t frames);
   // dt[t] = softplus(bias + W x[t])
-  void (*project_time_step)(const TimeStepKernel& w, const float* x, size_t x_stride, float* dt, size_t dt_stride, size_t frames);
+  void (*project_time_step)(const TimeStepKernel& w, const float* x, size_t x_stride, float* dt, size_t dt_stride,
+                            size_t frames);
   // decay = 2^(dt a) - 1
-  void (*decay)(const float* a, const float* dt, size_t dt_stride, float* decay, size_t decay_stride, size_t width, size_t frames);
-  // y[t] = silu(b + sum_j w[j] x[t + 1 - taps + j]), j = 0 .. taps - 1, for each run. Its history holds the `taps` frames before its rows,
-  // oldest first, and afterwards those before the next block.
+  void (*decay)(const float* a, const float* dt, size_t dt_stride, float* decay, size_t decay_stride, size_t width,
+                size_t frames);
+  // y[t] = silu(b + sum_j w[j] x[t + 1 - taps + j]), j = 0 .. taps - 1, for each run. Its history holds the `taps`
+  // frames before its rows, oldest first, and afterwards those before the next block.
   void (*conv_silu)(const ConvKernel& conv, Runs runs, const float* x, size_t x_stride, float* y, size_t y_stride);
   // sum[i] += f, sum[width + i] += f^2 over the frames, f = tanh(x)
   void (*envelopes)(const float* x, size_t x_stride, float* sum, size_t width, size_t frames);
@@ -166,19 +177,20 @@ struct Kernels {
   void (*ssd)(const SsdKernel& scan, Runs runs);
   void (*ssd_end)(const SsdKernel& scan, Runs runs);
 
-  // All of Mamba-1 for one frame, bit for bit what the single kernels give: what a frame costs most is waiting, and here nothing waits for
-  // memory or a call that can stand in a register. For float32 weights, four taps, and x_to_rank as dot products. scratch: 5 widths and
-  // bc; `out` may be `in`.
-  void (*mamba1_frame)(const Mamba1Frame& m, const Run& run, const float* in, float* scratch, float* out, bool accumulate);
+  // All of Mamba-1 for one frame, bit for bit what the single kernels give: what a frame costs most is waiting, and
+  // here nothing waits for memory or a call that can stand in a register. For float32 weights, four taps, and x_to_rank
+  // as dot products. scratch: 5 widths and bc; `out` may be `in`.
+  void (*mamba1_frame)(const Mamba1Frame& m, const Run& run, const float* in, float* scratch, float* out,
+                       bool accumulate);
 };
 
 // All tables of this build that this machine can run, best first.
 std::vector<const Kernels*> available_kernels();
 
-// Packs a matrix for `kernels`. Row r of the packed matrix is row rows[r] of the source, column k is column columns[k]; -1 is a row or
-// column of zeros. source lies (.., source_columns); bias is null or has one value a source row.
-PackedLinear pack_linear(const Kernels& kernels, WeightFormat format, const float* source, size_t source_columns, const float* bias,
-                         const std::vector<int>& rows, const std::vector<int>& columns);
+// Packs a matrix for `kernels`. Row r of the packed matrix is row rows[r] of the source, column k is column columns[k];
+// -1 is a row or column of zeros. source lies (.., source_columns); bias is null or has one value a source row.
+PackedLinear pack_linear(const Kernels& kernels, WeightFormat format, const float* source, size_t source_columns,
+                         const float* bias, const std::vector<int>& rows, const std::vector<int>& columns);
 
 // Some rows of a packed matrix, in this order, each giving the bits that it gives there.
 PackedLinear select_rows(const Kernels& kernels, const PackedLinear& from, std::span<const uint32_t> rows);

@@ -20,7 +20,9 @@ inline constexpr size_t kSums = kManyRegisters ? 16 : 8;  // about as many as th
 
 // A vector of weights as float32.
 template <class D, class V = hn::Vec<D>>
-HWY_INLINE V LoadWeights(D d, const float* HWY_RESTRICT from) { return hn::LoadU(d, from); }
+HWY_INLINE V LoadWeights(D d, const float* HWY_RESTRICT from) {
+  return hn::LoadU(d, from);
+}
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V LoadWeights(D d, const uint16_t* HWY_RESTRICT from) {
   const hn::RebindToUnsigned<D> du;
@@ -66,9 +68,9 @@ HWY_INLINE void StoreRows(D d, V total, const LinearCall<Weight>& call, size_t t
   hn::StoreU(total, d, to);
 }
 
-// A register tile of kGroups groups of kPanels vectors of rows by kFrames frames, from frame t on. A sum runs over k in kChains interleaved
-// chains, which the matrix fixes, so that every tile gives the same bits. kStride: x_stride where it is known, so that a frame's address
-// needs no register; 0: not known.
+// A register tile of kGroups groups of kPanels vectors of rows by kFrames frames, from frame t on. A sum runs over k in
+// kChains interleaved chains, which the matrix fixes, so that every tile gives the same bits. kStride: x_stride where
+// it is known, so that a frame's address needs no register; 0: not known.
 template <size_t kGroups, size_t kPanels, size_t kFrames, size_t kChains, size_t kStride, class D, class Weight>
 HWY_INLINE void LinearTile(D d, const LinearCall<Weight>& call, size_t panel, size_t t) {
   using V = hn::Vec<D>;
@@ -79,7 +81,8 @@ HWY_INLINE void LinearTile(D d, const LinearCall<Weight>& call, size_t panel, si
   V sum[kChains][kFrames][kRows];
   for (size_t i = 0; i < kChains; ++i)
     for (size_t f = 0; f < kFrames; ++f)
-      for (size_t p = 0; p < kRows; ++p) sum[i][f][p] = i == 0 ? StartRows(d, call, t + f, (panel + p) * lanes) : hn::Zero(d);
+      for (size_t p = 0; p < kRows; ++p)
+        sum[i][f][p] = i == 0 ? StartRows(d, call, t + f, (panel + p) * lanes) : hn::Zero(d);
   const auto add_column = [&](size_t k, size_t chain) HWY_ATTR {
     V column[kRows];
     for (size_t p = 0; p < kRows; ++p)
@@ -127,7 +130,8 @@ HWY_NOINLINE void LinearBlock(const LinearCall<Weight>& call, size_t frames) {
 // One frame has no frames to reuse weights for, but many rows hide the latency of the sums.
 template <size_t kGroups, size_t kPanels, size_t kChains, class D, class Weight>
 HWY_INLINE void LinearFramePanels(D d, const LinearCall<Weight>& call, size_t& panel) {
-  for (const size_t panels = call.w.d_out / call.w.lanes; panel + kGroups * kPanels <= panels; panel += kGroups * kPanels)
+  for (const size_t panels = call.w.d_out / call.w.lanes; panel + kGroups * kPanels <= panels;
+       panel += kGroups * kPanels)
     LinearTile<kGroups, kPanels, 1, kChains, 0>(d, call, panel, 0);
 }
 
@@ -142,7 +146,8 @@ HWY_NOINLINE void LinearFrame(const LinearCall<Weight>& call) {
   });
 }
 
-// Rows that lie each by itself: a dot product in vectors of columns, then the sum over the lanes. The padding of x is zero.
+// Rows that lie each by itself: a dot product in vectors of columns, then the sum over the lanes. The padding of x is
+// zero.
 template <class Weight>
 HWY_NOINLINE void LinearDots(const LinearCall<Weight>& call, size_t frames) {
   WithTag(call.w.lanes, [&](auto d) HWY_ATTR {
@@ -155,7 +160,8 @@ HWY_NOINLINE void LinearDots(const LinearCall<Weight>& call, size_t frames) {
         float total = 0;
         if (r < rows) {
           auto sum = hn::Zero(d);
-          for (size_t k = 0; k < width; k += hn::Lanes(d)) sum = hn::MulAdd(LoadWeights(d, call.weights + r * width + k), hn::LoadU(d, x + k), sum);
+          for (size_t k = 0; k < width; k += hn::Lanes(d))
+            sum = hn::MulAdd(LoadWeights(d, call.weights + r * width + k), hn::LoadU(d, x + k), sum);
           total = hn::GetLane(hn::SumOfLanes(d, sum)) * scale;
           if constexpr (sizeof(Weight) == 1) total *= call.w.row_scale[r];
           total += call.w.bias[r];
@@ -187,12 +193,15 @@ HWY_INLINE void LinearOf(const LinearCall<Weight>& call, size_t frames) {
   LinearChains<1>(call, frames);
 }
 
-void Linear(const PackedLinear& w, const float* frame_scale, const float* x, size_t x_stride, float* y, size_t y_stride, size_t frames,
-            bool accumulate) {
+void Linear(const PackedLinear& w, const float* frame_scale, const float* x, size_t x_stride, float* y, size_t y_stride,
+            size_t frames, bool accumulate) {
   switch (w.format) {
-    case WeightFormat::f32: return LinearOf<float>({w, w.f32.data(), frame_scale, x, x_stride, y, y_stride, accumulate}, frames);
-    case WeightFormat::bf16: return LinearOf<uint16_t>({w, w.bf16.data(), frame_scale, x, x_stride, y, y_stride, accumulate}, frames);
-    case WeightFormat::int8: return LinearOf<int8_t>({w, w.int8.data(), frame_scale, x, x_stride, y, y_stride, accumulate}, frames);
+    case WeightFormat::f32:
+      return LinearOf<float>({w, w.f32.data(), frame_scale, x, x_stride, y, y_stride, accumulate}, frames);
+    case WeightFormat::bf16:
+      return LinearOf<uint16_t>({w, w.bf16.data(), frame_scale, x, x_stride, y, y_stride, accumulate}, frames);
+    case WeightFormat::int8:
+      return LinearOf<int8_t>({w, w.int8.data(), frame_scale, x, x_stride, y, y_stride, accumulate}, frames);
   }
 }
 

@@ -1,5 +1,5 @@
-// exp2, exp, sigmoid, silu, softplus, tanh and erf on SIMD vectors: own minimax polynomials (Lawson's algorithm, relative error), bounds
-// stated per function and tested in tests/unit.
+// exp2, exp, sigmoid, silu, softplus, tanh and erf on SIMD vectors: own minimax polynomials (Lawson's algorithm,
+// relative error), bounds stated per function and tested in tests/unit.
 #if defined(COIL_SSM_KERNELS_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COIL_SSM_KERNELS_MATH_INL_H_
 #undef COIL_SSM_KERNELS_MATH_INL_H_
@@ -30,31 +30,38 @@ HWY_INLINE void WithTag(size_t width, const F& f) {
   f(full);
 }
 
-// Calls f(d, panel) with the widest vectors that divide a padded width and the width of its panels (state_index) as a constant.
+// Calls f(d, panel) with the widest vectors that divide a padded width and the width of its panels (state_index) as a
+// constant.
 template <class F>
 HWY_INLINE void WithPanels(size_t channels, const F& f) {
   const hn::ScalableTag<float> full;
   if (channels % kPad == 0) return f(full, std::integral_constant<size_t, kPad>());
-  if constexpr (HWY_MAX_BYTES > 32) return f(hn::CappedTag<float, kHalfPad>(), std::integral_constant<size_t, kHalfPad>());
+  if constexpr (HWY_MAX_BYTES > 32)
+    return f(hn::CappedTag<float, kHalfPad>(), std::integral_constant<size_t, kHalfPad>());
   f(full, std::integral_constant<size_t, kHalfPad>());
 }
 
-// 2^t = scale (1 + rest), where `rest` is small and exact to the last bits near t = 0: so is 2^t - 1 = scale rest + (scale - 1).
+// 2^t = scale (1 + rest), where `rest` is small and exact to the last bits near t = 0: so is 2^t - 1 = scale rest +
+// (scale - 1).
 template <class V>
 struct Exp2Parts {
   V scale, rest;
 };
 
 #if HWY_TARGET == HWY_AVX3
-// AVX-512 takes the remainder, looks up 16 powers and scales by a power of two in single instructions, and underflows to 0 by itself.
+// AVX-512 takes the remainder, looks up 16 powers and scales by a power of two in single instructions, and underflows
+// to 0 by itself.
 HWY_INLINE __m512 Remainder(__m512 t) { return _mm512_reduce_ps(t, 4 << 4); }  // t - round(16 t) / 16
 HWY_INLINE __m256 Remainder(__m256 t) { return _mm256_reduce_ps(t, 4 << 4); }
 HWY_INLINE __m512 Scale(__m512 p, __m512 n) { return _mm512_scalef_ps(p, n); }  // p 2^floor(n)
 HWY_INLINE __m256 Scale(__m256 p, __m256 n) { return _mm256_scalef_ps(p, n); }
 
-alignas(64) inline constexpr float kPowers[16] = {1.0f,        1.04427378f, 1.09050773f, 1.13878863f, 1.18920712f, 1.24185781f, 1.29683955f, 1.35425555f,
-                                                  1.41421356f, 1.47682615f, 1.54221083f, 1.61049033f, 1.68179283f, 1.75625216f, 1.83400809f, 1.91520656f};
-HWY_INLINE __m512 Power(__m512 sixteenths) { return _mm512_permutexvar_ps(_mm512_castps_si512(sixteenths), _mm512_load_ps(kPowers)); }
+alignas(64) inline constexpr float kPowers[16] = {
+    1.0f,        1.04427378f, 1.09050773f, 1.13878863f, 1.18920712f, 1.24185781f, 1.29683955f, 1.35425555f,
+    1.41421356f, 1.47682615f, 1.54221083f, 1.61049033f, 1.68179283f, 1.75625216f, 1.83400809f, 1.91520656f};
+HWY_INLINE __m512 Power(__m512 sixteenths) {
+  return _mm512_permutexvar_ps(_mm512_castps_si512(sixteenths), _mm512_load_ps(kPowers));
+}
 HWY_INLINE __m256 Power(__m256 sixteenths) {
   return _mm256_permutex2var_ps(_mm256_load_ps(kPowers), _mm256_castps_si256(sixteenths), _mm256_load_ps(kPowers + 8));
 }
@@ -72,14 +79,16 @@ HWY_INLINE Exp2Parts<V> SplitExp2(D d, V t, Correction... correction) {
   return {scale, hn::Mul(q, f)};
 }
 #else
-// For t in [-126, 127]. `correction`, if any, is added to the remainder: what is known of t below its last bit. |rest| <= 0.42.
+// For t in [-126, 127]. `correction`, if any, is added to the remainder: what is known of t below its last bit. |rest|
+// <= 0.42.
 template <class D, class V = hn::Vec<D>, class... Correction>
 HWY_INLINE Exp2Parts<V> SplitExp2(D d, V t, Correction... correction) {
   const hn::RebindToSigned<D> di;
   const V rounded = hn::Add(t, hn::Set(d, 0x1.8p23f));  // round(t) stands in the low mantissa bits
   V f = hn::Sub(t, hn::Sub(rounded, hn::Set(d, 0x1.8p23f)));
   ((f = hn::Add(f, correction)), ...);
-  const V scale = hn::BitCast(d, hn::Add(hn::BitCast(di, hn::Set(d, 1.0f)), hn::ShiftLeft<23>(hn::BitCast(di, rounded))));
+  const V scale =
+      hn::BitCast(d, hn::Add(hn::BitCast(di, hn::Set(d, 1.0f)), hn::ShiftLeft<23>(hn::BitCast(di, rounded))));
   V q = hn::MulAdd(hn::Set(d, 1.33411e-3f), f, hn::Set(d, 9.66566e-3f));
   q = hn::MulAdd(q, f, hn::Set(d, 5.550466e-2f));
   q = hn::MulAdd(q, f, hn::Set(d, 0.24022364f));
@@ -109,7 +118,8 @@ template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Exp(D d, V x) {
 #if HWY_NATIVE_FMA
   const V log2_e = hn::Set(d, 1.44269504f), t = hn::Mul(x, log2_e);
-  const V lost = hn::MulAdd(x, hn::Set(d, 1.92596299e-8f), hn::MulSub(x, log2_e, t));  // log2 e and the product, below their last bits
+  const V lost = hn::MulAdd(x, hn::Set(d, 1.92596299e-8f),
+                            hn::MulSub(x, log2_e, t));  // log2 e and the product, below their last bits
 #else
   const V coarse = hn::And(x, hn::BitCast(d, hn::Set(hn::RebindToUnsigned<D>(), 0xfffff000u)));
   const V t = hn::Mul(coarse, hn::Set(d, 0x1.714p0f));  // 12 times 11 bits: exact
@@ -148,7 +158,8 @@ HWY_INLINE V Softplus(D d, V x) {
   return hn::MulAdd(p, u, hn::Max(x, hn::Zero(d)));
 }
 
-// Odd rational function: relative error <= 5e-7. Clamped at 7.9, where tanh is 1 - 2.8e-7, so that rounding never takes it past 1.
+// Odd rational function: relative error <= 5e-7. Clamped at 7.9, where tanh is 1 - 2.8e-7, so that rounding never takes
+// it past 1.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Tanh(D d, V x) {
   x = hn::Min(hn::Max(x, hn::Set(d, -7.9f)), hn::Set(d, 7.9f));

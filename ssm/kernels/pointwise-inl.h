@@ -17,8 +17,8 @@ namespace coil::ssm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Calls f(run, first row) for run after run. What a kernel reads of one run comes before what it reads of the next, so that memories that come from
-// afar come in long stretches, the next one while the last is computed.
+// Calls f(run, first row) for run after run. What a kernel reads of one run comes before what it reads of the next, so
+// that memories that come from afar come in long stretches, the next one while the last is computed.
 template <class F>
 HWY_INLINE void ForEachRun(Runs runs, const F& f) {
   size_t row = 0;
@@ -46,32 +46,38 @@ HWY_INLINE float RmsScaleOf(D d, float eps, size_t count, size_t width, const fl
   return 1.0f / std::sqrt(hn::GetLane(hn::SumOfLanes(d, squares)) * (1.0f / float(count)) + eps);
 }
 
-HWY_NOINLINE void RmsScale(float eps, size_t count, size_t width, const float* x, size_t x_stride, float* scale, size_t frames) {
+HWY_NOINLINE void RmsScale(float eps, size_t count, size_t width, const float* x, size_t x_stride, float* scale,
+                           size_t frames) {
   WithTag(width, [&](auto d) {
     for (size_t t = 0; t < frames; ++t) scale[t] = RmsScaleOf(d, eps, count, width, x + t * x_stride);
   });
 }
 
-HWY_NOINLINE void RmsNorm(const float* weight, float eps, size_t count, size_t width, const float* x, size_t x_stride, float* y, size_t y_stride,
-                          size_t frames) {
+HWY_NOINLINE void RmsNorm(const float* weight, float eps, size_t count, size_t width, const float* x, size_t x_stride,
+                          float* y, size_t y_stride, size_t frames) {
   WithTag(width, [&](auto d) {
     for (size_t t = 0; t < frames; ++t) {
       const float* in = x + t * x_stride;
       float* out = y + t * y_stride;
       const auto scale = hn::Set(d, RmsScaleOf(d, eps, count, width, in));
-      for (size_t c = 0; c < width; c += hn::Lanes(d)) hn::StoreU(hn::Mul(hn::Mul(hn::LoadU(d, in + c), scale), hn::LoadU(d, weight + c)), d, out + c);
+      for (size_t c = 0; c < width; c += hn::Lanes(d))
+        hn::StoreU(hn::Mul(hn::Mul(hn::LoadU(d, in + c), scale), hn::LoadU(d, weight + c)), d, out + c);
     }
   });
 }
 
 HWY_NOINLINE void TanhBlock(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames) {
-  ForEachVector(width, frames, [&](auto d, size_t t, size_t c) { hn::StoreU(Tanh(d, hn::LoadU(d, x + t * x_stride + c)), d, y + t * y_stride + c); });
+  ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
+    hn::StoreU(Tanh(d, hn::LoadU(d, x + t * x_stride + c)), d, y + t * y_stride + c);
+  });
 }
 
 // Tanh ends with a division, which no compiler draws together with the subtraction: equal inputs leave exactly 0.
-HWY_NOINLINE void TanhRest(const float* rest, size_t rest_stride, const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames) {
+HWY_NOINLINE void TanhRest(const float* rest, size_t rest_stride, const float* x, size_t x_stride, float* y,
+                           size_t y_stride, size_t width, size_t frames) {
   ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
-    hn::StoreU(hn::Sub(Tanh(d, hn::LoadU(d, x + t * x_stride + c)), hn::LoadU(d, rest + t * rest_stride + c)), d, y + t * y_stride + c);
+    hn::StoreU(hn::Sub(Tanh(d, hn::LoadU(d, x + t * x_stride + c)), hn::LoadU(d, rest + t * rest_stride + c)), d,
+               y + t * y_stride + c);
   });
 }
 
@@ -85,7 +91,9 @@ HWY_NOINLINE void GeluBlock(const float* x, size_t x_stride, float* y, size_t y_
 }
 
 HWY_NOINLINE void SiluBlock(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames) {
-  ForEachVector(width, frames, [&](auto d, size_t t, size_t c) { hn::StoreU(Silu(d, hn::LoadU(d, x + t * x_stride + c)), d, y + t * y_stride + c); });
+  ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
+    hn::StoreU(Silu(d, hn::LoadU(d, x + t * x_stride + c)), d, y + t * y_stride + c);
+  });
 }
 
 HWY_NOINLINE void GluBlock(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames) {
@@ -109,29 +117,32 @@ HWY_NOINLINE void AddBlock(const float* x, size_t x_stride, float* y, size_t y_s
   });
 }
 
-HWY_NOINLINE void Film(const float* scale_base, const float* scale_slope, const float* shift_base, const float* shift_slope, float first,
-                       const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames) {
+HWY_NOINLINE void Film(const float* scale_base, const float* scale_slope, const float* shift_base,
+                       const float* shift_slope, float first, const float* x, size_t x_stride, float* y,
+                       size_t y_stride, size_t width, size_t frames) {
   WithTag(width, [&](auto d) {
     const auto one = hn::Set(d, 1.0f);
     for (size_t c = 0; c < width; c += hn::Lanes(d)) {
       const auto scale0 = hn::LoadU(d, scale_base + c), shift0 = hn::LoadU(d, shift_base + c);
       if (!scale_slope) {
         const auto scale1 = hn::Add(one, scale0);
-        for (size_t t = 0; t < frames; ++t) hn::StoreU(hn::MulAdd(scale1, hn::LoadU(d, x + t * x_stride + c), shift0), d, y + t * y_stride + c);
+        for (size_t t = 0; t < frames; ++t)
+          hn::StoreU(hn::MulAdd(scale1, hn::LoadU(d, x + t * x_stride + c), shift0), d, y + t * y_stride + c);
         continue;
       }
       const auto scale_step = hn::LoadU(d, scale_slope + c), shift_step = hn::LoadU(d, shift_slope + c);
       for (size_t t = 0; t < frames; ++t) {
         const auto i = hn::Set(d, first + float(t));
         const auto scale = hn::Add(one, hn::MulAdd(scale_step, i, scale0));
-        hn::StoreU(hn::MulAdd(scale, hn::LoadU(d, x + t * x_stride + c), hn::MulAdd(shift_step, i, shift0)), d, y + t * y_stride + c);
+        hn::StoreU(hn::MulAdd(scale, hn::LoadU(d, x + t * x_stride + c), hn::MulAdd(shift_step, i, shift0)), d,
+                   y + t * y_stride + c);
       }
     }
   });
 }
 
-HWY_NOINLINE void MovingDot(const float* base, const float* slope, float first, const float* x, size_t x_stride, float* y, size_t y_stride, size_t width,
-                            size_t frames) {
+HWY_NOINLINE void MovingDot(const float* base, const float* slope, float first, const float* x, size_t x_stride,
+                            float* y, size_t y_stride, size_t width, size_t frames) {
   WithTag(width, [&](auto d) {
     for (size_t t = 0; t < frames; ++t) {
       const auto i = hn::Set(d, first + float(t));
@@ -146,7 +157,8 @@ HWY_NOINLINE void MovingDot(const float* base, const float* slope, float first, 
   });
 }
 
-HWY_NOINLINE void TimeStep(const float* bias, float dt_min, float dt_max, bool softplus, float* dt, size_t stride, size_t width, size_t frames) {
+HWY_NOINLINE void TimeStep(const float* bias, float dt_min, float dt_max, bool softplus, float* dt, size_t stride,
+                           size_t width, size_t frames) {
   ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
     float* at = dt + t * stride + c;
     const auto v = hn::Add(hn::LoadU(d, at), hn::LoadU(d, bias + c));
@@ -162,24 +174,27 @@ HWY_INLINE V ProjectedTimeStep(D d, const TimeStepKernel& w, const Ranks& x, siz
   return Softplus(d, sum);
 }
 
-HWY_NOINLINE void ProjectTimeStep(const TimeStepKernel& w, const float* x, size_t x_stride, float* dt, size_t dt_stride, size_t frames) {
+HWY_NOINLINE void ProjectTimeStep(const TimeStepKernel& w, const float* x, size_t x_stride, float* dt, size_t dt_stride,
+                                  size_t frames) {
   ForEachVector(w.width, frames, [&](auto d, size_t t, size_t c) HWY_ATTR {
     const auto ranks = [&](size_t r) HWY_ATTR { return hn::Set(d, x[t * x_stride + r]); };
     hn::StoreU(ProjectedTimeStep(d, w, ranks, c), d, dt + t * dt_stride + c);
   });
 }
 
-HWY_NOINLINE void Decay(const float* a, const float* dt, size_t dt_stride, float* decay, size_t decay_stride, size_t width, size_t frames) {
+HWY_NOINLINE void Decay(const float* a, const float* dt, size_t dt_stride, float* decay, size_t decay_stride,
+                        size_t width, size_t frames) {
   ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
-    hn::StoreU(Exp2MinusOne(d, hn::Mul(hn::LoadU(d, a + c), hn::LoadU(d, dt + t * dt_stride + c))), d, decay + t * decay_stride + c);
+    hn::StoreU(Exp2MinusOne(d, hn::Mul(hn::LoadU(d, a + c), hn::LoadU(d, dt + t * dt_stride + c))), d,
+               decay + t * decay_stride + c);
   });
 }
 
-// One run of one vector of channels; `next`: the history of the run after it, which is fetched meanwhile. kTaps past frames slide through registers:
-// past[0] leaves the history, past[1 ..] are convolved.
+// One run of one vector of channels; `next`: the history of the run after it, which is fetched meanwhile. kTaps past
+// frames slide through registers: past[0] leaves the history, past[1 ..] are convolved.
 template <size_t kTaps, class D>
-HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, const Run& run, const float* next, size_t c, const float* x, size_t x_stride, float* y,
-                                 size_t y_stride) {
+HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, const Run& run, const float* next, size_t c,
+                                 const float* x, size_t x_stride, float* y, size_t y_stride) {
   using V = hn::Vec<D>;
   const size_t width = conv.width;
   const V bias = hn::LoadU(d, conv.bias + c);
@@ -207,25 +222,34 @@ HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, const Run& run, co
 
 // Any number of taps.
 template <class D>
-HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, const Run& run, size_t c, const float* x, size_t x_stride, float* y, size_t y_stride) {
+HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, const Run& run, size_t c, const float* x, size_t x_stride,
+                                 float* y, size_t y_stride) {
   const ptrdiff_t taps = ptrdiff_t(conv.taps), frames = ptrdiff_t(run.frames);
-  const auto frame = [&](ptrdiff_t t) { return c + (t < 0 ? run.history + size_t(t + taps) * conv.width : x + size_t(t) * x_stride); };
+  const auto frame = [&](ptrdiff_t t) {
+    return c + (t < 0 ? run.history + size_t(t + taps) * conv.width : x + size_t(t) * x_stride);
+  };
   for (ptrdiff_t t = 0; t < frames; ++t) {
     auto sum = hn::LoadU(d, conv.bias + c);
-    for (ptrdiff_t j = 0; j < taps; ++j) sum = hn::MulAdd(hn::LoadU(d, conv.weights + size_t(j) * conv.width + c), hn::LoadU(d, frame(t + j + 1 - taps)), sum);
+    for (ptrdiff_t j = 0; j < taps; ++j)
+      sum = hn::MulAdd(hn::LoadU(d, conv.weights + size_t(j) * conv.width + c), hn::LoadU(d, frame(t + j + 1 - taps)),
+                       sum);
     hn::StoreU(Silu(d, sum), d, y + size_t(t) * y_stride + c);
   }
-  for (ptrdiff_t j = 0; j < taps; ++j) hn::StoreU(hn::LoadU(d, frame(frames + j - taps)), d, run.history + size_t(j) * conv.width + c);
+  for (ptrdiff_t j = 0; j < taps; ++j)
+    hn::StoreU(hn::LoadU(d, frame(frames + j - taps)), d, run.history + size_t(j) * conv.width + c);
 }
 
-HWY_NOINLINE void ConvSilu(const ConvKernel& conv, Runs runs, const float* x, size_t x_stride, float* y, size_t y_stride) {
+HWY_NOINLINE void ConvSilu(const ConvKernel& conv, Runs runs, const float* x, size_t x_stride, float* y,
+                           size_t y_stride) {
   WithTag(conv.width, [&](auto d) HWY_ATTR {
     ForEachRun(runs, [&](size_t r, size_t row) HWY_ATTR {
       const float *next = NextRun(runs, r).history, *in = x + row * x_stride;
       float* out = y + row * y_stride;
       for (size_t c = 0; c < conv.width; c += hn::Lanes(d)) {
-        if (conv.taps == 4) ConvSiluChannels<4>(d, conv, runs[r], next, c, in, x_stride, out, y_stride);
-        else ConvSiluChannels(d, conv, runs[r], c, in, x_stride, out, y_stride);
+        if (conv.taps == 4)
+          ConvSiluChannels<4>(d, conv, runs[r], next, c, in, x_stride, out, y_stride);
+        else
+          ConvSiluChannels(d, conv, runs[r], c, in, x_stride, out, y_stride);
       }
     });
   });

@@ -1,5 +1,5 @@
-// The recurrences: S4D filter banks, the selective scan of Mamba-1, the SSD scan of Mamba-2. Channels lie in SIMD lanes; the states of one
-// vector of channels stay in registers over the whole block.
+// The recurrences: S4D filter banks, the selective scan of Mamba-1, the SSD scan of Mamba-2. Channels lie in SIMD
+// lanes; the states of one vector of channels stay in registers over the whole block.
 #if defined(COIL_SSM_KERNELS_SCAN_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COIL_SSM_KERNELS_SCAN_INL_H_
 #undef COIL_SSM_KERNELS_SCAN_INL_H_
@@ -19,10 +19,11 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // ---- S4D: h' = z h + u, y = Re(c h') + D u. Source: Gu, Gupta, Goel, Re 2022, eq. 3 and 4, with B folded into c.
 
-// kModes modes of one vector of channels, whose coefficients are loaded once for all runs: they are twice what a state is. The first tile starts y
-// with D u, later ones add to it.
+// kModes modes of one vector of channels, whose coefficients are loaded once for all runs: they are twice what a state
+// is. The first tile starts y with D u, later ones add to it.
 template <size_t kModes, size_t kPanel, bool kComplex, bool kOutput, class D>
-HWY_INLINE void S4dTile(D d, const S4dKernel& bank, Runs runs, size_t mode, size_t c, const float* x, size_t x_stride, float* y, size_t y_stride) {
+HWY_INLINE void S4dTile(D d, const S4dKernel& bank, Runs runs, size_t mode, size_t c, const float* x, size_t x_stride,
+                        float* y, size_t y_stride) {
   using V = hn::Vec<D>;
   const size_t first = (c / kPanel * bank.modes + mode) * kPanel + c % kPanel, plane = bank.channels * bank.modes;
   V z_re[kModes], z_im[kModes], c_re[kModes], c_im[kModes], h_re[kModes], h_im[kModes];
@@ -78,20 +79,26 @@ HWY_INLINE void S4dBlock(const S4dKernel& bank, Runs runs, const float* x, size_
   WithPanels(bank.channels, [&](auto d, auto panel) HWY_ATTR {
     for (size_t c = 0; c < bank.channels; c += hn::Lanes(d)) {
       size_t mode = 0;
-      for (; mode + 4 <= bank.modes; mode += 4) S4dTile<4, panel, kComplex, kOutput>(d, bank, runs, mode, c, x, x_stride, y, y_stride);
-      for (; mode < bank.modes; ++mode) S4dTile<1, panel, kComplex, kOutput>(d, bank, runs, mode, c, x, x_stride, y, y_stride);
+      for (; mode + 4 <= bank.modes; mode += 4)
+        S4dTile<4, panel, kComplex, kOutput>(d, bank, runs, mode, c, x, x_stride, y, y_stride);
+      for (; mode < bank.modes; ++mode)
+        S4dTile<1, panel, kComplex, kOutput>(d, bank, runs, mode, c, x, x_stride, y, y_stride);
     }
   });
 }
 
 HWY_NOINLINE void S4d(const S4dKernel& bank, Runs runs, const float* x, size_t x_stride, float* y, size_t y_stride) {
-  if (bank.z_im) S4dBlock<true, true>(bank, runs, x, x_stride, y, y_stride);
-  else S4dBlock<false, true>(bank, runs, x, x_stride, y, y_stride);
+  if (bank.z_im)
+    S4dBlock<true, true>(bank, runs, x, x_stride, y, y_stride);
+  else
+    S4dBlock<false, true>(bank, runs, x, x_stride, y, y_stride);
 }
 
 HWY_NOINLINE void S4dEnd(const S4dKernel& bank, Runs runs, const float* x, size_t x_stride) {
-  if (bank.z_im) S4dBlock<true, false>(bank, runs, x, x_stride, nullptr, 0);
-  else S4dBlock<false, false>(bank, runs, x, x_stride, nullptr, 0);
+  if (bank.z_im)
+    S4dBlock<true, false>(bank, runs, x, x_stride, nullptr, 0);
+  else
+    S4dBlock<false, false>(bank, runs, x, x_stride, nullptr, 0);
 }
 
 // ---- Mamba-1: h[n] = e^(dt A[n]) h[n] + dt B[n] u, y = sum_n C[n] h[n] + D u. Source: Gu & Dao 2023, eq. 2 to 4.
@@ -106,7 +113,8 @@ HWY_INLINE V DecayAndAdd(D d, V t, V h, V x, V B) {
 template <size_t kStates, size_t kPanel, bool kOutput, bool kConstantB, bool kConstantC, class D>
 HWY_INLINE void SelectiveTile(D d, const ScanKernel& s, Runs runs, size_t n0, size_t c) {
   using V = hn::Vec<D>;
-  const size_t first = (c / kPanel * s.d_state + n0) * kPanel + c % kPanel, stride = s.stride, bc_stride = s.bc_stride, y_stride = s.y_stride;
+  const size_t first = (c / kPanel * s.d_state + n0) * kPanel + c % kPanel, stride = s.stride, bc_stride = s.bc_stride,
+               y_stride = s.y_stride;
   const float *a = s.a + first, *dt_row = s.dt + c, *u_row = s.u + c;
   const float *B = kConstantB ? nullptr : s.B + n0, *B_constant = kConstantB ? s.B_constant + first : nullptr;
   const float *C = kConstantC ? nullptr : s.C + n0, *C_constant = kConstantC ? s.C_constant + first : nullptr;
@@ -126,7 +134,9 @@ HWY_INLINE void SelectiveTile(D d, const ScanKernel& s, Runs runs, size_t n0, si
       for (size_t n = 0; n < kStates; ++n) {
         const V b = kConstantB ? hn::LoadU(d, B_constant + n * kPanel) : hn::Set(d, B[n]);
         h[n] = DecayAndAdd(d, hn::Mul(dt, hn::LoadU(d, a + n * kPanel)), h[n], dtu, b);
-        if constexpr (kOutput) sum[n % 2] = hn::MulAdd(kConstantC ? hn::LoadU(d, C_constant + n * kPanel) : hn::Set(d, C[n]), h[n], sum[n % 2]);
+        if constexpr (kOutput)
+          sum[n % 2] =
+              hn::MulAdd(kConstantC ? hn::LoadU(d, C_constant + n * kPanel) : hn::Set(d, C[n]), h[n], sum[n % 2]);
       }
       if constexpr (kOutput) {
         const V start = n0 == 0 ? hn::Mul(direct, u) : hn::LoadU(d, y);
@@ -155,10 +165,14 @@ HWY_INLINE void SelectiveBlock(const ScanKernel& s, Runs runs) {
 
 template <bool kOutput>
 HWY_INLINE void SelectiveDispatch(const ScanKernel& s, Runs runs) {
-  if (s.B_constant && s.C_constant) SelectiveBlock<kOutput, true, true>(s, runs);
-  else if (s.B_constant) SelectiveBlock<kOutput, true, false>(s, runs);
-  else if (s.C_constant) SelectiveBlock<kOutput, false, true>(s, runs);
-  else SelectiveBlock<kOutput, false, false>(s, runs);
+  if (s.B_constant && s.C_constant)
+    SelectiveBlock<kOutput, true, true>(s, runs);
+  else if (s.B_constant)
+    SelectiveBlock<kOutput, true, false>(s, runs);
+  else if (s.C_constant)
+    SelectiveBlock<kOutput, false, true>(s, runs);
+  else
+    SelectiveBlock<kOutput, false, false>(s, runs);
 }
 
 HWY_NOINLINE void SelectiveScanBlock(const ScanKernel& s, Runs runs) { SelectiveDispatch<true>(s, runs); }
@@ -166,12 +180,15 @@ HWY_NOINLINE void SelectiveScanEnd(const ScanKernel& s, Runs runs) { SelectiveDi
 
 // ---- Mamba-2: as above with one decay a head. Source: Dao & Gu 2024, sec. 3.
 
-// kHeads: every vector of channels lies within one head, whose values are broadcast; else each channel has its own. `row`: the run's first.
+// kHeads: every vector of channels lies within one head, whose values are broadcast; else each channel has its own.
+// `row`: the run's first.
 template <size_t kStates, size_t kPanel, bool kHeads, bool kOutput, class D>
-HWY_INLINE void SsdTile(D d, const SsdKernel& s, const Run& run, const float* next, size_t row, size_t n0, size_t c, size_t head) {
+HWY_INLINE void SsdTile(D d, const SsdKernel& s, const Run& run, const float* next, size_t row, size_t n0, size_t c,
+                        size_t head) {
   using V = hn::Vec<D>;
   const size_t first = s.first_state + (c / kPanel * s.d_state + n0) * kPanel + c % kPanel;
-  const float *decay = s.decay + row * s.stride + head, *dt = s.dt + row * s.dt_stride + head, *u_row = s.u + row * s.u_stride + c;
+  const float *decay = s.decay + row * s.stride + head, *dt = s.dt + row * s.dt_stride + head,
+              *u_row = s.u + row * s.u_stride + c;
   const float *B = s.B + row * s.bc_stride + n0, *C = s.C + row * s.bc_stride + n0;
   float *y = kOutput ? s.y + row * s.y_stride + c : nullptr, *state = run.scan_state + first;
   const V direct = hn::LoadU(d, s.D + c);
@@ -221,8 +238,10 @@ HWY_INLINE void SsdChannels(const SsdKernel& s, Runs runs) {
 
 template <bool kOutput>
 HWY_INLINE void SsdDispatch(const SsdKernel& s, Runs runs) {
-  if (s.headdim) SsdChannels<true, kOutput>(s, runs);
-  else SsdChannels<false, kOutput>(s, runs);
+  if (s.headdim)
+    SsdChannels<true, kOutput>(s, runs);
+  else
+    SsdChannels<false, kOutput>(s, runs);
 }
 
 HWY_NOINLINE void SsdBlock(const SsdKernel& s, Runs runs) { SsdDispatch<true>(s, runs); }

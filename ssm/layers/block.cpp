@@ -21,9 +21,11 @@ BlockRunner::BlockRunner(const Network& network, size_t streams, std::span<const
       folds_(network.stack(), head(), network.modulation().film_floats()),
       runs_(std::min(streams, rows_)),
       film_(runs_.size()) {
-  const size_t input_floats = rows_ * network.stride_in(), output_floats = rows_ * head().stride(), row_floats = rows_ * network.widest();
+  const size_t input_floats = rows_ * network.stride_in(), output_floats = rows_ * head().stride(),
+               row_floats = rows_ * network.widest();
   const size_t modulation_floats = padded(network.modulation().scratch_floats());
-  floats_.assign(input_floats + output_floats + modulation_floats + 3 * row_floats + network.stack().scratch_floats(rows_), 0.0f);
+  floats_.assign(
+      input_floats + output_floats + modulation_floats + 3 * row_floats + network.stack().scratch_floats(rows_), 0.0f);
   input_ = floats_.data();
   output_ = input_ + input_floats;
   modulation_ = output_ + output_floats;
@@ -39,7 +41,8 @@ void BlockRunner::collect_film(std::span<const StreamRows> streams) noexcept {
   for (size_t i = 0; i < streams.size(); ++i) {
     FilmPiece& piece = film_[i] = modulation.current(streams[i].arena);
     piece.frames = streams[i].frames;
-    film_stands_ = film_stands_ && piece.base && !piece.slope && (i == 0 || std::memcmp(piece.base, film_[0].base, vector_bytes) == 0);
+    film_stands_ = film_stands_ && piece.base && !piece.slope &&
+                   (i == 0 || std::memcmp(piece.base, film_[0].base, vector_bytes) == 0);
   }
   layers_.folded = film_stands_ ? &folds_ : nullptr;
   if (!film_stands_) return;
@@ -48,14 +51,19 @@ void BlockRunner::collect_film(std::span<const StreamRows> streams) noexcept {
   gain_ = gain;
 }
 
-const float* BlockRunner::run(std::span<const StreamRows> streams, const int32_t* tokens, size_t first_output, bool rests) noexcept {
+const float* BlockRunner::run(std::span<const StreamRows> streams, const int32_t* tokens, size_t first_output,
+                              bool rests) noexcept {
   size_t n = 0;
   for (const StreamRows& rows : streams) n += rows.frames;
-  if (rests) film_[0] = {n, 0, network_.modulation().current(streams[0].arena).base, nullptr};
-  else collect_film(streams);
+  if (rests)
+    film_[0] = {n, 0, network_.modulation().current(streams[0].arena).base, nullptr};
+  else
+    collect_film(streams);
   const std::span<const FilmPiece> pieces{film_.data(), rests ? 1 : streams.size()};
-  if (tokens) network_.embed(tokens, layers_.rows[0], n);
-  else network_.begin(input_, layers_.rows[0], n);
+  if (tokens)
+    network_.embed(tokens, layers_.rows[0], n);
+  else
+    network_.begin(input_, layers_.rows[0], n);
   float* h = network_.stack().run(n, streams, pieces, layers_);
   if (first_output < n) {
     // gains follow the pieces: a block that skips rows is one of a token model, which has none

@@ -7,11 +7,13 @@
 
 namespace coil::ssm {
 
-// The convolved channels stand first in a projected row. The history holds their rows of the last `taps` frames, oldest first.
+// The convolved channels stand first in a projected row. The history holds their rows of the last `taps` frames, oldest
+// first.
 class CausalConv {
  public:
   // channel c of the padded layout takes the weights of channel source[c] (-1: none)
-  CausalConv(const std::string& name, int channels, int taps, bool bias, const std::vector<int>& source, const Checkpoint& checkpoint)
+  CausalConv(const std::string& name, int channels, int taps, bool bias, const std::vector<int>& source,
+             const Checkpoint& checkpoint)
       : taps_(size_t(taps)), width_(source.size()) {
     bias_.assign(width_, 0.0f);
     if (taps == 0) return;
@@ -30,7 +32,8 @@ class CausalConv {
   ConvKernel kernel() const { return {weights_.data(), bias_.data(), taps_, width_}; }
 
   // [audio-thread]
-  void run(const Kernels& kernels, Runs runs, const float* rows, size_t stride, float* out, size_t frames) const noexcept {
+  void run(const Kernels& kernels, Runs runs, const float* rows, size_t stride, float* out,
+           size_t frames) const noexcept {
     if (taps_ == 0) return kernels.silu(rows, stride, out, width_, width_, frames);
     kernels.conv_silu(kernel(), runs, rows, stride, out, width_);
   }

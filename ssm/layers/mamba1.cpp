@@ -14,17 +14,25 @@ namespace {
 class Mamba1 final : public RecurrentPart {
  public:
   Mamba1(const Mamba1Config& config, const PartTraits& traits, const FoldedNorm& norm, const Build& build)
-      : RecurrentPart(config.d_model, config.d_model), kernels_(build.kernels), config_(config),
-        norm_eps_(norm.weight.empty() ? std::nullopt : std::optional(norm.eps)), channels_(padded(size_t(config.d_inner))),
-        rank_width_(padded(size_t(config.dt_rank))), bc_width_(padded(size_t(config.d_state))), source_(channel_source(config)),
+      : RecurrentPart(config.d_model, config.d_model),
+        kernels_(build.kernels),
+        config_(config),
+        norm_eps_(norm.weight.empty() ? std::nullopt : std::optional(norm.eps)),
+        channels_(padded(size_t(config.d_inner))),
+        rank_width_(padded(size_t(config.dt_rank))),
+        bc_width_(padded(size_t(config.d_state))),
+        source_(channel_source(config)),
         conv_(config.name + ".conv1d", config.d_inner, config.d_conv, config.conv_bias, source_, build.checkpoint) {
     const int inner = config.d_inner, model = config.d_model, rank = config.dt_rank, state = config.d_state;
-    const auto tensor = [&](const char* suffix, std::vector<int64_t> shape) { return build.checkpoint.floats(config.name + suffix, shape); };
+    const auto tensor = [&](const char* suffix, std::vector<int64_t> shape) {
+      return build.checkpoint.floats(config.name + suffix, shape);
+    };
 
     std::vector<int> xz_rows, bc_rows;
     append(xz_rows, iota(inner), channels_);
     append(xz_rows, iota(inner, inner), channels_);
-    in_proj_ = load_linear({config.name + ".in_proj", model, 2 * inner, config.bias}, build, xz_rows, iota(model), norm.weight);
+    in_proj_ = load_linear({config.name + ".in_proj", model, 2 * inner, config.bias}, build, xz_rows, iota(model),
+                           norm.weight);
 
     // upstream's x_proj in two: dt is needed first, and its few rows are dot products
     const LinearConfig x_proj{config.name + ".x_proj", inner, rank + 2 * state, config.x_proj_bias};
@@ -37,7 +45,8 @@ class Mamba1 final : public RecurrentPart {
     if (x_to_rank_.dots) {
       const auto weight = tensor(".dt_proj.weight", {inner, rank});
       dt_weights_.assign(size_t(rank) * channels_, 0.0f);
-      for (size_t i = 0; i < weight.size(); ++i) dt_weights_[i % size_t(rank) * channels_ + i / size_t(rank)] = weight[i];
+      for (size_t i = 0; i < weight.size(); ++i)
+        dt_weights_[i % size_t(rank) * channels_ + i / size_t(rank)] = weight[i];
     } else {
       dt_proj_ = load_linear({config.name + ".dt_proj", rank, inner, false}, build);
     }
@@ -55,8 +64,19 @@ class Mamba1 final : public RecurrentPart {
       }
 
     if (build.weights == WeightFormat::f32 && config.d_conv == 4 && x_to_rank_.dots && !config.rms_eps)
-      single_frame_ = Mamba1Frame{norm_eps_ ? &*norm_eps_ : nullptr, size_t(model), stride_in(), &in_proj_, &x_to_rank_, &x_to_bc_, &out_proj_,
-                                  conv_.kernel(), time_step(), size_t(state), bc_width_, a_.data(), D_.data()};
+      single_frame_ = Mamba1Frame{norm_eps_ ? &*norm_eps_ : nullptr,
+                                  size_t(model),
+                                  stride_in(),
+                                  &in_proj_,
+                                  &x_to_rank_,
+                                  &x_to_bc_,
+                                  &out_proj_,
+                                  conv_.kernel(),
+                                  time_step(),
+                                  size_t(state),
+                                  bc_width_,
+                                  a_.data(),
+                                  D_.data()};
 
     history_frames_ = size_t(traits.history_frames);
     history_offset_ = conv_.add_state(build.layout, traits, source_);
@@ -66,7 +86,9 @@ class Mamba1 final : public RecurrentPart {
 
   bool can_accumulate() const override { return true; }
   size_t history_floats() const override { return conv_.history_floats(); }
-  size_t scratch_floats(size_t frames) const override { return frames * (5 * channels_ + rank_width_ + x_to_bc_.d_out) + padded(frames); }
+  size_t scratch_floats(size_t frames) const override {
+    return frames * (5 * channels_ + rank_width_ + x_to_bc_.d_out) + padded(frames);
+  }
 
   void read_history(const float* in, float* history, float* scratch) const noexcept override {
     const size_t taps = conv_.taps();
@@ -94,14 +116,16 @@ class Mamba1 final : public RecurrentPart {
     }
   }
 
-  void recur(const float*, size_t frames, Runs runs, float* scratch, float* out, bool accumulate) const noexcept override {
+  void recur(const float*, size_t frames, Runs runs, float* scratch, float* out,
+             bool accumulate) const noexcept override {
     const Rows rows(*this, scratch, frames);
     kernels_.selective_scan(scan(rows), runs);
     kernels_.gate(rows.xz + channels_, 2 * channels_, rows.y, channels_, channels_, frames);
     kernels_.linear(out_proj_, nullptr, rows.y, channels_, out, stride_out(), frames, accumulate);
   }
 
-  void process(const float* in, size_t frames, Runs runs, float* scratch, float* out, bool accumulate) const noexcept override {
+  void process(const float* in, size_t frames, Runs runs, float* scratch, float* out,
+               bool accumulate) const noexcept override {
     if (frames != 1 || !single_frame_) return RecurrentPart::process(in, frames, runs, scratch, out, accumulate);
     kernels_.mamba1_frame(*single_frame_, runs[0], in, scratch, out, accumulate);
   }
@@ -122,7 +146,9 @@ class Mamba1 final : public RecurrentPart {
     }
   }
 
-  void join(const float* carry, float* scan_state) const noexcept override { join_real(carry, scan_state, scan_floats_); }
+  void join(const float* carry, float* scan_state) const noexcept override {
+    join_real(carry, scan_state, scan_floats_);
+  }
 
   LayerActivity activity(const Run& run, float* scratch) const noexcept override {
     const size_t inner = size_t(config_.d_inner);
@@ -160,11 +186,13 @@ class Mamba1 final : public RecurrentPart {
     kernels_.rms_norm(ones_.data(), *config_.rms_eps, count, width, values, stride, values, stride, frames);
   }
 
-  TimeStepKernel time_step() const noexcept { return {dt_weights_.data(), dt_bias_.data(), size_t(config_.dt_rank), channels_}; }
+  TimeStepKernel time_step() const noexcept {
+    return {dt_weights_.data(), dt_bias_.data(), size_t(config_.dt_rank), channels_};
+  }
 
   ScanKernel scan(const Rows& rows) const noexcept {
-    return {channels_, size_t(config_.d_state), a_.data(), D_.data(), rows.dt, rows.x, channels_, rows.bc, rows.bc + bc_width_, x_to_bc_.d_out,
-            nullptr, nullptr, rows.y, channels_};
+    return {channels_, size_t(config_.d_state), a_.data(),      D_.data(), rows.dt, rows.x, channels_,
+            rows.bc,   rows.bc + bc_width_,     x_to_bc_.d_out, nullptr,   nullptr, rows.y, channels_};
   }
 
   const Kernels& kernels_;

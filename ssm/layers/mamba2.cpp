@@ -12,12 +12,15 @@ namespace coil::ssm {
 
 namespace {
 
-// The inner channels in SIMD-friendly order: cut into ranges that belong to one B/C group and one norm group each, every range padded.
+// The inner channels in SIMD-friendly order: cut into ranges that belong to one B/C group and one norm group each,
+// every range padded.
 struct ChannelRanges {
   size_t count, width, padded_width;
 
   explicit ChannelRanges(const Mamba2Config& c)
-      : count(size_t(std::lcm(c.ngroups, c.d_inner() / c.norm_group_size))), width(size_t(c.d_inner()) / count), padded_width(padded(width)) {}
+      : count(size_t(std::lcm(c.ngroups, c.d_inner() / c.norm_group_size))),
+        width(size_t(c.d_inner()) / count),
+        padded_width(padded(width)) {}
 
   size_t channels() const { return count * padded_width; }
   size_t place(size_t channel) const { return channel / width * padded_width + channel % width; }
@@ -31,15 +34,25 @@ struct ChannelRanges {
 class Mamba2 final : public RecurrentPart {
  public:
   Mamba2(const Mamba2Config& config, const PartTraits& traits, const FoldedNorm& norm, const Build& build)
-      : RecurrentPart(config.d_model, config.d_model), kernels_(build.kernels), config_(config),
-        norm_eps_(norm.weight.empty() ? std::nullopt : std::optional(norm.eps)), ranges_(config), channels_(ranges_.channels()),
-        norm_groups_(size_t(config.d_inner() / config.norm_group_size)), bc_width_(padded(size_t(config.ngroups * config.d_state))),
+      : RecurrentPart(config.d_model, config.d_model),
+        kernels_(build.kernels),
+        config_(config),
+        norm_eps_(norm.weight.empty() ? std::nullopt : std::optional(norm.eps)),
+        ranges_(config),
+        channels_(ranges_.channels()),
+        norm_groups_(size_t(config.d_inner() / config.norm_group_size)),
+        bc_width_(padded(size_t(config.ngroups * config.d_state))),
         heads_width_(padded(size_t(config.heads))),
         // whole heads in every range, whole vectors in every head: the scan broadcasts the heads' values
-        heads_in_lanes_(size_t(config.headdim) % kPad == 0 && ranges_.width % size_t(config.headdim) == 0), conv_source_(conv_source()),
-        conv_(config.name + ".conv1d", config.conv_channels(), config.d_conv, config.conv_bias, conv_source_, build.checkpoint) {
-    const int inner = config.d_inner(), model = config.d_model, heads = config.heads, bc = config.ngroups * config.d_state;
-    const auto tensor = [&](const char* suffix, std::vector<int64_t> shape) { return build.checkpoint.floats(config.name + suffix, shape); };
+        heads_in_lanes_(size_t(config.headdim) % kPad == 0 && ranges_.width % size_t(config.headdim) == 0),
+        conv_source_(conv_source()),
+        conv_(config.name + ".conv1d", config.conv_channels(), config.d_conv, config.conv_bias, conv_source_,
+              build.checkpoint) {
+    const int inner = config.d_inner(), model = config.d_model, heads = config.heads,
+              bc = config.ngroups * config.d_state;
+    const auto tensor = [&](const char* suffix, std::vector<int64_t> shape) {
+      return build.checkpoint.floats(config.name + suffix, shape);
+    };
 
     // upstream's rows are z, x, B, C, dt; here x, B, C come first, so that the convolution's channels lie together
     std::vector<int> rows;
@@ -49,13 +62,14 @@ class Mamba2 final : public RecurrentPart {
     append(rows, ranges_.source(0));
     append(rows, iota(heads, 2 * inner + 2 * bc), heads_width_);
     const int d_out = 2 * inner + 2 * bc + heads;
-    in_proj_ = load_linear({config.name + ".in_proj", model, d_out, config.bias}, build, rows, iota(model), norm.weight);
+    in_proj_ =
+        load_linear({config.name + ".in_proj", model, d_out, config.bias}, build, rows, iota(model), norm.weight);
 
     // a norm over all channels is folded like the one in front
     const auto gate_norm = tensor(".norm.weight", {inner});
     norm_ = arranged(gate_norm, ranges_.source());
-    out_proj_ = load_linear({config.name + ".out_proj", inner, model, config.bias}, build, iota(model), ranges_.source(),
-                            norm_groups_ == 1 ? gate_norm : std::vector<float>());
+    out_proj_ = load_linear({config.name + ".out_proj", inner, model, config.bias}, build, iota(model),
+                            ranges_.source(), norm_groups_ == 1 ? gate_norm : std::vector<float>());
     dt_bias_ = arranged(tensor(".dt_bias", {heads}), iota(heads));
     a_.assign(heads_width_, 0.0f);
     const auto A_log = build.checkpoint.doubles(config.name + ".A_log", {heads});
@@ -68,7 +82,8 @@ class Mamba2 final : public RecurrentPart {
       const size_t head = c / size_t(config.headdim);
       D_[ranges_.place(c)] = D[head];
       const size_t place = ranges_.place(c);
-      if (head_runs_.empty() || head_runs_.back().head != head || head_runs_.back().begin + head_runs_.back().channels != place)
+      if (head_runs_.empty() || head_runs_.back().head != head ||
+          head_runs_.back().begin + head_runs_.back().channels != place)
         head_runs_.push_back({place, 0, head});
       ++head_runs_.back().channels;
       for (size_t n = 0; n < size_t(config.d_state); ++n) position.push_back(uint32_t(state_place(place, n)));
@@ -83,7 +98,8 @@ class Mamba2 final : public RecurrentPart {
   bool can_accumulate() const override { return true; }
   size_t history_floats() const override { return conv_.history_floats(); }
   size_t scratch_floats(size_t frames) const override {
-    return frames * (stride() + conv_.width() + channels_ + heads_width_ + (heads_in_lanes_ ? 0 : 2 * channels_)) + padded(frames);
+    return frames * (stride() + conv_.width() + channels_ + heads_width_ + (heads_in_lanes_ ? 0 : 2 * channels_)) +
+           padded(frames);
   }
 
   void read_history(const float* in, float* history, float* scratch) const noexcept override {
@@ -96,7 +112,8 @@ class Mamba2 final : public RecurrentPart {
     const Rows rows(*this, scratch, frames);
     project(in, frames, rows.projected, rows.scale);
     float* dt = rows.projected + dt_at();
-    kernels_.time_step(dt_bias_.data(), float(config_.dt_min), float(config_.dt_max), true, dt, stride(), heads_width_, frames);
+    kernels_.time_step(dt_bias_.data(), float(config_.dt_min), float(config_.dt_max), true, dt, stride(), heads_width_,
+                       frames);
     kernels_.decay(a_.data(), dt, stride(), rows.head_decay, heads_width_, heads_width_, frames);
     conv_.run(kernels_, runs, rows.projected, stride(), rows.xbc, frames);
     if (heads_in_lanes_) return;
@@ -108,15 +125,18 @@ class Mamba2 final : public RecurrentPart {
     }
   }
 
-  void recur(const float*, size_t frames, Runs runs, float* scratch, float* out, bool accumulate) const noexcept override {
+  void recur(const float*, size_t frames, Runs runs, float* scratch, float* out,
+             bool accumulate) const noexcept override {
     const Rows rows(*this, scratch, frames);
     for (size_t range = 0; range < ranges_.count; ++range) kernels_.ssd(scan(rows, range), runs);
     kernels_.gate(rows.projected + conv_.width(), stride(), rows.y, channels_, channels_, frames);
     const size_t count = size_t(config_.norm_group_size), width = channels_ / norm_groups_;
     if (norm_groups_ == 1) kernels_.rms_scale(config_.norm_eps, count, width, rows.y, channels_, rows.scale, frames);
     for (size_t g = 0; norm_groups_ > 1 && g < norm_groups_; ++g)
-      kernels_.rms_norm(norm_.data() + g * width, config_.norm_eps, count, width, rows.y + g * width, channels_, rows.y + g * width, channels_, frames);
-    kernels_.linear(out_proj_, norm_groups_ == 1 ? rows.scale : nullptr, rows.y, channels_, out, stride_out(), frames, accumulate);
+      kernels_.rms_norm(norm_.data() + g * width, config_.norm_eps, count, width, rows.y + g * width, channels_,
+                        rows.y + g * width, channels_, frames);
+    kernels_.linear(out_proj_, norm_groups_ == 1 ? rows.scale : nullptr, rows.y, channels_, out, stride_out(), frames,
+                    accumulate);
   }
 
   void end_state(const float*, size_t frames, float* scratch, float* carry) const noexcept override {
@@ -130,15 +150,19 @@ class Mamba2 final : public RecurrentPart {
       float elapsed = 0;
       for (size_t t = 0; t < frames; ++t) elapsed += rows.projected[t * stride() + dt_at() + run.head];
       const float decay = std::exp2(elapsed * a_[run.head]);
-      for (size_t n = 0; n < size_t(config_.d_state); ++n) for (size_t c = run.begin; c < run.begin + run.channels; ++c) factor[state_place(c, n)] = decay;
+      for (size_t n = 0; n < size_t(config_.d_state); ++n)
+        for (size_t c = run.begin; c < run.begin + run.channels; ++c) factor[state_place(c, n)] = decay;
     }
   }
 
-  void join(const float* carry, float* scan_state) const noexcept override { join_real(carry, scan_state, scan_floats_); }
+  void join(const float* carry, float* scan_state) const noexcept override {
+    join_real(carry, scan_state, scan_floats_);
+  }
 
   LayerActivity activity(const Run& run, float* scratch) const noexcept override {
     const float* dt = Rows(*this, scratch, run.frames).projected + dt_at() + (run.frames - 1) * stride();
-    return {sum_of_squares(run.scan_state, scan_floats_) / float(config_.d_inner() * config_.d_state), mean(dt, size_t(config_.heads))};
+    return {sum_of_squares(run.scan_state, scan_floats_) / float(config_.d_inner() * config_.d_state),
+            mean(dt, size_t(config_.heads))};
   }
 
  private:
@@ -190,10 +214,25 @@ class Mamba2 final : public RecurrentPart {
   }
 
   SsdKernel scan(const Rows& rows, size_t range) const noexcept {
-    const size_t at = range * ranges_.padded_width, group = range * size_t(config_.ngroups) / ranges_.count, states = size_t(config_.d_state);
+    const size_t at = range * ranges_.padded_width, group = range * size_t(config_.ngroups) / ranges_.count,
+                 states = size_t(config_.d_state);
     const float* B = rows.xbc + channels_ + group * states;
-    SsdKernel s{ranges_.padded_width, states, at * states, 0, D_.data() + at, nullptr, nullptr, rows.xbc + at, 0, 0, conv_.width(), B, B + bc_width_,
-                conv_.width(), rows.y + at, channels_};
+    SsdKernel s{ranges_.padded_width,
+                states,
+                at * states,
+                0,
+                D_.data() + at,
+                nullptr,
+                nullptr,
+                rows.xbc + at,
+                0,
+                0,
+                conv_.width(),
+                B,
+                B + bc_width_,
+                conv_.width(),
+                rows.y + at,
+                channels_};
     if (heads_in_lanes_) {
       const size_t head = range * ranges_.width / size_t(config_.headdim);
       s.headdim = size_t(config_.headdim);

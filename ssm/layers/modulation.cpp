@@ -15,10 +15,10 @@ namespace {
 
 // The whole numbers of the modulation, kept in the arena as floats (exact: all below 2^24).
 struct Counters {
-  float in_piece;      // frames since the piece began
-  float ramp;          // frames that the controls' ramp had left when the piece began; 0: none
-  float hop_phase;     // frames since the hop began, at the piece's begin
-  float started;       // 1 once a frame was heard
+  float in_piece;   // frames since the piece began
+  float ramp;       // frames that the controls' ramp had left when the piece began; 0: none
+  float hop_phase;  // frames since the hop began, at the piece's begin
+  float started;    // 1 once a frame was heard
 };
 
 // At least one, and within reason, whatever a state file said: time must go on.
@@ -37,11 +37,16 @@ struct Modulation::SlowPath {
 
   SlowPath(const ModelConfig& config, const SlowPathConfig& slow, const Build& build, const std::vector<int>& film_rows,
            const std::vector<PlannedLayer>& layers)
-      : hop_frames(size_t(slow.hop_frames)), n_features(size_t(slow.n_features)), features_width(padded(n_features)),
-        control_count(slow.controls ? size_t(config.control_count) : 0), d_film(film_rows.size()),
-        features(load_linear(slow.features, build)), in_proj(load_in_proj(slow, build)),
+      : hop_frames(size_t(slow.hop_frames)),
+        n_features(size_t(slow.n_features)),
+        features_width(padded(n_features)),
+        control_count(slow.controls ? size_t(config.control_count) : 0),
+        d_film(film_rows.size()),
+        features(load_linear(slow.features, build)),
+        in_proj(load_in_proj(slow, build)),
         out_proj(load_linear(slow.out_proj, build, film_rows, iota(slow.out_proj.d_in))),
-        stack(layers, slow.in_proj.d_out, build), kernels(build.kernels) {
+        stack(layers, slow.in_proj.d_out, build),
+        kernels(build.kernels) {
     StateLayout& layout = build.layout;
     std::vector<uint32_t> sums_position, film_position(size_t(config.film_size)), control_position;
     for (size_t half = 0; half < 2; ++half)
@@ -97,7 +102,8 @@ Modulation::Modulation(const ModelConfig& config, const Plan& plan, const Card& 
   const std::vector<int>& film_rows = plan.film_rows;
   const Checkpoint& checkpoint = build.checkpoint;
   StateLayout& layout = build.layout;
-  has_gain_ = std::any_of(controls_.begin(), controls_.end(), [](const Control& c) { return c.to == Control::To::output_gain_db; });
+  has_gain_ = std::any_of(controls_.begin(), controls_.end(),
+                          [](const Control& c) { return c.to == Control::To::output_gain_db; });
   if (film_floats_ == 0 && !has_gain_) return;
   vector_floats_ = film_floats_ + kPad;
   network_controls_ = size_t(config.control_count);
@@ -128,7 +134,8 @@ Modulation::Modulation(const ModelConfig& config, const Plan& plan, const Card& 
   now_ = layout.add({"state.film.controls", shape}, vector_floats_, position);
   target_ = layout.add({"state.film.controls_target", shape}, vector_floats_, position);
   counters_ = layout.add({"state.film.counters", {4}}, 4, {0, 1, 2, 3});
-  if (config.slow_path) slow_ = std::make_unique<SlowPath>(config, *config.slow_path, build, film_rows, plan.slow_layers);
+  if (config.slow_path)
+    slow_ = std::make_unique<SlowPath>(config, *config.slow_path, build, film_rows, plan.slow_layers);
 }
 
 Modulation::~Modulation() = default;
@@ -168,7 +175,8 @@ void Modulation::close_piece(float* arena) const noexcept {
   float *now = arena + now_, *target = arena + target_;
   if (c.ramp > 0) {
     const float done = c.in_piece / c.ramp;
-    for (size_t i = 0; i < vector_floats_; ++i) now[i] = done == 1.0f ? target[i] : now[i] + (target[i] - now[i]) * done;
+    for (size_t i = 0; i < vector_floats_; ++i)
+      now[i] = done == 1.0f ? target[i] : now[i] + (target[i] - now[i]) * done;
     c.ramp -= c.in_piece;
   }
   if (slow_) c.hop_phase += c.in_piece;
@@ -208,9 +216,12 @@ void Modulation::set_controls(float* arena, std::span<const float> values) const
   size_t used = 0;
   for (size_t i = 0; i < std::min(values.size(), controls_.size()); ++i) {
     const Control& control = controls_[i];
-    const float value = std::clamp(std::isfinite(values[i]) ? values[i] : float(control.default_value), float(control.min), float(control.max));
-    if (control.to == Control::To::output_gain_db) gain_db += value;
-    else if (used < network_controls_) inputs[used++] = float(2 * control.normalised(value) - 1);
+    const float value = std::clamp(std::isfinite(values[i]) ? values[i] : float(control.default_value),
+                                   float(control.min), float(control.max));
+    if (control.to == Control::To::output_gain_db)
+      gain_db += value;
+    else if (used < network_controls_)
+      inputs[used++] = float(2 * control.normalised(value) - 1);
   }
 
   float* target = arena + target_;
@@ -239,8 +250,10 @@ void Modulation::set_controls(float* arena, std::span<const float> values) const
 
 void Modulation::reset(float* arena, const float* rest, size_t arena_floats) const noexcept {
   const auto take = [&](size_t begin, size_t end) {
-    if (rest) std::copy(rest + begin, rest + end, arena + begin);
-    else std::fill(arena + begin, arena + end, 0.0f);
+    if (rest)
+      std::copy(rest + begin, rest + end, arena + begin);
+    else
+      std::fill(arena + begin, arena + end, 0.0f);
   };
   if (vector_floats_ == 0) return take(0, arena_floats);
   take(0, target_);

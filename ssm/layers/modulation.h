@@ -1,7 +1,8 @@
 // What moves the FiLM vector and the output gain: the controls through their small network, and the slow path.
 //
-// Time is cut into pieces in which both move linearly: a piece ends where a hop of the slow path ends, where a control's ramp ends, and
-// where a control is set. Pieces do not depend on how the signal is cut into calls, so neither does the result.
+// Time is cut into pieces in which both move linearly: a piece ends where a hop of the slow path ends, where a
+// control's ramp ends, and where a control is set. Pieces do not depend on how the signal is cut into calls, so neither
+// does the result.
 #pragma once
 
 #include <memory>
@@ -26,13 +27,15 @@ class Modulation {
   // At most so many frames may be handed to one call of advance.
   static constexpr size_t kMaxFrames = 64;
 
-  // From the current frame on; `frames` is what is left of the piece. base and slope point into the arena. [audio-thread]
+  // From the current frame on; `frames` is what is left of the piece. base and slope point into the arena.
+  // [audio-thread]
   FilmPiece current(const float* arena) const noexcept;
   // Moves on by `frames` frames of the current piece, which had these input rows. [audio-thread]
   void advance(float* arena, const float* input_rows, size_t frames, float* scratch) const noexcept;
 
   void set_controls(float* arena, std::span<const float> values) const noexcept;  // [audio-thread]
-  // The whole arena becomes `rest` (null: zeros), but for what the controls ask for, which is then in force at once. [audio-thread]
+  // The whole arena becomes `rest` (null: zeros), but for what the controls ask for, which is then in force at once.
+  // [audio-thread]
   void reset(float* arena, const float* rest, size_t arena_floats) const noexcept;
 
   // The output gain lies behind the FiLM vector.

@@ -23,7 +23,8 @@ LayerStack::LayerStack(const std::vector<PlannedLayer>& layers, int width, const
   for (const PlannedLayer& planned : layers) {
     Layer layer{planned.residual, {}, {}, {}, stride, stride};
     for (const PlannedPart& place : planned.parts) {
-      layer.parts.push_back(std::visit([&](const auto& config) { return make_part(config, place, build); }, place.config));
+      layer.parts.push_back(
+          std::visit([&](const auto& config) { return make_part(config, place, build); }, place.config));
       stride = base(layer.parts.back()).stride_out();
       widest_ = std::max(widest_, stride);
     }
@@ -62,14 +63,17 @@ bool FilmFolds::update(const float* film) noexcept {
     const float *scale = film + stack_.folds()[i].film_offset, *shift = scale + plain.d_out;
     for (size_t row = 0; row < plain.d_out; ++row) folded.bias[row] = plain.bias[row] * (1 + scale[row]) + shift[row];
     for (size_t row = 0; row < plain.offset.size(); ++row)
-      for (size_t k = 0, at = plain.offset[row]; k < plain.d_in; ++k, at += plain.step[row]) folded.f32[at] = plain.f32[at] * (1 + scale[row]);
+      for (size_t k = 0, at = plain.offset[row]; k < plain.d_in; ++k, at += plain.step[row])
+        folded.f32[at] = plain.f32[at] * (1 + scale[row]);
   }
   for (size_t i = 0; i < rests_.size(); ++i) {
     const auto& [part, fold] = stack_.rests()[i];
     const size_t width = part->stride_in();
     // a folded matrix gives its bias where the input is 0
-    if (fold >= 0) stack_.kernels().tanh(matrices_[size_t(fold)].bias.data(), width, rests_[i].data(), width, width, 1);
-    else part->rest_rows({1, 0, film, nullptr}, 1, 0, width, rests_[i].data());
+    if (fold >= 0)
+      stack_.kernels().tanh(matrices_[size_t(fold)].bias.data(), width, rests_[i].data(), width, width, 1);
+    else
+      part->rest_rows({1, 0, film, nullptr}, 1, 0, width, rests_[i].data());
   }
   if (output_) fold_output(film);
   return true;
@@ -86,7 +90,8 @@ size_t LayerStack::scratch_floats(size_t frames) const {
   size_t floats = 0;
   for (const Layer& layer : layers_)
     for (const AnyPart& part : layer.parts)
-      if (const auto* mixer = std::get_if<std::unique_ptr<RecurrentPart>>(&part)) floats = std::max(floats, (*mixer)->scratch_floats(frames));
+      if (const auto* mixer = std::get_if<std::unique_ptr<RecurrentPart>>(&part))
+        floats = std::max(floats, (*mixer)->scratch_floats(frames));
   return floats;
 }
 
@@ -164,8 +169,9 @@ OutputHead OutputHead::select(const Kernels& kernels, std::span<const uint32_t> 
   return head;
 }
 
-void OutputHead::process(const Kernels& kernels, const float* input_rows, size_t input_stride, const float* h, size_t h_stride, float* output_rows,
-                         size_t n, std::span<const FilmPiece> film, const PackedLinear* folded) const noexcept {
+void OutputHead::process(const Kernels& kernels, const float* input_rows, size_t input_stride, const float* h,
+                         size_t h_stride, float* output_rows, size_t n, std::span<const FilmPiece> film,
+                         const PackedLinear* folded) const noexcept {
   if (projection_) {
     kernels.linear(folded ? *folded : *projection_, nullptr, h, h_stride, output_rows, stride(), n, false);
     if (!film_rows_.empty() && !folded) add_film(kernels, h, h_stride, output_rows, n, film);
@@ -198,10 +204,12 @@ Network::Network(const ModelConfig& config, const Plan& plan, const Card& card, 
   exact.weights = WeightFormat::f32;
   if (config.embedding) {
     vocab_ = size_t(config.embedding->vocab);
-    const auto table = build.checkpoint.floats(config.embedding->name + ".weight", {config.embedding->vocab, config.d_model});
+    const auto table =
+        build.checkpoint.floats(config.embedding->name + ".weight", {config.embedding->vocab, config.d_model});
     embedding_stride_ = padded(size_t(config.d_model));
     embedding_.assign(vocab_ * embedding_stride_, 0.0f);
-    for (size_t i = 0; i < vocab_; ++i) std::copy_n(table.data() + i * size_t(config.d_model), config.d_model, embedding_.data() + i * embedding_stride_);
+    for (size_t i = 0; i < vocab_; ++i)
+      std::copy_n(table.data() + i * size_t(config.d_model), config.d_model, embedding_.data() + i * embedding_stride_);
   }
   if (config.in_proj) in_proj_ = load_linear(*config.in_proj, exact);
   if (config.norm_f) norm_f_ = make_rms_norm(*config.norm_f, build);
@@ -230,14 +238,17 @@ size_t Network::pack_input(const float* frames, float* rows, size_t n) const noe
 }
 
 void Network::begin(const float* input_rows, float* h, size_t n) const noexcept {
-  if (in_proj_) kernels_.linear(*in_proj_, nullptr, input_rows, stride_in(), h, in_proj_->d_out, n, false);
-  else std::memcpy(h, input_rows, n * stride_in() * sizeof(float));
+  if (in_proj_)
+    kernels_.linear(*in_proj_, nullptr, input_rows, stride_in(), h, in_proj_->d_out, n, false);
+  else
+    std::memcpy(h, input_rows, n * stride_in() * sizeof(float));
 }
 
 void Network::embed(const int32_t* tokens, float* h, size_t n) const noexcept {
   for (size_t t = 0; t < n; ++t) {
     const size_t id = tokens[t] >= 0 && size_t(tokens[t]) < vocab_ ? size_t(tokens[t]) : 0;
-    std::memcpy(h + t * embedding_stride_, embedding_.data() + id * embedding_stride_, embedding_stride_ * sizeof(float));
+    std::memcpy(h + t * embedding_stride_, embedding_.data() + id * embedding_stride_,
+                embedding_stride_ * sizeof(float));
   }
 }
 
@@ -251,7 +262,8 @@ void Network::end(const OutputHead& head, const float* input_rows, float* h, flo
   for (const FilmPiece& piece : film) {
     const size_t frames = std::min(piece.frames, n);
     for (size_t t = 0; t < frames; ++t, output_rows += head.stride()) {
-      const float gain = piece.slope ? piece.base[index] + piece.slope[index] * (piece.first + float(t)) : piece.base[index];
+      const float gain =
+          piece.slope ? piece.base[index] + piece.slope[index] * (piece.first + float(t)) : piece.base[index];
       for (size_t c = 0; c < head.width(); ++c) output_rows[c] *= gain;
     }
     n -= frames;

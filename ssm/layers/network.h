@@ -1,4 +1,5 @@
-// The compiled network: input, layers, output, modulation; shared by block execution (Stream) and the parallel scan (Scan).
+// The compiled network: input, layers, output, modulation; shared by block execution (Stream) and the parallel scan
+// (Scan).
 #pragma once
 
 #include <algorithm>
@@ -25,8 +26,9 @@ struct Layer {
 class LayerStack;
 class OutputHead;
 
-// While the FiLM vector stands still, a film part behind a linear part costs nothing: (1 + scale) (W x + b) + shift is a linear part too.
-// So is the output projection with what is added to its weights. One stream's copies of those matrices, and of what each RestTanh subtracts.
+// While the FiLM vector stands still, a film part behind a linear part costs nothing: (1 + scale) (W x + b) + shift is
+// a linear part too. So is the output projection with what is added to its weights. One stream's copies of those
+// matrices, and of what each RestTanh subtracts.
 class FilmFolds {
  public:
   FilmFolds(const LayerStack& stack, const OutputHead& head, size_t film_floats);  // [main-thread]
@@ -52,8 +54,9 @@ struct LayerBuffers {
   float* rows[3];
   float* scratch;
   Run* runs;
-  const FilmFolds* folded = nullptr;     // of the FiLM vector that holds; null: film parts run by themselves
-  std::span<LayerActivity> activity;     // of the first layers with memory, wanted when a single stream runs; empty: not wanted
+  const FilmFolds* folded = nullptr;  // of the FiLM vector that holds; null: film parts run by themselves
+  std::span<LayerActivity>
+      activity;  // of the first layers with memory, wanted when a single stream runs; empty: not wanted
 };
 
 class LayerStack {
@@ -80,9 +83,10 @@ class LayerStack {
   size_t scratch_floats(size_t frames) const;
   size_t layers_with_memory() const;
 
-  // h = buffers.rows[0] on entry: `frames` rows, those of one stream after those of the other, as the film pieces are. Returns the row
-  // buffer that holds the result. [audio-thread]
-  float* run(size_t frames, std::span<const StreamRows> streams, std::span<const FilmPiece> film, const LayerBuffers& buffers) const noexcept;
+  // h = buffers.rows[0] on entry: `frames` rows, those of one stream after those of the other, as the film pieces are.
+  // Returns the row buffer that holds the result. [audio-thread]
+  float* run(size_t frames, std::span<const StreamRows> streams, std::span<const FilmPiece> film,
+             const LayerBuffers& buffers) const noexcept;
 
  private:
   const Kernels& kernels_;
@@ -95,8 +99,10 @@ class LayerStack {
 // From a row of the network to its outputs: the output projection and the direct path, of all outputs or of some.
 class OutputHead {
  public:
-  // film_offset: where the padded rows of what is added to the projection's weights begin in the FiLM vector; none: nothing is.
-  OutputHead(std::optional<PackedLinear> projection, std::optional<PackedLinear> direct, size_t outputs, std::optional<size_t> film_offset);
+  // film_offset: where the padded rows of what is added to the projection's weights begin in the FiLM vector; none:
+  // nothing is.
+  OutputHead(std::optional<PackedLinear> projection, std::optional<PackedLinear> direct, size_t outputs,
+             std::optional<size_t> film_offset);
   // Only these outputs, in this order, each to the bit as here. [main-thread]
   OutputHead select(const Kernels& kernels, std::span<const uint32_t> outputs) const;
 
@@ -105,17 +111,21 @@ class OutputHead {
   const PackedLinear* projection() const { return projection_ ? &*projection_ : nullptr; }
   // Per output, where the row of what is added to its weights lies in the FiLM vector; empty: nothing is.
   const std::vector<size_t>& film_rows() const { return film_rows_; }
-  // h [n][h_stride], output_rows [n][stride()]; folded: the projection with the film pieces in it, or null. [audio-thread]
-  void process(const Kernels& kernels, const float* input_rows, size_t input_stride, const float* h, size_t h_stride, float* output_rows, size_t n,
-               std::span<const FilmPiece> film, const PackedLinear* folded) const noexcept;
+  // h [n][h_stride], output_rows [n][stride()]; folded: the projection with the film pieces in it, or null.
+  // [audio-thread]
+  void process(const Kernels& kernels, const float* input_rows, size_t input_stride, const float* h, size_t h_stride,
+               float* output_rows, size_t n, std::span<const FilmPiece> film,
+               const PackedLinear* folded) const noexcept;
 
  private:
-  void add_film(const Kernels& kernels, const float* h, size_t h_stride, float* output_rows, size_t n, std::span<const FilmPiece> film) const noexcept;
+  void add_film(const Kernels& kernels, const float* h, size_t h_stride, float* output_rows, size_t n,
+                std::span<const FilmPiece> film) const noexcept;
 
   std::optional<PackedLinear> projection_, direct_;
   size_t width_;
   std::vector<size_t> film_rows_;
-  std::vector<uint32_t> taken_;  // without a projection: the floats of a row that are the outputs; empty: all as they lie
+  std::vector<uint32_t>
+      taken_;  // without a projection: the floats of a row that are the outputs; empty: all as they lie
 };
 
 class Network {
@@ -134,15 +144,16 @@ class Network {
   // Frames per block that keep a block's rows within a fast cache. Longer calls are cut.
   size_t block_frames() const;
 
-  // Packs n interleaved frames into padded rows; returns how many values were not finite (they become 0). [audio-thread]
+  // Packs n interleaved frames into padded rows; returns how many values were not finite (they become 0).
+  // [audio-thread]
   size_t pack_input(const float* frames, float* rows, size_t n) const noexcept;
   // rows of the input -> rows of the first layer. Ids outside the vocabulary read as 0.
   void begin(const float* input_rows, float* h, size_t n) const noexcept;
   void embed(const int32_t* tokens, float* h, size_t n) const noexcept;
-  // h -> output rows of `head`, which is head() or selected from it: norm, projection, direct path and gain. `h` is overwritten.
-  // `folded`: of this head and the film pieces, if they stand still.
-  void end(const OutputHead& head, const float* input_rows, float* h, float* output_rows, size_t n, std::span<const FilmPiece> film,
-           const FilmFolds* folded) const noexcept;
+  // h -> output rows of `head`, which is head() or selected from it: norm, projection, direct path and gain. `h` is
+  // overwritten. `folded`: of this head and the film pieces, if they stand still.
+  void end(const OutputHead& head, const float* input_rows, float* h, float* output_rows, size_t n,
+           std::span<const FilmPiece> film, const FilmFolds* folded) const noexcept;
 
  private:
   const Kernels& kernels_;

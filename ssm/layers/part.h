@@ -1,4 +1,5 @@
-// What a compiled part of the network offers: block processing, and for parts with memory the two halves of the parallel scan.
+// What a compiled part of the network offers: block processing, and for parts with memory the two halves of the
+// parallel scan.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +16,8 @@
 
 namespace coil::ssm {
 
-// The FiLM vector over some frames: at frame t it is base + slope * (first + t); slope null: it is base throughout. Each film part's scale
-// and shift are padded, so offsets here are not those of the config.
+// The FiLM vector over some frames: at frame t it is base + slope * (first + t); slope null: it is base throughout.
+// Each film part's scale and shift are padded, so offsets here are not those of the config.
 struct FilmPiece {
   size_t frames = 0;
   float first = 0;
@@ -24,8 +25,8 @@ struct FilmPiece {
   const float* slope = nullptr;
 };
 
-// Immutable. in is [frames][stride_in], out is [frames][stride_out]; they do not overlap. With `accumulate` the result is added to out.
-// Everything but construction is [audio-thread].
+// Immutable. in is [frames][stride_in], out is [frames][stride_out]; they do not overlap. With `accumulate` the result
+// is added to out. Everything but construction is [audio-thread].
 class Part {
  public:
   virtual ~Part() = default;
@@ -44,11 +45,12 @@ class RestTanh;
 
 class PointwisePart : public Part {
  public:
-  virtual void process(const float* in, float* out, size_t frames, bool accumulate, std::span<const FilmPiece> film) const noexcept = 0;
+  virtual void process(const float* in, float* out, size_t frames, bool accumulate,
+                       std::span<const FilmPiece> film) const noexcept = 0;
   virtual bool can_accumulate() const { return false; }
 
-  virtual const PackedLinear* matrix() const { return nullptr; }                 // a linear part's
-  virtual std::optional<size_t> film_offset() const { return std::nullopt; }     // where a film part's slice begins
+  virtual const PackedLinear* matrix() const { return nullptr; }              // a linear part's
+  virtual std::optional<size_t> film_offset() const { return std::nullopt; }  // where a film part's slice begins
   virtual const RestTanh* rest_tanh() const { return nullptr; }
 
  protected:
@@ -61,10 +63,12 @@ class RestTanh final : public PointwisePart {
   // film_offset: of the film part's slice between it and the linear part; none: there is no such part.
   RestTanh(const RestTanhConfig& config, std::optional<size_t> film_offset, const Build& build);
 
-  void process(const float* in, float* out, size_t frames, bool accumulate, std::span<const FilmPiece> film) const noexcept override;
+  void process(const float* in, float* out, size_t frames, bool accumulate,
+               std::span<const FilmPiece> film) const noexcept override;
   const RestTanh* rest_tanh() const override { return this; }
   bool moves() const { return scale_offset_.has_value(); }  // with the FiLM vector
-  // tanh(x0) at these frames, or in one row if the piece stands still; [..][width]: columns from `first_column` on. [audio-thread]
+  // tanh(x0) at these frames, or in one row if the piece stands still; [..][width]: columns from `first_column` on.
+  // [audio-thread]
   void rest_rows(const FilmPiece& piece, size_t frames, size_t first_column, size_t width, float* rows) const noexcept;
 
  private:
@@ -79,15 +83,19 @@ struct StreamRows {
   size_t frames;
 };
 
-// A part with memory: a history (what it keeps of the last frames) and a scan state, each of a fixed number of floats in a stream's arena and each of any
-// number of regions, one behind the other. One block, of one stream or of many, is expand (all that does not depend on the scan state, into scratch), then recur. The parallel scan runs, for every
-// chunk of time, expand and end_state from zero; join carries the true state from chunk to chunk; then recur runs everywhere at once.
+// A part with memory: a history (what it keeps of the last frames) and a scan state, each of a fixed number of floats
+// in a stream's arena and each of any number of regions, one behind the other. One block, of one stream or of many, is
+// expand (all that does not depend on the scan state, into scratch), then recur. The parallel scan runs, for every
+// chunk of time, expand and end_state from zero; join carries the true state from chunk to chunk; then recur runs
+// everywhere at once.
 class RecurrentPart : public Part {
  public:
   size_t history_frames() const { return history_frames_; }
   size_t scan_floats() const { return scan_floats_; }
   size_t carry_floats() const { return 2 * scan_floats_; }
-  Run run(const StreamRows& rows) const { return {rows.frames, rows.arena + history_offset_, rows.arena + scan_offset_}; }
+  Run run(const StreamRows& rows) const {
+    return {rows.frames, rows.arena + history_offset_, rows.arena + scan_offset_};
+  }
 
   virtual size_t history_floats() const = 0;
   virtual size_t scratch_floats(size_t frames) const = 0;
@@ -95,10 +103,12 @@ class RecurrentPart : public Part {
   virtual void read_history(const float* in, float* history, float* scratch) const noexcept = 0;
   // `frames` is what the runs have together.
   virtual void expand(const float* in, size_t frames, Runs runs, float* scratch) const noexcept = 0;
-  virtual void recur(const float* in, size_t frames, Runs runs, float* scratch, float* out, bool accumulate) const noexcept = 0;
+  virtual void recur(const float* in, size_t frames, Runs runs, float* scratch, float* out,
+                     bool accumulate) const noexcept = 0;
   virtual bool can_accumulate() const = 0;
   // expand, then recur.
-  virtual void process(const float* in, size_t frames, Runs runs, float* scratch, float* out, bool accumulate) const noexcept {
+  virtual void process(const float* in, size_t frames, Runs runs, float* scratch, float* out,
+                       bool accumulate) const noexcept {
     expand(in, frames, runs, scratch);
     recur(in, frames, runs, scratch, out, accumulate);
   }
@@ -119,7 +129,9 @@ inline float sum_of_squares(const float* values, size_t n) noexcept {
   return sum;
 }
 
-inline float mean(const float* values, size_t n) noexcept { return std::accumulate(values, values + n, 0.0f) / float(n); }
+inline float mean(const float* values, size_t n) noexcept {
+  return std::accumulate(values, values + n, 0.0f) / float(n);
+}
 
 // state = factor * state + end
 inline void join_real(const float* carry, float* state, size_t n) {
@@ -134,13 +146,14 @@ struct Build {
   StateLayout& layout;
 };
 
-// The weights of one LinearConfig, rows and columns in their natural order or rearranged as pack_linear says. Column k is scaled by
-// column_scale[k] if there are any: a norm's weights, folded into the projection behind it.
+// The weights of one LinearConfig, rows and columns in their natural order or rearranged as pack_linear says. Column k
+// is scaled by column_scale[k] if there are any: a norm's weights, folded into the projection behind it.
 PackedLinear load_linear(const LinearConfig& config, const Build& build);
-PackedLinear load_linear(const LinearConfig& config, const Build& build, const std::vector<int>& rows, const std::vector<int>& columns,
-                         const std::vector<float>& column_scale = {});
+PackedLinear load_linear(const LinearConfig& config, const Build& build, const std::vector<int>& rows,
+                         const std::vector<int>& columns, const std::vector<float>& column_scale = {});
 
-// An RMS norm folded into the projection behind it: the weights go into its columns, what is left is one factor a frame.
+// An RMS norm folded into the projection behind it: the weights go into its columns, what is left is one factor a
+// frame.
 struct FoldedNorm {
   std::vector<float> weight;  // empty: no norm
   float eps = 0;

@@ -13,7 +13,8 @@ class Linear final : public PointwisePart {
   Linear(const LinearConfig& config, const Build& build)
       : PointwisePart(config.d_in, config.d_out), kernels_(build.kernels), weights_(load_linear(config, build)) {}
 
-  void process(const float* in, float* out, size_t frames, bool accumulate, std::span<const FilmPiece>) const noexcept override {
+  void process(const float* in, float* out, size_t frames, bool accumulate,
+               std::span<const FilmPiece>) const noexcept override {
     kernels_.linear(weights_, nullptr, in, stride_in(), out, stride_out(), frames, accumulate);
   }
   bool can_accumulate() const override { return true; }
@@ -27,7 +28,10 @@ class Linear final : public PointwisePart {
 class RmsNorm final : public PointwisePart {
  public:
   RmsNorm(const RmsNormConfig& config, const Build& build)
-      : PointwisePart(config.width, config.width), kernels_(build.kernels), count_(size_t(config.width)), eps_(config.eps),
+      : PointwisePart(config.width, config.width),
+        kernels_(build.kernels),
+        count_(size_t(config.width)),
+        eps_(config.eps),
         weight_(arranged(FoldedNorm(config, build.checkpoint).weight, iota(config.width))) {}
 
   void process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece>) const noexcept override {
@@ -45,10 +49,18 @@ class Pointwise final : public PointwisePart {
  public:
   Pointwise(const ActivationConfig& config, const Kernels& kernels) : PointwisePart(config.width_in, config.width_out) {
     switch (config.kind) {
-      case Activation::tanh: kernel_ = kernels.tanh; break;
-      case Activation::gelu: kernel_ = kernels.gelu; break;
-      case Activation::silu: kernel_ = kernels.silu; break;
-      case Activation::glu: kernel_ = nullptr; break;
+      case Activation::tanh:
+        kernel_ = kernels.tanh;
+        break;
+      case Activation::gelu:
+        kernel_ = kernels.gelu;
+        break;
+      case Activation::silu:
+        kernel_ = kernels.silu;
+        break;
+      case Activation::glu:
+        kernel_ = nullptr;
+        break;
     }
   }
 
@@ -60,7 +72,8 @@ class Pointwise final : public PointwisePart {
   void (*kernel_)(const float*, size_t, float*, size_t, size_t, size_t);
 };
 
-// The halves of glu lie padded one after the other only if the half is a multiple of the padding; else the second is moved first.
+// The halves of glu lie padded one after the other only if the half is a multiple of the padding; else the second is
+// moved first.
 class Glu final : public PointwisePart {
  public:
   Glu(const ActivationConfig& config, const Kernels& kernels)
@@ -91,11 +104,13 @@ class Film final : public PointwisePart {
   Film(const FilmConfig& config, size_t padded_offset, const Kernels& kernels)
       : PointwisePart(config.width, config.width), kernels_(kernels), offset_(padded_offset) {}
 
-  void process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece> film) const noexcept override {
+  void process(const float* in, float* out, size_t frames, bool,
+               std::span<const FilmPiece> film) const noexcept override {
     for (const FilmPiece& piece : film) {
       const float *scale = piece.base + offset_, *slope = piece.slope ? piece.slope + offset_ : nullptr;
       const size_t width = stride_in(), n = std::min(frames, piece.frames);
-      kernels_.film(scale, slope, scale + width, slope ? slope + width : nullptr, piece.first, in, width, out, width, width, n);
+      kernels_.film(scale, slope, scale + width, slope ? slope + width : nullptr, piece.first, in, width, out, width,
+                    width, n);
       in += n * width;
       out += n * width;
       frames -= n;
@@ -172,23 +187,34 @@ AlignedFloats arranged(const std::vector<float>& values, const std::vector<int>&
 
 FoldedNorm::FoldedNorm(const std::optional<RmsNormConfig>& config, const Checkpoint& checkpoint) {
   if (!config) return;
-  weight = config->affine ? checkpoint.floats(config->name + ".weight", {config->width}) : std::vector<float>(size_t(config->width), 1.0f);
+  weight = config->affine ? checkpoint.floats(config->name + ".weight", {config->width})
+                          : std::vector<float>(size_t(config->width), 1.0f);
   eps = config->eps;
 }
 
-PackedLinear load_linear(const LinearConfig& config, const Build& build) { return load_linear(config, build, iota(config.d_out), iota(config.d_in)); }
-
-PackedLinear load_linear(const LinearConfig& config, const Build& build, const std::vector<int>& rows, const std::vector<int>& columns,
-                         const std::vector<float>& column_scale) {
-  auto weight = build.checkpoint.floats(config.name + ".weight", {config.d_out, config.d_in});
-  for (size_t i = 0; !column_scale.empty() && i < weight.size(); ++i) weight[i] *= column_scale[i % size_t(config.d_in)];
-  const auto bias = config.bias ? build.checkpoint.floats(config.name + ".bias", {config.d_out}) : std::vector<float>();
-  return pack_linear(build.kernels, build.weights, weight.data(), size_t(config.d_in), config.bias ? bias.data() : nullptr, rows, columns);
+PackedLinear load_linear(const LinearConfig& config, const Build& build) {
+  return load_linear(config, build, iota(config.d_out), iota(config.d_in));
 }
 
-AnyPart make_part(const LinearConfig& config, const PlannedPart&, const Build& build) { return std::make_unique<Linear>(config, build); }
-AnyPart make_part(const RmsNormConfig& config, const PlannedPart&, const Build& build) { return make_rms_norm(config, build); }
-std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig& config, const Build& build) { return std::make_unique<RmsNorm>(config, build); }
+PackedLinear load_linear(const LinearConfig& config, const Build& build, const std::vector<int>& rows,
+                         const std::vector<int>& columns, const std::vector<float>& column_scale) {
+  auto weight = build.checkpoint.floats(config.name + ".weight", {config.d_out, config.d_in});
+  for (size_t i = 0; !column_scale.empty() && i < weight.size(); ++i)
+    weight[i] *= column_scale[i % size_t(config.d_in)];
+  const auto bias = config.bias ? build.checkpoint.floats(config.name + ".bias", {config.d_out}) : std::vector<float>();
+  return pack_linear(build.kernels, build.weights, weight.data(), size_t(config.d_in),
+                     config.bias ? bias.data() : nullptr, rows, columns);
+}
+
+AnyPart make_part(const LinearConfig& config, const PlannedPart&, const Build& build) {
+  return std::make_unique<Linear>(config, build);
+}
+AnyPart make_part(const RmsNormConfig& config, const PlannedPart&, const Build& build) {
+  return make_rms_norm(config, build);
+}
+std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig& config, const Build& build) {
+  return std::make_unique<RmsNorm>(config, build);
+}
 AnyPart make_part(const ActivationConfig& config, const PlannedPart&, const Build& build) {
   if (config.kind == Activation::glu) return std::make_unique<Glu>(config, build.kernels);
   return std::make_unique<Pointwise>(config, build.kernels);

@@ -1,7 +1,8 @@
-// S4D: a diagonal state-space filter bank per channel. Source: Gu, Gupta, Goel, Re 2022, "On the Parameterization and Initialization of
-// Diagonal State Space Models", eq. 3 (zero-order hold and bilinear discretisation) and 4.
+// S4D: a diagonal state-space filter bank per channel. Source: Gu, Gupta, Goel, Re 2022, "On the Parameterization and
+// Initialization of Diagonal State Space Models", eq. 3 (zero-order hold and bilinear discretisation) and 4.
 //
-// x' = z x + b u, y = Re(c x') + D u is run as h' = z h + u, y = Re(c b h') + D u: h = x / b. What is saved and compared is x.
+// x' = z x + b u, y = Re(c x') + D u is run as h' = z h + u, y = Re(c b h') + D u: h = x / b. What is saved and
+// compared is x.
 #include <complex>
 
 #include "ssm/layers/part.h"
@@ -16,7 +17,10 @@ using Complex = std::complex<double>;
 class S4d final : public RecurrentPart {
  public:
   S4d(const S4dConfig& config, const PartTraits& traits, const Build& build)
-      : RecurrentPart(config.channels, config.channels), kernels_(build.kernels), complex_(config.complex), channels_(padded(size_t(config.channels))),
+      : RecurrentPart(config.channels, config.channels),
+        kernels_(build.kernels),
+        complex_(config.complex),
+        channels_(padded(size_t(config.channels))),
         modes_(size_t(config.modes)) {
     const S4dBank bank = s4d_bank(config, build.checkpoint);
     for (const double dt : bank.dt) dt_ += float(dt / double(config.channels));
@@ -83,7 +87,8 @@ class S4d final : public RecurrentPart {
     const size_t plane = modes_ * channels_;
     const float* factor = carry + scan_floats_;
     for (size_t i = 0; i < plane; ++i) {
-      const std::complex<float> joined = std::complex<float>(factor[i], factor[plane + i]) * std::complex<float>(state[i], state[plane + i]);
+      const std::complex<float> joined =
+          std::complex<float>(factor[i], factor[plane + i]) * std::complex<float>(state[i], state[plane + i]);
       state[i] = joined.real() + carry[i];
       state[plane + i] = joined.imag() + carry[plane + i];
     }
@@ -92,16 +97,17 @@ class S4d final : public RecurrentPart {
  private:
   S4dKernel bank() const noexcept {
     const size_t plane = modes_ * channels_;
-    return {channels_, modes_, z_.data(), complex_ ? z_.data() + plane : nullptr, c_.data(), c_.data() + plane, D_.data()};
+    return {channels_,         modes_,   z_.data(), complex_ ? z_.data() + plane : nullptr, c_.data(),
+            c_.data() + plane, D_.data()};
   }
 
   const Kernels& kernels_;
   bool complex_;
   size_t channels_, modes_, states_ = 0;
-  float dt_ = 0;                  // mean of the channels
-  AlignedFloats z_, c_, D_;       // planes re, im
-  AlignedFloats power_;           // |b|^2
-  std::vector<Complex> decay_;    // z in double, for powers
+  float dt_ = 0;                // mean of the channels
+  AlignedFloats z_, c_, D_;     // planes re, im
+  AlignedFloats power_;         // |b|^2
+  std::vector<Complex> decay_;  // z in double, for powers
 };
 
 }  // namespace

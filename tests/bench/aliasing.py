@@ -22,9 +22,16 @@ def play(coil, model, sound, rate, settings=()):
     options = [part for setting in settings for part in ("--set", setting)]
     with tempfile.TemporaryDirectory() as folder:
         source, target = pathlib.Path(folder, "in.wav"), pathlib.Path(folder, "out.wav")
-        subprocess.run(["sox", "-t", "f32", "-r", str(rate), "-c", "1", "-", "-e", "floating-point", "-b", "32", source],
-                       input=sound.astype(np.float32).tobytes(), check=True)
-        subprocess.run([coil, "process", source, "-o", target, "-m", model, "--bits", "32f", *options], capture_output=True, check=True)
+        subprocess.run(
+            ["sox", "-t", "f32", "-r", str(rate), "-c", "1", "-", "-e", "floating-point", "-b", "32", source],
+            input=sound.astype(np.float32).tobytes(),
+            check=True,
+        )
+        subprocess.run(
+            [coil, "process", source, "-o", target, "-m", model, "--bits", "32f", *options],
+            capture_output=True,
+            check=True,
+        )
         done = subprocess.run(["sox", target, "-t", "f32", "-"], capture_output=True, check=True)
         return np.frombuffer(done.stdout, np.float32).astype(float)
 
@@ -35,7 +42,7 @@ def off_harmonics_db(coil, model, tone_hz, rate=48000, level=0.5, settings=()):
     before = rate  # long enough for every mode to settle
     frames = before + PERIOD_FRAMES + 4096  # lest the last frames feel the end of the sound
     sine = level * np.sin(2 * np.pi * periods / PERIOD_FRAMES * np.arange(frames))
-    steady = play(coil, model, sine, rate, settings)[before:before + PERIOD_FRAMES]
+    steady = play(coil, model, sine, rate, settings)[before : before + PERIOD_FRAMES]
     power = np.abs(np.fft.rfft(steady)) ** 2
     power[1:-1] *= 2
     return 10 * np.log10(1e-30 + 1 - power[::periods].sum() / power.sum())
@@ -50,8 +57,13 @@ def main():
     parser.add_argument("--set", dest="settings", nargs="+", default=[], help="positions of the knobs")
     options = parser.parse_args()
     for model in options.models:
-        found = [off_harmonics_db(options.coil.resolve(), model, hz, options.rate, options.level, options.settings) for hz in TONES_HZ]
-        print(f"{model}  " + "  ".join(f"{hz / 1000:g} kHz: {db:.1f} dB" for hz, db in zip(TONES_HZ, found)), flush=True)
+        found = [
+            off_harmonics_db(options.coil.resolve(), model, hz, options.rate, options.level, options.settings)
+            for hz in TONES_HZ
+        ]
+        print(
+            f"{model}  " + "  ".join(f"{hz / 1000:g} kHz: {db:.1f} dB" for hz, db in zip(TONES_HZ, found)), flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -25,11 +25,16 @@ def milliseconds(backend, frames):
 
 
 def main():
-    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}: causal attention, bf16, width {WIDTH}, {HEADS} heads, ms")
+    print(
+        f"{torch.cuda.get_device_name()}, torch {torch.__version__}: causal attention, bf16, width {WIDTH}, {HEADS} heads, ms"
+    )
     print("frames   FlashAttention  cuDNN")
     for power in range(10, 20):
         frames = 2**power
-        print(f"{frames:<7d}  {milliseconds(SDPBackend.FLASH_ATTENTION, frames):<14.3f}  {milliseconds(SDPBackend.CUDNN_ATTENTION, frames):.3f}", flush=True)
+        print(
+            f"{frames:<7d}  {milliseconds(SDPBackend.FLASH_ATTENTION, frames):<14.3f}  {milliseconds(SDPBackend.CUDNN_ATTENTION, frames):.3f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -32,8 +32,11 @@ def read_sound(path):
 
 
 def write_sound(path, sound):
-    subprocess.run(["sox", "-t", "f32", "-r", "48000", "-c", "1", "-", "-e", "floating-point", "-b", "32", path],
-                   input=sound.astype(np.float32).tobytes(), check=True)
+    subprocess.run(
+        ["sox", "-t", "f32", "-r", "48000", "-c", "1", "-", "-e", "floating-point", "-b", "32", path],
+        input=sound.astype(np.float32).tobytes(),
+        check=True,
+    )
     return path
 
 
@@ -42,11 +45,16 @@ class Data:
         self.folder = folder.resolve()
 
     def main(self, device):
-        return [(self.folder / device / r["wet_file"], self.folder / "dry" / r["dry_file"], r) for r in self.rows("knobs.csv", device)]
+        return [
+            (self.folder / device / r["wet_file"], self.folder / "dry" / r["dry_file"], r)
+            for r in self.rows("knobs.csv", device)
+        ]
 
     def spread(self, device):
-        return [(self.folder / "spread" / r["wet_file"], self.folder / "spread" / r["dry_file"], r)
-                for r in self.rows("spread/knobs.csv", device)]
+        return [
+            (self.folder / "spread" / r["wet_file"], self.folder / "spread" / r["dry_file"], r)
+            for r in self.rows("spread/knobs.csv", device)
+        ]
 
     def rows(self, name, device):
         with open(self.folder / name, newline="") as f:
@@ -58,25 +66,57 @@ def has(row, setting):
 
 
 def write_table(path, takes, knobs=()):
-    lines = [",".join(["wet", "dry", *knobs])] + [",".join([str(wet), str(dry), *(row[k] for k in knobs)]) for wet, dry, row in takes]
+    lines = [",".join(["wet", "dry", *knobs])] + [
+        ",".join([str(wet), str(dry), *(row[k] for k in knobs)]) for wet, dry, row in takes
+    ]
     path.write_text("\n".join(lines) + "\n")
 
 
 def capture(options, work, table, how_long, quality, seed):
     """how_long: seconds, or the option with its value."""
     how_long = how_long if isinstance(how_long, tuple) else ("--seconds", how_long)
-    command = [options.coil, "capture", "--table", table, "-o", work / "model.safetensors", *how_long, "--quality", quality,
-               "--threads", options.threads, "--seed", seed, "--json", "--quiet", "--no-report"]
+    command = [
+        options.coil,
+        "capture",
+        "--table",
+        table,
+        "-o",
+        work / "model.safetensors",
+        *how_long,
+        "--quality",
+        quality,
+        "--threads",
+        options.threads,
+        "--seed",
+        seed,
+        "--json",
+        "--quiet",
+        "--no-report",
+    ]
     return json.loads(subprocess.run(list(map(str, command)), capture_output=True, check=True).stdout)
 
 
 def processed_esr(options, work, take, knobs=()):
     wet, dry, row = take
     settings = [part for k in knobs for part in ("--set", f"{k}={row[k]}")]
-    subprocess.run([options.coil, "process", dry, "-o", work / "out.wav", "-m", work / "model.safetensors", "--bits", "32f", *settings],
-                   capture_output=True, check=True)
+    subprocess.run(
+        [
+            options.coil,
+            "process",
+            dry,
+            "-o",
+            work / "out.wav",
+            "-m",
+            work / "model.safetensors",
+            "--bits",
+            "32f",
+            *settings,
+        ],
+        capture_output=True,
+        check=True,
+    )
     found, wanted = read_sound(work / "out.wav"), read_sound(wet)
-    return ((found - wanted) ** 2).sum() / (wanted ** 2).sum()
+    return ((found - wanted) ** 2).sum() / (wanted**2).sum()
 
 
 def single(options, data, work):
@@ -89,7 +129,9 @@ def single(options, data, work):
                 for seconds in options.seconds or SECONDS[device]:
                     result = capture(options, work, work / "train.csv", seconds, quality, seed)
                     error = processed_esr(options, work, test[0])
-                    cells.append(f"{seconds} s: {error:.2e} ({result['million_frames']:.0f}, {result['cpu_seconds']:.0f})")
+                    cells.append(
+                        f"{seconds} s: {error:.2e} ({result['million_frames']:.0f}, {result['cpu_seconds']:.0f})"
+                    )
                 print(f"{device:10s} {quality:9s} seed {seed}  " + "  ".join(cells), flush=True)
 
 
@@ -103,36 +145,56 @@ def one_setting(data, work, device):
 
 def aliasing(options, data, work):
     frames = ("--million-frames", options.million_frames)
-    print(f"\nError, and energy off the harmonics of full-scale/2 sines, after {options.million_frames} million frames.\n")
+    print(
+        f"\nError, and energy off the harmonics of full-scale/2 sines, after {options.million_frames} million frames.\n"
+    )
     for device in ONE_SETTING:
         test = one_setting(data, work, device)
         for quality in options.qualities:
             for seed in options.seeds:
                 capture(options, work, work / "train.csv", frames, quality, seed)
                 tones = [off_harmonics_db(options.coil, work / "model.safetensors", hz) for hz in TONES_HZ]
-                print(f"{device:10s} {quality:9s} seed {seed}  ESR {processed_esr(options, work, test[0]):.2e}  " +
-                      "  ".join(f"{hz / 1000:g} kHz {db:.1f} dB" for hz, db in zip(TONES_HZ, tones)), flush=True)
+                print(
+                    f"{device:10s} {quality:9s} seed {seed}  ESR {processed_esr(options, work, test[0]):.2e}  "
+                    + "  ".join(f"{hz / 1000:g} kHz {db:.1f} dB" for hz, db in zip(TONES_HZ, tones)),
+                    flush=True,
+                )
 
 
 def noise(options, data, work):
-    print("\nHiss and hum in equal parts, added to what is trained on: error against the noisy recordings, and against the clean device.\n")
+    print(
+        "\nHiss and hum in equal parts, added to what is trained on: error against the noisy recordings, and against the clean device.\n"
+    )
     generator = np.random.default_rng(1)
     for device in ONE_SETTING:
         one_setting(data, work, device)
-        takes = [take for take in data.main(device) if has(take[2], ONE_SETTING[device])
-                 and not take[2]["dry_file"].startswith(TEST_TAKE)]
+        takes = [
+            take
+            for take in data.main(device)
+            if has(take[2], ONE_SETTING[device]) and not take[2]["dry_file"].startswith(TEST_TAKE)
+        ]
         for level_db in NOISE_DB:
             noisy = []
             for wet, dry, row in takes:
                 sound = read_sound(wet)
-                noise_rms = np.sqrt((sound ** 2).mean()) * 10 ** (level_db / 20)
+                noise_rms = np.sqrt((sound**2).mean()) * 10 ** (level_db / 20)
                 hum = np.sin(2 * np.pi * 50 * np.arange(len(sound)) / 48000) * np.sqrt(2)
                 sound = sound + noise_rms * (hum + generator.standard_normal(len(sound))) / np.sqrt(2)
                 noisy.append((write_sound(work / f"noisy_{len(noisy)}.wav", sound), dry, row))
             write_table(work / "noisy.csv", noisy)
-            capture(options, work, work / "noisy.csv", ("--million-frames", options.million_frames), "standard", options.seeds[0])
+            capture(
+                options,
+                work,
+                work / "noisy.csv",
+                ("--million-frames", options.million_frames),
+                "standard",
+                options.seeds[0],
+            )
             to_noisy, to_clean = (np.mean([processed_esr(options, work, take) for take in of]) for of in (noisy, takes))
-            print(f"{device:10s} noise {level_db} dB: {to_noisy:.2e} to the recordings, {to_clean:.2e} to the device", flush=True)
+            print(
+                f"{device:10s} noise {level_db} dB: {to_noisy:.2e} to the recordings, {to_clean:.2e} to the device",
+                flush=True,
+            )
 
 
 def knobs(options, data, work):
@@ -151,8 +213,11 @@ def knobs(options, data, work):
             for seconds in options.seconds or KNOB_SECONDS:
                 result = capture(options, work, work / "train.csv", seconds, "standard", seed)
                 errors = [processed_esr(options, work, take, names) for take in test]
-                print(f"{device:10s} seed {seed}  {seconds:3d} s ({result['million_frames']:.0f} million frames, {result['cpu_seconds']:.0f} "
-                      f"core-seconds): {np.mean(errors):.2e}, worst {max(errors):.2e}", flush=True)
+                print(
+                    f"{device:10s} seed {seed}  {seconds:3d} s ({result['million_frames']:.0f} million frames, {result['cpu_seconds']:.0f} "
+                    f"core-seconds): {np.mean(errors):.2e}, worst {max(errors):.2e}",
+                    flush=True,
+                )
 
 
 def main():

@@ -62,7 +62,9 @@ def largest_difference(a, b):
     left, right = floats_of(a), floats_of(b)
     worst = 0.0
     for begin in range(0, min(len(left), len(right)), 1 << 24):
-        worst = max(worst, float(numpy.max(numpy.abs(left[begin:begin + (1 << 24)] - right[begin:begin + (1 << 24)]))))
+        worst = max(
+            worst, float(numpy.max(numpy.abs(left[begin : begin + (1 << 24)] - right[begin : begin + (1 << 24)])))
+        )
     return worst
 
 
@@ -77,20 +79,43 @@ def write_mamba(path, width=64, layers=4, state=16, rank=4):
     def normal(*shape, scale):
         return list(shape), [rng.gauss(0, scale) for _ in range(math.prod(shape))]
 
-    tensors = {"backbone.in_proj.weight": normal(width, 1, scale=1), "backbone.in_proj.bias": normal(width, scale=0.1),
-               "backbone.out_proj.weight": normal(1, width, scale=0.02), "backbone.out_proj.bias": ([1], [0]),
-               "backbone.norm_f.weight": ([width], [1] * width)}
+    tensors = {
+        "backbone.in_proj.weight": normal(width, 1, scale=1),
+        "backbone.in_proj.bias": normal(width, scale=0.1),
+        "backbone.out_proj.weight": normal(1, width, scale=0.02),
+        "backbone.out_proj.bias": ([1], [0]),
+        "backbone.norm_f.weight": ([width], [1] * width),
+    }
     for i in range(layers):
         mixer = f"backbone.layers.{i}.mixer."
-        tensors |= {f"backbone.layers.{i}.norm.weight": ([width], [1] * width),
-                    mixer + "in_proj.weight": normal(2 * inner, width, scale=0.1), mixer + "conv1d.weight": normal(inner, 1, 4, scale=0.3),
-                    mixer + "conv1d.bias": normal(inner, scale=0.1), mixer + "x_proj.weight": normal(rank + 2 * state, inner, scale=0.1),
-                    mixer + "dt_proj.weight": normal(inner, rank, scale=0.3), mixer + "dt_proj.bias": ([inner], [-3] * inner),
-                    mixer + "A_log": ([inner, state], [math.log(1 + k) for _ in range(inner) for k in range(state)]),
-                    mixer + "D": ([inner], [1] * inner), mixer + "out_proj.weight": normal(width, inner, scale=0.1)}
-    parts = [{"type": "rmsnorm", "name": "norm"}, {"type": "mamba1", "name": "mixer", "d_state": state, "dt_rank": rank}]
-    write_model(path, {"model_type": "coil", "sample_rate": RATE, "d_input": 1, "d_model": width, "d_output": 1,
-                       "layers": [{"repeat": layers, "residual": True, "parts": parts}]}, tensors)
+        tensors |= {
+            f"backbone.layers.{i}.norm.weight": ([width], [1] * width),
+            mixer + "in_proj.weight": normal(2 * inner, width, scale=0.1),
+            mixer + "conv1d.weight": normal(inner, 1, 4, scale=0.3),
+            mixer + "conv1d.bias": normal(inner, scale=0.1),
+            mixer + "x_proj.weight": normal(rank + 2 * state, inner, scale=0.1),
+            mixer + "dt_proj.weight": normal(inner, rank, scale=0.3),
+            mixer + "dt_proj.bias": ([inner], [-3] * inner),
+            mixer + "A_log": ([inner, state], [math.log(1 + k) for _ in range(inner) for k in range(state)]),
+            mixer + "D": ([inner], [1] * inner),
+            mixer + "out_proj.weight": normal(width, inner, scale=0.1),
+        }
+    parts = [
+        {"type": "rmsnorm", "name": "norm"},
+        {"type": "mamba1", "name": "mixer", "d_state": state, "dt_rank": rank},
+    ]
+    write_model(
+        path,
+        {
+            "model_type": "coil",
+            "sample_rate": RATE,
+            "d_input": 1,
+            "d_model": width,
+            "d_output": 1,
+            "layers": [{"repeat": layers, "residual": True, "parts": parts}],
+        },
+        tensors,
+    )
 
 
 def main():
@@ -100,14 +125,29 @@ def main():
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--mamba-minutes", type=float, default=0, help="also a Mamba-1 with d_model 64 and 4 layers, over so much sound")
+    parser.add_argument(
+        "--mamba-minutes", type=float, default=0, help="also a Mamba-1 with d_model 64 and 4 layers, over so much sound"
+    )
     options = parser.parse_args()
     devices = options.device or ["cpu"]
     with tempfile.TemporaryDirectory(prefix="coil-bench-") as name:
         folder = pathlib.Path(name)
         excerpt = folder / "excerpt.wav"
-        run(*options.coil, "process", ROOT / "assets" / "guitar_slide_lead.flac", "-o", excerpt, "-m", "green_overdrive", "--set", "drive=0",
-            "--set", "level=-6", "--bits", "32f")
+        run(
+            *options.coil,
+            "process",
+            ROOT / "assets" / "guitar_slide_lead.flac",
+            "-o",
+            excerpt,
+            "-m",
+            "green_overdrive",
+            "--set",
+            "drive=0",
+            "--set",
+            "level=-6",
+            "--bits",
+            "32f",
+        )
         sound = numpy.clip(floats_of(excerpt).copy(), -1, 1)
         long_file = numpy.resize(sound, int(options.minutes * 60 * RATE))
         write_wav(folder / "long.wav", long_file)
@@ -115,30 +155,86 @@ def main():
         rng = random.Random(1)
         for i in range(options.files):
             begin, frames = rng.randrange(len(long_file) - 12 * RATE), rng.randrange(4 * RATE, 12 * RATE)
-            write_wav(folder / "short" / f"{i:03}.wav", long_file[begin:begin + frames])
+            write_wav(folder / "short" / f"{i:03}.wav", long_file[begin : begin + frames])
 
         print(f"{'work':42} {'device':8} {'s':>8} {'x real time':>12} {'MiB':>7}", flush=True)
 
         def measure(work, minutes, device, *arguments):
             runs = [run(*options.coil, "process", *arguments, "--device", device) for _ in range(options.runs)]
             seconds = statistics.median(took for took, _ in runs)
-            print(f"{work:42} {device:8} {seconds:8.2f} {60 * minutes / seconds:12.0f} {max(used for _, used in runs):7.0f}", flush=True)
+            print(
+                f"{work:42} {device:8} {seconds:8.2f} {60 * minutes / seconds:12.0f} {max(used for _, used in runs):7.0f}",
+                flush=True,
+            )
 
         preset = ["-m", "green_overdrive"]
         short_minutes = sum(wave.open(str(path)).getnframes() for path in (folder / "short").iterdir()) / RATE / 60
         for device in devices:
-            measure(f"{options.minutes:g} min WAV to WAV, 16 bit", options.minutes, device, folder / "long.wav", "-o", folder / "out.wav", *preset)
-            measure(f"{options.minutes:g} min WAV to FLAC, 16 bit", options.minutes, device, folder / "long.wav", "-o", folder / "long.flac", *preset)
-            measure(f"{options.minutes:g} min FLAC to FLAC, 16 bit", options.minutes, device, folder / "long.flac", "-o", folder / "out.flac", *preset)
-            measure(f"{options.minutes:g} min WAV to WAV, float", options.minutes, device, folder / "long.wav", "-o", folder / f"{device}.wav", *preset,
-                    "--bits", "32f")
-            measure(f"{options.files} WAV files of 4 to 12 s, float", short_minutes, device, folder / "short", "-o", folder / device, *preset, "--bits", "32f")
+            measure(
+                f"{options.minutes:g} min WAV to WAV, 16 bit",
+                options.minutes,
+                device,
+                folder / "long.wav",
+                "-o",
+                folder / "out.wav",
+                *preset,
+            )
+            measure(
+                f"{options.minutes:g} min WAV to FLAC, 16 bit",
+                options.minutes,
+                device,
+                folder / "long.wav",
+                "-o",
+                folder / "long.flac",
+                *preset,
+            )
+            measure(
+                f"{options.minutes:g} min FLAC to FLAC, 16 bit",
+                options.minutes,
+                device,
+                folder / "long.flac",
+                "-o",
+                folder / "out.flac",
+                *preset,
+            )
+            measure(
+                f"{options.minutes:g} min WAV to WAV, float",
+                options.minutes,
+                device,
+                folder / "long.wav",
+                "-o",
+                folder / f"{device}.wav",
+                *preset,
+                "--bits",
+                "32f",
+            )
+            measure(
+                f"{options.files} WAV files of 4 to 12 s, float",
+                short_minutes,
+                device,
+                folder / "short",
+                "-o",
+                folder / device,
+                *preset,
+                "--bits",
+                "32f",
+            )
         if options.mamba_minutes:
             write_mamba(folder / "mamba.safetensors")
-            write_wav(folder / "mamba.wav", long_file[:int(options.mamba_minutes * 60 * RATE)])
+            write_wav(folder / "mamba.wav", long_file[: int(options.mamba_minutes * 60 * RATE)])
             for device in devices:
-                measure(f"Mamba-1 64 x 4, {options.mamba_minutes:g} min WAV, float", options.mamba_minutes, device, folder / "mamba.wav", "-o",
-                        folder / f"mamba_{device}.wav", "-m", folder / "mamba.safetensors", "--bits", "32f")
+                measure(
+                    f"Mamba-1 64 x 4, {options.mamba_minutes:g} min WAV, float",
+                    options.mamba_minutes,
+                    device,
+                    folder / "mamba.wav",
+                    "-o",
+                    folder / f"mamba_{device}.wav",
+                    "-m",
+                    folder / "mamba.safetensors",
+                    "--bits",
+                    "32f",
+                )
         for device in devices:
             if device == "cpu" or "cpu" not in devices:
                 continue

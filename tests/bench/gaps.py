@@ -72,7 +72,7 @@ def nulls(rows, at, count):
 
 
 def absent(rows, at, count):
-    return rows[:at] + rows[at + count:], at
+    return rows[:at] + rows[at + count :], at
 
 
 def timeless(rows):
@@ -81,7 +81,7 @@ def timeless(rows):
 
 def moved(rows, at, count):
     """half a period later in one step: it comes back somewhere else within its range"""
-    return rows[:at] + [dict(r, time=q["time"]) for r, q in zip(rows[at + count + 48:], rows[at + count:])], at
+    return rows[:at] + [dict(r, time=q["time"]) for r, q in zip(rows[at + count + 48 :], rows[at + count :])], at
 
 
 def cases():
@@ -95,18 +95,30 @@ def cases():
     for seconds in (900, 3600, 3600 * 3, 86400, YEAR_S):
         yield f"back {seconds} s", lambda rows, at, rng, s=seconds: (later(rows, at, -s), at)
     for seconds in (7 * 3600, 86400, YEAR_S, 10 * YEAR_S):
-        yield f"one ahead {seconds} s", lambda rows, at, rng, s=seconds: (later(rows, at, s)[:at + 1] + rows[at + 1:], at)
+        yield f"one ahead {seconds} s", lambda rows, at, rng, s=seconds: (
+            later(rows, at, s)[: at + 1] + rows[at + 1 :],
+            at,
+        )
         yield f"ahead for good {seconds} s", lambda rows, at, rng, s=seconds: (later(rows, at, s), at)
     for seconds in (3600, YEAR_S):
-        yield f"one back {seconds} s", lambda rows, at, rng, s=seconds: (later(rows, at, -s)[:at + 1] + rows[at + 1:], at)
-        yield f"three back {seconds} s", lambda rows, at, rng, s=seconds: (later(rows, at, -s)[:at + 3] + rows[at + 3:], at)
+        yield f"one back {seconds} s", lambda rows, at, rng, s=seconds: (
+            later(rows, at, -s)[: at + 1] + rows[at + 1 :],
+            at,
+        )
+        yield f"three back {seconds} s", lambda rows, at, rng, s=seconds: (
+            later(rows, at, -s)[: at + 3] + rows[at + 3 :],
+            at,
+        )
     for n in (1, 4, 8, 24, 48, 96, 150, 300):
         yield f"{n} absent, 15 up !", lambda rows, at, rng, n=n: absent(shifted(rows, at + n, 15), at, n)
     for n in (8, 48, 96):
         yield f"{n} null, 15 up !", lambda rows, at, rng, n=n: nulls(shifted(rows, at + n, 15), at, n)
     for seconds in (3600, YEAR_S):
         yield f"back {seconds} s, 15 up !", lambda rows, at, rng, s=seconds: (later(shifted(rows, at, 15), at, -s), at)
-    yield f"one ahead, 15 up !", lambda rows, at, rng: (later(shifted(rows, at, 15), at, YEAR_S)[:at + 1] + shifted(rows, at, 15)[at + 1:], at)
+    yield f"one ahead, 15 up !", lambda rows, at, rng: (
+        later(shifted(rows, at, 15), at, YEAR_S)[: at + 1] + shifted(rows, at, 15)[at + 1 :],
+        at,
+    )
     for n in (8, 48):
         yield f"{n} absent, half a day off", lambda rows, at, rng, n=n: moved(rows, at, n)
 
@@ -126,7 +138,7 @@ def judge(options, shape):
             rows, at = change(series(shape, seed), options.at, rng)
             key = f"{name}/{seed}"
             returns[key] = (name, at)
-            lines += [json.dumps({"s": key, **r}) for r in rows[:at + LOOK]]
+            lines += [json.dumps({"s": key, **r}) for r in rows[: at + LOOK]]
     command = [options.coil, "stream", "-m", options.model, "--key", "s"]
     output = subprocess.run(command, input="\n".join(lines) + "\n", capture_output=True, text=True, check=True).stdout
     by = {}
@@ -137,7 +149,7 @@ def judge(options, shape):
     for key, rows in by.items():
         name, at = returns[key]
         cell = result.setdefault(name, [0, 0])
-        window = rows[at:at + LOOK]
+        window = rows[at : at + LOOK]
         cell[0] += any(r["status"] == "anomaly" for r in window)
         cell[1] += sum(r["score"] is None for r in window) + LOOK - len(window)
     return result

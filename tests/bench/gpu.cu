@@ -1,5 +1,5 @@
-// What the GPU does at best (copy, multiply-adds, exponentials), and what the selective scan and whole models take beside it. Medians;
-// kernels by CUDA events, models by the clock of the host around the whole call.
+// What the GPU does at best (copy, multiply-adds, exponentials), and what the selective scan and whole models take
+// beside it. Medians; kernels by CUDA events, models by the clock of the host around the whole call.
 //
 //   gpu_bench [ceilings] [scan] [ssd] [models] [segments] [lengths] [exp2]
 //   gpu_bench profile
@@ -88,7 +88,8 @@ gpu::DeviceFloats random_floats(size_t n, float low, float high, uint32_t seed) 
 // ---- ceilings
 
 __global__ void copy(const float4* from, float4* to, size_t n) {
-  for (size_t i = blockIdx.x * size_t(blockDim.x) + threadIdx.x; i < n; i += size_t(gridDim.x) * blockDim.x) to[i] = from[i];
+  for (size_t i = blockIdx.x * size_t(blockDim.x) + threadIdx.x; i < n; i += size_t(gridDim.x) * blockDim.x)
+    to[i] = from[i];
 }
 
 template <bool kExp>
@@ -116,14 +117,18 @@ Ceilings ceilings() {
     gpu::check(cudaMemcpyAsync(to.data(), from.data(), floats * 4, cudaMemcpyDeviceToDevice, s), "copy");
   });
   const double looped = kernel_ms([&](cudaStream_t s) {
-    copy<<<132 * 16, 512, 0, s>>>(reinterpret_cast<const float4*>(from.data()), reinterpret_cast<float4*>(to.data()), floats / 4);
+    copy<<<132 * 16, 512, 0, s>>>(reinterpret_cast<const float4*>(from.data()), reinterpret_cast<float4*>(to.data()),
+                                  floats / 4);
   });
   c.bytes = double(floats) * 8 / std::min(copied, looped) * 1e3;
   const int blocks = 132 * 8, threads = 256, rounds = 20000;
   const double operations = double(blocks) * threads * rounds * 8;
-  c.fma = operations / kernel_ms([&](cudaStream_t s) { arithmetic<false><<<blocks, threads, 0, s>>>(to.data(), rounds); }) * 1e3;
-  c.exp2 = operations / kernel_ms([&](cudaStream_t s) { arithmetic<true><<<blocks, threads, 0, s>>>(to.data(), rounds); }) * 1e3;
-  std::printf("copy %.2f TB/s, multiply-adds %.1f T/s (%.1f TFLOP/s), exp2 %.2f T/s\n\n", c.bytes * 1e-12, c.fma * 1e-12, c.fma * 2e-12, c.exp2 * 1e-12);
+  c.fma = operations /
+          kernel_ms([&](cudaStream_t s) { arithmetic<false><<<blocks, threads, 0, s>>>(to.data(), rounds); }) * 1e3;
+  c.exp2 = operations /
+           kernel_ms([&](cudaStream_t s) { arithmetic<true><<<blocks, threads, 0, s>>>(to.data(), rounds); }) * 1e3;
+  std::printf("copy %.2f TB/s, multiply-adds %.1f T/s (%.1f TFLOP/s), exp2 %.2f T/s\n\n", c.bytes * 1e-12,
+              c.fma * 1e-12, c.fma * 2e-12, c.exp2 * 1e-12);
   return c;
 }
 
@@ -136,23 +141,31 @@ void scan(const Ceilings& c) {
     double official_ms;
   };
   constexpr int kStates = 16;
-  std::printf("selective scan, d_state 16, float32\nbatch  d_inner  frames    chunk    ms      official  speed-up  TB/s  of copy  T exp2/s  of exp2\n");
-  for (const Work& w : {Work{8, 2048, 4096, 2.329}, Work{64, 32, 48000, 4.42}, Work{1, 32, 2880000, 35.8}, Work{1, 1536, 65536, 3.84}}) {
+  std::printf(
+      "selective scan, d_state 16, float32\nbatch  d_inner  frames    chunk    ms      official  speed-up  TB/s  of "
+      "copy  T exp2/s  of exp2\n");
+  for (const Work& w : {Work{8, 2048, 4096, 2.329}, Work{64, 32, 48000, 4.42}, Work{1, 32, 2880000, 35.8},
+                        Work{1, 1536, 65536, 3.84}}) {
     const size_t signal = size_t(w.batch) * size_t(w.d_inner) * w.frames, mixing = size_t(w.batch) * kStates * w.frames;
     const gpu::DeviceFloats u = random_floats(signal, -1, 1, 1), delta = random_floats(signal, -6, -2, 2);
-    const gpu::DeviceFloats A = random_floats(size_t(w.d_inner) * kStates, -16, -1, 3), B = random_floats(mixing, -1, 1, 4), C = random_floats(mixing, -1, 1, 5);
-    const gpu::DeviceFloats D = random_floats(size_t(w.d_inner), -1, 1, 6), bias = random_floats(size_t(w.d_inner), -1, 1, 7);
+    const gpu::DeviceFloats A = random_floats(size_t(w.d_inner) * kStates, -16, -1, 3),
+                            B = random_floats(mixing, -1, 1, 4), C = random_floats(mixing, -1, 1, 5);
+    const gpu::DeviceFloats D = random_floats(size_t(w.d_inner), -1, 1, 6),
+                            bias = random_floats(size_t(w.d_inner), -1, 1, 7);
     const gpu::DeviceFloats state = random_floats(size_t(w.batch) * size_t(w.d_inner) * kStates, 0, 0, 8);
     gpu::DeviceFloats y(signal);
     for (const int chunk : {128, 256, 512, 1024}) {
       const gpu::SelectiveScan scan({w.batch, w.d_inner, kStates, 1, w.frames, true, false, false}, chunk);
       const double ms = kernel_ms([&](cudaStream_t s) {
-        scan.run({u.data(), delta.data(), A.data(), B.data(), C.data(), D.data(), bias.data(), nullptr, state.data(), y.data()}, s);
+        scan.run({u.data(), delta.data(), A.data(), B.data(), C.data(), D.data(), bias.data(), nullptr, state.data(),
+                  y.data()},
+                 s);
       });
       // u, dt and B are read twice, C once, y written
       const double bytes = 4 * (5 * double(signal) + 3 * double(mixing)), exponentials = 2 * double(signal) * kStates;
-      std::printf("%-5d  %-7d  %-8zu  %-6d  %-6.3f  %-8.3f  %-8.2f  %-4.2f  %-7.2f  %-8.2f  %.2f\n", w.batch, w.d_inner, w.frames, chunk, ms, w.official_ms,
-                  w.official_ms / ms, bytes / ms * 1e-9, bytes / ms * 1e3 / c.bytes, exponentials / ms * 1e-9, exponentials / ms * 1e3 / c.exp2);
+      std::printf("%-5d  %-7d  %-8zu  %-6d  %-6.3f  %-8.3f  %-8.2f  %-4.2f  %-7.2f  %-8.2f  %.2f\n", w.batch, w.d_inner,
+                  w.frames, chunk, ms, w.official_ms, w.official_ms / ms, bytes / ms * 1e-9, bytes / ms * 1e3 / c.bytes,
+                  exponentials / ms * 1e-9, exponentials / ms * 1e3 / c.exp2);
     }
   }
   std::printf("\n");
@@ -167,14 +180,18 @@ void ssd(const Ceilings& c) {
     double triton_ms;  // the least of upstream's kernels in bf16 on an H200 (tests/bench/ssd_triton.py)
   };
   using gpu::Precision;
-  std::printf("SSD, one group; x, B, C, y in float32\n"
-              "batch  heads  headdim  d_state  frames    chunk  precision  ms      speed-up  TB/s  of copy  TFLOP/s\n");
-  for (const Work& w : {Work{8, 32, 64, 64, 4096, 0.982}, Work{8, 32, 64, 128, 4096, 0.833}, Work{8, 16, 8, 16, 48000, 3.536},
-                        Work{1, 16, 8, 16, 2880000, 29.039}, Work{1, 2, 64, 128, 1048576, 3.268}}) {
+  std::printf(
+      "SSD, one group; x, B, C, y in float32\n"
+      "batch  heads  headdim  d_state  frames    chunk  precision  ms      speed-up  TB/s  of copy  TFLOP/s\n");
+  for (const Work& w :
+       {Work{8, 32, 64, 64, 4096, 0.982}, Work{8, 32, 64, 128, 4096, 0.833}, Work{8, 16, 8, 16, 48000, 3.536},
+        Work{1, 16, 8, 16, 2880000, 29.039}, Work{1, 2, 64, 128, 1048576, 3.268}}) {
     const size_t inner = size_t(w.heads * w.headdim), states = size_t(w.d_state), all = size_t(w.batch) * w.frames;
-    const gpu::DeviceFloats u = random_floats(all * inner, -1, 1, 1), dt = random_floats(all * size_t(w.heads), 0.001f, 0.1f, 2);
+    const gpu::DeviceFloats u = random_floats(all * inner, -1, 1, 1),
+                            dt = random_floats(all * size_t(w.heads), 0.001f, 0.1f, 2);
     const gpu::DeviceFloats B = random_floats(all * states, -1, 1, 3), C = random_floats(all * states, -1, 1, 4);
-    const gpu::DeviceFloats a = random_floats(size_t(w.heads), -16, -1, 5), D = random_floats(size_t(w.heads), -1, 1, 6);
+    const gpu::DeviceFloats a = random_floats(size_t(w.heads), -16, -1, 5),
+                            D = random_floats(size_t(w.heads), -1, 1, 6);
     const gpu::DeviceFloats table = random_floats(size_t(w.batch) * inner * states, 0, 0, 7);
     gpu::DeviceFloats y(all * inner), decay(all * size_t(w.heads));
     for (const int chunk : {128, 512, 1024, 2048, 4096}) {
@@ -184,29 +201,40 @@ void ssd(const Ceilings& c) {
       const gpu::DeviceFloats scratch(gpu::ScanScratch::floats(plan.extent(), inner * states, size_t(w.heads)));
       const gpu::ScanScratch pieces(scratch.data(), plan.extent(), inner * states);
       const auto print = [&](const char* precision, double ms) {
-        // u, dt and B are read twice, C once, y written; per tile of 16 frames: C B^T a group, C h, the masked product, the state twice
+        // u, dt and B are read twice, C once, y written; per tile of 16 frames: C B^T a group, C h, the masked product,
+        // the state twice
         const bool one_chunk = plan.chunk_count == plan.signal_count;
         const double passes = one_chunk ? 1 : 2, rows = double(all);
-        const double bytes = 4 * rows * (passes * double(inner + states + size_t(w.heads)) + double(states) + double(inner));
+        const double bytes =
+            4 * rows * (passes * double(inner + states + size_t(w.heads)) + double(states) + double(inner));
         const double flop = 2 * rows * (16 * double(states) + double(inner) * (16 + double(states) * (1 + passes)));
-        std::printf("%-5d  %-5d  %-7d  %-7d  %-8zu  %-5d  %-9s  %-6.3f  %-8.2f  %-4.2f  %-7.2f  %.1f\n", w.batch, w.heads, w.headdim, w.d_state,
-                    w.frames, chunk, precision, ms, w.triton_ms / ms, bytes / ms * 1e-9, bytes / ms * 1e3 / c.bytes, flop / ms * 1e-9);
+        std::printf("%-5d  %-5d  %-7d  %-7d  %-8zu  %-5d  %-9s  %-6.3f  %-8.2f  %-4.2f  %-7.2f  %.1f\n", w.batch,
+                    w.heads, w.headdim, w.d_state, w.frames, chunk, precision, ms, w.triton_ms / ms, bytes / ms * 1e-9,
+                    bytes / ms * 1e3 / c.bytes, flop / ms * 1e-9);
       };
       for (const Precision precision : {Precision::float32, Precision::tf32, Precision::bf16}) {
-        const gpu::Ssd work{int(inner), w.d_state, w.headdim, int(inner), a.data(), dt.data(), w.heads, nullptr, 0, 0, u.data(), int(inner), B.data(),
-                            C.data(), w.d_state, D.data(), nullptr, 0, y.data(), int(inner), table.data(), inner * states};
-        print(gpu::to_string(precision).c_str(), kernel_ms([&](cudaStream_t s) { gpu::run_ssd(work, precision, pieces, plan, s); }, 7));
+        const gpu::Ssd work{int(inner),    w.d_state, w.headdim, int(inner), a.data(),   dt.data(),  w.heads,
+                            nullptr,       0,         0,         u.data(),   int(inner), B.data(),   C.data(),
+                            w.d_state,     D.data(),  nullptr,   0,          y.data(),   int(inner), table.data(),
+                            inner * states};
+        print(gpu::to_string(precision).c_str(),
+              kernel_ms([&](cudaStream_t s) { gpu::run_ssd(work, precision, pieces, plan, s); }, 7));
       }
       if (chunk > 128) continue;
       gpu::Scan scan{};
-      scan.channels = int(inner), scan.d_state = w.d_state, scan.headdim = w.headdim, scan.group_channels = int(inner), scan.a = a.data(), scan.one_decay = true;
-      scan.dt = dt.data(), scan.dt_stride = w.heads, scan.decay = decay.data(), scan.decay_stride = w.heads, scan.u = u.data(), scan.u_stride = int(inner);
-      scan.B = B.data(), scan.C = C.data(), scan.bc_stride = w.d_state, scan.D = D.data(), scan.y = y.data(), scan.y_stride = int(inner);
+      scan.channels = int(inner), scan.d_state = w.d_state, scan.headdim = w.headdim, scan.group_channels = int(inner),
+      scan.a = a.data(), scan.one_decay = true;
+      scan.dt = dt.data(), scan.dt_stride = w.heads, scan.decay = decay.data(), scan.decay_stride = w.heads,
+      scan.u = u.data(), scan.u_stride = int(inner);
+      scan.B = B.data(), scan.C = C.data(), scan.bc_stride = w.d_state, scan.D = D.data(), scan.y = y.data(),
+      scan.y_stride = int(inner);
       scan.table = table.data(), scan.table_stride = inner * states;
-      print("scan", kernel_ms([&](cudaStream_t s) {
-              gpu::run_decay(a.data(), dt.data(), w.heads, decay.data(), w.heads, all, s);
-              gpu::run_scan(scan, pieces, plan, s);
-            }, 5));
+      print("scan", kernel_ms(
+                        [&](cudaStream_t s) {
+                          gpu::run_decay(a.data(), dt.data(), w.heads, decay.data(), w.heads, all, s);
+                          gpu::run_scan(scan, pieces, plan, s);
+                        },
+                        5));
     }
   }
   std::printf("\n");
@@ -214,19 +242,26 @@ void ssd(const Ceilings& c) {
 
 void lengths() {
   constexpr int kStates = 16, kWidth = 1024;
-  std::printf("one sequence, d_state 16, float32, ms (with attention's times: tests/bench/attention.py)\nframes   width 1024  width 2048\n");
+  std::printf(
+      "one sequence, d_state 16, float32, ms (with attention's times: tests/bench/attention.py)\nframes   width 1024  "
+      "width 2048\n");
   for (size_t frames = 1024; frames <= (size_t(1) << 20); frames *= 2) {
     double ms[2];
     for (const int expand : {1, 2}) {
       const size_t signal = size_t(expand) * kWidth * frames, mixing = kStates * frames;
       const gpu::DeviceFloats u = random_floats(signal, -1, 1, 1), delta = random_floats(signal, -6, -2, 2);
-      const gpu::DeviceFloats A = random_floats(size_t(expand) * kWidth * kStates, -16, -1, 3), B = random_floats(mixing, -1, 1, 4), C = random_floats(mixing, -1, 1, 5);
+      const gpu::DeviceFloats A = random_floats(size_t(expand) * kWidth * kStates, -16, -1, 3),
+                              B = random_floats(mixing, -1, 1, 4), C = random_floats(mixing, -1, 1, 5);
       const gpu::DeviceFloats state = random_floats(size_t(expand) * kWidth * kStates, 0, 0, 8);
       gpu::DeviceFloats y(signal);
       const gpu::SelectiveScan scan({1, expand * kWidth, kStates, 1, frames, true, false, false});
-      ms[expand - 1] = kernel_ms([&](cudaStream_t s) {
-        scan.run({u.data(), delta.data(), A.data(), B.data(), C.data(), nullptr, nullptr, nullptr, state.data(), y.data()}, s);
-      }, 7);
+      ms[expand - 1] = kernel_ms(
+          [&](cudaStream_t s) {
+            scan.run({u.data(), delta.data(), A.data(), B.data(), C.data(), nullptr, nullptr, nullptr, state.data(),
+                      y.data()},
+                     s);
+          },
+          7);
     }
     std::printf("%-7zu  %-10.3f  %.3f\n", frames, ms[0], ms[1]);
   }
@@ -236,8 +271,9 @@ void lengths() {
 // ---- whole models
 
 std::string model_config(const std::string& mixer, int d_model, int layers) {
-  return R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": )" + std::to_string(d_model) + R"(, "layers": [{"repeat": )" +
-         std::to_string(layers) + R"(, "parts": [{"type": "rmsnorm", "name": "norm"}, {"name": "mixer", )" + mixer + "}]}]}";
+  return R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": )" + std::to_string(d_model) +
+         R"(, "layers": [{"repeat": )" + std::to_string(layers) +
+         R"(, "parts": [{"type": "rmsnorm", "name": "norm"}, {"name": "mixer", )" + mixer + "}]}]}";
 }
 
 size_t memory_in_use() {
@@ -255,16 +291,19 @@ void models() {
     size_t batch, frames;
     double official;  // audio seconds per second
   };
-  const char *mamba1 = R"("type": "mamba1", "d_state": 16)", *mamba2 = R"("type": "mamba2", "d_state": 16, "headdim": 8)",
-             *s4d = R"("type": "s4d", "d_state": 16)";
-  std::printf("whole models, 1 channel in and out; audio seconds (48 kHz) per second: signals on the GPU, and from and to the host's memory\n"
-              "model               batch  frames     precision  ms       on GPU  from host  official  GPU memory MiB\n");
-  for (const Work& w : {Work{"mamba1 16 x 2", mamba1, 16, 2, 1, 2880000, 701}, Work{"mamba1 16 x 2", mamba1, 16, 2, 64, 48000, 2747},
-                        Work{"mamba1 64 x 4", mamba1, 64, 4, 1, 2880000, 285}, Work{"mamba1 64 x 4", mamba1, 64, 4, 64, 48000, 470},
-                        Work{"mamba1 32 x 4", mamba1, 32, 4, 1, 2880000, 0}, Work{"mamba2 16 x 2", mamba2, 16, 2, 1, 2880000, 0},
-                        Work{"mamba2 64 x 4", mamba2, 64, 4, 1, 2880000, 0}, Work{"mamba2 64 x 4", mamba2, 64, 4, 64, 48000, 0},
-                        Work{"mamba1 256 x 2", mamba1, 256, 2, 1, 480000, 0}, Work{"mamba2 256 x 2", mamba2, 256, 2, 1, 480000, 0},
-                        Work{"s4d 16 x 4", s4d, 16, 4, 1, 2880000, 0}}) {
+  const char *mamba1 = R"("type": "mamba1", "d_state": 16)",
+             *mamba2 = R"("type": "mamba2", "d_state": 16, "headdim": 8)", *s4d = R"("type": "s4d", "d_state": 16)";
+  std::printf(
+      "whole models, 1 channel in and out; audio seconds (48 kHz) per second: signals on the GPU, and from and to the "
+      "host's memory\n"
+      "model               batch  frames     precision  ms       on GPU  from host  official  GPU memory MiB\n");
+  for (const Work& w :
+       {Work{"mamba1 16 x 2", mamba1, 16, 2, 1, 2880000, 701}, Work{"mamba1 16 x 2", mamba1, 16, 2, 64, 48000, 2747},
+        Work{"mamba1 64 x 4", mamba1, 64, 4, 1, 2880000, 285}, Work{"mamba1 64 x 4", mamba1, 64, 4, 64, 48000, 470},
+        Work{"mamba1 32 x 4", mamba1, 32, 4, 1, 2880000, 0}, Work{"mamba2 16 x 2", mamba2, 16, 2, 1, 2880000, 0},
+        Work{"mamba2 64 x 4", mamba2, 64, 4, 1, 2880000, 0}, Work{"mamba2 64 x 4", mamba2, 64, 4, 64, 48000, 0},
+        Work{"mamba1 256 x 2", mamba1, 256, 2, 1, 480000, 0}, Work{"mamba2 256 x 2", mamba2, 256, 2, 1, 480000, 0},
+        Work{"s4d 16 x 4", s4d, 16, 4, 1, 2880000, 0}}) {
     const auto loaded = test::load(test::model_file(model_config(w.mixer, w.d_model, w.layers), 1));
     const auto model = loaded.model();
     for (const gpu::Precision precision : {gpu::Precision::float32, gpu::Precision::tf32, gpu::Precision::bf16}) {
@@ -285,15 +324,19 @@ void models() {
       std::vector<float> out(values);
       std::vector<gpu::Frames> batch;
       for (size_t i = 0; i < w.batch; ++i)
-        batch.push_back({&states[i], std::span(in).subspan(i * w.frames, w.frames), std::span(out).subspan(i * w.frames, w.frames)});
+        batch.push_back({&states[i], std::span(in).subspan(i * w.frames, w.frames),
+                         std::span(out).subspan(i * w.frames, w.frames)});
       const double host_ms = call_ms([&] { device.process(batch); });
       const double audio_ms = double(values) / kRate * 1e3;
       std::printf("%-18s  %-5zu  %-9zu  %-9s  %-7.2f  %-6.0f  %-9.0f  %-8.0f  %.0f\n", w.name, w.batch, w.frames,
-                  gpu::to_string(precision).c_str(), on_gpu_ms, audio_ms / on_gpu_ms, audio_ms / host_ms, w.official, memory);
+                  gpu::to_string(precision).c_str(), on_gpu_ms, audio_ms / on_gpu_ms, audio_ms / host_ms, w.official,
+                  memory);
     }
   }
 
-  std::printf("\nmamba1 16 x 2, one signal on the GPU: ns a frame over length\nframes       ns      GPU memory of the model MiB\n");
+  std::printf(
+      "\nmamba1 16 x 2, one signal on the GPU: ns a frame over length\nframes       ns      GPU memory of the model "
+      "MiB\n");
   const auto loaded = test::load(test::model_file(model_config(mamba1, 16, 2), 1));
   const auto model = loaded.model();
   gpu::BatchedModel device(model, loaded.checkpoint);
@@ -316,9 +359,11 @@ void segments() {
     int d_model, layers;
   };
   constexpr size_t kFrames = 2880000;
-  std::printf("one signal of 2880000 frames on the GPU, over the length of chunks and the memory allowed\n"
-              "model          precision  chunk  memory MiB  ms       audio s/s\n");
-  for (const Work& w : {Work{"mamba1 16 x 2", R"("type": "mamba1", "d_state": 16)", 16, 2}, Work{"mamba1 64 x 4", R"("type": "mamba1", "d_state": 16)", 64, 4},
+  std::printf(
+      "one signal of 2880000 frames on the GPU, over the length of chunks and the memory allowed\n"
+      "model          precision  chunk  memory MiB  ms       audio s/s\n");
+  for (const Work& w : {Work{"mamba1 16 x 2", R"("type": "mamba1", "d_state": 16)", 16, 2},
+                        Work{"mamba1 64 x 4", R"("type": "mamba1", "d_state": 16)", 64, 4},
                         Work{"mamba2 64 x 4", R"("type": "mamba2", "d_state": 16, "headdim": 8)", 64, 4}}) {
     const auto loaded = test::load(test::model_file(model_config(w.mixer, w.d_model, w.layers), 1));
     const auto model = loaded.model();
@@ -327,11 +372,13 @@ void segments() {
     for (const gpu::Precision precision : {gpu::Precision::float32, gpu::Precision::bf16})
       for (const int chunk : {64, 128, 256, 512})
         for (const size_t memory_mib : {512, 896}) {
-          gpu::BatchedModel device(model, loaded.checkpoint, {.chunk_frames = chunk, .memory_bytes = memory_mib << 20, .precision = precision});
+          gpu::BatchedModel device(model, loaded.checkpoint,
+                                   {.chunk_frames = chunk, .memory_bytes = memory_mib << 20, .precision = precision});
           ssm::State state = model->initial_state();
           ssm::State* states[] = {&state};
           const double ms = call_ms([&] { device.process_on_device(in.data(), out.data(), kFrames, states); }, 5);
-          std::printf("%-13s  %-9s  %-5d  %-10zu  %-7.2f  %.0f\n", w.name, gpu::to_string(precision).c_str(), chunk, memory_mib, ms, double(kFrames) / 48 / ms);
+          std::printf("%-13s  %-9s  %-5d  %-10zu  %-7.2f  %.0f\n", w.name, gpu::to_string(precision).c_str(), chunk,
+                      memory_mib, ms, double(kFrames) / 48 / ms);
         }
   }
   std::printf("\n");
@@ -391,10 +438,12 @@ int main(int argc, char** argv) {
     return 1;
   }
   const auto wanted = [&](const char* table) {
-    return argc == 1 || std::any_of(argv + 1, argv + argc, [&](const char* name) { return std::strcmp(name, table) == 0; });
+    return argc == 1 ||
+           std::any_of(argv + 1, argv + argc, [&](const char* name) { return std::strcmp(name, table) == 0; });
   };
   const gpu::Device device = gpu::devices().front();
-  std::printf("%s, %d multiprocessors, %.0f GiB\n", device.name.c_str(), device.multiprocessors, double(device.memory_bytes) / (1 << 30));
+  std::printf("%s, %d multiprocessors, %.0f GiB\n", device.name.c_str(), device.multiprocessors,
+              double(device.memory_bytes) / (1 << 30));
   if (argc == 2 && std::strcmp(argv[1], "profile") == 0) return profile(), 0;
   const Ceilings c = ceilings();
   if (wanted("scan")) scan(c);

@@ -197,7 +197,8 @@ Signal make_sound(double seconds, uint64_t seed) {
       scene = size_t(2.5 * kRateHz), next = 0;
       kind = std::array<size_t, 10>{0, 0, 0, 0, 1, 1, 1, 1, 2, 3}[random.below(10)];
       level = between(random, 0.04, 0.9);
-      if (random.uniform() < 0.3) for (String& s : strings) s = {};
+      if (random.uniform() < 0.3)
+        for (String& s : strings) s = {};
     }
     if (next-- == 0) {
       next = size_t(kRateHz * between(random, 0.08, kind == 1 ? 1.5 : 0.7));

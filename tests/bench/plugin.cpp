@@ -1,5 +1,6 @@
-// What the built plugin costs in a host beside the bare model: time per frame, to be found, to be loaded. Alternating rounds: the best of each,
-// and the median of what a round takes beside the bare model's just before it, which a clock that changes does not move.
+// What the built plugin costs in a host beside the bare model: time per frame, to be found, to be loaded. Alternating
+// rounds: the best of each, and the median of what a round takes beside the bare model's just before it, which a clock
+// that changes does not move.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -18,7 +19,9 @@ namespace {
 using namespace coil;
 
 constexpr double kRate = 48000;
-constexpr int kBlock = 64, kBlocks = 75;  // a tenth of a second a round: short enough to end before the machine turns to something else
+constexpr int kBlock = 64,
+              kBlocks =
+                  75;  // a tenth of a second a round: short enough to end before the machine turns to something else
 constexpr int kRounds = 300;
 
 double milliseconds(const std::function<void()>& work) {
@@ -64,10 +67,13 @@ TEST_CASE("the overdrive in a host, 48 kHz, blocks of 64") {
         }));
     for (const Candidate& candidate : candidates) {
       std::vector<double> ratios;
-      for (size_t i = 0; i < candidate.rounds_ms.size(); ++i) ratios.push_back(candidate.rounds_ms[i] / candidates[0].rounds_ms[i]);
+      for (size_t i = 0; i < candidate.rounds_ms.size(); ++i)
+        ratios.push_back(candidate.rounds_ms[i] / candidates[0].rounds_ms[i]);
       std::nth_element(ratios.begin(), ratios.begin() + kRounds / 2, ratios.end());
-      std::printf("%d channel%s, %-10s %6.1f ns a frame, %+5.1f %%\n", channels, channels == 1 ? " " : "s", candidate.name.c_str(),
-                  *std::min_element(candidate.rounds_ms.begin(), candidate.rounds_ms.end()) * 1e6 / (kBlock * kBlocks), 100 * (ratios[kRounds / 2] - 1));
+      std::printf("%d channel%s, %-10s %6.1f ns a frame, %+5.1f %%\n", channels, channels == 1 ? " " : "s",
+                  candidate.name.c_str(),
+                  *std::min_element(candidate.rounds_ms.begin(), candidate.rounds_ms.end()) * 1e6 / (kBlock * kBlocks),
+                  100 * (ratios[kRounds / 2] - 1));
     }
   }
 }
@@ -79,8 +85,11 @@ TEST_CASE("found and loaded") {
     test::HostedPlugin plugin(format, kRate, kBlock);
     plugin.open(test::overdrive_session());
     const juce::MemoryBlock overdrive = plugin.state();
-    const double opened = best_of(5, [&] { plugin->setStateInformation(overdrive.getData(), int(overdrive.getSize())); });
-    std::printf("%s: found in %.0f ms; found, made and prepared in %.0f ms; a session with the overdrive opens in %.0f ms\n", format, found, made, opened);
+    const double opened =
+        best_of(5, [&] { plugin->setStateInformation(overdrive.getData(), int(overdrive.getSize())); });
+    std::printf(
+        "%s: found in %.0f ms; found, made and prepared in %.0f ms; a session with the overdrive opens in %.0f ms\n",
+        format, found, made, opened);
   }
 }
 

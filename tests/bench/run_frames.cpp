@@ -1,6 +1,7 @@
-// Runs a model over frames from standard input and writes what it gives at chosen frames: how train/forecast/evaluate.py asks the engine.
-//   in:  for each signal the number of frames and of chosen ones (int32), the chosen frames' indices (int32), the frames (float32)
-//   out: for each signal the outputs at the chosen frames (float32)
+// Runs a model over frames from standard input and writes what it gives at chosen frames: how
+// train/forecast/evaluate.py asks the engine.
+//   in:  for each signal the number of frames and of chosen ones (int32), the chosen frames' indices (int32), the
+//   frames (float32) out: for each signal the outputs at the chosen frames (float32)
 #include <cstdint>
 #include <stdexcept>
 #include <vector>

@@ -33,7 +33,13 @@ def milliseconds(call):
 def main():
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}: SSD by Triton, bf16, ms: median, least")
     print("batch  frames   heads  headdim  d_state  median  least")
-    for shape in ((8, 4096, 32, 64, 64), (8, 4096, 32, 64, 128), (8, 48000, 16, 8, 16), (1, 2880000, 16, 8, 16), (1, 1048576, 2, 64, 128)):
+    for shape in (
+        (8, 4096, 32, 64, 64),
+        (8, 4096, 32, 64, 128),
+        (8, 48000, 16, 8, 16),
+        (1, 2880000, 16, 8, 16),
+        (1, 1048576, 2, 64, 128),
+    ):
         median, least = milliseconds(work(*shape))
         print("%-5d  %-7d  %-5d  %-7d  %-7d  %-6.3f  %.3f" % (*shape, median, least), flush=True)
 

@@ -93,7 +93,8 @@ struct Problem {
     const size_t first = from, begin = from % 4 == 3 ? from : from / 2;
     group.slow()->set_hops(lane, hops, knobs[from], first, begin);
     for (size_t i = 0; i < SlowMap::units; ++i)
-      group.slow()->state()[i * n + lane] = first > begin + kLookbackHops + 1 ? T(slow_state[i * kLanesUsed + from]) : T(0);
+      group.slow()->state()[i * n + lane] =
+          first > begin + kLookbackHops + 1 ? T(slow_state[i * kLanesUsed + from]) : T(0);
   }
 
   ParameterMap map;

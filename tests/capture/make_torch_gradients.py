@@ -21,13 +21,27 @@ def normal(*shape, scale=1.0):
 def network():
     layers = []
     for _ in range(LAYERS):
-        layers.append({
-            "log_dt": normal(D), "log_A_real": normal(D, PAIRS, scale=0.3), "A_imag": normal(D, PAIRS, scale=2), "C": normal(D, PAIRS, 2),
-            "D": normal(D), "in_weight": normal(D, D, scale=0.4), "in_bias": normal(D, scale=0.3), "out_weight": normal(D, D, scale=0.2)})
+        layers.append(
+            {
+                "log_dt": normal(D),
+                "log_A_real": normal(D, PAIRS, scale=0.3),
+                "A_imag": normal(D, PAIRS, scale=2),
+                "C": normal(D, PAIRS, 2),
+                "D": normal(D),
+                "in_weight": normal(D, D, scale=0.4),
+                "in_bias": normal(D, scale=0.3),
+                "out_weight": normal(D, D, scale=0.2),
+            }
+        )
         with torch.no_grad():
             layers[-1]["log_dt"] -= 2
     features = KNOBS + KNOBS * (KNOBS + 1) // 2
-    ends = {"input": normal(D), "output": normal(D), "direct": normal(1), "knobs": normal(2 * D * LAYERS + D, features, scale=0.2)}
+    ends = {
+        "input": normal(D),
+        "output": normal(D),
+        "direct": normal(1),
+        "knobs": normal(2 * D * LAYERS + D, features, scale=0.2),
+    }
     return layers, ends
 
 
@@ -51,17 +65,21 @@ def forward(layers, ends, u, knobs, states):
             s = z * s + h[t, :, :, None]
             rows.append(p["D"] * h[t] + (c * s).real.sum(-1))
         y = torch.stack(rows)
-        scale = 1 + vector[:, 2 * D * i:2 * D * i + D]
-        shift = scale * p["in_bias"] + vector[:, 2 * D * i + D:2 * D * i + 2 * D]
+        scale = 1 + vector[:, 2 * D * i : 2 * D * i + D]
+        shift = scale * p["in_bias"] + vector[:, 2 * D * i + D : 2 * D * i + 2 * D]
         h = h + (torch.tanh(scale * (y @ p["in_weight"].T) + shift) - torch.tanh(shift)) @ p["out_weight"].T
-    row = ends["output"] + vector[:, 2 * D * LAYERS:]
+    row = ends["output"] + vector[:, 2 * D * LAYERS :]
     return (h * row).sum(-1) + ends["direct"] * u
 
 
 def write(path, tensors, metadata):
     header, offset = {"__metadata__": metadata}, 0
     for name, tensor in tensors.items():
-        header[name] = {"dtype": "F64", "shape": list(tensor.shape), "data_offsets": [offset, offset + 8 * tensor.numel()]}
+        header[name] = {
+            "dtype": "F64",
+            "shape": list(tensor.shape),
+            "data_offsets": [offset, offset + 8 * tensor.numel()],
+        }
         offset += 8 * tensor.numel()
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -77,15 +95,26 @@ def main():
     target, knobs = torch.randn(FRAMES, LANES).float().double(), torch.rand(LANES, KNOBS).float().double()
     states = torch.randn(LAYERS, D, PAIRS, 2, LANES).float().double()
     e = forward(layers, ends, u, knobs, states) - target
-    loss = (e ** 2).sum() + ((e[1:] - PRE_EMPHASIS * e[:-1]) ** 2).sum()
+    loss = (e**2).sum() + ((e[1:] - PRE_EMPHASIS * e[:-1]) ** 2).sum()
     loss.backward()
     assert math.isfinite(loss.item())
 
     parameters = [p[name] for p in layers for name in p] + list(ends.values())
     flat = torch.cat([p.detach().flatten() for p in parameters])
     gradient = torch.cat([p.grad.flatten() for p in parameters])
-    write(sys.argv[1], {"parameters": flat, "gradient": gradient, "loss": loss.reshape(1), "input": u, "target": target, "knobs": knobs,
-                        "states": states}, {"made_by": f"make_torch_gradients.py, PyTorch {torch.__version__}"})
+    write(
+        sys.argv[1],
+        {
+            "parameters": flat,
+            "gradient": gradient,
+            "loss": loss.reshape(1),
+            "input": u,
+            "target": target,
+            "knobs": knobs,
+            "states": states,
+        },
+        {"made_by": f"make_torch_gradients.py, PyTorch {torch.__version__}"},
+    )
 
 
 main()

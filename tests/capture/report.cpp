@@ -37,12 +37,18 @@ double third_db(double a) { return 20 * std::log10(a * a * a / 20 / (a + 3 * a *
 TEST_CASE("text in markup is shown as it is, and never ends an element or an attribute") {
   CHECK(markup_text("a<b>&\"c'") == "a&lt;b&gt;&amp;&quot;c&#39;");
   CHECK(markup_text("Überzerrer 10 k\u03a9 \U0001f3b8") == "Überzerrer 10 k\u03a9 \U0001f3b8");
-  CHECK(markup_text("a\xff" "b") == "a\ufffd" "b");
-  CHECK(markup_text("\xc3") == "\ufffd");                   // cut off
-  CHECK(markup_text("\xc0\xbc" "script") == "\ufffd\ufffdscript");  // "<" in too many bytes
+  CHECK(markup_text("a\xff"
+                    "b") ==
+        "a\ufffd"
+        "b");
+  CHECK(markup_text("\xc3") == "\ufffd");  // cut off
+  CHECK(markup_text("\xc0\xbc"
+                    "script") == "\ufffd\ufffdscript");        // "<" in too many bytes
   CHECK(markup_text("\xed\xa0\x80") == "\ufffd\ufffd\ufffd");  // half of a surrogate pair
   CHECK(markup_text("\xf5\x80\x80\x80") == "\ufffd\ufffd\ufffd\ufffd");
-  CHECK(markup_text(std::string_view("a\0b\x1b", 4)) == "a\ufffd" "b\ufffd");
+  CHECK(markup_text(std::string_view("a\0b\x1b", 4)) ==
+        "a\ufffd"
+        "b\ufffd");
   CHECK(markup_text("a\tb\n") == "a\tb\n");
 }
 
@@ -54,8 +60,8 @@ TEST_CASE("harmonics have the levels that arithmetic says") {
     CHECK(*found[2] == Approx(third_db(0.5)).margin(0.05));
     CHECK(*found[3] < -80);
     CHECK(found[9].has_value() == (10 * hz < 0.45 * kRate));
-    CHECK(thd_db(found) == Approx(10 * std::log10(std::pow(10, second_db(0.5) / 10) + std::pow(10, third_db(0.5) / 10)))
-                               .margin(0.05));
+    CHECK(thd_db(found) ==
+          Approx(10 * std::log10(std::pow(10, second_db(0.5) / 10) + std::pow(10, third_db(0.5) / 10))).margin(0.05));
   }
 }
 

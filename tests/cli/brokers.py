@@ -18,7 +18,9 @@ MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sb
 
 
 def needs_mosquitto(test):
-    missing = [name for name in ("mosquitto_pub", "mosquitto_sub", "mosquitto_passwd", "openssl") if not shutil.which(name)]
+    missing = [
+        name for name in ("mosquitto_pub", "mosquitto_sub", "mosquitto_passwd", "openssl") if not shutil.which(name)
+    ]
     if not MOSQUITTO:
         missing.insert(0, "mosquitto")
     return unittest.skipIf(missing, f"skipped: {', '.join(missing)} not installed")(test)
@@ -47,10 +49,14 @@ class Process:
 
     def __init__(self, test, command, cwd, stdin=None, **options):
         command = [str(word) for word in command]
-        self.process = subprocess.Popen(command, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        self.process = subprocess.Popen(
+            command, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+        )
         self.out, self.err = [], []
-        self.readers = [threading.Thread(target=self.collect, args=pair, daemon=True)
-                        for pair in ((self.process.stdout, self.out), (self.process.stderr, self.err))]
+        self.readers = [
+            threading.Thread(target=self.collect, args=pair, daemon=True)
+            for pair in ((self.process.stdout, self.out), (self.process.stderr, self.err))
+        ]
         for reader in self.readers:
             reader.start()
         test.addCleanup(self.end)
@@ -61,7 +67,9 @@ class Process:
             lines.append(line.decode(errors="replace").rstrip("\n"))
 
     def wait_for(self, text, count=1, seconds=30):
-        wait_until(lambda: sum(text in line for line in self.err) >= count, lambda: f"'{text}' in {self.err[-20:]}", seconds)
+        wait_until(
+            lambda: sum(text in line for line in self.err) >= count, lambda: f"'{text}' in {self.err[-20:]}", seconds
+        )
 
     def kill(self):
         self.process.kill()
@@ -91,8 +99,16 @@ class Mosquitto:
     def __init__(self, test, tls=False, password=None, extra=()):
         self.test, self.folder = test, test.path("mosquitto/x").parent
         self.port = free_port()
-        lines = [f"listener {self.port} 127.0.0.1", "persistence true", f"persistence_location {self.folder}/", "autosave_interval 1",
-                 "autosave_on_changes true", "log_type all", "max_queued_messages 100000", *extra]
+        lines = [
+            f"listener {self.port} 127.0.0.1",
+            "persistence true",
+            f"persistence_location {self.folder}/",
+            "autosave_interval 1",
+            "autosave_on_changes true",
+            "log_type all",
+            "max_queued_messages 100000",
+            *extra,
+        ]
         if os.getuid() == 0:
             lines.append("user root")
         self.client = ["-h", "127.0.0.1", "-p", str(self.port), "-V", "5"]
@@ -104,9 +120,20 @@ class Mosquitto:
             self.client += ["-u", "coil", "-P", password]
         if tls:
             self.make_certificates()
-            lines += [f"cafile {self.folder}/ca.crt", f"certfile {self.folder}/broker.crt", f"keyfile {self.folder}/broker.key",
-                      "require_certificate true"]
-            self.client += ["--cafile", self.folder / "ca.crt", "--cert", self.folder / "client.crt", "--key", self.folder / "client.key"]
+            lines += [
+                f"cafile {self.folder}/ca.crt",
+                f"certfile {self.folder}/broker.crt",
+                f"keyfile {self.folder}/broker.key",
+                "require_certificate true",
+            ]
+            self.client += [
+                "--cafile",
+                self.folder / "ca.crt",
+                "--cert",
+                self.folder / "client.crt",
+                "--key",
+                self.folder / "client.key",
+            ]
         (self.folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
         self.start()
 
@@ -115,13 +142,52 @@ class Mosquitto:
             subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, capture_output=True)
 
         for authority in ("ca", "other_ca"):
-            openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={authority}", "-keyout", f"{authority}.key",
-                    "-out", f"{authority}.crt")
+            openssl(
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                f"/CN={authority}",
+                "-keyout",
+                f"{authority}.key",
+                "-out",
+                f"{authority}.crt",
+            )
         (self.folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
         for name in ("broker", "client"):
-            openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
-            openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names",
-                    "-out", f"{name}.crt")
+            openssl(
+                "req",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-subj",
+                f"/CN={name}",
+                "-keyout",
+                f"{name}.key",
+                "-out",
+                f"{name}.csr",
+            )
+            openssl(
+                "x509",
+                "-req",
+                "-in",
+                f"{name}.csr",
+                "-CA",
+                "ca.crt",
+                "-CAkey",
+                "ca.key",
+                "-CAcreateserial",
+                "-days",
+                "2",
+                "-extfile",
+                "names",
+                "-out",
+                f"{name}.crt",
+            )
 
     def start(self):
         self.broker = Process(self.test, [MOSQUITTO, "-c", self.folder / "mosquitto.conf"], self.folder)
@@ -136,7 +202,12 @@ class Mosquitto:
     def publish(self, topic, payloads, qos=1, retain=False):
         """One connection, one message a line."""
         command = ["mosquitto_pub", *self.client, "-q", str(qos), "-t", topic, "-l", *(["-r"] if retain else [])]
-        subprocess.run([str(word) for word in command], input="".join(f"{payload}\n" for payload in payloads).encode(), check=True, timeout=60)
+        subprocess.run(
+            [str(word) for word in command],
+            input="".join(f"{payload}\n" for payload in payloads).encode(),
+            check=True,
+            timeout=60,
+        )
 
     def subscriptions(self):
         return sum("Sending SUBACK" in line for line in list(self.broker.err))
@@ -145,7 +216,9 @@ class Mosquitto:
         """A process whose lines `received` reads."""
         filters = [word for topic in topics for word in ("-t", topic)]
         before = self.subscriptions()
-        subscriber = Process(self.test, ["mosquitto_sub", *self.client, "-q", "1", "-F", "\t%t\t%p", *filters], self.folder)
+        subscriber = Process(
+            self.test, ["mosquitto_sub", *self.client, "-q", "1", "-F", "\t%t\t%p", *filters], self.folder
+        )
         wait_until(lambda: self.subscriptions() > before, lambda: subscriber.err)
         return subscriber
 
@@ -174,7 +247,9 @@ class MockKafka:
         self.command(f"topic {name} {partitions}\n")
 
     def produce(self, name, partition, messages):
-        self.command(f"produce {name} {partition} {len(messages)}\n" + "".join(f"{key}\t{text}\n" for key, text in messages))
+        self.command(
+            f"produce {name} {partition} {len(messages)}\n" + "".join(f"{key}\t{text}\n" for key, text in messages)
+        )
 
     def dump(self, name):
         """(partition, offset, key, source, text) of every message."""
@@ -184,11 +259,16 @@ class MockKafka:
 
 def records(sensor, count, begin=0):
     """NDJSON records of one sensor, one a minute."""
-    return [json.dumps({"sensor": sensor, "time": 1700000000 + 60 * i, "value": (i * i) % 17 + i % 5}) for i in range(begin, begin + count)]
+    return [
+        json.dumps({"sensor": sensor, "time": 1700000000 + 60 * i, "value": (i * i) % 17 + i % 5})
+        for i in range(begin, begin + count)
+    ]
 
 
 def stream(test, *arguments, env=None, **options):
-    return Process(test, [COIL, "stream", "-m", test.model, *arguments], test.folder, env={**os.environ, **(env or {})}, **options)
+    return Process(
+        test, [COIL, "stream", "-m", test.model, *arguments], test.folder, env={**os.environ, **(env or {})}, **options
+    )
 
 
 def metrics_port(lines):

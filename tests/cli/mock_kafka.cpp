@@ -1,7 +1,9 @@
-// librdkafka's mock cluster as a program of its own, so that several workers can use it and die: reads commands, answers each with lines and "done".
+// librdkafka's mock cluster as a program of its own, so that several workers can use it and die: reads commands,
+// answers each with lines and "done".
 //   topic NAME PARTITIONS
 //   produce NAME PARTITION COUNT        then COUNT lines, each a message: key, tab, text
-//   dump NAME                           a line per message: partition, offset, key, header coil-source, text; separated by tabs
+//   dump NAME                           a line per message: partition, offset, key, header coil-source, text; separated
+//   by tabs
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
@@ -24,7 +26,8 @@ rd_kafka_t* make_client(rd_kafka_type_t type, const std::map<std::string, std::s
   rd_kafka_conf_t* configuration = rd_kafka_conf_new();
   char reason[512];
   for (const auto& [name, value] : properties) {
-    check(rd_kafka_conf_set(configuration, name.c_str(), value.c_str(), reason, sizeof reason) == RD_KAFKA_CONF_OK, reason);
+    check(rd_kafka_conf_set(configuration, name.c_str(), value.c_str(), reason, sizeof reason) == RD_KAFKA_CONF_OK,
+          reason);
   }
   rd_kafka_t* client = rd_kafka_new(type, configuration, reason, sizeof reason);
   check(client != nullptr, reason);
@@ -38,8 +41,9 @@ void produce(rd_kafka_t* producer, const std::string& topic, int partition, int 
     const size_t tab = line.find('\t');
     const std::string key = line.substr(0, tab), text = line.substr(tab + 1);
     const auto error =
-        rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                          RD_KAFKA_V_KEY(key.data(), key.size()), RD_KAFKA_V_VALUE(const_cast<char*>(text.data()), text.size()), RD_KAFKA_V_END);
+        rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_PARTITION(partition),
+                          RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key.data(), key.size()),
+                          RD_KAFKA_V_VALUE(const_cast<char*>(text.data()), text.size()), RD_KAFKA_V_END);
     check(error == RD_KAFKA_RESP_ERR_NO_ERROR, rd_kafka_err2str(error));
   }
   check(rd_kafka_flush(producer, 10'000) == RD_KAFKA_RESP_ERR_NO_ERROR, "not delivered");
@@ -55,10 +59,12 @@ std::string header(const rd_kafka_message_t* message, const char* name) {
 }
 
 void dump(const std::string& brokers, const std::string& topic, int partitions) {
-  rd_kafka_t* consumer = make_client(RD_KAFKA_CONSUMER, {{"bootstrap.servers", brokers}, {"group.id", "dump"}, {"enable.partition.eof", "true"}});
+  rd_kafka_t* consumer = make_client(
+      RD_KAFKA_CONSUMER, {{"bootstrap.servers", brokers}, {"group.id", "dump"}, {"enable.partition.eof", "true"}});
   rd_kafka_poll_set_consumer(consumer);
   rd_kafka_topic_partition_list_t* list = rd_kafka_topic_partition_list_new(partitions);
-  for (int i = 0; i < partitions; ++i) rd_kafka_topic_partition_list_add(list, topic.c_str(), i)->offset = RD_KAFKA_OFFSET_BEGINNING;
+  for (int i = 0; i < partitions; ++i)
+    rd_kafka_topic_partition_list_add(list, topic.c_str(), i)->offset = RD_KAFKA_OFFSET_BEGINNING;
   check(rd_kafka_assign(consumer, list) == RD_KAFKA_RESP_ERR_NO_ERROR, "not assigned");
   rd_kafka_topic_partition_list_destroy(list);
   for (int ended = 0; ended < partitions;) {

@@ -41,7 +41,15 @@ def write_model(path, config, tensors, card=None):
 def write_matrix_model(path, matrix, sample_rate=48000, card=None):
     """A model without memory: output = matrix * input."""
     width = len(matrix)
-    config = {"model_type": "coil", "d_input": width, "d_model": 1, "d_output": width, "direct": True, "norm_f": False, "layers": []}
+    config = {
+        "model_type": "coil",
+        "d_input": width,
+        "d_model": 1,
+        "d_output": width,
+        "direct": True,
+        "norm_f": False,
+        "layers": [],
+    }
     if sample_rate:
         config["sample_rate"] = sample_rate
     tensors = {
@@ -70,8 +78,15 @@ def write_filter_model(path, controls=0, seed=1, fields=None):
     if controls:
         parts.insert(2, {"type": "film"})
     config = {
-        "model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": width, "d_output": 1, "direct": True, "norm_f": False,
-        "layers": [{"repeat": layers, "residual": True, "parts": parts}], **(fields or {}),
+        "model_type": "coil",
+        "sample_rate": 48000,
+        "d_input": 1,
+        "d_model": width,
+        "d_output": 1,
+        "direct": True,
+        "norm_f": False,
+        "layers": [{"repeat": layers, "residual": True, "parts": parts}],
+        **(fields or {}),
     }
     tensors = {
         "backbone.in_proj.weight": ([width, 1], normal(width, 1)),
@@ -84,7 +99,10 @@ def write_filter_model(path, controls=0, seed=1, fields=None):
         prefix = f"backbone.layers.{i}."
         tensors[prefix + "mixer.kernel.log_dt"] = ([width], [math.log(1e-3 * (k + 1)) for k in range(width)])
         tensors[prefix + "mixer.kernel.log_A_real"] = ([width, modes], [math.log(0.5)] * (width * modes))
-        tensors[prefix + "mixer.kernel.A_imag"] = ([width, modes], [math.pi * (k % modes) for k in range(width * modes)])
+        tensors[prefix + "mixer.kernel.A_imag"] = (
+            [width, modes],
+            [math.pi * (k % modes) for k in range(width * modes)],
+        )
         tensors[prefix + "mixer.kernel.C"] = ([width, modes, 2], normal(2 * width * modes, 0.7))
         tensors[prefix + "mixer.D"] = ([width], normal(width, 1))
         tensors[prefix + "in_proj.weight"] = ([width, width], normal(width * width, 0.5))
@@ -98,8 +116,13 @@ def write_filter_model(path, controls=0, seed=1, fields=None):
         tensors["controls.layers.1.weight"] = ([film, hidden], normal(film * hidden, 0.5))
         tensors["controls.layers.1.bias"] = ([film], [0] * film)
         card = {
-            "name": "Test Filter", "task": "test", "description": "Random weights.", "sample_rate": 48000, "channels": 1,
-            "latency_frames": 0, "licence": "CC0",
+            "name": "Test Filter",
+            "task": "test",
+            "description": "Random weights.",
+            "sample_rate": 48000,
+            "channels": 1,
+            "latency_frames": 0,
+            "licence": "CC0",
             "controls": [
                 {"name": "drive", "min": 0, "max": 10, "default": 5, "unit": "", "to": "network"},
                 {"name": "tone", "min": 0, "max": 1, "default": 0.5, "unit": "", "to": "network"},
@@ -120,10 +143,27 @@ def write_forecaster(path, seed=1, gain=0.1):
     normal_quantiles = [-1.2816, -0.8416, -0.5244, -0.2533, 0, 0.2533, 0.5244, 0.8416, 1.2816]
     channels = inner + 2 * d_state
     config = {
-        "model_type": "coil", "d_input": 6, "d_model": width, "d_output": 9 * horizons, "norm_f": True,
-        "layers": [{"residual": True, "parts": [
-            {"type": "rmsnorm", "name": "norm"},
-            {"type": "mamba2", "name": "mixer", "d_state": d_state, "d_conv": taps, "expand": 2, "headdim": inner // heads}]}],
+        "model_type": "coil",
+        "d_input": 6,
+        "d_model": width,
+        "d_output": 9 * horizons,
+        "norm_f": True,
+        "layers": [
+            {
+                "residual": True,
+                "parts": [
+                    {"type": "rmsnorm", "name": "norm"},
+                    {
+                        "type": "mamba2",
+                        "name": "mixer",
+                        "d_state": d_state,
+                        "d_conv": taps,
+                        "expand": 2,
+                        "headdim": inner // heads,
+                    },
+                ],
+            }
+        ],
     }
     mixer = "backbone.layers.0.mixer."
     tensors = {
@@ -140,10 +180,16 @@ def write_forecaster(path, seed=1, gain=0.1):
         mixer + "out_proj.weight": ([width, inner], normal(width * inner, 0.25)),
         "backbone.norm_f.weight": ([width], [1] * width),
         "backbone.out_proj.weight": ([9 * horizons, width], normal(9 * horizons * width, gain / math.sqrt(width))),
-        "backbone.out_proj.bias": ([9 * horizons], [z * math.sqrt(h + 1) for h in range(horizons) for z in normal_quantiles]),
+        "backbone.out_proj.bias": (
+            [9 * horizons],
+            [z * math.sqrt(h + 1) for h in range(horizons) for z in normal_quantiles],
+        ),
     }
     card = {
-        "name": "Test Forecaster", "task": "forecast", "description": "Persistence and random weights.", "licence": "CC0",
+        "name": "Test Forecaster",
+        "task": "forecast",
+        "description": "Persistence and random weights.",
+        "licence": "CC0",
         "forecast": {"horizons": horizons, "quantiles": [q / 10 for q in range(1, 10)], "window": 256, "version": 1},
     }
     write_model(path, config, tensors, card)
@@ -180,7 +226,9 @@ def write_wav(path, channels, rate=48000, kind="float", chunks=b"", size=None):
 def wav_bytes(data, tag, bits, channels, rate, chunks=b"", size=None):
     form = struct.pack("<HHIIHH", tag, channels, rate, rate * channels * bits // 8, channels * bits // 8, bits)
     data_size = len(data) if size is None else size
-    body = b"WAVE" + b"fmt " + struct.pack("<I", len(form)) + form + chunks + b"data" + struct.pack("<I", data_size) + data
+    body = (
+        b"WAVE" + b"fmt " + struct.pack("<I", len(form)) + form + chunks + b"data" + struct.pack("<I", data_size) + data
+    )
     return b"RIFF" + struct.pack("<I", len(body) if size is None else size) + body
 
 
@@ -193,9 +241,9 @@ class Wav:
         self.chunks = {}
         at = 12
         while at + 8 <= len(content):
-            name, size = content[at:at + 4], struct.unpack("<I", content[at + 4:at + 8])[0]
+            name, size = content[at : at + 4], struct.unpack("<I", content[at + 4 : at + 8])[0]
             size = min(size, len(content) - at - 8)
-            self.chunks[name] = content[at + 8:at + 8 + size]
+            self.chunks[name] = content[at + 8 : at + 8 + size]
             at += 8 + size + size % 2
         form = self.chunks[b"fmt "]
         tag, count, self.rate, _, _, self.bits = struct.unpack("<HHIIHH", form[:16])
@@ -204,12 +252,15 @@ class Wav:
         self.is_float = tag == 3
         data = self.chunks[b"data"]
         if self.is_float:
-            values = struct.unpack(f"<{len(data) // 4}f", data[:len(data) // 4 * 4])
+            values = struct.unpack(f"<{len(data) // 4}f", data[: len(data) // 4 * 4])
         elif self.bits == 16:
-            values = struct.unpack(f"<{len(data) // 2}h", data[:len(data) // 2 * 2])
+            values = struct.unpack(f"<{len(data) // 2}h", data[: len(data) // 2 * 2])
         else:
             step = self.bits // 8
-            values = [int.from_bytes(data[i:i + step], "little", signed=True) for i in range(0, len(data) // step * step, step)]
+            values = [
+                int.from_bytes(data[i : i + step], "little", signed=True)
+                for i in range(0, len(data) // step * step, step)
+            ]
         self.channels = [list(values[c::count]) for c in range(count)]
         self.frames = len(self.channels[0])
 
@@ -238,8 +289,12 @@ class CoilTest(unittest.TestCase):
 
     def coil(self, *arguments, code=0, **options):
         """Runs coil; checks its exit code, and that errors are one line each."""
-        done = subprocess.run([COIL, *map(str, arguments)], cwd=self.folder, capture_output=True, timeout=300, **options)
-        self.assertEqual(done.returncode, code, f"coil {' '.join(map(str, arguments))}: {done.stderr.decode(errors='replace')}")
+        done = subprocess.run(
+            [COIL, *map(str, arguments)], cwd=self.folder, capture_output=True, timeout=300, **options
+        )
+        self.assertEqual(
+            done.returncode, code, f"coil {' '.join(map(str, arguments))}: {done.stderr.decode(errors='replace')}"
+        )
         self.stderr = done.stderr.decode(errors="replace")
         errors = [line for line in self.stderr.splitlines() if line.startswith("coil: error: ")]
         if code not in (0, 130):
@@ -255,4 +310,7 @@ class CoilTest(unittest.TestCase):
     def names(self):
         """All files, as paths relative to the test's folder; models left out."""
         return sorted(
-            str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file() and path.suffix != ".safetensors")
+            str(path.relative_to(self.folder))
+            for path in self.folder.rglob("*")
+            if path.is_file() and path.suffix != ".safetensors"
+        )

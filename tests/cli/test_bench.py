@@ -19,7 +19,16 @@ class Bench(CoilTest):
 
     def test_json(self):
         write_filter_model(self.path("filter.safetensors"))
-        command = ["bench", "filter.safetensors", str(GOLDEN / "mamba2_lm_v97.safetensors"), "--target", "scalar", "--seconds", "0.01", "--json"]
+        command = [
+            "bench",
+            "filter.safetensors",
+            str(GOLDEN / "mamba2_lm_v97.safetensors"),
+            "--target",
+            "scalar",
+            "--seconds",
+            "0.01",
+            "--json",
+        ]
         report = json.loads(self.coil(*command))
         self.assertEqual(report["command"], " ".join(["coil", *command]))
         self.assertTrue(report["cpu"])
@@ -48,15 +57,26 @@ class Bench(CoilTest):
         self.assertIsNone(token_model["blocks"][0]["x_realtime"])
 
     def test_text(self):
-        text = self.coil("bench", "--blocks", "7,1", "identity.safetensors", GOLDEN / "mamba1_lm_v97_tied.safetensors", "--seconds", "0.01",
-                         "--target", "all").decode()
+        text = self.coil(
+            "bench",
+            "--blocks",
+            "7,1",
+            "identity.safetensors",
+            GOLDEN / "mamba1_lm_v97_tied.safetensors",
+            "--seconds",
+            "0.01",
+            "--target",
+            "all",
+        ).decode()
         for words in ("identity", "mamba1_lm_v97_tied", "tokens/s", "x real time", "GMAC/s", "SCALAR"):
             self.assertIn(words, text)
         rows = [line.split("|") for line in text.splitlines() if line.startswith("| identity")]
         self.assertEqual([int(row[3]) for row in rows[:2]], [7, 1])
 
     def test_live_json(self):
-        report = json.loads(self.coil("bench", "live", "identity.safetensors", "--seconds", "0.3", "--block", "64", "--json"))
+        report = json.loads(
+            self.coil("bench", "live", "identity.safetensors", "--seconds", "0.3", "--block", "64", "--json")
+        )
         self.assertEqual((report["sample_rate_hz"], report["channels"], report["load_threads"]), (48000, 1, 0))
         for name in ("real_time_priority", "memory_locked"):
             self.assertIsInstance(report[name], bool)
@@ -73,15 +93,31 @@ class Bench(CoilTest):
     def test_live_as_another_host(self):
         write_matrix_model(self.path("stereo.safetensors"), [[1, 0], [0, 1]])
         write_wav(self.path("in.wav"), [[0.5] * 10])
-        text = self.coil("bench", "live", "stereo.safetensors", "--seconds", "0.05", "--block", "300", "--rate", "44100", "--input",
-                         "in.wav", "--load", "1").decode()
+        text = self.coil(
+            "bench",
+            "live",
+            "stereo.safetensors",
+            "--seconds",
+            "0.05",
+            "--block",
+            "300",
+            "--rate",
+            "44100",
+            "--input",
+            "in.wav",
+            "--load",
+            "1",
+        ).decode()
         for words in ("2 channels at 44100 Hz", "1 busy thread", "\n| 300 "):
             self.assertIn(words, text)
 
     def test_interrupted_live_reports_what_it_has(self):
         blocks = ["--block", "64", "--block", "256"] * 4
-        process = subprocess.Popen([COIL, "bench", "live", self.path("identity.safetensors"), "--seconds", "0.05", *blocks],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [COIL, "bench", "live", self.path("identity.safetensors"), "--seconds", "0.05", *blocks],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         while not (line := process.stdout.readline()).startswith(b"| 64 "):
             self.assertTrue(line)
         process.send_signal(signal.SIGINT)
@@ -91,11 +127,35 @@ class Bench(CoilTest):
 
     def test_stream_json(self):
         write_forecaster(self.path("forecaster.safetensors"))
-        report = json.loads(self.coil("bench", "stream", "forecaster.safetensors", "--series", "30", "--threads", "1,2", "--burst", "1,8",
-                                      "--forecast", "3", "--seconds", "0.02", "--json"))
+        report = json.loads(
+            self.coil(
+                "bench",
+                "stream",
+                "forecaster.safetensors",
+                "--series",
+                "30",
+                "--threads",
+                "1,2",
+                "--burst",
+                "1,8",
+                "--forecast",
+                "3",
+                "--seconds",
+                "0.02",
+                "--json",
+            )
+        )
         self.assertEqual([(run["threads"], run["burst"]) for run in report["runs"]], [(1, 1), (1, 8), (2, 1), (2, 8)])
         for run in report["runs"]:
-            for name in ("records_per_s", "cpu_us", "parse_us", "macs_per_s", "peak_macs_per_s", "state_bytes_per_s", "most_state_bytes_per_s"):
+            for name in (
+                "records_per_s",
+                "cpu_us",
+                "parse_us",
+                "macs_per_s",
+                "peak_macs_per_s",
+                "state_bytes_per_s",
+                "most_state_bytes_per_s",
+            ):
                 self.assertGreater(run[name], 0, name)
             self.assertLess(run["macs_per_s"], run["peak_macs_per_s"])
             self.assertLessEqual(run["p50_us"], run["p99_us"])

@@ -44,8 +44,20 @@ class Capture(CoilTest):
         return self.coil("capture", *arguments, "--quality", "lite", "--threads", "1")
 
     def test_two_files_become_a_model_that_gives_the_error_it_says(self):
-        result = json.loads(self.capture("dry.wav", "wet.wav", "-o", "amp.safetensors", "--million-frames", "12", "--test-table", "test.csv",
-                                         "--json", "-q"))
+        result = json.loads(
+            self.capture(
+                "dry.wav",
+                "wet.wav",
+                "-o",
+                "amp.safetensors",
+                "--million-frames",
+                "12",
+                "--test-table",
+                "test.csv",
+                "--json",
+                "-q",
+            )
+        )
         self.assertLess(result["esr_held_out"], 0.1)
         self.coil("process", "dry_test.wav", "-o", "out.wav", "-m", "./amp.safetensors")
         found = esr(Wav(self.path("out.wav")).channels[0], self.wet)
@@ -58,7 +70,7 @@ class Capture(CoilTest):
 
     def test_late_recordings_of_another_rate_and_channel(self):
         late = [0.0] * 700 + self.wet
-        half = [sum(late[2 * i:2 * i + 2]) / 2 for i in range(len(late) // 2)]
+        half = [sum(late[2 * i : 2 * i + 2]) / 2 for i in range(len(late) // 2)]
         write_wav(self.path("late.wav"), [[0.0] * len(half), half], rate=24000)
         self.capture("dry_test.wav", "late.wav", "-o", "amp.safetensors", "--million-frames", "8")
         self.assertIn("lies behind the dry one", self.stderr)
@@ -83,8 +95,8 @@ class Capture(CoilTest):
     def test_signal_is_written_whole_and_recognised(self):
         self.assertIn(b"peak -1 dBFS", self.coil("capture", "--signal", "signal.wav"))
         signal = Wav(self.path("signal.wav")).channels[0]
-        self.assertAlmostEqual(max(abs(x) for x in signal) / 2 ** 23, 10 ** (-1 / 20), delta=1e-3)
-        write_wav(self.path("back.wav"), [[0.5 * math.tanh(4 * x / 2 ** 23) for x in signal]])
+        self.assertAlmostEqual(max(abs(x) for x in signal) / 2**23, 10 ** (-1 / 20), delta=1e-3)
+        write_wav(self.path("back.wav"), [[0.5 * math.tanh(4 * x / 2**23) for x in signal]])
         out = self.coil("capture", "--check", "back.wav", "signal.wav", code=1)
         self.assertIn(b"is the test signal itself", out)
         out = self.coil("capture", "--check", "signal.wav", "back.wav")
@@ -92,7 +104,19 @@ class Capture(CoilTest):
 
     def test_killed_training_goes_on_exactly(self):
         self.capture("dry.wav", "wet.wav", "-o", "whole.safetensors", "--million-frames", "10", "-q")
-        command = ["capture", "dry.wav", "wet.wav", "-o", "amp.safetensors", "--million-frames", "10", "--quality", "lite", "--threads", "1"]
+        command = [
+            "capture",
+            "dry.wav",
+            "wet.wav",
+            "-o",
+            "amp.safetensors",
+            "--million-frames",
+            "10",
+            "--quality",
+            "lite",
+            "--threads",
+            "1",
+        ]
         process = subprocess.Popen([COIL, *command], cwd=self.path("."), stderr=subprocess.PIPE)
         self.wait_for_a_look(process)
         process.kill()
@@ -110,11 +134,15 @@ class Capture(CoilTest):
 
     def tensors(self, name):
         content = self.path(name).read_bytes()
-        return content[8 + int.from_bytes(content[:8], "little"):]
+        return content[8 + int.from_bytes(content[:8], "little") :]
 
     def test_interrupt_keeps_the_best(self):
-        process = subprocess.Popen([COIL, "capture", "dry.wav", "wet.wav", "-o", "amp.safetensors", "--quality", "lite", "--threads", "1"],
-                                   cwd=self.path("."), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [COIL, "capture", "dry.wav", "wet.wav", "-o", "amp.safetensors", "--quality", "lite", "--threads", "1"],
+            cwd=self.path("."),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         self.wait_for_a_look(process)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
@@ -143,32 +171,63 @@ class Capture(CoilTest):
             write_wav(self.path(f"wet{i}.wav"), [wet])
             rows.append(f"wet{i}.wav,dry{i}.wav,{drive}")
         self.path("knobs.csv").write_text("\n".join(rows) + "\n")
-        result = json.loads(self.capture("--table", "knobs.csv", "-o", "amp.safetensors", "--million-frames", "3", "-q", "--json",
-                                         "--test-table", "knobs.csv"))
+        result = json.loads(
+            self.capture(
+                "--table",
+                "knobs.csv",
+                "-o",
+                "amp.safetensors",
+                "--million-frames",
+                "3",
+                "-q",
+                "--json",
+                "--test-table",
+                "knobs.csv",
+            )
+        )
         for i, drive in enumerate((1, 2, 4)):
-            self.coil("process", f"dry{i}.wav", "-o", f"out{i}.wav", "-m", "./amp.safetensors", "--set", f"drive={drive}")
+            self.coil(
+                "process", f"dry{i}.wav", "-o", f"out{i}.wav", "-m", "./amp.safetensors", "--set", f"drive={drive}"
+            )
             found = esr(Wav(self.path(f"out{i}.wav")).channels[0], Wav(self.path(f"wet{i}.wav")).channels[0])
             self.assertAlmostEqual(found, result["esr_test"][i], delta=1e-6)
 
     def test_tables_as_people_write_them(self):
         for text, warning in (
-                ("\ufeffWet;Dry;Drive\nwet.wav;dry.wav;1,5\nwet_test.wav;dry_test.wav;2,5\n", "Drive was not recorded between 1.5 and 2.5"),
-                ("# mine\nWET\tDRY\tdrive\r\n wet.wav\tdry.wav\t+1\r\nwet_test.wav\tdry_test.wav\t2.\r\n", "drive was not recorded between 1 and 2"),
-                ('"wet","dry","drive ""x"""\n"wet.wav","dry.wav","1"\n"wet_test.wav","dry_test.wav",2\n', 'wet,dry,"drive ""x"""'),
-                ("wet,dry,drive,note\nwet.wav,dry.wav,1,loud\nwet_test.wav,dry_test.wav,2,\n", "'note' holds no numbers"),
-                ("wet,dry,drive\nwet.wav,dry.wav,1\nwet.wav,dry.wav,1\nwet_test.wav,dry_test.wav,2\n", "lines 2 and 3 have the same wet file")):
+            (
+                "\ufeffWet;Dry;Drive\nwet.wav;dry.wav;1,5\nwet_test.wav;dry_test.wav;2,5\n",
+                "Drive was not recorded between 1.5 and 2.5",
+            ),
+            (
+                "# mine\nWET\tDRY\tdrive\r\n wet.wav\tdry.wav\t+1\r\nwet_test.wav\tdry_test.wav\t2.\r\n",
+                "drive was not recorded between 1 and 2",
+            ),
+            (
+                '"wet","dry","drive ""x"""\n"wet.wav","dry.wav","1"\n"wet_test.wav","dry_test.wav",2\n',
+                'wet,dry,"drive ""x"""',
+            ),
+            ("wet,dry,drive,note\nwet.wav,dry.wav,1,loud\nwet_test.wav,dry_test.wav,2,\n", "'note' holds no numbers"),
+            (
+                "wet,dry,drive\nwet.wav,dry.wav,1\nwet.wav,dry.wav,1\nwet_test.wav,dry_test.wav,2\n",
+                "lines 2 and 3 have the same wet file",
+            ),
+        ):
             with self.subTest(text):
                 self.path("knobs.csv").write_text(text, newline="")
-                self.capture("--table", "knobs.csv", "-o", "amp.safetensors", "--million-frames", "0.1", "-q", "--no-report")
+                self.capture(
+                    "--table", "knobs.csv", "-o", "amp.safetensors", "--million-frames", "0.1", "-q", "--no-report"
+                )
                 self.assertIn(warning, self.stderr)
-                self.assertEqual(len(json.loads(self.coil("info", "./amp.safetensors", "--json"))["card"]["controls"]), 1)
+                self.assertEqual(
+                    len(json.loads(self.coil("info", "./amp.safetensors", "--json"))["card"]["controls"]), 1
+                )
 
     def test_lossy_recordings_are_named(self):
         self.coil("process", "wet_test.wav", "-o", "wet.mp3", "-m", "identity.safetensors")
         report = json.loads(self.coil("capture", "--check", "dry_test.wav", "wet.mp3", "--json"))
         self.assertIn("encoding", [finding["kind"] for finding in report["findings"]])
         content = self.path("wet_test.wav").read_bytes()
-        self.path("cut.wav").write_bytes(content[:len(content) * 9 // 10])
+        self.path("cut.wav").write_bytes(content[: len(content) * 9 // 10])
         report = json.loads(self.coil("capture", "--check", "dry_test.wav", "cut.wav", "--json"))
         self.assertLessEqual({"damage"}, {finding["kind"] for finding in report["findings"]})
 
@@ -190,23 +249,40 @@ class Capture(CoilTest):
         write_wav(self.path("short.wav"), [[0.1] * 100])
         write_wav(self.path("silent.wav"), [[0.0] * FRAMES])
         for arguments, code, words in (
-                (["dry.wav", "-o", "a.safetensors"], 2, "a wet recording is needed"),
-                (["-o", "a.safetensors"], 2, "either a dry and a wet recording are needed, or a capture such as amp.nam"),
-                (["dry.wav", "wet.wav"], 2, "--output is needed"),
-                (["dry.wav", "wet.wav", "-o", "no/a.safetensors"], 2, "there is no folder"),
-                (["dry.wav", "gone.wav", "-o", "a.safetensors"], 1, "gone.wav"),
-                (["dry.wav", "short.wav", "-o", "a.safetensors"], 1, "a capture needs a second at least"),
-                (["dry.wav", "silent.wav", "-o", "a.safetensors"], 1, "silent"),
-                (["--table", "head.csv", "-o", "a.safetensors"], 1, "line 2, column 'drive': a knob's position must be a number, found 'full'"),
-                (["--table", "column.csv", "-o", "a.safetensors"], 1, "has no column 'dry'; its columns are wet, gain"),
-                (["--table", "cells.csv", "-o", "a.safetensors"], 1, "line 2 has 1 cell, the head has 2"),
-                (["--table", "twice.csv", "-o", "a.safetensors"], 1, "two columns are called 'drive'"),
-                (["--table", "quote.csv", "-o", "a.safetensors"], 1, "line 2 has a quote that does not end"),
-                (["--table", "gone.csv", "-o", "a.safetensors"], 1, "there is no file 'gone.wav' (line 3), 'gone_dry.wav' (line 3)"),
-                (["--table", "two.csv", "-o", "a.safetensors"], 1, "lines 2 and 3 have one wet file, 'wet.wav', at two settings"),
-                (["--table", "empty.csv", "-o", "a.safetensors"], 1, "line 3, column 'drive': a knob's position must be a number, found ''"),
-                (["--plan", "drive"], 2, "must be a knob and its range"),
-                (["dry.wav", "wet.wav", "-o", "a.safetensors", "--target", "Z80"], 1, "this machine has")):
+            (["dry.wav", "-o", "a.safetensors"], 2, "a wet recording is needed"),
+            (["-o", "a.safetensors"], 2, "either a dry and a wet recording are needed, or a capture such as amp.nam"),
+            (["dry.wav", "wet.wav"], 2, "--output is needed"),
+            (["dry.wav", "wet.wav", "-o", "no/a.safetensors"], 2, "there is no folder"),
+            (["dry.wav", "gone.wav", "-o", "a.safetensors"], 1, "gone.wav"),
+            (["dry.wav", "short.wav", "-o", "a.safetensors"], 1, "a capture needs a second at least"),
+            (["dry.wav", "silent.wav", "-o", "a.safetensors"], 1, "silent"),
+            (
+                ["--table", "head.csv", "-o", "a.safetensors"],
+                1,
+                "line 2, column 'drive': a knob's position must be a number, found 'full'",
+            ),
+            (["--table", "column.csv", "-o", "a.safetensors"], 1, "has no column 'dry'; its columns are wet, gain"),
+            (["--table", "cells.csv", "-o", "a.safetensors"], 1, "line 2 has 1 cell, the head has 2"),
+            (["--table", "twice.csv", "-o", "a.safetensors"], 1, "two columns are called 'drive'"),
+            (["--table", "quote.csv", "-o", "a.safetensors"], 1, "line 2 has a quote that does not end"),
+            (
+                ["--table", "gone.csv", "-o", "a.safetensors"],
+                1,
+                "there is no file 'gone.wav' (line 3), 'gone_dry.wav' (line 3)",
+            ),
+            (
+                ["--table", "two.csv", "-o", "a.safetensors"],
+                1,
+                "lines 2 and 3 have one wet file, 'wet.wav', at two settings",
+            ),
+            (
+                ["--table", "empty.csv", "-o", "a.safetensors"],
+                1,
+                "line 3, column 'drive': a knob's position must be a number, found ''",
+            ),
+            (["--plan", "drive"], 2, "must be a knob and its range"),
+            (["dry.wav", "wet.wav", "-o", "a.safetensors", "--target", "Z80"], 1, "this machine has"),
+        ):
             with self.subTest(arguments):
                 self.coil("capture", *arguments, code=code)
                 self.assertIn(words, self.stderr)

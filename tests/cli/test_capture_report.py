@@ -94,7 +94,7 @@ class CaptureReport(CoilTest):
         esr = sum((error[p] ** 2).sum() for p in parts) / sum((wet[p] ** 2).sum() for p in parts)
         self.assert_printed(page.texts["esr"], esr)
         self.assertAlmostEqual(number(page.texts["esr-db"]), 10 * np.log10(esr), delta=0.051)
-        self.assert_printed(page.texts["esr-all"], (error ** 2).sum() / (wet ** 2).sum())
+        self.assert_printed(page.texts["esr-all"], (error**2).sum() / (wet**2).sum())
         self.assertIn(f"ESR {page.texts['esr']}", page.texts["verdict"])
         for part, span in zip(figures["held_out"], parts):
             self.assertAlmostEqual(part["esr"] / ((error[span] ** 2).sum() / (wet[span] ** 2).sum()), 1, delta=1e-3)
@@ -108,11 +108,13 @@ class CaptureReport(CoilTest):
 
     def check_levels(self, figures, dry, wet, error):
         count = len(dry) // 960
-        pieces = [x[:960 * count].reshape(count, 960) for x in (dry, wet, error)]
+        pieces = [x[: 960 * count].reshape(count, 960) for x in (dry, wet, error)]
         db = 10 * np.log10((pieces[0] ** 2).mean(1) + 1e-30)
         for level in figures["levels"]:
             here = (db >= level["low_dbfs"]) & (db < level["high_dbfs"])
-            self.assertAlmostEqual(level["esr_all"] / ((pieces[2][here] ** 2).sum() / (pieces[1][here] ** 2).sum()), 1, delta=1e-3)
+            self.assertAlmostEqual(
+                level["esr_all"] / ((pieces[2][here] ** 2).sum() / (pieces[1][here] ** 2).sum()), 1, delta=1e-3
+            )
         self.assertGreater(len(figures["levels"]), 2)
 
     def check_bands(self, figures, wet, error, parts):
@@ -120,25 +122,35 @@ class CaptureReport(CoilTest):
         window = np.hanning(size + 1)[:size]
         power = {}
         for name, sound in (("wet", wet), ("error", error)):
-            power[name] = sum(np.abs(np.fft.rfft(window * sound[at:at + size])) ** 2
-                              for p in parts for at in range(p.start, p.stop - size + 1, size // 2))
+            power[name] = sum(
+                np.abs(np.fft.rfft(window * sound[at : at + size])) ** 2
+                for p in parts
+                for at in range(p.start, p.stop - size + 1, size // 2)
+            )
         hz = np.arange(size // 2 + 1) * RATE / size
         self.assertGreater(len(figures["bands"]), 20)
         for band in figures["bands"]:
             here = (hz >= band["hz"] * 2 ** (-1 / 6)) & (hz < band["hz"] * 2 ** (1 / 6))
             for name in power:
-                self.assertAlmostEqual(band[name + "_db"], 10 * np.log10(power[name][here].sum() / power["wet"].sum()), delta=0.02)
+                self.assertAlmostEqual(
+                    band[name + "_db"], 10 * np.log10(power[name][here].sum() / power["wet"].sum()), delta=0.02
+                )
 
     def check_aliasing(self, figures):
         self.assertEqual([round(a["hz"], -2) for a in figures["aliasing"]], [1200, 2500, 5000])
         for aliasing in figures["aliasing"]:
             size, settle = 16384, RATE // 2
             gain = 10 ** (aliasing["level_dbfs"] / 20)
-            write_wav(self.path("sine.wav"), [list(gain * np.sin(2 * np.pi * aliasing["hz"] / RATE * np.arange(settle + size)))])
+            write_wav(
+                self.path("sine.wav"),
+                [list(gain * np.sin(2 * np.pi * aliasing["hz"] / RATE * np.arange(settle + size)))],
+            )
             power = np.abs(np.fft.rfft(np.hanning(size + 1)[:size] * self.run_model("sine.wav")[settle:])) ** 2
             power[:2] = 0  # a constant
             on = (np.arange(len(power)) + 1) % round(aliasing["hz"] * size / RATE) <= 2
-            self.assertAlmostEqual(aliasing["off_harmonics_db"], 10 * np.log10(power[~on].sum() / power.sum()), delta=0.3)
+            self.assertAlmostEqual(
+                aliasing["off_harmonics_db"], 10 * np.log10(power[~on].sum() / power.sum()), delta=0.3
+            )
 
     def test_page_stands_by_itself_and_can_be_read_without_eyes(self):
         self.write_pair("dry.wav", "wet.wav", pad=48000)
@@ -169,8 +181,19 @@ class CaptureReport(CoilTest):
         wet = b"wet <b>&'\"\xff.wav"
         self.write_pair("dry <script>.wav", "wet.wav")
         os.rename(self.path("wet.wav"), os.path.join(os.fsencode(self.folder), wet))
-        self.coil("capture", "dry <script>.wav", os.fsdecode(wet), "-o", "amp <i>.safetensors", "--quality", "lite", "--million-frames", "1",
-                  "--licence", "</style><u>")
+        self.coil(
+            "capture",
+            "dry <script>.wav",
+            os.fsdecode(wet),
+            "-o",
+            "amp <i>.safetensors",
+            "--quality",
+            "lite",
+            "--million-frames",
+            "1",
+            "--licence",
+            "</style><u>",
+        )
         page = self.page("amp <i>.html")
         self.assertIn("wet <b>&'\"\ufffd.wav", page.texts["recordings"])
         self.assertIn("amp <i>", page.texts["verdict"] + "".join(page.texts.values()))
@@ -193,13 +216,15 @@ class CaptureReport(CoilTest):
             self.assertEqual(page.figures["takes"][i]["controls"], [drive, tone])
             model = self.run_model(f"dry{i}.wav", "--set", f"drive={drive}", "--set", f"tone={tone}")
             wet = np.array(Wav(self.path(f"wet{i}.wav")).channels[0])
-            found = ((model - wet) ** 2).sum() / (wet ** 2).sum()
+            found = ((model - wet) ** 2).sum() / (wet**2).sum()
             self.assertAlmostEqual(page.figures["takes"][i]["esr_all"] / found, 1, delta=1e-3)
 
     def test_findings_and_the_best_that_can_be_reached(self):
         dry, wet = device(1, 96000)
         rng = np.random.default_rng(1)
-        wet = -np.clip(np.concatenate([np.zeros(960), wet, np.zeros(96000)]), -0.2, 0.2) + 1e-3 * rng.standard_normal(96000 * 2 + 960)
+        wet = -np.clip(np.concatenate([np.zeros(960), wet, np.zeros(96000)]), -0.2, 0.2) + 1e-3 * rng.standard_normal(
+            96000 * 2 + 960
+        )
         write_wav(self.path("dry.wav"), [dry + [0.0] * 96000])
         write_wav(self.path("wet.wav"), [list(wet)])
         self.capture("dry.wav", "wet.wav", "-o", "amp.safetensors", "--million-frames", "1")
@@ -207,7 +232,9 @@ class CaptureReport(CoilTest):
         self.assertIn("inverted, turned", page.texts["recordings"])
         self.assertRegex(page.texts["recordings"], r"(19\.9|20\.0)\d ms")
         self.assertIn("noise lies", page.texts["recordings"])
-        self.assertAlmostEqual(page.figures["reachable_esr"], 1e-6 / (wet ** 2).mean(), delta=0.3e-6 / (wet ** 2).mean())
+        self.assertAlmostEqual(
+            page.figures["reachable_esr"], 1e-6 / (wet**2).mean(), delta=0.3e-6 / (wet**2).mean()
+        )
 
     def test_where_the_report_goes(self):
         self.write_pair("dry.wav", "wet.wav", frames=60000)
@@ -226,8 +253,11 @@ class CaptureReport(CoilTest):
         self.path("other.html").unlink()
         self.assertIsNone(json.loads(self.capture(*train, "--no-report", "--json"))["report"])
         self.assertFalse(self.path("other.html").exists())
-        for arguments, words in ((("--report", "a.html", "--no-report"), "exclude each other"), (("--report", "no/a.html"), "there is no folder"),
-                                 (("--report", "amp.safetensors"), "cannot both be")):
+        for arguments, words in (
+            (("--report", "a.html", "--no-report"), "exclude each other"),
+            (("--report", "no/a.html"), "there is no folder"),
+            (("--report", "amp.safetensors"), "cannot both be"),
+        ):
             self.capture(*train, *arguments, code=2)
             self.assertIn(words, self.stderr)
         self.assertEqual([p.name for p in self.path(".").iterdir() if p.name.startswith(".")], [])
@@ -235,7 +265,9 @@ class CaptureReport(CoilTest):
     def test_curve_goes_on_after_a_training_that_ended_early(self):
         self.write_pair("dry.wav", "wet.wav", frames=60000)
         self.capture("dry.wav", "wet.wav", "-o", "amp.safetensors", "--million-frames", "2", "--no-report")
-        whole = json.loads(self.capture("dry.wav", "wet.wav", "-o", "whole.safetensors", "--million-frames", "4", "--json"))
+        whole = json.loads(
+            self.capture("dry.wav", "wet.wav", "-o", "whole.safetensors", "--million-frames", "4", "--json")
+        )
         frames = [point["frames"] for point in self.page("whole.html").figures["curve"]]
         self.assertEqual(frames, sorted(frames))
         self.assertEqual(frames[-1], whole["million_frames"] * 1e6)

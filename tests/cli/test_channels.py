@@ -13,10 +13,22 @@ FRAMES = 9600
 # Low enough for a low-frequency channel too, which lossy formats cut off at about 100 Hz.
 TONES_HZ = [1000, 1500, 2000, 50, 700, 1200, 1700, 2300]
 FL, FR, FC, LFE, BL, BR, BC, SL, SR = (1 << bit for bit in (0, 1, 2, 3, 4, 5, 8, 9, 10))
-LAYOUTS = {"3.0": FL | FR | FC, "quad": FL | FR | BL | BR, "5.0": FL | FR | FC | BL | BR, "5.1": FL | FR | FC | LFE | BL | BR,
-           "6.1": FL | FR | FC | LFE | BC | SL | SR, "7.1": FL | FR | FC | LFE | BL | BR | SL | SR}
-VORBIS_ORDER = {"3.0": (FL, FC, FR), "quad": (FL, FR, BL, BR), "5.0": (FL, FC, FR, BL, BR), "5.1": (FL, FC, FR, BL, BR, LFE),
-                "6.1": (FL, FC, FR, SL, SR, BC, LFE), "7.1": (FL, FC, FR, SL, SR, BL, BR, LFE)}
+LAYOUTS = {
+    "3.0": FL | FR | FC,
+    "quad": FL | FR | BL | BR,
+    "5.0": FL | FR | FC | BL | BR,
+    "5.1": FL | FR | FC | LFE | BL | BR,
+    "6.1": FL | FR | FC | LFE | BC | SL | SR,
+    "7.1": FL | FR | FC | LFE | BL | BR | SL | SR,
+}
+VORBIS_ORDER = {
+    "3.0": (FL, FC, FR),
+    "quad": (FL, FR, BL, BR),
+    "5.0": (FL, FC, FR, BL, BR),
+    "5.1": (FL, FC, FR, BL, BR, LFE),
+    "6.1": (FL, FC, FR, SL, SR, BC, LFE),
+    "7.1": (FL, FC, FR, SL, SR, BL, BR, LFE),
+}
 SPEAKER_HZ = dict(zip((FL, FR, FC, LFE, BL, BR, SL, SR, BC), TONES_HZ + [2700]))
 
 
@@ -28,7 +40,9 @@ def tone(samples, candidates):
     def power(hz):
         angles = [2 * math.pi * hz * i / RATE for i in range(2400, 7200)]
         window = samples[2400:7200]
-        return math.hypot(sum(s * math.cos(a) for s, a in zip(window, angles)), sum(s * math.sin(a) for s, a in zip(window, angles)))
+        return math.hypot(
+            sum(s * math.cos(a) for s, a in zip(window, angles)), sum(s * math.sin(a) for s, a in zip(window, angles))
+        )
 
     return max(candidates, key=power)
 
@@ -74,14 +88,23 @@ class Channels(CoilTest):
             with self.subTest(layout=name):
                 self.write("in.wav", LAYOUTS[name], [SPEAKER_HZ[speaker] for speaker in speakers(LAYOUTS[name])])
                 self.process("in.wav", "out.ogg")
-                subprocess.run(["sox", "out.ogg", "-b", "16", "raw.wav"], cwd=self.folder, check=True, stderr=subprocess.DEVNULL)
+                subprocess.run(
+                    ["sox", "out.ogg", "-b", "16", "raw.wav"], cwd=self.folder, check=True, stderr=subprocess.DEVNULL
+                )
                 expected = [SPEAKER_HZ[speaker] for speaker in order]
                 self.assertEqual(self.tones(self.path("raw.wav").read_bytes(), expected), expected)
 
     def test_surround_speakers_at_the_sides(self):
         mask = FL | FR | FC | LFE | SL | SR
         self.write("in.wav", mask, TONES_HZ[:6])
-        for extension, kept in (("ogg", LAYOUTS["5.1"]), ("aiff", mask), ("caf", mask), ("wav", mask), ("flac", mask), ("w64", mask)):
+        for extension, kept in (
+            ("ogg", LAYOUTS["5.1"]),
+            ("aiff", mask),
+            ("caf", mask),
+            ("wav", mask),
+            ("flac", mask),
+            ("w64", mask),
+        ):
             self.process("in.wav", f"there.{extension}")
             self.assertNotIn("warning", self.stderr)
             back = self.process(f"there.{extension}", "-", "--bits", "16")
@@ -89,7 +112,16 @@ class Channels(CoilTest):
             self.assertEqual(self.tones(back, TONES_HZ[:6]), TONES_HZ[:6])
 
     def test_masks_of_wav_files_are_kept(self):
-        for mask, channels in ((0, 4), (0, 6), (FC, 1), (FL | FR, 2), (0, 2), (FL | FR | FC | BC, 4), (0x3F, 4), (0x80000000, 3)):
+        for mask, channels in (
+            (0, 4),
+            (0, 6),
+            (FC, 1),
+            (FL | FR, 2),
+            (0, 2),
+            (FL | FR | FC | BC, 4),
+            (0x3F, 4),
+            (0x80000000, 3),
+        ):
             with self.subTest(mask=hex(mask), channels=channels):
                 self.write("in.wav", mask, TONES_HZ[:channels])
                 self.process("in.wav", "out.wav")
@@ -142,17 +174,22 @@ class Channels(CoilTest):
         self.process("in.wav", "long.w64")
         self.process("in.wav", "short.w64", "--bits", "32f")
         long, short = self.path("long.w64").read_bytes(), self.path("short.w64").read_bytes()
-        data = short[short.index(b"data\xf3\xac"):]
+        data = short[short.index(b"data\xf3\xac") :]
         form = bytearray(long[40:104])
         form[24:40], form[42:44], form[48:50] = short[64:80], bytes([32, 0]), bytes([3, 0])
         form[24:26] = b"\xfe\xff"
         content = long[:40] + bytes(form) + data
         self.path("in.w64").write_bytes(content[:16] + struct.pack("<Q", len(content)) + content[24:])
         back = self.process("in.w64", "-")
-        self.assertEqual((mask_of(back), Wav(back).channels), (LAYOUTS["5.1"], Wav(self.process("in.wav", "-", "--bits", "32f")).channels))
+        self.assertEqual(
+            (mask_of(back), Wav(back).channels),
+            (LAYOUTS["5.1"], Wav(self.process("in.wav", "-", "--bits", "32f")).channels),
+        )
 
     def tones_of_ffmpeg(self, name, candidates):
-        subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", name, "-c:a", "pcm_s16le", "decoded.wav"], cwd=self.folder, check=True)
+        subprocess.run(
+            ["ffmpeg", "-v", "error", "-y", "-i", name, "-c:a", "pcm_s16le", "decoded.wav"], cwd=self.folder, check=True
+        )
         content = self.path("decoded.wav").read_bytes()
         return mask_of(content), self.tones(content, candidates)
 
@@ -161,9 +198,13 @@ class Channels(CoilTest):
         wide = FL | FR | FC | LFE | BL | BR | 1 << 6 | 1 << 7
         for mask in (FL | FR | FC | BC, LAYOUTS["5.1"], wide):
             with self.subTest(mask=hex(mask)):
-                tones = (TONES_HZ + [2700])[:mask.bit_count()]
+                tones = (TONES_HZ + [2700])[: mask.bit_count()]
                 self.write("in.wav", mask, tones)
-                subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", "in.wav", "-c:a", "alac", "in.caf"], cwd=self.folder, check=True)
+                subprocess.run(
+                    ["ffmpeg", "-v", "error", "-y", "-i", "in.wav", "-c:a", "alac", "in.caf"],
+                    cwd=self.folder,
+                    check=True,
+                )
                 self.process("in.caf", "out.wav")
                 out = self.path("out.wav").read_bytes()
                 self.assertEqual((mask_of(out), self.tones(out, tones)), (mask, tones))
@@ -182,8 +223,10 @@ class Channels(CoilTest):
             self.write("in.wav", 0, in_file)
             samples = Wav(self.path("in.wav")).chunks[b"data"]
             form = struct.pack(">d4s5I", RATE, b"lpcm", 2, 12, 1, 6, 16)
-            caf = b"caff\0\1\0\0" + b"".join(name + struct.pack(">q", len(data)) + data for name, data in (
-                (b"desc", form), (b"chan", chunk), (b"data", bytes(4) + samples)))
+            caf = b"caff\0\1\0\0" + b"".join(
+                name + struct.pack(">q", len(data)) + data
+                for name, data in ((b"desc", form), (b"chan", chunk), (b"data", bytes(4) + samples))
+            )
             self.path("in.caf").write_bytes(caf)
             self.process("in.caf", "out.wav", "--no-dither")
             content = self.path("out.wav").read_bytes()

@@ -25,7 +25,11 @@ class Deploy(CoilTest):
         """What the snippet starts, with the test's model and no state in a system folder."""
         self.assertEqual(command[0], "coil")
         arguments = [self.path("state") if word.startswith("/var/lib/") else word for word in command[1:]]
-        return self.coil(*arguments, "-m", self.model, input="".join(f"{line}\n" for line in lines).encode()).decode().splitlines()
+        return (
+            self.coil(*arguments, "-m", self.model, input="".join(f"{line}\n" for line in lines).encode())
+            .decode()
+            .splitlines()
+        )
 
     def test_grafana_dashboard(self):
         dashboard = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
@@ -50,8 +54,13 @@ class Deploy(CoilTest):
         for needed in ("records", "late", "gaps", "resets", "mqtt_dropped_records"):
             self.assertIn(f"coil_stream_{needed}_total", shown)
         self.assertLessEqual({"coil_stream_lag", "coil_stream_series", "coil_stream_latency_seconds"}, shown)
-        cells = [(x, y) for panel in dashboard["panels"] for place in [panel["gridPos"]]
-                 for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])]
+        cells = [
+            (x, y)
+            for panel in dashboard["panels"]
+            for place in [panel["gridPos"]]
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        ]
         self.assertEqual(len(cells), len(set(cells)), "panels overlap")
         self.assertLessEqual(max(x for x, _ in cells), 23)
 
@@ -62,7 +71,9 @@ class Deploy(CoilTest):
         results = self.run_snippet(processor["command"], lines)
         self.assertEqual(len(results), 20)
         for line, result in zip(lines, results):
-            self.assertTrue(result.startswith(line.rsplit(" ", 1)[0]) and result.endswith(line.rsplit(" ", 1)[1]), result)
+            self.assertTrue(
+                result.startswith(line.rsplit(" ", 1)[0]) and result.endswith(line.rsplit(" ", 1)[1]), result
+            )
             self.assertIn("score=", results[-1])
 
     def test_node_red(self):
@@ -71,7 +82,9 @@ class Deploy(CoilTest):
             for wires in node["wires"]:
                 self.assertLessEqual(set(wires), set(nodes))
         daemon = next(node for node in nodes.values() if node["type"] == "daemon")
-        results = self.run_snippet([daemon["command"], *daemon["args"].split()], ['{"sensor": "pump", "value": 1.5}'] * 3)
+        results = self.run_snippet(
+            [daemon["command"], *daemon["args"].split()], ['{"sensor": "pump", "value": 1.5}'] * 3
+        )
         self.assertEqual([json.loads(text)["sensor"] for text in results], ["pump"] * 3)
         alarm = next(node for node in nodes.values() if node["type"] == "switch")
         self.assertIn(alarm["property"].removeprefix("payload."), json.loads(results[0]))
@@ -83,10 +96,22 @@ class Deploy(CoilTest):
         self.assertEqual(start.split()[:2], ["/usr/bin/coil", "stream"])
         unit = self.path("coil-stream@x.service")
         unit.write_text(text.replace("/usr/bin/coil", COIL))
-        verified = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", unit], capture_output=True, text=True)
+        verified = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", unit], capture_output=True, text=True
+        )
         self.assertEqual((verified.returncode, verified.stderr), (0, ""))
-        rated = subprocess.run(["systemd-analyze", "security", "--offline=yes", "--threshold=20", "--no-pager", unit], capture_output=True, text=True)
+        rated = subprocess.run(
+            ["systemd-analyze", "security", "--offline=yes", "--threshold=20", "--no-pager", unit],
+            capture_output=True,
+            text=True,
+        )
         self.assertEqual(rated.returncode, 0, rated.stdout[-300:])
         for options in re.findall(r"OPTIONS=(--.*?)(?:\.?$)", text, re.M):
-            self.coil(*(word for word in start.split()[1:] if word != "$OPTIONS"), "-m", self.model, *options.split(), "--describe")
+            self.coil(
+                *(word for word in start.split()[1:] if word != "$OPTIONS"),
+                "-m",
+                self.model,
+                *options.split(),
+                "--describe",
+            )
         self.assertEqual(text.count("OPTIONS=--"), 2)

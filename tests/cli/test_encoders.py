@@ -20,8 +20,8 @@ class Encoders(CoilTest):
             return len(data) * 8 / 1000 / SECONDS
         at = size = 0
         while at < len(data):
-            position, segments = int.from_bytes(data[at + 6:at + 14], "little", signed=True), data[at + 26]
-            length = 27 + segments + sum(data[at + 27:at + 27 + segments])
+            position, segments = int.from_bytes(data[at + 6 : at + 14], "little", signed=True), data[at + 26]
+            length = 27 + segments + sum(data[at + 27 : at + 27 + segments])
             size += length if position > 0 else 0
             at += length
         return size * 8 / 1000 / SECONDS
@@ -42,7 +42,9 @@ class Qualities(Encoders):
     def test_bit_rates(self):
         for text in ("64k", "128", "320k"):
             wanted = float(text.rstrip("k"))
-            self.assertAlmostEqual(self.encode("out.mp3", "--quality", text), wanted, delta=0.05 * wanted + 8)  # and one frame
+            self.assertAlmostEqual(
+                self.encode("out.mp3", "--quality", text), wanted, delta=0.05 * wanted + 8
+            )  # and one frame
             self.assertAlmostEqual(self.encode("out.opus", "--quality", text), wanted, delta=0.1 * wanted)
             # Its encoder aims at a quality that has this rate with music, and its headers are longer.
             self.assertAlmostEqual(self.encode("out.ogg", "--quality", text), wanted, delta=0.25 * wanted + 16)
@@ -52,7 +54,9 @@ class Qualities(Encoders):
     def test_more_than_the_encoder_has(self):
         for name, wanted, most in (("out.mp3", "500k", 320), ("out.opus", "1000k", 512), ("out.ogg", "900k", 499)):
             self.encode(name, "--quality", wanted)
-            self.assertIn(f"{most} kbit/s at most at this rate, and is set to that in place of {wanted[:-1]}", self.stderr)
+            self.assertIn(
+                f"{most} kbit/s at most at this rate, and is set to that in place of {wanted[:-1]}", self.stderr
+            )
         self.encode("out.mp3", "--quality", "320k", "--rate", "16000")
         self.assertIn("160 kbit/s at most", self.stderr)
 
@@ -74,7 +78,13 @@ class Qualities(Encoders):
         self.assertGreater(self.kbits("out/a.ogg"), 1.5 * self.kbits("in/a.ogg"))
 
     def test_no_lower_bit_rate_than_the_inputs(self):
-        for source, quality in (("in.mp3", "320k"), ("in.mp3", "10"), ("in.ogg", "6"), ("in.opus", "256k"), ("in.mp3", "64k")):
+        for source, quality in (
+            ("in.mp3", "320k"),
+            ("in.mp3", "10"),
+            ("in.ogg", "6"),
+            ("in.opus", "256k"),
+            ("in.mp3", "64k"),
+        ):
             before = self.encode(source, "--quality", quality)
             for ending in ("mp3", "ogg", "opus"):
                 with self.subTest(source, quality=quality, ending=ending):
@@ -98,8 +108,15 @@ class Qualities(Encoders):
 
     def test_resume_knows_the_quality(self):
         self.process("in.wav", "out.mp3", "--resume", "--quality", "5")
-        for arguments, redone in ((["--quality", "5"], False), (["--quality", "5.0"], False), (["--quality", "6"], True), (["--quality", "6k"], True),
-                                  ([], True), (["--rate", "48000"], True), (["--rate", "48000"], False)):
+        for arguments, redone in (
+            (["--quality", "5"], False),
+            (["--quality", "5.0"], False),
+            (["--quality", "6"], True),
+            (["--quality", "6k"], True),
+            ([], True),
+            (["--rate", "48000"], True),
+            (["--rate", "48000"], False),
+        ):
             line = self.json_lines(self.process("in.wav", "out.mp3", "--resume", "--json", *arguments))[0]
             self.assertEqual("resumed" not in line, redone, arguments)
 
@@ -135,8 +152,14 @@ class Rates(Encoders):
         self.assertNotIn("resampled", self.stderr)
 
     def test_other_rates_that_a_format_has_not(self):
-        for rate, name, expected in ((22050, "a.opus", 24000), (11025, "b.opus", 12000), (96000, "c.opus", 48000), (96000, "d.mp3", 48000),
-                                     (23000, "e.mp3", 24000), (7350, "f.mp3", 8000)):
+        for rate, name, expected in (
+            (22050, "a.opus", 24000),
+            (11025, "b.opus", 12000),
+            (96000, "c.opus", 48000),
+            (96000, "d.mp3", 48000),
+            (23000, "e.mp3", 24000),
+            (7350, "f.mp3", 8000),
+        ):
             write_wav(self.path("any.wav"), [noise(2000, seed=3)], rate=rate)
             self.encode(name, source="any.wav")
             self.assertEqual(self.report["output_rate"], expected, name)
@@ -155,8 +178,12 @@ class Rates(Encoders):
 
 class Manifests(Encoders):
     def test_lines_with_rate_and_quality(self):
-        lines = [{"input": "in.wav", "output": "a.mp3", "quality": "320k"}, {"input": "in.wav", "output": "b.mp3"},
-                 {"input": "in.wav", "output": "c.wav", "rate": 22050}, {"input": "in.wav", "output": "d.mp3", "quality": 0}]
+        lines = [
+            {"input": "in.wav", "output": "a.mp3", "quality": "320k"},
+            {"input": "in.wav", "output": "b.mp3"},
+            {"input": "in.wav", "output": "c.wav", "rate": 22050},
+            {"input": "in.wav", "output": "d.mp3", "quality": 0},
+        ]
         self.path("list.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         self.coil("process", "--manifest", "list.jsonl", "-m", "identity.safetensors", "--quality", "128k")
         self.assertAlmostEqual(self.kbits("a.mp3"), 320, delta=12)

@@ -90,14 +90,34 @@ class Errors(CoilTest):
         with tarfile.open(self.path("tar"), "w") as archive:
             archive.add(self.path("in.wav"), "in.wav")
         pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
-        nam = {"version": "0.5.4", "metadata": {"name": "Amp"}, "architecture": "WaveNet", "config": {"layers": [{"channels": 16}]}, "weights": [0.5] * 500}
-        aida = {"in_shape": [None, None, 1], "layers": [{"type": "lstm", "shape": [None, None, 16], "weights": [[[0.5] * 64]]}]}
+        nam = {
+            "version": "0.5.4",
+            "metadata": {"name": "Amp"},
+            "architecture": "WaveNet",
+            "config": {"layers": [{"channels": 16}]},
+            "weights": [0.5] * 500,
+        }
+        aida = {
+            "in_shape": [None, None, 1],
+            "layers": [{"type": "lstm", "shape": [None, None, 16], "weights": [[[0.5] * 64]]}],
+        }
         kinds = {
-            "Git LFS pointer": pointer, "HTML page": b"\n<!DOCTYPE html>\n<html><head></head></html>", "Neural Amp Modeler": json.dumps(nam).encode(),
-            "RTNeural": json.dumps(aida).encode(), "JSON": b'{"a": 1}', "PyTorch": self.path("torch").read_bytes(),
-            "zip archive": self.path("zip").read_bytes(), "gzip": gzip.compress(b"model"), "tar archive": self.path("tar").read_bytes(),
-            "pickle": pickle.dumps([1, 2, 3]), "ONNX": b"\x08\x07\x12\x07pytorch\x1a\x052.1.0:\x80\x02", "WAV": self.path("in.wav").read_bytes(),
-            "is empty": b"", "zeros": bytes(5000), "Not Found": b"Not Found\n", "cut off": self.path("identity.safetensors").read_bytes()[:60],
+            "Git LFS pointer": pointer,
+            "HTML page": b"\n<!DOCTYPE html>\n<html><head></head></html>",
+            "Neural Amp Modeler": json.dumps(nam).encode(),
+            "RTNeural": json.dumps(aida).encode(),
+            "JSON": b'{"a": 1}',
+            "PyTorch": self.path("torch").read_bytes(),
+            "zip archive": self.path("zip").read_bytes(),
+            "gzip": gzip.compress(b"model"),
+            "tar archive": self.path("tar").read_bytes(),
+            "pickle": pickle.dumps([1, 2, 3]),
+            "ONNX": b"\x08\x07\x12\x07pytorch\x1a\x052.1.0:\x80\x02",
+            "WAV": self.path("in.wav").read_bytes(),
+            "is empty": b"",
+            "zeros": bytes(5000),
+            "Not Found": b"Not Found\n",
+            "cut off": self.path("identity.safetensors").read_bytes()[:60],
         }
         for name in ("torch", "zip", "tar"):
             os.unlink(self.path(name))
@@ -123,7 +143,7 @@ class Errors(CoilTest):
             "header cut": good[:40],
             "data cut": good[:-4],
             "length": struct.pack("<Q", 1 << 60) + good[8:],
-            "json": good[:8] + b"{" * length + good[8 + length:],
+            "json": good[:8] + b"{" * length + good[8 + length :],
             "not a model": b"RIFF" + b"\0" * 100,
         }
         for name, content in broken.items():
@@ -133,11 +153,27 @@ class Errors(CoilTest):
                 self.fails(3, ["broken.safetensors"], "process", "in.wav", "-o", "out.wav", "-m", "broken.safetensors")
 
     def test_model_with_a_tensor_of_the_wrong_shape(self):
-        config = {"model_type": "coil", "d_input": 1, "d_model": 1, "d_output": 1, "direct": True, "norm_f": False, "layers": []}
+        config = {
+            "model_type": "coil",
+            "d_input": 1,
+            "d_model": 1,
+            "d_output": 1,
+            "direct": True,
+            "norm_f": False,
+            "layers": [],
+        }
         one = ([1, 1], [0])
-        write_model(self.path("shape.safetensors"), config, {
-            "backbone.in_proj.weight": ([2, 1], [0, 0]), "backbone.in_proj.bias": ([1], [0]), "backbone.out_proj.weight": one,
-            "backbone.out_proj.bias": ([1], [0]), "backbone.direct.weight": one})
+        write_model(
+            self.path("shape.safetensors"),
+            config,
+            {
+                "backbone.in_proj.weight": ([2, 1], [0, 0]),
+                "backbone.in_proj.bias": ([1], [0]),
+                "backbone.out_proj.weight": one,
+                "backbone.out_proj.bias": ([1], [0]),
+                "backbone.direct.weight": one,
+            },
+        )
         self.fails(3, ["shape.safetensors", "backbone.in_proj.weight", "(1, 1)", "(2, 1)"], "info", "shape.safetensors")
 
     def test_token_models_are_refused(self):
@@ -146,9 +182,16 @@ class Errors(CoilTest):
 
     def test_models_whose_output_is_not_as_wide_as_their_input_are_refused(self):
         config = {"model_type": "coil", "d_input": 1, "d_model": 1, "d_output": 2, "norm_f": False, "layers": []}
-        write_model(self.path("wide.safetensors"), config, {
-            "backbone.in_proj.weight": ([1, 1], [1]), "backbone.in_proj.bias": ([1], [0]), "backbone.out_proj.weight": ([2, 1], [1, 1]),
-            "backbone.out_proj.bias": ([2], [0, 0])})
+        write_model(
+            self.path("wide.safetensors"),
+            config,
+            {
+                "backbone.in_proj.weight": ([1, 1], [1]),
+                "backbone.in_proj.bias": ([1], [0]),
+                "backbone.out_proj.weight": ([2, 1], [1, 1]),
+                "backbone.out_proj.bias": ([2], [0, 0]),
+            },
+        )
         self.fails(3, ["1 channel", "into 2"], "process", "in.wav", "-o", "out.wav", "-m", "wide.safetensors")
 
     def test_controls(self):
@@ -161,4 +204,6 @@ class Errors(CoilTest):
         self.fails(2, ["drive=much", "0 to 10"], *process, "drive=much")
         self.fails(2, ["drive=", "0 to 10"], *process, "drive=")
         self.fails(2, ["drive", "NAME=VALUE"], *process, "drive")
-        self.fails(2, ["no controls"], "process", "in.wav", "-o", "out.wav", "-m", "identity.safetensors", "--set", "drive=1")
+        self.fails(
+            2, ["no controls"], "process", "in.wav", "-o", "out.wav", "-m", "identity.safetensors", "--set", "drive=1"
+        )

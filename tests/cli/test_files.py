@@ -18,8 +18,10 @@ class Files(CoilTest):
         self.path("in/sub/notes.txt").write_text("not sound")
         self.path("in/._a.wav").write_bytes(b"not sound either")
         lines = self.json_lines(self.process("in", "out", "--json"))
-        self.assertEqual([name for name in self.names() if name.startswith("out/")],
-                         ["out/a.wav", "out/sub/b.wav", "out/sub/deep/c.WAV"])
+        self.assertEqual(
+            [name for name in self.names() if name.startswith("out/")],
+            ["out/a.wav", "out/sub/b.wav", "out/sub/deep/c.WAV"],
+        )
         self.assertEqual(sorted(line["out"] for line in lines), ["out/a.wav", "out/sub/b.wav", "out/sub/deep/c.WAV"])
         self.assertTrue(all(line["status"] == "ok" and line["frames"] == 10 for line in lines))
 
@@ -82,11 +84,15 @@ class Files(CoilTest):
         self.path("in/d.flac").write_bytes(b"fLaC damaged")
         for jobs in ("1", "4"):
             lines = self.json_lines(self.process("in", "out" + jobs, "--json", "--jobs", jobs, code=1))
-            self.assertEqual({line["in"]: line["status"] for line in lines},
-                             {"in/a.wav": "ok", "in/b.wav": "failed", "in/c.wav": "ok", "in/d.flac": "failed", "in/e.wav": "ok"})
+            self.assertEqual(
+                {line["in"]: line["status"] for line in lines},
+                {"in/a.wav": "ok", "in/b.wav": "failed", "in/c.wav": "ok", "in/d.flac": "failed", "in/e.wav": "ok"},
+            )
             self.assertTrue(all("error" in line for line in lines if line["status"] == "failed"))
-            self.assertEqual([name for name in self.names() if name.startswith(f"out{jobs}/")],
-                             [f"out{jobs}/{name}.wav" for name in "ace"])
+            self.assertEqual(
+                [name for name in self.names() if name.startswith(f"out{jobs}/")],
+                [f"out{jobs}/{name}.wav" for name in "ace"],
+            )
 
     def test_names_of_any_bytes(self):
         for name in ("with space.wav", "gr\u00fcn \u266b.wav", "'quote\".wav", os.fsdecode(b"latin-\xff.wav")):
@@ -123,7 +129,7 @@ class Files(CoilTest):
         write_wav(self.path("whole.wav"), [[round(30000 * x) for x in noise(50000, seed=1, amplitude=1)]], kind=16)
         self.process("whole.wav", "whole.flac", "--no-dither")
         content = self.path("whole.flac").read_bytes()
-        self.path("in.flac").write_bytes(content[:len(content) // 2])
+        self.path("in.flac").write_bytes(content[: len(content) // 2])
         report = self.json_lines(self.process("in.flac", "out.wav", "--json", "--no-dither"))[0]
         self.assertTrue(report["truncated"])
         self.assertGreater(report["frames"], 10000)
@@ -147,14 +153,20 @@ class Files(CoilTest):
         write_wav(self.path("in.wav"), [noise(200000, seed=1)])
         self.process("in.wav", "whole.ogg")
         content = self.path("whole.ogg").read_bytes()
-        self.path("cut.ogg").write_bytes(content[:len(content) // 2])
+        self.path("cut.ogg").write_bytes(content[: len(content) // 2])
         self.assertFalse(self.json_lines(self.process("whole.ogg", "out.wav", "--json"))[0]["truncated"])
         self.assertTrue(self.json_lines(self.process("cut.ogg", "out.wav", "--json"))[0]["truncated"])
 
     def test_outputs_that_cannot_be_written(self):
         write_wav(self.path("in.wav"), [[0.5] * 10])
         self.path("file").write_text("")
-        for output, code in (("missing/out.wav", 1), ("/proc/out.wav", 1), ("file/out.wav", 1), ("out.xyz", 2), ("out", 2)):
+        for output, code in (
+            ("missing/out.wav", 1),
+            ("/proc/out.wav", 1),
+            ("file/out.wav", 1),
+            ("out.xyz", 2),
+            ("out", 2),
+        ):
             with self.subTest(output):
                 self.process("in.wav", output, code=code)
                 self.assertIn(output, self.stderr)
@@ -175,8 +187,13 @@ class Files(CoilTest):
     def test_full_output_stream(self):
         write_wav(self.path("in.wav"), [noise(10000, seed=3)])
         with open("/dev/full", "wb") as full:
-            done = subprocess.run([COIL, "process", "in.wav", "-o", "-", "-m", "identity.safetensors"], cwd=self.folder,
-                                  stdout=full, stderr=subprocess.PIPE, timeout=60)
+            done = subprocess.run(
+                [COIL, "process", "in.wav", "-o", "-", "-m", "identity.safetensors"],
+                cwd=self.folder,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                timeout=60,
+            )
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"standard output", done.stderr)
 
@@ -197,8 +214,12 @@ class Files(CoilTest):
 
     def test_interrupt_while_waiting_for_input_leaves_nothing(self):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            process = subprocess.Popen([COIL, "process", "-", "-o", "out.wav", "-m", "identity.safetensors"], cwd=self.folder,
-                                       stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+            process = subprocess.Popen(
+                [COIL, "process", "-", "-o", "out.wav", "-m", "identity.safetensors"],
+                cwd=self.folder,
+                stdin=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
             self.addCleanup(process.kill)
             process.stdin.write(wav_bytes(floats([0.5] * 50000), 3, 32, 1, 48000, size=0xFFFFFFFF))
             process.stdin.flush()
@@ -219,8 +240,11 @@ class Files(CoilTest):
         header = header[:4] + struct.pack("<I", size + len(header) - 8) + header[8:-4] + struct.pack("<I", size)
         self.path("in/b.wav").write_bytes(header)
         os.truncate(self.path("in/b.wav"), len(header) + size)
-        process = subprocess.Popen([COIL, "process", "in", "-o", "out", "-m", "identity.safetensors", "--jobs", "2", "--bits", "16"],
-                                   cwd=self.folder, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [COIL, "process", "in", "-o", "out", "-m", "identity.safetensors", "--jobs", "2", "--bits", "16"],
+            cwd=self.folder,
+            stderr=subprocess.PIPE,
+        )
         self.addCleanup(process.kill)
         self.wait_for_part(process)
         while "out/a.wav" not in self.names():

@@ -23,7 +23,9 @@ class Fleet(CoilTest):
             write_wav(self.path(f"{folder}/{i:02}.wav"), [noise(frames + 10 * i, seed=i)])
 
     def write_manifest(self, lines, name="list.jsonl"):
-        self.path(name).write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+        self.path(name).write_text(
+            "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
+        )
 
     def manifest(self, *arguments, model="knobs.safetensors", code=0, name="list.jsonl", **options):
         return self.coil("process", "--manifest", name, "-m", model, *arguments, code=code, **options)
@@ -32,19 +34,37 @@ class Fleet(CoilTest):
         return [json.loads(line) for line in self.path(name).read_text().splitlines()]
 
     def outputs(self, folder="out"):
-        return {name: self.path(name).read_bytes() for name in self.names() if name.startswith(folder + "/") and name.endswith(".wav")}
+        return {
+            name: self.path(name).read_bytes()
+            for name in self.names()
+            if name.startswith(folder + "/") and name.endswith(".wav")
+        }
 
 
 class Manifests(Fleet):
     def test_each_line_is_a_file_with_controls_of_its_own(self):
         self.make_inputs(3)
-        self.write_manifest([{"input": "in/00.wav", "output": "out/a/x.wav"}, "", {"input": "in/01.wav", "output": "out/y.wav", "set": {"drive": 9.5}},
-                             {"input": "in/01.wav", "output": "out/z.flac", "set": {"level": -20, "tone": 1}}])
+        self.write_manifest(
+            [
+                {"input": "in/00.wav", "output": "out/a/x.wav"},
+                "",
+                {"input": "in/01.wav", "output": "out/y.wav", "set": {"drive": 9.5}},
+                {"input": "in/01.wav", "output": "out/z.flac", "set": {"level": -20, "tone": 1}},
+            ]
+        )
         self.manifest("--set", "drive=2", "--report", "report.jsonl")
         self.assertEqual([line["status"] for line in self.lines("report.jsonl")], ["ok"] * 3)
         self.assertIn("3 files: 3 processed, 0 failed", self.stderr)
-        for source, output, settings in (("in/00.wav", "out/a/x.wav", ["drive=2"]), ("in/01.wav", "out/y.wav", ["drive=9.5"])):
-            self.process(source, "alone.wav", *[word for setting in settings for word in ("--set", setting)], model="knobs.safetensors")
+        for source, output, settings in (
+            ("in/00.wav", "out/a/x.wav", ["drive=2"]),
+            ("in/01.wav", "out/y.wav", ["drive=9.5"]),
+        ):
+            self.process(
+                source,
+                "alone.wav",
+                *[word for setting in settings for word in ("--set", setting)],
+                model="knobs.safetensors",
+            )
             self.assertEqual(self.path("alone.wav").read_bytes(), self.path(output).read_bytes())
         self.assertTrue(self.path("out/z.flac").exists())
 
@@ -57,14 +77,20 @@ class Manifests(Fleet):
         self.make_inputs(2)
         good = {"input": "in/00.wav", "output": "out/0.wav"}
         for line, words in (
-                ("{", ["is not JSON"]), ("[1]", ["not a JSON object"]), ({"input": "a.wav"}, ["'output'"]), ({"output": "a.wav"}, ["'input'"]),
-                ({"input": 3, "output": "a.wav"}, ["'input'"]), ({**good, "gain": 3}, ["'gain'", "input, output, set"]),
-                ({"input": "-", "output": "a.wav"}, ["'input'", "streams"]), ({"input": "in/01.wav", "output": "a.xyz"}, ["a.xyz", "--format"]),
-                ({"input": "in/01.wav", "output": "a.wav", "set": {"drive": 11}}, ["drive=11", "0 to 10"]),
-                ({"input": "in/01.wav", "output": "a.wav", "set": {"gain": 1}}, ["'gain'", "drive (0 to 10)"]),
-                ({"input": "in/01.wav", "output": "a.wav", "set": {"drive": "7"}}, ["'drive'", "number"]),
-                ({"input": "in/01.wav", "output": "a.wav", "set": [7]}, ["'set'"]),
-                ({"input": "in/01.wav", "output": "./out/0.wav"}, ["out/0.wav", "line 1"])):
+            ("{", ["is not JSON"]),
+            ("[1]", ["not a JSON object"]),
+            ({"input": "a.wav"}, ["'output'"]),
+            ({"output": "a.wav"}, ["'input'"]),
+            ({"input": 3, "output": "a.wav"}, ["'input'"]),
+            ({**good, "gain": 3}, ["'gain'", "input, output, set"]),
+            ({"input": "-", "output": "a.wav"}, ["'input'", "streams"]),
+            ({"input": "in/01.wav", "output": "a.xyz"}, ["a.xyz", "--format"]),
+            ({"input": "in/01.wav", "output": "a.wav", "set": {"drive": 11}}, ["drive=11", "0 to 10"]),
+            ({"input": "in/01.wav", "output": "a.wav", "set": {"gain": 1}}, ["'gain'", "drive (0 to 10)"]),
+            ({"input": "in/01.wav", "output": "a.wav", "set": {"drive": "7"}}, ["'drive'", "number"]),
+            ({"input": "in/01.wav", "output": "a.wav", "set": [7]}, ["'set'"]),
+            ({"input": "in/01.wav", "output": "./out/0.wav"}, ["out/0.wav", "line 1"]),
+        ):
             with self.subTest(line):
                 self.write_manifest([good, "", line])
                 self.manifest(code=2)
@@ -72,7 +98,9 @@ class Manifests(Fleet):
                 for word in ["'list.jsonl', line 3", *words]:
                     self.assertIn(word, self.stderr)
         self.assertEqual(self.outputs(), {})
-        self.write_manifest([{"input": "in/00.wav", "output": "in/01.wav"}, {"input": "in/01.wav", "output": "out/1.wav"}])
+        self.write_manifest(
+            [{"input": "in/00.wav", "output": "in/01.wav"}, {"input": "in/01.wav", "output": "out/1.wav"}]
+        )
         self.manifest(code=2)
         self.assertIn("replace an input", self.stderr)
         self.write_manifest([])
@@ -170,8 +198,16 @@ class Resume(Fleet):
         self.assertEqual(self.redone(), ["out/01.wav"])
         os.utime(self.path("in/01.wav"))  # the same bytes
         self.assertEqual(self.redone(), [])
-        for changed in (["--set", "drive=7"], ["--gain", "-3"], ["--bits", "24"], ["--bits", "16"], ["--no-dither"], ["--rate-scaling", "steps"], ["--weights", "bf16"],
-                        ["--device", "auto", "--precision", "bf16"]):
+        for changed in (
+            ["--set", "drive=7"],
+            ["--gain", "-3"],
+            ["--bits", "24"],
+            ["--bits", "16"],
+            ["--no-dither"],
+            ["--rate-scaling", "steps"],
+            ["--weights", "bf16"],
+            ["--device", "auto", "--precision", "bf16"],
+        ):
             self.assertEqual(self.redone(*changed), everything, changed)
             self.assertEqual(self.redone(*changed), [], changed)
             self.assertEqual(self.redone("--jobs", "1", "--block", "100"), everything)  # as before
@@ -229,7 +265,11 @@ class Resume(Fleet):
             stamps = self.stamps()
             for name, stamp in done.items():
                 self.assertEqual(stamps[name], stamp, f"{name} was done again after kill {kills}")
-            done = {name: stamp for name, stamp in stamps.items() if self.path("out/." + pathlib.Path(name).name + ".done").exists()}
+            done = {
+                name: stamp
+                for name, stamp in stamps.items()
+                if self.path("out/." + pathlib.Path(name).name + ".done").exists()
+            }
         self.assertGreater(parts, 0, "no kill came while a file was written")
         self.process("in", "out", "--resume", model="knobs.safetensors")
         self.assertEqual(self.outputs(), expected)
@@ -244,8 +284,12 @@ class Resume(Fleet):
         others = [".a.wav.part", ".c.wav.123456789-0.part", ".a.wav.1-x.part", "a.wav.1-2.part"]
         for name in stale + others:
             self.path("out/" + name).write_bytes(b"half")
-        living = subprocess.Popen([COIL, "process", "-", "-o", "out/b.wav", "-m", "identity.safetensors"], cwd=self.folder, stdin=subprocess.PIPE,
-                                  stderr=subprocess.DEVNULL)
+        living = subprocess.Popen(
+            [COIL, "process", "-", "-o", "out/b.wav", "-m", "identity.safetensors"],
+            cwd=self.folder,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
         self.addCleanup(living.kill)
         whole = self.path("in/a.wav").read_bytes()
         living.stdin.write(whole[:-4])
@@ -310,7 +354,10 @@ class Reports(Fleet):
         self.assertEqual((b["peak_db"], b["loudness_lufs"], b["channels"]), (None, None, 2))
         self.assertIn("c.wav", c["error"])
         self.assertIn("3 files: 2 processed, 1 failed", self.stderr)
-        self.assertEqual(self.json_lines(self.process("in", "again", "--report", "-", "--jobs", "1", code=1))[2], c | {"out": "again/c.wav"})
+        self.assertEqual(
+            self.json_lines(self.process("in", "again", "--report", "-", "--jobs", "1", code=1))[2],
+            c | {"out": "again/c.wav"},
+        )
 
     def test_report_that_cannot_be_written(self):
         self.make_inputs(1)

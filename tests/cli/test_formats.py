@@ -11,7 +11,9 @@ from support import CoilTest, Wav, noise, sine, write_filter_model, write_matrix
 def delay_of(output, reference, frames):
     """The small shift, in frames, that best explains how `output` differs from `reference`: least squares on its slope."""
     slopes = {i: (reference[i + 1] - reference[i - 1]) / 2 for i in frames}
-    return -sum((output[i] - reference[i]) * slopes[i] for i in frames) / sum(slope * slope for slope in slopes.values())
+    return -sum((output[i] - reference[i]) * slopes[i] for i in frames) / sum(
+        slope * slope for slope in slopes.values()
+    )
 
 
 class Formats(CoilTest):
@@ -75,7 +77,9 @@ class Formats(CoilTest):
                 self.assertGreaterEqual(back.frames, 48000)
                 self.assertLess(back.frames, 48000 + 4000)
                 middle = back.channels[0][20000:30000]
-                self.assertAlmostEqual(math.sqrt(sum(x * x for x in middle) / len(middle)), 0.5 / math.sqrt(2), delta=0.03)
+                self.assertAlmostEqual(
+                    math.sqrt(sum(x * x for x in middle) / len(middle)), 0.5 / math.sqrt(2), delta=0.03
+                )
 
     def test_bits_and_format_as_asked(self):
         write_wav(self.path("in.wav"), [noise(100, seed=2)])
@@ -209,12 +213,30 @@ class Formats(CoilTest):
         def chunk(name, data):
             return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
 
-        texts = chunk(b"LIST", b"INFO" + chunk(b"INAM", b"A title\0") + chunk(b"IART", b"Somebody\0") + chunk(b"ICMT", b"Remark\0\0"))
-        bext = chunk(b"bext", b"A description".ljust(256, b"\0") + b"Originator".ljust(32, b"\0") + b"Ref".ljust(32, b"\0")
-                     + b"2024-01-02" + b"03:04:05" + struct.pack("<II", 123456, 0) + struct.pack("<H", 1) + b"\0" * 254)
-        cue = chunk(b"cue ", struct.pack("<I", 2) + struct.pack("<II4sIII", 1, 10, b"data", 0, 0, 10)
-                    + struct.pack("<II4sIII", 2, 77, b"data", 0, 0, 77))
-        smpl = chunk(b"smpl", struct.pack("<9I", 0, 0, 20833, 64, 0, 0, 0, 1, 0) + struct.pack("<6I", 0, 0, 5, 50, 0, 0))
+        texts = chunk(
+            b"LIST",
+            b"INFO" + chunk(b"INAM", b"A title\0") + chunk(b"IART", b"Somebody\0") + chunk(b"ICMT", b"Remark\0\0"),
+        )
+        bext = chunk(
+            b"bext",
+            b"A description".ljust(256, b"\0")
+            + b"Originator".ljust(32, b"\0")
+            + b"Ref".ljust(32, b"\0")
+            + b"2024-01-02"
+            + b"03:04:05"
+            + struct.pack("<II", 123456, 0)
+            + struct.pack("<H", 1)
+            + b"\0" * 254,
+        )
+        cue = chunk(
+            b"cue ",
+            struct.pack("<I", 2)
+            + struct.pack("<II4sIII", 1, 10, b"data", 0, 0, 10)
+            + struct.pack("<II4sIII", 2, 77, b"data", 0, 0, 77),
+        )
+        smpl = chunk(
+            b"smpl", struct.pack("<9I", 0, 0, 20833, 64, 0, 0, 0, 1, 0) + struct.pack("<6I", 0, 0, 5, 50, 0, 0)
+        )
         write_wav(self.path("in.wav"), [[0] * 100], kind=16, chunks=texts + bext + cue + smpl)
         self.process("in.wav", "out.wav")
         out = Wav(self.path("out.wav"))

@@ -9,10 +9,14 @@ class Info(CoilTest):
     def test_json(self):
         write_filter_model(self.path("knobs.safetensors"), controls=True)
         info = json.loads(self.coil("info", "knobs.safetensors", "--json"))
-        self.assertEqual((info["model_type"], info["sample_rate_hz"], info["latency_frames"], info["layers"]), ("coil", 48000, 0, 2))
+        self.assertEqual(
+            (info["model_type"], info["sample_rate_hz"], info["latency_frames"], info["layers"]), ("coil", 48000, 0, 2)
+        )
         self.assertEqual((info["d_input"], info["d_model"], info["d_output"]), (1, 4, 1))
         self.assertEqual([control["name"] for control in info["controls"]], ["drive", "tone", "level"])
-        self.assertEqual(info["controls"][2], {"name": "level", "min": -40, "max": 12, "default": 0, "unit": "dB", "description": ""})
+        self.assertEqual(
+            info["controls"][2], {"name": "level", "min": -40, "max": 12, "default": 0, "unit": "dB", "description": ""}
+        )
         self.assertEqual(info["card"]["licence"], "CC0")
         # in_proj 8, out_proj 5, direct 1; per layer: log_dt 4, log_A_real 8, A_imag 8, C 16, D 4, linear 20; controls 9 + 64.
         self.assertEqual(info["parameters"], 8 + 5 + 1 + 2 * (4 + 8 + 8 + 16 + 4 + 20) + 9 + 64)
@@ -29,8 +33,17 @@ class Info(CoilTest):
     def test_text(self):
         write_filter_model(self.path("knobs.safetensors"), controls=True)
         text = self.coil("info", "knobs.safetensors").decode()
-        for words in ("Test Filter", "Random weights.", "48000 Hz", "0 to 10, default 5", "-40 to 12 dB, default 0 dB",
-                      "2 x (s4d, linear, film, tanh)", "CC0", "MACs", "bytes"):
+        for words in (
+            "Test Filter",
+            "Random weights.",
+            "48000 Hz",
+            "0 to 10, default 5",
+            "-40 to 12 dB, default 0 dB",
+            "2 x (s4d, linear, film, tanh)",
+            "CC0",
+            "MACs",
+            "bytes",
+        ):
             self.assertIn(words, text)
 
     def test_what_has_no_effect_is_warned_of_once(self):

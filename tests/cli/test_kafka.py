@@ -18,12 +18,26 @@ class Kafka(CoilTest):
         super().setUp()
         self.model = self.path("forecaster.safetensors")
         write_forecaster(self.model)
-        self.path("kafka.conf").write_text("# quick, for a test\nsession.timeout.ms = 6000\nheartbeat.interval.ms=200\n")
+        self.path("kafka.conf").write_text(
+            "# quick, for a test\nsession.timeout.ms = 6000\nheartbeat.interval.ms=200\n"
+        )
         self.kafka = MockKafka(self)
 
     def worker(self, *arguments):
-        return stream(self, "--kafka", f"{self.kafka.brokers}/sensors", "--kafka-out", "results", "--kafka-config", "kafka.conf", "--key", "sensor",
-                      "--state", "state", *arguments)
+        return stream(
+            self,
+            "--kafka",
+            f"{self.kafka.brokers}/sensors",
+            "--kafka-out",
+            "results",
+            "--kafka-config",
+            "kafka.conf",
+            "--key",
+            "sensor",
+            "--state",
+            "state",
+            *arguments,
+        )
 
     def topics(self, partitions=PARTITIONS):
         self.kafka.topic("sensors", partitions)
@@ -48,7 +62,9 @@ class Kafka(CoilTest):
         for partition, mixed in messages.items():
             lines = "".join(f"{text}\n" for _, text in mixed).encode()
             options = [word.format(partition) for word in arguments]
-            for text in self.coil("stream", "-m", self.model, "--key", "sensor", *options, input=lines).decode().splitlines():
+            for text in (
+                self.coil("stream", "-m", self.model, "--key", "sensor", *options, input=lines).decode().splitlines()
+            ):
                 row = json.loads(text)
                 texts[row["sensor"], row["time"]] = text
         return texts
@@ -71,7 +87,7 @@ class Kafka(CoilTest):
         begin = 0
         while begin < max(map(len, messages.values())):
             for partition, mixed in messages.items():
-                self.kafka.produce("sensors", partition, mixed[begin:begin + 4])
+                self.kafka.produce("sensors", partition, mixed[begin : begin + 4])
             begin += 4
             hurry.wait(0.3)
 
@@ -110,12 +126,21 @@ class Kafka(CoilTest):
         at_third = self.end_of_results()
         hurry.set()
         producer.join()
-        wait_until(lambda: self.end_of_results() >= len(expected), lambda: (self.end_of_results(), second.err, third.err), 90)
+        wait_until(
+            lambda: self.end_of_results() >= len(expected), lambda: (self.end_of_results(), second.err, third.err), 90
+        )
         self.assertEqual((second.stop(), third.stop()), (130, 130), second.err + third.err)
         self.check_results(messages, expected)
-        log = [f"  {name}: {line}" for name, worker in (("first", first), ("second", second), ("third", third)) for line in worker.err]
+        log = [
+            f"  {name}: {line}"
+            for name, worker in (("first", first), ("second", second), ("third", third))
+            for line in worker.err
+        ]
         print("\n" + "\n".join(log))
-        self.assertTrue(0 < at_kill < at_third < len(expected), f"{at_kill} and {at_third}: the workers came and went in the midst of the records")
+        self.assertTrue(
+            0 < at_kill < at_third < len(expected),
+            f"{at_kill} and {at_third}: the workers came and went in the midst of the records",
+        )
         for line in second.err[taken_over:] + third.err:
             if "assigned" in line:
                 self.assertIn("goes on from its checkpoint", line)
@@ -133,13 +158,13 @@ class Kafka(CoilTest):
             worker.wait_for("assigned", count=PARTITIONS, seconds=60)
             before = self.end_of_results()
             for partition, mixed in messages.items():
-                self.kafka.produce("sensors", partition, mixed[kill * 180:(kill + 1) * 180])
+                self.kafka.produce("sensors", partition, mixed[kill * 180 : (kill + 1) * 180])
             aim = before + rng.randrange(200, 600)
             wait_until(lambda: self.end_of_results() >= aim, lambda: worker.err, 60)
             worker.kill()
             found += sum(int(line.split(", ")[1].split()[0]) for line in worker.err if "assigned" in line)
         for partition, mixed in messages.items():
-            self.kafka.produce("sensors", partition, mixed[4 * 180:])
+            self.kafka.produce("sensors", partition, mixed[4 * 180 :])
         worker = self.worker("--reorder", "2")
         wait_until(lambda: self.end_of_results() >= len(expected), lambda: (self.end_of_results(), worker.err), 90)
         self.assertEqual(worker.stop(), 130, worker.err)
@@ -158,7 +183,9 @@ class Kafka(CoilTest):
             self.kafka.produce("sensors", partition, mixed[50:])
         worker = self.worker("--metrics", "0")
         wait_until(lambda: self.end_of_results() >= 120 * PARTITIONS, lambda: worker.err, 60)
-        self.assertEqual(metric_of(metrics_port(worker.err), "coil_stream_skipped_total"), 0, "it went on where the checkpoint says")
+        self.assertEqual(
+            metric_of(metrics_port(worker.err), "coil_stream_skipped_total"), 0, "it went on where the checkpoint says"
+        )
         worker.stop()
         self.check_results(messages)
 
@@ -191,7 +218,10 @@ class Kafka(CoilTest):
 
     def test_configuration_file(self):
         self.topics(1)
-        for text, expected in (("no.such.property=1\n", "No such configuration property"), ("nonsense\n", "line 1: expected name=value")):
+        for text, expected in (
+            ("no.such.property=1\n", "No such configuration property"),
+            ("nonsense\n", "line 1: expected name=value"),
+        ):
             self.path("kafka.conf").write_text(text)
             worker = self.worker()
             self.assertEqual(worker.wait(), 1)

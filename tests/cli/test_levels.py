@@ -116,8 +116,12 @@ class Levels(CoilTest):
         write_wav(self.path("in.wav"), [noise(3000, seed=2)])
         outputs = {}
         for name, arguments in {
-                "default": [], "same": ["--set", "drive=5", "--set", "tone=0.5"], "drive": ["--set", "drive=9.5"],
-                "tone": ["--set", "tone=1"], "level": ["--set", "level=-20"]}.items():
+            "default": [],
+            "same": ["--set", "drive=5", "--set", "tone=0.5"],
+            "drive": ["--set", "drive=9.5"],
+            "tone": ["--set", "tone=1"],
+            "level": ["--set", "level=-20"],
+        }.items():
             self.report(*arguments, model="knobs.safetensors")
             outputs[name] = Wav(self.path("out.wav")).channels[0]
         self.assertEqual(outputs["default"], outputs["same"])

@@ -60,15 +60,31 @@ class Metrics(CoilTest):
         worker, port = self.start("--future", "100000")
         lines = records("a", 40) + records("b", 20)
         lines += [records("a", 40)[39], "{", '{"sensor": "a", "value": "high"}']  # known already; no JSON; no number
-        lines += [json.dumps({"sensor": "a", "time": 1600000000, "value": 1})]    # late
-        lines += [json.dumps({"sensor": "a", "time": 1900000000, "value": 1})]    # ahead
+        lines += [json.dumps({"sensor": "a", "time": 1600000000, "value": 1})]  # late
+        lines += [json.dumps({"sensor": "a", "time": 1900000000, "value": 1})]  # ahead
         lines += [json.dumps({"sensor": "b", "time": 1700000000 + 60 * 1200, "value": 1})]  # after a long gap
         self.send(worker, lines, 64)
-        wait_until(lambda: metric_of(port, "coil_stream_latency_seconds_count") == 64, lambda: http_get(port, "/metrics")[2])
-        expected = {"records": 63, "duplicates": 1, "malformed": 1, "unscored": 0, "late": 0, "clock_jumps": 1, "future": 1, "gaps": 1, "resets": 0, "skipped": 0, "missing_values": 1}
+        wait_until(
+            lambda: metric_of(port, "coil_stream_latency_seconds_count") == 64, lambda: http_get(port, "/metrics")[2]
+        )
+        expected = {
+            "records": 63,
+            "duplicates": 1,
+            "malformed": 1,
+            "unscored": 0,
+            "late": 0,
+            "clock_jumps": 1,
+            "future": 1,
+            "gaps": 1,
+            "resets": 0,
+            "skipped": 0,
+            "missing_values": 1,
+        }
         self.assertEqual({name: metric_of(port, f"coil_stream_{name}_total") for name in expected}, expected)
         self.assertEqual((metric_of(port, "coil_stream_sensors"), metric_of(port, "coil_stream_series")), (2, 2))
-        p50, p99, p999 = (metric_of(port, f'coil_stream_latency_seconds{{quantile="{q}"}}') for q in ("0.5", "0.99", "0.999"))
+        p50, p99, p999 = (
+            metric_of(port, f'coil_stream_latency_seconds{{quantile="{q}"}}') for q in ("0.5", "0.99", "0.999")
+        )
         self.assertTrue(0 < p50 <= p99 <= p999 < 5, (p50, p99, p999))
         self.assertTrue(p50 / 2 < metric_of(port, "coil_stream_latency_seconds_sum") / 64 <= p999)
 
@@ -104,7 +120,9 @@ class Metrics(CoilTest):
     def test_slow_reader_of_a_pipe(self):
         """Back-pressure: a stream whose results nobody reads takes no more records, and no more memory."""
         read_end, write_end = os.pipe()
-        worker = subprocess.Popen([COIL, "stream", "-m", str(self.model)], cwd=self.folder, stdin=subprocess.PIPE, stdout=write_end)
+        worker = subprocess.Popen(
+            [COIL, "stream", "-m", str(self.model)], cwd=self.folder, stdin=subprocess.PIPE, stdout=write_end
+        )
         os.close(write_end)
         for cleanup in (lambda: os.close(read_end), worker.stdin.close, worker.wait, worker.kill):
             self.addCleanup(cleanup)
@@ -124,7 +142,9 @@ class Metrics(CoilTest):
     def test_json_log(self):
         self.coil("stream", "-m", self.model, "--log", "json", input=b'{"value": 1}\n{\n"\xff"\n')
         events = [json.loads(line) for line in self.stderr.splitlines()]
-        self.assertEqual([(event["level"], event["part"]) for event in events], [("warning", "line 2"), ("warning", "line 3")])
+        self.assertEqual(
+            [(event["level"], event["part"]) for event in events], [("warning", "line 2"), ("warning", "line 3")]
+        )
         for event in events:
             self.assertRegex(event["time"], r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
             self.assertIn("invalid JSON", event["message"])
@@ -132,7 +152,12 @@ class Metrics(CoilTest):
         self.coil_fails_in_json(self.model, 1, "nowhere.ndjson")
 
     def coil_fails_in_json(self, model, code, *arguments):
-        done = subprocess.run([COIL, "stream", "-m", str(model), "--log", "json", *arguments], cwd=self.folder, capture_output=True, input=b"")
+        done = subprocess.run(
+            [COIL, "stream", "-m", str(model), "--log", "json", *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            input=b"",
+        )
         event = json.loads(done.stderr)
         self.assertEqual((done.returncode, event["level"]), (code, "error"))
         self.assertIn("nowhere", event["message"])

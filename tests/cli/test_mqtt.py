@@ -20,19 +20,29 @@ class Mqtt(CoilTest):
 
     def worker(self, broker, topic, *arguments, **options):
         before = broker.subscriptions()
-        worker = stream(self, "--mqtt", f"127.0.0.1:{broker.port}/{topic}", "--mqtt-client-id", "worker", *arguments, **options)
+        worker = stream(
+            self, "--mqtt", f"127.0.0.1:{broker.port}/{topic}", "--mqtt-client-id", "worker", *arguments, **options
+        )
         wait_until(lambda: broker.subscriptions() > before or worker.process.poll() is not None, lambda: worker.err)
         self.assertIsNone(worker.process.poll(), worker.err)
         return worker
 
     def over_a_pipe(self, lines):
-        return self.coil("stream", "-m", self.model, input="".join(f"{line}\n" for line in lines).encode()).decode().splitlines()
+        return (
+            self.coil("stream", "-m", self.model, input="".join(f"{line}\n" for line in lines).encode())
+            .decode()
+            .splitlines()
+        )
 
     def results(self, subscriber, topic, count, seconds=30):
         def texts():
             return [text for t, text in received(subscriber) if t == topic]
 
-        wait_until(lambda: len(texts()) >= count, lambda: f"{len(texts())} of {count} of {topic}: {received(subscriber)[-3:]}", seconds)
+        wait_until(
+            lambda: len(texts()) >= count,
+            lambda: f"{len(texts())} of {count} of {topic}: {received(subscriber)[-3:]}",
+            seconds,
+        )
         return texts()
 
     def test_records_in_results_out(self):
@@ -51,12 +61,32 @@ class Mqtt(CoilTest):
         broker = Mosquitto(self)
         subscriber = broker.subscribe("coil/#")
         worker = self.worker(broker, "t", "--mqtt-out", "coil")
-        sent = {"21.5": 21.5, "ON": "ON", "22": 22, "nan": None, ".5": 0.5, "5.": 5, "007": 7, "+21.5": 21.5, '"21.5"': 21.5, "unavailable": "unavailable",
-                "true": True, '{"value": 3}': 3, " 4 ": 4}
+        sent = {
+            "21.5": 21.5,
+            "ON": "ON",
+            "22": 22,
+            "nan": None,
+            ".5": 0.5,
+            "5.": 5,
+            "007": 7,
+            "+21.5": 21.5,
+            '"21.5"': 21.5,
+            "unavailable": "unavailable",
+            "true": True,
+            '{"value": 3}': 3,
+            " 4 ": 4,
+        }
         broker.publish("t", [*sent, "{"])
         rows = [json.loads(text) for text in self.results(subscriber, "coil/t", len(sent))]
         self.assertEqual([row["value"] for row in rows], list(sent.values()))
-        self.assertEqual([row["status"] for row, value in zip(rows, sent.values()) if not isinstance(value, (int, float)) or value is True], ["missing"] * 4)
+        self.assertEqual(
+            [
+                row["status"]
+                for row, value in zip(rows, sent.values())
+                if not isinstance(value, (int, float)) or value is True
+            ],
+            ["missing"] * 4,
+        )
         worker.wait_for("topic t: invalid JSON")
 
     def test_results_on_standard_output(self):
@@ -71,9 +101,26 @@ class Mqtt(CoilTest):
         broker = Mosquitto(self, tls=True, password="s3cret word")
         self.path("password").write_text("s3cret word\n")
         folder = broker.folder
-        tls = ["--mqtt-ca", folder / "ca.crt", "--mqtt-cert", folder / "client.crt", "--mqtt-key", folder / "client.key"]
+        tls = [
+            "--mqtt-ca",
+            folder / "ca.crt",
+            "--mqtt-cert",
+            folder / "client.crt",
+            "--mqtt-key",
+            folder / "client.key",
+        ]
         subscriber = broker.subscribe("coil/#")
-        worker = self.worker(broker, "t", "--mqtt-out", "coil", *tls, "--mqtt-user", "coil", "--mqtt-password-file", self.path("password"))
+        worker = self.worker(
+            broker,
+            "t",
+            "--mqtt-out",
+            "coil",
+            *tls,
+            "--mqtt-user",
+            "coil",
+            "--mqtt-password-file",
+            self.path("password"),
+        )
         broker.publish("t", records("a", 5))
         self.results(subscriber, "coil/t", 5)
         worker.stop()
@@ -136,7 +183,17 @@ class Mqtt(CoilTest):
         """A worker whose results nobody reads until the pipe that is returned is read."""
         read_end, write_end = os.pipe()
         before = broker.subscriptions()
-        command = [COIL, "stream", "-m", str(self.model), "--mqtt", f"127.0.0.1:{broker.port}/t", "--mqtt-client-id", "worker", *arguments]
+        command = [
+            COIL,
+            "stream",
+            "-m",
+            str(self.model),
+            "--mqtt",
+            f"127.0.0.1:{broker.port}/t",
+            "--mqtt-client-id",
+            "worker",
+            *arguments,
+        ]
         worker = subprocess.Popen(command, cwd=self.folder, stdout=write_end, stderr=subprocess.PIPE)
         os.close(write_end)
         results = open(read_end)
@@ -145,7 +202,9 @@ class Mqtt(CoilTest):
         wait_until(lambda: broker.subscriptions() > before, "subscription")
         return worker, results
 
-    PADDED = [json.dumps({"value": i % 7, "number": i, "padding": "x" * 20000}) for i in range(40)]  # 800 kB: a pipe holds 64
+    PADDED = [
+        json.dumps({"value": i % 7, "number": i, "padding": "x" * 20000}) for i in range(40)
+    ]  # 800 kB: a pipe holds 64
 
     def test_acknowledged_once_written(self):
         broker = Mosquitto(self)
@@ -173,7 +232,9 @@ class Mqtt(CoilTest):
         self.assertEqual(metric_of(port, "coil_stream_mqtt_reconnects_total"), 1)
 
     def acknowledged(self, broker):
-        return sum("Received PUBACK from worker" in line and "worker-results" not in line for line in list(broker.broker.err))
+        return sum(
+            "Received PUBACK from worker" in line and "worker-results" not in line for line in list(broker.broker.err)
+        )
 
     def test_last_will(self):
         broker = Mosquitto(self)
@@ -191,8 +252,13 @@ class Mqtt(CoilTest):
         self.worker(broker, "house/#", "--mqtt-out", "coil", "--home-assistant", "--forecast", "1,6", "--key", "sensor")
         broker.publish("house/a", records("a", 3))
         broker.publish("house/a", records("b+ö", 1))
-        wait_until(lambda: len([t for t, _ in received(subscriber) if t.startswith("homeassistant/")]) == 6, lambda: received(subscriber))
-        configs = [(topic, json.loads(text)) for topic, text in received(subscriber) if topic.startswith("homeassistant/")]
+        wait_until(
+            lambda: len([t for t, _ in received(subscriber) if t.startswith("homeassistant/")]) == 6,
+            lambda: received(subscriber),
+        )
+        configs = [
+            (topic, json.loads(text)) for topic, text in received(subscriber) if topic.startswith("homeassistant/")
+        ]
         self.assertEqual({topic.split("/")[1] for topic, _ in configs}, {"sensor", "binary_sensor"})
         self.assertEqual(len({config["unique_id"] for _, config in configs}), 6)
         state_topics = {topic for topic, _ in received(subscriber) if topic.startswith("coil/")}
@@ -207,7 +273,9 @@ class Mqtt(CoilTest):
             self.assertIn(config["device"]["name"], ("house/a/a", "house/a/b+ö"))
             field = config["value_template"].split('value_json["')[1].split('"]')[0]
             self.assertIn(field, rows[config["state_topic"]])
-            self.assertEqual(field, {"score": "score", "forecast": "value_forecast_1", "problem": "episode"}[config["name"]])
+            self.assertEqual(
+                field, {"score": "score", "forecast": "value_forecast_1", "problem": "episode"}[config["name"]]
+            )
             self.assertEqual(config.get("device_class"), "problem" if config["name"] == "problem" else None)
         late = broker.subscribe("homeassistant/#")  # retained: Home Assistant may start later
         wait_until(lambda: len(received(late)) == 6, lambda: received(late))
@@ -227,11 +295,17 @@ class Mqtt(CoilTest):
         padding = "x" * 5000
         for _ in range(4):
             broker.publish("t", [json.dumps({"value": i, "padding": padding}) for i in range(1000)], qos=0)
-        wait_until(lambda: metric("coil_stream_mqtt_dropped_records_total") > 1000, lambda: metric("coil_stream_mqtt_dropped_records_total"))
+        wait_until(
+            lambda: metric("coil_stream_mqtt_dropped_records_total") > 1000,
+            lambda: metric("coil_stream_mqtt_dropped_records_total"),
+        )
         before = resident_kb()
         for _ in range(8):
             broker.publish("t", [json.dumps({"value": i, "padding": padding}) for i in range(1000)], qos=0)
-        wait_until(lambda: metric("coil_stream_mqtt_dropped_records_total") > 9000, lambda: metric("coil_stream_mqtt_dropped_records_total"))
+        wait_until(
+            lambda: metric("coil_stream_mqtt_dropped_records_total") > 9000,
+            lambda: metric("coil_stream_mqtt_dropped_records_total"),
+        )
         self.assertLessEqual(metric("coil_stream_lag"), 100)
         self.assertLess(resident_kb() - before, 8000, "8000 records of 5 kB are 40 MB")
 
@@ -244,7 +318,10 @@ class Mqtt(CoilTest):
             (["--mqtt", "localhost/#", "--mqtt-out", "coil"], "results would be read as records"),
             (["--mqtt", "localhost/t", "--mqtt-out", "coil/+"], "is no topic"),
             (["--mqtt", "localhost/t", "--home-assistant"], "needs --mqtt-out"),
-            (["--mqtt", "localhost/t", "--mqtt-out", "c", "--home-assistant", "--output-format", "csv"], "--home-assistant"),
+            (
+                ["--mqtt", "localhost/t", "--mqtt-out", "c", "--home-assistant", "--output-format", "csv"],
+                "--home-assistant",
+            ),
             (["--mqtt", "localhost/t", "--mqtt-cert", "c"], "go together"),
             (["--mqtt", "localhost/t", "--mqtt-password-file", "nowhere"], "no password can be read"),
             (["--mqtt", "localhost/t", "--kafka", "localhost/t", "--state", "s"], "one source at a time"),

@@ -26,7 +26,9 @@ class Presets(CoilTest):
     def test_a_preset_comes_before_a_folder_of_its_name(self):
         write_wav(self.path("in.wav"), [noise(200, seed=1)])
         self.process("in.wav", "expected.wav", model="green_overdrive")
-        self.path("green_overdrive/in.wav").write_bytes(b"")  # as after: coil process takes -o green_overdrive -m green_overdrive
+        self.path("green_overdrive/in.wav").write_bytes(
+            b""
+        )  # as after: coil process takes -o green_overdrive -m green_overdrive
         self.process("in.wav", "out.wav", model="green_overdrive")
         self.assertEqual(self.path("out.wav").read_bytes(), self.path("expected.wav").read_bytes())
         self.assertNotIn("./green_overdrive", self.stderr)
@@ -58,7 +60,10 @@ class LongNames(CoilTest):
             lines = self.json_lines(self.process("in", "out", "--resume", "--json"))
             self.assertEqual([line["status"] for line in lines], ["ok"] * 5)
             self.assertEqual(sum("resumed" in line for line in lines), 5 * run)
-        self.assertEqual(sorted(os.listdir(self.path("in"))), sorted(name for name in os.listdir(self.path("out")) if not name.startswith(".")))
+        self.assertEqual(
+            sorted(os.listdir(self.path("in"))),
+            sorted(name for name in os.listdir(self.path("out")) if not name.startswith(".")),
+        )
         self.assertEqual(len([name for name in os.listdir(self.path("out")) if name.endswith(".done")]), 5)
 
     def test_pictures(self):
@@ -74,8 +79,12 @@ class LongNames(CoilTest):
     def test_a_killed_run_leaves_no_part_of_a_long_name(self):
         name = "x" * 251 + ".wav"
         write_wav(self.path("in/" + name), [[0.25] * 3])
-        living = subprocess.Popen([COIL, "process", "-", "-o", name, "-m", "../identity.safetensors"], cwd=self.path("out/x").parent,
-                                  stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        living = subprocess.Popen(
+            [COIL, "process", "-", "-o", name, "-m", "../identity.safetensors"],
+            cwd=self.path("out/x").parent,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
         living.stdin.write(self.path("in/" + name).read_bytes()[:-4])
         living.stdin.flush()
         while not any(part.endswith(".part") for part in os.listdir(self.path("out"))):
@@ -106,13 +115,23 @@ class Trees(CoilTest):
     def test_linked_folders_are_followed_once(self):
         for name in ("in/a.wav", "in/sub/b.wav", "elsewhere/c.wav", "elsewhere/deep/d.wav"):
             write_wav(self.path(name), [[0.25]])
-        for link, target in (("in/again", "sub"), ("in/there", "../elsewhere"), ("in/too", "../elsewhere"), ("in/up", ".."), ("in/sub/circle", ".."),
-                             ("elsewhere/back", "../in"), ("elsewhere/self", "."), ("in/linked.wav", "../elsewhere/c.wav")):
+        for link, target in (
+            ("in/again", "sub"),
+            ("in/there", "../elsewhere"),
+            ("in/too", "../elsewhere"),
+            ("in/up", ".."),
+            ("in/sub/circle", ".."),
+            ("elsewhere/back", "../in"),
+            ("elsewhere/self", "."),
+            ("in/linked.wav", "../elsewhere/c.wav"),
+        ):
             os.symlink(target, self.path(link))
         lines = self.json_lines(self.process("in", "out", "--json"))
         # in/up leads to the folder above, which holds nothing new but "elsewhere", which in/there was followed to before.
-        self.assertEqual(sorted(line["in"] for line in lines),
-                         ["in/a.wav", "in/linked.wav", "in/sub/b.wav", "in/there/c.wav", "in/there/deep/d.wav"])
+        self.assertEqual(
+            sorted(line["in"] for line in lines),
+            ["in/a.wav", "in/linked.wav", "in/sub/b.wav", "in/there/c.wav", "in/there/deep/d.wav"],
+        )
         self.assertEqual(len([name for name in self.names() if name.startswith("out/")]), 5)
 
     def test_links_that_lead_nowhere_fail(self):
@@ -156,7 +175,12 @@ class EarlierOutputs(CoilTest):
             write_wav(self.path(name), [[0.25] * 10])
 
     def inputs(self, *arguments):
-        return sorted(line["in"] for line in self.json_lines(self.coil("process", *arguments, "-m", "identity.safetensors", "--resume", "--json")))
+        return sorted(
+            line["in"]
+            for line in self.json_lines(
+                self.coil("process", *arguments, "-m", "identity.safetensors", "--resume", "--json")
+            )
+        )
 
     def test_in_another_format_beside_the_inputs(self):
         for run in range(2):
@@ -172,7 +196,9 @@ class EarlierOutputs(CoilTest):
         shutil.move(self.folder, str(self.folder) + "-moved")
         self.folder = self.folder.with_name(self.folder.name + "-moved")
         self.addCleanup(shutil.rmtree, self.folder)
-        self.assertEqual(self.inputs(self.folder, "-o", "three"), [f"{self.folder}/in/a.wav", f"{self.folder}/in/sub/b.wav"])
+        self.assertEqual(
+            self.inputs(self.folder, "-o", "three"), [f"{self.folder}/in/a.wav", f"{self.folder}/in/sub/b.wav"]
+        )
 
     def test_outputs_are_inputs_of_a_next_stage(self):
         self.inputs("in", "-o", "one")
@@ -207,11 +233,22 @@ class EarlierOutputsWithoutMarks(CoilTest):
             self.skipTest(f"no extended attributes here: {error}")
 
     def inputs(self, *arguments, code=0):
-        return sorted(line["in"] for line in self.json_lines(self.coil("process", *arguments, "-m", "identity.safetensors", "--json", code=code)))
+        return sorted(
+            line["in"]
+            for line in self.json_lines(
+                self.coil("process", *arguments, "-m", "identity.safetensors", "--json", code=code)
+            )
+        )
 
     def test_the_second_run_does_what_the_first_did(self):
-        for arguments in (["in", "-o", "in", "--format", "flac"], ["in", "-o", "in/out"], ["in", "-o", "in/other"], [".", "-o", "one"], [".", "-o", "two"],
-                          ["in", "-o", "three", "--format", "aiff"]):
+        for arguments in (
+            ["in", "-o", "in", "--format", "flac"],
+            ["in", "-o", "in/out"],
+            ["in", "-o", "in/other"],
+            [".", "-o", "one"],
+            [".", "-o", "two"],
+            ["in", "-o", "three", "--format", "aiff"],
+        ):
             runs = []
             for run in range(2):
                 runs.append(self.inputs(*arguments))
@@ -224,7 +261,9 @@ class EarlierOutputsWithoutMarks(CoilTest):
         self.process("in/a.wav", "in/a_driven.wav")
         self.assertEqual(self.inputs("in", "-o", "out"), ["in/a.wav", "in/sub/b.wav"])
         self.assertIn("left out: 1 output of earlier runs", self.stderr)
-        self.assertEqual(self.inputs("in/a_driven.wav", "in/a.wav", "-o", "out"), ["in/a.wav", "in/a_driven.wav"])  # asked for by name
+        self.assertEqual(
+            self.inputs("in/a_driven.wav", "in/a.wav", "-o", "out"), ["in/a.wav", "in/a_driven.wav"]
+        )  # asked for by name
 
     def test_names_that_a_shell_found(self):
         write_wav(self.path("in/c.wav"), [[0.25] * 10])
@@ -341,8 +380,12 @@ class Outputs(CoilTest):
         self.process("in.wav", "out.aiff")
         self.assertEqual(got[0], self.path("out.aiff").read_bytes())
         with open(self.path("shell.wav"), "wb") as shell:
-            subprocess.run([COIL, "process", "in.wav", "-o", "/dev/stdout", "-m", "identity.safetensors", "-q"], cwd=self.folder,
-                           stdout=shell, check=True)
+            subprocess.run(
+                [COIL, "process", "in.wav", "-o", "/dev/stdout", "-m", "identity.safetensors", "-q"],
+                cwd=self.folder,
+                stdout=shell,
+                check=True,
+            )
         self.assertEqual(Wav(self.path("shell.wav")).channels, expected)
 
     def test_a_limit_on_file_sizes(self):
@@ -370,7 +413,9 @@ class Outputs(CoilTest):
         self.mount(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs"], "a small disk")
         for name in ("out.wav", "out.flac", "out.ogg", "out.mp3"):
             self.process("in.wav", "disk/" + name, code=1)
-            self.assertEqual(self.stderr.splitlines(), [f"coil: error: 'disk/{name}': writing failed: No space left on device"])
+            self.assertEqual(
+                self.stderr.splitlines(), [f"coil: error: 'disk/{name}': writing failed: No space left on device"]
+            )
         self.coil("plot", "in.wav", "in.wav", "-o", "disk/out.png", code=1)
         self.assertEqual(os.listdir(self.path("disk")), [])
 

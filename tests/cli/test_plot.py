@@ -13,17 +13,17 @@ def read_png(path):
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     at, data = 8, b""
     while at < len(content):
-        size, name = struct.unpack(">I4s", content[at:at + 8])
+        size, name = struct.unpack(">I4s", content[at : at + 8])
         if name == b"IHDR":
-            width, height, depth, kind = struct.unpack(">IIBB", content[at + 8:at + 18])
+            width, height, depth, kind = struct.unpack(">IIBB", content[at + 8 : at + 18])
             assert (depth, kind) == (8, 6)
         if name == b"IDAT":
-            data += content[at + 8:at + 8 + size]
+            data += content[at + 8 : at + 8 + size]
         at += 12 + size
     raw, stride, rows = zlib.decompress(data), 4 * width, []
     above = bytearray(stride)
     for y in range(height):
-        line = bytearray(raw[y * (stride + 1) + 1:(y + 1) * (stride + 1)])
+        line = bytearray(raw[y * (stride + 1) + 1 : (y + 1) * (stride + 1)])
         method = raw[y * (stride + 1)]
         for i in range(stride):
             left = line[i - 4] if i >= 4 else 0
@@ -54,7 +54,7 @@ class Plot(CoilTest):
         self.assertGreater(height, 1000)
 
         def column(x):
-            return [sum(row[4 * x:4 * x + 3]) for row in rows[540:height - 120]]  # within the spectrogram
+            return [sum(row[4 * x : 4 * x + 3]) for row in rows[540 : height - 120]]  # within the spectrogram
 
         positions = []
         for x in (width // 8, width // 4, 5 * width // 8, 3 * width // 4):
@@ -76,8 +76,12 @@ class Plot(CoilTest):
     def test_errors(self):
         write_wav(self.path("in.wav"), [[0.5] * 100])
         write_wav(self.path("empty.wav"), [[]])
-        for arguments, code in ((["in.wav", "missing.wav", "-o", "out.png"], 1), (["in.wav", "empty.wav", "-o", "out.png"], 1),
-                                (["in.wav", "-", "-o", "out.png"], 2), (["in.wav", "in.wav", "-o", "missing/out.png"], 1),
-                                (["in.wav", "in.wav"], 2)):
+        for arguments, code in (
+            (["in.wav", "missing.wav", "-o", "out.png"], 1),
+            (["in.wav", "empty.wav", "-o", "out.png"], 1),
+            (["in.wav", "-", "-o", "out.png"], 2),
+            (["in.wav", "in.wav", "-o", "missing/out.png"], 1),
+            (["in.wav", "in.wav"], 2),
+        ):
             self.coil("plot", *arguments, code=code)
             self.assertEqual(self.names(), ["empty.wav", "in.wav"])

@@ -11,7 +11,11 @@ GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 class Rates(CoilTest):
     def setUp(self):
         super().setUp()
-        for name, fields in (("plain", {}), ("steps", {"rate_scaling": "steps"}), ("resample", {"rate_scaling": "resample"})):
+        for name, fields in (
+            ("plain", {}),
+            ("steps", {"rate_scaling": "steps"}),
+            ("resample", {"rate_scaling": "resample"}),
+        ):
             write_filter_model(self.path(f"{name}.safetensors"), fields=fields)
 
     def output(self, rate, *arguments, model="plain"):
@@ -23,26 +27,35 @@ class Rates(CoilTest):
 
     def test_both_ways_are_close_but_not_the_same(self):
         for rate in (44100, 96000):
-            steps, resampled = self.output(rate, "--rate-scaling", "steps"), self.output(rate, "--rate-scaling", "resample")
+            steps, resampled = self.output(rate, "--rate-scaling", "steps"), self.output(
+                rate, "--rate-scaling", "resample"
+            )
             middle = slice(rate // 10, rate * 2 // 5)
             error = sum((a - b) ** 2 for a, b in zip(steps[middle], resampled[middle]))
-            energy = sum(b ** 2 for b in resampled[middle])
+            energy = sum(b**2 for b in resampled[middle])
             self.assertLess(error, 1e-4 * energy)
             self.assertGreater(error, 0)
 
     def test_the_model_says_which_way_unless_the_option_does(self):
         for rate in (44100, 96000):
-            steps, resampled = self.output(rate, "--rate-scaling", "steps"), self.output(rate, "--rate-scaling", "resample")
+            steps, resampled = self.output(rate, "--rate-scaling", "steps"), self.output(
+                rate, "--rate-scaling", "resample"
+            )
             self.assertEqual(self.output(rate), resampled)
             self.assertEqual(self.output(rate, model="resample"), resampled)
             self.assertEqual(self.output(rate, model="steps"), steps)
             self.assertEqual(self.output(rate, "--rate-scaling", "resample", model="steps"), resampled)
 
     def test_at_the_models_own_rate_there_is_nothing_to_choose(self):
-        self.assertEqual(self.output(48000, "--rate-scaling", "steps"), self.output(48000, "--rate-scaling", "resample"))
+        self.assertEqual(
+            self.output(48000, "--rate-scaling", "steps"), self.output(48000, "--rate-scaling", "resample")
+        )
 
     def test_info_says_which_way(self):
-        for model, way, words in (("plain", "resample", "resampled; --rate-scaling steps is possible"), ("steps", "steps", "steps are rescaled")):
+        for model, way, words in (
+            ("plain", "resample", "resampled; --rate-scaling steps is possible"),
+            ("steps", "steps", "steps are rescaled"),
+        ):
             info = json.loads(self.coil("info", f"{model}.safetensors", "--json"))
             self.assertEqual((info["rate_scaling"], info["steps_can_be_rescaled"]), (way, True))
             self.assertIn(words, self.coil("info", f"{model}.safetensors").decode())

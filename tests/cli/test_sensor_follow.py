@@ -29,8 +29,14 @@ class Follow(CoilTest):
         self.runs += 1
         self.output = self.path(f"results/{self.runs}")
         with open(self.output, "wb") as output:
-            process = subprocess.Popen([COIL, "stream", "-m", str(self.model), *map(str, arguments)], cwd=self.folder, stdout=output,
-                                       stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, **options)
+            process = subprocess.Popen(
+                [COIL, "stream", "-m", str(self.model), *map(str, arguments)],
+                cwd=self.folder,
+                stdout=output,
+                stderr=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
+                **options,
+            )
         self.addCleanup(self.kill, process)
         return process
 
@@ -87,7 +93,7 @@ class Follow(CoilTest):
                 continue
             begin = expected.index(got[0])
             self.assertLessEqual(begin, place, "records were lost")
-            self.assertEqual(got, expected[begin:begin + len(got)])
+            self.assertEqual(got, expected[begin : begin + len(got)])
             place = max(place, begin + len(got))
         self.assertEqual(place, len(expected))
 
@@ -99,7 +105,16 @@ class Follow(CoilTest):
             with self.subTest(by_copy=by_copy):
                 rng = random.Random(1)
                 name = f"{by_copy}/meters.ndjson"
-                arguments = ["--follow", name, "--key", "sensor", "--state", f"state{by_copy}", "--checkpoint-every", "23"]
+                arguments = [
+                    "--follow",
+                    name,
+                    "--key",
+                    "sensor",
+                    "--state",
+                    f"state{by_copy}",
+                    "--checkpoint-every",
+                    "23",
+                ]
                 self.path(name).touch()
                 written, place, process = [], 0, self.follow(*arguments)
                 wait_until(self.path(f"state{by_copy}").exists, "the first state")
@@ -115,9 +130,12 @@ class Follow(CoilTest):
                         self.assertEqual(process.communicate()[1], b"")
                         written.append(self.results())
                         process = self.follow(*arguments)
-                    if text[place - 1:place] == b"\n":
+                    if text[place - 1 : place] == b"\n":
                         self.rotate(name, by_copy)
-                wait_until(lambda: self.results()[-1:] == expected[-1:], lambda: f"the last record; {len(self.results())} results")
+                wait_until(
+                    lambda: self.results()[-1:] == expected[-1:],
+                    lambda: f"the last record; {len(self.results())} results",
+                )
                 self.assertEqual(self.end(process), "")
                 written.append(self.results())
                 self.assertGreater(len(written), 5)
@@ -185,7 +203,7 @@ class Follow(CoilTest):
                 self.append(name, lines[:30])
                 got, said = self.run_until(30, *arguments)
                 for begin in (30, 50, 70):
-                    self.append(name, lines[begin:begin + 20])
+                    self.append(name, lines[begin : begin + 20])
                     self.rotate(name, by_copy)
                 self.append(name, lines[90:])
                 more, said_then = self.run_until(90, *arguments)
@@ -226,7 +244,7 @@ class Follow(CoilTest):
         process = self.follow("--follow", "new/f", "--state", "s")
         self.assertIn("does not exist yet", process.stderr.readline().decode())
         for begin in (0, 30):
-            self.append("part", lines[begin:begin + 30])
+            self.append("part", lines[begin : begin + 30])
             os.makedirs(self.path("new"), exist_ok=True)
             os.rename(self.path("part"), self.path("new/f"))
             self.wait_for(begin + 30)
@@ -294,7 +312,7 @@ class Follow(CoilTest):
                 self.wait_for(20)
                 for begin in (20, 40):
                     self.rotate(name, by_copy)
-                    self.append(name, lines[begin:begin + 20])
+                    self.append(name, lines[begin : begin + 20])
                     self.wait_for(begin + 20)
                 said, got = self.end(process), self.results()
                 self.rotate(name, by_copy)
@@ -366,31 +384,46 @@ class Follow(CoilTest):
     def test_what_cannot_be_followed(self):
         self.append("f.gz", b"\x1f\x8b")
         os.mkfifo(self.path("pipe"))
-        for words, arguments, code in ((["f.gz", "compressed"], ["--follow", "f.gz"], 1), (["pipe", "no regular file"], ["--follow", "pipe"], 1),
-                                       (["one source"], ["--follow", "f", "--mqtt", "localhost/t"], 2), (["one source"], ["f", "--follow", "f"], 2)):
+        for words, arguments, code in (
+            (["f.gz", "compressed"], ["--follow", "f.gz"], 1),
+            (["pipe", "no regular file"], ["--follow", "pipe"], 1),
+            (["one source"], ["--follow", "f", "--mqtt", "localhost/t"], 2),
+            (["one source"], ["f", "--follow", "f"], 2),
+        ):
             with self.subTest(arguments):
                 self.coil("stream", "-m", self.model, *arguments, code=code, input=b"")
                 self.assertEqual(len(self.stderr.splitlines()), 1, self.stderr)
                 for word in words:
                     self.assertIn(word, self.stderr)
         with open(self.path("both"), "w") as output:
-            done = subprocess.run([COIL, "stream", "-m", self.model, "--follow", "both"], cwd=self.folder, stdout=output, stderr=subprocess.PIPE)
+            done = subprocess.run(
+                [COIL, "stream", "-m", self.model, "--follow", "both"],
+                cwd=self.folder,
+                stdout=output,
+                stderr=subprocess.PIPE,
+            )
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"results go", done.stderr)
 
     def test_a_pipe_that_begins_again_loses_nothing(self):
         """As `tail -F FILE | coil stream` does when it is started again: it begins with the last ten lines."""
         csv = [b"time,sensor,value,note\n", *self.rows(0, 60)]
-        for lines, resume in ((sensor_lines(sensors=1, records=60, seed=1), []), (sensor_lines(sensors=1, records=60, seed=1), ["--resume"]), (csv, []),
-                              (csv, ["--resume"])):
+        for lines, resume in (
+            (sensor_lines(sensors=1, records=60, seed=1), []),
+            (sensor_lines(sensors=1, records=60, seed=1), ["--resume"]),
+            (csv, []),
+            (csv, ["--resume"]),
+        ):
             with self.subTest(first=lines[0], resume=resume):
                 self.path("s").unlink(missing_ok=True)
                 key = ["--key", "sensor", "--state", "s", *resume]
                 expected = self.expected(lines, "--key", "sensor")
-                first = self.coil("stream", "-m", self.model, *key, input=b"".join(lines[:30])).splitlines(keepends=True)
+                first = self.coil("stream", "-m", self.model, *key, input=b"".join(lines[:30])).splitlines(
+                    keepends=True
+                )
                 then = self.coil("stream", "-m", self.model, *key, input=b"".join(lines[20:])).splitlines(keepends=True)
                 self.assertEqual(first, expected[:30])
-                for line, result in zip(lines[30:], then[30 - len(lines):], strict=True):
+                for line, result in zip(lines[30:], then[30 - len(lines) :], strict=True):
                     self.assertTrue(result.startswith(line.rstrip(b"}\n")), result)
                 self.assertEqual("a pipe begins where it begins" in self.stderr, bool(resume))
 

@@ -18,10 +18,15 @@ class SensorRecords(CoilTest):
 
     def stream(self, text, *arguments, **options):
         data = text if isinstance(text, bytes) else text.encode()
-        return self.coil("stream", "-m", "forecaster.safetensors", *arguments, input=data, **options).decode(errors="replace")
+        return self.coil("stream", "-m", "forecaster.safetensors", *arguments, input=data, **options).decode(
+            errors="replace"
+        )
 
     def json_records(self, text, *arguments, **options):
-        return [json.loads(line) for line in self.stream(text, *arguments, "--output-format", "ndjson", **options).splitlines()]
+        return [
+            json.loads(line)
+            for line in self.stream(text, *arguments, "--output-format", "ndjson", **options).splitlines()
+        ]
 
     def rows(self, text, *arguments, delimiter=",", **options):
         return list(csv.DictReader(io.StringIO(self.stream(text, *arguments, **options)), delimiter=delimiter))
@@ -29,11 +34,22 @@ class SensorRecords(CoilTest):
     # CSV
 
     def test_dialects_are_one_table(self):
-        table = [("2024-01-01T00:00:00Z", 12.5, 3), ("2024-01-01T00:01:00Z", 12.75, 4), ("2024-01-01T00:02:00Z", 1013.25, 5)]
+        table = [
+            ("2024-01-01T00:00:00Z", 12.5, 3),
+            ("2024-01-01T00:01:00Z", 12.75, 4),
+            ("2024-01-01T00:02:00Z", 1013.25, 5),
+        ]
         expected = self.json_records("time,temp,n\n" + "".join(f"{t},{v},{n}\n" for t, v, n in table))
         self.assertIsNotNone(expected[2]["temp_expected"])
         decimals = {",": ".", ";": ".,", "\t": ".,", "|": ".,"}
-        preambles = ["", "sep={0}\n", "Logger 5\nSerial: 12\n\n", "Station{0}12345\nBegin{0}2024-01-01\n\n", "# made by a logger\n", "A long line of text, with; many | signs\n"]
+        preambles = [
+            "",
+            "sep={0}\n",
+            "Logger 5\nSerial: 12\n\n",
+            "Station{0}12345\nBegin{0}2024-01-01\n\n",
+            "# made by a logger\n",
+            "A long line of text, with; many | signs\n",
+        ]
         units = ["", "{0}°C{0}\n", "[ISO]{0}[°C]{0}[1]\n", "yyyy-mm-dd{0}degC{0}-\n"]
         encodings = ["utf-8", "utf-8-sig", "utf-16", "utf-16-be-bom"]
         ends = ["\n", "\r\n", "\r"]
@@ -93,27 +109,48 @@ class SensorRecords(CoilTest):
         self.assertNotIn("", [row["temp_expected"] for row in rows[2:]] + [row["score"] for row in rows])
         self.assertEqual(self.stderr, "")
         for first in ("", "unavailable", "ERR", "calibrating", "-"):
-            rows = self.rows(f"time,room,temp\n2024-01-01T00:00:00Z,3,{first}\n2024-01-01T00:01:00Z,3,21.5\n2024-01-01T00:02:00Z,3,21.6\n2024-01-01T00:03:00Z,3,21.7\n")
+            rows = self.rows(
+                f"time,room,temp\n2024-01-01T00:00:00Z,3,{first}\n2024-01-01T00:01:00Z,3,21.5\n2024-01-01T00:02:00Z,3,21.6\n2024-01-01T00:03:00Z,3,21.7\n"
+            )
             self.assertEqual(len(rows), 4)
             self.assertNotEqual(rows[3]["temp_expected"], "", first)
-        rows = self.rows("time,temp\n2024-01-01T00:00:00Z,starts soon\n2024-01-01T00:01:00Z,21.5\n2024-01-01T00:02:00Z,21.6\n2024-01-01T00:03:00Z,21.7\n")
+        rows = self.rows(
+            "time,temp\n2024-01-01T00:00:00Z,starts soon\n2024-01-01T00:01:00Z,21.5\n2024-01-01T00:02:00Z,21.6\n2024-01-01T00:03:00Z,21.7\n"
+        )
         self.assertEqual([row["status"] for row in rows], ["unscored", "warmup", "warmup", "warmup"])
         self.assertNotEqual(rows[3]["temp_expected"], "")
         # what has no column any more is said once
-        rows = self.rows("time,v,x\n2024-01-01T00:00:00Z,1,some text\n2024-01-01T00:01:00Z,2,5\n2024-01-01T00:02:00Z,3,6\n")
+        rows = self.rows(
+            "time,v,x\n2024-01-01T00:00:00Z,1,some text\n2024-01-01T00:01:00Z,2,5\n2024-01-01T00:02:00Z,3,6\n"
+        )
         self.assertEqual(len(rows), 3)
         self.assertEqual(self.stderr.count("'x' has numbers from here on"), 1)
 
     def test_missing_words_and_ways_to_write_numbers(self):
-        numbers = {"1e3": 1000, "-1.5E-02": -0.015, ".5": 0.5, "5.": 5, "+7": 7, "0x10": 16, "1_000": 1000, "007": 7, "12.5 C": 12.5, "45%": 45, '"1,234.5"': 1234.5,
-                   '"12,5"': 12.5, "1 000": 1000}
+        numbers = {
+            "1e3": 1000,
+            "-1.5E-02": -0.015,
+            ".5": 0.5,
+            "5.": 5,
+            "+7": 7,
+            "0x10": 16,
+            "1_000": 1000,
+            "007": 7,
+            "12.5 C": 12.5,
+            "45%": 45,
+            '"1,234.5"': 1234.5,
+            '"12,5"': 12.5,
+            "1 000": 1000,
+        }
         cells = ["1", *numbers, *MISSING]
         text = "time,v\n" + "".join(f"{1700000000 + 60 * i},{cell}\n" for i, cell in enumerate(cells))
         rows = self.rows(text)
         self.assertEqual([row["status"] for row in rows], ["warmup"] * (1 + len(numbers)) + ["missing"] * len(MISSING))
         self.assertEqual(self.stderr, "")
         # the same numbers written plainly give the same forecasts
-        plain = "time,v\n" + "".join(f"{1700000000 + 60 * i},{cell}\n" for i, cell in enumerate([1, *numbers.values(), *[""] * len(MISSING)]))
+        plain = "time,v\n" + "".join(
+            f"{1700000000 + 60 * i},{cell}\n" for i, cell in enumerate([1, *numbers.values(), *[""] * len(MISSING)])
+        )
         self.assertEqual([row["v_expected"] for row in rows], [row["v_expected"] for row in self.rows(plain)])
         records = self.json_records("\n".join(json.dumps({"v": value}) for value in (1, 2, "unavailable", None, 3)))
         self.assertEqual([record["status"] for record in records], ["warmup", "warmup", "missing", "missing", "warmup"])
@@ -124,7 +161,18 @@ class SensorRecords(CoilTest):
             return [record["time"] for record in self.json_records(text, *arguments)]
 
         expected = ["2020-05-22T00:00:00Z", "2020-05-22T00:05:00Z"]
-        for name in ("time", "Timestamp", "TIME", "DateTime", "ts", "Date", "@timestamp", "_time", "Zeit", "Time (UTC)"):
+        for name in (
+            "time",
+            "Timestamp",
+            "TIME",
+            "DateTime",
+            "ts",
+            "Date",
+            "@timestamp",
+            "_time",
+            "Zeit",
+            "Time (UTC)",
+        ):
             self.assertEqual(times(f"{name},v\n2020-05-22 00:00:00,1\n2020-05-22 00:05:00,2\n"), expected, name)
             self.assertEqual(times(f"v,{name}\n1,1590105600\n2,1590105900\n"), expected, name)
         for date, time in (("Date", "Time"), ("date", "TIME"), ("Datum", "Uhrzeit")):
@@ -133,9 +181,16 @@ class SensorRecords(CoilTest):
                 self.assertEqual(times(f"v,{time},{date}\n1,00:00:00,{first}\n2,00:05,{first}\n"), expected)
         american = "When,Clock,v\n05/22/2020,12:00 AM,1\n05/22/2020,12:05 AM,2\n"
         self.assertEqual(times(american, "--time", "When,Clock", "--time-format", "%m/%d/%Y %I:%M %p"), expected)
-        self.assertEqual(times("time,v\n22/05/20 00:00:00.25,1\n22/05/20 00:05:00.250,2\n", "--time-format", "%d/%m/%y %H:%M:%S.%f"),
-                         [text.replace("00Z", "00.25Z") for text in expected])
-        self.assertEqual(times("time,v\n22 May 2020 02:00 +0200,1\n22 May 2020 02:05 +0200,2\n", "--time-format", "%d %b %Y %H:%M %z"), expected)
+        self.assertEqual(
+            times("time,v\n22/05/20 00:00:00.25,1\n22/05/20 00:05:00.250,2\n", "--time-format", "%d/%m/%y %H:%M:%S.%f"),
+            [text.replace("00Z", "00.25Z") for text in expected],
+        )
+        self.assertEqual(
+            times(
+                "time,v\n22 May 2020 02:00 +0200,1\n22 May 2020 02:05 +0200,2\n", "--time-format", "%d %b %Y %H:%M %z"
+            ),
+            expected,
+        )
         self.assertEqual(times("time,v\n1590105600000,1\n1590105900000,2\n", "--time-format", "ms"), expected)
         self.stream("Date,v\n05/22/2020,1\n", code=1)
         self.assertIn("--time-format", self.stderr)
@@ -143,8 +198,13 @@ class SensorRecords(CoilTest):
         self.assertIn("--time-format 'day'", self.stderr)
 
     def test_headers_that_cannot_be_understood(self):
-        for text, words in (("1700000000,21.4\n1700000060,21.5\n", "no header"), ("21.4\n21.5\n", "no header"), ("2024-01-01;1,5\n", "no header"),
-                            ("a,21.4\nb,21.5\n", "no header"), ("time,v,v\n2024-01-01T00:00:00Z,1,2\n", "two columns have the name 'v'")):
+        for text, words in (
+            ("1700000000,21.4\n1700000060,21.5\n", "no header"),
+            ("21.4\n21.5\n", "no header"),
+            ("2024-01-01;1,5\n", "no header"),
+            ("a,21.4\nb,21.5\n", "no header"),
+            ("time,v,v\n2024-01-01T00:00:00Z,1,2\n", "two columns have the name 'v'"),
+        ):
             self.assertEqual(self.stream(text, code=1), "")
             self.assertIn(words, self.stderr)
             self.assertEqual(len(self.stderr.splitlines()), 1)
@@ -157,30 +217,56 @@ class SensorRecords(CoilTest):
         self.assertEqual(rows[0]["note"], 'two\nlines, "quoted"')
         self.assertIn("3 cells, the header has 4", self.stderr)
         # a quote without an end takes one row with it
-        rows = self.rows("time,note,v\n" + "".join(f"{1700000000 + 60 * i},{chr(34) if i == 3 else ''}n,{i}\n" for i in range(20)))
+        rows = self.rows(
+            "time,note,v\n" + "".join(f"{1700000000 + 60 * i},{chr(34) if i == 3 else ''}n,{i}\n" for i in range(20))
+        )
         self.assertEqual([row["v"] for row in rows], [str(i) for i in range(20) if i != 3])
         self.assertIn("line 5: a quoted cell without an end", self.stderr)
 
     # Names
 
     def test_own_fields_of_added_names(self):
-        lines = ['{"value":1}', '{"value":2,"status":"fault"}', '{"value":3}', '{"value":4,"coil_status":1,"status":2,"value_low":7}', '{"value":5}']
-        records = [json.loads(line, object_pairs_hook=list) for line in self.stream("\n".join(lines), "--value", "value").splitlines()]
+        lines = [
+            '{"value":1}',
+            '{"value":2,"status":"fault"}',
+            '{"value":3}',
+            '{"value":4,"coil_status":1,"status":2,"value_low":7}',
+            '{"value":5}',
+        ]
+        records = [
+            json.loads(line, object_pairs_hook=list)
+            for line in self.stream("\n".join(lines), "--value", "value").splitlines()
+        ]
         for record in records:
             names = [name for name, _ in record]
             self.assertEqual(len(names), len(set(names)), names)
         added = [[name for name, _ in record if name.endswith(("status", "low"))][-2:] for record in records]
-        self.assertEqual(added, [["value_low", "status"], ["value_low", "coil_status"], ["value_low", "coil_status"],
-                                 ["coil_value_low", "coil_coil_status"], ["coil_value_low", "coil_coil_status"]])
+        self.assertEqual(
+            added,
+            [
+                ["value_low", "status"],
+                ["value_low", "coil_status"],
+                ["value_low", "coil_status"],
+                ["coil_value_low", "coil_coil_status"],
+                ["coil_value_low", "coil_coil_status"],
+            ],
+        )
         self.assertEqual(dict(records[1])["status"], "fault")
         self.assertEqual(self.stderr.count("of their own"), 2)
         for threads in ("1", "3"):
-            self.assertEqual(self.stream("\n".join(lines * 30), "--threads", threads), self.stream("\n".join(lines * 30)))
+            self.assertEqual(
+                self.stream("\n".join(lines * 30), "--threads", threads), self.stream("\n".join(lines * 30))
+            )
         output = self.stream("cpu,host=a u=1 1\nipmi,name=t status=1i,value=21 1\ncpu,host=a u=2 2\n").splitlines()
         self.assertEqual([line.count("status=") for line in output], [1, 2, 1])
         self.assertEqual([line.count("coil_status=") for line in output], [0, 1, 1])
-        rows = self.rows("time,v,status,score\n2024-01-01T00:00:00Z,1,ok,5\n2024-01-01T00:01:00Z,2,ok,6\n", "--value", "v")
-        self.assertEqual([(row["status"], row["score"], row["coil_status"], row["coil_score"]) for row in rows], [("ok", "5", "warmup", "0"), ("ok", "6", "warmup", "0")])
+        rows = self.rows(
+            "time,v,status,score\n2024-01-01T00:00:00Z,1,ok,5\n2024-01-01T00:01:00Z,2,ok,6\n", "--value", "v"
+        )
+        self.assertEqual(
+            [(row["status"], row["score"], row["coil_status"], row["coil_score"]) for row in rows],
+            [("ok", "5", "warmup", "0"), ("ok", "6", "warmup", "0")],
+        )
         rows = self.rows("\n".join(lines), "--output-format", "csv", "--value", "value")
         self.assertEqual([row["status"] for row in rows], ["warmup"] * 5)
         self.assertIn("'coil_status'", self.stderr)
@@ -192,9 +278,14 @@ class SensorRecords(CoilTest):
         self.assertEqual(first + self.stream("".join(lines[3:]), "--state", "s"), expected)
 
     def test_what_cannot_be_scored_passes_through(self):
-        lines = ['system,host=a load1=0.5,n_cpus=2i 1700000000000000000', 'system,host=a uptime=1000i 1700000000000000000',
-                 'system,host=a uptime_format=" 0:16" 1700000000000000000', 'systemd_units,host=a,name=x active="active",load="loaded" 1700000000000000000',
-                 'docker,host=a health="healthy",ok=true 1700000000000000000', 'log,host=a msg="two\nlines, and \\"more\\"" 1700000000000000000']
+        lines = [
+            'system,host=a load1=0.5,n_cpus=2i 1700000000000000000',
+            'system,host=a uptime=1000i 1700000000000000000',
+            'system,host=a uptime_format=" 0:16" 1700000000000000000',
+            'systemd_units,host=a,name=x active="active",load="loaded" 1700000000000000000',
+            'docker,host=a health="healthy",ok=true 1700000000000000000',
+            'log,host=a msg="two\nlines, and \\"more\\"" 1700000000000000000',
+        ]
         output = self.stream("\n".join(lines), "--summary")
         at = 0
         for line in lines:
@@ -216,7 +307,16 @@ class SensorRecords(CoilTest):
         self.assertIsNotNone(self.json_records(texts, "--value", "code")[3]["code_expected"])
 
     def test_nested_objects(self):
-        lines = "\n".join(json.dumps({"Time": f"2017-12-22T19:4{i}:20", "ENERGY": {"Total": 13.7, "Power": 55 + i, "more": {"U": 227 + i}}, "list": [{"a": 1}]}) for i in range(4))
+        lines = "\n".join(
+            json.dumps(
+                {
+                    "Time": f"2017-12-22T19:4{i}:20",
+                    "ENERGY": {"Total": 13.7, "Power": 55 + i, "more": {"U": 227 + i}},
+                    "list": [{"a": 1}],
+                }
+            )
+            for i in range(4)
+        )
         found = self.json_records(lines)[3]
         self.assertIsNotNone(found["ENERGY.Power_expected"])
         self.assertIsNotNone(found["ENERGY.more.U_expected"])
@@ -224,7 +324,10 @@ class SensorRecords(CoilTest):
         named = self.json_records(lines, "--value", "ENERGY.Power")[3]
         self.assertEqual(named["ENERGY.Power_expected"], found["ENERGY.Power_expected"])
         self.assertNotIn("ENERGY.Total_expected", named)
-        keyed = "\n".join(json.dumps({"dev": {"id": who}, "t": value}) for who, value in (("a", 1), ("b", 90), ("a", 2), ("b", 91), ("a", 3)))
+        keyed = "\n".join(
+            json.dumps({"dev": {"id": who}, "t": value})
+            for who, value in (("a", 1), ("b", 90), ("a", 2), ("b", 91), ("a", 3))
+        )
         self.json_records(keyed, "--key", "dev.id", "--summary")
         self.assertRegex(self.stderr, r"sensors +2\n")
         line = self.stream(lines, "--output-format", "line").splitlines()[0]
@@ -233,8 +336,16 @@ class SensorRecords(CoilTest):
     def test_records_that_share_lines_or_span_them(self):
         expected = self.json_records("".join(f'{{"v":{i}}}\n' for i in range(6)))
         whole = ['{"v":%d}' % i for i in range(6)]
-        for text in ("[" + ",".join(whole) + "]", "[\n" + ",\n".join(whole) + "\n]\n", "".join(whole), " ".join(whole), "\x1e" + "\n\x1e".join(whole) + "\n",
-                     "\ufeff" + "\n".join(whole), json.dumps([{"v": i} for i in range(6)], indent=2), "\n".join(json.dumps({"v": i}, indent=4) for i in range(6))):
+        for text in (
+            "[" + ",".join(whole) + "]",
+            "[\n" + ",\n".join(whole) + "\n]\n",
+            "".join(whole),
+            " ".join(whole),
+            "\x1e" + "\n\x1e".join(whole) + "\n",
+            "\ufeff" + "\n".join(whole),
+            json.dumps([{"v": i} for i in range(6)], indent=2),
+            "\n".join(json.dumps({"v": i}, indent=4) for i in range(6)),
+        ):
             with self.subTest(text):
                 self.assertEqual(self.json_records(text), expected)
                 self.assertEqual(self.stderr, "")
@@ -253,8 +364,15 @@ class SensorRecords(CoilTest):
     # Times and duplicates
 
     def test_numbers_as_times(self):
-        good = {"1.7e9": "2023-11-14T22:13:20Z", "17e8": "2023-11-14T22:13:20Z", "1700000000.5": "2023-11-14T22:13:20.5Z", "1700000000500": "2023-11-14T22:13:20.5Z",
-                "9199999999": "2261-07-15T11:33:19Z", "-1.5": "1969-12-31T23:59:58.5Z", "1.7e18": "2023-11-14T22:13:20Z"}
+        good = {
+            "1.7e9": "2023-11-14T22:13:20Z",
+            "17e8": "2023-11-14T22:13:20Z",
+            "1700000000.5": "2023-11-14T22:13:20.5Z",
+            "1700000000500": "2023-11-14T22:13:20.5Z",
+            "9199999999": "2261-07-15T11:33:19Z",
+            "-1.5": "1969-12-31T23:59:58.5Z",
+            "1.7e18": "2023-11-14T22:13:20Z",
+        }
         for text, time in good.items():
             record = self.json_records(f"time,v\n{text},1\n")[0]
             self.assertEqual((record["time"], record["status"]), (time, "warmup"), text)
@@ -277,10 +395,17 @@ class SensorRecords(CoilTest):
     # What is said
 
     def test_nothing_could_be_used(self):
-        cases = [("time,temp\n1,2\n", ["--key", "sensor"], ["'sensor' (--key)", "time, temp"]), ("time,temp\n1,2\n", ["--value", "t"], ["'t' (--value)", "time, temp"]),
-                 ("time temp\n1 2\n", [], ["no field is a number", "stands between its cells"]), ("time,temp\n1,12,5\n2,12,6\n", [], ["3 cells, the header has 2", "comma"]),
-                 ('{"a":"x"}\n{"a":"y"}\n', [], ["no field is a number"]), ('{"v":1,"v":2}\n', [], ["comes twice"]), ("x\ny\n", ["--input-format", "ndjson"], ["expected '{'"]),
-                 ('{"v":"high"}\n', ["--value", "v"], ["'high' is no number"]), (b"\x1f\x8b\b\0abc\n\0\n", [], ["compressed"])]
+        cases = [
+            ("time,temp\n1,2\n", ["--key", "sensor"], ["'sensor' (--key)", "time, temp"]),
+            ("time,temp\n1,2\n", ["--value", "t"], ["'t' (--value)", "time, temp"]),
+            ("time temp\n1 2\n", [], ["no field is a number", "stands between its cells"]),
+            ("time,temp\n1,12,5\n2,12,6\n", [], ["3 cells, the header has 2", "comma"]),
+            ('{"a":"x"}\n{"a":"y"}\n', [], ["no field is a number"]),
+            ('{"v":1,"v":2}\n', [], ["comes twice"]),
+            ("x\ny\n", ["--input-format", "ndjson"], ["expected '{'"]),
+            ('{"v":"high"}\n', ["--value", "v"], ["'high' is no number"]),
+            (b"\x1f\x8b\b\0abc\n\0\n", [], ["compressed"]),
+        ]
         for text, arguments, words in cases:
             self.stream(text, *arguments, code=1)
             error = [line for line in self.stderr.splitlines() if line.startswith("coil: error: ")]
@@ -291,7 +416,9 @@ class SensorRecords(CoilTest):
             self.stream(text)
         # told while it runs, and not a thousand times
         self.stream("x\n" * 1000, "--input-format", "ndjson", code=1)
-        self.assertEqual(self.stderr.count("nothing could be used"), 2 if "warning: line 20: nothing" in self.stderr else 1)
+        self.assertEqual(
+            self.stderr.count("nothing could be used"), 2 if "warning: line 20: nothing" in self.stderr else 1
+        )
         self.assertLess(len(self.stderr.splitlines()), 40)
         self.assertRegex(self.stderr, r"\d+ more warnings about records were left out")
 

@@ -35,7 +35,7 @@ class SensorSeries(CoilTest):
             for _ in range(4):
                 cut = rng.randrange(len(lines))
                 part = self.stream(lines[:cut], *arguments)
-                self.assertEqual(part, whole[:len(part)])
+                self.assertEqual(part, whole[: len(part)])
                 self.assertGreaterEqual(len(part), cut - 40)
 
     def test_sensors_do_not_disturb_one_another(self):
@@ -53,7 +53,10 @@ class SensorSeries(CoilTest):
         self.assertGreater(expected[350], 0.5)
         for scale, offset, shift in ((1000, 0, 0), (1e-6, 0, 0), (-1, 0, 0), (1, 300, 0), (1, 0, 10**6)):
             with self.subTest((scale, offset, shift)):
-                got = [r["score"] for r in self.records([self.line(t + shift, scale * v + offset) for t, v in enumerate(values)])]
+                got = [
+                    r["score"]
+                    for r in self.records([self.line(t + shift, scale * v + offset) for t, v in enumerate(values)])
+                ]
                 # the sign changes what a random network makes of it
                 if scale == -1:
                     self.assertGreater(got[350], 0.5)
@@ -84,7 +87,15 @@ class SensorSeries(CoilTest):
     def test_a_clock_that_is_set_stops_nothing(self):
         straight = [self.line(t, t % 5) for t in range(80)]
         expected = [(r["score"], r["status"]) for r in self.records(straight)]
-        for minutes, count, reorder in ((-60, 30, 0), (-100000, 30, 0), (-60, 1, 0), (-100000, 3, 0), (5256000, 1, 0), (5256000, 2, 0), (-100000, 30, 3)):
+        for minutes, count, reorder in (
+            (-60, 30, 0),
+            (-100000, 30, 0),
+            (-60, 1, 0),
+            (-100000, 3, 0),
+            (5256000, 1, 0),
+            (5256000, 2, 0),
+            (-100000, 30, 3),
+        ):
             with self.subTest((minutes, count, reorder)):
                 lines = [self.line(t + (minutes if 50 <= t < 50 + count else 0), t % 5) for t in range(80)]
                 got = self.records(lines, "--reorder", str(reorder), "--summary")
@@ -129,7 +140,7 @@ class SensorSeries(CoilTest):
             lines = [self.line(t if t < 300 else t + gap, v) for t, v in enumerate(values)]
             nulls = [*lines[:300], *(self.line(300 + i, None) for i in range(gap)), *lines[300:]]
             widths = [r["value_high"] - r["value_low"] for r in self.records(nulls)[299:]]
-            self.assertGreater(min(widths[2:gap + 2]), 1.05 * widths[0])
+            self.assertGreater(min(widths[2 : gap + 2]), 1.05 * widths[0])
             absent = self.records(lines)[300]
             self.assertGreater(absent["value_high"] - absent["value_low"], 1.05 * widths[0])
 
@@ -171,7 +182,10 @@ class SensorSeries(CoilTest):
     def test_plot(self):
         lines = sensor_lines(sensors=2, records=300, seed=1, gaps=True)
         self.path("in.ndjson").write_bytes(b"".join(lines))
-        self.assertEqual(self.coil("stream", "-m", "forecaster.safetensors", "--key", "sensor", "--plot", "out.html", "in.ndjson"), b"")
+        self.assertEqual(
+            self.coil("stream", "-m", "forecaster.safetensors", "--key", "sensor", "--plot", "out.html", "in.ndjson"),
+            b"",
+        )
         html = self.path("out.html").read_text()
         self.assertIn("<svg", html)
         self.assertIn("s1: value", html)

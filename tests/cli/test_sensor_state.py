@@ -35,12 +35,29 @@ class SensorState(CoilTest):
             state = self.path(f"state{trial}")
             written, kills = [], 0
             while True:
-                arguments = [*self.common, "--reorder", "2", "--state", state, "--resume", "--checkpoint-every", "37", "--threads", str(1 + trial % 2)]
+                arguments = [
+                    *self.common,
+                    "--reorder",
+                    "2",
+                    "--state",
+                    state,
+                    "--resume",
+                    "--checkpoint-every",
+                    "37",
+                    "--threads",
+                    str(1 + trial % 2),
+                ]
                 if trial % 3 == 2:
                     arguments += ["--max-series", "3"]
                 killed = kills < 8
                 with open(self.path("input"), "rb") as source, open(self.path("out"), "wb") as output:
-                    process = subprocess.Popen([COIL, *map(str, arguments)], cwd=self.folder, stdin=source, stdout=output, stderr=subprocess.PIPE)
+                    process = subprocess.Popen(
+                        [COIL, *map(str, arguments)],
+                        cwd=self.folder,
+                        stdin=source,
+                        stdout=output,
+                        stderr=subprocess.PIPE,
+                    )
                 if killed:
                     time.sleep(rng.uniform(0, 0.05))
                     process.kill()
@@ -62,7 +79,7 @@ class SensorState(CoilTest):
                     continue
                 begin = expected.index(got[0])
                 self.assertLessEqual(begin, place, "records were lost")
-                self.assertEqual(got, expected[begin:begin + len(got)])
+                self.assertEqual(got, expected[begin : begin + len(got)])
                 place = max(place, begin + len(got))
             self.assertEqual(place, len(expected))
 
@@ -70,7 +87,11 @@ class SensorState(CoilTest):
         lines = sensor_lines(sensors=3, records=100, seed=1)
         expected = self.stream(b"".join(lines))
         process = subprocess.Popen(
-            [COIL, *map(str, self.common), "--state", "s", "--checkpoint-every", "1000s"], cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            [COIL, *map(str, self.common), "--state", "s", "--checkpoint-every", "1000s"],
+            cwd=self.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         process.stdin.write(b"".join(lines[:120]))
         process.stdin.flush()
         first = b"".join(process.stdout.readline() for _ in range(120))
@@ -117,7 +138,11 @@ class SensorState(CoilTest):
     def test_sensors_move_to_disk_and_back_to_the_bit(self):
         text = b"".join(sensor_lines(sensors=40, records=30, seed=2))
         expected = self.stream(text)
-        for arguments in (["--max-series", "1"], ["--max-series", "5", "--threads", "2"], ["--max-series", "7", "--state", "s", "--checkpoint-every", "100"]):
+        for arguments in (
+            ["--max-series", "1"],
+            ["--max-series", "5", "--threads", "2"],
+            ["--max-series", "7", "--state", "s", "--checkpoint-every", "100"],
+        ):
             with self.subTest(arguments):
                 self.assertEqual(self.stream(text, *arguments, "--summary"), expected)
                 self.assertRegex(self.stderr, r"evictions +\d\d")
@@ -139,7 +164,13 @@ class SensorState(CoilTest):
     def test_states_that_are_damaged_or_foreign(self):
         self.stream(b"".join(sensor_lines(sensors=3, records=20, seed=1)), "--state", "s")
         good = self.path("s").read_bytes()
-        for name, content in (("empty", b""), ("cut", good[:-9]), ("short", good[:22]), ("other", b"RIFF" + good), ("flipped", good[:60] + b"?" + good[61:])):
+        for name, content in (
+            ("empty", b""),
+            ("cut", good[:-9]),
+            ("short", good[:22]),
+            ("other", b"RIFF" + good),
+            ("flipped", good[:60] + b"?" + good[61:]),
+        ):
             with self.subTest(name):
                 self.path("s").write_bytes(content)
                 self.fails(["'s'"], "--state", "s")
@@ -161,11 +192,18 @@ class SensorState(CoilTest):
         return self.stderr
 
     def test_a_state_belongs_to_one_process(self):
-        first = subprocess.Popen([COIL, *map(str, self.common), "--state", "s"], cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        first = subprocess.Popen(
+            [COIL, *map(str, self.common), "--state", "s"],
+            cwd=self.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         first.stdin.write(b'{"sensor":"a","value":1}\n')
         first.stdin.flush()
         first.stdout.readline()
         self.fails(["'s'", "in use"], "--state", "s")
         first.communicate(timeout=30)
         self.assertEqual(first.returncode, 0)
-        self.assertRegex(self.stream(b'{"sensor":"a","value":2}\n{"sensor":"a","value":3}\n', "--state", "s"), rb'"value_expected":2')
+        self.assertRegex(
+            self.stream(b'{"sensor":"a","value":2}\n{"sensor":"a","value":3}\n', "--state", "s"), rb'"value_expected":2'
+        )

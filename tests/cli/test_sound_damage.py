@@ -61,22 +61,26 @@ class Flac(SoundDamage):
             for place in range(3):
                 with self.subTest(count=count, place=place):
                     at = rng.randrange(self.audio, len(self.content) - count)
-                    bad = bytes((byte + rng.randint(1, 255)) % 256 for byte in self.content[at:at + count])
-                    report = self.check(self.content[:at] + bad + self.content[at + count:])
+                    bad = bytes((byte + rng.randint(1, 255)) % 256 for byte in self.content[at : at + count])
+                    report = self.check(self.content[:at] + bad + self.content[at + count :])
                     self.assertTrue(report["damaged"])
                     self.assertGreaterEqual(report["lost_frames"], self.BLOCK // 2)
-                    self.assertLessEqual(report["lost_frames"], self.BLOCK * (2 + count * self.FRAMES // len(self.content) // 2000))
+                    self.assertLessEqual(
+                        report["lost_frames"], self.BLOCK * (2 + count * self.FRAMES // len(self.content) // 2000)
+                    )
 
     def test_bytes_missing_and_inserted(self):
         middle = len(self.content) // 2
         for removed, inserted in ((500, b""), (30000, b""), (0, bytes(500)), (0, b"\xff\xf8\xc9\x18" * 100)):
             with self.subTest(removed=removed, inserted=inserted[:4]):
-                self.assertTrue(self.check(self.content[:middle] + inserted + self.content[middle + removed:])["damaged"])
+                self.assertTrue(
+                    self.check(self.content[:middle] + inserted + self.content[middle + removed :])["damaged"]
+                )
 
     def test_two_places(self):
         content = bytearray(self.content)
         for at in (len(content) // 3, 2 * len(content) // 3):
-            content[at:at + 20] = bytes(20)
+            content[at : at + 20] = bytes(20)
         self.assertEqual(self.check(bytes(content))["damaged_places"], 2)
         self.assertIn("2 places", self.stderr)
 
@@ -93,7 +97,7 @@ class Flac(SoundDamage):
         report = self.check(bytes(content))
         self.assertTrue(report["damaged"])
         self.assertIn("checksum", self.stderr)
-        content[8 + 18:8 + 34] = bytes(16)  # not known
+        content[8 + 18 : 8 + 34] = bytes(16)  # not known
         self.assertFalse(self.check(bytes(content))["damaged"])
 
     def test_joined(self):
@@ -174,8 +178,13 @@ class Ogg(InTime):
             starts = self.pages(content)
             page = len(starts) // 2
             at, end = starts[page], starts[page + 1]
-            for bad in (content[:at + 60] + b"\x55" * 20 + content[at + 80:], content[:at] + content[end:], content[:at] + b"OgxS" + content[at + 4:],
-                        content[:starts[page - 1]] + content[at:], content[:at - 300] + content[at + 300:]):
+            for bad in (
+                content[: at + 60] + b"\x55" * 20 + content[at + 80 :],
+                content[:at] + content[end:],
+                content[:at] + b"OgxS" + content[at + 4 :],
+                content[: starts[page - 1]] + content[at:],
+                content[: at - 300] + content[at + 300 :],
+            ):
                 with self.subTest(extension, size=len(bad)):
                     self.check_in_time(f"whole.{extension}", bad, 1, settling)
                     self.assertIn("damaged in 1 place", self.stderr)
@@ -185,22 +194,24 @@ class Ogg(InTime):
         starts = self.pages(content)
         bad = bytearray(content)
         for page in (len(starts) // 3, 2 * len(starts) // 3):
-            bad[starts[page] + 60:starts[page] + 80] = b"\x55" * 20
+            bad[starts[page] + 60 : starts[page] + 80] = b"\x55" * 20
         report = self.check_in_time("whole.ogg", bytes(bad), 2, 2048)
         for page in range(3, len(starts) - 1):  # nothing but the last one follows
-            bad[starts[page] + 60:starts[page] + 80] = b"\x55" * 20
-        self.assertGreater(self.check_in_time("whole.ogg", bytes(bad), 1, 2048)["lost_frames"], 3 * report["lost_frames"] // 2)
+            bad[starts[page] + 60 : starts[page] + 80] = b"\x55" * 20
+        self.assertGreater(
+            self.check_in_time("whole.ogg", bytes(bad), 1, 2048)["lost_frames"], 3 * report["lost_frames"] // 2
+        )
 
     def test_a_recording_that_does_not_begin_at_0(self):
         content = self.make_noise("whole.ogg", frames=420000)
         starts = self.pages(content)
-        middle = content[:starts[2]] + content[starts[12]:]  # as from a broadcast: the headers, then pages of later
+        middle = content[: starts[2]] + content[starts[12] :]  # as from a broadcast: the headers, then pages of later
         self.path("in.ogg").write_bytes(middle)
         whole = self.report("in.ogg")
         self.assertFalse(whole["damaged"] or whole["truncated"])
         self.assertLess(whole["frames"], 420000 - 10 * 20000)
         at = starts[14] - starts[12] + starts[2]
-        self.path("bad.ogg").write_bytes(middle[:at + 60] + b"\x55" * 20 + middle[at + 80:])
+        self.path("bad.ogg").write_bytes(middle[: at + 60] + b"\x55" * 20 + middle[at + 80 :])
         bad = self.report("bad.ogg")
         self.assertEqual(bad["frames"], whole["frames"])
         self.assertTrue(10000 < bad["lost_frames"] < 40000, bad)
@@ -208,10 +219,10 @@ class Ogg(InTime):
     def test_damage_in_one_of_two_joined(self):
         first, second = self.make_noise("a.ogg"), self.make_noise("b.ogg", seed=2)
         at = self.pages(first)[5]
-        bad = first[:at + 60] + b"\x55" * 20 + first[at + 80:]
+        bad = first[: at + 60] + b"\x55" * 20 + first[at + 80 :]
         self.path("whole.ogg").write_bytes(first + second)
         self.check_in_time("whole.ogg", bad + second, 1, 2048)
-        report = self.check_in_time("whole.ogg", first + second[:at + 60] + b"\x55" * 20 + second[at + 80:], 1, 2048)
+        report = self.check_in_time("whole.ogg", first + second[: at + 60] + b"\x55" * 20 + second[at + 80 :], 1, 2048)
         self.assertGreater(report["first_damage_s"], self.FRAMES / 48000)
 
     def test_cut_off(self):
@@ -226,7 +237,9 @@ class Ogg(InTime):
 
     def test_chained(self):
         for extension in ("ogg", "opus"):
-            first, second = self.make_noise(f"a.{extension}", frames=30000), self.make_noise(f"b.{extension}", seed=2, frames=50000)
+            first, second = self.make_noise(f"a.{extension}", frames=30000), self.make_noise(
+                f"b.{extension}", seed=2, frames=50000
+            )
             alone = [Wav(self.process(f"{name}.{extension}", "-", "--bits", "32f")).channels[0] for name in "ab"]
             self.path(f"in.{extension}").write_bytes(first + second)
             together = Wav(self.process(f"in.{extension}", "-", "--bits", "32f"))
@@ -248,7 +261,7 @@ class Mp3(InTime):
         """Offsets of the frames of 48 kHz MPEG-1 layer III."""
         kbits = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
         at, starts = content.find(b"\xff\xfb"), []
-        while at + 4 <= len(content) and content[at:at + 2] == b"\xff\xfb":
+        while at + 4 <= len(content) and content[at : at + 2] == b"\xff\xfb":
             starts.append(at)
             at += 144 * 1000 * kbits[content[at + 2] >> 4] // 48000 + (content[at + 2] >> 1 & 1)
         return starts
@@ -264,8 +277,8 @@ class Mp3(InTime):
         self.assertEqual((whole["frames"], whole["damaged"], whole["truncated"]), (96000, False, False))
         starts = self.frames_of(content)
         self.assertGreater(len(starts), 50)
-        without_count = content[starts[1]:]
-        for cut in (content[:len(content) // 2], content[:starts[40]], without_count[:len(without_count) // 2 + 7]):
+        without_count = content[starts[1] :]
+        for cut in (content[: len(content) // 2], content[: starts[40]], without_count[: len(without_count) // 2 + 7]):
             self.path("in.mp3").write_bytes(cut)
             report = self.report("in.mp3")
             self.assertEqual((report["damaged"], report["truncated"]), (False, True))
@@ -276,13 +289,15 @@ class Mp3(InTime):
         self.assertFalse(self.report("in.mp3")["truncated"])
 
     def test_variable_bit_rate_without_a_count(self):
-        write_wav(self.path("source.wav"), [[0.0001 * (i % 100 - 50) / 50 for i in range(96000)] + noise(96000, seed=1)])
+        write_wav(
+            self.path("source.wav"), [[0.0001 * (i % 100 - 50) / 50 for i in range(96000)] + noise(96000, seed=1)]
+        )
         self.process("source.wav", "whole.mp3")
         content = self.path("whole.mp3").read_bytes()
         starts = self.frames_of(content)
         sizes = [b - a for a, b in zip(starts, starts[1:])]
         self.assertGreater(max(sizes), 2 * min(sizes))
-        self.path("in.mp3").write_bytes(content[starts[1]:])
+        self.path("in.mp3").write_bytes(content[starts[1] :])
         self.assertGreaterEqual(self.report("in.mp3")["frames"], 192000)
 
     def test_what_follows_damage_stays_in_time(self):
@@ -297,12 +312,12 @@ class Mp3(InTime):
                     with self.subTest(arguments, length=length, bad=bad[:4]):
                         if arguments:  # constant: places are known by their bytes alone
                             bad += b"\0" * (length - len(bad))
-                        self.check_in_time("whole.mp3", content[:middle] + bad + content[middle + length:], 1, 4000)
+                        self.check_in_time("whole.mp3", content[:middle] + bad + content[middle + length :], 1, 4000)
 
     def test_damage_in_two_places(self):
         content = bytearray(self.make_mp3())
         for at in (len(content) // 3, 2 * len(content) // 3):
-            content[at:at + 1000] = b"\x55" * 1000
+            content[at : at + 1000] = b"\x55" * 1000
         self.path("in.mp3").write_bytes(content)
         report = self.report("in.mp3")
         self.assertEqual((report["damaged"], report["damaged_places"], report["frames"]), (True, 2, 96000))
@@ -311,11 +326,15 @@ class Mp3(InTime):
         self.make_mp3()
         self.process("source.wav", "whole.mp3", "--quality", "128k")
         content = self.path("whole.mp3").read_bytes()
-        starts = [at for at in range(len(content) - 384) if content[at:at + 2] == b"\xff\xfb" and content[at + 384:at + 386] == b"\xff\xfb"]
-        content = content[starts[1]:]
+        starts = [
+            at
+            for at in range(len(content) - 384)
+            if content[at : at + 2] == b"\xff\xfb" and content[at + 384 : at + 386] == b"\xff\xfb"
+        ]
+        content = content[starts[1] :]
         self.path("whole.mp3").write_bytes(content)
         middle = len(content) // 2
-        self.check_in_time("whole.mp3", content[:middle] + b"\x55" * 2000 + content[middle + 2000:], 1, 4000)
+        self.check_in_time("whole.mp3", content[:middle] + b"\x55" * 2000 + content[middle + 2000 :], 1, 4000)
 
     def test_joined(self):
         first, second = self.make_mp3("a.mp3", frames=30000), self.make_mp3("b.mp3", seed=2, frames=50000)
@@ -338,7 +357,11 @@ class AroundTheSound(SoundDamage):
             self.process("source.wav", f"whole.{extension}")
             content = self.path(f"whole.{extension}").read_bytes()
             whole = Wav(self.process(f"whole.{extension}", "-", "--bits", "32f")).channels
-            for name, content in (("zeros", content + bytes(5000)), ("rest", content + bytes(range(1, 250)) * 9), ("tag", tag + content)):
+            for name, content in (
+                ("zeros", content + bytes(5000)),
+                ("rest", content + bytes(range(1, 250)) * 9),
+                ("tag", tag + content),
+            ):
                 with self.subTest(extension, around=name):
                     self.path(f"in.{extension}").write_bytes(content)
                     report = self.report(f"in.{extension}")

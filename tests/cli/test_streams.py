@@ -36,7 +36,9 @@ class Streams(CoilTest):
         write_wav(self.path("in.wav"), [sine(30000, 440, 48000)], kind="float")
         command = [COIL, "process", "-", "-o", "-", "-m", "identity.safetensors"]
         with open(self.path("in.wav"), "rb") as source:
-            first = subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=self.folder)
+            first = subprocess.Popen(
+                command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=self.folder
+            )
             second = subprocess.run(command, stdin=first.stdout, capture_output=True, cwd=self.folder, timeout=60)
             first.stdout.close()
         self.assertEqual((first.wait(), second.returncode), (0, 0))
@@ -85,8 +87,15 @@ class Streams(CoilTest):
 
     def test_streams_that_are_none(self):
         good = wav_bytes(floats([0.5] * 10), 3, 32, 1, 48000)
-        for content in (b"", b"RIFF", b"OggS" + b"\0" * 100, good[:30], wav_bytes(b"\0" * 8, 0x1234, 8, 1, 48000),
-                        wav_bytes(b"", 1, 16, 0, 48000), wav_bytes(b"", 1, 16, 1, 0)):
+        for content in (
+            b"",
+            b"RIFF",
+            b"OggS" + b"\0" * 100,
+            good[:30],
+            wav_bytes(b"\0" * 8, 0x1234, 8, 1, 48000),
+            wav_bytes(b"", 1, 16, 0, 48000),
+            wav_bytes(b"", 1, 16, 1, 0),
+        ):
             with self.subTest(content[:20]):
                 self.assertEqual(self.stream(content, code=1), b"")
                 self.assertIn("standard input", self.stderr)
@@ -97,8 +106,12 @@ class Streams(CoilTest):
 
     def test_closed_output_is_an_error(self):
         write_wav(self.path("in.wav"), [noise(200000, seed=4)])
-        process = subprocess.Popen([COIL, "process", "in.wav", "-o", "-", "-m", "identity.safetensors"], cwd=self.folder,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [COIL, "process", "in.wav", "-o", "-", "-m", "identity.safetensors"],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         process.stdout.read(100)
         process.stdout.close()
         stderr = process.stderr.read().decode()
@@ -110,11 +123,17 @@ class Streams(CoilTest):
         """Ten minutes against ten seconds, resampled, from pipe to pipe."""
 
         def peak_kib(seconds):
-            code = ("import resource, subprocess, sys; "
-                    "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL); "
-                    "sys.stderr.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))")
-            process = subprocess.Popen([sys.executable, "-c", code, COIL, "process", "-", "-o", "-", "-m", "identity.safetensors"],
-                                       cwd=self.folder, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+            code = (
+                "import resource, subprocess, sys; "
+                "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL); "
+                "sys.stderr.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))"
+            )
+            process = subprocess.Popen(
+                [sys.executable, "-c", code, COIL, "process", "-", "-o", "-", "-m", "identity.safetensors"],
+                cwd=self.folder,
+                stdin=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
             process.stdin.write(wav_bytes(b"", 1, 16, 1, 44100, size=0xFFFFFFFF))
             second = struct.pack("<44100h", *(round(3000 * x) for x in sine(44100, 440, 44100, amplitude=1)))
             for _ in range(seconds):

@@ -10,7 +10,9 @@ FOLDER = pathlib.Path(__file__).parent.parent / "capture" / "teachers"
 
 class Teachers(CoilTest):
     def convert(self, name, *arguments, **options):
-        return self.coil("capture", name, "-o", "amp.safetensors", "--quality", "lite", "--threads", "1", *arguments, **options)
+        return self.coil(
+            "capture", name, "-o", "amp.safetensors", "--quality", "lite", "--threads", "1", *arguments, **options
+        )
 
     def given(self, name, change=lambda file: None, new_name=None):
         file = json.loads((FOLDER / name).read_text())
@@ -33,8 +35,10 @@ class Teachers(CoilTest):
         self.assertEqual(card["name"], "Test amp")
         self.assertEqual(card["licence"], "none given in a1_wavenet.nam")
         source = card["source"]
-        self.assertEqual((source["file"], source["program"], source["architecture"], source["version"]),
-                         ("a1_wavenet.nam", "Neural Amp Modeler", "WaveNet", "0.5.4"))
+        self.assertEqual(
+            (source["file"], source["program"], source["architecture"], source["version"]),
+            ("a1_wavenet.nam", "Neural Amp Modeler", "WaveNet", "0.5.4"),
+        )
         self.assertEqual((source["input_level_dbu"], source["output_level_dbu"]), (18.3, 12.3))
         self.assertEqual(source["metadata"]["modeled_by"], "make_teachers.py")
         self.assertEqual(source["metadata"]["loudness"], -20)
@@ -47,10 +51,13 @@ class Teachers(CoilTest):
         def filter_of_two(file):
             file["config"]["receptive_field"] = 2
             file["weights"] = [-0.25, -0.25, 0.25]
+
         self.given("linear.nam", filter_of_two, "filter.nam")
         dry = [a + b for a, b in zip(noise(9600, 1, 0.1), sine(9600, 440, 48000, 0.3))]
         write_wav(self.path("dry.wav"), [dry])
-        result = json.loads(self.convert("filter.nam", "--million-frames", "8", "-q", "--no-report", "--json", "--test-dry", "dry.wav"))
+        result = json.loads(
+            self.convert("filter.nam", "--million-frames", "8", "-q", "--no-report", "--json", "--test-dry", "dry.wav")
+        )
         self.assertIn("a constant of 0.25 (-12 dBFS) in silence", self.stderr)
         dry = [a + b for a, b in zip(noise(9600, 1, 0.1), sine(9600, 440, 48000, 0.3))]
         write_wav(self.path("dry.wav"), [dry])
@@ -63,7 +70,9 @@ class Teachers(CoilTest):
     def test_aida_keeps_rate_and_licence_and_plays_further_sound(self):
         self.given("aida_lstm.json")
         write_wav(self.path("more.wav"), [noise(24000, 2)], rate=24000)
-        self.convert("aida_lstm.json", "--million-frames", "0.5", "-q", "--no-report", "--dry", "more.wav", "--name", "Mine")
+        self.convert(
+            "aida_lstm.json", "--million-frames", "0.5", "-q", "--no-report", "--dry", "more.wav", "--name", "Mine"
+        )
         self.assertIn("its licence is CC0; see that it allows", self.stderr)
         info = self.info()
         self.assertEqual(info["card"]["sample_rate"], 44100)
@@ -90,26 +99,29 @@ class Teachers(CoilTest):
         write_wav(self.path("wet.wav"), [[0.1] * 100])
         self.path("text.nam").write_text("not json")
         self.path("other.json").write_text("{}")
-        for name, change in (("architecture.nam", lambda file: file.update(architecture="CatWaveNet")),
-                             ("version.nam", lambda file: file.update(version="2.0.0")),
-                             ("cut.nam", lambda file: file["weights"].pop()),
-                             ("longer.nam", lambda file: file["weights"].append(1)),
-                             ("huge.nam", lambda file: file.update(weights=[1e30] * len(file["weights"])))):
+        for name, change in (
+            ("architecture.nam", lambda file: file.update(architecture="CatWaveNet")),
+            ("version.nam", lambda file: file.update(version="2.0.0")),
+            ("cut.nam", lambda file: file["weights"].pop()),
+            ("longer.nam", lambda file: file["weights"].append(1)),
+            ("huge.nam", lambda file: file.update(weights=[1e30] * len(file["weights"]))),
+        ):
             self.given("lstm.nam", change, name)
         for arguments, code, words in (
-                (["gone.nam"], 1, "'gone.nam' cannot be opened"),
-                (["text.nam"], 1, "'text.nam' is not valid JSON"),
-                (["other.json"], 1, "'other.json' is no capture that Coil knows"),
-                (["architecture.nam"], 1, "'architecture.nam'.architecture 'CatWaveNet' is not known; WaveNet, LSTM"),
-                (["version.nam"], 1, "must be from 0.5.0 to 0.7.x, found '2.0.0'"),
-                (["cut.nam"], 1, "has 108 weights; its layers need more"),
-                (["longer.nam"], 1, "has 110 weights; its layers need 109"),
-                (["huge.nam"], 1, "gives values beyond any sound"),
-                (["lstm.nam", "wet.wav"], 2, "plays by itself; further sound to play is given by --dry"),
-                (["wet.wav", "wet.wav", "--dry", "wet.wav"], 2, "--dry is for a capture of another program"),
-                (["wet.wav", "wet.wav", "--test-dry", "wet.wav"], 2, "--test-dry is for a capture of another program"),
-                (["lstm.nam", "--table", "knobs.csv"], 2, "either a dry and a wet recording are needed, or a capture"),
-                (["lstm.nam", "--dry", "gone.wav"], 1, "gone.wav")):
+            (["gone.nam"], 1, "'gone.nam' cannot be opened"),
+            (["text.nam"], 1, "'text.nam' is not valid JSON"),
+            (["other.json"], 1, "'other.json' is no capture that Coil knows"),
+            (["architecture.nam"], 1, "'architecture.nam'.architecture 'CatWaveNet' is not known; WaveNet, LSTM"),
+            (["version.nam"], 1, "must be from 0.5.0 to 0.7.x, found '2.0.0'"),
+            (["cut.nam"], 1, "has 108 weights; its layers need more"),
+            (["longer.nam"], 1, "has 110 weights; its layers need 109"),
+            (["huge.nam"], 1, "gives values beyond any sound"),
+            (["lstm.nam", "wet.wav"], 2, "plays by itself; further sound to play is given by --dry"),
+            (["wet.wav", "wet.wav", "--dry", "wet.wav"], 2, "--dry is for a capture of another program"),
+            (["wet.wav", "wet.wav", "--test-dry", "wet.wav"], 2, "--test-dry is for a capture of another program"),
+            (["lstm.nam", "--table", "knobs.csv"], 2, "either a dry and a wet recording are needed, or a capture"),
+            (["lstm.nam", "--dry", "gone.wav"], 1, "gone.wav"),
+        ):
             with self.subTest(arguments):
                 self.convert(*arguments, "-q", code=code)
                 self.assertIn(words, self.stderr)

@@ -37,12 +37,14 @@ void Block::wait(Waiting reason) {
 bool Block::release() {
   bool released = false;
   const auto free_all = [&](auto begin, auto end, Waiting reason) {
-    if (!std::all_of(begin, end, [&](const Thread& t) { return t.waiting == reason || t.waiting == Waiting::done; })) return;
+    if (!std::all_of(begin, end, [&](const Thread& t) { return t.waiting == reason || t.waiting == Waiting::done; }))
+      return;
     for (auto at = begin; at != end; ++at)
       if (at->waiting == reason) at->waiting = Waiting::no, released = true;
   };
   for (size_t first = 0; first < threads_.size(); first += 32)
-    free_all(threads_.begin() + ptrdiff_t(first), threads_.begin() + ptrdiff_t(std::min(first + 32, threads_.size())), Waiting::for_warp);
+    free_all(threads_.begin() + ptrdiff_t(first), threads_.begin() + ptrdiff_t(std::min(first + 32, threads_.size())),
+             Waiting::for_warp);
   free_all(threads_.begin(), threads_.end(), Waiting::for_block);
   return released;
 }
@@ -61,7 +63,8 @@ void Block::run(unsigned index, unsigned count, const std::function<void()>& ker
     thread.waiting = Waiting::no;
   }
   std::vector<unsigned> ready;
-  unsigned held = 0;  // the warp that waits while another one can run: so that some run ahead as far as the barriers let them
+  unsigned held =
+      0;  // the warp that waits while another one can run: so that some run ahead as far as the barriers let them
   for (size_t round = 0;; ++round) {
     if (round % kRoundsHeld == 0) held = unsigned(random_()) % unsigned((threads_.size() + 31) / 32);
     const auto find_ready = [&](bool with_held) {

@@ -1,6 +1,6 @@
-// Runs the threads of one CUDA block on the host, so that a kernel can be checked without a GPU: every thread is a fiber that runs until it meets
-// the others of its warp or block. Between two meetings the threads run one after the other in random order, and one warp, by chance, waits until no
-// other can go on, so that a missing barrier shows.
+// Runs the threads of one CUDA block on the host, so that a kernel can be checked without a GPU: every thread is a
+// fiber that runs until it meets the others of its warp or block. Between two meetings the threads run one after the
+// other in random order, and one warp, by chance, waits until no other can go on, so that a missing barrier shows.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -25,7 +25,8 @@ class Block {
   // Shared memory begins with bytes of NaN. `seed` chooses the order.
   Block(unsigned threads, size_t shared_bytes, uint32_t seed);
 
-  // Runs `kernel` as block `index` of `count`. Throws std::logic_error where threads wait for each other for ever. [one at a time]
+  // Runs `kernel` as block `index` of `count`. Throws std::logic_error where threads wait for each other for ever. [one
+  // at a time]
   void run(unsigned index, unsigned count, const std::function<void()>& kernel);
 
   // ---- called by the running thread

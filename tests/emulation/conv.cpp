@@ -28,10 +28,14 @@ TEST_CASE("both kernels of the convolution agree with sums in float64") {
         const std::vector<gpu::SignalPart> signals{{101, 0, 1}, {1, 2, 3}, {48, 4, 5}, {49, 6, 7}};
         const gpu::Plan plan = gpu::plan_segment(signals, chunk_frames);
         const size_t rows = plan.extent().rows(), table_stride = size_t(channels * taps);
-        const std::vector<float> x = floats(rows * size_t(x_stride)), weight = floats(size_t(channels * taps)), bias = floats(size_t(channels));
+        const std::vector<float> x = floats(rows * size_t(x_stride)), weight = floats(size_t(channels * taps)),
+                                 bias = floats(size_t(channels));
         std::vector<float> table = floats(8 * table_stride), y(rows * size_t(y_stride), std::nanf(""));
-        const gpu::Conv conv{weight.data(), with_bias ? bias.data() : nullptr, channels, taps, x.data(), x_stride, y.data(), y_stride,
-                             table.data(), table_stride};
+        const gpu::Conv conv{weight.data(), with_bias ? bias.data() : nullptr,
+                             channels,      taps,
+                             x.data(),      x_stride,
+                             y.data(),      y_stride,
+                             table.data(),  table_stride};
         REQUIRE(gpu::conv_in_vectors(conv));
         emulation::Block block(gpu::kConvThreads, 0, 3);
         for (unsigned i = 0; i < plan.chunks.size(); ++i)
@@ -46,10 +50,12 @@ TEST_CASE("both kernels of the convolution agree with sums in float64") {
               double sum = with_bias ? double(bias[size_t(c)]) : 0;
               for (int j = 0; j < taps; ++j) {
                 const ptrdiff_t at = ptrdiff_t(t) - (taps - 1) + j;
-                sum += double(weight[size_t(j * channels + c)]) * double(at >= 0 ? x[(row + size_t(at)) * size_t(x_stride) + size_t(c)]
-                                                                         : table[2 * signal * table_stride + size_t(c * taps + taps + at)]);
+                sum += double(weight[size_t(j * channels + c)]) *
+                       double(at >= 0 ? x[(row + size_t(at)) * size_t(x_stride) + size_t(c)]
+                                      : table[2 * signal * table_stride + size_t(c * taps + taps + at)]);
               }
-              const double difference = std::abs(sum / (1 + std::exp(-sum)) - double(y[(row + t) * size_t(y_stride) + size_t(c)]));
+              const double difference =
+                  std::abs(sum / (1 + std::exp(-sum)) - double(y[(row + t) * size_t(y_stride) + size_t(c)]));
               worst = difference <= worst ? worst : difference;
             }
           row += (signals[signal].frames + size_t(chunk_frames) - 1) / size_t(chunk_frames) * size_t(chunk_frames);

@@ -24,8 +24,10 @@ struct TableFactor {
 
 template <class Value>
 std::complex<double> number(Value v) {
-  if constexpr (std::is_same_v<Value, float>) return double(v);
-  else return {double(v.x), double(v.y)};
+  if constexpr (std::is_same_v<Value, float>)
+    return double(v);
+  else
+    return {double(v.x), double(v.y)};
 }
 
 // Signals of so many chunks, one after the other; the largest difference from the recurrence.
@@ -38,21 +40,25 @@ double error_of(const std::vector<int>& lengths, int states, const MakeFactor& m
   for (size_t i = 0; i < lengths.size(); ++i) parts.push_back({size_t(lengths[i]), int(i), int(i)});
   const gpu::Plan plan = gpu::plan_segment(parts, 1);
   const size_t chunks = plan.chunks.size(), row = size_t(states) * kParts + 3;
-  std::vector<float> carry(chunks * size_t(states) * kParts), factors(chunks * size_t(states)), table(lengths.size() * row + 1);
+  std::vector<float> carry(chunks * size_t(states) * kParts), factors(chunks * size_t(states)),
+      table(lengths.size() * row + 1);
   for (auto* values : {&carry, &table})
     for (float& v : *values) v = uniform(-1, 1);
   for (float& v : factors) v = uniform(0, 1);
   for (size_t i = 0; i < chunks; ++i)  // nothing is known of what the last chunk adds
-    if (plan.chunks[i].last) std::fill_n(carry.begin() + ptrdiff_t(i * size_t(states) * kParts), size_t(states) * kParts, std::nanf(""));
+    if (plan.chunks[i].last)
+      std::fill_n(carry.begin() + ptrdiff_t(i * size_t(states) * kParts), size_t(states) * kParts, std::nanf(""));
   const std::vector<float> ends = carry;
 
   const auto factor = make_factor(factors);
-  const int runs = gpu::join_runs(plan.longest()), width = std::max(gpu::kJoinStates, 256 / runs), tiles = (states + width - 1) / width;
+  const int runs = gpu::join_runs(plan.longest()), width = std::max(gpu::kJoinStates, 256 / runs),
+            tiles = (states + width - 1) / width;
   const auto* initial = table.data() + (kParts == 2 ? reinterpret_cast<uintptr_t>(table.data()) / 4 % 2 : 0);
   const gpu::JoinBuffers<Value> buffers{states, reinterpret_cast<Value*>(carry.data()), initial, row - row % kParts};
   emulation::Block block(unsigned(width * runs), 2 * size_t(width * runs) * sizeof(Value), 3);
   for (unsigned i = 0; i < unsigned(int(lengths.size()) * tiles); ++i)
-    block.run(i, unsigned(int(lengths.size()) * tiles), [&] { gpu::join_signals(factor, buffers, plan.signals.data(), tiles, width); });
+    block.run(i, unsigned(int(lengths.size()) * tiles),
+              [&] { gpu::join_signals(factor, buffers, plan.signals.data(), tiles, width); });
 
   double worst = 0;
   for (const gpu::Signal& signal : plan.signals)
@@ -71,9 +77,12 @@ double error_of(const std::vector<int>& lengths, int states, const MakeFactor& m
 TEST_CASE("the join gives every chunk the state that it begins with") {
   const auto each = [](const std::vector<int>& lengths, int states) {
     INFO(lengths.size() << " signals, the first of " << lengths[0] << " chunks, " << states << " states");
-    CHECK(error_of<float>(lengths, states, [&](const auto& factors) { return TableFactor{factors.data(), states}; }) <= 3e-6);
+    CHECK(error_of<float>(lengths, states, [&](const auto& factors) {
+            return TableFactor{factors.data(), states};
+          }) <= 3e-6);
     const std::vector<float2> constant(size_t(states), float2{0.6f, 0.7f});
-    CHECK(error_of<float2>(lengths, states, [&](const auto&) { return gpu::ConstantFactor<float2>{constant.data()}; }) <= 1e-5);
+    CHECK(error_of<float2>(lengths, states,
+                           [&](const auto&) { return gpu::ConstantFactor<float2>{constant.data()}; }) <= 1e-5);
   };
   each({1}, 5);
   each({2, 1, 9}, 300);    // runs of a few chunks, more than one block a signal

@@ -36,8 +36,19 @@ class Problem {
 
   float weight(int output, int input) const { return weight_[size_t(output * work_.d_in + input)]; }
   gpu::LinearArguments arguments(const void* weight, float weight_scale) {
-    return {weight, weight_scale, bias_.data(), work_.d_in, work_.d_out, in_.data() + work_.offset, work_.in_stride, out_.data() + work_.offset,
-            work_.out_stride, work_.rows, work_.accumulate, work_.normalise, kEps};
+    return {weight,
+            weight_scale,
+            bias_.data(),
+            work_.d_in,
+            work_.d_out,
+            in_.data() + work_.offset,
+            work_.in_stride,
+            out_.data() + work_.offset,
+            work_.out_stride,
+            work_.rows,
+            work_.accumulate,
+            work_.normalise,
+            kEps};
   }
 
   // The largest difference from sums in float64, also of what lies between the rows of `out`; of max(1, peak).
@@ -92,12 +103,17 @@ double error_of(const Work& work, int parts) {
   Problem problem(work);
   std::vector<uint32_t> words;
   for (int first_input = 0; first_input < work.d_in; first_input += Shape::kInputs)
-    gpu::pack_weight<kPrecision, kSteps>(first_input, work.d_in, work.d_out, [&](int o, int i) { return std::ldexp(problem.weight(o, i), kExponent); }, words);
+    gpu::pack_weight<kPrecision, kSteps>(
+        first_input, work.d_in, work.d_out, [&](int o, int i) { return std::ldexp(problem.weight(o, i), kExponent); },
+        words);
   gpu::LinearArguments arguments = problem.arguments(words.data(), std::ldexp(1.0f, -kExponent));
-  const int output_blocks = (work.d_out + Shape::kOutputs - 1) / Shape::kOutputs, part_blocks = (output_blocks + parts - 1) / parts;
-  const size_t shared_bytes = size_t(part_blocks * Shape::kWeightVectors + int(kWarps) * Shape::kRowVectors) * sizeof(float4);
+  const int output_blocks = (work.d_out + Shape::kOutputs - 1) / Shape::kOutputs,
+            part_blocks = (output_blocks + parts - 1) / parts;
+  const size_t shared_bytes =
+      size_t(part_blocks * Shape::kWeightVectors + int(kWarps) * Shape::kRowVectors) * sizeof(float4);
   for (int first_input = 0; first_input < work.d_in; first_input += Shape::kInputs) {
-    run_blocks(32 * kWarps, shared_bytes, unsigned(parts), [&] { gpu::project<kPrecision, kSteps>(arguments, {}, first_input, parts, part_blocks); });
+    run_blocks(32 * kWarps, shared_bytes, unsigned(parts),
+               [&] { gpu::project<kPrecision, kSteps>(arguments, {}, first_input, parts, part_blocks); });
     arguments.weight = static_cast<const float4*>(arguments.weight) + output_blocks * Shape::kWeightVectors;
     arguments.accumulate = true;
     arguments.bias = nullptr;
@@ -107,15 +123,20 @@ double error_of(const Work& work, int parts) {
 
 template <gpu::Precision kPrecision>
 void check(double tolerance) {
-  CHECK(error_of<kPrecision, 4>({64, 304, 130, 64, 304, false, true}, 1) <= tolerance);    // the norm in front, three tiles a warp
-  CHECK(error_of<kPrecision, 8>({128, 64, 40, 128, 64, true, true}, 1) <= tolerance);      // accumulating
-  CHECK(error_of<kPrecision, 8>({300, 72, 20, 304, 76, true, true}, 2) <= tolerance);      // three times 128 inputs, two parts of the outputs
-  CHECK(error_of<kPrecision, 4>({50, 19, 33, 57, 23, true, false, 1}, 1) <= tolerance);    // no vectors
+  CHECK(error_of<kPrecision, 4>({64, 304, 130, 64, 304, false, true}, 1) <=
+        tolerance);  // the norm in front, three tiles a warp
+  CHECK(error_of<kPrecision, 8>({128, 64, 40, 128, 64, true, true}, 1) <= tolerance);  // accumulating
+  CHECK(error_of<kPrecision, 8>({300, 72, 20, 304, 76, true, true}, 2) <=
+        tolerance);  // three times 128 inputs, two parts of the outputs
+  CHECK(error_of<kPrecision, 4>({50, 19, 33, 57, 23, true, false, 1}, 1) <= tolerance);  // no vectors
   CHECK(error_of<kPrecision, 2>({9, 9, 1, 12, 10, false, true}, 1) <= tolerance);
-  if (kPrecision != gpu::Precision::float32) CHECK(error_of<kPrecision, 4>({64, 64, 32, 64, 64, false, false}, 1) > 1e-6);  // it does round
+  if (kPrecision != gpu::Precision::float32)
+    CHECK(error_of<kPrecision, 4>({64, 64, 32, 64, 64, false, false}, 1) > 1e-6);  // it does round
 }
 
-TEST_CASE("projections on the tensor cores agree with sums in float64 in float32") { check<gpu::Precision::float32>(1e-6); }
+TEST_CASE("projections on the tensor cores agree with sums in float64 in float32") {
+  check<gpu::Precision::float32>(1e-6);
+}
 TEST_CASE("projections on the tensor cores are as close as tf32 and bf16 allow") {
   check<gpu::Precision::tf32>(1e-3);
   check<gpu::Precision::bf16>(1e-2);
@@ -127,8 +148,10 @@ TEST_CASE("in float32 rows of any size are projected alike, and what is not fini
     std::vector<float> in(32 * 32), bias(32, 0.0f), out(32 * 16);
     for (size_t i = 0; i < in.size(); ++i) in[i] = std::sin(float(i)) * factor;
     std::vector<uint32_t> words;
-    gpu::pack_weight<gpu::Precision::float32, 2>(0, 32, 16, [](int o, int i) { return std::cos(float(o * 32 + i)) * 0x1p14f; }, words);
-    const gpu::LinearArguments arguments{words.data(), 0x1p-14f, bias.data(), 32, 16, in.data(), 32, out.data(), 16, 32, false, false, 0};
+    gpu::pack_weight<gpu::Precision::float32, 2>(
+        0, 32, 16, [](int o, int i) { return std::cos(float(o * 32 + i)) * 0x1p14f; }, words);
+    const gpu::LinearArguments arguments{words.data(), 0x1p-14f, bias.data(), 32,    16,    in.data(), 32,
+                                         out.data(),   16,       32,          false, false, 0};
     run_blocks(32, size_t(Shape::kWeightVectors + Shape::kRowVectors) * sizeof(float4), 1,
                [&] { gpu::project<gpu::Precision::float32, 2>(arguments, {}, 0, 1, 1); });
     return out;
@@ -160,13 +183,21 @@ std::pair<double, double> errors_with_convolution(int taps, int out_stride) {
   const std::vector<float> taps_weight = floats(size_t(kChannels * taps)), bias = floats(kChannels);
   std::vector<float> out(rows * size_t(out_stride), 7.0f), y(rows * kChannels, 7.0f), table = floats(12 * table_stride);
   std::vector<uint32_t> words;
-  gpu::pack_weight<gpu::Precision::float32, kSteps>(0, kIn, kOut, [&](int o, int i) { return weight[size_t(o * kIn + i)] * 0x1p14f; }, words);
-  const gpu::LinearArguments arguments{words.data(), 0x1p-14f, nullptr, kIn, kOut, in.data(), kIn, out.data(), out_stride, rows, false, false, 0};
-  const gpu::Conv conv{taps_weight.data(), bias.data(), kChannels, taps, nullptr, 0, y.data(), kChannels, table.data(), table_stride};
+  gpu::pack_weight<gpu::Precision::float32, kSteps>(
+      0, kIn, kOut, [&](int o, int i) { return weight[size_t(o * kIn + i)] * 0x1p14f; }, words);
+  const gpu::LinearArguments arguments{words.data(), 0x1p-14f,   nullptr, kIn,   kOut,  in.data(), kIn,
+                                       out.data(),   out_stride, rows,    false, false, 0};
+  const gpu::Conv conv{taps_weight.data(), bias.data(), kChannels,    taps,        nullptr, 0,
+                       y.data(),           kChannels,   table.data(), table_stride};
   REQUIRE(gpu::conv_in_quads(conv));
   const int part_blocks = (kOut + Shape::kOutputs - 1) / Shape::kOutputs;
-  run_blocks(64, size_t(part_blocks * Shape::kWeightVectors + gpu::conv_weight_vectors(conv) + 2 * Shape::kRowVectors) * sizeof(float4), 2,
-             [&] { gpu::project<gpu::Precision::float32, kSteps>(arguments, {conv, kFirst, plan.chunks.data(), kChunk}, 0, 1, part_blocks); });
+  run_blocks(64,
+             size_t(part_blocks * Shape::kWeightVectors + gpu::conv_weight_vectors(conv) + 2 * Shape::kRowVectors) *
+                 sizeof(float4),
+             2, [&] {
+               gpu::project<gpu::Precision::float32, kSteps>(arguments, {conv, kFirst, plan.chunks.data(), kChunk}, 0,
+                                                             1, part_blocks);
+             });
 
   const auto projected = [&](size_t row, int o) {
     double sum = 0;
@@ -174,7 +205,9 @@ std::pair<double, double> errors_with_convolution(int taps, int out_stride) {
     return sum;
   };
   double convolved = 0, others = 0;
-  const auto note = [](double& worst, double difference) { worst = std::abs(difference) <= worst ? worst : std::abs(difference); };
+  const auto note = [](double& worst, double difference) {
+    worst = std::abs(difference) <= worst ? worst : std::abs(difference);
+  };
   for (size_t signal = 0, begin = 0; signal < signals.size(); ++signal) {
     const size_t frames = signals[signal].frames;
     for (size_t t = 0; t < frames; ++t)
@@ -186,14 +219,17 @@ std::pair<double, double> errors_with_convolution(int taps, int out_stride) {
           continue;
         }
         const auto input = [&](ptrdiff_t at) {
-          return at >= 0 ? projected(begin + size_t(at), o) : double(table[2 * signal * table_stride + size_t(c * taps + taps + at)]);
+          return at >= 0 ? projected(begin + size_t(at), o)
+                         : double(table[2 * signal * table_stride + size_t(c * taps + taps + at)]);
         };
         double sum = bias[size_t(c)];
-        for (int j = 0; j < taps; ++j) sum += double(taps_weight[size_t(j * kChannels + c)]) * input(ptrdiff_t(t) - (taps - 1) + j);
+        for (int j = 0; j < taps; ++j)
+          sum += double(taps_weight[size_t(j * kChannels + c)]) * input(ptrdiff_t(t) - (taps - 1) + j);
         note(convolved, sum / (1 + std::exp(-sum)) - double(y[(begin + t) * kChannels + size_t(c)]));
         if (t + 1 < frames) continue;
         for (int j = 0; j < taps; ++j)
-          note(others, input(ptrdiff_t(frames) - taps + j) - double(table[(2 * signal + 1) * table_stride + size_t(c * taps + j)]));
+          note(others, input(ptrdiff_t(frames) - taps + j) -
+                           double(table[(2 * signal + 1) * table_stride + size_t(c * taps + j)]));
       }
     begin += (frames + kChunk - 1) / kChunk * kChunk;
   }
@@ -204,7 +240,8 @@ TEST_CASE("projections go on through a convolution, also across the ends of sign
   for (const int taps : {1, 2, 3, 4})
     for (const int out_stride : {59, 60}) {
       INFO(taps << " taps, stride " << out_stride);
-      for (const auto& [convolved, others] : {errors_with_convolution<2>(taps, out_stride), errors_with_convolution<8>(taps, out_stride)}) {
+      for (const auto& [convolved, others] :
+           {errors_with_convolution<2>(taps, out_stride), errors_with_convolution<8>(taps, out_stride)}) {
         CHECK(convolved <= 5e-6);
         CHECK(others <= 5e-6);
       }
@@ -223,7 +260,8 @@ double error_of_gated(int d_model, int d_inner, size_t rows) {
     return values;
   };
   const size_t model = size_t(d_model), inner = size_t(d_inner);
-  const std::vector<float> in = floats(rows * model), y = floats(rows * inner), gate_weight = floats(inner * model), weight = floats(inner * model);
+  const std::vector<float> in = floats(rows * model), y = floats(rows * inner), gate_weight = floats(inner * model),
+                           weight = floats(inner * model);
   std::vector<float> gate_bias = floats(inner), bias = floats(model), out = in;
   gate_bias.resize((inner + 31) / 32 * 32), bias.resize((model + 31) / 32 * 32);
   std::vector<uint32_t> gate_words, words;
@@ -233,11 +271,23 @@ double error_of_gated(int d_model, int d_inner, size_t rows) {
   gpu::pack_weight<kPrecision, 2 * kModelSteps, Shape>(0, d_inner, d_model, value, words);
   const float gate_eps = 0.03f, eps = 0.02f;
   // in place, as layers with a residual run it
-  const gpu::LinearArguments gate{gate_words.data(), 0x1p-14f, gate_bias.data(), d_model, d_inner, out.data(), d_model, nullptr, 0,
-                                  rows, false, true, gate_eps};
-  const gpu::LinearArguments arguments{words.data(), 0x1p-14f, bias.data(), d_inner, d_model, y.data(), d_inner, out.data(), d_model,
-                                       rows, true, true, eps};
-  const size_t vectors = gate_words.size() / 4 + words.size() / 4 + size_t(2 * (GateShape::kRowVectors + Shape::kRowVectors));
+  const gpu::LinearArguments gate{gate_words.data(),
+                                  0x1p-14f,
+                                  gate_bias.data(),
+                                  d_model,
+                                  d_inner,
+                                  out.data(),
+                                  d_model,
+                                  nullptr,
+                                  0,
+                                  rows,
+                                  false,
+                                  true,
+                                  gate_eps};
+  const gpu::LinearArguments arguments{words.data(), 0x1p-14f, bias.data(), d_inner, d_model, y.data(), d_inner,
+                                       out.data(),   d_model,  rows,        true,    true,    eps};
+  const size_t vectors =
+      gate_words.size() / 4 + words.size() / 4 + size_t(2 * (GateShape::kRowVectors + Shape::kRowVectors));
   run_blocks(64, vectors * sizeof(float4), 1, [&] { gpu::gate_and_project<kPrecision, kModelSteps>(gate, arguments); });
 
   double worst = 0, peak = 1;
@@ -275,11 +325,13 @@ TEST_CASE("gated projections agree with sums in float64") {
 }
 
 TEST_CASE("projections of few inputs agree with sums in float64") {
-  for (const Work& work : {Work{1, 64, 77, 1, 64, false, false}, Work{3, 1200, 5, 3, 1200, false, false}, Work{8, 19, 40, 9, 23, true, false, 1}}) {
+  for (const Work& work : {Work{1, 64, 77, 1, 64, false, false}, Work{3, 1200, 5, 3, 1200, false, false},
+                           Work{8, 19, 40, 9, 23, true, false, 1}}) {
     Problem problem(work);
     std::vector<float> weight;
     for (int input = 0; input < work.d_in; ++input)
-      for (int output = 0; output < (work.d_out + 3) / 4 * 4; ++output) weight.push_back(output < work.d_out ? problem.weight(output, input) : 0.0f);
+      for (int output = 0; output < (work.d_out + 3) / 4 * 4; ++output)
+        weight.push_back(output < work.d_out ? problem.weight(output, input) : 0.0f);
     const gpu::LinearArguments arguments = problem.arguments(weight.data(), 1);
     const gpu::Grid grid(work.rows, (work.d_out + 3) / 4);
     emulation::Block block(gpu::kElementThreads, 0, 2);
@@ -294,7 +346,8 @@ TEST_CASE("projections of few inputs agree with sums in float64") {
 }
 
 TEST_CASE("projections to few outputs agree with sums in float64") {
-  for (const Work& work : {Work{64, 1, 77, 64, 1, false, false}, Work{72, 8, 33, 80, 11, true, false}, Work{50, 3, 40, 57, 3, true, false, 1}}) {
+  for (const Work& work : {Work{64, 1, 77, 64, 1, false, false}, Work{72, 8, 33, 80, 11, true, false},
+                           Work{50, 3, 40, 57, 3, true, false, 1}}) {
     Problem problem(work);
     std::vector<float> weight;
     for (int output = 0; output < work.d_out; ++output)

@@ -19,7 +19,9 @@ constexpr int kWidth = 16, kInner = 32;
 template <gpu::Precision kPrecision>
 double error_of(size_t frames, int chunk_frames, int groups) {
   const test::Loaded loaded = test::load(test::model_file(
-      R"({"model_type": "coil", "d_model": 16, "layers": [{"parts": [{"type": "rmsnorm", "name": "n"}, {"type": "mamba1", "name": "a", "d_state": 16}]}]})", 3));
+      R"({"model_type": "coil", "d_model": 16, "layers": [{"parts": [{"type": "rmsnorm", "name": "n"},
+          {"type": "mamba1", "name": "a", "d_state": 16}]}]})",
+      3));
   const auto model = loaded.model();
   const auto& norm = std::get<ssm::RmsNormConfig>(model->config().layers[0].parts[0]);
   const auto& config = std::get<ssm::Mamba1Config>(model->config().layers[0].parts[1]);
@@ -36,11 +38,13 @@ double error_of(size_t frames, int chunk_frames, int groups) {
   std::copy(floats.begin(), floats.end(), &weights[0].x);
   std::vector<float> carry(chunks * states), sums(chunks * kInner);
   const auto scratch = std::bit_cast<gpu::ScanScratch>(std::array<float*, 2>{carry.data(), sums.data()});
-  Arguments arguments{weights.data(), h.data(), h.data(), x.data(), dt.data(), mixing.data(), scratch, nullptr, nullptr,
-                           0, plan.chunks.data(), int(chunks), chunk_frames, config.d_conv, 1.0f / kWidth, norm.eps, 1};
+  Arguments arguments{weights.data(), h.data(), h.data(), x.data(),           dt.data(),   mixing.data(), scratch,
+                      nullptr,        nullptr,  0,        plan.chunks.data(), int(chunks), chunk_frames,  config.d_conv,
+                      1.0f / kWidth,  norm.eps, 1};
   // the table has a row for each tensor here, so that the strides differ from the rows
   std::vector<float> table(2 * (kInner * 4 + states));
-  arguments.conv_table = table.data(), arguments.scan_table = table.data() + kInner * 4, arguments.table_stride = kInner * 4 + states;
+  arguments.conv_table = table.data(), arguments.scan_table = table.data() + kInner * 4,
+  arguments.table_stride = kInner * 4 + states;
 
   const auto start = [&](auto* kernel, size_t bytes) {
     emulation::Block block(unsigned(32 * groups), bytes, 5);

@@ -21,8 +21,8 @@ struct Shape {
 };
 
 std::ostream& operator<<(std::ostream& out, const Shape& s) {
-  return out << s.heads << " heads of " << s.headdim << ", " << s.d_state << " states, " << s.groups << " groups, " << s.frames << " frames, chunks of "
-             << s.chunk_frames << ", dt to " << s.dt_high;
+  return out << s.heads << " heads of " << s.headdim << ", " << s.d_state << " states, " << s.groups << " groups, "
+             << s.frames << " frames, chunks of " << s.chunk_frames << ", dt to " << s.dt_high;
 }
 
 struct Errors {
@@ -34,7 +34,8 @@ template <gpu::Precision kPrecision, int kStates, int kTiles>
 Errors run(const Shape& s, int warps) {
   std::minstd_rand random(uint32_t(s.heads * 1000 + s.frames));
   const auto uniform = [&](float low, float high) { return std::uniform_real_distribution<float>(low, high)(random); };
-  const int channels = s.heads * s.headdim, group_channels = channels / s.groups, mixing = s.groups * s.d_state, states = channels * s.d_state;
+  const int channels = s.heads * s.headdim, group_channels = channels / s.groups, mixing = s.groups * s.d_state,
+            states = channels * s.d_state;
   const std::vector<gpu::SignalPart> signals{{size_t(s.frames), 0, 1}, {size_t(s.frames + 1) / 2, 2, 3}};
   const gpu::Plan plan = gpu::plan_segment(signals, s.chunk_frames);
   const size_t rows = plan.extent().rows();
@@ -42,17 +43,21 @@ Errors run(const Shape& s, int warps) {
     std::vector<float> values(rows * width, std::nanf(""));
     for (size_t chunk = 0; chunk < plan.chunks.size(); ++chunk)
       for (size_t t = 0; t < size_t(plan.chunks[chunk].frames); ++t)
-        for (size_t i = 0; i < width; ++i) values[(chunk * size_t(s.chunk_frames) + t) * width + i] = uniform(low, high);
+        for (size_t i = 0; i < width; ++i)
+          values[(chunk * size_t(s.chunk_frames) + t) * width + i] = uniform(low, high);
     return values;
   };
   // B lies behind C, one float further than a vector could
   const int bc_stride = 2 * mixing + 1, dt_stride = s.heads + 3;
-  const std::vector<float> u = fill(size_t(channels), -1, 1), bc = fill(size_t(bc_stride), -1, 1), z = fill(size_t(channels), -3, 3);
+  const std::vector<float> u = fill(size_t(channels), -1, 1), bc = fill(size_t(bc_stride), -1, 1),
+                           z = fill(size_t(channels), -3, 3);
   const std::vector<float> dt = fill(size_t(dt_stride), s.bias ? -6.0f : 1e-3f, s.bias ? -1.0f : s.dt_high);
   std::vector<float> a, D, bias, y(rows * size_t(channels), std::nanf("")), table(size_t(4 * states));
-  for (int h = 0; h < s.heads; ++h) a.push_back(uniform(-24, -1)), D.push_back(uniform(-1, 1)), bias.push_back(uniform(-1, 1));
+  for (int h = 0; h < s.heads; ++h)
+    a.push_back(uniform(-24, -1)), D.push_back(uniform(-1, 1)), bias.push_back(uniform(-1, 1));
   for (float& h : table) h = uniform(-1, 1);
-  std::vector<float> carry(plan.chunks.size() * size_t(states), std::nanf("")), sums(plan.chunks.size() * size_t(s.heads), std::nanf(""));
+  std::vector<float> carry(plan.chunks.size() * size_t(states), std::nanf("")),
+      sums(plan.chunks.size() * size_t(s.heads), std::nanf(""));
   const std::vector<float> before = table;
 
   gpu::Ssd ssd{};
@@ -66,10 +71,14 @@ Errors run(const Shape& s, int warps) {
   ssd.y = y.data(), ssd.y_stride = channels, ssd.table = table.data(), ssd.table_stride = size_t(states);
   const auto start = [&]<bool kTrue>() {
     const int parts = channels / (16 * warps);
-    emulation::Block block(unsigned(32 * warps), gpu::SsdShared<kPrecision, kStates, kTiles>{2 * warps, warps, kTrue, true}.floats() * sizeof(float), 1);
+    emulation::Block block(
+        unsigned(32 * warps),
+        gpu::SsdShared<kPrecision, kStates, kTiles>{2 * warps, warps, kTrue, true}.floats() * sizeof(float), 1);
     for (unsigned i = 0; i < unsigned(plan.chunks.size()) * unsigned(parts); ++i)
-      block.run(i, unsigned(plan.chunks.size()) * unsigned(parts),
-                [&] { gpu::ssd_chunks<kPrecision, kStates, kTiles, kTrue, 8, 1>(ssd, carry.data(), sums.data(), plan.chunks.data(), s.chunk_frames, parts); });
+      block.run(i, unsigned(plan.chunks.size()) * unsigned(parts), [&] {
+        gpu::ssd_chunks<kPrecision, kStates, kTiles, kTrue, 8, 1>(ssd, carry.data(), sums.data(), plan.chunks.data(),
+                                                                  s.chunk_frames, parts);
+      });
   };
   start.template operator()<false>();
   // the join, one chunk after the other
@@ -82,7 +91,8 @@ Errors run(const Shape& s, int warps) {
       running.resize(size_t(states));
       if (c.first) running[size_t(i)] = table[size_t(c.state_in) * size_t(states) + size_t(i)];
       h = running[size_t(i)];
-      if (!c.last) running[size_t(i)] = std::exp2(sums[chunk * size_t(s.heads) + size_t(i / (s.headdim * s.d_state))]) * h + end;
+      if (!c.last)
+        running[size_t(i)] = std::exp2(sums[chunk * size_t(s.heads) + size_t(i / (s.headdim * s.d_state))]) * h + end;
     }
   }
   start.template operator()<true>();
@@ -90,7 +100,8 @@ Errors run(const Shape& s, int warps) {
   Errors errors;
   double peak_y = 1, peak_state = 1;
   for (size_t signal = 0, row = 0; signal < 2; ++signal) {
-    std::vector<double> h(before.begin() + ptrdiff_t(2 * signal * size_t(states)), before.begin() + ptrdiff_t((2 * signal + 1) * size_t(states)));
+    std::vector<double> h(before.begin() + ptrdiff_t(2 * signal * size_t(states)),
+                          before.begin() + ptrdiff_t((2 * signal + 1) * size_t(states)));
     for (size_t t = 0; t < signals[signal].frames; ++t) {
       const size_t r = row + t;
       for (int c = 0; c < channels; ++c) {
@@ -140,13 +151,14 @@ void check(double tolerance) {
     in_spans.template operator()<kStates, 1>(s, warps);
     in_spans.template operator()<kStates, 2>(s, warps);
   };
-  at.template operator()<16>({16, 8, 16, 1, 150, 64}, 8);         // two heads a warp
-  at.template operator()<16>({4, 16, 16, 2, 33, 32}, 2);          // a head a warp, groups
-  at.template operator()<16>({2, 24, 5, 1, 130, 128}, 3);         // a head and a half a warp, states that are no tile
+  at.template operator()<16>({16, 8, 16, 1, 150, 64}, 8);  // two heads a warp
+  at.template operator()<16>({4, 16, 16, 2, 33, 32}, 2);   // a head a warp, groups
+  at.template operator()<16>({2, 24, 5, 1, 130, 128}, 3);  // a head and a half a warp, states that are no tile
   at.template operator()<16>({4, 8, 16, 1, 1, 16, 0.1f, false}, 1);
-  at.template operator()<16>({2, 16, 16, 1, 200, 96, 4.0f, true, false}, 2);   // decays to nothing within a frame
-  at.template operator()<64>({2, 64, 64, 1, 70, 64}, 4);          // a head over four warps
-  at.template operator()<64>({4, 32, 64, 2, 100, 16, 0.1f, false}, 4);  // two heads a block, of the second group in the second
+  at.template operator()<16>({2, 16, 16, 1, 200, 96, 4.0f, true, false}, 2);  // decays to nothing within a frame
+  at.template operator()<64>({2, 64, 64, 1, 70, 64}, 4);                      // a head over four warps
+  at.template operator()<64>({4, 32, 64, 2, 100, 16, 0.1f, false},
+                             4);  // two heads a block, of the second group in the second
   at.template operator()<64>({4, 32, 64, 2, 100, 128, 0.1f, false}, 4);
   at.template operator()<64>({1, 64, 50, 1, 70, 32, 0.1f, false, false}, 2);  // a head over two blocks
   at.template operator()<128>({2, 16, 128, 2, 40, 32}, 1);

@@ -19,7 +19,11 @@ FILES = 8
 class Slurm(CoilTest):
     def setUp(self):
         if one_machine_slurm.missing():
-            self.skipTest("not installed: " + ", ".join(one_machine_slurm.missing()) + " (Debian: slurmctld slurmd slurm-client munge)")
+            self.skipTest(
+                "not installed: "
+                + ", ".join(one_machine_slurm.missing())
+                + " (Debian: slurmctld slurmd slurm-client munge)"
+            )
         super().setUp()
         write_filter_model(self.path("model.safetensors"))
         for i in range(FILES):
@@ -28,7 +32,10 @@ class Slurm(CoilTest):
         self.path("list.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     def reports(self):
-        return [[json.loads(line) for line in self.path(f"report_{task}.jsonl").read_text().splitlines()] for task in range(2)]
+        return [
+            [json.loads(line) for line in self.path(f"report_{task}.jsonl").read_text().splitlines()]
+            for task in range(2)
+        ]
 
     def test_an_array_of_two_tasks_and_the_same_again(self):
         self.process("in", "expected", model="model.safetensors")
@@ -40,7 +47,9 @@ class Slurm(CoilTest):
             logs = [self.path(f"coil_{job}_{task}.log").read_text() for task in range(2)]
             print("\n".join(logs))
             self.assertEqual([len(report) for report in first], [FILES // 2] * 2)
-            self.assertEqual(sorted(line["out"] for report in first for line in report), [f"out/{i}.wav" for i in range(FILES)])
+            self.assertEqual(
+                sorted(line["out"] for report in first for line in report), [f"out/{i}.wav" for i in range(FILES)]
+            )
             for i in range(FILES):
                 self.assertEqual(self.path(f"out/{i}.wav").read_bytes(), self.path(f"expected/{i}.wav").read_bytes())
             for log in logs:

@@ -18,7 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   try {
     for (const auto& control : coil::ssm::parse_card(text, 1, "fuzz").controls)
-      if (!(control.normalised(control.default_value) >= 0 && control.normalised(control.default_value) <= 1)) std::abort();
+      if (!(control.normalised(control.default_value) >= 0 && control.normalised(control.default_value) <= 1))
+        std::abort();
   } catch (const coil::Error&) {
   }
   return 0;

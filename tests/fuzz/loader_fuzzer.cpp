@@ -27,12 +27,15 @@ constexpr double kMostMacs = 1e6;  // larger networks are loaded, not run
 // A file in memory that is written anew for every input.
 class MemoryFile {
  public:
-  MemoryFile() : descriptor_(memfd_create("model.safetensors", MFD_CLOEXEC)), path_("/proc/self/fd/" + std::to_string(descriptor_)) {
+  MemoryFile()
+      : descriptor_(memfd_create("model.safetensors", MFD_CLOEXEC)),
+        path_("/proc/self/fd/" + std::to_string(descriptor_)) {
     if (descriptor_ < 0) std::abort();
   }
 
   const std::string& hold(const uint8_t* data, size_t size) {
-    if (ftruncate(descriptor_, 0) != 0 || pwrite(descriptor_, data, size, 0) != static_cast<ssize_t>(size)) std::abort();
+    if (ftruncate(descriptor_, 0) != 0 || pwrite(descriptor_, data, size, 0) != static_cast<ssize_t>(size))
+      std::abort();
     return path_;
   }
 
@@ -72,11 +75,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   return 0;
 }
 
-// Mostly mutates the header alone and writes its length anew: without that nearly every mutation ends at the length field.
+// Mostly mutates the header alone and writes its length anew: without that nearly every mutation ends at the length
+// field.
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned int seed) {
   uint64_t length = 0;
   if (size > kLengthBytes) std::memcpy(&length, data, kLengthBytes);
-  if (seed % 8 == 0 || size <= kLengthBytes || length > size - kLengthBytes) return LLVMFuzzerMutate(data, size, max_size);
+  if (seed % 8 == 0 || size <= kLengthBytes || length > size - kLengthBytes)
+    return LLVMFuzzerMutate(data, size, max_size);
   const std::vector<uint8_t> tail(data + kLengthBytes + length, data + size);
   if (max_size < kLengthBytes + tail.size() + 1) return LLVMFuzzerMutate(data, size, max_size);
   std::vector<uint8_t> header(max_size - kLengthBytes - tail.size());

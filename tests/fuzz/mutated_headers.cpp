@@ -26,7 +26,9 @@ std::string read_file(const std::filesystem::path& path) {
   return text.str();
 }
 
-void write_file(const std::filesystem::path& path, const std::string& bytes) { std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes; }
+void write_file(const std::filesystem::path& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
 
 // A file taken apart: the length field is written anew from the header, unless a mutation damages it on purpose.
 struct Parts {
@@ -45,12 +47,59 @@ struct Parts {
   }
 };
 
-const char* const kTokens[] = {"{", "}", "[", "]", ",", ":", "\"", "\\\"", "\\", "null", "true", "-1", "0", "1", "2", "3", "1.5", "1e9", "1e308", "65536",
-                               "2147483647", "2147483648", "4294967296", "9223372036854775807", "18446744073709551615", "18446744073709551616",
-                               "F32", "F16", "BF16", "I64", "U8", "mamba", "mamba2", "s4d", "coil", "film", "glu", "tanh", "linear", "repeat",
-                               "Infinity", "NaN", "\xff", "\\u0000", "__metadata__", "config", "card", "data_offsets", "shape"};
+const char* const kTokens[] = {"{",
+                               "}",
+                               "[",
+                               "]",
+                               ",",
+                               ":",
+                               "\"",
+                               "\\\"",
+                               "\\",
+                               "null",
+                               "true",
+                               "-1",
+                               "0",
+                               "1",
+                               "2",
+                               "3",
+                               "1.5",
+                               "1e9",
+                               "1e308",
+                               "65536",
+                               "2147483647",
+                               "2147483648",
+                               "4294967296",
+                               "9223372036854775807",
+                               "18446744073709551615",
+                               "18446744073709551616",
+                               "F32",
+                               "F16",
+                               "BF16",
+                               "I64",
+                               "U8",
+                               "mamba",
+                               "mamba2",
+                               "s4d",
+                               "coil",
+                               "film",
+                               "glu",
+                               "tanh",
+                               "linear",
+                               "repeat",
+                               "Infinity",
+                               "NaN",
+                               "\xff",
+                               "\\u0000",
+                               "__metadata__",
+                               "config",
+                               "card",
+                               "data_offsets",
+                               "shape"};
 
-size_t place_in(const std::string& text, test::Random& random) { return text.empty() ? 0 : random.bits() % text.size(); }
+size_t place_in(const std::string& text, test::Random& random) {
+  return text.empty() ? 0 : random.bits() % text.size();
+}
 
 std::string mutated(const std::string& original, const std::vector<std::string>& corpus, test::Random& random) {
   Parts parts(original);
@@ -59,11 +108,21 @@ std::string mutated(const std::string& original, const std::vector<std::string>&
     std::string& text = parts.header;
     const size_t at = place_in(text, random), length = 1 + random.bits() % 24;
     switch (random.whole(0, 9)) {
-      case 0: text[at] = static_cast<char>(random.bits()); break;
-      case 1: text[at] = static_cast<char>(text[at] ^ (1 << (random.bits() % 8))); break;
-      case 2: text.erase(at, length); break;
-      case 3: text.insert(at, text.substr(place_in(text, random), length)); break;
-      case 4: text.insert(at, kTokens[random.bits() % std::size(kTokens)]); break;
+      case 0:
+        text[at] = static_cast<char>(random.bits());
+        break;
+      case 1:
+        text[at] = static_cast<char>(text[at] ^ (1 << (random.bits() % 8)));
+        break;
+      case 2:
+        text.erase(at, length);
+        break;
+      case 3:
+        text.insert(at, text.substr(place_in(text, random), length));
+        break;
+      case 4:
+        text.insert(at, kTokens[random.bits() % std::size(kTokens)]);
+        break;
       case 5: {  // a number becomes another one
         const size_t digit = text.find_first_of("0123456789", at);
         if (digit == std::string::npos) break;
@@ -91,13 +150,16 @@ std::string mutated(const std::string& original, const std::vector<std::string>&
           if (word + 4 <= parts.data.size()) std::memcpy(parts.data.data() + word, &bits, 4);
         }
         break;
-      default: parts.data.resize(random.chance(0.5) ? place_in(parts.data, random) : parts.data.size() + length); break;
+      default:
+        parts.data.resize(random.chance(0.5) ? place_in(parts.data, random) : parts.data.size() + length);
+        break;
     }
     if (text.empty()) text = " ";
   }
   std::string bytes = parts.joined();
   if (random.chance(0.05)) {  // the length field itself
-    const uint64_t length = random.pick<uint64_t>({0, 1, 8, bytes.size() - 8, bytes.size(), uint64_t{1} << 32, ~uint64_t{0}, ~uint64_t{0} - 7});
+    const uint64_t length = random.pick<uint64_t>(
+        {0, 1, 8, bytes.size() - 8, bytes.size(), uint64_t{1} << 32, ~uint64_t{0}, ~uint64_t{0} - 7});
     std::memcpy(bytes.data(), &length, 8);
   }
   if (random.chance(0.05)) bytes.resize(place_in(bytes, random));
@@ -135,8 +197,9 @@ void run_a_little(const std::shared_ptr<const ssm::Model>& model) {
 
 std::vector<std::string> corpus() {
   std::vector<std::string> files;
-  for (const char* name : {"op_ss_l1", "op_ss_l7", "op_ss_constBC_plain", "op_ssd_l1_init", "s4d_real_zoh", "s4d_layer_complex_zoh",
-                           "mamba1_d24_conv3_noconvbias_bias_rank5", "mamba2_d32_g2_conv3_bias", "falcon_mamba_lm_v97"})
+  for (const char* name :
+       {"op_ss_l1", "op_ss_l7", "op_ss_constBC_plain", "op_ssd_l1_init", "s4d_real_zoh", "s4d_layer_complex_zoh",
+        "mamba1_d24_conv3_noconvbias_bias_rank5", "mamba2_d32_g2_conv3_bias", "falcon_mamba_lm_v97"})
     files.push_back(read_file(std::filesystem::path(COIL_GOLDEN_DIR) / (std::string(name) + ".safetensors")));
   const test::TempDir dir;
   for (uint32_t seed = 0; seed < 12; ++seed) {

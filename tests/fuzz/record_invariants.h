@@ -26,8 +26,8 @@ struct CutStream {
   std::string refusal;             // why the head cannot be understood
 };
 
-// Through both cutters, `step` bytes at a time, then one more, and so on. `see`: called for each record; none: the lines
-// are left out too.
+// Through both cutters, `step` bytes at a time, then one more, and so on. `see`: called for each record; none: the
+// lines are left out too.
 inline CutStream cut_stream(std::string_view bytes, const std::string& format, size_t step,
                             const sensor::Schema& schema,
                             const std::function<void(sensor::Format&, const sensor::Message&)>& see = {}) {

@@ -19,22 +19,28 @@ using namespace coil;
 
 const std::filesystem::path kDir = COIL_GOLDEN_DIR;
 
-// What the design promises of float32: 1e-5 of max(1, peak), that is 84 epsilon. A signal passes about 50 roundings a layer and frame (two
-// projections, exponentials good to 5 epsilon, a scan that forgets) in at most 4 layers.
+// What the design promises of float32: 1e-5 of max(1, peak), that is 84 epsilon. A signal passes about 50 roundings a
+// layer and frame (two projections, exponentials good to 5 epsilon, a scan that forgets) in at most 4 layers.
 constexpr double kTolerance = 1e-5;
-// dt reaches 100 in this file: the rounding of dt A log2(e), some 2^7 large, moves the exponential by 2^7 epsilon before anything else does.
+// dt reaches 100 in this file: the rounding of dt A log2(e), some 2^7 large, moves the exponential by 2^7 epsilon
+// before anything else does.
 constexpr double kLargeDeltaTolerance = 1e-4;
-// The reference computes in double; what is left is the rounding of the file's own numbers to float32, half an epsilon of the peak.
+// The reference computes in double; what is left is the rounding of the file's own numbers to float32, half an epsilon
+// of the peak.
 constexpr double kReferenceTolerance = 1e-7;
 
 const std::map<std::string, std::vector<std::string>> kFiles = {
     {"selective scan",
-     {"op_ss_l1", "op_ss_l7", "op_ss_l64", "op_ss_l64_n64", "op_ss_l257_n4", "op_ss_l2048", "op_ss_init", "op_ss_groups2_init", "op_ss_constB",
-      "op_ss_constC", "op_ss_constBC_plain", "op_ss_nosoftplus_nobias", "op_ss_nosoftplus_bias", "op_ss_large_delta"}},
+     {"op_ss_l1", "op_ss_l7", "op_ss_l64", "op_ss_l64_n64", "op_ss_l257_n4", "op_ss_l2048", "op_ss_init",
+      "op_ss_groups2_init", "op_ss_constB", "op_ss_constC", "op_ss_constBC_plain", "op_ss_nosoftplus_nobias",
+      "op_ss_nosoftplus_bias", "op_ss_large_delta"}},
     {"ssd", {"op_ssd_a", "op_ssd_groups2_init", "op_ssd_l1_init"}},
-    {"mamba1", {"mamba1_d16_l2", "mamba1_d24_conv3_noconvbias_bias_rank5", "mamba1_d32_noconvbias", "mamba1_d64_l4", "mamba1_lm_v97_tied"}},
+    {"mamba1",
+     {"mamba1_d16_l2", "mamba1_d24_conv3_noconvbias_bias_rank5", "mamba1_d32_noconvbias", "mamba1_d64_l4",
+      "mamba1_lm_v97_tied"}},
     {"falcon_mamba", {"falcon_mamba_d32", "falcon_mamba_lm_v97"}},
-    {"mamba2", {"mamba2_d32_g1", "mamba2_d32_g2_conv3_bias", "mamba2_d64_g2_n64", "mamba2_groupnorm_g2", "mamba2_lm_v97"}},
+    {"mamba2",
+     {"mamba2_d32_g1", "mamba2_d32_g2_conv3_bias", "mamba2_d64_g2_n64", "mamba2_groupnorm_g2", "mamba2_lm_v97"}},
     {"s4d", {"s4d_complex_bilinear", "s4d_complex_zoh", "s4d_layer_complex_zoh", "s4d_real_bilinear", "s4d_real_zoh"}},
     {"forecaster", {"coil_forecaster"}},
     {"rest", {"coil_rest", "coil_rest_knobs", "coil_rest_slow"}},
@@ -51,7 +57,8 @@ void check_family(const std::string& family) {
     const auto results = golden.run(ssm::all_golden_executions(), targets);
     CHECK(results.size() == 1 + 3 * targets.size());
     for (const ssm::GoldenResult& result : results) {
-      INFO(name << " " << ssm::to_string(result.execution) << " " << result.target << ", worst state " << result.errors.worst_state);
+      INFO(name << " " << ssm::to_string(result.execution) << " " << result.target << ", worst state "
+                << result.errors.worst_state);
       const double tolerance = result.execution == ssm::GoldenExecution::reference ? kReferenceTolerance
                                : name == "op_ss_large_delta"                       ? kLargeDeltaTolerance
                                                                                    : kTolerance;
@@ -87,7 +94,8 @@ struct Editable {
   explicit Editable(const std::string& name) {
     const auto file = ssm::Safetensors::open(file_of(name));
     metadata = file.metadata();
-    for (const auto& [tensor_name, tensor] : file.tensors()) tensors.push_back({tensor_name, tensor.shape, tensor.to_floats()});
+    for (const auto& [tensor_name, tensor] : file.tensors())
+      tensors.push_back({tensor_name, tensor.shape, tensor.to_floats()});
   }
 
   ssm::NamedFloats& tensor(const std::string& name) {
@@ -123,7 +131,8 @@ TEST_CASE("a golden file that is not there, or lacks what should be compared, is
   for (const char* name : {"output_step", "state.0.conv", "state.1.ssm"}) {
     Editable file("mamba1_d16_l2");
     file.remove(name);
-    CHECK_THROWS_WITH(file.open(dir).require_complete(), Catch::Contains(std::string("tensor ") + name + " is missing"));
+    CHECK_THROWS_WITH(file.open(dir).require_complete(),
+                      Catch::Contains(std::string("tensor ") + name + " is missing"));
   }
   Editable operator_file("op_ssd_a");
   operator_file.remove("state.ssm");
@@ -134,7 +143,9 @@ TEST_CASE("a file with input and output only can still be compared") {
   const test::TempDir dir;
   Editable file("mamba2_groupnorm_g2");
   file.remove("output_step");
-  std::erase_if(file.tensors, [](const auto& tensor) { return tensor.name.starts_with("state.") || tensor.name.starts_with("debug."); });
+  std::erase_if(file.tensors, [](const auto& tensor) {
+    return tensor.name.starts_with("state.") || tensor.name.starts_with("debug.");
+  });
   const auto golden = file.open(dir);
   CHECK_FALSE(golden.has_states());
   CHECK(reference_errors(golden).output <= kReferenceTolerance);
@@ -151,15 +162,20 @@ TEST_CASE("states that the model does not have are an error") {
 TEST_CASE("a wrong value anywhere is measured, relative to max(1, peak)") {
   const test::TempDir dir;
   for (const std::string name : {"mamba1_d16_l2", "op_ss_l64", "op_ssd_a", "s4d_complex_zoh"}) {
-    for (const std::string where : {"output", "output_step", name.starts_with("mamba") ? "state.1.conv" : "state.ssm"}) {
+    for (const std::string where :
+         {"output", "output_step", name.starts_with("mamba") ? "state.1.conv" : "state.ssm"}) {
       INFO(name << " " << where);
       Editable file(name);
       auto& values = file.tensor(where).values;
       float peak = 1;
       for (float v : values) peak = std::max(peak, std::abs(v));
-      values.back() = values.back() > 0 ? values.back() - 0.125f : values.back() + 0.125f;  // the last entry's last value; the peak does not grow
+      values.back() = values.back() > 0
+                          ? values.back() - 0.125f
+                          : values.back() + 0.125f;  // the last entry's last value; the peak does not grow
       const auto errors = reference_errors(file.open(dir));
-      const double found = where == "output" ? errors.output : where == "output_step" ? errors.output_step : errors.state;
+      const double found = where == "output"        ? errors.output
+                           : where == "output_step" ? errors.output_step
+                                                    : errors.state;
       CHECK(found == Approx(0.125 / peak).epsilon(1e-3));
       CHECK(errors.worst() == found);
     }
@@ -190,7 +206,8 @@ TEST_CASE("shapes that do not belong together are an error") {
 }
 
 TEST_CASE("names of executions") {
-  for (const auto execution : ssm::all_golden_executions()) CHECK(ssm::golden_execution_from_name(ssm::to_string(execution)) == execution);
+  for (const auto execution : ssm::all_golden_executions())
+    CHECK(ssm::golden_execution_from_name(ssm::to_string(execution)) == execution);
   CHECK_THROWS_WITH(ssm::golden_execution_from_name("fast"), Catch::Contains("reference, step, block, scan"));
 }
 

@@ -12,30 +12,55 @@ import numpy as np
 BATCH, FRAMES = 2, 50
 D_MODEL, D_INNER, D_OUTPUT, PAIRS, LAYERS = 8, 11, 2, 3, 3
 HOP, FEATURES, HIDDEN, UNITS = 8, 3, 6, 5
-KNOBS = [{"name": "drive", "min": 0, "max": 10, "default": 7}, {"name": "tone", "min": -1, "max": 1, "default": -0.8},
-         {"name": "sag", "min": 0, "max": 1, "default": 0.45}]
+KNOBS = [
+    {"name": "drive", "min": 0, "max": 10, "default": 7},
+    {"name": "tone", "min": -1, "max": 1, "default": -0.8},
+    {"name": "sag", "min": 0, "max": 1, "default": 0.45},
+]
 
 
 def config(knobs, slow):
-    parts = [{"type": "s4d", "name": "mixer", "d_state": 2 * PAIRS, "mode": "complex", "discretization": "zoh"},
-             {"type": "linear", "name": "in_proj", "d_out": D_INNER, "bias": True},
-             *([{"type": "film"}] if knobs else []),
-             {"type": "tanh", "rest": True},
-             {"type": "linear", "name": "out_proj", "d_out": D_MODEL, "bias": False}]
-    made = {"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": D_MODEL, "d_output": D_OUTPUT, "direct": True, "norm_f": False,
-            "in_proj_bias": False, "out_proj_bias": False, "layers": [{"repeat": LAYERS, "residual": True, "parts": parts}]}
+    parts = [
+        {"type": "s4d", "name": "mixer", "d_state": 2 * PAIRS, "mode": "complex", "discretization": "zoh"},
+        {"type": "linear", "name": "in_proj", "d_out": D_INNER, "bias": True},
+        *([{"type": "film"}] if knobs else []),
+        {"type": "tanh", "rest": True},
+        {"type": "linear", "name": "out_proj", "d_out": D_MODEL, "bias": False},
+    ]
+    made = {
+        "model_type": "coil",
+        "sample_rate": 48000,
+        "d_input": 1,
+        "d_model": D_MODEL,
+        "d_output": D_OUTPUT,
+        "direct": True,
+        "norm_f": False,
+        "in_proj_bias": False,
+        "out_proj_bias": False,
+        "layers": [{"repeat": LAYERS, "residual": True, "parts": parts}],
+    }
     if knobs:
         made["controls"] = {"count": len(KNOBS), "polynomial": 2, "output": True}
     if slow:
         gated = {"residual": False, "parts": [{"type": "gated", "name": "units", "d_out": UNITS}]}
-        made["slow_path"] = {"hop_frames": HOP, "n_features": FEATURES, "d_model": HIDDEN, "controls": True, "output": True, "layers": [gated]}
+        made["slow_path"] = {
+            "hop_frames": HOP,
+            "n_features": FEATURES,
+            "d_model": HIDDEN,
+            "controls": True,
+            "output": True,
+            "layers": [gated],
+        }
     return made
 
 
 def weights(rng, knobs, slow):
     normal = lambda *shape, scale=1.0: (scale * rng.standard_normal(shape)).astype(np.float32)
-    w = {"backbone.in_proj.weight": normal(D_MODEL, 1), "backbone.out_proj.weight": normal(D_OUTPUT, D_MODEL, scale=0.4),
-         "backbone.direct.weight": normal(D_OUTPUT, 1)}
+    w = {
+        "backbone.in_proj.weight": normal(D_MODEL, 1),
+        "backbone.out_proj.weight": normal(D_OUTPUT, D_MODEL, scale=0.4),
+        "backbone.direct.weight": normal(D_OUTPUT, 1),
+    }
     for i in range(LAYERS):
         name = f"backbone.layers.{i}."
         w[name + "mixer.kernel.log_dt"] = np.log(rng.uniform(0.02, 0.2, D_MODEL)).astype(np.float32)
@@ -50,10 +75,16 @@ def weights(rng, knobs, slow):
         film, features = 2 * D_INNER * LAYERS + D_OUTPUT * D_MODEL, len(KNOBS) + len(KNOBS) * (len(KNOBS) + 1) // 2
         w["controls.weight"], w["controls.bias"] = normal(film, features, scale=0.3), normal(film, scale=0.3)
     if slow:
-        for name, d_out, d_in, scale in (("features", FEATURES, 1, 1), ("in_proj", HIDDEN, 2 * FEATURES + len(KNOBS), 0.5),
-                                         ("layers.0.units.gate", UNITS, HIDDEN, 0.5), ("layers.0.units.value", UNITS, HIDDEN, 1),
-                                         ("out_proj", film, UNITS, 0.3)):
-            w[f"slow.{name}.weight"], w[f"slow.{name}.bias"] = normal(d_out, d_in, scale=scale), normal(d_out, scale=0.3)
+        for name, d_out, d_in, scale in (
+            ("features", FEATURES, 1, 1),
+            ("in_proj", HIDDEN, 2 * FEATURES + len(KNOBS), 0.5),
+            ("layers.0.units.gate", UNITS, HIDDEN, 0.5),
+            ("layers.0.units.value", UNITS, HIDDEN, 1),
+            ("out_proj", film, UNITS, 0.3),
+        ):
+            w[f"slow.{name}.weight"], w[f"slow.{name}.bias"] = normal(d_out, d_in, scale=scale), normal(
+                d_out, scale=0.3
+            )
         w["slow.layers.0.units.recurrent.weight"] = normal(HIDDEN, UNITS, scale=0.5)
     return w
 
@@ -105,7 +136,7 @@ class Network:
             h = h + self._layer(i, h)
         out = self.w["backbone.out_proj.weight"]
         if self.film is not None:
-            out = out + self.film[2 * D_INNER * LAYERS:].reshape(out.shape)
+            out = out + self.film[2 * D_INNER * LAYERS :].reshape(out.shape)
         return out @ h + self.w["backbone.direct.weight"] @ u
 
     def _layer(self, i, h):
@@ -116,7 +147,7 @@ class Network:
         y = 2 * ((at("mixer.kernel.C") @ np.array([1, 1j])) * self.states[i]).sum(1).real + at("mixer.D") * h
         x, rest = at("in_proj.weight") @ y + at("in_proj.bias"), at("in_proj.bias")
         if self.film is not None:
-            scale, shift = self.film[2 * D_INNER * i:2 * D_INNER * (i + 1)].reshape(2, D_INNER)
+            scale, shift = self.film[2 * D_INNER * i : 2 * D_INNER * (i + 1)].reshape(2, D_INNER)
             x, rest = (1 + scale) * x + shift, (1 + scale) * rest + shift
         return at("out_proj.weight") @ (np.tanh(x) - np.tanh(rest))
 
@@ -133,7 +164,9 @@ def write(path, tensors, metadata):
 
 
 def main():
-    for seed, (name, knobs, slow) in enumerate((("coil_rest", False, False), ("coil_rest_knobs", True, False), ("coil_rest_slow", True, True))):
+    for seed, (name, knobs, slow) in enumerate(
+        (("coil_rest", False, False), ("coil_rest_knobs", True, False), ("coil_rest_slow", True, True))
+    ):
         rng = np.random.default_rng(seed)
         w = weights(rng, knobs, slow)
         frames = rng.standard_normal((BATCH, FRAMES, 1)).astype(np.float32)
@@ -148,11 +181,19 @@ def main():
                 slow_states.append({"0.gated": s.units, "features": s.sums, "from": s.older, "to": s.newer})
         outputs, states = np.array(outputs), np.array(states)
         assert not outputs[:, :5].any()
-        tensors = w | {"input": frames, "output": outputs, "output_step": outputs} | {f"state.{i}.ssm": states[:, i] for i in range(LAYERS)}
+        tensors = (
+            w
+            | {"input": frames, "output": outputs, "output_step": outputs}
+            | {f"state.{i}.ssm": states[:, i] for i in range(LAYERS)}
+        )
         if slow:
             tensors |= {f"state.slow.{key}": np.stack([s[key] for s in slow_states]) for key in slow_states[0]}
         card = {"name": "at rest", "sample_rate": 48000, "channels": 1, "controls": KNOBS if knobs else []}
-        write(pathlib.Path(__file__).parent / f"{name}.safetensors", tensors, {"config": json.dumps(config(knobs, slow)), "card": json.dumps(card)})
+        write(
+            pathlib.Path(__file__).parent / f"{name}.safetensors",
+            tensors,
+            {"config": json.dumps(config(knobs, slow)), "card": json.dumps(card)},
+        )
 
 
 if __name__ == "__main__":

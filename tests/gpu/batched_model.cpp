@@ -1,4 +1,5 @@
-// Batches on the GPU against the double reference and the CPU's engine: every part, lengths around the chunks' borders, batches, hand-over.
+// Batches on the GPU against the double reference and the CPU's engine: every part, lengths around the chunks' borders,
+// batches, hand-over.
 #include "gpu/batched_model.h"
 
 #include <algorithm>
@@ -21,14 +22,18 @@ constexpr double kTolerance = 1e-5;
 
 // Of the sizes that the fused kernels serve, with everything that they take; and of a size that they do not.
 std::string mamba1(int d_model, const std::string& more, int layers = 2) {
-  return R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": )" + std::to_string(d_model) + R"(, "layers": [{"repeat": )" +
-         std::to_string(layers) + R"(, "parts": [{"type": "rmsnorm", "name": "norm", "eps": 0.05}, {"type": "mamba1", "name": "mixer", "d_state": 16)" +
+  return R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": )" + std::to_string(d_model) +
+         R"(, "layers": [{"repeat": )" + std::to_string(layers) +
+         R"(, "parts": [{"type": "rmsnorm", "name": "norm", "eps": 0.05}, {"type": "mamba1", "name": "mixer",
+             "d_state": 16)" +
          more + "}]}]}";
 }
 
 std::string mamba2(int d_model, const std::string& options, int layers = 2) {
-  return R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": )" + std::to_string(d_model) + R"(, "layers": [{"repeat": )" +
-         std::to_string(layers) + R"(, "parts": [{"type": "rmsnorm", "name": "norm", "eps": 0.05}, {"type": "mamba2", "name": "mixer", )" + options + "}]}]}";
+  return R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": )" + std::to_string(d_model) +
+         R"(, "layers": [{"repeat": )" + std::to_string(layers) +
+         R"(, "parts": [{"type": "rmsnorm", "name": "norm", "eps": 0.05}, {"type": "mamba2", "name": "mixer", )" +
+         options + "}]}]}";
 }
 
 struct Case {
@@ -37,7 +42,9 @@ struct Case {
 
   explicit Case(const test::ModelFile& file) : loaded(test::load(file)), model(loaded.model()) {}
 
-  gpu::BatchedModel on_gpu(const gpu::BatchedOptions& options = {}) const { return gpu::BatchedModel(model, loaded.checkpoint, options); }
+  gpu::BatchedModel on_gpu(const gpu::BatchedOptions& options = {}) const {
+    return gpu::BatchedModel(model, loaded.checkpoint, options);
+  }
 
   std::vector<float> signal(size_t frames, uint32_t seed) const {
     test::Random random(seed);
@@ -61,7 +68,8 @@ std::vector<float> run(gpu::BatchedModel& device, const Case& c, ssm::State& sta
 double state_difference(const ssm::State& a, const ssm::State& b) {
   const auto left = a.tensors(), right = b.tensors();
   double worst = 0;
-  for (size_t i = 0; i < left.size(); ++i) worst = std::max(worst, test::relative_error(left[i].values, right[i].values));
+  for (size_t i = 0; i < left.size(); ++i)
+    worst = std::max(worst, test::relative_error(left[i].values, right[i].values));
   return worst;
 }
 
@@ -74,8 +82,10 @@ TEST_CASE("random networks agree with the reference on the GPU") {
     const auto in = c.signal(frames, seed);
     const auto controls = test::random_controls(*c.model, random);
     const auto reference = test::run_reference(c.loaded, in, controls);
-    const gpu::BatchedOptions options{.chunk_frames = random.pick({16, 32, 128}), .memory_bytes = random.chance(0.5) ? size_t(1) : size_t(1) << 28};
-    INFO("network " << seed << ", " << frames << " frames, chunks of " << options.chunk_frames << ", memory " << options.memory_bytes << "\n"
+    const gpu::BatchedOptions options{.chunk_frames = random.pick({16, 32, 128}),
+                                      .memory_bytes = random.chance(0.5) ? size_t(1) : size_t(1) << 28};
+    INFO("network " << seed << ", " << frames << " frames, chunks of " << options.chunk_frames << ", memory "
+                    << options.memory_bytes << "\n"
                     << c.loaded.checkpoint.config_json());
     auto device = c.on_gpu(options);
     ssm::State state = c.model->initial_state();
@@ -90,11 +100,17 @@ TEST_CASE("a network at rest gives 0 to the last bit on the GPU, whatever its kn
   for (const int width : {3, 8, 40}) {
     const std::string d = std::to_string(width);
     test::ModelFile file = test::model_file(
-        R"({"model_type": "coil", "d_input": 1, "d_output": 2, "direct": true, "in_proj_bias": false, "out_proj_bias": false, "d_model": )" + d +
-            R"(, "layers": [{"repeat": 2, "parts": [{"type": "s4d", "name": "mixer", "d_state": 4}, {"type": "linear", "name": "in_proj", "d_out": )" + d +
-            R"(}, {"type": "film"}, {"type": "tanh", "rest": true}, {"type": "linear", "name": "out_proj", "bias": false}]},
+        R"({"model_type": "coil", "d_input": 1, "d_output": 2, "direct": true, "in_proj_bias": false,
+            "out_proj_bias": false, "d_model": )" +
+            d +
+            R"(, "layers": [{"repeat": 2, "parts": [{"type": "s4d", "name": "mixer", "d_state": 4},
+                {"type": "linear", "name": "in_proj", "d_out": )" +
+            d +
+            R"(}, {"type": "film"}, {"type": "tanh", "rest": true}, {"type": "linear", "name": "out_proj",
+                "bias": false}]},
             {"parts": [{"type": "linear", "name": "fixed"}, {"type": "tanh", "rest": true}]}],
-            "controls": {"count": 1, "polynomial": 2, "output": true}})", 4);
+            "controls": {"count": 1, "polynomial": 2, "output": true}})",
+        4);
     file.card_json = R"({"name": "amp", "controls": [{"name": "a", "min": 0, "max": 1, "default": 0.3}]})";
     const Case c(file);
     for (const gpu::Precision precision : {gpu::Precision::float32, gpu::Precision::tf32, gpu::Precision::bf16}) {
@@ -114,8 +130,10 @@ TEST_CASE("a network at rest gives 0 to the last bit on the GPU, whatever its kn
 TEST_CASE("Mamba-1 of every fused size and option agrees with the reference, as do its neighbours in size") {
   if (!test::gpu_here()) return;
   for (const int d_model : {16, 32, 64, 48})
-    for (const std::string more : {R"(, "dt_rank": 1)", R"(, "dt_rank": 4, "bias": true, "x_proj_bias": true)", R"(, "dt_rank": 2, "d_conv": 3, "conv_bias": false)",
-                                   R"(, "dt_rank": 3, "d_conv": 1)", R"(, "dt_rank": 1, "d_conv": 0)", R"(, "dt_rank": 5)", R"(, "dt_rank": 2, "rms_eps": 0.05)"}) {
+    for (const std::string more :
+         {R"(, "dt_rank": 1)", R"(, "dt_rank": 4, "bias": true, "x_proj_bias": true)",
+          R"(, "dt_rank": 2, "d_conv": 3, "conv_bias": false)", R"(, "dt_rank": 3, "d_conv": 1)",
+          R"(, "dt_rank": 1, "d_conv": 0)", R"(, "dt_rank": 5)", R"(, "dt_rank": 2, "rms_eps": 0.05)"}) {
       const Case c(test::model_file(mamba1(d_model, more), 5));
       for (const size_t frames : {1, 2, 3, 15, 16, 17, 31, 32, 33, 127, 128, 129, 300}) {
         INFO("d_model " << d_model << more << ", " << frames << " frames");
@@ -131,9 +149,11 @@ TEST_CASE("Mamba-1 of every fused size and option agrees with the reference, as 
 
 TEST_CASE("Mamba-2 in matrix form of many shapes and options agrees with the reference") {
   if (!test::gpu_here()) return;
-  for (const std::string more : {R"("headdim": 8, "d_state": 16)", R"("headdim": 16, "d_state": 16, "ngroups": 2)", R"("headdim": 24, "expand": 3, "d_state": 10)",
-                                 R"("headdim": 64, "d_state": 64, "conv_bias": false)", R"("headdim": 32, "d_state": 128, "d_conv": 3)",
-                                 R"("headdim": 8, "d_state": 33, "bias": true, "d_conv": 2)", R"("headdim": 4, "d_state": 16)"}) {
+  for (const std::string more :
+       {R"("headdim": 8, "d_state": 16)", R"("headdim": 16, "d_state": 16, "ngroups": 2)",
+        R"("headdim": 24, "expand": 3, "d_state": 10)", R"("headdim": 64, "d_state": 64, "conv_bias": false)",
+        R"("headdim": 32, "d_state": 128, "d_conv": 3)", R"("headdim": 8, "d_state": 33, "bias": true, "d_conv": 2)",
+        R"("headdim": 4, "d_state": 16)"}) {
     const Case c(test::model_file(mamba2(32, more), 15));
     for (const size_t frames : {1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 300}) {
       const auto in = c.signal(frames, 6);
@@ -153,7 +173,8 @@ TEST_CASE("products in tf32 and bf16 differ from float32 by what they round, and
   if (!test::gpu_here()) return;
   // how much a network makes of a rounding differs from one to the next, so each kind is asked for its median
   constexpr uint32_t kNetworks = 8;
-  for (const std::string& config : {mamba1(16, ""), mamba1(64, "", 1), mamba1(24, "", 1), mamba2(32, R"("headdim": 8, "d_state": 16)")}) {
+  for (const std::string& config :
+       {mamba1(16, ""), mamba1(64, "", 1), mamba1(24, "", 1), mamba2(32, R"("headdim": 8, "d_state": 16)")}) {
     std::map<gpu::Precision, std::vector<double>> errors;
     for (uint32_t seed = 16; seed < 16 + kNetworks; ++seed) {
       const Case c(test::model_file(config, seed));
@@ -172,7 +193,8 @@ TEST_CASE("products in tf32 and bf16 differ from float32 by what they round, and
         CHECK(state_difference(other, state) <= kTolerance);
       }
     }
-    for (const auto& [precision, tolerance] : {std::pair(gpu::Precision::tf32, 2e-3), std::pair(gpu::Precision::bf16, 2e-2)}) {
+    for (const auto& [precision, tolerance] :
+         {std::pair(gpu::Precision::tf32, 2e-3), std::pair(gpu::Precision::bf16, 2e-2)}) {
       std::vector<double>& sorted = errors[precision];
       std::ranges::sort(sorted);
       INFO(gpu::to_string(precision) << ", up to " << sorted.back() << "\n" << config);
@@ -194,8 +216,9 @@ TEST_CASE("signals of many lengths agree with the CPU, in one batch and alone, i
       after.push_back(c.model->initial_state());
       expected.push_back(c.on_cpu(after.back(), in.back()));
     }
-    for (const gpu::BatchedOptions& options : {gpu::BatchedOptions{}, gpu::BatchedOptions{.memory_bytes = 1}, gpu::BatchedOptions{.memory_bytes = 4 << 20},
-                                               gpu::BatchedOptions{.chunk_frames = 16}, gpu::BatchedOptions{.chunk_frames = 500}}) {
+    for (const gpu::BatchedOptions& options :
+         {gpu::BatchedOptions{}, gpu::BatchedOptions{.memory_bytes = 1}, gpu::BatchedOptions{.memory_bytes = 4 << 20},
+          gpu::BatchedOptions{.chunk_frames = 16}, gpu::BatchedOptions{.chunk_frames = 500}}) {
       auto device = c.on_gpu(options);
       std::vector<ssm::State> states(lengths.size(), c.model->initial_state());
       std::vector<std::vector<float>> out;
@@ -223,7 +246,8 @@ TEST_CASE("batches of 1 to 257 signals agree with the CPU") {
     std::vector<std::vector<float>> in, out;
     std::vector<ssm::State> states(batch_size, c.model->initial_state());
     std::vector<gpu::Frames> batch;
-    for (size_t i = 0; i < batch_size; ++i) in.push_back(c.signal(1 + 37 * i % 300, uint32_t(i))), out.push_back(c.room(in.back().size()));
+    for (size_t i = 0; i < batch_size; ++i)
+      in.push_back(c.signal(1 + 37 * i % 300, uint32_t(i))), out.push_back(c.room(in.back().size()));
     for (size_t i = 0; i < batch_size; ++i) batch.push_back({&states[i], in[i], out[i]});
     device.process(batch);
     double worst = 0;
@@ -263,14 +287,20 @@ TEST_CASE("a signal moves from the GPU to the CPU and back in its middle") {
 
 TEST_CASE("what earlier batches left in the GPU's memory does not show") {
   if (!test::gpu_here()) return;
-  const std::string no_projection = R"({"model_type": "coil", "d_model": 16, "layers": [{"parts": [{"type": "mamba1", "name": "a", "d_state": 16}]}]})";
-  for (const std::string& config : {mamba1(16, ""), mamba1(24, ""), mamba2(24, R"("headdim": 16, "d_state": 20)"), no_projection, std::string(R"({"model_type": "coil", "d_model": 6, "layers": [{"parts": [
-           {"type": "rmsnorm", "name": "n"}, {"type": "mamba2", "name": "a", "d_state": 5, "headdim": 3}, {"type": "s4d", "name": "b", "d_state": 6}]}]})")}) {
+  const std::string no_projection =
+      R"({"model_type": "coil", "d_model": 16, "layers": [{"parts": [{"type": "mamba1", "name": "a",
+          "d_state": 16}]}]})";
+  for (const std::string& config :
+       {mamba1(16, ""), mamba1(24, ""), mamba2(24, R"("headdim": 16, "d_state": 20)"), no_projection,
+        std::string(R"({"model_type": "coil", "d_model": 6, "layers": [{"parts": [
+           {"type": "rmsnorm", "name": "n"}, {"type": "mamba2", "name": "a", "d_state": 5, "headdim": 3},
+               {"type": "s4d", "name": "b", "d_state": 6}]}]})")}) {
     const Case c(test::model_file(config, 9));
     const auto in = c.signal(700, 1);
     auto fresh = c.on_gpu(), used = c.on_gpu();
     ssm::State poisoned = c.model->initial_state();
-    for (const auto& tensor : poisoned.tensors()) poisoned.set(tensor.name, std::vector<float>(tensor.values.size(), std::nanf("")));
+    for (const auto& tensor : poisoned.tensors())
+      poisoned.set(tensor.name, std::vector<float>(tensor.values.size(), std::nanf("")));
     const auto nothing = run(used, c, poisoned, c.signal(5000, 2));
     CHECK(std::isnan(nothing.front()));  // the poison was there
     ssm::State one = c.model->initial_state(), other = one;
@@ -297,7 +327,8 @@ TEST_CASE("values that are not finite read as 0") {
   if (!test::gpu_here()) return;
   const Case c(test::model_file(mamba1(16, ""), 11));
   auto broken = c.signal(200, 4), mended = broken;
-  for (const size_t at : {0, 17, 199}) broken[at] = at == 17 ? std::nanf("") : std::numeric_limits<float>::infinity(), mended[at] = 0;
+  for (const size_t at : {0, 17, 199})
+    broken[at] = at == 17 ? std::nanf("") : std::numeric_limits<float>::infinity(), mended[at] = 0;
   auto device = c.on_gpu();
   ssm::State one = c.model->initial_state(), other = one;
   CHECK(test::same_bits(run(device, c, one, broken), run(device, c, other, mended)));

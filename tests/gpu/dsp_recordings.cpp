@@ -35,11 +35,12 @@ std::vector<float> process(const Preset& preset, const Recording& recording, std
   test::Random random(uint32_t(recording.frames));
   const auto in = test::random_signal(recording.frames * size_t(recording.channels), random);
   const float controls[] = {7, 4, -2};
-  dsp::OfflineProcessor processor(preset.model, recording.sample_rate_hz, recording.channels, recording.block_frames, controls,
-                                  dsp::RateMode::model_default, std::move(executor));
+  dsp::OfflineProcessor processor(preset.model, recording.sample_rate_hz, recording.channels, recording.block_frames,
+                                  controls, dsp::RateMode::model_default, std::move(executor));
   std::vector<float> out;
   const size_t read = 10000 * size_t(recording.channels);
-  for (size_t begin = 0; begin < in.size(); begin += read) processor.process(std::span(in).subspan(begin, std::min(read, in.size() - begin)), out);
+  for (size_t begin = 0; begin < in.size(); begin += read)
+    processor.process(std::span(in).subspan(begin, std::min(read, in.size() - begin)), out);
   processor.finish(out);
   return out;
 }
@@ -48,11 +49,13 @@ TEST_CASE("recordings of several rates, channels and lengths that share the GPUs
   if (!test::gpu_here()) return;
   const Preset preset;
   const auto executor = std::make_shared<gpu::Executor>(preset.model, preset.checkpoint, fail_on_message);
-  const std::vector<Recording> recordings{{48000, 1, 100000, 4096}, {44100, 2, 70000, 16384}, {96000, 1, 150000, 1 << 20}, {48000, 2, 1, 100},
-                                          {48000, 1, 0, 100},       {8000, 1, 30000, 1000},   {48000, 3, 50001, 777},      {192000, 1, 40000, 5000}};
+  const std::vector<Recording> recordings{
+      {48000, 1, 100000, 4096}, {44100, 2, 70000, 16384}, {96000, 1, 150000, 1 << 20}, {48000, 2, 1, 100},
+      {48000, 1, 0, 100},       {8000, 1, 30000, 1000},   {48000, 3, 50001, 777},      {192000, 1, 40000, 5000}};
   std::vector<std::vector<float>> found(recordings.size());
   std::vector<std::thread> threads;
-  for (size_t i = 0; i < recordings.size(); ++i) threads.emplace_back([&, i] { found[i] = process(preset, recordings[i], executor); });
+  for (size_t i = 0; i < recordings.size(); ++i)
+    threads.emplace_back([&, i] { found[i] = process(preset, recordings[i], executor); });
   for (std::thread& thread : threads) thread.join();
   for (size_t i = 0; i < recordings.size(); ++i) {
     INFO("recording " << i);
@@ -65,8 +68,10 @@ TEST_CASE("recordings of several rates, channels and lengths that share the GPUs
 
 TEST_CASE("a model that overflows on the GPU starts anew where it does on the CPU") {
   if (!test::gpu_here()) return;
-  const test::Loaded loaded = test::load(test::model_file(R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": 4, "norm_f": false,
-      "layers": [{"parts": [{"type": "s4d", "name": "mixer", "d_state": 4}]}]})", 3));
+  const test::Loaded loaded =
+      test::load(test::model_file(R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": 4, "norm_f": false,
+      "layers": [{"parts": [{"type": "s4d", "name": "mixer", "d_state": 4}]}]})",
+                                  3));
   const auto model = loaded.model();
   gpu::Executor executor(model, loaded.checkpoint, fail_on_message);
   std::vector<float> in(4000, 0.5f), found(in.size()), expected(in.size());
@@ -83,7 +88,8 @@ TEST_CASE("a model that overflows on the GPU starts anew where it does on the CP
 TEST_CASE("without a GPU the executor says why it cannot be made") {
   if (!gpu::devices().empty()) return;
   const Preset preset;
-  CHECK_THROWS_WITH(gpu::Executor(preset.model, preset.checkpoint, fail_on_message), Catch::Contains(gpu::why_no_device()));
+  CHECK_THROWS_WITH(gpu::Executor(preset.model, preset.checkpoint, fail_on_message),
+                    Catch::Contains(gpu::why_no_device()));
 }
 
 }  // namespace

@@ -40,14 +40,16 @@ TEST_CASE("a GPU that fails in the middle of a recording is given up, and the CP
   });
   test::Random random(1);
   const auto in = test::random_signal(300000, random);
-  dsp::OfflineProcessor on_gpu(model, 48000, 1, 1 << 20, {}, dsp::RateMode::model_default, executor), on_cpu(model, 48000, 1, 4096);
+  dsp::OfflineProcessor on_gpu(model, 48000, 1, 1 << 20, {}, dsp::RateMode::model_default, executor),
+      on_cpu(model, 48000, 1, 4096);
   std::vector<float> found, expected;
   on_gpu.process(std::span(in).first(1000), found);  // needs little memory
   REQUIRE(executor->working_gpus() == executor->gpus());
   {
     const auto taken = take_all_memory();
     // each GPU fails once
-    for (int i = 0; i < executor->gpus(); ++i) on_gpu.process(std::span(in).subspan(1000 + size_t(i) * 140000, 140000), found);
+    for (int i = 0; i < executor->gpus(); ++i)
+      on_gpu.process(std::span(in).subspan(1000 + size_t(i) * 140000, 140000), found);
   }
   const size_t done = found.size();
   on_gpu.process(std::span(in).subspan(done), found);

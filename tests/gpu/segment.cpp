@@ -16,7 +16,8 @@ TEST_CASE("a plan covers every frame of every signal once, in order") {
   for (int round = 0; round < 200; ++round) {
     const int chunk_frames = random.whole(1, 40);
     std::vector<gpu::SignalPart> parts;
-    for (int i = random.whole(1, 9); i > 0; --i) parts.push_back({size_t(random.whole(1, 3000)), random.whole(0, 99), random.whole(0, 99)});
+    for (int i = random.whole(1, 9); i > 0; --i)
+      parts.push_back({size_t(random.whole(1, 3000)), random.whole(0, 99), random.whole(0, 99)});
     const gpu::Plan plan = gpu::plan_segment(parts, chunk_frames);
     REQUIRE(plan.signals.size() == parts.size());
     size_t chunk = 0;

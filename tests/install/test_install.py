@@ -34,13 +34,32 @@ class Install(unittest.TestCase):
             file.setsampwidth(2)
             file.setframerate(48000)
             file.writeframes(samples.astype("<i2").tobytes())
-        run(os.environ["COIL"], "process", "-q", self.folder / "in.wav", "-o", self.folder / "out.wav", "-m", PRESET, "--bits", "32f")
+        run(
+            os.environ["COIL"],
+            "process",
+            "-q",
+            self.folder / "in.wav",
+            "-o",
+            self.folder / "out.wav",
+            "-m",
+            PRESET,
+            "--bits",
+            "32f",
+        )
         data = (self.folder / "out.wav").read_bytes()
         return numpy.frombuffer(data[data.index(b"data") + 8 :][: 4 * len(samples)], "<f4")
 
     def test_example_against_the_installed_package(self):
         run("cmake", "--install", BUILD, "--prefix", self.folder / "usr", "--component", "development")
-        run("cmake", "-S", SOURCE / "examples/embed", "-B", self.folder / "embed", f"-DCMAKE_PREFIX_PATH={self.folder}/usr", "-DCMAKE_BUILD_TYPE=Release")
+        run(
+            "cmake",
+            "-S",
+            SOURCE / "examples/embed",
+            "-B",
+            self.folder / "embed",
+            f"-DCMAKE_PREFIX_PATH={self.folder}/usr",
+            "-DCMAKE_BUILD_TYPE=Release",
+        )
         run("cmake", "--build", self.folder / "embed")
 
         samples = (numpy.random.default_rng(1).normal(0, 0.1, 20000) * 32768).astype(numpy.int16)
@@ -66,7 +85,10 @@ class Install(unittest.TestCase):
         (self.folder / "CMakeLists.txt").write_text(
             "cmake_minimum_required(VERSION 3.25)\nproject(other LANGUAGES CXX)\nfind_package(coil REQUIRED COMPONENTS ssm teapot)\n"
         )
-        done = subprocess.run(["cmake", "-S", self.folder, "-B", self.folder / "b", f"-DCMAKE_PREFIX_PATH={self.folder}/usr"], capture_output=True)
+        done = subprocess.run(
+            ["cmake", "-S", self.folder, "-B", self.folder / "b", f"-DCMAKE_PREFIX_PATH={self.folder}/usr"],
+            capture_output=True,
+        )
         self.assertNotEqual(done.returncode, 0)
         self.assertIn(b"teapot", done.stderr)
 

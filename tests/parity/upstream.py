@@ -16,8 +16,16 @@ import tempfile
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import (FalconMambaConfig, FalconMambaForCausalLM, Mamba2Config, Mamba2ForCausalLM, Mamba2Model, MambaConfig, MambaForCausalLM,
-                          MambaModel)
+from transformers import (
+    FalconMambaConfig,
+    FalconMambaForCausalLM,
+    Mamba2Config,
+    Mamba2ForCausalLM,
+    Mamba2Model,
+    MambaConfig,
+    MambaForCausalLM,
+    MambaModel,
+)
 
 BATCH, FRAMES, VOCAB = 2, 43, 53
 TOLERANCE = 1e-5
@@ -26,19 +34,70 @@ COMMON = dict(vocab_size=VOCAB, num_hidden_layers=2, hidden_size=24, state_size=
 MAMBA2 = COMMON | dict(head_dim=8, num_heads=6, chunk_size=16, n_groups=1)
 
 MODELS = {
-    "mamba": (MambaForCausalLM, MambaConfig, COMMON, [
-        {}, {"use_bias": True}, {"use_conv_bias": False}, {"conv_kernel": 3}, {"conv_kernel": 2}, {"expand": 1}, {"expand": 3},
-        {"time_step_rank": 5}, {"state_size": 1}, {"tie_word_embeddings": False}, {"layer_norm_epsilon": 1e-3}, {"num_hidden_layers": 1},
-        {"hidden_size": 17}, {"residual_in_fp32": False}, {"hidden_act": "swish"}]),
-    "falcon_mamba": (FalconMambaForCausalLM, FalconMambaConfig, COMMON, [
-        {}, {"mixer_rms_eps": 1e-2}, {"use_bias": True}, {"use_conv_bias": False}, {"conv_kernel": 3}, {"expand": 3}, {"time_step_rank": 5},
-        {"tie_word_embeddings": False}]),
-    "mamba2": (Mamba2ForCausalLM, Mamba2Config, MAMBA2, [
-        {}, {"n_groups": 2}, {"n_groups": 3}, {"n_groups": 6}, {"use_bias": True, "n_groups": 3}, {"use_conv_bias": False},
-        {"conv_kernel": 3}, {"conv_kernel": 2, "n_groups": 2}, {"time_step_limit": (0.02, 0.5)}, {"time_step_limit": (0.0, 0.1), "n_groups": 2},
-        {"tie_word_embeddings": True}, {"head_dim": 48, "num_heads": 1}, {"head_dim": 1, "num_heads": 48, "n_groups": 4},
-        {"head_dim": 12, "num_heads": 4, "n_groups": 4}, {"expand": 4, "num_heads": 12, "n_groups": 2}, {"state_size": 7},
-        {"layer_norm_epsilon": 1e-3}, {"chunk_size": 256}, {"rms_norm": False}, {"norm_before_gate": True}]),
+    "mamba": (
+        MambaForCausalLM,
+        MambaConfig,
+        COMMON,
+        [
+            {},
+            {"use_bias": True},
+            {"use_conv_bias": False},
+            {"conv_kernel": 3},
+            {"conv_kernel": 2},
+            {"expand": 1},
+            {"expand": 3},
+            {"time_step_rank": 5},
+            {"state_size": 1},
+            {"tie_word_embeddings": False},
+            {"layer_norm_epsilon": 1e-3},
+            {"num_hidden_layers": 1},
+            {"hidden_size": 17},
+            {"residual_in_fp32": False},
+            {"hidden_act": "swish"},
+        ],
+    ),
+    "falcon_mamba": (
+        FalconMambaForCausalLM,
+        FalconMambaConfig,
+        COMMON,
+        [
+            {},
+            {"mixer_rms_eps": 1e-2},
+            {"use_bias": True},
+            {"use_conv_bias": False},
+            {"conv_kernel": 3},
+            {"expand": 3},
+            {"time_step_rank": 5},
+            {"tie_word_embeddings": False},
+        ],
+    ),
+    "mamba2": (
+        Mamba2ForCausalLM,
+        Mamba2Config,
+        MAMBA2,
+        [
+            {},
+            {"n_groups": 2},
+            {"n_groups": 3},
+            {"n_groups": 6},
+            {"use_bias": True, "n_groups": 3},
+            {"use_conv_bias": False},
+            {"conv_kernel": 3},
+            {"conv_kernel": 2, "n_groups": 2},
+            {"time_step_limit": (0.02, 0.5)},
+            {"time_step_limit": (0.0, 0.1), "n_groups": 2},
+            {"tie_word_embeddings": True},
+            {"head_dim": 48, "num_heads": 1},
+            {"head_dim": 1, "num_heads": 48, "n_groups": 4},
+            {"head_dim": 12, "num_heads": 4, "n_groups": 4},
+            {"expand": 4, "num_heads": 12, "n_groups": 2},
+            {"state_size": 7},
+            {"layer_norm_epsilon": 1e-3},
+            {"chunk_size": 256},
+            {"rms_norm": False},
+            {"norm_before_gate": True},
+        ],
+    ),
 }
 
 
@@ -80,8 +139,16 @@ def state_spaces(folder, ssm_cfg):
     padded[:VOCAB] = tensors["backbone.embedding.weight"]
     tensors["backbone.embedding.weight"], tensors["lm_head.weight"] = padded, padded.clone()
     save_file(tensors, file)
-    config = {"d_model": COMMON["hidden_size"], "n_layer": 2, "vocab_size": VOCAB, "ssm_cfg": ssm_cfg, "rms_norm": True, "residual_in_fp32": True,
-              "fused_add_norm": True, "pad_vocab_size_multiple": 8}
+    config = {
+        "d_model": COMMON["hidden_size"],
+        "n_layer": 2,
+        "vocab_size": VOCAB,
+        "ssm_cfg": ssm_cfg,
+        "rms_norm": True,
+        "residual_in_fp32": True,
+        "fused_add_norm": True,
+        "pad_vocab_size_multiple": 8,
+    }
     (folder / "config.json").write_text(json.dumps(config))
 
 
@@ -101,14 +168,17 @@ def directories():
     yield "no prefix, no head, mamba2", Mamba2Model(Mamba2Config(**MAMBA2)), lambda folder: None
     for prefix in ("model.", "", "module.backbone.", "model.backbone."):
         yield f"prefix '{prefix}'", Mamba2ForCausalLM(Mamba2Config(**MAMBA2)), lambda folder, prefix=prefix: renamed(
-            folder, lambda name: name.replace("backbone.", prefix))
+            folder, lambda name: name.replace("backbone.", prefix)
+        )
     for limits in ([0.0, "Infinity"], ["0.0", "inf"], [0.0, None], [float("-inf"), float("inf")], [float("nan"), 1]):
-        yield f"time_step_limit {limits}", Mamba2ForCausalLM(Mamba2Config(**MAMBA2)), lambda folder, limits=limits: reconfigured(
-            folder, time_step_limit=limits)
+        yield f"time_step_limit {limits}", Mamba2ForCausalLM(
+            Mamba2Config(**MAMBA2)
+        ), lambda folder, limits=limits: reconfigured(folder, time_step_limit=limits)
     yield "no model_type", MambaForCausalLM(MambaConfig(**COMMON)), lambda folder: reconfigured(folder, model_type=None)
     yield "state-spaces", MambaForCausalLM(MambaConfig(**COMMON)), lambda folder: state_spaces(folder, {})
-    yield "state-spaces, Mamba2", Mamba2ForCausalLM(Mamba2Config(**(MAMBA2 | {"tie_word_embeddings": True, "n_groups": 3}))), lambda folder: state_spaces(
-        folder, {"layer": "Mamba2", "d_state": 16, "headdim": 8, "ngroups": 3})
+    yield "state-spaces, Mamba2", Mamba2ForCausalLM(
+        Mamba2Config(**(MAMBA2 | {"tie_word_embeddings": True, "n_groups": 3}))
+    ), lambda folder: state_spaces(folder, {"layer": "Mamba2", "d_state": 16, "headdim": 8, "ngroups": 3})
 
 
 def main():
@@ -130,7 +200,10 @@ def main():
             wanted_refusal = "nan" in name
             ok = (error == float("inf")) if wanted_refusal else error <= TOLERANCE
             failed += not ok
-            print(f"{'ok' if ok else 'FAILED':6}  {error:8.1e}  {name}{'  [' + words.replace(str(folder), 'DIR') + ']' if words else ''}", flush=True)
+            print(
+                f"{'ok' if ok else 'FAILED':6}  {error:8.1e}  {name}{'  [' + words.replace(str(folder), 'DIR') + ']' if words else ''}",
+                flush=True,
+            )
     sys.exit(failed > 0)
 
 

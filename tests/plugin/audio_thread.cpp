@@ -1,5 +1,5 @@
-// What the audio thread must not do inside the processor: use the heap, lock, throw. The built plugins leave the heap alone as well; their locks
-// are JUCE's, which it takes around each block.
+// What the audio thread must not do inside the processor: use the heap, lock, throw. The built plugins leave the heap
+// alone as well; their locks are JUCE's, which it takes around each block.
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>

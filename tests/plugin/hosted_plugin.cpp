@@ -37,10 +37,13 @@ juce::PluginDescription scan(const std::string& name) {
   juce::AudioPluginFormat& format = format_named(name);
   juce::OwnedArray<juce::PluginDescription> found;
   if (name == "LV2") {
-    const juce::FileSearchPath folder(juce::File(COIL_BUILT_LV2).getParentDirectory().getParentDirectory().getFullPathName());
-    for (const juce::String& identifier : format.searchPathsForPlugins(folder, true, false)) format.findAllTypesForFile(found, identifier);
+    const juce::FileSearchPath folder(
+        juce::File(COIL_BUILT_LV2).getParentDirectory().getParentDirectory().getFullPathName());
+    for (const juce::String& identifier : format.searchPathsForPlugins(folder, true, false))
+      format.findAllTypesForFile(found, identifier);
   } else {
-    const juce::File bundle = juce::File(COIL_BUILT_VST3).getParentDirectory().getParentDirectory().getParentDirectory();
+    const juce::File bundle =
+        juce::File(COIL_BUILT_VST3).getParentDirectory().getParentDirectory().getParentDirectory();
     format.findAllTypesForFile(found, bundle.getFullPathName());
   }
   for (int i = found.size(); --i >= 0;)
@@ -49,15 +52,17 @@ juce::PluginDescription scan(const std::string& name) {
   return *found[0];
 }
 
-HostedPlugin::HostedPlugin(const std::string& format, double rate_hz, int block_frames, int channels) : format_(format) {
+HostedPlugin::HostedPlugin(const std::string& format, double rate_hz, int block_frames, int channels)
+    : format_(format) {
   const juce::PluginDescription description = scan(format);
   juce::String error;
   bool done = false;
-  format_named(format).createPluginInstanceAsync(description, rate_hz, block_frames, [&](auto instance, const juce::String& message) {
-    plugin_ = std::move(instance);
-    error = message;
-    done = true;
-  });
+  format_named(format).createPluginInstanceAsync(description, rate_hz, block_frames,
+                                                 [&](auto instance, const juce::String& message) {
+                                                   plugin_ = std::move(instance);
+                                                   error = message;
+                                                   done = true;
+                                                 });
   for (int i = 0; !done && i < 10000; ++i) run_messages(1);
   INFO(error);
   REQUIRE(plugin_);

@@ -54,7 +54,8 @@ TEST_CASE("a host finds one effect with its fixed parameters") {
   CHECK(description.numInputChannels == 2);
   CHECK(description.numOutputChannels == 2);
   HostedPlugin plugin(format, kRate, int(kBlock));
-  for (const char* name : {"Input gain", "Output gain", "Mix", "Gate threshold", "Normalise level", "Channels", "Control 1", "Control 16"}) {
+  for (const char* name : {"Input gain", "Output gain", "Mix", "Gate threshold", "Normalise level", "Channels",
+                           "Control 1", "Control 16"}) {
     INFO(format << ": " << name);
     REQUIRE(plugin.parameter(name));
     CHECK(plugin.parameter(name)->isAutomatable());
@@ -120,7 +121,9 @@ TEST_CASE("a host's automation is heard") {
   auto* level = plugin.parameter(format == "LV2" ? "Control 3" : "level");  // LV2 fixes the names in a file
   REQUIRE(level);
   const Planes in = test::noise(2, 48000);
-  const auto peak = [&](const Planes& planes) { return test::largest_difference(planes[0], test::Signal(planes[0].size())); };
+  const auto peak = [&](const Planes& planes) {
+    return test::largest_difference(planes[0], test::Signal(planes[0].size()));
+  };
   const double loud = peak(plugin.run(in, kBlock));
   level->setValueNotifyingHost(20.0f / 52);  // -20 dB
   plugin.run(test::noise(2, 4800), kBlock);
@@ -230,8 +233,11 @@ TEST_CASE("further instances share the model's weights and its file") {
     const test::TempDir dir;
     std::string layers;
     for (const char* name : {"a", "b", "c", "d", "e", "f"})
-      layers += (layers.empty() ? "" : ", ") + (R"({"parts": [{"type": "linear", "name": ")" + std::string(name) + R"("}]})");
-    test::model_file(R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": 416, "layers": [)" + layers + "]}", 3).write(dir / "big.safetensors");
+      layers +=
+          (layers.empty() ? "" : ", ") + (R"({"parts": [{"type": "linear", "name": ")" + std::string(name) + R"("}]})");
+    test::model_file(
+        R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": 416, "layers": [)" + layers + "]}", 3)
+        .write(dir / "big.safetensors");
     plugin::ModelLibrary library(plugin::LibraryFolders{});
     session.slots[0] = plugin::slot_with(library.load(juce::File((dir / "big.safetensors").string())), "");
   }

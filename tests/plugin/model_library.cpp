@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 
 juce::File file_at(const fs::path& path) { return juce::File(path.string()); }
 
-// factory: Green Overdrive, a forecaster, which is no sound; factory/bass: broken; user: presets/mine.coil, two networks
+// factory: Green Overdrive, a forecaster, which is no sound; factory/bass: broken; user: presets/mine.coil, two
+// networks
 struct Shelf {
   Shelf() {
     fs::create_directories(dir / "factory" / "bass");
@@ -27,11 +28,16 @@ struct Shelf {
     juce::File(file_at(dir / "factory" / "bass" / "broken.safetensors")).replaceWithText("no model");
     juce::File(file_at(dir / "user" / "presets" / "mine.coil")).replaceWithText("no preset");
     for (const char* name : {"net 10", "net 9"}) {  // no card, no name
-      test::model_file(R"({"model_type": "s4d", "d_model": 1, "d_state": 1, "mode": "real"})", 1).write(dir / "user" / (std::string(name) + ".safetensors"));
+      test::model_file(R"({"model_type": "s4d", "d_model": 1, "d_state": 1, "mode": "real"})", 1)
+          .write(dir / "user" / (std::string(name) + ".safetensors"));
     }
     juce::File(file_at(dir / "user" / "notes.txt")).replaceWithText("not listed");
   }
-  plugin::LibraryFolders folders() const { return {{file_at(dir / "none"), file_at(dir / "factory")}, file_at(dir / "user"), file_at(dir / "settings" / "plugin.json")}; }
+  plugin::LibraryFolders folders() const {
+    return {{file_at(dir / "none"), file_at(dir / "factory")},
+            file_at(dir / "user"),
+            file_at(dir / "settings" / "plugin.json")};
+  }
   test::TempDir dir;
 };
 
@@ -44,7 +50,8 @@ std::vector<std::string> names(const std::vector<plugin::LibraryEntry>& entries)
 TEST_CASE("the library lists models by their card's name and presets by their file's, with folders, factory first") {
   const Shelf shelf;
   plugin::ModelLibrary library(shelf.folders());
-  CHECK(names(library.entries()) == std::vector<std::string>{"/Green Overdrive", "bass/broken", "/net 9", "/net 10", "presets/mine"});
+  CHECK(names(library.entries()) ==
+        std::vector<std::string>{"/Green Overdrive", "bass/broken", "/net 9", "/net 10", "presets/mine"});
   CHECK(library.entries()[0].factory);
   CHECK_FALSE(library.entries()[2].factory);
   CHECK(library.entries()[4].is_preset);
@@ -127,7 +134,8 @@ TEST_CASE("equal weights under different cards are different models") {
   network.write(shelf.dir / "one.safetensors");
   network.card_json = R"({"name": "other"})";
   network.write(shelf.dir / "other.safetensors");
-  const auto one = library.load(file_at(shelf.dir / "one.safetensors")), other = library.load(file_at(shelf.dir / "other.safetensors"));
+  const auto one = library.load(file_at(shelf.dir / "one.safetensors")),
+             other = library.load(file_at(shelf.dir / "other.safetensors"));
   CHECK(one->model->hash() == other->model->hash());
   CHECK(one->name == "one");
   CHECK(other->name == "other");

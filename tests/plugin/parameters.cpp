@@ -51,11 +51,14 @@ TEST_CASE("decimals follow the range") {
   CHECK(text(0, 20000) == "6667");
 }
 
-TEST_CASE("typed texts are read with blanks, unit or comma, what is no number changes nothing, what is too much is the most") {
+TEST_CASE(
+    "typed texts are read with blanks, unit or comma, what is no number changes nothing, what is too much is the "
+    "most") {
   ControlParameter parameter(0);
   parameter.set_meaning(control(-40, 12, 0, "dB"));
   parameter.setValue(0.25f);
-  for (const char* text : {"-14", " -14 dB", "-14,0", "-14.0dB", "-1.4e1"}) CHECK(parameter.getValueForText(text) == Approx(0.5f));
+  for (const char* text : {"-14", " -14 dB", "-14,0", "-14.0dB", "-1.4e1"})
+    CHECK(parameter.getValueForText(text) == Approx(0.5f));
   CHECK(parameter.getValueForText("loud") == 0.25f);
   CHECK(parameter.getValueForText("") == 0.25f);
   CHECK(parameter.getValueForText("1000") == 1);

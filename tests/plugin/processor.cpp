@@ -180,7 +180,8 @@ TEST_CASE("a preset that the player saves brings back model and knobs, and leave
 
 TEST_CASE("MIDI program change and the next button choose from the library") {
   const test::TempDir shelf;
-  for (const char* name : {"a", "b", "c"}) std::filesystem::copy_file(test::overdrive_path(), shelf.path() / (std::string(name) + ".safetensors"));
+  for (const char* name : {"a", "b", "c"})
+    std::filesystem::copy_file(test::overdrive_path(), shelf.path() / (std::string(name) + ".safetensors"));
   setenv("COIL_PRESETS", shelf.path().c_str(), 1);
   Processor processor;
   setenv("COIL_PRESETS", COIL_PRESETS_DIR, 1);
@@ -188,7 +189,8 @@ TEST_CASE("MIDI program change and the next button choose from the library") {
   const std::vector<plugin::LibraryEntry> entries = processor.library().entries();
   REQUIRE(entries.size() == 3);
   const auto plays = [&](size_t entry) {
-    return wait_for([&] { return processor.status(0).kind == Kind::playing && processor.status(0).file == entries[entry].file; });
+    return wait_for(
+        [&] { return processor.status(0).kind == Kind::playing && processor.status(0).file == entries[entry].file; });
   };
   juce::MidiBuffer midi;
   for (const int program : {1, 0, 2}) {
@@ -223,7 +225,8 @@ TEST_CASE("every value of every parameter comes back to the bit") {
   };
   open(processor, test::overdrive_session());
   for (int i = 0; i <= 1000; ++i) {
-    for (auto* parameter : processor.getParameters()) parameter->setValue(float(i) / 1000.0f + (i < 1000 ? 1e-4f * float(i % 7) : 0));
+    for (auto* parameter : processor.getParameters())
+      parameter->setValue(float(i) / 1000.0f + (i < 1000 ? 1e-4f * float(i % 7) : 0));
     open(other, saved(processor));
     REQUIRE_FALSE(bits_differ());
   }
@@ -232,11 +235,14 @@ TEST_CASE("every value of every parameter comes back to the bit") {
 // What a host hears of.
 struct LatencyChanges final : juce::AudioProcessorListener {
   void audioProcessorParameterChanged(juce::AudioProcessor*, int, float) override {}
-  void audioProcessorChanged(juce::AudioProcessor*, const ChangeDetails& details) override { count += details.latencyChanged; }
+  void audioProcessorChanged(juce::AudioProcessor*, const ChangeDetails& details) override {
+    count += details.latencyChanged;
+  }
   int count = 0;
 };
 
-TEST_CASE("how models meet another rate is the player's choice: the latency follows, sessions keep it, undo takes it back") {
+TEST_CASE(
+    "how models meet another rate is the player's choice: the latency follows, sessions keep it, undo takes it back") {
   Processor processor, other;
   LatencyChanges heard;
   processor.addListener(&heard);
@@ -314,7 +320,9 @@ TEST_CASE("instances share what they load") {
 
 TEST_CASE("mono to stereo is mono on both sides, other layouts are refused") {
   Processor mono, wide;
-  const auto layout = [](juce::AudioChannelSet in, juce::AudioChannelSet out) { return juce::AudioProcessor::BusesLayout{{in}, {out}}; };
+  const auto layout = [](juce::AudioChannelSet in, juce::AudioChannelSet out) {
+    return juce::AudioProcessor::BusesLayout{{in}, {out}};
+  };
   const auto one = juce::AudioChannelSet::mono(), two = juce::AudioChannelSet::stereo();
   REQUIRE(mono.setBusesLayout(layout(one, one)));
   REQUIRE(wide.setBusesLayout(layout(one, two)));
@@ -430,7 +438,8 @@ TEST_CASE("a block larger than announced is served like small ones") {
   juce::MidiBuffer midi;
   large.processBlock(audio, midi);
   const test::Planes expected = run(small, in);
-  for (int c = 0; c < 2; ++c) CHECK(test::largest_difference({audio.getReadPointer(c), 5000}, expected[size_t(c)]) < 1e-5);
+  for (int c = 0; c < 2; ++c)
+    CHECK(test::largest_difference({audio.getReadPointer(c), 5000}, expected[size_t(c)]) < 1e-5);
 }
 
 TEST_CASE("the tap holds what went in and came out, the load is measured") {

@@ -116,7 +116,9 @@ TEST_CASE("a model is found in the session, at its path, where it moved to, or n
     session.slots[0].path = "/nowhere/green.safetensors";
     session = saved_and_opened(session);
     plugin::resolve(session.slots[0], library);
-    CHECK_THAT(session.slots[0].missing, Catch::Contains("Green Overdrive") && Catch::Contains("/nowhere/green.safetensors") && Catch::Contains("missing"));
+    CHECK_THAT(session.slots[0].missing, Catch::Contains("Green Overdrive") &&
+                                             Catch::Contains("/nowhere/green.safetensors") &&
+                                             Catch::Contains("missing"));
     CHECK_FALSE(session.slots[0].loaded);
     const Session again = saved_and_opened(session);
     CHECK(again.slots[0].hash == hash);
@@ -134,7 +136,9 @@ TEST_CASE("a model is found in the session, at its path, where it moved to, or n
   }
 }
 
-TEST_CASE("controls go by name: those that the model has not are ignored, those that the session has not are at their defaults") {
+TEST_CASE(
+    "controls go by name: those that the model has not are ignored, those that the session has not are at their "
+    "defaults") {
   const Session session = test::overdrive_session();
   plugin::SlotContent slot = session.slots[0];
   slot.controls = {{"tone", 8}, {"level", 1000}, {"presence", 3}};

@@ -8,7 +8,8 @@ namespace coil::test {
 plugin::Session overdrive_session(const std::map<std::string, float>& controls, bool embedded) {
   plugin::ModelLibrary library(plugin::LibraryFolders{});
   plugin::Session session;
-  session.slots[0] = plugin::slot_with(library.load(juce::File(overdrive_path().string())), embedded ? "" : overdrive_path().string());
+  session.slots[0] =
+      plugin::slot_with(library.load(juce::File(overdrive_path().string())), embedded ? "" : overdrive_path().string());
   if (!embedded) session.slots[0].file_bytes.reset();
   for (const auto& [name, value] : controls) session.slots[0].controls[name] = value;
   session.chain = {{"normalise", 0.0f}};

@@ -10,9 +10,12 @@
 
 namespace coil::test {
 
-inline std::filesystem::path overdrive_path() { return std::filesystem::path(COIL_PRESETS_DIR) / "green_overdrive.safetensors"; }
+inline std::filesystem::path overdrive_path() {
+  return std::filesystem::path(COIL_PRESETS_DIR) / "green_overdrive.safetensors";
+}
 
-// The overdrive in slot 0 with these controls; `embedded` alone, or as a file alone. Bypass, gate and normalisation are off.
+// The overdrive in slot 0 with these controls; `embedded` alone, or as a file alone. Bypass, gate and normalisation are
+// off.
 plugin::Session overdrive_session(const std::map<std::string, float>& controls = {}, bool embedded = true);
 
 // Noise with a beat: something to be driven.

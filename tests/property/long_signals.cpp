@@ -1,4 +1,5 @@
-// Signals longer than a scan's segment, and memories longer than the signal: what adds up over time stays within bounds.
+// Signals longer than a scan's segment, and memories longer than the signal: what adds up over time stays within
+// bounds.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
@@ -16,9 +17,12 @@ constexpr double kEps = std::numeric_limits<float>::epsilon();
 TEST_CASE("a signal of several segments: block and scan agree with the reference to the end") {
   // The memories of these networks forget within some 200 frames, so the error at the end is that of any 200 frames.
   constexpr double kTolerance = 1e-5;
-  for (const std::string part : {R"({"type": "s4d", "name": "m", "d_state": 4})", R"({"type": "mamba1", "name": "m", "d_state": 2, "d_conv": 3, "expand": 1})",
-                                 R"({"type": "mamba2", "name": "m", "d_state": 2, "headdim": 2, "expand": 1, "norm_eps": 0.05})"}) {
-    const std::string config = R"({"model_type": "coil", "d_model": 2, "layers": [{"parts": [)" + part + R"(, {"type": "film"}]}],
+  for (const std::string part :
+       {R"({"type": "s4d", "name": "m", "d_state": 4})",
+        R"({"type": "mamba1", "name": "m", "d_state": 2, "d_conv": 3, "expand": 1})",
+        R"({"type": "mamba2", "name": "m", "d_state": 2, "headdim": 2, "expand": 1, "norm_eps": 0.05})"}) {
+    const std::string config =
+        R"({"model_type": "coil", "d_model": 2, "layers": [{"parts": [)" + part + R"(, {"type": "film"}]}],
         "slow_path": {"hop_frames": 1000, "n_features": 2, "d_model": 2, "layers": []}})";
     const auto loaded = test::load(test::model_file(config, 21));
     const auto model = loaded.model();
@@ -31,14 +35,16 @@ TEST_CASE("a signal of several segments: block and scan agree with the reference
     CHECK(test::relative_error(test::run_scan(model, state, in, {.threads = 2}), reference.output) <= kTolerance);
     CHECK(test::state_error(state, reference) <= kTolerance);
     state = model->initial_state();
-    CHECK(test::relative_error(test::run_blocks(model, state, in, std::vector<size_t>{frames}), reference.output) <= kTolerance);
+    CHECK(test::relative_error(test::run_blocks(model, state, in, std::vector<size_t>{frames}), reference.output) <=
+          kTolerance);
     CHECK(test::state_error(state, reference) <= kTolerance);
   }
 }
 
 TEST_CASE("a memory of 20,000 frames reaches the level that its weights ask for") {
-  // One real mode, constant input 1: the state tends to 1 / -A however small the step. The decay 1 - dt is stored as float32, so 1 - decay is off
-  // by up to half an epsilon below 1, a quarter of kEps: that over dt, and as much again for the sums, is what the level may miss.
+  // One real mode, constant input 1: the state tends to 1 / -A however small the step. The decay 1 - dt is stored as
+  // float32, so 1 - decay is off by up to half an epsilon below 1, a quarter of kEps: that over dt, and as much again
+  // for the sums, is what the level may miss.
   const double dt = 5e-5;
   const std::string config = R"({"model_type": "s4d", "d_model": 1, "d_state": 1, "mode": "real"})";
   const test::ModelFile file{config,
@@ -62,13 +68,15 @@ TEST_CASE("a memory of 20,000 frames reaches the level that its weights ask for"
     CHECK(std::abs(scanned.back() - 1) <= tolerance);
     // On the way it follows 1 - e^(-dt t); the error there is the same share of what has been reached.
     double worst = 0;
-    for (size_t t = 0; t < frames; t += 1000) worst = std::max(worst, std::abs(blocks[t] + std::expm1(-dt * (static_cast<double>(t) + 1))));
+    for (size_t t = 0; t < frames; t += 1000)
+      worst = std::max(worst, std::abs(blocks[t] + std::expm1(-dt * (static_cast<double>(t) + 1))));
     CHECK(worst <= tolerance);
   }
 }
 
 TEST_CASE("a memory of 20,000 frames in a selective scan: steps far below 1 keep their relative accuracy") {
-  // dt = softplus(bias) = 5e-5 for every input: x_proj's dt rows are zero. B and C come from the signal, which is constant.
+  // dt = softplus(bias) = 5e-5 for every input: x_proj's dt rows are zero. B and C come from the signal, which is
+  // constant.
   const double dt = 5e-5;
   const std::string config = R"({"model_type": "coil", "d_model": 1, "layers": [{"residual": false, "parts": [
       {"type": "mamba1", "name": "m", "d_state": 1, "d_conv": 0, "expand": 1, "dt_rank": 1}]}]})";
@@ -111,7 +119,8 @@ TEST_CASE("silence after sound decays to nothing and stays finite") {
     test::run_blocks(model, heard, sound, std::vector<size_t>{100});
     const auto after = test::run_blocks(model, heard, silence, std::vector<size_t>{20000});
     const auto never = test::run_blocks(model, unheard, silence, std::vector<size_t>{20000});
-    // What was heard 20,000 frames ago no longer matters; only the slow path's phase may differ, and it hears silence too.
+    // What was heard 20,000 frames ago no longer matters; only the slow path's phase may differ, and it hears silence
+    // too.
     CHECK(test::relative_error(std::span(after).last(d_out), std::span(never).last(d_out)) <= 1e-5);
     CHECK(heard.is_finite());
   }

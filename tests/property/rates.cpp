@@ -1,4 +1,5 @@
-// What holds of every model whose steps are rescaled: its filters are the same continuous ones, and all executions agree at every rate.
+// What holds of every model whose steps are rescaled: its filters are the same continuous ones, and all executions
+// agree at every rate.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -22,10 +23,12 @@ constexpr double kRates[] = {16000, 22050, 44100, 88200, 96000, 192000};
 constexpr double kTolerance = 1e-5;
 
 std::string bank(const std::string& mode, const std::string& rule) {
-  return R"({"model_type": "s4d", "sample_rate": 48000, "d_model": 3, "d_state": 8, "mode": ")" + mode + R"(", "discretization": ")" + rule + "\"}";
+  return R"({"model_type": "s4d", "sample_rate": 48000, "d_model": 3, "d_state": 8, "mode": ")" + mode +
+         R"(", "discretization": ")" + rule + "\"}";
 }
 
-// A bank's channel in continuous time: y(t) = Re sum c e^(a t) is what each frame of the own rate adds to those behind it.
+// A bank's channel in continuous time: y(t) = Re sum c e^(a t) is what each frame of the own rate adds to those behind
+// it.
 struct Continuous {
   std::vector<std::complex<double>> a, c;  // a per second
   double skip;                             // D
@@ -33,16 +36,19 @@ struct Continuous {
 
 Continuous continuous(const ssm::Checkpoint& checkpoint, bool is_complex, int channel) {
   const int64_t channels = 3, modes = is_complex ? 4 : 8;
-  const auto log_dt = checkpoint.doubles("kernel.log_dt", {channels}), log_a = checkpoint.doubles("kernel.log_A_real", {channels, modes});
+  const auto log_dt = checkpoint.doubles("kernel.log_dt", {channels}),
+             log_a = checkpoint.doubles("kernel.log_A_real", {channels, modes});
   const auto imaginary = is_complex ? checkpoint.doubles("kernel.A_imag", {channels, modes}) : std::vector<double>();
-  const auto c = is_complex ? checkpoint.doubles("kernel.C", {channels, modes, 2}) : checkpoint.doubles("kernel.C", {channels, modes});
+  const auto c = is_complex ? checkpoint.doubles("kernel.C", {channels, modes, 2})
+                            : checkpoint.doubles("kernel.C", {channels, modes});
   Continuous made{{}, {}, checkpoint.doubles("D", {channels})[size_t(channel)]};
   const double dt = std::exp(log_dt[size_t(channel)]);
   for (int64_t m = 0; m < modes; ++m) {
     const size_t i = size_t(channel * modes + m);
     const std::complex<double> A(-std::exp(log_a[i]), is_complex ? imaginary[i] : 0);
     made.a.push_back(A * dt * kOwnHz);
-    made.c.push_back((std::exp(dt * A) - 1.0) / A * (is_complex ? 2.0 * std::complex<double>(c[2 * i], c[2 * i + 1]) : std::complex<double>(c[i])));
+    made.c.push_back((std::exp(dt * A) - 1.0) / A *
+                     (is_complex ? 2.0 * std::complex<double>(c[2 * i], c[2 * i + 1]) : std::complex<double>(c[i])));
   }
   return made;
 }
@@ -58,7 +64,9 @@ std::vector<float> impulse_response(const std::shared_ptr<const ssm::Model>& mod
   return response;
 }
 
-TEST_CASE("the impulse response of an S4D bank at any rate is its continuous kernel, sampled there, a constant passes as at its own rate") {
+TEST_CASE(
+    "the impulse response of an S4D bank at any rate is its continuous kernel, sampled there, a constant passes as at "
+    "its own rate") {
   for (const std::string mode : {"complex", "real"}) {
     const auto loaded = test::load(test::model_file(bank(mode, "zoh"), 5));
     for (const double rate_hz : kRates)
@@ -69,14 +77,17 @@ TEST_CASE("the impulse response of an S4D bank at any rate is its continuous ker
         std::vector<double> expected;
         for (size_t t = 0; t < found.size(); ++t) {
           std::complex<double> sum = 0;
-          for (size_t m = 0; m < kernel.a.size(); ++m) sum += kernel.c[m] * std::exp(kernel.a[m] * (double(t) / rate_hz));
+          for (size_t m = 0; m < kernel.a.size(); ++m)
+            sum += kernel.c[m] * std::exp(kernel.a[m] * (double(t) / rate_hz));
           expected.push_back(sum.real() * kOwnHz / rate_hz);
         }
-        CHECK(test::relative_error(std::span(found).subspan(1), std::span<const double>(expected).subspan(1)) <= kTolerance);
+        CHECK(test::relative_error(std::span(found).subspan(1), std::span<const double>(expected).subspan(1)) <=
+              kTolerance);
 
         std::complex<double> constant = kernel.skip;
         for (size_t m = 0; m < kernel.a.size(); ++m) constant += kernel.c[m] / (1.0 - std::exp(kernel.a[m] / kOwnHz));
-        CHECK(std::accumulate(found.begin(), found.end(), 0.0) == Approx(constant.real()).margin(1e-4));  // 4000 float roundings
+        CHECK(std::accumulate(found.begin(), found.end(), 0.0) ==
+              Approx(constant.real()).margin(1e-4));  // 4000 float roundings
       }
   }
 }
@@ -122,10 +133,12 @@ TEST_CASE("reference, step, block and scan agree at other rates") {
       };
       ssm::State stepped = begin(), blocks = begin(), scanned = begin();
       CHECK(test::relative_error(test::run_steps(model, stepped, in), reference.output) <= kTolerance);
-      CHECK(test::relative_error(test::run_blocks(model, blocks, in, test::random_blocks(300, random)), reference.output) <= kTolerance);
+      CHECK(test::relative_error(test::run_blocks(model, blocks, in, test::random_blocks(300, random)),
+                                 reference.output) <= kTolerance);
       const ssm::ScanOptions scan{.chunk_frames = 16, .segment_frames = 100, .threads = 2};
       CHECK(test::relative_error(test::run_scan(model, scanned, in, scan), reference.output) <= kTolerance);
-      for (const ssm::State& state : {stepped, blocks, scanned}) CHECK(test::state_error(state, reference) <= kTolerance);
+      for (const ssm::State& state : {stepped, blocks, scanned})
+        CHECK(test::state_error(state, reference) <= kTolerance);
     }
   }
   CHECK(rescaled >= 10);

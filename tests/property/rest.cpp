@@ -17,7 +17,8 @@ using namespace coil;
 constexpr size_t kFrames = 1500;
 
 std::string config(int width, const std::string& more) {
-  return R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_output": 2, "direct": true, "in_proj_bias": false, "out_proj_bias": false,
+  return R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_output": 2, "direct": true,
+      "in_proj_bias": false, "out_proj_bias": false,
              "d_model": )" +
          std::to_string(width) + R"(, "layers": [{"repeat": 2, "parts": [{"type": "s4d", "name": "mixer", "d_state": 4},
              {"type": "linear", "name": "in_proj", "d_out": )" +

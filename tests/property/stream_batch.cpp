@@ -25,18 +25,25 @@ struct Crowd {
   std::vector<std::vector<float>> in;
 
   Crowd(uint32_t seed, size_t streams, size_t frames, ssm::Target target = ssm::Target::best())
-      : model(test::load(test::random_coil_network(seed)).model(target)), random(seed + 900), streams(streams), frames(frames),
-        width_in(test::width_in(*model)), width_out(test::width_out(*model)) {
+      : model(test::load(test::random_coil_network(seed)).model(target)),
+        random(seed + 900),
+        streams(streams),
+        frames(frames),
+        width_in(test::width_in(*model)),
+        width_out(test::width_out(*model)) {
     for (size_t i = 0; i < streams; ++i) in.push_back(test::random_signal(frames * width_in, random));
   }
 
   // Frame t of the named streams; out[i] gets what stream i gives.
-  void step(ssm::StreamBatch& batch, const std::vector<uint32_t>& who, size_t t, std::vector<std::vector<float>>& out) const {
+  void step(ssm::StreamBatch& batch, const std::vector<uint32_t>& who, size_t t,
+            std::vector<std::vector<float>>& out) const {
     std::vector<float> rows, results(who.size() * width_out);
-    for (const uint32_t i : who) rows.insert(rows.end(), in[i].begin() + ptrdiff_t(t * width_in), in[i].begin() + ptrdiff_t((t + 1) * width_in));
+    for (const uint32_t i : who)
+      rows.insert(rows.end(), in[i].begin() + ptrdiff_t(t * width_in), in[i].begin() + ptrdiff_t((t + 1) * width_in));
     batch.step(who, rows, results);
     for (size_t k = 0; k < who.size(); ++k)
-      out[who[k]].insert(out[who[k]].end(), results.begin() + ptrdiff_t(k * width_out), results.begin() + ptrdiff_t((k + 1) * width_out));
+      out[who[k]].insert(out[who[k]].end(), results.begin() + ptrdiff_t(k * width_out),
+                         results.begin() + ptrdiff_t((k + 1) * width_out));
   }
 };
 
@@ -59,12 +66,14 @@ TEST_CASE("streams stepped together give what each gives alone, on every target,
         ssm::State state = crowd.model->initial_state();
         batch.copy_state(i, state);
         const auto found = state.tensors(), wanted = alone.state().tensors();
-        for (size_t k = 0; k < found.size(); ++k) CHECK(test::relative_error(found[k].values, wanted[k].values) <= kTolerance);
+        for (size_t k = 0; k < found.size(); ++k)
+          CHECK(test::relative_error(found[k].values, wanted[k].values) <= kTolerance);
       }
     }
 }
 
-TEST_CASE("streams that come and go, turn their controls, start anew and hand over their state do not disturb one another") {
+TEST_CASE(
+    "streams that come and go, turn their controls, start anew and hand over their state do not disturb one another") {
   for (uint32_t seed = 0; seed < kNetworks; ++seed) {
     Crowd crowd(seed, 9, 200);
     INFO("network " << seed);
@@ -101,7 +110,8 @@ TEST_CASE("streams that come and go, turn their controls, start anew and hand ov
   }
 }
 
-TEST_CASE("a stream that leaves the finite numbers starts anew alone, inputs that are not finite read as 0 and are counted") {
+TEST_CASE(
+    "a stream that leaves the finite numbers starts anew alone, inputs that are not finite read as 0 and are counted") {
   for (uint32_t seed = 0; seed < kNetworks; ++seed) {
     Crowd crowd(seed, 5, 130);
     INFO("network " << seed);
@@ -139,17 +149,21 @@ TEST_CASE("a stream that leaves the finite numbers starts anew alone, inputs tha
 // Nothing moves but the signal: then every cut gives the same bits.
 bool is_plain(const ssm::Model& model) { return model.card().controls.empty() && !model.config().slow_path; }
 
-// Streams that move on by random numbers of frames in random order, until all are through; out[i] gets what stream i gives.
-void process_in_cuts(const Crowd& crowd, test::Random& random, ssm::StreamBatch& batch, std::vector<std::vector<float>>& out) {
+// Streams that move on by random numbers of frames in random order, until all are through; out[i] gets what stream i
+// gives.
+void process_in_cuts(const Crowd& crowd, test::Random& random, ssm::StreamBatch& batch,
+                     std::vector<std::vector<float>>& out) {
   std::vector<size_t> done(crowd.streams, 0);
   for (size_t left = crowd.streams * crowd.frames; left > 0;) {
     std::vector<ssm::StreamBatch::Advance> advances;
     std::vector<float> rows;
     for (uint32_t i = 0; i < crowd.streams; ++i) {
       if (done[i] == crowd.frames || random.chance(0.3)) continue;
-      const size_t most = crowd.frames - done[i], frames = random.chance(0.1) ? most : std::min<size_t>(most, size_t(random.whole(1, 7)));
+      const size_t most = crowd.frames - done[i],
+                   frames = random.chance(0.1) ? most : std::min<size_t>(most, size_t(random.whole(1, 7)));
       advances.push_back({i, uint32_t(frames)});
-      rows.insert(rows.end(), crowd.in[i].begin() + ptrdiff_t(done[i] * crowd.width_in), crowd.in[i].begin() + ptrdiff_t((done[i] + frames) * crowd.width_in));
+      rows.insert(rows.end(), crowd.in[i].begin() + ptrdiff_t(done[i] * crowd.width_in),
+                  crowd.in[i].begin() + ptrdiff_t((done[i] + frames) * crowd.width_in));
       done[i] += frames, left -= frames;
     }
     std::vector<float> results(rows.size() / crowd.width_in * batch.width_out());
@@ -185,7 +199,8 @@ TEST_CASE("however a stream's frames are cut into calls, it gives the same and r
         if (is_plain(*crowd.model)) {
           CHECK(cut.stretches() < stepped.stretches() / 2);
           CHECK(test::same_bits(out[i], expected[i]));
-          CHECK(test::same_bits({state.data(), state.bytes() / sizeof(float)}, {wanted.data(), wanted.bytes() / sizeof(float)}));
+          CHECK(test::same_bits({state.data(), state.bytes() / sizeof(float)},
+                                {wanted.data(), wanted.bytes() / sizeof(float)}));
         } else {
           CHECK(test::relative_error(out[i], expected[i]) <= kTolerance);
         }

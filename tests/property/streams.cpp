@@ -32,7 +32,11 @@ struct Scene {
   std::vector<float> in;
 
   explicit Scene(uint32_t s, size_t n = 300)
-      : seed(s), loaded(test::load(test::random_coil_network(s))), model(loaded.model()), random(s + 500), frames(n),
+      : seed(s),
+        loaded(test::load(test::random_coil_network(s))),
+        model(loaded.model()),
+        random(s + 500),
+        frames(n),
         in(test::random_signal(n * test::width_in(*model), random)) {}
 
   std::span<const float> part(size_t begin, size_t count) const {
@@ -50,7 +54,8 @@ TEST_CASE("any split into blocks gives the same bits") {
       const auto whole = test::run_blocks(model, whole_state, scene.in, std::vector<size_t>{scene.frames});
       for (int split = 0; split < 3; ++split) {
         auto state = model->initial_state();
-        const auto blocks = split == 0 ? std::vector<size_t>(scene.frames, 1) : test::random_blocks(scene.frames, scene.random);
+        const auto blocks =
+            split == 0 ? std::vector<size_t>(scene.frames, 1) : test::random_blocks(scene.frames, scene.random);
         CHECK(test::same_bits(test::run_blocks(model, state, scene.in, blocks), whole));
         CHECK(state == whole_state);
       }
@@ -63,8 +68,10 @@ TEST_CASE("a scan gives the same bits whatever the number of threads") {
     Scene scene(seed);
     INFO("network " << seed);
     auto one = scene.model->initial_state(), three = scene.model->initial_state();
-    const auto a = test::run_scan(scene.model, one, scene.in, {.chunk_frames = 16, .segment_frames = 100, .threads = 1});
-    const auto b = test::run_scan(scene.model, three, scene.in, {.chunk_frames = 16, .segment_frames = 100, .threads = 3});
+    const auto a =
+        test::run_scan(scene.model, one, scene.in, {.chunk_frames = 16, .segment_frames = 100, .threads = 1});
+    const auto b =
+        test::run_scan(scene.model, three, scene.in, {.chunk_frames = 16, .segment_frames = 100, .threads = 3});
     CHECK(test::same_bits(a, b));
     CHECK(one == three);
   }
@@ -80,7 +87,8 @@ TEST_CASE("after a reset a stream is as good as new, and keeps its controls") {
     std::vector<float> expected(scene.frames * test::width_out(*scene.model)), out(expected.size());
     used.process(scene.in, out);
     used.set_controls(controls);
-    used.process(scene.part(0, 100), std::span(out).first(100 * test::width_out(*scene.model)));  // a reset in the middle of a ramp
+    used.process(scene.part(0, 100),
+                 std::span(out).first(100 * test::width_out(*scene.model)));  // a reset in the middle of a ramp
     used.reset();
     CHECK(used.state() == fresh.state());
     fresh.process(scene.in, expected);
@@ -90,7 +98,8 @@ TEST_CASE("after a reset a stream is as good as new, and keeps its controls") {
   }
 }
 
-// S4D keeps its states divided by the input's coefficient; a file has them as upstream does, one rounding away. All else is stored as it is.
+// S4D keeps its states divided by the input's coefficient; a file has them as upstream does, one rounding away. All
+// else is stored as it is.
 constexpr double kStoredTolerance = 4 * std::numeric_limits<float>::epsilon();
 
 TEST_CASE("a state saved in the middle of a signal goes on in another stream, at any place") {
@@ -104,7 +113,8 @@ TEST_CASE("a state saved in the middle of a signal goes on in another stream, at
     std::vector<float> out(scene.frames * d_out);
     stream.process(scene.part(0, cut / 2), std::span(out).first(cut / 2 * d_out));
     stream.set_controls(test::random_controls(*scene.model, scene.random));  // the cut comes while the ramp is running
-    stream.process(scene.part(cut / 2, cut - cut / 2), std::span(out).subspan(cut / 2 * d_out, (cut - cut / 2) * d_out));
+    stream.process(scene.part(cut / 2, cut - cut / 2),
+                   std::span(out).subspan(cut / 2 * d_out, (cut - cut / 2) * d_out));
     stream.state().save(dir / "state.safetensors");
     const ssm::State copied = stream.state();
 
@@ -118,7 +128,8 @@ TEST_CASE("a state saved in the middle of a signal goes on in another stream, at
     if (exact) CHECK(from_file == copied);
     const auto stored = from_file.tensors(), original = copied.tensors();
     REQUIRE(stored.size() == original.size());
-    for (size_t i = 0; i < stored.size(); ++i) CHECK(test::relative_error(stored[i].values, original[i].values) <= kStoredTolerance);
+    for (size_t i = 0; i < stored.size(); ++i)
+      CHECK(test::relative_error(stored[i].values, original[i].values) <= kStoredTolerance);
     const std::vector<size_t> blocks = test::random_blocks(scene.frames - cut, scene.random);
     const auto after_file = test::run_blocks(scene.model, from_file, scene.part(cut, scene.frames - cut), blocks);
     CHECK(test::relative_error(after_file, expected) <= kTolerance);
@@ -126,7 +137,8 @@ TEST_CASE("a state saved in the middle of a signal goes on in another stream, at
       CHECK(test::same_bits(after_file, expected));
       CHECK(from_file == stream.state());
     }
-    CHECK(test::same_bits(test::run_blocks(scene.model, from_copy, scene.part(cut, scene.frames - cut), blocks), expected));
+    CHECK(test::same_bits(test::run_blocks(scene.model, from_copy, scene.part(cut, scene.frames - cut), blocks),
+                          expected));
     CHECK(from_copy == stream.state());
   }
 }
@@ -144,16 +156,19 @@ TEST_CASE("a state saved on one target goes on, within the tolerance, on every o
       INFO("network " << seed << " target " << target.name());
       const auto model = scene.loaded.model(target);
       auto here = ssm::State::load(dir / "state.safetensors", model->state_layout());
-      CHECK(test::relative_error(test::run_blocks(model, here, scene.part(cut, cut), std::vector<size_t>{cut}), expected) <= kTolerance);
+      CHECK(test::relative_error(test::run_blocks(model, here, scene.part(cut, cut), std::vector<size_t>{cut}),
+                                 expected) <= kTolerance);
     }
   }
 }
 
 TEST_CASE("a state of another model is refused") {
   const test::TempDir dir;
-  const auto one = test::load(test::random_coil_network(1)).model(), two = test::load(test::random_coil_network(2)).model();
+  const auto one = test::load(test::random_coil_network(1)).model(),
+             two = test::load(test::random_coil_network(2)).model();
   one->initial_state().save(dir / "state.safetensors");
-  CHECK_THROWS_WITH(ssm::State::load(dir / "state.safetensors", two->state_layout()), Catch::Contains(one->hash()) && Catch::Contains(two->hash()));
+  CHECK_THROWS_WITH(ssm::State::load(dir / "state.safetensors", two->state_layout()),
+                    Catch::Contains(one->hash()) && Catch::Contains(two->hash()));
   CHECK_FALSE(one->initial_state() == two->initial_state());
 }
 
@@ -172,9 +187,12 @@ TEST_CASE("executions hand their states to one another in the middle of a signal
       for (int turn = 0; done < scene.frames; ++turn) {
         const size_t n = std::min(static_cast<size_t>(scene.random.whole(1, 90)), scene.frames - done);
         const auto in = scene.part(done, n);
-        const auto y = turn % 3 == 0   ? test::run_steps(model, state, in)
-                       : turn % 3 == 1 ? test::run_scan(model, state, in, {.chunk_frames = scene.random.whole(1, 40), .segment_frames = 64, .threads = 2})
-                                       : test::run_blocks(model, state, in, test::random_blocks(n, scene.random));
+        const auto y =
+            turn % 3 == 0 ? test::run_steps(model, state, in)
+            : turn % 3 == 1
+                ? test::run_scan(model, state, in,
+                                 {.chunk_frames = scene.random.whole(1, 40), .segment_frames = 64, .threads = 2})
+                : test::run_blocks(model, state, in, test::random_blocks(n, scene.random));
         out.insert(out.end(), y.begin(), y.end());
         done += n;
       }
@@ -190,7 +208,8 @@ struct Event {
   std::vector<float> controls;
 };
 
-std::vector<float> run_with_events(ssm::Stream& stream, const Scene& scene, const std::vector<Event>& events, test::Random* split) {
+std::vector<float> run_with_events(ssm::Stream& stream, const Scene& scene, const std::vector<Event>& events,
+                                   test::Random* split) {
   const size_t d_out = test::width_out(stream.model());
   std::vector<float> out(scene.frames * d_out);
   size_t done = 0;
@@ -216,7 +235,8 @@ TEST_CASE("controls that move in the middle of a signal give the same bits under
     if (scene.model->card().controls.empty()) continue;
     INFO("network " << seed);
     std::vector<Event> events;
-    for (const size_t frame : {7, 300, 301, 800, 2100}) events.push_back({frame, test::random_controls(*scene.model, scene.random)});
+    for (const size_t frame : {7, 300, 301, 800, 2100})
+      events.push_back({frame, test::random_controls(*scene.model, scene.random)});
     ssm::Stream whole(scene.model), cut(scene.model), still(scene.model);
     const auto expected = run_with_events(whole, scene, events, nullptr);
     CHECK(test::same_bits(run_with_events(cut, scene, events, &scene.random), expected));
@@ -240,20 +260,22 @@ TEST_CASE("a scan starts in the middle of a control's ramp and goes on with it")
     auto state = stream.state();
     std::vector<float> rest((scene.frames - cut) * d_out);
     stream.process(scene.part(cut, scene.frames - cut), rest);
-    const auto scanned = test::run_scan(scene.model, state, scene.part(cut, scene.frames - cut), {.chunk_frames = 50, .segment_frames = 333, .threads = 2});
+    const auto scanned = test::run_scan(scene.model, state, scene.part(cut, scene.frames - cut),
+                                        {.chunk_frames = 50, .segment_frames = 333, .threads = 2});
     CHECK(test::relative_error(scanned, rest) <= kTolerance);
   }
 }
 
 TEST_CASE("controls ramp linearly over 1024 frames, at once before the first frame") {
   // y = (1 + scale) x + shift with x = 0: the output is the shift itself, times the output gain.
-  test::ModelFile file{R"({"model_type": "coil", "d_model": 1, "layers": [{"residual": false, "parts": [{"type": "film"}]}],
+  test::ModelFile file{
+      R"({"model_type": "coil", "d_model": 1, "layers": [{"residual": false, "parts": [{"type": "film"}]}],
                           "controls": {"count": 1, "hidden": 1}})",
-                       R"({"controls": [{"name": "shift", "min": 0, "max": 1, "default": 0}]})",
-                       {{"controls.layers.0.weight", {1, 1}, {1}},
-                        {"controls.layers.0.bias", {1}, {0}},
-                        {"controls.layers.1.weight", {2, 1}, {0, 4}},
-                        {"controls.layers.1.bias", {2}, {0, 1}}}};
+      R"({"controls": [{"name": "shift", "min": 0, "max": 1, "default": 0}]})",
+      {{"controls.layers.0.weight", {1, 1}, {1}},
+       {"controls.layers.0.bias", {1}, {0}},
+       {"controls.layers.1.weight", {2, 1}, {0, 4}},
+       {"controls.layers.1.bias", {2}, {0, 1}}}};
   const auto model = test::load(file).model();
   const auto shift = [](double k) { return 4 * std::tanh(2 * k - 1) + 1; };
   // Film and ramp are sums of a few terms below 8, each rounded once: 4 epsilon of 8.
@@ -289,14 +311,16 @@ TEST_CASE("controls ramp linearly over 1024 frames, at once before the first fra
 }
 
 TEST_CASE("controls that are out of range, not finite or too few do no harm") {
-  const test::ModelFile file{R"({"model_type": "coil", "d_model": 1, "layers": [{"residual": false, "parts": [{"type": "film"}]}],
+  const test::ModelFile file{
+      R"({"model_type": "coil", "d_model": 1, "layers": [{"residual": false, "parts": [{"type": "film"}]}],
                                 "controls": {"count": 1, "hidden": 1}})",
-                             R"({"controls": [{"name": "a", "min": -2, "max": 2, "default": 1},
-                                              {"name": "level", "min": -20, "max": 20, "default": 0, "to": "output_gain_db"}]})",
-                             {{"controls.layers.0.weight", {1, 1}, {1}},
-                              {"controls.layers.0.bias", {1}, {0}},
-                              {"controls.layers.1.weight", {2, 1}, {0, 4}},
-                              {"controls.layers.1.bias", {2}, {0, 1}}}};
+      R"({"controls": [{"name": "a", "min": -2, "max": 2, "default": 1},
+                                              {"name": "level", "min": -20, "max": 20, "default": 0,
+                                                  "to": "output_gain_db"}]})",
+      {{"controls.layers.0.weight", {1, 1}, {1}},
+       {"controls.layers.0.bias", {1}, {0}},
+       {"controls.layers.1.weight", {2, 1}, {0, 4}},
+       {"controls.layers.1.bias", {2}, {0, 1}}}};
   const auto model = test::load(file).model();
   const auto output = [&](std::vector<float> controls) {
     ssm::Stream stream(model);
@@ -351,7 +375,8 @@ TEST_CASE("input that is not finite reads as 0 and never reaches the state") {
     auto poisoned = scene.in, zeroed = scene.in;
     uint64_t count = 0;
     for (size_t i = 0; i < poisoned.size(); i += 37) {
-      poisoned[i] = i % 3 == 0 ? std::numeric_limits<float>::quiet_NaN() : (i % 3 == 1 ? 1 : -1) * std::numeric_limits<float>::infinity();
+      poisoned[i] = i % 3 == 0 ? std::numeric_limits<float>::quiet_NaN()
+                               : (i % 3 == 1 ? 1 : -1) * std::numeric_limits<float>::infinity();
       zeroed[i] = 0;
       ++count;
     }
@@ -372,7 +397,8 @@ TEST_CASE("input that is not finite reads as 0 and never reaches the state") {
 }
 
 TEST_CASE("a stream that left the finite numbers starts anew, is counted, and is then as good as new") {
-  // Huge finite input overflows somewhere in most networks; nothing of it may linger, not even in buffers that are only read as padding.
+  // Huge finite input overflows somewhere in most networks; nothing of it may linger, not even in buffers that are only
+  // read as padding.
   int restarted = 0;
   for (uint32_t seed = 0; seed < 2 * kNetworks; ++seed) {
     Scene scene(seed);
@@ -406,7 +432,8 @@ TEST_CASE("a state whose bookkeeping makes no sense is refused, or run to the en
     Scene scene(seed, 150);
     const auto start = scene.model->initial_state();
     const auto tensors = start.tensors();
-    const auto counters = std::find_if(tensors.begin(), tensors.end(), [](const auto& t) { return t.name.ends_with(".counters"); });
+    const auto counters =
+        std::find_if(tensors.begin(), tensors.end(), [](const auto& t) { return t.name.ends_with(".counters"); });
     if (counters == tensors.end()) continue;
     for (size_t i = 0; i < counters->values.size(); ++i) {
       for (const float value : {-1.0f, 0.5f, 1e-30f, 1023.0f, 1025.0f, -1e9f, 4e9f, 1e30f, -1e30f}) {
@@ -440,7 +467,8 @@ TEST_CASE("a scan object that ran an overflowing signal runs the next one as if 
     const ssm::ScanOptions options{.chunk_frames = 40, .segment_frames = 1000, .threads = 2};
     ssm::Scan scan(scene.model, options);
     std::vector<float> out(scene.frames * test::width_out(*scene.model));
-    auto burnt = scene.model->initial_state(), state = scene.model->initial_state(), fresh = scene.model->initial_state();
+    auto burnt = scene.model->initial_state(), state = scene.model->initial_state(),
+         fresh = scene.model->initial_state();
     scan.process(burnt, std::vector<float>(scene.in.size(), 3e38f), out);
     scan.process(state, scene.in, out);
     CHECK(test::same_bits(out, test::run_scan(scene.model, fresh, scene.in, options)));
@@ -450,7 +478,8 @@ TEST_CASE("a scan object that ran an overflowing signal runs the next one as if 
 
 TEST_CASE("token models: splits, scan, and ids outside the vocabulary") {
   for (const std::string type : {"mamba", "falcon_mamba", "mamba2"}) {
-    nlohmann::json config = {{"model_type", type}, {"hidden_size", 12}, {"num_hidden_layers", 2}, {"vocab_size", 19}, {"state_size", 5}, {"expand", 2},
+    nlohmann::json config = {{"model_type", type},         {"hidden_size", 12},    {"num_hidden_layers", 2},
+                             {"vocab_size", 19},           {"state_size", 5},      {"expand", 2},
                              {"layer_norm_epsilon", 0.01}, {"mixer_rms_eps", 0.05}};
     if (type == "mamba2") config.update({{"num_heads", 6}, {"head_dim", 4}, {"n_groups", 2}});
     const auto loaded = test::load(test::model_file(config.dump(), 8));
@@ -490,7 +519,8 @@ TEST_CASE("token models: splits, scan, and ids outside the vocabulary") {
 TEST_CASE("many streams share one model and do not disturb one another") {
   Scene scene(11);
   ssm::Stream alone(scene.model);
-  std::vector<float> expected(scene.frames * test::width_out(*scene.model)), out(expected.size()), noise(expected.size());
+  std::vector<float> expected(scene.frames * test::width_out(*scene.model)), out(expected.size()),
+      noise(expected.size());
   alone.process(scene.in, expected);
   ssm::Stream one(scene.model), other(scene.model);
   const size_t d_in = test::width_in(*scene.model), d_out = test::width_out(*scene.model);

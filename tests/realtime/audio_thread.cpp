@@ -34,7 +34,8 @@ struct Callable {
 // A processor as a stream of interleaved frames.
 class Host {
  public:
-  Host(std::shared_ptr<const ssm::Model> model, double rate_hz, int channels) : processor_(std::move(model)), planes_(channels) {
+  Host(std::shared_ptr<const ssm::Model> model, double rate_hz, int channels)
+      : processor_(std::move(model)), planes_(channels) {
     for (auto& plane : planes_) plane.resize(std::end(kBlocks)[-1]);
     processor_.prepare({rate_hz, 64, channels});  // most blocks are larger than announced
   }
@@ -57,18 +58,21 @@ class Host {
   std::vector<std::vector<float>> planes_;
 };
 
-// A batch as a stream of frames of all its streams, some of which hear one frame more. It has no blocks, so the first frames are enough.
+// A batch as a stream of frames of all its streams, some of which hear one frame more. It has no blocks, so the first
+// frames are enough.
 class Batch {
  public:
   static constexpr size_t kStreams = 5;
 
-  explicit Batch(const std::shared_ptr<const ssm::Model>& model) : batch_(model, kStreams), state_(model->initial_state()) {}
+  explicit Batch(const std::shared_ptr<const ssm::Model>& model)
+      : batch_(model, kStreams), state_(model->initial_state()) {}
 
   void process(std::span<const float> in, std::span<float> out) noexcept {
     const size_t d_in = test::width_in(batch_.model()), d_out = test::width_out(batch_.model());
     const size_t frames = std::min<size_t>(in.size() / (kStreams * d_in), 100);
     for (size_t t = 0; t < frames; ++t)
-      batch_.step(in.subspan(t * kStreams * d_in, kStreams * d_in), out.subspan(t * kStreams * d_out, kStreams * d_out));
+      batch_.step(in.subspan(t * kStreams * d_in, kStreams * d_in),
+                  out.subspan(t * kStreams * d_out, kStreams * d_out));
     if (frames > 0) batch_.step(kSome, in.first(std::size(kSome) * d_in), out.first(std::size(kSome) * d_out));
   }
   void set_controls(std::span<const float> values) noexcept { batch_.set_controls(2, values); }
@@ -84,9 +88,11 @@ class Batch {
   ssm::State state_;
 };
 
-// Blocks of odd sizes with values that are not finite or huge, knobs that move between them, a reset, and all of it again.
+// Blocks of odd sizes with values that are not finite or huge, knobs that move between them, a reset, and all of it
+// again.
 template <class Device>
-Callable callable(const std::string& name, std::shared_ptr<Device> device, const ssm::Model& model, size_t d_in, size_t d_out) {
+Callable callable(const std::string& name, std::shared_ptr<Device> device, const ssm::Model& model, size_t d_in,
+                  size_t d_out) {
   test::Random random(1);
   std::vector<float> in = test::random_signal(std::end(kBlocks)[-1] * d_in, random), out(std::end(kBlocks)[-1] * d_out);
   in[0] = kNan, in[in.size() / 100] = -kInfinity, in[in.size() / 50] = 3e38f;
@@ -111,11 +117,13 @@ Callable callable(const std::string& name, std::shared_ptr<Device> device, const
 Callable batch_callable(const std::string& name, std::shared_ptr<const ssm::Model> model) {
   constexpr size_t kStreams = 100;  // more than a block has rows
   test::Random random(2);
-  std::vector<float> in = test::random_signal(kStreams * test::width_in(*model), random), out(kStreams * test::width_out(*model));
+  std::vector<float> in = test::random_signal(kStreams * test::width_in(*model), random),
+                     out(kStreams * test::width_out(*model));
   in[3] = kNan;
   const std::vector<uint32_t> some{99, 3, 41};
   const std::vector<float> knobs = test::random_controls(*model, random);
-  return {name, [=, batch = std::make_shared<ssm::StreamBatch>(model, kStreams), state = std::make_shared<ssm::State>(model->initial_state())]() mutable {
+  return {name, [=, batch = std::make_shared<ssm::StreamBatch>(model, kStreams),
+                 state = std::make_shared<ssm::State>(model->initial_state())]() mutable {
             const size_t d_in = in.size() / kStreams, d_out = out.size() / kStreams;
             for (int i = 0; i < 70; ++i) {
               batch->step(in, out);
@@ -131,11 +139,13 @@ Callable batch_callable(const std::string& name, std::shared_ptr<const ssm::Mode
 
 Callable token_callable(const test::Network& network) {
   std::vector<int32_t> tokens(std::end(kBlocks)[-1]);
-  for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<int32_t>(i % 100) - 1;  // one below the vocabulary, some beyond it
+  for (size_t i = 0; i < tokens.size(); ++i)
+    tokens[i] = static_cast<int32_t>(i % 100) - 1;  // one below the vocabulary, some beyond it
   const size_t d_out = test::width_out(*network.model);
   std::vector<float> out(tokens.size() * d_out);
   return {network.name, [=, stream = std::make_shared<ssm::Stream>(network.model)]() mutable {
-            for (const size_t frames : kBlocks) stream->process_tokens(std::span(tokens).first(frames), std::span(out).first(frames * d_out));
+            for (const size_t frames : kBlocks)
+              stream->process_tokens(std::span(tokens).first(frames), std::span(out).first(frames * d_out));
             stream->reset();
           }};
 }
@@ -146,10 +156,12 @@ std::vector<Callable> callables() {
     const size_t d_in = test::width_in(*model), d_out = test::width_out(*model);
     all.push_back(batch_callable("streams of " + name, model));
     all.push_back(callable("stream of " + name, std::make_shared<ssm::Stream>(model), *model, d_in, d_out));
-    all.push_back(callable("batch of " + name, std::make_shared<Batch>(model), *model, Batch::kStreams * d_in, Batch::kStreams * d_out));
+    all.push_back(callable("batch of " + name, std::make_shared<Batch>(model), *model, Batch::kStreams * d_in,
+                           Batch::kStreams * d_out));
     if (d_in != d_out || d_in > 2) continue;
     for (const int rate_hz : {44100, 48000, 96000})
-      all.push_back(callable("processor at " + std::to_string(rate_hz) + " Hz of " + name, std::make_shared<Host>(model, rate_hz, 2), *model, 2, 2));
+      all.push_back(callable("processor at " + std::to_string(rate_hz) + " Hz of " + name,
+                             std::make_shared<Host>(model, rate_hz, 2), *model, 2, 2));
   }
   for (const auto& network : test::networks(ssm::InputKind::token_ids, 0)) all.push_back(token_callable(network));
   return all;

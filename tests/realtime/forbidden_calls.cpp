@@ -1,4 +1,5 @@
-// Defines the entries of the heap, of locks and of throwing for this whole program, its shared libraries included: each counts and hands on.
+// Defines the entries of the heap, of locks and of throwing for this whole program, its shared libraries included: each
+// counts and hands on.
 #include "tests/realtime/forbidden_calls.h"
 
 #include <dlfcn.h>
@@ -35,7 +36,8 @@ void count(std::string_view entry) noexcept {
   }
 }
 
-// The definition that ours hides. glibc for x86-64 has the condition variables of before 2.3.2 under the same names, and gives those first.
+// The definition that ours hides. glibc for x86-64 has the condition variables of before 2.3.2 under the same names,
+// and gives those first.
 void* hidden(const char* entry) noexcept {
   const bool was_counting = std::exchange(counting, false);  // the loader allocates
   void* found = dlvsym(RTLD_NEXT, entry, "GLIBC_2.3.2");
@@ -53,41 +55,45 @@ void __cxa_throw(void* thrown, std::type_info* type, void (*destroy)(void*));
 int __cxa_guard_acquire(uint64_t* guard);
 
 // The noexcept is that of the entry's own declaration.
-#define COIL_COUNTED(result, entry, parameters, ...)                                            \
-  result entry parameters noexcept(noexcept(entry(__VA_ARGS__))) {                              \
-    count(#entry);                                                                              \
-    static std::atomic<void*> found = nullptr;                                                  \
-    if (found.load(std::memory_order_relaxed) == nullptr) found = hidden(#entry);               \
+#define COIL_COUNTED(result, entry, parameters, ...)                                               \
+  result entry parameters noexcept(noexcept(entry(__VA_ARGS__))) {                                 \
+    count(#entry);                                                                                 \
+    static std::atomic<void*> found = nullptr;                                                     \
+    if (found.load(std::memory_order_relaxed) == nullptr) found = hidden(#entry);                  \
     return reinterpret_cast<decltype(&entry)>(found.load(std::memory_order_relaxed))(__VA_ARGS__); \
   }
 
 COIL_COUNTED(void, __cxa_throw, (void* thrown, std::type_info* type, void (*destroy)(void*)), thrown, type, destroy)
-COIL_COUNTED(int, __cxa_guard_acquire, (uint64_t* guard), guard)  // a static of a function, on its first use
+COIL_COUNTED(int, __cxa_guard_acquire, (uint64_t * guard), guard)  // a static of a function, on its first use
 
-COIL_COUNTED(int, pthread_mutex_lock, (pthread_mutex_t* m), m)
-COIL_COUNTED(int, pthread_mutex_trylock, (pthread_mutex_t* m), m)
-COIL_COUNTED(int, pthread_mutex_timedlock, (pthread_mutex_t* m, const timespec* until), m, until)
-COIL_COUNTED(int, pthread_mutex_clocklock, (pthread_mutex_t* m, clockid_t clock, const timespec* until), m, clock, until)
-COIL_COUNTED(int, pthread_mutex_unlock, (pthread_mutex_t* m), m)
-COIL_COUNTED(int, pthread_rwlock_rdlock, (pthread_rwlock_t* l), l)
-COIL_COUNTED(int, pthread_rwlock_tryrdlock, (pthread_rwlock_t* l), l)
-COIL_COUNTED(int, pthread_rwlock_timedrdlock, (pthread_rwlock_t* l, const timespec* until), l, until)
-COIL_COUNTED(int, pthread_rwlock_clockrdlock, (pthread_rwlock_t* l, clockid_t clock, const timespec* until), l, clock, until)
-COIL_COUNTED(int, pthread_rwlock_wrlock, (pthread_rwlock_t* l), l)
-COIL_COUNTED(int, pthread_rwlock_trywrlock, (pthread_rwlock_t* l), l)
-COIL_COUNTED(int, pthread_rwlock_timedwrlock, (pthread_rwlock_t* l, const timespec* until), l, until)
-COIL_COUNTED(int, pthread_rwlock_clockwrlock, (pthread_rwlock_t* l, clockid_t clock, const timespec* until), l, clock, until)
-COIL_COUNTED(int, pthread_rwlock_unlock, (pthread_rwlock_t* l), l)
-COIL_COUNTED(int, pthread_cond_wait, (pthread_cond_t* c, pthread_mutex_t* m), c, m)
-COIL_COUNTED(int, pthread_cond_timedwait, (pthread_cond_t* c, pthread_mutex_t* m, const timespec* until), c, m, until)
-COIL_COUNTED(int, pthread_cond_clockwait, (pthread_cond_t* c, pthread_mutex_t* m, clockid_t clock, const timespec* until), c, m, clock, until)
-COIL_COUNTED(int, pthread_cond_signal, (pthread_cond_t* c), c)
-COIL_COUNTED(int, pthread_cond_broadcast, (pthread_cond_t* c), c)
-COIL_COUNTED(int, sem_wait, (sem_t* s), s)
-COIL_COUNTED(int, sem_trywait, (sem_t* s), s)
-COIL_COUNTED(int, sem_timedwait, (sem_t* s, const timespec* until), s, until)
-COIL_COUNTED(int, sem_clockwait, (sem_t* s, clockid_t clock, const timespec* until), s, clock, until)
-COIL_COUNTED(int, sem_post, (sem_t* s), s)
+COIL_COUNTED(int, pthread_mutex_lock, (pthread_mutex_t * m), m)
+COIL_COUNTED(int, pthread_mutex_trylock, (pthread_mutex_t * m), m)
+COIL_COUNTED(int, pthread_mutex_timedlock, (pthread_mutex_t * m, const timespec* until), m, until)
+COIL_COUNTED(int, pthread_mutex_clocklock, (pthread_mutex_t * m, clockid_t clock, const timespec* until), m, clock,
+             until)
+COIL_COUNTED(int, pthread_mutex_unlock, (pthread_mutex_t * m), m)
+COIL_COUNTED(int, pthread_rwlock_rdlock, (pthread_rwlock_t * l), l)
+COIL_COUNTED(int, pthread_rwlock_tryrdlock, (pthread_rwlock_t * l), l)
+COIL_COUNTED(int, pthread_rwlock_timedrdlock, (pthread_rwlock_t * l, const timespec* until), l, until)
+COIL_COUNTED(int, pthread_rwlock_clockrdlock, (pthread_rwlock_t * l, clockid_t clock, const timespec* until), l, clock,
+             until)
+COIL_COUNTED(int, pthread_rwlock_wrlock, (pthread_rwlock_t * l), l)
+COIL_COUNTED(int, pthread_rwlock_trywrlock, (pthread_rwlock_t * l), l)
+COIL_COUNTED(int, pthread_rwlock_timedwrlock, (pthread_rwlock_t * l, const timespec* until), l, until)
+COIL_COUNTED(int, pthread_rwlock_clockwrlock, (pthread_rwlock_t * l, clockid_t clock, const timespec* until), l, clock,
+             until)
+COIL_COUNTED(int, pthread_rwlock_unlock, (pthread_rwlock_t * l), l)
+COIL_COUNTED(int, pthread_cond_wait, (pthread_cond_t * c, pthread_mutex_t* m), c, m)
+COIL_COUNTED(int, pthread_cond_timedwait, (pthread_cond_t * c, pthread_mutex_t* m, const timespec* until), c, m, until)
+COIL_COUNTED(int, pthread_cond_clockwait,
+             (pthread_cond_t * c, pthread_mutex_t* m, clockid_t clock, const timespec* until), c, m, clock, until)
+COIL_COUNTED(int, pthread_cond_signal, (pthread_cond_t * c), c)
+COIL_COUNTED(int, pthread_cond_broadcast, (pthread_cond_t * c), c)
+COIL_COUNTED(int, sem_wait, (sem_t * s), s)
+COIL_COUNTED(int, sem_trywait, (sem_t * s), s)
+COIL_COUNTED(int, sem_timedwait, (sem_t * s, const timespec* until), s, until)
+COIL_COUNTED(int, sem_clockwait, (sem_t * s, clockid_t clock, const timespec* until), s, clock, until)
+COIL_COUNTED(int, sem_post, (sem_t * s), s)
 
 #if COIL_COUNTS_HEAP
 COIL_COUNTED(void*, reallocarray, (void* memory, size_t count_of, size_t size), memory, count_of, size)
@@ -135,7 +141,8 @@ std::string forbidden_calls(const std::function<void()>& work) {
   counting = false;
   std::string calls;
   for (const Tally& tally : tallies) {
-    if (tally.calls > 0) calls += (calls.empty() ? "" : ", ") + std::string(tally.entry) + " " + std::to_string(tally.calls);
+    if (tally.calls > 0)
+      calls += (calls.empty() ? "" : ", ") + std::string(tally.entry) + " " + std::to_string(tally.calls);
   }
   return calls;
 }

@@ -4,18 +4,21 @@
 #include <functional>
 #include <string>
 
-// A sanitizer of memory or threads brings a heap of its own, which cannot be replaced: there the heap's entries are not counted.
+// A sanitizer of memory or threads brings a heap of its own, which cannot be replaced: there the heap's entries are not
+// counted.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define COIL_COUNTS_HEAP 0
 #elif defined(__has_feature)
-#define COIL_COUNTS_HEAP (!__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer) && !__has_feature(memory_sanitizer))
+#define COIL_COUNTS_HEAP \
+  (!__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer) && !__has_feature(memory_sanitizer))
 #else
 #define COIL_COUNTS_HEAP 1
 #endif
 
 namespace coil::test {
 
-// What this thread calls while `work` runs, by name and in the order of first calls: "malloc 2, free 1". Empty: nothing.
+// What this thread calls while `work` runs, by name and in the order of first calls: "malloc 2, free 1". Empty:
+// nothing.
 std::string forbidden_calls(const std::function<void()>& work);
 
 }  // namespace coil::test

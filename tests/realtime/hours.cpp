@@ -1,6 +1,8 @@
-// Hours of sound, silence and numbers near zero: a stream that never stops stays as exact, as finite and as fast as in its first second.
+// Hours of sound, silence and numbers near zero: a stream that never stops stays as exact, as finite and as fast as in
+// its first second.
 //
-//   COIL_HOURS_STEPS=1000000000 build/tests/realtime_tests "hours of green_overdrive"     # some minutes; without it 2,000,000 steps
+//   COIL_HOURS_STEPS=1000000000 build/tests/realtime_tests "hours of green_overdrive"     # some minutes; without it
+//   2,000,000 steps
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -55,8 +57,9 @@ class Signal {
 
 constexpr size_t kWindow = (Signal::kPeriod + kHop - 1) / kHop * kHop;  // what a checkpoint compares: every phase once
 
-// What is right in the window before a time, frame t at t % kWindow. The reference starts from rest so long before it that a start half as long
-// before gives the same: it then depends on the signal alone. Started from the engine's own state it would take over what has drifted there.
+// What is right in the window before a time, frame t at t % kWindow. The reference starts from rest so long before it
+// that a start half as long before gives the same: it then depends on the signal alone. Started from the engine's own
+// state it would take over what has drifted there.
 class Truth {
  public:
   Truth(const ssm::Checkpoint& checkpoint, const Signal& signal) : checkpoint_(checkpoint), signal_(signal) {}
@@ -64,7 +67,8 @@ class Truth {
   std::vector<double> before(uint64_t end) {
     for (auto shorter = run(warm_up_ / 2, end);; warm_up_ *= 2) {
       auto longer = run(warm_up_, end);
-      if (test::relative_error(std::vector<float>(shorter.begin(), shorter.end()), longer) <= kTolerance) return longer;  // nearer by far
+      if (test::relative_error(std::vector<float>(shorter.begin(), shorter.end()), longer) <= kTolerance)
+        return longer;  // nearer by far
       shorter = std::move(longer);
     }
   }
@@ -75,7 +79,8 @@ class Truth {
     REQUIRE(warm_up + kWindow <= end);
     ssm::Reference reference(checkpoint_);
     std::vector<double> out(kWindow);
-    for (uint64_t t = end - kWindow - warm_up; t < end; ++t) out[t % kWindow] = reference.step(std::vector<double>{signal_.block(t)[0]})[0];
+    for (uint64_t t = end - kWindow - warm_up; t < end; ++t)
+      out[t % kWindow] = reference.step(std::vector<double>{signal_.block(t)[0]})[0];
     return out;
   }
 
@@ -140,11 +145,13 @@ void hours(const char* name, const ssm::Checkpoint& checkpoint) {
     std::nth_element(kinds[i].begin(), middle, kinds[i].end());
     std::printf("%s %.1f, ", Signal::kKinds[i], *middle);
   }
-  std::printf("fastest cycle of the first quarter %.1f, of the last %.1f\nworst difference %.2g, %s, %" PRIu64 " restarts\n\n",
-              quarters.front(), quarters.back(), worst, finite ? "always finite" : "not always finite", stream.restarts());
+  std::printf(
+      "fastest cycle of the first quarter %.1f, of the last %.1f\nworst difference %.2g, %s, %" PRIu64 " restarts\n\n",
+      quarters.front(), quarters.back(), worst, finite ? "always finite" : "not always finite", stream.restarts());
 
   CHECK(worst <= kTolerance);
-  CHECK(worst <= 2 * differences.front());  // no drift: at every checkpoint the same phases, cut into blocks at other places
+  CHECK(worst <=
+        2 * differences.front());  // no drift: at every checkpoint the same phases, cut into blocks at other places
   CHECK(finite);
   CHECK(stream.restarts() == 0);
   // Short runs say nothing about time.
@@ -152,23 +159,29 @@ void hours(const char* name, const ssm::Checkpoint& checkpoint) {
 }
 
 ssm::Checkpoint network(const std::string& rest_of_config) {
-  return test::load(test::model_file(R"({"model_type": "coil", "norm_f": false, )" + rest_of_config + "}", 5)).checkpoint;
+  return test::load(test::model_file(R"({"model_type": "coil", "norm_f": false, )" + rest_of_config + "}", 5))
+      .checkpoint;
 }
 
-TEST_CASE("hours of green_overdrive") { hours("green_overdrive", ssm::Checkpoint::open(COIL_PRESETS_DIR "/green_overdrive.safetensors")); }
+TEST_CASE("hours of green_overdrive") {
+  hours("green_overdrive", ssm::Checkpoint::open(COIL_PRESETS_DIR "/green_overdrive.safetensors"));
+}
 
 // Without biases: in silence everything decays to nothing.
 TEST_CASE("hours of mamba1") {
   hours("mamba1", network(R"("d_model": 1, "layers": [{"repeat": 2, "parts": [
-    {"type": "mamba1", "name": "mixer", "d_state": 8, "d_conv": 4, "expand": 8, "dt_rank": 1, "bias": false, "conv_bias": false}]}])"));
+    {"type": "mamba1", "name": "mixer", "d_state": 8, "d_conv": 4, "expand": 8, "dt_rank": 1, "bias": false,
+        "conv_bias": false}]}])"));
 }
 
 // Moved by a slow path, whose counters must not drift either.
 TEST_CASE("hours of mamba2") {
   hours("mamba2", network(R"("d_input": 1, "d_output": 1, "d_model": 4, "layers": [{"repeat": 2, "parts": [
     {"type": "rmsnorm", "name": "norm", "eps": 0.05},
-    {"type": "mamba2", "name": "mixer", "d_state": 8, "d_conv": 4, "expand": 2, "headdim": 4, "norm_eps": 0.05}, {"type": "film"}]}],
-    "slow_path": {"hop_frames": )" + std::to_string(kHop) + R"(, "n_features": 2, "d_model": 4, "layers": []})"));
+    {"type": "mamba2", "name": "mixer", "d_state": 8, "d_conv": 4, "expand": 2, "headdim": 4, "norm_eps": 0.05},
+        {"type": "film"}]}],
+    "slow_path": {"hop_frames": )" +
+                          std::to_string(kHop) + R"(, "n_features": 2, "d_model": 4, "layers": []})"));
 }
 
 }  // namespace

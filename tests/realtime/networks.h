@@ -1,4 +1,5 @@
-// The networks that the proofs of this folder run: what is shipped, every architecture of the golden files, and random chains of parts.
+// The networks that the proofs of this folder run: what is shipped, every architecture of the golden files, and random
+// chains of parts.
 #pragma once
 
 #include <memory>

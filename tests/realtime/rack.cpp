@@ -66,7 +66,8 @@ std::vector<test::Network> playable() {
   auto networks = test::networks(ssm::InputKind::frames, 60);
   std::erase_if(networks, [](const test::Network& network) {
     const size_t width = test::width_in(*network.model);
-    return width != test::width_out(*network.model) || width > 2 || network.model->card().controls.size() > dsp::kMaxRackControls;
+    return width != test::width_out(*network.model) || width > 2 ||
+           network.model->card().controls.size() > dsp::kMaxRackControls;
   });
   return networks;
 }

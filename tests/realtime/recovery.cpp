@@ -1,4 +1,5 @@
-// What is not finite, or huge, does no lasting harm: at the input, in the state, at a host's own rate; and it is counted.
+// What is not finite, or huge, does no lasting harm: at the input, in the state, at a host's own rate; and it is
+// counted.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -19,7 +20,8 @@ using namespace coil;
 
 constexpr uint32_t kRandomNetworks = 20;
 constexpr size_t kBlock = 64;  // a stream looks at its state that often
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kSignalling = std::numeric_limits<float>::signaling_NaN(),
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN(),
+                kSignalling = std::numeric_limits<float>::signaling_NaN(),
                 kInfinity = std::numeric_limits<float>::infinity();
 // As in random_networks.cpp: the design's promise between executions.
 constexpr double kTolerance = 1e-5;
@@ -30,8 +32,8 @@ std::vector<float> play(ssm::Stream& stream, std::span<const float> in) {
   return out;
 }
 
-// Whether two streams that hear the same become the same, and stay finite on the way. The longest memory, the preset's, takes 21,000 frames to
-// forget all but 1/e of 1e30, and 80 times that to forget it.
+// Whether two streams that hear the same become the same, and stay finite on the way. The longest memory, the preset's,
+// takes 21,000 frames to forget all but 1/e of 1e30, and 80 times that to forget it.
 bool come_together(ssm::Stream& a, ssm::Stream& b, test::Random& random) {
   for (int blocks = 0, agreed = 0; blocks < 30000; ++blocks) {
     const auto in = test::random_signal(kBlock * test::width_in(a.model()), random);
@@ -95,7 +97,9 @@ TEST_CASE("a stream that heard huge values, and one that heard silence there, co
   CHECK(went_on > 10);
 }
 
-TEST_CASE("a value in the state that is not finite is gone within 64 frames, unheard: the stream starts anew and says so, or forgets it") {
+TEST_CASE(
+    "a value in the state that is not finite is gone within 64 frames, unheard: the stream starts anew and says so, or "
+    "forgets it") {
   for (const auto& [name, model] : test::networks(ssm::InputKind::frames, kRandomNetworks)) {
     const size_t width = test::width_in(*model);
     test::Random random(3);
@@ -108,14 +112,16 @@ TEST_CASE("a value in the state that is not finite is gone within 64 frames, unh
     const size_t floats = warm.bytes() / sizeof(float);
     for (size_t place = 0; place < floats; place += 1 + floats / 80) {
       const auto& tensors = warm.layout().tensors;
-      const std::string& tensor = std::find_if(tensors.rbegin(), tensors.rend(), [&](const auto& t) { return t.offset <= place; })->name;
+      const std::string& tensor =
+          std::find_if(tensors.rbegin(), tensors.rend(), [&](const auto& t) { return t.offset <= place; })->name;
       INFO(name << ", place " << place << " of " << floats << ", in " << tensor);
       stream.state() = other.state() = warm;
       stream.state().data()[place] = random.pick({kNan, kInfinity, -kInfinity});
       const uint64_t before = stream.restarts();
       size_t frames = 0;
       bool finite = true;
-      while (stream.restarts() == before && frames < kBlock) finite &= ssm::all_finite(play(stream, std::span(in).subspan(frames++ * width, width)));
+      while (stream.restarts() == before && frames < kBlock)
+        finite &= ssm::all_finite(play(stream, std::span(in).subspan(frames++ * width, width)));
       CHECK(finite);
       // A restart keeps what the controls ask for, so only they can mend that.
       if (tensor.ends_with("controls_target") || tensor == "state.slow.controls") stream.set_controls(knobs);
@@ -130,7 +136,8 @@ TEST_CASE("a value in the state that is not finite is gone within 64 frames, unh
       } else {
         CHECK_FALSE(tensor.ends_with(".ssm"));  // only short memories are overwritten in time
         play(other, std::span(in).first(frames * width));
-        if (tensor != "state.film.counters") CHECK(come_together(stream, other, random));  // hops may begin at other times from now on
+        if (tensor != "state.film.counters")
+          CHECK(come_together(stream, other, random));  // hops may begin at other times from now on
       }
     }
   }
@@ -138,7 +145,8 @@ TEST_CASE("a value in the state that is not finite is gone within 64 frames, unh
 
 TEST_CASE("a processor at any rate stays finite whatever a host sends, and plays on behind it") {
   auto networks = test::networks(ssm::InputKind::frames, kRandomNetworks);
-  std::erase_if(networks, [](const auto& n) { return test::width_in(*n.model) != 1 || test::width_out(*n.model) != 1; });
+  std::erase_if(networks,
+                [](const auto& n) { return test::width_in(*n.model) != 1 || test::width_out(*n.model) != 1; });
   networks.push_back({"identity", test::matrix_model(1, {1}, 48000)});
   for (const auto& [name, model] : networks) {
     for (const double rate_hz : {44100.0, 48000.0, 96000.0}) {

@@ -28,8 +28,8 @@ constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 #error "the filter needs this architecture's name among the AUDIT_ARCH_ values"
 #endif
 
-// From here on every system call but exit_group ends this process. Source: seccomp(2); the numbers of calls mean nothing before the
-// architecture is known.
+// From here on every system call but exit_group ends this process. Source: seccomp(2); the numbers of calls mean
+// nothing before the architecture is known.
 bool install_filter() {
   sock_filter steps[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
@@ -50,7 +50,8 @@ bool invite_tracer() {
   return ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0 && syscall(SYS_kill, self, SIGSTOP) == 0;
 }
 
-// Follows a stopped child to its end or its first system call, and ends it there. Returns the number of that call, or -1.
+// Follows a stopped child to its end or its first system call, and ends it there. Returns the number of that call, or
+// -1.
 int64_t trace(pid_t child, int& status) {
   ptrace(PTRACE_SETOPTIONS, child, nullptr, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
   while (WIFSTOPPED(status)) {

@@ -60,7 +60,7 @@ TEST_CASE("the watch sees every entry of the heap") {
       {"memalign", [=] { release(opaque(&memalign)(64, 64)); }},
       {"valloc", [=] { release(opaque(&valloc)(8)); }},
       {"pvalloc", [=] { release(opaque(&pvalloc)(8)); }},
-      {"free", [memory = std::malloc(8)] { opaque(&std::free)(memory); }},
+      {"free", [memory = std::malloc(8)] { opaque (&std::free)(memory); }},
       {"malloc", [] { delete opaque(new int); }},
       {"malloc", [] { delete[] opaque(new int[8]); }},
       {"malloc", [] { delete opaque(new (std::nothrow) int); }},
@@ -106,7 +106,11 @@ TEST_CASE("the watch sees every lock") {
       {"sem_timedwait", [&] { sem_timedwait(&semaphore, &past); }},
       {"sem_clockwait", [&] { sem_clockwait(&semaphore, CLOCK_MONOTONIC, &past); }},
       {"sem_post", [&] { sem_post(&semaphore); }},
-      {"__cxa_guard_acquire", [] { static const int once = opaque(1); opaque(once); }},
+      {"__cxa_guard_acquire",
+       [] {
+         static const int once = opaque(1);
+         opaque(once);
+       }},
   });
 }
 
@@ -138,7 +142,9 @@ TEST_CASE("a system call ends a child under the filter, and is named by the trac
       continue;
     }
     CHECK(*silent == "");
-    const auto expected = [&](long call) { return filter ? "killed by signal " + std::to_string(SIGSYS) : "system call " + std::to_string(call); };
+    const auto expected = [&](long call) {
+      return filter ? "killed by signal " + std::to_string(SIGSYS) : "system call " + std::to_string(call);
+    };
     CHECK(test::system_calls(watch, [] { syscall(SYS_getpid); }) == expected(SYS_getpid));
     CHECK(test::system_calls(watch, [] { std::this_thread::yield(); }) == expected(SYS_sched_yield));
     CHECK(test::system_calls(watch, [] { syscall(SYS_exit_group, 3); }) == "exit status 3");

@@ -20,8 +20,8 @@ std::vector<test::Judged> scored(uint32_t first, uint32_t count) {
 
 TEST_CASE("the score finds anomalies that it was not fixed on") {
   const test::Judgement judgement = test::judge(scored(5000, 60));
-  INFO("worth " << judgement.worth << ", found " << judgement.found << " of " << judgement.windows << ", false alarms " << judgement.false_alarms
-                << ", threshold " << judgement.threshold << " decades");
+  INFO("worth " << judgement.worth << ", found " << judgement.found << " of " << judgement.windows << ", false alarms "
+                << judgement.false_alarms << ", threshold " << judgement.threshold << " decades");
   CHECK(judgement.worth > 0.45);
 }
 

@@ -1,4 +1,5 @@
-// However records are cut into calls, whichever threads process them, and whatever else waits: results are the same to the byte.
+// However records are cut into calls, whichever threads process them, and whatever else waits: results are the same to
+// the byte.
 #include "sensor/engine.h"
 
 #include <algorithm>
@@ -48,7 +49,8 @@ std::vector<sensor::Message> records(const Case& c, uint32_t seed) {
   return messages;
 }
 
-std::vector<std::string> results(const std::shared_ptr<const ssm::Model>& model, const std::vector<sensor::Message>& messages, size_t threads,
+std::vector<std::string> results(const std::shared_ptr<const ssm::Model>& model,
+                                 const std::vector<sensor::Message>& messages, size_t threads,
                                  std::vector<size_t> horizons, int reorder, const std::function<size_t()>& next_cut) {
   sensor::EngineOptions options;
   options.schema.keys = {"sensor"};
@@ -78,7 +80,8 @@ TEST_CASE("results do not depend on how records are cut into calls, nor on threa
       for (uint32_t seed = 0; seed < 3; ++seed) {
         test::Random random(seed);
         INFO(c.sensors << " sensors, reorder " << reorder << ", seed " << seed);
-        CHECK(results(model, messages, 1 + seed, {2, 64}, reorder, [&] { return size_t(random.log_uniform(1, 2000)); }) == one_by_one);
+        CHECK(results(model, messages, 1 + seed, {2, 64}, reorder,
+                      [&] { return size_t(random.log_uniform(1, 2000)); }) == one_by_one);
       }
       CHECK(results(model, messages, 2, {2, 64}, reorder, [&] { return messages.size(); }) == one_by_one);
     }
@@ -89,7 +92,8 @@ TEST_CASE("further forecasts change nothing but that they are there") {
   const auto model = ssm::Model::load(COIL_PRESETS_DIR "/watch_small.safetensors");
   const std::vector<sensor::Message> messages = records({3, 150, 30}, 9);
   const auto all = [] { return size_t{4096}; };
-  const std::vector<std::string> without = results(model, messages, 1, {}, 0, all), with = results(model, messages, 1, {7, 1, 33}, 0, all);
+  const std::vector<std::string> without = results(model, messages, 1, {}, 0, all),
+                                 with = results(model, messages, 1, {7, 1, 33}, 0, all);
   REQUIRE(without.size() == with.size());
   const auto scored = [](const std::string& text) { return text.substr(text.find(",\"score\"")); };
   for (size_t i = 0; i < with.size(); ++i) CHECK(scored(with[i]) == scored(without[i]));
@@ -102,7 +106,8 @@ TEST_CASE("what waits of one series is one stretch: its state is read and writte
   sensor::Engine engine(model, options, [](const sensor::Message&, const std::string& what) { FAIL(what); });
   std::vector<sensor::Message> messages, out;
   for (int t = 0; t < 12; ++t) {
-    for (int who = 0; who < 5; ++who) messages.push_back({{}, "{\"sensor\":" + std::to_string(who) + ",\"value\":" + std::to_string(t * who) + "}"});
+    for (int who = 0; who < 5; ++who)
+      messages.push_back({{}, "{\"sensor\":" + std::to_string(who) + ",\"value\":" + std::to_string(t * who) + "}"});
   }
   engine.process(messages, out);
   CHECK(engine.counters().records == 60);

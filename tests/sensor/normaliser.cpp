@@ -94,12 +94,14 @@ TEST_CASE("forecasts come back when their time has come") {
     for (size_t which = 0; which < sensor::kScoredHorizons.size(); ++which) {
       const int made_at = t - static_cast<int>(sensor::kScoredHorizons[which]);
       REQUIRE(pending.due(which).exists() == (made_at >= 1));  // the first value has no scale yet
-      if (made_at >= 1) CHECK(pending.due(which).quantiles[0] == Approx(0.01 * made_at + 0.001 * static_cast<double>(which)));
+      if (made_at >= 1)
+        CHECK(pending.due(which).quantiles[0] == Approx(0.01 * made_at + 0.001 * static_cast<double>(which)));
     }
     normaliser.observe(t % 3);
     for (size_t which = 0; which < sensor::kScoredHorizons.size(); ++which) {
       const size_t row = (sensor::kScoredHorizons[which] - 1) * sensor::kQuantiles;
-      for (size_t q = 0; q < sensor::kQuantiles; ++q) outputs[row + q] = static_cast<float>(0.01 * t + 0.001 * static_cast<double>(which));
+      for (size_t q = 0; q < sensor::kQuantiles; ++q)
+        outputs[row + q] = static_cast<float>(0.01 * t + 0.001 * static_cast<double>(which));
     }
     pending.advance(normaliser, outputs);
   }

@@ -36,9 +36,9 @@ double any_number(test::Random& random) {
 
 TEST_CASE("nine digits are those that the standard library writes") {
   test::Random random(11);
-  for (const double value : {0.0, -0.0, 1.0, -1.0, 0.5, 0.1, 1e-4, 9.9999999995e-5, 1e-5, 123456789.0, 999999999.0,
-                             999999999.5, 1e9, 1e300, 99999999.95, 0.00012345678949, 1234567.885, 2.5e-310,
-                             std::numeric_limits<double>::infinity()}) {
+  for (const double value :
+       {0.0, -0.0, 1.0, -1.0, 0.5, 0.1, 1e-4, 9.9999999995e-5, 1e-5, 123456789.0, 999999999.0, 999999999.5, 1e9, 1e300,
+        99999999.95, 0.00012345678949, 1234567.885, 2.5e-310, std::numeric_limits<double>::infinity()}) {
     CHECK(written(value) == nine_digits(value));
   }
   for (double power = 1e-6; power < 1e12; power *= 10) {
@@ -62,9 +62,31 @@ TEST_CASE("numbers are read to the bit as the standard library reads them") {
     const std::optional<double> value = sensor::parse_number(text);
     return value.has_value() == is_number && (!is_number || std::memcmp(&*value, &expected, sizeof expected) == 0);
   };
-  for (const std::string text : {"", "-", ".", "-.", "0", "-0", "-0.0", "5.", ".5", "-.5", "1.2.3", "1..2", "1-", "--1",
-                                 "123456789012345", "1234567890123456", "0.00000000000001", "0.000000000000001",
-                                 "12345678.9012345", "000000000000001", "1e5", "1 ", " 1", "1:2", "1/2"}) {
+  for (const std::string text : {"",
+                                 "-",
+                                 ".",
+                                 "-.",
+                                 "0",
+                                 "-0",
+                                 "-0.0",
+                                 "5.",
+                                 ".5",
+                                 "-.5",
+                                 "1.2.3",
+                                 "1..2",
+                                 "1-",
+                                 "--1",
+                                 "123456789012345",
+                                 "1234567890123456",
+                                 "0.00000000000001",
+                                 "0.000000000000001",
+                                 "12345678.9012345",
+                                 "000000000000001",
+                                 "1e5",
+                                 "1 ",
+                                 " 1",
+                                 "1:2",
+                                 "1/2"}) {
     INFO(text);
     CHECK(is_same(text));
   }

@@ -11,7 +11,9 @@ namespace {
 constexpr size_t kLags = 8;
 constexpr double kProbation = 0.15;
 
-size_t probation(size_t records) { return std::min<size_t>(static_cast<size_t>(kProbation * static_cast<double>(records)), 750); }
+size_t probation(size_t records) {
+  return std::min<size_t>(static_cast<size_t>(kProbation * static_cast<double>(records)), 750);
+}
 
 // The undisturbed series: a smooth or noisy base, a season, now and then bursts as they belong to it.
 std::vector<double> base(Random& r, size_t records, size_t season, std::string& kind) {
@@ -30,14 +32,21 @@ std::vector<double> base(Random& r, size_t records, size_t season, std::string& 
       if (t / season % 7 >= 5) s *= weekend;
     }
     switch (shape) {
-      case 0: x[t] = s + noise * ar; break;
+      case 0:
+        x[t] = s + noise * ar;
+        break;
       case 1: {
         const double rate = std::exp(1.5 + s + 0.3 * noise * ar);
         x[t] = std::round(std::max(0.0, rate + std::sqrt(rate) * r.normal()));
         break;
       }
-      case 2: x[t] = std::exp(0.5 * s + 0.6 * noise * ar + 0.3 * r.normal()); break;
-      case 3: walk = 0.999 * walk + 0.05 * r.normal(); x[t] = walk + 0.5 * s + 0.1 * noise * ar; break;
+      case 2:
+        x[t] = std::exp(0.5 * s + 0.6 * noise * ar + 0.3 * r.normal());
+        break;
+      case 3:
+        walk = 0.999 * walk + 0.05 * r.normal();
+        x[t] = walk + 0.5 * s + 0.1 * noise * ar;
+        break;
       default:
         if (r.chance(burst_rate)) burst += std::exp(0.5 * r.normal()) * 3;
         burst *= 0.6;
@@ -52,10 +61,13 @@ void disturb(Random& r, std::vector<double>& x, size_t at, size_t season) {
   const std::vector<double> before(x.begin(), x.begin() + ptrdiff_t(at));
   double mean = 0, steps = 0, spread = 0;
   for (const double v : before) mean += v / static_cast<double>(before.size());
-  for (size_t t = 1; t < before.size(); ++t) steps += std::fabs(before[t] - before[t - 1]) / static_cast<double>(before.size());
+  for (size_t t = 1; t < before.size(); ++t)
+    steps += std::fabs(before[t] - before[t - 1]) / static_cast<double>(before.size());
   for (const double v : before) spread += std::fabs(v - mean) / static_cast<double>(before.size());
-  const double size = (r.chance(0.5) ? std::max(3 * steps, spread) : spread) * r.log_uniform(1.5, 12) * (r.chance(0.65) ? 1 : -1);
-  const size_t length = static_cast<size_t>(r.log_uniform(10, static_cast<double>(std::max<size_t>(season, 200)))), end = std::min(x.size(), at + length);
+  const double size =
+      (r.chance(0.5) ? std::max(3 * steps, spread) : spread) * r.log_uniform(1.5, 12) * (r.chance(0.65) ? 1 : -1);
+  const size_t length = static_cast<size_t>(r.log_uniform(10, static_cast<double>(std::max<size_t>(season, 200)))),
+               end = std::min(x.size(), at + length);
   const double held = x[at];
   switch (r.whole(0, 7)) {
     case 0:
@@ -91,7 +103,8 @@ AnomalySeries anomaly_series(uint32_t seed) {
   series.season = r.pick<size_t>({0, 24, 48, 96, 288});
   series.values = base(r, records, series.season, series.kind);
   const int count = r.whole(0, 3);
-  const size_t begin = static_cast<size_t>(0.2 * static_cast<double>(records)), room = (records - begin) / size_t(std::max(1, count));
+  const size_t begin = static_cast<size_t>(0.2 * static_cast<double>(records)),
+               room = (records - begin) / size_t(std::max(1, count));
   const size_t half = count == 0 ? 0 : records / (20 * size_t(count));
   for (int i = 0; i < count; ++i) {
     const size_t at = begin + size_t(i) * room + static_cast<size_t>(r.uniform(0.2, 0.8) * static_cast<double>(room));
@@ -110,7 +123,8 @@ struct StandInForecaster::Horizon {
   size_t updates = 0;
 };
 
-StandInForecaster::StandInForecaster(size_t season) : season_(season), outputs_(sensor::kHorizons * sensor::kQuantiles) {
+StandInForecaster::StandInForecaster(size_t season)
+    : season_(season), outputs_(sensor::kHorizons * sensor::kQuantiles) {
   const size_t n = kLags + 2;
   for (const size_t ahead : sensor::kScoredHorizons) {
     Horizon& horizon = horizons_.emplace_back(Horizon{ahead, std::vector<double>(n), std::vector<double>(n * n)});
@@ -123,7 +137,8 @@ StandInForecaster::~StandInForecaster() = default;
 const std::vector<float>& StandInForecaster::step(double value, const sensor::Normaliser& normaliser) {
   constexpr size_t n = kLags + 2;
   constexpr double kForget = 0.9995;
-  constexpr std::array<double, sensor::kQuantiles> kNormal = {-1.2816, -0.8416, -0.5244, -0.2533, 0, 0.2533, 0.5244, 0.8416, 1.2816};
+  constexpr std::array<double, sensor::kQuantiles> kNormal = {-1.2816, -0.8416, -0.5244, -0.2533, 0,
+                                                              0.2533,  0.5244,  0.8416,  1.2816};
   past_.push_back(value);
   const double unit = normaliser.spread() + normaliser.scale(), level = normaliser.level();
   // What was known at t, of the value at t + ahead.
@@ -149,17 +164,20 @@ const std::vector<float>& StandInForecaster::step(double value, const sensor::No
       const double moderate = horizon.updates < 50 ? error : std::clamp(error, -most, most);
       for (size_t i = 0; i < n; ++i) {
         horizon.weights[i] += pu[i] / gain * moderate;
-        for (size_t j = 0; j < n; ++j) horizon.covariance[i * n + j] = (horizon.covariance[i * n + j] - pu[i] * pu[j] / gain) / kForget;
+        for (size_t j = 0; j < n; ++j)
+          horizon.covariance[i * n + j] = (horizon.covariance[i * n + j] - pu[i] * pu[j] / gain) / kForget;
       }
       ++horizon.updates;
-      horizon.error += (std::fabs(moderate) - horizon.error) * std::max(1.0 / static_cast<double>(horizon.updates), 0.005);
+      horizon.error +=
+          (std::fabs(moderate) - horizon.error) * std::max(1.0 / static_cast<double>(horizon.updates), 0.005);
     }
     const auto u = known(now, horizon.ahead);
     double expected = 0;
     for (size_t i = 0; i < n; ++i) expected += u[i] * horizon.weights[i];
     for (size_t q = 0; q < sensor::kQuantiles; ++q) {
       const double forecast = level + unit * (expected + 1.25 * horizon.error * kNormal[q]);
-      outputs_[(horizon.ahead - 1) * sensor::kQuantiles + q] = static_cast<float>(std::asinh((forecast - normaliser.reference()) / normaliser.scale()));
+      outputs_[(horizon.ahead - 1) * sensor::kQuantiles + q] =
+          static_cast<float>(std::asinh((forecast - normaliser.reference()) / normaliser.scale()));
     }
   }
   return outputs_;
@@ -180,7 +198,8 @@ std::vector<double> event_decades(const AnomalySeries& series) {
 }
 
 Judgement judge(const std::vector<Judged>& all, double false_alarm) {
-  // Every record that could change the sum, from the highest score down; within a window only its first record at a threshold counts.
+  // Every record that could change the sum, from the highest score down; within a window only its first record at a
+  // threshold counts.
   struct Point {
     double score;
     size_t series, record;

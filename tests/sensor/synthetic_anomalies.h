@@ -12,12 +12,13 @@ namespace coil::test {
 
 struct AnomalySeries {
   std::string kind;
-  size_t season = 0;                                // records; 0: none
+  size_t season = 0;  // records; 0: none
   std::vector<double> values;
-  std::vector<std::pair<size_t, size_t>> windows;   // [begin, end) around each anomaly
+  std::vector<std::pair<size_t, size_t>> windows;  // [begin, end) around each anomaly
 };
 
-// Loads, latencies, counts, temperatures, traffic: seasonal or not, noisy or smooth, with zero to three anomalies after the first 15 %.
+// Loads, latencies, counts, temperatures, traffic: seasonal or not, noisy or smooth, with zero to three anomalies after
+// the first 15 %.
 AnomalySeries anomaly_series(uint32_t seed);
 
 // What a forecaster would give that knows the season: recursive least squares over lags, one for each scored horizon.
@@ -45,8 +46,9 @@ struct Judged {
   std::vector<std::pair<size_t, size_t>> windows;
 };
 
-// The best one threshold for all: each window is worth from 1 (at its begin) to 0 (at its end) plus 1 if anything in it reaches the threshold, what
-// reaches it outside costs `false_alarm`, the first 15 % (at most 750 records) do not count. 1: perfect, 0: no alarm at all.
+// The best one threshold for all: each window is worth from 1 (at its begin) to 0 (at its end) plus 1 if anything in it
+// reaches the threshold, what reaches it outside costs `false_alarm`, the first 15 % (at most 750 records) do not
+// count. 1: perfect, 0: no alarm at all.
 struct Judgement {
   double worth = 0, threshold = 0;
   size_t found = 0, windows = 0, false_alarms = 0;

@@ -145,15 +145,12 @@ TEST_CASE("a pipe that promises 4 GB of sound takes no memory for it") {
     bool big_endian;
     int channels = 2;
   };
-  const std::vector<Container> containers = {{SF_FORMAT_WAV | SF_FORMAT_PCM_16, "data", 4, false},
-                                             {SF_FORMAT_WAV | SF_FORMAT_IMA_ADPCM, "data", 4, false},
-                                             {SF_FORMAT_WAV | SF_FORMAT_MS_ADPCM, "data", 4, false},
-                                             {SF_FORMAT_WAV | SF_FORMAT_GSM610, "data", 4, false, 1},
-                                             {SF_FORMAT_W64 | SF_FORMAT_IMA_ADPCM, "data", 8, false},
-                                             {SF_FORMAT_AIFF | SF_FORMAT_IMA_ADPCM, "SSND", 4, true},
-                                             {SF_FORMAT_CAF | SF_FORMAT_ALAC_16, "data", 8, true},
-                                             {SF_FORMAT_CAF | SF_FORMAT_ALAC_16, "pakt", 8, true},
-                                             {SF_FORMAT_AU | SF_FORMAT_G721_32, "", 4, true, 1}};
+  const std::vector<Container> containers = {
+      {SF_FORMAT_WAV | SF_FORMAT_PCM_16, "data", 4, false},    {SF_FORMAT_WAV | SF_FORMAT_IMA_ADPCM, "data", 4, false},
+      {SF_FORMAT_WAV | SF_FORMAT_MS_ADPCM, "data", 4, false},  {SF_FORMAT_WAV | SF_FORMAT_GSM610, "data", 4, false, 1},
+      {SF_FORMAT_W64 | SF_FORMAT_IMA_ADPCM, "data", 8, false}, {SF_FORMAT_AIFF | SF_FORMAT_IMA_ADPCM, "SSND", 4, true},
+      {SF_FORMAT_CAF | SF_FORMAT_ALAC_16, "data", 8, true},    {SF_FORMAT_CAF | SF_FORMAT_ALAC_16, "pakt", 8, true},
+      {SF_FORMAT_AU | SF_FORMAT_G721_32, "", 4, true, 1}};
   for (const Container& container : containers) {
     const std::string whole = made(container.format, container.channels);
     for (const uint64_t size : {0xffffffffu, 0xfffffff0u, 0xffff0000u, 0xf0000000u, 0x80000000u}) {

@@ -6,11 +6,14 @@
 
 namespace coil::test {
 
-std::shared_ptr<const ssm::Model> matrix_model(int width, std::vector<float> weights, double sample_rate_hz, const std::string& card_json) {
+std::shared_ptr<const ssm::Model> matrix_model(int width, std::vector<float> weights, double sample_rate_hz,
+                                               const std::string& card_json) {
   const std::string w = std::to_string(width);
   ModelFile file;
-  file.config_json = R"({"model_type": "coil", "d_model": 1, "direct": true, "norm_f": false, "layers": [], "d_input": )" + w +
-                     R"(, "d_output": )" + w + (sample_rate_hz > 0 ? R"(, "sample_rate": )" + std::to_string(sample_rate_hz) : "") + "}";
+  file.config_json =
+      R"({"model_type": "coil", "d_model": 1, "direct": true, "norm_f": false, "layers": [], "d_input": )" + w +
+      R"(, "d_output": )" + w + (sample_rate_hz > 0 ? R"(, "sample_rate": )" + std::to_string(sample_rate_hz) : "") +
+      "}";
   file.card_json = card_json;
   const std::vector<float> zeros(width);
   file.tensors = {{"backbone.in_proj.weight", {1, width}, zeros},

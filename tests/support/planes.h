@@ -40,7 +40,8 @@ inline Planes run_all(dsp::AudioProcessor& processor, Planes planes) {
 
 inline Signal sine(double hz, double rate_hz, size_t frames, float amplitude = 0.5f) {
   Signal signal(frames);
-  for (size_t i = 0; i < frames; ++i) signal[i] = amplitude * static_cast<float>(std::sin(2 * std::numbers::pi * hz * static_cast<double>(i) / rate_hz));
+  for (size_t i = 0; i < frames; ++i)
+    signal[i] = amplitude * static_cast<float>(std::sin(2 * std::numbers::pi * hz * static_cast<double>(i) / rate_hz));
   return signal;
 }
 
@@ -54,7 +55,8 @@ inline double largest_difference(std::span<const float> a, std::span<const float
   return most;
 }
 
-// The largest second difference: what a click is, and a smooth signal has little of. Of a sine: amplitude (2 pi hz / rate)^2.
+// The largest second difference: what a click is, and a smooth signal has little of. Of a sine: amplitude (2 pi hz /
+// rate)^2.
 inline double roughness(std::span<const float> samples) {
   double most = 0;
   for (size_t i = 2; i < samples.size(); ++i) {

@@ -49,12 +49,16 @@ class WeightMaker {
     const std::string prefix = c.name.empty() ? "" : c.name + ".";
     const auto modes = static_cast<size_t>(c.modes);
     add(prefix + "kernel.log_dt", {c.channels}, [&](size_t) { return std::log(random_.log_uniform(0.02, 0.2)); });
-    add(prefix + "kernel.log_A_real", {c.channels, c.modes}, [&](size_t) { return std::log(random_.uniform(0.4, 1.5)); });
+    add(prefix + "kernel.log_A_real", {c.channels, c.modes},
+        [&](size_t) { return std::log(random_.uniform(0.4, 1.5)); });
     if (c.complex) {
-      add(prefix + "kernel.A_imag", {c.channels, c.modes}, [&](size_t i) { return std::numbers::pi * static_cast<double>(i % modes); });
-      add(prefix + "kernel.C", {c.channels, c.modes, 2}, [&](size_t) { return random_.normal() / static_cast<double>(modes); });
+      add(prefix + "kernel.A_imag", {c.channels, c.modes},
+          [&](size_t i) { return std::numbers::pi * static_cast<double>(i % modes); });
+      add(prefix + "kernel.C", {c.channels, c.modes, 2},
+          [&](size_t) { return random_.normal() / static_cast<double>(modes); });
     } else {
-      add(prefix + "kernel.C", {c.channels, c.modes}, [&](size_t) { return random_.normal() / static_cast<double>(modes); });
+      add(prefix + "kernel.C", {c.channels, c.modes},
+          [&](size_t) { return random_.normal() / static_cast<double>(modes); });
     }
     add(prefix + "D", {c.channels}, [&](size_t) { return random_.normal(); });
   }
@@ -68,7 +72,8 @@ class WeightMaker {
     matrix(c.name + ".dt_proj.weight", c.d_inner, c.dt_rank);
     add(c.name + ".dt_proj.bias", {c.d_inner}, [&](size_t) { return dt_bias(); });
     const auto modes = static_cast<size_t>(c.d_state);
-    add(c.name + ".A_log", {c.d_inner, c.d_state}, [&](size_t i) { return std::log(static_cast<double>(i % modes + 1)); });
+    add(c.name + ".A_log", {c.d_inner, c.d_state},
+        [&](size_t i) { return std::log(static_cast<double>(i % modes + 1)); });
     bias(c.name + ".D", c.d_inner, 1);
     matrix(c.name + ".out_proj.weight", c.d_model, c.d_inner);
     if (c.bias) bias(c.name + ".out_proj.bias", c.d_model);
@@ -110,7 +115,8 @@ class WeightMaker {
   std::vector<ssm::NamedFloats> tensors_;
 };
 
-// A norm over few values multiplies rounding by up to 1 / sqrt(eps) where they all come near 0; the networks should test kernels, not that.
+// A norm over few values multiplies rounding by up to 1 / sqrt(eps) where they all come near 0; the networks should
+// test kernels, not that.
 constexpr double kCalmEps = 0.05;
 
 Json s4d_part(Random& r) {
@@ -161,9 +167,12 @@ Json mamba2_part(Random& r, int width) {
 
 Json mixer(Random& r, int width) {
   switch (r.whole(0, 2)) {
-    case 0: return s4d_part(r);
-    case 1: return mamba1_part(r);
-    default: return mamba2_part(r, width);
+    case 0:
+      return s4d_part(r);
+    case 1:
+      return mamba1_part(r);
+    default:
+      return mamba2_part(r, width);
   }
 }
 
@@ -212,9 +221,13 @@ Json gated_layer(Random& r) {
 
 }  // namespace
 
-double Random::uniform(double low, double high) { return low + (high - low) * (static_cast<double>(engine_()) / 4294967296.0); }
+double Random::uniform(double low, double high) {
+  return low + (high - low) * (static_cast<double>(engine_()) / 4294967296.0);
+}
 double Random::log_uniform(double low, double high) { return std::exp(uniform(std::log(low), std::log(high))); }
-int Random::whole(int low, int high) { return low + static_cast<int>(engine_() % static_cast<uint32_t>(high - low + 1)); }
+int Random::whole(int low, int high) {
+  return low + static_cast<int>(engine_() % static_cast<uint32_t>(high - low + 1));
+}
 
 // Box and Muller's transform: the standard library's distributions differ between libraries, a seed should not.
 double Random::normal() {
@@ -230,7 +243,8 @@ void ModelFile::write(const std::filesystem::path& path) const {
 
 std::vector<ssm::NamedFloats> random_weights(const ssm::ModelConfig& config, Random& random) {
   WeightMaker make(random);
-  if (config.embedding) make.matrix(config.embedding->name + ".weight", config.embedding->vocab, config.d_model, std::sqrt(config.d_model));
+  if (config.embedding)
+    make.matrix(config.embedding->name + ".weight", config.embedding->vocab, config.d_model, std::sqrt(config.d_model));
   if (config.in_proj) make(*config.in_proj);
   make.layers(config.layers);
   if (config.norm_f) make(*config.norm_f);
@@ -277,8 +291,10 @@ ModelFile random_coil_network(uint32_t seed) {
   const int count = r.whole(1, 3);
   if (with_controls) {
     config["controls"] = {{"count", count}};
-    if (r.chance(0.5)) config["controls"]["hidden"] = r.whole(1, 9);
-    else config["controls"]["polynomial"] = 2;
+    if (r.chance(0.5))
+      config["controls"]["hidden"] = r.whole(1, 9);
+    else
+      config["controls"]["polynomial"] = 2;
     config["controls"]["output"] = config.contains("d_output") && r.chance(0.5);
   }
   if (with_slow) {
@@ -297,7 +313,10 @@ ModelFile random_coil_network(uint32_t seed) {
     Json controls = Json::array();
     for (int i = 0; i < count; ++i) {
       const double low = r.uniform(-20, 5);
-      controls.push_back({{"name", "knob " + std::to_string(i)}, {"min", low}, {"max", low + 10}, {"default", low + r.uniform(0, 10)}});
+      controls.push_back({{"name", "knob " + std::to_string(i)},
+                          {"min", low},
+                          {"max", low + 10},
+                          {"default", low + r.uniform(0, 10)}});
     }
     const Json level = {{"name", "level"}, {"min", -24}, {"max", 6}, {"default", -3}, {"to", "output_gain_db"}};
     controls.insert(controls.begin() + r.whole(0, count), level);

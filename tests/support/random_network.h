@@ -40,7 +40,8 @@ struct ModelFile {
   void write(const std::filesystem::path& path) const;
 };
 
-// Weights of every tensor that the config names: signals keep their size, steps and decays remember some 10 to 200 frames.
+// Weights of every tensor that the config names: signals keep their size, steps and decays remember some 10 to 200
+// frames.
 std::vector<ssm::NamedFloats> random_weights(const ssm::ModelConfig& config, Random& random);
 
 // The file of a config given as JSON, with random weights.

@@ -22,8 +22,8 @@ Loaded load(const ModelFile& file) {
 size_t width_in(const ssm::Model& model) { return static_cast<size_t>(model.config().d_input); }
 size_t width_out(const ssm::Model& model) { return static_cast<size_t>(model.config().d_output); }
 
-std::vector<float> run_blocks(const std::shared_ptr<const ssm::Model>& model, ssm::State& state, std::span<const float> in,
-                              std::span<const size_t> blocks) {
+std::vector<float> run_blocks(const std::shared_ptr<const ssm::Model>& model, ssm::State& state,
+                              std::span<const float> in, std::span<const size_t> blocks) {
   ssm::Stream stream(model);
   stream.state().copy_from(state);
   std::vector<float> out(in.size() / width_in(*model) * width_out(*model));
@@ -39,24 +39,27 @@ std::vector<float> run_blocks(const std::shared_ptr<const ssm::Model>& model, ss
   return out;
 }
 
-std::vector<float> run_steps(const std::shared_ptr<const ssm::Model>& model, ssm::State& state, std::span<const float> in) {
+std::vector<float> run_steps(const std::shared_ptr<const ssm::Model>& model, ssm::State& state,
+                             std::span<const float> in) {
   return run_blocks(model, state, in, std::vector<size_t>(in.size() / width_in(*model), 1));
 }
 
-std::vector<float> run_scan(const std::shared_ptr<const ssm::Model>& model, ssm::State& state, std::span<const float> in,
-                            const ssm::ScanOptions& options) {
+std::vector<float> run_scan(const std::shared_ptr<const ssm::Model>& model, ssm::State& state,
+                            std::span<const float> in, const ssm::ScanOptions& options) {
   std::vector<float> out(in.size() / width_in(*model) * width_out(*model));
   ssm::Scan(model, options).process(state, in, out);
   return out;
 }
 
-ReferenceRun run_reference(const Loaded& loaded, std::span<const float> in, std::span<const float> controls, double sample_rate_hz) {
+ReferenceRun run_reference(const Loaded& loaded, std::span<const float> in, std::span<const float> controls,
+                           double sample_rate_hz) {
   ssm::Reference reference(loaded.checkpoint, sample_rate_hz);
   if (!controls.empty()) reference.set_controls(std::vector<double>(controls.begin(), controls.end()));
   const auto width = static_cast<size_t>(reference.config().d_input);
   ReferenceRun run;
   for (size_t t = 0; t < in.size() / width; ++t) {
-    const auto y = reference.step(std::vector<double>(in.begin() + static_cast<std::ptrdiff_t>(t * width), in.begin() + static_cast<std::ptrdiff_t>((t + 1) * width)));
+    const auto y = reference.step(std::vector<double>(in.begin() + static_cast<std::ptrdiff_t>(t * width),
+                                                      in.begin() + static_cast<std::ptrdiff_t>((t + 1) * width)));
     run.output.insert(run.output.end(), y.begin(), y.end());
   }
   for (const auto& tensor : reference.state())
@@ -67,7 +70,8 @@ ReferenceRun run_reference(const Loaded& loaded, std::span<const float> in, std:
 
 std::vector<float> random_controls(const ssm::Model& model, Random& random) {
   std::vector<float> values;
-  for (const auto& control : model.card().controls) values.push_back(static_cast<float>(random.uniform(control.min, control.max)));
+  for (const auto& control : model.card().controls)
+    values.push_back(static_cast<float>(random.uniform(control.min, control.max)));
   return values;
 }
 
@@ -91,8 +95,10 @@ double state_error(const ssm::State& state, const ReferenceRun& reference) {
   const auto tensors = state.tensors();
   double worst = 0;
   for (const auto& wanted : reference.states) {
-    const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == wanted.name; });
-    if (found == tensors.end() || found->shape != wanted.shape) throw std::runtime_error("the engine has no state like " + wanted.name);
+    const auto found =
+        std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == wanted.name; });
+    if (found == tensors.end() || found->shape != wanted.shape)
+      throw std::runtime_error("the engine has no state like " + wanted.name);
     worst = std::max(worst, relative_error(found->values, wanted.values));
   }
   return worst;

@@ -18,7 +18,9 @@ namespace coil::test {
 struct Loaded {
   ssm::Checkpoint checkpoint;
 
-  std::shared_ptr<const ssm::Model> model(ssm::Target target = ssm::Target::best()) const { return ssm::Model::load(checkpoint, target); }
+  std::shared_ptr<const ssm::Model> model(ssm::Target target = ssm::Target::best()) const {
+    return ssm::Model::load(checkpoint, target);
+  }
 };
 
 Loaded load(const ModelFile& file);  // through a temporary file
@@ -27,18 +29,20 @@ size_t width_in(const ssm::Model& model);
 size_t width_out(const ssm::Model& model);
 
 // From `state` on, in blocks of the given sizes (which add up to the signal), frame by frame, or as a parallel scan.
-std::vector<float> run_blocks(const std::shared_ptr<const ssm::Model>& model, ssm::State& state, std::span<const float> in,
-                              std::span<const size_t> blocks);
-std::vector<float> run_steps(const std::shared_ptr<const ssm::Model>& model, ssm::State& state, std::span<const float> in);
-std::vector<float> run_scan(const std::shared_ptr<const ssm::Model>& model, ssm::State& state, std::span<const float> in,
-                            const ssm::ScanOptions& options);
+std::vector<float> run_blocks(const std::shared_ptr<const ssm::Model>& model, ssm::State& state,
+                              std::span<const float> in, std::span<const size_t> blocks);
+std::vector<float> run_steps(const std::shared_ptr<const ssm::Model>& model, ssm::State& state,
+                             std::span<const float> in);
+std::vector<float> run_scan(const std::shared_ptr<const ssm::Model>& model, ssm::State& state,
+                            std::span<const float> in, const ssm::ScanOptions& options);
 
 struct ReferenceRun {
   std::vector<double> output;
   std::vector<ssm::NamedFloats> states;  // the mixers', rounded
 };
 // `sample_rate_hz`: as in Reference.
-ReferenceRun run_reference(const Loaded& loaded, std::span<const float> in, std::span<const float> controls, double sample_rate_hz = 0);
+ReferenceRun run_reference(const Loaded& loaded, std::span<const float> in, std::span<const float> controls,
+                           double sample_rate_hz = 0);
 
 // Values within the controls' ranges.
 std::vector<float> random_controls(const ssm::Model& model, Random& random);

@@ -28,7 +28,9 @@ class Anomalies(unittest.TestCase):
                 self.assertGreater((first + last) / 2, anomalies.FIRST_ANOMALY * n - 1)
                 ends.append(last)
             if s.windows:
-                self.assertLessEqual(sum(last - first + 1 for first, last in s.windows), anomalies.WINDOWS_SHARE * n + 8)
+                self.assertLessEqual(
+                    sum(last - first + 1 for first, last in s.windows), anomalies.WINDOWS_SHARE * n + 8
+                )
 
     def test_every_background(self):
         for made in dict.fromkeys(anomalies.BACKGROUNDS):

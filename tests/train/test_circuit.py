@@ -12,7 +12,7 @@ RATE = circuit.SAMPLE_RATE * circuit.OVERSAMPLING
 
 
 def decibels(error, reference):
-    return 10 * np.log10(np.sum(error ** 2) / np.sum(reference ** 2))
+    return 10 * np.log10(np.sum(error**2) / np.sum(reference**2))
 
 
 def transfer(hertz, drive, tone):
@@ -29,12 +29,15 @@ def transfer(hertz, drive, tone):
     # unknowns: op-amp input, wiper, op-amp output, level pot, output follower's input
     g_in, g_fb, g_out = 1 / k["r_tone_in"], 1 / k["r_tone_feedback"], 1 / (k["r_out"] + 1 / (s * k["c_out"]))
     g_follower = s * k["c_follower"]
-    matrix = np.array([
-        [g_in + s * k["c_tone_in"] + 1 / k["r_bias_tone"] + plus, -plus, 0, 0, 0],
-        [-plus - minus, plus + minus + shunt, 0, 0, 0],
-        [g_fb + minus, -minus, -g_fb, 0, 0],
-        [0, 0, -g_out, g_out + 1 / k["r_level_pot"] + g_follower, -g_follower],
-        [0, 0, 0, -g_follower, g_follower + 1 / k["r_bias_out"]]])
+    matrix = np.array(
+        [
+            [g_in + s * k["c_tone_in"] + 1 / k["r_bias_tone"] + plus, -plus, 0, 0, 0],
+            [-plus - minus, plus + minus + shunt, 0, 0, 0],
+            [g_fb + minus, -minus, -g_fb, 0, 0],
+            [0, 0, -g_out, g_out + 1 / k["r_level_pot"] + g_follower, -g_follower],
+            [0, 0, 0, -g_follower, g_follower + 1 / k["r_bias_out"]],
+        ]
+    )
     follower = np.linalg.solve(matrix, [g_in, 0, 0, 0, 0])[4]
     return c_in * c_buffer * clip * follower * k["r_load"] / (k["r_load"] + k["r_follower_out"] + 1 / (s * k["c_load"]))
 
@@ -44,11 +47,21 @@ class Circuit(unittest.TestCase):
     def test_against_ngspice(self):
         seconds = 0.006
         t = np.arange(int(seconds * RATE)) / RATE
-        for hertz, volts, damping, drive, tone in ((220, 0.3, 20, 0.0, 0.5), (440, 0.3, 20, 1.0, 1.0), (1000, 0.1, 50, 0.6, 0.0), (3000, 0.5, 50, 1.0, 0.7), (700, 0.004, 10, 1.0, 0.3)):
+        for hertz, volts, damping, drive, tone in (
+            (220, 0.3, 20, 0.0, 0.5),
+            (440, 0.3, 20, 1.0, 1.0),
+            (1000, 0.1, 50, 0.6, 0.0),
+            (3000, 0.5, 50, 1.0, 0.7),
+            (700, 0.004, 10, 1.0, 0.3),
+        ):
             with self.subTest(hertz=hertz, volts=volts, drive=drive, tone=tone):
                 feedback, track = circuit.drive_resistance(drive), circuit.tone_track(tone)
-                times, expected = spice.solve(f"SIN(0 {volts} {hertz} 0 {damping})", feedback, track, seconds, 0.5 / RATE)
-                ours = circuit.simulate(volts * np.exp(-damping * t) * np.sin(2 * np.pi * hertz * t), RATE, feedback, track)
+                times, expected = spice.solve(
+                    f"SIN(0 {volts} {hertz} 0 {damping})", feedback, track, seconds, 0.5 / RATE
+                )
+                ours = circuit.simulate(
+                    volts * np.exp(-damping * t) * np.sin(2 * np.pi * hertz * t), RATE, feedback, track
+                )
                 expected = np.interp(t, times, expected)
                 agreement = decibels(ours - expected, expected)
                 print(f"ngspice, {hertz} Hz, {volts} V, drive {drive}, tone {tone}: {agreement:.1f} dB")
@@ -62,8 +75,8 @@ class Circuit(unittest.TestCase):
                     n = np.arange(frames)
                     wave = np.exp(2j * np.pi * hertz * n / frames)
                     gain = 1e-5
-                    wet = circuit.process(gain * wave.imag, drive, tone)[-4800 - 100:-100]
-                    basis = wave[-4800 - 100:-100]
+                    wet = circuit.process(gain * wave.imag, drive, tone)[-4800 - 100 : -100]
+                    basis = wave[-4800 - 100 : -100]
                     measured = 2j * np.mean(wet * basis.conj()) / gain
                     expected = transfer(hertz, drive, tone) * circuit.INPUT_PEAK_VOLTS / circuit.OUTPUT_PEAK_VOLTS
                     # amplitude and phase alike: the resampling filters add neither

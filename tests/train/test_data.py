@@ -23,7 +23,11 @@ class Data(unittest.TestCase):
         rng = np.random.default_rng(5)
         names = dry.TRAIN_TAKES + dry.VALIDATION_TAKES + dry.TEST_TAKES
         path = pathlib.Path(folder) / "takes.npz"
-        np.savez(path, sample_rate=np.int64(48000), **{n: (3000 * (i + 1) + rng.integers(-99, 99, 48000)).astype(np.int16) for i, n in enumerate(names)})
+        np.savez(
+            path,
+            sample_rate=np.int64(48000),
+            **{n: (3000 * (i + 1) + rng.integers(-99, 99, 48000)).astype(np.int16) for i, n in enumerate(names)},
+        )
         return path, names
 
     def test_no_take_is_in_two_parts(self):
@@ -84,7 +88,11 @@ class Data(unittest.TestCase):
         n = np.arange(96000)
         tone = np.sin(2 * np.pi * 5000 * n / 48000) + 0.3 * np.sin(2 * np.pi * 15000 * n / 48000) + 0.1
         self.assertLess(metrics.aliasing_db(tone, 5000, 48000), -150)
-        self.assertAlmostEqual(metrics.aliasing_db(tone + 0.01 * np.sin(2 * np.pi * 2000 * n / 48000), 5000, 48000), 10 * np.log10(1e-4 / 1.09), delta=0.05)
+        self.assertAlmostEqual(
+            metrics.aliasing_db(tone + 0.01 * np.sin(2 * np.pi * 2000 * n / 48000), 5000, 48000),
+            10 * np.log10(1e-4 / 1.09),
+            delta=0.05,
+        )
 
     def test_evaluate_runs_an_executable(self):
         x = dry.synthetic(3, 24000)
@@ -94,7 +102,9 @@ class Data(unittest.TestCase):
             for i, gain in enumerate((2.0, 2.2)):
                 wav.write(folder / f"{i}_dry.wav", x, 48000)
                 wav.write(folder / f"{i}_wet.wav", gain * x, 48000)
-                index.append({"dry": f"{i}_dry.wav", "wet": f"{i}_wet.wav", "drive": 0.5, "tone": i / 2, "source": "synthetic"})
+                index.append(
+                    {"dry": f"{i}_dry.wav", "wet": f"{i}_wet.wav", "drive": 0.5, "tone": i / 2, "source": "synthetic"}
+                )
             (folder / "index.json").write_text(json.dumps(index))
             # stands in for the executable: doubles its input, and insists on the knobs in card units
             stand_in = folder / "stand_in"
@@ -102,10 +112,25 @@ class Data(unittest.TestCase):
                 f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(pathlib.Path(dataset.__file__).parent)!r})\nimport wav\n"
                 "c, source, o, out, m, preset, s1, drive, s2, tone = sys.argv[1:]\n"
                 "assert (c, o, m, s1, s2) == ('process', '-o', '-m', '--set', '--set') and drive in ('drive=0', 'drive=5', 'drive=10') and tone in ('tone=0', 'tone=5', 'tone=10')\n"
-                "x, rate = wav.read(source)\nwav.write(out, 2 * x, rate)\n")
+                "x, rate = wav.read(source)\nwav.write(out, 2 * x, rate)\n"
+            )
             stand_in.chmod(0o755)
-            subprocess.run([sys.executable, str(pathlib.Path(dataset.__file__).with_name("evaluate.py")), "--executable", str(stand_in), "--preset", "none",
-                            "--heldout", str(folder), "--json", str(folder / "result.json")], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [
+                    sys.executable,
+                    str(pathlib.Path(dataset.__file__).with_name("evaluate.py")),
+                    "--executable",
+                    str(stand_in),
+                    "--preset",
+                    "none",
+                    "--heldout",
+                    str(folder),
+                    "--json",
+                    str(folder / "result.json"),
+                ],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
             result = json.loads((folder / "result.json").read_text())["preset"]
         cells = {c["tone"]: c["esr"] for c in result["knobs"]}
         self.assertLess(cells[0], 1e-12)

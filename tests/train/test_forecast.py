@@ -87,6 +87,7 @@ class Series(unittest.TestCase):
     def test_a_season_is_there(self):
         draws = Draws(3, "cpu")
         from forecast import seasons
+
         x = seasons.cycle(draws, 64, 480, torch.full((64, 1), 24.0))
         away, one = [(x[:, 24:] - torch.roll(x, s, 1)[:, 24:]).square().mean(1) for s in (11, 24)]
         self.assertGreater((one < 0.5 * away).float().mean(), 0.7)
@@ -99,7 +100,10 @@ class Network(unittest.TestCase):
         x, dt, A, B, C = draw(2, 96, 3, 4), draw(2, 96, 3).abs(), -draw(3).abs(), draw(2, 96, 5), draw(2, 96, 5)
         state, expected = torch.zeros(2, 3, 4, 5, dtype=torch.float64), []
         for t in range(96):
-            state = state * torch.exp(dt[:, t] * A)[..., None, None] + (dt[:, t, :, None] * x[:, t])[..., None] * B[:, t, None, None]
+            state = (
+                state * torch.exp(dt[:, t] * A)[..., None, None]
+                + (dt[:, t, :, None] * x[:, t])[..., None] * B[:, t, None, None]
+            )
             expected.append((state * C[:, t, None, None]).sum(-1))
         torch.testing.assert_close(model.ssd(x, dt, A, B, C, 16), torch.stack(expected, 1))
 
@@ -109,7 +113,7 @@ class Network(unittest.TestCase):
         A = torch.complex(-torch.exp(kernel[1]), kernel[2])
         z = torch.exp(torch.exp(kernel[0])[:, None] * A)
         weight = 2 * torch.complex(kernel[3][..., 0], kernel[3][..., 1]) * (z - 1) / A
-        expected = [(weight * z ** l).sum(1).real for l in range(150)]
+        expected = [(weight * z**l).sum(1).real for l in range(150)]
         torch.testing.assert_close(model.s4d_kernel(*kernel, 150), torch.stack(expected, 1))
 
     def test_parallel_form_is_the_frame_by_frame_one(self):
@@ -117,7 +121,12 @@ class Network(unittest.TestCase):
         x = torch.randn(1, 64, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
         stepper = golden.Stepper(golden.SHAPE, p)
         expected = np.array([stepper.step(frame) for frame in x[0].numpy()])
-        np.testing.assert_allclose(model.Forecaster(golden.SHAPE, p, chunk=16, dtype=torch.float64)(x)[0].numpy(), expected, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            model.Forecaster(golden.SHAPE, p, chunk=16, dtype=torch.float64)(x)[0].numpy(),
+            expected,
+            rtol=1e-9,
+            atol=1e-9,
+        )
 
     def test_causal(self):
         network = model.Forecaster(TINY, parameters(TINY), chunk=16)
@@ -149,8 +158,27 @@ class Training(unittest.TestCase):
         self.addCleanup(train.RATES.pop, "tiny")
 
     def run_train(self, folder, *more):
-        train.main(["--out", str(folder), "--jobs", "tiny", "--device", "cpu", "--steps", "64", "--batch", "8", "--pool", "64", "--chunk", "32",
-                    "--seconds", "600", *more])
+        train.main(
+            [
+                "--out",
+                str(folder),
+                "--jobs",
+                "tiny",
+                "--device",
+                "cpu",
+                "--steps",
+                "64",
+                "--batch",
+                "8",
+                "--pool",
+                "64",
+                "--chunk",
+                "32",
+                "--seconds",
+                "600",
+                *more,
+            ]
+        )
         return checkpoint.read_record(folder)["jobs"]["tiny"]
 
     def test_learns_and_goes_on(self):
@@ -169,7 +197,7 @@ class Training(unittest.TestCase):
     def test_bfloat16_rounds_to_nearest(self):
         x = np.concatenate((np.random.default_rng(1).normal(size=1000), [0, 1, -1e-30])).astype(np.float32)
         stored = checkpoint.from_bfloat16(checkpoint.to_bfloat16(x))
-        np.testing.assert_allclose(stored, x, rtol=2 ** -8)
+        np.testing.assert_allclose(stored, x, rtol=2**-8)
         np.testing.assert_array_equal(stored[-3:-1], [0, 1])
 
 
@@ -181,7 +209,9 @@ class Evaluation(unittest.TestCase):
         self.assertEqual(evaluate.scores(task, [exact]), (0.0, 0.0))
         mase, loss = evaluate.scores(task, [exact + 2])
         self.assertAlmostEqual(mase, 2.0)
-        self.assertAlmostEqual(loss, 2 * 2 * 0.5 * 4 / values[20:24].sum())  # quantiles all at one value: half the absolute error on average
+        self.assertAlmostEqual(
+            loss, 2 * 2 * 0.5 * 4 / values[20:24].sum()
+        )  # quantiles all at one value: half the absolute error on average
 
     def test_baselines_follow_a_season(self):
         values = np.tile([1.0, 5.0, 2.0, 9.0, 4.0], 40)

@@ -18,7 +18,9 @@ import wav
 class Rates(unittest.TestCase):
     def test_resampling_is_exact_below_the_band(self):
         n, m = np.arange(4800), np.arange(4410)
-        tones = lambda index, rate: sum(np.sin(2 * np.pi * hertz * index / rate + hertz) for hertz in (100, 1990, 15000))
+        tones = lambda index, rate: sum(
+            np.sin(2 * np.pi * hertz * index / rate + hertz) for hertz in (100, 1990, 15000)
+        )
         there = evaluate_rates.resampled(tones(n, 48000) + np.sin(2 * np.pi * 21000 * n / 48000), 48000, 44100, 20000)
         np.testing.assert_allclose(there, tones(m, 44100), atol=1e-9)
         np.testing.assert_allclose(evaluate_rates.resampled(there, 44100, 48000, 20000), tones(n, 48000), atol=1e-9)
@@ -34,10 +36,28 @@ class Rates(unittest.TestCase):
             stand_in = folder / "stand_in"
             stand_in.write_text(
                 f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(pathlib.Path(wav.__file__).parent)!r})\nimport wav\n"
-                "x, rate = wav.read(sys.argv[2])\nwav.write(sys.argv[4], (1.01 if sys.argv[-1] == 'steps' and rate != 48000 else 1) * x, rate)\n")
+                "x, rate = wav.read(sys.argv[2])\nwav.write(sys.argv[4], (1.01 if sys.argv[-1] == 'steps' and rate != 48000 else 1) * x, rate)\n"
+            )
             stand_in.chmod(0o755)
-            subprocess.run([sys.executable, str(pathlib.Path(evaluate_rates.__file__)), "--executable", str(stand_in), "--preset", "none", "--heldout", str(folder),
-                            "--rates", "44100", "96000", "--json", str(folder / "rates.json")], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [
+                    sys.executable,
+                    str(pathlib.Path(evaluate_rates.__file__)),
+                    "--executable",
+                    str(stand_in),
+                    "--preset",
+                    "none",
+                    "--heldout",
+                    str(folder),
+                    "--rates",
+                    "44100",
+                    "96000",
+                    "--json",
+                    str(folder / "rates.json"),
+                ],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
             rates = json.loads((folder / "rates.json").read_text())["rates"]
         self.assertEqual([r["rate_hz"] for r in rates], [44100, 96000])
         for r in rates:
@@ -46,17 +66,28 @@ class Rates(unittest.TestCase):
             self.assertLess(r["aliasing_5khz_db"]["steps"], -100)
 
     def test_the_shipped_card_is_the_one_that_export_writes(self):
-        card = json.loads(export.read_safetensors(pathlib.Path(export.__file__).parents[1] / "presets" / "green_overdrive.safetensors")[1]["card"])
+        card = json.loads(
+            export.read_safetensors(
+                pathlib.Path(export.__file__).parents[1] / "presets" / "green_overdrive.safetensors"
+            )[1]["card"]
+        )
         self.assertEqual(export.renewed(card), card)
 
     def test_the_better_way_becomes_the_default_and_weights_and_hash_stay(self):
         preset = pathlib.Path(export.__file__).parents[1] / "presets" / "green_overdrive.safetensors"
         tensors, metadata = export.read_safetensors(preset)
-        measured = lambda steps, resample: {"rates": [{"rate_hz": 44100, "excerpts": 3, "steps_esr_db": -70.04, "resample_esr_db": -60},
-                                                      {"rate_hz": 96000, "steps_esr_db": steps, "resample_esr_db": resample}]}
+        measured = lambda steps, resample: {
+            "rates": [
+                {"rate_hz": 44100, "excerpts": 3, "steps_esr_db": -70.04, "resample_esr_db": -60},
+                {"rate_hz": 96000, "steps_esr_db": steps, "resample_esr_db": resample},
+            ]
+        }
         kept = export.with_other_rates(metadata, measured(-40.0, -50.0))
         self.assertNotIn("rate_scaling", json.loads(kept["config"]))
-        self.assertEqual(json.loads(kept["card"])["other_rates"]["esr_db"], {"44100": {"steps": -70.0, "resample": -60}, "96000": {"steps": -40.0, "resample": -50.0}})
+        self.assertEqual(
+            json.loads(kept["card"])["other_rates"]["esr_db"],
+            {"44100": {"steps": -70.0, "resample": -60}, "96000": {"steps": -40.0, "resample": -50.0}},
+        )
         changed = export.with_other_rates(metadata, measured(-61.0, -50.0))
         self.assertEqual(json.loads(changed["config"])["rate_scaling"], "steps")
         self.assertEqual(export.with_other_rates(changed, measured(-40.0, -50.0))["config"], kept["config"])

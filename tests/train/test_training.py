@@ -52,7 +52,19 @@ class Training(unittest.TestCase):
 
     def test_costs(self):
         macs = {name: make().macs for name, make in models.MODELS.items()}
-        self.assertEqual(macs, {"s4d_8x6": 1985, "s4d_9x5": 1954, "s4d_10x5p3": 1971, "s4d_8x8p2": 1873, "wavenet_standard": 13320, "wavenet_feather": 2808, "wavenet_nano": 732, "lstm_16": 1152})
+        self.assertEqual(
+            macs,
+            {
+                "s4d_8x6": 1985,
+                "s4d_9x5": 1954,
+                "s4d_10x5p3": 1971,
+                "s4d_8x8p2": 1873,
+                "wavenet_standard": 13320,
+                "wavenet_feather": 2808,
+                "wavenet_nano": 732,
+                "lstm_16": 1152,
+            },
+        )
 
     def test_models_are_causal_and_follow_the_knobs(self):
         torch.manual_seed(0)
@@ -73,20 +85,35 @@ class Training(unittest.TestCase):
         for shape in ({}, {"d_model": 9, "layers": 5}):
             model = randomized(models.S4DStack(**shape), 2)
             x_scale, y_scale = 0.3, 1.7
-            x = np.random.default_rng(1).standard_normal(1500).astype(np.float32) * np.linspace(0, 0.4, 1500, dtype=np.float32)
+            x = np.random.default_rng(1).standard_normal(1500).astype(np.float32) * np.linspace(
+                0, 0.4, 1500, dtype=np.float32
+            )
             knobs = [0.2, 0.9]
             with torch.no_grad():
-                expected = y_scale * model(torch.from_numpy(x / np.float32(x_scale))[None, None], torch.tensor([knobs]))[0, 0].numpy()
+                expected = (
+                    y_scale
+                    * model(torch.from_numpy(x / np.float32(x_scale))[None, None], torch.tensor([knobs]))[0, 0].numpy()
+                )
             with tempfile.TemporaryDirectory() as folder:
                 path = pathlib.Path(folder) / "m.safetensors"
-                export.export(path, {k: v.numpy() for k, v in model.state_dict().items()}, model.shape, x_scale, y_scale, {"esr": 0.5}, {"steps": 7})
+                export.export(
+                    path,
+                    {k: v.numpy() for k, v in model.state_dict().items()},
+                    model.shape,
+                    x_scale,
+                    y_scale,
+                    {"esr": 0.5},
+                    {"steps": 7},
+                )
                 tensors, metadata = export.read_safetensors(path)
                 got = reference.run(path, x, knobs)
             self.assertLess(np.abs(got - expected).max() / np.abs(expected).max(), 1e-5)
             self.assertEqual(set(tensors), set(dict(model.named_parameters())))
             card = json.loads(metadata["card"])
             self.assertEqual([c["name"] for c in card["controls"]], ["drive", "tone", "level"])
-            self.assertEqual(sum(c["to"] == "network" for c in card["controls"]), json.loads(metadata["config"])["controls"]["count"])
+            self.assertEqual(
+                sum(c["to"] == "network" for c in card["controls"]), json.loads(metadata["config"])["controls"]["count"]
+            )
 
     def test_slow_modes_keep_their_gain_in_float32(self):
         torch.manual_seed(0)
@@ -132,7 +159,9 @@ class Training(unittest.TestCase):
                 j = self.job("wavenet_nano@0.01")
                 j.prepare()
                 j.index[:, 1] = offset
-                j.model.forward = lambda x, knobs, j=j, size=size: next(j.model.parameters()).sum() * 0 + size * (j.frames < 500).float()[None, None].expand(x.shape)
+                j.model.forward = lambda x, knobs, j=j, size=size: next(j.model.parameters()).sum() * 0 + size * (
+                    j.frames < 500
+                ).float()[None, None].expand(x.shape)
                 j.step()
                 losses.append(j.loss.item())
             self.assertEqual(losses[1] > losses[0], seen, losses)
@@ -140,7 +169,9 @@ class Training(unittest.TestCase):
     def test_update_is_adamw(self):
         job = self.job("wavenet_nano@0.01")
         other = torch.nn.Parameter(job.weights.clone())
-        adam = torch.optim.AdamW([other], lr=0.003, betas=train.BETAS, eps=train.EPSILON, weight_decay=train.WEIGHT_DECAY)
+        adam = torch.optim.AdamW(
+            [other], lr=0.003, betas=train.BETAS, eps=train.EPSILON, weight_decay=train.WEIGHT_DECAY
+        )
         job.step_lr.fill_(0.003)
         generator = torch.Generator().manual_seed(0)
         for size in (0.001, 3.0, 0.01):
@@ -168,9 +199,47 @@ class Training(unittest.TestCase):
 
     def test_command_line_trains_exports_and_continues(self):
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as said:
-            common_options = ["--synthetic-only", "--device", "cpu", "--scale", "0.02", "--length", "8192", "--segment", "2", "4096", "1024", "--seconds", "300", "--max-steps", "2"]
-            train.main(["--out", f"{folder}/a", "--jobs", "s4d_8x6@0.01", "s4d_8x6@0.001", "wavenet_nano@0.01", *common_options])
-            train.main(["--out", f"{folder}/b", "--checkpoint-in", f"{folder}/a/checkpoint.npz", "--best", "--progress", "0.5", "1", *common_options])
+            common_options = [
+                "--synthetic-only",
+                "--device",
+                "cpu",
+                "--scale",
+                "0.02",
+                "--length",
+                "8192",
+                "--segment",
+                "2",
+                "4096",
+                "1024",
+                "--seconds",
+                "300",
+                "--max-steps",
+                "2",
+            ]
+            train.main(
+                [
+                    "--out",
+                    f"{folder}/a",
+                    "--jobs",
+                    "s4d_8x6@0.01",
+                    "s4d_8x6@0.001",
+                    "wavenet_nano@0.01",
+                    *common_options,
+                ]
+            )
+            train.main(
+                [
+                    "--out",
+                    f"{folder}/b",
+                    "--checkpoint-in",
+                    f"{folder}/a/checkpoint.npz",
+                    "--best",
+                    "--progress",
+                    "0.5",
+                    "1",
+                    *common_options,
+                ]
+            )
             first = checkpoint.Checkpoint.read(f"{folder}/a/checkpoint.npz")
             second = checkpoint.Checkpoint.read(f"{folder}/b/checkpoint.npz")
             results = json.loads(pathlib.Path(folder, "b", "metrics.json").read_text())

@@ -18,8 +18,11 @@ constexpr const char *kS4d = R"("type": "s4d", "d_state": 6)", *kMamba1 = R"("ty
 // A norm in front and two mixers of one kind.
 test::ModelFile network(const std::string& mixer) {
   return test::model_file(R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": 6, "layers": [
-      {"parts": [{"type": "rmsnorm", "name": "norm"}, {"name": "first", )" + mixer + R"(}]},
-      {"parts": [{"name": "second", )" + mixer + "}]}]}", 4);
+      {"parts": [{"type": "rmsnorm", "name": "norm"}, {"name": "first", )" +
+                              mixer + R"(}]},
+      {"parts": [{"name": "second", )" +
+                              mixer + "}]}]}",
+                          4);
 }
 
 double mean_square(const std::vector<float>& values) {
@@ -29,7 +32,8 @@ double mean_square(const std::vector<float>& values) {
 }
 
 const std::vector<float>& values_of(const std::vector<ssm::NamedFloats>& tensors, const std::string& name) {
-  const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const auto& tensor) { return tensor.name == name; });
+  const auto found =
+      std::find_if(tensors.begin(), tensors.end(), [&](const auto& tensor) { return tensor.name == name; });
   REQUIRE(found != tensors.end());
   return found->values;
 }
@@ -71,7 +75,9 @@ TEST_CASE("the step size is the layers' own: fixed for S4D, softplus of the bias
     for (auto& tensor : file.tensors)  // nothing gets past the first projection
       if (tensor.name.starts_with("backbone.in_proj.") || tensor.name.ends_with("conv1d.bias"))
         std::fill(tensor.values.begin(), tensor.values.end(), 0.0f);
-    const std::string name = std::string("backbone.layers.0.first") + (mixer == kS4d ? ".kernel.log_dt" : mixer == kMamba1 ? ".dt_proj.bias" : ".dt_bias");
+    const std::string name = std::string("backbone.layers.0.first") + (mixer == kS4d      ? ".kernel.log_dt"
+                                                                       : mixer == kMamba1 ? ".dt_proj.bias"
+                                                                                          : ".dt_bias");
     double expected = mean_softplus(values_of(file.tensors, name));
     if (mixer == kS4d) {
       expected = 0;

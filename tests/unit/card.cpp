@@ -14,7 +14,8 @@ using Json = nlohmann::json;
 
 Json green_drive() {
   return Json::parse(R"({
-    "name": "Green Drive", "task": "overdrive", "description": "warm", "sample_rate": 48000, "channels": 2, "latency_frames": 12,
+    "name": "Green Drive", "task": "overdrive", "description": "warm", "sample_rate": 48000, "channels": 2,
+        "latency_frames": 12,
     "controls": [
       {"name": "drive", "min": 0, "max": 10, "default": 2.5, "to": "network"},
       {"name": "level", "min": -40, "max": 12, "default": 0, "unit": "dB", "to": "output_gain_db"},

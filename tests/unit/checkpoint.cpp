@@ -22,15 +22,18 @@ namespace {
 
 using namespace coil;
 
-const char* const kConfig = R"({"model_type": "mamba", "hidden_size": 4, "num_hidden_layers": 2, "vocab_size": 7, "state_size": 3,
+const char* const kConfig =
+    R"({"model_type": "mamba", "hidden_size": 4, "num_hidden_layers": 2, "vocab_size": 7, "state_size": 3,
                                "input_kind": "embeddings", "use_cache": true})";
 
-void write_text(const std::filesystem::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+void write_text(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
 
 std::string raw_tensor_file(const std::string& dtype, const std::string& shape, const std::string& bytes,
                             const std::string& metadata = R"("__metadata__":{"config":"{}"},)") {
-  const std::string header = "{" + metadata + R"("w":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":[0,)" +
-                             std::to_string(bytes.size()) + "]}}";
+  const std::string header = "{" + metadata + R"("w":{"dtype":")" + dtype + R"(","shape":)" + shape +
+                             R"(,"data_offsets":[0,)" + std::to_string(bytes.size()) + "]}}";
   const uint64_t n = header.size();
   return std::string(reinterpret_cast<const char*>(&n), 8) + header + bytes;
 }
@@ -67,7 +70,8 @@ TEST_CASE("a directory and its shards give the same network as one file") {
   }
   ssm::write_safetensors(sharded / "model-1.safetensors", {}, shards[0]);
   ssm::write_safetensors(sharded / "model-2.safetensors", {}, shards[1]);
-  write_text(sharded / "model.safetensors.index.json", nlohmann::json{{"metadata", {{"total_size", 1}}}, {"weight_map", weight_map}}.dump());
+  write_text(sharded / "model.safetensors.index.json",
+             nlohmann::json{{"metadata", {{"total_size", 1}}}, {"weight_map", weight_map}}.dump());
 
   for (const auto& path : {whole, sharded}) {
     INFO(path);
@@ -143,22 +147,26 @@ TEST_CASE("weights may be F32, F16, BF16 or F64") {
   check("F16", raw<uint16_t>({0xc248}), -3.140625);
   check("BF16", raw<uint16_t>({0x4049}), 3.140625);
 
-  for (const auto& [dtype, bytes] : {std::pair<std::string, std::string>{"I32", raw<int32_t>({1})}, {"BOOL", raw<uint8_t>({1})}, {"U8", raw<uint8_t>({1})}}) {
+  for (const auto& [dtype, bytes] : {std::pair<std::string, std::string>{"I32", raw<int32_t>({1})},
+                                     {"BOOL", raw<uint8_t>({1})},
+                                     {"U8", raw<uint8_t>({1})}}) {
     write_text(dir / "w.safetensors", raw_tensor_file(dtype, "[1]", bytes));
-    CHECK_THROWS_WITH(ssm::Checkpoint::open(dir / "w.safetensors").floats("w", {1}), Catch::Contains("'w'") && Catch::Contains(dtype));
+    CHECK_THROWS_WITH(ssm::Checkpoint::open(dir / "w.safetensors").floats("w", {1}),
+                      Catch::Contains("'w'") && Catch::Contains(dtype));
   }
 }
 
 TEST_CASE("weights that are not finite, or not finite as float32, are refused") {
   const test::TempDir dir;
   const float infinity = std::numeric_limits<float>::infinity(), nan = std::nanf("");
-  for (const auto& [dtype, bytes] : std::vector<std::pair<std::string, std::string>>{{"F32", raw({1.0f, infinity})},
-                                                                                     {"F32", raw({nan, 1.0f})},
-                                                                                     {"F32", raw({1.0f, -infinity})},
-                                                                                     {"F64", raw({1.0, 1e300})},
-                                                                                     {"F16", raw<uint16_t>({0x7c00, 0})},
-                                                                                     {"F16", raw<uint16_t>({0, 0xfe01})},
-                                                                                     {"BF16", raw<uint16_t>({0x7f80, 0})}}) {
+  for (const auto& [dtype, bytes] :
+       std::vector<std::pair<std::string, std::string>>{{"F32", raw({1.0f, infinity})},
+                                                        {"F32", raw({nan, 1.0f})},
+                                                        {"F32", raw({1.0f, -infinity})},
+                                                        {"F64", raw({1.0, 1e300})},
+                                                        {"F16", raw<uint16_t>({0x7c00, 0})},
+                                                        {"F16", raw<uint16_t>({0, 0xfe01})},
+                                                        {"BF16", raw<uint16_t>({0x7f80, 0})}}) {
     INFO(dtype);
     write_text(dir / "w.safetensors", raw_tensor_file(dtype, "[2]", bytes));
     CHECK_THROWS_WITH(ssm::Checkpoint::open(dir / "w.safetensors").floats("w", {2}),
@@ -172,9 +180,11 @@ TEST_CASE("a tensor that is missing or has another shape is named with both shap
   const auto checkpoint = ssm::Checkpoint::open(dir / "w.safetensors");
   CHECK(checkpoint.find("w") != nullptr);
   CHECK(checkpoint.find("v") == nullptr);
-  CHECK_THROWS_WITH(checkpoint.floats("v", {2, 3}), Catch::Contains("w.safetensors") && Catch::Contains("'v'") && Catch::Contains("(2, 3)"));
+  CHECK_THROWS_WITH(checkpoint.floats("v", {2, 3}),
+                    Catch::Contains("w.safetensors") && Catch::Contains("'v'") && Catch::Contains("(2, 3)"));
   for (const std::vector<int64_t>& shape : {std::vector<int64_t>{3, 2}, {6}, {2, 3, 1}, {}})
-    CHECK_THROWS_WITH(checkpoint.doubles("w", shape), Catch::Contains("(2, 3)") && Catch::Contains(ssm::to_string(shape)));
+    CHECK_THROWS_WITH(checkpoint.doubles("w", shape),
+                      Catch::Contains("(2, 3)") && Catch::Contains(ssm::to_string(shape)));
 }
 
 TEST_CASE("a matrix kept as a convolution of one tap is still a matrix") {
@@ -195,7 +205,8 @@ std::vector<double> probe_renamed(const test::ModelFile& model, const std::funct
   const auto checkpoint = ssm::Checkpoint::open(dir.path());
   CHECK(ssm::Model::load(checkpoint)->warnings().empty());
   CHECK(probe(ssm::Checkpoint::open(dir / "weights.safetensors")) == probe(checkpoint));  // the config lies beside it
-  CHECK_THROWS_WITH(checkpoint.floats("backbone.norm_f.weight", {5}), Catch::Contains("'" + rename("backbone.norm_f.weight") + "'"));
+  CHECK_THROWS_WITH(checkpoint.floats("backbone.norm_f.weight", {5}),
+                    Catch::Contains("'" + rename("backbone.norm_f.weight") + "'"));
   return probe(checkpoint);
 }
 
@@ -205,7 +216,8 @@ TEST_CASE("whatever stands in front of the names, the network is the same") {
   const std::vector<double> expected = probe_renamed(model, [](const std::string& name) { return name; });
   for (const std::string prefix : {"", "model.", "module.backbone.", "model.backbone.", "_orig_mod.backbone."}) {
     INFO("'" << prefix << "'");
-    CHECK(probe_renamed(model, [&](const std::string& name) { return prefix + name.substr(backbone.size()); }) == expected);
+    CHECK(probe_renamed(model, [&](const std::string& name) { return prefix + name.substr(backbone.size()); }) ==
+          expected);
   }
 }
 
@@ -216,13 +228,16 @@ TEST_CASE("names of layers under two prefixes are not guessed at") {
   CHECK(ssm::upstream_names({"backbone.layers.0.norm.weight", "backbone.embedding.weight", "lm_head.weight"}) ==
         Names{{"backbone.embeddings.weight", "backbone.embedding.weight"}});
   CHECK(ssm::upstream_names({"m.layers.10.mixer.D", "m.norm_f.weight", "w.lm_head.weight", "input"}) ==
-        Names{{"backbone.layers.10.mixer.D", "m.layers.10.mixer.D"}, {"backbone.norm_f.weight", "m.norm_f.weight"}, {"lm_head.weight", "w.lm_head.weight"}});
+        Names{{"backbone.layers.10.mixer.D", "m.layers.10.mixer.D"},
+              {"backbone.norm_f.weight", "m.norm_f.weight"},
+              {"lm_head.weight", "w.lm_head.weight"}});
 }
 
 TEST_CASE("what a file holds and the network does not use is said") {
   const test::TempDir dir;
   test::ModelFile model = test::model_file(kConfig, 5);
-  for (const char* name : {"input", "output", "state.0.ssm", "lm_head.weight"}) model.tensors.push_back({name, {1}, {1}});
+  for (const char* name : {"input", "output", "state.0.ssm", "lm_head.weight"})
+    model.tensors.push_back({name, {1}, {1}});
   model.write(dir / "m.safetensors");
   CHECK(ssm::Model::load(dir / "m.safetensors")->warnings().empty());
   model.tensors.push_back({"optimizer.step", {1}, {1}});
@@ -232,10 +247,12 @@ TEST_CASE("what a file holds and the network does not use is said") {
   CHECK_THAT(one[0], Catch::Contains("m.safetensors") && Catch::Contains("one tensor is not used: 'optimizer.step'"));
   for (const char* name : {"x1", "x2", "x3"}) model.tensors.push_back({name, {1}, {1}});
   model.write(dir / "m.safetensors");
-  CHECK_THAT(ssm::Model::load(dir / "m.safetensors")->warnings().at(0), Catch::Contains("4 tensors are not used: 'optimizer.step', 'x1', 'x2' ..."));
+  CHECK_THAT(ssm::Model::load(dir / "m.safetensors")->warnings().at(0),
+             Catch::Contains("4 tensors are not used: 'optimizer.step', 'x1', 'x2' ..."));
 }
 
-const char* const kTokens = R"({"model_type": "mamba", "hidden_size": 4, "num_hidden_layers": 1, "vocab_size": 7, "state_size": 3})";
+const char* const kTokens =
+    R"({"model_type": "mamba", "hidden_size": 4, "num_hidden_layers": 1, "vocab_size": 7, "state_size": 3})";
 
 TEST_CASE("a head that is there and is not the embeddings is used, whatever the config says of ties") {
   test::ModelFile model = test::model_file(kTokens, 5);
@@ -247,7 +264,8 @@ TEST_CASE("a head that is there and is not the embeddings is used, whatever the 
   };
   const auto tied = first_logit();
   CHECK(tied.second.empty());
-  const auto table = *std::find_if(model.tensors.begin(), model.tensors.end(), [](const auto& t) { return t.name == "backbone.embeddings.weight"; });
+  const auto table = *std::find_if(model.tensors.begin(), model.tensors.end(),
+                                   [](const auto& t) { return t.name == "backbone.embeddings.weight"; });
   model.tensors.push_back({"lm_head.weight", table.shape, table.values});
   CHECK(first_logit() == tied);
   for (float& value : model.tensors.back().values) value *= 2;
@@ -278,13 +296,17 @@ TEST_CASE("a comparison with tokens that the model does not have is refused") {
   model.tensors.push_back({"output", {1, 2, 7}, std::vector<float>(14)});
   const auto open = [&](int32_t first, int32_t second) {
     model.write(dir / "m.safetensors");
-    const std::string header = R"({"input":{"dtype":"I32","shape":[1,2],"data_offsets":[0,8]},"output":{"dtype":"F32","shape":[1,2,7],"data_offsets":[8,64]}})";
+    const std::string header =
+        R"({"input":{"dtype":"I32","shape":[1,2],"data_offsets":[0,8]},)"
+        R"("output":{"dtype":"F32","shape":[1,2,7],"data_offsets":[8,64]}})";
     const uint64_t n = header.size();
-    write_text(dir / "io.safetensors", std::string(reinterpret_cast<const char*>(&n), 8) + header + raw<int32_t>({first, second}) + std::string(56, '\0'));
+    write_text(dir / "io.safetensors", std::string(reinterpret_cast<const char*>(&n), 8) + header +
+                                           raw<int32_t>({first, second}) + std::string(56, '\0'));
     return ssm::Golden::open(dir / "m.safetensors", dir / "io.safetensors");
   };
   CHECK(open(0, 6).frames() == 2);
-  CHECK_THROWS_WITH(open(0, 7), Catch::Contains("token id 7") && Catch::Contains("frame 1") && Catch::Contains("0 to 6"));
+  CHECK_THROWS_WITH(open(0, 7),
+                    Catch::Contains("token id 7") && Catch::Contains("frame 1") && Catch::Contains("0 to 6"));
   CHECK_THROWS_WITH(open(-1, 0), Catch::Contains("token id -1"));
 }
 
@@ -325,7 +347,8 @@ TEST_CASE("the reference names what is missing from a file") {
     without.tensors.erase(without.tensors.begin() + static_cast<std::ptrdiff_t>(i));
     without.write(dir / "m.safetensors");
     INFO(model.tensors[i].name);
-    CHECK_THROWS_WITH(ssm::Reference(ssm::Checkpoint::open(dir / "m.safetensors")), Catch::Contains("'" + model.tensors[i].name + "'"));
+    CHECK_THROWS_WITH(ssm::Reference(ssm::Checkpoint::open(dir / "m.safetensors")),
+                      Catch::Contains("'" + model.tensors[i].name + "'"));
   }
 }
 

@@ -35,13 +35,31 @@ void refuses_text(const std::string& text, const std::string& naming) {
 void refuses(const Json& json, const std::string& naming) { refuses_text(json.dump(), naming); }
 
 Json mamba1_hf() {
-  return {{"model_type", "mamba"}, {"hidden_size", 24}, {"num_hidden_layers", 2}, {"vocab_size", 97}, {"state_size", 8}, {"conv_kernel", 3},
-          {"expand", 2}, {"time_step_rank", 5}, {"use_bias", true}, {"use_conv_bias", false}, {"layer_norm_epsilon", 1e-6}};
+  return {{"model_type", "mamba"},
+          {"hidden_size", 24},
+          {"num_hidden_layers", 2},
+          {"vocab_size", 97},
+          {"state_size", 8},
+          {"conv_kernel", 3},
+          {"expand", 2},
+          {"time_step_rank", 5},
+          {"use_bias", true},
+          {"use_conv_bias", false},
+          {"layer_norm_epsilon", 1e-6}};
 }
 
 Json mamba2_hf() {
-  return {{"model_type", "mamba2"}, {"hidden_size", 32}, {"num_hidden_layers", 1}, {"vocab_size", 11}, {"state_size", 16}, {"conv_kernel", 4},
-          {"expand", 2}, {"head_dim", 16}, {"num_heads", 4}, {"n_groups", 2}, {"tie_word_embeddings", false}};
+  return {{"model_type", "mamba2"},
+          {"hidden_size", 32},
+          {"num_hidden_layers", 1},
+          {"vocab_size", 11},
+          {"state_size", 16},
+          {"conv_kernel", 4},
+          {"expand", 2},
+          {"head_dim", 16},
+          {"num_heads", 4},
+          {"n_groups", 2},
+          {"tie_word_embeddings", false}};
 }
 
 Json chain(Json parts, int d_model = 8) {
@@ -51,7 +69,8 @@ Json chain(Json parts, int d_model = 8) {
 // A network that uses everything.
 Json full() {
   return Json::parse(R"({
-    "model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 8, "d_output": 2, "direct": true, "norm_f": true,
+    "model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 8, "d_output": 2, "direct": true,
+        "norm_f": true,
     "layers": [
       {"repeat": 2, "residual": true, "parts": [
         {"type": "s4d", "name": "mixer", "d_state": 6, "mode": "complex", "discretization": "bilinear"},
@@ -64,7 +83,8 @@ Json full() {
         {"type": "linear", "name": "narrow", "d_out": 3}]}],
     "controls": {"count": 2, "hidden": 5},
     "slow_path": {"hop_frames": 64, "n_features": 4, "d_model": 6, "controls": true, "layers": [
-      {"parts": [{"type": "mamba1", "name": "mixer", "d_state": 8, "d_conv": 0, "expand": 2, "dt_rank": 1, "x_proj_bias": true}]}]}
+      {"parts": [{"type": "mamba1", "name": "mixer", "d_state": 8, "d_conv": 0, "expand": 2, "dt_rank": 1,
+          "x_proj_bias": true}]}]}
   })");
 }
 
@@ -147,7 +167,8 @@ TEST_CASE("a transformers Mamba-2 config") {
 }
 
 TEST_CASE("time_step_limit, with the infinities that Python writes") {
-  for (const std::string limit : {R"([0.0, Infinity])", R"([0.0, {"__float__": "Infinity"}])", R"([0, "Infinity"])", R"(["0.0", "inf"])", R"([null, null])"}) {
+  for (const std::string limit : {R"([0.0, Infinity])", R"([0.0, {"__float__": "Infinity"}])", R"([0, "Infinity"])",
+                                  R"(["0.0", "inf"])", R"([null, null])"}) {
     std::string text = mamba2_hf().dump();
     text.back() = ',';
     const auto config = ssm::parse_config(text + "\"time_step_limit\": " + limit + "}", "model");
@@ -158,8 +179,9 @@ TEST_CASE("time_step_limit, with the infinities that Python writes") {
   json["time_step_limit"] = {0.01, 0.5};
   CHECK(part<ssm::Mamba2Config>(parse(json), 0, 1).dt_min == 0.01);
   CHECK(part<ssm::Mamba2Config>(parse(json), 0, 1).dt_max == 0.5);
-  for (const Json& wrong : {Json(3), Json::array({1}), Json::array({0.5, 0.1}), Json::array({"a", "b"}), Json::array({"0.1 s", 1}), Json::array({0, "nan"}),
-                            Json::array({0, ""}), Json::array({0, {{"__float__", "NaN"}}}), Json::array({0, {{"__float__", 3}}})}) {
+  for (const Json& wrong : {Json(3), Json::array({1}), Json::array({0.5, 0.1}), Json::array({"a", "b"}),
+                            Json::array({"0.1 s", 1}), Json::array({0, "nan"}), Json::array({0, ""}),
+                            Json::array({0, {{"__float__", "NaN"}}}), Json::array({0, {{"__float__", 3}}})}) {
     json["time_step_limit"] = wrong;
     refuses(json, "time_step_limit");
   }
@@ -209,7 +231,8 @@ TEST_CASE("keys that transformers writes and does not heed are warned of") {
 TEST_CASE("the architecture stands in for a missing model_type, and says whether there is a head") {
   Json json = mamba1_hf();
   json.erase("model_type");
-  for (const auto& [name, type] : {std::pair{"MambaForCausalLM", "mamba"}, {"FalconMambaForCausalLM", "falcon_mamba"}, {"MambaModel", "mamba"}}) {
+  for (const auto& [name, type] :
+       {std::pair{"MambaForCausalLM", "mamba"}, {"FalconMambaForCausalLM", "falcon_mamba"}, {"MambaModel", "mamba"}}) {
     json["architectures"] = {name};
     CHECK(parse(json).model_type == type);
   }
@@ -221,7 +244,9 @@ TEST_CASE("the architecture stands in for a missing model_type, and says whether
 }
 
 TEST_CASE("state-spaces' own config") {
-  Json json = {{"d_model", 24}, {"n_layer", 2}, {"vocab_size", 53}, {"ssm_cfg", Json::object()}, {"rms_norm", true}, {"pad_vocab_size_multiple", 8}};
+  Json json = {{"d_model", 24},    {"n_layer", 2},
+               {"vocab_size", 53}, {"ssm_cfg", Json::object()},
+               {"rms_norm", true}, {"pad_vocab_size_multiple", 8}};
   const auto one = parse(json);
   CHECK(one.model_type == "mamba");
   CHECK(one.embedding->vocab == 53);
@@ -245,13 +270,19 @@ TEST_CASE("state-spaces' own config") {
   CHECK(part<ssm::Mamba2Config>(parse(json), 0, 1).d_state == 128);  // upstream's defaults
   CHECK(part<ssm::Mamba2Config>(parse(json), 0, 1).headdim == 64);
 
-  for (const auto& [field, value] : std::vector<std::pair<const char*, Json>>{{"rms_norm", false}, {"d_intermediate", 64}, {"attn_layer_idx", {1}}, {"vocab_size", 0}}) {
+  for (const auto& [field, value] : std::vector<std::pair<const char*, Json>>{
+           {"rms_norm", false}, {"d_intermediate", 64}, {"attn_layer_idx", {1}}, {"vocab_size", 0}}) {
     Json changed = json;
     changed[field] = value;
     refuses(changed, field);
   }
-  for (const auto& [field, value] : std::vector<std::pair<const char*, Json>>{
-           {"layer", "Mamba3"}, {"rmsnorm", false}, {"norm_before_gate", true}, {"D_has_hdim", true}, {"d_ssm", 32}, {"activation", "gelu"}, {"ngroups", 3}}) {
+  for (const auto& [field, value] : std::vector<std::pair<const char*, Json>>{{"layer", "Mamba3"},
+                                                                              {"rmsnorm", false},
+                                                                              {"norm_before_gate", true},
+                                                                              {"D_has_hdim", true},
+                                                                              {"d_ssm", 32},
+                                                                              {"activation", "gelu"},
+                                                                              {"ngroups", 3}}) {
     Json changed = json;
     changed["ssm_cfg"][field] = value;
     refuses(changed, std::string("ssm_cfg.") + field);
@@ -275,7 +306,9 @@ TEST_CASE("keys that a coil config does not know are warned of, with the one tha
   const auto has = [&](const std::string& key, const std::string& meant) {
     INFO(key);
     CHECK(std::count_if(warnings.begin(), warnings.end(), [&](const std::string& w) {
-            return w.find("file: config" + key + " is not known") != std::string::npos && (w.find("meant") == std::string::npos ? meant.empty() : w.find("'" + meant + "'") != std::string::npos);
+            return w.find("file: config" + key + " is not known") != std::string::npos &&
+                   (w.find("meant") == std::string::npos ? meant.empty()
+                                                         : w.find("'" + meant + "'") != std::string::npos);
           }) == 1);
   };
   has(".direkt", "direct");
@@ -287,7 +320,8 @@ TEST_CASE("keys that a coil config does not know are warned of, with the one tha
 }
 
 TEST_CASE("a bare S4D filter bank") {
-  const Json json = {{"model_type", "s4d"}, {"d_model", 6}, {"d_state", 16}, {"mode", "complex"}, {"discretization", "bilinear"}};
+  const Json json = {
+      {"model_type", "s4d"}, {"d_model", 6}, {"d_state", 16}, {"mode", "complex"}, {"discretization", "bilinear"}};
   const auto config = parse(json);
   CHECK(config.d_input == 6);
   CHECK(config.d_output == 6);
@@ -382,7 +416,8 @@ TEST_CASE("a coil chain that uses everything") {
 // An amplifier that is silent at rest.
 Json at_rest() {
   return Json::parse(R"({
-    "model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 4, "d_output": 2, "direct": true, "in_proj_bias": false, "out_proj_bias": false,
+    "model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 4, "d_output": 2, "direct": true,
+        "in_proj_bias": false, "out_proj_bias": false,
     "layers": [{"repeat": 3, "parts": [
       {"type": "s4d", "name": "mixer", "d_state": 4},
       {"type": "linear", "name": "in_proj", "d_out": 6},
@@ -428,7 +463,8 @@ TEST_CASE("a network that is silent at rest") {
   Json no_output = at_rest();
   no_output.erase("d_output");
   refuses(no_output, "controls.output");
-  for (const auto& [key, value] : std::vector<std::pair<const char*, Json>>{{"hidden", 3}, {"polynomial", 3}, {"polynomial", "2"}, {"output", 1}}) {
+  for (const auto& [key, value] : std::vector<std::pair<const char*, Json>>{
+           {"hidden", 3}, {"polynomial", 3}, {"polynomial", "2"}, {"output", 1}}) {
     Json wrong = at_rest();
     wrong["controls"][key] = value;
     refuses(wrong, std::string("controls.") + (key == std::string("hidden") ? "polynomial" : key));
@@ -467,7 +503,8 @@ TEST_CASE("defaults of the parts") {
 
 TEST_CASE("texts that are not a config object are refused") {
   for (const char* text : {"", "{", "hello", "{\"a\" 1}", "\xff\xfe"}) refuses_text(text, "config");
-  for (const char* text : {"[]", "3", "null", "\"mamba\"", "{}", "{\"model_type\": 3}", "{\"model_type\": null}"}) refuses_text(text, "config");
+  for (const char* text : {"[]", "3", "null", "\"mamba\"", "{}", "{\"model_type\": 3}", "{\"model_type\": null}"})
+    refuses_text(text, "config");
   for (const char* type : {"mamba9", "", "llama", "Mamba"}) refuses({{"model_type", type}}, "model_type");
 }
 
@@ -476,21 +513,50 @@ TEST_CASE("every faulty field of a transformers config is named") {
     const char* field;
     Json value;
   };
-  for (const Fault& fault : std::vector<Fault>{{"hidden_size", nullptr}, {"hidden_size", 0}, {"hidden_size", -4}, {"hidden_size", 2.5}, {"hidden_size", "24"},
-                                               {"hidden_size", 1 << 30}, {"num_hidden_layers", nullptr}, {"num_hidden_layers", -1},
-                                               {"num_hidden_layers", 1e9}, {"state_size", 0}, {"state_size", 1e9}, {"conv_kernel", 0},
-                                               {"conv_kernel", 1000}, {"time_step_rank", 0}, {"time_step_rank", "many"}, {"use_bias", 1},
-                                               {"use_conv_bias", "yes"}, {"vocab_size", nullptr}, {"vocab_size", 0}, {"vocab_size", 1e15},
-                                               {"expand", 0}, {"intermediate_size", 0}, {"intermediate_size", 1e9}, {"layer_norm_epsilon", "small"},
-                                               {"layer_norm_epsilon", -1}, {"input_kind", "images"}, {"hidden_act", "relu"},
-                                               {"tie_word_embeddings", "no"}, {"sample_rate", -1}, {"sample_rate", "48k"}}) {
+  for (const Fault& fault : std::vector<Fault>{{"hidden_size", nullptr},
+                                               {"hidden_size", 0},
+                                               {"hidden_size", -4},
+                                               {"hidden_size", 2.5},
+                                               {"hidden_size", "24"},
+                                               {"hidden_size", 1 << 30},
+                                               {"num_hidden_layers", nullptr},
+                                               {"num_hidden_layers", -1},
+                                               {"num_hidden_layers", 1e9},
+                                               {"state_size", 0},
+                                               {"state_size", 1e9},
+                                               {"conv_kernel", 0},
+                                               {"conv_kernel", 1000},
+                                               {"time_step_rank", 0},
+                                               {"time_step_rank", "many"},
+                                               {"use_bias", 1},
+                                               {"use_conv_bias", "yes"},
+                                               {"vocab_size", nullptr},
+                                               {"vocab_size", 0},
+                                               {"vocab_size", 1e15},
+                                               {"expand", 0},
+                                               {"intermediate_size", 0},
+                                               {"intermediate_size", 1e9},
+                                               {"layer_norm_epsilon", "small"},
+                                               {"layer_norm_epsilon", -1},
+                                               {"input_kind", "images"},
+                                               {"hidden_act", "relu"},
+                                               {"tie_word_embeddings", "no"},
+                                               {"sample_rate", -1},
+                                               {"sample_rate", "48k"}}) {
     Json json = mamba1_hf();
     json[fault.field] = fault.value;
     if (fault.value.is_null()) json.erase(fault.field);
     refuses(json, fault.field);
   }
-  for (const Fault& fault : std::vector<Fault>{{"num_heads", 3}, {"num_heads", 0}, {"head_dim", 0}, {"head_dim", 15}, {"n_groups", 3}, {"n_groups", 0},
-                                               {"rms_norm_group_size", 7}, {"rms_norm_group_size", 128}, {"rms_norm", "no"},
+  for (const Fault& fault : std::vector<Fault>{{"num_heads", 3},
+                                               {"num_heads", 0},
+                                               {"head_dim", 0},
+                                               {"head_dim", 15},
+                                               {"n_groups", 3},
+                                               {"n_groups", 0},
+                                               {"rms_norm_group_size", 7},
+                                               {"rms_norm_group_size", 128},
+                                               {"rms_norm", "no"},
                                                {"norm_before_gate", 1}}) {
     Json json = mamba2_hf();
     json[fault.field] = fault.value;
@@ -523,7 +589,8 @@ TEST_CASE("every faulty field of a part is named, with its place") {
   refuses(chain({{{"type", "mamba2"}, {"name", "x"}, {"d_state", 4}}}), "headdim");
   refuses(chain({{{"type", "mamba2"}, {"name", "x"}, {"d_state", 4}, {"headdim", 5}}}), "headdim");
   refuses(chain({{{"type", "mamba2"}, {"name", "x"}, {"d_state", 4}, {"headdim", 4}, {"ngroups", 3}}}), "ngroups");
-  refuses(chain({{{"type", "mamba2"}, {"name", "x"}, {"d_state", 4}, {"headdim", 4}, {"norm_group_size", 5}}}), "norm_group_size");
+  refuses(chain({{{"type", "mamba2"}, {"name", "x"}, {"d_state", 4}, {"headdim", 4}, {"norm_group_size", 5}}}),
+          "norm_group_size");
   refuses(chain({{{"type", "mamba2"}, {"name", "x"}, {"d_state", 4}, {"headdim", 4}, {"norm_eps", -1}}}), "norm_eps");
 }
 
@@ -600,11 +667,14 @@ TEST_CASE("film without anything to drive it is an error") {
 }
 
 TEST_CASE("controls that nothing reads, and a slow path that drives nothing, are errors") {
-  refuses({{"model_type", "coil"}, {"d_model", 2}, {"layers", Json::array()}, {"controls", {{"count", 1}, {"hidden", 2}}}}, "controls");
+  refuses(
+      {{"model_type", "coil"}, {"d_model", 2}, {"layers", Json::array()}, {"controls", {{"count", 1}, {"hidden", 2}}}},
+      "controls");
   Json json = full();
   for (auto& layer : json["layers"])
-    layer["parts"].erase(std::remove_if(layer["parts"].begin(), layer["parts"].end(), [](const Json& p) { return p["type"] == "film"; }),
-                         layer["parts"].end());
+    layer["parts"].erase(
+        std::remove_if(layer["parts"].begin(), layer["parts"].end(), [](const Json& p) { return p["type"] == "film"; }),
+        layer["parts"].end());
   refuses(json, "slow_path");
 }
 

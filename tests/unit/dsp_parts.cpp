@@ -93,7 +93,8 @@ TEST_CASE("the gate has a threshold, a hysteresis, a hold time and a gain withou
 
 TEST_CASE("samples are kept finite and within the limit, all others are left alone") {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  const Signal samples{0, -0.0f, 1e-42f, 63, -64, 65, -3e38f, kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN()};
+  const Signal samples{0,  -0.0f,  1e-42f,    63,         -64,
+                       65, -3e38f, kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN()};
   Signal limited = samples, sound = samples;
   dsp::limit(limited);
   CHECK(test::same_bits(limited, Signal{0, -0.0f, 1e-42f, 63, -64, 64, -64, 0, 0, 0}));
@@ -116,7 +117,8 @@ TEST_CASE("loudness is that of BS.1770") {
   for (const double rate_hz : {44100.0, 48000.0, 96000.0}) {
     const size_t frames = static_cast<size_t>(5 * rate_hz);
     CHECK(dsp::loudness_lufs(test::sine(997, rate_hz, frames, 1), rate_hz) == Approx(-3.01).margin(0.02));
-    CHECK(dsp::loudness_lufs(test::sine(10000, rate_hz, frames, 1), rate_hz) == Approx(-3.01 - 0.691 + 4.0).margin(0.1));  // on the shelf
+    CHECK(dsp::loudness_lufs(test::sine(10000, rate_hz, frames, 1), rate_hz) ==
+          Approx(-3.01 - 0.691 + 4.0).margin(0.1));  // on the shelf
     CHECK(dsp::loudness_lufs(test::sine(20, rate_hz, frames, 1), rate_hz) < -15);
     CHECK(dsp::loudness_lufs(Signal(frames, 0.5f), rate_hz) < -30);  // a constant, but for its onset
   }
@@ -125,10 +127,12 @@ TEST_CASE("loudness is that of BS.1770") {
 
 // After EBU Tech 3341: tones of 1 kHz whose quiet stretches the gates take out; a stereo tone counts twice a channel's.
 TEST_CASE("integrated loudness has the standard's gates, however the sound is cut") {
-  const auto integrated = [](double rate_hz, const std::vector<std::pair<double, double>>& seconds_and_db, int channels, size_t piece) {
+  const auto integrated = [](double rate_hz, const std::vector<std::pair<double, double>>& seconds_and_db, int channels,
+                             size_t piece) {
     Signal sound;
     for (const auto& [seconds, db] : seconds_and_db) {
-      for (const float sample : test::sine(1000, rate_hz, static_cast<size_t>(seconds * rate_hz), dsp::db_to_gain(static_cast<float>(db)))) {
+      for (const float sample :
+           test::sine(1000, rate_hz, static_cast<size_t>(seconds * rate_hz), dsp::db_to_gain(static_cast<float>(db)))) {
         sound.insert(sound.end(), static_cast<size_t>(channels), sample);
       }
     }
@@ -143,7 +147,8 @@ TEST_CASE("integrated loudness has the standard's gates, however the sound is cu
       CHECK(integrated(rate_hz, {{5, -23}}, 2, piece) == Approx(-23).margin(0.1));
       CHECK(integrated(rate_hz, {{5, -23}}, 1, piece) == Approx(-26).margin(0.1));
       CHECK(integrated(rate_hz, {{2, -36}, {12, -23}, {2, -36}}, 2, piece) == Approx(-23).margin(0.1));
-      CHECK(integrated(rate_hz, {{2, -72}, {2, -36}, {12, -23}, {2, -36}, {2, -72}}, 2, piece) == Approx(-23).margin(0.1));
+      CHECK(integrated(rate_hz, {{2, -72}, {2, -36}, {12, -23}, {2, -36}, {2, -72}}, 2, piece) ==
+            Approx(-23).margin(0.1));
       CHECK(integrated(rate_hz, {{20, -26}, {20.1, -20}, {20, -26}}, 2, piece) == Approx(-23).margin(0.1));
     }
     CHECK(integrated(rate_hz, {{0.2, -23}}, 2, 100) == Approx(-23).margin(0.5));  // shorter than one block

@@ -59,10 +59,14 @@ Signal run_offline(OfflineProcessor& processor, const Signal& in, const std::vec
 std::shared_ptr<const coil::ssm::Model> filter_model(bool linear = false, const std::string& frame = "") {
   const std::string curve = linear ? "" : R"({"type": "tanh"},)";
   return coil::test::load(coil::test::model_file(R"({
-    "model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 4, "d_output": 1, "direct": true, "norm_f": false, )" + frame + R"(
+    "model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 4, "d_output": 1, "direct": true,
+        "norm_f": false, )" + frame + R"(
     "layers": [{"repeat": 2, "residual": true, "parts": [
-      {"type": "s4d", "name": "mixer", "d_state": 4, "mode": "complex", "discretization": "zoh"}, )" + curve + R"(
-      {"type": "linear", "name": "out_proj", "bias": false}]}]})", 5)).model();
+      {"type": "s4d", "name": "mixer", "d_state": 4, "mode": "complex", "discretization": "zoh"}, )" +
+                                                     curve + R"(
+      {"type": "linear", "name": "out_proj", "bias": false}]}]})",
+                                                 5))
+      .model();
 }
 
 TEST_CASE("the real-time output is the input, late by exactly the stated latency, at every host rate") {
@@ -91,7 +95,8 @@ TEST_CASE("any blocks give the same real-time output, also larger ones than anno
     ModelProcessor processor(model);
     processor.prepare({rate_hz, 64, 1});
     const Signal whole = run(processor, in, {in.size()});
-    for (const std::vector<size_t>& blocks : {coil::test::random_blocks(in.size(), random), std::vector<size_t>(in.size(), 1)}) {
+    for (const std::vector<size_t>& blocks :
+         {coil::test::random_blocks(in.size(), random), std::vector<size_t>(in.size(), 1)}) {
       processor.reset();
       const Signal out = run(processor, in, blocks);
       CHECK(coil::test::relative_error(out, std::span<const float>(whole)) <= 1e-5);  // the engine's promise
@@ -114,7 +119,8 @@ TEST_CASE("a reset forgets the signal and keeps the latency") {
 }
 
 TEST_CASE("the card's latency counts, in host frames") {
-  const auto model = matrix_model(1, {1}, 48000, R"({"name": "late", "sample_rate": 48000, "channels": 1, "latency_frames": 480})");
+  const auto model =
+      matrix_model(1, {1}, 48000, R"({"name": "late", "sample_rate": 48000, "channels": 1, "latency_frames": 480})");
   ModelProcessor processor(model);
   processor.prepare({48000, 64, 1});
   CHECK(processor.latency_frames() == 480);
@@ -155,7 +161,9 @@ TEST_CASE("channels of a mono model have states of their own, a stereo model see
 }
 
 TEST_CASE("controls outlast prepare") {
-  const char* card = R"({"name": "gain", "controls": [{"name": "level", "min": -40, "max": 12, "default": 0, "to": "output_gain_db"}]})";
+  const char* card =
+      R"({"name": "gain", "controls": [{"name": "level", "min": -40, "max": 12, "default": 0,
+          "to": "output_gain_db"}]})";
   ModelProcessor processor(matrix_model(1, {1}, 0, card));
   processor.prepare({48000, 64, 1});
   CHECK(run(processor, Signal(10, 1.0f), {10})[9] == Approx(1));
@@ -167,7 +175,8 @@ TEST_CASE("controls outlast prepare") {
 namespace {
 
 // `dirty` sounds as `clean` does, live and offline, and counts its faults.
-void check_faults_are_silenced(double rate_hz, const Signal& clean, const Signal& dirty, const coil::dsp::InputFaults& faults) {
+void check_faults_are_silenced(double rate_hz, const Signal& clean, const Signal& dirty,
+                               const coil::dsp::InputFaults& faults) {
   const auto check_count = [&](const coil::dsp::InputFaults& counted) {
     CHECK(counted.non_finite == faults.non_finite);
     CHECK(counted.too_loud == faults.too_loud);
@@ -246,9 +255,14 @@ TEST_CASE("a model's config says whether its steps are rescaled, unless the call
 }
 
 TEST_CASE("where steps cannot be rescaled the default is to resample, and to demand steps is an error") {
-  const auto slow = coil::test::load(coil::test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "rate_scaling": "steps", "d_input": 1,
-    "d_model": 2, "d_output": 1, "layers": [{"parts": [{"type": "s4d", "name": "mixer", "d_state": 2}, {"type": "film"}]}],
-    "slow_path": {"hop_frames": 64, "n_features": 1, "d_model": 2, "layers": []}})", 1)).model();
+  const auto slow =
+      coil::test::load(
+          coil::test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "rate_scaling": "steps", "d_input": 1,
+    "d_model": 2, "d_output": 1, "layers": [{"parts": [{"type": "s4d", "name": "mixer", "d_state": 2},
+        {"type": "film"}]}],
+    "slow_path": {"hop_frames": 64, "n_features": 1, "d_model": 2, "layers": []}})",
+                                 1))
+          .model();
   ModelProcessor by_steps(slow, RateMode::steps);
   CHECK_THROWS_AS(by_steps.prepare({44100, 64, 1}), coil::Error);  // a hop would last 58.8 frames
   for (const RateMode mode : {RateMode::model_default, RateMode::prefer_steps}) {
@@ -262,13 +276,15 @@ TEST_CASE("where steps cannot be rescaled the default is to resample, and to dem
 }
 
 TEST_CASE("the card's latency counts in host frames also where steps are rescaled") {
-  ModelProcessor processor(matrix_model(1, {1}, 48000, R"({"name": "late", "sample_rate": 48000, "latency_frames": 480})"), RateMode::steps);
+  ModelProcessor processor(
+      matrix_model(1, {1}, 48000, R"({"name": "late", "sample_rate": 48000, "latency_frames": 480})"), RateMode::steps);
   processor.prepare({96000, 64, 1});
   CHECK(processor.latency_frames() == 960);
 }
 
 TEST_CASE("models that are not for audio are refused") {
-  CHECK_THROWS_AS(ModelProcessor(coil::ssm::Model::load(COIL_GOLDEN_DIR "/mamba1_lm_v97_tied.safetensors")), coil::Error);
+  CHECK_THROWS_AS(ModelProcessor(coil::ssm::Model::load(COIL_GOLDEN_DIR "/mamba1_lm_v97_tied.safetensors")),
+                  coil::Error);
 }
 
 TEST_CASE("the offline output is aligned and as long as the input, at every rate and length") {
@@ -286,10 +302,12 @@ TEST_CASE("the offline output is aligned and as long as the input, at every rate
 }
 
 TEST_CASE("the offline output has the rate asked for, and the length that goes with it") {
-  for (const auto& [rate_hz, output_rate_hz] : {std::pair(44100.0, 48000.0), {48000.0, 44100.0}, {48000.0, 48000.0}, {44100.0, 22050.0}, {96000.0, 16000.0}}) {
+  for (const auto& [rate_hz, output_rate_hz] :
+       {std::pair(44100.0, 48000.0), {48000.0, 44100.0}, {48000.0, 48000.0}, {44100.0, 22050.0}, {96000.0, 16000.0}}) {
     for (size_t frames : {0, 1, 2, 100, 6001}) {
       const Signal in = sines(rate_hz, frames);
-      OfflineProcessor processor(matrix_model(1, {1}, 48000), rate_hz, 1, 512, {}, RateMode::resample, nullptr, output_rate_hz);
+      OfflineProcessor processor(matrix_model(1, {1}, 48000), rate_hz, 1, 512, {}, RateMode::resample, nullptr,
+                                 output_rate_hz);
       coil::test::Random random(7);
       const Signal out = run_offline(processor, in, coil::test::random_blocks(frames, random));
       INFO(rate_hz << " to " << output_rate_hz << " Hz, " << frames << " frames");
@@ -311,7 +329,8 @@ TEST_CASE("the real-time and the offline way sound the same, up to the latency a
     const Signal a = run(live, in, {in.size()}), b = run_offline(offline, in, {in.size()});
     const int latency = live.latency_frames();
     double worst = 0;
-    for (size_t i = 3000; i + latency + 1500 < in.size(); ++i) worst = std::max<double>(worst, std::fabs(a[i + latency] - b[i]));
+    for (size_t i = 3000; i + latency + 1500 < in.size(); ++i)
+      worst = std::max<double>(worst, std::fabs(a[i + latency] - b[i]));
     double peak = 1;
     for (float sample : b) peak = std::max<double>(peak, std::fabs(sample));
     CHECK(worst < 5e-5 * peak);

@@ -42,7 +42,8 @@ std::shared_ptr<const ssm::Model> gain_model(float gain, const std::string& card
 
 // Says that it is late by so many frames; it is not.
 std::shared_ptr<const ssm::Model> late_model(int frames, float gain = 1) {
-  return gain_model(gain, R"({"name": "late", "sample_rate": 48000, "channels": 1, "latency_frames": )" + std::to_string(frames) + "}");
+  return gain_model(gain, R"({"name": "late", "sample_rate": 48000, "channels": 1, "latency_frames": )" +
+                              std::to_string(frames) + "}");
 }
 
 struct Options {
@@ -51,7 +52,8 @@ struct Options {
   bool normalise = false;
 };
 
-std::unique_ptr<Rack> rack_of(std::shared_ptr<const ssm::Model> first, std::shared_ptr<const ssm::Model> second = nullptr, Options options = {}) {
+std::unique_ptr<Rack> rack_of(std::shared_ptr<const ssm::Model> first,
+                              std::shared_ptr<const ssm::Model> second = nullptr, Options options = {}) {
   auto rack = std::make_unique<Rack>();
   rack->settings().normalise = options.normalise;
   rack->prepare({options.rate_hz, 128, options.channels});
@@ -65,7 +67,6 @@ Signal late(const Signal& signal, int frames) {
   std::copy(signal.begin(), signal.end() - frames, out.begin() + frames);
   return out;
 }
-
 
 Signal noise(size_t frames, uint32_t seed) {
   test::Random random(seed);
@@ -115,7 +116,8 @@ TEST_CASE("any blocks give the same sound, whatever moves meanwhile") {
         if (i == 3) rack->load(1, preset()), rack->settings().bypass = true, rack->settings().input_db = 6;
         Planes piece;
         for (const Signal& plane : in) piece.emplace_back(plane.begin() + i * part, plane.begin() + (i + 1) * part);
-        piece = test::run_all(*rack, std::move(piece), split ? test::random_blocks(part, random) : std::vector<size_t>{part});
+        piece = test::run_all(*rack, std::move(piece),
+                              split ? test::random_blocks(part, random) : std::vector<size_t>{part});
         for (size_t c = 0; c < 2; ++c) out[c].insert(out[c].end(), piece[c].begin(), piece[c].end());
       }
       return out;
@@ -128,33 +130,61 @@ TEST_CASE("any blocks give the same sound, whatever moves meanwhile") {
   }
 }
 
-// A click is a large second difference. The signal's own is 0.5 (2 pi 200 / 48000)^2 = 3.4e-4, twice that at most where a fade lets gains differ in
-// sign; each end of a fade bends the line by the fade's slope, 2 x 0.5 / 960 frames = 1.0e-3, and several fades may end at once. A step of
-// a tenth of the peak would be 0.05.
+// A click is a large second difference. The signal's own is 0.5 (2 pi 200 / 48000)^2 = 3.4e-4, twice that at most where
+// a fade lets gains differ in sign; each end of a fade bends the line by the fade's slope, 2 x 0.5 / 960 frames
+// = 1.0e-3, and several fades may end at once. A step of a tenth of the peak would be 0.05.
 constexpr double kClick = 4e-3;
-// The gate opens fast, from wherever it is: its gain then bends by up to 1.5 / attack frames, here 72, the sound by half of that.
+// The gate opens fast, from wherever it is: its gain then bends by up to 1.5 / attack frames, here 72, the sound by
+// half of that.
 constexpr double kGateClick = kClick + 0.5 * 1.5 / 72;
 
 TEST_CASE("nothing that is changed while it sounds makes a click") {
   using Change = std::function<void(Rack&)>;
   const std::vector<std::pair<std::string, std::vector<Change>>> all{
       {"bypass", {[](Rack& r) { r.settings().bypass = true; }, [](Rack& r) { r.settings().bypass = false; }}},
-      {"mix", {[](Rack& r) { r.settings().mix = 0; }, [](Rack& r) { r.settings().mix = 0.3f; }, [](Rack& r) { r.settings().mix = 1; }}},
+      {"mix",
+       {[](Rack& r) { r.settings().mix = 0; }, [](Rack& r) { r.settings().mix = 0.3f; },
+        [](Rack& r) { r.settings().mix = 1; }}},
       {"slots", {[](Rack& r) { r.settings().active_slot = 1; }, [](Rack& r) { r.settings().active_slot = 0; }}},
-      {"swaps", {[](Rack& r) { r.load(0, gain_model(-1)); }, [](Rack& r) { r.load(0, nullptr); }, [](Rack& r) { r.load(0, gain_model(-0.5f)); }}},
+      {"swaps",
+       {[](Rack& r) { r.load(0, gain_model(-1)); }, [](Rack& r) { r.load(0, nullptr); },
+        [](Rack& r) { r.load(0, gain_model(-0.5f)); }}},
       {"swap and latency", {[](Rack& r) { r.load(0, late_model(90, -1)); }, [](Rack& r) { r.load(0, gain_model(1)); }}},
-      {"latency of the other slot", {[](Rack& r) { r.load(1, late_model(77)); }, [](Rack& r) { r.load(1, late_model(11)); }}},
-      {"latency, half dry", {[](Rack& r) { r.settings().mix = 0.5f; r.load(1, late_model(77)); }, [](Rack& r) { r.load(1, nullptr); }}},
-      {"gains", {[](Rack& r) { r.settings().output_db = -60; }, [](Rack& r) { r.settings().output_db = 0; }, [](Rack& r) { r.settings().input_db = -6; }}},
+      {"latency of the other slot",
+       {[](Rack& r) { r.load(1, late_model(77)); }, [](Rack& r) { r.load(1, late_model(11)); }}},
+      {"latency, half dry",
+       {[](Rack& r) {
+          r.settings().mix = 0.5f;
+          r.load(1, late_model(77));
+        },
+        [](Rack& r) { r.load(1, nullptr); }}},
+      {"gains",
+       {[](Rack& r) { r.settings().output_db = -60; }, [](Rack& r) { r.settings().output_db = 0; },
+        [](Rack& r) { r.settings().input_db = -6; }}},
       {"loudness", {[](Rack& r) { r.settings().normalise = true; }, [](Rack& r) { r.settings().normalise = false; }}},
-      {"channels", {[](Rack& r) { r.settings().channels = ChannelMode::right; }, [](Rack& r) { r.settings().channels = ChannelMode::sum; },
-                    [](Rack& r) { r.settings().channels = ChannelMode::each; }, [](Rack& r) { r.settings().channels = ChannelMode::left; },
-                    [](Rack& r) { r.settings().channels = ChannelMode::each; }}},
-      {"gate", {[](Rack& r) { r.settings().gate_db = 0; }, [](Rack& r) { r.settings().gate_db = -20; }, [](Rack& r) { r.settings().gate_db = 0; },
-                [](Rack& r) { r.settings().gate_db = dsp::kGateOffDb; }}},
-      {"all of it", {[](Rack& r) { r.settings().active_slot = 1; r.load(1, gain_model(0.7f)); }, [](Rack& r) { r.load(0, gain_model(-0.7f)); },
-                     [](Rack& r) { r.settings().active_slot = 0; }, [](Rack& r) { r.settings().bypass = true; r.load(0, nullptr); },
-                     [](Rack& r) { r.settings().bypass = false; r.settings().mix = 0; }}},
+      {"channels",
+       {[](Rack& r) { r.settings().channels = ChannelMode::right; },
+        [](Rack& r) { r.settings().channels = ChannelMode::sum; },
+        [](Rack& r) { r.settings().channels = ChannelMode::each; },
+        [](Rack& r) { r.settings().channels = ChannelMode::left; },
+        [](Rack& r) { r.settings().channels = ChannelMode::each; }}},
+      {"gate",
+       {[](Rack& r) { r.settings().gate_db = 0; }, [](Rack& r) { r.settings().gate_db = -20; },
+        [](Rack& r) { r.settings().gate_db = 0; }, [](Rack& r) { r.settings().gate_db = dsp::kGateOffDb; }}},
+      {"all of it",
+       {[](Rack& r) {
+          r.settings().active_slot = 1;
+          r.load(1, gain_model(0.7f));
+        },
+        [](Rack& r) { r.load(0, gain_model(-0.7f)); }, [](Rack& r) { r.settings().active_slot = 0; },
+        [](Rack& r) {
+          r.settings().bypass = true;
+          r.load(0, nullptr);
+        },
+        [](Rack& r) {
+          r.settings().bypass = false;
+          r.settings().mix = 0;
+        }}},
   };
   // Between the changes: the fades' ends, their middles, and hardly anything.
   for (const auto& [name, changes] : all) {
@@ -170,7 +200,8 @@ TEST_CASE("nothing that is changed while it sounds makes a click") {
       }
       test::run_block(*rack, sound, at, sound[0].size() - at);
       INFO(name << ", " << apart << " frames apart");
-      for (const Signal& plane : sound) CHECK(test::roughness(std::span(plane).subspan(1000)) < (name == "gate" ? kGateClick : kClick));
+      for (const Signal& plane : sound)
+        CHECK(test::roughness(std::span(plane).subspan(1000)) < (name == "gate" ? kGateClick : kClick));
     }
   }
 }
@@ -307,7 +338,8 @@ TEST_CASE("a model of two channels needs two channels") {
   CHECK(rack->problem(0).empty());
   CHECK(test::run_all(*rack, {Signal(10, 1.0f), Signal(10, -2.0f)}) == Planes{Signal(10, -2.0f), Signal(10, 1.0f)});
 
-  CHECK_THROWS_WITH(rack->load(0, ssm::Model::load(COIL_GOLDEN_DIR "/mamba1_lm_v97_tied.safetensors")), Catch::Contains("token ids"));
+  CHECK_THROWS_WITH(rack->load(0, ssm::Model::load(COIL_GOLDEN_DIR "/mamba1_lm_v97_tied.safetensors")),
+                    Catch::Contains("token ids"));
   CHECK_THROWS_WITH(rack->load(0, late_model(12001)), Catch::Contains("12001 frames late, live sound allows 12000"));
   CHECK_THROWS_WITH(rack->prepare({kRate, 64, 3}), Catch::Contains("1 or 2 channels, not 3"));
 }
@@ -359,7 +391,9 @@ TEST_CASE("how models meet another rate counts from the next load or prepare on,
 }
 
 TEST_CASE("a model that leaves does not hear the controls of the one that comes") {
-  const auto model = gain_model(1, R"({"name": "gain", "controls": [{"name": "level", "min": -40, "max": 12, "default": 0, "to": "output_gain_db"}]})");
+  const auto model = gain_model(1,
+                                R"({"name": "gain", "controls": [{"name": "level", "min": -40, "max": 12, "default": 0,
+          "to": "output_gain_db"}]})");
   const auto rack = rack_of(model);
   CHECK(test::run_all(*rack, {Signal(1000, 0.1f)})[0] == Signal(1000, 0.1f));
   rack->load(0, model);
@@ -405,7 +439,8 @@ TEST_CASE("models come out equally loud") {
   CHECK(dsp::normalisation_gain_db(gain_model(0)) == 0);
   CHECK(dsp::normalisation_gain_db(gain_model(1e-2f)) == dsp::kMaxNormalisationDb);
   CHECK(dsp::normalisation_gain_db(gain_model(1e3f)) == -dsp::kMaxNormalisationDb);
-  CHECK(dsp::normalisation_gain_db(test::matrix_model(2, {1, 0, 0, 1}, kRate)) == Approx(dsp::normalisation_gain_db(gain_model(1))));
+  CHECK(dsp::normalisation_gain_db(test::matrix_model(2, {1, 0, 0, 1}, kRate)) ==
+        Approx(dsp::normalisation_gain_db(gain_model(1))));
 }
 
 TEST_CASE("the gate closes behind the model, as late as the sound comes, and listens before it") {
@@ -418,7 +453,9 @@ TEST_CASE("the gate closes behind the model, as late as the sound comes, and lis
   for (size_t i = on; i < off; ++i) sound[0][i] *= 100;
   const Signal in = sound[0];
   sound = test::run_all(*rack, std::move(sound));
-  const auto peak_between = [&](size_t begin, size_t end) { return dsp::peak(std::span<const float>(sound[0]).subspan(begin, end - begin)); };
+  const auto peak_between = [&](size_t begin, size_t end) {
+    return dsp::peak(std::span<const float>(sound[0]).subspan(begin, end - begin));
+  };
   CHECK(peak_between(kSecond / 2, on + latency) == 0);
   const size_t open = on + latency + kSecond / 50;
   for (size_t i = open; i < off + latency; ++i) REQUIRE(sound[0][i] == in[i - latency]);
@@ -470,7 +507,8 @@ TEST_CASE("input that is not finite is silence, and counted, huge input is soon 
       CHECK(std::isfinite(rack->meters().input_peak[1].load()));
       CHECK(std::isfinite(rack->meters().output_peak[1].exchange(0)));
     }
-    const auto rack = rack_of(preset(), nullptr, {.rate_hz = rate_hz}), clean = rack_of(preset(), nullptr, {.rate_hz = rate_hz});
+    const auto rack = rack_of(preset(), nullptr, {.rate_hz = rate_hz}),
+               clean = rack_of(preset(), nullptr, {.rate_hz = rate_hz});
     test::run_all(*rack, {Signal(kSecond / 10, 1e38f)});
     test::run_all(*clean, {Signal(kSecond / 10)});
     CHECK(test::run_all(*rack, {noise(kSecond, 1)}) == test::run_all(*clean, {noise(kSecond, 1)}));
@@ -484,7 +522,8 @@ TEST_CASE("settings that make no sense do no harm") {
     rack->settings().input_db = rack->settings().output_db = rack->settings().mix = rack->settings().gate_db = value;
     for (auto& control : rack->settings().controls[0]) control = value;
     rack->settings().active_slot = std::isnan(value) ? -7 : 9;
-    for (const Signal& plane : test::run_all(*rack, Planes(2, noise(5000, 1)))) CHECK(test::largest_difference(plane, plane) == 0);
+    for (const Signal& plane : test::run_all(*rack, Planes(2, noise(5000, 1))))
+      CHECK(test::largest_difference(plane, plane) == 0);
   }
   float* channels[] = {nullptr, nullptr};
   rack->process({channels, 2, 0});

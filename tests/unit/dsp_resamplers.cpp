@@ -17,7 +17,7 @@ using coil::dsp::Resampler;
 struct Rates {
   double from_hz, to_hz;
 };
-const std::vector<Rates> kRates = {{44100, 48000}, {48000, 44100}, {48000, 96000}, {96000, 48000}, {8000, 48000},
+const std::vector<Rates> kRates = {{44100, 48000}, {48000, 44100},  {48000, 96000},  {96000, 48000}, {8000, 48000},
                                    {48000, 8000},  {192000, 48000}, {48000, 192000}, {11025, 48000}, {44056, 48000}};
 
 double sine(double hz, double time_s) { return std::sin(2 * std::numbers::pi * hz * time_s); }
@@ -37,7 +37,8 @@ double sine_error(const std::vector<float>& signal, double hz, double rate_hz, s
   return worst;
 }
 
-std::vector<float> run_polyphase(Rates rates, const std::vector<float>& in, const std::vector<size_t>& blocks, int max_block) {
+std::vector<float> run_polyphase(Rates rates, const std::vector<float>& in, const std::vector<size_t>& blocks,
+                                 int max_block) {
   PolyphaseResampler resampler(rates.from_hz, rates.to_hz, max_block);
   std::vector<float> out, piece(resampler.max_frames_out());
   size_t begin = 0;
@@ -135,14 +136,16 @@ TEST_CASE("the file resampler keeps sines, in place and in every channel") {
     const double hz = 0.4 * std::min(rates.from_hz, rates.to_hz);
     const size_t frames = static_cast<size_t>(rates.from_hz);
     Resampler resampler(rates.from_hz, rates.to_hz, 2);
-    const std::vector<float> left = sine_signal(hz, rates.from_hz, frames), right = sine_signal(hz / 4, rates.from_hz, frames);
+    const std::vector<float> left = sine_signal(hz, rates.from_hz, frames),
+                             right = sine_signal(hz / 4, rates.from_hz, frames);
     std::vector<float> in(2 * frames), out, out_left, out_right;
     for (size_t i = 0; i < frames; ++i) in[2 * i] = left[i], in[2 * i + 1] = right[i];
     resampler.process(in, out);
     for (size_t i = 0; i + 1 < out.size(); i += 2) out_left.push_back(out[i]), out_right.push_back(out[i + 1]);
     INFO(rates.from_hz << " -> " << rates.to_hz << " Hz");
     REQUIRE(static_cast<double>(out_left.size()) > 0.5 * rates.to_hz);
-    CHECK(sine_error(out_left, hz, rates.to_hz, out_left.size() / 4) < 1.2e-3);  // the library's promise near the edge: 0.01 dB
+    CHECK(sine_error(out_left, hz, rates.to_hz, out_left.size() / 4) <
+          1.2e-3);  // the library's promise near the edge: 0.01 dB
     CHECK(sine_error(out_right, hz / 4, rates.to_hz, out_right.size() / 4) < 2e-6);  // single precision in and out
   }
 }

@@ -18,7 +18,8 @@ constexpr double kRate = 48000;
 
 Models gain_models(size_t count) {
   Models models;
-  for (size_t i = 0; i < count; ++i) models.push_back(test::matrix_model(1, {0.01f * static_cast<float>(i + 1)}, kRate));
+  for (size_t i = 0; i < count; ++i)
+    models.push_back(test::matrix_model(1, {0.01f * static_cast<float>(i + 1)}, kRate));
   return models;
 }
 
@@ -70,7 +71,8 @@ TEST_CASE("a thousand swaps from another thread lose nothing and leak nothing") 
   do {
     std::ranges::fill(planes[0], 1.0f);
     test::run_block(rack, planes, 0, 50);
-    for (const float sample : planes[0]) sane &= sample > 0.005f && sample < 0.1f;  // never less than the softest model or more than the loudest
+    for (const float sample : planes[0])
+      sane &= sample > 0.005f && sample < 0.1f;  // never less than the softest model or more than the loudest
   } while (!done);
   loader.join();
   CHECK(sane);
@@ -86,7 +88,8 @@ TEST_CASE("a thousand swaps from another thread lose nothing and leak nothing") 
   CHECK(rack.model_frames() - before == 640);  // what plays costs no more than before
 }
 
-TEST_CASE("loads between two blocks, before prepare and in the middle of a fade: the last one counts, the others are freed") {
+TEST_CASE(
+    "loads between two blocks, before prepare and in the middle of a fade: the last one counts, the others are freed") {
   const Models models = gain_models(6);
   const long each = holders(models[0]);
   dsp::Rack rack;

@@ -16,11 +16,13 @@ using namespace coil;
 constexpr double kTolerance = 1e-5;  // the design's promise, 84 epsilon of max(1, peak)
 
 std::vector<float> run(ssm::Executor& executor, ssm::Stream& stream, std::span<const float> in, size_t stretch_frames) {
-  const size_t width_in = test::width_in(stream.model()), width_out = test::width_out(stream.model()), frames = in.size() / width_in;
+  const size_t width_in = test::width_in(stream.model()), width_out = test::width_out(stream.model()),
+               frames = in.size() / width_in;
   std::vector<float> out(frames * width_out, std::numeric_limits<float>::quiet_NaN());
   for (size_t begin = 0; begin < frames; begin += stretch_frames) {
     const size_t n = std::min(stretch_frames, frames - begin);
-    const ssm::Stretch stretch{&stream, in.subspan(begin * width_in, n * width_in), std::span(out).subspan(begin * width_out, n * width_out)};
+    const ssm::Stretch stretch{&stream, in.subspan(begin * width_in, n * width_in),
+                               std::span(out).subspan(begin * width_out, n * width_out)};
     executor.run({&stretch, 1});
   }
   return out;
@@ -63,8 +65,11 @@ TEST_CASE("a scan that overflows starts anew where a stream does") {
 }
 
 TEST_CASE("a scan of a model with memory starts anew where a stream does") {
-  const auto model = test::load(test::model_file(R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": 4, "norm_f": false,
-      "layers": [{"parts": [{"type": "s4d", "name": "mixer", "d_state": 4}]}]})", 3)).model();
+  const auto model =
+      test::load(test::model_file(R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": 4, "norm_f": false,
+      "layers": [{"parts": [{"type": "s4d", "name": "mixer", "d_state": 4}]}]})",
+                                  3))
+          .model();
   std::vector<float> in(4000, 0.5f), expected(in.size());
   in[1500] = 3e38f, in[1501] = 3e38f;
   ssm::Stream plain(model), scanned(model);

@@ -1,4 +1,5 @@
-// Every kernel of every SIMD target against double precision, at every length from 0 to 67 and at misaligned addresses where they are allowed.
+// Every kernel of every SIMD target against double precision, at every length from 0 to 67 and at misaligned addresses
+// where they are allowed.
 #include "ssm/kernels/kernels.h"
 
 #include <algorithm>
@@ -46,7 +47,8 @@ struct Rows {
     std::fill(floats.begin() + static_cast<std::ptrdiff_t>(off + n * stride), floats.end(), kGuard);
   }
 
-  static Rows random(size_t w, size_t n, test::Random& random, double size = 1, size_t extra_stride = 0, size_t off = 0) {
+  static Rows random(size_t w, size_t n, test::Random& random, double size = 1, size_t extra_stride = 0,
+                     size_t off = 0) {
     Rows rows(w, n, extra_stride, off);
     for (size_t t = 0; t < n; ++t)
       for (size_t c = 0; c < w; ++c) rows.at(t, c) = static_cast<float>(size * random.normal());
@@ -59,7 +61,8 @@ struct Rows {
   float at(size_t t, size_t c) const { return floats[offset + t * stride + c]; }
 
   bool guard_intact() const {
-    return std::all_of(floats.begin() + static_cast<std::ptrdiff_t>(offset + frames * stride), floats.end(), [](float v) { return v == kGuard; });
+    return std::all_of(floats.begin() + static_cast<std::ptrdiff_t>(offset + frames * stride), floats.end(),
+                       [](float v) { return v == kGuard; });
   }
 };
 
@@ -77,11 +80,14 @@ double gelu(double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }
 
 using Pointwise = void (*Kernels::*)(const float*, size_t, float*, size_t, size_t, size_t);
 
-// Largest relative error of a pointwise kernel over many values in [low, high]; `floor` is added to the expected magnitude.
-double worst_relative(const Kernels& kernels, Pointwise kernel, double (*exact)(double), double low, double high, double floor) {
+// Largest relative error of a pointwise kernel over many values in [low, high]; `floor` is added to the expected
+// magnitude.
+double worst_relative(const Kernels& kernels, Pointwise kernel, double (*exact)(double), double low, double high,
+                      double floor) {
   constexpr size_t kCount = 1 << 16;
   AlignedFloats x(kCount), y(kCount);
-  for (size_t i = 0; i < kCount; ++i) x[i] = static_cast<float>(low + (high - low) * static_cast<double>(i) / (kCount - 1));
+  for (size_t i = 0; i < kCount; ++i)
+    x[i] = static_cast<float>(low + (high - low) * static_cast<double>(i) / (kCount - 1));
   (kernels.*kernel)(x.data(), kCount, y.data(), kCount, kCount, 1);
   double worst = 0;
   for (size_t i = 0; i < kCount; ++i) {
@@ -127,10 +133,12 @@ TEST_CASE("decays: 2^t - 1 keeps its relative accuracy down to the longest time 
     constexpr size_t kCount = 1 << 16;
     const auto worst = [&](double low, double high) {  // over -dt A from low to high, in octaves
       AlignedFloats t(kCount);
-      for (size_t i = 0; i < kCount; ++i) t[i] = static_cast<float>(-low * std::pow(high / low, double(i) / kCount) * M_LOG2E);
+      for (size_t i = 0; i < kCount; ++i)
+        t[i] = static_cast<float>(-low * std::pow(high / low, double(i) / kCount) * M_LOG2E);
       const AlignedFloats decay = decay_of(t);
       double error = 0;
-      for (size_t i = 0; i < kCount; ++i) error = std::max(error, std::abs(decay[i] / std::expm1(double(t[i]) * M_LN2) - 1));
+      for (size_t i = 0; i < kCount; ++i)
+        error = std::max(error, std::abs(decay[i] / std::expm1(double(t[i]) * M_LN2) - 1));
       return error;
     };
     // One second is 2e-5 at 48 kHz. Stated: 2.5e-7, the polynomial's 1e-7 and two roundings.
@@ -144,7 +152,8 @@ TEST_CASE("decays: 2^t - 1 keeps its relative accuracy down to the longest time 
     for (size_t i = 0; i < kCount; ++i) t[i] = static_cast<float>(-125.9 * static_cast<double>(i) / kCount);
     AlignedFloats decay = decay_of(t);
     double error = 0;
-    for (size_t i = 0; i < kCount; ++i) error = std::max(error, std::abs(1.0 + decay[i] - std::exp2(static_cast<double>(t[i]))));
+    for (size_t i = 0; i < kCount; ++i)
+      error = std::max(error, std::abs(1.0 + decay[i] - std::exp2(static_cast<double>(t[i]))));
     CHECK(error <= 2.5e-7);
     CHECK(decay[0] == 0.0f);
 
@@ -193,7 +202,8 @@ TEST_CASE("time steps: softplus keeps its relative accuracy, also for very negat
 
 // What a format makes of a row's weight.
 double rounded_weight(ssm::WeightFormat format, float weight, float peak) {
-  if (format == ssm::WeightFormat::bf16) return std::ldexp(std::nearbyint(std::ldexp(double(weight), 7 - std::ilogb(weight))), std::ilogb(weight) - 7);
+  if (format == ssm::WeightFormat::bf16)
+    return std::ldexp(std::nearbyint(std::ldexp(double(weight), 7 - std::ilogb(weight))), std::ilogb(weight) - 7);
   if (format == ssm::WeightFormat::int8) return std::round(weight / peak * 127) * (peak / 127);
   return weight;
 }
@@ -202,7 +212,8 @@ TEST_CASE("linear: every number of frames, every width, any alignment of its inp
   for_each_target([](const Kernels& k) {
     test::Random random(1);
     double worst = 0;
-    const auto check = [&](size_t d_in, size_t d_out, size_t frames, size_t misaligned, bool accumulate, bool scaled, ssm::WeightFormat format) {
+    const auto check = [&](size_t d_in, size_t d_out, size_t frames, size_t misaligned, bool accumulate, bool scaled,
+                           ssm::WeightFormat format) {
       std::vector<float> weight(d_in * d_out), bias(d_out), scale(frames);
       for (float& w : weight) w = static_cast<float>(random.normal());
       for (float& b : bias) b = static_cast<float>(random.normal());
@@ -226,8 +237,8 @@ TEST_CASE("linear: every number of frames, every width, any alignment of its inp
             expected += product;
             magnitude += std::abs(product);
           }
-          // Each of d_in + 2 terms is added with half an epsilon of what the sum has reached, at most the magnitude; without FMA the product
-          // is rounded too, and so is each factor: two more.
+          // Each of d_in + 2 terms is added with half an epsilon of what the sum has reached, at most the magnitude;
+          // without FMA the product is rounded too, and so is each factor: two more.
           worst = std::max(worst, std::abs(y.at(t, r) - expected) / (kEps * magnitude * static_cast<double>(d_in + 4)));
         }
       }
@@ -238,9 +249,11 @@ TEST_CASE("linear: every number of frames, every width, any alignment of its inp
     };
     for (const auto format : {ssm::WeightFormat::f32, ssm::WeightFormat::bf16, ssm::WeightFormat::int8}) {
       INFO("format " << int(format));
-      for (size_t frames = 0; frames <= kLongest; ++frames) check(7, 33, frames, frames % 5, frames % 2, frames % 3, format);
+      for (size_t frames = 0; frames <= kLongest; ++frames)
+        check(7, 33, frames, frames % 5, frames % 2, frames % 3, format);
       for (size_t d_in = 0; d_in <= kLongest; ++d_in) check(d_in, 17, 5, d_in % 3, d_in % 2, d_in % 3, format);
-      for (size_t d_in = 0; d_in <= kLongest; ++d_in) check(d_in, 1 + d_in % 4, 3, d_in % 3, d_in % 2, d_in % 3, format);  // some as dot products
+      for (size_t d_in = 0; d_in <= kLongest; ++d_in)
+        check(d_in, 1 + d_in % 4, 3, d_in % 3, d_in % 2, d_in % 3, format);  // some as dot products
       for (size_t d_out = 1; d_out <= kLongest; ++d_out) check(9, d_out, 6, 1, d_out % 2, d_out % 3, format);
       for (size_t d_out = 60; d_out <= 200; d_out += 20) check(9, d_out, 1, 3, false, d_out % 3, format);
       check(150, 200, 11, 1, true, true, format);
@@ -254,7 +267,8 @@ TEST_CASE("selected rows of a matrix give the bits that they give in the whole, 
   for_each_target([&](const Kernels& k) {
     for (const auto format : {ssm::WeightFormat::f32, ssm::WeightFormat::bf16, ssm::WeightFormat::int8})
       for (int round = 0; round < 60; ++round) {
-        const size_t d_in = size_t(random.whole(1, 70)), d_out = size_t(random.whole(1, 150)), frames = size_t(random.whole(1, 9));
+        const size_t d_in = size_t(random.whole(1, 70)), d_out = size_t(random.whole(1, 150)),
+                     frames = size_t(random.whole(1, 9));
         std::vector<float> weight(d_in * d_out), bias(d_out);
         for (float& w : weight) w = float(random.normal());
         for (float& b : bias) b = float(random.normal());
@@ -286,7 +300,8 @@ TEST_CASE("linear with rows and columns rearranged, left out and repeated") {
     for (float& b : bias) b = static_cast<float>(random.normal());
     const std::vector<int> rows = {2, -1, 0, 0, 3}, columns = {4, -1, 1, 1};
     for (const bool with_bias : {true, false}) {
-      const auto packed = ssm::pack_linear(k, ssm::WeightFormat::f32, weight.data(), source_columns, with_bias ? bias.data() : nullptr, rows, columns);
+      const auto packed = ssm::pack_linear(k, ssm::WeightFormat::f32, weight.data(), source_columns,
+                                           with_bias ? bias.data() : nullptr, rows, columns);
       CHECK(packed.d_in == columns.size());
       CHECK(packed.d_out == padded(rows.size()));
       const Rows x = Rows::random(columns.size(), 3, random);
@@ -299,7 +314,9 @@ TEST_CASE("linear with rows and columns rearranged, left out and repeated") {
             const auto row = static_cast<size_t>(rows[r]);
             expected = with_bias ? bias[row] : 0;
             for (size_t c = 0; c < columns.size(); ++c)
-              if (columns[c] >= 0) expected += static_cast<double>(weight[row * source_columns + static_cast<size_t>(columns[c])]) * x.at(t, c);
+              if (columns[c] >= 0)
+                expected +=
+                    static_cast<double>(weight[row * source_columns + static_cast<size_t>(columns[c])]) * x.at(t, c);
           }
           CHECK(std::abs(y.at(t, r) - expected) <= 10 * kEps * 4);  // five additions of terms below 4 in all
         }
@@ -333,7 +350,8 @@ TEST_CASE("rms_norm: every width and every number of frames, in place and apart"
       for (size_t t = 0; t < frames; ++t)
         for (size_t c = 0; c < width; ++c) CHECK(x.at(t, c) == apart.at(t, c));
     }
-    // Up to 67 squares in four or more partial sums, mean, root, quotient, two products: some 24 roundings of half an epsilon, the root halving most.
+    // Up to 67 squares in four or more partial sums, mean, root, quotient, two products: some 24 roundings of half an
+    // epsilon, the root halving most.
     CHECK(worst <= 12 * kEps);
   });
 }
@@ -345,12 +363,15 @@ void check_block(const Kernels& k, double tolerance, Call call, Exact exact) {
   double worst = 0;
   for (size_t n = 0; n <= kLongest; ++n) {
     for (const auto& [width, frames] : {std::pair<size_t, size_t>{std::max<size_t>(n, 1), 3}, {19, n}}) {
-      Rows x = Rows::random(2 * padded(width), frames, random, 2), y = Rows::random(width, frames, random, 2, ssm::kPad);
+      Rows x = Rows::random(2 * padded(width), frames, random, 2),
+           y = Rows::random(width, frames, random, 2, ssm::kPad);
       const Rows before = y;
       call(k, x, y, padded(width), frames);
       for (size_t t = 0; t < frames; ++t)
         for (size_t c = 0; c < width; ++c) {
-          const double expected = exact(static_cast<double>(x.at(t, c)), static_cast<double>(x.at(t, padded(width) + c)), static_cast<double>(before.at(t, c)));
+          const double expected =
+              exact(static_cast<double>(x.at(t, c)), static_cast<double>(x.at(t, padded(width) + c)),
+                    static_cast<double>(before.at(t, c)));
           worst = std::max(worst, std::abs(y.at(t, c) - expected) / std::max(1.0, std::abs(expected)));
         }
       CHECK(y.guard_intact());
@@ -419,16 +440,19 @@ TEST_CASE("moving_dot: constant and moving, at every length, its vector at any a
       const size_t width = std::max<size_t>(n, 1), frames = (n * 7) % 23, shifted = n % 7;
       const float first = static_cast<float>(random.whole(1, 1000));
       AlignedFloats base(shifted + padded(width), 0.0f), slope(base);
-      for (size_t c = 0; c < width; ++c) base[shifted + c] = float(random.normal()), slope[shifted + c] = float(random.normal() * 1e-3);
+      for (size_t c = 0; c < width; ++c)
+        base[shifted + c] = float(random.normal()), slope[shifted + c] = float(random.normal() * 1e-3);
       for (const bool moving : {false, true}) {
         const Rows x = Rows::random(width, frames, random);
         Rows y = Rows::random(1, frames, random, 2, ssm::kPad);
         const Rows before = y;
-        k.moving_dot(base.data() + shifted, moving ? slope.data() + shifted : nullptr, first, x.data(), x.stride, y.data(), y.stride, padded(width), frames);
+        k.moving_dot(base.data() + shifted, moving ? slope.data() + shifted : nullptr, first, x.data(), x.stride,
+                     y.data(), y.stride, padded(width), frames);
         for (size_t t = 0; t < frames; ++t) {
           double expected = before.at(t, 0), magnitude = std::abs(expected);
           for (size_t c = 0; c < width; ++c) {
-            const double i = moving ? double(first) + double(t) : 0, w = double(base[shifted + c]) + double(slope[shifted + c]) * i;
+            const double i = moving ? double(first) + double(t) : 0,
+                         w = double(base[shifted + c]) + double(slope[shifted + c]) * i;
             expected += w * double(x.at(t, c));
             magnitude += (std::abs(base[shifted + c]) + std::abs(slope[shifted + c] * i)) * std::abs(x.at(t, c));
           }
@@ -451,18 +475,22 @@ TEST_CASE("film: constant and moving, at every length, its vector at any address
       std::vector<AlignedFloats> vectors;
       for (int i = 0; i < 4; ++i) {
         vectors.emplace_back(shifted + padded(width), 0.0f);
-        for (size_t c = 0; c < width; ++c) vectors.back()[shifted + c] = static_cast<float>(random.normal() * (i % 2 ? 1e-3 : 1));
+        for (size_t c = 0; c < width; ++c)
+          vectors.back()[shifted + c] = static_cast<float>(random.normal() * (i % 2 ? 1e-3 : 1));
       }
       const auto at = [&](size_t i) { return vectors[i].data() + shifted; };  // scale, its slope, shift, its slope
       for (const bool moving : {false, true}) {
         const Rows x = Rows::random(width, frames, random);
         Rows y(width, frames, ssm::kPad);
-        k.film(at(0), moving ? at(1) : nullptr, at(2), moving ? at(3) : nullptr, first, x.data(), x.stride, y.data(), y.stride, padded(width), frames);
+        k.film(at(0), moving ? at(1) : nullptr, at(2), moving ? at(3) : nullptr, first, x.data(), x.stride, y.data(),
+               y.stride, padded(width), frames);
         for (size_t t = 0; t < frames; ++t)
           for (size_t c = 0; c < width; ++c) {
             const double i = moving ? static_cast<double>(first) + static_cast<double>(t) : 0;
-            const double scale = 1 + at(0)[c] + at(1)[c] * i, shift = at(2)[c] + at(3)[c] * i, expected = scale * x.at(t, c) + shift;
-            const double magnitude = (1 + std::abs(at(0)[c]) + std::abs(at(1)[c] * i)) * std::abs(x.at(t, c)) + std::abs(at(2)[c]) + std::abs(at(3)[c] * i);
+            const double scale = 1 + at(0)[c] + at(1)[c] * i, shift = at(2)[c] + at(3)[c] * i,
+                         expected = scale * x.at(t, c) + shift;
+            const double magnitude = (1 + std::abs(at(0)[c]) + std::abs(at(1)[c] * i)) * std::abs(x.at(t, c)) +
+                                     std::abs(at(2)[c]) + std::abs(at(3)[c] * i);
             worst = std::max(worst, std::abs(y.at(t, c) - expected) / std::max(1e-30, magnitude));
           }
         CHECK(y.guard_intact());
@@ -486,7 +514,8 @@ TEST_CASE("rms_scale and projected time steps at every length") {
       for (float& weight : weights) weight = static_cast<float>(random.normal());
       const AlignedFloats bias = random_padded(width, random);
       Rows dt(width, frames, ssm::kPad);
-      k.project_time_step({weights.data(), bias.data(), rank, w}, ranks.data(), ranks.stride, dt.data(), dt.stride, frames);
+      k.project_time_step({weights.data(), bias.data(), rank, w}, ranks.data(), ranks.stride, dt.data(), dt.stride,
+                          frames);
       for (size_t t = 0; t < frames; ++t) {
         double squares = 0;
         for (size_t c = 0; c < width; ++c) squares += double(x.at(t, c)) * x.at(t, c);
@@ -523,7 +552,8 @@ TEST_CASE("decay at every length") {
         for (size_t c = 0; c < width; ++c) {
           const double exponent = static_cast<double>(a[c]) * dt.at(t, c), expected = std::exp2(exponent);
           // Rounding the exponent (half an epsilon of up to 60) moves the result by as much, times ln 2.
-          worst = std::max(worst, std::abs(1.0 + decay.at(t, c) - expected) / (2.5e-7 + 0.5 * kEps * std::abs(exponent)));
+          worst =
+              std::max(worst, std::abs(1.0 + decay.at(t, c) - expected) / (2.5e-7 + 0.5 * kEps * std::abs(exponent)));
         }
       CHECK(decay.guard_intact());
     }
@@ -546,8 +576,10 @@ TEST_CASE("conv_silu: every number of taps and frames, the history moves on") {
       }
       Rows y(width, frames, ssm::kPad);
       const ssm::Run run{frames, history.data(), nullptr};
-      k.conv_silu({weights.data(), bias.data(), taps, w}, {&run, 1}, x.data() + taps * x.stride, x.stride, y.data(), y.stride);
-      for (size_t j = 0; j < taps; ++j) CHECK(std::equal(history.data() + j * w, history.data() + (j + 1) * w, x.data() + (frames + j) * x.stride));
+      k.conv_silu({weights.data(), bias.data(), taps, w}, {&run, 1}, x.data() + taps * x.stride, x.stride, y.data(),
+                  y.stride);
+      for (size_t j = 0; j < taps; ++j)
+        CHECK(std::equal(history.data() + j * w, history.data() + (j + 1) * w, x.data() + (frames + j) * x.stride));
       for (size_t t = 0; t < frames; ++t)
         for (size_t c = 0; c < width; ++c) {
           double sum = bias[c], magnitude = 1 + std::abs(sum);
@@ -556,7 +588,8 @@ TEST_CASE("conv_silu: every number of taps and frames, the history moves on") {
             sum += product;
             magnitude += std::abs(product);
           }
-          // Seven additions of half an epsilon, two with a rounded product; silu's slope is at most 1.1, its own bound 10 epsilon.
+          // Seven additions of half an epsilon, two with a rounded product; silu's slope is at most 1.1, its own bound
+          // 10 epsilon.
           worst = std::max(worst, std::abs(y.at(t, c) - sum * sigmoid(sum)) / magnitude);
         }
       CHECK(y.guard_intact());
@@ -585,12 +618,14 @@ TEST_CASE("envelopes: sums of tanh and its square at every length") {
         worst = std::max({worst, std::abs(sum[c] - f), std::abs(sum[w + c] - squares)});
       }
     }
-    // 67 sums, each rounded by half an epsilon of at most 64, and tanh's 5e-7 of at most 1: they would have to conspire; a quarter is allowed.
+    // 67 sums, each rounded by half an epsilon of at most 64, and tanh's 5e-7 of at most 1: they would have to
+    // conspire; a quarter is allowed.
     CHECK(worst <= 0.25 * 67 * (0.5 * 64 * kEps + 5e-7));
   });
 }
 
-// ---- recurrences. Their decays stay below 0.98: a rounding is forgotten after some 50 frames, so errors stay within 50 roundings of the peak.
+// ---- recurrences. Their decays stay below 0.98: a rounding is forgotten after some 50 frames, so errors stay within
+// 50 roundings of the peak.
 
 constexpr double kScanTolerance = 50 * kEps;
 
@@ -602,7 +637,8 @@ TEST_CASE("s4d: every number of frames, modes and channels, real and complex, th
       for (const bool complex : {false, true}) {
         const size_t channels = n % 35 + 1, w = padded(channels), modes = n % 11 + 1, frames = n;
         const size_t total = modes * w;
-        AlignedFloats z_re(total, 0.0f), z_im(total, 0.0f), c_re(total, 0.0f), c_im(total, 0.0f), h_re(total, 0.0f), h_im(total, 0.0f);
+        AlignedFloats z_re(total, 0.0f), z_im(total, 0.0f), c_re(total, 0.0f), c_im(total, 0.0f), h_re(total, 0.0f),
+            h_im(total, 0.0f);
         for (size_t m = 0; m < modes; ++m)
           for (size_t c = 0; c < channels; ++c) {
             const size_t i = ssm::state_index(c, m, w, modes);
@@ -619,7 +655,9 @@ TEST_CASE("s4d: every number of frames, modes and channels, real and complex, th
         AlignedFloats state = h_re;
         if (complex) state.insert(state.end(), h_im.begin(), h_im.end());
         AlignedFloats end = state;
-        const ssm::S4dKernel bank{w, modes, z_re.data(), complex ? z_im.data() : nullptr, c_re.data(), complex ? c_im.data() : nullptr, d.data()};
+        const ssm::S4dKernel bank{
+            w,       modes, z_re.data(), complex ? z_im.data() : nullptr, c_re.data(), complex ? c_im.data() : nullptr,
+            d.data()};
         const ssm::Run run{frames, nullptr, state.data()}, end_run{frames, nullptr, end.data()};
         k.s4d(bank, {&run, 1}, x.data(), x.stride, y.data(), y.stride);
         k.s4d_end(bank, {&end_run, 1}, x.data(), x.stride);
@@ -632,7 +670,8 @@ TEST_CASE("s4d: every number of frames, modes and channels, real and complex, th
           std::vector<std::complex<double>> h(modes);
           std::vector<double> expected(frames);
           double peak = 1;
-          for (size_t m = 0; m < modes; ++m) h[m] = {begin_re[ssm::state_index(c, m, w, modes)], begin_im[ssm::state_index(c, m, w, modes)]};
+          for (size_t m = 0; m < modes; ++m)
+            h[m] = {begin_re[ssm::state_index(c, m, w, modes)], begin_im[ssm::state_index(c, m, w, modes)]};
           for (size_t t = 0; t < frames; ++t) {
             expected[t] = static_cast<double>(d[c]) * x.at(t, c);
             double magnitude = std::abs(expected[t]);
@@ -647,7 +686,8 @@ TEST_CASE("s4d: every number of frames, modes and channels, real and complex, th
           for (size_t t = 0; t < frames; ++t) worst = std::max(worst, std::abs(y.at(t, c) - expected[t]) / peak);
           for (size_t m = 0; m < modes; ++m) {
             const size_t i = ssm::state_index(c, m, w, modes);
-            worst_state = std::max(worst_state, std::abs(std::complex<double>(h_re[i], h_im[i]) - h[m]) / std::max(10.0, std::abs(h[m])));
+            worst_state = std::max(
+                worst_state, std::abs(std::complex<double>(h_re[i], h_im[i]) - h[m]) / std::max(10.0, std::abs(h[m])));
           }
         }
       }
@@ -657,7 +697,9 @@ TEST_CASE("s4d: every number of frames, modes and channels, real and complex, th
   });
 }
 
-TEST_CASE("selective_scan: every number of frames, states and channels, B and C varying, constant and misaligned, the end state alone is the same") {
+TEST_CASE(
+    "selective_scan: every number of frames, states and channels, B and C varying, constant and misaligned, the end "
+    "state alone is the same") {
   for_each_target([](const Kernels& k) {
     test::Random random(11);
     double worst = 0, worst_state = 0;
@@ -676,7 +718,8 @@ TEST_CASE("selective_scan: every number of frames, states and channels, B and C 
         }
       const AlignedFloats d = random_padded(channels, random);
       Rows dt(channels, frames);
-      const Rows u = Rows::random(channels, frames, random), bc = Rows::random(2 * states, frames, random, 1, 0, misaligned);
+      const Rows u = Rows::random(channels, frames, random),
+                 bc = Rows::random(2 * states, frames, random, 1, 0, misaligned);
       for (size_t t = 0; t < frames; ++t)
         for (size_t c = 0; c < channels; ++c) dt.at(t, c) = static_cast<float>(random.log_uniform(0.03, 2));
       const AlignedFloats begin = h;
@@ -687,7 +730,8 @@ TEST_CASE("selective_scan: every number of frames, states and channels, B and C 
       scan.channels = w, scan.d_state = states;
       scan.a = a.data(), scan.D = d.data(), scan.dt = dt.data(), scan.u = u.data(), scan.stride = dt.stride;
       scan.B = bc.data(), scan.C = bc.data() + states, scan.bc_stride = bc.stride;
-      scan.B_constant = constant_b ? b_constant.data() : nullptr, scan.C_constant = constant_c ? c_constant.data() : nullptr;
+      scan.B_constant = constant_b ? b_constant.data() : nullptr,
+      scan.C_constant = constant_c ? c_constant.data() : nullptr;
       scan.y = y.data(), scan.y_stride = y.stride;
       const ssm::Run run{frames, nullptr, h.data()}, end_run{frames, nullptr, end.data()};
       k.selective_scan_end(scan, {&end_run, 1});
@@ -705,7 +749,8 @@ TEST_CASE("selective_scan: every number of frames, states and channels, B and C 
           double magnitude = std::abs(expected[t]);
           for (size_t s = 0; s < states; ++s) {
             const size_t i = ssm::state_index(c, s, w, states);
-            const double b = constant_b ? b_constant[i] : bc.at(t, s), weight = constant_c ? c_constant[i] : bc.at(t, states + s);
+            const double b = constant_b ? b_constant[i] : bc.at(t, s),
+                         weight = constant_c ? c_constant[i] : bc.at(t, states + s);
             state[s] = std::exp2(step * a[i]) * state[s] + step * x * b;
             expected[t] += weight * state[s];
             magnitude += std::abs(weight * state[s]);
@@ -713,7 +758,9 @@ TEST_CASE("selective_scan: every number of frames, states and channels, B and C 
           peak = std::max(peak, magnitude);
         }
         for (size_t t = 0; t < frames; ++t) worst = std::max(worst, std::abs(y.at(t, c) - expected[t]) / peak);
-        for (size_t s = 0; s < states; ++s) worst_state = std::max(worst_state, std::abs(h[ssm::state_index(c, s, w, states)] - state[s]) / std::max(5.0, std::abs(state[s])));
+        for (size_t s = 0; s < states; ++s)
+          worst_state = std::max(worst_state, std::abs(h[ssm::state_index(c, s, w, states)] - state[s]) /
+                                                  std::max(5.0, std::abs(state[s])));
       }
     }
     CHECK(worst <= kScanTolerance);
@@ -729,7 +776,8 @@ TEST_CASE("ssd: every number of frames, states and channels, the end state alone
       const size_t channels = n % 35 + 1, w = padded(channels), states = n % 23 + 1, frames = n, misaligned = n % 4;
       AlignedFloats h(states * w, 0.0f);
       for (size_t s = 0; s < states; ++s)
-        for (size_t c = 0; c < channels; ++c) h[ssm::state_index(c, s, w, states)] = static_cast<float>(random.normal());
+        for (size_t c = 0; c < channels; ++c)
+          h[ssm::state_index(c, s, w, states)] = static_cast<float>(random.normal());
       const AlignedFloats d = random_padded(channels, random), begin = h;
       Rows dt(channels, frames), decay(channels, frames), u = Rows::random(channels, frames, random, 1, ssm::kPad);
       const Rows bc = Rows::random(2 * states, frames, random, 1, 0, misaligned);
@@ -742,7 +790,8 @@ TEST_CASE("ssd: every number of frames, states and channels, the end state alone
       Rows y(channels, frames, ssm::kPad);
       ssm::SsdKernel scan{};
       scan.channels = w, scan.d_state = states;
-      scan.D = d.data(), scan.decay = decay.data(), scan.dt = dt.data(), scan.stride = scan.dt_stride = dt.stride, scan.u = u.data(), scan.u_stride = u.stride;
+      scan.D = d.data(), scan.decay = decay.data(), scan.dt = dt.data(), scan.stride = scan.dt_stride = dt.stride,
+      scan.u = u.data(), scan.u_stride = u.stride;
       scan.B = bc.data(), scan.C = bc.data() + states, scan.bc_stride = bc.stride;
       scan.y = y.data(), scan.y_stride = y.stride;
       const ssm::Run run{frames, nullptr, h.data()}, end_run{frames, nullptr, end.data()};
@@ -767,7 +816,9 @@ TEST_CASE("ssd: every number of frames, states and channels, the end state alone
           peak = std::max(peak, magnitude);
         }
         for (size_t t = 0; t < frames; ++t) worst = std::max(worst, std::abs(y.at(t, c) - expected[t]) / peak);
-        for (size_t s = 0; s < states; ++s) worst_state = std::max(worst_state, std::abs(h[ssm::state_index(c, s, w, states)] - state[s]) / std::max(5.0, std::abs(state[s])));
+        for (size_t s = 0; s < states; ++s)
+          worst_state = std::max(worst_state, std::abs(h[ssm::state_index(c, s, w, states)] - state[s]) /
+                                                  std::max(5.0, std::abs(state[s])));
       }
     }
     CHECK(worst <= kScanTolerance);
@@ -783,18 +834,23 @@ TEST_CASE("ssd: heads that fill whole vectors give the same bits as their values
         const size_t heads = 3, w = heads * headdim, states = 21;
         const Rows u = Rows::random(w, frames, random), bc = Rows::random(2 * states, frames, random);
         const AlignedFloats d = random_padded(w, random);
-        Rows dt(heads, frames), decay(heads, frames), channel_dt(w, frames), channel_decay(w, frames), y(w, frames), channel_y(w, frames);
+        Rows dt(heads, frames), decay(heads, frames), channel_dt(w, frames), channel_decay(w, frames), y(w, frames),
+            channel_y(w, frames);
         for (size_t t = 0; t < frames; ++t)
           for (size_t c = 0; c < w; ++c) {
-            if (c % headdim == 0) dt.at(t, c / headdim) = float(random.log_uniform(0.03, 2)), decay.at(t, c / headdim) = float(-random.uniform(0.02, 0.9));
+            if (c % headdim == 0)
+              dt.at(t, c / headdim) = float(random.log_uniform(0.03, 2)),
+                           decay.at(t, c / headdim) = float(-random.uniform(0.02, 0.9));
             channel_dt.at(t, c) = dt.at(t, c / headdim), channel_decay.at(t, c) = decay.at(t, c / headdim);
           }
         AlignedFloats h(states * w, 0.5f), channel_h = h;
         const ssm::Run run{frames, nullptr, h.data()}, channel_run{frames, nullptr, channel_h.data()};
-        k.ssd({w, states, 0, headdim, d.data(), decay.data(), dt.data(), u.data(), decay.stride, dt.stride, u.stride, bc.data(), bc.data() + states,
-               bc.stride, y.data(), y.stride}, {&run, 1});
-        k.ssd({w, states, 0, 0, d.data(), channel_decay.data(), channel_dt.data(), u.data(), w, w, u.stride, bc.data(), bc.data() + states,
-               bc.stride, channel_y.data(), channel_y.stride}, {&channel_run, 1});
+        k.ssd({w, states, 0, headdim, d.data(), decay.data(), dt.data(), u.data(), decay.stride, dt.stride, u.stride,
+               bc.data(), bc.data() + states, bc.stride, y.data(), y.stride},
+              {&run, 1});
+        k.ssd({w, states, 0, 0, d.data(), channel_decay.data(), channel_dt.data(), u.data(), w, w, u.stride, bc.data(),
+               bc.data() + states, bc.stride, channel_y.data(), channel_y.stride},
+              {&channel_run, 1});
         CHECK(test::same_bits(h, channel_h));
         CHECK(test::same_bits(y.floats, channel_y.floats));
       }
@@ -821,7 +877,8 @@ TEST_CASE("linear gives the same bits for any split of the frames") {
             k.linear(packed, factors, x.data(), x.stride, whole.data(), whole.stride, frames, false);
             size_t done = 0;
             for (const size_t n : test::random_blocks(frames, random)) {
-              k.linear(packed, factors, x.data() + done * x.stride, x.stride, cut.data() + done * cut.stride, cut.stride, n, false);
+              k.linear(packed, factors, x.data() + done * x.stride, x.stride, cut.data() + done * cut.stride,
+                       cut.stride, n, false);
               done += n;
             }
             CHECK(test::same_bits(whole.floats, cut.floats));

@@ -26,7 +26,8 @@ std::vector<std::filesystem::path> shipped() {
 
 bool is_forecaster(const ssm::Model& model) { return model.card().task == "forecast"; }
 
-// What such a model hears in use, as frames: sound, or a season in noise with a step and missing values, as its normaliser shows them.
+// What such a model hears in use, as frames: sound, or a season in noise with a step and missing values, as its
+// normaliser shows them.
 std::vector<float> signal_for(const ssm::Model& model, size_t frames, test::Random& random) {
   const size_t width = size_t(model.config().d_input);
   if (!is_forecaster(model)) return test::random_signal(frames * width, random);
@@ -54,13 +55,17 @@ TEST_CASE("presets are shipped, each with a card to read beside it") {
     CHECK_FALSE(card.name.empty());
     CHECK_FALSE(card.task.empty());
     CHECK_FALSE(card.licence.empty());
-    if (is_forecaster(*model)) CHECK(card.json.find("quantiles") != std::string::npos);
-    else CHECK(card.sample_rate_hz > 0);
+    if (is_forecaster(*model))
+      CHECK(card.json.find("quantiles") != std::string::npos);
+    else
+      CHECK(card.sample_rate_hz > 0);
     for (const char* key : {"training", "metrics"}) CHECK(card.json.find(key) != std::string::npos);
   }
 }
 
-TEST_CASE("presets run as the reference does, at both ends of every control, at the upper one with steps rescaled to twice the rate, where that can be") {
+TEST_CASE(
+    "presets run as the reference does, at both ends of every control, at the upper one with steps rescaled to twice "
+    "the rate, where that can be") {
   for (const auto& path : shipped()) {
     INFO(path.string());
     const ssm::Checkpoint checkpoint = ssm::Checkpoint::open(path);
@@ -70,7 +75,8 @@ TEST_CASE("presets run as the reference does, at both ends of every control, at 
       const bool rescaled = high && ssm::steps_obstacle(own->config(), double_hz).empty();
       const auto model = rescaled ? own->at_rate(double_hz) : own;
       std::vector<float> controls;
-      for (const ssm::Control& control : model->card().controls) controls.push_back(float(high ? control.max : control.min));
+      for (const ssm::Control& control : model->card().controls)
+        controls.push_back(float(high ? control.max : control.min));
       ssm::Stream stream(model);
       stream.state() = model->initial_state();  // the reference starts from zeros, not from rest
       stream.set_controls(controls);
@@ -84,7 +90,8 @@ TEST_CASE("presets run as the reference does, at both ends of every control, at 
       stream.process(in, out);
       double error = 0, peak = 1;
       for (size_t t = 0; t < frames; ++t) {
-        const std::vector<double> expected = reference.step(std::vector<double>(in.begin() + long(t * width), in.begin() + long((t + 1) * width)));
+        const std::vector<double> expected =
+            reference.step(std::vector<double>(in.begin() + long(t * width), in.begin() + long((t + 1) * width)));
         for (size_t c = 0; c < expected.size(); ++c) {
           error = std::max(error, std::abs(expected[c] - double(out[t * expected.size() + c])));
           peak = std::max(peak, std::abs(expected[c]));
@@ -95,7 +102,9 @@ TEST_CASE("presets run as the reference does, at both ends of every control, at 
   }
 }
 
-TEST_CASE("a preset for sound begins at rest: in silence its output stays within -120 dBFS of where it ends up, at both ends of every control") {
+TEST_CASE(
+    "a preset for sound begins at rest: in silence its output stays within -120 dBFS of where it ends up, at both ends "
+    "of every control") {
   for (const auto& path : shipped()) {
     INFO(path.string());
     const auto model = ssm::Model::load(path);
@@ -107,7 +116,9 @@ TEST_CASE("a preset for sound begins at rest: in silence its output stays within
       std::vector<float> values;
       for (const ssm::Control& control : model->card().controls) {
         const auto place = size_t(std::find(controls.begin(), controls.end(), &control) - controls.begin());
-        values.push_back(float(place == controls.size() ? control.default_value : corner >> place & 1 ? control.max : control.min));
+        values.push_back(float(place == controls.size() ? control.default_value
+                               : corner >> place & 1    ? control.max
+                                                        : control.min));
       }
       ssm::Stream stream(model, values);
       const size_t frames = size_t(5 * model->card().sample_rate_hz);
@@ -123,7 +134,9 @@ TEST_CASE("a preset for sound begins at rest: in silence its output stays within
 }
 
 #ifdef __x86_64__
-TEST_CASE("while a signal goes through a preset, the processor meets no denormals: some take a hundred times as long for them") {
+TEST_CASE(
+    "while a signal goes through a preset, the processor meets no denormals: some take a hundred times as long for "
+    "them") {
   for (const auto& path : shipped()) {
     INFO(path.string());
     ssm::Stream stream(ssm::Model::load(path));

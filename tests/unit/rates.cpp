@@ -1,4 +1,5 @@
-// A model at other sample rates than its own: the steps rescaled, one copy for all who ask, and what cannot be rescaled is refused.
+// A model at other sample rates than its own: the steps rescaled, one copy for all who ask, and what cannot be rescaled
+// is refused.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <complex>
@@ -20,8 +21,8 @@ using Catch::Matchers::Contains;
 
 // `frame`: further JSON fields.
 std::string chain(const std::string& parts, const std::string& frame = "") {
-  return R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 4, "d_output": 1,)" + frame + R"( "layers": [{"parts": [)" +
-         parts + "]}]}";
+  return R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 4, "d_output": 1,)" + frame +
+         R"( "layers": [{"parts": [)" + parts + "]}]}";
 }
 
 const std::string kS4d = R"({"type": "s4d", "name": "mixer", "d_state": 4}, {"type": "tanh"})";
@@ -30,7 +31,9 @@ const std::string kMamba = R"({"type": "mamba1", "name": "mixer", "d_state": 4})
 const std::string kSlow = R"("slow_path": {"hop_frames": 64, "n_features": 2, "d_model": 4,
   "layers": [{"parts": [{"type": "mamba1", "name": "mixer", "d_state": 4}]}]},)";
 
-std::shared_ptr<const ssm::Model> model(const std::string& config) { return test::load(test::model_file(config, 1)).model(); }
+std::shared_ptr<const ssm::Model> model(const std::string& config) {
+  return test::load(test::model_file(config, 1)).model();
+}
 
 }  // namespace
 
@@ -83,12 +86,15 @@ TEST_CASE("what is counted in frames lasts as long at every rate") {
   CHECK(doubled->card().sample_rate_hz == 96000);
   CHECK(test::load(file).model()->at_rate(12000)->config().slow_path->hop_frames == 16);
   const std::string hop_160 = std::string(kSlow).replace(kSlow.find("64"), 2, "160");
-  CHECK(model(chain(kFilm, hop_160))->at_rate(44100)->config().slow_path->hop_frames == 147);  // 44100 / 48000 is no exact binary fraction
+  CHECK(model(chain(kFilm, hop_160))->at_rate(44100)->config().slow_path->hop_frames ==
+        147);  // 44100 / 48000 is no exact binary fraction
 }
 
 TEST_CASE("a control's ramp lasts as long at another rate") {
-  test::ModelFile file = test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "d_model": 1, "layers": []})", 1);
-  file.card_json = R"({"name": "x", "controls": [{"name": "level", "min": -40, "max": 12, "default": 0, "to": "output_gain_db"}]})";
+  test::ModelFile file =
+      test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "d_model": 1, "layers": []})", 1);
+  file.card_json =
+      R"({"name": "x", "controls": [{"name": "level", "min": -40, "max": 12, "default": 0, "to": "output_gain_db"}]})";
   ssm::Stream stream(test::load(file).model()->at_rate(96000));
   const std::vector<float> ones(4096, 1.0f);
   std::vector<float> out(ones.size());
@@ -101,23 +107,31 @@ TEST_CASE("a control's ramp lasts as long at another rate") {
 }
 
 TEST_CASE("what counts in frames is not rescaled, and the message says what") {
-  CHECK_THROWS_WITH(model(chain(kMamba))->at_rate(44100), Contains("cannot be rescaled to 44100 Hz") && Contains("Mamba part"));
+  CHECK_THROWS_WITH(model(chain(kMamba))->at_rate(44100),
+                    Contains("cannot be rescaled to 44100 Hz") && Contains("Mamba part"));
   CHECK_THROWS_WITH(model(chain(kFilm, kSlow))->at_rate(44100), Contains("slow path, 64 frames at 48000 Hz"));
-  CHECK_THROWS_WITH(model(R"({"model_type": "s4d", "d_model": 2, "d_state": 4})")->at_rate(44100), Contains("states no sample_rate"));
-  for (const double rate_hz : {0.0, -48000.0, 1e8, double(NAN)}) CHECK_THROWS_WITH(model(chain(kS4d))->at_rate(rate_hz), Contains("between 1 and 1e7 Hz"));
+  CHECK_THROWS_WITH(model(R"({"model_type": "s4d", "d_model": 2, "d_state": 4})")->at_rate(44100),
+                    Contains("states no sample_rate"));
+  for (const double rate_hz : {0.0, -48000.0, 1e8, double(NAN)})
+    CHECK_THROWS_WITH(model(chain(kS4d))->at_rate(rate_hz), Contains("between 1 and 1e7 Hz"));
   CHECK_THROWS_AS(ssm::Reference(test::load(test::model_file(chain(kMamba), 1)).checkpoint, 44100), Error);
 }
 
 TEST_CASE("rate_scaling is resample unless the config says steps, which a Mamba part rules out") {
-  const auto parsed = [](const std::string& parts, const std::string& frame) { return ssm::parse_config(chain(parts, frame), "file").rate_scaling; };
+  const auto parsed = [](const std::string& parts, const std::string& frame) {
+    return ssm::parse_config(chain(parts, frame), "file").rate_scaling;
+  };
   CHECK(parsed(kS4d, "") == ssm::RateScaling::resample);
   CHECK(parsed(kS4d, R"("rate_scaling": "resample",)") == ssm::RateScaling::resample);
   CHECK(parsed(kS4d, R"("rate_scaling": "steps",)") == ssm::RateScaling::steps);
   CHECK(parsed(kMamba, R"("rate_scaling": "resample",)") == ssm::RateScaling::resample);
-  CHECK_THROWS_WITH(parsed(kS4d, R"("rate_scaling": "stretch",)"), Contains("config.rate_scaling") && Contains("'steps' or 'resample'"));
+  CHECK_THROWS_WITH(parsed(kS4d, R"("rate_scaling": "stretch",)"),
+                    Contains("config.rate_scaling") && Contains("'steps' or 'resample'"));
   CHECK_THROWS_WITH(parsed(kS4d, R"("rate_scaling": true,)"), Contains("config.rate_scaling"));
-  CHECK_THROWS_WITH(parsed(kMamba, R"("rate_scaling": "steps",)"), Contains("config.rate_scaling must be 'resample'") && Contains("Mamba part"));
-  CHECK_THROWS_WITH(model(R"({"model_type": "s4d", "d_model": 2, "d_state": 4, "rate_scaling": "steps"})"), Contains("needs a sample_rate"));
+  CHECK_THROWS_WITH(parsed(kMamba, R"("rate_scaling": "steps",)"),
+                    Contains("config.rate_scaling must be 'resample'") && Contains("Mamba part"));
+  CHECK_THROWS_WITH(model(R"({"model_type": "s4d", "d_model": 2, "d_state": 4, "rate_scaling": "steps"})"),
+                    Contains("needs a sample_rate"));
 }
 
 TEST_CASE("a state of another rate is another state, and a file carries it over") {
@@ -131,5 +145,6 @@ TEST_CASE("a state of another rate is another state, and a file carries it over"
   const ssm::State carried = ssm::State::load(folder / "state.safetensors", doubled->state_layout());
   const auto before = state.tensors(), after = carried.tensors();
   REQUIRE(before.size() == after.size());
-  for (size_t i = 0; i < before.size(); ++i) CHECK(test::relative_error(after[i].values, before[i].values) <= 1e-6);  // a few roundings
+  for (size_t i = 0; i < before.size(); ++i)
+    CHECK(test::relative_error(after[i].values, before[i].values) <= 1e-6);  // a few roundings
 }

@@ -1,5 +1,5 @@
-// The double reference against results that can be written down by hand, for what no golden file holds: filters' impulse responses, FiLM,
-// controls, slow path, embedding.
+// The double reference against results that can be written down by hand, for what no golden file holds: filters'
+// impulse responses, FiLM, controls, slow path, embedding.
 #include "ssm/reference.h"
 
 #include <catch2/catch.hpp>
@@ -23,7 +23,8 @@ ssm::Reference reference_of(const test::ModelFile& model, const test::TempDir& d
 
 // One channel whose output is the FiLM shift plus (1 + scale) times the input.
 test::ModelFile film_only(Json extra, std::vector<ssm::NamedFloats> tensors) {
-  Json config = {{"model_type", "coil"}, {"d_model", 1}, {"layers", {{{"residual", false}, {"parts", {{{"type", "film"}}}}}}}};
+  Json config = {
+      {"model_type", "coil"}, {"d_model", 1}, {"layers", {{{"residual", false}, {"parts", {{{"type", "film"}}}}}}}};
   config.update(extra);
   return {config.dump(), "", std::move(tensors)};
 }
@@ -35,14 +36,17 @@ TEST_CASE("the impulse response of S4D is the kernel of its convolution") {
     const auto checkpoint = ssm::Checkpoint::open(path);
     const ssm::Tensor* taps_tensor = checkpoint.find("kernel_taps");
     REQUIRE(taps_tensor);
-    const auto channels = static_cast<size_t>(taps_tensor->shape[0]), length = static_cast<size_t>(taps_tensor->shape[1]);
-    const std::vector<double> taps = taps_tensor->to_doubles(), direct = checkpoint.doubles("D", {taps_tensor->shape[0]});
+    const auto channels = static_cast<size_t>(taps_tensor->shape[0]),
+               length = static_cast<size_t>(taps_tensor->shape[1]);
+    const std::vector<double> taps = taps_tensor->to_doubles(),
+                              direct = checkpoint.doubles("D", {taps_tensor->shape[0]});
 
     ssm::Reference reference(checkpoint);
     double worst = 0;
     for (size_t t = 0; t < length; ++t) {
       const std::vector<double> y = reference.step(std::vector<double>(channels, t == 0 ? 1.0 : 0.0));
-      for (size_t c = 0; c < channels; ++c) worst = std::max(worst, std::abs(y[c] - taps[c * length + t] - (t == 0 ? direct[c] : 0)));
+      for (size_t c = 0; c < channels; ++c)
+        worst = std::max(worst, std::abs(y[c] - taps[c * length + t] - (t == 0 ? direct[c] : 0)));
     }
     CHECK(worst < 2e-7);  // taps below 4 are stored as float32: half an epsilon of 4
   }
@@ -50,10 +54,11 @@ TEST_CASE("the impulse response of S4D is the kernel of its convolution") {
 
 TEST_CASE("controls drive FiLM through their network, in the card's order and units") {
   const test::TempDir dir;
-  auto model = film_only({{"controls", {{"count", 2}, {"hidden", 1}}}}, {{"controls.layers.0.weight", {1, 2}, {0.5f, -0.25f}},
-                                                                         {"controls.layers.0.bias", {1}, {0.125f}},
-                                                                         {"controls.layers.1.weight", {2, 1}, {2, -3}},
-                                                                         {"controls.layers.1.bias", {2}, {0.5f, 0.25f}}});
+  auto model =
+      film_only({{"controls", {{"count", 2}, {"hidden", 1}}}}, {{"controls.layers.0.weight", {1, 2}, {0.5f, -0.25f}},
+                                                                {"controls.layers.0.bias", {1}, {0.125f}},
+                                                                {"controls.layers.1.weight", {2, 1}, {2, -3}},
+                                                                {"controls.layers.1.bias", {2}, {0.5f, 0.25f}}});
   model.card_json = R"({"controls": [{"name": "a", "min": -10, "max": 10, "default": 5},
                                      {"name": "level", "min": -20, "max": 20, "default": 0, "to": "output_gain_db"},
                                      {"name": "b", "min": 0, "max": 4, "default": 1}]})";
@@ -71,7 +76,8 @@ TEST_CASE("controls drive FiLM through their network, in the card's order and un
 }
 
 TEST_CASE("the slow path is one hop late and moves linearly") {
-  // One feature tanh(2 u + 0.5); in_proj passes the mean of f and of f^2 on as they are; no slow layers; out_proj makes scale and shift.
+  // One feature tanh(2 u + 0.5); in_proj passes the mean of f and of f^2 on as they are; no slow layers; out_proj makes
+  // scale and shift.
   const test::TempDir dir;
   const int hop = 3;
   auto reference = reference_of(
@@ -101,7 +107,8 @@ TEST_CASE("the slow path is one hop late and moves linearly") {
       const auto [scale_old, shift_old] = out_of_hop(hop_index - 2);
       const auto [scale_new, shift_new] = out_of_hop(hop_index - 1);
       const double part = (t % hop + 1.0) / hop, x = u[static_cast<size_t>(t)];
-      const double expected = (1 + scale_old + (scale_new - scale_old) * part) * x + shift_old + (shift_new - shift_old) * part;
+      const double expected =
+          (1 + scale_old + (scale_new - scale_old) * part) * x + shift_old + (shift_new - shift_old) * part;
       INFO(t);
       CHECK(reference.step(std::vector<double>{x})[0] == Approx(expected).epsilon(1e-13).margin(1e-15));
     }
@@ -112,14 +119,16 @@ TEST_CASE("the slow path is one hop late and moves linearly") {
 TEST_CASE("the control values enter the slow path behind the features") {
   const test::TempDir dir;
   auto reference = reference_of(
-      film_only({{"slow_path", {{"hop_frames", 1}, {"n_features", 1}, {"d_model", 1}, {"controls", true}, {"layers", Json::array()}}},
-                 {"controls", {{"count", 1}}}},
-                {{"slow.features.weight", {1, 1}, {1}},
-                 {"slow.features.bias", {1}, {0}},
-                 {"slow.in_proj.weight", {1, 3}, {0, 0, 4}},
-                 {"slow.in_proj.bias", {1}, {1}},
-                 {"slow.out_proj.weight", {2, 1}, {0, 1}},
-                 {"slow.out_proj.bias", {2}, {0, 0}}}),
+      film_only(
+          {{"slow_path",
+            {{"hop_frames", 1}, {"n_features", 1}, {"d_model", 1}, {"controls", true}, {"layers", Json::array()}}},
+           {"controls", {{"count", 1}}}},
+          {{"slow.features.weight", {1, 1}, {1}},
+           {"slow.features.bias", {1}, {0}},
+           {"slow.in_proj.weight", {1, 3}, {0, 0, 4}},
+           {"slow.in_proj.bias", {1}, {1}},
+           {"slow.out_proj.weight", {2, 1}, {0, 1}},
+           {"slow.out_proj.bias", {2}, {0, 0}}}),
       dir);
   reference.set_controls(std::vector<double>{0.75});
   reference.step(std::vector<double>{0.3});
@@ -130,7 +139,9 @@ TEST_CASE("the control values enter the slow path behind the features") {
 TEST_CASE("pointwise parts") {
   const test::TempDir dir;
   const auto one_part = [&](Json part, std::vector<double> x) {
-    const Json config = {{"model_type", "coil"}, {"d_model", x.size()}, {"layers", {{{"residual", false}, {"parts", {std::move(part)}}}}}};
+    const Json config = {{"model_type", "coil"},
+                         {"d_model", x.size()},
+                         {"layers", {{{"residual", false}, {"parts", {std::move(part)}}}}}};
     return reference_of({config.dump(), "", {}}, dir).step(x);
   };
   const double x = -0.7, b = 0.3, logistic = 1 / (1 + std::exp(0.7));
@@ -148,7 +159,10 @@ TEST_CASE("pointwise parts") {
 
 TEST_CASE("direct path and residual layers add") {
   const test::TempDir dir;
-  const Json config = {{"model_type", "coil"}, {"d_model", 1}, {"direct", true}, {"layers", {{{"repeat", 2}, {"parts", {{{"type", "tanh"}}}}}}}};
+  const Json config = {{"model_type", "coil"},
+                       {"d_model", 1},
+                       {"direct", true},
+                       {"layers", {{{"repeat", 2}, {"parts", {{{"type", "tanh"}}}}}}}};
   auto reference = reference_of({config.dump(), "", {{"backbone.direct.weight", {1, 1}, {10}}}}, dir);
   const double h = 0.5 + std::tanh(0.5);
   CHECK(reference.step(std::vector<double>{0.5})[0] == Approx(h + std::tanh(h) + 5).epsilon(1e-15));
@@ -157,14 +171,25 @@ TEST_CASE("direct path and residual layers add") {
 TEST_CASE("time_step_limit clamps the step of Mamba-2") {
   // A state that is all step: x = 1, B = 1, decay by exp(-dt); after one frame from zero the state is dt.
   const test::TempDir dir;
-  for (const auto& [low, high, expected] : {std::tuple{0.0, 1e9, std::log1p(std::exp(1.0))}, {2.0, 3.0, 2.0}, {0.0, 0.5, 0.5}}) {
-    const Json config = {{"model_type", "mamba2"}, {"hidden_size", 1}, {"expand", 1}, {"num_heads", 1}, {"head_dim", 1}, {"state_size", 1},
-                         {"n_groups", 1}, {"conv_kernel", 1}, {"num_hidden_layers", 1}, {"input_kind", "embeddings"}, {"use_conv_bias", false},
+  for (const auto& [low, high, expected] :
+       {std::tuple{0.0, 1e9, std::log1p(std::exp(1.0))}, {2.0, 3.0, 2.0}, {0.0, 0.5, 0.5}}) {
+    const Json config = {{"model_type", "mamba2"},
+                         {"hidden_size", 1},
+                         {"expand", 1},
+                         {"num_heads", 1},
+                         {"head_dim", 1},
+                         {"state_size", 1},
+                         {"n_groups", 1},
+                         {"conv_kernel", 1},
+                         {"num_hidden_layers", 1},
+                         {"input_kind", "embeddings"},
+                         {"use_conv_bias", false},
                          {"time_step_limit", {low, high}}};
     auto model = test::model_file(config.dump(), 1);
     const double x = 2, through_silu = x / (1 + std::exp(-x));
     for (auto& tensor : model.tensors) {
-      if (tensor.name.ends_with("in_proj.weight")) tensor.values = {0, 2, 2, 2, 0};  // z, x, B, C, dt of a normed input of 1
+      if (tensor.name.ends_with("in_proj.weight"))
+        tensor.values = {0, 2, 2, 2, 0};  // z, x, B, C, dt of a normed input of 1
       if (tensor.name.ends_with("conv1d.weight")) tensor.values = {1, 1, 1};
       if (tensor.name.ends_with("norm.weight")) tensor.values = {1};
       if (tensor.name.ends_with("dt_bias")) tensor.values = {1};
@@ -172,13 +197,18 @@ TEST_CASE("time_step_limit clamps the step of Mamba-2") {
     auto reference = reference_of(model, dir);
     reference.step(std::vector<double>{1000});
     for (const auto& state : reference.state())
-      if (state.name == "state.0.ssm") CHECK(state.values.at(0) == Approx(expected * through_silu * through_silu).epsilon(1e-9));
+      if (state.name == "state.0.ssm")
+        CHECK(state.values.at(0) == Approx(expected * through_silu * through_silu).epsilon(1e-9));
   }
 }
 
 TEST_CASE("tokens read their embedding, tokens outside the vocabulary the first one") {
   const test::TempDir dir;
-  const Json config = {{"model_type", "mamba"}, {"hidden_size", 3}, {"num_hidden_layers", 0}, {"vocab_size", 4}, {"layer_norm_epsilon", 0}};
+  const Json config = {{"model_type", "mamba"},
+                       {"hidden_size", 3},
+                       {"num_hidden_layers", 0},
+                       {"vocab_size", 4},
+                       {"layer_norm_epsilon", 0}};
   auto reference = reference_of({config.dump(),
                                  "",
                                  {{"backbone.embeddings.weight", {4, 3}, {1, 1, 1, 2, 0, 0, 0, 3, 0, 0, 0, -4}},

@@ -52,8 +52,10 @@ void refuses(const std::string& header, size_t data_bytes, const std::string& na
 
 TEST_CASE("what write_safetensors writes is read back") {
   const test::TempDir dir;
-  const std::vector<ssm::NamedFloats> tensors = {
-      {"b.weight", {2, 3}, {1, -2, 3.5f, 0, -0.0f, 1e-38f}}, {"a", {}, {7}}, {"empty", {0, 4}, {}}, {"c \"quoted\" ü", {1}, {5}}};
+  const std::vector<ssm::NamedFloats> tensors = {{"b.weight", {2, 3}, {1, -2, 3.5f, 0, -0.0f, 1e-38f}},
+                                                 {"a", {}, {7}},
+                                                 {"empty", {0, 4}, {}},
+                                                 {"c \"quoted\" ü", {1}, {5}}};
   ssm::write_safetensors(dir / "file.safetensors", {{"config", "{\"x\": 1}"}, {"note", "ä\n"}}, tensors);
   const auto file = ssm::Safetensors::open(dir / "file.safetensors");
   CHECK(file.metadata().at("config") == "{\"x\": 1}");
@@ -100,7 +102,7 @@ TEST_CASE("every dtype is converted") {
       {"F32", raw(2.5f), 2.5},
       {"F16", raw(uint16_t{0x3c00}), 1},
       {"F16", raw(uint16_t{0xc248}), -3.140625},
-      {"F16", raw(uint16_t{0x0001}), std::ldexp(1.0, -24)},        // the smallest subnormal
+      {"F16", raw(uint16_t{0x0001}), std::ldexp(1.0, -24)},          // the smallest subnormal
       {"F16", raw(uint16_t{0x83ff}), -1023 * std::ldexp(1.0, -24)},  // the largest, negative
       {"F16", raw(uint16_t{0x7bff}), 65504},
       {"F16", raw(uint16_t{0x7c00}), std::numeric_limits<double>::infinity()},
@@ -118,7 +120,8 @@ TEST_CASE("every dtype is converted") {
   };
   for (const Case& c : cases) {
     INFO(c.dtype << " " << c.value);
-    const std::string header = R"({"x":{"dtype":")" + c.dtype + R"(","shape":[1],"data_offsets":[0,)" + std::to_string(c.bytes.size()) + "]}}";
+    const std::string header =
+        R"({"x":{"dtype":")" + c.dtype + R"(","shape":[1],"data_offsets":[0,)" + std::to_string(c.bytes.size()) + "]}}";
     const auto file = ssm::Safetensors::open(write_bytes(dir, length_prefix(header.size()) + header + c.bytes));
     const ssm::Tensor& tensor = file.tensors().at("x");
     CHECK(tensor.to_doubles() == std::vector<double>{c.value});
@@ -130,7 +133,8 @@ TEST_CASE("every dtype is converted") {
 TEST_CASE("whole numbers are only taken from whole numbers that fit") {
   const test::TempDir dir;
   const auto tensor_of = [&](const std::string& dtype, const std::string& bytes) {
-    const std::string header = R"({"x":{"dtype":")" + dtype + R"(","shape":[1],"data_offsets":[0,)" + std::to_string(bytes.size()) + "]}}";
+    const std::string header =
+        R"({"x":{"dtype":")" + dtype + R"(","shape":[1],"data_offsets":[0,)" + std::to_string(bytes.size()) + "]}}";
     return ssm::Safetensors::open(write_bytes(dir, length_prefix(header.size()) + header + bytes));
   };
   const auto raw = [](auto value) { return std::string(reinterpret_cast<const char*>(&value), sizeof value); };
@@ -159,7 +163,8 @@ TEST_CASE("files too short for their own header are refused") {
 }
 
 TEST_CASE("headers that are not a JSON object are refused") {
-  for (const char* header : {"hello", "[1, 2]", "3", "null", "\"text\"", "{", "{\"x\": }", "{\"\xff\": 1}", "{} {}", "{\"x\": 1e999}"})
+  for (const char* header :
+       {"hello", "[1, 2]", "3", "null", "\"text\"", "{", "{\"x\": }", "{\"\xff\": 1}", "{} {}", "{\"x\": 1e999}"})
     refuses(header, 0, "header");
 }
 
@@ -172,13 +177,15 @@ TEST_CASE("the same key twice is refused") {
 }
 
 TEST_CASE("metadata must be an object of strings") {
-  for (const char* metadata : {"3", "[]", "\"text\""}) refuses("{\"__metadata__\":" + std::string(metadata) + "}", 0, "__metadata__");
-  for (const char* value : {"3", "[]", "{}", "null", "true"}) refuses(R"({"__metadata__":{"config":)" + std::string(value) + "}}", 0, "config");
+  for (const char* metadata : {"3", "[]", "\"text\""})
+    refuses("{\"__metadata__\":" + std::string(metadata) + "}", 0, "__metadata__");
+  for (const char* value : {"3", "[]", "{}", "null", "true"})
+    refuses(R"({"__metadata__":{"config":)" + std::string(value) + "}}", 0, "config");
 }
 
 TEST_CASE("entries that are not tensors are refused") {
-  for (const char* entry : {"3", "null", "[]", "{}", R"({"dtype":"F32","shape":[1]})", R"({"dtype":"F32","data_offsets":[0,4]})",
-                            R"({"shape":[1],"data_offsets":[0,4]})"})
+  for (const char* entry : {"3", "null", "[]", "{}", R"({"dtype":"F32","shape":[1]})",
+                            R"({"dtype":"F32","data_offsets":[0,4]})", R"({"shape":[1],"data_offsets":[0,4]})"})
     refuses("{\"some.tensor\":" + std::string(entry) + "}", 4, "some.tensor");
 }
 
@@ -190,40 +197,48 @@ TEST_CASE("a file without metadata may say so") {
 TEST_CASE("tensors of a dtype that has no use here may be in a file, and their values cannot be had") {
   const test::TempDir dir;
   for (const char* dtype : {"F8_E5M2", "F8_E4M3", "F4", "C64", "I128"}) {
-    const std::string header = R"({"w":{"dtype":")" + std::string(dtype) + R"(","shape":[1],"data_offsets":[0,4]},"x":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})";
+    const std::string header =
+        R"({"w":{"dtype":")" + std::string(dtype) +
+        R"(","shape":[1],"data_offsets":[0,4]},"x":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})";
     const auto file = ssm::Safetensors::open(file_with(dir, header, 8));
     CHECK(file.tensors().at("x").to_floats().size() == 1);
     CHECK_THROWS_WITH(file.tensors().at("w").to_floats(), Catch::Contains(dtype));
     CHECK_THROWS_WITH(file.tensors().at("w").to_ints(), Catch::Contains(dtype));
   }
   for (const char* dtype : {"\"f32\"", "\"\"", "3", "null", "[\"F32\"]", "{}", "\"F32 \""})
-    refuses(R"({"some.tensor":{"dtype":)" + std::string(dtype) + R"(,"shape":[1],"data_offsets":[0,4]}})", 4, "some.tensor");
+    refuses(R"({"some.tensor":{"dtype":)" + std::string(dtype) + R"(,"shape":[1],"data_offsets":[0,4]}})", 4,
+            "some.tensor");
 }
 
 TEST_CASE("shapes that are no shapes, or overflow, are refused") {
-  for (const char* shape : {"[-1]", "[1.0]", "[1.5]", "[\"1\"]", "[[1]]", "[null]", "3", "null", "{}", "[true]", "[18446744073709551615]",
-                            "[9223372036854775808]", "[4611686018427387904]", "[4294967296,4294967296]", "[9223372036854775807,2]",
-                            "[4294967296,4294967296,0]", "[1,1,1,1,1,1,1,1,1,1,1,1]"})
-    refuses(R"({"some.tensor":{"dtype":"F32","shape":)" + std::string(shape) + R"(,"data_offsets":[0,4]}})", 4, "some.tensor");
+  for (const char* shape :
+       {"[-1]", "[1.0]", "[1.5]", "[\"1\"]", "[[1]]", "[null]", "3", "null", "{}", "[true]", "[18446744073709551615]",
+        "[9223372036854775808]", "[4611686018427387904]", "[4294967296,4294967296]", "[9223372036854775807,2]",
+        "[4294967296,4294967296,0]", "[1,1,1,1,1,1,1,1,1,1,1,1]"})
+    refuses(R"({"some.tensor":{"dtype":"F32","shape":)" + std::string(shape) + R"(,"data_offsets":[0,4]}})", 4,
+            "some.tensor");
 }
 
 TEST_CASE("offsets that are no offsets, are reversed or pass the end are refused") {
-  for (const char* offsets : {"[4,0]", "[0,8]", "[4,8]", "[-4,0]", "[0]", "[0,4,8]", "[]", "4", "null", "[0.0,4.0]", "[\"0\",\"4\"]",
-                              "[18446744073709551612,18446744073709551616]", "[18446744073709551612,18446744073709551615]",
-                              "[9223372036854775804,9223372036854775807]"})
-    refuses(R"({"some.tensor":{"dtype":"F32","shape":[1],"data_offsets":)" + std::string(offsets) + "}}", 4, "some.tensor");
+  for (const char* offsets :
+       {"[4,0]", "[0,8]", "[4,8]", "[-4,0]", "[0]", "[0,4,8]", "[]", "4", "null", "[0.0,4.0]", "[\"0\",\"4\"]",
+        "[18446744073709551612,18446744073709551616]", "[18446744073709551612,18446744073709551615]",
+        "[9223372036854775804,9223372036854775807]"})
+    refuses(R"({"some.tensor":{"dtype":"F32","shape":[1],"data_offsets":)" + std::string(offsets) + "}}", 4,
+            "some.tensor");
 }
 
 TEST_CASE("a size that the shape does not give is refused") {
   for (const char* shape : {"[0]", "[2]", "[1,2]", "[3,0]"})
-    refuses(R"({"some.tensor":{"dtype":"F32","shape":)" + std::string(shape) + R"(,"data_offsets":[0,4]}})", 4, "some.tensor");
+    refuses(R"({"some.tensor":{"dtype":"F32","shape":)" + std::string(shape) + R"(,"data_offsets":[0,4]}})", 4,
+            "some.tensor");
   refuses(R"({"some.tensor":{"dtype":"F64","shape":[1],"data_offsets":[0,4]}})", 4, "some.tensor");
 }
 
 TEST_CASE("tensors that overlap or leave holes are refused") {
   const auto tensor = [](const std::string& name, int begin, int end) {
-    return "\"" + name + R"(":{"dtype":"U8","shape":[)" + std::to_string(end - begin) + R"(],"data_offsets":[)" + std::to_string(begin) + "," +
-           std::to_string(end) + "]}";
+    return "\"" + name + R"(":{"dtype":"U8","shape":[)" + std::to_string(end - begin) + R"(],"data_offsets":[)" +
+           std::to_string(begin) + "," + std::to_string(end) + "]}";
   };
   refuses("{" + tensor("first", 0, 6) + "," + tensor("second", 4, 8) + "}", 8, "second");
   refuses("{" + tensor("first", 0, 8) + "," + tensor("second", 2, 4) + "}", 8, "second");
@@ -235,7 +250,8 @@ TEST_CASE("tensors that overlap or leave holes are refused") {
 
   const test::TempDir dir;
   // In any order of names, and with empty tensors anywhere.
-  const auto file = ssm::Safetensors::open(file_with(dir, "{" + tensor("b", 0, 3) + "," + tensor("a", 3, 8) + "," + tensor("empty", 2, 2) + "}", 8));
+  const auto file = ssm::Safetensors::open(
+      file_with(dir, "{" + tensor("b", 0, 3) + "," + tensor("a", 3, 8) + "," + tensor("empty", 2, 2) + "}", 8));
   CHECK(file.tensors().size() == 3);
 }
 

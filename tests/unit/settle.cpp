@@ -13,13 +13,16 @@ namespace {
 using namespace coil;
 
 // Biases and a knob keep its states away from zero in silence; its memory is some hundred frames.
-constexpr const char* kConfig = R"({"model_type": "coil", "d_input": 1, "d_model": 4, "d_output": 1, "controls": {"count": 1, "hidden": 3},
-  "layers": [{"repeat": 2, "parts": [{"type": "s4d", "name": "mixer", "d_state": 4}, {"type": "linear", "name": "in_proj"},
+constexpr const char* kConfig =
+    R"({"model_type": "coil", "d_input": 1, "d_model": 4, "d_output": 1, "controls": {"count": 1, "hidden": 3},
+  "layers": [{"repeat": 2, "parts": [{"type": "s4d", "name": "mixer", "d_state": 4}, {"type": "linear",
+      "name": "in_proj"},
                                      {"type": "film"}, {"type": "tanh"}, {"type": "linear", "name": "out_proj"}]}]})";
 
 std::shared_ptr<const ssm::Model> model(const test::TempDir& folder, int settle_frames) {
   test::ModelFile file = test::model_file(kConfig, 3);
-  file.card_json = R"({"name": "x", "controls": [{"name": "knob"}], "settle_frames": )" + std::to_string(settle_frames) + "}";
+  file.card_json =
+      R"({"name": "x", "controls": [{"name": "knob"}], "settle_frames": )" + std::to_string(settle_frames) + "}";
   file.write(folder / "model.safetensors");
   return ssm::Model::load(folder / "model.safetensors");
 }

@@ -50,7 +50,8 @@ TEST_CASE("a fresh state is zero, tensors are set and read in upstream's order")
   CHECK(state.data()[state.layout().tensors[1].offset + 16] == 2);
 
   CHECK_THROWS_WITH(state.set("state.1.ssm", values), Catch::Contains("state.1.ssm"));
-  CHECK_THROWS_WITH(state.set("state.0.ssm", std::vector<float>(5)), Catch::Contains("state.0.ssm") && Catch::Contains("6") && Catch::Contains("5"));
+  CHECK_THROWS_WITH(state.set("state.0.ssm", std::vector<float>(5)),
+                    Catch::Contains("state.0.ssm") && Catch::Contains("6") && Catch::Contains("5"));
 }
 
 TEST_CASE("equality, copies and clearing") {
@@ -103,7 +104,8 @@ TEST_CASE("a state file of another layout is refused") {
   CHECK(layout->id() != more->id());
   CHECK(layout->id() != other_shape->id());
   ssm::State(more).save(path);
-  CHECK_THROWS_WITH(ssm::State::load(path, layout), Catch::Contains("state.safetensors") && Catch::Contains(more->id()) && Catch::Contains(layout->id()));
+  CHECK_THROWS_WITH(ssm::State::load(path, layout), Catch::Contains("state.safetensors") &&
+                                                        Catch::Contains(more->id()) && Catch::Contains(layout->id()));
   CHECK_NOTHROW(ssm::State::load(path, more));
 }
 
@@ -113,19 +115,23 @@ TEST_CASE("a state file of another model, another version, or damaged is refused
   ssm::State state(layout);
   state.save(dir / "s");
 
-  CHECK_THROWS_WITH(ssm::State::load(dir / "s", small_layout("ffffffffffffffffffffffffffffffff")),
-                    Catch::Contains("0123456789abcdef0123456789abcdef") && Catch::Contains("ffffffffffffffffffffffffffffffff"));
+  CHECK_THROWS_WITH(
+      ssm::State::load(dir / "s", small_layout("ffffffffffffffffffffffffffffffff")),
+      Catch::Contains("0123456789abcdef0123456789abcdef") && Catch::Contains("ffffffffffffffffffffffffffffffff"));
   CHECK_THROWS_AS(ssm::State::load(dir / "nothing", layout), Error);
 
-  const auto rewritten = [&](std::map<std::string, std::string> metadata, const std::vector<ssm::NamedFloats>& tensors) {
+  const auto rewritten = [&](std::map<std::string, std::string> metadata,
+                             const std::vector<ssm::NamedFloats>& tensors) {
     ssm::write_safetensors(dir / "t", metadata, tensors);
     return dir / "t";
   };
   const std::map<std::string, std::string> good = {{"coil_state", "1"}, {"model", layout->model_hash}};
   const std::vector<ssm::NamedFloats> tensors = state.tensors();
   CHECK(ssm::State::load(rewritten(good, tensors), layout) == state);
-  CHECK_THROWS_WITH(ssm::State::load(rewritten({{"model", layout->model_hash}}, tensors), layout), Catch::Contains("coil_state"));
-  CHECK_THROWS_WITH(ssm::State::load(rewritten({{"coil_state", "2"}, {"model", layout->model_hash}}, tensors), layout), Catch::Contains("version 2"));
+  CHECK_THROWS_WITH(ssm::State::load(rewritten({{"model", layout->model_hash}}, tensors), layout),
+                    Catch::Contains("coil_state"));
+  CHECK_THROWS_WITH(ssm::State::load(rewritten({{"coil_state", "2"}, {"model", layout->model_hash}}, tensors), layout),
+                    Catch::Contains("version 2"));
   CHECK_THROWS_AS(ssm::State::load(rewritten({{"coil_state", "1"}}, tensors), layout), Error);
 
   auto changed = tensors;
@@ -133,7 +139,8 @@ TEST_CASE("a state file of another model, another version, or damaged is refused
   CHECK_THROWS_WITH(ssm::State::load(rewritten(good, changed), layout), Catch::Contains("state.0.ssm"));
   changed = tensors;
   changed[1].shape = {3, 2};
-  CHECK_THROWS_WITH(ssm::State::load(rewritten(good, changed), layout), Catch::Contains("state.0.ssm") && Catch::Contains("(2, 3)"));
+  CHECK_THROWS_WITH(ssm::State::load(rewritten(good, changed), layout),
+                    Catch::Contains("state.0.ssm") && Catch::Contains("(2, 3)"));
   changed = tensors;
   changed[0].values[1] = std::nanf("");
   CHECK_THROWS_WITH(ssm::State::load(rewritten(good, changed), layout), Catch::Contains("finite"));

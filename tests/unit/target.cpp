@@ -29,7 +29,8 @@ TEST_CASE("an unknown target is an error that lists the known ones") {
       Target::from_name(name);
       FAIL("accepted");
     } catch (const coil::Error& error) {
-      for (const Target& target : Target::all()) CHECK_THAT(error.what(), Catch::Contains(target.name(), Catch::CaseSensitive::No));
+      for (const Target& target : Target::all())
+        CHECK_THAT(error.what(), Catch::Contains(target.name(), Catch::CaseSensitive::No));
     }
   }
 }

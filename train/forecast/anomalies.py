@@ -20,8 +20,8 @@ from . import benchmarks, series
 from .draws import Draws
 
 START, STEP = datetime.datetime(2020, 1, 1), datetime.timedelta(minutes=5)
-WINDOWS_SHARE = 0.1     # of a series lies in windows around its anomalies, as in the benchmark
-FIRST_ANOMALY = 0.17    # of a series goes by before
+WINDOWS_SHARE = 0.1  # of a series lies in windows around its anomalies, as in the benchmark
+FIRST_ANOMALY = 0.17  # of a series goes by before
 
 
 class Random:
@@ -107,8 +107,11 @@ def latency(r, n, season):
 
 
 def counts(r, n, season):
-    rate = np.exp(r.uniform(0, 4) + r.uniform(0.2, 1.2) * daily(r, n, season, r.uniform(0.5, 1.5)) * weekly(r, n, season) +
-                  r.uniform(0, 0.4) * autoregressive(r, n, 0.95))
+    rate = np.exp(
+        r.uniform(0, 4)
+        + r.uniform(0.2, 1.2) * daily(r, n, season, r.uniform(0.5, 1.5)) * weekly(r, n, season)
+        + r.uniform(0, 0.4) * autoregressive(r, n, 0.95)
+    )
     if r.chance(0.8):
         rate = rate * (1 + r.log_uniform(0.5, 6) * bursts(r, n, r.log_uniform(0.0005, 0.01), r.uniform(0.3, 0.97), 0.7))
     shape = r.log_uniform(1, 30)
@@ -129,7 +132,12 @@ def speed(r, n, season):
 
 def temperature(r, n, season):
     drift = autoregressive(r, n, r.pick([0.999, 0.9995, 0.995]))
-    return 70 + r.uniform(2, 12) * drift + r.uniform(0, 5) * daily(r, n, season, 1) + r.log_uniform(0.02, 2) * autoregressive(r, n, 0.6)
+    return (
+        70
+        + r.uniform(2, 12) * drift
+        + r.uniform(0, 5) * daily(r, n, season, 1)
+        + r.log_uniform(0.02, 2) * autoregressive(r, n, 0.6)
+    )
 
 
 def demand(r, n, season):
@@ -145,11 +153,19 @@ def machine(r, n, season):
 
 def plateau(r, n, season):
     phase = (np.arange(n) % season) / season
-    return 20 + 60 * ((phase > r.uniform(0.2, 0.5)) & (phase < r.uniform(0.55, 0.9))) + r.log_uniform(0.001, 6) * r.generator.random(n)
+    return (
+        20
+        + 60 * ((phase > r.uniform(0.2, 0.5)) & (phase < r.uniform(0.55, 0.9)))
+        + r.log_uniform(0.001, 6) * r.generator.random(n)
+    )
 
 
 def price(r, n, season):
-    x = r.log_uniform(0.05, 2) * (1 + 0.2 * daily(r, n, 24, 1)) * np.exp(r.uniform(0.05, 0.4) * autoregressive(r, n, r.pick([0, 0.3, 0.7])))
+    x = (
+        r.log_uniform(0.05, 2)
+        * (1 + 0.2 * daily(r, n, 24, 1))
+        * np.exp(r.uniform(0.05, 0.4) * autoregressive(r, n, r.pick([0, 0.3, 0.7])))
+    )
     return x * (1 + r.log_uniform(0.5, 5) * bursts(r, n, r.log_uniform(0.001, 0.01), 0, 0.8))
 
 
@@ -159,12 +175,18 @@ def intervals(r, n, season):
 
 
 # as often as they stand here
-BACKGROUNDS = (3 * [processor_load] + 2 * [bytes_moved] + [latency] + 3 * [counts] +
-               [occupancy, speed, temperature, demand, machine, plateau, price, price, intervals])
+BACKGROUNDS = (
+    3 * [processor_load]
+    + 2 * [bytes_moved]
+    + [latency]
+    + 3 * [counts]
+    + [occupancy, speed, temperature, demand, machine, plateau, price, price, intervals]
+)
 
 
 def recorded(data):
     """(name, values, season) of pieces of recorded series"""
+
     def filled(x):
         known = np.isfinite(x)
         return np.interp(np.arange(len(x)), np.flatnonzero(known), x[known])
@@ -172,20 +194,27 @@ def recorded(data):
     pieces = []
     for task in benchmarks.etth1(data):
         whole = benchmarks.read_column(data / "ett" / "ETTh1.csv", task.name)
-        pieces += [("etth1", whole[first:first + 4000], 24) for first in range(0, len(whole) - 4000, 4400)]
+        pieces += [("etth1", whole[first : first + 4000], 24) for first in range(0, len(whole) - 4000, 4400)]
     folder = data / "ts_small"
     whole = filled(benchmarks.read_column(folder / "example_yosemite_temps.csv", "y"))
-    pieces += [("yosemite", whole[first:first + 4200], 288) for first in range(0, len(whole) - 4000, 4600)]
+    pieces += [("yosemite", whole[first : first + 4200], 288) for first in range(0, len(whole) - 4000, 4600)]
     for column in ("location_4", "location_41"):
         whole = filled(benchmarks.read_column(folder / "example_pedestrians_multivariate.csv", column))
-        pieces += [("pedestrians", whole[first:first + 3000], 24) for first in range(0, len(whole) - 2000, 3000)]
-    hourly = [task.values[:task.origins[0]] for task in benchmarks.read_m4(data / "m4_hourly", "hourly", "M4 hourly", 24)]
+        pieces += [("pedestrians", whole[first : first + 3000], 24) for first in range(0, len(whole) - 2000, 3000)]
+    hourly = [
+        task.values[: task.origins[0]] for task in benchmarks.read_m4(data / "m4_hourly", "hourly", "M4 hourly", 24)
+    ]
     hourly = [x for x in hourly if len(x) > 900]
     pieces += [("m4_hourly", hourly[i], 24) for i in np.random.default_rng(5).permutation(len(hourly))[:20]]
     return pieces
 
 
-KINDS = 4 * ["spike"] + 2 * ["shift"] + 3 * ["excursion"] + ["noise", "stuck", "ramp", "louder", "calmer", "lowest", "off_season", "busy"]
+KINDS = (
+    4 * ["spike"]
+    + 2 * ["shift"]
+    + 3 * ["excursion"]
+    + ["noise", "stuck", "ramp", "louder", "calmer", "lowest", "off_season", "busy"]
+)
 
 
 def disturb(r, x, at, season, longest):
@@ -198,7 +227,7 @@ def disturb(r, x, at, season, longest):
     end = min(n, at + length)
     kind = r.pick(KINDS)
     if kind == "spike":
-        y[at:at + r.whole(1, 4)] += 1.2 * size
+        y[at : at + r.whole(1, 4)] += 1.2 * size
     elif kind == "shift":
         y[at:] += 0.7 * size
     elif kind == "excursion":
@@ -208,7 +237,7 @@ def disturb(r, x, at, season, longest):
     elif kind == "stuck":
         y[at:end] = x[at] if r.chance(0.5) else middle
     elif kind == "ramp":
-        y[at:end] += 1.2 * size * np.linspace(0, 1, length)[:end - at]
+        y[at:end] += 1.2 * size * np.linspace(0, 1, length)[: end - at]
     elif kind == "louder":
         y[at:end] = middle + r.uniform(1.5, 3.5) * (x[at:end] - middle)
     elif kind == "calmer":
@@ -229,7 +258,7 @@ def disturb(r, x, at, season, longest):
 class Anomalous:
     background: str
     values: np.ndarray
-    windows: list      # first and last index of each
+    windows: list  # first and last index of each
 
 
 def draw(seed, recordings, trained):
@@ -239,7 +268,7 @@ def draw(seed, recordings, trained):
         background, x, season = r.pick(recordings)
     elif source < 0.37:
         x = r.pick(trained)
-        background, x, season = "trained", x[:int(r.log_uniform(1500, len(x)))], 0
+        background, x, season = "trained", x[: int(r.log_uniform(1500, len(x)))], 0
     else:
         n, season, made = int(r.log_uniform(1100, 9000)), r.pick([24, 48, 96, 144, 288, 288]), r.pick(BACKGROUNDS)
         background, x = made.__name__, made(r, n, season)
@@ -280,7 +309,9 @@ def main(argv=None):
     options = parser.parse_args(argv)
     all_series = corpus(options.data, options.seed, options.series)
     write(options.out, all_series)
-    print(f"{len(all_series)} series, {sum(len(s.values) for s in all_series)} records, {sum(len(s.windows) for s in all_series)} anomalies")
+    print(
+        f"{len(all_series)} series, {sum(len(s.values) for s in all_series)} records, {sum(len(s.windows) for s in all_series)} anomalies"
+    )
 
 
 if __name__ == "__main__":

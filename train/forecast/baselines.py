@@ -25,9 +25,12 @@ def seasonal_naive(history, horizon, season):
 def auto_ets(history, horizon, season, longest=400):
     """statsforecast's AutoETS on at most the last `longest` values"""
     from statsforecast.models import AutoETS
+
     x = filled(history)[-longest:]
     # its seasonal models end at 24 steps
-    made = AutoETS(season_length=season if season <= 24 else 1).forecast(y=x.astype(np.float64), h=horizon, level=[20, 40, 60, 80])
+    made = AutoETS(season_length=season if season <= 24 else 1).forecast(
+        y=x.astype(np.float64), h=horizon, level=[20, 40, 60, 80]
+    )
     columns = [f"lo-{l}" for l in (80, 60, 40, 20)] + ["mean"] + [f"hi-{l}" for l in (20, 40, 60, 80)]
     return np.stack([made[c] for c in columns], 1)
 
@@ -53,7 +56,7 @@ class OnlineAutoregression:
             self.offset = value
         self.scale = max(self.scale, abs(value - self.offset))
         if len(self.x) >= self.lags[-1]:
-            x = (np.asarray(self.x[-self.lags[-1]:]) - self.offset) / (self.scale or 1.0)
+            x = (np.asarray(self.x[-self.lags[-1] :]) - self.offset) / (self.scale or 1.0)
             row = self._row(x)
             error = (value - self.offset) / (self.scale or 1.0) - self.weights @ row
             gain = self.P @ row
@@ -67,7 +70,7 @@ class OnlineAutoregression:
     def forecast(self, horizon):
         if len(self.x) < self.lags[-1]:
             return np.full((horizon, 9), self.x[-1])
-        x = (np.asarray(self.x[-self.lags[-1]:]) - self.offset) / (self.scale or 1.0)
+        x = (np.asarray(self.x[-self.lags[-1] :]) - self.offset) / (self.scale or 1.0)
         for _ in range(horizon):
             x = np.append(x, np.clip(self.weights @ self._row(x), -10, 10))
         answer = np.zeros(self.lags[-1])

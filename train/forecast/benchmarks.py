@@ -11,6 +11,7 @@ import numpy as np
 @dataclass
 class Task:
     """Values up to each of `origins` are given, the `horizon` that follow are to be forecast; nan: missing."""
+
     group: str
     name: str
     values: np.ndarray
@@ -28,9 +29,16 @@ def read_column(path, column):
 
 
 def read_m4(folder, prefix, group, season):
-    read = lambda part: {r[0]: np.array([float(v) for v in r[1:]]) for r in csv.reader(gzip.open(folder / f"{prefix}_{part}.csv.gz", "rt")) if r}
+    read = lambda part: {
+        r[0]: np.array([float(v) for v in r[1:]])
+        for r in csv.reader(gzip.open(folder / f"{prefix}_{part}.csv.gz", "rt"))
+        if r
+    }
     train, test = read("train"), read("test")
-    return [Task(group, name, np.concatenate((past, test[name])), [len(past)], len(test[name]), season) for name, past in train.items()]
+    return [
+        Task(group, name, np.concatenate((past, test[name])), [len(past)], len(test[name]), season)
+        for name, past in train.items()
+    ]
 
 
 def _windows(values, horizon, count):
@@ -42,8 +50,12 @@ def etth1(data):
     """every column of the customary test part, 48 hours ahead, origins 48 hours apart"""
     path = data / "ett" / "ETTh1.csv"
     first, last, horizon = 24 * 30 * 16, 24 * 30 * 20, 48
-    return [Task("ETTh1", name, read_column(path, name)[:last], list(range(first, last - horizon + 1, horizon)), horizon, 24)
-            for name in ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")]
+    return [
+        Task(
+            "ETTh1", name, read_column(path, name)[:last], list(range(first, last - horizon + 1, horizon)), horizon, 24
+        )
+        for name in ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
+    ]
 
 
 def small(data):
@@ -51,12 +63,23 @@ def small(data):
     rows = list(csv.reader((folder / "elnino.csv").read_text().splitlines()))[1:]
     monthly = np.array([float(v) for row in rows for v in row[1:]])
     # file, column, season, horizon, windows
-    listed = (("co2.csv", "co2", 52, 26, 4), ("elec_equip.csv", 1, 12, 12, 4), ("example_air_passengers.csv", "y", 12, 12, 4),
-              ("example_pedestrians_multivariate.csv", "location_4", 24, 48, 4), ("example_pedestrians_multivariate.csv", "location_41", 24, 48, 4),
-              ("example_retail_sales.csv", "y", 12, 12, 4), ("example_wp_log_peyton_manning.csv", "y", 7, 30, 4),
-              ("example_yosemite_temps.csv", "y", 288, 64, 8), ("nile.csv", "volume", 1, 8, 3), ("sunspots.csv", "SUNACTIVITY", 11, 11, 4))
-    tasks = [Task("small", f"{file.rsplit('.', 1)[0]} {column}", values, _windows(values, horizon, windows), horizon, season)
-             for file, column, season, horizon, windows in listed for values in [read_column(folder / file, column)]]
+    listed = (
+        ("co2.csv", "co2", 52, 26, 4),
+        ("elec_equip.csv", 1, 12, 12, 4),
+        ("example_air_passengers.csv", "y", 12, 12, 4),
+        ("example_pedestrians_multivariate.csv", "location_4", 24, 48, 4),
+        ("example_pedestrians_multivariate.csv", "location_41", 24, 48, 4),
+        ("example_retail_sales.csv", "y", 12, 12, 4),
+        ("example_wp_log_peyton_manning.csv", "y", 7, 30, 4),
+        ("example_yosemite_temps.csv", "y", 288, 64, 8),
+        ("nile.csv", "volume", 1, 8, 3),
+        ("sunspots.csv", "SUNACTIVITY", 11, 11, 4),
+    )
+    tasks = [
+        Task("small", f"{file.rsplit('.', 1)[0]} {column}", values, _windows(values, horizon, windows), horizon, season)
+        for file, column, season, horizon, windows in listed
+        for values in [read_column(folder / file, column)]
+    ]
     tasks.append(Task("small", "elnino", monthly, _windows(monthly, 12, 4), 12, 12))
     for column in ("realgdp", "realcons", "unemp", "infl"):
         values = read_column(folder / "macrodata.csv", column)
@@ -67,4 +90,9 @@ def small(data):
 def tasks(data):
     """`data`: the folder with ett, m4_hourly, m4_weekly and ts_small"""
     data = pathlib.Path(data)
-    return (etth1(data) + read_m4(data / "m4_hourly", "hourly", "M4 hourly", 24) + read_m4(data / "m4_weekly", "weekly", "M4 weekly", 1) + small(data))
+    return (
+        etth1(data)
+        + read_m4(data / "m4_hourly", "hourly", "M4 hourly", 24)
+        + read_m4(data / "m4_weekly", "weekly", "M4 weekly", 1)
+        + small(data)
+    )

@@ -29,7 +29,11 @@ class Draws:
 
     def choice(self, values, *size, weights=None):
         values = torch.tensor(values, dtype=torch.float32, device=self.device)
-        weights = torch.ones_like(values) if weights is None else torch.tensor(weights, dtype=torch.float32, device=self.device)
+        weights = (
+            torch.ones_like(values)
+            if weights is None
+            else torch.tensor(weights, dtype=torch.float32, device=self.device)
+        )
         picked = torch.multinomial(weights, math.prod(size), replacement=True, generator=self.generator)
         return values[picked].view(size)
 
@@ -76,7 +80,7 @@ def resonant(noise, poles):
 def leaky(x, kept):
     """a decaying sum: y = x + kept * y before, kept (series, 1) below 1; starts at rest"""
     padded = F.pad(x, (x.shape[1], 0))
-    return filtered(padded, 1 / (1 - kept * delays(padded.shape[1], x.device)))[:, x.shape[1]:]
+    return filtered(padded, 1 / (1 - kept * delays(padded.shape[1], x.device)))[:, x.shape[1] :]
 
 
 def segments(draws, series, steps, mean, regularity):

@@ -24,19 +24,28 @@ def ask_engine(executable, preset, tasks):
     """per task, quantiles (origins, horizon, 9)"""
     request, scales = [], []
     for task in tasks:
-        values = torch.from_numpy(task.values[:max(task.origins)])[None]
+        values = torch.from_numpy(task.values[: max(task.origins)])[None]
         frames, x_ref, D = normalise(torch.nan_to_num(values), torch.isfinite(values), torch.zeros_like(values))
         last = [origin - 1 for origin in task.origins]
         scales.append((x_ref[0, last], D[0, last]))
-        request += [struct.pack(f"<{2 + len(last)}i", frames.shape[1], len(last), *last), frames[0].numpy().astype("<f4").tobytes()]
+        request += [
+            struct.pack(f"<{2 + len(last)}i", frames.shape[1], len(last), *last),
+            frames[0].numpy().astype("<f4").tobytes(),
+        ]
     answer = subprocess.run([executable, preset], input=b"".join(request), stdout=subprocess.PIPE, check=True).stdout
     outputs = torch.from_numpy(np.frombuffer(answer, "<f4").copy()).double().view(-1, HORIZONS, len(QUANTILES))
     results, at = [], 0
     for task, (x_ref, D) in zip(tasks, scales):
-        own = outputs[at:at + len(task.origins), :task.horizon]
+        own = outputs[at : at + len(task.origins), : task.horizon]
         at += len(task.origins)
-        results.append(to_values(own, x_ref[:, None].expand(-1, task.horizon), D[:, None].expand(-1, task.horizon)).numpy())
-    assert at == len(outputs) and outputs.shape[2] * outputs.shape[1] == HORIZONS * len(QUANTILES) and INPUTS == frames.shape[2]
+        results.append(
+            to_values(own, x_ref[:, None].expand(-1, task.horizon), D[:, None].expand(-1, task.horizon)).numpy()
+        )
+    assert (
+        at == len(outputs)
+        and outputs.shape[2] * outputs.shape[1] == HORIZONS * len(QUANTILES)
+        and INPUTS == frames.shape[2]
+    )
     return results
 
 
@@ -52,9 +61,9 @@ def scores(task, quantiles):
     """MASE, mean over the origins, and the weighted quantile loss"""
     errors, loss, size = [], 0.0, 0.0
     for origin, q in zip(task.origins, quantiles):
-        past, actual = baselines.filled(task.values[:origin]), task.values[origin:origin + task.horizon]
+        past, actual = baselines.filled(task.values[:origin]), task.values[origin : origin + task.horizon]
         known = np.isfinite(actual)
-        scale = np.mean(np.abs(past[task.season:] - past[:-task.season]))
+        scale = np.mean(np.abs(past[task.season :] - past[: -task.season]))
         if known.any() and scale > 0:
             errors.append(np.mean(np.abs(actual - q[:, 4])[known]) / scale)
         off = (actual[:, None] - q)[known]
@@ -72,7 +81,10 @@ def summary(tasks, results):
     for row in table.values():
         ratios = [[row[g][k] / table["seasonal naive"][g][k] for g in groups] for k in (0, 1)]
         row["over seasonal naive"] = [float(np.exp(np.mean(np.log(r)))) for r in ratios]
-    return table, {name: {f"{t.group}: {t.name}": s for t, s in zip(tasks, own) if not t.group.startswith("M4")} for name, own in each.items()}
+    return table, {
+        name: {f"{t.group}: {t.name}": s for t, s in zip(tasks, own) if not t.group.startswith("M4")}
+        for name, own in each.items()
+    }
 
 
 def thinned(tasks, every):
@@ -85,8 +97,12 @@ def main(argv=None):
     a = argparse.ArgumentParser(description=__doc__)
     a.add_argument("--executable", required=True, help="run_frames (tests/bench)")
     a.add_argument("--presets", nargs="+", required=True)
-    a.add_argument("--data", type=pathlib.Path, required=True, help="folder with ett, m4_hourly, m4_weekly and ts_small")
-    a.add_argument("--baselines", nargs="*", default=["linear AR"], choices=["linear AR", "AutoETS"], help="besides seasonal naive")
+    a.add_argument(
+        "--data", type=pathlib.Path, required=True, help="folder with ett, m4_hourly, m4_weekly and ts_small"
+    )
+    a.add_argument(
+        "--baselines", nargs="*", default=["linear AR"], choices=["linear AR", "AutoETS"], help="besides seasonal naive"
+    )
     a.add_argument("--every", type=int, default=1, help="only every so manyth forecast: AutoETS is slow")
     a.add_argument("--json", type=pathlib.Path)
     a.add_argument("--workers", type=int, default=2)

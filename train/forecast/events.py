@@ -7,12 +7,20 @@ from .draws import by_segment, leaky, segments, standard
 
 def levels(draws, series, steps):
     """piecewise constant: random levels, a walk of them, or two that alternate"""
-    ids = segments(draws, series, steps, draws.log_uniform(series, 1, low=5, high=1000), draws.log_uniform(series, 1, low=0.5, high=30))
+    ids = segments(
+        draws,
+        series,
+        steps,
+        draws.log_uniform(series, 1, low=5, high=1000),
+        draws.log_uniform(series, 1, low=0.5, high=30),
+    )
     values = draws.heavy(series, 256)
     few = torch.gather(draws.normal(series, 4), 1, draws.whole(series, 256, low=0, high=4))
     alternating = (torch.arange(256, device=draws.device) % 2).float().expand(series, 256)
     how = draws.uniform(series, 1)
-    values = torch.where(how < 0.3, values, torch.where(how < 0.55, values.cumsum(1), torch.where(how < 0.75, few, alternating)))
+    values = torch.where(
+        how < 0.3, values, torch.where(how < 0.55, values.cumsum(1), torch.where(how < 0.75, few, alternating))
+    )
     return standard(by_segment(values, ids))
 
 
@@ -20,8 +28,11 @@ def spikes(draws, series, steps):
     """rare, of either or one sign, falling off at once or slowly"""
     rate = draws.log_uniform(series, 1, low=0.001, high=0.1)
     size = torch.exp(draws.normal(series, steps) * draws.uniform(series, 1, high=1.2))
-    sign = torch.where(draws.chance(0.5, series, 1), torch.sign(draws.normal(series, 1)).expand(series, steps),
-                       torch.sign(draws.normal(series, steps)))
+    sign = torch.where(
+        draws.chance(0.5, series, 1),
+        torch.sign(draws.normal(series, 1)).expand(series, steps),
+        torch.sign(draws.normal(series, steps)),
+    )
     fall = draws.uniform(series, 1, high=0.97) * draws.chance(0.4, series, 1)
     impulses = size * sign * draws.chance(rate, series, steps)
     return leaky(impulses, fall) * draws.log_uniform(series, 1, low=2, high=30)
@@ -30,7 +41,13 @@ def spikes(draws, series, steps):
 def regimes(draws, x, other):
     """changes between a series and another one, scaled and shifted"""
     series, steps = x.shape
-    ids = segments(draws, series, steps, draws.log_uniform(series, 1, low=30, high=600), draws.log_uniform(series, 1, low=1, high=10))
+    ids = segments(
+        draws,
+        series,
+        steps,
+        draws.log_uniform(series, 1, low=30, high=600),
+        draws.log_uniform(series, 1, low=1, high=10),
+    )
     changed = other * draws.log_uniform(series, 1, low=0.1, high=2) + draws.normal(series, 1)
     return torch.where(ids % 2 == 0, x, changed)
 
@@ -38,7 +55,13 @@ def regimes(draws, x, other):
 def machine(draws, x):
     """on and off in cycles, regular or not, with the series riding on what runs"""
     series, steps = x.shape
-    ids = segments(draws, series, steps, draws.log_uniform(series, 1, low=2, high=200), draws.log_uniform(series, 1, low=0.7, high=300))
+    ids = segments(
+        draws,
+        series,
+        steps,
+        draws.log_uniform(series, 1, low=2, high=200),
+        draws.log_uniform(series, 1, low=0.7, high=300),
+    )
     duty = draws.uniform(series, 1, low=0.2, high=1.8)
     period = draws.log_uniform(series, 1, low=4, high=300)
     phase = (torch.arange(steps, device=x.device) / period + draws.uniform(series, 1)) % 1
@@ -52,9 +75,13 @@ def machine(draws, x):
 def counts(draws, x):
     """Poisson counts whose rate the series moves, with too many zeros or not"""
     series, steps = x.shape
-    rate = torch.exp(torch.log(draws.log_uniform(series, 1, low=0.05, high=100)) + draws.uniform(series, 1, high=1) * x.clamp(-4, 4))
+    rate = torch.exp(
+        torch.log(draws.log_uniform(series, 1, low=0.05, high=100)) + draws.uniform(series, 1, high=1) * x.clamp(-4, 4)
+    )
     extra = draws.log_uniform(series, 1, low=0.3, high=20)
-    spread = torch.where(draws.chance(0.3, series, 1), draws.gamma(extra.expand(series, steps).contiguous()) / extra, torch.ones_like(x))
+    spread = torch.where(
+        draws.chance(0.3, series, 1), draws.gamma(extra.expand(series, steps).contiguous()) / extra, torch.ones_like(x)
+    )
     return draws.poisson((rate * spread).clamp(max=1e4))
 
 
@@ -62,7 +89,10 @@ def demand(draws, x):
     """intermittent: amounts at some steps, nothing at the others"""
     series, steps = x.shape
     share = torch.sigmoid(draws.uniform(series, 1, low=-4, high=1) + draws.uniform(series, 1, high=1.5) * x)
-    amount = torch.exp(draws.uniform(series, 1, high=1) * draws.normal(series, steps) + draws.uniform(series, 1, high=0.5) * x.clamp(-4, 4))
+    amount = torch.exp(
+        draws.uniform(series, 1, high=1) * draws.normal(series, steps)
+        + draws.uniform(series, 1, high=0.5) * x.clamp(-4, 4)
+    )
     whole = draws.chance(0.5, series, 1)
     return draws.chance(share, series, steps) * torch.where(whole, torch.ceil(3 * amount), amount)
 
@@ -74,7 +104,10 @@ def quantised(draws, x):
 
 def saturated(draws, x):
     low, high = draws.uniform(x.shape[0], 1, low=-2.5, high=0), draws.uniform(x.shape[0], 1, low=0, high=2.5)
-    return torch.minimum(torch.where(draws.chance(0.6, x.shape[0], 1), torch.maximum(x, low), x), high + 3 * draws.chance(0.4, x.shape[0], 1))
+    return torch.minimum(
+        torch.where(draws.chance(0.6, x.shape[0], 1), torch.maximum(x, low), x),
+        high + 3 * draws.chance(0.4, x.shape[0], 1),
+    )
 
 
 def anomalies(draws, x):

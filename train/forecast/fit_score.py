@@ -22,8 +22,10 @@ LEAST = 1.2  # decades: a record below it in every kind raises no alarm
 def ask_engine(executable, preset, all_values):
     """the shipped weights; per series the evidence (records, kinds) and what the engine reports (records)"""
     request = b"".join(struct.pack("<i", len(x)) + x.astype("<f8").tobytes() for x in all_values)
-    answer = np.frombuffer(subprocess.run([executable, preset], input=request, stdout=subprocess.PIPE, check=True).stdout, "<f4").astype(float)
-    weights, records = answer[:len(KINDS)], answer[len(KINDS):].reshape(-1, len(KINDS) + 1)
+    answer = np.frombuffer(
+        subprocess.run([executable, preset], input=request, stdout=subprocess.PIPE, check=True).stdout, "<f4"
+    ).astype(float)
+    weights, records = answer[: len(KINDS)], answer[len(KINDS) :].reshape(-1, len(KINDS) + 1)
     parts = np.split(records, np.cumsum([len(x) for x in all_values])[:-1])
     return weights, [p[:, :-1] for p in parts], [p[:, -1] for p in parts]
 
@@ -50,7 +52,7 @@ class Trial:
             self.corpus.add(np.zeros(len(e)), w)
 
     def scores(self, weights, refractory=REFRACTORY_RECORDS):
-        self.corpus.scores = [events(e, weights, refractory)[nab.probation(len(e)):] for e in self.evidence]
+        self.corpus.scores = [events(e, weights, refractory)[nab.probation(len(e)) :] for e in self.evidence]
         return [self.corpus.result(profile)[0] for profile in nab.PROFILES]
 
 
@@ -60,7 +62,9 @@ def check(evidence, weights, reported):
         ours = events(e, weights, REFRACTORY_RECORDS)
         alarms = r > 2
         if not np.allclose(ours[alarms], r[alarms], rtol=0.02, atol=0.02):
-            raise SystemExit("the engine reports something else: this file's constants or its sum are not the engine's any more")
+            raise SystemExit(
+                "the engine reports something else: this file's constants or its sum are not the engine's any more"
+            )
 
 
 def main(argv=None):
@@ -68,11 +72,15 @@ def main(argv=None):
     parser.add_argument("--series", type=pathlib.Path, required=True)
     parser.add_argument("--executable", required=True)
     parser.add_argument("--preset", required=True)
-    parser.add_argument("--only", nargs="+", choices=KINDS, help="just one line: the score of these kinds of evidence alone")
+    parser.add_argument(
+        "--only", nargs="+", choices=KINDS, help="just one line: the score of these kinds of evidence alone"
+    )
     options = parser.parse_args(argv)
     labels = json.loads((options.series / "combined_windows.json").read_text())
     read = {name: nab.read(options.series / "data" / name) for name in labels}
-    shipped, evidence, reported = ask_engine(options.executable, options.preset, [values for _, values in read.values()])
+    shipped, evidence, reported = ask_engine(
+        options.executable, options.preset, [values for _, values in read.values()]
+    )
     check(evidence, shipped, reported)
     trial = Trial(evidence, [nab.indices(read[name][0], windows) for name, windows in labels.items()])
 

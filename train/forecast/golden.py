@@ -59,9 +59,11 @@ class Stepper:
         z, mixed, dt = np.split(at("mixer.in_proj.weight") @ u, [inner, 2 * inner + 2 * n])
         window = self.states[f"{i}.conv"] = np.concatenate((self.states[f"{i}.conv"][:, 1:], mixed[:, None]), 1)
         mixed = silu((window * at("mixer.conv1d.weight")[:, 0]).sum(1) + at("mixer.conv1d.bias"))
-        x, B, C = mixed[:inner].reshape(heads, -1), mixed[inner:inner + n], mixed[inner + n:]
+        x, B, C = mixed[:inner].reshape(heads, -1), mixed[inner : inner + n], mixed[inner + n :]
         dt = np.logaddexp(0, dt + at("mixer.dt_bias"))[:, None, None]
-        state = self.states[f"{i}.ssm"] = np.exp(-dt * np.exp(at("mixer.A_log"))[:, None, None]) * self.states[f"{i}.ssm"] + dt * x[..., None] * B
+        state = self.states[f"{i}.ssm"] = (
+            np.exp(-dt * np.exp(at("mixer.A_log"))[:, None, None]) * self.states[f"{i}.ssm"] + dt * x[..., None] * B
+        )
         y = (state @ C + at("mixer.D")[:, None] * x).reshape(-1)
         return at("mixer.out_proj.weight") @ self._norm(y * silu(z), at("mixer.norm.weight"))
 
@@ -84,10 +86,19 @@ def main(argv=None):
         stepper = Stepper(SHAPE, own)
         outputs.append([stepper.step(frame.astype(np.float64)) for frame in signal])
         for name, state in stepper.states.items():
-            states.setdefault(f"state.{name}", []).append(np.stack((state.real, state.imag), -1) if np.iscomplexobj(state) else state)
+            states.setdefault(f"state.{name}", []).append(
+                np.stack((state.real, state.imag), -1) if np.iscomplexobj(state) else state
+            )
     tensors = {n: p.numpy() for n, p in own.items()}
-    tensors.update(input=frames, output=np.array(outputs), output_step=np.array(outputs), **{n: np.array(s) for n, s in states.items()})
-    write_safetensors(o.out, tensors, {"config": json.dumps(export.config(SHAPE)), "card": json.dumps(export.card("watch", {}, {}))})
+    tensors.update(
+        input=frames,
+        output=np.array(outputs),
+        output_step=np.array(outputs),
+        **{n: np.array(s) for n, s in states.items()},
+    )
+    write_safetensors(
+        o.out, tensors, {"config": json.dumps(export.config(SHAPE)), "card": json.dumps(export.card("watch", {}, {}))}
+    )
 
 
 if __name__ == "__main__":

@@ -32,14 +32,30 @@ def parameter_shapes(shape):
         layer = f"backbone.layers.{i}."
         shapes[layer + "norm.weight"] = (d,)
         if kind == "s":
-            own = {"mixer.kernel.log_dt": (d,), "mixer.kernel.log_A_real": (d, shape["modes"]), "mixer.kernel.A_imag": (d, shape["modes"]),
-                   "mixer.kernel.C": (d, shape["modes"], 2), "mixer.D": (d,), "out_proj.weight": (2 * d, d), "out_proj.bias": (2 * d,)}
+            own = {
+                "mixer.kernel.log_dt": (d,),
+                "mixer.kernel.log_A_real": (d, shape["modes"]),
+                "mixer.kernel.A_imag": (d, shape["modes"]),
+                "mixer.kernel.C": (d, shape["modes"], 2),
+                "mixer.D": (d,),
+                "out_proj.weight": (2 * d, d),
+                "out_proj.bias": (2 * d,),
+            }
         else:
-            own = {"mixer.in_proj.weight": (inner + mixed + heads, d), "mixer.conv1d.weight": (mixed, 1, CONV), "mixer.conv1d.bias": (mixed,),
-                   "mixer.dt_bias": (heads,), "mixer.A_log": (heads,), "mixer.D": (heads,), "mixer.norm.weight": (inner,),
-                   "mixer.out_proj.weight": (d, inner)}
+            own = {
+                "mixer.in_proj.weight": (inner + mixed + heads, d),
+                "mixer.conv1d.weight": (mixed, 1, CONV),
+                "mixer.conv1d.bias": (mixed,),
+                "mixer.dt_bias": (heads,),
+                "mixer.A_log": (heads,),
+                "mixer.D": (heads,),
+                "mixer.norm.weight": (inner,),
+                "mixer.out_proj.weight": (d, inner),
+            }
         shapes.update({layer + name: s for name, s in own.items()})
-    shapes.update({"backbone.norm_f.weight": (d,), "backbone.out_proj.weight": (OUTPUTS, d), "backbone.out_proj.bias": (OUTPUTS,)})
+    shapes.update(
+        {"backbone.norm_f.weight": (d,), "backbone.out_proj.weight": (OUTPUTS, d), "backbone.out_proj.bias": (OUTPUTS,)}
+    )
     return shapes
 
 
@@ -90,7 +106,9 @@ def s4d_mix(u, log_dt, log_A_real, A_imag, C, D):
     frames = u.shape[1]
     kernel = s4d_kernel(log_dt, log_A_real, A_imag, C, frames)
     u = u.transpose(1, 2)
-    y = torch.fft.irfft(torch.fft.rfft(u, n=2 * frames) * torch.fft.rfft(kernel, n=2 * frames), n=2 * frames)[..., :frames]
+    y = torch.fft.irfft(torch.fft.rfft(u, n=2 * frames) * torch.fft.rfft(kernel, n=2 * frames), n=2 * frames)[
+        ..., :frames
+    ]
     return (y + D[:, None] * u).transpose(1, 2)
 
 
@@ -103,20 +121,28 @@ def ssd(x, dt, A, B, C, chunk):
     products in x's type, decays in dt's."""
     batch, frames, heads, headdim = x.shape
     count = frames // chunk
-    x, B, C = x.view(batch, count, chunk, heads, headdim), B.view(batch, count, chunk, -1), C.view(batch, count, chunk, -1)
+    x, B, C = (
+        x.view(batch, count, chunk, heads, headdim),
+        B.view(batch, count, chunk, -1),
+        C.view(batch, count, chunk, -1),
+    )
     dt = dt.view(batch, count, chunk, heads)
-    total = torch.cumsum(dt * A, 2)                                                  # log decay since the chunk's start
+    total = torch.cumsum(dt * A, 2)  # log decay since the chunk's start
     later = torch.ones(chunk, chunk, dtype=torch.bool, device=x.device).triu(1)
-    by_head = total.permute(0, 1, 3, 2)                                              # (batch, count, heads, chunk)
+    by_head = total.permute(0, 1, 3, 2)  # (batch, count, heads, chunk)
     decay = torch.exp((by_head[..., :, None] - by_head[..., None, :]).masked_fill(later, -math.inf))
-    scores = torch.matmul(C, B.transpose(-1, -2))                                    # (batch, count, chunk, chunk)
+    scores = torch.matmul(C, B.transpose(-1, -2))  # (batch, count, chunk, chunk)
     mixing = (scores[:, :, None] * decay * dt.permute(0, 1, 3, 2)[..., None, :]).to(x.dtype)
-    within = torch.matmul(mixing, x.permute(0, 1, 3, 2, 4)).permute(0, 1, 3, 2, 4)   # (batch, count, chunk, heads, headdim)
+    within = torch.matmul(mixing, x.permute(0, 1, 3, 2, 4)).permute(
+        0, 1, 3, 2, 4
+    )  # (batch, count, chunk, heads, headdim)
 
-    left = (torch.exp(total[:, :, -1:] - total) * dt)[..., None]                     # what of a frame is left at the chunk's end
-    states = torch.matmul((x * left).to(x.dtype).flatten(3).transpose(2, 3), B)      # (batch, count, heads * headdim, d_state)
-    passed = torch.cumsum(total[:, :, -1], 1).transpose(1, 2)                        # (batch, heads, count): log decay up to a chunk's end
-    begun = F.pad(passed, (1, 0))[..., :-1]                                          # and up to its start
+    left = (torch.exp(total[:, :, -1:] - total) * dt)[..., None]  # what of a frame is left at the chunk's end
+    states = torch.matmul(
+        (x * left).to(x.dtype).flatten(3).transpose(2, 3), B
+    )  # (batch, count, heads * headdim, d_state)
+    passed = torch.cumsum(total[:, :, -1], 1).transpose(1, 2)  # (batch, heads, count): log decay up to a chunk's end
+    begun = F.pad(passed, (1, 0))[..., :-1]  # and up to its start
     earlier = torch.ones(count, count, dtype=torch.bool, device=x.device).tril(-1)
     carry = torch.exp((begun[..., :, None] - passed[..., None, :]).masked_fill(~earlier, -math.inf)).to(x.dtype)
     states = states.view(batch, count, heads, -1).transpose(1, 2)
@@ -132,11 +158,15 @@ def mamba2(h, norm, in_proj, conv, conv_bias, dt_bias, A_log, D, gate_norm, out_
     inner, rows = heads * headdim, in_proj.shape[0]
     # rows in whole groups of 8: tensor cores want aligned outputs
     projected = F.linear(rms_norm(h, norm).to(dtype), F.pad(in_proj, (0, 0, 0, -rows % 8)).to(dtype))
-    z, mixed, dt = projected[..., :inner], projected[..., inner:rows - heads], projected[..., rows - heads:rows]
+    z, mixed, dt = projected[..., :inner], projected[..., inner : rows - heads], projected[..., rows - heads : rows]
     padded = F.pad(mixed, (0, 0, CONV - 1, 0))
-    mixed = conv_bias + sum(padded[:, i:i + frames] * conv[:, 0, i] for i in range(CONV))
+    mixed = conv_bias + sum(padded[:, i : i + frames] * conv[:, 0, i] for i in range(CONV))
     mixed = F.silu(mixed).to(dtype)
-    x, B, C = mixed[..., :inner].view(batch, frames, heads, headdim), mixed[..., inner:inner + d_state], mixed[..., inner + d_state:]
+    x, B, C = (
+        mixed[..., :inner].view(batch, frames, heads, headdim),
+        mixed[..., inner : inner + d_state],
+        mixed[..., inner + d_state :],
+    )
     dt = F.softplus(dt.to(h.dtype) + dt_bias)
     y = ssd(x, dt, -torch.exp(A_log), B, C, chunk) + x * D[:, None]
     y = rms_norm(y.reshape(batch, frames, inner).to(h.dtype) * F.silu(z.to(h.dtype)), gate_norm)
@@ -162,10 +192,34 @@ class Forecaster:
             at = lambda *names: [p[f"backbone.layers.{i}.{name}"] for name in names]
             if kind == "s":
                 u = self.norm(h, *at("norm.weight"))
-                y = s4d_mix(u, *at("mixer.kernel.log_dt", "mixer.kernel.log_A_real", "mixer.kernel.A_imag", "mixer.kernel.C", "mixer.D"))
+                y = s4d_mix(
+                    u,
+                    *at(
+                        "mixer.kernel.log_dt",
+                        "mixer.kernel.log_A_real",
+                        "mixer.kernel.A_imag",
+                        "mixer.kernel.C",
+                        "mixer.D",
+                    ),
+                )
                 h = self.gated(h, y, *at("out_proj.weight", "out_proj.bias"), self.dtype)
             else:
-                h = self.mamba2(h, *at("norm.weight", "mixer.in_proj.weight", "mixer.conv1d.weight", "mixer.conv1d.bias", "mixer.dt_bias",
-                                       "mixer.A_log", "mixer.D", "mixer.norm.weight", "mixer.out_proj.weight"),
-                                self.shape["d_state"], self.shape["headdim"], self.chunk, self.dtype)
+                h = self.mamba2(
+                    h,
+                    *at(
+                        "norm.weight",
+                        "mixer.in_proj.weight",
+                        "mixer.conv1d.weight",
+                        "mixer.conv1d.bias",
+                        "mixer.dt_bias",
+                        "mixer.A_log",
+                        "mixer.D",
+                        "mixer.norm.weight",
+                        "mixer.out_proj.weight",
+                    ),
+                    self.shape["d_state"],
+                    self.shape["headdim"],
+                    self.chunk,
+                    self.dtype,
+                )
         return self.head(h, p["backbone.norm_f.weight"], p["backbone.out_proj.weight"], p["backbone.out_proj.bias"])

@@ -111,8 +111,23 @@ def range_rule(values):
 
 def stream_scores(executable, model, path, times, fields):
     """Per field, a score for each record; those that the stream drops as duplicates score 0."""
-    command = [executable, "stream", str(path), "--model", model, "--value", "value", "--time", "timestamp", "--output-format", "ndjson"]
-    lines = [json.loads(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()]
+    command = [
+        executable,
+        "stream",
+        str(path),
+        "--model",
+        model,
+        "--value",
+        "value",
+        "--time",
+        "timestamp",
+        "--output-format",
+        "ndjson",
+    ]
+    lines = [
+        json.loads(line)
+        for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    ]
     scores, next_line = np.zeros((len(fields), len(times))), 0
     for i, time in enumerate(times):
         if next_line < len(lines) and lines[next_line]["time"][:19].replace("T", " ") == time[:19]:
@@ -146,7 +161,10 @@ def main():
     print(f"{files} files, {corpora['range rule'].windows} windows")
     for name, corpus in corpora.items():
         report[name] = {profile: corpus.result(profile) for profile in PROFILES}
-        print(f"{name:16} " + "  ".join(f"{profile} {score:6.2f} (from {at:.4g})" for profile, (score, at) in report[name].items()))
+        print(
+            f"{name:16} "
+            + "  ".join(f"{profile} {score:6.2f} (from {at:.4g})" for profile, (score, at) in report[name].items())
+        )
     if options.json:
         options.json.write_text(json.dumps(report, indent=1, default=float) + "\n")
 

@@ -11,9 +11,9 @@ WINDOW = 256
 HORIZONS = 64
 QUANTILES = tuple(round(0.1 * (i + 1), 1) for i in range(9))
 INPUTS = 6
-FAR = 8.0             # an observation moves the level by at most so many (s + d)
-LIMIT = 20.0          # of a target or a forecast in asinh space
-FIRST_FREE = 8        # so many records move the level without a limit
+FAR = 8.0  # an observation moves the level by at most so many (s + d)
+LIMIT = 20.0  # of a target or a forecast in asinh space
+FIRST_FREE = 8  # so many records move the level without a limit
 
 
 class Reference:
@@ -24,7 +24,7 @@ class Reference:
         self.k, self.x_ref, self.m, self.root_s, self.root_d, self.g, self.has_g = 0, 0.0, 0.0, 0.0, 0.0, 0.0, False
 
     def scale(self):
-        return max(self.root_d ** 2, 1e-4 * self.root_s ** 2, 1e-9 * max(abs(self.m), abs(self.x_ref)), 1e-30)
+        return max(self.root_d**2, 1e-4 * self.root_s**2, 1e-9 * max(abs(self.m), abs(self.x_ref)), 1e-30)
 
     def step(self, x, interval=0.0):
         """the frame for a record; x None or not finite: missing"""
@@ -38,7 +38,7 @@ class Reference:
                 r, r1 = max(1 / (self.k + 1), 1 / self.window), max(1 / self.k, 1 / self.window)
                 self.root_d += r1 * (math.sqrt(abs(x - self.x_ref)) - self.root_d)
                 self.root_s += r * (math.sqrt(abs(x - self.m)) - self.root_s)
-                limit = FAR * (self.root_s ** 2 + self.root_d ** 2)
+                limit = FAR * (self.root_s**2 + self.root_d**2)
                 deviation = x - self.m
                 self.m += r * (deviation if self.k < FIRST_FREE else min(max(deviation, -limit), limit))
                 if interval > 0:
@@ -46,9 +46,15 @@ class Reference:
                     self.has_g = True
             self.x_ref = x
             self.k += 1
-        D, s = self.scale(), self.root_s ** 2
-        return [math.asinh((self.x_ref - self.m) / D), 0.0 if missing else math.asinh((x - before) / D), float(missing), e,
-                math.log((s + D) / D), 1 / math.sqrt(max(self.k, 1))]
+        D, s = self.scale(), self.root_s**2
+        return [
+            math.asinh((self.x_ref - self.m) / D),
+            0.0 if missing else math.asinh((x - before) / D),
+            float(missing),
+            e,
+            math.log((s + D) / D),
+            1 / math.sqrt(max(self.k, 1)),
+        ]
 
 
 def normalise(values, observed, intervals, window=WINDOW):
@@ -56,8 +62,8 @@ def normalise(values, observed, intervals, window=WINDOW):
     x = torch.where(observed, values.double(), torch.zeros((), dtype=torch.float64, device=values.device))
     intervals = intervals.double()
     log_interval = torch.log(intervals.clamp(min=1e-300))
-    seen = observed.double().cumsum(1)                       # k after each step
-    k = seen - observed.double()                             # and before it
+    seen = observed.double().cumsum(1)  # k after each step
+    k = seen - observed.double()  # and before it
     # a step that changes nothing has rates of 0
     later = observed & (k > 0)
     rate = torch.where(later, (1 / (k + 1)).clamp(min=1 / window), torch.zeros_like(k))
@@ -65,7 +71,9 @@ def normalise(values, observed, intervals, window=WINDOW):
     timed = later & (intervals > 0)
     first_timed = timed & (timed.cumsum(1) == 1)
     rate_g = torch.where(timed, torch.where(first_timed, torch.ones_like(k), rate1), torch.zeros_like(k))
-    first, bound = observed & (k == 0), torch.where(k < FIRST_FREE, torch.full_like(k, math.inf), torch.full_like(k, FAR))
+    first, bound = observed & (k == 0), torch.where(
+        k < FIRST_FREE, torch.full_like(k, math.inf), torch.full_like(k, FAR)
+    )
 
     steps = [t.transpose(0, 1).contiguous() for t in (x, observed, first, rate, rate1, rate_g, bound, log_interval)]
     zero = torch.zeros_like(x[:, 0])
@@ -89,8 +97,17 @@ def normalise(values, observed, intervals, window=WINDOW):
     moved = torch.where(later, (x_ref - before) / D, torch.zeros_like(D))
     known = (intervals > 0) & (timed.cumsum(1) - timed.long() > 0)
     e = torch.where(known, ((log_interval - g) / math.log(2)).clamp(-6, 6) / 2, torch.zeros_like(D))
-    frames = torch.stack((torch.asinh((x_ref - m) / D), torch.asinh(moved), (~observed).double(), e, torch.log((s + D) / D),
-                          seen.clamp(min=1).rsqrt()), 2)
+    frames = torch.stack(
+        (
+            torch.asinh((x_ref - m) / D),
+            torch.asinh(moved),
+            (~observed).double(),
+            e,
+            torch.log((s + D) / D),
+            seen.clamp(min=1).rsqrt(),
+        ),
+        2,
+    )
     return frames.float(), x_ref, D
 
 

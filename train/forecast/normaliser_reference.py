@@ -17,7 +17,9 @@ def cases():
         walk.append(walk[-1] + noise())
     season = [1e6 + 50 * math.sin(2 * math.pi * t / 24) + noise() for t in range(60)]
     yield "a walk longer than the window", walk, [0.0] * 300
-    yield "a season far above zero, with gaps", [None if t in (0, 5, 6, 30) else x for t, x in enumerate(season)], [60.0] * 60
+    yield "a season far above zero, with gaps", [None if t in (0, 5, 6, 30) else x for t, x in enumerate(season)], [
+        60.0
+    ] * 60
     some = [None if rng.random() < 0.2 else noise() for _ in range(60)]
     yield "irregular times, values missing", some, [0.0] + [10 * rng.expovariate(1) + 0.01 for _ in range(59)]
     yield "a spike of a thousand spreads", [1000.0 if t == 20 else noise() for t in range(40)], [0.0] * 40

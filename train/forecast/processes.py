@@ -10,11 +10,28 @@ from .draws import by_segment, filtered, leaky, resonant, segments, standard
 def trend(draws, series, steps):
     at = torch.linspace(-1, 1, steps, device=draws.device).expand(series, steps)
     line = at * torch.sign(draws.normal(series, 1))
-    bent = standard(F.interpolate(draws.normal(series, 1, 6).cumsum(2), size=steps, mode="linear", align_corners=True)[:, 0])
-    many = standard(torch.cumsum(by_segment(draws.normal(series, 256), segments(draws, series, steps, draws.log_uniform(series, 1, low=20, high=400),
-                                                                                torch.ones(series, 1, device=draws.device))), 1))
+    bent = standard(
+        F.interpolate(draws.normal(series, 1, 6).cumsum(2), size=steps, mode="linear", align_corners=True)[:, 0]
+    )
+    many = standard(
+        torch.cumsum(
+            by_segment(
+                draws.normal(series, 256),
+                segments(
+                    draws,
+                    series,
+                    steps,
+                    draws.log_uniform(series, 1, low=20, high=400),
+                    torch.ones(series, 1, device=draws.device),
+                ),
+            ),
+            1,
+        )
+    )
     growth = standard(torch.exp(line * draws.uniform(series, 1, low=0.3, high=3)))
-    saturating = standard(torch.sigmoid((at - draws.uniform(series, 1, low=-1, high=1)) * draws.log_uniform(series, 1, low=2, high=30)))
+    saturating = standard(
+        torch.sigmoid((at - draws.uniform(series, 1, low=-1, high=1)) * draws.log_uniform(series, 1, low=2, high=30))
+    )
     kinds = torch.stack((standard(line), bent, many, growth, saturating))
     kind = draws.choice(range(5), series, weights=(4, 3, 2, 2, 1)).long()
     return kinds[kind, torch.arange(series, device=draws.device)]
@@ -39,9 +56,14 @@ def coloured(draws, series, steps):
 
 
 def random_walk(draws, series, steps):
-    steps_of = draws.heavy(series, steps) * torch.exp(0.7 * draws.smooth(series, steps, 8) * draws.chance(0.4, series, 1))
-    steps_of = steps_of * torch.where(draws.chance(0.2, series, 1), draws.chance(draws.log_uniform(series, 1, low=0.01, high=0.5), series, steps),
-                                      torch.ones((), dtype=torch.bool, device=draws.device))
+    steps_of = draws.heavy(series, steps) * torch.exp(
+        0.7 * draws.smooth(series, steps, 8) * draws.chance(0.4, series, 1)
+    )
+    steps_of = steps_of * torch.where(
+        draws.chance(0.2, series, 1),
+        draws.chance(draws.log_uniform(series, 1, low=0.01, high=0.5), series, steps),
+        torch.ones((), dtype=torch.bool, device=draws.device),
+    )
     drift = draws.normal(series, 1) * draws.log_uniform(series, 1, low=1e-3, high=0.5) * draws.chance(0.4, series, 1)
     walk = torch.cumsum(steps_of + drift, 1)
     momentum = torch.where(draws.chance(0.2, series, 1), torch.cumsum(walk - walk.mean(1, keepdim=True), 1), walk)
@@ -58,9 +80,19 @@ def kernels(draws, series, steps, periods):
         length = draws.log_uniform(series, 1, low=2, high=steps)
         period = periods(draws, series)
         z = lag / length
-        family = torch.stack((torch.exp(-z * z / 2), torch.exp(-z), (1 + math.sqrt(3) * z) * torch.exp(-math.sqrt(3) * z), 1 / (1 + z * z),
-                              torch.exp(-2 * torch.square(torch.sin(math.pi * lag / period) * draws.log_uniform(series, 1, low=0.3, high=3))),
-                              torch.cos(2 * math.pi * lag / period), (lag == 0).float().expand(series, m)))
+        family = torch.stack(
+            (
+                torch.exp(-z * z / 2),
+                torch.exp(-z),
+                (1 + math.sqrt(3) * z) * torch.exp(-math.sqrt(3) * z),
+                1 / (1 + z * z),
+                torch.exp(
+                    -2 * torch.square(torch.sin(math.pi * lag / period) * draws.log_uniform(series, 1, low=0.3, high=3))
+                ),
+                torch.cos(2 * math.pi * lag / period),
+                (lag == 0).float().expand(series, m),
+            )
+        )
         kind = draws.choice(range(7), series, weights=(3, 1, 2, 1, 4, 1, 0.5)).long()
         own = family[kind, torch.arange(series, device=draws.device)] * draws.log_uniform(series, 1, low=0.1, high=1)
         if total is None:

@@ -14,7 +14,9 @@ TABLE = 256
 def periods(draws, series):
     """(series, 1) in steps"""
     usual = draws.choice(USUAL, series, 1, weights=WEIGHTS)
-    usual = usual * torch.where(draws.chance(0.25, series, 1), torch.exp(0.01 * draws.normal(series, 1)), torch.ones_like(usual))
+    usual = usual * torch.where(
+        draws.chance(0.25, series, 1), torch.exp(0.01 * draws.normal(series, 1)), torch.ones_like(usual)
+    )
     return torch.where(draws.chance(0.65, series, 1), usual, draws.log_uniform(series, 1, low=2.5, high=500))
 
 
@@ -22,18 +24,32 @@ def shapes(draws, series, period):
     """one cycle in TABLE places: (series, TABLE)"""
     at = torch.arange(TABLE, device=draws.device) / TABLE
     order = torch.arange(1, TABLE // 2 + 1, device=draws.device)
-    last = torch.where(draws.chance(0.25, series, 1), torch.ones(series, 1, device=draws.device), draws.log_uniform(series, 1, low=1, high=40))
+    last = torch.where(
+        draws.chance(0.25, series, 1),
+        torch.ones(series, 1, device=draws.device),
+        draws.log_uniform(series, 1, low=1, high=40),
+    )
     size = order ** -draws.uniform(series, 1, low=0.3, high=2.5) * (order <= last)
     waves = torch.complex(draws.normal(series, TABLE // 2), draws.normal(series, TABLE // 2)) * size
-    fourier = standard(torch.fft.irfft(torch.cat((torch.zeros(series, 1, dtype=waves.dtype, device=draws.device), waves), 1), n=TABLE))
+    fourier = standard(
+        torch.fft.irfft(torch.cat((torch.zeros(series, 1, dtype=waves.dtype, device=draws.device), waves), 1), n=TABLE)
+    )
 
     each_step = (period <= TABLE) & draws.chance(0.7, series, 1)
     bins = torch.where(each_step, torch.round(period), draws.log_uniform(series, 1, low=3, high=50).round())
     profile = torch.gather(draws.heavy(series, TABLE), 1, (at * bins.clamp(min=2)).floor().long().clamp(max=TABLE - 1))
     duty = draws.uniform(series, 1, low=0.05, high=0.95)
     square = torch.sigmoid((duty - at) * draws.log_uniform(series, 1, low=20, high=1000))
-    bumps = sum(draws.uniform(series, 1) * torch.exp(-torch.square((((at - draws.uniform(series, 1) + 0.5) % 1) - 0.5) /
-                                                                   draws.log_uniform(series, 1, low=0.01, high=0.2)) / 2) for _ in range(3))
+    bumps = sum(
+        draws.uniform(series, 1)
+        * torch.exp(
+            -torch.square(
+                (((at - draws.uniform(series, 1) + 0.5) % 1) - 0.5) / draws.log_uniform(series, 1, low=0.01, high=0.2)
+            )
+            / 2
+        )
+        for _ in range(3)
+    )
     peak = draws.uniform(series, 1, low=0.02, high=0.98)
     triangle = torch.where(at < peak, at / peak, (1 - at) / (1 - peak))
     daylight = torch.relu(fourier - draws.uniform(series, 1, low=-0.5, high=1))
@@ -45,7 +61,11 @@ def shapes(draws, series, period):
 
 def cycle(draws, series, steps, period):
     """one seasonality with its drifts, of about unit variance"""
-    wander = torch.where(draws.chance(0.2, series, 1), draws.log_uniform(series, 1, low=0.003, high=0.15), torch.zeros(series, 1, device=draws.device))
+    wander = torch.where(
+        draws.chance(0.2, series, 1),
+        draws.log_uniform(series, 1, low=0.003, high=0.15),
+        torch.zeros(series, 1, device=draws.device),
+    )
     # phase in cycles: a random walk whose deviation after one cycle is `wander`
     speed = 1 / period + draws.normal(series, steps) * wander / torch.sqrt(period)
     phase = (draws.uniform(series, 1).double() + torch.cumsum(speed.double(), 1)) % 1
@@ -65,7 +85,13 @@ def seasonal(draws, series, steps):
     a, b, c = (cycle(draws, series, steps, p) for p in (first, second, periods(draws, series)))
     weight = draws.log_uniform(series, 1, low=0.1, high=2)
     how = draws.uniform(series, 1)
-    both = torch.where(how < 0.2, a + weight * b,
-                       torch.where(how < 0.3, a * torch.exp(0.5 * weight * b),
-                                   torch.where(how < 0.38, a * (b > draws.uniform(series, 1, low=-1, high=1)), a)))
+    both = torch.where(
+        how < 0.2,
+        a + weight * b,
+        torch.where(
+            how < 0.3,
+            a * torch.exp(0.5 * weight * b),
+            torch.where(how < 0.38, a * (b > draws.uniform(series, 1, low=-1, high=1)), a),
+        ),
+    )
     return standard(both + (0.5 * c) * draws.chance(0.06, series, 1))

@@ -50,7 +50,9 @@ def stream_scores(executable, model, values):
     text = io.StringIO()
     csv.writer(text).writerows([[f"v{i}" for i in range(values.shape[1])], *values.tolist()])
     command = [executable, "stream", "--model", model, "--input-format", "csv", "--output-format", "ndjson"]
-    lines = subprocess.run(command, input=text.getvalue(), check=True, capture_output=True, text=True).stdout.splitlines()
+    lines = subprocess.run(
+        command, input=text.getvalue(), check=True, capture_output=True, text=True
+    ).stdout.splitlines()
     assert len(lines) == len(values)
     return np.array([json.loads(line)["score"] or 0 for line in lines])
 
@@ -93,15 +95,20 @@ def main(argv=None):
     parser.add_argument("--executable", default="coil")
     parser.add_argument("--model", default="watch")
     options = parser.parse_args(argv)
-    for name, recordings in (("telemetry", telemetry(options.data / "smap_msl")), ("water circuit", water_circuit(options.data / "skab"))):
+    for name, recordings in (
+        ("telemetry", telemetry(options.data / "smap_msl")),
+        ("water circuit", water_circuit(options.data / "skab")),
+    ):
         score, rule = Tally(), Tally()
         for values, labels in recordings:
             score.add(stream_scores(options.executable, options.model, values), labels)
             rule.add(np.max([nab.range_rule(v) for v in values.T], axis=0), labels)
         found, false_alarms, records = score.result(0.5)
-        print(f"{name}: {score.stretches} stretches; {options.model} found {found}, {1000 * false_alarms / records:.2f} false alarms in 1,000 records; "
-              f"with as many, the range rule {rule.result(rule.threshold_for(false_alarms))[0]}, chance {score.by_chance(false_alarms / records):.0f}",
-              flush=True)
+        print(
+            f"{name}: {score.stretches} stretches; {options.model} found {found}, {1000 * false_alarms / records:.2f} false alarms in 1,000 records; "
+            f"with as many, the range rule {rule.result(rule.threshold_for(false_alarms))[0]}, chance {score.by_chance(false_alarms / records):.0f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ from .normaliser import HORIZONS, normalise
 
 #                  share  trend season process kernels walk  noise
 RECIPES = {
-    "seasonal":   (0.40,  0.45, 1.00,  0.45,   0.05,   0.10, 0.75),
-    "stochastic": (0.17,  0.20, 0.00,  0.70,   0.10,   0.40, 0.35),
-    "kernels":    (0.13,  0.30, 0.15,  0.00,   1.00,   0.05, 0.40),
-    "walk":       (0.08,  0.10, 0.10,  0.15,   0.00,   1.00, 0.20),
-    "trend":      (0.08,  1.00, 0.20,  0.30,   0.00,   0.10, 0.70),
-    "anything":   (0.14,  0.50, 0.50,  0.50,   0.50,   0.50, 0.50),
+    "seasonal": (0.40, 0.45, 1.00, 0.45, 0.05, 0.10, 0.75),
+    "stochastic": (0.17, 0.20, 0.00, 0.70, 0.10, 0.40, 0.35),
+    "kernels": (0.13, 0.30, 0.15, 0.00, 1.00, 0.05, 0.40),
+    "walk": (0.08, 0.10, 0.10, 0.15, 0.00, 1.00, 0.20),
+    "trend": (0.08, 1.00, 0.20, 0.30, 0.00, 0.10, 0.70),
+    "anything": (0.14, 0.50, 0.50, 0.50, 0.50, 0.50, 0.50),
 }
 FAR = 1e4  # a value further from the rest than so many standard deviations is held there
 
@@ -25,14 +25,29 @@ def mixtures(draws, series, steps):
     weight = torch.exp(0.9 * draws.normal(series, 6)) * present
     # noise from a thousandth of the rest to more than it
     weight[:, 5] = draws.log_uniform(series, low=0.003, high=3) * present[:, 5]
-    volatility = torch.exp(draws.uniform(series, 1, high=1) * draws.chance(0.3, series, 1) *
-                           torch.where(draws.chance(0.5, series, 1), draws.smooth(series, steps, 12), processes.autoregressive(draws, series, steps)))
-    autoregressive = torch.where(draws.chance(0.75, series, 1), processes.autoregressive(draws, series, steps),
-                                 processes.coloured(draws, series, steps))
-    parts = (processes.trend(draws, series, steps), seasons.seasonal(draws, series, steps), autoregressive * volatility,
-             processes.kernels(draws, series, steps, seasons.periods), processes.random_walk(draws, series, steps),
-             draws.heavy(series, steps) * volatility)
-    return standard(sum(weight[:, i:i + 1] * part for i, part in enumerate(parts)))
+    volatility = torch.exp(
+        draws.uniform(series, 1, high=1)
+        * draws.chance(0.3, series, 1)
+        * torch.where(
+            draws.chance(0.5, series, 1),
+            draws.smooth(series, steps, 12),
+            processes.autoregressive(draws, series, steps),
+        )
+    )
+    autoregressive = torch.where(
+        draws.chance(0.75, series, 1),
+        processes.autoregressive(draws, series, steps),
+        processes.coloured(draws, series, steps),
+    )
+    parts = (
+        processes.trend(draws, series, steps),
+        seasons.seasonal(draws, series, steps),
+        autoregressive * volatility,
+        processes.kernels(draws, series, steps, seasons.periods),
+        processes.random_walk(draws, series, steps),
+        draws.heavy(series, steps) * volatility,
+    )
+    return standard(sum(weight[:, i : i + 1] * part for i, part in enumerate(parts)))
 
 
 def values(draws, series, steps):
@@ -56,7 +71,9 @@ def values(draws, series, steps):
     x = sometimes(0.10, events.anomalies(draws, x))
     x = sometimes(0.01, torch.zeros_like(x) + draws.chance(0.003, series, steps) * draws.chance(0.5, series, 1))
     # level above zero against spread: only roundings depend on it
-    return torch.nan_to_num(x).clamp(-FAR, FAR) + draws.normal(series, 1) * draws.log_uniform(series, 1, low=0.1, high=30)
+    return torch.nan_to_num(x).clamp(-FAR, FAR) + draws.normal(series, 1) * draws.log_uniform(
+        series, 1, low=0.1, high=30
+    )
 
 
 class Pool:

@@ -107,8 +107,15 @@ class Job:
             frames, *rest = validation.rows(first, first + batch)
             losses.append(pinball(self.uncompiled(frames), *rest).item())
         self.weights.copy_(kept)
-        self.history.append({"steps": self.steps, "records": self.records, "seconds": round(self.seconds, 1),
-                             "validation_loss": float(np.mean(losses)), "training_loss": self.loss.item()})
+        self.history.append(
+            {
+                "steps": self.steps,
+                "records": self.records,
+                "seconds": round(self.seconds, 1),
+                "validation_loss": float(np.mean(losses)),
+                "training_loss": self.loss.item(),
+            }
+        )
         return self.history[-1]["validation_loss"]
 
     def rounding(self, batch):
@@ -119,12 +126,23 @@ class Job:
             return tuple(pinball(model(frames), *rest).item() for model in models)
 
     def record(self):
-        return {"shape": SHAPES[self.name], "tensors": self.tensors, "parameters": self.count, "seed": self.seed, "lr": RATES[self.name],
-                "steps": self.steps, "records": self.records, "seconds": round(self.seconds, 1),
-                "skipped_steps": int(self.skipped.item()), "history": self.history}
+        return {
+            "shape": SHAPES[self.name],
+            "tensors": self.tensors,
+            "parameters": self.count,
+            "seed": self.seed,
+            "lr": RATES[self.name],
+            "steps": self.steps,
+            "records": self.records,
+            "seconds": round(self.seconds, 1),
+            "skipped_steps": int(self.skipped.item()),
+            "history": self.history,
+        }
 
     def save_state(self, folder):
-        checkpoint.write_state(folder, self.name, *(t.cpu().numpy() for t in (self.weights, self.moment1, self.moment2)))
+        checkpoint.write_state(
+            folder, self.name, *(t.cpu().numpy() for t in (self.weights, self.moment1, self.moment2))
+        )
         self.saved = {"steps": self.steps, "records": self.records, "seconds": self.seconds}
 
     def load_state(self, folder):
@@ -142,7 +160,14 @@ class Batches:
     """Batches of fresh series, drawn a pool at a time; a function of the seed and the first pool's number alone."""
 
     def __init__(self, seed, first_pool, pool_series, steps, batch, device):
-        self.seed, self.pool_number, self.pool_series, self.steps, self.batch, self.device = seed, first_pool, pool_series, steps, batch, device
+        self.seed, self.pool_number, self.pool_series, self.steps, self.batch, self.device = (
+            seed,
+            first_pool,
+            pool_series,
+            steps,
+            batch,
+            device,
+        )
         self.at, self.pool, self.drawing_seconds = pool_series, None, 0.0
 
     def next(self):
@@ -162,12 +187,20 @@ def main(argv=None):
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     a.add_argument("--out", type=pathlib.Path, required=True, help="folder for the checkpoint")
     a.add_argument("--jobs", nargs="+", default=["watch", "watch_small"], choices=SHAPES)
-    a.add_argument("--race", nargs="+", default=[], choices=SHAPES, help="jobs of which only the one best on validation goes on after --race-seconds")
+    a.add_argument(
+        "--race",
+        nargs="+",
+        default=[],
+        choices=SHAPES,
+        help="jobs of which only the one best on validation goes on after --race-seconds",
+    )
     a.add_argument("--race-seconds", type=float, default=100)
     a.add_argument("--seconds", type=float, default=560, help="wall time of the whole run")
-    a.add_argument("--decay-seconds", type=float, default=0, help="of it, the time at the end over which the learning rate falls")
+    a.add_argument(
+        "--decay-seconds", type=float, default=0, help="of it, the time at the end over which the learning rate falls"
+    )
     a.add_argument("--reserve", type=float, default=15, help="of it, the time kept for the last evaluation")
-    a.add_argument("--max-steps", type=int, default=10 ** 9, help="stop after this many steps of this run")
+    a.add_argument("--max-steps", type=int, default=10**9, help="stop after this many steps of this run")
     a.add_argument("--checkpoint-in", type=pathlib.Path, help="continue from this folder")
     a.add_argument("--steps", type=int, default=1024, help="records of a series")
     a.add_argument("--batch", type=int, default=128, help="series of a batch")
@@ -184,7 +217,9 @@ def main(argv=None):
     on_gpu = o.device == "cuda"
     compiled = on_gpu and not o.no_compile
     torch.backends.cuda.matmul.allow_tf32 = True
-    jobs = [Job(name, o.device, o.seed, torch.bfloat16 if on_gpu else torch.float32, compiled, o.chunk) for name in o.jobs]
+    jobs = [
+        Job(name, o.device, o.seed, torch.bfloat16 if on_gpu else torch.float32, compiled, o.chunk) for name in o.jobs
+    ]
     pools = 0
     if o.checkpoint_in:
         pools = checkpoint.read_record(o.checkpoint_in)["pools"]
@@ -196,7 +231,13 @@ def main(argv=None):
     say("series", o.steps, "x", o.batch, "a batch; pool drawn in", round(batches.drawing_seconds, 2), "s")
     for job in jobs:
         as_trained, plain = job.rounding(first)
-        say(job.name, job.count, "parameters, from step", job.steps, f"loss as trained {as_trained:.5f}, in float32 {plain:.5f}")
+        say(
+            job.name,
+            job.count,
+            "parameters, from step",
+            job.steps,
+            f"loss as trained {as_trained:.5f}, in float32 {plain:.5f}",
+        )
 
     def mark():
         say("validation", {j.name: (j.steps, round(j.mark(validation, o.batch), 5)) for j in jobs})
@@ -207,8 +248,15 @@ def main(argv=None):
                 job.save_state(o.out)
             checkpoint.write_average(o.out, job.name, job.average.cpu().numpy())
         arguments = {k: v.name if isinstance(v, pathlib.Path) else v for k, v in vars(o).items()}
-        checkpoint.write_record(o.out, {"arguments": arguments, "pools": batches.pool_number, "race": lost,
-                                         "jobs": {j.name: dict(j.record(), resume=j.saved) for j in jobs}})
+        checkpoint.write_record(
+            o.out,
+            {
+                "arguments": arguments,
+                "pools": batches.pool_number,
+                "race": lost,
+                "jobs": {j.name: dict(j.record(), resume=j.saved) for j in jobs},
+            },
+        )
 
     lost, racing, decaying = {}, bool(o.race), False
     done, queue = 0, []
@@ -234,8 +282,12 @@ def main(argv=None):
             job.seconds += time.time() - now
         if done in (1, 2, 20) or time.time() > next_word:
             passed = time.time() - before
-            say("step", done, {j.name: round(j.loss.item(), 4) for j in jobs},
-                f"{records / passed / 1e6:.2f} M records/s, drawing {batches.drawing_seconds:.1f} s in all")
+            say(
+                "step",
+                done,
+                {j.name: round(j.loss.item(), 4) for j in jobs},
+                f"{records / passed / 1e6:.2f} M records/s, drawing {batches.drawing_seconds:.1f} s in all",
+            )
             before, records, next_word = time.time(), 0, time.time() + 20
         if racing and time.time() - start > o.race_seconds:
             racing = False
@@ -249,8 +301,11 @@ def main(argv=None):
             next_mark = time.time() + 60
     mark()
     save(states=not decaying)
-    say("done", {j.name: (j.steps, f"{j.records / 1e9:.3f} G records", int(j.skipped.item())) for j in jobs},
-        f"drawing {batches.drawing_seconds:.1f} s")
+    say(
+        "done",
+        {j.name: (j.steps, f"{j.records / 1e9:.3f} G records", int(j.skipped.item())) for j in jobs},
+        f"drawing {batches.drawing_seconds:.1f} s",
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-// What gpu/intrinsics.cuh and CUDA's device functions do, on an emulated block; the layouts of the products are those of the PTX manual.
+// What gpu/intrinsics.cuh and CUDA's device functions do, on an emulated block; the layouts of the products are those
+// of the PTX manual.
 #pragma once
 
 #include <cuda_fp16.h>
@@ -41,7 +42,9 @@ namespace coil::gpu {
 
 inline float exp2_fast(float x) { return std::exp2(x); }
 inline float reciprocal_fast(float x) { return 1.0f / x; }
-inline float round_to_tf32(float x) { return std::bit_cast<float>((std::bit_cast<uint32_t>(x) + 0x1000u) & 0xffffe000u); }
+inline float round_to_tf32(float x) {
+  return std::bit_cast<float>((std::bit_cast<uint32_t>(x) + 0x1000u) & 0xffffe000u);
+}
 
 inline void multiply_add_tf32(float (&sums)[4], const float (&a)[4], float b0, float b1) {
   struct Operands {
@@ -53,7 +56,8 @@ inline void multiply_add_tf32(float (&sums)[4], const float (&a)[4], float b0, f
   for (size_t i = 0; i < 4; ++i) {
     const size_t row = g + 8 * (i / 2), column = 2 * t + i % 2;
     double sum = sums[i];
-    for (size_t k = 0; k < 8; ++k) sum += read(all[row % 8 * 4 + k % 4].a[row / 8 + 2 * (k / 4)]) * read(all[column * 4 + k % 4].b[k / 4]);
+    for (size_t k = 0; k < 8; ++k)
+      sum += read(all[row % 8 * 4 + k % 4].a[row / 8 + 2 * (k / 4)]) * read(all[column * 4 + k % 4].b[k / 4]);
     sums[i] = float(sum);
   }
 }
@@ -84,14 +88,17 @@ void multiply_add_pairs(float (&sums)[4], const PairsLeft& a, uint32_t b0, uint3
     double sum = sums[i];
     for (size_t k = 0; k < 16; ++k) {
       const size_t holder = k % 8 / 2;
-      sum += read(all[row % 8 * 4 + holder].a.pairs[row / 8 + 2 * (k / 8)], k) * read(all[column * 4 + holder].b[k / 8], k);
+      sum += read(all[row % 8 * 4 + holder].a.pairs[row / 8 + 2 * (k / 8)], k) *
+             read(all[column * 4 + holder].b[k / 8], k);
     }
     sums[i] = float(sum);
   }
 }
 
 inline void multiply_add_bf16(float (&sums)[4], const PairsLeft& a, uint32_t b0, uint32_t b1) {
-  multiply_add_pairs(sums, a, b0, b1, [](uint32_t pair, size_t k) { return double(std::bit_cast<float>((k % 2 ? pair >> 16 : pair & 0xffffu) << 16)); });
+  multiply_add_pairs(sums, a, b0, b1, [](uint32_t pair, size_t k) {
+    return double(std::bit_cast<float>((k % 2 ? pair >> 16 : pair & 0xffffu) << 16));
+  });
 }
 
 inline uint32_t pack_f16(float first, float second) {

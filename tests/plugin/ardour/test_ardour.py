@@ -22,7 +22,7 @@ def floats(wav):
     data = wav.read_bytes()
     at = data.index(b"data")
     samples = array.array("f")
-    samples.frombytes(data[at + 8:at + 8 + int.from_bytes(data[at + 4:at + 8], "little")])
+    samples.frombytes(data[at + 8 : at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")])
     return samples
 
 
@@ -39,11 +39,24 @@ class Ardour(unittest.TestCase):
         self.folder = pathlib.Path(folder.name)
         (self.folder / ".vst3").mkdir()
         (self.folder / ".vst3" / BUNDLE.name).symlink_to(BUNDLE)
-        self.environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LD_LIBRARY_PATH": str(ARDOUR), "ARDOUR_DLL_PATH": str(ARDOUR),
-                            "ARDOUR_DATA_PATH": "/usr/share/ardour7", "ARDOUR_CONFIG_PATH": "/etc/ardour7"}
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "LD_LIBRARY_PATH": str(ARDOUR),
+            "ARDOUR_DLL_PATH": str(ARDOUR),
+            "ARDOUR_DATA_PATH": "/usr/share/ardour7",
+            "ARDOUR_CONFIG_PATH": "/etc/ardour7",
+        }
 
     def run_program(self, *arguments):
-        result = subprocess.run([str(a) for a in arguments], env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=120)
+        result = subprocess.run(
+            [str(a) for a in arguments],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         return result.stdout + result.stderr
 
@@ -52,7 +65,9 @@ class Ardour(unittest.TestCase):
         self.run_program(ARDOUR / "ardour-vst3-scanner", "-f", "-q", self.folder / ".vst3" / BUNDLE.name)
         session = self.folder / str(rate) / "take"
         session.parent.mkdir()
-        log = self.run_program("ardour7-lua", pathlib.Path(__file__).with_name("make_session.lua"), session, "take", rate)
+        log = self.run_program(
+            "ardour7-lua", pathlib.Path(__file__).with_name("make_session.lua"), session, "take", rate
+        )
         self.assertTrue((session / "take.ardour").exists(), log)
         put_in(session, "take", wav, rate, frames, state)
         exported = self.folder / f"exported_{rate}.wav"
@@ -62,8 +77,19 @@ class Ardour(unittest.TestCase):
     def compare(self, rate, most_db):
         knobs = {"drive": 7, "tone": 6, "level": -3}
         wav, processed = self.folder / f"in_{rate}.wav", self.folder / f"out_{rate}.wav"
-        self.run_program("sox", RECORDING, "-c", "2", "-e", "float", "-b", "32", "-r", rate, wav, "remix", "1", "1v0.3", "gain", "-1")
-        self.run_program(COIL, "process", wav, "-o", processed, "-m", MODEL, *[f"--set={name}={value}" for name, value in knobs.items()])
+        self.run_program(
+            "sox", RECORDING, "-c", "2", "-e", "float", "-b", "32", "-r", rate, wav, "remix", "1", "1v0.3", "gain", "-1"
+        )
+        self.run_program(
+            COIL,
+            "process",
+            wav,
+            "-o",
+            processed,
+            "-m",
+            MODEL,
+            *[f"--set={name}={value}" for name, value in knobs.items()],
+        )
         expected = floats(processed)
         found = self.export(wav, rate, len(expected) // 2, coil_state(MODEL, knobs, {"normalise": 0}))
         self.assertEqual(len(found), len(expected))

@@ -1,5 +1,6 @@
-// Opens the plugin's window in each of its states, at several sizes, while a recording plays: looks at its layout, names, keys and cost, and
-// saves its pictures. Needs a display. `editor_pictures --pictures FOLDER` keeps them; all else as any Catch2 program.
+// Opens the plugin's window in each of its states, at several sizes, while a recording plays: looks at its layout,
+// names, keys and cost, and saves its pictures. Needs a display. `editor_pictures --pictures FOLDER` keeps them; all
+// else as any Catch2 program.
 #define CATCH_CONFIG_RUNNER
 #include <catch2/catch.hpp>
 #include <sndfile.h>
@@ -28,7 +29,8 @@ constexpr int kBlock = 256;
 
 std::string pictures_folder;  // empty: pictures are not kept
 
-// JUCE's windows live on the main thread, which runs its message loop; the tests run beside it, as a host's audio thread does.
+// JUCE's windows live on the main thread, which runs its message loop; the tests run beside it, as a host's audio
+// thread does.
 template <typename Function>
 void on_message_thread(Function function) {
   juce::MessageManager::getInstance()->callFunctionOnMessageThread(
@@ -53,7 +55,8 @@ std::vector<float> recording() {
 
 void keep(const juce::Image& image, const std::string& name) {
   if (pictures_folder.empty()) return;
-  const juce::File file(juce::File::getCurrentWorkingDirectory().getChildFile(pictures_folder).getChildFile(name + ".png"));
+  const juce::File file(
+      juce::File::getCurrentWorkingDirectory().getChildFile(pictures_folder).getChildFile(name + ".png"));
   file.getParentDirectory().createDirectory();
   file.deleteFile();
   juce::FileOutputStream stream(file);
@@ -63,7 +66,8 @@ void keep(const juce::Image& image, const std::string& name) {
 struct Size {
   int width, height;
 };
-constexpr Size kSmall{theme::kMinWidth, theme::kMinHeight}, kNormal{theme::kWidth, theme::kHeight}, kLarge{theme::kMaxWidth, theme::kMaxHeight};
+constexpr Size kSmall{theme::kMinWidth, theme::kMinHeight}, kNormal{theme::kWidth, theme::kHeight},
+    kLarge{theme::kMaxWidth, theme::kMaxHeight};
 
 // A processor and its open window.
 class Session {
@@ -171,7 +175,8 @@ bool is_composite(const juce::Component& component) {
 
 // They lie over the others on purpose.
 bool is_overlay(const juce::Component& component) {
-  return dynamic_cast<const Browser*>(&component) || dynamic_cast<const SavePanel*>(&component) || dynamic_cast<const DropOverlay*>(&component) ||
+  return dynamic_cast<const Browser*>(&component) || dynamic_cast<const SavePanel*>(&component) ||
+         dynamic_cast<const DropOverlay*>(&component) ||
          dynamic_cast<const juce::ResizableCornerComponent*>(&component);
 }
 
@@ -191,10 +196,12 @@ void check_layout(const juce::Component& parent) {
         CHECK_FALSE(child->getBounds().intersects(other->getBounds()));
       }
     if (const auto* label = dynamic_cast<const juce::Label*>(child))
-      if (const float text_height = label->getFont().getHeight(); static_cast<float>(label->getHeight()) < 2 * text_height) {
+      if (const float text_height = label->getFont().getHeight();
+          static_cast<float>(label->getHeight()) < 2 * text_height) {
         const auto room = label->getBorderSize().subtractedFrom(label->getLocalBounds()).toFloat();
         INFO("text: " << label->getText());
-        CHECK(label->getFont().getStringWidthFloat(label->getText()) * label->getMinimumHorizontalScale() <= room.getWidth() + 1);
+        CHECK(label->getFont().getStringWidthFloat(label->getText()) * label->getMinimumHorizontalScale() <=
+              room.getWidth() + 1);
         CHECK(text_height <= room.getHeight() + 1);
       }
     check_layout(*child);
@@ -248,10 +255,14 @@ std::filesystem::path overdrive() { return COIL_PRESETS_DIR "/green_overdrive.sa
 
 // A network with memory whose dt moves with the sound, and as many controls as there are places.
 std::filesystem::path many_controls(const test::TempDir& folder, int controls) {
-  auto file = test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_output": 1, "d_model": 8,
+  auto file =
+      test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_output": 1, "d_model": 8,
     "direct": true, "norm_f": false,
-    "layers": [{"repeat": 4, "parts": [{"type": "rmsnorm", "name": "norm"}, {"type": "mamba1", "name": "mixer", "d_state": 8}, {"type": "film"}]}],
-    "controls": {"count": )" + std::to_string(std::max(1, controls)) + R"(, "hidden": 8}})", 3);
+    "layers": [{"repeat": 4, "parts": [{"type": "rmsnorm", "name": "norm"}, {"type": "mamba1", "name": "mixer",
+        "d_state": 8}, {"type": "film"}]}],
+    "controls": {"count": )" +
+                           std::to_string(std::max(1, controls)) + R"(, "hidden": 8}})",
+                       3);
   std::string list;
   for (int i = 0; i < std::max(1, controls); ++i) {
     static constexpr const char* kNames[] = {"attack", "presence and air", "bass", "room"};
@@ -266,7 +277,8 @@ std::filesystem::path many_controls(const test::TempDir& folder, int controls) {
 std::filesystem::path no_controls(const test::TempDir& folder) {
   test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_output": 1, "d_model": 8,
     "direct": true, "norm_f": false,
-    "layers": [{"repeat": 2, "parts": [{"type": "mamba2", "name": "mixer", "d_state": 16, "headdim": 8}]}]})", 5)
+    "layers": [{"repeat": 2, "parts": [{"type": "mamba2", "name": "mixer", "d_state": 16, "headdim": 8}]}]})",
+                   5)
       .write(folder / "no_controls.safetensors");
   return folder / "no_controls.safetensors";
 }
@@ -559,9 +571,12 @@ TEST_CASE("keys turn a dial, finer with shift, and go back to the default") {
   REQUIRE(dial);
   on_message_thread([&] { static_cast<juce::Component&>(*dial).keyPressed(juce::KeyPress(juce::KeyPress::upKey)); });
   CHECK(drive.getValue() == Approx(usual + 0.01));
-  on_message_thread([&] { static_cast<juce::Component&>(*dial).keyPressed({juce::KeyPress::upKey, juce::ModifierKeys::shiftModifier, 0}); });
+  on_message_thread([&] {
+    static_cast<juce::Component&>(*dial).keyPressed({juce::KeyPress::upKey, juce::ModifierKeys::shiftModifier, 0});
+  });
   CHECK(drive.getValue() == Approx(usual + 0.011));
-  on_message_thread([&] { static_cast<juce::Component&>(*dial).keyPressed(juce::KeyPress(juce::KeyPress::deleteKey)); });
+  on_message_thread(
+      [&] { static_cast<juce::Component&>(*dial).keyPressed(juce::KeyPress(juce::KeyPress::deleteKey)); });
   CHECK(drive.getValue() == Approx(usual));
 }
 
@@ -681,7 +696,8 @@ TEST_CASE("coil-live lets the input in after one click, keeps that for the next 
   CHECK(button("Mute"));
   on_message_thread([&] { window->setSize(theme::kWidth + 100, theme::kHeight + 200); });
   look("live");
-  on_message_thread([&] { window->setBoundsConstrained(window->getBounds().withSize(100, 100)); });  // as small as it gets
+  on_message_thread(
+      [&] { window->setBoundsConstrained(window->getBounds().withSize(100, 100)); });  // as small as it gets
   look("live_small");
   int width = 0, height = 0;
   on_message_thread([&] {
@@ -706,7 +722,8 @@ TEST_CASE("a still window costs next to nothing") {
     const double before_s = thread_cpu_s();
     const auto begin = std::chrono::steady_clock::now();
     during();
-    return (thread_cpu_s() - before_s) / std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return (thread_cpu_s() - before_s) /
+           std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   };
   const double idle = measure([] { wait_ms(3000); });
   CHECK(same(still, session.picture("still")));
@@ -714,7 +731,8 @@ TEST_CASE("a still window costs next to nothing") {
   double hidden = 0;
   on_message_thread([&] { session.editor().setVisible(false); });
   hidden = measure([&] { session.play(2); });
-  WARN("share of one core that the window takes: still " << 100 * idle << " %, playing " << 100 * busy << " %, hidden " << 100 * hidden << " %");
+  WARN("share of one core that the window takes: still " << 100 * idle << " %, playing " << 100 * busy << " %, hidden "
+                                                         << 100 * hidden << " %");
   CHECK(idle < 0.03);
   CHECK(hidden < 0.02);
 }
@@ -730,10 +748,12 @@ int main(int argc, char** argv) {
   setenv("HOME", home.path().c_str(), 1);
 
   Catch::Session session;
-  session.cli(session.cli() | Catch::clara::Opt(coil::plugin::pictures_folder, "folder")["--pictures"]("keep the pictures there"));
+  session.cli(session.cli() |
+              Catch::clara::Opt(coil::plugin::pictures_folder, "folder")["--pictures"]("keep the pictures there"));
   if (const int error = session.applyCommandLine(argc, argv)) return error;
 
-  // A program of its own, not a plugin in a host: JUCE then outlives what a bare X server without a window manager lacks.
+  // A program of its own, not a plugin in a host: JUCE then outlives what a bare X server without a window manager
+  // lacks.
   juce::JUCEApplicationBase::createInstance = []() -> juce::JUCEApplicationBase* { return nullptr; };
   const juce::ScopedJuceInitialiser_GUI juce;
   if (juce::Desktop::getInstance().getDisplays().displays.isEmpty()) {
