@@ -11,7 +11,7 @@
 #include "ssm/checkpoint.h"
 #include "ssm/config.h"
 #include "ssm/plan.h"
-#include "ssm/rests.h"
+#include "ssm/settled_states.h"
 #include "ssm/state.h"
 #include "ssm/target.h"
 
@@ -45,7 +45,7 @@ class Model : public std::enable_shared_from_this<Model> {
   const std::shared_ptr<const StateLayout>& state_layout() const { return state_layout_; }
   size_t layers_with_memory() const;
   const Network& network() const { return *network_; }
-  Rests& rests() const { return rests_; }
+  SettledStates& rests() const { return rests_; }
 
   // The zero state, controls at the card's defaults. [main-thread]
   State initial_state() const;
@@ -71,7 +71,7 @@ class Model : public std::enable_shared_from_this<Model> {
   std::shared_ptr<const StateLayout> state_layout_;
   std::unique_ptr<const Network> network_;
   std::shared_ptr<Rates> rates_;  // null: the steps cannot be rescaled
-  mutable Rests rests_;
+  mutable SettledStates rests_;
 };
 
 }  // namespace coil::ssm

@@ -18,7 +18,7 @@
 #include "dsp/denormals.h"
 #include "dsp/model_processor.h"
 #include "base/error.h"
-#include "ssm/floor.h"
+#include "ssm/roofline.h"
 #include "ssm/stream.h"
 
 namespace coil::cli {

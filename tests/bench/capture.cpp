@@ -16,7 +16,7 @@
 #include "capture/trainer/random.h"
 #include "capture/trainer/trainer.h"
 #include "dsp/model_processor.h"
-#include "ssm/floor.h"
+#include "ssm/roofline.h"
 #include "ssm/model.h"
 #include "ssm/target.h"
 #include "tests/support/temp_dir.h"

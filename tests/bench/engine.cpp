@@ -12,7 +12,7 @@
 #include <filesystem>
 #include <string>
 
-#include "ssm/floor.h"
+#include "ssm/roofline.h"
 #include "ssm/stream.h"
 #include "ssm/stream_batch.h"
 #include "tests/support/random_network.h"

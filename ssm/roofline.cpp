@@ -1,8 +1,8 @@
 // Probes of the arithmetic, compiled once for every SIMD target, and of the memory.
-#include "ssm/floor.h"
+#include "ssm/roofline.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "ssm/floor.cpp"
+#define HWY_TARGET_INCLUDE "ssm/roofline.cpp"
 #include "hwy/foreach_target.h"
 
 #include "hwy/highway.h"

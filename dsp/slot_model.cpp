@@ -1,12 +1,12 @@
-// Voice: one or two runs of the model, its gain and delay.
-#include "dsp/voice.h"
+// SlotModel: one or two runs of the model, its gain and delay.
+#include "dsp/slot_model.h"
 
 #include <algorithm>
 #include <cstring>
 #include <string>
 
 #include "dsp/decibels.h"
-#include "dsp/tame.h"
+#include "dsp/sample_faults.h"
 #include "base/error.h"
 
 namespace coil::dsp {
@@ -18,8 +18,8 @@ int frames(float ms, const ProcessSpec& spec) { return static_cast<int>(ms * spe
 
 }  // namespace
 
-Voice::Voice(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, const RackControls& controls,
-             float normalisation_db, RateMode rate_mode)
+SlotModel::SlotModel(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, const RackControls& controls,
+                     float normalisation_db, RateMode rate_mode)
     : model_(std::move(model)),
       controls_(controls),
       gain_(1, frames(kRampMs, spec)),
@@ -45,7 +45,7 @@ Voice::Voice(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, c
   alignment_.assign(static_cast<size_t>(spec.channels), DelayLine(frames(kMaxLatencyMs, spec), frames(kFadeMs, spec)));
 }
 
-void Voice::start(const VoiceSettings& settings) noexcept {
+void SlotModel::start(const SlotSettings& settings) noexcept {
   for (SleepingModel& lane : lanes_) lane.reset();
   for (DelayLine& delay : alignment_) {
     delay.set_delay(settings.latency_frames - latency_frames_, true);
@@ -55,7 +55,7 @@ void Voice::start(const VoiceSettings& settings) noexcept {
   joined_.jump(settings.joined ? 1 : 0);
 }
 
-void Voice::follow(const VoiceSettings& settings) noexcept {
+void SlotModel::follow(const SlotSettings& settings) noexcept {
   for (DelayLine& delay : alignment_) delay.set_delay(settings.latency_frames - latency_frames_);
   gain_.aim(settings.normalise ? normalisation_gain_ : 1);
   if (joined_.rests_at(1) && !settings.joined && lanes_.size() == 2) {
@@ -66,14 +66,14 @@ void Voice::follow(const VoiceSettings& settings) noexcept {
   }
 }
 
-void Voice::set_controls(const RackControls& controls) noexcept {
+void SlotModel::set_controls(const RackControls& controls) noexcept {
   if (std::memcmp(controls.data(), controls_.data(), sizeof controls_) == 0)
     return;  // NaN too differs from itself only once
   controls_ = controls;
   for (SleepingModel& lane : lanes_) lane.set_controls(std::span(controls_).first(model_->card().controls.size()));
 }
 
-void Voice::process(const VoiceInput& in, AudioBlock out) noexcept {
+void SlotModel::process(const SlotInput& in, AudioBlock out) noexcept {
   if (wide_) {
     for (int c = 0; c < out.channel_count; ++c) std::ranges::copy(in.channels.channel(c), out.channels[c]);
     lanes_[0].process(out);
@@ -97,24 +97,24 @@ void Voice::process(const VoiceInput& in, AudioBlock out) noexcept {
   gain_.advance(out.frames);
 }
 
-void Voice::run(size_t lane, float* samples, int frames) noexcept {
+void SlotModel::run(size_t lane, float* samples, int frames) noexcept {
   if (!lanes_.empty()) lanes_[lane].process({&samples, 1, frames});
 }
 
-size_t Voice::watch(std::span<ssm::LayerActivity> activity) noexcept {
+size_t SlotModel::watch(std::span<ssm::LayerActivity> activity) noexcept {
   if (lanes_.empty()) return 0;
   const auto watched = activity.first(std::min(activity.size(), model_->layers_with_memory()));
   lanes_[0].watch(watched);
   return watched.size();
 }
 
-Voice::Counts& Voice::Counts::operator+=(const Counts& more) noexcept {
+SlotModel::Counts& SlotModel::Counts::operator+=(const Counts& more) noexcept {
   frames_run += more.frames_run;
   restarts += more.restarts;
   return *this;
 }
 
-Voice::Counts Voice::take_counts() noexcept {
+SlotModel::Counts SlotModel::take_counts() noexcept {
   Counts all;
   for (const SleepingModel& lane : lanes_) all += {lane.frames_run(), lane.restarts()};
   const Counts fresh{all.frames_run - told_.frames_run, all.restarts - told_.restarts};

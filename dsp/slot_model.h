@@ -18,38 +18,38 @@ using RackControls = std::array<float, kMaxRackControls>;
 
 inline constexpr float kRampMs = 20, kFadeMs = 25;  // of gains; from one model to another
 
-// How the rack wants all its voices to sound.
-struct VoiceSettings {
+// How the rack wants all its models to sound.
+struct SlotSettings {
   bool normalise = true;
   bool joined = false;     // a model of one channel runs once, for both
   int latency_frames = 0;  // of the rack
 };
 
-// What a voice hears, equally long.
-struct VoiceInput {
+// What a slot hears, equally long.
+struct SlotInput {
   AudioBlock channels;
   std::span<const float> first;  // what a model of one channel hears first or, joined, for both channels
 };
 
-class Voice {
+class SlotModel {
  public:
   static constexpr int kMaxLatencyMs = 250;
 
   // `model` null: passes the sound through. Controls as Rack::load. Throws Error if the model cannot serve the spec, is
   // later than kMaxLatencyMs, or has more than kMaxRackControls controls. [any thread but the audio thread]
-  Voice(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, const RackControls& controls,
-        float normalisation_db, RateMode rate_mode = RateMode::model_default);
+  SlotModel(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, const RackControls& controls,
+            float normalisation_db, RateMode rate_mode = RateMode::model_default);
 
   int latency_frames() const noexcept { return latency_frames_; }
-  // How long after start() the voice sounds as if it had always run, but for what the model remembers for long: its
+  // How long after start() the model sounds as if it had always run, but for what the model remembers for long: its
   // latency, filled, and a little for the step with which a signal sets in.
   int warm_up_frames(int rack_latency_frames) const noexcept { return rack_latency_frames + settle_frames_; }
 
   // All below: [audio-thread]
-  void start(const VoiceSettings& settings) noexcept;   // from rest, at once
-  void follow(const VoiceSettings& settings) noexcept;  // without a click
+  void start(const SlotSettings& settings) noexcept;   // from rest, at once
+  void follow(const SlotSettings& settings) noexcept;  // without a click
   void set_controls(const RackControls& controls) noexcept;
-  void process(const VoiceInput& in, AudioBlock out) noexcept;
+  void process(const SlotInput& in, AudioBlock out) noexcept;
   // As ssm::Stream::watch, of the first channel. Returns how many layers there are to watch, at most activity.size().
   size_t watch(std::span<ssm::LayerActivity> activity) noexcept;
 
@@ -60,7 +60,7 @@ class Voice {
   };
   Counts take_counts() noexcept;
 
-  Voice* given_back_before = nullptr;  // for Handover
+  SlotModel* given_back_before = nullptr;  // for Handover
 
  private:
   void run(size_t lane, float* samples, int frames) noexcept;

@@ -12,7 +12,7 @@
 
 namespace coil::ssm {
 
-class Rests {
+class SettledStates {
  public:
   static constexpr size_t kKept = 16;  // the latest: as many knob positions
 
