@@ -3,6 +3,8 @@
 import os
 import pathlib
 import re
+import shutil
+import subprocess
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -61,6 +63,20 @@ class House(unittest.TestCase):
 
         for name in sorted(graph):
             visit(name)
+
+    def test_lines_fit_in_120_columns(self):
+        endings = (".h", ".cpp", ".c", ".cu", ".cuh", ".py", ".cmake", "CMakeLists.txt", "dev", ".html")
+        for path in files(*endings):
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                self.assertLessEqual(len(line), 120, f"{path.relative_to(ROOT)}:{number}")
+
+    @unittest.skipIf(shutil.which("clang-format") is None, "clang-format is not installed")
+    def test_clang_format_has_nothing_to_change(self):
+        paths = [str(path) for path in files(".h", ".cpp", ".c", ".cu", ".cuh")]
+        done = subprocess.run(
+            ["clang-format", "--dry-run", "-Werror", *paths], cwd=ROOT, capture_output=True, text=True
+        )
+        self.assertEqual(done.returncode, 0, done.stderr[-2000:])
 
     def test_links_lead_somewhere(self):
         for path in files(".md"):
