@@ -19,8 +19,8 @@
 #include "gpu/device.h"
 #include "gpu/golden_backend.h"
 #include "base/error.h"
-#include "ssm/golden.h"
-#include "ssm/target.h"
+#include "ssm/verify/golden.h"
+#include "ssm/machine/target.h"
 
 namespace coil::cli {
 namespace {

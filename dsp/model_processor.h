@@ -9,7 +9,7 @@
 #include "dsp/polyphase_resampler.h"
 #include "dsp/processor.h"
 #include "dsp/sample_faults.h"
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 
 namespace coil::dsp {
 

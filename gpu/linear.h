@@ -9,8 +9,8 @@
 #include "gpu/memory.h"
 #include "gpu/precision.h"
 #include "gpu/scan.h"
-#include "ssm/checkpoint.h"
-#include "ssm/config.h"
+#include "ssm/model/checkpoint.h"
+#include "ssm/model/config.h"
 
 namespace coil::gpu {
 

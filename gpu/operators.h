@@ -7,7 +7,7 @@
 #include <span>
 
 #include "gpu/precision.h"
-#include "ssm/ops.h"
+#include "ssm/run/ops.h"
 
 namespace coil::gpu {
 

@@ -11,7 +11,7 @@
 #include "gpu/scan.h"
 #include "gpu/ssd.h"
 #include "ssm/kernels/kernels.h"
-#include "ssm/s4d_bank.h"
+#include "ssm/model/s4d_bank.h"
 
 namespace coil::gpu {
 namespace {

@@ -9,7 +9,7 @@
 #include "capture/report/report.h"
 #include "capture/report/tones.h"
 #include "capture/take.h"
-#include "ssm/model.h"
+#include "ssm/run/model.h"
 
 namespace coil::capture {
 

@@ -5,9 +5,9 @@
 #include <memory>
 #include <string>
 
-#include "ssm/checkpoint.h"
-#include "ssm/executor.h"
-#include "ssm/model.h"
+#include "ssm/model/checkpoint.h"
+#include "ssm/run/executor.h"
+#include "ssm/run/model.h"
 
 namespace CLI {
 class App;

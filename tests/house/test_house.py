@@ -21,6 +21,9 @@ MAY_USE = {
     "plugin": {"base", "ssm", "dsp", "capture"},
 }
 
+# The rooms of ssm, in the same order: each may use those before it.
+ROOMS_OF_SSM = ["machine", "kernels", "model", "layers", "run", "verify", "measure"]
+
 
 def files(*endings):
     for folder, below, names in os.walk(ROOT):
@@ -43,6 +46,16 @@ class House(unittest.TestCase):
                 if other != room and other in MAY_USE:
                     self.assertIn(other, MAY_USE[room], f"{path.relative_to(ROOT)} includes {included}")
         self.assertEqual(seen, set(MAY_USE))
+
+    def test_rooms_of_ssm_use_those_above(self):
+        for path in files(".h", ".cpp"):
+            folders = path.relative_to(ROOT).parts
+            if folders[0] != "ssm":
+                continue
+            for other in re.findall(r'^#include "ssm/(\w+)/', path.read_text(), re.M):
+                self.assertLessEqual(
+                    ROOMS_OF_SSM.index(other), ROOMS_OF_SSM.index(folders[1]), f"{'/'.join(folders)} uses ssm/{other}"
+                )
 
     def test_headers_include_no_circle(self):
         graph = {}

@@ -101,7 +101,7 @@ class Install(unittest.TestCase):
             f"add_subdirectory({SOURCE} coil)\nadd_executable(other main.cpp)\ntarget_link_libraries(other "
             "PRIVATE coil::ssm)\n"
         )
-        (self.folder / "main.cpp").write_text('#include "ssm/stream.h"\nint main() {}\n')
+        (self.folder / "main.cpp").write_text('#include "ssm/run/stream.h"\nint main() {}\n')
         run("cmake", "-G", "Ninja", "-S", self.folder, "-B", self.folder / "b", "-DCOIL_CUDA=OFF")
         targets = run("ninja", "-C", self.folder / "b", "-t", "targets", "all")
         self.assertIn("libcoil_ssm.a", targets)

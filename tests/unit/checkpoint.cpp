@@ -1,5 +1,5 @@
 // Model files and HuggingFace directories: where tensors are found, which dtypes count as weights, what is refused.
-#include "ssm/checkpoint.h"
+#include "ssm/model/checkpoint.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -11,10 +11,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "ssm/golden.h"
-#include "ssm/model.h"
-#include "ssm/reference.h"
-#include "ssm/upstream_names.h"
+#include "ssm/verify/golden.h"
+#include "ssm/run/model.h"
+#include "ssm/verify/reference.h"
+#include "ssm/model/upstream_names.h"
 #include "tests/support/random_network.h"
 #include "tests/support/temp_dir.h"
 

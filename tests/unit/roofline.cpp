@@ -1,5 +1,5 @@
 // The floor is measured, not zero, and made of its parts.
-#include "ssm/roofline.h"
+#include "ssm/measure/roofline.h"
 
 #include <catch2/catch.hpp>
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 #include "tests/support/random_network.h"
 #include "tests/support/temp_dir.h"
 
