@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/process/execution.h"
+#include "cli/execution.h"
 #include "cli/failure.h"
 #include "cli/models.h"
 #include "gpu/device.h"

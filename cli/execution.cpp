@@ -1,5 +1,5 @@
 // Options and the choice of an executor.
-#include "cli/process/execution.h"
+#include "cli/execution.h"
 
 #include <sched.h>
 
