@@ -19,7 +19,7 @@
 #include "capture/quality.h"
 #include "capture/recordings/prepare.h"
 #include "capture/report/report.h"
-#include "capture/take.h"
+#include "capture/recordings/take.h"
 #include "capture/trainer/trainer.h"
 #include "plugin/learn/learn_input.h"
 
