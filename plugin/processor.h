@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -79,8 +80,10 @@ class Processor final : public juce::AudioProcessor,
   // Learning a device: the dry sound comes in as ever, what the device makes of it on the side chain; in coil-live on
   // the second input. What is learned is heard in the slot that was active, until the player chooses something else
   // there. One learning at a time: a new one discards that before.
-  enum class LearnFrom { playing, test_signal };     // the latter is played instead of the model
-  void start_learning(LearnFrom from);               // throws Error before the host has prepared the plugin
+  enum class LearnFrom { playing, test_signal };  // the latter is played instead of the model
+  void start_learning(LearnFrom from);            // throws Error before the host has prepared the plugin
+  // Calls back on the message thread: what the file says of itself; or, where it is no capture, why.
+  void describe_capture(const juce::File& file, std::function<void(const juce::String& text, bool is_one)> then);
   void start_converting(const juce::File& capture);  // of another program; the model goes into the library and the slot
   void stop_learning();                              // the recording first; asked again, the training
   juce::File keep_learned(const juce::String& name);  // into the library, soon; throws Error for a name that cannot be
@@ -182,7 +185,8 @@ class Processor final : public juce::AudioProcessor,
     std::shared_ptr<Learning> learning;
     uint64_t request = 0;  // that the slot has while nothing else is asked for
     int slot = 0;
-    std::shared_ptr<const LoadedModel> heard;  // in the slot now; at first what was there
+    std::shared_ptr<const LoadedModel> heard;   // in the slot now; at first what was there
+    std::shared_ptr<const LoadedModel> coming;  // is about to be
     SlotContent before;
     bool plays = false;   // a learned model is in the slot
     bool loaded = false;  // what was kept

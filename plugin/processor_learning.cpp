@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "capture/recordings/test_signal.h"
+#include "capture/teachers/lesson.h"
 #include "plugin/processor.h"
 
 namespace coil::plugin {
@@ -51,6 +52,24 @@ void Processor::start_learning(LearnFrom from) {
                request);
 }
 
+void Processor::describe_capture(const juce::File& file, std::function<void(const juce::String&, bool)> then) {
+  background_->post(this, [file, then = std::move(then)] {
+    const std::string path = file.getFullPathName().toStdString();
+    juce::String text;
+    bool is_one = true;
+    try {
+      for (const std::string& sentence : capture::describe_teacher(path)) {
+        const juce::String said = juce::String::fromUTF8(sentence.c_str());
+        text << (text.isEmpty() ? "" : "\n") << said.substring(0, 1).toUpperCase() << said.substring(1);
+      }
+    } catch (const std::exception& error) {
+      is_one = false;
+      text = juce::String::fromUTF8(error.what()).replace("'" + file.getFullPathName() + "'", file.getFileName());
+    }
+    juce::MessageManager::callAsync([then, text, is_one] { then(text, is_one); });
+  });
+}
+
 void Processor::start_converting(const juce::File& capture) {
   const uint64_t request = begin_learning();
   {
@@ -76,6 +95,11 @@ void Processor::play_learned(uint64_t request, const Learning::Bytes& file) {
   std::shared_ptr<const LoadedModel> model;
   try {
     model = library_->load(file, "what was learned");
+    {
+      const std::lock_guard lock(mutex_);
+      if (learned_.request != request) return;
+      learned_.coming = model;  // whoever discards meanwhile takes it out again
+    }
     change.slots[slot] = slot_with(model, "");
     if (!carry_out(change, Refuse::model_that_does_not_play).empty()) return;
   } catch (const Error&) {
@@ -130,13 +154,15 @@ void Processor::end_learning(bool restore) {
   learns_ = false;
   if (!ended.learning) return;
   ended.learning->leave();
-  if (!restore || ended.loaded || !ended.plays) return;
+  if (!restore || ended.loaded) return;
   background_->post(this, [this, ended] {
     Change change;
     const size_t slot = size_t(ended.slot);
     {
       const std::lock_guard lock(mutex_);
-      if (slots_[slot].request != ended.request || slots_[slot].content.loaded != ended.heard) return;
+      const auto& now = slots_[slot].content.loaded;
+      const bool is_learned = (ended.plays && now == ended.heard) || (ended.coming && now == ended.coming);
+      if (slots_[slot].request != ended.request || !is_learned) return;
       change = asked();
       change.requests[slot] = next_request(int(slot));
     }

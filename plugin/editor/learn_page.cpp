@@ -2,6 +2,8 @@
 #include "plugin/editor/learn_page.h"
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
 
 #include "base/error.h"
 #include "plugin/editor/theme.h"
@@ -121,7 +123,6 @@ LearnPage::LearnPage(Processor& processor)
   keep_.onClick = [this] { keep(); };
   discard_.onClick = [this] { discard(); };
   close_.onClick = [this] { on_close(); };
-  learn_.setTooltip("Records both signals while you play, and learns meanwhile");
   signal_.setTooltip("Plays a test signal of a minute, at up to -1 dBFS, on the outputs, and records what comes back");
   stop_.setTooltip("Ends the recording; pressed again, the learning. The best model so far stays");
   keep_.setTooltip("Saves the model and its report into the library");
@@ -138,8 +139,16 @@ LearnPage::LearnPage(Processor& processor)
 
 LearnPage::~LearnPage() { processor_.learn_input().watch(false); }
 
+void LearnPage::offer(const juce::File& capture, const juce::String& description) {
+  open();
+  offered_ = capture;
+  offer_text_ = description;
+  show(processor_.learn_status());
+}
+
 void LearnPage::open() {
   problem_.clear();
+  offered_ = juce::File();
   setVisible(true);
   show(processor_.learn_status());
 }
@@ -151,7 +160,10 @@ void LearnPage::visibilityChanged() { processor_.learn_input().watch(isVisible()
 void LearnPage::begin(Processor::LearnFrom from) {
   problem_.clear();
   try {
-    processor_.start_learning(from);
+    if (const auto capture = std::exchange(offered_, juce::File()); capture != juce::File())
+      processor_.start_converting(capture);
+    else
+      processor_.start_learning(from);
   } catch (const Error& error) {
     problem_ = juce::String::fromUTF8(error.what());
   }
@@ -169,6 +181,7 @@ void LearnPage::keep() {
 }
 
 void LearnPage::discard() {
+  if (std::exchange(offered_, juce::File()) != juce::File()) return on_close();
   processor_.discard_learned();
   show(processor_.learn_status());
 }
@@ -182,12 +195,28 @@ void LearnPage::tick(float seconds) {
   show(processor_.learn_status());
 }
 
-void LearnPage::show(const LearnStatus& status) {
-  const LearnWords words =
+void LearnPage::show(const LearnStatus& now) {
+  const bool offers = offered_ != juce::File();
+  const LearnStatus status = offers ? LearnStatus{} : now;
+  LearnWords words =
       words_for(status, {processor_.is_live(), since_sound_s_ < kSilentAfterS, processor_.learn_input().has_return()});
+  if (offers) {
+    words.title = "Convert " + offered_.getFileName() + "?";
+    words.text = offer_text_ +
+                 "\nIt becomes a model of your library, in the background and in about a minute; what plays plays on.";
+    if (now.stage != Stage::idle) words.text << "\nWhat is being learned now, and was not kept, is discarded.";
+  }
+  learn_.setButtonText(offers ? "Convert" : "Learn");
+  learn_.setTooltip(offers ? "The capture plays a test signal, and the model learns from it"
+                           : "Records both signals while you play, and learns meanwhile");
   title_.setText(words.title, juce::dontSendNotification);
   std::vector<LearnRemark> remarks = status.stage == Stage::kept ? std::vector<LearnRemark>{} : status.remarks;
   if (problem_.isNotEmpty()) remarks.insert(remarks.begin(), {true, problem_.toStdString()});
+  if (const float gain_db = processor_.parameters().input_gain->get();
+      status.has_model && std::abs(gain_db) > 0.05f && status.stage != Stage::kept)
+    remarks.push_back({true, capture::sentence("the input gain is at %.1f dB: set it to 0 dB, or the model hears "
+                                               "another level than the device did",
+                                               double(gain_db))});
   if (status.round_trip_ms)
     remarks.push_back({false, capture::sentence("round trip %.2f ms, %.0f samples", *status.round_trip_ms,
                                                 *status.round_trip_ms * processor_.getSampleRate() / 1000)});
@@ -199,21 +228,22 @@ void LearnPage::show(const LearnStatus& status) {
 }
 
 void LearnPage::show_buttons(const LearnStatus& status, const LearnWords& words) {
+  const bool offers = offered_ != juce::File();
   const bool begins = status.stage == Stage::idle, ended = status.stage == Stage::kept || status.stage == Stage::failed;
   const bool works = !begins && !ended;
   stop_.setButtonText(words.stop);
-  discard_.setButtonText(ended ? "Close" : status.converts ? "Cancel" : "Discard");
+  discard_.setButtonText(ended ? "Close" : offers || status.converts ? "Cancel" : "Discard");
   discard_.setTooltip(ended             ? "Back to the beginning"
                       : status.converts ? "Ends the conversion; nothing is saved"
                                         : "Forgets what was learned; what played before plays again");
   const bool can_keep = works && status.has_model && !status.converts && status.stage != Stage::saving;
   if (can_keep && !keep_.isVisible() && name_.isEmpty()) name_.setText("My device", juce::dontSendNotification);
   learn_.setVisible(begins);
-  signal_.setVisible(begins && processor_.is_live());
+  signal_.setVisible(begins && !offers && processor_.is_live());
   stop_.setVisible(works && words.stop.isNotEmpty());
   keep_.setVisible(can_keep);
   name_.setVisible(can_keep);
-  discard_.setVisible(!begins && status.stage != Stage::saving);
+  discard_.setVisible((!begins || offers) && status.stage != Stage::saving);
   resized();
 }
 

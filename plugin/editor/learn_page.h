@@ -17,6 +17,7 @@ class LearnPage final : public juce::Component {
   ~LearnPage() override;
 
   void open();
+  void offer(const juce::File& capture, const juce::String& description);  // to convert it
   void close();
   void tick(float seconds);  // while it is visible
 
@@ -66,6 +67,8 @@ class LearnPage final : public juce::Component {
   juce::TextEditor name_;
   juce::TextButton learn_{"Learn"}, signal_{"Play test signal"}, stop_, keep_{"Keep"}, discard_{"Discard"};
   IconButton close_{Icon::close, "Close the Learn page", "Close (Escape); what goes on goes on"};
+  juce::File offered_;  // none: nothing is
+  juce::String offer_text_;
   juce::String problem_;  // of what was pressed last
   float since_status_s_ = 0, since_sound_s_ = 10;
 };

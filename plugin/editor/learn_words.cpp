@@ -17,7 +17,7 @@ LearnWords before_it_begins(const LearnConnection& connection) {
   if (connection.is_live) {
     words.text =
         "Input 1: your guitar, as it also goes into the device. Input 2: what comes out of the device.\n"
-        "Press Learn and play for a minute.\n"
+        "Unmute the input, press Learn and play for a minute.\n"
         "Or connect an output to the device and its return to an input, and let Coil play its test signal: loud, for "
         "a minute. Turn down amplifiers first.";
     return words;

@@ -316,7 +316,7 @@ capture::TrainingSettings Learning::training_settings() const {
   settings.shape.knobs = knobs_.size();
   settings.sample_rate_hz = model_rate_hz_;
   settings.aliasing_weight = quality_.aliasing_weight;
-  settings.threads = std::max<size_t>(1, usable_cores() - 1);
+  settings.threads = settings_.threads > 0 ? settings_.threads : std::max<size_t>(1, usable_cores() - 1);
   settings.frames = 1e6 * (settings_.million_frames > 0 ? settings_.million_frames : quality_.million_frames) *
                     (knobs_.empty() ? 1 : kKnobsTakeTimes);
   if (!prepared_all_) settings.slow_trial_frames = HUGE_VAL;

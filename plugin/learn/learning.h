@@ -29,6 +29,7 @@ struct LearnSettings {
   std::string quality = "standard";
   double wanted_s = 60;       // of sound, not of silence; then the recording ends by itself
   double million_frames = 0;  // to train on; 0: as the quality has it
+  size_t threads = 0;         // that train; 0: one for each core but that of the audio thread
   bool gives_way = true;      // its threads run where nobody else wants the processor
 };
 

@@ -2,14 +2,16 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
-#include <numeric>
+#include <memory>
+#include <span>
 #include <thread>
 
 #include "plugin/learn/learning.h"
 #include "plugin/learn/thread_priority.h"
 #include "plugin/processor.h"
 #include "tests/plugin/processor_calls.h"
+#include "tests/plugin/sessions.h"
+#include "tests/plugin/simulated_device.h"
 #include "tests/support/planes.h"
 #include "tests/support/temp_dir.h"
 
@@ -21,32 +23,7 @@ using plugin::Processor;
 using Stage = LearnStatus::Stage;
 
 constexpr double kRate = 48000;
-constexpr size_t kLatency = 333;
-
-// Decaying bursts, and what an overdrive makes of them: late, and upside down.
-struct Device {
-  test::Signal dry, wet;
-
-  explicit Device(size_t frames, uint32_t seed = 1, double late = kLatency) {
-    double phase = 0, step = 0, level = 0, low = 0, smooth = 0;
-    for (size_t t = 0; t < frames; ++t) {
-      const auto random = [&] { return double(seed = seed * 1664525u + 1013904223u) / 4294967296.0; };
-      if (t % 4000 == 0) step = 0.01 + 0.2 * random(), level = 0.1 + 0.4 * random();
-      phase += step, level *= 0.9997;
-      const double x = level * (std::sin(phase) + 0.6 * (random() - 0.5));
-      low += 0.01 * (x - low);
-      smooth += 0.4 * (std::tanh(4 * (x - low)) - smooth);
-      dry.push_back(float(x)), wet.push_back(float(-0.5 * smooth));
-    }
-    wet.insert(wet.begin(), size_t(late), 0.0f);
-    wet.resize(frames);
-  }
-  test::Signal without_delay() const {  // in the dry signal's polarity, as the model gives it
-    test::Signal sound(wet.begin() + kLatency, wet.end());
-    for (float& value : sound) value = -value;
-    return sound;
-  }
-};
+using test::Device, test::kLatency;
 
 plugin::LearnSettings quick() {
   plugin::LearnSettings settings;
@@ -149,7 +126,10 @@ TEST_CASE("a device is learned while it is played, heard as soon as it is better
   REQUIRE(reaches(processor, Stage::kept));
   CHECK(file.existsAsFile());
   CHECK(file.withFileExtension("html").existsAsFile());
-  CHECK(wait_long_for([&] { return processor.status(0).file == file && processor.status(0).name == "Test amp"; }));
+  CHECK(wait_long_for([&] {
+    return processor.status(0).file == file && processor.status(0).kind == plugin::SlotStatus::Kind::playing;
+  }));
+  CHECK(processor.status(0).name == "Test amp");
   processor.discard_learned();  // what was kept stays
   test::finish();
   CHECK(processor.status(0).name == "Test amp");
@@ -160,7 +140,8 @@ TEST_CASE("a device is learned while it is played, heard as soon as it is better
   test::load(again, 0, file);
   const test::Signal played = send(again, unheard.dry, nullptr);
   const size_t from = size_t(kRate) / 2;
-  CHECK(esr(std::span(played).subspan(from), std::span(unheard.without_delay()).subspan(from)) < 0.02);
+  const test::Signal expected = unheard.without_delay();
+  CHECK(esr(std::span(played).subspan(from), std::span(expected).subspan(from)) < 0.02);
   file.withFileExtension("html").deleteFile();
   file.deleteFile();
 }
@@ -209,9 +190,9 @@ TEST_CASE("a return with nothing of the device in it is said, and nothing is pub
   plugin::LearnSettings settings = quick();
   settings.wanted_s = 5;
   processor.learn_settings() = settings;
-  const auto [wet, said] = GENERATE_COPY(
-      table<test::Signal, std::string>({{test::Signal(device.dry.size()), "the return is silent"},
-                                        {test::noise(1, device.dry.size())[0], "has nothing of the dry signal"}}));
+  const bool is_silent = GENERATE(true, false);
+  const test::Signal wet = is_silent ? test::Signal(device.dry.size()) : test::noise(1, device.dry.size())[0];
+  const std::string said = is_silent ? "the return is silent" : "has nothing of the dry signal";
   processor.start_learning(Processor::LearnFrom::playing);
   send(processor, device.dry, &wet);
   REQUIRE(reaches(processor, Stage::failed));
@@ -221,54 +202,95 @@ TEST_CASE("a return with nothing of the device in it is said, and nothing is pub
   CHECK(processor.model(0) == nullptr);
 }
 
-TEST_CASE("a ring that is full loses whole blocks, counts them, and says where they are missing") {
-  plugin::SignalRing ring(100);
-  std::vector<float> numbers(1000);
-  std::iota(numbers.begin(), numbers.end(), 1.0f);
-  const auto write = [&](size_t at, size_t frames) {
-    ring.write({{&numbers[at], &numbers[at]}, {&numbers[at], nullptr}}, frames);
-  };
-  write(0, 60);
-  write(60, 60);   // no room
-  write(120, 10);  // would fit, but not behind what is missing
-  plugin::SignalPiece piece = ring.read();
-  REQUIRE(piece.dry.size() == 120);
-  CHECK(piece.dry[118] == 60);
-  CHECK(piece.wet[118] == 60);
-  CHECK(piece.wet[119] == 0);
-  CHECK(piece.lost_frames == 70);
-  write(130, 90);
-  piece = ring.read();
-  REQUIRE(piece.dry.size() == 180);
-  CHECK(piece.dry[0] == 131);
-  CHECK(piece.dry[178] == 220);
-  CHECK(piece.lost_frames == 0);
-  CHECK(ring.lost_frames() == 70);
+// As coil-live makes it.
+std::unique_ptr<Processor> live_processor() {
+  juce::AudioProcessor::setTypeOfNextNewPlugin(juce::AudioProcessor::wrapperType_Standalone);
+  auto processor = std::make_unique<Processor>();
+  juce::AudioProcessor::setTypeOfNextNewPlugin(juce::AudioProcessor::wrapperType_Undefined);
+  processor->disableNonMainBuses();
+  processor->prepareToPlay(kRate, 512);
+  processor->learn_settings() = quick();
+  return processor;
 }
 
-TEST_CASE("between two threads every frame of the ring comes once and in order, or is counted") {
-  plugin::SignalRing ring(256);
-  constexpr size_t kFrames = 200000, kBlock = 50;
-  std::thread writer([&] {
-    std::array<float, kBlock> block{};
-    for (size_t t = 0; t < kFrames; t += kBlock) {
-      std::iota(block.begin(), block.end(), float(t));
-      ring.write({{block.data(), block.data()}, {block.data(), block.data()}}, kBlock);
-    }
-  });
-  size_t next = 0, lost = 0;
-  bool in_order = true;
-  while (next < kFrames) {
-    const plugin::SignalPiece piece = ring.read();
-    for (size_t i = 0; i < piece.dry.size(); i += 2) {
-      in_order &= piece.dry[i] == float(next) && piece.wet[i + 1] == float(next);
-      ++next;
-    }
-    next += piece.lost_frames, lost += piece.lost_frames;
+TEST_CASE(
+    "coil-live takes the dry sound from input 1 and the return from input 2, and plays only the first meanwhile") {
+  const Device device(9 * size_t(kRate));
+  const auto processor = live_processor();
+  REQUIRE(processor->is_live());
+  juce::AudioBuffer<float> audio(2, 512);
+  juce::MidiBuffer midi;
+  const auto block = [&](size_t at) {
+    audio.copyFrom(0, 0, &device.dry[at], 512);
+    audio.copyFrom(1, 0, &device.wet[at], 512);
+    processor->processBlock(audio, midi);
+  };
+  block(0);
+  CHECK(audio.getSample(1, 511) == device.wet[511]);
+  processor->start_learning(Processor::LearnFrom::playing);
+  for (size_t at = 0; at + 512 <= device.dry.size(); at += 512) {
+    block(at);
+    if (at == 512 * 20) CHECK(audio.getSample(1, 511) == device.dry[at + 511]);
+    if (at % (1 << 17) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(60));
   }
-  writer.join();
-  CHECK(in_order);
-  CHECK(ring.lost_frames() == lost);
+  REQUIRE(reaches(*processor, Stage::done));
+  CHECK(processor->learn_status().esr < 0.01);
+}
+
+TEST_CASE("coil-live plays the test signal through a device, measures the round trip and learns it") {
+  constexpr size_t kOnTheWay = 1024 + 37;
+  const auto processor = live_processor();
+  processor->start_learning(Processor::LearnFrom::test_signal);
+  std::vector<float> way(kOnTheWay);
+  juce::AudioBuffer<float> audio(2, 512);
+  juce::MidiBuffer midi;
+  double smooth = 0;
+  float loudest = 0;
+  for (size_t at = 0; at < 13 * size_t(kRate); at += 512) {
+    audio.clear();
+    audio.copyFrom(1, 0, way.data(), 512);  // on the second input; the first is empty
+    processor->processBlock(audio, midi);
+    way.erase(way.begin(), way.begin() + 512);
+    for (int t = 0; t < 512; ++t) {
+      const float sent = audio.getSample(0, t);
+      loudest = std::max(loudest, std::fabs(sent));
+      smooth += 0.7 * (std::tanh(3 * double(sent)) - smooth);
+      way.push_back(float(0.4 * smooth));
+    }
+    if (at % (1 << 17) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  }
+  CHECK(loudest > 0.4f);
+  processor->stop_learning();
+  REQUIRE(reaches(*processor, Stage::done));
+  const LearnStatus status = processor->learn_status();
+  CHECK(status.plays_signal);
+  REQUIRE(status.round_trip_ms);
+  CHECK(*status.round_trip_ms == Approx(1000.0 * kOnTheWay / kRate).margin(0.05));
+  CHECK(status.esr < 0.03);
+  audio.clear();
+  processor->processBlock(audio, midi);
+  CHECK(audio.getMagnitude(0, 512) < 1e-3f);  // nothing is played any more
+}
+
+TEST_CASE("a capture of another program becomes a model in the background, in the library and in the slot") {
+  Processor processor;
+  processor.prepareToPlay(kRate, 512);
+  plugin::LearnSettings settings = quick();
+  settings.million_frames = 4;
+  processor.learn_settings() = settings;
+  processor.start_converting(juce::File(COIL_CAPTURE_TESTS_DIR "/teachers/lstm.nam"));
+  CHECK(processor.learn_status().converts);
+  REQUIRE(reaches(processor, Stage::kept));
+  REQUIRE(wait_long_for([&] { return processor.model(0) != nullptr; }));
+  CHECK(processor.status(0).name == "lstm");
+  const juce::File file = processor.status(0).file;
+  CHECK(file == processor.library().user_folder().getChildFile("learned/lstm.safetensors"));
+  CHECK_FALSE(processor.model(0)->card().licence.empty());
+  file.getParentDirectory().deleteRecursively();
+
+  processor.start_converting(juce::File("/nowhere/amp.nam"));
+  REQUIRE(reaches(processor, Stage::failed));
+  CHECK(processor.learn_status().message.find("'/nowhere/amp.nam' cannot be opened") != std::string::npos);
 }
 
 }  // namespace
