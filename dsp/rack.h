@@ -121,8 +121,8 @@ class Rack final : public AudioProcessor {
   size_t observe(std::span<ssm::LayerActivity> out) const noexcept;
 
   // All since prepare(). [any thread]
-  uint64_t input_faults() const noexcept { return input_faults_; }  // samples that counted as 0
-  uint64_t restarts() const noexcept { return restarts_; }          // of models, as ssm::Stream counts them
+  uint64_t input_faults() const noexcept { return input_faults_; }   // samples that counted as 0
+  uint64_t restarts() const noexcept override { return restarts_; }  // of models, as ssm::Stream counts them
   uint64_t model_frames() const noexcept {
     return model_frames_;
   }  // that models have run: it stands still while they sleep
