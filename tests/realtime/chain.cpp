@@ -4,11 +4,10 @@
 #include <memory>
 #include <vector>
 
-#include "dsp/cabinet.h"
 #include "dsp/chain.h"
 #include "dsp/equaliser.h"
-#include "dsp/level_stages.h"
 #include "dsp/model_processor.h"
+#include "tests/realtime/chains.h"
 #include "tests/realtime/forbidden_calls.h"
 #include "tests/realtime/networks.h"
 #include "tests/realtime/system_calls.h"
@@ -39,7 +38,7 @@ class Host {
       dsp::EqualiserSettings settings;
       settings.bands[static_cast<size_t>(moves_ % 4)].gain_db = static_cast<float>(moves_ % 20) - 10;
       settings.low_cut_hz = moves_ % 3 ? 0.0f : 100.0f;
-      static_cast<dsp::Equaliser&>(chain_.processor(4)).set(settings);
+      static_cast<dsp::Equaliser&>(chain_.processor(2)).set(settings);
       ++moves_;
     }
   }
@@ -48,16 +47,9 @@ class Host {
 
  private:
   static std::vector<dsp::Stage> stages() {
-    test::Random random(2);
-    const auto response =
-        std::make_shared<const dsp::ImpulseResponse>(dsp::ImpulseResponse{{test::random_signal(9000, random)}, 48000});
     const auto model = ssm::Model::load(ssm::Checkpoint::open(COIL_PRESETS_DIR "/green_overdrive.safetensors"));
-    std::vector<dsp::Stage> stages;
-    stages.push_back({"gain", std::make_unique<dsp::GainStage>(3.0f)});
-    stages.push_back({"gate", std::make_unique<dsp::GateStage>(-50.0f)});
+    std::vector<dsp::Stage> stages = test::stages_without_latency(9000);
     stages.push_back({"model", std::make_unique<dsp::ModelProcessor>(model)});
-    stages.push_back({"cabinet", std::make_unique<dsp::Cabinet>(dsp::CabinetSettings{{{response}}})});
-    stages.push_back({"equaliser", std::make_unique<dsp::Equaliser>()});
     return stages;
   }
 
