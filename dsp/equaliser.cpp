@@ -11,7 +11,6 @@
 namespace coil::dsp {
 namespace {
 
-constexpr int kPiece = 32;                   // frames between two moves of the coefficients
 constexpr float kButterworth = 1.41421356f;  // damping without a peak
 
 float tangent(float hz, double sample_rate_hz) {
@@ -91,8 +90,8 @@ void Equaliser::set(const EqualiserSettings& settings) noexcept {
 }
 
 // In a straight line to where they are wanted.
-void Equaliser::move(int frames) noexcept {
-  const float part = frames >= frames_to_move_ ? 1 : static_cast<float>(frames) / static_cast<float>(frames_to_move_);
+void Equaliser::move() noexcept {
+  const float part = 1 / static_cast<float>(frames_to_move_);
   for (size_t i = 0; i < now_.size(); ++i) {
     Coefficients& now = now_[i];
     const Coefficients& wanted = wanted_[i];
@@ -104,7 +103,7 @@ void Equaliser::move(int frames) noexcept {
          {&Coefficients::g, &Coefficients::k, &Coefficients::m0, &Coefficients::m1, &Coefficients::m2})
       now.*member += part * (wanted.*member - now.*member);
   }
-  frames_to_move_ = std::max(0, frames_to_move_ - frames);
+  --frames_to_move_;
 }
 
 void Equaliser::filter(const Coefficients& c, Memory& memory, std::span<float> samples) noexcept {
@@ -124,8 +123,9 @@ void Equaliser::filter(const Coefficients& c, Memory& memory, std::span<float> s
 void Equaliser::process(AudioBlock block) noexcept {
   for (int begin = 0; begin < block.frames;) {
     const int left = block.frames - begin;
-    const int frames = frames_to_move_ > 0 ? std::min(left, kPiece) : left;
-    if (frames_to_move_ > 0) move(frames);
+    // Frame by frame while they move: steps of the coefficients would be heard.
+    const int frames = frames_to_move_ > 0 ? 1 : left;
+    if (frames_to_move_ > 0) move();
     for (int c = 0; c < block.channel_count; ++c) {
       const std::span<float> samples =
           block.channel(c).subspan(static_cast<size_t>(begin), static_cast<size_t>(frames));

@@ -65,7 +65,7 @@ class Equaliser final : public AudioProcessor {
     float band = 0, low = 0;
   };
 
-  void move(int frames) noexcept;
+  void move() noexcept;
   static void filter(const Coefficients& c, Memory& memory, std::span<float> samples) noexcept;
 
   EqualiserSettings settings_;

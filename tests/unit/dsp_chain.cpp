@@ -123,7 +123,8 @@ TEST_CASE("a cabinet sounds the same at every rate") {
           sum += std::polar(static_cast<double>(h[i]), -2 * std::numbers::pi * hz * static_cast<double>(i) / rate);
         return std::abs(sum);
       };
-      CHECK(gain(taps[0], rate_hz) == Approx(gain(ring(48000), 48000)).epsilon(0.002));
+      // what a band-limited response has before its first sample is not there
+      CHECK(gain(taps[0], rate_hz) == Approx(gain(ring(48000), 48000)).margin(1e-5).epsilon(0.002));
     }
   }
 }
