@@ -14,7 +14,7 @@
 #include "cli/models.h"
 #include "cli/process/process_file.h"
 #include "cli/progress.h"
-#include "cli/rig_file.h"
+#include "cli/process/rig_file.h"
 #include "cli/text.h"
 #include "dsp/model_processor.h"
 #include "base/error.h"

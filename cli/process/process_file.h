@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "cli/progress.h"
-#include "cli/rig_file.h"
+#include "cli/process/rig_file.h"
 #include "cli/sound/sound_format.h"
 #include "cli/sound/sound_reader.h"
 #include "dsp/offline_processor.h"

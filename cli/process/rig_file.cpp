@@ -1,5 +1,5 @@
 // RigFile: reading, and a store of what was read.
-#include "cli/rig_file.h"
+#include "cli/process/rig_file.h"
 
 #include <xxhash.h>
 
