@@ -43,8 +43,11 @@ void LearnPage::Text::paint(juce::Graphics& g) {
     layout.createLayout(string, width);
     return layout;
   };
-  const auto main = layout_of(text_, theme::kText, theme::kTextNormal, area.getWidth());
-  main.draw(g, area.removeFromTop(main.getHeight()));
+  for (const auto& paragraph : juce::StringArray::fromLines(text_)) {
+    const auto layout = layout_of(paragraph, theme::kText, theme::kTextNormal, area.getWidth());
+    layout.draw(g, area.removeFromTop(layout.getHeight()));
+    area.removeFromTop(4);
+  }
   area.removeFromTop(theme::kGap);
   for (size_t i = 0; i < remarks_.size(); ++i) {
     const LearnRemark& remark = remarks_[i];
@@ -210,7 +213,8 @@ void LearnPage::show(const LearnStatus& now) {
   learn_.setTooltip(offers ? "The capture plays a test signal, and the model learns from it"
                            : "Records both signals while you play, and learns meanwhile");
   title_.setText(words.title, juce::dontSendNotification);
-  std::vector<LearnRemark> remarks = status.stage == Stage::kept ? std::vector<LearnRemark>{} : status.remarks;
+  std::vector<LearnRemark> remarks = status.remarks;
+  std::erase_if(remarks, [&](const LearnRemark& remark) { return remark.text == status.message; });
   if (problem_.isNotEmpty()) remarks.insert(remarks.begin(), {true, problem_.toStdString()});
   if (const float gain_db = processor_.parameters().input_gain->get();
       status.has_model && std::abs(gain_db) > 0.05f && status.stage != Stage::kept)
@@ -218,12 +222,17 @@ void LearnPage::show(const LearnStatus& now) {
                                                "another level than the device did",
                                                double(gain_db))});
   if (status.round_trip_ms)
-    remarks.push_back({false, capture::sentence("round trip %.2f ms, %.0f samples", *status.round_trip_ms,
+    remarks.push_back({false, capture::sentence("round trip of about %.1f ms, %.0f samples", *status.round_trip_ms,
                                                 *status.round_trip_ms * processor_.getSampleRate() / 1000)});
+  converts_ = offers || status.converts;
   text_.show(words.text, remarks);
   error_.setText(status.has_model ? "Error " + error_text(status.esr) : juce::String(), juce::dontSendNotification);
   curve_.show(status.curve, status.esr_of_nothing);
   progress_.show(words.progress, words.progress_text);
+  for (juce::Component* child : std::initializer_list<juce::Component*>{&dry_, &wet_, &dry_name_, &wet_name_})
+    child->setVisible(!converts_);
+  error_.setVisible(!offers);
+  curve_.setVisible(!offers);
   show_buttons(status, words);
 }
 
@@ -280,11 +289,13 @@ void LearnPage::resized() {
   area.removeFromBottom(theme::kGap);
 
   for (auto [meter, name] : {std::pair(&dry_, &dry_name_), std::pair(&wet_, &wet_name_)}) {
+    if (converts_) continue;
     auto column = area.removeFromLeft(kMeterWidth);
     name->setBounds(column.removeFromBottom(16));
     meter->setBounds(column.withSizeKeepingCentre(20, column.getHeight()));
   }
-  area.removeFromLeft(theme::kPad);
+  if (!converts_) area.removeFromLeft(theme::kPad);
+  if (!curve_.isVisible()) return text_.setBounds(area);
   auto right = area.removeFromRight(juce::roundToInt(static_cast<float>(area.getWidth()) * kCurve));
   area.removeFromRight(theme::kPad);
   text_.setBounds(area);

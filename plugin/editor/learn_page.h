@@ -69,7 +69,8 @@ class LearnPage final : public juce::Component {
   IconButton close_{Icon::close, "Close the Learn page", "Close (Escape); what goes on goes on"};
   juce::File offered_;  // none: nothing is
   juce::String offer_text_;
-  juce::String problem_;  // of what was pressed last
+  bool converts_ = false;  // a capture of another program: nothing comes in
+  juce::String problem_;   // of what was pressed last
   float since_status_s_ = 0, since_sound_s_ = 10;
 };
 

@@ -16,21 +16,30 @@ LearnWords before_it_begins(const LearnConnection& connection) {
   words.title = "Learn a device";
   if (connection.is_live) {
     words.text =
-        "Input 1: your guitar, as it also goes into the device. Input 2: what comes out of the device.\n"
-        "Unmute the input, press Learn and play for a minute.\n"
+        "1. Plug your guitar into input 1, as it also goes into the device.\n"
+        "2. Plug the device's output into input 2, and unmute the input.\n"
+        "3. Press Learn and play for a minute.\n"
         "Or connect an output to the device and its return to an input, and let Coil play its test signal: loud, for "
         "a minute. Turn down amplifiers first.";
     return words;
   }
   words.text =
-      "This track: the dry sound, as it also goes into the device. Side chain of this plugin: what comes back from the "
-      "device.\n"
-      "Press Learn and play for a minute.";
+      "1. Send the dry sound into this track, as it also goes into the device.\n"
+      "2. Send what comes back from the device into this plugin's side chain.\n"
+      "3. Press Learn and play for a minute.";
   if (!connection.sound_runs)
     words.text << "\nNo sound arrives yet: start the host's playback or monitoring.";
   else if (!connection.has_return)
     words.text << "\nThe side chain is not connected yet: route the device's return to it in the host.";
   return words;
+}
+
+// Nothing was learned for a while, though there is something to learn from.
+bool waits_for_processor(const LearnStatus& status) {
+  constexpr double kLongS = 8, kEnoughS = 5;
+  const double last_s = status.curve.empty() ? kEnoughS : status.curve.back().seconds;
+  const bool works = status.stage == Stage::gathering || status.stage == Stage::learning;
+  return works && !status.converts && status.sounding_s > kEnoughS && status.elapsed_s - last_s > kLongS;
 }
 
 LearnWords while_it_gathers(const LearnStatus& status) {
@@ -57,9 +66,7 @@ LearnWords while_it_gathers(const LearnStatus& status) {
   return words;
 }
 
-}  // namespace
-
-LearnWords words_for(const LearnStatus& status, const LearnConnection& connection) {
+LearnWords words_of_stage(const LearnStatus& status, const LearnConnection& connection) {
   LearnWords words;
   switch (status.stage) {
     case Stage::idle:
@@ -99,6 +106,15 @@ LearnWords words_for(const LearnStatus& status, const LearnConnection& connectio
   return words;
 }
 
+}  // namespace
+
+LearnWords words_for(const LearnStatus& status, const LearnConnection& connection) {
+  LearnWords words = words_of_stage(status, connection);
+  if (waits_for_processor(status))
+    words.text << "\nThe processor is busy: learning waits for time that nothing else needs.";
+  return words;
+}
+
 juce::String error_text(double esr) {
   const double percent = 100 * esr;
   const int digits = std::clamp(1 - static_cast<int>(std::floor(std::log10(std::max(percent, 1e-6)))), 0, 5);
@@ -106,8 +122,8 @@ juce::String error_text(double esr) {
                               : esr < 0.01 ? "close to the device"
                               : esr < 0.1  ? "like the device"
                                            : "still rough";
-  return juce::String(percent, digits) + " % (" + juce::String(10 * std::log10(std::max(esr, 1e-12)), 0) +
-         " dB): " + verdict;
+  return juce::String(percent, digits) + " % (" +
+         juce::String(juce::roundToInt(10 * std::log10(std::max(esr, 1e-12)))) + " dB): " + verdict;
 }
 
 }  // namespace coil::plugin

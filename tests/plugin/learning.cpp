@@ -29,7 +29,7 @@ plugin::LearnSettings quick() {
   plugin::LearnSettings settings;
   settings.quality = "lite";
   settings.wanted_s = 8;
-  settings.million_frames = 12;
+  settings.million_frames = 8;
   settings.gives_way = false;  // the tests' machine is busy
   return settings;
 }
