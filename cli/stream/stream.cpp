@@ -15,7 +15,7 @@
 #include "cli/stream/stream_monitor.h"
 #include "cli/stream/stream_plot.h"
 #include "cli/text.h"
-#include "sensor/engine.h"
+#include "sensor/run.h"
 #include "sensor/formats/timestamp.h"
 #include "sensor/scoring/forecast.h"
 #include "sensor/log.h"
@@ -84,7 +84,7 @@ void print_summary(const sensor::Counters& counters) {
 }
 
 // Where the source goes on, if it can.
-void go_on(const StreamOptions& options, const sensor::Engine& engine, sensor::Link& source, const sensor::Log& log) {
+void go_on(const StreamOptions& options, const sensor::Engine& engine, sensor::Source& source, const sensor::Log& log) {
   const bool is_followed = !options.links.follow.empty();
   if (!options.engine.resume) return;
   if (source.place_after(0).empty() && !is_followed) {
@@ -137,25 +137,24 @@ int watch(StreamOptions options, const sensor::Log& log) {
     const size_t series = std::max<size_t>(1, options.memory_mb * 1'000'000 / sensor::Engine::bytes_per_series(*model));
     options.engine.max_series = options.engine.max_series == 0 ? series : std::min(series, options.engine.max_series);
   }
-  if (!options.plot.empty()) options.engine.output_format = "ndjson";
   Links links;
   sensor::RareWarnings warnings(log);
   sensor::Engine engine(model, options.engine, [&](const sensor::Message& message, const std::string& what) {
-    warnings.write(links.first ? links.source().describe(message) : "the state", what);
+    warnings.write(links.source ? links.source->describe(message) : "the state", what);
   });
   links = open_links(options.links, options.engine, log);
-  go_on(options, engine, links.source(), log);
+  go_on(options, engine, *links.source, log);
   StreamPlot* plot = nullptr;
   if (!options.plot.empty()) {
     const std::string& input = options.links.follow.empty() ? options.links.input : options.links.follow.front();
     const std::string title = input == "-" ? "coil stream" : std::filesystem::path(input).stem().string();
-    auto sink = std::make_unique<StreamPlot>(StreamPlotOptions{options.engine.schema.keys, options.engine.schema.time,
-                                                               options.engine.prefix, options.engine.threshold, title});
+    const auto sink =
+        std::make_shared<StreamPlot>(StreamPlotOptions{options.engine.schema.keys, options.engine.threshold, title});
     plot = sink.get();
-    links.second = std::move(sink);
+    links.sink = sink;
   }
   if (options.metrics.empty()) {
-    sensor::run(engine, links.source(), links.sink(), pace, interrupted);
+    sensor::run(engine, *links.source, *links.sink, pace, interrupted);
   } else {
     StreamMonitor monitor(options.metrics, engine, links, log);
     sensor::run(engine, monitor.source(), monitor.sink(), pace, interrupted);
