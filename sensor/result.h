@@ -24,7 +24,7 @@ struct ValueResult {
   std::string_view name;  // of the field
   double value = 0;       // finite; without meaning where it is missing
   bool is_missing = false;
-  Expected expected;                  // what was forecast for this record one record before, or over a gap
+  Expected expected{};                // what was forecast for this record one record before, or over a gap
   double score = 0;                   // of this value alone, 0 to 1
   std::span<const Expected> ahead{};  // of each horizon that was asked for; empty: the record was not scored
 };
