@@ -23,7 +23,7 @@
 #include "sensor/shard.h"
 #include "sensor/state/state_file.h"
 #include "sensor/worker_pool.h"
-#include "ssm/model.h"
+#include "ssm/run/model.h"
 
 namespace coil::sensor {
 

@@ -8,7 +8,7 @@
 #include "sensor/counters.h"
 #include "sensor/engine_options.h"
 #include "sensor/pending_record.h"
-#include "ssm/stream_batch.h"
+#include "ssm/run/stream_batch.h"
 
 namespace coil::sensor {
 

@@ -12,7 +12,7 @@
 #include "sensor/counters.h"
 #include "sensor/sensor.h"
 #include "sensor/state/state_file.h"
-#include "ssm/stream_batch.h"
+#include "ssm/run/stream_batch.h"
 
 namespace coil::sensor {
 
