@@ -5,7 +5,7 @@
 #include <array>
 #include <utility>
 
-#include "sensor/shard.h"
+#include "sensor/engine/shard.h"
 
 namespace coil::sensor {
 namespace {

@@ -16,13 +16,13 @@
 #include "sensor/formats/added_names.h"
 #include "sensor/formats/format.h"
 #include "sensor/formats/file_cutters.h"
-#include "sensor/counters.h"
-#include "sensor/engine_options.h"
+#include "sensor/engine/counters.h"
+#include "sensor/engine/engine_options.h"
 #include "sensor/links/sink.h"
 #include "sensor/links/source.h"
-#include "sensor/shard.h"
+#include "sensor/engine/shard.h"
 #include "sensor/state/state_file.h"
-#include "sensor/worker_pool.h"
+#include "sensor/engine/worker_pool.h"
 #include "ssm/run/model.h"
 
 namespace coil::sensor {

@@ -9,7 +9,7 @@
 #include "sensor/engine.h"
 #include "sensor/links/sink.h"
 #include "sensor/links/source.h"
-#include "sensor/log.h"
+#include "sensor/service/log.h"
 
 namespace CLI {
 class App;

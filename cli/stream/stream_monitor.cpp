@@ -7,7 +7,7 @@
 #include "cli/failure.h"
 #include "base/error.h"
 #ifdef COIL_METRICS
-#include "sensor/metrics_server.h"
+#include "sensor/service/metrics_server.h"
 #endif
 
 namespace coil::cli {

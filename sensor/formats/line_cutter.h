@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "sensor/message.h"
+#include "sensor/records/message.h"
 
 namespace coil::sensor {
 

@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include "sensor/record.h"
+#include "sensor/records/record.h"
 
 namespace coil::sensor {
 namespace {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "sensor/formats/format.h"
-#include "sensor/message.h"
+#include "sensor/records/message.h"
 
 namespace coil::sensor {
 

@@ -13,7 +13,7 @@
 #include "sensor/links/file_search.h"
 #include "sensor/links/growing_file.h"
 #include "sensor/links/source.h"
-#include "sensor/log.h"
+#include "sensor/service/log.h"
 
 namespace coil::sensor {
 

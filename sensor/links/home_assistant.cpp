@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "sensor/formats/encoder.h"
+#include "sensor/results/encoder.h"
 
 namespace coil::sensor {
 namespace {

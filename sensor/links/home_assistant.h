@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "sensor/result.h"
+#include "sensor/results/result.h"
 
 namespace coil::sensor {
 

@@ -11,7 +11,7 @@
 
 #include "sensor/links/sink.h"
 #include "sensor/links/source.h"
-#include "sensor/log.h"
+#include "sensor/service/log.h"
 
 struct rd_kafka_conf_s;
 struct rd_kafka_s;

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "sensor/result.h"
+#include "sensor/results/result.h"
 
 namespace coil::sensor {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "sensor/message.h"
+#include "sensor/records/message.h"
 
 namespace coil::sensor {
 

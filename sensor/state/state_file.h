@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "sensor/message.h"
+#include "sensor/records/message.h"
 #include "sensor/state/bytes.h"
 
 namespace coil::sensor {

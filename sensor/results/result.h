@@ -8,8 +8,8 @@
 
 #include "sensor/formats/added_names.h"
 #include "sensor/formats/schema.h"
-#include "sensor/message.h"
-#include "sensor/record.h"
+#include "sensor/records/message.h"
+#include "sensor/records/record.h"
 
 namespace coil::sensor {
 

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "sensor/formats/schema.h"
-#include "sensor/result.h"
+#include "sensor/results/result.h"
 #include "sensor/scoring/detector.h"
-#include "sensor/sensor.h"
+#include "sensor/engine/sensor.h"
 
 namespace coil::sensor {
 

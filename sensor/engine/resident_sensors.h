@@ -9,8 +9,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "sensor/counters.h"
-#include "sensor/sensor.h"
+#include "sensor/engine/counters.h"
+#include "sensor/engine/sensor.h"
 #include "sensor/state/state_file.h"
 #include "ssm/run/stream_batch.h"
 

@@ -15,7 +15,7 @@
 #include "sensor/scoring/forecast.h"
 #include "sensor/scoring/gap_forecast.h"
 #include "sensor/scoring/normaliser.h"
-#include "sensor/message.h"
+#include "sensor/records/message.h"
 
 namespace coil::sensor {
 

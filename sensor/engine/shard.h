@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "sensor/formats/encoder.h"
-#include "sensor/scoring/planner.h"
-#include "sensor/scoring/scorer.h"
-#include "sensor/state/resident_sensors.h"
+#include "sensor/results/encoder.h"
+#include "sensor/engine/planner.h"
+#include "sensor/engine/scorer.h"
+#include "sensor/engine/resident_sensors.h"
 
 namespace coil::sensor {
 

@@ -1,5 +1,5 @@
 // The order of the work: plan all records, score what waits, conclude record by record, make room.
-#include "sensor/shard.h"
+#include "sensor/engine/shard.h"
 
 #include <nlohmann/json.hpp>
 

@@ -1,5 +1,5 @@
 // Sensors as bytes and back, and the list by which those that were idle longest leave memory.
-#include "sensor/state/resident_sensors.h"
+#include "sensor/engine/resident_sensors.h"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // The words of results.
-#include "sensor/result.h"
+#include "sensor/results/result.h"
 
 #include <algorithm>
 

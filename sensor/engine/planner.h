@@ -4,11 +4,11 @@
 #include <memory>
 #include <vector>
 
-#include "sensor/counters.h"
-#include "sensor/engine_options.h"
+#include "sensor/engine/counters.h"
+#include "sensor/engine/engine_options.h"
 #include "sensor/formats/format.h"
-#include "sensor/pending_record.h"
-#include "sensor/state/resident_sensors.h"
+#include "sensor/engine/pending_record.h"
+#include "sensor/engine/resident_sensors.h"
 
 namespace coil::sensor {
 

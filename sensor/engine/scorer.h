@@ -5,9 +5,9 @@
 #include <span>
 #include <vector>
 
-#include "sensor/counters.h"
-#include "sensor/engine_options.h"
-#include "sensor/pending_record.h"
+#include "sensor/engine/counters.h"
+#include "sensor/engine/engine_options.h"
+#include "sensor/engine/pending_record.h"
 #include "ssm/run/stream_batch.h"
 
 namespace coil::sensor {

@@ -1,5 +1,5 @@
 // Names are made once for each value field; a record then only points to them.
-#include "sensor/formats/encoder.h"
+#include "sensor/results/encoder.h"
 
 #include <algorithm>
 #include <array>
@@ -25,11 +25,11 @@ struct Encoder::Names {
   };
   std::vector<Ahead> ahead;
 
-  Names(const EngineOptions& options, std::string_view of) : field(of), expected(expected_name(options.prefix, of)) {
-    const std::string base = options.prefix + field + "_";
+  Names(const AddedFields& fields, std::string_view of) : field(of), expected(expected_name(fields.prefix, of)) {
+    const std::string base = fields.prefix + field + "_";
     low = base + "low", high = base + "high", score = base + "score";
-    for (const size_t horizon : options.horizons) {
-      const std::string at = forecast_name(options.prefix, field, horizon);
+    for (const size_t horizon : fields.horizons) {
+      const std::string at = forecast_name(fields.prefix, field, horizon);
       ahead.push_back({at, at + "_low", at + "_high"});
     }
   }
@@ -50,18 +50,18 @@ std::string forecast_name(std::string_view prefix, std::string_view value, size_
   return std::string(prefix).append(value).append("_forecast_").append(std::to_string(horizon));
 }
 
-std::vector<std::string> added_names(const EngineOptions& options, std::span<const std::string_view> values) {
+std::vector<std::string> added_names(const AddedFields& fields, std::span<const std::string_view> values) {
   std::vector<std::string> names;
   for (const std::string_view value : values) {
-    const std::string base = options.prefix + std::string(value) + "_";
+    const std::string base = fields.prefix + std::string(value) + "_";
     for (const char* what : {"expected", "low", "high"}) names.push_back(base + what);
     if (values.size() > 1) names.push_back(base + "score");
-    for (const size_t horizon : options.horizons) {
+    for (const size_t horizon : fields.horizons) {
       for (const char* what : {"", "_low", "_high"})
-        names.push_back(forecast_name(options.prefix, value, horizon) + what);
+        names.push_back(forecast_name(fields.prefix, value, horizon) + what);
     }
   }
-  for (const char* what : {"score", "status", "episode"}) names.push_back(options.prefix + what);
+  for (const char* what : {"score", "status", "episode"}) names.push_back(fields.prefix + what);
   return names;
 }
 
@@ -76,11 +76,11 @@ void take_time_out(Record& record, Selection& selection) {
   selection.time_field = selection.clock_field = nullptr;
 }
 
-Encoder::Encoder(const EngineOptions& options)
-    : options_(options),
-      score_name_(options.prefix + "score"),
-      status_name_(options.prefix + "status"),
-      episode_name_(options.prefix + "episode") {}
+Encoder::Encoder(const AddedFields& fields)
+    : fields_(fields),
+      score_name_(fields.prefix + "score"),
+      status_name_(fields.prefix + "status"),
+      episode_name_(fields.prefix + "episode") {}
 Encoder::~Encoder() = default;
 
 const Encoder::Names& Encoder::names(size_t place, std::string_view field) {
@@ -88,7 +88,7 @@ const Encoder::Names& Encoder::names(size_t place, std::string_view field) {
   const Names*& last = last_names_[place];
   if (last && last->field == field) return *last;
   std::unique_ptr<Names>& names = names_[std::string(field)];
-  if (!names) names = std::make_unique<Names>(options_, field);
+  if (!names) names = std::make_unique<Names>(fields_, field);
   return *(last = names.get());
 }
 

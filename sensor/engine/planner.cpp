@@ -1,5 +1,5 @@
 // Late records and those of the future are no steps of their series; what is planned is scored in the order of times.
-#include "sensor/scoring/planner.h"
+#include "sensor/engine/planner.h"
 
 #include <xxhash.h>
 

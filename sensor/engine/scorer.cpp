@@ -1,5 +1,5 @@
 // What waits for a series is one stretch of time: its model's state is read and written once for it.
-#include "sensor/scoring/scorer.h"
+#include "sensor/engine/scorer.h"
 
 #include <algorithm>
 #include <cmath>
