@@ -71,12 +71,8 @@ struct FollowedFiles::File : GrowingFile {
   bool must_look = false;                               // it could not be read
   bool must_end = false;                                // its last line is taken as it is
   bool is_due = false;                                  // is in due_
-<<<<<<< HEAD
   bool is_in_batch = false;                             // taken_ has marks of it
-=======
-  bool is_in_batch = false;                             // steps_ has marks of it
   bool is_unpacked = false;                             // what is open is a copy of what gzip compressed
->>>>>>> main
   std::set<std::pair<FileIdentity, int64_t>> unpacked;  // compressed files that were searched for it, with their sizes
   Clock::time_point grew_at{};
 };
