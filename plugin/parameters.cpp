@@ -50,6 +50,33 @@ juce::AudioParameterFloatAttributes decibels() {
       [](float value, int) { return number_text(value, 10); });
 }
 
+// Equal ratios take equal ways. Rounded, so that a value survives the way to 0 to 1 and back.
+juce::NormalisableRange<float> log_range(float min, float max, double digits_behind_point) {
+  const double step = std::pow(10.0, -digits_behind_point);
+  const auto rounded = [step](double value) { return float(std::round(value / step) * step); };
+  return {min, max,
+          [rounded](float min, float max, float part) {
+            return std::clamp(rounded(min * std::pow(double(max) / min, double(part))), min, max);
+          },
+          [](float min, float max, float value) {
+            return float(std::clamp(std::log(double(value) / min) / std::log(double(max) / min), 0.0, 1.0));
+          },
+          [rounded](float min, float max, float value) { return std::clamp(rounded(value), min, max); }};
+}
+
+// `off`: the value at which a cut does nothing; 0: there is none.
+juce::AudioParameterFloatAttributes hertz(float off = 0) {
+  return juce::AudioParameterFloatAttributes()
+      .withLabel("Hz")
+      .withStringFromValueFunction([off](float value, int) {
+        return value == off ? juce::String("off") : juce::String(value, value < 100 ? 1 : 0);
+      })
+      .withValueFromStringFunction([off](const juce::String& text) {
+        const double number = number_in(text).value_or(double(off));
+        return float(text.containsIgnoreCase("k") ? number * 1000 : number);
+      });
+}
+
 }  // namespace
 
 ControlParameter::ControlParameter(int index)
@@ -130,6 +157,56 @@ Parameters::Parameters(juce::AudioProcessor& processor) {
   channels = add(new juce::AudioParameterChoice(id("channels"), "Channels", {"each", "left", "right", "sum"}, 0));
   bypass = add(new juce::AudioParameterBool(id("bypass"), "Bypass", false));
   for (int i = 0; i < dsp::kMaxRackControls; ++i) processor.addParameter(controls[size_t(i)] = new ControlParameter(i));
+  add_cabinet_and_equaliser(processor);
+}
+
+void Parameters::add_cabinet_and_equaliser(juce::AudioProcessor& processor) {
+  first_of_cabinet_ = chain_.size();
+  const auto add = [&](auto* parameter) {
+    processor.addParameter(parameter);
+    chain_.push_back(parameter);
+    return parameter;
+  };
+  using Float = juce::AudioParameterFloat;
+  cabinet_on = add(new juce::AudioParameterBool(id("cabinet"), "Cabinet", true));
+  equaliser_on = add(new juce::AudioParameterBool(id("equaliser"), "Equaliser", true));
+  const dsp::EqualiserSettings flat;
+  const char* const names[] = {"Low shelf", "Low mid", "High mid", "High shelf"};
+  for (size_t i = 0; i < bands.size(); ++i) {
+    const juce::String name = names[i];
+    const std::string key = "band_" + std::to_string(i + 1);
+    bands[i].gain =
+        add(new Float(id((key + "_gain").c_str()), name + " gain", {-dsp::kMaxBandDb, dsp::kMaxBandDb}, 0, decibels()));
+    bands[i].frequency = add(
+        new Float(id((key + "_hz").c_str()), name + " frequency", log_range(20, 20000, 1), flat.bands[i].hz, hertz()));
+    bands[i].q = add(new Float(id((key + "_q").c_str()), name + " Q", log_range(0.1f, 10, 3), flat.bands[i].q,
+                               juce::AudioParameterFloatAttributes().withStringFromValueFunction(
+                                   [](float value, int) { return juce::String(value, 2); })));
+  }
+  low_cut =
+      add(new Float(id("low_cut"), "Low cut", log_range(kLowCutOffHz, 2000, 1), kLowCutOffHz, hertz(kLowCutOffHz)));
+  high_cut = add(
+      new Float(id("high_cut"), "High cut", log_range(1000, kHighCutOffHz, 1), kHighCutOffHz, hertz(kHighCutOffHz)));
+}
+
+void Parameters::complete(std::map<std::string, float>& values) const {
+  for (size_t i = first_of_cabinet_; i < chain_.size(); ++i) {
+    const juce::RangedAudioParameter& parameter = *chain_[i];
+    values.try_emplace(parameter.getParameterID().toStdString(),
+                       parameter.convertFrom0to1(parameter.getDefaultValue()));
+  }
+}
+
+dsp::EqualiserSettings Parameters::equaliser() const noexcept {
+  dsp::EqualiserSettings settings;
+  for (size_t i = 0; i < bands.size(); ++i) {
+    settings.bands[i].gain_db = bands[i].gain->get();
+    settings.bands[i].hz = bands[i].frequency->get();
+    settings.bands[i].q = bands[i].q->get();
+  }
+  settings.low_cut_hz = low_cut->get() > kLowCutOffHz ? low_cut->get() : 0;
+  settings.high_cut_hz = high_cut->get() < kHighCutOffHz ? high_cut->get() : 0;
+  return settings;
 }
 
 std::map<std::string, float> Parameters::chain() const {
@@ -153,6 +230,9 @@ void Parameters::copy_chain_to(dsp::RackSettings& settings) const noexcept {
   settings.normalise = normalise->get();
   settings.bypass = bypass->get();
   settings.channels = dsp::ChannelMode(channels->getIndex());
+  settings.tail = cabinet_on->get();
+  settings.equaliser.on = equaliser_on->get();
+  settings.equaliser.set(equaliser());
 }
 
 }  // namespace coil::plugin

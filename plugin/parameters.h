@@ -51,6 +51,8 @@ class ControlParameter final : public juce::RangedAudioParameter {
   std::optional<ssm::Control> control_;
 };
 
+inline constexpr float kLowCutOffHz = 20, kHighCutOffHz = 20000;
+
 // Made once per processor, which owns what the pointers point to.
 class Parameters {
  public:
@@ -63,16 +65,30 @@ class Parameters {
   juce::AudioParameterChoice* channels;  // dsp::ChannelMode
   std::array<ControlParameter*, dsp::kMaxRackControls> controls{};
 
+  // Behind the controls, so that those before keep their numbers.
+  struct Band {
+    juce::AudioParameterFloat *gain, *frequency, *q;  // dB, Hz, 1
+  };
+  juce::AudioParameterBool *cabinet_on, *equaliser_on;
+  std::array<Band, dsp::kEqualiserBands> bands{};
+  juce::AudioParameterFloat *low_cut, *high_cut;  // Hz; at the lowest, or the highest: off
+
   // All but the controls, by parameter ID, in their units. What is written reads the same to the last bit. The host is
   // not told. [any thread but the audio thread]
   std::map<std::string, float> chain() const;
   void set_chain(const std::map<std::string, float>& values);
+  // Gives those of cabinet and equaliser that are not there their defaults: sessions of before have none.
+  void complete(std::map<std::string, float>& values) const;
+  dsp::EqualiserSettings equaliser() const noexcept;  // [any thread]
 
   // [audio-thread]
   void copy_chain_to(dsp::RackSettings& settings) const noexcept;
 
  private:
+  void add_cabinet_and_equaliser(juce::AudioProcessor& processor);
+
   std::vector<juce::RangedAudioParameter*> chain_;
+  size_t first_of_cabinet_ = 0;  // in chain_
 };
 
 }  // namespace coil::plugin

@@ -73,6 +73,9 @@ void Processor::dismiss_errors() {
   {
     const std::lock_guard lock(mutex_);
     for (Slot& slot : slots_) slot.load_error.clear();
+    for (std::string& error : cabinet_.load_errors) error.clear();
+    for (MicrophoneContent& each : cabinet_.content.microphones)
+      if (each.response) each.remark.clear();
     notice_.clear();
   }
   sendChangeMessage();
@@ -127,6 +130,7 @@ juce::File Processor::save_preset(const juce::String& name) {
     saved_slot = active_slot_;
     preset.slots[0] = std::move(session.slots[size_t(saved_slot)]);
     preset.chain = std::move(session.chain);
+    preset.cabinet = std::move(session.cabinet);
   }
   if (preset.slots[0].empty()) throw Error("there is nothing to save: load a model first");
   preset.chain.erase(parameters_.bypass->getParameterID().toStdString());
@@ -147,8 +151,9 @@ juce::File Processor::save_preset(const juce::String& name) {
 
 bool Processor::can_undo() const {
   const std::lock_guard lock(mutex_);
-  return history_.can_undo() ||
-         std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.loading_file != juce::File(); });
+  const auto is_file = [](const juce::File& file) { return file != juce::File(); };
+  return history_.can_undo() || std::ranges::any_of(cabinet_.loading_files, is_file) ||
+         std::ranges::any_of(slots_, is_file, &Slot::loading_file);
 }
 
 bool Processor::can_redo() const {
@@ -162,6 +167,7 @@ Session Processor::current_session() const {
   session.active_slot = active_slot_;
   session.chain = parameters_.chain();
   session.rate_mode = rack_.rate_mode();
+  session.cabinet = cabinet_.content;
   for (const auto* control : parameters_.controls)
     if (const auto meaning = control->meaning())
       session.slots[size_t(active_slot_)].controls[meaning->name] = control->value_in_units();
@@ -377,6 +383,7 @@ void Processor::setStateInformation(const void* data, int size) {
       change = asked();
       going_to_.swap(dropped);
       for (int slot = 0; slot < dsp::kSlots; ++slot) change.requests[size_t(slot)] = next_request(slot);
+      drop_loading_responses();
     }
     for (size_t i = 0; i < session.slots.size(); ++i) {
       resolve(session.slots[i], *library_);
@@ -385,6 +392,9 @@ void Processor::setStateInformation(const void* data, int size) {
     change.active_slot = session.active_slot;
     change.rate_mode = session.rate_mode;
     change.chain = std::move(session.chain);
+    parameters_.complete(change.chain);
+    change.cabinet = std::move(session.cabinet).value_or(CabinetContent{});
+    resolve(*change.cabinet);
     change.goes_on = change.reads_session = true;
     change.can_be_undone = false;
     carry_out(change);

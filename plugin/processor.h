@@ -36,7 +36,19 @@ struct SlotStatus {
   juce::File file;          // where it came from; does not exist when the session alone holds it
 };
 
-// Sends a change message (on the message thread) whenever a slot, the active slot or the controls' meaning changed.
+// What the window says of a microphone of the cabinet. While a file loads, what was there plays on.
+struct MicrophoneStatus {
+  enum class Kind { empty, loading, playing, missing } kind = Kind::empty;
+  juce::String name;        // the response's
+  juce::String message;     // what of it is missing or not as expected; empty when all is well
+  juce::String load_error;  // why the file that was asked for last did not load; empty: it did
+  juce::File file;          // where it came from; may not exist any more
+  MicrophoneSettings settings;
+  std::shared_ptr<const dsp::ImpulseResponse> response;  // null: nothing plays here
+};
+
+// Sends a change message (on the message thread) whenever a slot, the active slot, the cabinet or the controls' meaning
+// changed.
 class Processor final : public juce::AudioProcessor,
                         public juce::ChangeBroadcaster,
                         private juce::AudioProcessorParameter::Listener,
@@ -61,13 +73,19 @@ class Processor final : public juce::AudioProcessor,
   SlotStatus status(int slot) const;
   std::shared_ptr<const ssm::Model> model(int slot) const;  // null: none plays
   juce::String notice() const;  // why the host's session could not be opened; empty when all is well
-  void dismiss_errors();        // notice() and load_error of both slots were read
+  void dismiss_errors();        // notice() and load_error of slots and microphones were read
 
   void load_file(int slot,
                  const juce::File& file);  // model (.safetensors) or user preset (.coil); loads on another thread
   void load_neighbour(
       int step);  // next (+1) or previous (-1) in the library, in the active slot; also past files that do not load
   void clear(int slot);
+
+  void load_response(int microphone, const juce::File& file);  // WAV, AIFF or FLAC; loads on another thread
+  void clear_response(int microphone);
+  // `is_step` false: goes on with the step for undo that the call before began.
+  void set_microphone(int microphone, const MicrophoneSettings& settings, bool is_step = true);
+  MicrophoneStatus microphone(int microphone) const;
   juce::File preset_file(
       const juce::String& name) const;  // where save_preset() puts it; throws Error for a name that cannot be one
   juce::File save_preset(const juce::String& name);  // over one of that name; the slot takes the name; throws Error
@@ -122,7 +140,7 @@ class Processor final : public juce::AudioProcessor,
   juce::AudioProcessorParameter* getBypassParameter() const override { return parameters_.bypass; }
   bool acceptsMidi() const override { return true; }
   bool producesMidi() const override { return false; }
-  double getTailLengthSeconds() const override { return 0; }
+  double getTailLengthSeconds() const override { return parameters_.cabinet_on->get() ? tail_seconds_.load() : 0; }
   bool hasEditor() const override { return true; }
   juce::AudioProcessorEditor* createEditor() override;
   int getNumPrograms() override { return 1; }  // presets are files, which hosts would not list anew
@@ -147,6 +165,14 @@ class Processor final : public juce::AudioProcessor,
     uint64_t committed = 0;  // of what the content came by; undo and redo have none
     uint64_t version = 0;    // how often the content was changed for another
   };
+  struct Cabinet {
+    CabinetContent content;
+    std::array<juce::File, kMicrophones> loading_files;  // none: nothing loads
+    std::array<std::string, kMicrophones> load_errors;
+    std::array<uint64_t, kMicrophones> requests{};  // the numbers of what was asked for last
+    uint64_t edits = 0;                             // by the player
+    uint64_t version = 0;                           // how often the content changed
+  };
   // How the parameters' values reach the active slot's controls.
   struct ActiveControls {
     int slot = 0, count = 0;
@@ -163,17 +189,20 @@ class Processor final : public juce::AudioProcessor,
     std::optional<int> active_slot;
     std::optional<dsp::RateMode> rate_mode;
     std::map<std::string, float> chain;
-    juce::File asked_file;  // of a load
-    bool goes_on = false;   // where a slot's model plays already, it is not begun anew
+    std::optional<CabinetContent> cabinet;  // none: stays. After commit(): what was there before
+    juce::File asked_file;                  // of a load
+    bool goes_on = false;                   // where a slot's model plays already, it is not begun anew
     bool can_be_undone = true;
     bool reads_session = false;
 
     // When it was asked for.
-    uint64_t requests_then = 0, sessions_then = 0, switches_then = 0;
+    uint64_t requests_then = 0, sessions_then = 0, switches_then = 0, edits_then = 0;
     std::vector<float> values_then;  // of all parameters
     std::vector<uint32_t> gestures_then;
 
-    bool is_void() const { return !slots[0] && !slots[1] && !active_slot && !rate_mode && !anew[0] && !anew[1]; }
+    bool is_void() const {
+      return !slots[0] && !slots[1] && !active_slot && !rate_mode && !anew[0] && !anew[1] && !cabinet;
+    }
   };
   struct Made {
     std::array<std::optional<dsp::Rack::Prepared>, dsp::kSlots> slot_models;  // none: goes on as it is
@@ -223,12 +252,17 @@ class Processor final : public juce::AudioProcessor,
               bool is_new) const;  // what moved while it was made
   void commit_slot(size_t at, Change& change, const Made& made);
   void set_chain(const Change& change);
+  void drop_loading_responses();
+  // What `edit` makes of the cabinet, as the player's wish; returns what is to be freed without the lock.
+  Forgotten edit_cabinet(bool is_step, const std::function<void(CabinetContent&)>& edit);
 
   // Without mutex_.
   Made make(const Change& change) const;
   enum class Refuse { no, model_that_does_not_play };
   std::string carry_out(Change& change, Refuse refuse = Refuse::no);  // returns why it was refused
   void load_now(int slot, const juce::File& file, Change change);
+  void load_response_now(int microphone, const juce::File& file, uint64_t request);
+  void play_cabinet();  // brings the rack up to what cabinet_ holds
 
   uint64_t begin_learning();
   std::shared_ptr<Learning> learning() const;
@@ -259,6 +293,7 @@ class Processor final : public juce::AudioProcessor,
   uint64_t requests_ = 0;  // in all slots
   uint64_t switches_ = 0;  // from slot to slot by the player
   uint64_t sessions_ = 0;  // that the host has handed over
+  Cabinet cabinet_;
   History history_;
   std::optional<Session> going_to_;   // what the latest undo or redo leads to, until it is there
   uint64_t steps_ = 0;                // undo and redo
@@ -272,6 +307,10 @@ class Processor final : public juce::AudioProcessor,
 
   Learned learned_;
   std::vector<std::shared_ptr<Learning>> leaving_;  // until their threads have ended
+
+  std::mutex tail_mutex_;  // held while a tail is made; never taken by the message thread
+  uint64_t played_cabinet_ = 0;
+  std::atomic<double> tail_seconds_{0};
 
   juce::SpinLock controls_lock_;  // the audio thread only tries it
   ActiveControls active_controls_;

@@ -11,7 +11,8 @@ namespace {
 
 std::string path_of(const juce::File& file) { return file.getFullPathName().toStdString(); }
 
-SlotContent read_preset(const juce::File& file, ModelLibrary& library, std::map<std::string, float>& chain) {
+SlotContent read_preset(const juce::File& file, ModelLibrary& library, std::map<std::string, float>& chain,
+                        std::optional<CabinetContent>& cabinet) {
   Session session = session_from_bytes(ModelLibrary::read(file), path_of(file) + ": the preset");
   SlotContent slot = std::move(session.slots[0]);
   if (slot.empty()) throw Error(path_of(file) + ": holds no model");
@@ -19,6 +20,8 @@ SlotContent read_preset(const juce::File& file, ModelLibrary& library, std::map<
   if (!slot.missing.empty()) throw Error(path_of(file) + ": " + slot.missing);
   slot.preset = path_of(file);
   chain = std::move(session.chain);
+  cabinet = std::move(session.cabinet);
+  if (cabinet) resolve(*cabinet);
   return slot;
 }
 
@@ -49,8 +52,9 @@ void Processor::load_now(int slot, const juce::File& file, Change change) {
   const uint64_t request = change.requests[at];
   std::string wrong;
   try {
-    change.slots[at] = file.hasFileExtension(kPresetExtension) ? read_preset(file, *library_, change.chain)
-                                                               : slot_with(library_->load(file), path_of(file));
+    change.slots[at] = file.hasFileExtension(kPresetExtension)
+                           ? read_preset(file, *library_, change.chain, change.cabinet)
+                           : slot_with(library_->load(file), path_of(file));
     wrong = carry_out(change, Refuse::model_that_does_not_play);
   } catch (const Error& error) {
     wrong = error.what();
@@ -112,11 +116,15 @@ void Processor::set_rate_mode(dsp::RateMode mode) {
 void Processor::undo() {
   {
     const std::lock_guard lock(mutex_);
-    Slot* latest = nullptr;
-    for (Slot& slot : slots_)
-      if (slot.loading_file != juce::File() && (!latest || slot.request > latest->request)) latest = &slot;
-    if (!latest) return go_back_or_on(true);
-    next_request(int(latest - slots_.data()));
+    uint64_t latest = 0;
+    for (const Slot& slot : slots_)
+      if (slot.loading_file != juce::File()) latest = std::max(latest, slot.request);
+    for (size_t i = 0; i < cabinet_.requests.size(); ++i)
+      if (cabinet_.loading_files[i] != juce::File()) latest = std::max(latest, cabinet_.requests[i]);
+    if (latest == 0) return go_back_or_on(true);
+    for (size_t i = 0; i < slots_.size(); ++i)
+      if (slots_[i].request == latest) next_request(int(i));
+    if (std::ranges::find(cabinet_.requests, latest) != cabinet_.requests.end()) drop_loading_responses();
   }
   sendChangeMessage();
 }
@@ -135,6 +143,7 @@ void Processor::go_back_or_on(bool back) {
   change.active_slot = session->active_slot;
   change.rate_mode = session->rate_mode;
   change.chain = std::move(session->chain);
+  change.cabinet = std::move(session->cabinet);
   change.goes_on = true;
   change.can_be_undone = false;
   background_->post(this, [this, step = ++steps_, change = std::move(change)]() mutable {
@@ -153,6 +162,7 @@ Processor::Change Processor::asked() const {
   change.requests_then = requests_;
   change.sessions_then = sessions_;
   change.switches_then = switches_;
+  change.edits_then = cabinet_.edits;
   change.gestures_then = gestures_;
   for (const auto* parameter : getParameters()) change.values_then.push_back(parameter->getValue());
   return change;
@@ -172,9 +182,13 @@ std::string Processor::carry_out(Change& change, Refuse refuse) {
     if (refuse == Refuse::model_that_does_not_play)
       for (const std::string& problem : made.problems)
         if (!problem.empty()) return problem;
-    Forgotten forgotten;  // like all else that was replaced, freed once the lock is given back
-    const std::lock_guard lock(mutex_);
-    if (commit(change, made, forgotten)) return {};
+    {
+      Forgotten forgotten;  // like all else that was replaced, freed once the lock is given back
+      const std::lock_guard lock(mutex_);
+      if (!commit(change, made, forgotten)) continue;
+    }
+    if (change.cabinet) play_cabinet();
+    return {};
   }
 }
 
@@ -235,9 +249,11 @@ bool Processor::commit(Change& change, Made& made, Forgotten& forgotten) {
   for (size_t i = 0; i < slots_.size(); ++i) {
     const bool dropped = change.slots[i] && superseded(change, i);
     if (dropped) change.slots[i].reset();
+    if (dropped && change.requests[i] != 0) change.cabinet.reset();  // a preset's
     const bool concerned = dropped || change.slots[i] || made.slot_models[i];
     stale |= concerned && (dropped || made.versions[i] != slots_[i].version);
   }
+  if (change.cabinet && cabinet_.edits != change.edits_then) change.cabinet.reset();
   if (change.is_void()) return true;
   if (stale) return false;
 
@@ -254,6 +270,11 @@ bool Processor::commit(Change& change, Made& made, Forgotten& forgotten) {
   if (int(active) != was_active && !change.slots[size_t(was_active)]) keep_controls();
   active_slot_ = int(active);
   for (size_t i = 0; i < slots_.size(); ++i) commit_slot(i, change, made);
+  if (change.cabinet) {
+    std::swap(cabinet_.content, *change.cabinet);
+    ++cabinet_.version;
+    for (std::string& error : cabinet_.load_errors) error.clear();
+  }
   set_chain(change);
   if (change.slots[active] || int(active) != was_active) show_controls(&change);
   return true;

@@ -1,4 +1,5 @@
-// The session's file form: magic, version, checksum, sizes, a JSON text, then the model files that it embeds.
+// The session's file form: magic, version, checksum, sizes, a JSON text, then the model files and the samples of
+// impulse responses that it embeds.
 #include "plugin/session.h"
 
 #include <xxhash.h>
@@ -80,14 +81,66 @@ SlotContent slot_from(const Json& json, std::span<const std::byte>& files, const
   return slot;
 }
 
+bool embeds(const MicrophoneContent& microphone) {
+  return microphone.response && fits_into_session(*microphone.response);
+}
+
+Json to_json(const MicrophoneContent& microphone) {
+  if (microphone.empty()) return nullptr;
+  const MicrophoneSettings& settings = microphone.settings;
+  Json json = {{"name", microphone.name},       {"path", microphone.path}, {"checksum", microphone.checksum},
+               {"level_db", settings.level_db}, {"pan", settings.pan},     {"delay_ms", settings.delay_ms},
+               {"inverted", settings.inverted}};
+  if (embeds(microphone)) {
+    const dsp::ImpulseResponse& response = *microphone.response;
+    json["samples"] = {{"sample_rate_hz", response.sample_rate_hz},
+                       {"channels", response.channels.size()},
+                       {"frames", response.channels[0].size()}};
+  }
+  return json;
+}
+
+std::shared_ptr<const dsp::ImpulseResponse> response_from(const Json& json, std::span<const std::byte>& files,
+                                                          const std::string& what) {
+  const size_t channels = json.at("channels").get<size_t>(), frames = json.at("frames").get<size_t>();
+  if (channels < 1 || channels > 2 || frames > files.size() / channels / sizeof(float))
+    throw Error(what + " is damaged: an impulse response in it is cut off");
+  auto response = std::make_shared<dsp::ImpulseResponse>();
+  response->sample_rate_hz = json.at("sample_rate_hz").get<double>();
+  response->channels.assign(channels, std::vector<float>(frames));
+  for (std::vector<float>& channel : response->channels) {
+    std::memcpy(channel.data(), files.data(), frames * sizeof(float));
+    files = files.subspan(frames * sizeof(float));
+  }
+  return response;
+}
+
+MicrophoneContent microphone_from(const Json& json, std::span<const std::byte>& files, const std::string& what) {
+  MicrophoneContent microphone;
+  if (json.is_null()) return microphone;
+  microphone.name = json.at("name").get<std::string>();
+  microphone.path = json.at("path").get<std::string>();
+  microphone.checksum = json.at("checksum").get<std::string>();
+  const auto within = [&](const char* key, float min, float max) {
+    const float value = json.at(key).get<float>();
+    return std::isfinite(value) ? std::clamp(value, min, max) : 0.0f;
+  };
+  microphone.settings = {within("level_db", kMinMicrophoneDb, kMaxMicrophoneDb), within("pan", -1, 1),
+                         within("delay_ms", 0, dsp::kMaxMicrophoneDelayMs), json.at("inverted").get<bool>()};
+  if (json.contains("samples")) microphone.response = response_from(json.at("samples"), files, what);
+  return microphone;
+}
+
 }  // namespace
 
 std::vector<std::byte> to_bytes(const Session& session) {
-  const std::string json = Json{{"active_slot", session.active_slot},
-                                {"chain", session.chain},
-                                {"rate_scaling", to_json(session.rate_mode)},
-                                {"slots", {to_json(session.slots[0]), to_json(session.slots[1])}}}
-                               .dump(-1, ' ', false, Json::error_handler_t::replace);
+  Json object = {{"active_slot", session.active_slot},
+                 {"chain", session.chain},
+                 {"rate_scaling", to_json(session.rate_mode)},
+                 {"slots", {to_json(session.slots[0]), to_json(session.slots[1])}}};
+  if (session.cabinet)
+    for (const MicrophoneContent& each : session.cabinet->microphones) object["cabinet"].push_back(to_json(each));
+  const std::string json = object.dump(-1, ' ', false, Json::error_handler_t::replace);
   Header header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   header.version = kVersion;
@@ -98,6 +151,11 @@ std::vector<std::byte> to_bytes(const Session& session) {
   append(bytes, json.data(), json.size());
   for (const SlotContent& slot : session.slots)
     if (slot.file_bytes) append(bytes, slot.file_bytes->data(), slot.file_bytes->size());
+  if (session.cabinet)
+    for (const MicrophoneContent& each : session.cabinet->microphones)
+      if (embeds(each))
+        for (const std::vector<float>& channel : each.response->channels)
+          append(bytes, channel.data(), channel.size() * sizeof(float));
   header.content_bytes = bytes.size() - sizeof header;
   std::memcpy(bytes.data(), &header, sizeof header);
   header.checksum = XXH3_64bits(bytes.data() + kChecked, bytes.size() - kChecked);
@@ -130,6 +188,11 @@ Session session_from_bytes(std::span<const std::byte> bytes, const std::string& 
     session.chain = finite_values(json.at("chain"));
     session.rate_mode = rate_mode_from(json.value("rate_scaling", Json()));
     for (size_t i = 0; i < session.slots.size(); ++i) session.slots[i] = slot_from(json.at("slots").at(i), files, what);
+    if (json.contains("cabinet")) {
+      session.cabinet.emplace();
+      for (size_t i = 0; i < session.cabinet->microphones.size(); ++i)
+        session.cabinet->microphones[i] = microphone_from(json.at("cabinet").at(i), files, what);
+    }
     return session;
   } catch (const Json::exception& error) {
     throw Error(what + " cannot be read: " + error.what());

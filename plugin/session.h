@@ -1,14 +1,16 @@
-// What a host keeps for the plugin, and what a user preset holds: the models of both slots with their controls, and the
-// chain's values.
+// What a host keeps for the plugin, and what a user preset holds: the models of both slots with their controls, the
+// cabinet, and the chain's values.
 #pragma once
 
 #include <array>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "dsp/rack.h"
+#include "plugin/cabinet.h"
 #include "plugin/model_library.h"
 
 namespace coil::plugin {
@@ -30,9 +32,11 @@ struct Session {
   int active_slot = 0;
   std::map<std::string, float> chain;  // by parameter ID, in their units
   dsp::RateMode rate_mode = dsp::RateMode::model_default;
+  std::optional<CabinetContent> cabinet;  // none: saved before there were cabinets
 };
 
-// The file form: all of it, with file_bytes, guarded by a checksum. [any thread]
+// The file form: all of it, with file_bytes and the samples of responses that fits_into_session(), guarded by a
+// checksum. [any thread]
 std::vector<std::byte> to_bytes(const Session& session);
 // Throws Error for bytes that are damaged, or of a newer version; it calls them `what`. The models are not loaded yet.
 // [any thread]
@@ -49,7 +53,7 @@ SlotContent slot_with(std::shared_ptr<const LoadedModel> model, const std::strin
 // when none is loaded.
 std::vector<float> control_values(const SlotContent& slot);
 
-// A user preset is a session with its first slot alone.
+// A user preset is a session with its first slot alone, and the cabinet.
 inline constexpr const char* kPresetExtension = ".coil";
 
 }  // namespace coil::plugin

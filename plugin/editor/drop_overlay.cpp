@@ -15,8 +15,8 @@ void DropOverlay::show(const juce::String& file_name, const juce::String& verb, 
   welcome_ = welcome;
   text_ = welcome ? "Drop to " + verb + " " + file_name
                   : file_name +
-                        " is neither a model (.safetensors), a preset (.coil) nor a capture (.nam, .aidax, "
-                        ".json)";
+                        " is neither a model (.safetensors), a preset (.coil), a capture (.nam, .aidax, .json) nor an "
+                        "impulse response (.wav, .aiff, .flac)";
   if (left_out > 0)
     text_ << "\nA slot takes one file: " << left_out << (left_out == 1 ? " other is" : " others are") << " left out";
   setTitle(text_);

@@ -24,10 +24,11 @@ bool is_loadable(const juce::String& path) {
   return juce::File::isAbsolutePath(path) && ModelLibrary::is_model_folder(juce::File(path));
 }
 
-// The first of several dropped files that can be one; else the first.
+// The first of several dropped files that can be one; else the first impulse response; else the first.
 juce::String chosen_of(const juce::StringArray& files) {
-  const auto found = std::find_if(files.begin(), files.end(), is_loadable);
-  return found != files.end() ? *found : files[0];
+  for (const auto is_one : {is_loadable, is_response_name})
+    if (const auto found = std::find_if(files.begin(), files.end(), is_one); found != files.end()) return *found;
+  return files[0];
 }
 
 juce::String file_name(const juce::String& path) {
@@ -60,6 +61,7 @@ Editor::Editor(Processor& processor)
       status_(processor),
       browser_(processor.library()),
       learn_page_(processor),
+      cabinet_page_(processor),
       tooltips_(nullptr, kTooltipDelayMs) {
   setLookAndFeel(&*look_and_feel_);
   setTitle("Coil");
@@ -75,7 +77,7 @@ Editor::Editor(Processor& processor)
   for (auto* part : Components{&header_, &input_, &memory_, &spectrum_, &controls_, &notice_, &output_, &status_})
     content_.addAndMakeVisible(part);
   content_.addChildComponent(message_);
-  for (auto* overlay : Components{&browser_, &learn_page_, &save_panel_, &drop_overlay_})
+  for (auto* overlay : Components{&browser_, &learn_page_, &cabinet_page_, &save_panel_, &drop_overlay_})
     content_.addChildComponent(overlay);
 
   header_.on_browse = [this] { browser_.isVisible() ? close_browser() : open_browser(); };
@@ -86,6 +88,9 @@ Editor::Editor(Processor& processor)
   browser_.on_open_file = [this] { open_file_dialog(); };
   browser_.on_load = [this](const juce::File& file) { load(file); };
   learn_page_.on_close = [this] { close_learn_page(); };
+  header_.on_cabinet = [this] { cabinet_page_.isVisible() ? close_cabinet_page() : open_cabinet_page(); };
+  cabinet_page_.on_close = [this] { close_cabinet_page(); };
+  cabinet_page_.on_choose = [this](int microphone) { choose_response(microphone); };
   save_panel_.on_close = [this] { close_save_panel(); };
   message_.on_close = [this] { close_message(); };
   save_panel_.on_save = [this](const juce::String& name) { save_preset(name); };
@@ -109,6 +114,7 @@ Editor::~Editor() {
 void Editor::update() {
   header_.update();
   controls_.update();
+  if (cabinet_page_.isVisible()) cabinet_page_.update();
   const auto status = processor_.status(processor_.active_slot());
   playing_ = processor_.model(processor_.active_slot()) != nullptr;  // also while the next one loads
   if (!playing_) notice_.show(status, processor_.notice());
@@ -125,6 +131,11 @@ juce::String Editor::problem() const {
   const int active = processor_.active_slot();
   const auto here = processor_.status(active), other = processor_.status(1 - active);
   if (here.load_error.isNotEmpty()) return here.load_error;
+  for (int i = 0; i < kMicrophones; ++i) {
+    const auto microphone = processor_.microphone(i);
+    if (microphone.load_error.isNotEmpty()) return microphone.load_error;
+    if (microphone.message.isNotEmpty()) return microphone.message;
+  }
   if (const auto notice = processor_.notice(); notice.isNotEmpty() && playing_) return notice;
   const auto of_other = other.load_error.isNotEmpty() ? other.load_error : other.message;
   return of_other.isEmpty() ? of_other : "slot " + juce::String(active == 0 ? "B" : "A") + ": " + short_form(of_other);
@@ -192,7 +203,9 @@ void Editor::timerCallback() {
   input_.tick(seconds);
   output_.tick(seconds);
   if (learn_page_.isVisible()) learn_page_.tick(seconds);
-  if (memory_.isVisible() && !browser_.isVisible() && !learn_page_.isVisible()) {
+  if (cabinet_page_.isVisible()) cabinet_page_.tick();
+  const bool covered = browser_.isVisible() || learn_page_.isVisible() || cabinet_page_.isVisible();
+  if (memory_.isVisible() && !covered) {
     memory_.tick();
     spectrum_.tick(seconds);
   }
@@ -212,8 +225,32 @@ void Editor::timerCallback() {
 
 void Editor::load(const juce::File& file) {
   if (is_capture(file.getFullPathName())) return offer_conversion(file);
+  if (is_response_name(file.getFullPathName())) return load_response(0, file);
   processor_.load_file(processor_.active_slot(), file);
   close_browser();
+}
+
+// A cabinet that is loaded is meant to be heard.
+void Editor::load_response(int microphone, const juce::File& file) {
+  processor_.load_response(microphone, file);
+  close_browser();
+  auto* on = processor_.parameters().cabinet_on;
+  if (on->get()) return;
+  on->beginChangeGesture();
+  on->setValueNotifyingHost(1);
+  on->endChangeGesture();
+}
+
+void Editor::choose_response(int microphone) {
+  const auto beside = processor_.microphone(microphone).file.getParentDirectory();
+  file_chooser_ = std::make_unique<juce::FileChooser>(
+      "Open an impulse response", beside.isDirectory() ? beside : processor_.library().user_folder(),
+      "*.wav;*.aif;*.aiff;*.flac");
+  constexpr int kFlags = juce::FileBrowserComponent::openMode | juce::FileBrowserComponent::canSelectFiles;
+  file_chooser_->launchAsync(kFlags, [this, microphone](const juce::FileChooser& chooser) {
+    if (const auto file = chooser.getResult(); file != juce::File()) load_response(microphone, file);
+    take_keyboard();
+  });
 }
 
 // What is none after all is said as any other file that does not load.
@@ -233,8 +270,22 @@ void Editor::offer_conversion(const juce::File& file) {
       });
 }
 
+void Editor::open_cabinet_page() {
+  close_browser();
+  close_learn_page();
+  cabinet_page_.setVisible(true);
+  cabinet_page_.update();
+  cabinet_page_.toFront(false);
+}
+
+void Editor::close_cabinet_page() {
+  cabinet_page_.setVisible(false);
+  take_keyboard();
+}
+
 void Editor::open_learn_page() {
   close_browser();
+  close_cabinet_page();
   learn_page_.open();
   learn_page_.toFront(false);
 }
@@ -246,6 +297,7 @@ void Editor::close_learn_page() {
 
 void Editor::open_browser() {
   close_learn_page();
+  close_cabinet_page();
   browser_.open(processor_.status(processor_.active_slot()).file);
   browser_.toFront(false);
 }
@@ -281,8 +333,9 @@ void Editor::save_preset(const juce::String& name) {
 void Editor::open_file_dialog() {
   const auto beside = processor_.status(processor_.active_slot()).file.getParentDirectory();
   file_chooser_ = std::make_unique<juce::FileChooser>(
-      "Open a model or preset", beside.isDirectory() ? beside : processor_.library().user_folder(),
-      juce::String("*.safetensors;*.nam;*.aidax;*.json;*") + kPresetExtension);
+      "Open a model, a preset or an impulse response",
+      beside.isDirectory() ? beside : processor_.library().user_folder(),
+      juce::String("*.safetensors;*.nam;*.aidax;*.json;*.wav;*.aif;*.aiff;*.flac;*") + kPresetExtension);
   constexpr int kFlags = juce::FileBrowserComponent::openMode | juce::FileBrowserComponent::canSelectFiles;
   file_chooser_->launchAsync(kFlags, [this](const juce::FileChooser& chooser) {
     if (const auto file = chooser.getResult(); file != juce::File()) load(file);
@@ -304,6 +357,7 @@ void Editor::show_menu() {
   menu.addItem(item("Browse models", "Ctrl+F", true, [this] { open_browser(); }));
   menu.addItem(item("Open file", "Ctrl+O", true, [this] { open_file_dialog(); }));
   menu.addItem(item("Learn a device", "Ctrl+L", true, [this] { open_learn_page(); }));
+  menu.addItem(item("Cabinet and equaliser", "Ctrl+E", true, [this] { open_cabinet_page(); }));
   juce::PopupMenu recent;
   for (const auto& file : processor_.library().recent())
     recent.addItem(
@@ -353,6 +407,8 @@ bool Editor::keyPressed(const juce::KeyPress& key) {
   if (is('f', command) || is('F', command)) return browser_.isVisible() ? close_browser() : open_browser(), true;
   if (is('l', command) || is('L', command))
     return learn_page_.isVisible() ? close_learn_page() : open_learn_page(), true;
+  if (is('e', command) || is('E', command))
+    return cabinet_page_.isVisible() ? close_cabinet_page() : open_cabinet_page(), true;
   if (is('o', command) || is('O', command)) return open_file_dialog(), true;
   if (is('s', command) || is('S', command)) {
     if (processor_.model(processor_.active_slot())) open_save_panel();
@@ -379,19 +435,25 @@ bool Editor::isInterestedInFileDrag(const juce::StringArray& files) { return !fi
 
 void Editor::fileDragEnter(const juce::StringArray& files, int, int) {
   const auto path = chosen_of(files);
+  const bool is_cabinet = !is_loadable(path) && is_response_name(path);
   const auto verb = is_capture(path) ? "convert" : "load";
-  drop_overlay_.show(file_name(path), verb, is_loadable(path), files.size() - 1);
+  drop_overlay_.show(file_name(path) + (is_cabinet ? " as the cabinet" : ""), verb, is_cabinet || is_loadable(path),
+                     files.size() - 1);
   drop_overlay_.toFront(false);
 }
 
 void Editor::fileDragExit(const juce::StringArray&) { drop_overlay_.setVisible(false); }
 
-void Editor::filesDropped(const juce::StringArray& files, int, int) {
+void Editor::filesDropped(const juce::StringArray& files, int x, int y) {
   drop_overlay_.setVisible(false);
   const auto path = chosen_of(files);
   if (!juce::File::isAbsolutePath(path))
     return say(MessageBar::Kind::error, path + " is no file of this computer: save it first, then drop the file");
-  load(juce::File(path));
+  if (!is_loadable(path) && is_response_name(path) && cabinet_page_.isVisible())
+    load_response(cabinet_page_.microphone_at(cabinet_page_.getLocalPoint(this, juce::Point<int>(x, y))),
+                  juce::File(path));
+  else
+    load(juce::File(path));
   if (files.size() == 1) return;
   juce::StringArray others;
   for (const auto& file : files)
@@ -421,6 +483,7 @@ void Editor::resized() {
   }
   browser_.setBounds(area);
   learn_page_.setBounds(area);
+  cabinet_page_.setBounds(area);
   area.reduce(theme::kPad, 0);
   input_.setBounds(area.removeFromLeft(theme::kStripWidth));
   output_.setBounds(area.removeFromRight(theme::kStripWidth));

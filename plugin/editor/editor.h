@@ -4,6 +4,7 @@
 #include <juce_audio_processors/juce_audio_processors.h>
 
 #include "plugin/editor/browser.h"
+#include "plugin/editor/cabinet_page.h"
 #include "plugin/editor/drop_overlay.h"
 #include "plugin/editor/header.h"
 #include "plugin/editor/input_strip.h"
@@ -39,6 +40,8 @@ class Editor final : public juce::AudioProcessorEditor,
   void open_file_dialog();
   void open_learn_page();
   void close_learn_page();
+  void open_cabinet_page();
+  void close_cabinet_page();
 
   bool isInterestedInFileDrag(const juce::StringArray& files) override;
   void fileDragEnter(const juce::StringArray& files, int x, int y) override;
@@ -58,6 +61,8 @@ class Editor final : public juce::AudioProcessorEditor,
   void update();  // after a change of the processor
   void take_keyboard();
   void load(const juce::File& file);
+  void load_response(int microphone, const juce::File& file);
+  void choose_response(int microphone);
   void offer_conversion(const juce::File& file);
 
   // What went wrong and is still so: of the active slot, of the session, of the other slot. Empty: nothing that the
@@ -86,6 +91,7 @@ class Editor final : public juce::AudioProcessorEditor,
   StatusBar status_;
   Browser browser_;
   LearnPage learn_page_;
+  CabinetPage cabinet_page_;
   SavePanel save_panel_;
   DropOverlay drop_overlay_;
   juce::TooltipWindow tooltips_;

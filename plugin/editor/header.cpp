@@ -47,10 +47,11 @@ Header::Header(Processor& processor)
   undo_.onClick = [this] { processor_.undo(); };
   redo_.onClick = [this] { processor_.redo(); };
   power_.onClick = [this] { bypass_.setValueAsCompleteGesture(power_.getToggleState() ? 1.0f : 0.0f); };
+  cabinet_.onClick = [this] { on_cabinet(); };
   menu_.onClick = [this] { on_menu(); };
   bypass_.sendInitialUpdate();
   for (juce::Component* child : std::initializer_list<juce::Component*>{&previous_, &name_, &next_, &slots_, &copy_,
-                                                                        &undo_, &redo_, &power_, &menu_})
+                                                                        &undo_, &redo_, &cabinet_, &power_, &menu_})
     addAndMakeVisible(child);
   update();
 }
@@ -65,6 +66,9 @@ void Header::update() {
   slots_.show(slot, {processor_.status(0).name, processor_.status(1).name});
   undo_.setEnabled(processor_.can_undo());
   redo_.setEnabled(processor_.can_redo());
+  bool cabinet = false;
+  for (int i = 0; i < kMicrophones; ++i) cabinet |= processor_.microphone(i).response != nullptr;
+  cabinet_.setToggleState(cabinet && processor_.parameters().cabinet_on->get(), juce::dontSendNotification);
   copy_.setEnabled(status.kind == Kind::playing);
 }
 
@@ -85,7 +89,7 @@ void Header::resized() {
   auto area =
       getLocalBounds().reduced(theme::kPad, 0).withSizeKeepingCentre(getWidth() - 2 * theme::kPad, theme::kButton);
   mark_area_ = area.removeFromLeft(kMarkWidth).reduced(0, 2);
-  for (auto* button : {&menu_, &power_, &redo_, &undo_, &copy_})
+  for (auto* button : {&menu_, &power_, &cabinet_, &redo_, &undo_, &copy_})
     button->setBounds(area.removeFromRight(theme::kButton));
   slots_.setBounds(area.removeFromRight(kSwitchWidth).translated(-theme::kGap / 2, 0));
   area.removeFromRight(theme::kGap);

@@ -16,7 +16,7 @@ class Header final : public juce::Component {
 
   void update();  // after a change of the processor
 
-  std::function<void()> on_browse, on_menu;
+  std::function<void()> on_browse, on_menu, on_cabinet;
   juce::Component& menu_button() { return menu_; }
 
  private:
@@ -43,6 +43,8 @@ class Header final : public juce::Component {
   IconButton copy_{Icon::copy, "Copy to the other slot", "Copy this slot, model and knobs, to the other one"};
   IconButton undo_{Icon::undo, "Undo", "Undo (Ctrl+Z)"};
   IconButton redo_{Icon::redo, "Redo", "Redo (Ctrl+Shift+Z)"};
+  IconButton cabinet_{Icon::cabinet, "Cabinet and equaliser",
+                      "Cabinet and equaliser (Ctrl+E): lit while an impulse response plays"};
   IconButton power_{
       Icon::power, "Bypass",
       "Bypass (Ctrl+B): lit while the plugin plays; off, the sound passes unchanged, with the same delay"};

@@ -33,6 +33,11 @@ juce::Path strokes(Icon icon) {
   constexpr float kPi = juce::MathConstants<float>::pi;
   juce::Path path;
   switch (icon) {
+    case Icon::cabinet:
+      path.addRoundedRectangle(4.0f, 4.0f, 16.0f, 16.0f, 2.5f);
+      path.addEllipse(8, 8, 8, 8);
+      path.addEllipse(11.5f, 11.5f, 1, 1);
+      break;
     case Icon::previous:
       line(path, {{14.5f, 5.5f}, {8, 12}, {14.5f, 18.5f}});
       break;

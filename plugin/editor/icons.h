@@ -14,6 +14,7 @@ enum class Icon {
   menu,
   browse,
   copy,
+  cabinet,
   close,
   search,
   save,

@@ -1,0 +1,68 @@
+// The page of cabinet and equaliser: responses, their blend, and the curves of both.
+#pragma once
+
+#include <juce_audio_processors/juce_audio_processors.h>
+
+#include <array>
+#include <memory>
+
+#include "plugin/editor/dial.h"
+#include "plugin/editor/equaliser_view.h"
+#include "plugin/editor/icon_button.h"
+#include "plugin/processor.h"
+
+namespace coil::plugin {
+
+class CabinetPage final : public juce::Component {
+ public:
+  explicit CabinetPage(Processor& processor);
+
+  void update();  // after a change of the processor
+  void tick();    // while it is visible
+  // The microphone whose panel lies there, in this component's coordinates; the first elsewhere.
+  int microphone_at(juce::Point<int> place) const;
+
+  std::function<void()> on_close;
+  std::function<void(int microphone)> on_choose;  // a file for it
+
+ private:
+  class MicrophonePanel final : public juce::Component {
+   public:
+    MicrophonePanel(Processor& processor, int microphone);
+
+    void update();
+    std::function<void()> on_choose;
+
+   private:
+    void paint(juce::Graphics& g) override;
+    void resized() override;
+    void moved();
+    MicrophoneSettings settings() const;
+
+    Processor& processor_;
+    const int microphone_;
+    juce::TextButton file_;
+    IconButton clear_;
+    Dial level_{theme_colour()}, pan_{theme_colour()}, delay_{theme_colour()};
+    juce::TextButton invert_{"Invert"};
+    bool is_step_ = true;
+
+    static juce::Colour theme_colour();
+  };
+
+  void paint(juce::Graphics& g) override;
+  void resized() override;
+  bool keyPressed(const juce::KeyPress& key) override;
+  std::vector<float> cabinet_curve() const;
+
+  Processor& processor_;
+  juce::Label title_, cabinet_name_, equaliser_name_;
+  IconButton close_{Icon::close, "Close the page of cabinet and equaliser", "Close (Escape)"};
+  IconButton cabinet_on_{Icon::power, "Cabinet", "Cabinet: lit while it is heard"};
+  IconButton equaliser_on_{Icon::power, "Equaliser", "Equaliser: lit while it is heard"};
+  std::array<std::unique_ptr<MicrophonePanel>, kMicrophones> microphones_;
+  EqualiserView equaliser_;
+  juce::ButtonParameterAttachment cabinet_attachment_, equaliser_attachment_;
+};
+
+}  // namespace coil::plugin

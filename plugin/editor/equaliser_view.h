@@ -1,0 +1,77 @@
+// The equaliser's curve with a handle for each band and cut, before it what the cabinet does.
+#pragma once
+
+#include <juce_gui_basics/juce_gui_basics.h>
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "plugin/parameters.h"
+
+namespace coil::plugin {
+
+class EqualiserView final : public juce::Component, public juce::SettableTooltipClient {
+ public:
+  explicit EqualiserView(Parameters& parameters);
+
+  // Follows the parameters; draws only what has changed.
+  void tick(double sample_rate_hz);
+  // The cabinet's gain in dB at frequencies from kLowHz to kHighHz, equally far apart on a log scale; none: there is no
+  // cabinet.
+  void show_cabinet(std::vector<float> gains_db);
+
+  static constexpr float kLowHz = 20, kHighHz = 20000, kMostDb = 24;
+  static constexpr int kCabinetPoints = 160;
+
+ private:
+  // What one takes hold of: across is the frequency, up the gain where there is one, the wheel is Q.
+  class Handle final : public juce::Component, public juce::SettableTooltipClient {
+   public:
+    Handle(EqualiserView& view, const juce::String& name, const juce::String& sign, juce::AudioParameterFloat& hz,
+           juce::AudioParameterFloat* gain, juce::AudioParameterFloat* q);
+    ~Handle() override { end(); }
+
+    void follow();  // the parameters
+    juce::Point<float> place() const;
+
+   private:
+    void paint(juce::Graphics& g) override;
+    void mouseDown(const juce::MouseEvent& event) override;
+    void mouseDrag(const juce::MouseEvent& event) override;
+    void mouseUp(const juce::MouseEvent& event) override;
+    void mouseDoubleClick(const juce::MouseEvent& event) override;
+    void mouseWheelMove(const juce::MouseEvent& event, const juce::MouseWheelDetails& wheel) override;
+    bool keyPressed(const juce::KeyPress& key) override;
+    void focusGained(FocusChangeType cause) override;
+    void focusLost(FocusChangeType cause) override;
+    std::unique_ptr<juce::AccessibilityHandler> createAccessibilityHandler() override;
+
+    void begin();  // a gesture, unless one goes on
+    void end();
+    void move(float across, float up, float q);  // in parts of the parameters' ranges
+    juce::String text() const;
+
+    EqualiserView& view_;
+    const juce::String name_, sign_;
+    juce::AudioParameterFloat &hz_, *gain_, *q_;
+    juce::Point<float> grip_;  // from the middle to where it was taken
+    bool in_gesture_ = false, focus_by_key_ = false;
+  };
+
+  void paint(juce::Graphics& g) override;
+  void resized() override;
+  void place_handles();
+  float x_of(float hz) const;
+  float y_of(float db) const;
+
+  Parameters& parameters_;
+  std::vector<std::unique_ptr<Handle>> handles_;
+  std::vector<float> cabinet_db_;
+  dsp::EqualiserSettings shown_;
+  bool shown_on_ = true;
+  double sample_rate_hz_ = 48000;
+  juce::Rectangle<float> plot_;
+};
+
+}  // namespace coil::plugin

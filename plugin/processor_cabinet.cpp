@@ -1,0 +1,150 @@
+// How the cabinet changes: what it holds at once, what is heard of it as soon as it is made on another thread.
+#include <utility>
+
+#include "base/error.h"
+#include "plugin/processor.h"
+
+namespace coil::plugin {
+
+namespace {
+
+juce::String text(const std::string& utf8) { return juce::String::fromUTF8(utf8.c_str()); }
+
+}  // namespace
+
+MicrophoneStatus Processor::microphone(int microphone) const {
+  const size_t at = size_t(microphone);
+  const std::lock_guard lock(mutex_);
+  const MicrophoneContent& content = cabinet_.content.microphones[at];
+  MicrophoneStatus status;
+  using Kind = MicrophoneStatus::Kind;
+  const bool loads = cabinet_.loading_files[at] != juce::File();
+  status.kind = loads               ? Kind::loading
+                : content.response  ? Kind::playing
+                : content.missing() ? Kind::missing
+                                    : Kind::empty;
+  status.message = text(content.remark);
+  status.load_error = text(cabinet_.load_errors[at]);
+  const juce::String path = text(content.path);
+  status.file = loads ? cabinet_.loading_files[at] : juce::File::isAbsolutePath(path) ? juce::File(path) : juce::File();
+  status.name = loads ? status.file.getFileNameWithoutExtension() : text(content.name);
+  status.settings = content.settings;
+  status.response = content.response;
+  return status;
+}
+
+void Processor::load_response(int microphone, const juce::File& file) {
+  uint64_t request = 0;
+  {
+    const size_t at = size_t(microphone);
+    const std::lock_guard lock(mutex_);
+    request = cabinet_.requests[at] = ++requests_;
+    cabinet_.loading_files[at] = file;
+    cabinet_.load_errors[at].clear();
+  }
+  sendChangeMessage();
+  background_->post(this, [this, microphone, file, request] { load_response_now(microphone, file, request); });
+}
+
+void Processor::load_response_now(int microphone, const juce::File& file, uint64_t request) {
+  const size_t at = size_t(microphone);
+  {
+    const std::lock_guard lock(mutex_);
+    if (cabinet_.requests[at] != request) return;
+  }
+  MicrophoneContent loaded;
+  std::string wrong;
+  try {
+    loaded = microphone_with(file);
+  } catch (const Error& error) {
+    wrong = error.what();
+  } catch (const std::exception& error) {
+    wrong = file.getFullPathName().toStdString() + ": " + error.what();
+  }
+  {
+    Forgotten forgotten;
+    const std::lock_guard lock(mutex_);
+    if (cabinet_.requests[at] != request) return;
+    cabinet_.loading_files[at] = juce::File();
+    cabinet_.load_errors[at] = wrong;
+    if (wrong.empty()) {
+      forgotten = edit_cabinet(true, [&](CabinetContent& cabinet) {
+        loaded.settings = cabinet.microphones[at].settings;
+        std::swap(cabinet.microphones[at], loaded);
+      });
+      unread_state_.reset();
+      notice_.clear();
+    }
+  }
+  play_cabinet();
+  tell_of_change(By::player);
+}
+
+void Processor::clear_response(int microphone) {
+  const size_t at = size_t(microphone);
+  MicrophoneContent gone;
+  {
+    Forgotten forgotten;
+    const std::lock_guard lock(mutex_);
+    cabinet_.requests[at] = ++requests_;
+    cabinet_.loading_files[at] = juce::File();
+    cabinet_.load_errors[at].clear();
+    if (!cabinet_.content.microphones[at].empty())
+      forgotten = edit_cabinet(true, [&](CabinetContent& cabinet) { std::swap(cabinet.microphones[at], gone); });
+  }
+  background_->post(this, [this] { play_cabinet(); });
+  tell_of_change(By::player);
+}
+
+void Processor::set_microphone(int microphone, const MicrophoneSettings& settings, bool is_step) {
+  {
+    Forgotten forgotten;
+    const std::lock_guard lock(mutex_);
+    if (cabinet_.content.microphones[size_t(microphone)].settings == settings) return;
+    forgotten = edit_cabinet(
+        is_step, [&](CabinetContent& cabinet) { cabinet.microphones[size_t(microphone)].settings = settings; });
+  }
+  background_->post(this, [this] { play_cabinet(); });
+  tell_of_change(By::player);
+}
+
+Processor::Forgotten Processor::edit_cabinet(bool is_step, const std::function<void(CabinetContent&)>& edit) {
+  Forgotten forgotten;
+  if (is_step) forgotten.sessions = history_.changing(last_session());
+  edit(cabinet_.content);
+  if (going_to_) going_to_->cabinet = cabinet_.content;
+  ++cabinet_.edits;
+  ++cabinet_.version;
+  return forgotten;
+}
+
+void Processor::drop_loading_responses() {
+  for (size_t i = 0; i < cabinet_.requests.size(); ++i) {
+    if (cabinet_.loading_files[i] == juce::File()) continue;
+    cabinet_.requests[i] = ++requests_;
+    cabinet_.loading_files[i] = juce::File();
+  }
+}
+
+// One at a time, each time what is there by then: of many changes that came meanwhile the last one is made.
+void Processor::play_cabinet() {
+  const std::lock_guard making(tail_mutex_);
+  CabinetContent content;
+  uint64_t version = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    version = cabinet_.version;
+    if (version == played_cabinet_) return;
+    content = cabinet_.content;
+  }
+  try {
+    rack_.load_tail(tail_of(content));
+    tail_seconds_ = tail_seconds(content);
+  } catch (const std::exception& error) {
+    const std::lock_guard lock(mutex_);
+    cabinet_.load_errors[0] = error.what();
+  }
+  played_cabinet_ = version;
+}
+
+}  // namespace coil::plugin
