@@ -271,7 +271,6 @@ class Processor final : public juce::AudioProcessor,
       unread_state_;  // a session that could not be read: given back to the host until something is loaded here
 
   Learned learned_;
-  std::vector<std::shared_ptr<Learning>> leaving_;  // until their threads have ended
 
   juce::SpinLock controls_lock_;  // the audio thread only tries it
   ActiveControls active_controls_;

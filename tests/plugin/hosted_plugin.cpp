@@ -141,7 +141,8 @@ Planes HostedPlugin::run(Planes signal, size_t block, std::span<const size_t> fi
   for (size_t begin = 0; begin < frames || next < first_blocks.size();) {
     const size_t n = std::min(next < first_blocks.size() ? first_blocks[next] : block, frames - begin);
     ++next;
-    juce::AudioBuffer<float> audio(int(signal.size()), int(n));
+    juce::AudioBuffer<float> audio(std::max(int(signal.size()), plugin_->getTotalNumInputChannels()), int(n));
+    audio.clear();  // the side chain, where the host has one, is silent
     for (size_t c = 0; c < signal.size(); ++c) audio.copyFrom(int(c), 0, signal[c].data() + begin, int(n));
     juce::MidiBuffer midi;
     plugin_->processBlock(audio, midi);
