@@ -324,6 +324,41 @@ class Mp3(InTime):
         report = self.report("in.mp3")
         self.assertEqual((report["damaged"], report["damaged_places"], report["frames"]), (True, 2, 96000))
 
+    def test_damage_within_frames(self):
+        """Every header is whole: the encoder's own checksum tells, or data that run into those of another frame."""
+        content, rng = self.make_mp3(), random.Random(1)
+        starts = self.frames_of(content)
+        for beginning, length in ((80, 60), (150, 1), (4, 20), (6, 30)):
+            with self.subTest(beginning=beginning, length=length):
+                at = starts[40] + beginning
+                bad = bytes(byte ^ rng.randrange(1, 256) for byte in content[at : at + length])
+                self.path("in.mp3").write_bytes(content[:at] + bad + content[at + length :])
+                report = self.report("in.mp3")
+                self.assertEqual((report["damaged"], report["truncated"], report["frames"]), (True, False, 96000))
+                self.assertIn("damaged", self.stderr)
+        at = starts[40] + 80  # a program that levels files says so in a tag
+        tag = b"APETAGEX" + struct.pack("<IIII8x", 2000, 55, 1, 0) + b"\x0b\0\0\0\0\0\0\0MP3GAIN_UNDO\0+001,+001,N"
+        self.path("in.mp3").write_bytes(content[:at] + bytes(9) + content[at + 9 :] + tag)
+        self.assertFalse(self.report("in.mp3")["damaged"])
+
+    def test_whole_frames_missing(self):
+        content = self.make_mp3()
+        starts = self.frames_of(content)
+        in_time = 0
+        for place in range(20, 60, 4):
+            for count in (1, 2, 5):
+                with self.subTest(place=place, count=count):
+                    self.path("in.mp3").write_bytes(content[: starts[place]] + content[starts[place + count] :])
+                    report = self.report("in.mp3")
+                    self.assertTrue(report["damaged"] or report["truncated"])
+                    if not report["damaged"]:
+                        continue
+                    self.assertEqual((report["damaged_places"], report["truncated"]), (1, False))
+                    self.assertEqual(report["frames"], 96000)
+                    self.assertAlmostEqual(report["first_damage_s"], place * 1152 / 48000, delta=0.08)
+                    in_time += 1
+        self.assertGreater(in_time, 8)  # where the frames beside the place tell it
+
     def test_damage_and_no_count(self):
         self.make_mp3()
         self.process("source.wav", "whole.mp3", "--quality", "128k")
