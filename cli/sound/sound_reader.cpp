@@ -205,7 +205,9 @@ bool is_no_mpeg(const std::filesystem::path& path, ByteSource& source) {
 
 std::unique_ptr<SoundReader> open_without_chunks(const std::filesystem::path& path,
                                                  const std::shared_ptr<ByteSource>& source) {
-  if (is_flac(path)) return open_flac(path);
+  if (is_flac(*source)) return open_flac(path, source);
+  if (const OggFlac ogg = flac_in_ogg(source); ogg.flac)
+    return open_flac(path, ogg.flac, ogg.has_end ? FlacContainer::kOgg : FlacContainer::kOggCutOff);
   if (std::vector<SoundLink> links = ogg_links(*source); !links.empty())
     return open_links(path, source, std::move(links));
   if (is_no_mpeg(path, *source))

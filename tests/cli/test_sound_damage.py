@@ -1,7 +1,10 @@
 """Sound files that are damaged, cut off or joined: what can be read is processed, and what is missing is said."""
 
 import random
+import shutil
 import struct
+import subprocess
+import unittest
 
 from support import CoilTest, Wav, noise, write_wav
 
@@ -129,6 +132,55 @@ class Flac(SoundDamage):
         for content in (b"fLaC", self.content[:42], self.content[:42] + bytes(1000)):
             self.path("in.flac").write_bytes(content)
             self.process("in.flac", "out.wav", code=1 if content == b"fLaC" else 0)
+
+
+@unittest.skipUnless(shutil.which("ffmpeg"), "ffmpeg makes FLAC in Ogg")
+class FlacInOgg(SoundDamage):
+    FRAMES = 200000
+
+    def make_ogg(self, name, seed=1):
+        write_wav(self.path("source.wav"), [never_zero(self.FRAMES, seed)], rate=48000, kind=16)
+        command = ["ffmpeg", "-v", "error", "-y", "-i", "source.wav", "-c:a", "flac", "-metadata", "title=Take", name]
+        subprocess.run(command, cwd=self.folder, check=True)
+        return self.path(name).read_bytes()
+
+    def check(self, content, damaged, truncated=False):
+        """Each sample that comes out is the one that went in at its time, or is silence and counted."""
+        self.path("in.oga").write_bytes(content)
+        report = self.report("in.oga")
+        out = Wav(self.path("out.wav")).channels[0]
+        whole = never_zero(self.FRAMES, seed=1)
+        self.assertEqual([i for i, sample in enumerate(out) if sample not in (0, whole[i])], [])
+        self.assertEqual(report.get("lost_frames", 0), sum(sample == 0 for sample in out))
+        self.assertEqual((report["damaged"], report["truncated"]), (damaged, truncated))
+        if not truncated:
+            self.assertEqual(len(out), self.FRAMES)
+        return report
+
+    def test_damage_and_cuts(self):
+        content = self.make_ogg("whole.oga")
+        self.check(content, damaged=False)
+        self.assertNotIn("warning", self.stderr)
+        self.assertIn(b"Take", self.process("whole.oga", "-", "--no-dither"))
+        pages = [i for i in range(len(content)) if content.startswith(b"OggS", i)]
+        at, end = pages[len(pages) // 2 : len(pages) // 2 + 2]
+        for bad in (
+            content[: at + 100] + b"\x55" * 20 + content[at + 120 :],
+            content[:at] + content[end:],
+            content[:at] + b"OgxS" + content[at + 4 :],
+        ):
+            self.assertGreater(self.check(bad, damaged=True)["lost_frames"], 1000)
+            self.assertIn("damaged in 1 place", self.stderr)
+        for length in (at, len(content) // 2 + 77):
+            self.check(content[:length], damaged=False, truncated=True)
+
+    def test_chained(self):
+        first, second = self.make_ogg("a.oga"), self.make_ogg("b.oga", seed=2)
+        self.path("in.oga").write_bytes(first + second)
+        report = self.report("in.oga")
+        self.assertEqual((report["frames"], report["damaged"], report["truncated"]), (2 * self.FRAMES, False, False))
+        expected = never_zero(self.FRAMES, seed=1) + never_zero(self.FRAMES, seed=2)
+        self.assertEqual(Wav(self.path("out.wav")).channels[0], expected)
 
 
 class InTime(SoundDamage):
