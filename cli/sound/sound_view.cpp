@@ -62,7 +62,8 @@ SoundView::SoundView(std::shared_ptr<ByteSource> source, const ChunkMap& map, co
   encoding_ = encoding_of(*source_, map_);
   sound_bytes_ = map_.sound_bytes;
   if (!source_->size() && encoding_.block_is_frame) sound_bytes_ = kEndless;
-  if (!source_->size() && !encoding_.block_is_frame && map_.sound_runs_to_end) sound_bytes_ = kMostOfBlocks;
+  if (!source_->size() && !encoding_.block_is_frame)
+    sound_bytes_ = map_.sound_runs_to_end ? kMostOfBlocks : std::min(sound_bytes_, kMostOfBlocks);
   switch (map_.family) {
     case ChunkFamily::w64:
       build_w64();
@@ -357,6 +358,15 @@ size_t SoundView::read(uint8_t* out, uint64_t count) {
 }
 
 size_t SoundView::read_sound(const Segment& segment, uint64_t from, std::span<uint8_t> out) {
+  const size_t got = read_source(segment, from, out);
+  if (segment.is_sound) {
+    sound_read_until_ = std::max(sound_read_until_, from + got);
+    sound_ended_ = sound_ended_ || (got < out.size() && !opening_);
+  }
+  return got;
+}
+
+size_t SoundView::read_source(const Segment& segment, uint64_t from, std::span<uint8_t> out) {
   if (fault_) return 0;
   // libsndfile counts what it skips in 32 bits, and would take sound of more than 2 GiB for chunks.
   if (opening_ && encoding_.block_is_frame && segment.is_sound) return 0;

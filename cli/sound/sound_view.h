@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,11 @@ class SoundView {
   const Encoding& encoding() const { return encoding_; }
   uint64_t sound_bytes() const { return sound_bytes_; }
 
+  // How much of the sound was there when less was than asked for; none: that did not happen yet.
+  std::optional<uint64_t> sound_that_was_there() const {
+    return sound_ended_ ? std::optional(sound_read_until_) : std::nullopt;
+  }
+
   // A pipe's sound went on where its header says that it ends.
   bool went_on() const { return went_on_; }
 
@@ -53,6 +59,7 @@ class SoundView {
 
   size_t read(uint8_t* out, uint64_t count);
   size_t read_sound(const Segment& segment, uint64_t from, std::span<uint8_t> out);
+  size_t read_source(const Segment& segment, uint64_t from, std::span<uint8_t> out);
 
   std::shared_ptr<ByteSource> source_;
   const ChunkMap map_;
@@ -61,6 +68,8 @@ class SoundView {
   uint64_t sound_bytes_ = 0;  // as libsndfile is told
   std::vector<Segment> segments_;
   uint64_t size_ = 0, at_ = 0;
+  uint64_t sound_read_until_ = 0;
+  bool sound_ended_ = false;
   bool went_on_ = false, ended_ = false, opening_ = false;
   std::exception_ptr fault_;
 
