@@ -135,7 +135,7 @@ class ChunkReader final : public SoundReader {
 
   SoundFaults faults() const override {
     SoundFaults faults;
-    faults.truncated = map_.truncated || frames_read_ < info_.frames;
+    faults.truncated = map_.truncated || view_.packets_are_missing() || frames_read_ < info_.frames;
     faults.unfinalised = map_.unfinalised || view_.went_on();
     faults.damaged_chunks = map_.damaged;
     return faults;

@@ -31,6 +31,9 @@ class SoundView {
   const Encoding& encoding() const { return encoding_; }
   uint64_t sound_bytes() const { return sound_bytes_; }
 
+  // The table of packets is shorter than it says, or names more than there are.
+  bool packets_are_missing() const { return packets_are_missing_; }
+
   // How much of the sound was there when less was than asked for; none: that did not happen yet.
   std::optional<uint64_t> sound_that_was_there() const {
     return sound_ended_ ? std::optional(sound_read_until_) : std::nullopt;
@@ -54,6 +57,7 @@ class SoundView {
   void build_aiff_as_caf(uint16_t channels, uint16_t bits, const std::vector<uint8_t>& rate,
                          const std::string& encoding);
   void build_caf();
+  void add_packet_table(const std::vector<uint8_t>& description);
   void build_au();
   std::vector<uint8_t> need(const std::string& id, const char* what, size_t least);
 
@@ -70,6 +74,7 @@ class SoundView {
   uint64_t size_ = 0, at_ = 0;
   uint64_t sound_read_until_ = 0;
   bool sound_ended_ = false;
+  bool packets_are_missing_ = false;
   bool went_on_ = false, ended_ = false, opening_ = false;
   std::exception_ptr fault_;
 
