@@ -67,9 +67,8 @@ HostedPlugin::HostedPlugin(const std::string& format, double rate_hz, int block_
   INFO(error);
   REQUIRE(plugin_);
   if (channels == 1) {
-    juce::AudioProcessor::BusesLayout mono;
-    mono.inputBuses.add(juce::AudioChannelSet::mono());
-    mono.outputBuses.add(juce::AudioChannelSet::mono());
+    auto mono = plugin_->getBusesLayout();
+    mono.inputBuses.getReference(0) = mono.outputBuses.getReference(0) = juce::AudioChannelSet::mono();
     REQUIRE(plugin_->setBusesLayout(mono));
   }
   prepare(rate_hz, block_frames);
