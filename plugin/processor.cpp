@@ -28,12 +28,7 @@ Processor::Processor()
 }
 
 Processor::~Processor() {
-  {
-    std::vector<std::shared_ptr<Learning>> ending;  // wait for their threads
-    const std::lock_guard lock(mutex_);
-    ending.swap(leaving_);
-    ending.push_back(std::move(learned_.learning));
-  }
+  if (const auto learns = learning()) learns->leave();
   background_->leave(this);
   cancelPendingUpdate();
   for (auto* parameter : getParameters()) parameter->removeListener(this);

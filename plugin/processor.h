@@ -306,7 +306,6 @@ class Processor final : public juce::AudioProcessor,
       unread_state_;  // a session that could not be read: given back to the host until something is loaded here
 
   Learned learned_;
-  std::vector<std::shared_ptr<Learning>> leaving_;  // until their threads have ended
 
   std::mutex tail_mutex_;  // held while a tail is made; never taken by the message thread
   uint64_t played_cabinet_ = 0;

@@ -45,10 +45,10 @@ void Processor::start_learning(LearnFrom from) {
   std::vector<float> signal;
   if (from == LearnFrom::test_signal) signal = capture::make_test_signal(rate_hz);
   learns_ = true;
-  set_learning(std::make_shared<Learning>(learn_input_, rate_hz, std::move(signal), learn_settings_,
-                                          [this, request](const Learning::Bytes& file) {
-                                            background_->post(this, [=, this] { play_learned(request, file); });
-                                          }),
+  set_learning(Learning::begin(learn_input_, rate_hz, std::move(signal), learn_settings_,
+                               [this, request](const Learning::Bytes& file) {
+                                 background_->post(this, [=, this] { play_learned(request, file); });
+                               }),
                request);
 }
 
@@ -76,7 +76,7 @@ void Processor::start_converting(const juce::File& capture) {
     const std::lock_guard lock(mutex_);
     learned_.name = capture.getFileNameWithoutExtension().toStdString();
   }
-  set_learning(std::make_shared<Learning>(capture.getFullPathName().toStdString(), learn_settings_), request);
+  set_learning(Learning::begin(capture.getFullPathName().toStdString(), learn_settings_), request);
 }
 
 // On the background thread.
@@ -149,7 +149,6 @@ void Processor::end_learning(bool restore) {
   {
     const std::lock_guard lock(mutex_);
     ended = std::exchange(learned_, {});
-    if (ended.learning) leaving_.push_back(ended.learning);
   }
   learns_ = false;
   if (!ended.learning) return;
@@ -180,16 +179,12 @@ LearnStatus Processor::learn_status() const {
 
 // On the background thread.
 void Processor::tick_learning() {
-  std::vector<std::shared_ptr<Learning>> left;
   std::shared_ptr<Learning> learning;
   int slot = 0;
   std::string name;
   bool loaded = false;
   {
     const std::lock_guard lock(mutex_);
-    for (auto& leaving : leaving_)
-      if (leaving->has_left()) left.push_back(std::exchange(leaving, nullptr));
-    std::erase(leaving_, nullptr);
     learning = learned_.learning;
     slot = learned_.slot;
     name = learned_.name;

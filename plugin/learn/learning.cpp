@@ -18,6 +18,7 @@ using Stage = LearnStatus::Stage;
 using capture::Finding, capture::FindingKind, capture::Severity;
 
 constexpr auto kCollectEvery = std::chrono::milliseconds(20);
+constexpr auto kPatience = std::chrono::milliseconds(300);
 constexpr double kBlockS = 0.02, kSoundingDb = -55;  // of what counts as sound, not as silence
 constexpr double kMostS = 240;                       // of a recording, most of which is silence
 constexpr double kFirstS = 4, kGrowth = 1.5;         // between two looks at the recordings
@@ -46,14 +47,30 @@ void append(std::vector<float>& to, const std::vector<float>& from) { to.insert(
 
 }  // namespace
 
-Learning::Learning(LearnInput& input, double sample_rate_hz, std::vector<float> signal, const LearnSettings& settings,
-                   std::function<void(const Bytes&)> on_model)
-    : input_(&input),
+std::shared_ptr<Learning> Learning::begin(LearnInput& input, double sample_rate_hz, std::vector<float> signal,
+                                          const LearnSettings& settings, std::function<void(const Bytes&)> on_model) {
+  auto learning = std::make_shared<Learning>(Key{}, &input, sample_rate_hz, double(signal.size()) / sample_rate_hz,
+                                             std::filesystem::path(), settings, std::move(on_model));
+  input.start(std::move(signal));
+  learning->start_threads();
+  return learning;
+}
+
+std::shared_ptr<Learning> Learning::begin(const std::filesystem::path& teacher, const LearnSettings& settings) {
+  auto learning = std::make_shared<Learning>(Key{}, nullptr, 0, 0, teacher, settings, nullptr);
+  learning->start_threads();
+  return learning;
+}
+
+Learning::Learning(Key, LearnInput* input, double sample_rate_hz, double signal_s, std::filesystem::path teacher,
+                   const LearnSettings& settings, std::function<void(const Bytes&)> on_model)
+    : input_(input),
+      teacher_(std::move(teacher)),
       sample_rate_hz_(sample_rate_hz),
       settings_(settings),
       quality_(capture::quality_named(settings.quality)),
-      plays_signal_(!signal.empty()),
-      wanted_s_(plays_signal_ ? double(signal.size()) / sample_rate_hz + kTailS : settings.wanted_s),
+      plays_signal_(signal_s > 0),
+      wanted_s_(plays_signal_ ? signal_s + kTailS : settings.wanted_s),
       on_model_(std::move(on_model)),
       begin_(std::chrono::steady_clock::now()),
       model_rate_hz_(quality_.sample_rate_hz) {
@@ -63,35 +80,16 @@ Learning::Learning(LearnInput& input, double sample_rate_hz, std::vector<float> 
   }
   dry_.name = plays_signal_ ? "the test signal" : "the dry signal";
   wet_.name = "the return";
+  status_.stage = Stage::gathering;
+  status_.converts = !input;
   status_.plays_signal = plays_signal_;
   status_.wanted_s = wanted_s_;
-  input_->start(std::move(signal));
-  begin();
 }
 
-Learning::Learning(const std::filesystem::path& teacher, const LearnSettings& settings)
-    : input_(nullptr),
-      teacher_(teacher),
-      sample_rate_hz_(0),
-      settings_(settings),
-      quality_(capture::quality_named(settings.quality)),
-      plays_signal_(false),
-      wanted_s_(0),
-      begin_(std::chrono::steady_clock::now()),
-      model_rate_hz_(0) {
-  status_.converts = true;
-  begin();
-}
-
-void Learning::begin() {
-  status_.stage = Stage::gathering;
+void Learning::start_threads() {
+  stay_loaded();
   collecting_ = std::thread([this] { collect(); });
-  learning_ = std::thread([this] { learn(); });
-}
-
-Learning::~Learning() {
-  leave();
-  learning_.join();
+  std::thread([self = shared_from_this()] { self->learn(); }).detach();
 }
 
 void Learning::leave() {
@@ -103,6 +101,8 @@ void Learning::leave() {
   wake_.notify_all();
   collecting_.join();
   if (input_) input_->stop();
+  std::unique_lock lock(mutex_);
+  left_wake_.wait_for(lock, kPatience, [&] { return left_; });
 }
 
 LearnStatus Learning::status() const {
@@ -158,6 +158,7 @@ void Learning::collect() {
     }
     if (fresh && on_model_ && !leaving_) on_model_(fresh);
     if (!input_) continue;
+    audio_core_ = input_->audio_core();
     if (!ended_) take_in(input_->read());
     if (ended_ && input_->recording()) input_->stop();
     input_->collect();
@@ -203,7 +204,9 @@ void Learning::learn() {
     std::unique_lock lock(mutex_);
     if (!leaving_) wake_.wait_for(lock, kCollectEvery);
   }
+  const std::lock_guard lock(mutex_);
   left_ = true;
+  left_wake_.notify_all();
 }
 
 // False: there is nothing to do for a while.
@@ -233,7 +236,7 @@ bool Learning::learn_more() {
       status_.stage = Stage::failed, status_.message = "nothing was learned that is better than the dry signal itself";
     return true;
   }
-  if (settings_.gives_way) stay_off_core(input_ ? input_->audio_core() : -1);
+  if (settings_.gives_way) stay_off_core(audio_core_);
   trainer_->advance([this] { return interrupted() || is_time_to_prepare() || (stopped_ && prepared_all_); });
   after_look();
   return true;

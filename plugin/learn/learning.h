@@ -57,20 +57,26 @@ struct LearnStatus {
   std::filesystem::path model, report;  // kept
 };
 
-class Learning {
+// Its learning thread may need long to hear that all is over, on a machine that leaves it no time. So it owns what it
+// works on, and nobody waits for it.
+class Learning : public std::enable_shared_from_this<Learning> {
+  struct Key {};  // only begin() makes one
+
  public:
   using Bytes = std::shared_ptr<const std::vector<std::byte>>;
 
   // Begins at once. on_model: called on a thread of its own with the file of each model that is better than those
-  // before. `input` outlives this. With `signal` that is played, and recorded as the dry sound. [main-thread]
-  Learning(LearnInput& input, double sample_rate_hz, std::vector<float> signal, const LearnSettings& settings,
-           std::function<void(const Bytes&)> on_model);
+  // before. With `signal` that is played, and recorded as the dry sound. leave() must be called while `input` is there.
+  // [main-thread]
+  static std::shared_ptr<Learning> begin(LearnInput& input, double sample_rate_hz, std::vector<float> signal,
+                                         const LearnSettings& settings, std::function<void(const Bytes&)> on_model);
   // From a capture of another program: a file as capture::read_teacher takes it. [main-thread]
-  Learning(const std::filesystem::path& teacher, const LearnSettings& settings);
-  ~Learning();  // waits until it has_left()
-  // Ends all of it and lets go of the input; the thread that learns ends a moment later. [main-thread]
+  static std::shared_ptr<Learning> begin(const std::filesystem::path& teacher, const LearnSettings& settings);
+  Learning(Key, LearnInput* input, double sample_rate_hz, double signal_s, std::filesystem::path teacher,
+           const LearnSettings& settings, std::function<void(const Bytes&)> on_model);
+
+  // Ends all of it, and lets go of the input. Waits a moment for the learning thread, and not longer. [main-thread]
   void leave();
-  bool has_left() const { return left_; }
 
   // All below: any thread but the audio thread.
   LearnStatus status() const;
@@ -93,7 +99,7 @@ class Learning {
   // The thread that empties the ring; it runs as any other.
   void collect();
   void take_in(SignalPiece piece);
-  void begin();
+  void start_threads();
   // The thread that learns.
   void learn();
   bool learn_more();
@@ -110,7 +116,7 @@ class Learning {
   nlohmann::ordered_json card(const std::string& name) const;
   double elapsed_s() const;
 
-  LearnInput* const input_;  // null: a teacher plays
+  LearnInput* const input_;  // the collecting thread's; null: a teacher plays
   const std::filesystem::path teacher_;
   const double sample_rate_hz_;  // of the recording
   const LearnSettings settings_;
@@ -122,15 +128,17 @@ class Learning {
 
   // Between the threads.
   mutable std::mutex mutex_;
-  std::condition_variable wake_;
+  std::condition_variable wake_, left_wake_;
   LearnStatus status_;
   SignalPiece arrived_;
   Bytes best_;
   bool best_is_new_ = false;
   std::optional<Keeping> keeping_;
   std::vector<std::string> events_;  // what happened to the recording
-  std::atomic<bool> leaving_{false}, ended_{false}, stopped_{false}, wants_to_keep_{false}, left_{false};
+  std::atomic<bool> leaving_{false}, ended_{false}, stopped_{false}, wants_to_keep_{false};
+  bool left_ = false;  // the learning thread has ended
   std::atomic<double> sounding_s_{0};
+  std::atomic<int> audio_core_{-1};
 
   // The collecting thread's.
   size_t block_frames_ = 0;  // of the block that is looked at
@@ -148,7 +156,7 @@ class Learning {
   std::unique_ptr<capture::Trainer> trainer_;
   double handed_out_esr_ = 0;
 
-  std::thread collecting_, learning_;  // the last, so that all else is there
+  std::thread collecting_;
 };
 
 }  // namespace coil::plugin

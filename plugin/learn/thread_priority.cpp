@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <thread>
 
+#if !defined(_WIN32)
+#include <dlfcn.h>
+#endif
 #if defined(__linux__)
 #include <sched.h>
 #include <sys/resource.h>
@@ -14,6 +17,18 @@
 #endif
 
 namespace coil::plugin {
+
+void stay_loaded() noexcept {
+#if defined(_WIN32)
+  HMODULE module = nullptr;
+  GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
+                     reinterpret_cast<const char*>(&stay_loaded), &module);
+#else
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<const void*>(&stay_loaded), &info) != 0 && info.dli_fname != nullptr)
+    dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+#endif
+}
 
 #if defined(__linux__)
 

@@ -1,4 +1,4 @@
-// Which threads give way to which, and on which cores they run.
+// Which threads give way to which, on which cores they run, and what they need there.
 #pragma once
 
 #include <cstddef>
@@ -16,5 +16,9 @@ int present_core() noexcept;
 
 // That this process may use.
 size_t usable_cores() noexcept;
+
+// The code that runs now stays in memory until the process ends, for threads that nobody waits for: a host may unload
+// a plugin.
+void stay_loaded() noexcept;
 
 }  // namespace coil::plugin

@@ -22,13 +22,15 @@ constexpr int kMostFrames = 700, kAnnounced = 512;
 // Blocks as a host might send them, until it is told to stop. Returns the first blocks' forbidden calls, if any.
 std::string play(juce::AudioProcessor& plugin, const std::atomic<bool>& done) {
   const test::Planes sound = test::noise(2, kMostFrames);
-  juce::AudioBuffer<float> whole(2, kMostFrames);
+  const int channels = std::max(2, plugin.getTotalNumInputChannels());
+  juce::AudioBuffer<float> whole(channels, kMostFrames);
+  whole.clear();
   juce::MidiBuffer midi;
   midi.ensureSize(64);
   std::string calls;
   for (int round = 0; !done || round < 3; ++round)
     for (const int frames : kBlocks) {
-      juce::AudioBuffer<float> audio(whole.getArrayOfWritePointers(), 2, frames);
+      juce::AudioBuffer<float> audio(whole.getArrayOfWritePointers(), channels, frames);
       for (int c = 0; c < 2; ++c) audio.copyFrom(c, 0, sound[size_t(c)].data(), frames);
       midi.clear();
       midi.addEvent(juce::MidiMessage::controllerEvent(1, 7, round % 128), 0);
@@ -77,7 +79,7 @@ TEST_CASE("while a device is learned the audio thread uses no heap, no lock and 
   block();
   processor.start_learning(from);
   std::string calls;
-  for (int i = 0; i < 800; ++i) {  // more than the ring has room for
+  for (int i = 0; i < 800; ++i) {  // the ring comes round
     if (const std::string found = test::forbidden_calls(block); calls.empty()) calls = found;
     if (i % 100 == 0) test::run_messages(5);
   }

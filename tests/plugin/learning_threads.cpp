@@ -102,6 +102,17 @@ class AudioThread {
   std::thread thread_;
 };
 
+// Left at the end.
+class Begun {
+ public:
+  explicit Begun(std::shared_ptr<Learning> learning) : learning_(std::move(learning)) {}
+  ~Begun() { learning_->leave(); }
+  Learning* operator->() const { return learning_.get(); }
+
+ private:
+  std::shared_ptr<Learning> learning_;
+};
+
 plugin::LearnSettings quick() {
   plugin::LearnSettings settings;
   settings.quality = "lite";
@@ -125,19 +136,20 @@ TEST_CASE("a learning is stopped, asked, kept and left while sound runs, and ano
   std::atomic<int> models{0};
   const auto on_model = [&](const Learning::Bytes& bytes) { models += bytes && !bytes->empty(); };
   for (const bool with_signal : {false, true}) {
-    Learning first(input, kRate, std::vector<float>(with_signal ? 5000 : 0, 0.1f), quick(), on_model);
-    CHECK(wait_for([&] { return first.status().recorded_s > 0; }));
-    first.end_recording("the sample rate changed");
-    first.leave();
+    const auto first =
+        Learning::begin(input, kRate, std::vector<float>(with_signal ? 5000 : 0, 0.1f), quick(), on_model);
+    CHECK(wait_for([&] { return first->status().recorded_s > 0; }));
+    first->end_recording("the sample rate changed");
+    first->leave();
     CHECK_FALSE(input.recording());
   }
-  Learning learning(input, kRate, {}, quick(), on_model);
+  const Begun learning(Learning::begin(input, kRate, {}, quick(), on_model));
   CHECK(wait_for([&] { return models > 0; }));
-  learning.keep(folder / "amp.safetensors", folder / "amp.html", "Amp");
-  CHECK(wait_for([&] { return learning.status().stage == Stage::kept; }));
+  learning->keep(folder / "amp.safetensors", folder / "amp.html", "Amp");
+  CHECK(wait_for([&] { return learning->status().stage == Stage::kept; }));
   CHECK(std::filesystem::exists(folder / "amp.safetensors"));
   CHECK(std::filesystem::exists(folder / "amp.html"));
-  CHECK(learning.status().lost_frames == 0);
+  CHECK(learning->status().lost_frames == 0);
 }
 
 TEST_CASE("a keep that fails says why, and can be asked for again") {
@@ -145,13 +157,28 @@ TEST_CASE("a keep that fails says why, and can be asked for again") {
   const test::Device device(8 * size_t(kRate));
   LearnInput input;
   const AudioThread audio(input, device);
-  Learning learning(input, kRate, {}, quick(), [](const Learning::Bytes&) {});
-  CHECK(wait_for([&] { return learning.status().has_model; }));
-  learning.keep(folder / "no" / "amp.safetensors", folder / "amp.html", "Amp");
-  CHECK(wait_for([&] { return learning.status().stage == Stage::done; }));
-  CHECK(learning.status().message.find("amp.safetensors") != std::string::npos);
-  learning.keep(folder / "amp.safetensors", folder / "amp.html", "Amp");
-  CHECK(wait_for([&] { return learning.status().stage == Stage::kept; }));
+  const Begun learning(Learning::begin(input, kRate, {}, quick(), [](const Learning::Bytes&) {}));
+  CHECK(wait_for([&] { return learning->status().has_model; }));
+  learning->keep(folder / "no" / "amp.safetensors", folder / "amp.html", "Amp");
+  CHECK(wait_for([&] { return learning->status().stage == Stage::done; }));
+  CHECK(learning->status().message.find("amp.safetensors") != std::string::npos);
+  learning->keep(folder / "amp.safetensors", folder / "amp.html", "Amp");
+  CHECK(wait_for([&] { return learning->status().stage == Stage::kept; }));
+}
+
+TEST_CASE("nobody waits for a learning thread that gets no time") {
+  const test::Device device(8 * size_t(kRate));
+  LearnInput input;
+  const AudioThread audio(input, device);
+  plugin::LearnSettings settings = quick();
+  settings.gives_way = true;
+  settings.million_frames = 1e6;
+  settings.wanted_s = 60;
+  const auto learning = Learning::begin(input, kRate, {}, settings, [](const Learning::Bytes&) {});
+  CHECK(wait_for([&] { return learning->status().sounding_s > 6; }));
+  const auto begin = std::chrono::steady_clock::now();
+  learning->leave();
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));
 }
 
 TEST_CASE("the test signal goes out whole, and stands for the dry sound") {
