@@ -3,6 +3,8 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <cmath>
+#include <juce_audio_formats/juce_audio_formats.h>
 #include <thread>
 
 #include "plugin/processor.h"
@@ -10,6 +12,7 @@
 #include "tests/plugin/sessions.h"
 #include "tests/realtime/forbidden_calls.h"
 #include "tests/realtime/system_calls.h"
+#include "tests/support/temp_dir.h"
 
 namespace {
 
@@ -39,6 +42,59 @@ std::string play(juce::AudioProcessor& plugin, const std::atomic<bool>& done) {
       std::this_thread::sleep_for(std::chrono::microseconds(100));
     }
   return calls;
+}
+
+// Something to convolve with: decaying noise, as a WAV file.
+juce::File response_in(const test::TempDir& folder) {
+  const juce::File file((folder / "cone.wav").string());
+  auto planes = test::noise(2, 9600);
+  for (auto& plane : planes)
+    for (size_t i = 0; i < plane.size(); ++i) plane[i] *= std::exp(-float(i) / 1000);
+  const float* const channels[] = {planes[0].data(), planes[1].data()};
+  std::unique_ptr<juce::AudioFormatWriter> writer(
+      juce::WavAudioFormat().createWriterFor(file.createOutputStream().release(), 48000, 2, 24, {}, 0));
+  writer->writeFromFloatArrays(channels, 2, int(planes[0].size()));
+  return file;
+}
+
+TEST_CASE("a cabinet that is loaded, moved, switched and cleared keeps the audio thread from heap, locks and system") {
+  const test::TempDir folder;
+  const juce::File cone = response_in(folder);
+  plugin::Processor processor;
+  processor.prepareToPlay(kRate, kAnnounced);
+  processor.load_file(0, juce::File(test::overdrive_path().string()));
+  const test::Planes sound = test::noise(2, kMostFrames);
+  juce::AudioBuffer<float> audio(2, kMostFrames);
+  juce::MidiBuffer midi;
+  const auto block = [&] {
+    for (int c = 0; c < 2; ++c) audio.copyFrom(c, 0, sound[size_t(c)].data(), kMostFrames);
+    processor.processBlock(audio, midi);
+  };
+  block();
+  const auto calls_of = [&](int blocks) {
+    std::string calls;
+    for (int i = 0; i < blocks; ++i)
+      if (const std::string found = test::forbidden_calls(block); calls.empty()) calls = found;
+    return calls;
+  };
+  const auto& parameters = processor.parameters();
+  for (int i = 0; i < 24; ++i) {
+    if (i % 4 == 0) processor.load_response(i / 4 % 2, cone);
+    if (i % 4 == 1) processor.set_microphone(0, {-float(i % 7), 0.1f * float(i % 5), float(i % 3), i % 2 == 0});
+    if (i % 4 == 2) parameters.cabinet_on->setValueNotifyingHost(float(i / 4 % 2));
+    if (i % 4 == 2) parameters.bands[0].gain->setValueNotifyingHost(float(i % 9) / 9);
+    if (i % 12 == 11) processor.clear_response(1);
+    test::run_messages(5);  // some of it comes in the middle
+    CHECK(calls_of(8) == "");
+    test::run_messages(20);
+    CHECK(calls_of(8) == "");
+  }
+  CHECK(processor.microphone(0).kind == plugin::MicrophoneStatus::Kind::playing);
+  parameters.cabinet_on->setValueNotifyingHost(1);
+  const auto system = test::system_calls(test::Watch::filter, [&] {
+    for (int i = 0; i < 50; ++i) block();
+  });
+  if (system) CHECK(*system == "");
 }
 
 TEST_CASE("the processor leaves the heap, locks and exceptions alone, whatever the player does meanwhile") {

@@ -3,6 +3,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "plugin/processor.h"
+
 namespace {
 
 using namespace coil;
@@ -63,6 +65,47 @@ TEST_CASE(
   CHECK(parameter.getValueForText("") == 0.25f);
   CHECK(parameter.getValueForText("1000") == 1);
   CHECK(parameter.getValueForText("-1000") == 0);
+}
+
+// A host that knows no names keeps values by number.
+TEST_CASE("parameters keep their numbers, and those of cabinet and equaliser stand behind them") {
+  plugin::Processor processor;
+  const char* const before[] = {"input_gain", "output_gain", "mix",   "gate_threshold",
+                                "normalise",  "channels",    "bypass"};
+  std::vector<juce::String> ids;
+  for (const auto* parameter : processor.getParameters())
+    ids.push_back(dynamic_cast<const juce::AudioProcessorParameterWithID&>(*parameter).paramID);
+  REQUIRE(ids.size() == 39);
+  for (size_t i = 0; i < std::size(before); ++i) CHECK(ids[i] == before[i]);
+  for (size_t i = 0; i < 16; ++i) CHECK(ids[7 + i] == "control_" + juce::String(i + 1));
+  CHECK(ids[23] == "cabinet");
+  CHECK(ids[24] == "equaliser");
+  CHECK(ids[25] == "band_1_gain");
+  CHECK(ids[37] == "low_cut");
+  CHECK(ids[38] == "high_cut");
+}
+
+TEST_CASE("the equaliser's values survive the way to 0 to 1 and back, and its ends mean off") {
+  plugin::Processor processor;
+  plugin::Parameters& parameters = processor.parameters();
+  CHECK(parameters.equaliser() == dsp::EqualiserSettings{});
+  juce::Random random(3);
+  for (auto* parameter :
+       {parameters.bands[1].frequency, parameters.bands[2].q, parameters.low_cut, parameters.high_cut})
+    for (int i = 0; i < 500; ++i) {
+      parameter->setValueNotifyingHost(random.nextFloat());
+      const float value = parameter->get();
+      parameter->setValueNotifyingHost(parameter->convertTo0to1(value));
+      CHECK(parameter->get() == value);
+    }
+  for (const float end : {0.0f, 1.0f}) {
+    parameters.low_cut->setValueNotifyingHost(end);
+    parameters.high_cut->setValueNotifyingHost(end);
+    CHECK((parameters.equaliser().low_cut_hz == 0) == (end == 0));
+    CHECK((parameters.equaliser().high_cut_hz == 0) == (end == 1));
+  }
+  CHECK(parameters.high_cut->getCurrentValueAsText() == "off");
+  CHECK(parameters.low_cut->convertFrom0to1(parameters.low_cut->getValueForText("1.5k")) == 1500);
 }
 
 TEST_CASE("text to value and back is the value, as far as the text says") {
