@@ -14,6 +14,8 @@ constexpr float kFine = 0.1f, kKeyStep = 0.02f, kWheelStep = 0.1f;
 constexpr std::array<float, 9> kMarks_hz{50, 100, 200, 500, 1000, 2000, 5000, 10000, 20};
 constexpr std::array<float, 3> kLines_db{-12, 0, 12};
 
+float value_of(const juce::RangedAudioParameter& parameter) { return parameter.convertFrom0to1(parameter.getValue()); }
+
 juce::String frequency_text(float hz) {
   return hz >= 1000 ? juce::String(juce::roundToInt(hz / 1000)) + "k" : juce::String(juce::roundToInt(hz));
 }
@@ -21,8 +23,8 @@ juce::String frequency_text(float hz) {
 }  // namespace
 
 EqualiserView::Handle::Handle(EqualiserView& view, const juce::String& name, const juce::String& sign,
-                              juce::AudioParameterFloat& hz, juce::AudioParameterFloat* gain,
-                              juce::AudioParameterFloat* q)
+                              juce::RangedAudioParameter& hz, juce::RangedAudioParameter* gain,
+                              juce::RangedAudioParameter* q)
     : view_(view), name_(name), sign_(sign), hz_(hz), gain_(gain), q_(q) {
   setTitle(name);
   setWantsKeyboardFocus(true);
@@ -31,7 +33,7 @@ EqualiserView::Handle::Handle(EqualiserView& view, const juce::String& name, con
 }
 
 juce::String EqualiserView::Handle::text() const {
-  const auto value = [](const juce::AudioParameterFloat& parameter) {
+  const auto value = [](const juce::RangedAudioParameter& parameter) {
     const auto now = parameter.getCurrentValueAsText();
     return now == "off" ? now : (now + " " + parameter.getLabel()).trim();
   };
@@ -52,7 +54,7 @@ void EqualiserView::Handle::follow() {
 
 juce::Point<float> EqualiserView::Handle::place() const {
   const auto inside = view_.getLocalBounds().toFloat().reduced(kHandle / 2.0f);
-  return inside.getConstrainedPoint({view_.x_of(hz_.get()), view_.y_of(gain_ ? gain_->get() : 0.0f)});
+  return inside.getConstrainedPoint({view_.x_of(value_of(hz_)), view_.y_of(gain_ ? value_of(*gain_) : 0.0f)});
 }
 
 void EqualiserView::Handle::begin() {
@@ -69,7 +71,7 @@ void EqualiserView::Handle::end() {
 
 void EqualiserView::Handle::move(float across, float up, float q) {
   begin();
-  const auto by = [](juce::AudioParameterFloat* parameter, float part) {
+  const auto by = [](juce::RangedAudioParameter* parameter, float part) {
     if (parameter && part != 0)
       parameter->setValueNotifyingHost(juce::jlimit(0.0f, 1.0f, parameter->getValue() + part));
   };
@@ -90,7 +92,7 @@ void EqualiserView::Handle::mouseDrag(const juce::MouseEvent& event) {
   const float part = (at.x - plot.getX()) / plot.getWidth();
   const float hz = kLowHz * std::pow(kHighHz / kLowHz, juce::jlimit(0.0f, 1.0f, part));
   const float db = kMostDb * (1 - 2 * (at.y - plot.getY()) / plot.getHeight());
-  const auto way = [](const juce::AudioParameterFloat& parameter, float value) {
+  const auto way = [](const juce::RangedAudioParameter& parameter, float value) {
     const auto& range = parameter.getNormalisableRange();
     return parameter.convertTo0to1(juce::jlimit(range.start, range.end, value)) - parameter.getValue();
   };
@@ -175,8 +177,8 @@ EqualiserView::EqualiserView(Parameters& parameters) : parameters_(parameters) {
   setFocusContainerType(FocusContainerType::focusContainer);
   shown_ = parameters.equaliser();
   shown_on_ = parameters.equaliser_on->get();
-  const auto add = [&](const juce::String& name, const juce::String& sign, juce::AudioParameterFloat& hz,
-                       juce::AudioParameterFloat* gain, juce::AudioParameterFloat* q) {
+  const auto add = [&](const juce::String& name, const juce::String& sign, juce::RangedAudioParameter& hz,
+                       juce::RangedAudioParameter* gain, juce::RangedAudioParameter* q) {
     handles_.push_back(std::make_unique<Handle>(*this, name, sign, hz, gain, q));
     addAndMakeVisible(*handles_.back());
   };

@@ -28,8 +28,8 @@ class EqualiserView final : public juce::Component, public juce::SettableTooltip
   // What one takes hold of: across is the frequency, up the gain where there is one, the wheel is Q.
   class Handle final : public juce::Component, public juce::SettableTooltipClient {
    public:
-    Handle(EqualiserView& view, const juce::String& name, const juce::String& sign, juce::AudioParameterFloat& hz,
-           juce::AudioParameterFloat* gain, juce::AudioParameterFloat* q);
+    Handle(EqualiserView& view, const juce::String& name, const juce::String& sign, juce::RangedAudioParameter& hz,
+           juce::RangedAudioParameter* gain, juce::RangedAudioParameter* q);
     ~Handle() override { end(); }
 
     void follow();  // the parameters
@@ -54,7 +54,7 @@ class EqualiserView final : public juce::Component, public juce::SettableTooltip
 
     EqualiserView& view_;
     const juce::String name_, sign_;
-    juce::AudioParameterFloat &hz_, *gain_, *q_;
+    juce::RangedAudioParameter &hz_, *gain_, *q_;
     juce::Point<float> grip_;  // from the middle to where it was taken
     bool in_gesture_ = false, focus_by_key_ = false;
   };

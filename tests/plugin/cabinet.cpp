@@ -376,14 +376,17 @@ TEST_CASE("undo and redo go through loads, settings and clearing of microphones;
   CHECK(processor.microphone(0).kind == Kind::playing);
 }
 
-// A pure tone leaves a chain of gains, filters and fades as a slow envelope times that tone: what remains of the
-// second difference at the tone's frequency is a click.
+// Without the tone, which its own difference equation takes away, fades leave bends and clicks leave steps. Two further
+// differences make a step three times as high, and a bend of a fade of 25 ms at most 2 / 1200.
 double click_db(const std::vector<float>& sound, double hz) {
-  const double w = 2 * M_PI * hz / kRate;
-  const double loudest = 0.5;
+  const double w = 2 * M_PI * hz / kRate, loudest = 0.5;
+  std::vector<double> rest(sound.begin(), sound.end());
+  for (const double middle : {2 * std::cos(w), 2.0}) {
+    for (size_t i = rest.size() - 1; i >= 2; --i) rest[i] += rest[i - 2] - middle * rest[i - 1];
+    rest.erase(rest.begin(), rest.begin() + 2);
+  }
   double most = 0;
-  for (size_t i = 2; i < sound.size(); ++i)
-    most = std::max(most, std::abs(double(sound[i]) - 2 * std::cos(w) * double(sound[i - 1]) + double(sound[i - 2])));
+  for (const double value : rest) most = std::max(most, std::abs(value) / 3);
   return 20 * std::log10(std::max(most, 1e-12) / loudest);
 }
 
@@ -392,8 +395,9 @@ TEST_CASE("changes of the cabinet under load make no click above -60 dB") {
   // two cabinets that colour differently and are equally loud at the tone within a few dB
   for (const char* name : {"one.wav", "two.wav"}) {
     auto planes = response(1, 2400);
-    planes[0][0] = name[0] == 'o' ? 1.0f : -0.6f;
-    for (size_t i = 1; i < planes[0].size(); ++i) planes[0][i] *= 0.2f;
+    planes[0][0] = name[0] == 'o' ? 1.0f : 0.6f;
+    // quiet after 20 ms, as loudspeakers are: what comes later than the warm-up of a new chain is heard to set in
+    for (size_t i = 1; i < planes[0].size(); ++i) planes[0][i] *= 0.2f * std::exp(-6 * float(i) / 2400);
     write(at(dir / name), planes, kRate);
   }
   constexpr double kHz = 200;
@@ -431,7 +435,8 @@ TEST_CASE("changes of the cabinet under load make no click above -60 dB") {
   CHECK(processor.microphone(0).load_error.isEmpty());
   INFO(click_db(heard, kHz) << " dB");
   CHECK(click_db(heard, kHz) < -60);
-  heard[heard.size() / 2] += 0.001f;  // the measure sees what it is for
+  // a step of -60 dB stands out
+  for (size_t i = heard.size() / 2; i < heard.size(); ++i) heard[i] += 0.0006f;
   CHECK(click_db(heard, kHz) > -60);
 }
 

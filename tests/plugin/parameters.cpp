@@ -105,7 +105,8 @@ TEST_CASE("the equaliser's values survive the way to 0 to 1 and back, and its en
     CHECK((parameters.equaliser().high_cut_hz == 0) == (end == 1));
   }
   CHECK(parameters.high_cut->getCurrentValueAsText() == "off");
-  CHECK(parameters.low_cut->convertFrom0to1(parameters.low_cut->getValueForText("1.5k")) == 1500);
+  const juce::RangedAudioParameter& low_cut = *parameters.low_cut;
+  CHECK(low_cut.convertFrom0to1(low_cut.getValueForText("1.5k")) == 1500);
 }
 
 TEST_CASE("text to value and back is the value, as far as the text says") {
