@@ -10,7 +10,7 @@
 
 #include "dsp/model_processor.h"
 #include "dsp/resampler.h"
-#include "ssm/executor.h"
+#include "ssm/run/executor.h"
 
 namespace coil::dsp {
 

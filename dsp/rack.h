@@ -74,8 +74,8 @@ class Rack final : public AudioProcessor {
     RackControls controls{};  // may be moved before commit()
     float normalisation_db = 0;
     RateMode rate_mode = RateMode::model_default;
-    uint64_t made_for = 0;         // prepare() makes it stale
-    std::unique_ptr<Voice> voice;  // null: prepare() was not called yet, and will make it
+    uint64_t made_for = 0;                  // prepare() makes it stale
+    std::unique_ptr<SlotModel> slot_model;  // null: prepare() was not called yet, and will make it
   };
 
   // Makes it, and changes nothing: it takes as long as the model needs to settle, seconds perhaps, without a lock.
@@ -137,7 +137,7 @@ class Rack final : public AudioProcessor {
     int latency_frames = 0;
     std::string problem;
   };
-  // What prepare() makes voices from.
+  // What prepare() makes slot models from.
   struct Playing {
     std::array<Loaded, kSlots> loaded;
     RateMode rate_mode = RateMode::model_default;
@@ -153,8 +153,8 @@ class Rack final : public AudioProcessor {
   void read_settings() noexcept;
   void read_slots() noexcept;
   void process_piece(AudioBlock block) noexcept;
-  void watch_slot(const VoiceInput& in, AudioBlock out) noexcept;
-  void play_slots(const VoiceInput& in, AudioBlock out) noexcept;
+  void watch_slot(const SlotInput& in, AudioBlock out) noexcept;
+  void play_slots(const SlotInput& in, AudioBlock out) noexcept;
   void gate(AudioBlock wet, AudioBlock dry) noexcept;
 
   RackSettings settings_;
@@ -166,7 +166,7 @@ class Rack final : public AudioProcessor {
   RateMode rate_mode_ = RateMode::model_default;
   std::array<Loaded, kSlots> loaded_;
   uint64_t changes_ = 0;  // of the two above
-  // Odd while commit() writes the slot's controls and posts the voice that they are meant for: the voice before must
+  // Odd while commit() writes the slot's controls and posts the model that they are meant for: the model before must
   // not hear them.
   std::array<std::atomic<uint32_t>, kSlots> load_version_{};
   std::atomic<int> latency_frames_{0};
@@ -179,7 +179,7 @@ class Rack final : public AudioProcessor {
   std::array<ssm::LayerActivity, kMaxWatchedLayers> activity_{};
   int frames_to_watch_ = 0;
   bool fresh_ = true;  // nothing was heard yet: settings count at once
-  VoiceSettings voice_settings_;
+  SlotSettings slot_settings_;
   ChannelMode channel_mode_ = ChannelMode::each;
   int max_piece_frames_ = 1;
   Ramp input_gain_, output_gain_, dryness_, bypass_, active_;  // active_: the number of the slot that is heard

@@ -8,7 +8,7 @@
 
 #include "cli/process/process_file.h"
 #include "cli/sound/sound_format.h"
-#include "ssm/model.h"
+#include "ssm/run/model.h"
 
 namespace coil::cli {
 

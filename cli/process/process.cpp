@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "cli/process/done_marker.h"
-#include "cli/process/execution.h"
+#include "cli/execution.h"
 #include "cli/failure.h"
 #include "cli/process/file_list.h"
 #include "cli/process/file_workers.h"

@@ -12,7 +12,7 @@
 #include "cli/sound/sound_format.h"
 #include "cli/sound/sound_reader.h"
 #include "dsp/offline_processor.h"
-#include "ssm/model.h"
+#include "ssm/run/model.h"
 
 namespace coil::cli {
 

@@ -1,4 +1,6 @@
-"""`coil stream --follow`: files that grow, are rotated, truncated and made anew, over restarts and kill -9; and files with --resume."""
+"""`coil stream --follow`: files that grow, are rotated, truncated and made anew, over restarts and kill -9; and
+files with --resume.
+"""
 
 import gzip
 import json

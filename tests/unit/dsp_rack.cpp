@@ -10,7 +10,7 @@
 #include "dsp/decibels.h"
 #include "dsp/loudness.h"
 #include "dsp/model_processor.h"
-#include "dsp/tame.h"
+#include "dsp/sample_faults.h"
 #include "base/error.h"
 #include "tests/support/matrix_model.h"
 #include "tests/support/planes.h"
