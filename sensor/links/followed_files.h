@@ -12,8 +12,8 @@
 
 #include "sensor/links/file_search.h"
 #include "sensor/links/growing_file.h"
-#include "sensor/links/pipe_link.h"
-#include "sensor/log.h"
+#include "sensor/links/source.h"
+#include "sensor/service/log.h"
 
 namespace coil::sensor {
 
@@ -25,15 +25,13 @@ struct FollowOptions {
 
 // Looks at its files again and again, which works on every file system. A file is what it is, not what it is called:
 // one that was renamed is read to its end before the one that took its name. One thread at a time.
-class FollowedFiles final : public Link {
+class FollowedFiles final : public Source {
  public:
   // Throws Error when a name can never be read. [main-thread]
   FollowedFiles(FollowOptions options, const Log& log);
   ~FollowedFiles() override;
 
   bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) override;
-  void write(const Message& result) override { output_.write(result); }
-  void flush() override { output_.flush(); }
 
   std::string place_after(size_t messages) const override;
   // Files that are not what they were are looked for under other names; what cannot be found is warned of.
@@ -44,7 +42,7 @@ class FollowedFiles final : public Link {
   using Clock = std::chrono::steady_clock;
   struct File;
   struct Path;
-  struct Step {
+  struct TakenLine {
     File* file;
     GrowingFile::Mark before, after;
   };
@@ -60,7 +58,8 @@ class FollowedFiles final : public Link {
   Path& path(const std::string& name, bool is_named);
   std::unique_ptr<File> make_file(Path& path, FilePlace place);
   void drop(std::unique_ptr<File> file);
-  bool attach(File& file, int descriptor);
+  bool attach(File& file, int descriptor, const std::optional<FileIdentity>& known_as = {});
+  bool attach_content(File& file, int descriptor, const std::string& name);
 
   void look();
   void add_due(File& file);
@@ -72,6 +71,8 @@ class FollowedFiles final : public Link {
   bool adopt(Path& path, const FoundFile& found);
   bool find_again(Path& path, File& file);
   bool find_compressed(const Path& path, File& file);
+  std::vector<FoundFile> find_unknown(const Path& path, int64_t since_ns, const FileIdentity& now,
+                                      bool is_packed) const;
   std::vector<std::unique_ptr<File>> find_missed(Path& path, int64_t since_ns, const FileIdentity& now,
                                                  Rotation rotation);
   void find_missed_of_empty(Path& path, const FoundFile& found);
@@ -88,15 +89,14 @@ class FollowedFiles final : public Link {
 
   FollowOptions options_;
   const Log& log_;
-  PipeLink output_;
   size_t most_open_;
   std::optional<FileIdentity> output_identity_;
   std::map<std::string, Path> paths_;
   std::map<int32_t, File*> by_number_;
   std::map<FileIdentity, File*> by_identity_;
   int32_t next_number_ = 0;
-  std::deque<File*> due_;    // that may have something new, in the order to be read
-  std::vector<Step> steps_;  // of the last read, one for each message
+  std::deque<File*> due_;         // that may have something new, in the order to be read
+  std::vector<TakenLine> taken_;  // of the last read, one for each message
   Clock::time_point names_due_at_{}, now_{};
   std::chrono::milliseconds pause_{0};
   bool is_first_look_ = true;

@@ -18,6 +18,11 @@ namespace coil::sensor {
 struct FileIdentity {
   uint64_t device = 0, inode = 0;
 
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(device, inode);
+  }
+
   auto operator<=>(const FileIdentity&) const = default;
 };
 FileIdentity identity_of(const struct stat& found);
@@ -98,6 +103,7 @@ class GrowingFile {
   int32_t number() const { return place_.number; }
   void set_number(int32_t number) { place_.number = number; }
   const FileIdentity& identity() const { return place_.identity; }
+  void set_identity(const FileIdentity& identity) { place_.identity = identity; }
   int64_t read_end() const { return bytes_begin_ + int64_t(bytes_.size()); }
   int64_t modified_ns() const { return place_.modified_ns; }
   void set_modified_ns(int64_t time_ns) { place_.modified_ns = time_ns; }
