@@ -8,6 +8,7 @@
 namespace coil::circuits {
 
 constexpr int kGround = -1;
+constexpr double kKneeVolts = 0.5;  // over which a pentode's plate current begins, where Koren's has an edge
 
 // From node a to node b: of a capacitor, an inductor's current, a voltage and so on.
 struct Branch {

@@ -140,7 +140,7 @@ std::vector<float> synthetic_dry(uint32_t seed, long frames) {
 namespace {
 
 constexpr long kFadeFrames = 480;
-constexpr double kRecordedShare = 0.5, kLeastGain = 0.3, kMostGain = 2, kExcerptSeconds = 2.7;
+constexpr double kLeastGain = 0.3, kMostGain = 2, kExcerptSeconds = 2.7;
 
 void fade_ends(std::vector<float>& sound) {
   for (long t = 0; t < kFadeFrames; ++t) {
@@ -162,8 +162,8 @@ std::vector<float> recorded_excerpt(const std::vector<float>& take, long frames,
 
 }  // namespace
 
-std::vector<std::vector<float>> make_material(const std::vector<std::vector<float>>& recordings, uint32_t seed,
-                                              size_t count, double seconds) {
+std::vector<std::vector<float>> make_material(const std::vector<std::vector<float>>& recordings, double recorded_share,
+                                              uint32_t seed, size_t count, double seconds) {
   uint32_t s = seed * 747796405u + 2891336453u;
   if (!s) s = 1;
   for (int i = 0; i < 8; ++i) uniform(&s);
@@ -175,7 +175,7 @@ std::vector<std::vector<float>> make_material(const std::vector<std::vector<floa
     for (long i = 0; i < pieces; ++i) {
       const long length = (i + 1) * frames / pieces - i * frames / pieces;
       std::vector<float> piece;
-      if (!recordings.empty() && uniform(&s) < kRecordedShare)
+      if (!recordings.empty() && uniform(&s) < recorded_share)
         piece = recorded_excerpt(recordings[size_t(uniform(&s) * double(recordings.size()))], length, &s);
       else
         piece = synthetic_dry(++next, length);

@@ -118,11 +118,11 @@ void render_table(const fs::path& netlist_path, const fs::path& table, size_t th
     throw Error(netlist_path.string() + ": too many steps did not converge");
 }
 
-void make_dry(const std::vector<std::string>& recordings, uint32_t seed, size_t count, double seconds,
+void make_dry(const std::vector<std::string>& recordings, double share, uint32_t seed, size_t count, double seconds,
               const fs::path& folder) {
   std::vector<std::vector<float>> sounds;
   for (const std::string& path : recordings) sounds.push_back(read_sound(path));
-  const std::vector<std::vector<float>> takes = make_material(sounds, seed, count, seconds);
+  const std::vector<std::vector<float>> takes = make_material(sounds, share, seed, count, seconds);
   fs::create_directories(folder);
   for (size_t i = 0; i < takes.size(); ++i) {
     char name[32];
@@ -177,7 +177,7 @@ int main(int argc, char** argv) {
   std::vector<std::string> recordings, settings;
   size_t threads = std::max(1u, std::thread::hardware_concurrency()), count = 1;
   uint32_t seed = 1;
-  double seconds = 8, rate_hz = 1.536e6;
+  double seconds = 8, rate_hz = 1.536e6, share = 0.5;
   TestWave wave;
 
   CLI::App* info = app.add_subcommand("info", "Print a netlist's levels, knobs and resting output as JSON");
@@ -188,7 +188,8 @@ int main(int argc, char** argv) {
   render->add_option("--threads", threads);
   CLI::App* dry = app.add_subcommand("dry", "Make dry takes dry_001.wav ... to learn from");
   dry->add_option("folder", folder)->required();
-  dry->add_option("--recordings", recordings, "Mono sound at 48 kHz that half of the takes are cut from");
+  dry->add_option("--recordings", recordings, "Mono sound at 48 kHz to cut from");
+  dry->add_option("--recorded-share", share, "How much is cut from recordings; the rest is synthetic");
   dry->add_option("--seed", seed);
   dry->add_option("--count", count);
   dry->add_option("--seconds", seconds);
@@ -206,7 +207,7 @@ int main(int argc, char** argv) {
   try {
     if (*info) print_info(netlist);
     if (*render) render_table(netlist, table, threads);
-    if (*dry) make_dry(recordings, seed, count, seconds, folder);
+    if (*dry) make_dry(recordings, share, seed, count, seconds, folder);
     if (*sine) make_wave(netlist, settings, wave, rate_hz, output, deck);
     return 0;
   } catch (const std::exception& error) {

@@ -172,7 +172,9 @@ inline void pentode(const Part& part, const Vec* v, Response& r) {
   const auto& p = part.values;
   const double mu = p[0], ex = p[1], kg1 = p[2], kg2 = p[3], kp = p[4], kvb = p[5];
   const Curve grid = grid_current(v[0], p[6], p[7], p[8]);
-  const Vec screen = hn::Max(v[1], constant(1)), plate = hn::Max(v[2], constant(0));
+  const Vec screen = hn::Max(v[1], constant(1));
+  const Curve above = softplus(hn::Mul(v[2], constant(1 / kKneeVolts)));
+  const Vec plate = hn::Mul(constant(kKneeVolts), above.value);
   const Mask screen_on = hn::Gt(v[1], constant(1));
   const Vec x = hn::Mul(constant(kp), hn::Add(constant(1 / mu), hn::Div(v[0], screen)));
   const Curve s = softplus(x);
@@ -185,10 +187,8 @@ inline void pentode(const Part& part, const Vec* v, Response& r) {
       hn::Mul(by_reach, hn::Sub(hn::Mul(constant(1 / kp), s.value), hn::Div(hn::Mul(s.slope, v[0]), screen))),
       constant(0));
   const Vec knee = arc_tangent(hn::Mul(plate, constant(1 / kvb)));
-  const Vec by_plate = hn::IfThenElse(
-      hn::Gt(v[2], constant(0)),
-      hn::Div(constant(1 / kvb), hn::MulAdd(hn::Mul(plate, plate), constant(1 / (kvb * kvb)), constant(1))),
-      constant(0));
+  const Vec by_plate = hn::Div(hn::Mul(above.slope, constant(1 / kvb)),
+                               hn::MulAdd(hn::Mul(plate, plate), constant(1 / (kvb * kvb)), constant(1)));
   // the screen's share, by the same flow
   const Vec of_plate = hn::Mul(constant(2 / kg1), knee), of_screen = constant(1 / kg2);
   r.i[0] = grid.value;

@@ -24,7 +24,7 @@ class Deck {
       line("Eop" + count() + " " + node(output) + " 0 " + node(plus) + " " + node(minus) + " 1e8");
     for (const Controlled& t : circuit_.transformers) transformer(t);
     for (const Part& p : circuit_.parts) part(p);
-    line(".options reltol=1e-6 abstol=1e-13 vntol=1e-8 gmin=1e-14 method=trap itl4=200 temp=27");
+    line(".options reltol=1e-6 abstol=1e-8 vntol=1e-6 gmin=1e-14 method=trap itl4=200 trtol=1000 temp=27");
     line(".control\nset wr_singlescale\nset numdgt=14");
     line("tran " + number(step_s) + " " + number(wave.seconds) + " 0 " + number(step_s));
     line("wrdata " + output_file + " v(" + node(circuit_.output) + ")\n.endc\n.end");
@@ -67,7 +67,7 @@ class Deck {
   void current(const std::array<int, 2>& between, const std::string& equation) {
     line("B" + count() + " " + node(between[0]) + " " + node(between[1]) + " I=" + equation);
   }
-  static std::string soft(const std::string& x) { return "(max(" + x + ",0)+ln(1+exp(-min(abs(" + x + "),600))))"; }
+  static std::string soft(const std::string& x) { return "ln(1+exp(min(" + x + ",300)))"; }
   static std::string grid(const std::string& v, double gg, double gx, double gc) {
     return number(gg) + "*exp(" + number(gx) + "*ln(" + soft(number(gc) + "*" + v) + "/" + number(gc) + "+1e-100))";
   }
@@ -127,9 +127,10 @@ class Deck {
       const std::string flow = "exp(" + number(x[1]) + "*ln(" + screen + "/" + number(x[4]) + "*" +
                                soft("(" + number(x[4]) + "*(1/" + number(x[0]) + "+" + v + "/" + screen + "))") +
                                "+1e-100))";
+      const std::string over = volts(p.controls[2]), knee = number(kKneeVolts);
+      const std::string plate = "max(" + over + "," + knee + "*" + soft(over + "/" + knee) + ")";
       current(p.currents[1], flow + "/" + number(x[3]));
-      current(p.currents[2], number(2 / x[2]) + "*" + flow + "*atan(max(" + volts(p.controls[2]) + ",0)/" +
-                                 number(x[5]) + ")");
+      current(p.currents[2], number(2 / x[2]) + "*" + flow + "*atan(" + plate + "/" + number(x[5]) + ")");
     }
   }
 
