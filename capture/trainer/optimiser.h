@@ -45,6 +45,7 @@ class Optimiser {
 
   void add_matrix(size_t at, size_t rows, size_t columns);
   void add_slow_matrices();
+  void add_filter_matrices();
   double rate_of(size_t parameter) const;
   double decay_of(size_t parameter) const;
   void bound_time_constants();

@@ -168,7 +168,7 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s, std::opt
       takes(std::move(given)),
       random{s.seed},
       optimiser(map, initial_parameters(map, random, s.sample_rate_hz), s.slowest_s * s.sample_rate_hz),
-      modes(s.shape.layers * kModeValues * map.modes()),
+      modes(kModeValues * map.all_modes()),
       best(optimiser.parameters()),
       gradient(map.size),
       evaluation(map, *kernels) {
@@ -468,8 +468,10 @@ std::unique_ptr<Trainer::Impl> Trainer::Impl::with_slow_path() {
   made->peak = peak;
   for (size_t i = 0; i < workers.size(); ++i) {
     made->workers[i].tone = workers[i].tone;
-    for (size_t g = 0; g < workers[i].groups.size(); ++g)
+    for (size_t g = 0; g < workers[i].groups.size(); ++g) {
       made->workers[i].groups[g].state() = workers[i].groups[g].state();
+      made->workers[i].groups[g].filter_state() = workers[i].groups[g].filter_state();
+    }
   }
   discretise(made->map, made->optimiser.parameters().data(), made->modes.data());
   made->state = state;
@@ -515,7 +517,7 @@ void Trainer::Impl::visit(Archive& archive) {
   for (Worker& worker : workers) {
     archive(worker.tone);
     for (LaneGroup<float>& group : worker.groups) {
-      archive(group.state());
+      archive(group.state()), archive(group.filter_state());
       if (group.slow()) archive(group.slow()->state());
     }
   }

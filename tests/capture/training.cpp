@@ -188,6 +188,58 @@ TEST_CASE("What was trained with a slow path goes on exactly, and is what runs")
   CHECK(esr(played(whole, test.dry), test.wet) == Approx(whole.esr({test})[0]).margin(1e-6));
 }
 
+TEST_CASE("What was trained with a filter goes on exactly, and is what runs") {
+  const auto loudspeaker_take = [](uint64_t seed, size_t frames) {
+    Take take = device_take(seed, frames, 4);
+    double one = 0, two = 0;  // rings at 600 Hz
+    for (float& value : take.wet) {
+      const double now = double(value) + 1.988 * one - 0.9942 * two;
+      two = one, one = now;
+      value = float(0.02 * now);
+    }
+    return take;
+  };
+  TrainingSettings settings = small_settings(3);
+  settings.shape.filter_modes = 32;
+  SECTION("without knobs or with a slow path") {
+    const std::vector<Take> takes = {loudspeaker_take(1, 200000)};
+    for (const size_t features : {0, 8}) {
+      settings.shape.slow_features = features;
+      Trainer whole(takes, settings), first(takes, settings), second(takes, settings);
+      train(whole);
+      first.advance();
+      second.resume(first.save());
+      train(second);
+      CHECK(second.best() == whole.best());
+
+      const Take test = loudspeaker_take(2, 40000);
+      CHECK(esr(played(whole, test.dry), test.wet) == Approx(whole.esr({test})[0]).margin(1e-6));
+      for (const float value : played(whole, std::vector<float>(1000))) REQUIRE(value == 0.0f);
+    }
+  }
+  SECTION("with a knob") {
+    settings.shape.knobs = 1;
+    std::vector<Take> takes = {loudspeaker_take(1, 100000), loudspeaker_take(1, 100000)};
+    takes[0].knobs = {0}, takes[1].knobs = {1};
+    for (float& value : takes[0].wet) value *= 0.5f;
+    Trainer trainer(takes, settings);
+    train(trainer);
+    const coil::test::TempDir folder;
+    write_model(folder.path() / "device.safetensors", trainer.map(), trainer.best(), trainer.scales(), 48000,
+                {{"gain", 0, 10}}, {{"name", "device"}});
+    const auto model = coil::ssm::Model::load(folder.path() / "device.safetensors");
+    for (const double position : {0.0, 0.3, 1.0}) {
+      Take test = loudspeaker_take(2, 40000);
+      test.knobs = {position};
+      const std::vector<float> knobs = {float(10 * position)};
+      coil::ssm::Stream stream(model, knobs);
+      std::vector<float> out(test.dry.size());
+      stream.process(test.dry, out);
+      CHECK(esr(out, test.wet) == Approx(trainer.esr({test})[0]).margin(1e-6));
+    }
+  }
+}
+
 TEST_CASE("Of a late, inverted recording the model is neither") {
   const Take take = device_take(1, 150000, 4);
   constexpr size_t kLate = 700;
