@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "capture/trainer/slow_lanes.h"
-#include "ssm/safetensors.h"
+#include "ssm/model/safetensors.h"
 
 namespace coil::capture {
 namespace {

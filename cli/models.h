@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "ssm/checkpoint.h"
-#include "ssm/model.h"
+#include "ssm/model/checkpoint.h"
+#include "ssm/run/model.h"
 
 namespace CLI {
 class App;

@@ -1,4 +1,5 @@
-# coil_library(NAME): makes the target coil_NAME the library coil::NAME, in this build and, with its folder's headers, in an installed Coil.
+# coil_library(NAME): makes the target coil_NAME the library coil::NAME, in this build and, with its folder's headers,
+# in an installed Coil.
 include(GNUInstallDirs)
 
 function(coil_library name)
@@ -7,7 +8,8 @@ function(coil_library name)
   set_target_properties(coil_${name} PROPERTIES
     EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
   install(TARGETS coil_${name} EXPORT coil ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
-  install(DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/coil/${name} COMPONENT development
+  install(DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/coil/${name} COMPONENT
+    development
     FILES_MATCHING PATTERN "*.h" PATTERN "*-inl.h" EXCLUDE PATTERN kernels EXCLUDE PATTERN deploy EXCLUDE)
 endfunction()
 

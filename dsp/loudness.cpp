@@ -12,7 +12,7 @@
 #include <tuple>
 
 #include "dsp/model_processor.h"
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 
 namespace coil::dsp {
 namespace {

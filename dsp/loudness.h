@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "ssm/model.h"
+#include "ssm/run/model.h"
 
 namespace coil::dsp {
 

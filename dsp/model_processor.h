@@ -8,8 +8,8 @@
 
 #include "dsp/polyphase_resampler.h"
 #include "dsp/processor.h"
-#include "dsp/tame.h"
-#include "ssm/stream.h"
+#include "dsp/sample_faults.h"
+#include "ssm/run/stream.h"
 
 namespace coil::dsp {
 
@@ -39,7 +39,7 @@ void require_audio_model(const ssm::Model& model);
 std::vector<ssm::Stream> channel_streams(const std::shared_ptr<const ssm::Model>& model, int channels,
                                          std::span<const float> controls);
 
-// A model on the streams of channel_streams(). Faults at the input are taken as silence, see dsp/tame.h.
+// A model on the streams of channel_streams(). Faults at the input are taken as silence, see dsp/sample_faults.h.
 class ModelProcessor final : public AudioProcessor {
  public:
   // As require_audio_model. [main-thread]
@@ -64,7 +64,7 @@ class ModelProcessor final : public AudioProcessor {
 
   // Since prepare(). [audio-thread]
   const InputFaults& input_faults() const noexcept { return faults_; }
-  uint64_t restarts() const noexcept;  // as ssm::Stream counts them
+  uint64_t restarts() const noexcept override;  // as ssm::Stream counts them
 
  private:
   // One channel's way to the model's rate and back. `queue` holds what has come back and was not given out yet.

@@ -1,12 +1,12 @@
-// ModelSlot: taking, cross-fading and giving back of voices.
+// ModelSlot: taking, cross-fading and giving back of models.
 #include "dsp/model_slot.h"
 
 namespace coil::dsp {
 
-void ModelSlot::prepare(std::unique_ptr<Voice> voice, const ProcessSpec& spec, int max_block_frames) {
+void ModelSlot::prepare(std::unique_ptr<SlotModel> slot_model, const ProcessSpec& spec, int max_block_frames) {
   handover_.post(nullptr);
   handover_.collect();
-  voice_ = std::move(voice);
+  slot_model_ = std::move(slot_model);
   leaving_.reset();
   fade_ = Ramp(0, static_cast<int>(kFadeMs * spec.sample_rate_hz / 1000));
   leaving_frames_ = AudioBuffer(spec.channels, max_block_frames);
@@ -16,21 +16,21 @@ void ModelSlot::prepare(std::unique_ptr<Voice> voice, const ProcessSpec& spec, i
 bool ModelSlot::take(bool heard) noexcept {
   if (!heard) end_fade();
   if (leaving_ || !handover_.waiting()) return false;
-  leaving_ = std::exchange(voice_, handover_.take());
+  leaving_ = std::exchange(slot_model_, handover_.take());
   if (!heard) end_fade();
   return true;
 }
 
-void ModelSlot::start(const VoiceSettings& settings) noexcept {
-  voice_->start(settings);
+void ModelSlot::start(const SlotSettings& settings) noexcept {
+  slot_model_->start(settings);
   if (!leaving_) return;
   fade_.jump(1);
-  fade_.aim(0, voice_->warm_up_frames(settings.latency_frames));
+  fade_.aim(0, slot_model_->warm_up_frames(settings.latency_frames));
 }
 
-void ModelSlot::process(const VoiceInput& in, AudioBlock out) noexcept {
-  voice_->process(in, out);
-  counts_ += voice_->take_counts();
+void ModelSlot::process(const SlotInput& in, AudioBlock out) noexcept {
+  slot_model_->process(in, out);
+  counts_ += slot_model_->take_counts();
   if (!leaving_) return;
   const AudioBlock old = leaving_frames_.block(out.frames);
   leaving_->process(in, old);

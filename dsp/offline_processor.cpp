@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "dsp/denormals.h"
-#include "dsp/tame.h"
+#include "dsp/sample_faults.h"
 
 namespace coil::dsp {
 namespace {

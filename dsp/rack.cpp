@@ -7,7 +7,7 @@
 #include "dsp/decibels.h"
 #include "dsp/denormals.h"
 #include "dsp/loudness.h"
-#include "dsp/tame.h"
+#include "dsp/sample_faults.h"
 #include "base/error.h"
 
 namespace coil::dsp {
@@ -53,8 +53,8 @@ Rack::Prepared Rack::make(std::shared_ptr<const ssm::Model> model, std::span<con
     prepared.made_for = specs_;
   }
   if (spec.sample_rate_hz > 0)
-    prepared.voice =
-        std::make_unique<Voice>(prepared.model, spec, prepared.controls, prepared.normalisation_db, prepared.rate_mode);
+    prepared.slot_model = std::make_unique<SlotModel>(prepared.model, spec, prepared.controls,
+                                                      prepared.normalisation_db, prepared.rate_mode);
   return prepared;
 }
 
@@ -71,12 +71,12 @@ bool Rack::commit(std::array<std::optional<Prepared>, kSlots>& slots, std::optio
     Loaded& loaded = loaded_[at];
     std::swap(loaded.model, prepared.model);
     loaded.normalisation_db = prepared.normalisation_db;
-    loaded.latency_frames = prepared.voice ? prepared.voice->latency_frames() : 0;
+    loaded.latency_frames = prepared.slot_model ? prepared.slot_model->latency_frames() : 0;
     loaded.problem.clear();
     publish_latency();
     ++load_version_[at];
     for (size_t i = 0; i < prepared.controls.size(); ++i) settings_.controls[at][i] = prepared.controls[i];
-    if (prepared.voice) prepared.voice = slots_[at].post(std::move(prepared.voice));
+    if (prepared.slot_model) prepared.slot_model = slots_[at].post(std::move(prepared.slot_model));
     ++load_version_[at];
   }
   return true;
@@ -113,11 +113,40 @@ std::string Rack::problem(int slot) const {
 
 Rack::Playing Rack::playing() const {
   const std::lock_guard lock(mutex_);
-  return {loaded_, rate_mode_, changes_};
+  return {loaded_, rate_mode_, tail_, changes_};
+}
+
+std::unique_ptr<ChainSlot::Placed> Rack::make_tail(const std::function<Chain()>& make, const ProcessSpec& spec) {
+  auto placed = std::make_unique<ChainSlot::Placed>(ChainSlot::Placed{make ? make() : Chain({})});
+  placed->chain.prepare(spec);
+  if (placed->chain.latency_frames() != 0)
+    throw Error("what stands behind the models must have no latency, not " +
+                std::to_string(placed->chain.latency_frames()) + " frames");
+  return placed;
+}
+
+void Rack::load_tail(std::function<Chain()> make) {
+  for (;;) {
+    ProcessSpec spec;
+    uint64_t made_for = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      spec = spec_;
+      made_for = specs_;
+    }
+    std::unique_ptr<ChainSlot::Placed> placed = spec.sample_rate_hz > 0 ? make_tail(make, spec) : nullptr;
+    const std::lock_guard lock(mutex_);
+    if (made_for != specs_) continue;
+    tail_ = std::move(make);
+    ++changes_;
+    if (placed) placed = tail_slot_.post(std::move(placed));
+    return;
+  }
 }
 
 void Rack::collect() {
   for (ModelSlot& slot : slots_) slot.collect();
+  tail_slot_.collect();
 }
 
 void Rack::publish_latency() {
@@ -143,7 +172,8 @@ void Rack::prepare(const ProcessSpec& spec) {
 
   // Made without the lock, for the message thread must not wait for it; when a load comes between, they are made again.
   std::unique_lock lock(mutex_, std::defer_lock);
-  std::array<std::unique_ptr<Voice>, kSlots> voices;
+  std::array<std::unique_ptr<SlotModel>, kSlots> slot_models;
+  std::unique_ptr<ChainSlot::Placed> tail;
   Playing now;
   do {
     if (lock.owns_lock()) lock.unlock();
@@ -153,14 +183,15 @@ void Rack::prepare(const ProcessSpec& spec) {
       Loaded& loaded = now.loaded[at];
       loaded.problem.clear();
       try {
-        voices[at] =
-            std::make_unique<Voice>(loaded.model, next, controls(slot), loaded.normalisation_db, now.rate_mode);
+        slot_models[at] =
+            std::make_unique<SlotModel>(loaded.model, next, controls(slot), loaded.normalisation_db, now.rate_mode);
       } catch (const Error& error) {
         loaded.problem = error.what();
-        voices[at] = std::make_unique<Voice>(nullptr, next, controls(slot), 0);
+        slot_models[at] = std::make_unique<SlotModel>(nullptr, next, controls(slot), 0);
       }
-      loaded.latency_frames = voices[at]->latency_frames();
+      loaded.latency_frames = slot_models[at]->latency_frames();
     }
+    tail = make_tail(now.tail, next);
     lock.lock();
   } while (now.changes != changes_);
 
@@ -168,7 +199,9 @@ void Rack::prepare(const ProcessSpec& spec) {
   ++specs_;
   max_piece_frames_ = next.max_block_frames;
   loaded_ = std::move(now.loaded);
-  for (size_t at = 0; at < voices.size(); ++at) slots_[at].prepare(std::move(voices[at]), spec_, max_piece_frames_);
+  for (size_t at = 0; at < slot_models.size(); ++at)
+    slots_[at].prepare(std::move(slot_models[at]), spec_, max_piece_frames_);
+  tail_slot_.prepare(std::move(tail), spec_, max_piece_frames_);
   publish_latency();
 
   const auto frames = [&](float ms) { return static_cast<int>(ms * spec.sample_rate_hz / 1000); };
@@ -176,7 +209,7 @@ void Rack::prepare(const ProcessSpec& spec) {
     *ramp = Ramp(0, frames(kRampMs));
   active_ = Ramp(0, frames(kFadeMs));
   gate_.prepare(spec.sample_rate_hz);
-  dry_delays_.assign(static_cast<size_t>(spec.channels), DelayLine(frames(Voice::kMaxLatencyMs), frames(kFadeMs)));
+  dry_delays_.assign(static_cast<size_t>(spec.channels), DelayLine(frames(SlotModel::kMaxLatencyMs), frames(kFadeMs)));
   for (AudioBuffer* buffer : {&dry_, &input_, &other_slot_}) *buffer = AudioBuffer(spec.channels, max_piece_frames_);
   for (AudioBuffer* buffer : {&first_, &key_}) *buffer = AudioBuffer(1, max_piece_frames_);
   input_faults_ = restarts_ = model_frames_ = 0;
@@ -189,6 +222,7 @@ void Rack::prepare(const ProcessSpec& spec) {
 
 void Rack::reset() noexcept {
   for (ModelSlot& slot : slots_) slot.end_fade();
+  tail_slot_.reset();
   for (DelayLine& delay : dry_delays_) delay.reset();
   gate_.reset();
   fresh_ = true;
@@ -199,13 +233,14 @@ void Rack::process(AudioBlock block) noexcept {
   const ScopedFlushDenormals flush;
   read_settings();
   read_slots();
+  tail_slot_.take(fresh_);
   fresh_ = false;
   std::array<float*, 2> channels{};
   for (int begin = 0; begin < block.frames; begin += max_piece_frames_) {
     for (int c = 0; c < block.channel_count; ++c) channels[static_cast<size_t>(c)] = block.channels[c] + begin;
     process_piece({channels.data(), block.channel_count, std::min(max_piece_frames_, block.frames - begin)});
   }
-  Voice::Counts counts;
+  SlotModel::Counts counts;
   for (ModelSlot& slot : slots_) counts += slot.take_counts();
   restarts_ += counts.restarts;
   model_frames_ += counts.frames_run;
@@ -231,8 +266,8 @@ void Rack::read_settings() noexcept {
   const bool both = channel_mode_ == ChannelMode::sum, right = channel_mode_ == ChannelMode::right;
   aim(from_left_, both ? 0.5f : right ? 0.0f : 1.0f);
   aim(from_right_, both ? 0.5f : right ? 1.0f : 0.0f);
-  voice_settings_.joined = channel_mode_ != ChannelMode::each;
-  voice_settings_.normalise = settings_.normalise;
+  slot_settings_.joined = channel_mode_ != ChannelMode::each;
+  slot_settings_.normalise = settings_.normalise;
 }
 
 void Rack::read_slots() noexcept {
@@ -245,10 +280,10 @@ void Rack::read_slots() noexcept {
     starts[at] = slots_[at].take(runs(slot) && !fresh_) || fresh_;
     values[at] = controls(slot);
     controls_count[at] = version % 2 == 0 && version == load_version_[at] && !slots_[at].waiting();
-    latency = std::max(latency, slots_[at].voice().latency_frames());
+    latency = std::max(latency, slots_[at].slot_model().latency_frames());
   }
-  if (voice_settings_.latency_frames != latency || fresh_) {
-    voice_settings_.latency_frames = latency;
+  if (slot_settings_.latency_frames != latency || fresh_) {
+    slot_settings_.latency_frames = latency;
     for (DelayLine& delay : dry_delays_) delay.set_delay(latency, fresh_);
   }
 
@@ -259,18 +294,18 @@ void Rack::read_slots() noexcept {
     const bool rested = !runs(wanted);
     starts[static_cast<size_t>(wanted)] |= rested;
     active_.aim(static_cast<float>(wanted),
-                rested ? slots_[static_cast<size_t>(wanted)].voice().warm_up_frames(latency) : 0);
+                rested ? slots_[static_cast<size_t>(wanted)].slot_model().warm_up_frames(latency) : 0);
   }
 
   for (int slot = 0; slot < kSlots; ++slot) {
     const size_t at = static_cast<size_t>(slot);
     if (!runs(slot)) continue;
     if (starts[at]) {
-      slots_[at].start(voice_settings_);
+      slots_[at].start(slot_settings_);
     } else {
-      slots_[at].follow(voice_settings_);
+      slots_[at].follow(slot_settings_);
     }
-    if (controls_count[at]) slots_[at].voice().set_controls(values[at]);
+    if (controls_count[at]) slots_[at].slot_model().set_controls(values[at]);
   }
 }
 
@@ -292,26 +327,27 @@ void Rack::process_piece(AudioBlock block) noexcept {
   if (faults.total() > 0) input_faults_ += faults.total();
   input_gain_.advance(n);
 
-  VoiceInput voice_input{input, input.channel(0)};
+  SlotInput slot_input{input, input.channel(0)};
   if (channels == 2 && !(from_left_.rests_at(1) && from_right_.rests_at(0))) {
     const std::span<float> first = first_.block(n).channel(0);
     for (int i = 0; i < n; ++i) {
       first[static_cast<size_t>(i)] =
           from_left_.at(i) * input.channels[0][i] + from_right_.at(i) * input.channels[1][i];
     }
-    voice_input.first = first;
+    slot_input.first = first;
   }
   from_left_.advance(n);
   from_right_.advance(n);
   if (frames_to_watch_ > 0) {
-    play_slots(voice_input, block);
+    play_slots(slot_input, block);
   } else {
-    watch_slot(voice_input, block);
+    watch_slot(slot_input, block);
     frames_to_watch_ += static_cast<int>(spec_.sample_rate_hz) / kWatchHz;
   }
   frames_to_watch_ -= n;
 
   if (!gate_.idle()) gate(block, dry);
+  tail_slot_.process(block);
   for (int c = 0; c < channels; ++c) {
     cross_fade(block.channel(c), dry.channel(c), dryness_);
     multiply(block.channel(c), output_gain_);
@@ -321,11 +357,11 @@ void Rack::process_piece(AudioBlock block) noexcept {
   for (Ramp* ramp : {&dryness_, &output_gain_, &bypass_}) ramp->advance(n);
 }
 
-void Rack::watch_slot(const VoiceInput& in, AudioBlock out) noexcept {
-  Voice& voice = slots_[active_.target() == 0 ? 0 : 1].voice();
-  const size_t layers = voice.watch(activity_);
+void Rack::watch_slot(const SlotInput& in, AudioBlock out) noexcept {
+  SlotModel& slot_model = slots_[active_.target() == 0 ? 0 : 1].slot_model();
+  const size_t layers = slot_model.watch(activity_);
   play_slots(in, out);
-  voice.watch({});
+  slot_model.watch({});
   for (size_t i = 0; i < layers; ++i) {
     watched_[i].energy.store(activity_[i].energy, std::memory_order_relaxed);
     watched_[i].dt.store(activity_[i].dt, std::memory_order_relaxed);
@@ -341,7 +377,7 @@ size_t Rack::observe(std::span<ssm::LayerActivity> out) const noexcept {
   return layers;
 }
 
-void Rack::play_slots(const VoiceInput& in, AudioBlock out) noexcept {
+void Rack::play_slots(const SlotInput& in, AudioBlock out) noexcept {
   if (!active_.moving()) {
     slots_[active_.target() == 0 ? 0 : 1].process(in, out);
     return;

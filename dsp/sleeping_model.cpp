@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "dsp/tame.h"
+#include "dsp/sample_faults.h"
 
 namespace coil::dsp {
 namespace {

@@ -92,7 +92,7 @@ struct BatchedModel::Impl {
   std::vector<Layer> layers;
   std::unique_ptr<Part> norm_f;
 
-  Stream upload, compute, download;
+  CudaStream upload, compute, download;
   std::array<Transfer, 2> transfers;
   DeviceFloats table, rows_in, rows_out, h, spare, other_spare, scratch;
   PinnedArray<float> host_table;
@@ -218,7 +218,7 @@ struct BatchedModel::Impl {
       parts.push_back({frames[i], batch[i].row, batch[i].row ^ 1});
       active.push_back(&batch[i]);
     }
-    const Plan plan = plan_segment(parts, options.chunk_frames);
+    const SegmentPlan plan = plan_segment(parts, options.chunk_frames);
     const FilmRun film = run_modulation(active, parts);
 
     // one block of bytes holds the plan, where every chunk's frames begin, the FiLM pieces and the frames

@@ -8,8 +8,8 @@
 #include <span>
 
 #include "gpu/precision.h"
-#include "ssm/checkpoint.h"
-#include "ssm/model.h"
+#include "ssm/model/checkpoint.h"
+#include "ssm/run/model.h"
 
 namespace coil::gpu {
 

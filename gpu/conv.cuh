@@ -10,7 +10,7 @@ namespace coil::gpu {
 inline constexpr int kQuadTaps = 4;  // at most, of what follows
 
 // Whether threads can run four channels each: by the sizes and places of the results.
-inline bool conv_in_quads(const Conv& conv) {
+inline bool conv_in_quads(const ConvArguments& conv) {
   return conv.taps >= 1 && conv.taps <= kQuadTaps && on_vectors(conv.y, conv.y_stride, conv.channels);
 }
 
@@ -36,13 +36,13 @@ struct ConvQuad {
 };
 
 // The weight of channel c of `back` frames back, its bias if back is kQuadTaps.
-__device__ inline float conv_weight(const Conv& conv, int back, int c) {
+__device__ inline float conv_weight(const ConvArguments& conv, int back, int c) {
   if (back == kQuadTaps) return conv.bias ? conv.bias[c] : 0.0f;
   return back < conv.taps ? conv.weight[(conv.taps - 1 - back) * conv.channels + c] : 0.0f;
 }
 
 // Channels c to c + 3 of the `back`-th last frame that a signal's state remembers; 0 beyond what the convolution needs.
-__device__ inline float4 remembered_inputs(const Conv& conv, int state, int c, int back) {
+__device__ inline float4 remembered_inputs(const ConvArguments& conv, int state, int c, int back) {
   if (back >= conv.taps) return {0, 0, 0, 0};
   const float* at = conv.table + size_t(state) * conv.table_stride + size_t((c + 1) * conv.taps - back);
   return {at[0], at[conv.taps], at[2 * conv.taps], at[3 * conv.taps]};

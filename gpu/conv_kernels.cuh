@@ -8,10 +8,13 @@ namespace coil::gpu {
 inline constexpr int kConvThreads = 128, kConvRun = 16;  // frames that a thread runs through in conv_silu_vectors
 
 // What the second kernel needs of sizes and places.
-inline bool conv_in_vectors(const Conv& conv) { return conv_in_quads(conv) && on_vectors(conv.x, conv.x_stride); }
+inline bool conv_in_vectors(const ConvArguments& conv) {
+  return conv_in_quads(conv) && on_vectors(conv.x, conv.x_stride);
+}
 
 // A thread per value.
-static __global__ void __launch_bounds__(kConvThreads) conv_silu(Conv conv, const Chunk* chunks, int chunk_frames) {
+static __global__ void __launch_bounds__(kConvThreads)
+    conv_silu(ConvArguments conv, const Chunk* chunks, int chunk_frames) {
   const Chunk chunk = chunks[blockIdx.x];
   const size_t row = size_t(blockIdx.x) * size_t(chunk_frames);
   const int work = chunk.frames * conv.channels;
@@ -35,7 +38,7 @@ static __global__ void __launch_bounds__(kConvThreads) conv_silu(Conv conv, cons
 // A thread runs four channels through kConvRun frames of a chunk, every input read once, and kAhead of them before the
 // first is used.
 static __global__ void __launch_bounds__(kConvThreads)
-    conv_silu_vectors(Conv conv, const Chunk* chunks, int chunk_frames) {
+    conv_silu_vectors(ConvArguments conv, const Chunk* chunks, int chunk_frames) {
   constexpr int kAhead = 8;
   const Chunk chunk = chunks[blockIdx.x];
   const int quads = conv.channels / 4, work = int(blockIdx.y) * kConvThreads + int(threadIdx.x),

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "gpu/batched_model.h"
-#include "ssm/executor.h"
+#include "ssm/run/executor.h"
 
 namespace coil::gpu {
 

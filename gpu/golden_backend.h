@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "gpu/precision.h"
-#include "ssm/golden.h"
+#include "ssm/verify/golden.h"
 
 namespace coil::gpu {
 

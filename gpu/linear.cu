@@ -200,7 +200,7 @@ void run_linear(const Linear& linear, const float* in, int in_stride, float* out
 }
 
 void run_linear_and_conv(const Linear& linear, const float* in, int in_stride, float* out, int out_stride,
-                         const Conv& conv, const DevicePlan& plan, cudaStream_t stream) {
+                         const ConvArguments& conv, const DevicePlan& plan, cudaStream_t stream) {
   const int first = int(conv.x - out);
   if (has_few_inputs(linear.d_in, linear.norm_eps) || has_few_outputs(linear.d_out, linear.norm_eps) ||
       !in_one_pass(linear) || !conv_in_quads(conv) || conv.channels > kMostConvolved || first % 4 != 0) {

@@ -9,8 +9,8 @@
 #include "gpu/memory.h"
 #include "gpu/precision.h"
 #include "gpu/scan.h"
-#include "ssm/checkpoint.h"
-#include "ssm/config.h"
+#include "ssm/model/checkpoint.h"
+#include "ssm/model/config.h"
 
 namespace coil::gpu {
 
@@ -36,7 +36,7 @@ void run_linear(const Linear& linear, const float* in, int in_stride, float* out
 // The same into `out`, without accumulating, and then the convolution of the outputs from conv.x on. `out` may be left
 // without those. A signal's rows of the table of states before and after the segment are different ones.
 void run_linear_and_conv(const Linear& linear, const float* in, int in_stride, float* out, int out_stride,
-                         const Conv& conv, const DevicePlan& plan, cudaStream_t stream);
+                         const ConvArguments& conv, const DevicePlan& plan, cudaStream_t stream);
 
 // out = W norm(y silu(z)) + b [+ out if accumulate], where z are the first outputs, as many as y has, of the projection
 // that y came from. They are made anew where they are needed, which reads less memory than keeping them.

@@ -38,7 +38,7 @@ struct LinearArguments {
 // instead of into `out`; first is a multiple of 4. A signal's last ones become its state, which lies elsewhere than the
 // one before. No channels: none.
 struct Convolved {
-  Conv conv;
+  ConvArguments conv;
   int first;
   const Chunk* chunks;
   int chunk_frames;
@@ -282,8 +282,8 @@ struct LaneMemory {
 // frames_before since the signal began, if few, and frames_to_end. A signal of fewer frames than taps keeps some that
 // were remembered before.
 template <int kRows>
-__device__ void remember_rows(const Conv& conv, const Chunk& chunk, int c, int frames_before, int frames_to_end,
-                              const float4 (&x)[kRows]) {
+__device__ void remember_rows(const ConvArguments& conv, const Chunk& chunk, int c, int frames_before,
+                              int frames_to_end, const float4 (&x)[kRows]) {
   float* after = conv.table + size_t(chunk.state_out) * conv.table_stride + size_t(c * conv.taps);
   const auto put = [&](int back, const float4& v) {
     if (back < 1 || back > conv.taps) return;
@@ -304,7 +304,9 @@ __device__ inline void copy_weights(const void* from, float4* to, int vectors) {
     copy_async(static_cast<const float*>(from) + 4 * i, &to[i].x);
 }
 
-inline __host__ __device__ int conv_weight_vectors(const Conv& conv) { return (kQuadTaps + 1) * conv.channels / 4; }
+inline __host__ __device__ int conv_weight_vectors(const ConvArguments& conv) {
+  return (kQuadTaps + 1) * conv.channels / 4;
+}
 
 // Inputs first_input to first_input + 16 kSteps. Block `parts * i + part` makes the `part_blocks` times kOutputs
 // outputs of its part of every gridDim.x / parts times warps-th tile of rows. Shared memory: weights of the part, those
@@ -315,7 +317,7 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1)
     project(LinearArguments l, Convolved convolved, int first_input, int parts, int part_blocks) {
   using Shape = ProjectShape<kPrecision, kSteps>;
   constexpr int kLaneRows = Shape::kLaneRows, kLaneOutputs = Shape::kLaneOutputs, kPast = kQuadTaps - 1;
-  const Conv& conv = convolved.conv;
+  const ConvArguments& conv = convolved.conv;
   const LaneMemory memory(l);
   const int warps = int(blockDim.x) / 32, warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, g = lane / 4,
             t = lane % 4;

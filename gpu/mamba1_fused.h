@@ -7,8 +7,8 @@
 #include "gpu/join.cuh"
 #include "gpu/memory.h"
 #include "gpu/precision.h"
-#include "ssm/checkpoint.h"
-#include "ssm/config.h"
+#include "ssm/model/checkpoint.h"
+#include "ssm/model/config.h"
 
 namespace coil::gpu {
 

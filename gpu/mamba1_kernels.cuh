@@ -20,8 +20,8 @@
 #include "gpu/math.cuh"
 #include "gpu/scan.h"
 #include "gpu/tensor_cores.cuh"
-#include "ssm/checkpoint.h"
-#include "ssm/config.h"
+#include "ssm/model/checkpoint.h"
+#include "ssm/model/config.h"
 
 namespace coil::gpu::mamba1 {
 

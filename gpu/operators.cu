@@ -207,7 +207,7 @@ std::vector<float> gathered(size_t batch, size_t floats, const auto& entry) {
 
 }  // namespace
 
-struct SelectiveScan::Impl {
+struct DeviceSelectiveScan::Impl {
   SelectiveScanShape shape;
   UniformPlan plan;
   DeviceFloats scratch, a;
@@ -246,15 +246,15 @@ struct SelectiveScan::Impl {
   }
 };
 
-SelectiveScan::SelectiveScan(const SelectiveScanShape& shape, int chunk_frames)
+DeviceSelectiveScan::DeviceSelectiveScan(const SelectiveScanShape& shape, int chunk_frames)
     : impl_(std::make_unique<Impl>(shape, chunk_frames)) {
   if (shape.d_inner / shape.groups % kLanes != 0 && shape.groups > 1)
     throw Error("a selective scan on the GPU takes groups of a multiple of " + std::to_string(kLanes) +
                 " channels, not " + std::to_string(shape.d_inner / shape.groups));
 }
-SelectiveScan::~SelectiveScan() = default;
+DeviceSelectiveScan::~DeviceSelectiveScan() = default;
 
-void SelectiveScan::run(const SelectiveScanTensors& x, void* stream_handle) const {
+void DeviceSelectiveScan::run(const SelectiveScanTensors& x, void* stream_handle) const {
   const auto stream = static_cast<cudaStream_t>(stream_handle);
   const SelectiveScanShape& shape = impl_->shape;
   const auto on_vector = [](const float* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; };
@@ -309,10 +309,10 @@ void run(std::span<const ssm::SelectiveScan> batch, int chunk_frames) {
         gathered(entries, channels * states, [&](size_t i) { return batch[i].ssm_state + part * channels * states; }));
     const DeviceFloats y(entries * channels * frames);
 
-    const SelectiveScan scan({int(entries), int(channels), int(states), int(groups), frames, first.delta_softplus,
-                              first.constant_B, first.constant_C},
-                             chunk_frames);
-    const Stream stream;
+    const DeviceSelectiveScan scan({int(entries), int(channels), int(states), int(groups), frames, first.delta_softplus,
+                                    first.constant_B, first.constant_C},
+                                   chunk_frames);
+    const CudaStream stream;
     scan.run(
         {u.data(), delta.data(), A.data(), B.data(), C.data(), D.data(), bias.data(), z.data(), state.data(), y.data()},
         stream);
@@ -340,7 +340,7 @@ void run(std::span<const ssm::Ssd> batch, int chunk_frames, Precision precision)
     for (size_t t = 0; t < frames; t += size_t(chunk_frames)) source.push_back(int64_t(i * frames + t));
   Array<int64_t> device_source;
   device_source.upload(source);
-  const Stream stream;
+  const CudaStream stream;
 
   const auto unpacked = [&](const float* ssm::Ssd::*tensor, size_t width) {
     const DeviceFloats packed = uploaded(gathered(entries, frames * width, [&](size_t i) { return batch[i].*tensor; }));
@@ -391,7 +391,7 @@ void run(std::span<const ssm::Ssd> batch, int chunk_frames, Precision precision)
     const DeviceFloats decay(rows * heads);
     if (first.dt_softplus) run_time_step(bias.data(), 0.0f, HUGE_VALF, dt.data(), int(heads), int(heads), rows, stream);
     run_decay(device_a.data(), dt.data(), int(heads), decay.data(), int(heads), rows, stream);
-    Scan scan{};
+    ScanArguments scan{};
     scan.channels = int(inner), scan.d_state = int(states), scan.headdim = first.headdim,
     scan.group_channels = group_channels;
     scan.a = device_a.data(), scan.one_decay = true;

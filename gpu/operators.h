@@ -7,7 +7,7 @@
 #include <span>
 
 #include "gpu/precision.h"
-#include "ssm/ops.h"
+#include "ssm/run/ops.h"
 
 namespace coil::gpu {
 
@@ -27,11 +27,11 @@ struct SelectiveScanTensors {
 };
 
 // delta = softplus?(delta + delta_bias); h = e^(delta A) h + delta u B; y = (C h + D u) silu(z), as ssm::SelectiveScan.
-class SelectiveScan {
+class DeviceSelectiveScan {
  public:
   // Allocates what the shape needs. Throws Error. [main-thread]
-  explicit SelectiveScan(const SelectiveScanShape& shape, int chunk_frames = 128);
-  ~SelectiveScan();
+  explicit DeviceSelectiveScan(const SelectiveScanShape& shape, int chunk_frames = 128);
+  ~DeviceSelectiveScan();
 
   // Starts the kernels on the stream (a cudaStream_t) and returns. [any thread]
   void run(const SelectiveScanTensors& tensors, void* stream) const;

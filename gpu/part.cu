@@ -11,7 +11,7 @@
 #include "gpu/scan.h"
 #include "gpu/ssd.h"
 #include "ssm/kernels/kernels.h"
-#include "ssm/s4d_bank.h"
+#include "ssm/model/s4d_bank.h"
 
 namespace coil::gpu {
 namespace {
@@ -121,13 +121,13 @@ class S4dPart final : public Part {
   size_t scratch_floats(const Extent& e) const override { return ScanScratch::floats(e, states(), 0); }
 
   void run(const Segment& s, const float* in, float* out) const override {
-    const S4d bank{config_.channels, config_.modes,
-                   config_.complex,  z_.data(),
-                   c_.data(),        z_chunk_.data(),
-                   D_.data(),        in,
-                   width_in,         out,
-                   width_out,        s.table + scan_at_,
-                   s.table_stride};
+    const S4dArguments bank{config_.channels, config_.modes,
+                            config_.complex,  z_.data(),
+                            c_.data(),        z_chunk_.data(),
+                            D_.data(),        in,
+                            width_in,         out,
+                            width_out,        s.table + scan_at_,
+                            s.table_stride};
     run_s4d(bank, ScanScratch(s.scratch, s.plan.extent(), states()), s.plan, s.stream);
   }
 
@@ -162,7 +162,7 @@ struct ConvWeights {
   }
 
   // From x to y.
-  Conv on(const Segment& s, const float* x, int x_stride, float* y) const {
+  ConvArguments on(const Segment& s, const float* x, int x_stride, float* y) const {
     return {weight.data(), bias.data(), channels, taps, x, x_stride, y, channels, s.table + history_at, s.table_stride};
   }
 };
@@ -213,7 +213,7 @@ class Mamba1Part final : public Part {
                      s.stream);
     run_linear(dt_proj_, projected, mixing, dt, inner, rows, false, s.stream);
     run_time_step(dt_bias_.data(), 0.0f, HUGE_VALF, dt, inner, inner, rows, s.stream);
-    Scan scan{};
+    ScanArguments scan{};
     scan.channels = inner, scan.d_state = states, scan.headdim = 1, scan.group_channels = inner;
     scan.a = a_.data(), scan.one_decay = false;
     scan.dt = dt, scan.dt_stride = inner, scan.u = x, scan.u_stride = inner;
@@ -345,7 +345,7 @@ class Mamba2Part final : public Part {
     } else {
       run_time_step(dt_bias_.data(), float(config_.dt_min), float(config_.dt_max), dt, width, heads, rows, s.stream);
       run_decay(a_.data(), dt, width, decay, heads, rows, s.stream);
-      Scan scan{};
+      ScanArguments scan{};
       scan.channels = inner, scan.d_state = states, scan.headdim = config_.headdim,
       scan.group_channels = inner / config_.ngroups;
       scan.a = a_.data(), scan.one_decay = true;

@@ -10,9 +10,9 @@
 #include "gpu/join.cuh"
 #include "gpu/pointwise.h"
 #include "gpu/precision.h"
-#include "ssm/checkpoint.h"
-#include "ssm/plan.h"
-#include "ssm/state.h"
+#include "ssm/model/checkpoint.h"
+#include "ssm/model/plan.h"
+#include "ssm/model/state.h"
 
 namespace coil::gpu {
 

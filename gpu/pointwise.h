@@ -8,7 +8,7 @@
 
 #include "gpu/memory.h"
 #include "gpu/segment.h"
-#include "ssm/config.h"
+#include "ssm/model/config.h"
 
 namespace coil::gpu {
 

@@ -13,7 +13,7 @@ constexpr int kThreads = 128, kWarps = kThreads / 32;
 // ---- convolution
 
 // The last `taps` inputs of every signal become its history. A block per signal.
-__global__ void __launch_bounds__(kThreads) remember_inputs(Conv conv, DevicePlan plan) {
+__global__ void __launch_bounds__(kThreads) remember_inputs(ConvArguments conv, DevicePlan plan) {
   const Signal signal = plan.signals[blockIdx.x];
   const size_t index = size_t(signal.first_chunk + signal.chunks - 1);
   const Chunk chunk = plan.chunks[index];
@@ -55,7 +55,7 @@ __device__ Place place_of_thread(int channels) {
 // four taps of B and C are read as one vector where their addresses allow it.
 template <bool kOneDecay, bool kTrue, bool kVectors>
 __global__ void __launch_bounds__(kThreads)
-    scan_chunks(Scan s, ScanScratch scratch, const Chunk* chunks, int chunk_count, int chunk_frames) {
+    scan_chunks(ScanArguments s, ScanScratch scratch, const Chunk* chunks, int chunk_count, int chunk_frames) {
   const auto [index, c] = place_of_thread(s.channels);
   if (index >= size_t(chunk_count) || c >= s.channels) return;
   const Chunk chunk = chunks[index];
@@ -128,7 +128,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <bool kOneDecay, bool kVectors>
-void run_scan_as(const Scan& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
+void run_scan_as(const ScanArguments& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   const size_t warps = size_t(plan.chunk_count) * blocks_of(size_t(s.channels), 32);
   const auto launch_chunks = [&](auto* kernel) {
     launch(kernel, blocks_of(warps, kWarps), kThreads, 0, stream, s, scratch, plan.chunks, plan.chunk_count,
@@ -147,7 +147,7 @@ constexpr int kModes = 8;
 
 template <bool kComplex, bool kTrue>
 __global__ void __launch_bounds__(kThreads)
-    s4d_chunks(S4d s, ScanScratch scratch, const Chunk* chunks, int chunk_count, int chunk_frames) {
+    s4d_chunks(S4dArguments s, ScanScratch scratch, const Chunk* chunks, int chunk_count, int chunk_frames) {
   constexpr int kParts = kComplex ? 2 : 1;
   const auto [index, c] = place_of_thread(s.channels);
   if (index >= size_t(chunk_count) || c >= s.channels) return;
@@ -199,7 +199,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <bool kComplex>
-void run_s4d_as(const S4d& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
+void run_s4d_as(const S4dArguments& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   using Value = std::conditional_t<kComplex, float2, float>;
   const size_t warps = size_t(plan.chunk_count) * blocks_of(size_t(s.channels), 32);
   if (plan.chunk_count > plan.signal_count)
@@ -216,7 +216,7 @@ size_t aligned(size_t floats) { return (floats + 3) / 4 * 4; }
 
 }  // namespace
 
-void run_conv(const Conv& conv, const DevicePlan& plan, cudaStream_t stream) {
+void run_conv(const ConvArguments& conv, const DevicePlan& plan, cudaStream_t stream) {
   const unsigned chunks = unsigned(plan.chunk_count);
   if (conv_in_vectors(conv)) {
     const unsigned runs = blocks_of(size_t(plan.chunk_frames), kConvRun);
@@ -242,7 +242,7 @@ size_t ScanScratch::floats(const Extent& e, size_t states, size_t sums) {
 ScanScratch::ScanScratch(float* memory, const Extent& e, size_t states)
     : carry(memory), sums(carry + aligned(e.chunks * states)) {}
 
-void run_scan(const Scan& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
+void run_scan(const ScanArguments& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   const bool vectors = s.d_state % kTile == 0 && on_vectors(s.B, s.bc_stride) && on_vectors(s.C, s.bc_stride);
   if (s.one_decay)
     (vectors ? run_scan_as<true, true> : run_scan_as<true, false>)(s, scratch, plan, stream);
@@ -250,7 +250,7 @@ void run_scan(const Scan& s, const ScanScratch& scratch, const DevicePlan& plan,
     (vectors ? run_scan_as<false, true> : run_scan_as<false, false>)(s, scratch, plan, stream);
 }
 
-void run_s4d(const S4d& bank, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
+void run_s4d(const S4dArguments& bank, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) {
   (bank.complex ? run_s4d_as<true> : run_s4d_as<false>)(bank, scratch, plan, stream);
 }
 

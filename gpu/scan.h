@@ -12,7 +12,7 @@ namespace coil::gpu {
 
 // y_c = silu(sum_j w_{c,j} x_{c, t - (taps - 1) + j} + b_c); no taps: y = silu(x). The state is upstream's: (channels,
 // taps), the newest last.
-struct Conv {
+struct ConvArguments {
   const float *weight, *bias;  // (taps, channels), the newest frame's last; bias null: 0
   int channels, taps;
   const float* x;  // [row][x_stride]
@@ -22,11 +22,11 @@ struct Conv {
   float* table;  // the states of all signals, this convolution's first
   size_t table_stride;
 };
-void run_conv(const Conv& conv, const DevicePlan& plan, cudaStream_t stream);
+void run_conv(const ConvArguments& conv, const DevicePlan& plan, cudaStream_t stream);
 
 // h = e^(dt A) h + dt B u; y = C h + D u. Channels i share dt, D by heads of `headdim`, and B and C by groups of
 // `group_channels`.
-struct Scan {
+struct ScanArguments {
   int channels, d_state, headdim, group_channels;
   const float* a;           // log2(e) A: (channels, d_state) for Mamba-1, (heads) for Mamba-2
   bool one_decay;           // Mamba-2
@@ -55,11 +55,11 @@ struct ScanScratch {
   ScanScratch(float* memory, const Extent& extent, size_t states);
 };
 
-void run_scan(const Scan& scan, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream);
+void run_scan(const ScanArguments& scan, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream);
 
 // h' = z h + u; y = Re(c h') + D u, per channel and mode. Source: Gu, Gupta, Goel & Re 2022, eq. 3 and 4, with B folded
 // into c.
-struct S4d {
+struct S4dArguments {
   int channels, modes;
   bool complex;
   const float *z, *c, *z_chunk, *D;  // (channels, modes[, 2]); z_chunk: z^chunk_frames
@@ -70,6 +70,6 @@ struct S4d {
   float* table;
   size_t table_stride;
 };
-void run_s4d(const S4d& bank, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream);
+void run_s4d(const S4dArguments& bank, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream);
 
 }  // namespace coil::gpu

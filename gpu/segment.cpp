@@ -5,8 +5,8 @@
 
 namespace coil::gpu {
 
-Plan plan_segment(std::span<const SignalPart> parts, int chunk_frames) {
-  Plan plan;
+SegmentPlan plan_segment(std::span<const SignalPart> parts, int chunk_frames) {
+  SegmentPlan plan;
   plan.chunk_frames = chunk_frames;
   const size_t size = size_t(chunk_frames);
   for (const SignalPart& part : parts) {
@@ -22,7 +22,7 @@ Plan plan_segment(std::span<const SignalPart> parts, int chunk_frames) {
   return plan;
 }
 
-int Plan::longest() const {
+int SegmentPlan::longest() const {
   int chunks = 0;
   for (const Signal& signal : signals) chunks = std::max(chunks, signal.chunks);
   return chunks;

@@ -32,7 +32,7 @@ struct Extent {
   size_t rows() const { return chunks * size_t(chunk_frames); }
 };
 
-struct Plan {
+struct SegmentPlan {
   int chunk_frames = 0;
   std::vector<Chunk> chunks;
   std::vector<Signal> signals;
@@ -47,7 +47,7 @@ struct SignalPart {
   int state_in, state_out;
 };
 
-Plan plan_segment(std::span<const SignalPart> parts, int chunk_frames);
+SegmentPlan plan_segment(std::span<const SignalPart> parts, int chunk_frames);
 
 // How many frames each signal gets in the next segment of at most `chunks` chunks, `left` being what it still has:
 // whole chunks unless it ends. Signals that come too late wait with 0; at least one gets some.

@@ -26,7 +26,7 @@ class Blocks {
   size_t bytes;                  // of shared memory
 
   // As many warps as share a chunk's channels evenly and the memory of a block holds.
-  explicit Blocks(const Ssd& s) {
+  explicit Blocks(const SsdArguments& s) {
     const size_t limit = size_t(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
     while (warps > 1 && (s.group_channels / 16 % warps != 0 || bytes_of(s) > limit)) --warps;
     parts = s.channels / (16 * warps);
@@ -34,13 +34,13 @@ class Blocks {
     check(cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), "preparing a kernel");
   }
 
-  void start(const Ssd& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) const {
+  void start(const SsdArguments& s, const ScanScratch& scratch, const DevicePlan& plan, cudaStream_t stream) const {
     launch(kKernel, unsigned(plan.chunk_count) * unsigned(parts), unsigned(32 * warps), bytes, stream, s, scratch.carry,
            scratch.sums, plan.chunks, plan.chunk_frames, parts);
   }
 
  private:
-  size_t bytes_of(const Ssd& s) const {
+  size_t bytes_of(const SsdArguments& s) const {
     int heads = 0;  // of the block that meets most
     for (int first = 0; first < s.channels; first += 16 * warps)
       heads = std::max(heads, (first + 16 * warps - 1) / s.headdim - first / s.headdim + 1);
@@ -51,7 +51,7 @@ class Blocks {
 
 // Calls f<precision, states>() with the kernels' number of states.
 template <class F>
-void with_kernels(const Ssd& s, Precision precision, const F& f) {
+void with_kernels(const SsdArguments& s, Precision precision, const F& f) {
   const auto with_states = [&]<Precision kPrecision>() {
     if (s.d_state <= 16) return f.template operator()<kPrecision, 16>();
     if (s.d_state <= 64) return f.template operator()<kPrecision, 64>();
@@ -68,7 +68,7 @@ bool serves_ssd(int headdim, int group_channels, int d_state) {
   return headdim % 8 == 0 && group_channels % 16 == 0 && d_state <= 128;
 }
 
-void run_ssd(const Ssd& s, Precision precision, const ScanScratch& scratch, const DevicePlan& plan,
+void run_ssd(const SsdArguments& s, Precision precision, const ScanScratch& scratch, const DevicePlan& plan,
              cudaStream_t stream) {
   with_kernels(s, precision, [&]<Precision kPrecision, int kStates>() {
     if (plan.chunk_count > plan.signal_count) Blocks<kPrecision, kStates, false>(s).start(s, scratch, plan, stream);

@@ -10,7 +10,7 @@ namespace coil::gpu {
 
 // h = e^(dt A) h + dt B u; y = (C h + D u) [silu(z)]. Channels share dt, A, D by heads of `headdim`, and B and C by
 // groups of `group_channels`.
-struct Ssd {
+struct SsdArguments {
   int channels, d_state, headdim, group_channels;
   const float* a;   // log2(e) A, per head
   const float* dt;  // [row][dt_stride], per head
@@ -34,7 +34,7 @@ struct Ssd {
 bool serves_ssd(int headdim, int group_channels, int d_state);
 
 // The scratch is that of a scan with channels * d_state states and a sum per head.
-void run_ssd(const Ssd& ssd, Precision precision, const ScanScratch& scratch, const DevicePlan& plan,
+void run_ssd(const SsdArguments& ssd, Precision precision, const ScanScratch& scratch, const DevicePlan& plan,
              cudaStream_t stream);
 
 }  // namespace coil::gpu

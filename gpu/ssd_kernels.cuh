@@ -340,7 +340,7 @@ __device__ void store_states(float* to, int d_state, int lane, const float (&sta
 // which are of one group. carries: [chunk][channel][state]; sums: [chunk][head].
 template <Precision kPrecision, int kStates, int kTiles, bool kTrue, int kMaxWarps, int kBlocks>
 __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
-    ssd_chunks(Ssd s, float* carries, float* sums, const Chunk* chunks, int chunk_frames, int parts) {
+    ssd_chunks(SsdArguments s, float* carries, float* sums, const Chunk* chunks, int chunk_frames, int parts) {
   using Shared = SsdShared<kPrecision, kStates, kTiles>;
   constexpr int kSpan = Shared::kSpan, kSteps = Shared::kSteps, kSide = Shared::kSide;
   const size_t index = blockIdx.x / unsigned(parts);

@@ -12,7 +12,7 @@ namespace coil::gpu {
 
 // A plan of equal signals on the device; signal i starts from and leaves row i of the table of states.
 struct UniformPlan {
-  Plan plan;
+  SegmentPlan plan;
   Array<Chunk> chunks;
   Array<Signal> signals;
 

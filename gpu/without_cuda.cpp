@@ -25,10 +25,10 @@ void BatchedModel::process_tokens(std::span<const Tokens>) { fail(); }
 void BatchedModel::process_on_device(const float*, float*, size_t, std::span<ssm::State* const>) { fail(); }
 size_t BatchedModel::device_bytes() const { fail(); }
 
-struct SelectiveScan::Impl {};
-SelectiveScan::SelectiveScan(const SelectiveScanShape&, int) { fail(); }
-SelectiveScan::~SelectiveScan() = default;
-void SelectiveScan::run(const SelectiveScanTensors&, void*) const { fail(); }
+struct DeviceSelectiveScan::Impl {};
+DeviceSelectiveScan::DeviceSelectiveScan(const SelectiveScanShape&, int) { fail(); }
+DeviceSelectiveScan::~DeviceSelectiveScan() = default;
+void DeviceSelectiveScan::run(const SelectiveScanTensors&, void*) const { fail(); }
 void run(std::span<const ssm::SelectiveScan>, int) { fail(); }
 void run(std::span<const ssm::Ssd>, int, Precision) { fail(); }
 

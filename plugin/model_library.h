@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "ssm/model.h"
+#include "ssm/run/model.h"
 
 namespace coil::plugin {
 

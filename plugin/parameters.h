@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "dsp/rack.h"
-#include "ssm/card.h"
+#include "ssm/model/card.h"
 
 namespace coil::plugin {
 

@@ -140,7 +140,7 @@ class Processor final : public juce::AudioProcessor,
   struct Change {
     std::array<std::optional<SlotContent>, dsp::kSlots> slots;  // none: stays. After commit(): what was there before
     std::array<uint64_t, dsp::kSlots> requests{};               // the slot's; 0: undo or redo, of which each counts
-    std::array<bool, dsp::kSlots> anew{};                       // a voice for what the slot holds
+    std::array<bool, dsp::kSlots> anew{};                       // a slot_model for what the slot holds
     std::optional<int> active_slot;
     std::optional<dsp::RateMode> rate_mode;
     std::map<std::string, float> chain;
@@ -157,9 +157,9 @@ class Processor final : public juce::AudioProcessor,
     bool is_void() const { return !slots[0] && !slots[1] && !active_slot && !rate_mode && !anew[0] && !anew[1]; }
   };
   struct Made {
-    std::array<std::optional<dsp::Rack::Prepared>, dsp::kSlots> voices;  // none: goes on as it is
-    std::array<std::string, dsp::kSlots> problems;                       // why a slot's model does not play
-    std::array<uint64_t, dsp::kSlots> versions{};                        // of the contents that they were made for
+    std::array<std::optional<dsp::Rack::Prepared>, dsp::kSlots> slot_models;  // none: goes on as it is
+    std::array<std::string, dsp::kSlots> problems;                            // why a slot's model does not play
+    std::array<uint64_t, dsp::kSlots> versions{};                             // of the contents that they were made for
   };
   // What no longer counts after a commit, to be freed without the lock.
   struct Forgotten {
@@ -186,8 +186,9 @@ class Processor final : public juce::AudioProcessor,
   uint64_t next_request(int slot);  // what loads into the slot is dropped
   bool superseded(const Change& change, size_t slot) const;
   bool moved_since(const Change& change, const juce::AudioProcessorParameter& parameter) const;
-  bool commit(Change& change, Made& made, Forgotten& forgotten);                     // false: make it again
-  void follow(const Change& change, dsp::Rack::Prepared& voice, bool is_new) const;  // what moved while it was made
+  bool commit(Change& change, Made& made, Forgotten& forgotten);  // false: make it again
+  void follow(const Change& change, dsp::Rack::Prepared& slot_model,
+              bool is_new) const;  // what moved while it was made
   void commit_slot(size_t at, Change& change, const Made& made);
   void set_chain(const Change& change);
 

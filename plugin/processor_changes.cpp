@@ -204,10 +204,11 @@ Processor::Made Processor::make(const Change& change) const {
     if (!begins[i]) continue;
     const SlotContent& content = now.slots[i];
     try {
-      made.voices[i] = rack_.make(content.loaded ? content.loaded->model : nullptr, control_values(content), rate_mode);
+      made.slot_models[i] =
+          rack_.make(content.loaded ? content.loaded->model : nullptr, control_values(content), rate_mode);
     } catch (const std::exception& error) {
       made.problems[i] = error.what();
-      made.voices[i] = rack_.make(nullptr, {}, rate_mode);
+      made.slot_models[i] = rack_.make(nullptr, {}, rate_mode);
     }
   }
   return made;
@@ -234,7 +235,7 @@ bool Processor::commit(Change& change, Made& made, Forgotten& forgotten) {
   for (size_t i = 0; i < slots_.size(); ++i) {
     const bool dropped = change.slots[i] && superseded(change, i);
     if (dropped) change.slots[i].reset();
-    const bool concerned = dropped || change.slots[i] || made.voices[i];
+    const bool concerned = dropped || change.slots[i] || made.slot_models[i];
     stale |= concerned && (dropped || made.versions[i] != slots_[i].version);
   }
   if (change.is_void()) return true;
@@ -245,8 +246,8 @@ bool Processor::commit(Change& change, Made& made, Forgotten& forgotten) {
   const int was_active = active_slot_;
   const bool switches = change.active_slot && switches_ == change.switches_then;
   const size_t active = size_t(switches ? *change.active_slot : active_slot_);
-  if (made.voices[active]) follow(change, *made.voices[active], bool(change.slots[active]));
-  if (!rack_.commit(made.voices, change.rate_mode)) return false;
+  if (made.slot_models[active]) follow(change, *made.slot_models[active], bool(change.slots[active]));
+  if (!rack_.commit(made.slot_models, change.rate_mode)) return false;
 
   if (change.can_be_undone) forgotten.sessions = history_.changing(std::move(before));
   if (change.reads_session) std::swap(forgotten.history, history_);
@@ -258,13 +259,14 @@ bool Processor::commit(Change& change, Made& made, Forgotten& forgotten) {
   return true;
 }
 
-void Processor::follow(const Change& change, dsp::Rack::Prepared& voice, bool is_new) const {
-  if (!voice.model) return;
-  const std::vector<ssm::Control>& controls = voice.model->card().controls;
+void Processor::follow(const Change& change, dsp::Rack::Prepared& slot_model, bool is_new) const {
+  if (!slot_model.model) return;
+  const std::vector<ssm::Control>& controls = slot_model.model->card().controls;
   for (size_t i = 0; i < std::min(controls.size(), parameters_.controls.size()); ++i) {
     const ControlParameter& parameter = *parameters_.controls[i];
     if (is_new && !moved_since(change, parameter)) continue;
-    voice.controls[i] = float(controls[i].min + double(parameter.getValue()) * (controls[i].max - controls[i].min));
+    slot_model.controls[i] =
+        float(controls[i].min + double(parameter.getValue()) * (controls[i].max - controls[i].min));
   }
 }
 
@@ -282,7 +284,7 @@ void Processor::commit_slot(size_t at, Change& change, const Made& made) {
     }
     if (slot.loading_file == juce::File()) slot.asked_file = change.asked_file;
   }
-  if (made.voices[at]) {
+  if (made.slot_models[at]) {
     using Kind = SlotStatus::Kind;
     const SlotContent& content = slot.content;
     const std::string& problem = made.problems[at];

@@ -20,7 +20,7 @@
 #include "sensor/links/link.h"
 #include "sensor/state/state_file.h"
 #include "sensor/worker_pool.h"
-#include "ssm/model.h"
+#include "ssm/run/model.h"
 
 namespace coil::sensor {
 

@@ -11,7 +11,7 @@
 
 #include "sensor/engine.h"
 #include "sensor/sensor.h"
-#include "ssm/stream_batch.h"
+#include "ssm/run/stream_batch.h"
 
 namespace coil::sensor {
 

@@ -1,4 +1,6 @@
-"""What a run of train.py leaves for the next one and for export.py: one file with every job's weights, optimiser state and record."""
+"""What a run of train.py leaves for the next one and for export.py: one file with every job's weights, optimiser
+state and record.
+"""
 import json
 import os
 

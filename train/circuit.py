@@ -11,7 +11,8 @@ OVERSAMPLING = 32
 INPUT_PEAK_VOLTS = 0.5
 OUTPUT_PEAK_VOLTS = 1.0
 
-# Ibanez TS808 signal path, ohm and farad. Values as published in "The Technology of the Tube Screamer" (R. G. Keen, geofex.com)
+# Ibanez TS808 signal path, ohm and farad. Values as published in "The Technology of the Tube Screamer" (R. G. Keen,
+# geofex.com)
 # and "Tube Screamer Analysis" (electrosmash.com).
 COMPONENTS = {
     "c_in": 20e-9,
@@ -54,12 +55,16 @@ def drive_resistance(drive):
 
 
 def tone_track(tone):
-    """Share of the tone track between wiper and the non-inverting side for the knob in 0 .. 1: a smooth S, flat at both ends (G taper)."""
+    """Share of the tone track between wiper and the non-inverting side for the knob in 0 .. 1: a smooth S, flat at
+    both ends (G taper).
+    """
     return tone * tone * (3 - 2 * tone)
 
 
 def input_stage():
-    """State equations x' = a x + b u, y = c x + d u from the input jack to the clipping op-amp's input; followers are ideal."""
+    """State equations x' = a x + b u, y = c x + d u from the input jack to the clipping op-amp's input; followers
+    are ideal.
+    """
     k = COMPONENTS
     share = k["r_bias_in"] / (k["r_in"] + k["r_bias_in"])
     to_follower = np.array([-share, 0.0, share])
@@ -74,7 +79,9 @@ def input_stage():
 
 
 def output_stage(track):
-    """The same from the clipper's output to the output jack, level pot fully up; states: the five capacitor voltages."""
+    """The same from the clipper's output to the output jack, level pot fully up; states: the five capacitor
+    voltages.
+    """
     k = COMPONENTS
     tone_in, tone_wiper, c_out, c_follower, c_load, u = np.eye(6)
     end = k["r_pot_end"]
@@ -141,7 +148,9 @@ def _library():
 
 
 def simulate(volts, rate, feedback, track):
-    """Output volts for input volts at a high sample rate; feedback in ohm, tone track share in 0 .. 1; starts at rest."""
+    """Output volts for input volts at a high sample rate; feedback in ohm, tone track share in 0 .. 1; starts at
+    rest.
+    """
     signal = np.array(volts, dtype=np.float64)
     clipper = _Clipper(
         1 / rate,
@@ -174,7 +183,9 @@ def _prototype(cutoff, transition, attenuation=110.0):
 
 
 def resampled(signal):
-    """The band-limited signal between its samples: flat to 20 kHz, images from 28 kHz on removed, no delay; 50 samples longer."""
+    """The band-limited signal between its samples: flat to 20 kHz, images from 28 kHz on removed, no delay; 50
+    samples longer.
+    """
     half, h = _prototype(24000, 8000)
     offsets = np.arange(OVERSAMPLING) + (half - np.arange(2 * half + 1))[:, None] * OVERSAMPLING
     inside = np.abs(offsets) <= half * OVERSAMPLING
@@ -195,7 +206,9 @@ def resampled(signal):
 
 
 def decimated(signal, frames):
-    """48 kHz samples of an oversampled signal: flat to 20 kHz, everything above 24 kHz removed, no delay (zero phase)."""
+    """48 kHz samples of an oversampled signal: flat to 20 kHz, everything above 24 kHz removed, no delay (zero
+    phase).
+    """
     half, h = _prototype(22000, 4000)
     out = np.empty(frames)
     taps = np.ascontiguousarray(h[:-1])

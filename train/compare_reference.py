@@ -1,4 +1,6 @@
-"""Compares the circuit with an independent SPICE simulation of the same kind of pedal (linear pots, knobs 0 .. 1) on its dry takes."""
+"""Compares the circuit with an independent SPICE simulation of the same kind of pedal (linear pots, knobs 0 .. 1) on
+its dry takes.
+"""
 import argparse
 import csv
 import pathlib

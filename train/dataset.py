@@ -1,4 +1,6 @@
-"""Dry, wet and knob arrays of the three parts (train, validation, test), made from a seed; also writes the test part as WAV files."""
+"""Dry, wet and knob arrays of the three parts (train, validation, test), made from a seed; also writes the test part
+as WAV files.
+"""
 import argparse
 import concurrent.futures
 import json
@@ -33,9 +35,11 @@ def random_knobs(rng, count):
 
 
 def make(part, takes_path=TAKES, seed=1, length=LENGTH, scale=1.0, workers=None):
-    """dict of x (n, length), y (n, length), knobs (n, 2), all float32, and source (n names); scale < 1 makes fewer excerpts.
+    """dict of x (n, length), y (n, length), knobs (n, 2), all float32, and source (n names); scale < 1 makes fewer
+    excerpts.
 
-    The recorded excerpts of the test part have the knobs of a grid, all others random knobs. Without a takes file all are synthetic.
+    The recorded excerpts of the test part have the knobs of a grid, all others random knobs. Without a takes file all
+    are synthetic.
     """
     synthetic, recorded, names, gains = PARTS[part]
     synthetic, recorded = max(1, round(synthetic * scale)), max(1, round(recorded * scale))

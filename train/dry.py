@@ -46,7 +46,9 @@ def load_takes(path):
 
 
 def recorded(takes, names, rng, count, frames, gains):
-    """Excerpts of the named takes in proportion to their length, evenly spread over time, at gains drawn log-uniformly from a range."""
+    """Excerpts of the named takes in proportion to their length, evenly spread over time, at gains drawn log-
+    uniformly from a range.
+    """
     joined = [(name, start) for name in names for start in range(0, len(takes[name]) - frames + 1, frames // 4)]
     picks = np.linspace(0, len(joined), count, endpoint=False)
     out = []

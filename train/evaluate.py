@@ -1,4 +1,5 @@
-"""Runs the Coil executable with a preset over the held-out pairs that dataset.py writes: ESR, aliasing and what silence gives; also the controls.
+"""Runs the Coil executable with a preset over the held-out pairs that dataset.py writes: ESR, aliasing and what
+silence gives; also the controls.
 
 Every figure is taken twice: from the reset state, and settled, after one second of silence that is not scored."""
 import argparse
@@ -123,15 +124,18 @@ def evaluate(process, pairs, alias_hertz):
 
 def report(name, r):
     print(
-        f"{name}\n  ESR {r['all']['esr']:.6f}, settled {r['all_settled']['esr']:.6f}; pre-emphasised {r['all']['esr_pre']:.6f}, settled {r['all_settled']['esr_pre']:.6f}"
+        f"{name}\n  ESR {r['all']['esr']:.6f}, settled {r['all_settled']['esr']:.6f}; pre-emphasised "
+        f"{r['all']['esr_pre']:.6f}, settled {r['all_settled']['esr_pre']:.6f}"
     )
     for kind in ("synthetic", "recorded"):
         if kind in r:
             print(
-                f"  {kind} ESR {r[kind]['esr']:.6f}, settled {r[kind + '_settled']['esr']:.6f}, {r[kind]['excerpts']} excerpts"
+                f"  {kind} ESR {r[kind]['esr']:.6f}, settled {r[kind + '_settled']['esr']:.6f}, "
+                f"{r[kind]['excerpts']} excerpts"
             )
     print(
-        f"  aliasing of a {r['aliasing']['hertz']} Hz sine at full drive {r['aliasing']['db']:.1f} dB; silence in: first second at most {r['silence']['start_peak_dbfs']:.1f} dBFS, "
+        f"  aliasing of a {r['aliasing']['hertz']} Hz sine at full drive {r['aliasing']['db']:.1f} dB; silence "
+        f"in: first second at most {r['silence']['start_peak_dbfs']:.1f} dBFS, "
         f"after it {r['silence']['settled_dbfs']:.1f} dBFS",
         flush=True,
     )

@@ -1,9 +1,11 @@
-"""Measures what a preset loses at other sample rates than its own: with its steps rescaled, and with the signal resampled around it.
+"""Measures what a preset loses at other sample rates than its own: with its steps rescaled, and with the signal
+resampled around it.
 
-Each held-out take is limited to the band that both rates hold, given to the Coil executable at the preset's own rate and at the other rate both
-ways, brought back to the preset's rate and limited to the same band. The error is that against the preset's output at its own rate; the
-error against the circuit's, which hears the same, stands beside it, and the aliasing of a sine in that band. Steps rescaled to twice or four times
-the own rate, as measured here, are what oversampling by 2 or 4 would give. All resampling here is by discrete Fourier transform: exact in the band."""
+Each held-out take is limited to the band that both rates hold, given to the Coil executable at the preset's own rate
+and at the other rate both ways, brought back to the preset's rate and limited to the same band. The error is that
+against the preset's output at its own rate; the error against the circuit's, which hears the same, stands beside it,
+and the aliasing of a sine in that band. Steps rescaled to twice or four times the own rate, as measured here, are what
+oversampling by 2 or 4 would give. All resampling here is by discrete Fourier transform: exact in the band."""
 import argparse
 import functools
 import json
@@ -150,14 +152,16 @@ def main():
     ]
     takes = Takes(o.executable, o.preset, pairs)
     print(
-        "rate, Hz  band, Hz | ESR against its own rate, dB: steps  resample | against the circuit: own rate  steps  resample | aliasing: steps  resample"
+        "rate, Hz  band, Hz | ESR against its own rate, dB: steps  resample | against the circuit: own rate  "
+        "steps  resample | aliasing: steps  resample"
     )
     results = []
     for rate in o.rates:
         r = measure(takes, rate)
         c, s = r["circuit_esr_db"], r["aliasing_5khz_db"]
         print(
-            f"{rate:8d}  {r['band_hz']:8.0f} | {r['steps_esr_db']:6.1f}  {r['resample_esr_db']:6.1f} | {c['own_rate']:6.1f}  {c['steps']:6.1f}  {c['resample']:6.1f} | "
+            f"{rate:8d}  {r['band_hz']:8.0f} | {r['steps_esr_db']:6.1f}  {r['resample_esr_db']:6.1f} | "
+            f"{c['own_rate']:6.1f}  {c['steps']:6.1f}  {c['resample']:6.1f} | "
             f"{s['steps']:6.1f}  {s['resample']:6.1f}",
             flush=True,
         )

@@ -1,6 +1,6 @@
-"""Writes a trained S4D stack as a Coil model file, from a model or from a checkpoint of train.py; puts the figures of evaluate.py and
-evaluate_rates.py into its card. The weights of a file that is there already stay as they are, bit for bit; what its card says of the device
-is written anew."""
+"""Writes a trained S4D stack as a Coil model file, from a model or from a checkpoint of train.py; puts the figures of
+evaluate.py and evaluate_rates.py into its card. The weights of a file that is there already stay as they are, bit for
+bit; what its card says of the device is written anew."""
 import argparse
 import json
 import pathlib
@@ -12,7 +12,8 @@ from circuit import INPUT_PEAK_VOLTS, OUTPUT_PEAK_VOLTS, SAMPLE_RATE
 from dry import TEST_TAKES, TRAIN_TAKES, VALIDATION_TAKES
 
 
-# After so much silence the output is within -120 dBFS of where it ends up, wherever the knobs are: -81 dBFS after 1 s, -104 after 2 s, -122 after 3 s.
+# After so much silence the output is within -120 dBFS of where it ends up, wherever the knobs are: -81 dBFS after 1 s,
+# -104 after 2 s, -122 after 3 s.
 SETTLE_SECONDS = 3
 
 
@@ -52,7 +53,10 @@ def card(metrics, training):
     return {
         "name": "Green Overdrive",
         "task": "overdrive",
-        "description": "A two-op-amp guitar overdrive of the TS808 circuit, learned from a simulation of it, with its drive, tone and level knobs.",
+        "description": (
+            "A two-op-amp guitar overdrive of the TS808 circuit, learned from a simulation of it, with its "
+            "drive, tone and level knobs."
+        ),
         "sample_rate": SAMPLE_RATE,
         "channels": 1,
         "latency_frames": 0,
@@ -67,8 +71,10 @@ def card(metrics, training):
         "training": dict(
             training,
             data=(
-                "synthetic guitar-like signals and dry takes (MIT, Copyright (c) 2023 Steven Atkinson, github.com/tone-3000/neural-amp-modeler-wasm, "
-                f"commit fea1e13bbf4d0ec535cd9ba184562e37215c51e5); takes trained on: {', '.join(TRAIN_TAKES)}; validation: {', '.join(VALIDATION_TAKES)}; "
+                "synthetic guitar-like signals and dry takes (MIT, Copyright (c) 2023 Steven Atkinson, "
+                "github.com/tone-3000/neural-amp-modeler-wasm, "
+                f"commit fea1e13bbf4d0ec535cd9ba184562e37215c51e5); takes trained on: {', '.join(TRAIN_TAKES)}; "
+                f"validation: {', '.join(VALIDATION_TAKES)}; "
                 f"held out for the metrics: {', '.join(TEST_TAKES)}"
             ),
         ),
@@ -170,8 +176,8 @@ def better_way(table):
 
 
 def with_other_rates(metadata, measured):
-    """metadata with these figures, and the better way as the default. Only what differs from the format's default stands in the config, so that
-    the model's hash stays if the default does."""
+    """metadata with these figures, and the better way as the default. Only what differs from the format's default
+    stands in the config, so that the model's hash stays if the default does."""
     card_now, config_now = json.loads(metadata["card"]), json.loads(metadata["config"])
     card_now["other_rates"] = other_rates(measured)
     config_now.pop("rate_scaling", None)
@@ -214,7 +220,8 @@ def main():
         metadata = with_other_rates(metadata, json.loads(options.rates.read_text()))
         write_safetensors(options.out, tensors, metadata)
         print(
-            f"{options.out}: {json.loads(metadata['card'])['other_rates']['esr_db']}, rate_scaling {json.loads(metadata['config']).get('rate_scaling', 'resample')}"
+            f"{options.out}: {json.loads(metadata['card'])['other_rates']['esr_db']}, rate_scaling "
+            f"{json.loads(metadata['config']).get('rate_scaling', 'resample')}"
         )
 
 

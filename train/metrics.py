@@ -29,7 +29,9 @@ def sine(frequency, rate, amplitude=0.5):
 
 
 def aliasing_db(response, frequency, rate):
-    """Energy of the last second away from 0 Hz and all harmonics below half the rate, relative to all but 0 Hz, in dB."""
+    """Energy of the last second away from 0 Hz and all harmonics below half the rate, relative to all but 0 Hz, in
+    dB.
+    """
     tail = np.asarray(response, np.float64)[-rate:]
     n = np.arange(rate) / rate
     window = (

@@ -1,6 +1,8 @@
-"""The networks: S4D-tanh stack (the preset), and WaveNet and LSTM as controls; audio (batch, 1, time), knobs (batch, 2) in 0 .. 1.
+"""The networks: S4D-tanh stack (the preset), and WaveNet and LSTM as controls; audio (batch, 1, time), knobs (batch,
+2) in 0 .. 1.
 
-Each network has macs, its multiply-accumulates per sample in step form; what runs only when a knob moves is not counted."""
+Each network has macs, its multiply-accumulates per sample in step form; what runs only when a knob moves is not
+counted."""
 import math
 
 import torch
@@ -120,7 +122,8 @@ class S4DStack(nn.Module):
 
 
 class WaveNet(nn.Module):
-    """Stacks of dilated causal convolutions with tanh; input and knobs are mixed into every layer, the stacks' heads are chained.
+    """Stacks of dilated causal convolutions with tanh; input and knobs are mixed into every layer, the stacks' heads
+    are chained.
 
     The default has the layers and widths of the A1 standard architecture of Neural Amp Modeler."""
 

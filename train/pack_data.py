@@ -23,7 +23,8 @@ def main():
     options.out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(options.out, **packed)
     print(
-        f"{options.out}: {sum(v.size for k, v in packed.items() if k != 'sample_rate') / SAMPLE_RATE:.0f} s, {options.out.stat().st_size / 2**20:.1f} MiB"
+        f"{options.out}: {sum(v.size for k, v in packed.items() if k != 'sample_rate') / SAMPLE_RATE:.0f} s, "
+        f"{options.out.stat().st_size / 2**20:.1f} MiB"
     )
 
 

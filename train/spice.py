@@ -16,7 +16,9 @@ def available():
 
 
 def netlist(source, feedback, track, seconds, step, output):
-    """source: the text of the input source's waveform, such as SIN(0 0.1 440); output: file that gets time and volts."""
+    """source: the text of the input source's waveform, such as SIN(0 0.1 440); output: file that gets time and
+    volts.
+    """
     k = dict(
         COMPONENTS,
         feedback=feedback,

@@ -1,4 +1,5 @@
-"""Trains all jobs side by side in one process: on a GPU each job's step is one CUDA graph on its own stream; on a CPU they take turns.
+"""Trains all jobs side by side in one process: on a GPU each job's step is one CUDA graph on its own stream; on a CPU
+they take turns.
 
 A job is one model at one learning rate, named model@lr. A run can be continued from its checkpoint by a later run."""
 import argparse
@@ -99,7 +100,8 @@ class Job:
         torch.manual_seed(seed)
         self.model = models.MODELS[self.model_name]().to(data.device)
         self.batch, self.length, self.unscored = segment or SEGMENTS.get(self.model_name, SEGMENT)
-        # all parameters and gradients are views into two vectors: the optimiser is a dozen operations, whatever the model
+        # all parameters and gradients are views into two vectors: the optimiser is a dozen operations, whatever the
+        # model
         named = dict(self.model.named_parameters())
         self.tensors = [[n, list(p.shape)] for n, p in named.items()]
         self.parameters = sum(p.numel() for p in named.values())
@@ -150,7 +152,9 @@ class Job:
             self.loss.lerp_(loss.detach(), 0.01)
 
     def update(self):
-        """AdamW with a clipped gradient, and a running average of the weights; a step whose gradient is not finite is left out"""
+        """AdamW with a clipped gradient, and a running average of the weights; a step whose gradient is not finite
+        is left out
+        """
         g = self.gradient
         norm = g.norm()
         good = torch.isfinite(norm)
@@ -168,7 +172,9 @@ class Job:
         )
 
     def prepare(self):
-        """before a step: the rows of segments to draw, a function of seed and step number alone, so that a continued run goes on as one run would"""
+        """before a step: the rows of segments to draw, a function of seed and step number alone, so that a continued
+        run goes on as one run would
+        """
         if self.steps % INDEX_ROWS == 0 or not self.drawn:
             rng = np.random.default_rng([self.seed, self.steps // INDEX_ROWS])
             count, length = self.data.parts["train"]["x"].shape
@@ -303,7 +309,9 @@ class Job:
 
 
 def train(jobs, schedule, stop_at, max_steps, save, save_every=60.0, marks=4):
-    """Runs all jobs until the clock says stop_at or each has made max_steps in this run; schedule: first and last progress."""
+    """Runs all jobs until the clock says stop_at or each has made max_steps in this run; schedule: first and last
+    progress.
+    """
     start, saved = time.time(), time.time()
     first_steps = {j.name: j.steps for j in jobs}
     before = {j.name: j.seconds for j in jobs}
@@ -345,13 +353,16 @@ def synchronize(jobs):
 
 def report(jobs, results):
     print(
-        f"{'job':24s} {'MAC':>6s} {'params':>6s} {'steps':>7s} {'ms':>6s} {'alone':>6s} {'val ESR':>9s} {'test ESR':>9s} {'pre-emph':>9s} {'median':>9s} {'recorded':>9s} {'alias dB':>8s}"
+        f"{'job':24s} {'MAC':>6s} {'params':>6s} {'steps':>7s} {'ms':>6s} {'alone':>6s} {'val ESR':>9s} "
+        f"{'test ESR':>9s} {'pre-emph':>9s} {'median':>9s} {'recorded':>9s} {'alias dB':>8s}"
     )
     for j in sorted(jobs, key=lambda j: results[j.name]["esr"]):
         r = results[j.name]
         print(
-            f"{j.name:24s} {j.model.macs:6d} {j.parameters:6d} {j.steps:7d} {1e3 * j.seconds / max(j.steps, 1):6.1f} {j.alone_ms or float('nan'):6.1f} "
-            f"{r['validation_esr']:9.6f} {r['esr']:9.6f} {r['esr_pre']:9.6f} {r['esr_median']:9.6f} {r.get('esr_recorded', float('nan')):9.6f} {r['aliasing_db']:8.1f}"
+            f"{j.name:24s} {j.model.macs:6d} {j.parameters:6d} {j.steps:7d} "
+            f"{1e3 * j.seconds / max(j.steps, 1):6.1f} {j.alone_ms or float('nan'):6.1f} "
+            f"{r['validation_esr']:9.6f} {r['esr']:9.6f} {r['esr_pre']:9.6f} {r['esr_median']:9.6f} "
+            f"{r.get('esr_recorded', float('nan')):9.6f} {r['aliasing_db']:8.1f}"
         )
 
 

@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "dsp/stft.h"
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 
 namespace coil::capture {
 namespace {

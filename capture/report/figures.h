@@ -8,8 +8,8 @@
 
 #include "capture/report/report.h"
 #include "capture/report/tones.h"
-#include "capture/take.h"
-#include "ssm/model.h"
+#include "capture/recordings/take.h"
+#include "ssm/run/model.h"
 
 namespace coil::capture {
 

@@ -8,7 +8,7 @@
 
 #include "capture/recordings/test_signal.h"
 #include "dsp/stft.h"
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 
 namespace coil::capture {
 namespace {

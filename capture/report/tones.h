@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "ssm/model.h"
+#include "ssm/run/model.h"
 
 namespace coil::capture {
 

@@ -28,7 +28,7 @@
 #include <vector>
 
 #include "capture/trainer/shape.h"
-#include "ssm/aligned.h"
+#include "ssm/machine/aligned.h"
 
 namespace coil::capture {
 

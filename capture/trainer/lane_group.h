@@ -8,7 +8,7 @@
 #include "capture/trainer/kernels.h"
 #include "capture/trainer/shape.h"
 #include "capture/trainer/slow_lanes.h"
-#include "ssm/aligned.h"
+#include "ssm/machine/aligned.h"
 
 namespace coil::capture {
 

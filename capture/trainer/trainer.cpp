@@ -21,7 +21,7 @@
 #include "capture/trainer/optimiser.h"
 #include "capture/trainer/random.h"
 #include "capture/trainer/pure_tones.h"
-#include "ssm/target.h"
+#include "ssm/machine/target.h"
 
 namespace coil::capture {
 namespace {

@@ -18,8 +18,8 @@
 #include "dsp/denormals.h"
 #include "dsp/model_processor.h"
 #include "base/error.h"
-#include "ssm/floor.h"
-#include "ssm/stream.h"
+#include "ssm/measure/roofline.h"
+#include "ssm/run/stream.h"
 
 namespace coil::cli {
 namespace {

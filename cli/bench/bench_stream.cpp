@@ -22,7 +22,7 @@
 #include "sensor/engine.h"
 #include "sensor/scoring/forecast.h"
 #include "base/error.h"
-#include "ssm/floor.h"
+#include "ssm/measure/roofline.h"
 
 namespace coil::cli {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "gpu/batched_model.h"
 #include "gpu/device.h"
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 
 int main(int argc, char** argv) try {
   if (argc < 2) return std::fputs("usage: embed model.safetensors [gpu] < in.f32 > out.f32\n", stderr), 2;

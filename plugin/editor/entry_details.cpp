@@ -2,7 +2,7 @@
 #include "plugin/editor/entry_details.h"
 
 #include "plugin/session.h"
-#include "ssm/checkpoint.h"
+#include "ssm/model/checkpoint.h"
 #include "base/error.h"
 
 namespace coil::plugin {

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 
 namespace coil::plugin {
 

@@ -59,7 +59,7 @@ HWY_AFTER_NAMESPACE();
 #include <cmath>
 
 #include "base/error.h"
-#include "ssm/target.h"
+#include "ssm/machine/target.h"
 
 namespace coil::ssm {
 namespace {

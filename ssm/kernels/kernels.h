@@ -11,8 +11,8 @@
 #include <span>
 #include <vector>
 
-#include "ssm/aligned.h"
-#include "ssm/target.h"
+#include "ssm/machine/aligned.h"
+#include "ssm/machine/target.h"
 
 namespace coil::ssm {
 

@@ -10,7 +10,7 @@
 #include <span>
 #include <vector>
 
-#include "ssm/card.h"
+#include "ssm/model/card.h"
 #include "ssm/layers/part.h"
 
 namespace coil::ssm {

@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "ssm/card.h"
+#include "ssm/model/card.h"
 #include "ssm/layers/modulation.h"
 #include "ssm/layers/part.h"
 

@@ -9,10 +9,10 @@
 #include <span>
 #include <variant>
 
-#include "ssm/checkpoint.h"
+#include "ssm/model/checkpoint.h"
 #include "ssm/kernels/kernels.h"
-#include "ssm/plan.h"
-#include "ssm/state.h"
+#include "ssm/model/plan.h"
+#include "ssm/model/state.h"
 
 namespace coil::ssm {
 

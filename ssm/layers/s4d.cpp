@@ -6,7 +6,7 @@
 #include <complex>
 
 #include "ssm/layers/part.h"
-#include "ssm/s4d_bank.h"
+#include "ssm/model/s4d_bank.h"
 
 namespace coil::ssm {
 

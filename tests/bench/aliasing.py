@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""What a model makes of a sine beside its harmonics: energy that folded back at half the sample rate, against all of the output.
+"""What a model makes of a sine beside its harmonics: energy that folded back at half the sample rate, against all of
+the output.
 
     tests/bench/aliasing.py MODEL ... [--coil build/cli/coil] [--rate 48000] [--level 0.5] [--set KNOB=VALUE ...]
 
-Each tone has an odd number of periods in 2^15 frames, so that nothing that folds back falls on a harmonic. Needs numpy and sox.
+Each tone has an odd number of periods in 2^15 frames, so that nothing that folds back falls on a harmonic. Needs
+numpy and sox.
 """
 
 import argparse

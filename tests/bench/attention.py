@@ -1,4 +1,6 @@
-"""Times PyTorch's attention (FlashAttention and cuDNN, bf16, causal) over sequence length, beside gpu_bench's `lengths`: width 1024, 16 heads."""
+"""Times PyTorch's attention (FlashAttention and cuDNN, bf16, causal) over sequence length, beside gpu_bench's
+`lengths`: width 1024, 16 heads.
+"""
 
 import statistics
 
@@ -26,13 +28,15 @@ def milliseconds(backend, frames):
 
 def main():
     print(
-        f"{torch.cuda.get_device_name()}, torch {torch.__version__}: causal attention, bf16, width {WIDTH}, {HEADS} heads, ms"
+        f"{torch.cuda.get_device_name()}, torch {torch.__version__}: causal attention, bf16, width {WIDTH}, "
+        f"{HEADS} heads, ms"
     )
     print("frames   FlashAttention  cuDNN")
     for power in range(10, 20):
         frames = 2**power
         print(
-            f"{frames:<7d}  {milliseconds(SDPBackend.FLASH_ATTENTION, frames):<14.3f}  {milliseconds(SDPBackend.CUDNN_ATTENTION, frames):.3f}",
+            f"{frames:<7d}  {milliseconds(SDPBackend.FLASH_ATTENTION, frames):<14.3f}  "
+            f"{milliseconds(SDPBackend.CUDNN_ATTENTION, frames):.3f}",
             flush=True,
         )
 

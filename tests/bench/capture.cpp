@@ -16,9 +16,9 @@
 #include "capture/trainer/random.h"
 #include "capture/trainer/trainer.h"
 #include "dsp/model_processor.h"
-#include "ssm/floor.h"
-#include "ssm/model.h"
-#include "ssm/target.h"
+#include "ssm/measure/roofline.h"
+#include "ssm/run/model.h"
+#include "ssm/machine/target.h"
 #include "tests/support/temp_dir.h"
 
 using namespace coil::capture;

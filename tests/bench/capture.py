@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What `coil capture` learns from guitar_circuits in how much time: the tables of capture/README.md.
 
-    tests/bench/capture.py DATA [--coil build/cli/coil] [--threads 2] [--seeds 1 2 3] [--only single|knobs|aliasing|noise]
+    tests/bench/capture.py DATA [--coil build/cli/coil] [--threads 2] [--seeds 1 2 3] [--only
+    single|knobs|aliasing|noise]
 
-DATA is the folder that holds knobs.csv, dry/, overdrive/, preamp/ and spread/. The error is taken from `coil process`, on takes, and for the
-knobs at settings, that the training never saw. Needs numpy and sox.
+DATA is the folder that holds knobs.csv, dry/, overdrive/, preamp/ and spread/. The error is taken from `coil process`,
+on takes, and for the knobs at settings, that the training never saw. Needs numpy and sox.
 """
 
 import argparse
@@ -163,7 +164,8 @@ def aliasing(options, data, work):
 
 def noise(options, data, work):
     print(
-        "\nHiss and hum in equal parts, added to what is trained on: error against the noisy recordings, and against the clean device.\n"
+        "\nHiss and hum in equal parts, added to what is trained on: error against the noisy recordings, and "
+        "against the clean device.\n"
     )
     generator = np.random.default_rng(1)
     for device in ONE_SETTING:
@@ -214,7 +216,8 @@ def knobs(options, data, work):
                 result = capture(options, work, work / "train.csv", seconds, "standard", seed)
                 errors = [processed_esr(options, work, take, names) for take in test]
                 print(
-                    f"{device:10s} seed {seed}  {seconds:3d} s ({result['million_frames']:.0f} million frames, {result['cpu_seconds']:.0f} "
+                    f"{device:10s} seed {seed}  {seconds:3d} s ({result['million_frames']:.0f} million frames, "
+                    f"{result['cpu_seconds']:.0f} "
                     f"core-seconds): {np.mean(errors):.2e}, worst {max(errors):.2e}",
                     flush=True,
                 )

@@ -12,9 +12,9 @@
 #include <filesystem>
 #include <string>
 
-#include "ssm/floor.h"
-#include "ssm/stream.h"
-#include "ssm/stream_batch.h"
+#include "ssm/measure/roofline.h"
+#include "ssm/run/stream.h"
+#include "ssm/run/stream_batch.h"
 #include "tests/support/random_network.h"
 #include "tests/support/temp_dir.h"
 

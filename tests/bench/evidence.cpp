@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "sensor/scoring/detector.h"
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 #include "tests/bench/piped.h"
 
 namespace {

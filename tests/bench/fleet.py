@@ -1,4 +1,5 @@
-"""`coil process` end to end, decoding to encoding: a long file and a folder of short ones, on the CPU and on the machine's GPUs.
+"""`coil process` end to end, decoding to encoding: a long file and a folder of short ones, on the CPU and on the
+machine's GPUs.
 
 python3 tests/bench/fleet.py COIL [--device cpu] [--device cuda] [--minutes 60] [--files 200] [--runs 3]
 
@@ -163,7 +164,8 @@ def main():
             runs = [run(*options.coil, "process", *arguments, "--device", device) for _ in range(options.runs)]
             seconds = statistics.median(took for took, _ in runs)
             print(
-                f"{work:42} {device:8} {seconds:8.2f} {60 * minutes / seconds:12.0f} {max(used for _, used in runs):7.0f}",
+                f"{work:42} {device:8} {seconds:8.2f} {60 * minutes / seconds:12.0f} "
+                f"{max(used for _, used in runs):7.0f}",
                 flush=True,
             )
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""How many sensors alarm when they come back after a gap or when their clock is set, and whether a real change across a gap is found.
+"""How many sensors alarm when they come back after a gap or when their clock is set, and whether a real change across
+a gap is found.
 
     gaps.py COIL [--model watch] [--sensors 40] [--seed 0] [--shape day ...] [--at 500]
 
-A row is a kind of gap, a column a shape of series; a cell counts the sensors with an anomaly among the six records from the return on, and in
-brackets those of these records that were given no score. Rows that end in "!" have a real change: all are wanted, elsewhere none."""
+A row is a kind of gap, a column a shape of series; a cell counts the sensors with an anomaly among the six records from
+the return on, and in brackets those of these records that were given no score. Rows that end in "!" have a real change:
+all are wanted, elsewhere none."""
 import argparse
 import json
 import math

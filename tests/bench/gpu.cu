@@ -155,7 +155,7 @@ void scan(const Ceilings& c) {
     const gpu::DeviceFloats state = random_floats(size_t(w.batch) * size_t(w.d_inner) * kStates, 0, 0, 8);
     gpu::DeviceFloats y(signal);
     for (const int chunk : {128, 256, 512, 1024}) {
-      const gpu::SelectiveScan scan({w.batch, w.d_inner, kStates, 1, w.frames, true, false, false}, chunk);
+      const gpu::DeviceSelectiveScan scan({w.batch, w.d_inner, kStates, 1, w.frames, true, false, false}, chunk);
       const double ms = kernel_ms([&](cudaStream_t s) {
         scan.run({u.data(), delta.data(), A.data(), B.data(), C.data(), D.data(), bias.data(), nullptr, state.data(),
                   y.data()},
@@ -213,15 +213,15 @@ void ssd(const Ceilings& c) {
                     bytes / ms * 1e3 / c.bytes, flop / ms * 1e-9);
       };
       for (const Precision precision : {Precision::float32, Precision::tf32, Precision::bf16}) {
-        const gpu::Ssd work{int(inner),    w.d_state, w.headdim, int(inner), a.data(),   dt.data(),  w.heads,
-                            nullptr,       0,         0,         u.data(),   int(inner), B.data(),   C.data(),
-                            w.d_state,     D.data(),  nullptr,   0,          y.data(),   int(inner), table.data(),
-                            inner * states};
+        const gpu::SsdArguments work{
+            int(inner), w.d_state, w.headdim, int(inner), a.data(),     dt.data(),     w.heads,   nullptr,
+            0,          0,         u.data(),  int(inner), B.data(),     C.data(),      w.d_state, D.data(),
+            nullptr,    0,         y.data(),  int(inner), table.data(), inner * states};
         print(gpu::to_string(precision).c_str(),
               kernel_ms([&](cudaStream_t s) { gpu::run_ssd(work, precision, pieces, plan, s); }, 7));
       }
       if (chunk > 128) continue;
-      gpu::Scan scan{};
+      gpu::ScanArguments scan{};
       scan.channels = int(inner), scan.d_state = w.d_state, scan.headdim = w.headdim, scan.group_channels = int(inner),
       scan.a = a.data(), scan.one_decay = true;
       scan.dt = dt.data(), scan.dt_stride = w.heads, scan.decay = decay.data(), scan.decay_stride = w.heads,
@@ -254,7 +254,7 @@ void lengths() {
                               B = random_floats(mixing, -1, 1, 4), C = random_floats(mixing, -1, 1, 5);
       const gpu::DeviceFloats state = random_floats(size_t(expand) * kWidth * kStates, 0, 0, 8);
       gpu::DeviceFloats y(signal);
-      const gpu::SelectiveScan scan({1, expand * kWidth, kStates, 1, frames, true, false, false});
+      const gpu::DeviceSelectiveScan scan({1, expand * kWidth, kStates, 1, frames, true, false, false});
       ms[expand - 1] = kernel_ms(
           [&](cudaStream_t s) {
             scan.run({u.data(), delta.data(), A.data(), B.data(), C.data(), nullptr, nullptr, nullptr, state.data(),

@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 #include "tests/bench/piped.h"
 
 namespace {

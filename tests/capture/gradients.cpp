@@ -9,7 +9,7 @@
 #include "capture/trainer/initial_parameters.h"
 #include "capture/trainer/lane_group.h"
 #include "capture/trainer/kernel_table-inl.h"  // for this file's own target, in double precision
-#include "ssm/safetensors.h"
+#include "ssm/model/safetensors.h"
 
 using namespace coil::capture;
 

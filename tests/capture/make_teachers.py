@@ -1,8 +1,8 @@
-"""Writes small captures of other programs' kinds with random weights, and what those programs' own cores make of a signal.
-python3 make_teachers.py FOLDER PLAY_NAM PLAY_RTNEURAL (both from peers/)
+"""Writes small captures of other programs' kinds with random weights, and what those programs' own cores make of a
+signal. python3 make_teachers.py FOLDER PLAY_NAM PLAY_RTNEURAL (both from peers/)
 
-The reference vectors were made with NeuralAmpModelerCore 0.5.5 (commit daae2d0, 2026-08), RTNeural (commit 1fb1f07) and, for Proteus, PyTorch 1.13, in which
-such captures are trained; they are numbers only."""
+The reference vectors were made with NeuralAmpModelerCore 0.5.5 (commit daae2d0, 2026-08), RTNeural (commit 1fb1f07)
+and, for Proteus, PyTorch 1.13, in which such captures are trained; they are numbers only."""
 import json
 import math
 import pathlib

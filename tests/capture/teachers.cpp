@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "capture/teachers/lesson.h"
 #include "capture/teachers/teacher.h"
-#include "ssm/safetensors.h"
+#include "ssm/model/safetensors.h"
 #include "tests/support/temp_dir.h"
 
 using namespace coil::capture;

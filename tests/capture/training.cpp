@@ -16,7 +16,7 @@
 #include "capture/trainer/random.h"
 #include "capture/trainer/soap.h"
 #include "capture/trainer/trainer.h"
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 #include "tests/support/temp_dir.h"
 
 using namespace coil::capture;

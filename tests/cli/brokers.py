@@ -1,4 +1,6 @@
-"""Brokers that tests start on loopback and stop again (mosquitto, librdkafka's mock cluster), `coil stream` beside them, and its metrics."""
+"""Brokers that tests start on loopback and stop again (mosquitto, librdkafka's mock cluster), `coil stream` beside
+them, and its metrics.
+"""
 
 import http.client
 import json

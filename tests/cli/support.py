@@ -133,7 +133,9 @@ def write_filter_model(path, controls=0, seed=1, fields=None):
 
 
 def write_forecaster(path, seed=1, gain=0.1):
-    """Expects the last value again, with bounds that widen with the horizon; `gain` times what a random Mamba-2 layer remembers is added."""
+    """Expects the last value again, with bounds that widen with the horizon; `gain` times what a random Mamba-2
+    layer remembers is added.
+    """
     rng = random.Random(seed)
 
     def normal(count, scale):
@@ -233,7 +235,9 @@ def wav_bytes(data, tag, bits, channels, rate, chunks=b"", size=None):
 
 
 class Wav:
-    """A WAV file or stream, read back: rate, bits, whether float, and the channels' samples (whole numbers if integers)."""
+    """A WAV file or stream, read back: rate, bits, whether float, and the channels' samples (whole numbers if
+    integers).
+    """
 
     def __init__(self, source):
         content = source if isinstance(source, bytes) else pathlib.Path(source).read_bytes()

@@ -1,4 +1,6 @@
-"""`coil capture`: from two recordings to a model that plays, interrupted and killed, with knobs, and what it refuses."""
+"""`coil capture`: from two recordings to a model that plays, interrupted and killed, with knobs, and what it
+refuses.
+"""
 
 import json
 import math

@@ -81,7 +81,9 @@ class Errors(CoilTest):
         self.assertIn("quiet", self.stderr)
 
     def test_models_that_are_something_else(self):
-        """Each is called what it is, by every command that loads a model, also in the place of a directory's weights."""
+        """Each is called what it is, by every command that loads a model, also in the place of a directory's
+        weights.
+        """
         with zipfile.ZipFile(self.path("torch"), "w") as archive:
             archive.writestr("archive/data.pkl", pickle.dumps({"weight": 1}))
             archive.writestr("archive/data/0", bytes(400000))

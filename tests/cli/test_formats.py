@@ -9,7 +9,9 @@ from support import CoilTest, Wav, noise, sine, write_filter_model, write_matrix
 
 
 def delay_of(output, reference, frames):
-    """The small shift, in frames, that best explains how `output` differs from `reference`: least squares on its slope."""
+    """The small shift, in frames, that best explains how `output` differs from `reference`: least squares on its
+    slope.
+    """
     slopes = {i: (reference[i + 1] - reference[i - 1]) / 2 for i in frames}
     return -sum((output[i] - reference[i]) * slopes[i] for i in frames) / sum(
         slope * slope for slope in slopes.values()

@@ -18,7 +18,8 @@ class Info(CoilTest):
             info["controls"][2], {"name": "level", "min": -40, "max": 12, "default": 0, "unit": "dB", "description": ""}
         )
         self.assertEqual(info["card"]["licence"], "CC0")
-        # in_proj 8, out_proj 5, direct 1; per layer: log_dt 4, log_A_real 8, A_imag 8, C 16, D 4, linear 20; controls 9 + 64.
+        # in_proj 8, out_proj 5, direct 1; per layer: log_dt 4, log_A_real 8, A_imag 8, C 16, D 4, linear 20; controls 9
+        # + 64.
         self.assertEqual(info["parameters"], 8 + 5 + 1 + 2 * (4 + 8 + 8 + 16 + 4 + 20) + 9 + 64)
         self.assertGreater(info["macs_per_step"], 0)
         self.assertGreater(info["exps_per_step"], 0)

@@ -1,4 +1,6 @@
-"""`coil stream --kafka` beside librdkafka's mock cluster: workers that come, go and die, and every record answered once."""
+"""`coil stream --kafka` beside librdkafka's mock cluster: workers that come, go and die, and every record answered
+once.
+"""
 
 import collections
 import json
@@ -146,7 +148,9 @@ class Kafka(CoilTest):
                 self.assertIn("goes on from its checkpoint", line)
 
     def test_killed_again_and_again(self):
-        """Killed at random moments between rare checkpoints, with a reorder window, so that results do not come in the order of offsets."""
+        """Killed at random moments between rare checkpoints, with a reorder window, so that results do not come in
+        the order of offsets.
+        """
         self.topics()
         rng = random.Random(5)
         messages = self.sensor_messages(per_sensor=400)

@@ -247,13 +247,16 @@ class AtAnotherRate(CoilTest):
     def test_ixml(self):
         def ixml(rate, stamp, reference, point, length):
             return (
-                f"<BWFXML><SPEED><FILE_SAMPLE_RATE>{rate}</FILE_SAMPLE_RATE><TIMESTAMP_SAMPLE_RATE>{rate}</TIMESTAMP_SAMPLE_RATE>"
+                f"<BWFXML><SPEED><FILE_SAMPLE_RATE>{rate}</FILE_SAMPLE_RATE><TIMESTAMP_SAMPLE_RATE>"
+                f"{rate}</TIMESTAMP_SAMPLE_RATE>"
                 f"<TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI>{stamp >> 32}</TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI>"
-                f"<TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO>{stamp & 0xFFFFFFFF}</TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO></SPEED>"
+                "<TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO>"
+                f"{stamp & 0xFFFFFFFF}</TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO></SPEED>"
                 f"<SYNC_POINT><SYNC_POINT_LOW>{point}</SYNC_POINT_LOW><SYNC_POINT_HIGH>0</SYNC_POINT_HIGH>"
                 f"<SYNC_POINT_EVENT_DURATION>{length}</SYNC_POINT_EVENT_DURATION></SYNC_POINT>"
                 f"<BEXT><BWF_TIME_REFERENCE_LOW>{reference & 0xFFFFFFFF}</BWF_TIME_REFERENCE_LOW>"
-                f"<BWF_TIME_REFERENCE_HIGH>{reference >> 32}</BWF_TIME_REFERENCE_HIGH></BEXT><SCENE>44100</SCENE></BWFXML>"
+                f"<BWF_TIME_REFERENCE_HIGH>{reference >> 32}</BWF_TIME_REFERENCE_HIGH></BEXT><SCENE>44100</SCENE>"
+                "</BWFXML>"
             ).encode()
 
         stamp = 44100 * 97390  # more than 32 bits at 48 kHz only

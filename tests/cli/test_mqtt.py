@@ -217,7 +217,9 @@ class Mqtt(CoilTest):
         self.assertIsNone(worker.poll())
 
     def test_records_that_come_again_are_known(self):
-        """The connection breaks while the engine has records that are not acknowledged: the broker sends them again, and each is answered once."""
+        """The connection breaks while the engine has records that are not acknowledged: the broker sends them again,
+        and each is answered once.
+        """
         broker = Mosquitto(self)
         worker, results = self.blocked_worker(broker, "--metrics", "0")
         port = metrics_port(line.decode() for line in worker.stderr)

@@ -127,7 +127,8 @@ class Trees(CoilTest):
         ):
             os.symlink(target, self.path(link))
         lines = self.json_lines(self.process("in", "out", "--json"))
-        # in/up leads to the folder above, which holds nothing new but "elsewhere", which in/there was followed to before.
+        # in/up leads to the folder above, which holds nothing new but "elsewhere", which in/there was followed to
+        # before.
         self.assertEqual(
             sorted(line["in"] for line in lines),
             ["in/a.wav", "in/linked.wav", "in/sub/b.wav", "in/there/c.wav", "in/there/deep/d.wav"],

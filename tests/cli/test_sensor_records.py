@@ -90,7 +90,10 @@ class SensorRecords(CoilTest):
         self.assertTrue(output[3].startswith("2024-01-01T00:00:00Z,12.5,"), output[3])
 
     def test_the_output_keeps_the_dialect(self):
-        text = "sep=;\nLogger 5\ntime;temp\n;°C\n2024-01-01T00:00:00Z;12,5\n2024-01-01T00:01:00Z;12,75\n2024-01-01T00:02:00Z;13,5\n"
+        text = (
+            "sep=;\nLogger 5\ntime;temp\n;°C\n2024-01-01T00:00:00Z;12,5\n2024-01-01T00:01:00Z;12,75\n"
+            "2024-01-01T00:02:00Z;13,5\n"
+        )
         output = self.stream(text).splitlines()
         self.assertEqual(output[:2], ["sep=;", "Logger 5"])
         self.assertEqual(output[3], ";°C" + ";" * 6)
@@ -103,19 +106,24 @@ class SensorRecords(CoilTest):
         self.assertTrue(all(second.startswith(first + ";") for first, second in zip(output[2:], again[2:])))
 
     def test_the_first_row_does_not_decide_for_ever(self):
-        note = "time,temp,note\n2024-01-01T00:00:00Z,21.4,\n2024-01-01T00:01:00Z,21.5,\n2024-01-01T00:02:00Z,35.6,door open\n2024-01-01T00:03:00Z,21.5,\n"
+        note = (
+            "time,temp,note\n2024-01-01T00:00:00Z,21.4,\n2024-01-01T00:01:00Z,21.5,\n"
+            "2024-01-01T00:02:00Z,35.6,door open\n2024-01-01T00:03:00Z,21.5,\n"
+        )
         rows = self.rows(note)
         self.assertEqual([row["note"] for row in rows], ["", "", "door open", ""])
         self.assertNotIn("", [row["temp_expected"] for row in rows[2:]] + [row["score"] for row in rows])
         self.assertEqual(self.stderr, "")
         for first in ("", "unavailable", "ERR", "calibrating", "-"):
             rows = self.rows(
-                f"time,room,temp\n2024-01-01T00:00:00Z,3,{first}\n2024-01-01T00:01:00Z,3,21.5\n2024-01-01T00:02:00Z,3,21.6\n2024-01-01T00:03:00Z,3,21.7\n"
+                f"time,room,temp\n2024-01-01T00:00:00Z,3,{first}\n2024-01-01T00:01:00Z,3,21.5\n"
+                "2024-01-01T00:02:00Z,3,21.6\n2024-01-01T00:03:00Z,3,21.7\n"
             )
             self.assertEqual(len(rows), 4)
             self.assertNotEqual(rows[3]["temp_expected"], "", first)
         rows = self.rows(
-            "time,temp\n2024-01-01T00:00:00Z,starts soon\n2024-01-01T00:01:00Z,21.5\n2024-01-01T00:02:00Z,21.6\n2024-01-01T00:03:00Z,21.7\n"
+            "time,temp\n2024-01-01T00:00:00Z,starts soon\n2024-01-01T00:01:00Z,21.5\n2024-01-01T00:02:00Z,21.6\n"
+            "2024-01-01T00:03:00Z,21.7\n"
         )
         self.assertEqual([row["status"] for row in rows], ["unscored", "warmup", "warmup", "warmup"])
         self.assertNotEqual(rows[3]["temp_expected"], "")
@@ -210,7 +218,10 @@ class SensorRecords(CoilTest):
             self.assertEqual(len(self.stderr.splitlines()), 1)
 
     def test_rows_and_cells(self):
-        text = 'time,note,v,\n2024-01-01T00:00:00Z,"two\nlines, ""quoted""",1,\n2024-01-01T00:01:00Z,x,2\n2024-01-01T00:02:00Z,y,3,,\ntime,note,v,\n2024-01-01T00:03:00Z,z,4,\n'
+        text = (
+            'time,note,v,\n2024-01-01T00:00:00Z,"two\nlines, ""quoted""",1,\n2024-01-01T00:01:00Z,x,2\n'
+            '2024-01-01T00:02:00Z,y,3,,\ntime,note,v,\n2024-01-01T00:03:00Z,z,4,\n'
+        )
         rows = self.rows(text)
         self.assertEqual([row["v"] for row in rows], ["1", "2", "3", "4"])
         self.assertEqual([row["status"] for row in rows], ["warmup"] * 4)

@@ -1,4 +1,6 @@
-"""What `coil stream` does with a series: order, gaps, duplicates, clocks, episodes; prefixes, keys, scales, pictures."""
+"""What `coil stream` does with a series: order, gaps, duplicates, clocks, episodes; prefixes, keys, scales,
+pictures.
+"""
 
 import json
 import math

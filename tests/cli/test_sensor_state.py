@@ -1,4 +1,6 @@
-"""`coil stream` keeps what it knows: checkpoints, kill -9 at any moment, damaged files, sensors that move to disk and back."""
+"""`coil stream` keeps what it knows: checkpoints, kill -9 at any moment, damaged files, sensors that move to disk
+and back.
+"""
 
 import math
 import os

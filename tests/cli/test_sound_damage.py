@@ -132,7 +132,9 @@ class Flac(SoundDamage):
 
 
 class InTime(SoundDamage):
-    """What follows damage comes when it should; a decoder may need `settling` frames until it gives what it would give otherwise."""
+    """What follows damage comes when it should; a decoder may need `settling` frames until it gives what it would
+    give otherwise.
+    """
 
     def floats_of(self, name):
         return Wav(self.process(name, "-", "--bits", "32f")).channels[0]

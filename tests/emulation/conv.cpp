@@ -26,16 +26,16 @@ TEST_CASE("both kernels of the convolution agree with sums in float64") {
           return values;
         };
         const std::vector<gpu::SignalPart> signals{{101, 0, 1}, {1, 2, 3}, {48, 4, 5}, {49, 6, 7}};
-        const gpu::Plan plan = gpu::plan_segment(signals, chunk_frames);
+        const gpu::SegmentPlan plan = gpu::plan_segment(signals, chunk_frames);
         const size_t rows = plan.extent().rows(), table_stride = size_t(channels * taps);
         const std::vector<float> x = floats(rows * size_t(x_stride)), weight = floats(size_t(channels * taps)),
                                  bias = floats(size_t(channels));
         std::vector<float> table = floats(8 * table_stride), y(rows * size_t(y_stride), std::nanf(""));
-        const gpu::Conv conv{weight.data(), with_bias ? bias.data() : nullptr,
-                             channels,      taps,
-                             x.data(),      x_stride,
-                             y.data(),      y_stride,
-                             table.data(),  table_stride};
+        const gpu::ConvArguments conv{weight.data(), with_bias ? bias.data() : nullptr,
+                                      channels,      taps,
+                                      x.data(),      x_stride,
+                                      y.data(),      y_stride,
+                                      table.data(),  table_stride};
         REQUIRE(gpu::conv_in_vectors(conv));
         emulation::Block block(gpu::kConvThreads, 0, 3);
         for (unsigned i = 0; i < plan.chunks.size(); ++i)

@@ -38,7 +38,7 @@ double error_of(const std::vector<int>& lengths, int states, const MakeFactor& m
   constexpr size_t kParts = sizeof(Value) / sizeof(float);
   std::vector<gpu::SignalPart> parts;
   for (size_t i = 0; i < lengths.size(); ++i) parts.push_back({size_t(lengths[i]), int(i), int(i)});
-  const gpu::Plan plan = gpu::plan_segment(parts, 1);
+  const gpu::SegmentPlan plan = gpu::plan_segment(parts, 1);
   const size_t chunks = plan.chunks.size(), row = size_t(states) * kParts + 3;
   std::vector<float> carry(chunks * size_t(states) * kParts), factors(chunks * size_t(states)),
       table(lengths.size() * row + 1);

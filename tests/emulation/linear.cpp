@@ -177,7 +177,7 @@ std::pair<double, double> errors_with_convolution(int taps, int out_stride) {
     return values;
   };
   const std::vector<gpu::SignalPart> signals{{101, 0, 1}, {1, 2, 3}, {48, 4, 5}, {49, 6, 7}, {3, 8, 9}, {2, 10, 11}};
-  const gpu::Plan plan = gpu::plan_segment(signals, kChunk);
+  const gpu::SegmentPlan plan = gpu::plan_segment(signals, kChunk);
   const size_t rows = plan.extent().rows(), table_stride = size_t(kChannels * taps) + 1;
   const std::vector<float> in = floats(rows * kIn), weight = floats(size_t(kOut * kIn));
   const std::vector<float> taps_weight = floats(size_t(kChannels * taps)), bias = floats(kChannels);
@@ -187,8 +187,8 @@ std::pair<double, double> errors_with_convolution(int taps, int out_stride) {
       0, kIn, kOut, [&](int o, int i) { return weight[size_t(o * kIn + i)] * 0x1p14f; }, words);
   const gpu::LinearArguments arguments{words.data(), 0x1p-14f,   nullptr, kIn,   kOut,  in.data(), kIn,
                                        out.data(),   out_stride, rows,    false, false, 0};
-  const gpu::Conv conv{taps_weight.data(), bias.data(), kChannels,    taps,        nullptr, 0,
-                       y.data(),           kChannels,   table.data(), table_stride};
+  const gpu::ConvArguments conv{taps_weight.data(), bias.data(), kChannels,    taps,        nullptr, 0,
+                                y.data(),           kChannels,   table.data(), table_stride};
   REQUIRE(gpu::conv_in_quads(conv));
   const int part_blocks = (kOut + Shape::kOutputs - 1) / Shape::kOutputs;
   run_blocks(64,

@@ -29,7 +29,7 @@ double error_of(size_t frames, int chunk_frames, int groups) {
   const std::vector<float> in = test::random_signal(frames * kWidth, random);
   const auto reference = test::run_reference(loaded, in, {});
 
-  const gpu::Plan plan = gpu::plan_segment(std::vector<gpu::SignalPart>{{frames, 0, 1}}, chunk_frames);
+  const gpu::SegmentPlan plan = gpu::plan_segment(std::vector<gpu::SignalPart>{{frames, 0, 1}}, chunk_frames);
   const size_t chunks = plan.chunks.size(), rows = plan.extent().rows(), states = kInner * kStates;
   std::vector<float> h(rows * kWidth, std::nanf(""));
   std::copy(in.begin(), in.end(), h.begin());

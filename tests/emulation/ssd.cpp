@@ -37,7 +37,7 @@ Errors run(const Shape& s, int warps) {
   const int channels = s.heads * s.headdim, group_channels = channels / s.groups, mixing = s.groups * s.d_state,
             states = channels * s.d_state;
   const std::vector<gpu::SignalPart> signals{{size_t(s.frames), 0, 1}, {size_t(s.frames + 1) / 2, 2, 3}};
-  const gpu::Plan plan = gpu::plan_segment(signals, s.chunk_frames);
+  const gpu::SegmentPlan plan = gpu::plan_segment(signals, s.chunk_frames);
   const size_t rows = plan.extent().rows();
   const auto fill = [&](size_t width, float low, float high) {
     std::vector<float> values(rows * width, std::nanf(""));
@@ -60,7 +60,7 @@ Errors run(const Shape& s, int warps) {
       sums(plan.chunks.size() * size_t(s.heads), std::nanf(""));
   const std::vector<float> before = table;
 
-  gpu::Ssd ssd{};
+  gpu::SsdArguments ssd{};
   ssd.channels = channels, ssd.d_state = s.d_state, ssd.headdim = s.headdim, ssd.group_channels = group_channels;
   ssd.a = a.data(), ssd.dt = dt.data(), ssd.dt_stride = dt_stride;
   if (s.bias) ssd.dt_bias = bias.data(), ssd.dt_min = 2e-3f, ssd.dt_max = s.dt_high;

@@ -1,4 +1,6 @@
-"""A Slurm of one machine in a folder of its own: munged, slurmctld and slurmd of the distribution, on free ports, without touching /etc."""
+"""A Slurm of one machine in a folder of its own: munged, slurmctld and slurmd of the distribution, on free ports,
+without touching /etc.
+"""
 
 import os
 import pathlib

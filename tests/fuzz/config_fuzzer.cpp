@@ -3,9 +3,9 @@
 #include <cstdlib>
 #include <string>
 
-#include "ssm/card.h"
-#include "ssm/config.h"
-#include "ssm/plan.h"
+#include "ssm/model/card.h"
+#include "ssm/model/config.h"
+#include "ssm/model/plan.h"
 #include "base/error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

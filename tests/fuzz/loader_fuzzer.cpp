@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "base/error.h"
-#include "ssm/golden.h"
-#include "ssm/reference.h"
-#include "ssm/stream.h"
+#include "ssm/verify/golden.h"
+#include "ssm/verify/reference.h"
+#include "ssm/run/stream.h"
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 

@@ -1,5 +1,5 @@
 // Every golden file through every execution on every SIMD target, and proof that the comparison notices what is wrong.
-#include "ssm/golden.h"
+#include "ssm/verify/golden.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "ssm/safetensors.h"
+#include "ssm/model/safetensors.h"
 #include "tests/support/temp_dir.h"
 
 namespace {

@@ -1,5 +1,5 @@
-"""Writes coil_rest*.safetensors beside itself: small networks that are silent at rest, with random weights, an input, and what comes out by the
-definition in ssm/MODEL_FILE.md, frame by frame in float64. Needs numpy.
+"""Writes coil_rest*.safetensors beside itself: small networks that are silent at rest, with random weights, an input,
+and what comes out by the definition in ssm/MODEL_FILE.md, frame by frame in float64. Needs numpy.
 
     python3 tests/golden/make_rest.py
 """

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 #include "tests/gpu/gpu_here.h"
 #include "tests/support/runs.h"
 

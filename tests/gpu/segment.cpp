@@ -18,7 +18,7 @@ TEST_CASE("a plan covers every frame of every signal once, in order") {
     std::vector<gpu::SignalPart> parts;
     for (int i = random.whole(1, 9); i > 0; --i)
       parts.push_back({size_t(random.whole(1, 3000)), random.whole(0, 99), random.whole(0, 99)});
-    const gpu::Plan plan = gpu::plan_segment(parts, chunk_frames);
+    const gpu::SegmentPlan plan = gpu::plan_segment(parts, chunk_frames);
     REQUIRE(plan.signals.size() == parts.size());
     size_t chunk = 0;
     int longest = 0;

@@ -3,6 +3,8 @@
 import os
 import pathlib
 import re
+import shutil
+import subprocess
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -18,6 +20,9 @@ MAY_USE = {
     "cli": {"base", "ssm", "gpu", "dsp", "capture", "sensor"},
     "plugin": {"base", "ssm", "dsp", "capture"},
 }
+
+# The rooms of ssm, in the same order: each may use those before it.
+ROOMS_OF_SSM = ["machine", "kernels", "model", "layers", "run", "verify", "measure"]
 
 
 def files(*endings):
@@ -42,6 +47,28 @@ class House(unittest.TestCase):
                     self.assertIn(other, MAY_USE[room], f"{path.relative_to(ROOT)} includes {included}")
         self.assertEqual(seen, set(MAY_USE))
 
+    def test_rooms_of_ssm_use_those_above(self):
+        for path in files(".h", ".cpp"):
+            folders = path.relative_to(ROOT).parts
+            if folders[0] != "ssm":
+                continue
+            for other in re.findall(r'^#include "ssm/(\w+)/', path.read_text(), re.M):
+                self.assertLessEqual(
+                    ROOMS_OF_SSM.index(other), ROOMS_OF_SSM.index(folders[1]), f"{'/'.join(folders)} uses ssm/{other}"
+                )
+
+    def test_rooms_use_each_other_in_one_direction(self):
+        uses = {}
+        for path in files(".h", ".cpp", ".cu", ".cuh"):
+            room = str(path.parent.relative_to(ROOT))
+            for included in re.findall(r'^#include "([^"]+)"', path.read_text(), re.M):
+                other = included.rpartition("/")[0]
+                if other and other != room and other.split("/")[0] in MAY_USE:
+                    uses.setdefault((room, other), f"{path.relative_to(ROOT)} includes {included}")
+        for room, other in uses:
+            if room.split("/")[0] != "sensor":
+                self.assertFalse((other, room) in uses, f"{uses[room, other]}; {uses.get((other, room))}")
+
     def test_headers_include_no_circle(self):
         graph = {}
         for path in files(".h", ".cuh"):
@@ -61,6 +88,20 @@ class House(unittest.TestCase):
 
         for name in sorted(graph):
             visit(name)
+
+    def test_lines_fit_in_120_columns(self):
+        endings = (".h", ".cpp", ".c", ".cu", ".cuh", ".py", ".cmake", "CMakeLists.txt", "dev", ".html")
+        for path in files(*endings):
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                self.assertLessEqual(len(line), 120, f"{path.relative_to(ROOT)}:{number}")
+
+    @unittest.skipIf(shutil.which("clang-format") is None, "clang-format is not installed")
+    def test_clang_format_has_nothing_to_change(self):
+        paths = [str(path) for path in files(".h", ".cpp", ".c", ".cu", ".cuh")]
+        done = subprocess.run(
+            ["clang-format", "--dry-run", "-Werror", *paths], cwd=ROOT, capture_output=True, text=True
+        )
+        self.assertEqual(done.returncode, 0, done.stderr[-2000:])
 
     def test_links_lead_somewhere(self):
         for path in files(".md"):

@@ -1,4 +1,6 @@
-"""examples/embed, built against an installed Coil, plays as `coil process` does; as a subproject Coil has libraries alone."""
+"""examples/embed, built against an installed Coil, plays as `coil process` does; as a subproject Coil has libraries
+alone.
+"""
 
 import os
 import pathlib
@@ -83,7 +85,8 @@ class Install(unittest.TestCase):
     def test_component_that_does_not_exist(self):
         run("cmake", "--install", BUILD, "--prefix", self.folder / "usr", "--component", "development")
         (self.folder / "CMakeLists.txt").write_text(
-            "cmake_minimum_required(VERSION 3.25)\nproject(other LANGUAGES CXX)\nfind_package(coil REQUIRED COMPONENTS ssm teapot)\n"
+            "cmake_minimum_required(VERSION 3.25)\nproject(other LANGUAGES CXX)\nfind_package(coil REQUIRED "
+            "COMPONENTS ssm teapot)\n"
         )
         done = subprocess.run(
             ["cmake", "-S", self.folder, "-B", self.folder / "b", f"-DCMAKE_PREFIX_PATH={self.folder}/usr"],
@@ -95,9 +98,10 @@ class Install(unittest.TestCase):
     def test_subproject_has_libraries_alone(self):
         (self.folder / "CMakeLists.txt").write_text(
             "cmake_minimum_required(VERSION 3.25)\nproject(other LANGUAGES CXX)\n"
-            f"add_subdirectory({SOURCE} coil)\nadd_executable(other main.cpp)\ntarget_link_libraries(other PRIVATE coil::ssm)\n"
+            f"add_subdirectory({SOURCE} coil)\nadd_executable(other main.cpp)\ntarget_link_libraries(other "
+            "PRIVATE coil::ssm)\n"
         )
-        (self.folder / "main.cpp").write_text('#include "ssm/stream.h"\nint main() {}\n')
+        (self.folder / "main.cpp").write_text('#include "ssm/run/stream.h"\nint main() {}\n')
         run("cmake", "-G", "Ninja", "-S", self.folder, "-B", self.folder / "b", "-DCOIL_CUDA=OFF")
         targets = run("ninja", "-C", self.folder / "b", "-t", "targets", "all")
         self.assertIn("libcoil_ssm.a", targets)

@@ -1,4 +1,5 @@
-"""Makes small random checkpoints with transformers, in every option that Coil reads, and holds `coil verify` to their outputs.
+"""Makes small random checkpoints with transformers, in every option that Coil reads, and holds `coil verify` to their
+outputs.
 
 By hand, not in CI: it needs torch, transformers and safetensors of PyPI.
 
@@ -132,7 +133,9 @@ def reconfigured(folder, **changes):
 
 
 def state_spaces(folder, ssm_cfg):
-    """What mamba_ssm writes: its config, its name of the embeddings, a padded vocabulary, the head beside the embeddings."""
+    """What mamba_ssm writes: its config, its name of the embeddings, a padded vocabulary, the head beside the
+    embeddings.
+    """
     file = folder / "model.safetensors"
     tensors = {name.replace("embeddings", "embedding"): value for name, value in load_file(file).items()}
     padded = torch.zeros(56, COMMON["hidden_size"])
@@ -201,7 +204,8 @@ def main():
             ok = (error == float("inf")) if wanted_refusal else error <= TOLERANCE
             failed += not ok
             print(
-                f"{'ok' if ok else 'FAILED':6}  {error:8.1e}  {name}{'  [' + words.replace(str(folder), 'DIR') + ']' if words else ''}",
+                f"{'ok' if ok else 'FAILED':6}  {error:8.1e}  "
+                f"{name}{'  [' + words.replace(str(folder), 'DIR') + ']' if words else ''}",
                 flush=True,
             )
     sys.exit(failed > 0)

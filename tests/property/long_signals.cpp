@@ -5,7 +5,7 @@
 #include <limits>
 #include <string>
 
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 #include "tests/support/runs.h"
 
 namespace {

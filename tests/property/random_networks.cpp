@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 #include <string>
 
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 #include "tests/support/runs.h"
 
 namespace {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "ssm/reference.h"
+#include "ssm/verify/reference.h"
 #include "tests/support/runs.h"
 
 namespace {

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "ssm/stream.h"
-#include "ssm/stream_batch.h"
+#include "ssm/run/stream.h"
+#include "ssm/run/stream_batch.h"
 #include "tests/support/runs.h"
 
 namespace {

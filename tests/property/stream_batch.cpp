@@ -1,5 +1,5 @@
 // Many streams stepped together are the same as each alone.
-#include "ssm/stream_batch.h"
+#include "ssm/run/stream_batch.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -7,7 +7,7 @@
 #include <limits>
 #include <numeric>
 
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 #include "tests/support/runs.h"
 
 namespace {

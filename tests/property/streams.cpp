@@ -1,5 +1,5 @@
 // What holds for every network however its signal is cut, stopped, saved, handed over or steered.
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +10,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "ssm/reference.h"
+#include "ssm/verify/reference.h"
 #include "tests/support/runs.h"
 #include "tests/support/temp_dir.h"
 

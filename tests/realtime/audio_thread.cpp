@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "dsp/model_processor.h"
-#include "ssm/stream.h"
-#include "ssm/stream_batch.h"
-#include "ssm/stream_batch.h"
+#include "ssm/run/stream.h"
+#include "ssm/run/stream_batch.h"
+#include "ssm/run/stream_batch.h"
 #include "tests/realtime/forbidden_calls.h"
 #include "tests/realtime/networks.h"
 #include "tests/realtime/system_calls.h"

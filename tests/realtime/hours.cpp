@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "dsp/denormals.h"
-#include "ssm/reference.h"
-#include "ssm/stream.h"
+#include "ssm/verify/reference.h"
+#include "ssm/run/stream.h"
 #include "tests/support/runs.h"
 
 namespace {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "dsp/model_processor.h"
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 #include "tests/realtime/networks.h"
 #include "tests/support/matrix_model.h"
 #include "tests/support/runs.h"

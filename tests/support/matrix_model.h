@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "ssm/model.h"
+#include "ssm/run/model.h"
 
 namespace coil::test {
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "ssm/config.h"
-#include "ssm/safetensors.h"
+#include "ssm/model/config.h"
+#include "ssm/model/safetensors.h"
 
 namespace coil::test {
 

@@ -7,8 +7,8 @@
 #include <limits>
 #include <stdexcept>
 
-#include "ssm/reference.h"
-#include "ssm/stream.h"
+#include "ssm/verify/reference.h"
+#include "ssm/run/stream.h"
 #include "tests/support/temp_dir.h"
 
 namespace coil::test {

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "ssm/checkpoint.h"
-#include "ssm/model.h"
-#include "ssm/scan.h"
-#include "ssm/state.h"
+#include "ssm/model/checkpoint.h"
+#include "ssm/run/model.h"
+#include "ssm/run/scan.h"
+#include "ssm/model/state.h"
 #include "tests/support/random_network.h"
 
 namespace coil::test {

@@ -16,7 +16,9 @@ def decibels(error, reference):
 
 
 def transfer(hertz, drive, tone):
-    """Nodal analysis of the whole netlist with the diodes as their conductance at rest; written without the solver's state equations."""
+    """Nodal analysis of the whole netlist with the diodes as their conductance at rest; written without the solver's
+    state equations.
+    """
     k, s = circuit.COMPONENTS, 2j * np.pi * hertz
     c_in = (k["r_bias_in"]) / (1 / (s * k["c_in"]) + k["r_in"] + k["r_bias_in"])
     c_buffer = k["r_bias_clip"] / (1 / (s * k["c_buffer"]) + k["r_bias_clip"])

@@ -109,9 +109,11 @@ class Data(unittest.TestCase):
             # stands in for the executable: doubles its input, and insists on the knobs in card units
             stand_in = folder / "stand_in"
             stand_in.write_text(
-                f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(pathlib.Path(dataset.__file__).parent)!r})\nimport wav\n"
+                f"#!{sys.executable}\nimport sys\nsys.path.insert(0, "
+                f"{str(pathlib.Path(dataset.__file__).parent)!r})\nimport wav\n"
                 "c, source, o, out, m, preset, s1, drive, s2, tone = sys.argv[1:]\n"
-                "assert (c, o, m, s1, s2) == ('process', '-o', '-m', '--set', '--set') and drive in ('drive=0', 'drive=5', 'drive=10') and tone in ('tone=0', 'tone=5', 'tone=10')\n"
+                "assert (c, o, m, s1, s2) == ('process', '-o', '-m', '--set', '--set') and drive in ('drive=0', "
+                "'drive=5', 'drive=10') and tone in ('tone=0', 'tone=5', 'tone=10')\n"
                 "x, rate = wav.read(source)\nwav.write(out, 2 * x, rate)\n"
             )
             stand_in.chmod(0o755)

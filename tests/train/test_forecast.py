@@ -1,4 +1,6 @@
-"""The forecaster's training: normaliser, synthetic series, network against the engine's definition, resuming, export."""
+"""The forecaster's training: normaliser, synthetic series, network against the engine's definition, resuming,
+export.
+"""
 import json
 import math
 import pathlib

@@ -32,11 +32,14 @@ class Rates(unittest.TestCase):
             folder = pathlib.Path(name)
             wav.write(folder / "dry.wav", dry.synthetic(3, 24000), 48000)
             (folder / "index.json").write_text(json.dumps([{"dry": "dry.wav", "drive": 0.5, "tone": 0.5}]))
-            # stands in for the executable: exact when resampling, 1 % too loud where steps are rescaled away from 48 kHz
+            # stands in for the executable: exact when resampling, 1 % too loud where steps are rescaled away from 48
+            # kHz
             stand_in = folder / "stand_in"
             stand_in.write_text(
-                f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(pathlib.Path(wav.__file__).parent)!r})\nimport wav\n"
-                "x, rate = wav.read(sys.argv[2])\nwav.write(sys.argv[4], (1.01 if sys.argv[-1] == 'steps' and rate != 48000 else 1) * x, rate)\n"
+                f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(pathlib.Path(wav.__file__).parent)!r})\n"
+                "import wav\n"
+                "x, rate = wav.read(sys.argv[2])\nwav.write(sys.argv[4], (1.01 if sys.argv[-1] == 'steps' and "
+                "rate != 48000 else 1) * x, rate)\n"
             )
             stand_in.chmod(0o755)
             subprocess.run(

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <string>
 
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 #include "tests/support/runs.h"
 
 namespace {

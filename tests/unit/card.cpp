@@ -1,5 +1,5 @@
 // Parsing of cards: what they say, what they default to, and every fault named.
-#include "ssm/card.h"
+#include "ssm/model/card.h"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>

@@ -1,5 +1,5 @@
 // Model files and HuggingFace directories: where tensors are found, which dtypes count as weights, what is refused.
-#include "ssm/checkpoint.h"
+#include "ssm/model/checkpoint.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -11,10 +11,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "ssm/golden.h"
-#include "ssm/model.h"
-#include "ssm/reference.h"
-#include "ssm/upstream_names.h"
+#include "ssm/verify/golden.h"
+#include "ssm/run/model.h"
+#include "ssm/verify/reference.h"
+#include "ssm/model/upstream_names.h"
 #include "tests/support/random_network.h"
 #include "tests/support/temp_dir.h"
 
@@ -296,9 +296,8 @@ TEST_CASE("a comparison with tokens that the model does not have is refused") {
   model.tensors.push_back({"output", {1, 2, 7}, std::vector<float>(14)});
   const auto open = [&](int32_t first, int32_t second) {
     model.write(dir / "m.safetensors");
-    const std::string header =
-        R"({"input":{"dtype":"I32","shape":[1,2],"data_offsets":[0,8]},)"
-        R"("output":{"dtype":"F32","shape":[1,2,7],"data_offsets":[8,64]}})";
+    const std::string header = R"({"input":{"dtype":"I32","shape":[1,2],"data_offsets":[0,8]},)"
+                               R"("output":{"dtype":"F32","shape":[1,2,7],"data_offsets":[8,64]}})";
     const uint64_t n = header.size();
     write_text(dir / "io.safetensors", std::string(reinterpret_cast<const char*>(&n), 8) + header +
                                            raw<int32_t>({first, second}) + std::string(56, '\0'));

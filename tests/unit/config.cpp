@@ -1,5 +1,5 @@
 // Parsing of configs: what each kind becomes, and that every fault is an Error that names its field.
-#include "ssm/config.h"
+#include "ssm/model/config.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>

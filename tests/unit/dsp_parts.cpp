@@ -6,7 +6,7 @@
 #include "dsp/loudness.h"
 #include "dsp/noise_gate.h"
 #include "dsp/ramp.h"
-#include "dsp/tame.h"
+#include "dsp/sample_faults.h"
 #include "tests/support/planes.h"
 #include "tests/support/random_network.h"
 #include "tests/support/runs.h"

@@ -30,7 +30,7 @@ float settled_output(dsp::Rack& rack) {
   return test::run_all(rack, {test::Signal(64, 1.0f)})[0].back();
 }
 
-// Held by the test, and by the rack's record of what is loaded; anything more would be a voice.
+// Held by the test, and by the rack's record of what is loaded; anything more would be a SlotModel.
 long voices_of(const Models& models, const dsp::Rack& rack) {
   long count = 0;
   for (const auto& model : models) count += model.use_count() - 1;
@@ -38,7 +38,7 @@ long voices_of(const Models& models, const dsp::Rack& rack) {
   return count;
 }
 
-// One run of the model: its ModelProcessor and Stream hold it, and the voice.
+// One run of the model: its ModelProcessor and Stream hold it, and the SlotModel.
 long holders(const std::shared_ptr<const ssm::Model>& model) {
   dsp::Rack rack;
   rack.prepare({kRate, 64, 1});

@@ -1,5 +1,5 @@
 // Executors against plain streams: the same outputs, states and restarts.
-#include "ssm/executor.h"
+#include "ssm/run/executor.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>

@@ -1,5 +1,5 @@
 // Files that people take for models are called what they are.
-#include "ssm/foreign_file.h"
+#include "ssm/model/foreign_file.h"
 
 #include <catch2/catch.hpp>
 #include <cstring>
@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "ssm/safetensors.h"
+#include "ssm/model/safetensors.h"
 
 namespace {
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "ssm/aligned.h"
+#include "ssm/machine/aligned.h"
 #include "tests/support/random_network.h"
 #include "tests/support/runs.h"
 

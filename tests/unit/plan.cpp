@@ -2,9 +2,9 @@
 // then have.
 #include <catch2/catch.hpp>
 
-#include "ssm/config.h"
-#include "ssm/model.h"
-#include "ssm/plan.h"
+#include "ssm/model/config.h"
+#include "ssm/run/model.h"
+#include "ssm/model/plan.h"
 
 using coil::ssm::parse_config;
 

@@ -5,8 +5,8 @@
 #include <filesystem>
 
 #include "sensor/scoring/normaliser.h"
-#include "ssm/reference.h"
-#include "ssm/stream.h"
+#include "ssm/verify/reference.h"
+#include "ssm/run/stream.h"
 #include "tests/support/random_network.h"
 
 #ifdef __x86_64__

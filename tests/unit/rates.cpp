@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "ssm/reference.h"
-#include "ssm/stream.h"
+#include "ssm/verify/reference.h"
+#include "ssm/run/stream.h"
 #include "tests/support/random_network.h"
 #include "tests/support/runs.h"
 #include "tests/support/temp_dir.h"

@@ -1,6 +1,6 @@
 // The double reference against results that can be written down by hand, for what no golden file holds: filters'
 // impulse responses, FiLM, controls, slow path, embedding.
-#include "ssm/reference.h"
+#include "ssm/verify/reference.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>

@@ -1,5 +1,5 @@
 // The .safetensors reader against whole, damaged and hostile files.
-#include "ssm/safetensors.h"
+#include "ssm/model/safetensors.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "ssm/stream.h"
+#include "ssm/run/stream.h"
 #include "tests/support/random_network.h"
 #include "tests/support/temp_dir.h"
 
@@ -58,7 +58,7 @@ TEST_CASE("a stream that settles begins where an unsettled one ends up") {
 TEST_CASE("what is known of a rest is what settling would give, to the bit, for each setting of the controls") {
   const test::TempDir folder;
   const auto shared = model(folder, 3000);
-  const size_t positions = 2 * ssm::Rests::kKept;  // more than are kept
+  const size_t positions = 2 * ssm::SettledStates::kKept;  // more than are kept
   for (size_t round = 0; round < 2; ++round)
     for (size_t i = 0; i < positions; ++i)
       for (size_t again = 0; again < 2; ++again) {

@@ -1,5 +1,5 @@
 // What a stream remembers: layout, named tensors, copies, and its file form.
-#include "ssm/state.h"
+#include "ssm/model/state.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>

@@ -1,5 +1,5 @@
 // Names of the SIMD targets.
-#include "ssm/target.h"
+#include "ssm/machine/target.h"
 
 #include <catch2/catch.hpp>
 #include <set>

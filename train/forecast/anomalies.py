@@ -1,10 +1,12 @@
-"""Series with anomalies whose places are known, in the layout of the Numenta Anomaly Benchmark: what the anomaly score's constants are fixed on.
+"""Series with anomalies whose places are known, in the layout of the Numenta Anomaly Benchmark: what the anomaly
+score's constants are fixed on.
 
     python3 -m forecast.anomalies --data DATA --seed 1000 --series 480 --out FOLDER
 
-Backgrounds are drawn from models of what people watch (loads, traffic, latencies, counts, temperatures, machines), from the forecasters' training
-series, and from recorded series without their labels, if they have any; DATA is a folder with `ett`, `m4_hourly` and `ts_small`. The anomalies are
-all made here. FOLDER gets `data/BACKGROUND/NUMBER.csv` and `combined_windows.json`, as `nab.py` reads them. Needs numpy and torch.
+Backgrounds are drawn from models of what people watch (loads, traffic, latencies, counts, temperatures, machines), from
+the forecasters' training series, and from recorded series without their labels, if they have any; DATA is a folder with
+`ett`, `m4_hourly` and `ts_small`. The anomalies are all made here. FOLDER gets `data/BACKGROUND/NUMBER.csv` and
+`combined_windows.json`, as `nab.py` reads them. Needs numpy and torch.
 """
 import argparse
 import datetime
@@ -310,7 +312,8 @@ def main(argv=None):
     all_series = corpus(options.data, options.seed, options.series)
     write(options.out, all_series)
     print(
-        f"{len(all_series)} series, {sum(len(s.values) for s in all_series)} records, {sum(len(s.windows) for s in all_series)} anomalies"
+        f"{len(all_series)} series, {sum(len(s.values) for s in all_series)} records, "
+        f"{sum(len(s.windows) for s in all_series)} anomalies"
     )
 
 

@@ -1,5 +1,5 @@
-"""What the forecasters are compared with: seasonal naive, exponential smoothing chosen by its information criterion, and an online autoregression.
-Each gives quantiles (horizon, 9) from a history, which may have gaps."""
+"""What the forecasters are compared with: seasonal naive, exponential smoothing chosen by its information criterion,
+and an online autoregression. Each gives quantiles (horizon, 9) from a history, which may have gaps."""
 import numpy as np
 
 # of the standard normal distribution at 0.1 .. 0.9
@@ -36,7 +36,9 @@ def auto_ets(history, horizon, season, longest=400):
 
 
 class OnlineAutoregression:
-    """Recursive least squares over the last 24 values and those a season ago, one update a step; forecasts iterate it."""
+    """Recursive least squares over the last 24 values and those a season ago, one update a step; forecasts iterate
+    it.
+    """
 
     LAGS, KEPT = 24, 0.9995
 

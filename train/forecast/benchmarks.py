@@ -1,4 +1,6 @@
-"""The public series that the forecasters are judged on, never trained on: ETTh1, M4 hourly and weekly, and a few small ones."""
+"""The public series that the forecasters are judged on, never trained on: ETTh1, M4 hourly and weekly, and a few
+small ones.
+"""
 import csv
 import gzip
 import math

@@ -1,7 +1,8 @@
-"""What a run of train.py leaves for the next one and for export.py: a folder with the run's record and, of every job, three files.
+"""What a run of train.py leaves for the next one and for export.py: a folder with the run's record and, of every job,
+three files.
 
-weights and moments are those before the learning rate fell, from which the next run goes on; average is the result, after it fell. The moments are
-stored as bfloat16: half the size, and a rounding of 0.4 % is lost in their noise."""
+weights and moments are those before the learning rate fell, from which the next run goes on; average is the result,
+after it fell. The moments are stored as bfloat16: half the size, and a rounding of 0.4 % is lost in their noise."""
 import json
 import os
 

@@ -1,4 +1,6 @@
-"""Seeded random draws on one device, and the two building blocks of all series: filtered noise and piecewise-constant segments."""
+"""Seeded random draws on one device, and the two building blocks of all series: filtered noise and piecewise-
+constant segments.
+"""
 import math
 
 import torch
@@ -44,7 +46,9 @@ class Draws:
         return torch.poisson(rate, generator=self.generator)
 
     def heavy(self, series, steps):
-        """noise with each series its own tails: normal to Student's t with 2 degrees of freedom, of median-like scale 1"""
+        """noise with each series its own tails: normal to Student's t with 2 degrees of freedom, of median-like
+        scale 1
+        """
         freedom = self.log_uniform(series, 1, low=2, high=8)
         tail = torch.sqrt(freedom / (2 * self.gamma((freedom / 2).expand(series, steps).contiguous()).clamp(min=1e-3)))
         return self.normal(series, steps) * torch.where(self.chance(0.35, series, 1), tail, torch.ones_like(tail))
@@ -84,8 +88,8 @@ def leaky(x, kept):
 
 
 def segments(draws, series, steps, mean, regularity):
-    """ids (series, steps), counting up from 0, of segments whose durations are gamma distributed: mean and regularity (shape) (series, 1); at
-    most 256 segments, the last then lasting to the end"""
+    """ids (series, steps), counting up from 0, of segments whose durations are gamma distributed: mean and regularity
+    (shape) (series, 1); at most 256 segments, the last then lasting to the end"""
     durations = draws.gamma(regularity.expand(series, 256).contiguous()) / regularity * mean
     ends = torch.cumsum(durations.clamp(min=1.0), 1) - durations[:, :1] * draws.uniform(series, 1)
     at = torch.arange(steps, device=ends.device, dtype=ends.dtype).expand(series, steps).contiguous()

@@ -1,5 +1,5 @@
-"""Zero-shot forecasts of the exported presets, run by the engine, beside baselines: mean absolute scaled error and weighted quantile loss on the
-series of benchmarks.py. Nothing here has a say in training."""
+"""Zero-shot forecasts of the exported presets, run by the engine, beside baselines: mean absolute scaled error and
+weighted quantile loss on the series of benchmarks.py. Nothing here has a say in training."""
 import argparse
 import json
 import math
@@ -73,7 +73,9 @@ def scores(task, quantiles):
 
 
 def summary(tasks, results):
-    """per method and group, MASE and weighted quantile loss, means over series, and over groups the geometric mean of the ratio to seasonal naive"""
+    """per method and group, MASE and weighted quantile loss, means over series, and over groups the geometric mean
+    of the ratio to seasonal naive
+    """
     each = {name: [scores(t, q) for t, q in zip(tasks, quantiles)] for name, quantiles in results.items()}
     groups = list(dict.fromkeys(t.group for t in tasks))
     mean = lambda own, g, k: float(np.nanmean([s[k] for s, t in zip(own, tasks) if t.group == g]))

@@ -1,5 +1,5 @@
-"""What happens to a series: steps, spikes, regimes, machine cycles, counts, quantising, saturation, anomalies. All take and give
-(series, steps) of about unit variance."""
+"""What happens to a series: steps, spikes, regimes, machine cycles, counts, quantising, saturation, anomalies. All take
+and give (series, steps) of about unit variance."""
 import torch
 
 from .draws import by_segment, leaky, segments, standard

@@ -50,7 +50,10 @@ def card(name, training, metrics):
     return {
         "name": TITLES.get(name, name),
         "task": "forecast",
-        "description": "Forecasts any series of numbers, one record a step: nine quantiles of the next 64 values. Trained on synthetic series alone.",
+        "description": (
+            "Forecasts any series of numbers, one record a step: nine quantiles of the next 64 values. Trained "
+            "on synthetic series alone."
+        ),
         "channels": 1,
         "latency_frames": 0,
         "forecast": {"horizons": HORIZONS, "quantiles": list(QUANTILES), "window": WINDOW, "version": 1},
@@ -87,7 +90,8 @@ def main(argv=None):
         validation = {"validation_loss": record["history"][-1]["validation_loss"]}
         export(o.out, o.job, record["shape"], parameters, training, validation)
         print(
-            f"{o.out}: {record['parameters']} parameters, {o.out.stat().st_size} bytes, validation {validation['validation_loss']:.5f}"
+            f"{o.out}: {record['parameters']} parameters, {o.out.stat().st_size} bytes, validation "
+            f"{validation['validation_loss']:.5f}"
         )
     if o.evaluation:
         tensors, metadata = read_safetensors(o.out)

@@ -1,8 +1,11 @@
-"""Tries other constants of the anomaly score than the shipped ones on series of `anomalies.py`: each kind of evidence left out, halved and doubled.
+"""Tries other constants of the anomaly score than the shipped ones on series of `anomalies.py`: each kind of evidence
+left out, halved and doubled.
 
-    python3 -m forecast.fit_score --series FOLDER --executable build-bench/tests/bench/evidence --preset presets/watch_small.safetensors
+    python3 -m forecast.fit_score --series FOLDER --executable build-bench/tests/bench/evidence --preset
+    presets/watch_small.safetensors
 
-A change is better if the mean of the benchmark's three profiles rises. The evidence is the engine's (sensor/detector.h), its sum is done here again.
+A change is better if the mean of the benchmark's three profiles rises. The evidence is the engine's
+(sensor/detector.h), its sum is done here again.
 """
 import argparse
 import json

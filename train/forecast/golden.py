@@ -1,5 +1,5 @@
-"""Writes tests/golden/coil_forecaster.safetensors: a small forecaster with random weights, an input, and what comes out by the definition, frame by
-frame in float64, together with the states after the last frame."""
+"""Writes tests/golden/coil_forecaster.safetensors: a small forecaster with random weights, an input, and what comes out
+by the definition, frame by frame in float64, together with the states after the last frame."""
 import argparse
 import json
 import pathlib

@@ -1,4 +1,5 @@
-"""The forecaster: S4D and Mamba-2 layers on normalised frames, trained in parallel over time, run by the engine one record a step.
+"""The forecaster: S4D and Mamba-2 layers on normalised frames, trained in parallel over time, run by the engine one
+record a step.
 
 Parameters carry the model file's tensor names (ssm/MODEL_FILE.md)."""
 import math
@@ -117,8 +118,8 @@ def gated(h, y, weight, bias, dtype):
 
 
 def ssd(x, dt, A, B, C, chunk):
-    """The scan of Mamba-2 in chunks: x (batch, frames, heads, headdim), dt (batch, frames, heads), B and C (batch, frames, d_state); matrix
-    products in x's type, decays in dt's."""
+    """The scan of Mamba-2 in chunks: x (batch, frames, heads, headdim), dt (batch, frames, heads), B and C (batch,
+    frames, d_state); matrix products in x's type, decays in dt's."""
     batch, frames, heads, headdim = x.shape
     count = frames // chunk
     x, B, C = (

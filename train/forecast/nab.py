@@ -1,14 +1,16 @@
-"""Scores `coil stream` by the rules of the Numenta Anomaly Benchmark (Lavin and Ahmad 2015, arXiv 1510.03336, and its repository's README).
+"""Scores `coil stream` by the rules of the Numenta Anomaly Benchmark (Lavin and Ahmad 2015, arXiv 1510.03336, and its
+repository's README).
 
-A detection is a record whose anomaly score reaches a threshold, one threshold for all files, chosen as the benchmark prescribes: the one that is
-best for the profile. Of all detections in a labelled window the best placed one counts, the earlier the better; each detection outside costs, less
-so shortly after a window; a window without a detection costs. The first 15 % of a file, at most 750 records, count for nothing. 0 is a detector that
-never speaks, 100 one that hits the beginning of every window and nothing else.
+A detection is a record whose anomaly score reaches a threshold, one threshold for all files, chosen as the benchmark
+prescribes: the one that is best for the profile. Of all detections in a labelled window the best placed one counts, the
+earlier the better; each detection outside costs, less so shortly after a window; a window without a detection costs.
+The first 15 % of a file, at most 750 records, count for nothing. 0 is a detector that never speaks, 100 one that hits
+the beginning of every window and nothing else.
 
     python3 -m forecast.nab --nab FOLDER --executable build/cli/coil [--model watch] [--json out.json]
 
-FOLDER holds `data/*/*.csv` and `combined_windows.json`. Beside the shipped score stands the model's own surprise alone (--score), and a detector
-that knows nothing but the range of the values seen so far.
+FOLDER holds `data/*/*.csv` and `combined_windows.json`. Beside the shipped score stands the model's own surprise alone
+(--score), and a detector that knows nothing but the range of the values seen so far.
 """
 
 import argparse
@@ -39,7 +41,9 @@ def sigmoid(position):
 
 
 def weigh(length, windows):
-    """Per record: its worth, and the window it lies in (-1: none). `windows`: first and last index of each, in order."""
+    """Per record: its worth, and the window it lies in (-1: none). `windows`: first and last index of each, in
+    order.
+    """
     worth, window_of = np.full(length, -1.0), np.full(length, -1)
     best = sigmoid(-1)
     for number, (first, last) in enumerate(windows):

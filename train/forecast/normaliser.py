@@ -1,8 +1,8 @@
 """The causal normaliser before the forecaster: six numbers a step, and the scale in which forecasts are meant.
 
-What a series remembers: k records observed, the last of them x_ref, level m, spread s, step scale d, typical log interval g. An interval is
-the time since the record before, observed or not, and 0 where it is not known; it is told by how far it is from the typical one so far. A missing
-value leaves all six as they are."""
+What a series remembers: k records observed, the last of them x_ref, level m, spread s, step scale d, typical log
+interval g. An interval is the time since the record before, observed or not, and 0 where it is not known; it is told by
+how far it is from the typical one so far. A missing value leaves all six as they are."""
 import math
 
 import torch
@@ -58,7 +58,9 @@ class Reference:
 
 
 def normalise(values, observed, intervals, window=WINDOW):
-    """values, observed, intervals (series, steps) -> frames (series, steps, 6) float32, x_ref and scale D after each step, both float64"""
+    """values, observed, intervals (series, steps) -> frames (series, steps, 6) float32, x_ref and scale D after each
+    step, both float64
+    """
     x = torch.where(observed, values.double(), torch.zeros((), dtype=torch.float64, device=values.device))
     intervals = intervals.double()
     log_interval = torch.log(intervals.clamp(min=1e-300))
@@ -112,7 +114,9 @@ def normalise(values, observed, intervals, window=WINDOW):
 
 
 def targets(values, x_ref, D, horizons=HORIZONS):
-    """asinh((x_{t+h} - x_ref_t) / D_t), clamped, for h = 1 .. horizons: (series, steps, horizons); values hold `horizons` steps more than x_ref"""
+    """asinh((x_{t+h} - x_ref_t) / D_t), clamped, for h = 1 .. horizons: (series, steps, horizons); values hold
+    `horizons` steps more than x_ref
+    """
     ahead = values.unfold(1, horizons, 1)[:, 1:]
     bound = math.sinh(LIMIT)
     return torch.asinh(((ahead - x_ref[..., None]) / D[..., None]).clamp(-bound, bound))

@@ -1,4 +1,6 @@
-"""Random processes without a clock: trends, autoregressions, coloured noise, random walks and Gaussian processes of composed kernels."""
+"""Random processes without a clock: trends, autoregressions, coloured noise, random walks and Gaussian processes of
+composed kernels.
+"""
 import math
 
 import torch

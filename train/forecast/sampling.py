@@ -1,11 +1,15 @@
-"""How a series reaches its watcher: single values and blocks missing, records left out, irregular and jittered times."""
+"""How a series reaches its watcher: single values and blocks missing, records left out, irregular and jittered
+times.
+"""
 import torch
 
 from .draws import segments
 
 
 def sample(draws, x):
-    """x (series, steps) -> values, observed, intervals, valid, all of that shape; records left out shorten a series: past its end valid is false"""
+    """x (series, steps) -> values, observed, intervals, valid, all of that shape; records left out shorten a series:
+    past its end valid is false
+    """
     series, steps = x.shape
     outage = (
         segments(

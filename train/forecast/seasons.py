@@ -1,4 +1,6 @@
-"""Seasonal series: periods people and machines have, shapes from sine to weekday profiles, drifting in amplitude and phase."""
+"""Seasonal series: periods people and machines have, shapes from sine to weekday profiles, drifting in amplitude and
+phase.
+"""
 import math
 
 import torch

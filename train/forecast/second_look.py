@@ -1,11 +1,13 @@
-"""The anomaly score on recordings of machines: spacecraft telemetry (SMAP and MSL, Hundman et al. 2018) and a water circuit (SKAB). Nothing is chosen here.
+"""The anomaly score on recordings of machines: spacecraft telemetry (SMAP and MSL, Hundman et al. 2018) and a water
+circuit (SKAB). Nothing is chosen here.
 
     python3 -m forecast.second_look --data DATA --executable build/cli/coil [--model watch]
 
-DATA is a folder with `smap_msl` and `skab`. An alarm is a record at 0.5 or more, as shipped. A labelled stretch counts as found if an alarm lies in it
-or up to 100 records behind its end; other alarms are false. Beside it, a rule that knows nothing but how far a value lies beyond the range of all
-before, at the threshold that gives it as many false alarms. The water circuit's files are one after the other, so that a fault is met by a detector
-that has seen the circuit run.
+DATA is a folder with `smap_msl` and `skab`. An alarm is a record at 0.5 or more, as shipped. A labelled stretch counts
+as found if an alarm lies in it or up to 100 records behind its end; other alarms are false. Beside it, a rule that
+knows nothing but how far a value lies beyond the range of all before, at the threshold that gives it as many false
+alarms. The water circuit's files are one after the other, so that a fault is met by a detector that has seen the
+circuit run.
 """
 import argparse
 import csv
@@ -105,8 +107,10 @@ def main(argv=None):
             rule.add(np.max([nab.range_rule(v) for v in values.T], axis=0), labels)
         found, false_alarms, records = score.result(0.5)
         print(
-            f"{name}: {score.stretches} stretches; {options.model} found {found}, {1000 * false_alarms / records:.2f} false alarms in 1,000 records; "
-            f"with as many, the range rule {rule.result(rule.threshold_for(false_alarms))[0]}, chance {score.by_chance(false_alarms / records):.0f}",
+            f"{name}: {score.stretches} stretches; {options.model} found {found}, "
+            f"{1000 * false_alarms / records:.2f} false alarms in 1,000 records; "
+            f"with as many, the range rule {rule.result(rule.threshold_for(false_alarms))[0]}, chance "
+            f"{score.by_chance(false_alarms / records):.0f}",
             flush=True,
         )
 

@@ -1,4 +1,6 @@
-"""Synthetic series for training and validation: random mixtures of processes, seasons and events, normalised, with the targets' source."""
+"""Synthetic series for training and validation: random mixtures of processes, seasons and events, normalised, with
+the targets' source.
+"""
 import torch
 
 from . import events, processes, sampling, seasons
@@ -77,9 +79,9 @@ def values(draws, series, steps):
 
 
 class Pool:
-    """Normalised series, drawn anew from a seed: frames (series, steps, 6); x (series, steps + 64), the values ahead of which the last 64 only are
-    targets; x_ref, D (series, steps); seen (series, steps + 64), true where a value may be a target; valid (series, steps), the steps that are
-    scored."""
+    """Normalised series, drawn anew from a seed: frames (series, steps, 6); x (series, steps + 64), the values ahead of
+    which the last 64 only are targets; x_ref, D (series, steps); seen (series, steps + 64), true where a value may be a
+    target; valid (series, steps), the steps that are scored."""
 
     def __init__(self, seed, series, steps, device, chunk=4096):
         draws = Draws(seed, device)

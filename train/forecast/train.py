@@ -1,7 +1,7 @@
 """Trains the forecasters side by side on one GPU, every batch for all of them, on synthetic series drawn as it goes.
 
-A run ends by the clock. The learning rate is constant but for a warm-up and the last seconds; what was before these is kept too, and a later run
-continues from it (--checkpoint-in)."""
+A run ends by the clock. The learning rate is constant but for a warm-up and the last seconds; what was before these is
+kept too, and a later run continues from it (--checkpoint-in)."""
 import argparse
 import pathlib
 import time
@@ -82,7 +82,9 @@ class Job:
         self.records += frames.shape[0] * frames.shape[1]
 
     def update(self, lr):
-        """AdamW with a clipped gradient, and a running average of the weights; a step whose gradient is not finite is left out"""
+        """AdamW with a clipped gradient, and a running average of the weights; a step whose gradient is not finite
+        is left out
+        """
         g = self.gradient
         norm = g.norm()
         good = torch.isfinite(norm)

@@ -1,0 +1,653 @@
+// Turns every kind of config (HuggingFace, s4d, coil) into one chain of parts.
+#include "ssm/model/config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <functional>
+#include <iomanip>
+#include <map>
+#include <set>
+#include <sstream>
+#include <string_view>
+
+#include "base/json_fields.h"
+#include "ssm/model/plan.h"
+
+namespace coil::ssm {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kMaxWidth = 1 << 16;
+constexpr int kMaxVocab = 1 << 20;
+constexpr int kMaxLayers = 4096;
+constexpr int kMaxParts = 1 << 16;  // over all layers
+constexpr int kMaxFilm = 1 << 24;
+constexpr int kMaxHopFrames = 1 << 16;
+
+// Python writes Infinity and NaN bare, which JSON does not know: they become {"__float__": "Infinity"}, as newer
+// writers have it.
+std::string quote_non_finite(const std::string& text) {
+  std::string out;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size();) {
+    if (in_string && text[i] == '\\' && i + 1 < text.size()) {
+      out.append(text, i, 2);
+      i += 2;
+      continue;
+    }
+    if (text[i] == '"') in_string = !in_string;
+    bool replaced = false;
+    for (const char* word : {"-Infinity", "Infinity", "NaN"}) {
+      const std::string_view name(word);
+      if (in_string || replaced || text.compare(i, name.size(), name) != 0) continue;
+      out.append(R"({"__float__": ")").append(name).append("\"}");
+      i += name.size();
+      replaced = true;
+    }
+    if (!replaced) out += text[i++];
+  }
+  return out;
+}
+
+// A limit as a number, as {"__float__": "Infinity"} or as text; null: there is none.
+double limit(const Json& value, double none, const std::string& where) {
+  if (value.is_null()) return none;
+  if (value.is_number()) return value;
+  const Json& named = value.is_object() && value.contains("__float__") ? value["__float__"] : value;
+  if (named.is_string()) {
+    const std::string text = named;
+    char* end = nullptr;
+    const double number = std::strtod(text.c_str(), &end);
+    if (!text.empty() && *end == '\0' && !std::isnan(number)) return number;
+  }
+  throw Error(where + " must be numbers, Infinity or null");
+}
+
+void warn(std::vector<std::string>* warnings, const std::string& sentence) {
+  if (warnings) warnings->push_back(sentence);
+}
+
+void warn_of_unknown(const JsonFields& fields, std::vector<std::string>* warnings) {
+  if (!warnings) return;
+  for (const std::string& sentence : fields.unknown()) warnings->push_back(sentence);
+}
+
+int divided(const JsonFields& fields, const char* key, int total, int parts) {
+  if (total % parts != 0)
+    throw Error(fields.where(key) + " (" + std::to_string(parts) + ") must divide " + std::to_string(total));
+  return total / parts;
+}
+
+void check_groups(const JsonFields& fields, const Mamba2Config& mixer, const char* groups_key, const char* norm_key) {
+  divided(fields, groups_key, mixer.heads, mixer.ngroups);
+  if (mixer.d_inner() % mixer.norm_group_size != 0)
+    throw Error(fields.where(norm_key) + " (" + std::to_string(mixer.norm_group_size) + ") must divide d_inner, " +
+                std::to_string(mixer.d_inner()));
+}
+
+std::string layer_name(const std::string& prefix, int index) { return prefix + ".layers." + std::to_string(index); }
+
+// ---- HuggingFace: norm, mixer, residual; embedding and head for token ids
+
+Mamba1Config hf_mamba1(const JsonFields& f, bool falcon, int d_model) {
+  Mamba1Config m;
+  m.d_model = d_model;
+  m.d_inner = f.whole("intermediate_size", 1, kMaxWidth,
+                      f.has("intermediate_size") ? 0 : f.whole("expand", 1, 64, 2) * d_model);
+  m.d_state = f.whole("state_size", 1, 4096, 16);
+  m.d_conv = f.whole("conv_kernel", 1, 64, 4);
+  const bool automatic = !f.has("time_step_rank") || f.at("time_step_rank") == "auto";
+  m.dt_rank = automatic ? (d_model + 15) / 16 : f.whole("time_step_rank", 1, kMaxWidth);
+  m.bias = f.flag("use_bias", false);
+  m.conv_bias = f.flag("use_conv_bias", true);
+  if (falcon) m.rms_eps = f.eps("mixer_rms_eps", 1e-6);
+  return m;
+}
+
+void read_time_step_limit(const JsonFields& f, const char* key, Mamba2Config& m) {
+  if (!f.has(key)) return;
+  const Json& limits = f.at(key);
+  if (!limits.is_array() || limits.size() != 2) throw f.wrong(key, "two numbers");
+  m.dt_min = limit(limits[0], m.dt_min, f.where(key));
+  m.dt_max = limit(limits[1], m.dt_max, f.where(key));
+  if (!(m.dt_min <= m.dt_max)) throw f.wrong(key, "in rising order");
+}
+
+// The convolution and the gate have one activation.
+void check_activation(const JsonFields& f, const char* key) {
+  const std::string name = f.text(key, "silu");
+  if (name != "silu" && name != "swish") throw f.wrong(key, "'silu' or 'swish', the only one that these kernels have");
+}
+
+Mamba2Config hf_mamba2(const JsonFields& f, int d_model) {
+  Mamba2Config m;
+  m.d_model = d_model;
+  m.heads = f.whole("num_heads", 1, kMaxWidth, 128);
+  m.headdim = f.whole("head_dim", 1, kMaxWidth, 64);
+  m.d_state = f.whole("state_size", 1, 4096, 128);
+  m.ngroups = f.whole("n_groups", 1, kMaxWidth, 8);
+  m.d_conv = f.whole("conv_kernel", 1, 64, 4);
+  m.bias = f.flag("use_bias", false);
+  m.conv_bias = f.flag("use_conv_bias", true);
+  m.norm_eps = f.eps("layer_norm_epsilon", 1e-5);
+  if (int64_t(m.heads) * m.headdim > kMaxWidth)
+    throw Error(f.where("num_heads") + " x head_dim must be at most " + std::to_string(kMaxWidth));
+  if (f.has("expand") && f.whole("expand", 1, 64) * d_model != m.d_inner())
+    throw Error(f.where("num_heads") + " x head_dim must be expand x hidden_size, " +
+                std::to_string(f.whole("expand", 1, 64) * d_model));
+  read_time_step_limit(f, "time_step_limit", m);
+  m.norm_group_size = f.has("rms_norm_group_size") ? f.whole("rms_norm_group_size", 1, kMaxWidth)
+                                                   : divided(f, "n_groups", m.d_inner(), m.ngroups);
+  check_groups(f, m, "n_groups", "rms_norm_group_size");
+  return m;
+}
+
+// The layers, and what stands around them: `mixer` makes one as wide as the model, yet without names.
+template <class Mixer>
+void add_upstream_layers(ModelConfig& config, int layers, float eps, const Mixer& mixer) {
+  for (int i = 0; i < layers; ++i) {
+    const std::string name = layer_name("backbone", i);
+    auto made = mixer();
+    made.name = name + ".mixer", made.state_name = "state." + std::to_string(i);
+    config.layers.push_back({true, {RmsNormConfig{name + ".norm", config.d_model, eps, true}, std::move(made)}});
+  }
+  config.norm_f = RmsNormConfig{"backbone.norm_f", config.d_model, eps, true};
+}
+
+void add_vocabulary(ModelConfig& config, int vocab, bool tied) {
+  config.input_kind = InputKind::token_ids;
+  config.embedding = EmbeddingConfig{kEmbeddingName, vocab};
+  config.d_input = 1;
+  config.d_output = vocab;
+  config.out_proj = LinearConfig{tied ? config.embedding->name : kHeadName, config.d_model, vocab, false};
+}
+
+// MambaModel has no head, MambaForCausalLM has one.
+bool is_headless(const JsonFields& f) {
+  if (!f.has("architectures") || !f.at("architectures").is_array() || f.at("architectures").empty()) return false;
+  const Json& name = f.at("architectures")[0];
+  return name.is_string() && name.get<std::string>().ends_with("Model");
+}
+
+ModelConfig parse_hf(const JsonFields& f, const std::string& type, std::vector<std::string>* warnings) {
+  ModelConfig config;
+  const std::string kind = f.text("input_kind", "token_ids");
+  if (kind != "token_ids" && kind != "embeddings") throw f.wrong("input_kind", "'token_ids' or 'embeddings'");
+  check_activation(f, "hidden_act");
+  config.d_model = f.whole("hidden_size", 1, kMaxWidth);
+  const float eps = f.eps("layer_norm_epsilon", 1e-5);
+  const int layers = f.whole("num_hidden_layers", 0, kMaxLayers);
+  if (type == "mamba2") {
+    add_upstream_layers(config, layers, eps, [&] { return hf_mamba2(f, config.d_model); });
+    // transformers writes both keys and heeds neither
+    if (f.flag("norm_before_gate", false))
+      warn(warnings,
+           f.where("norm_before_gate") + " is true, and is ignored as in transformers: the gate comes before the norm");
+    if (!f.flag("rms_norm", true))
+      warn(warnings, f.where("rms_norm") + " is false, and is ignored as in transformers: the gated norm is there");
+  } else {
+    add_upstream_layers(config, layers, eps, [&] { return hf_mamba1(f, type == "falcon_mamba", config.d_model); });
+  }
+
+  if (kind == "embeddings") {
+    config.d_input = config.d_output = config.d_model;
+    return config;
+  }
+  add_vocabulary(config, f.whole("vocab_size", 1, kMaxVocab), f.flag("tie_word_embeddings", type != "mamba2"));
+  if (is_headless(f)) {
+    config.out_proj.reset();
+    config.d_output = config.d_model;
+  }
+  return config;
+}
+
+// ---- state-spaces: MambaConfig of mamba_ssm, with the arguments of its mixers in ssm_cfg
+
+Mamba1Config state_spaces_mamba1(const JsonFields& f, int d_model) {
+  Mamba1Config m;
+  m.d_model = d_model;
+  m.d_inner = f.whole("expand", 1, 64, 2) * d_model;
+  m.d_state = f.whole("d_state", 1, 4096, 16);
+  m.d_conv = f.whole("d_conv", 1, 64, 4);
+  const bool automatic = !f.has("dt_rank") || f.at("dt_rank") == "auto";
+  m.dt_rank = automatic ? (d_model + 15) / 16 : f.whole("dt_rank", 1, kMaxWidth);
+  m.bias = f.flag("bias", false);
+  m.conv_bias = f.flag("conv_bias", true);
+  if (m.d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
+  return m;
+}
+
+Mamba2Config state_spaces_mamba2(const JsonFields& f, int d_model) {
+  Mamba2Config m;
+  m.d_model = d_model;
+  const int d_inner = f.whole("expand", 1, 64, 2) * d_model;
+  if (d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
+  m.headdim = f.whole("headdim", 1, kMaxWidth, 64);
+  m.heads = divided(f, "headdim", d_inner, m.headdim);
+  m.d_state = f.whole("d_state", 1, 4096, 128);
+  m.ngroups = f.whole("ngroups", 1, kMaxWidth, 1);
+  m.d_conv = f.whole("d_conv", 1, 64, 4);
+  m.bias = f.flag("bias", false);
+  m.conv_bias = f.flag("conv_bias", true);
+  m.norm_group_size = divided(f, "ngroups", d_inner, m.ngroups);
+  read_time_step_limit(f, "dt_limit", m);
+  check_activation(f, "activation");
+  if (!f.flag("rmsnorm", true)) throw f.wrong("rmsnorm", "true: the gated norm cannot be left out");
+  if (f.flag("norm_before_gate", false)) throw f.wrong("norm_before_gate", "false: only gate, then norm, can be run");
+  if (f.flag("D_has_hdim", false)) throw f.wrong("D_has_hdim", "false: D has one value a head");
+  if (f.has("d_ssm") && f.whole("d_ssm", 1, kMaxWidth) != d_inner)
+    throw f.wrong("d_ssm", "d_inner, " + std::to_string(d_inner));
+  check_groups(f, m, "ngroups", "ngroups");
+  return m;
+}
+
+ModelConfig parse_state_spaces(const JsonFields& f) {
+  ModelConfig config;
+  config.d_model = f.whole("d_model", 1, kMaxWidth);
+  const int layers = f.whole("n_layer", 0, kMaxLayers);
+  if (f.whole("d_intermediate", 0, kMaxWidth, 0) != 0)
+    throw f.wrong("d_intermediate", "0: layers with an MLP cannot be run");
+  if (f.has("attn_layer_idx") && !f.at("attn_layer_idx").empty())
+    throw f.wrong("attn_layer_idx", "empty: attention cannot be run");
+  if (!f.flag("rms_norm", true)) throw f.wrong("rms_norm", "true: models with LayerNorm cannot be run");
+  const Json none = Json::object();
+  const JsonFields mixer(f.has("ssm_cfg") ? f.at("ssm_cfg") : none, f.where("ssm_cfg"));
+  const std::string layer = mixer.text("layer", "Mamba1");
+  if (layer != "Mamba1" && layer != "Mamba2") throw mixer.wrong("layer", "'Mamba1' or 'Mamba2'");
+  constexpr float kEps = 1e-5f;  // fixed there
+  if (layer == "Mamba2")
+    add_upstream_layers(config, layers, kEps, [&] { return state_spaces_mamba2(mixer, config.d_model); });
+  else
+    add_upstream_layers(config, layers, kEps, [&] { return state_spaces_mamba1(mixer, config.d_model); });
+
+  const int vocab = f.whole("vocab_size", 1, kMaxVocab), multiple = f.whole("pad_vocab_size_multiple", 1, kMaxVocab, 8);
+  add_vocabulary(config, vocab, f.flag("tie_embeddings", true));
+  config.embedding->padded_vocab = (vocab + multiple - 1) / multiple * multiple;
+  config.model_type = layer == "Mamba2" ? "mamba2" : "mamba";
+  return config;
+}
+
+// ---- s4d: one filter bank, or S4D's layer around it
+
+S4dConfig parse_s4d_part(const JsonFields& f, int channels) {
+  S4dConfig s;
+  s.channels = channels;
+  const std::string mode = f.text("mode", "complex"), rule = f.text("discretization", "zoh");
+  if (mode != "complex" && mode != "real") throw f.wrong("mode", "'complex' or 'real'");
+  if (rule != "zoh" && rule != "bilinear") throw f.wrong("discretization", "'zoh' or 'bilinear'");
+  s.complex = mode == "complex";
+  s.discretization = rule == "zoh" ? Discretization::zoh : Discretization::bilinear;
+  s.modes = f.whole("d_state", 1, 4096);
+  if (s.complex) {
+    if (s.modes % 2) throw f.wrong("d_state", "even in complex mode (two for each conjugate pair)");
+    s.modes /= 2;
+  }
+  return s;
+}
+
+ModelConfig parse_s4d(const JsonFields& f) {
+  ModelConfig config;
+  config.d_model = config.d_input = config.d_output = f.whole("d_model", 1, kMaxWidth);
+  S4dConfig bank = parse_s4d_part(f, config.d_model);
+  bank.state_name = "state";
+  LayerConfig layer{.residual = false, .parts = {bank}};
+  if (f.flag("layer", false)) {
+    const std::string activation = f.text("activation", "gelu");
+    if (activation != "gelu" && activation != "gelu_python")
+      throw f.wrong("activation", "'gelu', which is exact and not one of its approximations");
+    if (f.text("output", "glu") != "glu") throw f.wrong("output", "'glu'");
+    layer.parts.push_back(ActivationConfig{Activation::gelu, config.d_model, config.d_model});
+    layer.parts.push_back(LinearConfig{"output_linear.0", config.d_model, 2 * config.d_model, true});
+    layer.parts.push_back(ActivationConfig{Activation::glu, 2 * config.d_model, config.d_model});
+  }
+  config.layers.push_back(std::move(layer));
+  return config;
+}
+
+// ---- coil: the chain as the config spells it
+
+Mamba1Config parse_mamba1_part(const JsonFields& f, int d_model) {
+  Mamba1Config m;
+  m.d_model = d_model;
+  m.d_inner = f.whole("expand", 1, 64, 2) * d_model;
+  m.d_state = f.whole("d_state", 1, 4096, 16);
+  m.d_conv = f.whole("d_conv", 0, 64, 4);
+  m.dt_rank = f.whole("dt_rank", 1, kMaxWidth, (d_model + 15) / 16);
+  m.bias = f.flag("bias", false);
+  m.conv_bias = f.flag("conv_bias", true);
+  m.x_proj_bias = f.flag("x_proj_bias", false);
+  if (f.has("rms_eps")) m.rms_eps = f.eps("rms_eps");
+  if (m.d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
+  return m;
+}
+
+Mamba2Config parse_mamba2_part(const JsonFields& f, int d_model) {
+  Mamba2Config m;
+  m.d_model = d_model;
+  const int d_inner = f.whole("expand", 1, 64, 2) * d_model;
+  if (d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
+  m.headdim = f.whole("headdim", 1, kMaxWidth);
+  m.heads = divided(f, "headdim", d_inner, m.headdim);
+  m.d_state = f.whole("d_state", 1, 4096, 16);
+  m.ngroups = f.whole("ngroups", 1, kMaxWidth, 1);
+  m.d_conv = f.whole("d_conv", 0, 64, 4);
+  m.bias = f.flag("bias", false);
+  m.conv_bias = f.flag("conv_bias", true);
+  m.norm_eps = f.eps("norm_eps", 1e-5);
+  m.norm_group_size =
+      f.has("norm_group_size") ? f.whole("norm_group_size", 1, kMaxWidth) : divided(f, "ngroups", d_inner, m.ngroups);
+  check_groups(f, m, "ngroups", "norm_group_size");
+  return m;
+}
+
+// Layers under one prefix ("backbone" or "slow"); hands out FiLM slices as it meets film parts.
+class LayerParser {
+ public:
+  LayerParser(std::string prefix, std::string state_prefix, int* film_size, std::vector<std::string>* warnings)
+      : prefix_(std::move(prefix)),
+        state_prefix_(std::move(state_prefix)),
+        film_size_(film_size),
+        warnings_(warnings) {}
+
+  std::vector<LayerConfig> parse(const JsonFields& frame, int d_model) {
+    std::vector<LayerConfig> layers;
+    if (!frame.has("layers") || !frame.at("layers").is_array()) throw frame.wrong("layers", "an array of layers");
+    width_ = d_model;
+    int entry = 0;
+    for (const Json& json : frame.at("layers")) {
+      const JsonFields f(json, frame.where("layers") + "[" + std::to_string(entry++) + "]");
+      const int repeat = f.whole("repeat", 1, kMaxLayers, 1);
+      for (int r = 0; r < repeat; ++r) {
+        if (layers.size() >= kMaxLayers)
+          throw Error(frame.where("layers") + " come to more than " + std::to_string(kMaxLayers));
+        layers.push_back(parse_layer(f, int(layers.size()), r == 0 ? warnings_ : nullptr));
+      }
+      warn_of_unknown(f, warnings_);
+    }
+    return layers;
+  }
+
+  int width() const { return width_; }
+
+ private:
+  LayerConfig parse_layer(const JsonFields& f, int index, std::vector<std::string>* warnings) {
+    LayerConfig layer;
+    layer.residual = f.flag("residual", true);
+    if (!f.has("parts") || !f.at("parts").is_array() || f.at("parts").empty())
+      throw f.wrong("parts", "an array of one or more parts");
+    const int width_before = width_;
+    mixers_.clear();
+    int part = 0;
+    if ((parts_ += f.at("parts").size()) > kMaxParts)
+      throw Error(f.where("parts") + ": the parts of all layers come to more than " + std::to_string(kMaxParts));
+    for (const Json& json : f.at("parts")) {
+      const JsonFields fields(json, f.where("parts") + "[" + std::to_string(part++) + "]");
+      layer.parts.push_back(parse_part(fields, index, layer.parts));
+      if (const PartTraits traits = traits_of(layer.parts.back()); film_size_ && traits.memory == Memory::sequence)
+        throw Error(fields.where() + ": a " + traits.kind + " part can only stand in the slow path");
+      fields.has("name");  // every part may have one, not every part has tensors
+      warn_of_unknown(fields, warnings);
+    }
+    if (layer.residual && width_ != width_before)
+      throw Error(f.where() + ": a residual layer must end as wide as it begins, " + std::to_string(width_before) +
+                  ", found " + std::to_string(width_));
+    return layer;
+  }
+
+  // `before`: the parts of this layer so far.
+  PartConfig parse_part(const JsonFields& f, int index, const std::vector<PartConfig>& before) {
+    const std::string type = f.text("type");
+    const auto name = [&] { return layer_name(prefix_, index) + "." + f.text("name"); };
+    const auto state_name = [&] {  // a second mixer in one layer needs a name of its own
+      if (!mixers_.insert(f.text("name")).second)
+        throw Error(f.where("name") + ": the layer has a mixer of this name already");
+      const std::string state = state_prefix_ + "." + std::to_string(index);
+      return mixers_.size() > 1 ? state + "." + f.text("name") : state;
+    };
+    const auto placed = [&](auto part) {
+      part.name = name(), part.state_name = state_name();
+      return part;
+    };
+    if (type == "s4d") return placed(parse_s4d_part(f, width_));
+    if (type == "mamba1") return placed(parse_mamba1_part(f, width_));
+    if (type == "mamba2") return placed(parse_mamba2_part(f, width_));
+    if (type == "gated") {
+      const GatedConfig gated = placed(GatedConfig{"", "", width_, f.whole("d_out", 1, kMaxWidth)});
+      width_ = gated.d_units;
+      return gated;
+    }
+    if (type == "linear") {
+      LinearConfig linear{name(), width_, f.whole("d_out", 1, kMaxWidth, width_), f.flag("bias", true)};
+      width_ = linear.d_out;
+      return linear;
+    }
+    if (type == "rmsnorm") {
+      const bool affine = f.flag("affine", true);
+      return RmsNormConfig{affine ? name() : "", width_, f.eps("eps", 1e-5), affine};
+    }
+    if (type == "film") {
+      if (!film_size_) throw Error(f.where() + ": the slow path cannot hold a film part");
+      if (*film_size_ > kMaxFilm - 2 * width_)
+        throw Error(f.where() + ": the FiLM vector comes to more than " + std::to_string(kMaxFilm));
+      const FilmConfig film{width_, *film_size_};
+      *film_size_ += 2 * width_;
+      return film;
+    }
+    const std::map<std::string, Activation> activations{{"tanh", Activation::tanh},        {"gelu", Activation::gelu},
+                                                        {"gelu_python", Activation::gelu}, {"silu", Activation::silu},
+                                                        {"swish", Activation::silu},       {"glu", Activation::glu}};
+    const auto activation = activations.find(type);
+    if (type == "tanh" && f.flag("rest", false)) return parse_rest_tanh(f, before);
+    if (activation == activations.end())
+      throw f.wrong(
+          "type", "one of s4d, mamba1, mamba2, linear, rmsnorm, film, tanh, gelu (exact), silu (or swish), glu, gated");
+    const int width_before = width_;
+    if (activation->second == Activation::glu) {
+      if (width_ % 2) throw Error(f.where() + ": glu needs an even width, found " + std::to_string(width_));
+      width_ /= 2;
+    }
+    return ActivationConfig{activation->second, width_before, width_};
+  }
+
+  static RestTanhConfig parse_rest_tanh(const JsonFields& f, const std::vector<PartConfig>& before) {
+    const size_t n = before.size();
+    const auto* film = n > 1 ? std::get_if<FilmConfig>(&before[n - 1]) : nullptr;
+    const auto* linear = n > (film ? 1 : 0) ? std::get_if<LinearConfig>(&before[n - (film ? 2 : 1)]) : nullptr;
+    if (!linear || !linear->bias)
+      throw Error(f.where("rest") + " needs a linear part with bias directly before it, or that and then a film part");
+    return {linear->d_out, linear->name + ".bias", film ? std::optional(*film) : std::nullopt};
+  }
+
+  std::string prefix_, state_prefix_;
+  int* film_size_;
+  std::vector<std::string>* warnings_;
+  int width_ = 0;
+  size_t parts_ = 0;
+  std::set<std::string> mixers_;  // names in this layer
+};
+
+// Where `controls` or `slow_path` ask for it, what is added to the output projection's weights ends the FiLM vector.
+void parse_output_film(const JsonFields& f, ModelConfig& config) {
+  if (!f.flag("output", false) || config.output_film) return;
+  if (!config.out_proj) throw Error(f.where("output") + " moves the weights of backbone.out_proj: it needs d_output");
+  const int64_t weights = int64_t(config.out_proj->d_in) * config.out_proj->d_out;
+  if (weights > kMaxFilm - config.film_size)
+    throw Error(f.where("output") + ": the FiLM vector comes to more than " + std::to_string(kMaxFilm));
+  config.output_film = config.film_size;
+  config.film_size += int(weights);
+}
+
+SlowPathConfig parse_slow_path(const JsonFields& f, const ModelConfig& config, std::vector<std::string>* warnings) {
+  SlowPathConfig slow;
+  slow.hop_frames = f.whole("hop_frames", 1, kMaxHopFrames);
+  slow.n_features = f.whole("n_features", 1, kMaxWidth / 2);
+  slow.controls = f.flag("controls", false);
+  const int d_model = f.whole("d_model", 1, kMaxWidth);
+  slow.features = {"slow.features", config.d_input, slow.n_features, true};
+  slow.in_proj = {"slow.in_proj", 2 * slow.n_features + (slow.controls ? config.control_count : 0), d_model, true};
+  LayerParser layers("slow", "state.slow", nullptr, warnings);
+  slow.layers = layers.parse(f, d_model);
+  slow.out_proj = {"slow.out_proj", layers.width(), config.film_size, true};
+  warn_of_unknown(f, warnings);
+  return slow;
+}
+
+void parse_controls(const JsonFields& f, ModelConfig& config, std::vector<std::string>* warnings) {
+  const int n = config.control_count = f.whole("count", 1, kMaxControls);
+  if (f.has("hidden") && f.has("polynomial"))
+    throw Error(f.where("polynomial") + " stands in place of 'hidden': only one of them may be there");
+  if (config.film_size > 0 && f.has("hidden")) {
+    const int hidden = f.whole("hidden", 1, kMaxControlHidden);
+    config.control_net = ControlNetConfig{LinearConfig{"controls.layers.0", n, hidden, true},
+                                          {"controls.layers.1", hidden, config.film_size, true}};
+  }
+  if (config.film_size > 0 && f.has("polynomial")) {
+    f.whole("polynomial", 2, 2);
+    config.control_net = ControlNetConfig{std::nullopt, {"controls", n + n * (n + 1) / 2, config.film_size, true}};
+  }
+  warn_of_unknown(f, warnings);
+}
+
+ModelConfig parse_coil(const JsonFields& f, std::vector<std::string>* warnings) {
+  ModelConfig config;
+  config.d_model = f.whole("d_model", 1, kMaxWidth);
+  config.d_input = config.d_model;
+  if (f.has("d_input")) {
+    config.d_input = f.whole("d_input", 1, kMaxWidth);
+    config.in_proj = LinearConfig{"backbone.in_proj", config.d_input, config.d_model, f.flag("in_proj_bias", true)};
+  }
+  LayerParser layers("backbone", "state", &config.film_size, warnings);
+  config.layers = layers.parse(f, config.d_model);
+  config.d_output = layers.width();
+  const float norm_eps = f.eps("norm_eps", 1e-5);
+  if (f.flag("norm_f", false)) config.norm_f = RmsNormConfig{"backbone.norm_f", layers.width(), norm_eps, true};
+  if (f.has("d_output")) {
+    config.d_output = f.whole("d_output", 1, kMaxWidth);
+    config.out_proj = LinearConfig{"backbone.out_proj", layers.width(), config.d_output, f.flag("out_proj_bias", true)};
+  }
+  if (f.flag("direct", false)) config.direct = LinearConfig{"backbone.direct", config.d_input, config.d_output, false};
+
+  std::optional<JsonFields> controls, slow_path;
+  if (f.has("controls")) parse_output_film(controls.emplace(f.at("controls"), f.where("controls")), config);
+  if (f.has("slow_path")) parse_output_film(slow_path.emplace(f.at("slow_path"), f.where("slow_path")), config);
+  if (controls) parse_controls(*controls, config, warnings);
+  if (slow_path) config.slow_path = parse_slow_path(*slow_path, config, warnings);
+  if (config.film_size > 0 && !config.control_net && !config.slow_path)
+    throw Error(f.where() + ": film parts need 'controls' with 'hidden' or 'polynomial', or 'slow_path'");
+  if (config.film_size == 0 && config.slow_path)
+    throw Error(f.where("slow_path") + " drives film parts, the layers have none");
+  if (config.control_count > 0 && !config.control_net && !(config.slow_path && config.slow_path->controls))
+    throw Error(
+        f.where("controls") +
+        ": nothing reads them (needs 'hidden' or 'polynomial', and film parts or 'output'; or slow_path.controls)");
+  return config;
+}
+
+constexpr const char* kStateSpaces = "state-spaces";
+const std::set<std::string> kUpstream{kStateSpaces, "mamba", "mamba2", "falcon_mamba"};
+
+// model_type, or what the other fields show; empty: nothing that is known.
+std::string type_of(const Json& json) {
+  if (!json.is_object()) return "";
+  if (json.contains("d_model") && json.contains("n_layer") && !json.contains("hidden_size")) return kStateSpaces;
+  if (json.contains("model_type")) return json["model_type"].is_string() ? json["model_type"].get<std::string>() : "";
+  const Json* names = json.contains("architectures") ? &json["architectures"] : nullptr;
+  if (!names || !names->is_array() || names->empty() || !names->front().is_string()) return "";
+  const std::string name = names->front();
+  for (const auto& [begin, type] : {std::pair{"FalconMamba", "falcon_mamba"},
+                                    {"Mamba2", "mamba2"},
+                                    {"MambaForCausalLM", "mamba"},
+                                    {"MambaModel", "mamba"}})
+    if (name.starts_with(begin)) return type;
+  return "";
+}
+
+// A rate as people write it: 44100 Hz, 22050.5 Hz.
+std::string hertz(double rate_hz) {
+  std::ostringstream text;
+  text << std::setprecision(10) << rate_hz << " Hz";
+  return text.str();
+}
+
+}  // namespace
+
+const char* to_string(RateScaling scaling) { return scaling == RateScaling::steps ? "steps" : "resample"; }
+
+bool is_upstream_config(const std::string& text) {
+  const Json json = Json::parse(quote_non_finite(text), nullptr, false);
+  return json.is_object() && kUpstream.contains(type_of(json));
+}
+
+ModelConfig parse_config(const std::string& text, const std::string& source, std::vector<std::string>* warnings) {
+  const Json json = parse_json(quote_non_finite(text), source + ": config");
+  const JsonFields fields(json, source + ": config");
+  const std::string shown = type_of(json),
+                    stated = fields.text("model_type", shown.empty() ? std::nullopt : std::optional(shown));
+  const std::string type = shown.empty() ? stated : shown;
+  ModelConfig config;
+  if (type == "coil")
+    config = parse_coil(fields, warnings);
+  else if (type == "s4d")
+    config = parse_s4d(fields);
+  else if (type == kStateSpaces)
+    config = parse_state_spaces(fields);
+  else if (kUpstream.contains(type))
+    config = parse_hf(fields, type, warnings);
+  else
+    throw Error(source + ": config.model_type '" + type.substr(0, 40) +
+                "' is not known; known are coil, s4d, mamba, falcon_mamba, mamba2");
+  if (config.model_type.empty()) config.model_type = type;
+  config.sample_rate_hz = fields.number("sample_rate", 0);
+  if (!(config.sample_rate_hz >= 0 && config.sample_rate_hz <= 1e7))
+    throw fields.wrong("sample_rate", "between 0 and 1e7 Hz");
+  const std::string scaling = fields.text("rate_scaling", "resample");
+  if (scaling != "steps" && scaling != "resample") throw fields.wrong("rate_scaling", "'steps' or 'resample'");
+  config.rate_scaling = scaling == "steps" ? RateScaling::steps : RateScaling::resample;
+  if (const std::string obstacle = steps_obstacle(config);
+      config.rate_scaling == RateScaling::steps && !obstacle.empty())
+    throw Error(fields.where("rate_scaling") + " must be 'resample': " + obstacle);
+  if (type == "coil") warn_of_unknown(fields, warnings);
+  return config;
+}
+
+std::string steps_obstacle(const ModelConfig& config) {
+  if (config.input_kind == InputKind::token_ids) return "the model takes token ids, which have no sample rate";
+  for (const LayerConfig& layer : config.layers)
+    for (const PartConfig& part : layer.parts)
+      if (const char* obstacle = traits_of(part).steps_obstacle) return obstacle;
+  return "";
+}
+
+std::string steps_obstacle(const ModelConfig& config, double sample_rate_hz) {
+  if (const std::string obstacle = steps_obstacle(config); !obstacle.empty()) return obstacle;
+  if (config.sample_rate_hz == 0) return "the model states no sample_rate of its own";
+  if (!(sample_rate_hz >= 1 && sample_rate_hz <= 1e7)) return "a rate must lie between 1 and 1e7 Hz";
+  if (!config.slow_path) return "";
+  const double hop = config.slow_path->hop_frames * sample_rate_hz / config.sample_rate_hz;
+  if (hop == std::round(hop) && hop >= 1 && hop <= kMaxHopFrames) return "";
+  return "a hop of the slow path, " + std::to_string(config.slow_path->hop_frames) + " frames at " +
+         hertz(config.sample_rate_hz) + ", must last a whole number of frames there, from 1 to " +
+         std::to_string(kMaxHopFrames);
+}
+
+ModelConfig with_rescaled_steps(ModelConfig config, double sample_rate_hz, const std::string& source) {
+  if (const std::string obstacle = steps_obstacle(config, sample_rate_hz); !obstacle.empty())
+    throw Error(source + ": the steps cannot be rescaled to " + hertz(sample_rate_hz) + ": " + obstacle);
+  const double frames_scale = sample_rate_hz / config.sample_rate_hz;
+  for (LayerConfig& layer : config.layers)
+    for (PartConfig& part : layer.parts)
+      if (auto* s4d = std::get_if<S4dConfig>(&part)) s4d->step_scale /= frames_scale;
+  // The slow path's own steps are hops, which last as long as before.
+  if (config.slow_path)
+    config.slow_path->hop_frames = int(config.slow_path->hop_frames * sample_rate_hz / config.sample_rate_hz);
+  constexpr double kMaxRampFrames = 1 << 22;  // counted in floats
+  config.control_ramp_frames =
+      int(std::clamp(std::round(config.control_ramp_frames * frames_scale), 1.0, kMaxRampFrames));
+  config.sample_rate_hz = sample_rate_hz;
+  return config;
+}
+
+}  // namespace coil::ssm

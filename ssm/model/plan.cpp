@@ -1,0 +1,227 @@
+// The traits of every kind of part, and the plan of a network made of them.
+#include "ssm/model/plan.h"
+
+#include <algorithm>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "ssm/kernels/kernels.h"
+
+namespace coil::ssm {
+
+namespace {
+
+Cost linear_cost(int d_in, int d_out, bool bias) {
+  const double macs = double(d_in) * d_out;
+  return {macs, 0, int64_t(macs) + (bias ? d_out : 0)};
+}
+
+// A part that costs the same whether the FiLM vector moves or not.
+PartTraits pointwise(const char* kind, const Cost& cost) {
+  PartTraits traits;
+  traits.kind = kind;
+  traits.cost = traits.moving_cost = cost;
+  return traits;
+}
+
+Cost cost_of(const LinearConfig& c) { return linear_cost(c.d_in, c.d_out, c.bias); }
+
+PartTraits traits(const LinearConfig& c) { return pointwise("linear", cost_of(c)); }
+
+PartTraits traits(const RmsNormConfig& c) { return pointwise("rmsnorm", {2.0 * c.width, 0, c.affine ? c.width : 0}); }
+
+PartTraits traits(const ActivationConfig& c) {
+  constexpr const char* kNames[] = {"tanh", "gelu", "silu", "glu"};
+  return pointwise(kNames[int(c.kind)], {0, double(c.width_out), 0});
+}
+
+PartTraits traits(const FilmConfig& c) { return pointwise("film", {double(c.width), 0, 0}); }
+
+// Where FiLM moves, what is subtracted is made anew each frame.
+PartTraits traits(const RestTanhConfig& c) {
+  PartTraits traits = pointwise("tanh at rest 0", {0, double(c.width), 0});
+  if (c.film) traits.moving_cost = {double(c.width), 2.0 * c.width, 0};
+  return traits;
+}
+
+PartTraits recurrence(const char* kind) {
+  PartTraits traits = pointwise(kind, {});
+  traits.memory = Memory::recurrence;
+  return traits;
+}
+
+// A complex mode: state 4, output 2; a real one: 1 and 1.
+PartTraits traits(const S4dConfig& c) {
+  PartTraits traits = recurrence("s4d");
+  std::vector<int64_t> shape{c.channels, c.modes};
+  if (c.complex) shape.push_back(2);
+  traits.state = {{c.state_name + ".ssm", std::move(shape)}};
+  const double modes = double(c.channels) * c.modes;
+  traits.cost = {modes * (c.complex ? 6 : 2) + c.channels, 0, int64_t(modes) * (c.complex ? 4 : 2) + 2 * c.channels};
+  traits.moving_cost = traits.cost;
+  return traits;
+}
+
+// What both generations of Mamba have: a convolution in front of a scan.
+PartTraits mamba(const char* kind, const std::string& state_name, int conv_channels, int d_conv,
+                 std::vector<int64_t> scan_shape) {
+  PartTraits traits = recurrence(kind);
+  traits.history_frames = d_conv;
+  if (d_conv > 0) traits.state.push_back({state_name + ".conv", {conv_channels, d_conv}});
+  traits.state.push_back({state_name + ".ssm", std::move(scan_shape)});
+  traits.folds_norm = true;
+  traits.steps_obstacle = "its layers hold a Mamba part, whose convolution and learned steps count in frames";
+  return traits;
+}
+
+// A scan state element: dt A, decay and input of h, output: 4; a channel: dt u, D u, gate: 3.
+PartTraits traits(const Mamba1Config& c) {
+  PartTraits traits = mamba("mamba1", c.state_name, c.d_inner, c.d_conv, {c.d_inner, c.d_state});
+  const double inner = c.d_inner, states = inner * c.d_state;
+  traits.cost = {
+      c.d_conv * inner + 4 * states + 3 * inner, states + 3 * inner,
+      int64_t(states) +
+          int64_t(c.d_inner) * (2 + c.d_conv + (c.conv_bias && c.d_conv ? 1 : 0))};  // A_log; D, dt bias, convolution
+  traits.cost += linear_cost(c.d_model, 2 * c.d_inner, c.bias) +
+                 linear_cost(c.d_inner, c.dt_rank + 2 * c.d_state, c.x_proj_bias) +
+                 linear_cost(c.dt_rank, c.d_inner, false) + linear_cost(c.d_inner, c.d_model, c.bias);
+  traits.moving_cost = traits.cost;
+  return traits;
+}
+
+// A scan state element: decay and input of h, output: 3.
+PartTraits traits(const Mamba2Config& c) {
+  PartTraits traits = mamba("mamba2", c.state_name, c.conv_channels(), c.d_conv, {c.heads, c.headdim, c.d_state});
+  const double inner = c.d_inner(), states = inner * c.d_state, conv = c.conv_channels();
+  traits.cost = {
+      c.d_conv * conv + 3 * states + 3 * inner + 2 * inner + c.heads, 2.0 * c.heads + conv + inner,
+      int64_t(c.conv_channels()) * (c.d_conv + (c.conv_bias && c.d_conv ? 1 : 0)) + 3 * c.heads + c.d_inner()};
+  traits.cost += linear_cost(c.d_model, 2 * c.d_inner() + 2 * c.ngroups * c.d_state + c.heads, c.bias) +
+                 linear_cost(c.d_inner(), c.d_model, c.bias);
+  traits.moving_cost = traits.cost;
+  return traits;
+}
+
+// The hidden tanh and the gate's sigmoid; a unit moves by one multiply-add.
+PartTraits traits(const GatedConfig& c) {
+  PartTraits traits = pointwise("gated", {double(c.d_units), double(c.d_hidden) + c.d_units, 0});
+  traits.memory = Memory::sequence;
+  traits.state = {{c.state_name + ".gated", {c.d_units}}};
+  traits.cost += cost_of(c.recurrent()) + cost_of(c.gate()) + cost_of(c.value());
+  traits.moving_cost = traits.cost;
+  return traits;
+}
+
+// Appends the config's indices from `first` on, padded.
+void append_film(std::vector<int>& rows, int width, int first) {
+  const size_t begin = rows.size();
+  rows.resize(begin + padded(size_t(width)), -1);
+  std::iota(rows.begin() + std::ptrdiff_t(begin), rows.begin() + std::ptrdiff_t(begin) + width, first);
+}
+
+PlannedLayer plan_layer(const LayerConfig& config, std::vector<int>& film_rows) {
+  PlannedLayer layer{config.residual, {}};
+  std::optional<RmsNormConfig> norm;
+  std::optional<size_t> film_at;
+  for (size_t i = 0; i < config.parts.size(); ++i) {
+    const PartConfig& part = config.parts[i];
+    PartTraits own = traits_of(part);
+    const bool next_folds_norm = i + 1 < config.parts.size() && traits_of(config.parts[i + 1]).folds_norm;
+    if (const auto* found = std::get_if<RmsNormConfig>(&part); found && next_folds_norm) {
+      norm = *found;
+      continue;
+    }
+    PlannedPart planned{part, std::move(own), std::exchange(norm, std::nullopt), std::nullopt, false};
+    if (const auto* film = std::get_if<FilmConfig>(&part)) {
+      planned.film_at = film_at = film_rows.size();
+      append_film(film_rows, film->width, film->offset);
+      append_film(film_rows, film->width, film->offset + film->width);
+      if (!layer.parts.empty() && std::holds_alternative<LinearConfig>(layer.parts.back().config))
+        layer.parts.back().film_folds = true;
+    } else if (const auto* rest = std::get_if<RestTanhConfig>(&part); rest && rest->film) {
+      planned.film_at = film_at;
+    }
+    layer.parts.push_back(std::move(planned));
+  }
+  return layer;
+}
+
+// A film part that is folded costs nothing while the FiLM vector stands still.
+Cost cost_of(const std::vector<PlannedLayer>& layers, bool film_stands) {
+  Cost sum;
+  for (const PlannedLayer& layer : layers) {
+    bool folded = false;
+    for (const PlannedPart& part : layer.parts) {
+      if (part.norm) sum += traits(*part.norm).cost;
+      if (!film_stands)
+        sum += part.traits.moving_cost;
+      else if (!folded)
+        sum += part.traits.cost;
+      folded = part.film_folds;
+    }
+  }
+  return sum;
+}
+
+Cost slow_cost(const SlowPathConfig& slow, const std::vector<PlannedLayer>& layers) {
+  const Cost hop = cost_of(layers, true) + cost_of(slow.in_proj) + cost_of(slow.out_proj);
+  const Cost features = cost_of(slow.features) + Cost{double(slow.n_features), double(slow.n_features), 0};
+  return features + Cost{hop.macs_per_step / slow.hop_frames, hop.exps_per_step / slow.hop_frames, hop.parameters};
+}
+
+Cost cost_of(const ModelConfig& config, const Plan& plan) {
+  Cost sum = cost_of(plan.layers, !config.slow_path);
+  if (config.embedding) sum.parameters += int64_t(config.embedding->vocab) * config.d_model;
+  if (config.in_proj) sum += cost_of(*config.in_proj);
+  if (config.norm_f) sum += traits(*config.norm_f).cost;
+  if (config.out_proj) {
+    Cost head = cost_of(*config.out_proj);
+    if (config.embedding && config.embedding->name == config.out_proj->name) head.parameters = 0;  // tied
+    sum += head;
+  }
+  if (config.direct) sum += cost_of(*config.direct);
+  if (config.output_film && config.slow_path) sum.macs_per_step += 2.0 * config.out_proj->d_in * config.out_proj->d_out;
+  if (config.control_net) {
+    if (config.control_net->hidden) sum.parameters += cost_of(*config.control_net->hidden).parameters;
+    sum.parameters += cost_of(config.control_net->film).parameters;
+  }
+  if (config.slow_path) sum += slow_cost(*config.slow_path, plan.slow_layers);
+  return sum;
+}
+
+}  // namespace
+
+const StateRegion& PartTraits::region(std::string_view name) const {
+  const auto found =
+      std::ranges::find_if(state, [&](const StateRegion& r) { return r.name.ends_with("." + std::string(name)); });
+  if (found == state.end()) throw std::logic_error(std::string(kind) + " has no state '" + std::string(name) + "'");
+  return *found;
+}
+
+PartTraits traits_of(const PartConfig& part) {
+  return std::visit([](const auto& config) { return traits(config); }, part);
+}
+
+Plan plan_of(const ModelConfig& config) {
+  Plan plan;
+  for (const LayerConfig& layer : config.layers) plan.layers.push_back(plan_layer(layer, plan.film_rows));
+  std::vector<int> no_film;
+  if (config.slow_path)
+    for (const LayerConfig& layer : config.slow_path->layers) plan.slow_layers.push_back(plan_layer(layer, no_film));
+  for (const PlannedLayer& layer : plan.layers)
+    for (const PlannedPart& part : layer.parts)
+      plan.history_frames = std::max(plan.history_frames, part.traits.history_frames);
+  if (config.output_film) {
+    plan.output_film_at = plan.film_rows.size();
+    const int width = config.out_proj->d_in;
+    for (int row = 0; row < config.d_output; ++row)
+      append_film(plan.film_rows, width, *config.output_film + row * width);
+  }
+  plan.cost = cost_of(config, plan);
+  return plan;
+}
+
+}  // namespace coil::ssm

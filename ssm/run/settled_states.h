@@ -1,0 +1,39 @@
+// Where the streams of a model have come to rest, so that the next with the same controls need not hear the silence
+// again.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "ssm/model/state.h"
+
+namespace coil::ssm {
+
+class SettledStates {
+ public:
+  static constexpr size_t kKept = 16;  // the latest: as many knob positions
+
+  // Where a stream settled that had begun with `begin`; none: it is not known, or no longer. [any thread but the audio
+  // thread]
+  std::optional<State> of(const State& begin) const {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [known, rest] : kept_)
+      if (known == begin) return rest;
+    return std::nullopt;
+  }
+
+  void keep(State begin, State rest) {
+    const std::lock_guard lock(mutex_);
+    kept_.emplace_front(std::move(begin), std::move(rest));
+    if (kept_.size() > kKept) kept_.pop_back();
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::deque<std::pair<State, State>> kept_;  // the latest first
+};
+
+}  // namespace coil::ssm
