@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t kFilterChannels = 16;  // of the filter's bank in the file: a vector's lanes
+constexpr size_t kFilterChannels = 16;   // of the filter's bank in the file: a vector's lanes
 constexpr double kSmallestOfRow = 1e-4;  // of the output row, as a share of its largest value: some are divided by it
 
 // Collects tensors from places in the vector of parameters.
@@ -62,12 +62,8 @@ Json slow_path_of(const Shape& shape) {
       {{"residual", false},
        {"parts",
         {{{"type", "linear"}, {"name", "head"}, {"d_out", SlowMap::head}, {"bias", true}}, {{"type", "tanh"}}}}});
-  return {{"hop_frames", SlowMap::kHopFrames},
-          {"n_features", shape.slow_features},
-          {"d_model", SlowMap::hidden},
-          {"controls", shape.knobs > 0},
-          {"output", shape.filter_modes == 0},
-          {"layers", std::move(layers)}};
+  return {{"hop_frames", SlowMap::kHopFrames}, {"n_features", shape.slow_features}, {"d_model", SlowMap::hidden},
+          {"controls", shape.knobs > 0},       {"output", shape.filter_modes == 0}, {"layers", std::move(layers)}};
 }
 
 // All channels of the bank hear the output row's sum, and the output adds them up. What knobs and slow path add to the
@@ -99,16 +95,9 @@ Json config_of(const Shape& shape, double sample_rate_hz) {
   Json layers = Json::array({{{"repeat", shape.layers}, {"residual", true}, {"parts", std::move(parts)}}});
   if (filtered) layers.push_back({{"residual", false}, {"parts", filter_parts(shape)}});
   Json config = {
-      {"model_type", "coil"},
-      {"sample_rate", sample_rate_hz},
-      {"d_input", 1},
-      {"d_model", shape.d_model},
-      {"d_output", 1},
-      {"in_proj_bias", false},
-      {"out_proj_bias", false},
-      {"direct", !filtered},
-      {"norm_f", false},
-      {"layers", std::move(layers)}};
+      {"model_type", "coil"}, {"sample_rate", sample_rate_hz}, {"d_input", 1},           {"d_model", shape.d_model},
+      {"d_output", 1},        {"in_proj_bias", false},         {"out_proj_bias", false}, {"direct", !filtered},
+      {"norm_f", false},      {"layers", std::move(layers)}};
   if (shape.knobs > 0) config["controls"] = {{"count", shape.knobs}, {"polynomial", 2}, {"output", !filtered}};
   if (shape.slow_features > 0) config["slow_path"] = slow_path_of(shape);
   return config;
@@ -128,8 +117,8 @@ std::vector<double> output_row(const ParameterMap& map, const std::vector<float>
   return row;
 }
 
-// The rows of a matrix that gives the film vector, as the file has them. The output row's part is in the device's units;
-// in front of a filter it is what scales the row's inputs, and there is a shift of nothing.
+// The rows of a matrix that gives the film vector, as the file has them. The output row's part is in the device's
+// units; in front of a filter it is what scales the row's inputs, and there is a shift of nothing.
 std::vector<float> film_rows(const ParameterMap& map, const std::vector<float>& parameters, const Scales& scales,
                              size_t at, size_t columns) {
   const auto begin = parameters.begin() + std::ptrdiff_t(at);
@@ -158,7 +147,8 @@ void add_controls(Tensors& tensors, const ParameterMap& map, const std::vector<f
 
 // The modes of a channel share a step in the file.
 void add_filter(Tensors& tensors, const ParameterMap& map, const std::vector<float>& parameters) {
-  const std::string layer = "backbone.layers." + std::to_string(map.shape.layers) + ".", kernel = layer + "filter.kernel.";
+  const std::string layer = "backbone.layers." + std::to_string(map.shape.layers) + ".",
+                    kernel = layer + "filter.kernel.";
   const auto channels = int64_t(kFilterChannels), d = int64_t(map.shape.d_model);
   const size_t modes = map.shape.filter_modes, modes_each = modes / kFilterChannels;
   const float* p = &parameters[map.filter];

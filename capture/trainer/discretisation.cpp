@@ -24,8 +24,7 @@ std::vector<Bank> banks_of(const ParameterMap& map) {
         {map.at_layer(l), layer.log_dt, layer.log_A_real, layer.A_imag, layer.C, map.modes(), map.shape.pairs});
   const FilterMap& filter = map.filter_bank;
   if (filter.size > 0)
-    banks.push_back(
-        {map.filter, filter.log_dt, filter.log_A_real, filter.A_imag, filter.C, map.shape.filter_modes, 1});
+    banks.push_back({map.filter, filter.log_dt, filter.log_A_real, filter.A_imag, filter.C, map.shape.filter_modes, 1});
   return banks;
 }
 

@@ -82,8 +82,7 @@ void LaneGroup<T>::forward(const Weights<T>& weights, size_t frames, T* output, 
   for (size_t t = 0; t < frames; t += kBlockFrames) {
     forward_block(weights, t, unfiltered + t * lanes(), state_.data(), workspace);
   }
-  if (map_.shape.filter_modes > 0)
-    kernels_.filter(filter(weights), unfiltered, output, filter_state_.data(), frames);
+  if (map_.shape.filter_modes > 0) kernels_.filter(filter(weights), unfiltered, output, filter_state_.data(), frames);
 }
 
 template <class T>
@@ -120,8 +119,7 @@ void LaneGroup<T>::forward(const Weights<T>& weights, Workspace<T>& ws) {
     const size_t frame = b * kBlockFrames;
     forward_block(weights, frame, unfiltered + frame * lanes(), state_.data(), ws);
   }
-  if (has_filter)
-    kernels_.filter(filter(weights), unfiltered, ws.output.data(), filter_state_.data(), segment_frames_);
+  if (has_filter) kernels_.filter(filter(weights), unfiltered, ws.output.data(), filter_state_.data(), segment_frames_);
 }
 
 template <class T>

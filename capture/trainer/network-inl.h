@@ -260,8 +260,7 @@ HWY_INLINE void ForwardLayers(const Weights<T>& w, const T* x, T* state, Tape<T>
   for (size_t l = 0; l < w.layers; ++l) {
     const T *p = w.parameters + l * map.size, *h = tape.h.data() + l * tape.span;
     T *y = tape.y.data() + l * tape.span, *a = tape.a.data() + l * tape.span;
-    Filter<T, d, pairs>(w.modes + l * 4 * d * pairs, p + map.D, h, y,
-                        state + l * d * kLanesOf<T> * pairs * kStates);
+    Filter<T, d, pairs>(w.modes + l * 4 * d * pairs, p + map.D, h, y, state + l * d * kLanesOf<T> * pairs * kStates);
     activate(l, y, a);
     AddResidual<T, d>(p + map.out_weight, a, h, tape.h.data() + (l + 1) * tape.span);
   }
@@ -326,9 +325,8 @@ void LayerBack(const Weights<T>& w, const Conditions<T>& lanes, size_t l, Tape<T
   SumFrames<T, d>(tape.gp.data(), sums);
   for (size_t c = 0; c < d; ++c) AddTo<T>(sums[c], of_layer, map.in_bias + c);
 
-  FilterBack<T, d, pairs>(w.modes + l * 4 * d * pairs, p + map.D,
-                          tape.h.data() + l * tape.span, tape.gy.data(), tape.g.data(),
-                          adjoint + at * pairs * kAdjoints, of_layer);
+  FilterBack<T, d, pairs>(w.modes + l * 4 * d * pairs, p + map.D, tape.h.data() + l * tape.span, tape.gy.data(),
+                          tape.g.data(), adjoint + at * pairs * kAdjoints, of_layer);
 }
 
 template <class T, size_t d, size_t pairs>
@@ -368,8 +366,7 @@ HWY_INLINE void AddStateBefore(const Modes<T>& k, size_t count, const T* state, 
     const V s_re = Load(state, s), s_im = Load(state, s + 1), z_re = Splat(k.z_re[n]), z_im = Splat(k.z_im[n]);
     const V m_re = Load(adjoint, j), m_im = Load(adjoint, j + 1), q_re = Load(adjoint, j + 2),
             q_im = Load(adjoint, j + 3);
-    const V zm_re = hn::NegMulAdd(z_im, m_im, hn::Mul(z_re, m_re)),
-            zm_im = hn::MulAdd(z_im, m_re, hn::Mul(z_re, m_im));
+    const V zm_re = hn::NegMulAdd(z_im, m_im, hn::Mul(z_re, m_re)), zm_im = hn::MulAdd(z_im, m_re, hn::Mul(z_re, m_im));
     const V r_re = hn::NegMulAdd(z_im, q_im, hn::MulAdd(z_re, q_re, m_re)),
             r_im = hn::MulAdd(z_im, q_re, hn::MulAdd(z_re, q_im, m_im));
     AddTo<T>(hn::NegMulAdd(s_im, zm_im, hn::Mul(s_re, zm_re)), gradients.M, 2 * n);

@@ -17,7 +17,6 @@ constexpr double kLargestNorm = 1,
                  kSpike = 2;  // the gradient's norm is clipped there, and at so many times what is usual
 constexpr double kAverage = 0.999;
 constexpr size_t kModesPerBasis = 8;  // of the filter
-constexpr double kRestartedLag = 4;  // of steps averaged, the latest third count most; at first, the latest tenth
 
 }  // namespace
 
@@ -62,21 +61,6 @@ void Optimiser::add_filter_matrices() {
   const size_t modes = map_.shape.filter_modes, C = map_.filter + map_.filter_bank.C;
   std::fill_n(is_step_.begin() + std::ptrdiff_t(map_.filter), map_.filter_bank.C, char(1));
   for (size_t n = 0; n < modes; n += kModesPerBasis) add_matrix(C + 2 * n, 2 * std::min(kModesPerBasis, modes - n), 1);
-}
-
-void Optimiser::take_over(const Optimiser& smaller) {
-  const auto take = [](auto& to, const auto& from) { std::copy(from.begin(), from.end(), to.begin()); };
-  take(parameters_, smaller.parameters_), take(mean_, smaller.mean_), take(square_, smaller.square_);
-  for (size_t i = 0; i < smaller.matrices_.size(); ++i) matrices_[i].soap = smaller.matrices_[i].soap;
-  steps_ = smaller.steps_, typical_norm_ = smaller.typical_norm_;
-  if (map_.slow_path.size > 0)
-    std::fill(parameters_.begin() + std::ptrdiff_t(map_.slow + map_.slow_path.out_weight),
-              parameters_.begin() + std::ptrdiff_t(map_.filter), 0.0f);
-}
-
-void Optimiser::restart_average() {
-  average_.assign(parameters_.begin(), parameters_.end());
-  averaged_ = 0, average_lag_ = kRestartedLag;
 }
 
 void Optimiser::add_matrix(size_t at, size_t rows, size_t columns) {
@@ -129,8 +113,7 @@ void Optimiser::finish() {
     parameters_[i] = float(double(parameters_[i]) * (1 - rate * decay_of(i)) - rate * direction_[i]);
   }
   bound_time_constants();
-  const double averaged = double(++averaged_);
-  const double share = 1 - std::min(kAverage, (1 + averaged) / (average_lag_ + averaged));
+  const double share = 1 - std::min(kAverage, (1 + step) / (10 + step));
   for (size_t i = 0; i < map_.size; ++i) average_[i] += (double(parameters_[i]) - average_[i]) * share;
 }
 
