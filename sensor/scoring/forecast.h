@@ -31,6 +31,12 @@ struct QuantileForecast {
   float scale = 0;  // 0: there is no forecast
   std::array<float, kQuantiles> quantiles = {};
 
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(reference, scale, quantiles);
+  }
+
   // `outputs`: the model's for this horizon, in any order.
   static QuantileForecast of(const Normaliser& normaliser, std::span<const float, kQuantiles> outputs) noexcept {
     QuantileForecast forecast;
@@ -50,10 +56,10 @@ struct QuantileForecast {
   double low() const noexcept { return value(0); }
   double high() const noexcept { return value(kQuantiles - 1); }
 
-  // How unlikely a value at least this far out was, in decades: -log10 of twice the smaller tail's probability. Between
+  // How unlikely a value at least this far out was: -log10 of twice the smaller tail's probability. Between
   // the quantiles the distribution is taken as linear in asinh space, beyond them as exponential, which is a power law
   // in values. 0 at the median.
-  double surprise_decades(double value) const noexcept {
+  double surprisal(double value) const noexcept {
     const double at = std::clamp(std::asinh((value - reference) / scale), -1.5 * kAsinhLimit, 1.5 * kAsinhLimit);
     const double middle = quantiles[kQuantiles / 2];
     const bool above = at > middle;
@@ -146,6 +152,12 @@ class PendingForecasts {
 
   // After a gap of unknown length nothing of what was forecast holds.
   void forget() noexcept { rings_.fill({}); }
+
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(step_, rings_);
+  }
 
  private:
   size_t place(size_t which) const noexcept {

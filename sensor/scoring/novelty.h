@@ -11,7 +11,7 @@ namespace coil::sensor {
 // Plain data. One thread at a time.
 class Novelty {
  public:
-  // -log10 of how rarely the series leaves its range, plus decades for how far it goes now compared with the times
+  // -log10 of how rarely the series leaves its range, plus surprisal for how far it goes now compared with the times
   // before; 0 within the range. Neither scale nor offset of the numbers matters. [any thread]
   double observe(double number) noexcept {
     if (count_ == 0) lowest_ = highest_ = number;
@@ -29,6 +29,12 @@ class Novelty {
     departures_ += share;
     excess_ += share * std::min(excess, kMostRemembered);
     return share * std::max(0.0, -std::log10(rate) + excess / mean_excess / std::log(10.0));
+  }
+
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(count_, lowest_, highest_, departures_, excess_);
   }
 
  private:

@@ -6,7 +6,6 @@
 #include <list>
 #include <memory>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "sensor/scoring/cadence.h"
@@ -14,8 +13,8 @@
 #include "sensor/scoring/detector.h"
 #include "sensor/scoring/forecast.h"
 #include "sensor/scoring/gap_forecast.h"
-#include "sensor/links/link.h"
 #include "sensor/scoring/normaliser.h"
+#include "sensor/records/message.h"
 
 namespace coil::sensor {
 
@@ -25,7 +24,7 @@ struct Gap {
   int64_t records = 1;  // from that value to the record, those without a value and the record itself
 };
 
-// Of one series, beside the model's state. Plain data: its bytes go into state files.
+// Of one series, beside the model's state. Plain data.
 struct SeriesMemory {
   explicit SeriesMemory(int window) : normaliser(window), cadence(window) {}
 
@@ -45,11 +44,19 @@ struct SeriesMemory {
   RecentValues recent;
   GapBounds bounds;
 
-  // The gap before a record, after a step of the cadence.
-  Gap pass(const Cadence::Step& step) noexcept {
-    const bool is_gap = steps_since_value > 0 || step.missing > 0 || step.long_gap || step.elapsed >= kLongPause;
-    const Gap gap{is_gap ? steps_since_value + step.elapsed : 0, records_since_value + 1};
-    steps_since_value = last_was_missing ? steps_since_value + step.elapsed : 0;
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(normaliser, cadence, last_time_ns, last_steady_ns, steps_since_value, records_since_value, last_was_missing,
+           last_record_hash, has_begun, forecasts, detector, recent, bounds);
+  }
+
+  // The gap before a record, after a passage of the cadence.
+  Gap pass(const Cadence::Passage& passage) noexcept {
+    const bool is_gap =
+        steps_since_value > 0 || passage.missing > 0 || passage.long_gap || passage.elapsed >= kLongPause;
+    const Gap gap{is_gap ? steps_since_value + passage.elapsed : 0, records_since_value + 1};
+    steps_since_value = last_was_missing ? steps_since_value + passage.elapsed : 0;
     records_since_value = last_was_missing ? gap.records : 0;
     return gap;
   }
@@ -58,16 +65,15 @@ struct SeriesMemory {
   static constexpr double kLongPause =
       8;  // typical intervals: so long a pause is a gap even where a series comes irregularly
 };
-static_assert(std::is_trivially_copyable_v<SeriesMemory>);
 
 struct Series {
   Series(std::string field, int window) : name(std::move(field)), memory(window) {}
 
   std::string name;
-  uint32_t slot = 0;  // in the shard's StreamBatch
+  uint32_t slot = 0;  // in the StreamBatch
 
   // While a batch is processed: what waits for this series, first and last.
-  size_t first_job = SIZE_MAX, last_job = SIZE_MAX;  // numbers; SIZE_MAX: none
+  size_t first_waiting = SIZE_MAX, last_waiting = SIZE_MAX;  // of the schedule's values; SIZE_MAX: none
 
   SeriesMemory memory;
 };
@@ -77,8 +83,13 @@ struct SensorMemory {
   Clock clock;
   bool in_episode = false;
   int32_t quiet_records = 0;  // in the episode, since the last one that was anomalous
+
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(clock, in_episode, quiet_records);
+  }
 };
-static_assert(std::is_trivially_copyable_v<SensorMemory>);
 
 // A record that waits in the reorder window.
 struct Held {
