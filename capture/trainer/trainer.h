@@ -22,8 +22,8 @@ struct TrainingSettings {
   double seconds = 0;  // above 0: as many frames as fit into this time, instead
   double slowest_s = 0.2;        // the longest time constant of a mode
   double aliasing_weight = 0.1;  // in the loss, of the share of energy that a tone of 5 kHz folds back
-  // A training of twenty times as many frames, or more, tries on so many or more whether a slow path, or a filter behind
-  // the network, is worth its cost.
+  // A training of twenty times as many frames, or more, tries on so many or more whether a slow path, or a filter
+  // behind the network, is worth its cost.
   double slow_trial_frames = 2e7;
   std::string target;  // of SIMD; empty: the best
 };

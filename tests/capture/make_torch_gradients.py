@@ -1,5 +1,5 @@
-"""Writes torch_gradients.safetensors: small networks of the trainer's kind, a batch each, and PyTorch's gradients in double precision.
-python3 make_torch_gradients.py OUT"""
+"""Writes torch_gradients.safetensors: small networks of the trainer's kind, a batch each, and PyTorch's gradients in double
+precision. python3 make_torch_gradients.py OUT"""
 import json
 import math
 import struct
@@ -168,7 +168,9 @@ def write(path, tensors, metadata):
 
 
 def case(name, network):
-    exact = lambda values: values.float().double()
+    def exact(values):
+        return values.float().double()
+
     u, target = exact(torch.randn(network.frames, LANES) * 0.5), exact(torch.randn(network.frames, LANES))
     knobs = exact(torch.rand(LANES, network.knobs))
     states, filter_states = exact(torch.randn(LAYERS, D, PAIRS, 2, LANES)), exact(torch.randn(network.modes, 2, LANES))
