@@ -1,5 +1,5 @@
-"""Writes torch_gradients.safetensors: small networks of the trainer's kind, a batch each, and PyTorch's gradients in double
-precision. python3 make_torch_gradients.py OUT"""
+"""Writes torch_gradients.safetensors: small networks of the trainer's kind, a batch each, and PyTorch's gradients in
+double precision. python3 make_torch_gradients.py OUT"""
 import json
 import math
 import struct
