@@ -68,7 +68,7 @@ struct Material {
   std::vector<std::string> gaps;  // what the settings leave open
   capture::Polarity polarity;     // of all takes, decided by the first
   double sample_rate_hz = 0;
-  bool as_is = false;  // aligned already, and not to be checked
+  bool as_is = false;                     // aligned already, and not to be checked
   Json card = Json::object();             // what the source says of itself
   std::vector<capture::Take> tests = {};  // of a capture, one for each --test-dry
 
@@ -410,7 +410,7 @@ void add_recording_options(CLI::App* capture, CaptureOptions& options) {
   capture->add_flag("--check", options.check,
                     "Only look at the recordings: delay, polarity, clipping, noise, hum, a gate ...");
   capture->add_flag("--as-is", options.as_is,
-                   "The recordings are aligned to the sample, as simulations are: look for no delay and no fault");
+                    "The recordings are aligned to the sample, as simulations are: look for no delay and no fault");
   const std::map<std::string, capture::Polarity> polarities = {
       {"auto", capture::Polarity::kAutomatic}, {"keep", capture::Polarity::kKeep}, {"turn", capture::Polarity::kTurn}};
   capture

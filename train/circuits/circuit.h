@@ -38,10 +38,10 @@ struct Part {
 struct Circuit {
   std::vector<std::string> nodes;
   std::vector<Branch> resistors, capacitors, inductors, sources;
-  std::vector<Controlled> conductances;      // voltage-controlled current sources
-  std::vector<Controlled> amplifiers;        // voltage-controlled voltage sources
-  std::vector<std::array<int, 3>> op_amps;   // ideal: plus, minus, output
-  std::vector<Controlled> transformers;      // ideal: v(a, b) = gain v(c, d)
+  std::vector<Controlled> conductances;     // voltage-controlled current sources
+  std::vector<Controlled> amplifiers;       // voltage-controlled voltage sources
+  std::vector<std::array<int, 3>> op_amps;  // ideal: plus, minus, output
+  std::vector<Controlled> transformers;     // ideal: v(a, b) = gain v(c, d)
   std::vector<Part> parts;
   int input = kGround, output = kGround;
 };

@@ -81,11 +81,11 @@ std::vector<float> synthetic_dry(uint32_t seed, long frames) {
   for (int i = 0; i < 8; i++) uniform(&s);
   double choice = uniform(&s);
   const Kind kind = choice < 0.36   ? LINE
-             : choice < 0.66 ? CHORD
-             : choice < 0.80 ? CHUG
-             : choice < 0.86 ? SWEEP
-             : choice < 0.93 ? BURST
-                             : STEPS;
+                    : choice < 0.66 ? CHORD
+                    : choice < 0.80 ? CHUG
+                    : choice < 0.86 ? SWEEP
+                    : choice < 0.93 ? BURST
+                                    : STEPS;
   double level = between_log(&s, 0.12, 1.8), bright = between(&s, 0.25, 0.8);
   double sweep_from = between_log(&s, 30, 200), sweep_to = between_log(&s, 2000, 16000);
   double phase = 0, phase2 = 0, hertz = 110, hertz2 = 220, gate = 0, gate_to = 0, low1 = 0, low2 = 0;

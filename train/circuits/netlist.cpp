@@ -125,8 +125,7 @@ class Builder {
     else if (kind == "pot")
       add_potentiometer(name);
     else if (kind == "rheostat")
-      circuit_.resistors.push_back(
-          {name, at(2), at(3), value(4) * (kTrackEnd + taper(word(5), turn(6), where()))});
+      circuit_.resistors.push_back({name, at(2), at(3), value(4) * (kTrackEnd + taper(word(5), turn(6), where()))});
     else if (kind == "follower")
       circuit_.amplifiers.push_back({name, at(3), kGround, at(2), kGround, now_->words.size() > 4 ? value(4) : 1});
     else if (kind == "amplifier")

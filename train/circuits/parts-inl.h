@@ -1,8 +1,8 @@
 // The equations of the non-linear parts, for many circuits side by side in the lanes of vectors.
 //
-// diode, pair: Shockley. bipolar: Ebers and Moll 1954, transport form. jfet: Shichman and Hodges 1968, as SPICE's level 1.
-// triode, pentode: N. Koren, "Improved vacuum tube models for SPICE simulations", 1996. Their grid: I. Cohen and
-// T. Helie, "Measures and parameter estimation of triodes for the real-time simulation of a multi-stage guitar
+// diode, pair: Shockley. bipolar: Ebers and Moll 1954, transport form. jfet: Shichman and Hodges 1968, as SPICE's
+// level 1. triode, pentode: N. Koren, "Improved vacuum tube models for SPICE simulations", 1996. Their grid: I. Cohen
+// and T. Helie, "Measures and parameter estimation of triodes for the real-time simulation of a multi-stage guitar
 // preamplifier", 2010.
 #if defined(COIL_CIRCUITS_PARTS_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef COIL_CIRCUITS_PARTS_INL_H
@@ -116,9 +116,9 @@ inline void jfet(const Part& part, const Vec* v, Response& r) {
   const Vec length = hn::MulAdd(lambda, across, constant(1));
   const Vec i = hn::Mul(hn::Mul(beta, shape), length);
   const Vec by_over = hn::Mul(hn::Mul(beta, length), hn::Add(reach, reach));
-  const Vec by_across = hn::Mul(beta, hn::MulAdd(lambda, shape,
-                                                 hn::IfThenElse(linear, hn::Mul(length, hn::Mul(constant(2),
-                                                                hn::Sub(over, across))), zero)));
+  const Vec by_across = hn::Mul(
+      beta, hn::MulAdd(lambda, shape,
+                       hn::IfThenElse(linear, hn::Mul(length, hn::Mul(constant(2), hn::Sub(over, across))), zero)));
   r.i[2] = hn::IfThenElse(forward, i, hn::Neg(i));
   // forward: i(over = vgs - vto, across = vgs - vgd); backward: -i(vgd - vto, vgd - vgs)
   r.slope[2][0] = hn::IfThenElse(forward, hn::Add(by_over, by_across), by_across);
@@ -146,8 +146,8 @@ inline void triode(const Part& part, const Vec* v, Response& r) {
   const Vec i = hn::Mul(constant(2 / kg1), power(reach, ex));
   const Vec by_reach = hn::Mul(constant(ex), hn::Div(i, hn::Max(reach, constant(1e-100))));
   const Vec by_grid = hn::Div(hn::Mul(plate, s.slope), root);
-  const Vec by_plate = hn::Sub(hn::Mul(constant(1 / kp), s.value),
-                               hn::Mul(by_grid, hn::Div(hn::Mul(plate, v[0]), hn::Mul(root, root))));
+  const Vec by_plate =
+      hn::Sub(hn::Mul(constant(1 / kp), s.value), hn::Mul(by_grid, hn::Div(hn::Mul(plate, v[0]), hn::Mul(root, root))));
   r.i[0] = grid.value;
   r.i[1] = i;
   r.slope[0][0] = grid.slope;
@@ -159,8 +159,7 @@ inline void triode(const Part& part, const Vec* v, Response& r) {
 // atan, by halving the angle three times and its series; to 1e-15.
 inline Vec arc_tangent(Vec x) {
   Vec y = x;
-  for (int k = 0; k < 3; ++k)
-    y = hn::Div(y, hn::Add(constant(1), hn::Sqrt(hn::MulAdd(y, y, constant(1)))));
+  for (int k = 0; k < 3; ++k) y = hn::Div(y, hn::Add(constant(1), hn::Sqrt(hn::MulAdd(y, y, constant(1)))));
   const Vec q = hn::Mul(y, y);
   Vec sum = constant(-1.0 / 19);
   for (int odd = 17; odd >= 1; odd -= 2) sum = hn::MulAdd(sum, q, constant((odd % 4 == 1 ? 1.0 : -1.0) / odd));
@@ -229,16 +228,26 @@ inline void lamp(const Part& part, const Vec* v, Response& r) {
 
 inline void respond(const Part& part, const Vec* v, Response& r) {
   switch (part.kind) {
-    case PartKind::diode: return diode(part, v, r);
-    case PartKind::diode_pair: return diode_pair(part, v, r);
-    case PartKind::clamp: return clamp(part, v, r);
-    case PartKind::bipolar: return bipolar(part, v, r);
-    case PartKind::jfet: return jfet(part, v, r);
-    case PartKind::triode: return triode(part, v, r);
-    case PartKind::pentode: return pentode(part, v, r);
-    case PartKind::core: return core(part, v, r);
-    case PartKind::photo_resistor: return photo_resistor(part, v, r);
-    case PartKind::lamp: return lamp(part, v, r);
+    case PartKind::diode:
+      return diode(part, v, r);
+    case PartKind::diode_pair:
+      return diode_pair(part, v, r);
+    case PartKind::clamp:
+      return clamp(part, v, r);
+    case PartKind::bipolar:
+      return bipolar(part, v, r);
+    case PartKind::jfet:
+      return jfet(part, v, r);
+    case PartKind::triode:
+      return triode(part, v, r);
+    case PartKind::pentode:
+      return pentode(part, v, r);
+    case PartKind::core:
+      return core(part, v, r);
+    case PartKind::photo_resistor:
+      return photo_resistor(part, v, r);
+    case PartKind::lamp:
+      return lamp(part, v, r);
   }
 }
 

@@ -31,7 +31,8 @@ size_t render_group(const Netlist& netlist, std::vector<Job>& jobs, size_t first
   const Decimator decimate(factor);
   const long lead = decimate.lead();
   // [-lead, piece + lead) around the piece that is decimated
-  std::vector<double> in(size_t(kPieceFrames * factor) * count), out(size_t((kPieceFrames + 2 * lead) * factor) * count);
+  std::vector<double> in(size_t(kPieceFrames * factor) * count),
+      out(size_t((kPieceFrames + 2 * lead) * factor) * count);
   std::vector<double> wet(size_t(kPieceFrames) * count);
   for (size_t i = 0; i < out.size(); ++i) out[i] = solver.rest(i % count);
   for (size_t lane = 0; lane < used; ++lane) job(lane).wet.assign(job(lane).dry.size(), 0);

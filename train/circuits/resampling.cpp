@@ -66,8 +66,7 @@ void Interpolator::run(const std::vector<float>& in, long from, long frames, dou
   }
 }
 
-Decimator::Decimator(int factor)
-    : factor_(factor), half_(half_length(4000)), taps_(prototype(factor, half_, 22000)) {}
+Decimator::Decimator(int factor) : factor_(factor), half_(half_length(4000)), taps_(prototype(factor, half_, 22000)) {}
 
 void Decimator::run(const double* in, size_t lanes, long frames, double* out) const {
   std::fill_n(out, size_t(frames) * lanes, 0.0);

@@ -56,8 +56,7 @@ std::vector<Knee> knees_of(const std::vector<Part>& parts) {
       const bool turned = part.kind == PartKind::bipolar && p[4] < 0;
       const double volts = part.kind == PartKind::jfet ? p[4] : p[3];
       const double knee = knee_of(part.kind == PartKind::jfet ? p[3] : p[0], volts);
-      for (int k = 0; k < 2; ++k)
-        knees.push_back(turned ? Knee{HUGE_VAL, 1, -knee, volts} : Knee{knee, volts});
+      for (int k = 0; k < 2; ++k) knees.push_back(turned ? Knee{HUGE_VAL, 1, -knee, volts} : Knee{knee, volts});
     } else {
       knees.resize(knees.size() + part.controls.size());
     }
@@ -85,8 +84,7 @@ Vec limited(const Knee& knee, Vec from, Vec to) {
 // One step of Newton's method for v = p + K i(v).
 class Newton {
  public:
-  explicit Newton(const Run& run)
-      : run_(run), columns_(run.states + 2 + run.currents), knees_(knees_of(*run.parts)) {}
+  explicit Newton(const Run& run) : run_(run), columns_(run.states + 2 + run.currents), knees_(knees_of(*run.parts)) {}
 
   Vec limit(size_t control, Vec from, Vec to) const { return limited(knees_[control], from, to); }
 
@@ -255,8 +253,7 @@ constexpr size_t kLastSteps = 8;
 std::vector<double> lane_by_lane(const std::vector<System>& systems) {
   std::vector<double> all(systems[0].matrix.size() * systems.size());
   for (size_t lane = 0; lane < systems.size(); ++lane)
-    for (size_t i = 0; i < systems[lane].matrix.size(); ++i)
-      all[i * systems.size() + lane] = systems[lane].matrix[i];
+    for (size_t i = 0; i < systems[lane].matrix.size(); ++i) all[i * systems.size() + lane] = systems[lane].matrix[i];
   return all;
 }
 

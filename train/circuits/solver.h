@@ -20,8 +20,8 @@ class Solver {
   // Volts at inputs and outputs, lanes beside each other.
   void run(const double* in, double* out, size_t steps);
 
-  double rest(size_t lane) const { return rest_[lane]; }       // volts at the output
-  size_t failures() const { return failures_; }  // steps in which Newton's method did not end
+  double rest(size_t lane) const { return rest_[lane]; }  // volts at the output
+  size_t failures() const { return failures_; }           // steps in which Newton's method did not end
 
  private:
   void find_rest(const std::vector<Circuit>& circuits, double step_s);

@@ -54,8 +54,7 @@ class Deck {
     line(kind + count() + " " + node(b.a) + " " + node(b.b) + " " + number(b.value));
   }
   void controlled(const char* kind, const Controlled& c) {
-    line(kind + count() + " " + node(c.a) + " " + node(c.b) + " " + node(c.c) + " " + node(c.d) + " " +
-         number(c.gain));
+    line(kind + count() + " " + node(c.a) + " " + node(c.b) + " " + node(c.c) + " " + node(c.d) + " " + number(c.gain));
   }
   // The secondary's voltage makes the primary's; the primary's current flows in the secondary.
   void transformer(const Controlled& t) {
@@ -112,8 +111,7 @@ class Deck {
     } else if (p.kind == PartKind::lamp) {
       current(p.currents[0], number(x[0]) + "*" + soft(v + "/" + number(x[0])));
     } else if (p.kind == PartKind::photo_resistor) {
-      current(p.currents[0],
-              v + "*(" + number(x[0]) + "+" + number(x[1]) + "*max(" + volts(p.controls[1]) + ",0))");
+      current(p.currents[0], v + "*(" + number(x[0]) + "+" + number(x[1]) + "*max(" + volts(p.controls[1]) + ",0))");
     } else if (p.kind == PartKind::triode) {
       current(p.currents[0], grid(v, x[5], x[6], x[7]));
       const std::string plate = "max(" + volts(p.controls[1]) + ",1e-3)";

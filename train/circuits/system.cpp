@@ -3,8 +3,8 @@
 // Of a capacitor i = g v - s and of an inductor likewise; what s becomes depends on the rule of integration:
 //   trapezoidal: capacitor g = 2 C / h, s+ = 2 g v - s; inductor g = h / 2 L, s+ = s - 2 g v
 //   backward Euler: capacitor g = C / h, s+ = g v; inductor g = h / L, s+ = s - g v
-// Reduction as in the nodal DK method (D. T. Yeh, "Digital Implementation of Musical Distortion Circuits by Analysis and
-// Simulation", 2009, chapter 3).
+// Reduction as in the nodal DK method (D. T. Yeh, "Digital Implementation of Musical Distortion Circuits by Analysis
+// and Simulation", 2009, chapter 3).
 #include "train/circuits/system.h"
 
 #include <Eigen/Dense>

@@ -58,7 +58,9 @@ def circuit_tone(circuit, netlist_path, samples):
         sound.write(Path(folder, "dry.wav"), samples)
         Path(folder, "table.csv").write_text("wet,dry\nwet.wav,dry.wav\n")
         subprocess.run(
-            [circuit, "render", netlist_path, Path(folder, "table.csv"), "--threads", "1"], check=True, stdout=subprocess.DEVNULL
+            [circuit, "render", netlist_path, Path(folder, "table.csv"), "--threads", "1"],
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
         return sound.read(Path(folder, "wet.wav"))
 
@@ -110,11 +112,21 @@ def rounded(value):
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
+def data(options):
+    return (
+        f"{options.takes} takes of {options.take_seconds:g} s, each at another setting, half of them cut from dry "
+        "recordings (MIT, Copyright (c) 2023 Steven Atkinson, github.com/tone-3000/neural-amp-modeler-wasm), through a "
+        "simulation of the circuit"
+    )
+
+
 def finish(options, work):
     texts_path = ROOT / "train/circuits/devices" / f"{options.name}.toml"
     texts = tomllib.loads(texts_path.read_text())
     netlist_path = texts_path.with_suffix(".net")
-    netlist = json.loads(subprocess.run([options.circuit, "info", netlist_path], check=True, capture_output=True).stdout)
+    netlist = json.loads(
+        subprocess.run([options.circuit, "info", netlist_path], check=True, capture_output=True).stdout
+    )
     trained = work / "model.safetensors"
     capture = json.loads((work / "capture.json").read_text())
     old = model_file.read_card(trained)
@@ -134,8 +146,7 @@ def finish(options, work):
         "controls": controls_of(netlist, texts, 0),
         "licence": LICENCE,
         "training": {
-            "data": f"{options.takes} takes of {options.take_seconds:g} s, half of them cut from dry recordings (MIT, Copyright (c) "
-            "2023 Steven Atkinson, github.com/tone-3000/neural-amp-modeler-wasm), through a simulation of the circuit",
+            "data": data(options),
             "quality": capture["quality"],
             "million_frames": capture["million_frames"],
             "seconds": capture["seconds"],
@@ -159,7 +170,9 @@ def finish(options, work):
     metrics |= loudness(options.coil, partial)
     card["metrics"] = rounded(metrics)
     model_file.write_with_card(trained, options.output, rounded(card))
-    info = json.loads(subprocess.run([options.coil, "info", "--json", options.output], check=True, capture_output=True).stdout)
+    info = json.loads(
+        subprocess.run([options.coil, "info", "--json", options.output], check=True, capture_output=True).stdout
+    )
     options.output.with_suffix(".md").write_text(page.render(rounded(card), info, texts))
     for part in ("recorded", "synthetic"):
         print(f"{options.name}, {part}:", {k: v for k, v in rounded(metrics[part]).items() if k.startswith("esr")})

@@ -17,7 +17,9 @@ def knob_rows(controls):
     rows = ["| knob | range | default | |", "| --- | --- | --- | --- |"]
     for c in controls:
         unit = f" {c['unit']}" if c["unit"] else ""
-        rows.append(f"| {c['name']} | {c['min']:g} to {c['max']:g}{unit} | {c['default']:g}{unit} | {c['description']} |")
+        rows.append(
+            f"| {c['name']} | {c['min']:g} to {c['max']:g}{unit} | {c['default']:g}{unit} | {c['description']} |"
+        )
     return "\n".join(rows)
 
 
@@ -40,54 +42,66 @@ def error_rows(metrics):
     return "\n".join(rows)
 
 
-def render(card, info, texts):
-    m, t = card["metrics"], card["training"]
+def levels(card):
+    m = card["metrics"]
+    return (
+        f"Digital full scale is {card['input_peak_volts']:g} V peak ({card['input_full_scale_dbu']:.1f} dBu) at the "
+        f"input and {card['output_peak_volts']:g} V ({card['output_full_scale_dbu']:.1f} dBu) at the output with the "
+        f"level at 0 dB. At the default positions the guitar in assets/, which peaks at full scale, comes out at "
+        f"{m['loudness_lufs_at_default']:.1f} LUFS, with {m['headroom_db_at_default']:.1f} dB of headroom."
+    )
+
+
+def stability(m):
+    return (
+        f"Silence gives silence, exactly. White noise at half of full scale peaks at {m['peak_of_noise']:.2g}, 24 dB "
+        f"hotter at {m['peak_of_noise_24_db_hotter']:.2g}. Of a constant voltage of half of full scale "
+        f"{m['dc_left_after_9_s']:.2g} is left."
+    )
+
+
+def cost(info):
     slow = " It has a slow path beside the network." if "slow_path" in info else ""
+    return (
+        f"{info['macs_per_step']:g} multiply-adds and {info['exps_per_step']:g} tanh and the like a sample at 48 kHz, "
+        f"{info['parameters']} parameters, no latency.{slow}"
+    )
+
+
+def training(t):
+    return (
+        f"{t['data'][0].upper() + t['data'][1:]}. {t['million_frames']:.0f} million frames in {t['seconds']:.0f} s, seed "
+        f"{t['seed']}. Command: `{t['command']}` ([train/README.md](../train/README.md)). The circuit and the sources of "
+        "its values: `train/circuits/devices`."
+    )
+
+
+def render(card, info, texts):
     bad = "\n".join(textwrap.fill(f"- {line}", WIDTH, subsequent_indent="  ") for line in texts["bad"])
     network = ", ".join(f"`{c['name']}`" for c in card["controls"] if c["to"] == "network")
-    return f"""# {card['name']}
-
-{wrapped(card['description'] + ' No device was recorded: the network learned from a simulation of the circuit.')}
-
-{knob_rows(card['controls'])}
-
-{wrapped(f"The network learned {network}; `level` is an exact gain behind it.")}
-
-Category: {card['category']}. Tags: {', '.join(card['tags'])}. Licence of the weights: {card['licence']}.
-
-## Levels
-
-{wrapped(
-    f"Digital full scale is {card['input_peak_volts']:g} V peak ({card['input_full_scale_dbu']:.1f} dBu) at the input and "
-    f"{card['output_peak_volts']:g} V ({card['output_full_scale_dbu']:.1f} dBu) at the output with the level at 0 dB. At the "
-    f"default positions the guitar in assets/ comes out at {m['loudness_lufs_at_default']:.1f} LUFS, with "
-    f"{m['headroom_db_at_default']:.1f} dB of headroom.")}
-
-## How close it is
-
-{wrapped("Error to signal by the engine, at random settings over the whole range, on sound and settings that nothing was "
-         "learned from:")}
-
-{error_rows(m)}
-
-{tone_rows(m)}
-
-{wrapped(
-    f"Silence gives silence, exactly. White noise at half of full scale peaks at {m['peak_of_noise']:.2g}, 24 dB hotter at "
-    f"{m['peak_of_noise_24_db_hotter']:.2g}. Of a constant voltage of half of full scale {m['dc_left_after_9_s']:.2g} is left.")}
-
-## Cost
-
-{wrapped(f"{info['macs_per_step']:g} multiply-adds and {info['exps_per_step']:g} tanh and the like a sample at 48 kHz, "
-         f"{info['parameters']} parameters, no latency.{slow}")}
-
-## Training
-
-{wrapped(f"{t['data'][0].upper() + t['data'][1:]}. {t['million_frames']:.0f} million frames in {t['seconds']:.0f} s, "
-         f"seed {t['seed']}. Command: `{t['command']}` ([train/README.md](../train/README.md)). Circuit and sources of its values: "
-         f"`train/circuits/devices`.")}
-
-## What is bad
-
-{bad}
-"""
+    parts = [
+        f"# {card['name']}",
+        wrapped(card["description"] + " No device was recorded: the network learned from a simulation of the circuit."),
+        knob_rows(card["controls"]),
+        wrapped(f"The network learned {network}; `level` is an exact gain behind it."),
+        wrapped(
+            f"Category: {card['category']}. Tags: {', '.join(card['tags'])}. Licence of the weights: {card['licence']}."
+        ),
+        "## Levels",
+        wrapped(levels(card)),
+        "## How close it is",
+        wrapped(
+            "Error to signal by the engine, at random settings over the whole range, on sound and settings that nothing "
+            "was learned from:"
+        ),
+        error_rows(card["metrics"]),
+        tone_rows(card["metrics"]),
+        wrapped(stability(card["metrics"])),
+        "## Cost",
+        wrapped(cost(info)),
+        "## Training",
+        wrapped(training(card["training"])),
+        "## What is bad",
+        bad,
+    ]
+    return "\n\n".join(parts) + "\n"
