@@ -170,9 +170,12 @@ def finish(options, work):
     metrics |= loudness(options.coil, partial)
     card["metrics"] = rounded(metrics)
     model_file.write_with_card(trained, options.output, rounded(card))
-    info = json.loads(
-        subprocess.run([options.coil, "info", "--json", options.output], check=True, capture_output=True).stdout
-    )
-    options.output.with_suffix(".md").write_text(page.render(rounded(card), info, texts))
     for part in ("recorded", "synthetic"):
         print(f"{options.name}, {part}:", {k: v for k, v in rounded(metrics[part]).items() if k.startswith("esr")})
+
+
+def write_page(options):
+    texts = tomllib.loads((ROOT / "train/circuits/devices" / f"{options.name}.toml").read_text())
+    command = [options.coil, "info", "--json", options.output]
+    info = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    options.output.with_suffix(".md").write_text(page.render(info["card"], info, texts))

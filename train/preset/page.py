@@ -70,9 +70,9 @@ def cost(info):
 
 def training(t):
     return (
-        f"{t['data'][0].upper() + t['data'][1:]}. {t['million_frames']:.0f} million frames in {t['seconds']:.0f} s, seed "
-        f"{t['seed']}. Command: `{t['command']}` ([train/README.md](../train/README.md)). The circuit and the sources of "
-        "its values: `train/circuits/devices`."
+        f"{t['data'][0].upper() + t['data'][1:]}. {t['million_frames']:.0f} million frames in {t['seconds']:.0f} s, "
+        f"seed {t['seed']}. Command: `{t['command']}` ([train/README.md](../train/README.md)). The circuit and the "
+        "sources of its values: `train/circuits/devices`."
     )
 
 
@@ -91,8 +91,8 @@ def render(card, info, texts):
         wrapped(levels(card)),
         "## How close it is",
         wrapped(
-            "Error to signal by the engine, at random settings over the whole range, on sound and settings that nothing "
-            "was learned from:"
+            "Error to signal by the engine, at random settings over the whole range, on sound and settings that "
+            "nothing was learned from:"
         ),
         error_rows(card["metrics"]),
         tone_rows(card["metrics"]),
