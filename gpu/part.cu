@@ -403,6 +403,11 @@ struct Maker {
     append<Mamba1Part>(c, place.traits, build);
   }
   void operator()(const ssm::Mamba2Config& c) const { append<Mamba2Part>(c, place, alone, build); }
+  template <class Config>
+  void operator()(const Config&) const {
+    throw Error(std::string("a part of the kind '") + place.traits.kind +
+                "' has no kernels for the GPU yet; run the model on the CPU");
+  }
   void operator()(const ssm::GatedConfig&) const {
     throw Error("a gated part stands in the slow path, which the CPU runs");
   }

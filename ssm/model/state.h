@@ -18,6 +18,8 @@ namespace coil::ssm {
 struct StateRegion {
   std::string name;  // "state.0.ssm"
   std::vector<int64_t> shape;
+  double period = 0;     // values that are so far apart mean the same: an angle's; 0: none do
+  bool upstream = true;  // other implementations have it too
 };
 
 // One named tensor inside the arena. Outside (files, comparisons) it has upstream's shape and order; inside, its
