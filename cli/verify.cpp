@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/process/execution.h"
+#include "cli/execution.h"
 #include "cli/failure.h"
 #include "cli/models.h"
 #include "gpu/device.h"
@@ -25,7 +25,7 @@
 namespace coil::cli {
 namespace {
 
-constexpr int kWithinTolerance = 0, kBeyondTolerance = 1, kNotAvailable = 2;
+constexpr int kWithinTolerance = 0, kBeyondTolerance = 1;
 
 struct VerifyOptions {
   std::vector<std::string> files;
@@ -106,24 +106,57 @@ nlohmann::ordered_json to_json(const FileReport& report, double tolerance) {
   return file;
 }
 
+// Throws Failure if the machine or the options do not allow it.
+void check_device(const VerifyOptions& options) {
+  const bool on_gpu = options.device == "cuda";
+  if (on_gpu && gpu::devices().empty())
+    throw Failure(kNoDevice, "--device cuda: " + gpu::why_no_device() + "; use --device cpu");
+  if (on_gpu && (!options.modes.empty() || !options.targets.empty() || options.weights != "f32"))
+    throw Failure(kUsage,
+                  "--mode, --target and --weights belong to --device cpu; the GPU computes in one way, with float32 "
+                  "weights");
+  if (!on_gpu && options.precision != "float32")
+    throw Failure(kUsage, "--precision belongs to --device cuda; the CPU computes in float32");
+}
+
+struct Totals {
+  size_t runs = 0, failed_runs = 0, failed_files = 0;
+  double worst = 0;
+
+  bool ok() const { return failed_runs == 0 && failed_files == 0; }
+};
+
+nlohmann::ordered_json to_json(nlohmann::ordered_json files, const Totals& totals, double tolerance) {
+  return {{"files", std::move(files)},
+          {"runs", totals.runs},
+          {"failed_runs", totals.failed_runs},
+          {"files_not_run", totals.failed_files},
+          {"worst", number(totals.worst)},
+          {"tolerance", number(tolerance)},
+          {"ok", totals.ok()}};
+}
+
+void print_totals(const VerifyOptions& options, const Totals& totals) {
+  std::printf("%zu %s, %zu runs, worst error %.1e of max(1, peak), ", options.files.size(),
+              options.files.size() == 1 ? "file" : "files", totals.runs, totals.worst);
+  if (std::isfinite(options.tolerance))
+    std::printf("tolerance %.1e: ", options.tolerance);
+  else if (options.device == "cuda")
+    std::printf("products in %s, no tolerance asked for: ", options.precision.c_str());
+  else
+    std::printf("weights as %s, no tolerance asked for: ", options.weights.c_str());
+  if (totals.ok())
+    std::printf("all ok\n");
+  else
+    std::printf("%zu runs FAILED, %zu files could not be run\n", totals.failed_runs, totals.failed_files);
+}
+
 int run_verify(const VerifyOptions& options) {
   if (options.list_targets) {
     for (const ssm::Target& target : ssm::Target::all()) std::printf("%s\n", target.name());
     return kWithinTolerance;
   }
-  const bool on_gpu = options.device == "cuda";
-  if (on_gpu && gpu::devices().empty())
-    throw Failure(kNoDevice, "--device cuda: " + gpu::why_no_device() + "; use --device cpu");
-  if (on_gpu && (!options.modes.empty() || !options.targets.empty() || options.weights != "f32")) {
-    std::fprintf(stderr,
-                 "coil verify: --mode, --target and --weights belong to --device cpu; the GPU computes in one way, "
-                 "with float32 weights\n");
-    return kNotAvailable;
-  }
-  if (!on_gpu && options.precision != "float32") {
-    std::fprintf(stderr, "coil verify: --precision belongs to --device cuda; the CPU computes in float32\n");
-    return kNotAvailable;
-  }
+  check_device(options);
 
   std::vector<ssm::GoldenExecution> executions;
   std::vector<ssm::Target> targets;
@@ -133,12 +166,11 @@ int run_verify(const VerifyOptions& options) {
     if (targets.empty()) targets = ssm::Target::all();
     for (ssm::Target& target : targets) target = target.with(ssm::weight_format_from_name(options.weights));
   } catch (const Error& error) {
-    std::fprintf(stderr, "coil verify: %s\n", error.what());
-    return kNotAvailable;
+    throw Failure(kUsage, error.what());
   }
   if (executions.empty()) executions = ssm::all_golden_executions();
   Runner run = [&](const ssm::Golden& golden) { return golden.run(executions, targets); };
-  if (on_gpu) {
+  if (options.device == "cuda") {
     run = [precision = gpu::precision_from_name(options.precision)](const ssm::Golden& golden) {
       return std::vector{gpu::run_golden(golden, precision)};
     };
@@ -151,15 +183,14 @@ int run_verify(const VerifyOptions& options) {
     std::printf("%-*s  %-9s  %-11s  %-8s  %-8s\n", name_width, "file", "mode", "target", "output", "state");
 
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
-  size_t runs = 0, failed_runs = 0, failed_files = 0;
-  double worst = 0;
+  Totals totals;
   for (const std::string& file : options.files) {
     const FileReport report = verify_file(file, options.io, options.window, run);
-    runs += report.results.size();
-    failed_files += !report.error.empty();
+    totals.runs += report.results.size();
+    totals.failed_files += !report.error.empty();
     for (const ssm::GoldenResult& result : report.results) {
-      failed_runs += !within(result, options.tolerance);
-      worst = std::max(worst, result.errors.worst());
+      totals.failed_runs += !within(result, options.tolerance);
+      totals.worst = std::max(totals.worst, result.errors.worst());
     }
     if (options.json)
       all.push_back(to_json(report, options.tolerance));
@@ -168,31 +199,13 @@ int run_verify(const VerifyOptions& options) {
     std::fflush(stdout);
   }
 
-  const bool ok = failed_runs == 0 && failed_files == 0;
   if (options.json) {
-    const nlohmann::ordered_json whole = {{"files", std::move(all)},
-                                          {"runs", runs},
-                                          {"failed_runs", failed_runs},
-                                          {"files_not_run", failed_files},
-                                          {"worst", number(worst)},
-                                          {"tolerance", number(options.tolerance)},
-                                          {"ok", ok}};
+    const nlohmann::ordered_json whole = to_json(std::move(all), totals, options.tolerance);
     std::printf("%s\n", whole.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
   } else {
-    std::printf("%zu %s, %zu runs, worst error %.1e of max(1, peak), ", options.files.size(),
-                options.files.size() == 1 ? "file" : "files", runs, worst);
-    if (std::isfinite(options.tolerance))
-      std::printf("tolerance %.1e: ", options.tolerance);
-    else if (on_gpu)
-      std::printf("products in %s, no tolerance asked for: ", options.precision.c_str());
-    else
-      std::printf("weights as %s, no tolerance asked for: ", options.weights.c_str());
-    if (ok)
-      std::printf("all ok\n");
-    else
-      std::printf("%zu runs FAILED, %zu files could not be run\n", failed_runs, failed_files);
+    print_totals(options, totals);
   }
-  return ok ? kWithinTolerance : kBeyondTolerance;
+  return totals.ok() ? kWithinTolerance : kBeyondTolerance;
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ class ModelProcessor final : public AudioProcessor {
 
   // Since prepare(). [audio-thread]
   const InputFaults& input_faults() const noexcept { return faults_; }
-  uint64_t restarts() const noexcept;  // as ssm::Stream counts them
+  uint64_t restarts() const noexcept override;  // as ssm::Stream counts them
 
  private:
   // One channel's way to the model's rate and back. `queue` holds what has come back and was not given out yet.

@@ -9,13 +9,13 @@
 #include <vector>
 
 #include "dsp/model_processor.h"
+#include "dsp/recording_processor.h"
 #include "dsp/resampler.h"
 #include "ssm/run/executor.h"
 
 namespace coil::dsp {
 
-// Memory does not grow with the recording. Not for the audio thread; one thread at a time.
-class OfflineProcessor {
+class OfflineProcessor final : public RecordingProcessor {
  public:
   // `controls`: one value per control of the card, in its order and units; none: the defaults. `block_frames`: how many
   // frames at the rate that the model runs at it is given at once. `executor` runs the model, and may serve other
@@ -25,19 +25,16 @@ class OfflineProcessor {
                    int block_frames, std::span<const float> controls = {}, RateMode rate_mode = RateMode::model_default,
                    std::shared_ptr<ssm::Executor> executor = nullptr, double output_rate_hz = 0);
 
-  // Interleaved frames; appends to `out` those that are ready.
-  void process(std::span<const float> in, std::vector<float>& out);
-
-  // The recording has ended: appends the frames still missing, so that output_frames() of those that went in came out.
-  void finish(std::vector<float>& out);
+  void process(std::span<const float> in, std::vector<float>& out) override;
+  // So that output_frames() of those that went in have come out.
+  void finish(std::vector<float>& out) override;
 
   // How many frames come out for so many: as many, or the nearest number of frames that last as long at the output's
   // rate.
   static int64_t output_frames(int64_t frames, double sample_rate_hz, double output_rate_hz);
 
-  // Samples of the input that were taken as 0; how often the model overflowed and started anew.
-  const InputFaults& input_faults() const { return faults_; }
-  uint64_t restarts() const;
+  const InputFaults& input_faults() const override { return faults_; }
+  uint64_t restarts() const override;
 
  private:
   void run(std::span<const float> in, std::vector<float>& out);

@@ -1,6 +1,7 @@
 // What every real-time audio processor offers, and the block of audio that it works on.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 namespace coil::dsp {
@@ -35,6 +36,9 @@ class AudioProcessor {
 
   // How many frames the output comes after the input; fixed by prepare(). [any thread]
   virtual int latency_frames() const noexcept = 0;
+
+  // How often models in it overflowed and started anew since prepare(). [audio-thread]
+  virtual uint64_t restarts() const noexcept { return 0; }
 };
 
 }  // namespace coil::dsp

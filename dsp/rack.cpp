@@ -113,11 +113,40 @@ std::string Rack::problem(int slot) const {
 
 Rack::Playing Rack::playing() const {
   const std::lock_guard lock(mutex_);
-  return {loaded_, rate_mode_, changes_};
+  return {loaded_, rate_mode_, tail_, changes_};
+}
+
+std::unique_ptr<ChainSlot::Placed> Rack::make_tail(const std::function<Chain()>& make, const ProcessSpec& spec) {
+  auto placed = std::make_unique<ChainSlot::Placed>(ChainSlot::Placed{make ? make() : Chain({})});
+  placed->chain.prepare(spec);
+  if (placed->chain.latency_frames() != 0)
+    throw Error("what stands behind the models must have no latency, not " +
+                std::to_string(placed->chain.latency_frames()) + " frames");
+  return placed;
+}
+
+void Rack::load_tail(std::function<Chain()> make) {
+  for (;;) {
+    ProcessSpec spec;
+    uint64_t made_for = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      spec = spec_;
+      made_for = specs_;
+    }
+    std::unique_ptr<ChainSlot::Placed> placed = spec.sample_rate_hz > 0 ? make_tail(make, spec) : nullptr;
+    const std::lock_guard lock(mutex_);
+    if (made_for != specs_) continue;
+    tail_ = std::move(make);
+    ++changes_;
+    if (placed) placed = tail_slot_.post(std::move(placed));
+    return;
+  }
 }
 
 void Rack::collect() {
   for (ModelSlot& slot : slots_) slot.collect();
+  tail_slot_.collect();
 }
 
 void Rack::publish_latency() {
@@ -144,6 +173,7 @@ void Rack::prepare(const ProcessSpec& spec) {
   // Made without the lock, for the message thread must not wait for it; when a load comes between, they are made again.
   std::unique_lock lock(mutex_, std::defer_lock);
   std::array<std::unique_ptr<SlotModel>, kSlots> slot_models;
+  std::unique_ptr<ChainSlot::Placed> tail;
   Playing now;
   do {
     if (lock.owns_lock()) lock.unlock();
@@ -161,6 +191,7 @@ void Rack::prepare(const ProcessSpec& spec) {
       }
       loaded.latency_frames = slot_models[at]->latency_frames();
     }
+    tail = make_tail(now.tail, next);
     lock.lock();
   } while (now.changes != changes_);
 
@@ -170,6 +201,7 @@ void Rack::prepare(const ProcessSpec& spec) {
   loaded_ = std::move(now.loaded);
   for (size_t at = 0; at < slot_models.size(); ++at)
     slots_[at].prepare(std::move(slot_models[at]), spec_, max_piece_frames_);
+  tail_slot_.prepare(std::move(tail), spec_, max_piece_frames_);
   publish_latency();
 
   const auto frames = [&](float ms) { return static_cast<int>(ms * spec.sample_rate_hz / 1000); };
@@ -190,6 +222,7 @@ void Rack::prepare(const ProcessSpec& spec) {
 
 void Rack::reset() noexcept {
   for (ModelSlot& slot : slots_) slot.end_fade();
+  tail_slot_.reset();
   for (DelayLine& delay : dry_delays_) delay.reset();
   gate_.reset();
   fresh_ = true;
@@ -200,6 +233,7 @@ void Rack::process(AudioBlock block) noexcept {
   const ScopedFlushDenormals flush;
   read_settings();
   read_slots();
+  tail_slot_.take(fresh_);
   fresh_ = false;
   std::array<float*, 2> channels{};
   for (int begin = 0; begin < block.frames; begin += max_piece_frames_) {
@@ -313,6 +347,7 @@ void Rack::process_piece(AudioBlock block) noexcept {
   frames_to_watch_ -= n;
 
   if (!gate_.idle()) gate(block, dry);
+  tail_slot_.process(block);
   for (int c = 0; c < channels; ++c) {
     cross_fade(block.channel(c), dry.channel(c), dryness_);
     multiply(block.channel(c), output_gain_);

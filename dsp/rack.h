@@ -1,10 +1,11 @@
-// The chain that a player hears: gain, gate, two model slots, level normalisation, mix, gain, bypass; models change
-// without a click.
+// The chain that a player hears: gain, gate, two model slots, level normalisation, a tail of further stages, mix, gain,
+// bypass; models and tail change without a click.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "dsp/audio_buffer.h"
+#include "dsp/chain_slot.h"
 #include "dsp/delay_line.h"
 #include "dsp/model_slot.h"
 #include "dsp/noise_gate.h"
@@ -51,9 +53,8 @@ struct RackMeters {
 };
 
 // In this order, for every frame:
-//   input gain, meter -> the active slot's model -> its normalisation -> its delay to the rack's latency -> gate -> mix
-//   with dry -> output gain
-//   -> bypass -> meter
+//   input gain, meter -> the active slot's model -> its normalisation -> its delay to the rack's latency -> gate ->
+//   tail -> mix with dry -> output gain -> bypass -> meter
 // The gate listens to the model's input as late as the model's output comes. Dry and bypass are one and the same: the
 // input before its gain, delayed by the rack's latency. Bypassed or dry, the model runs on, so that it remembers the
 // right things when it is heard again; that costs as much as hearing it. The slot that is not active costs nothing: its
@@ -100,6 +101,11 @@ class Rack final : public AudioProcessor {
   // plays. [any thread but the audio thread]
   std::string problem(int slot) const;
 
+  // What stands behind the models and the gate: a cabinet, an equaliser. `make` makes the chain anew for every spec,
+  // and is called now and by prepare(). An empty function: nothing stands there. Throws Error if the chain cannot serve
+  // the spec or has latency; then nothing has changed. [any thread but the audio thread]
+  void load_tail(std::function<Chain()> make);
+
   // Frees what the audio thread has given back. [any thread but the audio thread]
   void collect();
 
@@ -121,8 +127,8 @@ class Rack final : public AudioProcessor {
   size_t observe(std::span<ssm::LayerActivity> out) const noexcept;
 
   // All since prepare(). [any thread]
-  uint64_t input_faults() const noexcept { return input_faults_; }  // samples that counted as 0
-  uint64_t restarts() const noexcept { return restarts_; }          // of models, as ssm::Stream counts them
+  uint64_t input_faults() const noexcept { return input_faults_; }   // samples that counted as 0
+  uint64_t restarts() const noexcept override { return restarts_; }  // of models, as ssm::Stream counts them
   uint64_t model_frames() const noexcept {
     return model_frames_;
   }  // that models have run: it stands still while they sleep
@@ -141,10 +147,12 @@ class Rack final : public AudioProcessor {
   struct Playing {
     std::array<Loaded, kSlots> loaded;
     RateMode rate_mode = RateMode::model_default;
+    std::function<Chain()> tail;
     uint64_t changes = 0;
   };
 
   Playing playing() const;
+  static std::unique_ptr<ChainSlot::Placed> make_tail(const std::function<Chain()>& make, const ProcessSpec& spec);
   void publish_latency();
   RackControls controls(int slot) const noexcept;
 
@@ -160,12 +168,13 @@ class Rack final : public AudioProcessor {
   RackSettings settings_;
   RackMeters meters_;
 
-  mutable std::mutex mutex_;  // between all threads but the audio thread; held for microseconds; guards the five below
+  mutable std::mutex mutex_;  // between all threads but the audio thread; held for microseconds; guards the six below
   ProcessSpec spec_;
   uint64_t specs_ = 0;  // how often it was set
   RateMode rate_mode_ = RateMode::model_default;
   std::array<Loaded, kSlots> loaded_;
-  uint64_t changes_ = 0;  // of the two above
+  std::function<Chain()> tail_;
+  uint64_t changes_ = 0;  // of the three above
   // Odd while commit() writes the slot's controls and posts the model that they are meant for: the model before must
   // not hear them.
   std::array<std::atomic<uint32_t>, kSlots> load_version_{};
@@ -176,6 +185,7 @@ class Rack final : public AudioProcessor {
 
   // What the audio thread alone touches.
   std::array<ModelSlot, kSlots> slots_;
+  ChainSlot tail_slot_;
   std::array<ssm::LayerActivity, kMaxWatchedLayers> activity_{};
   int frames_to_watch_ = 0;
   bool fresh_ = true;  // nothing was heard yet: settings count at once

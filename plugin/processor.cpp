@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "plugin/editor/editor.h"
 
 namespace coil::plugin {
 
@@ -357,8 +356,6 @@ void Processor::setStateInformation(const void* data, int size) {
   }
   tell_of_change(By::host);
 }
-
-juce::AudioProcessorEditor* Processor::createEditor() { return new Editor(*this); }
 
 }  // namespace coil::plugin
 

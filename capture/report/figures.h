@@ -8,7 +8,7 @@
 
 #include "capture/report/report.h"
 #include "capture/report/tones.h"
-#include "capture/take.h"
+#include "capture/recordings/take.h"
 #include "ssm/run/model.h"
 
 namespace coil::capture {

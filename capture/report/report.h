@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "capture/recordings/prepare.h"
-#include "capture/take.h"
+#include "capture/recordings/take.h"
 #include "capture/trainer/trainer.h"
 
 namespace coil::capture {

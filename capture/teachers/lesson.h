@@ -10,7 +10,7 @@
 
 #include "capture/model_file.h"
 #include "capture/recordings/prepare.h"
-#include "capture/take.h"
+#include "capture/recordings/take.h"
 
 namespace coil::capture {
 

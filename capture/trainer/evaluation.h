@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "capture/take.h"
+#include "capture/recordings/take.h"
 #include "capture/trainer/lane_group.h"
 
 namespace coil::capture {

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "capture/take.h"
+#include "capture/recordings/take.h"
 
 namespace coil::capture {
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "capture/take.h"
+#include "capture/recordings/take.h"
 #include "capture/trainer/kernels.h"
 #include "capture/trainer/shape.h"
 

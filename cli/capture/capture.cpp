@@ -374,6 +374,71 @@ void check_options(const CaptureOptions& options) {
   check_report_option(options);
 }
 
+void add_recording_options(CLI::App* capture, CaptureOptions& options) {
+  capture
+      ->add_option("dry", options.dry,
+                   "What went into the device; or a capture of another program (.nam, or JSON of AIDA-X or Proteus), "
+                   "which needs no wet file")
+      ->type_name("DRY");
+  capture->add_option("wet", options.wet, "What came out")->type_name("WET");
+  capture->add_option("--dry", options.more_dry, "Sound for a capture of another program to play, besides the built-in")
+      ->type_name("WAV");
+  capture->add_option("--test-dry", options.test_dry, "Sound for it to play that is only measured at the end")
+      ->type_name("WAV");
+  capture->add_option("-o,--output", options.output, "The model file to write")->type_name("FILE");
+  capture->add_option("--table", options.table, "Recordings at several settings: one model with these knobs")
+      ->type_name("CSV");
+  capture->add_option("--plan", options.plan, "Print which settings to record of these knobs, as in drive=0..10")
+      ->type_name("KNOB=MIN..MAX");
+  capture->add_option("--takes", options.takes, "How many settings --plan prints")
+      ->check(CLI::Range(2, 10000))
+      ->capture_default_str();
+  capture->add_option("--signal", options.signal, "Write a test signal of a minute to play through the device")
+      ->type_name("WAV");
+  capture->add_option("--signal-rate", options.signal_rate_hz, "Its sample rate")
+      ->check(CLI::Range(44100, 192000))
+      ->capture_default_str();
+  capture->add_flag("--check", options.check,
+                    "Only look at the recordings: delay, polarity, clipping, noise, hum, a gate ...");
+  const std::map<std::string, capture::Polarity> polarities = {
+      {"auto", capture::Polarity::kAutomatic}, {"keep", capture::Polarity::kKeep}, {"turn", capture::Polarity::kTurn}};
+  capture
+      ->add_option("--polarity", options.polarity,
+                   "A wet recording that is inverted: keep it, turn it, or turn it where there was a delay (auto)")
+      ->transform(CLI::CheckedTransformer(polarities))
+      ->type_name("auto|keep|turn");
+}
+
+void add_training_options(CLI::App* capture, CaptureOptions& options) {
+  std::vector<std::string> names;
+  std::string costs;
+  for (const capture::Quality& quality : capture::qualities()) {
+    names.push_back(quality.name);
+    costs += (costs.empty() ? "" : ", ") + std::string(quality.name) + " " + quality.description;
+  }
+  capture->add_option("--quality", options.quality, "Size of the network: " + costs)
+      ->check(CLI::IsMember(names))
+      ->capture_default_str();
+  capture->add_option("--seconds", options.seconds, "How long to train")->check(CLI::PositiveNumber);
+  capture->add_option("--million-frames", options.million_frames, "How much to train (440; with knobs 880)")
+      ->check(CLI::PositiveNumber);
+  capture->add_option("--target-esr", options.target_esr, "End when the held-out error is as small")
+      ->check(CLI::PositiveNumber);
+  capture->add_option("--threads", options.threads, "How many cores to use (all)")->check(CLI::Range(1, 256));
+  capture->add_option("--seed", options.seed, "What the network starts from")->capture_default_str();
+  capture->add_option("--target", options.target, "SIMD instructions to use (the best)");
+  capture->add_option("--test-table", options.test_table, "Recordings that are only measured at the end")
+      ->type_name("CSV");
+  capture->add_option("--name", options.name, "Name on the model's card (the file's)");
+  capture->add_option("--licence", options.licence, "Licence on the model's card");
+  capture->add_option("--report", options.report, "Where to write the report (beside the model, as .html)")
+      ->type_name("HTML");
+  capture->add_flag("--no-report", options.no_report, "No report");
+  capture->add_flag("--resume", options.resume, "Go on with a training that was ended or killed");
+  capture->add_flag("-q,--quiet", options.quiet, "No progress");
+  capture->add_flag("--json", options.json, "Print the result as one JSON object");
+}
+
 }  // namespace
 
 CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exit_code) {
@@ -391,66 +456,8 @@ CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exi
       "rate.\n"
       "The same recordings, seed, threads and --million-frames give the same model; with --seconds it depends on the "
       "machine's speed.");
-  capture
-      ->add_option("dry", options->dry,
-                   "What went into the device; or a capture of another program (.nam, or JSON of AIDA-X or Proteus), "
-                   "which needs no wet file")
-      ->type_name("DRY");
-  capture->add_option("wet", options->wet, "What came out")->type_name("WET");
-  capture
-      ->add_option("--dry", options->more_dry, "Sound for a capture of another program to play, besides the built-in")
-      ->type_name("WAV");
-  capture->add_option("--test-dry", options->test_dry, "Sound for it to play that is only measured at the end")
-      ->type_name("WAV");
-  capture->add_option("-o,--output", options->output, "The model file to write")->type_name("FILE");
-  capture->add_option("--table", options->table, "Recordings at several settings: one model with these knobs")
-      ->type_name("CSV");
-  capture->add_option("--plan", options->plan, "Print which settings to record of these knobs, as in drive=0..10")
-      ->type_name("KNOB=MIN..MAX");
-  capture->add_option("--takes", options->takes, "How many settings --plan prints")
-      ->check(CLI::Range(2, 10000))
-      ->capture_default_str();
-  capture->add_option("--signal", options->signal, "Write a test signal of a minute to play through the device")
-      ->type_name("WAV");
-  capture->add_option("--signal-rate", options->signal_rate_hz, "Its sample rate")
-      ->check(CLI::Range(44100, 192000))
-      ->capture_default_str();
-  capture->add_flag("--check", options->check,
-                    "Only look at the recordings: delay, polarity, clipping, noise, hum, a gate ...");
-  const std::map<std::string, capture::Polarity> polarities = {
-      {"auto", capture::Polarity::kAutomatic}, {"keep", capture::Polarity::kKeep}, {"turn", capture::Polarity::kTurn}};
-  capture
-      ->add_option("--polarity", options->polarity,
-                   "A wet recording that is inverted: keep it, turn it, or turn it where there was a delay (auto)")
-      ->transform(CLI::CheckedTransformer(polarities))
-      ->type_name("auto|keep|turn");
-  std::vector<std::string> names;
-  std::string costs;
-  for (const capture::Quality& quality : capture::qualities()) {
-    names.push_back(quality.name);
-    costs += (costs.empty() ? "" : ", ") + std::string(quality.name) + " " + quality.description;
-  }
-  capture->add_option("--quality", options->quality, "Size of the network: " + costs)
-      ->check(CLI::IsMember(names))
-      ->capture_default_str();
-  capture->add_option("--seconds", options->seconds, "How long to train")->check(CLI::PositiveNumber);
-  capture->add_option("--million-frames", options->million_frames, "How much to train (440; with knobs 880)")
-      ->check(CLI::PositiveNumber);
-  capture->add_option("--target-esr", options->target_esr, "End when the held-out error is as small")
-      ->check(CLI::PositiveNumber);
-  capture->add_option("--threads", options->threads, "How many cores to use (all)")->check(CLI::Range(1, 256));
-  capture->add_option("--seed", options->seed, "What the network starts from")->capture_default_str();
-  capture->add_option("--target", options->target, "SIMD instructions to use (the best)");
-  capture->add_option("--test-table", options->test_table, "Recordings that are only measured at the end")
-      ->type_name("CSV");
-  capture->add_option("--name", options->name, "Name on the model's card (the file's)");
-  capture->add_option("--licence", options->licence, "Licence on the model's card");
-  capture->add_option("--report", options->report, "Where to write the report (beside the model, as .html)")
-      ->type_name("HTML");
-  capture->add_flag("--no-report", options->no_report, "No report");
-  capture->add_flag("--resume", options->resume, "Go on with a training that was ended or killed");
-  capture->add_flag("-q,--quiet", options->quiet, "No progress");
-  capture->add_flag("--json", options->json, "Print the result as one JSON object");
+  add_recording_options(capture, *options);
+  add_training_options(capture, *options);
   capture->callback([options, &exit_code] {
     exit_code = kOk;
     if (!options->plan.empty()) return make_plan(*options);

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
+#include <span>
+#include <utility>
 
 #include "cli/sound/sound_reader.h"
 #include "dsp/stft.h"
@@ -54,6 +57,114 @@ class RowMap {
   int bins_;
 };
 
+// Lowest, highest and mean square sample of every column.
+class Envelope {
+ public:
+  Envelope(int columns, double column_frames)
+      : column_frames_(column_frames), low_(columns), high_(columns), square_sums_(columns), counts_(columns) {}
+
+  void add(std::span<const float> frame) {
+    const int last = static_cast<int>(low_.size()) - 1;
+    const int column = std::min(static_cast<int>(static_cast<double>(frames_++) / column_frames_), last);
+    for (const float sample : frame) {
+      const bool first = counts_[column] == 0;
+      low_[column] = first ? sample : std::min(low_[column], sample);
+      high_[column] = first ? sample : std::max(high_[column], sample);
+      square_sums_[column] += static_cast<double>(sample) * sample;
+      ++counts_[column];
+      peak_ = std::max<double>(peak_, std::fabs(sample));
+    }
+  }
+
+  void finish(SoundAnalysis& result) {
+    result.peak = peak_;
+    result.columns = static_cast<int>(
+        std::min(std::ceil(static_cast<double>(frames_) / column_frames_), static_cast<double>(low_.size())));
+    result.rms.assign(low_.size(), 0);
+    double square_sum = 0;
+    int64_t samples = 0;
+    for (int column = 0; column < result.columns; ++column) {
+      square_sum += square_sums_[column];
+      samples += counts_[column];
+      if (counts_[column] > 0) {
+        result.rms[column] = static_cast<float>(std::sqrt(square_sums_[column] / static_cast<double>(counts_[column])));
+      } else if (column > 0) {  // more pixels than frames: hold
+        low_[column] = low_[column - 1];
+        high_[column] = high_[column - 1];
+        result.rms[column] = result.rms[column - 1];
+      }
+    }
+    if (samples > 0) result.rms_all = std::sqrt(square_sum / static_cast<double>(samples));
+    result.low = std::move(low_);
+    result.high = std::move(high_);
+  }
+
+ private:
+  double column_frames_;
+  int64_t frames_ = 0;
+  std::vector<float> low_, high_;
+  std::vector<double> square_sums_;
+  std::vector<int64_t> counts_;
+  double peak_ = 0;
+};
+
+// Mean power of some spectra in every column. Half a window of silence lies before the first frame and after the last.
+class Spectrogram {
+ public:
+  Spectrogram(const AnalysisGrid& grid, double rate_hz, double column_frames)
+      : grid_(grid),
+        column_frames_(column_frames),
+        stft_(window_size(rate_hz)),
+        row_map_(grid, rate_hz / stft_.size(), stft_.bins()),
+        spectra_(std::clamp(static_cast<int>(column_frames / stft_.size()), 1, kMaxSpectraPerColumn)),
+        power_(stft_.bins()),
+        mean_power_(stft_.bins()),
+        power_db_(static_cast<size_t>(grid.columns) * grid.rows, kFloorDb),
+        window_(stft_.size() / 2, 0.0f),
+        window_begin_(-stft_.size() / 2) {}
+
+  void add(double sample) { window_.push_back(static_cast<float>(sample)); }
+
+  // Makes the spectra whose frames are there.
+  void analyse() {
+    for (; spectrum_ < static_cast<int64_t>(grid_.columns) * spectra_; ++spectrum_) {
+      const int64_t offset = begin_of(spectrum_) - window_begin_;
+      if (offset + stft_.size() > static_cast<int64_t>(window_.size())) break;
+      stft_.analyse({window_.data() + offset, static_cast<size_t>(stft_.size())}, power_);
+      for (int k = 0; k < stft_.bins(); ++k) mean_power_[k] += power_[k] / static_cast<float>(spectra_);
+      if (spectrum_ % spectra_ == spectra_ - 1) {
+        row_map_.apply(mean_power_, &power_db_[static_cast<size_t>(spectrum_ / spectra_) * grid_.rows]);
+        std::fill(mean_power_.begin(), mean_power_.end(), 0.0f);
+      }
+    }
+    const int64_t done = std::min(begin_of(spectrum_) - window_begin_, static_cast<int64_t>(window_.size()));
+    window_.erase(window_.begin(), window_.begin() + done);
+    window_begin_ += done;
+  }
+
+  std::vector<float> finish() {
+    window_.insert(window_.end(), stft_.size(), 0.0f);
+    analyse();
+    return std::move(power_db_);
+  }
+
+ private:
+  int64_t begin_of(int64_t spectrum) const {
+    return static_cast<int64_t>((static_cast<double>(spectrum) + 0.5) / spectra_ * column_frames_) - stft_.size() / 2;
+  }
+
+  AnalysisGrid grid_;
+  double column_frames_;
+  dsp::Stft stft_;
+  RowMap row_map_;
+  int spectra_;  // of a column
+  std::vector<float> power_, mean_power_;
+  std::vector<float> power_db_;
+  int64_t spectrum_ = 0;  // the next to be made, counted through all columns
+  std::vector<float> window_;
+  int64_t window_begin_;
+};
+
 }  // namespace
 
 double AnalysisGrid::row_hz(double row) const { return low_hz * std::pow(high_hz / low_hz, row / rows); }
@@ -65,80 +176,21 @@ SoundAnalysis analyse_sound(const std::filesystem::path& path, const AnalysisGri
   const double column_frames = std::max(grid.seconds * rate_hz / grid.columns, 1e-9);
 
   SoundAnalysis result;
-  result.low.assign(grid.columns, 0);
-  result.high.assign(grid.columns, 0);
-  result.rms.assign(grid.columns, 0);
-  result.power_db.assign(static_cast<size_t>(grid.columns) * grid.rows, kFloorDb);
-
-  dsp::Stft stft(window_size(rate_hz));
-  const int half = stft.size() / 2;
-  const RowMap row_map(grid, rate_hz / stft.size(), stft.bins());
-  const int spectra = std::clamp(static_cast<int>(column_frames / stft.size()), 1, kMaxSpectraPerColumn);
-  std::vector<float> power(stft.bins()), mean_power(stft.bins());
-  int64_t spectrum = 0;  // the next to be made, counted through all columns
-  const auto begin_of = [&](int64_t index) {
-    return static_cast<int64_t>((static_cast<double>(index) + 0.5) / spectra * column_frames) - half;
-  };
-
-  // Mono frames from `window_begin` on; half a window of silence lies before the first and after the last.
-  std::vector<float> window(half, 0.0f);
-  int64_t window_begin = -half;
-  const auto make_spectra = [&] {
-    for (; spectrum < static_cast<int64_t>(grid.columns) * spectra; ++spectrum) {
-      const int64_t offset = begin_of(spectrum) - window_begin;
-      if (offset + stft.size() > static_cast<int64_t>(window.size())) break;
-      stft.analyse({window.data() + offset, static_cast<size_t>(stft.size())}, power);
-      for (int k = 0; k < stft.bins(); ++k) mean_power[k] += power[k] / static_cast<float>(spectra);
-      if (spectrum % spectra == spectra - 1) {
-        row_map.apply(mean_power, &result.power_db[static_cast<size_t>(spectrum / spectra) * grid.rows]);
-        std::fill(mean_power.begin(), mean_power.end(), 0.0f);
-      }
-    }
-    const int64_t done = std::min(begin_of(spectrum) - window_begin, static_cast<int64_t>(window.size()));
-    window.erase(window.begin(), window.begin() + done);
-    window_begin += done;
-  };
-
+  Envelope envelope(grid.columns, column_frames);
+  Spectrogram spectrogram(grid, rate_hz, column_frames);
   std::vector<float> frames(static_cast<size_t>(kReadFrames) * channels);
-  std::vector<double> square_sums(grid.columns);
-  std::vector<int64_t> counts(grid.columns);
-  int64_t frame = 0;
-  double square_sum = 0;
   for (int64_t n = reader->read(frames); n > 0; n = reader->read(frames)) {
-    for (int64_t i = 0; i < n; ++i, ++frame) {
-      const int column = std::min(static_cast<int>(static_cast<double>(frame) / column_frames), grid.columns - 1);
-      double sum = 0;
-      for (int c = 0; c < channels; ++c) {
-        float sample = frames[i * channels + c];
+    for (int64_t i = 0; i < n; ++i) {
+      const std::span<float> frame(&frames[i * channels], channels);
+      for (float& sample : frame)
         if (!std::isfinite(sample)) sample = 0;
-        const bool first = counts[column] == 0;
-        result.low[column] = first ? sample : std::min(result.low[column], sample);
-        result.high[column] = first ? sample : std::max(result.high[column], sample);
-        square_sums[column] += static_cast<double>(sample) * sample;
-        ++counts[column];
-        result.peak = std::max<double>(result.peak, std::fabs(sample));
-        sum += sample;
-      }
-      window.push_back(static_cast<float>(sum / channels));
+      envelope.add(frame);
+      spectrogram.add(std::accumulate(frame.begin(), frame.end(), 0.0) / channels);
     }
-    make_spectra();
+    spectrogram.analyse();
   }
-  window.insert(window.end(), stft.size(), 0.0f);
-  make_spectra();
-
-  result.columns =
-      static_cast<int>(std::min<double>(std::ceil(static_cast<double>(frame) / column_frames), grid.columns));
-  for (int column = 0; column < result.columns; ++column) {
-    square_sum += square_sums[column];
-    if (counts[column] > 0) {
-      result.rms[column] = static_cast<float>(std::sqrt(square_sums[column] / static_cast<double>(counts[column])));
-    } else if (column > 0) {  // more pixels than frames: hold
-      result.low[column] = result.low[column - 1];
-      result.high[column] = result.high[column - 1];
-      result.rms[column] = result.rms[column - 1];
-    }
-  }
-  if (frame > 0) result.rms_all = std::sqrt(square_sum / static_cast<double>(frame * channels));
+  result.power_db = spectrogram.finish();
+  envelope.finish(result);
   return result;
 }
 

@@ -96,8 +96,8 @@ std::string work_key(const FileJob& job, const ProcessSettings& settings) {
   const nlohmann::json all = {
       {"program", COIL_VERSION},
       {"input", hash_of_file(job.in)},
-      {"model", settings.model->hash()},
-      {"weights", ssm::to_string(settings.model->target().weights())},
+      {"model", settings.rig ? settings.rig->hash() : settings.model->hash()},
+      {"weights", settings.rig ? std::string() : ssm::to_string(settings.model->target().weights())},
       {"precision", settings.precision},
       {"controls", job.controls},
       {"rate_mode", static_cast<int>(settings.rate_mode)},

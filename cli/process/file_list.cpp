@@ -126,7 +126,7 @@ void read_encoding(const nlohmann::json& line, FormatRequest& format) {
 }
 
 // One line of a manifest. Throws Failure without the place.
-FileJob parse_line(const std::string& line, const FormatRequest& format, const ssm::Model& model,
+FileJob parse_line(const std::string& line, const FormatRequest& format, const ssm::Model* model,
                    std::vector<std::string> settings) {
   const auto wrong = [](const std::string& what) { return Failure(kUsage, what); };
   nlohmann::json object;
@@ -163,7 +163,9 @@ FileJob parse_line(const std::string& line, const FormatRequest& format, const s
       settings.push_back(name + "=" + value.dump());
     }
   }
-  job.controls = control_values(model, settings);
+  if (!model && !settings.empty())
+    throw wrong("the field 'set' belongs to --model; the stages of --chain have their controls in its file");
+  if (model) job.controls = control_values(*model, settings);
   read_encoding(object, job.format);
   return job;
 }
@@ -203,7 +205,7 @@ FileList list_inputs(const std::vector<std::string>& inputs, const std::string& 
   return list;
 }
 
-FileList list_manifest(const std::string& manifest, const FormatRequest& format, const ssm::Model& model,
+FileList list_manifest(const std::string& manifest, const FormatRequest& format, const ssm::Model* model,
                        const std::vector<std::string>& settings) {
   const bool from_stream = manifest == "-";
   std::ifstream file;

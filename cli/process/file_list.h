@@ -29,7 +29,8 @@ FileList list_inputs(const std::vector<std::string>& inputs, const std::string& 
 // The lines of a manifest, "-": standard input. A line is one JSON object: `input`, `output`, and `set`, an object of
 // controls that differ from `settings` ("drive=7", of the command line); `quality` and `rate` where they differ from
 // `format`. Paths are relative to the current folder. Throws Failure that names the line. [main-thread]
-FileList list_manifest(const std::string& manifest, const FormatRequest& format, const ssm::Model& model,
+// `model` null: there are no controls to set.
+FileList list_manifest(const std::string& manifest, const FormatRequest& format, const ssm::Model* model,
                        const std::vector<std::string>& settings);
 
 struct Shard {

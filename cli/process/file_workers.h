@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/process/execution.h"
+#include "cli/execution.h"
 #include "cli/process/file_list.h"
 #include "cli/process/process_file.h"
 

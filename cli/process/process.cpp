@@ -4,15 +4,17 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "cli/process/done_marker.h"
-#include "cli/process/execution.h"
+#include "cli/execution.h"
 #include "cli/failure.h"
 #include "cli/process/file_list.h"
 #include "cli/process/file_workers.h"
 #include "cli/models.h"
 #include "cli/process/process_file.h"
 #include "cli/progress.h"
+#include "cli/process/rig_file.h"
 #include "cli/text.h"
 #include "dsp/model_processor.h"
 #include "base/error.h"
@@ -23,7 +25,7 @@ namespace {
 
 struct ProcessOptions {
   std::vector<std::string> inputs;
-  std::string output, manifest, shard, model, weights = "f32", rate_scaling;
+  std::string output, manifest, shard, model, chain, weights = "f32", rate_scaling;
   std::vector<std::string> settings;
   FormatRequest format;
   double gain_db = 0;
@@ -44,6 +46,11 @@ dsp::RateMode rate_mode(const std::string& name, const ssm::Model& model) {
 
 // Options that exclude or need each other. Throws Failure.
 void check_options(const ProcessOptions& options) {
+  if (options.model.empty() == options.chain.empty())
+    throw Failure(kUsage, options.chain.empty() ? "--model or --chain is needed: what the sound goes through"
+                                                : "--model and --chain: choose one; a chain's file names its models");
+  if (!options.chain.empty() && (!options.settings.empty() || !options.rate_scaling.empty()))
+    throw Failure(kUsage, "--set and --rate-scaling belong to --model; the stages of --chain have them in its file");
   if (options.manifest.empty()) {
     if (options.inputs.empty()) throw CLI::RequiredError("inputs");
     if (options.output.empty()) throw CLI::RequiredError("--output");
@@ -79,27 +86,40 @@ void weigh(std::vector<FileJob>& files) {
   }
 }
 
-int run_process(const ProcessOptions& options) {
-  check_options(options);
-  const Shard shard = options.shard.empty() ? Shard{} : parse_shard(options.shard);
-  const ssm::Checkpoint checkpoint = open_model(options.model);
-  ProcessSettings settings;
-  settings.model = load_model(checkpoint, ssm::Target::best().with(ssm::weight_format_from_name(options.weights)),
-                              options.work.quiet);
+// Throws Failure.
+void open_effect(const ProcessOptions& options, ProcessSettings& settings, std::optional<ssm::Checkpoint>& checkpoint) {
+  const ssm::Target target = ssm::Target::best().with(ssm::weight_format_from_name(options.weights));
+  if (!options.chain.empty()) {
+    settings.rig = RigFile::open(options.chain, target, options.work.quiet);
+    return;
+  }
+  checkpoint = open_model(options.model);
+  settings.model = load_model(*checkpoint, target, options.work.quiet);
   try {
     dsp::require_audio_model(*settings.model);
   } catch (const Error& error) {  // once, not for each file
     throw Failure(kModelFailed, error.what());
   }
   settings.rate_mode = rate_mode(options.rate_scaling, *settings.model);
+}
+
+FileList list_files(const ProcessOptions& options, const ssm::Model* model) {
+  if (!options.manifest.empty()) return list_manifest(options.manifest, options.format, model, options.settings);
+  const std::vector<float> controls = model ? control_values(*model, options.settings) : std::vector<float>();
+  return list_inputs(options.inputs, options.output, options.format, controls);
+}
+
+int run_process(const ProcessOptions& options) {
+  check_options(options);
+  const Shard shard = options.shard.empty() ? Shard{} : parse_shard(options.shard);
+  ProcessSettings settings;
+  std::optional<ssm::Checkpoint> checkpoint;
+  open_effect(options, settings, checkpoint);
   settings.precision = options.execution.precision;
   settings.gain_db = options.gain_db;
   settings.dither = !options.no_dither;
 
-  const std::vector<float> controls = control_values(*settings.model, options.settings);
-  FileList list = options.manifest.empty()
-                      ? list_inputs(options.inputs, options.output, options.format, controls)
-                      : list_manifest(options.manifest, options.format, *settings.model, options.settings);
+  FileList list = list_files(options, settings.model.get());
   std::vector<FileJob>& files = list.files;
   if (options.work.resume) refuse_streams(files);
   if (options.format.quality &&
@@ -114,7 +134,9 @@ int run_process(const ProcessOptions& options) {
   Progress progress(weights, !options.work.quiet);
   for (const std::string& fault : list.unreadable) progress.print_error("coil: error: " + fault);
   const auto say = [&](const std::string& line) { progress.print_error("coil: " + line); };
-  const Execution execution = choose_execution(options.execution, settings.model, checkpoint, files.size(), say);
+  const Execution execution = settings.rig
+                                  ? choose_chain_execution(options.execution, files.size())
+                                  : choose_execution(options.execution, settings.model, *checkpoint, files.size(), say);
   settings.executor = execution.executor;
   settings.block_frames = execution.block_frames;
   if (options.work.resume) remove_stale_parts(files);
@@ -137,9 +159,11 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
                    "replaced unless they are "
                    "read-only. '-': WAV on standard output")
       ->type_name("OUT");
-  command->add_option("-m,--model", options->model, "Name of a preset, or model file or folder")
-      ->required()
-      ->type_name("PRESET");
+  command->add_option("-m,--model", options->model, "Name of a preset, or model file or folder")->type_name("PRESET");
+  command
+      ->add_option("--chain", options->chain,
+                   "In place of a model: a rig of gate, models, cabinet and equaliser (docs/rig.md)")
+      ->type_name("RIG.coil");
   add_weights_option(*command, options->weights);
   command->add_option("--set", options->settings, "A control's value, for example --set drive=7 (see coil info)")
       ->type_name("NAME=VALUE")

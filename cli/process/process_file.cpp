@@ -48,6 +48,15 @@ void make_folder_of(const std::filesystem::path& file) {
   if (error) throw Failure(kFailed, in_quotes(file) + ": its folder cannot be made: " + error.message());
 }
 
+// Throws Error.
+std::unique_ptr<dsp::RecordingProcessor> make_processor(const ProcessSettings& settings, const SoundInfo& in,
+                                                        const std::vector<float>& controls, int output_rate_hz) {
+  if (settings.rig)
+    return dsp::chain_over_recording(settings.rig->chain(), in.sample_rate_hz, in.channels, output_rate_hz);
+  return std::make_unique<dsp::OfflineProcessor>(settings.model, in.sample_rate_hz, in.channels, settings.block_frames,
+                                                 controls, settings.rate_mode, settings.executor, output_rate_hz);
+}
+
 }  // namespace
 
 void process_file(const FileJob& job, const ProcessSettings& settings, Progress& progress, FileReport& report) {
@@ -75,8 +84,8 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
   report.wanted_kbits = request.quality ? static_cast<int>(request.quality->value) : input_kbits;
   out_info.format = format_with_mask(out_info.format, in.channels, in.channel_mask);
   report.layout_loss = layout_loss(out_info.format, in.channels, in.channel_mask);
-  dsp::OfflineProcessor processor(settings.model, in.sample_rate_hz, in.channels, settings.block_frames, job.controls,
-                                  settings.rate_mode, settings.executor, form.sample_rate_hz);
+  const std::unique_ptr<dsp::RecordingProcessor> processor =
+      make_processor(settings, in, job.controls, form.sample_rate_hz);
   if (job.create_folder) make_folder_of(job.out);
   std::unique_ptr<SoundWriter> writer = open_writer(job.out, out_info, settings.dither, setting, *reader);
   if (!is_stream) writer = write_behind(std::move(writer));
@@ -90,9 +99,9 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
     const int64_t frames = reader->read(input);
     output.clear();
     if (frames > 0) {
-      processor.process({input.data(), static_cast<size_t>(frames) * in.channels}, output);
+      processor->process({input.data(), static_cast<size_t>(frames) * in.channels}, output);
     } else {
-      processor.finish(output);
+      processor->finish(output);
     }
     report.output_frames += static_cast<int64_t>(output.size()) / in.channels;
     writer->write(output);
@@ -109,8 +118,8 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
 
   file_progress.reach(1, report.seconds);
   report.wall_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  report.faults = processor.input_faults();
-  report.restarts = processor.restarts();
+  report.faults = processor->input_faults();
+  report.restarts = processor->restarts();
   report.source = reader->faults();
 }
 

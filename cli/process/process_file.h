@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/progress.h"
+#include "cli/process/rig_file.h"
 #include "cli/sound/sound_format.h"
 #include "cli/sound/sound_reader.h"
 #include "dsp/offline_processor.h"
@@ -26,6 +27,7 @@ struct FileJob {
 
 struct ProcessSettings {
   std::shared_ptr<const ssm::Model> model;
+  std::shared_ptr<const RigFile> rig;  // in place of a model and all that belongs to it
   std::shared_ptr<ssm::Executor> executor;
   dsp::RateMode rate_mode = dsp::RateMode::model_default;
   double gain_db = 0;

@@ -408,4 +408,7 @@ void Editor::resized() {
   if (isShowing()) settings_.keep_size(getWidth(), getHeight());
 }
 
+// Here, so that the processor knows nothing of its window.
+juce::AudioProcessorEditor* Processor::createEditor() { return new Editor(*this); }
+
 }  // namespace coil::plugin

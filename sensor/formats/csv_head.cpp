@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "sensor/formats/number.h"
@@ -43,8 +44,12 @@ std::optional<char> separator_said_by(std::string_view line) {
   return text.size() == 5 ? text[4] : line.ends_with('\t') ? '\t' : ',';
 }
 
+bool has_digit(std::string_view cell) {
+  return std::any_of(cell.begin(), cell.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
 bool is_datum(std::string_view cell, bool comma_is_decimal) {
-  if (cell.empty() || stands_for_number(cell)) return false;
+  if (!has_digit(cell) || stands_for_number(cell)) return false;
   return parse_written_number(cell, comma_is_decimal) || (cell.size() >= 10 && parse_timestamp(cell)) ||
          is_time_of_day(cell);
 }
@@ -68,14 +73,14 @@ size_t count_data(const Cells& cells, char separator) {
 }
 
 bool is_unit(std::string_view cell) {
-  static constexpr std::string_view kUnits[] = {
+  static const std::unordered_set<std::string_view> kUnits = {
       "",      "-",    "%",  "C",     "F",    "K",    "V",    "mV",   "A",    "mA",      "W",   "kW",  "MW",   "Wh",
       "kWh",   "MWh",  "Hz", "kHz",   "Pa",   "hPa",  "kPa",  "mbar", "bar",  "psi",     "m",   "mm",  "cm",   "km",
       "m/s",   "km/h", "kn", "mph",   "s",    "ms",   "min",  "h",    "d",    "g",       "kg",  "t",   "l",    "L",
       "l/s",   "l/h",  "m3", "m3/h",  "lx",   "lux",  "ppm",  "ppb",  "dB",   "dBm",     "rpm", "deg", "degC", "degF",
       "Deg C", "J",    "kJ", "N",     "Nm",   "Ohm",  "TS",   "RN",   "Avg",  "Smp",     "Min", "Max", "Tot",  "UTC",
       "VA",    "var",  "pH", "uS/cm", "mg/l", "g/m3", "W/m2", "mm/h", "date", "datetime"};
-  if (std::find(std::begin(kUnits), std::end(kUnits), cell) != std::end(kUnits)) return true;
+  if (kUnits.contains(cell)) return true;
   if (cell.size() > 16) return false;
   const bool in_brackets = (cell.front() == '[' && cell.back() == ']') || (cell.front() == '(' && cell.back() == ')');
   return in_brackets || cell.starts_with("\xc2\xb0") || cell.starts_with("\xc2\xb5") || cell.starts_with("\xce\xbc") ||
@@ -152,17 +157,21 @@ bool ends_in_quotes(std::string_view line, std::string_view separators, bool beg
   return inside;
 }
 
+// Where the separator does not occur, the line is one cell under each, and is looked at once.
 const CsvHeadFinder::Row& CsvHeadFinder::row(std::span<const std::string> lines, size_t place, char separator) {
-  std::vector<Row>& rows = rows_[separator];
-  while (rows.size() <= place) {
-    Row row{cells_of(without_mark(lines[rows.size()]), separator)};
-    row.data = count_data(row.cells, separator);
-    row.has_known = std::any_of(row.cells.begin(), row.cells.end(), knows_);
-    row.are_units = sensor::are_units(row.cells);
-    row.has_empty = sensor::has_empty(row.cells);
-    rows.push_back(std::move(row));
-  }
-  return rows[place];
+  while (rows_.size() <= place) rows_.emplace_back();
+  const std::string_view text = without_mark(lines[place]);
+  const std::optional<char> key =
+      text.find(separator) == std::string_view::npos ? std::nullopt : std::optional(separator);
+  const auto [at, is_new] = rows_[place].try_emplace(key);
+  Row& row = at->second;
+  if (!is_new) return row;
+  row.cells = cells_of(text, separator);
+  row.data = count_data(row.cells, separator);
+  row.has_known = std::any_of(row.cells.begin(), row.cells.end(), knows_);
+  row.are_units = row.data == 0 && sensor::are_units(row.cells);
+  row.has_empty = sensor::has_empty(row.cells);
+  return row;
 }
 
 // The row of names for the row of data at `place`.
@@ -189,7 +198,6 @@ std::optional<size_t> CsvHeadFinder::header_above(std::span<const std::string> l
 // `first_new` were looked at before.
 std::optional<CsvHeadFinder::Found> CsvHeadFinder::find_under(std::span<const std::string> lines, size_t first_new,
                                                               char separator) {
-  row(lines, lines.size() - 1, separator);
   std::optional<Found> first;
   for (size_t i = first_new; i < lines.size(); ++i) {
     const Row& data = row(lines, i, separator);

@@ -2,6 +2,7 @@
 // stands around it.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -55,7 +56,7 @@ class CsvHeadFinder {
                                         bool is_last_chance);
 
   std::function<bool(std::string_view)> knows_;
-  std::map<char, std::vector<Row>> rows_;
+  std::deque<std::map<std::optional<char>, Row>> rows_;  // of each line, by separator; none: those it does not hold
 };
 
 // Calls cell(text, was_quoted) for each; a quoted text is decoded into `scratch`, which keeps it until the next call of

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <span>
 #include <string>
+#include <unordered_set>
 
 #include "sensor/record.h"
 
@@ -12,15 +12,15 @@ namespace coil::sensor {
 namespace {
 
 constexpr size_t kLongestNumber = 64;
-constexpr std::string_view kNoValues[] = {"nan",  "-nan",      "+nan",     "null",      "nil",      "na",  "n/a",
-                                          "none", "-",         "--",       "---",       "?",        "*",   "***",
-                                          ".",    "undefined", "undef",    "#n/a",      "#n/a n/a", "#na", "inf",
-                                          "-inf", "+inf",      "infinity", "-infinity", "+infinity"};
-constexpr std::string_view kStandIns[] = {"unavailable",  "unknown",     "nodata",     "no data",      "missing",
-                                          "error",        "err",         "fault",      "invalid",      "bad",
-                                          "offline",      "#value!",     "#div/0!",    "#ref!",        "init",
-                                          "initializing", "calibrating", "warming up", "no reading",   "not available",
-                                          "timeout",      "overflow",    "over range", "out of range", "disconnected"};
+const std::unordered_set<std::string_view> kNoValues = {
+    "nan",      "-nan", "+nan", "null", "nil",  "na",       "n/a",       "none",     "-",
+    "--",       "---",  "?",    "*",    "***",  ".",        "undefined", "undef",    "#n/a",
+    "#n/a n/a", "#na",  "inf",  "-inf", "+inf", "infinity", "-infinity", "+infinity"};
+const std::unordered_set<std::string_view> kStandIns = {
+    "unavailable", "unknown",      "nodata",       "no data",     "missing",    "error",         "err",
+    "fault",       "invalid",      "bad",          "offline",     "#value!",    "#div/0!",       "#ref!",
+    "init",        "initializing", "calibrating",  "warming up",  "no reading", "not available", "timeout",
+    "overflow",    "over range",   "out of range", "disconnected"};
 constexpr size_t kLongestWord = 13;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -73,11 +73,11 @@ std::optional<double> parse_with_commas(std::string_view text, bool comma_is_dec
 }
 
 // In any case.
-bool is_one_of(std::string_view text, std::span<const std::string_view> words) {
+bool is_one_of(std::string_view text, const std::unordered_set<std::string_view>& words) {
   if (text.size() > kLongestWord) return false;
   char folded[kLongestWord];
   std::transform(text.begin(), text.end(), folded, lower);
-  return std::find(words.begin(), words.end(), std::string_view(folded, text.size())) != words.end();
+  return words.contains(std::string_view(folded, text.size()));
 }
 
 }  // namespace

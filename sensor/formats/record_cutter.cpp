@@ -108,6 +108,7 @@ bool RecordCutter::takes_format_of(const Message& message, std::vector<Cut>& cut
   open_lines_.clear();
   for (Message& line : head_) emit(keep(std::move(line)), cuts);
   head_.clear();
+  head_texts_.clear();
   add(message, cuts);
   return true;
 }
@@ -120,20 +121,23 @@ void RecordCutter::add_to_head(const Message& message, std::vector<Cut>& cuts) {
   if (open_lines_.empty()) open_ = {};
   open_lines_.push_back(message);
   if (!is_comment && format.goes_on(message.text, open_) && open_lines_.size() < kMostLines) return;
-  head_.push_back(joined());
+  add_head_line(joined());
   open_lines_.clear();
   take_head(false, cuts);
 }
 
+void RecordCutter::add_head_line(Message message) {
+  head_texts_.push_back(message.text);
+  head_.push_back(std::move(message));
+}
+
 void RecordCutter::take_head(bool at_end, std::vector<Cut>& cuts) {
   if (!format_ && !csv_) csv_ = make_csv(knows_);
-  std::vector<std::string> lines;
-  for (const Message& line : head_) lines.push_back(line.text);
-  const std::optional<size_t> taken = (format_ ? *format_ : *csv_).take_head(lines, at_end);
+  const std::optional<size_t> taken = (format_ ? *format_ : *csv_).take_head(head_texts_, at_end);
   if (!taken) return;
   if (!format_) format_ = std::move(csv_);
   has_head_ = true;
-  head_lines_ = std::move(lines);
+  head_lines_ = std::move(head_texts_);
   std::vector<Message> rest(std::make_move_iterator(head_.begin() + ptrdiff_t(*taken)),
                             std::make_move_iterator(head_.end()));
   head_.clear();
@@ -150,7 +154,7 @@ void RecordCutter::finish(std::vector<Cut>& cuts) {
   if (has_head_) return give_up(cuts);
   std::vector<Message> lines = std::move(open_lines_);
   open_lines_.clear();
-  for (Message& line : lines) head_.push_back(std::move(line));
+  for (Message& line : lines) add_head_line(std::move(line));
   if (!head_.empty()) take_head(true, cuts);
 }
 

@@ -45,6 +45,7 @@ class RecordCutter {
  private:
   void add_to_head(const Message& message, std::vector<Cut>& cuts);
   bool takes_format_of(const Message& message, std::vector<Cut>& cuts);
+  void add_head_line(Message message);
   void take_head(bool at_end, std::vector<Cut>& cuts);
   void add_line(const Message& message, std::vector<Cut>& cuts);
   void give_up(std::vector<Cut>& cuts);
@@ -56,9 +57,9 @@ class RecordCutter {
   std::unique_ptr<Format> format_;  // null: not known
   std::unique_ptr<Format> csv_;     // is tried as long as it is not
   bool has_head_ = false;
-  std::vector<Message> head_;  // lines until the head is known
-  std::vector<std::string> head_lines_;
-  std::vector<Message> open_lines_;  // of a record that goes on
+  std::vector<Message> head_;                         // lines until the head is known
+  std::vector<std::string> head_texts_, head_lines_;  // their texts until then, and from then on
+  std::vector<Message> open_lines_;                   // of a record that goes on
   size_t open_bytes_ = 0;
   Format::Open open_;
   std::deque<Message> made_;  // that cuts point to

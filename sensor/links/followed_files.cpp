@@ -72,6 +72,7 @@ struct FollowedFiles::File : GrowingFile {
   bool must_end = false;                                // its last line is taken as it is
   bool is_due = false;                                  // is in due_
   bool is_in_batch = false;                             // steps_ has marks of it
+  bool is_unpacked = false;                             // what is open is a copy of what gzip compressed
   std::set<std::pair<FileIdentity, int64_t>> unpacked;  // compressed files that were searched for it, with their sizes
   Clock::time_point grew_at{};
 };
@@ -93,7 +94,8 @@ FollowedFiles::FollowedFiles(FollowOptions options, const Log& log)
   if (::fstat(options_.output, &found) == 0 && S_ISREG(found.st_mode)) output_identity_ = identity_of(found);
   for (const std::string& name : options_.names) {
     if (is_group(name)) continue;
-    if (is_compressed(name)) throw Error("--follow '" + name + "': is compressed; only text can be followed");
+    if (is_compressed(name) && !name.ends_with(".gz"))
+      throw Error("--follow '" + name + "': is compressed; what can be followed is text, and what gzip compressed");
     const std::optional<FoundFile> file = find_file(name);
     if (file && file->identity == output_identity_) throw Error("--follow '" + name + "': is where the results go");
     std::error_code ignored;
@@ -130,10 +132,13 @@ void FollowedFiles::drop(std::unique_ptr<File> file) {
     by_identity_.erase(known);
 }
 
-// Takes the descriptor over. false: it is not the file, and closed.
-bool FollowedFiles::attach(File& file, int descriptor) {
+// Takes the descriptor over. false: it is not the file, and closed. `known_as`: where it is not itself what has the
+// name.
+bool FollowedFiles::attach(File& file, int descriptor, const std::optional<FileIdentity>& known_as) {
   const FileIdentity before = file.identity();
   if (!file.attach(descriptor)) return false;
+  if (known_as) file.set_identity(*known_as);
+  file.is_unpacked = known_as.has_value();
   file.is_restored = false;
   if (before != file.identity()) {
     if (const auto known = by_identity_.find(before); known != by_identity_.end() && known->second == &file)
@@ -141,6 +146,29 @@ bool FollowedFiles::attach(File& file, int descriptor) {
     by_identity_[file.identity()] = &file;
   }
   return true;
+}
+
+// The same where what was read before must be in the file, which gzip may have compressed.
+bool FollowedFiles::attach_content(File& file, int descriptor, const std::string& name) {
+  UnpackedFile content{descriptor, {}};
+  std::optional<FileIdentity> known_as;
+  if (struct stat found; is_gzip(descriptor) && ::fstat(descriptor, &found) == 0) {
+    known_as = identity_of(found);
+    content.descriptor = -1;
+    try {
+      content = unpack_gzip(descriptor);
+    } catch (const Error& error) {
+      warn(name, error.what());
+    }
+    ::close(descriptor);
+    if (content.descriptor < 0) return false;
+  }
+  if (!GrowingFile::holds(content.descriptor, file.place())) {
+    ::close(content.descriptor);
+    return false;
+  }
+  if (!content.damage.empty()) warn(name, content.damage + "; what lies before that is processed");
+  return attach(file, content.descriptor, known_as);
 }
 
 void FollowedFiles::warn(const std::string& name, const std::string& what) const {
@@ -262,7 +290,9 @@ void FollowedFiles::add_due(File& file) {
 // Finds out whether a file has bytes that were not read, as far as can be told without reading.
 bool FollowedFiles::has_news(File& file, const std::optional<FoundFile>& shown) const {
   if (shown && shown->identity == file.identity()) {
-    const bool is_new = file.must_look || shown->bytes != file.read_end() || shown->modified_ns != file.modified_ns();
+    const bool is_changed = shown->modified_ns != file.modified_ns();
+    if (file.is_unpacked && is_changed) file.close();  // to be unpacked again
+    const bool is_new = file.must_look || is_changed || (!file.is_unpacked && shown->bytes != file.read_end());
     file.set_modified_ns(shown->modified_ns);
     return is_new;
   }
@@ -299,7 +329,7 @@ void FollowedFiles::look_at(Path& path) {
       break;
     }
     if (path.files.size() == 1) {
-      if (has_lost_its_name && file.has_unended() && now_ >= file.grew_at + kUnendedPatience)
+      if ((has_lost_its_name || file.is_unpacked) && file.has_unended() && now_ >= file.grew_at + kUnendedPatience)
         file.must_end = true, add_due(file);
       break;
     }
@@ -401,34 +431,19 @@ bool FollowedFiles::find_again(Path& path, File& file) {
     if (!is_same && (place.end() == 0 || by_identity_.count(candidate.identity) > 0)) continue;
     const int descriptor = open_file(candidate.name);
     if (descriptor < 0) continue;
-    if (GrowingFile::holds(descriptor, place)) return attach(file, descriptor);
-    ::close(descriptor);
+    if (attach_content(file, descriptor, candidate.name)) return true;
   }
   return place.end() > 0 && find_compressed(path, file);
 }
 
 // Opens what a file held that was compressed since it was read.
 bool FollowedFiles::find_compressed(const Path& path, File& file) {
-  const FilePlace place = file.place();
   std::vector<FoundFile> candidates = find_rotated_gzip(path.name);
   std::reverse(candidates.begin(), candidates.end());
   for (const FoundFile& candidate : candidates) {
     if (!file.unpacked.insert({candidate.identity, candidate.bytes}).second) continue;
     const int packed = open_file(candidate.name);
-    if (packed < 0) continue;
-    UnpackedFile content;
-    try {
-      content = unpack_gzip(packed);
-    } catch (const Error& error) {
-      warn(candidate.name, error.what());
-    }
-    ::close(packed);
-    if (content.descriptor < 0) continue;
-    if (GrowingFile::holds(content.descriptor, place)) {
-      if (!content.damage.empty()) warn(candidate.name, content.damage + "; what lies before that is processed");
-      return attach(file, content.descriptor);
-    }
-    ::close(content.descriptor);
+    if (packed >= 0 && attach_content(file, packed, candidate.name)) return true;
   }
   return false;
 }
@@ -461,25 +476,43 @@ void FollowedFiles::find_missed_of_empty(Path& path, const FoundFile& found) {
                     std::make_move_iterator(missed.end()));
 }
 
+// Of files that rotation may have made of this one those that were changed last at `since_ns` or later, and that
+// nothing is known of. `now`: the file that has the name.
+std::vector<FoundFile> FollowedFiles::find_unknown(const Path& path, int64_t since_ns, const FileIdentity& now,
+                                                   bool is_packed) const {
+  std::vector<FoundFile> files = is_packed ? find_rotated_gzip(path.name) : find_rotated(path.name);
+  std::erase_if(files, [&](const FoundFile& found) {
+    return found.modified_ns < since_ns || found.identity == now || by_identity_.count(found.identity) > 0 ||
+           (is_packed && find_file(found.name.substr(0, found.name.rfind('.'))));  // it is still being compressed
+  });
+  return files;
+}
+
 // Files that had the name, or are copies of what had it, and were changed last at `since_ns` or later. `now`: the file
 // that has the name.
 std::vector<std::unique_ptr<FollowedFiles::File>> FollowedFiles::find_missed(Path& path, int64_t since_ns,
                                                                              const FileIdentity& now,
                                                                              Rotation rotation) {
+  const bool may_be_packed = !find_unknown(path, since_ns, now, true).empty();
   std::erase_if(path.left, [&](std::unique_ptr<File>& file) {
     if (file->is_open() || find_by_inode(path.name, file->identity().inode)) return false;
+    if (may_be_packed && file->place().end() > 0 && find_compressed(path, *file)) return file->close(), false;
     drop(std::move(file));
     return true;
   });
+  std::vector<FoundFile> unknown = find_unknown(path, since_ns, now, false);
+  if (rotation == Rotation::kByCopy)  // a copy, whose original will be truncated only now
+    std::erase_if(unknown, [&](const FoundFile& found) { return is_same_content(path.name, found); });
+  for (FoundFile& found : find_unknown(path, since_ns, now, true)) unknown.push_back(std::move(found));
+  std::stable_sort(unknown.begin(), unknown.end(),
+                   [](const FoundFile& a, const FoundFile& b) { return a.modified_ns < b.modified_ns; });
   std::vector<std::unique_ptr<File>> missed;
-  for (const FoundFile& found : find_rotated(path.name)) {
-    if (found.modified_ns < since_ns || found.identity == now || by_identity_.count(found.identity) > 0) continue;
-    if (rotation == Rotation::kByCopy && is_same_content(path.name, found))
-      continue;  // a copy, whose original will be truncated only now
+  for (const FoundFile& found : unknown) {
     FilePlace place;
     place.identity = found.identity;
     std::unique_ptr<File> file = make_file(path, std::move(place));
-    if (const int descriptor = open_file(found.name); descriptor >= 0 && attach(*file, descriptor)) {
+    if (const int descriptor = open_file(found.name);
+        descriptor >= 0 && attach_content(*file, descriptor, found.name)) {
       missed.push_back(std::move(file));
     } else {
       warn(found.name, std::string("cannot be read: ") + std::strerror(errno));
@@ -558,7 +591,8 @@ FollowedFiles::Opened FollowedFiles::open(File& file) {
     ::close(descriptor);
     return Opened::kAnother;
   }
-  return attach(file, descriptor) ? Opened::kItself : Opened::kChanged;
+  const bool is_it = is_gzip(descriptor) ? attach_content(file, descriptor, file.name()) : attach(file, descriptor);
+  return is_it ? Opened::kItself : Opened::kChanged;
 }
 
 // Its content is another one: what was not read of the old one may be found in a copy, which comes first.

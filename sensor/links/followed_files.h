@@ -60,7 +60,8 @@ class FollowedFiles final : public Link {
   Path& path(const std::string& name, bool is_named);
   std::unique_ptr<File> make_file(Path& path, FilePlace place);
   void drop(std::unique_ptr<File> file);
-  bool attach(File& file, int descriptor);
+  bool attach(File& file, int descriptor, const std::optional<FileIdentity>& known_as = {});
+  bool attach_content(File& file, int descriptor, const std::string& name);
 
   void look();
   void add_due(File& file);
@@ -72,6 +73,8 @@ class FollowedFiles final : public Link {
   bool adopt(Path& path, const FoundFile& found);
   bool find_again(Path& path, File& file);
   bool find_compressed(const Path& path, File& file);
+  std::vector<FoundFile> find_unknown(const Path& path, int64_t since_ns, const FileIdentity& now,
+                                      bool is_packed) const;
   std::vector<std::unique_ptr<File>> find_missed(Path& path, int64_t since_ns, const FileIdentity& now,
                                                  Rotation rotation);
   void find_missed_of_empty(Path& path, const FoundFile& found);

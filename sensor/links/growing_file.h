@@ -98,6 +98,7 @@ class GrowingFile {
   int32_t number() const { return place_.number; }
   void set_number(int32_t number) { place_.number = number; }
   const FileIdentity& identity() const { return place_.identity; }
+  void set_identity(const FileIdentity& identity) { place_.identity = identity; }
   int64_t read_end() const { return bytes_begin_ + int64_t(bytes_.size()); }
   int64_t modified_ns() const { return place_.modified_ns; }
   void set_modified_ns(int64_t time_ns) { place_.modified_ns = time_ns; }

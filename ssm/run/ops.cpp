@@ -37,6 +37,18 @@ void execute(Execution execution, size_t length, float* state, size_t state_floa
   std::copy_n(starts.empty() ? joined.data() : starts.back().data(), state_floats, state);
 }
 
+// e^(A sum of dt) over so many frames, per state. dt: [frames][width]; a: log2(e) A.
+void decays_over(const float* dt, size_t frames, const float* a, size_t width, size_t states, float* decays) {
+  for (size_t c = 0; c < width; ++c) {
+    float elapsed = 0;
+    for (size_t t = 0; t < frames; ++t) elapsed += dt[t * width + c];
+    for (size_t n = 0; n < states; ++n) {
+      const size_t at = state_index(c, n, width, states);
+      decays[at] = std::exp2(elapsed * a[at]);
+    }
+  }
+}
+
 }  // namespace
 
 void run(const SelectiveScan& op, Execution execution, Target target) {
@@ -105,14 +117,7 @@ void run(const SelectiveScan& op, Execution execution, Target target) {
           std::fill_n(carry, state_floats, 0.0f);
           const Run run{n, nullptr, carry};
           kernels.selective_scan_end(kernel(t), {&run, 1});
-          for (size_t c = 0; c < width; ++c) {
-            float elapsed = 0;
-            for (size_t i = t; i < t + n; ++i) elapsed += dt[i * width + c];
-            for (size_t s = 0; s < states; ++s) {
-              const size_t at = state_index(c, s, width, states);
-              carry[state_floats + at] = std::exp2(elapsed * a[at]);
-            }
-          }
+          decays_over(&dt[t * width], n, a.data(), width, states, carry + state_floats);
         });
     if (op.z) kernels.gate(z.data(), width, y.data(), width, width, length);
     for (size_t c = 0; c < group_channels; ++c) {

@@ -160,6 +160,7 @@ class Follow(CoilTest):
         self.compress("f.3")
         self.append("f.2", b"another file\n" * 1000)
         self.compress("f.2")
+        os.utime(self.path("f.2.gz"), (1, 1))
         self.append("f.1", lines[40:60])
         self.append("f", lines[60:70])
         more, said_then = self.run_until(40, *arguments)
@@ -168,6 +169,60 @@ class Follow(CoilTest):
         self.append("f", lines[70:])  # where it stands is known again
         more, said = self.run_until(20, *arguments)
         self.assertEqual((more, said), (expected[70:], ""))
+
+    def test_rotated_and_compressed_before_it_was_begun(self):
+        lines = sensor_lines(sensors=1, records=90, seed=1)
+        expected = self.expected(lines)
+        for runs in (1, 2):  # the second one ends while a compressed file is read
+            with self.subTest(runs=runs):
+                name = f"{runs}/f"
+                arguments = ["--follow", name, "--state", f"{runs}/s", "--checkpoint-every", "7"]
+                self.append(f"{name}.9", b"older than the first start\n")
+                self.compress(f"{name}.9")
+                os.utime(self.path(f"{name}.9.gz"), (1, 1))
+                self.append(name, lines[:30])
+                got, said = self.run_until(30, *arguments)
+                for number, part in ((3, lines[30:45]), (2, lines[45:60])):
+                    self.append(f"{name}.{number}", part)
+                os.rename(self.path(name), self.path(f"{name}.4"))
+                for number in (4, 3, 2):
+                    self.compress(f"{name}.{number}")
+                    os.utime(self.path(f"{name}.{number}.gz"), (time.time() + 10 - number,) * 2)
+                self.append(f"{name}.1", lines[60:70])
+                os.utime(self.path(f"{name}.1"), (time.time() + 20,) * 2)
+                self.append(name, lines[70:80])
+                os.utime(self.path(name), (time.time() + 30,) * 2)
+                if runs == 2:
+                    process = self.follow(*arguments)
+                    wait_until(lambda: self.results(), "a result")
+                    self.kill(process)
+                    self.check_union([got, self.results(), self.run_until_end(expected[79], *arguments)], expected[:80])
+                else:
+                    more, said_then = self.run_until(50, *arguments)
+                    self.assertEqual((got + more, said + said_then), (expected[:80], ""))
+                self.append(name, lines[80:])
+                more, said = self.run_until(10, *arguments)
+                self.assertEqual((more, said), (expected[80:], ""))
+
+    def run_until_end(self, last, *arguments):
+        """Follows until this result is there; the results."""
+        process = self.follow(*arguments)
+        wait_until(lambda: self.results()[-1:] == [last], lambda: f"{last}, there are {len(self.results())} results")
+        self.end(process)
+        return self.results()
+
+    def test_a_compressed_file_is_followed(self):
+        lines = sensor_lines(sensors=1, records=40, seed=1)
+        expected = self.expected(lines)
+        self.append("f", b"".join(lines[:30]).rstrip(b"\n"))
+        self.compress("f")
+        arguments = ["--follow", "f.gz", "--state", "s"]
+        got, said = self.run_until(30, *arguments)
+        self.assertEqual((got, said), (expected[:30], ""))
+        with gzip.open(self.path("f.gz"), "ab") as more:
+            more.write(b"\n" + b"".join(lines[30:]))
+        got, said = self.run_until(10, *arguments)
+        self.assertEqual((got, said), (expected[30:], ""))
 
     def test_what_was_rotated_and_cannot_be_unpacked_is_said(self):
         lines = sensor_lines(sensors=1, records=50, seed=1)
@@ -384,10 +439,10 @@ class Follow(CoilTest):
         self.assertIn("logs/b: line 3", said)
 
     def test_what_cannot_be_followed(self):
-        self.append("f.gz", b"\x1f\x8b")
+        self.append("f.xz", b"\xfd7zXZ\0")
         os.mkfifo(self.path("pipe"))
         for words, arguments, code in (
-            (["f.gz", "compressed"], ["--follow", "f.gz"], 1),
+            (["f.xz", "compressed"], ["--follow", "f.xz"], 1),
             (["pipe", "no regular file"], ["--follow", "pipe"], 1),
             (["one source"], ["--follow", "f", "--mqtt", "localhost/t"], 2),
             (["one source"], ["f", "--follow", "f"], 2),

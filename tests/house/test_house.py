@@ -57,6 +57,18 @@ class House(unittest.TestCase):
                     ROOMS_OF_SSM.index(other), ROOMS_OF_SSM.index(folders[1]), f"{'/'.join(folders)} uses ssm/{other}"
                 )
 
+    def test_rooms_use_each_other_in_one_direction(self):
+        uses = {}
+        for path in files(".h", ".cpp", ".cu", ".cuh"):
+            room = str(path.parent.relative_to(ROOT))
+            for included in re.findall(r'^#include "([^"]+)"', path.read_text(), re.M):
+                other = included.rpartition("/")[0]
+                if other and other != room and other.split("/")[0] in MAY_USE:
+                    uses.setdefault((room, other), f"{path.relative_to(ROOT)} includes {included}")
+        for room, other in uses:
+            if room.split("/")[0] != "sensor":
+                self.assertFalse((other, room) in uses, f"{uses[room, other]}; {uses.get((other, room))}")
+
     def test_headers_include_no_circle(self):
         graph = {}
         for path in files(".h", ".cuh"):

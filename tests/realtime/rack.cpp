@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dsp/rack.h"
+#include "tests/realtime/chains.h"
 #include "tests/realtime/forbidden_calls.h"
 #include "tests/realtime/networks.h"
 #include "tests/realtime/system_calls.h"
@@ -53,6 +54,9 @@ class Host {
     for (auto& control : settings.controls[static_cast<size_t>(i % 2)]) control = static_cast<float>(i % 10);
     const auto& model = networks[static_cast<size_t>(i) % networks.size()].model;
     rack.load(i % 2, i % 11 == 0 ? nullptr : model);
+    rack.load_tail([i] {
+      return dsp::Chain(i % 3 == 0 ? std::vector<dsp::Stage>() : test::stages_without_latency(i % 2 ? 5000 : 10));
+    });
     if (i % 3 == 0) rack.collect();
   }
 

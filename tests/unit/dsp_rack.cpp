@@ -7,7 +7,9 @@
 #include <map>
 #include <string>
 
+#include "dsp/chain.h"
 #include "dsp/decibels.h"
+#include "dsp/level_stages.h"
 #include "dsp/loudness.h"
 #include "dsp/model_processor.h"
 #include "dsp/sample_faults.h"
@@ -405,6 +407,54 @@ TEST_CASE("a model that leaves does not hear the controls of the one that comes"
   for (size_t begin = 0; begin < 5000; begin += 100) test::run_block(*rack, later, begin, 100);
   for (size_t i = 0; i < 2000; ++i) REQUIRE(later[0][i] == Approx(0.1f));  // and warms up
   CHECK(later[0].back() == Approx(0.001f));
+}
+
+dsp::Chain gain_tail(float db) {
+  std::vector<dsp::Stage> stages;
+  stages.push_back({"gain", std::make_unique<dsp::GainStage>(db)});
+  return dsp::Chain(std::move(stages));
+}
+
+TEST_CASE("a tail changes what the model made, not the dry sound, and comes and goes without a click") {
+  const auto rack = rack_of(gain_model(1));
+  rack->load_tail([] { return gain_tail(20); });
+  Planes tone{test::sine(440, kRate, kSecond, 0.05f)};
+  for (size_t begin = 0; begin < kSecond; begin += 100) {
+    if (begin == 30000) rack->load_tail({});
+    test::run_block(*rack, tone, begin, 100);
+  }
+  const Signal dry = test::sine(440, kRate, kSecond, 0.05f);
+  for (size_t i = 3000; i < 30000; ++i) REQUIRE(tone[0][i] == Approx(10 * dry[i]).margin(1e-6));
+  for (size_t i = 33000; i < kSecond; ++i) REQUIRE(tone[0][i] == dry[i]);
+  // the fade bends by its slope where it begins and ends
+  const double slope = 0.45 / (dsp::ChainSlot::kFadeMs / 1000 * kRate);
+  CHECK(test::roughness(std::span(tone[0]).subspan(29000, 5000)) <
+        test::roughness(std::span(tone[0]).subspan(5000, 5000)) + 1.1 * slope);
+
+  rack->load_tail([] { return gain_tail(20); });
+  rack->settings().mix = 0;
+  Planes later{Signal(10000, 0.1f)};
+  test::run_block(*rack, later, 0, 10000);
+  CHECK(later[0].back() == 0.1f);
+}
+
+TEST_CASE("a tail is made anew for every rate; one with latency is refused and changes nothing") {
+  const auto rack = rack_of(gain_model(1));
+  int made = 0;
+  rack->load_tail([&made] {
+    ++made;
+    return gain_tail(6);
+  });
+  rack->prepare({96000, 128, 1});
+  CHECK(made == 2);
+  CHECK(test::run_all(*rack, {Signal(1000, 0.1f)})[0].back() == Approx(0.1f * dsp::db_to_gain(6)));
+  const auto late = [] {
+    std::vector<dsp::Stage> stages;
+    stages.push_back({"late", std::make_unique<dsp::ModelProcessor>(late_model(64))});
+    return dsp::Chain(std::move(stages));
+  };
+  CHECK_THROWS_AS(rack->load_tail(late), Error);
+  CHECK(test::run_all(*rack, {Signal(1000, 0.1f)})[0].back() == Approx(0.1f * dsp::db_to_gain(6)));
 }
 
 TEST_CASE("a reset begins anew and keeps models, settings and latency") {

@@ -1,5 +1,5 @@
 // Options and the choice of an executor.
-#include "cli/process/execution.h"
+#include "cli/execution.h"
 
 #include <sched.h>
 
@@ -31,6 +31,11 @@ int usable_cores() {
 }
 
 int long_block_frames(size_t jobs) { return std::max(kMinLongBlockFrames, kFramesInFlight / static_cast<int>(jobs)); }
+
+size_t jobs_for(const ExecutionOptions& options, size_t files) {
+  const int wanted = options.jobs > 0 ? options.jobs : std::max(1, usable_cores() / std::max(options.threads, 1));
+  return std::clamp<size_t>(static_cast<size_t>(wanted), 1, std::max<size_t>(files, 1));
+}
 
 }  // namespace
 
@@ -71,10 +76,8 @@ Execution choose_execution(const ExecutionOptions& options, const std::shared_pt
                            std::function<void(const std::string&)> say) {
   if (options.device == "cpu" && options.precision != "float32")
     throw Failure(kUsage, "--precision belongs to --device cuda; the CPU computes in float32");
-  const int cores = usable_cores();
-  const int wanted = options.jobs > 0 ? options.jobs : std::max(1, cores / std::max(options.threads, 1));
   Execution execution;
-  execution.jobs = std::clamp<size_t>(static_cast<size_t>(wanted), 1, std::max<size_t>(files, 1));
+  execution.jobs = jobs_for(options, files);
   if (options.device != "cpu") {
     try {
       if (model->target().weights() != ssm::WeightFormat::f32)
@@ -95,7 +98,8 @@ Execution choose_execution(const ExecutionOptions& options, const std::shared_pt
     }
   }
   if (!execution.executor) {
-    const int idle = model->cost().macs_per_step >= kMinScanMacs ? cores / static_cast<int>(execution.jobs) : 1;
+    const int idle =
+        model->cost().macs_per_step >= kMinScanMacs ? usable_cores() / static_cast<int>(execution.jobs) : 1;
     const int threads = options.threads > 0 ? options.threads : idle;
     const bool scan = threads >= kMinScanThreads;
     if (scan)
@@ -106,6 +110,17 @@ Execution choose_execution(const ExecutionOptions& options, const std::shared_pt
     execution.where = [] { return "the CPU"; };
   }
   if (options.block_frames > 0) execution.block_frames = options.block_frames;
+  return execution;
+}
+
+Execution choose_chain_execution(const ExecutionOptions& options, size_t files) {
+  if (options.device == "cuda")
+    throw Failure(kUsage, "--device cuda: a chain runs on the CPU; use --device cpu, or --model for a single model");
+  if (options.precision != "float32" || options.threads > 1 || options.block_frames > 0)
+    throw Failure(kUsage, "--precision, --threads and --block belong to --model; a chain runs on one core a file");
+  Execution execution;
+  execution.jobs = jobs_for(options, files);
+  execution.where = [] { return "the CPU"; };
   return execution;
 }
 

@@ -43,4 +43,8 @@ Execution choose_execution(const ExecutionOptions& options, const std::shared_pt
                            const ssm::Checkpoint& checkpoint, size_t files,
                            std::function<void(const std::string&)> say);
 
+// For `files` files through a chain, which runs on the CPU. Throws Failure for options that need a model alone.
+// [main-thread]
+Execution choose_chain_execution(const ExecutionOptions& options, size_t files);
+
 }  // namespace coil::cli

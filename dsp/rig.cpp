@@ -1,0 +1,343 @@
+// Rigs: JSON to stages and back, stages to a chain, a chain over a recording.
+#include "dsp/rig.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/error.h"
+#include "base/json_fields.h"
+#include "base/text.h"
+#include "dsp/level_stages.h"
+#include "dsp/offline_processor.h"
+
+namespace coil::dsp {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr int kVersion = 1;
+constexpr size_t kMaxStages = 64;
+constexpr double kMaxDb = 60;
+
+template <class... Cases>
+struct Overloaded : Cases... {
+  using Cases::operator()...;
+};
+
+const std::map<std::string, EqualiserBand::Kind> kBandKinds = {{"low_shelf", EqualiserBand::Kind::low_shelf},
+                                                               {"bell", EqualiserBand::Kind::bell},
+                                                               {"high_shelf", EqualiserBand::Kind::high_shelf}};
+const std::map<std::string, RateMode> kRateModes = {
+    {"model", RateMode::model_default}, {"steps", RateMode::prefer_steps}, {"resample", RateMode::resample}};
+
+template <class T>
+T named(const JsonFields& fields, const char* key, const std::map<std::string, T>& names, const std::string& fallback) {
+  const std::string name = fields.text(key, fallback);
+  if (const auto found = names.find(name); found != names.end()) return found->second;
+  std::string wanted;
+  for (const auto& [known, value] : names) wanted += (wanted.empty() ? "" : ", ") + known;
+  throw fields.wrong(key, "one of " + wanted);
+}
+
+template <class T>
+std::string name_of(T value, const std::map<std::string, T>& names) {
+  for (const auto& [name, known] : names)
+    if (known == value) return name;
+  return {};
+}
+
+float within(const JsonFields& fields, const char* key, double min, double max, double fallback) {
+  const double value = fields.number(key, fallback);
+  if (!(value >= min && value <= max)) throw fields.wrong(key, "a number from " + number(min) + " to " + number(max));
+  return static_cast<float>(value);
+}
+
+void note_unknown(const JsonFields& fields, std::vector<std::string>& warnings) {
+  for (std::string& sentence : fields.unknown()) warnings.push_back(std::move(sentence));
+}
+
+const json& list(const JsonFields& fields, const char* key, size_t min, size_t max) {
+  if (!fields.has(key)) throw Error(fields.where(key) + " is missing");
+  const json& found = fields.at(key);
+  if (!found.is_array() || found.size() < min || found.size() > max)
+    throw fields.wrong(key, "a list of " + std::to_string(min) + " to " + std::to_string(max) + " objects");
+  return found;
+}
+
+RigModel read_model(const JsonFields& fields) {
+  RigModel model;
+  model.file = fields.text("file");
+  model.rate_mode = named(fields, "rate_scaling", kRateModes, "model");
+  if (fields.has("controls")) {
+    const json& controls = fields.at("controls");
+    if (!controls.is_object()) throw fields.wrong("controls", "an object of names and numbers, such as {\"drive\": 7}");
+    for (const auto& [name, value] : controls.items()) {
+      if (!value.is_number()) throw Error(fields.where("controls") + "." + name + " must be a number");
+      model.controls[name] = value.get<float>();
+    }
+  }
+  return model;
+}
+
+RigCabinet read_cabinet(const JsonFields& fields, std::vector<std::string>& warnings) {
+  RigCabinet cabinet;
+  cabinet.normalise = fields.flag("normalise", true);
+  size_t number_of = 0;
+  for (const json& each : list(fields, "microphones", 1, 2)) {
+    const JsonFields own(each, fields.where("microphones") + "[" + std::to_string(number_of++) + "]");
+    RigMicrophone microphone;
+    microphone.file = own.text("file");
+    microphone.level_db = within(own, "level_db", -kMaxDb, kMaxDb, 0);
+    microphone.pan = within(own, "pan", -1, 1, 0);
+    microphone.delay_ms = within(own, "delay_ms", 0, kMaxMicrophoneDelayMs, 0);
+    microphone.inverted = own.flag("inverted", false);
+    note_unknown(own, warnings);
+    cabinet.microphones.push_back(std::move(microphone));
+  }
+  return cabinet;
+}
+
+EqualiserSettings read_equaliser(const JsonFields& fields, std::vector<std::string>& warnings) {
+  EqualiserSettings settings;
+  settings.low_cut_hz = within(fields, "low_cut_hz", 0, 20000, 0);
+  settings.high_cut_hz = within(fields, "high_cut_hz", 0, 24000, 0);
+  if (!fields.has("bands")) return settings;
+  size_t at = 0;
+  for (const json& each : list(fields, "bands", 0, kEqualiserBands)) {
+    const JsonFields own(each, fields.where("bands") + "[" + std::to_string(at) + "]");
+    EqualiserBand& band = settings.bands[at++];
+    band.kind = named(own, "kind", kBandKinds, name_of(band.kind, kBandKinds));
+    band.hz = within(own, "hz", 20, 20000, band.hz);
+    band.gain_db = within(own, "gain_db", -kMaxBandDb, kMaxBandDb, 0);
+    band.q = within(own, "q", 0.1, 10, band.q);
+    note_unknown(own, warnings);
+  }
+  return settings;
+}
+
+RigStage read_stage(const json& object, const std::string& where, std::vector<std::string>& warnings) {
+  const JsonFields fields(object, where);
+  RigStage stage;
+  const std::string type = fields.text("type");
+  stage.name = fields.text("name", type);
+  stage.mix = within(fields, "mix", 0, 1, 1);
+  stage.bypassed = fields.flag("bypassed", false);
+  if (type == "gain")
+    stage.kind = RigGain{within(fields, "db", -kMaxDb, kMaxDb, 0)};
+  else if (type == "gate")
+    stage.kind = RigGate{within(fields, "threshold_db", kGateOffDb, 0, -60)};
+  else if (type == "model")
+    stage.kind = read_model(fields);
+  else if (type == "cabinet")
+    stage.kind = read_cabinet(fields, warnings);
+  else if (type == "equaliser")
+    stage.kind = read_equaliser(fields, warnings);
+  else
+    throw fields.wrong("type", "one of gain, gate, model, cabinet, equaliser");
+  note_unknown(fields, warnings);
+  return stage;
+}
+
+ordered_json to_json(const EqualiserSettings& settings) {
+  ordered_json bands = ordered_json::array();
+  for (const EqualiserBand& band : settings.bands)
+    bands.push_back(
+        {{"kind", name_of(band.kind, kBandKinds)}, {"hz", band.hz}, {"gain_db", band.gain_db}, {"q", band.q}});
+  return {{"type", "equaliser"},
+          {"bands", std::move(bands)},
+          {"low_cut_hz", settings.low_cut_hz},
+          {"high_cut_hz", settings.high_cut_hz}};
+}
+
+ordered_json to_json(const RigCabinet& cabinet) {
+  ordered_json microphones = ordered_json::array();
+  for (const RigMicrophone& each : cabinet.microphones)
+    microphones.push_back({{"file", each.file},
+                           {"level_db", each.level_db},
+                           {"pan", each.pan},
+                           {"delay_ms", each.delay_ms},
+                           {"inverted", each.inverted}});
+  return {{"type", "cabinet"}, {"microphones", std::move(microphones)}, {"normalise", cabinet.normalise}};
+}
+
+ordered_json to_json(const RigStage& stage) {
+  ordered_json object =
+      std::visit(Overloaded{[](const RigGain& gain) {
+                              return ordered_json{{"type", "gain"}, {"db", gain.db}};
+                            },
+                            [](const RigGate& gate) {
+                              return ordered_json{{"type", "gate"}, {"threshold_db", gate.threshold_db}};
+                            },
+                            [](const RigModel& model) {
+                              return ordered_json{{"type", "model"},
+                                                  {"file", model.file},
+                                                  {"controls", model.controls},
+                                                  {"rate_scaling", name_of(model.rate_mode, kRateModes)}};
+                            },
+                            [](const RigCabinet& cabinet) { return to_json(cabinet); },
+                            [](const EqualiserSettings& settings) { return to_json(settings); }},
+                 stage.kind);
+  object["name"] = stage.name;
+  object["mix"] = stage.mix;
+  object["bypassed"] = stage.bypassed;
+  return object;
+}
+
+// Throws Error for controls that the model does not have or that are out of range.
+std::vector<float> control_values(const RigModel& stage, const ssm::Model& model) {
+  std::vector<float> values;
+  std::string names;
+  for (const ssm::Control& control : model.card().controls) {
+    values.push_back(static_cast<float>(control.default_value));
+    names += (names.empty() ? "" : ", ") + control.name;
+  }
+  for (const auto& [name, value] : stage.controls) {
+    const auto& controls = model.card().controls;
+    const auto found = std::ranges::find(controls, name, &ssm::Control::name);
+    if (found == controls.end())
+      throw Error(stage.file + " has no control '" + name + "'; it has " + (names.empty() ? "none" : names));
+    if (!(value >= found->min && value <= found->max))
+      throw Error(stage.file + ": " + name + " must be from " + number(found->min) + " to " + number(found->max) +
+                  ", found " + number(value));
+    values[static_cast<size_t>(found - controls.begin())] = value;
+  }
+  return values;
+}
+
+std::unique_ptr<AudioProcessor> make_processor(const RigStage& stage, const RigFiles& files) {
+  return std::visit(Overloaded{[](const RigGain& gain) -> std::unique_ptr<AudioProcessor> {
+                                 return std::make_unique<GainStage>(gain.db);
+                               },
+                               [](const RigGate& gate) -> std::unique_ptr<AudioProcessor> {
+                                 return std::make_unique<GateStage>(gate.threshold_db);
+                               },
+                               [&](const RigModel& model) -> std::unique_ptr<AudioProcessor> {
+                                 const std::shared_ptr<const ssm::Model> loaded = files.model(model.file);
+                                 auto processor = std::make_unique<ModelProcessor>(loaded, model.rate_mode);
+                                 processor->set_controls(control_values(model, *loaded));
+                                 return processor;
+                               },
+                               [&](const RigCabinet& cabinet) -> std::unique_ptr<AudioProcessor> {
+                                 CabinetSettings settings;
+                                 settings.normalise = cabinet.normalise;
+                                 for (const RigMicrophone& each : cabinet.microphones)
+                                   settings.microphones.push_back({files.response(each.file), each.level_db, each.pan,
+                                                                   each.delay_ms, each.inverted});
+                                 return std::make_unique<Cabinet>(std::move(settings));
+                               },
+                               [](const EqualiserSettings& settings) -> std::unique_ptr<AudioProcessor> {
+                                 return std::make_unique<Equaliser>(settings);
+                               }},
+                    stage.kind);
+}
+
+class ChainRecording final : public RecordingProcessor {
+ public:
+  ChainRecording(Chain chain, double sample_rate_hz, int channels, double output_rate_hz)
+      : chain_(std::move(chain)),
+        sample_rate_hz_(sample_rate_hz),
+        output_rate_hz_(output_rate_hz > 0 ? output_rate_hz : sample_rate_hz),
+        planes_(channels, kBlockFrames),
+        channels_(channels) {
+    chain_.prepare({sample_rate_hz, kBlockFrames, channels});
+    latency_left_ = chain_.latency_frames();
+    if (output_rate_hz_ != sample_rate_hz_) to_output_.emplace(sample_rate_hz_, output_rate_hz_, channels);
+  }
+
+  void process(std::span<const float> in, std::vector<float>& out) override {
+    frames_in_ += static_cast<int64_t>(in.size()) / channels_;
+    run(in, out);
+  }
+
+  void finish(std::vector<float>& out) override {
+    const std::vector<float> silence(static_cast<size_t>(kBlockFrames) * channels_);
+    while (frames_out_ < frames_wanted()) run(silence, out);
+  }
+
+  const InputFaults& input_faults() const override { return faults_; }
+  uint64_t restarts() const override { return chain_.restarts(); }
+
+ private:
+  static constexpr int kBlockFrames = 256;
+
+  int64_t frames_wanted() const {
+    return OfflineProcessor::output_frames(frames_in_, sample_rate_hz_, output_rate_hz_);
+  }
+
+  void run(std::span<const float> in, std::vector<float>& out) {
+    made_.clear();
+    for (size_t begin = 0; begin < in.size();) {
+      const size_t frames = std::min<size_t>(kBlockFrames, (in.size() - begin) / channels_);
+      const AudioBlock block = planes_.block(static_cast<int>(frames));
+      for (int c = 0; c < channels_; ++c) {
+        for (size_t i = 0; i < frames; ++i) block.channels[c][i] = in[begin + i * channels_ + c];
+        drop_faults(block.channel(c), faults_);
+      }
+      chain_.process(block);
+      const size_t dropped = std::min(static_cast<size_t>(latency_left_), frames);
+      latency_left_ -= static_cast<int>(dropped);
+      for (size_t i = dropped; i < frames; ++i)
+        for (int c = 0; c < channels_; ++c) made_.push_back(block.channels[c][i]);
+      begin += frames * channels_;
+    }
+    std::span<const float> ready = made_;
+    if (to_output_) {
+      resampled_.clear();
+      to_output_->process(made_, resampled_);
+      ready = resampled_;
+    }
+    const int64_t emitted =
+        std::min<int64_t>(static_cast<int64_t>(ready.size()) / channels_, frames_wanted() - frames_out_);
+    out.insert(out.end(), ready.begin(), ready.begin() + emitted * channels_);
+    frames_out_ += emitted;
+  }
+
+  Chain chain_;
+  double sample_rate_hz_, output_rate_hz_;
+  std::optional<Resampler> to_output_;
+  AudioBuffer planes_;
+  std::vector<float> made_, resampled_;
+  InputFaults faults_;
+  int channels_;
+  int latency_left_ = 0;
+  int64_t frames_in_ = 0, frames_out_ = 0;
+};
+
+}  // namespace
+
+Rig read_rig(const std::string& text, const std::string& where) {
+  const json object = parse_json(text, where);
+  const JsonFields fields(object, where);
+  Rig rig;
+  fields.whole("rig", 1, kVersion);
+  rig.name = fields.text("name", "");
+  size_t at = 0;
+  for (const json& stage : list(fields, "stages", 0, kMaxStages))
+    rig.stages.push_back(read_stage(stage, where + ".stages[" + std::to_string(at++) + "]", rig.warnings));
+  note_unknown(fields, rig.warnings);
+  return rig;
+}
+
+std::string write_rig(const Rig& rig) {
+  ordered_json stages = ordered_json::array();
+  for (const RigStage& stage : rig.stages) stages.push_back(to_json(stage));
+  const ordered_json object = {{"rig", kVersion}, {"name", rig.name}, {"stages", std::move(stages)}};
+  return object.dump(2) + "\n";
+}
+
+Chain make_chain(const Rig& rig, const RigFiles& files) {
+  std::vector<Stage> stages;
+  for (const RigStage& stage : rig.stages)
+    stages.push_back({stage.name, make_processor(stage, files), stage.mix, stage.bypassed});
+  return Chain(std::move(stages));
+}
+
+std::unique_ptr<RecordingProcessor> chain_over_recording(Chain chain, double sample_rate_hz, int channels,
+                                                         double output_rate_hz) {
+  return std::make_unique<ChainRecording>(std::move(chain), sample_rate_hz, channels, output_rate_hz);
+}
+
+}  // namespace coil::dsp
