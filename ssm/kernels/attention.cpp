@@ -7,7 +7,7 @@
 
 #include "hwy/highway.h"
 #include "ssm/kernels/math-inl.h"
-#include "ssm/kernels/pointwise-inl.h"
+#include "ssm/kernels/loops-inl.h"
 #include "ssm/kernels/separate-inl.h"
 
 HWY_BEFORE_NAMESPACE();

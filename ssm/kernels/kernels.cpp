@@ -44,7 +44,7 @@ const Kernels* Table() {
       .selective_scan_end = SelectiveScanEnd,
       .ssd = SsdBlock,
       .ssd_end = SsdEnd,
-      .mamba3_steps = Mamba3Steps,
+      .mamba3_steps = Mamba3StepsOf,
       .mamba3_rotate = Mamba3Rotate,
       .mamba3_scan = Mamba3Scan,
       .mamba3_end = Mamba3End,

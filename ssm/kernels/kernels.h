@@ -119,27 +119,35 @@ struct Mamba1Frame {
   const float *a, *D;  // as in ScanKernel
 };
 
-// Mamba-3 between its projections. Of the rows of `stride`: dt after softplus, speed = tanh(w), B and C after their
-// norm. States, angles and what lies in K and Q are ordered so that the pairs (i, half + i) rotate. Angles are counted
-// in turns, as two floats: the second holds what the first one's last bit cannot.
+// What steers Mamba-3's heads: its step sizes, decays and rotations, in double precision from the projection on, since
+// phases add up what every frame's rounding leaves. Rows of the weights, and of `out`, begin with the heads, padded.
+struct Mamba3Steps {
+  size_t d_model, heads_width, angle_width;  // widths: padded to kHalfPad
+  const double* weights;  // [d_model][dt, a, s: heads_width each; angles: angle_width], the norm's weights in them
+  const double* dt_bias;  // [heads_width]
+  bool has_norm;
+  double norm_eps, a_floor;
+  bool a_softplus;
+  size_t stride() const { return 4 * heads_width + angle_width; }
+};
+
+// Mamba-3 between its projections. States, angles and what lies in K and Q are ordered so that the pairs (i, half + i)
+// rotate. Angles are counted in turns, as two floats: the second holds what the first one's last bit cannot.
 struct Mamba3Kernel {
   size_t heads, channels;  // channels of a head, padded
   size_t d_state, half;    // of the d_state states of a head `half` are the first of a pair
   size_t rank, groups;
   size_t bc_width, angle_width;          // of a row of B, C, K or Q; of the angles: padded
   size_t k_at, v_at, angle_at, rest_at;  // where in a run's scan_state they lie; the scan's own states lie at 0
-  float a_floor;
-  bool a_softplus;
   size_t stride;
-  const float *dt, *a, *trap;  // per head
-  const float *speed, *B, *C, *v;
-  const float *B_bias, *C_bias;  // [head][rank][bc_width]
-  const float* mimo_x;           // [head][rank][channels]; null: 1
-  const float* D;                // [head]
-  size_t step_stride;            // of the next three: per head
-  float *decay, *beta, *gamma;   // e^(A dt) - 1, what the frame before adds, what this one adds
-  float *K, *Q;                  // [frame][head][rank][bc_width]
-  float* y;                      // [frame][head][rank][channels]
+  const float *B, *C, *v;  // rows of `stride`; B and C after their norm
+  size_t step_stride;
+  const float *dt, *decay, *beta, *gamma, *speed;  // rows of step_stride, as mamba3_steps gives them
+  const float *B_bias, *C_bias;                    // [head][rank][bc_width]
+  const float* mimo_x;                             // [head][rank][channels]; null: 1
+  const float* D;                                  // [head]
+  float *K, *Q;                                    // [frame][head][rank][bc_width]
+  float* y;                                        // [frame][head][rank][channels]
 };
 
 // Attention over the last `window` frames, which lie in a ring: frame t in slot t % window. What a run remembers lies
@@ -222,9 +230,9 @@ struct Kernels {
   void (*ssd)(const SsdKernel& scan, Runs runs);
   void (*ssd_end)(const SsdKernel& scan, Runs runs);
 
-  // Mamba-3: decay, beta and gamma of every frame; then angles on from each run's own, and K and Q; then the scan, with
-  // y or without.
-  void (*mamba3_steps)(const Mamba3Kernel& m, size_t frames);
+  // Mamba-3: out [frame][dt; decay = e^(A dt) - 1; beta, gamma: what the frame before and this one add; speed: half turns
+  // a step]; then angles on from each run's own, and K and Q; then the scan, with y or without.
+  void (*mamba3_steps)(const Mamba3Steps& m, const float* x, size_t x_stride, float* out, size_t frames);
   void (*mamba3_rotate)(const Mamba3Kernel& m, Runs runs);
   void (*mamba3_scan)(const Mamba3Kernel& m, Runs runs);
   void (*mamba3_end)(const Mamba3Kernel& m, Runs runs);

@@ -1,4 +1,4 @@
-// The recurrence of Mamba-3: steps, data-dependent rotation of B and C, trapezoidal scan with one or several inputs and
+// The recurrence of Mamba-3: data-dependent rotation of B and C, trapezoidal scan with one or several inputs and
 // outputs a head, gate. Source: Lahoti et al. 2026 (Mamba-3); the equations stand in ssm/verify/reference.cpp.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ssm/kernels/mamba3.cpp"
@@ -7,28 +7,12 @@
 #include "hwy/highway.h"
 #include "ssm/kernels/separate-inl.h"
 #include "ssm/kernels/math-inl.h"
-#include "ssm/kernels/pointwise-inl.h"
+#include "ssm/kernels/loops-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace coil::ssm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-void Mamba3Steps(const Mamba3Kernel& m, size_t frames) {
-  ForEachVector(padded(m.heads), frames, [&](auto d, size_t t, size_t c) HWY_ATTR {
-    const size_t at = t * m.stride + c, to = t * m.step_stride + c;
-    const auto dt = hn::LoadU(d, m.dt + at), a = hn::LoadU(d, m.a + at), s = hn::LoadU(d, m.trap + at);
-    const auto one = hn::Set(d, 1.0f), zero = hn::Zero(d);
-    const auto slow = hn::Div(one, hn::Sub(one, hn::Min(a, zero)));
-    auto rate = m.a_softplus ? Softplus(d, a) : hn::IfThenElse(hn::Ge(a, zero), hn::Add(one, a), slow);
-    rate = hn::Max(rate, hn::Set(d, m.a_floor));
-    const auto decay = Exp2MinusOne(d, hn::Mul(hn::Mul(rate, hn::Set(d, -1.44269504f)), dt));
-    const auto beta = hn::Mul(Sigmoid(d, hn::Neg(s)), dt);
-    hn::StoreU(decay, d, m.decay + to);
-    hn::StoreU(hn::MulAdd(beta, decay, beta), d, m.beta + to);
-    hn::StoreU(hn::Mul(Sigmoid(d, s), dt), d, m.gamma + to);
-  });
-}
 
 // angle + turns, wrapped to [-1/2, 1/2]; `rest` takes what each sum loses. Source: Knuth, The Art of Computer
 // Programming 2, sec. 4.2.2, theorem B.
@@ -72,11 +56,11 @@ void Mamba3Rotate(const Mamba3Kernel& m, Runs runs) {
       float* state = runs[run].scan_state;
       for (size_t t = first; t < first + runs[run].frames; ++t) {
         for (size_t head = 0; head < m.heads; ++head) {
-          const auto half_dt = hn::Set(d, 0.5f * m.dt[t * m.stride + head]);
+          const auto half_dt = hn::Set(d, 0.5f * m.dt[t * m.step_stride + head]);
           float *angles = state + m.angle_at + head * m.angle_width, *rests = state + m.rest_at + head * m.angle_width;
           for (size_t i = 0; i < m.angle_width; i += hn::Lanes(d)) {
             auto angle = hn::LoadU(d, angles + i), rest = hn::LoadU(d, rests + i);
-            Turn(d, hn::Mul(hn::LoadU(d, m.speed + t * m.stride + i), half_dt), angle, rest);
+            Turn(d, hn::Mul(hn::LoadU(d, m.speed + t * m.step_stride + i), half_dt), angle, rest);
             hn::StoreU(angle, d, angles + i);
             hn::StoreU(rest, d, rests + i);
             const auto both = CosSinOfTurns(d, angle);

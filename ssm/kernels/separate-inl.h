@@ -15,7 +15,7 @@ namespace HWY_NAMESPACE {
 
 void Attend(const AttentionKernel& m, Runs runs);
 
-void Mamba3Steps(const Mamba3Kernel& m, size_t frames);
+void Mamba3StepsOf(const Mamba3Steps& m, const float* x, size_t x_stride, float* out, size_t frames);
 void Mamba3Rotate(const Mamba3Kernel& m, Runs runs);
 void Mamba3Scan(const Mamba3Kernel& m, Runs runs);
 void Mamba3End(const Mamba3Kernel& m, Runs runs);

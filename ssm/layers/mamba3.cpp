@@ -32,7 +32,6 @@ class Mamba3 final : public RecurrentPart {
     };
     load_projections(norm, build);
     const int heads = config.heads, rank = config.rank, states = config.d_state, width = config.headdim;
-    dt_bias_ = arranged(tensor(".dt_bias", {heads}), iota(heads));
     D_ = arranged(tensor(".D", {heads}), iota(heads));
     b_norm_ = arranged(tensor(".B_norm.weight", {states}), order_);
     c_norm_ = arranged(tensor(".C_norm.weight", {states}), order_);
@@ -53,7 +52,7 @@ class Mamba3 final : public RecurrentPart {
   bool can_accumulate() const override { return true; }
   size_t history_floats() const override { return 0; }
   size_t scratch_floats(size_t frames) const override {
-    return frames * (stride() + 3 * heads_width_ + 2 * mixed_floats() + (rank_ + 1) * inner()) + 2 * kPad +
+    return frames * (stride() + steps().stride() + 2 * mixed_floats() + (rank_ + 1) * inner()) + 2 * kPad +
            padded(frames);
   }
   void read_history(const float*, float*, float*) const noexcept override {}
@@ -64,10 +63,7 @@ class Mamba3 final : public RecurrentPart {
       kernels_.rms_scale(*norm_eps_, size_t(config_.d_model), stride_in(), in, stride_in(), rows.scale, frames);
     kernels_.linear(in_proj_, norm_eps_ ? rows.scale : nullptr, in, stride_in(), rows.projected, stride(), frames,
                     false);
-    kernels_.time_step(dt_bias_.data(), 0.0f, HUGE_VALF, true, rows.projected + dt_at(), stride(), heads_width_,
-                       frames);
-    kernels_.mamba3_steps(kernel(rows), frames);
-    kernels_.tanh(rows.projected + speed_at(), stride(), rows.projected + speed_at(), stride(), angle_width_, frames);
+    kernels_.mamba3_steps(steps(), in, stride_in(), rows.steps, frames);
     const size_t mixers = rank_ * size_t(config_.ngroups);
     for (size_t i = 0; i < 2 * mixers; ++i) {
       float* row = rows.projected + b_at() + i * bc_width_;
@@ -110,7 +106,7 @@ class Mamba3 final : public RecurrentPart {
     kernels_.mamba3_end(m, {&all, 1});
     for (size_t h = 0; h < heads_; ++h) {
       double decay = 1;
-      for (size_t t = 1; t < frames; ++t) decay *= 1.0 + double(m.decay[t * heads_width_ + h]);
+      for (size_t t = 1; t < frames; ++t) decay *= 1.0 + double(m.decay[t * m.step_stride + h]);
       carry[scan_floats_ + h] = float(decay * (1.0 + double(m.decay[h])));
       carry[scan_floats_ + heads_ + h] = float(decay * double(m.beta[h]));
     }
@@ -139,19 +135,19 @@ class Mamba3 final : public RecurrentPart {
   }
 
   LayerActivity activity(const Run& run, float* scratch) const noexcept override {
-    const float* dt = Rows(*this, scratch, run.frames).projected + dt_at() + (run.frames - 1) * stride();
+    const float* dt = Rows(*this, scratch, run.frames).steps + (run.frames - 1) * steps().stride();
     const size_t states = heads_ * channels_ * size_t(config_.d_state);
     return {sum_of_squares(run.scan_state, states) / float(config_.d_inner() * config_.d_state), mean(dt, heads_)};
   }
 
  private:
-  // The block's intermediate values inside scratch. A projected row is x, B, C, angles, z, dt, a, s.
+  // The block's intermediate values inside scratch. A projected row is x, B, C, z.
   struct Rows {
     float *projected, *steps, *K, *Q, *y, *gated, *scale;
     Rows(const Mamba3& m, float* scratch, size_t frames) {
       projected = scratch;
       steps = projected + frames * m.stride();
-      K = steps + 3 * frames * m.heads_width_;
+      K = steps + frames * m.steps().stride();
       Q = K + frames * m.mixed_floats() + kPad;
       y = Q + frames * m.mixed_floats() + kPad;
       gated = y + frames * m.rank_ * m.inner();
@@ -191,13 +187,30 @@ class Mamba3 final : public RecurrentPart {
     std::vector<int> rows = rows_of(heads, channel, channels_, inner);
     for (const int from : {2 * inner, 2 * inner + bc})
       append(rows, rows_of(config_.rank * config_.ngroups, order_, bc_width_, from));
-    append(rows, iota(config_.angles, 2 * inner + 2 * bc + 3 * heads), angle_width_);
     append(rows, rows_of(heads, channel, channels_));
-    for (int i = 0; i < 3; ++i) append(rows, iota(heads, 2 * inner + 2 * bc + i * heads), heads_width_);
     in_proj_ = load_linear({config_.name + ".in_proj", model, config_.d_in_proj(), false}, build, rows, iota(model),
                            norm.weight);
+    load_steps(norm, build);
     out_proj_ = load_linear({config_.name + ".out_proj", inner, model, false}, build, iota(model),
                             rows_of(heads, channel, channels_));
+  }
+
+  // The last rows of upstream's projection.
+  void load_steps(const FoldedNorm& norm, const Build& build) {
+    const size_t model = size_t(config_.d_model), all = size_t(config_.d_in_proj()),
+                 first = all - 3 * heads_ - size_t(config_.angles), width = 3 * heads_width_ + angle_width_;
+    const auto weight =
+        build.checkpoint.doubles(config_.name + ".in_proj.weight", {config_.d_in_proj(), config_.d_model});
+    step_weights_.assign(model * width, 0.0);
+    for (size_t row = first; row < all; ++row) {
+      const size_t i = row - first;
+      const size_t to = i < 3 * heads_ ? i / heads_ * heads_width_ + i % heads_ : 3 * heads_width_ + i - 3 * heads_;
+      for (size_t k = 0; k < model; ++k)
+        step_weights_[k * width + to] = weight[row * model + k] * (norm.weight.empty() ? 1.0 : double(norm.weight[k]));
+    }
+    dt_bias_.assign(heads_width_, 0.0);
+    const auto bias = build.checkpoint.doubles(config_.name + ".dt_bias", {config_.heads});
+    std::copy(bias.begin(), bias.end(), dt_bias_.begin());
   }
 
   void add_state(const PartTraits& traits, StateLayout& layout) {
@@ -223,9 +236,14 @@ class Mamba3 final : public RecurrentPart {
     scan_floats_ = rest_at() + rest_at() - angle_at();
   }
 
+  Mamba3Steps steps() const noexcept {
+    return {size_t(config_.d_model), heads_width_,    angle_width_,
+            step_weights_.data(),    dt_bias_.data(), norm_eps_.has_value(),
+            norm_eps_.value_or(0),   config_.a_floor, config_.decay_rate == DecayRate::softplus};
+  }
+
   Mamba3Kernel kernel(const Rows& rows) const noexcept {
-    const size_t steps = size_t(rows.K - rows.steps) / 3;
-    const float* p = rows.projected;
+    const float *p = rows.projected, *step = rows.steps;
     return {.heads = heads_,
             .channels = channels_,
             .d_state = size_t(config_.d_state),
@@ -238,24 +256,20 @@ class Mamba3 final : public RecurrentPart {
             .v_at = v_at(),
             .angle_at = angle_at(),
             .rest_at = rest_at(),
-            .a_floor = config_.a_floor,
-            .a_softplus = config_.decay_rate == DecayRate::softplus,
             .stride = stride(),
-            .dt = p + dt_at(),
-            .a = p + dt_at() + heads_width_,
-            .trap = p + dt_at() + 2 * heads_width_,
-            .speed = p + speed_at(),
             .B = p + b_at(),
             .C = p + b_at() + rank_ * size_t(config_.ngroups) * bc_width_,
             .v = p,
+            .step_stride = steps().stride(),
+            .dt = step,
+            .decay = step + heads_width_,
+            .beta = step + 2 * heads_width_,
+            .gamma = step + 3 * heads_width_,
+            .speed = step + 4 * heads_width_,
             .B_bias = b_bias_.data(),
             .C_bias = c_bias_.data(),
             .mimo_x = config_.mimo ? mimo_x_.data() : nullptr,
             .D = D_.data(),
-            .step_stride = heads_width_,
-            .decay = rows.steps,
-            .beta = rows.steps + steps,
-            .gamma = rows.steps + 2 * steps,
             .K = rows.K,
             .Q = rows.Q,
             .y = rows.y};
@@ -301,9 +315,7 @@ class Mamba3 final : public RecurrentPart {
   size_t inner() const { return heads_ * channels_; }
   size_t mixed_floats() const { return heads_ * rank_ * bc_width_; }
   size_t b_at() const { return inner(); }
-  size_t speed_at() const { return b_at() + 2 * rank_ * size_t(config_.ngroups) * bc_width_; }
-  size_t z_at() const { return speed_at() + angle_width_; }
-  size_t dt_at() const { return z_at() + inner(); }
+  size_t z_at() const { return b_at() + 2 * rank_ * size_t(config_.ngroups) * bc_width_; }
   size_t state_place(size_t head, size_t p, size_t n) const {
     return head * channels_ * size_t(config_.d_state) + state_index(p, n, channels_, size_t(config_.d_state));
   }
@@ -320,7 +332,8 @@ class Mamba3 final : public RecurrentPart {
   std::vector<int> order_;  // of the states: upstream's index of each
   size_t half_, angle_width_;
   PackedLinear in_proj_, out_proj_;
-  AlignedFloats dt_bias_, D_, b_norm_, c_norm_, b_bias_, c_bias_, mimo_x_, mimo_z_, mimo_o_, norm_;
+  AlignedVector<double> step_weights_, dt_bias_;
+  AlignedFloats D_, b_norm_, c_norm_, b_bias_, c_bias_, mimo_x_, mimo_z_, mimo_o_, norm_;
 };
 
 }  // namespace

@@ -41,7 +41,7 @@ struct Rope {
 
 std::vector<double> base_frequencies(double theta, int dims) {
   std::vector<double> radians;
-  for (int i = 0; i < dims / 2; ++i) radians.push_back(double(float(std::pow(theta, -2.0 * i / dims))));
+  for (int i = 0; i < (dims + 1) / 2; ++i) radians.push_back(double(float(std::pow(theta, -2.0 * i / dims))));
   return radians;
 }
 
@@ -96,7 +96,8 @@ Rope read_rope(const JsonFields& f, int headdim, std::optional<double> fraction,
   const double part = type == "default" && !fraction ? 1 : stated;
   if (!(part > 0 && part <= 1)) throw p.wrong("partial_rotary_factor", "above 0, at most 1");
   const int dims = int(headdim * part), max_positions = f.whole("max_position_embeddings", 1, 1 << 30, 1 << 30);
-  if (dims % 2) throw p.wrong("partial_rotary_factor", "such that an even number of a head's values turns");
+  if (dims < 1 || (dims + 1) / 2 * 2 > headdim)
+    throw p.wrong("partial_rotary_factor", "such that a head has the pairs");
   Rope rope{base_frequencies(theta, dims), 1};
   if (type == "linear") {
     for (double& r : rope.radians) r /= p.number("factor");

@@ -4,6 +4,7 @@
 #include <complex>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -80,7 +81,8 @@ class State {
 
   // A .safetensors file whose metadata holds "coil_state" (version), "model" (hash) and "layout" (id). load throws
   // Error when the file belongs to another model or version, holds other fields, or is damaged.
-  void save(const std::filesystem::path& path) const;
+  // `notes`: what else its metadata shall hold, under names of the caller's own.
+  void save(const std::filesystem::path& path, const std::map<std::string, std::string>& notes = {}) const;
   static State load(const std::filesystem::path& path, std::shared_ptr<const StateLayout> layout);
 
  private:
