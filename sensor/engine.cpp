@@ -5,38 +5,15 @@
 #include <array>
 #include <utility>
 
-#include "sensor/shard.h"
+#include "sensor/engine/shard.h"
 
 namespace coil::sensor {
 namespace {
 
-constexpr size_t kItemsWorthThreads = 16;  // below, waking the others takes longer than the work
-constexpr size_t kItemsAtOnce = 4096;      // results are handed out after so many
+constexpr size_t kRecordsWorthThreads = 16;  // below, waking the others takes longer than the work
+constexpr size_t kRecordsAtOnce = 4096;      // results are handed out after so many
 constexpr size_t kLeastAtOnce = 64;
-constexpr uint64_t kTellOfNothingUsed = 20;             // records: so many and none of use is no accident
-constexpr std::chrono::milliseconds kLongestWait{250};  // until `stop` is asked again
-
-std::string readable(const std::string& key) {
-  const size_t first = std::min(key.find_first_not_of(kKeySeparator), key.size());
-  std::string text;
-  if (key.find(kKeySeparator, first) == std::string::npos) {
-    text.assign(key, first);
-  } else {
-    for (const char c : key) {
-      if (c != kKeySeparator)
-        text += c;
-      else if (!text.empty() && text.back() != '/')
-        text += '/';
-    }
-  }
-  if (text.ends_with('/')) text.pop_back();
-  return text;
-}
-
-Message result_of(Work& work) {
-  return {work.message->topic, std::move(work.output), work.message->partition, work.message->offset,
-          readable(work.selection.key)};
-}
+constexpr uint64_t kTellOfNothingUsed = 20;  // records: so many and none of use is no accident
 
 std::string identity_of(const ssm::Model& model) {
   return "model " + model.hash() + " with " + std::to_string(model.state_layout()->size * sizeof(float)) + " + " +
@@ -59,7 +36,7 @@ size_t Engine::bytes_per_series(const ssm::Model& model) {
   return model.state_layout()->size * sizeof(float) + sizeof(Sensor) + sizeof(Series) + sizeof(void*);
 }
 
-double Engine::macs_per_step() const { return shards_.front()->macs_per_step(); }
+double Engine::macs_per_step() const { return shards_.front()->sensors().batch().macs_per_frame(); }
 
 void Engine::check_forecaster(const ssm::Model& model) {
   const auto refuse = [&](const std::string& what) {
@@ -119,7 +96,7 @@ Engine::Partition& Engine::open(const std::string& topic, int32_t number) {
     if (options_.resume) old_pending_ = std::move(content.pending);
   }
   for (const auto& [key, piece] : content.pieces) {
-    shards_[std::hash<std::string>()(key) % shards_.size()]->add_stored(key, *partition->file, piece);
+    shards_[std::hash<std::string>()(key) % shards_.size()]->sensors().add_stored(key, *partition->file, piece);
   }
   if (!content.taken_names.empty()) {
     std::vector<std::string> taken = names_.back()->taken();
@@ -143,7 +120,7 @@ bool Engine::is_new(const Message& message, Partition*& partition) {
 }
 
 // At the first record that can be read: the format and the header of the output.
-void Engine::settle(const Message& message, bool is_new, std::vector<Message>& results) {
+void Engine::settle(const Message& message, Sink* sink) {
   Record record;
   Selection selection;
   std::string what;
@@ -175,7 +152,7 @@ void Engine::settle(const Message& message, bool is_new, std::vector<Message>& r
   for (const std::string& name : names) added.push_back({names_.back()->of(name), Field::Kind::null, 0, {}});
   if (other_format_) take_time_out(record, selection);
   const std::optional<std::string> header = (other_format_ ? *other_format_ : format).header(record, added);
-  if (header && is_new) results.push_back({{}, *header});
+  if (header && sink) sink->write_header(*header);
   names_are_fixed_ = output().has_fixed_columns();
 }
 
@@ -195,37 +172,36 @@ void Engine::add_clashes(const Record& record, const Message& message) {
                          " from here on (--prefix gives all added fields other names)");
 }
 
-void Engine::on_all(size_t items, const std::function<void(size_t share)>& task) {
-  if (items >= kItemsWorthThreads) return pool_.run(task);
+void Engine::on_all(size_t arrivals, const std::function<void(size_t share)>& task) {
+  if (arrivals >= kRecordsWorthThreads) return pool_.run(task);
   for (size_t share = 0; share < pool_.size(); ++share) task(share);
 }
 
-void Engine::process(std::span<const Message> messages, std::vector<Message>& results) {
+void Engine::process(std::span<const Message> messages, Sink& sink) {
   // What one call brings into memory stays there until it ends.
   const size_t at_once =
-      options_.max_series == 0 ? kItemsAtOnce : std::clamp(options_.max_series, kLeastAtOnce, kItemsAtOnce);
-  for (; messages.size() > at_once; messages = messages.subspan(at_once)) process(messages.first(at_once), results);
-  used_items_ = 0;
+      options_.max_series == 0 ? kRecordsAtOnce : std::clamp(options_.max_series, kLeastAtOnce, kRecordsAtOnce);
+  for (; messages.size() > at_once; messages = messages.subspan(at_once)) process(messages.first(at_once), sink);
+  used_arrivals_ = 0;
   const std::vector<Message> pending = std::exchange(old_pending_, {});
-  for (const Message& message : pending) take_in(message, results);
-  for (const Message& message : messages) take_in(message, results);
-  process_items(results);
+  for (const Message& message : pending) take_in(message, sink);
+  for (const Message& message : messages) take_in(message, sink);
+  process_arrivals(sink);
 }
 
 // What comes is under the head that the state knows, and the header of the results was written.
 void Engine::recall_opening() {
   cuts_.clear();
   cutter_.recall(std::exchange(old_opening_, {}), cuts_);
-  std::vector<Message> nothing;
   for (const Cut& cut : cuts_) {
-    if (!settled_ && cut.error.empty()) settle(*cut.message, false, nothing);
+    if (!settled_ && cut.error.empty()) settle(*cut.message, nullptr);
   }
   cuts_.clear();
   cutter_.release();
 }
 
-// Cuts a message into records and makes items of those whose results were not given before.
-void Engine::take_in(const Message& message, std::vector<Message>& results) {
+// Cuts a message into records and makes arrivals of those whose results were not given before.
+void Engine::take_in(const Message& message, Sink& sink) {
   Partition* partition = nullptr;
   const bool fresh = is_new(message, partition);
   if (!fresh && !message.is_known) ++counters_.skipped;
@@ -236,132 +212,138 @@ void Engine::take_in(const Message& message, std::vector<Message>& results) {
   }
   cuts_.clear();
   cutter_.add(message, cuts_);
-  take_cuts(results);
+  take_cuts(sink);
   if (fresh && message.partition >= 0 && message.offset >= 0 && cutter_.is_between_records())
     partition->next_offset = message.offset + 1;
 }
 
-void Engine::take_cuts(std::vector<Message>& results) {
+void Engine::take_cuts(Sink& sink) {
   for (Cut& cut : cuts_) {
     Partition* partition = nullptr;
     const bool fresh = is_new(*cut.message, partition);
-    if (!settled_ && cut.error.empty()) settle(*cut.message, fresh, results);
+    if (!settled_ && cut.error.empty()) settle(*cut.message, fresh ? &sink : nullptr);
     if (!fresh) continue;
     partition->changed = true;
-    if (used_items_ == items_.size()) items_.push_back(std::make_unique<Item>());
-    Item& item = *items_[used_items_++];
-    item.file = partition->file ? partition->file.get() : overflow_.get();
-    item.released.clear();
-    item.work.message = cut.message;
-    item.work.error = std::move(cut.error);
-    item.work.status = Work::Status::normal;
-    item.work.unusable = Unusable::kNo;
-    item.work.sensor = nullptr;
+    if (used_arrivals_ == arrivals_.size()) arrivals_.push_back(std::make_unique<Arrival>());
+    Arrival& arrival = *arrivals_[used_arrivals_++];
+    arrival.file = partition->file ? partition->file.get() : overflow_.get();
+    arrival.released.clear();
+    arrival.record.message = cut.message;
+    arrival.record.error = std::move(cut.error);
+    arrival.record.fate = PendingRecord::Fate::kScored;
+    arrival.record.unusable = Unusable::kNo;
+    arrival.record.sensor = nullptr;
   }
 }
 
-void Engine::process_items(std::vector<Message>& results) {
-  if (used_items_ == 0) return cutter_.release();
-  const std::span<const std::unique_ptr<Item>> items(items_.data(), used_items_);
-  on_all(items.size(), [&](size_t share) {
-    for (size_t i = items.size() * share / pool_.size(); i < items.size() * (share + 1) / pool_.size(); ++i) {
-      Work& work = items[i]->work;
-      if (work.error.empty()) work.error = cutter_.format()->parse(work.message->text, work.record);
-      if (!work.error.empty()) continue;
-      work.unusable = schema_.select(work.record, work.message->topic, work.selection, work.what);
-      work.may_clash = may_clash(work.record, options_.prefix);
-      items[i]->shard = work.unusable == Unusable::kNo ? std::hash<std::string>()(work.selection.key) % shards_.size()
-                                                       : i % shards_.size();
+Shard::Formats Engine::formats(const Sink& sink) const {
+  return {cutter_.format(), sink.wants_text() ? &output() : nullptr};
+}
+
+void Engine::process_arrivals(Sink& sink) {
+  if (used_arrivals_ == 0) return cutter_.release();
+  const std::span<const std::unique_ptr<Arrival>> arrivals(arrivals_.data(), used_arrivals_);
+  on_all(arrivals.size(), [&](size_t share) {
+    for (size_t i = arrivals.size() * share / pool_.size(); i < arrivals.size() * (share + 1) / pool_.size(); ++i) {
+      PendingRecord& record = arrivals[i]->record;
+      if (record.error.empty()) record.error = cutter_.format()->parse(record.message->text, record.record);
+      if (!record.error.empty()) continue;
+      record.unusable = schema_.select(record.record, record.message->topic, record.selection, record.what);
+      record.may_clash = may_clash(record.record, options_.prefix);
+      arrivals[i]->shard = record.unusable == Unusable::kNo
+                               ? std::hash<std::string>()(record.selection.key) % shards_.size()
+                               : i % shards_.size();
     }
   });
   if (settled_) {  // else all of them are malformed
     rename_clashes();
-    on_all(items.size(), [&](size_t share) { shards_[share]->process(items, share, *cutter_.format(), output()); });
+    const Shard::Formats shown = formats(sink);
+    on_all(arrivals.size(), [&](size_t share) { shards_[share]->process(arrivals, share, shown); });
   }
-  for (const auto& item : items) {
-    for (const auto& work : item->released) hand_out(*work, results);
-    hand_out(item->work, results);
+  for (const auto& arrival : arrivals) {
+    for (const auto& record : arrival->released) hand_out(*record, sink);
+    hand_out(arrival->record, sink);
   }
   cutter_.release();
   update_counters();
   if (!tally_.has_used && !tally_.has_told &&
       counters_.malformed + counters_.unscored + tally_.texts >= kTellOfNothingUsed) {
     tally_.has_told = true;
-    if (const std::string why = nothing_used(); !why.empty()) complain_(*items.back()->work.message, why);
+    if (const std::string why = nothing_used(); !why.empty()) complain_(*arrivals.back()->record.message, why);
   }
 }
 
 // In the order of the records, because each takes names from all that follow.
 void Engine::rename_clashes() {
-  for (size_t i = 0; i < used_items_; ++i) {
-    Work& work = items_[i]->work;
-    if (!work.error.empty()) continue;
-    if (work.may_clash) add_clashes(work.record, *work.message);
-    work.names = names_.back().get();
+  for (size_t i = 0; i < used_arrivals_; ++i) {
+    PendingRecord& record = arrivals_[i]->record;
+    if (!record.error.empty()) continue;
+    if (record.may_clash) add_clashes(record.record, *record.message);
+    record.names = names_.back().get();
     if (!other_format_) continue;
-    for (const Field* field : other_format_->left_out(work.record)) {
-      const bool is_time = field == work.selection.time_field || field == work.selection.clock_field;
+    for (const Field* field : other_format_->left_out(record.record)) {
+      const bool is_time = field == record.selection.time_field || field == record.selection.clock_field;
       if (is_time || !told_.insert(std::string(field->name)).second) continue;
-      complain_(*work.message,
+      complain_(*record.message,
                 "field '" + std::string(field->name) +
                     "' has no column in the header that was written for the first record: it is left out");
     }
   }
 }
 
-void Engine::hand_out(Work& work, std::vector<Message>& results) {
-  if (!work.error.empty()) {
+void Engine::hand_out(PendingRecord& record, Sink& sink) {
+  if (!record.error.empty()) {
     ++counters_.malformed;
-    if (tally_.malformed++ == 0) tally_.first_malformed = work.error;
-    return complain_(*work.message, work.error);
+    if (tally_.malformed++ == 0) tally_.first_malformed = record.error;
+    return complain_(*record.message, record.error);
   }
-  complain_of(work);
-  if (work.status == Work::Status::held || work.status == Work::Status::dropped) return;
-  results.push_back(result_of(work));
+  complain_of(record);
+  if (record.fate == PendingRecord::Fate::kHeld || record.fate == PendingRecord::Fate::kDuplicate) return;
+  sink.write(record.result);
 }
 
 // What is odd about a record that comes out all the same.
-void Engine::complain_of(const Work& work) {
-  if (work.status == Work::Status::held) return;
-  if (!work.record.note.empty()) complain_(*work.message, work.record.note);
-  if (work.status == Work::Status::unscored && work.lacks_value()) {
+void Engine::complain_of(const PendingRecord& record) {
+  if (record.fate == PendingRecord::Fate::kHeld) return;
+  if (!record.record.note.empty()) complain_(*record.message, record.record.note);
+  if (record.fate == PendingRecord::Fate::kUnscored && record.lacks_value()) {
     ++counters_.missing_values;
     tally_.has_used = true;
     return;
   }
-  if (work.status == Work::Status::unscored) {
+  if (record.fate == PendingRecord::Fate::kUnscored) {
     ++counters_.unscored;
-    const size_t kind = static_cast<size_t>(work.unusable == Unusable::kNo ? Unusable::kNumber : work.unusable);
-    if (tally_.unusable[kind]++ == 0) tally_.first[kind] = work.what.empty() ? "no field is a number" : work.what;
-    const bool is_odd = work.unusable == Unusable::kKey || work.unusable == Unusable::kTime;
-    if (is_odd || (work.unusable == Unusable::kValue && told_.insert(work.what).second)) {
-      complain_(*work.message, work.what + ": the record comes out without a score");
+    const size_t kind = static_cast<size_t>(record.unusable == Unusable::kNo ? Unusable::kNumber : record.unusable);
+    if (tally_.unusable[kind]++ == 0) tally_.first[kind] = record.what.empty() ? "no field is a number" : record.what;
+    const bool is_odd = record.unusable == Unusable::kKey || record.unusable == Unusable::kTime;
+    if (is_odd || (record.unusable == Unusable::kValue && told_.insert(record.what).second)) {
+      complain_(*record.message, record.what + ": the record comes out without a score");
     }
     return;
   }
-  for (const Value& value : work.selection.values) {
+  for (const Value& value : record.selection.values) {
     tally_.has_used = tally_.has_used || !value.is_missing;
     if (value.is_text && value.is_missing) {
-      const Field* field = work.record.find(value.name);
+      const Field* field = record.record.find(value.name);
       const std::string what = "field '" + std::string(value.name) + "': '" +
                                std::string(field ? field->text.substr(0, 40) : "") + "' is no number";
       if (tally_.texts++ == 0) tally_.first_text = what;
-      complain_(*work.message, what + ": it is taken as missing");
+      complain_(*record.message, what + ": it is taken as missing");
     }
   }
-  if (work.has_new_series && settled_ && output().has_fixed_columns()) {
-    for (const Value& value : work.selection.values) {
+  if (record.has_new_series && settled_ && output().has_fixed_columns()) {
+    for (const Value& value : record.selection.values) {
       const std::string name = options_.prefix + std::string(value.name) + "_expected";
-      if (output().has_column(work.names->of(name)) || !told_.insert(name).second) continue;
-      complain_(*work.message,
+      if (output().has_column(record.names->of(name)) || !told_.insert(name).second) continue;
+      complain_(*record.message,
                 "field '" + std::string(value.name) +
                     "' has numbers from here on and is watched, but the header that was written before has no "
                     "column for its forecast; --value " +
                     std::string(value.name) + " or --output-format ndjson gives it");
     }
   }
-  if (work.mixes && options_.schema.keys.empty() && told_.insert("mixes").second) {
-    complain_(*work.message,
+  if (record.mixes && options_.schema.keys.empty() && told_.insert("mixes").second) {
+    complain_(*record.message,
               "several records have the same time: sensors are being mixed, unless they are one; --key names the field "
               "that tells them apart");
   }
@@ -392,23 +374,23 @@ std::string Engine::nothing_used() const {
   return why;
 }
 
-void Engine::finish(std::vector<Message>& results, bool has_ended) {
-  used_items_ = 0;
+void Engine::finish(Sink& sink, bool has_ended) {
+  used_arrivals_ = 0;
   cuts_.clear();
   if (has_ended) cutter_.finish(cuts_);
-  take_cuts(results);
+  take_cuts(sink);
   for (const Cut& cut : cuts_) {
     Partition* partition = nullptr;
     if (is_new(*cut.message, partition) && cut.message->partition >= 0 && cut.message->offset >= 0)
       partition->next_offset = cut.message->offset + 1;
   }
-  process_items(results);
+  process_arrivals(sink);
   if (!options_.state.empty() || options_.reorder_records == 0 || !settled_) return;
-  std::vector<std::unique_ptr<Work>> works;
-  for (const auto& shard : shards_) shard->release_all(works, *cutter_.format(), output(), *names_.back());
-  std::stable_sort(works.begin(), works.end(),
+  std::vector<std::unique_ptr<PendingRecord>> released;
+  for (const auto& shard : shards_) shard->release_all(released, formats(sink), *names_.back());
+  std::stable_sort(released.begin(), released.end(),
                    [](const auto& a, const auto& b) { return a->selection.key < b->selection.key; });
-  for (const auto& work : works) hand_out(*work, results);
+  for (const auto& record : released) hand_out(*record, sink);
   update_counters();
 }
 
@@ -426,7 +408,7 @@ void Engine::save(Partition& partition, const std::string& place) {
   content.opening = settled_ ? opening_ : cutter_.head_lines().empty() ? old_opening_ : cutter_.head_lines();
   if (!place.empty()) content.pending = old_pending_.empty() ? cutter_.pending() : old_pending_;
   content.taken_names = names_.back()->taken();
-  for (const auto& shard : shards_) shard->save(*partition.file, content.pieces);
+  for (const auto& shard : shards_) shard->sensors().save(*partition.file, content.pieces);
   partition.file->commit(content);
   partition.changed = false;
   partition.saved_offset = partition.next_offset;
@@ -446,7 +428,7 @@ PartitionHooks Engine::partition_hooks() {
     Partition& partition = *found->second;
     save(partition, {});
     if (partition.file) {
-      for (const auto& shard : shards_) shard->drop(*partition.file);
+      for (const auto& shard : shards_) shard->sensors().drop(*partition.file);
     }
     partitions_.erase(found);
     update_counters();
@@ -454,81 +436,23 @@ PartitionHooks Engine::partition_hooks() {
   return hooks;
 }
 
-void Engine::report_saved(Link& link) const {
+void Engine::report_saved(Source& source) const {
   for (const auto& [place, partition] : partitions_) {
     if (place.second >= 0 && partition->saved_offset >= 0)
-      link.saved(place.first, place.second, partition->saved_offset);
+      source.saved(place.first, place.second, partition->saved_offset);
   }
 }
 
 void Engine::update_counters() {
   uint64_t sensors = 0, series = 0, restarts = 0, stretches = 0;
   for (const auto& shard : shards_) {
-    sensors += shard->sensors(), series += shard->resident_series();
-    restarts += shard->restarts(), stretches += shard->stretches();
+    sensors += shard->sensors().count(), series += shard->sensors().resident_series();
+    restarts += shard->sensors().batch().restarts(), stretches += shard->sensors().batch().stretches();
   }
   counters_.sensors = sensors;
   counters_.series = series;
   counters_.restarts = restarts;
   counters_.stretches = stretches;
-}
-
-void run(Engine& engine, Link& source, Link& sink, const CheckpointPace& pace, const std::function<bool()>& stop) {
-  using Clock = std::chrono::steady_clock;
-  source.set_partition_hooks(engine.partition_hooks());
-  std::vector<Message> messages, results;
-  const auto write_out = [&] {
-    for (const Message& result : results) sink.write(result);
-    sink.flush();
-    if (&source != &sink) source.flush();
-    results.clear();
-  };
-  size_t done = 0;  // of `messages`
-  bool is_first = true, more = true;
-  const auto save = [&] {
-    if (!engine.keeps_state()) return;
-    engine.save(source.place_after(done));
-    engine.report_saved(source);
-  };
-  uint64_t saved_records = engine.counters().records;
-  auto saved_at = Clock::now();
-  while (more && !stop()) {
-    auto wait = kLongestWait;
-    if (pace.interval.count() > 0) {
-      const auto until_due =
-          std::chrono::duration_cast<std::chrono::milliseconds>(saved_at + pace.interval - Clock::now());
-      wait = std::clamp(until_due, std::chrono::milliseconds(0), wait);
-    }
-    messages.clear();
-    done = 0;
-    more = source.read(messages, wait);
-    if (std::exchange(is_first, false) && !source.place_after(0).empty())
-      save();  // that a new start can tell what is new from what was there
-    // In pieces, so that results are out and checkpoints due while many records wait.
-    for (std::span<const Message> left = messages; !left.empty();) {
-      size_t count = std::min(left.size(), kItemsAtOnce);
-      if (pace.records > 0) {
-        const uint64_t due = saved_records + pace.records, now = engine.counters().records;
-        count = std::min<uint64_t>(count, due > now ? due - now : 1);
-      }
-      engine.process(left.first(count), results);
-      write_out();
-      left = left.subspan(count);
-      done += count;
-      const bool due = (pace.records > 0 && engine.counters().records >= saved_records + pace.records) ||
-                       (pace.interval.count() > 0 && Clock::now() >= saved_at + pace.interval);
-      if (!due) continue;
-      save();
-      saved_records = engine.counters().records;
-      saved_at = Clock::now();
-    }
-    if (messages.empty() && pace.interval.count() > 0 && Clock::now() >= saved_at + pace.interval)
-      save(), saved_at = Clock::now();
-  }
-  const bool goes_on_later = more && engine.keeps_state() && !source.place_after(0).empty();
-  engine.finish(results, !goes_on_later);
-  write_out();
-  save();
 }
 
 }  // namespace coil::sensor

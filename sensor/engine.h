@@ -16,59 +16,16 @@
 #include "sensor/formats/added_names.h"
 #include "sensor/formats/format.h"
 #include "sensor/formats/file_cutters.h"
-#include "sensor/formats/schema.h"
-#include "sensor/links/link.h"
+#include "sensor/engine/counters.h"
+#include "sensor/engine/engine_options.h"
+#include "sensor/links/sink.h"
+#include "sensor/links/source.h"
+#include "sensor/engine/shard.h"
 #include "sensor/state/state_file.h"
-#include "sensor/worker_pool.h"
+#include "sensor/engine/worker_pool.h"
 #include "ssm/run/model.h"
 
 namespace coil::sensor {
-
-class Shard;
-struct Item;
-struct Work;
-
-struct EngineOptions {
-  SchemaOptions schema;
-  std::string input_format;      // "ndjson", "csv", "line"; empty: by the first line
-  std::string output_format;     // empty: that of the input
-  std::string prefix;            // before the names of added fields
-  std::vector<size_t> horizons;  // further forecasts in each result, 1 to kHorizons steps ahead
-  double threshold = 0.5;        // score from which a record is an anomaly
-  int hold_off_records = 16;     // that an episode needs without an anomaly to end
-  int reorder_records = 0;       // held back for each sensor, to be put in the order of their times
-  double future_s = 0;           // a record further ahead of the last one is not believed; 0: all are
-  size_t threads = 1;
-  size_t max_series = 0;        // in memory; 0: no bound
-  std::filesystem::path state;  // empty: nothing is kept
-  bool partitioned = false;     // the source has partitions: each has a state of its own, `state` followed by its name
-  bool resume = false;  // the source goes on at the state's place(): what comes before was answered, a header too
-};
-
-// Since the start. Read from any thread.
-struct Counters {
-  std::atomic<uint64_t> records{0};  // scored
-  std::atomic<uint64_t> malformed{0};
-  std::atomic<uint64_t> unscored{0};  // passed through without a score: no number, key or time in them
-  std::atomic<uint64_t> late{0};      // older than what was scored already
-  std::atomic<uint64_t> future{0};
-  std::atomic<uint64_t> clock_jumps{0};   // times that the clock of late or future records was taken over
-  std::atomic<uint64_t> duplicates{0};    // dropped
-  std::atomic<uint64_t> skipped{0};       // seen before, by the offset in the state
-  std::atomic<uint64_t> filled_steps{0};  // of gaps
-  std::atomic<uint64_t> long_gaps{0};
-  std::atomic<uint64_t> missing_values{0};
-  std::atomic<uint64_t> anomalies{0};
-  std::atomic<uint64_t> episodes{0};
-  std::atomic<uint64_t> sensors{0};  // known
-  std::atomic<uint64_t> series{0};   // in memory
-  std::atomic<uint64_t> evictions{0};
-  std::atomic<uint64_t> returns{0};   // from disk
-  std::atomic<uint64_t> restarts{0};  // of model states that left the finite numbers
-  std::atomic<uint64_t> stretches{
-      0};  // times that a model's state was read and written, for one step or for several that waited
-  std::atomic<uint64_t> checkpoints{0};
-};
 
 // One thread at a time. Results do not depend on how messages are cut into calls, nor on the number of threads.
 class Engine {
@@ -80,12 +37,12 @@ class Engine {
   Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, Complaint complain);
   ~Engine();
 
-  // Appends the results of these messages, in their order. Throws Error when a sensor cannot be written to disk or read
-  // back, or when the input is CSV and its header cannot be understood. [main-thread]
-  void process(std::span<const Message> messages, std::vector<Message>& results);
-  // Nothing more will come: appends the results of what the reorder windows hold; with a state they stay there and
+  // Hands the results of these messages to the sink, in their order. Throws Error when a sensor cannot be written to
+  // disk or read back, or when the input is CSV and its header cannot be understood. [main-thread]
+  void process(std::span<const Message> messages, Sink& sink);
+  // Nothing more will come: hands over the results of what the reorder windows hold; with a state they stay there and
   // wait. `has_ended`: the source has, so that a record that is open ends too. [main-thread]
-  void finish(std::vector<Message>& results, bool has_ended = true);
+  void finish(Sink& sink, bool has_ended = true);
 
   // Writes a checkpoint of all that was processed; without a state does nothing. `place`: where in the source that
   // ends, if the source has places. Throws Error. [main-thread]
@@ -97,8 +54,8 @@ class Engine {
   // For a partitioned source: its states are kept beside options.state, in files of their own for each partition.
   // [main-thread]
   PartitionHooks partition_hooks();
-  // Tells the link which messages the last checkpoint covers. [main-thread]
-  void report_saved(Link& link) const;
+  // Tells the source which messages the last checkpoint covers. [main-thread]
+  void report_saved(Source& source) const;
 
   const Counters& counters() const { return counters_; }
   const Format* format() const { return cutter_.format(); }  // of the input; null: nothing came yet
@@ -128,16 +85,17 @@ class Engine {
   Partition& open(const std::string& topic, int32_t partition);
   bool is_new(const Message& message, Partition*& partition);
   void recall_opening();
-  void take_in(const Message& message, std::vector<Message>& results);
-  void take_cuts(std::vector<Message>& results);
-  void process_items(std::vector<Message>& results);
-  void settle(const Message& message, bool is_new, std::vector<Message>& results);
+  void take_in(const Message& message, Sink& sink);
+  void take_cuts(Sink& sink);
+  void process_arrivals(Sink& sink);
+  void settle(const Message& message, Sink* sink);
   void rename_clashes();
   void add_clashes(const Record& record, const Message& message);
-  void hand_out(Work& work, std::vector<Message>& results);
-  void complain_of(const Work& work);
-  void on_all(size_t items, const std::function<void(size_t share)>& task);
+  void hand_out(PendingRecord& record, Sink& sink);
+  void complain_of(const PendingRecord& record);
+  void on_all(size_t arrivals, const std::function<void(size_t share)>& task);
   const Format& output() const { return other_format_ ? *other_format_ : *cutter_.format(); }
+  Shard::Formats formats(const Sink& sink) const;
   void save(Partition& partition, const std::string& place);
   void update_counters();
 
@@ -163,17 +121,9 @@ class Engine {
   Partition* whole_ = nullptr;           // of a source without partitions the only one
   std::unique_ptr<StateFile> overflow_;  // for sensors that do not fit into memory, without a state
   std::vector<std::unique_ptr<Shard>> shards_;
-  std::vector<std::unique_ptr<Item>> items_;  // made to be used again
-  size_t used_items_ = 0;
+  std::vector<std::unique_ptr<Arrival>> arrivals_;  // made to be used again
+  size_t used_arrivals_ = 0;
   WorkerPool pool_;
 };
-
-// What drives an engine: reads the link until it ends or `stop` says so, writes results, and checkpoints every
-// `records` records or `interval` (0: neither counts), and at the end. Throws Error. [main-thread]
-struct CheckpointPace {
-  uint64_t records = 0;
-  std::chrono::milliseconds interval{0};
-};
-void run(Engine& engine, Link& source, Link& sink, const CheckpointPace& pace, const std::function<bool()>& stop);
 
 }  // namespace coil::sensor

@@ -15,10 +15,10 @@
 #include "cli/stream/stream_monitor.h"
 #include "cli/stream/stream_plot.h"
 #include "cli/text.h"
-#include "sensor/engine.h"
+#include "sensor/run.h"
 #include "sensor/formats/timestamp.h"
 #include "sensor/scoring/forecast.h"
-#include "sensor/log.h"
+#include "sensor/service/log.h"
 #include "base/error.h"
 
 namespace coil::cli {
@@ -84,7 +84,7 @@ void print_summary(const sensor::Counters& counters) {
 }
 
 // Where the source goes on, if it can.
-void go_on(const StreamOptions& options, const sensor::Engine& engine, sensor::Link& source, const sensor::Log& log) {
+void go_on(const StreamOptions& options, const sensor::Engine& engine, sensor::Source& source, const sensor::Log& log) {
   const bool is_followed = !options.links.follow.empty();
   if (!options.engine.resume) return;
   if (source.place_after(0).empty() && !is_followed) {
@@ -137,25 +137,24 @@ int watch(StreamOptions options, const sensor::Log& log) {
     const size_t series = std::max<size_t>(1, options.memory_mb * 1'000'000 / sensor::Engine::bytes_per_series(*model));
     options.engine.max_series = options.engine.max_series == 0 ? series : std::min(series, options.engine.max_series);
   }
-  if (!options.plot.empty()) options.engine.output_format = "ndjson";
   Links links;
   sensor::RareWarnings warnings(log);
   sensor::Engine engine(model, options.engine, [&](const sensor::Message& message, const std::string& what) {
-    warnings.write(links.first ? links.source().describe(message) : "the state", what);
+    warnings.write(links.source ? links.source->describe(message) : "the state", what);
   });
   links = open_links(options.links, options.engine, log);
-  go_on(options, engine, links.source(), log);
+  go_on(options, engine, *links.source, log);
   StreamPlot* plot = nullptr;
   if (!options.plot.empty()) {
     const std::string& input = options.links.follow.empty() ? options.links.input : options.links.follow.front();
     const std::string title = input == "-" ? "coil stream" : std::filesystem::path(input).stem().string();
-    auto sink = std::make_unique<StreamPlot>(StreamPlotOptions{options.engine.schema.keys, options.engine.schema.time,
-                                                               options.engine.prefix, options.engine.threshold, title});
+    const auto sink =
+        std::make_shared<StreamPlot>(StreamPlotOptions{options.engine.schema.keys, options.engine.threshold, title});
     plot = sink.get();
-    links.second = std::move(sink);
+    links.sink = sink;
   }
   if (options.metrics.empty()) {
-    sensor::run(engine, links.source(), links.sink(), pace, interrupted);
+    sensor::run(engine, *links.source, *links.sink, pace, interrupted);
   } else {
     StreamMonitor monitor(options.metrics, engine, links, log);
     sensor::run(engine, monitor.source(), monitor.sink(), pace, interrupted);
@@ -182,6 +181,93 @@ int run_stream(StreamOptions options) {
   }
 }
 
+// What records mean, and how they come out.
+void add_record_options(CLI::App& command, StreamOptions& options) {
+  sensor::EngineOptions& engine = options.engine;
+  command.add_option("-m,--model", options.model, "Model file, or name of a preset")
+      ->type_name("MODEL")
+      ->capture_default_str();
+  command
+      .add_option("--key", engine.schema.keys,
+                  "Fields or tags that tell sensors apart (line protocol: default measurement and tags)")
+      ->type_name("FIELD,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command.add_option("--value", engine.schema.values, "Fields that are watched (default: all numbers)")
+      ->type_name("FIELD,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command
+      .add_option("--time", engine.schema.time,
+                  "Field of the time, or of date and time of day (default: one called time, timestamp, date, ts ...)")
+      ->type_name("FIELD[,FIELD]");
+  command
+      .add_option("--time-format", engine.schema.time_format,
+                  "How times are written: a format of strptime with %f for a fraction, or s, ms, us or ns")
+      ->type_name("FORMAT");
+  command.add_option("--input-format", engine.input_format, "Format that comes in (default: found out)")
+      ->check(CLI::IsMember({"ndjson", "csv", "line"}));
+  command.add_option("--output-format", engine.output_format, "Format that goes out (default: as it came)")
+      ->check(CLI::IsMember({"ndjson", "csv", "line"}));
+  command.add_option("--prefix", engine.prefix, "Text before the names of added fields")->type_name("TEXT");
+  command
+      .add_option("--forecast", engine.horizons,
+                  "Add forecasts for so many records ahead: V_forecast_H, V_forecast_H_low, V_forecast_H_high")
+      ->type_name("H,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command.add_option("--threshold", engine.threshold, "Score from which a record is an anomaly")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command.add_option("--hold-off", engine.hold_off_records, "Records without an anomaly that end an episode")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command
+      .add_option("--reorder", engine.reorder_records, "Records of a sensor that are held back to put them in order")
+      ->check(CLI::Range(0, 1 << 16))
+      ->capture_default_str();
+  command
+      .add_option("--future", engine.future_s,
+                  "Do not believe a record that is so many seconds ahead of the last (0: believe all)")
+      ->check(CLI::Range(0.0, 1e12))
+      ->capture_default_str();
+}
+
+// What makes it a service, and what it shows.
+void add_service_options(CLI::App& command, StreamOptions& options) {
+  sensor::EngineOptions& engine = options.engine;
+  command
+      .add_option(
+          "--state", engine.state,
+          "File that keeps what is known of all sensors, and how far a file was read; goes on from it when it exists")
+      ->type_name("FILE");
+  command
+      .add_option("--checkpoint-every", options.checkpoint_every,
+                  "How often the state is written: records, or seconds as 30s")
+      ->type_name("N|Ns")
+      ->capture_default_str();
+  command.add_flag("--resume", engine.resume,
+                   "FILE or < FILE is the one that the state was made from: go on at the byte where that ended");
+  command
+      .add_option("--max-series", engine.max_series,
+                  "Series in memory; those idle for longest go to disk (0: no bound)")
+      ->capture_default_str();
+  command.add_option("--memory", options.memory_mb, "The same as MB of memory")->type_name("MB");
+  command.add_option("--threads", engine.threads, "Threads")->check(CLI::Range(1, 256))->capture_default_str();
+  command
+      .add_option(
+          "--metrics", options.metrics,
+          "Serve /metrics for Prometheus and /health over HTTP, on this machine alone unless an address is given")
+      ->type_name("[ADDRESS:]PORT");
+  command.add_option("--log", options.log, "How messages are written to standard error")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  command.add_option("--plot", options.plot, "Draw series, bounds, scores and episodes in place of writing records")
+      ->type_name("HTML|PNG");
+  command.add_flag("--summary", options.summary, "Print counts to standard error at the end");
+  command.add_flag("--describe", options.describe, "Say what a series costs, and end");
+}
+
 }  // namespace
 
 CLI::App* setup_stream(CLI::App& app, int& exit_code) {
@@ -201,85 +287,9 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
       "others. An added field whose name the records have themselves is called coil_NAME. What cannot be scored comes "
       "out as it came.");
   auto options = std::make_shared<StreamOptions>();
-  sensor::EngineOptions& engine = options->engine;
   add_link_options(*command, options->links);
-  command->add_option("-m,--model", options->model, "Model file, or name of a preset")
-      ->type_name("MODEL")
-      ->capture_default_str();
-  command
-      ->add_option("--key", engine.schema.keys,
-                   "Fields or tags that tell sensors apart (line protocol: default measurement and tags)")
-      ->type_name("FIELD,...")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  command->add_option("--value", engine.schema.values, "Fields that are watched (default: all numbers)")
-      ->type_name("FIELD,...")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  command
-      ->add_option("--time", engine.schema.time,
-                   "Field of the time, or of date and time of day (default: one called time, timestamp, date, ts ...)")
-      ->type_name("FIELD[,FIELD]");
-  command
-      ->add_option("--time-format", engine.schema.time_format,
-                   "How times are written: a format of strptime with %f for a fraction, or s, ms, us or ns")
-      ->type_name("FORMAT");
-  command->add_option("--input-format", engine.input_format, "Format that comes in (default: found out)")
-      ->check(CLI::IsMember({"ndjson", "csv", "line"}));
-  command->add_option("--output-format", engine.output_format, "Format that goes out (default: as it came)")
-      ->check(CLI::IsMember({"ndjson", "csv", "line"}));
-  command->add_option("--prefix", engine.prefix, "Text before the names of added fields")->type_name("TEXT");
-  command
-      ->add_option("--forecast", engine.horizons,
-                   "Add forecasts for so many records ahead: V_forecast_H, V_forecast_H_low, V_forecast_H_high")
-      ->type_name("H,...")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  command->add_option("--threshold", engine.threshold, "Score from which a record is an anomaly")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  command->add_option("--hold-off", engine.hold_off_records, "Records without an anomaly that end an episode")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  command
-      ->add_option("--reorder", engine.reorder_records, "Records of a sensor that are held back to put them in order")
-      ->check(CLI::Range(0, 1 << 16))
-      ->capture_default_str();
-  command
-      ->add_option("--future", engine.future_s,
-                   "Do not believe a record that is so many seconds ahead of the last (0: believe all)")
-      ->check(CLI::Range(0.0, 1e12))
-      ->capture_default_str();
-  command
-      ->add_option(
-          "--state", engine.state,
-          "File that keeps what is known of all sensors, and how far a file was read; goes on from it when it exists")
-      ->type_name("FILE");
-  command
-      ->add_option("--checkpoint-every", options->checkpoint_every,
-                   "How often the state is written: records, or seconds as 30s")
-      ->type_name("N|Ns")
-      ->capture_default_str();
-  command->add_flag("--resume", engine.resume,
-                    "FILE or < FILE is the one that the state was made from: go on at the byte where that ended");
-  command
-      ->add_option("--max-series", engine.max_series,
-                   "Series in memory; those idle for longest go to disk (0: no bound)")
-      ->capture_default_str();
-  command->add_option("--memory", options->memory_mb, "The same as MB of memory")->type_name("MB");
-  command->add_option("--threads", engine.threads, "Threads")->check(CLI::Range(1, 256))->capture_default_str();
-  command
-      ->add_option(
-          "--metrics", options->metrics,
-          "Serve /metrics for Prometheus and /health over HTTP, on this machine alone unless an address is given")
-      ->type_name("[ADDRESS:]PORT");
-  command->add_option("--log", options->log, "How messages are written to standard error")
-      ->check(CLI::IsMember({"text", "json"}))
-      ->capture_default_str();
-  command->add_option("--plot", options->plot, "Draw series, bounds, scores and episodes in place of writing records")
-      ->type_name("HTML|PNG");
-  command->add_flag("--summary", options->summary, "Print counts to standard error at the end");
-  command->add_flag("--describe", options->describe, "Say what a series costs, and end");
+  add_record_options(*command, *options);
+  add_service_options(*command, *options);
   command->callback([options, &exit_code] { exit_code = run_stream(*options); });
   return command;
 }

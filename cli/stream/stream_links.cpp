@@ -14,10 +14,10 @@
 #include "cli/failure.h"
 #include "cli/interrupt.h"
 #include "cli/text.h"
-#include "sensor/links/file_link.h"
+#include "sensor/links/file_source.h"
 #include "sensor/links/followed_files.h"
 #include "sensor/links/gzip_file.h"
-#include "sensor/links/pipe_link.h"
+#include "sensor/links/pipe.h"
 #include "base/error.h"
 #ifdef COIL_MQTT
 #include "sensor/links/mqtt_link.h"
@@ -36,23 +36,6 @@ constexpr const char* kPasswordVariable = "COIL_MQTT_PASSWORD";
                 option + ": this coil was built without " + what + "; install " + package + " and build it again");
 }
 
-// A pipe that has a name.
-class NamedPipeLink final : public sensor::Link {
- public:
-  explicit NamedPipeLink(int descriptor) : descriptor_(descriptor), pipe_(descriptor, STDOUT_FILENO) {}
-  ~NamedPipeLink() override { ::close(descriptor_); }
-
-  bool read(std::vector<sensor::Message>& messages, std::chrono::milliseconds wait) override {
-    return pipe_.read(messages, wait);
-  }
-  void write(const sensor::Message& result) override { pipe_.write(result); }
-  void flush() override { pipe_.flush(); }
-
- private:
-  int descriptor_;
-  sensor::PipeLink pipe_;
-};
-
 // What a compressed file holds in place of the file.
 int unpacked(int descriptor, const std::string& name, const sensor::Log& log) {
   try {
@@ -66,7 +49,7 @@ int unpacked(int descriptor, const std::string& name, const sensor::Log& log) {
   }
 }
 
-std::unique_ptr<sensor::Link> open_input(const std::string& input, const sensor::Log& log) {
+std::shared_ptr<sensor::Source> open_input(const std::string& input, const sensor::Log& log) {
   const bool is_standard = input == "-";
   const int descriptor =
       is_standard ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : ::open(input.c_str(), O_RDONLY | O_CLOEXEC);
@@ -76,9 +59,9 @@ std::unique_ptr<sensor::Link> open_input(const std::string& input, const sensor:
   if (sensor::is_seekable(descriptor)) {
     const std::string name = is_standard ? "standard input" : in_quotes(input);
     const bool is_packed = ::lseek(descriptor, 0, SEEK_CUR) == 0 && sensor::is_gzip(descriptor);
-    return std::make_unique<sensor::FileLink>(is_packed ? unpacked(descriptor, name, log) : descriptor, name);
+    return std::make_shared<sensor::FileSource>(is_packed ? unpacked(descriptor, name, log) : descriptor, name);
   }
-  return std::make_unique<NamedPipeLink>(descriptor);
+  return std::make_shared<sensor::PipeSource>(descriptor);
 }
 
 sensor::FollowOptions follow_options(const LinkOptions& options, const sensor::EngineOptions& engine) {
@@ -129,13 +112,14 @@ sensor::MqttOptions mqtt_options(const LinkOptions& options, const sensor::Engin
   mqtt.queue_records = options.mqtt_queue;
   mqtt.home_assistant = options.home_assistant;
   mqtt.prefix = engine.prefix;
+  mqtt.horizons = engine.horizons;
   mqtt.stopped = interrupted;
   check(mqtt);
   return mqtt;
 }
 
 void open_mqtt(const LinkOptions& options, const sensor::EngineOptions& engine, const sensor::Log& log, Links& links) {
-  auto mqtt = std::make_unique<sensor::MqttLink>(mqtt_options(options, engine), log);
+  auto mqtt = std::make_shared<sensor::MqttLink>(mqtt_options(options, engine), log);
   const sensor::MqttLink* link = mqtt.get();
   using Counts = sensor::MqttLink::Counts;
   const auto add = [&](const char* name, const char* help, uint64_t Counts::*count, bool is_gauge = false) {
@@ -153,8 +137,8 @@ void open_mqtt(const LinkOptions& options, const sensor::EngineOptions& engine, 
   links.counts.push_back({"coil_stream_mqtt_connected", "1 while the broker is there.", true,
                           [link] { return double(link->is_connected()); }});
   links.trouble = [link] { return std::string(link->is_connected() ? "" : "the MQTT broker is away"); };
-  links.first = std::move(mqtt);
-  if (options.mqtt_out.empty()) links.second = std::make_unique<sensor::PipeLink>(-1, STDOUT_FILENO);
+  links.source = mqtt;
+  if (!options.mqtt_out.empty()) links.sink = mqtt;
 }
 #endif
 
@@ -170,7 +154,7 @@ sensor::KafkaOptions kafka_options(const LinkOptions& options) {
 }
 
 void open_kafka(const LinkOptions& options, const sensor::Log& log, Links& links) {
-  auto kafka = std::make_unique<sensor::KafkaLink>(kafka_options(options), log);
+  auto kafka = std::make_shared<sensor::KafkaLink>(kafka_options(options), log);
   const sensor::KafkaLink* link = kafka.get();
   links.counts = {
       {"coil_stream_lag", "Records of this worker's partitions that wait to be read.", true,
@@ -178,8 +162,8 @@ void open_kafka(const LinkOptions& options, const sensor::Log& log, Links& links
       {"coil_stream_kafka_deduplicated_total", "Results that a predecessor had written already.", false,
        [link] { return double(link->deduplicated()); }},
   };
-  links.first = std::move(kafka);
-  if (options.kafka_out.empty()) links.second = std::make_unique<sensor::PipeLink>(-1, STDOUT_FILENO);
+  links.source = kafka;
+  if (!options.kafka_out.empty()) links.sink = kafka;
 }
 #endif
 
@@ -316,9 +300,10 @@ Links open_links(const LinkOptions& options, [[maybe_unused]] const sensor::Engi
     throw_if_interrupted();  // while it waited for the broker
     throw;
   }
-  if (!links.first && !options.follow.empty())
-    links.first = std::make_unique<sensor::FollowedFiles>(follow_options(options, engine), log);
-  if (!links.first) links.first = open_input(options.input, log);
+  if (!links.source && !options.follow.empty())
+    links.source = std::make_shared<sensor::FollowedFiles>(follow_options(options, engine), log);
+  if (!links.source) links.source = open_input(options.input, log);
+  if (!links.sink) links.sink = std::make_shared<sensor::PipeSink>(STDOUT_FILENO);
   return links;
 }
 

@@ -7,8 +7,9 @@
 #include <vector>
 
 #include "sensor/engine.h"
-#include "sensor/links/link.h"
-#include "sensor/log.h"
+#include "sensor/links/sink.h"
+#include "sensor/links/source.h"
+#include "sensor/service/log.h"
 
 namespace CLI {
 class App;
@@ -35,7 +36,7 @@ void add_link_options(CLI::App& command, LinkOptions& options);
 // the engine. [main-thread]
 void check_links(const LinkOptions& options, sensor::EngineOptions& engine);
 
-// What a link counts, for metrics. [any thread]
+// What a source or sink counts, for metrics. [any thread]
 struct LinkCount {
   const char *name, *help;
   bool is_gauge;
@@ -43,14 +44,11 @@ struct LinkCount {
 };
 
 struct Links {
-  std::unique_ptr<sensor::Link> first, second;  // second: where results go, if elsewhere
+  std::shared_ptr<sensor::Source> source;
+  std::shared_ptr<sensor::Sink> sink;  // may be the source itself
   std::vector<LinkCount> counts;
-  std::function<std::string()> trouble = [] {
-    return std::string();
-  };  // why it cannot work at the moment; empty: it can [any thread]
-
-  sensor::Link& source() { return *first; }
-  sensor::Link& sink() { return second ? *second : *first; }
+  // Why they cannot work at the moment; empty: they can. [any thread]
+  std::function<std::string()> trouble = [] { return std::string(); };
 };
 
 // Opens and connects. Throws Failure and Error. [main-thread]

@@ -7,7 +7,7 @@
 #include "cli/failure.h"
 #include "base/error.h"
 #ifdef COIL_METRICS
-#include "sensor/metrics_server.h"
+#include "sensor/service/metrics_server.h"
 #endif
 
 namespace coil::cli {
@@ -47,41 +47,51 @@ LatencyMeter::Summary LatencyMeter::summary() {
   return {seconds(50), seconds(99), seconds(99.9), sum_s_, count_};
 }
 
-// One object is source and sink: what was read is answered when the sink has been flushed.
-class StreamMonitor::Measured final : public sensor::Link {
+class StreamMonitor::MeasuredSource final : public sensor::Source {
  public:
-  Measured(Links& links, LatencyMeter& latency) : links_(links), latency_(latency) {}
+  explicit MeasuredSource(sensor::Source& source) : source_(source) {}
 
   bool read(std::vector<sensor::Message>& messages, std::chrono::milliseconds wait) override {
-    const bool more = links_.source().read(messages, wait);
-    read_at_ = Clock::now();
-    moved_at_ns = read_at_.time_since_epoch().count();
+    const bool more = source_.read(messages, wait);
+    read_at = Clock::now();
+    moved_at_ns = read_at.time_since_epoch().count();
     return more;
   }
-  void write(const sensor::Message& result) override {
-    ++results_;
-    links_.sink().write(result);
-  }
-  void flush() override {
-    links_.sink().flush();
-    if (&links_.source() != &links_.sink()) links_.source().flush();
-    if (results_ > 0) latency_.add(Clock::now() - read_at_, results_);
-    results_ = 0;
-  }
+  void answered() override { source_.answered(); }
   void saved(const std::string& topic, int32_t partition, int64_t offset) override {
-    links_.source().saved(topic, partition, offset);
+    source_.saved(topic, partition, offset);
   }
-  std::string place_after(size_t messages) const override { return links_.source().place_after(messages); }
-  void set_partition_hooks(sensor::PartitionHooks hooks) override {
-    links_.source().set_partition_hooks(std::move(hooks));
-  }
+  std::string place_after(size_t messages) const override { return source_.place_after(messages); }
+  void set_partition_hooks(sensor::PartitionHooks hooks) override { source_.set_partition_hooks(std::move(hooks)); }
 
+  Clock::time_point read_at;
   std::atomic<int64_t> moved_at_ns{Clock::now().time_since_epoch().count()};
 
  private:
-  Links& links_;
+  sensor::Source& source_;
+};
+
+class StreamMonitor::MeasuredSink final : public sensor::Sink {
+ public:
+  MeasuredSink(sensor::Sink& sink, const MeasuredSource& source, LatencyMeter& latency)
+      : sink_(sink), source_(source), latency_(latency) {}
+
+  bool wants_text() const override { return sink_.wants_text(); }
+  void write_header(const std::string& line) override { sink_.write_header(line); }
+  void write(const sensor::Result& result) override {
+    ++results_;
+    sink_.write(result);
+  }
+  void flush() override {
+    sink_.flush();
+    if (results_ > 0) latency_.add(Clock::now() - source_.read_at, results_);
+    results_ = 0;
+  }
+
+ private:
+  sensor::Sink& sink_;
+  const MeasuredSource& source_;
   LatencyMeter& latency_;
-  Clock::time_point read_at_;
   uint64_t results_ = 0;
 };
 
@@ -150,12 +160,13 @@ struct StreamMonitor::Server : sensor::MetricsServer {
 
 StreamMonitor::StreamMonitor(const std::string& address, const sensor::Engine& engine, Links& links,
                              const sensor::Log& log)
-    : measured_(std::make_unique<Measured>(links, latency_)) {
+    : source_(std::make_unique<MeasuredSource>(*links.source)),
+      sink_(std::make_unique<MeasuredSink>(*links.sink, *source_, latency_)) {
   const Links* const asked = &links;
   server_ = std::make_unique<Server>(
       sensor::parse_metrics_address(address), [this, &engine, asked] { return list_metrics(engine, *asked, latency_); },
       [this, asked]() -> sensor::Health {
-        const int64_t silence_ns = Clock::now().time_since_epoch().count() - measured_->moved_at_ns;
+        const int64_t silence_ns = Clock::now().time_since_epoch().count() - source_->moved_at_ns;
         if (silence_ns > std::chrono::nanoseconds(kSilence).count())
           return {false, "no record has been taken or answered for 30 s"};
         const std::string trouble = asked->trouble();
@@ -176,7 +187,8 @@ void check_monitor(const std::string& address) {
 #else
 struct StreamMonitor::Server {};
 StreamMonitor::StreamMonitor(const std::string&, const sensor::Engine&, Links& links, const sensor::Log&)
-    : measured_(std::make_unique<Measured>(links, latency_)) {}
+    : source_(std::make_unique<MeasuredSource>(*links.source)),
+      sink_(std::make_unique<MeasuredSink>(*links.sink, *source_, latency_)) {}
 
 void check_monitor(const std::string&) {
   throw Failure(kUsage,
@@ -185,7 +197,7 @@ void check_monitor(const std::string&) {
 #endif
 
 StreamMonitor::~StreamMonitor() = default;
-sensor::Link& StreamMonitor::source() { return *measured_; }
-sensor::Link& StreamMonitor::sink() { return *measured_; }
+sensor::Source& StreamMonitor::source() { return *source_; }
+sensor::Sink& StreamMonitor::sink() { return *sink_; }
 
 }  // namespace coil::cli

@@ -10,7 +10,6 @@
 #include "cli/log_histogram.h"
 #include "cli/stream/stream_links.h"
 #include "sensor/engine.h"
-#include "sensor/links/link.h"
 
 namespace coil::cli {
 
@@ -43,14 +42,16 @@ class StreamMonitor {
   StreamMonitor(const std::string& address, const sensor::Engine& engine, Links& links, const sensor::Log& log);
   ~StreamMonitor();
 
-  sensor::Link& source();
-  sensor::Link& sink();
+  sensor::Source& source();
+  sensor::Sink& sink();
 
  private:
-  class Measured;
+  class MeasuredSource;
+  class MeasuredSink;
   struct Server;
   LatencyMeter latency_;
-  std::unique_ptr<Measured> measured_;
+  std::unique_ptr<MeasuredSource> source_;
+  std::unique_ptr<MeasuredSink> sink_;
   std::unique_ptr<Server> server_;  // last: it asks the others
 };
 

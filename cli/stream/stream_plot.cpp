@@ -14,7 +14,6 @@
 #include "cli/plot/png.h"
 #include "cli/text.h"
 #include "cli/whole_file.h"
-#include "sensor/formats/added_names.h"
 #include "sensor/formats/timestamp.h"
 
 namespace coil::cli {
@@ -299,44 +298,35 @@ bool is_html(const std::filesystem::path& path) {
 
 }  // namespace
 
-StreamPlot::StreamPlot(StreamPlotOptions options)
-    : options_(std::move(options)), format_(sensor::make_format("ndjson")) {}
+StreamPlot::StreamPlot(StreamPlotOptions options) : options_(std::move(options)) {}
 
 void StreamPlot::check_path(const std::filesystem::path& path) {
   if (!is_html(path) && path.extension() != ".png")
     throw Failure(kUsage, "--plot " + in_quotes(path) + ": wanted is a name that ends in .html or .png");
 }
 
-void StreamPlot::write(const sensor::Message& result) {
-  format_->parse(result.text, record_);
-  const auto added = [&](const std::string& name) {
-    return sensor::name_in_result(options_.prefix + name,
-                                  [&](const std::string& other) { return record_.find(other) != nullptr; });
-  };
-  const std::string &prefix = options_.prefix, score_name = added("score"), status_name = added("status"),
-                    episode_name = added("episode");
+// Of the key fields; without any, of all texts but times.
+std::string StreamPlot::key_of(const sensor::Result& result) const {
   std::string key;
-  for (const sensor::Field& field : record_.fields) {
-    if (field.name == status_name || field.name == episode_name || field.name == "time") continue;
-    const bool is_key = options_.keys.empty()
-                            ? field.kind == sensor::Field::Kind::text && !sensor::parse_timestamp(field.text)
-                            : std::find(options_.keys.begin(), options_.keys.end(), field.name) != options_.keys.end();
+  for (const sensor::Field& field : result.record->fields) {
+    const bool is_time = &field == result.selection->time_field || &field == result.selection->clock_field;
+    const bool is_value = std::any_of(result.values.begin(), result.values.end(),
+                                      [&](const sensor::ValueResult& value) { return value.name == field.name; });
+    const bool is_key =
+        options_.keys.empty()
+            ? field.kind == sensor::Field::Kind::text && !is_value && !is_time && !sensor::parse_timestamp(field.text)
+            : std::find(options_.keys.begin(), options_.keys.end(), field.name) != options_.keys.end();
     if (is_key) (key += key.empty() ? "" : " ") += field.text;
   }
-  std::optional<int64_t> time_ns;
-  for (const sensor::Field& field : record_.fields) {
-    const bool is_time = options_.time.empty() ? sensor::time_name_rank(field.name).has_value()
-                                               : field.name == options_.time || field.name == "time";
-    if (is_time && !time_ns) time_ns = sensor::parse_timestamp(field.text);
-  }
-  const auto value_of = [&](const sensor::Field* field) {
-    return field && field->kind == sensor::Field::Kind::number ? field->number : kNone;
-  };
-  const sensor::Field *score = record_.find(score_name), *episode = record_.find(episode_name);
-  for (const sensor::Field& field : record_.fields) {
-    const std::string base = prefix + std::string(field.name) + "_";
-    if (!record_.find(base + "expected")) continue;
-    const std::string name = key + (key.empty() ? "" : ": ") + std::string(field.name);
+  return key;
+}
+
+void StreamPlot::write(const sensor::Result& result) {
+  if (result.values.empty()) return;
+  const std::string key = key_of(result);
+  const std::optional<int64_t> time_ns = result.selection->time_ns;
+  for (const sensor::ValueResult& value : result.values) {
+    const std::string name = key + (key.empty() ? "" : ": ") + std::string(value.name);
     const auto [place, is_new] = places_.try_emplace(name, series_.size());
     if (is_new) {
       if (series_.size() == kMostSeries) {
@@ -348,12 +338,12 @@ void StreamPlot::write(const sensor::Message& result) {
     }
     Series& series = series_[place->second];
     series.has_times = series.has_times && time_ns;
-    const double low = value_of(record_.find(base + "low")), high = value_of(record_.find(base + "high"));
+    const bool has_bounds = result.is_scored && value.expected.exists;
     series.points.push_back({time_ns ? 1e-9 * static_cast<double>(*time_ns) : static_cast<double>(series.points.size()),
-                             value_of(&field), low, high,
-                             score && score->kind == sensor::Field::Kind::number ? score->number : 0,
-                             episode && episode->kind == sensor::Field::Kind::text});
-    series.episodes += episode && episode->text == "begin";
+                             value.is_missing ? kNone : value.value, has_bounds ? value.expected.low : kNone,
+                             has_bounds ? value.expected.high : kNone, result.has_score ? result.score : 0,
+                             result.episode != sensor::Episode::kNone});
+    series.episodes += result.episode == sensor::Episode::kBegin;
   }
 }
 

@@ -6,27 +6,23 @@
 #include <string>
 #include <vector>
 
-#include "sensor/formats/format.h"
-#include "sensor/links/link.h"
+#include "sensor/links/sink.h"
 
 namespace coil::cli {
 
 struct StreamPlotOptions {
   std::vector<std::string> keys;  // of the sensors
-  std::string time;               // field of the time; empty: by its name
-  std::string prefix;             // of the added fields
   double threshold = 0.5;
   std::string title;
 };
 
-// Takes the results of an engine in NDJSON, keeps what is drawn.
-class StreamPlot final : public sensor::Link {
+// Keeps of an engine's results what is drawn.
+class StreamPlot final : public sensor::Sink {
  public:
   explicit StreamPlot(StreamPlotOptions options);
 
-  bool read(std::vector<sensor::Message>&, std::chrono::milliseconds) override { return false; }
-  void write(const sensor::Message& result) override;
-  void flush() override {}
+  bool wants_text() const override { return false; }
+  void write(const sensor::Result& result) override;
 
   // The name's extension says what: .html is one file that needs no other, .png a picture. Throws Failure.
   // [main-thread]
@@ -48,9 +44,9 @@ class StreamPlot final : public sensor::Link {
   };
 
  private:
+  std::string key_of(const sensor::Result& result) const;
+
   StreamPlotOptions options_;
-  std::unique_ptr<sensor::Format> format_;
-  sensor::Record record_;
   std::vector<Series> series_;  // those that came first
   std::map<std::string, size_t> places_;
   size_t left_out_ = 0;

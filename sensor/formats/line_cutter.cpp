@@ -156,4 +156,12 @@ std::string LineCutter::decoded(std::string_view bytes) const {
   return text;
 }
 
+Message as_message(Line line, int64_t number) {
+  Message message = {{}, std::move(line.text), -1, number};
+  if (line.is_too_long)
+    message.trouble = "the line is longer than " + std::to_string(kLongestLine >> 20) + " MiB and left out as a whole";
+  message.begins_file = number == 1;
+  return message;
+}
+
 }  // namespace coil::sensor

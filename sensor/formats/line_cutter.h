@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "sensor/records/message.h"
+
 namespace coil::sensor {
 
 inline constexpr size_t kLongestLine = 1 << 20;
@@ -54,5 +56,8 @@ class LineCutter {
   char end_sign_ = 0;      // 0: no line has ended yet
   Encoding encoding_ = Encoding::kUtf8;
 };
+
+// `number`: of the line, from 1. [any thread]
+Message as_message(Line line, int64_t number);
 
 }  // namespace coil::sensor

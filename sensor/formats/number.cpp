@@ -6,7 +6,7 @@
 #include <string>
 #include <unordered_set>
 
-#include "sensor/record.h"
+#include "sensor/records/record.h"
 
 namespace coil::sensor {
 namespace {

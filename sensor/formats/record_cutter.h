@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "sensor/formats/format.h"
-#include "sensor/links/link.h"
+#include "sensor/records/message.h"
 
 namespace coil::sensor {
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "sensor/record.h"
+#include "sensor/records/record.h"
 
 namespace coil::sensor {
 

@@ -9,7 +9,7 @@
 #include <cstdio>
 #include <ctime>
 
-#include "sensor/record.h"
+#include "sensor/records/record.h"
 
 namespace coil::sensor {
 namespace {

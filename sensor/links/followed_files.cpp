@@ -71,7 +71,7 @@ struct FollowedFiles::File : GrowingFile {
   bool must_look = false;                               // it could not be read
   bool must_end = false;                                // its last line is taken as it is
   bool is_due = false;                                  // is in due_
-  bool is_in_batch = false;                             // steps_ has marks of it
+  bool is_in_batch = false;                             // taken_ has marks of it
   bool is_unpacked = false;                             // what is open is a copy of what gzip compressed
   std::set<std::pair<FileIdentity, int64_t>> unpacked;  // compressed files that were searched for it, with their sizes
   Clock::time_point grew_at{};
@@ -89,7 +89,7 @@ struct FollowedFiles::Path {
 };
 
 FollowedFiles::FollowedFiles(FollowOptions options, const Log& log)
-    : options_(std::move(options)), log_(log), output_(-1, options_.output), most_open_(most_open()) {
+    : options_(std::move(options)), log_(log), most_open_(most_open()) {
   struct stat found;
   if (::fstat(options_.output, &found) == 0 && S_ISREG(found.st_mode)) output_identity_ = identity_of(found);
   for (const std::string& name : options_.names) {
@@ -199,8 +199,8 @@ void FollowedFiles::go_on(const std::string& place) {
 
 std::string FollowedFiles::place_after(size_t messages) const {
   std::map<const File*, GrowingFile::Mark> marks;
-  for (size_t i = 0; i < messages; ++i) marks.insert_or_assign(steps_[i].file, steps_[i].after);
-  for (size_t i = messages; i < steps_.size(); ++i) marks.try_emplace(steps_[i].file, steps_[i].before);
+  for (size_t i = 0; i < messages; ++i) marks.insert_or_assign(taken_[i].file, taken_[i].after);
+  for (size_t i = messages; i < taken_.size(); ++i) marks.try_emplace(taken_[i].file, taken_[i].before);
   std::vector<FilePlace> places;
   const auto add = [&](const File& file, bool is_left) {
     const auto mark = marks.find(&file);
@@ -221,8 +221,8 @@ std::string FollowedFiles::describe(const Message& message) const {
 }
 
 bool FollowedFiles::read(std::vector<Message>& messages, milliseconds wait) {
-  for (const Step& step : steps_) step.file->is_in_batch = false;
-  steps_.clear();
+  for (const TakenLine& line : taken_) line.file->is_in_batch = false;
+  taken_.clear();
   const auto end = Clock::now() + wait;
   for (;;) {
     if (due_.empty()) look();
@@ -648,7 +648,7 @@ void FollowedFiles::take(File& file, Line line, const GrowingFile::Mark& before,
   messages.push_back(as_message(std::move(line), file.line()));
   messages.back().file = file.number();
   messages.back().begins_file = std::exchange(file.begins, false);
-  steps_.push_back({&file, before, file.mark()});
+  taken_.push_back({&file, before, file.mark()});
   file.is_in_batch = true;
 }
 

@@ -12,8 +12,8 @@
 
 #include "sensor/links/file_search.h"
 #include "sensor/links/growing_file.h"
-#include "sensor/links/pipe_link.h"
-#include "sensor/log.h"
+#include "sensor/links/source.h"
+#include "sensor/service/log.h"
 
 namespace coil::sensor {
 
@@ -25,15 +25,13 @@ struct FollowOptions {
 
 // Looks at its files again and again, which works on every file system. A file is what it is, not what it is called:
 // one that was renamed is read to its end before the one that took its name. One thread at a time.
-class FollowedFiles final : public Link {
+class FollowedFiles final : public Source {
  public:
   // Throws Error when a name can never be read. [main-thread]
   FollowedFiles(FollowOptions options, const Log& log);
   ~FollowedFiles() override;
 
   bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) override;
-  void write(const Message& result) override { output_.write(result); }
-  void flush() override { output_.flush(); }
 
   std::string place_after(size_t messages) const override;
   // Files that are not what they were are looked for under other names; what cannot be found is warned of.
@@ -44,7 +42,7 @@ class FollowedFiles final : public Link {
   using Clock = std::chrono::steady_clock;
   struct File;
   struct Path;
-  struct Step {
+  struct TakenLine {
     File* file;
     GrowingFile::Mark before, after;
   };
@@ -91,15 +89,14 @@ class FollowedFiles final : public Link {
 
   FollowOptions options_;
   const Log& log_;
-  PipeLink output_;
   size_t most_open_;
   std::optional<FileIdentity> output_identity_;
   std::map<std::string, Path> paths_;
   std::map<int32_t, File*> by_number_;
   std::map<FileIdentity, File*> by_identity_;
   int32_t next_number_ = 0;
-  std::deque<File*> due_;    // that may have something new, in the order to be read
-  std::vector<Step> steps_;  // of the last read, one for each message
+  std::deque<File*> due_;         // that may have something new, in the order to be read
+  std::vector<TakenLine> taken_;  // of the last read, one for each message
   Clock::time_point names_due_at_{}, now_{};
   std::chrono::milliseconds pause_{0};
   bool is_first_look_ = true;

@@ -2,12 +2,12 @@
 // homeassistant/<component>/<id>/<entity>/config.
 #include "sensor/links/home_assistant.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "base/error.h"
-#include "sensor/formats/added_names.h"
+#include "sensor/results/encoder.h"
 
 namespace coil::sensor {
 namespace {
@@ -33,27 +33,13 @@ struct Entity {
 std::string field(const std::string& name) { return "value_json[" + dump(name) + "]"; }
 
 // Of each value the nearest forecast that results hold: of the records to come, else of the record itself.
-std::vector<Entity> forecasts(const Json& result, const std::string& prefix) {
-  struct Forecast {
-    std::string value, field;
-  };
-  constexpr std::string_view kExpected = "_expected", kAhead = "_forecast_";
-  std::vector<Forecast> found;
-  for (const auto& [name, value] : result.items()) {
-    if (!name.starts_with(prefix) || !name.ends_with(kExpected)) continue;
-    const std::string base = name.substr(0, name.size() - kExpected.size());
-    Forecast forecast = {base.substr(prefix.size()), name};
-    for (const auto& [other, ahead] : result.items()) {
-      const bool is_ahead = other.starts_with(base + std::string(kAhead)) &&
-                            other.find_first_not_of("0123456789", base.size() + kAhead.size()) == std::string::npos;
-      if (is_ahead && forecast.field == name) forecast.field = other;
-    }
-    found.push_back(forecast);
-  }
+std::vector<Entity> forecasts(const Result& result, const std::string& prefix, std::span<const size_t> horizons) {
   std::vector<Entity> entities;
-  for (const Forecast& forecast : found) {
-    entities.push_back({"sensor", found.size() == 1 ? "forecast" : forecast.value + " forecast",
-                        "{{ " + field(forecast.field) + " }}"});
+  for (const ValueResult& value : result.values) {
+    const std::string name = horizons.empty() ? expected_name(prefix, value.name)
+                                              : forecast_name(prefix, value.name, *std::ranges::min_element(horizons));
+    entities.push_back({"sensor", result.values.size() == 1 ? "forecast" : std::string(value.name) + " forecast",
+                        "{{ " + field(std::string(result.added_names->of(name))) + " }}"});
   }
   return entities;
 }
@@ -70,30 +56,26 @@ std::string plain_name(const std::string& sensor) {
   return name == sensor && !name.empty() ? name : name + "_" + hash_text(sensor);
 }
 
-std::vector<DiscoveryMessage> discovery_messages(const Message& result, const std::string& prefix,
-                                                 const std::string& state_topic, const std::string& status_topic) {
-  const Json first = Json::parse(result.text, nullptr, false);
-  if (!first.is_object()) throw Error("--home-assistant: results must be JSON objects; use --output-format ndjson");
-  std::vector<Entity> entities = forecasts(first, prefix);
-  const auto added = [&](const std::string& name) {
-    return name_in_result(prefix + name, [&](const std::string& other) { return first.contains(other); });
-  };
-  entities.push_back({"sensor", "score", "{{ " + field(added("score")) + " }}"});
+std::vector<DiscoveryMessage> discovery_messages(const Result& result, const std::string& sensor,
+                                                 const std::string& prefix, std::span<const size_t> horizons,
+                                                 const DiscoveryTopics& topics) {
+  std::vector<Entity> entities = forecasts(result, prefix, horizons);
+  const auto added = [&](const std::string& name) { return field(std::string(result.added_names->of(prefix + name))); };
+  entities.push_back({"sensor", "score", "{{ " + added("score") + " }}"});
   entities.push_back(
-      {"binary_sensor", "problem", "{{ 'ON' if " + field(added("episode")) + " in ['begin', 'on'] else 'OFF' }}"});
+      {"binary_sensor", "problem", "{{ 'ON' if " + added("episode") + " in ['begin', 'on'] else 'OFF' }}"});
 
-  const std::string id = "coil_" + plain_name(result.sensor);
+  const std::string id = "coil_" + plain_name(sensor);
   std::vector<DiscoveryMessage> messages;
   for (const Entity& entity : entities) {
     const std::string entity_id = plain_name(entity.name);
     Json config = {
         {"name", entity.name},
         {"unique_id", id + "_" + entity_id},
-        {"state_topic", state_topic},
+        {"state_topic", topics.state},
         {"value_template", entity.value_template},
-        {"availability_topic", status_topic},
-        {"device",
-         {{"identifiers", {id}}, {"name", result.sensor}, {"manufacturer", "Coil"}, {"model", "coil stream"}}},
+        {"availability_topic", topics.status},
+        {"device", {{"identifiers", {id}}, {"name", sensor}, {"manufacturer", "Coil"}, {"model", "coil stream"}}},
     };
     if (std::string_view(entity.component) == "sensor") {
       config["state_class"] = "measurement";

@@ -2,10 +2,11 @@
 // is wrong.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
-#include "sensor/links/link.h"
+#include "sensor/results/result.h"
 
 namespace coil::sensor {
 
@@ -17,10 +18,16 @@ struct DiscoveryMessage {
 // two sensors never share one.
 std::string plain_name(const std::string& sensor);
 
+struct DiscoveryTopics {
+  std::string state;   // carries the results
+  std::string status;  // "online" or "offline"
+};
+
 // For the sensor of this first result: a sensor `score`, a sensor `forecast` for each of its values, and a binary
-// sensor `problem` that is on during an episode. `prefix`: of the added fields. `state_topic` carries the results,
-// `status_topic` "online" or "offline". Throws Error when the result is no JSON object.
-std::vector<DiscoveryMessage> discovery_messages(const Message& result, const std::string& prefix,
-                                                 const std::string& state_topic, const std::string& status_topic);
+// sensor `problem` that is on during an episode. `sensor`: its name. `prefix`, `horizons`: of the added fields, which
+// come as NDJSON.
+std::vector<DiscoveryMessage> discovery_messages(const Result& result, const std::string& sensor,
+                                                 const std::string& prefix, std::span<const size_t> horizons,
+                                                 const DiscoveryTopics& topics);
 
 }  // namespace coil::sensor

@@ -49,8 +49,8 @@ Properties read_properties(const std::string& file) {
 
 std::string place(const std::string& topic, int32_t partition) { return topic + "[" + std::to_string(partition) + "]"; }
 
-std::string source_text(const Message& result) {
-  return result.topic + "/" + std::to_string(result.partition) + "/" + std::to_string(result.offset);
+std::string source_text(const Message& message) {
+  return message.topic + "/" + std::to_string(message.partition) + "/" + std::to_string(message.offset);
 }
 
 // The offset of the record that a message of the result topic answers; -1: it answers none of this partition.
@@ -325,8 +325,7 @@ void KafkaLink::take(const rd_kafka_message_t& message, std::vector<Message>& me
   messages.push_back({.topic = options_.topic,
                       .text = std::string(static_cast<const char*>(message.payload), message.len),
                       .partition = message.partition,
-                      .offset = message.offset,
-                      .sensor = {}});
+                      .offset = message.offset});
 }
 
 bool KafkaLink::read(std::vector<Message>& messages, milliseconds wait) {
@@ -360,25 +359,25 @@ void KafkaLink::update_lag() {
   lag_ = lag;
 }
 
-void KafkaLink::write(const Message& result) {
-  if (result.partition < 0) return;  // a header
-  const auto known = partitions_.find(result.partition);
+void KafkaLink::write(const Result& result) {
+  const Message& message = *result.message;
+  const auto known = partitions_.find(message.partition);
   if (known == partitions_.end())
-    throw Error("kafka: a result for " + place(result.topic, result.partition) + ", which this worker does not have");
-  if (known->second.answered.erase(result.offset) > 0) {
+    throw Error("kafka: a result for " + place(message.topic, message.partition) + ", which this worker does not have");
+  if (known->second.answered.erase(message.offset) > 0) {
     ++deduplicated_;
     return;
   }
-  const std::string source = source_text(result);
+  const std::string source = source_text(message), sensor = readable_key(result.key());
   for (;;) {
     const rd_kafka_resp_err_t error = rd_kafka_producev(
-        producer_->client, RD_KAFKA_V_TOPIC(options_.out_topic.c_str()), RD_KAFKA_V_PARTITION(result.partition),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(result.sensor.data(), result.sensor.size()),
+        producer_->client, RD_KAFKA_V_TOPIC(options_.out_topic.c_str()), RD_KAFKA_V_PARTITION(message.partition),
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(sensor.data(), sensor.size()),
         RD_KAFKA_V_VALUE(const_cast<char*>(result.text.data()), result.text.size()),
         RD_KAFKA_V_HEADER(kSourceHeader, source.data(), static_cast<ssize_t>(source.size())), RD_KAFKA_V_END);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return;
     if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL || options_.stopped()) {
-      throw Error("kafka: a result cannot be written to " + place(options_.out_topic, result.partition) + ": " +
+      throw Error("kafka: a result cannot be written to " + place(options_.out_topic, message.partition) + ": " +
                   rd_kafka_err2str(error));
     }
     rd_kafka_poll(producer_->client, 50);

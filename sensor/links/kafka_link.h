@@ -9,8 +9,9 @@
 #include <string>
 #include <unordered_set>
 
-#include "sensor/links/link.h"
-#include "sensor/log.h"
+#include "sensor/links/sink.h"
+#include "sensor/links/source.h"
+#include "sensor/service/log.h"
 
 struct rd_kafka_conf_s;
 struct rd_kafka_s;
@@ -42,7 +43,7 @@ void set_address(KafkaOptions& options, const std::string& address);
 //
 // What remains: a worker that stands still for longer than the group's session time-out and then goes on may write what
 // was under way in it a second time; the header lets a reader drop that.
-class KafkaLink : public Link {
+class KafkaLink final : public Source, public Sink {
  public:
   // Waits for the cluster. Throws Error for options that cannot work and topics that do not fit.
   KafkaLink(const KafkaOptions& options, const Log& log);
@@ -50,7 +51,7 @@ class KafkaLink : public Link {
 
   void set_partition_hooks(PartitionHooks hooks) override { hooks_ = std::move(hooks); }
   bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) override;
-  void write(const Message& result) override;
+  void write(const Result& result) override;
   void flush() override;  // throws Error when results could not be delivered; then no checkpoint may cover them
   void saved(const std::string& topic, int32_t partition, int64_t offset) override;
 

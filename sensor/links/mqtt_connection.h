@@ -10,7 +10,7 @@
 #include <string>
 #include <thread>
 
-#include "sensor/log.h"
+#include "sensor/service/log.h"
 
 struct mosquitto;
 struct mosquitto_message;

@@ -196,7 +196,7 @@ void MqttLink::received(const mosquitto_message& message) {
     if (oldest == queue_.end()) return;
     queue_.erase(oldest);
   }
-  queue_.push_back({{message.topic, text_of(message), -1, -1, {}}, message.qos});
+  queue_.push_back({{message.topic, text_of(message)}, message.qos});
   if (message.qos > 0) ++queued_unacknowledged_;
   changed_.notify_all();
 }
@@ -232,18 +232,19 @@ void MqttLink::send(const std::string& topic, const std::string& text, bool reta
   ++counts_.dropped_results;
 }
 
-void MqttLink::announce(const Message& result, const std::string& state_topic) {
-  if (!announced_.insert(result.sensor).second) return;
+void MqttLink::announce(const Result& result, const std::string& sensor, const std::string& state_topic) {
+  if (!announced_.insert(sensor).second) return;
+  const DiscoveryTopics topics = {state_topic, options_.status_topic};
   for (const DiscoveryMessage& message :
-       discovery_messages(result, options_.prefix, state_topic, options_.status_topic)) {
+       discovery_messages(result, sensor, options_.prefix, options_.horizons, topics)) {
     send(message.topic, message.text, true);
   }
 }
 
-void MqttLink::write(const Message& result) {
-  if (result.topic.empty()) return;  // a header
-  const std::string topic = options_.out_topic + "/" + topic_rest(result.sensor);
-  if (options_.home_assistant) announce(result, topic);
+void MqttLink::write(const Result& result) {
+  const std::string sensor = readable_key(result.key());
+  const std::string topic = options_.out_topic + "/" + topic_rest(sensor);
+  if (options_.home_assistant) announce(result, sensor, topic);
   {
     std::unique_lock lock(mutex_);
     while (results_under_way_ >= kMaxResultsUnderWay && !options_.stopped()) {
@@ -253,23 +254,33 @@ void MqttLink::write(const Message& result) {
       lock.lock();
     }
   }
-  send(topic, result.text, false);
+  send(topic, std::string(result.text), false);
 }
 
 void MqttLink::flush() {
   std::unique_lock lock(mutex_);
   auto stopped_at = std::chrono::steady_clock::time_point::max();
+  is_cut_off_ = false;
   while (results_under_way_ > 0) {
     const auto now = std::chrono::steady_clock::now();
     if (options_.stopped()) stopped_at = std::min(stopped_at, now);
-    if (stopped_at <= now - kPatienceOnceStopped) return;  // the broker is away: it will send the records again
+    if (stopped_at <= now - kPatienceOnceStopped) {  // the broker is away: it will send the records again
+      is_cut_off_ = true;
+      return;
+    }
     changed_.wait_for(lock, kLook);
     lock.unlock();
     throw_if_failed();
     lock.lock();
   }
-  taken_ = 0;
-  lock.unlock();
+}
+
+void MqttLink::answered() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (is_cut_off_) return;
+    taken_ = 0;
+  }
   in_.look_again();
 }
 

@@ -8,8 +8,9 @@
 #include <mutex>
 #include <unordered_set>
 
-#include "sensor/links/link.h"
 #include "sensor/links/mqtt_connection.h"
+#include "sensor/links/sink.h"
+#include "sensor/links/source.h"
 
 namespace coil::sensor {
 
@@ -21,6 +22,7 @@ struct MqttOptions {
   int qos = 1;                    // 0 or 1, of both directions
   bool home_assistant = false;    // announce every sensor; results must be NDJSON
   std::string prefix;             // of the fields that the engine adds
+  std::vector<size_t> horizons;   // of the forecasts that the engine adds
   size_t queue_records = 10'000;  // that wait for the engine
   std::function<bool()> stopped = [] { return false; };  // waiting for the broker ends when this becomes true
 };
@@ -37,7 +39,7 @@ void check(const MqttOptions& options);
 // QoS 1: no record stays unanswered and no result is lost while the broker keeps this client's session (a day); after a
 // crash a record may be answered twice. The broker holds back what the engine cannot take. QoS 0: a queue of
 // queue_records, whose oldest make room; both losses, of records and of results, are counted.
-class MqttLink : public Link {
+class MqttLink final : public Source, public Sink {
  public:
   // Connects. Throws Error for options that cannot work and for a broker that refuses; a broker that is away is waited
   // for.
@@ -45,7 +47,8 @@ class MqttLink : public Link {
   ~MqttLink() override;
 
   bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) override;
-  void write(const Message& result) override;
+  void answered() override;
+  void write(const Result& result) override;
   void flush() override;
 
   struct Counts {
@@ -71,7 +74,7 @@ class MqttLink : public Link {
   void received(const mosquitto_message& message);
   bool is_repeated(const mosquitto_message& message);
   bool may_acknowledge() const;
-  void announce(const Message& result, const std::string& state_topic);
+  void announce(const Result& result, const std::string& sensor, const std::string& state_topic);
   void send(const std::string& topic, const std::string& text, bool retain);
   void throw_if_failed() const;
 
@@ -81,7 +84,8 @@ class MqttLink : public Link {
   std::condition_variable changed_;
   std::deque<Waiting> queue_;
   size_t queued_unacknowledged_ = 0;      // of the queue's messages, those of QoS 1
-  size_t taken_ = 0;                      // messages of QoS 1 that the engine has and flush has not confirmed
+  size_t taken_ = 0;                      // messages of QoS 1 that the engine has and that are not answered
+  bool is_cut_off_ = false;               // stopped while results were under way: their records are not answered
   std::deque<Received> recent_;           // as many as the broker may send before the first is acknowledged
   std::map<int, size_t> may_come_again_;  // after a reconnect: id -> hash
   size_t results_under_way_ = 0;

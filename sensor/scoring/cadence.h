@@ -12,7 +12,8 @@ inline constexpr int kLongestFilledGap = 256;  // steps
 // Plain data. One thread at a time.
 class Cadence {
  public:
-  struct Step {
+  // What lies between two records.
+  struct Passage {
     int missing = 0;        // steps of the series' rhythm that did not come and are told to the model one by one
     double elapsed = 1;     // typical intervals since the last record; whole ones where the rhythm was kept
     float interval = 0;     // log2(interval / typical interval) / 2 within -3 to 3; 0 where the rhythm was kept
@@ -22,30 +23,30 @@ class Cadence {
   explicit Cadence(int window = 256) : window_(window) {}
 
   // The time since the last record, in seconds; 0 or less: unknown. [any thread]
-  Step advance(double interval_s) noexcept {
-    Step step;
-    if (!(interval_s > 0)) return step;
+  Passage advance(double interval_s) noexcept {
+    Passage passage;
+    if (!(interval_s > 0)) return passage;
     if (intervals_ == 0) log2_typical_ = std::log2(interval_s);
     const double octaves = std::log2(interval_s) - log2_typical_, ratio = std::exp2(std::min(octaves, 40.0));
     const double steps = std::max(1.0, std::round(ratio));
     const double off =
         std::min(1.0, std::fabs(ratio - steps) / std::max(1.0, kDrift * steps));  // from a whole number of steps
-    step.elapsed = ratio;
+    passage.elapsed = ratio;
     ++intervals_;
     const double rate = std::max(1 / static_cast<double>(intervals_), 1.0 / window_);
     irregularity_ += rate * (off - irregularity_);
     const bool regular = is_regular() && off < 2 * kRegular;
     if (!regular || steps <= kLongestFilledGap + 1)
       log2_typical_ += rate * (regular ? octaves - std::log2(steps) : octaves);
-    if (regular) step.elapsed = steps;
+    if (regular) passage.elapsed = steps;
     if (regular && steps <= kLongestFilledGap + 1) {
-      step.missing = static_cast<int>(steps) - 1;
+      passage.missing = static_cast<int>(steps) - 1;
     } else {
-      step.interval =
+      passage.interval =
           intervals_ == 1 ? 0 : static_cast<float>(std::clamp(std::log2(interval_s) - log2_typical_, -6.0, 6.0) / 2);
-      step.long_gap = steps > kLongestFilledGap + 1;
+      passage.long_gap = steps > kLongestFilledGap + 1;
     }
-    return step;
+    return passage;
   }
 
   bool is_regular() const noexcept { return intervals_ > kKnown && irregularity_ < kRegular; }

@@ -12,18 +12,18 @@ constexpr int64_t kWarmUpRecords = 100;
 // Records that recent means look back over.
 constexpr double kBiasRecords = 10, kLevelRecords = 5, kActivityRecords = 10, kSlowActivityRecords = 40,
                  kUnrestRecords = 40;
-constexpr double kMostBias = 3, kMostUnrest = 6;  // decades that one record adds to these means at most
-constexpr double kLeastUnrest = 0.01;             // decades: below it no unrest is less than another
-constexpr double kMostEvidence = 20;              // decades of one kind
+constexpr double kMostBias = 3, kMostUnrest = 6;  // surprisal that one record adds to these means at most
+constexpr double kLeastUnrest = 0.01;             // surprisal: below it no unrest is less than another
+constexpr double kMostEvidence = 20;              // surprisal of one kind
 constexpr double kRefractoryRecords = 100;        // until a third of a reported event is left
 constexpr double kMostRecovery = 12;              // records after a gap in which the model's forecasts count less
 constexpr double kStep = 0.1;  // what exceeds what is left of a report by this share of it counts in full
 
 // Surprises and leaps have heavy tails; their logarithms fall off about exponentially.
 double rarity(TailCalibrator& past, double number) {
-  const double decades = std::min(past.decades(number), kMostEvidence);
+  const double surprisal = std::min(past.surprisal(number), kMostEvidence);
   past.add(number);
-  return decades;
+  return surprisal;
 }
 
 }  // namespace
@@ -44,17 +44,18 @@ Detector::Evidence Detector::measure(double value, const PendingForecasts& forec
   const bool is_back = back.gap_steps > 0;
   const double trusted = trust(back);
   const QuantileForecast &next = forecasts.due(0), &ahead = forecasts.due(1);
-  const double surprise = next.exists() ? trusted * next.surprise_decades(value) : 0;
+  const double surprise = next.exists() ? trusted * next.surprisal(value) : 0;
   const double bias =
-      ahead.exists() ? std::copysign(std::min(ahead.surprise_decades(value), kMostBias), value - ahead.median()) : 0;
+      ahead.exists() ? std::copysign(std::min(ahead.surprisal(value), kMostBias), value - ahead.median()) : 0;
   const double step = observed_ == 1 ? 0 : std::fabs(value - before.value);
   const double unrest = mean_of(unrest_, trusted == 1, std::min(surprise, kMostUnrest), kUnrestRecords);
   // Roots, so that a calm is as far from the usual as a storm.
   const double activity = std::sqrt(std::sqrt(mean_of(activity_, !is_back, step, kActivityRecords)));
   const double slow_activity = std::sqrt(std::sqrt(mean_of(slow_activity_, !is_back, step, kSlowActivityRecords)));
   Evidence evidence;
-  evidence[kSurprise] = is_back ? back.decades : rarity(surprises_, std::log1p(surprise));
-  evidence[kLeap] = is_back ? back.decades : rarity(leaps_, before.is_known ? std::log1p(step / before.usual_step) : 0);
+  evidence[kSurprise] = is_back ? back.surprisal : rarity(surprises_, std::log1p(surprise));
+  evidence[kLeap] =
+      is_back ? back.surprisal : rarity(leaps_, before.is_known ? std::log1p(step / before.usual_step) : 0);
   evidence[kBias] = rarity(biases_, std::fabs(trusted == 1 ? bias_.add(bias, kBiasRecords) : bias_.mean()));
   evidence[kRange] = range_.observe(value);
   evidence[kLevel] = beyond(levels_, level_, kLevelRecords, mean_of(level_, true, value, kLevelRecords));
@@ -85,10 +86,9 @@ Assessment Detector::assess(const Evidence& evidence) noexcept {
   double squares = 0;
   for (size_t kind = 0; kind < kKinds; ++kind)
     squares += kWeights[kind] * kWeights[kind] * evidence[kind] * evidence[kind];
-  const double decades = assessment.evidence_decades = std::sqrt(squares), left = reported_decades_;
-  if (decades > left)
-    assessment.event_decades = decades * std::min(1.0, (decades - left) / std::max(kStep * left, 1e-9));
-  reported_decades_ = std::max(decades, left) * std::exp(-1 / kRefractoryRecords);
+  const double sum = assessment.evidence = std::sqrt(squares), left = reported_;
+  if (sum > left) assessment.event = sum * std::min(1.0, (sum - left) / std::max(kStep * left, 1e-9));
+  reported_ = std::max(sum, left) * std::exp(-1 / kRefractoryRecords);
   return assessment;
 }
 

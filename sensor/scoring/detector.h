@@ -48,21 +48,21 @@ struct LastSeen {
 // How a series comes back.
 struct Return {
   double gap_steps = 0;  // from the last value on; 0: there was no gap
-  double decades = 0;    // how unusual the value is where the series should be by now
+  double surprisal = 0;  // how unusual the value is where the series should be by now
 };
 
 struct Assessment {
-  double evidence_decades = 0;  // how unusual the record is
-  double event_decades = 0;     // the same, but nothing where it is no news after what was reported
-  bool warming_up = true;       // too little was seen: both are 0
+  double evidence = 0;     // how unusual the record is, as surprisal
+  double event = 0;        // the same, but nothing where it is no news after what was reported
+  bool warming_up = true;  // too little was seen: both are 0
 };
 
 // From 0 to 1, rising with the evidence. 0.5: an alarm is worth it where a missed anomaly costs as much as five false
 // alarms; on the made-up series that the detector was fixed on that gave one false alarm in about 1,000 records.
 inline constexpr double kEvidenceOfAlarm = 2.6,
-                        kLeastEvidence = 0.1;  // decades; with less a record is not unusual at all
-inline double score_of(double decades) noexcept {
-  const double of_alarm = std::max(0.0, decades - kLeastEvidence) / (kEvidenceOfAlarm - kLeastEvidence),
+                        kLeastEvidence = 0.1;  // surprisal; with less a record is not unusual at all
+inline double score_of(double evidence) noexcept {
+  const double of_alarm = std::max(0.0, evidence - kLeastEvidence) / (kEvidenceOfAlarm - kLeastEvidence),
                cube = of_alarm * of_alarm * of_alarm;
   return cube / (cube + 1);
 }
@@ -70,7 +70,8 @@ inline double score_of(double decades) noexcept {
 // Plain data: copying its bytes copies all that it remembers. One thread at a time.
 class Detector {
  public:
-  // What can be unusual about a record, each in decades (2: as rare as one record in a hundred of this series).
+  // What can be unusual about a record, each as surprisal: -log10 of its probability (2: as rare
+  // as one record in a hundred of this series).
   enum Kind : size_t {
     kSurprise,      // under the forecast made one step ago
     kLeap,          // distance from the last value
@@ -101,7 +102,7 @@ class Detector {
 
   int64_t observed_ = 0;
   int32_t recovery_ = 0, recovering_ = 0;  // records that the model needs after a gap, and those of them still to come
-  double reported_decades_ = 0;            // what is left of the last events
+  double reported_ = 0;                    // what is left of the last events
   TailCalibrator surprises_, leaps_, biases_;
   RecentMean bias_, level_, activity_, slow_activity_, unrest_;
   Novelty range_, levels_, activities_, slow_activities_, unrests_;

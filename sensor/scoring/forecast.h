@@ -50,10 +50,10 @@ struct QuantileForecast {
   double low() const noexcept { return value(0); }
   double high() const noexcept { return value(kQuantiles - 1); }
 
-  // How unlikely a value at least this far out was, in decades: -log10 of twice the smaller tail's probability. Between
+  // How unlikely a value at least this far out was: -log10 of twice the smaller tail's probability. Between
   // the quantiles the distribution is taken as linear in asinh space, beyond them as exponential, which is a power law
   // in values. 0 at the median.
-  double surprise_decades(double value) const noexcept {
+  double surprisal(double value) const noexcept {
     const double at = std::clamp(std::asinh((value - reference) / scale), -1.5 * kAsinhLimit, 1.5 * kAsinhLimit);
     const double middle = quantiles[kQuantiles / 2];
     const bool above = at > middle;

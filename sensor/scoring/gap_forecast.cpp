@@ -14,7 +14,7 @@ constexpr uint32_t kPeriodHolds = 32;  // values, until it is looked for again
 constexpr double kFarOff = 4;          // mean errors: few errors are as large
 constexpr double kFitted = 0.6;  // share of the samples that a regression is fitted to before it is tried on the others
 constexpr double kRidge = 1e-4;
-constexpr double kMostDecades = 20;
+constexpr double kMostSurprisal = 20;
 constexpr double kLeastWidening = 0.1;  // of the bounds, for each doubling of a gap
 
 // How far forecasts were off.
@@ -164,9 +164,10 @@ GapForecast from_mean(const Past& past) noexcept {
 
 }  // namespace
 
-double GapForecast::decades(double value) const noexcept {
+double GapForecast::surprisal(double value) const noexcept {
   const double distance = std::fabs(value - expected);
-  return std::min((distance / error + kFarOff * std::max(0.0, distance / furthest - 1)) / std::log(10.0), kMostDecades);
+  return std::min((distance / error + kFarOff * std::max(0.0, distance / furthest - 1)) / std::log(10.0),
+                  kMostSurprisal);
 }
 
 // Of errors that are exponential a tenth lies beyond each bound.

@@ -18,7 +18,7 @@ struct GapForecast {
 
   bool exists() const noexcept { return error > 0; }
   // -log10 of how rarely a value is so far away, errors taken as exponential.
-  double decades(double value) const noexcept;
+  double surprisal(double value) const noexcept;
   // The bounds lie `width` apart.
   QuantileForecast quantiles(double width) const noexcept;
   double width() const noexcept;

@@ -11,7 +11,7 @@ namespace coil::sensor {
 // Plain data. One thread at a time.
 class Novelty {
  public:
-  // -log10 of how rarely the series leaves its range, plus decades for how far it goes now compared with the times
+  // -log10 of how rarely the series leaves its range, plus surprisal for how far it goes now compared with the times
   // before; 0 within the range. Neither scale nor offset of the numbers matters. [any thread]
   double observe(double number) noexcept {
     if (count_ == 0) lowest_ = highest_ = number;

@@ -14,7 +14,7 @@ class TailCalibrator {
  public:
   // -log10 of the share of numbers at least this large, of a series that has given the ones added so far: 0 for the
   // usual, 3 for one in a thousand. [any thread]
-  double decades(double value) const noexcept {
+  double surprisal(double value) const noexcept {
     if (!(value > 0)) return 0;
     const size_t bin = bin_of(value);
     double below = 0;  // mass in the value's bin and under it

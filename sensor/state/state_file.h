@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "sensor/links/link.h"
+#include "sensor/records/message.h"
 #include "sensor/state/bytes.h"
 
 namespace coil::sensor {

@@ -1,7 +1,7 @@
 // What the detector finds unusual about each record, kind by kind: how train/forecast/fit_score.py asks the engine.
 //   in:  for each series the number of its values (int32), the values (float64)
-//   out: Detector::kWeights; for each value the decades of each Detector::Kind, and of the event that is reported (all
-//   float32)
+//   out: Detector::kWeights; for each value the surprisal of each Detector::Kind, and of the event that is reported
+//   (all float32)
 #include <array>
 #include <cstdint>
 #include <stdexcept>
@@ -39,7 +39,7 @@ void run(const char* file) {
     for (const double value : values) {
       const sensor::Detector::Evidence evidence = detector.measure(value, forecasts, sensor::LastSeen::of(normaliser));
       write(evidence);
-      write(std::array{detector.assess(evidence).event_decades});
+      write(std::array{detector.assess(evidence).event});
       const sensor::Frame frame = normaliser.observe(value);
       stream.step(frame, outputs);
       forecasts.advance(normaliser, outputs);

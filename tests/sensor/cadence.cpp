@@ -15,13 +15,13 @@ TEST_CASE("missing steps of a regular series are counted, whatever its rhythm") 
     Cadence cadence;
     for (int t = 0; t < 50; ++t) CHECK(cadence.advance(interval_s).missing == 0);
     for (const int steps : {2, 3, 10, 65}) {
-      const Cadence::Step step = cadence.advance(interval_s * steps);
+      const Cadence::Passage step = cadence.advance(interval_s * steps);
       CHECK(step.missing == steps - 1);
       CHECK(step.interval == 0);
       CHECK_FALSE(step.long_gap);
       for (int t = 0; t < 20; ++t) cadence.advance(interval_s);
     }
-    const Cadence::Step step = cadence.advance(interval_s * 1000);
+    const Cadence::Passage step = cadence.advance(interval_s * 1000);
     CHECK(step.missing == 0);
     CHECK(step.long_gap);
     CHECK(step.interval == 3);
@@ -45,7 +45,7 @@ TEST_CASE("random intervals are no gaps: the model is told how long each was") {
   int filled = 0;
   double largest = 0;
   for (int t = 0; t < 1000; ++t) {
-    const Cadence::Step step = cadence.advance(-std::log(random.uniform(1e-9, 1)));
+    const Cadence::Passage step = cadence.advance(-std::log(random.uniform(1e-9, 1)));
     filled += step.missing > 0;
     largest = std::max(largest, std::fabs(static_cast<double>(step.interval)));
   }
@@ -57,7 +57,7 @@ TEST_CASE("random intervals are no gaps: the model is told how long each was") {
 TEST_CASE("times that are not known, or do not move, say nothing") {
   Cadence cadence;
   for (const double interval_s : {0.0, -5.0, std::nan("")}) {
-    const Cadence::Step step = cadence.advance(interval_s);
+    const Cadence::Passage step = cadence.advance(interval_s);
     CHECK((step.missing == 0 && step.interval == 0 && !step.long_gap));
   }
 }

@@ -13,7 +13,7 @@ std::vector<test::Judged> scored(uint32_t first, uint32_t count) {
   std::vector<test::Judged> all;
   for (uint32_t seed = first; seed < first + count; ++seed) {
     const test::AnomalySeries series = test::anomaly_series(seed);
-    all.push_back({test::event_decades(series), series.windows});
+    all.push_back({test::event_evidence(series), series.windows});
   }
   return all;
 }
@@ -21,7 +21,7 @@ std::vector<test::Judged> scored(uint32_t first, uint32_t count) {
 TEST_CASE("the score finds anomalies that it was not fixed on") {
   const test::Judgement judgement = test::judge(scored(5000, 60));
   INFO("worth " << judgement.worth << ", found " << judgement.found << " of " << judgement.windows << ", false alarms "
-                << judgement.false_alarms << ", threshold " << judgement.threshold << " decades");
+                << judgement.false_alarms << ", threshold " << judgement.threshold << " of surprisal");
   CHECK(judgement.worth > 0.45);
 }
 

@@ -13,6 +13,13 @@ namespace {
 
 using namespace coil;
 
+class Texts final : public sensor::Sink {
+ public:
+  void write(const sensor::Result& result) override { texts.emplace_back(result.text); }
+
+  std::vector<std::string> texts;
+};
+
 struct Case {
   size_t sensors, records;  // records: of each sensor
   size_t longest_burst;
@@ -58,16 +65,14 @@ std::vector<std::string> results(const std::shared_ptr<const ssm::Model>& model,
   options.horizons = std::move(horizons);
   options.reorder_records = reorder;
   sensor::Engine engine(model, options, [](const sensor::Message&, const std::string& what) { FAIL(what); });
-  std::vector<sensor::Message> out;
+  Texts out;
   for (std::span<const sensor::Message> left = messages; !left.empty();) {
     const size_t count = std::clamp<size_t>(next_cut(), 1, left.size());
     engine.process(left.first(count), out);
     left = left.subspan(count);
   }
   engine.finish(out);
-  std::vector<std::string> texts;
-  for (const sensor::Message& message : out) texts.push_back(message.text);
-  return texts;
+  return out.texts;
 }
 
 TEST_CASE("results do not depend on how records are cut into calls, nor on threads") {
@@ -104,7 +109,8 @@ TEST_CASE("what waits of one series is one stretch: its state is read and writte
   sensor::EngineOptions options;
   options.schema.keys = {"sensor"};
   sensor::Engine engine(model, options, [](const sensor::Message&, const std::string& what) { FAIL(what); });
-  std::vector<sensor::Message> messages, out;
+  std::vector<sensor::Message> messages;
+  Texts out;
   for (int t = 0; t < 12; ++t) {
     for (int who = 0; who < 5; ++who)
       messages.push_back({{}, "{\"sensor\":" + std::to_string(who) + ",\"value\":" + std::to_string(t * who) + "}"});

@@ -85,7 +85,7 @@ TEST_CASE("gaps among the values are time that passed") {
   CHECK(recent.forecast(49, 1e-9).expected == Approx(shape(548)).margin(0.6));
 }
 
-TEST_CASE("decades rise with the distance, bounds widen with the gap") {
+TEST_CASE("surprisal rises with the distance, bounds widen with the gap") {
   test::Random random(4);
   const Shape shape = cycle(random, 96, 0.1);
   RecentValues recent;
@@ -94,7 +94,7 @@ TEST_CASE("decades rise with the distance, bounds widen with the gap") {
   sensor::QuantileForecast usual = GapForecast{0, 1}.quantiles(2);
   const double width = usual.high() - usual.low();
   bounds.see(width);
-  double decades = -1;
+  double surprisal = -1;
   for (double steps = 2; steps < 1000; ++steps) {
     const GapForecast forecast = recent.forecast(steps, 1e-9);
     const sensor::QuantileForecast widened = bounds.widened(forecast, steps);
@@ -102,13 +102,13 @@ TEST_CASE("decades rise with the distance, bounds widen with the gap") {
     CHECK(widened.median() == Approx(forecast.expected));
   }
   const GapForecast forecast = recent.forecast(10, 1e-9);
-  CHECK(forecast.decades(forecast.expected) == 0);
+  CHECK(forecast.surprisal(forecast.expected) == 0);
   for (double off = 0; off < 50; off += 0.5) {
-    CHECK(forecast.decades(forecast.expected + off) == Approx(forecast.decades(forecast.expected - off)));
-    CHECK(forecast.decades(forecast.expected + off) >= decades);
-    decades = forecast.decades(forecast.expected + off);
+    CHECK(forecast.surprisal(forecast.expected + off) == Approx(forecast.surprisal(forecast.expected - off)));
+    CHECK(forecast.surprisal(forecast.expected + off) >= surprisal);
+    surprisal = forecast.surprisal(forecast.expected + off);
   }
-  CHECK(decades == 20);
+  CHECK(surprisal == 20);
 }
 
 TEST_CASE("a forecast over a gap asks neither for scale nor for offset, and stays finite") {
@@ -123,7 +123,7 @@ TEST_CASE("a forecast over a gap asks neither for scale nor for offset, and stay
     for (const int steps : {1, 2, 30, 400, 100000}) {
       const GapForecast a = plain.forecast(steps, 1e-300), b = scaled.forecast(steps, 1e-300);
       CHECK((std::isfinite(b.expected) && std::isfinite(b.error) && std::isfinite(b.quantiles(b.width()).high())));
-      CHECK(std::isfinite(b.decades(1)));
+      CHECK(std::isfinite(b.surprisal(1)));
       if (scale == 0 || scale == 1e150) continue;
       CHECK(b.expected == Approx(scale * a.expected + offset).epsilon(1e-6).margin(1e-6 * std::fabs(scale)));
       CHECK(b.error == Approx(std::fabs(scale) * a.error).epsilon(1e-4));

@@ -38,6 +38,20 @@ Points cycle(uint32_t seed, int gap, double period) {
   return points;
 }
 
+class Statuses final : public sensor::Sink {
+ public:
+  struct Record {
+    sensor::Status status;
+    bool has_score;
+  };
+  bool wants_text() const override { return false; }
+  void write(const sensor::Result& result) override {
+    by_sensor[sensor::readable_key(result.key())].push_back({result.status, result.has_score});
+  }
+
+  std::map<std::string, std::vector<Record>> by_sensor;
+};
+
 struct Seen {
   int alarms = 0, unscored = 0;
 };
@@ -48,7 +62,8 @@ Seen seen(int gap, double period, const std::function<void(Points&, size_t)>& ch
   sensor::EngineOptions options;
   options.schema.keys = {"s"};
   sensor::Engine engine(model, options, [](const sensor::Message&, const std::string& what) { FAIL(what); });
-  std::vector<sensor::Message> messages, results;
+  std::vector<sensor::Message> messages;
+  Statuses results;
   for (int s = 0; s < kSensors; ++s) {
     Points points = cycle(uint32_t(s), gap, period);
     change(points, size_t(kRecords + gap));
@@ -61,17 +76,12 @@ Seen seen(int gap, double period, const std::function<void(Points&, size_t)>& ch
     }
   }
   engine.process(messages, results);
-  std::map<int, std::vector<nlohmann::json>> by_sensor;
-  for (const sensor::Message& result : results) {
-    nlohmann::json record = nlohmann::json::parse(result.text);
-    by_sensor[record["s"].get<int>()].push_back(std::move(record));
-  }
   Seen seen;
-  for (const auto& [s, records] : by_sensor) {
+  for (const auto& [s, records] : results.by_sensor) {
     const auto first = records.end() - kAfter;
-    seen.alarms += std::any_of(first, records.end(), [](const auto& record) { return record["status"] == "anomaly"; });
-    seen.unscored +=
-        int(std::count_if(first, records.end(), [](const auto& record) { return record["score"].is_null(); }));
+    seen.alarms +=
+        std::any_of(first, records.end(), [](const auto& record) { return record.status == sensor::Status::kAnomaly; });
+    seen.unscored += int(std::count_if(first, records.end(), [](const auto& record) { return !record.has_score; }));
   }
   return seen;
 }

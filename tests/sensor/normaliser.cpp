@@ -67,21 +67,21 @@ TEST_CASE("frames are finite whatever comes") {
   }
 }
 
-TEST_CASE("surprise is the two-sided tail in decades, and rises with the distance") {
+TEST_CASE("surprise is the two-sided tail as surprisal, and rises with the distance") {
   Normaliser normaliser;
   for (int t = 0; t < 100; ++t) normaliser.observe(t % 2);
   const std::array<float, sensor::kQuantiles> shuffled = {0.2f, -1.2f, -0.8f, -0.5f, -0.2f, 0, 0.5f, 0.8f, 1.2f};
   const auto forecast = sensor::QuantileForecast::of(normaliser, shuffled);
   CHECK(std::is_sorted(forecast.quantiles.begin(), forecast.quantiles.end()));
-  CHECK(forecast.surprise_decades(forecast.median()) == Approx(0).margin(1e-6));
-  CHECK(forecast.surprise_decades(forecast.low()) == Approx(-std::log10(0.2)).epsilon(1e-4));
-  CHECK(forecast.surprise_decades(forecast.high()) == Approx(-std::log10(0.2)).epsilon(1e-4));
-  CHECK(forecast.surprise_decades(forecast.value(6)) == Approx(-std::log10(0.6)).epsilon(1e-4));
+  CHECK(forecast.surprisal(forecast.median()) == Approx(0).margin(1e-6));
+  CHECK(forecast.surprisal(forecast.low()) == Approx(-std::log10(0.2)).epsilon(1e-4));
+  CHECK(forecast.surprisal(forecast.high()) == Approx(-std::log10(0.2)).epsilon(1e-4));
+  CHECK(forecast.surprisal(forecast.value(6)) == Approx(-std::log10(0.6)).epsilon(1e-4));
   double last = 0;
   for (double value = forecast.median(); value < 1000; value += 0.01) {
-    const double decades = forecast.surprise_decades(value);
-    CHECK(decades >= last);
-    last = decades;
+    const double surprisal = forecast.surprisal(value);
+    CHECK(surprisal >= last);
+    last = surprisal;
   }
   CHECK(last > 3);
 }

@@ -9,7 +9,7 @@ namespace {
 
 using coil::sensor::Novelty;
 
-std::vector<double> decades(const std::vector<double>& numbers, double scale = 1, double offset = 0) {
+std::vector<double> surprisal(const std::vector<double>& numbers, double scale = 1, double offset = 0) {
   Novelty novelty;
   std::vector<double> all;
   for (const double number : numbers) all.push_back(novelty.observe(scale * number + offset));
@@ -29,7 +29,7 @@ TEST_CASE("within the range of all before nothing is new, far beyond it much") {
   for (const double far : {30.0, -30.0}) {
     numbers.push_back(far);
     numbers.push_back(0.9 * far);
-    const std::vector<double> d = decades(numbers);
+    const std::vector<double> d = surprisal(numbers);
     CHECK(d[d.size() - 2] > 4);
     CHECK(d.back() == 0);
     numbers.resize(2000);
@@ -37,7 +37,7 @@ TEST_CASE("within the range of all before nothing is new, far beyond it much") {
 }
 
 TEST_CASE("of a steady noise one record in some hundreds is new, and little so") {
-  const std::vector<double> d = decades(noise(20000));
+  const std::vector<double> d = surprisal(noise(20000));
   size_t news = 0, large = 0;
   for (size_t t = 100; t < d.size(); ++t) news += d[t] > 0, large += d[t] > 4;
   CHECK((news > 2 && news < 30));
@@ -47,14 +47,14 @@ TEST_CASE("of a steady noise one record in some hundreds is new, and little so")
 TEST_CASE("a series that goes on leaving its range gets used to it") {
   std::vector<double> ramp(1000);
   for (size_t t = 0; t < ramp.size(); ++t) ramp[t] = static_cast<double>(t);
-  const std::vector<double> d = decades(ramp);
+  const std::vector<double> d = surprisal(ramp);
   for (size_t t = 100; t < d.size(); ++t) CHECK(d[t] < 1);
 }
 
 TEST_CASE("novelty asks neither for scale nor for offset") {
-  const std::vector<double> numbers = noise(3000), d = decades(numbers);
+  const std::vector<double> numbers = noise(3000), d = surprisal(numbers);
   for (const auto& [scale, offset] : {std::pair{1e6, 0.0}, {-1.0, 0.0}, {1e-9, 0.0}, {1.0, 100.0}}) {
-    const std::vector<double> other = decades(numbers, scale, offset);
+    const std::vector<double> other = surprisal(numbers, scale, offset);
     for (size_t t = 0; t < d.size(); ++t) CHECK(other[t] == Approx(d[t]).margin(1e-6));
   }
 }
@@ -62,7 +62,7 @@ TEST_CASE("novelty asks neither for scale nor for offset") {
 TEST_CASE("what rounding moves beyond the range is not new") {
   std::vector<double> numbers(500);
   for (size_t t = 0; t < numbers.size(); ++t) numbers[t] = t % 2 == 0 ? -1 : 1 + 1e-16 * static_cast<double>(t);
-  for (const double d : decades(numbers)) CHECK(d < 1e-6);
+  for (const double d : surprisal(numbers)) CHECK(d < 1e-6);
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include <limits>
 #include <string>
 
-#include "sensor/record.h"
+#include "sensor/records/record.h"
 #include "tests/support/random_network.h"
 
 namespace {

@@ -183,18 +183,18 @@ const std::vector<float>& StandInForecaster::step(double value, const sensor::No
   return outputs_;
 }
 
-std::vector<double> event_decades(const AnomalySeries& series) {
+std::vector<double> event_evidence(const AnomalySeries& series) {
   sensor::Normaliser normaliser;
   sensor::PendingForecasts forecasts;
   sensor::Detector detector;
   StandInForecaster forecaster(series.season);
-  std::vector<double> decades;
+  std::vector<double> surprisal;
   for (const double value : series.values) {
-    decades.push_back(detector.observe(value, forecasts, sensor::LastSeen::of(normaliser)).event_decades);
+    surprisal.push_back(detector.observe(value, forecasts, sensor::LastSeen::of(normaliser)).event);
     normaliser.observe(value);
     forecasts.advance(normaliser, forecaster.step(value, normaliser));
   }
-  return decades;
+  return surprisal;
 }
 
 Judgement judge(const std::vector<Judged>& all, double false_alarm) {

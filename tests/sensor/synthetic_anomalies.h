@@ -38,7 +38,7 @@ class StandInForecaster {
 };
 
 // The event score of each record.
-std::vector<double> event_decades(const AnomalySeries& series);
+std::vector<double> event_evidence(const AnomalySeries& series);
 
 // Scores of one series, and where its anomalies are.
 struct Judged {

@@ -1,5 +1,5 @@
 // Numbers to and from text: those that records usually hold by a short way, the others by std::from_chars and to_chars.
-#include "sensor/record.h"
+#include "sensor/records/record.h"
 
 #include <algorithm>
 #include <charconv>

@@ -14,8 +14,8 @@
 #include "sensor/scoring/detector.h"
 #include "sensor/scoring/forecast.h"
 #include "sensor/scoring/gap_forecast.h"
-#include "sensor/links/link.h"
 #include "sensor/scoring/normaliser.h"
+#include "sensor/records/message.h"
 
 namespace coil::sensor {
 
@@ -45,11 +45,12 @@ struct SeriesMemory {
   RecentValues recent;
   GapBounds bounds;
 
-  // The gap before a record, after a step of the cadence.
-  Gap pass(const Cadence::Step& step) noexcept {
-    const bool is_gap = steps_since_value > 0 || step.missing > 0 || step.long_gap || step.elapsed >= kLongPause;
-    const Gap gap{is_gap ? steps_since_value + step.elapsed : 0, records_since_value + 1};
-    steps_since_value = last_was_missing ? steps_since_value + step.elapsed : 0;
+  // The gap before a record, after a passage of the cadence.
+  Gap pass(const Cadence::Passage& passage) noexcept {
+    const bool is_gap =
+        steps_since_value > 0 || passage.missing > 0 || passage.long_gap || passage.elapsed >= kLongPause;
+    const Gap gap{is_gap ? steps_since_value + passage.elapsed : 0, records_since_value + 1};
+    steps_since_value = last_was_missing ? steps_since_value + passage.elapsed : 0;
     records_since_value = last_was_missing ? gap.records : 0;
     return gap;
   }
@@ -64,10 +65,10 @@ struct Series {
   Series(std::string field, int window) : name(std::move(field)), memory(window) {}
 
   std::string name;
-  uint32_t slot = 0;  // in the shard's StreamBatch
+  uint32_t slot = 0;  // in the StreamBatch
 
   // While a batch is processed: what waits for this series, first and last.
-  size_t first_job = SIZE_MAX, last_job = SIZE_MAX;  // numbers; SIZE_MAX: none
+  size_t first_waiting = SIZE_MAX, last_waiting = SIZE_MAX;  // of the schedule's values; SIZE_MAX: none
 
   SeriesMemory memory;
 };

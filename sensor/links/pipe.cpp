@@ -1,5 +1,5 @@
 // Reads what is there, writes all that was written at once.
-#include "sensor/links/pipe_link.h"
+#include "sensor/links/pipe.h"
 
 #include <poll.h>
 #include <unistd.h>
@@ -22,18 +22,12 @@ bool is_ready(int descriptor, int wait_ms) {
 
 }  // namespace
 
-Message as_message(Line line, int64_t number) {
-  Message message = {{}, std::move(line.text), -1, number};
-  if (line.is_too_long)
-    message.trouble = "the line is longer than " + std::to_string(kLongestLine >> 20) + " MiB and left out as a whole";
-  message.begins_file = number == 1;
-  return message;
-}
+PipeSource::~PipeSource() { ::close(descriptor_); }
 
-bool PipeLink::read(std::vector<Message>& messages, std::chrono::milliseconds wait) {
-  if (!is_ready(input_, static_cast<int>(wait.count()))) return true;
+bool PipeSource::read(std::vector<Message>& messages, std::chrono::milliseconds wait) {
+  if (!is_ready(descriptor_, static_cast<int>(wait.count()))) return true;
   bytes_.resize(kReadBytes);
-  const ssize_t got = ::read(input_, bytes_.data(), bytes_.size());
+  const ssize_t got = ::read(descriptor_, bytes_.data(), bytes_.size());
   if (got < 0) {
     if (errno == EINTR || errno == EAGAIN) return true;
     throw Error(std::string("standard input cannot be read: ") + std::strerror(errno));
@@ -45,15 +39,10 @@ bool PipeLink::read(std::vector<Message>& messages, std::chrono::milliseconds wa
   return got > 0;
 }
 
-void PipeLink::write(const Message& result) {
-  out_ += result.text;
-  out_ += '\n';
-}
-
-void PipeLink::flush() {
+void PipeSink::flush() {
   const char* data = out_.data();
   for (size_t left = out_.size(); left > 0;) {
-    const ssize_t written = ::write(output_, data, left);
+    const ssize_t written = ::write(descriptor_, data, left);
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) throw Error(std::string("standard output cannot be written: ") + std::strerror(errno));
     data += written, left -= size_t(written);

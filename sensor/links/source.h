@@ -1,5 +1,4 @@
-// Where records come from and results go to: a pipe, files, an MQTT broker, a Kafka cluster. The engine knows only
-// this.
+// Where records come from: a pipe, files, an MQTT broker, a Kafka cluster.
 #pragma once
 
 #include <chrono>
@@ -8,22 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "sensor/records/message.h"
+
 namespace coil::sensor {
 
-struct Message {
-  std::string topic;       // empty on a pipe
-  std::string text;        // one record as it came, without the end of line
-  int32_t partition = -1;  // of a partitioned source, else -1
-  int64_t offset =
-      -1;  // place in the partition; of a pipe or file the number of the line, from 1; -1: the source has none
-  std::string sensor{};   // of a result: whose it is, for example site/pump; empty: it is no record's, as a CSV header
-  std::string trouble{};  // not empty: why the text is left out
-  int32_t file = 0;       // of a source of several files: from which one, each of which may have a head of its own
-  bool begins_file = false;  // it is the first line of `file`
-  bool is_known = false;  // an earlier run has seen it: it says what follows means, as a header does, and has no result
-};
-
-// What a partitioned source tells the engine. Called from inside Link::read, on its thread.
+// What a partitioned source tells the engine. Called from inside Source::read, on its thread.
 struct PartitionHooks {
   // The engine restores what it knows of the partition and returns the offset of the first message that it has not
   // seen; -1: from the beginning of what the consumer group has not committed.
@@ -34,21 +22,17 @@ struct PartitionHooks {
 };
 
 // One thread at a time. Every function may block and may throw Error with one clear line.
-class Link {
+class Source {
  public:
-  virtual ~Link() = default;
+  virtual ~Source() = default;
 
   // Appends what is there. Nothing there: waits up to `wait` for a first message (0: not at all). false: the source
   // ended, and nothing will come any more; what was appended still counts. An interrupted wait returns early with what
   // there is.
   virtual bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) = 0;
 
-  // One result, in the order in which its message was read unless that was held back; topic, partition and offset are
-  // those of that message.
-  virtual void write(const Message& result) = 0;
-  // Returns once everything written is out of this process, or in a bounded queue whose losses the link counts. Of a
-  // source: what was read has been answered, and may be acknowledged.
-  virtual void flush() = 0;
+  // The results of all that was read are with the sink: it may be acknowledged.
+  virtual void answered() {}
 
   // A checkpoint that holds everything up to these messages is safely on disk: a source that keeps places may commit
   // them. `offset` is that of the first message not covered. Pipes and brokers without places ignore it.

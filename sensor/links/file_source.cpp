@@ -1,5 +1,5 @@
 // One pass over a file that stays as it is.
-#include "sensor/links/file_link.h"
+#include "sensor/links/file_source.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -15,15 +15,14 @@ bool is_seekable(int descriptor) {
   return ::fstat(descriptor, &found) == 0 && S_ISREG(found.st_mode) && ::lseek(descriptor, 0, SEEK_CUR) >= 0;
 }
 
-FileLink::FileLink(int descriptor, std::string name)
+FileSource::FileSource(int descriptor, std::string name)
     : name_(std::move(name)),
       file_(GrowingFile::place_in(descriptor, name_, std::max<int64_t>(0, ::lseek(descriptor, 0, SEEK_CUR)))),
-      marks_{file_.mark()},
-      output_(-1, STDOUT_FILENO) {
+      marks_{file_.mark()} {
   file_.attach(descriptor);
 }
 
-void FileLink::go_on(const std::string& place) {
+void FileSource::go_on(const std::string& place) {
   const std::vector<FilePlace> places = unpack_places(place);
   if (places.size() != 1)
     throw Error("--resume: the state was not made from one file; without --resume " + name_ +
@@ -37,7 +36,7 @@ void FileLink::go_on(const std::string& place) {
   marks_ = {file_.mark()};
 }
 
-bool FileLink::read(std::vector<Message>& messages, std::chrono::milliseconds) {
+bool FileSource::read(std::vector<Message>& messages, std::chrono::milliseconds) {
   file_.forget_taken();
   marks_ = {file_.mark()};
   GrowingFile::Found found;
@@ -59,7 +58,7 @@ bool FileLink::read(std::vector<Message>& messages, std::chrono::milliseconds) {
   return false;
 }
 
-std::string FileLink::place_after(size_t messages) const {
+std::string FileSource::place_after(size_t messages) const {
   const FilePlace place = file_.place_at(marks_[messages]);
   return pack(std::span(&place, 1));
 }

@@ -1,21 +1,19 @@
-// A file from its beginning, or from where an earlier run ended, to its end; results as lines on standard output.
+// A file from its beginning, or from where an earlier run ended, to its end.
 #pragma once
 
 #include <string>
 
 #include "sensor/links/growing_file.h"
-#include "sensor/links/pipe_link.h"
+#include "sensor/links/source.h"
 
 namespace coil::sensor {
 
-class FileLink final : public Link {
+class FileSource final : public Source {
  public:
   // Reads a file that can be sought from where `descriptor` stands; closes it. `name`: for messages.
-  FileLink(int descriptor, std::string name);
+  FileSource(int descriptor, std::string name);
 
   bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) override;
-  void write(const Message& result) override { output_.write(result); }
-  void flush() override { output_.flush(); }
 
   std::string place_after(size_t messages) const override;
   // Throws Error when the file does not hold the bytes that were read before the place.
@@ -25,7 +23,6 @@ class FileLink final : public Link {
   std::string name_;
   GrowingFile file_;
   std::vector<GrowingFile::Mark> marks_;  // before the first message of the last read, and after each
-  PipeLink output_;
 };
 
 // Whether a descriptor is open at a file that can be read from any place.

@@ -1,5 +1,5 @@
 // Lines of the log, each written by one call so that lines of several threads never mix.
-#include "sensor/log.h"
+#include "sensor/service/log.h"
 
 #include <chrono>
 #include <cstdio>

@@ -1,5 +1,5 @@
 // The HTTP server of a running stream, on cpp-httplib: two pages and a text format need no registry of metrics.
-#include "sensor/metrics_server.h"
+#include "sensor/service/metrics_server.h"
 
 #include <httplib.h>
 

@@ -1,0 +1,234 @@
+// Late records and those of the future are no steps of their series; what is planned is scored in the order of times.
+#include "sensor/engine/planner.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace coil::sensor {
+namespace {
+
+constexpr double kLongestInterval_s = 1e9;  // whose nanoseconds can be counted
+
+// Beyond this the differences of values leave what a double holds.
+constexpr double kLargestValue = 1e150;
+bool is_missing(const Value& value) { return value.is_missing || std::fabs(value.number) > kLargestValue; }
+
+uint64_t hash_of(std::string_view text) { return XXH3_64bits(text.data(), text.size()); }
+const Series* find_series(const Sensor& sensor, std::string_view field) {
+  const auto found = std::find_if(sensor.series.begin(), sensor.series.end(),
+                                  [&](const auto& series) { return series->name == field; });
+  return found == sensor.series.end() ? nullptr : found->get();
+}
+
+// Of a record's values.
+uint32_t fingerprint(const Selection& selection) {
+  uint64_t hash = 0;
+  for (const Value& value : selection.values) {
+    if (value.certainty == Value::Certainty::kIfKnown) continue;  // what becomes of it depends on what came before
+    const double number = is_missing(value) ? HUGE_VAL : value.number;
+    hash = XXH3_64bits_withSeed(&number, sizeof number, hash);
+  }
+  return static_cast<uint32_t>(hash);
+}
+
+}  // namespace
+
+// Finds the sensor, and puts the record in the order of times where that is wished.
+void Planner::accept(Arrival& arrival, const Format& input) {
+  PendingRecord& record = arrival.record;
+  if (!has_value(record, arrival.file)) {
+    record.fate = PendingRecord::Fate::kUnscored;
+    schedule_.records.push_back(&record);
+    return;
+  }
+  Sensor& sensor = sensors_.get(record.selection.key, arrival.file);
+  record.sensor = &sensor;
+  if (options_.reorder_records == 0 || !record.selection.time_ns) return plan(record);
+  const int64_t time_ns = *record.selection.time_ns;
+  const Clock& clock = sensor.memory.clock;
+  if (clock.last_ns() != kNoTime && time_ns < clock.last_ns()) {
+    const int64_t latest_ns = sensor.held.empty() ? clock.last_ns() : sensor.held.back().time_ns;
+    if (clock.was_set_back(time_ns, latest_ns, fingerprint(record.selection), pace(sensor, record.selection)))
+      release(arrival, 0, input);
+    return plan(record);
+  }
+  const auto place = std::upper_bound(sensor.held.begin(), sensor.held.end(), time_ns,
+                                      [](int64_t t, const Held& held) { return t < held.time_ns; });
+  sensor.held.insert(place, Held{time_ns, *record.message});
+  record.fate = PendingRecord::Fate::kHeld;
+  release(arrival, size_t(options_.reorder_records), input);
+}
+
+// The first of the records that wait for the arrival's sensor, until so many are left.
+void Planner::release(Arrival& arrival, size_t left, const Format& input) {
+  Sensor& sensor = *arrival.record.sensor;
+  while (sensor.held.size() > left) {
+    arrival.released.push_back(take_held(sensor, input, arrival.record.names));
+    plan(*arrival.released.back());
+  }
+}
+
+std::unique_ptr<PendingRecord> Planner::take_held(Sensor& sensor, const Format& input, const AddedNames* names) {
+  auto record = std::make_unique<PendingRecord>();
+  record->own = std::move(sensor.held.front().message);
+  record->message = &record->own;
+  sensor.held.erase(sensor.held.begin());
+  input.parse(record->own.text, record->record);
+  record->unusable = schema_.select(record->record, record->own.topic, record->selection, record->what);
+  record->sensor = &sensor;
+  record->names = names;
+  return record;
+}
+
+void Planner::release_all(std::vector<std::unique_ptr<PendingRecord>>& released, const Format& input,
+                          const AddedNames& names) {
+  sensors_.for_each([&](Sensor& sensor) {
+    while (!sensor.held.empty()) {
+      released.push_back(take_held(sensor, input, &names));
+      plan(*released.back());
+    }
+  });
+}
+
+// Whether it holds a number, or lacks one that its sensor had before.
+bool Planner::has_value(const PendingRecord& record, StateFile* file) {
+  if (record.unusable != Unusable::kNo) return false;
+  const std::vector<Value>& values = record.selection.values;
+  const auto is_number = [](const Value& value) { return value.certainty != Value::Certainty::kIfKnown; };
+  if (std::any_of(values.begin(), values.end(), is_number)) return true;
+  if (!sensors_.knows(record.selection.key)) return false;
+  const Sensor& sensor = sensors_.get(record.selection.key, file);
+  return std::any_of(values.begin(), values.end(),
+                     [&](const Value& value) { return find_series(sensor, value.name) != nullptr; });
+}
+
+// Of what may be values those that are.
+void Planner::choose_values(PendingRecord& record) {
+  Sensor& sensor = *record.sensor;
+  std::erase_if(record.selection.values, [&](const Value& value) {
+    if (value.certainty == Value::Certainty::kSure || find_series(sensor, value.name)) return false;
+    const uint32_t hash = static_cast<uint32_t>(hash_of(value.name));
+    const bool had_text =
+        std::find(sensor.text_fields.begin(), sensor.text_fields.end(), hash) != sensor.text_fields.end();
+    if (value.certainty == Value::Certainty::kQuoted) return had_text;
+    if (value.is_text && !had_text) sensor.text_fields.push_back(hash);
+    return true;
+  });
+}
+
+// Equal to the last record of each of its series, in all of its fields.
+bool Planner::is_duplicate(const Sensor& sensor, const Selection& selection, uint64_t record_hash) const {
+  if (!selection.time_ns || selection.values.empty()) return false;
+  for (const Value& value : selection.values) {
+    const Series* series = find_series(sensor, value.name);
+    if (!series || series->memory.last_time_ns != *selection.time_ns || series->memory.last_record_hash != record_hash)
+      return false;
+  }
+  return true;
+}
+
+// What is known of the first series stands for the sensor.
+Pace Planner::pace(const Sensor& sensor, const Selection& selection) const {
+  const Series* series = nullptr;
+  for (size_t i = 0; i < selection.values.size() && !series; ++i)
+    series = find_series(sensor, selection.values[i].name);
+  if (!series) return {};
+  const Cadence& cadence = series->memory.cadence;
+  return {static_cast<int64_t>(1e9 * std::min(cadence.typical_interval_s(), kLongestInterval_s)), cadence.is_regular()};
+}
+
+// Late records and those of the future are no steps of their series.
+bool Planner::is_on_time(PendingRecord& record) {
+  Sensor& sensor = *record.sensor;
+  switch (sensor.memory.clock.read(*record.selection.time_ns, fingerprint(record.selection),
+                                   pace(sensor, record.selection), options_.future_s)) {
+    case Clock::Verdict::on_time:
+      return true;
+    case Clock::Verdict::set:
+      ++counters_.clock_jumps;
+      return true;
+    case Clock::Verdict::late:
+      ++counters_.late, record.fate = PendingRecord::Fate::kLate;
+      return false;
+    case Clock::Verdict::future:
+      ++counters_.future, record.fate = PendingRecord::Fate::kFuture;
+      return false;
+  }
+  return false;
+}
+
+// A step for every value, or what else becomes of the record.
+void Planner::plan(PendingRecord& record) {
+  using Fate = PendingRecord::Fate;
+  Sensor& sensor = *record.sensor;
+  schedule_.records.push_back(&record);
+  record.fate = Fate::kScored;
+  record.first_value = schedule_.values.size();
+  record.values = 0;
+  record.has_new_series = record.mixes = false;
+  choose_values(record);
+  const uint64_t record_hash = hash_of(record.record.line);
+  if (record.selection.values.empty()) {
+    record.fate = Fate::kUnscored;
+    return;
+  }
+  if (is_duplicate(sensor, record.selection, record_hash)) {
+    record.fate = Fate::kDuplicate;
+    ++counters_.duplicates;
+    return;
+  }
+  if (record.selection.time_ns && !is_on_time(record)) {
+    for (const Value& value : record.selection.values) {
+      schedule_.values.emplace_back();
+      schedule_.results.push_back({value.name, value.number, is_missing(value)});
+    }
+  } else {
+    const uint64_t steady_ns = sensor.memory.clock.steady_ns();
+    ++counters_.records;
+    for (const Value& value : record.selection.values) plan_value(record, value, record_hash, steady_ns);
+  }
+  record.values = schedule_.values.size() - record.first_value;
+}
+
+void Planner::plan_value(PendingRecord& record, const Value& value, uint64_t record_hash, uint64_t steady_ns) {
+  Sensor& sensor = *record.sensor;
+  const size_t known = sensor.series.size();
+  Series& series = sensors_.series(sensor, value.name);
+  record.has_new_series = record.has_new_series || sensor.series.size() > known;
+  SeriesMemory& memory = series.memory;
+  const int64_t time_ns = record.selection.time_ns.value_or(kNoTime);
+  record.mixes = record.mixes || (time_ns != kNoTime && memory.last_time_ns == time_ns && !is_missing(value) &&
+                                  !memory.last_was_missing);
+  Cadence::Passage passage;
+  if (time_ns != kNoTime && memory.last_time_ns != kNoTime) {
+    passage =
+        memory.cadence.advance(1e-9 * static_cast<double>(static_cast<int64_t>(steady_ns - memory.last_steady_ns)));
+  }
+  if (!memory.has_begun) passage.missing = 0;
+  memory.last_time_ns = time_ns;
+  memory.last_steady_ns = steady_ns;
+  memory.last_was_missing = is_missing(value);
+  memory.last_record_hash = record_hash;
+  memory.has_begun |= !memory.last_was_missing;
+  counters_.missing_values += memory.last_was_missing;
+  counters_.filled_steps += uint64_t(passage.missing);
+  counters_.long_gaps += passage.long_gap;
+  const Gap gap = memory.pass(passage);
+  const size_t index = schedule_.values.size();
+  schedule_.values.push_back({.series = &series,
+                              .missing_steps = passage.missing,
+                              .interval = passage.interval,
+                              .forget = passage.long_gap,
+                              .gap = gap,
+                              .assessment = {}});
+  schedule_.results.push_back({value.name, value.number, memory.last_was_missing});
+  if (series.last_waiting == PendingValue::kNone)
+    series.first_waiting = index, schedule_.waiting.push_back(&series);
+  else
+    schedule_.values[series.last_waiting].next = index;
+  series.last_waiting = index;
+}
+
+}  // namespace coil::sensor

@@ -1,0 +1,45 @@
+// From records to the values that wait to be scored: order of times, duplicates, late records, gaps.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "sensor/engine/counters.h"
+#include "sensor/engine/engine_options.h"
+#include "sensor/formats/format.h"
+#include "sensor/engine/pending_record.h"
+#include "sensor/engine/resident_sensors.h"
+
+namespace coil::sensor {
+
+// One thread at a time.
+class Planner {
+ public:
+  Planner(const EngineOptions& options, const Schema& schema, Counters& counters, ResidentSensors& sensors,
+          Schedule& schedule)
+      : options_(options), schema_(schema), counters_(counters), sensors_(sensors), schedule_(schedule) {}
+
+  // Plans the record, or has it wait in the reorder window, which may release others. `input`: the records' format.
+  void accept(Arrival& arrival, const Format& input);
+  // Plans what the reorder windows of all sensors hold, and appends it.
+  void release_all(std::vector<std::unique_ptr<PendingRecord>>& released, const Format& input, const AddedNames& names);
+
+ private:
+  void release(Arrival& arrival, size_t left, const Format& input);
+  std::unique_ptr<PendingRecord> take_held(Sensor& sensor, const Format& input, const AddedNames* names);
+  bool has_value(const PendingRecord& record, StateFile* file);
+  void choose_values(PendingRecord& record);
+  bool is_duplicate(const Sensor& sensor, const Selection& selection, uint64_t record_hash) const;
+  bool is_on_time(PendingRecord& record);
+  Pace pace(const Sensor& sensor, const Selection& selection) const;
+  void plan(PendingRecord& record);
+  void plan_value(PendingRecord& record, const Value& value, uint64_t record_hash, uint64_t steady_ns);
+
+  const EngineOptions& options_;
+  const Schema& schema_;
+  Counters& counters_;
+  ResidentSensors& sensors_;
+  Schedule& schedule_;
+};
+
+}  // namespace coil::sensor

@@ -1,0 +1,82 @@
+// Which sensors are in memory and which on disk; their series' places in the StreamBatch.
+#pragma once
+
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "sensor/engine/counters.h"
+#include "sensor/engine/sensor.h"
+#include "sensor/state/state_file.h"
+#include "ssm/run/stream_batch.h"
+
+namespace coil::sensor {
+
+// One thread at a time.
+class ResidentSensors {
+ public:
+  // `outputs`: of the model's, those that are computed. `window`: of the normalisers. `most_series`: in memory; 0: no
+  // bound.
+  ResidentSensors(std::shared_ptr<const ssm::Model> model, std::vector<uint32_t> outputs, int window,
+                  size_t most_series, Counters& counters);
+  ~ResidentSensors();
+
+  // The sensor, in memory from now until evict(); one that is not known lies in `file`. Throws Error when it cannot be
+  // read back.
+  Sensor& get(const std::string& key, StateFile* file);
+  bool knows(const std::string& key) const { return entries_.contains(key); }
+  // The series of that field; made where there is none.
+  Series& series(Sensor& sensor, std::string_view field);
+  // Sends sensors that were idle longest to disk, until the rest is within the bound. Throws Error.
+  void evict();
+  // Calls visit(sensor) for each, which brings all into memory.
+  template <class Visit>
+  void for_each(Visit visit) {
+    for (auto& [key, file] : files()) visit(get(key, file));
+  }
+
+  // A sensor that lies in `file`.
+  void add_stored(const std::string& key, StateFile& file, const Piece& piece);
+  // Writes what changed since the last time, and names the pieces of all sensors of `file`. Throws Error.
+  void save(StateFile& file, std::map<std::string, Piece>& pieces);
+  // Forgets the sensors of `file`.
+  void drop(const StateFile& file);
+
+  size_t count() const { return entries_.size(); }
+  size_t resident_series() const { return resident_series_; }
+  ssm::StreamBatch& batch() { return batch_; }
+  const ssm::StreamBatch& batch() const { return batch_; }
+
+ private:
+  struct Entry;
+  using Entries = std::unordered_map<std::string, Entry>;
+  using ByAge = std::list<Entries::value_type*>;
+  struct Entry {
+    StateFile* file = nullptr;
+    std::unique_ptr<Sensor> sensor;  // null: only on disk
+    Piece stored;                    // where it lies on disk as it is; no bytes: nowhere
+    ByAge::iterator age;
+  };
+
+  std::vector<std::pair<std::string, StateFile*>> files() const;
+  uint32_t take_slot();
+  Bytes pack(const Sensor& sensor);
+  std::unique_ptr<Sensor> unpack(const Bytes& bytes);
+  void discard(Entry& entry);
+
+  int window_;
+  size_t most_series_;
+  Counters& counters_;
+  ssm::StreamBatch batch_;
+  ssm::State scratch_;
+  std::vector<uint32_t> free_slots_;
+  Entries entries_;
+  ByAge by_age_;  // those in memory, the one that was idle longest first
+  size_t resident_series_ = 0;
+};
+
+}  // namespace coil::sensor

@@ -1,0 +1,164 @@
+// What waits for a series is one stretch of time: its model's state is read and written once for it.
+#include "sensor/engine/scorer.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace coil::sensor {
+namespace {
+
+constexpr size_t kStepsOfBlock = 128;  // whose outputs stay in a fast cache until they are looked at
+constexpr size_t kStepsAhead = 4;      // what is remembered of a series is fetched so many steps before it is looked at
+constexpr double kLeastGapError = 0.25;  // of a usual step: no forecast over a gap is surer
+
+Expected expected_of(const QuantileForecast& forecast) {
+  return forecast.exists() ? Expected{true, forecast.median(), forecast.low(), forecast.high()} : Expected();
+}
+
+}  // namespace
+
+Scorer::Scorer(const EngineOptions& options, Counters& counters)
+    : options_(options), counters_(counters), horizon_rows_(options.horizons) {
+  outputs_.resize(kStepsOfBlock * horizon_rows_.width());
+}
+
+void Scorer::run(Schedule& schedule, ssm::StreamBatch& batch) {
+  schedule_ = &schedule, batch_ = &batch;
+  ahead_.resize(schedule.values.size() * options_.horizons.size());
+  for (Series* series : schedule.waiting) {
+    for (size_t i = series->first_waiting; i != PendingValue::kNone; i = schedule.values[i].next) {
+      for (int missing = 0; missing < schedule.values[i].missing_steps; ++missing) add_step(i, false);
+      add_step(i, true);
+    }
+    series->first_waiting = series->last_waiting = PendingValue::kNone;
+  }
+  run_block();
+  schedule.waiting.clear();
+}
+
+// What the model hears does not depend on what it said, so that the frames of a block can be known before it runs.
+void Scorer::add_step(size_t index, bool is_last) {
+  if (steps_.size() == kStepsOfBlock) run_block();
+  const PendingValue& value = schedule_->values[index];
+  const ValueResult& result = schedule_->results[index];
+  Normaliser& normaliser = value.series->memory.normaliser;
+  const LastSeen before = LastSeen::of(normaliser);
+  const Frame frame = !is_last            ? normaliser.miss()
+                      : result.is_missing ? normaliser.miss(value.interval)
+                                          : normaliser.observe(result.value, value.interval);
+  if (advances_.empty() || advances_.back().stream != value.series->slot) advances_.push_back({value.series->slot, 0});
+  ++advances_.back().frames;
+  frames_.insert(frames_.end(), frame.begin(), frame.end());
+  steps_.push_back({index, is_last, before, normaliser});
+}
+
+void Scorer::run_block() {
+  const size_t width = horizon_rows_.width();
+  const std::span<float> outputs(outputs_.data(), steps_.size() * width);
+  batch_->process(advances_, frames_, outputs);
+  const auto series = [&](size_t step) { return schedule_->values[steps_[step].value].series; };
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    if (const size_t ahead = i + kStepsAhead; ahead < steps_.size() && series(ahead) != series(ahead - 1)) {
+      series(ahead)->memory.forecasts.prefetch();
+      fetch_ahead(&series(ahead)->memory.detector, sizeof(Detector));
+      series(ahead)->memory.recent.prefetch();
+    }
+    finish_step(steps_[i], outputs.subspan(i * width, width));
+  }
+  steps_.clear();
+  advances_.clear();
+  frames_.clear();
+}
+
+// A value that comes after a gap is compared with where the series should be by now. Records that did not come may be a
+// clock that was set: then it may as well be where the series should be after those that came.
+void Scorer::judge(PendingValue& value, ValueResult& result, const LastSeen& before) {
+  SeriesMemory& memory = value.series->memory;
+  result.expected = expected_of(memory.forecasts.due(0));
+  Return comes_back{value.gap.steps, 0};
+  if (value.gap.steps > 0) {
+    const double least_error = kLeastGapError * before.usual_step;
+    const GapForecast by_now = memory.recent.forecast(value.gap.steps, least_error);
+    if (by_now.exists()) result.expected = expected_of(memory.bounds.widened(by_now, value.gap.steps));
+    if (by_now.exists() && !result.is_missing) {
+      comes_back.surprisal = by_now.surprisal(result.value);
+      if (static_cast<double>(value.gap.records) < value.gap.steps) {
+        const GapForecast clock_set = memory.recent.forecast(static_cast<double>(value.gap.records), least_error);
+        comes_back.surprisal = std::min(comes_back.surprisal, clock_set.surprisal(result.value));
+      }
+    }
+  }
+  if (result.is_missing) return;
+  if (value.gap.steps == 0 && result.expected.exists) memory.bounds.see(result.expected.high - result.expected.low);
+  value.assessment = memory.detector.observe(result.value, memory.forecasts, before, comes_back);
+  memory.recent.add(result.value, value.gap.steps);
+}
+
+void Scorer::finish_step(const ModelStep& step, std::span<const float> outputs) {
+  PendingValue& value = schedule_->values[step.value];
+  SeriesMemory& memory = value.series->memory;
+  if (step.is_last) {
+    if (value.forget) memory.forecasts.forget();
+    judge(value, schedule_->results[step.value], step.before);
+  }
+  if (step.normaliser.observed() == 0) return;
+  memory.forecasts.advance(step.normaliser, outputs, horizon_rows_);
+  if (!step.is_last) return;
+  for (size_t i = 0; i < options_.horizons.size(); ++i) {
+    ahead_[step.value * options_.horizons.size() + i] =
+        expected_of(QuantileForecast::of(step.normaliser, horizon_rows_.row(outputs, options_.horizons[i])));
+  }
+}
+
+Episode Scorer::advance_episode(SensorMemory& memory, bool is_anomalous, bool lasts) {
+  if (!memory.in_episode && !is_anomalous) return Episode::kNone;
+  const Episode episode = memory.in_episode ? Episode::kOn : Episode::kBegin;
+  counters_.episodes += !memory.in_episode;
+  memory.quiet_records = is_anomalous || lasts ? 0 : memory.quiet_records + 1;
+  memory.in_episode = memory.quiet_records < std::max(1, options_.hold_off_records);
+  return memory.in_episode ? episode : Episode::kEnd;
+}
+
+// Record by record, in order: the score of all its values, the episode.
+void Scorer::conclude(PendingRecord& record, Schedule& schedule) {
+  using Fate = PendingRecord::Fate;
+  Result& result = record.result;
+  result = {
+      .message = record.message, .record = &record.record, .selection = &record.selection, .added_names = record.names};
+  if (record.fate == Fate::kUnscored) {
+    record.selection.values.clear();
+    result.status = record.lacks_value() ? Status::kMissing : Status::kUnscored;
+    return;
+  }
+  result.is_scored = record.fate == Fate::kScored;
+  double event = 0, evidence = 0;
+  bool all_missing = true, all_warming_up = true;
+  for (size_t i = record.first_value; result.is_scored && i < record.first_value + record.values; ++i) {
+    const Assessment& assessment = schedule.values[i].assessment;
+    ValueResult& value = schedule.results[i];
+    event = std::max(event, assessment.event);
+    evidence = std::max(evidence, assessment.evidence);
+    if (!value.is_missing) all_missing = false, all_warming_up = all_warming_up && assessment.warming_up;
+    value.score = score_of(assessment.event);
+    value.ahead = std::span(ahead_).subspan(i * options_.horizons.size(), options_.horizons.size());
+  }
+  result.values = std::span(schedule.results).subspan(record.first_value, record.values);
+  if (!result.is_scored) {
+    result.status = record.fate == Fate::kLate ? Status::kLate : Status::kFuture;
+    return;
+  }
+  // The most unusual of n is less unusual.
+  const double of_many = record.values > 1 ? std::log10(static_cast<double>(record.values)) : 0;
+  result.score = score_of(event - of_many);
+  const bool is_anomalous = result.score >= options_.threshold,
+             lasts = score_of(evidence - of_many) >= options_.threshold;
+  counters_.anomalies += is_anomalous;
+  result.has_score = !all_missing;
+  result.episode = advance_episode(record.sensor->memory, is_anomalous, lasts);
+  result.status = all_missing      ? Status::kMissing
+                  : all_warming_up ? Status::kWarmup
+                  : is_anomalous   ? Status::kAnomaly
+                                   : Status::kOk;
+}
+
+}  // namespace coil::sensor

@@ -1,0 +1,55 @@
+// The text of a result: the record, and the fields that are added to it, in the output's format.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "sensor/formats/format.h"
+#include "sensor/results/result.h"
+
+namespace coil::sensor {
+
+// What all added fields are called by, and which forecasts are added.
+struct AddedFields {
+  std::string prefix;            // before the names of added fields
+  std::vector<size_t> horizons;  // further forecasts in each result, 1 to kHorizons steps ahead
+};
+
+// What a field that is added to a result is called, without what AddedNames change. [any thread]
+std::string forecast_name(std::string_view prefix, std::string_view value, size_t horizon);
+std::string expected_name(std::string_view prefix, std::string_view value);
+
+// The names of what results add, for a first record with these values. [any thread]
+std::vector<std::string> added_names(const AddedFields& fields, std::span<const std::string_view> values);
+
+// Every format writes times in its own place: the record's time, and no field for it any more. [any thread]
+void take_time_out(Record& record, Selection& selection);
+
+// One thread at a time.
+class Encoder {
+ public:
+  explicit Encoder(const AddedFields& fields);
+  ~Encoder();
+
+  // Replaces the text. `as_it_came`: `output` is the format that the record was read by.
+  void encode(const Result& result, const Format& output, bool as_it_came, std::string& text);
+
+ private:
+  struct Names;
+
+  const Names& names(size_t place, std::string_view field);
+  void add_value(const Result& result, const ValueResult& value, const Names& names, bool with_score);
+
+  const AddedFields& fields_;
+  std::string score_name_, status_name_, episode_name_;
+  std::unordered_map<std::string, std::unique_ptr<Names>> names_;
+  std::vector<const Names*>
+      last_names_;  // of each place among a record's values: the next record's are likely the same
+  std::vector<Added> added_;
+};
+
+}  // namespace coil::sensor

@@ -1,0 +1,59 @@
+// What became of one record, as values: formats and sinks render them.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "sensor/formats/added_names.h"
+#include "sensor/formats/schema.h"
+#include "sensor/records/message.h"
+#include "sensor/records/record.h"
+
+namespace coil::sensor {
+
+// A forecast of one value: its median, and the bounds that it exceeds one time in ten each.
+struct Expected {
+  bool exists = false;
+  double median = 0, low = 0, high = 0;
+};
+
+// Of one value of a record.
+struct ValueResult {
+  std::string_view name;  // of the field
+  double value = 0;       // finite; without meaning where it is missing
+  bool is_missing = false;
+  Expected expected{};                // what was forecast for this record one record before, or over a gap
+  double score = 0;                   // of this value alone, 0 to 1
+  std::span<const Expected> ahead{};  // of each horizon that was asked for; empty: the record was not scored
+};
+
+enum class Status : uint8_t { kOk, kAnomaly, kWarmup, kMissing, kLate, kFuture, kUnscored };
+enum class Episode : uint8_t { kNone, kBegin, kOn, kEnd };
+
+// As they are written: "ok", "begin" ...; of Episode::kNone an empty text. [any thread]
+const char* name_of(Status status);
+const char* name_of(Episode episode);
+
+// Views are valid until the call that hands the result over returns. [any thread]
+struct Result {
+  const Message* message = nullptr;  // that the record came in: topic, partition, offset
+  const Record* record = nullptr;
+  const Selection* selection = nullptr;     // the record's key and time
+  const AddedNames* added_names = nullptr;  // what added fields are called
+  std::span<const ValueResult> values{};    // of a record that is unscored: none
+  bool is_scored = false;                   // else the score, and the values' forecasts and scores, mean nothing
+  bool has_score = false;                   // one of its values was not missing
+  double score = 0;                         // 0 to 1
+  Status status = Status::kOk;
+  Episode episode = Episode::kNone;
+  std::string_view text{};  // as the output's format writes it; empty where the sink wants none
+
+  std::string_view key() const { return selection->key; }
+};
+
+// A key as people read it, for example site/pump. [any thread]
+std::string readable_key(std::string_view key);
+
+}  // namespace coil::sensor
