@@ -1,8 +1,11 @@
 // Takes messages in, has the shards process them, hands results out; keeps the positions that states stand for.
 #include "sensor/engine.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <utility>
 
 #include "sensor/engine/shard.h"
@@ -15,10 +18,15 @@ constexpr size_t kRecordsAtOnce = 4096;      // results are handed out after so 
 constexpr size_t kLeastAtOnce = 64;
 constexpr uint64_t kTellOfNothingUsed = 20;  // records: so many and none of use is no accident
 
-std::string identity_of(const ssm::Model& model) {
-  return "model " + model.hash() + " with " + std::to_string(model.state_layout()->size * sizeof(float)) + " + " +
-         std::to_string(sizeof(SeriesMemory)) + " bytes a series and " + std::to_string(sizeof(SensorMemory)) +
-         " a sensor";
+StateFile::Identity identity_of(const ssm::Model& model) {
+  const std::string bytes = std::to_string(model.state_layout()->size * sizeof(float));
+  const std::string layout =
+      LayoutText::of(SensorMemory()) + " " + LayoutText::of(SeriesMemory(normaliser_window(model)));
+  char id[20];
+  std::snprintf(id, sizeof id, "%016llx", static_cast<unsigned long long>(XXH3_64bits(layout.data(), layout.size())));
+  return {"model " + model.hash() + " with " + bytes + " bytes a series and the layout " + id,
+          "model " + model.hash() + " with " + bytes + " + " + std::to_string(sizeof(SeriesMemory)) +
+              " bytes a series and " + std::to_string(sizeof(SensorMemory)) + " a sensor"};
 }
 
 }  // namespace

@@ -77,11 +77,11 @@ std::vector<std::pair<std::string, StateFile*>> ResidentSensors::files() const {
 Bytes ResidentSensors::pack(const Sensor& sensor) {
   Bytes bytes;
   ByteWriter writer(bytes);
-  writer.value(sensor.memory);
+  writer.object(sensor.memory);
   writer.value(static_cast<uint64_t>(sensor.series.size()));
   for (const auto& series : sensor.series) {
     writer.text(series->name);
-    writer.value(series->memory);
+    writer.object(series->memory);
     batch_.copy_state(series->slot, scratch_);
     writer.raw(scratch_.data(), scratch_.bytes());
   }
@@ -101,10 +101,10 @@ Bytes ResidentSensors::pack(const Sensor& sensor) {
 std::unique_ptr<Sensor> ResidentSensors::unpack(const Bytes& bytes) {
   ByteReader reader(bytes);
   auto sensor = std::make_unique<Sensor>();
-  sensor->memory = reader.value<SensorMemory>();
+  reader.object(sensor->memory);
   for (auto count = reader.value<uint64_t>(); count > 0; --count) {
     Series& series = *sensor->series.emplace_back(std::make_unique<Series>(reader.text(), window_));
-    reader.raw(&series.memory, sizeof series.memory);
+    reader.object(series.memory);
     reader.raw(scratch_.data(), scratch_.bytes());
     const ssm::State state = scratch_;
     series.slot = take_slot();

@@ -6,7 +6,6 @@
 #include <list>
 #include <memory>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "sensor/scoring/cadence.h"
@@ -25,7 +24,7 @@ struct Gap {
   int64_t records = 1;  // from that value to the record, those without a value and the record itself
 };
 
-// Of one series, beside the model's state. Plain data: its bytes go into state files.
+// Of one series, beside the model's state. Plain data.
 struct SeriesMemory {
   explicit SeriesMemory(int window) : normaliser(window), cadence(window) {}
 
@@ -45,6 +44,13 @@ struct SeriesMemory {
   RecentValues recent;
   GapBounds bounds;
 
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(normaliser, cadence, last_time_ns, last_steady_ns, steps_since_value, records_since_value, last_was_missing,
+           last_record_hash, has_begun, forecasts, detector, recent, bounds);
+  }
+
   // The gap before a record, after a passage of the cadence.
   Gap pass(const Cadence::Passage& passage) noexcept {
     const bool is_gap =
@@ -59,7 +65,6 @@ struct SeriesMemory {
   static constexpr double kLongPause =
       8;  // typical intervals: so long a pause is a gap even where a series comes irregularly
 };
-static_assert(std::is_trivially_copyable_v<SeriesMemory>);
 
 struct Series {
   Series(std::string field, int window) : name(std::move(field)), memory(window) {}
@@ -78,8 +83,13 @@ struct SensorMemory {
   Clock clock;
   bool in_episode = false;
   int32_t quiet_records = 0;  // in the episode, since the last one that was anomalous
+
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(clock, in_episode, quiet_records);
+  }
 };
-static_assert(std::is_trivially_copyable_v<SensorMemory>);
 
 // A record that waits in the reorder window.
 struct Held {

@@ -55,7 +55,7 @@ std::string pack(std::span<const FilePlace> places) {
   ByteWriter writer(bytes);
   for (const FilePlace& place : places) {
     writer.text(place.name);
-    writer.value(place.identity);
+    writer.object(place.identity);
     for (const int64_t value : {place.offset, place.unended, place.lines, place.modified_ns}) writer.value(value);
     writer.value(place.number);
     writer.value(place.fingerprint);
@@ -70,7 +70,7 @@ std::vector<FilePlace> unpack_places(const std::string& text) {
   for (ByteReader reader(std::as_bytes(std::span(text))); !reader.at_end();) {
     FilePlace& place = places.emplace_back();
     place.name = reader.text();
-    place.identity = reader.value<FileIdentity>();
+    reader.object(place.identity);
     for (int64_t* value : {&place.offset, &place.unended, &place.lines, &place.modified_ns})
       *value = reader.value<int64_t>();
     place.number = reader.value<int32_t>();

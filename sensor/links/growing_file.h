@@ -18,6 +18,11 @@ namespace coil::sensor {
 struct FileIdentity {
   uint64_t device = 0, inode = 0;
 
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(device, inode);
+  }
+
   auto operator<=>(const FileIdentity&) const = default;
 };
 FileIdentity identity_of(const struct stat& found);

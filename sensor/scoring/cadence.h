@@ -52,6 +52,12 @@ class Cadence {
   bool is_regular() const noexcept { return intervals_ > kKnown && irregularity_ < kRegular; }
   double typical_interval_s() const noexcept { return intervals_ == 0 ? 0 : std::exp2(log2_typical_); }
 
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(intervals_, window_, log2_typical_, irregularity_);
+  }
+
  private:
   static constexpr double kRegular =
       0.1;                              // mean distance from whole steps, in steps; of random intervals it is a quarter

@@ -37,13 +37,30 @@ class Clock {
   // The last record's time on a clock that nobody sets. Wraps around: only differences count.
   uint64_t steady_ns() const noexcept { return steady_ns_; }
 
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(last_ns_, steady_ns_, before_ns_, since_before_, held_back_in_row_, held_back_ns_, next_seen_, next_gap_,
+           gaps_, seen_);
+  }
+
  private:
   struct Seen {
     int64_t time_ns = kNoTime;
     uint32_t values = 0;
+
+    template <class Fields>
+    void visit(Fields&& fields) {
+      fields(time_ns, values);
+    }
   };
   struct Gap {
     int64_t begin_ns = kNoTime, end_ns = kNoTime;
+
+    template <class Fields>
+    void visit(Fields&& fields) {
+      fields(begin_ns, end_ns);
+    }
   };
 
   bool was_sent_again(int64_t time_ns, uint32_t values) const noexcept;

@@ -27,6 +27,12 @@ class RecentMean {
   double mean() const noexcept { return mean_; }
   int64_t count() const noexcept { return count_; }
 
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(count_, mean_);
+  }
+
  private:
   static constexpr double kGapShare = 0.25;
 
@@ -96,6 +102,13 @@ class Detector {
   Evidence measure(double value, const PendingForecasts& forecasts, const LastSeen& before,
                    const Return& back = {}) noexcept;
   Assessment assess(const Evidence& evidence) noexcept;
+
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(observed_, recovery_, recovering_, reported_, surprises_, leaps_, biases_, bias_, level_, activity_,
+           slow_activity_, unrest_, range_, levels_, activities_, slow_activities_, unrests_);
+  }
 
  private:
   double trust(const Return& back) noexcept;

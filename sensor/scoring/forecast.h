@@ -31,6 +31,12 @@ struct QuantileForecast {
   float scale = 0;  // 0: there is no forecast
   std::array<float, kQuantiles> quantiles = {};
 
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(reference, scale, quantiles);
+  }
+
   // `outputs`: the model's for this horizon, in any order.
   static QuantileForecast of(const Normaliser& normaliser, std::span<const float, kQuantiles> outputs) noexcept {
     QuantileForecast forecast;
@@ -146,6 +152,12 @@ class PendingForecasts {
 
   // After a gap of unknown length nothing of what was forecast holds.
   void forget() noexcept { rings_.fill({}); }
+
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(step_, rings_);
+  }
 
  private:
   size_t place(size_t which) const noexcept {

@@ -32,6 +32,12 @@ class GapBounds {
   // So many steps into a gap. [any thread]
   QuantileForecast widened(const GapForecast& forecast, double steps) const noexcept;
 
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(usual_);
+  }
+
  private:
   double usual_ = 0;
 };
@@ -48,6 +54,12 @@ class RecentValues {
   GapForecast forecast(double steps, double least_error) noexcept;
   // Has the memory of the next step come.
   void prefetch() const noexcept { fetch_ahead(&values_[next_], sizeof(double)); }
+
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(next_, count_, period_, period_age_, values_);
+  }
 
  private:
   void push(double value) noexcept;

@@ -50,6 +50,12 @@ class Normaliser {
     return std::max({step(), 1e-4 * spread(), 1e-9 * std::max(std::fabs(level_), std::fabs(reference_)), 1e-30});
   }
 
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(observed_, window_, reference_, level_, root_spread_, root_step_);
+  }
+
  private:
   Frame frame(double change, float mask, float interval) const noexcept {
     const double unit = scale();

@@ -31,6 +31,12 @@ class Novelty {
     return share * std::max(0.0, -std::log10(rate) + excess / mean_excess / std::log(10.0));
   }
 
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(count_, lowest_, highest_, departures_, excess_);
+  }
+
  private:
   static constexpr double kClearlyOut = 1e-3;  // of the range
   static constexpr double kMostExcess = 3;     // logarithm of 1 + distance / range

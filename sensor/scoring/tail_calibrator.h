@@ -50,6 +50,12 @@ class TailCalibrator {
     total_ *= kForget;
   }
 
+  // Everything that is remembered, for state files.
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(mass_, total_);
+  }
+
  private:
   static constexpr size_t kBins = 48, kFineBins = 24;
   static constexpr double kFineWidth = 1.0 / 12, kGrowth = 1.12;  // beyond the fine bins each is wider than the last

@@ -1,6 +1,7 @@
-// Plain values and texts in a row of bytes, as they lie in memory: for state files, which stay on their machine.
+// Fields and texts as a row of bytes: for state files, which stay on machines of one kind.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -14,6 +15,58 @@ namespace coil::sensor {
 
 using Bytes = std::vector<std::byte>;
 
+template <class T>
+concept Scalar = std::is_arithmetic_v<T> || std::is_enum_v<T>;
+
+template <class T>
+inline constexpr bool kIsArray = false;
+template <class T, size_t N>
+inline constexpr bool kIsArray<std::array<T, N>> = true;
+
+// What writes, reads and describes an object share: its fields in order, each as far behind the object's beginning as
+// C++ would lay it, so that what lies between fields is zero and the bytes of an object depend on its values alone. An
+// object names its fields in visit(). `Visitor` has scalar(T&), array(T*, size_t) and skip(bytes).
+template <class Visitor>
+class FieldWalk {
+ public:
+  explicit FieldWalk(Visitor& visitor) : visitor_(visitor) {}
+
+  template <class... Ts>
+  void operator()(Ts&... fields) {
+    (field(fields), ...);
+  }
+
+  template <class T>
+  void field(T& value) {
+    align(alignof(T));
+    if constexpr (Scalar<T>) {
+      visitor_.scalar(value);
+      at_ += sizeof(T);
+    } else if constexpr (kIsArray<T>) {
+      if constexpr (Scalar<typename T::value_type>) {
+        visitor_.array(value.data(), value.size());
+        at_ += value.size() * sizeof(typename T::value_type);
+      } else {
+        for (auto& element : value) field(element);
+      }
+    } else {
+      value.visit(*this);
+      align(alignof(T));
+    }
+  }
+  size_t size() const { return at_; }
+
+ private:
+  void align(size_t to) {
+    const size_t gap = (to - at_ % to) % to;
+    if (gap > 0) visitor_.skip(gap);
+    at_ += gap;
+  }
+
+  Visitor& visitor_;
+  size_t at_ = 0;  // from the object's beginning
+};
+
 class ByteWriter {
  public:
   explicit ByteWriter(Bytes& to) : to_(to) {}
@@ -22,13 +75,29 @@ class ByteWriter {
     const auto* from = static_cast<const std::byte*>(data);
     to_.insert(to_.end(), from, from + size);
   }
-  template <class T>
-  requires std::is_trivially_copyable_v<T>
-  void value(const T& value) { raw(&value, sizeof value); }
+  template <Scalar T>
+  void value(const T& value) {
+    raw(&value, sizeof value);
+  }
   void text(const std::string& text) {
     value(static_cast<uint64_t>(text.size()));
     raw(text.data(), text.size());
   }
+  template <class T>
+  void object(const T& object) {
+    FieldWalk(*this).field(const_cast<T&>(object));  // a writer changes nothing
+  }
+
+  // Of a walk.
+  template <Scalar T>
+  void scalar(const T& scalar) {
+    value(scalar);
+  }
+  template <Scalar T>
+  void array(const T* values, size_t count) {
+    raw(values, count * sizeof(T));
+  }
+  void skip(size_t bytes) { to_.resize(to_.size() + bytes); }
 
  private:
   Bytes& to_;
@@ -45,10 +114,10 @@ class ByteReader {
     std::memcpy(data, from_.data(), size);
     from_ = from_.subspan(size);
   }
-  template <class T>
-  requires std::is_trivially_copyable_v<T> T value() {
+  template <Scalar T>
+  T value() {
     T value;
-    raw(&value, sizeof value);
+    scalar(value);
     return value;
   }
   std::string text() {
@@ -58,9 +127,63 @@ class ByteReader {
     from_ = from_.subspan(size);
     return text;
   }
+  template <class T>
+  void object(T& object) {
+    FieldWalk(*this).field(object);
+  }
+
+  // Of a walk.
+  template <Scalar T>
+  void scalar(T& scalar) {
+    if constexpr (std::is_same_v<T, bool>) {
+      scalar = value<uint8_t>() != 0;
+    } else {
+      raw(&scalar, sizeof scalar);
+    }
+  }
+  template <Scalar T>
+  void array(T* values, size_t count) {
+    raw(values, count * sizeof(T));
+  }
+  void skip(size_t bytes) {
+    if (bytes > from_.size()) throw Error("ends too soon");
+    from_ = from_.subspan(bytes);
+  }
 
  private:
   std::span<const std::byte> from_;
+};
+
+// The kinds and sizes of an object's fields in order: two objects of one layout can read each other's bytes.
+class LayoutText {
+ public:
+  template <class T>
+  static std::string of(T object) {
+    LayoutText layout;
+    FieldWalk walk(layout);
+    walk.field(object);
+    return layout.text_;
+  }
+
+  // Of a walk.
+  template <Scalar T>
+  void scalar(const T&) {
+    add<T>(1);
+  }
+  template <Scalar T>
+  void array(const T*, size_t count) {
+    add<T>(count);
+  }
+  void skip(size_t bytes) { text_ += "-" + std::to_string(bytes); }
+
+ private:
+  template <class T>
+  void add(size_t count) {
+    text_ += std::is_floating_point_v<T> ? "f" : std::is_same_v<T, bool> ? "b" : std::is_signed_v<T> ? "i" : "u";
+    text_ += std::to_string(8 * sizeof(T)) + (count > 1 ? "x" + std::to_string(count) : "");
+  }
+
+  std::string text_;
 };
 
 }  // namespace coil::sensor

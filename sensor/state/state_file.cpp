@@ -19,7 +19,7 @@ namespace {
 
 constexpr uint64_t kBlockBytes = 512;
 constexpr std::string_view kAnyMagic = "coil stream state ";
-constexpr char kMagic[] = "coil stream state 4\n";
+constexpr std::string_view kMagic = "coil stream state 5\n", kMagicOfVersion4 = "coil stream state 4\n";
 
 uint64_t blocks_of(uint64_t bytes) { return (bytes + kBlockBytes - 1) / kBlockBytes; }
 
@@ -67,8 +67,8 @@ bool read_all(int file, std::byte* data, size_t size, uint64_t offset) {
 
 }  // namespace
 
-StateFile::StateFile(const std::filesystem::path& path, const std::string& identity, Content& content)
-    : path_(link_target(path)), identity_(identity) {
+StateFile::StateFile(const std::filesystem::path& path, Identity identity, Content& content)
+    : path_(link_target(path)), identity_(std::move(identity)) {
   if (path.empty()) {
     std::string name = (std::filesystem::temp_directory_path() / "coil-series-XXXXXX").string();
     blocks_ = ::mkstemp(name.data());
@@ -100,24 +100,25 @@ void StateFile::load(Content& content) {
   const off_t size = ::lseek(file.get(), 0, SEEK_END);
   Bytes bytes(size > 0 ? size_t(size) : 0);
   if (!read_all(file.get(), bytes.data(), bytes.size(), 0)) throw system_failure(path_, "cannot be read");
-  if (bytes.size() < sizeof kMagic - 1 || std::memcmp(bytes.data(), kMagic, sizeof kMagic - 1) != 0) {
-    const bool is_other =
-        bytes.size() >= kAnyMagic.size() && std::memcmp(bytes.data(), kAnyMagic.data(), kAnyMagic.size()) == 0;
-    throw failure(path_, is_other
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const bool is_of_version_4 = text.starts_with(kMagicOfVersion4);
+  if (!text.starts_with(kMagic) && !is_of_version_4) {
+    throw failure(path_, text.starts_with(kAnyMagic)
                              ? "was written by a version of coil whose states this one cannot read; move it and '" +
                                    blocks_path_.filename().string() +
                                    "' away, or name another one with --state: what was learnt begins anew"
                              : "is no state file of coil stream");
   }
-  if (bytes.size() < sizeof kMagic - 1 + sizeof(uint64_t)) throw failure(path_, "is damaged: it ends too soon");
+  if (bytes.size() < kMagic.size() + sizeof(uint64_t)) throw failure(path_, "is damaged: it ends too soon");
   const size_t body = bytes.size() - sizeof(uint64_t);
   ByteReader tail(std::span<const std::byte>(bytes).subspan(body));
   if (tail.value<uint64_t>() != XXH3_64bits(bytes.data(), body))
     throw failure(path_, "is damaged: its checksum is wrong");
   try {
-    ByteReader reader(std::span<const std::byte>(bytes).subspan(sizeof kMagic - 1, body - (sizeof kMagic - 1)));
+    ByteReader reader(std::span<const std::byte>(bytes).subspan(kMagic.size(), body - kMagic.size()));
     const std::string identity = reader.text();
-    if (identity != identity_) throw Error("belongs to " + identity + ", not to " + identity_);
+    const std::string& wanted = is_of_version_4 ? identity_.of_version_4 : identity_.now;
+    if (identity != wanted) throw Error("belongs to " + identity + ", not to " + wanted);
     content.position = reader.value<int64_t>();
     content.place = reader.text();
     content.opening.resize(reader.value<uint32_t>());
@@ -133,7 +134,9 @@ void StateFile::load(Content& content) {
     const auto count = reader.value<uint64_t>();
     for (uint64_t i = 0; i < count; ++i) {
       std::string key = reader.text();
-      content.pieces.emplace_hint(content.pieces.end(), std::move(key), reader.value<Piece>());
+      Piece piece;
+      reader.object(piece);
+      content.pieces.emplace_hint(content.pieces.end(), std::move(key), piece);
     }
     for (auto names = reader.value<uint64_t>(); names > 0; --names) content.taken_names.push_back(reader.text());
   } catch (const Error& error) {
@@ -194,8 +197,8 @@ void StateFile::commit(const Content& content) {
   if (::fdatasync(blocks_) != 0) throw system_failure(blocks_path_, "cannot be written");
   Bytes bytes;
   ByteWriter writer(bytes);
-  writer.raw(kMagic, sizeof kMagic - 1);
-  writer.text(identity_);
+  writer.raw(kMagic.data(), kMagic.size());
+  writer.text(identity_.now);
   writer.value(content.position);
   writer.text(content.place);
   writer.value(static_cast<uint32_t>(content.opening.size()));
@@ -209,7 +212,7 @@ void StateFile::commit(const Content& content) {
   }
   writer.value(commits_);
   writer.value(static_cast<uint64_t>(content.pieces.size()));
-  for (const auto& [key, piece] : content.pieces) writer.text(key), writer.value(piece);
+  for (const auto& [key, piece] : content.pieces) writer.text(key), writer.object(piece);
   writer.value(static_cast<uint64_t>(content.taken_names.size()));
   for (const std::string& name : content.taken_names) writer.text(name);
   writer.value(static_cast<uint64_t>(XXH3_64bits(bytes.data(), bytes.size())));

@@ -19,6 +19,11 @@ struct Piece {
   uint64_t offset = 0, bytes = 0;  // 0 bytes: nowhere
   uint64_t checksum = 0;
   uint64_t commit = 0;  // how many commits there were when it was written
+
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(offset, bytes, checksum, commit);
+  }
 };
 
 // `PATH` is the manifest, `PATH.series` the blocks. A piece that the manifest on disk names is never written over, so
@@ -36,10 +41,14 @@ class StateFile {
     std::vector<std::string> taken_names;  // that records' own fields have, see AddedNames
   };
 
-  // `path` empty: a temporary file, for what does not fit into memory. `identity`: what the states belong to; a file of
-  // another identity, a damaged one, or one that another process holds throws Error. `content`: what the file held.
-  // [main-thread]
-  StateFile(const std::filesystem::path& path, const std::string& identity, Content& content);
+  // What the states belong to. `of_version_4`: how that version said the same; its states are read too.
+  struct Identity {
+    std::string now, of_version_4;
+  };
+
+  // `path` empty: a temporary file, for what does not fit into memory. A file of another identity, a damaged one, or
+  // one that another process holds throws Error. `content`: what the file held. [main-thread]
+  StateFile(const std::filesystem::path& path, Identity identity, Content& content);
   ~StateFile();
   StateFile(const StateFile&) = delete;
   StateFile& operator=(const StateFile&) = delete;
@@ -60,7 +69,7 @@ class StateFile {
   void find_gaps(const Content& content);
 
   std::filesystem::path path_, blocks_path_;
-  std::string identity_;
+  Identity identity_;
   int blocks_ = -1;
   mutable std::mutex mutex_;                        // what follows
   uint64_t commits_ = 1, end_ = 0;                  // end_: of the file, in blocks
