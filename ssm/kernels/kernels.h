@@ -230,8 +230,8 @@ struct Kernels {
   void (*ssd)(const SsdKernel& scan, Runs runs);
   void (*ssd_end)(const SsdKernel& scan, Runs runs);
 
-  // Mamba-3: out [frame][dt; decay = e^(A dt) - 1; beta, gamma: what the frame before and this one add; speed: half turns
-  // a step]; then angles on from each run's own, and K and Q; then the scan, with y or without.
+  // Mamba-3: out [frame][dt; decay = e^(A dt) - 1; beta, gamma: what the last frame and this one add; speed: in half
+  // turns a step]; then angles on from each run's own, and K and Q; then the scan, with y or without.
   void (*mamba3_steps)(const Mamba3Steps& m, const float* x, size_t x_stride, float* out, size_t frames);
   void (*mamba3_rotate)(const Mamba3Kernel& m, Runs runs);
   void (*mamba3_scan)(const Mamba3Kernel& m, Runs runs);

@@ -151,7 +151,14 @@ HWY_INLINE void Mamba3Heads(const Mamba3Kernel& m, Runs runs) {
       for (size_t head = 0; head < m.heads; ++head)
         for (size_t c = 0; c < m.channels; c += hn::Lanes(d)) {
           size_t n = 0;
-          for (; n + 8 <= m.d_state; n += 8) Mamba3Tile<8, panel, kRank, kOutput>(d, m, runs[r], row, head, n, c);
+          if constexpr (kRank != 1) {
+            for (; n + 4 <= m.d_state; n += 4) Mamba3Tile<4, panel, kRank, kOutput>(d, m, runs[r], row, head, n, c);
+          } else {
+            if constexpr (kManyRegisters)
+              for (; n + 16 <= m.d_state; n += 16)
+                Mamba3Tile<16, panel, kRank, kOutput>(d, m, runs[r], row, head, n, c);
+            for (; n + 8 <= m.d_state; n += 8) Mamba3Tile<8, panel, kRank, kOutput>(d, m, runs[r], row, head, n, c);
+          }
           for (; n < m.d_state; ++n) Mamba3Tile<1, panel, kRank, kOutput>(d, m, runs[r], row, head, n, c);
         }
       KeepLast(m, runs[r], row + runs[r].frames - 1);

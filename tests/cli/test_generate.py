@@ -1,4 +1,4 @@
-"""`coil generate`: greedy and drawn tokens, states that go on, and what it says of wrong prompts and endless attention."""
+"""`coil generate`: greedy and drawn tokens, states that go on, and what it says of prompts that cannot be used."""
 
 import array
 import json
@@ -34,14 +34,15 @@ class Generate(CoilTest):
         self.assertEqual(self.ids("-n", 1, stdin=prompt.encode()), [max(range(vocab), key=last.__getitem__)])
 
     def test_state_goes_on_where_the_stream_was(self):
-        options = ["--temperature", 1.5, "--seed", 7, "--top-k", 20, "--top-p", 0.95]
+        drawn = ["--temperature", 1.5, "--top-k", 20, "--top-p", 0.95]
+        options = [*drawn, "--seed", 7]
         whole = self.ids("--tokens", "1,2,3", "-n", 12, *options)
         state = ["--state", self.path("here.safetensors")]
         parts = self.ids("--tokens", "1,2", "-n", 0, *options, *state)
         parts += self.ids("--tokens", "3", "-n", 5, *options, *state)
         parts += self.ids("--tokens", "", "-n", 7, *options, *state)
         self.assertEqual(parts, whole)
-        self.assertNotEqual(self.ids("--tokens", "1,2,3", "-n", 12, *options, "--seed", 8), whole)
+        self.assertNotEqual(self.ids("--tokens", "1,2,3", "-n", 12, *drawn, "--seed", 8), whole)
         self.assertNotEqual(whole, self.ids("--tokens", "1,2,3", "-n", 12))
 
     def test_top_k_of_one_and_a_tiny_top_p_are_greedy(self):

@@ -1,4 +1,4 @@
-"""Makes small random hybrids with transformers, in every option that Coil reads, and holds `coil verify` to their logits.
+"""Makes small random hybrids with transformers, in every option that Coil reads; `coil verify` must find their logits.
 
 By hand, not in CI: it needs torch, transformers and safetensors of PyPI.
 
@@ -284,7 +284,10 @@ def main():
             error, words = worst_error(coil, folder, data)
             failed += not error <= TOLERANCE
             words = words.replace(str(folder), "DIR")
-            print(f"{'ok' if error <= TOLERANCE else 'FAILED':6}  {error:8.1e}  {name}{f'  [{words}]' if words else ''}", flush=True)
+            print(
+                f"{'ok' if error <= TOLERANCE else 'FAILED':6}  {error:8.1e}  {name}{f'  [{words}]' if words else ''}",
+                flush=True,
+            )
     sys.exit(failed > 0)
 
 
