@@ -576,8 +576,10 @@ ModelConfig parse_zamba2(const JsonFields& f, Warnings warnings) {
     std::vector<PartConfig> parts;
     std::string name = layer_name(kBackbone, i);
     if (kinds[l] == 'H') {
-      if (int(first_layers.size()) < blocks) first_layers.push_back(i);
-      parts = zamba_shared(f, i, uses, first_layers[size_t(uses % blocks)], d, warnings);
+      // transformers shares blocks and embeddings together, or neither
+      const bool own = !f.flag("tie_word_embeddings", true);
+      if (int(first_layers.size()) < blocks || own) first_layers.push_back(i);
+      parts = zamba_shared(f, i, uses, first_layers[size_t(own ? uses : uses % blocks)], d, warnings);
       ++uses;
       name += ".mamba_decoder";
     }

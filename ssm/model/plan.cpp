@@ -164,10 +164,10 @@ PartTraits traits(const Mamba2Config& c) {
 PartTraits traits(const Mamba3Config& c) {
   PartTraits traits = recurrence("mamba3");
   const std::string& s = c.state_name;
-  traits.state = {{s + ".angle", {c.heads, c.angles}, 2 * std::numbers::pi},
-                  {s + ".ssm", {c.heads, c.headdim, c.d_state}},
+  traits.state = {{s + ".ssm", {c.heads, c.headdim, c.d_state}},
                   {s + ".k", {c.rank, c.heads, c.d_state}},
                   {s + ".v", {c.heads, c.headdim}},
+                  {s + ".angle", {c.heads, c.angles}, 2 * std::numbers::pi},
                   {s + ".angle_rest", {c.heads, c.angles}, 0, false}};
   traits.folds_norm = true;
   traits.steps_obstacle = kCountsInFrames;

@@ -639,7 +639,7 @@ class Mamba3Part : public PartRunner {
   }
 
   // What the engine keeps of an angle beyond float32 is in `angle_` here.
-  std::vector<Vector> state() const override { return {angle_, state_, k_, v_, Vector(angle_.size(), 0)}; }
+  std::vector<Vector> state() const override { return {state_, k_, v_, angle_, Vector(angle_.size(), 0)}; }
 
  private:
   // Each (rank, group) by itself.
