@@ -56,7 +56,7 @@ struct CaptureOptions {
   std::string signal;
   int signal_rate_hz = 48000;
   capture::Polarity polarity = capture::Polarity::kAutomatic;
-  bool check = false, resume = false, no_report = false, quiet = false, json = false;
+  bool as_is = false, check = false, resume = false, no_report = false, quiet = false, json = false;
   std::string command_line;
 };
 
@@ -68,11 +68,13 @@ struct Material {
   std::vector<std::string> gaps;  // what the settings leave open
   capture::Polarity polarity;     // of all takes, decided by the first
   double sample_rate_hz = 0;
+  bool as_is = false;                     // aligned already, and not to be checked
   Json card = Json::object();             // what the source says of itself
   std::vector<capture::Take> tests = {};  // of a capture, one for each --test-dry
 
   void add(const fs::path& dry, const fs::path& wet, double sample_rate_hz, capture::Setting setting) {
-    capture::PreparedPair pair = read_pair(dry, wet, sample_rate_hz, polarity);
+    capture::PreparedPair pair =
+        as_is ? read_pair_as_is(dry, wet, sample_rate_hz) : read_pair(dry, wet, sample_rate_hz, polarity);
     takes.push_back({std::move(pair.dry), std::move(pair.wet), std::move(setting)});
     recordings.push_back({dry.filename().string(), wet.filename().string(), pair.alignment, std::move(pair.findings),
                           pair.noise_to_signal, pair.repeatability_esr});
@@ -128,6 +130,7 @@ Material play_teacher(const CaptureOptions& options) {
 Material read_material(const CaptureOptions& options, double sample_rate_hz) {
   if (capture::is_teacher_name(options.dry)) return play_teacher(options);
   Material material{{}, {}, {}, {}, options.polarity};
+  material.as_is = options.as_is;
   material.sample_rate_hz = sample_rate_hz;
   if (options.table.empty()) {
     material.add(options.dry, options.wet, sample_rate_hz, {});
@@ -175,7 +178,7 @@ class Capture {
       trainer_.advance(interrupted);
       if (trainer_.state().improved) write();
       write_whole_file(training_file(options_.output), trainer_.save());
-      if (trainer_.state().slow_tried && !said_slow_path_) say_slow_path();
+      if (trainer_.state().shapes_tried && !said_shape_) say_shape();
       progress.show(trainer_.state(), trainer_.curve());
     }
   }
@@ -226,15 +229,20 @@ class Capture {
     }
   }
 
-  void say_slow_path() {
-    said_slow_path_ = true;
+  void say_shape() {
+    said_shape_ = true;
     const capture::TrainingState& state = trainer_.state();
+    const capture::Shape& shape = trainer_.map().shape;
     if (options_.quiet) return;
     std::fprintf(
         stderr,
-        "\ncoil: slow memory (compression, sag, bias shift): %s; held-out ESR %s with a slow path, %s without\n",
-        trainer_.map().shape.slow_features > 0 ? "the model gets a slow path" : "none that is worth its cost",
-        number(state.esr_with_slow, 2).c_str(), number(state.esr_without_slow, 2).c_str());
+        "\ncoil: the model gets %s; held-out ESR of young networks %s with a slow path (compression, sag, bias "
+        "shift), %s with a filter (loudspeaker), %s with neither\n",
+        shape.slow_features > 0  ? "a slow path"
+        : shape.filter_modes > 0 ? "a filter behind it"
+                                 : "neither slow path nor filter, which are not worth their cost here",
+        number(state.esr_with_slow, 2).c_str(), number(state.esr_with_filter, 2).c_str(),
+        number(state.esr_without, 2).c_str());
   }
 
   void say_what_begins() const {
@@ -249,6 +257,7 @@ class Capture {
   void test() {
     const TakeTable table = read_test_table(options_.test_table, material_.knobs);
     Material tests{{}, {}, {}, {}, material_.polarity};
+    tests.as_is = material_.as_is;
     const std::vector<capture::Setting> settings = table.settings();
     for (size_t r = 0; r < table.rows.size(); ++r)
       tests.add(table.rows[r].dry, table.rows[r].wet, material_.sample_rate_hz, settings[r]);
@@ -330,7 +339,7 @@ class Capture {
   const capture::Quality& quality_;
   Material material_;
   capture::Trainer trainer_;
-  bool said_slow_path_ = false;
+  bool said_shape_ = false;
   std::vector<capture::UnseenRecording> unseen_;
 };
 
@@ -400,6 +409,8 @@ void add_recording_options(CLI::App* capture, CaptureOptions& options) {
       ->capture_default_str();
   capture->add_flag("--check", options.check,
                     "Only look at the recordings: delay, polarity, clipping, noise, hum, a gate ...");
+  capture->add_flag("--as-is", options.as_is,
+                    "The recordings are aligned to the sample, as simulations are: look for no delay and no fault");
   const std::map<std::string, capture::Polarity> polarities = {
       {"auto", capture::Polarity::kAutomatic}, {"keep", capture::Polarity::kKeep}, {"turn", capture::Polarity::kTurn}};
   capture

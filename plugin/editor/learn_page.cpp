@@ -227,7 +227,7 @@ void LearnPage::show(const LearnStatus& now) {
   converts_ = offers || status.converts;
   text_.show(words.text, remarks);
   error_.setText(status.has_model ? "Error " + error_text(status.esr) : juce::String(), juce::dontSendNotification);
-  curve_.show(status.curve, status.esr_of_nothing);
+  curve_.show(status.curve, status.converts ? 0 : status.esr_of_nothing);
   progress_.show(words.progress, words.progress_text);
   for (juce::Component* child : std::initializer_list<juce::Component*>{&dry_, &wet_, &dry_name_, &wet_name_})
     child->setVisible(!converts_);

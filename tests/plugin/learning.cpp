@@ -81,7 +81,10 @@ bool wait_long_for(const std::function<bool()>& condition) {
 }
 
 bool reaches(Processor& processor, Stage stage) {
-  return wait_long_for([&] { return processor.learn_status().stage == stage; });
+  const auto now = [&] { return processor.learn_status().stage; };
+  wait_long_for([&] { return now() == stage || now() == Stage::failed; });
+  UNSCOPED_INFO(processor.learn_status().message);
+  return now() == stage;
 }
 
 TEST_CASE("the return is a bus of its own that a host may leave out") {
@@ -240,6 +243,7 @@ TEST_CASE(
 TEST_CASE("coil-live plays the test signal through a device, measures the round trip and learns it") {
   constexpr size_t kOnTheWay = 1024 + 37;
   const auto processor = live_processor();
+  processor->learn_settings().million_frames = 20;
   processor->start_learning(Processor::LearnFrom::test_signal);
   std::vector<float> way(kOnTheWay);
   juce::AudioBuffer<float> audio(2, 512);
@@ -276,7 +280,7 @@ TEST_CASE("a capture of another program becomes a model in the background, in th
   Processor processor;
   processor.prepareToPlay(kRate, 512);
   plugin::LearnSettings settings = quick();
-  settings.million_frames = 4;
+  settings.million_frames = 6;
   processor.learn_settings() = settings;
   processor.start_converting(juce::File(COIL_CAPTURE_TESTS_DIR "/teachers/lstm.nam"));
   CHECK(processor.learn_status().converts);

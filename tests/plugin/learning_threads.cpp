@@ -117,7 +117,7 @@ plugin::LearnSettings quick() {
   plugin::LearnSettings settings;
   settings.quality = "lite";
   settings.wanted_s = 5;
-  settings.million_frames = 4;
+  settings.million_frames = 10;
   settings.threads = 1;
   settings.gives_way = false;
   return settings;
