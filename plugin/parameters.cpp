@@ -8,9 +8,10 @@ namespace coil::plugin {
 
 namespace {
 
-constexpr int kVersionHint = 1;
+// AU sorts by these: what was added later needs a higher one.
+constexpr int kFirstVersion = 1, kCabinetVersion = 2;
 
-juce::ParameterID id(const char* name) { return {name, kVersionHint}; }
+juce::ParameterID id(const char* name, int version = kFirstVersion) { return {name, version}; }
 
 // Three digits that count, without a tail of zeros, and never "-0".
 juce::String number_text(double value, double range) {
@@ -167,26 +168,27 @@ void Parameters::add_cabinet_and_equaliser(juce::AudioProcessor& processor) {
     chain_.push_back(parameter);
     return parameter;
   };
+  const auto id_of = [](const char* name) { return id(name, kCabinetVersion); };
   using Float = juce::AudioParameterFloat;
-  cabinet_on = add(new juce::AudioParameterBool(id("cabinet"), "Cabinet", true));
-  equaliser_on = add(new juce::AudioParameterBool(id("equaliser"), "Equaliser", true));
+  cabinet_on = add(new juce::AudioParameterBool(id_of("cabinet"), "Cabinet", true));
+  equaliser_on = add(new juce::AudioParameterBool(id_of("equaliser"), "Equaliser", true));
   const dsp::EqualiserSettings flat;
   const char* const names[] = {"Low shelf", "Low mid", "High mid", "High shelf"};
   for (size_t i = 0; i < bands.size(); ++i) {
     const juce::String name = names[i];
     const std::string key = "band_" + std::to_string(i + 1);
-    bands[i].gain =
-        add(new Float(id((key + "_gain").c_str()), name + " gain", {-dsp::kMaxBandDb, dsp::kMaxBandDb}, 0, decibels()));
-    bands[i].frequency = add(
-        new Float(id((key + "_hz").c_str()), name + " frequency", log_range(20, 20000, 1), flat.bands[i].hz, hertz()));
-    bands[i].q = add(new Float(id((key + "_q").c_str()), name + " Q", log_range(0.1f, 10, 3), flat.bands[i].q,
+    bands[i].gain = add(
+        new Float(id_of((key + "_gain").c_str()), name + " gain", {-dsp::kMaxBandDb, dsp::kMaxBandDb}, 0, decibels()));
+    bands[i].frequency = add(new Float(id_of((key + "_hz").c_str()), name + " frequency", log_range(20, 20000, 1),
+                                       flat.bands[i].hz, hertz()));
+    bands[i].q = add(new Float(id_of((key + "_q").c_str()), name + " Q", log_range(0.1f, 10, 3), flat.bands[i].q,
                                juce::AudioParameterFloatAttributes().withStringFromValueFunction(
                                    [](float value, int) { return juce::String(value, 2); })));
   }
   low_cut =
-      add(new Float(id("low_cut"), "Low cut", log_range(kLowCutOffHz, 2000, 1), kLowCutOffHz, hertz(kLowCutOffHz)));
+      add(new Float(id_of("low_cut"), "Low cut", log_range(kLowCutOffHz, 2000, 1), kLowCutOffHz, hertz(kLowCutOffHz)));
   high_cut = add(
-      new Float(id("high_cut"), "High cut", log_range(1000, kHighCutOffHz, 1), kHighCutOffHz, hertz(kHighCutOffHz)));
+      new Float(id_of("high_cut"), "High cut", log_range(1000, kHighCutOffHz, 1), kHighCutOffHz, hertz(kHighCutOffHz)));
 }
 
 void Parameters::complete(std::map<std::string, float>& values) const {
