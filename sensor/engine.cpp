@@ -362,9 +362,13 @@ std::string Engine::describe_odd_header() const {
   constexpr size_t kShown = 60;
   if (!format()) return {};
   const std::span<const std::string> columns = format()->columns();
-  if (columns.size() != 1 || schema_.knows(columns.front()) || cutter_.head_lines().empty()) return {};
-  return "nothing could be used: no record came; all there is would be a header of CSV, '" +
-         cutter_.head_lines().front().substr(0, kShown) + "'";
+  const auto& lines = cutter_.head_lines();
+  const auto line = std::find_if(lines.begin(), lines.end(), [](const std::string& text) {
+    return !text.starts_with('#') && text.find_first_not_of(" \t") != std::string::npos;
+  });
+  if (columns.size() != 1 || schema_.knows(columns.front()) || line == lines.end()) return {};
+  return "nothing could be used: no record came; all there is would be a header of CSV, '" + line->substr(0, kShown) +
+         "'";
 }
 
 std::string Engine::nothing_used() const {
