@@ -1,6 +1,8 @@
 // Tensors and config as ssm/MODEL_FILE.md says; the scales of input and output go into the weights.
 #include "capture/model_file.h"
 
+#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "capture/trainer/slow_lanes.h"
@@ -10,6 +12,9 @@ namespace coil::capture {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr size_t kFilterChannels = 16;   // of the filter's bank in the file: a vector's lanes
+constexpr double kSmallestOfRow = 1e-4;  // of the output row, as a share of its largest value: some are divided by it
 
 // Collects tensors from places in the vector of parameters.
 class Tensors {
@@ -57,12 +62,22 @@ Json slow_path_of(const Shape& shape) {
       {{"residual", false},
        {"parts",
         {{{"type", "linear"}, {"name", "head"}, {"d_out", SlowMap::head}, {"bias", true}}, {{"type", "tanh"}}}}});
-  return {{"hop_frames", SlowMap::kHopFrames},
-          {"n_features", shape.slow_features},
-          {"d_model", SlowMap::hidden},
-          {"controls", shape.knobs > 0},
-          {"output", true},
-          {"layers", std::move(layers)}};
+  return {{"hop_frames", SlowMap::kHopFrames}, {"n_features", shape.slow_features}, {"d_model", SlowMap::hidden},
+          {"controls", shape.knobs > 0},       {"output", shape.filter_modes == 0}, {"layers", std::move(layers)}};
+}
+
+// All channels of the bank hear the output row's sum, and the output adds them up. What knobs and slow path add to the
+// row, a film part gives in front of it.
+Json filter_parts(const Shape& shape) {
+  Json parts = Json::array();
+  if (shape.knobs + shape.slow_features > 0) parts.push_back({{"type", "film"}});
+  parts.push_back({{"type", "linear"}, {"name", "row"}, {"d_out", kFilterChannels}, {"bias", false}});
+  parts.push_back({{"type", "s4d"},
+                   {"name", "filter"},
+                   {"d_state", 2 * shape.filter_modes / kFilterChannels},
+                   {"mode", "complex"},
+                   {"discretization", "zoh"}});
+  return parts;
 }
 
 Json config_of(const Shape& shape, double sample_rate_hz) {
@@ -73,39 +88,94 @@ Json config_of(const Shape& shape, double sample_rate_hz) {
                    {"mode", "complex"},
                    {"discretization", "zoh"}});
   parts.push_back({{"type", "linear"}, {"name", "in_proj"}, {"d_out", shape.d_model}, {"bias", true}});
-  if (shape.knobs + shape.slow_features > 0) parts.push_back({{"type", "film"}});
+  const bool modulated = shape.knobs + shape.slow_features > 0, filtered = shape.filter_modes > 0;
+  if (modulated) parts.push_back({{"type", "film"}});
   parts.push_back({{"type", "tanh"}, {"rest", true}});
   parts.push_back({{"type", "linear"}, {"name", "out_proj"}, {"d_out", shape.d_model}, {"bias", false}});
+  Json layers = Json::array({{{"repeat", shape.layers}, {"residual", true}, {"parts", std::move(parts)}}});
+  if (filtered) layers.push_back({{"residual", false}, {"parts", filter_parts(shape)}});
   Json config = {
-      {"model_type", "coil"},
-      {"sample_rate", sample_rate_hz},
-      {"d_input", 1},
-      {"d_model", shape.d_model},
-      {"d_output", 1},
-      {"in_proj_bias", false},
-      {"out_proj_bias", false},
-      {"direct", true},
-      {"norm_f", false},
-      {"layers", Json::array({{{"repeat", shape.layers}, {"residual", true}, {"parts", std::move(parts)}}})}};
-  if (shape.knobs > 0) config["controls"] = {{"count", shape.knobs}, {"polynomial", 2}, {"output", true}};
+      {"model_type", "coil"}, {"sample_rate", sample_rate_hz}, {"d_input", 1},           {"d_model", shape.d_model},
+      {"d_output", 1},        {"in_proj_bias", false},         {"out_proj_bias", false}, {"direct", !filtered},
+      {"norm_f", false},      {"layers", std::move(layers)}};
+  if (shape.knobs > 0) config["controls"] = {{"count", shape.knobs}, {"polynomial", 2}, {"output", !filtered}};
   if (shape.slow_features > 0) config["slow_path"] = slow_path_of(shape);
   return config;
 }
 
+// The output row, none of whose values is 0.
+std::vector<double> output_row(const ParameterMap& map, const std::vector<float>& parameters) {
+  std::vector<double> row;
+  double largest = 0;
+  for (size_t c = 0; c < map.shape.d_model; ++c) {
+    row.push_back(double(parameters[map.output + c]));
+    largest = std::max(largest, std::abs(row.back()));
+  }
+  const double least = kSmallestOfRow * largest;
+  for (double& value : row)
+    if (std::abs(value) < least) value = std::copysign(least, value);
+  return row;
+}
+
+// The rows of a matrix that gives the film vector, as the file has them. The output row's part is in the device's
+// units; in front of a filter it is what scales the row's inputs, and there is a shift of nothing.
+std::vector<float> film_rows(const ParameterMap& map, const std::vector<float>& parameters, const Scales& scales,
+                             size_t at, size_t columns) {
+  const auto begin = parameters.begin() + std::ptrdiff_t(at);
+  std::vector<float> rows(begin, begin + std::ptrdiff_t(map.film_size() * columns));
+  const std::vector<double> row = output_row(map, parameters);
+  const bool filtered = map.shape.filter_modes > 0;
+  const size_t of_layers = 2 * map.shape.d_model * map.shape.layers;
+  for (size_t c = 0; c < map.shape.d_model; ++c) {
+    for (size_t j = 0; j < columns; ++j) {
+      float& value = rows[(of_layers + c) * columns + j];
+      value = float(double(value) * (filtered ? 1 / row[c] : scales.output));
+    }
+  }
+  if (filtered) rows.resize(rows.size() + map.shape.d_model * columns);
+  return rows;
+}
+
 void add_controls(Tensors& tensors, const ParameterMap& map, const std::vector<float>& parameters,
-                  double output_scale) {
-  const size_t features = map.features(), of_layers = 2 * map.shape.d_model * map.shape.layers;
-  std::vector<float> weight(parameters.begin() + std::ptrdiff_t(map.knobs),
-                            parameters.begin() + std::ptrdiff_t(map.slow));
-  for (size_t i = of_layers * features; i < weight.size(); ++i) weight[i] = float(double(weight[i]) * output_scale);
-  tensors.add("controls.weight", {int64_t(map.film_size()), int64_t(features)}, std::move(weight));
-  tensors.add("controls.bias", {int64_t(map.film_size())}, std::vector<float>(map.film_size()));
+                  const Scales& scales) {
+  const size_t features = map.features();
+  std::vector<float> weight = film_rows(map, parameters, scales, map.knobs, features);
+  const auto film = int64_t(weight.size() / features);
+  tensors.add("controls.weight", {film, int64_t(features)}, std::move(weight));
+  tensors.add("controls.bias", {film}, std::vector<float>(size_t(film)));
+}
+
+// The modes of a channel share a step in the file.
+void add_filter(Tensors& tensors, const ParameterMap& map, const std::vector<float>& parameters) {
+  const std::string layer = "backbone.layers." + std::to_string(map.shape.layers) + ".",
+                    kernel = layer + "filter.kernel.";
+  const auto channels = int64_t(kFilterChannels), d = int64_t(map.shape.d_model);
+  const size_t modes = map.shape.filter_modes, modes_each = modes / kFilterChannels;
+  const float* p = &parameters[map.filter];
+  const FilterMap& at = map.filter_bank;
+  std::vector<float> row, log_dt, log_A_real, A_imag, C, D(kFilterChannels);
+  for (size_t i = 0; i < kFilterChannels; ++i)
+    for (const double value : output_row(map, parameters)) row.push_back(float(value));
+  for (size_t n = 0; n < modes; ++n) {
+    if (n % modes_each == 0) log_dt.push_back(p[at.log_dt + n]);
+    const double log_longer = double(p[at.log_dt + n]) - double(log_dt.back()), longer = std::exp(log_longer);
+    log_A_real.push_back(float(double(p[at.log_A_real + n]) + log_longer));
+    A_imag.push_back(float(double(p[at.A_imag + n]) * longer));
+    for (size_t i = 0; i < 2; ++i) C.push_back(float(double(p[at.C + 2 * n + i]) * longer));
+  }
+  D[0] = p[at.D];
+  tensors.add(layer + "row.weight", {channels, d}, std::move(row));
+  tensors.add(kernel + "log_dt", {channels}, std::move(log_dt));
+  tensors.add(kernel + "log_A_real", {channels, int64_t(modes_each)}, std::move(log_A_real));
+  tensors.add(kernel + "A_imag", {channels, int64_t(modes_each)}, std::move(A_imag));
+  tensors.add(kernel + "C", {channels, int64_t(modes_each), 2}, std::move(C));
+  tensors.add(layer + "filter.D", {channels}, std::move(D));
 }
 
 void add_slow_path(Tensors& tensors, const ParameterMap& map, const std::vector<float>& parameters,
                    const Scales& scales) {
   const SlowMap& slow = map.slow_path;
-  const int64_t features = int64_t(map.shape.slow_features), inputs = int64_t(slow.inputs), film = int64_t(slow.film);
+  const int64_t features = int64_t(map.shape.slow_features), inputs = int64_t(slow.inputs);
   constexpr int64_t units = SlowMap::units, hidden = SlowMap::hidden, head = SlowMap::head;
   std::vector<float> feature_weight, feature_bias;
   for (size_t i = 0; i < map.shape.slow_features; ++i) {
@@ -123,18 +193,9 @@ void add_slow_path(Tensors& tensors, const ParameterMap& map, const std::vector<
   tensors.add("slow.layers.0.units.value.bias", {units}, map.slow + slow.value_bias);
   tensors.add("slow.layers.1.head.weight", {head, units}, map.slow + slow.head_weight);
   tensors.add("slow.layers.1.head.bias", {head}, map.slow + slow.head_bias);
-  // the output row's part is in the device's units
-  std::vector<float> weight(parameters.begin() + std::ptrdiff_t(map.slow + slow.out_weight),
-                            parameters.begin() + std::ptrdiff_t(map.slow + slow.out_bias)),
-      bias(parameters.begin() + std::ptrdiff_t(map.slow + slow.out_bias), parameters.end());
-  const size_t of_layers = 2 * map.shape.d_model * map.shape.layers;
-  for (size_t i = of_layers; i < slow.film; ++i) {
-    for (size_t j = 0; j < SlowMap::head; ++j) {
-      float& value = weight[i * SlowMap::head + j];
-      value = float(double(value) * scales.output);
-    }
-    bias[i] = float(double(bias[i]) * scales.output);
-  }
+  std::vector<float> weight = film_rows(map, parameters, scales, map.slow + slow.out_weight, SlowMap::head);
+  std::vector<float> bias = film_rows(map, parameters, scales, map.slow + slow.out_bias, 1);
+  const auto film = int64_t(bias.size());
   tensors.add("slow.out_proj.weight", {film, head}, std::move(weight));
   tensors.add("slow.out_proj.bias", {film}, std::move(bias));
 }
@@ -160,9 +221,15 @@ void write_model(const std::filesystem::path& path, const ParameterMap& map, con
   Tensors tensors(map, parameters);
   tensors.add("backbone.in_proj.weight", {d, 1}, map.input, 1 / scales.input);
   for (size_t l = 0; l < map.shape.layers; ++l) tensors.add_layer(l);
-  tensors.add("backbone.out_proj.weight", {1, d}, map.output, scales.output);
-  tensors.add("backbone.direct.weight", {1, 1}, map.direct, scales.output / scales.input);
-  if (map.shape.knobs > 0) add_controls(tensors, map, parameters, scales.output);
+  if (map.shape.filter_modes > 0) {
+    add_filter(tensors, map, parameters);
+    const std::vector<float> sum(kFilterChannels, float(scales.output));
+    tensors.add("backbone.out_proj.weight", {1, int64_t(kFilterChannels)}, sum);
+  } else {
+    tensors.add("backbone.out_proj.weight", {1, d}, map.output, scales.output);
+    tensors.add("backbone.direct.weight", {1, 1}, map.direct, scales.output / scales.input);
+  }
+  if (map.shape.knobs > 0) add_controls(tensors, map, parameters, scales);
   if (map.shape.slow_features > 0) add_slow_path(tensors, map, parameters, scales);
 
   card["sample_rate"] = sample_rate_hz;

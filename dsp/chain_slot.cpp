@@ -12,7 +12,8 @@ void ChainSlot::prepare(std::unique_ptr<Placed> placed, const ProcessSpec& spec,
   leaving_.reset();
   fade_ = Ramp(0, static_cast<int>(kFadeMs * spec.sample_rate_hz / 1000));
   warm_up_frames_ = static_cast<int>(kWarmUpMs * spec.sample_rate_hz / 1000);
-  leaving_frames_ = AudioBuffer(spec.channels, max_block_frames);
+  off_ = Ramp(0, static_cast<int>(kFadeMs * spec.sample_rate_hz / 1000));
+  for (AudioBuffer* buffer : {&leaving_frames_, &dry_}) *buffer = AudioBuffer(spec.channels, max_block_frames);
 }
 
 void ChainSlot::take(bool at_once) noexcept {
@@ -26,18 +27,32 @@ void ChainSlot::take(bool at_once) noexcept {
   if (at_once) end_fade();
 }
 
-void ChainSlot::process(AudioBlock block) noexcept {
-  if (!leaving_) {
-    placed_->chain.process(block);
-    return;
+void ChainSlot::set_on(bool on, bool at_once) noexcept {
+  if (at_once) {
+    off_.jump(on ? 0 : 1);
+  } else {
+    off_.aim(on ? 0 : 1);
   }
-  const AudioBlock old = leaving_frames_.block(block.frames);
-  for (int c = 0; c < block.channel_count; ++c) std::ranges::copy(block.channel(c), old.channels[c]);
+}
+
+void ChainSlot::process(AudioBlock block) noexcept {
+  const AudioBlock dry = dry_.block(block.frames), old = leaving_frames_.block(block.frames);
+  const bool fades = leaving_ != nullptr, is_off = !off_.rests_at(0);
+  for (int c = 0; c < block.channel_count; ++c) {
+    if (is_off) std::ranges::copy(block.channel(c), dry.channels[c]);
+    if (fades) std::ranges::copy(block.channel(c), old.channels[c]);
+  }
   placed_->chain.process(block);
-  leaving_->chain.process(old);
-  for (int c = 0; c < block.channel_count; ++c) cross_fade(block.channel(c), old.channel(c), fade_);
-  fade_.advance(block.frames);
-  if (!fade_.moving()) end_fade();
+  if (fades) {
+    leaving_->chain.process(old);
+    for (int c = 0; c < block.channel_count; ++c) cross_fade(block.channel(c), old.channel(c), fade_);
+    fade_.advance(block.frames);
+    if (!fade_.moving()) end_fade();
+  }
+  if (is_off) {
+    for (int c = 0; c < block.channel_count; ++c) cross_fade(block.channel(c), dry.channel(c), off_);
+    off_.advance(block.frames);
+  }
 }
 
 void ChainSlot::reset() noexcept {

@@ -32,6 +32,8 @@ class ChainSlot {
   // All below: [audio-thread]
   // Takes a posted chain; `at_once`: without a fade.
   void take(bool at_once) noexcept;
+  // Off: the sound passes by. Faded, or `at_once`.
+  void set_on(bool on, bool at_once) noexcept;
   void process(AudioBlock block) noexcept;  // at most max_block_frames
   void reset() noexcept;
 
@@ -41,8 +43,9 @@ class ChainSlot {
   Handover<Placed> handover_;
   std::unique_ptr<Placed> placed_, leaving_;
   Ramp fade_;  // 1: `leaving_` is heard
+  Ramp off_;   // 1: the chain is not heard
   int warm_up_frames_ = 0;
-  AudioBuffer leaving_frames_;
+  AudioBuffer leaving_frames_, dry_;
 };
 
 }  // namespace coil::dsp

@@ -14,6 +14,8 @@ struct EqualiserBand {
   float hz = 1000;    // 20 to 20,000
   float gain_db = 0;  // within kMaxBandDb
   float q = 0.707f;   // 0.1 to 10
+
+  bool operator==(const EqualiserBand&) const = default;
 };
 
 inline constexpr int kEqualiserBands = 4;
@@ -27,6 +29,8 @@ struct EqualiserSettings {
                                                     {EqualiserBand::Kind::high_shelf, 6000, 0, 0.707f}}};
   float low_cut_hz = 0;   // 12 dB an octave below it; 0: none
   float high_cut_hz = 0;  // 12 dB an octave above it; 0: none
+
+  bool operator==(const EqualiserSettings&) const = default;
 };
 
 // The gain of the whole equaliser at a frequency, in dB. [any thread]

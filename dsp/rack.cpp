@@ -34,6 +34,28 @@ RackControls control_values(const ssm::Model* model, std::span<const float> give
 
 }  // namespace
 
+void RackEqualiser::set(const EqualiserSettings& settings) noexcept {
+  for (size_t i = 0; i < bands.size(); ++i) {
+    bands[i].hz = settings.bands[i].hz;
+    bands[i].gain_db = settings.bands[i].gain_db;
+    bands[i].q = settings.bands[i].q;
+  }
+  low_cut_hz = settings.low_cut_hz;
+  high_cut_hz = settings.high_cut_hz;
+}
+
+EqualiserSettings RackEqualiser::settings() const noexcept {
+  EqualiserSettings settings;
+  for (size_t i = 0; i < bands.size(); ++i) {
+    settings.bands[i].hz = bands[i].hz;
+    settings.bands[i].gain_db = bands[i].gain_db;
+    settings.bands[i].q = bands[i].q;
+  }
+  settings.low_cut_hz = low_cut_hz;
+  settings.high_cut_hz = high_cut_hz;
+  return settings;
+}
+
 Rack::Rack() = default;
 Rack::~Rack() = default;
 
@@ -202,6 +224,7 @@ void Rack::prepare(const ProcessSpec& spec) {
   for (size_t at = 0; at < slot_models.size(); ++at)
     slots_[at].prepare(std::move(slot_models[at]), spec_, max_piece_frames_);
   tail_slot_.prepare(std::move(tail), spec_, max_piece_frames_);
+  equaliser_.prepare(spec_);
   publish_latency();
 
   const auto frames = [&](float ms) { return static_cast<int>(ms * spec.sample_rate_hz / 1000); };
@@ -223,6 +246,7 @@ void Rack::prepare(const ProcessSpec& spec) {
 void Rack::reset() noexcept {
   for (ModelSlot& slot : slots_) slot.end_fade();
   tail_slot_.reset();
+  equaliser_.reset();
   for (DelayLine& delay : dry_delays_) delay.reset();
   gate_.reset();
   fresh_ = true;
@@ -234,6 +258,7 @@ void Rack::process(AudioBlock block) noexcept {
   read_settings();
   read_slots();
   tail_slot_.take(fresh_);
+  tail_slot_.set_on(settings_.tail, fresh_);
   fresh_ = false;
   std::array<float*, 2> channels{};
   for (int begin = 0; begin < block.frames; begin += max_piece_frames_) {
@@ -268,6 +293,13 @@ void Rack::read_settings() noexcept {
   aim(from_right_, both ? 0.5f : right ? 1.0f : 0.0f);
   slot_settings_.joined = channel_mode_ != ChannelMode::each;
   slot_settings_.normalise = settings_.normalise;
+
+  const EqualiserSettings wanted = settings_.equaliser.on ? settings_.equaliser.settings() : EqualiserSettings{};
+  if (wanted != equaliser_settings_) {
+    equaliser_settings_ = wanted;
+    equaliser_.set(wanted);
+  }
+  if (fresh_) equaliser_.reset();
 }
 
 void Rack::read_slots() noexcept {
@@ -348,6 +380,7 @@ void Rack::process_piece(AudioBlock block) noexcept {
 
   if (!gate_.idle()) gate(block, dry);
   tail_slot_.process(block);
+  equaliser_.process(block);
   for (int c = 0; c < channels; ++c) {
     cross_fade(block.channel(c), dry.channel(c), dryness_);
     multiply(block.channel(c), output_gain_);

@@ -17,6 +17,7 @@
 #include "dsp/audio_buffer.h"
 #include "dsp/chain_slot.h"
 #include "dsp/delay_line.h"
+#include "dsp/equaliser.h"
 #include "dsp/model_slot.h"
 #include "dsp/noise_gate.h"
 #include "dsp/processor.h"
@@ -31,6 +32,21 @@ inline constexpr int kSlots = 2;
 // the channels as they come.
 enum class ChannelMode { each, left, right, sum };
 
+// Behind the tail, flat unless it is on. As EqualiserSettings; the bands' kinds are as there by default.
+struct RackEqualiser {
+  struct Band {
+    std::atomic<float> hz{0}, gain_db{0}, q{0};
+  };
+
+  RackEqualiser() { set({}); }
+  void set(const EqualiserSettings& settings) noexcept;  // [any thread]
+  EqualiserSettings settings() const noexcept;           // [any thread]
+
+  std::atomic<bool> on{false};
+  std::array<Band, kEqualiserBands> bands;
+  std::atomic<float> low_cut_hz{0}, high_cut_hz{0};
+};
+
 // What may be set while the sound goes on. Written by any thread, read once a block; what would click moves within a
 // few milliseconds. Decibels count within kMaxGainDb, and as 0 when they are no number.
 struct RackSettings {
@@ -42,6 +58,8 @@ struct RackSettings {
   std::atomic<ChannelMode> channels{ChannelMode::each};
   std::atomic<int> active_slot{0};
   std::array<std::array<std::atomic<float>, kMaxRackControls>, kSlots> controls{};  // in the card's units and order
+  std::atomic<bool> tail{true};                                                     // what load_tail() has put there
+  RackEqualiser equaliser;
 };
 
 inline constexpr float kMaxGainDb = 60;
@@ -54,7 +72,7 @@ struct RackMeters {
 
 // In this order, for every frame:
 //   input gain, meter -> the active slot's model -> its normalisation -> its delay to the rack's latency -> gate ->
-//   tail -> mix with dry -> output gain -> bypass -> meter
+//   tail -> equaliser -> mix with dry -> output gain -> bypass -> meter
 // The gate listens to the model's input as late as the model's output comes. Dry and bypass are one and the same: the
 // input before its gain, delayed by the rack's latency. Bypassed or dry, the model runs on, so that it remembers the
 // right things when it is heard again; that costs as much as hearing it. The slot that is not active costs nothing: its
@@ -186,6 +204,8 @@ class Rack final : public AudioProcessor {
   // What the audio thread alone touches.
   std::array<ModelSlot, kSlots> slots_;
   ChainSlot tail_slot_;
+  Equaliser equaliser_;
+  EqualiserSettings equaliser_settings_;  // as last set
   std::array<ssm::LayerActivity, kMaxWatchedLayers> activity_{};
   int frames_to_watch_ = 0;
   bool fresh_ = true;  // nothing was heard yet: settings count at once

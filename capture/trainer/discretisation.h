@@ -9,8 +9,8 @@ namespace coil::capture {
 
 inline constexpr size_t kModeValues = 4;  // z_re, z_im, c_re, c_im
 
-// modes: [layer][kModeValues][d][pairs], with z = exp(dt A), c = 2 C (z - 1) / A, A = -exp(log_A_real) + i A_imag, dt =
-// exp(log_dt).
+// modes: [layer][kModeValues][d][pairs], then [kModeValues][modes] of the filter, with z = exp(dt A), c = 2 C (z - 1) /
+// A, A = -exp(log_A_real) + i A_imag, dt = exp(log_dt).
 template <class T>
 void discretise(const ParameterMap& map, const T* parameters, T* modes);
 

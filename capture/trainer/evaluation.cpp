@@ -22,7 +22,7 @@ Evaluation::Evaluation(const ParameterMap& map, const Kernels<float>& kernels)
     : map_(map),
       group_(map, kernels, kSegmentFrames),
       workspace_(map, kernels.lanes, kSegmentFrames),
-      modes_(map.shape.layers * kModeValues * map.modes()) {}
+      modes_(kModeValues * map.all_modes()) {}
 
 std::vector<ErrorAndEnergy> Evaluation::run(const std::vector<float>& parameters, const std::vector<Take>& takes,
                                             const std::vector<std::vector<float>>& hops,

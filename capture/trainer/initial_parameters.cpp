@@ -11,7 +11,26 @@ namespace {
 
 constexpr double kShortestStep = 8e-5, kLongestStep = 0.4;  // dt at 48 kHz; a mode's time constant is 2 / dt frames
 
+constexpr double kLowestHz = 25, kHighestHz = 22000, kBendHz = 1000, kBreadth = 2;  // of the filter's modes
+
 constexpr double kFastestUnit = 0.004, kSlowestUnit = 0.6;  // seconds of the slow path's states
+
+// Where a loudspeaker rings: frequencies ever closer towards the lowest, each mode as broad as the gaps beside it. They
+// say nothing yet.
+void place_filter_modes(const ParameterMap& map, double sample_rate_hz, float* p) {
+  const FilterMap& at = map.filter_bank;
+  const size_t modes = map.shape.filter_modes;
+  const double octaves = std::log((kHighestHz + kBendHz) / (kLowestHz + kBendHz));
+  for (size_t n = 0; n < modes; ++n) {
+    const double bend_hz = (kLowestHz + kBendHz) * std::exp(octaves * (double(n) + 0.5) / double(modes));
+    const double hz = bend_hz - kBendHz, gap_hz = bend_hz * octaves / double(modes);
+    const double decay = kBreadth * std::numbers::pi * gap_hz / sample_rate_hz;  // a frame
+    p[at.log_dt + n] = float(std::log(2 * decay));
+    p[at.log_A_real + n] = float(std::log(0.5));
+    p[at.A_imag + n] = float(2 * std::numbers::pi * hz / sample_rate_hz / (2 * decay));
+  }
+  p[at.D] = 1;
+}
 
 }  // namespace
 
@@ -61,6 +80,7 @@ std::vector<float> initial_parameters(const ParameterMap& map, Random& random, d
     draw(map.slow + slow.head_bias, SlowMap::head, 0.1);
     draw(map.slow + slow.out_weight, slow.film * SlowMap::head, 0.05 / std::sqrt(head));
   }
+  if (map.filter_bank.size > 0) place_filter_modes(map, sample_rate_hz, &parameters[map.filter]);
   return parameters;
 }
 

@@ -25,6 +25,8 @@ Kernels<T> KernelsOf() {
           .add_initial_state = AddInitialState<T, d, pairs>,
           .energy = Energy<T>,
           .loss = Loss<T>,
+          .filter = FilterOutput<T>,
+          .filter_back = FilterOutputBack<T>,
           .forward_moving = ForwardMoving<T, d, pairs>,
           .backward_moving = BackwardMoving<T, d, pairs>,
           .slow_forward = SlowForward<T>,

@@ -15,6 +15,8 @@
 //
 //   p = scale (W_in y) + shift,  a = tanh(p) - tanh(shift),  h' = h + W_out a
 //
+// A filter behind the network is one more bank of modes, with the output row's sum as its h and the output as its y.
+//
 // With a slow path, scale, shift - scale b and the output row move from frame to frame, in a line from one boundary of
 // hops to the next. What the film vector is there, the slow path says: with the features x of a hop and 8 states c,
 //
@@ -31,6 +33,7 @@
 namespace coil::capture {
 
 inline constexpr size_t kBlockFrames = 32;
+inline constexpr size_t kFilterFrames = 128;  // that pass the filter at a time
 inline constexpr size_t kMaxLanes = 16;
 inline constexpr size_t kStates = 2;          // of a pair of modes, carried from block to block: real, imaginary
 inline constexpr size_t kAdjoints = 4;        // of a pair: m and q
@@ -42,6 +45,14 @@ struct Weights {
   const T* parameters;  // as ParameterMap says
   const T* modes;       // [layer][z_re, z_im, c_re, c_im][d][pairs]
   size_t layers;
+};
+
+// The bank of modes behind the network.
+template <class T>
+struct OutputFilter {
+  const T* modes;  // [z_re, z_im, c_re, c_im][count]
+  T direct;
+  size_t count;  // a multiple of 4
 };
 
 // What belongs to a lane's knobs; [..][lane].
@@ -122,6 +133,12 @@ struct Kernels {
   // Takes the output, leaves the gradient of k_plain/2 |e|^2 + k_pre/2 |pre-emphasised e|^2, e = output - target;
   // returns the sums.
   LossSums (*loss)(T* output, const T* target, const T* counts, const T* weight, size_t frames, T k_plain, T k_pre);
+
+  // Of any number of frames: y of v. state: [count][kStates], moves on
+  void (*filter)(const OutputFilter<T>&, const T* v, T* y, T* state, size_t frames);
+  // state: before the first frame. gradient: FilterMap's places, with M and Q as in a layer; it and adjoint are set.
+  void (*filter_back)(const OutputFilter<T>&, const T* v, const T* of_y, T* of_v, const T* state, size_t frames,
+                      T* adjoint, T* gradient);
 
   // With a slow path, in place of forward and backward. The gradient lacks what the film vector moves: knobs, output
   // row.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "capture/trainer/discretisation.h"
 #include "capture/trainer/film.h"
 
 namespace coil::capture {
@@ -15,7 +16,12 @@ Workspace<T>::Workspace(const ParameterMap& map, size_t lanes, size_t segment_fr
       marks(segment_frames / kBlockFrames * map.shape.layers * map.modes() * kStates * lanes),
       again(map.shape.layers * map.modes() * kStates * lanes),
       adjoint(map.shape.layers * map.modes() * kAdjoints * lanes),
-      gradient((map.knobs + map.shape.layers * map.shape.d_model) * lanes) {
+      gradient((map.knobs + map.shape.layers * map.shape.d_model) * lanes),
+      filter_start(map.shape.filter_modes * kStates * lanes),
+      filter_adjoint(map.shape.filter_modes * kAdjoints * lanes),
+      filter_gradient(map.filter_bank.size * lanes) {
+  if (map.shape.filter_modes > 0)
+    for (auto* signal : {&unfiltered, &of_unfiltered}) signal->resize(segment_frames * lanes);
   if (map.shape.slow_features > 0) moving.emplace(map.shape, lanes);
 }
 
@@ -25,6 +31,7 @@ LaneGroup<T>::LaneGroup(const ParameterMap& map, const Kernels<T>& kernels, size
   const size_t lanes = kernels.lanes, width = map.shape.layers * map.shape.d_model;
   for (auto* frames : {&input_, &target_, &counts_}) frames->assign(segment_frames * lanes, T(0));
   state_.assign(map.shape.layers * map.modes() * kStates * lanes, T(0));
+  filter_state_.assign(map.shape.filter_modes * kStates * lanes, T(0));
   weight_.assign(lanes, T(1));
   for (auto* values : {&scale_, &shift_, &rest_}) values->assign(width * lanes, T(0));
   output_row_.assign(map.shape.d_model * lanes, T(0));
@@ -63,16 +70,25 @@ void LaneGroup<T>::prepare() {
 
 template <class T>
 void LaneGroup<T>::clear_state(size_t lane) {
-  for (size_t i = lane; i < state_.size(); i += lanes()) state_[i] = T(0);
+  for (auto* state : {&state_, &filter_state_})
+    for (size_t i = lane; i < state->size(); i += lanes()) (*state)[i] = T(0);
   if (slow_) slow_->clear_state(lane);
 }
 
 template <class T>
 void LaneGroup<T>::forward(const Weights<T>& weights, size_t frames, T* output, Workspace<T>& workspace) {
   if (slow_) slow_->forward(weights.parameters, frames / SlowMap::kHopFrames);
+  T* unfiltered = map_.shape.filter_modes > 0 ? workspace.unfiltered.data() : output;
   for (size_t t = 0; t < frames; t += kBlockFrames) {
-    forward_block(weights, t, output + t * lanes(), state_.data(), workspace);
+    forward_block(weights, t, unfiltered + t * lanes(), state_.data(), workspace);
   }
+  if (map_.shape.filter_modes > 0) kernels_.filter(filter(weights), unfiltered, output, filter_state_.data(), frames);
+}
+
+template <class T>
+OutputFilter<T> LaneGroup<T>::filter(const Weights<T>& weights) const {
+  return {weights.modes + kModeValues * map_.shape.layers * map_.modes(),
+          weights.parameters[map_.filter + map_.filter_bank.D], map_.shape.filter_modes};
 }
 
 template <class T>
@@ -83,8 +99,8 @@ void LaneGroup<T>::forward_block(const Weights<T>& weights, size_t frame, T* out
 }
 
 template <class T>
-void LaneGroup<T>::backward_block(const Weights<T>& weights, size_t frame, Workspace<T>& ws) {
-  const T *input = &input_[frame * lanes()], *of_output = &ws.output[frame * lanes()];
+void LaneGroup<T>::backward_block(const Weights<T>& weights, size_t frame, const T* of_output, Workspace<T>& ws) {
+  const T* input = &input_[frame * lanes()];
   T *adjoint = ws.adjoint.data(), *gradient = ws.gradient.data();
   if (slow_) {
     return kernels_.backward_moving(weights, slow_->film(frame), input, of_output, *ws.moving, adjoint, gradient);
@@ -95,11 +111,15 @@ void LaneGroup<T>::backward_block(const Weights<T>& weights, size_t frame, Works
 template <class T>
 void LaneGroup<T>::forward(const Weights<T>& weights, Workspace<T>& ws) {
   if (slow_) slow_->forward(weights.parameters, segment_frames_ / SlowMap::kHopFrames);
+  const bool has_filter = map_.shape.filter_modes > 0;
+  std::copy(filter_state_.begin(), filter_state_.end(), ws.filter_start.begin());
+  T* unfiltered = has_filter ? ws.unfiltered.data() : ws.output.data();
   for (size_t b = 0; b < segment_frames_ / kBlockFrames; ++b) {
     std::copy(state_.begin(), state_.end(), ws.marks.begin() + std::ptrdiff_t(b * state_.size()));
     const size_t frame = b * kBlockFrames;
-    forward_block(weights, frame, &ws.output[frame * lanes()], state_.data(), ws);
+    forward_block(weights, frame, unfiltered + frame * lanes(), state_.data(), ws);
   }
+  if (has_filter) kernels_.filter(filter(weights), unfiltered, ws.output.data(), filter_state_.data(), segment_frames_);
 }
 
 template <class T>
@@ -109,7 +129,19 @@ LossSums LaneGroup<T>::loss(double k_plain, double k_pre, Workspace<T>& ws) cons
 }
 
 template <class T>
+const T* LaneGroup<T>::filter_back(const Weights<T>& weights, Workspace<T>& ws, double* gradient) {
+  if (map_.shape.filter_modes == 0) return ws.output.data();
+  kernels_.filter_back(filter(weights), ws.unfiltered.data(), ws.output.data(), ws.of_unfiltered.data(),
+                       ws.filter_start.data(), segment_frames_, ws.filter_adjoint.data(), ws.filter_gradient.data());
+  for (size_t i = 0; i < map_.filter_bank.size; ++i)
+    for (size_t lane = 0; lane < lanes(); ++lane)
+      gradient[map_.filter + i] += double(ws.filter_gradient[i * lanes() + lane]);
+  return ws.of_unfiltered.data();
+}
+
+template <class T>
 void LaneGroup<T>::backward(const Weights<T>& weights, Workspace<T>& ws, double* gradient) {
+  const T* of_network = filter_back(weights, ws, gradient);
   const size_t blocks = segment_frames_ / kBlockFrames;
   std::fill(ws.adjoint.begin(), ws.adjoint.end(), T(0));
   std::fill(ws.gradient.begin(), ws.gradient.end(), T(0));
@@ -120,13 +152,15 @@ void LaneGroup<T>::backward(const Weights<T>& weights, Workspace<T>& ws, double*
       std::copy_n(ws.marks.begin() + std::ptrdiff_t(b * state_.size()), state_.size(), ws.again.begin());
       forward_block(weights, b * kBlockFrames, ignored, ws.again.data(), ws);
     }
-    backward_block(weights, b * kBlockFrames, ws);
+    backward_block(weights, b * kBlockFrames, of_network + b * kBlockFrames * lanes(), ws);
   }
   kernels_.add_initial_state(weights, ws.marks.data(), ws.adjoint.data(), ws.gradient.data());
   if (slow_)
     add_moving_gradients(weights.parameters, ws.gradient.data(), gradient);
   else
     add_gradients(weights.parameters, ws.gradient.data(), gradient);
+  // the direct path would pass by the filter of a model file, so it stays what it is at first: none
+  if (map_.shape.filter_modes > 0) gradient[map_.direct] = 0;
 }
 
 // The kernels know a lane's scale and shift as constants. With dW and db, the gradients of scale W_in and shift, S that

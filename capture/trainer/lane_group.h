@@ -20,6 +20,8 @@ struct Workspace {
   Tape<T> tape;
   std::optional<MovingTape<T>> moving;  // with a slow path
   ssm::AlignedVector<T> output, marks, again, adjoint, gradient;
+  // With a filter: what goes into it, its gradient, the filter's state before the segment, and buffers of its way back.
+  ssm::AlignedVector<T> unfiltered, of_unfiltered, filter_start, filter_adjoint, filter_gradient;
 };
 
 // One thread at a time.
@@ -43,6 +45,7 @@ class LaneGroup {
   T* target() { return target_.data(); }
   T* counts() { return counts_.data(); }
   ssm::AlignedVector<T>& state() { return state_; }
+  ssm::AlignedVector<T>& filter_state() { return filter_state_; }
   std::optional<SlowLanes<T>>& slow() { return slow_; }
 
   LossSums energy() const { return kernels_.energy(target_.data(), counts_.data(), weight_.data(), segment_frames_); }
@@ -62,14 +65,17 @@ class LaneGroup {
   Conditions<T> conditions() const { return {scale_.data(), shift_.data(), rest_.data(), output_row_.data()}; }
   // Of a block, the film vector standing or moving.
   void forward_block(const Weights<T>& weights, size_t frame, T* output, T* state, Workspace<T>& workspace);
-  void backward_block(const Weights<T>& weights, size_t frame, Workspace<T>& workspace);
+  void backward_block(const Weights<T>& weights, size_t frame, const T* of_output, Workspace<T>& workspace);
+  OutputFilter<T> filter(const Weights<T>& weights) const;
+  // From the gradient of the output to that of what goes into the filter; returns where it lies.
+  const T* filter_back(const Weights<T>& weights, Workspace<T>& workspace, double* gradient);
   void add_gradients(const T* parameters, const T* lanes_gradient, double* gradient) const;
   void add_moving_gradients(const T* parameters, const T* lanes_gradient, double* gradient);
 
   ParameterMap map_;
   Kernels<T> kernels_;
   size_t segment_frames_;
-  ssm::AlignedVector<T> input_, target_, counts_, state_, weight_, scale_, shift_, rest_, output_row_;
+  ssm::AlignedVector<T> input_, target_, counts_, state_, filter_state_, weight_, scale_, shift_, rest_, output_row_;
   std::vector<std::vector<double>> knobs_;  // of each lane
   std::optional<SlowLanes<T>> slow_;
 };

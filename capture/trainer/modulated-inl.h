@@ -122,9 +122,8 @@ void LayerMovingBack(const Weights<T>& w, const MovingFilm<T>& film, size_t l, M
   Product<T, d, true>(
       p + map.in_weight, tape.g_scaled.data(), [](size_t, size_t) { return hn::Zero(Tag<T>()); },
       [&](size_t t, size_t i, Vec<T> v) { Store<T>(v, tape.gy.data(), t * d + i); });
-  FilterBack<T, d, pairs>(LayerModes<T, d, pairs>(w.modes + l * 4 * d * pairs), p + map.D,
-                          tape.h.data() + l * tape.span, tape.gy.data(), tape.g.data(),
-                          adjoint + at * pairs * kAdjoints, of_layer);
+  FilterBack<T, d, pairs>(w.modes + l * 4 * d * pairs, p + map.D, tape.h.data() + l * tape.span, tape.gy.data(),
+                          tape.g.data(), adjoint + at * pairs * kAdjoints, of_layer);
 }
 
 template <class T, size_t d, size_t pairs>

@@ -62,69 +62,79 @@ HWY_NOINLINE void Rest(const T* shift, T* rest, size_t count) {
   for (size_t i = 0; i < count; ++i) Store<T>(TanhOf(Load(shift, i)), rest, i);
 }
 
-// The modes of a layer as ParameterMap's `modes` orders them.
-template <class T, size_t d, size_t pairs>
-struct LayerModes {
-  explicit LayerModes(const T* modes)
-      : z_re(modes), z_im(modes + d * pairs), c_re(modes + 2 * d * pairs), c_im(modes + 3 * d * pairs) {}
+// The modes from `first` on of a bank of `count`.
+template <class T>
+struct Modes {
+  Modes(const T* modes, size_t count, size_t first = 0)
+      : z_re(modes + first),
+        z_im(modes + count + first),
+        c_re(modes + 2 * count + first),
+        c_im(modes + 3 * count + first) {}
   const T *z_re, *z_im, *c_re, *c_im;
 };
 
-template <class T, size_t d, size_t pairs>
-HWY_NOINLINE void Filter(const LayerModes<T, d, pairs>& k, const T* skip, const T* h, T* y, T* state) {
+// y += Re(c s) of `count` modes; with `skip` y begins with skip h. Frame t of h and y lies at t * step.
+template <class T, size_t count>
+HWY_INLINE void RunModes(const Modes<T>& k, const T* skip, const T* h, T* y, size_t step, size_t frames, T* state) {
   using V = Vec<T>;
-  for (size_t c = 0; c < d; ++c) {
-    V s_re[pairs], s_im[pairs], z_re[pairs], z_im[pairs], c_re[pairs], c_im[pairs];
-    const V direct = Splat(skip[c]);
-    COIL_UNROLL for (size_t n = 0; n < pairs; ++n) {
-      const size_t at = c * pairs + n;
-      s_re[n] = Load(state, kStates * at), s_im[n] = Load(state, kStates * at + 1);
-      z_re[n] = Splat(k.z_re[at]), z_im[n] = Splat(k.z_im[at]), c_re[n] = Splat(k.c_re[at]),
-      c_im[n] = Splat(k.c_im[at]);
+  V s_re[count], s_im[count], z_re[count], z_im[count], c_re[count], c_im[count];
+  const V direct = Splat(skip ? *skip : T(0));
+  COIL_UNROLL for (size_t n = 0; n < count; ++n) {
+    s_re[n] = Load(state, kStates * n), s_im[n] = Load(state, kStates * n + 1);
+    z_re[n] = Splat(k.z_re[n]), z_im[n] = Splat(k.z_im[n]), c_re[n] = Splat(k.c_re[n]), c_im[n] = Splat(k.c_im[n]);
+  }
+  for (size_t t = 0; t < frames; ++t) {
+    const V u = Load(h, t * step);
+    V sum = skip ? hn::Mul(direct, u) : Load(y, t * step), less = hn::Zero(Tag<T>());
+    COIL_UNROLL for (size_t n = 0; n < count; ++n) {
+      const V re = hn::NegMulAdd(z_im[n], s_im[n], hn::MulAdd(z_re[n], s_re[n], u));
+      s_im[n] = hn::MulAdd(z_im[n], s_re[n], hn::Mul(z_re[n], s_im[n]));
+      s_re[n] = re;
+      sum = hn::MulAdd(c_re[n], re, sum);
+      less = hn::MulAdd(c_im[n], s_im[n], less);
     }
-    for (size_t t = 0; t < kBlockFrames; ++t) {
-      const V u = Load(h, t * d + c);
-      V sum = hn::Mul(direct, u), less = hn::Zero(Tag<T>());
-      COIL_UNROLL for (size_t n = 0; n < pairs; ++n) {
-        const V re = hn::NegMulAdd(z_im[n], s_im[n], hn::MulAdd(z_re[n], s_re[n], u));
-        s_im[n] = hn::MulAdd(z_im[n], s_re[n], hn::Mul(z_re[n], s_im[n]));
-        s_re[n] = re;
-        sum = hn::MulAdd(c_re[n], re, sum);
-        less = hn::MulAdd(c_im[n], s_im[n], less);
-      }
-      Store<T>(hn::Sub(sum, less), y, t * d + c);
-    }
-    COIL_UNROLL for (size_t n = 0; n < pairs; ++n) {
-      Store<T>(s_re[n], state, kStates * (c * pairs + n)), Store<T>(s_im[n], state, kStates * (c * pairs + n) + 1);
-    }
+    Store<T>(hn::Sub(sum, less), y, t * step);
+  }
+  COIL_UNROLL for (size_t n = 0; n < count; ++n) {
+    Store<T>(s_re[n], state, kStates * n), Store<T>(s_im[n], state, kStates * n + 1);
   }
 }
 
-// `count` pairs of channel c from `first` on: more would not stay in registers. gy: gradient of y; g: gradient of the
-// layer's output, becomes that of its input.
-template <class T, size_t d, size_t pairs, size_t first, size_t count>
-HWY_INLINE void FilterBackOf(const LayerModes<T, d, pairs>& k, const T* skip, size_t c, const T* h, const T* gy, T* g,
-                             T* adjoint, T* gradient) {
+template <class T, size_t d, size_t pairs>
+HWY_NOINLINE void Filter(const T* modes, const T* skip, const T* h, T* y, T* state) {
+  constexpr size_t N = kLanesOf<T>;
+  for (size_t c = 0; c < d; ++c)
+    RunModes<T, pairs>(Modes<T>(modes, d * pairs, c * pairs), skip + c, h + c * N, y + c * N, d, kBlockFrames,
+                       state + kStates * c * pairs * N);
+}
+
+// Where the gradients of some modes lie: M (real, imaginary) and Q of kernels.h.
+template <class T>
+struct ModeGradients {
+  T *M, *Q_re, *Q_im;
+};
+
+// gy: gradient of y; g: has added to it that of h. With `skip`, also the part of the skip and its gradient.
+template <class T, size_t count>
+HWY_INLINE void RunModesBack(const Modes<T>& k, const T* skip, const T* h, const T* gy, T* g, size_t step,
+                             size_t frames, T* adjoint, const ModeGradients<T>& gradients, T* of_skip) {
   using V = Vec<T>;
-  constexpr LayerMap map(d, pairs);
   const Tag<T> tag;
   V m_re[count], m_im[count], q_re[count], q_im[count], M_re[count], M_im[count], Q_re[count], Q_im[count];
   V z_re[count], z_im[count], c_re[count], c_im[count];
-  const V direct = Splat(first == 0 ? skip[c] : T(0));
+  const V direct = Splat(skip ? *skip : T(0));
   V skip_gradient = hn::Zero(tag);
-  const size_t at = c * pairs + first;
   COIL_UNROLL for (size_t n = 0; n < count; ++n) {
-    const size_t from = kAdjoints * (at + n);
+    const size_t from = kAdjoints * n;
     m_re[n] = Load(adjoint, from), m_im[n] = Load(adjoint, from + 1), q_re[n] = Load(adjoint, from + 2),
     q_im[n] = Load(adjoint, from + 3);
-    z_re[n] = Splat(k.z_re[at + n]), z_im[n] = Splat(k.z_im[at + n]);
-    c_re[n] = Splat(k.c_re[at + n]), c_im[n] = Splat(k.c_im[at + n]);
+    z_re[n] = Splat(k.z_re[n]), z_im[n] = Splat(k.z_im[n]), c_re[n] = Splat(k.c_re[n]), c_im[n] = Splat(k.c_im[n]);
     M_re[n] = M_im[n] = Q_re[n] = Q_im[n] = hn::Zero(tag);
   }
-  for (size_t t = kBlockFrames; t-- > 0;) {
-    const V x = Load(gy, t * d + c), u = Load(h, t * d + c);
-    V sum = Load(g, t * d + c), less = hn::Zero(tag);
-    if constexpr (first == 0) sum = hn::MulAdd(direct, x, sum), skip_gradient = hn::MulAdd(u, x, skip_gradient);
+  for (size_t t = frames; t-- > 0;) {
+    const V x = Load(gy, t * step), u = Load(h, t * step);
+    V sum = Load(g, t * step), less = hn::Zero(tag);
+    if (skip) sum = hn::MulAdd(direct, x, sum), skip_gradient = hn::MulAdd(u, x, skip_gradient);
     COIL_UNROLL for (size_t n = 0; n < count; ++n) {
       const V q = hn::NegMulAdd(z_im[n], q_im[n], hn::MulAdd(z_re[n], q_re[n], m_re[n]));
       q_im[n] = hn::MulAdd(z_im[n], q_re[n], hn::MulAdd(z_re[n], q_im[n], m_im[n]));
@@ -137,24 +147,40 @@ HWY_INLINE void FilterBackOf(const LayerModes<T, d, pairs>& k, const T* skip, si
       M_re[n] = hn::MulAdd(u, m, M_re[n]), M_im[n] = hn::MulAdd(u, m_im[n], M_im[n]);
       Q_re[n] = hn::MulAdd(u, q, Q_re[n]), Q_im[n] = hn::MulAdd(u, q_im[n], Q_im[n]);
     }
-    Store<T>(hn::Sub(sum, less), g, t * d + c);
+    Store<T>(hn::Sub(sum, less), g, t * step);
   }
   COIL_UNROLL for (size_t n = 0; n < count; ++n) {
-    const size_t to = kAdjoints * (at + n);
+    const size_t to = kAdjoints * n;
     Store<T>(m_re[n], adjoint, to), Store<T>(m_im[n], adjoint, to + 1), Store<T>(q_re[n], adjoint, to + 2),
         Store<T>(q_im[n], adjoint, to + 3);
-    AddTo<T>(M_re[n], gradient, map.C + 2 * (at + n)), AddTo<T>(M_im[n], gradient, map.C + 2 * (at + n) + 1);
-    AddTo<T>(Q_re[n], gradient, map.log_A_real + at + n), AddTo<T>(Q_im[n], gradient, map.A_imag + at + n);
+    AddTo<T>(M_re[n], gradients.M, 2 * n), AddTo<T>(M_im[n], gradients.M, 2 * n + 1);
+    AddTo<T>(Q_re[n], gradients.Q_re, n), AddTo<T>(Q_im[n], gradients.Q_im, n);
   }
-  if constexpr (first == 0) AddTo<T>(skip_gradient, gradient, map.D + c);
+  if (skip) AddTo<T>(skip_gradient, of_skip, 0);
 }
 
+// Of the modes from `first` on in a layer's gradient, or the filter's.
+template <class T, class Map>
+ModeGradients<T> GradientsAt(const Map& map, T* gradient, size_t first) {
+  constexpr size_t N = kLanesOf<T>;
+  return {gradient + (map.C + 2 * first) * N, gradient + (map.log_A_real + first) * N,
+          gradient + (map.A_imag + first) * N};
+}
+
+// Two pairs at a time: more would not stay in registers. gy: gradient of y; g: gradient of the layer's output, becomes
+// that of its input.
 template <class T, size_t d, size_t pairs>
-HWY_NOINLINE void FilterBack(const LayerModes<T, d, pairs>& k, const T* skip, const T* h, const T* gy, T* g, T* adjoint,
-                             T* gradient) {
+HWY_NOINLINE void FilterBack(const T* modes, const T* skip, const T* h, const T* gy, T* g, T* adjoint, T* gradient) {
+  constexpr size_t N = kLanesOf<T>, count = pairs < 2 ? pairs : 2;
+  constexpr LayerMap map(d, pairs);
   for (size_t c = 0; c < d; ++c) {
-    FilterBackOf < T, d, pairs, 0, pairs<2 ? pairs : 2>(k, skip, c, h, gy, g, adjoint, gradient);
-    if constexpr (pairs > 2) FilterBackOf<T, d, pairs, 2, pairs - 2>(k, skip, c, h, gy, g, adjoint, gradient);
+    const size_t at = c * pairs;
+    RunModesBack<T, count>(Modes<T>(modes, d * pairs, at), skip + c, h + c * N, gy + c * N, g + c * N, d, kBlockFrames,
+                           adjoint + kAdjoints * at * N, GradientsAt<T>(map, gradient, at), gradient + (map.D + c) * N);
+    if constexpr (pairs > 2)
+      RunModesBack<T, pairs - 2>(Modes<T>(modes, d * pairs, at + 2), nullptr, h + c * N, gy + c * N, g + c * N, d,
+                                 kBlockFrames, adjoint + kAdjoints * (at + 2) * N,
+                                 GradientsAt<T>(map, gradient, at + 2), nullptr);
   }
 }
 
@@ -234,8 +260,7 @@ HWY_INLINE void ForwardLayers(const Weights<T>& w, const T* x, T* state, Tape<T>
   for (size_t l = 0; l < w.layers; ++l) {
     const T *p = w.parameters + l * map.size, *h = tape.h.data() + l * tape.span;
     T *y = tape.y.data() + l * tape.span, *a = tape.a.data() + l * tape.span;
-    Filter<T, d, pairs>(LayerModes<T, d, pairs>(w.modes + l * 4 * d * pairs), p + map.D, h, y,
-                        state + l * d * kLanesOf<T> * pairs * kStates);
+    Filter<T, d, pairs>(w.modes + l * 4 * d * pairs, p + map.D, h, y, state + l * d * kLanesOf<T> * pairs * kStates);
     activate(l, y, a);
     AddResidual<T, d>(p + map.out_weight, a, h, tape.h.data() + (l + 1) * tape.span);
   }
@@ -300,9 +325,8 @@ void LayerBack(const Weights<T>& w, const Conditions<T>& lanes, size_t l, Tape<T
   SumFrames<T, d>(tape.gp.data(), sums);
   for (size_t c = 0; c < d; ++c) AddTo<T>(sums[c], of_layer, map.in_bias + c);
 
-  FilterBack<T, d, pairs>(LayerModes<T, d, pairs>(w.modes + l * 4 * d * pairs), p + map.D,
-                          tape.h.data() + l * tape.span, tape.gy.data(), tape.g.data(),
-                          adjoint + at * pairs * kAdjoints, of_layer);
+  FilterBack<T, d, pairs>(w.modes + l * 4 * d * pairs, p + map.D, tape.h.data() + l * tape.span, tape.gy.data(),
+                          tape.g.data(), adjoint + at * pairs * kAdjoints, of_layer);
 }
 
 template <class T, size_t d, size_t pairs>
@@ -333,28 +357,64 @@ void Backward(const Weights<T>& w, const Conditions<T>& lanes, const T* x, const
   }
 }
 
+template <class T>
+HWY_INLINE void AddStateBefore(const Modes<T>& k, size_t count, const T* state, const T* adjoint,
+                               const ModeGradients<T>& gradients) {
+  using V = Vec<T>;
+  for (size_t n = 0; n < count; ++n) {
+    const size_t s = n * kStates, j = n * kAdjoints;
+    const V s_re = Load(state, s), s_im = Load(state, s + 1), z_re = Splat(k.z_re[n]), z_im = Splat(k.z_im[n]);
+    const V m_re = Load(adjoint, j), m_im = Load(adjoint, j + 1), q_re = Load(adjoint, j + 2),
+            q_im = Load(adjoint, j + 3);
+    const V zm_re = hn::NegMulAdd(z_im, m_im, hn::Mul(z_re, m_re)), zm_im = hn::MulAdd(z_im, m_re, hn::Mul(z_re, m_im));
+    const V r_re = hn::NegMulAdd(z_im, q_im, hn::MulAdd(z_re, q_re, m_re)),
+            r_im = hn::MulAdd(z_im, q_re, hn::MulAdd(z_re, q_im, m_im));
+    AddTo<T>(hn::NegMulAdd(s_im, zm_im, hn::Mul(s_re, zm_re)), gradients.M, 2 * n);
+    AddTo<T>(hn::MulAdd(s_im, zm_re, hn::Mul(s_re, zm_im)), gradients.M, 2 * n + 1);
+    AddTo<T>(hn::NegMulAdd(s_im, r_im, hn::Mul(s_re, r_re)), gradients.Q_re, n);
+    AddTo<T>(hn::MulAdd(s_im, r_re, hn::Mul(s_re, r_im)), gradients.Q_im, n);
+  }
+}
+
 template <class T, size_t d, size_t pairs>
 HWY_NOINLINE void AddInitialState(const Weights<T>& w, const T* state, const T* adjoint, T* gradient) {
   constexpr LayerMap map(d, pairs);
-  using V = Vec<T>;
-  for (size_t l = 0; l < w.layers; ++l) {
-    const LayerModes<T, d, pairs> k(w.modes + l * 4 * d * pairs);
-    T* of_layer = gradient + l * map.size * kLanesOf<T>;
-    for (size_t n = 0; n < d * pairs; ++n) {
-      const size_t s = (l * d * pairs + n) * kStates, j = (l * d * pairs + n) * kAdjoints;
-      const V s_re = Load(state, s), s_im = Load(state, s + 1), z_re = Splat(k.z_re[n]), z_im = Splat(k.z_im[n]);
-      const V m_re = Load(adjoint, j), m_im = Load(adjoint, j + 1), q_re = Load(adjoint, j + 2),
-              q_im = Load(adjoint, j + 3);
-      const V zm_re = hn::NegMulAdd(z_im, m_im, hn::Mul(z_re, m_re)),
-              zm_im = hn::MulAdd(z_im, m_re, hn::Mul(z_re, m_im));
-      const V r_re = hn::NegMulAdd(z_im, q_im, hn::MulAdd(z_re, q_re, m_re)),
-              r_im = hn::MulAdd(z_im, q_re, hn::MulAdd(z_re, q_im, m_im));
-      AddTo<T>(hn::NegMulAdd(s_im, zm_im, hn::Mul(s_re, zm_re)), of_layer, map.C + 2 * n);
-      AddTo<T>(hn::MulAdd(s_im, zm_re, hn::Mul(s_re, zm_im)), of_layer, map.C + 2 * n + 1);
-      AddTo<T>(hn::NegMulAdd(s_im, r_im, hn::Mul(s_re, r_re)), of_layer, map.log_A_real + n);
-      AddTo<T>(hn::MulAdd(s_im, r_re, hn::Mul(s_re, r_im)), of_layer, map.A_imag + n);
-    }
+  constexpr size_t N = kLanesOf<T>, count = d * pairs;
+  for (size_t l = 0; l < w.layers; ++l)
+    AddStateBefore<T>(Modes<T>(w.modes + l * 4 * count, count), count, state + l * count * kStates * N,
+                      adjoint + l * count * kAdjoints * N, GradientsAt<T>(map, gradient + l * map.size * N, 0));
+}
+
+// A block of frames at a time stays in the cache while all modes go through it.
+template <class T>
+HWY_NOINLINE void FilterOutput(const OutputFilter<T>& filter, const T* v, T* y, T* state, size_t frames) {
+  constexpr size_t N = kLanesOf<T>, count = 4;
+  for (size_t t = 0; t < frames; t += kFilterFrames) {
+    const size_t there = frames - t < kFilterFrames ? frames - t : kFilterFrames;
+    for (size_t n = 0; n < filter.count; n += count)
+      RunModes<T, count>(Modes<T>(filter.modes, filter.count, n), n == 0 ? &filter.direct : nullptr, v + t * N,
+                         y + t * N, 1, there, state + n * kStates * N);
   }
+}
+
+template <class T>
+HWY_NOINLINE void FilterOutputBack(const OutputFilter<T>& filter, const T* v, const T* of_y, T* of_v, const T* state,
+                                   size_t frames, T* adjoint, T* gradient) {
+  constexpr size_t N = kLanesOf<T>, count = 2;
+  const FilterMap map(filter.count);
+  std::fill_n(gradient, map.size * N, T(0));
+  std::fill_n(adjoint, filter.count * kAdjoints * N, T(0));
+  std::fill_n(of_v, frames * N, T(0));
+  for (size_t end = frames; end > 0;) {
+    const size_t there = end % kFilterFrames > 0 ? end % kFilterFrames : kFilterFrames, t = end - there;
+    for (size_t n = 0; n < filter.count; n += count)
+      RunModesBack<T, count>(Modes<T>(filter.modes, filter.count, n), n == 0 ? &filter.direct : nullptr, v + t * N,
+                             of_y + t * N, of_v + t * N, 1, there, adjoint + n * kAdjoints * N,
+                             GradientsAt<T>(map, gradient, n), gradient + map.D * N);
+    end = t;
+  }
+  AddStateBefore<T>(Modes<T>(filter.modes, filter.count), filter.count, state, adjoint,
+                    GradientsAt<T>(map, gradient, 0));
 }
 
 template <class T>

@@ -16,7 +16,7 @@ constexpr double kWarmUpSteps = 100;
 constexpr double kLargestNorm = 1,
                  kSpike = 2;  // the gradient's norm is clipped there, and at so many times what is usual
 constexpr double kAverage = 0.999;
-constexpr double kRestartedLag = 4;  // of steps averaged, the latest third count most; at first, the latest tenth
+constexpr size_t kModesPerBasis = 8;  // of the filter
 
 }  // namespace
 
@@ -40,6 +40,7 @@ Optimiser::Optimiser(const ParameterMap& map, std::vector<float> parameters, dou
     add_matrix(at + map.layer.C, d, 2 * map.shape.pairs);
   }
   if (map.slow_path.size > 0) add_slow_matrices();
+  if (map.filter_bank.size > 0) add_filter_matrices();
   bound_time_constants();
 }
 
@@ -55,17 +56,11 @@ void Optimiser::add_slow_matrices() {
     add_matrix(map_.slow + slow.out_weight + row * SlowMap::head, map_.shape.d_model, SlowMap::head);
 }
 
-void Optimiser::take_over(const Optimiser& smaller) {
-  const auto take = [](auto& to, const auto& from) { std::copy(from.begin(), from.end(), to.begin()); };
-  take(parameters_, smaller.parameters_), take(mean_, smaller.mean_), take(square_, smaller.square_);
-  for (size_t i = 0; i < smaller.matrices_.size(); ++i) matrices_[i].soap = smaller.matrices_[i].soap;
-  steps_ = smaller.steps_, typical_norm_ = smaller.typical_norm_;
-  std::fill(parameters_.begin() + std::ptrdiff_t(map_.slow + map_.slow_path.out_weight), parameters_.end(), 0.0f);
-}
-
-void Optimiser::restart_average() {
-  average_.assign(parameters_.begin(), parameters_.end());
-  averaged_ = 0, average_lag_ = kRestartedLag;
+// Neighbours ring at neighbouring frequencies and do much the same, so that each lot gets one basis for all its values.
+void Optimiser::add_filter_matrices() {
+  const size_t modes = map_.shape.filter_modes, C = map_.filter + map_.filter_bank.C;
+  std::fill_n(is_step_.begin() + std::ptrdiff_t(map_.filter), map_.filter_bank.C, char(1));
+  for (size_t n = 0; n < modes; n += kModesPerBasis) add_matrix(C + 2 * n, 2 * std::min(kModesPerBasis, modes - n), 1);
 }
 
 void Optimiser::add_matrix(size_t at, size_t rows, size_t columns) {
@@ -75,6 +70,7 @@ void Optimiser::add_matrix(size_t at, size_t rows, size_t columns) {
 
 double Optimiser::rate_of(size_t parameter) const {
   if (is_step_[parameter]) return rate_ * kTimeConstantShare;
+  if (parameter >= map_.filter) return rate_;
   if (parameter >= map_.slow) return rate_ * kSlowShare;
   return parameter >= map_.knobs ? rate_ * kKnobShare : rate_;
 }
@@ -117,20 +113,24 @@ void Optimiser::finish() {
     parameters_[i] = float(double(parameters_[i]) * (1 - rate * decay_of(i)) - rate * direction_[i]);
   }
   bound_time_constants();
-  const double averaged = double(++averaged_);
-  const double share = 1 - std::min(kAverage, (1 + averaged) / (average_lag_ + averaged));
+  const double share = 1 - std::min(kAverage, (1 + step) / (10 + step));
   for (size_t i = 0; i < map_.size; ++i) average_[i] += (double(parameters_[i]) - average_[i]) * share;
 }
 
 // 1 / (dt exp(log_A_real)) <= slowest_frames
 void Optimiser::bound_time_constants() {
+  const float least = float(-std::log(slowest_frames_));
   for (size_t l = 0; l < map_.shape.layers; ++l) {
     float* p = &parameters_[map_.at_layer(l)];
     for (size_t n = 0; n < map_.modes(); ++n) {
       float& log_A_real = p[map_.layer.log_A_real + n];
-      log_A_real =
-          std::max(log_A_real, float(-std::log(slowest_frames_)) - p[map_.layer.log_dt + n / map_.shape.pairs]);
+      log_A_real = std::max(log_A_real, least - p[map_.layer.log_dt + n / map_.shape.pairs]);
     }
+  }
+  for (size_t n = 0; n < map_.shape.filter_modes; ++n) {
+    float* p = &parameters_[map_.filter];
+    float& log_A_real = p[map_.filter_bank.log_A_real + n];
+    log_A_real = std::max(log_A_real, least - p[map_.filter_bank.log_dt + n]);
   }
 }
 

@@ -13,12 +13,6 @@ class Optimiser {
   // slowest_frames: no mode's time constant grows beyond it.
   Optimiser(const ParameterMap& map, std::vector<float> parameters, double slowest_frames);
 
-  // What `smaller` has learned of the parameters that come first, and how it moved; the others begin to move now.
-  void take_over(const Optimiser& smaller);
-
-  // The average is of what comes from here on.
-  void restart_average();
-
   const std::vector<float>& parameters() const { return parameters_; }
   const std::vector<double>& average() const { return average_; }
   size_t steps() const { return steps_; }
@@ -32,8 +26,7 @@ class Optimiser {
 
   template <class Archive>
   void visit(Archive& archive) {
-    archive(parameters_), archive(average_), archive(mean_), archive(square_), archive(steps_), archive(averaged_),
-        archive(average_lag_), archive(typical_norm_);
+    archive(parameters_), archive(average_), archive(mean_), archive(square_), archive(steps_), archive(typical_norm_);
     for (Matrix& matrix : matrices_) matrix.soap.visit(archive);
   }
 
@@ -45,6 +38,7 @@ class Optimiser {
 
   void add_matrix(size_t at, size_t rows, size_t columns);
   void add_slow_matrices();
+  void add_filter_matrices();
   double rate_of(size_t parameter) const;
   double decay_of(size_t parameter) const;
   void bound_time_constants();
@@ -55,8 +49,8 @@ class Optimiser {
   std::vector<double> average_, mean_, square_, clipped_, direction_;
   std::vector<char> in_matrix_, is_step_;  // of each parameter: SOAP's; time constants and frequencies
   std::vector<Matrix> matrices_;
-  size_t steps_ = 0, averaged_ = 0;  // averaged_: steps that the average knows of
-  double typical_norm_ = 0, rate_ = 0, average_lag_ = 10;
+  size_t steps_ = 0;
+  double typical_norm_ = 0, rate_ = 0;
 };
 
 }  // namespace coil::capture

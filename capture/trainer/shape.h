@@ -13,6 +13,7 @@ struct Shape {
   size_t layers = 6;
   size_t knobs = 0;
   size_t slow_features = 0;  // of the slow path; 0: there is none
+  size_t filter_modes = 0;   // of the linear filter behind all that; 0: there is none
 
   friend bool operator==(const Shape&, const Shape&) = default;
 };
@@ -76,6 +77,20 @@ struct SlowMap {
   size_t size;
 };
 
+// The filter's part of the vector: a bank of modes on the one channel that the network gives (a loudspeaker and its box
+// ring at a hundred frequencies, which the layers would have to find one by one).
+struct FilterMap {
+  constexpr explicit FilterMap(size_t count)
+      : log_A_real(count), A_imag(2 * count), C(3 * count), D(5 * count), size(count > 0 ? 5 * count + 1 : 0) {}
+
+  size_t log_dt = 0;  // [modes]
+  size_t log_A_real;  // [modes]
+  size_t A_imag;      // [modes]
+  size_t C;           // [modes][2]
+  size_t D;           // [1]
+  size_t size;
+};
+
 struct ParameterMap {
   constexpr explicit ParameterMap(const Shape& s)
       : shape(s),
@@ -86,7 +101,9 @@ struct ParameterMap {
         knobs(direct + 1),
         slow_path(s, film_size()),
         slow(knobs + film_size() * features()),
-        size(slow + slow_path.size) {}
+        filter_bank(s.filter_modes),
+        filter(slow + slow_path.size),
+        size(filter + filter_bank.size) {}
 
   // Linear and quadratic terms of the knobs.
   constexpr size_t features() const { return shape.knobs + shape.knobs * (shape.knobs + 1) / 2; }
@@ -94,6 +111,8 @@ struct ParameterMap {
   constexpr size_t film_size() const { return 2 * shape.d_model * shape.layers + shape.d_model; }
   constexpr size_t at_layer(size_t index) const { return index * layer.size; }
   constexpr size_t modes() const { return shape.d_model * shape.pairs; }
+  // Of all layers and the filter.
+  constexpr size_t all_modes() const { return shape.layers * modes() + shape.filter_modes; }
 
   Shape shape;
   LayerMap layer;
@@ -103,6 +122,8 @@ struct ParameterMap {
   size_t knobs;   // [film_size()][features()]
   SlowMap slow_path;
   size_t slow;
+  FilterMap filter_bank;
+  size_t filter;
   size_t size;
 };
 

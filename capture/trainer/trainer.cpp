@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <barrier>
 #include <chrono>
@@ -39,10 +40,11 @@ constexpr double kLooks = 30;              // at the held-out parts, at least
 constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kLaterLooks = 1.25;
 constexpr double kWarmUpTimes = 3;  // the slowest time constant, before a held-out part
 constexpr size_t kSlowFeatures = 8;
-constexpr double kSlowTrialAt = 0.15;  // of the training: a young network errs by much that has nothing to do with it
-constexpr double kSlowTrialShare = 0.05;  // of the training, for each of the two
-constexpr double kSlowTrialTimes = 10;
-constexpr double kSlowWorth = 0.6;      // of the error: it costs about as much as half of a network more
+constexpr size_t kFilterModes = 64;
+constexpr double kTrialShare = 0.05;  // of the training, for each shape that is tried
+constexpr double kYoung = 2;          // trials that a network may be old
+constexpr double kTrialTimes = 20;
+constexpr double kWorth = 0.6;          // of the error: either costs about as much as half of a network more
 constexpr double kLookbackSeconds = 1;  // gradients of the slow path go back through so much before a segment
 
 double mean_square(const std::vector<Take>& takes, std::vector<float> Take::*signal) {
@@ -121,8 +123,9 @@ struct Trainer::Impl {
   void advance(const std::function<bool()>& stop);
   void look();
   double frames_of_all() const;
-  bool slow_trial_is_due() const;
-  std::unique_ptr<Impl> with_slow_path();
+  double trial_frames() const;
+  bool trial_is_due() const;
+  std::unique_ptr<Impl> of_shape(size_t slow_features, size_t filter_modes) const;
   void advance_to(double frames, const std::function<bool()>& stop);
   double elapsed_s() const;
   double progress() const;
@@ -168,7 +171,7 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s, std::opt
       takes(std::move(given)),
       random{s.seed},
       optimiser(map, initial_parameters(map, random, s.sample_rate_hz), s.slowest_s * s.sample_rate_hz),
-      modes(s.shape.layers * kModeValues * map.modes()),
+      modes(kModeValues * map.all_modes()),
       best(optimiser.parameters()),
       gradient(map.size),
       evaluation(map, *kernels) {
@@ -177,6 +180,8 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s, std::opt
     scales = *scaled;
   else
     scale_takes();
+  for (const Take& take : takes)
+    for (const float value : take.dry) peak = std::max(peak, std::abs(value));
   weigh_takes();
   hold_out_parts();
   hops = hops_of(takes);
@@ -220,7 +225,7 @@ void Trainer::Impl::scale_takes() {
   scales.input = std::sqrt(mean_square(takes, &Take::dry)) / kInputRms;
   scales.output = std::sqrt(mean_square(takes, &Take::wet));
   for (Take& take : takes) {
-    for (float& value : take.dry) value = float(double(value) / scales.input), peak = std::max(peak, std::abs(value));
+    for (float& value : take.dry) value = float(double(value) / scales.input);
     for (float& value : take.wet) value = float(double(value) / scales.output);
   }
 }
@@ -452,31 +457,21 @@ double Trainer::Impl::frames_of_all() const {
   return settings.seconds > 0 ? state.frames / std::max(1e-9, progress()) : settings.frames;
 }
 
-bool Trainer::Impl::slow_trial_is_due() const {
-  return !state.slow_tried && map.slow_path.size == 0 && progress() >= kSlowTrialAt && progress() < 1 &&
-         frames_of_all() >= kSlowTrialTimes * settings.slow_trial_frames;
+double Trainer::Impl::trial_frames() const {
+  return std::max(settings.slow_trial_frames, kTrialShare * frames_of_all());
 }
 
-// The same training from here on, with a slow path that says nothing yet.
-std::unique_ptr<Trainer::Impl> Trainer::Impl::with_slow_path() {
-  TrainingSettings more = settings;
-  more.shape.slow_features = kSlowFeatures;
-  auto made = std::make_unique<Impl>(takes, more, scales);
-  made->optimiser.take_over(optimiser);
-  made->random = random;
-  made->walks = walks;
-  made->peak = peak;
-  for (size_t i = 0; i < workers.size(); ++i) {
-    made->workers[i].tone = workers[i].tone;
-    for (size_t g = 0; g < workers[i].groups.size(); ++g)
-      made->workers[i].groups[g].state() = workers[i].groups[g].state();
-  }
-  discretise(made->map, made->optimiser.parameters().data(), made->modes.data());
-  made->state = state;
-  made->state.best_esr = HUGE_VAL;
-  made->curve = curve;
-  made->next_look = next_look;
-  made->elapsed_before_s = elapsed_before_s;
+bool Trainer::Impl::trial_is_due() const {
+  return !state.shapes_tried && map.slow_path.size == 0 && map.filter_bank.size == 0 && progress() < 1 &&
+         frames_of_all() >= kTrialTimes * settings.slow_trial_frames && state.frames >= trial_frames();
+}
+
+// The same training from its beginning, with another network.
+std::unique_ptr<Trainer::Impl> Trainer::Impl::of_shape(size_t slow_features, size_t filter_modes) const {
+  TrainingSettings other = settings;
+  other.shape.slow_features = slow_features, other.shape.filter_modes = filter_modes;
+  auto made = std::make_unique<Impl>(takes, other, scales);
+  made->hidden = hidden, made->passages = passages;
   return made;
 }
 
@@ -499,7 +494,7 @@ double Trainer::Impl::progress() const {
 uint64_t Trainer::Impl::fingerprint_of_all() const {
   ArchiveWriter writer;
   Shape shape = settings.shape;
-  shape.slow_features = 0;  // is found out on the way
+  shape.slow_features = shape.filter_modes = 0;  // are found out on the way
   writer(shape), writer(settings.sample_rate_hz), writer(settings.threads), writer(settings.seed);
   writer(settings.slowest_s), writer(settings.aliasing_weight), writer(kernels->lanes);
   for (const Take& take : takes) writer(take.dry), writer(take.wet), writer(take.knobs);
@@ -515,7 +510,7 @@ void Trainer::Impl::visit(Archive& archive) {
   for (Worker& worker : workers) {
     archive(worker.tone);
     for (LaneGroup<float>& group : worker.groups) {
-      archive(group.state());
+      archive(group.state()), archive(group.filter_state());
       if (group.slow()) archive(group.slow()->state());
     }
   }
@@ -523,30 +518,45 @@ void Trainer::Impl::visit(Archive& archive) {
 
 Trainer::Trainer(std::vector<Take> takes, const TrainingSettings& settings)
     : impl_(std::make_unique<Impl>(std::move(takes), settings)) {}
+Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer::~Trainer() = default;
 
-// The rival goes first: if it is stopped, nothing has happened.
-void Trainer::try_slow_path(const std::function<bool()>& stop) {
-  const double share = std::max(impl_->settings.slow_trial_frames, kSlowTrialShare * impl_->frames_of_all());
-  const double until = impl_->state.frames + share, before_s = impl_->elapsed_before_s;
-  std::unique_ptr<Impl> rival = impl_->with_slow_path();
-  // averages that know as little of one as of the other
-  rival->optimiser.restart_average();
-  rival->advance_to(until, stop);
-  if (rival->stopped) return;
-  impl_->optimiser.restart_average();
-  impl_->advance_to(until, stop);
-  if (impl_->stopped) return;
-  const double with = rival->state.held_out_esr, without = impl_->state.held_out_esr;
-  const double both_s = impl_->elapsed_before_s + rival->elapsed_before_s - before_s;
-  if (with < kSlowWorth * without) impl_ = std::move(rival);
-  impl_->elapsed_before_s = impl_->state.elapsed_s = both_s;
-  impl_->state.slow_tried = impl_->state.improved = true;
-  impl_->state.esr_with_slow = with, impl_->state.esr_without_slow = without;
+// All begin anew: what a network without slow path or filter has learned to do in their place would hold them back. If
+// one is stopped, nothing has happened.
+void Trainer::try_shapes(const std::function<bool()>& stop) {
+  double all_s = impl_->elapsed_before_s;
+  // a network that has learned for longer than that is no measure for a young one
+  const bool young = impl_->state.frames < kYoung * impl_->trial_frames();
+  const double until = young ? impl_->state.frames : impl_->trial_frames();
+  const auto tried = [&](size_t slow_features, size_t filter_modes) {
+    std::unique_ptr<Impl> made = impl_->of_shape(slow_features, filter_modes);
+    made->advance_to(until, stop);
+    all_s += made->elapsed_before_s;
+    return made;
+  };
+  std::array<std::unique_ptr<Impl>, 2> rivals;
+  double least = impl_->state.held_out_esr;
+  if (!young) {
+    const std::unique_ptr<Impl> plain = tried(0, 0);
+    if (plain->stopped) return;
+    least = plain->state.held_out_esr;
+  }
+  rivals[0] = tried(kSlowFeatures, 0);
+  if (rivals[0]->stopped) return;
+  rivals[1] = tried(0, kFilterModes);
+  if (rivals[1]->stopped) return;
+  const double without = least, with_slow = rivals[0]->state.held_out_esr, with_filter = rivals[1]->state.held_out_esr;
+  least *= kWorth;
+  for (std::unique_ptr<Impl>& rival : rivals)
+    if (rival->state.held_out_esr < least) least = rival->state.held_out_esr, impl_ = std::move(rival);
+  TrainingState& state = impl_->state;
+  impl_->elapsed_before_s = state.elapsed_s = all_s;
+  state.shapes_tried = state.improved = true;
+  state.esr_with_slow = with_slow, state.esr_with_filter = with_filter, state.esr_without = without;
 }
 
 void Trainer::advance(const std::function<bool()>& stop) {
-  if (impl_->slow_trial_is_due()) return try_slow_path(stop);
+  if (impl_->trial_is_due()) return try_shapes(stop);
   impl_->advance(stop);
 }
 bool Trainer::done() const { return impl_->progress() >= 1; }
@@ -573,7 +583,7 @@ std::vector<double> Trainer::esr(std::vector<Take> takes) const {
 
 std::string Trainer::save() const {
   ArchiveWriter writer;
-  writer(impl_->fingerprint), writer(impl_->map.shape.slow_features);
+  writer(impl_->fingerprint), writer(impl_->map.shape);
   impl_->visit(writer);
   std::string bytes = writer.take();
   const uint64_t sum = XXH3_64bits(bytes.data(), bytes.size());
@@ -583,11 +593,11 @@ std::string Trainer::save() const {
 
 void Trainer::resume(std::string_view saved) {
   uint64_t fingerprint = 0;
-  size_t features = 0;
+  Shape shape;
   ArchiveReader reader(undamaged(saved));
-  reader(fingerprint), reader(features);
+  reader(fingerprint), reader(shape);
   if (fingerprint != impl_->fingerprint) throw Error("the saved training is of other recordings, or of other settings");
-  if (features > impl_->map.shape.slow_features) impl_ = impl_->with_slow_path();
+  if (shape != impl_->map.shape) impl_ = impl_->of_shape(shape.slow_features, shape.filter_modes);
   impl_->visit(reader);
   discretise(impl_->map, impl_->optimiser.parameters().data(), impl_->modes.data());
 }

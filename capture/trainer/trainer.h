@@ -22,8 +22,9 @@ struct TrainingSettings {
   double seconds = 0;  // above 0: as many frames as fit into this time, instead
   double slowest_s = 0.2;        // the longest time constant of a mode
   double aliasing_weight = 0.1;  // in the loss, of the share of energy that a tone of 5 kHz folds back
-  // A training of ten times as many frames, or more, tries on so many or more whether a slow path is worth its cost.
-  double slow_trial_frames = 5e6;
+  // A training of twenty times as many frames, or more, tries on so many or more whether a slow path, or a filter
+  // behind the network, is worth its cost.
+  double slow_trial_frames = 2e7;
   std::string target;  // of SIMD; empty: the best
 };
 
@@ -43,13 +44,12 @@ struct TrainingState {
   double elapsed_s = 0, left_s = 0;
   double frames = 0;  // gone through so far
   size_t steps = 0;
-  double loss = 0;          // of the last steps, on what is trained on
-  double held_out_esr = 0;  // of the average of the latest parameters
-  double best_esr = 0;      // of best()
-  bool improved = false;    // the last advance() found a better network
-  bool slow_tried =
-      false;  // whether a slow path is worth its cost; what the held-out error came to with and without it
-  double esr_with_slow = 0, esr_without_slow = 0;
+  double loss = 0;                                                 // of the last steps, on what is trained on
+  double held_out_esr = 0;                                         // of the average of the latest parameters
+  double best_esr = 0;                                             // of best()
+  bool improved = false;                                           // the last advance() found a better network
+  bool shapes_tried = false;                                       // whether a slow path or a filter is worth its cost
+  double esr_with_slow = 0, esr_with_filter = 0, esr_without = 0;  // what the held-out error came to in that trial
 };
 
 // One thread at a time; it starts threads of its own while it works.
@@ -57,11 +57,12 @@ class Trainer {
  public:
   // Throws Error for takes without sound, or of unequal lengths, or a shape or target that is not there.
   Trainer(std::vector<Take> takes, const TrainingSettings& settings);
+  Trainer(Trainer&&) noexcept;
   ~Trainer();
 
   // Up to the next look at the held-out parts: first within a moment, then ever more seldom. `stop` is asked before
   // each step; if it says so, the look comes at once. A training that was stopped goes on with the next call. One call
-  // tries a slow path, which takes longer.
+  // tries a slow path and a filter, which takes longer.
   void advance(const std::function<bool()>& stop = {});
   bool done() const;
   const TrainingState& state() const;
@@ -82,7 +83,7 @@ class Trainer {
 
  private:
   struct Impl;
-  void try_slow_path(const std::function<bool()>& stop);
+  void try_shapes(const std::function<bool()>& stop);
 
   std::unique_ptr<Impl> impl_;
 };

@@ -175,7 +175,7 @@ class Capture {
       trainer_.advance(interrupted);
       if (trainer_.state().improved) write();
       write_whole_file(training_file(options_.output), trainer_.save());
-      if (trainer_.state().slow_tried && !said_slow_path_) say_slow_path();
+      if (trainer_.state().shapes_tried && !said_shape_) say_shape();
       progress.show(trainer_.state(), trainer_.curve());
     }
   }
@@ -226,15 +226,20 @@ class Capture {
     }
   }
 
-  void say_slow_path() {
-    said_slow_path_ = true;
+  void say_shape() {
+    said_shape_ = true;
     const capture::TrainingState& state = trainer_.state();
+    const capture::Shape& shape = trainer_.map().shape;
     if (options_.quiet) return;
     std::fprintf(
         stderr,
-        "\ncoil: slow memory (compression, sag, bias shift): %s; held-out ESR %s with a slow path, %s without\n",
-        trainer_.map().shape.slow_features > 0 ? "the model gets a slow path" : "none that is worth its cost",
-        number(state.esr_with_slow, 2).c_str(), number(state.esr_without_slow, 2).c_str());
+        "\ncoil: the model gets %s; held-out ESR of young networks %s with a slow path (compression, sag, bias "
+        "shift), %s with a filter (loudspeaker), %s with neither\n",
+        shape.slow_features > 0  ? "a slow path"
+        : shape.filter_modes > 0 ? "a filter behind it"
+                                 : "neither slow path nor filter, which are not worth their cost here",
+        number(state.esr_with_slow, 2).c_str(), number(state.esr_with_filter, 2).c_str(),
+        number(state.esr_without, 2).c_str());
   }
 
   void say_what_begins() const {
@@ -330,7 +335,7 @@ class Capture {
   const capture::Quality& quality_;
   Material material_;
   capture::Trainer trainer_;
-  bool said_slow_path_ = false;
+  bool said_shape_ = false;
   std::vector<capture::UnseenRecording> unseen_;
 };
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
 #include "cli/failure.h"
 #include "cli/interrupt.h"
@@ -49,6 +50,23 @@ size_t FileBytes::read_at(uint64_t at, std::span<uint8_t> out) {
     } else if (errno != EINTR) {
       throw Failure(kFailed, name_ + ": reading failed: " + std::strerror(errno));
     }
+  }
+  return done;
+}
+
+void PartsOfBytes::add(uint64_t at, uint64_t count) {
+  if (count > 0) parts_.push_back({at, size().value() + count});
+}
+
+size_t PartsOfBytes::read_at(uint64_t at, std::span<uint8_t> out) {
+  size_t done = 0;
+  auto part = std::upper_bound(parts_.begin(), parts_.end(), at, [](uint64_t a, const Part& b) { return a < b.end; });
+  for (; part != parts_.end() && done < out.size(); ++part) {
+    const uint64_t begin = part == parts_.begin() ? 0 : std::prev(part)->end, into = at + done - begin;
+    const size_t wanted = std::min<uint64_t>(out.size() - done, part->end - begin - into);
+    const size_t got = source_->read_at(part->at + into, out.subspan(done, wanted));
+    done += got;
+    if (got < wanted) break;
   }
   return done;
 }

@@ -49,6 +49,23 @@ class FileBytes final : public ByteSource {
   uint64_t size_ = 0;
 };
 
+// Parts of another source, one behind the other.
+class PartsOfBytes final : public ByteSource {
+ public:
+  explicit PartsOfBytes(std::shared_ptr<ByteSource> source) : source_(std::move(source)) {}
+  void add(uint64_t at, uint64_t count);
+  size_t read_at(uint64_t at, std::span<uint8_t> out) override;
+  std::optional<uint64_t> size() const override { return parts_.empty() ? 0 : parts_.back().end; }
+
+ private:
+  struct Part {
+    uint64_t at, end;  // in the source; and behind it, here
+  };
+
+  std::shared_ptr<ByteSource> source_;
+  std::vector<Part> parts_;
+};
+
 // Reads forward only. What was read is kept, up to a limit, so that it can be read again.
 class PipeBytes final : public ByteSource {
  public:

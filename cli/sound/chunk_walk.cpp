@@ -99,6 +99,7 @@ class Walk {
         if (header && header->is_known) leave_out(*header);
         break;
       }
+      if (header && header->at < *found) keep_packet_table(*header, *found);
       at = *found;
     }
     if (map_.has_sound && end_ && form_end_ && *form_end_ > *end_ + kSizeSlack && !map_.unfinalised)
@@ -211,6 +212,13 @@ class Walk {
   void leave_out(const Header& header) {
     const bool said = form_end_ && *form_end_ > *end_ + kSizeSlack;
     if (!said) map_.damaged.push_back(header.id.substr(0, 4));
+    keep_packet_table(header, *end_);
+  }
+
+  // Without its table, sound in packets cannot be read; what is there of it says where the first of them are.
+  void keep_packet_table(const Header& header, uint64_t end) {
+    if (map_.family == ChunkFamily::caf && header.id == "pakt")
+      map_.chunks.push_back({header.id, header.body, end - std::min(end, header.body)});
   }
 
   // Of ds64: the size of the sound in 64 bits.

@@ -5,13 +5,13 @@
 #include <sndfile.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
+#include <exception>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cli/failure.h"
@@ -21,86 +21,69 @@
 namespace coil::cli {
 namespace {
 
-using File = std::unique_ptr<std::FILE, decltype(&std::fclose)>;
-
 constexpr size_t kScanBytes = 1 << 18;
 constexpr std::string_view kMarker = "fLaC";
 constexpr int64_t kLongestGap = int64_t{1} << 30;  // frames; beyond it numbers are not believed
 
-File open_file(const std::filesystem::path& path) {
-  File file(std::fopen(path.c_str(), "rbe"), &std::fclose);
-  if (!file) throw Failure(kFailed, in_quotes(path) + ": cannot be opened: " + std::strerror(errno));
-  return file;
+std::string text_at(ByteSource& source, uint64_t at, size_t count) {
+  std::string text(count, '\0');
+  text.resize(source.read_at(at, {reinterpret_cast<uint8_t*>(text.data()), count}));
+  return text;
 }
 
 // The bytes of an ID3v2 tag at the beginning, 0 if there is none.
-int64_t id3_bytes(std::FILE* file) {
-  unsigned char head[10];
-  std::fseek(file, 0, SEEK_SET);
-  if (std::fread(head, 1, sizeof head, file) != sizeof head || std::memcmp(head, "ID3", 3) != 0) return 0;
-  return 10 + (static_cast<int64_t>(head[6]) << 21 | head[7] << 14 | head[8] << 7 | head[9]) +
-         (head[5] & 0x10 ? 10 : 0);
-}
-
-bool marker_at(std::FILE* file, int64_t offset) {
-  char found[kMarker.size()];
-  return fseeko(file, offset, SEEK_SET) == 0 && std::fread(found, 1, sizeof found, file) == sizeof found &&
-         std::string_view(found, sizeof found) == kMarker;
+uint64_t id3_bytes(ByteSource& source) {
+  uint8_t head[10];
+  if (source.read_at(0, head) != sizeof head || std::memcmp(head, "ID3", 3) != 0) return 0;
+  return 10 + (uint64_t{head[6]} << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (head[5] & 0x10 ? 10 : 0);
 }
 
 // Where the frames begin of the file whose marker is at `offset`. Pictures may hold anything, markers too.
-int64_t skip_metadata(std::FILE* file, int64_t offset) {
-  offset += static_cast<int64_t>(kMarker.size());
-  unsigned char head[4] = {};
-  while (fseeko(file, offset, SEEK_SET) == 0 && std::fread(head, 1, sizeof head, file) == sizeof head &&
-         head[0] != 0xff) {
-    offset += static_cast<int64_t>(sizeof head) + (head[1] << 16 | head[2] << 8 | head[3]);
+uint64_t skip_metadata(ByteSource& source, uint64_t offset) {
+  offset += kMarker.size();
+  uint8_t head[4] = {};
+  while (source.read_at(offset, head) == sizeof head && head[0] != 0xff) {
+    offset += sizeof head + (head[1] << 16 | head[2] << 8 | head[3]);
     if (head[0] & 0x80) break;
   }
   return offset;
 }
 
-// The next marker that a STREAMINFO block follows; -1: none.
-int64_t find_marker(std::FILE* file, int64_t offset) {
+// The next marker that a STREAMINFO block follows; none: there is none.
+std::optional<uint64_t> find_marker(ByteSource& source, uint64_t offset) {
   constexpr size_t kHeadBytes = 8;
-  std::string block;
   for (;;) {
-    block.resize(kScanBytes);
-    if (fseeko(file, offset, SEEK_SET) != 0) return -1;
-    block.resize(std::fread(block.data(), 1, block.size(), file));
-    if (block.size() < kHeadBytes) return -1;
+    const std::string block = text_at(source, offset, kScanBytes);
+    if (block.size() < kHeadBytes) return std::nullopt;
     for (size_t at = block.find(kMarker); at != std::string::npos && at + kHeadBytes <= block.size();
          at = block.find(kMarker, at + 1)) {
       const std::string_view head = std::string_view(block).substr(at + kMarker.size(), 4);
-      if ((head[0] & 0x7f) == 0 && head.substr(1) == std::string_view("\0\0\x22", 3))
-        return offset + static_cast<int64_t>(at);
+      if ((head[0] & 0x7f) == 0 && head.substr(1) == std::string_view("\0\0\x22", 3)) return offset + at;
     }
-    offset += static_cast<int64_t>(block.size() - kHeadBytes + 1);
+    offset += block.size() - kHeadBytes + 1;
   }
 }
 
 struct Link {
-  int64_t begin = 0, end = 0;  // bytes
+  uint64_t begin = 0, end = 0;  // bytes
 };
 
 // The files that were joined to this one; mostly one.
-std::vector<Link> find_links(const std::filesystem::path& path) {
-  const File file = open_file(path);
+std::vector<Link> find_links(ByteSource& source) {
   std::vector<Link> links;
-  for (int64_t at = id3_bytes(file.get()); at >= 0; at = find_marker(file.get(), skip_metadata(file.get(), at))) {
+  for (std::optional<uint64_t> at = id3_bytes(source); at; at = find_marker(source, skip_metadata(source, *at))) {
     throw_if_interrupted();
-    if (!links.empty()) links.back().end = at;
-    links.push_back({at, -1});
+    if (!links.empty()) links.back().end = *at;
+    links.push_back({*at, source.size().value_or(0)});
   }
-  links.back().end = static_cast<int64_t>(std::filesystem::file_size(path));
   return links;
 }
 
 // Decodes one link.
 class Decoder {
  public:
-  Decoder(const std::filesystem::path& path, Link link) : path_(path), link_(link), file_(open_file(path)) {
-    fseeko(file_.get(), link.begin, SEEK_SET);
+  Decoder(const std::filesystem::path& path, std::shared_ptr<ByteSource> source, Link link)
+      : path_(path), source_(std::move(source)), link_(link), at_(link.begin) {
     FLAC__stream_decoder_set_md5_checking(decoder_.get(), true);
     FLAC__stream_decoder_set_metadata_respond(decoder_.get(), FLAC__METADATA_TYPE_VORBIS_COMMENT);
     const auto status = FLAC__stream_decoder_init_stream(decoder_.get(), on_read, on_seek, on_tell, on_length,
@@ -154,20 +137,19 @@ class Decoder {
     return self(data).take_bytes(bytes, *count);
   }
   static FLAC__StreamDecoderSeekStatus on_seek(const FLAC__StreamDecoder*, FLAC__uint64 offset, void* data) {
-    const bool sought =
-        fseeko(self(data).file_.get(), self(data).link_.begin + static_cast<int64_t>(offset), SEEK_SET) == 0;
-    return sought ? FLAC__STREAM_DECODER_SEEK_STATUS_OK : FLAC__STREAM_DECODER_SEEK_STATUS_ERROR;
+    self(data).at_ = self(data).link_.begin + offset;
+    return FLAC__STREAM_DECODER_SEEK_STATUS_OK;
   }
   static FLAC__StreamDecoderTellStatus on_tell(const FLAC__StreamDecoder*, FLAC__uint64* offset, void* data) {
-    *offset = static_cast<FLAC__uint64>(ftello(self(data).file_.get()) - self(data).link_.begin);
+    *offset = self(data).at_ - self(data).link_.begin;
     return FLAC__STREAM_DECODER_TELL_STATUS_OK;
   }
   static FLAC__StreamDecoderLengthStatus on_length(const FLAC__StreamDecoder*, FLAC__uint64* length, void* data) {
-    *length = static_cast<FLAC__uint64>(self(data).link_.end - self(data).link_.begin);
+    *length = self(data).link_.end - self(data).link_.begin;
     return FLAC__STREAM_DECODER_LENGTH_STATUS_OK;
   }
   static FLAC__bool is_at_end(const FLAC__StreamDecoder*, void* data) {  // asked before each read
-    const bool ends = ftello(self(data).file_.get()) >= self(data).link_.end;
+    const bool ends = self(data).at_ >= self(data).link_.end;
     self(data).input_ended_ = self(data).input_ended_ || ends;
     return ends;
   }
@@ -200,10 +182,14 @@ class Decoder {
   }
 
   FLAC__StreamDecoderReadStatus take_bytes(FLAC__byte* bytes, size_t& count) {
-    const int64_t left = link_.end - ftello(file_.get());
-    count = std::fread(bytes, 1, static_cast<size_t>(std::clamp<int64_t>(left, 0, static_cast<int64_t>(count))),
-                       file_.get());
-    if (std::ferror(file_.get())) return FLAC__STREAM_DECODER_READ_STATUS_ABORT;
+    const uint64_t left = link_.end - std::min(at_, link_.end);
+    try {
+      count = source_->read_at(at_, {bytes, static_cast<size_t>(std::min<uint64_t>(left, count))});
+    } catch (...) {  // libFLAC is C
+      fault_ = std::current_exception();
+      return FLAC__STREAM_DECODER_READ_STATUS_ABORT;
+    }
+    at_ += count;
     return count == 0 ? FLAC__STREAM_DECODER_READ_STATUS_END_OF_STREAM : FLAC__STREAM_DECODER_READ_STATUS_CONTINUE;
   }
 
@@ -271,8 +257,7 @@ class Decoder {
       goes_on = decode();
     }
     if (frames_at_once_ > 0) place_frame();
-    if (std::ferror(file_.get()))
-      throw Failure(kFailed, in_quotes(path_) + ": reading failed: " + std::strerror(errno));
+    if (fault_) std::rethrow_exception(std::exchange(fault_, nullptr));
     if (!goes_on) end();
     return goes_on;
   }
@@ -300,8 +285,10 @@ class Decoder {
   }
 
   std::filesystem::path path_;
+  std::shared_ptr<ByteSource> source_;
   Link link_;
-  File file_;
+  uint64_t at_;  // of the next read
+  std::exception_ptr fault_;
   std::unique_ptr<FLAC__StreamDecoder, decltype(&FLAC__stream_decoder_delete)> decoder_{FLAC__stream_decoder_new(),
                                                                                         &FLAC__stream_decoder_delete};
   int channels_ = 0, sample_rate_hz_ = 0, bits_ = 0;
@@ -324,7 +311,8 @@ class Decoder {
 
 class FlacReader final : public SoundReader {
  public:
-  explicit FlacReader(const std::filesystem::path& path) : path_(path), links_(find_links(path)) {
+  FlacReader(const std::filesystem::path& path, std::shared_ptr<ByteSource> source, FlacContainer container)
+      : path_(path), source_(std::move(source)), container_(container), links_(find_links(*source_)) {
     open_link();
     if (decoder_->channels() == 0)
       throw Failure(kFailed, in_quotes(path) + ": no sound can be found in this FLAC file; it is damaged or empty");
@@ -333,7 +321,8 @@ class FlacReader final : public SoundReader {
                         : bits <= 16 ? SF_FORMAT_PCM_16
                         : bits <= 24 ? SF_FORMAT_PCM_24
                                      : SF_FORMAT_PCM_32;
-    info_ = {decoder_->sample_rate_hz(), decoder_->channels(), SF_FORMAT_FLAC | subtype, -1, decoder_->channel_mask()};
+    const int major = container_ == FlacContainer::kNone ? SF_FORMAT_FLAC : SF_FORMAT_OGG;
+    info_ = {decoder_->sample_rate_hz(), decoder_->channels(), major | subtype, -1, decoder_->channel_mask()};
     if (!info_.channel_mask) info_.channel_mask = layout_of_format(SF_FORMAT_FLAC, info_.channels).mask;
     if (links_.size() == 1 && decoder_->total() > 0) info_.frames = decoder_->total();
   }
@@ -353,12 +342,12 @@ class FlacReader final : public SoundReader {
 
  private:
   void open_link() {
-    decoder_.emplace(path_, links_[link_]);
+    decoder_.emplace(path_, source_, links_[link_]);
     if (!decoder_->is_streaminfo_wrong()) return;
     // Without it, libFLAC takes all from the frames.
     Link& link = links_[link_];
-    link.begin = skip_metadata(open_file(path_).get(), link.begin);
-    decoder_.emplace(path_, link);
+    link.begin = skip_metadata(*source_, link.begin);
+    decoder_.emplace(path_, source_, link);
     SoundFaults damage;
     damage.damaged_places = 1;
     faults_.add(damage, frames_before_);
@@ -367,7 +356,10 @@ class FlacReader final : public SoundReader {
   void next_link() {
     faults_.add(decoder_->faults(), frames_before_);
     frames_before_ += decoder_->decoded();
-    if (++link_ == links_.size()) return;
+    if (++link_ == links_.size()) {
+      if (decoder_->total() == 0 && container_ == FlacContainer::kOggCutOff) faults_.truncated = true;
+      return;
+    }
     open_link();
     if (decoder_->channels() == info_.channels && decoder_->sample_rate_hz() == info_.sample_rate_hz) return;
     faults_.left_out = describe_left_out(links_.size() - link_, decoder_->channels(), decoder_->sample_rate_hz());
@@ -375,6 +367,8 @@ class FlacReader final : public SoundReader {
   }
 
   std::filesystem::path path_;
+  std::shared_ptr<ByteSource> source_;
+  FlacContainer container_;
   std::vector<Link> links_;
   std::optional<Decoder> decoder_;  // of links_[link_]
   size_t link_ = 0;
@@ -384,11 +378,11 @@ class FlacReader final : public SoundReader {
 
 }  // namespace
 
-bool is_flac(const std::filesystem::path& path) {
-  const File file = open_file(path);
-  return marker_at(file.get(), id3_bytes(file.get()));
-}
+bool is_flac(ByteSource& source) { return text_at(source, id3_bytes(source), kMarker.size()) == kMarker; }
 
-std::unique_ptr<SoundReader> open_flac(const std::filesystem::path& path) { return std::make_unique<FlacReader>(path); }
+std::unique_ptr<SoundReader> open_flac(const std::filesystem::path& path, std::shared_ptr<ByteSource> source,
+                                       FlacContainer container) {
+  return std::make_unique<FlacReader>(path, std::move(source), container);
+}
 
 }  // namespace coil::cli

@@ -33,6 +33,13 @@ struct SoundLink {
 // Found from Ogg's pages (RFC 3533) and their checksums. Empty: the file is not Ogg. [any thread]
 std::vector<SoundLink> ogg_links(ByteSource& source);
 
+// The FLAC in an Ogg file, as a native FLAC file would hold it; null: there is none. [any thread]
+struct OggFlac {
+  std::shared_ptr<ByteSource> flac;
+  bool has_end = false;  // the last page is there
+};
+OggFlac flac_in_ogg(const std::shared_ptr<ByteSource>& source);
+
 // Found from the headers of MPEG audio frames and the counts in Xing, Info and VBRI. Empty: none were found. [any
 // thread]
 std::vector<SoundLink> mpeg_links(ByteSource& source);

@@ -1,7 +1,8 @@
-// A walk over the frames of MPEG audio. Sources: ISO/IEC 11172-3 and 13818-3 (headers), the Xing and VBRI headers as
-// encoders write them.
+// A walk over the frames of MPEG audio. Sources: ISO/IEC 11172-3 and 13818-3 (headers, side information), the Xing,
+// VBRI and LAME headers as encoders write them.
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cmath>
 #include <cstring>
 #include <optional>
@@ -49,9 +50,81 @@ std::optional<Frame> parse(std::span<const uint8_t> head) {
   return frame;
 }
 
+// Where the data of a frame of layer III lie in the stream of all such data.
+struct MainData {
+  uint64_t before = 0, bytes = 0, room = 0;  // begin so far before the frame's own room, and are so many
+};
+
+class BitReader {
+ public:
+  explicit BitReader(std::span<const uint8_t> bytes) : bytes_(bytes) {}
+  uint64_t take(size_t count) {
+    uint64_t value = 0;
+    for (; count > 0; --count, ++at_) value = value << 1 | (bytes_[at_ / 8] >> (7 - at_ % 8) & 1);
+    return value;
+  }
+  void skip(size_t count) { at_ += count; }
+
+ private:
+  std::span<const uint8_t> bytes_;
+  size_t at_ = 0;
+};
+
+size_t side_info_bytes(const Frame& frame) {
+  if (frame.version == 1) return frame.channels == 1 ? 17 : 32;
+  return frame.channels == 1 ? 9 : 17;
+}
+
+// `head`: the beginning of the frame; none: it is too short.
+std::optional<MainData> main_data(const Frame& frame, std::span<const uint8_t> head) {
+  constexpr size_t kHeader = 4, kChecksum = 2, kLengthBits = 12, kGranuleBits1 = 59, kGranuleBits2 = 63;
+  const size_t side_at = kHeader + (head[1] & 1 ? 0 : kChecksum), side = side_info_bytes(frame);
+  if (head.size() < side_at + side || frame.bytes < side_at + side) return std::nullopt;
+  BitReader bits(head.subspan(side_at, side));
+  const auto channels = static_cast<size_t>(frame.channels);
+  const bool first_version = frame.version == 1;
+  MainData data;
+  data.before = bits.take(first_version ? 9 : 8);
+  bits.skip(first_version ? (channels == 1 ? 5 : 3) + 4 * channels : channels);
+  uint64_t length = 0;
+  for (size_t i = 0; i < channels * (first_version ? 2 : 1); ++i) {
+    length += bits.take(kLengthBits);
+    bits.skip((first_version ? kGranuleBits1 : kGranuleBits2) - kLengthBits);
+  }
+  data.bytes = (length + 7) / 8;
+  data.room = frame.bytes - side_at - side;
+  return data;
+}
+
+// CRC-16 with the polynomial 0x8005, from the lowest bit on.
+class Checksum {
+ public:
+  void add(std::span<const uint8_t> bytes) {
+    static constexpr auto kTable = [] {
+      std::array<uint16_t, 256> table = {};
+      for (unsigned i = 0; i < table.size(); ++i) {
+        unsigned value = i;
+        for (int bit = 0; bit < 8; ++bit) value = value & 1 ? value >> 1 ^ 0xa001 : value >> 1;
+        table[i] = static_cast<uint16_t>(value);
+      }
+      return table;
+    }();
+    for (const uint8_t byte : bytes) value_ = static_cast<uint16_t>(value_ >> 8 ^ kTable[(value_ ^ byte) & 0xff]);
+  }
+  uint16_t value() const { return value_; }
+
+ private:
+  uint16_t value_ = 0;
+};
+
 class Walk {
  public:
-  explicit Walk(ByteSource& source) : source_(source), size_(source.size().value_or(0)) {}
+  // `seams`: bytes of frames before which others are missing.
+  explicit Walk(ByteSource& source, std::vector<uint64_t> seams = {})
+      : source_(source), size_(source.size().value_or(0)), seams_(std::move(seams)) {}
+
+  // Complete after links(). Of files that lack frames the places where the data of frames run into each other.
+  const std::vector<uint64_t>& found_seams() const { return found_seams_; }
 
   std::vector<SoundLink> links() {
     uint64_t at = 0;
@@ -66,6 +139,7 @@ class Walk {
           at = size_;
           break;
         }
+        if (std::find(seams_.begin(), seams_.end(), at) != seams_.end()) go_on_behind_seam(at);
         take(*frame, at);
         at += frame->bytes;
       } else if (const uint64_t tag = tag_bytes(at)) {
@@ -168,13 +242,24 @@ class Walk {
   void end_file() {
     const int64_t missing = expected_ - found_;
     const auto damaged = std::span(links_).last(damaged_places_);
+    // Some encoders count the frame that holds the count; those that say how many bytes follow do not.
+    const bool is_short = missing > 1 || (missing == 1 && sum_.bytes > 0 && bytes_ < sum_.bytes);
+    if (is_short && damaged.empty()) {
+      found_seams_.insert(found_seams_.end(), overlaps_.begin(), overlaps_.end());
+    } else if (damaged.empty()) {
+      SoundFaults& faults = links_.back().faults;
+      faults.damaged_places += static_cast<int64_t>(overlaps_.size());
+      faults.first_damage_frame = first_overlap_frame_;
+      faults.checksum_differs = overlaps_.empty() && !faults.truncated && checksum_differs();
+    }
+    overlaps_.clear();
     int64_t guessed = 0;  // by their bytes
     for (const SoundLink& link : damaged) guessed += link.lost_before;
     const bool is_constant = shortest_ + 1 >= longest_;  // then the guess is right
-    // Some encoders count the frame that holds the count.
     if (damaged.empty()) {
-      links_.back().faults.truncated = links_.back().faults.truncated || missing > 1;
-    } else if (!links_.back().faults.truncated && missing > 0 && std::abs(missing - guessed) > (is_constant ? 1 : 0)) {
+      links_.back().faults.truncated = links_.back().faults.truncated || is_short;
+    } else if (!links_.back().faults.truncated && missing > 0 &&
+               std::abs(missing - guessed) > (is_constant && seams_.empty() ? 1 : 0)) {
       for (SoundLink& link : damaged) link.lost_before = (link.lost_before * missing + guessed / 2) / guessed;
     }
     for (SoundLink& link : damaged) link.lost_before *= format_.samples;
@@ -190,6 +275,7 @@ class Walk {
     const bool xing = frame.layer == 3 && (is(place, "Xing") || is(place, "Info")),
                vbri = frame.layer == 3 && is(36, "VBRI");
     if (!xing && !vbri && !tag_at_) {
+      follow_data(frame, at, head);
       count(frame, at);
       return;
     }
@@ -198,14 +284,77 @@ class Walk {
       begin_link(tag_at_.value_or(at), tag_at_.value_or(at));
     }
     tag_at_.reset();
+    sum_ = xing ? sum_in(frame, at) : Sum();
+    main_data_end_.reset();
     link_has_count_ = xing || vbri;
     found_ = expected_ = 0;
     bytes_ = longest_ = 0;
     shortest_ = UINT64_MAX;
-    if (!link_has_count_) count(frame, at);
+    if (!link_has_count_) {
+      follow_data(frame, at, head);
+      count(frame, at);
+    }
     if (xing && (head[place + 7] & 1))
       expected_ = static_cast<int64_t>(number_in(std::span(head).subspan(place + 8, 4), true));
     if (vbri) expected_ = static_cast<int64_t>(number_in(std::span(head).subspan(36 + 14, 4), true));
+  }
+
+  // Data of frames follow each other, with room between them at most.
+  void follow_data(const Frame& frame, uint64_t at, std::span<const uint8_t> head) {
+    const std::optional<MainData> data = frame.layer == 3 ? main_data(frame, head) : std::nullopt;
+    if (!data) return main_data_end_.reset();
+    if (main_data_end_ && *main_data_end_ > data_room_ - static_cast<int64_t>(data->before)) {
+      if (overlaps_.empty()) first_overlap_frame_ = found_ * format_.samples;
+      overlaps_.push_back(at);
+    }
+    main_data_end_ = data_room_ + static_cast<int64_t>(data->bytes) - static_cast<int64_t>(data->before);
+    data_room_ += static_cast<int64_t>(data->room);
+  }
+
+  // What LAME and those that write its header say of all bytes behind it.
+  struct Sum {
+    uint64_t at = 0, bytes = 0;  // 0: they do not say it
+    uint16_t checksum = 0;
+  };
+
+  Sum sum_in(const Frame& frame, uint64_t at) {
+    constexpr size_t kFlagsAt = 4, kFieldsAt = 8, kBytesAt = 28, kChecksumAt = 32, kEnd = 34;
+    constexpr std::array<size_t, 4> kFieldBytes = {4, 4, 100, 4};
+    const std::vector<uint8_t> info = bytes_at(at + info_at(frame), kFieldsAt + 4 + 4 + 100 + 4 + kEnd);
+    if (info.size() < kFieldsAt) return {};
+    size_t lame_at = kFieldsAt;
+    for (size_t i = 0; i < kFieldBytes.size(); ++i) lame_at += info[kFlagsAt + 3] >> i & 1 ? kFieldBytes[i] : 0;
+    if (info.size() < lame_at + kEnd) return {};
+    const std::span<const uint8_t> lame = std::span(info).subspan(lame_at, kEnd);
+    if (std::memcmp(lame.data(), "LAME", 4) != 0 && std::memcmp(lame.data(), "Lav", 3) != 0) return {};
+    const uint64_t bytes = number_in(lame.subspan(kBytesAt, 4), true);
+    if (bytes <= frame.bytes) return {};
+    return {at + frame.bytes, bytes - frame.bytes,
+            static_cast<uint16_t>(number_in(lame.subspan(kChecksumAt, 2), true))};
+  }
+
+  bool checksum_differs() {
+    if (sum_.bytes == 0 || sum_.at + sum_.bytes > size_ || was_levelled()) return false;
+    Checksum checksum;
+    for (uint64_t done = 0; done < sum_.bytes;) {
+      const std::vector<uint8_t> block = bytes_at(sum_.at + done, std::min<uint64_t>(sum_.bytes - done, 1 << 16));
+      if (block.empty()) return false;
+      checksum.add(block);
+      done += block.size();
+    }
+    return checksum.value() != sum_.checksum;
+  }
+
+  // Programs that change a file's level within its frames leave the checksum as it was, and tell so in a tag.
+  bool was_levelled() {
+    constexpr std::string_view kTag = "MP3GAIN";
+    constexpr uint64_t kMostBytes = 1 << 16;
+    for (const uint64_t at : {uint64_t{0}, size_ - std::min(size_, kMostBytes)}) {
+      const std::vector<uint8_t> block = bytes_at(at, kMostBytes);
+      const auto upper = [](uint8_t a, char b) { return std::toupper(a) == b; };
+      if (std::search(block.begin(), block.end(), kTag.begin(), kTag.end(), upper) != block.end()) return true;
+    }
+    return false;
   }
 
   void count(const Frame& frame, uint64_t at) {
@@ -215,6 +364,14 @@ class Walk {
     longest_ = std::max(longest_, frame.bytes);
     last_frame_at_ = at;
     if (link_frames_++ == 0) first_frame_at_ = at;
+  }
+
+  void go_on_behind_seam(uint64_t at) {
+    begin_link(at, at);
+    links_.back().goes_on = true;
+    links_.back().lost_before = 1;  // until the count is compared
+    main_data_end_.reset();
+    ++damaged_places_;
   }
 
   // Behind damage; false: nothing follows.
@@ -236,6 +393,7 @@ class Walk {
     link.goes_on = true;
     link.lost_before = std::max<int64_t>(std::llround(static_cast<double>(next - end) / mean_bytes), 1);
     ++damaged_places_;
+    main_data_end_.reset();
     at = next;
     return true;
   }
@@ -251,10 +409,20 @@ class Walk {
   int64_t link_frames_ = 0;
   uint64_t first_frame_at_ = 0, last_frame_at_ = 0;  // of the link
   std::optional<uint64_t> tag_at_;                   // a tag that came before
+  Sum sum_;                                          // of the file that is walked now
+  int64_t data_room_ = 0;                            // bytes for the data of the frames before
+  std::optional<int64_t> main_data_end_;             // among them, of the frame before; none: there is none
+  std::vector<uint64_t> overlaps_;                   // frames of this file whose data begin before that
+  int64_t first_overlap_frame_ = 0;
+  std::vector<uint64_t> seams_, found_seams_;
 };
 
 }  // namespace
 
-std::vector<SoundLink> mpeg_links(ByteSource& source) { return Walk(source).links(); }
+std::vector<SoundLink> mpeg_links(ByteSource& source) {
+  Walk walk(source);
+  std::vector<SoundLink> links = walk.links();
+  return walk.found_seams().empty() ? links : Walk(source, walk.found_seams()).links();
+}
 
 }  // namespace coil::cli

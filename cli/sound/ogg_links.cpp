@@ -2,6 +2,7 @@
 #include <ogg/ogg.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -134,35 +135,79 @@ class Walk {
   bool skipped_ = false;  // bytes that are no page came before
 };
 
-}  // namespace
-
-std::vector<SoundLink> ogg_links(ByteSource& source) {
+// Calls take(page, at, end) for each page that is whole, skip() for bytes between them. false: it is not Ogg.
+template <class Take, class Skip>
+bool walk_pages(ByteSource& source, Take take, Skip skip) {
   const uint64_t begin = id3_bytes(source);
   uint8_t head[4] = {};
-  if (source.read_at(begin, head) != sizeof head || std::memcmp(head, "OggS", 4) != 0) return {};
+  if (source.read_at(begin, head) != sizeof head || std::memcmp(head, "OggS", 4) != 0) return false;
   ogg_sync_state sync;
   ogg_sync_init(&sync);
   const std::unique_ptr<ogg_sync_state, decltype(&ogg_sync_clear)> cleared(&sync, &ogg_sync_clear);
-  Walk walk;
   uint64_t read = begin, at = begin;
   for (;;) {
     ogg_page page;
     const long size = ogg_sync_pageseek(&sync, &page);
     if (size > 0) {
-      walk.take(page, at, at + static_cast<uint64_t>(size));
+      take(page, at, at + static_cast<uint64_t>(size));
       at += static_cast<uint64_t>(size);
     } else if (size < 0) {
-      walk.skip();
+      skip();
       at += static_cast<uint64_t>(-size);
     } else {
       auto* buffer = reinterpret_cast<uint8_t*>(ogg_sync_buffer(&sync, kReadBytes));
       const size_t got = source.read_at(read, {buffer, kReadBytes});
-      if (got == 0) break;
+      if (got == 0) return true;
       ogg_sync_wrote(&sync, static_cast<long>(got));
       read += got;
     }
   }
-  return walk.links();
+}
+
+// Source: the mapping of FLAC into Ogg, RFC 9639.
+constexpr std::string_view kFlacMark =
+    "\x7f"
+    "FLAC";
+constexpr size_t kFlacMarkBytes = 9;  // with a version and a count
+
+bool begins_flac(const ogg_page& page) {
+  const std::string_view body(reinterpret_cast<const char*>(page.body), static_cast<size_t>(page.body_len));
+  return ogg_page_bos(&page) != 0 && body.starts_with(kFlacMark) && body.size() > kFlacMarkBytes;
+}
+
+// By the first page; others may begin other streams.
+bool may_hold_flac(ByteSource& source) {
+  constexpr size_t kHeaderBytes = 28;  // of a page of one packet
+  std::array<char, kHeaderBytes + kFlacMark.size()> head = {};
+  source.read_at(id3_bytes(source), {reinterpret_cast<uint8_t*>(head.data()), head.size()});
+  const std::string_view text(head.data(), head.size());
+  return text.starts_with("OggS") && text.ends_with(kFlacMark);
+}
+
+}  // namespace
+
+std::vector<SoundLink> ogg_links(ByteSource& source) {
+  Walk walk;
+  const bool is_ogg = walk_pages(
+      source, [&](const ogg_page& page, uint64_t at, uint64_t end) { walk.take(page, at, end); }, [&] { walk.skip(); });
+  return is_ogg ? walk.links() : std::vector<SoundLink>();
+}
+
+OggFlac flac_in_ogg(const std::shared_ptr<ByteSource>& source) {
+  if (!may_hold_flac(*source)) return {};
+  const auto flac = std::make_shared<PartsOfBytes>(source);
+  std::optional<int> serial;
+  bool has_end = false;
+  const auto take = [&](const ogg_page& page, uint64_t at, uint64_t) {
+    const bool begins = begins_flac(page);
+    if (begins) serial = ogg_page_serialno(&page);
+    if (serial != ogg_page_serialno(&page)) return;
+    const uint64_t skipped = begins ? kFlacMarkBytes : 0;
+    flac->add(at + static_cast<uint64_t>(page.header_len) + skipped, static_cast<uint64_t>(page.body_len) - skipped);
+    has_end = ogg_page_eos(&page) != 0;
+  };
+  walk_pages(*source, take, [] {});
+  return {flac, has_end};
 }
 
 }  // namespace coil::cli

@@ -110,6 +110,7 @@ class ChunkReader final : public SoundReader {
       info_.format =
           (view_.encoding().is_extensible ? SF_FORMAT_WAVEX : SF_FORMAT_WAV) | (info_.format & SF_FORMAT_SUBMASK);
     }
+    frames_opened_ = info.frames;
     if (is_stream_) info_.frames = frames_said();
     chunks_ = std::make_shared<Metadata>(metadata_of_chunks(*source_, map_));
     chunks_->sample_rate_hz = info_.sample_rate_hz;
@@ -122,8 +123,10 @@ class ChunkReader final : public SoundReader {
 
   int64_t read(std::span<float> out) override {
     throw_if_interrupted();
-    const sf_count_t frames = sf_readf_float(file_, out.data(), static_cast<sf_count_t>(out.size()) / info_.channels);
+    const auto wanted = static_cast<sf_count_t>(out.size()) / info_.channels;
+    sf_count_t frames = sf_readf_float(file_, out.data(), wanted);
     view_.rethrow();
+    frames = std::clamp<sf_count_t>(frames_there() - frames_read_, 0, frames);
     frames_read_ += frames;
     layout_.reorder(out.first(static_cast<size_t>(frames) * info_.channels));
     if (is_stream_ && frames == 0 && !(map_.sound_runs_to_end && view_.encoding().block_is_frame)) drain();
@@ -132,7 +135,7 @@ class ChunkReader final : public SoundReader {
 
   SoundFaults faults() const override {
     SoundFaults faults;
-    faults.truncated = map_.truncated || frames_read_ < info_.frames;
+    faults.truncated = map_.truncated || view_.packets_are_missing() || frames_read_ < info_.frames;
     faults.unfinalised = map_.unfinalised || view_.went_on();
     faults.damaged_chunks = map_.damaged;
     return faults;
@@ -147,6 +150,15 @@ class ChunkReader final : public SoundReader {
     return encoding.block_is_frame
                ? static_cast<int64_t>(map_.sound_bytes / std::max<uint64_t>(encoding.block_bytes, 1))
                : info_.frames;
+  }
+
+  // Where a stream of blocks has ended, libsndfile goes on with blocks of zeros.
+  int64_t frames_there() const {
+    const std::optional<uint64_t> bytes = view_.sound_that_was_there();
+    const uint64_t block = view_.encoding().block_bytes;
+    if (!is_stream_ || !bytes || block == 0 || view_.encoding().block_is_frame) return INT64_MAX;
+    const auto blocks_of = [&](uint64_t count) { return static_cast<int64_t>((count + block - 1) / block); };
+    return frames_opened_ / blocks_of(view_.sound_bytes()) * blocks_of(*bytes);
   }
 
   // What follows the samples is read too: the program that writes it should not meet a closed pipe.
@@ -169,6 +181,7 @@ class ChunkReader final : public SoundReader {
   std::shared_ptr<Metadata> chunks_;
   SNDFILE* file_ = nullptr;
   ChannelLayout layout_;
+  int64_t frames_opened_ = 0;  // as libsndfile counts them
   int64_t frames_read_ = 0;
 };
 
@@ -205,7 +218,9 @@ bool is_no_mpeg(const std::filesystem::path& path, ByteSource& source) {
 
 std::unique_ptr<SoundReader> open_without_chunks(const std::filesystem::path& path,
                                                  const std::shared_ptr<ByteSource>& source) {
-  if (is_flac(path)) return open_flac(path);
+  if (is_flac(*source)) return open_flac(path, source);
+  if (const OggFlac ogg = flac_in_ogg(source); ogg.flac)
+    return open_flac(path, ogg.flac, ogg.has_end ? FlacContainer::kOgg : FlacContainer::kOggCutOff);
   if (std::vector<SoundLink> links = ogg_links(*source); !links.empty())
     return open_links(path, source, std::move(links));
   if (is_no_mpeg(path, *source))

@@ -62,7 +62,8 @@ SoundView::SoundView(std::shared_ptr<ByteSource> source, const ChunkMap& map, co
   encoding_ = encoding_of(*source_, map_);
   sound_bytes_ = map_.sound_bytes;
   if (!source_->size() && encoding_.block_is_frame) sound_bytes_ = kEndless;
-  if (!source_->size() && !encoding_.block_is_frame && map_.sound_runs_to_end) sound_bytes_ = kMostOfBlocks;
+  if (!source_->size() && !encoding_.block_is_frame)
+    sound_bytes_ = map_.sound_runs_to_end ? kMostOfBlocks : std::min(sound_bytes_, kMostOfBlocks);
   switch (map_.family) {
     case ChunkFamily::w64:
       build_w64();
@@ -295,6 +296,41 @@ void set_alac_bits(Bytes& description, const Bytes& cookie) {
   }
 }
 
+// Of ALAC: with as many packets as are there. libsndfile believes any number, and takes as much memory.
+void SoundView::add_packet_table(const Bytes& description) {
+  constexpr size_t kHeaderBytes = 24, kMostBytes = 1 << 26, kLongestSize = 5;
+  const FoundChunk* chunk = map_.find("pakt");
+  const Bytes table = chunk != nullptr ? content_of(*source_, *chunk, kMostBytes) : Bytes();
+  const auto number = [&](size_t at, size_t bytes) { return number_in(std::span(table).subspan(at, bytes), true); };
+  uint64_t packets = 0, sound = 0;
+  size_t end = kHeaderBytes;
+  while (table.size() > end && packets < number(0, 8)) {
+    uint64_t size = 0;
+    size_t at = end, last = std::min(table.size(), end + kLongestSize);
+    while (at < last && table[at] & 0x80) size = size << 7 | (table[at++] & 0x7f);
+    if (at == last) break;
+    sound += size << 7 | table[at];
+    if (sound > sound_bytes_) break;
+    ++packets;
+    end = at + 1;
+  }
+  if (packets == 0) {
+    const char* why = source_->size()
+                          ? " is missing or damaged"
+                          : " does not lie before the sound or is damaged; as a file it can be read if it lies behind";
+    throw Failure(kFailed, name_ + ": cannot be read: ALAC needs its table of packets, the 'pakt' chunk, which" + why);
+  }
+  packets_are_missing_ = packets < number(0, 8);
+  const uint64_t room = packets * number_in(std::span(description).subspan(20, 4), true), skipped = number(16, 4);
+  Bytes head;
+  put_text(head, "pakt");
+  put_number(head, end, 8, true);
+  put_number(head, packets, 8, true);
+  put_number(head, std::min(number(8, 8), room - std::min(room, skipped)), 8, true);
+  head.insert(head.end(), table.begin() + 16, table.begin() + static_cast<std::ptrdiff_t>(end));
+  add(std::move(head));
+}
+
 void SoundView::build_caf() {
   Bytes description = need("desc", "desc", 32);
   if (const FoundChunk* cookie = map_.find("kuki"))
@@ -303,19 +339,15 @@ void SoundView::build_caf() {
   put_text(head, "caff");
   put_number(head, 0x00010000, 4, true);
   for (const FoundChunk& chunk : map_.chunks) {
-    static constexpr std::string_view kCopied[] = {"desc", "chan", "kuki", "pakt"};
+    static constexpr std::string_view kCopied[] = {"desc", "chan", "kuki"};
     if (std::find(std::begin(kCopied), std::end(kCopied), chunk.id) == std::end(kCopied)) continue;
-    const bool is_packet_table = chunk.id == "pakt";  // which grows with the sound
-    if (!is_packet_table && chunk.size > kMostCopied) continue;
+    if (chunk.size > kMostCopied) continue;
     put_text(head, chunk.id);
     put_number(head, chunk.size, 8, true);
-    if (is_packet_table) {
-      add(std::exchange(head, {}));
-      segments_.push_back({{}, chunk.at, chunk.size, false});
-    } else {
-      put_bytes(head, chunk.id == "desc" ? description : content_of(*source_, chunk, kMostCopied));
-    }
+    put_bytes(head, chunk.id == "desc" ? description : content_of(*source_, chunk, kMostCopied));
   }
+  add(std::exchange(head, {}));
+  if (std::memcmp(&description[8], "alac", 4) == 0) add_packet_table(description);
   put_text(head, "data");
   put_number(head, 4 + sound_bytes_, 8, true);
   put_number(head, 0, 4, true);
@@ -357,6 +389,15 @@ size_t SoundView::read(uint8_t* out, uint64_t count) {
 }
 
 size_t SoundView::read_sound(const Segment& segment, uint64_t from, std::span<uint8_t> out) {
+  const size_t got = read_source(segment, from, out);
+  if (segment.is_sound) {
+    sound_read_until_ = std::max(sound_read_until_, from + got);
+    sound_ended_ = sound_ended_ || (got < out.size() && !opening_);
+  }
+  return got;
+}
+
+size_t SoundView::read_source(const Segment& segment, uint64_t from, std::span<uint8_t> out) {
   if (fault_) return 0;
   // libsndfile counts what it skips in 32 bits, and would take sound of more than 2 GiB for chunks.
   if (opening_ && encoding_.block_is_frame && segment.is_sound) return 0;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,14 @@ class SoundView {
   const Encoding& encoding() const { return encoding_; }
   uint64_t sound_bytes() const { return sound_bytes_; }
 
+  // The table of packets is shorter than it says, or names more than there are.
+  bool packets_are_missing() const { return packets_are_missing_; }
+
+  // How much of the sound was there when less was than asked for; none: that did not happen yet.
+  std::optional<uint64_t> sound_that_was_there() const {
+    return sound_ended_ ? std::optional(sound_read_until_) : std::nullopt;
+  }
+
   // A pipe's sound went on where its header says that it ends.
   bool went_on() const { return went_on_; }
 
@@ -48,11 +57,13 @@ class SoundView {
   void build_aiff_as_caf(uint16_t channels, uint16_t bits, const std::vector<uint8_t>& rate,
                          const std::string& encoding);
   void build_caf();
+  void add_packet_table(const std::vector<uint8_t>& description);
   void build_au();
   std::vector<uint8_t> need(const std::string& id, const char* what, size_t least);
 
   size_t read(uint8_t* out, uint64_t count);
   size_t read_sound(const Segment& segment, uint64_t from, std::span<uint8_t> out);
+  size_t read_source(const Segment& segment, uint64_t from, std::span<uint8_t> out);
 
   std::shared_ptr<ByteSource> source_;
   const ChunkMap map_;
@@ -61,6 +72,9 @@ class SoundView {
   uint64_t sound_bytes_ = 0;  // as libsndfile is told
   std::vector<Segment> segments_;
   uint64_t size_ = 0, at_ = 0;
+  uint64_t sound_read_until_ = 0;
+  bool sound_ended_ = false;
+  bool packets_are_missing_ = false;
   bool went_on_ = false, ended_ = false, opening_ = false;
   std::exception_ptr fault_;
 

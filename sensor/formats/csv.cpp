@@ -36,7 +36,7 @@ class Csv final : public Format {
     size_t cells = 0;
     bool is_data = false;
     std::string scratch;
-    const std::string error = split_csv(line, head_.separator, scratch, [&](std::string_view text, bool) {
+    const std::string error = split_csv(line, head_.separator, scratch, [&](std::string_view text, bool, size_t) {
       ++cells;
       is_data = is_data || parse_written_number(trimmed(text), true) || parse_timestamp(trimmed(text));
     });
@@ -70,12 +70,13 @@ class Csv final : public Format {
     record.line = line;
     size_t cells = 0, filled = 0;
     std::string scratch;
-    const std::string error = split_csv(line, head_.separator, scratch, [&](std::string_view text, bool quoted) {
-      if (quoted) text = record.decoded.emplace_back(text);
-      if (cells < head_.columns.size()) record.fields.push_back(field(cells, text, quoted));
-      ++cells;
-      if (!trimmed(text).empty()) filled = cells;
-    });
+    const std::string error =
+        split_csv(line, head_.separator, scratch, [&](std::string_view text, bool quoted, size_t) {
+          if (quoted) text = record.decoded.emplace_back(text);
+          if (cells < head_.columns.size()) record.fields.push_back(field(cells, text, quoted));
+          ++cells;
+          if (!trimmed(text).empty()) filled = cells;
+        });
     if (!error.empty()) return error;
     if (cells == head_.columns.size()) return {};
     const std::string counts = std::to_string(cells) + (cells == 1 ? " cell" : " cells") + ", the header has " +
@@ -177,17 +178,19 @@ class Csv final : public Format {
   // As wide as the header.
   void append_row(const Record& record, std::string& to) const {
     std::string_view line = record.line;
-    size_t cells = 0;
+    const size_t columns = head_.columns.size();
+    size_t cells = 0, end = line.size();  // of those that have a column
     if (record.note.empty() && line.find('"') == std::string_view::npos) {
       cells = size_t(std::count(line.begin(), line.end(), head_.separator)) + 1;
-      for (; cells > head_.columns.size(); --cells) line = line.substr(0, line.rfind(head_.separator));  // empty ones
+      for (; cells > columns; --cells) end = line.rfind(head_.separator, end - 1);  // empty ones
     } else {
       std::string scratch;
-      split_csv(line, head_.separator, scratch, [&](std::string_view, bool) { ++cells; });
-      for (; cells > head_.columns.size(); --cells) line = line.substr(0, line.rfind(head_.separator));
+      split_csv(line, head_.separator, scratch, [&](std::string_view, bool, size_t cell_end) {
+        if (++cells == columns) end = cell_end;
+      });
     }
-    to += line;
-    if (cells < head_.columns.size()) to.append(head_.columns.size() - cells, head_.separator);
+    to += line.substr(0, end);
+    if (cells < columns) to.append(columns - cells, head_.separator);
   }
 
   void append_written(const Record& record, std::string& to) const {
@@ -206,7 +209,7 @@ class Csv final : public Format {
   bool has_all_cells(std::string_view line) const {
     size_t cells = 0;
     std::string scratch;
-    return split_csv(line, head_.separator, scratch, [&](std::string_view, bool) { ++cells; }).empty() &&
+    return split_csv(line, head_.separator, scratch, [&](std::string_view, bool, size_t) { ++cells; }).empty() &&
            cells == head_.columns.size() && cells > 1;
   }
 

@@ -23,8 +23,8 @@ using Cells = std::vector<std::string>;
 Cells cells_of(std::string_view line, char separator) {
   Cells cells;
   std::string scratch;
-  const std::string error =
-      split_csv(line, separator, scratch, [&](std::string_view text, bool) { cells.emplace_back(trimmed(text)); });
+  const std::string error = split_csv(line, separator, scratch,
+                                      [&](std::string_view text, bool, size_t) { cells.emplace_back(trimmed(text)); });
   return error.empty() ? cells : Cells();
 }
 

@@ -59,8 +59,8 @@ class CsvHeadFinder {
   std::deque<std::map<std::optional<char>, Row>> rows_;  // of each line, by separator; none: those it does not hold
 };
 
-// Calls cell(text, was_quoted) for each; a quoted text is decoded into `scratch`, which keeps it until the next call of
-// cell. What is wrong, or an empty string. [any thread]
+// Calls cell(text, was_quoted, end in the line) for each; a quoted text is decoded into `scratch`, which keeps it until
+// the next call of cell. What is wrong, or an empty string. [any thread]
 template <class Cell>
 std::string split_csv(std::string_view line, char separator, std::string& scratch, Cell cell) {
   for (size_t at = 0;;) {
@@ -78,10 +78,10 @@ std::string split_csv(std::string_view line, char separator, std::string& scratc
       ++at;
       while (at < line.size() && line[at] == ' ' && separator != ' ') ++at;
       if (at < line.size() && line[at] != separator) return "text after a quoted cell";
-      cell(std::string_view(scratch), true);
+      cell(std::string_view(scratch), true, at);
     } else {
       const size_t end = std::min(line.find(separator, at), line.size());
-      cell(line.substr(at, end - at), false);
+      cell(line.substr(at, end - at), false, end);
       at = end;
     }
     if (at >= line.size()) return {};

@@ -22,16 +22,20 @@ constexpr size_t kLanesUsed = 16;
 // A batch of lanes with knobs, weights, memory of before, and frames that do not count.
 struct Problem {
   // One for which PyTorch's gradient is known, see make_torch_gradients.py.
-  static Problem of_file(const coil::ssm::Safetensors& file) {
-    Problem problem({8, 3, 2, 2});
-    const auto read = [&](const char* name) { return file.tensors().at(name).to_doubles(); };
+  static Problem of_file(const coil::ssm::Safetensors& file, const std::string& name, const Shape& shape) {
+    Problem problem(shape);
+    const auto read = [&](const char* what) { return file.tensors().at(name + "." + what).to_doubles(); };
     problem.parameters = read("parameters"), problem.input = read("input"), problem.target = read("target"),
-    problem.state = read("states");
-    const std::vector<double> knobs = read("knobs");
-    for (size_t i = 0; i < kLanesUsed; ++i) problem.knobs[i] = {knobs[2 * i], knobs[2 * i + 1]};
+    problem.state = read("states"), problem.filter_state = read("filter_states");
+    problem.slow_state = read("slow_states");
+    const std::vector<double> knobs = read("knobs"), features = read("features");
+    problem.hops.assign(features.begin(), features.end());
+    for (size_t i = 0; i < kLanesUsed; ++i)
+      for (size_t k = 0; k < shape.knobs; ++k) problem.knobs[i][k] = knobs[shape.knobs * i + k];
     problem.weights.assign(kLanesUsed, 1);
     problem.unscored.assign(kLanesUsed, 0);
     problem.uncounted = problem.frames;
+    problem.first_hop = 10;
     return problem;
   }
 
@@ -50,6 +54,8 @@ struct Problem {
     for (size_t i = 0; i < frames * kLanesUsed; ++i)
       input.push_back(0.5 * random.normal()), target.push_back(random.normal());
     for (size_t i = 0; i < shape.layers * map.modes() * kStates * kLanesUsed; ++i) state.push_back(random.normal());
+    for (size_t i = 0; i < shape.filter_modes * kStates * kLanesUsed; ++i) filter_state.push_back(random.normal());
+    if (shape.filter_modes > 0) parameters[map.direct] = 0;
     if (shape.slow_features == 0) return;
     for (size_t i = 0; i < SlowMap::units * kLanesUsed; ++i) slow_state.push_back(random.normal());
     for (size_t i = 0; i < 64 * 2 * shape.slow_features; ++i) hops.push_back(float(random.uniform()));
@@ -59,7 +65,7 @@ struct Problem {
   template <class T>
   double loss(const Kernels<T>& kernels, std::vector<double>* gradient) const {
     const std::vector<T> w(parameters.begin(), parameters.end());
-    std::vector<T> modes(map.shape.layers * kModeValues * map.modes());
+    std::vector<T> modes(kModeValues * map.all_modes());
     discretise(map, w.data(), modes.data());
     const Weights<T> shared{w.data(), modes.data(), map.shape.layers};
     Workspace<T> workspace(map, kernels.lanes, frames);
@@ -88,9 +94,11 @@ struct Problem {
       group.counts()[t * n + lane] = T(t >= unscored[from] && t != uncounted);
     }
     for (size_t i = 0; i < group.state().size() / n; ++i) group.state()[i * n + lane] = T(state[i * kLanesUsed + from]);
+    for (size_t i = 0; i < group.filter_state().size() / n; ++i)
+      group.filter_state()[i * n + lane] = T(filter_state[i * kLanesUsed + from]);
     if (!group.slow()) return;
     // some lanes have begun shortly before, or just now
-    const size_t first = from, begin = from % 4 == 3 ? from : from / 2;
+    const size_t first = first_hop + from, begin = first_hop > 0 ? 0 : from % 4 == 3 ? from : from / 2;
     group.slow()->set_hops(lane, hops, knobs[from], first, begin);
     for (size_t i = 0; i < SlowMap::units; ++i)
       group.slow()->state()[i * n + lane] =
@@ -99,7 +107,8 @@ struct Problem {
 
   ParameterMap map;
   size_t frames, lanes_used = kLanesUsed;
-  std::vector<double> parameters, input, target, state, weights, slow_state;
+  size_t first_hop = 0;  // of lane 0; above 0: all lanes began long ago
+  std::vector<double> parameters, input, target, state, filter_state, weights, slow_state;
   std::vector<float> hops;
   std::vector<std::vector<double>> knobs;
   std::vector<size_t> unscored;
@@ -113,6 +122,15 @@ Kernels<double> exact_kernels() {
 }
 
 std::string name_of(const ParameterMap& map, size_t i) {
+  if (i >= map.filter) {
+    const FilterMap& l = map.filter_bank;
+    const size_t at = i - map.filter;
+    return at >= l.D            ? "filter.D"
+           : at >= l.C          ? "filter.C"
+           : at >= l.A_imag     ? "filter.A_imag"
+           : at >= l.log_A_real ? "filter.log_A_real"
+                                : "filter.log_dt";
+  }
   if (i >= map.slow) {
     const SlowMap& l = map.slow_path;
     const size_t at = i - map.slow;
@@ -143,13 +161,14 @@ std::string name_of(const ParameterMap& map, size_t i) {
 }
 
 template <size_t d, size_t pairs>
-void check_against_differences(size_t knobs, size_t slow_features = 0) {
-  Problem problem({d, pairs, 2, knobs, slow_features});
+void check_against_differences(size_t knobs, size_t slow_features = 0, size_t filter_modes = 0) {
+  Problem problem({d, pairs, 2, knobs, slow_features, filter_modes});
   const Kernels<double> kernels = exact_kernels<d, pairs>();
   if (slow_features > 0) problem.lanes_used = 4;
   std::vector<double> gradient(problem.map.size);
   problem.loss(kernels, &gradient);
   for (size_t i = 0; i < problem.map.size; ++i) {
+    if (i == problem.map.direct && filter_modes > 0) continue;  // stays 0
     const double kStep = 1e-6, before = problem.parameters[i];
     problem.parameters[i] = before + kStep;
     const double up = problem.loss(kernels, nullptr);
@@ -170,21 +189,31 @@ TEST_CASE("Every gradient is that of central differences") {
   SECTION("with a slow path") { check_against_differences<8, 3>(0, 2); }
   SECTION("with a slow path and a knob") { check_against_differences<8, 3>(1, 1); }
   SECTION("with one pair of modes") { check_against_differences<8, 1>(1); }
+  SECTION("with a filter and a knob") { check_against_differences<8, 3>(1, 0, 8); }
+  SECTION("with a slow path and a filter") { check_against_differences<8, 1>(0, 1, 4); }
 }
 
 TEST_CASE("The gradient is PyTorch's") {
   const coil::ssm::Safetensors file =
       coil::ssm::Safetensors::open(COIL_CAPTURE_TESTS_DIR "/torch_gradients.safetensors");
-  Problem problem = Problem::of_file(file);
-  problem.plain_share = 0.5;  // both parts of the loss alike
-  const std::vector<double> expected = file.tensors().at("gradient").to_doubles();
-  REQUIRE(expected.size() == problem.map.size);
-  std::vector<double> gradient(problem.map.size);
-  const double loss = problem.loss(exact_kernels<8, 3>(), &gradient);
-  REQUIRE(2 * loss == Approx(file.tensors().at("loss").to_doubles()[0]).epsilon(1e-12));
-  for (size_t i = 0; i < gradient.size(); ++i) {
-    INFO(name_of(problem.map, i) << ", parameter " << i);
-    REQUIRE(std::abs(2 * gradient[i] - expected[i]) <= 1e-9 * std::abs(expected[i]) + 1e-9);
+  const std::vector<std::pair<std::string, Shape>> cases = {{"plain", {8, 3, 2, 2}},
+                                                            {"filter", {8, 3, 2, 1, 0, 8}},
+                                                            {"slow", {8, 3, 2, 1, 2}},
+                                                            {"slow_filter", {8, 3, 2, 0, 1, 4}}};
+  for (const auto& [name, shape] : cases) {
+    Problem problem = Problem::of_file(file, name, shape);
+    problem.plain_share = 0.5;  // both parts of the loss alike
+    std::vector<double> expected = file.tensors().at(name + ".gradient").to_doubles();
+    REQUIRE(expected.size() == problem.map.size);
+    if (shape.filter_modes > 0) expected[problem.map.direct] = 0;  // it stays
+    std::vector<double> gradient(problem.map.size);
+    const double loss = problem.loss(exact_kernels<8, 3>(), &gradient);
+    INFO(name);
+    REQUIRE(2 * loss == Approx(file.tensors().at(name + ".loss").to_doubles()[0]).epsilon(1e-12));
+    for (size_t i = 0; i < gradient.size(); ++i) {
+      INFO(name_of(problem.map, i) << ", parameter " << i);
+      REQUIRE(std::abs(2 * gradient[i] - expected[i]) <= 1e-9 * std::abs(expected[i]) + 1e-9);
+    }
   }
 }
 
@@ -209,4 +238,5 @@ TEST_CASE("Every SIMD target and shape gives the gradient of double precision") 
   check(Problem({8, 3, 4, 1}), exact_kernels<8, 3>());
   check(Problem({8, 4, 6, 1, 8}), exact_kernels<8, 4>());
   check(Problem({8, 1, 3, 1}), exact_kernels<8, 1>());
+  check(Problem({8, 4, 6, 1, 0, 64}), exact_kernels<8, 4>());
 }

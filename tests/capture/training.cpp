@@ -51,6 +51,22 @@ Take compressor_take(uint64_t seed, size_t frames) {
   return take;
 }
 
+// A soft clipper and a response that rings at a hundred frequencies for 10 ms.
+Take loudspeaker_take(uint64_t seed, size_t frames) {
+  constexpr size_t kTaps = 480;
+  Random random{11};
+  std::vector<double> response;
+  for (size_t t = 0; t < kTaps; ++t) response.push_back(0.2 * random.normal() * std::exp(-6.0 * double(t) / kTaps));
+  Take take = device_take(seed, frames, 4);
+  const std::vector<float> clipped = take.wet;
+  for (size_t t = 0; t < frames; ++t) {
+    double sum = 0;
+    for (size_t k = 0; k < std::min(kTaps, t + 1); ++k) sum += response[k] * double(clipped[t - k]);
+    take.wet[t] = float(sum);
+  }
+  return take;
+}
+
 TrainingSettings small_settings(double million_frames, size_t threads = 1) {
   TrainingSettings settings;
   settings.shape = {8, 3, 4, 0};
@@ -91,26 +107,36 @@ TEST_CASE("A device is learned, also on sound that was not heard") {
   CHECK(trainer.esr({device_take(2, 50000, 40)})[0] > 0.15);  // another device
 }
 
-TEST_CASE("A device with slow memory gets a slow path, another does not") {
-  TrainingSettings settings = small_settings(15);
-  settings.slow_trial_frames = 1.5e6;
-  Trainer compressor({compressor_take(1, 400000)}, settings), clipper({device_take(1, 400000, 4)}, settings);
-  train(compressor), train(clipper);
-  CHECK(compressor.state().slow_tried);
-  CHECK(compressor.state().esr_with_slow < compressor.state().esr_without_slow);
-  CHECK(compressor.map().shape.slow_features > 0);
-  CHECK(clipper.state().slow_tried);
-  CHECK(clipper.map().shape.slow_features == 0);
+TEST_CASE("A device with slow memory gets a slow path, a loudspeaker a filter") {
+  TrainingSettings settings = small_settings(160);
+  settings.slow_trial_frames = 4e6;
+  const auto after_trial = [&](const Take& take) {
+    Trainer trainer({take}, settings);
+    while (!trainer.state().shapes_tried) trainer.advance();
+    return trainer;
+  };
+  const Take compressor = compressor_take(1, 400000);
+  const Trainer plain = after_trial(device_take(1, 400000, 4)), slow = after_trial(compressor),
+                filtered = after_trial(loudspeaker_take(1, 400000));
+  CHECK(slow.state().esr_with_slow < slow.state().esr_without);
+  CHECK(slow.map().shape.slow_features > 0);
+  CHECK(slow.map().shape.filter_modes == 0);
+  CHECK(filtered.state().esr_with_filter < filtered.state().esr_without);
+  CHECK(filtered.map().shape.slow_features == 0);
+  CHECK(filtered.map().shape.filter_modes > 0);
+  CHECK(plain.map().shape.slow_features == 0);
 
-  Trainer again({compressor_take(1, 400000)}, settings);  // knows nothing of it yet
-  again.resume(compressor.save());
-  CHECK(again.map().shape.slow_features > 0);
-  CHECK(again.best() == compressor.best());
+  for (const Trainer* chosen : {&slow, &filtered}) {
+    Trainer again({chosen == &slow ? compressor : loudspeaker_take(1, 400000)}, settings);  // knows nothing of it yet
+    again.resume(chosen->save());
+    CHECK(again.map().shape == chosen->map().shape);
+    CHECK(again.best() == chosen->best());
+  }
 
   settings.frames = 2e6;
   Trainer hasty({compressor_take(1, 100000)}, settings);
   train(hasty);
-  CHECK(!hasty.state().slow_tried);
+  CHECK(!hasty.state().shapes_tried);
 }
 
 TEST_CASE("The same seed and threads give the same network, another seed another one") {
@@ -186,6 +212,48 @@ TEST_CASE("What was trained with a slow path goes on exactly, and is what runs")
 
   const Take test = compressor_take(2, 40000);
   CHECK(esr(played(whole, test.dry), test.wet) == Approx(whole.esr({test})[0]).margin(1e-6));
+}
+
+TEST_CASE("What was trained with a filter goes on exactly, and is what runs") {
+  TrainingSettings settings = small_settings(3);
+  settings.shape.filter_modes = 32;
+  SECTION("without knobs or with a slow path") {
+    const std::vector<Take> takes = {loudspeaker_take(1, 200000)};
+    for (const size_t features : {0, 8}) {
+      settings.shape.slow_features = features;
+      Trainer whole(takes, settings), first(takes, settings), second(takes, settings);
+      train(whole);
+      first.advance();
+      second.resume(first.save());
+      train(second);
+      CHECK(second.best() == whole.best());
+
+      const Take test = loudspeaker_take(2, 40000);
+      CHECK(esr(played(whole, test.dry), test.wet) == Approx(whole.esr({test})[0]).margin(1e-6));
+      for (const float value : played(whole, std::vector<float>(1000))) REQUIRE(value == 0.0f);
+    }
+  }
+  SECTION("with a knob") {
+    settings.shape.knobs = 1;
+    std::vector<Take> takes = {loudspeaker_take(1, 100000), loudspeaker_take(1, 100000)};
+    takes[0].knobs = {0}, takes[1].knobs = {1};
+    for (float& value : takes[0].wet) value *= 0.5f;
+    Trainer trainer(takes, settings);
+    train(trainer);
+    const coil::test::TempDir folder;
+    write_model(folder.path() / "device.safetensors", trainer.map(), trainer.best(), trainer.scales(), 48000,
+                {{"gain", 0, 10}}, {{"name", "device"}});
+    const auto model = coil::ssm::Model::load(folder.path() / "device.safetensors");
+    for (const double position : {0.0, 0.3, 1.0}) {
+      Take test = loudspeaker_take(2, 40000);
+      test.knobs = {position};
+      const std::vector<float> knobs = {float(10 * position)};
+      coil::ssm::Stream stream(model, knobs);
+      std::vector<float> out(test.dry.size());
+      stream.process(test.dry, out);
+      CHECK(esr(out, test.wet) == Approx(trainer.esr({test})[0]).margin(1e-6));
+    }
+  }
 }
 
 TEST_CASE("Of a late, inverted recording the model is neither") {

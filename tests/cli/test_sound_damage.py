@@ -1,7 +1,10 @@
 """Sound files that are damaged, cut off or joined: what can be read is processed, and what is missing is said."""
 
 import random
+import shutil
 import struct
+import subprocess
+import unittest
 
 from support import CoilTest, Wav, noise, write_wav
 
@@ -129,6 +132,55 @@ class Flac(SoundDamage):
         for content in (b"fLaC", self.content[:42], self.content[:42] + bytes(1000)):
             self.path("in.flac").write_bytes(content)
             self.process("in.flac", "out.wav", code=1 if content == b"fLaC" else 0)
+
+
+@unittest.skipUnless(shutil.which("ffmpeg"), "ffmpeg makes FLAC in Ogg")
+class FlacInOgg(SoundDamage):
+    FRAMES = 200000
+
+    def make_ogg(self, name, seed=1):
+        write_wav(self.path("source.wav"), [never_zero(self.FRAMES, seed)], rate=48000, kind=16)
+        command = ["ffmpeg", "-v", "error", "-y", "-i", "source.wav", "-c:a", "flac", "-metadata", "title=Take", name]
+        subprocess.run(command, cwd=self.folder, check=True)
+        return self.path(name).read_bytes()
+
+    def check(self, content, damaged, truncated=False):
+        """Each sample that comes out is the one that went in at its time, or is silence and counted."""
+        self.path("in.oga").write_bytes(content)
+        report = self.report("in.oga")
+        out = Wav(self.path("out.wav")).channels[0]
+        whole = never_zero(self.FRAMES, seed=1)
+        self.assertEqual([i for i, sample in enumerate(out) if sample not in (0, whole[i])], [])
+        self.assertEqual(report.get("lost_frames", 0), sum(sample == 0 for sample in out))
+        self.assertEqual((report["damaged"], report["truncated"]), (damaged, truncated))
+        if not truncated:
+            self.assertEqual(len(out), self.FRAMES)
+        return report
+
+    def test_damage_and_cuts(self):
+        content = self.make_ogg("whole.oga")
+        self.check(content, damaged=False)
+        self.assertNotIn("warning", self.stderr)
+        self.assertIn(b"Take", self.process("whole.oga", "-", "--no-dither"))
+        pages = [i for i in range(len(content)) if content.startswith(b"OggS", i)]
+        at, end = pages[len(pages) // 2 : len(pages) // 2 + 2]
+        for bad in (
+            content[: at + 100] + b"\x55" * 20 + content[at + 120 :],
+            content[:at] + content[end:],
+            content[:at] + b"OgxS" + content[at + 4 :],
+        ):
+            self.assertGreater(self.check(bad, damaged=True)["lost_frames"], 1000)
+            self.assertIn("damaged in 1 place", self.stderr)
+        for length in (at, len(content) // 2 + 77):
+            self.check(content[:length], damaged=False, truncated=True)
+
+    def test_chained(self):
+        first, second = self.make_ogg("a.oga"), self.make_ogg("b.oga", seed=2)
+        self.path("in.oga").write_bytes(first + second)
+        report = self.report("in.oga")
+        self.assertEqual((report["frames"], report["damaged"], report["truncated"]), (2 * self.FRAMES, False, False))
+        expected = never_zero(self.FRAMES, seed=1) + never_zero(self.FRAMES, seed=2)
+        self.assertEqual(Wav(self.path("out.wav")).channels[0], expected)
 
 
 class InTime(SoundDamage):
@@ -323,6 +375,41 @@ class Mp3(InTime):
         self.path("in.mp3").write_bytes(content)
         report = self.report("in.mp3")
         self.assertEqual((report["damaged"], report["damaged_places"], report["frames"]), (True, 2, 96000))
+
+    def test_damage_within_frames(self):
+        """Every header is whole: the encoder's own checksum tells, or data that run into those of another frame."""
+        content, rng = self.make_mp3(), random.Random(1)
+        starts = self.frames_of(content)
+        for beginning, length in ((80, 60), (150, 1), (4, 20), (6, 30)):
+            with self.subTest(beginning=beginning, length=length):
+                at = starts[40] + beginning
+                bad = bytes(byte ^ rng.randrange(1, 256) for byte in content[at : at + length])
+                self.path("in.mp3").write_bytes(content[:at] + bad + content[at + length :])
+                report = self.report("in.mp3")
+                self.assertEqual((report["damaged"], report["truncated"], report["frames"]), (True, False, 96000))
+                self.assertIn("damaged", self.stderr)
+        at = starts[40] + 80  # a program that levels files says so in a tag
+        tag = b"APETAGEX" + struct.pack("<IIII8x", 2000, 55, 1, 0) + b"\x0b\0\0\0\0\0\0\0MP3GAIN_UNDO\0+001,+001,N"
+        self.path("in.mp3").write_bytes(content[:at] + bytes(9) + content[at + 9 :] + tag)
+        self.assertFalse(self.report("in.mp3")["damaged"])
+
+    def test_whole_frames_missing(self):
+        content = self.make_mp3()
+        starts = self.frames_of(content)
+        in_time = 0
+        for place in range(20, 60, 4):
+            for count in (1, 2, 5):
+                with self.subTest(place=place, count=count):
+                    self.path("in.mp3").write_bytes(content[: starts[place]] + content[starts[place + count] :])
+                    report = self.report("in.mp3")
+                    self.assertTrue(report["damaged"] or report["truncated"])
+                    if not report["damaged"]:
+                        continue
+                    self.assertEqual((report["damaged_places"], report["truncated"]), (1, False))
+                    self.assertEqual(report["frames"], 96000)
+                    self.assertAlmostEqual(report["first_damage_s"], place * 1152 / 48000, delta=0.08)
+                    in_time += 1
+        self.assertGreater(in_time, 8)  # where the frames beside the place tell it
 
     def test_damage_and_no_count(self):
         self.make_mp3()

@@ -1,8 +1,11 @@
 """Standard input and output, and memory that does not grow with the signal."""
 
+import random
+import shutil
 import struct
 import subprocess
 import sys
+import unittest
 
 from support import COIL, CoilTest, Wav, floats, noise, sine, wav_bytes, write_filter_model, write_wav
 
@@ -50,6 +53,63 @@ class Streams(CoilTest):
             out = self.stream(wav_bytes(floats(samples), 3, 32, 1, 48000, size=size))
             self.assertEqual(Wav(out).frames, 1000)
             self.assertEqual(out[4:8], b"\xff\xff\xff\xff")
+
+    def test_blocks_of_which_the_header_leaves_open_how_many(self):
+        """ADPCM, whose decoder would go on with silence behind the last block."""
+        rng, block, frames = random.Random(1), 256, 505
+        blocks = b"".join(bytes((0, i, 10, 0)) + rng.randbytes(block - 4) for i in range(20))
+        form = struct.pack("<HHIIHHHH", 0x11, 1, 8000, 8000 * block // frames, block, 4, 2, frames)
+
+        def wav(size):
+            head = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", size)
+            return b"RIFF" + struct.pack("<I", min(size + 40, 0xFFFFFFFF)) + head + blocks
+
+        expected = Wav(self.stream(wav(len(blocks)))).channels
+        self.assertEqual(len(expected[0]), 20 * frames)
+        for size in (0, 0xFFFFFFFF, 0xFFFFFFF0, 0xFFFFFF00, 0xFFFFF000, 0xF0000000, 0x7FFFFFFF, 0x7FFFF000, 1 << 24):
+            with self.subTest(size=hex(size)):
+                self.assertEqual(Wav(self.stream(wav(size))).channels, expected)
+        self.assertEqual(Wav(self.stream(wav(0)[:-100])).frames, 20 * frames)
+
+    @unittest.skipUnless(shutil.which("ffmpeg"), "ffmpeg makes ALAC")
+    def test_packet_tables_of_alac(self):
+        values = [round(9000 * value) for value in noise(20000, seed=3)]
+        write_wav(self.path("in.wav"), [values], rate=48000, kind=16)
+        subprocess.run(
+            ["ffmpeg", "-v", "error", "-i", "in.wav", "-c:a", "alac", "in.caf"], cwd=self.folder, check=True
+        )
+        content, chunks, at = self.path("in.caf").read_bytes(), {}, 8
+        while at < len(content):
+            size = struct.unpack(">q", content[at + 4 : at + 12])[0]
+            chunks[content[at : at + 4]] = content[at + 12 : at + 12 + size]
+            at += 12 + size
+
+        def caf(*order, table_size=None, table=chunks[b"pakt"]):
+            made = content[:8]
+            for name in (b"desc", b"kuki", *order):
+                part = table if name == b"pakt" else chunks[name]
+                size = table_size if name == b"pakt" and table_size is not None else len(part)
+                made += name + struct.pack(">Q", size) + part
+            return made
+
+        expected = Wav(self.process("in.wav", "-", "--no-dither")).channels
+        for size in (None, 1 << 32, 0xFFFFFFFF, 1 << 40):  # it lies at the end, and reaches as far
+            self.path("x.caf").write_bytes(caf(b"data", b"pakt", table_size=size))
+            self.assertEqual(Wav(self.process("x.caf", "-", "--no-dither")).channels, expected)
+        self.assertEqual(Wav(self.stream(caf(b"pakt", b"data"), "--no-dither")).channels, expected)
+        for cut in (1, 3):  # fewer packets than the table says
+            self.path("x.caf").write_bytes(caf(b"pakt", b"data", table=chunks[b"pakt"][:-cut]))
+            out = Wav(self.process("x.caf", "-", "--no-dither")).channels[0]
+            self.assertIn("ends before", self.stderr)
+            self.assertTrue(0 < len(out) < 20000 and out == expected[0][: len(out)])
+        many = struct.pack(">Q", 1 << 40) + chunks[b"pakt"][8:]
+        self.assertEqual(Wav(self.stream(caf(b"pakt", b"data", table=many), "--no-dither")).channels, expected)
+        for size in (0, 23, 24):
+            self.path("x.caf").write_bytes(caf(b"data", b"pakt", table=chunks[b"pakt"][:size]))
+            self.process("x.caf", "out.wav", code=1)
+            self.assertIn("'pakt'", self.stderr)
+        self.stream(caf(b"data", b"pakt"), code=1)  # a pipe has not seen it yet
+        self.assertIn("as a file", self.stderr)
 
     def test_known_length_is_written(self):
         for kind, frames in (("float", 100), (24, 101)):

@@ -26,6 +26,18 @@ struct CutStream {
   std::string refusal;             // why the head cannot be understood
 };
 
+// So many lines from `at` on are a header once more, whose cells in quotes hold their ends; 0: none are.
+inline size_t lines_of_head_at(const std::vector<std::string>& texts, size_t at, sensor::RecordCutter& records) {
+  for (const std::string& head : records.head_lines()) {
+    const auto count = size_t(std::count(head.begin(), head.end(), '\n')) + 1;
+    if (count == 1 || at + count > texts.size() || !records.format()->is_no_record(head)) continue;
+    std::string joined = texts[at];
+    for (size_t i = 1; i < count; ++i) (joined += '\n') += texts[at + i];
+    if (joined == head) return count;
+  }
+  return 0;
+}
+
 // Through both cutters, `step` bytes at a time, then one more, and so on. `see`: called for each record; none: the
 // lines are left out too.
 inline CutStream cut_stream(std::string_view bytes, const std::string& format, size_t step,
@@ -72,8 +84,13 @@ inline CutStream cut_stream(std::string_view bytes, const std::string& format, s
   }
   require(end_byte == int64_t(bytes.size()) || bytes.size() - size_t(end_byte) <= 3,
           "bytes at the end belong to no line");
-  for (const std::string& text : texts) {
-    for (std::string_view left = text; records.format() && !left.empty();) {  // where CR ends lines they may hold LF
+  if (!records.format()) return stream;
+  for (size_t i = 0; i < texts.size();) {
+    if (const size_t count = lines_of_head_at(texts, i, records)) {
+      i += count;
+      continue;
+    }
+    for (std::string_view left = texts[i++]; !left.empty();) {  // where CR ends lines they may hold LF
       const std::string_view line = left.substr(0, left.find('\n'));
       if (!records.format()->is_no_record(line)) stream.lines += line;
       left.remove_prefix(std::min(left.size(), line.size() + 1));

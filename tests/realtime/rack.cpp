@@ -54,6 +54,9 @@ class Host {
     for (auto& control : settings.controls[static_cast<size_t>(i % 2)]) control = static_cast<float>(i % 10);
     const auto& model = networks[static_cast<size_t>(i) % networks.size()].model;
     rack.load(i % 2, i % 11 == 0 ? nullptr : model);
+    settings.tail = i % 3 != 0;
+    settings.equaliser.on = i % 2 == 0;
+    settings.equaliser.bands[static_cast<size_t>(i % 4)].gain_db = static_cast<float>(i % 24) - 12;
     rack.load_tail([i] {
       return dsp::Chain(i % 3 == 0 ? std::vector<dsp::Stage>() : test::stages_without_latency(i % 2 ? 5000 : 10));
     });

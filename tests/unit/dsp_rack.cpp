@@ -457,6 +457,31 @@ TEST_CASE("a tail is made anew for every rate; one with latency is refused and c
   CHECK(test::run_all(*rack, {Signal(1000, 0.1f)})[0].back() == Approx(0.1f * dsp::db_to_gain(6)));
 }
 
+TEST_CASE("a tail is switched without a click, and an equaliser stands behind it") {
+  const auto rack = rack_of(gain_model(1));
+  rack->load_tail([] { return gain_tail(20); });
+  const Signal dry = test::sine(440, kRate, kSecond, 0.05f);
+  Planes tone{dry};
+  for (size_t begin = 0; begin < kSecond; begin += 100) {
+    if (begin == 20000) rack->settings().tail = false;
+    test::run_block(*rack, tone, begin, 100);
+  }
+  for (size_t i = 3000; i < 20000; ++i) REQUIRE(tone[0][i] == Approx(10 * dry[i]).margin(1e-6));
+  for (size_t i = 23000; i < kSecond; ++i) REQUIRE(tone[0][i] == dry[i]);
+  const double slope = 0.45 / (dsp::ChainSlot::kFadeMs / 1000 * kRate);
+  CHECK(test::roughness(std::span(tone[0]).subspan(19000, 5000)) <
+        test::roughness(std::span(tone[0]).subspan(5000, 5000)) + 1.1 * slope);
+
+  dsp::EqualiserSettings settings;
+  settings.bands[1] = {dsp::EqualiserBand::Kind::bell, 440, 12, 1};
+  rack->settings().equaliser.set(settings);
+  CHECK(test::run_all(*rack, {dry})[0] == dry);  // it is off
+  rack->settings().equaliser.on = true;
+  const Signal louder = test::run_all(*rack, {dry})[0];
+  const float most = *std::max_element(louder.end() - 2000, louder.end());
+  CHECK(most == Approx(0.05f * dsp::db_to_gain(12)).epsilon(0.01));
+}
+
 TEST_CASE("a reset begins anew and keeps models, settings and latency") {
   const auto rack = rack_of(preset(), late_model(200), {.rate_hz = 44100, .channels = 2, .normalise = true});
   rack->settings().mix = 0.7f;
