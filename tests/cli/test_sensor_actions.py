@@ -1,4 +1,4 @@
-"""`coil stream` acts on what it finds: cause, filters, exit code, commands, web hooks, summaries, tallies of sensors."""
+"""`coil stream` acts on what it finds: cause, filters, exit code, commands, web hooks, tallies of sensors."""
 
 import http.server
 import json
@@ -83,7 +83,9 @@ class Actions(CoilTest):
     def test_causes(self):
         places, causes = self.causes(self.spike)
         self.assertEqual(places[0], 300)
-        self.assertRegex(causes[0], r"^value level: 90 is beyond all before, higher, expected [\d.]+ \([\d.]+ to [\d.]+\)$")
+        self.assertRegex(
+            causes[0], r"^value level: 90 is beyond all before, higher, expected [\d.]+ \([\d.]+ to [\d.]+\)$"
+        )
         fall = level(400)
         fall[300] = -50.0
         self.assertIn("beyond all before, lower", self.causes(fall)[1][0])
@@ -136,15 +138,26 @@ class Actions(CoilTest):
     def test_summary_of_sensors(self):
         gap = noisy(level(300, 5), "b")
         self.stream(self.lines + gap[:200] + gap[230:], "--summary")
-        self.assertIn("  a: 400 records from 2023-11-14T22:13:20Z to 2023-11-15T04:52:20Z, 0 gaps, 1 episode\n", self.stderr)
-        self.assertRegex(self.stderr, r"    2023-11-15T03:13:20Z to 2023-11-15T03:[\d:]+Z: value level: 90 is beyond all before")
-        self.assertIn("  b: 270 records from 2023-11-14T22:13:20Z to 2023-11-15T03:12:20Z, 1 gap, 0 episodes\n", self.stderr)
+        self.assertIn(
+            "  a: 400 records from 2023-11-14T22:13:20Z to 2023-11-15T04:52:20Z, 0 gaps, 1 episode\n", self.stderr
+        )
+        self.assertRegex(
+            self.stderr, r"    2023-11-15T03:13:20Z to 2023-11-15T03:[\d:]+Z: value level: 90 is beyond all before"
+        )
+        self.assertIn(
+            "  b: 270 records from 2023-11-14T22:13:20Z to 2023-11-15T03:12:20Z, 1 gap, 0 episodes\n", self.stderr
+        )
 
     def test_a_command_at_begin_and_end(self):
-        self.stream(self.lines, "--exec", 'cat >> events; echo "$COIL_SENSOR $COIL_EPISODE $COIL_TIME" >> names; echo noise')
+        self.stream(
+            self.lines, "--exec", 'cat >> events; echo "$COIL_SENSOR $COIL_EPISODE $COIL_TIME" >> names; echo noise'
+        )
         events = [json.loads(line) for line in self.path("events").read_text().splitlines()]
         self.assertEqual([(e["sensor"], e["episode"]) for e in events], [("a", "begin"), ("a", "end")])
-        self.assertEqual((events[0]["time"], events[0]["status"], events[0]["values"]), ("2023-11-15T03:13:20Z", "anomaly", {"value": 90}))
+        self.assertEqual(
+            (events[0]["time"], events[0]["status"], events[0]["values"]),
+            ("2023-11-15T03:13:20Z", "anomaly", {"value": 90}),
+        )
         self.assertRegex(events[0]["cause"], "^value level: 90 ")
         self.assertEqual(self.path("names").read_text().splitlines()[0], "a begin 2023-11-15T03:13:20Z")
         self.assertIn("noise", self.stderr)
@@ -169,7 +182,18 @@ class Actions(CoilTest):
             port = taken.getsockname()[1]
         lines = self.lines + noisy(level(100, 9), "b")
         worker = subprocess.Popen(
-            [COIL, "stream", "-m", self.model, "--key", "sensor", "--webhook", f"http://127.0.0.1:{port}/", "--patience", "1"],
+            [
+                COIL,
+                "stream",
+                "-m",
+                self.model,
+                "--key",
+                "sensor",
+                "--webhook",
+                f"http://127.0.0.1:{port}/",
+                "--patience",
+                "1",
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
