@@ -30,7 +30,7 @@ double power_db(double power) { return 10 * std::log10(power + 1e-30); }
 constexpr double kLowRateHz = 40000;
 // A constant offset of the wet recording's power: where it is known from a rest, and where the device may have made it
 // of what it played.
-constexpr double kConstantAtRestShare = 1e-6, kConstantShare = 0.01;
+constexpr double kConstantAtRestShare = 1e-5, kConstantShare = 0.01;
 constexpr double kRestSeconds = 0.1;
 constexpr double kLevelSeconds = 0.02, kLoudRangeDb = 40;
 constexpr double kHighPassHz = 60;
