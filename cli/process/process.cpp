@@ -144,6 +144,29 @@ int run_process(const ProcessOptions& options) {
   return failed == 0 && list.unreadable.empty() ? kOk : kFailed;
 }
 
+// `format` lives as long as the command.
+void add_output_options(CLI::App& command, FormatRequest& format) {
+  command
+      .add_option("--format", format.container,
+                  "Container: wav, flac, aiff, caf, ogg, opus, mp3, w64, rf64 ... (default: by OUT's extension)")
+      ->type_name("NAME");
+  command.add_option("--bits", format.bits, "Sample format: 8, 16, 24, 32, 32f or 64f (default: the input's)")
+      ->type_name("BITS");
+  command
+      .add_option_function<std::string>(
+          "--quality", [&format](const std::string& text) { format.quality = parse_quality(text); },
+          "Of MP3, Ogg Vorbis and Opus: 0 to 10 (the best; variable bit rate), or kbit/s such as 192k (default: the "
+          "encoder's usual, and no lower bit "
+          "rate than the input's)")
+      ->type_name("QUALITY");
+  command
+      .add_option(
+          "--rate", format.sample_rate_hz,
+          "The output's sample rate (default: the input's; where the format does not have it, the next higher one)")
+      ->type_name("HZ")
+      ->check(CLI::Range(kLowestRateHz, kHighestRateHz));
+}
+
 }  // namespace
 
 CLI::App* setup_process(CLI::App& app, int& exit_code) {
@@ -174,25 +197,7 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
                    "Away from the model's sample rate: rescale the model's steps, or resample the signal (default: the "
                    "model's, see coil info)")
       ->check(CLI::IsMember({"steps", "resample"}));
-  command
-      ->add_option("--format", options->format.container,
-                   "Container: wav, flac, aiff, caf, ogg, opus, mp3, w64, rf64 ... (default: by OUT's extension)")
-      ->type_name("NAME");
-  command->add_option("--bits", options->format.bits, "Sample format: 8, 16, 24, 32, 32f or 64f (default: the input's)")
-      ->type_name("BITS");
-  command
-      ->add_option_function<std::string>(
-          "--quality", [options](const std::string& text) { options->format.quality = parse_quality(text); },
-          "Of MP3, Ogg Vorbis and Opus: 0 to 10 (the best; variable bit rate), or kbit/s such as 192k (default: the "
-          "encoder's usual, and no lower bit "
-          "rate than the input's)")
-      ->type_name("QUALITY");
-  command
-      ->add_option(
-          "--rate", options->format.sample_rate_hz,
-          "The output's sample rate (default: the input's; where the format does not have it, the next higher one)")
-      ->type_name("HZ")
-      ->check(CLI::Range(kLowestRateHz, kHighestRateHz));
+  add_output_options(*command, options->format);
   command->add_option("--gain", options->gain_db, "Gain on the output")
       ->type_name("DB")
       ->check(CLI::Range(-200.0, 200.0));

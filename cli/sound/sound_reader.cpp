@@ -18,6 +18,7 @@
 #include "cli/sound/metadata.h"
 #include "cli/sound/flac_reader.h"
 #include "cli/sound/linked_reader.h"
+#include "cli/sound/said_length.h"
 #include "cli/sound/sound_view.h"
 #include "cli/text.h"
 
@@ -41,11 +42,12 @@ SoundInfo info_of(const SF_INFO& info) {
 // Formats without chunks.
 class FileReader final : public SoundReader {
  public:
-  explicit FileReader(const std::filesystem::path& path) {
+  FileReader(const std::filesystem::path& path, ByteSource& source) {
     SF_INFO info = {};
     file_ = sf_open(path.c_str(), SFM_READ, &info);
     if (file_ == nullptr) fail_to_read(in_quotes(path));
     info_ = info_of(info);
+    is_short_ = is_shorter_than_said(source, info_);
     layout_ = layout_of_format(info_.format, info_.channels);
     info_.channel_mask = layout_.mask;
   }
@@ -64,13 +66,14 @@ class FileReader final : public SoundReader {
     const int container = info_.format & SF_FORMAT_TYPEMASK;
     if (container == SF_FORMAT_MPEG) return faults;  // its length may be an estimate
     const bool no_last_page = container == SF_FORMAT_OGG && info_.frames < 0;
-    faults.truncated = no_last_page || frames_read_ < info_.frames;
+    faults.truncated = is_short_ || no_last_page || frames_read_ < info_.frames;
     return faults;
   }
 
  private:
   SNDFILE* file_ = nullptr;
   ChannelLayout layout_;
+  bool is_short_ = false;
   int64_t frames_read_ = 0;
 };
 
@@ -225,6 +228,7 @@ std::unique_ptr<SoundReader> open_without_chunks(const std::filesystem::path& pa
     return open_links(path, source, std::move(links));
   if (is_no_mpeg(path, *source))
     throw Failure(kFailed, in_quotes(path) + ": no MPEG audio was found in it; it is damaged, or of another kind");
+  if (std::vector<SoundLink> voc = cut_off_voc(*source); !voc.empty()) return open_links(path, source, std::move(voc));
   SF_INFO info = {};
   const std::unique_ptr<SNDFILE, decltype(&sf_close)> probe(sf_open(path.c_str(), SFM_READ, &info), &sf_close);
   // libsndfile refuses MPEG with anything else before or behind it.
@@ -232,7 +236,7 @@ std::unique_ptr<SoundReader> open_without_chunks(const std::filesystem::path& pa
     if (std::vector<SoundLink> links = mpeg_links(*source); !links.empty())
       return open_links(path, source, std::move(links));
   }
-  return std::make_unique<FileReader>(path);
+  return std::make_unique<FileReader>(path, *source);
 }
 
 }  // namespace

@@ -82,7 +82,10 @@ MqttConnection::MqttConnection(const MqttBroker& broker, const Will& will, int r
     mosquitto_will_set_v5(client_, will.topic.c_str(), static_cast<int>(will.text.size()), will.text.data(), 1, true,
                           nullptr);
   }
+  set_callbacks();
+}
 
+void MqttConnection::set_callbacks() {
   mosquitto_connect_v5_callback_set(
       client_, [](struct mosquitto*, void* self_pointer, int reason_code, int flags, const mosquitto_property*) {
         auto& self = *static_cast<MqttConnection*>(self_pointer);

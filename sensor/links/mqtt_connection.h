@@ -73,6 +73,7 @@ class MqttConnection {
   int serve();
   bool may_send() const { return !connected_ || handlers_.may_send(); }
   void lose(const std::string& what, int code);
+  void set_callbacks();
   void fail(const std::string& message);
   void tell(LogLevel level, const std::string& message) const { log_.write(level, "mqtt", message); }
 
