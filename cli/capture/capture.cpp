@@ -56,7 +56,7 @@ struct CaptureOptions {
   std::string signal;
   int signal_rate_hz = 48000;
   capture::Polarity polarity = capture::Polarity::kAutomatic;
-  bool check = false, resume = false, no_report = false, quiet = false, json = false;
+  bool as_is = false, check = false, resume = false, no_report = false, quiet = false, json = false;
   std::string command_line;
 };
 
@@ -68,11 +68,13 @@ struct Material {
   std::vector<std::string> gaps;  // what the settings leave open
   capture::Polarity polarity;     // of all takes, decided by the first
   double sample_rate_hz = 0;
+  bool as_is = false;                     // aligned already, and not to be checked
   Json card = Json::object();             // what the source says of itself
   std::vector<capture::Take> tests = {};  // of a capture, one for each --test-dry
 
   void add(const fs::path& dry, const fs::path& wet, double sample_rate_hz, capture::Setting setting) {
-    capture::PreparedPair pair = read_pair(dry, wet, sample_rate_hz, polarity);
+    capture::PreparedPair pair =
+        as_is ? read_pair_as_is(dry, wet, sample_rate_hz) : read_pair(dry, wet, sample_rate_hz, polarity);
     takes.push_back({std::move(pair.dry), std::move(pair.wet), std::move(setting)});
     recordings.push_back({dry.filename().string(), wet.filename().string(), pair.alignment, std::move(pair.findings),
                           pair.noise_to_signal, pair.repeatability_esr});
@@ -128,6 +130,7 @@ Material play_teacher(const CaptureOptions& options) {
 Material read_material(const CaptureOptions& options, double sample_rate_hz) {
   if (capture::is_teacher_name(options.dry)) return play_teacher(options);
   Material material{{}, {}, {}, {}, options.polarity};
+  material.as_is = options.as_is;
   material.sample_rate_hz = sample_rate_hz;
   if (options.table.empty()) {
     material.add(options.dry, options.wet, sample_rate_hz, {});
@@ -254,6 +257,7 @@ class Capture {
   void test() {
     const TakeTable table = read_test_table(options_.test_table, material_.knobs);
     Material tests{{}, {}, {}, {}, material_.polarity};
+    tests.as_is = material_.as_is;
     const std::vector<capture::Setting> settings = table.settings();
     for (size_t r = 0; r < table.rows.size(); ++r)
       tests.add(table.rows[r].dry, table.rows[r].wet, material_.sample_rate_hz, settings[r]);
@@ -405,6 +409,8 @@ void add_recording_options(CLI::App* capture, CaptureOptions& options) {
       ->capture_default_str();
   capture->add_flag("--check", options.check,
                     "Only look at the recordings: delay, polarity, clipping, noise, hum, a gate ...");
+  capture->add_flag("--as-is", options.as_is,
+                    "The recordings are aligned to the sample, as simulations are: look for no delay and no fault");
   const std::map<std::string, capture::Polarity> polarities = {
       {"auto", capture::Polarity::kAutomatic}, {"keep", capture::Polarity::kKeep}, {"turn", capture::Polarity::kTurn}};
   capture

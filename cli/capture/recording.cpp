@@ -111,6 +111,18 @@ capture::PreparedPair read_pair(const std::filesystem::path& dry, const std::fil
   return pair;
 }
 
+capture::PreparedPair read_pair_as_is(const std::filesystem::path& dry, const std::filesystem::path& wet,
+                                      double sample_rate_hz) {
+  capture::Recording in = read_recording(dry), out = read_recording(wet);
+  for (const capture::Recording* recording : {&in, &out}) {
+    if (recording->channels != 1 || recording->sample_rate_hz != sample_rate_hz)
+      throw Failure(kFailed, recording->name + ": --as-is needs mono sound at " + number(sample_rate_hz) + " Hz");
+  }
+  if (in.samples.size() != out.samples.size())
+    throw Failure(kFailed, out.name + ": --as-is needs it as long as " + in.name);
+  return {std::move(in.samples), std::move(out.samples), {}};
+}
+
 void check_recordings(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz,
                       bool json) {
   const capture::PreparedPair pair = prepare(dry, wet, sample_rate_hz, capture::Polarity::kAutomatic);

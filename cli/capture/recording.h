@@ -16,6 +16,11 @@ capture::Recording read_recording(const std::filesystem::path& path);
 capture::PreparedPair read_pair(const std::filesystem::path& dry, const std::filesystem::path& wet,
                                 double sample_rate_hz, capture::Polarity& polarity);
 
+// A pair that needs no alignment and no checks. Throws Failure where the two are not mono, equally long and at the rate
+// asked for.
+capture::PreparedPair read_pair_as_is(const std::filesystem::path& dry, const std::filesystem::path& wet,
+                                      double sample_rate_hz);
+
 // `coil capture --check`: only what was found, as sentences or as one JSON object. Throws Failure where nothing can be
 // learned. [main-thread]
 void check_recordings(const std::filesystem::path& dry, const std::filesystem::path& wet, double sample_rate_hz,

@@ -45,6 +45,18 @@ class Capture(CoilTest):
     def capture(self, *arguments):
         return self.coil("capture", *arguments, "--quality", "lite", "--threads", "1")
 
+    def test_as_is_takes_out_no_delay(self):
+        write_wav(self.path("late.wav"), [[0.0] * 300 + self.wet[:-300]])
+        training = ("dry.wav", "late.wav", "-o", "late.safetensors", "--million-frames", "1", "-q", "--no-report")
+        self.coil("capture", *training, code=1)
+        self.assertIn("has nothing of", self.stderr)
+        self.capture(*training, "--as-is")
+        write_wav(self.path("short.wav"), [self.wet[:-1]])
+        write_wav(self.path("rate.wav"), [self.wet], rate=44100)
+        for name, word in (("short.wav", "as long as"), ("rate.wav", "48000 Hz")):
+            self.coil("capture", "dry.wav", name, "-o", "x.safetensors", "--as-is", code=1)
+            self.assertIn(word, self.stderr)
+
     def test_two_files_become_a_model_that_gives_the_error_it_says(self):
         result = json.loads(
             self.capture(

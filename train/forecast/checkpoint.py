@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 
-from checkpoint import layout
+from flat_layout import layout
 
 RECORD = "run.json"
 

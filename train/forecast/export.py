@@ -3,7 +3,7 @@ import argparse
 import json
 import pathlib
 
-from export import read_safetensors, write_safetensors
+from safetensors_file import read_safetensors, write_safetensors
 
 from . import checkpoint
 from .model import CONV, EPS, EXPAND, OUTPUTS

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 import torch
 
-from export import write_safetensors
+from safetensors_file import write_safetensors
 
 from . import export, model
 

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import torch
 
-from checkpoint import layout
+from flat_layout import layout
 
 from . import checkpoint
 from .model import SHAPES, Forecaster, initial, parameter_shapes

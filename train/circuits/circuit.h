@@ -1,0 +1,49 @@
+// A circuit as the solver takes it: linear parts by kind, and parts whose currents are functions of voltages.
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+namespace coil::circuits {
+
+constexpr int kGround = -1;
+constexpr double kKneeVolts = 0.5;  // over which a pentode's plate current begins, where Koren's has an edge
+
+// From node a to node b: of a capacitor, an inductor's current, a voltage and so on.
+struct Branch {
+  std::string name;
+  int a = kGround, b = kGround;
+  double value = 0;
+};
+
+// What happens between a and b is `gain` times the voltage between c and d.
+struct Controlled {
+  std::string name;
+  int a, b, c, d;
+  double gain;
+};
+
+enum class PartKind { diode, diode_pair, clamp, bipolar, jfet, triode, pentode, core, photo_resistor, lamp };
+
+// A part whose currents follow from its control voltages at once. The equations are in parts-inl.h.
+struct Part {
+  PartKind kind;
+  std::string name;
+  std::array<double, 10> values{};
+  std::vector<std::array<int, 2>> controls;  // voltages between two nodes
+  std::vector<std::array<int, 2>> currents;  // from the first node through the part to the second
+};
+
+struct Circuit {
+  std::vector<std::string> nodes;
+  std::vector<Branch> resistors, capacitors, inductors, sources;
+  std::vector<Controlled> conductances;     // voltage-controlled current sources
+  std::vector<Controlled> amplifiers;       // voltage-controlled voltage sources
+  std::vector<std::array<int, 3>> op_amps;  // ideal: plus, minus, output
+  std::vector<Controlled> transformers;     // ideal: v(a, b) = gain v(c, d)
+  std::vector<Part> parts;
+  int input = kGround, output = kGround;
+};
+
+}  // namespace coil::circuits

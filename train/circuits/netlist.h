@@ -1,0 +1,44 @@
+// Netlist files: a device's parts and values, its knobs, and its levels. README.md says what may stand in one.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "train/circuits/circuit.h"
+
+namespace coil::circuits {
+
+struct NetlistKnob {
+  std::string name;
+  double min = 0, max = 10, default_value = 5;
+};
+
+struct Statement {
+  std::vector<std::string> words;
+  int line = 0;
+};
+
+struct Netlist {
+  std::filesystem::path path;
+  double input_peak_volts = 0.5, output_peak_volts = 1;  // at digital full scale
+  int oversampling = 16;
+  std::vector<NetlistKnob> knobs;
+  std::vector<Statement> statements;
+  std::map<std::string, Statement> models;
+};
+
+// Throws Error that names file and line.
+Netlist read_netlist(const std::filesystem::path& path);
+
+// With the knobs at `positions`, in their units and order.
+Circuit build_circuit(const Netlist& netlist, const std::vector<double>& positions);
+
+// The same circuit for ngspice, solved at steps of `step_s` or finer for a damped sine of `volts` at the input.
+struct TestWave {
+  double volts = 0.1, hz = 440, damping = 20, seconds = 0.01;
+};
+std::string spice_deck(const Circuit& circuit, const TestWave& wave, double step_s, const std::string& output_file);
+
+}  // namespace coil::circuits

@@ -1,0 +1,107 @@
+"""The page beside a preset, from its card and its texts."""
+
+import textwrap
+
+WIDTH = 120
+
+
+def wrapped(text):
+    return "\n".join(textwrap.fill(paragraph, WIDTH) for paragraph in text.strip().split("\n\n"))
+
+
+def percent(ratio):
+    return f"{100 * ratio:.2g} %"
+
+
+def knob_rows(controls):
+    rows = ["| knob | range | default | |", "| --- | --- | --- | --- |"]
+    for c in controls:
+        unit = f" {c['unit']}" if c["unit"] else ""
+        rows.append(
+            f"| {c['name']} | {c['min']:g} to {c['max']:g}{unit} | {c['default']:g}{unit} | {c['description']} |"
+        )
+    return "\n".join(rows)
+
+
+def tone_rows(metrics):
+    tones = (5000, 2500, 1200)
+    rows = ["| energy off the harmonics of a sine | 5 kHz | 2.5 kHz | 1.2 kHz |", "| --- | --- | --- | --- |"]
+    for label, prefix in (("this preset", ""), ("the circuit as simulated", "circuit_")):
+        cells = [f"{metrics[f'{prefix}aliasing_{hz}hz_db']:.0f} dB" for hz in tones]
+        rows.append(f"| {label} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def error_rows(metrics):
+    rows = ["| takes | mean | median | worst | the worst is at |", "| --- | --- | --- | --- | --- |"]
+    for part, label in (("recorded", "guitar and bass"), ("synthetic", "synthetic: strings, sweeps, noise, steps")):
+        m = metrics[part]
+        at = ", ".join(f"{name} {value:.1f}" for name, value in m["worst_at"].items())
+        figures = " | ".join(percent(m[key]) for key in ("esr_mean", "esr_median", "esr_worst"))
+        rows.append(f"| {m['takes']} of {label} | {figures} | {at} |")
+    return "\n".join(rows)
+
+
+def levels(card):
+    m = card["metrics"]
+    return (
+        f"Digital full scale is {card['input_peak_volts']:g} V peak ({card['input_full_scale_dbu']:.1f} dBu) at the "
+        f"input and {card['output_peak_volts']:g} V ({card['output_full_scale_dbu']:.1f} dBu) at the output with the "
+        f"level at 0 dB. At the default positions the guitar in assets/, which peaks at full scale, comes out at "
+        f"{m['loudness_lufs_at_default']:.1f} LUFS, with {m['headroom_db_at_default']:.1f} dB of headroom."
+    )
+
+
+def stability(m):
+    return (
+        f"Silence gives silence, exactly. White noise at half of full scale peaks at {m['peak_of_noise']:.2g}, 24 dB "
+        f"hotter at {m['peak_of_noise_24_db_hotter']:.2g}. Of a constant voltage of half of full scale "
+        f"{m['dc_left_after_9_s']:.2g} is left."
+    )
+
+
+def cost(info):
+    slow = " It has a slow path beside the network." if "slow_path" in info else ""
+    return (
+        f"{info['macs_per_step']:g} multiply-adds and {info['exps_per_step']:g} tanh and the like a sample at 48 kHz, "
+        f"{info['parameters']} parameters, no latency.{slow}"
+    )
+
+
+def training(t):
+    return (
+        f"{t['data'][0].upper() + t['data'][1:]}. {t['million_frames']:.0f} million frames in {t['seconds']:.0f} s, "
+        f"seed {t['seed']}. Command: `{t['command']}` ([train/README.md](../train/README.md)). The circuit and the "
+        "sources of its values: `train/circuits/devices`."
+    )
+
+
+def render(card, info, texts):
+    bad = "\n".join(textwrap.fill(f"- {line}", WIDTH, subsequent_indent="  ") for line in texts["bad"])
+    network = ", ".join(f"`{c['name']}`" for c in card["controls"] if c["to"] == "network")
+    parts = [
+        f"# {card['name']}",
+        wrapped(card["description"] + " No device was recorded: the network learned from a simulation of the circuit."),
+        knob_rows(card["controls"]),
+        wrapped(f"The network learned {network}; `level` is an exact gain behind it."),
+        wrapped(
+            f"Category: {card['category']}. Tags: {', '.join(card['tags'])}. Licence of the weights: {card['licence']}."
+        ),
+        "## Levels",
+        wrapped(levels(card)),
+        "## How close it is",
+        wrapped(
+            "Error to signal by the engine, at random settings over the whole range, on sound and settings that "
+            "nothing was learned from:"
+        ),
+        error_rows(card["metrics"]),
+        tone_rows(card["metrics"]),
+        wrapped(stability(card["metrics"])),
+        "## Cost",
+        wrapped(cost(info)),
+        "## Training",
+        wrapped(training(card["training"])),
+        "## What is bad",
+        bad,
+    ]
+    return "\n\n".join(parts) + "\n"
