@@ -187,6 +187,7 @@ void print_text(const ssm::Model& model) {
 CLI::App* setup_info(CLI::App& app, int& exit_code) {
   struct Options {
     std::string model;
+    int window = 0;
     bool json = false;
   };
   CLI::App* command = app.add_subcommand("info", "Say what a model is, what it costs, and which controls it has");
@@ -194,9 +195,11 @@ CLI::App* setup_info(CLI::App& app, int& exit_code) {
   command->add_option("model", options->model, "Model file or folder, or name of a preset")
       ->required()
       ->type_name("MODEL");
+  add_window_option(*command, options->window);
   command->add_flag("--json", options->json, "As one JSON object");
   command->callback([options, &exit_code] {
-    const std::shared_ptr<const ssm::Model> model = load_model(options->model);
+    const std::shared_ptr<const ssm::Model> model =
+        load_model(open_model(options->model, options->window), ssm::Target::best());
     if (options->json) {
       std::printf("%s\n", describe(*model).dump(2, ' ', false, json::error_handler_t::replace).c_str());
     } else {

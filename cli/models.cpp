@@ -105,10 +105,11 @@ std::string ranges(const ssm::Card& card) {
 
 }  // namespace
 
-ssm::Checkpoint open_model(const std::string& name) {
+ssm::Checkpoint open_model(const std::string& name, int window) {
   const fs::path path = find_model(name);
   try {
-    return ssm::Checkpoint::open(path);
+    const ssm::Checkpoint checkpoint = ssm::Checkpoint::open(path);
+    return window > 0 ? checkpoint.with_window(window) : checkpoint;
   } catch (const Error& error) {
     throw Failure(kModelFailed, error.what());
   }
@@ -132,6 +133,13 @@ void print_warnings(const std::vector<std::string>& warnings) {
 
 std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Target target) {
   return load_model(open_model(name), target);
+}
+
+CLI::Option* add_window_option(CLI::App& command, int& window) {
+  return command
+      .add_option("--window", window, "How many frames attention may look back, in place of what the config says")
+      ->check(CLI::Range(1, ssm::kMaxWindow))
+      ->type_name("N");
 }
 
 void add_weights_option(CLI::App& command, std::string& weights) {

@@ -10,20 +10,25 @@
 
 namespace CLI {
 class App;
-}
+class Option;
+}  // namespace CLI
 
 namespace coil::cli {
 
 // `name` is a path, or the name of a preset in one of the folders of $COIL_PRESETS (separated by colons), of
 // ../share/coil/presets beside the program, or of the source tree. A name without a slash that is a preset's means the
 // preset, but for a file here whose name ends in .safetensors. Throws Failure. [main-thread]
-ssm::Checkpoint open_model(const std::string& name);
+// `window`: how many frames attention may look back, in place of what the config says; 0: as it says.
+ssm::Checkpoint open_model(const std::string& name, int window = 0);
 std::shared_ptr<const ssm::Model> load_model(const ssm::Checkpoint& checkpoint, ssm::Target target, bool quiet = false);
 std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Target target = ssm::Target::best());
 
 // What a model's file says that has no effect, a line each and each once, to standard error. load_model has done so.
 // [main-thread]
 void print_warnings(const std::vector<std::string>& warnings);
+
+// The option --window, for open_model. [main-thread]
+CLI::Option* add_window_option(CLI::App& command, int& window);
 
 // The option --weights: a format for ssm::weight_format_from_name. [main-thread]
 void add_weights_option(CLI::App& command, std::string& weights);

@@ -35,6 +35,7 @@ struct VerifyOptions {
   std::vector<std::string> targets;
   std::string weights = "f32";
   std::string precision = "float32";
+  int window = 0;
   double tolerance = 1e-5;
   bool json = false;
   bool list_targets = false;
@@ -53,11 +54,11 @@ bool within(const ssm::GoldenResult& result, double tolerance) { return result.e
 // What runs a golden file: the executions of the CPU, or the GPU.
 using Runner = std::function<std::vector<ssm::GoldenResult>(const ssm::Golden& golden)>;
 
-FileReport verify_file(const std::string& file, const std::string& io, const Runner& run) {
+FileReport verify_file(const std::string& file, const std::string& io, int window, const Runner& run) {
   FileReport report;
   report.file = file;
   try {
-    const ssm::Golden golden = io.empty() ? ssm::Golden::open(file) : ssm::Golden::open(file, io);
+    const ssm::Golden golden = io.empty() ? ssm::Golden::open(file, window) : ssm::Golden::open(file, io, window);
     print_warnings(golden.warnings());
     report.has_states = golden.has_states();
     report.results = run(golden);
@@ -184,7 +185,7 @@ int run_verify(const VerifyOptions& options) {
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
   Totals totals;
   for (const std::string& file : options.files) {
-    const FileReport report = verify_file(file, options.io, run);
+    const FileReport report = verify_file(file, options.io, options.window, run);
     totals.runs += report.results.size();
     totals.failed_files += !report.error.empty();
     for (const ssm::GoldenResult& result : report.results) {
@@ -231,6 +232,8 @@ CLI::App* setup_verify(CLI::App& app, int& exit_code) {
   verify->add_option("--target", options->targets, "SIMD target, see --list-targets; may be repeated (all)")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  add_window_option(*verify, options->window)
+      ->description("How many frames attention may look back (all of the input)");
   add_weights_option(*verify, options->weights);
   add_precision_option(*verify, options->precision);
   auto* tolerance = verify

@@ -110,9 +110,12 @@ struct BatchedModel::Impl {
     options.chunk_frames = std::max(options.chunk_frames, model->plan().history_frames);
     options.chunk_frames = (options.chunk_frames + kFrameTile - 1) / kFrameTile * kFrameTile;
     if (config.in_proj) in_proj.emplace(*config.in_proj, nullptr, options.precision, checkpoint);
-    if (config.embedding)
-      embedding =
-          uploaded(checkpoint.floats(config.embedding->name + ".weight", {config.embedding->vocab, config.d_model}));
+    if (config.embedding) {
+      std::vector<float> table =
+          checkpoint.floats(config.embedding->name + ".weight", {config.embedding->vocab, config.d_model});
+      for (float& value : table) value = float(value * config.embedding->scale);
+      embedding = uploaded(table);
+    }
     const Build build{checkpoint, states, options.chunk_frames, options.precision};
     widest = size_t(config.d_model);
     for (const ssm::PlannedLayer& layer : model->plan().layers) {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "gpu/linear_kernels.cuh"
+#include "ssm/model/linear_weights.h"
 
 namespace coil::gpu {
 namespace {
@@ -94,12 +95,10 @@ struct Matrix {
   Matrix(const ssm::LinearConfig& config, const ssm::RmsNormConfig* norm, const ssm::Checkpoint& checkpoint,
          int first_output, int outputs)
       : d_in(config.d_in), d_out(outputs) {
-    const std::vector<float> all = checkpoint.floats(config.name + ".weight", {config.d_out, d_in});
-    weight.assign(all.begin() + ptrdiff_t(first_output) * d_in, all.begin() + ptrdiff_t(first_output + outputs) * d_in);
-    if (config.bias) {
-      const std::vector<float> values = checkpoint.floats(config.name + ".bias", {config.d_out});
-      bias.assign(values.begin() + first_output, values.begin() + first_output + outputs);
-    }
+    const ssm::LinearWeights<float> all = ssm::linear_weights<float>(config, checkpoint);
+    weight.assign(all.weight.begin() + ptrdiff_t(first_output) * d_in,
+                  all.weight.begin() + ptrdiff_t(first_output + outputs) * d_in);
+    if (config.bias) bias.assign(all.bias.begin() + first_output, all.bias.begin() + first_output + outputs);
     if (!norm) return;
     norm_eps = norm->eps;
     if (!norm->affine) return;

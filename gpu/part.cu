@@ -275,8 +275,7 @@ class Mamba2Part final : public Part {
         D_(uploaded(build.checkpoint.floats(c.name + ".D", {c.heads}))) {
     const int inner = c.d_inner();
     const ssm::RmsNormConfig* norm = place.norm ? &*place.norm : nullptr;
-    const ssm::LinearConfig in_proj{c.name + ".in_proj", c.d_model, inner + c.conv_channels() + c.heads, c.bias};
-    const ssm::LinearConfig out_proj{c.name + ".out_proj", inner, c.d_model, c.bias};
+    const ssm::LinearConfig in_proj = c.in_proj(), out_proj = c.out_proj();
     const ssm::RmsNormConfig gated_norm{c.name + ".norm", inner, c.norm_eps};
     const bool one_norm = c.norm_group_size == inner;
     if (one_norm && in_matrix_form() && GatedProjection::serves(c.d_model, inner, precision_)) {
@@ -392,17 +391,35 @@ struct Maker {
   }
 
   void operator()(const ssm::LinearConfig& c) const { append<LinearPart>(c, build); }
-  void operator()(const ssm::RmsNormConfig& c) const { append<RmsNormPart>(c, build.checkpoint); }
-  void operator()(const ssm::ActivationConfig& c) const { append<ActivationPart>(c); }
+  void operator()(const ssm::RmsNormConfig& c) const {
+    if (c.centred) refuse("LayerNorm");
+    append<RmsNormPart>(c, build.checkpoint);
+  }
+  void operator()(const ssm::ActivationConfig& c) const {
+    if (c.gated || c.kind > ssm::Activation::glu) refuse(std::string("the activation '") + place.traits.kind + "'");
+    append<ActivationPart>(c);
+  }
   void operator()(const ssm::FilmConfig& c) const { append<FilmPart>(c, int(*place.film_at)); }
   void operator()(const ssm::RestTanhConfig& c) const { append<RestTanhPart>(c, place.film_at, build.checkpoint); }
   void operator()(const ssm::S4dConfig& c) const { append<S4dPart>(c, place.traits, build); }
   void operator()(const ssm::Mamba1Config& c) const {
+    if (c.norm_weights) refuse("Mamba-1 with weighted norms on dt, B and C");
     if (FusedMamba1::serves(c, build.precision)) return append<FusedMamba1Part>(c, place, alone, build);
     if (place.norm) append<RmsNormPart>(*place.norm, build.checkpoint);
     append<Mamba1Part>(c, place.traits, build);
   }
-  void operator()(const ssm::Mamba2Config& c) const { append<Mamba2Part>(c, place, alone, build); }
+  void operator()(const ssm::Mamba2Config& c) const {
+    if (c.gated_norm != ssm::GatedNorm::gate_then_norm) refuse("Mamba-2 without a norm behind its gate");
+    append<Mamba2Part>(c, place, alone, build);
+  }
+  [[noreturn]] void refuse(const std::string& what) const {
+    throw Error(build.checkpoint.source() + ": the GPU has no kernels for " + what + "; run the model on the CPU");
+  }
+  // Kinds that have none.
+  template <class Config>
+  void operator()(const Config&) const {
+    refuse(std::string("parts of the kind '") + place.traits.kind + "'");
+  }
   void operator()(const ssm::GatedConfig&) const {
     throw Error("a gated part stands in the slow path, which the CPU runs");
   }
@@ -435,6 +452,8 @@ void StateTable::write(const float* row, ssm::State& state) const {
 }
 
 std::unique_ptr<Part> make_rms_norm(const ssm::RmsNormConfig& config, const ssm::Checkpoint& checkpoint) {
+  if (config.centred)
+    throw Error(checkpoint.source() + ": the GPU has no kernels for LayerNorm; run the model on the CPU");
   return std::make_unique<RmsNormPart>(config, checkpoint);
 }
 

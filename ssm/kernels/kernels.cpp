@@ -10,6 +10,7 @@
 #include "ssm/kernels/mamba1_frame-inl.h"
 #include "ssm/kernels/pointwise-inl.h"
 #include "ssm/kernels/scan-inl.h"
+#include "ssm/kernels/separate-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace coil::ssm {
@@ -43,6 +44,12 @@ const Kernels* Table() {
       .selective_scan_end = SelectiveScanEnd,
       .ssd = SsdBlock,
       .ssd_end = SsdEnd,
+      .mamba3_steps = Mamba3StepsOf,
+      .mamba3_rotate = Mamba3Rotate,
+      .mamba3_scan = Mamba3Scan,
+      .mamba3_end = Mamba3End,
+      .mimo_gate = MimoGate,
+      .attend = Attend,
       .mamba1_frame = Mamba1FrameOf,
   };
   return &kernels;

@@ -119,6 +119,59 @@ struct Mamba1Frame {
   const float *a, *D;  // as in ScanKernel
 };
 
+// What steers Mamba-3's heads: its step sizes, decays and rotations, in double precision from the projection on, since
+// phases add up what every frame's rounding leaves. Rows of the weights, and of `out`, begin with the heads, padded.
+struct Mamba3Steps {
+  size_t d_model, heads_width, angle_width;  // widths: padded to kHalfPad
+  const double* weights;  // [d_model][dt, a, s: heads_width each; angles: angle_width], the norm's weights in them
+  const double* dt_bias;  // [heads_width]
+  bool has_norm;
+  double norm_eps, a_floor;
+  bool a_softplus;
+  size_t stride() const { return 4 * heads_width + angle_width; }
+};
+
+// Mamba-3 between its projections. States, angles and what lies in K and Q are ordered so that the pairs (i, half + i)
+// rotate. Angles are counted in turns, as two floats: the second holds what the first one's last bit cannot.
+struct Mamba3Kernel {
+  size_t heads, channels;  // channels of a head, padded
+  size_t d_state, half;    // of the d_state states of a head `half` are the first of a pair
+  size_t rank, groups;
+  size_t bc_width, angle_width;          // of a row of B, C, K or Q; of the angles: padded
+  size_t k_at, v_at, angle_at, rest_at;  // where in a run's scan_state they lie; the scan's own states lie at 0
+  size_t stride;
+  const float *B, *C, *v;  // rows of `stride`; B and C after their norm
+  size_t step_stride;
+  const float *dt, *decay, *beta, *gamma, *speed;  // rows of step_stride, as mamba3_steps gives them
+  const float *B_bias, *C_bias;                    // [head][rank][bc_width]
+  const float* mimo_x;                             // [head][rank][channels]; null: 1
+  const float* D;                                  // [head]
+  float *K, *Q;                                    // [frame][head][rank][bc_width]
+  float* y;                                        // [frame][head][rank][channels]
+};
+
+// Attention over the last `window` frames, which lie in a ring: frame t in slot t % window. What a run remembers lies
+// in its history: keys [kv head][slot / kPad][headdim][kPad], values [kv head][slot][width], and at position_at how
+// many frames there were, see frames_seen().
+struct AttentionKernel {
+  size_t heads, kv_heads, headdim, width;  // width: of a head, padded
+  size_t window, slots;                    // slots: padded
+  size_t values_at, position_at;           // in a run's history
+  float scale, soft_cap;                   // soft_cap 0: none
+  const float* sinks;                      // [head], one more score that takes its share and gives nothing; null: none
+  size_t stride;
+  const float *q, *k, *v;  // rows of [head][width], [kv head][width]
+  float* scores;           // [slots], for one frame and head
+  float* y;                // rows of [head][width]
+  size_t y_stride;
+};
+
+// A count that float32 could not hold, as two of them.
+inline constexpr float kLowFrames = 1 << 20;
+inline uint64_t frames_seen(const float* position) {
+  return uint64_t(position[0]) * uint64_t(kLowFrames) + uint64_t(position[1]);
+}
+
 struct Kernels {
   const char* name;
   size_t lanes;  // floats in a vector
@@ -176,6 +229,19 @@ struct Kernels {
   void (*selective_scan_end)(const ScanKernel& scan, Runs runs);
   void (*ssd)(const SsdKernel& scan, Runs runs);
   void (*ssd_end)(const SsdKernel& scan, Runs runs);
+
+  // Mamba-3: out [frame][dt; decay = e^(A dt) - 1; beta, gamma: what the last frame and this one add; speed: in half
+  // turns a step]; then angles on from each run's own, and K and Q; then the scan, with y or without.
+  void (*mamba3_steps)(const Mamba3Steps& m, const float* x, size_t x_stride, float* out, size_t frames);
+  void (*mamba3_rotate)(const Mamba3Kernel& m, Runs runs);
+  void (*mamba3_scan)(const Mamba3Kernel& m, Runs runs);
+  void (*mamba3_end)(const Mamba3Kernel& m, Runs runs);
+  // y = sum over r < rank of y_r silu(z z_weight_r) o_weight_r; x_r lies at x + r * width.
+  void (*mimo_gate)(const float* y, size_t y_stride, const float* z, size_t z_stride, const float* z_weight,
+                    const float* o_weight, size_t rank, float* out, size_t out_stride, size_t width, size_t frames);
+
+  // Frame after frame: takes k and v into each run's ring, then y of all frames in it.
+  void (*attend)(const AttentionKernel& m, Runs runs);
 
   // All of Mamba-1 for one frame, bit for bit what the single kernels give: what a frame costs most is waiting, and
   // here nothing waits for memory or a call that can stand in a register. For float32 weights, four taps, and x_to_rank

@@ -177,6 +177,33 @@ HWY_INLINE V Tanh(D d, V x) {
   return hn::Div(hn::Mul(x, p), q);
 }
 
+// cos and sin of 2 pi t for |t| <= 1/2: absolute error <= 1.5e-7. Taylor's series within an eighth of a turn.
+template <class V>
+struct CosSin {
+  V cosine, sine;
+};
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE CosSin<V> CosSinOfTurns(D d, V t) {
+  const V quarters = hn::Round(hn::Mul(t, hn::Set(d, 4.0f)));
+  const V x = hn::Mul(hn::NegMulAdd(quarters, hn::Set(d, 0.25f), t), hn::Set(d, 6.28318531f)), s = hn::Mul(x, x);
+  V p = hn::Set(d, 2.7557319e-6f);
+  p = hn::MulAdd(p, s, hn::Set(d, -1.9841270e-4f));
+  p = hn::MulAdd(p, s, hn::Set(d, 8.3333333e-3f));
+  p = hn::MulAdd(p, s, hn::Set(d, -0.16666667f));
+  const V sine = hn::MulAdd(hn::Mul(p, s), x, x);
+  V q = hn::Set(d, -2.7557319e-7f);
+  q = hn::MulAdd(q, s, hn::Set(d, 2.4801587e-5f));
+  q = hn::MulAdd(q, s, hn::Set(d, -1.3888889e-3f));
+  q = hn::MulAdd(q, s, hn::Set(d, 4.1666667e-2f));
+  q = hn::MulAdd(q, s, hn::Set(d, -0.5f));
+  const V cosine = hn::MulAdd(q, s, hn::Set(d, 1.0f));
+  const auto is = [&](float number) HWY_ATTR { return hn::Eq(quarters, hn::Set(d, number)); };
+  const auto odd = hn::Or(is(1), is(-1)), opposite = hn::Or(is(2), is(-2));
+  const V c = hn::IfThenElse(odd, hn::IfThenElse(is(1), hn::Neg(sine), sine), cosine);
+  const V z = hn::IfThenElse(odd, hn::IfThenElse(is(1), cosine, hn::Neg(cosine)), sine);
+  return {hn::IfThenElse(opposite, hn::Neg(c), c), hn::IfThenElse(opposite, hn::Neg(z), z)};
+}
+
 // Odd rational function on |x| <= 3.93, where erf is 1 to float32: relative error <= 1e-6
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Erf(D d, V x) {

@@ -24,13 +24,21 @@ BlockRunner::BlockRunner(const Network& network, size_t streams, std::span<const
   const size_t input_floats = rows_ * network.stride_in(), output_floats = rows_ * head().stride(),
                row_floats = rows_ * network.widest();
   const size_t modulation_floats = padded(network.modulation().scratch_floats());
-  floats_.assign(
-      input_floats + output_floats + modulation_floats + 3 * row_floats + network.stack().scratch_floats(rows_), 0.0f);
+  const size_t kept_floats = network.stack().keeps_rows() ? row_floats : 0,
+               scratch_floats = network.stack().scratch_floats(rows_);
+  floats_.assign(input_floats + output_floats + modulation_floats + 3 * (row_floats + kept_floats) + scratch_floats,
+                 0.0f);
   input_ = floats_.data();
   output_ = input_ + input_floats;
   modulation_ = output_ + output_floats;
   float* rows = modulation_ + modulation_floats;
-  layers_ = {{rows, rows + row_floats, rows + 2 * row_floats}, rows + 3 * row_floats, runs_.data(), nullptr, {}};
+  float* kept = rows + 3 * row_floats;
+  layers_ = {{rows, rows + row_floats, rows + 2 * row_floats},
+             kept + 3 * kept_floats,
+             runs_.data(),
+             {kept, kept + kept_floats, kept + 2 * kept_floats},
+             nullptr,
+             {}};
 }
 
 // A piece for every stream. Where one FiLM vector stands still for all of them, it is folded into the matrices.

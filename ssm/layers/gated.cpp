@@ -21,6 +21,7 @@ class Gated final : public RecurrentPart {
     scan_offset_ = build.layout.add(traits.region("gated"), scan_floats_, std::move(position));
   }
 
+  bool joins() const override { return false; }
   bool can_accumulate() const override { return false; }
   size_t history_floats() const override { return 0; }
   size_t scratch_floats(size_t) const override { return stride_in() + 2 * stride_out(); }
@@ -46,10 +47,7 @@ class Gated final : public RecurrentPart {
     }
   }
 
-  // The parallel scan is for what is linear in its state; the slow path runs hop after hop.
-  void end_state(const float*, size_t, float*, float* carry) const noexcept override {
-    std::fill_n(carry, carry_floats(), 0.0f);
-  }
+  void end_state(const float*, size_t, float*, float*) const noexcept override {}
   void join(const float*, float*) const noexcept override {}
   LayerActivity activity(const Run& run, float*) const noexcept override {
     return {sum_of_squares(run.scan_state, units_) / float(units_), 0};

@@ -1,4 +1,4 @@
-// Mamba-1 (Gu & Dao 2023) and FalconMamba (weightless RMS norm on dt, B and C):
+// Mamba-1 (Gu & Dao 2023), FalconMamba and Jamba (RMS norm on dt, B and C, without and with weights):
 //   x, z = in_proj(u);  x = silu(conv1d(x));  dt, B, C = x_proj(x);  dt = softplus(dt_proj(dt))
 //   h = exp(dt A) h + dt B x;  y = C h + D x;  out_proj(y * silu(z))
 #include <algorithm>
@@ -52,7 +52,12 @@ class Mamba1 final : public RecurrentPart {
     }
     out_proj_ = load_linear({config.name + ".out_proj", inner, model, config.bias}, build);
     D_ = arranged(tensor(".D", {inner}), source_);
-    ones_.assign(std::max(rank_width_, bc_width_), 1.0f);
+    rank_norm_.assign(rank_width_, 1.0f), b_norm_.assign(bc_width_, 1.0f), c_norm_ = b_norm_;
+    if (config.norm_weights) {
+      rank_norm_ = arranged(tensor(".dt_layernorm.weight", {rank}), iota(rank));
+      b_norm_ = arranged(tensor(".b_layernorm.weight", {state}), iota(state));
+      c_norm_ = arranged(tensor(".c_layernorm.weight", {state}), iota(state));
+    }
 
     const auto A_log = build.checkpoint.doubles(config.name + ".A_log", {inner, state});
     a_.assign(size_t(state) * channels_, 0.0f);
@@ -102,7 +107,7 @@ class Mamba1 final : public RecurrentPart {
     conv_.run(kernels_, runs, rows.xz, 2 * channels_, rows.x, frames);
     const size_t bc_stride = x_to_bc_.d_out;
     kernels_.linear(x_to_rank_, nullptr, rows.x, channels_, rows.rank, rank_width_, frames, false);
-    if (config_.rms_eps) normalise(rows.rank, rank_width_, size_t(config_.dt_rank), rank_width_, frames);
+    if (config_.rms_eps) normalise(rank_norm_, rows.rank, rank_width_, size_t(config_.dt_rank), rank_width_, frames);
     if (x_to_rank_.dots) {
       kernels_.project_time_step(time_step(), rows.rank, rank_width_, rows.dt, channels_, frames);
     } else {
@@ -111,8 +116,8 @@ class Mamba1 final : public RecurrentPart {
     }
     kernels_.linear(x_to_bc_, nullptr, rows.x, channels_, rows.bc, bc_stride, frames, false);
     if (config_.rms_eps) {
-      normalise(rows.bc, bc_stride, size_t(config_.d_state), bc_width_, frames);
-      normalise(rows.bc + bc_width_, bc_stride, size_t(config_.d_state), bc_width_, frames);
+      normalise(b_norm_, rows.bc, bc_stride, size_t(config_.d_state), bc_width_, frames);
+      normalise(c_norm_, rows.bc + bc_width_, bc_stride, size_t(config_.d_state), bc_width_, frames);
     }
   }
 
@@ -182,8 +187,9 @@ class Mamba1 final : public RecurrentPart {
     kernels_.linear(in_proj_, norm_eps_ ? scale : nullptr, in, stride_in(), xz, 2 * channels_, frames, false);
   }
 
-  void normalise(float* values, size_t stride, size_t count, size_t width, size_t frames) const noexcept {
-    kernels_.rms_norm(ones_.data(), *config_.rms_eps, count, width, values, stride, values, stride, frames);
+  void normalise(const AlignedFloats& weights, float* values, size_t stride, size_t count, size_t width,
+                 size_t frames) const noexcept {
+    kernels_.rms_norm(weights.data(), *config_.rms_eps, count, width, values, stride, values, stride, frames);
   }
 
   TimeStepKernel time_step() const noexcept {
@@ -202,8 +208,9 @@ class Mamba1 final : public RecurrentPart {
   std::vector<int> source_;
   CausalConv conv_;
   PackedLinear in_proj_, x_to_rank_, x_to_bc_, dt_proj_, out_proj_;
-  AlignedFloats dt_weights_, dt_bias_, a_, D_, ones_;  // dt_weights: in place of dt_proj for few ranks; a: A log2(e)
-  std::optional<Mamba1Frame> single_frame_;            // if the sizes allow it
+  AlignedFloats dt_weights_, dt_bias_, a_, D_, rank_norm_, b_norm_,
+      c_norm_;                               // dt_weights: in place of dt_proj for few ranks; a: A log2(e)
+  std::optional<Mamba1Frame> single_frame_;  // if the sizes allow it
 };
 
 }  // namespace

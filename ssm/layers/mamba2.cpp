@@ -1,6 +1,6 @@
 // Mamba-2 (Dao & Gu 2024):
 //   z, x B C, dt = in_proj(u);  x, B, C = silu(conv1d(x B C));  dt = clamp(softplus(dt + dt_bias))
-//   per head: h = exp(dt A) h + dt B x;  y = C h + D x;  out_proj(rmsnorm(y * silu(z)))
+//   per head: h = exp(dt A) h + dt B x;  y = C h + D x;  out_proj(rmsnorm(y * silu(z))), or as GatedNorm says
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -61,15 +61,15 @@ class Mamba2 final : public RecurrentPart {
     append(rows, iota(bc, 2 * inner + bc), bc_width_);
     append(rows, ranges_.source(0));
     append(rows, iota(heads, 2 * inner + 2 * bc), heads_width_);
-    const int d_out = 2 * inner + 2 * bc + heads;
-    in_proj_ =
-        load_linear({config.name + ".in_proj", model, d_out, config.bias}, build, rows, iota(model), norm.weight);
+    in_proj_ = load_linear(config.in_proj(), build, rows, iota(model), norm.weight);
 
-    // a norm over all channels is folded like the one in front
-    const auto gate_norm = tensor(".norm.weight", {inner});
-    norm_ = arranged(gate_norm, ranges_.source());
-    out_proj_ = load_linear({config.name + ".out_proj", inner, model, config.bias}, build, iota(model),
-                            ranges_.source(), norm_groups_ == 1 ? gate_norm : std::vector<float>());
+    // a norm over all channels is folded like the one in front, if it stands right before the projection
+    const bool has_norm = config.gated_norm != GatedNorm::gate_alone;
+    const auto gate_norm = has_norm ? tensor(".norm.weight", {inner}) : std::vector<float>();
+    if (has_norm) norm_ = arranged(gate_norm, ranges_.source());
+    folds_gated_norm_ = norm_groups_ == 1 && config.gated_norm == GatedNorm::gate_then_norm;
+    out_proj_ = load_linear(config.out_proj(), build, iota(model), ranges_.source(),
+                            folds_gated_norm_ ? gate_norm : std::vector<float>());
     dt_bias_ = arranged(tensor(".dt_bias", {heads}), iota(heads));
     a_.assign(heads_width_, 0.0f);
     const auto A_log = build.checkpoint.doubles(config.name + ".A_log", {heads});
@@ -129,13 +129,15 @@ class Mamba2 final : public RecurrentPart {
              bool accumulate) const noexcept override {
     const Rows rows(*this, scratch, frames);
     for (size_t range = 0; range < ranges_.count; ++range) kernels_.ssd(scan(rows, range), runs);
-    kernels_.gate(rows.projected + conv_.width(), stride(), rows.y, channels_, channels_, frames);
+    const bool norm_first = config_.gated_norm == GatedNorm::norm_then_gate;
+    if (!norm_first) kernels_.gate(rows.projected + conv_.width(), stride(), rows.y, channels_, channels_, frames);
     const size_t count = size_t(config_.norm_group_size), width = channels_ / norm_groups_;
-    if (norm_groups_ == 1) kernels_.rms_scale(config_.norm_eps, count, width, rows.y, channels_, rows.scale, frames);
-    for (size_t g = 0; norm_groups_ > 1 && g < norm_groups_; ++g)
+    if (folds_gated_norm_) kernels_.rms_scale(config_.norm_eps, count, width, rows.y, channels_, rows.scale, frames);
+    for (size_t g = 0; !folds_gated_norm_ && !norm_.empty() && g < norm_groups_; ++g)
       kernels_.rms_norm(norm_.data() + g * width, config_.norm_eps, count, width, rows.y + g * width, channels_,
                         rows.y + g * width, channels_, frames);
-    kernels_.linear(out_proj_, norm_groups_ == 1 ? rows.scale : nullptr, rows.y, channels_, out, stride_out(), frames,
+    if (norm_first) kernels_.gate(rows.projected + conv_.width(), stride(), rows.y, channels_, channels_, frames);
+    kernels_.linear(out_proj_, folds_gated_norm_ ? rows.scale : nullptr, rows.y, channels_, out, stride_out(), frames,
                     accumulate);
   }
 
@@ -250,7 +252,7 @@ class Mamba2 final : public RecurrentPart {
   std::optional<float> norm_eps_;
   ChannelRanges ranges_;
   size_t channels_, norm_groups_, bc_width_, heads_width_;
-  bool heads_in_lanes_;
+  bool heads_in_lanes_, folds_gated_norm_ = false;
   std::vector<int> conv_source_;
   CausalConv conv_;
   PackedLinear in_proj_, out_proj_;

@@ -87,7 +87,7 @@ struct Modulation::SlowPath {
     float* rows = scratch + input_floats();
     const size_t width = stack.widest();
     Run run;
-    const LayerBuffers buffers{{rows, rows + width, rows + 2 * width}, rows + 3 * width, &run, nullptr, {}};
+    const LayerBuffers buffers{{rows, rows + width, rows + 2 * width}, rows + 3 * width, &run, {}, nullptr, {}};
     kernels.linear(in_proj, nullptr, input, input_floats(), buffers.rows[0], in_proj.d_out, 1, false);
     const StreamRows stream{arena, 1};
     const float* h = stack.run(1, {&stream, 1}, {}, buffers);

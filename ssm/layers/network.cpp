@@ -34,6 +34,11 @@ LayerStack::LayerStack(const std::vector<PlannedLayer>& layers, int width, const
     for (size_t i = 0; i < layer.parts.size(); ++i) {
       const auto* part = std::get_if<std::unique_ptr<PointwisePart>>(&layer.parts[i]);
       if (!part) continue;
+      if (const Tap* tap = (*part)->tap()) {
+        keeps_rows_ = true;
+        keeps_input_ = keeps_input_ || tap->from() == TapConfig::From::network;
+        if (tap->from() == TapConfig::From::layer_before && !layers_.empty()) layers_.back().input_is_kept = true;
+      }
       if (planned.parts[i].film_folds && (*part)->matrix()->format == WeightFormat::f32) {
         layer.fold[i] = int(folds_.size());
         folds_.push_back({(*part)->matrix(), *planned.parts[i + 1].film_at});
@@ -90,8 +95,16 @@ size_t LayerStack::scratch_floats(size_t frames) const {
   size_t floats = 0;
   for (const Layer& layer : layers_)
     for (const AnyPart& part : layer.parts)
-      if (const auto* mixer = std::get_if<std::unique_ptr<RecurrentPart>>(&part))
-        floats = std::max(floats, (*mixer)->scratch_floats(frames));
+      floats = std::max(floats, std::visit([&](const auto& p) { return p->scratch_floats(frames); }, part));
+  return floats;
+}
+
+size_t LayerStack::pointwise_scratch_floats(size_t frames) const {
+  size_t floats = 1;
+  for (const Layer& layer : layers_)
+    for (const AnyPart& part : layer.parts)
+      if (const auto* pointwise = std::get_if<std::unique_ptr<PointwisePart>>(&part))
+        floats = std::max(floats, (*pointwise)->scratch_floats(frames));
   return floats;
 }
 
@@ -106,8 +119,12 @@ float* LayerStack::run(size_t frames, std::span<const StreamRows> streams, std::
                        const LayerBuffers& buffers) const noexcept {
   float *h = buffers.rows[0], *spare[2] = {buffers.rows[1], buffers.rows[2]};
   std::span<LayerActivity> activity = buffers.activity;
-  for (const Layer& layer : layers_) {
-    const float* in = h;
+  if (keeps_input_) std::copy_n(h, frames * width_, buffers.kept[0]);
+  size_t before_stride = width_;
+  for (size_t l = 0; l < layers_.size(); ++l) {
+    const Layer& layer = layers_[l];
+    const float *before = buffers.kept[1 + (l + 1) % 2], *in = h;
+    if (layer.input_is_kept) std::copy_n(h, frames * layer.stride_in, buffers.kept[1 + l % 2]);
     bool added = false;
     for (size_t i = 0; i < layer.parts.size(); ++i) {
       const bool folded = buffers.folded && layer.fold[i] >= 0;
@@ -134,12 +151,22 @@ float* LayerStack::run(size_t frames, std::span<const StreamRows> streams, std::
         } else if (buffers.folded && layer.rest[i] >= 0) {
           const size_t width = part.stride_in();
           kernels_.tanh_rest(buffers.folded->rest(layer.rest[i]), 0, in, width, out, width, width, frames);
+        } else if (const Tap* tap = part.tap()) {
+          const bool own = tap->from() == TapConfig::From::layer, first = tap->from() == TapConfig::From::network;
+          tap->take(own     ? h
+                    : first ? buffers.kept[0]
+                            : before,
+                    own     ? layer.stride_in
+                    : first ? width_
+                            : before_stride,
+                    in, out, frames);
         } else {
-          part.process(in, out, frames, added, film);
+          part.process(in, out, frames, added, film, buffers.scratch);
         }
       }
       in = out;
     }
+    before_stride = layer.stride_in;
     if (added || layer.parts.empty()) continue;
     if (layer.residual) {
       kernels_.add(in, layer.stride_out, h, layer.stride_out, layer.stride_out, frames);
@@ -209,7 +236,10 @@ Network::Network(const ModelConfig& config, const Plan& plan, const Card& card, 
     embedding_stride_ = padded(size_t(config.d_model));
     embedding_.assign(vocab_ * embedding_stride_, 0.0f);
     for (size_t i = 0; i < vocab_; ++i)
-      std::copy_n(table.data() + i * size_t(config.d_model), config.d_model, embedding_.data() + i * embedding_stride_);
+      std::transform(table.begin() + std::ptrdiff_t(i * size_t(config.d_model)),
+                     table.begin() + std::ptrdiff_t((i + 1) * size_t(config.d_model)),
+                     embedding_.begin() + std::ptrdiff_t(i * embedding_stride_),
+                     [&](float value) { return float(value * config.embedding->scale); });
   }
   if (config.in_proj) in_proj_ = load_linear(*config.in_proj, exact);
   if (config.norm_f) norm_f_ = make_rms_norm(*config.norm_f, build);
@@ -254,7 +284,7 @@ void Network::embed(const int32_t* tokens, float* h, size_t n) const noexcept {
 
 void Network::end(const OutputHead& head, const float* input_rows, float* h, float* output_rows, size_t n,
                   std::span<const FilmPiece> film, const FilmFolds* folded) const noexcept {
-  if (norm_f_) norm_f_->process(h, h, n, false, {});
+  if (norm_f_) norm_f_->process(h, h, n, false, {}, nullptr);
   head.process(kernels_, input_rows, stride_in(), h, stack_.stride_out(), output_rows, n, film,
                folded ? folded->output() : nullptr);
   if (!modulation_->has_gain()) return;

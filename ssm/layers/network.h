@@ -21,6 +21,7 @@ struct Layer {
   std::vector<int> fold;  // per part: a linear part that a film part follows has a place in FilmFolds; others -1
   std::vector<int> rest;  // per part: the same of a RestTanh that moves
   size_t stride_in = 0, stride_out = 0;
+  bool input_is_kept = false;  // the next layer takes it up
 };
 
 class LayerStack;
@@ -54,6 +55,7 @@ struct LayerBuffers {
   float* rows[3];
   float* scratch;
   Run* runs;
+  float* kept[3];                     // rows that a tap takes up: of the network's input, of two layers' inputs in turn
   const FilmFolds* folded = nullptr;  // of the FiLM vector that holds; null: film parts run by themselves
   std::span<LayerActivity>
       activity;  // of the first layers with memory, wanted when a single stream runs; empty: not wanted
@@ -81,7 +83,10 @@ class LayerStack {
   size_t widest() const { return widest_; }
   size_t stride_out() const { return layers_.empty() ? width_ : layers_.back().stride_out; }
   size_t scratch_floats(size_t frames) const;
+  size_t pointwise_scratch_floats(size_t frames) const;  // of parts without memory alone
   size_t layers_with_memory() const;
+  bool keeps_rows() const { return keeps_rows_; }    // for taps
+  bool keeps_input() const { return keeps_input_; }  // of the first layer
 
   // h = buffers.rows[0] on entry: `frames` rows, those of one stream after those of the other, as the film pieces are.
   // Returns the row buffer that holds the result. [audio-thread]
@@ -94,6 +99,7 @@ class LayerStack {
   std::vector<Fold> folds_;
   std::vector<Rest> rests_;
   size_t width_, widest_;
+  bool keeps_rows_ = false, keeps_input_ = false;
 };
 
 // From a row of the network to its outputs: the output projection and the direct path, of all outputs or of some.

@@ -42,16 +42,20 @@ class Part {
 
 struct Build;
 class RestTanh;
+class Tap;
 
 class PointwisePart : public Part {
  public:
-  virtual void process(const float* in, float* out, size_t frames, bool accumulate,
-                       std::span<const FilmPiece> film) const noexcept = 0;
+  // `scratch` has scratch_floats(frames) floats.
+  virtual void process(const float* in, float* out, size_t frames, bool accumulate, std::span<const FilmPiece> film,
+                       float* scratch) const noexcept = 0;
   virtual bool can_accumulate() const { return false; }
+  virtual size_t scratch_floats(size_t) const { return 0; }
 
   virtual const PackedLinear* matrix() const { return nullptr; }              // a linear part's
   virtual std::optional<size_t> film_offset() const { return std::nullopt; }  // where a film part's slice begins
   virtual const RestTanh* rest_tanh() const { return nullptr; }
+  virtual const Tap* tap() const { return nullptr; }
 
  protected:
   using Part::Part;
@@ -63,8 +67,8 @@ class RestTanh final : public PointwisePart {
   // film_offset: of the film part's slice between it and the linear part; none: there is no such part.
   RestTanh(const RestTanhConfig& config, std::optional<size_t> film_offset, const Build& build);
 
-  void process(const float* in, float* out, size_t frames, bool accumulate,
-               std::span<const FilmPiece> film) const noexcept override;
+  void process(const float* in, float* out, size_t frames, bool accumulate, std::span<const FilmPiece> film,
+               float* scratch) const noexcept override;
   const RestTanh* rest_tanh() const override { return this; }
   bool moves() const { return scale_offset_.has_value(); }  // with the FiLM vector
   // tanh(x0) at these frames, or in one row if the piece stands still; [..][width]: columns from `first_column` on.
@@ -75,6 +79,20 @@ class RestTanh final : public PointwisePart {
   const Kernels& kernels_;
   AlignedFloats bias_, rest_;  // rest_: tanh(bias_)
   std::optional<size_t> scale_offset_;
+};
+
+// Takes up rows that the chain left behind, which whoever runs the layers keeps: see TapConfig.
+class Tap final : public PointwisePart {
+ public:
+  explicit Tap(const TapConfig& config) : PointwisePart(config.width_in, config.width_out()), config_(config) {}
+  TapConfig::From from() const { return config_.from; }
+  // [audio-thread]
+  void take(const float* source, size_t source_stride, const float* in, float* out, size_t frames) const noexcept;
+  void process(const float*, float*, size_t, bool, std::span<const FilmPiece>, float*) const noexcept override {}
+  const Tap* tap() const override { return this; }
+
+ private:
+  TapConfig config_;
 };
 
 // Consecutive rows of a block that belong to one stream, whose memory lies in `arena`.
@@ -90,6 +108,9 @@ struct StreamRows {
 // everywhere at once.
 class RecurrentPart : public Part {
  public:
+  // Whether time can be cut into chunks that begin from zero; else they run one after another (Memory::window,
+  // Memory::sequence), and end_state and join are never asked for.
+  virtual bool joins() const { return true; }
   size_t history_frames() const { return history_frames_; }
   size_t scan_floats() const { return scan_floats_; }
   size_t carry_floats() const { return 2 * scan_floats_; }
@@ -152,6 +173,11 @@ PackedLinear load_linear(const LinearConfig& config, const Build& build);
 PackedLinear load_linear(const LinearConfig& config, const Build& build, const std::vector<int>& rows,
                          const std::vector<int>& columns, const std::vector<float>& column_scale = {});
 
+// Pointwise, in place; any kind but glu. [audio-thread]
+void activate(const Kernels& kernels, Activation kind, float* x, size_t stride, size_t width, size_t frames) noexcept;
+// y *= x. [audio-thread]
+void multiply(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames) noexcept;
+
 // An RMS norm folded into the projection behind it: the weights go into its columns, what is left is one factor a
 // frame.
 struct FoldedNorm {
@@ -179,7 +205,12 @@ AnyPart make_part(const FilmConfig& config, const PlannedPart& place, const Buil
 AnyPart make_part(const S4dConfig& config, const PlannedPart& place, const Build& build);
 AnyPart make_part(const Mamba1Config& config, const PlannedPart& place, const Build& build);
 AnyPart make_part(const Mamba2Config& config, const PlannedPart& place, const Build& build);
+AnyPart make_part(const Mamba3Config& config, const PlannedPart& place, const Build& build);
 AnyPart make_part(const GatedConfig& config, const PlannedPart& place, const Build& build);
+AnyPart make_part(const AttentionConfig& config, const PlannedPart& place, const Build& build);
+AnyPart make_part(const MlpConfig& config, const PlannedPart& place, const Build& build);
+AnyPart make_part(const MoeConfig& config, const PlannedPart& place, const Build& build);
+AnyPart make_part(const TapConfig& config, const PlannedPart& place, const Build& build);
 
 std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig& config, const Build& build);
 

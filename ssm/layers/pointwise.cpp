@@ -2,7 +2,10 @@
 #include "ssm/layers/part.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
+
+#include "ssm/model/linear_weights.h"
 
 namespace coil::ssm {
 
@@ -13,8 +16,8 @@ class Linear final : public PointwisePart {
   Linear(const LinearConfig& config, const Build& build)
       : PointwisePart(config.d_in, config.d_out), kernels_(build.kernels), weights_(load_linear(config, build)) {}
 
-  void process(const float* in, float* out, size_t frames, bool accumulate,
-               std::span<const FilmPiece>) const noexcept override {
+  void process(const float* in, float* out, size_t frames, bool accumulate, std::span<const FilmPiece>,
+               float*) const noexcept override {
     kernels_.linear(weights_, nullptr, in, stride_in(), out, stride_out(), frames, accumulate);
   }
   bool can_accumulate() const override { return true; }
@@ -34,7 +37,8 @@ class RmsNorm final : public PointwisePart {
         eps_(config.eps),
         weight_(arranged(FoldedNorm(config, build.checkpoint).weight, iota(config.width))) {}
 
-  void process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece>) const noexcept override {
+  void process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece>,
+               float*) const noexcept override {
     kernels_.rms_norm(weight_.data(), eps_, count_, stride_in(), in, stride_in(), out, stride_out(), frames);
   }
 
@@ -45,31 +49,74 @@ class RmsNorm final : public PointwisePart {
   AlignedFloats weight_;
 };
 
-class Pointwise final : public PointwisePart {
+// y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias. Source: Ba, Kiros & Hinton 2016, eq. 4.
+class LayerNorm final : public PointwisePart {
  public:
-  Pointwise(const ActivationConfig& config, const Kernels& kernels) : PointwisePart(config.width_in, config.width_out) {
-    switch (config.kind) {
-      case Activation::tanh:
-        kernel_ = kernels.tanh;
-        break;
-      case Activation::gelu:
-        kernel_ = kernels.gelu;
-        break;
-      case Activation::silu:
-        kernel_ = kernels.silu;
-        break;
-      case Activation::glu:
-        kernel_ = nullptr;
-        break;
+  LayerNorm(const RmsNormConfig& config, const Build& build)
+      : PointwisePart(config.width, config.width), count_(size_t(config.width)), eps_(config.eps) {
+    weight_.assign(stride_in(), 1.0f), bias_.assign(stride_in(), 0.0f);
+    if (!config.affine) return;
+    weight_ = arranged(build.checkpoint.floats(config.name + ".weight", {config.width}), iota(config.width));
+    bias_ = arranged(build.checkpoint.floats(config.name + ".bias", {config.width}), iota(config.width));
+  }
+
+  void process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece>,
+               float*) const noexcept override {
+    for (size_t t = 0; t < frames; ++t, in += stride_in(), out += stride_out()) {
+      const float middle = mean(in, count_);
+      float squares = 0;
+      for (size_t i = 0; i < count_; ++i) squares += (in[i] - middle) * (in[i] - middle);
+      const float scale = 1.0f / std::sqrt(squares / float(count_) + eps_);
+      for (size_t i = 0; i < count_; ++i) out[i] = (in[i] - middle) * scale * weight_[i] + bias_[i];
+      std::fill(out + count_, out + stride_out(), 0.0f);
     }
   }
 
-  void process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece>) const noexcept override {
-    kernel_(in, stride_in(), out, stride_out(), stride_in(), frames);
+ private:
+  size_t count_;
+  float eps_;
+  AlignedFloats weight_, bias_;
+};
+
+class Pointwise final : public PointwisePart {
+ public:
+  Pointwise(const ActivationConfig& config, const Kernels& kernels)
+      : PointwisePart(config.width_in, config.width_out), kernels_(kernels), kind_(config.kind) {}
+
+  void process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece>,
+               float*) const noexcept override {
+    std::copy_n(in, frames * stride_in(), out);
+    activate(kernels_, kind_, out, stride_out(), stride_out(), frames);
   }
 
  private:
-  void (*kernel_)(const float*, size_t, float*, size_t, size_t, size_t);
+  const Kernels& kernels_;
+  Activation kind_;
+};
+
+// y = f(a) b, a and b the halves of a row.
+class GatedActivation final : public PointwisePart {
+ public:
+  GatedActivation(const ActivationConfig& config, const Kernels& kernels)
+      : PointwisePart(config.width_in, config.width_out),
+        kernels_(kernels),
+        kind_(config.kind),
+        half_(size_t(config.width_out)) {}
+
+  void process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece>,
+               float*) const noexcept override {
+    for (size_t t = 0; t < frames; ++t) {
+      std::copy_n(in + t * stride_in(), half_, out + t * stride_out());
+      std::fill(out + t * stride_out() + half_, out + (t + 1) * stride_out(), 0.0f);
+    }
+    activate(kernels_, kind_, out, stride_out(), stride_out(), frames);
+    multiply(in + half_, stride_in(), out, stride_out(), half_, frames);
+  }
+
+ private:
+  const Kernels& kernels_;
+  Activation kind_;
+  size_t half_;
 };
 
 // The halves of glu lie padded one after the other only if the half is a multiple of the padding; else the second is
@@ -79,7 +126,8 @@ class Glu final : public PointwisePart {
   Glu(const ActivationConfig& config, const Kernels& kernels)
       : PointwisePart(config.width_in, config.width_out), kernels_(kernels), half_(size_t(config.width_out)) {}
 
-  void process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece>) const noexcept override {
+  void process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece>,
+               float*) const noexcept override {
     if (half_ == stride_out()) return kernels_.glu(in, stride_in(), out, stride_out(), half_, frames);
     alignas(kAlignment) float row[2 * kRow];
     for (size_t t = 0; t < frames; ++t)
@@ -104,8 +152,8 @@ class Film final : public PointwisePart {
   Film(const FilmConfig& config, size_t padded_offset, const Kernels& kernels)
       : PointwisePart(config.width, config.width), kernels_(kernels), offset_(padded_offset) {}
 
-  void process(const float* in, float* out, size_t frames, bool,
-               std::span<const FilmPiece> film) const noexcept override {
+  void process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece> film,
+               float*) const noexcept override {
     for (const FilmPiece& piece : film) {
       const float *scale = piece.base + offset_, *slope = piece.slope ? piece.slope + offset_ : nullptr;
       const size_t width = stride_in(), n = std::min(frames, piece.frames);
@@ -143,8 +191,8 @@ void RestTanh::rest_rows(const FilmPiece& piece, size_t frames, size_t first_col
   kernels_.tanh(rows, width, rows, width, width, n);
 }
 
-void RestTanh::process(const float* in, float* out, size_t frames, bool,
-                       std::span<const FilmPiece> film) const noexcept {
+void RestTanh::process(const float* in, float* out, size_t frames, bool, std::span<const FilmPiece> film,
+                       float*) const noexcept {
   const size_t stride = stride_in();
   if (!moves()) return kernels_.tanh_rest(rest_.data(), 0, in, stride, out, stride, stride, frames);
   constexpr size_t kFloats = 2048, kColumns = 256;
@@ -164,6 +212,45 @@ void RestTanh::process(const float* in, float* out, size_t frames, bool,
       piece.first += float(n);
     }
   }
+}
+
+void Tap::take(const float* source, size_t source_stride, const float* in, float* out, size_t frames) const noexcept {
+  const size_t width = size_t(config_.width), before = size_t(config_.width_in);
+  for (size_t t = 0; t < frames; ++t, in += stride_in(), out += stride_out(), source += source_stride) {
+    std::fill_n(out, stride_out(), 0.0f);
+    if (config_.how != TapConfig::How::replace) std::copy_n(in, before, out);
+    float* to = config_.how == TapConfig::How::append ? out + before : out;
+    for (size_t i = 0; i < width; ++i) to[i] += source[i];
+  }
+}
+
+void activate(const Kernels& kernels, Activation kind, float* x, size_t stride, size_t width, size_t frames) noexcept {
+  const auto each = [&](const auto& f) {
+    for (size_t t = 0; t < frames; ++t)
+      for (size_t i = 0; i < width; ++i) x[t * stride + i] = f(x[t * stride + i]);
+  };
+  switch (kind) {
+    case Activation::tanh:
+      return kernels.tanh(x, stride, x, stride, width, frames);
+    case Activation::gelu:
+      return kernels.gelu(x, stride, x, stride, width, frames);
+    case Activation::silu:
+      return kernels.silu(x, stride, x, stride, width, frames);
+    case Activation::relu:
+      return each([](float v) { return std::max(v, 0.0f); });
+    case Activation::relu2:
+      return each([](float v) { return std::max(v, 0.0f) * std::max(v, 0.0f); });
+    // 0.5 x (1 + tanh(u)) = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
+    case Activation::gelu_tanh:
+      return each([](float v) { return v / (1.0f + std::exp(-1.59576912f * (v + 0.044715f * v * v * v))); });
+    case Activation::glu:
+      break;
+  }
+}
+
+void multiply(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames) noexcept {
+  for (size_t t = 0; t < frames; ++t)
+    for (size_t i = 0; i < width; ++i) y[t * y_stride + i] *= x[t * x_stride + i];
 }
 
 std::vector<int> iota(int n, int from) {
@@ -198,10 +285,9 @@ PackedLinear load_linear(const LinearConfig& config, const Build& build) {
 
 PackedLinear load_linear(const LinearConfig& config, const Build& build, const std::vector<int>& rows,
                          const std::vector<int>& columns, const std::vector<float>& column_scale) {
-  auto weight = build.checkpoint.floats(config.name + ".weight", {config.d_out, config.d_in});
+  auto [weight, bias] = linear_weights<float>(config, build.checkpoint);
   for (size_t i = 0; !column_scale.empty() && i < weight.size(); ++i)
     weight[i] *= column_scale[i % size_t(config.d_in)];
-  const auto bias = config.bias ? build.checkpoint.floats(config.name + ".bias", {config.d_out}) : std::vector<float>();
   return pack_linear(build.kernels, build.weights, weight.data(), size_t(config.d_in),
                      config.bias ? bias.data() : nullptr, rows, columns);
 }
@@ -213,12 +299,15 @@ AnyPart make_part(const RmsNormConfig& config, const PlannedPart&, const Build& 
   return make_rms_norm(config, build);
 }
 std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig& config, const Build& build) {
+  if (config.centred) return std::make_unique<LayerNorm>(config, build);
   return std::make_unique<RmsNorm>(config, build);
 }
 AnyPart make_part(const ActivationConfig& config, const PlannedPart&, const Build& build) {
   if (config.kind == Activation::glu) return std::make_unique<Glu>(config, build.kernels);
+  if (config.gated) return std::make_unique<GatedActivation>(config, build.kernels);
   return std::make_unique<Pointwise>(config, build.kernels);
 }
+AnyPart make_part(const TapConfig& config, const PlannedPart&, const Build&) { return std::make_unique<Tap>(config); }
 AnyPart make_part(const RestTanhConfig& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<RestTanh>(config, place.film_at, build);
 }

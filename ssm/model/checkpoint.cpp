@@ -190,18 +190,45 @@ const Tensor& Checkpoint::checked(const std::string& name, const std::vector<int
   return *tensor;
 }
 
-std::vector<float> Checkpoint::floats(const std::string& name, const std::vector<int64_t>& shape) const {
-  std::vector<float> values = checked(name, shape).to_floats();
-  if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); }))
+Tensor Checkpoint::part(const std::string& name, const std::vector<int64_t>& shape, size_t first, size_t count) const {
+  Tensor tensor = checked(name, shape);
+  const size_t bytes = tensor.bytes.size() / std::max<size_t>(size_t(tensor.size()), 1);
+  tensor.bytes = tensor.bytes.subspan(first * bytes, count * bytes);
+  tensor.shape = {int64_t(count)};
+  return tensor;
+}
+
+template <class Value>
+std::vector<Value> Checkpoint::finite(std::vector<Value> values, const std::string& name) const {
+  if (!std::all_of(values.begin(), values.end(), [](Value v) { return std::isfinite(v); }))
     throw Error(source_ + ": " + in_file(name) + " holds a value that is not finite");
   return values;
 }
 
+std::vector<float> Checkpoint::floats(const std::string& name, const std::vector<int64_t>& shape) const {
+  return finite(checked(name, shape).to_floats(), name);
+}
+
 std::vector<double> Checkpoint::doubles(const std::string& name, const std::vector<int64_t>& shape) const {
-  std::vector<double> values = checked(name, shape).to_doubles();
-  if (!std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); }))
-    throw Error(source_ + ": " + in_file(name) + " holds a value that is not finite");
-  return values;
+  return finite(checked(name, shape).to_doubles(), name);
+}
+
+std::vector<float> Checkpoint::floats(const std::string& name, const std::vector<int64_t>& shape, size_t first,
+                                      size_t count) const {
+  return finite(part(name, shape, first, count).to_floats(), name);
+}
+
+std::vector<double> Checkpoint::doubles(const std::string& name, const std::vector<int64_t>& shape, size_t first,
+                                        size_t count) const {
+  return finite(part(name, shape, first, count).to_doubles(), name);
+}
+
+Checkpoint Checkpoint::with_window(int frames) const {
+  Checkpoint copy = *this;
+  // of two equal keys the last one counts
+  if (const size_t end = copy.config_json_.rfind('}'); end != std::string::npos)
+    copy.config_json_.insert(end, ", \"" + std::string(kWindowKey) + "\": " + std::to_string(frames));
+  return copy;
 }
 
 }  // namespace coil::ssm

@@ -44,6 +44,14 @@ class Checkpoint {
   // Throws Error naming file, tensor, expected and found shape.
   std::vector<float> floats(const std::string& name, const std::vector<int64_t>& shape) const;
   std::vector<double> doubles(const std::string& name, const std::vector<int64_t>& shape) const;
+  // Only `count` of its values, in the order they lie, from `first` on.
+  std::vector<float> floats(const std::string& name, const std::vector<int64_t>& shape, size_t first,
+                            size_t count) const;
+  std::vector<double> doubles(const std::string& name, const std::vector<int64_t>& shape, size_t first,
+                              size_t count) const;
+
+  // The same, with this many frames for attention to look back. Its hash is another one: so is what its states hold.
+  Checkpoint with_window(int frames) const;
 
  private:
   static Checkpoint of_one_file(Safetensors file, const std::string& source);
@@ -51,6 +59,9 @@ class Checkpoint {
   void take_upstream_names();
   std::string in_file(const std::string& name) const;  // for messages: the name, and what the file calls it
   const Tensor& checked(const std::string& name, const std::vector<int64_t>& shape) const;
+  Tensor part(const std::string& name, const std::vector<int64_t>& shape, size_t first, size_t count) const;
+  template <class Value>
+  std::vector<Value> finite(std::vector<Value> values, const std::string& name) const;
 
   std::string source_, config_json_, card_json_;
   std::vector<Safetensors> files_;

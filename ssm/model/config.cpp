@@ -11,7 +11,7 @@
 #include <sstream>
 #include <string_view>
 
-#include "base/json_fields.h"
+#include "ssm/model/config_readers.h"
 #include "ssm/model/plan.h"
 
 namespace coil::ssm {
@@ -20,9 +20,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kMaxWidth = 1 << 16;
-constexpr int kMaxVocab = 1 << 20;
-constexpr int kMaxLayers = 4096;
 constexpr int kMaxParts = 1 << 16;  // over all layers
 constexpr int kMaxFilm = 1 << 24;
 constexpr int kMaxHopFrames = 1 << 16;
@@ -50,224 +47,6 @@ std::string quote_non_finite(const std::string& text) {
     if (!replaced) out += text[i++];
   }
   return out;
-}
-
-// A limit as a number, as {"__float__": "Infinity"} or as text; null: there is none.
-double limit(const Json& value, double none, const std::string& where) {
-  if (value.is_null()) return none;
-  if (value.is_number()) return value;
-  const Json& named = value.is_object() && value.contains("__float__") ? value["__float__"] : value;
-  if (named.is_string()) {
-    const std::string text = named;
-    char* end = nullptr;
-    const double number = std::strtod(text.c_str(), &end);
-    if (!text.empty() && *end == '\0' && !std::isnan(number)) return number;
-  }
-  throw Error(where + " must be numbers, Infinity or null");
-}
-
-void warn(std::vector<std::string>* warnings, const std::string& sentence) {
-  if (warnings) warnings->push_back(sentence);
-}
-
-void warn_of_unknown(const JsonFields& fields, std::vector<std::string>* warnings) {
-  if (!warnings) return;
-  for (const std::string& sentence : fields.unknown()) warnings->push_back(sentence);
-}
-
-int divided(const JsonFields& fields, const char* key, int total, int parts) {
-  if (total % parts != 0)
-    throw Error(fields.where(key) + " (" + std::to_string(parts) + ") must divide " + std::to_string(total));
-  return total / parts;
-}
-
-void check_groups(const JsonFields& fields, const Mamba2Config& mixer, const char* groups_key, const char* norm_key) {
-  divided(fields, groups_key, mixer.heads, mixer.ngroups);
-  if (mixer.d_inner() % mixer.norm_group_size != 0)
-    throw Error(fields.where(norm_key) + " (" + std::to_string(mixer.norm_group_size) + ") must divide d_inner, " +
-                std::to_string(mixer.d_inner()));
-}
-
-std::string layer_name(const std::string& prefix, int index) { return prefix + ".layers." + std::to_string(index); }
-
-// ---- HuggingFace: norm, mixer, residual; embedding and head for token ids
-
-Mamba1Config hf_mamba1(const JsonFields& f, bool falcon, int d_model) {
-  Mamba1Config m;
-  m.d_model = d_model;
-  m.d_inner = f.whole("intermediate_size", 1, kMaxWidth,
-                      f.has("intermediate_size") ? 0 : f.whole("expand", 1, 64, 2) * d_model);
-  m.d_state = f.whole("state_size", 1, 4096, 16);
-  m.d_conv = f.whole("conv_kernel", 1, 64, 4);
-  const bool automatic = !f.has("time_step_rank") || f.at("time_step_rank") == "auto";
-  m.dt_rank = automatic ? (d_model + 15) / 16 : f.whole("time_step_rank", 1, kMaxWidth);
-  m.bias = f.flag("use_bias", false);
-  m.conv_bias = f.flag("use_conv_bias", true);
-  if (falcon) m.rms_eps = f.eps("mixer_rms_eps", 1e-6);
-  return m;
-}
-
-void read_time_step_limit(const JsonFields& f, const char* key, Mamba2Config& m) {
-  if (!f.has(key)) return;
-  const Json& limits = f.at(key);
-  if (!limits.is_array() || limits.size() != 2) throw f.wrong(key, "two numbers");
-  m.dt_min = limit(limits[0], m.dt_min, f.where(key));
-  m.dt_max = limit(limits[1], m.dt_max, f.where(key));
-  if (!(m.dt_min <= m.dt_max)) throw f.wrong(key, "in rising order");
-}
-
-// The convolution and the gate have one activation.
-void check_activation(const JsonFields& f, const char* key) {
-  const std::string name = f.text(key, "silu");
-  if (name != "silu" && name != "swish") throw f.wrong(key, "'silu' or 'swish', the only one that these kernels have");
-}
-
-Mamba2Config hf_mamba2(const JsonFields& f, int d_model) {
-  Mamba2Config m;
-  m.d_model = d_model;
-  m.heads = f.whole("num_heads", 1, kMaxWidth, 128);
-  m.headdim = f.whole("head_dim", 1, kMaxWidth, 64);
-  m.d_state = f.whole("state_size", 1, 4096, 128);
-  m.ngroups = f.whole("n_groups", 1, kMaxWidth, 8);
-  m.d_conv = f.whole("conv_kernel", 1, 64, 4);
-  m.bias = f.flag("use_bias", false);
-  m.conv_bias = f.flag("use_conv_bias", true);
-  m.norm_eps = f.eps("layer_norm_epsilon", 1e-5);
-  if (int64_t(m.heads) * m.headdim > kMaxWidth)
-    throw Error(f.where("num_heads") + " x head_dim must be at most " + std::to_string(kMaxWidth));
-  if (f.has("expand") && f.whole("expand", 1, 64) * d_model != m.d_inner())
-    throw Error(f.where("num_heads") + " x head_dim must be expand x hidden_size, " +
-                std::to_string(f.whole("expand", 1, 64) * d_model));
-  read_time_step_limit(f, "time_step_limit", m);
-  m.norm_group_size = f.has("rms_norm_group_size") ? f.whole("rms_norm_group_size", 1, kMaxWidth)
-                                                   : divided(f, "n_groups", m.d_inner(), m.ngroups);
-  check_groups(f, m, "n_groups", "rms_norm_group_size");
-  return m;
-}
-
-// The layers, and what stands around them: `mixer` makes one as wide as the model, yet without names.
-template <class Mixer>
-void add_upstream_layers(ModelConfig& config, int layers, float eps, const Mixer& mixer) {
-  for (int i = 0; i < layers; ++i) {
-    const std::string name = layer_name("backbone", i);
-    auto made = mixer();
-    made.name = name + ".mixer", made.state_name = "state." + std::to_string(i);
-    config.layers.push_back({true, {RmsNormConfig{name + ".norm", config.d_model, eps, true}, std::move(made)}});
-  }
-  config.norm_f = RmsNormConfig{"backbone.norm_f", config.d_model, eps, true};
-}
-
-void add_vocabulary(ModelConfig& config, int vocab, bool tied) {
-  config.input_kind = InputKind::token_ids;
-  config.embedding = EmbeddingConfig{kEmbeddingName, vocab};
-  config.d_input = 1;
-  config.d_output = vocab;
-  config.out_proj = LinearConfig{tied ? config.embedding->name : kHeadName, config.d_model, vocab, false};
-}
-
-// MambaModel has no head, MambaForCausalLM has one.
-bool is_headless(const JsonFields& f) {
-  if (!f.has("architectures") || !f.at("architectures").is_array() || f.at("architectures").empty()) return false;
-  const Json& name = f.at("architectures")[0];
-  return name.is_string() && name.get<std::string>().ends_with("Model");
-}
-
-ModelConfig parse_hf(const JsonFields& f, const std::string& type, std::vector<std::string>* warnings) {
-  ModelConfig config;
-  const std::string kind = f.text("input_kind", "token_ids");
-  if (kind != "token_ids" && kind != "embeddings") throw f.wrong("input_kind", "'token_ids' or 'embeddings'");
-  check_activation(f, "hidden_act");
-  config.d_model = f.whole("hidden_size", 1, kMaxWidth);
-  const float eps = f.eps("layer_norm_epsilon", 1e-5);
-  const int layers = f.whole("num_hidden_layers", 0, kMaxLayers);
-  if (type == "mamba2") {
-    add_upstream_layers(config, layers, eps, [&] { return hf_mamba2(f, config.d_model); });
-    // transformers writes both keys and heeds neither
-    if (f.flag("norm_before_gate", false))
-      warn(warnings,
-           f.where("norm_before_gate") + " is true, and is ignored as in transformers: the gate comes before the norm");
-    if (!f.flag("rms_norm", true))
-      warn(warnings, f.where("rms_norm") + " is false, and is ignored as in transformers: the gated norm is there");
-  } else {
-    add_upstream_layers(config, layers, eps, [&] { return hf_mamba1(f, type == "falcon_mamba", config.d_model); });
-  }
-
-  if (kind == "embeddings") {
-    config.d_input = config.d_output = config.d_model;
-    return config;
-  }
-  add_vocabulary(config, f.whole("vocab_size", 1, kMaxVocab), f.flag("tie_word_embeddings", type != "mamba2"));
-  if (is_headless(f)) {
-    config.out_proj.reset();
-    config.d_output = config.d_model;
-  }
-  return config;
-}
-
-// ---- state-spaces: MambaConfig of mamba_ssm, with the arguments of its mixers in ssm_cfg
-
-Mamba1Config state_spaces_mamba1(const JsonFields& f, int d_model) {
-  Mamba1Config m;
-  m.d_model = d_model;
-  m.d_inner = f.whole("expand", 1, 64, 2) * d_model;
-  m.d_state = f.whole("d_state", 1, 4096, 16);
-  m.d_conv = f.whole("d_conv", 1, 64, 4);
-  const bool automatic = !f.has("dt_rank") || f.at("dt_rank") == "auto";
-  m.dt_rank = automatic ? (d_model + 15) / 16 : f.whole("dt_rank", 1, kMaxWidth);
-  m.bias = f.flag("bias", false);
-  m.conv_bias = f.flag("conv_bias", true);
-  if (m.d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
-  return m;
-}
-
-Mamba2Config state_spaces_mamba2(const JsonFields& f, int d_model) {
-  Mamba2Config m;
-  m.d_model = d_model;
-  const int d_inner = f.whole("expand", 1, 64, 2) * d_model;
-  if (d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
-  m.headdim = f.whole("headdim", 1, kMaxWidth, 64);
-  m.heads = divided(f, "headdim", d_inner, m.headdim);
-  m.d_state = f.whole("d_state", 1, 4096, 128);
-  m.ngroups = f.whole("ngroups", 1, kMaxWidth, 1);
-  m.d_conv = f.whole("d_conv", 1, 64, 4);
-  m.bias = f.flag("bias", false);
-  m.conv_bias = f.flag("conv_bias", true);
-  m.norm_group_size = divided(f, "ngroups", d_inner, m.ngroups);
-  read_time_step_limit(f, "dt_limit", m);
-  check_activation(f, "activation");
-  if (!f.flag("rmsnorm", true)) throw f.wrong("rmsnorm", "true: the gated norm cannot be left out");
-  if (f.flag("norm_before_gate", false)) throw f.wrong("norm_before_gate", "false: only gate, then norm, can be run");
-  if (f.flag("D_has_hdim", false)) throw f.wrong("D_has_hdim", "false: D has one value a head");
-  if (f.has("d_ssm") && f.whole("d_ssm", 1, kMaxWidth) != d_inner)
-    throw f.wrong("d_ssm", "d_inner, " + std::to_string(d_inner));
-  check_groups(f, m, "ngroups", "ngroups");
-  return m;
-}
-
-ModelConfig parse_state_spaces(const JsonFields& f) {
-  ModelConfig config;
-  config.d_model = f.whole("d_model", 1, kMaxWidth);
-  const int layers = f.whole("n_layer", 0, kMaxLayers);
-  if (f.whole("d_intermediate", 0, kMaxWidth, 0) != 0)
-    throw f.wrong("d_intermediate", "0: layers with an MLP cannot be run");
-  if (f.has("attn_layer_idx") && !f.at("attn_layer_idx").empty())
-    throw f.wrong("attn_layer_idx", "empty: attention cannot be run");
-  if (!f.flag("rms_norm", true)) throw f.wrong("rms_norm", "true: models with LayerNorm cannot be run");
-  const Json none = Json::object();
-  const JsonFields mixer(f.has("ssm_cfg") ? f.at("ssm_cfg") : none, f.where("ssm_cfg"));
-  const std::string layer = mixer.text("layer", "Mamba1");
-  if (layer != "Mamba1" && layer != "Mamba2") throw mixer.wrong("layer", "'Mamba1' or 'Mamba2'");
-  constexpr float kEps = 1e-5f;  // fixed there
-  if (layer == "Mamba2")
-    add_upstream_layers(config, layers, kEps, [&] { return state_spaces_mamba2(mixer, config.d_model); });
-  else
-    add_upstream_layers(config, layers, kEps, [&] { return state_spaces_mamba1(mixer, config.d_model); });
-
-  const int vocab = f.whole("vocab_size", 1, kMaxVocab), multiple = f.whole("pad_vocab_size_multiple", 1, kMaxVocab, 8);
-  add_vocabulary(config, vocab, f.flag("tie_embeddings", true));
-  config.embedding->padded_vocab = (vocab + multiple - 1) / multiple * multiple;
-  config.model_type = layer == "Mamba2" ? "mamba2" : "mamba";
-  return config;
 }
 
 // ---- s4d: one filter bank, or S4D's layer around it
@@ -343,10 +122,69 @@ Mamba2Config parse_mamba2_part(const JsonFields& f, int d_model) {
   return m;
 }
 
+MlpConfig parse_mlp(const JsonFields& f, const std::string& name, int width, int d_ff) {
+  const bool bias = f.flag("bias", false);
+  MlpConfig mlp;
+  mlp.activation = read_activation(f, "activation", "silu");
+  if (f.flag("gate", true)) mlp.gate = LinearConfig{name + ".gate_proj", width, d_ff, bias};
+  mlp.up = {name + ".up_proj", width, d_ff, bias}, mlp.down = {name + ".down_proj", d_ff, width, bias};
+  return mlp;
+}
+
+MoeConfig parse_moe(const JsonFields& f, const std::string& name, int width) {
+  MoeConfig moe;
+  const int experts = f.whole("experts", 1, 1024), d_ff = f.whole("d_ff", 1, kMaxWidth);
+  moe.d_model = width, moe.router = {name + ".router", width, experts, false};
+  moe.top_k = f.whole("top_k", 1, experts, 1);
+  const std::string routing = f.text("routing", "softmax");
+  if (routing != "softmax" && routing != "softmax_of_chosen" && routing != "sigmoid")
+    throw f.wrong("routing", "'softmax', 'softmax_of_chosen' or 'sigmoid'");
+  moe.routing = routing == "softmax"   ? Routing::softmax
+                : routing == "sigmoid" ? Routing::sigmoid
+                                       : Routing::softmax_of_chosen;
+  moe.normalised = f.flag("normalised", false);
+  for (int e = 0; e < experts; ++e)
+    moe.experts.push_back(parse_mlp(f, name + ".experts." + std::to_string(e), width, d_ff));
+  if (const int shared = f.whole("shared_d_ff", 0, kMaxWidth, 0); shared > 0)
+    moe.shared = parse_mlp(f, name + ".shared", width, shared);
+  return moe;
+}
+
+AttentionConfig parse_attention(const JsonFields& f, const std::string& name, int width, int stream_window) {
+  AttentionConfig a;
+  a.heads = f.whole("heads", 1, kMaxWidth), a.kv_heads = f.whole("kv_heads", 1, kMaxWidth, a.heads);
+  a.headdim = f.has("headdim") ? f.whole("headdim", 1, kMaxWidth) : divided(f, "heads", width, a.heads);
+  if (int64_t(a.heads) * a.headdim > kMaxWidth)
+    throw f.wrong("heads", "smaller: heads x headdim is at most " + std::to_string(kMaxWidth));
+  const int window = f.whole("window", 1, kMaxWindow, stream_window > 0 ? std::optional(stream_window) : std::nullopt);
+  a.window = stream_window > 0 ? stream_window : window;
+  check_window(f, a);
+  a.score_scale = f.number("scale", 1 / std::sqrt(double(a.headdim)));
+  a.soft_cap = float(f.number("soft_cap", 0));
+  if (!(a.soft_cap >= 0 && a.soft_cap < 1e6f)) throw f.wrong("soft_cap", "a number from 0 to 1e6");
+  const bool bias = f.flag("bias", false);
+  a.q = {name + ".q_proj", width, a.heads * a.headdim, bias};
+  a.k = {name + ".k_proj", width, a.kv_heads * a.headdim, bias};
+  a.v = {name + ".v_proj", width, a.kv_heads * a.headdim, bias};
+  a.o = {name + ".o_proj", a.heads * a.headdim, width, bias};
+  a.norm_eps = f.eps("qk_norm_eps", 1e-6);
+  if (f.flag("qk_norm", false)) a.q_norm = name + ".q_norm.weight", a.k_norm = name + ".k_norm.weight";
+  if (f.flag("sinks", false)) a.sinks = name + ".sinks";
+  if (f.has("rope_theta")) {
+    const double theta = f.number("rope_theta"), part = f.number("rope_fraction", 1);
+    const int dims = int(a.headdim * part);
+    if (!(theta > 0)) throw f.wrong("rope_theta", "positive");
+    if (!(part > 0 && part <= 1) || dims % 2)
+      throw f.wrong("rope_fraction", "such that an even number of values turns");
+    for (int i = 0; i < dims / 2; ++i) a.rope.push_back(std::pow(theta, -2.0 * i / dims));
+  }
+  return a;
+}
+
 // Layers under one prefix ("backbone" or "slow"); hands out FiLM slices as it meets film parts.
 class LayerParser {
  public:
-  LayerParser(std::string prefix, std::string state_prefix, int* film_size, std::vector<std::string>* warnings)
+  LayerParser(std::string prefix, std::string state_prefix, int* film_size, Warnings warnings)
       : prefix_(std::move(prefix)),
         state_prefix_(std::move(state_prefix)),
         film_size_(film_size),
@@ -355,7 +193,8 @@ class LayerParser {
   std::vector<LayerConfig> parse(const JsonFields& frame, int d_model) {
     std::vector<LayerConfig> layers;
     if (!frame.has("layers") || !frame.at("layers").is_array()) throw frame.wrong("layers", "an array of layers");
-    width_ = d_model;
+    width_ = before_ = d_model, d_model_ = d_model;
+    stream_window_ = frame.has(kWindowKey) ? frame.whole(kWindowKey, 1, kMaxWindow) : 0;
     int entry = 0;
     for (const Json& json : frame.at("layers")) {
       const JsonFields f(json, frame.where("layers") + "[" + std::to_string(entry++) + "]");
@@ -373,12 +212,12 @@ class LayerParser {
   int width() const { return width_; }
 
  private:
-  LayerConfig parse_layer(const JsonFields& f, int index, std::vector<std::string>* warnings) {
+  LayerConfig parse_layer(const JsonFields& f, int index, Warnings warnings) {
     LayerConfig layer;
     layer.residual = f.flag("residual", true);
     if (!f.has("parts") || !f.at("parts").is_array() || f.at("parts").empty())
       throw f.wrong("parts", "an array of one or more parts");
-    const int width_before = width_;
+    const int width_before = layer_width_ = width_;
     mixers_.clear();
     int part = 0;
     if ((parts_ += f.at("parts").size()) > kMaxParts)
@@ -394,6 +233,7 @@ class LayerParser {
     if (layer.residual && width_ != width_before)
       throw Error(f.where() + ": a residual layer must end as wide as it begins, " + std::to_string(width_before) +
                   ", found " + std::to_string(width_));
+    before_ = width_before;
     return layer;
   }
 
@@ -414,6 +254,19 @@ class LayerParser {
     if (type == "s4d") return placed(parse_s4d_part(f, width_));
     if (type == "mamba1") return placed(parse_mamba1_part(f, width_));
     if (type == "mamba2") return placed(parse_mamba2_part(f, width_));
+    if (type == "mamba3") return placed(read_mamba3(f, width_));
+    if (film_size_ && (type == "attention" || type == "tap" || type == "moe")) {
+      if (type == "tap") return parse_tap(f, index);
+      if (type == "moe") return parse_moe(f, name(), width_);
+      AttentionConfig attention = parse_attention(f, name(), width_, stream_window_);
+      attention.state_name = state_name();
+      return attention;
+    }
+    if (type == "mlp") return parse_mlp(f, name(), width_, f.whole("d_ff", 1, kMaxWidth));
+    if (type == "layernorm") {
+      const bool affine = f.flag("affine", true);
+      return RmsNormConfig{affine ? name() : "", width_, f.eps("eps", 1e-5), affine, true};
+    }
     if (type == "gated") {
       const GatedConfig gated = placed(GatedConfig{"", "", width_, f.whole("d_out", 1, kMaxWidth)});
       width_ = gated.d_units;
@@ -436,20 +289,46 @@ class LayerParser {
       *film_size_ += 2 * width_;
       return film;
     }
-    const std::map<std::string, Activation> activations{{"tanh", Activation::tanh},        {"gelu", Activation::gelu},
-                                                        {"gelu_python", Activation::gelu}, {"silu", Activation::silu},
-                                                        {"swish", Activation::silu},       {"glu", Activation::glu}};
+    const std::map<std::string, Activation> activations{
+        {"tanh", Activation::tanh},   {"gelu", Activation::gelu},   {"gelu_python", Activation::gelu},
+        {"silu", Activation::silu},   {"swish", Activation::silu},  {"glu", Activation::glu},
+        {"relu", Activation::relu},   {"relu2", Activation::relu2}, {"gelu_tanh", Activation::gelu_tanh},
+        {"swiglu", Activation::silu}, {"geglu", Activation::gelu}};
     const auto activation = activations.find(type);
     if (type == "tanh" && f.flag("rest", false)) return parse_rest_tanh(f, before);
     if (activation == activations.end())
       throw f.wrong(
-          "type", "one of s4d, mamba1, mamba2, linear, rmsnorm, film, tanh, gelu (exact), silu (or swish), glu, gated");
+          "type",
+          "one of s4d, mamba1, mamba2, mamba3, attention, mlp, moe, tap, linear, rmsnorm, layernorm, film, tanh, gelu "
+          "(exact), gelu_tanh, silu (or swish), relu, relu2, glu, swiglu, geglu, gated");
     const int width_before = width_;
-    if (activation->second == Activation::glu) {
-      if (width_ % 2) throw Error(f.where() + ": glu needs an even width, found " + std::to_string(width_));
+    const bool gated = type == "swiglu" || type == "geglu";
+    if (gated || activation->second == Activation::glu) {
+      if (width_ % 2) throw Error(f.where() + ": " + type + " needs an even width, found " + std::to_string(width_));
       width_ /= 2;
     }
-    return ActivationConfig{activation->second, width_before, width_};
+    return ActivationConfig{activation->second, width_before, width_, gated};
+  }
+
+  PartConfig parse_tap(const JsonFields& f, int index) {
+    const std::string from = f.text("from"), how = f.text("how", "add");
+    if (from != "layer" && from != "layer_before" && from != "network")
+      throw f.wrong("from", "'layer', 'layer_before' or 'network'");
+    if (how != "add" && how != "replace" && how != "append") throw f.wrong("how", "'add', 'replace' or 'append'");
+    if (from == "layer_before" && index == 0) throw f.wrong("from", "another one: the first layer has none before it");
+    TapConfig tap;
+    tap.from = from == "layer"     ? TapConfig::From::layer
+               : from == "network" ? TapConfig::From::network
+                                   : TapConfig::From::layer_before;
+    tap.how = how == "add" ? TapConfig::How::add : how == "append" ? TapConfig::How::append : TapConfig::How::replace;
+    tap.width_in = width_, tap.width = from == "layer" ? layer_width_ : from == "network" ? d_model_ : before_;
+    if (how == "add" && tap.width != tap.width_in)
+      throw Error(f.where("how") + ": adds " + std::to_string(tap.width) + " values to " +
+                  std::to_string(tap.width_in));
+    if (how == "append" && tap.width_out() > kMaxWidth)
+      throw Error(f.where("how") + ": the width comes to more than " + std::to_string(kMaxWidth));
+    width_ = how == "replace" ? tap.width : tap.width_out();
+    return tap;
   }
 
   static RestTanhConfig parse_rest_tanh(const JsonFields& f, const std::vector<PartConfig>& before) {
@@ -463,8 +342,9 @@ class LayerParser {
 
   std::string prefix_, state_prefix_;
   int* film_size_;
-  std::vector<std::string>* warnings_;
-  int width_ = 0;
+  Warnings warnings_;
+  int width_ = 0, layer_width_ = 0, before_ = 0, d_model_ = 0;  // now; where this layer, the last and the first begin
+  int stream_window_ = 0;                                       // in place of what attention parts say; 0: none
   size_t parts_ = 0;
   std::set<std::string> mixers_;  // names in this layer
 };
@@ -480,7 +360,7 @@ void parse_output_film(const JsonFields& f, ModelConfig& config) {
   config.film_size += int(weights);
 }
 
-SlowPathConfig parse_slow_path(const JsonFields& f, const ModelConfig& config, std::vector<std::string>* warnings) {
+SlowPathConfig parse_slow_path(const JsonFields& f, const ModelConfig& config, Warnings warnings) {
   SlowPathConfig slow;
   slow.hop_frames = f.whole("hop_frames", 1, kMaxHopFrames);
   slow.n_features = f.whole("n_features", 1, kMaxWidth / 2);
@@ -495,7 +375,7 @@ SlowPathConfig parse_slow_path(const JsonFields& f, const ModelConfig& config, s
   return slow;
 }
 
-void parse_controls(const JsonFields& f, ModelConfig& config, std::vector<std::string>* warnings) {
+void parse_controls(const JsonFields& f, ModelConfig& config, Warnings warnings) {
   const int n = config.control_count = f.whole("count", 1, kMaxControls);
   if (f.has("hidden") && f.has("polynomial"))
     throw Error(f.where("polynomial") + " stands in place of 'hidden': only one of them may be there");
@@ -511,7 +391,7 @@ void parse_controls(const JsonFields& f, ModelConfig& config, std::vector<std::s
   warn_of_unknown(f, warnings);
 }
 
-ModelConfig parse_coil(const JsonFields& f, std::vector<std::string>* warnings) {
+ModelConfig parse_coil(const JsonFields& f, Warnings warnings) {
   ModelConfig config;
   config.d_model = f.whole("d_model", 1, kMaxWidth);
   config.d_input = config.d_model;
@@ -546,8 +426,7 @@ ModelConfig parse_coil(const JsonFields& f, std::vector<std::string>* warnings) 
   return config;
 }
 
-constexpr const char* kStateSpaces = "state-spaces";
-const std::set<std::string> kUpstream{kStateSpaces, "mamba", "mamba2", "falcon_mamba"};
+const std::set<std::string> kUpstream{kStateSpaces, "mamba", "mamba2", "mamba3", "falcon_mamba"};
 
 // model_type, or what the other fields show; empty: nothing that is known.
 std::string type_of(const Json& json) {
@@ -560,7 +439,13 @@ std::string type_of(const Json& json) {
   for (const auto& [begin, type] : {std::pair{"FalconMamba", "falcon_mamba"},
                                     {"Mamba2", "mamba2"},
                                     {"MambaForCausalLM", "mamba"},
-                                    {"MambaModel", "mamba"}})
+                                    {"MambaModel", "mamba"},
+                                    {"Jamba", "jamba"},
+                                    {"Bamba", "bamba"},
+                                    {"GraniteMoeHybrid", "granitemoehybrid"},
+                                    {"NemotronH", "nemotron_h"},
+                                    {"FalconH1", "falcon_h1"},
+                                    {"Zamba2", "zamba2"}})
     if (name.starts_with(begin)) return type;
   return "";
 }
@@ -578,10 +463,10 @@ const char* to_string(RateScaling scaling) { return scaling == RateScaling::step
 
 bool is_upstream_config(const std::string& text) {
   const Json json = Json::parse(quote_non_finite(text), nullptr, false);
-  return json.is_object() && kUpstream.contains(type_of(json));
+  return json.is_object() && (kUpstream.contains(type_of(json)) || is_hybrid(type_of(json)));
 }
 
-ModelConfig parse_config(const std::string& text, const std::string& source, std::vector<std::string>* warnings) {
+ModelConfig parse_config(const std::string& text, const std::string& source, Warnings warnings) {
   const Json json = parse_json(quote_non_finite(text), source + ": config");
   const JsonFields fields(json, source + ": config");
   const std::string shown = type_of(json),
@@ -595,10 +480,14 @@ ModelConfig parse_config(const std::string& text, const std::string& source, std
   else if (type == kStateSpaces)
     config = parse_state_spaces(fields);
   else if (kUpstream.contains(type))
-    config = parse_hf(fields, type, warnings);
+    config = parse_mamba(fields, type, warnings);
+  else if (is_hybrid(type))
+    config = parse_hybrid(fields, type, warnings);
   else
-    throw Error(source + ": config.model_type '" + type.substr(0, 40) +
-                "' is not known; known are coil, s4d, mamba, falcon_mamba, mamba2");
+    throw Error(
+        source + ": config.model_type '" + type.substr(0, 40) +
+        "' is not known; known are coil, s4d, mamba, falcon_mamba, mamba2, mamba3, jamba, bamba, granitemoehybrid, "
+        "nemotron_h, falcon_h1, zamba2");
   if (config.model_type.empty()) config.model_type = type;
   config.sample_rate_hz = fields.number("sample_rate", 0);
   if (!(config.sample_rate_hz >= 0 && config.sample_rate_hz <= 1e7))

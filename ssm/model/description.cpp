@@ -43,7 +43,7 @@ bool is_golden(const std::string& name) {
 
 // A tied head's copy; embeddings and head of a model that takes embeddings: the config says that they are not used.
 bool is_vocabulary(const std::string& name, const ModelConfig& config) {
-  return config.model_type.find("mamba") != std::string::npos &&
+  return config.model_type != "coil" && config.model_type != "s4d" &&
          (name == kEmbeddingName + kTensors || name == kHeadName + kTensors);
 }
 

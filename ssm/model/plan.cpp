@@ -2,6 +2,7 @@
 #include "ssm/model/plan.h"
 
 #include <algorithm>
+#include <numbers>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -31,11 +32,62 @@ Cost cost_of(const LinearConfig& c) { return linear_cost(c.d_in, c.d_out, c.bias
 
 PartTraits traits(const LinearConfig& c) { return pointwise("linear", cost_of(c)); }
 
-PartTraits traits(const RmsNormConfig& c) { return pointwise("rmsnorm", {2.0 * c.width, 0, c.affine ? c.width : 0}); }
+PartTraits traits(const RmsNormConfig& c) {
+  if (c.centred) return pointwise("layernorm", {4.0 * c.width, 0, c.affine ? 2 * c.width : 0});
+  return pointwise("rmsnorm", {2.0 * c.width, 0, c.affine ? c.width : 0});
+}
 
 PartTraits traits(const ActivationConfig& c) {
-  constexpr const char* kNames[] = {"tanh", "gelu", "silu", "glu"};
-  return pointwise(kNames[int(c.kind)], {0, double(c.width_out), 0});
+  constexpr const char* kNames[] = {"tanh", "gelu", "silu", "glu", "gelu_tanh", "relu", "relu2"};
+  constexpr const char* kGated[] = {"tanh glu", "geglu", "swiglu", "glu", "geglu_tanh", "reglu", "relu2 glu"};
+  return pointwise((c.gated ? kGated : kNames)[int(c.kind)], {0, double(c.width_out), 0});
+}
+
+PartTraits traits(const MlpConfig& c) {
+  Cost cost = cost_of(c.up) + cost_of(c.down) + Cost{0, double(c.up.d_out), 0};
+  if (c.gate) cost += cost_of(*c.gate) + Cost{double(c.up.d_out), 0, 0};
+  return pointwise("mlp", cost);
+}
+
+// All experts' parameters, but only the chosen ones' work.
+PartTraits traits(const MoeConfig& c) {
+  Cost cost = cost_of(c.router);
+  cost.exps_per_step += double(c.experts.size());
+  for (size_t e = 0; e < c.experts.size(); ++e) {
+    Cost expert = traits(c.experts[e]).cost;
+    if (e >= size_t(c.top_k)) expert.macs_per_step = expert.exps_per_step = 0;
+    cost += expert;
+  }
+  if (!c.correction.empty()) cost.parameters += int64_t(c.experts.size());
+  for (const auto& latent : {c.latent_in, c.latent_out})
+    if (latent) cost += cost_of(*latent);
+  if (c.shared) cost += traits(*c.shared).cost;
+  return pointwise("moe", cost);
+}
+
+PartTraits traits(const TapConfig& c) {
+  return pointwise(c.how == TapConfig::How::append ? "append"
+                   : c.how == TapConfig::How::add  ? "add"
+                                                   : "branch",
+                   {double(c.width), 0, 0});
+}
+
+// Scores and the mix of values over a full window; an exponential a score.
+PartTraits traits(const AttentionConfig& c) {
+  const double scores = double(c.heads) * c.window;
+  PartTraits traits = pointwise("attention", {2 * scores * c.headdim, scores, 0});
+  traits.memory = Memory::window;
+  traits.state = {{c.state_name + ".keys", {c.kv_heads, c.window, c.headdim}},
+                  {c.state_name + ".values", {c.kv_heads, c.window, c.headdim}},
+                  {c.state_name + ".position", {2}, 0, false}};
+  traits.steps_obstacle = "its layers hold attention, whose window counts in frames";
+  traits.cost += cost_of(c.q) + cost_of(c.k) + cost_of(c.v) + cost_of(c.o);
+  const double rotated = double(c.heads + c.kv_heads) * double(c.rope.size());
+  traits.cost +=
+      Cost{4 * rotated, 2.0 * double(c.rope.size()),
+           (c.q_norm.empty() ? 0 : c.headdim) + (c.k_norm.empty() ? 0 : c.headdim) + (c.sinks.empty() ? 0 : c.heads)};
+  traits.moving_cost = traits.cost;
+  return traits;
 }
 
 PartTraits traits(const FilmConfig& c) { return pointwise("film", {double(c.width), 0, 0}); }
@@ -65,7 +117,10 @@ PartTraits traits(const S4dConfig& c) {
   return traits;
 }
 
-// What both generations of Mamba have: a convolution in front of a scan.
+constexpr const char* kCountsInFrames =
+    "its layers hold a Mamba part, whose convolution and learned steps count in frames";
+
+// What two generations of Mamba have: a convolution in front of a scan.
 PartTraits mamba(const char* kind, const std::string& state_name, int conv_channels, int d_conv,
                  std::vector<int64_t> scan_shape) {
   PartTraits traits = recurrence(kind);
@@ -73,7 +128,7 @@ PartTraits mamba(const char* kind, const std::string& state_name, int conv_chann
   if (d_conv > 0) traits.state.push_back({state_name + ".conv", {conv_channels, d_conv}});
   traits.state.push_back({state_name + ".ssm", std::move(scan_shape)});
   traits.folds_norm = true;
-  traits.steps_obstacle = "its layers hold a Mamba part, whose convolution and learned steps count in frames";
+  traits.steps_obstacle = kCountsInFrames;
   return traits;
 }
 
@@ -85,6 +140,7 @@ PartTraits traits(const Mamba1Config& c) {
       c.d_conv * inner + 4 * states + 3 * inner, states + 3 * inner,
       int64_t(states) +
           int64_t(c.d_inner) * (2 + c.d_conv + (c.conv_bias && c.d_conv ? 1 : 0))};  // A_log; D, dt bias, convolution
+  if (c.norm_weights) traits.cost.parameters += c.dt_rank + 2 * c.d_state;
   traits.cost += linear_cost(c.d_model, 2 * c.d_inner, c.bias) +
                  linear_cost(c.d_inner, c.dt_rank + 2 * c.d_state, c.x_proj_bias) +
                  linear_cost(c.dt_rank, c.d_inner, false) + linear_cost(c.d_inner, c.d_model, c.bias);
@@ -96,11 +152,31 @@ PartTraits traits(const Mamba1Config& c) {
 PartTraits traits(const Mamba2Config& c) {
   PartTraits traits = mamba("mamba2", c.state_name, c.conv_channels(), c.d_conv, {c.heads, c.headdim, c.d_state});
   const double inner = c.d_inner(), states = inner * c.d_state, conv = c.conv_channels();
-  traits.cost = {
-      c.d_conv * conv + 3 * states + 3 * inner + 2 * inner + c.heads, 2.0 * c.heads + conv + inner,
-      int64_t(c.conv_channels()) * (c.d_conv + (c.conv_bias && c.d_conv ? 1 : 0)) + 3 * c.heads + c.d_inner()};
-  traits.cost += linear_cost(c.d_model, 2 * c.d_inner() + 2 * c.ngroups * c.d_state + c.heads, c.bias) +
-                 linear_cost(c.d_inner(), c.d_model, c.bias);
+  traits.cost = {c.d_conv * conv + 3 * states + 3 * inner + 2 * inner + c.heads, 2.0 * c.heads + conv + inner,
+                 int64_t(c.conv_channels()) * (c.d_conv + (c.conv_bias && c.d_conv ? 1 : 0)) + 3 * c.heads +
+                     (c.gated_norm == GatedNorm::gate_alone ? 0 : c.d_inner())};
+  traits.cost += cost_of(c.in_proj()) + cost_of(c.out_proj());
+  traits.moving_cost = traits.cost;
+  return traits;
+}
+
+// A scan state element: decay, two inputs a rank, one output a rank; a pair of states: its rotation for B and C.
+PartTraits traits(const Mamba3Config& c) {
+  PartTraits traits = recurrence("mamba3");
+  const std::string& s = c.state_name;
+  traits.state = {{s + ".ssm", {c.heads, c.headdim, c.d_state}},
+                  {s + ".k", {c.rank, c.heads, c.d_state}},
+                  {s + ".v", {c.heads, c.headdim}},
+                  {s + ".angle", {c.heads, c.angles}, 2 * std::numbers::pi},
+                  {s + ".angle_rest", {c.heads, c.angles}, 0, false}};
+  traits.folds_norm = true;
+  traits.steps_obstacle = kCountsInFrames;
+  const double inner = c.d_inner(), states = inner * c.d_state, rank = c.rank, angles = double(c.heads) * c.angles;
+  traits.cost = {(1 + 3 * rank) * states + 8 * rank * angles + (c.mimo ? 5 : 2) * rank * inner + 4.0 * c.bc_width(),
+                 5.0 * c.heads + c.angles + 2 * angles + rank * inner,
+                 2 * int64_t(c.d_state) + 2 * int64_t(c.heads) * c.rank * c.d_state + 2 * c.heads +
+                     (c.mimo ? 3 * int64_t(c.rank) * c.d_inner() : 0) + (c.outproj_norm ? c.d_inner() : 0)};
+  traits.cost += linear_cost(c.d_model, c.d_in_proj(), false) + linear_cost(c.d_inner(), c.d_model, false);
   traits.moving_cost = traits.cost;
   return traits;
 }
@@ -130,7 +206,7 @@ PlannedLayer plan_layer(const LayerConfig& config, std::vector<int>& film_rows) 
     const PartConfig& part = config.parts[i];
     PartTraits own = traits_of(part);
     const bool next_folds_norm = i + 1 < config.parts.size() && traits_of(config.parts[i + 1]).folds_norm;
-    if (const auto* found = std::get_if<RmsNormConfig>(&part); found && next_folds_norm) {
+    if (const auto* found = std::get_if<RmsNormConfig>(&part); found && !found->centred && next_folds_norm) {
       norm = *found;
       continue;
     }

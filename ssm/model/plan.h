@@ -16,6 +16,7 @@ namespace coil::ssm {
 enum class Memory {
   none,        // every frame by itself
   recurrence,  // a state that is linear in itself: chunks start from zero and are joined
+  window,      // the last frames as they were: chunks run one after another
   sequence     // a state that is not: only for the slow path, whose hops run one after another
 };
 

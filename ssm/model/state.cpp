@@ -105,9 +105,10 @@ void State::set(const std::string& name, std::span<const float> values) {
   throw Error("the model has no state tensor '" + name + "'");
 }
 
-void State::save(const std::filesystem::path& path) const {
-  write_safetensors(path, {{"coil_state", kVersion}, {"model", layout_->model_hash}, {"layout", layout_->id()}},
-                    tensors());
+void State::save(const std::filesystem::path& path, const std::map<std::string, std::string>& notes) const {
+  std::map<std::string, std::string> metadata = notes;
+  metadata["coil_state"] = kVersion, metadata["model"] = layout_->model_hash, metadata["layout"] = layout_->id();
+  write_safetensors(path, metadata, tensors());
 }
 
 State State::load(const std::filesystem::path& path, std::shared_ptr<const StateLayout> layout) {

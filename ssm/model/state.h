@@ -4,6 +4,7 @@
 #include <complex>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -18,6 +19,8 @@ namespace coil::ssm {
 struct StateRegion {
   std::string name;  // "state.0.ssm"
   std::vector<int64_t> shape;
+  double period = 0;     // values that are so far apart mean the same: an angle's; 0: none do
+  bool upstream = true;  // other implementations have it too
 };
 
 // One named tensor inside the arena. Outside (files, comparisons) it has upstream's shape and order; inside, its
@@ -78,7 +81,8 @@ class State {
 
   // A .safetensors file whose metadata holds "coil_state" (version), "model" (hash) and "layout" (id). load throws
   // Error when the file belongs to another model or version, holds other fields, or is damaged.
-  void save(const std::filesystem::path& path) const;
+  // `notes`: what else its metadata shall hold, under names of the caller's own.
+  void save(const std::filesystem::path& path, const std::map<std::string, std::string>& notes = {}) const;
   static State load(const std::filesystem::path& path, std::shared_ptr<const StateLayout> layout);
 
  private:

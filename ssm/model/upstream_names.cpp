@@ -20,7 +20,7 @@ std::optional<std::string> prefix_of_layer(const std::string& name) {
     if (at > 0 && name[at - 1] != '.') continue;
     const size_t digits = at + word.size(), end = name.find_first_not_of("0123456789", digits);
     if (end == std::string::npos || end == digits) continue;
-    if (name.compare(end, 7, ".mixer.") == 0 || name.compare(end, 6, ".norm.") == 0) return name.substr(0, at);
+    if (name[end] == '.') return name.substr(0, at);
   }
   return std::nullopt;
 }
@@ -30,7 +30,9 @@ std::optional<std::string> common_prefix(const std::vector<std::string>& names) 
   std::set<std::string> found;
   for (const std::string& name : names)
     if (const auto prefix = prefix_of_layer(name)) found.insert(*prefix);
-  if (found.contains(kPrefix)) return kPrefix;
+  // heads that predict several tokens have layers of their own
+  for (const char* usual : {kPrefix, "model."})
+    if (found.contains(usual)) return usual;
   return found.size() == 1 ? std::optional(*found.begin()) : std::nullopt;
 }
 
@@ -48,9 +50,10 @@ std::map<std::string, std::string, std::less<>> upstream_names(const std::vector
     if (name.ends_with("." + head)) take(head, name);
     if (!prefix || !name.starts_with(*prefix)) continue;
     const std::string rest = name.substr(prefix->size());
-    if (rest == "embedding.weight")
+    if (rest == "embedding.weight" || rest == "embed_tokens.weight")
       take(std::string(kEmbeddingName) + ".weight", name);
-    else if (rest == "embeddings.weight" || rest.starts_with("layers.") || rest.starts_with("norm_f."))
+    else if (rest == "embeddings.weight" || rest.starts_with("layers.") || rest.starts_with("norm_f.") ||
+             rest.starts_with("norm.") || rest.starts_with("final_layernorm."))
       take(kPrefix + rest, name);
   }
   return names;

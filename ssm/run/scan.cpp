@@ -38,10 +38,13 @@ struct Scan::Impl {
   ScanOptions options;
   ThreadPool pool;
 
-  Rows input, h, mixer_in, output, spare;
+  Rows input, h, mixer_in, mixer_out, output, spare;
+  Rows first, kept[2];  // for taps: rows of the first layer's input, of two layers' inputs in turn
   std::vector<Chunk> chunks;
-  std::vector<AlignedFloats> film_vectors;                    // base and slope of every piece of the segment
-  std::vector<AlignedFloats> thread_rows;                     // per thread: two temporaries
+  std::vector<AlignedFloats> film_vectors;    // base and slope of every piece of the segment
+  std::vector<AlignedFloats> thread_rows;     // per thread: two temporaries
+  std::vector<AlignedFloats> thread_scratch;  // per thread
+  AlignedFloats sequence_scratch;
   std::vector<AlignedFloats> scratch, carry, start, history;  // per chunk
 
   Impl(std::shared_ptr<const Model> m, ScanOptions o)
@@ -49,10 +52,11 @@ struct Scan::Impl {
         network(model->network()),
         options(o),
         pool(o.threads > 0 ? size_t(o.threads) : std::max(1u, std::thread::hardware_concurrency())),
-        thread_rows(pool.threads()) {
+        thread_rows(pool.threads()),
+        thread_scratch(pool.threads()) {
     // a chunk reads its convolution's history from the frames before it
     options.chunk_frames = std::max({options.chunk_frames, model->plan().history_frames, 1});
-    const size_t frame_floats = 4 * network.widest() + network.stack().scratch_floats(1);
+    const size_t frame_floats = 8 * network.widest() + network.stack().scratch_floats(1);
     const size_t affordable = std::max<size_t>(kSegmentFloats / frame_floats, size_t(options.chunk_frames));
     options.segment_frames = int(std::min(size_t(std::max(options.segment_frames, options.chunk_frames)), affordable));
   }
@@ -81,6 +85,8 @@ struct Scan::Impl {
     }
     modulate(state.data(), n);
     for (AlignedFloats& rows : thread_rows) rows.resize(2 * size_t(options.chunk_frames) * network.widest());
+    for (AlignedFloats& scratch : thread_scratch)
+      scratch.resize(network.stack().pointwise_scratch_floats(size_t(options.chunk_frames)));
 
     // a layer's rows are as wide as the layer needs, so that kernels see dense blocks
     h.stride = network.stack().layers().empty() ? padded(size_t(model->config().d_model))
@@ -92,7 +98,12 @@ struct Scan::Impl {
       else
         network.begin(input.at(c.begin), h.at(c.begin), c.frames);
     });
-    for (const Layer& layer : network.stack().layers()) run_layer(layer, state.data(), n);
+    if (network.stack().keeps_input()) keep(n, first);
+    for (size_t l = 0; l < network.stack().layers().size(); ++l) {
+      const Layer& layer = network.stack().layers()[l];
+      if (layer.input_is_kept) keep(n, kept[l % 2]);
+      run_layer(layer, kept[(l + 1) % 2], state.data(), n);
+    }
 
     output.resize(n, network.stride_out());
     const size_t d_output = size_t(model->config().d_output);
@@ -101,6 +112,11 @@ struct Scan::Impl {
       network.end(network.head(), input.at(c.begin), h.at(c.begin), output.at(c.begin), c.frames, c.film, nullptr);
       for (size_t t = c.begin; t < c.begin + c.frames; ++t) std::copy_n(output.at(t), d_output, out + t * d_output);
     });
+  }
+
+  void keep(size_t n, Rows& rows) {
+    rows.resize(n, h.stride);
+    std::copy_n(h.at(0), n * h.stride, rows.at(0));
   }
 
   void cut(size_t n) {
@@ -144,7 +160,8 @@ struct Scan::Impl {
     }
   }
 
-  void run_layer(const Layer& layer, float* arena, size_t n) {
+  // `before`: what the layer before this one read, if a tap wants it.
+  void run_layer(const Layer& layer, Rows& before, float* arena, size_t n) {
     // from one mixer to the next: its input rows for the whole segment, because a chunk's convolution looks back into
     // the chunk before
     size_t part = 0;
@@ -164,7 +181,9 @@ struct Scan::Impl {
         float* spare[2] = {thread_rows[thread].data(), thread_rows[thread].data() + thread_rows[thread].size() / 2};
         const float* in = h.at(c.begin);
         size_t stride = layer.stride_in;
-        if (mixer) {
+        if (mixer && !mixer->joins()) {
+          in = mixer_out.at(c.begin), stride = mixer->stride_out();
+        } else if (mixer) {
           const Run run{c.frames, history[i].data(), start[i].data()};
           mixer->recur(mixer_in.at(c.begin), c.frames, {&run, 1}, scratch[i].data(), spare[0], false);
           in = spare[0], stride = mixer->stride_out();
@@ -172,7 +191,14 @@ struct Scan::Impl {
         for (size_t p = part; p < next; ++p) {
           const PointwisePart& pointwise = *std::get<std::unique_ptr<PointwisePart>>(layer.parts[p]);
           float* out = in == spare[0] ? spare[1] : spare[0];
-          pointwise.process(in, out, c.frames, false, c.film);
+          if (const Tap* tap = pointwise.tap()) {
+            Rows& source = tap->from() == TapConfig::From::layer     ? h
+                           : tap->from() == TapConfig::From::network ? first
+                                                                     : before;
+            tap->take(source.at(c.begin), source.stride, in, out, c.frames);
+          } else {
+            pointwise.process(in, out, c.frames, false, c.film, thread_scratch[thread].data());
+          }
           in = out, stride = pointwise.stride_out();
         }
         if (!in_place)
@@ -180,15 +206,31 @@ struct Scan::Impl {
         else if (in != h.at(c.begin))
           network.kernels().add(in, stride, h.at(c.begin), h.stride, stride, c.frames);
       });
-      if (mixer) std::copy_n(start[chunks.size() - 1].data(), mixer->scan_floats(), mixer->run({arena, n}).scan_state);
+      if (mixer && mixer->joins())
+        std::copy_n(start[chunks.size() - 1].data(), mixer->scan_floats(), mixer->run({arena, n}).scan_state);
       if (next_mixer) {
         std::swap(mixer_in, result);
-        sweep(*next_mixer, arena);
+        if (next_mixer->joins())
+          sweep(*next_mixer, arena);
+        else
+          run_in_sequence(*next_mixer, arena, n);
       } else if (!in_place) {
         std::swap(h, result);
       }
       mixer = next_mixer;
       part = next_mixer ? next + 1 : next;
+    }
+  }
+
+  // What cannot be cut into chunks runs block by block.
+  void run_in_sequence(const RecurrentPart& mixer, float* arena, size_t n) {
+    constexpr size_t kBlock = 64;
+    mixer_out.resize(n, mixer.stride_out());
+    sequence_scratch.resize(std::max(sequence_scratch.size(), mixer.scratch_floats(kBlock)));
+    for (size_t t = 0; t < n; t += kBlock) {
+      const size_t frames = std::min(kBlock, n - t);
+      const Run run = mixer.run({arena, frames});
+      mixer.process(mixer_in.at(t), frames, {&run, 1}, sequence_scratch.data(), mixer_out.at(t), false);
     }
   }
 

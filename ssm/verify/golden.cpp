@@ -67,11 +67,12 @@ struct Trace {
 double softplus(double x) { return x > 30 ? x : std::log1p(std::exp(x)); }
 double silu(double x) { return x / (1 + std::exp(-x)); }
 
-// Largest |found - expected|; infinite where a value is not finite.
-double largest_difference(std::span<const double> found, std::span<const double> expected) {
+// Largest |found - expected|; infinite where a value is not finite. `period`: as in StateRegion.
+double largest_difference(std::span<const double> found, std::span<const double> expected, double period) {
   double worst = 0;
   for (size_t i = 0; i < found.size(); ++i) {
-    const double difference = std::abs(found[i] - expected[i]);
+    const double apart = found[i] - expected[i];
+    const double difference = std::abs(period > 0 ? std::remainder(apart, period) : apart);
     if (!std::isfinite(difference)) return std::numeric_limits<double>::infinity();
     worst = std::max(worst, difference);
   }
@@ -89,7 +90,8 @@ struct Golden::Case {
     std::string name;
     std::vector<int64_t> shape;
     std::vector<double> values;
-    double scale = 1;  // max(1, peak)
+    double scale = 1;   // max(1, peak)
+    double period = 0;  // as in StateRegion
 
     std::span<const double> entry(size_t i) const {
       const size_t n = values.size() / static_cast<size_t>(shape[0]);
@@ -171,6 +173,7 @@ struct Golden::Case {
       std::vector<int64_t> shape{static_cast<int64_t>(batch)};
       shape.insert(shape.end(), state->shape.begin(), state->shape.end());
       states.push_back(expected(name, shape));
+      states.back().period = state->period;
     }
   }
 
@@ -180,7 +183,7 @@ struct Golden::Case {
       if (found.size() != values.size())
         fail(wanted.name + " has " + std::to_string(found.size()) + " values an entry, expected " +
              std::to_string(values.size()));
-      return largest_difference(found, values) / wanted.scale;
+      return largest_difference(found, values, wanted.period) / wanted.scale;
     };
     GoldenErrors errors;
     errors.output = error(output, trace.output);
@@ -210,8 +213,11 @@ struct NetworkCase final : Golden::Case {
   std::vector<int32_t> token_ids;  // (batch, frames)
   std::vector<NamedDoubles> zero_state;
 
-  NetworkCase(Checkpoint model, const std::filesystem::path& file)
-      : Case(file.string(), Safetensors::open(file)), checkpoint(std::move(model)) {
+  NetworkCase(const Checkpoint& model, const std::filesystem::path& file, int window)
+      : Case(file.string(), Safetensors::open(file)), checkpoint(model) {
+    const Tensor& in = tensor("input");
+    if (window == 0 && in.shape.size() >= 2) window = int(std::clamp<int64_t>(in.shape[1], 1, kMaxWindow));
+    if (window > 0) checkpoint = checkpoint.with_window(window);
     const Checkpoint counted = checkpoint.counting_reads();
     const Description description = describe(counted);
     const ModelConfig& config = description.config;
@@ -221,7 +227,6 @@ struct NetworkCase final : Golden::Case {
     d_input = static_cast<size_t>(config.d_input);
     d_output = static_cast<size_t>(config.d_output);
 
-    const Tensor& in = tensor("input");
     if (in.shape.size() != (tokens ? 2 : 3) || (!tokens && in.shape[2] != config.d_input))
       fail("input has shape " + to_string(in.shape) + ", expected " +
            (tokens ? "token ids (batch, frames)" : "(batch, frames, " + std::to_string(config.d_input) + ")"));
@@ -697,7 +702,7 @@ Golden::~Golden() = default;
 Golden::Golden(Golden&&) noexcept = default;
 Golden& Golden::operator=(Golden&&) noexcept = default;
 
-Golden Golden::open(const std::filesystem::path& path) {
+Golden Golden::open(const std::filesystem::path& path, int window) {
   if (std::filesystem::is_directory(path))
     throw Error(path.string() + ": a model directory holds no input and output; give them in a second file");
   Safetensors file = Safetensors::open(path);
@@ -709,16 +714,17 @@ Golden Golden::open(const std::filesystem::path& path) {
       return Golden(std::make_unique<SsdCase>(path, std::move(file), flag(*config, "dt_softplus", path)));
     throw Error(path.string() + ": unknown operator \"" + type + "\", known are op_selective_scan, op_ssd");
   }
-  return open(path, path);
+  return open(path, path, window);
 }
 
-Golden Golden::open(const std::filesystem::path& model, const std::filesystem::path& data) {
-  return Golden(std::make_unique<NetworkCase>(Checkpoint::open(model), data));
+Golden Golden::open(const std::filesystem::path& model, const std::filesystem::path& data, int window) {
+  return Golden(std::make_unique<NetworkCase>(Checkpoint::open(model), data, window));
 }
 
 void Golden::require_complete() const {
   if (!case_->output_step) case_->fail("tensor output_step is missing");
   for (const NamedDoubles& state : case_->state_shapes()) {
+    if (!state.upstream) continue;
     const bool there = std::any_of(case_->states.begin(), case_->states.end(),
                                    [&](const Case::Expected& e) { return e.name == state.name; });
     if (!there) case_->fail("tensor " + state.name + " is missing");

@@ -72,8 +72,9 @@ class Golden {
  public:
   // A file that holds model and data, or a model (file or HuggingFace directory) and a second file with the data.
   // Throws Error: no `input` or `output`, shapes that do not belong together, or any fault of the model. [main-thread]
-  static Golden open(const std::filesystem::path& path);
-  static Golden open(const std::filesystem::path& model, const std::filesystem::path& data);
+  // `window`: how many frames attention may look back; 0: all of the input.
+  static Golden open(const std::filesystem::path& path, int window = 0);
+  static Golden open(const std::filesystem::path& model, const std::filesystem::path& data, int window = 0);
   ~Golden();
   Golden(Golden&&) noexcept;
   Golden& operator=(Golden&&) noexcept;

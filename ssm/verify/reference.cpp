@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "ssm/model/description.h"
+#include "ssm/model/linear_weights.h"
 #include "ssm/model/plan.h"
+#include "ssm/model/routing.h"
 #include "base/error.h"
 
 namespace coil::ssm {
@@ -69,13 +71,13 @@ struct Linear {
   Vector weight, bias;  // (d_out, d_in), (d_out) or empty
 
   Linear(const Checkpoint& checkpoint, const LinearConfig& config)
-      : Linear(checkpoint, config.name, config.d_in, config.d_out, config.bias) {}
+      : d_in(static_cast<size_t>(config.d_in)), d_out(static_cast<size_t>(config.d_out)) {
+    LinearWeights<double> w = linear_weights<double>(config, checkpoint);
+    weight = std::move(w.weight), bias = std::move(w.bias);
+  }
 
   Linear(const Checkpoint& checkpoint, const std::string& name, int in, int out, bool with_bias)
-      : d_in(static_cast<size_t>(in)), d_out(static_cast<size_t>(out)) {
-    weight = weights(checkpoint, below(name, "weight"), {out, in});
-    if (with_bias) bias = weights(checkpoint, below(name, "bias"), {out});
-  }
+      : Linear(checkpoint, LinearConfig{name, in, out, with_bias}) {}
 
   Vector operator()(const Vector& x) const {
     Vector y = bias.empty() ? Vector(d_out, 0) : bias;
@@ -94,6 +96,7 @@ class PartRunner {
   virtual void reset() {}
   // The values of its regions in the plan, in their order.
   virtual std::vector<Vector> state() const { return {}; }
+  virtual const class TapPart* tap() const { return nullptr; }
 };
 
 class LinearPart : public PartRunner {
@@ -105,43 +108,157 @@ class LinearPart : public PartRunner {
   Linear linear_;
 };
 
-// y = x / sqrt(mean(x^2) + eps) * weight
+// y = x / sqrt(mean(x^2) + eps) * weight, or LayerNorm: y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias.
 class RmsNormPart : public PartRunner {
  public:
-  RmsNormPart(const Checkpoint& checkpoint, const RmsNormConfig& config) : eps_(static_cast<double>(config.eps)) {
+  RmsNormPart(const Checkpoint& checkpoint, const RmsNormConfig& config)
+      : eps_(static_cast<double>(config.eps)), centred_(config.centred) {
     if (config.affine) weight_ = weights(checkpoint, below(config.name, "weight"), {config.width});
+    if (config.affine && centred_) bias_ = weights(checkpoint, below(config.name, "bias"), {config.width});
   }
 
   Vector step(const Vector& x, const Vector&) override {
-    Vector y = rms_normalised(x, eps_);
-    for (size_t i = 0; i < weight_.size(); ++i) y[i] *= weight_[i];
+    double mean = 0;
+    for (double v : x) mean += centred_ ? v / static_cast<double>(x.size()) : 0;
+    Vector y = x;
+    for (double& v : y) v -= mean;
+    y = rms_normalised(y, eps_);
+    for (size_t i = 0; i < weight_.size(); ++i) y[i] = y[i] * weight_[i] + (bias_.empty() ? 0 : bias_[i]);
     return y;
   }
 
  private:
   double eps_;
-  Vector weight_;
+  bool centred_;
+  Vector weight_, bias_;
 };
 
-// tanh, gelu, silu: one value each. glu: first half * sigmoid(second half). Source: Dauphin et al. 2016, eq. 1.
+// gelu_tanh: 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))). Source: Hendrycks & Gimpel 2016, sec. 2. relu2: max(x,
+// 0)^2.
+double activated(Activation kind, double x) {
+  switch (kind) {
+    case Activation::tanh:
+      return std::tanh(x);
+    case Activation::gelu:
+      return gelu(x);
+    case Activation::silu:
+      return silu(x);
+    case Activation::glu:
+      return sigmoid(x);
+    case Activation::gelu_tanh:
+      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+    case Activation::relu:
+      return std::max(x, 0.0);
+    case Activation::relu2:
+      return std::max(x, 0.0) * std::max(x, 0.0);
+  }
+  return x;
+}
+
+// One value each; gated: f(first half) * second half; glu: first half * sigmoid(second half). Source: Dauphin et al.
+// 2016, eq. 1; Shazeer 2020, eq. 6.
 class ActivationPart : public PartRunner {
  public:
-  explicit ActivationPart(const ActivationConfig& config) : kind_(config.kind) {}
+  explicit ActivationPart(const ActivationConfig& config) : config_(config) {}
 
   Vector step(const Vector& x, const Vector&) override {
-    if (kind_ == Activation::glu) {
-      const size_t half = x.size() / 2;
-      Vector y(half);
-      for (size_t i = 0; i < half; ++i) y[i] = x[i] * sigmoid(x[half + i]);
-      return y;
+    Vector y(static_cast<size_t>(config_.width_out));
+    for (size_t i = 0; i < y.size(); ++i) {
+      const double second = y.size() < x.size() ? x[y.size() + i] : 1;
+      if (config_.kind == Activation::glu)
+        y[i] = x[i] * sigmoid(second);
+      else
+        y[i] = activated(config_.kind, x[i]) * (config_.gated ? second : 1);
     }
-    Vector y = x;
-    for (double& v : y) v = kind_ == Activation::tanh ? std::tanh(v) : kind_ == Activation::gelu ? gelu(v) : silu(v);
     return y;
   }
 
  private:
-  Activation kind_;
+  ActivationConfig config_;
+};
+
+// down(f(gate(x)) * up(x)), or down(f(up(x)))
+class MlpPart : public PartRunner {
+ public:
+  MlpPart(const Checkpoint& checkpoint, const MlpConfig& config)
+      : activation_(config.activation), up_(checkpoint, config.up), down_(checkpoint, config.down) {
+    if (config.gate) gate_.emplace(checkpoint, *config.gate);
+  }
+
+  Vector operator()(const Vector& x) const {
+    Vector y = up_(x);
+    const Vector gate = gate_ ? (*gate_)(x) : Vector();
+    for (size_t i = 0; i < y.size(); ++i)
+      y[i] = gate_ ? activated(activation_, gate[i]) * y[i] : activated(activation_, y[i]);
+    return down_(y);
+  }
+  Vector step(const Vector& x, const Vector&) override { return (*this)(x); }
+
+ private:
+  Activation activation_;
+  std::optional<Linear> gate_;
+  Linear up_, down_;
+};
+
+// sum over the chosen experts of weight * expert(x), plus shared(x); ssm/model/routing.h chooses.
+class MoePart : public PartRunner {
+ public:
+  MoePart(const Checkpoint& checkpoint, const MoeConfig& config) : config_(config), router_(checkpoint, config.router) {
+    if (!config.correction.empty())
+      correction_ = weights(checkpoint, config.correction, {static_cast<int64_t>(config.experts.size())});
+    for (const MlpConfig& expert : config.experts) experts_.emplace_back(checkpoint, expert);
+    if (config.shared) shared_.emplace(checkpoint, *config.shared);
+    if (config.latent_in) latent_in_.emplace(checkpoint, *config.latent_in);
+    if (config.latent_out) latent_out_.emplace(checkpoint, *config.latent_out);
+  }
+
+  Vector step(const Vector& x, const Vector&) override {
+    Vector weight = router_(x);
+    route<double>(config_, correction_, weight);
+    const Vector inner = latent_in_ ? (*latent_in_)(x) : x;
+    Vector sum(inner.size(), 0);
+    for (size_t e = 0; e < experts_.size(); ++e) {
+      if (weight[e] == 0) continue;
+      const Vector y = experts_[e](inner);
+      for (size_t i = 0; i < sum.size(); ++i) sum[i] += weight[e] * y[i];
+    }
+    Vector y = latent_out_ ? (*latent_out_)(sum) : sum;
+    if (shared_) {
+      const Vector more = (*shared_)(x);
+      for (size_t i = 0; i < y.size(); ++i) y[i] += more[i];
+    }
+    return y;
+  }
+
+ private:
+  MoeConfig config_;
+  Linear router_;
+  Vector correction_;
+  std::vector<MlpPart> experts_;
+  std::optional<MlpPart> shared_;
+  std::optional<Linear> latent_in_, latent_out_;
+};
+
+// Layers::step hands it the rows that it takes up.
+class TapPart : public PartRunner {
+ public:
+  explicit TapPart(const TapConfig& config) : config_(config) {}
+  const TapPart* tap() const override { return this; }
+  TapConfig::From from() const { return config_.from; }
+
+  Vector taken(const Vector& x, const Vector& source) const {
+    Vector y = config_.how == TapConfig::How::replace ? Vector() : x;
+    if (config_.how != TapConfig::How::add) {
+      append(y, source);
+      return y;
+    }
+    for (size_t i = 0; i < y.size(); ++i) y[i] += source[i];
+    return y;
+  }
+  Vector step(const Vector& x, const Vector&) override { return x; }
+
+ private:
+  TapConfig config_;
 };
 
 double film_value(const FilmConfig& config, size_t i, double x, const Vector& film) {
@@ -303,9 +420,9 @@ class CausalConv {
 };
 
 // Mamba-1, selective state space with one step size per channel:
-//   (x, z) = in_proj(u);  x = silu(conv(x));  (t, B, C) = x_proj(x)  [each RMS-normed without weight: FalconMamba]
-//   dt = softplus(dt_proj(t));  A = -exp(A_log)
-//   h = exp(dt A) h + dt B x;   y = C h + D x;   out = out_proj(y * silu(z))
+//   (x, z) = in_proj(u);  x = silu(conv(x));  (t, B, C) = x_proj(x)  [each RMS-normed: FalconMamba; with weights:
+//   Jamba] dt = softplus(dt_proj(t));  A = -exp(A_log) h = exp(dt A) h + dt B x;   y = C h + D x;   out = out_proj(y *
+//   silu(z))
 // Source: Gu & Dao 2023, alg. 2; state-spaces/mamba mamba_simple.py; for the norms Zuo et al. 2024 (Falcon Mamba),
 // sec. 2.
 class Mamba1Part : public PartRunner {
@@ -324,6 +441,11 @@ class Mamba1Part : public PartRunner {
         skip_(weights(checkpoint, below(config.name, "D"), {config.d_inner})),
         out_proj_(checkpoint, below(config.name, "out_proj"), config.d_inner, config.d_model, config.bias) {
     for (double& a : a_) a = -std::exp(a);
+    if (config.norm_weights) {
+      t_norm_ = weights(checkpoint, below(config.name, "dt_layernorm.weight"), {config.dt_rank});
+      b_norm_ = weights(checkpoint, below(config.name, "b_layernorm.weight"), {config.d_state});
+      c_norm_ = weights(checkpoint, below(config.name, "c_layernorm.weight"), {config.d_state});
+    }
     Mamba1Part::reset();
   }
 
@@ -336,8 +458,9 @@ class Mamba1Part : public PartRunner {
     Vector t = slice(projected, 0, rank_);
     Vector b = slice(projected, rank_, modes_);
     Vector c = slice(projected, rank_ + modes_, modes_);
-    if (config_.rms_eps)
-      for (Vector* v : {&t, &b, &c}) *v = rms_normalised(*v, static_cast<double>(*config_.rms_eps));
+    if (config_.rms_eps) {
+      t = normed(t, t_norm_), b = normed(b, b_norm_), c = normed(c, c_norm_);
+    }
     const Vector dt_raw = dt_proj_(t);
 
     Vector y(inner_);
@@ -362,6 +485,12 @@ class Mamba1Part : public PartRunner {
   std::vector<Vector> state() const override { return conv_.state_with(state_); }
 
  private:
+  Vector normed(const Vector& x, const Vector& weight) const {
+    Vector y = rms_normalised(x, static_cast<double>(*config_.rms_eps));
+    for (size_t i = 0; i < weight.size(); ++i) y[i] *= weight[i];
+    return y;
+  }
+
   Mamba1Config config_;
   size_t inner_, modes_, rank_;
   Linear in_proj_;
@@ -370,6 +499,7 @@ class Mamba1Part : public PartRunner {
   Vector a_, skip_;
   Linear out_proj_;
   Vector state_;
+  Vector t_norm_, b_norm_, c_norm_;
 };
 
 // Mamba-2, scalar decay per head (heads h of headdim channels p, group g = h / (heads / ngroups)):
@@ -386,14 +516,14 @@ class Mamba2Part : public PartRunner {
         headdim_(static_cast<size_t>(config.headdim)),
         modes_(static_cast<size_t>(config.d_state)),
         groups_(static_cast<size_t>(config.ngroups)),
-        in_proj_(checkpoint, below(config.name, "in_proj"), config.d_model,
-                 config.d_inner() + config.conv_channels() + config.heads, config.bias),
+        in_proj_(checkpoint, config.in_proj()),
         conv_(checkpoint, config.name, config.conv_channels(), config.d_conv, config.conv_bias),
         dt_bias_(weights(checkpoint, below(config.name, "dt_bias"), {config.heads})),
         a_(weights(checkpoint, below(config.name, "A_log"), {config.heads})),
         skip_(weights(checkpoint, below(config.name, "D"), {config.heads})),
-        norm_(weights(checkpoint, below(config.name, "norm.weight"), {config.d_inner()})),
-        out_proj_(checkpoint, below(config.name, "out_proj"), config.d_inner(), config.d_model, config.bias) {
+        out_proj_(checkpoint, config.out_proj()) {
+    if (config.gated_norm != GatedNorm::gate_alone)
+      norm_ = weights(checkpoint, below(config.name, "norm.weight"), {config.d_inner()});
     for (double& a : a_) a = -std::exp(a);
     Mamba2Part::reset();
   }
@@ -419,15 +549,18 @@ class Mamba2Part : public PartRunner {
           h = decay * h + dt * b[n] * xbc[i];
           y[i] += c[n] * h;
         }
-        y[i] *= silu(z[i]);
       }
     }
 
+    const bool norm_first = config_.gated_norm == GatedNorm::norm_then_gate;
+    for (size_t i = 0; i < inner_ && !norm_first; ++i) y[i] *= silu(z[i]);
     Vector normed;
-    const size_t group_size = static_cast<size_t>(config_.norm_group_size);
-    for (size_t begin = 0; begin < inner_; begin += group_size)
+    const size_t group_size = norm_.empty() ? 0 : static_cast<size_t>(config_.norm_group_size);
+    for (size_t begin = 0; begin < inner_ && group_size > 0; begin += group_size)
       append(normed, rms_normalised(slice(y, begin, group_size), static_cast<double>(config_.norm_eps)));
-    for (size_t i = 0; i < inner_; ++i) normed[i] *= norm_[i];
+    for (size_t i = 0; i < normed.size(); ++i) normed[i] *= norm_[i];
+    if (normed.empty()) normed = y;
+    for (size_t i = 0; i < inner_ && norm_first; ++i) normed[i] *= silu(z[i]);
     return out_proj_(normed);
   }
 
@@ -446,6 +579,152 @@ class Mamba2Part : public PartRunner {
   Vector dt_bias_, a_, skip_, norm_;
   Linear out_proj_;
   Vector state_;
+};
+
+// Mamba-3, per head with the projected z, x, B, C, dt, a, s and angles w:
+//   dt = softplus(dt + dt_bias);  A = -max(rate(a), A_floor);  s = sigmoid(s);  theta = theta + pi tanh(w) dt mod 2 pi
+//   k_r = rotate(rmsnorm(B_r) + B_bias_r, theta), q_r likewise of C;  v_r = x mimo_x_r
+//   h = e^(A dt) (h + (1 - s) dt sum_r k_r v_r of the frame before) + s dt sum_r k_r v_r
+//   y_r = q_r h + D v_r  [RMS norm over the head];  out_proj(sum_r y_r silu(z mimo_z_r) mimo_o_r)
+// SISO: one r, no mimo weights, the pairs (2i, 2i + 1) rotate; MIMO: the pairs (i, i + N/2).
+// Source: Lahoti et al. 2026 (Mamba-3); state-spaces/mamba mamba3.py.
+class Mamba3Part : public PartRunner {
+ public:
+  Mamba3Part(const Checkpoint& checkpoint, const Mamba3Config& config)
+      : config_(config),
+        in_proj_(checkpoint, below(config.name, "in_proj"), config.d_model, config.d_in_proj(), false),
+        out_proj_(checkpoint, below(config.name, "out_proj"), config.d_inner(), config.d_model, false) {
+    const int64_t heads = config.heads, rank = config.rank, states = config.d_state, width = config.headdim;
+    const auto tensor = [&](const std::string& name, std::vector<int64_t> shape) {
+      return weights(checkpoint, below(config.name, name), std::move(shape));
+    };
+    dt_bias_ = tensor("dt_bias", {heads}), skip_ = tensor("D", {heads});
+    b_norm_ = tensor("B_norm.weight", {states}), c_norm_ = tensor("C_norm.weight", {states});
+    b_bias_ = tensor("B_bias", {heads, rank, states}), c_bias_ = tensor("C_bias", {heads, rank, states});
+    if (config.mimo) {
+      mimo_x_ = tensor("mimo_x", {heads, rank, width}), mimo_z_ = tensor("mimo_z", {heads, rank, width});
+      mimo_o_ = tensor("mimo_o", {heads, rank, width});
+    }
+    if (config.outproj_norm) norm_ = tensor("norm.weight", {heads * width});
+    Mamba3Part::reset();
+  }
+
+  Vector step(const Vector& u, const Vector&) override {
+    const auto heads = static_cast<size_t>(config_.heads), inner = static_cast<size_t>(config_.d_inner()),
+               bc = static_cast<size_t>(config_.bc_width());
+    const Vector projected = in_proj_(u);
+    const Vector b = normed(slice(projected, 2 * inner, bc), b_norm_);
+    const Vector c = normed(slice(projected, 2 * inner + bc, bc), c_norm_);
+    const double* per_head = &projected[2 * inner + 2 * bc];
+    Vector y(inner);
+    for (size_t head = 0; head < heads; ++head) {
+      const double dt = softplus(per_head[head] + dt_bias_[head]), a = per_head[heads + head];
+      const double rate = config_.decay_rate == DecayRate::softplus ? softplus(a) : a >= 0 ? 1 + a : 1 / (1 - a);
+      const double decay = std::exp(-std::max(rate, static_cast<double>(config_.a_floor)) * dt);
+      const double s = sigmoid(per_head[2 * heads + head]);
+      turn(head, per_head + 3 * heads, dt);
+      step_head(head, &projected[inner], b, decay, (1 - s) * dt * decay, s * dt);
+      read_head(head, &projected[0], &projected[inner], c, &y[0]);
+    }
+    return out_proj_(y);
+  }
+
+  void reset() override {
+    const auto heads = static_cast<size_t>(config_.heads), states = static_cast<size_t>(config_.d_state),
+               inner = static_cast<size_t>(config_.d_inner());
+    angle_.assign(heads * static_cast<size_t>(config_.angles), 0);
+    state_.assign(inner * states, 0);
+    k_.assign(static_cast<size_t>(config_.rank) * heads * states, 0);
+    v_.assign(inner, 0);
+  }
+
+  // What the engine keeps of an angle beyond float32 is in `angle_` here.
+  std::vector<Vector> state() const override { return {state_, k_, v_, angle_, Vector(angle_.size(), 0)}; }
+
+ private:
+  // Each (rank, group) by itself.
+  Vector normed(const Vector& x, const Vector& weight) const {
+    Vector y;
+    for (size_t begin = 0; begin < x.size(); begin += weight.size()) {
+      const Vector one = rms_normalised(slice(x, begin, weight.size()), 1e-5);
+      for (size_t n = 0; n < weight.size(); ++n) y.push_back(one[n] * weight[n]);
+    }
+    return y;
+  }
+
+  void turn(size_t head, const double* speed, double dt) {
+    const auto angles = static_cast<size_t>(config_.angles);
+    for (size_t i = 0; i < angles; ++i) {
+      double& angle = angle_[head * angles + i];
+      angle += std::numbers::pi * std::tanh(speed[i]) * dt;
+      angle -= 2 * std::numbers::pi * std::floor(angle / (2 * std::numbers::pi));
+    }
+  }
+
+  // B or C of this head and rank, with bias, rotated.
+  Vector rotated(const Vector& x, const Vector& bias, size_t head, size_t r) const {
+    const auto heads = static_cast<size_t>(config_.heads), groups = static_cast<size_t>(config_.ngroups),
+               states = static_cast<size_t>(config_.d_state), angles = static_cast<size_t>(config_.angles);
+    const size_t from = (r * groups + head / (heads / groups)) * states;
+    Vector y(states);
+    for (size_t n = 0; n < states; ++n)
+      y[n] = x[from + n] + bias[(head * static_cast<size_t>(config_.rank) + r) * states + n];
+    for (size_t i = 0; i < angles; ++i) {
+      double &first = y[config_.mimo ? i : 2 * i], &second = y[config_.mimo ? i + states / 2 : 2 * i + 1];
+      const double cosine = std::cos(angle_[head * angles + i]), sine = std::sin(angle_[head * angles + i]),
+                   before = first;
+      first = before * cosine - second * sine;
+      second = before * sine + second * cosine;
+    }
+    return y;
+  }
+
+  double mimo(const Vector& weight, size_t head, size_t r, size_t p) const {
+    return weight.empty()
+               ? 1
+               : weight[(head * static_cast<size_t>(config_.rank) + r) * static_cast<size_t>(config_.headdim) + p];
+  }
+
+  void step_head(size_t head, const double* x, const Vector& b, double decay, double beta, double gamma) {
+    const auto heads = static_cast<size_t>(config_.heads), states = static_cast<size_t>(config_.d_state),
+               width = static_cast<size_t>(config_.headdim);
+    for (size_t i = head * width * states; i < (head + 1) * width * states; ++i) state_[i] *= decay;
+    for (size_t r = 0; r < static_cast<size_t>(config_.rank); ++r) {
+      const Vector now = rotated(b, b_bias_, head, r);
+      double* before = &k_[(r * heads + head) * states];
+      for (size_t p = 0; p < width; ++p)
+        for (size_t n = 0; n < states; ++n)
+          state_[(head * width + p) * states + n] +=
+              mimo(mimo_x_, head, r, p) *
+              (beta * before[n] * v_[head * width + p] + gamma * now[n] * x[head * width + p]);
+      std::copy(now.begin(), now.end(), before);
+    }
+    for (size_t p = head * width; p < (head + 1) * width; ++p) v_[p] = x[p];
+  }
+
+  void read_head(size_t head, const double* z, const double* x, const Vector& c, double* out) const {
+    const auto states = static_cast<size_t>(config_.d_state), width = static_cast<size_t>(config_.headdim);
+    for (size_t r = 0; r < static_cast<size_t>(config_.rank); ++r) {
+      const Vector q = rotated(c, c_bias_, head, r);
+      Vector y(width);
+      for (size_t p = 0; p < width; ++p) {
+        y[p] = skip_[head] * x[head * width + p] * mimo(mimo_x_, head, r, p);
+        for (size_t n = 0; n < states; ++n) y[p] += q[n] * state_[(head * width + p) * states + n];
+      }
+      if (!norm_.empty()) {
+        y = rms_normalised(y, 1e-5);
+        for (size_t p = 0; p < width; ++p) y[p] *= norm_[head * width + p];
+      }
+      for (size_t p = 0; p < width; ++p)
+        out[head * width + p] +=
+            y[p] * silu(z[head * width + p] * mimo(mimo_z_, head, r, p)) * mimo(mimo_o_, head, r, p);
+    }
+  }
+
+  Mamba3Config config_;
+  Linear in_proj_, out_proj_;
+  Vector dt_bias_, skip_, b_norm_, c_norm_, b_bias_, c_bias_, mimo_x_, mimo_z_, mimo_o_, norm_;
+  Vector angle_, state_, k_, v_;
 };
 
 // z = tanh(x + R c);  c = c + sigmoid(gate(z)) (value(z) - c);  y = c
@@ -477,6 +756,98 @@ class GatedPart : public PartRunner {
   Vector units_;
 };
 
+// Attention over the last `window` frames t, per head: w_t = softmax over t of scale (q . k_t) [capped; one more score,
+// the sink, without a value]; y = sum_t w_t v_t; out = o(y). Queries and keys are normed, then turned by their frame's
+// angles. Source: Vaswani et al. 2017, eq. 1; Su et al. 2021, eq. 34; sinks: Xiao et al. 2023, sec. 3.
+class AttentionPart : public PartRunner {
+ public:
+  AttentionPart(const Checkpoint& checkpoint, const AttentionConfig& config)
+      : config_(config),
+        width_(static_cast<size_t>(config.headdim)),
+        window_(static_cast<size_t>(config.window)),
+        kv_heads_(static_cast<size_t>(config.kv_heads)),
+        q_(checkpoint, config.q),
+        k_(checkpoint, config.k),
+        v_(checkpoint, config.v),
+        o_(checkpoint, config.o) {
+    if (!config.q_norm.empty()) q_norm_ = weights(checkpoint, config.q_norm, {config.headdim});
+    if (!config.k_norm.empty()) k_norm_ = weights(checkpoint, config.k_norm, {config.headdim});
+    if (!config.sinks.empty()) sinks_ = weights(checkpoint, config.sinks, {config.heads});
+    AttentionPart::reset();
+  }
+
+  Vector step(const Vector& x, const Vector&) override {
+    const Vector q = turned(q_(x), q_norm_), k = turned(k_(x), k_norm_), v = v_(x);
+    const size_t slot = static_cast<size_t>(frame_ % window_);
+    for (size_t h = 0; h < kv_heads_; ++h)
+      for (size_t i = 0; i < width_; ++i) {
+        keys_[(h * window_ + slot) * width_ + i] = k[h * width_ + i];
+        values_[(h * window_ + slot) * width_ + i] = v[h * width_ + i];
+      }
+    ++frame_;
+    Vector y;
+    for (size_t h = 0; h < static_cast<size_t>(config_.heads); ++h) append(y, head(h, q));
+    return o_(y);
+  }
+
+  void reset() override {
+    frame_ = 0;
+    keys_.assign(kv_heads_ * window_ * width_, 0);
+    values_ = keys_;
+  }
+
+  std::vector<Vector> state() const override {
+    constexpr uint64_t kLow = 1 << 20;
+    return {keys_, values_, {static_cast<double>(frame_ / kLow), static_cast<double>(frame_ % kLow)}};
+  }
+
+ private:
+  Vector turned(const Vector& heads, const Vector& norm) const {
+    Vector all;
+    const size_t pairs = config_.rope.size();
+    for (size_t begin = 0; begin < heads.size(); begin += width_) {
+      Vector x = slice(heads, begin, width_);
+      if (!norm.empty()) x = rms_normalised(x, static_cast<double>(config_.norm_eps));
+      for (size_t i = 0; i < norm.size(); ++i) x[i] *= norm[i];
+      for (size_t i = 0; i < pairs; ++i) {
+        const double angle = std::fmod(static_cast<double>(frame_) * config_.rope[i], 2 * std::numbers::pi);
+        const double c = std::cos(angle) * config_.rope_scale, s = std::sin(angle) * config_.rope_scale;
+        const double a = x[i], b = x[pairs + i];
+        x[i] = a * c - b * s, x[pairs + i] = b * c + a * s;
+      }
+      append(all, x);
+    }
+    return all;
+  }
+
+  Vector head(size_t h, const Vector& q) const {
+    const size_t kv = h / (static_cast<size_t>(config_.heads) / kv_heads_),
+                 used = static_cast<size_t>(std::min<uint64_t>(frame_, window_));
+    Vector score(used);
+    double most = sinks_.empty() ? -HUGE_VAL : sinks_[h];
+    for (size_t t = 0; t < used; ++t) {
+      double dot = 0;
+      for (size_t i = 0; i < width_; ++i) dot += q[h * width_ + i] * keys_[(kv * window_ + t) * width_ + i];
+      const auto cap = static_cast<double>(config_.soft_cap);
+      score[t] = dot * config_.score_scale;
+      if (cap > 0) score[t] = cap * std::tanh(score[t] / cap);
+      most = std::max(most, score[t]);
+    }
+    double sum = sinks_.empty() ? 0 : std::exp(sinks_[h] - most);
+    for (double& w : score) sum += w = std::exp(w - most);
+    Vector y(width_, 0);
+    for (size_t t = 0; t < used; ++t)
+      for (size_t i = 0; i < width_; ++i) y[i] += score[t] / sum * values_[(kv * window_ + t) * width_ + i];
+    return y;
+  }
+
+  AttentionConfig config_;
+  size_t width_, window_, kv_heads_;
+  Linear q_, k_, v_, o_;
+  Vector q_norm_, k_norm_, sinks_, keys_, values_;
+  uint64_t frame_ = 0;
+};
+
 // ---- layers
 
 std::unique_ptr<PartRunner> make_part(const Checkpoint& checkpoint, const PartConfig& part) {
@@ -504,6 +875,19 @@ std::unique_ptr<PartRunner> make_part(const Checkpoint& checkpoint, const PartCo
     std::unique_ptr<PartRunner> operator()(const Mamba2Config& c) const {
       return std::make_unique<Mamba2Part>(checkpoint, c);
     }
+    std::unique_ptr<PartRunner> operator()(const Mamba3Config& c) const {
+      return std::make_unique<Mamba3Part>(checkpoint, c);
+    }
+    std::unique_ptr<PartRunner> operator()(const AttentionConfig& c) const {
+      return std::make_unique<AttentionPart>(checkpoint, c);
+    }
+    std::unique_ptr<PartRunner> operator()(const MlpConfig& c) const {
+      return std::make_unique<MlpPart>(checkpoint, c);
+    }
+    std::unique_ptr<PartRunner> operator()(const MoeConfig& c) const {
+      return std::make_unique<MoePart>(checkpoint, c);
+    }
+    std::unique_ptr<PartRunner> operator()(const TapConfig& c) const { return std::make_unique<TapPart>(c); }
     std::unique_ptr<PartRunner> operator()(const GatedConfig& c) const {
       return std::make_unique<GatedPart>(checkpoint, c);
     }
@@ -526,9 +910,19 @@ class Layers {
   }
 
   Vector step(Vector h, const Vector& film) {
+    const Vector network = h;
+    Vector before = h;
     for (Layer& layer : layers_) {
       Vector r = h;
-      for (auto& part : layer.parts) r = part->step(r, film);
+      for (auto& part : layer.parts) {
+        if (const TapPart* tap = part->tap())
+          r = tap->taken(r, tap->from() == TapConfig::From::layer     ? h
+                            : tap->from() == TapConfig::From::network ? network
+                                                                      : before);
+        else
+          r = part->step(r, film);
+      }
+      before = h;
       if (layer.residual)
         for (size_t i = 0; i < r.size(); ++i) r[i] += h[i];
       h = std::move(r);
@@ -545,8 +939,10 @@ class Layers {
     for (const Layer& layer : layers_)
       for (size_t i = 0; i < layer.parts.size(); ++i) {
         const std::vector<Vector> values = layer.parts[i]->state();
-        for (size_t region = 0; region < values.size(); ++region)
-          out.push_back({layer.regions[i][region].name, layer.regions[i][region].shape, values[region]});
+        for (size_t r = 0; r < values.size(); ++r) {
+          const StateRegion& region = layer.regions[i][r];
+          out.push_back({region.name, region.shape, values[r], region.period, region.upstream});
+        }
       }
   }
 
@@ -679,9 +1075,11 @@ struct Reference::Impl {
         layers(checkpoint, config.layers),
         control_net(make_if<ControlNet>(checkpoint, config.control_net)),
         slow_path(make_if<SlowPath>(checkpoint, config.slow_path)) {
-    if (config.embedding)
+    if (config.embedding) {
       embedding =
           weights(checkpoint, below(config.embedding->name, "weight"), {config.embedding->vocab, config.d_model});
+      for (double& v : embedding) v *= config.embedding->scale;
+    }
     Vector defaults;
     for (const Control& control : card.controls) defaults.push_back(control.default_value);
     set_controls(defaults);

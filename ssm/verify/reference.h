@@ -17,6 +17,8 @@ struct NamedDoubles {
   std::string name;            // "state.0.ssm"
   std::vector<int64_t> shape;  // upstream's, without the batch axis
   std::vector<double> values;
+  double period = 0;     // as in StateRegion
+  bool upstream = true;  // as in StateRegion
 };
 
 // One signal through one model. Slow and allocating. [main-thread]

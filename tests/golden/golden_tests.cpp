@@ -41,6 +41,10 @@ const std::map<std::string, std::vector<std::string>> kFiles = {
     {"falcon_mamba", {"falcon_mamba_d32", "falcon_mamba_lm_v97"}},
     {"mamba2",
      {"mamba2_d32_g1", "mamba2_d32_g2_conv3_bias", "mamba2_d64_g2_n64", "mamba2_groupnorm_g2", "mamba2_lm_v97"}},
+    {"mamba3",
+     {"mamba3_mimo_r2_norm_rope1", "mamba3_mimo_r4", "mamba3_siso_d32", "mamba3_siso_d32_n32_g2_rope1",
+      "mamba3_siso_d64_l2_norm", "mamba3_siso_lm_v97"}},
+    {"jamba", {"jamba_l3_dense_audio", "jamba_l4_moe4"}},
     {"s4d", {"s4d_complex_bilinear", "s4d_complex_zoh", "s4d_layer_complex_zoh", "s4d_real_bilinear", "s4d_real_zoh"}},
     {"forecaster", {"coil_forecaster"}},
     {"rest", {"coil_rest", "coil_rest_knobs", "coil_rest_slow"}},
@@ -74,6 +78,8 @@ TEST_CASE("ssd files agree") { check_family("ssd"); }
 TEST_CASE("mamba1 files agree") { check_family("mamba1"); }
 TEST_CASE("falcon_mamba files agree") { check_family("falcon_mamba"); }
 TEST_CASE("mamba2 files agree") { check_family("mamba2"); }
+TEST_CASE("mamba3 files agree") { check_family("mamba3"); }
+TEST_CASE("jamba files agree") { check_family("jamba"); }
 TEST_CASE("s4d files agree") { check_family("s4d"); }
 TEST_CASE("forecaster files agree") { check_family("forecaster"); }
 TEST_CASE("files of networks that are silent at rest agree") { check_family("rest"); }
@@ -84,6 +90,37 @@ TEST_CASE("the list of golden files and the folder are the same") {
   for (const auto& entry : std::filesystem::directory_iterator(kDir))
     if (entry.path().extension() == ".safetensors") found.insert(entry.path().stem().string());
   CHECK(listed == found);
+}
+
+// Logits of transformers for directories as it saves them.
+TEST_CASE("hybrids agree with transformers") {
+  size_t directories = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(kDir / "hybrids")) {
+    if (!entry.is_directory()) continue;
+    ++directories;
+    const auto golden = ssm::Golden::open(entry.path(), entry.path().string() + ".io.safetensors");
+    CHECK(golden.warnings().empty());
+    for (const ssm::GoldenResult& result : golden.run(ssm::all_golden_executions(), ssm::Target::all())) {
+      INFO(entry.path() << " " << ssm::to_string(result.execution) << " " << result.target);
+      CHECK(result.errors.output <= kTolerance);
+    }
+  }
+  CHECK(directories == 6);
+}
+
+TEST_CASE(
+    "attention without a window is an error that says how to set it, and a window shorter than the input counts") {
+  const auto directory = kDir / "hybrids" / "jamba_a";
+  CHECK_THROWS_WITH(ssm::Model::load(directory), Catch::Contains("--window N") && Catch::Contains("sliding_window"));
+  const ssm::GoldenExecution reference[] = {ssm::GoldenExecution::reference};
+  const auto error = [&](int window) {
+    return ssm::Golden::open(directory, directory.string() + ".io.safetensors", window)
+        .run(reference, {})[0]
+        .errors.output;
+  };
+  CHECK(error(4) > 1e-3);
+  CHECK(error(45) <= kTolerance);
+  CHECK(error(1000) <= kTolerance);
 }
 
 // A golden file as tensors that can be changed and written again.

@@ -19,6 +19,11 @@ TEST_CASE("golden files agree on the GPU") {
     ++files;
     const auto golden = ssm::Golden::open(entry.path());
     golden.require_complete();
+    if (const std::string name = entry.path().stem().string();
+        name.starts_with("mamba3") || name.starts_with("jamba")) {
+      CHECK_THROWS_WITH(gpu::run_golden(golden), Catch::Contains("the GPU has no kernels for"));
+      continue;
+    }
     const ssm::GoldenResult result = gpu::run_golden(golden);
     INFO(entry.path().stem().string() << ", worst state " << result.errors.worst_state);
     const double tolerance = entry.path().stem() == "op_ss_large_delta" ? kLargeDeltaTolerance : kTolerance;

@@ -14,7 +14,7 @@ std::vector<Network> networks(ssm::InputKind kind, uint32_t random_count) {
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
       const std::string name = entry.path().stem().string();
       if (entry.path().extension() == ".safetensors" && !name.starts_with("op_"))
-        all.push_back({name, ssm::Model::load(entry.path())});
+        all.push_back({name, ssm::Model::load(ssm::Checkpoint::open(entry.path()).with_window(40))});
     }
   }
   const auto targets = ssm::Target::all();

@@ -40,6 +40,23 @@ class WeightMaker {
   }
   void operator()(const ssm::RmsNormConfig& c) {
     if (c.affine) add(c.name + ".weight", {c.width}, [&](size_t) { return 1 + 0.2 * random_.normal(); });
+    if (c.affine && c.centred) bias(c.name + ".bias", c.width);
+  }
+  void operator()(const ssm::TapConfig&) {}
+  void operator()(const ssm::MlpConfig& c) {
+    if (c.gate) (*this)(*c.gate);
+    (*this)(c.up), (*this)(c.down);
+  }
+  void operator()(const ssm::MoeConfig& c) {
+    (*this)(c.router);
+    for (const ssm::MlpConfig& expert : c.experts) (*this)(expert);
+    if (c.shared) (*this)(*c.shared);
+  }
+  void operator()(const ssm::AttentionConfig& c) {
+    for (const ssm::LinearConfig* linear : {&c.q, &c.k, &c.v, &c.o}) (*this)(*linear);
+    for (const std::string& norm : {c.q_norm, c.k_norm})
+      if (!norm.empty()) add(norm, {c.headdim}, [&](size_t) { return 1 + 0.2 * random_.normal(); });
+    if (!c.sinks.empty()) bias(c.sinks, c.heads, 1);
   }
   void operator()(const ssm::ActivationConfig&) {}
   void operator()(const ssm::RestTanhConfig&) {}
@@ -69,6 +86,9 @@ class WeightMaker {
     conv(c.name, c.d_inner, c.d_conv, c.conv_bias);
     matrix(c.name + ".x_proj.weight", c.dt_rank + 2 * c.d_state, c.d_inner);
     if (c.x_proj_bias) bias(c.name + ".x_proj.bias", c.dt_rank + 2 * c.d_state);
+    for (const auto& [norm, width] :
+         {std::pair{".dt_layernorm", c.dt_rank}, {".b_layernorm", c.d_state}, {".c_layernorm", c.d_state}})
+      if (c.norm_weights) add(c.name + norm + ".weight", {width}, [&](size_t) { return 1 + 0.2 * random_.normal(); });
     matrix(c.name + ".dt_proj.weight", c.d_inner, c.dt_rank);
     add(c.name + ".dt_proj.bias", {c.d_inner}, [&](size_t) { return dt_bias(); });
     const auto modes = static_cast<size_t>(c.d_state);
@@ -77,6 +97,25 @@ class WeightMaker {
     bias(c.name + ".D", c.d_inner, 1);
     matrix(c.name + ".out_proj.weight", c.d_model, c.d_inner);
     if (c.bias) bias(c.name + ".out_proj.bias", c.d_model);
+  }
+
+  // The rows that steer the heads are small, so that they remember some frames and turn by parts of a turn.
+  void operator()(const ssm::Mamba3Config& c) {
+    const int steering = 3 * c.heads + c.angles, first = c.d_in_proj() - steering;
+    add(c.name + ".in_proj.weight", {c.d_in_proj(), c.d_model}, [&](size_t i) {
+      const bool steers = i >= static_cast<size_t>(first) * static_cast<size_t>(c.d_model);
+      return random_.normal() * (steers ? 0.3 : 1.0) / std::sqrt(c.d_model);
+    });
+    add(c.name + ".dt_bias", {c.heads}, [&](size_t) { return dt_bias(); });
+    for (const char* norm : {".B_norm.weight", ".C_norm.weight"})
+      add(c.name + norm, {c.d_state}, [&](size_t) { return 1 + 0.2 * random_.normal(); });
+    for (const char* bias : {".B_bias", ".C_bias"})
+      add(c.name + bias, {c.heads, c.rank, c.d_state}, [&](size_t) { return 0.5 * random_.normal(); });
+    for (const char* mimo : {".mimo_x", ".mimo_z", ".mimo_o"})
+      if (c.mimo) add(c.name + mimo, {c.heads, c.rank, c.headdim}, [&](size_t) { return 1 + 0.3 * random_.normal(); });
+    bias(c.name + ".D", c.heads, 1);
+    if (c.outproj_norm) add(c.name + ".norm.weight", {c.d_inner()}, [&](size_t) { return 1 + 0.2 * random_.normal(); });
+    matrix(c.name + ".out_proj.weight", c.d_model, c.d_inner(), 0.5);
   }
 
   void operator()(const ssm::Mamba2Config& c) {
@@ -162,6 +201,32 @@ Json mamba2_part(Random& r, int width) {
                {"conv_bias", r.chance(0.5)}};
   if (r.chance(0.5)) part["norm_group_size"] = divisor_of(d_inner);
   part["norm_eps"] = kCalmEps;
+  return part;
+}
+
+Json mamba3_part(Random& r, int width) {
+  const int headdim = r.pick({1, 2, 4, 8});
+  const bool mimo = r.chance(0.5);
+  return {{"type", "mamba3"},
+          {"name", "mixer"},
+          {"d_state", r.pick({4, 7, 16, 19, 32})},
+          {"headdim", width % headdim == 0 ? headdim : 1},
+          {"rope_fraction", r.pick({0.5, 1.0})},
+          {"ngroups", 2},
+          {"is_mimo", mimo},
+          {"mimo_rank", r.pick({1, 2, 3, 4})},
+          {"is_outproj_norm", r.chance(0.3)},
+          {"A_activation", r.pick({"reciprocal", "softplus"})}};
+}
+
+Json attention_part(Random& r) {
+  const int kv_heads = r.pick({1, 2}), headdim = r.pick({2, 4, 6, 16, 20});
+  Json part = {{"type", "attention"},      {"name", "attn"},         {"heads", kv_heads * r.pick({1, 2, 3})},
+               {"kv_heads", kv_heads},     {"headdim", headdim},     {"window", r.pick({1, 5, 16, 33, 100})},
+               {"qk_norm", r.chance(0.4)}, {"sinks", r.chance(0.4)}, {"bias", r.chance(0.5)}};
+  if (r.chance(0.6)) part["rope_theta"] = r.pick({100.0, 10000.0}), part["rope_fraction"] = r.pick({0.5, 1.0});
+  if (headdim % 4 != 0) part["rope_fraction"] = 1.0;
+  if (r.chance(0.4)) part["soft_cap"] = 3.0;
   return part;
 }
 
@@ -323,6 +388,53 @@ ModelFile random_coil_network(uint32_t seed) {
     file.card_json = Json{{"name", "random"}, {"controls", controls}}.dump();
   }
   return file;
+}
+
+ModelFile random_family_network(uint32_t seed) {
+  Random r(seed);
+  const int width = r.pick({8, 12, 16, 24});
+  Json layers = Json::array();
+  const int count = r.whole(2, 4);
+  for (int i = 0; i < count; ++i) {
+    Json parts = Json::array();
+    const bool beside = i > 0 && r.chance(0.3);
+    if (beside) parts.push_back({{"type", "tap"}, {"from", "layer_before"}, {"how", "replace"}});
+    if (!beside && r.chance(0.2)) parts.push_back({{"type", "tap"}, {"from", "network"}, {"how", "append"}});
+    const int inner = parts.empty() || beside ? width : 2 * width;
+    parts.push_back({{"type", r.chance(0.3) ? "layernorm" : "rmsnorm"}, {"name", "norm"}, {"eps", kCalmEps}});
+    switch (r.whole(0, 3)) {
+      case 0:
+        parts.push_back(mamba3_part(r, inner));
+        break;
+      case 1:
+        parts.push_back(attention_part(r));
+        break;
+      case 2:
+        parts.push_back({{"type", "mlp"},
+                         {"name", "mlp"},
+                         {"d_ff", r.whole(3, 40)},
+                         {"gate", r.chance(0.6)},
+                         {"bias", r.chance(0.5)},
+                         {"activation", r.pick({"silu", "gelu", "relu", "relu2", "gelu_pytorch_tanh", "tanh"})}});
+        break;
+      default:
+        parts.push_back({{"type", "moe"},
+                         {"name", "moe"},
+                         {"d_ff", r.whole(3, 20)},
+                         {"experts", r.whole(2, 6)},
+                         {"top_k", r.whole(1, 2)},
+                         {"normalised", r.chance(0.5)},
+                         {"shared_d_ff", r.pick({0, 9})},
+                         {"routing", r.pick({"softmax", "softmax_of_chosen", "sigmoid"})}});
+    }
+    if (inner != width) {
+      parts.push_back({{"type", "linear"}, {"name", "narrow"}, {"d_out", width}});
+      parts.push_back({{"type", "tap"}, {"from", "layer"}, {"how", "add"}});
+    }
+    layers.push_back({{"parts", parts}});
+  }
+  const Json config = {{"model_type", "coil"}, {"d_input", 2}, {"d_output", 2}, {"d_model", width}, {"layers", layers}};
+  return model_file(config.dump(), seed + 2000000);
 }
 
 std::vector<float> random_signal(size_t values, Random& random) {

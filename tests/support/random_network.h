@@ -50,6 +50,9 @@ ModelFile model_file(const std::string& config_json, uint32_t seed);
 // A `coil` chain of random parts and widths: every mixer, odd sizes, FiLM from controls and from a slow path.
 ModelFile random_coil_network(uint32_t seed);
 
+// A `coil` chain of the parts that hybrids have: Mamba-3, attention, MLP, experts, taps, LayerNorm.
+ModelFile random_family_network(uint32_t seed);
+
 std::vector<float> random_signal(size_t values, Random& random);
 
 // Block sizes that add up to `frames`: mostly small, sometimes 0, sometimes large.

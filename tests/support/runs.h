@@ -39,6 +39,7 @@ std::vector<float> run_scan(const std::shared_ptr<const ssm::Model>& model, ssm:
 struct ReferenceRun {
   std::vector<double> output;
   std::vector<ssm::NamedFloats> states;  // the mixers', rounded
+  std::vector<double> periods;           // of each, as in StateRegion
 };
 // `sample_rate_hz`: as in Reference.
 ReferenceRun run_reference(const Loaded& loaded, std::span<const float> in, std::span<const float> controls,

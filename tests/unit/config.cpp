@@ -271,12 +271,12 @@ TEST_CASE("state-spaces' own config") {
   CHECK(part<ssm::Mamba2Config>(parse(json), 0, 1).headdim == 64);
 
   for (const auto& [field, value] : std::vector<std::pair<const char*, Json>>{
-           {"rms_norm", false}, {"d_intermediate", 64}, {"attn_layer_idx", {1}}, {"vocab_size", 0}}) {
+           {"d_intermediate", -1}, {"attn_layer_idx", {1}}, {"vocab_size", 0}, {"norm_epsilon", -1}}) {
     Json changed = json;
     changed[field] = value;
     refuses(changed, field);
   }
-  for (const auto& [field, value] : std::vector<std::pair<const char*, Json>>{{"layer", "Mamba3"},
+  for (const auto& [field, value] : std::vector<std::pair<const char*, Json>>{{"layer", "Mamba4"},
                                                                               {"rmsnorm", false},
                                                                               {"norm_before_gate", true},
                                                                               {"D_has_hdim", true},
@@ -287,6 +287,78 @@ TEST_CASE("state-spaces' own config") {
     changed["ssm_cfg"][field] = value;
     refuses(changed, std::string("ssm_cfg.") + field);
   }
+}
+
+TEST_CASE("state-spaces' Mamba-3, MLPs behind the mixers and LayerNorm") {
+  Json json = {
+      {"d_model", 24},         {"n_layer", 2},
+      {"vocab_size", 53},      {"rms_norm", false},
+      {"d_intermediate", 130}, {"ssm_cfg", {{"layer", "Mamba3"}, {"d_state", 16}, {"headdim", 8}, {"is_mimo", true}}}};
+  const auto config = parse(json);
+  CHECK(config.model_type == "mamba3");
+  REQUIRE(config.layers.size() == 4);
+  CHECK(part<ssm::RmsNormConfig>(config, 0, 0).centred);
+  CHECK(config.norm_f->centred);
+  const auto& mixer = part<ssm::Mamba3Config>(config, 2, 1);
+  CHECK((mixer.heads == 6 && mixer.rank == 4 && mixer.angles == 4));
+  CHECK(mixer.decay_rate == ssm::DecayRate::reciprocal);
+  CHECK(mixer.state_name == "state.1");
+  const auto& mlp = part<ssm::MlpConfig>(config, 3, 1);
+  CHECK((mlp.up.d_out == 256 && mlp.gate->first_row == 256 && mlp.gate->tensor_rows == 512));
+  CHECK(mlp.up.name == "backbone.layers.1.mlp.fc1");
+  for (const auto& [field, value] : std::vector<std::pair<const char*, Json>>{{"headdim", 7},
+                                                                              {"ngroups", 4},
+                                                                              {"mimo_rank", 17},
+                                                                              {"rope_fraction", 0.3},
+                                                                              {"A_activation", "relu"},
+                                                                              {"d_state", 1}}) {
+    Json changed = json;
+    changed["ssm_cfg"][field] = value;
+    refuses(changed, std::string("ssm_cfg.") + field);
+  }
+}
+
+TEST_CASE("hybrids: what a config lacks or says wrongly is named") {
+  const Json jamba = {{"model_type", "jamba"},  {"hidden_size", 24},        {"intermediate_size", 40},
+                      {"num_hidden_layers", 5}, {"num_attention_heads", 4}, {"num_experts", 1},
+                      {"vocab_size", 9},        {"sliding_window", 12}};
+  CHECK(part<ssm::AttentionConfig>(parse(jamba), 8, 1).window == 12);
+  Json changed = jamba;
+  changed["stream_window"] = 7;
+  CHECK(part<ssm::AttentionConfig>(parse(changed), 8, 1).window == 7);
+  changed = jamba;
+  changed.erase("sliding_window");
+  refuses(changed, "--window N");
+  for (const auto& [field, value] : std::vector<std::pair<const char*, Json>>{{"stream_window", 0},
+                                                                              {"sliding_window", 1 << 21},
+                                                                              {"hidden_act", "mish"},
+                                                                              {"num_attention_heads", 0},
+                                                                              {"intermediate_size", "large"}}) {
+    changed = jamba;
+    changed[field] = value;
+    refuses(changed, field);
+  }
+  changed = jamba;
+  changed["num_key_value_heads"] = 3;
+  refuses(changed, "the number of KV heads (3) must divide that of heads, 4");
+  const Json bamba = {{"model_type", "bamba"},
+                      {"hidden_size", 32},
+                      {"intermediate_size", 40},
+                      {"num_hidden_layers", 2},
+                      {"num_attention_heads", 4},
+                      {"attn_layer_indices", {1}},
+                      {"vocab_size", 9},
+                      {"mamba_n_heads", 8},
+                      {"mamba_d_state", 8},
+                      {"stream_window", 5},
+                      {"rope_parameters", {{"rope_type", "default"}}}};
+  CHECK(part<ssm::AttentionConfig>(parse(bamba), 2, 1).rope.size() == 2);  // half of each head turns
+  changed = bamba;
+  changed["rope_parameters"]["rope_type"] = "longrope";
+  refuses(changed, "rope_parameters.rope_type");
+  changed = bamba;
+  changed["mamba_d_head"] = 9;
+  refuses(changed, "mamba_d_head");
 }
 
 TEST_CASE("keys that a coil config does not know are warned of, with the one that was meant") {

@@ -1,0 +1,209 @@
+// `coil generate`: goes on from a prompt of token ids, one id a line, by a language model.
+#include "cli/commands.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "cli/failure.h"
+#include "cli/interrupt.h"
+#include "cli/models.h"
+#include "ssm/model/safetensors.h"
+#include "ssm/run/stream.h"
+
+namespace coil::cli {
+namespace {
+
+constexpr const char *kNextToken = "next_token", *kTokensSeen = "tokens_seen";
+
+struct GenerateOptions {
+  std::string model, tokens = "-", state, weights = "f32";
+  int count = 16, window = 0, top_k = 0;
+  double temperature = 0, top_p = 1;
+  uint64_t seed = 0;
+  std::vector<int> stops;
+};
+
+// Where a stream of tokens stands: the last one drawn has not been heard by the model yet.
+struct Position {
+  std::vector<int32_t> pending;
+  uint64_t seen = 0;
+};
+
+std::vector<int32_t> parse_ids(std::string text, const std::string& where, int vocab) {
+  for (char& c : text)
+    if (c == ',' || c == '\n' || c == '\t' || c == '\r') c = ' ';
+  std::vector<int32_t> ids;
+  for (size_t at = text.find_first_not_of(' '); at != std::string::npos; at = text.find_first_not_of(' ', at)) {
+    const size_t end = std::min(text.find(' ', at), text.size());
+    int32_t id = 0;
+    const auto [last, error] = std::from_chars(text.data() + at, text.data() + end, id);
+    if (error != std::errc() || last != text.data() + end || id < 0 || id >= vocab)
+      throw Failure(kUsage, where + ": '" + text.substr(at, std::min<size_t>(end - at, 20)) +
+                                "' is no token id; the vocabulary has ids from 0 to " + std::to_string(vocab - 1));
+    ids.push_back(id);
+    at = end;
+  }
+  return ids;
+}
+
+// A number in [0, 1) that depends on the seed and on how many were drawn before. Source: Steele, Lea & Flood 2014
+// (SplitMix64).
+double uniform(uint64_t seed, uint64_t index) {
+  uint64_t z = seed + (index + 1) * 0x9e3779b97f4a7c15u;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return std::ldexp(double((z ^ (z >> 31)) >> 11), -53);
+}
+
+// Draws by softmax(logits / temperature) among the top_k best, and of those among the fewest that have top_p of it.
+class Sampler {
+ public:
+  explicit Sampler(const GenerateOptions& options) : options_(options) {}
+
+  int32_t draw(std::span<const float> logits, uint64_t index) {
+    if (options_.temperature == 0) return int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
+    order_.resize(logits.size());
+    std::iota(order_.begin(), order_.end(), 0);
+    std::stable_sort(order_.begin(), order_.end(), [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
+    if (options_.top_k > 0) order_.resize(std::min(order_.size(), size_t(options_.top_k)));
+    weights_.clear();
+    double sum = 0;
+    for (const int32_t id : order_) {
+      weights_.push_back(std::exp((double(logits[id]) - double(logits[order_[0]])) / options_.temperature));
+      sum += weights_.back();
+    }
+    size_t kept = 0;
+    double share = 0;
+    while (kept < order_.size() && (kept == 0 || share < options_.top_p * sum)) share += weights_[kept++];
+    double left = uniform(options_.seed, index) * share;
+    for (size_t i = 0; i + 1 < kept; ++i)
+      if ((left -= weights_[i]) < 0) return order_[i];
+    return order_[kept - 1];
+  }
+
+ private:
+  const GenerateOptions& options_;
+  std::vector<int32_t> order_;
+  std::vector<double> weights_;
+};
+
+Position resume(const std::string& path, ssm::Stream& stream) {
+  Position position;
+  if (path.empty() || !std::filesystem::exists(path)) return position;
+  stream.state() = ssm::State::load(path, stream.model().state_layout());
+  const auto& notes = ssm::Safetensors::open(path).metadata();
+  const auto number = [&](const char* key) {
+    const auto found = notes.find(key);
+    uint64_t value = 0;
+    if (found == notes.end()) return value;
+    const char* end = found->second.data() + found->second.size();
+    if (std::from_chars(found->second.data(), end, value).ptr != end)
+      throw Error(path + ": its note '" + key + "' is no number");
+    return value;
+  };
+  position.seen = number(kTokensSeen);
+  if (notes.contains(kNextToken)) {
+    const uint64_t token = number(kNextToken);
+    if (token >= uint64_t(stream.model().config().embedding->vocab))
+      throw Error(path + ": its note '" + kNextToken + "' is no token of the vocabulary");
+    position.pending.push_back(int32_t(token));
+  }
+  return position;
+}
+
+void save(const std::string& path, const ssm::Stream& stream, const Position& position) {
+  if (path.empty()) return;
+  std::map<std::string, std::string> notes{{kTokensSeen, std::to_string(position.seen)}};
+  if (!position.pending.empty()) notes[kNextToken] = std::to_string(position.pending.back());
+  stream.state().save(path, notes);
+}
+
+int run_generate(const GenerateOptions& options) {
+  const ssm::Target target = ssm::Target::best().with(ssm::weight_format_from_name(options.weights));
+  const auto model = load_model(open_model(options.model, options.window), target);
+  const ssm::ModelConfig& config = model->config();
+  if (config.input_kind != ssm::InputKind::token_ids || !config.out_proj)
+    throw Failure(kUsage,
+                  options.model + ": takes no token ids or gives no logits; `coil process` runs models of signals");
+  const int vocab = config.embedding->vocab;
+  ssm::Stream stream(model);
+  Position position = resume(options.state, stream);
+  const std::string text =
+      options.tokens != "-" ? options.tokens : std::string(std::istreambuf_iterator<char>(std::cin), {});
+  for (const int32_t id : parse_ids(text, options.tokens == "-" ? "standard input" : "--tokens", vocab))
+    position.pending.push_back(id);
+  if (position.pending.empty())
+    throw Failure(kUsage, "nothing to go on from: give a prompt by --tokens 1,2,3 or on standard input");
+
+  Sampler sampler(options);
+  std::vector<float> logits(static_cast<size_t>(config.d_output));
+  for (int i = 0; i < options.count && !interrupted(); ++i) {
+    stream.process_tokens(position.pending, logits);
+    if (stream.restarts() > 0) throw Error(model->source() + ": its state left the finite numbers");
+    position.seen += position.pending.size();
+    const int32_t token = sampler.draw(logits, position.seen);
+    position.pending.assign(1, token);
+    if (std::find(options.stops.begin(), options.stops.end(), token) != options.stops.end()) break;
+    std::printf("%d\n", token);
+    if (std::fflush(stdout) != 0) throw Error("standard output is closed");
+  }
+  if (options.count == 0) {  // only listens
+    stream.process_tokens(position.pending, {});
+    position.seen += position.pending.size();
+    position.pending.clear();
+  }
+  save(options.state, stream, position);
+  throw_if_interrupted();
+  return kOk;
+}
+
+}  // namespace
+
+CLI::App* setup_generate(CLI::App& app, int& exit_code) {
+  const auto options = std::make_shared<GenerateOptions>();
+  CLI::App* command = app.add_subcommand("generate", "Go on from a prompt of token ids by a language model");
+  command->footer("Prints one token id a line, each as soon as it is there. Memory and time a token do not grow.");
+  command->add_option("model", options->model, "Model file or folder")->required()->type_name("MODEL");
+  command->add_option("--tokens", options->tokens, "The prompt: ids with commas or blanks; -: from standard input")
+      ->type_name("IDS")
+      ->capture_default_str();
+  command->add_option("-n,--count", options->count, "How many tokens; 0: only take the prompt into --state")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command->add_option("--temperature", options->temperature, "0: always the likeliest token")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
+  command->add_option("--top-k", options->top_k, "Draw among the K likeliest; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command->add_option("--top-p", options->top_p, "Draw among the fewest that have this share of the probability")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command->add_option("--seed", options->seed, "Of the draws: equal seeds give equal tokens")->capture_default_str();
+  command->add_option("--stop", options->stops, "End at this token, which is not printed; may be repeated")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command
+      ->add_option("--state", options->state,
+                   "Go on from this file, if it is there, and keep in it where the stream ends")
+      ->type_name("FILE");
+  add_window_option(*command, options->window);
+  add_weights_option(*command, options->weights);
+  command->callback([options, &exit_code] { exit_code = run_generate(*options); });
+  return command;
+}
+
+}  // namespace coil::cli

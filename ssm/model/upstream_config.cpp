@@ -1,0 +1,209 @@
+// The configs of transformers' Mamba models and of state-spaces' mamba_ssm.
+#include <functional>
+
+#include "ssm/model/config_readers.h"
+
+namespace coil::ssm {
+
+using Json = nlohmann::json;
+
+namespace {
+
+// ---- HuggingFace: norm, mixer, residual; embedding and head for token ids
+
+Mamba1Config hf_mamba1(const JsonFields& f, bool falcon, int d_model) {
+  Mamba1Config m;
+  m.d_model = d_model;
+  m.d_inner = f.whole("intermediate_size", 1, kMaxWidth,
+                      f.has("intermediate_size") ? 0 : f.whole("expand", 1, 64, 2) * d_model);
+  m.d_state = f.whole("state_size", 1, 4096, 16);
+  m.d_conv = f.whole("conv_kernel", 1, 64, 4);
+  const bool automatic = !f.has("time_step_rank") || f.at("time_step_rank") == "auto";
+  m.dt_rank = automatic ? (d_model + 15) / 16 : f.whole("time_step_rank", 1, kMaxWidth);
+  m.bias = f.flag("use_bias", false);
+  m.conv_bias = f.flag("use_conv_bias", true);
+  if (falcon) m.rms_eps = f.eps("mixer_rms_eps", 1e-6);
+  return m;
+}
+
+// The convolution and the gate have one activation.
+void check_activation(const JsonFields& f, const char* key) {
+  const std::string name = f.text(key, "silu");
+  if (name != "silu" && name != "swish") throw f.wrong(key, "'silu' or 'swish', the only one that these kernels have");
+}
+
+Mamba2Config hf_mamba2(const JsonFields& f, int d_model) {
+  Mamba2Config m;
+  m.d_model = d_model;
+  m.heads = f.whole("num_heads", 1, kMaxWidth, 128);
+  m.headdim = f.whole("head_dim", 1, kMaxWidth, 64);
+  m.d_state = f.whole("state_size", 1, 4096, 128);
+  m.ngroups = f.whole("n_groups", 1, kMaxWidth, 8);
+  m.d_conv = f.whole("conv_kernel", 1, 64, 4);
+  m.bias = f.flag("use_bias", false);
+  m.conv_bias = f.flag("use_conv_bias", true);
+  m.norm_eps = f.eps("layer_norm_epsilon", 1e-5);
+  if (int64_t(m.heads) * m.headdim > kMaxWidth)
+    throw Error(f.where("num_heads") + " x head_dim must be at most " + std::to_string(kMaxWidth));
+  if (f.has("expand") && f.whole("expand", 1, 64) * d_model != m.d_inner())
+    throw Error(f.where("num_heads") + " x head_dim must be expand x hidden_size, " +
+                std::to_string(f.whole("expand", 1, 64) * d_model));
+  read_time_step_limit(f, "time_step_limit", m);
+  m.norm_group_size = f.has("rms_norm_group_size") ? f.whole("rms_norm_group_size", 1, kMaxWidth)
+                                                   : divided(f, "n_groups", m.d_inner(), m.ngroups);
+  check_groups(f, m, "n_groups", "rms_norm_group_size");
+  return m;
+}
+
+// The layers, and what stands around them: `mixer` makes one as wide as the model, yet without names.
+template <class Mixer>
+void add_upstream_layers(ModelConfig& config, int layers, float eps, const Mixer& mixer) {
+  for (int i = 0; i < layers; ++i) {
+    const std::string name = layer_name("backbone", i);
+    auto made = mixer();
+    made.name = name + ".mixer", made.state_name = "state." + std::to_string(i);
+    config.layers.push_back({true, {RmsNormConfig{name + ".norm", config.d_model, eps, true}, std::move(made)}});
+  }
+  config.norm_f = RmsNormConfig{"backbone.norm_f", config.d_model, eps, true};
+}
+
+// ---- state-spaces: MambaConfig of mamba_ssm, with the arguments of its mixers in ssm_cfg
+
+Mamba1Config state_spaces_mamba1(const JsonFields& f, int d_model) {
+  Mamba1Config m;
+  m.d_model = d_model;
+  m.d_inner = f.whole("expand", 1, 64, 2) * d_model;
+  m.d_state = f.whole("d_state", 1, 4096, 16);
+  m.d_conv = f.whole("d_conv", 1, 64, 4);
+  const bool automatic = !f.has("dt_rank") || f.at("dt_rank") == "auto";
+  m.dt_rank = automatic ? (d_model + 15) / 16 : f.whole("dt_rank", 1, kMaxWidth);
+  m.bias = f.flag("bias", false);
+  m.conv_bias = f.flag("conv_bias", true);
+  if (m.d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
+  return m;
+}
+
+Mamba2Config state_spaces_mamba2(const JsonFields& f, int d_model) {
+  Mamba2Config m;
+  m.d_model = d_model;
+  const int d_inner = f.whole("expand", 1, 64, 2) * d_model;
+  if (d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
+  m.headdim = f.whole("headdim", 1, kMaxWidth, 64);
+  m.heads = divided(f, "headdim", d_inner, m.headdim);
+  m.d_state = f.whole("d_state", 1, 4096, 128);
+  m.ngroups = f.whole("ngroups", 1, kMaxWidth, 1);
+  m.d_conv = f.whole("d_conv", 1, 64, 4);
+  m.bias = f.flag("bias", false);
+  m.conv_bias = f.flag("conv_bias", true);
+  m.norm_group_size = divided(f, "ngroups", d_inner, m.ngroups);
+  read_time_step_limit(f, "dt_limit", m);
+  check_activation(f, "activation");
+  if (!f.flag("rmsnorm", true)) throw f.wrong("rmsnorm", "true: the gated norm cannot be left out");
+  if (f.flag("norm_before_gate", false)) throw f.wrong("norm_before_gate", "false: only gate, then norm, can be run");
+  if (f.flag("D_has_hdim", false)) throw f.wrong("D_has_hdim", "false: D has one value a head");
+  if (f.has("d_ssm") && f.whole("d_ssm", 1, kMaxWidth) != d_inner)
+    throw f.wrong("d_ssm", "d_inner, " + std::to_string(d_inner));
+  check_groups(f, m, "ngroups", "ngroups");
+  return m;
+}
+
+// Behind each mixer, with d_hidden wide halves: `fc1` gives value and gate, one behind the other.
+void add_mlps(ModelConfig& config, int d_hidden, float eps) {
+  if (d_hidden == 0) return;
+  constexpr int kMultiple = 128;  // of mamba_ssm's GatedMLP
+  const int width = (d_hidden + kMultiple - 1) / kMultiple * kMultiple, model = config.d_model;
+  std::vector<LayerConfig> layers;
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    const std::string name = layer_name("backbone", int(i));
+    MlpConfig mlp{LinearConfig{name + ".mlp.fc1", model, width, false},
+                  {name + ".mlp.fc1", model, width, false},
+                  {name + ".mlp.fc2", width, model, false}};
+    mlp.gate->first_row = width;
+    mlp.gate->tensor_rows = mlp.up.tensor_rows = 2 * width;
+    layers.push_back(std::move(config.layers[i]));
+    layers.push_back({true, {RmsNormConfig{name + ".norm2", model, eps, true}, std::move(mlp)}});
+  }
+  config.layers = std::move(layers);
+}
+
+void centre_norms(ModelConfig& config) {
+  for (LayerConfig& layer : config.layers)
+    for (PartConfig& part : layer.parts)
+      if (auto* norm = std::get_if<RmsNormConfig>(&part)) norm->centred = true;
+  if (config.norm_f) config.norm_f->centred = true;
+}
+
+}  // namespace
+
+LinearConfig Mamba2Config::in_proj() const {
+  LinearConfig linear{name + ".in_proj", d_model, d_inner() + conv_channels() + heads, bias};
+  linear.input_scale = input_scale;
+  const int widths[] = {d_inner(), d_inner(), ngroups * d_state, ngroups * d_state, heads};
+  for (size_t i = 0; i < part_scales.size(); ++i) linear.row_scales.push_back({widths[i], part_scales[i]});
+  return linear;
+}
+
+LinearConfig Mamba2Config::out_proj() const {
+  LinearConfig linear{name + ".out_proj", d_inner(), d_model, out_bias.value_or(bias)};
+  linear.scale = output_scale;
+  return linear;
+}
+
+ModelConfig parse_mamba(const JsonFields& f, const std::string& type, Warnings warnings) {
+  ModelConfig config;
+  check_activation(f, "hidden_act");
+  config.d_model = f.whole("hidden_size", 1, kMaxWidth);
+  const float eps = f.eps("layer_norm_epsilon", 1e-5);
+  const int layers = f.whole("num_hidden_layers", 0, kMaxLayers);
+  if (type == "mamba2") {
+    add_upstream_layers(config, layers, eps, [&] { return hf_mamba2(f, config.d_model); });
+    // transformers writes both keys and heeds neither
+    if (f.flag("norm_before_gate", false))
+      warn(warnings,
+           f.where("norm_before_gate") + " is true, and is ignored as in transformers: the gate comes before the norm");
+    if (!f.flag("rms_norm", true))
+      warn(warnings, f.where("rms_norm") + " is false, and is ignored as in transformers: the gated norm is there");
+  } else {
+    add_upstream_layers(config, layers, eps, [&] { return hf_mamba1(f, type == "falcon_mamba", config.d_model); });
+  }
+
+  add_ends(f, config, type != "mamba2");
+  return config;
+}
+
+ModelConfig parse_state_spaces(const JsonFields& f) {
+  ModelConfig config;
+  config.d_model = f.whole("d_model", 1, kMaxWidth);
+  const int layers = f.whole("n_layer", 0, kMaxLayers);
+  if (f.has("attn_layer_idx") && !f.at("attn_layer_idx").empty())
+    throw f.wrong("attn_layer_idx", "empty: attention cannot be run");
+  const Json none = Json::object();
+  // a config of `mamba3` may have the mixer's arguments beside the others
+  const bool flat = f.text("model_type", "") == "mamba3" && !f.has("ssm_cfg");
+  const JsonFields nested(f.has("ssm_cfg") ? f.at("ssm_cfg") : none, f.where("ssm_cfg"));
+  const JsonFields& mixer = flat ? f : nested;
+  const std::string layer = flat ? "Mamba3" : mixer.text("layer", "Mamba1");
+  const float eps = f.eps("norm_epsilon", 1e-5);
+  if (layer == "Mamba3")
+    add_upstream_layers(config, layers, eps, [&] { return read_mamba3(mixer, config.d_model); });
+  else if (layer == "Mamba2")
+    add_upstream_layers(config, layers, eps, [&] { return state_spaces_mamba2(mixer, config.d_model); });
+  else if (layer == "Mamba1")
+    add_upstream_layers(config, layers, eps, [&] { return state_spaces_mamba1(mixer, config.d_model); });
+  else
+    throw mixer.wrong("layer", "'Mamba1', 'Mamba2' or 'Mamba3'");
+  add_mlps(config, f.whole("d_intermediate", 0, kMaxWidth, 0), eps);
+  if (!f.flag("rms_norm", true)) centre_norms(config);
+  config.model_type = layer == "Mamba3" ? "mamba3" : layer == "Mamba2" ? "mamba2" : "mamba";
+  if (takes_embeddings(f)) {
+    config.d_input = config.d_output = config.d_model;
+    return config;
+  }
+
+  const int vocab = f.whole("vocab_size", 1, kMaxVocab), multiple = f.whole("pad_vocab_size_multiple", 1, kMaxVocab, 8);
+  add_vocabulary(config, vocab, f.flag("tie_embeddings", true));
+  config.embedding->padded_vocab = (vocab + multiple - 1) / multiple * multiple;
+  return config;
+}
+
+}  // namespace coil::ssm
