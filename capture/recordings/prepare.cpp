@@ -30,7 +30,7 @@ std::vector<float> one_channel(const Recording& recording, Findings& findings) {
     findings.push_back({Severity::kWarning, FindingKind::kChannels,
                         sentence("%s has %zu different channels; only channel %zu, the loudest, is used",
                                  recording.name.c_str(), channels, best + 1)});
-  } else if (channels > 1 && *std::min_element(power.begin(), power.end()) <= 1e-4 * power[best]) {
+  } else if (channels > 1 && power[best] > 0 && *std::min_element(power.begin(), power.end()) <= 1e-4 * power[best]) {
     findings.push_back({Severity::kNote, FindingKind::kChannels,
                         sentence("%s was recorded on channel %zu of %zu; the others are empty", recording.name.c_str(),
                                  best + 1, channels)});

@@ -80,8 +80,8 @@ class SensorRecords(CoilTest):
 
     def test_a_separator_that_the_file_names(self):
         output = self.stream("sep=^\ntime^temp\n2024-01-01T00:00:00Z^12.5\n2024-01-01T00:01:00Z^12.75\n").splitlines()
-        self.assertEqual(output[:2], ["sep=^", "time^temp^temp_expected^temp_low^temp_high^score^status^episode"])
-        self.assertEqual(output[3], "2024-01-01T00:01:00Z^12.75^^^^0^warmup^")
+        self.assertEqual(output[:2], ["sep=^", "time^temp^temp_expected^temp_low^temp_high^score^status^episode^cause"])
+        self.assertEqual(output[3], "2024-01-01T00:01:00Z^12.75^^^^0^warmup^^")
 
     def test_a_format_that_is_named_holds(self):
         text = "Logger\nm,a=b v=1 5\ntime,temp\n2024-01-01T00:00:00Z,12.5\n2024-01-01T00:01:00Z,12.75\n"
@@ -96,7 +96,7 @@ class SensorRecords(CoilTest):
         )
         output = self.stream(text).splitlines()
         self.assertEqual(output[:2], ["sep=;", "Logger 5"])
-        self.assertEqual(output[3], ";°C" + ";" * 6)
+        self.assertEqual(output[3], ";°C" + ";" * 7)
         for came, goes in zip(text.splitlines()[4:], output[4:]):
             self.assertTrue(goes.startswith(came + ";"), goes)
         row = list(csv.DictReader(output[2:], delimiter=";"))[3]
