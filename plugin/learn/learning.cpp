@@ -1,4 +1,5 @@
-// The recording is looked at whenever it has grown by half; the training goes on from where it was.
+// The recording is looked at after some seconds and at its end; whenever it has grown by half, the training goes on
+// with all of it from where it was.
 #include "plugin/learn/learning.h"
 
 #include <algorithm>
@@ -24,7 +25,7 @@ constexpr double kMostS = 240;                       // of a recording, most of 
 constexpr double kFirstS = 4, kGrowth = 1.5;         // between two looks at the recordings
 constexpr double kMostLostS = 0.5;                   // of lost sound stand as silence in the recordings
 constexpr double kTailS = 0.5;                       // after a test signal
-constexpr double kSameFrames = 2;                    // alignments that are no further apart are the same
+constexpr double kSameFrames = 2;                    // of delay, which a model learns
 constexpr double kBetter = 0.85;                     // of the error: a model that is worth a change of what is heard
 constexpr double kKnobsTakeTimes = 2;                // the usual training
 constexpr double kLastShare = 0.5;                   // of the usual training, once all was recorded
@@ -38,9 +39,29 @@ double correlation_squared(const std::vector<float>& a, const std::vector<float>
   return product * product / (energy_a * energy_b);
 }
 
-bool same(const capture::Alignment& a, const capture::Alignment& b, double frames) {
-  return a.inverted == b.inverted && std::abs(a.delay_frames - b.delay_frames) < kSameFrames &&
-         std::abs(a.drift_ppm - b.drift_ppm) * 1e-6 * frames < kSameFrames;
+// Whether what was taken out before still serves: no more than the device is late by, and not much less. Two looks at
+// the same device differ by some frames; a model that must learn another delay each time learns nothing else.
+bool still_serves(const capture::Alignment& before, const capture::Alignment& now, double frames) {
+  const double more = now.delay_frames - before.delay_frames;
+  return before.inverted == now.inverted && more > -kSameFrames && more < 2 * capture::kMostMarginFrames &&
+         std::abs(before.drift_ppm - now.drift_ppm) * 1e-6 * frames < capture::kMostMarginFrames;
+}
+
+// What both hold, with an alignment that is known.
+capture::Take take_of(const capture::Recording& dry, const capture::Recording& wet, const capture::Alignment& alignment,
+                      double rate_hz) {
+  capture::Findings known;
+  capture::Take take;
+  take.dry = capture::resampled(capture::one_channel(dry, known), dry.sample_rate_hz, rate_hz);
+  const std::vector<float> back = capture::resampled(capture::one_channel(wet, known), wet.sample_rate_hz, rate_hz);
+  take.wet = capture::aligned(back, take.dry.size(), alignment);
+  const long from = std::max<long>(0, std::lround(std::ceil(-alignment.delay_frames)));
+  const long until = std::min<long>(long(take.dry.size()), long(back.size()) - std::lround(alignment.delay_frames));
+  for (std::vector<float>* sound : {&take.dry, &take.wet}) {
+    sound->erase(sound->begin() + std::max(from, until), sound->end());
+    sound->erase(sound->begin(), sound->begin() + from);
+  }
+  return take;
 }
 
 void append(std::vector<float>& to, const std::vector<float>& from) { to.insert(to.end(), from.begin(), from.end()); }
@@ -289,6 +310,10 @@ void Learning::prepare() {
   const bool all = ended_;
   prepared_s_ = std::max(sounding_s_.load(), 0.01);
   take_arrived();
+  if (trainer_ && !all) {  // a look takes longer than a good part of the training: the next comes at the end
+    capture::PreparedPair as_before = pair_;
+    return set_trainer(as_before);
+  }
   capture::PreparedPair pair = capture::prepare_pair(dry_, wet_, model_rate_hz_);
   {
     const std::lock_guard lock(mutex_);
@@ -330,14 +355,19 @@ capture::TrainingSettings Learning::training_settings() const {
 void Learning::set_trainer(capture::PreparedPair& pair) {
   capture::TrainingSettings settings = training_settings();
   const double usual = settings.frames;
-  const bool goes_on = trainer_ && same(pair.alignment, pair_.alignment, double(pair.dry.size()));
+  const bool goes_on = trainer_ && still_serves(pair_.alignment, pair.alignment, double(pair.dry.size()));
+  if (goes_on) pair.alignment = pair_.alignment;
+  capture::Take take = goes_on ? take_of(dry_, wet_, pair.alignment, model_rate_hz_)
+                               : capture::Take{std::move(pair.dry), std::move(pair.wet), {}};
   {
     const std::lock_guard lock(mutex_);
-    status_.esr_of_nothing = 1 - correlation_squared(pair.dry, pair.wet);
+    status_.esr_of_nothing = 1 - correlation_squared(take.dry, take.wet);
   }
-  takes_ = {{std::move(pair.dry), std::move(pair.wet), {}}};
+  takes_ = {std::move(take)};
+  pair.dry = pair.wet = {};
   pair_ = std::move(pair);
-  handed_out_esr_ = HUGE_VAL;
+  // What is heard is not replaced by a network that begins anew until that is better.
+  if (goes_on || !trainer_) handed_out_esr_ = HUGE_VAL;
   if (goes_on) {
     const double so_far = trainer_->state().frames;
     settings.frames = std::max(usual, prepared_all_ ? so_far + kLastShare * usual : 2 * so_far);
@@ -363,7 +393,7 @@ void Learning::after_look() {
     handed_out_esr_ = state.best_esr;
   }
   const std::lock_guard lock(mutex_);
-  status_.esr = state.best_esr;
+  if (std::isfinite(state.best_esr)) status_.esr = state.best_esr;
   status_.progress = state.progress;
   status_.left_s = state.left_s;
   if (std::isfinite(state.best_esr)) status_.curve.push_back({elapsed_s(), state.frames, state.best_esr});
