@@ -234,7 +234,7 @@ void EqualiserView::paint(juce::Graphics& g) {
     g.fillRect(plot_.getX(), y_of(db), plot_.getWidth(), theme::kHairline);
     g.setColour(theme::kTextFaint);
     g.drawText(juce::String(juce::roundToInt(db)) + (db > 0 ? " dB" : ""),
-               juce::Rectangle<float>(plot_.getX(), y_of(db) - kAxisHeight, plot_.getWidth(), kAxisHeight),
+               juce::Rectangle<float>(plot_.getX(), y_of(db) - kAxisHeight, plot_.getWidth() - kHandle, kAxisHeight),
                juce::Justification::centredRight);
   }
   for (const float hz : kMarks_hz) {
@@ -274,7 +274,7 @@ void EqualiserView::paint(juce::Graphics& g) {
     const double most_hz = 0.499 * sample_rate_hz_;
     const juce::Point<float> point(
         x, y_of(static_cast<float>(dsp::response_db(shown_, std::min(hz, most_hz), sample_rate_hz_))));
-    curve.isEmpty() ? curve.startNewSubPath(point) : curve.lineTo(point);
+    x == plot_.getX() ? curve.startNewSubPath(point) : curve.lineTo(point);
   }
   g.setColour(theme::kCopper.withAlpha(shown_on_ ? 1.0f : 0.35f));
   g.strokePath(curve, juce::PathStrokeType(1.8f, juce::PathStrokeType::curved));

@@ -190,6 +190,20 @@ bool same(const juce::Image& a, const juce::Image& b) {
   return true;
 }
 
+// How many columns have a pixel much like that colour, from a row downwards.
+int columns_of(const juce::Image& image, juce::Colour colour, int first_row) {
+  int columns = 0;
+  for (int x = 0; x < image.getWidth(); ++x) {
+    bool found = false;
+    for (int y = first_row; y < image.getHeight() && !found; ++y) {
+      const auto pixel = image.getPixelAt(x, y);
+      found = std::abs(pixel.getRed() - colour.getRed()) < 50 && std::abs(pixel.getBlue() - colour.getBlue()) < 50;
+    }
+    columns += found;
+  }
+  return columns;
+}
+
 std::string name_of(const juce::Component& component) {
   const auto name = component.getTitle().isNotEmpty() ? component.getTitle() : component.getName();
   return (name + " (" + typeid(component).name() + ") at " + component.getBounds().toString()).toStdString();
@@ -633,6 +647,7 @@ TEST_CASE("a dropped response is the cabinet; its page shows it, and moves equal
   CHECK(check_names(session) > 12);
   check_at_all_sizes(session, "cabinet", Sound::yes);
   session.resize(kNormal);
+  CHECK(columns_of(session.picture("cabinet_curves"), theme::kCopper, 220) > kNormal.width * 3 / 4);  // the curve
   session.press('Z', juce::ModifierKeys::commandModifier);
   for (int i = 0; i < 200 && session.processor().microphone(1).settings.pan != 0; ++i) wait_ms(10);
   CHECK(session.processor().microphone(1).settings.pan == 0);
