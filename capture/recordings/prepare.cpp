@@ -102,6 +102,8 @@ void check_order(const PreparedPair& pair, const std::vector<float>& back, doubl
   const double expands_db = crest_db(back) - crest_db(pair.dry);
   const bool earlier = pair.alignment.delay_frames < -0.0005 * rate;
   if (expands_db < (earlier ? 1 : kUnusualExpansionDb)) return;
+  // a compressor lets the peaks of what begins pass
+  if (level_spread_db(back, rate) < level_spread_db(pair.dry, rate)) return;
   findings.push_back(
       {Severity::kWarning, FindingKind::kSwapped,
        earlier ? "the wet recording is earlier and less compressed than the dry one: are the two swapped?"
@@ -174,6 +176,7 @@ PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sam
   pair.wet = aligned(back, pair.dry.size(), pair.alignment);
   if (sent) pair.repeatability_esr = check_repeatability(pair.wet, sent->start_frame, sample_rate_hz, pair.findings);
   keep_overlap(pair, back.size());
+  take_out_constant(pair.dry, pair.wet, sample_rate_hz, pair.findings);
   pair.noise_to_signal = check_pair(pair.dry, pair.wet, sample_rate_hz, pair.findings).noise_to_signal;
   judge();
   return pair;

@@ -22,6 +22,7 @@
 #include "capture/trainer/optimiser.h"
 #include "capture/trainer/random.h"
 #include "capture/trainer/pure_tones.h"
+#include "dsp/denormals.h"
 #include "ssm/machine/target.h"
 
 namespace coil::capture {
@@ -41,8 +42,7 @@ constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kLaterLooks = 
 constexpr double kWarmUpTimes = 3;  // the slowest time constant, before a held-out part
 constexpr size_t kSlowFeatures = 8;
 constexpr size_t kFilterModes = 64;
-constexpr double kTrialShare = 0.05;  // of the training, for each shape that is tried
-constexpr double kYoung = 2;          // trials that a network may be old
+constexpr double kYoung = 2;  // trials that a network may be old
 constexpr double kTrialTimes = 20;
 constexpr double kWorth = 0.6;          // of the error: either costs about as much as half of a network more
 constexpr double kLookbackSeconds = 1;  // gradients of the slow path go back through so much before a segment
@@ -137,7 +137,6 @@ struct Trainer::Impl {
   void advance(const std::function<bool()>& stop);
   void look();
   double frames_of_all() const;
-  double trial_frames() const;
   bool trial_is_due() const;
   std::unique_ptr<Impl> of_shape(size_t slow_features, size_t filter_modes) const;
   std::unique_ptr<Impl> with_more(std::vector<Take> longer, double frames, double seconds, double slow_trial_frames);
@@ -420,6 +419,7 @@ void Trainer::Impl::finish_step() {
 }
 
 void Trainer::Impl::work(size_t index, std::barrier<>& wait, const std::function<bool()>& stop) {
+  const dsp::ScopedFlushDenormals flush;  // what dies away in silence would cost a hundred times as much
   while (true) {
     if (index == 0 && stop && stop()) leave = stopped = true;
     wait.arrive_and_wait();
@@ -479,13 +479,9 @@ double Trainer::Impl::frames_of_all() const {
   return settings.seconds > 0 ? state.frames / std::max(1e-9, progress()) : settings.frames;
 }
 
-double Trainer::Impl::trial_frames() const {
-  return std::max(settings.slow_trial_frames, kTrialShare * frames_of_all());
-}
-
 bool Trainer::Impl::trial_is_due() const {
   return !state.shapes_tried && map.slow_path.size == 0 && map.filter_bank.size == 0 && progress() < 1 &&
-         frames_of_all() >= kTrialTimes * settings.slow_trial_frames && state.frames >= trial_frames();
+         frames_of_all() >= kTrialTimes * settings.slow_trial_frames && state.frames >= settings.slow_trial_frames;
 }
 
 // The same training from its beginning, with another network.
@@ -573,8 +569,8 @@ Trainer::~Trainer() = default;
 void Trainer::try_shapes(const std::function<bool()>& stop) {
   double all_s = impl_->elapsed_before_s;
   // a network that has learned for longer than that is no measure for a young one
-  const bool young = impl_->state.frames < kYoung * impl_->trial_frames();
-  const double until = young ? impl_->state.frames : impl_->trial_frames();
+  const bool young = impl_->state.frames < kYoung * impl_->settings.slow_trial_frames;
+  const double until = young ? impl_->state.frames : impl_->settings.slow_trial_frames;
   const auto tried = [&](size_t slow_features, size_t filter_modes) {
     std::unique_ptr<Impl> made = impl_->of_shape(slow_features, filter_modes);
     made->advance_to(until, stop);

@@ -1,4 +1,5 @@
-// The recording is looked at whenever it has grown by half; the training goes on from where it was.
+// The recording is looked at after some seconds and at its end; whenever it has grown by half, the training goes on
+// with all of it from where it was.
 #include "plugin/learn/learning.h"
 
 #include <algorithm>
@@ -309,6 +310,10 @@ void Learning::prepare() {
   const bool all = ended_;
   prepared_s_ = std::max(sounding_s_.load(), 0.01);
   take_arrived();
+  if (trainer_ && !all) {  // a look takes longer than a good part of the training: the next comes at the end
+    capture::PreparedPair as_before = pair_;
+    return set_trainer(as_before);
+  }
   capture::PreparedPair pair = capture::prepare_pair(dry_, wet_, model_rate_hz_);
   {
     const std::lock_guard lock(mutex_);
@@ -359,6 +364,7 @@ void Learning::set_trainer(capture::PreparedPair& pair) {
     status_.esr_of_nothing = 1 - correlation_squared(take.dry, take.wet);
   }
   takes_ = {std::move(take)};
+  pair.dry = pair.wet = {};
   pair_ = std::move(pair);
   // What is heard is not replaced by a network that begins anew until that is better.
   if (goes_on || !trainer_) handed_out_esr_ = HUGE_VAL;
@@ -387,7 +393,7 @@ void Learning::after_look() {
     handed_out_esr_ = state.best_esr;
   }
   const std::lock_guard lock(mutex_);
-  status_.esr = state.best_esr;
+  if (std::isfinite(state.best_esr)) status_.esr = state.best_esr;
   status_.progress = state.progress;
   status_.left_s = state.left_s;
   if (std::isfinite(state.best_esr)) status_.curve.push_back({elapsed_s(), state.frames, state.best_esr});
