@@ -213,10 +213,14 @@ Json controls_of(const std::vector<Knob>& knobs) {
   return controls;
 }
 
-}  // namespace
+// What a file holds.
+struct Content {
+  std::map<std::string, std::string> metadata;
+  std::vector<ssm::NamedFloats> tensors;
+};
 
-void write_model(const std::filesystem::path& path, const ParameterMap& map, const std::vector<float>& parameters,
-                 const Scales& scales, double sample_rate_hz, const std::vector<Knob>& knobs, Json card) {
+Content content_of(const ParameterMap& map, const std::vector<float>& parameters, const Scales& scales,
+                   double sample_rate_hz, const std::vector<Knob>& knobs, Json card) {
   const int64_t d = int64_t(map.shape.d_model);
   Tensors tensors(map, parameters);
   tensors.add("backbone.in_proj.weight", {d, 1}, map.input, 1 / scales.input);
@@ -236,10 +240,23 @@ void write_model(const std::filesystem::path& path, const ParameterMap& map, con
   card["channels"] = 1;
   card["latency_frames"] = 0;
   card["controls"] = controls_of(knobs);
-  ssm::write_safetensors(path,
-                         {{"config", config_of(map.shape, sample_rate_hz).dump()},
-                          {"card", card.dump(-1, ' ', false, Json::error_handler_t::replace)}},
-                         tensors.list());
+  return {{{"config", config_of(map.shape, sample_rate_hz).dump()},
+           {"card", card.dump(-1, ' ', false, Json::error_handler_t::replace)}},
+          tensors.list()};
+}
+
+}  // namespace
+
+std::vector<std::byte> model_bytes(const ParameterMap& map, const std::vector<float>& parameters, const Scales& scales,
+                                   double sample_rate_hz, const std::vector<Knob>& knobs, Json card) {
+  const Content content = content_of(map, parameters, scales, sample_rate_hz, knobs, std::move(card));
+  return ssm::safetensors_bytes(content.metadata, content.tensors);
+}
+
+void write_model(const std::filesystem::path& path, const ParameterMap& map, const std::vector<float>& parameters,
+                 const Scales& scales, double sample_rate_hz, const std::vector<Knob>& knobs, Json card) {
+  const Content content = content_of(map, parameters, scales, sample_rate_hz, knobs, std::move(card));
+  ssm::write_safetensors(path, content.metadata, content.tensors);
 }
 
 }  // namespace coil::capture

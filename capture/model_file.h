@@ -1,6 +1,7 @@
 // From a trained network to a Coil model file that gives what the trainer's network gave.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -18,6 +19,10 @@ struct Knob {
 
   double normalised(double value) const { return (value - min) / (max - min); }
 };
+
+// The file of a model, in memory. `card` as below.
+std::vector<std::byte> model_bytes(const ParameterMap& map, const std::vector<float>& parameters, const Scales& scales,
+                                   double sample_rate_hz, const std::vector<Knob>& knobs, nlohmann::ordered_json card);
 
 // `card`: name, description and so on; rate, channels and controls are added. Written whole or not at all. Throws
 // Error.

@@ -12,6 +12,7 @@ enum ExitCode : int {
   kUsage = 2,         // wrong options or arguments; nothing was done
   kModelFailed = 3,   // the model cannot be found or loaded
   kNoDevice = 4,      // --device cuda, and no GPU can be used
+  kFound = 5,         // what --fail-on names was found
   kInterrupted = 130  // Ctrl-C, or asked to end
 };
 

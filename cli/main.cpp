@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
       "  2    wrong options or arguments; nothing was done\n"
       "  3    the model cannot be found or loaded\n"
       "  4    --device cuda, and no GPU can be used\n"
+      "  5    what --fail-on names was found\n"
       "  130  interrupted; no partial file is left behind");
 
   int exit_code = kOk;

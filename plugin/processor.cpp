@@ -16,6 +16,7 @@ std::string path_of(const juce::File& file) { return file.getFullPathName().toSt
 Processor::Processor()
     : AudioProcessor(BusesProperties()
                          .withInput("Input", juce::AudioChannelSet::stereo(), true)
+                         .withInput("Return", juce::AudioChannelSet::stereo(), false)
                          .withOutput("Output", juce::AudioChannelSet::stereo(), true)),
       parameters_(*this) {
   for (auto* parameter : getParameters()) {
@@ -27,6 +28,7 @@ Processor::Processor()
 }
 
 Processor::~Processor() {
+  if (const auto learns = learning()) learns->leave();
   background_->leave(this);
   cancelPendingUpdate();
   for (auto* parameter : getParameters()) parameter->removeListener(this);
@@ -226,6 +228,7 @@ void Processor::parameterGestureChanged(int index, bool starting) {
 
 void Processor::tick() {
   rack_.collect();
+  tick_learning();
   const int program = asked_program_.exchange(-1);
   if (program < 0) return;
   const std::vector<LibraryEntry> entries = library_->entries();
@@ -237,6 +240,10 @@ void Processor::tick() {
 bool Processor::isBusesLayoutSupported(const BusesLayout& layout) const {
   const auto in = layout.getMainInputChannelSet(), out = layout.getMainOutputChannelSet();
   const auto mono = juce::AudioChannelSet::mono(), stereo = juce::AudioChannelSet::stereo();
+  if (layout.inputBuses.size() > 1) {
+    const auto back = layout.inputBuses[1];
+    if (!back.isDisabled() && back != mono && back != stereo) return false;
+  }
   return (in == mono && (out == mono || out == stereo)) || (in == stereo && out == stereo);
 }
 
@@ -251,6 +258,9 @@ void Processor::prepareToPlay(double sample_rate_hz, int max_block_frames) {
   } catch (const Error& error) {
     wrong = error.what();
   }
+  if (const auto learns = learning();
+      learns && learns->sample_rate_hz() > 0 && learns->sample_rate_hz() != sample_rate_hz)
+    learns->end_recording("the sample rate changed, which ended the recording");
   Change change;
   {
     const std::lock_guard lock(mutex_);
@@ -287,15 +297,40 @@ void Processor::process(juce::AudioBuffer<float>& audio, const juce::MidiBuffer&
   if (spec_.sample_rate_hz <= 0 || audio.getNumChannels() < spec_.channels) return;
 
   const LoadMeter::Block timed(load_, audio.getNumSamples(), spec_.sample_rate_hz);
+  const SignalPair signals = signals_of(audio);
+  learn_input_.listen(signals, size_t(audio.getNumSamples()));
   const bool widens = getMainBusNumInputChannels() < spec_.channels;
   if (widens) audio.copyFrom(1, 0, audio, 0, 0, audio.getNumSamples());
   copy_parameters(bypassed);
-  if (widens) rack_.settings().channels = dsp::ChannelMode::left;  // so that the model runs once
+  const bool second_is_return = is_live() && learns_;
+  if (widens || second_is_return) rack_.settings().channels = dsp::ChannelMode::left;  // so that the model runs once
 
   const dsp::AudioBlock block{audio.getArrayOfWritePointers(), spec_.channels, audio.getNumSamples()};
   tap_.write(SoundTap::Side::input, block);
   rack_.process(block);
+  learn_input_.play(block);
   tap_.write(SoundTap::Side::output, block);
+}
+
+SignalPair Processor::signals_of(const juce::AudioBuffer<float>& audio) const noexcept {
+  const int main = std::min(getMainBusNumInputChannels(), audio.getNumChannels());
+  const auto channel = [&](int index) { return audio.getReadPointer(index); };
+  SignalPair signals;
+  if (main == 0) return signals;
+  const float* const last = channel(std::min(main, 2) - 1);
+  signals.dry = {channel(0), last};
+  if (is_live()) {
+    if (learn_input_.plays_signal()) {
+      signals.wet = {channel(0), last};
+    } else if (main > 1) {
+      signals = {{channel(0), channel(0)}, {last, last}};
+    }
+    return signals;
+  }
+  const int back = getBusCount(true) > 1 ? getChannelCountOfBus(true, 1) : 0;
+  const int first = back > 0 ? getChannelIndexInProcessBlockBuffer(true, 1, 0) : 0;
+  if (back > 0 && first + back <= audio.getNumChannels()) signals.wet = {channel(first), channel(first + back - 1)};
+  return signals;
 }
 
 void Processor::copy_parameters(bool bypassed) noexcept {

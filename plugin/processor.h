@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -15,6 +16,8 @@
 #include "dsp/rack.h"
 #include "plugin/background.h"
 #include "plugin/history.h"
+#include "plugin/learn/learn_input.h"
+#include "plugin/learn/learning.h"
 #include "plugin/load_meter.h"
 #include "plugin/model_library.h"
 #include "plugin/parameters.h"
@@ -73,6 +76,22 @@ class Processor final : public juce::AudioProcessor,
   bool can_redo() const;
   void undo();  // while a file loads: drops that
   void redo();
+
+  // Learning a device: the dry sound comes in as ever, what the device makes of it on the side chain; in coil-live on
+  // the second input. What is learned is heard in the slot that was active, until the player chooses something else
+  // there. One learning at a time: a new one discards that before.
+  enum class LearnFrom { playing, test_signal };  // the latter is played instead of the model
+  void start_learning(LearnFrom from);            // throws Error before the host has prepared the plugin
+  // Calls back on the message thread: what the file says of itself; or, where it is no capture, why.
+  void describe_capture(const juce::File& file, std::function<void(const juce::String& text, bool is_one)> then);
+  void start_converting(const juce::File& capture);  // of another program; the model goes into the library and the slot
+  void stop_learning();                              // the recording first; asked again, the training
+  juce::File keep_learned(const juce::String& name);  // into the library, soon; throws Error for a name that cannot be
+  void discard_learned();                             // what played before plays again, unless it was kept
+  LearnStatus learn_status() const;                   // [any thread but the audio thread]
+  LearnInput& learn_input() { return learn_input_; }
+  LearnSettings& learn_settings() { return learn_settings_; }             // of the next one
+  bool is_live() const { return wrapperType == wrapperType_Standalone; }  // coil-live, which has a second input
 
   size_t observe(std::span<ssm::LayerActivity> out) const noexcept { return rack_.observe(out); }  // [any thread]
   // Share of a block's time that processing took: mean of late, and worst since the last call of reset_load(). [any
@@ -161,6 +180,18 @@ class Processor final : public juce::AudioProcessor,
     std::array<std::string, dsp::kSlots> problems;                            // why a slot's model does not play
     std::array<uint64_t, dsp::kSlots> versions{};                             // of the contents that they were made for
   };
+  // What is learned, and where it is heard.
+  struct Learned {
+    std::shared_ptr<Learning> learning;
+    uint64_t request = 0;  // that the slot has while nothing else is asked for
+    int slot = 0;
+    std::shared_ptr<const LoadedModel> heard;   // in the slot now; at first what was there
+    std::shared_ptr<const LoadedModel> coming;  // is about to be
+    SlotContent before;
+    bool plays = false;   // a learned model is in the slot
+    bool loaded = false;  // what was kept
+    std::string name;     // a converted capture's
+  };
   // What no longer counts after a commit, to be freed without the lock.
   struct Forgotten {
     History::Sessions sessions;
@@ -171,6 +202,7 @@ class Processor final : public juce::AudioProcessor,
   void parameterGestureChanged(int index, bool starting) override;
 
   void process(juce::AudioBuffer<float>& audio, const juce::MidiBuffer& midi, bool bypassed) noexcept;
+  SignalPair signals_of(const juce::AudioBuffer<float>& audio) const noexcept;
   void copy_parameters(bool bypassed) noexcept;
   void tick();
 
@@ -198,6 +230,13 @@ class Processor final : public juce::AudioProcessor,
   std::string carry_out(Change& change, Refuse refuse = Refuse::no);  // returns why it was refused
   void load_now(int slot, const juce::File& file, Change change);
 
+  uint64_t begin_learning();
+  std::shared_ptr<Learning> learning() const;
+  void set_learning(std::shared_ptr<Learning> learning, uint64_t request);
+  void play_learned(uint64_t request, const Learning::Bytes& file);
+  void end_learning(bool restore);
+  void tick_learning();
+
   // Without mutex_: the host hears of the latency at once; of the rest on the message thread, and so does the window.
   enum class By { player, host };
   void tell_of_change(By by);
@@ -209,6 +248,9 @@ class Processor final : public juce::AudioProcessor,
   dsp::Rack rack_;
   SoundTap tap_;
   LoadMeter load_;
+  LearnInput learn_input_;
+  LearnSettings learn_settings_;
+  std::atomic<bool> learns_{false};
 
   // Guards what follows, up to active_controls_; held for microseconds, and never taken by the audio thread.
   mutable std::mutex mutex_;
@@ -227,6 +269,8 @@ class Processor final : public juce::AudioProcessor,
   std::string notice_;
   juce::MemoryBlock
       unread_state_;  // a session that could not be read: given back to the host until something is loaded here
+
+  Learned learned_;
 
   juce::SpinLock controls_lock_;  // the audio thread only tries it
   ActiveControls active_controls_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <numeric>
 
 #include "capture/recordings/spectrum.h"
@@ -27,7 +28,12 @@ float peak_of(std::span<const float> sound) {
 double power_db(double power) { return 10 * std::log10(power + 1e-30); }
 
 constexpr double kLowRateHz = 40000;
-constexpr double kConstantShare = 0.01;  // of the power: below, a constant offset does not matter
+// A constant offset of the wet recording's power: where it is known from a rest, and where the device may have made it
+// of what it played.
+constexpr double kConstantAtRestShare = 1e-5, kConstantShare = 0.01;
+constexpr double kRestSeconds = 0.1;
+constexpr double kLevelSeconds = 0.02, kLoudRangeDb = 40;
+constexpr double kHighPassHz = 60;
 
 // Runs of at least four equal samples at the file's own extreme: what an overloaded converter leaves.
 int clipped_runs(std::span<const float> sound, float peak) {
@@ -133,19 +139,6 @@ double median(std::vector<double>& values) {
   return values[values.size() / 2];
 }
 
-// Converters and some interfaces add one; a model that is silent at rest cannot give it.
-void check_constant(std::span<const float> wet, Findings& findings) {
-  double sum = 0;
-  for (const float x : wet) sum += double(x);
-  const double mean = sum / double(std::max<size_t>(1, wet.size()));
-  if (mean * mean < kConstantShare * power_of(wet)) return;
-  findings.push_back(
-      {Severity::kWarning, FindingKind::kConstant,
-       sentence("the wet recording has a constant offset of %.3f, which no model gives; take it out with "
-                "a high-pass at 5 to 10 Hz",
-                mean)});
-}
-
 // The same sound but for its level.
 void check_same(std::span<const float> dry, std::span<const float> wet, Findings& findings) {
   double product = 0, dry_energy = 1e-30, wet_energy = 1e-30;
@@ -178,9 +171,26 @@ void check_gate(std::span<const float> dry, std::span<const float> wet, double s
                 fall)});
 }
 
+// Twice of order 1: what a bias or a supply does on its way back to rest is slower than any sound.
+std::vector<float> without_drift(std::span<const float> sound, double sample_rate_hz) {
+  const double share = 1 - std::exp(-2 * std::numbers::pi * kHighPassHz / sample_rate_hz);
+  double one = 0, two = 0;
+  std::vector<float> fast;
+  fast.reserve(sound.size());
+  for (const float x : sound) {
+    one += share * (double(x) - one);
+    two += share * (double(x) - one - two);
+    fast.push_back(static_cast<float>(double(x) - one - two));
+  }
+  return fast;
+}
+
 // What is left 100 to 300 ms after the dry recording falls silent, against what was there before. Noise is there too,
 // also when nothing rings: what is left at the end of the silence does not count.
-void check_tail(std::span<const float> dry, std::span<const float> wet, double sample_rate_hz, Findings& findings) {
+void check_tail(std::span<const float> dry, std::span<const float> recorded, double sample_rate_hz,
+                Findings& findings) {
+  const std::vector<float> fast = without_drift(recorded, sample_rate_hz);
+  const std::span<const float> wet = fast;
   const auto ms = [&](double count) { return static_cast<size_t>(count * sample_rate_hz / 1000); };
   double worst_db = -200;
   size_t silent = 0;
@@ -203,6 +213,35 @@ void check_tail(std::span<const float> dry, std::span<const float> wet, double s
 }
 
 }  // namespace
+
+double level_spread_db(std::span<const float> sound, double sample_rate_hz) {
+  const auto piece = static_cast<size_t>(kLevelSeconds * sample_rate_hz);
+  std::vector<double> levels;
+  for (size_t at = 0; at + piece <= sound.size(); at += piece)
+    levels.push_back(power_db(power_of(sound.subspan(at, piece))));
+  if (levels.empty()) return 0;
+  const double loudest = *std::max_element(levels.begin(), levels.end());
+  std::erase_if(levels, [&](double level) { return level < loudest - kLoudRangeDb; });
+  const double mean = std::accumulate(levels.begin(), levels.end(), 0.0) / double(levels.size());
+  double squares = 0;
+  for (const double level : levels) squares += (level - mean) * (level - mean);
+  return std::sqrt(squares / double(levels.size()));
+}
+
+void take_out_constant(std::span<const float> dry, std::span<float> wet, double sample_rate_hz, Findings& findings) {
+  const std::vector<size_t> quiet = quiet_frames(dry, sample_rate_hz);
+  const bool rests = double(quiet.size()) > kRestSeconds * sample_rate_hz;
+  double constant = 0, power = 1e-30;
+  if (rests)
+    for (const size_t i : quiet) constant += double(wet[i]) / double(quiet.size());
+  else
+    for (const float x : wet) constant += double(x) / double(wet.size());
+  for (const float x : wet) power += std::pow(double(x) - constant, 2) / double(wet.size());
+  if (constant * constant < (rests ? kConstantAtRestShare : kConstantShare) * power) return;
+  for (float& x : wet) x -= static_cast<float>(constant);
+  findings.push_back({Severity::kNote, FindingKind::kConstant,
+                      sentence("the wet recording has a constant offset of %.2g; taken out", constant)});
+}
 
 double crest_db(std::span<const float> sound) {
   return 20 * std::log10(peak_of(sound) / std::sqrt(power_of(sound) + 1e-30) + 1e-9);
@@ -247,7 +286,6 @@ PairFacts check_pair(std::span<const float> dry, std::span<const float> wet, dou
                      Findings& findings) {
   PairFacts facts;
   check_noise(wet, quiet_frames(dry, sample_rate_hz), sample_rate_hz, facts, findings);
-  check_constant(wet, findings);
   check_same(dry, wet, findings);
   check_gate(dry, wet, sample_rate_hz, findings);
   check_tail(dry, wet, sample_rate_hz, findings);

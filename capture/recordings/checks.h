@@ -25,6 +25,14 @@ PairFacts check_pair(std::span<const float> dry, std::span<const float> wet, dou
 std::optional<double> check_repeatability(std::span<const float> wet, long start, double sample_rate_hz,
                                           Findings& findings);
 
+// Converters and some interfaces add a constant, and so does a capture of another program; a model that is silent at
+// rest cannot give it. It is what the wet recording has where the dry one is silent, or else its mean, if that is
+// large.
+void take_out_constant(std::span<const float> dry, std::span<float> wet, double sample_rate_hz, Findings& findings);
+
+// How much the level moves while it plays: a compressor makes that less, whatever it does to the peaks.
+double level_spread_db(std::span<const float> sound, double sample_rate_hz);
+
 // The ratio of a signal's peak to its root mean square, in dB.
 double crest_db(std::span<const float> sound);
 

@@ -30,7 +30,7 @@ std::vector<float> one_channel(const Recording& recording, Findings& findings) {
     findings.push_back({Severity::kWarning, FindingKind::kChannels,
                         sentence("%s has %zu different channels; only channel %zu, the loudest, is used",
                                  recording.name.c_str(), channels, best + 1)});
-  } else if (channels > 1 && *std::min_element(power.begin(), power.end()) <= 1e-4 * power[best]) {
+  } else if (channels > 1 && power[best] > 0 && *std::min_element(power.begin(), power.end()) <= 1e-4 * power[best]) {
     findings.push_back({Severity::kNote, FindingKind::kChannels,
                         sentence("%s was recorded on channel %zu of %zu; the others are empty", recording.name.c_str(),
                                  best + 1, channels)});
@@ -102,6 +102,8 @@ void check_order(const PreparedPair& pair, const std::vector<float>& back, doubl
   const double expands_db = crest_db(back) - crest_db(pair.dry);
   const bool earlier = pair.alignment.delay_frames < -0.0005 * rate;
   if (expands_db < (earlier ? 1 : kUnusualExpansionDb)) return;
+  // a compressor lets the peaks of what begins pass
+  if (level_spread_db(back, rate) < level_spread_db(pair.dry, rate)) return;
   findings.push_back(
       {Severity::kWarning, FindingKind::kSwapped,
        earlier ? "the wet recording is earlier and less compressed than the dry one: are the two swapped?"
@@ -174,6 +176,7 @@ PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sam
   pair.wet = aligned(back, pair.dry.size(), pair.alignment);
   if (sent) pair.repeatability_esr = check_repeatability(pair.wet, sent->start_frame, sample_rate_hz, pair.findings);
   keep_overlap(pair, back.size());
+  take_out_constant(pair.dry, pair.wet, sample_rate_hz, pair.findings);
   pair.noise_to_signal = check_pair(pair.dry, pair.wet, sample_rate_hz, pair.findings).noise_to_signal;
   judge();
   return pair;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "capture/trainer/discretisation.h"
+#include "dsp/denormals.h"
 
 namespace coil::capture {
 namespace {
@@ -27,6 +28,7 @@ Evaluation::Evaluation(const ParameterMap& map, const Kernels<float>& kernels)
 std::vector<ErrorAndEnergy> Evaluation::run(const std::vector<float>& parameters, const std::vector<Take>& takes,
                                             const std::vector<std::vector<float>>& hops,
                                             const std::vector<Passage>& passages) {
+  const dsp::ScopedFlushDenormals flush;
   std::vector<ErrorAndEnergy> results(passages.size());
   discretise(map_, parameters.data(), modes_.data());
   const Weights<float> weights{parameters.data(), modes_.data(), map_.shape.layers};

@@ -22,6 +22,7 @@
 #include "capture/trainer/optimiser.h"
 #include "capture/trainer/random.h"
 #include "capture/trainer/pure_tones.h"
+#include "dsp/denormals.h"
 #include "ssm/machine/target.h"
 
 namespace coil::capture {
@@ -41,8 +42,7 @@ constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kLaterLooks = 
 constexpr double kWarmUpTimes = 3;  // the slowest time constant, before a held-out part
 constexpr size_t kSlowFeatures = 8;
 constexpr size_t kFilterModes = 64;
-constexpr double kTrialShare = 0.05;  // of the training, for each shape that is tried
-constexpr double kYoung = 2;          // trials that a network may be old
+constexpr double kYoung = 2;  // trials that a network may be old
 constexpr double kTrialTimes = 20;
 constexpr double kWorth = 0.6;          // of the error: either costs about as much as half of a network more
 constexpr double kLookbackSeconds = 1;  // gradients of the slow path go back through so much before a segment
@@ -54,6 +54,13 @@ double mean_square(const std::vector<Take>& takes, std::vector<float> Take::*sig
     count += double((take.*signal).size());
   }
   return sum / std::max(1.0, count);
+}
+
+void apply_scales(std::vector<Take>& takes, const Scales& scales) {
+  for (Take& take : takes) {
+    for (float& value : take.dry) value = float(double(value) / scales.input);
+    for (float& value : take.wet) value = float(double(value) / scales.output);
+  }
 }
 
 // Throws Error for a name that is none.
@@ -77,6 +84,12 @@ std::string_view undamaged(std::string_view saved) {
 // Hops lie at the same places for a lane, a held-out part and the model that plays the take from its beginning.
 size_t begin_of_hop(size_t frame) { return frame - frame % SlowMap::kHopFrames; }
 
+// Of a take that has grown: how long it was, and what of that was held out.
+struct HeldOutBefore {
+  size_t frames = 0;
+  std::vector<Span> spans;
+};
+
 // Where a lane is.
 struct Walk {
   size_t take = 0, at = 0;
@@ -97,8 +110,9 @@ struct Trainer::Impl {
     LossSums energy, error;
   };
 
-  // scaled: the takes have these scales already
-  Impl(std::vector<Take> given, const TrainingSettings& s, std::optional<Scales> scaled = {});
+  // scaled: the takes have these scales already. held_out: parts of the first takes that are held out in any case
+  Impl(std::vector<Take> given, const TrainingSettings& s, std::optional<Scales> scaled = {},
+       std::vector<HeldOutBefore> held_out = {});
 
   size_t lanes() const { return settings.threads * kLanesPerThread; }
   double batch_frames() const { return double(segment_frames * lanes()); }
@@ -106,7 +120,7 @@ struct Trainer::Impl {
   std::vector<std::vector<float>> hops_of(const std::vector<Take>& of_takes) const;
   void scale_takes();
   void weigh_takes();
-  void hold_out_parts();
+  void hold_out_parts(const std::vector<HeldOutBefore>& before);
   void place_lanes();
   void move_on(Walk& walk, bool& fresh);
   void move_on(PureTone& tone);
@@ -123,9 +137,9 @@ struct Trainer::Impl {
   void advance(const std::function<bool()>& stop);
   void look();
   double frames_of_all() const;
-  double trial_frames() const;
   bool trial_is_due() const;
   std::unique_ptr<Impl> of_shape(size_t slow_features, size_t filter_modes) const;
+  std::unique_ptr<Impl> with_more(std::vector<Take> longer, double frames, double seconds, double slow_trial_frames);
   void advance_to(double frames, const std::function<bool()>& stop);
   double elapsed_s() const;
   double progress() const;
@@ -162,7 +176,8 @@ struct Trainer::Impl {
   bool step_counts = true, leave = false, stopped = false;
 };
 
-Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s, std::optional<Scales> scaled)
+Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s, std::optional<Scales> scaled,
+                    std::vector<HeldOutBefore> held_out)
     : settings(s),
       map(s.shape),
       segment_frames(
@@ -183,7 +198,7 @@ Trainer::Impl::Impl(std::vector<Take> given, const TrainingSettings& s, std::opt
   for (const Take& take : takes)
     for (const float value : take.dry) peak = std::max(peak, std::abs(value));
   weigh_takes();
-  hold_out_parts();
+  hold_out_parts(held_out);
   hops = hops_of(takes);
   const size_t lookback_hops = size_t(kLookbackSeconds * s.sample_rate_hz / double(SlowMap::kHopFrames));
   for (size_t i = 0; i < s.threads; ++i) {
@@ -224,10 +239,7 @@ void Trainer::Impl::check_takes() const {
 void Trainer::Impl::scale_takes() {
   scales.input = std::sqrt(mean_square(takes, &Take::dry)) / kInputRms;
   scales.output = std::sqrt(mean_square(takes, &Take::wet));
-  for (Take& take : takes) {
-    for (float& value : take.dry) value = float(double(value) / scales.input);
-    for (float& value : take.wet) value = float(double(value) / scales.output);
-  }
+  apply_scales(takes, scales);
 }
 
 void Trainer::Impl::weigh_takes() {
@@ -242,10 +254,19 @@ void Trainer::Impl::weigh_takes() {
   }
 }
 
-void Trainer::Impl::hold_out_parts() {
+// Of what a take has grown by, parts of their own.
+void Trainer::Impl::hold_out_parts(const std::vector<HeldOutBefore>& before) {
   const size_t warm_up = size_t(kWarmUpTimes * settings.slowest_s * settings.sample_rate_hz);
   for (size_t i = 0; i < takes.size(); ++i) {
-    hidden.push_back(held_out_spans(takes[i], settings.sample_rate_hz));
+    if (i < before.size()) {
+      const std::ptrdiff_t from = std::ptrdiff_t(before[i].frames);
+      const Take more{{}, {takes[i].wet.begin() + from, takes[i].wet.end()}, {}};
+      hidden.push_back(before[i].spans);
+      for (const Span& span : held_out_spans(more, settings.sample_rate_hz))
+        hidden.back().push_back({span.begin + before[i].frames, span.end + before[i].frames});
+    } else {
+      hidden.push_back(held_out_spans(takes[i], settings.sample_rate_hz));
+    }
     for (const Span& span : hidden.back())
       passages.push_back({i, begin_of_hop(span.begin - std::min(span.begin, warm_up)), span});
   }
@@ -398,6 +419,7 @@ void Trainer::Impl::finish_step() {
 }
 
 void Trainer::Impl::work(size_t index, std::barrier<>& wait, const std::function<bool()>& stop) {
+  const dsp::ScopedFlushDenormals flush;  // what dies away in silence would cost a hundred times as much
   while (true) {
     if (index == 0 && stop && stop()) leave = stopped = true;
     wait.arrive_and_wait();
@@ -457,13 +479,9 @@ double Trainer::Impl::frames_of_all() const {
   return settings.seconds > 0 ? state.frames / std::max(1e-9, progress()) : settings.frames;
 }
 
-double Trainer::Impl::trial_frames() const {
-  return std::max(settings.slow_trial_frames, kTrialShare * frames_of_all());
-}
-
 bool Trainer::Impl::trial_is_due() const {
   return !state.shapes_tried && map.slow_path.size == 0 && map.filter_bank.size == 0 && progress() < 1 &&
-         frames_of_all() >= kTrialTimes * settings.slow_trial_frames && state.frames >= trial_frames();
+         frames_of_all() >= kTrialTimes * settings.slow_trial_frames && state.frames >= settings.slow_trial_frames;
 }
 
 // The same training from its beginning, with another network.
@@ -472,6 +490,31 @@ std::unique_ptr<Trainer::Impl> Trainer::Impl::of_shape(size_t slow_features, siz
   other.shape.slow_features = slow_features, other.shape.filter_modes = filter_modes;
   auto made = std::make_unique<Impl>(takes, other, scales);
   made->hidden = hidden, made->passages = passages;
+  return made;
+}
+
+// The lanes begin anew, spread over all there is.
+std::unique_ptr<Trainer::Impl> Trainer::Impl::with_more(std::vector<Take> longer, double frames, double seconds,
+                                                        double slow_trial_frames) {
+  TrainingSettings more = settings;
+  more.frames = frames, more.seconds = seconds, more.slow_trial_frames = slow_trial_frames;
+  std::vector<HeldOutBefore> before;
+  for (size_t i = 0; i < takes.size(); ++i) {
+    if (i >= longer.size() || longer[i].dry.size() < takes[i].dry.size() || longer[i].wet.size() < takes[i].wet.size())
+      throw Error("takes may only grow while they are learned from");
+    before.push_back({takes[i].wet.size(), hidden[i]});
+  }
+  apply_scales(longer, scales);
+  auto made = std::make_unique<Impl>(std::move(longer), more, scales, std::move(before));
+  made->optimiser = optimiser;
+  made->random = random;
+  discretise(made->map, made->optimiser.parameters().data(), made->modes.data());
+  made->best = best;
+  made->state = state;
+  made->state.best_esr = HUGE_VAL;
+  made->curve = curve;
+  made->elapsed_before_s = elapsed_before_s;
+  made->next_look = more.seconds > 0 ? elapsed_before_s + kFirstLookSeconds : state.frames + kFirstLookFrames;
   return made;
 }
 
@@ -526,8 +569,8 @@ Trainer::~Trainer() = default;
 void Trainer::try_shapes(const std::function<bool()>& stop) {
   double all_s = impl_->elapsed_before_s;
   // a network that has learned for longer than that is no measure for a young one
-  const bool young = impl_->state.frames < kYoung * impl_->trial_frames();
-  const double until = young ? impl_->state.frames : impl_->trial_frames();
+  const bool young = impl_->state.frames < kYoung * impl_->settings.slow_trial_frames;
+  const double until = young ? impl_->state.frames : impl_->settings.slow_trial_frames;
   const auto tried = [&](size_t slow_features, size_t filter_modes) {
     std::unique_ptr<Impl> made = impl_->of_shape(slow_features, filter_modes);
     made->advance_to(until, stop);
@@ -559,6 +602,9 @@ void Trainer::advance(const std::function<bool()>& stop) {
   if (impl_->trial_is_due()) return try_shapes(stop);
   impl_->advance(stop);
 }
+void Trainer::grow(std::vector<Take> takes, double frames, double seconds, double slow_trial_frames) {
+  impl_ = impl_->with_more(std::move(takes), frames, seconds, slow_trial_frames);
+}
 bool Trainer::done() const { return impl_->progress() >= 1; }
 const TrainingState& Trainer::state() const { return impl_->state; }
 const ParameterMap& Trainer::map() const { return impl_->map; }
@@ -568,12 +614,9 @@ const std::vector<CurvePoint>& Trainer::curve() const { return impl_->curve; }
 const std::vector<std::vector<Span>>& Trainer::held_out() const { return impl_->hidden; }
 
 std::vector<double> Trainer::esr(std::vector<Take> takes) const {
+  apply_scales(takes, impl_->scales);
   std::vector<Passage> whole;
-  for (size_t i = 0; i < takes.size(); ++i) {
-    for (float& value : takes[i].dry) value = float(double(value) / impl_->scales.input);
-    for (float& value : takes[i].wet) value = float(double(value) / impl_->scales.output);
-    whole.push_back({i, 0, {0, takes[i].dry.size()}});
-  }
+  for (size_t i = 0; i < takes.size(); ++i) whole.push_back({i, 0, {0, takes[i].dry.size()}});
   std::vector<double> esr;
   for (const ErrorAndEnergy& result : impl_->evaluation.run(impl_->best, takes, impl_->hops_of(takes), whole)) {
     esr.push_back(result.error / std::max(result.energy, 1e-30));

@@ -64,6 +64,10 @@ class Trainer {
   // each step; if it says so, the look comes at once. A training that was stopped goes on with the next call. One call
   // tries a slow path and a filter, which takes longer.
   void advance(const std::function<bool()>& stop = {});
+  // The same training from here on with more to learn from: takes that begin as those before and go on, and new ones
+  // behind. `frames` and `seconds` of the whole training, and slow_trial_frames, may be others now. The next look at
+  // the held-out parts, which stay held out, finds the best anew. Throws Error as the constructor.
+  void grow(std::vector<Take> takes, double frames, double seconds, double slow_trial_frames);
   bool done() const;
   const TrainingState& state() const;
 

@@ -33,6 +33,7 @@ struct BenchOptions {
   std::vector<size_t> blocks;
   std::string target, weights = "f32";
   double seconds = 1;
+  int window = 0;
   bool json = false;
 };
 
@@ -238,7 +239,7 @@ void run_bench(const BenchOptions& options, const std::string& command_line) {
   std::vector<Subject> subjects;
   for (const std::string& name : options.models) {
     for (const TargetSpeed& target : targets)
-      subjects.push_back({load_model(name, target.target), &target, 0, {}, nullptr});
+      subjects.push_back({load_model(open_model(name, options.window), target.target), &target, 0, {}, nullptr});
   }
   for (Subject& subject : subjects) {
     std::vector<size_t> blocks = options.blocks;
@@ -297,6 +298,7 @@ CLI::App* setup_bench(CLI::App& app, const std::string& command_line, int& exit_
       ->add_option("--target", options->target,
                    "SIMD target (see coil verify --list-targets), or all (default: the best)")
       ->type_name("NAME");
+  add_window_option(*command, options->window);
   add_weights_option(*command, options->weights);
   command->add_option("--seconds", options->seconds, "Time for each measurement")
       ->type_name("SECONDS")

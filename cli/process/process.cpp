@@ -29,6 +29,7 @@ struct ProcessOptions {
   std::vector<std::string> settings;
   FormatRequest format;
   double gain_db = 0;
+  int window = 0;
   bool no_dither = false, json = false;
   ExecutionOptions execution;
   WorkOptions work;
@@ -93,7 +94,7 @@ void open_effect(const ProcessOptions& options, ProcessSettings& settings, std::
     settings.rig = RigFile::open(options.chain, target, options.work.quiet);
     return;
   }
-  checkpoint = open_model(options.model);
+  checkpoint = open_model(options.model, options.window);
   settings.model = load_model(*checkpoint, target, options.work.quiet);
   try {
     dsp::require_audio_model(*settings.model);
@@ -187,6 +188,7 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
       ->add_option("--chain", options->chain,
                    "In place of a model: a rig of gate, models, cabinet and equaliser (docs/rig.md)")
       ->type_name("RIG.coil");
+  add_window_option(*command, options->window);
   add_weights_option(*command, options->weights);
   command->add_option("--set", options->settings, "A control's value, for example --set drive=7 (see coil info)")
       ->type_name("NAME=VALUE")

@@ -13,6 +13,7 @@
 #include "cli/models.h"
 #include "cli/stream/stream_links.h"
 #include "cli/stream/stream_monitor.h"
+#include "cli/stream/stream_outputs.h"
 #include "cli/stream/stream_plot.h"
 #include "cli/text.h"
 #include "sensor/run.h"
@@ -31,8 +32,9 @@ struct StreamOptions {
   std::string model = kDefaultModel, checkpoint_every = kDefaultPace, plot, metrics, log = "text";
   sensor::EngineOptions engine;
   LinkOptions links;
+  OutputOptions outputs;
   size_t memory_mb = 0;
-  bool describe = false, summary = false;
+  bool describe = false;
 };
 
 // "5000" records or "30s".
@@ -117,6 +119,7 @@ void check(StreamOptions& options) {
   if (const std::string why = sensor::wrong_time_format(options.engine.schema.time_format); !why.empty()) {
     throw Failure(kUsage, "--time-format '" + options.engine.schema.time_format + "': " + why);
   }
+  check_outputs(options.outputs, options.engine);
   check_links(options.links, options.engine);
   if (!options.metrics.empty()) check_monitor(options.metrics);
 }
@@ -153,17 +156,23 @@ int watch(StreamOptions options, const sensor::Log& log) {
     plot = sink.get();
     links.sink = sink;
   }
-  if (options.metrics.empty()) {
-    sensor::run(engine, *links.source, *links.sink, pace, interrupted);
-  } else {
-    StreamMonitor monitor(options.metrics, engine, links, log);
-    sensor::run(engine, monitor.source(), monitor.sink(), pace, interrupted);
+  bool has_found = false;
+  {
+    StreamOutputs outputs(options.outputs, links, !options.metrics.empty(), log);
+    if (options.metrics.empty()) {
+      sensor::run(engine, *links.source, outputs.sink(), pace, interrupted);
+    } else {
+      StreamMonitor monitor(options.metrics, engine, links, outputs, log);
+      sensor::run(engine, monitor.source(), monitor.sink(), pace, interrupted);
+    }
+    warnings.finish();
+    if (options.outputs.summary) print_summary(engine.counters()), outputs.print_sensors();
+    has_found = outputs.has_found();
   }
-  warnings.finish();
-  if (options.summary) print_summary(engine.counters());
   if (const std::string why = engine.nothing_used(); !why.empty() && !interrupted()) throw Failure(kFailed, why);
   if (plot) plot->draw(options.plot);
-  return interrupted() ? kInterrupted : kOk;
+  if (interrupted()) return kInterrupted;
+  return has_found && !options.outputs.fail_on.empty() ? kFound : kOk;
 }
 
 int run_stream(StreamOptions options) {
@@ -264,7 +273,6 @@ void add_service_options(CLI::App& command, StreamOptions& options) {
       ->capture_default_str();
   command.add_option("--plot", options.plot, "Draw series, bounds, scores and episodes in place of writing records")
       ->type_name("HTML|PNG");
-  command.add_flag("--summary", options.summary, "Print counts to standard error at the end");
   command.add_flag("--describe", options.describe, "Say what a series costs, and end");
 }
 
@@ -282,6 +290,7 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
       "event, not while it lasts\n"
       "  status   warmup, ok, anomaly, missing, late, future; unscored: no number, or no key or time that can be read\n"
       "  episode  begin, on, end; null outside\n"
+      "  cause    of an anomaly: which value, and what is odd about it: level, jump, unrest, calm, stuck, drift\n"
       "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns; --time-format "
       "tells of\n"
       "others. An added field whose name the records have themselves is called coil_NAME. What cannot be scored comes "
@@ -290,6 +299,7 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
   add_link_options(*command, options->links);
   add_record_options(*command, *options);
   add_service_options(*command, *options);
+  add_output_options(*command, options->outputs);
   command->callback([options, &exit_code] { exit_code = run_stream(*options); });
   return command;
 }

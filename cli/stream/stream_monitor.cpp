@@ -105,7 +105,56 @@ Metric single(const std::string& name, const std::string& help, Metric::Kind kin
   return {name, help, kind, {{"", labels, value}}};
 }
 
-std::vector<Metric> list_metrics(const sensor::Engine& engine, const Links& links, LatencyMeter& latency) {
+// A label's value as the text format wants it.
+std::string label_of(const std::string& name) {
+  std::string label = "sensor=\"";
+  for (const char c : name) {
+    if (c == '\n') {
+      label += "\\n";
+      continue;
+    }
+    if (c == '\\' || c == '"') label += '\\';
+    label += c;
+  }
+  return label + '"';
+}
+
+// A family for each count, with a sample for each sensor.
+void add_sensors(const sensor::SensorTallies& tallies, size_t most, std::vector<Metric>& metrics) {
+  struct Count {
+    const char *name, *help;
+    Metric::Kind kind;
+    double (*of)(const sensor::SensorTally&);
+  };
+  using Tally = sensor::SensorTally;
+  static constexpr Count kCounts[] = {
+      {"records_total", "Records of a sensor that came out.", Metric::Kind::kCounter,
+       [](const Tally& tally) { return static_cast<double>(tally.records); }},
+      {"gaps_total", "Times that a sensor's values came again after missing ones.", Metric::Kind::kCounter,
+       [](const Tally& tally) { return static_cast<double>(tally.gaps); }},
+      {"anomalies_total", "Records of a sensor whose score reached the threshold.", Metric::Kind::kCounter,
+       [](const Tally& tally) { return static_cast<double>(tally.anomalies); }},
+      {"episodes_total", "Episodes of a sensor that began.", Metric::Kind::kCounter,
+       [](const Tally& tally) { return static_cast<double>(tally.episodes); }},
+      {"in_episode", "1 while a sensor is in an episode.", Metric::Kind::kGauge,
+       [](const Tally& tally) { return static_cast<double>(tally.in_episode); }},
+      {"score", "Score of a sensor's last record.", Metric::Kind::kGauge,
+       [](const Tally& tally) { return tally.score; }},
+  };
+  for (const Count& count : kCounts) {
+    Metric metric{std::string("coil_stream_sensor_") + count.name, count.help, count.kind, {}};
+    tallies.visit([&](const Tally& tally) {
+      if (metric.samples.size() < most) metric.samples.push_back({"", label_of(tally.name), count.of(tally)});
+    });
+    if (!metric.samples.empty()) metrics.push_back(std::move(metric));
+  }
+  metrics.push_back(single("coil_stream_sensors_not_told_apart_total",
+                           "Results of sensors beyond the number that metrics tell apart.", Metric::Kind::kCounter,
+                           static_cast<double>(tallies.left_out())));
+}
+
+std::vector<Metric> list_metrics(const sensor::Engine& engine, const Links& links, const StreamOutputs& outputs,
+                                 LatencyMeter& latency) {
   const sensor::Counters& counters = engine.counters();
   std::vector<Metric> metrics;
   const auto counter = [&](const char* name, const char* help, uint64_t value) {
@@ -138,6 +187,7 @@ std::vector<Metric> list_metrics(const sensor::Engine& engine, const Links& link
     metrics.push_back(
         single(count.name, count.help, count.is_gauge ? Metric::Kind::kGauge : Metric::Kind::kCounter, count.value()));
   }
+  if (outputs.tallies()) add_sensors(*outputs.tallies(), outputs.metrics_sensors(), metrics);
   const LatencyMeter::Summary times = latency.summary();
   metrics.push_back({"coil_stream_latency_seconds",
                      "From a record's reading to its result's being out; quantiles of the last minute.",
@@ -159,12 +209,13 @@ struct StreamMonitor::Server : sensor::MetricsServer {
 };
 
 StreamMonitor::StreamMonitor(const std::string& address, const sensor::Engine& engine, Links& links,
-                             const sensor::Log& log)
+                             StreamOutputs& outputs, const sensor::Log& log)
     : source_(std::make_unique<MeasuredSource>(*links.source)),
-      sink_(std::make_unique<MeasuredSink>(*links.sink, *source_, latency_)) {
+      sink_(std::make_unique<MeasuredSink>(outputs.sink(), *source_, latency_)) {
   const Links* const asked = &links;
   server_ = std::make_unique<Server>(
-      sensor::parse_metrics_address(address), [this, &engine, asked] { return list_metrics(engine, *asked, latency_); },
+      sensor::parse_metrics_address(address),
+      [this, &engine, &outputs, asked] { return list_metrics(engine, *asked, outputs, latency_); },
       [this, asked]() -> sensor::Health {
         const int64_t silence_ns = Clock::now().time_since_epoch().count() - source_->moved_at_ns;
         if (silence_ns > std::chrono::nanoseconds(kSilence).count())
@@ -186,9 +237,10 @@ void check_monitor(const std::string& address) {
 }
 #else
 struct StreamMonitor::Server {};
-StreamMonitor::StreamMonitor(const std::string&, const sensor::Engine&, Links& links, const sensor::Log&)
+StreamMonitor::StreamMonitor(const std::string&, const sensor::Engine&, Links& links, StreamOutputs& outputs,
+                             const sensor::Log&)
     : source_(std::make_unique<MeasuredSource>(*links.source)),
-      sink_(std::make_unique<MeasuredSink>(*links.sink, *source_, latency_)) {}
+      sink_(std::make_unique<MeasuredSink>(outputs.sink(), *source_, latency_)) {}
 
 void check_monitor(const std::string&) {
   throw Failure(kUsage,

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "cli/log_histogram.h"
-#include "cli/stream/stream_links.h"
+#include "cli/stream/stream_outputs.h"
 #include "sensor/engine.h"
 
 namespace coil::cli {
@@ -38,8 +38,9 @@ class LatencyMeter {
 // Stands between the engine and its links, and measures.
 class StreamMonitor {
  public:
-  // `address`: as sensor::parse_metrics_address. `engine` and `links` outlive this. Throws Error. [main-thread]
-  StreamMonitor(const std::string& address, const sensor::Engine& engine, Links& links, const sensor::Log& log);
+  // `address`: as sensor::parse_metrics_address. The others outlive this. Throws Error. [main-thread]
+  StreamMonitor(const std::string& address, const sensor::Engine& engine, Links& links, StreamOutputs& outputs,
+                const sensor::Log& log);
   ~StreamMonitor();
 
   sensor::Source& source();

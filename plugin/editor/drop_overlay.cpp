@@ -11,9 +11,12 @@ DropOverlay::DropOverlay() {
   setAlwaysOnTop(true);
 }
 
-void DropOverlay::show(const juce::String& file_name, bool welcome, int left_out) {
+void DropOverlay::show(const juce::String& file_name, const juce::String& verb, bool welcome, int left_out) {
   welcome_ = welcome;
-  text_ = welcome ? "Drop to load " + file_name : file_name + " is neither a model (.safetensors) nor a preset (.coil)";
+  text_ = welcome ? "Drop to " + verb + " " + file_name
+                  : file_name +
+                        " is neither a model (.safetensors), a preset (.coil) nor a capture (.nam, .aidax, "
+                        ".json)";
   if (left_out > 0)
     text_ << "\nA slot takes one file: " << left_out << (left_out == 1 ? " other is" : " others are") << " left out";
   setTitle(text_);

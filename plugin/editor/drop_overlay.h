@@ -9,8 +9,9 @@ class DropOverlay final : public juce::Component {
  public:
   DropOverlay();
 
-  // `welcome`: the file is a model or preset. `left_out`: how many others were dragged along.
-  void show(const juce::String& file_name, bool welcome, int left_out);
+  // `verb`: what dropping does. `welcome`: the file is a model, preset or capture. `left_out`: how many others were
+  // dragged along.
+  void show(const juce::String& file_name, const juce::String& verb, bool welcome, int left_out);
 
  private:
   void paint(juce::Graphics& g) override;

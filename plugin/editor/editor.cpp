@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "capture/teachers/teacher.h"
 #include "plugin/editor/theme.h"
 #include "base/error.h"
 
@@ -13,9 +14,13 @@ namespace {
 constexpr int kTooltipDelayMs = 600, kTicksPerStatus = 6;
 constexpr float kSaidForS = 8;
 
+// Of another program; by its name.
+bool is_capture(const juce::String& path) { return capture::is_teacher_name(path.toStdString()); }
+
 // By its name; what is in it is seen when it loads.
 bool is_loadable(const juce::String& path) {
   if (path.endsWithIgnoreCase(".safetensors") || path.endsWithIgnoreCase(kPresetExtension)) return true;
+  if (is_capture(path)) return true;
   return juce::File::isAbsolutePath(path) && ModelLibrary::is_model_folder(juce::File(path));
 }
 
@@ -54,6 +59,7 @@ Editor::Editor(Processor& processor)
       controls_(processor.parameters()),
       status_(processor),
       browser_(processor.library()),
+      learn_page_(processor),
       tooltips_(nullptr, kTooltipDelayMs) {
   setLookAndFeel(&*look_and_feel_);
   setTitle("Coil");
@@ -69,7 +75,8 @@ Editor::Editor(Processor& processor)
   for (auto* part : Components{&header_, &input_, &memory_, &spectrum_, &controls_, &notice_, &output_, &status_})
     content_.addAndMakeVisible(part);
   content_.addChildComponent(message_);
-  for (auto* overlay : Components{&browser_, &save_panel_, &drop_overlay_}) content_.addChildComponent(overlay);
+  for (auto* overlay : Components{&browser_, &learn_page_, &save_panel_, &drop_overlay_})
+    content_.addChildComponent(overlay);
 
   header_.on_browse = [this] { browser_.isVisible() ? close_browser() : open_browser(); };
   header_.on_menu = [this] { show_menu(); };
@@ -78,6 +85,7 @@ Editor::Editor(Processor& processor)
   browser_.on_close = [this] { close_browser(); };
   browser_.on_open_file = [this] { open_file_dialog(); };
   browser_.on_load = [this](const juce::File& file) { load(file); };
+  learn_page_.on_close = [this] { close_learn_page(); };
   save_panel_.on_close = [this] { close_save_panel(); };
   message_.on_close = [this] { close_message(); };
   save_panel_.on_save = [this](const juce::String& name) { save_preset(name); };
@@ -183,7 +191,8 @@ void Editor::timerCallback() {
   last_tick_ms_ = now_ms;
   input_.tick(seconds);
   output_.tick(seconds);
-  if (memory_.isVisible() && !browser_.isVisible()) {
+  if (learn_page_.isVisible()) learn_page_.tick(seconds);
+  if (memory_.isVisible() && !browser_.isVisible() && !learn_page_.isVisible()) {
     memory_.tick();
     spectrum_.tick(seconds);
   }
@@ -202,11 +211,41 @@ void Editor::timerCallback() {
 }
 
 void Editor::load(const juce::File& file) {
+  if (is_capture(file.getFullPathName())) return offer_conversion(file);
   processor_.load_file(processor_.active_slot(), file);
   close_browser();
 }
 
+// What is none after all is said as any other file that does not load.
+void Editor::offer_conversion(const juce::File& file) {
+  close_browser();
+  processor_.describe_capture(
+      file, [self = juce::Component::SafePointer<Editor>(this), file](const juce::String& text, bool is_one) {
+        if (!self) return;
+        if (is_one) {
+          self->learn_page_.offer(file, text);
+          self->learn_page_.toFront(false);
+        } else if (text.contains("is no capture")) {
+          self->processor_.load_file(self->processor_.active_slot(), file);
+        } else {
+          self->say(MessageBar::Kind::error, text);
+        }
+      });
+}
+
+void Editor::open_learn_page() {
+  close_browser();
+  learn_page_.open();
+  learn_page_.toFront(false);
+}
+
+void Editor::close_learn_page() {
+  learn_page_.close();
+  take_keyboard();
+}
+
 void Editor::open_browser() {
+  close_learn_page();
   browser_.open(processor_.status(processor_.active_slot()).file);
   browser_.toFront(false);
 }
@@ -243,7 +282,7 @@ void Editor::open_file_dialog() {
   const auto beside = processor_.status(processor_.active_slot()).file.getParentDirectory();
   file_chooser_ = std::make_unique<juce::FileChooser>(
       "Open a model or preset", beside.isDirectory() ? beside : processor_.library().user_folder(),
-      juce::String("*.safetensors;*") + kPresetExtension);
+      juce::String("*.safetensors;*.nam;*.aidax;*.json;*") + kPresetExtension);
   constexpr int kFlags = juce::FileBrowserComponent::openMode | juce::FileBrowserComponent::canSelectFiles;
   file_chooser_->launchAsync(kFlags, [this](const juce::FileChooser& chooser) {
     if (const auto file = chooser.getResult(); file != juce::File()) load(file);
@@ -264,6 +303,7 @@ void Editor::show_menu() {
   };
   menu.addItem(item("Browse models", "Ctrl+F", true, [this] { open_browser(); }));
   menu.addItem(item("Open file", "Ctrl+O", true, [this] { open_file_dialog(); }));
+  menu.addItem(item("Learn a device", "Ctrl+L", true, [this] { open_learn_page(); }));
   juce::PopupMenu recent;
   for (const auto& file : processor_.library().recent())
     recent.addItem(
@@ -311,6 +351,8 @@ bool Editor::keyPressed(const juce::KeyPress& key) {
   const Mods command(Mods::commandModifier), command_shift(Mods::commandModifier | Mods::shiftModifier),
       alt(Mods::altModifier);
   if (is('f', command) || is('F', command)) return browser_.isVisible() ? close_browser() : open_browser(), true;
+  if (is('l', command) || is('L', command))
+    return learn_page_.isVisible() ? close_learn_page() : open_learn_page(), true;
   if (is('o', command) || is('O', command)) return open_file_dialog(), true;
   if (is('s', command) || is('S', command)) {
     if (processor_.model(processor_.active_slot())) open_save_panel();
@@ -337,7 +379,8 @@ bool Editor::isInterestedInFileDrag(const juce::StringArray& files) { return !fi
 
 void Editor::fileDragEnter(const juce::StringArray& files, int, int) {
   const auto path = chosen_of(files);
-  drop_overlay_.show(file_name(path), is_loadable(path), files.size() - 1);
+  const auto verb = is_capture(path) ? "convert" : "load";
+  drop_overlay_.show(file_name(path), verb, is_loadable(path), files.size() - 1);
   drop_overlay_.toFront(false);
 }
 
@@ -377,6 +420,7 @@ void Editor::resized() {
     area.removeFromTop(theme::kGap);
   }
   browser_.setBounds(area);
+  learn_page_.setBounds(area);
   area.reduce(theme::kPad, 0);
   input_.setBounds(area.removeFromLeft(theme::kStripWidth));
   output_.setBounds(area.removeFromRight(theme::kStripWidth));

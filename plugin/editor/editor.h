@@ -7,6 +7,7 @@
 #include "plugin/editor/drop_overlay.h"
 #include "plugin/editor/header.h"
 #include "plugin/editor/input_strip.h"
+#include "plugin/editor/learn_page.h"
 #include "plugin/editor/look_and_feel.h"
 #include "plugin/editor/memory_view.h"
 #include "plugin/editor/message_bar.h"
@@ -36,6 +37,8 @@ class Editor final : public juce::AudioProcessorEditor,
   void open_save_panel();
   void close_save_panel();
   void open_file_dialog();
+  void open_learn_page();
+  void close_learn_page();
 
   bool isInterestedInFileDrag(const juce::StringArray& files) override;
   void fileDragEnter(const juce::StringArray& files, int x, int y) override;
@@ -55,6 +58,7 @@ class Editor final : public juce::AudioProcessorEditor,
   void update();  // after a change of the processor
   void take_keyboard();
   void load(const juce::File& file);
+  void offer_conversion(const juce::File& file);
 
   // What went wrong and is still so: of the active slot, of the session, of the other slot. Empty: nothing that the
   // window's middle does not say.
@@ -81,6 +85,7 @@ class Editor final : public juce::AudioProcessorEditor,
   Notice notice_;
   StatusBar status_;
   Browser browser_;
+  LearnPage learn_page_;
   SavePanel save_panel_;
   DropOverlay drop_overlay_;
   juce::TooltipWindow tooltips_;

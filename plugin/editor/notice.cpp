@@ -33,8 +33,8 @@ Words words_for(const SlotStatus& status, const juce::String& session_problem) {
               kOpen};
     default:
       return {"Drop a model here",
-              "A .safetensors file or a saved preset, or choose one of those that come with Coil. Until then the sound "
-              "passes through.",
+              "A .safetensors file, a saved preset or a capture (.nam, AIDA-X, Proteus), or choose one of those that "
+              "come with Coil. Ctrl+L learns a device of your own. Until then the sound passes through.",
               kBrowse, kOpen};
   }
 }

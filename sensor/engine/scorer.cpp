@@ -140,6 +140,8 @@ void Scorer::conclude(PendingRecord& record, Schedule& schedule) {
     evidence = std::max(evidence, assessment.evidence);
     if (!value.is_missing) all_missing = false, all_warming_up = all_warming_up && assessment.warming_up;
     value.score = score_of(assessment.event);
+    value.why = assessment.why;
+    result.comes_back = result.comes_back || (!value.is_missing && schedule.values[i].gap.steps > 0);
     value.ahead = std::span(ahead_).subspan(i * options_.horizons.size(), options_.horizons.size());
   }
   result.values = std::span(schedule.results).subspan(record.first_value, record.values);
@@ -153,6 +155,10 @@ void Scorer::conclude(PendingRecord& record, Schedule& schedule) {
   const bool is_anomalous = result.score >= options_.threshold,
              lasts = score_of(evidence - of_many) >= options_.threshold;
   counters_.anomalies += is_anomalous;
+  if (is_anomalous) {
+    result.cause = &*std::max_element(result.values.begin(), result.values.end(),
+                                      [](const auto& a, const auto& b) { return a.score < b.score; });
+  }
   result.has_score = !all_missing;
   result.episode = advance_episode(record.sensor->memory, is_anomalous, lasts);
   result.status = all_missing      ? Status::kMissing

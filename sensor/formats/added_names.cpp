@@ -6,7 +6,7 @@
 namespace coil::sensor {
 namespace {
 
-constexpr std::string_view kOfRecord[] = {"score", "status", "episode"};
+constexpr std::string_view kOfRecord[] = {"score", "status", "episode", "cause"};
 constexpr std::string_view kOfValue[] = {"_expected", "_low", "_high", "_score"};
 constexpr std::string_view kAhead = "_forecast_";
 

@@ -61,7 +61,7 @@ std::vector<std::string> added_names(const AddedFields& fields, std::span<const 
         names.push_back(forecast_name(fields.prefix, value, horizon) + what);
     }
   }
-  for (const char* what : {"score", "status", "episode"}) names.push_back(fields.prefix + what);
+  for (const char* what : {"score", "status", "episode", "cause"}) names.push_back(fields.prefix + what);
   return names;
 }
 
@@ -80,7 +80,8 @@ Encoder::Encoder(const AddedFields& fields)
     : fields_(fields),
       score_name_(fields.prefix + "score"),
       status_name_(fields.prefix + "status"),
-      episode_name_(fields.prefix + "episode") {}
+      episode_name_(fields.prefix + "episode"),
+      cause_name_(fields.prefix + "cause") {}
 Encoder::~Encoder() = default;
 
 const Encoder::Names& Encoder::names(size_t place, std::string_view field) {
@@ -123,6 +124,8 @@ void Encoder::encode(const Result& result, const Format& output, bool as_it_came
   added_.push_back(number_or_null(score_name_, result.has_score, result.score));
   added_.push_back({status_name_, Field::Kind::text, 0, name_of(result.status)});
   added_.push_back({episode_name_, *episode ? Field::Kind::text : Field::Kind::null, 0, episode});
+  const std::string cause = result.cause ? cause_of(result) : std::string();
+  added_.push_back({cause_name_, result.cause ? Field::Kind::text : Field::Kind::null, 0, cause});
   if (!result.added_names->are_plain()) {
     for (Added& added : added_) added.name = result.added_names->of(added.name);
   }

@@ -45,7 +45,7 @@ class Encoder {
   void add_value(const Result& result, const ValueResult& value, const Names& names, bool with_score);
 
   const AddedFields& fields_;
-  std::string score_name_, status_name_, episode_name_;
+  std::string score_name_, status_name_, episode_name_, cause_name_;
   std::unordered_map<std::string, std::unique_ptr<Names>> names_;
   std::vector<const Names*>
       last_names_;  // of each place among a record's values: the next record's are likely the same

@@ -2,8 +2,23 @@
 #include "sensor/results/result.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace coil::sensor {
+namespace {
+
+std::string readable(double number) {
+  char text[32];
+  return std::string(text, std::to_chars(text, text + sizeof text, number, std::chars_format::general, 6).ptr);
+}
+
+std::string expectation(const Expected& expected) {
+  if (!expected.exists) return {};
+  return ", expected " + readable(expected.median) + " (" + readable(expected.low) + " to " + readable(expected.high) +
+         ")";
+}
+
+}  // namespace
 
 const char* name_of(Status status) {
   switch (status) {
@@ -37,6 +52,34 @@ const char* name_of(Episode episode) {
       return "end";
   }
   return "";
+}
+
+std::string cause_of(const Result& result) {
+  using Kind = Explanation::Kind;
+  if (!result.cause) return {};
+  const ValueResult& value = *result.cause;
+  const bool is_up = value.why.is_up;
+  const std::string name(value.name), number = readable(value.value), forecast = expectation(value.expected);
+  switch (value.why.kind) {
+    case Kind::kLevel:
+      return name + " level: " + number + " is beyond all before, " + (is_up ? "higher" : "lower") + forecast;
+    case Kind::kShift:
+      return name + " level: recent values are " + (is_up ? "higher" : "lower") + " than ever, now " + number +
+             forecast;
+    case Kind::kJump:
+      return name + " jump: " + (is_up ? "up to " : "down to ") + number + forecast;
+    case Kind::kUnrest:
+      return name + " unrest: moves more than ever, now " + number + forecast;
+    case Kind::kCalm:
+      return name + " calm: moves less than ever, now " + number + forecast;
+    case Kind::kStuck:
+      return name + " stuck: " + number + " again and again";
+    case Kind::kDrift:
+      return name + " drift: stays " + (is_up ? "above" : "below") + " what is forecast, now " + number + forecast;
+    case Kind::kNone:
+      break;
+  }
+  return name;
 }
 
 std::string readable_key(std::string_view key) {

@@ -10,6 +10,7 @@
 #include "sensor/formats/schema.h"
 #include "sensor/records/message.h"
 #include "sensor/records/record.h"
+#include "sensor/scoring/explanation.h"
 
 namespace coil::sensor {
 
@@ -26,6 +27,7 @@ struct ValueResult {
   bool is_missing = false;
   Expected expected{};                // what was forecast for this record one record before, or over a gap
   double score = 0;                   // of this value alone, 0 to 1
+  Explanation why{};                  // of a score that is not 0
   std::span<const Expected> ahead{};  // of each horizon that was asked for; empty: the record was not scored
 };
 
@@ -48,10 +50,16 @@ struct Result {
   double score = 0;                         // 0 to 1
   Status status = Status::kOk;
   Episode episode = Episode::kNone;
-  std::string_view text{};  // as the output's format writes it; empty where the sink wants none
+  const ValueResult* cause = nullptr;  // of an anomaly: the value that is the most unusual one
+  bool comes_back = false;             // one of its values comes after missing ones
+  std::string_view text{};             // as the output's format writes it; empty where the sink wants none
 
   std::string_view key() const { return selection->key; }
 };
+
+// Why the record is an anomaly, for people: "temperature jump: up to 35.4, expected 20.3 (19.8 to 20.9)". Empty: it is
+// none. [any thread]
+std::string cause_of(const Result& result);
 
 // A key as people read it, for example site/pump. [any thread]
 std::string readable_key(std::string_view key);

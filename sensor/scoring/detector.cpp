@@ -92,4 +92,35 @@ Assessment Detector::assess(const Evidence& evidence) noexcept {
   return assessment;
 }
 
+// The kind that counts most, after what was observed of the value has been added to what is remembered.
+Explanation Detector::explain(const Evidence& evidence, double value, const LastSeen& before) const noexcept {
+  using Is = Explanation::Kind;
+  size_t most = 0;
+  for (size_t kind = 1; kind < kKinds; ++kind) {
+    if (kWeights[kind] * evidence[kind] > kWeights[most] * evidence[most]) most = kind;
+  }
+  const auto activity = [&](const Novelty& past, const RecentMean& mean) -> Explanation {
+    if (past.is_high(std::sqrt(std::sqrt(mean.mean())))) return {Is::kUnrest, true};
+    return {value == before.value ? Is::kStuck : Is::kCalm, false};
+  };
+  switch (most) {
+    case kSurprise:
+    case kLeap:
+      return {Is::kJump, value > before.value};
+    case kBias:
+      return {Is::kDrift, bias_.mean() > 0};
+    case kRange:
+      return {Is::kLevel, range_.is_high(value)};
+    case kLevel:
+      return {Is::kShift, levels_.is_high(level_.mean())};
+    case kActivity:
+      return activity(activities_, activity_);
+    case kSlowActivity:
+      return activity(slow_activities_, slow_activity_);
+    default:
+      return unrests_.is_high(std::log(unrest_.mean() + kLeastUnrest)) ? Explanation{Is::kUnrest, true}
+                                                                       : Explanation{Is::kCalm, false};
+  }
+}
+
 }  // namespace coil::sensor

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 
+#include "sensor/scoring/explanation.h"
 #include "sensor/scoring/forecast.h"
 #include "sensor/scoring/normaliser.h"
 #include "sensor/scoring/novelty.h"
@@ -61,6 +62,7 @@ struct Assessment {
   double evidence = 0;     // how unusual the record is, as surprisal
   double event = 0;        // the same, but nothing where it is no news after what was reported
   bool warming_up = true;  // too little was seen: both are 0
+  Explanation why;         // of an event that is worth a score
 };
 
 // From 0 to 1, rising with the evidence. 0.5: an alarm is worth it where a missed anomaly costs as much as five false
@@ -96,7 +98,10 @@ class Detector {
   // also where it comes back to. [any thread]
   Assessment observe(double value, const PendingForecasts& forecasts, const LastSeen& before,
                      const Return& back = {}) noexcept {
-    return assess(measure(value, forecasts, before, back));
+    const Evidence evidence = measure(value, forecasts, before, back);
+    Assessment assessment = assess(evidence);
+    if (assessment.event > kLeastEvidence) assessment.why = explain(evidence, value, before);
+    return assessment;
   }
   // The two halves of observe(). [any thread]
   Evidence measure(double value, const PendingForecasts& forecasts, const LastSeen& before,
@@ -112,6 +117,7 @@ class Detector {
 
  private:
   double trust(const Return& back) noexcept;
+  Explanation explain(const Evidence& evidence, double value, const LastSeen& before) const noexcept;
 
   int64_t observed_ = 0;
   int32_t recovery_ = 0, recovering_ = 0;  // records that the model needs after a gap, and those of them still to come

@@ -31,6 +31,9 @@ class Novelty {
     return share * std::max(0.0, -std::log10(rate) + excess / mean_excess / std::log(10.0));
   }
 
+  // Whether a number that was observed lies in the upper half of all so far. [any thread]
+  bool is_high(double number) const noexcept { return number - lowest_ > highest_ - number; }
+
   // Everything that is remembered, for state files.
   template <class Fields>
   void visit(Fields&& fields) {

@@ -520,7 +520,7 @@ Mamba2Config zamba_mamba(const JsonFields& f, const std::string& name, int layer
   m.ngroups = f.whole("mamba_ngroups", 1, kMaxWidth, 1);
   m.d_conv = f.whole("mamba_d_conv", 1, 64, 4);
   m.bias = f.flag("add_bias_linear", false);
-  m.conv_bias = f.flag("use_conv_bias", true);
+  m.conv_bias = true;  // whatever `use_conv_bias` says, as in transformers
   m.norm_group_size = divided(f, "mamba_ngroups", d_inner, m.ngroups);
   m.dt_min = f.number("time_step_min", 0.001);
   check_groups(f, m, "mamba_ngroups", "mamba_ngroups");

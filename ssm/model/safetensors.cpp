@@ -331,8 +331,8 @@ Safetensors Safetensors::in_memory() const {
   return file;
 }
 
-void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
-                       std::span<const NamedFloats> tensors) {
+std::vector<std::byte> safetensors_bytes(const std::map<std::string, std::string>& metadata,
+                                         std::span<const NamedFloats> tensors) {
   Json header = Json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   uint64_t offset = 0;
@@ -345,14 +345,24 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
   text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data is aligned
   const uint64_t header_bytes = text.size();
 
-  PartFile part(path);
-  const auto bytes_of = [](const auto* data, size_t count) {
-    return std::string_view(reinterpret_cast<const char*>(data), count * sizeof *data);
+  std::vector<std::byte> bytes;
+  bytes.reserve(sizeof header_bytes + header_bytes + offset);
+  const auto add = [&](const auto* data, size_t count) {
+    const auto* begin = reinterpret_cast<const std::byte*>(data);
+    bytes.insert(bytes.end(), begin, begin + count * sizeof *data);
   };
-  bool written = part.write(bytes_of(&header_bytes, 1)) && part.write(text);
-  for (const NamedFloats& tensor : tensors)
-    written = written && part.write(bytes_of(tensor.values.data(), tensor.values.size()));
-  if (!written || !part.sync() || !part.commit()) throw Error(path.string() + ": cannot be written: " + part.error());
+  add(&header_bytes, 1);
+  add(text.data(), text.size());
+  for (const NamedFloats& tensor : tensors) add(tensor.values.data(), tensor.values.size());
+  return bytes;
+}
+
+void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
+                       std::span<const NamedFloats> tensors) {
+  const std::vector<std::byte> bytes = safetensors_bytes(metadata, tensors);
+  PartFile part(path);
+  if (!part.write({reinterpret_cast<const char*>(bytes.data()), bytes.size()}) || !part.sync() || !part.commit())
+    throw Error(path.string() + ": cannot be written: " + part.error());
 }
 
 }  // namespace coil::ssm

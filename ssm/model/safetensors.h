@@ -71,6 +71,9 @@ struct NamedFloats {
   std::vector<float> values;
 };
 
+// The whole file, in memory.
+std::vector<std::byte> safetensors_bytes(const std::map<std::string, std::string>& metadata,
+                                         std::span<const NamedFloats> tensors);
 // Through a PartFile, so that a reader never sees half a file. Throws Error when that fails.
 void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                        std::span<const NamedFloats> tensors);

@@ -5,6 +5,7 @@
 #include <numbers>
 #include <random>
 
+#include "capture/recordings/checks.h"
 #include "capture/recordings/interpolation.h"
 #include "capture/recordings/prepare.h"
 #include "capture/recordings/spectrum.h"
@@ -239,7 +240,9 @@ TEST_CASE("recordings that cannot be right are asked about") {
   CHECK(find(prepare(wet, dry), FindingKind::kSwapped));
   std::vector<float> raised = wet;
   for (float& x : raised) x += 0.2f;
-  CHECK(find(prepare(dry, raised), FindingKind::kConstant));
+  const PreparedPair lowered = prepare(dry, raised);
+  CHECK(find(lowered, FindingKind::kConstant));
+  CHECK(error_of(lowered, wet, 4800) < 1e-4);
   const PreparedPair right = prepare(dry, wet);
   for (const FindingKind kind : {FindingKind::kUnrelated, FindingKind::kSwapped, FindingKind::kConstant})
     CHECK_FALSE(find(right, kind));
@@ -249,6 +252,36 @@ TEST_CASE("recordings that cannot be right are asked about") {
   const PreparedPair dull = prepare_pair({dry, 1, 16000, "dry.wav"}, {wet, 1, 16000, "wet.wav"}, kRate);
   REQUIRE(find(dull, FindingKind::kRate));
   CHECK(find(dull, FindingKind::kRate)->text.find("nothing above 8.0 kHz") != std::string::npos);
+}
+
+TEST_CASE("a constant offset is taken out where nothing rests, and what a device makes of sound is not") {
+  std::vector<float> dry = take();
+  dry.resize(size_t(5 * kRate));  // it plays all the time
+  std::vector<float> wet = through_device(dry), leaning = wet;
+  for (size_t i = 0; i < wet.size(); ++i) {
+    wet[i] += 0.3f;
+    leaning[i] += 0.02f * std::abs(leaning[i]);
+  }
+  const PreparedPair constant = prepare(dry, wet), device = prepare(dry, leaning);
+  CHECK(find(constant, FindingKind::kConstant));
+  CHECK(error_of(constant, through_device(dry), 4800) < 1e-2);
+  CHECK_FALSE(find(device, FindingKind::kConstant));
+}
+
+TEST_CASE("a compressor is not taken for swapped files, nor a bias that recovers for reverb") {
+  const std::vector<float> dry = test_signal();
+  std::vector<float> compressed = dry, biased = through_device(dry);
+  double envelope = 0, bias = 0;
+  for (size_t i = 0; i < dry.size(); ++i) {
+    const double level = std::abs(double(dry[i]));
+    envelope += (level > envelope ? 1 / 2000.0 : 1 / 20000.0) * (level - envelope);
+    compressed[i] = float(double(dry[i]) / (1 + 40 * envelope));
+    bias += (level - bias) / 10000;
+    biased[i] -= float(2 * bias);
+  }
+  CHECK(crest_db(compressed) > crest_db(dry) + 2);
+  CHECK_FALSE(find(prepare(dry, compressed), FindingKind::kSwapped));
+  CHECK_FALSE(find(prepare(dry, biased), FindingKind::kTail));
 }
 
 TEST_CASE("noise that goes on is no reverb") {

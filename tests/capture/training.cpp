@@ -354,3 +354,38 @@ TEST_CASE("SOAP reaches the minimum of a badly conditioned quadratic") {
   }
   for (const double value : w) CHECK(std::abs(value) < 0.05);
 }
+
+TEST_CASE("a training goes on with takes that have grown: what it knew, and what was held out, stays") {
+  const Take whole = device_take(5, 400000, 3);
+  const auto beginning = [&](size_t frames) {
+    return Take{{whole.dry.begin(), whole.dry.begin() + std::ptrdiff_t(frames)},
+                {whole.wet.begin(), whole.wet.begin() + std::ptrdiff_t(frames)},
+                {}};
+  };
+  TrainingSettings settings = small_settings(8);
+  Trainer trainer({beginning(150000)}, settings);
+  while (trainer.state().frames < 4e6) trainer.advance();
+  const std::vector<Span> held_out = trainer.held_out()[0];
+  const std::vector<float> best = trainer.best();
+  const double frames = trainer.state().frames, before = trainer.esr({whole})[0];
+  CHECK_THROWS_AS(trainer.grow({beginning(149999)}, 12e6, 0, 5e6), coil::Error);
+  CHECK_THROWS_AS(trainer.grow({}, 12e6, 0, 5e6), coil::Error);
+  CHECK(trainer.held_out()[0].size() == held_out.size());
+
+  trainer.grow({whole, device_take(6, 100000, 3)}, 12e6, 0, 5e6);
+  CHECK(trainer.best() == best);
+  CHECK(trainer.state().frames == frames);
+  REQUIRE(trainer.held_out().size() == 2);
+  REQUIRE(trainer.held_out()[0].size() > held_out.size());
+  for (size_t i = 0; i < held_out.size(); ++i) {
+    CHECK(trainer.held_out()[0][i].begin == held_out[i].begin);
+    CHECK(trainer.held_out()[0][i].end == held_out[i].end);
+  }
+  for (size_t i = held_out.size(); i < trainer.held_out()[0].size(); ++i)
+    CHECK(trainer.held_out()[0][i].begin >= 150000);
+  trainer.advance();
+  CHECK(trainer.state().best_esr < 4 * before);  // it did not begin anew
+  while (!trainer.done()) trainer.advance();
+  CHECK(trainer.state().frames >= 12e6);
+  CHECK(trainer.esr({whole})[0] < 0.5 * before);
+}

@@ -63,6 +63,10 @@ class Generate(CoilTest):
         self.coil("generate", JAMBA, "--tokens", "1", code=3)
         self.assertIn("--window N", self.stderr)
 
+    def test_bench_takes_a_window(self):
+        report = json.loads(self.coil("bench", JAMBA, "--window", 16, "--seconds", 0.01, "--json"))
+        self.assertIn("jamba_a", json.dumps(report))
+
     def test_info_says_how_large_the_state_is(self):
         small, large = (json.loads(self.coil("info", JAMBA, "--window", n, "--json")) for n in (16, 160))
         # one attention layer: keys and values of 2 heads of 6, values padded to 8

@@ -9,6 +9,7 @@
 #include "tests/plugin/hosted_plugin.h"
 #include "tests/plugin/sessions.h"
 #include "tests/realtime/forbidden_calls.h"
+#include "tests/realtime/system_calls.h"
 
 namespace {
 
@@ -21,13 +22,15 @@ constexpr int kMostFrames = 700, kAnnounced = 512;
 // Blocks as a host might send them, until it is told to stop. Returns the first blocks' forbidden calls, if any.
 std::string play(juce::AudioProcessor& plugin, const std::atomic<bool>& done) {
   const test::Planes sound = test::noise(2, kMostFrames);
-  juce::AudioBuffer<float> whole(2, kMostFrames);
+  const int channels = std::max(2, plugin.getTotalNumInputChannels());
+  juce::AudioBuffer<float> whole(channels, kMostFrames);
+  whole.clear();
   juce::MidiBuffer midi;
   midi.ensureSize(64);
   std::string calls;
   for (int round = 0; !done || round < 3; ++round)
     for (const int frames : kBlocks) {
-      juce::AudioBuffer<float> audio(whole.getArrayOfWritePointers(), 2, frames);
+      juce::AudioBuffer<float> audio(whole.getArrayOfWritePointers(), channels, frames);
       for (int c = 0; c < 2; ++c) audio.copyFrom(c, 0, sound[size_t(c)].data(), frames);
       midi.clear();
       midi.addEvent(juce::MidiMessage::controllerEvent(1, 7, round % 128), 0);
@@ -56,6 +59,36 @@ TEST_CASE("the processor leaves the heap, locks and exceptions alone, whatever t
   done = true;
   audio.join();
   CHECK(calls == "");
+}
+
+TEST_CASE("while a device is learned the audio thread uses no heap, no lock and no exception, and calls no system") {
+  plugin::Processor processor;
+  juce::AudioProcessor::BusesLayout layout;
+  layout.inputBuses = {juce::AudioChannelSet::stereo(), juce::AudioChannelSet::stereo()};
+  layout.outputBuses = {juce::AudioChannelSet::stereo()};
+  REQUIRE(processor.setBusesLayout(layout));
+  processor.prepareToPlay(kRate, kAnnounced);
+  const auto from = GENERATE(plugin::Processor::LearnFrom::playing, plugin::Processor::LearnFrom::test_signal);
+  const test::Planes sound = test::noise(4, kMostFrames);
+  juce::AudioBuffer<float> audio(4, kMostFrames);
+  juce::MidiBuffer midi;
+  const auto block = [&] {
+    for (int c = 0; c < 4; ++c) audio.copyFrom(c, 0, sound[size_t(c)].data(), kMostFrames);
+    processor.processBlock(audio, midi);
+  };
+  block();
+  processor.start_learning(from);
+  std::string calls;
+  for (int i = 0; i < 800; ++i) {  // the ring comes round
+    if (const std::string found = test::forbidden_calls(block); calls.empty()) calls = found;
+    if (i % 100 == 0) test::run_messages(5);
+  }
+  CHECK(calls == "");
+  CHECK(processor.learn_status().recorded_s > 0);
+  const auto system = test::system_calls(test::Watch::filter, [&] {
+    for (int i = 0; i < 100; ++i) block();
+  });
+  if (system) CHECK(*system == "");
 }
 
 TEST_CASE("the built plugins and their host leave the heap alone while they play, however long the blocks") {

@@ -67,9 +67,8 @@ HostedPlugin::HostedPlugin(const std::string& format, double rate_hz, int block_
   INFO(error);
   REQUIRE(plugin_);
   if (channels == 1) {
-    juce::AudioProcessor::BusesLayout mono;
-    mono.inputBuses.add(juce::AudioChannelSet::mono());
-    mono.outputBuses.add(juce::AudioChannelSet::mono());
+    auto mono = plugin_->getBusesLayout();
+    mono.inputBuses.getReference(0) = mono.outputBuses.getReference(0) = juce::AudioChannelSet::mono();
     REQUIRE(plugin_->setBusesLayout(mono));
   }
   prepare(rate_hz, block_frames);
@@ -141,7 +140,8 @@ Planes HostedPlugin::run(Planes signal, size_t block, std::span<const size_t> fi
   for (size_t begin = 0; begin < frames || next < first_blocks.size();) {
     const size_t n = std::min(next < first_blocks.size() ? first_blocks[next] : block, frames - begin);
     ++next;
-    juce::AudioBuffer<float> audio(int(signal.size()), int(n));
+    juce::AudioBuffer<float> audio(std::max(int(signal.size()), plugin_->getTotalNumInputChannels()), int(n));
+    audio.clear();  // the side chain, where the host has one, is silent
     for (size_t c = 0; c < signal.size(); ++c) audio.copyFrom(int(c), 0, signal[c].data() + begin, int(n));
     juce::MidiBuffer midi;
     plugin_->processBlock(audio, midi);

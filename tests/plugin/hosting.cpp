@@ -51,7 +51,7 @@ TEST_CASE("a host finds one effect with its fixed parameters") {
   const std::string format = each_format();
   const juce::PluginDescription description = test::scan(format);
   CHECK_FALSE(description.isInstrument);
-  CHECK(description.numInputChannels == 2);
+  CHECK(description.numInputChannels == (format == "LV2" ? 4 : 2));  // a port of LV2 is always there
   CHECK(description.numOutputChannels == 2);
   HostedPlugin plugin(format, kRate, int(kBlock));
   for (const char* name : {"Input gain", "Output gain", "Mix", "Gate threshold", "Normalise level", "Channels",
@@ -68,6 +68,22 @@ TEST_CASE("an empty plugin passes the sound through to the bit") {
   const Planes in = test::noise(2, 4800);
   CHECK(plugin.run(in, kBlock) == in);
   CHECK(plugin->getLatencySamples() == 0);
+}
+
+TEST_CASE("a host that connects the side chain hears the same of the track") {
+  HostedPlugin plugin("VST3", kRate, int(kBlock));
+  REQUIRE(plugin->getBusCount(true) == 2);
+  CHECK_FALSE(plugin->getBus(true, 1)->isEnabled());
+  CHECK(plugin->getBus(true, 1)->getName() == "Return");
+  plugin.open(test::overdrive_session());
+  const Planes in = test::noise(2, kBlock * 50);
+  plugin.prepare(kRate, int(kBlock));
+  const Planes alone = plugin.run(in, kBlock);
+  plugin->releaseResources();
+  REQUIRE(plugin->getBus(true, 1)->enable(true));
+  plugin.prepare(kRate, int(kBlock));
+  REQUIRE(plugin->getTotalNumInputChannels() == 4);
+  CHECK(worst_difference(plugin.run(in, kBlock), alone) == 0);
 }
 
 TEST_CASE("a session opens in a host and sounds as the rack does, to the bit") {

@@ -18,6 +18,7 @@
 #include "plugin/editor/dial.h"
 #include "plugin/editor/theme.h"
 #include "plugin/live/live_window.h"
+#include "tests/plugin/simulated_device.h"
 #include "tests/support/random_network.h"
 #include "tests/support/temp_dir.h"
 
@@ -119,10 +120,33 @@ class Session {
     wait_ms(80);
   }
 
+  // The dry sound on the track, and what a simulated overdrive makes of it on the side chain; far faster than a host,
+  // but no faster than it is taken.
+  void send(double seconds, bool with_return = true) {
+    if (processor_->getTotalNumInputChannels() < 4) {
+      on_message_thread([&] {
+        auto layout = processor_->getBusesLayout();
+        layout.inputBuses.getReference(1) = juce::AudioChannelSet::stereo();
+        REQUIRE(processor_->setBusesLayout(layout));
+        processor_->prepareToPlay(kRate_hz, kBlock);
+      });
+    }
+    const test::Device device(static_cast<size_t>(seconds * kRate_hz));
+    juce::AudioBuffer<float> block(4, kBlock);
+    juce::MidiBuffer midi;
+    for (size_t at = 0; at + kBlock <= device.dry.size(); at += kBlock) {
+      for (int channel = 0; channel < 4; ++channel)
+        block.copyFrom(channel, 0, (channel < 2 ? device.dry : device.wet).data() + at, kBlock);
+      if (!with_return) block.clear(2, 0, kBlock), block.clear(3, 0, kBlock);
+      processor_->processBlock(block, midi);
+      if (at % 65536 == 0) wait_ms(30);
+    }
+  }
+
   // At a host's pace.
   void play(double seconds) {
     static const auto frames = recording();
-    juce::AudioBuffer<float> block(2, kBlock);
+    juce::AudioBuffer<float> block(processor_->getTotalNumInputChannels(), kBlock);
     juce::MidiBuffer midi;
     const auto begin = std::chrono::steady_clock::now();
     const auto blocks = static_cast<int>(seconds * kRate_hz / kBlock);
@@ -176,7 +200,7 @@ bool is_composite(const juce::Component& component) {
 // They lie over the others on purpose.
 bool is_overlay(const juce::Component& component) {
   return dynamic_cast<const Browser*>(&component) || dynamic_cast<const SavePanel*>(&component) ||
-         dynamic_cast<const DropOverlay*>(&component) ||
+         dynamic_cast<const DropOverlay*>(&component) || dynamic_cast<const LearnPage*>(&component) ||
          dynamic_cast<const juce::ResizableCornerComponent*>(&component);
 }
 
@@ -376,8 +400,7 @@ struct BadFile {
 const BadFile kBadFiles[] = {
     {"take.wav", "RIFF\x24\0\0\0WAVE",
      "take.wav is a WAV file: sound, not a model; a model (.safetensors) or a preset (.coil) is needed"},
-    {"amp.nam", R"({"version": "0.5.4", "architecture": "WaveNet", "config": {}, "weights": []})",
-     "amp.nam is a Neural Amp Modeler file"},
+    {"amp.nam", R"({"version": "0.5.4", "architecture": "WaveNet", "config": {}, "weights": []})", "amp.nam"},
     {"notes.json", R"({"a": 1})", "notes.json is a JSON file, not a model"},
     {"page.safetensors", "<!DOCTYPE html><html></html>", "page.safetensors is an HTML page"},
     {"pointer.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "`git lfs pull` fetches it"},
@@ -658,6 +681,131 @@ juce::TextButton* button_with(juce::Component& from, const juce::String& text) {
     if (auto* deeper = button_with(*child, text)) return deeper;
   }
   return nullptr;
+}
+
+using Stage = LearnStatus::Stage;
+
+bool reaches(Session& session, Stage stage) {
+  for (int i = 0; i < 4000 && session.processor().learn_status().stage != stage; ++i) wait_ms(10);
+  wait_ms(300);  // the page follows
+  return session.processor().learn_status().stage == stage;
+}
+
+LearnSettings quick(double million_frames = 6) {
+  LearnSettings settings;
+  settings.quality = "lite";
+  settings.wanted_s = 12;
+  settings.million_frames = million_frames;
+  settings.gives_way = false;
+  return settings;
+}
+
+void press_button(Session& session, const char* text) {
+  juce::TextButton* button = nullptr;
+  on_message_thread([&] {
+    button = button_with(*find<LearnPage>(session.editor(), "Learn a device"), text);
+    if (button && button->isVisible()) button->onClick();
+  });
+  REQUIRE(button);
+  wait_ms(60);
+}
+
+juce::String page_text(Session& session) {
+  juce::String text;
+  on_message_thread([&] {
+    auto* page = find<LearnPage>(session.editor(), "Learn a device");
+    for (auto* child : page->getChildren())
+      if (auto* label = dynamic_cast<juce::Label*>(child))
+        text << label->getText() << "\n";
+      else if (child->isVisible())
+        text << child->getDescription() << "\n";
+  });
+  return text;
+}
+
+TEST_CASE("the Learn page says what to connect, shows what goes on, and keeps or discards what was learned") {
+  const test::TempDir folder;
+  Session session;
+  session.processor().learn_settings() = quick();
+  session.press('L', juce::ModifierKeys::commandModifier);
+  CHECK(page_text(session).contains("No sound arrives yet"));
+  check_at_all_sizes(session, "learn_ready");
+  session.resize(kNormal);
+  session.play(0.7);
+  CHECK(page_text(session).contains("The side chain is not connected yet"));
+  CHECK(check_names(session) > 2);
+  press_button(session, "Learn");
+  CHECK(page_text(session).contains("0 s of 12 s"));
+  session.send(6);
+  for (int i = 0; i < 1000 && !session.processor().learn_status().has_model; ++i) wait_ms(10);
+  wait_ms(400);
+  CHECK(page_text(session).contains("ound trip of about 6.9 ms"));
+  check_at_all_sizes(session, "learn_playing");
+  session.send(8);
+  REQUIRE(reaches(session, Stage::done));
+  CHECK(title(session) == "Learned just now");
+  check_at_all_sizes(session, "learn_done");
+  session.resize(kNormal);
+  press_button(session, "Keep");
+  REQUIRE(reaches(session, Stage::kept));
+  CHECK(page_text(session).contains("Kept: My device"));
+  check_at_all_sizes(session, "learn_kept");
+  CHECK(title(session) == "My device");
+  press_button(session, "Close");
+  session.press('L', juce::ModifierKeys::commandModifier);
+  CHECK(title(session) == "My device");
+  session.processor().library().user_folder().getChildFile("learned").deleteRecursively();
+}
+
+TEST_CASE("the Learn page warns of recordings that nothing can be learned from, and says the likely cause") {
+  Session session;
+  session.processor().learn_settings() = quick();
+  session.press('L', juce::ModifierKeys::commandModifier);
+  session.send(0.1);
+  press_button(session, "Learn");
+  session.send(6, false);
+  wait_ms(400);
+  CHECK(page_text(session).contains("the return is silent"));
+  session.picture("learn_warning");
+  press_button(session, "Stop recording");
+  REQUIRE(reaches(session, Stage::failed));
+  check_at_all_sizes(session, "learn_failed");
+}
+
+TEST_CASE("a capture of another program that is dropped is offered for conversion, which can be cancelled") {
+  const std::string capture = COIL_CAPTURE_TESTS_DIR "/teachers/lstm.nam";
+  Session session;
+  session.load(overdrive());
+  session.processor().learn_settings() = quick(20);
+  on_message_thread([&] { session.editor().fileDragEnter({juce::String(capture)}, 10, 10); });
+  session.picture("drop_capture");
+  session.drop({juce::String(capture)});
+  wait_ms(400);
+  CHECK(page_text(session).contains("Convert lstm.nam?"));
+  CHECK(page_text(session).contains("LSTM"));
+  check_at_all_sizes(session, "convert_offer");
+  press_button(session, "Cancel");
+  CHECK(session.processor().learn_status().stage == Stage::idle);
+  session.drop({juce::String(capture)});
+  wait_ms(400);
+  press_button(session, "Convert");
+  CHECK(session.processor().learn_status().converts);
+  session.picture("convert_playing");
+  press_button(session, "Cancel");
+  CHECK(session.processor().learn_status().stage == Stage::idle);
+  CHECK(title(session) == "Green Overdrive");
+
+  session.drop({juce::String(capture)});
+  wait_ms(400);
+  press_button(session, "Convert");
+  for (int i = 0; i < 4000 && session.processor().learn_status().curve.empty(); ++i) wait_ms(5);
+  wait_ms(200);
+  check_at_all_sizes(session, "convert_learning");
+  REQUIRE(reaches(session, Stage::kept));
+  check_at_all_sizes(session, "convert_kept");
+  CHECK(title(session) == "lstm");
+  CHECK(session.processor().status(0).file.getFileName() == "lstm.safetensors");
+  session.processor().library().user_folder().getChildFile("learned").deleteRecursively();
 }
 
 TEST_CASE("coil-live lets the input in after one click, keeps that for the next start, and follows the window's size") {

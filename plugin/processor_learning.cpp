@@ -1,0 +1,215 @@
+// How a device is learned while it is played, and how what was learned gets into a slot and the library.
+#include <utility>
+
+#include "base/error.h"
+#include "capture/recordings/test_signal.h"
+#include "capture/teachers/lesson.h"
+#include "plugin/processor.h"
+
+namespace coil::plugin {
+
+namespace {
+
+constexpr const char* kFolder = "learned";  // of the user's library
+
+}  // namespace
+
+uint64_t Processor::begin_learning() {
+  end_learning(true);
+  const std::lock_guard lock(mutex_);
+  if (spec_.sample_rate_hz <= 0) throw Error("the host has not started its sound yet");
+  Learned learned;
+  learned.slot = active_slot_;
+  learned.request = next_request(active_slot_);
+  learned.before = current_session().slots[size_t(active_slot_)];
+  learned.heard = learned.before.loaded;
+  learned_ = std::move(learned);
+  return learned_.request;
+}
+
+void Processor::set_learning(std::shared_ptr<Learning> learning, uint64_t request) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (learned_.request == request) learned_.learning = std::move(learning);
+  }
+  sendChangeMessage();
+}
+
+void Processor::start_learning(LearnFrom from) {
+  const uint64_t request = begin_learning();
+  double rate_hz = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    rate_hz = spec_.sample_rate_hz;
+  }
+  std::vector<float> signal;
+  if (from == LearnFrom::test_signal) signal = capture::make_test_signal(rate_hz);
+  learns_ = true;
+  set_learning(Learning::begin(learn_input_, rate_hz, std::move(signal), learn_settings_,
+                               [this, request](const Learning::Bytes& file) {
+                                 background_->post(this, [=, this] { play_learned(request, file); });
+                               }),
+               request);
+}
+
+void Processor::describe_capture(const juce::File& file, std::function<void(const juce::String&, bool)> then) {
+  background_->post(this, [file, then = std::move(then)] {
+    const std::string path = file.getFullPathName().toStdString();
+    juce::String text;
+    bool is_one = true;
+    try {
+      for (const std::string& sentence : capture::describe_teacher(path)) {
+        const juce::String said = juce::String::fromUTF8(sentence.c_str());
+        text << (text.isEmpty() ? "" : "\n") << said.substring(0, 1).toUpperCase() << said.substring(1);
+      }
+    } catch (const std::exception& error) {
+      is_one = false;
+      text = juce::String::fromUTF8(error.what()).replace("'" + file.getFullPathName() + "'", file.getFileName());
+    }
+    juce::MessageManager::callAsync([then, text, is_one] { then(text, is_one); });
+  });
+}
+
+void Processor::start_converting(const juce::File& capture) {
+  const uint64_t request = begin_learning();
+  {
+    const std::lock_guard lock(mutex_);
+    learned_.name = capture.getFileNameWithoutExtension().toStdString();
+  }
+  set_learning(Learning::begin(capture.getFullPathName().toStdString(), learn_settings_), request);
+}
+
+// On the background thread.
+void Processor::play_learned(uint64_t request, const Learning::Bytes& file) {
+  Change change;
+  size_t slot = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    slot = size_t(learned_.slot);
+    const bool is_free = slots_[slot].request == request && slots_[slot].content.loaded == learned_.heard;
+    if (learned_.request != request || !is_free) return;  // the player has chosen something else
+    change = asked();
+    change.requests[slot] = request;
+    change.can_be_undone = !learned_.plays;
+  }
+  std::shared_ptr<const LoadedModel> model;
+  try {
+    model = library_->load(file, "what was learned");
+    {
+      const std::lock_guard lock(mutex_);
+      if (learned_.request != request) return;
+      learned_.coming = model;  // whoever discards meanwhile takes it out again
+    }
+    change.slots[slot] = slot_with(model, "");
+    if (!carry_out(change, Refuse::model_that_does_not_play).empty()) return;
+  } catch (const Error&) {
+    return;  // the next one may play; what is heard plays on
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (learned_.request == request && slots_[slot].content.loaded == model) {
+      learned_.heard = model;
+      learned_.plays = true;
+    }
+  }
+  tell_of_change(By::player);
+}
+
+// Its own lock may be held by a thread that gives way to all: never taken with mutex_ held.
+std::shared_ptr<Learning> Processor::learning() const {
+  const std::lock_guard lock(mutex_);
+  return learned_.learning;
+}
+
+void Processor::stop_learning() {
+  if (const auto learning = this->learning()) learning->stop();
+}
+
+juce::File Processor::keep_learned(const juce::String& name) {
+  const juce::String legal = juce::File::createLegalFileName(name).trim().trimCharactersAtStart(".");
+  if (!legal.containsNonWhitespaceChars()) throw Error("a model needs a name with at least one letter or digit");
+  const juce::File folder = library_->user_folder().getChildFile(kFolder);
+  if (!folder.createDirectory()) throw Error(folder.getFullPathName().toStdString() + ": cannot be made");
+  const juce::File file = folder.getNonexistentChildFile(legal, ".safetensors", false);
+  const auto learning = this->learning();
+  if (!learning) throw Error("there is nothing to keep: nothing is being learned");
+  learning->keep(file.getFullPathName().toStdString(), file.withFileExtension("html").getFullPathName().toStdString(),
+                 name.toStdString());
+  return file;
+}
+
+void Processor::discard_learned() {
+  end_learning(true);
+  sendChangeMessage();
+}
+
+// What was kept stays in the slot.
+void Processor::end_learning(bool restore) {
+  Learned ended;
+  {
+    const std::lock_guard lock(mutex_);
+    ended = std::exchange(learned_, {});
+  }
+  learns_ = false;
+  if (!ended.learning) return;
+  ended.learning->leave();
+  if (!restore || ended.loaded) return;
+  background_->post(this, [this, ended] {
+    Change change;
+    const size_t slot = size_t(ended.slot);
+    {
+      const std::lock_guard lock(mutex_);
+      const auto& now = slots_[slot].content.loaded;
+      const bool is_learned = (ended.plays && now == ended.heard) || (ended.coming && now == ended.coming);
+      if (slots_[slot].request != ended.request || !is_learned) return;
+      change = asked();
+      change.requests[slot] = next_request(int(slot));
+    }
+    change.slots[slot] = ended.before;
+    change.can_be_undone = false;
+    carry_out(change);
+    tell_of_change(By::player);
+  });
+}
+
+LearnStatus Processor::learn_status() const {
+  const auto learning = this->learning();
+  return learning ? learning->status() : LearnStatus{};
+}
+
+// On the background thread.
+void Processor::tick_learning() {
+  std::shared_ptr<Learning> learning;
+  int slot = 0;
+  std::string name;
+  bool loaded = false;
+  {
+    const std::lock_guard lock(mutex_);
+    learning = learned_.learning;
+    slot = learned_.slot;
+    name = learned_.name;
+    loaded = learned_.loaded;
+  }
+  if (!learning) return;
+  const LearnStatus status = learning->status();
+  if (status.converts && status.stage == LearnStatus::Stage::done && status.message.empty()) {
+    try {
+      keep_learned(juce::String::fromUTF8(name.c_str()));
+    } catch (const Error& error) {
+      {
+        const std::lock_guard lock(mutex_);
+        slots_[size_t(slot)].load_error = error.what();
+      }
+      discard_learned();
+    }
+  } else if (status.stage == LearnStatus::Stage::kept && !loaded) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (learned_.learning == learning) learned_.loaded = true;
+    }
+    library_->rescan();
+    load_file(slot, juce::File(juce::String::fromUTF8(status.model.string().c_str())));
+  }
+}
+
+}  // namespace coil::plugin

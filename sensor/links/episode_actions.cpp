@@ -1,0 +1,237 @@
+// A queue that is full drops its oldest text: the newest says best what is the matter now.
+#include "sensor/links/episode_actions.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#ifdef COIL_METRICS
+#include <httplib.h>
+#endif
+
+#include "base/error.h"
+#include "sensor/formats/timestamp.h"
+
+extern char** environ;
+
+namespace coil::sensor {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using std::chrono::milliseconds;
+constexpr milliseconds kFirstPause{500}, kLongestPause{60'000}, kLook{10};
+constexpr std::chrono::seconds kLongestCommand{60};
+constexpr int kConnect_s = 5, kAnswer_s = 10;
+
+std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+std::string event_of(const Result& result) {
+  Json event = {{"sensor", readable_key(result.key())}, {"episode", name_of(result.episode)}};
+  if (result.selection->time_ns) event["time"] = format_timestamp(*result.selection->time_ns);
+  event["status"] = name_of(result.status);
+  if (result.has_score) event["score"] = result.score;
+  if (const std::string cause = cause_of(result); !cause.empty()) event["cause"] = cause;
+  Json values = Json::object();
+  for (const ValueResult& value : result.values)
+    values[std::string(value.name)] = value.is_missing ? Json() : Json(value.value);
+  event["values"] = std::move(values);
+  return dump(event);
+}
+
+// The environment, and the event's fields.
+std::vector<std::string> environment_for(const std::string& text) {
+  std::vector<std::string> variables;
+  for (char** variable = environ; *variable; ++variable) {
+    if (!std::string_view(*variable).starts_with("COIL_")) variables.emplace_back(*variable);
+  }
+  const Json event = Json::parse(text);
+  for (const char* name : {"sensor", "episode", "time", "status", "score", "cause"}) {
+    if (!event.contains(name)) continue;
+    std::string variable = std::string("COIL_") + name;
+    std::transform(variable.begin(), variable.end(), variable.begin(), [](unsigned char c) { return std::toupper(c); });
+    const Json& value = event[name];
+    std::string shown = value.is_string() ? value.get<std::string>() : value.dump();
+    std::erase(shown, '\0');
+    variables.push_back(variable + "=" + shown);
+  }
+  return variables;
+}
+
+// As a file, so that a command that does not read it stops nobody.
+int standard_input_of(const std::string& text) {
+  const int file = ::memfd_create("coil-event", MFD_CLOEXEC);
+  const std::string line = text + "\n";
+  if (file < 0 || ::write(file, line.data(), line.size()) != static_cast<ssize_t>(line.size()) ||
+      ::lseek(file, 0, SEEK_SET) != 0) {
+    if (file >= 0) ::close(file);
+    return -1;
+  }
+  return file;
+}
+
+// In a process group of its own, so that all of it can be ended.
+int spawn_shell(const std::string& command, const std::string& text, pid_t& process) {
+  const int input = standard_input_of(text);
+  if (input < 0) return errno;
+  std::vector<std::string> variables = environment_for(text);
+  std::vector<char*> environment;
+  for (std::string& variable : variables) environment.push_back(variable.data());
+  environment.push_back(nullptr);
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  posix_spawn_file_actions_adddup2(&files, input, STDIN_FILENO);
+  posix_spawn_file_actions_adddup2(&files, STDERR_FILENO, STDOUT_FILENO);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t defaults;
+  sigemptyset(&defaults);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ}) sigaddset(&defaults, signal);
+  posix_spawnattr_setsigdefault(&attributes, &defaults);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+  std::string shell = "sh", option = "-c", words = command;
+  char* const arguments[] = {shell.data(), option.data(), words.data(), nullptr};
+  const int error = ::posix_spawn(&process, "/bin/sh", &files, &attributes, arguments, environment.data());
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&files);
+  ::close(input);
+  return error;
+}
+
+}  // namespace
+
+DeliveryQueue::DeliveryQueue(Options options, Deliver deliver, const Log& log)
+    : options_(std::move(options)), deliver_(std::move(deliver)), log_(log), thread_([this] { run(); }) {}
+
+DeliveryQueue::~DeliveryQueue() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_ending_ = true;
+    end_by_ = Clock::now() + options_.patience_at_end;
+  }
+  changed_.notify_all();
+  {
+    // The receiver that takes one after the other may go on; one that takes none is left alone.
+    std::unique_lock lock(mutex_);
+    while (!waiting_.empty() && Clock::now() < end_by_) changed_.wait_until(lock, end_by_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+  if (!waiting_.empty()) {
+    log_.write(LogLevel::kError, options_.name,
+               std::to_string(waiting_.size()) + " events could not be delivered before the end");
+  }
+}
+
+void DeliveryQueue::add(std::string text) {
+  bool is_full = false;
+  {
+    const std::lock_guard lock(mutex_);
+    is_full = waiting_.size() >= options_.most_waiting;
+    // The first one may be under way.
+    if (is_full) waiting_.erase(waiting_.begin() + (waiting_.size() > 1 ? 1 : 0)), ++counts_.dropped;
+    waiting_.push_back(std::move(text));
+  }
+  changed_.notify_all();
+  if (is_full) log_.write(LogLevel::kWarning, options_.name, "too many events wait: the oldest is dropped");
+}
+
+DeliveryQueue::Counts DeliveryQueue::counts() const {
+  const std::lock_guard lock(mutex_);
+  Counts counts = counts_;
+  counts.waiting = waiting_.size();
+  return counts;
+}
+
+void DeliveryQueue::run() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [&] { return !waiting_.empty() || is_ending_; });
+    if (waiting_.empty() || stopping_) return;
+    const std::string text = waiting_.front();
+    const bool is_delivered = deliver(text, lock);
+    if (!is_delivered && stopping_) return;
+    waiting_.pop_front();
+    is_delivered ? ++counts_.delivered : ++counts_.dropped;
+    if (is_ending_) end_by_ = std::max(end_by_, Clock::now() + options_.patience_at_end);
+    changed_.notify_all();
+  }
+}
+
+// Until it is there, or patience ends.
+bool DeliveryQueue::deliver(const std::string& text, std::unique_lock<std::mutex>& lock) {
+  const auto give_up_at = Clock::now() + options_.patience;
+  bool is_first = true;
+  for (milliseconds pause = kFirstPause;; pause = std::min(2 * pause, kLongestPause)) {
+    lock.unlock();
+    const std::string trouble = deliver_(text, stopping_);
+    lock.lock();
+    if (trouble.empty()) return true;
+    if (stopping_) return false;
+    if (Clock::now() + pause >= give_up_at) {
+      log_.write(LogLevel::kError, options_.name, trouble + "; the event is given up: " + text);
+      return false;
+    }
+    if (std::exchange(is_first, false)) log_.write(LogLevel::kWarning, options_.name, trouble + "; it is tried again");
+    ++counts_.retries;
+    const auto until = is_ending_ ? std::min(Clock::now() + pause, end_by_) : Clock::now() + pause;
+    changed_.wait_until(lock, until, [&] { return stopping_.load(); });
+    if (stopping_) return false;
+  }
+}
+
+DeliveryQueue::Deliver run_command(std::string command) {
+  return [command = std::move(command)](const std::string& text, const std::atomic<bool>& stopping) -> std::string {
+    pid_t process = 0;
+    if (const int error = spawn_shell(command, text, process); error != 0)
+      return std::string("cannot be started: ") + std::strerror(error);
+    const auto end = std::chrono::steady_clock::now() + kLongestCommand;
+    int status = 0;
+    while (::waitpid(process, &status, WNOHANG) == 0) {
+      if (stopping || std::chrono::steady_clock::now() >= end) {
+        ::kill(-process, SIGKILL);
+        ::waitpid(process, &status, 0);
+        return "did not end in " + std::to_string(kLongestCommand.count()) + " s";
+      }
+      std::this_thread::sleep_for(kLook);
+    }
+    if (WIFSIGNALED(status)) return "was ended by signal " + std::to_string(WTERMSIG(status));
+    return WEXITSTATUS(status) == 0 ? "" : "ended with exit code " + std::to_string(WEXITSTATUS(status));
+  };
+}
+
+#ifdef COIL_METRICS
+DeliveryQueue::Deliver post_to(const std::string& url) {
+  const size_t host = url.find("://");
+  const bool is_http = url.starts_with("http://") || url.starts_with("https://");
+  if (!is_http || host + 3 >= url.size() || url[host + 3] == '/')
+    throw Error("'" + url + "' is no URL; wanted is http://host:port/path or https://host/path");
+  const size_t slash = std::min(url.find('/', host + 3), url.size());
+  const std::string server = url.substr(0, slash), path = slash < url.size() ? url.substr(slash) : "/";
+  if (!httplib::Client(server).is_valid()) throw Error("'" + url + "' is no URL that can be used");
+  return [server, path](const std::string& text, const std::atomic<bool>&) -> std::string {
+    httplib::Client client(server);
+    client.set_connection_timeout(kConnect_s);
+    client.set_read_timeout(kAnswer_s);
+    client.set_write_timeout(kAnswer_s);
+    const httplib::Result answer = client.Post(path, text, "application/json");
+    if (!answer) return server + ": " + httplib::to_string(answer.error());
+    return answer->status >= 200 && answer->status < 300 ? "" : server + ": answers " + std::to_string(answer->status);
+  };
+}
+#endif
+
+void EpisodeActions::write(const Result& result) {
+  if (result.episode != Episode::kBegin && result.episode != Episode::kEnd) return;
+  const std::string event = event_of(result);
+  for (DeliveryQueue* queue : queues_) queue->add(event);
+}
+
+}  // namespace coil::sensor

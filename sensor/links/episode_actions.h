@@ -1,0 +1,84 @@
+// What is done when an episode begins or ends: a command, or a request to a web server; never on the stream's thread.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "sensor/links/sink.h"
+#include "sensor/service/log.h"
+
+namespace coil::sensor {
+
+// Delivers texts one by one, in their order, on a thread of its own. What fails is tried again after half a second,
+// then after twice as long each time.
+class DeliveryQueue {
+ public:
+  struct Options {
+    std::string name;                                 // of the receiver, for messages
+    size_t most_waiting = 1000;                       // beyond it the oldest is dropped, with a warning
+    std::chrono::seconds patience{600};               // so long a text is tried
+    std::chrono::milliseconds patience_at_end{5000};  // so long once the stream has ended
+  };
+  // What went wrong; empty: it was delivered. Called on the queue's thread, and ends soon when `stopping` is true.
+  using Deliver = std::function<std::string(const std::string& text, const std::atomic<bool>& stopping)>;
+
+  DeliveryQueue(Options options, Deliver deliver, const Log& log);
+  ~DeliveryQueue();  // delivers what waits, as long as the receiver takes it
+
+  void add(std::string text);  // does not wait [any thread]
+
+  struct Counts {
+    uint64_t delivered = 0, retries = 0, dropped = 0, waiting = 0;
+  };
+  Counts counts() const;  // [any thread]
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void run();
+  bool deliver(const std::string& text, std::unique_lock<std::mutex>& lock);
+
+  const Options options_;
+  const Deliver deliver_;
+  const Log& log_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::string> waiting_;
+  Counts counts_;
+  bool is_ending_ = false;
+  Clock::time_point end_by_{};
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+// `command` for the shell: the text on its standard input, {"sensor": ...} in the variables COIL_SENSOR, COIL_EPISODE,
+// COIL_TIME, COIL_SCORE, COIL_CAUSE; its standard output goes to standard error. It is ended after a minute.
+DeliveryQueue::Deliver run_command(std::string command);
+
+#ifdef COIL_METRICS
+// A POST of the text as application/json. Throws Error for what is no URL.
+DeliveryQueue::Deliver post_to(const std::string& url);
+#endif
+
+// Hands an event to each queue at the begin and the end of an episode, as JSON in one line.
+class EpisodeActions final : public Sink {
+ public:
+  // They outlive this.
+  explicit EpisodeActions(std::vector<DeliveryQueue*> queues) : queues_(std::move(queues)) {}
+
+  bool wants_text() const override { return false; }
+  void write(const Result& result) override;
+
+ private:
+  std::vector<DeliveryQueue*> queues_;
+};
+
+}  // namespace coil::sensor

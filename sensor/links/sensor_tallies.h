@@ -1,0 +1,53 @@
+// What came of each sensor: counts and episodes, for a summary and for metrics.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "sensor/links/sink.h"
+
+namespace coil::sensor {
+
+struct SensorTally {
+  struct Episode {
+    std::optional<int64_t> begin_ns, end_ns;    // none: its record has no time
+    uint64_t begin_record = 0, end_record = 0;  // of the sensor, from 1; end 0: it goes on
+    std::string cause;                          // of its beginning
+  };
+
+  std::string name;
+  uint64_t records = 0, scored = 0, missing = 0, gaps = 0, anomalies = 0, episodes = 0;
+  std::optional<int64_t> first_ns, last_ns;  // the earliest and the latest time of scored records
+  double score = 0;                          // the last one
+  bool in_episode = false;
+  std::deque<Episode> last_episodes;  // at most kEpisodes
+  static constexpr size_t kEpisodes = 20;
+};
+
+// Counts in the order of the results; may be read from another thread at the same time.
+class SensorTallies final : public Sink {
+ public:
+  // `most`: sensors that are told apart, those that came first; 0: no bound.
+  explicit SensorTallies(size_t most) : most_(most) {}
+
+  bool wants_text() const override { return false; }
+  void write(const Result& result) override;
+
+  // Each sensor in the order of coming. [any thread]
+  void visit(const std::function<void(const SensorTally&)>& see) const;
+  uint64_t left_out() const;  // results of sensors beyond the bound [any thread]
+
+ private:
+  size_t most_;
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, size_t> places_;  // by key
+  std::deque<SensorTally> tallies_;
+  uint64_t left_out_ = 0;
+};
+
+}  // namespace coil::sensor
