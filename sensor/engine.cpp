@@ -357,9 +357,24 @@ void Engine::complain_of(const PendingRecord& record) {
   }
 }
 
+// A text that is of no format is a header of CSV, if no record follows it. Empty: it may well be one.
+std::string Engine::describe_odd_header() const {
+  constexpr size_t kShown = 60;
+  if (!format()) return {};
+  const std::span<const std::string> columns = format()->columns();
+  const auto& lines = cutter_.head_lines();
+  const auto line = std::find_if(lines.begin(), lines.end(), [](const std::string& text) {
+    return !text.starts_with('#') && text.find_first_not_of(" \t") != std::string::npos;
+  });
+  if (columns.size() != 1 || schema_.knows(columns.front()) || line == lines.end()) return {};
+  return "nothing could be used: no record came; all there is would be a header of CSV, '" + line->substr(0, kShown) +
+         "'";
+}
+
 std::string Engine::nothing_used() const {
   const uint64_t count = counters_.malformed + counters_.unscored + tally_.texts;
-  if (tally_.has_used || count == 0) return {};
+  if (tally_.has_used) return {};
+  if (count == 0) return describe_odd_header();
   const auto most = std::max_element(tally_.unusable.begin(), tally_.unusable.end());
   const std::string fields = tally_.names.empty() ? "" : "; the first record has: " + tally_.names.substr(0, 200);
   std::string why = "nothing could be used: ";

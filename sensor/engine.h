@@ -97,6 +97,7 @@ class Engine {
   const Format& output() const { return other_format_ ? *other_format_ : *cutter_.format(); }
   Shard::Formats formats(const Sink& sink) const;
   void save(Partition& partition, const std::string& place);
+  std::string describe_odd_header() const;
   void update_counters();
 
   std::shared_ptr<const ssm::Model> model_;

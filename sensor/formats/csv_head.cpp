@@ -41,7 +41,8 @@ std::optional<char> separator_said_by(std::string_view line) {
   const std::string_view text = trimmed(line);
   if (text.size() != 5 && text.size() != 4) return std::nullopt;
   if ((text[0] | 32) != 's' || (text[1] | 32) != 'e' || (text[2] | 32) != 'p' || text[3] != '=') return std::nullopt;
-  return text.size() == 5 ? text[4] : line.ends_with('\t') ? '\t' : ',';
+  if (text.size() == 5) return text[4] == '"' ? std::nullopt : std::optional(text[4]);
+  return line.ends_with('\t') ? '\t' : ',';
 }
 
 bool has_digit(std::string_view cell) {

@@ -22,6 +22,7 @@ const std::unordered_set<std::string_view> kStandIns = {
     "init",        "initializing", "calibrating",  "warming up",  "no reading", "not available", "timeout",
     "overflow",    "over range",   "out of range", "disconnected"};
 constexpr size_t kLongestWord = 13;
+constexpr std::string_view kMinusSign = "\xe2\x88\x92";  // of typesetters, which spreadsheets write in some languages
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
@@ -103,6 +104,8 @@ std::string_view trimmed(std::string_view text) {
 std::optional<double> parse_written_number(std::string_view text, bool comma_is_decimal) {
   if (const std::optional<double> value = parse_number(text)) return value;
   if (text.empty() || text.size() > kLongestNumber) return std::nullopt;
+  if (text.starts_with(kMinusSign))
+    return parse_written_number('-' + std::string(text.substr(kMinusSign.size())), comma_is_decimal);
   const bool is_signed = text[0] == '-' || text[0] == '+';
   const std::string_view digits = text.substr(is_signed);
   if (digits.empty() || !(is_digit(digits[0]) || digits[0] == ',' || digits[0] == '.')) return std::nullopt;

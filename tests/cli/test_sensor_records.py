@@ -149,6 +149,7 @@ class SensorRecords(CoilTest):
             '"1,234.5"': 1234.5,
             '"12,5"': 12.5,
             "1 000": 1000,
+            "\u22121.5": -1.5,
         }
         cells = ["1", *numbers, *MISSING]
         text = "time,v\n" + "".join(f"{1700000000 + 60 * i},{cell}\n" for i, cell in enumerate(cells))
@@ -416,6 +417,8 @@ class SensorRecords(CoilTest):
             ("x\ny\n", ["--input-format", "ndjson"], ["expected '{'"]),
             ('{"v":"high"}\n', ["--value", "v"], ["'high' is no number"]),
             (b"\x1f\x8b\b\0abc\n\0\n", [], ["compressed"]),
+            ("hello world\n", [], ["no record came", "'hello world'"]),
+            ("<html><body>Bad gateway</body></html>\n", [], ["no record came"]),
         ]
         for text, arguments, words in cases:
             self.stream(text, *arguments, code=1)
@@ -423,7 +426,7 @@ class SensorRecords(CoilTest):
             self.assertEqual(len(error), 1, self.stderr)
             for word in words:
                 self.assertIn(word, error[0])
-        for text in ('{"v":null}\n', "time,v\n1,\n2,\n", '{"v":1}\nx\n'):
+        for text in ('{"v":null}\n', "time,v\n1,\n2,\n", '{"v":1}\nx\n', "time,v\n", ""):
             self.stream(text)
         # told while it runs, and not a thousand times
         self.stream("x\n" * 1000, "--input-format", "ndjson", code=1)

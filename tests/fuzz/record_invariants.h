@@ -26,16 +26,18 @@ struct CutStream {
   std::string refusal;             // why the head cannot be understood
 };
 
-// So many lines from `at` on are a header once more, whose cells in quotes hold their ends; 0: none are.
-inline size_t lines_of_head_at(const std::vector<std::string>& texts, size_t at, sensor::RecordCutter& records) {
+// The lines of a header whose cells in quotes hold their ends: where it comes again they are passed over.
+inline std::vector<std::string> lines_of_long_header(const sensor::RecordCutter& records,
+                                                     const sensor::Format& format) {
+  std::vector<std::string> lines;
   for (const std::string& head : records.head_lines()) {
-    const auto count = size_t(std::count(head.begin(), head.end(), '\n')) + 1;
-    if (count == 1 || at + count > texts.size() || !records.format()->is_no_record(head)) continue;
-    std::string joined = texts[at];
-    for (size_t i = 1; i < count; ++i) (joined += '\n') += texts[at + i];
-    if (joined == head) return count;
+    if (head.find('\n') == std::string::npos || !format.is_no_record(head)) continue;
+    for (size_t at = 0, end = 0; end != std::string::npos; at = end + 1) {
+      end = head.find('\n', at);
+      lines.push_back(head.substr(at, end - at));
+    }
   }
-  return 0;
+  return lines;
 }
 
 // Through both cutters, `step` bytes at a time, then one more, and so on. `see`: called for each record; none: the
@@ -85,14 +87,12 @@ inline CutStream cut_stream(std::string_view bytes, const std::string& format, s
   require(end_byte == int64_t(bytes.size()) || bytes.size() - size_t(end_byte) <= 3,
           "bytes at the end belong to no line");
   if (!records.format()) return stream;
-  for (size_t i = 0; i < texts.size();) {
-    if (const size_t count = lines_of_head_at(texts, i, records)) {
-      i += count;
-      continue;
-    }
-    for (std::string_view left = texts[i++]; !left.empty();) {  // where CR ends lines they may hold LF
+  const std::vector<std::string> header = lines_of_long_header(records, *records.format());
+  for (const std::string& text : texts) {
+    for (std::string_view left = text; !left.empty();) {  // where CR ends lines they may hold LF
       const std::string_view line = left.substr(0, left.find('\n'));
-      if (!records.format()->is_no_record(line)) stream.lines += line;
+      const bool is_of_header = std::find(header.begin(), header.end(), line) != header.end();
+      if (!is_of_header && !records.format()->is_no_record(line)) stream.lines += line;
       left.remove_prefix(std::min(left.size(), line.size() + 1));
     }
   }

@@ -33,7 +33,8 @@ std::vector<std::string> texts_of(const std::string& format) {
             "2\0\n",
             "value\n1\n\n# comment\nvalue\n2\n",
             "a\tb\n1\t2\n3\t4\t\t\"\t\"\n5\t\"x\"\t\" \"\n",
-            "\"\nc\"\n5 0 s\r0\n\"\nc\"\n7\n"};
+            "\"\nc\"\n5 0 s\r0\n\"\nc\"\n7\n",
+            "sep=\"\nc`\":\n\"\"\ncb\n1scolumn_2a0b\n"};
   }
   return {
       "weather,place=north\\ pole temp=1.5,wind=2i,on=t,note=\"a, \\\"b\\\" c\" 1699999880000000000\n# comment\nm "
