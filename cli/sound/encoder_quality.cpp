@@ -20,7 +20,8 @@ constexpr double kBest = 10;                  // of Quality
 constexpr double kWorstVbrOfLame = 0.9999;    // of 1, which it refuses
 constexpr double kUsualVorbis = 0.4;          // libsndfile's
 constexpr int kUsualMp3KbitsPerChannel = 64;  // at 32 kHz and more, half of it below
-constexpr double kVorbisShortfall = 1.4;      // between the nominal bit rate and what simple sounds get
+constexpr int kSurroundOpusKbitsPerChannel = 80;
+constexpr double kVorbisShortfall = 1.4;  // between the nominal bit rate and what simple sounds get
 
 constexpr double kMeasuredShare = 0.98;  // of a measured bit rate: 320 kbit/s and the frame that says so are no 321
 
@@ -91,8 +92,11 @@ EncoderSetting opus_of_kbits(double kbits, const SoundInfo& output) {
   return setting;
 }
 
-// The encoder's own choice.
-double usual_opus_kbits(const SoundInfo& output) { return 24 + output.channels * output.sample_rate_hz / 1000.0; }
+// The encoder's own choice; for surround more, because at that it drops what a pair of channels has little of.
+double usual_opus_kbits(const SoundInfo& output) {
+  if (output.channels > 2) return kSurroundOpusKbitsPerChannel * output.channels;
+  return 24 + output.channels * output.sample_rate_hz / 1000.0;
+}
 
 }  // namespace
 
@@ -120,7 +124,8 @@ int bit_rate_of(const std::filesystem::path& path, int format) {
 }
 
 EncoderSetting choose_setting(const std::optional<Quality>& quality, const SoundInfo& output, int input_kbits) {
-  if (!quality && input_kbits == 0) return {};
+  const bool is_surround_opus = (output.format & SF_FORMAT_SUBMASK) == SF_FORMAT_OPUS && output.channels > 2;
+  if (!quality && input_kbits == 0 && !is_surround_opus) return {};
   const bool is_vbr = quality && !quality->is_kbits;
   const double kbits = quality ? quality->value : input_kbits;
   EncoderSetting setting;

@@ -12,6 +12,7 @@
 #include "base/svg.h"
 #include "cli/failure.h"
 #include "cli/plot/png.h"
+#include "cli/stream/stream_plot_script.h"
 #include "cli/text.h"
 #include "cli/whole_file.h"
 #include "sensor/formats/timestamp.h"
@@ -292,6 +293,22 @@ class Panel {
   std::vector<Column> columns_;
 };
 
+// As a string of JavaScript that cannot end the script that it stands in.
+std::string script_text(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    if (c == '<') {
+      quoted += "\\u003c";
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      quoted += ' ';
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + '"';
+}
+
 bool is_html(const std::filesystem::path& path) {
   return path.extension() == ".html" || path.extension() == ".htm" || takes_bytes(path);
 }
@@ -338,13 +355,52 @@ void StreamPlot::write(const sensor::Result& result) {
     }
     Series& series = series_[place->second];
     series.has_times = series.has_times && time_ns;
+    // A value's own part of an episode begins where it is unusual itself.
+    const bool is_odd = result.cause == &value || (result.is_scored && value.score >= options_.threshold);
+    const bool begins = result.episode != sensor::Episode::kNone && !series.in_episode && is_odd;
+    series.in_episode = result.episode != sensor::Episode::kNone && (series.in_episode || is_odd);
     const bool has_bounds = result.is_scored && value.expected.exists;
     series.points.push_back({time_ns ? 1e-9 * static_cast<double>(*time_ns) : static_cast<double>(series.points.size()),
                              value.is_missing ? kNone : value.value, has_bounds ? value.expected.low : kNone,
-                             has_bounds ? value.expected.high : kNone, result.has_score ? result.score : 0,
-                             result.episode != sensor::Episode::kNone});
-    series.episodes += result.episode == sensor::Episode::kBegin;
+                             has_bounds ? value.expected.high : kNone, result.is_scored ? value.score : 0,
+                             series.in_episode});
+    series.episodes += begins;
+    if (result.episode == sensor::Episode::kEnd) series.in_episode = false;
   }
+}
+
+// The global `plot` that the script reads. Points that are nearer than one pixel stay: one may zoom in.
+std::string StreamPlot::script_data() const {
+  std::string text = "const plot = {\"threshold\":" + number(options_.threshold, 9) + ",\"series\":[";
+  for (const Series& series : series_) {
+    std::vector<Point> points = series.points;
+    std::stable_sort(points.begin(), points.end(), [](const Point& a, const Point& b) { return a.time_s < b.time_s; });
+    const auto list = [&](const char* name, auto of, int digits) {
+      text += std::string(",\"") + name + "\":[";
+      for (const Point& point : points) {
+        const double value = of(point);
+        text += std::isnan(value) ? "null" : number(value, digits);
+        text += ',';
+      }
+      text.back() = ']';
+    };
+    text += std::string(&series == &series_.front() ? "" : ",") + "{\"name\":" + script_text(series.name) +
+            ",\"times\":" + (series.has_times ? "true" : "false");
+    list(
+        "t", [](const Point& point) { return point.time_s; }, 13);
+    list(
+        "v", [](const Point& point) { return point.value; }, 7);
+    list(
+        "lo", [](const Point& point) { return point.low; }, 6);
+    list(
+        "hi", [](const Point& point) { return point.high; }, 6);
+    list(
+        "s", [](const Point& point) { return point.score; }, 4);
+    list(
+        "e", [](const Point& point) { return point.in_episode ? 1.0 : 0.0; }, 1);
+    text += '}';
+  }
+  return text + "]};\n";
 }
 
 void StreamPlot::draw(const std::filesystem::path& path) const {
@@ -362,12 +418,21 @@ void StreamPlot::draw(const std::filesystem::path& path) const {
   if (is_html(path)) {
     SvgPen pen(height);
     draw_with(pen);
-    write_whole_file(path, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>" +
-                               markup_text(options_.title) +
-                               "</title>\n<style>body { margin: 0; background: #0e1016; } svg { display: block; width: "
-                               "100%; max-width: 1600px; "
-                               "margin: auto; }</style>\n" +
-                               pen.take() + "</html>\n");
+    const char* const style =
+        "body { margin: 0 auto; max-width: 1600px; background: #0e1016; color: #edf0f5; "
+        "font: 14px Inter, system-ui, sans-serif; } h1 { font-size: 20px; margin: 18px 24px 4px 76px; } "
+        "h1 + p { color: #99a3b5; margin: 0 24px 12px 76px; font-size: 12px; } canvas { width: 100%; cursor: "
+        "crosshair; } "
+        "section p { position: absolute; top: 0; right: 24px; margin: 4px 0; font-size: 12px; white-space: pre; } "
+        "section { position: relative; } svg { display: block; width: 100%; }";
+    const std::string title = markup_text(options_.title);
+    write_whole_file(
+        path, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>" + title + "</title>\n<style>" +
+                  style + "</style>\n<noscript>" + pen.take() + "</noscript>\n<div id=\"panels\"><h1>" + title +
+                  "</h1><p>White: value. Blue: 10 to 90 % of what was forecast one record before. Red: episode. "
+                  "Drag or turn the wheel to zoom, double click for everything." +
+                  (left_out_ > 0 ? " The first " + std::to_string(series_.size()) + " series." : std::string()) +
+                  "</p></div>\n<script>\n" + script_data() + kStreamPlotScript + "</script>\n</html>\n");
   } else {
     CairoPen pen(height);
     draw_with(pen);

@@ -41,10 +41,12 @@ class StreamPlot final : public sensor::Sink {
     std::vector<Point> points;
     size_t episodes = 0;
     bool has_times = true;
+    bool in_episode = false;  // of its own, at the last point
   };
 
  private:
   std::string key_of(const sensor::Result& result) const;
+  std::string script_data() const;
 
   StreamPlotOptions options_;
   std::vector<Series> series_;  // those that came first

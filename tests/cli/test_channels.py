@@ -54,10 +54,11 @@ def mask_of(content):
 
 
 class Channels(CoilTest):
-    def write(self, name, mask, frequencies):
+    def write(self, name, mask, frequencies, amplitudes=None):
         """An extensible WAV file of one tone a channel."""
         count = len(frequencies)
-        samples = [round(8000 * math.sin(2 * math.pi * hz * i / RATE)) for i in range(FRAMES) for hz in frequencies]
+        channels = list(zip(frequencies, amplitudes or [8000] * len(frequencies)))
+        samples = [round(a * math.sin(2 * math.pi * hz * i / RATE)) for i in range(FRAMES) for hz, a in channels]
         form = struct.pack("<HHIIHHHHI", 0xFFFE, count, RATE, RATE * count * 2, count * 2, 16, 22, 16, mask)
         form += b"\1\0\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71"
         data = struct.pack(f"<{len(samples)}h", *samples)
@@ -81,6 +82,13 @@ class Channels(CoilTest):
                         self.assertEqual(self.tones(back, expected), expected)
                     self.process(f"there.{extension}", "back.wav", "--bits", "16")
                     self.assertEqual(mask_of(self.path("back.wav").read_bytes()), mask)
+
+    def test_opus_keeps_what_is_soft_in_one_speaker(self):
+        """At the encoder's own bit rate for 5.1 this tone was gone."""
+        mask, tones = LAYOUTS["5.1"], [300, 500, 800, 100, 2000, 5000]
+        self.write("in.wav", mask, tones, [6400, 6400, 6000, 4000, 3400, 1500])
+        self.process("in.wav", "out.opus")
+        self.assertEqual(self.tones(self.process("out.opus", "-", "--bits", "16"), tones), tones)
 
     def test_order_inside_ogg(self):
         """sox hands out Vorbis's channels as they lie in the file."""

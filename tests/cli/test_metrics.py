@@ -88,6 +88,17 @@ class Metrics(CoilTest):
         self.assertTrue(0 < p50 <= p99 <= p999 < 5, (p50, p99, p999))
         self.assertTrue(p50 / 2 < metric_of(port, "coil_stream_latency_seconds_sum") / 64 <= p999)
 
+    def test_sensors_are_told_apart_up_to_a_bound(self):
+        worker, port = self.start("--metrics-sensors", "2")
+        lines = records("a", 30) + [json.dumps({"sensor": 'b"\\', "time": 1, "value": 1})]
+        self.send(worker, lines + records("c", 3), 34)
+        self.assertEqual(metric_of(port, 'coil_stream_sensor_records_total{sensor="a"}'), 30)
+        self.assertEqual(metric_of(port, 'coil_stream_sensor_in_episode{sensor="a"}'), 0)
+        text = http_get(port, "/metrics")[2]
+        self.assertIn('coil_stream_sensor_records_total{sensor="b\\"\\\\"} 1\n', text)
+        self.assertNotIn('sensor="c"', text)
+        self.assertEqual(metric_of(port, "coil_stream_sensors_not_told_apart_total"), 3)
+
     def test_no_latency_without_records(self):
         _, port = self.start()
         self.assertTrue(math.isnan(metric_of(port, 'coil_stream_latency_seconds{quantile="0.5"}')))

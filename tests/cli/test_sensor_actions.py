@@ -109,6 +109,22 @@ class Actions(CoilTest):
         results = self.json_lines(self.stream(lines))
         self.assertTrue(results[300]["cause"].startswith("odd level: 90 "), results[300])
 
+    def test_each_panel_of_a_plot_has_its_own_score_and_episodes(self):
+        lines = [
+            json.dumps({"sensor": "</script>", "time": START + 60 * t, "calm": calm, "odd": odd}).encode() + b"\n"
+            for t, (calm, odd) in enumerate(zip(level(400, 2), self.spike))
+        ]
+        self.assertEqual(self.stream(lines, "--plot", "out.html"), b"")
+        page = self.path("out.html").read_text()
+        self.assertEqual(page.count("</script>"), 1)  # of the page: no name ends the script
+        plot = json.loads(page.split("const plot = ", 1)[1].split(";\n", 1)[0])
+        calm, odd = plot["series"]
+        self.assertEqual((calm["name"], odd["name"]), ("</script>: calm", "</script>: odd"))
+        self.assertEqual((odd["v"][300], odd["t"][300]), (90, START + 60 * 300))
+        self.assertGreater(odd["s"][300], 0.5)
+        self.assertLess(max(calm["s"][290:320]), 0.5)
+        self.assertEqual((odd["e"].index(1), sum(calm["e"])), (300, 0))
+
     def test_only(self):
         results = self.json_lines(self.stream(self.lines))
         anomalies = self.json_lines(self.stream(self.lines, "--only", "anomaly"))

@@ -225,7 +225,7 @@ TEST_CASE("a chain adds up its latencies, and what is bypassed or mixed stays al
   CHECK(louder[0][3999] == Approx(10 * in[0][3999 - 107]).margin(1e-5));
 }
 
-TEST_CASE("a rig's file is read, written and read again; what is wrong is named") {
+TEST_CASE("a rig's file is read, written and read again, and what is wrong is named") {
   const std::string text = R"({"rig": 1, "name": "Lead", "stages": [
       {"type": "gain", "db": 3}, {"type": "gate", "threshold_db": -50, "bypassed": true},
       {"type": "model", "file": "green_overdrive", "controls": {"drive": 7}, "rate_scaling": "steps", "mix": 0.5},

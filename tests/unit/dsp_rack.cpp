@@ -438,7 +438,7 @@ TEST_CASE("a tail changes what the model made, not the dry sound, and comes and 
   CHECK(later[0].back() == 0.1f);
 }
 
-TEST_CASE("a tail is made anew for every rate; one with latency is refused and changes nothing") {
+TEST_CASE("a tail is made anew for every rate, and one with latency is refused and changes nothing") {
   const auto rack = rack_of(gain_model(1));
   int made = 0;
   rack->load_tail([&made] {
