@@ -45,8 +45,8 @@ TEST_CASE("a file is loaded in the background, its controls appear at their defa
   const auto& controls = processor.parameters().controls;
   CHECK(controls[0]->getName(20) == "drive");
   CHECK(controls[0]->value_in_units() == 5);
-  CHECK(controls[2]->value_in_units() == Approx(0).margin(1e-5));
-  CHECK(controls[2]->getDefaultValue() == Approx(40.0 / 52));
+  CHECK(controls[2]->value_in_units() == Approx(-6.5));
+  CHECK(controls[2]->getDefaultValue() == Approx((40 - 6.5) / 52));
   CHECK_FALSE(controls[3]->meaning());
   CHECK(wait_for([&] { return processor.library().recent() == std::vector<juce::File>{kOverdrive}; }));
 }
