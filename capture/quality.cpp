@@ -6,7 +6,8 @@
 namespace coil::capture {
 
 const std::vector<Quality>& qualities() {
-  static const std::vector<Quality> all = {
+  // Never freed: a learning thread that nobody waits for may still read it while the program ends.
+  static const auto& all = *new std::vector<Quality>{
       {"lite", "about 750 multiply-adds a sample", {8, 1, 4, 0}, 48000, 0.1, 440},
       {"standard", "about 2,000 multiply-adds a sample", {8, 4, 6, 0}, 48000, 0.06, 440},
       {"hq", "about 2,300 multiply-adds a sample, with less aliasing", {8, 4, 7, 0}, 48000, 0.2, 440},

@@ -37,7 +37,8 @@ std::vector<float> make_table() {
 }  // namespace
 
 std::vector<float> read_between(std::span<const float> signal, double start, double step, size_t frames) {
-  static const std::vector<float> table = make_table();
+  // Never freed: a learning thread that nobody waits for may still read it while the program ends.
+  static const auto& table = *new std::vector<float>(make_table());
   std::vector<float> out(frames);
   const auto size = static_cast<long>(signal.size());
   for (size_t i = 0; i < frames; ++i) {

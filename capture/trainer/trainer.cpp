@@ -65,7 +65,8 @@ void apply_scales(std::vector<Take>& takes, const Scales& scales) {
 
 // Throws Error for a name that is none.
 const TrainerKernels& kernels_named(const std::string& target) {
-  static const std::vector<TrainerKernels> tables = available_trainer_kernels();
+  // Never freed: a learning thread that nobody waits for may still read it while the program ends.
+  static const auto& tables = *new std::vector<TrainerKernels>(available_trainer_kernels());
   if (target.empty()) return tables.front();
   const std::string name = ssm::Target::from_name(target).name();
   return *std::find_if(tables.begin(), tables.end(), [&](const TrainerKernels& table) { return name == table.target; });

@@ -45,9 +45,8 @@ TEST_CASE("a file is loaded in the background, its controls appear at their defa
   const auto& controls = processor.parameters().controls;
   CHECK(controls[0]->getName(20) == "drive");
   CHECK(controls[0]->value_in_units() == 5);
-  const ssm::Control& level = processor.model(0)->card().controls[2];
-  CHECK(controls[2]->value_in_units() == Approx(level.default_value).margin(1e-5));
-  CHECK(controls[2]->getDefaultValue() == Approx((level.default_value - level.min) / (level.max - level.min)));
+  CHECK(controls[2]->value_in_units() == Approx(-6.5));
+  CHECK(controls[2]->getDefaultValue() == Approx((40 - 6.5) / 52));
   CHECK_FALSE(controls[3]->meaning());
   CHECK(wait_for([&] { return processor.library().recent() == std::vector<juce::File>{kOverdrive}; }));
 }
