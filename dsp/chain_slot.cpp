@@ -57,7 +57,7 @@ void ChainSlot::process(AudioBlock block) noexcept {
 
 void ChainSlot::reset() noexcept {
   end_fade();
-  placed_->chain.reset();
+  if (placed_) placed_->chain.reset();
 }
 
 }  // namespace coil::dsp

@@ -35,7 +35,7 @@ class ChainSlot {
   // Off: the sound passes by. Faded, or `at_once`.
   void set_on(bool on, bool at_once) noexcept;
   void process(AudioBlock block) noexcept;  // at most max_block_frames
-  void reset() noexcept;
+  void reset() noexcept;                    // also before prepare()
 
  private:
   void end_fade() noexcept { handover_.give_back(std::move(leaving_)); }

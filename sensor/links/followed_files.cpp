@@ -307,6 +307,7 @@ void FollowedFiles::look_at(Path& path) {
   std::optional<FoundFile> found = find_file(path.name);
   path.shown.reset();
   if (found) path.shown = found->identity;
+  if (found && !path.files.empty()) find_of_reused_number(path, *found);
   if (found && (path.files.empty() || path.files.back()->identity() != found->identity)) notice(path, *found);
   if (found && !path.files.empty()) find_missed_of_empty(path, *found);
   while (!path.files.empty()) {
@@ -338,6 +339,22 @@ void FollowedFiles::look_at(Path& path) {
     path.files.pop_front();
   }
   look_at_left(path);
+}
+
+// The system gives the number of a file that is gone to the next one. What was read while nobody looked is then to be
+// found under another name, and what has the name now is a new file.
+void FollowedFiles::find_of_reused_number(Path& path, const FoundFile& found) {
+  File& file = *path.files.back();
+  if (!file.is_restored || file.is_open() || file.identity() != found.identity || file.place().end() == 0 ||
+      holds(found.name, file.place()))
+    return;
+  by_identity_.erase(found.identity);
+  file.set_identity({});
+  by_identity_[file.identity()] = &file;
+  if (find_again(path, file)) return;
+  by_identity_.erase(file.identity());
+  file.set_identity(found.identity);  // it was truncated
+  by_identity_[file.identity()] = &file;
 }
 
 void FollowedFiles::look_at_left(Path& path) {
@@ -495,7 +512,9 @@ std::vector<std::unique_ptr<FollowedFiles::File>> FollowedFiles::find_missed(Pat
                                                                              Rotation rotation) {
   const bool may_be_packed = !find_unknown(path, since_ns, now, true).empty();
   std::erase_if(path.left, [&](std::unique_ptr<File>& file) {
-    if (file->is_open() || find_by_inode(path.name, file->identity().inode)) return false;
+    const std::optional<FoundFile> known = find_by_inode(path.name, file->identity().inode);
+    const bool is_it = known && (is_compressed(known->name) || holds(known->name, file->place()));
+    if (file->is_open() || is_it) return false;
     if (may_be_packed && file->place().end() > 0 && find_compressed(path, *file)) return file->close(), false;
     drop(std::move(file));
     return true;

@@ -65,6 +65,7 @@ class FollowedFiles final : public Source {
   void add_due(File& file);
   void look_for_names();
   void look_at(Path& path);
+  void find_of_reused_number(Path& path, const FoundFile& found);
   void look_at_left(Path& path);
   void notice(Path& path, const FoundFile& found);
   bool is_too_new(const Path& path, const FoundFile& found) const;

@@ -204,6 +204,24 @@ class Follow(CoilTest):
                 more, said = self.run_until(10, *arguments)
                 self.assertEqual((more, said), (expected[80:], ""))
 
+    def test_a_new_file_with_the_number_of_one_that_was_compressed(self):
+        """The system gives a file's number to the next one: as if the same had been truncated and written anew."""
+        lines = sensor_lines(sensors=1, records=80, seed=1)
+        expected = self.expected(lines)
+        self.append("f", lines[:30])
+        arguments = ["--follow", "f", "--state", "s", "--checkpoint-every", "7"]
+        got, said = self.run_until(30, *arguments)
+        for number, part in ((4, lines[:30]), (3, lines[30:45]), (2, lines[45:60])):
+            self.append(f"f.{number}", part)
+            self.compress(f"f.{number}")
+            os.utime(self.path(f"f.{number}.gz"), (time.time() + 10 - number,) * 2)
+        self.append("f.1", lines[60:70])
+        os.utime(self.path("f.1"), (time.time() + 20,) * 2)
+        self.path("f").write_bytes(b"".join(lines[70:80]))  # keeps its number
+        os.utime(self.path("f"), (time.time() + 30,) * 2)
+        more, said_then = self.run_until(50, *arguments)
+        self.assertEqual((got + more, said + said_then), (expected, ""))
+
     def run_until_end(self, last, *arguments):
         """Follows until this result is there; the results."""
         process = self.follow(*arguments)

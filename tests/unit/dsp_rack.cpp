@@ -438,6 +438,13 @@ TEST_CASE("a tail changes what the model made, not the dry sound, and comes and 
   CHECK(later[0].back() == 0.1f);
 }
 
+TEST_CASE("a rack may be reset before it is prepared") {
+  Rack rack;
+  rack.reset();  // as hosts do that only look at a plugin
+  rack.prepare({kRate, 128, 2});
+  CHECK(test::run_all(rack, Planes(2, Signal(64, 0.1f)))[0].back() == 0.1f);
+}
+
 TEST_CASE("a tail is made anew for every rate, and one with latency is refused and changes nothing") {
   const auto rack = rack_of(gain_model(1));
   int made = 0;
