@@ -94,6 +94,12 @@ class House(unittest.TestCase):
             for number, line in enumerate(path.read_text().splitlines(), 1):
                 self.assertLessEqual(len(line), 120, f"{path.relative_to(ROOT)}:{number}")
 
+    def test_names_of_tests_hold_no_semicolon(self):
+        """Discovery cuts them there, and what is left names no test."""
+        for path in files(".cpp"):
+            for name in re.findall(r'TEST_CASE\(\s*"((?:[^"\\]|\\.|"\s*")*)"', path.read_text()):
+                self.assertNotIn(";", name, path.relative_to(ROOT))
+
     @unittest.skipIf(shutil.which("clang-format") is None, "clang-format is not installed")
     def test_clang_format_has_nothing_to_change(self):
         paths = [str(path) for path in files(".h", ".cpp", ".c", ".cu", ".cuh")]

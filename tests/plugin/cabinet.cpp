@@ -131,7 +131,7 @@ TEST_CASE("what is no response is refused with the reason, and what played plays
   CHECK(processor.microphone(0).load_error.isEmpty());
 }
 
-TEST_CASE("a response of more than 5 s is cut, and that is said; the host hears how long it sounds") {
+TEST_CASE("a response of more than 5 s is cut, and that is said, and the host hears how long it sounds") {
   const test::TempDir dir;
   write(at(dir / "hall.wav"), response(1, 7 * 8000), 8000);
   Processor processor;
@@ -343,7 +343,7 @@ TEST_CASE("a user preset keeps the cabinet, one of before leaves it alone") {
   preset.deleteFile();
 }
 
-TEST_CASE("undo and redo go through loads, settings and clearing of microphones; undo drops what still loads") {
+TEST_CASE("undo and redo go through loads, settings and clearing of microphones, and undo drops what still loads") {
   const test::TempDir dir;
   write(at(dir / "cone.wav"), response(1, 500), kRate);
   write(at(dir / "edge.wav"), response(1, 700), kRate);

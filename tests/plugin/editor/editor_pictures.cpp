@@ -609,7 +609,7 @@ void write_response(const std::filesystem::path& path, double resonance_hz) {
   sf_close(file);
 }
 
-TEST_CASE("a dropped response is the cabinet; its page shows it, and moves equaliser and microphones by key") {
+TEST_CASE("a dropped response is the cabinet, its page shows it and moves equaliser and microphones by key") {
   const test::TempDir folder;
   write_response(folder / "cone.wav", 110);
   write_response(folder / "edge.wav", 240);
