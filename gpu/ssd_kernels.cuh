@@ -219,8 +219,8 @@ __device__ void mix_frames(const float* B, const float* C, float* C_sides, float
   }
 }
 
-// C B^T of one tile and another as the left side of a product over the other's frames; the other tile comes earlier in
-// time.
+// C B^T of one tile and another, in the element order of a left side over the other's frames, before the conversion to
+// its number format.
 template <class Shared>
 __device__ void read_mixing(const float* mixing, int lane, float (&values)[2][4]) {
 #pragma unroll
