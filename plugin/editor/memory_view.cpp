@@ -12,7 +12,7 @@ namespace coil::plugin {
 namespace {
 
 constexpr size_t kMaxLayers = 64;
-constexpr int kTitleHeight = 18, kLegendHeight = 16, kRoomy = 110;  // smaller than that there is no legend
+constexpr int kTitleHeight = 18, kLegendHeight = 16, kRoomy = 110;  // smaller views have no legend
 constexpr int kMaxRasterPixels = 720;                               // smaller views have no legend
 
 }  // namespace

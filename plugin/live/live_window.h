@@ -10,8 +10,8 @@
 
 namespace coil::plugin {
 
-// A musician who starts the program for the first time may have a microphone beside loudspeakers: the input is muted
-// until one click here lets it in. That choice is kept. All [message-thread]
+// At the first start, a microphone may stand near loudspeakers. So the input is muted until one click here unmutes it;
+// the choice is saved. All functions are [message-thread].
 class DeviceBar final : public juce::Component, private juce::ChangeListener, private juce::Value::Listener {
  public:
   explicit DeviceBar(juce::StandalonePluginHolder& holder);
