@@ -20,6 +20,7 @@ class Resampler {
   // Interleaved frames. Appends to `out` what can be computed already: the filter looks ahead, so the output lags
   // behind the input by some hundreds of frames, which further input brings out.
   void process(std::span<const float> in, std::vector<float>& out);
+  void reset();  // forgets the signal; throws Error when there is no memory
 
  private:
   struct Deleter {
