@@ -1,4 +1,4 @@
-// The flag that a signal sets.
+// The flags that signals set.
 #include "cli/interrupt.h"
 
 #include <signal.h>
@@ -10,7 +10,7 @@
 namespace coil::cli {
 namespace {
 
-std::atomic<bool> flag{false};
+std::atomic<bool> flag{false}, reload{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "the only thing that a signal handler may touch");
 
 }  // namespace
@@ -27,6 +27,15 @@ void catch_interrupts() {
   }
   for (int signal_number : {SIGPIPE, SIGXFSZ}) signal(signal_number, SIG_IGN);
 }
+
+void catch_reload() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) { reload.store(true); };
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGHUP, &action, nullptr);
+}
+
+bool asked_to_reload() noexcept { return reload.exchange(false); }
 
 bool interrupted() noexcept { return flag.load(); }
 

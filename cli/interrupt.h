@@ -8,6 +8,10 @@ namespace coil::cli {
 // [main-thread]
 void catch_interrupts();
 
+// From now on SIGHUP does not end the program: asked_to_reload() says once that it came. [main-thread]
+void catch_reload();
+bool asked_to_reload() noexcept;  // [any thread]
+
 bool interrupted() noexcept;  // [any thread]
 void throw_if_interrupted();  // throws Interrupted [any thread]
 

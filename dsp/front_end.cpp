@@ -1,4 +1,4 @@
-// LiveResampling: two polyphase resamplers around a queue. RecordingFrontEnd: two of libsoxr.
+// LiveResampling: two polyphase resamplers and a queue. RecordingFrontEnd: two resamplers of libsoxr.
 #include "dsp/front_end.h"
 
 #include <algorithm>
@@ -6,8 +6,8 @@
 namespace coil::dsp {
 namespace {
 
-// How far the output of both resamplers can fall behind their input. Once there is output, the lag repeats with the
-// first one's ratio.
+// How far the output of both resamplers can fall behind their input. Once there is output, the lag is periodic with the
+// first resampler's ratio.
 int round_trip_frames(const PolyphaseResampler& to_model, const PolyphaseResampler& from_model) {
   const auto returned = [&](int64_t frames) { return from_model.frames_out(to_model.frames_out(frames)); };
   int64_t frames = 1;
@@ -25,7 +25,7 @@ LiveResampling::LiveResampling(double host_hz, double model_hz, int max_frames, 
   const PolyphaseResampler to_model(host_hz, model_hz, max_frames);
   const PolyphaseResampler from_model(model_hz, host_hz, to_model.max_frames_out());
   latency_frames_ = round_trip_frames(to_model, from_model);
-  // what is queued, what was given out, and what one call brings
+  // for what waits, what was returned last, and what one call adds
   const size_t room = static_cast<size_t>(latency_frames_) + from_model.max_frames_out() + max_frames;
   const Channel channel{to_model, from_model, std::vector<float>(to_model.max_frames_out()), std::vector<float>(room)};
   channels_.assign(static_cast<size_t>(channels), channel);

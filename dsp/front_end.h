@@ -1,4 +1,4 @@
-// The way from audio to a model's frames and back: none, or a change of the sample rate.
+// Converts audio to a model's frames and back: unchanged, or resampled.
 #pragma once
 
 #include <limits>
@@ -12,23 +12,23 @@
 
 namespace coil::dsp {
 
-// Each to_model() is answered by one from_model() with the model's output for what it gave. Blocks that are returned
-// may be written to, and are good until the next call. Channels are independent of each other. One thread at a time.
+// Every to_model() is followed by one from_model(), which takes the model's output for the same frames. Returned blocks
+// may be overwritten, and are valid until the next call. One thread at a time.
 class FrontEnd {
  public:
   virtual ~FrontEnd() = default;
 
-  // At most max_frames() of audio; returns the model's frames that are ready by then.
+  // Takes at most max_frames(). Returns the model's frames that are ready.
   virtual AudioBlock to_model(AudioBlock audio) = 0;
-  // Returns the audio that is ready by then.
+  // Returns the audio that is ready.
   virtual AudioBlock from_model(AudioBlock frames) = 0;
-  virtual void reset() = 0;  // forgets the signal
+  virtual void reset() = 0;  // clears the signal memory
 
   virtual int max_frames() const noexcept { return std::numeric_limits<int>::max(); }
-  virtual int max_model_frames() const noexcept { return max_frames(); }  // of one to_model()
-  // How many frames the audio that comes back lies behind the audio that went in, were the model's output its input.
+  virtual int max_model_frames() const noexcept { return max_frames(); }  // the most that one to_model() returns
+  // The delay of the returned audio relative to the audio taken, for a model without latency.
   virtual int latency_frames() const noexcept { return 0; }
-  // After so many frames the front end stands to the host's frames as before.
+  // The alignment of model frames and host frames repeats after this many host frames.
   virtual int period_frames() const noexcept { return 1; }
 };
 
@@ -40,11 +40,10 @@ class NoFrontEnd final : public FrontEnd {
   void reset() noexcept override {}
 };
 
-// For the audio thread, on which it neither allocates nor throws: as many frames come back as went in, late by
-// latency_frames().
+// For the audio thread: does not allocate or throw there, and returns as many frames as it takes.
 class LiveResampling final : public FrontEnd {
  public:
-  // Throws Error as PolyphaseResampler. [main-thread]
+  // Throws Error as PolyphaseResampler does. [main-thread]
   LiveResampling(double host_hz, double model_hz, int max_frames, int channels);
 
   AudioBlock to_model(AudioBlock audio) noexcept override;
@@ -56,7 +55,7 @@ class LiveResampling final : public FrontEnd {
   int period_frames() const noexcept override { return channels_[0].to_model.down(); }
 
  private:
-  // `queue` holds what has come back: first what was given out last, then what was not given out yet.
+  // `queue` holds resampled output: the frames returned last, then those not returned yet.
   struct Channel {
     PolyphaseResampler to_model, from_model;
     std::vector<float> model_frames, queue;
@@ -64,18 +63,18 @@ class LiveResampling final : public FrontEnd {
 
   int max_frames_;
   int latency_frames_ = 0;
-  int asked_ = 0;               // frames that the present to_model() took
-  int given_ = 0, queued_ = 0;  // frames of each queue
+  int asked_ = 0;               // frames that the last to_model() took
+  int given_ = 0, queued_ = 0;  // frames in each queue: returned; all
   std::vector<Channel> channels_;
   std::vector<float*> model_pointers_, queue_pointers_;
 };
 
-// For whole recordings: frame k of what comes back belongs to the time of frame k of what went in, perhaps at another
-// rate. Between unequal rates it comes some hundreds of frames later. Allocates as blocks need.
+// For whole recordings: output and input begin at the same time, so the output needs no alignment. It may have another
+// rate. Resampled output comes some hundreds of frames later than its input. Not for the audio thread.
 class RecordingFrontEnd final : public FrontEnd {
  public:
-  // `latency_frames`: how late the model's output is; so many of its first frames are left out. Throws Error as
-  // Resampler.
+  // `latency_frames`: the model's; from_model() leaves out that many frames at the beginning. Throws Error as Resampler
+  // does.
   RecordingFrontEnd(double host_hz, double model_hz, double output_hz, int channels, int latency_frames);
 
   AudioBlock to_model(AudioBlock audio) override { return convert(to_model_, audio); }
@@ -88,7 +87,7 @@ class RecordingFrontEnd final : public FrontEnd {
 
   std::optional<Resampler> to_model_, from_model_;  // none: the rates are equal
   int model_latency_frames_;
-  int early_frames_;  // of them are still to come
+  int early_frames_;  // still to be left out
   std::vector<float> interleaved_, resampled_;
   std::vector<std::vector<float>> planes_;
   std::vector<float*> pointers_;

@@ -1,4 +1,4 @@
-// Frames side by side, as files and models have them, and channel by channel, as audio processors do.
+// Conversion between interleaved frames (files, models) and separate channels (audio processors).
 #pragma once
 
 #include <cstddef>

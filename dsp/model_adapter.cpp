@@ -1,4 +1,4 @@
-// ModelAdapter: which front end, and the model's streams behind it.
+// ModelAdapter: chooses the front end and runs the model's streams.
 #include "dsp/model_adapter.h"
 
 #include <algorithm>
@@ -18,7 +18,7 @@ double model_rate_hz(const ssm::Model& model, double host_hz) {
   return stated_hz > 0 ? stated_hz : host_hz;
 }
 
-// At rest. Throws Error if the model and the channels do not go together.
+// In the settled state. Throws Error if the numbers of channels do not fit.
 std::vector<ssm::Stream> channel_streams(const std::shared_ptr<const ssm::Model>& model, const AdapterSpec& spec) {
   const int width = model->config().d_input;
   if (width > 1 && spec.channels != width) {
@@ -76,7 +76,7 @@ ModelAdapter ModelAdapter::live(const std::shared_ptr<const ssm::Model>& model, 
   const double model_hz = model_rate_hz(*at_rate, spec.sample_rate_hz);
   std::unique_ptr<FrontEnd> front_end = std::make_unique<NoFrontEnd>();
   const bool wide = model->config().d_input > 1;
-  // A wide model's frames need room; those of one channel are run where they are.
+  // Only a wide model needs a buffer, for interleaving.
   int block_frames = wide ? max_frames : std::numeric_limits<int>::max();
   int latency_frames = at_rate->card().latency_frames;
   if (std::llround(model_hz) != std::llround(spec.sample_rate_hz)) {
@@ -112,7 +112,7 @@ ModelAdapter::ModelAdapter(std::unique_ptr<FrontEnd> front_end, const std::share
 
 AudioBlock ModelAdapter::process(AudioBlock audio) {
   const ScopedFlushDenormals flush;
-  // Before the front end, which would smear one NaN over all that follows.
+  // Clean before resampling: the resampler would spread one NaN over everything after it.
   for (int c = 0; c < audio.channel_count; ++c) drop_faults(audio.channel(c), faults_);
   const AudioBlock frames = front_end_->to_model(audio);
   run(frames);
@@ -128,7 +128,7 @@ void ModelAdapter::run(AudioBlock frames) {
       continue;
     }
     const size_t values = static_cast<size_t>(piece.frames) * piece.channel_count;
-    if (interleaved_.size() < values) interleaved_.resize(values);  // a recording's
+    if (interleaved_.size() < values) interleaved_.resize(values);  // only over recordings
     interleave(piece, interleaved_.data());
     float* const channel = interleaved_.data();
     run_streams({&channel, 1, static_cast<int>(values)});

@@ -1,4 +1,4 @@
-// A model on audio, live or over a recording: channels, rate, latency, faults and denormals are handled here.
+// Runs a model on audio, live or over a recording. Handles channels, rate, latency, faults and denormals.
 #pragma once
 
 #include <cstdint>
@@ -14,66 +14,65 @@
 
 namespace coil::dsp {
 
-// The rate that the model was made for; 0: none is stated, and any rate will do.
+// The rate that the model was trained at. 0: the model states none and accepts any rate.
 double sample_rate_hz(const ssm::Model& model);
 
-// How a model meets a host rate that is not its own: as its config's rate_scaling says, with its steps rescaled to the
-// host's rate, or at its own rate between two resamplers. model_default and prefer_steps resample where the steps
-// cannot be rescaled.
+// What to do if the host's rate differs from the model's. model_default: as the config's rate_scaling says. steps:
+// rescale the model's steps to the host's rate. prefer_steps: the same if possible. resample: run the model at its own
+// rate between two resamplers. model_default and prefer_steps resample if the steps cannot be rescaled.
 enum class RateMode { model_default, steps, prefer_steps, resample };
 
-// Whether model_for_host() rescales the steps. [any thread]
+// True if model_for_host() rescales the steps. [any thread]
 bool rescales_steps(const ssm::Model& model, double host_hz, RateMode mode);
 
-// The model as it runs for a host of this rate: rescaled to that rate, or as it is. Throws Error when the mode is steps
-// and the model or the rate does not allow it. [any thread but the audio thread]
+// The model to run at this host rate: rescaled to it, or unchanged. Throws Error if the mode is `steps` and the model
+// or the rate does not allow it. [any thread but the audio thread]
 std::shared_ptr<const ssm::Model> model_for_host(const std::shared_ptr<const ssm::Model>& model, double host_hz,
                                                  RateMode mode);
 
-// Throws Error for token models and for models whose output has another number of channels than their input. [any
-// thread]
+// Throws Error for token models, and for models with different numbers of input and output channels. [any thread]
 void require_audio_model(const ssm::Model& model);
 
-// What the audio is like, and how the model is to meet it.
+// The audio, and how to run the model on it.
 struct AdapterSpec {
   double sample_rate_hz = 0;
-  int channels = 0;                 // a model of one channel runs once per channel; else as many as the model has
-  std::span<const float> controls;  // one per control of the card, in its order and units; none: the defaults
+  int channels = 0;                 // a model of one channel runs once per channel; a wider model needs its own number
+  std::span<const float> controls;  // one per control, in the card's order and units; empty: the card's defaults
   RateMode rate_mode = RateMode::model_default;
 };
 
-// Each block in goes through the front end to the model's streams and back. Samples that are faults count as silence,
-// see dsp/sample_faults.h; denormals are flushed meanwhile.
+// Audio passes through the front end to the model's streams and back. Faulty input samples count as silence, see
+// dsp/sample_faults.h. Denormals are flushed during process().
 class ModelAdapter {
  public:
-  // For the audio thread: process() neither allocates nor throws, and the same number of frames comes back, late by
-  // latency_frames(). Throws Error when the model cannot take such audio. [any thread but the audio thread]
+  // For the audio thread: process() does not allocate or throw, and returns as many frames as it gets, delayed by
+  // latency_frames(). Throws Error if the model does not support the spec. [any thread but the audio thread]
   static ModelAdapter live(const std::shared_ptr<const ssm::Model>& model, const AdapterSpec& spec, int max_frames);
 
-  // For a whole recording: what comes back is aligned with what went in, at `output_rate_hz`, and comes when it is
-  // ready. `executor` runs the model, `block_frames` at once, and may serve other adapters at the same time. Throws
-  // Error as above. [any thread but the audio thread]
+  // For a whole recording: the output is aligned with the input, at `output_rate_hz`, and comes when it is ready.
+  // `executor` runs the model, `block_frames` at a time, and may serve other adapters at the same time. Throws Error as
+  // live() does. [any thread but the audio thread]
   static ModelAdapter recording(const std::shared_ptr<const ssm::Model>& model, const AdapterSpec& spec,
                                 double output_rate_hz, std::shared_ptr<ssm::Executor> executor, int block_frames);
 
-  // At most max_frames(); the samples may be changed. Returns what is ready, good until the next call, perhaps in the
-  // memory of `audio` itself.
+  // Takes at most max_frames() and may overwrite them. Returns the frames that are ready. They are valid until the next
+  // call, and may lie in the memory of `audio`.
   AudioBlock process(AudioBlock audio);
   int max_frames() const noexcept { return front_end_->max_frames(); }
 
-  // All below, of a live one: [audio-thread]
+  // All below, for live(): [audio-thread]
   void reset() noexcept;
-  void set_controls(std::span<const float> values) noexcept;  // all of the card's
-  // As ssm::Stream::watch, of the first channel's stream.
+  void set_controls(std::span<const float> values) noexcept;  // one per control of the card
+  // Watches the first channel's stream, see ssm::Stream::watch.
   void watch(std::span<ssm::LayerActivity> activity) noexcept { streams_[0].watch(activity); }
 
   int latency_frames() const noexcept { return latency_frames_; }
-  // As FrontEnd's.
+  // See FrontEnd.
   int period_frames() const noexcept { return front_end_->period_frames(); }
 
-  // Since construction.
+  // Counted since construction.
   const InputFaults& input_faults() const noexcept { return faults_; }
-  uint64_t restarts() const noexcept;  // as ssm::Stream counts them
+  uint64_t restarts() const noexcept;  // see ssm::Stream
 
  private:
   ModelAdapter(std::unique_ptr<FrontEnd> front_end, const std::shared_ptr<const ssm::Model>& model,

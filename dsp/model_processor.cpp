@@ -1,4 +1,4 @@
-// ModelProcessor: the adapter's pieces of a host's block.
+// ModelProcessor: cuts blocks into the pieces that its adapter takes.
 #include "dsp/model_processor.h"
 
 #include <algorithm>

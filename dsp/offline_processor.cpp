@@ -1,4 +1,4 @@
-// OfflineProcessor: a ModelAdapter for recordings.
+// OfflineProcessor: passes recordings to a ModelAdapter.
 #include "dsp/offline_processor.h"
 
 namespace coil::dsp {

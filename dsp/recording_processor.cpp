@@ -1,4 +1,4 @@
-// RecordingProcessor: counts frames, and follows the recording's end with silence.
+// RecordingProcessor: counts frames, and feeds silence after the end.
 #include "dsp/recording_processor.h"
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 namespace coil::dsp {
 namespace {
 
-constexpr int kMaxSilenceFrames = 4096;  // so that little is run in vain
+constexpr int kMaxSilenceFrames = 4096;  // so that little is processed beyond the end
 
 }  // namespace
 
@@ -31,8 +31,8 @@ void RecordingProcessor::process(std::span<const float> in, std::vector<float>& 
 }
 
 void RecordingProcessor::finish(std::vector<float>& out) {
-  // Silence after the end, not the resampler's own drain: what the model still has to say there belongs to the last
-  // frames' filter.
+  // Feed silence after the end instead of draining the resampler: the model's response to it belongs to the filter
+  // tails of the last frames.
   const std::vector<float> silence(block_frames_ * planes_.size());
   while (frames_out_ < output_frames(frames_in_, sample_rate_hz_, output_rate_hz_)) run_and_append(silence, out);
 }

@@ -57,6 +57,10 @@ class Engine {
   // Tells the source which messages the last checkpoint covers. [main-thread]
   void report_saved(Source& source) const;
 
+  // Other settings of single sensors, from the next record on; null: none. [main-thread]
+  void use(std::shared_ptr<const AllSensorSettings> settings) { options_.settings = std::move(settings); }
+  const AllSensorSettings* settings() const { return options_.settings.get(); }
+
   const Counters& counters() const { return counters_; }
   const Format* format() const { return cutter_.format(); }  // of the input; null: nothing came yet
   // The likely cause where records came and none of them could be used; else empty. [main-thread]

@@ -343,15 +343,21 @@ void StreamPlot::write(const sensor::Result& result) {
   const std::string key = key_of(result);
   const std::optional<int64_t> time_ns = result.selection->time_ns;
   for (const sensor::ValueResult& value : result.values) {
-    const std::string name = key + (key.empty() ? "" : ": ") + std::string(value.name);
-    const auto [place, is_new] = places_.try_emplace(name, series_.size());
+    const std::string id = key + (key.empty() ? "" : ": ") + std::string(value.name);
+    const auto [place, is_new] = places_.try_emplace(id, series_.size());
     if (is_new) {
       if (series_.size() == kMostSeries) {
         places_.erase(place);
         ++left_out_;
         continue;
       }
-      series_.push_back({name, {}, 0, true});
+      const bool is_named = result.settings && !result.settings->name.empty();
+      const std::string unit(result.unit_of(value.name));
+      series_.push_back({(is_named ? result.settings->name + ": " + std::string(value.name) : id) +
+                             (unit.empty() ? "" : " [" + unit + "]"),
+                         {},
+                         0,
+                         true});
     }
     Series& series = series_[place->second];
     series.has_times = series.has_times && time_ns;
@@ -361,9 +367,9 @@ void StreamPlot::write(const sensor::Result& result) {
     series.in_episode = result.episode != sensor::Episode::kNone && (series.in_episode || is_odd);
     const bool has_bounds = result.is_scored && value.expected.exists;
     series.points.push_back({time_ns ? 1e-9 * static_cast<double>(*time_ns) : static_cast<double>(series.points.size()),
-                             value.is_missing ? kNone : value.value, has_bounds ? value.expected.low : kNone,
-                             has_bounds ? value.expected.high : kNone, result.is_scored ? value.score : 0,
-                             series.in_episode});
+                             value.is_missing && !value.is_left_out ? kNone : value.value,
+                             has_bounds ? value.expected.low : kNone, has_bounds ? value.expected.high : kNone,
+                             result.is_scored ? value.score : 0, series.in_episode});
     series.episodes += begins;
     if (result.episode == sensor::Episode::kEnd) series.in_episode = false;
   }

@@ -37,7 +37,7 @@ class StreamPlot final : public sensor::Sink {
     bool in_episode;
   };
   struct Series {
-    std::string name;
+    std::string name;  // with its unit, where that is known
     std::vector<Point> points;
     size_t episodes = 0;
     bool has_times = true;

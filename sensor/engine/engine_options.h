@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <string>
 
 #include "sensor/formats/schema.h"
+#include "sensor/formats/sensor_settings.h"
 #include "sensor/results/encoder.h"
 
 namespace coil::sensor {
@@ -18,6 +20,7 @@ struct EngineOptions : AddedFields {
   int hold_off_records = 16;  // that an episode needs without an anomaly to end
   int reorder_records = 0;    // held back for each sensor, to be put in the order of their times
   double future_s = 0;        // a record further ahead of the last one is not believed; 0: all are
+  std::shared_ptr<const AllSensorSettings> settings;  // of single sensors; null: nothing was said
   size_t threads = 1;
   size_t max_series = 0;        // in memory; 0: no bound
   std::filesystem::path state;  // empty: nothing is kept

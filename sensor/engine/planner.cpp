@@ -45,6 +45,7 @@ void Planner::accept(Arrival& arrival, const Format& input) {
   }
   Sensor& sensor = sensors_.get(record.selection.key, arrival.file);
   record.sensor = &sensor;
+  if (sensor.settings_are_of != options_.settings) find_settings(sensor, record.selection.key);
   if (options_.reorder_records == 0 || !record.selection.time_ns) return plan(record);
   const int64_t time_ns = *record.selection.time_ns;
   const Clock& clock = sensor.memory.clock;
@@ -59,6 +60,14 @@ void Planner::accept(Arrival& arrival, const Format& input) {
   sensor.held.insert(place, Held{time_ns, *record.message});
   record.fate = PendingRecord::Fate::kHeld;
   release(arrival, size_t(options_.reorder_records), input);
+}
+
+void Planner::find_settings(Sensor& sensor, const std::string& key) {
+  sensor.settings_are_of = options_.settings;
+  const std::string name = readable_key(key);
+  sensor.settings = options_.settings ? options_.settings->of(name) : nullptr;
+  if (!sensor.settings) return;
+  for (const auto& series : sensor.series) options_.settings->note_value(name, series->name);
 }
 
 // The first of the records that wait for the arrival's sensor, until so many are left.
@@ -196,7 +205,9 @@ void Planner::plan_value(PendingRecord& record, const Value& value, uint64_t rec
   Sensor& sensor = *record.sensor;
   const size_t known = sensor.series.size();
   Series& series = sensors_.series(sensor, value.name);
-  record.has_new_series = record.has_new_series || sensor.series.size() > known;
+  const bool is_new = sensor.series.size() > known;
+  record.has_new_series = record.has_new_series || is_new;
+  if (is_new && sensor.settings) options_.settings->note_value(readable_key(record.selection.key), value.name);
   SeriesMemory& memory = series.memory;
   const int64_t time_ns = record.selection.time_ns.value_or(kNoTime);
   record.mixes = record.mixes || (time_ns != kNoTime && memory.last_time_ns == time_ns && !is_missing(value) &&
@@ -209,10 +220,11 @@ void Planner::plan_value(PendingRecord& record, const Value& value, uint64_t rec
   if (!memory.has_begun) passage.missing = 0;
   memory.last_time_ns = time_ns;
   memory.last_steady_ns = steady_ns;
-  memory.last_was_missing = is_missing(value);
+  const bool is_left_out = sensor.settings && time_ns != kNoTime && sensor.settings->is_in_maintenance(time_ns);
+  memory.last_was_missing = is_missing(value) || is_left_out;
   memory.last_record_hash = record_hash;
   memory.has_begun |= !memory.last_was_missing;
-  counters_.missing_values += memory.last_was_missing;
+  counters_.missing_values += is_missing(value);
   counters_.filled_steps += uint64_t(passage.missing);
   counters_.long_gaps += passage.long_gap;
   const Gap gap = memory.pass(passage);
@@ -223,7 +235,7 @@ void Planner::plan_value(PendingRecord& record, const Value& value, uint64_t rec
                               .forget = passage.long_gap,
                               .gap = gap,
                               .assessment = {}});
-  schedule_.results.push_back({value.name, value.number, memory.last_was_missing});
+  schedule_.results.push_back({value.name, value.number, memory.last_was_missing, is_left_out && !is_missing(value)});
   if (series.last_waiting == PendingValue::kNone)
     series.first_waiting = index, schedule_.waiting.push_back(&series);
   else

@@ -27,6 +27,7 @@ class Planner {
  private:
   void release(Arrival& arrival, size_t left, const Format& input);
   std::unique_ptr<PendingRecord> take_held(Sensor& sensor, const Format& input, const AddedNames* names);
+  void find_settings(Sensor& sensor, const std::string& key);
   bool has_value(const PendingRecord& record, StateFile* file);
   void choose_values(PendingRecord& record);
   bool is_duplicate(const Sensor& sensor, const Selection& selection, uint64_t record_hash) const;

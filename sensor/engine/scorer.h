@@ -38,6 +38,8 @@ class Scorer {
   void run_block();
   void finish_step(const ModelStep& step, std::span<const float> outputs);
   static void judge(PendingValue& value, ValueResult& result, const LastSeen& before);
+  static bool apply_limits(const SensorSettings& settings, ValueResult& value);
+  static Episode end_episode(SensorMemory& memory);
   Episode advance_episode(SensorMemory& memory, bool is_anomalous, bool lasts);
 
   const EngineOptions& options_;

@@ -15,6 +15,7 @@
 #include "sensor/scoring/gap_forecast.h"
 #include "sensor/scoring/normaliser.h"
 #include "sensor/records/message.h"
+#include "sensor/formats/sensor_settings.h"
 
 namespace coil::sensor {
 
@@ -99,6 +100,8 @@ struct Held {
 
 struct Sensor {
   SensorMemory memory;
+  const SensorSettings* settings = nullptr;  // null: nothing was said about it, or it was not looked for yet
+  std::shared_ptr<const AllSensorSettings> settings_are_of;  // which were looked through for it
   std::vector<std::unique_ptr<Series>> series;
   std::vector<Held> held;             // by time, then as they came
   std::vector<uint32_t> text_fields;  // hashes of the names of fields that held a text which is no number

@@ -33,14 +33,18 @@ std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::erro
 
 std::string event_of(const Result& result) {
   Json event = {{"sensor", readable_key(result.key())}, {"episode", name_of(result.episode)}};
+  if (result.settings && !result.settings->name.empty()) event["name"] = result.settings->name;
   if (result.selection->time_ns) event["time"] = format_timestamp(*result.selection->time_ns);
   event["status"] = name_of(result.status);
   if (result.has_score) event["score"] = result.score;
   if (const std::string cause = cause_of(result); !cause.empty()) event["cause"] = cause;
-  Json values = Json::object();
-  for (const ValueResult& value : result.values)
-    values[std::string(value.name)] = value.is_missing ? Json() : Json(value.value);
+  Json values = Json::object(), units = Json::object();
+  for (const ValueResult& value : result.values) {
+    values[std::string(value.name)] = value.is_missing && !value.is_left_out ? Json() : Json(value.value);
+    if (const std::string_view unit = result.unit_of(value.name); !unit.empty()) units[std::string(value.name)] = unit;
+  }
   event["values"] = std::move(values);
+  if (!units.empty()) event["units"] = std::move(units);
   return dump(event);
 }
 
@@ -51,7 +55,7 @@ std::vector<std::string> environment_for(const std::string& text) {
     if (!std::string_view(*variable).starts_with("COIL_")) variables.emplace_back(*variable);
   }
   const Json event = Json::parse(text);
-  for (const char* name : {"sensor", "episode", "time", "status", "score", "cause"}) {
+  for (const char* name : {"sensor", "name", "episode", "time", "status", "score", "cause"}) {
     if (!event.contains(name)) continue;
     std::string variable = std::string("COIL_") + name;
     std::transform(variable.begin(), variable.end(), variable.begin(), [](unsigned char c) { return std::toupper(c); });

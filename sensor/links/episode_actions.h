@@ -59,8 +59,9 @@ class DeliveryQueue {
   std::thread thread_;
 };
 
-// `command` for the shell: the text on its standard input, {"sensor": ...} in the variables COIL_SENSOR, COIL_EPISODE,
-// COIL_TIME, COIL_SCORE, COIL_CAUSE; its standard output goes to standard error. It is ended after a minute.
+// `command` for the shell: the text on its standard input, {"sensor": ...} in the variables COIL_SENSOR, COIL_NAME,
+// COIL_EPISODE, COIL_TIME, COIL_STATUS, COIL_SCORE, COIL_CAUSE; its standard output goes to standard error. It is ended
+// after a minute.
 DeliveryQueue::Deliver run_command(std::string command);
 
 #ifdef COIL_METRICS

@@ -20,7 +20,7 @@ struct SensorTally {
     std::string cause;                          // of its beginning
   };
 
-  std::string name;
+  std::string name, display_name;  // display_name: of the settings; empty: none
   uint64_t records = 0, scored = 0, missing = 0, gaps = 0, anomalies = 0, episodes = 0;
   std::optional<int64_t> first_ns, last_ns;  // the earliest and the latest time of scored records
   double score = 0;                          // the last one

@@ -8,6 +8,7 @@
 
 #include "sensor/formats/added_names.h"
 #include "sensor/formats/schema.h"
+#include "sensor/formats/sensor_settings.h"
 #include "sensor/records/message.h"
 #include "sensor/records/record.h"
 #include "sensor/scoring/explanation.h"
@@ -25,13 +26,14 @@ struct ValueResult {
   std::string_view name;  // of the field
   double value = 0;       // finite; without meaning where it is missing
   bool is_missing = false;
+  bool is_left_out = false;           // it is there, and counts as missing, because it came in a time of maintenance
   Expected expected{};                // what was forecast for this record one record before, or over a gap
   double score = 0;                   // of this value alone, 0 to 1
   Explanation why{};                  // of a score that is not 0
   std::span<const Expected> ahead{};  // of each horizon that was asked for; empty: the record was not scored
 };
 
-enum class Status : uint8_t { kOk, kAnomaly, kWarmup, kMissing, kLate, kFuture, kUnscored };
+enum class Status : uint8_t { kOk, kAnomaly, kWarmup, kMissing, kLate, kFuture, kUnscored, kMaintenance };
 enum class Episode : uint8_t { kNone, kBegin, kOn, kEnd };
 
 // As they are written: "ok", "begin" ...; of Episode::kNone an empty text. [any thread]
@@ -42,12 +44,13 @@ const char* name_of(Episode episode);
 struct Result {
   const Message* message = nullptr;  // that the record came in: topic, partition, offset
   const Record* record = nullptr;
-  const Selection* selection = nullptr;     // the record's key and time
-  const AddedNames* added_names = nullptr;  // what added fields are called
-  std::span<const ValueResult> values{};    // of a record that is unscored: none
-  bool is_scored = false;                   // else the score, and the values' forecasts and scores, mean nothing
-  bool has_score = false;                   // one of its values was not missing
-  double score = 0;                         // 0 to 1
+  const Selection* selection = nullptr;      // the record's key and time
+  const AddedNames* added_names = nullptr;   // what added fields are called
+  const SensorSettings* settings = nullptr;  // of the sensor; null: nothing was said about it
+  std::span<const ValueResult> values{};     // of a record that is unscored: none
+  bool is_scored = false;                    // else the score, and the values' forecasts and scores, mean nothing
+  bool has_score = false;                    // one of its values was not missing
+  double score = 0;                          // 0 to 1
   Status status = Status::kOk;
   Episode episode = Episode::kNone;
   const ValueResult* cause = nullptr;  // of an anomaly: the value that is the most unusual one
@@ -55,6 +58,11 @@ struct Result {
   std::string_view text{};             // as the output's format writes it; empty where the sink wants none
 
   std::string_view key() const { return selection->key; }
+  // Of a value by this name; empty: not known.
+  std::string_view unit_of(std::string_view value) const {
+    const SensorSettings::Limits* limits = settings ? settings->limits_of(value) : nullptr;
+    return limits ? std::string_view(limits->unit) : std::string_view();
+  }
 };
 
 // Why the record is an anomaly, for people: "temperature jump: up to 35.4, expected 20.3 (19.8 to 20.9)". Empty: it is

@@ -15,11 +15,12 @@ struct Explanation {
     kUnrest,  // moves more than ever, or is harder to forecast than ever
     kCalm,    // moves less than ever
     kStuck,   // does not move at all
-    kDrift    // stays on one side of what was forecast
+    kDrift,   // stays on one side of what was forecast
+    kLimit    // beyond a limit that the settings tell
   };
 
   Kind kind = Kind::kNone;
-  bool is_up = false;  // of a level, jump or drift
+  bool is_up = false;  // of a level, jump, drift or limit
 };
 
 }  // namespace coil::sensor
