@@ -1,6 +1,7 @@
 // Which model is meant by a name on the command line, and which values its knobs get.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,10 @@ namespace coil::cli {
 ssm::Checkpoint open_model(const std::string& name, int window = 0);
 std::shared_ptr<const ssm::Model> load_model(const ssm::Checkpoint& checkpoint, ssm::Target target, bool quiet = false);
 std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Target target = ssm::Target::best());
+
+// A cabinet's sound: a path, or the name of a response in `cabinets/` of one of those folders. Throws Failure where a
+// name without extension is neither. [main-thread]
+std::filesystem::path find_cabinet(const std::string& name);
 
 // What a model's file says that has no effect, a line each and each once, to standard error. load_model has done so.
 // [main-thread]
