@@ -40,6 +40,8 @@ class Engine {
   // Hands the results of these messages to the sink, in their order. Throws Error when a sensor cannot be written to
   // disk or read back, or when the input is CSV and its header cannot be understood. [main-thread]
   void process(std::span<const Message> messages, Sink& sink);
+  // Time goes on while nothing comes: tells the sink of sensors that should have come by now. [main-thread]
+  void tick(Sink& sink);
   // Nothing more will come: hands over the results of what the reorder windows hold; with a state they stay there and
   // wait. `has_ended`: the source has, so that a record that is open ends too. [main-thread]
   void finish(Sink& sink, bool has_ended = true);
@@ -58,7 +60,7 @@ class Engine {
   void report_saved(Source& source) const;
 
   // Other settings of single sensors, from the next record on; null: none. [main-thread]
-  void use(std::shared_ptr<const AllSensorSettings> settings) { options_.settings = std::move(settings); }
+  void use(std::shared_ptr<const AllSensorSettings> settings);
   const AllSensorSettings* settings() const { return options_.settings.get(); }
 
   const Counters& counters() const { return counters_; }
@@ -75,8 +77,6 @@ class Engine {
   static void check_forecaster(const ssm::Model& model);
 
  private:
-  struct Partition;
-
   // What was wrong with the records that were of no use.
   struct Tally {
     std::array<uint64_t, kUnusableKinds> unusable{};
@@ -95,7 +95,9 @@ class Engine {
   void settle(const Message& message, Sink* sink);
   void rename_clashes();
   void add_clashes(const Record& record, const Message& message);
-  void hand_out(PendingRecord& record, Sink& sink);
+  void hand_out(PendingRecord& record, Partition* partition, Sink& sink);
+  void notice_silence(const PendingRecord& record, Partition* partition, Sink& sink);
+  SilenceWatch::Report report_to(Sink& sink);
   void complain_of(const PendingRecord& record);
   void on_all(size_t arrivals, const std::function<void(size_t share)>& task);
   const Format& output() const { return other_format_ ? *other_format_ : *cutter_.format(); }
@@ -123,6 +125,8 @@ class Engine {
   std::set<std::string> told_;                            // what is said once, was
   Tally tally_;
   std::map<std::pair<std::string, int32_t>, std::unique_ptr<Partition>> partitions_;
+  SilenceWatch silence_;
+  SilenceWatch::Clock::time_point now_;  // when the messages came that are processed
   Partition* whole_ = nullptr;           // of a source without partitions the only one
   std::unique_ptr<StateFile> overflow_;  // for sensors that do not fit into memory, without a state
   std::vector<std::unique_ptr<Shard>> shards_;

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,10 +24,11 @@ class StreamPlot final : public sensor::Sink {
 
   bool wants_text() const override { return false; }
   void write(const sensor::Result& result) override;
+  void note(const sensor::Silence& silence) override;
 
   // The name's extension says what: .html is one file that needs no other, .png a picture. Throws Failure.
   // [main-thread]
-  void draw(const std::filesystem::path& path) const;
+  void draw(const std::filesystem::path& path);
   // Throws Failure where a path's extension is neither. [any thread]
   static void check_path(const std::filesystem::path& path);
 
@@ -42,15 +44,19 @@ class StreamPlot final : public sensor::Sink {
     size_t episodes = 0;
     bool has_times = true;
     bool in_episode = false;  // of its own, at the last point
+    bool is_silent = false;
   };
 
  private:
   std::string key_of(const sensor::Result& result) const;
+  void add_silent_point(Series& series, double time_s);
   std::string script_data() const;
 
   StreamPlotOptions options_;
   std::vector<Series> series_;  // those that came first
   std::map<std::string, size_t> places_;
+  std::map<std::string, std::set<size_t>, std::less<>> by_sensor_;  // places of a key's series
+  double last_s_ = 0;                                               // of all records' times
   size_t left_out_ = 0;
 };
 

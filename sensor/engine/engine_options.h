@@ -21,6 +21,7 @@ struct EngineOptions : AddedFields {
   int reorder_records = 0;    // held back for each sensor, to be put in the order of their times
   double future_s = 0;        // a record further ahead of the last one is not believed; 0: all are
   std::shared_ptr<const AllSensorSettings> settings;  // of single sensors; null: nothing was said
+  double silence_times = 0;  // of a sensor's usual interval, after which it is silent; 0: silence is not watched
   size_t threads = 1;
   size_t max_series = 0;        // in memory; 0: no bound
   std::filesystem::path state;  // empty: nothing is kept

@@ -69,7 +69,7 @@ DeliveryQueue::Deliver run_command(std::string command);
 DeliveryQueue::Deliver post_to(const std::string& url);
 #endif
 
-// Hands an event to each queue at the begin and the end of an episode, as JSON in one line.
+// Hands an event to each queue at the begin and the end of an episode or a silence, as JSON in one line.
 class EpisodeActions final : public Sink {
  public:
   // They outlive this.
@@ -77,8 +77,11 @@ class EpisodeActions final : public Sink {
 
   bool wants_text() const override { return false; }
   void write(const Result& result) override;
+  void note(const Silence& silence) override;
 
  private:
+  void deliver(const std::string& event);
+
   std::vector<DeliveryQueue*> queues_;
 };
 

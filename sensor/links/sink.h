@@ -4,6 +4,7 @@
 #include <string>
 
 #include "sensor/results/result.h"
+#include "sensor/results/silence.h"
 
 namespace coil::sensor {
 
@@ -18,6 +19,8 @@ class Sink {
   virtual void write_header(const std::string& /*line*/) {}
   // One result, in the order in which its message was read unless that was held back.
   virtual void write(const Result& result) = 0;
+  // A sensor is silent, or is back: between results, in the order of the records' times.
+  virtual void note(const Silence& /*silence*/) {}
   // Returns once everything written is out of this process, or in a bounded queue whose losses are counted.
   virtual void flush() {}
 };

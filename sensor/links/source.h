@@ -31,6 +31,9 @@ class Source {
   // there is.
   virtual bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) = 0;
 
+  // Whether it is read while records come into being, so that what does not come now is missing.
+  virtual bool is_live() const { return true; }
+
   // The results of all that was read are with the sink: it may be acknowledged.
   virtual void answered() {}
 
