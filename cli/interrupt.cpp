@@ -19,11 +19,12 @@ void catch_interrupts() {
   struct sigaction action = {};
   action.sa_handler = [](int) { flag.store(true); };
   sigemptyset(&action.sa_mask);
-  action.sa_flags = static_cast<int>(SA_RESETHAND);  // no SA_RESTART: a blocked read returns and its loop sees the flag
+  action.sa_flags = static_cast<int>(SA_RESETHAND);  // no SA_RESTART: a blocked read returns, and its loop checks the
+                                                     // flag
   for (int signal_number : {SIGINT, SIGTERM, SIGHUP}) {
     struct sigaction before = {};
     sigaction(signal_number, nullptr, &before);
-    if (before.sa_handler != SIG_IGN) sigaction(signal_number, &action, nullptr);  // as nohup wants it
+    if (before.sa_handler != SIG_IGN) sigaction(signal_number, &action, nullptr);  // stays ignored, as nohup needs it
   }
   for (int signal_number : {SIGPIPE, SIGXFSZ}) signal(signal_number, SIG_IGN);
 }

@@ -1,4 +1,4 @@
-// Ctrl-C: the signal handler sets a flag, and the loops that do the work look at it.
+// Handles Ctrl-C: the signal handler sets a flag, and the working loops check it.
 #pragma once
 
 namespace coil::cli {

@@ -1,4 +1,4 @@
-// What drives an engine: from its source to its sink, with checkpoints.
+// Drives an engine from a source to a sink, with checkpoints.
 #pragma once
 
 #include <chrono>

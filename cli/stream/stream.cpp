@@ -1,4 +1,4 @@
-// `coil stream`: reads records, writes them with forecasts and scores, keeps what it knows in a state file.
+// `coil stream`: reads records, writes them with forecasts and scores, and keeps its knowledge in a state file.
 #include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
@@ -87,7 +87,7 @@ void print_summary(const sensor::Counters& counters) {
   line("checkpoints", counters.checkpoints);
 }
 
-// Where the source goes on, if it can.
+// Where the source continues, if it can.
 void go_on(const StreamOptions& options, const sensor::Engine& engine, sensor::Source& source, const sensor::Log& log) {
   const bool is_followed = !options.links.follow.empty();
   if (!options.engine.resume) return;
@@ -237,7 +237,7 @@ int run_stream(StreamOptions options) {
   }
 }
 
-// What records mean, and how they come out.
+// Options for the meaning of records and the form of the output.
 void add_record_options(CLI::App& command, StreamOptions& options) {
   sensor::EngineOptions& engine = options.engine;
   command.add_option("-m,--model", options.model, "Model file, or name of a preset")
@@ -301,7 +301,7 @@ void add_record_options(CLI::App& command, StreamOptions& options) {
       ->capture_default_str();
 }
 
-// What makes it a service, and what it shows.
+// Options for running as a service, and for monitoring.
 void add_service_options(CLI::App& command, StreamOptions& options) {
   sensor::EngineOptions& engine = options.engine;
   command

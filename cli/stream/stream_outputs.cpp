@@ -1,4 +1,4 @@
-// The chain: since -> tallies, actions, what was found -> only -> the way out.
+// The chain: since -> tallies, actions, what was found -> only -> output.
 #include "cli/stream/stream_outputs.h"
 
 #include <CLI/CLI.hpp>

@@ -1,4 +1,4 @@
-// From records to the values that wait to be scored: order of times, duplicates, late records, gaps.
+// Turns records into values to be scored: sorts by time, handles duplicates, late records and gaps.
 #pragma once
 
 #include <memory>
@@ -19,9 +19,9 @@ class Planner {
           Schedule& schedule)
       : options_(options), schema_(schema), counters_(counters), sensors_(sensors), schedule_(schedule) {}
 
-  // Plans the record, or has it wait in the reorder window, which may release others. `input`: the records' format.
+  // Plans the record, or puts it into the reorder window, which may release others. `input`: the format of the records.
   void accept(Arrival& arrival, const Format& input);
-  // Plans what the reorder windows of all sensors hold, and appends it.
+  // Plans all records in the reorder windows, and appends them.
   void release_all(std::vector<std::unique_ptr<PendingRecord>>& released, const Format& input, const AddedNames& names);
 
  private:

@@ -1,4 +1,4 @@
-// What waits for a series is one stretch of time: its model's state is read and written once for it.
+// All waiting values of a series form one stretch of time: its model state is read and written once.
 #include "sensor/engine/scorer.h"
 
 #include <algorithm>
@@ -8,9 +8,9 @@
 namespace coil::sensor {
 namespace {
 
-constexpr size_t kStepsOfBlock = 128;  // whose outputs stay in a fast cache until they are looked at
-constexpr size_t kStepsAhead = 4;      // what is remembered of a series is fetched so many steps before it is looked at
-constexpr double kLeastGapError = 0.25;  // of a usual step: no forecast over a gap is surer
+constexpr size_t kStepsOfBlock = 128;    // small enough for their outputs to stay in the cache until they are used
+constexpr size_t kStepsAhead = 4;        // prefetch the memory of a series this many steps ahead
+constexpr double kLeastGapError = 0.25;  // relative to a usual step: the smallest error of a forecast over a gap
 
 Expected expected_of(const QuantileForecast& forecast) {
   return forecast.exists() ? Expected{true, forecast.median(), forecast.low(), forecast.high()} : Expected();
@@ -37,7 +37,7 @@ void Scorer::run(Schedule& schedule, ssm::StreamBatch& batch) {
   schedule.waiting.clear();
 }
 
-// What the model hears does not depend on what it said, so that the frames of a block can be known before it runs.
+// The model's input does not depend on its output, so the frames of a block can be prepared before it runs.
 void Scorer::add_step(size_t index, bool is_last) {
   if (steps_.size() == kStepsOfBlock) run_block();
   const PendingValue& value = schedule_->values[index];
@@ -71,8 +71,8 @@ void Scorer::run_block() {
   frames_.clear();
 }
 
-// A value that comes after a gap is compared with where the series should be by now. Records that did not come may be a
-// clock that was set: then it may as well be where the series should be after those that came.
+// A value after a gap is compared with the forecast for its time. If the missing records may be a clock change, it may
+// also match the forecast for the number of records that arrived.
 void Scorer::judge(PendingValue& value, ValueResult& result, const LastSeen& before) {
   SeriesMemory& memory = value.series->memory;
   result.expected = expected_of(memory.forecasts.due(0));
@@ -136,7 +136,7 @@ bool Scorer::apply_limits(const SensorSettings& settings, ValueResult& value) {
   return true;
 }
 
-// Record by record, in order: the score of all its values, the episode.
+// In the order of the records: computes the score over all values, and the episode.
 void Scorer::conclude(PendingRecord& record, Schedule& schedule) {
   using Fate = PendingRecord::Fate;
   Result& result = record.result;
@@ -168,7 +168,7 @@ void Scorer::conclude(PendingRecord& record, Schedule& schedule) {
     result.status = record.fate == Fate::kLate ? Status::kLate : Status::kFuture;
     return;
   }
-  // The most unusual of n is less unusual.
+  // Correction for n values: the most unusual of n is less unusual.
   const double of_many = record.values > 1 ? std::log10(static_cast<double>(record.values)) : 0,
                threshold = settings ? settings->threshold.value_or(options_.threshold) : options_.threshold;
   const std::optional<int64_t>& time_ns = record.selection.time_ns;

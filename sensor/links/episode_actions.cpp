@@ -1,4 +1,5 @@
-// A queue that is full drops its oldest text: the newest says best what is the matter now.
+// Runs commands and requests for episodes. A full queue drops its oldest text, because the newest describes the current
+// situation best.
 #include "sensor/links/episode_actions.h"
 
 #include <fcntl.h>
@@ -58,7 +59,7 @@ std::string event_of(const Silence& silence) {
   return dump(event);
 }
 
-// The environment, and the event's fields.
+// The environment variables for the event's fields.
 std::vector<std::string> environment_for(const std::string& text) {
   std::vector<std::string> variables;
   for (char** variable = environ; *variable; ++variable) {
@@ -77,7 +78,7 @@ std::vector<std::string> environment_for(const std::string& text) {
   return variables;
 }
 
-// As a file, so that a command that does not read it stops nobody.
+// As a file, so that a command that does not read its input blocks nothing.
 int standard_input_of(const std::string& text) {
   const int file = ::memfd_create("coil-event", MFD_CLOEXEC);
   const std::string line = text + "\n";
@@ -89,7 +90,7 @@ int standard_input_of(const std::string& text) {
   return file;
 }
 
-// In a process group of its own, so that all of it can be ended.
+// In its own process group, so that all its processes can be ended.
 int spawn_shell(const std::string& command, const std::string& text, pid_t& process) {
   const int input = standard_input_of(text);
   if (input < 0) return errno;
@@ -131,7 +132,7 @@ DeliveryQueue::~DeliveryQueue() {
   }
   changed_.notify_all();
   {
-    // The receiver that takes one after the other may go on; one that takes none is left alone.
+    // While the receiver takes one text after another, delivery continues; if it takes none, it stops.
     std::unique_lock lock(mutex_);
     while (!waiting_.empty() && Clock::now() < end_by_) changed_.wait_until(lock, end_by_);
     stopping_ = true;
@@ -149,7 +150,7 @@ void DeliveryQueue::add(std::string text) {
   {
     const std::lock_guard lock(mutex_);
     is_full = waiting_.size() >= options_.most_waiting;
-    // The first one may be under way.
+    // The first text may be in delivery.
     if (is_full) waiting_.erase(waiting_.begin() + (waiting_.size() > 1 ? 1 : 0)), ++counts_.dropped;
     waiting_.push_back(std::move(text));
   }
@@ -179,7 +180,7 @@ void DeliveryQueue::run() {
   }
 }
 
-// Until it is there, or patience ends.
+// Until it is delivered, or the patience ends.
 bool DeliveryQueue::deliver(const std::string& text, std::unique_lock<std::mutex>& lock) {
   const auto give_up_at = Clock::now() + options_.patience;
   bool is_first = true;

@@ -1,5 +1,4 @@
-// MQTT discovery as Home Assistant documents it: a retained JSON object under
-// homeassistant/<component>/<id>/<entity>/config.
+// MQTT discovery for Home Assistant: a retained JSON object under homeassistant/<component>/<id>/<entity>/config.
 #include "sensor/links/home_assistant.h"
 
 #include <algorithm>
@@ -32,7 +31,7 @@ struct Entity {
 
 std::string field(const std::string& name) { return "value_json[" + dump(name) + "]"; }
 
-// Of each value the nearest forecast that results hold: of the records to come, else of the record itself.
+// The nearest forecast of each value in the results: of later records, if requested, else of the record itself.
 std::vector<Entity> forecasts(const Result& result, const std::string& prefix, std::span<const size_t> horizons) {
   std::vector<Entity> entities;
   for (const ValueResult& value : result.values) {

@@ -1,4 +1,4 @@
-// One look-up a result.
+// Statistics per sensor; one look-up per result.
 #include "sensor/links/sensor_tallies.h"
 
 #include <algorithm>
