@@ -115,7 +115,7 @@ void Processor::play_learned(uint64_t request, const Learning::Bytes& file) {
   tell_of_change(By::player);
 }
 
-// A low-priority thread may hold learning_'s own lock, so never take it with mutex_ held.
+// A low-priority thread may hold the Learning's own lock, so never take that lock with mutex_ held.
 std::shared_ptr<Learning> Processor::learning() const {
   const std::lock_guard lock(mutex_);
   return learned_.learning;

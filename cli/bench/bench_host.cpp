@@ -150,8 +150,8 @@ HostThread try_host_thread() {
     constexpr int kTimes = 25;
     constexpr int64_t kStintNs = 10'000'000;
     for (int i = 0; i < kTimes && !interrupted(); ++i) {
-      sleep_until(clock_ns(CLOCK_MONOTONIC) + kStintNs);  // otherwise the system would run other threads at real-time
-                                                          // limits
+      // Without pauses, the system's real-time throttling would stop the thread.
+      sleep_until(clock_ns(CLOCK_MONOTONIC) + kStintNs);
       int64_t before_ns = clock_ns(CLOCK_MONOTONIC), now_ns = before_ns;
       for (const int64_t end_ns = before_ns + kStintNs; now_ns < end_ns; before_ns = now_ns) {
         now_ns = clock_ns(CLOCK_MONOTONIC);

@@ -159,7 +159,7 @@ std::optional<fs::path> source_of_output(const fs::path& output) {
   if (size <= 0) return std::nullopt;
   const nlohmann::json note = nlohmann::json::parse(text.substr(0, static_cast<size_t>(size)), nullptr, false);
   const std::optional<fs::path> source = is_of_version(note, output) ? source_in(note, output) : std::nullopt;
-  // From here on only the recording remains.
+  // If the source no longer exists, this file is the only copy, and counts as a recording.
   std::error_code error;
   return source && fs::exists(*source, error) ? source : std::nullopt;
 }

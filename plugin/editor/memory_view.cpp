@@ -13,7 +13,8 @@ namespace {
 
 constexpr size_t kMaxLayers = 64;
 constexpr int kTitleHeight = 18, kLegendHeight = 16, kRoomy = 110;  // smaller views have no legend
-constexpr int kMaxRasterPixels = 720;                               // smaller views have no legend
+// Side length. On larger screens the picture is scaled up, which its soft edges hide.
+constexpr int kMaxRasterPixels = 720;
 
 }  // namespace
 

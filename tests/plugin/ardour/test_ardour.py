@@ -1,4 +1,4 @@
-"""A real DAW plays and exports a session with the plugin on a real recording: the same sound as `coil process`."""
+"""A real DAW plays and exports a session with the plugin on a real recording, with the same sound as `coil process`."""
 
 import array
 import math
@@ -31,7 +31,7 @@ def floats(wav):
 
 
 def difference_db(found, expected):
-    """Energy of the difference over the energy of what is expected."""
+    """The energy of the difference, relative to the energy of the expected signal."""
     error = math.fsum((a - b) ** 2 for a, b in zip(found, expected))
     return 10 * math.log10(max(error, 1e-30) / math.fsum(b * b for b in expected))
 
@@ -66,7 +66,7 @@ class Ardour(unittest.TestCase):
         return result.stdout + result.stderr
 
     def export(self, wav, rate, frames, state):
-        """What Ardour exports of a session with `wav` on its track."""
+        """Ardour's export of a session with `wav` on its track."""
         self.run_program(ARDOUR / "ardour-vst3-scanner", "-f", "-q", self.folder / ".vst3" / BUNDLE.name)
         session = self.folder / str(rate) / "take"
         session.parent.mkdir()
