@@ -18,7 +18,8 @@ class ChainSlot {
     Placed* given_back_before = nullptr;  // for Handover
   };
 
-  // How long a new chain runs unheard, so that responses and filters hold sound; then how long the cross-fade is.
+  // How long a new chain's input swells while it runs unheard, so that nothing of it sets in at once, however late a
+  // response answers; then how long the cross-fade is.
   static constexpr float kWarmUpMs = 20, kFadeMs = 25;
 
   // Plays `placed`, which is prepared for the spec, and nothing that was there or on its way. [main-thread, while
@@ -42,8 +43,9 @@ class ChainSlot {
 
   Handover<Placed> handover_;
   std::unique_ptr<Placed> placed_, leaving_;
-  Ramp fade_;  // 1: `leaving_` is heard
-  Ramp off_;   // 1: the chain is not heard
+  Ramp fade_;   // 1: `leaving_` is heard
+  Ramp swell_;  // of what a new chain hears
+  Ramp off_;    // 1: the chain is not heard
   int warm_up_frames_ = 0;
   AudioBuffer leaving_frames_, dry_;
 };

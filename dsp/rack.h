@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "dsp/audio_buffer.h"
+#include "dsp/channel_mode.h"
 #include "dsp/chain_slot.h"
 #include "dsp/delay_line.h"
 #include "dsp/equaliser.h"
@@ -26,11 +27,6 @@
 namespace coil::dsp {
 
 inline constexpr int kSlots = 2;
-
-// How the input's channels reach a model of one channel. each: both, two runs of the model. The others: one run, heard
-// in both channels, of the left, the right, or half the sum. A model of two channels, the dry signal and bypass have
-// the channels as they come.
-enum class ChannelMode { each, left, right, sum };
 
 // Behind the tail, flat unless it is on. As EqualiserSettings; the bands' kinds are as there by default.
 struct RackEqualiser {

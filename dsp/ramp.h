@@ -1,5 +1,5 @@
-// A value that moves to where it is aimed in a straight line and a fixed time, the same for any blocks; and what is
-// done with such values.
+// A value that moves to where it is aimed in a fixed time and without a bend, the same for any blocks; and what is done
+// with such values.
 #pragma once
 
 #include <algorithm>
@@ -20,10 +20,13 @@ class Ramp {
     left_ = 0;
   }
 
-  // Sets out from the present value in `wait_frames` frames. Does nothing when it is already aimed there.
+  // Sets out from the present value in `wait_frames` frames. Does nothing when it is already aimed there. On the way
+  // already, it leaves its course without a bend.
   void aim(float target, int wait_frames = 0) noexcept {
     if (target == target_) return;
-    step_ = (target - at(-1)) / static_cast<float>(length_);
+    const float from = at(-1), speed = wait_frames > 0 ? 0 : this->speed();
+    way_ = from - target;
+    speed_ = speed;
     target_ = target;
     left_ = length_ + wait_frames;
   }
@@ -36,12 +39,24 @@ class Ramp {
   // The value for the frame-th frame from now; -1: the last one's. Counted back from the target, which is so met
   // exactly.
   float at(int frame) const noexcept {
-    return target_ - (left_ > 0 ? step_ * static_cast<float>(std::clamp(left_ - 1 - frame, 0, length_)) : 0.0f);
+    if (left_ == 0) return target_;
+    const float u = part_left(left_ - 1 - frame);
+    return target_ + u * u * (way_ * (3 - 2 * u) + speed_ * (1 - u));
   }
   void advance(int frames) noexcept { left_ = std::max(0, left_ - frames); }
 
  private:
-  float target_, step_ = 0;
+  float part_left(int frames) const noexcept {
+    return static_cast<float>(std::clamp(frames, 0, length_)) / static_cast<float>(length_);
+  }
+  // Of the last frame, times the length.
+  float speed() const noexcept {
+    if (left_ == 0 || left_ > length_) return 0;
+    const float u = part_left(left_);
+    return -u * (6 * way_ * (1 - u) + speed_ * (2 - 3 * u));
+  }
+
+  float target_, way_ = 0, speed_ = 0;  // a cubic (Hermite's) from target_ + way_ with speed_ to target_ with none
   int length_, left_ = 0;
 };
 

@@ -299,8 +299,8 @@ class Processor final : public juce::AudioProcessor,
   uint64_t steps_ = 0;                // undo and redo
   std::vector<float> placed_values_;  // of all parameters, where it was not host or player who set them last
   std::vector<uint32_t> gestures_;    // how often the player took and let go each parameter
-  std::optional<Session> before_gesture_;
-  float value_before_gesture_ = 0;
+  int open_gestures_ = 0;             // by player or host, of all parameters
+  std::optional<Session> before_gestures_;
   std::string notice_;
   juce::MemoryBlock
       unread_state_;  // a session that could not be read: given back to the host until something is loaded here

@@ -47,16 +47,16 @@ class EqualiserView final : public juce::Component, public juce::SettableTooltip
     void focusLost(FocusChangeType cause) override;
     std::unique_ptr<juce::AccessibilityHandler> createAccessibilityHandler() override;
 
-    void begin();  // a gesture, unless one goes on
-    void end();
+    void end();                                  // the gestures of all that was moved
     void move(float across, float up, float q);  // in parts of the parameters' ranges
     juce::String text() const;
 
     EqualiserView& view_;
     const juce::String name_, sign_;
     juce::RangedAudioParameter &hz_, *gain_, *q_;
-    juce::Point<float> grip_;  // from the middle to where it was taken
-    bool in_gesture_ = false, focus_by_key_ = false;
+    juce::Point<float> grip_;                        // from the middle to where it was taken
+    std::vector<juce::RangedAudioParameter*> held_;  // in a gesture
+    bool focus_by_key_ = false;
   };
 
   void paint(juce::Graphics& g) override;

@@ -150,8 +150,10 @@ TEST_CASE("a response of more than 5 s is cut, and that is said, and the host he
 // A rig file's stages, through the chain that `coil process --chain` runs.
 test::Planes through_rig(const dsp::Rig& rig, test::Planes planes) {
   dsp::RigFiles files;
-  files.model = [](const std::string&) { return ssm::Model::load(test::overdrive_path()); };
-  files.response = [](const std::string& file) { return plugin::microphone_with(juce::File(file)).response; };
+  files.model = [](const dsp::RigModel&) { return ssm::Model::load(test::overdrive_path()); };
+  files.response = [](const dsp::RigMicrophone& microphone) {
+    return plugin::microphone_with(juce::File(microphone.file)).response;
+  };
   const auto offline = dsp::chain_over_recording(dsp::make_chain(rig, files), kRate, int(planes.size()));
   std::vector<float> in, out;
   for (size_t i = 0; i < planes[0].size(); ++i)
@@ -176,8 +178,8 @@ TEST_CASE("overdrive, cabinet of two microphones and equaliser sound as the same
   equaliser.bands[1].q = 2;
   equaliser.low_cut_hz = 80;
   equaliser.high_cut_hz = 5000;
-  rig.stages = {{"drive", 1, false, dsp::RigModel{"overdrive", {{"drive", 7}}}},
-                {"cabinet", 1, false, dsp::RigCabinet{{{cone, -3, -0.5f, 0, false}, {edge, 2, 1, 1.5f, true}}}},
+  rig.stages = {{"drive", 1, false, dsp::RigModel{"overdrive", {{"drive", 7}}, {}, {}, false}},
+                {"cabinet", 1, false, dsp::RigCabinet{{{cone, -3, -0.5f, 0, false, {}}, {edge, 2, 1, 1.5f, true, {}}}}},
                 {"equaliser", 1, false, equaliser}};
   const test::Planes in = test::noise(2, 24000);
   const test::Planes offline = through_rig(rig, in);
@@ -390,14 +392,17 @@ double click_db(const std::vector<float>& sound, double hz) {
   return 20 * std::log10(std::max(most, 1e-12) / loudest);
 }
 
-TEST_CASE("changes of the cabinet under load make no click above -60 dB") {
+TEST_CASE("changes of the cabinet under load make no click above -80 dB") {
   const test::TempDir dir;
   // two cabinets that colour differently and are equally loud at the tone within a few dB
   for (const char* name : {"one.wav", "two.wav"}) {
     auto planes = response(1, 2400);
     planes[0][0] = name[0] == 'o' ? 1.0f : 0.6f;
-    // quiet after 20 ms, as loudspeakers are: what comes later than the warm-up of a new chain is heard to set in
     for (size_t i = 1; i < planes[0].size(); ++i) planes[0][i] *= 0.2f * std::exp(-6 * float(i) / 2400);
+    // rooms answer long after a fade is over: nothing of that may be heard to set in
+    planes[0].resize(12000, 0.0f);
+    planes[0][name[0] == 'o' ? 4000 : 3000] = 0.5f;
+    planes[0][11000] = -0.3f;
     write(at(dir / name), planes, kRate);
   }
   constexpr double kHz = 200;
@@ -434,8 +439,8 @@ TEST_CASE("changes of the cabinet under load make no click above -60 dB") {
   }
   CHECK(processor.microphone(0).load_error.isEmpty());
   INFO(click_db(heard, kHz) << " dB");
-  CHECK(click_db(heard, kHz) < -60);
-  // a step of -60 dB stands out
+  CHECK(click_db(heard, kHz) < -80);
+  // a step of -60 dB would stand out
   for (size_t i = heard.size() / 2; i < heard.size(); ++i) heard[i] += 0.0006f;
   CHECK(click_db(heard, kHz) > -60);
 }
