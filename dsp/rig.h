@@ -1,5 +1,5 @@
-// A rig: the stages of a chain with their settings, as a .coil file says them, and the files that it brings along.
-// docs/rig.md describes the JSON.
+// A rig: the stages of a chain with their settings and embedded files, as stored in a .coil file. docs/rig.md describes
+// the JSON.
 #pragma once
 
 #include <functional>
@@ -27,11 +27,11 @@ struct RigGate {
 };
 struct RigModel {
   std::string file;                       // or a preset's name
-  std::map<std::string, float> controls;  // those that are not at their defaults, in the card's units
+  std::map<std::string, float> controls;  // only those that differ from the defaults, in the card's units
   RateMode rate_mode = RateMode::model_default;
   std::string hash;            // of the model, as ssm::Model::hash(); empty: any
   bool normalise = false;      // to the loudness of normalisation_gain_db()
-  float gate_db = kGateOffDb;  // a gate that listens to the model's input and turns down its output
+  float gate_db = kGateOffDb;  // listens to the model's input and attenuates its output
   ChannelMode channels = ChannelMode::each;
 };
 struct RigMicrophone {
@@ -55,30 +55,30 @@ struct RigStage {
 struct Rig {
   std::string name, category;
   std::vector<std::string> tags;
-  float input_db = 0, output_db = 0;  // before and behind all stages
-  float mix = 1;                      // 0: what comes in, before input_db; 1: the stages
+  float input_db = 0, output_db = 0;  // before and after all stages
+  float mix = 1;                      // 0: only the input, before input_db; 1: only the stages
   std::vector<RigStage> stages;
-  // Brought along: the files of models by hash, responses by checksum.
+  // Embedded files: models by hash, impulse responses by checksum.
   std::map<std::string, std::shared_ptr<const std::vector<std::byte>>> models;
   std::map<std::string, std::shared_ptr<const ImpulseResponse>> responses;
-  std::vector<std::string> warnings;  // of fields that are not known, a sentence each
+  std::vector<std::string> warnings;  // unknown fields, one sentence each
 };
 
-// `where` is what errors call the text. Throws Error. [any thread but the audio thread]
+// `where` names the text in error messages. Throws Error. [any thread but the audio thread]
 Rig read_rig(const std::string& json, const std::string& where);
 std::string write_rig(const Rig& rig);
 
-// Where a rig's models and responses are. Both throw for what cannot be had.
+// Finds a rig's models and responses. Both functions throw if one is missing or unreadable.
 struct RigFiles {
   std::function<std::shared_ptr<const ssm::Model>(const RigModel& stage)> model;
   std::function<std::shared_ptr<const ImpulseResponse>(const RigMicrophone& microphone)> response;
 };
 
-// Throws Error, and what `files` throws. [any thread but the audio thread]
+// Throws Error, and whatever `files` throws. [any thread but the audio thread]
 Chain make_chain(const Rig& rig, const RigFiles& files);
 
-// A chain over a whole recording. `output_rate_hz` 0: the input's. Throws Error for channels that the chain does not
-// serve.
+// Runs a chain over a whole recording. `output_rate_hz` 0: the input's rate. Throws Error if the chain does not support
+// the number of channels.
 std::unique_ptr<RecordingProcessor> chain_over_recording(Chain chain, double sample_rate_hz, int channels,
                                                          double output_rate_hz = 0);
 
