@@ -26,8 +26,8 @@ struct Preset {
 // The rig with its models and responses embedded. [any thread]
 std::string preset_text(const Session& session, const PresetLabel& label);
 
-// Of a rig, or of a session as presets were before; errors call it `what`. Paths are as they stand there, and nothing
-// is loaded yet. Throws Error, also for rigs whose stages the plugin does not have. [any thread]
+// Reads a rig, or a binary preset; `what` names it in error messages. Paths stay as written, and nothing is loaded yet.
+// Throws Error, also for rigs with stages that the plugin has no place for. [any thread]
 Preset preset_from_bytes(std::span<const std::byte> bytes, const std::string& what);
 
 // Whether the bytes are a rig and not a session. Ignores trailing zeros, which some hosts add.
