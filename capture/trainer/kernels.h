@@ -32,7 +32,7 @@
 
 namespace coil::capture {
 
-inline constexpr size_t kBlockFrames = 32;
+inline constexpr size_t kBlockFrames = 16;    // of which what a layer reads and writes lies in the first cache
 inline constexpr size_t kFilterFrames = 128;  // that pass the filter at a time
 inline constexpr size_t kMaxLanes = 16;
 inline constexpr size_t kStates = 2;          // of a pair of modes, carried from block to block: real, imaginary
@@ -64,14 +64,33 @@ struct Conditions {
   const T* output;  // [d]
 };
 
-// What a block leaves for its way back, and buffers of that way.
+// What blocks leave for their way back, and buffers of that way.
 template <class T>
-struct Tape {
-  Tape(const Shape& shape, size_t lanes);
+class Tape {
+ public:
+  // blocks: 0 for a tape that goes on forward only: all layers then lie in one place, which stays in the cache.
+  Tape(const Shape& shape, size_t lanes, size_t blocks);
 
-  size_t span;                                // of one layer's part of h, y and a
-  ssm::AlignedVector<T> h, y, a;              // layers + 1, layers, layers spans: input of a layer, of W_in, of W_out
+  // Of layer l, in the present block: its input (of l == layers: what the output row gets), that of W_in, of W_out;
+  // with a slow path also W_in y and tanh(shift).
+  T* h(size_t l) { return at(inputs_, layers_ + 1, l); }
+  T* y(size_t l) { return at(filtered_, layers_, l); }
+  T* a(size_t l) { return at(activated_, layers_, l); }
+  T* pre(size_t l) { return at(pre_, layers_, l); }
+  T* rest(size_t l) { return at(rest_, layers_, l); }
+
+  size_t block = 0;                           // the present one
   ssm::AlignedVector<T> g, gp, g_scaled, gy;  // gradients of h, p, scale p, y
+
+ private:
+  T* at(ssm::AlignedVector<T>& values, size_t layers, size_t l) {
+    return &values[keeps_ ? (block * layers + l) * span_ : 0];
+  }
+
+  bool keeps_;
+  size_t span_;  // of one layer and block
+  size_t layers_;
+  ssm::AlignedVector<T> inputs_, filtered_, activated_, pre_, rest_;
 };
 
 // The film vector over a block with a slow path, [film][lane]: each layer's scale [d] and shift without scale b [d],
@@ -81,13 +100,6 @@ struct MovingFilm {
   const T *from, *to;  // at the boundaries around the hop
   T *from_gradient, *to_gradient;
   size_t first;  // frame of the hop that the block begins with
-};
-
-template <class T>
-struct MovingTape : Tape<T> {
-  MovingTape(const Shape& shape, size_t lanes);
-
-  ssm::AlignedVector<T> pre, rest;  // W_in y and tanh(shift)
 };
 
 // The slow path over the hops before and in a segment; [..][lane]. Boundary i lies behind hop `hops - boundaries + i`.
@@ -119,8 +131,9 @@ struct Kernels {
 
   // rest = tanh(shift), `count` vectors
   void (*rest)(const T* shift, T* rest, size_t count);
-  // x, out: [kBlockFrames]; state: [layer][d][pairs][kStates], moves on
-  void (*forward)(const Weights<T>&, const Conditions<T>&, const T* x, T* out, T* state, Tape<T>&);
+  // x, out: [kBlockFrames]; states: [layer][d][pairs][kStates], before the block and, written, behind it, in the same
+  // place or another
+  void (*forward)(const Weights<T>&, const Conditions<T>&, const T* x, T* out, const T* before, T* state, Tape<T>&);
   // out_gradient: [kBlockFrames]; adjoint: [layer][d][pairs][kAdjoints], moves back; adds to gradient, which has the
   // places of ParameterMap up to `knobs`, then [layer][d]: the sum of a's gradient. C's places hold M, log_A_real's and
   // A_imag's hold Q; W_in's and in_bias's gradients are those of scale W_in and shift.
@@ -142,8 +155,9 @@ struct Kernels {
 
   // With a slow path, in place of forward and backward. The gradient lacks what the film vector moves: knobs, output
   // row.
-  void (*forward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, T* out, T* state, MovingTape<T>&);
-  void (*backward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, const T* out_gradient, MovingTape<T>&,
+  void (*forward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, T* out, const T* before, T* state,
+                         Tape<T>&);
+  void (*backward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, const T* out_gradient, Tape<T>&,
                           T* adjoint, T* gradient);
   // From tape.state's first row and tape.features to all else of the tape.
   void (*slow_forward)(const SlowMap&, const T* parameters, SlowTape<T>&);
@@ -164,20 +178,18 @@ struct TrainerKernels {
 std::vector<TrainerKernels> available_trainer_kernels();
 
 template <class T>
-Tape<T>::Tape(const Shape& shape, size_t lanes)
-    : span((kBlockFrames * shape.d_model + 24) *
-           lanes),  // 24: lest the layers lie at the same places modulo 4096 bytes
-      h((shape.layers + 1) * span),
-      y(shape.layers * span),
-      a(shape.layers * span),
-      g(span),
-      gp(span),
-      g_scaled(span),
-      gy(span) {}
-
-template <class T>
-MovingTape<T>::MovingTape(const Shape& shape, size_t lanes)
-    : Tape<T>(shape, lanes), pre(shape.layers * this->span), rest(shape.layers * this->span) {}
+Tape<T>::Tape(const Shape& shape, size_t lanes, size_t blocks)
+    : keeps_(blocks > 0),
+      span_((kBlockFrames * shape.d_model + 24) *
+            lanes),  // 24: lest the layers lie at the same places modulo 4096 bytes
+      layers_(shape.layers) {
+  const size_t places = keeps_ ? blocks * layers_ : 1;
+  for (auto* values : {&filtered_, &activated_}) values->resize(places * span_);
+  inputs_.resize((places + blocks) * span_);
+  if (shape.slow_features > 0)
+    for (auto* values : {&pre_, &rest_}) values->resize(places * span_);
+  for (auto* values : {&g, &gp, &g_scaled, &gy}) values->resize(span_);
+}
 
 template <class T>
 SlowTape<T>::SlowTape(const SlowMap& map, size_t lanes, size_t hop_count, size_t boundary_count)

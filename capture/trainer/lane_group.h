@@ -12,13 +12,12 @@
 
 namespace coil::capture {
 
-// Buffers that the groups of one thread share: about 100 bytes a frame of the segment and lane with 6 layers of 8 x 4.
+// Buffers that the groups of one thread share: about 70 bytes a frame of the segment and lane with 6 layers of 8 x 4.
 template <class T>
 struct Workspace {
   Workspace(const ParameterMap& map, size_t lanes, size_t segment_frames);
 
-  Tape<T> tape;
-  std::optional<MovingTape<T>> moving;  // with a slow path
+  Tape<T> passing, tape;  // of the way forth, and of the blocks behind a mark
   ssm::AlignedVector<T> output, marks, again, adjoint, gradient;
   // With a filter: what goes into it, its gradient, the filter's state before the segment, and buffers of its way back.
   ssm::AlignedVector<T> unfiltered, of_unfiltered, filter_start, filter_adjoint, filter_gradient;
@@ -28,7 +27,7 @@ struct Workspace {
 template <class T>
 class LaneGroup {
  public:
-  // segment_frames: a multiple of kBlockFrames; with a slow path of its hops, of which lookback_hops before the segment
+  // segment_frames: a multiple of 2 kBlockFrames; with a slow path of its hops, of which lookback_hops before the segment
   // share in the gradient
   LaneGroup(const ParameterMap& map, const Kernels<T>& kernels, size_t segment_frames, size_t lookback_hops = 0);
 
@@ -64,7 +63,7 @@ class LaneGroup {
  private:
   Conditions<T> conditions() const { return {scale_.data(), shift_.data(), rest_.data(), output_row_.data()}; }
   // Of a block, the film vector standing or moving.
-  void forward_block(const Weights<T>& weights, size_t frame, T* output, T* state, Workspace<T>& workspace);
+  void forward_block(const Weights<T>& weights, size_t frame, T* output, const T* before, T* state, Tape<T>& tape);
   void backward_block(const Weights<T>& weights, size_t frame, const T* of_output, Workspace<T>& workspace);
   OutputFilter<T> filter(const Weights<T>& weights) const;
   // From the gradient of the output to that of what goes into the filter; returns where it lies.
