@@ -1,5 +1,4 @@
-// ModelProcessor: one stream per channel or one of interleaved channels, and the way to the model's sample rate and
-// back.
+// ModelProcessor: one stream per channel or one with interleaved channels, and resampling to the model's rate and back.
 #include "dsp/model_processor.h"
 
 #include <algorithm>
@@ -12,8 +11,8 @@
 namespace coil::dsp {
 namespace {
 
-// How far the output of both resamplers can fall behind their input. Once there is output, the lag repeats with the
-// first one's ratio.
+// How far the output of both resamplers can fall behind their input. Once there is output, the lag is periodic with the
+// first resampler's ratio.
 int round_trip_frames(const PolyphaseResampler& to_model, const PolyphaseResampler& from_model) {
   const auto returned = [&](int64_t frames) { return from_model.frames_out(to_model.frames_out(frames)); };
   int64_t frames = 1;

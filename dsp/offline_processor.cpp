@@ -1,4 +1,4 @@
-// OfflineProcessor: resample, run the model, drop its latency, resample back.
+// OfflineProcessor: resamples, runs the model, removes its latency, and resamples back.
 #include "dsp/offline_processor.h"
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 namespace coil::dsp {
 namespace {
 
-constexpr int kFinishFrames = 4096;  // of silence at a time, until the last frames have come out
+constexpr int kFinishFrames = 4096;  // silence is fed in pieces of this size until the last frames have come out
 
 }  // namespace
 
@@ -41,8 +41,8 @@ void OfflineProcessor::process(std::span<const float> in, std::vector<float>& ou
 }
 
 void OfflineProcessor::finish(std::vector<float>& out) {
-  // Silence after the end, not the resampler's own drain: what the model still has to say there belongs to the last
-  // frames' filter.
+  // Feed silence after the end instead of draining the resampler: the model's response to it belongs to the filter
+  // tails of the last frames.
   const std::vector<float> silence(static_cast<size_t>(std::min(block_frames_, kFinishFrames)) * channels_);
   while (frames_out_ < output_frames(frames_in_, sample_rate_hz_, output_rate_hz_)) run(silence, out);
 }
@@ -53,7 +53,7 @@ int64_t OfflineProcessor::output_frames(int64_t frames, double sample_rate_hz, d
 }
 
 void OfflineProcessor::run(std::span<const float> in, std::vector<float>& out) {
-  // Before the resampler, which would smear one NaN over all that follows.
+  // Clean before resampling: the resampler would spread one NaN over everything after it.
   clean_.assign(in.begin(), in.end());
   drop_faults(clean_, faults_);
   model_frames_.clear();
@@ -83,7 +83,7 @@ void OfflineProcessor::run(std::span<const float> in, std::vector<float>& out) {
 
 void OfflineProcessor::run_model() {
   const ScopedFlushDenormals flush;
-  const size_t count = streams_.size();  // one takes all channels, or each takes one
+  const size_t count = streams_.size();  // one stream for all channels, or one per channel
   const size_t frames = model_frames_.size() / channels_;
   std::vector<ssm::Stretch> stretches;
   for (size_t begin = 0; begin < frames; begin += static_cast<size_t>(block_frames_)) {

@@ -1,4 +1,4 @@
-// What makes a whole recording from a whole recording, piece by piece.
+// The interface for processing a whole recording in pieces.
 #pragma once
 
 #include <cstdint>
@@ -9,19 +9,19 @@
 
 namespace coil::dsp {
 
-// The output is aligned with the input and lasts as long. Memory does not grow with the recording. Not for the audio
-// thread; one thread at a time.
+// The output is aligned with the input and has the same duration. Memory use does not depend on the recording's length.
+// Not for the audio thread; one thread at a time.
 class RecordingProcessor {
  public:
   virtual ~RecordingProcessor() = default;
 
-  // Interleaved frames; appends to `out` those that are ready.
+  // Interleaved frames. Appends the output frames that are ready to `out`.
   virtual void process(std::span<const float> in, std::vector<float>& out) = 0;
-  // The recording has ended: appends the frames still missing.
+  // The recording has ended: appends the missing frames.
   virtual void finish(std::vector<float>& out) = 0;
 
-  virtual const InputFaults& input_faults() const = 0;  // samples of the input that were taken as 0
-  virtual uint64_t restarts() const = 0;                // how often a model overflowed and started anew
+  virtual const InputFaults& input_faults() const = 0;  // samples of the input that counted as 0
+  virtual uint64_t restarts() const = 0;                // how often a model overflowed and was restarted
 };
 
 }  // namespace coil::dsp

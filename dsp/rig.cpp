@@ -1,4 +1,4 @@
-// Rigs: JSON to stages and back, stages to a chain, a chain over a recording.
+// Rigs: converts JSON to stages and back, makes a chain of them, and runs a chain over a recording.
 #include "dsp/rig.h"
 
 #include <algorithm>
@@ -186,7 +186,7 @@ ordered_json to_json(const RigStage& stage) {
   return object;
 }
 
-// Throws Error for controls that the model does not have or that are out of range.
+// Throws Error if the model lacks a control or a value is out of range.
 std::vector<float> control_values(const RigModel& stage, const ssm::Model& model) {
   std::vector<float> values;
   std::string names;

@@ -1,4 +1,5 @@
-// Takes messages in, has the shards process them, hands results out; keeps the positions that states stand for.
+// Accepts messages, lets the shards process them, and passes results on. Keeps the source positions that states
+// correspond to.
 #include "sensor/engine.h"
 
 #include <xxhash.h>
@@ -13,10 +14,10 @@
 namespace coil::sensor {
 namespace {
 
-constexpr size_t kRecordsWorthThreads = 16;  // below, waking the others takes longer than the work
-constexpr size_t kRecordsAtOnce = 4096;      // results are handed out after so many
+constexpr size_t kRecordsWorthThreads = 16;  // for fewer records, waking other threads takes longer than the work
+constexpr size_t kRecordsAtOnce = 4096;      // results are passed on after this many records
 constexpr size_t kLeastAtOnce = 64;
-constexpr uint64_t kTellOfNothingUsed = 20;  // records: so many and none of use is no accident
+constexpr uint64_t kTellOfNothingUsed = 20;  // after this many records without a usable one, warn: it is no accident
 
 StateFile::Identity identity_of(const ssm::Model& model) {
   const std::string bytes = std::to_string(model.state_layout()->size * sizeof(float));
@@ -31,11 +32,11 @@ StateFile::Identity identity_of(const ssm::Model& model) {
 
 }  // namespace
 
-// A source of messages with places of their own: one of a partitioned source, or all of a pipe.
+// A source of messages with its own positions: one partition of a partitioned source, or the whole of a pipe.
 struct Engine::Partition {
-  int64_t next_offset = 0;          // of the first message that was not processed
-  std::unique_ptr<StateFile> file;  // null: nothing is kept
-  bool changed = false;             // since it was saved
+  int64_t next_offset = 0;          // of the first unprocessed message
+  std::unique_ptr<StateFile> file;  // null: no state is kept
+  bool changed = false;             // since the last save
   int64_t saved_offset = -1;
   std::string saved_place;
 };
@@ -115,7 +116,7 @@ Engine::Partition& Engine::open(const std::string& topic, int32_t number) {
   return *partition;
 }
 
-// Whether its results were not given before; and whose it is.
+// Returns true if the message's results were not delivered before, and its partition.
 bool Engine::is_new(const Message& message, Partition*& partition) {
   if (message.partition < 0 && whole_) {
     partition = whole_;
@@ -127,7 +128,7 @@ bool Engine::is_new(const Message& message, Partition*& partition) {
   return message.offset < 0 || message.offset >= partition->next_offset;
 }
 
-// At the first record that can be read: the format and the header of the output.
+// At the first readable record, fixes the format and the header of the output.
 void Engine::settle(const Message& message, Sink* sink) {
   Record record;
   Selection selection;
@@ -149,7 +150,7 @@ void Engine::settle(const Message& message, Sink* sink) {
       return value.name == field.name && value.certainty != Value::Certainty::kIfKnown;
     });
   };
-  // Without any number in the first record, whatever is not key or time may become one.
+  // If the first record holds no number, every field that is not key or time may become a value.
   const bool has_number = std::any_of(record.fields.begin(), record.fields.end(), is_value);
   std::vector<std::string_view> values;
   for (const Field& field : record.fields) {
@@ -164,7 +165,7 @@ void Engine::settle(const Message& message, Sink* sink) {
   names_are_fixed_ = output().has_fixed_columns();
 }
 
-// From here on what is added has other names than the record's own.
+// From here on, added fields get names that differ from the record's own.
 void Engine::add_clashes(const Record& record, const Message& message) {
   if (names_are_fixed_) return;
   const std::vector<std::string> found = names_.back()->clashes(record, options_.prefix);
@@ -186,7 +187,7 @@ void Engine::on_all(size_t arrivals, const std::function<void(size_t share)>& ta
 }
 
 void Engine::process(std::span<const Message> messages, Sink& sink) {
-  // What one call brings into memory stays there until it ends.
+  // Everything that one call brings into memory stays there until the call ends.
   const size_t at_once =
       options_.max_series == 0 ? kRecordsAtOnce : std::clamp(options_.max_series, kLeastAtOnce, kRecordsAtOnce);
   for (; messages.size() > at_once; messages = messages.subspan(at_once)) process(messages.first(at_once), sink);
@@ -197,7 +198,7 @@ void Engine::process(std::span<const Message> messages, Sink& sink) {
   process_arrivals(sink);
 }
 
-// What comes is under the head that the state knows, and the header of the results was written.
+// The input continues under the header in the state, and the header of the results was already written.
 void Engine::recall_opening() {
   cuts_.clear();
   cutter_.recall(std::exchange(old_opening_, {}), cuts_);
@@ -208,7 +209,7 @@ void Engine::recall_opening() {
   cutter_.release();
 }
 
-// Cuts a message into records and makes arrivals of those whose results were not given before.
+// Splits a message into records, and makes arrivals of those whose results were not delivered before.
 void Engine::take_in(const Message& message, Sink& sink) {
   Partition* partition = nullptr;
   const bool fresh = is_new(message, partition);
@@ -263,7 +264,7 @@ void Engine::process_arrivals(Sink& sink) {
                                : i % shards_.size();
     }
   });
-  if (settled_) {  // else all of them are malformed
+  if (settled_) {  // otherwise all of them are malformed
     rename_clashes();
     const Shard::Formats shown = formats(sink);
     on_all(arrivals.size(), [&](size_t share) { shards_[share]->process(arrivals, share, shown); });
@@ -281,7 +282,7 @@ void Engine::process_arrivals(Sink& sink) {
   }
 }
 
-// In the order of the records, because each takes names from all that follow.
+// In the order of the records, because each record reserves names for all that follow.
 void Engine::rename_clashes() {
   for (size_t i = 0; i < used_arrivals_; ++i) {
     PendingRecord& record = arrivals_[i]->record;
@@ -310,7 +311,7 @@ void Engine::hand_out(PendingRecord& record, Sink& sink) {
   sink.write(record.result);
 }
 
-// What is odd about a record that comes out all the same.
+// Warns about oddities of a record that is still passed on.
 void Engine::complain_of(const PendingRecord& record) {
   if (record.fate == PendingRecord::Fate::kHeld) return;
   if (!record.record.note.empty()) complain_(*record.message, record.record.note);
@@ -357,7 +358,7 @@ void Engine::complain_of(const PendingRecord& record) {
   }
 }
 
-// A text that is of no format is a header of CSV, if no record follows it. Empty: it may well be one.
+// Describes text of unknown format that may be a CSV header without any row. Empty if it may be a valid header.
 std::string Engine::describe_odd_header() const {
   constexpr size_t kShown = 60;
   if (!format()) return {};

@@ -1,5 +1,5 @@
-// A segment of a vector of lanes. States are kept at every second block; the way back computes the two blocks once more
-// from there, which is cheaper than to keep all that is in between in memory.
+// Processes a segment of a vector of lanes. The states at the start of every second block are saved. The backward pass
+// recomputes the two blocks from them, which is cheaper than storing all intermediate values.
 #include "capture/trainer/lane_group.h"
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 namespace coil::capture {
 namespace {
 
-constexpr size_t kMarkBlocks = 2;  // from one mark to the next
+constexpr size_t kMarkBlocks = 2;  // between saved states
 
 template <class T>
 void prefetch(const T* values, size_t count) {
@@ -167,7 +167,7 @@ void LaneGroup<T>::backward(const Weights<T>& weights, Workspace<T>& ws, double*
   for (size_t m = segment_frames_ / (kMarkBlocks * kBlockFrames); m-- > 0;) {
     const size_t begin = m * kMarkBlocks * kBlockFrames;
     const T* state = &ws.marks[m * state_.size()];
-    if (m > 0) prefetch(state - state_.size(), state_.size());  // too many for the second cache, and soon needed
+    if (m > 0) prefetch(state - state_.size(), state_.size());  // all marks do not fit into the L2 cache
     for (ws.tape.block = 0; ws.tape.block < kMarkBlocks; ++ws.tape.block, state = ws.again.data())
       forward_block(weights, begin + ws.tape.block * kBlockFrames, ignored, state, ws.again.data(), ws.tape);
     while (ws.tape.block-- > 0) {
@@ -180,12 +180,12 @@ void LaneGroup<T>::backward(const Weights<T>& weights, Workspace<T>& ws, double*
     add_moving_gradients(weights.parameters, ws.gradient.data(), gradient);
   else
     add_gradients(weights.parameters, ws.gradient.data(), gradient);
-  // the direct path would pass by the filter of a model file, so it stays what it is at first: none
+  // In a model file the direct path would bypass the filter, so it keeps its initial value 0.
   if (map_.shape.filter_modes > 0) gradient[map_.direct] = 0;
 }
 
-// The kernels know a lane's scale and shift as constants. With dW and db, the gradients of scale W_in and shift, S that
-// of -tanh(shift), and shift = scale b + t:
+// The kernels treat a lane's scale and shift as constants. With dW and db, the gradients of scale W_in and shift, S
+// that of -tanh(shift), and shift = scale b + t, the gradients are
 //   of t: db - (1 - tanh(shift)^2) S,  of scale: sum_j W_ij dW_ij + b (of t),  of W: scale dW,  of b: scale (of t)
 template <class T>
 void LaneGroup<T>::add_gradients(const T* parameters, const T* lanes_gradient, double* gradient) const {
@@ -218,7 +218,7 @@ void LaneGroup<T>::add_gradients(const T* parameters, const T* lanes_gradient, d
   }
 }
 
-// The kernels have the film vector's gradient, which is that of the knobs' part and of the output row too.
+// The kernels compute the film vector's gradient, which equals that of the knobs' part and of the output row.
 template <class T>
 void LaneGroup<T>::add_moving_gradients(const T* parameters, const T* lanes_gradient, double* gradient) {
   for (size_t i = 0; i < map_.knobs; ++i)

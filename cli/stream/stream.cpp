@@ -1,4 +1,4 @@
-// `coil stream`: reads records, writes them with forecasts and scores, keeps what it knows in a state file.
+// `coil stream`: reads records, writes them with forecasts and scores, and keeps its knowledge in a state file.
 #include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
@@ -29,7 +29,7 @@ constexpr const char* kDefaultModel = "watch";
 constexpr const char* kDefaultPace = "10s";
 
 struct StreamOptions {
-  std::string model = kDefaultModel, checkpoint_every = kDefaultPace, plot, metrics, log = "text";
+  std::string model = kDefaultModel, checkpoint_every = kDefaultPace, config, plot, metrics, log = "text";
   sensor::EngineOptions engine;
   LinkOptions links;
   OutputOptions outputs;
@@ -85,7 +85,7 @@ void print_summary(const sensor::Counters& counters) {
   line("checkpoints", counters.checkpoints);
 }
 
-// Where the source goes on, if it can.
+// Where the source continues, if it can.
 void go_on(const StreamOptions& options, const sensor::Engine& engine, sensor::Source& source, const sensor::Log& log) {
   const bool is_followed = !options.links.follow.empty();
   if (!options.engine.resume) return;
@@ -104,6 +104,34 @@ void go_on(const StreamOptions& options, const sensor::Engine& engine, sensor::S
   }
 }
 
+// The file is read again when SIGHUP comes; one that cannot be used leaves the settings as they are.
+class Settings {
+ public:
+  Settings(std::string path, const sensor::Log& log) : path_(std::move(path)), log_(log) {
+    if (!path_.empty()) catch_reload();
+  }
+
+  void reload_if_asked(sensor::Engine& engine) const {
+    if (path_.empty() || !asked_to_reload()) return;
+    try {
+      engine.use(sensor::AllSensorSettings::load(path_));
+      log_.write(sensor::LogLevel::kInfo, "", "--config: " + in_quotes(path_) + " was read again");
+    } catch (const Error& error) {
+      log_.write(sensor::LogLevel::kError, "",
+                 std::string("--config: ") + error.what() + "; the settings stay as they were");
+    }
+  }
+  void tell_unused(const sensor::Engine& engine) const {
+    if (!engine.settings()) return;
+    for (const std::string& line : engine.settings()->unused())
+      log_.write(sensor::LogLevel::kWarning, "", "--config: " + line);
+  }
+
+ private:
+  std::string path_;
+  const sensor::Log& log_;
+};
+
 void check(StreamOptions& options) {
   for (const size_t horizon : options.engine.horizons) {
     if (horizon < 1 || horizon > sensor::kHorizons) {
@@ -118,6 +146,13 @@ void check(StreamOptions& options) {
     throw Failure(kUsage, "--resume needs --state, which says what was seen");
   if (const std::string why = sensor::wrong_time_format(options.engine.schema.time_format); !why.empty()) {
     throw Failure(kUsage, "--time-format '" + options.engine.schema.time_format + "': " + why);
+  }
+  if (!options.config.empty()) {
+    try {
+      options.engine.settings = sensor::AllSensorSettings::load(options.config);
+    } catch (const Error& error) {
+      throw Failure(kUsage, std::string("--config ") + error.what());
+    }
   }
   check_outputs(options.outputs, options.engine);
   check_links(options.links, options.engine);
@@ -157,15 +192,21 @@ int watch(StreamOptions options, const sensor::Log& log) {
     links.sink = sink;
   }
   bool has_found = false;
+  const Settings settings(options.config, log);
+  const auto stop = [&] {
+    settings.reload_if_asked(engine);
+    return interrupted();
+  };
   {
     StreamOutputs outputs(options.outputs, links, !options.metrics.empty(), log);
     if (options.metrics.empty()) {
-      sensor::run(engine, *links.source, outputs.sink(), pace, interrupted);
+      sensor::run(engine, *links.source, outputs.sink(), pace, stop);
     } else {
       StreamMonitor monitor(options.metrics, engine, links, outputs, log);
-      sensor::run(engine, monitor.source(), monitor.sink(), pace, interrupted);
+      sensor::run(engine, monitor.source(), monitor.sink(), pace, stop);
     }
     warnings.finish();
+    settings.tell_unused(engine);
     if (options.outputs.summary) print_summary(engine.counters()), outputs.print_sensors();
     has_found = outputs.has_found();
   }
@@ -190,7 +231,7 @@ int run_stream(StreamOptions options) {
   }
 }
 
-// What records mean, and how they come out.
+// Options for the meaning of records and the form of the output.
 void add_record_options(CLI::App& command, StreamOptions& options) {
   sensor::EngineOptions& engine = options.engine;
   command.add_option("-m,--model", options.model, "Model file, or name of a preset")
@@ -228,6 +269,12 @@ void add_record_options(CLI::App& command, StreamOptions& options) {
   command.add_option("--threshold", engine.threshold, "Score from which a record is an anomaly")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
+  command
+      .add_option(
+          "--config", options.config,
+          "Settings of single sensors: threshold, limits, units, name, times of maintenance (TOML; read again at "
+          "SIGHUP)")
+      ->type_name("FILE");
   command.add_option("--hold-off", engine.hold_off_records, "Records without an anomaly that end an episode")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
@@ -242,7 +289,7 @@ void add_record_options(CLI::App& command, StreamOptions& options) {
       ->capture_default_str();
 }
 
-// What makes it a service, and what it shows.
+// Options for running as a service, and for monitoring.
 void add_service_options(CLI::App& command, StreamOptions& options) {
   sensor::EngineOptions& engine = options.engine;
   command
@@ -288,9 +335,11 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
       "record), and of the record:\n"
       "  score    0 to 1: how unusual the record is for its series, 0.5 where an alarm is worth it; once for each "
       "event, not while it lasts\n"
-      "  status   warmup, ok, anomaly, missing, late, future; unscored: no number, or no key or time that can be read\n"
+      "  status   warmup, ok, anomaly, missing, late, future, maintenance; unscored: no number, or no key or time that "
+      "can be read\n"
       "  episode  begin, on, end; null outside\n"
-      "  cause    of an anomaly: which value, and what is odd about it: level, jump, unrest, calm, stuck, drift\n"
+      "  cause    of an anomaly: which value, and what is odd about it: level, jump, unrest, calm, stuck, drift,\n"
+      "           limit\n"
       "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns; --time-format "
       "tells of\n"
       "others. An added field whose name the records have themselves is called coil_NAME. What cannot be scored comes "

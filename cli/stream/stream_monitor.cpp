@@ -1,4 +1,4 @@
-// The list of metrics, and the clock around the links.
+// The list of metrics, and the latency measurement around the links.
 #include "cli/stream/stream_monitor.h"
 
 #include <atomic>
@@ -105,7 +105,7 @@ Metric single(const std::string& name, const std::string& help, Metric::Kind kin
   return {name, help, kind, {{"", labels, value}}};
 }
 
-// A label's value as the text format wants it.
+// A label's value, escaped for the text format.
 std::string label_of(const std::string& name) {
   std::string label = "sensor=\"";
   for (const char c : name) {
@@ -119,7 +119,7 @@ std::string label_of(const std::string& name) {
   return label + '"';
 }
 
-// A family for each count, with a sample for each sensor.
+// One family per counter, with one sample per sensor.
 void add_sensors(const sensor::SensorTallies& tallies, size_t most, std::vector<Metric>& metrics) {
   struct Count {
     const char *name, *help;

@@ -1,4 +1,4 @@
-// The picture of `coil stream --plot`: series with their forecast bounds, scores and episodes, as HTML or PNG.
+// The plot of `coil stream --plot`: series with forecast bounds, scores and episodes, as HTML or PNG.
 #pragma once
 
 #include <filesystem>
@@ -16,7 +16,7 @@ struct StreamPlotOptions {
   std::string title;
 };
 
-// Keeps of an engine's results what is drawn.
+// Stores the parts of results that will be drawn.
 class StreamPlot final : public sensor::Sink {
  public:
   explicit StreamPlot(StreamPlotOptions options);
@@ -24,10 +24,9 @@ class StreamPlot final : public sensor::Sink {
   bool wants_text() const override { return false; }
   void write(const sensor::Result& result) override;
 
-  // The name's extension says what: .html is one file that needs no other, .png a picture. Throws Failure.
-  // [main-thread]
+  // The extension decides: .html is one self-contained page, .png a picture. Throws Failure. [main-thread]
   void draw(const std::filesystem::path& path) const;
-  // Throws Failure where a path's extension is neither. [any thread]
+  // Throws Failure if the path has neither extension. [any thread]
   static void check_path(const std::filesystem::path& path);
 
   struct Point {
@@ -37,11 +36,11 @@ class StreamPlot final : public sensor::Sink {
     bool in_episode;
   };
   struct Series {
-    std::string name;
+    std::string name;  // with its unit, where that is known
     std::vector<Point> points;
     size_t episodes = 0;
     bool has_times = true;
-    bool in_episode = false;  // of its own, at the last point
+    bool in_episode = false;  // its own part of an episode, at the last point
   };
 
  private:
@@ -49,7 +48,7 @@ class StreamPlot final : public sensor::Sink {
   std::string script_data() const;
 
   StreamPlotOptions options_;
-  std::vector<Series> series_;  // those that came first
+  std::vector<Series> series_;  // in order of their first records
   std::map<std::string, size_t> places_;
   size_t left_out_ = 0;
 };

@@ -1,4 +1,4 @@
-// Sensors as bytes and back, and the list by which those that were idle longest leave memory.
+// Converts sensors to bytes and back, and moves those that were idle longest to disk.
 #include "sensor/engine/resident_sensors.h"
 
 #include <algorithm>
@@ -9,7 +9,7 @@ namespace coil::sensor {
 namespace {
 
 constexpr size_t kFirstSlots = 16;
-constexpr size_t kGrowth = 32 << 20;  // bytes of states that are made at once
+constexpr size_t kGrowth = 32 << 20;  // bytes of states that are allocated at once
 
 }  // namespace
 

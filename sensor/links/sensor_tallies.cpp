@@ -1,4 +1,4 @@
-// One look-up a result.
+// Statistics per sensor; one look-up per result.
 #include "sensor/links/sensor_tallies.h"
 
 #include <algorithm>
@@ -17,6 +17,7 @@ void SensorTallies::write(const Result& result) {
     tallies_.emplace_back().name = readable_key(result.key());
   }
   SensorTally& tally = tallies_[place->second];
+  if (result.settings && tally.display_name != result.settings->name) tally.display_name = result.settings->name;
   const std::optional<int64_t>& time_ns = result.selection->time_ns;
   ++tally.records;
   tally.scored += result.has_score;

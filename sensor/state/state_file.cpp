@@ -1,4 +1,4 @@
-// Written pieces go to blocks that no manifest names; the manifest is written beside and renamed.
+// New pieces are written to blocks that no manifest names. The new manifest is written beside the old one and renamed.
 #include "sensor/state/state_file.h"
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // The recurrence of Mamba-3: data-dependent rotation of B and C, trapezoidal scan with one or several inputs and
-// outputs a head, gate. Source: Lahoti et al. 2026 (Mamba-3); the equations stand in ssm/verify/reference.cpp.
+// outputs per head, gate. Source: Lahoti et al. 2026 (Mamba-3). ssm/verify/reference.cpp has the equations.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ssm/kernels/mamba3.cpp"
 #include "hwy/foreach_target.h"
@@ -14,8 +14,8 @@ namespace coil::ssm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// angle + turns, wrapped to [-1/2, 1/2]; `rest` takes what each sum loses. Source: Knuth, The Art of Computer
-// Programming 2, sec. 4.2.2, theorem B.
+// angle + turns, wrapped to [-1/2, 1/2]. `rest` accumulates the rounding error of each sum. Source: Knuth, The Art of
+// Computer Programming 2, sec. 4.2.2, theorem B.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE void Turn(D, V turns, V& angle, V& rest) {
   const auto sum = [](V a, V b, V& lost) HWY_ATTR {
@@ -28,7 +28,7 @@ HWY_INLINE void Turn(D, V turns, V& angle, V& rest) {
   angle = sum(hn::Sub(far, hn::Round(far)), hn::Add(rest, lost), rest);
 }
 
-// One row of B or C with bias, rotated. Writes past its end: what comes behind is written later.
+// One row of B or C with its bias, rotated. It writes past its end; the following data is written later.
 template <class D>
 HWY_INLINE void RotateRow(D d, const Mamba3Kernel& m, const float* HWY_RESTRICT x, const float* HWY_RESTRICT bias,
                           const float* HWY_RESTRICT cosine, const float* HWY_RESTRICT sine, float* HWY_RESTRICT out) {
@@ -79,8 +79,8 @@ void Mamba3Rotate(const Mamba3Kernel& m, Runs runs) {
   });
 }
 
-// kStates states of one vector of channels of one head. The first tile starts y with D v, later ones add to it. kRank
-// 0: m.rank, at most kMaxMimoRank.
+// kStates states of one vector of channels of one head. The first tile initialises y with D v, later tiles add to it.
+// kRank 0 means m.rank, at most kMaxMimoRank.
 inline constexpr size_t kMaxMimoRank = 16;
 
 template <size_t kStates, size_t kPanel, size_t kRank, bool kOutput, class D>
@@ -107,7 +107,7 @@ HWY_INLINE void Mamba3Tile(D d, const Mamba3Kernel& m, const Run& run, size_t ro
     V sum[kRanks][2];
     for (size_t r = 0; r < rank; ++r) sum[r][0] = sum[r][1] = hn::Zero(d);
     for (size_t n = 0; n < kStates; ++n) {
-      V added = hn::MulAdd(e, h[n], h[n]);  // (1 + e) h without rounding 1 + e
+      V added = hn::MulAdd(e, h[n], h[n]);  // (1 + e) h, without rounding of 1 + e
       for (size_t r = 0; r < rank; ++r) {
         added = hn::MulAdd(before[r], hn::Set(d, k_before[r * width + n]), added);
         added = hn::MulAdd(now[r], hn::Set(d, k[r * width + n]), added);
@@ -132,7 +132,7 @@ HWY_INLINE void Mamba3Tile(D d, const Mamba3Kernel& m, const Run& run, size_t ro
   for (size_t n = 0; n < kStates; ++n) hn::StoreU(h[n], d, state + n * kPanel);
 }
 
-// What the next frame finds of this run's last one. The padding of the states' rows stays 0.
+// Saves this run's last frame for the next call. The padding of the states' rows stays 0.
 inline void KeepLast(const Mamba3Kernel& m, const Run& run, size_t last) {
   const size_t rows = m.heads * m.rank;
   for (size_t r = 0; r < rows; ++r) {

@@ -1,8 +1,9 @@
-// Hours of sound, silence and numbers near zero: a stream that never stops stays as exact, as finite and as fast as in
-// its first second.
+// Hours of sound, silence and numbers near zero: an endless stream stays as accurate, finite and fast as in its first
+// second.
 //
-//   COIL_HOURS_STEPS=1000000000 build/tests/realtime_tests "hours of green_overdrive"     # some minutes; without it
-//   2,000,000 steps
+//   COIL_HOURS_STEPS=1000000000 build/tests/realtime_tests "hours of green_overdrive"
+//
+// takes some minutes; without the variable it runs 2,000,000 steps.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -28,10 +29,10 @@ using namespace coil;
 
 constexpr size_t kBlock = 64, kHop = 256;
 constexpr uint64_t kFirstCheckpoint = uint64_t{1} << 20;
-// As in random_networks.cpp: the design's promise between executions.
+// As in random_networks.cpp: the design's tolerance between executions.
 constexpr double kTolerance = 1e-5;
 
-// Phases of different kinds, again and again; their lengths fit no block and no hop.
+// Repeating phases of different kinds; their lengths are multiples of no block and no hop.
 class Signal {
   static constexpr size_t kPhase = 10007;
 
@@ -55,11 +56,12 @@ class Signal {
   std::vector<float> cycle_;
 };
 
-constexpr size_t kWindow = (Signal::kPeriod + kHop - 1) / kHop * kHop;  // what a checkpoint compares: every phase once
+constexpr size_t kWindow = (Signal::kPeriod + kHop - 1) / kHop * kHop;  // the window that a checkpoint compares: every
+                                                                        // phase once
 
-// What is right in the window before a time, frame t at t % kWindow. The reference starts from rest so long before it
-// that a start half as long before gives the same: it then depends on the signal alone. Started from the engine's own
-// state it would take over what has drifted there.
+// The correct output in the window before a given time, frame t at t % kWindow. The reference starts from rest so early
+// that a start half as early gives the same result: the output then depends only on the signal. If it started from the
+// engine's own state, it would inherit drift from there.
 class Truth {
  public:
   Truth(const ssm::Checkpoint& checkpoint, const Signal& signal) : checkpoint_(checkpoint), signal_(signal) {}
@@ -68,7 +70,7 @@ class Truth {
     for (auto shorter = run(warm_up_ / 2, end);; warm_up_ *= 2) {
       auto longer = run(warm_up_, end);
       if (test::relative_error(std::vector<float>(shorter.begin(), shorter.end()), longer) <= kTolerance)
-        return longer;  // nearer by far
+        return longer;  // much closer
       shorter = std::move(longer);
     }
   }
@@ -106,8 +108,8 @@ void hours(const char* name, const ssm::Checkpoint& checkpoint) {
   ssm::Stream stream(ssm::Model::load(checkpoint));
   std::vector<float> recent(kWindow);
   Stopwatch phase, cycle;
-  std::vector<double> kinds[std::size(Signal::kKinds)];  // ns a step of each phase
-  std::array<double, 4> quarters;  // ns a step in the fastest cycle of each: other programs on the machine only add
+  std::vector<double> kinds[std::size(Signal::kKinds)];  // ns per step, for each phase
+  std::array<double, 4> quarters;  // ns per step in the fastest cycle of each quarter: other programs only add time
   quarters.fill(std::numeric_limits<double>::infinity());
   std::vector<double> differences;
   bool finite = true;
@@ -150,8 +152,8 @@ void hours(const char* name, const ssm::Checkpoint& checkpoint) {
       quarters.front(), quarters.back(), worst, finite ? "always finite" : "not always finite", stream.restarts());
 
   CHECK(worst <= kTolerance);
-  CHECK(worst <=
-        2 * differences.front());  // no drift: at every checkpoint the same phases, cut into blocks at other places
+  CHECK(worst <= 2 * differences.front());  // no drift: every checkpoint compares the same phases, with blocks at other
+                                            // positions
   CHECK(finite);
   CHECK(stream.restarts() == 0);
   // Short runs say nothing about time.
@@ -167,14 +169,14 @@ TEST_CASE("hours of green_overdrive") {
   hours("green_overdrive", ssm::Checkpoint::open(COIL_PRESETS_DIR "/green_overdrive.safetensors"));
 }
 
-// Without biases: in silence everything decays to nothing.
+// Without biases: in silence everything decays to zero.
 TEST_CASE("hours of mamba1") {
   hours("mamba1", network(R"("d_model": 1, "layers": [{"repeat": 2, "parts": [
     {"type": "mamba1", "name": "mixer", "d_state": 8, "d_conv": 4, "expand": 8, "dt_rank": 1, "bias": false,
         "conv_bias": false}]}])"));
 }
 
-// Moved by a slow path, whose counters must not drift either.
+// With a slow path, whose counters must not drift either.
 TEST_CASE("hours of mamba2") {
   hours("mamba2", network(R"("d_input": 1, "d_output": 1, "d_model": 4, "layers": [{"repeat": 2, "parts": [
     {"type": "rmsnorm", "name": "norm", "eps": 0.05},
