@@ -124,7 +124,7 @@ def processed_esr(options, work, take, knobs=()):
 
 
 def single(options, data, work):
-    print("\nOne setting. Columns: seconds of training; in brackets million frames and core-seconds.\n")
+    print("\nOne setting. Columns: seconds of training; in brackets million frames, core-seconds and the held-out error.\n")
     for device in options.devices:
         test = one_setting(data, work, device)
         for quality in options.qualities:
@@ -133,9 +133,8 @@ def single(options, data, work):
                 for seconds in options.seconds or SECONDS[device]:
                     result = capture(options, work, work / "train.csv", seconds, quality, seed)
                     error = processed_esr(options, work, test[0])
-                    cells.append(
-                        f"{seconds} s: {error:.2e} ({result['million_frames']:.0f}, {result['cpu_seconds']:.0f}; held out {result['esr_held_out']:.2e})"
-                    )
+                    spent = f"{result['million_frames']:.0f}, {result['cpu_seconds']:.0f}"
+                    cells.append(f"{seconds} s: {error:.2e} ({spent}; held out {result['esr_held_out']:.2e})")
                 print(f"{device:10s} {quality:9s} seed {seed}  " + "  ".join(cells), flush=True)
 
 
