@@ -124,7 +124,7 @@ def processed_esr(options, work, take, knobs=()):
 
 
 def single(options, data, work):
-    print("\nOne setting. Columns: seconds of training; in brackets million frames, core-seconds and the held-out error.\n")
+    print("\nOne setting. Columns: seconds of training; in brackets million frames, core-seconds, held-out error.\n")
     for device in options.devices:
         test = one_setting(data, work, device)
         for quality in options.qualities:
