@@ -77,7 +77,7 @@ std::shared_ptr<const RigFile> RigFile::open(const fs::path& path, ssm::Target t
       if (const auto* cabinet = std::get_if<dsp::RigCabinet>(&stage.kind)) {
         for (const dsp::RigMicrophone& each : cabinet->microphones) {
           if (responses.contains(each.file)) continue;
-          responses[each.file] = read_response(beside(each.file));
+          responses[each.file] = read_response(find_cabinet(beside(each.file).string()));
           for (const auto& channel : responses[each.file]->channels)
             all += hex(XXH3_128bits(channel.data(), channel.size() * sizeof(float)));
         }
