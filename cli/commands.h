@@ -13,6 +13,7 @@ namespace coil::cli {
 CLI::App* setup_bench(CLI::App& app, const std::string& command_line, int& exit_code);
 CLI::App* setup_bench_live(CLI::App& bench, const std::string& command_line, int& exit_code);  // below `bench`
 CLI::App* setup_bench_stream(CLI::App& bench, int& exit_code);                                 // below `bench`
+CLI::App* setup_bench_tasks(CLI::App& bench, int& exit_code);                                  // below `bench`
 CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exit_code);
 CLI::App* setup_generate(CLI::App& app, int& exit_code);
 CLI::App* setup_info(CLI::App& app, int& exit_code);

@@ -281,7 +281,8 @@ CLI::App* setup_bench(CLI::App& app, const std::string& command_line, int& exit_
       "weights where that takes\n"
       "longer (weights of 4 MB and more). `coil bench live MODEL` (blocks of audio in real time) and `coil bench "
       "stream MODEL` (records of sensor\n"
-      "data) are subcommands of their own; a model file named live is ./live.\n"
+      "data) and `coil bench tasks MODEL` (right answers over a million steps) are subcommands of their own; a model "
+      "file named live is ./live.\n"
       "Exit codes: 0 measured, 2 wrong options, 3 a model cannot be loaded, 130 interrupted.");
   auto options = std::make_shared<BenchOptions>();
   CLI::Option* models =
@@ -306,9 +307,11 @@ CLI::App* setup_bench(CLI::App& app, const std::string& command_line, int& exit_
   command->add_flag("--json", options->json, "As one JSON object");
   CLI::App* live = setup_bench_live(*command, command_line, exit_code);
   CLI::App* stream = setup_bench_stream(*command, exit_code);
-  for (CLI::Option* option : command->get_options()) live->excludes(option), stream->excludes(option);
-  command->callback([options, command_line, models, live, stream, &exit_code] {
-    if (live->parsed() || stream->parsed()) return;
+  CLI::App* tasks = setup_bench_tasks(*command, exit_code);
+  for (CLI::Option* option : command->get_options())
+    for (CLI::App* own : {live, stream, tasks}) own->excludes(option);
+  command->callback([options, command_line, models, live, stream, tasks, &exit_code] {
+    if (live->parsed() || stream->parsed() || tasks->parsed()) return;
     if (models->empty()) throw CLI::RequiredError("MODEL");
     run_bench(*options, command_line);
     exit_code = kOk;

@@ -8,6 +8,7 @@ import subprocess
 from support import COIL, CoilTest, write_filter_model, write_forecaster, write_matrix_model, write_wav
 
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
+TASKS = pathlib.Path(__file__).resolve().parents[2] / "presets" / "tasks"
 
 
 class Bench(CoilTest):
@@ -16,6 +17,20 @@ class Bench(CoilTest):
         self.assertEqual(len(self.stderr.splitlines()), 1, self.stderr)
         for word in words:
             self.assertIn(word, self.stderr)
+
+    def test_parity_lasts_in_mamba3_and_not_in_mamba2(self):
+        models = [TASKS / "parity_mamba3.safetensors", TASKS / "parity_mamba2.safetensors"]
+        report = json.loads(self.coil("bench", "tasks", *models, "--steps", 65536, "--json"))
+        lasting, short = (model["lengths"] for model in report)
+        self.assertEqual(sum(row["steps"] for row in lasting), 65536)
+        self.assertEqual([row["until"] for row in lasting], [64, 256, 1024, 4096, 16384, 65536])
+        self.assertEqual([row["right"] for row in lasting], [1.0] * len(lasting))
+        for row in short[2:]:
+            self.assertLess(row["right"], 0.6)  # half is chance; of 768 answers and more
+
+    def test_tasks_take_models_of_tasks(self):
+        write_filter_model(self.path("filter.safetensors"))
+        self.fails(3, ["filter.safetensors", '"task": "parity"'], "tasks", "filter.safetensors")
 
     def test_json(self):
         write_filter_model(self.path("filter.safetensors"))

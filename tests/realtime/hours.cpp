@@ -193,6 +193,14 @@ constexpr const char* kMamba3 = R"("d_model": 4, "layers": [{"parts": [
 
 TEST_CASE("hours of mamba3") { hours("mamba3", network(R"("d_input": 1, "d_output": 1, )" + std::string(kMamba3))); }
 
+// Keys and values go round in a ring.
+TEST_CASE("hours of a hybrid with a window") {
+  hours("hybrid", network(R"("d_input": 1, "d_output": 1, "d_model": 4, "layers": [
+    {"parts": [{"type": "rmsnorm", "name": "norm", "eps": 0.05}, {"type": "mamba1", "name": "mixer", "d_state": 8}]},
+    {"parts": [{"type": "rmsnorm", "name": "norm", "eps": 0.05},
+               {"type": "attention", "name": "attn", "heads": 2, "window": 48, "rope_theta": 10000}]}])"));
+}
+
 // What an angle turns by in a frame depends on this frame alone. So it turns by the same in each cycle of a signal that
 // repeats itself, and so does its rounding, whose errors do not cancel.
 TEST_CASE("angles of Mamba-3 do not drift") {
