@@ -1,8 +1,11 @@
 // Rigs: converts JSON to stages and back, makes a chain of them, and runs a chain over a recording.
 #include "dsp/rig.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -377,6 +380,15 @@ class ChainRecording final : public RecordingProcessor {
 };
 
 }  // namespace
+
+std::string checksum_of(const ImpulseResponse& response) {
+  XXH64_hash_t hash = XXH3_64bits(&response.sample_rate_hz, sizeof response.sample_rate_hz);
+  for (const std::vector<float>& channel : response.channels)
+    hash = XXH3_64bits_withSeed(channel.data(), channel.size() * sizeof(float), hash);
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
+  return text;
+}
 
 Rig read_rig(const std::string& text, const std::string& where) {
   const json object = parse_json(text, where);

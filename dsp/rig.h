@@ -68,6 +68,9 @@ struct Rig {
 Rig read_rig(const std::string& json, const std::string& where);
 std::string write_rig(const Rig& rig);
 
+// Of an embedded response: 16 hex digits of XXH3 over rate and samples. [any thread]
+std::string checksum_of(const ImpulseResponse& response);
+
 // Finds a rig's models and responses. Both functions throw if one is missing or unreadable.
 struct RigFiles {
   std::function<std::shared_ptr<const ssm::Model>(const RigModel& stage)> model;

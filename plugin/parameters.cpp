@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "dsp/plugin_rig.h"
+
 namespace coil::plugin {
 
 namespace {
@@ -141,8 +143,8 @@ Parameters::Parameters(juce::AudioProcessor& processor) {
     chain_.push_back(parameter);
     return parameter;
   };
-  input_gain = add(new juce::AudioParameterFloat(id("input_gain"), "Input gain", {-40.0f, 40.0f}, 0.0f, decibels()));
-  output_gain = add(new juce::AudioParameterFloat(id("output_gain"), "Output gain", {-40.0f, 40.0f}, 0.0f, decibels()));
+  input_gain = add(new juce::AudioParameterFloat(id("input_gain"), "Input gain", {-dsp::kPluginGainDb, dsp::kPluginGainDb}, 0.0f, decibels()));
+  output_gain = add(new juce::AudioParameterFloat(id("output_gain"), "Output gain", {-dsp::kPluginGainDb, dsp::kPluginGainDb}, 0.0f, decibels()));
   mix = add(
       new juce::AudioParameterFloat(id("mix"), "Mix", {0.0f, 100.0f}, 100.0f,
                                     juce::AudioParameterFloatAttributes().withLabel("%").withStringFromValueFunction(
