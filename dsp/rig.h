@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -56,6 +57,7 @@ struct Rig {
   std::string name, category;
   std::vector<std::string> tags;
   float input_db = 0, output_db = 0;  // before and after all stages
+  std::optional<float> input_dbu;     // what full scale is at the input; then models get the level they were made for
   float mix = 1;                      // 0: only the input, before input_db; 1: only the stages
   std::vector<RigStage> stages;
   // Embedded files: models by hash, impulse responses by checksum.

@@ -75,6 +75,8 @@ void take(const dsp::PluginRig& rig, const dsp::Rig& whole, Preset& preset) {
   chain["output_gain"] = rig.output_db;
   chain["mix"] = 100 * rig.mix;
   chain["gate_threshold"] = rig.model.gate_db;
+  chain["calibrated"] = whole.input_dbu.has_value();
+  if (whole.input_dbu) chain["input_dbu"] = *whole.input_dbu;
   chain["normalise"] = rig.model.normalise;
   chain["channels"] = float(rig.model.channels);
 
@@ -133,6 +135,7 @@ std::string preset_text(const Session& session, const PresetLabel& label) {
   rig.input_db = value_of(session, "input_gain", 0);
   rig.output_db = value_of(session, "output_gain", 0);
   rig.mix = value_of(session, "mix", 100) / 100;
+  if (value_of(session, "calibrated", 0) != 0) rig.input_dbu = value_of(session, "input_dbu", kUsualFullScaleDbu);
   rig.stages.push_back(model_stage(session, rig));
   if (auto cabinet = cabinet_stage(session, rig)) rig.stages.push_back(std::move(*cabinet));
   rig.stages.push_back(equaliser_stage(session));
