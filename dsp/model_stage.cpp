@@ -16,7 +16,10 @@ constexpr int kMaxPieceFrames = 256;  // the buffers of a piece fit the fastest 
 
 ModelStage::ModelStage(std::shared_ptr<const ssm::Model> model, std::span<const float> controls,
                        const ModelStageSettings& settings)
-    : model_(std::move(model), settings.rate_mode), settings_(settings), input_(db_to_gain(settings.input_db)), level_(db_to_gain(settings.level_db)) {
+    : model_(std::move(model), settings.rate_mode),
+      settings_(settings),
+      input_(db_to_gain(settings.input_db)),
+      level_(db_to_gain(settings.level_db)) {
   model_.set_controls(controls);
 }
 

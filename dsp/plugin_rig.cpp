@@ -33,8 +33,9 @@ class Arrangement {
 
  private:
   Error misfit(const std::string& why) const {
-    return Error("stage " + std::to_string(at_ + 1) + " (" + rig_.stages[at_].name + ") " + why +
-                 "; the plugin plays one model, then a cabinet and an equaliser (`coil process --chain` plays any rig)");
+    return Error(
+        "stage " + std::to_string(at_ + 1) + " (" + rig_.stages[at_].name + ") " + why +
+        "; the plugin plays one model, then a cabinet and an equaliser (`coil process --chain` plays any rig)");
   }
   float within(float value, float min, float max, const std::string& what) {
     const float taken = std::clamp(value, min, max);

@@ -245,27 +245,27 @@ std::unique_ptr<AudioProcessor> make_model_stage(const RigModel& model, bool byp
 
 std::unique_ptr<AudioProcessor> make_processor(const RigStage& stage, const RigFiles& files,
                                                std::optional<float>& full_scale_dbu) {
-  return std::visit(
-      Overloaded{
-          [](const RigGain& gain) -> std::unique_ptr<AudioProcessor> { return std::make_unique<GainStage>(gain.db); },
-          [](const RigGate& gate) -> std::unique_ptr<AudioProcessor> {
-            return std::make_unique<GateStage>(gate.threshold_db);
-          },
-          [&](const RigModel& model) -> std::unique_ptr<AudioProcessor> {
-            return make_model_stage(model, stage.bypassed, files, full_scale_dbu);
-          },
-          [&](const RigCabinet& cabinet) -> std::unique_ptr<AudioProcessor> {
-            CabinetSettings settings;
-            settings.normalise = cabinet.normalise;
-            for (const RigMicrophone& each : cabinet.microphones)
-              settings.microphones.push_back(
-                  {files.response(each), each.level_db, each.pan, each.delay_ms, each.inverted});
-            return std::make_unique<Cabinet>(std::move(settings));
-          },
-          [](const EqualiserSettings& settings) -> std::unique_ptr<AudioProcessor> {
-            return std::make_unique<Equaliser>(settings);
-          }},
-      stage.kind);
+  return std::visit(Overloaded{[](const RigGain& gain) -> std::unique_ptr<AudioProcessor> {
+                                 return std::make_unique<GainStage>(gain.db);
+                               },
+                               [](const RigGate& gate) -> std::unique_ptr<AudioProcessor> {
+                                 return std::make_unique<GateStage>(gate.threshold_db);
+                               },
+                               [&](const RigModel& model) -> std::unique_ptr<AudioProcessor> {
+                                 return make_model_stage(model, stage.bypassed, files, full_scale_dbu);
+                               },
+                               [&](const RigCabinet& cabinet) -> std::unique_ptr<AudioProcessor> {
+                                 CabinetSettings settings;
+                                 settings.normalise = cabinet.normalise;
+                                 for (const RigMicrophone& each : cabinet.microphones)
+                                   settings.microphones.push_back(
+                                       {files.response(each), each.level_db, each.pan, each.delay_ms, each.inverted});
+                                 return std::make_unique<Cabinet>(std::move(settings));
+                               },
+                               [](const EqualiserSettings& settings) -> std::unique_ptr<AudioProcessor> {
+                                 return std::make_unique<Equaliser>(settings);
+                               }},
+                    stage.kind);
 }
 
 std::vector<std::byte> bytes_of(const JsonFields& fields, const char* key) {

@@ -22,8 +22,8 @@ inline constexpr float kRampMs = 20, kFadeMs = 25;  // for gains; for changes of
 // Settings that are common to all models of the rack.
 struct SlotSettings {
   bool normalise = true;
-  bool joined = false;     // a one-channel model runs once, for both channels
-  int latency_frames = 0;  // the rack's latency
+  bool joined = false;      // a one-channel model runs once, for both channels
+  int latency_frames = 0;   // the rack's latency
   bool calibrated = false;  // give the model the level that its card states
   float input_dbu = 0;      // what full scale is at the rack's input
 };

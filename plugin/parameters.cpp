@@ -144,8 +144,10 @@ Parameters::Parameters(juce::AudioProcessor& processor) {
     chain_.push_back(parameter);
     return parameter;
   };
-  input_gain = add(new juce::AudioParameterFloat(id("input_gain"), "Input gain", {-dsp::kPluginGainDb, dsp::kPluginGainDb}, 0.0f, decibels()));
-  output_gain = add(new juce::AudioParameterFloat(id("output_gain"), "Output gain", {-dsp::kPluginGainDb, dsp::kPluginGainDb}, 0.0f, decibels()));
+  input_gain = add(new juce::AudioParameterFloat(id("input_gain"), "Input gain",
+                                                 {-dsp::kPluginGainDb, dsp::kPluginGainDb}, 0.0f, decibels()));
+  output_gain = add(new juce::AudioParameterFloat(id("output_gain"), "Output gain",
+                                                  {-dsp::kPluginGainDb, dsp::kPluginGainDb}, 0.0f, decibels()));
   mix = add(
       new juce::AudioParameterFloat(id("mix"), "Mix", {0.0f, 100.0f}, 100.0f,
                                     juce::AudioParameterFloatAttributes().withLabel("%").withStringFromValueFunction(
@@ -202,13 +204,14 @@ void Parameters::add_tools(juce::AudioProcessor& processor) {
     chain_.push_back(parameter);
     return parameter;
   };
-  tuner = add(new juce::AudioParameterBool(id("tuner", kToolsVersion), "Tuner", false));
+  // Not part of the chain: no session, preset or undo step opens the tuner.
+  processor.addParameter(tuner = new juce::AudioParameterBool(id("tuner", kToolsVersion), "Tuner", false));
   calibrated = add(new juce::AudioParameterBool(id("calibrated", kToolsVersion), "Calibrated level", false));
-  input_dbu = add(new juce::AudioParameterFloat(
-      id("input_dbu", kToolsVersion), "Input full scale", {dsp::kMinFullScaleDbu, dsp::kMaxFullScaleDbu, 0.1f},
-      kUsualFullScaleDbu,
-      juce::AudioParameterFloatAttributes().withLabel("dBu").withStringFromValueFunction(
-          [](float value, int) { return juce::String(value, 1); })));
+  input_dbu = add(
+      new juce::AudioParameterFloat(id("input_dbu", kToolsVersion), "Input full scale",
+                                    {dsp::kMinFullScaleDbu, dsp::kMaxFullScaleDbu, 0.1f}, kUsualFullScaleDbu,
+                                    juce::AudioParameterFloatAttributes().withLabel("dBu").withStringFromValueFunction(
+                                        [](float value, int) { return juce::String(value, 1); })));
 }
 
 void Parameters::complete(std::map<std::string, float>& values) const {

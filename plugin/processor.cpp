@@ -168,8 +168,7 @@ juce::File Processor::save_preset(const juce::String& name) {
     preset.rate_mode = session.rate_mode;
   }
   if (preset.slots[0].empty()) throw Error("there is nothing to save: load a model first");
-  for (const auto* left_out : {parameters_.bypass, parameters_.tuner})
-    preset.chain.erase(left_out->getParameterID().toStdString());
+  preset.chain.erase(parameters_.bypass->getParameterID().toStdString());
   preset.slots[0].preset.clear();
   const std::string text = preset_text(preset, {file.getFileNameWithoutExtension().toStdString(), {}, {}});
   if (!file.getParentDirectory().createDirectory() || !file.replaceWithData(text.data(), text.size()))

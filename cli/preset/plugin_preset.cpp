@@ -85,14 +85,13 @@ void write_lv2_bundle(const fs::path& folder, const std::string& name, std::stri
       "@prefix pset: <http://lv2plug.in/ns/ext/presets#> .\n"
       "@prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> .\n"
       "@prefix state: <http://lv2plug.in/ns/ext/state#> .\n\n";
-  const std::string preset =
-      "<" + std::string(kLv2Plugin) + "/preset/" + encoded(name) + ">\n    a pset:Preset ;\n    lv2:appliesTo <" +
-      std::string(kLv2Plugin) + "> ;\n";
+  const std::string preset = "<" + std::string(kLv2Plugin) + "/preset/" + encoded(name) +
+                             ">\n    a pset:Preset ;\n    lv2:appliesTo <" + std::string(kLv2Plugin) + "> ;\n";
   write_whole_file(folder / "preset.ttl", prefixes + preset + "    rdfs:label " + quoted(name) +
                                               " ;\n    state:state [ <" + std::string(kLv2Plugin) + ":StateString> " +
                                               quoted(juce_base64(state)) + " ] .\n");
-  write_whole_file(folder / "manifest.ttl", prefixes + preset + "    rdfs:label " + quoted(name) +
-                                                " ;\n    rdfs:seeAlso <preset.ttl> .\n");
+  write_whole_file(folder / "manifest.ttl",
+                   prefixes + preset + "    rdfs:label " + quoted(name) + " ;\n    rdfs:seeAlso <preset.ttl> .\n");
 }
 
 }  // namespace coil::cli

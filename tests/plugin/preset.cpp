@@ -74,10 +74,9 @@ TEST_CASE("a preset that the plugin saves is a rig that sounds the same offline,
   const int channels = GENERATE(0, 1, 2, 3);
   plugin::Session session = test::overdrive_session({{"drive", 7}});
   session.cabinet = cabinet();
-  session.chain = {{"normalise", 1},    {"input_gain", 6.5f},    {"output_gain", -4},
-                   {"mix", 70},         {"gate_threshold", -30}, {"channels", float(channels)},
-                   {"band_2_gain", -9}, {"band_2_hz", 700},      {"low_cut", 90},
-                   {"high_cut", 5000}};
+  session.chain = {{"calibrated", 1},   {"input_dbu", 9},   {"normalise", 1},        {"input_gain", 6.5f},
+                   {"output_gain", -4}, {"mix", 70},        {"gate_threshold", -30}, {"channels", float(channels)},
+                   {"band_2_gain", -9}, {"band_2_hz", 700}, {"low_cut", 90},         {"high_cut", 5000}};
   Processor processor;
   processor.prepareToPlay(kRate, kBlock);
   open(processor, session);
@@ -148,8 +147,7 @@ TEST_CASE("rigs that the plugin has no place for say which stage does not fit") 
              Catch::Contains("stage 1 (equaliser) comes before the model"));
   CHECK_THAT(error_of(stages((model + R"(, {"type": "gate", "name": "hush"})").c_str())),
              Catch::Contains("stage 2 (hush) comes after the model"));
-  CHECK_THAT(error_of(stages(R"({"type": "model", "file": "x", "mix": 0.5})")),
-             Catch::Contains("has its own mix"));
+  CHECK_THAT(error_of(stages(R"({"type": "model", "file": "x", "mix": 0.5})")), Catch::Contains("has its own mix"));
   CHECK_THAT(
       error_of(stages((model + R"(, {"type": "equaliser", "bands": [{"kind": "bell", "gain_db": 1}]})").c_str())),
       Catch::Contains("of another kind than the plugin's"));
