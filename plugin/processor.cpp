@@ -23,7 +23,7 @@ Processor::Processor()
       parameters_(*this) {
   a4_hz_ = user_settings_.number("a4_hz", a4_hz_);
   tuner_mutes_ = user_settings_.number("tuner_mutes", 1) != 0;
-  auto& input_dbu = *parameters_.input_dbu;
+  juce::RangedAudioParameter& input_dbu = *parameters_.input_dbu;
   input_dbu.setValue(input_dbu.convertTo0to1(float(user_settings_.number("input_dbu", double(kUsualFullScaleDbu)))));
   for (auto* parameter : getParameters()) {
     parameter->addListener(this);

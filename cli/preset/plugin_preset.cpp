@@ -37,7 +37,7 @@ std::string juce_base64(std::string_view bytes) {
 }
 
 // A Turtle string.
-std::string quoted(std::string_view text) {
+std::string turtle_string(std::string_view text) {
   std::string result = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') result += '\\';
@@ -87,11 +87,11 @@ void write_lv2_bundle(const fs::path& folder, const std::string& name, std::stri
       "@prefix state: <http://lv2plug.in/ns/ext/state#> .\n\n";
   const std::string preset = "<" + std::string(kLv2Plugin) + "/preset/" + encoded(name) +
                              ">\n    a pset:Preset ;\n    lv2:appliesTo <" + std::string(kLv2Plugin) + "> ;\n";
-  write_whole_file(folder / "preset.ttl", prefixes + preset + "    rdfs:label " + quoted(name) +
+  write_whole_file(folder / "preset.ttl", prefixes + preset + "    rdfs:label " + turtle_string(name) +
                                               " ;\n    state:state [ <" + std::string(kLv2Plugin) + ":StateString> " +
-                                              quoted(juce_base64(state)) + " ] .\n");
+                                              turtle_string(juce_base64(state)) + " ] .\n");
   write_whole_file(folder / "manifest.ttl",
-                   prefixes + preset + "    rdfs:label " + quoted(name) + " ;\n    rdfs:seeAlso <preset.ttl> .\n");
+                   prefixes + preset + "    rdfs:label " + turtle_string(name) + " ;\n    rdfs:seeAlso <preset.ttl> .\n");
 }
 
 }  // namespace coil::cli
