@@ -98,7 +98,8 @@ class Store {
     std::shared_ptr<const dsp::ImpulseResponse>& response = responses_[key(microphone)];
     if (response) return response;
     const auto embedded = rig_.responses.find(microphone.checksum);
-    return response = embedded != rig_.responses.end() ? embedded->second : read_response(beside(microphone.file));
+    return response = embedded != rig_.responses.end() ? embedded->second
+                                                       : read_response(find_cabinet(beside(microphone.file).string()));
   }
 
   // The same, once all are there. [any thread]

@@ -3,6 +3,7 @@ errors."""
 
 import base64
 import json
+import os
 import struct
 
 from support import CoilTest, Wav, noise, write_filter_model, write_matrix_model, write_wav
@@ -57,6 +58,21 @@ class Chain(CoilTest):
         )
         self.chain(rig)
         self.assert_close(self.out(), self.sound)
+
+    def test_a_cabinet_is_found_by_its_name(self):
+        response = noise(100, 3)
+        write_wav(self.path("library/cabinets/small_box.wav"), [response])
+        rig = self.rig({"type": "cabinet", "microphones": [{"file": "small_box"}], "normalise": False})
+        folders = {**os.environ, "COIL_PRESETS": str(self.path("library"))}
+        self.chain(rig, env=folders)
+        self.assert_close(self.out(), convolved(self.sound, response), places=4)
+        write_wav(self.path("small_box"), [[0.5]])  # a file of that name beside the rig goes first
+        self.chain(rig, target="here.wav", env=folders)
+        self.assert_close(self.out("here.wav"), [0.5 * x for x in self.sound], places=4)
+
+    def test_an_unknown_cabinet_is_told_which_there_are(self):
+        self.chain(self.rig({"type": "cabinet", "microphones": [{"file": "large_box"}]}), code=3)
+        self.assertIn("cabinet 'large_box': no such file or cabinet; the cabinets are: american_1x12", self.stderr)
 
     def test_bypass_mix_and_stereo(self):
         write_matrix_model(self.path("minus.safetensors"), [[-1]])
