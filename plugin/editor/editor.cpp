@@ -452,7 +452,12 @@ bool Editor::keyPressed(const juce::KeyPress& key) {
     return key.isKeyCode(code) && mods.withoutMouseButtons() == wanted;
   };
   using Mods = juce::ModifierKeys;
-  if (key == juce::KeyPress::escapeKey && message_.isVisible()) return close_message(), true;
+  if (key == juce::KeyPress::escapeKey) {
+    if (message_.isVisible()) return close_message(), true;
+    if (tuner_page_.isVisible()) return switch_tuner(false), true;
+    if (level_page_.isVisible()) return close_level_page(), true;
+    if (cabinet_page_.isVisible()) return close_cabinet_page(), true;
+  }
   const Mods command(Mods::commandModifier), command_shift(Mods::commandModifier | Mods::shiftModifier),
       alt(Mods::altModifier);
   if (is('f', command) || is('F', command)) return browser_.isVisible() ? close_browser() : open_browser(), true;

@@ -38,8 +38,7 @@ LevelPage::LevelPage(Processor& processor)
   explanation_.setJustificationType(juce::Justification::topLeft);
   text(full_scale_name_, "Full scale of the interface, in dBu: see its manual, at your input gain", theme::kTextNormal,
        theme::kText);
-  text(tone_name_, "Or measure: play a tone of known level into the input, for example 1 V (2.2 dBu)",
-       theme::kTextNormal, theme::kText);
+  text(tone_name_, "Or measure: play a tone of known level, such as 1 V (2.2 dBu)", theme::kTextNormal, theme::kText);
   text(tone_text_, "", theme::kTextNormal, theme::kTextSoft);
   text(model_text_, "", theme::kTextNormal, theme::kTextSoft);
   model_text_.setJustificationType(juce::Justification::topLeft);

@@ -419,6 +419,7 @@ TEST_CASE("every parameter of the chain does to the sound what the rack does wit
     float value;
     std::function<void(Settings&)> same;
   };
+  const float full_scale_dbu = Processor().parameters().input_dbu->get();
   const std::vector<Case> cases{
       {"input_gain", -7.5f, [](Settings& s) { s.input_db = -7.5f; }},
       {"output_gain", 3.25f, [](Settings& s) { s.output_db = 3.25f; }},
@@ -430,9 +431,9 @@ TEST_CASE("every parameter of the chain does to the sound what the rack does wit
       {"channels", 3, [](Settings& s) { s.channels = dsp::ChannelMode::sum; }},
       {"bypass", 1, [](Settings& s) { s.bypass = true; }},
       {"calibrated", 1,
-       [](Settings& s) {
+       [&](Settings& s) {
          s.calibrated = true;
-         s.input_dbu = plugin::kUsualFullScaleDbu;
+         s.input_dbu = full_scale_dbu;
        }},
   };
   const auto model = ssm::Model::load(test::overdrive_path());
@@ -482,7 +483,7 @@ TEST_CASE("the tuner mutes if the user wants that, and no session, preset or und
 
 TEST_CASE("the interface's full scale is set once for all new instances, measured with a known tone") {
   Processor processor;
-  CHECK(processor.parameters().input_dbu->get() == plugin::kUsualFullScaleDbu);
+  CHECK(processor.parameters().input_dbu->get() == Approx(plugin::kUsualFullScaleDbu));
   play_overdrive(processor);
   const plugin::SoundTap::Listening listening(processor.tap());
   CHECK_FALSE(processor.input_tone_dbfs());
@@ -500,7 +501,7 @@ TEST_CASE("the interface's full scale is set once for all new instances, measure
   session.chain["calibrated"] = 1;
   session.chain["input_dbu"] = 7;
   open(other, session);
-  CHECK(other.parameters().input_dbu->get() == 7);
+  CHECK(other.parameters().input_dbu->get() == Approx(7));
   const juce::File preset = other.save_preset("Calibrated");
   load(processor, 0, preset);
   CHECK(processor.parameters().calibrated->get());
