@@ -159,8 +159,8 @@ void LaneGroup<T>::backward(const Weights<T>& weights, Workspace<T>& ws, double*
     add_moving_gradients(weights.parameters, ws.gradient.data(), gradient);
   else
     add_gradients(weights.parameters, ws.gradient.data(), gradient);
-  // the direct path would pass by the filter of a model file, so it stays what it is at first: none
-  if (map_.shape.filter_modes > 0) gradient[map_.direct] = 0;
+  // a direct path that a model file cannot have (it would pass by the filter) stays what it is at first: none
+  if (map_.shape.filter_modes > 0 || map_.shape.direct == 0) gradient[map_.direct] = 0;
 }
 
 // The kernels know a lane's scale and shift as constants. With dW and db, the gradients of scale W_in and shift, S that

@@ -40,9 +40,7 @@ constexpr double kLeastEnergy = 1e-3;      // in the batch: a quiet batch weighs
 constexpr double kLooks = 30;              // at the held-out parts, at least
 constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kLaterLooks = 1.25;
 constexpr double kWarmUpTimes = 3;  // the slowest time constant, before a held-out part
-constexpr size_t kSlowFeatures = 8;
-constexpr size_t kFilterModes = 64;
-constexpr double kYoung = 2;  // trials that a network may be old
+constexpr double kYoung = 2;        // trials that a network may be old
 constexpr double kTrialTimes = 20;
 constexpr double kWorth = 0.6;          // of the error: either costs about as much as half of a network more
 constexpr double kLookbackSeconds = 1;  // gradients of the slow path go back through so much before a segment

@@ -47,7 +47,7 @@ struct CaptureOptions {
   std::vector<std::string> more_dry, test_dry;
   std::vector<std::string> plan;
   size_t takes = 24;
-  std::string quality = "standard";
+  std::string quality = "standard", network = "auto";
   std::string name, licence, report;
   double seconds = 0, million_frames = 0, target_esr = 0;
   size_t threads = 0;
@@ -201,6 +201,10 @@ class Capture {
     capture::TrainingSettings settings;
     settings.shape = quality_.shape;
     settings.shape.knobs = material_.knobs.size();
+    if (options_.network != "auto") settings.slow_trial_frames = HUGE_VAL;  // decided: no trial
+    settings.shape.slow_features = options_.network == "slow-path" ? capture::kSlowFeatures : 0;
+    settings.shape.filter_modes = options_.network == "filter" ? capture::kFilterModes : 0;
+    settings.shape.direct = options_.network == "stage" ? 0 : 1;
     settings.sample_rate_hz = material_.sample_rate_hz;
     settings.aliasing_weight = quality_.aliasing_weight;
     settings.threads = options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
@@ -429,6 +433,13 @@ void add_training_options(CLI::App* capture, CaptureOptions& options) {
   }
   capture->add_option("--quality", options.quality, "Size of the network: " + costs)
       ->check(CLI::IsMember(names))
+      ->capture_default_str();
+  capture
+      ->add_option(
+          "--network", options.network,
+          "plain: the layers alone; slow-path, filter: with that; auto: a long training tries which; stage: the "
+          "layers without a direct path around them, as a part of a chain")
+      ->check(CLI::IsMember({"auto", "plain", "slow-path", "filter", "stage"}))
       ->capture_default_str();
   capture->add_option("--seconds", options.seconds, "How long to train")->check(CLI::PositiveNumber);
   capture->add_option("--million-frames", options.million_frames, "How much to train (440; with knobs 880)")

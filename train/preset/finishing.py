@@ -128,7 +128,7 @@ def finish(options, work):
         subprocess.run([options.circuit, "info", netlist_path], check=True, capture_output=True).stdout
     )
     trained = work / "model.safetensors"
-    capture = json.loads((work / "capture.json").read_text())
+    capture = json.loads((work / "model.json").read_text())
     old = model_file.read_card(trained)
     card = {
         "name": texts["name"],
