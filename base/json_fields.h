@@ -1,4 +1,4 @@
-// The fields of one JSON object, read with their types and ranges checked: shared by config and card.
+// Reads the fields of one JSON object and checks their types and ranges; config and card use it.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 
 namespace coil {
 
-// Throws Error for a text that is not JSON, or nested so deep that printing it would exhaust the stack.
+// Throws Error if the text is not JSON, or is nested so deeply that printing it would overflow the stack. [any thread]
 inline nlohmann::json parse_json(const std::string& text, const std::string& where) {
   constexpr int kMaxDepth = 32;
   const auto watch = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
@@ -26,7 +26,7 @@ inline nlohmann::json parse_json(const std::string& text, const std::string& whe
   return json;
 }
 
-// Every reader throws Error naming the field and what would be right.
+// Every reader throws Error that names the field and what would be right. One thread at a time.
 class JsonFields {
  public:
   JsonFields(const nlohmann::json& json, std::string where) : json_(json), where_(std::move(where)) {
@@ -56,7 +56,7 @@ class JsonFields {
     if (!json_[key].is_number()) throw wrong(key, "a number");
     return json_[key];
   }
-  // What a norm adds to its mean square.
+  // The epsilon of a norm: a number that is added to the mean square.
   float eps(const char* key, std::optional<double> fallback = std::nullopt) const {
     const double value = number(key, fallback);
     if (!(value >= 0 && value <= 1e6)) throw wrong(key, "a number from 0 to 1e6");
@@ -74,7 +74,7 @@ class JsonFields {
         json_.value(key, nlohmann::json()).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace).substr(0, 60));
   }
 
-  // One sentence for each key that no reader has asked for, with the one that was perhaps meant.
+  // One sentence for each key that no reader has asked for, with the most similar known key.
   std::vector<std::string> unknown() const {
     std::vector<std::string> sentences;
     for (const auto& [key, value] : json_.items()) {
@@ -91,7 +91,8 @@ class JsonFields {
   }
 
  private:
-  // Insertions, deletions and replacements that lead from one to the other. Source: Wagner & Fischer 1974.
+  // The edit distance: how many insertions, deletions and replacements turn one text into the other. Source: Wagner &
+  // Fischer 1974.
   static size_t edits_between(const std::string& from, const std::string& to) {
     std::vector<size_t> row(to.size() + 1);
     for (size_t j = 0; j < row.size(); ++j) row[j] = j;

@@ -1,4 +1,4 @@
-// Part files: made under a free name, locked, renamed or removed.
+// Part files: created under an unused name, locked, then renamed or removed.
 #include "base/part_file.h"
 
 #include <fcntl.h>
@@ -20,8 +20,9 @@ namespace {
 
 constexpr std::string_view kExtension = ".part";
 constexpr std::string_view kDigits = "0123456789";
-constexpr std::string_view kLongestNumbers = ".4294967295-4294967295.part";  // what follows the stem, at most
-constexpr int kMostLinks = 40;                                               // as many as Linux follows
+constexpr std::string_view kLongestNumbers = ".4294967295-4294967295.part";  // the longest possible end of a part
+                                                                             // file's name
+constexpr int kMostLinks = 40;                                               // the limit of Linux
 constexpr const char* kStandardOutput = "/dev/stdout";
 constexpr mode_t kAnybodyWrites = S_IWUSR | S_IWGRP | S_IWOTH;
 
@@ -68,7 +69,7 @@ std::string name_beside(const fs::path& folder, const std::string& name, std::st
     std::snprintf(hash, sizeof hash, "~%016llx",
                   static_cast<unsigned long long>(XXH3_64bits(name.data(), name.size())));
     size_t kept = room > kHashDigits + 1 ? room - kHashDigits - 1 : 0;
-    while (kept > 0 && (name[kept] & 0xc0) == 0x80) --kept;  // no character of UTF-8 is cut in two
+    while (kept > 0 && (name[kept] & 0xc0) == 0x80) --kept;  // do not cut a UTF-8 character in two
     middle = name.substr(0, kept) + hash;
   }
   return std::string(before) + middle + std::string(after);
@@ -91,7 +92,7 @@ std::string write_obstacle(const fs::path& path) {
   if (::stat(path.c_str(), &found) != 0) return {};
   if (S_ISDIR(found.st_mode)) return "is a folder";
   if (!S_ISREG(found.st_mode)) return "is not a file";
-  // An administrator may write to any file; that nobody may says that this one is to be kept.
+  // An administrator may write to any file. A file without any write permission is meant to be kept.
   const bool is_writable = (found.st_mode & kAnybodyWrites) != 0 && ::access(path.c_str(), W_OK) == 0;
   return is_writable ? "" : "is read-only";
 }
@@ -108,15 +109,16 @@ bool PartFile::make_beside() {
   error_ = write_obstacle(final_path_);
   if (!error_.empty()) return false;
   const std::string stem = stem_of(final_path_);
-  // The name may be taken by a process of another machine or container, or be left by one, or be taken away before it
-  // was locked.
+  // Another process, perhaps on another machine, may hold the name, may have left it behind, or may remove the file
+  // before it is locked here.
   for (int tries = 0; descriptor_ < 0 && tries < 1000; ++tries) {
     path_ = final_path_.parent_path() /
             ("." + stem + "." + std::to_string(::getpid()) + "-" + std::to_string(counter++) + std::string(kExtension));
     descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor_ < 0 && errno != EEXIST) return fail(errno);
     if (descriptor_ < 0) continue;
-    ::flock(descriptor_, LOCK_EX | LOCK_NB);  // where a file system has no locks, nobody can lock to remove either
+    ::flock(descriptor_, LOCK_EX | LOCK_NB);  // on a file system without locks, no other process can lock the file in
+                                              // order to remove it
     if (!is_there(descriptor_)) ::close(std::exchange(descriptor_, -1));
   }
   if (descriptor_ < 0) return fail(EEXIST);

@@ -1,4 +1,4 @@
-// Coordinates are written to a tenth, which is finer than a screen shows.
+// SVG drawings. Coordinates are rounded to a tenth, which is finer than a screen shows.
 #include "base/svg.h"
 
 #include <algorithm>
@@ -18,7 +18,7 @@ std::string points(std::span<const SvgPlace> places) {
   return text;
 }
 
-// How many bytes the UTF-8 character at the beginning takes; 0: it is none. Unicode 15, table 3-7.
+// The length in bytes of the UTF-8 character at the beginning; 0 if it is invalid. Unicode 15, table 3-7.
 size_t utf8_length(std::string_view text) {
   const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
   const auto follows = [&](size_t i, unsigned low = 0x80, unsigned high = 0xbf) {

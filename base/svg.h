@@ -1,4 +1,4 @@
-// Drawings in SVG, and text that may stand in markup.
+// Drawings in SVG, and escaping of text for markup.
 #pragma once
 
 #include <span>
@@ -7,18 +7,18 @@
 
 namespace coil {
 
-// `text` as it may stand in HTML and SVG, in attributes too. What is no UTF-8, and control characters, become U+FFFD.
+// Escapes `text` for HTML and SVG, also inside attributes. Invalid UTF-8 and control characters become U+FFFD.
 std::string markup_text(std::string_view text);
 
-// The step between ticks: 1, 2 or 5 times a power of ten, so that `range` holds at most `most` of them.
+// The distance between ticks: 1, 2 or 5 times a power of ten, so that `range` holds at most `most` ticks.
 double nice_step(double range, int most);
 
 struct SvgPlace {
   double x, y;
 };
 
-// Within an HTML page. Elements in the order in which they are drawn. `attributes` are written as they are, such as
-// class="wet".
+// A drawing inside an HTML page. Elements appear in the order in which they are added. `attributes` are written
+// unchanged, for example class="wet".
 class SvgDrawing {
  public:
   SvgDrawing(double width, double height, std::string_view attributes);

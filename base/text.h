@@ -1,4 +1,4 @@
-// Numbers as they are shown to people.
+// Formats numbers for people.
 #pragma once
 
 #include <cstdio>
@@ -6,7 +6,7 @@
 
 namespace coil {
 
-// Up to `digits` significant digits, no trailing zeros: 0.7, 48000, -1.5.
+// At most `digits` significant digits, without trailing zeros: 0.7, 48000, -1.5.
 inline std::string number(double value, int digits = 6) {
   char text[64];
   std::snprintf(text, sizeof text, "%.*g", digits, value);

@@ -1,4 +1,5 @@
-// Tensors and config as ssm/MODEL_FILE.md says; the scales of input and output go into the weights.
+// Writes tensors and config as ssm/MODEL_FILE.md specifies. The scales of input and output are multiplied into the
+// weights.
 #include "capture/model_file.h"
 
 #include <algorithm>
@@ -13,10 +14,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t kFilterChannels = 16;   // of the filter's bank in the file: a vector's lanes
-constexpr double kSmallestOfRow = 1e-4;  // of the output row, as a share of its largest value: some are divided by it
+constexpr size_t kFilterChannels = 16;   // channels of the filter's bank in the file: the lanes of a vector
+constexpr double kSmallestOfRow = 1e-4;  // of the output row, relative to its largest value, because the row is divided
+                                         // by some of its values
 
-// Collects tensors from places in the vector of parameters.
+// Collects tensors from their places in the parameter vector.
 class Tensors {
  public:
   Tensors(const ParameterMap& map, const std::vector<float>& parameters) : map_(map), parameters_(parameters) {}
@@ -53,7 +55,7 @@ class Tensors {
   std::vector<ssm::NamedFloats> list_;
 };
 
-// hop_frames, width and layers of the slow path as SlowMap has them.
+// hop_frames, width and layers of the slow path, as in SlowMap.
 Json slow_path_of(const Shape& shape) {
   Json layers = Json::array();
   layers.push_back(
@@ -66,8 +68,8 @@ Json slow_path_of(const Shape& shape) {
           {"controls", shape.knobs > 0},       {"output", shape.filter_modes == 0}, {"layers", std::move(layers)}};
 }
 
-// All channels of the bank hear the output row's sum, and the output adds them up. What knobs and slow path add to the
-// row, a film part gives in front of it.
+// Every channel of the bank gets the output row's sum, and the output adds the channels. A film part before the bank
+// applies what knobs and slow path add to the row.
 Json filter_parts(const Shape& shape) {
   Json parts = Json::array();
   if (shape.knobs + shape.slow_features > 0) parts.push_back({{"type", "film"}});
@@ -104,7 +106,7 @@ Json config_of(const Shape& shape, double sample_rate_hz) {
   return config;
 }
 
-// The output row, none of whose values is 0.
+// The output row; values near 0 are replaced by small ones.
 std::vector<double> output_row(const ParameterMap& map, const std::vector<float>& parameters) {
   std::vector<double> row;
   double largest = 0;
@@ -118,8 +120,8 @@ std::vector<double> output_row(const ParameterMap& map, const std::vector<float>
   return row;
 }
 
-// The rows of a matrix that gives the film vector, as the file has them. The output row's part is in the device's
-// units; in front of a filter it is what scales the row's inputs, and there is a shift of nothing.
+// The rows of a matrix that gives the film vector, in the order of the file. The output row's part is in the device's
+// units. Before a filter, it scales the inputs of the row, and its shift is 0.
 std::vector<float> film_rows(const ParameterMap& map, const std::vector<float>& parameters, const Scales& scales,
                              size_t at, size_t columns) {
   const auto begin = parameters.begin() + std::ptrdiff_t(at);
@@ -146,7 +148,7 @@ void add_controls(Tensors& tensors, const ParameterMap& map, const std::vector<f
   tensors.add("controls.bias", {film}, std::vector<float>(size_t(film)));
 }
 
-// The modes of a channel share a step in the file.
+// In the file, the modes of a channel share one step.
 void add_filter(Tensors& tensors, const ParameterMap& map, const std::vector<float>& parameters) {
   const std::string layer = "backbone.layers." + std::to_string(map.shape.layers) + ".",
                     kernel = layer + "filter.kernel.";

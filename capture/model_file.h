@@ -1,4 +1,4 @@
-// From a trained network to a Coil model file that gives what the trainer's network gave.
+// Converts a trained network to a Coil model file with the same output.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 
 namespace coil::capture {
 
-// A control of the device, in the units of its panel.
+// A control of the device, in the units of its front panel.
 struct Knob {
   std::string name;
   double min, max;
@@ -20,11 +20,11 @@ struct Knob {
   double normalised(double value) const { return (value - min) / (max - min); }
 };
 
-// The file of a model, in memory. `card` as below.
+// The bytes of a model file. `card` as in write_model.
 std::vector<std::byte> model_bytes(const ParameterMap& map, const std::vector<float>& parameters, const Scales& scales,
                                    double sample_rate_hz, const std::vector<Knob>& knobs, nlohmann::ordered_json card);
 
-// `card`: name, description and so on; rate, channels and controls are added. Written whole or not at all. Throws
+// `card`: name, description and so on; rate, channels and controls are added. Writes the whole file or nothing. Throws
 // Error.
 void write_model(const std::filesystem::path& path, const ParameterMap& map, const std::vector<float>& parameters,
                  const Scales& scales, double sample_rate_hz, const std::vector<Knob>& knobs,

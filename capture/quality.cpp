@@ -1,4 +1,4 @@
-// Three sizes, by what they cost in the plugin.
+// Three sizes of network, ordered by their cost in the plugin.
 #include "capture/quality.h"
 
 #include "base/error.h"
@@ -6,7 +6,7 @@
 namespace coil::capture {
 
 const std::vector<Quality>& qualities() {
-  // Never freed: a learning thread that nobody waits for may still read it while the program ends.
+  // Never freed: a detached learning thread may still read it while the program ends.
   static const auto& all = *new std::vector<Quality>{
       {"lite", "about 750 multiply-adds a sample", {8, 1, 4, 0}, 48000, 0.1, 440},
       {"standard", "about 2,000 multiply-adds a sample", {8, 4, 6, 0}, 48000, 0.06, 440},

@@ -1,4 +1,4 @@
-// The sizes of network that a capture may have, and how much each is kept from aliasing.
+// The sizes of network for a capture, and how strongly each is trained against aliasing.
 #pragma once
 
 #include <string>
@@ -13,13 +13,13 @@ struct Quality {
   const char* description;
   Shape shape;             // without knobs
   double sample_rate_hz;   // of the model
-  double aliasing_weight;  // as TrainingSettings has it
-  double million_frames;   // to train on, unless asked otherwise; knobs take twice as many
+  double aliasing_weight;  // see TrainingSettings
+  double million_frames;   // default length of the training; with knobs, twice as many
 };
 
 const std::vector<Quality>& qualities();
 
-// Throws Error that lists the names.
+// Throws Error that lists the valid names.
 const Quality& quality_named(const std::string& name);
 
 }  // namespace coil::capture

@@ -1,6 +1,5 @@
-// The subcommands. Each function adds one; when that is chosen, its callback does the work and sets `exit_code`, or
-// throws, and main() turns what was thrown into an exit code. `command_line`: as typed, for reports and cards.
-// [main-thread]
+// The subcommands. Each function registers one. If it is chosen, its callback does the work and sets `exit_code`, or
+// throws; main() turns exceptions into exit codes. `command_line`: as typed, for reports and cards. [main-thread]
 #pragma once
 
 #include <string>
@@ -20,7 +19,7 @@ CLI::App* setup_info(CLI::App& app, int& exit_code);
 CLI::App* setup_plot(CLI::App& app, int& exit_code);
 CLI::App* setup_process(CLI::App& app, int& exit_code);
 CLI::App* setup_stream(CLI::App& app, int& exit_code);
-// Beyond the common exit codes: 1 also where an execution is beyond the tolerance.
+// Besides the common exit codes: 1 also if an execution exceeds the tolerance.
 CLI::App* setup_verify(CLI::App& app, int& exit_code);
 
 }  // namespace coil::cli

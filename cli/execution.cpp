@@ -1,4 +1,4 @@
-// Options and the choice of an executor.
+// The options, and the choice of an executor.
 #include "cli/execution.h"
 
 #include <sched.h>
@@ -16,12 +16,12 @@ namespace coil::cli {
 namespace {
 
 constexpr int kBlockFrames = 4096;
-constexpr int kFramesInFlight = 1 << 20;  // of all files together, where long blocks pay: a GPU's batch
+constexpr int kFramesInFlight = 1 << 20;  // over all files, if long blocks are efficient: a GPU's batch
 constexpr int kMinLongBlockFrames = 1 << 14;
-constexpr int kMinScanThreads = 3;      // the scan does about twice the arithmetic of a stream
-constexpr double kMinScanMacs = 10000;  // a frame; threads that share less mostly wait for each other
+constexpr int kMinScanThreads = 3;      // the scan needs about twice the arithmetic of a stream
+constexpr double kMinScanMacs = 10000;  // per frame; with less work, threads mostly wait for each other
 
-// Those that this process may use: a job of a cluster often has only some of the machine's.
+// The cores that this process may use: a cluster job often has only some of the machine's.
 int usable_cores() {
 #ifdef __linux__
   cpu_set_t set;

@@ -12,8 +12,8 @@ enum ExitCode : int {
   kUsage = 2,         // wrong options or arguments; nothing was done
   kModelFailed = 3,   // the model cannot be found or loaded
   kNoDevice = 4,      // --device cuda, and no GPU can be used
-  kFound = 5,         // what --fail-on names was found
-  kInterrupted = 130  // Ctrl-C, or asked to end
+  kFound = 5,         // --fail-on found what it names
+  kInterrupted = 130  // Ctrl-C, or a request to end
 };
 
 // what() is one line: what was wrong with which file, field or option, and what would be right.
@@ -26,7 +26,7 @@ class Failure : public std::runtime_error {
   ExitCode exit_code_;
 };
 
-// Thrown where work is given up because of a signal.
+// Thrown if work is abandoned because of a signal.
 class Interrupted : public Failure {
  public:
   Interrupted() : Failure(kInterrupted, "interrupted") {}

@@ -1,4 +1,4 @@
-// `coil generate`: goes on from a prompt of token ids, one id a line, by a language model.
+// `coil generate`: continues a prompt of token ids with a language model, one id per line.
 #include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
@@ -36,7 +36,7 @@ struct GenerateOptions {
   std::vector<int> stops;
 };
 
-// Where a stream of tokens stands: the last one drawn has not been heard by the model yet.
+// The position in a stream of tokens. The model has not processed the last drawn token yet.
 struct Position {
   std::vector<int32_t> pending;
   uint64_t seen = 0;
@@ -59,8 +59,8 @@ std::vector<int32_t> parse_ids(std::string text, const std::string& where, int v
   return ids;
 }
 
-// A number in [0, 1) that depends on the seed and on how many were drawn before. Source: Steele, Lea & Flood 2014
-// (SplitMix64).
+// A number in [0, 1) that depends on the seed and on the number of tokens drawn before. Source: Steele, Lea & Flood
+// 2014 (SplitMix64).
 double uniform(uint64_t seed, uint64_t index) {
   uint64_t z = seed + (index + 1) * 0x9e3779b97f4a7c15u;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -68,7 +68,8 @@ double uniform(uint64_t seed, uint64_t index) {
   return std::ldexp(double((z ^ (z >> 31)) >> 11), -53);
 }
 
-// Draws by softmax(logits / temperature) among the top_k best, and of those among the fewest that have top_p of it.
+// Draws from softmax(logits / temperature), limited to the top_k best tokens, and of those to the fewest that together
+// have the probability top_p.
 class Sampler {
  public:
   explicit Sampler(const GenerateOptions& options) : options_(options) {}

@@ -1,4 +1,4 @@
-// `coil info`: from the model's config, card and cost.
+// `coil info`: shows the model's config, card and cost.
 #include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
@@ -17,7 +17,7 @@ namespace {
 
 using nlohmann::json;
 
-// "6 x (s4d, linear, film, tanh, linear)", equal neighbours put together.
+// "6 x (s4d, linear, film, tanh, linear)"; equal neighbours are combined.
 std::string describe_layers(const std::vector<ssm::LayerConfig>& layers) {
   std::vector<std::pair<std::string, int>> runs;
   for (const ssm::LayerConfig& layer : layers) {
@@ -74,7 +74,7 @@ json describe(const ssm::Model& model) {
   return result;
 }
 
-// A heading and lines of label and text, the texts one below the other.
+// A heading and lines of label and text, with aligned texts.
 class Section {
  public:
   explicit Section(const std::string& title) : title_(title) {}
@@ -83,7 +83,7 @@ class Section {
     if (!text.empty()) rows_.emplace_back(label, text);
   }
 
-  // All that a JSON value holds; nested names are joined by dots.
+  // All values in a JSON value; nested names are joined by dots.
   void rows(const json& value, const std::string& label) {
     if (value.is_object()) {
       for (const auto& [key, item] : value.items()) rows(item, label.empty() ? key : label + "." + key);
@@ -115,7 +115,7 @@ std::string with_prefix(double value, const std::string& unit) {
   return number(value, 3) + " " + unit;
 }
 
-// What `coil process` and the plugin do at other rates than the model's.
+// What `coil process` and the plugin do at other rates.
 std::string other_rates(const ssm::ModelConfig& config) {
   if (config.rate_scaling == ssm::RateScaling::steps) return "steps are rescaled";
   return ssm::steps_obstacle(config).empty() ? "resampled; --rate-scaling steps is possible" : "resampled";

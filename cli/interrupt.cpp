@@ -1,4 +1,4 @@
-// The flag that a signal sets.
+// The flags that signals set.
 #include "cli/interrupt.h"
 
 #include <signal.h>
@@ -10,7 +10,7 @@
 namespace coil::cli {
 namespace {
 
-std::atomic<bool> flag{false};
+std::atomic<bool> flag{false}, reload{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "the only thing that a signal handler may touch");
 
 }  // namespace
@@ -19,14 +19,24 @@ void catch_interrupts() {
   struct sigaction action = {};
   action.sa_handler = [](int) { flag.store(true); };
   sigemptyset(&action.sa_mask);
-  action.sa_flags = static_cast<int>(SA_RESETHAND);  // no SA_RESTART: a blocked read returns and its loop sees the flag
+  action.sa_flags = static_cast<int>(SA_RESETHAND);  // no SA_RESTART: a blocked read returns, and its loop checks the
+                                                     // flag
   for (int signal_number : {SIGINT, SIGTERM, SIGHUP}) {
     struct sigaction before = {};
     sigaction(signal_number, nullptr, &before);
-    if (before.sa_handler != SIG_IGN) sigaction(signal_number, &action, nullptr);  // as nohup wants it
+    if (before.sa_handler != SIG_IGN) sigaction(signal_number, &action, nullptr);  // stays ignored, as nohup needs it
   }
   for (int signal_number : {SIGPIPE, SIGXFSZ}) signal(signal_number, SIG_IGN);
 }
+
+void catch_reload() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) { reload.store(true); };
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGHUP, &action, nullptr);
+}
+
+bool asked_to_reload() noexcept { return reload.exchange(false); }
 
 bool interrupted() noexcept { return flag.load(); }
 

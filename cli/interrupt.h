@@ -1,4 +1,4 @@
-// Ctrl-C: the signal handler sets a flag, and the loops that do the work look at it.
+// Handles Ctrl-C: the signal handler sets a flag, and the working loops check it.
 #pragma once
 
 namespace coil::cli {
@@ -7,6 +7,10 @@ namespace coil::cli {
 // beyond the size that `ulimit -f` allows, is an error like any other. A second signal ends the program at once.
 // [main-thread]
 void catch_interrupts();
+
+// From now on SIGHUP does not end the program: asked_to_reload() says once that it came. [main-thread]
+void catch_reload();
+bool asked_to_reload() noexcept;  // [any thread]
 
 bool interrupted() noexcept;  // [any thread]
 void throw_if_interrupted();  // throws Interrupted [any thread]

@@ -1,4 +1,4 @@
-// A histogram of whole numbers of any size in constant memory, for percentiles within 0.4 %.
+// A histogram of integers of any size in constant memory, for percentiles accurate to 0.4 %.
 #pragma once
 
 #include <algorithm>
@@ -10,8 +10,8 @@
 
 namespace coil::cli {
 
-// Values below 512 have a bucket each; above, an octave has 256 buckets. One thread at a time. 117 KB: not for the
-// stack.
+// Values below 512 have one bucket each; above, each octave has 256 buckets. One thread at a time. 117 KB: too large
+// for the stack.
 class LogHistogram {
  public:
   void add(uint64_t value, uint64_t times = 1) noexcept {  // [audio-thread]
@@ -29,8 +29,8 @@ class LogHistogram {
   uint64_t count() const { return count_; }
   uint64_t largest() const { return largest_; }
 
-  // The nearest rank: the smallest value that `percent` (0 to 100) of all do not exceed, or up to 1/256 more; 0 when
-  // there are none.
+  // Nearest rank: the smallest value such that `percent` (0 to 100) of all values are not larger, rounded up by at most
+  // 1/256; 0 if there are no values.
   uint64_t percentile(double percent) const {
     const uint64_t rank =
         std::max<uint64_t>(1, static_cast<uint64_t>(std::ceil(percent / 100 * static_cast<double>(count_))));

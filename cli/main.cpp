@@ -1,4 +1,4 @@
-// The program `coil`: wires the subcommands together, and turns errors into one line and an exit code.
+// The program `coil`: registers the subcommands, and turns errors into one line and an exit code.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>

@@ -1,4 +1,4 @@
-// Looking up presets and setting knobs.
+// Finds presets and sets knobs.
 #include "cli/models.h"
 
 #include <CLI/CLI.hpp>
@@ -65,7 +65,7 @@ std::string preset_names() {
   return list;
 }
 
-// The file or model directory that a folder of presets has under this name; empty: none.
+// The file or model directory of this name in a folder of presets; empty: none.
 fs::path find_preset(const std::string& name) {
   std::error_code error;
   for (const fs::path& folder : preset_folders()) {
@@ -76,7 +76,8 @@ fs::path find_preset(const std::string& name) {
   return {};
 }
 
-// A name without a slash is a preset's, if there is one of that name, whatever lies here. Throws Failure.
+// A name without a slash means the preset of this name, if there is one, even if the current folder has a file of this
+// name. Throws Failure.
 fs::path find_model(const std::string& name) {
   std::error_code error;
   const bool is_file_name = fs::path(name).extension() == kExtension && fs::is_regular_file(name, error);
@@ -149,7 +150,7 @@ std::shared_ptr<const ssm::Model> load_model(const ssm::Checkpoint& checkpoint, 
 }
 
 void print_warnings(const std::vector<std::string>& warnings) {
-  static std::set<std::string> printed;  // a command may load a model more than once
+  static std::set<std::string> printed;  // a command may load a model several times
   for (const std::string& warning : warnings)
     if (printed.insert(warning).second) std::fprintf(stderr, "coil: warning: %s\n", warning.c_str());
 }

@@ -1,4 +1,4 @@
-// Which model is meant by a name on the command line, and which values its knobs get.
+// Finds the model that a name on the command line means, and the values of its knobs.
 #pragma once
 
 #include <filesystem>
@@ -17,31 +17,30 @@ class Option;
 namespace coil::cli {
 
 // `name` is a path, or the name of a preset in one of the folders of $COIL_PRESETS (separated by colons), of
-// ../share/coil/presets beside the program, or of the source tree. A name without a slash that is a preset's means the
-// preset, but for a file here whose name ends in .safetensors. Throws Failure. [main-thread]
-// `window`: how many frames attention may look back, in place of what the config says; 0: as it says.
+// ../share/coil/presets beside the program, or of the source tree. A name without a slash means the preset of that
+// name, if there is one, unless it ends in .safetensors and names a file here. Throws Failure. [main-thread]
+// `window`: how many frames attention may look back, overriding the config; 0: as in the config.
 ssm::Checkpoint open_model(const std::string& name, int window = 0);
 std::shared_ptr<const ssm::Model> load_model(const ssm::Checkpoint& checkpoint, ssm::Target target, bool quiet = false);
 std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Target target = ssm::Target::best());
 
-// A cabinet's sound: a path, or the name of a response in `cabinets/` of one of those folders. Throws Failure where a
-// name without extension is neither. [main-thread]
+// The impulse response that a name means: a path, or a file in `cabinets/` in one of the preset folders. Throws Failure
+// if a name without extension is neither. [main-thread]
 std::filesystem::path find_cabinet(const std::string& name);
 
-// What a model's file says that has no effect, a line each and each once, to standard error. load_model has done so.
-// [main-thread]
+// Prints each warning once, one per line, to standard error. load_model already does this. [main-thread]
 void print_warnings(const std::vector<std::string>& warnings);
 
-// The option --window, for open_model. [main-thread]
+// Adds the option --window, for open_model. [main-thread]
 CLI::Option* add_window_option(CLI::App& command, int& window);
 
-// The option --weights: a format for ssm::weight_format_from_name. [main-thread]
+// Adds the option --weights: a format for ssm::weight_format_from_name. [main-thread]
 void add_weights_option(CLI::App& command, std::string& weights);
 
-// What the reader recognises a model by: its file's name, or the last folder of a model directory.
+// A short name of a model for people: its file's name, or the last folder of a model directory.
 std::string short_name(const std::string& file);
 
-// One value per control of the card, in its order and units: the defaults, changed by `settings` ("drive=7"). Throws
+// One value per control of the card, in its order and units: the defaults, overridden by `settings` ("drive=7"). Throws
 // Failure. [main-thread]
 std::vector<float> control_values(const ssm::Model& model, const std::vector<std::string>& settings);
 

@@ -1,4 +1,4 @@
-// Progress: the bar, the plain lines, and how long it will take.
+// Progress: the bar, the plain lines, and the estimated time.
 #include "cli/progress.h"
 
 #include <unistd.h>
@@ -17,7 +17,7 @@ constexpr int kBarCells = 32;
 constexpr std::chrono::milliseconds kRedraw{100};
 constexpr std::chrono::seconds kPlainLine{30};
 constexpr double kSurestFraction = 0.01,
-                 kSurestSeconds = 1;  // before that, how long it takes is a guess that is not shown
+                 kSurestSeconds = 1;  // before this time, the estimate is too uncertain to show
 
 }  // namespace
 

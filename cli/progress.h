@@ -1,5 +1,5 @@
-// How far the work is, on standard error: a bar on a terminal, now and then a line elsewhere; and lines of text that do
-// not tear the bar.
+// Progress on standard error: a bar on a terminal, otherwise a line from time to time; and messages that do not disturb
+// the bar.
 #pragma once
 
 #include <chrono>
@@ -12,14 +12,14 @@ namespace coil::cli {
 // All functions: [any thread].
 class Progress {
  public:
-  // `weights`: how much work each file is, in any unit. Shown only if `visible`.
+  // `weights`: the work of each file, in any unit. Shown only if `visible`.
   Progress(const std::vector<double>& weights, bool visible);
-  ~Progress();  // takes the bar away
+  ~Progress();  // removes the bar
 
-  // So much more was done: a part of one file (0 to 1, of its weight), and seconds of sound.
+  // Adds progress: a part of one file (0 to 1, of its weight), and seconds of sound.
   void advance(double file_fraction, double weight, double seconds);
   void file_done();
-  // The file is over without work, done before or failed: it does not count where the pace is measured.
+  // A file needed no work, because it was done before or failed. It does not count for the speed estimate.
   void file_without_work(double weight);
 
   void print_error(const std::string& line);   // to standard error
@@ -39,7 +39,7 @@ class Progress {
   const Clock::time_point start_ = Clock::now();
   Clock::time_point shown_;
   size_t files_done_ = 0;
-  double work_ = 0, work_done_ = 0;  // in the weights' unit
+  double work_ = 0, work_done_ = 0;  // in the unit of the weights
   double seconds_ = 0;
   bool bar_drawn_ = false;
 };

@@ -1,4 +1,4 @@
-// Numbers and names as they are shown to people.
+// Formats numbers and names for people.
 #pragma once
 
 #include <cmath>

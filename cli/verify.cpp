@@ -1,4 +1,4 @@
-// `coil verify`: parity report of model files against the values that their author's implementation gave.
+// `coil verify`: compares model files with the output of another implementation.
 #include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
@@ -41,7 +41,7 @@ struct VerifyOptions {
   bool list_targets = false;
 };
 
-// One file: its runs, or why there are none.
+// The result for one file: its runs, or why there are none.
 struct FileReport {
   std::string file;
   std::string error;
@@ -51,7 +51,7 @@ struct FileReport {
 
 bool within(const ssm::GoldenResult& result, double tolerance) { return result.errors.worst() <= tolerance; }
 
-// What runs a golden file: the executions of the CPU, or the GPU.
+// Runs a golden file: on the CPU in all executions, or on the GPU.
 using Runner = std::function<std::vector<ssm::GoldenResult>(const ssm::Golden& golden)>;
 
 FileReport verify_file(const std::string& file, const std::string& io, int window, const Runner& run) {
@@ -83,7 +83,7 @@ void print_file(const FileReport& report, double tolerance, int name_width) {
   }
 }
 
-// JSON has no infinity: an error that is not finite becomes null.
+// JSON has no infinity, so a non-finite error becomes null.
 nlohmann::ordered_json number(double value) {
   return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
 }

@@ -1,4 +1,4 @@
-// Through a part file.
+// Writes a file through a part file.
 #include "cli/whole_file.h"
 
 #include "base/part_file.h"

@@ -1,4 +1,4 @@
-// A file that a command writes at once: it is there whole, or as it was before.
+// Writes a whole file: it appears complete, or stays as it was.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// Frames of a processor's own, and the block that views them.
+// A processor's own buffer of frames, and the block that views it.
 #pragma once
 
 #include <array>
@@ -8,7 +8,7 @@
 
 namespace coil::dsp {
 
-// Of 1 or 2 channels.
+// 1 or 2 channels.
 class AudioBuffer {
  public:
   AudioBuffer() = default;
@@ -16,7 +16,7 @@ class AudioBuffer {
   AudioBuffer(int channels, int max_frames)
       : channels_(static_cast<size_t>(channels), std::vector<float>(static_cast<size_t>(max_frames))) {}
 
-  // The first frames. Good until the next call. [audio-thread]
+  // The first `frames` frames. Valid until the next call. [audio-thread]
   AudioBlock block(int frames) noexcept {
     for (size_t c = 0; c < channels_.size(); ++c) pointers_[c] = channels_[c].data();
     return {pointers_.data(), static_cast<int>(channels_.size()), frames};

@@ -1,4 +1,4 @@
-// Cabinet: the responses at the processor's rate, blended into one row of taps a channel.
+// Cabinet: resamples the responses to the processor's rate and blends them into one row of taps per channel.
 #include "dsp/cabinet.h"
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 namespace coil::dsp {
 namespace {
 
-constexpr double kFadeSeconds = 0.02;  // of a response that is too long
+constexpr double kFadeSeconds = 0.02;  // fade-out of a response that is too long
 
 void check(const ImpulseResponse& response) {
   const auto& channels = response.channels;
@@ -31,8 +31,8 @@ void check(const ImpulseResponse& response) {
   if (loudest == 0) throw Error("an impulse response that is silent");
 }
 
-// One channel at the wanted rate, cut to kMaxResponseSeconds. The taps are the samples of a continuous response, times
-// the sampling interval.
+// One channel at the wanted rate, cut to kMaxResponseSeconds. The taps sample a continuous response, so they are scaled
+// by the sampling interval.
 std::vector<float> at_rate(const std::vector<float>& taps, double from_hz, double to_hz) {
   std::vector<float> out;
   if (std::llround(from_hz) == std::llround(to_hz)) {
@@ -81,7 +81,7 @@ std::vector<std::vector<float>> Cabinet::taps(double sample_rate_hz, int channel
     const float level = db_to_gain(microphone.level_db) * (microphone.inverted ? -1.0f : 1.0f);
     for (int c = 0; c < channels; ++c) {
       std::vector<float>& row = rows[static_cast<size_t>(c)];
-      // in mono, the channels of a stereo response are heard together
+      // In mono, both channels of a stereo response are used.
       const size_t first = channels == 1 ? 0 : std::min<size_t>(static_cast<size_t>(c), response.channels.size() - 1);
       const size_t last = channels == 1 ? response.channels.size() - 1 : first;
       const float gain = level * pan_gain(microphone.pan, c, channels) / static_cast<float>(last - first + 1);

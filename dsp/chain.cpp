@@ -1,4 +1,4 @@
-// Chain: each stage in turn, beside its delayed input.
+// Chain: runs each stage in order, and keeps its delayed input for bypass and mix.
 #include "dsp/chain.h"
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 namespace coil::dsp {
 namespace {
 
-constexpr int kMaxPieceFrames = 256;  // the buffers of a piece fit the fastest cache
+constexpr int kMaxPieceFrames = 256;  // small enough for the buffers to fit the L1 cache
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// A chain of audio processors: each can be bypassed and mixed with its input without a click, and latencies add up.
+// A chain of audio processors. Each can be bypassed and mixed with its input without a click. Latencies add up.
 #pragma once
 
 #include <memory>
@@ -12,20 +12,20 @@
 
 namespace coil::dsp {
 
-// What stands in a chain.
+// One processor of a chain and its settings.
 struct Stage {
   std::string name;  // for people
   std::unique_ptr<AudioProcessor> processor;
-  float mix = 1;  // 0: its input, delayed as its output is; 1: its output
+  float mix = 1;  // 0: only the input, delayed like the output; 1: only the output
   bool bypassed = false;
 };
 
-// For 1 or 2 channels. A bypassed stage runs on, so that it remembers the right things when it is heard again.
+// For 1 or 2 channels. A bypassed stage keeps running, so that its memory is up to date when it is switched on again.
 class Chain final : public AudioProcessor {
  public:
   explicit Chain(std::vector<Stage> stages);
 
-  // Throws Error that names the stage.
+  // Throws Error that names the stage. [main-thread]
   void prepare(const ProcessSpec& spec) override;
   void reset() noexcept override;
   void process(AudioBlock block) noexcept override;
@@ -35,17 +35,17 @@ class Chain final : public AudioProcessor {
   size_t size() const noexcept { return stages_.size(); }
   AudioProcessor& processor(size_t stage) noexcept { return *stages_[stage].processor; }
 
-  // Faded to within kRampMs. [audio-thread]
+  // Reaches the new value within kRampMs. [audio-thread]
   void set_mix(size_t stage, float mix) noexcept;
   void set_bypassed(size_t stage, bool bypassed) noexcept;
 
   static constexpr float kRampMs = 20;
 
  private:
-  // One stage's way around its processor.
+  // The bypass and mix path around one stage.
   struct Around {
-    Ramp dryness;                   // 1: the stage is not heard
-    std::vector<DelayLine> delays;  // a channel each, to the processor's latency
+    Ramp dryness;                   // 1: only the input is heard
+    std::vector<DelayLine> delays;  // one per channel, as long as the processor's latency
   };
 
   void aim(size_t stage) noexcept;

@@ -1,4 +1,4 @@
-// ChainSlot: taking, cross-fading and giving back of chains.
+// ChainSlot: takes, cross-fades and returns chains.
 #include "dsp/chain_slot.h"
 
 #include <algorithm>

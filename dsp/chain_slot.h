@@ -1,4 +1,4 @@
-// A place for a chain, which another thread may change for another while it sounds.
+// Holds a chain. Another thread may replace it while it plays.
 #pragma once
 
 #include <memory>
@@ -18,32 +18,33 @@ class ChainSlot {
     Placed* given_back_before = nullptr;  // for Handover
   };
 
-  // How long a new chain runs unheard, so that responses and filters hold sound; then how long the cross-fade is.
+  // A new chain first runs unheard for kWarmUpMs, so that its responses and filters contain sound. The cross-fade then
+  // takes kFadeMs.
   static constexpr float kWarmUpMs = 20, kFadeMs = 25;
 
-  // Plays `placed`, which is prepared for the spec, and nothing that was there or on its way. [main-thread, while
-  // process() is not running]
+  // Plays `placed`, which must be prepared for the spec. Drops the chain that was there and any posted one.
+  // [main-thread], while process() is not running.
   void prepare(std::unique_ptr<Placed> placed, const ProcessSpec& spec, int max_block_frames);
 
-  // Returns the chain that was posted before and not taken. [any thread but the audio thread]
+  // Returns a chain that was posted earlier and not taken. [any thread but the audio thread]
   std::unique_ptr<Placed> post(std::unique_ptr<Placed> placed) { return handover_.post(std::move(placed)); }
   void collect() { handover_.collect(); }  // [any thread but the audio thread]
 
-  // All below: [audio-thread]
-  // Takes a posted chain; `at_once`: without a fade.
+  // All functions below are [audio-thread].
+  // Takes a posted chain. `at_once`: without a fade.
   void take(bool at_once) noexcept;
-  // Off: the sound passes by. Faded, or `at_once`.
+  // Switches the chain off (its input passes unchanged) or on; with a fade, or `at_once`.
   void set_on(bool on, bool at_once) noexcept;
   void process(AudioBlock block) noexcept;  // at most max_block_frames
-  void reset() noexcept;                    // also before prepare()
+  void reset() noexcept;                    // allowed before prepare()
 
  private:
   void end_fade() noexcept { handover_.give_back(std::move(leaving_)); }
 
   Handover<Placed> handover_;
   std::unique_ptr<Placed> placed_, leaving_;
-  Ramp fade_;  // 1: `leaving_` is heard
-  Ramp off_;   // 1: the chain is not heard
+  Ramp fade_;  // 1: only `leaving_` is heard
+  Ramp off_;   // 1: the chain is bypassed
   int warm_up_frames_ = 0;
   AudioBuffer leaving_frames_, dry_;
 };

@@ -1,4 +1,4 @@
-// Convolver: a direct head, short partitions, long partitions; the transforms are Eigen's.
+// Convolver: direct convolution for the first taps, then short partitions, then long ones. Eigen does the FFTs.
 #include "dsp/convolver.h"
 
 #include <algorithm>
@@ -10,17 +10,19 @@
 namespace coil::dsp {
 namespace {
 
-constexpr int kShort = 64;   // frames of the head and of a short partition
-constexpr int kLong = 1024;  // of a long one
-// The long partitions begin where their first result is needed one long block after the block that it is made from.
+constexpr int kShort = 64;   // frames of the direct part and of a short partition
+constexpr int kLong = 1024;  // frames of a long partition
+// The long partitions start at this tap: their first result is needed one long block after their input block is
+// complete.
 constexpr int kLongFrom = 2 * kLong;
 
-// The spectra of real signals of 2 * block frames, real and imaginary parts apart, so that products are vectorised.
+// Spectra of real signals of 2 * block frames. Real and imaginary parts are stored apart, so that the products are
+// vectorised.
 class Transform {
  public:
   explicit Transform(int block) : size_(2 * block), time_(size_t(size_)), bins_(size_t(block) + 1) {
     fft_.SetFlag(Eigen::FFT<float>::HalfSpectrum);
-    // The plans are made, and their memory is allocated, at the first use.
+    // Eigen makes its plans and allocates their memory at the first use: do that here.
     fft_.fwd(bins_.data(), time_.data(), size_);
     fft_.inv(time_.data(), bins_.data(), size_);
   }
@@ -45,7 +47,7 @@ class Transform {
   std::vector<std::complex<float>> bins_;
 };
 
-// sum += a b, complex.
+// sum += a b, for complex numbers.
 void multiply_add(const float* __restrict a_re, const float* __restrict a_im, const float* __restrict b_re,
                   const float* __restrict b_im, float* __restrict sum_re, float* __restrict sum_im,
                   size_t count) noexcept {
@@ -55,8 +57,8 @@ void multiply_add(const float* __restrict a_re, const float* __restrict a_im, co
   }
 }
 
-// Partitions of `block` taps each, by overlap-save. One block of input after another goes in; the products of a block
-// may be made in several steps before its output is taken.
+// Partitions of `block` taps each, by overlap-save. Input arrives in blocks. The products for a block may be computed
+// in several steps before its output is needed.
 class Partitions {
  public:
   Partitions(std::span<const float> h, int block)
@@ -80,7 +82,7 @@ class Partitions {
     newest_ = done_ = 0;
   }
 
-  // Block `frames` has come in: begins its output.
+  // A block of input is complete: starts the computation of its output.
   void begin(const float* frames) noexcept {
     std::copy(window_.begin() + ptrdiff_t(block_), window_.end(), window_.begin());
     std::copy_n(frames, block_, window_.begin() + ptrdiff_t(block_));
@@ -92,7 +94,7 @@ class Partitions {
     done_ = 0;
   }
 
-  // Makes the products up to this share of them.
+  // Computes the products up to the share part / parts.
   void advance(size_t part, size_t parts) noexcept {
     const size_t bins = transform_.bins();
     for (const size_t until = count_ * part / parts; done_ < until; ++done_) {
@@ -101,7 +103,7 @@ class Partitions {
     }
   }
 
-  // What these taps make of the blocks that came in, for the frames of the newest one.
+  // The output of these taps for the frames of the newest block.
   void finish(float* out) noexcept {
     std::copy_n(transform_.inverse(sum_re_.data(), sum_im_.data()) + block_, block_, out);
   }
@@ -110,8 +112,8 @@ class Partitions {
   size_t block_;
   Transform transform_;
   size_t count_;
-  std::vector<float> window_;                     // the last two blocks
-  std::vector<float> h_re_, h_im_, x_re_, x_im_;  // [partition][bin]; of x a ring, the newest block at newest_
+  std::vector<float> window_;                     // the last two input blocks
+  std::vector<float> h_re_, h_im_, x_re_, x_im_;  // [partition][bin]; x is a ring whose newest block is at newest_
   std::vector<float> sum_re_, sum_im_;
   size_t newest_ = 0, done_ = 0;
 };
@@ -146,12 +148,12 @@ struct Convolver::Impl {
     far_begun = false;
   }
 
-  // `frames` of the block that is coming in, which it does not complete beyond its end.
+  // Adds `frames` frames, at most up to the end of the current block.
   void run(float* samples, int frames) noexcept {
     std::copy_n(samples, frames, past.begin() + kShort + at);
     if (!far.empty()) std::copy_n(samples, frames, far_in.begin() + far_at);
     for (int i = 0; i < frames; ++i) {
-      // head[0] belongs to the frame that lies kShort - 1 back
+      // head[0] belongs to the frame kShort - 1 frames ago.
       const float* const x = past.data() + at + i + 1;
       float sums[8] = {};
       for (int k = 0; k < kShort; k += 8)
@@ -191,12 +193,12 @@ struct Convolver::Impl {
     far_at = 0;
   }
 
-  std::vector<float> head;  // the last tap first
+  std::vector<float> head;  // last tap first
   Partitions near, far;
-  std::vector<float> past;               // the block before this one, this one
-  std::vector<float> near_out;           // of the short partitions, for this block
-  std::vector<float> far_in;             // the long block that is coming in
-  std::vector<float> far_out, far_next;  // of the long partitions, for this long block and the next
+  std::vector<float> past;               // the previous block and the current one
+  std::vector<float> near_out;           // output of the short partitions for this block
+  std::vector<float> far_in;             // the long block that is being filled
+  std::vector<float> far_out, far_next;  // output of the long partitions for this long block and the next
   int at = 0, far_at = 0;
   bool far_begun = false;
 };

@@ -1,4 +1,4 @@
-// Convolution with a long impulse response, without delay, in any blocks.
+// Convolution with a long impulse response, without latency, for any block sizes.
 #pragma once
 
 #include <memory>
@@ -6,21 +6,22 @@
 
 namespace coil::dsp {
 
-// One channel. The first taps are multiplied out in the time domain, so that a frame's output needs no later frame.
-// What lies behind them is cut into partitions of equal length, whose spectra are multiplied (overlap-save); partitions
-// far behind are longer, and their work is spread over the time until it is needed. Sources: Gardner 1995, "Efficient
+// One channel. The first taps are convolved in the time domain, so that an output frame needs no later input. The
+// remaining taps are divided into partitions of equal length, whose spectra are multiplied (overlap-save). Later
+// partitions are longer, and their work is spread over the time until it is needed. Sources: Gardner 1995, "Efficient
 // convolution without input-output delay"; Wefers 2015, "Partitioned convolution algorithms".
 class Convolver {
  public:
-  // h: the taps; none: the output is 0. Allocates all that process() needs. [any thread but the audio thread]
+  // h: the taps. If empty, the output is 0. Allocates all memory that process() needs. [any thread but the audio
+  // thread]
   explicit Convolver(std::span<const float> h);
   ~Convolver();
   Convolver(Convolver&&) noexcept;
   Convolver& operator=(Convolver&&) noexcept;
 
-  // Forgets the signal. [audio-thread]
+  // Clears the signal memory. [audio-thread]
   void reset() noexcept;
-  // In place: y[t] = sum_k h[k] x[t - k]. The same for any blocks. [audio-thread]
+  // In place: y[t] = sum_k h[k] x[t - k]. The result does not depend on block sizes. [audio-thread]
   void process(std::span<float> samples) noexcept;
 
  private:

@@ -1,4 +1,4 @@
-// DelayLine: a ring, written and read piece by piece.
+// DelayLine: a ring buffer, written and read in pieces.
 #include "dsp/delay_line.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Flushes denormal numbers to zero while in scope, and puts back what was set before.
+// Flushes denormal numbers to zero while in scope, then restores the previous setting.
 #pragma once
 
 #if defined(__SSE2__) || defined(_M_X64)
@@ -9,7 +9,7 @@
 
 namespace coil::dsp {
 
-// Decaying states would otherwise end in denormals, which are many times slower on some processors. [audio-thread]
+// Decaying states would otherwise become denormal, which is many times slower on some processors. [audio-thread]
 class ScopedFlushDenormals {
  public:
   ScopedFlushDenormals() noexcept : saved_(read()) { write(saved_ | kFlush); }

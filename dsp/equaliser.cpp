@@ -1,4 +1,4 @@
-// Equaliser: coefficients from settings, and the filters.
+// Equaliser: computes coefficients from settings, and runs the filters.
 #include "dsp/equaliser.h"
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 namespace coil::dsp {
 namespace {
 
-constexpr float kButterworth = 1.41421356f;  // damping without a peak
+constexpr float kButterworth = 1.41421356f;  // damping without a resonance peak
 
 float tangent(float hz, double sample_rate_hz) {
   const double most = 0.49 * sample_rate_hz;
@@ -59,7 +59,7 @@ std::array<Equaliser::Coefficients, Equaliser::kFilters> Equaliser::coefficients
 double response_db(const EqualiserSettings& settings, double hz, double sample_rate_hz) {
   double db = 0;
   for (const auto& c : Equaliser::coefficients(settings, sample_rate_hz)) {
-    // the bilinear transform's analogue frequency, in units of the filter's own
+    // The analogue frequency of the bilinear transform, relative to the filter's frequency.
     const std::complex<double> s(0, std::tan(std::numbers::pi * hz / sample_rate_hz) / (c.g > 0 ? c.g : 1.0));
     const std::complex<double> below = s * s + static_cast<double>(c.k) * s + 1.0;
     const std::complex<double> gain =
@@ -89,7 +89,7 @@ void Equaliser::set(const EqualiserSettings& settings) noexcept {
   frames_to_move_ = std::max(1, static_cast<int>(kMoveMs / 1000 * sample_rate_hz_));
 }
 
-// In a straight line to where they are wanted.
+// Moves the coefficients linearly to their targets.
 void Equaliser::move() noexcept {
   const float part = 1 / static_cast<float>(frames_to_move_);
   for (size_t i = 0; i < now_.size(); ++i) {
@@ -123,7 +123,7 @@ void Equaliser::filter(const Coefficients& c, Memory& memory, std::span<float> s
 void Equaliser::process(AudioBlock block) noexcept {
   for (int begin = 0; begin < block.frames;) {
     const int left = block.frames - begin;
-    // Frame by frame while they move: steps of the coefficients would be heard.
+    // While coefficients move, update them every frame: larger steps would be audible.
     const int frames = frames_to_move_ > 0 ? 1 : left;
     if (frames_to_move_ > 0) move();
     for (int c = 0; c < block.channel_count; ++c) {

@@ -1,4 +1,4 @@
-// An equaliser: four bands and two cuts, moved without a click.
+// An equaliser: four bands and two cuts, adjustable without a click.
 #pragma once
 
 #include <array>
@@ -22,13 +22,13 @@ inline constexpr int kEqualiserBands = 4;
 inline constexpr float kMaxBandDb = 24;
 
 struct EqualiserSettings {
-  // As most amplifiers and desks have them; all flat.
+  // The usual bands of amplifiers and mixing desks, all flat.
   std::array<EqualiserBand, kEqualiserBands> bands{{{EqualiserBand::Kind::low_shelf, 100, 0, 0.707f},
                                                     {EqualiserBand::Kind::bell, 400, 0, 1},
                                                     {EqualiserBand::Kind::bell, 2000, 0, 1},
                                                     {EqualiserBand::Kind::high_shelf, 6000, 0, 0.707f}}};
-  float low_cut_hz = 0;   // 12 dB an octave below it; 0: none
-  float high_cut_hz = 0;  // 12 dB an octave above it; 0: none
+  float low_cut_hz = 0;   // high-pass, 12 dB per octave; 0: none
+  float high_cut_hz = 0;  // low-pass, 12 dB per octave; 0: none
 
   bool operator==(const EqualiserSettings&) const = default;
 };
@@ -48,13 +48,13 @@ class Equaliser final : public AudioProcessor {
   void process(AudioBlock block) noexcept override;
   int latency_frames() const noexcept override { return 0; }
 
-  // Reached within kMoveMs. [audio-thread]
+  // Settings take effect within kMoveMs. [audio-thread]
   void set(const EqualiserSettings& settings) noexcept;
 
   static constexpr float kMoveMs = 20;
   static constexpr int kFilters = kEqualiserBands + 2;
 
-  // y = m0 x + m1 band + m2 low, of a filter with g = tan(pi hz / rate) and damping k.
+  // y = m0 x + m1 band + m2 low, for a filter with g = tan(pi hz / rate) and damping k.
   struct Coefficients {
     float g = 0, k = 1, m0 = 1, m1 = 0, m2 = 0;
     bool flat() const noexcept { return m0 == 1 && m1 == 0 && m2 == 0; }

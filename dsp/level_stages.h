@@ -27,7 +27,7 @@ class GainStage final : public AudioProcessor {
   float gain_;
 };
 
-// Listens to the louder of its channels and turns all of them down alike.
+// Measures the louder channel and attenuates all channels equally.
 class GateStage final : public AudioProcessor {
  public:
   explicit GateStage(float threshold_db) : threshold_db_(threshold_db) {}

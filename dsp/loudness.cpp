@@ -1,4 +1,4 @@
-// K-weighting, the plucked strings, and the measurement of a model.
+// K-weighting, the synthetic plucked strings, and the loudness of a model.
 #include "dsp/loudness.h"
 
 #include <algorithm>
@@ -26,8 +26,8 @@ double to_lufs(double mean_square) {
 
 }  // namespace
 
-// BS.1770-4 gives the coefficients for 48 kHz; these analogue prototypes give the same there, and theirs at every other
-// rate (bilinear).
+// BS.1770-4 gives the coefficients for 48 kHz only. These analogue prototypes give the same ones there, and suitable
+// ones at every other rate (bilinear transform).
 KWeighting::KWeighting(double sample_rate_hz) {
   {
     const double k = std::tan(kPi * 1681.974450955533 / sample_rate_hz), q = 0.7071752369554196;
@@ -145,8 +145,8 @@ std::vector<float> plucked_strings(double sample_rate_hz) {
     }
     for (size_t i = 0; i < note_frames; ++i) {
       const double t = static_cast<double>(i) / sample_rate_hz;
-      sound[note * note_frames + i] *= static_cast<float>(
-          std::min({1.0, t / 0.002, (kNoteSeconds - t) / 0.005}));  // the finger leaves, and comes back
+      sound[note * note_frames + i] *=
+          static_cast<float>(std::min({1.0, t / 0.002, (kNoteSeconds - t) / 0.005}));  // attack and release of a note
     }
   }
   float peak = 0;
@@ -163,7 +163,7 @@ float measure_gain_db(const std::shared_ptr<const ssm::Model>& model) {
   const std::vector<float> sound = plucked_strings(rate_hz);
   ssm::Stream stream(model);
   std::vector<KWeighting> weightings(width, KWeighting(rate_hz));
-  const size_t run_in = static_cast<size_t>(kNoteSeconds * rate_hz);  // the first note is heard, not measured
+  const size_t run_in = static_cast<size_t>(kNoteSeconds * rate_hz);  // the first note is played but not measured
   constexpr size_t kBlock = 256;
   std::vector<float> block(kBlock * width);
   double sum = 0;

@@ -1,4 +1,4 @@
-// Loudness as ITU-R BS.1770 weighs it, and the gain that brings every model to the same.
+// Loudness by ITU-R BS.1770, and the gain that brings every model to the same loudness.
 #pragma once
 
 #include <array>
@@ -12,7 +12,7 @@
 
 namespace coil::dsp {
 
-// The K-weighting of one channel: a high shelf for the head, a high-pass that takes no account of rumble and constant
+// The K-weighting of one channel: a high shelf that models the head, and a high-pass that removes rumble and constant
 // offsets.
 class KWeighting {
  public:
@@ -27,18 +27,18 @@ class KWeighting {
   std::array<Biquad, 2> stages_{};
 };
 
-// The integrated loudness of BS.1770-4, with its gates, of interleaved sound that comes piece by piece; memory does not
-// grow with it. All channels weigh alike: the standard's extra for the rear ones of a surround recording is not given.
-// One thread at a time.
+// The integrated loudness of BS.1770-4, with its gates, of interleaved sound in pieces. Memory use is constant. All
+// channels have the same weight: the extra weight of the rear channels of surround sound is not applied. One thread at
+// a time.
 class LoudnessMeter {
  public:
   LoudnessMeter(double sample_rate_hz, int channels);
   void add(std::span<const float> frames);
-  // None: silence. Sound shorter than one block of 400 ms counts as one.
+  // Empty for silence. Sound shorter than one block of 400 ms counts as one block.
   std::optional<double> integrated_lufs() const;
 
  private:
-  struct Bin {  // of blocks as loud as each other to a tenth of a unit
+  struct Bin {  // blocks of equal loudness, in steps of 0.1 LU
     double power = 0;
     int64_t blocks = 0;
   };
@@ -46,26 +46,26 @@ class LoudnessMeter {
 
   size_t channels_;
   std::vector<KWeighting> weightings_;
-  int64_t step_frames_;            // 100 ms: blocks overlap by three quarters
-  int64_t frames_ = 0;             // of the step that runs
-  double power_ = 0;               // of that step, summed over frames and channels
-  std::array<double, 4> steps_{};  // the last ones that ended
+  int64_t step_frames_;            // 100 ms: blocks overlap by 75 %
+  int64_t frames_ = 0;             // frames of the current step
+  double power_ = 0;               // of the current step, summed over frames and channels
+  std::array<double, 4> steps_{};  // the last four complete steps
   int64_t steps_ended_ = 0;
   std::vector<Bin> bins_;
 };
 
-// Of one channel, without gates. Silence is -200.
+// For one channel, without gates. Silence gives -200.
 double loudness_lufs(std::span<const float> samples, double sample_rate_hz);
 
-// Plucked strings like a guitar's played straight into the model, peak at -9 dBFS; the same at each call, at every rate
-// the same sound.
+// Synthetic plucked strings, like a guitar connected directly, with a peak of -9 dBFS. Every call gives the same sound,
+// at every rate.
 std::vector<float> plucked_strings(double sample_rate_hz);
 
-// The gain that makes plucked_strings() come out of the model, at its default controls, as loud as kTargetLufs: about
-// where a driven guitar sits in a mix, with peaks below full scale. Within kMaxNormalisationDb either way; 0 for a
-// model that gives hardly a sound, whose noise would only be brought up. Runs the model for two seconds of sound, once
-// in a process for each hash, card and rate. Models of frames with as many outputs as inputs. [any thread but the audio
-// thread]
+// The gain that brings the model's output for plucked_strings(), at its default controls, to kTargetLufs. That is about
+// the level of a driven guitar in a mix, with peaks below full scale. The gain is within +-kMaxNormalisationDb. It is 0
+// for a model that is almost silent, because a gain would only amplify its noise. Runs the model over two seconds of
+// sound, once per process for each hash, card and rate. For frame models with equal numbers of inputs and outputs. [any
+// thread but the audio thread]
 inline constexpr float kTargetLufs = -18, kMaxNormalisationDb = 24, kHardlyASoundLufs = -70;
 float normalisation_gain_db(const std::shared_ptr<const ssm::Model>& model);
 

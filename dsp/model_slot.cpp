@@ -1,4 +1,4 @@
-// ModelSlot: taking, cross-fading and giving back of models.
+// ModelSlot: takes, cross-fades and returns models.
 #include "dsp/model_slot.h"
 
 namespace coil::dsp {

@@ -1,4 +1,4 @@
-// A place for one model, which another thread may change for another while it sounds.
+// Holds one model. Another thread may replace it while it plays.
 #pragma once
 
 #include <memory>
@@ -12,20 +12,20 @@ namespace coil::dsp {
 
 class ModelSlot {
  public:
-  // Plays `slot_model`, and nothing that was there or on its way. start() must follow. [main-thread, while process() is
-  // not running]
+  // Plays `slot_model`. Drops the model that was there and any posted one. start() must follow. [main-thread], while
+  // process() is not running.
   void prepare(std::unique_ptr<SlotModel> slot_model, const ProcessSpec& spec, int max_block_frames);
 
-  // Returns the model that was posted before and not taken. [any thread but the audio thread]
+  // Returns a model that was posted earlier and not taken. [any thread but the audio thread]
   std::unique_ptr<SlotModel> post(std::unique_ptr<SlotModel> slot_model) {
     return handover_.post(std::move(slot_model));
   }
   void collect() { handover_.collect(); }                        // [any thread but the audio thread]
   bool waiting() const noexcept { return handover_.waiting(); }  // [any thread]
 
-  // All below: [audio-thread]
-  // Takes a posted model, in whose stead `heard` keeps the one before for a cross-fade; not while such a fade goes on.
-  // True: start() must follow.
+  // All functions below are [audio-thread].
+  // Takes a posted model, but not during a cross-fade. With `heard`, the previous model is kept for a cross-fade.
+  // Returns true if start() must follow.
   bool take(bool heard) noexcept;
   void start(const SlotSettings& settings) noexcept;
   void follow(const SlotSettings& settings) noexcept { slot_model_->follow(settings); }
@@ -38,7 +38,7 @@ class ModelSlot {
  private:
   Handover<SlotModel> handover_;
   std::unique_ptr<SlotModel> slot_model_, leaving_;
-  Ramp fade_;  // 1: `leaving_` is heard
+  Ramp fade_;  // 1: only `leaving_` is heard
   AudioBuffer leaving_frames_;
   SlotModel::Counts counts_;
 };

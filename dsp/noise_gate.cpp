@@ -1,4 +1,4 @@
-// NoiseGate: peak follower, two thresholds, a smooth gain.
+// NoiseGate: a peak follower, two thresholds, and a smooth gain.
 #include "dsp/noise_gate.h"
 
 #include <algorithm>
@@ -35,7 +35,7 @@ void NoiseGate::set_threshold_db(float db) noexcept {
 
 void NoiseGate::process(std::span<float> key_to_gain) noexcept {
   if (!open_ && openness_ == 0 && level_ == 0 && silent(key_to_gain))
-    return;  // as after a second of silence: 0 in, 0 out
+    return;  // the state after a second of silence; 0 stays 0
   float level = level_, openness = openness_;
   int below = below_frames_;
   bool open = open_;

@@ -14,8 +14,8 @@ namespace {
 
 constexpr double kPassHz = 20000, kPassPart = 0.4535;  // 0.4535 x 44100 Hz is 20 kHz
 constexpr double kStopDb = 100;
-constexpr int kMaxUp = 8192;  // phases: 44056 Hz to 48 kHz needs 6000
-constexpr int kLanes = 8;     // taps are summed in so many independent sums
+constexpr int kMaxUp = 8192;  // phases; 44,056 Hz to 48 kHz needs 6,000
+constexpr int kLanes = 8;     // the number of independent sums over the taps
 
 // Modified Bessel function of the first kind, order 0, by its power series.
 double bessel_i0(double x) {
@@ -50,7 +50,7 @@ PolyphaseResampler::PolyphaseResampler(double from_hz, double to_hz, int max_fra
   const double beta = 0.1102 * (kStopDb - 8.7);
   const int length = static_cast<int>(std::ceil((kStopDb - 8) / (2.285 * width))) + 1;
   taps_ = (length + 2 * kLanes - 1) / (2 * kLanes) * (2 * kLanes);
-  const double cutoff = lower_hz / static_cast<double>(from);  // of half the input's rate
+  const double cutoff = lower_hz / static_cast<double>(from);  // as a share of half the input's rate
 
   coefficients_.resize(static_cast<size_t>(up_) * taps_);
   const double half = taps_ / 2.0;
@@ -59,14 +59,15 @@ PolyphaseResampler::PolyphaseResampler(double from_hz, double to_hz, int max_fra
     std::vector<double> exact(taps_);
     double sum = 0;
     for (int tap = 0; tap < taps_; ++tap) {
-      const double x = tap - (half - 1) - static_cast<double>(phase) / up_;  // frames from the output's time
+      const double x = tap - (half - 1) - static_cast<double>(phase) / up_;  // distance from the output's time, in
+                                                                             // frames
       const double y = std::numbers::pi * cutoff * x;
       const double sinc = x == 0 ? 1 : std::sin(y) / y;
       exact[tap] =
           cutoff * sinc * bessel_i0(beta * std::sqrt(std::max(0.0, 1 - (x / half) * (x / half)))) / bessel_i0(beta);
       sum += exact[tap];
     }
-    // Each phase passes DC exactly, so that a constant does not turn into a tone.
+    // Normalise each phase to pass DC exactly, so that a constant does not turn into a tone.
     for (int tap = 0; tap < taps_; ++tap) taps[tap] = static_cast<float>(exact[tap] / sum);
   }
   history_.resize(static_cast<size_t>(taps_) + max_frames_in);
@@ -74,7 +75,7 @@ PolyphaseResampler::PolyphaseResampler(double from_hz, double to_hz, int max_fra
 }
 
 void PolyphaseResampler::reset() noexcept {
-  // Silence before the first frame: as much as lies before the first output's time.
+  // Silence before the first frame: as much as the first output's filter needs.
   kept_ = taps_ / 2 - 1;
   std::fill_n(history_.begin(), kept_, 0.0f);
   first_ = 0;
@@ -107,7 +108,7 @@ int PolyphaseResampler::process(std::span<const float> in, float* out) noexcept 
     first_ += phase_ / up_;
     phase_ %= up_;
   }
-  // What the next output still needs moves to the front; when decimating by much, it may begin beyond what is here.
+  // Keep the frames that the next output needs. With a high decimation factor its first frame may not have arrived yet.
   const int dropped = static_cast<int>(std::min<int64_t>(first_, kept_));
   std::copy(history_.begin() + dropped, history_.begin() + kept_, history_.begin());
   kept_ -= dropped;

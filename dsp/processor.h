@@ -1,4 +1,4 @@
-// What every real-time audio processor offers, and the block of audio that it works on.
+// The interface of all real-time audio processors, and the block of audio that they process.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 
 namespace coil::dsp {
 
-// A view of some frames: one pointer per channel, all equally long.
+// A view of some frames: one pointer per channel, all of equal length.
 struct AudioBlock {
   float* const* channels = nullptr;
   int channel_count = 0;
@@ -25,19 +25,20 @@ class AudioProcessor {
  public:
   virtual ~AudioProcessor() = default;
 
-  // Allocates all that process() needs and resets; throws Error when the processor cannot serve the spec. [main-thread]
+  // Allocates all memory that process() needs, and resets. Throws Error if the processor does not support the spec.
+  // [main-thread]
   virtual void prepare(const ProcessSpec& spec) = 0;
 
-  // Forgets the signal, keeps the settings. [audio-thread]
+  // Clears the signal memory, keeps the settings. [audio-thread]
   virtual void reset() noexcept = 0;
 
-  // In place. Any number of frames, also 0 and more than announced; as many channels as announced. [audio-thread]
+  // In place. Any number of frames, also 0 and more than announced; the announced number of channels. [audio-thread]
   virtual void process(AudioBlock block) noexcept = 0;
 
-  // How many frames the output comes after the input; fixed by prepare(). [any thread]
+  // The delay of the output relative to the input; fixed by prepare(). [any thread]
   virtual int latency_frames() const noexcept = 0;
 
-  // How often models in it overflowed and started anew since prepare(). [audio-thread]
+  // How often models inside overflowed and were restarted since prepare(). [audio-thread]
   virtual uint64_t restarts() const noexcept { return 0; }
 };
 

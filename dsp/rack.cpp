@@ -1,4 +1,4 @@
-// Rack: loading on one side, the chain on the other.
+// Rack: loading (any thread but the audio thread), and the signal chain (audio thread).
 #include "dsp/rack.h"
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 namespace coil::dsp {
 namespace {
 
-constexpr int kMaxPieceFrames = 256;  // the buffers of a piece fit the fastest cache
+constexpr int kMaxPieceFrames = 256;  // small enough for the buffers to fit the L1 cache
 
 float finite_or(float value, float otherwise) { return std::isfinite(value) ? value : otherwise; }
 float gain_of(float db) { return db_to_gain(std::clamp(finite_or(db, 0), -kMaxGainDb, kMaxGainDb)); }
@@ -62,7 +62,7 @@ Rack::~Rack() = default;
 // -- loading
 
 Rack::Prepared Rack::make(std::shared_ptr<const ssm::Model> model, std::span<const float> given, RateMode mode) const {
-  if (model) ModelProcessor{model};  // throws for models that are not for audio
+  if (model) ModelProcessor{model};  // throws if the model is not for audio
   Prepared prepared;
   prepared.normalisation_db = model ? normalisation_gain_db(model) : 0;
   prepared.controls = control_values(model.get(), given);
@@ -192,7 +192,8 @@ void Rack::prepare(const ProcessSpec& spec) {
     throw Error("the rack needs a sample rate above 0, not " + std::to_string(spec.sample_rate_hz));
   const ProcessSpec next{spec.sample_rate_hz, std::clamp(spec.max_block_frames, 1, kMaxPieceFrames), spec.channels};
 
-  // Made without the lock, for the message thread must not wait for it; when a load comes between, they are made again.
+  // Make them without the lock, because the message thread must not wait for it. If a load comes in between, make them
+  // again.
   std::unique_lock lock(mutex_, std::defer_lock);
   std::array<std::unique_ptr<SlotModel>, kSlots> slot_models;
   std::unique_ptr<ChainSlot::Placed> tail;
@@ -241,7 +242,7 @@ void Rack::prepare(const ProcessSpec& spec) {
   fresh_ = true;
 }
 
-// -- the chain
+// -- the signal chain
 
 void Rack::reset() noexcept {
   for (ModelSlot& slot : slots_) slot.end_fade();
@@ -422,7 +423,8 @@ void Rack::play_slots(const SlotInput& in, AudioBlock out) noexcept {
   active_.advance(out.frames);
 }
 
-// The key is made from the delayed dry signal: the model's input as it was, but for an input gain that has moved since.
+// The key comes from the delayed dry signal. It equals the model's input, except where the input gain has changed
+// since.
 void Rack::gate(AudioBlock wet, AudioBlock dry) noexcept {
   const std::span<float> key = key_.block(wet.frames).channel(0);
   const float gain = input_gain_.target(), left = gain * from_left_.target(), right = gain * from_right_.target();

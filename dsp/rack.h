@@ -1,5 +1,5 @@
-// The chain that a player hears: gain, gate, two model slots, level normalisation, a tail of further stages, mix, gain,
-// bypass; models and tail change without a click.
+// The plugin's signal chain: gain, gate, two model slots, loudness normalisation, a tail of further stages, mix, gain,
+// bypass. Models and tail change without a click.
 #pragma once
 
 #include <array>
@@ -27,12 +27,12 @@ namespace coil::dsp {
 
 inline constexpr int kSlots = 2;
 
-// How the input's channels reach a model of one channel. each: both, two runs of the model. The others: one run, heard
-// in both channels, of the left, the right, or half the sum. A model of two channels, the dry signal and bypass have
-// the channels as they come.
+// How the input channels reach a model of one channel. each: both, with one run of the model per channel. The other
+// modes run the model once and play the result in both channels; its input is the left channel, the right, or half the
+// sum. Models of two channels, the dry signal and bypass always get the channels unchanged.
 enum class ChannelMode { each, left, right, sum };
 
-// Behind the tail, flat unless it is on. As EqualiserSettings; the bands' kinds are as there by default.
+// The equaliser after the tail; flat unless it is on. As EqualiserSettings; the bands have the default kinds.
 struct RackEqualiser {
   struct Band {
     std::atomic<float> hz{0}, gain_db{0}, q{0};
@@ -47,38 +47,39 @@ struct RackEqualiser {
   std::atomic<float> low_cut_hz{0}, high_cut_hz{0};
 };
 
-// What may be set while the sound goes on. Written by any thread, read once a block; what would click moves within a
-// few milliseconds. Decibels count within kMaxGainDb, and as 0 when they are no number.
+// Settings that may change during playback. Any thread writes them; the audio thread reads them once per block. Values
+// that would click move within a few milliseconds. Decibels are clamped to +-kMaxGainDb; NaN counts as 0.
 struct RackSettings {
   std::atomic<float> input_db{0}, output_db{0};
-  std::atomic<float> mix{1};          // 0: dry, 1: the model
-  std::atomic<float> gate_db{-100};   // threshold, dBFS at the model's input; at or below kGateOffDb: no gate
-  std::atomic<bool> normalise{true};  // each model to the same loudness
+  std::atomic<float> mix{1};          // 0: only dry, 1: only the model
+  std::atomic<float> gate_db{-100};   // threshold in dBFS at the model's input; at or below kGateOffDb: no gate
+  std::atomic<bool> normalise{true};  // bring all models to the same loudness
   std::atomic<bool> bypass{false};
   std::atomic<ChannelMode> channels{ChannelMode::each};
   std::atomic<int> active_slot{0};
   std::array<std::array<std::atomic<float>, kMaxRackControls>, kSlots> controls{};  // in the card's units and order
-  std::atomic<bool> tail{true};                                                     // what load_tail() has put there
+  // whether the chain of load_tail() is on
+  std::atomic<bool> tail{true};
   RackEqualiser equaliser;
 };
 
 inline constexpr float kMaxGainDb = 60;
 
-// What a meter shows. Written by the audio thread, read by any.
+// Levels for meters. The audio thread writes them; any thread reads them.
 struct RackMeters {
-  std::array<std::atomic<float>, 2> input_peak{}, output_peak{};  // highest magnitude since the reader's exchange(0)
+  std::array<std::atomic<float>, 2> input_peak{}, output_peak{};  // peak since the reader's last exchange(0)
   std::atomic<float> gate_gain{1};
 };
 
-// In this order, for every frame:
+// The order of processing, for every frame:
 //   input gain, meter -> the active slot's model -> its normalisation -> its delay to the rack's latency -> gate ->
 //   tail -> equaliser -> mix with dry -> output gain -> bypass -> meter
-// The gate listens to the model's input as late as the model's output comes. Dry and bypass are one and the same: the
-// input before its gain, delayed by the rack's latency. Bypassed or dry, the model runs on, so that it remembers the
-// right things when it is heard again; that costs as much as hearing it. The slot that is not active costs nothing: its
-// model starts from rest when the slot is chosen, warms up unheard and fades in. Going on from where it was left would
-// bring back the tail of what was played then. Input that is not finite or louder than kLoudest counts as 0; the output
-// is always finite.
+// The gate measures the model's input, delayed to match its output. Dry and bypass are the same signal: the input
+// before its gain, delayed by the rack's latency. The model keeps running while bypassed or dry, so that its memory is
+// up to date when it is heard again; this costs the same as hearing it. The inactive slot costs nothing. When it is
+// chosen, its model starts from the settled state, warms up unheard and fades in. Continuing its old state would replay
+// the tail of what was played then. Input samples that are not finite or are louder than kLoudest count as 0. The
+// output is always finite.
 class Rack final : public AudioProcessor {
  public:
   Rack();
@@ -87,69 +88,70 @@ class Rack final : public AudioProcessor {
   RackSettings& settings() noexcept { return settings_; }
   RackMeters& meters() noexcept { return meters_; }
 
-  // What a slot is to play: a model (null: pass the sound through) at rest with its controls, and its loudness.
+  // What a slot will play: a model (null: the sound passes unchanged), settled with its controls, and its loudness.
   struct Prepared {
     std::shared_ptr<const ssm::Model> model;
-    RackControls controls{};  // may be moved before commit()
+    RackControls controls{};  // may change before commit()
     float normalisation_db = 0;
     RateMode rate_mode = RateMode::model_default;
-    uint64_t made_for = 0;                  // prepare() makes it stale
-    std::unique_ptr<SlotModel> slot_model;  // null: prepare() was not called yet, and will make it
+    uint64_t made_for = 0;                  // prepare() makes it outdated
+    std::unique_ptr<SlotModel> slot_model;  // null if prepare() was not called yet; prepare() then makes it
   };
 
-  // Makes it, and changes nothing: it takes as long as the model needs to settle, seconds perhaps, without a lock.
-  // Controls left out stand at the card's defaults. Throws Error if the model cannot serve the spec. [any thread but
-  // the audio thread]
+  // Prepares a model for a slot, without a lock and without changing the rack. Takes as long as the model needs to
+  // settle, perhaps seconds. Missing controls get the card's defaults. Throws Error if the model does not support the
+  // spec. [any thread but the audio thread]
   Prepared make(std::shared_ptr<const ssm::Model> model, std::span<const float> controls, RateMode mode) const;
-  // Makes the slots play them, cross-faded, and sets their controls, within microseconds; what played before is freed
-  // by a later collect(), and `slots` takes what the caller is to free. False, and nothing has changed: prepare() came
-  // since, or they were made for another rate mode than `mode` (none: the present one). Any number of calls between two
-  // blocks: the last one counts. [any thread but the audio thread]
+  // Makes the slots play the prepared models, cross-faded, and sets their controls, within microseconds. A later
+  // collect() frees the previous models; `slots` returns what the caller must free. Returns false and changes nothing
+  // if prepare() was called since make(), or if the models were made for another rate mode than `mode` (default: the
+  // current one). If it is called several times between two blocks, the last call wins. [any thread but the audio
+  // thread]
   bool commit(std::array<std::optional<Prepared>, kSlots>& slots, std::optional<RateMode> mode = std::nullopt);
-  // Both at once.
+  // make() and commit() in one call.
   void load(int slot, std::shared_ptr<const ssm::Model> model, std::span<const float> controls = {});
   std::shared_ptr<const ssm::Model> model(int slot) const;  // as last loaded [any thread but the audio thread]
 
-  // How models meet a rate that is not theirs, from their next load() or prepare() on; see commit(). [any thread but
-  // the audio thread]
+  // What to do if a model's rate differs from the host's. Takes effect at the next load() or prepare(); see commit().
+  // [any thread but the audio thread]
   void set_rate_mode(RateMode mode);
   RateMode rate_mode() const;
 
-  // Why the loaded model does not play since the last prepare(), and the slot passes the sound through. Empty: it
-  // plays. [any thread but the audio thread]
+  // Why the loaded model does not play since the last prepare(), so that the slot passes the sound unchanged. Empty if
+  // it plays. [any thread but the audio thread]
   std::string problem(int slot) const;
 
-  // What stands behind the models and the gate: a cabinet, an equaliser. `make` makes the chain anew for every spec,
-  // and is called now and by prepare(). An empty function: nothing stands there. Throws Error if the chain cannot serve
+  // Sets the stages after the models and the gate: a cabinet, an equaliser. `make` makes a new chain for each spec; it
+  // is called now and in prepare(). An empty function removes the stages. Throws Error if the chain does not support
   // the spec or has latency; then nothing has changed. [any thread but the audio thread]
   void load_tail(std::function<Chain()> make);
 
-  // Frees what the audio thread has given back. [any thread but the audio thread]
+  // Frees the objects that the audio thread has given back. [any thread but the audio thread]
   void collect();
 
-  // Serves 1 or 2 channels; throws Error for other specs. Keeps the models, which begin anew; see problem(). Whoever
-  // asks for something meanwhile waits for microseconds only. [main-thread, while process() is not running]
+  // Supports 1 or 2 channels; throws Error for other specs. Keeps the models but restarts them; see problem(). Other
+  // threads wait only for microseconds meanwhile. [main-thread], while process() is not running.
   void prepare(const ProcessSpec& spec) override;
   void reset() noexcept override;
   void process(AudioBlock block) noexcept override;
 
-  // The longest of the slots' latencies: switching between them changes nothing. It changes with load(), at once for
-  // the caller. [any thread]
+  // The longer of the slots' latencies, so that switching slots does not change it. load() changes it; its caller sees
+  // the new value at once. [any thread]
   int latency_frames() const noexcept override { return latency_frames_; }
 
-  // What the first kMaxWatchedLayers layers with memory of the active slot's model do, as ssm::LayerActivity says;
-  // written about kWatchHz times a second, each value for itself. Returns how many there are, at most out.size(). [any
-  // thread]
+  // The activity of the active slot's model: the first kMaxWatchedLayers layers with memory, see ssm::LayerActivity.
+  // Updated about kWatchHz times per second; values are not synchronised with each other. Returns the number of layers,
+  // at most out.size(). [any thread]
   static constexpr size_t kMaxWatchedLayers = 64;
   static constexpr int kWatchHz = 30;
   size_t observe(std::span<ssm::LayerActivity> out) const noexcept;
 
-  // All since prepare(). [any thread]
+  // Counted since prepare(). [any thread]
   uint64_t input_faults() const noexcept { return input_faults_; }   // samples that counted as 0
-  uint64_t restarts() const noexcept override { return restarts_; }  // of models, as ssm::Stream counts them
+  uint64_t restarts() const noexcept override { return restarts_; }  // of models, see ssm::Stream
   uint64_t model_frames() const noexcept {
     return model_frames_;
-  }  // that models have run: it stands still while they sleep
+  }  // frames that models have run; does not change while they sleep
 
  private:
   struct WatchedLayer {
@@ -161,7 +163,7 @@ class Rack final : public AudioProcessor {
     int latency_frames = 0;
     std::string problem;
   };
-  // What prepare() makes slot models from.
+  // What prepare() needs to make slot models.
   struct Playing {
     std::array<Loaded, kSlots> loaded;
     RateMode rate_mode = RateMode::model_default;
@@ -186,34 +188,34 @@ class Rack final : public AudioProcessor {
   RackSettings settings_;
   RackMeters meters_;
 
-  mutable std::mutex mutex_;  // between all threads but the audio thread; held for microseconds; guards the six below
+  mutable std::mutex mutex_;  // never taken by the audio thread; held for microseconds; guards the six members below
   ProcessSpec spec_;
-  uint64_t specs_ = 0;  // how often it was set
+  uint64_t specs_ = 0;  // how often prepare() has changed it
   RateMode rate_mode_ = RateMode::model_default;
   std::array<Loaded, kSlots> loaded_;
   std::function<Chain()> tail_;
-  uint64_t changes_ = 0;  // of the three above
-  // Odd while commit() writes the slot's controls and posts the model that they are meant for: the model before must
-  // not hear them.
+  uint64_t changes_ = 0;  // changes of the three above
+  // Odd while commit() writes the slot's controls and posts the model that they belong to, so that the previous model
+  // does not get them.
   std::array<std::atomic<uint32_t>, kSlots> load_version_{};
   std::atomic<int> latency_frames_{0};
   std::atomic<size_t> watched_layers_{0};
   std::array<WatchedLayer, kMaxWatchedLayers> watched_;
   std::atomic<uint64_t> input_faults_{0}, restarts_{0}, model_frames_{0};
 
-  // What the audio thread alone touches.
+  // Used only by the audio thread.
   std::array<ModelSlot, kSlots> slots_;
   ChainSlot tail_slot_;
   Equaliser equaliser_;
-  EqualiserSettings equaliser_settings_;  // as last set
+  EqualiserSettings equaliser_settings_;  // the latest values
   std::array<ssm::LayerActivity, kMaxWatchedLayers> activity_{};
   int frames_to_watch_ = 0;
-  bool fresh_ = true;  // nothing was heard yet: settings count at once
+  bool fresh_ = true;  // no sound was processed yet: settings take effect at once
   SlotSettings slot_settings_;
   ChannelMode channel_mode_ = ChannelMode::each;
   int max_piece_frames_ = 1;
   Ramp input_gain_, output_gain_, dryness_, bypass_, active_;  // active_: the number of the slot that is heard
-  Ramp from_left_, from_right_;  // how much of each channel a model of one channel hears first
+  Ramp from_left_, from_right_;  // the share of each channel in the input of a one-channel model
   NoiseGate gate_;
   std::vector<DelayLine> dry_delays_;
   AudioBuffer dry_, input_, first_, key_, other_slot_;

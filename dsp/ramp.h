@@ -1,5 +1,5 @@
-// A value that moves to where it is aimed in a straight line and a fixed time, the same for any blocks; and what is
-// done with such values.
+// A value that moves linearly to its target in a fixed time, independently of block sizes; and operations with such
+// values.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace coil::dsp {
 
-// All but the constructor: [audio-thread]. Values must be finite.
+// All functions but the constructor are [audio-thread]. Values must be finite.
 class Ramp {
  public:
   explicit Ramp(float value = 0, int length_frames = 1) noexcept
@@ -20,7 +20,7 @@ class Ramp {
     left_ = 0;
   }
 
-  // Sets out from the present value in `wait_frames` frames. Does nothing when it is already aimed there.
+  // Starts to move to `target` after `wait_frames` frames. Does nothing if that is already the target.
   void aim(float target, int wait_frames = 0) noexcept {
     if (target == target_) return;
     step_ = (target - at(-1)) / static_cast<float>(length_);
@@ -33,8 +33,8 @@ class Ramp {
   bool moving() const noexcept { return left_ > 0; }
   bool rests_at(float value) const noexcept { return left_ == 0 && target_ == value; }
 
-  // The value for the frame-th frame from now; -1: the last one's. Counted back from the target, which is so met
-  // exactly.
+  // The value at a future frame; -1 is the last frame processed. Computed backwards from the target, so that the target
+  // is reached exactly.
   float at(int frame) const noexcept {
     return target_ - (left_ > 0 ? step_ * static_cast<float>(std::clamp(left_ - 1 - frame, 0, length_)) : 0.0f);
   }
@@ -45,7 +45,7 @@ class Ramp {
   int length_, left_ = 0;
 };
 
-// samples *= ramp; the ramp stays where it is. [audio-thread]
+// samples *= ramp. Does not advance the ramp. [audio-thread]
 inline void multiply(std::span<float> samples, const Ramp& ramp) noexcept {
   const int n = static_cast<int>(samples.size());
   if (ramp.moving()) {
@@ -55,8 +55,8 @@ inline void multiply(std::span<float> samples, const Ramp& ramp) noexcept {
   }
 }
 
-// samples where the ramp is 0, `other` where it is 1, exactly so when it rests there; the ramp stays where it is.
-// [audio-thread]
+// Cross-fades from `samples` (ramp 0) to `other` (ramp 1), exact at both ends while the ramp is constant. Does not
+// advance the ramp. [audio-thread]
 inline void cross_fade(std::span<float> samples, std::span<const float> other, const Ramp& ramp) noexcept {
   const int n = static_cast<int>(samples.size());
   if (ramp.rests_at(0)) return;

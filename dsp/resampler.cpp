@@ -1,4 +1,4 @@
-// Resampler on libsoxr.
+// Resampler, with libsoxr.
 #include "dsp/resampler.h"
 
 #include <soxr.h>
@@ -15,13 +15,18 @@ void Resampler::Deleter::operator()(::soxr* handle) const { soxr_delete(handle);
 Resampler::Resampler(double from_hz, double to_hz, int channels) : ratio_(to_hz / from_hz), channels_(channels) {
   const soxr_io_spec_t io = soxr_io_spec(SOXR_FLOAT32_I, SOXR_FLOAT32_I);
   const soxr_quality_spec_t quality = soxr_quality_spec(SOXR_VHQ, 0);
-  const soxr_runtime_spec_t runtime = soxr_runtime_spec(1);  // files are what runs in parallel
+  const soxr_runtime_spec_t runtime = soxr_runtime_spec(1);  // one thread each: several files run in parallel
   soxr_error_t error = nullptr;
   handle_.reset(soxr_create(from_hz, to_hz, static_cast<unsigned>(channels), &error, &io, &quality, &runtime));
   if (error != nullptr) {
     throw Error("cannot resample from " + std::to_string(from_hz) + " Hz to " + std::to_string(to_hz) +
                 " Hz: " + error);
   }
+}
+
+void Resampler::reset() {
+  if (const soxr_error_t error = soxr_clear(handle_.get()); error != nullptr)
+    throw Error(std::string("resampling failed: ") + error);
 }
 
 void Resampler::process(std::span<const float> in, std::vector<float>& out) {

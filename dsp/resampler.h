@@ -1,5 +1,5 @@
-// Sample-rate conversion of a whole signal piece by piece, of the best quality and without delay; for files, not for
-// the audio thread.
+// Sample-rate conversion of a whole signal in pieces, of the best quality and without delay. For files, not for the
+// audio thread.
 #pragma once
 
 #include <memory>
@@ -14,12 +14,13 @@ namespace coil::dsp {
 // thread at a time.
 class Resampler {
  public:
-  // Throws Error for rates that the library refuses.
+  // Throws Error if the library refuses the rates.
   Resampler(double from_hz, double to_hz, int channels);
 
-  // Interleaved frames. Appends to `out` what can be computed already: the filter looks ahead, so the output lags
-  // behind the input by some hundreds of frames, which further input brings out.
+  // Interleaved frames. Appends the frames that can be computed already. The filter looks ahead, so the output lags
+  // some hundreds of frames behind the input; further input brings them out.
   void process(std::span<const float> in, std::vector<float>& out);
+  void reset();  // clears the signal memory; throws Error if memory runs out
 
  private:
   struct Deleter {

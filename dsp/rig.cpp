@@ -1,4 +1,4 @@
-// Rigs: JSON to stages and back, stages to a chain, a chain over a recording.
+// Rigs: converts JSON to stages and back, makes a chain of them, and runs a chain over a recording.
 #include "dsp/rig.h"
 
 #include <algorithm>
@@ -9,8 +9,8 @@
 #include "base/error.h"
 #include "base/json_fields.h"
 #include "base/text.h"
+#include "dsp/front_end.h"
 #include "dsp/level_stages.h"
-#include "dsp/offline_processor.h"
 
 namespace coil::dsp {
 namespace {
@@ -186,7 +186,7 @@ ordered_json to_json(const RigStage& stage) {
   return object;
 }
 
-// Throws Error for controls that the model does not have or that are out of range.
+// Throws Error if the model lacks a control or a value is out of range.
 std::vector<float> control_values(const RigModel& stage, const ssm::Model& model) {
   std::vector<float> values;
   std::string names;
@@ -237,24 +237,9 @@ std::unique_ptr<AudioProcessor> make_processor(const RigStage& stage, const RigF
 class ChainRecording final : public RecordingProcessor {
  public:
   ChainRecording(Chain chain, double sample_rate_hz, int channels, double output_rate_hz)
-      : chain_(std::move(chain)),
-        sample_rate_hz_(sample_rate_hz),
-        output_rate_hz_(output_rate_hz > 0 ? output_rate_hz : sample_rate_hz),
-        planes_(channels, kBlockFrames),
-        channels_(channels) {
+      : RecordingProcessor(sample_rate_hz, output_rate_hz, channels, kBlockFrames), chain_(std::move(chain)) {
     chain_.prepare({sample_rate_hz, kBlockFrames, channels});
-    latency_left_ = chain_.latency_frames();
-    if (output_rate_hz_ != sample_rate_hz_) to_output_.emplace(sample_rate_hz_, output_rate_hz_, channels);
-  }
-
-  void process(std::span<const float> in, std::vector<float>& out) override {
-    frames_in_ += static_cast<int64_t>(in.size()) / channels_;
-    run(in, out);
-  }
-
-  void finish(std::vector<float>& out) override {
-    const std::vector<float> silence(static_cast<size_t>(kBlockFrames) * channels_);
-    while (frames_out_ < frames_wanted()) run(silence, out);
+    alignment_.emplace(sample_rate_hz, sample_rate_hz, this->output_rate_hz(), channels, chain_.latency_frames());
   }
 
   const InputFaults& input_faults() const override { return faults_; }
@@ -263,47 +248,15 @@ class ChainRecording final : public RecordingProcessor {
  private:
   static constexpr int kBlockFrames = 256;
 
-  int64_t frames_wanted() const {
-    return OfflineProcessor::output_frames(frames_in_, sample_rate_hz_, output_rate_hz_);
-  }
-
-  void run(std::span<const float> in, std::vector<float>& out) {
-    made_.clear();
-    for (size_t begin = 0; begin < in.size();) {
-      const size_t frames = std::min<size_t>(kBlockFrames, (in.size() - begin) / channels_);
-      const AudioBlock block = planes_.block(static_cast<int>(frames));
-      for (int c = 0; c < channels_; ++c) {
-        for (size_t i = 0; i < frames; ++i) block.channels[c][i] = in[begin + i * channels_ + c];
-        drop_faults(block.channel(c), faults_);
-      }
-      chain_.process(block);
-      const size_t dropped = std::min(static_cast<size_t>(latency_left_), frames);
-      latency_left_ -= static_cast<int>(dropped);
-      for (size_t i = dropped; i < frames; ++i)
-        for (int c = 0; c < channels_; ++c) made_.push_back(block.channels[c][i]);
-      begin += frames * channels_;
-    }
-    std::span<const float> ready = made_;
-    if (to_output_) {
-      resampled_.clear();
-      to_output_->process(made_, resampled_);
-      ready = resampled_;
-    }
-    const int64_t emitted =
-        std::min<int64_t>(static_cast<int64_t>(ready.size()) / channels_, frames_wanted() - frames_out_);
-    out.insert(out.end(), ready.begin(), ready.begin() + emitted * channels_);
-    frames_out_ += emitted;
+  AudioBlock run(AudioBlock block) override {
+    for (int c = 0; c < block.channel_count; ++c) drop_faults(block.channel(c), faults_);
+    chain_.process(block);
+    return alignment_->from_model(block);
   }
 
   Chain chain_;
-  double sample_rate_hz_, output_rate_hz_;
-  std::optional<Resampler> to_output_;
-  AudioBuffer planes_;
-  std::vector<float> made_, resampled_;
+  std::optional<RecordingFrontEnd> alignment_;
   InputFaults faults_;
-  int channels_;
-  int latency_left_ = 0;
-  int64_t frames_in_ = 0, frames_out_ = 0;
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// A rig: the stages of a chain with their settings, as a .coil file says them. docs/rig.md describes the JSON.
+// A rig: the stages of a chain with their settings, as stored in a .coil file. docs/rig.md describes the JSON.
 #pragma once
 
 #include <functional>
@@ -24,7 +24,7 @@ struct RigGate {
 };
 struct RigModel {
   std::string file;                       // or a preset's name
-  std::map<std::string, float> controls;  // those that are not at their defaults, in the card's units
+  std::map<std::string, float> controls;  // only those that differ from the defaults, in the card's units
   RateMode rate_mode = RateMode::model_default;
 };
 struct RigMicrophone {
@@ -47,24 +47,24 @@ struct RigStage {
 struct Rig {
   std::string name;
   std::vector<RigStage> stages;
-  std::vector<std::string> warnings;  // of fields that are not known, a sentence each
+  std::vector<std::string> warnings;  // unknown fields, one sentence each
 };
 
-// `where` is what errors call the text. Throws Error. [any thread but the audio thread]
+// `where` names the text in error messages. Throws Error. [any thread but the audio thread]
 Rig read_rig(const std::string& json, const std::string& where);
 std::string write_rig(const Rig& rig);
 
-// Where a rig's files are. Both throw for files that cannot be had.
+// Finds a rig's files. Both functions throw if a file is missing or unreadable.
 struct RigFiles {
   std::function<std::shared_ptr<const ssm::Model>(const std::string& file)> model;
   std::function<std::shared_ptr<const ImpulseResponse>(const std::string& file)> response;
 };
 
-// Throws Error, and what `files` throws. [any thread but the audio thread]
+// Throws Error, and whatever `files` throws. [any thread but the audio thread]
 Chain make_chain(const Rig& rig, const RigFiles& files);
 
-// A chain over a whole recording. `output_rate_hz` 0: the input's. Throws Error for channels that the chain does not
-// serve.
+// Runs a chain over a whole recording. `output_rate_hz` 0: the input's rate. Throws Error if the chain does not support
+// the number of channels.
 std::unique_ptr<RecordingProcessor> chain_over_recording(Chain chain, double sample_rate_hz, int channels,
                                                          double output_rate_hz = 0);
 

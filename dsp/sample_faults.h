@@ -1,4 +1,4 @@
-// Keeps samples finite, and so small that nothing behind them can overflow.
+// Keeps samples finite, and small enough that no later stage overflows.
 #pragma once
 
 #include <algorithm>
@@ -10,10 +10,9 @@
 
 namespace coil::dsp {
 
-inline constexpr float kLoudest = 64;  // +36 dBFS: louder than any signal that is meant
+inline constexpr float kLoudest = 64;  // +36 dBFS: louder than any intended signal
 
-// Samples that come from a fault, not from a sound. A model may remember for seconds what it heard: they are taken as
-// 0.
+// Samples that come from a fault, not from sound. They count as 0, because a model may remember its input for seconds.
 struct InputFaults {
   uint64_t non_finite = 0;
   uint64_t too_loud = 0;  // beyond kLoudest
@@ -25,7 +24,7 @@ struct InputFaults {
 inline void drop_faults(std::span<float> samples, InputFaults& faults) noexcept {
   uint32_t finite = 0, sound = 0;
   for (float& sample : samples) {
-    const float magnitude = std::fabs(sample);  // no comparison with NaN is true
+    const float magnitude = std::fabs(sample);  // a comparison with NaN is false
     const bool keeps = magnitude <= kLoudest;
     finite += magnitude <= std::numeric_limits<float>::max();
     sound += keeps;
@@ -35,16 +34,16 @@ inline void drop_faults(std::span<float> samples, InputFaults& faults) noexcept 
   faults.too_loud += finite - sound;
 }
 
-// What is not finite becomes 0, the rest keeps within kLoudest. [audio-thread]
+// Replaces non-finite samples by 0 and limits the others to +-kLoudest. [audio-thread]
 inline void limit(std::span<float> samples) noexcept {
   for (float& sample : samples) {
     sample = std::fabs(sample) <= std::numeric_limits<float>::max() ? std::clamp(sample, -kLoudest, kLoudest) : 0.0f;
   }
 }
 
-// The highest magnitude of finite samples. [audio-thread]
+// The peak magnitude of the finite samples. [audio-thread]
 inline float peak(std::span<const float> samples) noexcept {
-  constexpr size_t kLanes = 8;  // so many independent maxima: one would wait for itself at every sample
+  constexpr size_t kLanes = 8;  // independent maxima, because a single one would be one long dependency chain
   float most[kLanes] = {};
   size_t i = 0;
   for (; i + kLanes <= samples.size(); i += kLanes) {

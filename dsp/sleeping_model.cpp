@@ -1,4 +1,5 @@
-// SleepingModel: watches for silence and stillness to the frame, so that blocks of any size fall asleep and wake alike.
+// SleepingModel: detects silence and constant output frame by frame, so that its behaviour does not depend on block
+// sizes.
 #include "dsp/sleeping_model.h"
 
 #include <algorithm>
@@ -20,7 +21,7 @@ bool silent_at(AudioBlock block, int frame) {
   return true;
 }
 
-// How many frames at the beginning are silent.
+// The number of silent frames at the beginning.
 int silent_frames(AudioBlock block) {
   bool all = true;
   for (int c = 0; c < block.channel_count; ++c) all = all && silent(block.channel(c));
@@ -82,7 +83,7 @@ void SleepingModel::wake() noexcept {
 }
 
 void SleepingModel::run(AudioBlock block) noexcept {
-  int begin = block.frames;  // of the silence at the end
+  int begin = block.frames;  // where the silence at the end begins
   while (begin > 0 && silent_at(block, begin - 1)) --begin;
   processor_.process(block);
   frames_run_ += static_cast<uint64_t>(block.frames);

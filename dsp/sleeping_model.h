@@ -1,5 +1,4 @@
-// A ModelProcessor that does not run while nothing changes: after silence has brought the model to rest, its output is
-// held.
+// A ModelProcessor that stops running while nothing changes: once silence has settled the model, its output is held.
 #pragma once
 
 #include <array>
@@ -12,32 +11,32 @@
 
 namespace coil::dsp {
 
-// The model falls asleep when its input has been exactly 0, and its output has kept within kStill of one value, for
-// kStillMs: by then it is at its fixed point, or so close that no one hears what is left. The first frame that is not
-// 0, or a control that moves, wakes it; between resamplers it then hears as much of the silence as brings them to where
-// they would be.
+// The model falls asleep when its input has been exactly 0, and its output has stayed within kStill of one value, for
+// kStillMs. By then it has reached its fixed point, up to an inaudible difference. A non-zero input frame or a change
+// of a control wakes it. Between resamplers, it then gets as much silence as brings the resamplers into the right
+// phase.
 class SleepingModel {
  public:
   static constexpr int kStillMs = 500;
-  static constexpr float kStill = 1e-7f;         // -140 dBFS; rounding moves a resting output of 1 by less
-  static constexpr int kMaxPeriodFrames = 1024;  // a model between resamplers of a longer period does not sleep
+  static constexpr float kStill = 1e-7f;         // -140 dBFS; the rounding error of a settled output of 1 is smaller
+  static constexpr int kMaxPeriodFrames = 1024;  // a model between resamplers with a longer period does not sleep
 
-  // Of 1 or 2 channels; as ModelProcessor, with controls (none: the card's defaults). Throws Error. [main-thread]
+  // 1 or 2 channels; controls as in ModelProcessor (default: the card's). Throws Error. [main-thread]
   SleepingModel(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, std::span<const float> controls,
                 RateMode rate_mode = RateMode::model_default);
 
   int latency_frames() const noexcept { return processor_.latency_frames(); }
 
-  // All below: [audio-thread]
+  // All functions below are [audio-thread].
   void reset() noexcept;
   void set_controls(std::span<const float> values) noexcept;
   void process(AudioBlock block) noexcept;
   void watch(std::span<ssm::LayerActivity> activity) noexcept {
     processor_.watch(activity);
-  }  // asleep, nothing is written
+  }  // nothing is written while asleep
 
   bool asleep() const noexcept { return asleep_; }
-  uint64_t frames_run() const noexcept { return frames_run_; }  // by the model, since construction
+  uint64_t frames_run() const noexcept { return frames_run_; }  // frames run by the model since construction
   uint64_t restarts() const noexcept { return processor_.restarts(); }
 
  private:
@@ -45,13 +44,13 @@ class SleepingModel {
   void wake() noexcept;
 
   ModelProcessor processor_;
-  AudioBuffer missed_;  // of one period
+  AudioBuffer missed_;  // one period of input
   int frames_to_sleep_;
-  int still_frames_ = 0;  // without input, output within kStill of anchor_
+  int still_frames_ = 0;  // frames without input and with the output within kStill of anchor_
   std::array<float, 2> anchor_{};
-  std::array<float, 2> last_{};  // the output's last frame, which is held in sleep
+  std::array<float, 2> last_{};  // the last output frame, which is held while asleep
   bool asleep_ = false;
-  int slept_frames_ = 0;  // within a period
+  int slept_frames_ = 0;  // modulo the period
   uint64_t frames_run_ = 0;
 };
 

@@ -1,4 +1,4 @@
-// SlotModel: one or two runs of the model, its gain and delay.
+// SlotModel: one or two runs of the model, with gain and delay.
 #include "dsp/slot_model.h"
 
 #include <algorithm>
@@ -59,7 +59,7 @@ void SlotModel::follow(const SlotSettings& settings) noexcept {
   for (DelayLine& delay : alignment_) delay.set_delay(settings.latency_frames - latency_frames_);
   gain_.aim(settings.normalise ? normalisation_gain_ : 1);
   if (joined_.rests_at(1) && !settings.joined && lanes_.size() == 2) {
-    lanes_[1].reset();  // it stood still; what it remembers is long past
+    lanes_[1].reset();  // it was stopped, so its memory is outdated
     joined_.aim(0, latency_frames_ + settle_frames_);
   } else {
     joined_.aim(settings.joined ? 1 : 0);
@@ -68,7 +68,7 @@ void SlotModel::follow(const SlotSettings& settings) noexcept {
 
 void SlotModel::set_controls(const RackControls& controls) noexcept {
   if (std::memcmp(controls.data(), controls_.data(), sizeof controls_) == 0)
-    return;  // NaN too differs from itself only once
+    return;  // handles NaN, which always differs from itself
   controls_ = controls;
   for (SleepingModel& lane : lanes_) lane.set_controls(std::span(controls_).first(model_->card().controls.size()));
 }

@@ -1,4 +1,4 @@
-// What a slot of the rack plays: a model, or none, brought to the rack's channels, loudness and latency.
+// What a slot of the rack plays: a model (or none), adapted to the rack's channels, loudness and latency.
 #pragma once
 
 #include <array>
@@ -16,44 +16,45 @@ namespace coil::dsp {
 inline constexpr int kMaxRackControls = 16;
 using RackControls = std::array<float, kMaxRackControls>;
 
-inline constexpr float kRampMs = 20, kFadeMs = 25;  // of gains; from one model to another
+inline constexpr float kRampMs = 20, kFadeMs = 25;  // for gains; for changes of model
 
-// How the rack wants all its models to sound.
+// Settings that are common to all models of the rack.
 struct SlotSettings {
   bool normalise = true;
-  bool joined = false;     // a model of one channel runs once, for both
-  int latency_frames = 0;  // of the rack
+  bool joined = false;     // a one-channel model runs once, for both channels
+  int latency_frames = 0;  // the rack's latency
 };
 
-// What a slot hears, equally long.
+// The input of a slot; all of equal length.
 struct SlotInput {
   AudioBlock channels;
-  std::span<const float> first;  // what a model of one channel hears first or, joined, for both channels
+  std::span<const float> first;  // the input of a one-channel model: the first channel's or, if joined, both channels'
 };
 
 class SlotModel {
  public:
   static constexpr int kMaxLatencyMs = 250;
 
-  // `model` null: passes the sound through. Controls as Rack::load. Throws Error if the model cannot serve the spec, is
-  // later than kMaxLatencyMs, or has more than kMaxRackControls controls. [any thread but the audio thread]
+  // `model` null: the sound passes unchanged. Controls as in Rack::load. Throws Error if the model does not support the
+  // spec, has more latency than kMaxLatencyMs, or more than kMaxRackControls controls. [any thread but the audio
+  // thread]
   SlotModel(std::shared_ptr<const ssm::Model> model, const ProcessSpec& spec, const RackControls& controls,
             float normalisation_db, RateMode rate_mode = RateMode::model_default);
 
   int latency_frames() const noexcept { return latency_frames_; }
-  // How long after start() the model sounds as if it had always run, but for what the model remembers for long: its
-  // latency, filled, and a little for the step with which a signal sets in.
+  // How many frames after start() the model sounds as if it had always run, apart from its long-term memory: the
+  // latency, and a little more for the onset of the signal.
   int warm_up_frames(int rack_latency_frames) const noexcept { return rack_latency_frames + settle_frames_; }
 
-  // All below: [audio-thread]
-  void start(const SlotSettings& settings) noexcept;   // from rest, at once
+  // All functions below are [audio-thread].
+  void start(const SlotSettings& settings) noexcept;   // from the settled state, at once
   void follow(const SlotSettings& settings) noexcept;  // without a click
   void set_controls(const RackControls& controls) noexcept;
   void process(const SlotInput& in, AudioBlock out) noexcept;
-  // As ssm::Stream::watch, of the first channel. Returns how many layers there are to watch, at most activity.size().
+  // Watches the first channel, see ssm::Stream::watch. Returns the number of layers to watch, at most activity.size().
   size_t watch(std::span<ssm::LayerActivity> activity) noexcept;
 
-  // Since they were last asked for.
+  // Counted since the last call.
   struct Counts {
     uint64_t frames_run = 0, restarts = 0;
     Counts& operator+=(const Counts& more) noexcept;
@@ -67,14 +68,14 @@ class SlotModel {
 
   std::shared_ptr<const ssm::Model> model_;
   std::vector<SleepingModel>
-      lanes_;  // one for all channels of a wide model, else one per channel; none without a model
+      lanes_;  // one for all channels of a wide model, else one per channel; empty without a model
   bool wide_ = false;
   RackControls controls_;
   float normalisation_gain_ = 1;
   int latency_frames_ = 0, settle_frames_ = 0;
   Ramp gain_;
-  Ramp joined_;                       // 1: the second channel is the first one's
-  std::vector<DelayLine> alignment_;  // per channel, to the rack's latency
+  Ramp joined_;                       // 1: the second channel equals the first
+  std::vector<DelayLine> alignment_;  // one per channel, fills up to the rack's latency
   Counts told_;
 };
 

@@ -1,5 +1,5 @@
-// Runs a batch segment by segment: copies in, the network's parts over all rows, copies out, with the states carried on
-// the device.
+// Runs a batch segment by segment: copies the inputs to the device, runs the network's parts over all rows, copies the
+// outputs back. The states stay on the device.
 #include "gpu/batched_model.h"
 
 #include <algorithm>
@@ -17,13 +17,14 @@
 namespace coil::gpu {
 namespace {
 
-constexpr int kFrameTile = 16;                           // chunks are multiples of it
-constexpr size_t kTableBytes = size_t(64) << 20;         // states on the device; larger batches run in parts
-constexpr size_t kSegmentRows = size_t(2) << 20;         // more would not run faster
-constexpr size_t kCopiedSegmentRows = kSegmentRows / 2;  // of signals that lie on the host: more would delay the copies
-constexpr int kFilmRows = 256;                           // of one piece on the device
+constexpr int kFrameTile = 16;                           // chunk lengths are multiples of it
+constexpr size_t kTableBytes = size_t(64) << 20;         // limit of the states on the device; larger batches run in
+                                                         // parts
+constexpr size_t kSegmentRows = size_t(2) << 20;         // more rows would not be faster
+constexpr size_t kCopiedSegmentRows = kSegmentRows / 2;  // for signals in host memory: more rows would delay the copies
+constexpr int kFilmRows = 256;                           // of one FiLM piece on the device
 
-// Where things lie in one block of bytes that is copied as a whole.
+// Assigns offsets in one block of bytes that is copied as a whole.
 class Bytes {
  public:
   template <class T>
@@ -38,16 +39,16 @@ class Bytes {
   size_t size_ = 0;
 };
 
-// A signal of the batch while it runs.
+// A signal of the batch during the run.
 struct Running {
   ssm::State* state;
   const void* in;
   float* out;
   size_t frames, done = 0;
-  int row;  // of the table of states: where the signal stands; the other one is row ^ 1
+  int row;  // the signal's row in the table of states; its other row is row ^ 1
 };
 
-// What one segment takes from the host and gives back. There are two, so that copies overlap with work.
+// The host side of one segment: inputs and outputs. There are two, so that copies overlap with computation.
 struct Transfer {
   PinnedArray<std::byte> host_in;
   Array<std::byte> device_in;
@@ -59,7 +60,7 @@ struct Transfer {
     float* to;
     size_t from, floats;
   };
-  std::vector<Piece> pieces;  // of host_out, for the caller
+  std::vector<Piece> pieces;  // where the caller's outputs lie in host_out
 
   void deliver() {
     if (pieces.empty()) return;
@@ -84,10 +85,10 @@ struct BatchedModel::Impl {
   BatchedOptions options;
   StateTable states;
   size_t d_input, d_output, widest = 0, chunks_at_once = 1;
-  bool tokens, in_place = true;  // in_place: every layer is one part that runs in place
+  bool tokens, in_place = true;  // in_place: every layer is one part that can run in place
 
   std::optional<Linear> in_proj, out_proj, direct;
-  int output_film_at = 0;  // where in the padded FiLM vector what is added to out_proj's weights begins
+  int output_film_at = 0;  // where in the padded FiLM vector the values start that are added to out_proj's weights
   DeviceFloats embedding;
   std::vector<Layer> layers;
   std::unique_ptr<Part> norm_f;
@@ -141,12 +142,12 @@ struct BatchedModel::Impl {
 
   size_t row_floats() const { return (in_place ? 1 : 3) * widest + d_input + d_output; }
 
-  // As many chunks as the memory allows, or as so many frames of so many signals need.
+  // The number of chunks: as many as the memory allows, or as the frames of all signals need.
   size_t segment_chunks(size_t signals, size_t needed, bool copied) const {
     constexpr size_t kSample = 256;
     const size_t chunk = size_t(options.chunk_frames);
     const Extent extent{kSample, options.chunk_frames};
-    // frames in, out and tokens lie in both transfers too
+    // Frames in, frames out and tokens are also in both transfers.
     const size_t bytes = (kSample * chunk * (row_floats() + 2 * (d_input + d_output)) + scratch_floats(extent)) *
                          sizeof(float) / kSample;
     const size_t table_bytes = std::min(2 * signals * states.stride() * sizeof(float), kTableBytes);
@@ -167,7 +168,7 @@ struct BatchedModel::Impl {
 
   // ---- a batch
 
-  // device_in, device_out: where the frames lie already; else null.
+  // device_in, device_out: the frames, if they are already on the device; else null.
   void run(std::vector<Running>& batch, const float* device_in, float* device_out) {
     check(cudaSetDevice(options.device), "choosing the GPU");
     const size_t at_once =
@@ -178,7 +179,7 @@ struct BatchedModel::Impl {
 
   void run_part(std::span<Running> batch, const float* device_in, float* device_out) {
     const size_t stride = states.stride();
-    for (Transfer& transfer : transfers) transfer.pieces.clear();  // of a call that failed
+    for (Transfer& transfer : transfers) transfer.pieces.clear();  // from a call that failed
     table.require(2 * batch.size() * stride + 4);
     host_table.require(2 * batch.size() * stride + 4);
     size_t chunks = 0;
@@ -199,7 +200,7 @@ struct BatchedModel::Impl {
       if (std::all_of(left.begin(), left.end(), [](size_t n) { return n == 0; })) break;
       Transfer& transfer = transfers[number % 2];
       transfer.deliver();
-      transfer.computed.wait();  // the last segment but one has read its block of bytes
+      transfer.computed.wait();  // the segment before the last one has read its block of bytes
       run_segment(batch, share_segment(left, at_once, options.chunk_frames), transfer, device_in, device_out);
     }
     for (Transfer& transfer : transfers) transfer.deliver();
@@ -224,7 +225,7 @@ struct BatchedModel::Impl {
     const SegmentPlan plan = plan_segment(parts, options.chunk_frames);
     const FilmRun film = run_modulation(active, parts);
 
-    // one block of bytes holds the plan, where every chunk's frames begin, the FiLM pieces and the frames
+    // One block of bytes holds the plan, the start of each chunk's frames, the FiLM pieces and the frames.
     size_t packed_frames = 0;
     for (const SignalPart& part : parts) packed_frames += part.frames;
     Bytes bytes;
@@ -326,7 +327,7 @@ struct BatchedModel::Impl {
     run_pack(y, out, source, s.plan.chunks, s.plan.chunk_frames, rows, packed_out, out, s.stream);
   }
 
-  // Returns the width of what it leaves in h.
+  // Returns the width of its result in h.
   int run_layer(const Layer& layer, const Segment& s, int width) {
     if (layer.parts.empty()) {
       if (layer.residual) run_add(h.data(), width, h.data(), width, width, s.plan.rows(), s.stream);
@@ -350,12 +351,12 @@ struct BatchedModel::Impl {
     return width;
   }
 
-  // ---- modulation, which runs on the host
+  // ---- modulation; it runs on the host
 
   bool modulated() const { return modulation.film_floats() > 0 || modulation.has_gain(); }
   int vector_floats() const { return int(modulation.film_floats() + ssm::kPad); }
 
-  // Moves the modulation of every signal on by its frames of the segment.
+  // Advances the modulation of every signal by its frames of the segment.
   FilmRun run_modulation(const std::vector<Running*>& active, const std::vector<SignalPart>& parts) const {
     FilmRun film;
     if (!modulated()) return film;
@@ -403,7 +404,7 @@ struct BatchedModel::Impl {
 
 namespace {
 
-// The GPU must be chosen before anything is allocated on it.
+// Select the GPU before anything is allocated on it.
 const BatchedOptions& on_device(const BatchedOptions& options) {
   const size_t count = devices().size();
   if (count == 0) throw Error("no GPU can be used: " + why_no_device());

@@ -1,4 +1,4 @@
-// Four channels of the causal convolution with silu, in a thread's registers.
+// Causal convolution with silu for four channels in a thread's registers.
 #pragma once
 
 #include "gpu/elements.cuh"
@@ -7,17 +7,17 @@
 
 namespace coil::gpu {
 
-inline constexpr int kQuadTaps = 4;  // at most, of what follows
+inline constexpr int kQuadTaps = 4;  // the largest number of taps for the code below
 
-// Whether threads can run four channels each: by the sizes and places of the results.
+// Whether a thread can process four channels: depends on sizes and alignment.
 inline bool conv_in_quads(const ConvArguments& conv) {
   return conv.taps >= 1 && conv.taps <= kQuadTaps && on_vectors(conv.y, conv.y_stride, conv.channels);
 }
 
 struct ConvQuad {
-  float4 weight[kQuadTaps], bias;  // weight: the newest frame's first
+  float4 weight[kQuadTaps], bias;  // weight: of the newest frame first
 
-  // at(i): the four channels' weights of `i` frames back, their bias if i is kQuadTaps.
+  // at(i): the four channels' weights for the frame `i` back; their bias if i is kQuadTaps.
   template <class At>
   __device__ explicit ConvQuad(const At& at) {
 #pragma unroll
@@ -25,7 +25,7 @@ struct ConvQuad {
     bias = at(kQuadTaps);
   }
 
-  // x: the frame and those before it.
+  // x0: the current frame; the others are the frames before it.
   __device__ float4 operator()(const float4& x0, const float4& x1, const float4& x2, const float4& x3) const {
     const auto &w0 = weight[0], &w1 = weight[1], &w2 = weight[2], &w3 = weight[3];
     return {silu(fmaf(w0.x, x0.x, fmaf(w1.x, x1.x, fmaf(w2.x, x2.x, fmaf(w3.x, x3.x, bias.x))))),
@@ -35,13 +35,13 @@ struct ConvQuad {
   }
 };
 
-// The weight of channel c of `back` frames back, its bias if back is kQuadTaps.
+// The weight of channel c for the frame `back` back; its bias if back is kQuadTaps.
 __device__ inline float conv_weight(const ConvArguments& conv, int back, int c) {
   if (back == kQuadTaps) return conv.bias ? conv.bias[c] : 0.0f;
   return back < conv.taps ? conv.weight[(conv.taps - 1 - back) * conv.channels + c] : 0.0f;
 }
 
-// Channels c to c + 3 of the `back`-th last frame that a signal's state remembers; 0 beyond what the convolution needs.
+// Channels c to c + 3 of the `back`-th last frame in a signal's state; 0 beyond the convolution's taps.
 __device__ inline float4 remembered_inputs(const ConvArguments& conv, int state, int c, int back) {
   if (back >= conv.taps) return {0, 0, 0, 0};
   const float* at = conv.table + size_t(state) * conv.table_stride + size_t((c + 1) * conv.taps - back);

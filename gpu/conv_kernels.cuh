@@ -5,14 +5,14 @@
 
 namespace coil::gpu {
 
-inline constexpr int kConvThreads = 128, kConvRun = 16;  // frames that a thread runs through in conv_silu_vectors
+inline constexpr int kConvThreads = 128, kConvRun = 16;  // kConvRun: frames per thread in conv_silu_vectors
 
-// What the second kernel needs of sizes and places.
+// Whether sizes and alignment allow the second kernel.
 inline bool conv_in_vectors(const ConvArguments& conv) {
   return conv_in_quads(conv) && on_vectors(conv.x, conv.x_stride);
 }
 
-// A thread per value.
+// One thread per value.
 static __global__ void __launch_bounds__(kConvThreads)
     conv_silu(ConvArguments conv, const Chunk* chunks, int chunk_frames) {
   const Chunk chunk = chunks[blockIdx.x];
@@ -35,8 +35,8 @@ static __global__ void __launch_bounds__(kConvThreads)
   }
 }
 
-// A thread runs four channels through kConvRun frames of a chunk, every input read once, and kAhead of them before the
-// first is used.
+// A thread processes four channels over kConvRun frames of a chunk. It reads every input once, and kAhead frames before
+// their use.
 static __global__ void __launch_bounds__(kConvThreads)
     conv_silu_vectors(ConvArguments conv, const Chunk* chunks, int chunk_frames) {
   constexpr int kAhead = 8;
@@ -50,7 +50,7 @@ static __global__ void __launch_bounds__(kConvThreads)
   const int frames = min(kConvRun, chunk.frames - begin);
   const bool begins = begin == 0 && chunk.first;
 
-  float4 in[kQuadTaps - 1 + kAhead];  // the oldest first
+  float4 in[kQuadTaps - 1 + kAhead];  // oldest first
 #pragma unroll
   for (int i = 0; i < kQuadTaps - 1; ++i) {
     const int back = kQuadTaps - 1 - i;

@@ -1,4 +1,4 @@
-// Asks the CUDA runtime for GPUs.
+// Lists the usable GPUs with the CUDA runtime.
 #include <cuda_runtime.h>
 
 #include "gpu/device.h"
@@ -29,7 +29,7 @@ Found look() {
     cudaError_t usable = cudaSetDevice(i);
     if (usable == cudaSuccess) usable = cudaGetDeviceProperties(&properties, i);
     if (usable == cudaSuccess)
-      usable = cudaFuncGetAttributes(&attributes, nothing);  // fails where this build has no code for the GPU
+      usable = cudaFuncGetAttributes(&attributes, nothing);  // fails if this build has no code for the GPU
     if (usable != cudaSuccess) {
       found.devices.clear();
       found.why_none = "CUDA device " + std::to_string(i) + " cannot be used (" + cudaGetErrorString(usable) + ")";

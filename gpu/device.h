@@ -1,4 +1,4 @@
-// Which GPUs can be used. In a build without CUDA, or on a machine without a driver, none.
+// The usable GPUs. Empty in a build without CUDA and on a machine without a driver.
 #pragma once
 
 #include <cstddef>
@@ -14,10 +14,11 @@ struct Device {
   int multiprocessors = 0;
 };
 
-// The GPUs that this build has code for; empty if there are none, for whatever reason. [any thread]
+// The GPUs that this build has code for. Empty if there are none, for any reason. [any thread but the audio thread]
 std::vector<Device> devices();
 
-// Why devices() is empty, as one clause ("no CUDA in this build"); empty if it is not. [any thread]
+// Why devices() is empty, as one clause ("no CUDA in this build"). Empty if there are GPUs. [any thread but the audio
+// thread]
 std::string why_no_device();
 
 }  // namespace coil::gpu

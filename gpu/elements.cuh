@@ -1,4 +1,4 @@
-// Kernels over the elements of rows: which thread has which.
+// Assigns threads to the elements of rows.
 #pragma once
 
 #include <cstdint>
@@ -21,13 +21,13 @@ struct ConstRows {
   __device__ float at(size_t row, int column) const { return values[row * size_t(stride) + size_t(column)]; }
 };
 
-// Whether rows can be read as vectors of four floats: where they begin, and how wide they are.
+// Whether rows can be read as vectors of four floats; depends on alignment and width.
 inline __host__ __device__ bool on_vectors(const float* rows, int stride, int width = 4) {
   return width % 4 == 0 && stride % 4 == 0 && reinterpret_cast<uintptr_t>(rows) % 16 == 0;
 }
 
-// Blocks of whole rows, or of a part of one row: no thread divides by a width at run time but for its place in the
-// block.
+// Thread blocks of whole rows, or of a part of one row. A thread divides by a run-time width only to find its place in
+// the block.
 struct Grid {
   int width, rows_per_block;
   dim3 blocks;
@@ -39,7 +39,7 @@ struct Grid {
                blocks_of(size_t(row_width), row_width < kElementThreads ? size_t(row_width) : kElementThreads)) {}
 };
 
-// This thread's element; false: it has none.
+// Finds this thread's element; returns false if it has none.
 __device__ inline bool find_element(size_t rows, int width, int rows_per_block, size_t& row, int& column) {
   const int thread = int(threadIdx.x);
   const int row_in_block = rows_per_block > 1 ? thread / width : 0;
@@ -48,7 +48,7 @@ __device__ inline bool find_element(size_t rows, int width, int rows_per_block, 
   return row_in_block < rows_per_block && row < rows && column < width;
 }
 
-// Calls f(row, column) for every element of rows x width, neighbouring threads on neighbouring columns.
+// Calls f(row, column) for every element of rows x width. Neighbouring threads get neighbouring columns.
 template <class F>
 __global__ void __launch_bounds__(kElementThreads) each_element(size_t rows, int width, int rows_per_block, F f) {
   size_t row;

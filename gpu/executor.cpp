@@ -1,4 +1,4 @@
-// The queue of requests, and the threads that turn it into batches.
+// The queue of requests, and the threads that combine them to batches.
 #include "gpu/executor.h"
 
 #include <algorithm>
@@ -10,12 +10,12 @@
 namespace coil::gpu {
 namespace {
 
-constexpr size_t kBatchFrames = size_t(1) << 20;  // more would not run faster, but keep the next ones waiting
-constexpr size_t kModelsKept = 4;                 // one model at so many sample rates
+constexpr size_t kBatchFrames = size_t(1) << 20;  // more would not be faster, but would delay the next request
+constexpr size_t kModelsKept = 4;                 // for one model at several sample rates
 
 }  // namespace
 
-// One call of run(), until it is answered.
+// One call of run() until it is answered.
 struct Executor::Request {
   enum class Answer { none, done, failed };
 
@@ -30,7 +30,7 @@ struct Executor::Request {
   }
 };
 
-// One GPU and the models on it, the last used first.
+// One GPU and its models, most recently used first.
 struct Executor::Worker {
   Device device;
   std::vector<BatchedModel> models;
@@ -83,7 +83,7 @@ bool Executor::run_on_gpu(std::span<const ssm::Stretch> stretches) {
   return request.answer == Request::Answer::done;
 }
 
-// The oldest request and those behind it that can share its batch; none: stop.
+// Takes the oldest request and all later ones that can share its batch. Empty: stop.
 std::vector<Executor::Request*> Executor::take(std::unique_lock<std::mutex>& lock, std::stop_token stop) {
   std::vector<Request*> taken;
   if (!asked_.wait(lock, stop, [&] { return !requests_.empty(); })) return taken;
@@ -119,7 +119,7 @@ void Executor::work(Worker& worker, std::stop_token stop) {
       fault = error.what();
     }
     lock.lock();
-    if (!fault.empty() && --working_ == 0) {  // the last GPU answers for all that still wait
+    if (!fault.empty() && --working_ == 0) {  // the last GPU answers all remaining requests
       batch.insert(batch.end(), requests_.begin(), requests_.end());
       requests_.clear();
     }

@@ -1,4 +1,4 @@
-// Stretches of many signals on all GPUs of the machine: what several threads ask for at the same time shares a batch.
+// Runs pieces of many signals on all GPUs of the machine. Simultaneous requests of several threads share a batch.
 #pragma once
 
 #include <condition_variable>
@@ -16,18 +16,18 @@
 
 namespace coil::gpu {
 
-// One thread per GPU. A stretch goes to whichever GPU is free; states travel with it, so a signal may move between
-// GPUs. A GPU that fails is not used again, and what it was to do is done on the CPU, from where it stood.
+// One thread per GPU. A stretch goes to any free GPU. States travel with it, so a signal may move between GPUs. A GPU
+// that fails is not used again; the CPU takes over its work from the same position.
 class Executor final : public ssm::Executor {
  public:
-  // Puts the model, which `checkpoint` is of, onto every GPU; its other sample rates follow when they are asked for.
-  // `say` gets one line for each GPU that fails later [any thread]. Throws Error: no GPU, or one that cannot hold the
-  // model. [main-thread]
+  // Loads the model, which must come from `checkpoint`, onto every GPU; its other sample rates are loaded on demand.
+  // `say` gets one line for each GPU that fails later; it is called from any thread. Throws Error if there is no GPU,
+  // or one cannot hold the model. [main-thread]
   Executor(const std::shared_ptr<const ssm::Model>& model, ssm::Checkpoint checkpoint,
            std::function<void(const std::string&)> say, Precision precision = Precision::float32);
   ~Executor() override;
 
-  // Runs on the calling thread what no GPU can.
+  // If no GPU works, runs on the calling thread.
   void run(std::span<const ssm::Stretch> stretches) override;
 
   int working_gpus() const;  // [any thread]
@@ -50,7 +50,7 @@ class Executor final : public ssm::Executor {
   std::deque<Request*> requests_;
   int working_ = 0;
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::vector<std::jthread> threads_;  // last: joined before anything that they use goes
+  std::vector<std::jthread> threads_;  // declared last: joined before the members that they use are destroyed
 };
 
 }  // namespace coil::gpu

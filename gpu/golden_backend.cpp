@@ -15,7 +15,7 @@ class CudaBackend final : public ssm::GoldenBackend {
 
   void run(const std::shared_ptr<const ssm::Model>& model, const ssm::Checkpoint& checkpoint,
            std::span<const ssm::GoldenSignal> batch, int variant) const override {
-    // a segment of one chunk, and one of everything
+    // Once with segments of one chunk, once with everything in one segment.
     BatchedModel device(model, checkpoint,
                         {.chunk_frames = kChunks[variant],
                          .memory_bytes = variant == 0 ? size_t(1) : BatchedOptions{}.memory_bytes,

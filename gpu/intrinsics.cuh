@@ -1,4 +1,4 @@
-// The instructions that CUDA C++ has no portable spelling for, one function each.
+// Wrappers for instructions that CUDA C++ has no portable syntax for.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -21,11 +21,11 @@ __device__ inline float reciprocal_fast(float x) {
   return y;
 }
 
-// The nearest number with the 11 significant bits that tensor cores read of a float32. (The instruction for it is
-// several on this hardware.)
+// Rounds to the 11 significant bits that tensor cores read of a float32. (The dedicated instruction expands to several
+// on this hardware.)
 __device__ inline float round_to_tf32(float x) { return __uint_as_float((__float_as_uint(x) + 0x1000u) & 0xffffe000u); }
 
-// sums (16, 8) += a (16, 8) b (8, 8) on the tensor cores, a warp at once. With g = lane / 4 and t = lane % 4 a lane
+// sums (16, 8) += a (16, 8) b (8, 8) on the tensor cores, by a whole warp. With g = lane / 4 and t = lane % 4 a lane
 // holds a: (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4); b: (t, g), (t + 4, g); sums: (g, 2 t), (g, 2 t + 1), (g + 8,
 // 2 t), (g + 8, 2 t + 1).
 __device__ inline void multiply_add_tf32(float (&sums)[4], const float (&a)[4], float b0, float b1) {
@@ -37,7 +37,7 @@ __device__ inline void multiply_add_tf32(float (&sums)[4], const float (&a)[4], 
         "r"(__float_as_uint(b0)), "r"(__float_as_uint(b1)));
 }
 
-// Two float32 as the nearest bf16 numbers, the first in the lower half.
+// Rounds two float32 to bf16; the first is in the lower half.
 __device__ inline uint32_t pack_bf16(float first, float second) {
   uint32_t pair;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
@@ -58,7 +58,7 @@ __device__ inline void multiply_add_bf16(float (&sums)[4], const PairsLeft& a, u
       : "r"(a.pairs[0]), "r"(a.pairs[1]), "r"(a.pairs[2]), "r"(a.pairs[3]), "r"(b0), "r"(b1));
 }
 
-// Two float32 as the nearest float16 numbers, the first in the lower half, and back.
+// Rounds two float32 to float16, the first in the lower half; and the reverse.
 __device__ inline uint32_t pack_f16(float first, float second) {
   uint32_t pair;
   asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
@@ -73,7 +73,7 @@ __device__ inline float2 unpack_f16(uint32_t pair) {
   return values;
 }
 
-// As multiply_add_bf16, of float16 numbers.
+// As multiply_add_bf16, for float16.
 __device__ inline void multiply_add_f16(float (&sums)[4], const PairsLeft& a, uint32_t b0, uint32_t b1) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
@@ -82,35 +82,34 @@ __device__ inline void multiply_add_f16(float (&sums)[4], const PairsLeft& a, ui
       : "r"(a.pairs[0]), "r"(a.pairs[1]), "r"(a.pairs[2]), "r"(a.pairs[3]), "r"(b0), "r"(b1));
 }
 
-// One store to global memory, which the compiler would take apart where the other way of a branch stores the same
-// numbers one by one.
+// A single store to global memory. The compiler would split it if another branch stores the same values one by one.
 __device__ inline void store_vector(float* to, float4 v) {
   asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to), "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w) : "memory");
 }
 
-// 16 bytes from global to shared memory, both aligned, without waiting.
+// Copies 16 bytes from global to shared memory, both aligned, without waiting.
 __device__ inline void copy_async(const float* from, float* to) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
                "l"(from)
                : "memory");
 }
 
-// Until all that this thread copied is there.
+// Waits until all copies of this thread are complete.
 __device__ inline void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
-// Brings the line at `p`, a valid address, into the L2 cache.
+// Loads the cache line at `p`, a valid address, into L2.
 __device__ inline void prefetch(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 
-// What this thread has copied since the last group becomes one.
+// All copies of this thread since the last group form a new group.
 __device__ inline void end_copy_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
-// Until all groups are there but this thread's `kLeft` newest.
+// Waits until all but this thread's `kLeft` newest groups are complete.
 template <int kLeft>
 __device__ inline void wait_for_copy_groups() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
 }
 
-// Waits for the `kThreads` threads of group `group` of the block; a group is whole warps.
+// Waits for the `kThreads` threads of group `group` of the block; a group consists of whole warps.
 template <int kThreads>
 __device__ inline void sync_group(int group) {
   if constexpr (kThreads == 32)

@@ -1,8 +1,10 @@
-// The scan over chunks: from what every chunk adds to a zero state to the state that every chunk truly begins with.
+// Joins the scan over chunks: from each chunk's final state when started from zero, computes the true state at the
+// start of each chunk.
 //
-// h' = factor h + end is associative: (factor, end) of two neighbours make one of both. A block takes a few states of
-// one signal and cuts its chunks into runs, a thread for each state of each run: a thread joins its run, the runs are
-// joined in shared memory, and a thread walks through its run again from the state that it truly begins with.
+// h' = factor h + end is associative: (factor, end) of two neighbouring chunks combine to one pair. A block handles a
+// few states of one signal and divides its chunks into runs, with one thread per state and run. A thread first joins
+// its run; then the runs are joined in shared memory; then the thread goes through its run again from its true starting
+// state.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +24,7 @@ __device__ inline float2 joined(float2 factor, float2 h, float2 end) {
   return {fmaf(factor.x, h.x, fmaf(-factor.y, h.y, end.x)), fmaf(factor.x, h.y, fmaf(factor.y, h.x, end.y))};
 }
 
-// By how much a full chunk shrinks each state: 2^(a sum of dt), the sum taken per channel or head.
+// The factor by which a full chunk scales each state: 2^(a sum of dt), where the sum is per channel or head.
 struct SelectiveFactor {
   using Value = float;
   const float* a;  // a[state / a_divisor]
@@ -34,7 +36,7 @@ struct SelectiveFactor {
   }
 };
 
-// The same, where the sums are those of dt A already, in base 2.
+// The same, if the sums are already those of dt A, in base 2.
 struct DecayFactor {
   using Value = float;
   const float* sums;  // sums[chunk * sum_stride + state / sum_divisor]
@@ -44,7 +46,7 @@ struct DecayFactor {
   }
 };
 
-// A constant one, z^chunk_frames.
+// A constant factor, z^chunk_frames.
 template <class V>
 struct ConstantFactor {
   using Value = V;
@@ -52,8 +54,8 @@ struct ConstantFactor {
   __device__ V operator()(int, int state) const { return factors[state]; }
 };
 
-// carry: [chunk][states], on entry the state that each full chunk reaches from zero, on return the state that each
-// chunk begins with. table: the states of all signals, rows of table_stride floats.
+// carry: [chunk][states]; in, the state that each full chunk reaches from zero; out, the state at the start of each
+// chunk. table: the states of all signals, rows of table_stride floats.
 template <class Value>
 struct JoinBuffers {
   int states;
@@ -67,11 +69,11 @@ struct JoinBuffers {
 };
 
 inline constexpr int kJoinAhead =
-    8;  // chunks whose loads are in flight; a run is at least as long, if there are so many
-inline constexpr int kJoinStates = 8;  // of a block, at least: a sector of memory
+    8;  // chunks whose loads are in flight; a run has at least this many chunks, if there are enough
+inline constexpr int kJoinStates = 8;  // minimum per block: one memory sector
 inline constexpr int kJoinThreads = 1024;
 
-// How many runs the longest signal is cut into: a power of two.
+// Into how many runs the longest signal is divided; a power of two.
 inline int join_runs(int longest) {
   int runs = 1;
   while (runs < kJoinThreads / kJoinStates && runs * kJoinAhead < longest) runs *= 2;
@@ -79,7 +81,7 @@ inline int join_runs(int longest) {
 }
 
 // Block `signal * tiles + tile` of `width * runs` threads: states [width * tile, width * (tile + 1)). Shared memory:
-// two Values a thread.
+// two Values per thread.
 template <class Factor, class Value = typename Factor::Value>
 __global__ void __launch_bounds__(kJoinThreads)
     join_signals(Factor factor, JoinBuffers<Value> b, const Signal* signals, int tiles, int width) {
@@ -87,10 +89,11 @@ __global__ void __launch_bounds__(kJoinThreads)
   const int run = int(threadIdx.x) / width, runs = int(blockDim.x) / width;
   const int wanted = int(blockIdx.x % unsigned(tiles)) * width + int(threadIdx.x) % width,
             state = min(wanted, b.states - 1);
-  const int chunks = wanted < b.states ? signal.chunks : 0;  // threads without a state only meet the others
+  const int chunks = wanted < b.states ? signal.chunks : 0;  // threads without a state only take part in the
+                                                             // synchronisation
   const int length = (chunks + runs - 1) / runs, begin = min(run * length, chunks), end = min(begin + length, chunks);
   Value* carry = b.carry + size_t(signal.first_chunk) * size_t(b.states) + size_t(state);
-  // what the signal's last chunk adds is unknown, and nothing follows it
+  // The contribution of the signal's last chunk is not needed, because no chunk follows it.
   Value factors[kJoinAhead], ends[kJoinAhead];
   const auto load = [&](int first) {
 #pragma unroll
@@ -100,7 +103,7 @@ __global__ void __launch_bounds__(kJoinThreads)
       factors[k] = factor(signal.first_chunk + chunk, state);
     }
   };
-  // calls f(chunk, its factor, what it adds) for the chunks of the run, of which the first are loaded
+  // Calls f(chunk, its factor, its end) for the chunks of the run; the first ones are already loaded.
   const auto each_chunk = [&](const auto& f) {
     for (int first = begin; first < end; first += kJoinAhead) {
       if (first > begin) load(first);
@@ -141,7 +144,7 @@ __global__ void __launch_bounds__(kJoinThreads)
 struct DevicePlan {
   const Chunk* chunks;
   const Signal* signals;
-  int chunk_count, signal_count, longest, chunk_frames;  // longest: of the signals, in chunks
+  int chunk_count, signal_count, longest, chunk_frames;  // longest: the longest signal, in chunks
 
   Extent extent() const { return {size_t(chunk_count), chunk_frames}; }
   size_t rows() const { return extent().rows(); }

@@ -1,4 +1,4 @@
-// Chooses the kernel of a projection.
+// Chooses the kernel for a projection.
 #include "gpu/linear.h"
 
 #include <algorithm>
@@ -10,10 +10,11 @@
 namespace coil::gpu {
 namespace {
 
-// The inputs that a matrix on the tensor cores takes at once; more run as several products, into the same outputs.
+// The number of input steps that a matrix on the tensor cores processes at once. More inputs run as several products
+// that add to the same outputs.
 int steps_of(int d_in) { return d_in <= 32 ? 2 : d_in <= 64 ? 4 : 8; }
 
-// Calls f with the precision and the steps as constants.
+// Calls f with the precision and the steps as compile-time constants.
 template <class F>
 void with_shape(Precision precision, int steps, const F& f) {
   const auto with_steps = [&]<Precision kPrecision>() {
@@ -37,13 +38,13 @@ void with_shape(Precision precision, int steps, const F& f) {
 size_t shared_bytes_of_block() { return size_t(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)); }
 unsigned multiprocessors() { return unsigned(device_attribute(cudaDevAttrMultiProcessorCount)); }
 
-// Whether all inputs run in one pass over the rows.
+// Whether all inputs are processed in one pass over the rows.
 bool in_one_pass(const Linear& linear) { return linear.d_in <= 16 * steps_of(linear.d_in); }
 
-constexpr int kMostConvolved = 512;  // channels, so that their weights take 10 KB of shared memory at most
+constexpr int kMostConvolved = 512;  // channels; then their weights need at most 10 KB of shared memory
 
-// As few parts of the outputs as leave room for the rows of 8 warps beside their weights, but at least a block of
-// outputs; then as many warps as there is room for.
+// Divides the outputs into as few parts as possible, such that a part's weights and the rows of 8 warps fit into shared
+// memory, with at least one block of outputs per part. Then uses as many warps as fit.
 template <Precision kPrecision, int kSteps>
 void run_project(LinearArguments l, const Convolved& convolved, cudaStream_t stream) {
   using Shape = ProjectShape<kPrecision, kSteps>;
@@ -85,13 +86,13 @@ bool has_few_outputs(int d_out, std::optional<float> norm_eps) { return !norm_ep
 
 size_t up_to_multiple(int n, int of) { return size_t((n + of - 1) / of * of); }
 
-// A matrix and its bias, with the weights of the norm in front of it multiplied in.
+// A matrix and its bias, multiplied by the weights of the norm before it.
 struct Matrix {
   int d_in, d_out;
   std::vector<float> weight, bias;  // bias empty: none
   std::optional<float> norm_eps;
 
-  // Of the outputs from first_output on.
+  // Only the outputs from first_output on.
   Matrix(const ssm::LinearConfig& config, const ssm::RmsNormConfig* norm, const ssm::Checkpoint& checkpoint,
          int first_output, int outputs)
       : d_in(config.d_in), d_out(outputs) {
@@ -109,7 +110,7 @@ struct Matrix {
   float value(int output, int input) const { return weight[size_t(output) * size_t(d_in) + size_t(input)]; }
 };
 
-// The same on the device; pack(value, words) lays the weights, value(output, input), as a kernel wants them.
+// The same on the device. pack(value, words) arranges the weights, value(output, input), in a kernel's layout.
 template <class Pack>
 Linear on_device(const Matrix& matrix, Precision precision, bool scaled, const Pack& pack) {
   Linear linear;
@@ -217,7 +218,7 @@ namespace {
 
 int model_steps_of(int d_model) { return d_model <= 32 ? 2 : 4; }
 
-// What the block of a kernel of these sizes needs besides its warps, and for each of them.
+// The shared memory of a kernel block of these sizes: without its warps, and per warp.
 template <Precision kPrecision, int kModelSteps>
 struct GatedShared {
   using GateShape = ProjectShape<kPrecision, kModelSteps, 1>;
@@ -237,7 +238,7 @@ unsigned gated_warps(int d_model, int d_inner) {
   return weights > all ? 0 : std::min(unsigned((all - weights) / Shared::kWarpBytes), unsigned(kProjectWarps));
 }
 
-// Calls f with the precision and the steps of d_model as constants.
+// Calls f with the precision and the steps of d_model as compile-time constants.
 template <class F>
 void with_gated_shape(Precision precision, int d_model, const F& f) {
   with_shape(precision, model_steps_of(d_model), [&]<Precision kPrecision, int kSteps>() {
@@ -255,7 +256,7 @@ Linear packed_for_gated(const Matrix& matrix) {
 }  // namespace
 
 bool GatedProjection::serves(int d_model, int d_inner, Precision precision) {
-  constexpr unsigned kWarps = 4;  // fewer would not hide what they wait for
+  constexpr unsigned kWarps = 4;  // fewer would not hide the latency
   if (d_model > 64 || d_inner > 32 * model_steps_of(d_model)) return false;
   unsigned warps = 0;
   with_gated_shape(precision, d_model, [&]<Precision kPrecision, int kModelSteps>() {

@@ -1,4 +1,4 @@
-// Projections on the tensor cores, with the norm in front of them if there is one.
+// Projections on the tensor cores, with an optional norm before them.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -14,7 +14,7 @@
 
 namespace coil::gpu {
 
-// A matrix (d_out, d_in) and its bias, as the kernel that runs it wants them (gpu/linear_kernels.cuh).
+// A matrix (d_out, d_in) and its bias, in the layout of its kernel (gpu/linear_kernels.cuh).
 struct Linear {
   int d_in = 0, d_out = 0;
   Precision precision = Precision::float32;
@@ -24,7 +24,7 @@ struct Linear {
   std::optional<float> norm_eps;
 
   Linear() = default;
-  // `norm`: of the whole input, or null. The outputs before first_output are left out.
+  // `norm`: of the whole input, or null. Outputs before first_output are left out.
   Linear(const ssm::LinearConfig& config, const ssm::RmsNormConfig* norm, Precision precision,
          const ssm::Checkpoint& checkpoint, int first_output = 0);
 };
@@ -33,24 +33,25 @@ struct Linear {
 void run_linear(const Linear& linear, const float* in, int in_stride, float* out, int out_stride, size_t rows,
                 bool accumulate, cudaStream_t stream);
 
-// The same into `out`, without accumulating, and then the convolution of the outputs from conv.x on. `out` may be left
-// without those. A signal's rows of the table of states before and after the segment are different ones.
+// The same into `out`, without accumulation, followed by the convolution of the outputs from conv.x on. Those outputs
+// may be missing in `out`. A signal must have different rows in the table of states before and after the segment.
 void run_linear_and_conv(const Linear& linear, const float* in, int in_stride, float* out, int out_stride,
                          const ConvArguments& conv, const DevicePlan& plan, cudaStream_t stream);
 
-// out = W norm(y silu(z)) + b [+ out if accumulate], where z are the first outputs, as many as y has, of the projection
-// that y came from. They are made anew where they are needed, which reads less memory than keeping them.
+// out = W norm(y silu(z)) + b [+ out if accumulate]. z are the first outputs of the projection that y came from, as
+// many as y has. They are recomputed here, which reads less memory than storing them.
 class GatedProjection {
  public:
-  // Whether there is a kernel for these widths: of the model, up to 64, and of y, up to 64 for d_model <= 32 and else
-  // up to 128.
+  // Whether there is a kernel for these widths: d_model up to 64, and d_inner up to 64 for d_model <= 32, else up to
+  // 128.
   static bool serves(int d_model, int d_inner, Precision precision);
 
-  // in_proj with the norm in front of it, or null: what y came from; gated_norm: in front of out_proj.
+  // in_proj is the projection that y came from, with the norm before it, or null. gated_norm is the norm before
+  // out_proj.
   GatedProjection(const ssm::LinearConfig& in_proj, const ssm::RmsNormConfig* norm, const ssm::LinearConfig& out_proj,
                   const ssm::RmsNormConfig& gated_norm, Precision precision, const ssm::Checkpoint& checkpoint);
 
-  // in: the input of in_proj; out may be the same. Rows of in, y and out have no space between them.
+  // in: the input of in_proj; out may be the same. Rows of in, y and out are contiguous.
   void run(const float* in, const float* y, float* out, size_t rows, bool accumulate, cudaStream_t stream) const;
 
  private:

@@ -1,11 +1,11 @@
-// The kernels of projections, and how their weights lie.
+// The kernels of projections, and the layout of their weights.
 //
-// `project` reads every row once: a block keeps its weights in shared memory, and each of its warps walks over tiles of
-// rows, whose inputs it holds in registers while it makes output after output; the next tile is on its way meanwhile.
-// Products are of 16-bit numbers, which the tensor cores multiply twice as fast as tf32. In float32 a number is the sum
-// of two float16, once its row, or the matrix, has been scaled by the power of 2 that brings its largest into [2^14,
-// 2^15): that loses 2^-23 of a number, and 2^-39 of the largest if the number is below 2^-17 of it. tf32 has the
-// significand of a float16, and is the first of the two.
+// `project` reads every row once. A block keeps its weights in shared memory. Each of its warps goes over tiles of rows
+// and holds their inputs in registers while it computes one output after another; meanwhile it loads the next tile.
+// Products use 16-bit numbers, which the tensor cores multiply twice as fast as tf32. In float32 precision a number is
+// the sum of two float16. First its row, or the matrix, is scaled by the power of 2 that brings the largest value into
+// [2^14, 2^15). The relative error is 2^-23; for numbers below 2^-17 of the largest value, the error is 2^-39 of that
+// value. tf32 has the significand of a float16, and uses only the first of the two.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -21,9 +21,9 @@
 namespace coil::gpu {
 
 struct LinearArguments {
-  const void* weight;  // as the kernel wants it
-  float weight_scale;  // what the weights of `project` are to be multiplied by
-  const float* bias;   // null: none; for `project` 0 from d_out to the next multiple of 32
+  const void* weight;  // in the kernel's layout
+  float weight_scale;  // factor for the products of `project`'s weights
+  const float* bias;   // null: none; for `project`, padded with 0 from d_out to the next multiple of 32
   int d_in, d_out;
   const float* in;
   int in_stride;
@@ -34,9 +34,9 @@ struct LinearArguments {
   float eps;
 };
 
-// Outputs `first` to `first + conv.channels`, in the place of conv.x, that go on through a convolution to conv.y
-// instead of into `out`; first is a multiple of 4. A signal's last ones become its state, which lies elsewhere than the
-// one before. No channels: none.
+// Outputs `first` to `first + conv.channels` take the place of conv.x: they go through a convolution to conv.y instead
+// of into `out`. `first` is a multiple of 4. A signal's last ones become its new state, which is stored apart from the
+// old one. Without channels there is no convolution.
 struct Convolved {
   ConvArguments conv;
   int first;
@@ -46,26 +46,27 @@ struct Convolved {
 
 // ---- on the tensor cores
 
-// What a warp does at once with up to 16 kSteps inputs. By default its rows fill half of its registers.
+// The work of a warp for up to 16 kSteps inputs. By default its rows fill half of its registers.
 template <Precision kPrecision, int kSteps, int kRowTiles_ = (kSteps > 4 ? 1 : 2)>
 struct ProjectShape {
-  static constexpr int kParts = kPrecision == Precision::float32 ? 2 : 1;  // 16-bit numbers that make one
+  static constexpr int kParts = kPrecision == Precision::float32 ? 2 : 1;  // 16-bit numbers per value
   static constexpr int kInputs = 16 * kSteps;
   static constexpr int kRowTiles = kRowTiles_,
-                       kColumnTiles = 4 / kRowTiles;  // four sums, so that no product waits for the last one
+                       kColumnTiles = 4 / kRowTiles;  // four sums, so that no product waits for the previous one
   static constexpr int kRows = 16 * kRowTiles, kOutputs = 8 * kColumnTiles;
   static constexpr int kLaneRows = 2 * kRowTiles,
-                       kLaneOutputs = kColumnTiles / 2;          // neighbouring rows, and vectors of outputs, of a lane
-  static constexpr int kVectors = kColumnTiles * kParts / 2;     // of a lane, for the right sides of 16 inputs
+                       kLaneOutputs = kColumnTiles / 2;          // neighbouring rows per lane; vectors of outputs per
+                                                                 // lane
+  static constexpr int kVectors = kColumnTiles * kParts / 2;     // per lane, for the right sides of 16 inputs
   static constexpr int kWeightVectors = kSteps * kVectors * 32;  // for kOutputs outputs
-  static constexpr int kRowVectors = kRows * kInputs / 4;        // of a warp's rows
+  static constexpr int kRowVectors = kRows * kInputs / 4;        // for a warp's rows
 };
 
-inline constexpr int kProjectWarps = 12;  // of a block, at most
+inline constexpr int kProjectWarps = 12;  // per block, at most
 
 // The weights of inputs first_input to first_input + 16 kSteps: [kOutputs outputs][16 inputs][vector][lane]. A lane's
-// words are [8 outputs][part][half of the inputs]; its inputs are four neighbours, so that it reads vectors of rows,
-// and its sums of two times 8 outputs are four neighbours too. value(output, input) is below 2^15.
+// words are [8 outputs][part][half of the inputs]. A lane's inputs are four neighbours, so that it reads rows as
+// vectors; its sums of two times 8 outputs are four neighbours too. value(output, input) must be below 2^15.
 template <Precision kPrecision, int kSteps, class Shape = ProjectShape<kPrecision, kSteps>, class Value>
 void pack_weight(int first_input, int d_in, int d_out, const Value& value, std::vector<uint32_t>& words) {
   const auto bits = [](float x, int part) -> uint32_t {
@@ -89,7 +90,7 @@ void pack_weight(int first_input, int d_in, int d_out, const Value& value, std::
           }
 }
 
-// The two numbers as kParts pairs of 16-bit ones.
+// Splits two numbers into kParts pairs of 16-bit numbers.
 template <Precision kPrecision, int kParts>
 __device__ inline void split(float first, float second, uint32_t (&pairs)[kParts]) {
   if constexpr (kPrecision == Precision::bf16) {
@@ -108,12 +109,12 @@ struct PowerOf2 {
   float value, inverse;
   __device__ explicit PowerOf2(float peak) {
     const uint32_t exponent =
-        max(__float_as_uint(peak) >> 23, 15u);  // of less than 2^-112 the inverse would not be a normal number
+        max(__float_as_uint(peak) >> 23, 15u);  // below 2^-112, the inverse would not be a normal number
     value = __uint_as_float((268u - exponent) << 23), inverse = __uint_as_float((exponent - 14u) << 23);
   }
 };
 
-// Over the four lanes of a row.
+// The sum over the four lanes of a row.
 __device__ inline float sum_of_row(float x) {
   x += __shfl_xor_sync(0xffffffffu, x, 1);
   return x + __shfl_xor_sync(0xffffffffu, x, 2);
@@ -127,7 +128,7 @@ __device__ inline float sum_of_squares(const float4& v, float sum) {
   return fmaf(v.x, v.x, fmaf(v.y, v.y, fmaf(v.z, v.z, fmaf(v.w, v.w, sum))));
 }
 
-// What a norm multiplies a row with, if there is one; squares: the lane's part of their sum.
+// The factor of the norm for a row, 1 without a norm. squares: the lane's part of the sum of squares.
 __device__ inline float norm_factor(const LinearArguments& l, float squares) {
   return l.normalise ? 1.0f / sqrtf(sum_of_row(squares) / float(l.d_in) + l.eps) : 1.0f;
 }
@@ -138,7 +139,7 @@ struct LeftRows {
   static constexpr int kParts = Shape::kParts, kRowTiles = Shape::kRowTiles, kColumnTiles = Shape::kColumnTiles;
   PairsLeft left[kRowTiles][kSteps][kParts];
 
-  // Row r; at(step): its four inputs. Returns what products of it are to be multiplied by.
+  // Loads row r; at(step): its four inputs. Returns the factor for its products.
   template <class At>
   __device__ float set(int r, const At& at) {
     float scale = 1, inverse = 1;
@@ -166,7 +167,7 @@ struct LeftRows {
     return inverse;
   }
 
-  // sums += the rows times a block of packed weights, of which the lane's begin at `weight`.
+  // sums += the rows times a block of packed weights; the lane's weights start at `weight`.
   __device__ void multiply(const float4* weight, float (&sums)[kRowTiles][kColumnTiles][4]) const {
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
@@ -190,7 +191,8 @@ struct LeftRows {
         }
       };
       if constexpr (kParts == 2)
-        multiply_parts(1, 0), multiply_parts(0, 1);  // the product of the two small parts is below float32's last bit
+        multiply_parts(1, 0), multiply_parts(0, 1);  // the product of the two small parts is below float32's rounding
+                                                     // error
       multiply_parts(0, 0);
     }
   }
@@ -204,7 +206,7 @@ struct LeftRows {
   }
 };
 
-// How a lane reads rows and reads and writes outputs, which lie on vectors or not.
+// How a lane reads rows, and reads and writes outputs, with or without vector accesses.
 struct LaneMemory {
   const LinearArguments& l;
   bool vectors_in, vectors_out;
@@ -214,7 +216,7 @@ struct LaneMemory {
         vectors_in(on_vectors(l.in, l.in_stride, l.d_in)),
         vectors_out(on_vectors(l.out, l.out_stride, l.d_out)) {}
 
-  // Rows before the first repeat it, and those beyond the last.
+  // Rows before the first one repeat it; rows after the last one repeat the last.
   __device__ const float* row(int row) const {
     return l.in + size_t(min(max(row, 0), int(l.rows) - 1)) * size_t(l.in_stride);
   }
@@ -243,7 +245,7 @@ struct LaneMemory {
     return l.bias ? *reinterpret_cast<const float4*>(l.bias + output) : float4{0, 0, 0, 0};
   }
 
-  // Outputs `output` to `output` + 3 of the first `valid` of neighbouring rows, of which `out` is the first.
+  // Writes outputs `output` to `output` + 3 of the first `valid` neighbouring rows; `out` is the first row.
   template <int kRows>
   __device__ void read_outputs(const float* out, int output, int valid, float4 (&y)[kRows]) const {
 #pragma unroll
@@ -278,9 +280,9 @@ struct LaneMemory {
   }
 };
 
-// Puts those of neighbouring inputs that are among the last of their signal into its state. Of the first one:
-// frames_before since the signal began, if few, and frames_to_end. A signal of fewer frames than taps keeps some that
-// were remembered before.
+// Stores those of neighbouring inputs that are among the last of their signal into its state. For the first input:
+// frames_before, the frames since the signal's start, if few; frames_to_end. A signal with fewer frames than taps keeps
+// some values of the previous state.
 template <int kRows>
 __device__ void remember_rows(const ConvArguments& conv, const Chunk& chunk, int c, int frames_before,
                               int frames_to_end, const float4 (&x)[kRows]) {
@@ -298,7 +300,7 @@ __device__ void remember_rows(const ConvArguments& conv, const Chunk& chunk, int
     put(back, remembered_inputs(conv, chunk.state_in, c, back - frames_to_end));
 }
 
-// All threads of a block.
+// Called by all threads of a block.
 __device__ inline void copy_weights(const void* from, float4* to, int vectors) {
   for (int i = int(threadIdx.x); i < vectors; i += int(blockDim.x))
     copy_async(static_cast<const float*>(from) + 4 * i, &to[i].x);
@@ -308,10 +310,10 @@ inline __host__ __device__ int conv_weight_vectors(const ConvArguments& conv) {
   return (kQuadTaps + 1) * conv.channels / 4;
 }
 
-// Inputs first_input to first_input + 16 kSteps. Block `parts * i + part` makes the `part_blocks` times kOutputs
-// outputs of its part of every gridDim.x / parts times warps-th tile of rows. Shared memory: weights of the part, those
-// of the convolution, and a tile of rows a warp. Where outputs are convolved tiles overlap by the frames that the
-// convolution looks back.
+// Processes inputs first_input to first_input + 16 kSteps. Block `parts * i + part` computes the `part_blocks` times
+// kOutputs outputs of its part, for every (gridDim.x / parts * warps)-th tile of rows. Shared memory: weights of the
+// part, weights of the convolution, and a tile of rows per warp. If outputs are convolved, tiles overlap by the
+// convolution's history.
 template <Precision kPrecision, int kSteps>
 __global__ void __launch_bounds__(32 * kProjectWarps, 1)
     project(LinearArguments l, Convolved convolved, int first_input, int parts, int part_blocks) {
@@ -331,16 +333,16 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1)
             tile_rows = Shape::kRows - overlap;
   const int rows = int(l.rows), tiles = (rows + tile_rows - 1) / tile_rows;
 
-  // Of the lane's rows, the first; before row 0 for lanes of the first tile's overlap.
+  // The first of the lane's rows; negative for lanes in the first tile's overlap.
   const auto first_row = [&](int tile) { return tile * tile_rows - overlap + kLaneRows * g; };
-  // Every lane fetches what it reads itself.
+  // Every lane loads what it will read itself.
   const auto fetch = [&](int tile) {
 #pragma unroll
     for (int r = 0; r < kLaneRows; ++r)
       memory.fetch<kSteps>(first_row(tile) + r, first_input + 4 * t, fetched + r * kSteps * 32);
   };
 
-  // neighbours on different multiprocessors, so that all get as many
+  // Neighbouring tiles go to different multiprocessors, so that all get equally many.
   const int part_size = int(gridDim.x) / parts, tiles_at_once = part_size * warps;
   int tile = warp * part_size + int(blockIdx.x) / parts;
   if (tile < tiles) fetch(tile);
@@ -356,8 +358,9 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1)
               valid = kLaneRows * g >= overlap ? min(rows - row, kLaneRows) : 0;  // of the lane's rows, as outputs
     const Chunk* chunk = convolved.chunks;                                        // of the lane's rows
     int frames_before = kPast,
-        frames_to_end = 0;  // since the signal began, if few; from the lane's first row on to the signal's end
-    if (conv.channels > 0 && valid > 0) {  // here already, as it takes its time
+        frames_to_end = 0;  // frames_before: since the signal's start, if few; frames_to_end: from the lane's first row
+                            // to the signal's end
+    if (conv.channels > 0 && valid > 0) {  // load it early because of the latency
       chunk += row / convolved.chunk_frames;
       const int frame = row % convolved.chunk_frames;
       if (chunk->first) frames_before = min(frame, kPast);
@@ -411,7 +414,7 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1)
           if (l.accumulate) y[r] = add(y[r], before[o][r]);
         }
         if (some_convolved) {
-          float4 x[kPast + kLaneRows];  // with the rows before
+          float4 x[kPast + kLaneRows];  // including the rows before
 #pragma unroll
           for (int back = 1; back <= kPast; ++back) {
             const int lanes = (back + kLaneRows - 1) / kLaneRows;
@@ -423,7 +426,7 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1)
 #pragma unroll
           for (int r = 0; r < kLaneRows; ++r) x[kPast + r] = y[r];
           if (channel >= 0 && channel < conv.channels) {
-            if (valid <= 0) continue;  // chunks, and so the rows, are multiples of 16
+            if (valid <= 0) continue;  // chunks, and therefore the rows, are multiples of 16
             if (frames_before < kPast)
 #pragma unroll
               for (int back = 1; back <= kPast; ++back)
@@ -445,9 +448,9 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1)
   }
 }
 
-// l of gated inputs, y silu(z): y are the inputs of l, and z = `gate`, of up to 16 kModelSteps inputs and twice as many
-// outputs, which never leave the lanes that need them. Shared memory: both weights, and a tile of rows of both inputs a
-// warp.
+// Applies l to gated inputs, y silu(z): y are the inputs of l, and z = `gate` of up to 16 kModelSteps inputs with twice
+// as many outputs. The outputs of the gate never leave the lanes that use them. Shared memory: both weights, and a tile
+// of rows of both inputs per warp.
 template <Precision kPrecision, int kModelSteps>
 __global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(LinearArguments gate, LinearArguments l) {
   constexpr int kSteps = 2 * kModelSteps;
@@ -502,7 +505,8 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(Linear
         if (block < gate_blocks) left.multiply(gate_weight + block * GateShape::kWeightVectors + lane, sums);
 #pragma unroll
         for (int o = 0; o < kLaneOutputs; ++o) {
-          const int step = block * kLaneOutputs + o;  // a lane's outputs of the gate are its inputs of what follows
+          const int step = block * kLaneOutputs + o;  // the gate's outputs in a lane are also its inputs of the next
+                                                      // product
           const float4 bias = block < gate_blocks ? gate_memory.bias(16 * step + 4 * t) : float4{0, 0, 0, 0};
 #pragma unroll
           for (int r = 0; r < kLaneRows; ++r) {
@@ -516,7 +520,7 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(Linear
 
     const int row = tile * Shape::kRows + kLaneRows * g;
     float* out = l.out + ptrdiff_t(row) * l.out_stride;
-    float4 before[kSteps / 4][kLaneOutputs][kLaneRows] = {};  // of all outputs already, as it takes its time
+    float4 before[kSteps / 4][kLaneOutputs][kLaneRows] = {};  // for all outputs, loaded early because of the latency
     if (l.accumulate)
 #pragma unroll
       for (int o = 0; o < kSteps / 4 * kLaneOutputs; ++o)
@@ -551,12 +555,12 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(Linear
   }
 }
 
-// ---- of few inputs or few outputs, which only move memory; in float32 whatever the precision
+// ---- few inputs or few outputs: these only move memory, and use float32 in every precision
 
 inline constexpr int kRowsAtOnce = 4;
 
-// A thread makes four outputs of kRowsAtOnce rows, gridDim.x times rows_per_block apart. weight: [input][output, up to
-// a multiple of 4].
+// A thread computes four outputs of kRowsAtOnce rows, which are gridDim.x * rows_per_block apart. weight:
+// [input][output, padded to a multiple of 4].
 static __global__ void __launch_bounds__(kElementThreads) project_few_inputs(LinearArguments l, int rows_per_block) {
   const int quads = (l.d_out + 3) / 4;
   const bool vectors = on_vectors(l.out, l.out_stride, l.d_out) && !l.accumulate;
@@ -596,7 +600,7 @@ static __global__ void __launch_bounds__(kElementThreads) project_few_inputs(Lin
 
 inline constexpr int kFewOutputs = 8;
 
-// kFewOutputs threads read a row, and each then writes one of its outputs. weight: [output][input].
+// kFewOutputs threads read a row together; then each writes one of its outputs. weight: [output][input].
 static __global__ void __launch_bounds__(kElementThreads) project_few_outputs(LinearArguments l) {
   const size_t row = size_t(blockIdx.x) * (kElementThreads / kFewOutputs) + threadIdx.x / kFewOutputs;
   const int slot = int(threadIdx.x) % kFewOutputs;

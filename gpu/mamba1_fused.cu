@@ -1,4 +1,4 @@
-// Starts the two kernels of a fused Mamba-1 layer.
+// Launches the two kernels of a fused Mamba-1 layer.
 #include "gpu/mamba1_fused.h"
 
 #include <algorithm>
@@ -11,7 +11,7 @@ namespace {
 
 using namespace mamba1;
 
-// How many groups fit the shared memory of the current device's multiprocessor.
+// How many groups fit into the shared memory of a multiprocessor of the current device.
 template <int kModel, class Shared>
 int groups_that_fit() {
   const int left =
@@ -29,7 +29,7 @@ void start(void (*kernel)(Arguments), const Arguments& arguments, cudaStream_t s
   launch(kernel, blocks, unsigned(groups * 2 * kModel), bytes, stream, arguments);
 }
 
-// f.operator()<kPrecision, kModel>() of the kernels for these sizes.
+// Calls f.operator()<kPrecision, kModel>() with the constants for these sizes.
 template <Precision kPrecision, class F>
 auto with_width(int d_model, const F& f) {
   if (d_model == 16) return f.template operator()<kPrecision, 16>();
@@ -44,7 +44,7 @@ auto with_sizes(Precision precision, int d_model, const F& f) {
   return with_width<Precision::bf16>(d_model, f);
 }
 
-// Of the kernel that fits fewer.
+// The smaller number of the two kernels.
 int groups_of(Precision precision, int d_model) {
   return with_sizes(precision, d_model, [&]<Precision kPrecision, int kModel>() {
     return std::min(groups_that_fit<kModel, ExpandShared<kPrecision, kModel>>(),

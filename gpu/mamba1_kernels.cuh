@@ -1,12 +1,12 @@
-// The two kernels of a fused Mamba-1 layer, and how its weights lie.
+// The two kernels of a fused Mamba-1 layer, and the layout of their weights.
 //
-//   expand   norm, in_proj (x), convolution, silu, x_proj, dt, and the scan of each chunk from zero; leaves x, dt, B, C
-//   in device memory recur    in_proj (z) of the same rows again, the scan of each chunk from its true state, gate,
-//   out_proj, residual
+//   expand   norm, in_proj (x), convolution, silu, x_proj, dt, and the scan of each chunk from zero; writes x, dt, B, C
+//            to device memory
+//   recur    in_proj (z) of the same rows, the scan of each chunk from its true state, gate, out_proj, residual
 //
-// A group of d_inner threads runs a chunk in tiles of 16 frames: a thread per channel in convolution and scan, with 16
-// states in registers (in recur half of its own and half of its neighbour's); the products go to the tensor cores. The
-// inputs of a product lie transposed in shared memory, [k][frame].
+// A group of d_inner threads processes a chunk in tiles of 16 frames. Convolution and scan have one thread per channel,
+// with 16 states in registers (in recur, half of its own and half of its neighbour's). Products run on the tensor
+// cores. The inputs of a product are transposed in shared memory, [k][frame].
 #pragma once
 
 #include <cuda_bf16.h>
@@ -27,15 +27,15 @@ namespace coil::gpu::mamba1 {
 
 inline constexpr int kStates = 16, kRank = 4, kTaps = 4, kTile = 16, kQuads = kTile / 4;
 inline constexpr int kColumn =
-    kTile + 4;  // floats between rows of a transposed tile: quads of 8 neighbouring rows lie in different banks
+    kTile + 4;  // floats between rows of a transposed tile: quads of 8 neighbouring rows are in different banks
 inline constexpr int kMixing = 2 * kStates;  // B and C
 inline constexpr int kMixingRow = kMixing + 4;
-inline constexpr int kMixingTiles = kMixing / 8 + 1;  // outputs of x_proj in tiles of 8: B, C, and dt's few
+inline constexpr int kMixingTiles = kMixing / 8 + 1;  // outputs of x_proj in tiles of 8: B, C, and the few of dt
 
-// A matrix for the tensor cores: [16 inputs][8 outputs] of a right side (gpu/tensor_cores.cuh). Input 2 t of eight is
-// the product's t-th, input 2 t + 1 its (t + 4)-th: so that a warp's reads of a transposed tile spread over all banks.
-// A vector holds the numbers of both steps; in float32 a vector for each: the leading bits, then what those leave. No
-// more bytes than the precision needs: the kernels wait most for shared memory.
+// A matrix for the tensor cores: [16 inputs][8 outputs] of a right side (gpu/tensor_cores.cuh). Of eight inputs, input
+// 2 t is the product's t-th, input 2 t + 1 its (t + 4)-th, so that a warp's reads of a transposed tile spread over all
+// banks. A vector holds the numbers of both steps; in float32 there is one vector for the leading bits and one for the
+// remainder. It uses no more bytes than the precision needs, because shared memory limits the kernels.
 template <Precision kPrecision, int kSteps, int kTiles>
 struct Fragments {
   using Vector = std::conditional_t<kPrecision == Precision::bf16, uint2, float4>;
@@ -58,7 +58,7 @@ struct Fragments {
   }
 };
 
-// Everything that a layer is, in one array. The matrices of each kernel lie together, to be copied at once.
+// All weights of a layer in one array. The matrices of each kernel are contiguous, so that one copy loads them.
 template <Precision kPrecision, int kModel>
 struct Weights {
   static constexpr int kInner = 2 * kModel;
@@ -78,7 +78,7 @@ struct Weights {
   float x_proj_bias[kMixingTiles * 8], out_bias[kModel];
 };
 
-// Chunks that a block runs at once, at most: 512 threads leave 128 registers for each.
+// The largest number of chunks that a block processes at once: 512 threads leave 128 registers for each.
 template <int kModel>
 inline constexpr int kGroups = 256 / kModel;
 template <int kModel>
@@ -95,19 +95,20 @@ struct Arguments {
   size_t table_stride;
   const Chunk* chunks;
   int chunk_count, chunk_frames, taps;
-  float norm_factor, eps;  // of the norm's mean square: 1 / kModel and eps; without a norm 0 and 1
+  float norm_factor, eps;  // the norm's mean square is norm_factor * sum + eps: 1 / kModel and eps; without a norm 0
+                           // and 1
   int residual;
 };
 
-// Where input k of kModel lies in a transposed tile of rows: a warp writes vectors of four neighbouring inputs, which
-// then spread over the banks.
+// The index of input k of kModel in a transposed tile of rows. A warp writes vectors of four neighbouring inputs, which
+// this order spreads over the banks.
 template <int kModel>
 __host__ __device__ constexpr int stored_at(int k) {
   return k % 4 * (kModel / 4) + k / 4;
 }
 
-// Calls f(i) for a thread's share of kCount vectors, the same number for every thread: without a test in between, so
-// that they overlap.
+// Calls f(i) for a thread's share of kCount vectors. The number is the same for every thread, without branches, so that
+// the accesses overlap.
 template <int kCount, int kThreads, class F>
 __device__ void each_vector(int thread, const F& f) {
   static_assert(kCount % kThreads == 0);
@@ -115,7 +116,7 @@ __device__ void each_vector(int thread, const F& f) {
   for (int i = 0; i < kCount / kThreads; ++i) f(thread + i * kThreads);
 }
 
-// Starts the copy of the first `valid` of 16 rows, each `width` floats; all threads of the group.
+// Starts to copy the first `valid` of 16 rows, `width` floats each; called by all threads of the group.
 template <int kWidth, int kInner>
 __device__ void fetch_rows(const float* from, int valid, float* to, int thread) {
   each_vector<kTile * kWidth / 4, kInner>(thread, [&](int i) {
@@ -123,17 +124,17 @@ __device__ void fetch_rows(const float* from, int valid, float* to, int thread) 
   });
 }
 
-// Brings bytes that a chunk begins with into the cache; all threads of the group.
+// Prefetches the bytes at the start of a chunk; called by all threads of the group.
 template <int kInner>
 __device__ void prefetch_bytes(const void* from, int bytes, int thread) {
   for (int at = 128 * thread; at < bytes; at += 128 * kInner) prefetch(static_cast<const char*>(from) + at);
 }
 
-// 16 rows of width kModel, normalised, into a transposed tile; rows from `valid` on are 0. Every thread handles what it
-// fetched itself.
+// Writes 16 rows of width kModel, normalised, into a transposed tile; rows from `valid` on are 0. Every thread handles
+// what it loaded itself.
 template <int kModel, int kInner>
 __device__ void normalise_rows(const float* rows, int valid, float factor, float eps, float* tile, int thread) {
-  constexpr int kVectors = kModel / 4;  // of a row; neighbouring threads share one
+  constexpr int kVectors = kModel / 4;  // per row; neighbouring threads share a row
   each_vector<kTile * kVectors, kInner>(thread, [&](int i) {
     const int row = i / kVectors, k = i % kVectors * 4;
     float4 v = *reinterpret_cast<const float4*>(rows + row * kModel + k);
@@ -149,7 +150,7 @@ __device__ void normalise_rows(const float* rows, int valid, float factor, float
   });
 }
 
-// sums += in weight for 16 frames and kTiles times 8 outputs, by one warp; in: kSteps (an even number) times 8 columns
+// sums += in weight for 16 frames and kTiles times 8 outputs, by one warp. in: kSteps (an even number) times 8 columns
 // of a transposed tile.
 template <Precision kPrecision, int kSteps, int kTiles, int kAllTiles>
 __device__ void multiply(const float* in, const Fragments<kPrecision, kSteps, kAllTiles>& weight, int first_tile,
@@ -170,7 +171,7 @@ __device__ void multiply(const float* in, const Fragments<kPrecision, kSteps, kA
   }
 }
 
-// The part of a product's bias that a lane holds.
+// The lane's part of a product's bias.
 template <int kTiles>
 __device__ void start_sums(const float* bias, int lane, float (&sums)[kTiles][4]) {
 #pragma unroll
@@ -181,7 +182,7 @@ __device__ void start_sums(const float* bias, int lane, float (&sums)[kTiles][4]
   }
 }
 
-// The 32 channels of a warp of the transposed product: tile [channel][frame] = bias + weight in.
+// The 32 channels of a warp in the transposed product: tile [channel][frame] = bias + weight in.
 template <int kModel, int kInner, Precision kPrecision>
 __device__ void project(const float* in, const Fragments<kPrecision, kModel / 8, kInner / 8>& weight, const float* bias,
                         float* tile, int warp, int lane) {
@@ -218,9 +219,9 @@ __device__ inline void step(float (&h)[kStates], const float (&a)[kStates], floa
   }
 }
 
-// One frame of two channels by the two lanes of a pair, each with half of the states of its own and of its neighbour's,
-// so that it reads half of B and C. Returns the output of the lane's own. mixing: the frame's B from the lane's first
-// state on, and C kStates further on.
+// One frame of two channels by the two lanes of a pair. Each lane has half of its own states and half of its
+// neighbour's, so that it reads only half of B and C. Returns the output of the lane's own channel. mixing: the frame's
+// B from the lane's first state on, and C kStates further.
 inline constexpr int kHalf = kStates / 2;
 __device__ inline float step_of_pair(float (&h)[2][kHalf], const float (&a)[2][kHalf], float dt, float x,
                                      const float* mixing) {
@@ -254,7 +255,7 @@ struct ExpandShared {
         rank[kWarps][kTile][kRank];
   };
   typename Weights<kPrecision, kModel>::Expand weights;
-  Group groups[1];  // as many as the block has
+  Group groups[1];  // one per group of the block
 };
 
 template <Precision kPrecision, int kModel>
@@ -276,7 +277,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
                to_dt = *reinterpret_cast<const float4*>(w.rank_to_dt[c]);
   const float conv_bias = w.conv_bias[c], dt_bias = w.dt_bias[c];
 
-  // when fewer chunks are left than groups, every block gets its share of them
+  // If fewer chunks than groups are left, every block gets a share of them.
   const int stride = int(blockDim.x) / kInner * int(gridDim.x);
   for (int index = group * int(gridDim.x) + int(blockIdx.x); index < p.chunk_count; index += stride) {
     const Chunk chunk = p.chunks[index];
@@ -287,7 +288,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
                              2 * kTile * kModel * sizeof(float), c);
     }
     fetch_rows<kModel, kInner>(rows, min(chunk.frames, kTile), &g.fetched[0][0], c);
-    float before[3] = {0, 0, 0};  // the convolution's inputs of the three frames before the tile
+    float before[3] = {0, 0, 0};  // the convolution's inputs for the three frames before the tile
     if (!chunk.first) {
       normalise_rows<kModel, kInner>(rows - kTile * kModel, kTile, p.norm_factor, p.eps, &g.rows[0][0], c);
       sync_group<kInner>(group);
@@ -335,7 +336,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
       }
       __syncwarp();
 
-      // every warp multiplies its own 32 channels; the sums over warps follow
+      // Every warp multiplies its own 32 channels; then the results are summed over the warps.
       {
         const int row = lane / 4, column = lane % 4 * 2;
         float sums[kMixingTiles][4];
@@ -385,8 +386,8 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
           const float4 rank = *reinterpret_cast<const float4*>(g.rank[0][4 * q + i]);
           const float raw =
               fmaf(to_dt.x, rank.x, fmaf(to_dt.y, rank.y, fmaf(to_dt.z, rank.z, fmaf(to_dt.w, rank.w, dt_bias))));
-          dt[i] =
-              softplus(4 * q + i < valid ? raw : -HUGE_VALF);  // 0 behind the end, without a branch: the four overlap
+          dt[i] = softplus(4 * q + i < valid ? raw : -HUGE_VALF);  // 0 after the end, without a branch, so that the
+                                                                   // four computations overlap
         }
         p.dt[(tile * kQuads + size_t(q)) * kInner + size_t(c)] = float4{dt[0], dt[1], dt[2], dt[3]};
         if (chunk.last) continue;
@@ -412,7 +413,7 @@ struct RecurShared {
     float fetched[kTile][kModel], mixing[2][kTile][kMixing], rows[kModel][kColumn], y[kInner][kColumn];
   };
   typename Weights<kPrecision, kModel>::Recur weights;
-  Group groups[1];  // as many as the block has
+  Group groups[1];  // one per group of the block
 };
 
 template <Precision kPrecision, int kModel>
@@ -427,7 +428,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
   const int group = int(threadIdx.x) / kInner, c = int(threadIdx.x) % kInner, warp = c / 32, lane = c % 32;
   auto& g = shared.groups[group];
   float* my_y = g.y[c];
-  const int first_state = lane % 2 * kHalf, channels[2] = {c, c ^ 1};  // whose half of the states the lane has
+  const int first_state = lane % 2 * kHalf, channels[2] = {c, c ^ 1};  // the half of the states that the lane holds
   float a[2][kHalf];
 #pragma unroll
   for (int i = 0; i < 2; ++i)
@@ -435,7 +436,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
     for (int n = 0; n < kHalf; ++n) a[i][n] = w.a[channels[i]][first_state + n];
   const float D = w.D[c];
 
-  // when fewer chunks are left than groups, every block gets its share of them
+  // If fewer chunks than groups are left, every block gets a share of them.
   const int stride = int(blockDim.x) / kInner * int(gridDim.x);
   for (int index = group * int(gridDim.x) + int(blockIdx.x); index < p.chunk_count; index += stride) {
     const Chunk chunk = p.chunks[index];
@@ -457,7 +458,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
       fetch_rows<kMixing, kInner>(reinterpret_cast<const float*>(p.mixing) + row * kMixing, kTile,
                                   &g.mixing[t0 / kTile % 2][0][0], c);
     };
-    sync_group<kInner>(group);  // the last chunk's tiles have been read
+    sync_group<kInner>(group);  // wait until the last chunk's tiles have been read
     fetch(0);
     float h[2][kHalf];
 #pragma unroll
@@ -470,7 +471,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
       }
     }
 
-    // x and dt come a quad ahead from the cache, and a tile ahead into it
+    // x and dt are loaded from the cache one quad ahead, and prefetched into it one tile ahead.
     const float4 *x_at = p.x + first_row / 4 * kInner + size_t(c), *dt_at = p.dt + first_row / 4 * kInner + size_t(c);
     float4 next_x = *x_at, next_dt = *dt_at;
 
@@ -532,7 +533,7 @@ __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
 }
 
 inline float rounded_to_tf32(float x) {
-  const uint32_t bits = std::bit_cast<uint32_t>(x) + 0x1000u;  // half of the last bit that stays
+  const uint32_t bits = std::bit_cast<uint32_t>(x) + 0x1000u;  // half of the last remaining bit
   return std::bit_cast<float>(bits & 0xffffe000u);
 }
 
@@ -578,7 +579,7 @@ std::vector<float> packed(const ssm::Mamba1Config& config, const ssm::RmsNormCon
   std::vector<float> norm_weight(kModel, 1.0f);
   if (norm && norm->affine) norm_weight = checkpoint.floats(norm->name + ".weight", {kModel});
   const auto in = tensor(".in_proj.weight", {2 * kInner, kModel}), out = tensor(".out_proj.weight", {kModel, kInner});
-  std::array<int, kModel> input{};  // by the place where it is stored
+  std::array<int, kModel> input{};  // indexed by storage position
   for (int k = 0; k < kModel; ++k) input[size_t(stored_at<kModel>(k))] = k;
   const auto in_proj = [&](int place, int c) {
     const int k = input[size_t(place)];
@@ -594,7 +595,7 @@ std::vector<float> packed(const ssm::Mamba1Config& config, const ssm::RmsNormCon
   const auto conv = taps > 0 ? tensor(".conv1d.weight", {kInner, 1, taps}) : std::vector<float>();
   const auto conv_bias =
       taps > 0 && config.conv_bias ? tensor(".conv1d.bias", {kInner}) : std::vector<float>(kInner, 0.0f);
-  // B and C first, so that they are whole tiles
+  // B and C come first, so that they are whole tiles.
   pack(w.expand.x_proj, [&](int c, int n) {
     if (n >= kMixing + rank) return 0.0f;
     return x_proj[size_t((n < kMixing ? rank + n : n - kMixing) * kInner + c)];

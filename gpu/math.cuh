@@ -1,4 +1,4 @@
-// Activations and the pieces of the scan in float32 on the device, with their error bounds.
+// Activations and operations of the scan in float32 on the device, with error bounds.
 #pragma once
 
 #include "gpu/intrinsics.cuh"
@@ -9,13 +9,13 @@ inline constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
 
 __device__ inline float4 add(const float4& a, const float4& b) { return {a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w}; }
 
-// 1 / (1 + e^-x): relative error <= 1e-6 for x >= -10, beyond that 1e-7 of |x|; 0 where e^-x is infinite
+// 1 / (1 + e^-x): relative error <= 1e-6 for x >= -10, below that 1e-7 of |x|; 0 where e^-x is infinite
 __device__ inline float sigmoid(float x) { return reciprocal_fast(1.0f + exp2_fast(-kLog2E * x)); }
 
 __device__ inline float silu(float x) { return x * sigmoid(x); }
 
-// log(1 + e^x): relative error <= 1e-6 for x >= -10 also where it is tiny, so that small time steps keep their length.
-// log1p(u) / u on [0, 1] is the polynomial of the CPU's kernels.
+// log(1 + e^x): relative error <= 1e-6 for x >= -10, also for tiny results, so that small time steps keep their
+// accuracy. log1p(u) / u on [0, 1] is the polynomial of the CPU's kernels.
 __device__ inline float softplus(float x) {
   const float u = exp2_fast(-kLog2E * fabsf(x));
   float p = 0.005232687827f;

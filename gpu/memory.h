@@ -1,5 +1,4 @@
-// Memory of the GPU and page-locked memory of the host, streams, launches; every failure of the runtime becomes an
-// Error.
+// GPU memory, page-locked host memory, streams and launches. Every failure of the CUDA runtime becomes an Error.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -55,7 +54,7 @@ class Event {
 
 enum class Where { device, pinned_host };
 
-// Uninitialised; grows on request and then forgets what it held.
+// Uninitialised. Grows on request, which discards the content.
 template <class T, Where kWhere = Where::device>
 class Array {
  public:
@@ -85,8 +84,8 @@ class Array {
   size_t size() const { return size_; }
   size_t bytes() const { return size_ * sizeof(T); }
 
-  // Waits until the copy is done: that of a small block may still run when cudaMemcpy returns, and our streams do not
-  // wait for it.
+  // Waits until the copy is complete. For a small block, cudaMemcpy may return earlier, and our streams do not wait for
+  // it.
   void upload(std::span<const T> values) {
     require(values.size());
     check(cudaMemcpy(data_, values.data(), values.size_bytes(), cudaMemcpyHostToDevice), "copying to the GPU");

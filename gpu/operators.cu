@@ -1,6 +1,6 @@
-// The selective scan on tensors whose time axis is innermost, and SSD by the kernels of the networks.
+// The selective scan on tensors whose time axis is innermost; SSD uses the kernels of the networks.
 //
-// A warp runs 32 channels of a chunk in tiles of 16 frames: the tile comes transposed through shared memory, then a
+// A warp processes 32 channels of a chunk in tiles of 16 frames. A tile is transposed through shared memory; then one
 // thread per channel scans it with 16 states in registers.
 #include "gpu/operators.h"
 
@@ -20,7 +20,7 @@ namespace {
 constexpr int kLanes = 32, kFrames = 16, kStates = 16, kWarps = 4;
 constexpr int kBlocks = 5;  // a multiprocessor
 constexpr int kSignalRow = kFrames + 4,
-              kMixingRow = kStates + 4;  // floats; vectors of neighbouring rows lie in different banks
+              kMixingRow = kStates + 4;  // floats; vectors of neighbouring rows are in different banks
 
 struct Arguments {
   SelectiveScanTensors tensors;
@@ -34,7 +34,7 @@ struct WarpTile {
   float u[kLanes][kSignalRow], dt[kLanes][kSignalRow], B[kFrames][kMixingRow], C[kFrames][kMixingRow];
 };
 
-// Calls f(channel of the tile, frame of the tile) for vectors of 4 frames, or single frames, neighbouring lanes on
+// Calls f(channel of the tile, frame of the tile) for vectors of 4 frames, or single frames. Neighbouring lanes get
 // neighbouring frames.
 template <bool kVectors, class F>
 __device__ void each_value(int lane, const F& f) {
@@ -47,7 +47,7 @@ __device__ void each_value(int lane, const F& f) {
   }
 }
 
-// Frames [t0, t0 + valid) of rows that are `frames` long, zero elsewhere, through `change(channel, value)`.
+// Loads frames [t0, t0 + valid) of rows that are `frames` long, zero elsewhere, and applies `change(channel, value)`.
 template <bool kVectors, class Change>
 __device__ void load_signals(const float* from, size_t frames, int channels, int valid, float (*to)[kSignalRow],
                              int lane, const Change& change) {
@@ -63,7 +63,7 @@ __device__ void load_signals(const float* from, size_t frames, int channels, int
   });
 }
 
-// 16 states of B or C: a frame and every other vector of 4 states per lane.
+// Loads 16 states of B or C: each lane gets one frame and every other vector of 4 states.
 __device__ void load_mixing(const float* from, size_t frames, int states, int valid, float (*to)[kMixingRow],
                             int lane) {
   const int t = lane % kFrames;
@@ -76,7 +76,7 @@ __device__ void load_mixing(const float* from, size_t frames, int states, int va
   }
 }
 
-// kTrue: from the chunk's true state, with outputs; else from zero, to the chunk's end state and its sum of dt.
+// kTrue: from the chunk's true state, with outputs; else from zero, computing the chunk's end state and its sum of dt.
 template <bool kTrue, bool kVectors, bool kConstantB, bool kConstantC>
 __global__ void __launch_bounds__(kWarps * 32, kBlocks) scan_rows(Arguments p) {
   const SelectiveScanShape& shape = p.shape;
@@ -95,8 +95,8 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocks) scan_rows(Arguments p) {
             c = first_channel + min(lane, channels - 1);  // lanes without a channel repeat the last one
   const size_t first_frame = (index % size_t(p.chunks_per_entry)) * size_t(p.chunk_frames);
   const size_t rows = (size_t(entry) * size_t(shape.d_inner) + size_t(first_channel)) * shape.frames + first_frame;
-  // one group in a warp's channels, or lanes read their own (groups that are no multiple of 32 channels run one channel
-  // at a time)
+  // All channels of a warp are in one group; otherwise each lane reads its own (groups that are no multiple of 32
+  // channels run one channel at a time).
   const int group = first_channel / (shape.d_inner / shape.groups);
   const size_t mixing =
       (size_t(entry) * size_t(shape.groups) + size_t(group)) * size_t(shape.d_state) * shape.frames + first_frame;
@@ -280,7 +280,7 @@ void run(std::span<const ssm::SelectiveScan> batch, int chunk_frames) {
   const size_t entries = batch.size(), frames = size_t(first.frames), inner = size_t(first.d_inner),
                states = size_t(first.d_state);
   const size_t group_channels = inner / size_t(first.groups);
-  // narrow groups run as one batch entry each
+  // Narrow groups run as one batch entry each.
   const bool apart = first.groups > 1 && group_channels % kLanes != 0;
   const size_t split = apart ? size_t(first.groups) : 1, channels = inner / split,
                groups = apart ? 1 : size_t(first.groups);

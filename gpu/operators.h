@@ -1,5 +1,5 @@
-// The two scan operators on their own on a GPU, as upstream's kernels offer them: for comparison and for checking
-// without a model around.
+// The two scan operators alone on a GPU, with the interface of upstream's kernels, for comparisons and checks without a
+// model.
 #pragma once
 
 #include <cstddef>
@@ -17,23 +17,24 @@ struct SelectiveScanShape {
   bool delta_softplus = false, constant_B = false, constant_C = false;
 };
 
-// On the device, in upstream's order: (batch, d_inner, frames), B and C (batch, groups, d_state, frames) or constant
+// On the device, in upstream's order: (batch, d_inner, frames); B and C (batch, groups, d_state, frames), or constant
 // (d_inner, d_state).
 struct SelectiveScanTensors {
   const float *u = nullptr, *delta = nullptr, *A = nullptr, *B = nullptr, *C = nullptr;
   const float *D = nullptr, *delta_bias = nullptr, *z = nullptr;  // null: none
-  float* state = nullptr;                                         // (batch, d_inner, d_state), before and after
+  float* state = nullptr;                                         // (batch, d_inner, d_state); in: before the first
+                                                                  // frame, out: after the last
   float* y = nullptr;
 };
 
 // delta = softplus?(delta + delta_bias); h = e^(delta A) h + delta u B; y = (C h + D u) silu(z), as ssm::SelectiveScan.
 class DeviceSelectiveScan {
  public:
-  // Allocates what the shape needs. Throws Error. [main-thread]
+  // Allocates the memory that the shape needs. Throws Error. [main-thread]
   explicit DeviceSelectiveScan(const SelectiveScanShape& shape, int chunk_frames = 128);
   ~DeviceSelectiveScan();
 
-  // Starts the kernels on the stream (a cudaStream_t) and returns. [any thread]
+  // Starts the kernels on the stream (a cudaStream_t) and returns. [any thread but the audio thread]
   void run(const SelectiveScanTensors& tensors, void* stream) const;
 
  private:
@@ -41,8 +42,8 @@ class DeviceSelectiveScan {
   std::unique_ptr<Impl> impl_;
 };
 
-// The same, and SSD, on tensors of the host; all entries of a batch have the same sizes. The selective scan has no
-// products to round. [main-thread]
+// The same, and SSD, on host tensors; all entries of a batch have equal sizes. The selective scan has no matrix
+// products, so precision does not matter for it. [main-thread]
 void run(std::span<const ssm::SelectiveScan> batch, int chunk_frames);
 void run(std::span<const ssm::Ssd> batch, int chunk_frames, Precision precision);
 

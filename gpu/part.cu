@@ -80,7 +80,7 @@ class FilmPart final : public Part {
   int at_;
 };
 
-// film_at: where the slice of the film part before it begins.
+// film_at: where the slice of the film part before this part starts.
 class RestTanhPart final : public Part {
  public:
   RestTanhPart(const ssm::RestTanhConfig& config, std::optional<size_t> film_at, const ssm::Checkpoint& checkpoint)
@@ -98,7 +98,7 @@ class RestTanhPart final : public Part {
   DeviceFloats bias_;
 };
 
-// The state is upstream's divided by the layout's scale, as in the CPU's engine: h = x / b, so that h' = z h + u.
+// The state is upstream's divided by the layout's scale, as in the CPU engine: h = x / b, so that h' = z h + u.
 class S4dPart final : public Part {
  public:
   S4dPart(const ssm::S4dConfig& config, const ssm::PartTraits& traits, const Build& build)
@@ -139,12 +139,13 @@ class S4dPart final : public Part {
   DeviceFloats z_, z_chunk_, c_, D_;
 };
 
-// Where the history of a convolution begins in the table of states; without taps it has none, and no kernel looks.
+// Where the history of a convolution starts in the table of states. Without taps there is no history, and no kernel
+// reads it.
 size_t history_place(const ssm::PartTraits& traits, StateTable& states) {
   return traits.history_frames > 0 ? states.add(traits.region("conv")) : states.stride();
 }
 
-// The weights of a convolution in front of a scan, and where its history lies.
+// The weights of a convolution before a scan, and the place of its history.
 struct ConvWeights {
   int channels, taps;
   DeviceFloats weight, bias;
@@ -173,7 +174,7 @@ std::vector<float> negative_exponentials(const std::vector<double>& logs) {
   return a;
 }
 
-// Mamba-1 of any size; FalconMamba with its norms.
+// Mamba-1 of any size, including FalconMamba with its norms.
 class Mamba1Part final : public Part {
  public:
   Mamba1Part(const ssm::Mamba1Config& c, const ssm::PartTraits& traits, const Build& build)
@@ -233,7 +234,7 @@ class Mamba1Part final : public Part {
   DeviceFloats a_, dt_bias_, D_;
 };
 
-// Mamba-1 of the sizes that two kernels serve, with the norm in front of it if there is one.
+// Mamba-1 of the sizes that the two fused kernels support, with the norm before it, if any.
 class FusedMamba1Part final : public Part {
  public:
   FusedMamba1Part(const ssm::Mamba1Config& c, const ssm::PlannedPart& place, bool whole_layer, const Build& build)
@@ -259,8 +260,8 @@ class FusedMamba1Part final : public Part {
   bool whole_layer_;
 };
 
-// Mamba-2 of any size, with the norm in front of it if there is one. Heads that the tensor cores do not serve run as a
-// scan. The gate runs in the projection behind it where there is a kernel for that, and then z is not kept.
+// Mamba-2 of any size, with the norm before it, if any. Heads that the tensor core kernel does not support run as a
+// scan. If there is a kernel for it, the gate is part of the output projection, and z is not stored.
 class Mamba2Part final : public Part {
  public:
   Mamba2Part(const ssm::Mamba2Config& c, const ssm::PlannedPart& place, bool whole_layer, const Build& build)
@@ -371,17 +372,17 @@ class Mamba2Part final : public Part {
   bool whole_layer_;
   Linear in_proj_;
   std::optional<GatedProjection> gated_out_proj_;
-  std::optional<Linear> out_proj_;  // if not gated_out_proj_
-  DeviceFloats norm_;               // of groups of channels; else out_proj_ has it
+  std::optional<Linear> out_proj_;  // unless gated_out_proj_ exists
+  DeviceFloats norm_;               // for groups of channels; otherwise part of out_proj_
   ConvWeights conv_;
   size_t scan_at_;
   DeviceFloats a_, dt_bias_, D_;
 };
 
-// What a part is built from: one function a kind. Those of several parts append them all.
+// What a part is built from; one function per kind. A config of several parts appends all of them.
 struct Maker {
   const ssm::PlannedPart& place;
-  bool alone;  // the only part of a residual layer
+  bool alone;  // whether it is the only part of a residual layer
   const Build& build;
   Layer& layer;
 
@@ -415,7 +416,7 @@ struct Maker {
   [[noreturn]] void refuse(const std::string& what) const {
     throw Error(build.checkpoint.source() + ": the GPU has no kernels for " + what + "; run the model on the CPU");
   }
-  // Kinds that have none.
+  // Kinds without a GPU kernel.
   template <class Config>
   void operator()(const Config&) const {
     refuse(std::string("parts of the kind '") + place.traits.kind + "'");

@@ -16,12 +16,12 @@
 
 namespace coil::gpu {
 
-// Where the state tensors of the mixers lie in a row of the table of states, in upstream's order of values.
+// The offsets of the mixers' state tensors in a row of the table of states, with values in upstream's order.
 class StateTable {
  public:
   explicit StateTable(const ssm::StateLayout& layout) : layout_(layout) {}
 
-  // Takes the tensor into the table; returns where it begins.
+  // Adds the tensor to the table and returns its offset.
   size_t add(const ssm::StateRegion& region);
   size_t stride() const { return stride_; }
   const ssm::StateTensor& tensor(const std::string& name) const;
@@ -39,7 +39,7 @@ class StateTable {
   size_t stride_ = 0;
 };
 
-// What all parts of a segment share.
+// Values that all parts of a segment share.
 struct Segment {
   DevicePlan plan;
   float* table;
@@ -57,9 +57,9 @@ class Part {
   // in: rows of width_in, out: rows of width_out; they do not overlap.
   virtual void run(const Segment& segment, const float* in, float* out) const = 0;
   virtual size_t scratch_floats(const Extent&) const { return 0; }
-  // As many chunks run at the same time; segments of a multiple leave no part of the GPU idle.
+  // The number of chunks that run at the same time. Segments of a multiple of it use the whole GPU.
   virtual size_t chunks_at_once() const { return 1; }
-  // Runs a whole residual layer in place, h = h + part(h); only where whole_layer() says so.
+  // Runs a whole residual layer in place, h = h + part(h). Only if whole_layer() is true.
   virtual bool whole_layer() const { return false; }
   virtual void run_layer(const Segment&, float* /*h*/) const {}
 

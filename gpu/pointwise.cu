@@ -33,8 +33,7 @@ __device__ float activated(ssm::Activation kind, float x) {
   }
 }
 
-// Calls f(row, value of the FiLM vector as a function of its place) for the rows of every piece: block (piece, rows of
-// it).
+// Calls f(row, FiLM vector as a function of the index) for the rows of every piece: block (piece, its rows).
 template <class F>
 __global__ void each_film_row(Film film, int width, F f) {
   const FilmPiece piece = film.pieces[blockIdx.x];
@@ -47,7 +46,7 @@ __global__ void each_film_row(Film film, int width, F f) {
   }
 }
 
-// (1 + scale) x + shift: what comes in at rest must have the bits that ApplyFilm gave it.
+// (1 + scale) x + shift. The result must have the same bits as ApplyFilm's, so that the output at rest is exactly 0.
 __device__ inline float with_film(float x, float scale, float shift) { return __fadd_rn(fmaf(scale, x, x), shift); }
 
 struct ApplyFilm {

@@ -1,4 +1,4 @@
-// In which numbers a GPU multiplies; sums, states, decays and what lies in memory are float32 always.
+// The number format of matrix products on a GPU. Sums, states, decays and stored values are always float32.
 #pragma once
 
 #include <string>
@@ -7,12 +7,12 @@ namespace coil::gpu {
 
 enum class Precision {
   float32,  // every float32 as the sum of two tf32 or float16 numbers: 22 bits
-  tf32,     // 11 bits, of a tf32 number or, scaled by rows, a float16
+  tf32,     // 11 bits: a tf32 number, or a float16 with one scale per row
   bf16,     // 8 bits
 };
 
 std::string to_string(Precision precision);
-// Throws Error for a name that is none.
+// Throws Error for an unknown name.
 Precision precision_from_name(const std::string& name);
 
 }  // namespace coil::gpu

@@ -1,5 +1,5 @@
-// Kernels of the recurrences over chunks: a thread per channel, tiles of its states in registers over all frames of a
-// chunk.
+// Kernels of the recurrences over chunks: one thread per channel, which keeps tiles of its states in registers over all
+// frames of a chunk.
 #include "gpu/conv_kernels.cuh"
 #include "gpu/elements.cuh"
 #include "gpu/math.cuh"
@@ -12,7 +12,7 @@ constexpr int kThreads = 128, kWarps = kThreads / 32;
 
 // ---- convolution
 
-// The last `taps` inputs of every signal become its history. A block per signal.
+// Copies the last `taps` inputs of every signal to its history. One block per signal.
 __global__ void __launch_bounds__(kThreads) remember_inputs(ConvArguments conv, DevicePlan plan) {
   const Signal signal = plan.signals[blockIdx.x];
   const size_t index = size_t(signal.first_chunk + signal.chunks - 1);
@@ -45,14 +45,14 @@ struct Place {
   int channel;
 };
 
-// A warp per chunk and 32 channels; the last places may be beyond both.
+// A warp per chunk and 32 channels; the last threads may be beyond both.
 __device__ Place place_of_thread(int channels) {
   const size_t channel_blocks = size_t(channels + 31) / 32, warp = size_t(blockIdx.x) * kWarps + threadIdx.x / 32;
   return {warp / channel_blocks, int(warp % channel_blocks) * 32 + int(threadIdx.x) % 32};
 }
 
-// kTrue: from the chunk's true state, with outputs; else from zero, to the chunk's end state and its sum of dt. The
-// four taps of B and C are read as one vector where their addresses allow it.
+// kTrue: from the chunk's true state, with outputs; else from zero, computing the chunk's end state and its sum of dt.
+// Four values of B and C are read as one vector if the alignment allows it.
 template <bool kOneDecay, bool kTrue, bool kVectors>
 __global__ void __launch_bounds__(kThreads)
     scan_chunks(ScanArguments s, ScanScratch scratch, const Chunk* chunks, int chunk_count, int chunk_frames) {
@@ -102,7 +102,8 @@ __global__ void __launch_bounds__(kThreads)
         }
         for (int i = 0; i < 4; ++i) {
           if constexpr (kOneDecay)
-            h[n + i] = fmaf(decay, h[n + i], fmaf(dtu, B[i], h[n + i]));  // (1 + decay) h without rounding 1 + decay
+            h[n + i] = fmaf(decay, h[n + i], fmaf(dtu, B[i], h[n + i]));  // (1 + decay) h, without rounding of 1 +
+                                                                          // decay
           else
             h[n + i] = fmaf(exp2_fast(dt * a[n + i]), h[n + i], dtu * B[i]);
           if constexpr (kTrue) sums[i] = fmaf(C[i], h[n + i], sums[i]);

@@ -1,6 +1,6 @@
 // The recurrences over chunks of time, for networks of any size: causal convolution, selective scan (Mamba-1), SSD
-// (Mamba-2), S4D. Every scan is three steps: each chunk from zero, the join (gpu/join.cuh), each chunk from its true
-// state.
+// (Mamba-2), S4D. Every scan has three steps: run each chunk from zero, join (gpu/join.cuh), run each chunk from its
+// true state.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -10,22 +10,22 @@
 
 namespace coil::gpu {
 
-// y_c = silu(sum_j w_{c,j} x_{c, t - (taps - 1) + j} + b_c); no taps: y = silu(x). The state is upstream's: (channels,
-// taps), the newest last.
+// y_c = silu(sum_j w_{c,j} x_{c, t - (taps - 1) + j} + b_c); without taps y = silu(x). The state is upstream's:
+// (channels, taps), newest last.
 struct ConvArguments {
-  const float *weight, *bias;  // (taps, channels), the newest frame's last; bias null: 0
+  const float *weight, *bias;  // (taps, channels), newest frame last; bias null: 0
   int channels, taps;
   const float* x;  // [row][x_stride]
   int x_stride;
   float* y;  // [row][y_stride]
   int y_stride;
-  float* table;  // the states of all signals, this convolution's first
+  float* table;  // the states of all signals, offset to this convolution's
   size_t table_stride;
 };
 void run_conv(const ConvArguments& conv, const DevicePlan& plan, cudaStream_t stream);
 
-// h = e^(dt A) h + dt B u; y = C h + D u. Channels i share dt, D by heads of `headdim`, and B and C by groups of
-// `group_channels`.
+// h = e^(dt A) h + dt B u; y = C h + D u. Heads of `headdim` channels share dt and D; groups of `group_channels`
+// channels share B and C.
 struct ScanArguments {
   int channels, d_state, headdim, group_channels;
   const float* a;           // log2(e) A: (channels, d_state) for Mamba-1, (heads) for Mamba-2
@@ -47,7 +47,7 @@ struct ScanArguments {
 void run_decay(const float* a, const float* dt, int dt_stride, float* decay, int heads, size_t rows,
                cudaStream_t stream);
 
-// The scratch of a scan with so many states (complex ones count twice) and so many sums of dt.
+// The scratch of a scan with this number of states (complex ones count twice) and of sums of dt.
 struct ScanScratch {
   float *carry, *sums;
 

@@ -1,4 +1,4 @@
-// Cuts batches into segments, signals and chunks.
+// Divides batches into segments, and signals into chunks.
 #include "gpu/segment.h"
 
 #include <algorithm>

@@ -1,8 +1,8 @@
-// How a batch lies on the device: every signal is cut into chunks of time, and every chunk has the same number of rows
-// in all buffers.
+// The layout of a batch on the device: every signal is divided into chunks of time, and every chunk has the same number
+// of rows in all buffers.
 //
-// Row r of a buffer is frame r % chunk_frames of chunk r / chunk_frames. The chunks of one signal follow each other,
-// all but its last are full; the rows behind a last chunk's frames hold whatever was there and are never read across
+// Row r of a buffer is frame r % chunk_frames of chunk r / chunk_frames. The chunks of one signal are consecutive, and
+// all but its last are full. The rows after a last chunk's frames contain arbitrary values, which never affect other
 // rows.
 #pragma once
 
@@ -14,9 +14,9 @@ namespace coil::gpu {
 
 struct Chunk {
   int frames;
-  int state_in, state_out;  // rows of the table of states: where the signal stands before and after the segment
-  int first, last;          // 1: begins, ends the signal's part of the segment
-  int left;                 // frames of that part from the chunk's first on
+  int state_in, state_out;  // rows in the table of states, before and after the segment
+  int first, last;          // 1: first, last chunk of the signal in this segment
+  int left;                 // frames of the signal in this segment, from this chunk's first on
 };
 
 struct Signal {
@@ -24,7 +24,7 @@ struct Signal {
   int state_in;
 };
 
-// What the sizes of buffers follow from.
+// The values that determine the sizes of buffers.
 struct Extent {
   size_t chunks;
   int chunk_frames;
@@ -41,7 +41,7 @@ struct SegmentPlan {
   int longest() const;  // signal, in chunks
 };
 
-// One signal's frames of this segment (>= 1) and its rows in the table of states.
+// One signal's frames in this segment (>= 1), and its rows in the table of states.
 struct SignalPart {
   size_t frames;
   int state_in, state_out;
@@ -49,8 +49,8 @@ struct SignalPart {
 
 SegmentPlan plan_segment(std::span<const SignalPart> parts, int chunk_frames);
 
-// How many frames each signal gets in the next segment of at most `chunks` chunks, `left` being what it still has:
-// whole chunks unless it ends. Signals that come too late wait with 0; at least one gets some.
+// The number of frames of each signal in the next segment of at most `chunks` chunks; `left` are its remaining frames.
+// Signals get whole chunks, except at their end. Signals that do not fit get 0; at least one gets some.
 std::vector<size_t> share_segment(std::span<const size_t> left, size_t chunks, int chunk_frames);
 
 }  // namespace coil::gpu

@@ -1,4 +1,4 @@
-// Starts the kernels of SSD.
+// Launches the kernels of SSD.
 #include "gpu/ssd.h"
 
 #include <algorithm>
@@ -8,12 +8,12 @@
 namespace coil::gpu {
 namespace {
 
-// Warps of a block at most, and blocks of a multiprocessor: as their registers allow.
+// The largest number of warps per block; blocks per multiprocessor, limited by registers.
 constexpr int kMaxWarps = 8;
 template <int kStates>
 constexpr int kBlocks = kStates > 16 ? 2 : 3;
-// Tiles of a span. Two halve the steps from state to state, which few states do not need, and take registers, which
-// float32's many states do not leave.
+// The number of tiles per span. Two tiles halve the sequential steps between states. They are not worth it for few
+// states, and do not fit the registers for many states in float32.
 template <Precision kPrecision, int kStates>
 constexpr int kTiles = kStates <= 16 || (kStates > 64 && kPrecision != Precision::bf16) ? 1 : 2;
 
@@ -22,10 +22,10 @@ class Blocks {
  public:
   static constexpr auto* kKernel =
       ssd_chunks<kPrecision, kStates, kTiles<kPrecision, kStates>, kTrue, kMaxWarps, kBlocks<kStates>>;
-  int warps = kMaxWarps, parts;  // of a block; blocks of a chunk
+  int warps = kMaxWarps, parts;  // per block; blocks per chunk
   size_t bytes;                  // of shared memory
 
-  // As many warps as share a chunk's channels evenly and the memory of a block holds.
+  // As many warps as divide a chunk's channels evenly and fit into the shared memory of a block.
   explicit Blocks(const SsdArguments& s) {
     const size_t limit = size_t(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
     while (warps > 1 && (s.group_channels / 16 % warps != 0 || bytes_of(s) > limit)) --warps;
@@ -41,7 +41,7 @@ class Blocks {
 
  private:
   size_t bytes_of(const SsdArguments& s) const {
-    int heads = 0;  // of the block that meets most
+    int heads = 0;  // the largest number of heads in a block
     for (int first = 0; first < s.channels; first += 16 * warps)
       heads = std::max(heads, (first + 16 * warps - 1) / s.headdim - first / s.headdim + 1);
     return SsdShared<kPrecision, kStates, kTiles<kPrecision, kStates>>{heads, warps, kTrue, kTrue && s.z}.floats() *
@@ -49,7 +49,7 @@ class Blocks {
   }
 };
 
-// Calls f<precision, states>() with the kernels' number of states.
+// Calls f<precision, states>() with the kernel's number of states.
 template <class F>
 void with_kernels(const SsdArguments& s, Precision precision, const F& f) {
   const auto with_states = [&]<Precision kPrecision>() {

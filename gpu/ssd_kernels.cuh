@@ -1,20 +1,20 @@
-// The kernel of SSD in matrix form. Source: Dao & Gu 2024, section 6, whose chunks are spans of one or two tiles of 16
-// frames here, one after the other, so that the state never leaves a warp's registers.
+// The kernel of SSD in matrix form. Source: Dao & Gu 2024, section 6. Its chunks are called spans here; a span has one
+// or two tiles of 16 frames. Spans run one after another, so that the state never leaves a warp's registers.
 //
-// A warp runs 16 channels of a chunk, half of which may belong to the next head. With the sums of dt A from a tile's
-// begin, s, in base 2, h the state before the span, and w = 2^(s_end - s) dt, two tiles are
+// A warp processes 16 channels of a chunk, half of which may belong to the next head. s are the sums of dt A from the
+// start of a tile, in base 2; h is the state before the span; w = 2^(s_end - s) dt. Two tiles are
 //   y_0    = 2^s (C_0 h) + ((C_0 B_0^T) * L) u_0 + D u_0,   L[t][i] = 2^(s_t - s_i) dt_i for i <= t, else 0
 //   y_1    = 2^s (2^(s_end of 0) C_1 h + (C_1 B_0^T) (w_0 u_0)) + ((C_1 B_1^T) * L) u_1 + D u_1
 //   h^T    = 2^(s_end of both) h^T + (2^(s_end of 1) w_0 u_0)^T B_0 + (w_1 u_1)^T B_1
-// h is held transposed, [channel][state]: as sums of the third product, which are the right side of the first
-// (gpu/tensor_cores.cuh). Where a tile decays mildly, L[t][i] is the product of 2^s_t, which is C h's too, and 2^-s_i
-// dt_i, which u takes: C B^T is then the same side for all heads.
+// h is stored transposed, [channel][state]: its elements are the sums of the third product, which are the right side of
+// the first one (gpu/tensor_cores.cuh). If a tile's decay is mild, L[t][i] is the product of 2^s_t, which C h needs
+// too, and 2^-s_i dt_i, which multiplies u. Then C B^T is the same for all heads.
 //
-// The warps of a block share B, C, the products of both and the decays. What a span needs is copied while the span
-// before it runs, and B and C become sides of products once, for all warps.
+// The warps of a block share B, C, their products and the decays. The data of a span is copied while the previous span
+// runs. B and C are converted to sides of products once, for all warps.
 //
 // Frames are inputs of a product as [step][i]: frame 8 step + 2 t + i of a tile; 16 states as [step][i]: state 4 t + 2
-// i + step, so that a lane's are neighbours.
+// i + step, so that the states of a lane are neighbours.
 #pragma once
 
 #include <cstring>
@@ -29,35 +29,36 @@ namespace coil::gpu {
 
 inline constexpr int kSsdTile = 16;  // frames
 
-// Of one head in one tile, per frame: s as the sum of two floats, as what decays by much less than s is their
-// difference; dt; w; 2^s; 2^-s dt.
+// For one head in one tile, per frame: s as the sum of two floats (so that differences much smaller than s are
+// accurate); dt; w; 2^s; 2^-s dt.
 struct alignas(16) SsdDecays {
   float high[kSsdTile], low[kSsdTile], step[kSsdTile], weight[kSsdTile], decay[kSsdTile], growth[kSsdTile];
   __device__ float end() const { return high[kSsdTile - 1]; }
-  __device__ bool mild() const { return end() > -32; }  // 2^-s leaves room for large u
+  __device__ bool mild() const { return end() > -32; }  // 2^-s must leave headroom for large u
 };
 
-// Shared memory of a block that runs `heads` heads in `warps` warps.
+// The shared memory of a block with `heads` heads and `warps` warps.
 template <Precision kPrecision, int kStates, int kTiles>
 struct SsdShared {
   static constexpr int kSpan = kTiles * kSsdTile, kSteps = kStates / 16;  // frames; 16 states each
   static constexpr int kRowB = kStates + 4,
-                       kRowC = kStates / 32 * 32 + 16;  // floats; what a warp reads at once lies in different banks
+                       kRowC = kStates / 32 * 32 + 16;  // floats; the words that a warp reads at once are in different
+                                                        // banks
   static constexpr int kSide =
       32 * sizeof(Left<kPrecision>) / 4;   // floats of 16 frames x 16 states as a side of a product
-  static constexpr int kOwn = kSpan * 16;  // of a warp's channels of u or z
-  // C B^T of a tile and itself, and of the second and the first: sums of frames x frames, [part][half][lane][4], each
-  // part of so many steps
+  static constexpr int kOwn = kSpan * 16;  // values of a warp's channels of u or z
+  // C B^T of each tile with itself, and of the second with the first: sums of frames x frames, [part][half][lane][4],
+  // each part over this many steps
   static constexpr int kMixings = 2 * kTiles - 1,
                        kPartSteps = kSteps > 4 && kPrecision == Precision::float32 ? 2 : kSteps;
   static constexpr int kMixingParts = kSteps / kPartSteps, kMixing = 256 * kMixingParts;
-  static constexpr bool kKeptMixing = kMixingParts > 1;  // the parts are put together once, to a side of a product
+  static constexpr bool kKeptMixing = kMixingParts > 1;  // the parts are combined once, to a side of a product
   int heads, warps;
   bool with_output, with_gate;
 
-  // Where a channel < 8 of a warp lies in a frame < 8: rows of 16 channels, ordered so that lanes that copy 4 channels
-  // each, or read as products need them, meet different banks. The other 8 channels are at own_at ^ 8, 8 frames further
-  // is 128 further, and an odd frame 32 behind the even one.
+  // The position of a warp's channel < 8 in a frame < 8. Rows of 16 channels are ordered so that lanes use different
+  // banks, both when they copy 4 channels each and when they read operands. The other 8 channels are at own_at ^ 8; 8
+  // frames further is 128 further; an odd frame is 32 after the even one.
   __host__ __device__ static constexpr int own_at(int frame, int channel) {
     return (frame / 4 * 4 + frame % 2 * 2 + frame / 2 % 2) * 16 + frame / 4 * 8 + channel;
   }
@@ -69,12 +70,12 @@ struct SsdShared {
            size_t(kTiles * heads) * sizeof(SsdDecays) / sizeof(float);
   }
 
-  // C, its sides and the mixing are there with output only, z with a gate.
+  // C, its sides and the mixing exist only with output, z only with a gate.
   struct Pieces {
     float *B, *C;              // [frame][kRowB], [frame][kRowC]
     float *B_sides, *C_sides;  // [tile][step]: right sides of the product with u, left sides of that with h
     float *mixing,
-        *mixing_sides;  // C_0 B_0^T, C_1 B_1^T, C_1 B_0^T; and, if they are kept, as left sides of products with u
+        *mixing_sides;  // C_0 B_0^T, C_1 B_1^T, C_1 B_0^T; and, if stored, as left sides of products with u
     float *u, *z;       // [warp][own_at(frame, channel)]
     SsdDecays* decays;  // [head][tile]
   };
@@ -98,8 +99,8 @@ struct SsdShared {
   }
 };
 
-// Begins to copy a span's rows of B, and of C if wanted, by all threads. Rows beyond the `frames` there are repeat the
-// last one: their dt is 0.
+// All threads start to copy a span's rows of B, and of C if wanted. Rows beyond `frames` repeat the last one; their dt
+// is 0.
 template <int kStates, class Shared, bool kWithC>
 __device__ void copy_mixing(const float* B, const float* C, int stride, int states, int frames, float* to_B,
                             float* to_C) {
@@ -127,7 +128,7 @@ __device__ void copy_mixing(const float* B, const float* C, int stride, int stat
   }
 }
 
-// The same of the 16 channels of a warp.
+// The same for the 16 channels of a warp.
 template <class Shared>
 __device__ void copy_own(const float* from, int stride, int frames, float* to, int lane) {
   if (on_vectors(from, stride)) {
@@ -144,7 +145,7 @@ __device__ void copy_own(const float* from, int stride, int frames, float* to, i
   }
 }
 
-// A side of a product into shared memory and back, without bank conflicts.
+// Writes a side of a product to shared memory and reads it back, without bank conflicts.
 template <class Side>
 __device__ void keep_side(const Side& side, float* to, int lane) {
   constexpr int kQuads = sizeof(Side) / sizeof(float4);
@@ -164,7 +165,7 @@ __device__ Side kept_side(const float* from, int lane) {
   return side;
 }
 
-// 16 frames x 16 states from (0, 0) of B as the right sides of two products with u, each of every other state.
+// 16 frames x 16 states from (0, 0) of B as the right sides of two products with u, each with every other state.
 template <Precision kPrecision>
 struct RightPair {
   Right<kPrecision> sides[2];
@@ -190,10 +191,10 @@ __device__ Left<kPrecision> left_of_frames(const float* C, int lane) {
   return Left<kPrecision>({{upper.x, lower.x, upper.z, lower.z}, {upper.y, lower.y, upper.w, lower.w}});
 }
 
-// A part of C B^T of 16 frames and 16 others; the left sides of C are kept unless `C_sides` is null.
+// A part of C B^T for 16 frames and 16 others. The left sides of C are stored unless `C_sides` is null.
 template <Precision kPrecision, class Shared>
 __device__ void mix_frames(const float* B, const float* C, float* C_sides, float* mixing, int lane) {
-  float sums[2][2][4] = {};  // of even and odd steps, which need not wait for each other
+  float sums[2][2][4] = {};  // of even and odd steps, so that they are independent
 #pragma unroll
   for (int k = 0; k < Shared::kPartSteps; ++k) {
     const auto left = left_of_frames<kPrecision, Shared::kRowC>(C + 16 * k, lane);
@@ -218,7 +219,8 @@ __device__ void mix_frames(const float* B, const float* C, float* C_sides, float
   }
 }
 
-// C B^T of a tile and another as the left side of a product over the other's frames, before it is one.
+// C B^T of one tile and another, in the element order of a left side over the other's frames, before the conversion to
+// its number format.
 template <class Shared>
 __device__ void read_mixing(const float* mixing, int lane, float (&values)[2][4]) {
 #pragma unroll
@@ -233,8 +235,8 @@ __device__ void read_mixing(const float* mixing, int lane, float (&values)[2][4]
   }
 }
 
-// The values of the left side of a product over a tile's own frames: calls f(value, r, step, i) for those of frame g +
-// 8 r with frames that may be of its past, and makes those with its future 0.
+// Applies causality to the left side of a product over a tile's own frames: calls f(value, r, step, i) for values of
+// frame g + 8 r with frames up to itself, and sets values with future frames to 0.
 template <class F>
 __device__ void each_past(int lane, float (&values)[2][4], const F& f) {
   const int g = lane / 4, t = lane % 4;
@@ -262,8 +264,8 @@ __device__ Left<kPrecision> decayed(float (&values)[2][4], const SsdDecays& deca
   return Left<kPrecision>(values);
 }
 
-// s and what follows from it for `kCount` tiles of a head by 16 lanes, in float64: a tile may decay by so much that the
-// float32 of s would not do.
+// Computes s and the derived values for `kCount` tiles of a head, by 16 lanes, in float64: a tile may decay so strongly
+// that s in float32 is not accurate enough.
 template <int kCount>
 __device__ void sum_decays(const float (&dt)[kCount], const float (&a)[kCount], int frame,
                            SsdDecays* const (&to)[kCount]) {
@@ -289,7 +291,7 @@ __device__ void sum_decays(const float (&dt)[kCount], const float (&a)[kCount], 
   }
 }
 
-// The states of a warp's 16 channels from or to rows of `d_state` floats.
+// Copies the states of a warp's 16 channels from or to rows of `d_state` floats.
 template <int kSteps>
 __device__ void load_states(const float* from, int d_state, int lane, float (&state)[2 * kSteps][4]) {
   const bool vectors = on_vectors(from, d_state);
@@ -335,9 +337,9 @@ __device__ void store_states(float* to, int d_state, int lane, const float (&sta
     }
 }
 
-// kTrue: from the chunk's true state, with outputs; else from zero, to the chunk's end state and its sum of dt A in
-// base 2. Blocks of whole warps: block `parts * chunk + part` runs the chunk's channels from 16 * warps * part on,
-// which are of one group. carries: [chunk][channel][state]; sums: [chunk][head].
+// kTrue: from the chunk's true state, with outputs; else from zero, computing the chunk's end state and its sum of dt A
+// in base 2. Blocks have whole warps: block `parts * chunk + part` processes the chunk's channels from 16 * warps *
+// part on, which belong to one group. carries: [chunk][channel][state]; sums: [chunk][head].
 template <Precision kPrecision, int kStates, int kTiles, bool kTrue, int kMaxWarps, int kBlocks>
 __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
     ssd_chunks(SsdArguments s, float* carries, float* sums, const Chunk* chunks, int chunk_frames, int parts) {
@@ -347,7 +349,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
   const Chunk chunk = chunks[index];
   if (!kTrue && chunk.last) return;
   const int warps = int(blockDim.x) / 32,
-            warp = __shfl_sync(0xffffffffu, int(threadIdx.x) / 32, 0);  // known to be the same in all lanes
+            warp = __shfl_sync(0xffffffffu, int(threadIdx.x) / 32, 0);  // tells the compiler that it is the same in all
+                                                                        // lanes
   const int lane = int(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
   const int first_channel = int(blockIdx.x % unsigned(parts)) * 16 * warps, channel = first_channel + 16 * warp,
             group = first_channel / s.group_channels;
@@ -361,7 +364,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
   const size_t row = index * size_t(chunk_frames);
   const float D[2] = {kTrue && s.D ? s.D[first_head + head[0]] : 0.0f, kTrue && s.D ? s.D[first_head + head[1]] : 0.0f};
 
-  // Copies come in two groups a span: B and C while the products of the last one begin, u and z when they have ended.
+  // Copies come in two groups per span: B and C while the last products of the previous span start, u and z when they
+  // have ended.
   const auto copy_next_mixing = [&](int first) {
     if (first < chunk.frames) {
       const size_t at = (row + size_t(first)) * size_t(s.bc_stride) + size_t(group * s.d_state);
@@ -382,8 +386,8 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
     end_copy_group();
   };
 
-  // The decays of a tile of a head are summed up by half a warp; a block has at most two heads a warp. The last warps
-  // begin, as the first ones have more sides to make.
+  // Half a warp sums the decays of one head in one tile; a block has at most two heads per warp. The last warps start
+  // with this, because the first ones have more sides to compute.
   int sums_at[kTiles], sums_head[kTiles];
   float a[kTiles], bias[kTiles], next_dt[kTiles];
 #pragma unroll
@@ -402,7 +406,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
     }
   };
 
-  if (s.d_state < kStates) {  // the states that are not there stay 0
+  if (s.d_state < kStates) {  // missing states stay 0
     for (int i = int(threadIdx.x); i < kSpan * (Shared::kRowB + (kTrue ? Shared::kRowC : 0)); i += int(blockDim.x))
       shared.B[i] = 0;
     __syncthreads();
@@ -418,7 +422,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
 
   for (int first = 0; first < chunk.frames; first += kSpan) {
     wait_for_copy_groups<1>();  // B and C
-    __syncthreads();            // everybody's, and nobody needs the last span's sides any more
+    __syncthreads();            // all threads have copied, and no thread needs the last span's sides any more
     constexpr int kMixingWork = kTrue ? Shared::kMixings * Shared::kMixingParts : 0;
     if constexpr (kTrue)
       for (int work = warp; work < kMixingWork; work += warps) {
@@ -429,7 +433,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
                                        now == then ? shared.C_sides + (now * kSteps + k) * kSide : nullptr,
                                        shared.mixing + block * Shared::kMixing + 256 * part, lane);
       }
-    // where there are enough warps, by those that mix no frames
+    // If there are enough warps, those that compute no mixing do this.
     if (const int mixers = warps > kMixingWork ? kMixingWork : 0; warp >= mixers)
       for (int side = warp - mixers; side < kTiles * kSteps; side += warps - mixers) {
         const float* B = shared.B + side / kSteps * kSsdTile * Shared::kRowB + side % kSteps * 16;
@@ -451,7 +455,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
     copy_next_mixing(first + kSpan);
     load_dt(first + kSpan);
 
-    // as a side of a product: that of a tile with itself without what is in the future
+    // A tile's product with itself as a left side, without future frames.
     const auto mixing_side = [&](int block) {
       float values[2][4];
       read_mixing<Shared>(shared.mixing + block * Shared::kMixing, lane, values);
@@ -467,10 +471,10 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
       else
         return mixing_side(block);
     };
-    float out[kTiles][2][4] = {};  // C h to begin with
+    float out[kTiles][2][4] = {};  // initialised with C h
     if constexpr (kTrue) {
       constexpr int kChains =
-          kTiles == 1 && kParts < kPrecision >> 1 ? 2 : 1;  // so that parts in the same sums are four products apart
+          kTiles == 1 && kParts < kPrecision >> 1 ? 2 : 1;  // parts that add to the same sums are four products apart
       float sums[kChains][kTiles][2][4] = {};
 #pragma unroll
       for (int k = 0; k < kSteps; ++k) {
@@ -507,8 +511,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
         decays[tile][half] = shared.decays + kTiles * head[half] + tile;
         ends[tile][half] = decays[tile][half]->decay[kSsdTile - 1];
       }
-    // [half][step][i]. u is read anew for every product that needs it: registers are what limits the warps of a
-    // multiprocessor.
+    // [half][step][i]. u is read again for every product: registers limit the number of warps on a multiprocessor.
     const auto read_u = [&](int tile, float(&u)[2][2][2]) {
       __syncwarp();
 #pragma unroll
@@ -579,10 +582,10 @@ __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
           }
         }
       }
-      if (!chunk.last && first + kSpan >= chunk.frames) break;  // the state that follows is the next chunk's
+      if (!chunk.last && first + kSpan >= chunk.frames) break;  // the next state belongs to the next chunk
     }
 
-    float decay[2] = {1, 1};  // of what is behind the tiles from the last one on
+    float decay[2] = {1, 1};  // over the tiles after this one
     Left<kPrecision> left[kTiles];
 #pragma unroll
     for (int tile = kTiles - 1; tile >= 0; --tile) {

@@ -1,11 +1,11 @@
-// Products of a warp, (16, 8) += (16, 16) (16, 8), on the tensor cores in the precision asked for.
+// Matrix products of a warp, (16, 8) += (16, 16) (16, 8), on the tensor cores in the chosen precision.
 //
 // With g = lane / 4 and t = lane % 4 a lane holds, for the two halves `step` of the 16 inputs,
 //   of the left side    [step][0] (g, t), [1] (g + 8, t), [2] (g, t + 4), [3] (g + 8, t + 4)
 //   of the right side   [step][0] (t, g), [1] (t + 4, g)
 //   of the sums         [0] (g, 2 t), [1] (g, 2 t + 1), [2] (g + 8, 2 t), [3] (g + 8, 2 t + 1)
-// Which input of a problem is which of a product is free, as long as both sides agree: sums of one product become a
-// side of the next without leaving their lanes.
+// The order of a product's inputs is free, as long as both sides agree. So the sums of one product can become a side of
+// the next without leaving their lanes.
 #pragma once
 
 #include "gpu/intrinsics.cuh"
@@ -38,7 +38,7 @@ struct Operand<Precision::float32, kCount> {
   }
 };
 
-// Neighbours in a register are inputs t and t + 4 of a step.
+// The halves of a register are inputs t and t + 4 of a step.
 template <int kCount>
 struct Operand<Precision::bf16, kCount> {
   uint32_t pairs[2][kCount / 2];
@@ -56,14 +56,14 @@ using Left = Operand<kPrecision, 4>;
 template <Precision kPrecision>
 using Right = Operand<kPrecision, 2>;
 
-// A product is the sum of so many that the tensor cores know. Each waits for the one before it in the same sums: where
-// there are several sums, a part of each after the other (`each_part`) keeps the tensor cores busy.
+// A product is the sum of this many tensor core products. Each waits for the previous one into the same sums. With
+// several sums, interleaving their parts (`each_part`) keeps the tensor cores busy.
 template <Precision kPrecision>
 inline constexpr int kParts = kPrecision == Precision::float32 ? 6
                               : kPrecision == Precision::tf32  ? 2
                                                                : 1;
 
-// A product of sums is the sum of products; that of the two small parts is below float32's last bit.
+// Multiplies one pair of parts. The product of the two small parts is below float32's rounding error.
 __device__ inline void multiply_add_part(int part, float (&sums)[4], const Left<Precision::float32>& a,
                                          const Right<Precision::float32>& b) {
   const int step = part / 3, product = part % 3;

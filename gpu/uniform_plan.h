@@ -1,4 +1,4 @@
-// A segment of equal signals, planned and on the device: for operators and measurements.
+// A segment of signals of equal length, planned and on the device; for operators and measurements.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace coil::gpu {
 
-// A plan of equal signals on the device; signal i starts from and leaves row i of the table of states.
+// A plan of signals of equal length on the device; signal i reads and updates row i of the table of states.
 struct UniformPlan {
   SegmentPlan plan;
   Array<Chunk> chunks;

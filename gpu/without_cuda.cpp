@@ -1,4 +1,4 @@
-// The same functions in a build without CUDA: there are no GPUs.
+// The same functions for a build without CUDA: there are no GPUs.
 #include "gpu/batched_model.h"
 #include "gpu/device.h"
 #include "gpu/operators.h"

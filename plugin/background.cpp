@@ -61,7 +61,7 @@ void Background::run() {
     std::vector<const void*> owners;
     for (const auto& [owner, tick] : ticks_) owners.push_back(owner);
     for (const void* owner : owners) {
-      const auto it = ticks_.find(owner);  // it may have left while another's ran
+      const auto it = ticks_.find(owner);  // another owner's tick may have removed it
       if (it == ticks_.end()) continue;
       const auto tick = it->second;
       run_for(owner, tick);

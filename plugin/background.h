@@ -1,4 +1,4 @@
-// The one thread on which all instances of the plugin load models, and look after what the audio threads have left.
+// The thread on which all instances of the plugin load models and free what the audio threads have given back.
 #pragma once
 
 #include <condition_variable>
@@ -10,7 +10,7 @@
 
 namespace coil::plugin {
 
-// Made once per process, by juce::SharedResourcePointer. All functions: any thread but the audio thread.
+// One per process, by juce::SharedResourcePointer. All functions: [any thread but the audio thread].
 class Background {
  public:
   static constexpr int kTickMs = 50;
@@ -20,9 +20,9 @@ class Background {
 
   // Calls `tick` every kTickMs until leave().
   void join(const void* owner, std::function<void()> tick);
-  // Jobs run one after the other, in the order in which they came. They must not throw.
+  // Jobs run one after another, in the order in which they were posted. They must not throw.
   void post(const void* owner, std::function<void()> job);
-  // Drops what the owner has posted; returns once nothing of it runs any more.
+  // Removes the owner's posted jobs, and returns when none of its jobs is running.
   void leave(const void* owner);
 
  private:
@@ -37,7 +37,7 @@ class Background {
   std::condition_variable wake_, finished_;
   std::deque<Job> jobs_;
   std::map<const void*, std::function<void()>> ticks_;
-  const void* running_ = nullptr;  // whose job or tick runs now
+  const void* running_ = nullptr;  // the owner of the running job or tick
   bool stop_ = false;
   std::thread thread_;
 };

@@ -1,4 +1,4 @@
-// Reading of responses through JUCE, and the chain that is made of them.
+// Reads impulse responses through JUCE, and makes the chain that plays them.
 #include "plugin/cabinet.h"
 
 #include <juce_audio_formats/juce_audio_formats.h>
@@ -37,7 +37,7 @@ std::vector<dsp::Microphone> playing(const CabinetContent& cabinet) {
   return all;
 }
 
-// Throws Error for samples that no cabinet takes.
+// Throws Error if a cabinet cannot use the samples.
 void check(const std::shared_ptr<const dsp::ImpulseResponse>& response) {
   if (!(response->sample_rate_hz >= kMinRateHz && response->sample_rate_hz <= kMaxRateHz))
     throw Error("an impulse response at a rate that is not from 1,000 to 768,000 Hz");
@@ -74,7 +74,7 @@ MicrophoneContent microphone_with(const juce::File& file) {
                 " channels; an impulse response is mono or stereo");
   if (reader->lengthInSamples < 1) throw Error(path_of(file) + ": holds no sound");
 
-  // a little more than is used, so that a change of rate ends in what the file holds
+  // A little more than will be used, so that resampling does not run into the end of the data.
   const auto most = static_cast<juce::int64>((dsp::kMaxResponseSeconds + 1) * rate_hz);
   const auto frames = std::min(reader->lengthInSamples, std::max<juce::int64>(most, 1));
   auto response = std::make_shared<dsp::ImpulseResponse>();

@@ -1,4 +1,4 @@
-// The cabinet behind the models: impulse responses from sound files, and how its microphones are blended.
+// The cabinet after the models: impulse responses from sound files, and the blend of its microphones.
 #pragma once
 
 #include <juce_core/juce_core.h>
@@ -26,13 +26,12 @@ struct MicrophoneSettings {
 inline constexpr float kMinMicrophoneDb = -40, kMaxMicrophoneDb = 12;
 
 struct MicrophoneContent {
-  std::string name;      // the file's, without extension
-  std::string path;      // where the file was last seen
+  std::string name;      // the file's name without extension
+  std::string path;      // where the file was last found
   std::string checksum;  // of the response's samples and rate
   MicrophoneSettings settings;
-  std::shared_ptr<const dsp::ImpulseResponse> response;  // null: nothing plays here
-  std::string
-      remark;  // one line: why it is missing, or what of it is not as expected; empty when all is well. Not saved
+  std::shared_ptr<const dsp::ImpulseResponse> response;  // null: silent
+  std::string remark;  // one line: why it is missing, or what is unexpected; empty if all is well. Not saved
 
   bool empty() const { return path.empty() && !response; }
   bool missing() const { return !empty() && !response; }
@@ -42,24 +41,25 @@ struct CabinetContent {
   std::array<MicrophoneContent, kMicrophones> microphones;
 };
 
-// Responses of more bytes than this are not kept in sessions: they come from their file.
+// Larger responses are not stored in sessions; they are loaded from their files.
 inline constexpr size_t kMaxEmbeddedResponseBytes = size_t{1} << 20;
 bool fits_into_session(const dsp::ImpulseResponse& response);
 
-// A WAV, AIFF or FLAC file, by its name.
+// Whether the name is that of a WAV, AIFF or FLAC file.
 bool is_response_name(const juce::String& path);
 
-// With default settings. Throws Error for files that are no impulse response. [any thread but the audio thread]
+// A microphone with default settings. Throws Error if the file is not an impulse response. [any thread but the audio
+// thread]
 MicrophoneContent microphone_with(const juce::File& file);
 
-// Takes the response that the session held, else the one at its path; or says what is missing. What changed since is
-// taken and said. [any thread but the audio thread]
+// Uses the response stored in the session, else the file at its path. If it is missing, says so. If the file has
+// changed since, uses the new content and says so. [any thread but the audio thread]
 void resolve(CabinetContent& cabinet);
 
-// For Rack::load_tail(): makes a chain of the cabinet; empty when no microphone plays.
+// For Rack::load_tail(): makes the cabinet's chain; empty if no microphone has a response.
 std::function<dsp::Chain()> tail_of(const CabinetContent& cabinet);
 
-// How long the cabinet sounds after its input has ended.
+// How long the cabinet sounds after the end of its input.
 double tail_seconds(const CabinetContent& cabinet);
 
 }  // namespace coil::plugin

@@ -1,4 +1,4 @@
-// How much of a block's time the processing took.
+// Measures the share of a block's time that processing takes.
 #pragma once
 
 #include <atomic>
@@ -8,7 +8,7 @@ namespace coil::plugin {
 
 class LoadMeter {
  public:
-  // Times one block, from construction to destruction. [audio-thread]
+  // Times one block: from constructor to destructor. [audio-thread]
   class Block {
    public:
     Block(LoadMeter& meter, int frames, double sample_rate_hz) noexcept
@@ -26,7 +26,7 @@ class LoadMeter {
     std::chrono::steady_clock::time_point begin_;
   };
 
-  // Shares of a block's time: mean of about the last second, and worst since reset(). [any thread]
+  // Shares of a block's time: the mean over about the last second, and the maximum since reset(). [any thread]
   float mean() const noexcept { return mean_.load(std::memory_order_relaxed); }
   float worst() const noexcept { return worst_.load(std::memory_order_relaxed); }
   void reset() noexcept { worst_ = 0; }

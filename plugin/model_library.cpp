@@ -1,4 +1,4 @@
-// Looks for files, reads them, and keeps weak references to what it has loaded.
+// Searches and reads files, and keeps weak references to loaded models.
 #include "plugin/model_library.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace {
 
 constexpr const char* kModelExtension = ".safetensors";
 constexpr int kMaxFolderDepth = 8;
-constexpr const char* kForecastTask = "forecast";  // of models for `coil stream`, which have no sound
+constexpr const char* kForecastTask = "forecast";  // models for `coil stream`, which process no sound
 constexpr const char* kWanted = "; a model (.safetensors) or a preset (.coil) is needed";
 
 std::filesystem::path path_of(const juce::File& file) { return file.getFullPathName().toStdString(); }
@@ -25,10 +25,10 @@ juce::File folder_from_environment(const char* variable, const juce::File& other
 }
 
 struct CardHead {
-  juce::String name, task;  // empty: the card does not say
+  juce::String name, task;  // empty: not in the card
 };
 
-// A card that cannot be read is the loader's to complain about.
+// If a card cannot be read, loading the model will report it.
 CardHead head_of(const std::string& card_json) {
   const auto json = nlohmann::json::parse(card_json, nullptr, false);
   const auto text = [&](const char* key) {
@@ -53,7 +53,7 @@ void add_files_of(const juce::File& folder, const juce::String& below, bool fact
       try {
         head = head_of(ssm::Checkpoint::open(path_of(file)).card_json());
       } catch (const Error&) {
-        // listed under its file name: choosing it says what is wrong with it
+        // listed under its file name; selecting it shows what is wrong
       }
       if (head.task == kForecastTask) continue;
       entries.push_back(
@@ -107,7 +107,7 @@ std::vector<std::byte> ModelLibrary::read(const juce::File& file) {
   const std::string path = file.getFullPathName().toStdString();
   std::error_code error;
   if (std::filesystem::is_other(path_of(file), error))
-    throw Error(path + ": is not a regular file" + kWanted);  // a pipe would be waited for
+    throw Error(path + ": is not a regular file" + kWanted);  // reading a pipe could block
   juce::FileInputStream stream(file);
   if (stream.failedToOpen())
     throw Error(path + ": cannot be opened: " + stream.getStatus().getErrorMessage().toStdString());
@@ -237,7 +237,7 @@ std::vector<LibraryEntry> ModelLibrary::scan() const {
   };
   for (const juce::File& folder : folders_.factory) {
     add(folder, true);
-    if (!entries.empty()) break;  // the further folders hold the same presets, of other versions
+    if (!entries.empty()) break;  // later folders hold other versions of the same presets
   }
   add(folders_.user, false);
   return entries;
@@ -298,7 +298,7 @@ void ModelLibrary::note_recent(const juce::File& file) {
   nlohmann::json json;
   for (const juce::File& item : files) json["recent"].push_back(item.getFullPathName().toStdString());
   folders_.settings.getParentDirectory().createDirectory();
-  folders_.settings.replaceWithText(json.dump(1) + "\n");  // a list that cannot be kept is no reason to fail
+  folders_.settings.replaceWithText(json.dump(1) + "\n");  // failing to save the list is not an error
 }
 
 }  // namespace coil::plugin

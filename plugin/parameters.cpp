@@ -8,12 +8,12 @@ namespace coil::plugin {
 
 namespace {
 
-// AU sorts by these: what was added later needs a higher one.
+// AU sorts parameters by version: later ones need a higher number.
 constexpr int kFirstVersion = 1, kCabinetVersion = 2;
 
 juce::ParameterID id(const char* name, int version = kFirstVersion) { return {name, version}; }
 
-// Three digits that count, without a tail of zeros, and never "-0".
+// Three significant digits, without trailing zeros, and never "-0".
 juce::String number_text(double value, double range) {
   const int decimals = range >= 100 ? 0 : range >= 10 ? 1 : range >= 1 ? 2 : 3;
   const double step = std::pow(10.0, -decimals);
@@ -21,7 +21,7 @@ juce::String number_text(double value, double range) {
   return juce::String(std::abs(rounded) < step / 2 ? 0.0 : rounded, decimals);
 }
 
-// The number that a text begins with, after blanks; none: it begins with something else.
+// The number at the beginning of a text, after blanks; empty if there is none.
 std::optional<double> number_in(const juce::String& text) {
   const juce::String trimmed = text.trim().replaceCharacter(',', '.');
   const juce::String digits = trimmed.initialSectionContainingOnly("+-.0123456789eE");
@@ -29,13 +29,14 @@ std::optional<double> number_in(const juce::String& text) {
   return digits.getDoubleValue();
 }
 
-// What getValue() would round.
+// The exact value, which getValue() would round.
 float value_of(const juce::RangedAudioParameter& parameter) {
   if (const auto* number = dynamic_cast<const juce::AudioParameterFloat*>(&parameter)) return number->get();
   return parameter.convertFrom0to1(parameter.getValue());
 }
 
-// The normalised value that the parameter turns into `value` again: convertTo0to1() may miss it by a rounding.
+// The normalised value that the parameter converts back to exactly `value`: convertTo0to1() may be off by a rounding
+// error.
 float normalised_exactly(const juce::RangedAudioParameter& parameter, float value) {
   const float nearest = parameter.convertTo0to1(value);
   float below = nearest, above = nearest;
@@ -51,7 +52,7 @@ juce::AudioParameterFloatAttributes decibels() {
       [](float value, int) { return number_text(value, 10); });
 }
 
-// Equal ratios take equal ways. Rounded, so that a value survives the way to 0 to 1 and back.
+// A logarithmic range. Rounded, so that a value survives the conversion to 0 to 1 and back.
 juce::NormalisableRange<float> log_range(float min, float max, double digits_behind_point) {
   const double step = std::pow(10.0, -digits_behind_point);
   const auto rounded = [step](double value) { return float(std::round(value / step) * step); };
@@ -65,7 +66,7 @@ juce::NormalisableRange<float> log_range(float min, float max, double digits_beh
           [rounded](float min, float max, float value) { return std::clamp(rounded(value), min, max); }};
 }
 
-// `off`: the value at which a cut does nothing; 0: there is none.
+// `off`: the value at which a cut has no effect; 0: none.
 juce::AudioParameterFloatAttributes hertz(float off = 0) {
   return juce::AudioParameterFloatAttributes()
       .withLabel("Hz")

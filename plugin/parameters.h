@@ -1,4 +1,4 @@
-// What a host can set and automate: the chain around the model, and the model's own controls under fixed names.
+// The parameters that a host can set and automate: those of the chain, and the model's controls under fixed names.
 #pragma once
 
 #include <juce_audio_processors/juce_audio_processors.h>
@@ -16,22 +16,22 @@
 
 namespace coil::plugin {
 
-// One of the fixed places `control 1` to `control 16`. What it means (name, range, unit, default) follows the model
-// that it stands for; the host sees values from 0 to 1 and texts in the model's unit.
+// One of the fixed parameters `Control 1` to `Control 16`. Its name, range, unit and default come from the current
+// model. The host sees values from 0 to 1, and texts in the model's unit.
 class ControlParameter final : public juce::RangedAudioParameter {
  public:
   explicit ControlParameter(int index);
 
-  // None: no control of the model stands here. The value stays: the caller sets one. [any thread but the audio thread]
+  // Empty: the model has no such control. Does not change the value; the caller sets one. [any thread but the audio
+  // thread]
   void set_meaning(std::optional<ssm::Control> control);
   std::optional<ssm::Control> meaning() const;  // [any thread but the audio thread]
 
-  // In the control's unit; 0 without one. [any thread but the audio thread]
+  // In the control's unit; 0 without a control. [any thread but the audio thread]
   float value_in_units() const;
   float normalised(float value_in_units) const;
 
-  // Sets the value unless it is another than `from` by now: what a host sets meanwhile counts. [any thread but the
-  // audio thread]
+  // Sets the value if it is still `from`, so that a value that the host sets meanwhile is kept.
   void move(float from, float to) { value_.compare_exchange_strong(from, to); }
 
   float getValue() const override { return value_; }
@@ -53,31 +53,31 @@ class ControlParameter final : public juce::RangedAudioParameter {
 
 inline constexpr float kLowCutOffHz = 20, kHighCutOffHz = 20000;
 
-// Made once per processor, which owns what the pointers point to.
+// One per processor, which owns the parameters.
 class Parameters {
  public:
   explicit Parameters(juce::AudioProcessor& processor);
 
   juce::AudioParameterFloat *input_gain, *output_gain;  // dB
   juce::AudioParameterFloat* mix;                       // percent
-  juce::AudioParameterFloat* gate_threshold;            // dBFS; at its lowest: off
+  juce::AudioParameterFloat* gate_threshold;            // dBFS; the lowest value switches it off
   juce::AudioParameterBool *normalise, *bypass;
   juce::AudioParameterChoice* channels;  // dsp::ChannelMode
   std::array<ControlParameter*, dsp::kMaxRackControls> controls{};
 
-  // Behind the controls, so that those before keep their numbers.
+  // Placed after the controls, so that older parameters keep their numbers.
   struct Band {
-    juce::AudioParameterFloat *gain, *frequency, *q;  // dB, Hz, 1
+    juce::AudioParameterFloat *gain, *frequency, *q;  // in dB, Hz, without unit
   };
   juce::AudioParameterBool *cabinet_on, *equaliser_on;
   std::array<Band, dsp::kEqualiserBands> bands{};
-  juce::AudioParameterFloat *low_cut, *high_cut;  // Hz; at the lowest, or the highest: off
+  juce::AudioParameterFloat *low_cut, *high_cut;  // in Hz; the lowest or the highest value switches it off
 
-  // All but the controls, by parameter ID, in their units. What is written reads the same to the last bit. The host is
-  // not told. [any thread but the audio thread]
+  // All parameters except the controls, by parameter ID, in their units. Writing and reading a value is exact. The host
+  // is not notified. [any thread but the audio thread]
   std::map<std::string, float> chain() const;
   void set_chain(const std::map<std::string, float>& values);
-  // Gives those of cabinet and equaliser that are not there their defaults: sessions of before have none.
+  // Adds defaults for missing cabinet and equaliser parameters, for sessions that are older than these.
   void complete(std::map<std::string, float>& values) const;
   dsp::EqualiserSettings equaliser() const noexcept;  // [any thread]
 

@@ -1,4 +1,4 @@
-// Between the host's calls, the window's calls and the rack.
+// Connects the host's calls, the window's calls and the rack.
 #include "plugin/processor.h"
 
 #include <algorithm>
@@ -110,7 +110,8 @@ void Processor::load_neighbour(int step) {
 
 juce::File Processor::preset_file(const juce::String& name) const {
   const juce::String legal =
-      juce::File::createLegalFileName(name).trim().trimCharactersAtStart(".");  // files that begin so are not listed
+      juce::File::createLegalFileName(name).trim().trimCharactersAtStart(".");  // files that start with a dot are not
+                                                                                // listed
   if (!legal.containsNonWhitespaceChars()) throw Error("a preset needs a name with at least one letter or digit");
   return library_->preset_folder().getChildFile(legal + kPresetExtension);
 }
@@ -274,7 +275,7 @@ void Processor::prepareToPlay(double sample_rate_hz, int max_block_frames) {
     if (!wrong.empty()) notice_ = wrong;
     change = asked();
     change.can_be_undone = false;
-    // those that could not serve the spec before may now, and the other way round
+    // Slots that could not play at the previous spec may play now, and vice versa.
     for (size_t i = 0; i < slots_.size(); ++i) {
       Slot& slot = slots_[i];
       if (!slot.content.loaded) continue;
@@ -344,7 +345,7 @@ void Processor::copy_parameters(bool bypassed) noexcept {
   parameters_.copy_chain_to(settings);
   if (bypassed) settings.bypass = true;
   const juce::SpinLock::ScopedTryLockType still(controls_lock_);
-  if (!still.isLocked()) return;  // the controls are about to mean something else: the rack keeps those it has
+  if (!still.isLocked()) return;  // the controls are about to change their meaning: keep the rack's current ones
   const ActiveControls& active = active_controls_;
   for (size_t i = 0; i < size_t(active.count); ++i)
     settings.controls[size_t(active.slot)][i] =
@@ -365,7 +366,7 @@ void Processor::getStateInformation(juce::MemoryBlock& state) {
   state.replaceAll(bytes.data(), bytes.size());
 }
 
-// In force when it returns: a host may render at once.
+// Takes effect before it returns, because a host may render at once.
 void Processor::setStateInformation(const void* data, int size) {
   if (!data || size <= 0) return;
   try {

@@ -1,4 +1,4 @@
-// The plugin as a host sees it: thin over dsp::Rack.
+// The plugin's interface to the host; a thin layer over dsp::Rack.
 #pragma once
 
 #include <juce_audio_processors/juce_audio_processors.h>
@@ -26,29 +26,30 @@
 
 namespace coil::plugin {
 
-// What the window says of a slot. While a file loads, name and file are that file's; what the slot had plays on.
+// A slot's state for the window. While a file loads, name and file are that file's, and the previous content keeps
+// playing.
 struct SlotStatus {
   enum class Kind { empty, loading, playing, missing, failed } kind = Kind::empty;
-  juce::String name;     // the preset's, the card's, or the file's
-  juce::String message;  // what of it is missing or does not play here, and what would be right; empty when all is well
-  juce::String load_error;  // why the file that was asked for last did not load, so that the slot kept what it had;
-                            // empty: it did
-  juce::File file;          // where it came from; does not exist when the session alone holds it
+  juce::String name;        // of the preset, the card, or the file
+  juce::String message;     // what is missing or does not play, and what would be right; empty if all is well
+  juce::String load_error;  // why the last requested file did not load, so that the slot kept its content; empty: it
+                            // loaded
+  juce::File file;          // where it came from; does not exist if only the session holds it
 };
 
-// What the window says of a microphone of the cabinet. While a file loads, what was there plays on.
+// The state of a cabinet microphone for the window. While a file loads, the previous response keeps playing.
 struct MicrophoneStatus {
   enum class Kind { empty, loading, playing, missing } kind = Kind::empty;
   juce::String name;        // the response's
-  juce::String message;     // what of it is missing or not as expected; empty when all is well
-  juce::String load_error;  // why the file that was asked for last did not load; empty: it did
+  juce::String message;     // what is missing or unexpected; empty if all is well
+  juce::String load_error;  // why the last requested file did not load; empty: it loaded
   juce::File file;          // where it came from; may not exist any more
   MicrophoneSettings settings;
-  std::shared_ptr<const dsp::ImpulseResponse> response;  // null: nothing plays here
+  std::shared_ptr<const dsp::ImpulseResponse> response;  // null: silent
 };
 
-// Sends a change message (on the message thread) whenever a slot, the active slot, the cabinet or the controls' meaning
-// changed.
+// Sends a change message (on the message thread) when a slot, the active slot, the cabinet or the meaning of controls
+// changes.
 class Processor final : public juce::AudioProcessor,
                         public juce::ChangeBroadcaster,
                         private juce::AudioProcessorParameter::Listener,
@@ -57,70 +58,71 @@ class Processor final : public juce::AudioProcessor,
   Processor();
   ~Processor() override;
 
-  // -- what the editor uses, all [message-thread] unless told. What needs a model to be read or to settle is asked for
-  // here and done on another thread, in the order in which it was asked for; what plays plays on meanwhile.
+  // -- functions for the editor, [message-thread] unless stated otherwise. Loading and settling of models is only
+  // requested here. It runs on another thread, in the order of the requests, while the current sound continues.
   Parameters& parameters() { return parameters_; }
   ModelLibrary& library() { return *library_; }
   dsp::RackMeters& meters() { return rack_.meters(); }
-  SoundTap& tap() { return tap_; }  // input and output of late, for the spectrum
+  SoundTap& tap() { return tap_; }  // recent input and output, for the spectrum
 
   int active_slot() const;
-  void set_active_slot(int slot);  // the parameters take the values that the slot had when it was left
+  void set_active_slot(int slot);  // the parameters get the values that the slot had when it was last active
   void copy_to_other_slot();
-  // How models meet a rate that is not theirs: model_default, prefer_steps or resample. The latency follows.
+  // How to handle models of another rate: model_default, prefer_steps or resample. Changes the latency.
   void set_rate_mode(dsp::RateMode mode);
   dsp::RateMode rate_mode() const { return rack_.rate_mode(); }
   SlotStatus status(int slot) const;
-  std::shared_ptr<const ssm::Model> model(int slot) const;  // null: none plays
-  juce::String notice() const;  // why the host's session could not be opened; empty when all is well
-  void dismiss_errors();        // notice() and load_error of slots and microphones were read
+  std::shared_ptr<const ssm::Model> model(int slot) const;  // null: none
+  juce::String notice() const;  // why the host's session could not be opened; empty if all is well
+  void dismiss_errors();        // the user has read notice() and the load_error of slots and microphones
 
   void load_file(int slot,
-                 const juce::File& file);  // model (.safetensors) or user preset (.coil); loads on another thread
-  void load_neighbour(
-      int step);  // next (+1) or previous (-1) in the library, in the active slot; also past files that do not load
+                 const juce::File& file);  // a model (.safetensors) or user preset (.coil); loads on another thread
+  void load_neighbour(int step);  // loads the next (+1) or previous (-1) entry of the library into the active slot;
+                                  // skips files that do not load
   void clear(int slot);
 
   void load_response(int microphone, const juce::File& file);  // WAV, AIFF or FLAC; loads on another thread
   void clear_response(int microphone);
-  // `is_step` false: goes on with the step for undo that the call before began.
+  // `is_step` false: belongs to the undo step of the previous call.
   void set_microphone(int microphone, const MicrophoneSettings& settings, bool is_step = true);
   MicrophoneStatus microphone(int microphone) const;
   juce::File preset_file(
-      const juce::String& name) const;  // where save_preset() puts it; throws Error for a name that cannot be one
-  juce::File save_preset(const juce::String& name);  // over one of that name; the slot takes the name; throws Error
+      const juce::String& name) const;  // the file that save_preset() would write; throws Error for an invalid name
+  juce::File save_preset(const juce::String& name);  // replaces a preset of this name; the slot gets the name; throws
+                                                     // Error
 
   bool can_undo() const;
   bool can_redo() const;
-  void undo();  // while a file loads: drops that
+  void undo();  // while a file loads: cancels that
   void redo();
 
-  // Learning a device: the dry sound comes in as ever, what the device makes of it on the side chain; in coil-live on
-  // the second input. What is learned is heard in the slot that was active, until the player chooses something else
-  // there. One learning at a time: a new one discards that before.
-  enum class LearnFrom { playing, test_signal };  // the latter is played instead of the model
-  void start_learning(LearnFrom from);            // throws Error before the host has prepared the plugin
-  // Calls back on the message thread: what the file says of itself; or, where it is no capture, why.
+  // Learning a device. The dry sound is the normal input. The device's output comes in on the side chain, in coil-live
+  // on input 2. Learned models play in the slot that was active, until the user chooses something else there. A new
+  // learning discards the previous one.
+  enum class LearnFrom { playing, test_signal };  // the test signal is played instead of the model
+  void start_learning(LearnFrom from);            // throws Error if the host has not prepared the plugin
+  // Calls back on the message thread, with what the file says about itself, or why it is not a capture.
   void describe_capture(const juce::File& file, std::function<void(const juce::String& text, bool is_one)> then);
   void start_converting(const juce::File& capture);  // of another program; the model goes into the library and the slot
-  void stop_learning();                              // the recording first; asked again, the training
-  juce::File keep_learned(const juce::String& name);  // into the library, soon; throws Error for a name that cannot be
-  void discard_learned();                             // what played before plays again, unless it was kept
+  void stop_learning();                              // ends the recording; the next call ends the training
+  juce::File keep_learned(const juce::String& name);  // saves it to the library in the background; throws Error for an
+                                                      // invalid name
+  void discard_learned();                             // restores the previous model, unless the learned one was kept
   LearnStatus learn_status() const;                   // [any thread but the audio thread]
   LearnInput& learn_input() { return learn_input_; }
-  LearnSettings& learn_settings() { return learn_settings_; }             // of the next one
+  LearnSettings& learn_settings() { return learn_settings_; }             // for the next learning
   bool is_live() const { return wrapperType == wrapperType_Standalone; }  // coil-live, which has a second input
 
   size_t observe(std::span<ssm::LayerActivity> out) const noexcept { return rack_.observe(out); }  // [any thread]
-  // Share of a block's time that processing took: mean of late, and worst since the last call of reset_load(). [any
-  // thread]
+  // The share of a block's time that processing took: recent mean, and maximum since reset_load(). [any thread]
   struct Load {
     float mean = 0, worst = 0;
   };
   Load load() const noexcept { return {load_.mean(), load_.worst()}; }
   void reset_load() noexcept { load_.reset(); }
-  // Since prepareToPlay(): samples that counted as 0; models that began anew after a value of theirs was not finite.
-  // [any thread]
+  // Counted since prepareToPlay(): input samples that counted as 0; restarts of models after a non-finite value. [any
+  // thread]
   uint64_t input_faults() const noexcept { return rack_.input_faults(); }
   uint64_t restarts() const noexcept { return rack_.restarts(); }
 
@@ -136,14 +138,14 @@ class Processor final : public juce::AudioProcessor,
   using juce::AudioProcessor::processBlockBypassed;
   bool supportsDoublePrecisionProcessing() const override {
     return false;
-  }  // models compute in single precision: a host converts as well as we could
+  }  // models use single precision; the host can convert as well as the plugin
   juce::AudioProcessorParameter* getBypassParameter() const override { return parameters_.bypass; }
   bool acceptsMidi() const override { return true; }
   bool producesMidi() const override { return false; }
   double getTailLengthSeconds() const override { return parameters_.cabinet_on->get() ? tail_seconds_.load() : 0; }
   bool hasEditor() const override { return true; }
   juce::AudioProcessorEditor* createEditor() override;
-  int getNumPrograms() override { return 1; }  // presets are files, which hosts would not list anew
+  int getNumPrograms() override { return 1; }  // presets are files, and hosts would not update their list of programs
   int getCurrentProgram() override { return 0; }
   void setCurrentProgram(int) override {}
   const juce::String getProgramName(int) override { return "Coil"; }
@@ -154,48 +156,51 @@ class Processor final : public juce::AudioProcessor,
  private:
   struct Slot {
     SlotContent
-        content;  // its controls are those of when the slot was left; while it is active, the parameters hold them
-    SlotStatus::Kind kind = SlotStatus::Kind::empty;  // of the content: never loading
+        content;  // its controls are valid while the slot is inactive; for the active slot, the parameters hold them
+    SlotStatus::Kind kind = SlotStatus::Kind::empty;  // state of the content, never `loading`
     std::string message;
     std::string load_error;
-    juce::File loading_file;  // none: nothing loads
-    // What was asked for last, whether or not it loaded; none: something else has changed since.
+    juce::File loading_file;  // empty: nothing loads
+    // The last request, whether or not it loaded; empty: something else has changed since.
     juce::File asked_file;
-    uint64_t request = 0;    // the number of what was asked for last
-    uint64_t committed = 0;  // of what the content came by; undo and redo have none
-    uint64_t version = 0;    // how often the content was changed for another
+    uint64_t request = 0;    // number of the last request
+    uint64_t committed = 0;  // number of the request that produced the content; 0 for undo and redo
+    uint64_t version = 0;    // how often the content was replaced
   };
   struct Cabinet {
     CabinetContent content;
-    std::array<juce::File, kMicrophones> loading_files;  // none: nothing loads
+    std::array<juce::File, kMicrophones> loading_files;  // empty: nothing loads
     std::array<std::string, kMicrophones> load_errors;
-    std::array<uint64_t, kMicrophones> requests{};  // the numbers of what was asked for last
-    uint64_t edits = 0;                             // by the player
+    std::array<uint64_t, kMicrophones> requests{};  // numbers of the last requests
+    uint64_t edits = 0;                             // edits by the user
     uint64_t version = 0;                           // how often the content changed
   };
-  // How the parameters' values reach the active slot's controls.
+  // Maps the parameters' values to the active slot's controls.
   struct ActiveControls {
     int slot = 0, count = 0;
     std::array<double, dsp::kMaxRackControls> min{}, range{};
   };
 
-  // A change of what the slots hold. It is asked for, made with no lock held, which may take seconds, and committed
-  // within microseconds. What has moved since it was asked for is newer and stays: a slot, the active slot, what host
-  // or player have set.
+  // A change of the slots' content. It is requested, prepared without a lock (perhaps for seconds), and committed
+  // within microseconds. Anything that changed after the request is newer and is kept: a slot, the active slot, values
+  // set by host or user.
   struct Change {
-    std::array<std::optional<SlotContent>, dsp::kSlots> slots;  // none: stays. After commit(): what was there before
-    std::array<uint64_t, dsp::kSlots> requests{};               // the slot's; 0: undo or redo, of which each counts
-    std::array<bool, dsp::kSlots> anew{};                       // a slot_model for what the slot holds
+    std::array<std::optional<SlotContent>, dsp::kSlots> slots;  // empty: unchanged. After commit(): the previous
+                                                                // content
+    std::array<uint64_t, dsp::kSlots> requests{};               // numbers of the slots' requests; 0: undo or redo,
+                                                                // which are never outdated
+    std::array<bool, dsp::kSlots> anew{};                       // whether to make a new slot_model for the slot's
+                                                                // content
     std::optional<int> active_slot;
     std::optional<dsp::RateMode> rate_mode;
     std::map<std::string, float> chain;
-    std::optional<CabinetContent> cabinet;  // none: stays. After commit(): what was there before
+    std::optional<CabinetContent> cabinet;  // empty: unchanged. After commit(): the previous content
     juce::File asked_file;                  // of a load
-    bool goes_on = false;                   // where a slot's model plays already, it is not begun anew
+    bool goes_on = false;                   // do not restart a slot's model that already plays
     bool can_be_undone = true;
     bool reads_session = false;
 
-    // When it was asked for.
+    // Counters at the time of the request.
     uint64_t requests_then = 0, sessions_then = 0, switches_then = 0, edits_then = 0;
     std::vector<float> values_then;  // of all parameters
     std::vector<uint32_t> gestures_then;
@@ -205,23 +210,24 @@ class Processor final : public juce::AudioProcessor,
     }
   };
   struct Made {
-    std::array<std::optional<dsp::Rack::Prepared>, dsp::kSlots> slot_models;  // none: goes on as it is
+    std::array<std::optional<dsp::Rack::Prepared>, dsp::kSlots> slot_models;  // empty: the slot's model continues
     std::array<std::string, dsp::kSlots> problems;                            // why a slot's model does not play
-    std::array<uint64_t, dsp::kSlots> versions{};                             // of the contents that they were made for
+    std::array<uint64_t, dsp::kSlots> versions{};                             // versions of the contents that they were
+                                                                              // made for
   };
-  // What is learned, and where it is heard.
+  // The learned model, and where it plays.
   struct Learned {
     std::shared_ptr<Learning> learning;
-    uint64_t request = 0;  // that the slot has while nothing else is asked for
+    uint64_t request = 0;  // the slot's request number, if nothing else was requested since
     int slot = 0;
-    std::shared_ptr<const LoadedModel> heard;   // in the slot now; at first what was there
-    std::shared_ptr<const LoadedModel> coming;  // is about to be
+    std::shared_ptr<const LoadedModel> heard;   // the model in the slot; initially the previous one
+    std::shared_ptr<const LoadedModel> coming;  // the model that will be in the slot
     SlotContent before;
-    bool plays = false;   // a learned model is in the slot
-    bool loaded = false;  // what was kept
-    std::string name;     // a converted capture's
+    bool plays = false;   // whether a learned model is in the slot
+    bool loaded = false;  // whether the kept model was loaded
+    std::string name;     // of a converted capture
   };
-  // What no longer counts after a commit, to be freed without the lock.
+  // Objects that a commit replaced; to be freed without the lock.
   struct Forgotten {
     History::Sessions sessions;
     History history;
@@ -235,25 +241,25 @@ class Processor final : public juce::AudioProcessor,
   void copy_parameters(bool bypassed) noexcept;
   void tick();
 
-  // All but the audio thread, with mutex_ held; the audio thread leaves the controls alone while controls_lock_ is
-  // held.
+  // Called on any thread but the audio thread, with mutex_ held. The audio thread does not use the controls while
+  // controls_lock_ is held.
   Session current_session() const;
-  void keep_controls();  // what the parameters say, into the active slot
-  // What the active slot says, into the parameters, but for those that have moved since the change was asked for.
+  void keep_controls();  // copies the parameters' values to the active slot
+  // Copies the active slot's values to the parameters, except those that changed after the request.
   void show_controls(const Change* change = nullptr);
   Change asked() const;
   Session last_session() const { return going_to_ ? *going_to_ : current_session(); }
   void go_back_or_on(bool back);
-  uint64_t next_request(int slot);  // what loads into the slot is dropped
+  uint64_t next_request(int slot);  // cancels what loads into the slot
   bool superseded(const Change& change, size_t slot) const;
   bool moved_since(const Change& change, const juce::AudioProcessorParameter& parameter) const;
-  bool commit(Change& change, Made& made, Forgotten& forgotten);  // false: make it again
+  bool commit(Change& change, Made& made, Forgotten& forgotten);  // false: prepare it again
   void follow(const Change& change, dsp::Rack::Prepared& slot_model,
-              bool is_new) const;  // what moved while it was made
+              bool is_new) const;  // values that changed while it was prepared
   void commit_slot(size_t at, Change& change, const Made& made);
   void set_chain(const Change& change);
   void drop_loading_responses();
-  // What `edit` makes of the cabinet, as the player's wish; returns what is to be freed without the lock.
+  // Applies the user's `edit` to the cabinet; returns objects to be freed without the lock.
   Forgotten edit_cabinet(bool is_step, const std::function<void(CabinetContent&)>& edit);
 
   // Without mutex_.
@@ -262,7 +268,7 @@ class Processor final : public juce::AudioProcessor,
   std::string carry_out(Change& change, Refuse refuse = Refuse::no);  // returns why it was refused
   void load_now(int slot, const juce::File& file, Change change);
   void load_response_now(int microphone, const juce::File& file, uint64_t request);
-  void play_cabinet();  // brings the rack up to what cabinet_ holds
+  void play_cabinet();  // makes the rack play what cabinet_ holds
 
   uint64_t begin_learning();
   std::shared_ptr<Learning> learning() const;
@@ -271,7 +277,8 @@ class Processor final : public juce::AudioProcessor,
   void end_learning(bool restore);
   void tick_learning();
 
-  // Without mutex_: the host hears of the latency at once; of the rest on the message thread, and so does the window.
+  // Without mutex_: notifies the host of the latency at once; host and window get everything else on the message
+  // thread.
   enum class By { player, host };
   void tell_of_change(By by);
   void handleAsyncUpdate() override;
@@ -286,24 +293,24 @@ class Processor final : public juce::AudioProcessor,
   LearnSettings learn_settings_;
   std::atomic<bool> learns_{false};
 
-  // Guards what follows, up to active_controls_; held for microseconds, and never taken by the audio thread.
+  // Guards the members up to active_controls_. Held for microseconds, and never taken by the audio thread.
   mutable std::mutex mutex_;
   std::array<Slot, dsp::kSlots> slots_;
   int active_slot_ = 0;
-  uint64_t requests_ = 0;  // in all slots
-  uint64_t switches_ = 0;  // from slot to slot by the player
-  uint64_t sessions_ = 0;  // that the host has handed over
+  uint64_t requests_ = 0;  // over all slots
+  uint64_t switches_ = 0;  // changes of the active slot by the user
+  uint64_t sessions_ = 0;  // sessions that the host has set
   Cabinet cabinet_;
   History history_;
-  std::optional<Session> going_to_;   // what the latest undo or redo leads to, until it is there
-  uint64_t steps_ = 0;                // undo and redo
-  std::vector<float> placed_values_;  // of all parameters, where it was not host or player who set them last
-  std::vector<uint32_t> gestures_;    // how often the player took and let go each parameter
+  std::optional<Session> going_to_;   // the target of the latest undo or redo, until it is reached
+  uint64_t steps_ = 0;                // number of undos and redos
+  std::vector<float> placed_values_;  // last values set by the plugin itself, for all parameters
+  std::vector<uint32_t> gestures_;    // how often the user grabbed and released each parameter
   std::optional<Session> before_gesture_;
   float value_before_gesture_ = 0;
   std::string notice_;
   juce::MemoryBlock
-      unread_state_;  // a session that could not be read: given back to the host until something is loaded here
+      unread_state_;  // a session that could not be read; returned to the host until something is loaded here
 
   Learned learned_;
 
@@ -311,12 +318,12 @@ class Processor final : public juce::AudioProcessor,
   uint64_t played_cabinet_ = 0;
   std::atomic<double> tail_seconds_{0};
 
-  juce::SpinLock controls_lock_;  // the audio thread only tries it
+  juce::SpinLock controls_lock_;  // the audio thread only tries to lock it
   ActiveControls active_controls_;
 
-  dsp::ProcessSpec spec_;               // of prepareToPlay(); a rate of 0: not prepared
+  dsp::ProcessSpec spec_;               // from prepareToPlay(); rate 0: not prepared
   std::atomic<int> asked_program_{-1};  // by MIDI
-  std::atomic<bool> edited_{false};     // a change that the host has not heard of is the player's
+  std::atomic<bool> edited_{false};     // whether a change that the host does not know of was made by the user
 };
 
 }  // namespace coil::plugin

@@ -1,4 +1,4 @@
-// How the cabinet changes: what it holds at once, what is heard of it as soon as it is made on another thread.
+// Changes of the cabinet: the content changes at once, the sound when another thread has made the new chain.
 #include <utility>
 
 #include "base/error.h"
@@ -126,7 +126,7 @@ void Processor::drop_loading_responses() {
   }
 }
 
-// One at a time, each time what is there by then: of many changes that came meanwhile the last one is made.
+// One at a time, always with the latest content: of several changes in the meantime, only the last one is made.
 void Processor::play_cabinet() {
   const std::lock_guard making(tail_mutex_);
   CabinetContent content;

@@ -1,4 +1,4 @@
-// How what the processor's slots hold changes: asked for, made with no lock held, committed at once.
+// Changes of the processor's slots: requested, prepared without a lock, committed at once.
 #include <algorithm>
 #include <utility>
 
@@ -174,7 +174,7 @@ uint64_t Processor::next_request(int slot) {
   return to.request = ++requests_;
 }
 
-// ---------------------------------------------------------------- making, without a lock
+// ---------------------------------------------------------------- preparation, without a lock
 
 std::string Processor::carry_out(Change& change, Refuse refuse) {
   for (;;) {
@@ -183,7 +183,7 @@ std::string Processor::carry_out(Change& change, Refuse refuse) {
       for (const std::string& problem : made.problems)
         if (!problem.empty()) return problem;
     {
-      Forgotten forgotten;  // like all else that was replaced, freed once the lock is given back
+      Forgotten forgotten;  // freed, like all other replaced objects, after the lock is released
       const std::lock_guard lock(mutex_);
       if (!commit(change, made, forgotten)) continue;
     }
@@ -238,7 +238,8 @@ bool Processor::superseded(const Change& change, size_t slot) const {
 bool Processor::moved_since(const Change& change, const juce::AudioProcessorParameter& parameter) const {
   const size_t at = size_t(parameter.getParameterIndex());
   const float now = parameter.getValue();
-  // A knob of the model that played until then was meant for that model; what a host sets is meant for whatever plays.
+  // A knob that the user turned was meant for the model that played at that time. A value that the host sets is meant
+  // for any model.
   const bool by_player = gestures_[at] != change.gestures_then[at] && dynamic_cast<const ControlParameter*>(&parameter);
   return !by_player && now != change.values_then[at] && now != placed_values_[at];
 }
@@ -314,7 +315,7 @@ void Processor::commit_slot(size_t at, Change& change, const Made& made) {
                 : content.loaded  ? Kind::playing
                 : content.empty() ? Kind::empty
                                   : Kind::missing;
-  } else if (change.slots[at]) {  // goes on, with other values
+  } else if (change.slots[at]) {  // continues with other values
     const std::vector<float> values = control_values(slot.content);
     auto& controls = rack_.settings().controls[at];
     for (size_t i = 0; i < std::min(values.size(), controls.size()); ++i) controls[i] = values[i];

@@ -1,4 +1,4 @@
-// How a device is learned while it is played, and how what was learned gets into a slot and the library.
+// Learning a device while it is played, and moving the learned model into a slot and the library.
 #include <utility>
 
 #include "base/error.h"
@@ -79,7 +79,7 @@ void Processor::start_converting(const juce::File& capture) {
   set_learning(Learning::begin(capture.getFullPathName().toStdString(), learn_settings_), request);
 }
 
-// On the background thread.
+// Runs on the background thread.
 void Processor::play_learned(uint64_t request, const Learning::Bytes& file) {
   Change change;
   size_t slot = 0;
@@ -87,7 +87,7 @@ void Processor::play_learned(uint64_t request, const Learning::Bytes& file) {
     const std::lock_guard lock(mutex_);
     slot = size_t(learned_.slot);
     const bool is_free = slots_[slot].request == request && slots_[slot].content.loaded == learned_.heard;
-    if (learned_.request != request || !is_free) return;  // the player has chosen something else
+    if (learned_.request != request || !is_free) return;  // the user has chosen something else
     change = asked();
     change.requests[slot] = request;
     change.can_be_undone = !learned_.plays;
@@ -98,12 +98,12 @@ void Processor::play_learned(uint64_t request, const Learning::Bytes& file) {
     {
       const std::lock_guard lock(mutex_);
       if (learned_.request != request) return;
-      learned_.coming = model;  // whoever discards meanwhile takes it out again
+      learned_.coming = model;  // a discard meanwhile removes it again
     }
     change.slots[slot] = slot_with(model, "");
     if (!carry_out(change, Refuse::model_that_does_not_play).empty()) return;
   } catch (const Error&) {
-    return;  // the next one may play; what is heard plays on
+    return;  // the next model may play; the current one continues
   }
   {
     const std::lock_guard lock(mutex_);
@@ -115,7 +115,7 @@ void Processor::play_learned(uint64_t request, const Learning::Bytes& file) {
   tell_of_change(By::player);
 }
 
-// Its own lock may be held by a thread that gives way to all: never taken with mutex_ held.
+// A low-priority thread may hold the Learning's own lock, so never take that lock with mutex_ held.
 std::shared_ptr<Learning> Processor::learning() const {
   const std::lock_guard lock(mutex_);
   return learned_.learning;
@@ -143,7 +143,7 @@ void Processor::discard_learned() {
   sendChangeMessage();
 }
 
-// What was kept stays in the slot.
+// A kept model stays in the slot.
 void Processor::end_learning(bool restore) {
   Learned ended;
   {
@@ -177,7 +177,7 @@ LearnStatus Processor::learn_status() const {
   return learning ? learning->status() : LearnStatus{};
 }
 
-// On the background thread.
+// Runs on the background thread.
 void Processor::tick_learning() {
   std::shared_ptr<Learning> learning;
   int slot = 0;

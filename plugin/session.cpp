@@ -1,5 +1,5 @@
-// The session's file form: magic, version, checksum, sizes, a JSON text, then the model files and the samples of
-// impulse responses that it embeds.
+// The session's file format: magic, version, checksum, sizes, a JSON text, then the embedded model files and impulse
+// responses.
 #include "plugin/session.h"
 
 #include <xxhash.h>
@@ -21,18 +21,18 @@ using Bytes = std::vector<std::byte>;
 constexpr char kMagic[4] = {'C', 'O', 'I', 'L'};
 constexpr uint32_t kVersion = 1;
 
-// Little-endian, as every platform that the plugin is built for.
+// Little-endian, like every platform that the plugin is built for.
 struct Header {
   char magic[4];
   uint32_t version;
-  uint64_t checksum;       // XXH3, 64 bits, of all that follows it
-  uint64_t content_bytes;  // after the header: some hosts hand back more bytes than they were given
+  uint64_t checksum;       // XXH3, 64 bits, of everything that follows
+  uint64_t content_bytes;  // without the header: some hosts return more bytes than they got
   uint64_t json_bytes;
 };
 static_assert(sizeof(Header) == 32);
 constexpr size_t kChecked = offsetof(Header, content_bytes);
 
-// By name, as `coil process --rate-scaling` has it; a session without one goes by its models.
+// By name, as in `coil process --rate-scaling`. A session without an entry uses the models' own settings.
 constexpr std::pair<const char*, dsp::RateMode> kRateScalings[] = {{"steps", dsp::RateMode::prefer_steps},
                                                                    {"resample", dsp::RateMode::resample}};
 

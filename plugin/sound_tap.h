@@ -1,4 +1,4 @@
-// The last seconds of input and output for pictures of them: written by the audio thread, copied by the window.
+// The last seconds of input and output, for display: the audio thread writes them, the window copies them.
 #pragma once
 
 #include <algorithm>
@@ -11,14 +11,14 @@
 
 namespace coil::plugin {
 
-// The mean of the channels, kept while somebody listens: most instances have no window open. A reader that is overtaken
-// by the writer gets a picture that is newer at its old end; nothing waits.
+// Keeps the mean of the channels, only while somebody listens, because most instances have no open window. If the
+// writer overtakes a reader, the oldest part of the copy is newer than expected; nothing waits.
 class SoundTap {
  public:
   enum class Side { input, output };
   static constexpr size_t kFrames = 1 << 15;
 
-  // Held by who reads; its tap outlives it. [any thread but the audio thread]
+  // Held by a reader; the tap must outlive it. [any thread but the audio thread]
   class Listening {
    public:
     explicit Listening(SoundTap& tap) : tap_(tap) { ++tap_.listeners_; }
@@ -30,7 +30,7 @@ class SoundTap {
     SoundTap& tap_;
   };
 
-  // [main-thread, while nothing is written]
+  // [main-thread], while nothing is written.
   void prepare(double sample_rate_hz) {
     sample_rate_hz_ = sample_rate_hz;
     for (Ring& ring : rings_) {
@@ -40,7 +40,7 @@ class SoundTap {
   }
 
   double sample_rate_hz() const noexcept { return sample_rate_hz_; }  // 0: not prepared yet [any thread]
-  // Frames kept since prepare(): the same as last time means that no sound ran. [any thread]
+  // Frames written since prepare(). If it equals the last call's result, no sound was processed. [any thread]
   size_t frames_written(Side side) const noexcept { return ring(side).written.load(std::memory_order_acquire); }
 
   // [audio-thread]
@@ -57,7 +57,7 @@ class SoundTap {
     ring.written.store(written + size_t(block.frames), std::memory_order_release);
   }
 
-  // The newest out.size() frames, at most kFrames, the oldest first; zeros for what was before prepare(). [any thread]
+  // The newest out.size() frames, at most kFrames, oldest first; zeros for the time before prepare(). [any thread]
   void read_latest(Side side, std::span<float> out) const noexcept {
     const Ring& from = ring(side);
     const size_t written = from.written.load(std::memory_order_acquire);

@@ -1,4 +1,5 @@
-// Takes messages in, has the shards process them, hands results out; keeps the positions that states stand for.
+// Accepts messages, lets the shards process them, and passes results on. Keeps the source positions that states
+// correspond to.
 #include "sensor/engine.h"
 
 #include <xxhash.h>
@@ -13,10 +14,10 @@
 namespace coil::sensor {
 namespace {
 
-constexpr size_t kRecordsWorthThreads = 16;  // below, waking the others takes longer than the work
-constexpr size_t kRecordsAtOnce = 4096;      // results are handed out after so many
+constexpr size_t kRecordsWorthThreads = 16;  // for fewer records, waking other threads takes longer than the work
+constexpr size_t kRecordsAtOnce = 4096;      // results are passed on after this many records
 constexpr size_t kLeastAtOnce = 64;
-constexpr uint64_t kTellOfNothingUsed = 20;  // records: so many and none of use is no accident
+constexpr uint64_t kTellOfNothingUsed = 20;  // after this many records without a usable one, warn: it is no accident
 
 StateFile::Identity identity_of(const ssm::Model& model) {
   const std::string bytes = std::to_string(model.state_layout()->size * sizeof(float));
@@ -31,11 +32,11 @@ StateFile::Identity identity_of(const ssm::Model& model) {
 
 }  // namespace
 
-// A source of messages with places of their own: one of a partitioned source, or all of a pipe.
-struct Engine::Partition {
-  int64_t next_offset = 0;          // of the first message that was not processed
-  std::unique_ptr<StateFile> file;  // null: nothing is kept
-  bool changed = false;             // since it was saved
+// A source of messages with its own positions: one partition of a partitioned source, or the whole of a pipe.
+struct Partition {
+  int64_t next_offset = 0;          // of the first unprocessed message
+  std::unique_ptr<StateFile> file;  // null: no state is kept
+  bool changed = false;             // since the last save
   int64_t saved_offset = -1;
   std::string saved_place;
 };
@@ -66,7 +67,10 @@ Engine::Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, C
       cutter_(
           options_.input_format, [this](std::string_view name) { return schema_.knows(name); },
           [this](const Message& message, const std::string& what) { complain_(message, what); }),
+      silence_(options_.silence_times),
+      now_(SilenceWatch::Clock::now()),
       pool_(std::max<size_t>(1, options_.threads)) {
+  silence_.use(options_.settings);
   names_.push_back(std::make_unique<AddedNames>());
   check_forecaster(*model_);
   const size_t threads = pool_.size(),
@@ -82,7 +86,7 @@ Engine::Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, C
 }
 Engine::~Engine() = default;
 
-Engine::Partition& Engine::open(const std::string& topic, int32_t number) {
+Partition& Engine::open(const std::string& topic, int32_t number) {
   std::unique_ptr<Partition>& partition = partitions_[{topic, number}];
   if (partition) return *partition;
   partition = std::make_unique<Partition>();
@@ -106,6 +110,7 @@ Engine::Partition& Engine::open(const std::string& topic, int32_t number) {
   for (const auto& [key, piece] : content.pieces) {
     shards_[std::hash<std::string>()(key) % shards_.size()]->sensors().add_stored(key, *partition->file, piece);
   }
+  for (const auto& [key, mark] : content.marks) silence_.recall(key, partition.get(), mark, now_);
   if (!content.taken_names.empty()) {
     std::vector<std::string> taken = names_.back()->taken();
     taken.insert(taken.end(), content.taken_names.begin(), content.taken_names.end());
@@ -115,7 +120,7 @@ Engine::Partition& Engine::open(const std::string& topic, int32_t number) {
   return *partition;
 }
 
-// Whether its results were not given before; and whose it is.
+// Returns true if the message's results were not delivered before, and its partition.
 bool Engine::is_new(const Message& message, Partition*& partition) {
   if (message.partition < 0 && whole_) {
     partition = whole_;
@@ -127,7 +132,7 @@ bool Engine::is_new(const Message& message, Partition*& partition) {
   return message.offset < 0 || message.offset >= partition->next_offset;
 }
 
-// At the first record that can be read: the format and the header of the output.
+// At the first readable record, fixes the format and the header of the output.
 void Engine::settle(const Message& message, Sink* sink) {
   Record record;
   Selection selection;
@@ -149,7 +154,7 @@ void Engine::settle(const Message& message, Sink* sink) {
       return value.name == field.name && value.certainty != Value::Certainty::kIfKnown;
     });
   };
-  // Without any number in the first record, whatever is not key or time may become one.
+  // If the first record holds no number, every field that is not key or time may become a value.
   const bool has_number = std::any_of(record.fields.begin(), record.fields.end(), is_value);
   std::vector<std::string_view> values;
   for (const Field& field : record.fields) {
@@ -164,7 +169,7 @@ void Engine::settle(const Message& message, Sink* sink) {
   names_are_fixed_ = output().has_fixed_columns();
 }
 
-// From here on what is added has other names than the record's own.
+// From here on, added fields get names that differ from the record's own.
 void Engine::add_clashes(const Record& record, const Message& message) {
   if (names_are_fixed_) return;
   const std::vector<std::string> found = names_.back()->clashes(record, options_.prefix);
@@ -186,9 +191,10 @@ void Engine::on_all(size_t arrivals, const std::function<void(size_t share)>& ta
 }
 
 void Engine::process(std::span<const Message> messages, Sink& sink) {
-  // What one call brings into memory stays there until it ends.
+  // Everything that one call brings into memory stays there until the call ends.
   const size_t at_once =
       options_.max_series == 0 ? kRecordsAtOnce : std::clamp(options_.max_series, kLeastAtOnce, kRecordsAtOnce);
+  now_ = SilenceWatch::Clock::now();
   for (; messages.size() > at_once; messages = messages.subspan(at_once)) process(messages.first(at_once), sink);
   used_arrivals_ = 0;
   const std::vector<Message> pending = std::exchange(old_pending_, {});
@@ -197,7 +203,7 @@ void Engine::process(std::span<const Message> messages, Sink& sink) {
   process_arrivals(sink);
 }
 
-// What comes is under the head that the state knows, and the header of the results was written.
+// The input continues under the header in the state, and the header of the results was already written.
 void Engine::recall_opening() {
   cuts_.clear();
   cutter_.recall(std::exchange(old_opening_, {}), cuts_);
@@ -208,7 +214,7 @@ void Engine::recall_opening() {
   cutter_.release();
 }
 
-// Cuts a message into records and makes arrivals of those whose results were not given before.
+// Splits a message into records, and makes arrivals of those whose results were not delivered before.
 void Engine::take_in(const Message& message, Sink& sink) {
   Partition* partition = nullptr;
   const bool fresh = is_new(message, partition);
@@ -234,6 +240,7 @@ void Engine::take_cuts(Sink& sink) {
     partition->changed = true;
     if (used_arrivals_ == arrivals_.size()) arrivals_.push_back(std::make_unique<Arrival>());
     Arrival& arrival = *arrivals_[used_arrivals_++];
+    arrival.partition = partition;
     arrival.file = partition->file ? partition->file.get() : overflow_.get();
     arrival.released.clear();
     arrival.record.message = cut.message;
@@ -263,14 +270,14 @@ void Engine::process_arrivals(Sink& sink) {
                                : i % shards_.size();
     }
   });
-  if (settled_) {  // else all of them are malformed
+  if (settled_) {  // otherwise all of them are malformed
     rename_clashes();
     const Shard::Formats shown = formats(sink);
     on_all(arrivals.size(), [&](size_t share) { shards_[share]->process(arrivals, share, shown); });
   }
   for (const auto& arrival : arrivals) {
-    for (const auto& record : arrival->released) hand_out(*record, sink);
-    hand_out(arrival->record, sink);
+    for (const auto& record : arrival->released) hand_out(*record, arrival->partition, sink);
+    hand_out(arrival->record, arrival->partition, sink);
   }
   cutter_.release();
   update_counters();
@@ -281,7 +288,7 @@ void Engine::process_arrivals(Sink& sink) {
   }
 }
 
-// In the order of the records, because each takes names from all that follow.
+// In the order of the records, because each record reserves names for all that follow.
 void Engine::rename_clashes() {
   for (size_t i = 0; i < used_arrivals_; ++i) {
     PendingRecord& record = arrivals_[i]->record;
@@ -299,18 +306,43 @@ void Engine::rename_clashes() {
   }
 }
 
-void Engine::hand_out(PendingRecord& record, Sink& sink) {
+SilenceWatch::Report Engine::report_to(Sink& sink) {
+  return [this, &sink](const Silence& silence, Partition* partition) {
+    if (partition) partition->changed = true;
+    counters_.silences += !silence.has_ended;
+    sink.note(silence);
+  };
+}
+
+void Engine::tick(Sink& sink) {
+  if (silence_.is_on()) silence_.tick(SilenceWatch::Clock::now(), report_to(sink));
+}
+
+void Engine::use(std::shared_ptr<const AllSensorSettings> settings) {
+  silence_.use(settings);
+  options_.settings = std::move(settings);
+}
+
+// A record that comes out ends a silence, and its time may show that others are silent.
+void Engine::notice_silence(const PendingRecord& record, Partition* partition, Sink& sink) {
+  if (!record.sensor) return;  // no number was seen of it yet
+  if (record.fate == PendingRecord::Fate::kHeld) return silence_.hear(record.selection.key, now_);
+  silence_.see(record.selection.key, partition, record.arriving, now_, report_to(sink));
+}
+
+void Engine::hand_out(PendingRecord& record, Partition* partition, Sink& sink) {
   if (!record.error.empty()) {
     ++counters_.malformed;
     if (tally_.malformed++ == 0) tally_.first_malformed = record.error;
     return complain_(*record.message, record.error);
   }
   complain_of(record);
+  if (silence_.is_on()) notice_silence(record, partition, sink);
   if (record.fate == PendingRecord::Fate::kHeld || record.fate == PendingRecord::Fate::kDuplicate) return;
   sink.write(record.result);
 }
 
-// What is odd about a record that comes out all the same.
+// Warns about oddities of a record that is still passed on.
 void Engine::complain_of(const PendingRecord& record) {
   if (record.fate == PendingRecord::Fate::kHeld) return;
   if (!record.record.note.empty()) complain_(*record.message, record.record.note);
@@ -357,7 +389,7 @@ void Engine::complain_of(const PendingRecord& record) {
   }
 }
 
-// A text that is of no format is a header of CSV, if no record follows it. Empty: it may well be one.
+// Describes text of unknown format that may be a CSV header without any row. Empty if it may be a valid header.
 std::string Engine::describe_odd_header() const {
   constexpr size_t kShown = 60;
   if (!format()) return {};
@@ -413,7 +445,7 @@ void Engine::finish(Sink& sink, bool has_ended) {
   for (const auto& shard : shards_) shard->release_all(released, formats(sink), *names_.back());
   std::stable_sort(released.begin(), released.end(),
                    [](const auto& a, const auto& b) { return a->selection.key < b->selection.key; });
-  for (const auto& record : released) hand_out(*record, sink);
+  for (const auto& record : released) hand_out(*record, whole_, sink);
   update_counters();
 }
 
@@ -432,6 +464,9 @@ void Engine::save(Partition& partition, const std::string& place) {
   if (!place.empty()) content.pending = old_pending_.empty() ? cutter_.pending() : old_pending_;
   content.taken_names = names_.back()->taken();
   for (const auto& shard : shards_) shard->sensors().save(*partition.file, content.pieces);
+  if (silence_.is_on()) {
+    for (const auto& [key, piece] : content.pieces) content.marks.emplace(key, silence_.mark(key));
+  }
   partition.file->commit(content);
   partition.changed = false;
   partition.saved_offset = partition.next_offset;
@@ -453,6 +488,7 @@ PartitionHooks Engine::partition_hooks() {
     if (partition.file) {
       for (const auto& shard : shards_) shard->sensors().drop(*partition.file);
     }
+    silence_.forget(&partition);
     partitions_.erase(found);
     update_counters();
   };

@@ -1,4 +1,4 @@
-// Records in, results out: any number of sensors through one forecaster, with all that makes it a service.
+// Records in, results out: runs any number of sensors through one forecaster, with checkpoints, counters and warnings.
 #pragma once
 
 #include <array>
@@ -27,58 +27,61 @@
 
 namespace coil::sensor {
 
-// One thread at a time. Results do not depend on how messages are cut into calls, nor on the number of threads.
+// One thread at a time. Results do not depend on how messages are grouped into calls, nor on the number of threads.
 class Engine {
  public:
   using Complaint = std::function<void(const Message&, const std::string& what)>;
 
-  // Throws Error when the model is no forecaster, or the state is damaged, of another model, or in use. `complain`:
-  // called for each record that is malformed or odd, in order. [main-thread]
+  // Throws Error if the model is not a forecaster, or if the state is damaged, belongs to another model, or is in use.
+  // `complain` is called for each malformed or odd record, in order. [main-thread]
   Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, Complaint complain);
   ~Engine();
 
-  // Hands the results of these messages to the sink, in their order. Throws Error when a sensor cannot be written to
-  // disk or read back, or when the input is CSV and its header cannot be understood. [main-thread]
+  // Passes the results of these messages to the sink, in order. Throws Error if a sensor cannot be written to disk or
+  // read back, or if the input is CSV with an unusable header. [main-thread]
   void process(std::span<const Message> messages, Sink& sink);
-  // Nothing more will come: hands over the results of what the reorder windows hold; with a state they stay there and
-  // wait. `has_ended`: the source has, so that a record that is open ends too. [main-thread]
+  // Time goes on while nothing arrives: tells the sink of sensors whose records are overdue. [main-thread]
+  void tick(Sink& sink);
+  // Ends the input: delivers the results of the records in the reorder windows; with a state, those records stay there
+  // and wait. `has_ended`: the source has ended, so that an incomplete record ends too. [main-thread]
   void finish(Sink& sink, bool has_ended = true);
 
-  // Writes a checkpoint of all that was processed; without a state does nothing. `place`: where in the source that
-  // ends, if the source has places. Throws Error. [main-thread]
+  // Writes a checkpoint of everything processed; does nothing without a state. `place`: the position in the source, if
+  // the source has positions. Throws Error. [main-thread]
   void save(const std::string& place = {});
   bool keeps_state() const { return !options_.state.empty(); }
-  // Where the state found at the start ends; empty: nowhere. [main-thread]
+  // The source position of the state found at the start; empty: none. [main-thread]
   const std::string& place() const { return place_; }
   bool has_state() const { return has_state_; }
-  // For a partitioned source: its states are kept beside options.state, in files of their own for each partition.
-  // [main-thread]
+  // For a partitioned source: each partition has its own state files beside options.state. [main-thread]
   PartitionHooks partition_hooks();
   // Tells the source which messages the last checkpoint covers. [main-thread]
   void report_saved(Source& source) const;
 
+  // Other settings of single sensors, from the next record on; null: none. [main-thread]
+  void use(std::shared_ptr<const AllSensorSettings> settings);
+  const AllSensorSettings* settings() const { return options_.settings.get(); }
+
   const Counters& counters() const { return counters_; }
-  const Format* format() const { return cutter_.format(); }  // of the input; null: nothing came yet
-  // The likely cause where records came and none of them could be used; else empty. [main-thread]
+  const Format* format() const { return cutter_.format(); }  // of the input; null: no input yet
+  // The likely cause if records arrived and none was usable; else empty. [main-thread]
   std::string nothing_used() const;
   const ssm::Model& model() const { return *model_; }
-  // Multiply-adds of the model for one step of a series, with the forecasts that are used.
+  // Multiply-adds of the model per step of a series, with the forecasts in use.
   double macs_per_step() const;
 
-  // Memory of a series: the model's state and what is remembered beside it. [any thread]
+  // Memory per series: the model's state and the other memory of the series. [any thread]
   static size_t bytes_per_series(const ssm::Model& model);
-  // Throws Error that says why the model cannot forecast. [any thread]
+  // Throws Error with the reason if the model cannot forecast. [any thread]
   static void check_forecaster(const ssm::Model& model);
 
  private:
-  struct Partition;
-
-  // What was wrong with the records that were of no use.
+  // Statistics of unusable records.
   struct Tally {
     std::array<uint64_t, kUnusableKinds> unusable{};
     std::array<std::string, kUnusableKinds> first{};
     uint64_t malformed = 0, texts = 0;
-    std::string first_malformed, first_text, names;  // names: of the first record's fields
+    std::string first_malformed, first_text, names;  // names: the fields of the first record
     bool has_used = false, has_told = false;
   };
 
@@ -91,7 +94,9 @@ class Engine {
   void settle(const Message& message, Sink* sink);
   void rename_clashes();
   void add_clashes(const Record& record, const Message& message);
-  void hand_out(PendingRecord& record, Sink& sink);
+  void hand_out(PendingRecord& record, Partition* partition, Sink& sink);
+  void notice_silence(const PendingRecord& record, Partition* partition, Sink& sink);
+  SilenceWatch::Report report_to(Sink& sink);
   void complain_of(const PendingRecord& record);
   void on_all(size_t arrivals, const std::function<void(size_t share)>& task);
   const Format& output() const { return other_format_ ? *other_format_ : *cutter_.format(); }
@@ -107,22 +112,24 @@ class Engine {
   Schema schema_;
   FileCutters cutter_;
   std::vector<Cut> cuts_;
-  std::unique_ptr<Format> other_format_;  // of the output, where it differs
-  bool settled_ = false;                  // formats, columns and header
-  std::vector<std::string> opening_;      // the lines that settled it
-  std::vector<std::string> old_opening_;  // of the state, as long as it is not known whether it holds for what comes
-  std::vector<Message> old_pending_;      // of the state: read before, and part of no record yet
+  std::unique_ptr<Format> other_format_;  // of the output, if it differs
+  bool settled_ = false;                  // whether formats, columns and header are fixed
+  std::vector<std::string> opening_;      // the lines that fixed them
+  std::vector<std::string> old_opening_;  // from the state, until it is known whether they apply to the input
+  std::vector<Message> old_pending_;      // from the state: lines that were read but belong to no record yet
   std::string place_;
   bool has_state_ = false;
   bool names_are_fixed_ = false;                          // by the header
-  std::vector<std::unique_ptr<const AddedNames>> names_;  // the last one holds from now on
-  std::set<std::string> told_;                            // what is said once, was
+  std::vector<std::unique_ptr<const AddedNames>> names_;  // the last one is in use
+  std::set<std::string> told_;                            // one-time warnings that were given
   Tally tally_;
   std::map<std::pair<std::string, int32_t>, std::unique_ptr<Partition>> partitions_;
-  Partition* whole_ = nullptr;           // of a source without partitions the only one
-  std::unique_ptr<StateFile> overflow_;  // for sensors that do not fit into memory, without a state
+  SilenceWatch silence_;
+  SilenceWatch::Clock::time_point now_;  // arrival of the messages that are processed
+  Partition* whole_ = nullptr;           // the only one, for a source without partitions
+  std::unique_ptr<StateFile> overflow_;  // for sensors that do not fit into memory, if there is no state
   std::vector<std::unique_ptr<Shard>> shards_;
-  std::vector<std::unique_ptr<Arrival>> arrivals_;  // made to be used again
+  std::vector<std::unique_ptr<Arrival>> arrivals_;  // reused
   size_t used_arrivals_ = 0;
   WorkerPool pool_;
 };

@@ -1,4 +1,4 @@
-// Results are out before a checkpoint says that their records were seen.
+// Writes results before the checkpoint that covers their records.
 #include "sensor/run.h"
 
 #include <algorithm>
@@ -9,8 +9,8 @@ namespace coil::sensor {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::chrono::milliseconds kLongestWait{250};  // until `stop` is asked again
-constexpr size_t kRecordsAtOnce = 4096;                 // results are written after so many
+constexpr std::chrono::milliseconds kLongestWait{250};  // between two checks of `stop`
+constexpr size_t kRecordsAtOnce = 4096;                 // results are written after this many records
 
 class Run {
  public:
@@ -25,8 +25,9 @@ class Run {
       done_ = 0;
       more = source_.read(messages_, wait());
       if (std::exchange(is_first, false) && !source_.place_after(0).empty())
-        save();  // that a new start can tell what is new from what was there
+        save();  // so that a new start can tell new data from old
       process();
+      if (source_.is_live()) engine_.tick(sink_);
       if (messages_.empty() && is_time_up()) save_now();
     }
     const bool goes_on_later = more && engine_.keeps_state() && !source_.place_after(0).empty();
@@ -45,7 +46,7 @@ class Run {
     return std::clamp(until_due, std::chrono::milliseconds(0), kLongestWait);
   }
 
-  // In pieces, so that results are out and checkpoints due while many records wait.
+  // In pieces, so that results and checkpoints are not delayed when many records wait.
   void process() {
     for (std::span<const Message> left = messages_; !left.empty();) {
       size_t count = std::min(left.size(), kRecordsAtOnce);

@@ -1,4 +1,4 @@
-// What drives an engine: from its source to its sink, with checkpoints.
+// Drives an engine from a source to a sink, with checkpoints.
 #pragma once
 
 #include <chrono>
@@ -17,7 +17,8 @@ struct CheckpointPace {
 };
 
 // Reads until the source ends or `stop` says so, writes results, and checkpoints every `records` records or `interval`
-// (0: neither counts), and at the end. Throws Error. [main-thread]
+// (0: neither counts), and at the end. `stop` is asked between reads, and may give the engine other settings. Throws
+// Error. [main-thread]
 void run(Engine& engine, Source& source, Sink& sink, const CheckpointPace& pace, const std::function<bool()>& stop);
 
 }  // namespace coil::sensor

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-ALIGNMENT = 64  # float32: GPU libraries want the start of a tensor on 256 bytes
+ALIGNMENT = 64  # in float32 values: GPU libraries need tensors aligned to 256 bytes
 
 
 def layout(tensors):
-    """name, shape, first and last index in a job's flat vectors of each of its tensors, then the vectors' length"""
+    """name, shape, first and last index of each tensor in a job's flat vector, then the vector's length"""
     at, places = 0, []
     for name, shape in tensors:
         size = int(np.prod(shape))

@@ -21,7 +21,7 @@ def write_safetensors(path, tensors, metadata):
 
 
 def read_safetensors(path):
-    """tensors, metadata; F32 alone"""
+    """returns tensors and metadata; only F32"""
     blob = pathlib.Path(path).read_bytes()
     start = 8 + struct.unpack_from("<Q", blob)[0]
     header = json.loads(blob[8:start])

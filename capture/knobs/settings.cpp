@@ -1,4 +1,4 @@
-// Settings far from each other, in the room of all knobs and in each knob's projection.
+// Chooses settings that are far from each other, in the space of all knobs and in each knob's projection.
 #include "capture/knobs/settings.h"
 
 #include <algorithm>
@@ -9,11 +9,12 @@
 namespace coil::capture {
 namespace {
 
-constexpr double kLargestGap = 0.2;  // of a knob's range: 11 positions of a gain were enough, a grid of 3 or 4 was not
+constexpr double kLargestGap = 0.2;  // of a knob's range: 11 positions of a gain knob were enough, a grid of 3 or 4 was
+                                     // not
 constexpr double kNearCorner = 0.1;
 constexpr size_t kMostKnobsWithCorners = 4;
 constexpr size_t kCandidates = 4000;
-constexpr double kSteps = 100;  // positions that can be set by hand
+constexpr double kSteps = 100;  // positions that a hand can set
 
 double distance(const Setting& a, const Setting& b) {
   double sum = 0;
@@ -61,7 +62,7 @@ Setting candidate(size_t index, size_t knobs) {
   return setting;
 }
 
-// How much a setting would tell: its distance from all others, and from their positions of each knob.
+// How informative a setting would be: its distance from all others, and from their positions of each knob.
 double worth(std::span<const Setting> known, const Setting& setting) {
   double worth = nearest(known, setting);
   for (size_t k = 0; k < setting.size(); ++k) {

@@ -1,4 +1,4 @@
-// Which positions of a device's knobs to record: a plan, and what a set of recordings does not hold.
+// Plans which knob positions of a device to record, and finds what a set of recordings lacks.
 #pragma once
 
 #include <span>
@@ -11,12 +11,12 @@ namespace coil::capture {
 
 using Setting = std::vector<double>;  // one position per knob, 0 to 1
 
-// `count` further settings: first the corners of the range that are missing, then wherever most is unknown, over the
-// whole range and in each knob's own. The same every time.
+// Proposes `count` further settings: first the missing corners of the range, then those farthest from the known ones,
+// over the whole range and for each knob. Deterministic.
 std::vector<Setting> propose_settings(std::span<const Setting> recorded, size_t knobs, size_t count);
 
-// What makes a model of these settings guess, one sentence each: parts of a knob's range without a position, as in a
-// grid, which does not hold the knob's taper; corners that were not recorded. Empty: nothing.
+// What a model trained on these settings must guess, one sentence each. It lists parts of a knob's range without a
+// position (a grid does not show the knob's taper) and corners that were not recorded. Empty if nothing is missing.
 std::vector<std::string> gaps(std::span<const Setting> recorded, std::span<const Knob> knobs);
 
 }  // namespace coil::capture

@@ -1,4 +1,5 @@
-// Coarse offset by correlation, drift by a line through the offsets of pieces, the rest by the excess phase.
+// Finds the coarse offset by correlation, the drift by a line through the offsets of pieces, and the remaining delay by
+// the excess phase.
 #include "capture/recordings/alignment.h"
 
 #include <algorithm>
@@ -11,9 +12,9 @@
 namespace coil::capture {
 namespace {
 
-constexpr double kChance = 8;  // whitened correlation peaks below this many rms happen between unrelated signals
+constexpr double kChance = 8;  // in rms: unrelated signals can have whitened correlation peaks below this
 
-// Where the signal has most of its energy, in pieces of equal length; the strongest first.
+// The pieces with the most energy, all of equal length, strongest first.
 std::vector<size_t> strongest_pieces(std::span<const float> signal, size_t piece, size_t most) {
   std::vector<std::pair<double, size_t>> energies;
   for (size_t at = 0; at + piece <= std::max(signal.size(), piece); at += piece) {
@@ -37,8 +38,8 @@ struct LocalDelay {
   double at = 0, delay = 0;  // both in frames
 };
 
-// The delay of each piece that can be told, near `around`; `tried` counts all pieces. They are long enough for a sharp
-// peak, short enough for drift.
+// The delays of the pieces whose delay is clear, near `around`; `tried` counts all pieces. Pieces are long enough for a
+// sharp peak and short enough to show drift.
 std::vector<LocalDelay> local_delays(std::span<const float> dry, std::span<const float> wet, double around,
                                      size_t piece, long margin, size_t& tried) {
   std::vector<LocalDelay> delays;
@@ -72,7 +73,7 @@ struct Line {
   double at_zero = 0, slope = 0;
 };
 
-// Theil-Sen: the median of the slopes between all pairs, so that a few wrong pieces do not matter.
+// Theil-Sen: the median of the slopes between all pairs of points, so that a few wrong pieces do not matter.
 Line robust_line(const std::vector<LocalDelay>& points) {
   std::vector<double> slopes, offsets;
   for (size_t i = 0; i < points.size(); ++i) {
@@ -92,12 +93,12 @@ double spread_around(const std::vector<LocalDelay>& points, const Line& line) {
   return sum;
 }
 
-// Lost samples make one step where drift makes a slope. The step that explains the delays much better than the line
-// does, if any.
+// Lost samples cause a step in the delay; drift causes a slope. Returns the step that explains the delays much better
+// than the line, if any.
 std::optional<LocalDelay> find_step(const std::vector<LocalDelay>& points, const Line& line) {
   std::optional<LocalDelay> step;
   double least = std::min(spread_around(points, line) / 3,
-                          0.6 * double(points.size()));  // whole frames are rounded by up to a half
+                          0.6 * double(points.size()));  // rounding to whole frames causes errors up to a half
   for (size_t split = 2; split + 2 <= points.size(); ++split) {
     const std::vector<LocalDelay> before(points.begin(), points.begin() + static_cast<long>(split));
     const std::vector<LocalDelay> behind(points.begin() + static_cast<long>(split), points.end());
@@ -110,7 +111,7 @@ std::optional<LocalDelay> find_step(const std::vector<LocalDelay>& points, const
   return step;
 }
 
-// Delays of pieces to a small part of a frame: each piece's response against the response of all.
+// The delays of pieces to a fraction of a frame: the response of each piece compared with the response of all.
 std::vector<LocalDelay> fine_delays(std::span<const float> dry, std::span<const float> wet, const LinearResponse& all,
                                     size_t piece) {
   std::vector<LocalDelay> delays;
@@ -125,7 +126,7 @@ std::vector<LocalDelay> fine_delays(std::span<const float> dry, std::span<const 
   return delays;
 }
 
-// The delay that the line adds over `frames`, where that is more than chance and worth the trouble; else no drift.
+// Returns the drift if the delay that it adds over `frames` is significant and large enough to matter, else no drift.
 Line significant(Line line, const std::vector<LocalDelay>& points, double frames, double least_frames) {
   if (points.size() >= 4) {
     std::vector<double> residuals;
@@ -139,16 +140,16 @@ Line significant(Line line, const std::vector<LocalDelay>& points, double frames
   return {middle(points), 0};
 }
 
-// How far the fitted delay of recordings without high frequencies can lie behind the true one: within this many frames
-// of it the response of the device and a delay cannot be told apart. The constants bound what 40 pairs of a simulated
-// overdrive and preamp showed: under 1 frame for wide-band sound, up to 10 for a dark guitar through much drive.
+// For recordings without high frequencies, the fitted delay can exceed the true one: within this many frames, a delay
+// cannot be told from the response of the device. The constants bound what 40 pairs of a simulated overdrive and preamp
+// showed: under 1 frame for wide-band sound, up to 10 for a dark guitar through much drive.
 double delay_margin(const LinearResponse& response, double fit) {
   double coherent_bins = 0;
   for (const double c : response.coherence) coherent_bins += c;
   return std::min(kMostMarginFrames, response.fft_frames() / (6 * coherent_bins + 1) + 60 * (1 - fit));
 }
 
-// A delay that is one value before a piece and another from it on; drift has been taken out.
+// Finds positions where the delay changes from one value to another; drift was already removed.
 std::vector<double> find_jumps(const std::vector<LocalDelay>& delays, double sample_rate_hz) {
   std::vector<double> jumps;
   for (size_t i = 2; i + 1 < delays.size(); ++i) {
@@ -174,7 +175,7 @@ Alignment find_alignment(std::span<const float> dry, std::span<const float> wet,
     if (match.peak_to_rms > coarse.peak_to_rms) coarse = match;
   }
   if (coarse.peak_to_rms < kChance) return alignment;
-  // Where only one of them is there is nothing to compare. From here on `dry` begins with the overlap.
+  // Without overlap there is nothing to compare. From here on `dry` starts at the overlap.
   const long from = std::clamp<long>(-coarse.offset_frames, 0, long(dry.size())),
              until = std::clamp<long>(long(wet.size()) - coarse.offset_frames, from, long(dry.size()));
   dry = dry.subspan(size_t(from), size_t(until - from));
@@ -182,7 +183,7 @@ Alignment find_alignment(std::span<const float> dry, std::span<const float> wet,
 
   size_t tried = 0;
   auto rough = local_delays(dry, wet, coarse.offset_frames, piece, static_cast<long>(sample_rate_hz / 10), tried);
-  // Drift and lost samples move a piece by some hundreds of frames; what lies further off is a chance match.
+  // Drift and lost samples move a piece by some hundreds of frames. A larger offset is a chance match.
   const double typical = middle(rough);
   std::erase_if(rough, [&](const LocalDelay& p) { return std::abs(p.delay - typical) > sample_rate_hz / 50; });
   if (rough.size() * 2 < tried) return alignment;
@@ -192,13 +193,13 @@ Alignment find_alignment(std::span<const float> dry, std::span<const float> wet,
     alignment.jumps_seconds.push_back(step->at / sample_rate_hz);
     line = {step->delay, 0};
   }
-  // What moves by a few frames is left to the finer look below: a distortion moves the peak of a correlation by as
-  // much.
+  // Movements of a few frames are left to the finer estimate below, because distortion moves the peak of a correlation
+  // by as much.
   const double span = rough.empty() ? 0 : rough.back().at - rough.front().at;
   if (std::abs(line.slope) * span < 12) line = {line.at_zero + line.slope * double(dry.size()) / 2, 0};
 
   double margin = 0;
-  constexpr int kRounds = 3;  // each starts from a better alignment
+  constexpr int kRounds = 3;  // each round starts from a better alignment
   for (int round = 0; round < kRounds; ++round) {
     const std::vector<float> on_top = read_between(wet, line.at_zero, 1 + line.slope, dry.size());
     const LinearResponse response = linear_response(dry, on_top);
@@ -206,7 +207,7 @@ Alignment find_alignment(std::span<const float> dry, std::span<const float> wet,
     alignment.inverted = excess.inverted;
     alignment.confidence = excess.fit;
     margin = delay_margin(response, excess.fit);
-    // A guitar's own notes move pieces by a few frames; over a short recording that looks like drift.
+    // The notes of a guitar move pieces by a few frames, which looks like drift in a short recording.
     const double least_drift = double(dry.size()) < 20 * sample_rate_hz ? 4 + 2 * margin : std::max(1.0, margin);
     const auto delays = fine_delays(dry, on_top, response, piece);
     const Line rest =
@@ -221,8 +222,8 @@ Alignment find_alignment(std::span<const float> dry, std::span<const float> wet,
   }
   line.at_zero -= double(from) * (1 + line.slope);
   for (double& at : alignment.jumps_seconds) at += double(from) / sample_rate_hz;
-  // The pair must stay causal: a model can learn a delay of a few frames, but not the future. And what lies within the
-  // margin of nothing is a pair that was aligned before.
+  // The pair must stay causal: a model can learn a delay of a few frames, but not the future. A delay within the margin
+  // of 0 means that the pair was aligned before.
   line.at_zero = line.slope == 0 && std::abs(line.at_zero) <= margin + 1 ? 0 : line.at_zero - margin;
   alignment.found = alignment.confidence > 0.3;
   alignment.delay_frames = line.at_zero;

@@ -1,4 +1,4 @@
-// Each check looks for one fault, and says in its text what to do about it.
+// Each check looks for one fault; its text says what to do about it.
 #include "capture/recordings/checks.h"
 
 #include <algorithm>
@@ -28,14 +28,14 @@ float peak_of(std::span<const float> sound) {
 double power_db(double power) { return 10 * std::log10(power + 1e-30); }
 
 constexpr double kLowRateHz = 40000;
-// A constant offset of the wet recording's power: where it is known from a rest, and where the device may have made it
-// of what it played.
+// Smallest power of a constant offset, relative to the wet recording's: if it was measured in silence, and if the
+// device may have produced it from the signal.
 constexpr double kConstantAtRestShare = 1e-5, kConstantShare = 0.01;
 constexpr double kRestSeconds = 0.1;
 constexpr double kLevelSeconds = 0.02, kLoudRangeDb = 40;
 constexpr double kHighPassHz = 60;
 
-// Runs of at least four equal samples at the file's own extreme: what an overloaded converter leaves.
+// Counts runs of at least four equal samples at the file's peak: the trace of an overloaded converter.
 int clipped_runs(std::span<const float> sound, float peak) {
   int runs = 0;
   size_t length = 0;
@@ -46,7 +46,7 @@ int clipped_runs(std::span<const float> sound, float peak) {
   return runs;
 }
 
-// Frames in which the dry recording has been silent for half a second at least; in order.
+// Frames before which the dry recording was silent for at least half a second, in order.
 std::vector<size_t> quiet_frames(std::span<const float> dry, double sample_rate_hz) {
   const auto settle = static_cast<size_t>(0.5 * sample_rate_hz);
   std::vector<size_t> frames;
@@ -58,11 +58,11 @@ std::vector<size_t> quiet_frames(std::span<const float> dry, double sample_rate_
   return frames;
 }
 
-// A device never stands still for 16 samples, at once, in the middle of loud sound.
+// A device's output is never constant for 16 samples, abruptly, in the middle of loud sound.
 void check_drop_outs(std::span<const float> sound, double sample_rate_hz, const std::string& name, Findings& findings) {
   const auto near = static_cast<size_t>(0.01 * sample_rate_hz);
   const auto longest =
-      static_cast<size_t>(0.05 * sample_rate_hz);  // a buffer's length; beyond it is silence between sounds
+      static_cast<size_t>(0.05 * sample_rate_hz);  // the length of a buffer; a longer stretch is silence between sounds
   int count = 0;
   double first = 0;
   size_t run = 1;
@@ -88,8 +88,7 @@ void check_drop_outs(std::span<const float> sound, double sample_rate_hz, const 
                                name.c_str(), count, first)});
 }
 
-// Power of narrow lines at the multiples of the mains frequency, over the power of all, in what is left when nothing is
-// played.
+// The power of narrow lines at multiples of the mains frequency, as a share of the noise's power.
 double hum_share(const std::vector<float>& noise, double sample_rate_hz, double mains_hz) {
   constexpr int kSize = 16384;
   if (noise.size() < kSize) return 0;
@@ -139,7 +138,7 @@ double median(std::vector<double>& values) {
   return values[values.size() / 2];
 }
 
-// The same sound but for its level.
+// Checks whether the two are the same sound, up to level.
 void check_same(std::span<const float> dry, std::span<const float> wet, Findings& findings) {
   double product = 0, dry_energy = 1e-30, wet_energy = 1e-30;
   for (size_t i = 0; i < dry.size(); ++i) {
@@ -151,7 +150,7 @@ void check_same(std::span<const float> dry, std::span<const float> wet, Findings
                       "both recordings are the same sound: was the device bypassed, or one file given twice?"});
 }
 
-// A gate's or expander's gain falls where playing is quiet; a distortion's only rises.
+// The gain of a gate or expander falls for quiet playing; the gain of a distortion only rises.
 void check_gate(std::span<const float> dry, std::span<const float> wet, double sample_rate_hz, Findings& findings) {
   const auto piece = static_cast<size_t>(0.02 * sample_rate_hz);
   const double loudest = 20 * std::log10(peak_of(dry) + 1e-9);
@@ -171,7 +170,7 @@ void check_gate(std::span<const float> dry, std::span<const float> wet, double s
                 fall)});
 }
 
-// Twice of order 1: what a bias or a supply does on its way back to rest is slower than any sound.
+// Two high-passes of order 1. They remove the recovery of a bias or a supply, which is slower than any sound.
 std::vector<float> without_drift(std::span<const float> sound, double sample_rate_hz) {
   const double share = 1 - std::exp(-2 * std::numbers::pi * kHighPassHz / sample_rate_hz);
   double one = 0, two = 0;
@@ -185,8 +184,8 @@ std::vector<float> without_drift(std::span<const float> sound, double sample_rat
   return fast;
 }
 
-// What is left 100 to 300 ms after the dry recording falls silent, against what was there before. Noise is there too,
-// also when nothing rings: what is left at the end of the silence does not count.
+// The power 100 to 300 ms after the dry recording falls silent, relative to the power before. The noise, measured at
+// the end of the silence, is subtracted.
 void check_tail(std::span<const float> dry, std::span<const float> recorded, double sample_rate_hz,
                 Findings& findings) {
   const std::vector<float> fast = without_drift(recorded, sample_rate_hz);

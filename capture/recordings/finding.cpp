@@ -1,4 +1,4 @@
-// Names of findings, as reports and programs see them.
+// The names of findings in reports and JSON.
 #include "capture/recordings/finding.h"
 
 #include <cstdarg>

@@ -1,4 +1,4 @@
-// What a look at two recordings found: one sentence each, for people and for the report.
+// What the checks of two recordings found: one sentence each, for people and for the report.
 #pragma once
 
 #include <string>
@@ -7,12 +7,12 @@
 namespace coil::capture {
 
 enum class Severity {
-  kNote,     // put right, or good to know
-  kWarning,  // the model will be worse for it; the text says what to do
+  kNote,     // corrected automatically, or good to know
+  kWarning,  // the model will be worse; the text says what to do
   kFatal     // nothing can be learned from these recordings; the text says the likely cause
 };
 
-// Each kind is found by one check and has one meaning, so that programs can tell findings apart.
+// Each kind belongs to one check and has one meaning, so that programs can tell findings apart.
 enum class FindingKind {
   kLatency,
   kPolarity,
@@ -44,7 +44,7 @@ struct Finding {
 
 using Findings = std::vector<Finding>;
 
-// A text with values in it, as std::printf writes them.
+// Formats a text as std::printf does.
 [[gnu::format(printf, 1, 2)]] std::string sentence(const char* format, ...);
 
 const char* name_of(Severity severity);  // "note", "warning", "error"

@@ -18,7 +18,7 @@ double bessel_i0(double x) {
   return sum;
 }
 
-// Row p holds the taps for a point p / kPhases behind a frame; one row more, so that neighbours can be mixed.
+// Row p holds the taps for a position p / kPhases after a frame. One more row allows interpolation between neighbours.
 std::vector<float> make_table() {
   constexpr double kBeta = 10;
   std::vector<float> table((kPhases + 1) * kTaps);
@@ -37,7 +37,7 @@ std::vector<float> make_table() {
 }  // namespace
 
 std::vector<float> read_between(std::span<const float> signal, double start, double step, size_t frames) {
-  // Never freed: a learning thread that nobody waits for may still read it while the program ends.
+  // Never freed: a detached learning thread may still read it while the program ends.
   static const auto& table = *new std::vector<float>(make_table());
   std::vector<float> out(frames);
   const auto size = static_cast<long>(signal.size());

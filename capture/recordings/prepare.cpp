@@ -55,7 +55,7 @@ namespace {
 
 constexpr double kUnusualExpansionDb = 2;  // simulated overdrives and preamps: -13 to 1.2 dB
 
-// A file whose rate is not what its header says: tried only where the pair does not fit as it is.
+// Detects a file whose true rate differs from its header. Tried only if the pair does not match otherwise.
 bool find_rate(const std::vector<float>& dry, std::vector<float>& wet, const Recording& recording, double rate,
                PreparedPair& pair) {
   static constexpr std::array kRates = {44100.0, 48000.0, 88200.0, 96000.0, 32000.0, 192000.0};
@@ -97,12 +97,12 @@ void say_alignment(const Alignment& alignment, bool turn, double rate, Findings&
   }
 }
 
-// A device compresses more often than it expands.
+// Warns if the files seem to be swapped: devices usually compress rather than expand.
 void check_order(const PreparedPair& pair, const std::vector<float>& back, double rate, Findings& findings) {
   const double expands_db = crest_db(back) - crest_db(pair.dry);
   const bool earlier = pair.alignment.delay_frames < -0.0005 * rate;
   if (expands_db < (earlier ? 1 : kUnusualExpansionDb)) return;
-  // a compressor lets the peaks of what begins pass
+  // a compressor does not reduce the peaks of attacks
   if (level_spread_db(back, rate) < level_spread_db(pair.dry, rate)) return;
   findings.push_back(
       {Severity::kWarning, FindingKind::kSwapped,
@@ -121,7 +121,7 @@ void check_lengths(size_t dry_frames, size_t wet_frames, const Alignment& alignm
   }
 }
 
-// What both hold: the wet recording may start late or end early.
+// Keeps the common part: the wet recording may start late or end early.
 void keep_overlap(PreparedPair& pair, size_t wet_frames) {
   const long from = std::max<long>(0, std::lround(std::ceil(-pair.alignment.delay_frames)));
   const long until = std::min<long>(static_cast<long>(pair.dry.size()),
@@ -165,7 +165,7 @@ PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sam
     judge();
     return pair;
   }
-  // Nearer to each other than the alignment can tell, the two were never apart.
+  // If the delay is smaller than the alignment's accuracy, the pair was already aligned.
   const bool through_interface =
       std::abs(pair.alignment.delay_frames) > kMostMarginFrames || pair.alignment.drift_ppm != 0;
   const bool turn = polarity == Polarity::kTurn || (polarity == Polarity::kAutomatic && through_interface);

@@ -33,8 +33,8 @@ std::vector<double> minimum_phase(const std::vector<double>& log_magnitude) {
   return phase;
 }
 
-// Beyond the last known bin a device's response goes on falling as it did in the octave before: a low-pass that ended
-// there would have less phase, and the rest would be taken for delay.
+// Beyond the last known bin, the response continues with the slope of the octave below. If it stopped there like a
+// steep low-pass, the minimum phase would be too small and the rest would be taken for delay.
 void extrapolate(std::vector<double>& log_magnitude, int last_known) {
   const int from = std::max(1, last_known / 2);
   double sum_x = 0, sum_y = 0, sum_xx = 0, sum_xy = 0;
@@ -54,7 +54,7 @@ void extrapolate(std::vector<double>& log_magnitude, int last_known) {
   }
 }
 
-// Log magnitude, with a straight line over the bins where the response is not known.
+// The log magnitude, linearly interpolated over bins where the response is not known.
 std::vector<double> known_log_magnitude(const LinearResponse& response, const std::vector<double>& weight) {
   std::vector<double> log_magnitude(weight.size());
   int last_known = -1;
@@ -72,7 +72,7 @@ std::vector<double> known_log_magnitude(const LinearResponse& response, const st
   return log_magnitude;
 }
 
-// How much a bin's phase is worth: nothing where little is coherent, and not much more where nearly all is.
+// The weight of a bin's phase: 0 where little is coherent, and limited where nearly all is.
 std::vector<double> phase_weights(const LinearResponse& response) {
   std::vector<double> weight(response.gain.size());
   const size_t low = std::max<size_t>(2, weight.size() / 1000), high = weight.size() * 9 / 10;
@@ -89,8 +89,8 @@ struct LineFit {
   double total = 0;
 };
 
-// The delay at which `phasors`, turned back by it, add up to the most: a grid, then a golden-section search around its
-// best.
+// The delay whose compensation maximises the sum of `phasors`: a grid search, then a golden-section search around the
+// maximum.
 LineFit fit_delay(const std::vector<Complex>& phasors, int fft_frames, double search_frames) {
   const auto turned = [&](double delay) {
     Complex sum = 0;

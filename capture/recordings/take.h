@@ -1,4 +1,4 @@
-// What a network learns from: a recording of what went into a device beside what came out.
+// Training data: a recording of a device's input and the recording of its output.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 
 namespace coil::capture {
 
-// Aligned, at the model's sample rate, equally long.
+// Aligned, at the model's sample rate, of equal length.
 struct Take {
   std::vector<float> dry, wet;
   std::vector<double> knobs;  // 0 to 1

@@ -1,4 +1,4 @@
-// Made from a fixed seed with arithmetic of its own, so that every machine makes the same sound.
+// Made from a fixed seed with portable arithmetic, so that the sound is the same on every machine.
 #include "capture/recordings/test_signal.h"
 
 #include <algorithm>
@@ -33,7 +33,7 @@ class Random {
 
 double gain_of(double db) { return std::pow(10.0, db / 20); }
 
-// Writes parts one behind the other, each faded over 3 ms at both ends.
+// Writes parts one after another, each faded over 3 ms at both ends.
 class Tape {
  public:
   Tape(double rate, double seconds) : rate_(rate), samples_(static_cast<size_t>(seconds * rate)) {}
@@ -54,7 +54,7 @@ class Tape {
   std::vector<float> samples_;
 };
 
-// A string as a sum of slightly stretched partials that decay, the high ones faster.
+// A string: a sum of slightly stretched partials that decay, the high ones faster.
 void pluck(Tape& tape, double at, double seconds, double hz, double gain, Random& random) {
   const double bright = random.between(0.6, 1.6), position = random.between(0.08, 0.4);
   for (int k = 1; k <= 24; ++k) {
@@ -73,7 +73,7 @@ void pluck(Tape& tape, double at, double seconds, double hz, double gain, Random
   }
 }
 
-// A phrase of chords, single notes and scratches, as loud as `db`.
+// A phrase of chords, single notes and scratches at the level `db`.
 void phrase(Tape& tape, double at, double seconds, double db, uint64_t seed) {
   Random random(seed);
   static constexpr std::array kNotes = {82.41,  98.0,  110.0, 146.83, 164.81, 196.0, 246.94,
@@ -126,7 +126,7 @@ std::vector<float> make_test_signal(double sample_rate_hz) {
     tape.samples()[static_cast<size_t>((Map::kPulses + i * Map::kPulseEvery) * sample_rate_hz)] = 0.8f;
   }
   play_passage(tape, Map::kPassage);
-  for (int i = 0; i < 14; ++i) {  // 6.6 to 13.6: noise, brighter and darker, from nearly nothing to loud
+  for (int i = 0; i < 14; ++i) {  // 6.6 to 13.6: noise, brighter and darker, from very soft to loud
     double dark = 0;
     const double keep = i % 2 ? 0.9 : 0.0;
     tape.add(6.6 + 0.5 * i, 0.5, gain_of(-56 + 3.8 * i) * (i % 2 ? 0.4 : 1),
@@ -141,7 +141,7 @@ std::vector<float> make_test_signal(double sample_rate_hz) {
     });
   }
   bursts(tape);                     // to 47.8
-  phrase(tape, 47.8, 3.2, -1, 30);  // to 51, then silence: how the device falls silent
+  phrase(tape, 47.8, 3.2, -1, 30);  // to 51, then silence: shows how the device's output decays
   play_passage(tape, Map::kPassageAgain);
 
   float peak = 0;
@@ -161,12 +161,12 @@ std::vector<TestBurst> test_signal_bursts() {
 }
 
 std::optional<FoundSignal> find_test_signal(std::span<const float> recording, double sample_rate_hz) {
-  // The passage alone: making all of the signal takes ten times as long, and a correlation knows no level.
+  // Make only the passage: the whole signal takes ten times as long, and correlation does not depend on level.
   Tape tape(sample_rate_hz, Map::kPassage + Map::kPassageSeconds);
   play_passage(tape, Map::kPassage);
   const std::vector<float>& signal = tape.samples();
   const auto from = static_cast<size_t>(Map::kPassage * sample_rate_hz), seconds = static_cast<size_t>(sample_rate_hz);
-  // The passage is played twice: it is looked for where it comes first.
+  // The passage is played twice; search for the first one.
   Match match = best_match(std::span(signal).subspan(from, 3 * seconds),
                            recording.first(std::min(recording.size(), 30 * seconds)));
   match.offset_frames -= static_cast<int>(from);

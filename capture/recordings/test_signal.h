@@ -1,4 +1,4 @@
-// The sound to play through a device, of which a capture knows every frame.
+// The test signal to play through a device. A capture knows each of its frames.
 #pragma once
 
 #include <optional>
@@ -7,31 +7,31 @@
 
 namespace coil::capture {
 
-// Where the parts of the test signal lie, in seconds from its start.
+// Positions of the parts of the test signal, in seconds from its start.
 struct TestSignalMap {
-  static constexpr double kPulses = 0.5, kPulseEvery = 0.1;  // ten clicks: latency and polarity, also for the eye
+  static constexpr double kPulses = 0.5, kPulseEvery = 0.1;  // ten clicks, for latency and polarity, also by eye
   static constexpr double kPassage = 1.6, kPassageSeconds = 5;
-  static constexpr double kPassageAgain = 55.0;  // the same frames: how well the device repeats itself
+  static constexpr double kPassageAgain = 55.0;  // the same frames again: shows how well the device repeats itself
   static constexpr double kBursts = 38.8, kBurstsEnd = 47.8;
   static constexpr double kSilence = 51.0, kSilenceSeconds = 4;
   static constexpr double kSeconds = 61.0;
 };
 
-// Mono, peak at -1 dBFS; the same frames at each call. Plucked strings, noise at many levels, sweeps, and steady sines
-// and pairs of sines with an eye on high ones, of which a guitar says little and by which aliasing is judged.
+// Mono, peak at -1 dBFS; every call returns the same frames. Plucked strings, noise at many levels, sweeps, steady
+// sines and pairs of sines. Many sines are high, because a guitar contains little there, and they show aliasing.
 std::vector<float> make_test_signal(double sample_rate_hz);
 
-// The single steady sines of the test signal, in the order in which they are played.
+// The single steady sines of the test signal, in order.
 struct TestBurst {
-  double hz, db;             // db: among the bursts
+  double hz, db;             // db: relative to the other bursts
   double begin_s, length_s;  // from the signal's start; the first and last 3 ms are faded
 };
 std::vector<TestBurst> test_signal_bursts();
 
-// Where the test signal begins in a recording of it, also if it has been trimmed or padded.
+// Where the test signal starts in a recording, even if the recording was trimmed or padded.
 struct FoundSignal {
   long start_frame = 0;    // may be negative
-  double correlation = 0;  // 1: the signal itself
+  double correlation = 0;  // 1: identical
 };
 std::optional<FoundSignal> find_test_signal(std::span<const float> recording, double sample_rate_hz);
 

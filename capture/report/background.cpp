@@ -1,4 +1,4 @@
-// What the model was made from, and what it costs: recordings, training, cost.
+// The sections on recordings, training and cost.
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -12,15 +12,15 @@
 namespace coil::capture {
 namespace {
 
-// Neural Amp Modeler's architectures, nanoseconds a sample of its own core; measured once, on one core of a server with
-// AVX-512.
+// Neural Amp Modeler's architectures, in nanoseconds per sample of its own core. Measured once, on one core of a server
+// with AVX-512.
 struct Peer {
   const char* name;
   double ns;
 };
 constexpr Peer kPeers[] = {{"NAM A1-standard", 508}, {"NAM A2-full", 760}, {"NAM A2-lite", 78}};
 constexpr double kPeerRateHz = 48000;
-constexpr size_t kShownRecordings = 6;  // more are folded away
+constexpr size_t kShownRecordings = 6;  // further ones are collapsed
 
 std::string polarity_words(const ReportedRecording& recording) {
   if (recording.alignment.inverted) return "inverted, turned";
@@ -125,7 +125,7 @@ std::string curve_figure(const ReportInput& input) {
                    table_of({"seconds", "million frames", "held-out ESR"}, rows, "Each look"));
 }
 
-// What the model's card says of it, but for the files and the command.
+// The model card's training entries, without files and command.
 std::string training_table(const ssm::Card& card) {
   const auto json = nlohmann::ordered_json::parse(card.json, nullptr, false);
   std::vector<TableRow> rows;

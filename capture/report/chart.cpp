@@ -1,4 +1,4 @@
-// Lengths are in CSS pixels where a chart is shown at its own size.
+// Lengths are in CSS pixels at a chart's natural size.
 #include "capture/report/chart.h"
 
 #include <algorithm>
@@ -11,7 +11,7 @@ namespace {
 
 constexpr double kLeft = 62, kRight = 20, kTop = 10, kBottom = 44;
 
-// With a true minus, and no minus at zero.
+// Uses a true minus sign, and none before zero.
 std::string tick_words(double value) {
   const std::string digits = number(std::abs(value), 5);
   return value < 0 && digits != "0" ? "\u2212" + digits : digits;

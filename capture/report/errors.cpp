@@ -1,4 +1,4 @@
-// Where the error lies: over level, over frequency, and on recordings that the training never saw.
+// The sections on the error over level, over frequency, and on recordings that the training never saw.
 #include <algorithm>
 #include <cmath>
 

@@ -1,4 +1,4 @@
-// The model runs over each take from its beginning; every sum counts an error against what the device gave.
+// Runs the model over each take from its beginning. Every error is relative to the device's output.
 #include "capture/report/figures.h"
 
 #include <algorithm>
@@ -65,7 +65,7 @@ void run_model(Figures& figures, const ReportInput& input) {
 }
 
 void weigh_takes(Figures& figures, const ReportInput& input) {
-  std::map<std::vector<double>, std::pair<double, double>> settings;  // energy and frames of each
+  std::map<std::vector<double>, std::pair<double, double>> settings;  // energy and number of frames for each
   for (const Take& take : input.takes) {
     auto& [energy, frames] = settings[take.knobs];
     for (const float value : take.wet) energy += double(value) * double(value);
@@ -176,7 +176,8 @@ double loudest_dbfs(const ReportInput& input) {
   return std::min(kToneDbfs, 20 * std::log10(double(peak) + 1e-9));
 }
 
-// The sines that were recorded where the hardest part is, or in any other take; else sines of our own.
+// Uses the recorded sines of the take with the hardest part, or of another take; otherwise the model's response to
+// generated sines.
 void measure_tones(Figures& figures, const ReportInput& input) {
   std::vector<size_t> order = {figures.parts[figures.hardest].take};
   for (size_t t = 0; t < input.takes.size(); ++t)
@@ -232,7 +233,7 @@ void measure_rest(Figures& figures, const ReportInput& input) {
   figures.rest.inverted = found.inverted;
 }
 
-// In blocks as a host gives them; the median of several runs, because other programs run too.
+// In blocks, as a host calls it; the median of several runs, because other programs run too.
 double measured_ns(const Figures& figures, const ReportInput& input) {
   using Clock = std::chrono::steady_clock;
   std::vector<float> sound(kTimedFrames), out(kTimedFrames);

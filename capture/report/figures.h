@@ -1,4 +1,4 @@
-// All figures of a report, measured by running the model's file.
+// All figures of a report, measured by running the model file.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,7 @@
 
 namespace coil::capture {
 
-// Energy of the error beside that of the device's sound.
+// The energy of the error and of the device's sound.
 struct ErrorSums {
   double error = 0, energy = 0;
 
@@ -33,31 +33,31 @@ struct HeldOutPart {
 struct TakeFigures {
   std::vector<float> controls;  // in the card's order and units
   std::vector<float> output;    // of the model
-  double weight = 1;            // every setting of the knobs counts the same
+  double weight = 1;            // all settings of the knobs have equal weight
   ErrorSums held_out, all;
 };
 
-// Pieces of 20 ms whose dry sound is as loud as that.
+// Pieces of 20 ms whose dry sound has this level.
 struct LevelFigures {
   double low_dbfs, high_dbfs;  // root mean square
   ErrorSums held_out, all;
 };
 
-// A third of an octave of the held-out parts; in dB over the device's whole sound there.
+// One third of an octave of the held-out parts, in dB relative to the device's whole sound there.
 struct BandFigures {
   double centre_hz, wet_db, error_db;
 };
 
 struct AliasingFigures {
   double level_dbfs;
-  ToneSpectrum spectrum;  // at the recorded setting where the energy off the harmonics is largest
-  size_t take;            // which has that setting
+  ToneSpectrum spectrum;  // at the recorded setting with the most energy off the harmonics
+  size_t take;            // the take with that setting
 };
 
 struct RestFigures {
-  double peak_at_rest = 0;       // of the model where nothing was ever played
-  double second_later_dbfs = 0;  // peak, one second after a sound stopped
-  double delay_frames = 0;       // of the model against the dry sound
+  double peak_at_rest = 0;       // of the model after silence only
+  double second_later_dbfs = 0;  // peak, one second after the end of a sound
+  double delay_frames = 0;       // of the model, relative to the dry sound
   bool inverted = false;
 };
 
@@ -66,20 +66,21 @@ struct Figures {
   double ns_per_sample = 0;
   std::vector<TakeFigures> takes;
   std::vector<HeldOutPart> parts;
-  ErrorSums held_out, all;  // with the takes' weights
+  ErrorSums held_out, all;  // weighted by take
   std::vector<LevelFigures> levels;
   std::vector<BandFigures> bands;
-  size_t hardest = 0, typical = 0;  // of the parts
+  size_t hardest = 0, typical = 0;  // indices of held-out parts
   std::vector<Tone> tones;
   bool tones_recorded = false;
-  size_t tones_take = 0;  // whose setting the tones have
+  size_t tones_take = 0;  // the take whose setting the tones use
   std::vector<AliasingFigures> aliasing;
   RestFigures rest;
 
   double sample_rate_hz() const { return model->config().sample_rate_hz; }
 };
 
-// Throws Error for a file that is no model of one channel, takes of another rate or knobs, or nothing held out.
+// Throws Error if the file is not a model of one channel, a take has another rate or other knobs, or nothing is held
+// out.
 Figures measure(const ReportInput& input);
 
 }  // namespace coil::capture

@@ -1,4 +1,4 @@
-// Harmonics of steady sines, and what lies between them.
+// The section on harmonics of steady sines and on aliasing.
 #include <algorithm>
 #include <cmath>
 

@@ -1,4 +1,4 @@
-// The error over the recorded settings of the knobs.
+// The section on the error over the recorded settings of the knobs.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -15,7 +15,7 @@ namespace {
 constexpr int kShades = 5;
 
 struct SettingFigures {
-  size_t take;  // the first that has it
+  size_t take;  // the first take with this setting
   ErrorSums sums;
 };
 
@@ -40,7 +40,7 @@ std::string tooltip_of(const Figures& figures, const SettingFigures& setting) {
   return setting_words(figures, setting.take) + ": ESR " + esr_words(setting.sums.esr());
 }
 
-// Error over the positions of one knob, whatever the others are.
+// Error over the positions of one knob, for all settings of the others.
 std::string strip_figure(const Figures& figures, const std::vector<SettingFigures>& settings, size_t knob,
                          const std::string& id) {
   const ssm::Control& control = figures.model->card().controls[knob];
@@ -52,7 +52,7 @@ std::string strip_figure(const Figures& figures, const std::vector<SettingFigure
   return figure_of("Error over " + control.name, chart.svg(), {});
 }
 
-// Both knobs as axes; the error by size and shade of the dots, in powers of ten between best and worst.
+// Both knobs as axes. The dots show the error by size and shade, in powers of ten between the smallest and the largest.
 std::string map_figure(const Figures& figures, const std::vector<SettingFigures>& settings, size_t across, size_t up) {
   const std::vector<ssm::Control>& controls = figures.model->card().controls;
   const double best = std::log10(std::max(settings.back().sums.esr(), 1e-12)),

@@ -1,4 +1,4 @@
-// Two held-out passages as sound and as waveforms: the hardest one and a typical one.
+// The section with two held-out passages as sound and as waveforms: the hardest one and a typical one.
 #include <algorithm>
 #include <cmath>
 
@@ -37,7 +37,7 @@ double peak_of(const std::vector<float>& sound) {
   return peak;
 }
 
-// The outline of a signal, one column for many frames.
+// The outline of a signal; one column covers many frames.
 std::vector<SvgPlace> outline(const std::vector<float>& sound, double begin_s, double rate_hz, double scale) {
   std::vector<SvgPlace> above, below;
   const size_t columns = std::min(kColumns, sound.size());
@@ -52,7 +52,7 @@ std::vector<SvgPlace> outline(const std::vector<float>& sound, double begin_s, d
   return above;
 }
 
-// A power of ten by which an error becomes visible beside the sound.
+// The power of ten by which the error is magnified, to be visible beside the sound.
 double magnification(double error_peak, double wet_peak) {
   return std::pow(10, std::max(0.0, std::floor(std::log10(0.9 * wet_peak / std::max(error_peak, 1e-12)))));
 }

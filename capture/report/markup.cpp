@@ -1,4 +1,4 @@
-// Everything that comes from file names and cards goes through markup_text.
+// Small pieces of HTML. All text from file names and cards goes through markup_text.
 #include "capture/report/markup.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Light or dark as the reader's system is, on paper, and on a phone; without anything from elsewhere.
+// The page's frame: light or dark like the reader's system, printable, usable on a phone, and without external files.
 #include "capture/report/page.h"
 
 #include <cmath>
@@ -86,7 +86,7 @@ footer { color: var(--dim); font-size: 14px; overflow-wrap: anywhere; }
   th, td { padding-right: 10pt; } }
 )";
 
-// Only one player sounds at a time, and one that is started while another plays takes over its place.
+// Only one player sounds at a time. A player that starts while another plays continues at the other's position.
 constexpr const char* kScript = R"(
 document.querySelectorAll('audio').forEach(function (player) {
   player.addEventListener('play', function () {
@@ -135,7 +135,7 @@ Json figures_as_json(const Figures& figures, const ReportInput& input) {
   return json;
 }
 
-// As the content of a script element: no "<" can end it.
+// The content of a script element: no "<" may end it.
 std::string json_for_page(const Json& json) {
   std::string text;
   for (const char c : json.dump(-1, ' ', false, Json::error_handler_t::replace)) {

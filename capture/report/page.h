@@ -1,4 +1,4 @@
-// The page of a report: its frame, its look, and its figures for programs.
+// The page of a report: its frame, its style, and its figures as JSON.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace coil::capture {
 
-// How a page says that it is one of these.
+// Marks a page as a report.
 inline constexpr const char* kReportMark = "<meta name=\"generator\" content=\"Coil capture report\">";
 
 std::string page_of(const Figures& figures, const ReportInput& input);

@@ -1,4 +1,4 @@
-// WAV, which every browser plays, in base64 (RFC 4648).
+// Encodes sound as WAV, which every browser plays, in base64 (RFC 4648).
 #include "capture/report/player.h"
 
 #include <algorithm>

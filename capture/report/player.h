@@ -1,4 +1,4 @@
-// Pieces of sound that a page carries within itself.
+// Pieces of sound that are embedded in a page.
 #pragma once
 
 #include <span>
@@ -7,11 +7,11 @@
 
 namespace coil::capture {
 
-// A mono WAV file of 16 bits as a data URL. Sound beyond 48 kHz is brought to 48 kHz; both ends are faded over 5 ms.
+// A mono WAV file of 16 bits as a data URL. Rates above 48 kHz are resampled to 48 kHz; both ends are faded over 5 ms.
 std::string sound_url(std::span<const float> sound, double sample_rate_hz, double gain);
 
-// The gain that makes the sounds, taken together, as loud as a quiet mix (-23 LUFS), with peaks that stay below full
-// scale; 1 for silence.
+// The gain that brings the sounds together to the loudness of a quiet mix (-23 LUFS), with peaks below full scale; 1
+// for silence.
 double safe_gain(std::span<const std::vector<float>> sounds, double sample_rate_hz);
 
 }  // namespace coil::capture

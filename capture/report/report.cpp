@@ -1,4 +1,4 @@
-// Measures, lays out, and puts the file in its place.
+// Measures the model, lays out the page, and writes the file.
 #include "capture/report/report.h"
 
 #include <fstream>
@@ -11,7 +11,7 @@
 namespace coil::capture {
 namespace {
 
-constexpr size_t kHeadBytes = 1024;  // in which a report's mark stands
+constexpr size_t kHeadBytes = 1024;  // of a file that are searched for a report's mark
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// The sections of a report, in the order in which they stand on the page.
+// The sections of a report, in their order on the page.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace coil::capture {
 
-// The least ESR that noise and the device's own repeatability allow, of the take that is worst off; 0: not known.
+// The smallest ESR that noise and the device's repeatability allow, for the worst take; 0: unknown.
 double reachable_esr(const ReportInput& input);
 size_t warnings_in(const ReportInput& input);
 

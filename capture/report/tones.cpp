@@ -1,4 +1,4 @@
-// Single Fourier sums for harmonics; a spectrum whose bins the harmonics hit for all the rest.
+// Measures harmonics by single Fourier sums, and everything else by a spectrum whose bins match the harmonics.
 #include "capture/report/tones.h"
 
 #include <algorithm>
@@ -14,14 +14,14 @@ namespace coil::capture {
 namespace {
 
 constexpr double kTau = 2 * std::numbers::pi;
-constexpr double kHighestShare = 0.45;              // of the sample rate: above, resampling has its say
-constexpr double kSettleSeconds = 0.5;              // of a model, before it is measured
-constexpr double kBurstHead = 0.03, kPiece = 0.17;  // seconds: where a burst of the test signal is steady
-constexpr double kPeriodSeconds = 0.3;              // that the spectrum covers, at least
+constexpr double kHighestShare = 0.45;              // of the sample rate: above it, resampling affects the result
+constexpr double kSettleSeconds = 0.5;              // before a model is measured
+constexpr double kBurstHead = 0.03, kPiece = 0.17;  // seconds: the steady part of a burst of the test signal
+constexpr double kPeriodSeconds = 0.3;              // least time that the spectrum covers
 
 double gain_of(double db) { return std::pow(10, db / 20); }
 
-// The sum over a Hann window; a sine of amplitude 1 gives 1.
+// A Fourier sum with a Hann window; a sine of amplitude 1 gives 1.
 double amplitude_at(std::span<const float> sound, double hz, double sample_rate_hz) {
   const double frames = double(sound.size());
   const std::complex<double> step = std::polar(1.0, -kTau * hz / sample_rate_hz);
@@ -73,7 +73,7 @@ ToneSpectrum tone_spectrum(const std::shared_ptr<const ssm::Model>& model, std::
   const double rate_hz = model->config().sample_rate_hz;
   size_t frames = 1024;
   while (double(frames) < kPeriodSeconds * rate_hz) frames *= 2;
-  // An odd number of periods in a power of two of frames: no folded harmonic falls onto another.
+  // An odd number of periods in a power of two of frames: then no folded harmonic coincides with a harmonic.
   const size_t periods = size_t(hz * double(frames) / rate_hz / 2) * 2 + 1;
   ToneSpectrum spectrum{double(periods) * rate_hz / double(frames), rate_hz / double(frames), {}, 0};
   const std::vector<float> answer = steady_answer(model, controls, spectrum.hz, level_dbfs, frames);
@@ -81,7 +81,8 @@ ToneSpectrum tone_spectrum(const std::shared_ptr<const ssm::Model>& model, std::
   std::vector<float> power(size_t(stft.bins()));
   stft.analyse(answer, power);
   double on = 1e-30, off = 1e-30, most = 1e-30;
-  for (size_t bin = 2; bin < power.size(); ++bin) {  // the window spreads a line, and a constant, over its neighbours
+  for (size_t bin = 2; bin < power.size(); ++bin) {  // the window spreads a line, or a constant, over the neighbouring
+                                                     // bins
     const bool beside_harmonic = (bin + 1) % periods <= 2;
     (beside_harmonic ? on : off) += double(power[bin]);
     most = std::max(most, double(power[bin]));

@@ -1,4 +1,4 @@
-// What a reader wants first: the verdict, and the figures that it rests on.
+// The first section: the verdict, and the figures behind it.
 #include <algorithm>
 #include <cmath>
 
@@ -10,7 +10,7 @@
 namespace coil::capture {
 namespace {
 
-constexpr double kNearTheLimit = 3;  // times what the recordings allow
+constexpr double kNearTheLimit = 3;  // times the error that the recordings allow
 
 struct Judgement {
   double esr;

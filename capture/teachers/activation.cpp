@@ -37,7 +37,7 @@ Kind kind_named(const std::map<std::string, Kind>& kinds, const std::string& nam
   throw Error(where + ": the activation '" + name.substr(0, 40) + "' is not known; " + names + " are");
 }
 
-// A rational stand-in for tanh, as networks that were trained with it need it. Source: NeuralAmpModelerCore,
+// A rational approximation of tanh; networks that were trained with it need it. Source: NeuralAmpModelerCore,
 // NAM/activations.h.
 float fast_tanh(float x) {
   const float size = std::abs(x), square = x * x;

@@ -1,4 +1,4 @@
-// The bent lines between the layers of a teacher.
+// The activation functions between the layers of a teacher network.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ class Activation {
     kHardTanh,
     kFastTanh,
     kRelu,
-    kLeakyRelu,  // `slopes` left of 0, one, or one a channel
+    kLeakyRelu,  // `slopes` left of 0: one value, or one per channel
     kSigmoid,
     kSilu,
     kHardSwish,
@@ -28,10 +28,10 @@ class Activation {
   Activation() = default;
   explicit Activation(Kind kind) : kind_(kind) {}
 
-  // As a .nam file names it: "Tanh", or {"type": "LeakyReLU", "negative_slope": 0.01}. `where` stands in errors.
+  // From the name in a .nam file: "Tanh", or {"type": "LeakyReLU", "negative_slope": 0.01}. Errors start with `where`.
   // Throws Error.
   static Activation of_nam(const nlohmann::json& json, const std::string& where);
-  // As RTNeural names it: "tanh"; empty: none. Throws Error.
+  // From the name in RTNeural: "tanh"; empty: none. Throws Error.
   static Activation of_rtneural(const std::string& name, const std::string& where);
   static Activation of_slopes(std::vector<float> slopes);
 

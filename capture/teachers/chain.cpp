@@ -1,4 +1,4 @@
-// out = output gain (layers(input gain x) + input gain x), the latter with skip.
+// out = output gain (layers(input gain x) + input gain x); the last term only with skip.
 #include "capture/teachers/chain.h"
 
 #include <algorithm>
@@ -71,7 +71,7 @@ size_t Chain::memory_frames() const {
 void Chain::process(const float* in, size_t frames, float* out) {
   from_.resize(frames * inputs_);
   std::copy_n(in, frames * inputs_, from_.begin());
-  // Knobs beside the sound are not amplified.
+  // The gain applies to the sound, not to the knobs.
   for (size_t t = 0; t < frames; ++t) from_[t * inputs_] *= input_gain_;
   if (skip_) first_ = from_;
   for (const auto& layer : layers_) {

@@ -1,4 +1,4 @@
-// A network of layers one behind the other, with gains around it and, where asked for, its input added to its output.
+// A sequence of layers with an input and an output gain, and optionally a skip connection.
 #pragma once
 
 #include <memory>
@@ -11,13 +11,13 @@
 
 namespace coil::capture {
 
-// A convolution and what bends its output. A batch norm is part of the convolution's weights by then.
+// A convolution with its activation. A batch norm is already part of the convolution's weights.
 std::unique_ptr<TeacherLayer> make_convolution_layer(Convolution convolution, Activation activation);
 std::unique_ptr<TeacherLayer> make_activation_layer(Activation activation, size_t channels);
 
 class Chain : public Network {
  public:
-  // `settle_frames`: of silence, before a recurrent layer counts as at rest.
+  // `settle_frames`: frames of silence until a recurrent layer counts as settled.
   Chain(size_t inputs, size_t settle_frames) : inputs_(inputs), settle_frames_(settle_frames) {}
   Chain(const Chain& other);
 

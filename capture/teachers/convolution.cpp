@@ -1,4 +1,4 @@
-// Groups become blocks of a matrix with zeros around them.
+// Groups are stored as blocks of a matrix, with zeros around them.
 #include "capture/teachers/convolution.h"
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 namespace coil::capture {
 namespace {
 
-constexpr size_t kMostValues = size_t{1} << 26;  // of a matrix or of a memory
+constexpr size_t kMostValues = size_t{1} << 26;  // values of a matrix or of a memory
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// A causal convolution over time between channels, dilated and grouped as asked for; with one tap, a matrix.
+// A causal convolution over time and channels, with dilation and groups; with one tap it is a matrix.
 #pragma once
 
 #include <cstddef>
@@ -16,18 +16,18 @@ struct ConvolutionSize {
 
 class Convolution {
  public:
-  // Weights in PyTorch's order: [output][input of its group][tap], the last tap the newest; then the bias. Throws Error
-  // for sizes that do not fit together.
+  // Weights in PyTorch's order: [output][input of its group][tap], newest tap last; then the bias. Throws Error if
+  // sizes do not match.
   Convolution(const ConvolutionSize& size, WeightList& weights);
 
   size_t inputs() const { return size_.inputs; }
   size_t outputs() const { return size_.outputs; }
-  size_t reach() const { return (size_.taps - 1) * size_.dilation; }  // frames into the past
+  size_t reach() const { return (size_.taps - 1) * size_.dilation; }  // past frames that it needs
 
-  // At most Network::kMostFrames; `out` is not `in`.
+  // At most Network::kMostFrames; `out` must not be `in`.
   void process(const float* in, size_t frames, float* out);
 
-  // What comes out is multiplied and added to, channel by channel.
+  // Multiplies the outputs and adds to them, channel by channel.
   void scale_outputs(const std::vector<float>& scale, const std::vector<float>& add);
 
  private:
@@ -35,7 +35,7 @@ class Convolution {
   size_t row_length() const;
 
   ConvolutionSize size_;
-  std::vector<float> weights_;  // [tap][input][output, padded unless alone]
+  std::vector<float> weights_;  // [tap][input][output; padded unless there is one]
   std::vector<float> bias_;     // padded
   std::vector<float> past_;     // reach() frames, then those of this call
 };

@@ -1,4 +1,4 @@
-// Nested lists of numbers from JSON, with their sizes checked.
+// Reads nested lists of numbers from JSON and checks their sizes.
 #pragma once
 
 #include <cmath>
@@ -11,7 +11,7 @@
 
 namespace coil::capture {
 
-// Throw Error that begins with `where`.
+// Both throw Error that starts with `where`.
 inline std::vector<float> numbers_of(const nlohmann::json& json, size_t count, const std::string& where) {
   if (!json.is_array() || json.size() != count) {
     throw Error(where + " must be a list of " + std::to_string(count) + " numbers" +

@@ -1,4 +1,4 @@
-// Vectors lie across the channels that come out, four frames at a time; a lone channel's across frames.
+// Vector lanes are output channels, four frames at a time; for a single channel, lanes are frames.
 #include "capture/teachers/kernels.h"
 
 #include <cmath>

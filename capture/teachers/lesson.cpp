@@ -1,4 +1,5 @@
-// A capture plays the built-in signal and what it is given, once for each setting of its knobs, from rest.
+// Plays the built-in signal and given sound through a capture, once for each setting of its knobs, from the settled
+// state.
 #include "capture/teachers/lesson.h"
 
 #include <algorithm>
@@ -12,8 +13,8 @@
 namespace coil::capture {
 namespace {
 
-constexpr double kPieceSeconds = 0.25;  // between two questions whether to go on
-constexpr double kRestSeconds = 0.25;   // of silence, over which what is left counts as the capture's rest
+constexpr double kPieceSeconds = 0.25;  // between two checks whether to continue
+constexpr double kRestSeconds = 0.25;   // of silence, over which the settled output is measured
 constexpr double kAudibleDb = -80;
 constexpr float kLoudest = 1e4f;  // 80 dB above full scale
 constexpr size_t kSettingsOfOneKnob = 7, kSettingsOfMore = 12;
@@ -44,7 +45,7 @@ class Player {
 
 double db_of(double amplitude) { return 20 * std::log10(std::max(amplitude, 1e-30)); }
 
-// What silence gives once everything has died away, and how much that still moves.
+// The settled output for silence, and how much it still varies.
 struct Rest {
   double value, movement;
 };
@@ -97,7 +98,7 @@ std::vector<float> mono_at(const Recording& recording, double rate, std::vector<
   return mono;
 }
 
-// The built-in signal, and behind it, half a second apart, what was given.
+// The built-in signal, then the given sounds, half a second apart.
 std::vector<float> dry_sound(const LessonOptions& options, double rate, std::vector<std::string>& warnings) {
   std::vector<float> sound = make_test_signal(rate);
   for (const Recording& recording : options.dry) {
@@ -108,7 +109,7 @@ std::vector<float> dry_sound(const LessonOptions& options, double rate, std::vec
   return sound;
 }
 
-// Takes the rest out. False: stopped.
+// Subtracts the settled output. Returns false if it was stopped.
 bool play_setting(const Teacher& teacher, const std::string& where, Take& take, Rest& rest,
                   const std::function<bool(double)>& go_on) {
   Player player(*teacher.network, take.knobs);

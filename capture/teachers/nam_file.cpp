@@ -1,4 +1,4 @@
-// From the JSON of a .nam file to a network; weights are one list in the order of the layers.
+// Builds a network from the JSON of a .nam file. The weights are one list in the order of the layers.
 #include "capture/teachers/nam_file.h"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ constexpr int kMostChannels = 4096, kMostLayers = 256, kMostTaps = 1 << 20;
 constexpr double kUsualRateHz = 48000;
 constexpr double kLstmSettleSeconds = 0.5;
 
-// What reading the networks of one file shares.
+// State that the readers of all networks in one file share.
 struct Reading {
   double sample_rate_hz;
   std::vector<std::string>* notes;
@@ -28,7 +28,7 @@ struct Reading {
 
 std::unique_ptr<Network> read_network(const Json& json, const std::string& where, const Reading& reading);
 
-// Source of the range: NeuralAmpModelerCore 0.5.5, NAM/get_dsp.h.
+// Source of the supported range: NeuralAmpModelerCore 0.5.5, NAM/get_dsp.h.
 void check_version(const std::string& version, const std::string& where, std::vector<std::string>& warnings) {
   int parts[3] = {-1, -1, -1};
   char dots[2] = {};
@@ -72,7 +72,7 @@ std::vector<float> read_values(WeightList& weights, size_t count) {
 
 size_t channels_of(const JsonFields& fields, const char* key) { return size_t(fields.whole(key, 1, kMostChannels, 1)); }
 
-// Each layer: a row of both matrices in turns, biases, then the state at the start. Source: NeuralAmpModelerCore,
+// For each layer: alternating rows of both matrices, biases, then the initial state. Source: NeuralAmpModelerCore,
 // NAM/lstm.cpp.
 std::unique_ptr<Network> read_lstm(const JsonFields& fields, WeightList& weights, double sample_rate_hz) {
   const auto layers = size_t(fields.whole("num_layers", 1, kMostLayers)),
@@ -97,7 +97,7 @@ std::unique_ptr<Network> read_lstm(const JsonFields& fields, WeightList& weights
   return chain;
 }
 
-// The batch norm's mean, variance, weight, bias and epsilon go into the convolution. Source: NeuralAmpModelerCore,
+// Folds the batch norm's mean, variance, weight, bias and epsilon into the convolution. Source: NeuralAmpModelerCore,
 // NAM/convnet.cpp.
 void absorb_batch_norm(Convolution& convolution, WeightList& weights) {
   const size_t channels = convolution.outputs();
@@ -142,7 +142,7 @@ std::unique_ptr<Network> read_convnet(const JsonFields& fields, WeightList& weig
   return chain;
 }
 
-// An impulse response, the first frame first.
+// An impulse response, first frame first.
 std::unique_ptr<Network> read_linear(const JsonFields& fields, WeightList& weights) {
   const auto taps = size_t(fields.whole("receptive_field", 1, kMostTaps));
   for (const char* key : {"in_channels", "out_channels"})
@@ -158,7 +158,7 @@ std::unique_ptr<Network> read_linear(const JsonFields& fields, WeightList& weigh
   return chain;
 }
 
-// Sizes of one capture, from small to full: the full one is played, as Neural Amp Modeler does.
+// A container holds several sizes of one capture. The full size is played, as in Neural Amp Modeler.
 std::unique_ptr<Network> read_container(const JsonFields& fields, const Reading& reading) {
   if (!fields.has("submodels") || !fields.at("submodels").is_array() || fields.at("submodels").empty())
     throw fields.wrong("submodels", "a list of networks");
@@ -203,7 +203,7 @@ std::unique_ptr<Network> read_network(const Json& json, const std::string& where
   return network;
 }
 
-// A container may leave it to what it holds.
+// A container may leave the rate to its contents.
 std::optional<double> sample_rate_of(const Json& json, const std::string& where) {
   const JsonFields fields(json, where);
   if (fields.has("sample_rate")) return fields.number("sample_rate");

@@ -1,4 +1,4 @@
-// The .nam files of Neural Amp Modeler: WaveNet, LSTM, ConvNet, Linear, and containers of them.
+// Reads the .nam files of Neural Amp Modeler: WaveNet, LSTM, ConvNet, Linear, and containers of them.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -8,7 +8,7 @@
 
 namespace coil::capture {
 
-// `where` stands in errors. Throws Error.
+// Errors start with `where`. Throws Error.
 Teacher read_nam(const nlohmann::json& json, const std::string& where);
 
 }  // namespace coil::capture

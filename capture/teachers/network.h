@@ -1,4 +1,4 @@
-// What every network of another program is to a conversion: frames in, frames out, and a memory.
+// The interface of another program's network: frames in, frames out, and a memory.
 #pragma once
 
 #include <cstddef>
@@ -10,16 +10,17 @@ namespace coil::capture {
 // Frames are interleaved. One thread at a time.
 class Network {
  public:
-  static constexpr size_t kMostFrames = 256;  // of one call
+  static constexpr size_t kMostFrames = 256;  // per call
 
   virtual ~Network() = default;
 
   virtual size_t inputs() const = 0;
   virtual size_t outputs() const = 0;
-  // So many frames of silence let it forget what came before: exactly where its memory is finite.
+  // After this many frames of silence the past no longer matters: exactly for finite memory, approximately for
+  // recurrent layers.
   virtual size_t memory_frames() const = 0;
   virtual void process(const float* in, size_t frames, float* out) = 0;
-  // Another one in the same state.
+  // A copy in the same state.
   virtual std::unique_ptr<Network> clone() const = 0;
 
   // Any number of frames.

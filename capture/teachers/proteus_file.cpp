@@ -1,4 +1,4 @@
-// From the JSON of a Proteus capture to a network.
+// Builds a network from the JSON of a Proteus capture.
 #include "capture/teachers/proteus_file.h"
 
 #include "base/json_fields.h"
@@ -9,7 +9,7 @@ namespace coil::capture {
 namespace {
 
 constexpr int kMostHidden = 4096, kMostLayers = 16, kMostInputs = 3;
-constexpr double kRateHz = 44100;  // of Proteus; source: Proteus, src/PluginProcessor.cpp
+constexpr double kRateHz = 44100;  // the rate of Proteus; source: Proteus, src/PluginProcessor.cpp
 constexpr double kSettleSeconds = 0.5;
 
 const nlohmann::json& tensor(const JsonFields& state, const std::string& name) {

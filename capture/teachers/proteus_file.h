@@ -1,4 +1,4 @@
-// JSON as Proteus and other plugins of GuitarML read it: the state of a PyTorch LSTM or GRU with a linear layer behind.
+// Reads the JSON of Proteus and other plugins of GuitarML: a PyTorch LSTM or GRU, followed by a linear layer.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -8,7 +8,7 @@
 
 namespace coil::capture {
 
-// `where` stands in errors. Throws Error.
+// Errors start with `where`. Throws Error.
 Teacher read_proteus(const nlohmann::json& json, const std::string& where);
 
 }  // namespace coil::capture

@@ -1,4 +1,4 @@
-// A frame at a time: one matrix times input and memory, then the gates.
+// One frame at a time: one matrix times input and memory, then the gates.
 #include "capture/teachers/recurrent.h"
 
 #include <algorithm>
@@ -10,7 +10,7 @@ namespace {
 
 using teacher_kernels::padded;
 
-// Rows of weights for the kernels: [column][padded row].
+// Rows of weights in the kernels' layout: [column][padded row].
 class Matrix {
  public:
   Matrix(const Rows& rows, std::vector<float> bias)
@@ -30,7 +30,7 @@ class Matrix {
   std::vector<float> weights_, bias_;
 };
 
-// Blocks of `hidden` rows in another order.
+// Reorders blocks of `hidden` rows.
 template <class T>
 std::vector<T> reordered(const std::vector<T>& rows, size_t hidden, std::initializer_list<size_t> order) {
   std::vector<T> result;
@@ -42,7 +42,7 @@ std::vector<T> reordered(const std::vector<T>& rows, size_t hidden, std::initial
 
 class Lstm : public TeacherLayer {
  public:
-  // Gates in the order i f o g, so that those of a kind lie side by side.
+  // Gates in the order i f o g, so that the three sigmoid gates are contiguous.
   explicit Lstm(const LstmWeights& w)
       : hidden_(w.bias.size() / 4),
         inputs_(w.input.front().size()),

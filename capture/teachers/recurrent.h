@@ -1,4 +1,4 @@
-// Recurrent layers: LSTM and GRU, each frame from the one before.
+// Recurrent layers: LSTM and GRU.
 #pragma once
 
 #include <cstddef>
@@ -12,13 +12,13 @@ class TeacherLayer {
  public:
   virtual ~TeacherLayer() = default;
   virtual size_t outputs() const = 0;
-  virtual size_t reach() const { return 0; }  // frames into the past, of a memory that is finite
+  virtual size_t reach() const { return 0; }  // past frames that it needs, if its memory is finite
   virtual bool is_recurrent() const { return false; }
   virtual void process(const float* in, size_t frames, float* out) = 0;
   virtual std::unique_ptr<TeacherLayer> clone() const = 0;
 };
 
-// A matrix as lists of rows, as files of several programs hold it.
+// A matrix as lists of rows, as several file formats store it.
 using Rows = std::vector<std::vector<float>>;
 
 // i, f, o = sigmoid(W x + U h + b), g = tanh(W x + U h + b); c = f c + i g; h = o tanh(c). Gates in the order i f g o,
@@ -27,7 +27,7 @@ struct LstmWeights {
   Rows input;      // [4 hidden][inputs]
   Rows recurrent;  // [4 hidden][hidden]
   std::vector<float> bias;
-  std::vector<float> hidden, cell;  // at the start; empty: 0
+  std::vector<float> hidden, cell;  // the initial state; empty: 0
 };
 std::unique_ptr<TeacherLayer> make_lstm(const LstmWeights& weights);
 

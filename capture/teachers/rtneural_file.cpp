@@ -1,4 +1,4 @@
-// From layers with their Keras weights to a network; gains and skip are AIDA-X' additions.
+// Builds a network from layers with Keras weights. The gains and the skip connection are AIDA-X's extensions.
 #include "capture/teachers/rtneural_file.h"
 
 #include <cstdlib>
@@ -15,9 +15,9 @@ using Json = nlohmann::json;
 constexpr int kMostChannels = 4096, kMostTaps = 65536, kMostInputs = 8;
 constexpr double kUsualRateHz = 48000;
 constexpr double kSettleSeconds = 0.5;
-constexpr double kSilentDb = -90;  // gains from here down are 0; source: AIDA-X, src/aidadsp-plugin.cpp
+constexpr double kSilentDb = -90;  // at or below this, a gain is 0; source: AIDA-X, src/aidadsp-plugin.cpp
 
-// A whole number, or a list whose last entry is one.
+// A whole number, or the last entry of a list.
 size_t last_size(const JsonFields& fields, const char* key, int most, std::optional<size_t> fallback = std::nullopt) {
   if (!fields.has(key)) {
     if (fallback) return *fallback;
@@ -49,7 +49,7 @@ std::unique_ptr<TeacherLayer> read_lstm(const JsonFields& layer, size_t inputs, 
                     {}});
 }
 
-// Keras has the gates in the order z r n.
+// Keras orders the gates z r n.
 std::unique_ptr<TeacherLayer> read_gru(const JsonFields& layer, size_t inputs, size_t hidden) {
   const auto swapped = [hidden](auto rows) {
     std::swap_ranges(rows.begin(), rows.begin() + std::ptrdiff_t(hidden), rows.begin() + std::ptrdiff_t(hidden));
@@ -99,7 +99,7 @@ std::unique_ptr<TeacherLayer> read_conv1d(const JsonFields& layer, size_t inputs
   return make_convolution_layer(Convolution(size, weights), activation_of(layer));
 }
 
-// A channel by itself: (x - mean) gamma / sqrt(variance + epsilon) + beta.
+// Per channel: (x - mean) gamma / sqrt(variance + epsilon) + beta.
 std::unique_ptr<TeacherLayer> read_batch_norm(const JsonFields& layer, size_t channels) {
   const bool affine = layer.at("weights").is_array() && layer.at("weights").size() == 4;
   const auto read = [&](size_t index) {
@@ -125,7 +125,7 @@ void add_layer(Chain& chain, const JsonFields& layer) {
   const size_t inputs = chain.outputs(), outputs = last_size(layer, "shape", kMostChannels);
   if (!layer.has("weights") && type != "activation") throw Error(layer.where("weights") + " is missing");
   if (type == "lstm" || type == "gru") {
-    // What their names say is in them already; another would be another layer.
+    // These layers already include their activations; any other one would be an additional layer.
     const std::string bend = layer.text("activation", "");
     if (!bend.empty() && bend != "tanh") throw layer.wrong("activation", "empty or tanh");
     return chain.add(type == "lstm" ? read_lstm(layer, inputs, outputs) : read_gru(layer, inputs, outputs));

@@ -1,4 +1,4 @@
-// JSON as RTNeural and AIDA-X read it: recurrent, dense and convolution layers by their Keras weights.
+// Reads the JSON of RTNeural and AIDA-X: recurrent, dense and convolution layers with Keras weights.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -8,7 +8,7 @@
 
 namespace coil::capture {
 
-// `where` stands in errors. Throws Error.
+// Errors start with `where`. Throws Error.
 Teacher read_rtneural(const nlohmann::json& json, const std::string& where);
 
 }  // namespace coil::capture

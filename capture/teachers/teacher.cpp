@@ -1,4 +1,4 @@
-// Tells the kinds of files apart, and reads what they all may say of themselves.
+// Identifies the kind of file, and reads the metadata that all kinds may contain.
 #include "capture/teachers/teacher.h"
 
 #include <algorithm>
@@ -40,7 +40,7 @@ Teacher read_any(const Json& json, const std::string& where) {
               "AIDA-X 'in_shape' and 'layers', one of Proteus 'model_data' and 'state_dict'");
 }
 
-// Wherever such files have been seen to say it.
+// All places where such files are known to state a licence.
 std::string licence_in(const Json& json) {
   for (const Json* place : {&json, json.contains("metadata") ? &json["metadata"] : &json}) {
     if (!place->is_object()) continue;

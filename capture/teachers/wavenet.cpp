@@ -1,4 +1,4 @@
-// Reading and playing of the WaveNet, block by block; all frames lie interleaved.
+// Reads and runs the WaveNet, in blocks of interleaved frames.
 #include "capture/teachers/wavenet.h"
 
 #include <algorithm>
@@ -21,7 +21,7 @@ size_t size_field(const JsonFields& fields, const char* key, int most, std::opti
   return size_t(fields.whole(key, 1, most, fallback));
 }
 
-// A list with one whole number for each layer; a single number stands for all.
+// A list with one whole number per layer; a single number applies to all layers.
 std::vector<size_t> sizes(const JsonFields& fields, const char* key, int most, std::optional<size_t> layers) {
   if (!fields.has(key)) throw Error(fields.where(key) + " is missing");
   const Json& json = fields.at(key);
@@ -36,7 +36,7 @@ std::vector<size_t> sizes(const JsonFields& fields, const char* key, int most, s
   return json.get<std::vector<size_t>>();
 }
 
-// What a field says of one layer: itself, or the layer's entry of a list.
+// A field's value for one layer: the field itself, or the layer's entry in a list.
 const Json& of_layer(const JsonFields& fields, const char* key, size_t layer, size_t layers) {
   const Json& json = fields.at(key);
   if (!json.is_array()) return json;
@@ -56,7 +56,7 @@ Gating gating_of(const JsonFields& fields, size_t layer, size_t layers) {
   throw fields.wrong("gating_mode", "none, gated or blended");
 }
 
-// Multiplies channels by a matrix times the condition, and adds another.
+// Multiplies channels by one matrix product of the condition, and adds another.
 class Film {
  public:
   Film(const JsonFields& layer, const char* key, size_t condition, size_t channels, WeightList& weights)
@@ -105,7 +105,7 @@ class Layer {
         WeightList& weights);
 
   size_t reach() const { return conv_->reach(); }
-  // `stream` goes on to the next layer; what is heard is added to `head`.
+  // `stream` is the input of the next layer; the contribution to the output is added to `head`.
   void process(Buffer& stream, const float* condition, size_t frames, Buffer& head);
 
  private:
@@ -183,7 +183,7 @@ Layer::Layer(const JsonFields& fields, const ArraySize& size, size_t index, size
   }
 }
 
-// From z to a.
+// Computes a from z.
 void Layer::activate(size_t frames) {
   const size_t b = size_.bottleneck;
   if (gating_ == Gating::kNone) {
@@ -242,10 +242,10 @@ void Layer::process(Buffer& stream, const float* condition, size_t frames, Buffe
   for (size_t i = 0; i < frames * size_.channels; ++i) stream[i] += out_[i];
 }
 
-// What an array must take.
+// The channels that an array receives from the previous one.
 struct Before {
   size_t inputs, condition;
-  std::optional<size_t> head;  // of the array before
+  std::optional<size_t> head;  // from the previous array
 };
 
 class Array {
@@ -259,7 +259,7 @@ class Array {
     for (const Layer& layer : layers_) reach += layer.reach();
     return reach;
   }
-  // `stream` and `head` come from the array before and go to the next.
+  // `stream` and `head` come from the previous array and go to the next.
   void process(Buffer& stream, const float* condition, size_t frames, Buffer& head);
 
  private:
@@ -316,7 +316,7 @@ void Array::process(Buffer& stream, const float* condition, size_t frames, Buffe
   std::swap(head, left_);
 }
 
-// What follows behind all arrays in some files: activation and convolution in turns.
+// In some files, further layers after all arrays: activations and convolutions in turn.
 class PostHead {
  public:
   PostHead(const JsonFields& fields, size_t inputs, WeightList& weights) {
@@ -403,7 +403,7 @@ WaveNet::WaveNet(const Json& config, const std::string& where, WeightList& weigh
     Before before{inputs_, condition, std::nullopt};
     if (i > 0) before.inputs = arrays_.back().size().channels, before.head = arrays_.back().head_outputs();
     arrays_.emplace_back(array, before, weights);
-    array.has("slimmable");  // says how to make it smaller; it is played at full size
+    array.has("slimmable");  // describes smaller versions; the full size is played
     for (const char* key : {"gated", "gating_mode", "secondary_activation", "head_size", "head_bias"}) array.has(key);
     for (const std::string& sentence : array.unknown()) warnings.push_back(sentence);
   }

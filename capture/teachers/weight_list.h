@@ -1,4 +1,4 @@
-// The numbers of a network in the order of its layers, each taken once.
+// The weights of a network as a list in the order of its layers; each is taken once.
 #pragma once
 
 #include <span>
@@ -12,12 +12,12 @@ namespace coil::capture {
 
 class WeightList {
  public:
-  // `where` stands in errors.
+  // Errors start with `where`.
   WeightList(std::span<const float> all, std::string where) : all_(all), where_(std::move(where)) {}
 
   const std::string& where() const { return where_; }
 
-  // Throws Error where there are not as many left.
+  // Throws Error if fewer are left.
   std::span<const float> take(size_t count) {
     if (count > all_.size() - taken_) {
       throw Error(where_ + " has " + std::to_string(all_.size()) + " weights; its layers need more, " +

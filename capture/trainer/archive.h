@@ -1,5 +1,5 @@
-// A training's whole memory as bytes and back, so that it goes on after a crash as if nothing had been. For this
-// machine only.
+// Saves the whole state of a training as bytes and restores it, so that it continues exactly after a crash. Only for
+// the same machine.
 #pragma once
 
 #include <cstring>
@@ -53,7 +53,7 @@ class ArchiveReader {
     if (size != values.size()) throw Error("the saved training is of another size");
     copy(values.data(), size * sizeof(T));
   }
-  // Of any length.
+  // A vector of any length.
   template <class T>
   void list(std::vector<T>& values) {
     size_t size = 0;

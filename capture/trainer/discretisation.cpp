@@ -10,7 +10,7 @@ namespace {
 
 using Complex = std::complex<double>;
 
-// Where the parameters of a bank of modes lie: of a layer, or of the filter.
+// Offsets of the parameters of a bank of modes: of a layer, or of the filter.
 struct Bank {
   size_t at, log_dt, log_A_real, A_imag, C;
   size_t count, modes_per_step;

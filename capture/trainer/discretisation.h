@@ -1,4 +1,5 @@
-// S4D's zero-order hold: from parameters to the modes that the kernels run, and gradients the other way.
+// S4D's zero-order hold: computes the modes that the kernels run from the parameters, and the gradients of the
+// parameters.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +15,8 @@ inline constexpr size_t kModeValues = 4;  // z_re, z_im, c_re, c_im
 template <class T>
 void discretise(const ParameterMap& map, const T* parameters, T* modes);
 
-// In place: M and Q of kernels.h (in the places of C and of log_A_real and A_imag) become the gradients of log_dt,
-// log_A_real, A_imag, C.
+// In place: M and Q of kernels.h (stored at the places of C and of log_A_real and A_imag) become the gradients of
+// log_dt, log_A_real, A_imag, C.
 template <class T>
 void chain_modes(const ParameterMap& map, const T* parameters, double* gradient);
 

@@ -10,9 +10,9 @@ namespace coil::capture {
 namespace {
 
 constexpr size_t kSegmentFrames = 1024, kSegmentHops = kSegmentFrames / SlowMap::kHopFrames;
-constexpr size_t kWarmUpSegments = 150;  // of the slow path alone, before a passage: 3 s at 48 kHz
+constexpr size_t kWarmUpSegments = 150;  // that only the slow path runs over before a passage: 3 s at 48 kHz
 
-// Whole segments, as many as lie before the passage.
+// The number of whole segments before the passage, up to the limit.
 size_t warm_up_hops(const Passage& passage) {
   return std::min(passage.start / kSegmentFrames, kWarmUpSegments) * kSegmentHops;
 }
@@ -39,7 +39,7 @@ std::vector<ErrorAndEnergy> Evaluation::run(const std::vector<float>& parameters
   return results;
 }
 
-// What is slow remembers longer than what is fast; it alone hears what was before the passages.
+// The slow path remembers longer than the layers, so only the slow path runs over the sound before the passages.
 void Evaluation::warm_up(const Weights<float>& weights, const std::vector<Take>& takes,
                          const std::vector<std::vector<float>>& hops, const Passage* passages, size_t count) {
   for (size_t left = kWarmUpSegments * kSegmentHops; left > 0; left -= kSegmentHops) {

@@ -1,4 +1,4 @@
-// The error of a network on parts of takes, many parts side by side in the lanes.
+// The error of a network on parts of takes. Many parts run side by side in the vector lanes.
 #pragma once
 
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace coil::capture {
 
-// The network starts at frame `start` without memory and is scored over `span`.
+// The network starts at frame `start` with zero memory, and its error is measured over `span`.
 struct Passage {
   size_t take;
   size_t start;
@@ -23,7 +23,7 @@ class Evaluation {
  public:
   Evaluation(const ParameterMap& map, const Kernels<float>& kernels);
 
-  // One for each passage. The takes are scaled as the network needs them; hops: their hop_features, with a slow path.
+  // One result per passage. The takes must be scaled for the network; hops: their hop_features, with a slow path.
   std::vector<ErrorAndEnergy> run(const std::vector<float>& parameters, const std::vector<Take>& takes,
                                   const std::vector<std::vector<float>>& hops, const std::vector<Passage>& passages);
 

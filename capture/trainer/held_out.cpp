@@ -1,4 +1,4 @@
-// Parts that are neither silence nor the loudest moment say most about the rest.
+// Parts of medium level are the most representative: neither silence nor the loudest moment.
 #include "capture/trainer/held_out.h"
 
 #include <algorithm>

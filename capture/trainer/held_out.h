@@ -1,4 +1,4 @@
-// Which parts of a take are kept from the training, to see how good the model is where it was not trained.
+// Chooses the parts of a take that are held out of the training, to measure the error on unseen sound.
 #pragma once
 
 #include <vector>
@@ -7,8 +7,8 @@
 
 namespace coil::capture {
 
-// In each 8 s (of a shorter take: in all of it) the half second, at most a sixteenth, whose level is nearest to the
-// whole's.
+// From every 8 s (or from the whole of a shorter take), half a second, at most a sixteenth, whose level is nearest to
+// that of the whole.
 std::vector<Span> held_out_spans(const Take& take, double sample_rate_hz);
 
 }  // namespace coil::capture

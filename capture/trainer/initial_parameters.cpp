@@ -1,5 +1,5 @@
-// S4D-Lin's modes (Gu et al. 2022, "On the parameterization and initialization of diagonal state space models"); the
-// rest is normal.
+// The modes of S4D-Lin (Gu et al. 2022, "On the parameterization and initialization of diagonal state space models");
+// all else is drawn from a normal distribution.
 #include "capture/trainer/initial_parameters.h"
 
 #include <algorithm>
@@ -11,12 +11,12 @@ namespace {
 
 constexpr double kShortestStep = 8e-5, kLongestStep = 0.4;  // dt at 48 kHz; a mode's time constant is 2 / dt frames
 
-constexpr double kLowestHz = 25, kHighestHz = 22000, kBendHz = 1000, kBreadth = 2;  // of the filter's modes
+constexpr double kLowestHz = 25, kHighestHz = 22000, kBendHz = 1000, kBreadth = 2;  // for the filter's modes
 
-constexpr double kFastestUnit = 0.004, kSlowestUnit = 0.6;  // seconds of the slow path's states
+constexpr double kFastestUnit = 0.004, kSlowestUnit = 0.6;  // seconds; time constants of the slow path's states
 
-// Where a loudspeaker rings: frequencies ever closer towards the lowest, each mode as broad as the gaps beside it. They
-// say nothing yet.
+// Frequencies at which a loudspeaker resonates: denser towards low frequencies, with each mode as wide as the gaps
+// beside it. Initially their gain is 0.
 void place_filter_modes(const ParameterMap& map, double sample_rate_hz, float* p) {
   const FilterMap& at = map.filter_bank;
   const size_t modes = map.shape.filter_modes;

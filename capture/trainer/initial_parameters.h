@@ -1,4 +1,4 @@
-// What a network starts from.
+// The initial parameters of a network.
 #pragma once
 
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace coil::capture {
 
-// For signals of rms near 1. The channels' time constants are spread evenly, in the logarithm, from 2 frames to about
+// For signals with an rms near 1. The channels' time constants are evenly spaced on a log scale, from 2 frames to about
 // 0.25 s at 48 kHz.
 std::vector<float> initial_parameters(const ParameterMap& map, Random& random, double sample_rate_hz);
 

@@ -1,4 +1,4 @@
-// The functions of one SIMD target and shape as a table.
+// The table of functions for one SIMD target and shape.
 #if defined(COIL_CAPTURE_TRAINER_KERNEL_TABLE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COIL_CAPTURE_TRAINER_KERNEL_TABLE_INL_H_
 #undef COIL_CAPTURE_TRAINER_KERNEL_TABLE_INL_H_

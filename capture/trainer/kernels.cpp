@@ -1,4 +1,4 @@
-// Compiles the trainer's kernels once for every SIMD target and offers the tables.
+// Compiles the trainer's kernels once for every SIMD target and provides the tables.
 #include "capture/trainer/kernels.h"
 
 #undef HWY_TARGET_INCLUDE

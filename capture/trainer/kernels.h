@@ -1,8 +1,8 @@
 // The arithmetic of forward and backward pass for one vector of lanes, as a table of functions per SIMD target and
 // shape.
 //
-// A lane is one stream of the batch; all arrays end in [lane], so that the work is vertical and weights are broadcast.
-// Frames come in blocks of kBlockFrames, layer by layer; the backward pass goes through the blocks in reverse.
+// A lane is one stream of the batch. All arrays end in [lane], so that lanes never interact and weights are broadcast.
+// Frames are processed in blocks of kBlockFrames, layer by layer; the backward pass takes the blocks in reverse order.
 // Equations, for a channel of an S4D layer with input h and output y, g the gradient of y, modes z_n, weights c_n:
 //
 //   s_n[t] = z_n s_n[t-1] + h[t]            y[t] = D h[t] + sum_n Re(c_n s_n[t])
@@ -11,17 +11,18 @@
 //   M_n = sum_t g s_n = sum_t h m_n + s_n[-1] z_n m_n[0]
 //   Q_n = sum_t c^-1 dL/dz = sum_t h q_n + s_n[-1] (m_n[0] + z_n q_n[0]),     dL = Re(M dc + c Q dz)
 //
-// so no state of the forward pass is needed. The rest of a layer, with per-lane scale and shift:
+// so the backward pass needs no states of the forward pass. The rest of a layer, with per-lane scale and shift:
 //
 //   p = scale (W_in y) + shift,  a = tanh(p) - tanh(shift),  h' = h + W_out a
 //
-// A filter behind the network is one more bank of modes, with the output row's sum as its h and the output as its y.
+// A filter after the network is one more bank of modes: its h is the sum of the output row, its y is the output.
 //
-// With a slow path, scale, shift - scale b and the output row move from frame to frame, in a line from one boundary of
-// hops to the next. What the film vector is there, the slow path says: with the features x of a hop and 8 states c,
+// With a slow path, scale, shift - scale b and the output row change from frame to frame, linearly between the
+// boundaries of hops. The slow path computes the film vector at a boundary: with the features x of a hop and 8 states
+// c,
 //
-//   z = tanh(W x + b + R c),  g = sigmoid(G z + b_g),  c' = c + g (V z + b_v - c),  film = base + O tanh(H c' + b_h) +
-//   b_o
+//   z = tanh(W x + b + R c),  g = sigmoid(G z + b_g),  c' = c + g (V z + b_v - c),
+//   film = base + O tanh(H c' + b_h) + b_o
 #pragma once
 
 #include <cstddef>
@@ -33,21 +34,21 @@
 namespace coil::capture {
 
 inline constexpr size_t kBlockFrames = 32;
-inline constexpr size_t kFilterFrames = 128;  // that pass the filter at a time
+inline constexpr size_t kFilterFrames = 128;  // per call of the filter
 inline constexpr size_t kMaxLanes = 16;
-inline constexpr size_t kStates = 2;          // of a pair of modes, carried from block to block: real, imaginary
+inline constexpr size_t kStates = 2;          // of a pair of modes, passed from block to block: real, imaginary
 inline constexpr size_t kAdjoints = 4;        // of a pair: m and q
 inline constexpr double kPreEmphasis = 0.85;  // of the second part of the loss: e[t] - 0.85 e[t-1]
 
-// What all lanes share.
+// Values that all lanes share.
 template <class T>
 struct Weights {
-  const T* parameters;  // as ParameterMap says
+  const T* parameters;  // at the places of ParameterMap
   const T* modes;       // [layer][z_re, z_im, c_re, c_im][d][pairs]
   size_t layers;
 };
 
-// The bank of modes behind the network.
+// The bank of modes after the network.
 template <class T>
 struct OutputFilter {
   const T* modes;  // [z_re, z_im, c_re, c_im][count]
@@ -55,7 +56,7 @@ struct OutputFilter {
   size_t count;  // a multiple of 4
 };
 
-// What belongs to a lane's knobs; [..][lane].
+// Values that depend on a lane's knobs; [..][lane].
 template <class T>
 struct Conditions {
   const T* scale;   // [layer][d]
@@ -64,13 +65,14 @@ struct Conditions {
   const T* output;  // [d]
 };
 
-// What a block leaves for its way back, and buffers of that way.
+// What the forward pass of a block saves for the backward pass, and buffers of the backward pass.
 template <class T>
 struct Tape {
   Tape(const Shape& shape, size_t lanes);
 
   size_t span;                                // of one layer's part of h, y and a
-  ssm::AlignedVector<T> h, y, a;              // layers + 1, layers, layers spans: input of a layer, of W_in, of W_out
+  ssm::AlignedVector<T> h, y, a;              // layers + 1, layers and layers spans: inputs of layers, of W_in and of
+                                              // W_out
   ssm::AlignedVector<T> g, gp, g_scaled, gy;  // gradients of h, p, scale p, y
 };
 
@@ -78,9 +80,9 @@ struct Tape {
 // then the output row.
 template <class T>
 struct MovingFilm {
-  const T *from, *to;  // at the boundaries around the hop
+  const T *from, *to;  // at the boundaries of the hop
   T *from_gradient, *to_gradient;
-  size_t first;  // frame of the hop that the block begins with
+  size_t first;  // the frame of the hop at which the block starts
 };
 
 template <class T>
@@ -90,24 +92,25 @@ struct MovingTape : Tape<T> {
   ssm::AlignedVector<T> pre, rest;  // W_in y and tanh(shift)
 };
 
-// The slow path over the hops before and in a segment; [..][lane]. Boundary i lies behind hop `hops - boundaries + i`.
+// The slow path over the hops before and in a segment; [..][lane]. Boundary i follows hop `hops - boundaries + i`.
 template <class T>
 struct SlowTape {
   SlowTape(const SlowMap& map, size_t lanes, size_t hops, size_t boundaries);
 
   size_t hops, boundaries;
-  ssm::AlignedVector<T> base;           // [film]: what is there without the slow path
+  ssm::AlignedVector<T> base;           // [film]: the film vector without the slow path
   ssm::AlignedVector<T> features;       // [hops][inputs]
-  ssm::AlignedVector<T> alive;          // [hops + 1]: 1, or 0 where there is no sound yet: neither states nor film move
+  ssm::AlignedVector<T> alive;          // [hops + 1]: 1; or 0 before the sound starts, where neither states nor film
+                                        // change
   ssm::AlignedVector<T> state;          // [hops + 1][units]
   ssm::AlignedVector<T> z, z_gradient;  // [hops][hidden]
-  ssm::AlignedVector<T> gate, value;    // [hops][units], on the way back their gradients
+  ssm::AlignedVector<T> gate, value;    // [hops][units]; in the backward pass their gradients
   ssm::AlignedVector<T> head, head_gradient;  // [boundaries][head]
   ssm::AlignedVector<T> film, film_gradient;  // [boundaries][film]
-  ssm::AlignedVector<T> state_gradient;       // [boundaries][units], from the head
+  ssm::AlignedVector<T> state_gradient;       // [boundaries][units], from the output head
 };
 
-// Sums over the lanes and frames that count.
+// Sums over the lanes and the scored frames.
 struct LossSums {
   double plain = 0, pre_emphasised = 0;
 };
@@ -119,39 +122,40 @@ struct Kernels {
 
   // rest = tanh(shift), `count` vectors
   void (*rest)(const T* shift, T* rest, size_t count);
-  // x, out: [kBlockFrames]; state: [layer][d][pairs][kStates], moves on
+  // x, out: [kBlockFrames]; state: [layer][d][pairs][kStates], updated
   void (*forward)(const Weights<T>&, const Conditions<T>&, const T* x, T* out, T* state, Tape<T>&);
-  // out_gradient: [kBlockFrames]; adjoint: [layer][d][pairs][kAdjoints], moves back; adds to gradient, which has the
-  // places of ParameterMap up to `knobs`, then [layer][d]: the sum of a's gradient. C's places hold M, log_A_real's and
-  // A_imag's hold Q; W_in's and in_bias's gradients are those of scale W_in and shift.
+  // out_gradient: [kBlockFrames]; adjoint: [layer][d][pairs][kAdjoints], updated backwards. Adds to `gradient`, which
+  // has the places of ParameterMap up to `knobs`, then [layer][d]: the sum of a's gradient. C's places hold M,
+  // log_A_real's and A_imag's hold Q. W_in's and in_bias's gradients are those of scale W_in and shift.
   void (*backward)(const Weights<T>&, const Conditions<T>&, const T* x, const T* out_gradient, Tape<T>&, T* adjoint,
                    T* gradient);
-  // After the first block: the share of the states before it in M and Q.
+  // Call after the first block: adds the contribution of the initial states to M and Q.
   void (*add_initial_state)(const Weights<T>&, const T* state, const T* adjoint, T* gradient);
   // Energies of the target. counts: 1 where a frame is scored, else 0. weight: [1]
   LossSums (*energy)(const T* target, const T* counts, const T* weight, size_t frames);
-  // Takes the output, leaves the gradient of k_plain/2 |e|^2 + k_pre/2 |pre-emphasised e|^2, e = output - target;
-  // returns the sums.
+  // Replaces the output by the gradient of k_plain/2 |e|^2 + k_pre/2 |pre-emphasised e|^2, e = output - target. Returns
+  // the sums.
   LossSums (*loss)(T* output, const T* target, const T* counts, const T* weight, size_t frames, T k_plain, T k_pre);
 
-  // Of any number of frames: y of v. state: [count][kStates], moves on
+  // Any number of frames: computes y from v. state: [count][kStates], updated
   void (*filter)(const OutputFilter<T>&, const T* v, T* y, T* state, size_t frames);
-  // state: before the first frame. gradient: FilterMap's places, with M and Q as in a layer; it and adjoint are set.
+  // state: before the first frame. gradient: the places of FilterMap, with M and Q as in a layer; it and adjoint are
+  // overwritten.
   void (*filter_back)(const OutputFilter<T>&, const T* v, const T* of_y, T* of_v, const T* state, size_t frames,
                       T* adjoint, T* gradient);
 
-  // With a slow path, in place of forward and backward. The gradient lacks what the film vector moves: knobs, output
-  // row.
+  // With a slow path, replaces forward and backward. The gradient lacks the parts that the film vector changes: knobs
+  // and output row.
   void (*forward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, T* out, T* state, MovingTape<T>&);
   void (*backward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, const T* out_gradient, MovingTape<T>&,
                           T* adjoint, T* gradient);
-  // From tape.state's first row and tape.features to all else of the tape.
+  // Computes all other members of the tape from the first row of tape.state and tape.features.
   void (*slow_forward)(const SlowMap&, const T* parameters, SlowTape<T>&);
-  // From tape.film_gradient to `gradient`, which has the places of SlowMap.
+  // Computes `gradient`, which has the places of SlowMap, from tape.film_gradient.
   void (*slow_backward)(const SlowMap&, const T* parameters, SlowTape<T>&, T* gradient);
 };
 
-// Of one SIMD target.
+// The kernels of one SIMD target.
 struct TrainerKernels {
   const char* target;
   std::vector<Kernels<float>> shapes;
@@ -160,13 +164,13 @@ struct TrainerKernels {
   const Kernels<float>& of(const Shape& shape) const;
 };
 
-// What this machine can run, best first. [any thread]
+// The targets that this machine supports, best first. [any thread]
 std::vector<TrainerKernels> available_trainer_kernels();
 
 template <class T>
 Tape<T>::Tape(const Shape& shape, size_t lanes)
     : span((kBlockFrames * shape.d_model + 24) *
-           lanes),  // 24: lest the layers lie at the same places modulo 4096 bytes
+           lanes),  // 24, so that the layers do not start at equal addresses modulo 4096
       h((shape.layers + 1) * span),
       y(shape.layers * span),
       a(shape.layers * span),

@@ -1,5 +1,5 @@
-// A segment of a vector of lanes. States are kept at the beginning of each block; the way back computes a block once
-// more from there, which is cheaper than to keep all that is in between in memory.
+// Processes a segment of a vector of lanes. The states at the start of each block are saved. The backward pass
+// recomputes each block from them, which is cheaper than storing all intermediate values.
 #include "capture/trainer/lane_group.h"
 
 #include <algorithm>
@@ -147,7 +147,7 @@ void LaneGroup<T>::backward(const Weights<T>& weights, Workspace<T>& ws, double*
   std::fill(ws.gradient.begin(), ws.gradient.end(), T(0));
   if (slow_) slow_->clear_gradient();
   for (size_t b = blocks; b-- > 0;) {
-    if (b + 1 < blocks) {  // the last block's tape is still there
+    if (b + 1 < blocks) {  // the tape still holds the last block
       alignas(ssm::kAlignment) T ignored[kBlockFrames * kMaxLanes];
       std::copy_n(ws.marks.begin() + std::ptrdiff_t(b * state_.size()), state_.size(), ws.again.begin());
       forward_block(weights, b * kBlockFrames, ignored, ws.again.data(), ws);
@@ -159,12 +159,12 @@ void LaneGroup<T>::backward(const Weights<T>& weights, Workspace<T>& ws, double*
     add_moving_gradients(weights.parameters, ws.gradient.data(), gradient);
   else
     add_gradients(weights.parameters, ws.gradient.data(), gradient);
-  // a direct path that a model file cannot have (it would pass by the filter) stays what it is at first: none
+  // A filter in a model file would be bypassed by the direct path, and a stage has none: it keeps its initial value 0.
   if (map_.shape.filter_modes > 0 || map_.shape.direct == 0) gradient[map_.direct] = 0;
 }
 
-// The kernels know a lane's scale and shift as constants. With dW and db, the gradients of scale W_in and shift, S that
-// of -tanh(shift), and shift = scale b + t:
+// The kernels treat a lane's scale and shift as constants. With dW and db, the gradients of scale W_in and shift, S
+// that of -tanh(shift), and shift = scale b + t, the gradients are
 //   of t: db - (1 - tanh(shift)^2) S,  of scale: sum_j W_ij dW_ij + b (of t),  of W: scale dW,  of b: scale (of t)
 template <class T>
 void LaneGroup<T>::add_gradients(const T* parameters, const T* lanes_gradient, double* gradient) const {
@@ -197,7 +197,7 @@ void LaneGroup<T>::add_gradients(const T* parameters, const T* lanes_gradient, d
   }
 }
 
-// The kernels have the film vector's gradient, which is that of the knobs' part and of the output row too.
+// The kernels compute the film vector's gradient, which equals that of the knobs' part and of the output row.
 template <class T>
 void LaneGroup<T>::add_moving_gradients(const T* parameters, const T* lanes_gradient, double* gradient) {
   for (size_t i = 0; i < map_.knobs; ++i)

@@ -1,4 +1,4 @@
-// One vector of lanes through a segment: forward, loss, backward, and the sums of the lanes' gradients.
+// Runs one vector of lanes through a segment: forward, loss, backward, and the gradient summed over the lanes.
 #pragma once
 
 #include <optional>
@@ -12,7 +12,7 @@
 
 namespace coil::capture {
 
-// Buffers that the groups of one thread share: about 100 bytes a frame of the segment and lane with 6 layers of 8 x 4.
+// Buffers that the groups of one thread share: about 100 bytes per frame and lane for 6 layers of 8 x 4.
 template <class T>
 struct Workspace {
   Workspace(const ParameterMap& map, size_t lanes, size_t segment_frames);
@@ -20,7 +20,7 @@ struct Workspace {
   Tape<T> tape;
   std::optional<MovingTape<T>> moving;  // with a slow path
   ssm::AlignedVector<T> output, marks, again, adjoint, gradient;
-  // With a filter: what goes into it, its gradient, the filter's state before the segment, and buffers of its way back.
+  // With a filter: its input, the gradient of that, its state before the segment, and buffers of its backward pass.
   ssm::AlignedVector<T> unfiltered, of_unfiltered, filter_start, filter_adjoint, filter_gradient;
 };
 
@@ -28,19 +28,19 @@ struct Workspace {
 template <class T>
 class LaneGroup {
  public:
-  // segment_frames: a multiple of kBlockFrames; with a slow path of its hops, of which lookback_hops before the segment
-  // share in the gradient
+  // segment_frames: a multiple of kBlockFrames. With a slow path, a multiple of its hops; gradients also go back
+  // through lookback_hops hops before the segment.
   LaneGroup(const ParameterMap& map, const Kernels<T>& kernels, size_t segment_frames, size_t lookback_hops = 0);
 
   size_t lanes() const { return kernels_.lanes; }
   size_t segment_frames() const { return segment_frames_; }
 
-  // The lane's knobs (0 to 1) with the present parameters, and how much its errors weigh.
+  // The lane's knobs (0 to 1) with the current parameters, and the weight of its errors.
   void set_lane(size_t lane, const T* parameters, std::span<const double> knobs, double weight);
-  void prepare();  // after all of set_lane
+  void prepare();  // call after all calls of set_lane
   void clear_state(size_t lane);
 
-  // [frame][lane], of the segment to come. counts: 1 where a frame is scored, else 0.
+  // [frame][lane], of the next segment. counts: 1 where a frame is scored, else 0.
   T* input() { return input_.data(); }
   T* target() { return target_.data(); }
   T* counts() { return counts_.data(); }
@@ -50,24 +50,26 @@ class LaneGroup {
 
   LossSums energy() const { return kernels_.energy(target_.data(), counts_.data(), weight_.data(), segment_frames_); }
 
-  // The output of `frames` (a multiple of kBlockFrames, at most a segment) of the input. The states move on.
+  // Computes the output for `frames` frames of the input (a multiple of kBlockFrames, at most a segment), and updates
+  // the states.
   void forward(const Weights<T>& weights, size_t frames, T* output, Workspace<T>& workspace);
 
-  // A step of training is these three. The segment forward into workspace.output; the states move on.
+  // A training step consists of these three functions. The first runs the segment forward into workspace.output and
+  // updates the states.
   void forward(const Weights<T>& weights, Workspace<T>& workspace);
-  // Turns the output into the gradient of k_plain/2 |error|^2 + k_pre/2 |pre-emphasised error|^2; returns the sums.
+  // Replaces the output by the gradient of k_plain/2 |error|^2 + k_pre/2 |pre-emphasised error|^2. Returns the sums.
   LossSums loss(double k_plain, double k_pre, Workspace<T>& workspace) const;
-  // From the gradient of the output, in workspace.output, to that of the parameters, which is added to `gradient` (with
-  // M and Q in the modes' places, see chain_modes).
+  // Computes the gradient of the parameters from that of the output, in workspace.output, and adds it to `gradient`
+  // (with M and Q at the modes' places, see chain_modes).
   void backward(const Weights<T>& weights, Workspace<T>& workspace, double* gradient);
 
  private:
   Conditions<T> conditions() const { return {scale_.data(), shift_.data(), rest_.data(), output_row_.data()}; }
-  // Of a block, the film vector standing or moving.
+  // For one block, with a constant or a moving film vector.
   void forward_block(const Weights<T>& weights, size_t frame, T* output, T* state, Workspace<T>& workspace);
   void backward_block(const Weights<T>& weights, size_t frame, const T* of_output, Workspace<T>& workspace);
   OutputFilter<T> filter(const Weights<T>& weights) const;
-  // From the gradient of the output to that of what goes into the filter; returns where it lies.
+  // Computes the gradient of the filter's input from that of its output; returns a pointer to it.
   const T* filter_back(const Weights<T>& weights, Workspace<T>& workspace, double* gradient);
   void add_gradients(const T* parameters, const T* lanes_gradient, double* gradient) const;
   void add_moving_gradients(const T* parameters, const T* lanes_gradient, double* gradient);
@@ -76,7 +78,7 @@ class LaneGroup {
   Kernels<T> kernels_;
   size_t segment_frames_;
   ssm::AlignedVector<T> input_, target_, counts_, state_, filter_state_, weight_, scale_, shift_, rest_, output_row_;
-  std::vector<std::vector<double>> knobs_;  // of each lane
+  std::vector<std::vector<double>> knobs_;  // one per lane
   std::optional<SlowLanes<T>> slow_;
 };
 

@@ -1,4 +1,4 @@
-// Forward and backward pass of a block whose film vector moves; kernels.h has the equations.
+// Forward and backward pass of a block with a moving film vector; kernels.h has the equations.
 #if defined(COIL_CAPTURE_TRAINER_MODULATED_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COIL_CAPTURE_TRAINER_MODULATED_INL_H_
 #undef COIL_CAPTURE_TRAINER_MODULATED_INL_H_
@@ -12,7 +12,7 @@ HWY_BEFORE_NAMESPACE();
 namespace coil::capture {
 namespace HWY_NAMESPACE {
 
-// A film row over the frames of a block: how far on the way frame t is.
+// Interpolates a film row over the frames of a block.
 template <class T>
 HWY_INLINE Vec<T> WayOf(const MovingFilm<T>& film, size_t t) {
   return Splat(T(film.first + t + 1) / T(SlowMap::kHopFrames));
@@ -24,7 +24,7 @@ HWY_INLINE Vec<T> FilmAt(const MovingFilm<T>& film, size_t row, Vec<T> way) {
   return hn::MulAdd(hn::Sub(Load(film.to, row), from), way, from);
 }
 
-// rows: where the layer's scale begins; its shift follows
+// rows: where the layer's scale starts; its shift follows
 template <class T, size_t d>
 HWY_NOINLINE void ActivateMoving(const T* w, const T* bias, const MovingFilm<T>& film, size_t rows, const T* y, T* pre,
                                  T* rest, T* a) {
@@ -57,7 +57,7 @@ void ForwardMoving(const Weights<T>& w, const MovingFilm<T>& film, const T* x, T
   }
 }
 
-// The gradient of a film row, which is g[t] at frame t, goes to both ends of its way.
+// The gradient g[t] of a film row is distributed to both ends of the interpolation.
 template <class T>
 HWY_INLINE void AddWay(const MovingFilm<T>& film, size_t row, Vec<T> sum, Vec<T> sum_of_way) {
   AddTo<T>(hn::Sub(sum, sum_of_way), film.from_gradient, row);

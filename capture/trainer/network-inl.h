@@ -14,7 +14,7 @@
 #include "ssm/kernels/math-inl.h"
 
 #ifndef COIL_UNROLL
-// Arrays of vectors only stay in registers once the loops over them are gone.
+// The compiler keeps arrays of vectors in registers only if the loops over them are unrolled.
 #define COIL_UNROLL _Pragma("GCC unroll 16")
 #endif
 
@@ -62,7 +62,7 @@ HWY_NOINLINE void Rest(const T* shift, T* rest, size_t count) {
   for (size_t i = 0; i < count; ++i) Store<T>(TanhOf(Load(shift, i)), rest, i);
 }
 
-// The modes from `first` on of a bank of `count`.
+// Modes `first`, first + 1, ... of a bank of `count`.
 template <class T>
 struct Modes {
   Modes(const T* modes, size_t count, size_t first = 0)
@@ -73,7 +73,7 @@ struct Modes {
   const T *z_re, *z_im, *c_re, *c_im;
 };
 
-// y += Re(c s) of `count` modes; with `skip` y begins with skip h. Frame t of h and y lies at t * step.
+// y += Re(c s) over `count` modes; with `skip`, y is initialised with skip h. Frame t of h and y is at t * step.
 template <class T, size_t count>
 HWY_INLINE void RunModes(const Modes<T>& k, const T* skip, const T* h, T* y, size_t step, size_t frames, T* state) {
   using V = Vec<T>;
@@ -108,13 +108,13 @@ HWY_NOINLINE void Filter(const T* modes, const T* skip, const T* h, T* y, T* sta
                        state + kStates * c * pairs * N);
 }
 
-// Where the gradients of some modes lie: M (real, imaginary) and Q of kernels.h.
+// Pointers to the gradients of some modes: M (real, imaginary) and Q of kernels.h.
 template <class T>
 struct ModeGradients {
   T *M, *Q_re, *Q_im;
 };
 
-// gy: gradient of y; g: has added to it that of h. With `skip`, also the part of the skip and its gradient.
+// gy: gradient of y; g: the gradient of h is added to it. With `skip`, includes the skip path and its gradient.
 template <class T, size_t count>
 HWY_INLINE void RunModesBack(const Modes<T>& k, const T* skip, const T* h, const T* gy, T* g, size_t step,
                              size_t frames, T* adjoint, const ModeGradients<T>& gradients, T* of_skip) {
@@ -159,7 +159,7 @@ HWY_INLINE void RunModesBack(const Modes<T>& k, const T* skip, const T* h, const
   if (skip) AddTo<T>(skip_gradient, of_skip, 0);
 }
 
-// Of the modes from `first` on in a layer's gradient, or the filter's.
+// Pointers for the modes from `first` on, in the gradient of a layer or of the filter.
 template <class T, class Map>
 ModeGradients<T> GradientsAt(const Map& map, T* gradient, size_t first) {
   constexpr size_t N = kLanesOf<T>;
@@ -167,8 +167,8 @@ ModeGradients<T> GradientsAt(const Map& map, T* gradient, size_t first) {
           gradient + (map.A_imag + first) * N};
 }
 
-// Two pairs at a time: more would not stay in registers. gy: gradient of y; g: gradient of the layer's output, becomes
-// that of its input.
+// Two pairs at a time, because more would not fit into the registers. gy: gradient of y. g: in, the gradient of the
+// layer's output; out, that of its input.
 template <class T, size_t d, size_t pairs>
 HWY_NOINLINE void FilterBack(const T* modes, const T* skip, const T* h, const T* gy, T* g, T* adjoint, T* gradient) {
   constexpr size_t N = kLanesOf<T>, count = pairs < 2 ? pairs : 2;
@@ -184,7 +184,7 @@ HWY_NOINLINE void FilterBack(const T* modes, const T* skip, const T* h, const T*
   }
 }
 
-// For each frame t and row i: put(t, i, init(t, i) + sum_j w[i][j] x[t][j]), or of w transposed.
+// For each frame t and row i: put(t, i, init(t, i) + sum_j w[i][j] x[t][j]); or with w transposed.
 template <class T, size_t d, bool transposed, class Init, class Put>
 HWY_INLINE void Product(const T* w, const T* x, const Init& init, const Put& put) {
   constexpr size_t rows = 8;
@@ -250,7 +250,7 @@ HWY_NOINLINE void AddResidual(const T* w, const T* a, const T* h, T* next) {
       [&](size_t t, size_t i, Vec<T> v) { Store<T>(v, next, t * d + i); });
 }
 
-// The input projection and all layers. activate(l, y, a): a of layer l from the output of its filters.
+// The input projection and all layers. activate(l, y, a) computes a of layer l from the output of its filters.
 template <class T, size_t d, size_t pairs, class Activation>
 HWY_INLINE void ForwardLayers(const Weights<T>& w, const T* x, T* state, Tape<T>& tape, const Activation& activate) {
   constexpr LayerMap map(d, pairs);
@@ -286,7 +286,7 @@ void Forward(const Weights<T>& w, const Conditions<T>& lanes, const T* x, T* out
   }
 }
 
-// From the gradient of a to those of p and, scaled, of W_in y.
+// Computes the gradients of p and, scaled, of W_in y from that of a.
 template <class T, size_t d>
 HWY_NOINLINE void ActivateBack(const T* w_out, const T* a, const T* scale, const T* rest, Tape<T>& tape) {
   Product<T, d, true>(
@@ -385,7 +385,7 @@ HWY_NOINLINE void AddInitialState(const Weights<T>& w, const T* state, const T* 
                       adjoint + l * count * kAdjoints * N, GradientsAt<T>(map, gradient + l * map.size * N, 0));
 }
 
-// A block of frames at a time stays in the cache while all modes go through it.
+// One block of frames at a time stays in the cache while all modes process it.
 template <class T>
 HWY_NOINLINE void FilterOutput(const OutputFilter<T>& filter, const T* v, T* y, T* state, size_t frames) {
   constexpr size_t N = kLanesOf<T>, count = 4;
@@ -426,7 +426,7 @@ HWY_INLINE double SumOf(Vec<T> v) {
   return sum;
 }
 
-// x[t] - 0.85 x[t-1] where both frames count; nothing is known before the first
+// x[t] - 0.85 x[t-1] where both frames are scored; the frame before the first one is unknown.
 template <class T>
 HWY_INLINE Vec<T> PreEmphasised(const T* x, const T* counts, size_t t) {
   if (t == 0) return hn::Zero(Tag<T>());

@@ -1,4 +1,4 @@
-// The numbers here were found by trying them on a simulated overdrive and a simulated tube preamp.
+// The constants were tuned on a simulated overdrive and a simulated tube preamp.
 #include "capture/trainer/optimiser.h"
 
 #include <algorithm>
@@ -8,13 +8,13 @@
 namespace coil::capture {
 namespace {
 
-constexpr double kRate = 0.02, kLastRate = 0.005;                               // the last as a share of the first
-constexpr double kTimeConstantShare = 0.5, kKnobShare = 0.5, kSlowShare = 0.5;  // of the rate
+constexpr double kRate = 0.02, kLastRate = 0.005;                               // relative to kRate
+constexpr double kTimeConstantShare = 0.5, kKnobShare = 0.5, kSlowShare = 0.5;  // relative to the rate
 constexpr double kDecay = 1e-4;
 constexpr double kBeta1 = 0.9, kBeta2 = 0.98, kEps = 1e-8;
 constexpr double kWarmUpSteps = 100;
 constexpr double kLargestNorm = 1,
-                 kSpike = 2;  // the gradient's norm is clipped there, and at so many times what is usual
+                 kSpike = 2;  // the gradient's norm is clipped there, and at this multiple of its usual value
 constexpr double kAverage = 0.999;
 constexpr size_t kModesPerBasis = 8;  // of the filter
 
@@ -44,7 +44,8 @@ Optimiser::Optimiser(const ParameterMap& map, std::vector<float> parameters, dou
   bound_time_constants();
 }
 
-// The last is cut by what its rows move: SOAP's bases of a hundred rows would cost more than the rest.
+// The last matrix is divided by the rows of the film vector that it changes (d_model rows each), because SOAP's bases
+// for hundreds of rows would cost more than everything else.
 void Optimiser::add_slow_matrices() {
   const SlowMap& slow = map_.slow_path;
   add_matrix(map_.slow + slow.in_weight, SlowMap::hidden, slow.inputs);
@@ -56,7 +57,8 @@ void Optimiser::add_slow_matrices() {
     add_matrix(map_.slow + slow.out_weight + row * SlowMap::head, map_.shape.d_model, SlowMap::head);
 }
 
-// Neighbours ring at neighbouring frequencies and do much the same, so that each lot gets one basis for all its values.
+// Neighbouring modes have similar frequencies and gradients, so each group of modes shares one basis for all its
+// values.
 void Optimiser::add_filter_matrices() {
   const size_t modes = map_.shape.filter_modes, C = map_.filter + map_.filter_bank.C;
   std::fill_n(is_step_.begin() + std::ptrdiff_t(map_.filter), map_.filter_bank.C, char(1));

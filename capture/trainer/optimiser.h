@@ -1,4 +1,5 @@
-// How the parameters move: SOAP on the matrices, Adam on the rest, a cosine, clipping, and a running average.
+// Updates the parameters: SOAP for the matrices, Adam for the rest, a cosine schedule, gradient clipping, and a running
+// average.
 #pragma once
 
 #include <vector>
@@ -10,15 +11,16 @@ namespace coil::capture {
 
 class Optimiser {
  public:
-  // slowest_frames: no mode's time constant grows beyond it.
+  // slowest_frames: the upper limit of the modes' time constants.
   Optimiser(const ParameterMap& map, std::vector<float> parameters, double slowest_frames);
 
   const std::vector<float>& parameters() const { return parameters_; }
   const std::vector<double>& average() const { return average_; }
   size_t steps() const { return steps_; }
 
-  // One step is begin(), find_direction() for every matrix (threads may share them out), finish(). `gradient` stays as
-  // it is meanwhile. progress: 0 to 1, of the whole training. False: the gradient is not finite; the step is left out.
+  // One step is begin(), find_direction() for every matrix (threads may share them), finish(). `gradient` must not
+  // change meanwhile. progress: 0 to 1, of the whole training. Returns false if the gradient is not finite; the step is
+  // then skipped.
   bool begin(const std::vector<double>& gradient, double progress);
   size_t matrices() const { return matrices_.size(); }
   void find_direction(size_t matrix);
@@ -47,7 +49,7 @@ class Optimiser {
   double slowest_frames_;
   std::vector<float> parameters_;
   std::vector<double> average_, mean_, square_, clipped_, direction_;
-  std::vector<char> in_matrix_, is_step_;  // of each parameter: SOAP's; time constants and frequencies
+  std::vector<char> in_matrix_, is_step_;  // per parameter: updated by SOAP; time constants and frequencies
   std::vector<Matrix> matrices_;
   size_t steps_ = 0;
   double typical_norm_ = 0, rate_ = 0;

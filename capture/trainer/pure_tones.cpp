@@ -1,4 +1,4 @@
-// Tones spread evenly over the octaves; the projection by Eigen's FFT.
+// Tones are evenly distributed over the octaves. Eigen's FFT does the projection.
 #include "capture/trainer/pure_tones.h"
 
 #include <algorithm>
@@ -12,9 +12,9 @@ namespace coil::capture {
 namespace {
 
 constexpr double kLowestHz = 300, kHighestHz = 6500;
-constexpr double kQuietestDb = -18;  // of the loudest
+constexpr double kQuietestDb = -18;  // relative to the loudest tone
 constexpr double kUnscoredSeconds = 0.17, kScoredSeconds = 0.34;
-// Low tones fold back less and are heard more, so they weigh more.
+// Aliasing of low tones is weaker but more audible, so low tones have a larger weight.
 constexpr double kWeightOneHz = 5000, kMostWeight = 60, kSteepness = 2.5;
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Random numbers that are the same on every machine and can be saved: SplitMix64 (Steele, Lea & Flood 2014).
+// Random numbers that are the same on every machine, with a state that can be saved: SplitMix64 (Steele, Lea & Flood
+// 2014).
 #pragma once
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// The size of a network and where its parameters lie in one vector.
+// The size of a network, and the places of its parameters in one vector.
 #pragma once
 
 #include <cstddef>
@@ -6,23 +6,23 @@
 namespace coil::capture {
 
 inline constexpr size_t kSlowFeatures = 8;  // of a slow path
-inline constexpr size_t kFilterModes = 64;  // of a filter behind the network
+inline constexpr size_t kFilterModes = 64;  // of a filter after the network
 
-// Layers of S4D -> linear -> FiLM -> tanh -> linear with a residual around them; one channel in, one out, and a direct
-// path.
+// Layers of S4D -> linear -> FiLM -> tanh -> linear with a residual connection; one input channel, one output channel,
+// and a direct path.
 struct Shape {
   size_t d_model = 8;
-  size_t pairs = 4;  // conjugate pairs of modes in every channel
+  size_t pairs = 4;  // conjugate pairs of modes per channel
   size_t layers = 6;
   size_t knobs = 0;
-  size_t slow_features = 0;  // of the slow path; 0: there is none
-  size_t filter_modes = 0;   // of the linear filter behind all that; 0: there is none
-  size_t direct = 1;         // 0: no direct path, so that the network can be a part of a longer chain
+  size_t slow_features = 0;  // of the slow path; 0: none
+  size_t filter_modes = 0;   // of the linear filter after the network; 0: none
+  size_t direct = 1;         // 0: no direct path, so that the network can be part of a longer chain
 
   friend bool operator==(const Shape&, const Shape&) = default;
 };
 
-// Offsets in one layer's part of the vector. A gradient has the same places.
+// Offsets in one layer's part of the vector. A gradient has the same layout.
 struct LayerMap {
   constexpr LayerMap(size_t d, size_t pairs)
       : log_A_real(d),
@@ -45,7 +45,7 @@ struct LayerMap {
   size_t size;
 };
 
-// The slow path's part of the vector: from a hop's features to what it adds to the film vector (slow-inl.h).
+// The slow path's part of the vector: from a hop's features to its addition to the film vector (slow-inl.h).
 struct SlowMap {
   static constexpr size_t kHopFrames = 64;
   static constexpr size_t units = 8, hidden = 16, head = 16;
@@ -65,7 +65,7 @@ struct SlowMap {
         out_bias(out_weight + film * head),
         size(shape.slow_features > 0 ? out_bias + film : 0) {}
 
-  size_t inputs;         // of a hop: means of the features, of their squares, knobs
+  size_t inputs;         // per hop: means of the features, of their squares, knobs
   size_t film;           // width of the film vector
   size_t in_weight = 0;  // [hidden][inputs]
   size_t in_bias;        // [hidden]
@@ -81,8 +81,8 @@ struct SlowMap {
   size_t size;
 };
 
-// The filter's part of the vector: a bank of modes on the one channel that the network gives (a loudspeaker and its box
-// ring at a hundred frequencies, which the layers would have to find one by one).
+// The filter's part of the vector: a bank of modes on the network's output channel. A loudspeaker and its box resonate
+// at a hundred frequencies, which the layers would have to learn one by one.
 struct FilterMap {
   constexpr explicit FilterMap(size_t count)
       : log_A_real(count), A_imag(2 * count), C(3 * count), D(5 * count), size(count > 0 ? 5 * count + 1 : 0) {}
@@ -111,7 +111,7 @@ struct ParameterMap {
 
   // Linear and quadratic terms of the knobs.
   constexpr size_t features() const { return shape.knobs + shape.knobs * (shape.knobs + 1) / 2; }
-  // Scale and shift of each layer, then what is added to the output row.
+  // Scale and shift of each layer, then the addition to the output row.
   constexpr size_t film_size() const { return 2 * shape.d_model * shape.layers + shape.d_model; }
   constexpr size_t at_layer(size_t index) const { return index * layer.size; }
   constexpr size_t modes() const { return shape.d_model * shape.pairs; }

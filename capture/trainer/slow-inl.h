@@ -1,4 +1,4 @@
-// The slow path for one vector of lanes, hop by hop, and back through time; kernels.h has the equations.
+// The slow path for one vector of lanes: forward hop by hop, and backward through time; kernels.h has the equations.
 #if defined(COIL_CAPTURE_TRAINER_SLOW_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COIL_CAPTURE_TRAINER_SLOW_INL_H_
 #undef COIL_CAPTURE_TRAINER_SLOW_INL_H_
@@ -40,7 +40,7 @@ HWY_INLINE void Columns(const T* w, size_t rows, size_t columns, const T* g, con
   Multiply<T>(w, columns, 1, rows, columns, g, init, put);
 }
 
-// dw[i][j] = sum_t g[t][i] x[t][j], of `count` columns from j on
+// dw[i][j] = sum_t g[t][i] x[t][j], for `count` columns from j on
 template <class T, size_t count>
 HWY_INLINE void OuterOf(const T* g, size_t rows, const T* x, size_t columns, size_t hops, size_t i, size_t j, T* dw) {
   Vec<T> sums[count];
@@ -109,8 +109,8 @@ HWY_NOINLINE void SlowForward(const SlowMap& map, const T* p, SlowTape<T>& tape)
   }
 }
 
-// From the film vectors' gradients at the boundaries to those of the states, by way of the head; leaves the head's own
-// in tape.head_gradient.
+// Computes the gradients of the states from those of the film vectors at the boundaries, through the output head.
+// Leaves the head's own gradient in tape.head_gradient.
 template <class T>
 HWY_NOINLINE void HeadBack(const SlowMap& map, const T* p, SlowTape<T>& tape) {
   constexpr size_t N = kLanesOf<T>, units = SlowMap::units, head = SlowMap::head;
@@ -149,7 +149,7 @@ HWY_NOINLINE void SlowBackward(const SlowMap& map, const T* p, SlowTape<T>& tape
     for (size_t i = 0; i < units; ++i) {
       const Vec<T> g = Load(gate, i), d = own ? hn::Add(Load(dc, i), Load(own, i)) : Load(dc, i);
       Store<T>(hn::NegMulAdd(g, d, d), direct, i);
-      // where alive is 0 so is g, and with it the sigmoid's derivative g (1 - g)
+      // Where alive is 0, g is 0 too, and so is the sigmoid's derivative g (1 - g).
       const Vec<T> moved = hn::Sub(Load(value, i), Load(c, i)), slope = hn::Mul(alive, hn::NegMulAdd(g, g, g));
       Store<T>(hn::Mul(g, d), value, i);
       Store<T>(hn::Mul(hn::Mul(moved, d), slope), gate, i);

@@ -1,4 +1,4 @@
-// A segment's hops and those before it, of which the states are computed anew with the present parameters.
+// The hops of a segment and those before it, whose states are recomputed with the current parameters.
 #include "capture/trainer/slow_lanes.h"
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 
 namespace coil::capture {
 
-// Symmetric ones at levels 12 dB apart tell how loud it is, those off the middle to which side it leans.
+// Symmetric features at levels 12 dB apart measure loudness; those with an offset measure asymmetry.
 Feature slow_feature(size_t index) {
   static constexpr std::array<Feature, 8> kBank = {
       {{1, 0}, {4, 0}, {16, 0}, {64, 0}, {4, -2}, {4, 2}, {1.5, -1.5}, {1.5, 1.5}}};
@@ -47,7 +47,7 @@ void SlowLanes<T>::set_base(size_t lane, const std::vector<double>& film) {
   for (size_t i = 0; i < film.size(); ++i) tape_.base[i * lanes() + lane] = T(film[i]);
 }
 
-// Hop k of the tape is hop `first` - 1 - lookback + k of the take: a film vector is heard from one hop later on.
+// Hop k of the tape is hop `first` - 1 - lookback + k of the take: a film vector takes effect one hop later.
 template <class T>
 void SlowLanes<T>::set_hops(size_t lane, const std::vector<float>& features, std::span<const double> knobs,
                             size_t first, size_t begin) {

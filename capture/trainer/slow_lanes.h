@@ -1,4 +1,4 @@
-// The slow path beside one vector of lanes: which hops it hears, its film vectors, and its gradient.
+// The slow path for one vector of lanes: its input hops, its film vectors, and its gradient.
 #pragma once
 
 #include <span>
@@ -9,17 +9,17 @@
 
 namespace coil::capture {
 
-// What the slow path hears of a take: [hop][2 features], the means over each hop of tanh(w u + b) and of its square.
+// The slow path's input for a take: [hop][2 features], the means over each hop of tanh(w u + b) and of its square.
 std::vector<float> hop_features(const std::vector<float>& dry, size_t features);
 
-// The bank of features: their weights and biases are fixed, spread over the levels that sound has.
+// One of the features. Weights and biases are fixed, and cover the levels of typical sound.
 struct Feature {
   double weight, bias;
 };
 Feature slow_feature(size_t index);
 
-// One thread at a time. Gradients go back through `lookback_hops` hops before the segment: far longer than the segment
-// itself, so that long releases are learned.
+// One thread at a time. Gradients go back through `lookback_hops` hops before the segment. This is far longer than the
+// segment, so that long releases are learned.
 template <class T>
 class SlowLanes {
  public:
@@ -27,21 +27,21 @@ class SlowLanes {
 
   // The film vector without the slow path: 1 + scale and shift of the layers, then the whole output row.
   void set_base(size_t lane, const std::vector<double>& film);
-  // The segment begins with hop `first` of a take, whose sound begins with hop `begin`.
+  // The segment starts with hop `first` of a take, whose sound starts with hop `begin`.
   void set_hops(size_t lane, const std::vector<float>& features, std::span<const double> knobs, size_t first,
                 size_t begin);
-  // The same of a sound that is in each segment like in the one before: features of a segment.
+  // The same for a sound whose segments are all alike; features: of one segment.
   void set_steady_hops(size_t lane, const std::vector<float>& features, std::span<const double> knobs);
   void clear_state(size_t lane);
   ssm::AlignedVector<T>& state() { return carried_; }
 
-  // The film vectors of the segment; the states move on by `hops` hops, at most a segment's.
+  // Computes the film vectors of the segment, and advances the states by `hops` hops, at most a segment's.
   void forward(const T* parameters, size_t hops);
-  // Of the block that begins with this frame of the segment.
+  // Of the block that starts at this frame of the segment.
   MovingFilm<T> film(size_t frame);
   void clear_gradient();
-  // From the film vectors' gradients to those of the slow path's parameters, added to `gradient` in ParameterMap's
-  // places; lane_film becomes the gradient of each lane's base, [lane][film].
+  // Computes the gradients of the slow path's parameters from those of the film vectors, and adds them to `gradient` at
+  // the places of ParameterMap. lane_film becomes the gradient of each lane's base, [lane][film].
   void backward(const T* parameters, double* gradient, std::vector<std::vector<double>>& lane_film);
 
  private:

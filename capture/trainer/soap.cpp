@@ -1,4 +1,4 @@
-// The matrices are of 6 to 16 rows: plain loops, and Jacobi's rotations from the last basis on.
+// The matrices have 6 to 16 rows, so plain loops suffice. Jacobi rotations update the previous eigenbasis.
 #include "capture/trainer/soap.h"
 
 #include <cmath>
@@ -6,7 +6,7 @@
 namespace coil::capture {
 namespace {
 
-constexpr double kPreconditionerShare = 0.05;  // of the newest gradient
+constexpr double kPreconditionerShare = 0.05;  // weight of the newest gradient
 constexpr size_t kStepsPerBasis = 10;
 constexpr int kSweeps = 6;
 constexpr double kEps = 1e-8;
@@ -42,7 +42,7 @@ void blend(std::vector<double>& average, const std::vector<double>& value, doubl
   for (size_t i = 0; i < average.size(); ++i) average[i] += (value[i] - average[i]) * share;
 }
 
-// Turns columns x and y of an (n, n) matrix, or with the steps swapped its rows.
+// Rotates columns x and y of an (n, n) matrix, or its rows if the strides are swapped.
 void rotate(std::vector<double>& m, size_t n, size_t x, size_t y, size_t step, double c, double s) {
   for (size_t k = 0; k < n; ++k) {
     double &u = m[x + k * step], &v = m[y + k * step];
@@ -52,7 +52,8 @@ void rotate(std::vector<double>& m, size_t n, size_t x, size_t y, size_t step, d
   }
 }
 
-// Turns the basis until it diagonalises `matrix`. Going on from the last basis keeps each vector in its column.
+// Rotates the basis until it diagonalises `matrix`. Starting from the previous basis keeps each eigenvector in its
+// column.
 void improve_basis(const std::vector<double>& matrix, std::vector<double>& basis, size_t n) {
   std::vector<double> half(n * n), a(n * n);
   multiply(matrix.data(), basis.data(), half.data(), n, n, n);

@@ -11,8 +11,7 @@ class Soap {
  public:
   Soap(size_t rows, size_t columns);
 
-  // The direction to go, of about unit size: what Adam would divide and give, but in the eigenbases. `step` counts
-  // from 1.
+  // The update direction, of about unit size: Adam's, computed in the eigenbases. `step` counts from 1.
   void direction(const double* gradient, double beta1, double beta2, size_t step, double* out);
 
   template <class Archive>
@@ -22,8 +21,9 @@ class Soap {
 
  private:
   size_t rows_, columns_;
-  std::vector<double> left_, right_, left_basis_, right_basis_;  // bases: one eigenvector a column
-  std::vector<double> mean_, square_;                            // mean as the gradient lies, square in the eigenbases
+  std::vector<double> left_, right_, left_basis_, right_basis_;  // bases: one eigenvector per column
+  std::vector<double> mean_, square_;                            // mean has the gradient's layout; square is in the
+                                                                 // eigenbases
   std::vector<double> rotated_, half_;                           // buffers
 };
 

@@ -1,4 +1,4 @@
-// Lanes walk through the takes segment by segment and keep their states; every step sums up what all lanes say.
+// Lanes go through the takes segment by segment and keep their states. Every step sums the gradients of all lanes.
 #include "capture/trainer/trainer.h"
 
 #include <xxhash.h>
@@ -31,19 +31,19 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kLanesPerThread = 16;      // the last of them plays a tone
-constexpr size_t kBatchFrames = 4096 * 16;  // of a step, in all lanes
+constexpr size_t kBatchFrames = 4096 * 16;  // per step, over all lanes
 constexpr size_t kSegmentUnit = SlowMap::kHopFrames;
-constexpr size_t kShortestSegment = 1024;  // below, gradients that end at its beginning would miss too much
-constexpr double kUnscoredSeconds = 0.17;  // of a lane that starts within a take
-constexpr double kInputRms = 0.25;         // of what the network sees; its target has rms 1
-constexpr double kLeastEnergy = 1e-3;      // in the batch: a quiet batch weighs less
-constexpr double kLooks = 30;              // at the held-out parts, at least
+constexpr size_t kShortestSegment = 1024;  // in a shorter segment, gradients that end at its start would miss too much
+constexpr double kUnscoredSeconds = 0.17;  // at the start of a lane that begins inside a take
+constexpr double kInputRms = 0.25;         // of the network's input; its target has rms 1
+constexpr double kLeastEnergy = 1e-3;      // of the batch: quieter batches have less weight
+constexpr double kLooks = 30;              // at least this many looks at the held-out parts
 constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kLaterLooks = 1.25;
-constexpr double kWarmUpTimes = 3;  // the slowest time constant, before a held-out part
-constexpr double kYoung = 2;        // trials that a network may be old
+constexpr double kWarmUpTimes = 3;  // times the slowest time constant, before a held-out part
+constexpr double kYoung = 2;        // a network counts as young below this multiple of slow_trial_frames
 constexpr double kTrialTimes = 20;
-constexpr double kWorth = 0.6;          // of the error: either costs about as much as half of a network more
-constexpr double kLookbackSeconds = 1;  // gradients of the slow path go back through so much before a segment
+constexpr double kWorth = 0.6;          // of the error; each option costs about half a network more
+constexpr double kLookbackSeconds = 1;  // gradients of the slow path go back this far before a segment
 
 double mean_square(const std::vector<Take>& takes, std::vector<float> Take::*signal) {
   double sum = 0, count = 0;
@@ -61,16 +61,16 @@ void apply_scales(std::vector<Take>& takes, const Scales& scales) {
   }
 }
 
-// Throws Error for a name that is none.
+// Throws Error for an unknown name.
 const TrainerKernels& kernels_named(const std::string& target) {
-  // Never freed: a learning thread that nobody waits for may still read it while the program ends.
+  // Never freed: a detached learning thread may still read it while the program ends.
   static const auto& tables = *new std::vector<TrainerKernels>(available_trainer_kernels());
   if (target.empty()) return tables.front();
   const std::string name = ssm::Target::from_name(target).name();
   return *std::find_if(tables.begin(), tables.end(), [&](const TrainerKernels& table) { return name == table.target; });
 }
 
-// What was saved, without its checksum.
+// The saved state without its checksum; throws if it is damaged.
 std::string_view undamaged(std::string_view saved) {
   uint64_t sum = 0;
   if (saved.size() < sizeof sum) throw Error("the saved training is cut off");
@@ -80,16 +80,16 @@ std::string_view undamaged(std::string_view saved) {
   return saved;
 }
 
-// Hops lie at the same places for a lane, a held-out part and the model that plays the take from its beginning.
+// Aligns hops: a lane, a held-out part and the model that plays the take from its start must have the same hops.
 size_t begin_of_hop(size_t frame) { return frame - frame % SlowMap::kHopFrames; }
 
-// Of a take that has grown: how long it was, and what of that was held out.
+// For a take that has grown: its previous length, and what was held out of it.
 struct HeldOutBefore {
   size_t frames = 0;
   std::vector<Span> spans;
 };
 
-// Where a lane is.
+// The position of a lane.
 struct Walk {
   size_t take = 0, at = 0;
   size_t unscored = 0;  // frames from `at` on
@@ -98,7 +98,7 @@ struct Walk {
 }  // namespace
 
 struct Trainer::Impl {
-  // What one thread works on.
+  // The data of one thread.
   struct Worker {
     std::vector<LaneGroup<float>> groups;
     Workspace<float> workspace;
@@ -109,7 +109,7 @@ struct Trainer::Impl {
     LossSums energy, error;
   };
 
-  // scaled: the takes have these scales already. held_out: parts of the first takes that are held out in any case
+  // scaled: the takes have these scales already. held_out: parts of the first takes that must stay held out
   Impl(std::vector<Take> given, const TrainingSettings& s, std::optional<Scales> scaled = {},
        std::vector<HeldOutBefore> held_out = {});
 
@@ -151,12 +151,12 @@ struct Trainer::Impl {
   size_t segment_frames;
   const Kernels<float>* kernels;
   std::vector<Take> takes;                // scaled
-  std::vector<std::vector<float>> hops;   // of each take, with a slow path
+  std::vector<std::vector<float>> hops;   // one per take, with a slow path
   std::vector<std::vector<Span>> hidden;  // held-out parts of each take
   std::vector<Passage> passages;
-  std::vector<double> weights;  // of each take: every setting of the knobs counts the same
+  std::vector<double> weights;  // one per take: all settings of the knobs have equal weight
   Scales scales;
-  float peak = 0;  // of what goes in
+  float peak = 0;  // peak of the input
 
   Random random;
   Optimiser optimiser;
@@ -168,10 +168,10 @@ struct Trainer::Impl {
   TrainingState state;
   std::vector<CurvePoint> curve;
   uint64_t fingerprint = 0;
-  double next_look = 0;  // frames, or seconds where the time is limited
+  double next_look = 0;  // in frames, or in seconds if the time is limited
   double elapsed_before_s = 0;
   std::optional<Clock::time_point> since;  // while it works
-  double halt = HUGE_VAL;                  // frames; a look comes there
+  double halt = HUGE_VAL;                  // in frames; a look is due then
   bool step_counts = true, leave = false, stopped = false;
 };
 
@@ -253,7 +253,7 @@ void Trainer::Impl::weigh_takes() {
   }
 }
 
-// Of what a take has grown by, parts of their own.
+// Holds out parts of the new sound of takes that have grown.
 void Trainer::Impl::hold_out_parts(const std::vector<HeldOutBefore>& before) {
   const size_t warm_up = size_t(kWarmUpTimes * settings.slowest_s * settings.sample_rate_hz);
   for (size_t i = 0; i < takes.size(); ++i) {
@@ -269,12 +269,12 @@ void Trainer::Impl::hold_out_parts(const std::vector<HeldOutBefore>& before) {
     for (const Span& span : hidden.back())
       passages.push_back({i, begin_of_hop(span.begin - std::min(span.begin, warm_up)), span});
   }
-  // passages of like length share a vector of lanes
+  // Passages of similar length share a vector of lanes.
   std::stable_sort(passages.begin(), passages.end(),
                    [](const Passage& a, const Passage& b) { return a.span.end - a.start < b.span.end - b.start; });
 }
 
-// Spread over all the sound there is, lest neighbours say the same.
+// Distributes the lanes over all sound, so that they differ as much as possible.
 void Trainer::Impl::place_lanes() {
   size_t all = 0;
   for (const Take& take : takes) all += take.dry.size();
@@ -327,7 +327,7 @@ void Trainer::Impl::gather_tone(LaneGroup<float>& group, size_t i, const PureTon
   if (group.slow()) group.slow()->set_steady_hops(i, tone_hops(tone), takes[tone.take].knobs);
 }
 
-// Every segment of a tone is like the one before.
+// All segments of a tone are alike.
 std::vector<float> Trainer::Impl::tone_hops(const PureTone& tone) const {
   std::vector<float> segment(segment_frames);
   for (size_t t = 0; t < segment_frames; ++t) segment[t] = tone_sample(tone, t, segment_frames);
@@ -376,7 +376,7 @@ void Trainer::Impl::pass(size_t index) {
   }
 }
 
-// What the tone's output has off its harmonics, scaled to the gradient of its share of the loss.
+// Replaces the tone's output by its part off the harmonics, scaled to the gradient of its share of the loss.
 void Trainer::Impl::split_tone(Worker& worker) {
   const size_t lanes = kernels->lanes;
   for (size_t t = 0; t < segment_frames; ++t) worker.off_harmonics[t] = worker.workspace.output[(t + 1) * lanes - 1];
@@ -388,7 +388,7 @@ void Trainer::Impl::split_tone(Worker& worker) {
   for (float& value : worker.off_harmonics) value *= float(scale);
 }
 
-// False: nothing can be learned from this step.
+// Returns false if nothing can be learned from this step.
 bool Trainer::Impl::sum_up() {
   double loss = 0;
   std::fill(gradient.begin(), gradient.end(), 0.0);
@@ -418,7 +418,7 @@ void Trainer::Impl::finish_step() {
 }
 
 void Trainer::Impl::work(size_t index, std::barrier<>& wait, const std::function<bool()>& stop) {
-  const dsp::ScopedFlushDenormals flush;  // what dies away in silence would cost a hundred times as much
+  const dsp::ScopedFlushDenormals flush;  // decay in silence would be a hundred times as slow with denormals
   while (true) {
     if (index == 0 && stop && stop()) leave = stopped = true;
     wait.arrive_and_wait();
@@ -473,7 +473,7 @@ void Trainer::Impl::look() {
   best = std::move(average);
 }
 
-// An estimate where the time is limited.
+// An estimate if the time is limited.
 double Trainer::Impl::frames_of_all() const {
   return settings.seconds > 0 ? state.frames / std::max(1e-9, progress()) : settings.frames;
 }
@@ -483,7 +483,7 @@ bool Trainer::Impl::trial_is_due() const {
          frames_of_all() >= kTrialTimes * settings.slow_trial_frames && state.frames >= settings.slow_trial_frames;
 }
 
-// The same training from its beginning, with another network.
+// The same training from its start, with another network.
 std::unique_ptr<Trainer::Impl> Trainer::Impl::of_shape(size_t slow_features, size_t filter_modes) const {
   TrainingSettings other = settings;
   other.shape.slow_features = slow_features, other.shape.filter_modes = filter_modes;
@@ -492,7 +492,7 @@ std::unique_ptr<Trainer::Impl> Trainer::Impl::of_shape(size_t slow_features, siz
   return made;
 }
 
-// The lanes begin anew, spread over all there is.
+// The lanes restart, distributed over all sound.
 std::unique_ptr<Trainer::Impl> Trainer::Impl::with_more(std::vector<Take> longer, double frames, double seconds,
                                                         double slow_trial_frames) {
   TrainingSettings more = settings;
@@ -532,11 +532,11 @@ double Trainer::Impl::progress() const {
   return std::min(1.0, settings.seconds > 0 ? elapsed_s() / settings.seconds : state.frames / settings.frames);
 }
 
-// Of what a saved training needs to be the same in order to go on.
+// A hash of everything that must be equal for a saved training to continue.
 uint64_t Trainer::Impl::fingerprint_of_all() const {
   ArchiveWriter writer;
   Shape shape = settings.shape;
-  shape.slow_features = shape.filter_modes = 0;  // are found out on the way
+  shape.slow_features = shape.filter_modes = 0;  // these are determined during the training
   writer(shape), writer(settings.sample_rate_hz), writer(settings.threads), writer(settings.seed);
   writer(settings.slowest_s), writer(settings.aliasing_weight), writer(kernels->lanes);
   for (const Take& take : takes) writer(take.dry), writer(take.wet), writer(take.knobs);
@@ -563,11 +563,11 @@ Trainer::Trainer(std::vector<Take> takes, const TrainingSettings& settings)
 Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer::~Trainer() = default;
 
-// All begin anew: what a network without slow path or filter has learned to do in their place would hold them back. If
-// one is stopped, nothing has happened.
+// All networks start anew, because a network that has learned without slow path or filter would have to unlearn. If the
+// trial is stopped, nothing changes.
 void Trainer::try_shapes(const std::function<bool()>& stop) {
   double all_s = impl_->elapsed_before_s;
-  // a network that has learned for longer than that is no measure for a young one
+  // A network that has learned for longer is no fair comparison for a young one.
   const bool young = impl_->state.frames < kYoung * impl_->settings.slow_trial_frames;
   const double until = young ? impl_->state.frames : impl_->settings.slow_trial_frames;
   const auto tried = [&](size_t slow_features, size_t filter_modes) {

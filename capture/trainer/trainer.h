@@ -1,4 +1,4 @@
-// Trains a network on takes, thread by thread, and keeps the best that it has been.
+// Trains a network on takes with several threads, and keeps the best network so far.
 #pragma once
 
 #include <functional>
@@ -18,22 +18,22 @@ struct TrainingSettings {
   double sample_rate_hz = 48000;
   size_t threads = 1;
   uint64_t seed = 1;
-  double frames = 0;   // of the takes to go through in all lanes together; the same settings then give the same network
-  double seconds = 0;  // above 0: as many frames as fit into this time, instead
-  double slowest_s = 0.2;        // the longest time constant of a mode
-  double aliasing_weight = 0.1;  // in the loss, of the share of energy that a tone of 5 kHz folds back
-  // A training of twenty times as many frames, or more, tries on so many or more whether a slow path, or a filter
-  // behind the network, is worth its cost.
+  double frames = 0;             // to process, over all lanes; the same settings then give the same network
+  double seconds = 0;            // if above 0, the training runs for this time instead of `frames`
+  double slowest_s = 0.2;        // the longest allowed time constant of a mode
+  double aliasing_weight = 0.1;  // weight in the loss of the share of energy that a tone of 5 kHz aliases
+  // A training of at least twenty times this many frames tries, over this many frames or more, whether a slow path or a
+  // filter after the network is worth its cost.
   double slow_trial_frames = 2e7;
-  std::string target;  // of SIMD; empty: the best
+  std::string target;  // SIMD target; empty: the best
 };
 
-// What the network expects and gives, in the takes' units.
+// The network's input and output scales, in the takes' units.
 struct Scales {
   double input = 1, output = 1;
 };
 
-// A look at the held-out parts.
+// One evaluation of the held-out parts.
 struct CurvePoint {
   double seconds = 0, frames = 0;
   double held_out_esr = 0;
@@ -42,46 +42,46 @@ struct CurvePoint {
 struct TrainingState {
   double progress = 0;  // 0 to 1
   double elapsed_s = 0, left_s = 0;
-  double frames = 0;  // gone through so far
+  double frames = 0;  // processed so far
   size_t steps = 0;
-  double loss = 0;                                                 // of the last steps, on what is trained on
-  double held_out_esr = 0;                                         // of the average of the latest parameters
+  double loss = 0;                                                 // of the last steps, on the training data
+  double held_out_esr = 0;                                         // of the running average of the parameters
   double best_esr = 0;                                             // of best()
-  bool improved = false;                                           // the last advance() found a better network
-  bool shapes_tried = false;                                       // whether a slow path or a filter is worth its cost
-  double esr_with_slow = 0, esr_with_filter = 0, esr_without = 0;  // what the held-out error came to in that trial
+  bool improved = false;                                           // whether the last advance() found a better network
+  bool shapes_tried = false;                                       // whether the trial of slow path and filter is over
+  double esr_with_slow = 0, esr_with_filter = 0, esr_without = 0;  // the held-out errors in that trial
 };
 
-// One thread at a time; it starts threads of its own while it works.
+// One thread at a time; starts its own threads while it works.
 class Trainer {
  public:
-  // Throws Error for takes without sound, or of unequal lengths, or a shape or target that is not there.
+  // Throws Error if a take has no sound or unequal lengths, or if the shape or target does not exist.
   Trainer(std::vector<Take> takes, const TrainingSettings& settings);
   Trainer(Trainer&&) noexcept;
   ~Trainer();
 
-  // Up to the next look at the held-out parts: first within a moment, then ever more seldom. `stop` is asked before
-  // each step; if it says so, the look comes at once. A training that was stopped goes on with the next call. One call
-  // tries a slow path and a filter, which takes longer.
+  // Trains until the next look at the held-out parts: first after a moment, then at growing intervals. `stop` is called
+  // before each step; if it returns true, the look comes at once. A stopped training continues with the next call. One
+  // call tries a slow path and a filter, and takes longer.
   void advance(const std::function<bool()>& stop = {});
-  // The same training from here on with more to learn from: takes that begin as those before and go on, and new ones
-  // behind. `frames` and `seconds` of the whole training, and slow_trial_frames, may be others now. The next look at
-  // the held-out parts, which stay held out, finds the best anew. Throws Error as the constructor.
+  // Continues the same training with more data: takes that start like the previous ones and are longer, and new takes
+  // after them. `frames` and `seconds` of the whole training, and slow_trial_frames, may change. Held-out parts stay
+  // held out; the next look at them determines the best network again. Throws Error as the constructor does.
   void grow(std::vector<Take> takes, double frames, double seconds, double slow_trial_frames);
   bool done() const;
   const TrainingState& state() const;
 
   const ParameterMap& map() const;
   const Scales& scales() const;
-  const std::vector<float>& best() const;  // the network that was best on the held-out parts
+  const std::vector<float>& best() const;  // the network with the smallest held-out error
   const std::vector<CurvePoint>& curve() const;
-  const std::vector<std::vector<Span>>& held_out() const;  // of each take
+  const std::vector<std::vector<Span>>& held_out() const;  // for each take
 
-  // Error over energy of the best network on takes of its own, each from its beginning.
+  // Error over energy of the best network on other takes, each from its start.
   std::vector<double> esr(std::vector<Take> takes) const;
 
-  // For save and resume: the same takes and settings go on exactly. resume throws Error if they are not the same, or
-  // the bytes damaged.
+  // Saves and resumes: with the same takes and settings the training continues exactly. resume throws Error if they
+  // differ or the bytes are damaged.
   std::string save() const;
   void resume(std::string_view saved);
 

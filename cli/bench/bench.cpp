@@ -1,4 +1,4 @@
-// `coil bench`: times blocks of models in turns, and compares with what the machine can do at best.
+// `coil bench`: times blocks of models in alternation, and compares with the machine's roofline.
 #include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
@@ -26,7 +26,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t kRounds = 9;  // odd: the median is one of them
+constexpr size_t kRounds = 9;  // odd, so that the median is one of them
 
 struct BenchOptions {
   std::vector<std::string> models;
@@ -44,13 +44,12 @@ struct TargetSpeed {
 
 bool takes_tokens(const ssm::Model& model) { return model.config().input_kind == ssm::InputKind::token_ids; }
 
-// As if all parameters were projections' weights, which in models of a size that counts nearly all are.
+// Counts all parameters as weights of projections, which is nearly true for large models.
 size_t weight_bytes(const ssm::Model& model) {
   return static_cast<size_t>(model.cost().parameters) * ssm::bytes_of(model.target().weights());
 }
 
-// A stream that goes through some noise again and again, or through any tokens, of which the last in a block gives
-// logits.
+// A stream that processes some noise repeatedly; or tokens, of which only the last in a block gives logits.
 class Player {
  public:
   Player(std::shared_ptr<const ssm::Model> model, size_t largest_block)
@@ -83,11 +82,11 @@ class Player {
   std::vector<int32_t> tokens_;
 };
 
-// Blocks of one size.
+// Timing of one block size.
 struct Timing {
   size_t block = 0;
-  size_t calls = 1;              // in a round
-  std::vector<double> frame_ns;  // of each round
+  size_t calls = 1;              // per round
+  std::vector<double> frame_ns;  // one per round
 
   double median_ns() const {
     std::vector<double> sorted = frame_ns;
@@ -96,18 +95,18 @@ struct Timing {
   }
 };
 
-// A model on one target. Floors are those of a frame.
+// A model on one target. Floors are per frame.
 struct Subject {
   std::shared_ptr<const ssm::Model> model;
   const TargetSpeed* target;
-  double weights_ns;  // the time to read all weights once, as each block must
+  double weights_ns;  // to read all weights once, which each block must do
   std::vector<Timing> timings;
   std::unique_ptr<Player> player;
 
   double memory_ns(const Timing& timing) const { return weights_ns / static_cast<double>(timing.block); }
   double arithmetic_ns(const Timing& timing) const {
     ssm::Cost cost = model->cost();
-    if (takes_tokens(*model)) {  // only the last token goes through the output projection
+    if (takes_tokens(*model)) {  // only the last token needs the output projection
       const ssm::LinearConfig& head = *model->config().out_proj;
       cost.macs_per_step -= (1 - 1 / static_cast<double>(timing.block)) * head.d_in * head.d_out;
     }
@@ -123,7 +122,7 @@ double round_ns(Player& player, const Timing& timing) {
   return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count();
 }
 
-// Rounds go around all models, blocks and targets, so that a disturbance of the machine hits all alike.
+// Each round visits all models, blocks and targets, so that a disturbance of the machine affects all alike.
 void measure(std::vector<Subject>& subjects, std::vector<TargetSpeed>& targets, double seconds) {
   const dsp::ScopedFlushDenormals flush;
   const double wanted_ns = 1e9 * seconds / kRounds;
@@ -201,7 +200,7 @@ void print_speeds(const std::vector<Subject>& subjects, const std::vector<Target
   }
 }
 
-// Models of audio and of tokens have tables of their own: their readers ask for other things.
+// Separate tables for models of audio and of tokens, because their readers need different figures.
 void print_table(const std::vector<Subject>& subjects, bool tokens) {
   size_t name_width = 0;
   for (const Subject& subject : subjects) {

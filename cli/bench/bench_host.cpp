@@ -1,4 +1,4 @@
-// The loop that waits, processes and looks at the clock.
+// The loop that waits, processes and reads the clock.
 #include "cli/bench/bench_host.h"
 
 #include <pthread.h>
@@ -37,7 +37,7 @@ void sleep_until(int64_t due_ns) noexcept {
 #endif
 }
 
-// What the system keeps for this thread: how often it waited for something, and the time that it really ran.
+// The system's statistics of this thread: how often it waited, and how long it really ran.
 struct ThreadAccounts {
   long waits = 0;
   int64_t cpu_ns = 0;
@@ -54,7 +54,7 @@ struct ThreadAccounts {
   }
 };
 
-// Memory is locked as it is now: all that the thread uses is there before it starts.
+// Locks the memory that exists now: everything that the thread uses was allocated before it starts.
 HostThread enter_real_time() noexcept {
   HostThread permitted;
   sched_param parameters = {};
@@ -73,7 +73,7 @@ class Host {
     for (std::vector<float>& buffer : buffers_) channels_.push_back(buffer.data());
   }
 
-  // Blocks longer than `suspicious_ns` are looked into: whether they were preempted.
+  // For blocks longer than `suspicious_ns`, checks whether they were preempted.
   void play(double seconds, uint64_t suspicious_ns, HostRun& run) noexcept {
     const double period_ns = 1e9 * settings_.block_frames / settings_.sample_rate_hz;
     const int64_t start_ns = clock_ns(CLOCK_MONOTONIC);
@@ -94,7 +94,7 @@ class Host {
   }
 
  private:
-  // Returns when the block is due from now on.
+  // Returns when the next block is due.
   static double wait(int64_t start_ns, double due_ns, double period_ns, HostRun& run) noexcept {
     const auto elapsed_ns = [&] { return static_cast<double>(clock_ns(CLOCK_MONOTONIC) - start_ns); };
     double now_ns = elapsed_ns();
@@ -116,8 +116,8 @@ class Host {
     at_ += frames;
   }
 
-  // A tenth of the time did not run, and not because it waited. Less may come from reading the accounts a little
-  // outside of the block.
+  // True if the thread did not run for at least a tenth of the time without waiting. A smaller difference may come from
+  // reading the statistics slightly outside the block.
   static bool was_preempted(const ThreadAccounts& before, int64_t took_ns) noexcept {
     const ThreadAccounts after = ThreadAccounts::now();
     return after.waits == before.waits && 10 * (took_ns - (after.cpu_ns - before.cpu_ns)) > took_ns;
@@ -150,7 +150,8 @@ HostThread try_host_thread() {
     constexpr int kTimes = 25;
     constexpr int64_t kStintNs = 10'000'000;
     for (int i = 0; i < kTimes && !interrupted(); ++i) {
-      sleep_until(clock_ns(CLOCK_MONOTONIC) + kStintNs);  // else the system would let starving threads in
+      // Without pauses, the system's real-time throttling would stop the thread.
+      sleep_until(clock_ns(CLOCK_MONOTONIC) + kStintNs);
       int64_t before_ns = clock_ns(CLOCK_MONOTONIC), now_ns = before_ns;
       for (const int64_t end_ns = before_ns + kStintNs; now_ns < end_ns; before_ns = now_ns) {
         now_ns = clock_ns(CLOCK_MONOTONIC);

@@ -1,4 +1,4 @@
-// `coil bench live`: the signal, the load beside it, and the report.
+// `coil bench live`: the signal, the background load, and the report.
 #include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
@@ -35,14 +35,14 @@ struct LiveOptions {
 
 using Signal = std::vector<std::vector<float>>;  // channels
 
-// Eight seconds: a string that is plucked again and again, bursts of noise, silence.
+// Eight seconds: a repeatedly plucked string, bursts of noise, silence.
 std::vector<float> made_signal(double rate_hz, uint32_t seed) {
   std::mt19937 random(seed);
   std::uniform_real_distribution<float> noise(-0.5f, 0.5f);
   const auto frame = [&](double seconds) { return static_cast<size_t>(seconds * rate_hz); };
   std::vector<float> signal(frame(8));
   for (int note = 0; note < 10;
-       ++note) {  // Karplus and Strong: noise in a loop of one period, averaged with its neighbour at each turn
+       ++note) {  // Karplus-Strong: noise in a loop of one period, averaged with its neighbour in each round
     std::vector<float> string(std::max<size_t>(2, frame(std::exp2(random() % 36 / -12.0) / 82.4)));
     for (float& sample : string) sample = noise(random);
     for (size_t i = frame(0.5 * note), at = 0; i < frame(0.5 * (note + 1)); ++i, at = (at + 1) % string.size()) {
@@ -81,7 +81,7 @@ Signal input_signal(const LiveOptions& options, double rate_hz, int channels, in
   return signal;
 }
 
-// Threads at normal priority that reckon and go through more memory than the caches hold, until destroyed.
+// Threads at normal priority that compute and access more memory than the caches hold, until destroyed.
 class Load {
  public:
   explicit Load(int threads) : memory_(static_cast<size_t>(threads), std::vector<float>(size_t{16} << 20, 1.0f)) {
@@ -96,7 +96,7 @@ class Load {
 
  private:
   std::vector<std::vector<float>> memory_;
-  std::vector<std::jthread> threads_;  // last: joined before their memory goes
+  std::vector<std::jthread> threads_;  // declared last: joined before their memory is freed
 };
 
 nlohmann::ordered_json to_json(const HostRun& run, const HostSettings& settings) {
@@ -144,7 +144,7 @@ void run_live(const LiveOptions& options, const std::string& command_line) {
   const int channels = options.channels > 0 ? options.channels : model->config().d_input;
   try {
     processor->prepare({rate_hz, options.blocks.front(), channels});
-  } catch (const Error& error) {  // this rate or number of channels
+  } catch (const Error& error) {  // unsuitable rate or number of channels
     throw Failure(kUsage, error.what());
   }
   const Signal input =

@@ -1,4 +1,4 @@
-// Asks the system for the machine's name, and prints.
+// Gets the machine's name from the system, and prints.
 #include "cli/bench/bench_report.h"
 
 #include <algorithm>

@@ -1,5 +1,4 @@
-// What both forms of `coil bench` say alike: the machine, the day and the command, and tables that can go into a
-// README.
+// The common parts of all forms of `coil bench`: machine, date and command, and Markdown tables.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -19,8 +18,8 @@ nlohmann::ordered_json to_json(const BenchRun& run);
 void print_json(const nlohmann::ordered_json& json);
 void print_text(const BenchRun& run);
 
-// A table in Markdown that prints each row at once, so the columns have their widths before: the first one
-// `first_width`, the others 6 or as their titles.
+// A Markdown table that prints each row at once, so column widths are fixed: `first_width` for the first, for the
+// others the title's width, at least 6.
 class BenchTable {
  public:
   explicit BenchTable(const std::vector<std::string>& titles, size_t first_width = 6);

@@ -1,5 +1,5 @@
-// `coil bench stream`: made-up sensors through an engine, from text to text, first as fast as it goes, then at a pace;
-// beside it, what the machine could do at best.
+// `coil bench stream`: synthetic sensors through an engine, from text to text, first at full speed, then at a fixed
+// rate, compared with the machine's roofline.
 #include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
@@ -41,9 +41,9 @@ struct BenchOptions {
 };
 
 constexpr size_t kBatch = 4096;
-constexpr int kRounds = 8;  // of which the fastest counts: what disturbs only takes time
+constexpr int kRounds = 8;  // the fastest counts, because disturbances only add time
 
-// Noisy levels, `burst` records of each sensor after those of the other, without end.
+// Endless noisy levels: `burst` records of one sensor, then of the next.
 class Sensors {
  public:
   Sensors(size_t series, size_t burst) : series_(series), burst_(burst) {}
@@ -66,7 +66,7 @@ class Sensors {
   std::normal_distribution<double> noise_;
 };
 
-// As a pipe that nobody reads: the lines of a call, one behind the other.
+// Imitates a pipe without a reader: appends the lines of a call.
 class Lines final : public sensor::Sink {
  public:
   void write(const sensor::Result& result) override { (text_ += result.text) += '\n'; }
@@ -76,10 +76,10 @@ class Lines final : public sensor::Sink {
   std::string text_;
 };
 
-// What so many threads of this machine do at once, at best.
+// The machine's peak speed with this number of threads.
 struct Limits {
   double macs_per_s = 0;
-  double update_bytes_per_s = 0;  // of states as large as those of all series together: read and written, counted once
+  double update_bytes_per_s = 0;  // for states as large as those of all series together; read and written, counted once
 };
 
 Limits measure_limits(ssm::Target target, size_t threads, size_t state_bytes) {
@@ -102,7 +102,7 @@ Limits measure_limits(ssm::Target target, size_t threads, size_t state_bytes) {
 // The fastest round.
 struct Result {
   double records_per_s = 0;
-  double cpu_us = 0, parse_us = 0;  // a record, of all threads together; cpu_us counts threads that look for work
+  double cpu_us = 0, parse_us = 0;  // per record, over all threads; cpu_us includes threads that poll for work
   double macs_per_s = 0;
   double state_bytes_per_s = 0;  // read and written, counted once
   std::unique_ptr<LogHistogram> latency_ns = std::make_unique<LogHistogram>();
@@ -111,7 +111,7 @@ struct Result {
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
-// In billions, and of how many.
+// In billions, and as a share of `most`.
 std::string percent_of(double value, double most) {
   char text[64];
   std::snprintf(text, sizeof text, "%.1f (%.0f%% of %.1f)", 1e-9 * value, 100 * value / most, 1e-9 * most);
@@ -126,7 +126,8 @@ class Bench {
         sensors_(options.series, burst),
         engine_(model, engine_options(options, threads),
                 [](const sensor::Message&, const std::string& what) { throw Failure(kFailed, what); }) {
-    for (size_t made = 0; made < options.series * burst; made += kBatch) process(kBatch);  // every sensor is known
+    // until every sensor is known
+    for (size_t made = 0; made < options.series * burst; made += kBatch) process(kBatch);
   }
 
   Result run() {
@@ -152,7 +153,7 @@ class Bench {
     results_.flush();
   }
 
-  // All that there is waits.
+  // All records are waiting.
   void measure_throughput(Result& best) {
     double busy_s = 0, cpu_s = 0, parse_s = 0;
     size_t records = 0;
@@ -182,11 +183,11 @@ class Bench {
     best.state_bytes_per_s = static_cast<double>(engine_.counters().stretches - stretches) * state_bytes_ / busy_s;
   }
 
-  // Records are due at even intervals, at half of what was reached; what is due is processed together.
+  // Records are due at even intervals, at half of the measured throughput. Records that are due are processed together.
   void measure_latency(Result& result) {
     const double interval_s = 2 / result.records_per_s;
     const size_t records = std::max<size_t>(1, static_cast<size_t>(options_.seconds / interval_s));
-    std::vector<sensor::Message> waiting;  // made in time: who makes them takes nothing from who is measured
+    std::vector<sensor::Message> waiting;  // made in advance, so that making them does not disturb the measurement
     for (size_t left = records; left > 0;) {
       const size_t count = std::min(left, kMostMade);
       sensors_.next(count, waiting);

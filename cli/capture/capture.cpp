@@ -1,4 +1,4 @@
-// `coil capture`: reads recordings, trains, and keeps the best network in the file from the first second on.
+// `coil capture`: reads recordings, trains, and writes the best network to the file from the first second on.
 #include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
@@ -60,17 +60,17 @@ struct CaptureOptions {
   std::string command_line;
 };
 
-// Everything that is learned from.
+// The training data.
 struct Material {
   std::vector<capture::Take> takes;
-  std::vector<capture::ReportedRecording> recordings;  // of each take
+  std::vector<capture::ReportedRecording> recordings;  // one per take
   std::vector<capture::Knob> knobs;
-  std::vector<std::string> gaps;  // what the settings leave open
-  capture::Polarity polarity;     // of all takes, decided by the first
+  std::vector<std::string> gaps;  // gaps of the knob settings
+  capture::Polarity polarity;     // for all takes, decided by the first
   double sample_rate_hz = 0;
-  bool as_is = false;                     // aligned already, and not to be checked
-  Json card = Json::object();             // what the source says of itself
-  std::vector<capture::Take> tests = {};  // of a capture, one for each --test-dry
+  bool as_is = false;                     // already aligned; no checks
+  Json card = Json::object();             // what the source says about itself
+  std::vector<capture::Take> tests = {};  // of a capture, one per --test-dry
 
   void add(const fs::path& dry, const fs::path& wet, double sample_rate_hz, capture::Setting setting) {
     capture::PreparedPair pair =
@@ -93,7 +93,7 @@ void make_plan(const CaptureOptions& options) {
   std::fputs(plan_as_csv(knobs, capture::propose_settings({}, knobs.size(), options.takes)).c_str(), stdout);
 }
 
-// What the table's settings leave open, and what to record next. Returns the gaps.
+// Prints the gaps of the table's settings and what to record next. Returns the gaps.
 std::vector<std::string> say_gaps(const TakeTable& table) {
   for (const std::string& remark : table.remarks) warn(remark);
   const std::vector<capture::Setting> settings = table.settings();
@@ -106,7 +106,7 @@ std::vector<std::string> say_gaps(const TakeTable& table) {
   return gaps;
 }
 
-// From a capture of another program: it plays, and its own rate is the model's.
+// For a capture of another program: plays it, and uses its rate for the model.
 Material play_teacher(const CaptureOptions& options) {
   capture::LessonOptions lesson_options;
   lesson_options.stop = interrupted;
@@ -159,7 +159,7 @@ fs::path report_file(const CaptureOptions& options) {
   return options.report.empty() ? fs::path(options.output).replace_extension(".html") : fs::path(options.report);
 }
 
-// As coil takes a model by its path, and not by a preset's name.
+// The path in a form that coil does not take for a preset's name.
 std::string as_model(const fs::path& path) { return (path.has_parent_path() ? path : "." / path).string(); }
 
 class Capture {
@@ -269,14 +269,14 @@ class Capture {
     for (size_t i = 0; i < esr.size(); ++i) unseen_.push_back({tests.recordings[i].wet_name, esr[i]});
   }
 
-  // On what it played and nothing was learned from.
+  // Measures the error on the sound that was played but not used in training.
   void test_capture() {
     const std::vector<double> esr = trainer_.esr(std::move(material_.tests));
     for (size_t i = 0; i < esr.size(); ++i)
       unseen_.push_back({fs::path(options_.test_dry[i]).filename().string(), esr[i]});
   }
 
-  // Returns its verdict; empty: no report.
+  // Returns the report's verdict; empty: no report.
   std::string write_report() const {
     const fs::path path = report_file(options_);
     if (options_.no_report || takes_bytes(options_.output)) return "";

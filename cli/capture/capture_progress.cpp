@@ -1,4 +1,4 @@
-// A line never fills the terminal: one that wraps cannot be drawn over.
+// A line is always shorter than the terminal's width: a wrapped line cannot be overwritten.
 #include "cli/capture/capture_progress.h"
 
 #include <sys/ioctl.h>

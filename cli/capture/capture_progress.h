@@ -1,4 +1,4 @@
-// How far a training is, on standard error: the last line on a terminal, else now and then a line.
+// The progress of a training on standard error: one updated line on a terminal, otherwise a line from time to time.
 #pragma once
 
 #include <string>
@@ -11,17 +11,17 @@ namespace coil::cli {
 class CaptureProgress {
  public:
   explicit CaptureProgress(bool visible);
-  ~CaptureProgress();  // leaves the last line, and begins a new one
+  ~CaptureProgress();  // keeps the last line, and starts a new one
 
-  // After a look at the held-out parts.
+  // Call after a look at the held-out parts.
   void show(const capture::TrainingState& state, const std::vector<capture::CurvePoint>& curve);
 
  private:
   bool visible_, terminal_, drawn_ = false;
 };
 
-// The best held-out error so far over the training, in as many characters: from a full block at the first look to a low
-// one, on a logarithmic scale.
+// The best held-out error over the training, as a row of block characters on a log scale: a full block at the first
+// look, lower ones later.
 std::string curve_in_blocks(const std::vector<capture::CurvePoint>& curve, size_t characters);
 
 // "0.000163 (-37.9 dB)"

@@ -1,4 +1,4 @@
-// Reading of recordings, and what `coil capture` says of them.
+// Reads recordings, and prints the findings of `coil capture`.
 #include "cli/capture/recording.h"
 
 #include <sndfile.h>
@@ -26,7 +26,7 @@ capture::PreparedPair prepare(const std::filesystem::path& dry, const std::files
   return capture::prepare_pair(read_recording(dry), read_recording(wet), sample_rate_hz, polarity);
 }
 
-// What leaves out what is hardly heard, or has few steps; null: the samples are what was recorded.
+// Describes an encoding that is lossy or has few steps; null: the samples are the recorded ones.
 const char* lossy_encoding(int format) {
   switch (format & SF_FORMAT_SUBMASK) {
     case SF_FORMAT_MPEG_LAYER_I:

@@ -1,4 +1,4 @@
-// Reading and writing of tables of recordings.
+// Reads and writes tables of recordings.
 #include "cli/capture/take_table.h"
 
 #include <algorithm>
@@ -17,8 +17,8 @@ namespace {
 
 using Cells = std::vector<std::string>;
 
-// What stands between cells, by the head: commas, or semicolons or tabs as spreadsheets write them where a comma is the
-// decimal sign.
+// The separator, judged by the header: comma, or semicolon or tab, which spreadsheets use where the comma is the
+// decimal mark.
 char separator_of(const std::string& head) {
   char most = ',';
   for (const char c : {';', '\t'})
@@ -26,8 +26,8 @@ char separator_of(const std::string& head) {
   return most;
 }
 
-// One line of CSV (RFC 4180): quotes around cells that hold separators, two quotes for one within. None: a quote does
-// not end.
+// One line of CSV (RFC 4180): cells with separators are quoted, a quote inside is doubled. Nullopt if a quote is not
+// closed.
 std::optional<Cells> split(const std::string& line, char separator) {
   Cells cells(1);
   bool quoted = false;
@@ -122,7 +122,7 @@ size_t needed_column(const Sheet& sheet, const std::string& name) {
   throw Failure(kFailed, in_quotes(sheet.path) + ": has no column '" + name + "'; its columns are " + names);
 }
 
-// A name as a cell of CSV.
+// A name, quoted for CSV if necessary.
 std::string quoted(const std::string& name) {
   if (name.find_first_of(",;\"\t") == std::string::npos) return name;
   std::string cell = "\"";
@@ -130,7 +130,7 @@ std::string quoted(const std::string& name) {
   return cell + "\"";
 }
 
-// A cell as a number, with the decimal comma where semicolons or tabs stand between cells.
+// A cell as a number; with a decimal comma if the separator is a semicolon or tab.
 std::optional<double> parse_number(const Sheet& sheet, std::string cell) {
   if (sheet.separator != ',' && cell.find('.') == std::string::npos) std::replace(cell.begin(), cell.end(), ',', '.');
   const char *begin = cell.data() + cell.starts_with('+'), *end = cell.data() + cell.size();
@@ -147,7 +147,7 @@ double number_in(const Sheet& sheet, size_t row, size_t column) {
                              sheet.head[column] + "': a knob's position must be a number, found '" + cell + "'");
 }
 
-// Remarks and empty columns: no cell below the head is a number.
+// Whether the column is a remark or empty: no cell below the header is a number.
 bool is_text(const Sheet& sheet, size_t column) {
   return std::none_of(sheet.rows.begin(), sheet.rows.end(),
                       [&](const Cells& row) { return parse_number(sheet, row[column]).has_value(); });
@@ -165,7 +165,7 @@ TableRow files_of(const Sheet& sheet, size_t row) {
   return {path_in("wet"), path_in("dry"), {}};
 }
 
-// All of them, before the first is read: a table may take minutes.
+// Checks all files before reading the first one, because a table may take minutes.
 void check_files(const Sheet& sheet, const std::vector<TableRow>& rows) {
   std::string missing;
   for (size_t r = 0; r < rows.size(); ++r) {
@@ -234,7 +234,9 @@ TakeTable read_take_table(const std::filesystem::path& path) {
     table.knobs.push_back({sheet.head[c], *least, *most});
     for (size_t r = 0; r < sheet.rows.size(); ++r) table.rows[r].positions.push_back(positions[r]);
   }
-  if (table.knobs.empty() && text_column) number_in(sheet, 0, *text_column);  // throws: then it was meant to be one
+  if (table.knobs.empty() && text_column)
+    number_in(sheet, 0, *text_column);  // throws, because the column was probably
+                                        // meant to be a knob
   for (std::string& sentence : repeated_files(sheet, table.rows)) table.remarks.push_back(std::move(sentence));
   return table;
 }

@@ -1,4 +1,4 @@
-// Drawing with cairo. Lengths are in points; a point is kScale pixels.
+// Draws with cairo. Lengths are in points; a point is kScale pixels.
 #include "cli/plot/picture.h"
 
 #include <cairo.h>
@@ -33,7 +33,7 @@ constexpr double kBarWidth = 12;
 
 constexpr double kDynamicRangeDb = 90;
 
-constexpr const char* kFont = "Inter";  // fontconfig takes the default sans where it is missing
+constexpr const char* kFont = "Inter";  // if it is missing, fontconfig uses the default sans
 constexpr Colour kBackground = {0.055, 0.063, 0.086};
 constexpr Colour kPanel = {0.082, 0.094, 0.125};
 constexpr Colour kLine = {0.20, 0.225, 0.28};
@@ -41,7 +41,7 @@ constexpr Colour kText = {0.93, 0.94, 0.96};
 constexpr Colour kDimText = {0.60, 0.64, 0.71};
 constexpr Colour kAccents[2] = {{0.36, 0.72, 0.98}, {1.0, 0.66, 0.30}};
 
-// Colour map: lightness rises linearly in Oklab (Ottosson 2020), hue turns from blue-violet over red to yellow.
+// The colour map: lightness rises linearly in Oklab (Ottosson 2020), hue goes from blue-violet over red to yellow.
 struct MapPoint {
   double chroma, hue_degrees;
 };
@@ -145,7 +145,7 @@ class Canvas {
 
 constexpr double kLabelSize = 11;
 
-// The smallest of 1, 2, 5, 10 ... (for times: what clocks have) that makes at most `most` steps.
+// The smallest of 1, 2, 5, 10 ... (for times: usual clock steps) that gives at most `most` steps.
 double nice_step(double range, int most, bool time) {
   static constexpr double kClock[] = {1,   2,   5,    10,   15,   30,    60,    120,  300,
                                       600, 900, 1800, 3600, 7200, 14400, 28800, 86400};
@@ -183,14 +183,14 @@ void draw_waveform(Canvas& canvas, const SoundAnalysis& analysis, double left, d
   const double centre = kTop + kWaveformHeight / 2;
   const double half = kWaveformHeight / 2 - 8;
   const auto y = [&](float value) { return centre - half * std::clamp<double>(value / range, -1, 1); };
-  // At least a hairline, also for silence.
+  // At least a thin line, also for silence.
   const auto bar = [&](int column, float low, float high) {
     const double top = y(high), bottom = y(low);
     const double middle = (top + bottom) / 2, reach = std::max((bottom - top) / 2, 0.4);
     cairo_rectangle(canvas.get(), left + column / static_cast<double>(kScale), middle - reach, 1.0 / kScale, 2 * reach);
   };
   for (int column = 0; column < analysis.columns; ++column) {
-    // Neighbours touch, so that few frames per pixel still make one line.
+    // Neighbouring columns touch, so that the curve stays connected with few frames per pixel.
     const int previous = std::max(column - 1, 0);
     bar(column, std::min(analysis.low[column], analysis.high[previous]),
         std::max(analysis.high[column], analysis.low[previous]));
@@ -310,7 +310,7 @@ void draw_picture(const Picture& picture, const std::filesystem::path& path) {
     for (double seconds = 0; seconds <= grid.seconds * (1 + 1e-9); seconds += time_step) {
       const double x = left + kPanelWidth * seconds / grid.seconds;
       canvas.line(x, kSpectrogramTop + kSpectrogramHeight, x, kSpectrogramTop + kSpectrogramHeight + 4, kLine, 1, 1);
-      // Within the panel, so that the labels of both panels keep apart.
+      // Inside the panel, so that the labels of both panels do not touch.
       const Align align = seconds == 0 ? Align::left : x > left + kPanelWidth - 14 ? Align::right : Align::centre;
       canvas.text(time_label(seconds, grid.seconds), x, kSpectrogramTop + kSpectrogramHeight + 17, kLabelSize, kDimText,
                   align);

@@ -9,8 +9,8 @@
 
 namespace coil::cli {
 
-inline constexpr int kPictureColumns = 1120;  // pixels of one panel
-inline constexpr int kPictureRows = 760;      // of one spectrogram
+inline constexpr int kPictureColumns = 1120;  // width of one panel, in pixels
+inline constexpr int kPictureRows = 760;      // height of one spectrogram, in pixels
 
 struct PicturePanel {
   std::string title, subtitle;

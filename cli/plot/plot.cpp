@@ -1,4 +1,4 @@
-// `coil plot`: looks at two files and has them drawn.
+// `coil plot`: analyses two files and draws them.
 #include "cli/commands.h"
 
 #include <CLI/CLI.hpp>

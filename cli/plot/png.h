@@ -1,4 +1,4 @@
-// A drawn surface as the bytes of a PNG file.
+// Encodes a drawn surface as a PNG file in memory.
 #pragma once
 
 #include <string>

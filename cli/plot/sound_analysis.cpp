@@ -1,4 +1,4 @@
-// One pass over the file with a window that slides along.
+// Reads the file once, with a sliding window.
 #include "cli/plot/sound_analysis.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace coil::cli {
 namespace {
 
 constexpr double kWindowSeconds = 0.08;
-constexpr int kMaxSpectraPerColumn = 8;  // of long files, whose columns are longer than a window
+constexpr int kMaxSpectraPerColumn = 8;  // for long files, whose columns are longer than a window
 constexpr int kReadFrames = 8192;
 constexpr float kFloorDb = -200;
 
@@ -27,7 +27,7 @@ int window_size(double sample_rate_hz) {
   return size;
 }
 
-// The spectrum's bins onto the rows: the largest bin where several fall into one row, interpolated in dB where rows lie
+// Maps the spectrum's bins to rows: the largest bin if several fall into one row, interpolated in dB if rows lie
 // between bins.
 class RowMap {
  public:
@@ -40,7 +40,7 @@ class RowMap {
       const int first = static_cast<int>(std::ceil(edges_[row]));
       const int last = static_cast<int>(std::floor(edges_[row + 1]));
       if (last >= bins_) {
-        rows[row] = kFloorDb;  // above what this file's rate can hold
+        rows[row] = kFloorDb;  // above half of this file's rate
       } else if (last - first >= 1) {
         rows[row] = to_db(*std::max_element(power.begin() + first, power.begin() + last + 1));
       } else {
@@ -88,7 +88,7 @@ class Envelope {
       samples += counts_[column];
       if (counts_[column] > 0) {
         result.rms[column] = static_cast<float>(std::sqrt(square_sums_[column] / static_cast<double>(counts_[column])));
-      } else if (column > 0) {  // more pixels than frames: hold
+      } else if (column > 0) {  // more pixels than frames: repeat
         low_[column] = low_[column - 1];
         high_[column] = high_[column - 1];
         result.rms[column] = result.rms[column - 1];
@@ -108,7 +108,8 @@ class Envelope {
   double peak_ = 0;
 };
 
-// Mean power of some spectra in every column. Half a window of silence lies before the first frame and after the last.
+// The mean power of some spectra per column. Half a window of silence is added before the first frame and after the
+// last.
 class Spectrogram {
  public:
   Spectrogram(const AnalysisGrid& grid, double rate_hz, double column_frames)
@@ -125,7 +126,7 @@ class Spectrogram {
 
   void add(double sample) { window_.push_back(static_cast<float>(sample)); }
 
-  // Makes the spectra whose frames are there.
+  // Computes the spectra whose frames have arrived.
   void analyse() {
     for (; spectrum_ < static_cast<int64_t>(grid_.columns) * spectra_; ++spectrum_) {
       const int64_t offset = begin_of(spectrum_) - window_begin_;
@@ -157,10 +158,10 @@ class Spectrogram {
   double column_frames_;
   dsp::Stft stft_;
   RowMap row_map_;
-  int spectra_;  // of a column
+  int spectra_;  // per column
   std::vector<float> power_, mean_power_;
   std::vector<float> power_db_;
-  int64_t spectrum_ = 0;  // the next to be made, counted through all columns
+  int64_t spectrum_ = 0;  // the next one, counted over all columns
   std::vector<float> window_;
   int64_t window_begin_;
 };

@@ -52,7 +52,7 @@ std::string hash_of_file(const fs::path& path) {
   return hex(XXH3_128bits_digest(state.get()));
 }
 
-// What tells this version of a file from another with the same name.
+// What distinguishes this version of a file from another one with the same name.
 std::optional<nlohmann::json> version_of(const fs::path& path) {
   struct stat found;
   if (::stat(path.c_str(), &found) != 0 || !S_ISREG(found.st_mode)) return std::nullopt;
@@ -70,12 +70,12 @@ void sync(const fs::path& path) {
 constexpr const char* kNote = "user.coil.source";
 constexpr size_t kLongestNote = 1 << 14;
 
-// `source` as it is written into marks and notes: it stays true when the whole tree is moved.
+// `source` relative to the output's folder: it stays valid when the whole tree is moved.
 std::string from_folder_of(const fs::path& output, const fs::path& source) {
   return own_path(source).lexically_relative(own_path(output).parent_path()).string();
 }
 
-// Of a mark or a note that belongs to this version of the output.
+// The source in a mark or a note, if it belongs to this version of the output.
 std::optional<fs::path> source_in(const nlohmann::json& mark, const fs::path& output) {
   if (!mark.is_object() || !mark.contains("source") || !mark["source"].is_string()) return std::nullopt;
   return own_path(output.parent_path() / mark["source"].get<std::string>());
@@ -148,7 +148,7 @@ void note_source(const fs::path& output, const fs::path& source) {
   const nlohmann::json note = {{"source", from_folder_of(output, source)},
                                {"output", version_of(output).value_or(nlohmann::json())}};
   const std::string text = note.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  // Without one, the file is as good.
+  // Without a note the file is still valid.
   if (text.size() <= kLongestNote) ::setxattr(output.c_str(), kNote, text.data(), text.size(), 0);
 }
 
@@ -159,7 +159,7 @@ std::optional<fs::path> source_of_output(const fs::path& output) {
   if (size <= 0) return std::nullopt;
   const nlohmann::json note = nlohmann::json::parse(text.substr(0, static_cast<size_t>(size)), nullptr, false);
   const std::optional<fs::path> source = is_of_version(note, output) ? source_in(note, output) : std::nullopt;
-  // What is left of the two is the recording now.
+  // If the source no longer exists, this file is the only copy, and counts as a recording.
   std::error_code error;
   return source && fs::exists(*source, error) ? source : std::nullopt;
 }

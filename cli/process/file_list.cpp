@@ -1,4 +1,4 @@
-// Folders, manifests, shards, and what cannot be meant.
+// Folders, manifests and shards, and checks for arrangements that cannot work.
 #include "cli/process/file_list.h"
 
 #include <algorithm>
@@ -30,7 +30,8 @@ bool is_folder(const fs::path& path) {
   return fs::is_directory(path, error);
 }
 
-// No input is replaced, no two outputs are one, and nothing but files, pipes and devices is written to. Throws Failure.
+// Checks that no input is replaced, no two outputs are the same, and outputs are only files, pipes and devices. Throws
+// Failure.
 void check_outputs(const std::vector<FileJob>& jobs) {
   std::vector<std::pair<fs::path, fs::path>> names;
   for (const FileJob& job : jobs) {
@@ -44,7 +45,7 @@ void check_outputs(const std::vector<FileJob>& jobs) {
   check_output_names(names);
 }
 
-// Whether a file needs --format: its name does not say one, and it is not what WAV goes to as a stream.
+// Whether a file needs --format: its name does not imply one, and it is not a stream, which gets WAV.
 bool lacks_format(const fs::path& out, const FormatRequest& format) {
   return format.container.empty() && !is_stream_output(out) && !is_sound_file_name(out);
 }
@@ -60,12 +61,12 @@ bool is_earlier_output(const FileJob& job, const std::vector<fs::path>& sources)
          std::ranges::any_of(sources, [&](const fs::path& folder) { return is_below(*source, folder); });
 }
 
-// Of the files that are named one by one, those that this run will write anew.
+// The explicitly named files that this run will overwrite.
 bool is_output_of_another(const FileJob& job, const std::set<fs::path>& outputs) {
   return outputs.contains(own_path(job.in));
 }
 
-// Takes earlier outputs out of `jobs` and counts them.
+// Removes earlier outputs from `jobs` and counts them.
 void leave_out_earlier_outputs(FileList& list, std::vector<FileJob>& found, const std::vector<fs::path>& sources) {
   std::set<fs::path> outputs;
   for (const FileJob& job : list.files) outputs.insert(own_path(job.out));
@@ -76,7 +77,7 @@ void leave_out_earlier_outputs(FileList& list, std::vector<FileJob>& found, cons
   list.earlier_outputs = static_cast<int>(left_out);
 }
 
-// Sound files into a folder. Throws Failure.
+// Lists sound files whose outputs go into a folder. Throws Failure.
 FileList list_into_folder(const std::vector<std::string>& inputs, const fs::path& output, const FormatRequest& format,
                           const std::vector<float>& controls) {
   const auto target = [&](fs::path relative) {
@@ -109,7 +110,7 @@ FileList list_into_folder(const std::vector<std::string>& inputs, const fs::path
   return list;
 }
 
-// The fields `quality` and `rate` of a manifest's line. Throws Failure without the place.
+// The fields `quality` and `rate` of a manifest's line. Throws Failure without file name and line number.
 void read_encoding(const nlohmann::json& line, FormatRequest& format) {
   if (const auto quality = line.find("quality"); quality != line.end()) {
     if (!quality->is_number() && !quality->is_string())
@@ -125,7 +126,7 @@ void read_encoding(const nlohmann::json& line, FormatRequest& format) {
   }
 }
 
-// One line of a manifest. Throws Failure without the place.
+// One line of a manifest. Throws Failure without file name and line number.
 FileJob parse_line(const std::string& line, const FormatRequest& format, const ssm::Model* model,
                    std::vector<std::string> settings) {
   const auto wrong = [](const std::string& what) { return Failure(kUsage, what); };

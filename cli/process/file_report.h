@@ -1,4 +1,4 @@
-// What became of a file: as a line of JSON for programs, as warnings for people.
+// The result for a file: as a line of JSON for programs, as warnings for people.
 #pragma once
 
 #include <cstdio>
@@ -15,10 +15,10 @@ namespace coil::cli {
 nlohmann::json done_line(const FileJob& job, const FileReport& report);
 nlohmann::json failed_line(const FileJob& job, const std::string& error);
 
-// What the reader should know about a file that was done, one line each.
+// What the user should know about a processed file, one line each.
 std::vector<std::string> warnings(const FileJob& job, const FileReport& report, double gain_db);
 
-// One JSON object per file and line, in the order in which they end; a line is there as soon as its file is.
+// One JSON object per file and line, in the order of completion; each line is written when its file is finished.
 class ReportFile {
  public:
   // "": none; "-": standard output. An older file is replaced. Throws Failure. [main-thread]

@@ -1,4 +1,4 @@
-// The workers and what they count.
+// The workers, and their counters.
 #include "cli/process/file_workers.h"
 
 #include <algorithm>
@@ -24,7 +24,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kFirstPause{500}, kLongestPause{10000}, kLook{50};
 
-// Between tries; ends early when interrupted.
+// Waits between retries; returns early if interrupted.
 void pause(int tries) {
   const auto end = Clock::now() + std::min(kFirstPause * (1 << std::min(tries, 10)), kLongestPause);
   while (Clock::now() < end && !interrupted()) std::this_thread::sleep_for(kLook);
@@ -63,7 +63,7 @@ class Workers {
     try {
       for (size_t i = next_++; i < files_.size() && !interrupted(); i = next_++) work(files_[i]);
     } catch (const Interrupted&) {
-    } catch (...) {  // the report cannot be written: no use to go on
+    } catch (...) {  // the report cannot be written, so stop
       const std::lock_guard lock(mutex_);
       if (!fault_) fault_ = std::current_exception();
       next_ = files_.size();
@@ -142,7 +142,7 @@ class Workers {
   double sound_seconds_ = 0;
 };
 
-// "; left out: 3 files for their ending"; empty: nothing was.
+// "; left out: 3 files for their ending"; empty if nothing was left out.
 std::string left_out(const FileList& list) {
   std::string text;
   const auto add = [&](int count, const std::string& noun, const char* why) {

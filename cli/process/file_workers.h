@@ -1,4 +1,4 @@
-// Works through a list of files on several threads: retries, what was done before, reports, the summary.
+// Processes a list of files on several threads: retries, resuming, reports, the summary.
 #pragma once
 
 #include <string>
@@ -11,14 +11,14 @@
 namespace coil::cli {
 
 struct WorkOptions {
-  int retries = 0;      // how often a file that failed is tried again
-  bool resume = false;  // files that are done already stay as they are
+  int retries = 0;      // how often a failed file is retried
+  bool resume = false;  // skip files that are already done
   bool quiet = false;   // errors only
   std::string report;   // as ReportFile
 };
 
-// Files are independent of each other; as many at the same time as `execution` says. Returns how many failed. The
-// summary also says what the list leaves out. Throws Interrupted, and Failure for the report. [main-thread]
+// Files are independent; `execution` determines how many run at the same time. Returns the number of failed files. The
+// summary includes what the list leaves out. Throws Interrupted, and Failure for the report. [main-thread]
 int process_files(const FileList& list, const ProcessSettings& settings, const Execution& execution,
                   const WorkOptions& options, Progress& progress);
 

@@ -1,4 +1,4 @@
-// A walk that knows the folders it has been to.
+// A directory walk that visits each folder once.
 #include "cli/process/folder_walk.h"
 
 #include <sys/stat.h>
@@ -25,7 +25,7 @@ class Walk {
     if (is_other) seen_.emplace(out.st_dev, out.st_ino);
     look_into(folder);
     result_.folders.push_back(folder);
-    // Last, so that a folder goes under its own name; what they lead to may have further ones.
+    // Follow links last, so that a folder appears under its own name. Their targets may contain further links.
     while (!links_.empty()) {
       const fs::path link = links_.extract(links_.begin()).value();
       if (look_into(link)) result_.folders.push_back(link);
@@ -36,7 +36,7 @@ class Walk {
   FolderFiles take() { return std::move(result_); }
 
  private:
-  // False: it was looked into before, or cannot be read.
+  // Returns false if the folder was already visited, or cannot be read.
   bool look_into(const fs::path& folder) {
     struct stat found;
     if (::stat(folder.c_str(), &found) != 0) return miss(folder, std::strerror(errno));
@@ -76,7 +76,7 @@ class Walk {
   }
 
   FolderFiles result_;
-  std::set<fs::path> links_;  // that wait to be followed
+  std::set<fs::path> links_;  // links still to be followed
   std::set<std::pair<dev_t, ino_t>> seen_;
 };
 

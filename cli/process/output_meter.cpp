@@ -1,4 +1,4 @@
-// A writer around another that measures what goes through.
+// A writer that measures the sound on its way to another writer.
 #include "cli/process/output_meter.h"
 
 #include <algorithm>

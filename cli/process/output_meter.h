@@ -1,4 +1,4 @@
-// The last things done to the sound before it is written: gain, and what the report says of it.
+// The last stage before writing: gain, and the measurements for the report.
 #pragma once
 
 #include <memory>
@@ -8,8 +8,8 @@
 
 namespace coil::cli {
 
-// Writes to `writer` with `gain_db`; fills the fields peak and clipped of `report` and, in commit(), loudness_lufs.
-// Until then these are the writer's, on whatever thread it is used.
+// Applies `gain_db` and writes to `writer`. Fills the fields peak and clipped of `report` and, in commit(),
+// loudness_lufs. Until then only this writer may access them, on its thread.
 std::unique_ptr<SoundWriter> metered(std::unique_ptr<SoundWriter> writer, const SoundInfo& info, double gain_db,
                                      FileReport& report);
 

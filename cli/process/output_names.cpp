@@ -1,4 +1,4 @@
-// Files are told apart by the deepest folder that is there already and the rest of their paths.
+// Compares files by the deepest existing folder of their paths and the remaining path.
 #include "cli/process/output_names.h"
 
 #include <locale.h>
@@ -23,13 +23,13 @@ namespace {
 struct Place {
   dev_t device = 0;
   ino_t inode = 0;
-  fs::path folder;  // the one that these two name
-  fs::path below;   // the path from there
+  fs::path folder;  // the deepest existing folder
+  fs::path below;   // the path below it
 
   auto key() const { return std::tuple(device, inode, below.string()); }
 };
 
-// Letters as small ones, of every script that has both.
+// Lower case, for all scripts that have it.
 std::wstring in_small_letters(const std::string& text) {
   static const locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
   const locale_t before = utf8 != nullptr ? uselocale(utf8) : nullptr;
@@ -38,7 +38,7 @@ std::wstring in_small_letters(const std::string& text) {
   for (std::string_view rest = text; !rest.empty();) {
     wchar_t letter = 0;
     size_t bytes = mbrtowc(&letter, rest.data(), rest.size(), &state);
-    if (bytes == 0 || bytes > rest.size()) {  // no UTF-8: byte by byte
+    if (bytes == 0 || bytes > rest.size()) {  // invalid UTF-8: copy byte by byte
       state = {};
       letter = static_cast<unsigned char>(rest.front());
       bytes = 1;
@@ -86,7 +86,7 @@ Failure replaces_input(const fs::path& out) {
 
 struct Named {
   Place place;
-  fs::path in, out;  // `out` is empty: an input's place
+  fs::path in, out;  // `out` is empty for an input
 };
 
 }  // namespace
@@ -106,7 +106,7 @@ bool is_same_file(const fs::path& folder, const fs::path& a, const fs::path& b) 
 
 void check_output_names(const std::vector<std::pair<fs::path, fs::path>>& files, const SameFile& is_same) {
   Places places;
-  std::map<std::tuple<dev_t, ino_t, std::wstring>, std::vector<Named>> by_name;  // in small letters
+  std::map<std::tuple<dev_t, ino_t, std::wstring>, std::vector<Named>> by_name;  // in lower case
   const auto namesakes = [&](const Place& place) -> std::vector<Named>& {
     return by_name[{place.device, place.inode, in_small_letters(place.below.string())}];
   };

@@ -1,5 +1,4 @@
-// No input is replaced, and no two outputs are one file, also where a file system takes "A.wav" and "a.wav" for one
-// name.
+// Checks that no input is replaced and no two outputs are the same file, also on file systems that ignore case.
 #pragma once
 
 #include <filesystem>
@@ -10,15 +9,15 @@
 
 namespace coil::cli {
 
-// Whether `a` and `b`, paths below `folder`, are one file there. [main-thread]
+// Whether `a` and `b`, paths below `folder`, are the same file there. [main-thread]
 using SameFile = std::function<bool(const std::filesystem::path& folder, const std::filesystem::path& a,
                                     const std::filesystem::path& b)>;
 
-// By trying it out with names like these, in a folder of its own that is gone afterwards. [main-thread]
+// Tests this with similar names in a temporary folder. [main-thread]
 bool is_same_file(const std::filesystem::path& folder, const std::filesystem::path& a, const std::filesystem::path& b);
 
-// Of inputs and the outputs that they become. `is_same` is asked only about names that differ in nothing but case.
-// Throws Failure. [main-thread]
+// For pairs of input and output. `is_same` is called only for names that differ only in case. Throws Failure.
+// [main-thread]
 void check_output_names(const std::vector<std::pair<std::filesystem::path, std::filesystem::path>>& files,
                         const SameFile& is_same = is_same_file);
 

@@ -1,4 +1,4 @@
-// `coil process`: options, and what is made of them.
+// `coil process`: the options, and how they are carried out.
 #include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
@@ -35,7 +35,7 @@ struct ProcessOptions {
   WorkOptions work;
 };
 
-// Of --rate-scaling. Throws Failure for steps that no rate can rescale.
+// From --rate-scaling. Throws Failure if `steps` is requested and the model cannot be rescaled.
 dsp::RateMode rate_mode(const std::string& name, const ssm::Model& model) {
   if (name.empty()) return dsp::RateMode::model_default;
   if (name == "resample") return dsp::RateMode::resample;
@@ -45,7 +45,7 @@ dsp::RateMode rate_mode(const std::string& name, const ssm::Model& model) {
   return dsp::RateMode::steps;
 }
 
-// Options that exclude or need each other. Throws Failure.
+// Checks options that exclude or need each other. Throws Failure.
 void check_options(const ProcessOptions& options) {
   if (options.model.empty() == options.chain.empty())
     throw Failure(kUsage, options.chain.empty() ? "--model or --chain is needed: what the sound goes through"
@@ -70,7 +70,7 @@ void check_options(const ProcessOptions& options) {
   }
 }
 
-// Throws Failure: what went to a pipe or a device cannot be looked at again.
+// Throws Failure for streams, because --resume cannot check earlier output in a pipe or a device.
 void refuse_streams(const std::vector<FileJob>& files) {
   for (const FileJob& file : files) {
     if (takes_bytes(file.out))
@@ -78,7 +78,7 @@ void refuse_streams(const std::vector<FileJob>& files) {
   }
 }
 
-// In bytes of the input, which are about as many as its samples.
+// Estimates the work by the bytes of the input, roughly its number of samples.
 void weigh(std::vector<FileJob>& files) {
   for (FileJob& file : files) {
     std::error_code error;
@@ -98,7 +98,7 @@ void open_effect(const ProcessOptions& options, ProcessSettings& settings, std::
   settings.model = load_model(*checkpoint, target, options.work.quiet);
   try {
     dsp::require_audio_model(*settings.model);
-  } catch (const Error& error) {  // once, not for each file
+  } catch (const Error& error) {  // once instead of for each file
     throw Failure(kModelFailed, error.what());
   }
   settings.rate_mode = rate_mode(options.rate_scaling, *settings.model);
@@ -145,7 +145,7 @@ int run_process(const ProcessOptions& options) {
   return failed == 0 && list.unreadable.empty() ? kOk : kFailed;
 }
 
-// `format` lives as long as the command.
+// `format` must live as long as the command.
 void add_output_options(CLI::App& command, FormatRequest& format) {
   command
       .add_option("--format", format.container,

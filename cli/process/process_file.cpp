@@ -1,5 +1,5 @@
-// Reads, processes and writes block by block, so that memory does not grow with the file; reading and writing are a few
-// blocks apart.
+// Reads, processes and writes block by block, so that memory does not grow with the file. Reading and writing run on
+// other threads, a few blocks apart.
 #include "cli/process/process_file.h"
 
 #include <algorithm>
@@ -15,9 +15,9 @@
 namespace coil::cli {
 namespace {
 
-constexpr int kStreamFrames = 8192, kMinFileFrames = 32768;  // read at once
+constexpr int kStreamFrames = 8192, kMinFileFrames = 32768;  // frames read at once
 
-// A file's part of the progress; taken back when the file is given up.
+// A file's share of the progress; undone if the file fails.
 class FileProgress {
  public:
   FileProgress(Progress& progress, double weight) : progress_(progress), weight_(weight) {}
@@ -62,7 +62,8 @@ std::unique_ptr<dsp::RecordingProcessor> make_processor(const ProcessSettings& s
 void process_file(const FileJob& job, const ProcessSettings& settings, Progress& progress, FileReport& report) {
   const auto start = std::chrono::steady_clock::now();
   std::unique_ptr<SoundReader> reader = open_reader(job.in);
-  const bool is_stream = reader->is_stream() || is_stream_output(job.out);  // whose other end wants each block at once
+  const bool is_stream = reader->is_stream() || is_stream_output(job.out);  // the other end of a stream needs each
+                                                                            // block at once
   const int read_frames = is_stream ? kStreamFrames : std::max(kMinFileFrames, settings.block_frames);
   if (!is_stream) reader = read_ahead(std::move(reader), read_frames);
   const SoundInfo& in = reader->info();

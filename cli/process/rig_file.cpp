@@ -1,4 +1,4 @@
-// RigFile: reading, and a store of what was read.
+// Reads rigs, and caches the models and responses that they name.
 #include "cli/process/rig_file.h"
 
 #include <xxhash.h>
@@ -35,7 +35,7 @@ std::string text_of(const fs::path& path) {
   return text;
 }
 
-// No more than a cabinet uses, and a little.
+// Reads only slightly more than a cabinet uses.
 std::shared_ptr<const dsp::ImpulseResponse> read_response(const fs::path& path) {
   const std::unique_ptr<SoundReader> reader = open_reader(path);
   const size_t channels = static_cast<size_t>(reader->info().channels);
@@ -86,7 +86,7 @@ std::shared_ptr<const RigFile> RigFile::open(const fs::path& path, ssm::Target t
     own->files_ = {[models](const std::string& file) { return models.at(file); },
                    [responses](const std::string& file) { return responses.at(file); }};
     own->hash_ = hex(XXH3_128bits(all.data(), all.size()));
-    own->chain();  // once, before any sound is read: what is wrong with a stage is said here
+    own->chain();  // check once, before any sound is read, so that errors in a stage are reported here
   } catch (const Error& error) {
     throw Failure(kModelFailed, "--chain " + path.string() + ": " + error.what());
   } catch (const Failure& failure) {

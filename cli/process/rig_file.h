@@ -1,4 +1,4 @@
-// Rigs from .coil files, with the models and impulse responses that they name.
+// Reads rigs from .coil files, with the models and impulse responses that they name.
 #pragma once
 
 #include <filesystem>
@@ -10,17 +10,17 @@
 
 namespace coil::cli {
 
-// A rig with all that it needs in memory; chains are made of it for as many recordings as one likes.
+// A rig with everything that it needs in memory; it can make any number of chains.
 class RigFile {
  public:
-  // Models are presets' names, or files and folders beside the rig's file or by their own path; so are impulse
+  // A model is a preset's name, or a file or folder relative to the rig's folder, or a path. The same holds for impulse
   // responses: any sound file. Throws Failure that names the rig, and the stage or the file. [main-thread]
   static std::shared_ptr<const RigFile> open(const std::filesystem::path& path, ssm::Target target, bool quiet);
 
   // Throws Error. [any thread]
   dsp::Chain chain() const { return dsp::make_chain(rig_, files_); }
 
-  // Of all that the sound follows from: settings, models, responses.
+  // Of everything that determines the sound: settings, models, responses.
   const std::string& hash() const { return hash_; }
 
  private:

@@ -1,4 +1,4 @@
-// Hands values from one thread to another; whoever is ahead waits.
+// Passes values from one thread to another; the faster one waits.
 #pragma once
 
 #include <condition_variable>
@@ -10,13 +10,13 @@
 
 namespace coil::cli {
 
-// One thread pushes, one pops.
+// One thread pushes, one thread pops.
 template <class T>
 class BoundedQueue {
  public:
   explicit BoundedQueue(size_t most) : most_(most) {}
 
-  // Waits while the queue is full. False: abandon() was called, nobody will pop.
+  // Waits while the queue is full. Returns false if abandon() was called, because nobody will pop.
   bool push(T value) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return values_.size() < most_ || abandoned_; });
@@ -25,7 +25,7 @@ class BoundedQueue {
     changed_.notify_one();
     return true;
   }
-  // No more will be pushed. `reason`, if any, is thrown by pop() after the values that came before.
+  // Nothing more will be pushed. pop() throws `reason`, if any, after the remaining values.
   void close(std::exception_ptr reason = nullptr) {
     const std::lock_guard lock(mutex_);
     closed_ = true;
@@ -33,7 +33,7 @@ class BoundedQueue {
     changed_.notify_one();
   }
 
-  // Waits for a value; none: the queue was closed.
+  // Waits for a value; nullopt: the queue was closed.
   std::optional<T> pop() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return !values_.empty() || closed_; });

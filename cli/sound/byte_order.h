@@ -1,4 +1,4 @@
-// Whole numbers in headers, in either byte order.
+// Integers in headers, in either byte order.
 #pragma once
 
 #include <cstddef>

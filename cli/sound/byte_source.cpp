@@ -1,4 +1,4 @@
-// pread() for files, poll() and read() for pipes.
+// Byte sources: pread() for files, poll() and read() for pipes.
 #include "cli/sound/byte_source.h"
 
 #include <poll.h>
@@ -19,7 +19,7 @@ void wait_for(int descriptor, short events) {
   pollfd waiting = {descriptor, events, 0};
   for (;;) {
     throw_if_interrupted();
-    // With a time limit, because the signal may come between the check and the call.
+    // With a time limit, because the signal may arrive between the check and the call.
     const int ready = poll(&waiting, 1, 200);
     if (ready > 0 || (ready < 0 && errno != EINTR)) return;
   }
@@ -75,7 +75,7 @@ PipeBytes::~PipeBytes() {
   if (close_it_) ::close(descriptor_);
 }
 
-// At the pipe's end: false.
+// Returns false at the pipe's end.
 bool PipeBytes::read_more(uint64_t count) {
   if (kept_.size() > 2 * most_kept_) {
     const size_t surplus = kept_.size() - most_kept_;

@@ -1,4 +1,4 @@
-// Bytes by their place: of a file, of a pipe, or in memory.
+// Random access to bytes: of a file, of a pipe, or in memory.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +15,10 @@ class ByteSource {
  public:
   virtual ~ByteSource() = default;
 
-  // Returns how many were there, fewer than asked for only at the end.
+  // Returns the number of bytes read; fewer than requested only at the end.
   virtual size_t read_at(uint64_t at, std::span<uint8_t> out) = 0;
 
-  // None: a pipe, whose end nobody knows.
+  // Nullopt for a pipe, whose size is unknown.
   virtual std::optional<uint64_t> size() const = 0;
 };
 
@@ -34,7 +34,7 @@ class MemoryBytes final : public ByteSource {
 
 class FileBytes final : public ByteSource {
  public:
-  // Takes the descriptor over.
+  // Takes ownership of the descriptor.
   FileBytes(int descriptor, std::string name);
   ~FileBytes() override;
   FileBytes(const FileBytes&) = delete;
@@ -49,7 +49,7 @@ class FileBytes final : public ByteSource {
   uint64_t size_ = 0;
 };
 
-// Parts of another source, one behind the other.
+// Consecutive parts of another source.
 class PartsOfBytes final : public ByteSource {
  public:
   explicit PartsOfBytes(std::shared_ptr<ByteSource> source) : source_(std::move(source)) {}
@@ -59,14 +59,14 @@ class PartsOfBytes final : public ByteSource {
 
  private:
   struct Part {
-    uint64_t at, end;  // in the source; and behind it, here
+    uint64_t at, end;  // at: position in the source; end: of the part, in this object
   };
 
   std::shared_ptr<ByteSource> source_;
   std::vector<Part> parts_;
 };
 
-// Reads forward only. What was read is kept, up to a limit, so that it can be read again.
+// Reads forward only. Bytes are kept up to a limit, so that they can be read again.
 class PipeBytes final : public ByteSource {
  public:
   PipeBytes(int descriptor, bool close_it, std::string name)
@@ -75,11 +75,11 @@ class PipeBytes final : public ByteSource {
   PipeBytes(const PipeBytes&) = delete;
   PipeBytes& operator=(const PipeBytes&) = delete;
 
-  // 0 where the bytes are no longer kept.
+  // Returns 0 if the bytes are no longer kept.
   size_t read_at(uint64_t at, std::span<uint8_t> out) override;
   std::optional<uint64_t> size() const override { return std::nullopt; }
 
-  // From now on only little is kept.
+  // From now on only few bytes are kept.
   void keep_little() { most_kept_ = kLittle; }
 
  private:
@@ -96,7 +96,7 @@ class PipeBytes final : public ByteSource {
   size_t most_kept_ = kMuch;
 };
 
-// Waits until the descriptor can be read (POLLIN) or written (POLLOUT). Throws Interrupted.
+// Waits until the descriptor is readable (POLLIN) or writable (POLLOUT). Throws Interrupted.
 void wait_for(int descriptor, short events);
 
 }  // namespace coil::cli

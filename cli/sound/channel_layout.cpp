@@ -45,7 +45,7 @@ bool is_alac(int format) {
          subtype == SF_FORMAT_ALAC_32;
 }
 
-// Null: the format says nothing of loudspeakers by itself.
+// Null: the format defines no loudspeaker positions.
 const Speakers* speakers_of_format(int format, int channels) {
   if (channels < kFirstSurround || channels > kLastSurround) return nullptr;
   const int at = channels - kFirstSurround, subtype = format & SF_FORMAT_SUBMASK;
@@ -69,7 +69,7 @@ Speakers speakers_of(uint32_t mask) {
   return speakers;
 }
 
-// With one pair of surround speakers, whether it stands at the sides or behind is a matter of the room.
+// With a single pair of surround speakers, side and rear positions mean the same.
 Speakers with_pair_behind(Speakers speakers) {
   const auto has = [&](int speaker) { return std::find(speakers.begin(), speakers.end(), speaker) != speakers.end(); };
   if (has(kBl) || has(kBr)) return speakers;
@@ -80,7 +80,7 @@ Speakers with_pair_behind(Speakers speakers) {
   return speakers;
 }
 
-// For each of `to`, where it stands in `from`; empty when they are not the same loudspeakers.
+// For each loudspeaker of `to`, its index in `from`; empty if they are not the same loudspeakers.
 std::vector<int> places(const Speakers& to, const Speakers& from) {
   const Speakers wanted = with_pair_behind(to), given = with_pair_behind(from);
   std::vector<int> order;
@@ -92,7 +92,7 @@ std::vector<int> places(const Speakers& to, const Speakers& from) {
   return order;
 }
 
-// The loudspeakers of channels in WAV's order; what is not said is what the number of channels mostly means.
+// The loudspeakers of channels in WAV's order; without a mask, the usual ones for this number of channels.
 Speakers wav_speakers(int channels, ChannelMask mask) {
   return speakers_of(mask.value_or(0) != 0 ? *mask : mask_of(kFlac[channels - kFirstSurround]));
 }
@@ -112,7 +112,7 @@ ChannelLayout layout_of(const Speakers& in_file) {
 constexpr uint32_t kTagOfDescriptions = 0, kTagOfBitmap = 1 << 16;
 constexpr int kRearSurroundLeft = 33, kRearSurroundRight = 34;
 
-// AudioChannelLabels by AudioChannelLayoutTag without its lower half, which is the number of channels.
+// AudioChannelLabels for an AudioChannelLayoutTag; the lower half of the tag, the number of channels, is masked out.
 const std::vector<int>* labels_of_tag(uint32_t tag) {
   static const std::vector<std::pair<uint32_t, std::vector<int>>> table = {{108, {1, 2, 5, 6}},
                                                                            {109, {1, 2, 5, 6, 3}},
@@ -150,7 +150,7 @@ const std::vector<int>* labels_of_tag(uint32_t tag) {
   return nullptr;
 }
 
-// Labels up to 18 are WAV's loudspeakers counted from 1. Next to rear surrounds, the surrounds stand at the sides.
+// Labels up to 18 are WAV's loudspeakers, counted from 1. Beside rear surrounds, the other surrounds are at the sides.
 ChannelLayout layout_of_labels(const std::vector<int>& labels) {
   const bool rear = std::find(labels.begin(), labels.end(), kRearSurroundLeft) != labels.end();
   Speakers speakers;
@@ -230,7 +230,7 @@ std::vector<uint8_t> core_audio_layout(int format, int channels, uint32_t mask) 
   const Speakers speakers = speakers_of(mask);
   for (int place : order) {
     put(static_cast<uint32_t>(label_of(speakers[static_cast<size_t>(place)])));
-    for (int unused = 0; unused < 4; ++unused) put(0);  // coordinates and what they mean
+    for (int unused = 0; unused < 4; ++unused) put(0);  // coordinates and their flags
   }
   return chunk;
 }
@@ -244,7 +244,7 @@ bool needs_mask_tag(int format, int channels, ChannelMask mask) {
 
 std::vector<int> order_in_format(int format, int channels, ChannelMask mask) {
   const Speakers* speakers = speakers_of_format(format, channels);
-  if (needs_mask_tag(format, channels, mask)) return {};  // which says that they lie in WAV's order
+  if (needs_mask_tag(format, channels, mask)) return {};  // the tag says that they are in WAV's order
   return speakers == nullptr ? std::vector<int>() : places(*speakers, wav_speakers(channels, mask));
 }
 

@@ -15,13 +15,13 @@ namespace coil::cli {
 namespace {
 
 constexpr size_t kMostChunks = 1 << 16;
-constexpr uint64_t kMostSearched = 1 << 24;                 // bytes, for the sound behind a damaged chunk
-constexpr uint64_t kMostPadding = 1 << 16;                  // zeros behind the sound that are none of it
-constexpr size_t kMostHeaders = 1 << 18, kMostHits = 1000;  // looked at in all, so that no file takes long
-constexpr uint64_t kSizeSlack = 9;  // writers that count the form's header, and a last padding byte, or do not
+constexpr uint64_t kMostSearched = 1 << 24;                 // bytes, when searching for the sound after a damaged chunk
+constexpr uint64_t kMostPadding = 1 << 16;                  // zeros after the sound that do not belong to it
+constexpr size_t kMostHeaders = 1 << 18, kMostHits = 1000;  // limits that keep the search short
+constexpr uint64_t kSizeSlack = 9;  // some writers include the form's header and a last padding byte, others do not
 constexpr uint64_t kFourGib = uint64_t{1} << 32;
 
-// How a family writes a chunk's header.
+// How a family writes the header of a chunk.
 struct Grammar {
   size_t id_bytes, size_bytes;
   bool big_endian, size_includes_header;
@@ -56,7 +56,7 @@ const std::set<std::string>& known_ids() {
   return ids;
 }
 
-// Programs that write to a pipe leave a size of 32 bits open in several ways.
+// Programs that write to a pipe mark a 32-bit size as unknown in several ways.
 bool looks_open(uint64_t size) { return size >= 0xfffff000 || (size >= 0x7ffff000 && size <= 0x7fffffff); }
 
 bool is_printable(const std::string& id) {
@@ -65,7 +65,7 @@ bool is_printable(const std::string& id) {
 
 struct Header {
   std::string id;
-  uint64_t at = 0, body = 0, size = 0;  // of the header, of its content
+  uint64_t at = 0, body = 0, size = 0;  // at: of the header; body: of the content
   bool is_known = false, is_plausible = false;
 };
 
@@ -106,7 +106,7 @@ class Walk {
       map_.truncated = true;
   }
 
-  // Chunks of known names, or whose size the source bears out.
+  // Collects chunks with known names, or whose size is plausible.
   void collect(uint64_t at) {
     if (!chunks_follow(at) && grammar_.padded(at) != at) at = grammar_.padded(at);
     while (const std::optional<Header> header = header_at(at)) {
@@ -134,12 +134,13 @@ class Walk {
       header.is_known = known_ids().contains(header.id);
       header.is_plausible = is_printable(header.id);
     }
-    // No such chunk exists, and adding its size to a place could lead back.
+    // Such a chunk cannot exist, and adding its size to a position could overflow.
     if (header.size > UINT64_MAX / 4 && header.id != grammar_.sound_id) header.is_plausible = false;
     return header;
   }
 
-  // A chunk that is known by name, or a row of chunks of any names up to the end of the file or of the form.
+  // Whether a chunk with a known name follows, or a sequence of chunks with any names up to the end of the file or
+  // form.
   bool chunks_follow(uint64_t at) {
     std::optional<Header> header = header_at(at);
     if (!header || !header->is_plausible) return false;
@@ -173,7 +174,7 @@ class Walk {
     const uint64_t end = header.body + header.size;
     const uint64_t padded = grammar_.padded(end);
     if (padded == end || !end_) return padded;
-    // Some writers leave the padding out.
+    // Some writers omit the padding.
     const std::optional<Header> next = header_at(padded), unpadded = header_at(end);
     const bool without = unpadded && unpadded->is_known && !(next && next->is_known);
     return without ? end : padded;
@@ -198,7 +199,7 @@ class Walk {
     }
   }
 
-  // Whether its chunks lie within it. Some readers never come back from one that does not.
+  // Whether its chunks lie within it. Some readers hang on a list whose chunks do not.
   bool list_is_sound(const Header& list) {
     const uint64_t end = list.body + list.size;
     for (uint64_t at = list.body + 4; at + grammar_.header_bytes() <= end;) {
@@ -215,13 +216,13 @@ class Walk {
     keep_packet_table(header, *end_);
   }
 
-  // Without its table, sound in packets cannot be read; what is there of it says where the first of them are.
+  // Without its table, sound in packets cannot be read. An incomplete table still locates the first packets.
   void keep_packet_table(const Header& header, uint64_t end) {
     if (map_.family == ChunkFamily::caf && header.id == "pakt")
       map_.chunks.push_back({header.id, header.body, end - std::min(end, header.body)});
   }
 
-  // Of ds64: the size of the sound in 64 bits.
+  // From ds64: the size of the sound in 64 bits.
   void note_64_bit_sizes(const Header& header) {
     if (map_.family != ChunkFamily::riff || header.id != "ds64" || header.size < 16) return;
     std::array<uint8_t, 16> sizes;
@@ -232,7 +233,7 @@ class Walk {
     sound_64_ = sound < UINT64_MAX / 2 ? sound : 0;
   }
 
-  // What the header says of the sound's size; none where it leaves it open.
+  // The sound's size according to the header; nullopt if it is not stated.
   std::optional<uint64_t> said_size(Header& header) {
     const uint64_t size = header.size;
     switch (map_.family) {
@@ -261,7 +262,7 @@ class Walk {
 
   bool is_open_32(uint64_t size) const { return looks_open(size) && (!end_ || size > *end_); }
 
-  // Returns where to go on behind the sound.
+  // Returns where to continue after the sound.
   uint64_t take_sound(Header header) {
     const std::optional<uint64_t> said = said_size(header);
     map_.has_sound = true;
@@ -275,7 +276,7 @@ class Walk {
     map_.sound_at = std::min(header.body, *end_);
     const uint64_t rest = *end_ - map_.sound_at;
     if (!said) {
-      // Nothing behind it, or only chunks: an empty file.
+      // If nothing or only chunks follow, the file is empty.
       const bool empty =
           is_said_to_be_empty(header) &&
           (rest < std::max<uint64_t>(encoding_of(source_, map_).block_bytes, 2) || chunks_follow(map_.sound_at));
@@ -298,7 +299,7 @@ class Walk {
     return header.size <= most || (sound_64_ == 0 && header.size == UINT32_MAX);
   }
 
-  // What is said, unless sound lies behind it. Sizes of 32 bits wrap around at 4 GiB.
+  // The stated size, unless sound follows it. 32-bit sizes wrap around at 4 GiB.
   uint64_t extent(uint64_t said, uint64_t rest) {
     if (ends_at(map_.sound_at + said)) return said;
     if (grammar_.size_bytes == 4) {
@@ -309,11 +310,11 @@ class Walk {
     return rest;
   }
 
-  // Behind a damaged chunk at or before `at`: the next header of the format or of the sound. Leaves the chunks in
-  // between out.
+  // After a damaged chunk at or before `at`: the next header of the format or of the sound. Skips the chunks in
+  // between.
   std::optional<uint64_t> search_for_sound(uint64_t at) {
     if (++searches_ > 2) return std::nullopt;
-    // The size of the chunk before may be what leads astray.
+    // The size of the previous chunk may be wrong.
     while (!map_.chunks.empty() && map_.chunks.back().id != grammar_.format_id && map_.chunks.back().id != "ds64") {
       at = map_.chunks.back().at - grammar_.header_bytes();
       map_.damaged.push_back(map_.chunks.back().id.substr(0, 4));
@@ -354,12 +355,12 @@ class Walk {
   const std::optional<uint64_t> end_;
   const Grammar grammar_;
   std::optional<uint64_t> form_end_, sound_64_;
-  uint64_t suspect_ = UINT64_MAX;  // header of a chunk that is damaged within
+  uint64_t suspect_ = UINT64_MAX;  // header of a chunk with damaged content
   int searches_ = 0;
   size_t headers_ = 0;
 };
 
-// Sun's: a header, a text, the sound.
+// Sun's format: a header, a text, the sound.
 void walk_au(ByteSource& source, ChunkMap& map, std::span<const uint8_t> head) {
   const uint64_t offset = number_in(head.subspan(4, 4), map.big_endian),
                  said = number_in(head.subspan(8, 4), map.big_endian);
@@ -387,7 +388,7 @@ void walk_au(ByteSource& source, ChunkMap& map, std::span<const uint8_t> head) {
   }
 }
 
-// AIFF counts its frames in COMM, too.
+// AIFF also states the number of frames in COMM.
 void compare_frame_count(ByteSource& source, ChunkMap& map) {
   const FoundChunk* common = map.find("COMM");
   const uint64_t frame = encoding_of(source, map).block_bytes;
@@ -471,7 +472,7 @@ std::vector<uint8_t> content_of(ByteSource& source, const FoundChunk& chunk, siz
 ChunkMap walk_chunks(ByteSource& source) {
   ChunkMap map;
   std::array<uint8_t, 40> bytes = {};
-  // A pipe is waited for no longer than need be.
+  // Does not wait for more of a pipe than necessary.
   const size_t got = source.read_at(0, std::span(bytes).first(12));
   const std::span<const uint8_t> head(bytes.data(), bytes.size());
   const std::string form(bytes.begin(), bytes.begin() + 4);

@@ -27,7 +27,7 @@ struct Marker {
 
 struct Loop {
   int mode = kForward;
-  uint64_t begin = 0, end = 0, count = 0;  // `end` is the first frame behind it; 0 times: for ever
+  uint64_t begin = 0, end = 0, count = 0;  // `end` is exclusive; count 0: forever
 };
 
 struct Instrument {
@@ -134,7 +134,7 @@ void put_chunk(Bytes& bytes, std::string_view id, const Bytes& content) {
 
 void put_instrument(std::vector<MetadataChunk>& chunks, const Instrument& instrument, int sample_rate_hz) {
   Bytes smpl, inst;
-  const bool is_below = instrument.cents < 0;  // RIFF's fraction goes up only
+  const bool is_below = instrument.cents < 0;  // RIFF's fraction is never negative
   const uint64_t cents = static_cast<uint64_t>(instrument.cents + (is_below ? 100 : 0));
   for (uint64_t value :
        {uint64_t{0}, uint64_t{0}, uint64_t{1000000000} / static_cast<uint64_t>(std::max(sample_rate_hz, 1)),

@@ -1,4 +1,4 @@
-// Cue points and what samplers are told of a sound, between the chunks of RIFF and those of AIFF.
+// Converts cue points and sampler data between the chunks of RIFF and those of AIFF.
 #pragma once
 
 #include <string>
@@ -8,11 +8,11 @@
 
 namespace coil::cli {
 
-// 'cue ', labels of LIST adtl, 'smpl' and 'inst' as 'MARK' and 'INST', and the other way round; nothing between other
-// families. `lost` gets names of chunks of which something cannot be said there. [any thread]
+// Converts 'cue ', labels of LIST adtl, 'smpl' and 'inst' to 'MARK' and 'INST', and vice versa; nothing between other
+// families. `lost` gets the names of chunks that cannot be converted completely. [any thread]
 std::vector<MetadataChunk> translated_cues(const Metadata& metadata, ChunkFamily to, std::vector<std::string>& lost);
 
-// Whether translated_cues() says all that this chunk says, or names it.
+// Whether translated_cues() converts this chunk completely, or lists it as lost.
 bool holds_cues(const Metadata& metadata, const MetadataChunk& chunk, ChunkFamily to);
 
 }  // namespace coil::cli

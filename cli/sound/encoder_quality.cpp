@@ -1,4 +1,4 @@
-// What libsndfile's one number means to each encoder.
+// Converts a quality or bit rate to libsndfile's compression level of each encoder.
 #include "cli/sound/encoder_quality.h"
 
 #include <opusfile.h>
@@ -17,13 +17,13 @@ namespace coil::cli {
 namespace {
 
 constexpr double kBest = 10;                  // of Quality
-constexpr double kWorstVbrOfLame = 0.9999;    // of 1, which it refuses
+constexpr double kWorstVbrOfLame = 0.9999;    // libsndfile refuses 1
 constexpr double kUsualVorbis = 0.4;          // libsndfile's
-constexpr int kUsualMp3KbitsPerChannel = 64;  // at 32 kHz and more, half of it below
+constexpr int kUsualMp3KbitsPerChannel = 64;  // at 32 kHz and more; half of it below
 constexpr int kSurroundOpusKbitsPerChannel = 80;
-constexpr double kVorbisShortfall = 1.4;  // between the nominal bit rate and what simple sounds get
+constexpr double kVorbisShortfall = 1.4;  // ratio of the nominal bit rate to that of simple sounds
 
-constexpr double kMeasuredShare = 0.98;  // of a measured bit rate: 320 kbit/s and the frame that says so are no 321
+constexpr double kMeasuredShare = 0.98;  // of a measured bit rate: a file of 320 kbit/s with one extra frame is not 321
 
 struct Mp3Rates {
   std::span<const int> kbits;
@@ -31,7 +31,8 @@ struct Mp3Rates {
   int least() const { return kbits.front(); }
 };
 
-// ISO 11172-3 and 13818-3; libsndfile's number lies between the first and the last, but for MPEG 1's.
+// ISO 11172-3 and 13818-3. libsndfile's compression level selects between the first and the last rate, except for MPEG
+// 1.
 Mp3Rates mp3_rates(int sample_rate_hz) {
   static constexpr int kMpeg1[] = {32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320};
   static constexpr int kMpeg2[] = {8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160};
@@ -48,12 +49,12 @@ EncoderSetting mp3_of_kbits(double kbits, const SoundInfo& output) {
   setting.is_constant = true;
   const int chosen = enough == rates.kbits.end() ? rates.most() : *enough;
   if (chosen < kbits) setting.most_kbits = chosen;
-  // libsndfile drops the fraction of kbit/s.
+  // libsndfile truncates kbit/s to an integer.
   setting.compression = std::clamp((rates.most() - chosen - 0.5) / (rates.most() - rates.least()), 0.0, 1.0);
   return setting;
 }
 
-// Of the encoder's quality from 0 to 1; 0: it cannot say.
+// For the encoder's quality from 0 to 1; 0: the encoder cannot say.
 double nominal_kbits(double quality, const SoundInfo& output) {
   vorbis_info info;
   vorbis_info_init(&info);
@@ -82,7 +83,7 @@ EncoderSetting vorbis_of_kbits(double kbits, const SoundInfo& output, double lea
   return setting;
 }
 
-// libsndfile: 6 to 256 kbit/s a channel.
+// libsndfile: 6 to 256 kbit/s per channel.
 EncoderSetting opus_of_kbits(double kbits, const SoundInfo& output) {
   constexpr double kLeast = 6, kMost = 256;
   const double per_channel = kbits / output.channels;
@@ -92,7 +93,7 @@ EncoderSetting opus_of_kbits(double kbits, const SoundInfo& output) {
   return setting;
 }
 
-// The encoder's own choice; for surround more, because at that it drops what a pair of channels has little of.
+// The encoder's default; higher for surround, because the default drops sound that is weak in one channel of a pair.
 double usual_opus_kbits(const SoundInfo& output) {
   if (output.channels > 2) return kSurroundOpusKbitsPerChannel * output.channels;
   return 24 + output.channels * output.sample_rate_hz / 1000.0;

@@ -1,4 +1,4 @@
-// A reader on libFLAC's decoder. Source of the format: RFC 9639.
+// A FLAC reader on libFLAC's decoder. Source of the format: RFC 9639.
 #include "cli/sound/flac_reader.h"
 
 #include <FLAC/stream_decoder.h>
@@ -23,7 +23,7 @@ namespace {
 
 constexpr size_t kScanBytes = 1 << 18;
 constexpr std::string_view kMarker = "fLaC";
-constexpr int64_t kLongestGap = int64_t{1} << 30;  // frames; beyond it numbers are not believed
+constexpr int64_t kLongestGap = int64_t{1} << 30;  // frames; larger jumps of frame numbers are not believed
 
 std::string text_at(ByteSource& source, uint64_t at, size_t count) {
   std::string text(count, '\0');
@@ -31,14 +31,14 @@ std::string text_at(ByteSource& source, uint64_t at, size_t count) {
   return text;
 }
 
-// The bytes of an ID3v2 tag at the beginning, 0 if there is none.
+// The size of an ID3v2 tag at the beginning, 0 if there is none.
 uint64_t id3_bytes(ByteSource& source) {
   uint8_t head[10];
   if (source.read_at(0, head) != sizeof head || std::memcmp(head, "ID3", 3) != 0) return 0;
   return 10 + (uint64_t{head[6]} << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (head[5] & 0x10 ? 10 : 0);
 }
 
-// Where the frames begin of the file whose marker is at `offset`. Pictures may hold anything, markers too.
+// Where the frames start of the file whose marker is at `offset`. Pictures may contain any bytes, even markers.
 uint64_t skip_metadata(ByteSource& source, uint64_t offset) {
   offset += kMarker.size();
   uint8_t head[4] = {};
@@ -49,7 +49,7 @@ uint64_t skip_metadata(ByteSource& source, uint64_t offset) {
   return offset;
 }
 
-// The next marker that a STREAMINFO block follows; none: there is none.
+// The next marker that is followed by a STREAMINFO block; nullopt: none.
 std::optional<uint64_t> find_marker(ByteSource& source, uint64_t offset) {
   constexpr size_t kHeadBytes = 8;
   for (;;) {
@@ -68,7 +68,7 @@ struct Link {
   uint64_t begin = 0, end = 0;  // bytes
 };
 
-// The files that were joined to this one; mostly one.
+// The joined files; usually there is only one.
 std::vector<Link> find_links(ByteSource& source) {
   std::vector<Link> links;
   for (std::optional<uint64_t> at = id3_bytes(source); at; at = find_marker(source, skip_metadata(source, *at))) {
@@ -99,13 +99,13 @@ class Decoder {
   int channels() const { return channels_; }
   int sample_rate_hz() const { return sample_rate_hz_; }
   int bits() const { return bits_; }
-  int64_t total() const { return total_; }  // frames as STREAMINFO has them; 0: not known
+  int64_t total() const { return total_; }  // frames, from STREAMINFO; 0: unknown
   int64_t decoded() const { return position_; }
-  ChannelMask channel_mask() const { return channel_mask_; }  // as a tag has it
-  // What STREAMINFO says, the first frame says otherwise; then the numbers of the frames are not right either.
+  ChannelMask channel_mask() const { return channel_mask_; }  // from a tag
+  // True if the first frame contradicts STREAMINFO; then the frame numbers are not reliable either.
   bool is_streaminfo_wrong() const { return streaminfo_wrong_; }
 
-  // Fewer frames than asked for only at the end. After it, faults() are complete.
+  // Returns fewer frames than requested only at the end. Then faults() are complete.
   int64_t read(std::span<float> out) {
     size_t filled = 0;
     while (filled < out.size()) {
@@ -148,7 +148,7 @@ class Decoder {
     *length = self(data).link_.end - self(data).link_.begin;
     return FLAC__STREAM_DECODER_LENGTH_STATUS_OK;
   }
-  static FLAC__bool is_at_end(const FLAC__StreamDecoder*, void* data) {  // asked before each read
+  static FLAC__bool is_at_end(const FLAC__StreamDecoder*, void* data) {  // called before each read
     const bool ends = self(data).at_ >= self(data).link_.end;
     self(data).input_ended_ = self(data).input_ended_ || ends;
     return ends;
@@ -185,7 +185,7 @@ class Decoder {
     const uint64_t left = link_.end - std::min(at_, link_.end);
     try {
       count = source_->read_at(at_, {bytes, static_cast<size_t>(std::min<uint64_t>(left, count))});
-    } catch (...) {  // libFLAC is C
+    } catch (...) {  // exceptions must not pass through libFLAC, which is C
       fault_ = std::current_exception();
       return FLAC__STREAM_DECODER_READ_STATUS_ABORT;
     }
@@ -209,7 +209,7 @@ class Decoder {
     }
   }
 
-  // Gives the frame that was taken its place in time.
+  // Determines the position of a decoded frame.
   void place_frame() {
     if (channels_ == 0) set_format(header_.channels, header_.sample_rate, header_.bits_per_sample);
     streaminfo_wrong_ = position_ == 0 && !has_format(header_);
@@ -235,7 +235,7 @@ class Decoder {
   }
 
   void note_error() {
-    // A frame that is cut off leads to errors too.
+    // A truncated frame causes errors too.
     if (!error_) cut_off_ = input_ended_;
     error_ = true;
   }
@@ -245,13 +245,13 @@ class Decoder {
     faults_.lost_frames += lost_frames;
   }
 
-  // To the next frame; false: there is none. Then faults_ are complete.
+  // Advances to the next frame; false: there is none, and faults_ are complete.
   bool advance() {
     if (ended_) return false;
     bool goes_on = decode();
     if (frames_at_once_ > 1) {
-      // libFLAC has put silence in the place of some of the frames that are missing, and in versions before 1.4.3 over
-      // the frame that follows them. After a flush it knows of no frame before and does neither.
+      // libFLAC inserts silence for some of the missing frames; versions before 1.4.3 also silence the frame after
+      // them. After a flush it has no previous frame, and does neither.
       FLAC__stream_decoder_flush(decoder_.get());
       on_seek(nullptr, good_bytes_, this);
       goes_on = decode();
@@ -295,17 +295,17 @@ class Decoder {
   ChannelMask channel_mask_;
   int64_t total_ = 0, position_ = 0;  // frames
   FLAC__uint64 good_bytes_ = 0;       // where the last frame ends
-  int frames_at_once_ = 0;            // that libFLAC gave in one call
+  int frames_at_once_ = 0;            // largest number per call of libFLAC
   FLAC__FrameHeader header_{};        // of block_
   std::vector<float> block_;
-  int64_t silence_ = 0;       // frames that come before block_
+  int64_t silence_ = 0;       // frames of silence before block_
   size_t used_ = 0;           // of block_
   bool error_ = false;        // since the last good frame
   bool cut_off_ = false;      // the input ended before that error
   bool input_ended_ = false;  // since the last good frame
   bool ended_ = false;
   bool streaminfo_wrong_ = false;
-  unsigned largest_block_ = 0;  // as STREAMINFO has it
+  unsigned largest_block_ = 0;  // from STREAMINFO
   SoundFaults faults_;
 };
 
@@ -344,7 +344,7 @@ class FlacReader final : public SoundReader {
   void open_link() {
     decoder_.emplace(path_, source_, links_[link_]);
     if (!decoder_->is_streaminfo_wrong()) return;
-    // Without it, libFLAC takes all from the frames.
+    // Without it, libFLAC takes everything from the frames.
     Link& link = links_[link_];
     link.begin = skip_metadata(*source_, link.begin);
     decoder_.emplace(path_, source_, link);
@@ -373,7 +373,7 @@ class FlacReader final : public SoundReader {
   std::optional<Decoder> decoder_;  // of links_[link_]
   size_t link_ = 0;
   int64_t frames_before_ = 0;  // that link
-  SoundFaults faults_;         // of the links before
+  SoundFaults faults_;         // of the previous links
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// FLAC files, read with libFLAC, which says where a file is damaged; libsndfile ends there without a word.
+// Reads FLAC files with libFLAC, which reports where a file is damaged; libsndfile stops there silently.
 #pragma once
 
 #include <filesystem>
@@ -9,14 +9,14 @@
 
 namespace coil::cli {
 
-// What the FLAC lies in; of Ogg also whether its last page is missing.
+// The container of the FLAC data; for Ogg also whether the last page is missing.
 enum class FlacContainer { kNone, kOgg, kOggCutOff };
 
-// Whether it is native FLAC, by its first bytes (behind ID3 tags). [any thread]
+// Whether it is native FLAC, judged by its first bytes (after ID3 tags). [any thread]
 bool is_flac(ByteSource& source);
 
-// Frames that are lost or damaged come out as silence, so that what follows keeps its place in time. Files that were
-// joined are read one after the other. `source`: native FLAC, taken out of its container.
+// Lost or damaged frames become silence, so that later sound keeps its position. Joined files are read one after
+// another. `source`: native FLAC, extracted from its container.
 std::unique_ptr<SoundReader> open_flac(const std::filesystem::path& path, std::shared_ptr<ByteSource> source,
                                        FlacContainer container = FlacContainer::kNone);
 

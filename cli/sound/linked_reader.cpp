@@ -1,4 +1,4 @@
-// Windows of a file through libsndfile's virtual I/O.
+// Opens parts of a file through libsndfile's virtual I/O.
 #include "cli/sound/linked_reader.h"
 
 #include <sndfile.h>
@@ -14,8 +14,8 @@
 namespace coil::cli {
 namespace {
 
-constexpr int kOpusRateHz = 48000;       // of its positions
-constexpr int64_t kFramesAtOnce = 1152;  // what libsndfile drops before an error
+constexpr int kOpusRateHz = 48000;       // rate of Opus' positions
+constexpr int64_t kFramesAtOnce = 1152;  // that libsndfile drops before an error
 
 class Window {
  public:
@@ -66,7 +66,7 @@ class Window {
     return piece.bytes.empty() ? piece.size : piece.bytes.size();
   }
 
-  // Of one piece.
+  // Reads from one piece.
   size_t read_some(std::span<uint8_t> out) {
     uint64_t begin = 0;
     for (const SoundLink::Piece& piece : pieces_) {
@@ -139,7 +139,7 @@ class LinkedReader final : public SoundReader {
   SoundFaults faults() const override { return faults_; }
 
  private:
-  // The first link that is long enough.
+  // Opens the first link that is long enough.
   void open_first() {
     for (;; ++link_) {
       window_ = std::make_unique<Window>(source_, links_[link_]);
@@ -148,12 +148,12 @@ class LinkedReader final : public SoundReader {
     }
   }
 
-  // Of a position.
+  // Converts a position to frames.
   int64_t in_frames(int64_t position) const {
     return is_opus_ && position >= 0 ? position * info_.sample_rate_hz / kOpusRateHz : position;
   }
 
-  // Of a window's first frame, or of the end of one that cannot be opened; -1: not known.
+  // The position of a window's first frame, or of the end of an unreadable one; -1: unknown.
   int64_t position_of(const Window& window, const SoundLink& link) const {
     const int64_t end = in_frames(link.end_position), frames = window.file() != nullptr ? window.info().frames : 0;
     return end < 0 || frames < 0 || frames > end ? -1 : end - frames;
@@ -165,7 +165,7 @@ class LinkedReader final : public SoundReader {
     length_ = is_damaged && links_[link_].says_length ? window.info().frames : INT64_MAX;
   }
 
-  // The link that was read has ended, or the one that follows it has.
+  // The current link has ended, or the one that continues it.
   void end_link() {
     const SoundLink& link = links_[link_];
     const SF_INFO& info = window_->info();
@@ -179,15 +179,15 @@ class LinkedReader final : public SoundReader {
     faults_.add(faults, frames_before_);
   }
 
-  // Behind damage comes silence up to where `window` begins.
+  // After damage, silence fills the time until `window` starts.
   void note_damage(const SoundLink& link, const Window& window) {
-    constexpr int64_t kLongestGap = int64_t{1} << 30;  // frames; beyond it positions are not believed
+    constexpr int64_t kLongestGap = int64_t{1} << 30;  // frames; larger jumps of positions are not believed
     const int64_t position = position_of(window, link);
     int64_t lost = 0;
     if (position >= 0 && first_position_ >= 0) {
       lost = position - first_position_ - frames_of_file_ - silence_;
     } else if (link.lost_before > 0) {
-      // Decoders do not give the first frames of MPEG.
+      // The decoder drops the first frames of MPEG.
       const int64_t skipped =
           window.file() != nullptr ? std::max<int64_t>(link.frames_found - window.info().frames, 0) : 0;
       lost = link.lost_before + skipped;
@@ -217,7 +217,7 @@ class LinkedReader final : public SoundReader {
       }
       note_damage(link, *next);
       if (next->file() != nullptr) break;
-      faults_.add(link.faults, frames_before_);  // too little between two damaged places
+      faults_.add(link.faults, frames_before_);  // too few data between two damaged places
     }
     if (link_ == links_.size()) return;
     const SF_INFO& info = next->info();
@@ -234,15 +234,15 @@ class LinkedReader final : public SoundReader {
 
   std::shared_ptr<ByteSource> source_;
   std::vector<SoundLink> links_;
-  std::unique_ptr<Window> window_;  // null: all were read
+  std::unique_ptr<Window> window_;  // null: all links were read
   size_t link_ = 0;
   ChannelLayout layout_;
   bool is_opus_ = false;
-  int64_t first_position_ = -1;  // of the file that is read now; -1: not known
-  int64_t length_ = INT64_MAX;   // of that file, where it is damaged and says it
-  int64_t silence_ = 0;          // frames that come before window_
+  int64_t first_position_ = -1;  // of the current file; -1: unknown
+  int64_t length_ = INT64_MAX;   // of the current file, if it is damaged and states its length
+  int64_t silence_ = 0;          // frames of silence before window_
   int64_t frames_of_file_ = 0, frames_before_ = 0;
-  SoundFaults faults_;  // of the links that were read
+  SoundFaults faults_;  // of the links read so far
 };
 
 }  // namespace

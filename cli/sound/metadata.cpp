@@ -1,4 +1,4 @@
-// Chunks are carried byte for byte between containers of a family; tags and pictures go through TagLib. Sources as in
+// Copies chunks byte for byte between containers of a family; tags and pictures go through TagLib. Sources as in
 // chunk_walk.cpp.
 #include "cli/sound/metadata.h"
 
@@ -36,7 +36,8 @@ namespace {
 constexpr size_t kMostBytes = 1 << 25;  // of all chunks of a file
 constexpr int kFlacApplication = 2, kFlacCueSheet = 5;
 constexpr uint64_t kFlacAfterStreamInfo = 42;
-constexpr const char* kMaskTag = "WAVEFORMATEXTENSIBLE_CHANNEL_MASK";  // RFC 9639 8.6.2; of the sound, no tag to carry
+constexpr const char* kMaskTag = "WAVEFORMATEXTENSIBLE_CHANNEL_MASK";  // RFC 9639 8.6.2; belongs to the sound, so it is
+                                                                       // not copied as a tag
 
 using Bytes = std::vector<uint8_t>;
 
@@ -64,7 +65,7 @@ constexpr std::pair<const char*, const char*> kCafNames[] = {{"title", "TITLE"},
                                                              {"encoding application", "ENCODING"},
                                                              {"tempo", "BPM"}};
 
-// That describe the sound, or are room: a writer makes its own.
+// Chunks that describe the sound, or padding; a writer makes its own.
 bool is_structure(ChunkFamily family, const std::string& id) {
   static const std::map<ChunkFamily, std::set<std::string>> structures = {
       {ChunkFamily::riff, {"fmt ", "data", "fact", "ds64", "PEAK", "JUNK", "junk", "PAD ", "FLLR", "levl", "LGWV"}},
@@ -73,7 +74,7 @@ bool is_structure(ChunkFamily family, const std::string& id) {
   return structures.at(family == ChunkFamily::w64 ? ChunkFamily::riff : family).contains(id);
 }
 
-// Chunks of the RIFF family without numbers, or with ones of their own byte order.
+// Chunks of the RIFF family without numbers, or with their own byte order.
 bool is_without_byte_order(const std::string& id) {
   static const std::set<std::string> ids = {"iXML", "axml", "aXML", "_PMX", "XMP ", "id3 ", "ID3 ", "umid", "chna"};
   return ids.contains(id);
@@ -85,13 +86,13 @@ TagLib::String text_of(std::string text) {
   text.resize(std::strlen(text.c_str()));
   while (!text.empty() && text.back() == ' ') text.pop_back();
   const TagLib::String utf8(text, TagLib::String::UTF8);
-  // What is no UTF-8 is taken as Latin-1.
+  // Invalid UTF-8 is treated as Latin-1.
   return utf8.to8Bit(true) == text ? utf8 : TagLib::String(text, TagLib::String::Latin1);
 }
 
 void add_text(TagLib::PropertyMap& texts, const std::string& key, const TagLib::String& value) {
   const TagLib::String name(key, TagLib::String::UTF8);
-  // A file may say the same in several kinds of tags.
+  // A file may contain the same text in several kinds of tags.
   if (!value.isEmpty() && !texts[name].contains(value)) texts.insert(name, TagLib::StringList(value));
 }
 
@@ -117,7 +118,7 @@ void read_info_list(Metadata& metadata, const Bytes& list, bool big_endian) {
   }
 }
 
-// Pairs of texts, each with a zero behind it.
+// Pairs of zero-terminated texts.
 void read_caf_info(Metadata& metadata, const Bytes& content) {
   const std::string text(content.begin(), content.end());
   size_t at = 4;
@@ -251,7 +252,7 @@ TagLib::ByteVector id3_of(const Metadata& metadata) {
   TagLib::ID3v2::Tag tag;
   tag.setProperties(metadata.texts);
   for (const MetadataPicture& picture : metadata.pictures) {
-    auto* frame = new TagLib::ID3v2::AttachedPictureFrame;  // the tag's from here on
+    auto* frame = new TagLib::ID3v2::AttachedPictureFrame;  // owned by the tag from here on
     frame->setPicture(picture.data);
     frame->setMimeType(picture.mime_type);
     frame->setDescription(picture.description);
@@ -272,7 +273,7 @@ std::string id_in(const std::pair<const char*, const char*> (&names)[N], const s
   return "";
 }
 
-// Tags as chunks of a family that has not carried them so far.
+// Converts tags to chunks of a family that has not carried them so far.
 std::vector<MetadataChunk> chunks_of_tags(const Metadata& metadata, ChunkFamily to) {
   std::vector<MetadataChunk> chunks;
   Bytes list;
@@ -313,7 +314,7 @@ std::vector<MetadataChunk> chunks_of_tags(const Metadata& metadata, ChunkFamily 
   return chunks;
 }
 
-// Behind all that is there, with the sizes in the file's header set anew.
+// Appends after everything, and updates the sizes in the file's header.
 void append_chunks(const Target& target, ChunkFamily family, const std::vector<MetadataChunk>& chunks) {
   if (chunks.empty()) return;
   const Bytes head = target.read(0, 48);
@@ -354,7 +355,7 @@ void write_xiph(TagLib::Ogg::XiphComment* comment, const Metadata& metadata) {
 }
 
 TagLib::FLAC::Picture* flac_picture(const MetadataPicture& picture) {
-  auto* made = new TagLib::FLAC::Picture;  // the tag's that it is added to
+  auto* made = new TagLib::FLAC::Picture;  // owned by the tag that it is added to
   made->setData(picture.data);
   made->setMimeType(picture.mime_type);
   made->setDescription(picture.description);
@@ -399,7 +400,7 @@ bool has_tags(const Metadata& metadata) {
   return !metadata.texts.isEmpty() || !metadata.pictures.empty() || !metadata.id3.isEmpty();
 }
 
-// Whether texts and pictures say all that an ID3v2 tag says.
+// Whether an ID3v2 tag contains more than texts and pictures.
 bool id3_is_more(const Metadata& metadata) {
   if (metadata.id3.isEmpty()) return false;
   TagLib::ByteVectorStream stream(metadata.id3);
@@ -486,7 +487,7 @@ void take_ogg(Metadata& metadata, const std::filesystem::path& path) {
 void take_flac_blocks(Metadata& metadata, const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::array<char, 4> magic;
-  // An ID3v2 tag may stand in front; FLAC files with one are rare, and theirs are left.
+  // An ID3v2 tag may come first. FLAC files with one are rare; their masks are not written.
   if (!file.read(magic.data(), 4) || std::memcmp(magic.data(), "fLaC", 4) != 0) return;
   size_t left = kMostBytes;
   for (bool last = false; !last;) {
@@ -532,7 +533,7 @@ Metadata metadata_of_tags(const std::filesystem::path& path, int format) {
       TagLib::MPEG::File file(path.c_str(), false);
       if (!file.isValid()) break;
       take_id3(metadata, file.ID3v2Tag());
-      if (metadata.id3.isEmpty()) metadata.texts = file.properties();  // of ID3v1 or APE
+      if (metadata.id3.isEmpty()) metadata.texts = file.properties();  // from ID3v1 or APE
       break;
     }
     default:

@@ -25,7 +25,7 @@ namespace {
 
 using Bytes = std::vector<uint8_t>;
 
-// Numbers at places of a chunk's content; places beyond its end are left alone.
+// Numbers at offsets in a chunk's content; offsets beyond its end are ignored.
 class Fields {
  public:
   Fields(Bytes& bytes, bool big_endian) : bytes_(bytes), big_endian_(big_endian) {}
@@ -40,7 +40,7 @@ class Fields {
     put_number(number, std::min(value, most), static_cast<int>(count), big_endian_);
     if (has(place, count)) std::copy(number.begin(), number.end(), bytes_.begin() + static_cast<std::ptrdiff_t>(place));
   }
-  // All ones: not known.
+  // A number with all bits set means unknown.
   void change(size_t place, size_t count, const RateChange& change) {
     const uint64_t value = at(place, count);
     if (value != (count == 8 ? UINT64_MAX : UINT32_MAX)) set(place, count, change.frames(value));
@@ -97,7 +97,7 @@ void change_labels(Fields fields, const RateChange& change) {
 }
 
 void change_time_reference(Fields fields, const RateChange& change) {
-  constexpr size_t kTimeReference = 338;  // its low half first
+  constexpr size_t kTimeReference = 338;  // low half first
   fields.change(kTimeReference, 8, change);
 }
 
@@ -115,7 +115,7 @@ void change_aiff_markers(Fields fields, const RateChange& change) {
   }
 }
 
-// Returns where they end.
+// Returns the end of the markers.
 size_t change_caf_markers(Fields fields, size_t at, uint64_t count, const RateChange& change) {
   constexpr size_t kMarker = 28, kPosition = 4;
   for (; count > 0 && fields.has(at, kMarker); --count, at += kMarker) fields.change_double(at + kPosition, change);
@@ -128,7 +128,7 @@ void change_caf_regions(Fields fields, const RateChange& change) {
     at = change_caf_markers(fields, at + kRegion, fields.at(at + kMarkers, 4), change);
 }
 
-// A block of FLAC with its header.
+// A FLAC block with its header.
 void change_cue_sheet(Fields fields, const RateChange& change) {
   constexpr size_t kBlock = 4, kLeadIn = kBlock + 128, kFlags = kLeadIn + 8, kTracks = kFlags + 259;
   constexpr size_t kTrack = 36, kIndices = 35, kIndex = 12;
@@ -144,7 +144,7 @@ void change_cue_sheet(Fields fields, const RateChange& change) {
   }
 }
 
-// The numbers in elements of iXML, in their order; the text around them stays as it is.
+// The numbers in elements of iXML, in order; the rest of the text is unchanged.
 class XmlNumbers {
  public:
   explicit XmlNumbers(Bytes& bytes) : bytes_(bytes), text_(bytes.begin(), bytes.end()) {}
@@ -164,7 +164,7 @@ class XmlNumbers {
     const auto [at, size] = place(name, which);
     text_.replace(at, size, std::to_string(value));
   }
-  // Each number of 64 bits that two elements hold.
+  // Each 64-bit number that is split over two elements.
   void change(const std::string& low, const std::string& high, const RateChange& change) {
     for (size_t which = 0; const std::optional<uint64_t> low_half = get(low, which); ++which) {
       const std::optional<uint64_t> high_half = get(high, which);
@@ -175,7 +175,7 @@ class XmlNumbers {
   }
 
  private:
-  // Of an element's text; a size of 0: there is none.
+  // The position of an element's text; size 0: none.
   std::pair<size_t, size_t> place(const std::string& name, size_t which) const {
     const std::string open = "<" + name + ">", close = "</" + name + ">";
     size_t at = text_.find(open);
@@ -204,7 +204,7 @@ void change_ixml(Bytes& content, const RateChange& change) {
     xml.set("SYNC_POINT_EVENT_DURATION", change.frames(*frames), which);
 }
 
-// Tags in which players find loops, and programs a recording's time of day.
+// Tags that store loops for players, and a recording's time of day.
 constexpr const char* kTagsOfFrames[] = {"LOOPSTART",   "LOOPLENGTH", "LOOPEND",       "LOOP_START",
                                          "LOOP_LENGTH", "LOOP_END",   "TIME_REFERENCE"};
 
@@ -225,7 +225,7 @@ void change_texts(TagLib::PropertyMap& texts, const RateChange& change) {
   }
 }
 
-// The same tags in ID3v2; none: nothing changes.
+// The same tags in ID3v2; nullopt: nothing changes.
 std::optional<TagLib::ByteVector> changed_id3(const TagLib::ByteVector& bytes, const RateChange& change) {
   TagLib::ByteVectorStream stream(bytes);
   TagLib::MPEG::File file(&stream, TagLib::ID3v2::FrameFactory::instance(), false);
@@ -272,7 +272,7 @@ void change_chunk(MetadataChunk& chunk, const Metadata& metadata, const RateChan
   }
 }
 
-// Slices and transients of loops, markers of RF64 with places in bytes; another file's own chunks.
+// Slices and transients of loops, markers of RF64 with byte positions; chunks about another file.
 bool is_bound_to_rate(const MetadataChunk& chunk) {
   static const std::set<std::string> ids = {"strc", "trns", "r64m"};
   if (ids.contains(chunk.id)) return true;

@@ -1,4 +1,4 @@
-// Positions and lengths that metadata counts in frames, at another sample rate.
+// Converts positions and lengths that metadata counts in frames to another sample rate.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace coil::cli {
 
-// From one sample rate to another, rounded.
+// Converts numbers of frames from one sample rate to another, rounded.
 class RateChange {
  public:
   RateChange(int from_hz, int to_hz);
@@ -18,16 +18,16 @@ class RateChange {
 
   uint64_t frames(uint64_t count) const;
   double frames(double count) const;
-  // Of the last frame of something: what lies up to it keeps its length.
+  // For the last frame of something, so that the length up to it is kept.
   uint64_t last_frame(uint64_t place) const;
-  uint64_t period(uint64_t time) const;  // that one frame takes, in any unit
+  uint64_t period(uint64_t time) const;  // the duration of one frame, in any unit
 
  private:
   uint64_t from_hz_, to_hz_;
 };
 
-// Cue points, loops, regions, markers, time references, cue sheets, and tags that count frames. What counts frames in a
-// way that is not known here is left out, and named in `left_out`. [any thread]
+// Converts cue points, loops, regions, markers, time references, cue sheets, and tags that count frames. Unknown frame
+// counts are left out, and named in `left_out`. [any thread]
 Metadata at_rate(const Metadata& metadata, const RateChange& change);
 
 }  // namespace coil::cli

@@ -15,7 +15,7 @@ namespace coil::cli {
 namespace {
 
 struct Frame {
-  int version = 0, layer = 0, rate_hz = 0, channels = 0;  // version: 1, 2; 2.5 is 3
+  int version = 0, layer = 0, rate_hz = 0, channels = 0;  // version: 1, 2; 3 stands for 2.5
   uint64_t bytes = 0;
   int samples = 0;
   bool matches(const Frame& other) const {
@@ -30,7 +30,7 @@ constexpr int kKbits[5][15] = {{0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320
                                {0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160}};
 constexpr int kRatesHz[3] = {44100, 48000, 32000};
 
-// None: no header; also of a free bit rate, which does not say how long its frames are.
+// Nullopt if it is not a header, or the bit rate is free, so that the frame's length is unknown.
 std::optional<Frame> parse(std::span<const uint8_t> head) {
   if (head.size() < 4 || head[0] != 0xff || (head[1] & 0xe0) != 0xe0) return std::nullopt;
   const int version_bits = head[1] >> 3 & 3, layer_bits = head[1] >> 1 & 3, rate_bits = head[2] >> 2 & 3;
@@ -50,9 +50,9 @@ std::optional<Frame> parse(std::span<const uint8_t> head) {
   return frame;
 }
 
-// Where the data of a frame of layer III lie in the stream of all such data.
+// The position of a layer III frame's data in the stream of all frames' data (the bit reservoir).
 struct MainData {
-  uint64_t before = 0, bytes = 0, room = 0;  // begin so far before the frame's own room, and are so many
+  uint64_t before = 0, bytes = 0, room = 0;  // before: how far they start before the frame's own room
 };
 
 class BitReader {
@@ -75,7 +75,7 @@ size_t side_info_bytes(const Frame& frame) {
   return frame.channels == 1 ? 9 : 17;
 }
 
-// `head`: the beginning of the frame; none: it is too short.
+// `head`: the start of the frame; nullopt if it is too short.
 std::optional<MainData> main_data(const Frame& frame, std::span<const uint8_t> head) {
   constexpr size_t kHeader = 4, kChecksum = 2, kLengthBits = 12, kGranuleBits1 = 59, kGranuleBits2 = 63;
   const size_t side_at = kHeader + (head[1] & 1 ? 0 : kChecksum), side = side_info_bytes(frame);
@@ -96,7 +96,7 @@ std::optional<MainData> main_data(const Frame& frame, std::span<const uint8_t> h
   return data;
 }
 
-// CRC-16 with the polynomial 0x8005, from the lowest bit on.
+// CRC-16 with the polynomial 0x8005, least significant bit first.
 class Checksum {
  public:
   void add(std::span<const uint8_t> bytes) {
@@ -119,11 +119,11 @@ class Checksum {
 
 class Walk {
  public:
-  // `seams`: bytes of frames before which others are missing.
+  // `seams`: positions of frames before which other frames are missing.
   explicit Walk(ByteSource& source, std::vector<uint64_t> seams = {})
       : source_(source), size_(source.size().value_or(0)), seams_(std::move(seams)) {}
 
-  // Complete after links(). Of files that lack frames the places where the data of frames run into each other.
+  // Complete after links(). For files that lack frames: positions where the data of two frames overlap.
   const std::vector<uint64_t>& found_seams() const { return found_seams_; }
 
   std::vector<SoundLink> links() {
@@ -150,12 +150,12 @@ class Walk {
       }
     }
     end_file();
-    end_link(std::min(at, size_));  // what follows is padding, or no sound any more
+    end_link(std::min(at, size_));  // the rest is padding, or not sound
     return std::move(links_);
   }
 
  private:
-  static constexpr size_t kHeadBytes = 64;  // what is looked at of a frame
+  static constexpr size_t kHeadBytes = 64;  // bytes examined per frame
 
   std::vector<uint8_t> bytes_at(uint64_t at, size_t count) {
     std::vector<uint8_t> bytes(count);
@@ -165,7 +165,7 @@ class Walk {
 
   std::optional<Frame> frame_at(uint64_t at) { return parse(bytes_at(at, 4)); }
 
-  // Of what lies between files; 0: no tag.
+  // The size of data between files; 0: not a tag.
   uint64_t tag_bytes(uint64_t at) {
     const std::vector<uint8_t> head = bytes_at(at, 32);
     const std::string_view text(reinterpret_cast<const char*>(head.data()), head.size());
@@ -180,7 +180,7 @@ class Walk {
     return 0;
   }
 
-  // Moves `at` to a frame that another follows; false: there is none. Sets format_.
+  // Moves `at` to a frame that is followed by another; false: none. Sets format_.
   bool find_pair(uint64_t& at, bool same_format = false) {
     for (; at + 4 <= size_;) {
       const std::vector<uint8_t> block = bytes_at(at, 1 << 16);
@@ -199,7 +199,7 @@ class Walk {
     return false;
   }
 
-  // `end_before`: of the link before it.
+  // `end_before`: the end of the previous link.
   void begin_link(uint64_t at, uint64_t end_before) {
     if (!links_.empty()) end_link(end_before);
     links_.push_back({.pieces = {{at, 0, {}}}, .faults = {}});
@@ -218,8 +218,8 @@ class Walk {
     pieces.push_back({first_frame_at_, at - first_frame_at_, {}});
   }
 
-  // A frame that counts the others, of the format of the frame at `at`. Without one, libsndfile guesses how long a link
-  // of variable bit rate is, and ends there.
+  // A frame that states the number of frames, in the format of the frame at `at`. Without one, libsndfile guesses the
+  // length of a variable bit rate link, and stops there.
   std::vector<uint8_t> counting_frame(uint64_t at) {
     constexpr uint8_t kNoChecksum = 1, kRoomyBitRate = 9 << 4, kRateBits = 0x0c, kHasCount = 1;
     std::vector<uint8_t> bytes = bytes_at(at, 4);
@@ -242,7 +242,7 @@ class Walk {
   void end_file() {
     const int64_t missing = expected_ - found_;
     const auto damaged = std::span(links_).last(damaged_places_);
-    // Some encoders count the frame that holds the count; those that say how many bytes follow do not.
+    // Some encoders include the frame with the count in the count; those that also state the number of bytes do not.
     const bool is_short = missing > 1 || (missing == 1 && sum_.bytes > 0 && bytes_ < sum_.bytes);
     if (is_short && damaged.empty()) {
       found_seams_.insert(found_seams_.end(), overlaps_.begin(), overlaps_.end());
@@ -253,9 +253,9 @@ class Walk {
       faults.checksum_differs = overlaps_.empty() && !faults.truncated && checksum_differs();
     }
     overlaps_.clear();
-    int64_t guessed = 0;  // by their bytes
+    int64_t guessed = 0;  // estimated from bytes
     for (const SoundLink& link : damaged) guessed += link.lost_before;
-    const bool is_constant = shortest_ + 1 >= longest_;  // then the guess is right
+    const bool is_constant = shortest_ + 1 >= longest_;  // then the estimate is exact
     if (damaged.empty()) {
       links_.back().faults.truncated = links_.back().faults.truncated || is_short;
     } else if (!links_.back().faults.truncated && missing > 0 &&
@@ -299,7 +299,7 @@ class Walk {
     if (vbri) expected_ = static_cast<int64_t>(number_in(std::span(head).subspan(36 + 14, 4), true));
   }
 
-  // Data of frames follow each other, with room between them at most.
+  // The data of consecutive frames follow each other, possibly with a gap.
   void follow_data(const Frame& frame, uint64_t at, std::span<const uint8_t> head) {
     const std::optional<MainData> data = frame.layer == 3 ? main_data(frame, head) : std::nullopt;
     if (!data) return main_data_end_.reset();
@@ -311,9 +311,9 @@ class Walk {
     data_room_ += static_cast<int64_t>(data->room);
   }
 
-  // What LAME and those that write its header say of all bytes behind it.
+  // The checksum in LAME's header over all following bytes.
   struct Sum {
-    uint64_t at = 0, bytes = 0;  // 0: they do not say it
+    uint64_t at = 0, bytes = 0;  // 0: not stated
     uint16_t checksum = 0;
   };
 
@@ -345,7 +345,7 @@ class Walk {
     return checksum.value() != sum_.checksum;
   }
 
-  // Programs that change a file's level within its frames leave the checksum as it was, and tell so in a tag.
+  // Programs that change the level of a file's frames leave the checksum unchanged, and say so in a tag.
   bool was_levelled() {
     constexpr std::string_view kTag = "MP3GAIN";
     constexpr uint64_t kMostBytes = 1 << 16;
@@ -374,11 +374,11 @@ class Walk {
     ++damaged_places_;
   }
 
-  // Behind damage; false: nothing follows.
+  // After damage; false: nothing follows.
   bool resume(uint64_t& at) {
     uint64_t next = at + 1;
     if (!find_pair(next, true)) return false;
-    // The end of the frame before is most likely damaged, too.
+    // The end of the preceding frame is probably damaged, too.
     uint64_t end = at;
     if (link_frames_ > 1) {
       end = last_frame_at_;
@@ -402,17 +402,19 @@ class Walk {
   uint64_t size_;
   std::vector<SoundLink> links_;
   Frame format_;
-  int64_t found_ = 0, expected_ = 0;  // frames of the file that is walked now; 0: it does not say
-  uint64_t bytes_ = 0, shortest_ = UINT64_MAX, longest_ = 0;  // of those that were found
-  size_t damaged_places_ = 0;                                 // of that file: as many links go on
+  int64_t found_ = 0, expected_ = 0;  // frames found and expected in the current file; 0: unknown
+  uint64_t bytes_ = 0, shortest_ = UINT64_MAX, longest_ = 0;  // of the frames found
+  size_t damaged_places_ = 0;                                 // in the current file: the number of links that continue
+                                                              // it
   bool link_has_count_ = false;
   int64_t link_frames_ = 0;
   uint64_t first_frame_at_ = 0, last_frame_at_ = 0;  // of the link
-  std::optional<uint64_t> tag_at_;                   // a tag that came before
-  Sum sum_;                                          // of the file that is walked now
-  int64_t data_room_ = 0;                            // bytes for the data of the frames before
-  std::optional<int64_t> main_data_end_;             // among them, of the frame before; none: there is none
-  std::vector<uint64_t> overlaps_;                   // frames of this file whose data begin before that
+  std::optional<uint64_t> tag_at_;                   // a preceding tag
+  Sum sum_;                                          // of the current file
+  int64_t data_room_ = 0;                            // bytes available for data of earlier frames
+  std::optional<int64_t> main_data_end_;             // where the previous frame's data end in it; nullopt: no previous
+                                                     // frame
+  std::vector<uint64_t> overlaps_;                   // frames of this file whose data start before that
   int64_t first_overlap_frame_ = 0;
   std::vector<uint64_t> seams_, found_seams_;
 };

@@ -1,4 +1,4 @@
-// A walk over Ogg's pages with libogg, which checks each one's checksum.
+// Walks over Ogg's pages with libogg, which verifies each page's checksum.
 #include <ogg/ogg.h>
 
 #include <algorithm>
@@ -15,16 +15,16 @@ namespace coil::cli {
 namespace {
 
 constexpr size_t kReadBytes = 1 << 16;
-constexpr long kMostPagesMissing = 8;  // that are damage, where a file begins
+constexpr long kMostPagesMissing = 8;  // more missing pages at the start of a file are not damage
 
-// How many packets a stream begins with that hold no sound, by the first; 0: it is of another kind.
+// How many header packets a stream starts with, judged by the first; 0: unknown kind.
 int header_packets(const ogg_page& first) {
   const std::string_view body(reinterpret_cast<const char*>(first.body), static_cast<size_t>(first.body_len));
   if (body.starts_with("\1vorbis")) return 3;
   return body.starts_with("OpusHead") ? 2 : 0;
 }
 
-// Of Opus: what its first page says to leave out at the beginning is not to be left out behind damage.
+// Opus: the pre-skip in the first page must not be skipped after damage.
 constexpr size_t kPreSkip = 10, kPreSkipBytes = 2;
 
 std::vector<uint8_t> without_pre_skip(const ogg_page& first) {
@@ -44,7 +44,7 @@ int64_t begin_position(const ogg_page& first) {
   return static_cast<int64_t>(number_in({first.body + kPreSkip, kPreSkipBytes}, false));
 }
 
-// Of a tag that some programs put in front; 0: there is none.
+// The size of a tag that some programs put before the file; 0: none.
 uint64_t id3_bytes(ByteSource& source) {
   uint8_t head[10] = {};
   if (source.read_at(0, head) != sizeof head || std::memcmp(head, "ID3", 3) != 0) return 0;
@@ -70,7 +70,7 @@ class Walk {
     }
     const auto expected = next_number_.find(serial);
     const bool is_missing = expected != next_number_.end() && expected->second != number;
-    // A recording of a broadcast has the headers, and then any page.
+    // A recording of a broadcast has the headers, followed by any later page.
     const bool is_late = is_missing && expected->second == first_number_ && number - first_number_ > kMostPagesMissing;
     if (!begins && (skipped_ || (is_missing && !is_late))) note_damage(at);
     skipped_ = false;
@@ -95,7 +95,7 @@ class Walk {
   void begin_file(uint64_t at) {
     headers_begin_ = at;
     links_.push_back({.pieces = {{headers_begin_, 0, {}}}, .faults = {}});
-    links_.back().faults.truncated = true;  // until the page that ends it
+    links_.back().faults.truncated = true;  // until its last page is found
     next_number_.clear();
     first_number_ = -1;
     serial_.reset();
@@ -104,8 +104,8 @@ class Walk {
     skipped_ = false;
   }
 
-  // What follows is another link, which begins with the same headers. Where they are not known, a decoder goes on as
-  // well as it can.
+  // What follows becomes another link with the same headers. If they are unknown, a decoder continues as well as it
+  // can.
   void note_damage(uint64_t at) {
     SoundLink& link = links_.back();
     if (!serial_ || header_packets_left_ > 0) {
@@ -125,17 +125,17 @@ class Walk {
 
   std::vector<SoundLink> links_;
   std::map<int, long> next_number_;  // by serial number
-  long first_number_ = -1;           // of the first page behind the headers of the stream of sound
-  std::optional<int> serial_;        // of the stream of sound, once it is known
+  long first_number_ = -1;           // of the first page after the headers, in the stream of sound
+  std::optional<int> serial_;        // of the stream of sound, if known
   int header_packets_left_ = 0;
-  uint64_t headers_begin_ = 0, headers_end_ = 0;  // bytes, of the file that is walked now
-  SoundLink::Piece first_page_;                   // of the stream of sound, for links that go on
+  uint64_t headers_begin_ = 0, headers_end_ = 0;  // bytes of the current file
+  SoundLink::Piece first_page_;                   // of the stream of sound, for links that continue it
   int64_t granule_ = 0;
-  bool headers_ = false;  // the last page began a stream: several begin together
-  bool skipped_ = false;  // bytes that are no page came before
+  bool headers_ = false;  // the last page started a stream; several may start together
+  bool skipped_ = false;  // preceded by bytes that are not a page
 };
 
-// Calls take(page, at, end) for each page that is whole, skip() for bytes between them. false: it is not Ogg.
+// Calls take(page, at, end) for each intact page, skip() for bytes between pages. Returns false if it is not Ogg.
 template <class Take, class Skip>
 bool walk_pages(ByteSource& source, Take take, Skip skip) {
   const uint64_t begin = id3_bytes(source);
@@ -168,16 +168,16 @@ bool walk_pages(ByteSource& source, Take take, Skip skip) {
 constexpr std::string_view kFlacMark =
     "\x7f"
     "FLAC";
-constexpr size_t kFlacMarkBytes = 9;  // with a version and a count
+constexpr size_t kFlacMarkBytes = 9;  // including version and count
 
 bool begins_flac(const ogg_page& page) {
   const std::string_view body(reinterpret_cast<const char*>(page.body), static_cast<size_t>(page.body_len));
   return ogg_page_bos(&page) != 0 && body.starts_with(kFlacMark) && body.size() > kFlacMarkBytes;
 }
 
-// By the first page; others may begin other streams.
+// Judged by the first page; others may start other streams.
 bool may_hold_flac(ByteSource& source) {
-  constexpr size_t kHeaderBytes = 28;  // of a page of one packet
+  constexpr size_t kHeaderBytes = 28;  // of a page with one packet
   std::array<char, kHeaderBytes + kFlacMark.size()> head = {};
   source.read_at(id3_bytes(source), {reinterpret_cast<uint8_t*>(head.data()), head.size()});
   const std::string_view text(head.data(), head.size());

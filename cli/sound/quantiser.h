@@ -1,4 +1,4 @@
-// Float samples to whole numbers of some bit depth, with clipping and dither.
+// Converts float samples to integers, with clipping and dither.
 #pragma once
 
 #include <cstdint>
@@ -6,14 +6,14 @@
 
 namespace coil::cli {
 
-// Full scale (1.0) is 2^(bits - 1). The dither is triangular, two steps wide, and the same in every run.
+// Full scale (1.0) is 2^(bits - 1). The dither is triangular, two steps wide, and deterministic.
 class Quantiser {
  public:
-  enum class Lowest { minus_full_scale, one_above };  // one above: some encoders negate what they are given
+  enum class Lowest { minus_full_scale, one_above };  // one above: some encoders negate their input
 
   Quantiser(int bits, bool dither, Lowest lowest = Lowest::minus_full_scale);
 
-  // `out` gets whole numbers of `bits` bits, aligned to the most significant bit of 32, as libsndfile wants them.
+  // `out` gets integers of `bits` bits, aligned to the most significant bit of 32, as libsndfile expects them.
   void process(std::span<const float> in, std::span<int32_t> out);
 
  private:

@@ -16,7 +16,7 @@
 namespace coil::cli {
 namespace {
 
-// What lies at the beginning; beyond its end all is 0.
+// The start of the file; reads 0 beyond its end.
 class Head {
  public:
   explicit Head(ByteSource& source) : source_(source) {}
@@ -37,11 +37,11 @@ class Head {
   ByteSource& source_;
 };
 
-// Each of these: the bytes that the file should have at least; 0: it does not say.
+// Each function returns the smallest size in bytes that the file should have; 0: not stated.
 
-constexpr uint64_t kVocBlockHeader = 4;  // kind, bytes that follow
+constexpr uint64_t kVocBlockHeader = 4;  // kind, number of following bytes
 
-// Where the last block begins, and ends as it says.
+// Where the last block starts, and its stated end.
 struct VocBlock {
   uint64_t begin = 0, end = 0;
 };
@@ -49,7 +49,7 @@ VocBlock last_voc_block(const Head& head) {
   constexpr uint64_t kFirstBlock = 20, kDoubtful = 16;
   VocBlock block;
   block.end = head.number(kFirstBlock, 2, false);
-  // sox counts 8 bytes too few for a block of 16 bits: what lies so near to the end is none.
+  // sox states 8 bytes too few for a block of 16 bits, so data that close to the end is not a block.
   while (block.end + kDoubtful <= head.size() && head.number(block.end, 1, false) != 0) {
     block.begin = block.end;
     block.end += kVocBlockHeader + head.number(block.begin + 1, 3, false);
@@ -91,10 +91,10 @@ uint64_t iff_bytes(const Head& head) {
 }
 
 uint64_t mat4_bytes(const Head& head) {
-  constexpr std::array<uint64_t, 6> kWidths = {8, 4, 4, 2, 2, 1};  // by the kind of number
+  constexpr std::array<uint64_t, 6> kWidths = {8, 4, 4, 2, 2, 1};  // by the number type
   const bool big = head.number(0, 4, false) != 0 && head.number(0, 4, true) >= 1000;
   uint64_t at = 0;
-  for (int matrix = 0; matrix < 2; ++matrix) {  // the sample rate, the sound
+  for (int matrix = 0; matrix < 2; ++matrix) {  // the sample rate, then the sound
     constexpr uint64_t kHeader = 20;
     const uint64_t kind = head.number(at, 4, big) / 10 % 10;
     if (kind >= kWidths.size()) return 0;
@@ -110,7 +110,7 @@ uint64_t mat5_bytes(const Head& head) {
   const bool big = head.text(126, 2) == "MI";
   uint64_t at = kHeader + kTag + head.number(kHeader + 4, 4, big) + kTag;  // in the second matrix
   for (int i = 0; i < kElementsBefore; ++i) {
-    const bool is_small = head.number(at, 4, big) >> 16 != 0;  // it lies in its tag
+    const bool is_small = head.number(at, 4, big) >> 16 != 0;  // stored inside its tag
     at += kTag + (is_small ? 0 : (head.number(at + 4, 4, big) + 7) / 8 * 8);
   }
   return at + kTag + head.number(at + 4, 4, big);
@@ -139,7 +139,7 @@ uint64_t sds_bytes(const Head& head) {
   return kHeader + (samples + in_packet - 1) / in_packet * kPacket;
 }
 
-// Up to the end of the frame that the file ends in.
+// Rounded up to whole frames.
 uint64_t whole_frames(const Head& head, const SoundInfo& info, uint64_t header) {
   constexpr uint64_t kPackedBytes = 32;  // of PAF's 24 bits: ten samples of a channel
   const int subtype = info.format & SF_FORMAT_SUBMASK;

@@ -1,4 +1,4 @@
-// A reader and a writer around others, each with a thread and a queue.
+// A reader and a writer that wrap others, each with a thread and a queue.
 #include "cli/sound/sound_ahead.h"
 
 #include <algorithm>
@@ -63,7 +63,7 @@ class ReadAhead final : public SoundReader {
   BoundedQueue<std::vector<float>> queue_{kQueuedBlocks};
   std::vector<float> block_;  // taken from the queue
   size_t used_ = 0;           // of it
-  std::jthread thread_;       // last: joined before anything that it uses goes
+  std::jthread thread_;       // declared last: joined before the members that it uses are destroyed
 };
 
 class WriteBehind final : public SoundWriter {
@@ -104,7 +104,7 @@ class WriteBehind final : public SoundWriter {
   std::unique_ptr<SoundWriter> writer_;
   BoundedQueue<std::vector<float>> queue_{kQueuedBlocks};
   std::exception_ptr fault_;  // read after the thread has ended
-  std::jthread thread_;       // last: joined before anything that it uses goes
+  std::jthread thread_;       // declared last: joined before the members that it uses are destroyed
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Decoding and encoding on threads of their own, beside what happens to the sound in between.
+// Decodes and encodes on separate threads, in parallel with the processing.
 #pragma once
 
 #include <memory>
@@ -8,10 +8,10 @@
 
 namespace coil::cli {
 
-// Reads `reader` some blocks of `frames` ahead, from the first read() on. What it throws, read() throws.
+// Reads some blocks of `frames` ahead, from the first read() on. read() rethrows what `reader` throws.
 std::unique_ptr<SoundReader> read_ahead(std::unique_ptr<SoundReader> reader, int frames);
 
-// Writes to `writer` some calls of write() behind. What it throws, a later write() or commit() throws.
+// Writes some calls of write() behind. A later write() or commit() rethrows what `writer` throws.
 std::unique_ptr<SoundWriter> write_behind(std::unique_ptr<SoundWriter> writer);
 
 }  // namespace coil::cli

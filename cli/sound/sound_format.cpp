@@ -1,4 +1,4 @@
-// Tables of containers and sample formats on top of libsndfile's own.
+// Tables of containers and sample formats, in addition to libsndfile's own.
 #include "cli/sound/sound_format.h"
 
 #include <sndfile.h>
@@ -20,10 +20,10 @@ namespace {
 struct Container {
   const char* name;
   int major;
-  int subtype;  // the one that the name asks for; 0: any
+  int subtype;  // implied by the name; 0: any
 };
 
-// The first name of a container is the one shown, and its extension.
+// A container's first name is the one shown, and its extension.
 constexpr Container kContainers[] = {
     {"wav", SF_FORMAT_WAV, 0},
     {"wave", SF_FORMAT_WAV, 0},
@@ -62,7 +62,7 @@ constexpr Container kContainers[] = {
 
 struct Bits {
   const char* name;
-  std::vector<int> subtypes;  // those that are this deep
+  std::vector<int> subtypes;  // formats of this bit depth
 };
 
 const std::vector<Bits>& bit_depths() {
@@ -98,7 +98,7 @@ const Container* container_of_path(const std::filesystem::path& path) {
 constexpr int kOpusRatesHz[] = {8000, 12000, 16000, 24000, 48000};
 constexpr int kMp3RatesHz[] = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000};
 
-// What to try, best first, when the container cannot hold the input's own sample format.
+// Sample formats to try, best first, if the container does not support the input's.
 std::vector<int> substitutes(int input_format) {
   const std::vector<int> lossy = {SF_FORMAT_VORBIS, SF_FORMAT_OPUS, SF_FORMAT_MPEG_LAYER_III};
   std::vector<int> list;
@@ -131,7 +131,7 @@ std::vector<int> substitutes(int input_format) {
   return list;
 }
 
-// First the rate itself, then those above it, the nearest first, then those below.
+// First the rate itself, then higher rates, nearest first, then lower ones.
 std::vector<int> rates_to_try(int wanted_hz) {
   constexpr int kUsual[] = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 96000, 192000};
   std::vector<int> rates = {wanted_hz};
@@ -155,15 +155,15 @@ std::string names_of_containers() {
 }  // namespace
 
 bool can_hold(int format, int channels, int sample_rate_hz) {
-  // libsndfile's check promises some MPEG, and a DWVW, that it cannot write.
+  // libsndfile's check accepts some MPEG formats and a DWVW format that it cannot write.
   if ((format & SF_FORMAT_SUBMASK) == SF_FORMAT_DWVW_12) return false;
   const bool is_mp3 = (format & SF_FORMAT_SUBMASK) == SF_FORMAT_MPEG_LAYER_III;
   if (is_mp3 != ((format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG)) return false;
-  // Nor does it know the rates that these two have.
+  // It does not know which rates these two support.
   const bool is_opus = (format & SF_FORMAT_SUBMASK) == SF_FORMAT_OPUS;
   if (is_opus && std::ranges::find(kOpusRatesHz, sample_rate_hz) == std::end(kOpusRatesHz)) return false;
   if (is_mp3 && std::ranges::find(kMp3RatesHz, sample_rate_hz) == std::end(kMp3RatesHz)) return false;
-  // Nor what these encoders refuse.
+  // It does not know what these encoders refuse, either.
   constexpr int kMostXiphChannels = 255, kMostVorbisHz = 200000, kMostFlacHz = 655350;
   const bool is_vorbis = (format & SF_FORMAT_SUBMASK) == SF_FORMAT_VORBIS;
   const bool is_flac = (format & SF_FORMAT_TYPEMASK) == SF_FORMAT_FLAC;
@@ -208,7 +208,7 @@ OutputForm choose_output(const FormatRequest& request, const std::filesystem::pa
     throw Failure(kUsage, "cannot tell the format of " + in_quotes(out) +
                               " from its extension; use --format with one of: " + names_of_containers());
   }
-  // WAVEX is a WAV file with a longer header; keep it where the input had it.
+  // WAVEX is WAV with an extended header; keep it if the input has it.
   const int input_major = input_format & SF_FORMAT_TYPEMASK;
   const int major =
       container->major == SF_FORMAT_WAV && input_major == SF_FORMAT_WAVEX ? SF_FORMAT_WAVEX : container->major;
@@ -220,7 +220,7 @@ OutputForm choose_output(const FormatRequest& request, const std::filesystem::pa
     candidates = {container->subtype};
   } else {
     candidates = substitutes(input_format);
-    // A compressed format is kept where it came from, but not carried into other containers.
+    // A compressed format is kept in the same container, but not used in others.
     const int subtype = input_format & SF_FORMAT_SUBMASK;
     const bool is_linear = integer_bits(input_format) > 0 || subtype == SF_FORMAT_FLOAT || subtype == SF_FORMAT_DOUBLE;
     if (is_linear || input_major == major) candidates.insert(candidates.begin(), subtype);

@@ -1,4 +1,4 @@
-// libsndfile's callbacks on a part file.
+// libsndfile's callbacks for a part file.
 #include "cli/sound/sound_output.h"
 
 #include <sys/stat.h>

@@ -1,5 +1,4 @@
-// Where libsndfile writes to: a part file, watched so that no failure of the disk is lost, whatever an encoder makes of
-// it.
+// libsndfile's output: a part file that records every write error, even if an encoder ignores it.
 #pragma once
 
 #include <sndfile.h>
@@ -20,16 +19,16 @@ class SoundOutput {
 
   PartFile& part() { return part_; }
 
-  // libsndfile does not get to see `size` bytes before its byte at `at`: room for what it cannot write. [before open()]
+  // Hides `size` bytes before libsndfile's byte at `at`: space for data that libsndfile cannot write. [before open()]
   void leave_room(int64_t at, int64_t size) {
     room_at_ = at;
     room_ = size;
   }
 
-  // What sf_open() does, for writing; null: sf_strerror() says why.
+  // Does what sf_open() does for writing; null: sf_strerror() gives the reason.
   SNDFILE* open(SF_INFO& info);
 
-  // Why bytes could not be written; empty: all could. [after every call of libsndfile]
+  // Why bytes could not be written; empty if all were written. Check it after every call of libsndfile.
   const std::string& error() const { return error_; }
 
  private:

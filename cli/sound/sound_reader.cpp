@@ -1,4 +1,4 @@
-// Readers on libsndfile: of the view that a walk over the chunks gives, of other files as they are.
+// Readers on libsndfile: for files with chunks through a SoundView, for other files directly.
 #include "cli/sound/sound_reader.h"
 
 #include <fcntl.h>
@@ -34,12 +34,12 @@ SoundInfo info_of(const SF_INFO& info) {
   result.sample_rate_hz = info.samplerate;
   result.channels = info.channels;
   result.format = info.format;
-  // FLAC need not say how long it is; libsndfile then gives its largest number.
+  // FLAC need not state its length; libsndfile then returns its largest number.
   result.frames = info.frames < SF_COUNT_MAX ? info.frames : -1;
   return result;
 }
 
-// Formats without chunks.
+// For formats without chunks.
 class FileReader final : public SoundReader {
  public:
   FileReader(const std::filesystem::path& path, ByteSource& source) {
@@ -77,7 +77,7 @@ class FileReader final : public SoundReader {
   int64_t frames_read_ = 0;
 };
 
-// As the header says it; kept where it makes no sense, because it is the file's.
+// As stated in the header; kept even if it makes no sense, because it belongs to the file.
 ChannelLayout layout_of_chunks(ByteSource& source, const ChunkMap& map, bool is_extensible, int channels) {
   constexpr size_t kMaskAt = 20, kMaskBytes = 4, kLongest = 4096;
   ChannelLayout layout;
@@ -95,7 +95,7 @@ ChannelLayout layout_of_chunks(ByteSource& source, const ChunkMap& map, bool is_
   return layout;
 }
 
-// Chunks and their sound, of a file or through a pipe.
+// For chunks and their sound, from a file or through a pipe.
 class ChunkReader final : public SoundReader {
  public:
   ChunkReader(std::shared_ptr<ByteSource> source, ChunkMap map, const std::string& name)
@@ -108,7 +108,7 @@ class ChunkReader final : public SoundReader {
     file_ = view_.open(info);
     if (file_ == nullptr) fail_to_read(name);
     info_ = info_of(info);
-    // The view may be RF64 for the sake of its sizes.
+    // The view may be RF64 because of its sizes.
     if ((info_.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_RF64) {
       info_.format =
           (view_.encoding().is_extensible ? SF_FORMAT_WAVEX : SF_FORMAT_WAV) | (info_.format & SF_FORMAT_SUBMASK);
@@ -146,7 +146,7 @@ class ChunkReader final : public SoundReader {
   bool is_stream() const override { return is_stream_; }
 
  private:
-  // Of a stream; -1: its header does not say.
+  // For a stream; -1: its header does not state it.
   int64_t frames_said() const {
     if (map_.sound_runs_to_end) return -1;
     const Encoding& encoding = view_.encoding();
@@ -155,7 +155,7 @@ class ChunkReader final : public SoundReader {
                : info_.frames;
   }
 
-  // Where a stream of blocks has ended, libsndfile goes on with blocks of zeros.
+  // After the end of a stream of blocks, libsndfile returns blocks of zeros.
   int64_t frames_there() const {
     const std::optional<uint64_t> bytes = view_.sound_that_was_there();
     const uint64_t block = view_.encoding().block_bytes;
@@ -164,7 +164,7 @@ class ChunkReader final : public SoundReader {
     return frames_opened_ / blocks_of(view_.sound_bytes()) * blocks_of(*bytes);
   }
 
-  // What follows the samples is read too: the program that writes it should not meet a closed pipe.
+  // Also reads what follows the samples, so that the program that writes the pipe does not get an error.
   void drain() {
     uint64_t at = map_.sound_at + std::min(view_.sound_bytes(), map_.sound_runs_to_end ? UINT64_MAX : map_.sound_bytes);
     std::vector<uint8_t> rest(1 << 12);
@@ -184,7 +184,7 @@ class ChunkReader final : public SoundReader {
   std::shared_ptr<Metadata> chunks_;
   SNDFILE* file_ = nullptr;
   ChannelLayout layout_;
-  int64_t frames_opened_ = 0;  // as libsndfile counts them
+  int64_t frames_opened_ = 0;  // according to libsndfile
   int64_t frames_read_ = 0;
 };
 
@@ -206,8 +206,8 @@ std::unique_ptr<SoundReader> open_stream(int descriptor, bool close_it, const st
   return reader;
 }
 
-// Whether a file has the name of MPEG and nothing of it inside, of which libsndfile's decoder would talk at length.
-// Frames of a free bit rate do not say how long they are, and are not found.
+// Whether a file has the extension of MPEG but contains none, because libsndfile's decoder would then print many
+// messages. Frames with a free bit rate do not state their length and are not found.
 bool is_no_mpeg(const std::filesystem::path& path, ByteSource& source) {
   std::string extension = path.extension().string();
   std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -231,7 +231,7 @@ std::unique_ptr<SoundReader> open_without_chunks(const std::filesystem::path& pa
   if (std::vector<SoundLink> voc = cut_off_voc(*source); !voc.empty()) return open_links(path, source, std::move(voc));
   SF_INFO info = {};
   const std::unique_ptr<SNDFILE, decltype(&sf_close)> probe(sf_open(path.c_str(), SFM_READ, &info), &sf_close);
-  // libsndfile refuses MPEG with anything else before or behind it.
+  // libsndfile rejects MPEG with other data before or after it.
   if (!probe || (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG) {
     if (std::vector<SoundLink> links = mpeg_links(*source); !links.empty())
       return open_links(path, source, std::move(links));

@@ -1,4 +1,4 @@
-// Headers, and the callbacks that libsndfile reads through. Sources as in chunk_walk.cpp.
+// Builds the headers, and implements the callbacks that libsndfile reads through. Sources as in chunk_walk.cpp.
 #include "cli/sound/sound_view.h"
 
 #include <sndfile.h>
@@ -15,10 +15,10 @@
 namespace coil::cli {
 namespace {
 
-constexpr uint64_t kEndless = uint64_t{1} << 61;  // bytes: of a pipe
-constexpr uint64_t kMostOfBlocks = 1 << 28;       // of a pipe, in encodings whose samples libsndfile counts in 32 bits
-constexpr uint64_t kMost32 = 0xffff0000;          // bytes of sound that a size of 32 bits is used for
-constexpr size_t kMostCopied = 1 << 14;           // of one chunk; libsndfile refuses long headers
+constexpr uint64_t kEndless = uint64_t{1} << 61;  // bytes; the assumed size of a pipe
+constexpr uint64_t kMostOfBlocks = 1 << 28;       // for a pipe, in encodings whose samples libsndfile counts in 32 bits
+constexpr uint64_t kMost32 = 0xffff0000;          // bytes of sound up to which a 32-bit size is used
+constexpr size_t kMostCopied = 1 << 14;           // of one chunk; libsndfile rejects long headers
 constexpr size_t kMostFormat = 4096;
 
 using Bytes = std::vector<uint8_t>;
@@ -54,7 +54,7 @@ struct SoundViewCallbacks {
 
 SoundView::SoundView(std::shared_ptr<ByteSource> source, const ChunkMap& map, const std::string& name)
     : source_(std::move(source)), map_(map), name_(name) {
-  const bool may_lack_sound = map_.family == ChunkFamily::aiff;  // when it is empty
+  const bool may_lack_sound = map_.family == ChunkFamily::aiff;  // AIFF may lack the sound chunk if it is empty
   if (!map_.has_sound && !may_lack_sound) {
     throw Failure(kFailed, name_ + ": there is no sound in it: its header has no " +
                                (map_.family == ChunkFamily::au ? "room for one" : "'data' chunk"));
@@ -104,7 +104,7 @@ void SoundView::add(Bytes bytes) {
 
 void SoundView::add_sound() {
   segments_.push_back({{}, map_.sound_at, sound_bytes_, true});
-  // libsndfile reads a chunk's padding, too.
+  // libsndfile also reads a chunk's padding.
   add({0});
 }
 
@@ -118,8 +118,8 @@ Bytes SoundView::need(const std::string& id, const char* what, size_t least) {
   return content;
 }
 
-// PCM of fewer bits than its bytes have, as 24 bits in 4 bytes, fills the upper ones. libsndfile goes by the bits
-// alone, and would read frames of another size than there are.
+// PCM with fewer bits than its bytes hold, such as 24 bits in 4 bytes, uses the upper ones. libsndfile only looks at
+// the bits, and would read frames of the wrong size.
 void widen_samples(Bytes& format, bool big_endian) {
   const uint64_t tag = number_in(std::span(format).first(2), big_endian),
                  channels = number_in(std::span(format).subspan(2, 2), big_endian);
@@ -131,7 +131,7 @@ void widen_samples(Bytes& format, bool big_endian) {
   format[big_endian ? 15 : 14] = static_cast<uint8_t>(8 * bytes);
 }
 
-// libsndfile takes W64's longer format chunk for one of whole numbers, whatever it says.
+// libsndfile takes W64's extended format chunk for an integer format, whatever it says.
 void shorten_format(Bytes& format) {
   constexpr size_t kShort = 16, kSubformat = 24;
   if (format.size() < kSubformat + 2 || number_in(std::span(format).first(2), false) != 0xfffe) return;
@@ -145,7 +145,7 @@ void SoundView::build_riff() {
   Bytes format = need("fmt ", "fmt ", 16);
   const bool big = map_.big_endian;
   widen_samples(format, big);
-  // libsndfile's RF64 knows no others.
+  // libsndfile's RF64 supports no others.
   const bool wide = sound_bytes_ > kMost32 && encoding_.block_is_frame && !big;
   if (!wide) sound_bytes_ = std::min(sound_bytes_, kMost32);
 
@@ -236,7 +236,7 @@ void SoundView::build_aiff() {
   add_sound();
 }
 
-// AIFF cannot say that it is longer than 4 GiB; CAF holds the same samples.
+// AIFF cannot state a size above 4 GiB; CAF can hold the same samples.
 void SoundView::build_aiff_as_caf(uint16_t channels, uint16_t bits, const Bytes& rate, const std::string& encoding) {
   constexpr uint32_t kFloat = 1, kLittleEndian = 2;
   std::string name = "lpcm";
@@ -256,7 +256,7 @@ void SoundView::build_aiff_as_caf(uint16_t channels, uint16_t bits, const Bytes&
     throw Failure(kFailed, name_ + ": AIFF-C of encoding '" + encoding +
                                "' is read only where it says how long it is, below 4 GiB");
   }
-  // 80-bit extended: sign and exponent, then the mantissa with its leading one.
+  // 80-bit extended: sign and exponent, then the mantissa with its explicit leading one.
   const int exponent = static_cast<int>(number_in(std::span(rate).first(2), true) & 0x7fff) - 16383 - 63;
   const double rate_hz = std::ldexp(static_cast<double>(number_in(std::span(rate).subspan(2, 8), true)), exponent);
   uint64_t rate_bits;
@@ -281,7 +281,7 @@ void SoundView::build_aiff_as_caf(uint16_t channels, uint16_t bits, const Bytes&
   add_sound();
 }
 
-// Some programs leave it to ALAC's cookie to say how many bits a sample has; libsndfile wants to hear it before.
+// Some programs state the bits per sample only in ALAC's cookie; libsndfile needs it before that.
 void set_alac_bits(Bytes& description, const Bytes& cookie) {
   constexpr size_t kFlags = 12, kAtom = 12, kBits = 5;
   const auto has = [](const Bytes& bytes, size_t at, const char* name) {
@@ -296,7 +296,7 @@ void set_alac_bits(Bytes& description, const Bytes& cookie) {
   }
 }
 
-// Of ALAC: with as many packets as are there. libsndfile believes any number, and takes as much memory.
+// For ALAC: states only the packets that exist. libsndfile trusts any number, and allocates memory for it.
 void SoundView::add_packet_table(const Bytes& description) {
   constexpr size_t kHeaderBytes = 24, kMostBytes = 1 << 26, kLongestSize = 5;
   const FoundChunk* chunk = map_.find("pakt");
@@ -399,13 +399,13 @@ size_t SoundView::read_sound(const Segment& segment, uint64_t from, std::span<ui
 
 size_t SoundView::read_source(const Segment& segment, uint64_t from, std::span<uint8_t> out) {
   if (fault_) return 0;
-  // libsndfile counts what it skips in 32 bits, and would take sound of more than 2 GiB for chunks.
+  // libsndfile counts skipped bytes in 32 bits, and would take sound of more than 2 GiB for chunks.
   if (opening_ && encoding_.block_is_frame && segment.is_sound) return 0;
   try {
     if (segment.is_sound && !source_->size() && !map_.sound_runs_to_end && !went_on_) {
       const uint64_t left = from < map_.sound_bytes ? map_.sound_bytes - from : 0;
       if (left < out.size()) {
-        // Up to the said end, and beyond it where the sound goes on.
+        // Up to the stated end, and beyond it if the sound continues.
         const size_t got = source_->read_at(segment.at + from, out.first(static_cast<size_t>(left)));
         if (got < left || ended_ || sound_ends_at(*source_, map_, segment.at + map_.sound_bytes)) {
           ended_ = true;

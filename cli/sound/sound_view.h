@@ -1,5 +1,4 @@
-// A file as libsndfile should see it: a header made anew from what a walk found, in front of the sound as it lies
-// there.
+// Presents a file to libsndfile with a new header, built from the results of a walk, followed by the unchanged sound.
 #pragma once
 
 #include <cstdint>
@@ -18,28 +17,28 @@ namespace coil::cli {
 
 class SoundView {
  public:
-  // `map` is what walk_chunks() found in `source`; its family is not other. Throws Failure that begins with `name` when
-  // there is no sound or no word on its format.
+  // `map` is the result of walk_chunks() for `source`; its family must not be `other`. Throws Failure that starts with
+  // `name` if there is no sound or no description of its format.
   SoundView(std::shared_ptr<ByteSource> source, const ChunkMap& map, const std::string& name);
 
-  // Null where libsndfile refuses; sf_strerror(nullptr) then says why. The view must outlive what is returned.
+  // Null if libsndfile rejects it; sf_strerror(nullptr) then gives the reason. The view must outlive the result.
   sf_private_tag* open(SF_INFO& info);
 
-  // Throws what reading `source` threw, which cannot pass through libsndfile.
+  // Rethrows what reading `source` threw, because exceptions cannot pass through libsndfile.
   void rethrow();
 
   const Encoding& encoding() const { return encoding_; }
   uint64_t sound_bytes() const { return sound_bytes_; }
 
-  // The table of packets is shorter than it says, or names more than there are.
+  // The table of packets is incomplete, or lists more packets than exist.
   bool packets_are_missing() const { return packets_are_missing_; }
 
-  // How much of the sound was there when less was than asked for; none: that did not happen yet.
+  // The size of the sound, if a read got less than requested; nullopt: that has not happened.
   std::optional<uint64_t> sound_that_was_there() const {
     return sound_ended_ ? std::optional(sound_read_until_) : std::nullopt;
   }
 
-  // A pipe's sound went on where its header says that it ends.
+  // A pipe's sound continued after the end stated in its header.
   bool went_on() const { return went_on_; }
 
  private:
@@ -69,7 +68,7 @@ class SoundView {
   const ChunkMap map_;
   const std::string name_;
   Encoding encoding_;
-  uint64_t sound_bytes_ = 0;  // as libsndfile is told
+  uint64_t sound_bytes_ = 0;  // as told to libsndfile
   std::vector<Segment> segments_;
   uint64_t size_ = 0, at_ = 0;
   uint64_t sound_read_until_ = 0;

@@ -29,9 +29,9 @@ namespace coil::cli {
 namespace {
 
 constexpr int kMaxDitheredBits = 16;
-constexpr int64_t kMaxWavBytes = 0xf0000000;  // below 4 GiB, with room for the other chunks
+constexpr int64_t kMaxWavBytes = 0xf0000000;  // below 4 GiB, with space for the other chunks
 
-// Before the first frame.
+// Call before the first frame.
 void write_core_audio_layout(SNDFILE* file, int format, const SoundInfo& info) {
   const int container = format & SF_FORMAT_TYPEMASK;
   if (info.channels < 3 || info.channel_mask.value_or(0) == 0 ||
@@ -46,7 +46,8 @@ void write_core_audio_layout(SNDFILE* file, int format, const SoundInfo& info) {
   sf_set_chunk(file, &chunk);
 }
 
-// libsndfile writes a mask of its own choice for 0, and knows only some others. False: the file cannot be written to.
+// For 0 libsndfile writes a mask of its choice, and it supports only some others. Returns false if the file cannot be
+// written.
 bool write_wav_mask(const std::filesystem::path& path, uint32_t mask) {
   constexpr uint64_t kMaskAt = 20;
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
@@ -61,7 +62,7 @@ bool write_wav_mask(const std::filesystem::path& path, uint32_t mask) {
          static_cast<ssize_t>(bytes.size());
 }
 
-// Sony's Wave64 has the format chunk of WAV at the same place in each file that libsndfile writes, in its short form.
+// The position of the format chunk in the Wave64 files that libsndfile writes; it has the short form.
 constexpr int64_t kW64FormSize = 16, kW64FormatSize = 56, kW64Format = 64, kW64FormatEnd = 80, kExtension = 24;
 
 bool has_w64_mask(const SoundInfo& info) {
@@ -69,7 +70,7 @@ bool has_w64_mask(const SoundInfo& info) {
          info.channels >= kFirstSurround;
 }
 
-// Makes WAVEFORMATEXTENSIBLE of it, in the room that was left. False: the file cannot be read or written to.
+// Converts it to WAVEFORMATEXTENSIBLE, in the space that was left. Returns false if the file cannot be read or written.
 bool write_w64_mask(int descriptor, uint32_t mask) {
   constexpr uint64_t kTagExtensible = 0xfffe, kBitsAt = 14;
   const auto read = [&](int64_t at, size_t count) {
@@ -95,12 +96,12 @@ bool write_w64_mask(int descriptor, uint32_t mask) {
          write(kW64Format, number(kTagExtensible, 2)) && write(kW64FormatEnd, extension);
 }
 
-// Whether libsndfile writes nothing at all, or what it does not read, where there is no sound.
+// Whether libsndfile, for empty sound, writes nothing or something that it cannot read.
 bool needs_sound(int format) {
   return (format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG || (format & SF_FORMAT_SUBMASK) == SF_FORMAT_OPUS;
 }
 
-// FLAC without a frame, of which libsndfile writes nothing: the marker and STREAMINFO (RFC 9639 8.2).
+// A FLAC file without frames, for which libsndfile writes nothing: the marker and STREAMINFO (RFC 9639 8.2).
 std::vector<uint8_t> empty_flac(const SoundInfo& info) {
   constexpr uint64_t kBlockFrames = 4096, kStreamInfoBytes = 34, kLastBlock = 0x80, kUnusedBytes = 16;  // MD5
   std::vector<uint8_t> bytes;
@@ -145,7 +146,7 @@ class FileWriter final : public SoundWriter {
     if (bits > 0) {
       quantiser_.emplace(bits, dither && bits <= kMaxDitheredBits);
     } else if (const int taken = encoder_bits(info.format)) {
-      quantiser_.emplace(taken, false, Quantiser::Lowest::one_above);  // lossy encoders add noise of their own
+      quantiser_.emplace(taken, false, Quantiser::Lowest::one_above);  // lossy encoders add their own noise
     }
 
     if (!output_.part().is_open())
@@ -159,11 +160,11 @@ class FileWriter final : public SoundWriter {
                                  sf_strerror(nullptr));
     }
     apply_setting(file_, setting);
-    // Back to WAV when it turned out to be short.
+    // Changes back to WAV if the file is short.
     if (is_substitute_) sf_command(file_, SFC_RF64_AUTO_DOWNGRADE, nullptr, SF_TRUE);
     sf_command(file_, SFC_SET_ADD_PEAK_CHUNK, nullptr,
-               SF_FALSE);  // it holds the time of day: no two runs would be equal
-    // The header that is there has room for it. libsndfile writes a new one, and takes what is left of the old one for
+               SF_FALSE);  // it contains the time of day, so no two runs would be equal
+    // The existing header has space for it. libsndfile writes a new one, and would take the rest of the old one for
     // sound.
     if (major == SF_FORMAT_AIFF && ::ftruncate(output_.part().descriptor(), 0) != 0) fail(std::strerror(errno));
     metadata_ = metadata_source.metadata();
@@ -236,7 +237,7 @@ class FileWriter final : public SoundWriter {
   }
 
   [[noreturn]] void fail(const std::string& reason) {
-    if (file_ != nullptr) sf_close(std::exchange(file_, nullptr));  // also when the constructor gives up
+    if (file_ != nullptr) sf_close(std::exchange(file_, nullptr));  // also if the constructor throws
     throw Failure(kFailed, in_quotes(path_) + ": writing failed: " + reason);
   }
 
@@ -251,14 +252,14 @@ class FileWriter final : public SoundWriter {
   SoundInfo info_;
   bool has_sound_ = false;
   bool has_w64_mask_ = false;
-  bool is_substitute_ = false;  // RF64 in place of WAV, as long as it may pass 4 GiB
+  bool is_substitute_ = false;  // RF64 instead of WAV, while it may exceed 4 GiB
   std::optional<Quantiser> quantiser_;
   std::vector<int32_t> integers_;
   float largest_ = 1;
   std::vector<float> clipped_;
 };
 
-// A pipe or a device that a path names, open until this goes.
+// A pipe or a device given by a path, open during the lifetime of this object.
 class Pipe {
  public:
   explicit Pipe(const std::filesystem::path& path) : descriptor_(open_for_bytes(path)) {
@@ -296,7 +297,7 @@ class StreamWriter final : public SoundWriter {
   void commit() override {
     stream_.finish();
     if (!metadata_) return;
-    // What came behind the sound of a pipe came too late.
+    // Chunks after the sound of a pipe came too late.
     for (size_t i = chunks_before_; i < metadata_->chunks.size(); ++i)
       lost_metadata_.push_back(metadata_->chunks[i].id.substr(0, 4));
   }
@@ -308,7 +309,7 @@ class StreamWriter final : public SoundWriter {
   size_t chunks_before_;
 };
 
-// What a stream carries instead of the rarer formats of WAV files.
+// The bits of a stream that replaces one of the rarer formats of WAV files.
 int stream_bits(int format) {
   const int subtype = format & SF_FORMAT_SUBMASK;
   if (subtype == SF_FORMAT_FLOAT || subtype == SF_FORMAT_DOUBLE) return 0;

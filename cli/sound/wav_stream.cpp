@@ -19,7 +19,7 @@ namespace {
 
 constexpr int kTagPcm = 1, kTagFloat = 3, kTagExtensible = 0xfffe;
 constexpr uint32_t kUnknownSize = 0xffffffff;
-constexpr size_t kPipeBytes = 4096;  // what poll() promises that a pipe will take without blocking
+constexpr size_t kPipeBytes = 4096;  // poll() guarantees that a pipe accepts this many bytes without blocking
 
 }  // namespace
 

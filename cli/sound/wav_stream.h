@@ -1,4 +1,4 @@
-// WAV into pipes, which cannot seek and of which nobody knows how long they will be; libsndfile needs files.
+// Writes WAV to pipes, which are not seekable and whose final length is unknown; libsndfile needs files.
 #pragma once
 
 #include <cstdint>
@@ -11,12 +11,11 @@
 
 namespace coil::cli {
 
-// Writes a WAV stream; a length that is not known is written as 0xFFFFFFFF, which readers take as "until the end". [one
-// thread at a time]
+// An unknown length is written as 0xFFFFFFFF, which readers take as "until the end". One thread at a time.
 class WavStreamWriter {
  public:
-  // `integer_bits`: 16, 24 or 32; 0: float of 32 bits. `channel_mask`: 0 when not known. `frames`: -1 when not known.
-  // Writes the header, with the chunks in it; throws Failure.
+  // `integer_bits`: 16, 24 or 32; 0: 32-bit float. `channel_mask`: 0 if unknown. `frames`: -1 if unknown. Writes the
+  // header with these chunks; throws Failure.
   WavStreamWriter(int descriptor, std::string name, int integer_bits, int sample_rate_hz, int channels,
                   uint32_t channel_mask, int64_t frames, bool dither, const std::vector<MetadataChunk>& chunks);
 
@@ -31,7 +30,7 @@ class WavStreamWriter {
   std::string name_;
   bool is_float_;
   int sample_bytes_;
-  bool odd_ = false;  // whether the bytes of all samples so far are odd in number
+  bool odd_ = false;  // whether an odd number of sample bytes was written
   Quantiser quantiser_;
   std::vector<int32_t> integers_;
   std::vector<uint8_t> bytes_;

@@ -1,4 +1,4 @@
-// `coil stream`: reads records, writes them with forecasts and scores, keeps what it knows in a state file.
+// `coil stream`: reads records, writes them with forecasts and scores, and keeps its knowledge in a state file.
 #include "cli/commands.h"
 
 #include <CLI/CLI.hpp>
@@ -27,9 +27,10 @@ namespace {
 
 constexpr const char* kDefaultModel = "watch";
 constexpr const char* kDefaultPace = "10s";
+constexpr double kDefaultSilence = 5, kLeastSilence = 1.5;
 
 struct StreamOptions {
-  std::string model = kDefaultModel, checkpoint_every = kDefaultPace, plot, metrics, log = "text";
+  std::string model = kDefaultModel, checkpoint_every = kDefaultPace, config, plot, metrics, log = "text";
   sensor::EngineOptions engine;
   LinkOptions links;
   OutputOptions outputs;
@@ -69,6 +70,7 @@ void print_summary(const sensor::Counters& counters) {
   line("series in memory", counters.series);
   line("anomalies", counters.anomalies);
   line("episodes", counters.episodes);
+  line("silences", counters.silences);
   line("malformed", counters.malformed);
   line("unscored", counters.unscored);
   line("late", counters.late);
@@ -85,7 +87,7 @@ void print_summary(const sensor::Counters& counters) {
   line("checkpoints", counters.checkpoints);
 }
 
-// Where the source goes on, if it can.
+// Where the source continues, if it can.
 void go_on(const StreamOptions& options, const sensor::Engine& engine, sensor::Source& source, const sensor::Log& log) {
   const bool is_followed = !options.links.follow.empty();
   if (!options.engine.resume) return;
@@ -104,12 +106,44 @@ void go_on(const StreamOptions& options, const sensor::Engine& engine, sensor::S
   }
 }
 
+// The file is read again when SIGHUP comes; one that cannot be used leaves the settings as they are.
+class Settings {
+ public:
+  Settings(std::string path, const sensor::Log& log) : path_(std::move(path)), log_(log) {
+    if (!path_.empty()) catch_reload();
+  }
+
+  void reload_if_asked(sensor::Engine& engine) const {
+    if (path_.empty() || !asked_to_reload()) return;
+    try {
+      engine.use(sensor::AllSensorSettings::load(path_));
+      log_.write(sensor::LogLevel::kInfo, "", "--config: " + in_quotes(path_) + " was read again");
+    } catch (const Error& error) {
+      log_.write(sensor::LogLevel::kError, "",
+                 std::string("--config: ") + error.what() + "; the settings stay as they were");
+    }
+  }
+  void tell_unused(const sensor::Engine& engine) const {
+    if (!engine.settings()) return;
+    for (const std::string& line : engine.settings()->unused())
+      log_.write(sensor::LogLevel::kWarning, "", "--config: " + line);
+  }
+
+ private:
+  std::string path_;
+  const sensor::Log& log_;
+};
+
 void check(StreamOptions& options) {
   for (const size_t horizon : options.engine.horizons) {
     if (horizon < 1 || horizon > sensor::kHorizons) {
       throw Failure(kUsage, "--forecast " + std::to_string(horizon) + ": horizons lie between 1 and " +
                                 std::to_string(sensor::kHorizons));
     }
+  }
+  if (const double times = options.engine.silence_times; times != 0 && !(times >= kLeastSilence && times < 1e9)) {
+    throw Failure(kUsage, "--silence " + number(times, 6) + ": wanted are at least " + number(kLeastSilence, 2) +
+                              " usual intervals, or 0 for none");
   }
   if (!options.plot.empty()) StreamPlot::check_path(options.plot);
   if (!options.plot.empty() && !options.engine.output_format.empty())
@@ -118,6 +152,13 @@ void check(StreamOptions& options) {
     throw Failure(kUsage, "--resume needs --state, which says what was seen");
   if (const std::string why = sensor::wrong_time_format(options.engine.schema.time_format); !why.empty()) {
     throw Failure(kUsage, "--time-format '" + options.engine.schema.time_format + "': " + why);
+  }
+  if (!options.config.empty()) {
+    try {
+      options.engine.settings = sensor::AllSensorSettings::load(options.config);
+    } catch (const Error& error) {
+      throw Failure(kUsage, std::string("--config ") + error.what());
+    }
   }
   check_outputs(options.outputs, options.engine);
   check_links(options.links, options.engine);
@@ -157,15 +198,21 @@ int watch(StreamOptions options, const sensor::Log& log) {
     links.sink = sink;
   }
   bool has_found = false;
+  const Settings settings(options.config, log);
+  const auto stop = [&] {
+    settings.reload_if_asked(engine);
+    return interrupted();
+  };
   {
     StreamOutputs outputs(options.outputs, links, !options.metrics.empty(), log);
     if (options.metrics.empty()) {
-      sensor::run(engine, *links.source, outputs.sink(), pace, interrupted);
+      sensor::run(engine, *links.source, outputs.sink(), pace, stop);
     } else {
       StreamMonitor monitor(options.metrics, engine, links, outputs, log);
-      sensor::run(engine, monitor.source(), monitor.sink(), pace, interrupted);
+      sensor::run(engine, monitor.source(), monitor.sink(), pace, stop);
     }
     warnings.finish();
+    settings.tell_unused(engine);
     if (options.outputs.summary) print_summary(engine.counters()), outputs.print_sensors();
     has_found = outputs.has_found();
   }
@@ -190,7 +237,7 @@ int run_stream(StreamOptions options) {
   }
 }
 
-// What records mean, and how they come out.
+// Options for the meaning of records and the form of the output.
 void add_record_options(CLI::App& command, StreamOptions& options) {
   sensor::EngineOptions& engine = options.engine;
   command.add_option("-m,--model", options.model, "Model file, or name of a preset")
@@ -228,6 +275,18 @@ void add_record_options(CLI::App& command, StreamOptions& options) {
   command.add_option("--threshold", engine.threshold, "Score from which a record is an anomaly")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
+  command
+      .add_option(
+          "--config", options.config,
+          "Settings of single sensors: threshold, limits, units, name, interval, maintenance (TOML; read again at "
+          "SIGHUP)")
+      ->type_name("FILE");
+  command
+      .add_option(
+          "--silence", engine.silence_times,
+          "A sensor is silent, which is an event, when nothing came for so many of its usual intervals (0: never)")
+      ->type_name("TIMES")
+      ->capture_default_str();
   command.add_option("--hold-off", engine.hold_off_records, "Records without an anomaly that end an episode")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
@@ -242,7 +301,7 @@ void add_record_options(CLI::App& command, StreamOptions& options) {
       ->capture_default_str();
 }
 
-// What makes it a service, and what it shows.
+// Options for running as a service, and for monitoring.
 void add_service_options(CLI::App& command, StreamOptions& options) {
   sensor::EngineOptions& engine = options.engine;
   command
@@ -288,14 +347,17 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
       "record), and of the record:\n"
       "  score    0 to 1: how unusual the record is for its series, 0.5 where an alarm is worth it; once for each "
       "event, not while it lasts\n"
-      "  status   warmup, ok, anomaly, missing, late, future; unscored: no number, or no key or time that can be read\n"
+      "  status   warmup, ok, anomaly, missing, late, future, maintenance; unscored: no number, or no key or time that "
+      "can be read\n"
       "  episode  begin, on, end; null outside\n"
-      "  cause    of an anomaly: which value, and what is odd about it: level, jump, unrest, calm, stuck, drift\n"
+      "  cause    of an anomaly: which value, and what is odd about it: level, jump, unrest, calm, stuck, drift,\n"
+      "           limit\n"
       "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns; --time-format "
       "tells of\n"
       "others. An added field whose name the records have themselves is called coil_NAME. What cannot be scored comes "
       "out as it came.");
   auto options = std::make_shared<StreamOptions>();
+  options->engine.silence_times = kDefaultSilence;
   add_link_options(*command, options->links);
   add_record_options(*command, *options);
   add_service_options(*command, *options);

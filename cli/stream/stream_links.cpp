@@ -1,4 +1,4 @@
-// Options of the links, and what was built in.
+// Options of sources and sinks, and the links that were compiled in.
 #include "cli/stream/stream_links.h"
 
 #include <fcntl.h>
@@ -36,7 +36,7 @@ constexpr const char* kPasswordVariable = "COIL_MQTT_PASSWORD";
                 option + ": this coil was built without " + what + "; install " + package + " and build it again");
 }
 
-// What a compressed file holds in place of the file.
+// Replaces a compressed file by its content.
 int unpacked(int descriptor, const std::string& name, const sensor::Log& log) {
   try {
     const sensor::UnpackedFile file = sensor::unpack_gzip(descriptor);
@@ -81,7 +81,7 @@ std::string host_name() {
   return gethostname(name, sizeof name - 1) == 0 ? name : "host";
 }
 
-// Never on the command line, which every user of the machine can read.
+// Not on the command line, which every user of the machine can read.
 std::string mqtt_password(const LinkOptions& options) {
   if (options.mqtt_password_file.empty()) {
     const char* password = std::getenv(kPasswordVariable);
@@ -263,7 +263,7 @@ void check_links(const LinkOptions& options, sensor::EngineOptions& engine) {
 #ifndef COIL_KAFKA
   if (!options.kafka.empty()) refuse_missing("--kafka", "Kafka", "librdkafka-dev");
 #endif
-  // A message that is no record must not be taken for a CSV header.
+  // Without a format, an unreadable message would be taken for a CSV header.
   if (options.has_broker() && engine.input_format.empty()) engine.input_format = "ndjson";
   if (options.has_broker() && engine.input_format == "csv") {
     throw Failure(kUsage, "--input-format csv: a message has no header; brokers carry ndjson or line");

@@ -1,4 +1,4 @@
-// Where `coil stream` gets its records and puts its results: pipes, MQTT or Kafka, as the options say.
+// Opens the sources and sinks of `coil stream`: pipes, MQTT or Kafka, according to the options.
 #pragma once
 
 #include <functional>
@@ -32,11 +32,11 @@ struct LinkOptions {
 // [main-thread]
 void add_link_options(CLI::App& command, LinkOptions& options);
 
-// Options that contradict each other or are not built in throw Failure; fills in what the choice of a link means for
-// the engine. [main-thread]
+// Throws Failure for options that contradict each other or were not compiled in. Sets the engine options that the links
+// imply. [main-thread]
 void check_links(const LinkOptions& options, sensor::EngineOptions& engine);
 
-// What a source or sink counts, for metrics. [any thread]
+// A counter of a source or sink, for metrics. [any thread]
 struct LinkCount {
   const char *name, *help;
   bool is_gauge;
@@ -45,9 +45,9 @@ struct LinkCount {
 
 struct Links {
   std::shared_ptr<sensor::Source> source;
-  std::shared_ptr<sensor::Sink> sink;  // may be the source itself
+  std::shared_ptr<sensor::Sink> sink;  // may be the same object as the source
   std::vector<LinkCount> counts;
-  // Why they cannot work at the moment; empty: they can. [any thread]
+  // Why they cannot work at the moment; empty: they work. [any thread]
   std::function<std::string()> trouble = [] { return std::string(); };
 };
 

@@ -1,4 +1,4 @@
-// What `coil stream` shows of itself while it runs: counts, latency and health over HTTP.
+// The monitoring of a running `coil stream` over HTTP: counts, latency and health.
 #pragma once
 
 #include <chrono>
@@ -13,13 +13,13 @@
 
 namespace coil::cli {
 
-// Times from a record's reading to its result's being out, of the last half to whole minute.
+// Measures the time from reading a record to writing its result, over the last half to whole minute.
 class LatencyMeter {
  public:
   void add(std::chrono::nanoseconds latency, uint64_t records);  // [any thread]
   struct Summary {
-    double p50_s = 0, p99_s = 0, p999_s = 0;  // NaN: nothing came
-    double sum_s = 0;                         // since the start, as the count
+    double p50_s = 0, p99_s = 0, p999_s = 0;  // NaN: no records
+    double sum_s = 0;                         // since the start, like the count
     uint64_t count = 0;
   };
   Summary summary();  // [any thread]
@@ -35,10 +35,11 @@ class LatencyMeter {
   uint64_t count_ = 0;
 };
 
-// Stands between the engine and its links, and measures.
+// Sits between the engine and its links, and measures.
 class StreamMonitor {
  public:
-  // `address`: as sensor::parse_metrics_address. The others outlive this. Throws Error. [main-thread]
+  // `address`: see sensor::parse_metrics_address. The other arguments must outlive this object. Throws Error.
+  // [main-thread]
   StreamMonitor(const std::string& address, const sensor::Engine& engine, Links& links, StreamOutputs& outputs,
                 const sensor::Log& log);
   ~StreamMonitor();
@@ -53,10 +54,10 @@ class StreamMonitor {
   LatencyMeter latency_;
   std::unique_ptr<MeasuredSource> source_;
   std::unique_ptr<MeasuredSink> sink_;
-  std::unique_ptr<Server> server_;  // last: it asks the others
+  std::unique_ptr<Server> server_;  // declared last: it uses the others
 };
 
-// Throws Failure when this program was built without metrics, and for what is no address. [main-thread]
+// Throws Failure if this program was built without metrics, or for an invalid address. [main-thread]
 void check_monitor(const std::string& address);
 
 }  // namespace coil::cli

@@ -1,4 +1,4 @@
-// The chain: since -> tallies, actions, what was found -> only -> the way out.
+// The chain: since -> tallies, actions, what was found -> only -> output.
 #include "cli/stream/stream_outputs.h"
 
 #include <CLI/CLI.hpp>
@@ -24,7 +24,9 @@ std::string when(const std::optional<int64_t>& time_ns, uint64_t record) {
 
 void print_sensor(const sensor::SensorTally& tally) {
   const auto count = [](uint64_t number, const char* what) { return counted(static_cast<long long>(number), what); };
-  std::string line = "  " + (tally.name.empty() ? "(all records)" : tally.name) + ": " + count(tally.records, "record");
+  std::string line = "  " + (tally.name.empty() ? "(all records)" : tally.name);
+  if (!tally.display_name.empty()) line += " (" + tally.display_name + ")";
+  line += ": " + count(tally.records, "record");
   if (tally.first_ns && tally.last_ns) {
     line += " from " + sensor::format_timestamp(*tally.first_ns) + " to " + sensor::format_timestamp(*tally.last_ns);
   }
@@ -54,9 +56,10 @@ void add_output_options(CLI::App& command, OutputOptions& options) {
   const auto group = [&](CLI::Option* option) { return option->group("Acting on results"); };
   group(command.add_option("--only", options.only, "Write only anomalies, or only the records of episodes"))
       ->check(CLI::IsMember({"anomaly", "episodes"}));
-  group(command.add_option("--exec", options.commands,
-                           "Run a command of the shell when an episode begins and when it ends: the event as JSON on "
-                           "its standard input, and in $COIL_SENSOR, $COIL_EPISODE, $COIL_TIME, $COIL_CAUSE"))
+  group(
+      command.add_option("--exec", options.commands,
+                         "Run a command of the shell when an episode begins and when it ends: the event as JSON on "
+                         "its standard input, and in $COIL_SENSOR, $COIL_NAME, $COIL_EPISODE, $COIL_TIME, $COIL_CAUSE"))
       ->type_name("COMMAND")
       ->allow_extra_args(false);
   group(command.add_option("--webhook", options.webhooks,

@@ -1,4 +1,4 @@
-// What becomes of results before and beside their way out: filters, actions, tallies of sensors, the exit code.
+// Filters, actions and statistics for results, and the exit code.
 #pragma once
 
 #include <memory>
@@ -26,20 +26,20 @@ struct OutputOptions {
 
 // [main-thread]
 void add_output_options(CLI::App& command, OutputOptions& options);
-// Options that contradict each other throw Failure. [main-thread]
+// Throws Failure for options that contradict each other. [main-thread]
 void check_outputs(const OutputOptions& options, const sensor::EngineOptions& engine);
 
 class StreamOutputs {
  public:
-  // `links` and `log` outlive this; what is counted is added to the links' counts. `has_metrics`: somebody asks for
-  // tallies. [main-thread]
+  // `links` and `log` must outlive this object; counters are added to the links' counts. `has_metrics`: tallies are
+  // needed. [main-thread]
   StreamOutputs(const OutputOptions& options, Links& links, bool has_metrics, const sensor::Log& log);
   ~StreamOutputs();
 
   sensor::Sink& sink() { return *since_; }
-  const sensor::SensorTallies* tallies() const { return tallies_.get(); }  // null: nobody asks for them
-  size_t metrics_sensors() const { return metrics_sensors_; }              // that metrics tell apart
-  bool has_found() const;                                                  // an anomaly was let through
+  const sensor::SensorTallies* tallies() const { return tallies_.get(); }  // null: not needed
+  size_t metrics_sensors() const { return metrics_sensors_; }              // sensors with separate metrics
+  bool has_found() const;                                                  // whether an anomaly was passed on
   void print_sensors() const;                                              // to standard error
 
  private:

@@ -21,12 +21,12 @@ namespace coil::cli {
 namespace {
 
 constexpr size_t kMostSeries = 12;
-constexpr size_t kColumns = 1100;  // of a panel: points that are nearer than one share a column
+constexpr size_t kColumns = 1100;  // per panel: points that are closer share a column
 constexpr double kLeft = 76, kRight = 24, kTop = 64, kPanelWidth = 1100, kPanelHeight = 170, kScoreHeight = 40,
                  kGap = 8, kBelow = 62;
 constexpr double kWidth = kLeft + kPanelWidth + kRight,
                  kSeriesHeight = 26 + kPanelHeight + kGap + kScoreHeight + kBelow;
-constexpr double kRoomForLabel = 36;  // beside a tick, in the panel
+constexpr double kRoomForLabel = 36;  // for a label beside a tick, inside the panel
 constexpr double kPngScale = 1.5;
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
@@ -152,7 +152,7 @@ std::string time_label(double time_s, double step_s) {
   return text.substr(5, 5) + " " + text.substr(11, step_s < 60 ? 8 : 5);
 }
 
-// One pixel column's worth of points.
+// The points of one pixel column.
 struct Column {
   double x = 0, least = kNone, most = kNone, first = kNone, last = kNone, low = kNone, high = kNone, score = 0;
   bool in_episode = false, used = false;
@@ -293,7 +293,7 @@ class Panel {
   std::vector<Column> columns_;
 };
 
-// As a string of JavaScript that cannot end the script that it stands in.
+// A JavaScript string that cannot end its script element.
 std::string script_text(const std::string& text) {
   std::string quoted = "\"";
   for (const char c : text) {
@@ -322,7 +322,7 @@ void StreamPlot::check_path(const std::filesystem::path& path) {
     throw Failure(kUsage, "--plot " + in_quotes(path) + ": wanted is a name that ends in .html or .png");
 }
 
-// Of the key fields; without any, of all texts but times.
+// From the key fields; without any, from all texts except times.
 std::string StreamPlot::key_of(const sensor::Result& result) const {
   std::string key;
   for (const sensor::Field& field : result.record->fields) {
@@ -343,33 +343,59 @@ void StreamPlot::write(const sensor::Result& result) {
   const std::string key = key_of(result);
   const std::optional<int64_t> time_ns = result.selection->time_ns;
   for (const sensor::ValueResult& value : result.values) {
-    const std::string name = key + (key.empty() ? "" : ": ") + std::string(value.name);
-    const auto [place, is_new] = places_.try_emplace(name, series_.size());
+    const std::string id = key + (key.empty() ? "" : ": ") + std::string(value.name);
+    const auto [place, is_new] = places_.try_emplace(id, series_.size());
     if (is_new) {
       if (series_.size() == kMostSeries) {
         places_.erase(place);
         ++left_out_;
         continue;
       }
-      series_.push_back({name, {}, 0, true});
+      const bool is_named = result.settings && !result.settings->name.empty();
+      const std::string unit(result.unit_of(value.name));
+      series_.push_back({(is_named ? result.settings->name + ": " + std::string(value.name) : id) +
+                             (unit.empty() ? "" : " [" + unit + "]"),
+                         {},
+                         0,
+                         true});
     }
     Series& series = series_[place->second];
+    if (is_new) by_sensor_[std::string(result.key())].insert(place->second);
+    if (time_ns) last_s_ = std::max(last_s_, 1e-9 * static_cast<double>(*time_ns));
     series.has_times = series.has_times && time_ns;
-    // A value's own part of an episode begins where it is unusual itself.
+    // A value's own part of an episode starts where this value is unusual.
     const bool is_odd = result.cause == &value || (result.is_scored && value.score >= options_.threshold);
     const bool begins = result.episode != sensor::Episode::kNone && !series.in_episode && is_odd;
     series.in_episode = result.episode != sensor::Episode::kNone && (series.in_episode || is_odd);
     const bool has_bounds = result.is_scored && value.expected.exists;
     series.points.push_back({time_ns ? 1e-9 * static_cast<double>(*time_ns) : static_cast<double>(series.points.size()),
-                             value.is_missing ? kNone : value.value, has_bounds ? value.expected.low : kNone,
-                             has_bounds ? value.expected.high : kNone, result.is_scored ? value.score : 0,
-                             series.in_episode});
+                             value.is_missing && !value.is_left_out ? kNone : value.value,
+                             has_bounds ? value.expected.low : kNone, has_bounds ? value.expected.high : kNone,
+                             result.is_scored ? value.score : 0, series.in_episode});
     series.episodes += begins;
     if (result.episode == sensor::Episode::kEnd) series.in_episode = false;
   }
 }
 
-// The global `plot` that the script reads. Points that are nearer than one pixel stay: one may zoom in.
+// A silence is an episode without a value.
+void StreamPlot::add_silent_point(Series& series, double time_s) {
+  series.points.push_back({time_s, kNone, kNone, kNone, 0, true});
+}
+
+void StreamPlot::note(const sensor::Silence& silence) {
+  const auto found = by_sensor_.find(silence.key);
+  if (found == by_sensor_.end() || !silence.time_ns) return;
+  const double time_s = 1e-9 * static_cast<double>(*silence.time_ns);
+  for (const size_t place : found->second) {
+    Series& series = series_[place];
+    if (silence.has_ended != series.is_silent) continue;
+    add_silent_point(series, time_s);
+    series.is_silent = !silence.has_ended;
+    series.episodes += series.is_silent;
+  }
+}
+
+// The global `plot` that the script reads. All points are kept, because the user may zoom in.
 std::string StreamPlot::script_data() const {
   std::string text = "const plot = {\"threshold\":" + number(options_.threshold, 9) + ",\"series\":[";
   for (const Series& series : series_) {
@@ -403,7 +429,10 @@ std::string StreamPlot::script_data() const {
   return text + "]};\n";
 }
 
-void StreamPlot::draw(const std::filesystem::path& path) const {
+void StreamPlot::draw(const std::filesystem::path& path) {
+  for (Series& series : series_) {
+    if (series.is_silent) add_silent_point(series, std::max(last_s_, series.points.back().time_s));
+  }
   if (series_.empty()) throw Failure(kFailed, "--plot: the input holds nothing to draw");
   const double height = kTop + kSeriesHeight * static_cast<double>(series_.size());
   const auto draw_with = [&](Pen& pen) {

@@ -1,8 +1,9 @@
-// The picture of `coil stream --plot`: series with their forecast bounds, scores and episodes, as HTML or PNG.
+// The plot of `coil stream --plot`: series with forecast bounds, scores and episodes, as HTML or PNG.
 #pragma once
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,18 +17,18 @@ struct StreamPlotOptions {
   std::string title;
 };
 
-// Keeps of an engine's results what is drawn.
+// Stores the parts of results that will be drawn.
 class StreamPlot final : public sensor::Sink {
  public:
   explicit StreamPlot(StreamPlotOptions options);
 
   bool wants_text() const override { return false; }
   void write(const sensor::Result& result) override;
+  void note(const sensor::Silence& silence) override;
 
-  // The name's extension says what: .html is one file that needs no other, .png a picture. Throws Failure.
-  // [main-thread]
-  void draw(const std::filesystem::path& path) const;
-  // Throws Failure where a path's extension is neither. [any thread]
+  // The extension decides: .html is one self-contained page, .png a picture. Throws Failure. [main-thread]
+  void draw(const std::filesystem::path& path);
+  // Throws Failure if the path has neither extension. [any thread]
   static void check_path(const std::filesystem::path& path);
 
   struct Point {
@@ -37,20 +38,24 @@ class StreamPlot final : public sensor::Sink {
     bool in_episode;
   };
   struct Series {
-    std::string name;
+    std::string name;  // with its unit, where that is known
     std::vector<Point> points;
     size_t episodes = 0;
     bool has_times = true;
-    bool in_episode = false;  // of its own, at the last point
+    bool in_episode = false;  // its own part of an episode, at the last point
+    bool is_silent = false;
   };
 
  private:
   std::string key_of(const sensor::Result& result) const;
+  void add_silent_point(Series& series, double time_s);
   std::string script_data() const;
 
   StreamPlotOptions options_;
-  std::vector<Series> series_;  // those that came first
+  std::vector<Series> series_;  // in order of their first records
   std::map<std::string, size_t> places_;
+  std::map<std::string, std::set<size_t>, std::less<>> by_sensor_;  // places of a key's series
+  double last_s_ = 0;                                               // of all records' times
   size_t left_out_ = 0;
 };
 

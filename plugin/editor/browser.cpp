@@ -1,4 +1,4 @@
-// Filling, layout and keys of the browser.
+// Content, layout and keys of the browser.
 #include "plugin/editor/browser.h"
 
 #include <algorithm>

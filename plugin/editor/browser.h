@@ -1,4 +1,4 @@
-// Chooses a model or preset: places and folders, search, list, details of what is selected.
+// Chooses a model or preset: folders, search, list, and details of the selected entry.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
@@ -17,7 +17,7 @@ class Browser final : public juce::Component, private juce::KeyListener {
   explicit Browser(ModelLibrary& library);
   ~Browser() override;
 
-  // Looks at the library anew, selects `playing` if it is listed, and takes the keyboard.
+  // Rescans the library, selects `playing` if it is listed, and takes the keyboard focus.
   void open(const juce::File& playing);
 
   std::function<void(const juce::File&)> on_load;
@@ -26,7 +26,7 @@ class Browser final : public juce::Component, private juce::KeyListener {
  private:
   struct Place {
     enum class Kind { all, recent, factory, user } kind = Kind::all;
-    juce::String folder;  // "": all of it
+    juce::String folder;  // "": all folders
     juce::String label;
   };
 
@@ -60,7 +60,7 @@ class Browser final : public juce::Component, private juce::KeyListener {
   void paintOverChildren(juce::Graphics& g) override;
   void resized() override;
   bool keyPressed(const juce::KeyPress& key) override;
-  bool keyPressed(const juce::KeyPress& key, juce::Component* from) override;  // of the search box
+  bool keyPressed(const juce::KeyPress& key, juce::Component* from) override;  // from the search box
 
   void fill_places();
   void fill_entries();

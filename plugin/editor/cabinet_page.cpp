@@ -172,7 +172,7 @@ int CabinetPage::microphone_at(juce::Point<int> place) const {
   return microphones_[1]->getBounds().contains(place) ? 1 : 0;
 }
 
-// The power in a third of an octave around each point: ears hear no more, and lines would be a fur.
+// The power in a third of an octave around each point: ears resolve no more, and single lines would clutter the plot.
 std::vector<float> CabinetPage::cabinet_curve() const {
   constexpr size_t kFrames = size_t{1} << kFftOrder;
   const double rate_hz = processor_.getSampleRate() > 0 ? processor_.getSampleRate() : 48000;
@@ -191,7 +191,7 @@ std::vector<float> CabinetPage::cabinet_curve() const {
   try {
     taps = dsp::Cabinet(std::move(settings)).taps(rate_hz, 1)[0];
   } catch (const std::exception&) {
-    return {};  // silent in its beginning
+    return {};  // silent at its start
   }
   taps.resize(2 * kFrames, 0.0f);
   std::fill(taps.begin() + kFrames, taps.end(), 0.0f);

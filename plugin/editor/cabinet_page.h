@@ -1,4 +1,4 @@
-// The page of cabinet and equaliser: responses, their blend, and the curves of both.
+// The page of cabinet and equaliser: responses, their blend, and both frequency responses.
 #pragma once
 
 #include <juce_audio_processors/juce_audio_processors.h>
@@ -17,13 +17,13 @@ class CabinetPage final : public juce::Component {
  public:
   explicit CabinetPage(Processor& processor);
 
-  void update();  // after a change of the processor
-  void tick();    // while it is visible
-  // The microphone whose panel lies there, in this component's coordinates; the first elsewhere.
+  void update();  // call after a change of the processor
+  void tick();    // call while it is visible
+  // The microphone whose panel is at this position of this component; elsewhere the first one.
   int microphone_at(juce::Point<int> place) const;
 
   std::function<void()> on_close;
-  std::function<void(int microphone)> on_choose;  // a file for it
+  std::function<void(int microphone)> on_choose;  // chooses a file for the microphone
 
  private:
   class MicrophonePanel final : public juce::Component {

@@ -1,4 +1,4 @@
-// Geometry of the coil's strands and the colours of what they hold.
+// Geometry of the coil's strands, and the colours of their values.
 #include "plugin/editor/coil_raster.h"
 
 #include <algorithm>
@@ -10,15 +10,15 @@
 namespace coil::plugin {
 namespace {
 
-constexpr float kInnerRadius = 0.2f;                  // of the outer one
-constexpr float kThinnest = 0.22f, kThickest = 0.9f;  // part of a strand's room that is lit when holding, taking in
-constexpr float kOldest = 0.25f;                      // light that is left at the inner end
+constexpr float kInnerRadius = 0.2f;                  // relative to the outer radius
+constexpr float kThinnest = 0.22f, kThickest = 0.9f;  // lit share of a strand's width: when holding, when taking in
+constexpr float kOldest = 0.25f;                      // brightness at the inner end
 constexpr float kWire = 0.10f;                        // half width of the unlit wire
 constexpr float kEdge = 255;
-constexpr float kGlow = 0.35f;      // white in the brightest light
-constexpr float kRoundness = 0.5f;  // how much darker the wire's edges are than its middle
+constexpr float kGlow = 0.35f;      // share of white at full brightness
+constexpr float kRoundness = 0.5f;  // how much darker the wire's edges are than its centre
 
-// As many windings, up to three, as leave each strand enough pixels to be seen.
+// As many windings, up to three, as leave enough pixels for each strand.
 float turns_for(int size, size_t layers) {
   constexpr float kMinStrandPixels = 2.5f;
   for (float turns = 3; turns > 1; --turns)
@@ -35,19 +35,20 @@ float squared(float x) { return x * x; }
 struct Light {
   float red, green, blue;  // premultiplied
   float alpha;
-  float half_width;  // of the strand's room
+  float half_width;  // relative to the strand's width
 };
 
-// Where r lies in the coil: which winding from outside (with its part), and across it. Lengths are parts of the outer
-// radius.
+// Position in the coil: the winding from outside (with its fraction), and the position across it. Lengths are relative
+// to the outer radius.
 struct Spiral {
   float turns, pitch;
   Spiral(int size, size_t layers) : turns(turns_for(size, layers)), pitch((1 - kInnerRadius) / (turns + 1)) {}
 
   struct Position {
-    float turn, across;  // windings since the outer end; 0 the winding's outer edge, 1 its inner
+    float turn, across;  // turn: windings from the outer end; across: 0 at the winding's outer edge, 1 at its inner
+                         // edge
   };
-  std::optional<Position> position(float x, float y) const {                    // from the middle
+  std::optional<Position> position(float x, float y) const {                    // relative to the centre
     const float angle = std::atan2(x, -y) / juce::MathConstants<float>::twoPi;  // clockwise from the top
     const float part = angle < 0 ? angle + 1 : angle;
     const float from_outside = (1 - std::hypot(x, y)) / pitch - part;
@@ -79,7 +80,7 @@ void CoilRaster::prepare(int size, size_t layers) {
       const auto strand = std::min(static_cast<size_t>(place), layers_ - 1);
       const float off_middle = std::abs(2 * (place - static_cast<float>(strand)) - 1);
       const float age = position->turn / spiral.turns;
-      // The two ends are cut across the wire: softened over a pixel.
+      // The ends of the wire are cut straight, anti-aliased over a pixel.
       const float pixels_per_turn = juce::MathConstants<float>::twoPi * std::hypot(x, y) * radius;
       const float cover =
           std::clamp(std::min(position->turn, spiral.turns - position->turn) * pixels_per_turn, 0.0f, 1.0f);
@@ -91,7 +92,7 @@ void CoilRaster::prepare(int size, size_t layers) {
 
 const juce::Image& CoilRaster::draw(const MemoryHistory& history) {
   if (layers_ == 0 || history.layers() == 0) return image_;
-  // Light per strand and age once, then only look-ups per pixel.
+  // Compute the light once per strand and age; then each pixel needs only look-ups.
   std::vector<Light> lights(layers_ * kAges);
   const auto newest_to_oldest = static_cast<float>(history.length() - 2) / static_cast<float>(kAges);
   for (size_t layer = 0; layer < layers_; ++layer)
@@ -108,7 +109,7 @@ const juce::Image& CoilRaster::draw(const MemoryHistory& history) {
 
   const Spiral spiral(size_, layers_);
   const float strand_pixels = spiral.pitch * static_cast<float>(size_) / 2 / static_cast<float>(layers_);
-  const float sharpness = strand_pixels / 2;  // edges are one pixel soft
+  const float sharpness = strand_pixels / 2;  // edges are anti-aliased over one pixel
   const juce::Image::BitmapData bitmap(image_, juce::Image::BitmapData::writeOnly);
   const auto wire = theme::kTrack;
   const float wire_red = wire.getFloatRed(), wire_green = wire.getFloatGreen(), wire_blue = wire.getFloatBlue();

@@ -1,5 +1,5 @@
-// Draws a MemoryHistory as a coil: sound is wound in at the top of the outer end and moves inwards as it ages, one
-// strand per layer.
+// Draws a MemoryHistory as a coil with one strand per layer: new sound enters at the top of the outer end and moves
+// inwards as it ages.
 #pragma once
 
 #include <juce_graphics/juce_graphics.h>
@@ -12,15 +12,15 @@
 
 namespace coil::plugin {
 
-// A picture of pixels that knows for each of them which layer and age it shows; so a frame is one pass over the pixels.
+// Stores the layer and age that each pixel shows, so that drawing a frame is one pass over the pixels.
 class CoilRaster {
  public:
-  // `size`: side of the square in pixels of the screen.
+  // `size`: side length in screen pixels.
   void prepare(int size, size_t layers);
   bool prepared_for(int size, size_t layers) const { return size == size_ && layers == layers_; }
   const juce::Image& draw(const MemoryHistory& history);
 
-  // The strand at a place of the square, both in [0, 1].
+  // The strand at a position, given by coordinates in [0, 1].
   struct Place {
     size_t layer = 0;
     float seconds_ago = 0;
@@ -31,7 +31,7 @@ class CoilRaster {
   struct Pixel {
     uint16_t x, y;
     uint16_t entry;      // layer * kAges + age
-    uint8_t off_middle;  // of the strand: 0 its middle, 255 its edge
+    uint8_t off_middle;  // distance from the strand's centre line: 0 centre, 255 edge
     uint8_t cover;       // anti-aliasing at the coil's ends
   };
   static constexpr size_t kAges = 720;

@@ -121,7 +121,8 @@ void Dial::mouseDoubleClick(const juce::MouseEvent&) {
 void Dial::mouseWheelMove(const juce::MouseEvent& event, const juce::MouseWheelDetails& wheel) {
   if (!isEnabled()) return;
   const float delta =
-      std::abs(wheel.deltaY) > std::abs(wheel.deltaX) ? wheel.deltaY : -wheel.deltaX;  // shift turns the wheel sideways
+      // shift changes the wheel to horizontal
+      std::abs(wheel.deltaY) > std::abs(wheel.deltaX) ? wheel.deltaY : -wheel.deltaX;
   if (delta == 0) return;
   const ScopedDragNotification gesture(*this);
   proportion_ = valueToProportionOfLength(getValue());

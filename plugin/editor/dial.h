@@ -1,4 +1,4 @@
-// The turning part of a knob: drag (finer with shift), wheel, keys, double click for the default.
+// The dial of a knob: drag (finer with shift), wheel, keys, double click for the default.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
@@ -11,15 +11,15 @@ class Dial final : public juce::Slider {
  public:
   explicit Dial(juce::Colour colour);
 
-  // The arc is drawn from this value on: the range's beginning unless told.
+  // The value at which the arc starts; default: the lower end of the range.
   void set_origin(double value);
-  // A thin inner arc, 0 to 1 (gate: how far it is open); none unless told.
+  // Shows a thin inner arc, 0 to 1 (for the gate: how far it is open); default: none.
   void set_activity(float part);
 
-  // Ends the drag under way, if any, so that the host is not left waiting for its end.
+  // Ends a running drag, so that the host gets the end of the gesture.
   void release() { drag_.reset(); }
 
-  std::function<void()> on_type;  // the player wants to type a value
+  std::function<void()> on_type;  // called when the user wants to type a value
 
  private:
   void paint(juce::Graphics& g) override;
@@ -40,8 +40,8 @@ class Dial final : public juce::Slider {
   std::optional<float> activity_;
   std::optional<ScopedDragNotification> drag_;
   juce::Point<float> last_drag_;
-  bool focus_by_key_ = false;  // only then the ring is of use
-  double proportion_ = 0;      // where the drag is, before the value snaps to its steps
+  bool focus_by_key_ = false;  // only then the focus ring is drawn
+  double proportion_ = 0;      // position of the drag, before the value snaps to its steps
 };
 
 }  // namespace coil::plugin

@@ -1,4 +1,4 @@
-// What lies over the window while a file hovers over it.
+// The overlay that is shown while a file is dragged over the window.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
@@ -9,8 +9,8 @@ class DropOverlay final : public juce::Component {
  public:
   DropOverlay();
 
-  // `verb`: what dropping does. `welcome`: the file is a model, preset or capture. `left_out`: how many others were
-  // dragged along.
+  // `verb`: what dropping does. `welcome`: the file is a model, preset or capture. `left_out`: the number of other
+  // files in the drag.
   void show(const juce::String& file_name, const juce::String& verb, bool welcome, int left_out);
 
  private:

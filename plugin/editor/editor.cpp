@@ -1,4 +1,4 @@
-// Layout, keys, menu and life of the window.
+// Layout, keys, menu and updates of the window.
 #include "plugin/editor/editor.h"
 
 #include <algorithm>
@@ -14,17 +14,18 @@ namespace {
 constexpr int kTooltipDelayMs = 600, kTicksPerStatus = 6;
 constexpr float kSaidForS = 8;
 
-// Of another program; by its name.
+// Whether the name is that of another program's capture.
 bool is_capture(const juce::String& path) { return capture::is_teacher_name(path.toStdString()); }
 
-// By its name; what is in it is seen when it loads.
+// Judged by the name; the content is checked when it loads.
 bool is_loadable(const juce::String& path) {
   if (path.endsWithIgnoreCase(".safetensors") || path.endsWithIgnoreCase(kPresetExtension)) return true;
   if (is_capture(path)) return true;
   return juce::File::isAbsolutePath(path) && ModelLibrary::is_model_folder(juce::File(path));
 }
 
-// The first of several dropped files that can be one; else the first impulse response; else the first.
+// The first of several dropped files that can be a model or preset; else the first impulse response; else the first
+// file.
 juce::String chosen_of(const juce::StringArray& files) {
   for (const auto is_one : {is_loadable, is_response_name})
     if (const auto found = std::find_if(files.begin(), files.end(), is_one); found != files.end()) return *found;
@@ -35,7 +36,7 @@ juce::String file_name(const juce::String& path) {
   return juce::File::createFileWithoutCheckingPath(path).getFileName();
 }
 
-// An error as the message bar has room for it: "/music/amps/take.wav: is a WAV file" becomes "take.wav is a WAV file".
+// A shorter error for the message bar: "/music/amps/take.wav: is a WAV file" becomes "take.wav is a WAV file".
 juce::String short_form(const juce::String& error) {
   const int end = error.indexOf(": ");
   const juce::String path = error.substring(0, std::max(0, end));
@@ -116,7 +117,7 @@ void Editor::update() {
   controls_.update();
   if (cabinet_page_.isVisible()) cabinet_page_.update();
   const auto status = processor_.status(processor_.active_slot());
-  playing_ = processor_.model(processor_.active_slot()) != nullptr;  // also while the next one loads
+  playing_ = processor_.model(processor_.active_slot()) != nullptr;  // also while the next model loads
   if (!playing_) notice_.show(status, processor_.notice());
   notice_.setVisible(!playing_);
   controls_.setVisible(playing_);
@@ -173,7 +174,7 @@ void Editor::take_keyboard() {
   if (isShowing()) grabKeyboardFocus();
 }
 
-// The keyboard comes back to the window whenever what had it is gone or stands above the window.
+// When the focused component disappears or is another window, the keyboard focus returns to this window.
 void Editor::globalFocusChanged(juce::Component* focused) {
   if (focused && !focused->isParentOf(this)) return;
   juce::MessageManager::callAsync([self = juce::Component::SafePointer<Editor>(this)] {
@@ -210,7 +211,7 @@ void Editor::timerCallback() {
     spectrum_.tick(seconds);
   }
   if (++ticks_ % kTicksPerStatus == 0) status_.tick();
-  // Shortcuts work before the first click; a host may show its own window around this one a little later.
+  // Shortcuts must work before the first click. Some hosts show their window a little later, so try repeatedly.
   if (keyboard_tries_ > 0) {
     if (!hasKeyboardFocus(true)) take_keyboard();
     keyboard_tries_ = hasKeyboardFocus(true) ? 0 : keyboard_tries_ - 1;
@@ -230,7 +231,7 @@ void Editor::load(const juce::File& file) {
   close_browser();
 }
 
-// A cabinet that is loaded is meant to be heard.
+// Loading a cabinet also switches it on.
 void Editor::load_response(int microphone, const juce::File& file) {
   processor_.load_response(microphone, file);
   close_browser();
@@ -253,7 +254,7 @@ void Editor::choose_response(int microphone) {
   });
 }
 
-// What is none after all is said as any other file that does not load.
+// If the file turns out not to be a capture, it is reported like any file that does not load.
 void Editor::offer_conversion(const juce::File& file) {
   close_browser();
   processor_.describe_capture(
@@ -490,8 +491,8 @@ void Editor::resized() {
   area.reduce(theme::kGap, 0);
   notice_.setBounds(area);
 
-  // The pictures above, the model's knobs below with the height that they need; the coil is at most as wide as high,
-  // the spectrum takes the rest.
+  // Displays at the top, the model's knobs below with the height that they need. The coil is at most as wide as high;
+  // the spectrum gets the remaining width.
   constexpr float kControls = 0.36f, kCoil = 0.5f;
   constexpr int kMinPictures = 96;
   const auto useful = controls_.useful_height(area.getWidth());
@@ -515,7 +516,7 @@ void Editor::resized() {
   if (isShowing()) settings_.keep_size(getWidth(), getHeight());
 }
 
-// Here, so that the processor knows nothing of its window.
+// Defined here, so that the processor does not depend on its window.
 juce::AudioProcessorEditor* Processor::createEditor() { return new Editor(*this); }
 
 }  // namespace coil::plugin

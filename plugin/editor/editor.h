@@ -1,4 +1,4 @@
-// The plugin's window: places everything, follows the processor, takes dropped files and keys.
+// The plugin's window: lays out all components, follows the processor, accepts dropped files and keys.
 #pragma once
 
 #include <juce_audio_processors/juce_audio_processors.h>
@@ -32,7 +32,7 @@ class Editor final : public juce::AudioProcessorEditor,
   explicit Editor(Processor& processor);
   ~Editor() override;
 
-  // What keys and menu do as well.
+  // Actions of keys and menu.
   void open_browser();
   void close_browser();
   void open_save_panel();
@@ -58,18 +58,18 @@ class Editor final : public juce::AudioProcessorEditor,
   void globalFocusChanged(juce::Component* focused) override;
   void timerCallback() override;
 
-  void update();  // after a change of the processor
+  void update();  // call after a change of the processor
   void take_keyboard();
   void load(const juce::File& file);
   void load_response(int microphone, const juce::File& file);
   void choose_response(int microphone);
   void offer_conversion(const juce::File& file);
 
-  // What went wrong and is still so: of the active slot, of the session, of the other slot. Empty: nothing that the
-  // window's middle does not say.
+  // The current problem of the active slot, of the session, or of the other slot. Empty if there is none, or if the
+  // centre of the window already shows it.
   juce::String problem() const;
   void show_problem();
-  void say(MessageBar::Kind kind, const juce::String& text);  // for a while
+  void say(MessageBar::Kind kind, const juce::String& text);  // shown for a while
   void close_message();
   void show_menu();
   void save_preset(const juce::String& name);
@@ -78,7 +78,7 @@ class Editor final : public juce::AudioProcessorEditor,
   juce::SharedResourcePointer<LookAndFeel> look_and_feel_;
   WindowSettings settings_;
 
-  // Everything lies in here, at the window's size divided by its scale.
+  // Contains all components, at the window's size divided by its scale.
   juce::Component content_;
   Header header_;
   MessageBar message_;
@@ -97,11 +97,11 @@ class Editor final : public juce::AudioProcessorEditor,
   juce::TooltipWindow tooltips_;
 
   std::unique_ptr<juce::FileChooser> file_chooser_;
-  juce::String shown_problem_, closed_problem_;  // in the message bar; closed by the player
-  float said_for_s_ = 0;                         // what say() said goes when this is over; 0: it said nothing
+  juce::String shown_problem_, closed_problem_;  // in the message bar; closed_: closed by the user
+  float said_for_s_ = 0;                         // remaining time of the message; 0: none
   juce::uint32 last_tick_ms_ = 0;
   int ticks_ = 0;
-  int keyboard_tries_ = 0;  // left, of the window that has just opened
+  int keyboard_tries_ = 0;  // remaining attempts of a window that was just opened
   bool playing_ = false, pictures_have_room_ = true;
 };
 

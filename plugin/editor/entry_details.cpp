@@ -1,4 +1,4 @@
-// Details of models from their cards, of presets from their sessions.
+// Details of models (from their cards) and of presets (from their sessions).
 #include "plugin/editor/entry_details.h"
 
 #include "plugin/session.h"

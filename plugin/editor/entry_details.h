@@ -1,4 +1,4 @@
-// What the browser says of a file before it is loaded.
+// The browser's details of a file that is not loaded.
 #pragma once
 
 #include "plugin/model_library.h"
@@ -7,10 +7,10 @@ namespace coil::plugin {
 
 struct EntryDetails {
   juce::String task, description;
-  juce::StringArray facts;  // controls, rate, size, licence; one line each
+  juce::StringArray facts;  // controls, rate, size, licence, one line each
 };
 
-// Reads the file's header, not its weights. A file that cannot be read says so in `description`. [any thread but the
+// Reads the file's header, not its weights. If the file cannot be read, `description` says so. [any thread but the
 // audio thread]
 EntryDetails describe(const LibraryEntry& entry);
 

@@ -1,4 +1,4 @@
-// Grid, curves, and what handles do.
+// Grid, curves, and the behaviour of handles.
 #include "plugin/editor/equaliser_view.h"
 
 #include <algorithm>

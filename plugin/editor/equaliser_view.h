@@ -1,4 +1,4 @@
-// The equaliser's curve with a handle for each band and cut, before it what the cabinet does.
+// The equaliser's curve with a handle for each band and cut, and the cabinet's curve.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
@@ -15,17 +15,16 @@ class EqualiserView final : public juce::Component, public juce::SettableTooltip
  public:
   explicit EqualiserView(Parameters& parameters);
 
-  // Follows the parameters; draws only what has changed.
+  // Follows the parameters; redraws only if something changed.
   void tick(double sample_rate_hz);
-  // The cabinet's gain in dB at frequencies from kLowHz to kHighHz, equally far apart on a log scale; none: there is no
-  // cabinet.
+  // The cabinet's gain in dB at frequencies from kLowHz to kHighHz, equally spaced on a log scale; empty: no cabinet.
   void show_cabinet(std::vector<float> gains_db);
 
   static constexpr float kLowHz = 20, kHighHz = 20000, kMostDb = 24;
   static constexpr int kCabinetPoints = 160;
 
  private:
-  // What one takes hold of: across is the frequency, up the gain where there is one, the wheel is Q.
+  // A handle: horizontal is frequency, vertical is gain (if the band has one), the wheel is Q.
   class Handle final : public juce::Component, public juce::SettableTooltipClient {
    public:
     Handle(EqualiserView& view, const juce::String& name, const juce::String& sign, juce::RangedAudioParameter& hz,
@@ -47,15 +46,15 @@ class EqualiserView final : public juce::Component, public juce::SettableTooltip
     void focusLost(FocusChangeType cause) override;
     std::unique_ptr<juce::AccessibilityHandler> createAccessibilityHandler() override;
 
-    void begin();  // a gesture, unless one goes on
+    void begin();  // starts a gesture unless one is running
     void end();
-    void move(float across, float up, float q);  // in parts of the parameters' ranges
+    void move(float across, float up, float q);  // as shares of the parameters' ranges
     juce::String text() const;
 
     EqualiserView& view_;
     const juce::String name_, sign_;
     juce::RangedAudioParameter &hz_, *gain_, *q_;
-    juce::Point<float> grip_;  // from the middle to where it was taken
+    juce::Point<float> grip_;  // from the handle's centre to the grabbed point
     bool in_gesture_ = false, focus_by_key_ = false;
   };
 

@@ -1,4 +1,4 @@
-// How the error falls while a device is learned.
+// The curve of the error during learning.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
@@ -14,7 +14,7 @@ class ErrorCurve final : public juce::Component, public juce::SettableTooltipCli
  public:
   ErrorCurve();
 
-  // `esr_of_nothing`: a line that says what the dry signal itself would have; 0: not known yet.
+  // `esr_of_nothing`: a line at the error of the dry signal; 0: unknown yet.
   void show(const std::vector<capture::CurvePoint>& points, double esr_of_nothing);
 
  private:

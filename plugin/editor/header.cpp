@@ -94,7 +94,7 @@ void Header::resized() {
   slots_.setBounds(area.removeFromRight(kSwitchWidth).translated(-theme::kGap / 2, 0));
   area.removeFromRight(theme::kGap);
   area.removeFromLeft(theme::kGap);
-  // In the window's middle where there is room for it.
+  // Centred in the window if there is enough space.
   const int width = std::min(area.getWidth(), kMaxNameWidth + 2 * theme::kButton);
   auto model = juce::Rectangle<int>(width, area.getHeight())
                    .withCentre({getWidth() / 2, area.getCentreY()})

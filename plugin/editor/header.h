@@ -1,4 +1,4 @@
-// The top of the window: mark, model with previous and next, slots, undo, bypass, menu.
+// The top of the window: logo, model with previous and next, slots, undo, bypass, menu.
 #pragma once
 
 #include <juce_audio_processors/juce_audio_processors.h>
@@ -14,7 +14,7 @@ class Header final : public juce::Component {
  public:
   explicit Header(Processor& processor);
 
-  void update();  // after a change of the processor
+  void update();  // call after a change of the processor
 
   std::function<void()> on_browse, on_menu, on_cabinet;
   juce::Component& menu_button() { return menu_; }

@@ -7,7 +7,7 @@ namespace coil::plugin {
 
 class IconButton final : public juce::Button {
  public:
-  // `title` is what a screen reader says; `tooltip` may add a shortcut or more.
+  // `title` is read by screen readers; `tooltip` may add a shortcut or other details.
   IconButton(Icon icon, const juce::String& title, const juce::String& tooltip);
 
   void set_colour_when_on(juce::Colour colour) { on_colour_ = colour; }

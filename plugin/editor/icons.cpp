@@ -9,7 +9,7 @@ namespace {
 
 constexpr float kGrid = 24, kStroke = 1.8f;
 
-// A polyline of the grid's points.
+// A polyline through points of the grid.
 void line(juce::Path& path, std::initializer_list<juce::Point<float>> points) {
   bool first = true;
   for (const auto p : points) {

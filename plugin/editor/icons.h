@@ -1,4 +1,4 @@
-// The window's few pictograms as strokes, drawn for this plugin on a grid of 24.
+// The window's icons as strokes, drawn for this plugin on a grid of 24.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
@@ -25,11 +25,11 @@ enum class Icon {
   maximise
 };
 
-// Strokes the icon into the middle of `area`, as large as fits.
+// Strokes the icon in the centre of `area`, as large as fits.
 void draw_icon(juce::Graphics& g, Icon icon, juce::Rectangle<float> area, juce::Colour colour);
 
-// An Archimedean spiral from the middle outwards; `turns` windings from `inner` to 1 of `radius`. The plugin's mark and
-// motif.
+// An Archimedean spiral from the centre outwards, with `turns` windings from `inner` to 1, relative to `radius`. It is
+// the plugin's logo.
 juce::Path coil_path(juce::Point<float> centre, float radius, float turns, float inner);
 
 }  // namespace coil::plugin

@@ -1,4 +1,4 @@
-// What lies before the model: level meter, input gain, gate, channels.
+// The controls before the model: level meter, input gain, gate, channels.
 #pragma once
 
 #include "plugin/editor/knob.h"

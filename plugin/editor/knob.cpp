@@ -1,4 +1,4 @@
-// Layout of a knob and the way from typed text to its parameter.
+// Layout of a knob, and setting its parameter from typed text.
 #include "plugin/editor/knob.h"
 
 #include <algorithm>
@@ -22,7 +22,7 @@ Knob::Knob(juce::RangedAudioParameter& parameter, const juce::String& name, juce
   value_.setMinimumHorizontalScale(0.8f);
   value_.setEditable(true, true, true);
   value_.setWantsKeyboardFocus(false);  // Return on the dial opens it
-  value_.setAccessible(false);          // the dial says the value
+  value_.setAccessible(false);          // the dial already reads the value
   value_.setMouseCursor(juce::MouseCursor::IBeamCursor);
   value_.onEditorShow = [this] {
     if (auto* editor = value_.getCurrentTextEditor()) {
@@ -35,7 +35,7 @@ Knob::Knob(juce::RangedAudioParameter& parameter, const juce::String& name, juce
   value_.onEditorHide = [this] {
     const auto* now = juce::Component::getCurrentlyFocusedComponent();
     if (dial_.isShowing() && (!now || value_.isParentOf(now)))
-      dial_.grabKeyboardFocus();  // unless a click gave it to something else
+      dial_.grabKeyboardFocus();  // unless a click moved the focus elsewhere
   };
   value_.onTextChange = [this] {
     const juce::Slider::ScopedDragNotification gesture(dial_);
@@ -49,7 +49,7 @@ Knob::Knob(juce::RangedAudioParameter& parameter, const juce::String& name, juce
   refresh_text();
 }
 
-Knob::~Knob() { dial_.release(); }  // while the attachment can still tell the host
+Knob::~Knob() { dial_.release(); }  // while the attachment still exists to inform the host
 
 void Knob::set_name(const juce::String& name) {
   name_ = name;
@@ -81,7 +81,7 @@ void Knob::paint(juce::Graphics& g) {
 void Knob::resized() {
   constexpr int kRowGap = 4;
   auto area = getLocalBounds().withTrimmedBottom(kRowGap);
-  // Name, dial and value stay together in the middle of a high cell.
+  // In a tall cell, name, dial and value stay together in the centre.
   const int dial = std::min(area.getWidth(), area.getHeight() - kNameHeight - kValueHeight);
   area = area.withSizeKeepingCentre(area.getWidth(), dial + kNameHeight + kValueHeight);
   name_area_ = area.removeFromTop(kNameHeight);

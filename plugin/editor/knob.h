@@ -1,4 +1,4 @@
-// A parameter's knob: name, dial, value with unit; the value can be typed.
+// A parameter's knob: name, dial, and value with unit, which can be typed.
 #pragma once
 
 #include <juce_audio_processors/juce_audio_processors.h>
@@ -13,9 +13,9 @@ class Knob final : public juce::Component, public juce::SettableTooltipClient {
   ~Knob() override;
 
   void set_name(const juce::String& name);
-  // What the tooltip and the screen reader say beside the name.
+  // A text for tooltip and screen reader, besides the name.
   void set_description(const juce::String& description);
-  // Writes the value anew when the meaning of the parameter changed.
+  // Updates the value's text after the meaning of the parameter changed.
   void refresh_text();
 
   Dial& dial() { return dial_; }

@@ -1,4 +1,4 @@
-// The page on which a device is learned, or a capture of another program converted.
+// The page for learning a device or converting a capture of another program.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
@@ -17,14 +17,14 @@ class LearnPage final : public juce::Component {
   ~LearnPage() override;
 
   void open();
-  void offer(const juce::File& capture, const juce::String& description);  // to convert it
+  void offer(const juce::File& capture, const juce::String& description);  // offers to convert it
   void close();
-  void tick(float seconds);  // while it is visible
+  void tick(float seconds);  // call while it is visible
 
   std::function<void()> on_close;
 
  private:
-  // Paragraphs, and below them what the recordings are like; what finds no room is counted.
+  // Paragraphs, followed by remarks on the recordings. Remarks that do not fit are counted.
   class Text final : public juce::Component, public juce::SettableTooltipClient {
    public:
     Text() { setTitle("What to do"); }
@@ -67,10 +67,10 @@ class LearnPage final : public juce::Component {
   juce::TextEditor name_;
   juce::TextButton learn_{"Learn"}, signal_{"Play test signal"}, stop_, keep_{"Keep"}, discard_{"Discard"};
   IconButton close_{Icon::close, "Close the Learn page", "Close (Escape); what goes on goes on"};
-  juce::File offered_;  // none: nothing is
+  juce::File offered_;  // empty: none
   juce::String offer_text_;
-  bool converts_ = false;  // a capture of another program: nothing comes in
-  juce::String problem_;   // of what was pressed last
+  bool converts_ = false;  // converts another program's capture, so no input is needed
+  juce::String problem_;   // of the last action
   float since_status_s_ = 0, since_sound_s_ = 10;
 };
 

@@ -1,4 +1,4 @@
-// Plain words for each stage.
+// The texts for each stage.
 #include "plugin/editor/learn_words.h"
 
 #include <algorithm>
@@ -34,7 +34,7 @@ LearnWords before_it_begins(const LearnConnection& connection) {
   return words;
 }
 
-// Nothing was learned for a while, though there is something to learn from.
+// No learning progress for a while, although there is something to learn from.
 bool waits_for_processor(const LearnStatus& status) {
   constexpr double kLongS = 8, kEnoughS = 5;
   const double last_s = status.curve.empty() ? kEnoughS : status.curve.back().seconds;

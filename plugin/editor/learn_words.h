@@ -1,4 +1,4 @@
-// What the Learn page says: where one is, what to do, what the recordings are like.
+// The texts of the Learn page: the stage, what to do, remarks on the recordings.
 #pragma once
 
 #include <juce_core/juce_core.h>
@@ -10,14 +10,14 @@ namespace coil::plugin {
 struct LearnWords {
   juce::String title, text;
   juce::String progress_text;
-  float progress = -1;  // 0 to 1; below 0: nothing moves
-  juce::String stop;    // what the button says that ends what goes on; empty: nothing to end
+  float progress = -1;  // 0 to 1; below 0: no progress bar
+  juce::String stop;    // label of the button that ends the current stage; empty: no button
 };
 
-// What is connected, as far as the plugin can tell.
+// Which connections the plugin can detect.
 struct LearnConnection {
-  bool is_live = false;     // coil-live: the return is on the second input
-  bool sound_runs = false;  // the host sends blocks
+  bool is_live = false;     // coil-live: the return is on input 2
+  bool sound_runs = false;  // the host processes blocks
   bool has_return = false;  // a side chain is connected
 };
 

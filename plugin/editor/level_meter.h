@@ -1,4 +1,4 @@
-// A level meter of one or two channels: peak in dBFS, falling calmly, with a mark that holds the highest.
+// A level meter for one or two channels: peak in dBFS, slow fall, and peak hold.
 #pragma once
 
 #include <juce_audio_basics/juce_audio_basics.h>
@@ -11,7 +11,7 @@ namespace coil::plugin {
 
 class LevelMeter final : public juce::Component, public juce::SettableTooltipClient {
  public:
-  // Takes `peaks` (magnitudes since the last look) at every tick.
+  // Reads `peaks` (magnitudes since the last read) at every tick.
   LevelMeter(std::array<std::atomic<float>, 2>& peaks, const juce::String& title, juce::Colour colour);
 
   void tick(float seconds);
@@ -19,11 +19,11 @@ class LevelMeter final : public juce::Component, public juce::SettableTooltipCli
  private:
   struct Channel {
     float level_db = -100, held_db = -100, held_s = 0;
-    int drawn_level = -1, drawn_held = -1;  // pixels, to repaint only what changed
+    int drawn_level = -1, drawn_held = -1;  // in pixels, to repaint only changes
   };
 
   void paint(juce::Graphics& g) override;
-  float part(float db) const;  // of the height
+  float part(float db) const;  // as a share of the height
 
   std::array<std::atomic<float>, 2>& peaks_;
   juce::Colour colour_;

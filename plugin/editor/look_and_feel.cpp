@@ -1,4 +1,4 @@
-// The drawing of JUCE's own widgets in this plugin's colours.
+// Draws JUCE's own widgets in this plugin's colours.
 #include "plugin/editor/look_and_feel.h"
 
 #include <cmath>

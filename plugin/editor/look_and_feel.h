@@ -1,11 +1,11 @@
-// How everything that JUCE itself draws looks here: menus, tooltips, text boxes, scroll bars, buttons, window frames.
+// The look of JUCE's own widgets: menus, tooltips, text boxes, scroll bars, buttons, window frames.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
 
 namespace coil::plugin {
 
-// Is the default of all windows that this binary opens while one exists; hold it by juce::SharedResourcePointer.
+// While an object exists, it is the default for all windows of this binary; hold it by juce::SharedResourcePointer.
 // [message-thread]
 class LookAndFeel final : public juce::LookAndFeel_V4 {
  public:

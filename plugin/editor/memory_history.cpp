@@ -1,4 +1,4 @@
-// The ring of records and its scales.
+// The ring of records, and its scales.
 #include "plugin/editor/memory_history.h"
 
 #include <algorithm>
@@ -49,7 +49,7 @@ float MemoryHistory::between(size_t layer, float age, Member member) const {
 }
 
 float MemoryHistory::brightness(size_t layer, float age) const {
-  // A state that never held anything stays dark.
+  // A state that was always zero stays dark.
   if (loudest_db_[layer] <= kSilentDb + kRangeDb) return 0;
   return std::clamp(1 + (between(layer, age, &Record::energy_db) - loudest_db_[layer]) / kRangeDb, 0.0f, 1.0f);
 }

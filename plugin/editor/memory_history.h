@@ -1,4 +1,4 @@
-// What the model's layers held of late: energy and dt per layer, one record a tick.
+// The recent activity of the model's layers: energy and dt per layer, one record per tick.
 #pragma once
 
 #include <span>
@@ -11,23 +11,21 @@ namespace coil::plugin {
 class MemoryHistory {
  public:
   static constexpr float kSeconds = 12,
-                         kRangeDb = 48;  // what is shown: this far back, this far below the layer's loudest
+                         kRangeDb = 48;  // what is shown: this far back in time, this far below the layer's maximum
 
-  // Forgets everything; `ticks_per_second` records make up kSeconds.
+  // Clears the history; `ticks_per_second` * kSeconds records fill it.
   void prepare(size_t layers, int ticks_per_second);
-  // Adds a record. Returns whether anything to see changed: false once a still state has been still for the whole
-  // history.
+  // Adds a record. Returns whether the picture changes: false once the state has been constant for the whole history.
   bool add(std::span<const ssm::LayerActivity> layers);
 
   size_t layers() const { return layers_; }
   size_t length() const { return length_; }
 
-  // 0: kRangeDb below the loudest that this layer held since prepare(), or less; 1: the loudest. `age` in records, 0
-  // the newest.
+  // 1: the layer's maximum energy since prepare(); 0: kRangeDb or more below it. `age` in records, 0 is the newest.
   float brightness(size_t layer, float age) const;
-  // Where dt lies on a log scale from kLowDt to kHighDt: 0 holding, 1 taking in.
+  // dt on a log scale from kLowDt to kHighDt: 0 holding, 1 taking in.
   float openness(size_t layer, float age) const;
-  // The newest record as it came.
+  // The newest record, unchanged.
   ssm::LayerActivity latest(size_t layer) const;
 
   static constexpr float kLowDt = 1e-3f, kHighDt = 1.0f;
@@ -43,7 +41,7 @@ class MemoryHistory {
   const Record& at(size_t layer, size_t age) const;
 
   size_t layers_ = 0, length_ = 0, newest_ = 0, still_ = 0;
-  std::vector<Record> records_;  // (length, layers), a ring
+  std::vector<Record> records_;  // (length, layers), a ring buffer
   std::vector<float> loudest_db_;
   std::vector<ssm::LayerActivity> latest_;
 };

@@ -12,8 +12,9 @@ namespace coil::plugin {
 namespace {
 
 constexpr size_t kMaxLayers = 64;
-constexpr int kTitleHeight = 18, kLegendHeight = 16, kRoomy = 110;  // smaller than that there is no legend
-constexpr int kMaxRasterPixels = 720;  // a side; on larger screens the picture is enlarged, its edges are soft anyway
+constexpr int kTitleHeight = 18, kLegendHeight = 16, kRoomy = 110;  // smaller views have no legend
+// Side length. On larger screens the picture is scaled up, which its soft edges hide.
+constexpr int kMaxRasterPixels = 720;
 
 }  // namespace
 
@@ -32,7 +33,7 @@ void MemoryView::tick() {
     repaint();
   }
   const size_t written = processor_.tap().frames_written(SoundTap::Side::output);
-  if (written == frames_written_) return;  // no sound ran: the model's time stands still
+  if (written == frames_written_) return;  // no sound was processed: the model's time stands still
   frames_written_ = written;
   if (history_.add(std::span(activity_).first(layers))) repaint(coil_area_);
 }

@@ -1,4 +1,4 @@
-// The model's memory at work: the coil, its title and what its colours mean.
+// The activity of the model's memory: the coil, its title, and its legend.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
@@ -26,7 +26,7 @@ class MemoryView final : public juce::Component, public juce::TooltipClient {
   MemoryHistory history_;
   CoilRaster raster_;
   std::vector<ssm::LayerActivity> activity_;
-  const ssm::Model* model_ = nullptr;  // whose history it is; only compared
+  const ssm::Model* model_ = nullptr;  // the model of the history; only compared
   size_t frames_written_ = 0;
   juce::Rectangle<int> title_area_, coil_area_, legend_area_;
 };

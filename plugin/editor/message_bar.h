@@ -1,4 +1,4 @@
-// One line below the header that says what went wrong, or that something was done.
+// One line below the header: an error, or a confirmation.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
@@ -13,11 +13,11 @@ class MessageBar final : public juce::Component, public juce::SettableTooltipCli
 
   MessageBar();
 
-  // Screen readers say it as well. `details`: what the tooltip says, where the text is a shorter form of it.
+  // Also read by screen readers. `details`: the tooltip, if the text is shortened.
   void show(Kind kind, const juce::String& text, const juce::String& details);
   void hide();
   const juce::String& text() const { return text_; }  // empty: hidden
-  int height(int width) const;                        // that the text needs, up to kMaxLines; 0 while it is hidden
+  int height(int width) const;                        // for the text, up to kMaxLines; 0 while hidden
 
   std::function<void()> on_close;
 

@@ -1,4 +1,4 @@
-// The grid's layout, and what a control's tooltip says.
+// Layout of the grid, and the tooltips of controls.
 #include "plugin/editor/model_controls.h"
 
 #include <algorithm>
@@ -80,7 +80,7 @@ juce::Range<int> ModelControls::useful_height(int width) const {
 void ModelControls::resized() {
   if (knobs_.empty()) return;
   const auto area = getLocalBounds().reduced(theme::kPad, theme::kGap);
-  // The rows evenly filled, the knobs in the panel's middle.
+  // Distributes the knobs evenly over the rows, centred in the panel.
   const int count = static_cast<int>(knobs_.size()), shown = rows(getWidth()), columns = (count + shown - 1) / shown;
   const int width = std::min(kMaxKnobWidth, area.getWidth() / columns),
             height = std::min(kMaxKnobHeight, area.getHeight() / shown);

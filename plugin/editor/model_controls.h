@@ -13,9 +13,9 @@ class ModelControls final : public juce::Component {
  public:
   explicit ModelControls(Parameters& parameters);
 
-  // Builds the knobs anew if the controls' meaning changed.
+  // Rebuilds the knobs if the meaning of the controls changed.
   void update();
-  // The height that shows every knob at this width: at least, and as much as is of use.
+  // The heights that are useful at this width: the least that shows every knob, and the largest that is used.
   juce::Range<int> useful_height(int width) const;
 
  private:

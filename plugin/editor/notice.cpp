@@ -88,7 +88,7 @@ void Notice::paint(juce::Graphics& g) {
   using Kind = SlotStatus::Kind;
   const auto area = getLocalBounds().toFloat();
   theme::fill_panel(g, area);
-  // The motif, large and quiet, behind the words.
+  // A large, faint logo behind the text.
   {
     const juce::Graphics::ScopedSaveState clip(g);
     g.reduceClipRegion(getLocalBounds().reduced(2));

@@ -1,5 +1,5 @@
-// What stands in the window's middle when no model plays: what to do, what is missing or what went wrong, and the
-// remedy.
+// The text in the centre of the window when no model plays: what to do, or what is missing or wrong, and buttons to fix
+// it.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
@@ -12,7 +12,7 @@ class Notice final : public juce::Component {
  public:
   Notice();
 
-  // For every kind but playing. `session_problem`: why the host's session could not be opened; empty when all is well.
+  // For every kind but playing. `session_problem`: why the host's session could not be opened; empty if all is well.
   void show(const SlotStatus& status, const juce::String& session_problem);
 
   std::function<void()> on_browse, on_open;
@@ -24,7 +24,7 @@ class Notice final : public juce::Component {
 
   SlotStatus::Kind kind_ = SlotStatus::Kind::empty;
   juce::Label title_, message_;
-  juce::TextButton remedy_, other_;  // the likelier one first
+  juce::TextButton remedy_, other_;  // remedy_ is the likelier one
   bool remedy_browses_ = true;
 };
 

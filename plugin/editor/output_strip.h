@@ -1,4 +1,4 @@
-// What lies behind the model: level normalisation, mix, output gain, level meter.
+// The controls after the model: level normalisation, mix, output gain, level meter.
 #pragma once
 
 #include "plugin/editor/knob.h"

@@ -1,4 +1,4 @@
-// Layout of the save panel and what its keys do.
+// Layout and keys of the save panel.
 #include "plugin/editor/save_panel.h"
 
 #include "plugin/editor/theme.h"
@@ -50,7 +50,7 @@ void SavePanel::save() {
 
 bool SavePanel::keyPressed(const juce::KeyPress& key) {
   if (key == juce::KeyPress::escapeKey) on_close();
-  return true;  // the window's shortcuts wait
+  return true;  // the window's shortcuts are disabled
 }
 
 void SavePanel::mouseDown(const juce::MouseEvent& event) {

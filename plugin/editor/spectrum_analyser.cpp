@@ -35,11 +35,11 @@ bool SpectrumAnalyser::update(std::span<const float> frames, float seconds) {
   for (size_t i = 0; i < size; ++i) buffer_[i] = frames[i] * window_[i];
   fft_->performFrequencyOnlyForwardTransform(buffer_.data(), true);
 
-  // The Hann window halves the amplitude and a real sine has half of it in the other half of the circle: times 4 /
+  // A Hann window halves the amplitude, and a real sine has half of its amplitude at the negative frequency: hence 4 /
   // size.
   const float scale = 4.0f / static_cast<float>(size);
   const auto bins_per_hz = static_cast<float>(static_cast<double>(size) / rate_hz_);
-  const auto power_at = [&](float bin) {  // between bins: linear
+  const auto power_at = [&](float bin) {  // linear interpolation between bins
     const auto low = std::min(static_cast<size_t>(bin), size / 2 - 1);
     const float part = bin - static_cast<float>(low);
     const float magnitude = scale * (buffer_[low] * (1 - part) + buffer_[low + 1] * part);

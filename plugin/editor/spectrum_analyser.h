@@ -1,4 +1,4 @@
-// Power spectrum of a signal in bands of equal musical width, calmed in time.
+// Power spectrum of a signal in bands of equal musical width, smoothed in time.
 #pragma once
 
 #include <juce_dsp/juce_dsp.h>
@@ -14,11 +14,11 @@ class SpectrumAnalyser {
   static constexpr int kBands = 144;
   static constexpr float kLowHz = 25, kHighHz = 20000, kFloorDb = -96;
 
-  // Chooses the window's length for this rate. Forgets what was shown.
+  // Chooses the window length for this rate, and clears the smoothing.
   void prepare(double rate_hz);
   size_t window_frames() const { return window_.size(); }
 
-  // `frames`: the latest window_frames(); `seconds` since the last call. Returns whether any band moved visibly.
+  // `frames`: the latest window_frames(); `seconds` since the last call. Returns whether any band changed visibly.
   bool update(std::span<const float> frames, float seconds);
 
   const std::vector<float>& bands_db() const { return shown_db_; }

@@ -11,7 +11,7 @@ namespace coil::plugin {
 namespace {
 
 constexpr float kTopDb = 0, kBottomDb = SpectrumAnalyser::kFloorDb;
-constexpr float kBelowPlot = 3;  // where silent bands lie, out of sight
+constexpr float kBelowPlot = 3;  // position of silent bands, outside the plot
 constexpr int kTitleHeight = 18, kAxisHeight = 14;
 constexpr std::array<float, 3> kDecades_hz{100, 1000, 10000};
 constexpr std::array<float, 6> kMinor_hz{50, 200, 500, 2000, 5000, 20000};
@@ -108,7 +108,7 @@ void SpectrumView::paint(juce::Graphics& g) {
         juce::Justification::centred);
   };
   for (const float hz : kDecades_hz) mark(hz);
-  constexpr float kRoomForDb = 1.4f * kAxisHeight;  // from line to line
+  constexpr float kRoomForDb = 1.4f * kAxisHeight;  // between grid lines
   if (y_of(kLines_db[1]) - y_of(kLines_db[0]) > kRoomForDb)
     for (const float db : kLines_db)
       g.drawText(juce::String(juce::roundToInt(db)) + (db == kLines_db.front() ? " dB" : ""),

@@ -1,4 +1,4 @@
-// Input and output spectrum on one picture, frequency on a log scale.
+// Input and output spectrum in one plot, with frequency on a log scale.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>

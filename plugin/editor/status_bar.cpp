@@ -92,8 +92,8 @@ juce::String StatusBar::rates_text(double host_hz) const {
 }
 
 void StatusBar::resized() {
-  auto area =
-      getLocalBounds().reduced(theme::kPad, 2).withTrimmedRight(theme::kPad);  // the window's corner is for resizing
+  auto area = getLocalBounds().reduced(theme::kPad, 2).withTrimmedRight(theme::kPad);  // the window's corner is the
+                                                                                       // resize handle
   load_.setBounds(area.removeFromLeft(kLoadWidth));
   latency_.setBounds(area.removeFromLeft(kLatencyWidth));
   model_.setBounds(area);

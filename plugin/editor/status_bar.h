@@ -1,4 +1,4 @@
-// What the plugin costs: processor load, latency, the model's rate.
+// The plugin's processor load, its latency, and the model's rate.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
@@ -11,14 +11,14 @@ class StatusBar final : public juce::Component {
  public:
   explicit StatusBar(Processor& processor);
 
-  // Looks at everything anew; cheap when nothing changed.
+  // Updates all texts; cheap if nothing changed.
   void tick();
 
  private:
   void resized() override;
   juce::String rates_text(double host_hz) const;
 
-  // Text that changes; a click resets the worst block.
+  // The load; a click resets the maximum.
   class LoadButton final : public juce::Button {
    public:
     LoadButton();

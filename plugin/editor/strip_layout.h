@@ -1,4 +1,4 @@
-// The common shape of the input and output strips: title, meter at the outer edge, two knobs, a foot.
+// The common layout of the input and output strips: title, meter at the outer edge, two knobs, a foot.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>

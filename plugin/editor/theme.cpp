@@ -1,4 +1,4 @@
-// The embedded typeface and the strokes that all components share.
+// The embedded typeface, and the strokes that all components share.
 #include "plugin/editor/theme.h"
 
 #include <algorithm>
@@ -12,7 +12,7 @@ juce::Font font(float height, Weight weight) {
       juce::Typeface::createSystemTypefaceFor(coil_fonts::InterRegular_otf, coil_fonts::InterRegular_otfSize);
   static const auto strong =
       juce::Typeface::createSystemTypefaceFor(coil_fonts::InterSemiBold_otf, coil_fonts::InterSemiBold_otfSize);
-  // A font's height in JUCE counts ascent and descent; sizes here are those of the em, as designers say them.
+  // JUCE's font height includes ascent and descent; sizes here are in em, as designers use them.
   constexpr float kHeightOfEm = 1.21f;
   return juce::Font(weight == Weight::strong ? strong : regular).withHeight(height * kHeightOfEm);
 }

@@ -1,12 +1,11 @@
-// The window's colours, text sizes and distances, in one place; lengths are in logical pixels of a window at its normal
-// size.
+// The window's colours, text sizes and distances. Lengths are in logical pixels at the window's normal size.
 #pragma once
 
 #include <juce_gui_basics/juce_gui_basics.h>
 
 namespace coil::plugin::theme {
 
-// Graphite, with copper for what comes out and steel for what goes in.
+// Graphite; copper for output, steel for input.
 inline const juce::Colour kBackground{0xff111316}, kPanel{0xff181b1f}, kRaised{0xff22262b}, kHover{0xff2b3036},
     kLine{0xff2a2e34};
 inline const juce::Colour kText{0xffe9e7e3}, kTextSoft{0xffa3a7ad}, kTextFaint{0xff7d828a};
@@ -21,21 +20,21 @@ inline constexpr float kCorner = 6.0f, kPanelCorner = 10.0f, kHairline = 1.0f, k
 
 inline constexpr int kMinWidth = 560, kMinHeight = 400, kWidth = 920, kHeight = 600, kMaxWidth = 1600,
                      kMaxHeight = 1100;
-inline constexpr float kMaxScale = 1.75f;  // of everything, in a window larger than the normal size
+inline constexpr float kMaxScale = 1.75f;  // largest scale of a window beyond the normal size
 
 inline constexpr int kFramesPerSecond = 30;
 
-// The colours that copper takes when it is heated: from 0, blue, through violet and rose to 1, pale gold.
+// The colours of heated copper: from 0, blue, through violet and rose to 1, pale gold.
 juce::Colour heat(float part);
 
 enum class Weight { regular, strong };
 juce::Font font(float height, Weight weight = Weight::regular);
 
-// The panel that groups things.
+// Draws a panel.
 void fill_panel(juce::Graphics& g, juce::Rectangle<float> area);
-// What one most likely wants to press.
+// Marks the main button.
 void make_primary(juce::TextButton& button);
-// The ring around what has the keyboard.
+// The ring around the component with the keyboard focus.
 void draw_focus(juce::Graphics& g, juce::Rectangle<float> area, float corner = kCorner);
 
 }  // namespace coil::plugin::theme

@@ -1,4 +1,4 @@
-// What the window remembers on this machine, whatever session is open: its size.
+// Settings of the window on this machine, independent of sessions: its size.
 #pragma once
 
 #include <juce_data_structures/juce_data_structures.h>
@@ -10,7 +10,7 @@ class WindowSettings {
  public:
   WindowSettings();
 
-  juce::Rectangle<int> size() const;  // as last kept, within the theme's limits
+  juce::Rectangle<int> size() const;  // as last saved, within the theme's limits
   void keep_size(int width, int height);
 
  private:

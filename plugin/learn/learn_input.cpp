@@ -1,4 +1,4 @@
-// Nothing here waits, and nothing but start() and stop() uses the heap.
+// Nothing here waits; only start() and stop() use the heap.
 #include "plugin/learn/learn_input.h"
 
 #include <algorithm>
@@ -20,7 +20,7 @@ void raise(std::atomic<float>& to, const float* from, size_t frames) noexcept {
 
 void LearnInput::start(std::vector<float> signal) {
   if (!ring_) ring_ = std::make_unique<SignalRing>(kRingFrames);
-  ring_->read();  // what was left
+  ring_->read();  // drop old data
   if (!signal.empty()) {
     auto object = std::make_unique<Signal>();
     object->frames = std::move(signal);

@@ -1,5 +1,5 @@
-// The recording is looked at after some seconds and at its end; whenever it has grown by half, the training goes on
-// with all of it from where it was.
+// The recording is checked after some seconds and at its end. Whenever it has grown by half, the training continues
+// with all of it.
 #include "plugin/learn/learning.h"
 
 #include <algorithm>
@@ -20,15 +20,16 @@ using capture::Finding, capture::FindingKind, capture::Severity;
 
 constexpr auto kCollectEvery = std::chrono::milliseconds(20);
 constexpr auto kPatience = std::chrono::milliseconds(300);
-constexpr double kBlockS = 0.02, kSoundingDb = -55;  // of what counts as sound, not as silence
-constexpr double kMostS = 240;                       // of a recording, most of which is silence
-constexpr double kFirstS = 4, kGrowth = 1.5;         // between two looks at the recordings
-constexpr double kMostLostS = 0.5;                   // of lost sound stand as silence in the recordings
+constexpr double kBlockS = 0.02, kSoundingDb = -55;  // blocks of 20 ms above this level count as sound
+constexpr double kMostS = 240;                       // limit of a recording that is mostly silence
+constexpr double kFirstS = 4, kGrowth = 1.5;         // between two checks of the recordings
+constexpr double kMostLostS = 0.5;                   // lost sound up to this duration is replaced by silence
 constexpr double kTailS = 0.5;                       // after a test signal
-constexpr double kSameFrames = 2;                    // of delay, which a model learns
-constexpr double kBetter = 0.85;                     // of the error: a model that is worth a change of what is heard
-constexpr double kKnobsTakeTimes = 2;                // the usual training
-constexpr double kLastShare = 0.5;                   // of the usual training, once all was recorded
+constexpr double kSameFrames = 2;                    // of delay; a model can learn this difference
+constexpr double kBetter = 0.85;                     // of the error: a model must be this much better to replace the
+                                                     // one that is heard
+constexpr double kKnobsTakeTimes = 2;                // of the usual training length
+constexpr double kLastShare = 0.5;                   // of the usual training, after the end of the recording
 
 double correlation_squared(const std::vector<float>& a, const std::vector<float>& b) {
   double product = 0, energy_a = 1e-30, energy_b = 1e-30;
@@ -39,15 +40,15 @@ double correlation_squared(const std::vector<float>& a, const std::vector<float>
   return product * product / (energy_a * energy_b);
 }
 
-// Whether what was taken out before still serves: no more than the device is late by, and not much less. Two looks at
-// the same device differ by some frames; a model that must learn another delay each time learns nothing else.
+// Whether the removed delay can stay: not larger than the device's latency, and not much smaller. Two checks of the
+// same device differ by some frames. A model whose delay changes with each check would learn nothing else.
 bool still_serves(const capture::Alignment& before, const capture::Alignment& now, double frames) {
   const double more = now.delay_frames - before.delay_frames;
   return before.inverted == now.inverted && more > -kSameFrames && more < 2 * capture::kMostMarginFrames &&
          std::abs(before.drift_ppm - now.drift_ppm) * 1e-6 * frames < capture::kMostMarginFrames;
 }
 
-// What both hold, with an alignment that is known.
+// The common part of both recordings, with a known alignment.
 capture::Take take_of(const capture::Recording& dry, const capture::Recording& wet, const capture::Alignment& alignment,
                       double rate_hz) {
   capture::Findings known;
@@ -116,7 +117,7 @@ void Learning::start_threads() {
 void Learning::leave() {
   if (!collecting_.joinable()) return;
   {
-    const std::lock_guard lock(mutex_);  // so that no thread begins to wait between
+    const std::lock_guard lock(mutex_);  // so that no thread starts to wait in between
     leaving_ = true;
   }
   wake_.notify_all();
@@ -167,7 +168,7 @@ double Learning::elapsed_s() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
 }
 
-// ---------------------------------------------------------------- the thread that collects
+// ---------------------------------------------------------------- the collecting thread
 
 void Learning::collect() {
   while (!leaving_) {
@@ -210,7 +211,7 @@ void Learning::take_in(SignalPiece piece) {
   if (sounding_s >= wanted_s_ || status_.recorded_s >= kMostS) ended_ = true;
 }
 
-// ---------------------------------------------------------------- the thread that learns
+// ---------------------------------------------------------------- the learning thread
 
 void Learning::learn() {
   if (settings_.gives_way) give_way_to_all();
@@ -230,7 +231,7 @@ void Learning::learn() {
   left_wake_.notify_all();
 }
 
-// False: there is nothing to do for a while.
+// Returns false if there is nothing to do for a while.
 bool Learning::learn_more() {
   if (wants_to_keep_.exchange(false)) {
     Keeping keeping;
@@ -279,7 +280,7 @@ void Learning::take_arrived() {
   append(dry_.samples, arrived.dry), append(wet_.samples, arrived.wet);
 }
 
-// A capture that was dropped on the window plays; nothing comes in.
+// Plays a capture that was dropped on the window; there is no input.
 void Learning::play_teacher() {
   capture::LessonOptions options;
   options.progress = [this](double done) {
@@ -310,7 +311,7 @@ void Learning::prepare() {
   const bool all = ended_;
   prepared_s_ = std::max(sounding_s_.load(), 0.01);
   take_arrived();
-  if (trainer_ && !all) {  // a look takes longer than a good part of the training: the next comes at the end
+  if (trainer_ && !all) {  // a check takes about as long as a large part of the training: check again only at the end
     capture::PreparedPair as_before = pair_;
     return set_trainer(as_before);
   }
@@ -332,8 +333,8 @@ void Learning::prepare() {
   }
   prepared_all_ = all;
   if (pair.usable) return set_trainer(pair);
-  if (!all && !trainer_) return;  // more sound may mend it
-  if (trainer_) return;           // what was usable before is enough
+  if (!all && !trainer_) return;  // more sound may fix it
+  if (trainer_) return;           // keep the data that was usable before
   for (const Finding& finding : pair.findings)
     if (finding.severity == Severity::kFatal) return fail(finding.text);
 }
@@ -351,7 +352,7 @@ capture::TrainingSettings Learning::training_settings() const {
   return settings;
 }
 
-// While sound comes in the training is never more than half done; then it has half the usual time at least.
+// While sound is being recorded, the training is at most half done. Then at least half the usual time remains.
 void Learning::set_trainer(capture::PreparedPair& pair) {
   capture::TrainingSettings settings = training_settings();
   const double usual = settings.frames;
@@ -366,7 +367,7 @@ void Learning::set_trainer(capture::PreparedPair& pair) {
   takes_ = {std::move(take)};
   pair.dry = pair.wet = {};
   pair_ = std::move(pair);
-  // What is heard is not replaced by a network that begins anew until that is better.
+  // A network that starts anew replaces the one that is heard only when it is better.
   if (goes_on || !trainer_) handed_out_esr_ = HUGE_VAL;
   if (goes_on) {
     const double so_far = trainer_->state().frames;
@@ -418,7 +419,7 @@ nlohmann::ordered_json Learning::card(const std::string& name) const {
   return card;
 }
 
-// A network that was not measured yet is measured first.
+// Measures a network first if it was not measured yet.
 void Learning::save(const Keeping& keeping) {
   {
     const std::lock_guard lock(mutex_);

@@ -1,4 +1,4 @@
-// One device being learned: threads that take what was recorded, train, and hand out ever better models.
+// Learns one device: threads that collect the recording, train, and deliver better and better models.
 #pragma once
 
 #include <atomic>
@@ -27,67 +27,68 @@ namespace coil::plugin {
 
 struct LearnSettings {
   std::string quality = "standard";
-  double wanted_s = 60;       // of sound, not of silence; then the recording ends by itself
-  double million_frames = 0;  // to train on; 0: as the quality has it
-  size_t threads = 0;         // that train; 0: one for each core but that of the audio thread
-  bool gives_way = true;      // its threads run where nobody else wants the processor
+  double wanted_s = 60;       // of sound without silence; then the recording ends
+  double million_frames = 0;  // to train on; 0: the quality's default
+  size_t threads = 0;         // for training; 0: one per core, except the audio thread's
+  bool gives_way = true;      // whether its threads run only on idle cores
 };
 
-// What the recordings are like, as people say it.
+// A remark on the recordings, for people.
 struct LearnRemark {
   bool warns = false;
   std::string text;
 };
 
 struct LearnStatus {
-  // gathering: sound comes in, and the training goes on with what there is. done: nothing more is learned; the model
-  // waits to be kept.
+  // gathering: sound is recorded, and the training uses what there is. done: the training has ended, and the model can
+  // be kept.
   enum class Stage { idle, gathering, learning, done, saving, kept, failed } stage = Stage::idle;
-  bool plays_signal = false;  // the test signal goes out and is recorded
-  bool converts = false;      // a capture of another program, which plays instead
+  bool plays_signal = false;  // the test signal is played and recorded
+  bool converts = false;      // a capture of another program plays
   double recorded_s = 0, sounding_s = 0, wanted_s = 0;
-  uint64_t lost_frames = 0;                // that the learning thread did not take in time
-  std::vector<LearnRemark> remarks;        // as far as the recordings were looked at
-  std::optional<double> round_trip_ms;     // of the return behind the dry signal
-  double esr = 0, esr_of_nothing = 0;      // of the best network, held out; of the dry signal at the best level
-  bool has_model = false;                  // better than nothing
-  std::vector<capture::CurvePoint> curve;  // seconds since the beginning
+  uint64_t lost_frames = 0;                // that the collecting thread did not read in time
+  std::vector<LearnRemark> remarks;        // of the part of the recordings that was checked
+  std::optional<double> round_trip_ms;     // the return's delay relative to the dry signal
+  double esr = 0, esr_of_nothing = 0;      // the best network's held-out error; the dry signal's error at the best
+                                           // level
+  bool has_model = false;                  // better than the dry signal
+  std::vector<capture::CurvePoint> curve;  // in seconds since the start
   double progress = 0, elapsed_s = 0, left_s = 0;
-  std::string message;                  // failed: why; kept: the report's verdict; else of a failed attempt to keep
+  std::string message;                  // failed: why; kept: the report's verdict; else why keeping it failed
   std::filesystem::path model, report;  // kept
 };
 
-// Its learning thread may need long to hear that all is over, on a machine that leaves it no time. So it owns what it
-// works on, and nobody waits for it.
+// On a busy machine the learning thread may take long to notice that it should stop. So it owns all its data, and
+// nobody waits for it.
 class Learning : public std::enable_shared_from_this<Learning> {
-  struct Key {};  // only begin() makes one
+  struct Key {};  // only begin() can make one
 
  public:
   using Bytes = std::shared_ptr<const std::vector<std::byte>>;
 
-  // Begins at once. on_model: called on a thread of its own with the file of each model that is better than those
-  // before. With `signal` that is played, and recorded as the dry sound. leave() must be called while `input` is there.
+  // Starts at once. on_model: called on another thread with the file of each model that is better than the previous
+  // ones. If `signal` is given, it is played and recorded as the dry sound. Call leave() before `input` is destroyed.
   // [main-thread]
   static std::shared_ptr<Learning> begin(LearnInput& input, double sample_rate_hz, std::vector<float> signal,
                                          const LearnSettings& settings, std::function<void(const Bytes&)> on_model);
-  // From a capture of another program: a file as capture::read_teacher takes it. [main-thread]
+  // Learns from a capture of another program, a file for capture::read_teacher. [main-thread]
   static std::shared_ptr<Learning> begin(const std::filesystem::path& teacher, const LearnSettings& settings);
   Learning(Key, LearnInput* input, double sample_rate_hz, double signal_s, std::filesystem::path teacher,
            const LearnSettings& settings, std::function<void(const Bytes&)> on_model);
 
-  // Ends all of it, and lets go of the input. Waits a moment for the learning thread, and not longer. [main-thread]
+  // Stops everything and stops using the input. Waits only a moment for the learning thread. [main-thread]
   void leave();
 
-  // All below: any thread but the audio thread.
+  // All functions below: [any thread but the audio thread].
   LearnStatus status() const;
   double sample_rate_hz() const { return sample_rate_hz_; }  // of the recording; 0: none
-  // Ends the recording, or, where that has ended, the training.
+  // Ends the recording or, if it has ended, the training.
   void stop();
-  // Ends both, and writes the model and its report. A second call is heard when the first has failed.
+  // Ends both, and writes the model and its report. Another call is possible after a failure.
   void keep(const std::filesystem::path& model, const std::filesystem::path& report, const std::string& name);
-  // The best so far, with its file's name; null: none is better than nothing.
+  // The file of the best model so far; null: no model is better than the dry signal.
   Bytes best() const;
-  // Whoever plays at another rate from now on: the recording ends.
+  // Ends the recording, because the sample rate changes.
   void end_recording(const std::string& why);
 
  private:
@@ -96,7 +97,7 @@ class Learning : public std::enable_shared_from_this<Learning> {
     std::string name;
   };
 
-  // The thread that empties the ring; it runs as any other.
+  // The thread that empties the ring, at normal priority.
   void collect();
   void take_in(SignalPiece piece);
   void start_threads();
@@ -116,7 +117,7 @@ class Learning : public std::enable_shared_from_this<Learning> {
   nlohmann::ordered_json card(const std::string& name) const;
   double elapsed_s() const;
 
-  LearnInput* const input_;  // the collecting thread's; null: a teacher plays
+  LearnInput* const input_;  // used by the collecting thread; null: a teacher plays
   const std::filesystem::path teacher_;
   const double sample_rate_hz_;  // of the recording
   const LearnSettings settings_;
@@ -126,7 +127,7 @@ class Learning : public std::enable_shared_from_this<Learning> {
   const std::function<void(const Bytes&)> on_model_;
   const std::chrono::steady_clock::time_point begin_;
 
-  // Between the threads.
+  // Shared by the threads.
   mutable std::mutex mutex_;
   std::condition_variable wake_, left_wake_;
   LearnStatus status_;
@@ -134,25 +135,25 @@ class Learning : public std::enable_shared_from_this<Learning> {
   Bytes best_;
   bool best_is_new_ = false;
   std::optional<Keeping> keeping_;
-  std::vector<std::string> events_;  // what happened to the recording
+  std::vector<std::string> events_;  // events during the recording
   std::atomic<bool> leaving_{false}, ended_{false}, stopped_{false}, wants_to_keep_{false};
   bool left_ = false;  // the learning thread has ended
   std::atomic<double> sounding_s_{0};
   std::atomic<int> audio_core_{-1};
 
-  // The collecting thread's.
-  size_t block_frames_ = 0;  // of the block that is looked at
+  // Used by the collecting thread.
+  size_t block_frames_ = 0;  // of the current block
   float block_peak_ = 0;
 
-  // The learning thread's.
+  // Used by the learning thread.
   capture::Recording dry_, wet_;
-  double prepared_s_ = 0;  // how much had sounded when the recordings were looked at last
+  double prepared_s_ = 0;  // duration of sound at the last check
   bool prepared_all_ = false;
   capture::PreparedPair pair_;
   std::vector<capture::Take> takes_;
   std::vector<capture::Knob> knobs_;
   double model_rate_hz_;
-  nlohmann::ordered_json card_;  // of the teacher
+  nlohmann::ordered_json card_;  // from the teacher
   std::unique_ptr<capture::Trainer> trainer_;
   double handed_out_esr_ = 0;
 

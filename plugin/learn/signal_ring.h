@@ -1,4 +1,4 @@
-// What goes into a device and what comes back, from the audio thread to the one that learns from it.
+// A ring of a device's input and output, from the audio thread to the learning thread.
 #pragma once
 
 #include <algorithm>
@@ -18,11 +18,11 @@ struct SignalPair {
 // Interleaved stereo of both signals, equally long.
 struct SignalPiece {
   std::vector<float> dry, wet;
-  size_t lost_frames = 0;  // that are missing behind them
+  size_t lost_frames = 0;  // frames missing after this piece
 };
 
-// A bounded queue of one writer and one reader. When it is full the writer drops whole blocks until the reader has
-// emptied it, so that what is missing lies in one place.
+// A bounded queue with one writer and one reader. When it is full, the writer drops whole blocks until the reader has
+// emptied it, so that there is only one gap.
 class SignalRing {
  public:
   explicit SignalRing(size_t frames) : frames_(frames), samples_(frames * kSamplesPerFrame) {}
@@ -43,7 +43,7 @@ class SignalRing {
     written_.store(written + frames, std::memory_order_release);
   }
 
-  // All that is there. [one thread, not the audio thread]
+  // Returns everything available. [main-thread]
   SignalPiece read() {
     SignalPiece piece;
     const size_t lost = lost_now_.load(std::memory_order_acquire);
@@ -55,13 +55,13 @@ class SignalRing {
       piece.wet.insert(piece.wet.end(), {in[2], in[3]});
     }
     read_.store(end, std::memory_order_release);
-    // The writer has not written since it lost the first of them.
+    // The writer has not written since it dropped the first of them.
     if (lost > 0) piece.lost_frames = lost_now_.exchange(0, std::memory_order_acq_rel);
     lost_ += piece.lost_frames;
     return piece;
   }
 
-  uint64_t lost_frames() const noexcept { return lost_; }  // in all [any thread]
+  uint64_t lost_frames() const noexcept { return lost_; }  // in total [any thread]
 
  private:
   static constexpr size_t kSamplesPerFrame = 4;

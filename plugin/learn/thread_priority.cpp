@@ -1,4 +1,4 @@
-// The calls of each system.
+// The system calls of each platform.
 #include "plugin/learn/thread_priority.h"
 
 #include <algorithm>
@@ -34,7 +34,7 @@ void stay_loaded() noexcept {
 
 namespace {
 
-// What the process was given at its start, lest threads that were kept off a core pass that on.
+// The process' original set of cores, so that a restricted thread does not pass its restriction on.
 cpu_set_t cores_of_process() noexcept {
   static const cpu_set_t cores = [] {
     cpu_set_t set;
@@ -49,7 +49,7 @@ cpu_set_t cores_of_process() noexcept {
 
 void give_way_to_all() noexcept {
   constexpr int kLowest = 19;
-  setpriority(PRIO_PROCESS, 0, kLowest);  // of this thread alone; for a system that refuses the next
+  setpriority(PRIO_PROCESS, 0, kLowest);  // only for this thread; for systems that refuse the next call
   const sched_param parameters{};
   sched_setscheduler(0, SCHED_IDLE, &parameters);
 }

@@ -1,24 +1,23 @@
-// Which threads give way to which, on which cores they run, and what they need there.
+// Priorities of background threads and the cores that they use.
 #pragma once
 
 #include <cstddef>
 
 namespace coil::plugin {
 
-// The calling thread, and those that it starts from now on, run only where nobody else wants the processor.
+// From now on, the calling thread, and threads that it starts, run only on otherwise idle cores.
 void give_way_to_all() noexcept;
 
-// The same threads stay away from `core`, if there are others that they may use. Below 0: they may use all.
+// The same threads avoid `core`, if others are available. Below 0: they may use all.
 void stay_off_core(int core) noexcept;
 
-// On which the calling thread runs now; below 0: the system does not say. [audio-thread]
+// The core on which the calling thread runs; below 0: unknown. [audio-thread]
 int present_core() noexcept;
 
-// That this process may use.
+// The number of cores that this process may use.
 size_t usable_cores() noexcept;
 
-// The code that runs now stays in memory until the process ends, for threads that nobody waits for: a host may unload
-// a plugin.
+// Keeps this code loaded until the process ends, for detached threads: a host may unload a plugin.
 void stay_loaded() noexcept;
 
 }  // namespace coil::plugin

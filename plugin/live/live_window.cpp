@@ -1,4 +1,4 @@
-// The bar's words, and who follows whose size.
+// The texts of the bar, and the synchronisation of sizes.
 #include "plugin/live/live_window.h"
 
 #include "plugin/editor/theme.h"

@@ -1,4 +1,4 @@
-// The window of coil-live: the plugin's own, below a bar that says where the sound comes from and whether it is let in.
+// The window of coil-live: the plugin's editor below a bar for the input device and its mute button.
 #pragma once
 
 #include <juce_audio_utils/juce_audio_utils.h>
@@ -10,8 +10,8 @@
 
 namespace coil::plugin {
 
-// A musician who starts the program for the first time may have a microphone beside loudspeakers: the input is muted
-// until one click here lets it in. That choice is kept. All [message-thread]
+// At the first start, a microphone may stand near loudspeakers. So the input is muted until one click here unmutes it;
+// the choice is saved. All functions are [message-thread].
 class DeviceBar final : public juce::Component, private juce::ChangeListener, private juce::Value::Listener {
  public:
   explicit DeviceBar(juce::StandalonePluginHolder& holder);
@@ -30,7 +30,7 @@ class DeviceBar final : public juce::Component, private juce::ChangeListener, pr
   juce::TextButton mute_, settings_{"Audio settings"};
 };
 
-// Takes the editor's size, and gives it its own when the window is resized.
+// Adopts the editor's size, and resizes the editor with the window.
 class LiveContent final : public juce::Component, private juce::ComponentListener {
  public:
   static constexpr int kBarHeight = 36;
@@ -50,7 +50,7 @@ class LiveContent final : public juce::Component, private juce::ComponentListene
 
 class LiveWindow final : public juce::DocumentWindow {
  public:
-  // `settings` keep devices, session and place of the window, and outlive it.
+  // `settings` store devices, session and window position; they must outlive it.
   LiveWindow(juce::PropertySet& settings, std::function<void()> on_close);
   ~LiveWindow() override;
 

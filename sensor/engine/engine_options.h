@@ -1,28 +1,33 @@
-// What an engine is told before it starts.
+// The settings of an engine.
 #pragma once
 
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <string>
 
 #include "sensor/formats/schema.h"
+#include "sensor/formats/sensor_settings.h"
 #include "sensor/results/encoder.h"
 
 namespace coil::sensor {
 
 struct EngineOptions : AddedFields {
   SchemaOptions schema;
-  std::string input_format;   // "ndjson", "csv", "line"; empty: by the first line
-  std::string output_format;  // empty: that of the input
-  double threshold = 0.5;     // score from which a record is an anomaly
-  int hold_off_records = 16;  // that an episode needs without an anomaly to end
-  int reorder_records = 0;    // held back for each sensor, to be put in the order of their times
-  double future_s = 0;        // a record further ahead of the last one is not believed; 0: all are
+  std::string input_format;                           // "ndjson", "csv", "line"; empty: determined from the first line
+  std::string output_format;                          // empty: as the input
+  double threshold = 0.5;                             // scores from here on are anomalies
+  int hold_off_records = 16;                          // records without an anomaly that end an episode
+  int reorder_records = 0;                            // held back per sensor, to be sorted by time
+  double future_s = 0;                                // a record further ahead than this is not believed; 0: no limit
+  std::shared_ptr<const AllSensorSettings> settings;  // of single sensors; null: nothing was said
+  double silence_times = 0;  // of a sensor's usual interval, after which it is silent; 0: silence is not watched
   size_t threads = 1;
-  size_t max_series = 0;        // in memory; 0: no bound
-  std::filesystem::path state;  // empty: nothing is kept
-  bool partitioned = false;     // the source has partitions: each has a state of its own, `state` followed by its name
-  bool resume = false;  // the source goes on at the state's place(): what comes before was answered, a header too
+  size_t max_series = 0;        // in memory; 0: no limit
+  std::filesystem::path state;  // empty: no state is kept
+  bool partitioned = false;     // the source has partitions; each has its own state, `state` followed by its name
+  bool resume = false;  // the source continues at the state's place(): all earlier records, and a header, were already
+                        // delivered
 };
 
 }  // namespace coil::sensor

@@ -1,4 +1,5 @@
-// Late records and those of the future are no steps of their series; what is planned is scored in the order of times.
+// Decides what happens to each record. Late and future records are not steps of their series. Planned steps are scored
+// in the order of times.
 #include "sensor/engine/planner.h"
 
 #include <xxhash.h>
@@ -9,9 +10,9 @@
 namespace coil::sensor {
 namespace {
 
-constexpr double kLongestInterval_s = 1e9;  // whose nanoseconds can be counted
+constexpr double kLongestInterval_s = 1e9;  // so that it fits into a count of nanoseconds
 
-// Beyond this the differences of values leave what a double holds.
+// Differences of larger values would overflow a double.
 constexpr double kLargestValue = 1e150;
 bool is_missing(const Value& value) { return value.is_missing || std::fabs(value.number) > kLargestValue; }
 
@@ -22,11 +23,13 @@ const Series* find_series(const Sensor& sensor, std::string_view field) {
   return found == sensor.series.end() ? nullptr : found->get();
 }
 
-// Of a record's values.
+// A hash of a record's values.
 uint32_t fingerprint(const Selection& selection) {
   uint64_t hash = 0;
   for (const Value& value : selection.values) {
-    if (value.certainty == Value::Certainty::kIfKnown) continue;  // what becomes of it depends on what came before
+    if (value.certainty == Value::Certainty::kIfKnown)
+      continue;  // whether this value counts depends on earlier
+                 // records
     const double number = is_missing(value) ? HUGE_VAL : value.number;
     hash = XXH3_64bits_withSeed(&number, sizeof number, hash);
   }
@@ -35,7 +38,7 @@ uint32_t fingerprint(const Selection& selection) {
 
 }  // namespace
 
-// Finds the sensor, and puts the record in the order of times where that is wished.
+// Finds the sensor, and sorts the record by time if that is enabled.
 void Planner::accept(Arrival& arrival, const Format& input) {
   PendingRecord& record = arrival.record;
   if (!has_value(record, arrival.file)) {
@@ -45,6 +48,7 @@ void Planner::accept(Arrival& arrival, const Format& input) {
   }
   Sensor& sensor = sensors_.get(record.selection.key, arrival.file);
   record.sensor = &sensor;
+  if (sensor.settings_are_of != options_.settings) find_settings(sensor, record.selection.key);
   if (options_.reorder_records == 0 || !record.selection.time_ns) return plan(record);
   const int64_t time_ns = *record.selection.time_ns;
   const Clock& clock = sensor.memory.clock;
@@ -61,7 +65,15 @@ void Planner::accept(Arrival& arrival, const Format& input) {
   release(arrival, size_t(options_.reorder_records), input);
 }
 
-// The first of the records that wait for the arrival's sensor, until so many are left.
+void Planner::find_settings(Sensor& sensor, const std::string& key) {
+  sensor.settings_are_of = options_.settings;
+  const std::string name = readable_key(key);
+  sensor.settings = options_.settings ? options_.settings->of(name) : nullptr;
+  if (!sensor.settings) return;
+  for (const auto& series : sensor.series) options_.settings->note_value(name, series->name);
+}
+
+// Releases the oldest of the sensor's waiting records until `left` remain.
 void Planner::release(Arrival& arrival, size_t left, const Format& input) {
   Sensor& sensor = *arrival.record.sensor;
   while (sensor.held.size() > left) {
@@ -92,7 +104,7 @@ void Planner::release_all(std::vector<std::unique_ptr<PendingRecord>>& released,
   });
 }
 
-// Whether it holds a number, or lacks one that its sensor had before.
+// Whether the record holds a number, or lacks one that its sensor had before.
 bool Planner::has_value(const PendingRecord& record, StateFile* file) {
   if (record.unusable != Unusable::kNo) return false;
   const std::vector<Value>& values = record.selection.values;
@@ -104,7 +116,7 @@ bool Planner::has_value(const PendingRecord& record, StateFile* file) {
                      [&](const Value& value) { return find_series(sensor, value.name) != nullptr; });
 }
 
-// Of what may be values those that are.
+// Chooses the actual values among the possible ones.
 void Planner::choose_values(PendingRecord& record) {
   Sensor& sensor = *record.sensor;
   std::erase_if(record.selection.values, [&](const Value& value) {
@@ -118,7 +130,7 @@ void Planner::choose_values(PendingRecord& record) {
   });
 }
 
-// Equal to the last record of each of its series, in all of its fields.
+// True if the record equals the last record of each of its series, in all fields.
 bool Planner::is_duplicate(const Sensor& sensor, const Selection& selection, uint64_t record_hash) const {
   if (!selection.time_ns || selection.values.empty()) return false;
   for (const Value& value : selection.values) {
@@ -129,7 +141,7 @@ bool Planner::is_duplicate(const Sensor& sensor, const Selection& selection, uin
   return true;
 }
 
-// What is known of the first series stands for the sensor.
+// The pace of the first series represents the sensor.
 Pace Planner::pace(const Sensor& sensor, const Selection& selection) const {
   const Series* series = nullptr;
   for (size_t i = 0; i < selection.values.size() && !series; ++i)
@@ -139,7 +151,7 @@ Pace Planner::pace(const Sensor& sensor, const Selection& selection) const {
   return {static_cast<int64_t>(1e9 * std::min(cadence.typical_interval_s(), kLongestInterval_s)), cadence.is_regular()};
 }
 
-// Late records and those of the future are no steps of their series.
+// Late and future records are not steps of their series.
 bool Planner::is_on_time(PendingRecord& record) {
   Sensor& sensor = *record.sensor;
   switch (sensor.memory.clock.read(*record.selection.time_ns, fingerprint(record.selection),
@@ -159,7 +171,17 @@ bool Planner::is_on_time(PendingRecord& record) {
   return false;
 }
 
-// A step for every value, or what else becomes of the record.
+// What passed since the sensor's record before.
+void Planner::note_passage(PendingRecord& record, uint64_t steady_ns_before, bool is_first) {
+  Sensor& sensor = *record.sensor;
+  record.arriving.usual_s = sensor.rhythm.usual_s();
+  if (is_first) return;
+  const double passed_s = static_cast<double>(sensor.memory.clock.steady_ns() - steady_ns_before) / 1e9;
+  record.arriving.passed_s = passed_s;
+  if (passed_s > 0) sensor.rhythm.add(passed_s);
+}
+
+// Plans a step for every value, or handles the record otherwise.
 void Planner::plan(PendingRecord& record) {
   using Fate = PendingRecord::Fate;
   Sensor& sensor = *record.sensor;
@@ -168,6 +190,7 @@ void Planner::plan(PendingRecord& record) {
   record.first_value = schedule_.values.size();
   record.values = 0;
   record.has_new_series = record.mixes = false;
+  record.arriving = {};
   choose_values(record);
   const uint64_t record_hash = hash_of(record.record.line);
   if (record.selection.values.empty()) {
@@ -179,13 +202,18 @@ void Planner::plan(PendingRecord& record) {
     ++counters_.duplicates;
     return;
   }
+  const Clock& clock = sensor.memory.clock;
+  const bool is_first = clock.last_ns() == kNoTime;
+  const uint64_t steady_ns_before = clock.steady_ns();
   if (record.selection.time_ns && !is_on_time(record)) {
     for (const Value& value : record.selection.values) {
       schedule_.values.emplace_back();
       schedule_.results.push_back({value.name, value.number, is_missing(value)});
     }
   } else {
-    const uint64_t steady_ns = sensor.memory.clock.steady_ns();
+    const uint64_t steady_ns = clock.steady_ns();
+    record.arriving.time_ns = record.selection.time_ns;
+    if (record.selection.time_ns) note_passage(record, steady_ns_before, is_first);
     ++counters_.records;
     for (const Value& value : record.selection.values) plan_value(record, value, record_hash, steady_ns);
   }
@@ -196,7 +224,9 @@ void Planner::plan_value(PendingRecord& record, const Value& value, uint64_t rec
   Sensor& sensor = *record.sensor;
   const size_t known = sensor.series.size();
   Series& series = sensors_.series(sensor, value.name);
-  record.has_new_series = record.has_new_series || sensor.series.size() > known;
+  const bool is_new = sensor.series.size() > known;
+  record.has_new_series = record.has_new_series || is_new;
+  if (is_new && sensor.settings) options_.settings->note_value(readable_key(record.selection.key), value.name);
   SeriesMemory& memory = series.memory;
   const int64_t time_ns = record.selection.time_ns.value_or(kNoTime);
   record.mixes = record.mixes || (time_ns != kNoTime && memory.last_time_ns == time_ns && !is_missing(value) &&
@@ -209,10 +239,11 @@ void Planner::plan_value(PendingRecord& record, const Value& value, uint64_t rec
   if (!memory.has_begun) passage.missing = 0;
   memory.last_time_ns = time_ns;
   memory.last_steady_ns = steady_ns;
-  memory.last_was_missing = is_missing(value);
+  const bool is_left_out = sensor.settings && time_ns != kNoTime && sensor.settings->is_in_maintenance(time_ns);
+  memory.last_was_missing = is_missing(value) || is_left_out;
   memory.last_record_hash = record_hash;
   memory.has_begun |= !memory.last_was_missing;
-  counters_.missing_values += memory.last_was_missing;
+  counters_.missing_values += is_missing(value);
   counters_.filled_steps += uint64_t(passage.missing);
   counters_.long_gaps += passage.long_gap;
   const Gap gap = memory.pass(passage);
@@ -223,7 +254,7 @@ void Planner::plan_value(PendingRecord& record, const Value& value, uint64_t rec
                               .forget = passage.long_gap,
                               .gap = gap,
                               .assessment = {}});
-  schedule_.results.push_back({value.name, value.number, memory.last_was_missing});
+  schedule_.results.push_back({value.name, value.number, memory.last_was_missing, is_left_out && !is_missing(value)});
   if (series.last_waiting == PendingValue::kNone)
     series.first_waiting = index, schedule_.waiting.push_back(&series);
   else

@@ -1,4 +1,4 @@
-// From records to the values that wait to be scored: order of times, duplicates, late records, gaps.
+// Turns records into values to be scored: sorts by time, handles duplicates, late records and gaps.
 #pragma once
 
 #include <memory>
@@ -19,18 +19,20 @@ class Planner {
           Schedule& schedule)
       : options_(options), schema_(schema), counters_(counters), sensors_(sensors), schedule_(schedule) {}
 
-  // Plans the record, or has it wait in the reorder window, which may release others. `input`: the records' format.
+  // Plans the record, or puts it into the reorder window, which may release others. `input`: the format of the records.
   void accept(Arrival& arrival, const Format& input);
-  // Plans what the reorder windows of all sensors hold, and appends it.
+  // Plans all records in the reorder windows, and appends them.
   void release_all(std::vector<std::unique_ptr<PendingRecord>>& released, const Format& input, const AddedNames& names);
 
  private:
   void release(Arrival& arrival, size_t left, const Format& input);
   std::unique_ptr<PendingRecord> take_held(Sensor& sensor, const Format& input, const AddedNames* names);
+  void find_settings(Sensor& sensor, const std::string& key);
   bool has_value(const PendingRecord& record, StateFile* file);
   void choose_values(PendingRecord& record);
   bool is_duplicate(const Sensor& sensor, const Selection& selection, uint64_t record_hash) const;
   bool is_on_time(PendingRecord& record);
+  void note_passage(PendingRecord& record, uint64_t steady_ns_before, bool is_first);
   Pace pace(const Sensor& sensor, const Selection& selection) const;
   void plan(PendingRecord& record);
   void plan_value(PendingRecord& record, const Value& value, uint64_t record_hash, uint64_t steady_ns);

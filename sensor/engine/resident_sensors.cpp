@@ -1,4 +1,4 @@
-// Sensors as bytes and back, and the list by which those that were idle longest leave memory.
+// Converts sensors to bytes and back, and moves those that were idle longest to disk.
 #include "sensor/engine/resident_sensors.h"
 
 #include <algorithm>
@@ -9,7 +9,7 @@ namespace coil::sensor {
 namespace {
 
 constexpr size_t kFirstSlots = 16;
-constexpr size_t kGrowth = 32 << 20;  // bytes of states that are made at once
+constexpr size_t kGrowth = 32 << 20;  // bytes of states that are allocated at once
 
 }  // namespace
 
@@ -95,6 +95,7 @@ Bytes ResidentSensors::pack(const Sensor& sensor) {
     writer.value(held.message.partition);
     writer.value(held.message.offset);
   }
+  writer.object(sensor.rhythm);
   return bytes;
 }
 
@@ -120,6 +121,7 @@ std::unique_ptr<Sensor> ResidentSensors::unpack(const Bytes& bytes) {
     held.message.partition = reader.value<int32_t>();
     held.message.offset = reader.value<int64_t>();
   }
+  if (!reader.at_end()) reader.object(sensor->rhythm);  // else it was written before there was one
   return sensor;
 }
 

@@ -1,4 +1,4 @@
-// Which sensors are in memory and which on disk; their series' places in the StreamBatch.
+// Keeps track of which sensors are in memory and which on disk, and of their series' slots in the StreamBatch.
 #pragma once
 
 #include <list>
@@ -19,31 +19,31 @@ namespace coil::sensor {
 // One thread at a time.
 class ResidentSensors {
  public:
-  // `outputs`: of the model's, those that are computed. `window`: of the normalisers. `most_series`: in memory; 0: no
-  // bound.
+  // `outputs`: the model's outputs to compute. `window`: of the normalisers. `most_series`: limit in memory; 0: no
+  // limit.
   ResidentSensors(std::shared_ptr<const ssm::Model> model, std::vector<uint32_t> outputs, int window,
                   size_t most_series, Counters& counters);
   ~ResidentSensors();
 
-  // The sensor, in memory from now until evict(); one that is not known lies in `file`. Throws Error when it cannot be
-  // read back.
+  // Returns the sensor; it stays in memory until evict(). `file`: where a new sensor will be stored. Throws Error if it
+  // cannot be read back.
   Sensor& get(const std::string& key, StateFile* file);
   bool knows(const std::string& key) const { return entries_.contains(key); }
-  // The series of that field; made where there is none.
+  // The series of this field; created if necessary.
   Series& series(Sensor& sensor, std::string_view field);
-  // Sends sensors that were idle longest to disk, until the rest is within the bound. Throws Error.
+  // Moves sensors that were idle longest to disk, until the limit is met. Throws Error.
   void evict();
-  // Calls visit(sensor) for each, which brings all into memory.
+  // Calls visit(sensor) for each sensor; loads all of them into memory.
   template <class Visit>
   void for_each(Visit visit) {
     for (auto& [key, file] : files()) visit(get(key, file));
   }
 
-  // A sensor that lies in `file`.
+  // Adds a sensor that is stored in `file`.
   void add_stored(const std::string& key, StateFile& file, const Piece& piece);
-  // Writes what changed since the last time, and names the pieces of all sensors of `file`. Throws Error.
+  // Writes the sensors that changed since the last save, and returns the pieces of all sensors of `file`. Throws Error.
   void save(StateFile& file, std::map<std::string, Piece>& pieces);
-  // Forgets the sensors of `file`.
+  // Removes the sensors of `file`.
   void drop(const StateFile& file);
 
   size_t count() const { return entries_.size(); }
@@ -58,7 +58,7 @@ class ResidentSensors {
   struct Entry {
     StateFile* file = nullptr;
     std::unique_ptr<Sensor> sensor;  // null: only on disk
-    Piece stored;                    // where it lies on disk as it is; no bytes: nowhere
+    Piece stored;                    // its unchanged copy on disk; no bytes: none
     ByAge::iterator age;
   };
 
@@ -75,7 +75,7 @@ class ResidentSensors {
   ssm::State scratch_;
   std::vector<uint32_t> free_slots_;
   Entries entries_;
-  ByAge by_age_;  // those in memory, the one that was idle longest first
+  ByAge by_age_;  // those in memory, longest idle first
   size_t resident_series_ = 0;
 };
 

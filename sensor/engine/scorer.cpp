@@ -1,15 +1,16 @@
-// What waits for a series is one stretch of time: its model's state is read and written once for it.
+// All waiting values of a series form one stretch of time: its model state is read and written once.
 #include "sensor/engine/scorer.h"
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace coil::sensor {
 namespace {
 
-constexpr size_t kStepsOfBlock = 128;  // whose outputs stay in a fast cache until they are looked at
-constexpr size_t kStepsAhead = 4;      // what is remembered of a series is fetched so many steps before it is looked at
-constexpr double kLeastGapError = 0.25;  // of a usual step: no forecast over a gap is surer
+constexpr size_t kStepsOfBlock = 128;    // small enough for their outputs to stay in the cache until they are used
+constexpr size_t kStepsAhead = 4;        // prefetch the memory of a series this many steps ahead
+constexpr double kLeastGapError = 0.25;  // relative to a usual step: the smallest error of a forecast over a gap
 
 Expected expected_of(const QuantileForecast& forecast) {
   return forecast.exists() ? Expected{true, forecast.median(), forecast.low(), forecast.high()} : Expected();
@@ -36,7 +37,7 @@ void Scorer::run(Schedule& schedule, ssm::StreamBatch& batch) {
   schedule.waiting.clear();
 }
 
-// What the model hears does not depend on what it said, so that the frames of a block can be known before it runs.
+// The model's input does not depend on its output, so the frames of a block can be prepared before it runs.
 void Scorer::add_step(size_t index, bool is_last) {
   if (steps_.size() == kStepsOfBlock) run_block();
   const PendingValue& value = schedule_->values[index];
@@ -70,8 +71,8 @@ void Scorer::run_block() {
   frames_.clear();
 }
 
-// A value that comes after a gap is compared with where the series should be by now. Records that did not come may be a
-// clock that was set: then it may as well be where the series should be after those that came.
+// A value after a gap is compared with the forecast for its time. If the missing records may be a clock change, it may
+// also match the forecast for the number of records that arrived.
 void Scorer::judge(PendingValue& value, ValueResult& result, const LastSeen& before) {
   SeriesMemory& memory = value.series->memory;
   result.expected = expected_of(memory.forecasts.due(0));
@@ -119,7 +120,23 @@ Episode Scorer::advance_episode(SensorMemory& memory, bool is_anomalous, bool la
   return memory.in_episode ? episode : Episode::kEnd;
 }
 
-// Record by record, in order: the score of all its values, the episode.
+Episode Scorer::end_episode(SensorMemory& memory) {
+  memory.quiet_records = 0;
+  return std::exchange(memory.in_episode, false) ? Episode::kEnd : Episode::kNone;
+}
+
+// What people call too low or too high needs no evidence, and stays an anomaly as long as it lasts.
+bool Scorer::apply_limits(const SensorSettings& settings, ValueResult& value) {
+  const SensorSettings::Limits* limits = value.is_missing ? nullptr : settings.limits_of(value.name);
+  if (!limits) return false;
+  const bool is_up = limits->is_above(value.value);
+  if (!is_up && !limits->is_below(value.value)) return false;
+  value.score = 1;
+  value.why = {Explanation::Kind::kLimit, is_up};
+  return true;
+}
+
+// In the order of the records: computes the score over all values, and the episode.
 void Scorer::conclude(PendingRecord& record, Schedule& schedule) {
   using Fate = PendingRecord::Fate;
   Result& result = record.result;
@@ -130,9 +147,10 @@ void Scorer::conclude(PendingRecord& record, Schedule& schedule) {
     result.status = record.lacks_value() ? Status::kMissing : Status::kUnscored;
     return;
   }
+  const SensorSettings* settings = result.settings = record.sensor->settings;
   result.is_scored = record.fate == Fate::kScored;
   double event = 0, evidence = 0;
-  bool all_missing = true, all_warming_up = true;
+  bool all_missing = true, all_warming_up = true, is_beyond = false;
   for (size_t i = record.first_value; result.is_scored && i < record.first_value + record.values; ++i) {
     const Assessment& assessment = schedule.values[i].assessment;
     ValueResult& value = schedule.results[i];
@@ -141,6 +159,7 @@ void Scorer::conclude(PendingRecord& record, Schedule& schedule) {
     if (!value.is_missing) all_missing = false, all_warming_up = all_warming_up && assessment.warming_up;
     value.score = score_of(assessment.event);
     value.why = assessment.why;
+    is_beyond |= settings && apply_limits(*settings, value);
     result.comes_back = result.comes_back || (!value.is_missing && schedule.values[i].gap.steps > 0);
     value.ahead = std::span(ahead_).subspan(i * options_.horizons.size(), options_.horizons.size());
   }
@@ -149,22 +168,27 @@ void Scorer::conclude(PendingRecord& record, Schedule& schedule) {
     result.status = record.fate == Fate::kLate ? Status::kLate : Status::kFuture;
     return;
   }
-  // The most unusual of n is less unusual.
-  const double of_many = record.values > 1 ? std::log10(static_cast<double>(record.values)) : 0;
-  result.score = score_of(event - of_many);
-  const bool is_anomalous = result.score >= options_.threshold,
-             lasts = score_of(evidence - of_many) >= options_.threshold;
+  // Correction for n values: the most unusual of n is less unusual.
+  const double of_many = record.values > 1 ? std::log10(static_cast<double>(record.values)) : 0,
+               threshold = settings ? settings->threshold.value_or(options_.threshold) : options_.threshold;
+  const std::optional<int64_t>& time_ns = record.selection.time_ns;
+  const bool in_maintenance = settings && time_ns && settings->is_in_maintenance(*time_ns);
+  result.score = is_beyond ? 1 : score_of(event - of_many);
+  const bool is_anomalous = is_beyond || (result.score >= threshold && !in_maintenance),
+             lasts = score_of(evidence - of_many) >= threshold;
   counters_.anomalies += is_anomalous;
   if (is_anomalous) {
     result.cause = &*std::max_element(result.values.begin(), result.values.end(),
                                       [](const auto& a, const auto& b) { return a.score < b.score; });
   }
   result.has_score = !all_missing;
-  result.episode = advance_episode(record.sensor->memory, is_anomalous, lasts);
-  result.status = all_missing      ? Status::kMissing
-                  : all_warming_up ? Status::kWarmup
-                  : is_anomalous   ? Status::kAnomaly
-                                   : Status::kOk;
+  result.episode =
+      in_maintenance ? end_episode(record.sensor->memory) : advance_episode(record.sensor->memory, is_anomalous, lasts);
+  result.status = in_maintenance                 ? Status::kMaintenance
+                  : all_missing                  ? Status::kMissing
+                  : all_warming_up && !is_beyond ? Status::kWarmup
+                  : is_anomalous                 ? Status::kAnomaly
+                                                 : Status::kOk;
 }
 
 }  // namespace coil::sensor

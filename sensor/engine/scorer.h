@@ -1,4 +1,4 @@
-// Steps the series of what waits through the model, block by block, and says how unusual each record is.
+// Runs the waiting series through the model, block by block, and scores each record.
 #pragma once
 
 #include <memory>
@@ -17,27 +17,29 @@ class Scorer {
  public:
   Scorer(const EngineOptions& options, Counters& counters);
 
-  // What the model has to compute for each step: the scored horizons, and those that are asked for.
+  // The model outputs to compute per step: the scored horizons and the requested ones.
   const HorizonRows& horizon_rows() const { return horizon_rows_; }
 
-  // Takes the steps of all values of the schedule.
+  // Runs the steps of all values of the schedule.
   void run(Schedule& schedule, ssm::StreamBatch& batch);
-  // Fills the record's result but for its text. Records of a sensor in their order.
+  // Fills the record's result except its text. Call it in the order of the sensor's records.
   void conclude(PendingRecord& record, Schedule& schedule);
 
  private:
-  // A step of the model that is part of the block.
+  // A step of the model in the current block.
   struct ModelStep {
-    size_t value;           // of the schedule
-    bool is_last;           // of the value: no missing one before it
+    size_t value;           // index in the schedule
+    bool is_last;           // true for the value itself, false for a missing step before it
     LastSeen before;        // of the normaliser, before the step
-    Normaliser normaliser;  // as it was after it
+    Normaliser normaliser;  // after the step
   };
 
   void add_step(size_t value, bool is_last);
   void run_block();
   void finish_step(const ModelStep& step, std::span<const float> outputs);
   static void judge(PendingValue& value, ValueResult& result, const LastSeen& before);
+  static bool apply_limits(const SensorSettings& settings, ValueResult& value);
+  static Episode end_episode(SensorMemory& memory);
   Episode advance_episode(SensorMemory& memory, bool is_anomalous, bool lasts);
 
   const EngineOptions& options_;
@@ -47,7 +49,7 @@ class Scorer {
   ssm::StreamBatch* batch_ = nullptr;
   std::vector<Expected> ahead_;  // (values, horizons)
 
-  // Of a block.
+  // Of the current block.
   std::vector<ModelStep> steps_;
   std::vector<ssm::StreamBatch::Advance> advances_;
   std::vector<float> frames_, outputs_;

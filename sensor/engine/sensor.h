@@ -1,4 +1,4 @@
-// What is remembered of one key: its series, one for each value field, and what concerns its records as a whole.
+// The memory of one key: its series, one per value field, and data about its records as a whole.
 #pragma once
 
 #include <array>
@@ -14,44 +14,46 @@
 #include "sensor/scoring/forecast.h"
 #include "sensor/scoring/gap_forecast.h"
 #include "sensor/scoring/normaliser.h"
+#include "sensor/scoring/rhythm.h"
 #include "sensor/records/message.h"
+#include "sensor/formats/sensor_settings.h"
 
 namespace coil::sensor {
 
-// What lies between a record and the last value of its series.
+// The gap between a record and the last value of its series.
 struct Gap {
-  double steps = 0;     // of the series' rhythm from that value to the record; 0: it is the next one
-  int64_t records = 1;  // from that value to the record, those without a value and the record itself
+  double steps = 0;     // of the series' rhythm; 0: the record is the next one
+  int64_t records = 1;  // records since that value, including those without a value and the record itself
 };
 
-// Of one series, beside the model's state. Plain data.
+// The memory of one series besides the model's state. Plain data.
 struct SeriesMemory {
   explicit SeriesMemory(int window) : normaliser(window), cadence(window) {}
 
   Normaliser normaliser;
   Cadence cadence;
-  // Of the last record that was planned; the model may not have seen it yet.
+  // Of the last planned record; the model may not have processed it yet.
   int64_t last_time_ns = kNoTime;
-  uint64_t last_steady_ns = 0;   // Clock::steady_ns() of it
+  uint64_t last_steady_ns = 0;   // its Clock::steady_ns()
   double steps_since_value = 0;  // of the series' rhythm
   int64_t records_since_value = 0;
   bool last_was_missing = true;
   uint64_t last_record_hash = 0;  // of its whole text
-  bool has_begun = false;         // one of its values was no missing one
-  // Large; all above lies together.
+  bool has_begun = false;         // true after the first value that was not missing
+  // Large; everything above is contiguous.
   PendingForecasts forecasts;
   Detector detector;
   RecentValues recent;
   GapBounds bounds;
 
-  // Everything that is remembered, for state files.
+  // All fields to save in state files.
   template <class Fields>
   void visit(Fields&& fields) {
     fields(normaliser, cadence, last_time_ns, last_steady_ns, steps_since_value, records_since_value, last_was_missing,
            last_record_hash, has_begun, forecasts, detector, recent, bounds);
   }
 
-  // The gap before a record, after a passage of the cadence.
+  // The gap before a record, after `passage` of the cadence.
   Gap pass(const Cadence::Passage& passage) noexcept {
     const bool is_gap =
         steps_since_value > 0 || passage.missing > 0 || passage.long_gap || passage.elapsed >= kLongPause;
@@ -63,7 +65,7 @@ struct SeriesMemory {
 
  private:
   static constexpr double kLongPause =
-      8;  // typical intervals: so long a pause is a gap even where a series comes irregularly
+      8;  // typical intervals: a longer pause counts as a gap even in an irregular series
 };
 
 struct Series {
@@ -72,26 +74,26 @@ struct Series {
   std::string name;
   uint32_t slot = 0;  // in the StreamBatch
 
-  // While a batch is processed: what waits for this series, first and last.
-  size_t first_waiting = SIZE_MAX, last_waiting = SIZE_MAX;  // of the schedule's values; SIZE_MAX: none
+  // While a batch is processed: the first and last waiting value of this series.
+  size_t first_waiting = SIZE_MAX, last_waiting = SIZE_MAX;  // indices of the schedule's values; SIZE_MAX: none
 
   SeriesMemory memory;
 };
 
-// Of one sensor. Plain data.
+// The memory of one sensor. Plain data.
 struct SensorMemory {
   Clock clock;
   bool in_episode = false;
-  int32_t quiet_records = 0;  // in the episode, since the last one that was anomalous
+  int32_t quiet_records = 0;  // in the episode, since its last anomaly
 
-  // Everything that is remembered, for state files.
+  // All fields to save in state files.
   template <class Fields>
   void visit(Fields&& fields) {
     fields(clock, in_episode, quiet_records);
   }
 };
 
-// A record that waits in the reorder window.
+// A record in the reorder window.
 struct Held {
   int64_t time_ns;
   Message message;
@@ -99,9 +101,12 @@ struct Held {
 
 struct Sensor {
   SensorMemory memory;
+  Rhythm rhythm;                             // of its records
+  const SensorSettings* settings = nullptr;  // null: nothing was said about it, or it was not looked for yet
+  std::shared_ptr<const AllSensorSettings> settings_are_of;  // which were looked through for it
   std::vector<std::unique_ptr<Series>> series;
-  std::vector<Held> held;             // by time, then as they came
-  std::vector<uint32_t> text_fields;  // hashes of the names of fields that held a text which is no number
+  std::vector<Held> held;             // by time, then in order of arrival
+  std::vector<uint32_t> text_fields;  // hashes of the names of fields that once held a non-numeric text
 };
 
 }  // namespace coil::sensor

@@ -1,4 +1,4 @@
-// The order of the work: plan all records, score what waits, conclude record by record, make room.
+// In this order: plan all records, score the waiting values, conclude record by record, free memory.
 #include "sensor/engine/shard.h"
 
 #include <nlohmann/json.hpp>
@@ -8,7 +8,7 @@
 namespace coil::sensor {
 namespace {
 
-constexpr size_t kRecordsAhead = 4;  // a sensor's memory is fetched so many records before it is looked at
+constexpr size_t kRecordsAhead = 4;  // prefetch the memory of a sensor this many records ahead
 
 }  // namespace
 

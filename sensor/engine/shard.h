@@ -1,4 +1,4 @@
-// A part of the sensors, on one thread at a time: what waits is planned, scored together and encoded.
+// A subset of the sensors, processed by one thread at a time: plans, scores and encodes records together.
 #pragma once
 
 #include <map>
@@ -19,15 +19,15 @@ class Shard {
   Shard(std::shared_ptr<const ssm::Model> model, const EngineOptions& options, const Schema& schema, Counters& counters,
         size_t most_series);
 
-  // How results are made. `output` null: no text is wanted.
+  // The formats of results. `output` null: no text is needed.
   struct Formats {
     const Format* input = nullptr;
     const Format* output = nullptr;
   };
 
-  // Those of the arrivals that are this shard's, in their order. [any thread]
+  // Processes the arrivals that belong to this shard, in order. [any thread]
   void process(std::span<const std::unique_ptr<Arrival>> arrivals, size_t shard, const Formats& formats);
-  // Appends what the reorder windows hold. [main-thread]
+  // Appends the records in the reorder windows. [main-thread]
   void release_all(std::vector<std::unique_ptr<PendingRecord>>& released, const Formats& formats,
                    const AddedNames& names);
 
@@ -44,7 +44,7 @@ class Shard {
   Encoder encoder_;
 };
 
-// The number of observations that a forecaster's running means look back over, of its card.
+// The number of observations in a forecaster's running means, from its card.
 int normaliser_window(const ssm::Model& model);
 
 }  // namespace coil::sensor

@@ -1,4 +1,4 @@
-// Threads that do the shares of one task together.
+// Threads that share the parts of one task.
 #pragma once
 
 #include <atomic>
@@ -13,11 +13,11 @@
 
 namespace coil::sensor {
 
-// One caller at a time. Who waits, the caller for shares or a worker for the next task, looks again and again for a
-// moment before sleeping: to be woken takes longer than the work on a few records.
+// One caller at a time. Waiting threads first poll for a moment before they sleep, because waking up takes longer than
+// the work on a few records.
 class WorkerPool {
  public:
-  // `threads`: with the caller's own. 1: there are no others.
+  // `threads` includes the caller's own; 1: no others.
   explicit WorkerPool(size_t threads) {
     for (size_t share = 1; share < threads; ++share) workers_.emplace_back([this, share] { work(share); });
   }
@@ -31,8 +31,8 @@ class WorkerPool {
 
   size_t size() const { return workers_.size() + 1; }
 
-  // task(share) for every share from 0 to size() - 1, at once; returns when all are done. The first exception of a task
-  // is thrown on.
+  // Runs task(share) for every share from 0 to size() - 1 in parallel, and returns when all are done. Rethrows the
+  // first exception of a task.
   void run(const std::function<void(size_t)>& task) {
     task_ = &task;
     left_ = workers_.size();
@@ -48,10 +48,10 @@ class WorkerPool {
  private:
   static constexpr std::chrono::microseconds kAwake{50};
 
-  // Whether it happens while one stays awake.
+  // Polls for a moment; returns whether the event happened.
   template <class Event>
   static bool soon(const Event& event) {
-    constexpr int kLooks = 64;  // between two looks at the clock
+    constexpr int kLooks = 64;  // polls between two looks at the clock
     const auto until = std::chrono::steady_clock::now() + kAwake;
     do {
       for (int i = 0; i < kLooks; ++i) {
@@ -61,7 +61,7 @@ class WorkerPool {
     } while (std::chrono::steady_clock::now() < until);
     return event();
   }
-  // Leaves the core to its other thread for a moment.
+  // Tells the core that this is a polling loop.
   static void pause() {
 #if defined(__x86_64__)
     __builtin_ia32_pause();

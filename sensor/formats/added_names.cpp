@@ -1,4 +1,4 @@
-// Compares a record's names with those that results add.
+// Compares a record's names with the names of added fields.
 #include "sensor/formats/added_names.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ bool is_of_record(std::string_view name) {
   return std::find(std::begin(kOfRecord), std::end(kOfRecord), name) != std::end(kOfRecord);
 }
 
-// The value whose forecast or score is called so; an empty text: none.
+// The value whose forecast or score has this name; empty: none.
 std::string_view value_of(std::string_view name) {
   if (const size_t ahead = name.rfind(kAhead); ahead != std::string_view::npos) return name.substr(0, ahead);
   for (const std::string_view what : kOfValue) {
@@ -23,8 +23,7 @@ std::string_view value_of(std::string_view name) {
   return {};
 }
 
-// Calls is_added(name without the prefix) for the name and for what it is without each `coil_` before it, until that is
-// true.
+// Calls is_added for the name without the prefix, then with each leading `coil_` removed, until it returns true.
 template <class IsAdded>
 bool is_added_name(std::string_view name, std::string_view prefix, IsAdded is_added) {
   for (;;) {

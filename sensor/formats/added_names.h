@@ -1,4 +1,4 @@
-// What added fields are called where records have fields of the same names themselves.
+// Names of added fields when records have fields with the same names.
 #pragma once
 
 #include <map>
@@ -10,8 +10,8 @@
 
 namespace coil::sensor {
 
-// A name that a record's own field has is given up for all records from there on: `coil_` is put before it, as often as
-// needed. Does not change once it is shared between threads.
+// If a record has a field with the name of an added field, the added field is renamed for all later records: `coil_` is
+// prepended as often as needed. Immutable once it is shared between threads.
 class AddedNames {
  public:
   static constexpr std::string_view kPrefix = "coil_";
@@ -20,12 +20,12 @@ class AddedNames {
   explicit AddedNames(const std::vector<std::string>& taken);
 
   bool are_plain() const { return renamed_.empty(); }
-  // What the added field is called now; `name` lives as long as the result.
+  // The current name of the added field. `name` must live as long as the result.
   std::string_view of(std::string_view name) const;
-  // Names that records' own fields have, in order.
+  // Names that the records' own fields use, in order.
   std::vector<std::string> taken() const;
 
-  // Those of the record's own names that would be an added one's and are not known yet. `prefix`: of all added names.
+  // Names of the record's own fields that equal an added one's and are not known yet. `prefix`: of all added names.
   // [any thread]
   std::vector<std::string> clashes(const Record& record, std::string_view prefix) const;
 
@@ -33,14 +33,14 @@ class AddedNames {
   std::map<std::string, std::string, std::less<>> renamed_;
 };
 
-// What the added field is called in a result, where `has` says which fields that has. [any thread]
+// The name of the added field in a result; `has` tells which fields the record has. [any thread]
 template <class Has>
 std::string name_in_result(std::string name, Has has) {
   while (has(std::string(AddedNames::kPrefix) + name)) name.insert(0, AddedNames::kPrefix);
   return name;
 }
 
-// Whether clashes() may find any: quick, for every record. [any thread]
+// Whether clashes() may find any; fast enough for every record. [any thread]
 bool may_clash(const Record& record, std::string_view prefix);
 
 }  // namespace coil::sensor

@@ -1,4 +1,4 @@
-// CSV with a header (RFC 4180 and what else is called so): cells are named by their columns.
+// CSV with a header (RFC 4180 and common variants): cells are named by their columns.
 #include <algorithm>
 
 #include "sensor/formats/csv_head.h"
@@ -44,7 +44,7 @@ class Csv final : public Format {
   }
 
   bool is_no_record(std::string_view line) const override {
-    if (line == head_.header) return true;  // of a further file behind the first
+    if (line == head_.header) return true;  // the header of another file after the first one
     if (Format::is_no_record(line)) return !line.starts_with('#') || !has_all_cells(line);
     return false;
   }
@@ -139,7 +139,7 @@ class Csv final : public Format {
   bool has_fixed_columns() const override { return true; }
 
  private:
-  // Results come in the order of the header but for those that are left out.
+  // Results come in the order of the header, without those that were left out.
   const Added* find(std::span<const Added> added, size_t column) const {
     for (size_t i = column; i < added.size(); ++i) {
       if (added[i].name == added_[column]) return &added[i];
@@ -175,11 +175,11 @@ class Csv final : public Format {
     if (const size_t point = to.find('.', begin); point != std::string::npos) to[point] = ',';
   }
 
-  // As wide as the header.
+  // Appends a row with as many cells as the header.
   void append_row(const Record& record, std::string& to) const {
     std::string_view line = record.line;
     const size_t columns = head_.columns.size();
-    size_t cells = 0, end = line.size();  // of those that have a column
+    size_t cells = 0, end = line.size();  // only cells with a column
     if (record.note.empty() && line.find('"') == std::string_view::npos) {
       cells = size_t(std::count(line.begin(), line.end(), head_.separator)) + 1;
       for (; cells > columns; --cells) end = line.rfind(head_.separator, end - 1);  // empty ones
@@ -233,7 +233,7 @@ class Csv final : public Format {
   CsvHead head_;
   bool is_known_ = false;
   std::vector<std::string> written_,
-      added_;  // columns of the output: of records of other formats, and what results add
+      added_;  // output columns for records of other formats, and for added fields
 };
 
 }  // namespace

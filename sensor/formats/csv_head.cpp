@@ -1,5 +1,5 @@
-// Tries each separator: the one under which the first row of data has most cells that are data, and a row of names
-// above it.
+// Tries each separator, and chooses the one under which the first row of data has the most data cells and a row of
+// names above it.
 #include "sensor/formats/csv_head.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace coil::sensor {
 namespace {
 
 constexpr std::string_view kSeparators = ",;\t|";
-constexpr size_t kMostLines = 100;  // that a head may have
+constexpr size_t kMostLines = 100;  // of a head, at most
 constexpr size_t kLinesUntilSure = 12;
 constexpr size_t kShownText = 60;
 
@@ -28,7 +28,7 @@ Cells cells_of(std::string_view line, char separator) {
   return error.empty() ? cells : Cells();
 }
 
-// A header may stand in a comment.
+// A header may be inside a comment.
 std::string_view without_mark(std::string_view line) {
   if (!line.starts_with('#')) return line;
   return trimmed(
@@ -55,7 +55,7 @@ bool is_datum(std::string_view cell, bool comma_is_decimal) {
          is_time_of_day(cell);
 }
 
-// Dates that need --time-format are data too: nothing but digits and what stands between them.
+// Dates that need --time-format count as data too: only digits and date separators.
 bool looks_like_date(std::string_view cell) {
   size_t digits = 0;
   for (const char c : cell) {
@@ -112,7 +112,7 @@ void complete_names(CsvHead& head) {
   }
 }
 
-// Whether a number has this sign as its decimal mark.
+// Whether a number uses this character as its decimal mark.
 bool has_decimal(std::span<const std::string> lines, char separator, char mark) {
   for (const std::string& line : lines) {
     for (const std::string& cell : cells_of(line, separator)) {
@@ -158,7 +158,7 @@ bool ends_in_quotes(std::string_view line, std::string_view separators, bool beg
   return inside;
 }
 
-// Where the separator does not occur, the line is one cell under each, and is looked at once.
+// If the line does not contain the separator, it is one cell for every separator, and is parsed only once.
 const CsvHeadFinder::Row& CsvHeadFinder::row(std::span<const std::string> lines, size_t place, char separator) {
   while (rows_.size() <= place) rows_.emplace_back();
   const std::string_view text = without_mark(lines[place]);
@@ -186,7 +186,7 @@ std::optional<size_t> CsvHeadFinder::header_above(std::span<const std::string> l
       continue;
     if (names.has_known) header = above;
     if (names.has_known && !names.are_units) break;
-    // names are rather above units than below them, and all there
+    // Names come above units rather than below them, and none of them is empty.
     const Row* before = header ? &row(lines, *header, separator) : nullptr;
     const bool is_better =
         !before || (!before->has_known && (before->are_units || (before->has_empty && !names.has_empty)));
@@ -195,8 +195,8 @@ std::optional<size_t> CsvHeadFinder::header_above(std::span<const std::string> l
   return header;
 }
 
-// What the head would be under this separator: of the rows above the first one with data the header. Rows before
-// `first_new` were looked at before.
+// The head under this separator: the header is among the rows above the first one with data. Rows before `first_new`
+// were examined before.
 std::optional<CsvHeadFinder::Found> CsvHeadFinder::find_under(std::span<const std::string> lines, size_t first_new,
                                                               char separator) {
   std::optional<Found> first;
@@ -225,7 +225,8 @@ std::optional<CsvHeadFinder::Found> CsvHeadFinder::find_best(std::span<const std
   return best;
 }
 
-// Where no row of data has names above it there are no names, or no such row yet. `first`: the first line of text.
+// If no row of data has names above it, there are no names, or no such row has arrived yet. `first`: the first line of
+// text.
 std::optional<CsvHeadFinder::Found> CsvHeadFinder::find_names_alone(std::span<const std::string> lines, size_t first,
                                                                     std::string_view separators, bool is_last_chance) {
   const auto most_cells = [&](size_t place) {

@@ -1,5 +1,4 @@
-// How a CSV file is written, found out from its first lines: what stands between cells, where the header is, what
-// stands around it.
+// Determines the dialect of a CSV file from its first lines: separator, decimal mark, header, and the lines around it.
 #pragma once
 
 #include <deque>
@@ -15,37 +14,36 @@ namespace coil::sensor {
 
 struct CsvHead {
   char separator = ',';
-  bool decimal_comma = false;        // numbers that are added are written with one
-  std::vector<std::string> columns;  // trimmed; those without a name are called column_N
-  std::vector<bool> has_name;        // of each column
+  bool decimal_comma = false;        // added numbers use a decimal comma
+  std::vector<std::string> columns;  // trimmed; columns without a name are called column_N
+  std::vector<bool> has_name;        // per column
   std::vector<std::string> before;   // lines above the header: preamble, comments, sep=;
-  std::string header;                // as it came
-  std::vector<std::string> units;    // lines below it, as of units
-  size_t lines = 0;                  // that belong to the head
+  std::string header;                // unchanged
+  std::vector<std::string> units;    // lines below it, such as units
+  size_t lines = 0;                  // the number of lines in the head
 };
 
-// Looks for the head again with each line that comes, and remembers what it saw in the lines before. One thread at a
-// time.
+// Searches for the head again with each new line, and remembers the results for earlier lines. One thread at a time.
 class CsvHeadFinder {
  public:
-  // `knows`: whether an option names a column, or it is called as times are.
+  // `knows`: whether an option names a column, or its name is usual for times.
   explicit CsvHeadFinder(std::function<bool(std::string_view)> knows) : knows_(std::move(knows)) {}
 
-  // `lines`: those of the last call, and more. Nullopt: more are needed; never with `at_end`. Throws Error when there
-  // is no header, or two columns have one name.
+  // `lines`: those of the last call, and more. Nullopt if more lines are needed; never with `at_end`. Throws Error if
+  // there is no header, or two columns have the same name.
   std::optional<CsvHead> find(std::span<const std::string> lines, bool at_end);
 
  private:
-  // A line under one of the separators.
+  // A line, split by one of the separators.
   struct Row {
     std::vector<std::string> cells;
-    size_t data = 0;  // cells that are
+    size_t data = 0;  // number of data cells
     bool has_known = false, are_units = false, has_empty = false;
   };
   struct Found {
     char separator = 0;
-    size_t header = 0, data = 0;  // data: how many cells of the first row are
-    bool is_sure = true;          // else it may be a list of names and values above the table
+    size_t header = 0, data = 0;  // data: number of data cells in the first row of data
+    bool is_sure = true;          // false: it may be a list of names and values above the table
   };
 
   const Row& row(std::span<const std::string> lines, size_t place, char separator);
@@ -56,11 +54,12 @@ class CsvHeadFinder {
                                         bool is_last_chance);
 
   std::function<bool(std::string_view)> knows_;
-  std::deque<std::map<std::optional<char>, Row>> rows_;  // of each line, by separator; none: those it does not hold
+  std::deque<std::map<std::optional<char>, Row>> rows_;  // per line and separator; key nullopt: separators that the
+                                                         // line does not contain
 };
 
-// Calls cell(text, was_quoted, end in the line) for each; a quoted text is decoded into `scratch`, which keeps it until
-// the next call of cell. What is wrong, or an empty string. [any thread]
+// Calls cell(text, was_quoted, end in the line) for each cell. A quoted text is decoded into `scratch`, which is valid
+// until the next call of cell. Returns what is wrong, or an empty string. [any thread]
 template <class Cell>
 std::string split_csv(std::string_view line, char separator, std::string& scratch, Cell cell) {
   for (size_t at = 0;;) {
@@ -89,7 +88,7 @@ std::string split_csv(std::string_view line, char separator, std::string& scratc
   }
 }
 
-// Whether the line ends inside of a quoted cell. `separators`: after which a quote begins one. [any thread]
+// Whether the line ends inside a quoted cell. `separators`: characters after which a quote opens a cell. [any thread]
 bool ends_in_quotes(std::string_view line, std::string_view separators, bool begins_in_quotes);
 
 }  // namespace coil::sensor

@@ -1,4 +1,4 @@
-// Gives each file a cutter when it begins, and forgets it when nothing is open and its rows need no moving.
+// Creates a cutter when a file starts, and drops it when no record is incomplete and its rows need no conversion.
 #include "sensor/formats/file_cutters.h"
 
 #include <algorithm>
@@ -11,7 +11,7 @@ namespace {
 
 bool is_payload(const Message& message) { return !message.topic.empty() || message.partition >= 0; }
 
-// Columns that the lead does not have; empty: it has them all.
+// Columns that the first file does not have; empty: it has them all.
 std::string missing_columns(const Format& lead, const Format& format) {
   std::string names;
   for (const std::string& column : format.columns()) {
@@ -38,7 +38,7 @@ void FileCutters::add(const Message& message, std::vector<Cut>& cuts) {
   add_to_file(message, cuts);
 }
 
-// A file that has no header, or goes on behind one that is known.
+// For a file that has no header, or continues under a known one.
 void FileCutters::under_lead(RecordCutter& cutter) const {
   std::vector<Cut> none;
   std::deque<Message> lines;
@@ -74,7 +74,7 @@ void FileCutters::add_to_file(const Message& message, std::vector<Cut>& cuts) {
     under_lead(*file.cutter);
     for (Message& line : lines) file.cutter->add(recalled_.emplace_back(std::move(line)), cuts);
   }
-  if (!lead_.format() && file.cutter->format()) {  // it is the first one that says what it holds
+  if (!lead_.format() && file.cutter->format()) {  // the header of this file is the first one
     std::swap(lead_, *file.cutter);
     if (has_lead_file_) std::swap(files_[lead_file_].cutter, file.cutter);
     files_.erase(message.file);

@@ -1,5 +1,5 @@
-// Records of several files that are read by turns: each has a head of its own, and all come out under the columns of
-// the first.
+// Splits several files, read in turns, into records. Each file has its own head; all records come out under the columns
+// of the first.
 #pragma once
 
 #include <deque>
@@ -13,8 +13,8 @@
 
 namespace coil::sensor {
 
-// As RecordCutter, with one of them for each file. Messages that come from no file, and those of the first one, are cut
-// by the one that leads: its format is that of all records. One thread at a time.
+// As RecordCutter, with one cutter per file. The leading cutter handles the first file and messages without a file; its
+// format is that of all records. One thread at a time.
 class FileCutters {
  public:
   using Complaint = std::function<void(const Message&, const std::string& what)>;
@@ -28,21 +28,22 @@ class FileCutters {
   bool is_between_records() const { return lead_.is_between_records(); }
   Format* format() const { return lead_.format(); }
 
-  // The lines that said what all others mean.
+  // The lines that define the meaning of all others.
   const std::vector<std::string>& head_lines() const { return lead_.head_lines(); }
-  // Lines to begin with in order to go on here, beside the head: those of records that have not ended, and heads of
-  // files of other columns, which are marked as known.
+  // Lines, besides the head, that are needed to continue from here: those of incomplete records, and heads of files
+  // with other columns, which are marked as known.
   std::vector<Message> pending() const;
-  // Before the first message: what comes is under the head of an earlier run. A line that it opened with comes no more.
+  // Call before the first message: the input continues under the head of an earlier run. That head's lines will not
+  // come again.
   void recall(const std::vector<std::string>& opening, std::vector<Cut>& cuts);
-  // Whether a stream that begins with this line goes on under such a head.
+  // Whether a stream that starts with this line continues under such a head.
   bool continues(const std::vector<std::string>& opening, const std::string& first_line) const;
 
  private:
   struct File {
     std::unique_ptr<RecordCutter> cutter;
-    bool is_other = false;  // its columns are not those of the lead
-    bool is_told = false;   // what there is no column for
+    bool is_other = false;  // its columns differ from the leading file's
+    bool is_told = false;   // a warning about columns without a place was given
   };
 
   void add_to_file(const Message& message, std::vector<Cut>& cuts);
@@ -56,7 +57,7 @@ class FileCutters {
   RecordCutter lead_;
   int32_t lead_file_ = 0;
   bool has_lead_file_ = false;
-  std::map<int32_t, File> files_;  // others, as long as something is to be remembered of them
+  std::map<int32_t, File> files_;  // other files that still have incomplete records or their own columns
   std::deque<Message> moved_, recalled_;
 };
 

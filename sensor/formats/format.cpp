@@ -1,4 +1,4 @@
-// Choosing a format by name or by looking at a line.
+// Chooses a format by name or by a line.
 #include "sensor/formats/format.h"
 
 #include <algorithm>

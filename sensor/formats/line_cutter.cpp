@@ -1,4 +1,4 @@
-// Finds the encoding at the first bytes, the kind of line end at the first end.
+// Determines the encoding from the first bytes, and the kind of line end from the first line end.
 #include "sensor/formats/line_cutter.h"
 
 #include <algorithm>
@@ -53,7 +53,7 @@ char LineCutter::sign_at(size_t at) const {
   return high == 0 ? low : '?';
 }
 
-// The first one at a place where a sign begins; npos: there is none.
+// The first `sign` at a character boundary; npos: none.
 size_t LineCutter::find_sign(char sign, size_t from) const {
   if (encoding_ == Encoding::kUtf8) return raw_.find(sign, from);
   for (size_t at = from; at + 1 < raw_.size(); at += 2) {
@@ -62,7 +62,7 @@ size_t LineCutter::find_sign(char sign, size_t from) const {
   return std::string::npos;
 }
 
-// The end that says how all lines end.
+// Finds the first line end, which determines the kind of all line ends.
 bool LineCutter::find_first_end(bool at_end, size_t& end, size_t& after) {
   const size_t feed = find_sign('\n', searched_), carriage = find_sign('\r', searched_);
   if (carriage != std::string::npos && (feed == std::string::npos || carriage < feed)) {
@@ -87,7 +87,7 @@ bool LineCutter::find_end(bool at_end, size_t& end, size_t& after) {
   searched_ = std::max(searched_, begin_);
   if (end_sign_ == 0) return find_first_end(at_end, end, after);
   end = find_sign(end_sign_, searched_);
-  // Where carriage returns end lines, a part with line feeds may still have been put behind.
+  // In a file with carriage returns as line ends, a part with line feeds may have been appended.
   if (end_sign_ == '\r') end = std::min(end, find_sign('\n', searched_));
   if (end == std::string::npos) {
     searched_ = begin_ + (raw_.size() - begin_) / width() * width();
@@ -109,7 +109,7 @@ bool LineCutter::next(Line& line, bool at_end) {
     if (!has_end) {
       const size_t left = raw_.size() - begin_;
       if (left > kLongestLine * width() && !at_end) {
-        // A carriage return at the end may be the half of an end.
+        // A carriage return at the end may be half of a line end.
         const size_t kept = std::min(left, 2 * width() + left % width());
         dropping_ = true;
         consume(left - kept);

@@ -1,4 +1,4 @@
-// Lines from a stream of bytes: whatever their ends and encoding are, as UTF-8 and with the place where each ends.
+// Splits a byte stream into lines of UTF-8, for any line ends and encodings, and gives the byte position after each.
 #pragma once
 
 #include <cstdint>
@@ -12,27 +12,26 @@ namespace coil::sensor {
 inline constexpr size_t kLongestLine = 1 << 20;
 
 struct Line {
-  std::string text;          // UTF-8, without its end
-  int64_t end_byte = 0;      // in the stream, behind the end of the line
-  bool is_too_long = false;  // longer than kLongestLine: the text is left out as a whole
-  bool has_end = true;       // false: the stream ended inside of the line
+  std::string text;          // UTF-8, without its line end
+  int64_t end_byte = 0;      // position in the stream after the line end
+  bool is_too_long = false;  // longer than kLongestLine: the whole text is left out
+  bool has_end = true;       // false: the stream ended inside the line
 };
 
-// Ends are LF or CR LF; where the first end is a lone CR, all three are ends. A byte order mark is taken off; UTF-16 is
-// told by it, or by the zero byte beside the first sign. Lines do not depend on how the bytes are cut into calls. One
-// thread at a time.
+// Line ends are LF or CR LF. If the first one is a lone CR, all three are line ends. A byte order mark is removed.
+// UTF-16 is detected by it, or by a zero byte beside the first character. Lines do not depend on how the bytes are
+// split into calls. One thread at a time.
 class LineCutter {
  public:
-  // `begin_byte`: where in the stream the first of these bytes lies; a stream that is entered in its middle has no byte
-  // order mark.
+  // `begin_byte`: the position of the first of these bytes in the stream; only position 0 can have a byte order mark.
   explicit LineCutter(int64_t begin_byte = 0) : position_(begin_byte), is_begin_(begin_byte == 0) {}
 
-  // One that enters a file at a byte behind these first ones, which say how it is written. `inside_line`: of a line
-  // that is too long.
+  // Starts in the middle of a file, after these first bytes, which determine the encoding and the line ends.
+  // `inside_line`: inside a line that is too long.
   LineCutter(std::string_view first_bytes, int64_t begin_byte, bool inside_line);
 
   void add(std::string_view bytes) { raw_ += bytes; }
-  // Whether there is a further line. `at_end`: no bytes will follow, so what has no end is a line too.
+  // Returns whether there is another line. `at_end`: no bytes will follow, so text without a line end is a line too.
   bool next(Line& line, bool at_end = false);
 
  private:
@@ -48,11 +47,11 @@ class LineCutter {
   std::string decoded(std::string_view bytes) const;
 
   std::string raw_;
-  size_t begin_ = 0;       // what lies before has been handed out
-  size_t searched_ = 0;    // up to here there is no end
+  size_t begin_ = 0;       // everything before was returned
+  size_t searched_ = 0;    // no line end before this
   int64_t position_;       // of raw_[begin_] in the stream
-  bool is_begin_;          // of the stream: the encoding is not known yet
-  bool dropping_ = false;  // inside of a line that is too long
+  bool is_begin_;          // at the start of the stream, before the encoding is known
+  bool dropping_ = false;  // inside a line that is too long
   char end_sign_ = 0;      // 0: no line has ended yet
   Encoding encoding_ = Encoding::kUtf8;
 };

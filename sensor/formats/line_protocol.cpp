@@ -7,7 +7,7 @@
 namespace coil::sensor {
 namespace {
 
-// Whether a backslash there takes the next sign as it is.
+// Whether a backslash here escapes the next character.
 bool is_escape(std::string_view text, size_t at) {
   return text[at] == '\\' && at + 1 < text.size() &&
          std::string_view(",= \\").find(text[at + 1]) != std::string_view::npos;
@@ -63,7 +63,7 @@ class Scanner {
     }
   }
 
-  // Up to one of `ends`.
+  // Reads up to one of `ends`.
   std::string_view name(std::string_view ends) {
     const size_t begin = at_;
     bool escaped = false;
@@ -141,7 +141,7 @@ class LineProtocol final : public Format {
  public:
   const char* name() const override { return "line"; }
 
-  // A string may hold line ends.
+  // A string may contain line ends.
   bool goes_on(std::string_view line, Open& open) const override {
     for (size_t at = open.in_quotes ? 0 : line.find("=\""); at < line.size();) {
       if (!open.in_quotes) at += 2, open.in_quotes = true;
@@ -213,7 +213,7 @@ class LineProtocol final : public Format {
            field.text.find_first_of("\n\r\\") == std::string_view::npos;
   }
 
-  // Text is a tag where it names the series; numbers, truth values and what a tag cannot hold are fields.
+  // A text is a tag if it names the series. Numbers, booleans, and texts that a tag cannot hold are fields.
   static void write_record(const Record& record, std::string& to) {
     append_escaped(to, record.measurement.empty() ? "record" : record.measurement, ", ");
     for (const Field& field : record.fields) {

@@ -1,5 +1,5 @@
-// NDJSON: one JSON object a line. Scanned in place, because a parser that builds a tree would take longer than a small
-// model's step.
+// NDJSON: one JSON object per line. Scanned in place: a parser that builds a tree would take longer than a step of a
+// small model.
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -18,7 +18,7 @@ constexpr int kMaxDepth = 32;
 constexpr size_t kLongestPath = 256, kLongestBareText = 256;
 constexpr std::string_view kBetweenRecords = " \t\r\n,[]\x1e";  // of arrays, and the separator of RFC 7464
 
-// A cursor over one line. A function that returns false has set error().
+// A cursor over one line. Functions that return false set error().
 class Scanner {
  public:
   Scanner(std::string_view line, Record& record)
@@ -52,7 +52,7 @@ class Scanner {
     return take(c) || fail(std::string("expected '") + c + "'" + (at_ == end_ ? ", found the end of the line" : ""));
   }
 
-  // Of an object; `path`: of the one that it lies in, with a point behind it.
+  // Reads the members of an object; `path`: of the enclosing object, followed by a dot.
   bool members(std::string_view path, int depth = 0) {
     if (!expect('{')) return false;
     skip_space();
@@ -69,7 +69,7 @@ class Scanner {
       Field& field = record_.fields.emplace_back();
       field.name = name;
       field.is_inner = depth > 0;
-      const bool holds_fields = at_ < end_ && (*at_ == '{' || *at_ == '[');  // then `field` moves
+      const bool holds_fields = at_ < end_ && (*at_ == '{' || *at_ == '[');  // if so, `field` will move
       if (holds_fields ? !nested_value(place, depth) : !value(field, depth)) return false;
       skip_space();
     } while (take(','));
@@ -133,7 +133,7 @@ class Scanner {
     return true;
   }
 
-  // Its members are fields too, named by their path while that is no longer than anybody would write.
+  // Members of an inner object are fields too, named by their path, up to a sane length.
   bool inner_object(std::string_view name, int depth) {
     const bool has_path = !name.empty() && name.size() <= kLongestPath;
     const size_t fields = record_.fields.size();
@@ -142,7 +142,7 @@ class Scanner {
     return true;
   }
 
-  // What lies in an array has no name and is no field.
+  // The elements of an array have no names, so they are not fields.
   bool array(int depth) {
     ++at_;
     skip_space();
@@ -210,7 +210,7 @@ class Scanner {
   std::string error_;
 };
 
-constexpr auto kIsPlain = [] {  // signs that stand for themselves in a string
+constexpr auto kIsPlain = [] {  // characters that need no escape in a string
   std::array<bool, 256> is_plain = {};
   for (size_t c = 0x20; c < is_plain.size(); ++c) is_plain[c] = c != '"' && c != '\\';
   return is_plain;
@@ -243,7 +243,7 @@ class Ndjson final : public Format {
  public:
   const char* name() const override { return "ndjson"; }
 
-  // Only where a printer of JSON breaks lines: a record that was cut off must not swallow the next.
+  // A record continues only where JSON printers break lines. Otherwise a truncated record would swallow the next one.
   bool goes_on(std::string_view line, Open& open) const override {
     if (open.depth == 0 && line.ends_with('}')) return false;
     const size_t last = line.find_last_not_of(" \t\r");
@@ -362,7 +362,7 @@ class Ndjson final : public Format {
   }
 
  private:
-  // Where the sign of its end stands, or the text ends.
+  // The position of its closing quote, or the end of the text.
   static size_t end_of_string(std::string_view text, size_t at) {
     for (++at; at < text.size() && text[at] != '"'; ++at) {
       if (text[at] == '\\') ++at;
@@ -370,7 +370,7 @@ class Ndjson final : public Format {
     return at;
   }
 
-  // Behind the object that begins there; npos: it does not end, or none begins.
+  // The position after the object that starts there; npos: it is incomplete, or none starts there.
   static size_t end_of_object(std::string_view text, size_t at) {
     if (text[at] != '{') return std::string_view::npos;
     int depth = 0;
@@ -385,7 +385,7 @@ class Ndjson final : public Format {
     return std::string_view::npos;
   }
 
-  // Line ends stand between parts of a record, never in its strings.
+  // Line ends occur between tokens of a record, never in its strings.
   static void append_on_one_line(std::string& to, std::string_view text) {
     const size_t begin = to.size();
     to += text;

@@ -1,4 +1,4 @@
-// Takes marks between digits out and leaves the rest to std::from_chars.
+// Removes thousands separators and leaves the rest to std::from_chars.
 #include "sensor/formats/number.h"
 
 #include <algorithm>
@@ -22,12 +22,12 @@ const std::unordered_set<std::string_view> kStandIns = {
     "init",        "initializing", "calibrating",  "warming up",  "no reading", "not available", "timeout",
     "overflow",    "over range",   "out of range", "disconnected"};
 constexpr size_t kLongestWord = 13;
-constexpr std::string_view kMinusSign = "\xe2\x88\x92";  // of typesetters, which spreadsheets write in some languages
+constexpr std::string_view kMinusSign = "\xe2\x88\x92";  // typographic minus; spreadsheets write it in some languages
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
-// Whether `mark` stands only between groups of three digits, as in 1,234,567.
+// Whether `mark` separates only groups of three digits, as in 1,234,567.
 bool marks_thousands(std::string_view whole, char mark) {
   size_t at = whole.find(mark);
   if (at == 0 || at > 3 || at == std::string_view::npos) return false;
@@ -47,7 +47,7 @@ std::optional<double> parse_hex(std::string_view digits, bool negative) {
   return negative ? -static_cast<double>(value) : static_cast<double>(value);
 }
 
-// Point as decimal mark, nothing between thousands.
+// Parses with a point as decimal mark and without thousands separators.
 std::optional<double> parse_plain(std::string text, char thousands, char decimal) {
   if (thousands != 0) std::erase(text, thousands);
   if (decimal != '.') std::replace(text.begin(), text.end(), decimal, '.');
@@ -64,7 +64,7 @@ std::optional<double> parse_with_commas(std::string_view text, bool comma_is_dec
     return thousands && !comma_is_decimal ? parse_plain(std::string(text), ',', '.')
                                           : parse_plain(std::string(text), 0, ',');
   }
-  // both: the last one is the decimal mark
+  // If both occur, the last one is the decimal mark.
   const bool comma_last = last_comma > last_point;
   const char decimal = comma_last ? ',' : '.', thousands = comma_last ? '.' : ',';
   const size_t mark = comma_last ? comma : point;
@@ -73,7 +73,7 @@ std::optional<double> parse_with_commas(std::string_view text, bool comma_is_dec
   return marks_thousands(whole, thousands) ? parse_plain(std::string(text), thousands, decimal) : std::nullopt;
 }
 
-// In any case.
+// Ignores case.
 bool is_one_of(std::string_view text, const std::unordered_set<std::string_view>& words) {
   if (text.size() > kLongestWord) return false;
   char folded[kLongestWord];
@@ -126,7 +126,7 @@ std::optional<double> parse_measure(std::string_view text, bool comma_is_decimal
     return std::nullopt;
   const size_t end = text.find_last_of("0123456789.");
   if (end == std::string_view::npos) return std::nullopt;
-  // the exponents of units, as in m3, are no part of the number
+  // The exponents of units, as in m3, do not belong to the number.
   size_t unit = end + 1;
   if (const size_t space = text.find(' '); space != std::string_view::npos && space < unit) unit = space;
   const std::string_view number = trimmed(text.substr(0, unit));

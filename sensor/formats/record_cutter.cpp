@@ -1,4 +1,4 @@
-// A line that opens what no later line ends must not swallow the records behind it.
+// An unclosed bracket or quote must not swallow the records that follow.
 #include "sensor/formats/record_cutter.h"
 
 #include "sensor/formats/line_cutter.h"
@@ -6,7 +6,7 @@
 namespace coil::sensor {
 namespace {
 
-constexpr size_t kMostLines = 256;  // of one record
+constexpr size_t kMostLines = 256;  // per record
 
 bool is_payload(const Message& message) { return !message.topic.empty() || message.partition >= 0; }
 
@@ -79,7 +79,7 @@ void RecordCutter::add_line(const Message& message, std::vector<Cut>& cuts) {
   open_bytes_ += message.text.size();
 }
 
-// Each of the open lines stands for itself.
+// Treats each of the open lines as a record.
 void RecordCutter::give_up(std::vector<Cut>& cuts) {
   while (!open_lines_.empty()) {
     std::vector<Message> lines = std::move(open_lines_);
@@ -89,7 +89,7 @@ void RecordCutter::give_up(std::vector<Cut>& cuts) {
   }
 }
 
-// Whether the line is a record of another format than CSV, so that those before it were none.
+// Whether the line is a record of a format other than CSV. If so, the lines before it are not a CSV head.
 bool RecordCutter::takes_format_of(const Message& message, std::vector<Cut>& cuts) {
   if (format_) return false;
   std::unique_ptr<Format> found = detect_format(message.text);

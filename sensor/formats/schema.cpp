@@ -1,4 +1,4 @@
-// Looks fields up by their names.
+// Finds fields by their names.
 #include "sensor/formats/schema.h"
 
 #include <algorithm>
@@ -70,7 +70,7 @@ bool Schema::select_key(const Record& record, std::string_view topic, std::strin
   }
   for (const std::string& name : options_.keys) {
     const Field* field = record.find(name);
-    if (!field && name == "topic" && !topic.empty()) continue;  // is in the key already
+    if (!field && name == "topic" && !topic.empty()) continue;  // already part of the key
     if (!field && !(name == "measurement" && !record.measurement.empty())) {
       what = "no field " + quoted(name) + " (--key)";
       return false;
@@ -81,7 +81,7 @@ bool Schema::select_key(const Record& record, std::string_view topic, std::strin
   return true;
 }
 
-// The field that is called as times are; where several are, the likeliest that holds one.
+// A field whose name is usual for times; of several, the likeliest name whose field holds a time.
 void Schema::find_time(const Record& record, Selection& selection) const {
   int best = 0;
   bool best_is_time = false, has_several = false;
@@ -101,7 +101,7 @@ void Schema::find_time(const Record& record, Selection& selection) const {
   if (has_several) find_time_in_two(record, selection);
 }
 
-// A date in one field, and the time of that day in another.
+// A date in one field, and the time of day in another.
 void Schema::find_time_in_two(const Record& record, Selection& selection) const {
   const Field *date = nullptr, *clock = nullptr;
   for (const Field& field : record.fields) {
@@ -155,7 +155,7 @@ bool Schema::select_time(const Record& record, Selection& selection, std::string
 
 Unusable Schema::select_values(const Record& record, Selection& selection, std::string& what) const {
   using Kind = Field::Kind;
-  // In CSV and line protocol a text is no number; there every number has been read as one.
+  // In CSV and line protocol, numbers were already parsed, so a text is not a number.
   const auto number_of = [](const Field& field) -> std::optional<double> {
     if (field.kind == Kind::number) return field.number;
     return field.kind == Kind::text ? parse_measure(field.text, false) : std::nullopt;

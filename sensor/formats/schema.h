@@ -1,4 +1,4 @@
-// Which of a record's fields are its key, its time and its values.
+// Chooses a record's key, time and values among its fields.
 #pragma once
 
 #include <cstdint>
@@ -11,39 +11,39 @@
 
 namespace coil::sensor {
 
-inline constexpr char kKeySeparator = '\x1f';  // texts do not hold it
+inline constexpr char kKeySeparator = '\x1f';  // never occurs in texts
 
 struct SchemaOptions {
   std::vector<std::string>
-      keys;  // fields or tags; empty: of the line protocol measurement and tags, else all records are of one key
-  std::vector<std::string> values;  // empty: every field that is a number and neither key nor time
-  std::string time;         // a field, or two with a comma between; empty: the one whose name is usual for a time
-  std::string time_format;  // of strptime, or s, ms, us, ns; empty: RFC 3339 or a number
+      keys;  // fields or tags; empty: in line protocol measurement and tags, else all records have one key
+  std::vector<std::string> values;  // empty: every numeric field except key and time
+  std::string time;         // one field, or two separated by a comma; empty: a field whose name is usual for times
+  std::string time_format;  // for strptime, or s, ms, us, ns; empty: RFC 3339 or a number
 };
 
 // A field that is a value, or would be one if its series were known.
 struct Value {
   enum class Certainty : uint8_t {
     kSure,    // a number, or named by --value
-    kQuoted,  // a number in quotes: a value where the field never held another text
-    kIfKnown  // no number, which is a missing value of a series that has had numbers
+    kQuoted,  // a quoted number: a value if the field never held another text
+    kIfKnown  // no number: a missing value, if the series has had numbers
   };
 
   std::string_view name;
   double number = 0;
   bool is_missing = false;
   Certainty certainty = Certainty::kSure;
-  bool is_text = false;  // something else than a number where one is wanted
+  bool is_text = false;  // not a number, although a number is expected
 };
 
-// Made to be used again, as Record is.
+// Reusable, like Record.
 struct Selection {
   std::string key;  // topic and key fields, separated by kKeySeparator
   std::optional<int64_t> time_ns;
-  const Field* time_field = nullptr;   // where time_ns came from, unless from the line protocol's own place
-  const Field* clock_field = nullptr;  // of a time in two fields the second one
+  const Field* time_field = nullptr;   // the source of time_ns, except for line protocol's own time
+  const Field* clock_field = nullptr;  // the second field of a time in two fields
   std::vector<Value> values;
-  bool lacks_value = false;  // a value is missing, though which one cannot be known
+  bool lacks_value = false;  // a value is missing, but it is not known which one
 };
 
 // Why a record cannot be scored.
@@ -54,13 +54,14 @@ class Schema {
  public:
   explicit Schema(SchemaOptions options);
 
-  // What is wrong, `what` in words; kNo: `selection` is filled. Values are there in any case. [any thread]
+  // Returns what is wrong, and `what` in words; kNo: `selection` is complete. Values are filled in any case. [any
+  // thread]
   Unusable select(const Record& record, std::string_view topic, Selection& selection, std::string& what) const;
 
-  // Whether a field that is no number in the first record may turn out to be a value; `with_texts`: whatever its text
-  // is. [any thread]
+  // Whether a field without a number in the first record may become a value; `with_texts`: whatever its text is. [any
+  // thread]
   bool may_become_value(const Field& field, const Selection& selection, bool with_texts) const;
-  // Whether an option names the field, or it is called as times are. [any thread]
+  // Whether an option names the field, or its name is usual for times. [any thread]
   bool knows(std::string_view name) const;
   const SchemaOptions& options() const { return options_; }
 
@@ -75,7 +76,7 @@ class Schema {
   bool is_named_value(std::string_view name) const;
 
   SchemaOptions options_;
-  std::string time_, clock_;  // the fields of options_.time
+  std::string time_, clock_;  // the fields in options_.time
 };
 
 }  // namespace coil::sensor

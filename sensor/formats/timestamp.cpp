@@ -1,4 +1,4 @@
-// Calendar arithmetic by std::chrono; numbers are taken apart as text, because a double does not hold nanoseconds.
+// Calendar arithmetic by std::chrono. Numbers are parsed as text, because a double cannot hold nanoseconds since 1970.
 #include "sensor/formats/timestamp.h"
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
 
-// A cursor over the text; each step fails once and for all.
+// A cursor over the text. After the first failed step, all further steps fail.
 class Reader {
  public:
   explicit Reader(std::string_view text) : text_(text) {}
@@ -44,7 +44,7 @@ class Reader {
   size_t at_ = 0;
 };
 
-// Within what 64 bits hold.
+// Nullopt if it does not fit into 64 bits.
 std::optional<int64_t> in_range(long double ns) {
   constexpr long double kEnd = 9.2e18L;
   if (!(std::fabs(ns) < kEnd)) return std::nullopt;
@@ -109,12 +109,12 @@ std::optional<int64_t> parse_calendar(std::string_view text) {
   return ((days * 24 + hour) * 60 + minute - zone_minutes) * 60 * kSecond + second * kSecond + ns;
 }
 
-// Nanoseconds in the unit that a number of this size is in.
+// The unit, in nanoseconds, of a number of this magnitude.
 int64_t unit_ns(double magnitude) {
   return magnitude < 1e11 ? kSecond : magnitude < 1e14 ? 1'000'000 : magnitude < 1e17 ? 1'000 : 1;
 }
 
-// `unit`: in nanoseconds; 0: the number's size says it.
+// `unit`: in nanoseconds; 0: determined by the number's magnitude.
 std::optional<int64_t> parse_since_1970(std::string_view text, int64_t unit) {
   int64_t whole = 0;
   const char* end = text.data() + text.size();
@@ -127,7 +127,7 @@ std::optional<int64_t> parse_since_1970(std::string_view text, int64_t unit) {
   }
   if (error == std::errc() && *stop == '.' && scale == kSecond &&
       std::all_of(stop + 1, end, [](char c) { return c >= '0' && c <= '9'; })) {
-    if (!in_range(static_cast<long double>(whole) * kSecond)) return std::nullopt;  // its decimals exactly
+    if (!in_range(static_cast<long double>(whole) * kSecond)) return std::nullopt;  // keeps its decimals exactly
     Reader decimals({stop + 1, size_t(end - stop - 1)});
     const int64_t ns = decimals.fraction_ns();
     return whole * kSecond + (text.starts_with('-') ? -ns : ns);
@@ -212,7 +212,7 @@ std::optional<int> time_name_rank(std::string_view name) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
   if (name.empty() || !kMayBegin[static_cast<unsigned char>(name[0])]) return std::nullopt;
   if (name == "time") return 0;
-  // with a unit or zone in brackets behind it
+  // A unit or time zone may follow in brackets.
   if (const size_t bracket = name.find_first_of("(["); bracket != std::string_view::npos && bracket > 0)
     name = name.substr(0, bracket);
   while (name.ends_with(' ')) name.remove_suffix(1);

@@ -1,4 +1,4 @@
-// Timestamps in the usual forms, as nanoseconds since 1970 (UTC).
+// Parses timestamps in the usual forms to nanoseconds since 1970 (UTC).
 #pragma once
 
 #include <cstdint>
@@ -8,31 +8,31 @@
 
 namespace coil::sensor {
 
-// RFC 3339 ("2026-11-22T17:30:00.25+01:00"; a space for the T, a date alone and a missing zone are taken too, the zone
-// then as UTC; also 2026/11/22 and 22.11.2026), or a number since 1970, whose size says its unit: below 1e11 seconds,
-// below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. None: it is no time, or lies outside of 1678 to
+// RFC 3339 ("2026-11-22T17:30:00.25+01:00"), also with a space for the T, without a time, or without a zone (then UTC);
+// also 2026/11/22 and 22.11.2026. Or a number since 1970, whose magnitude determines its unit: below 1e11 seconds,
+// below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. Nullopt if it is not a time, or outside 1678 to
 // 2261. [any thread]
 std::optional<int64_t> parse_timestamp(std::string_view text);
 
-// As strptime reads it, with %f for a fraction of a second; or of a number the unit: "s", "ms", "us", "ns". UTC where
-// the format has no %z. [any thread]
+// As strptime reads it, with %f for a fraction of a second; or for numbers the unit: "s", "ms", "us", "ns". UTC if the
+// format has no %z. [any thread]
 std::optional<int64_t> parse_timestamp(std::string_view text, const std::string& format);
-// Empty, or why the format cannot tell a time. [any thread]
+// Empty, or why the format cannot express a time. [any thread]
 std::string wrong_time_format(const std::string& format);
 
-// Whether this is a date without a time, and a time of the day without a date: the two halves of what parse_timestamp
-// reads. [any thread]
+// Whether this is a date without a time, or a time of day without a date: the two halves of what parse_timestamp reads.
+// [any thread]
 bool is_date(std::string_view text);
 bool is_time_of_day(std::string_view text);
 
-// What a column that holds the time is called, in any case: time, timestamp, ts, date, datetime ...; the lesser, the
-// likelier. [any thread]
+// Usual names of time columns, in any case: time, timestamp, ts, date, datetime ... A smaller rank is likelier. [any
+// thread]
 std::optional<int> time_name_rank(std::string_view name);
 
-// "2026-11-22T17:30:00.25Z", as many decimals as are needed. [any thread]
+// "2026-11-22T17:30:00.25Z", with as many decimals as needed. [any thread]
 std::string format_timestamp(int64_t time_ns);
 
-// Of any two times; the difference of the numbers themselves may overflow. [any thread]
+// Safe for any two times; their integer difference may overflow. [any thread]
 inline double seconds_between(int64_t from_ns, int64_t to_ns) {
   const bool forward = to_ns >= from_ns;
   const uint64_t ns = forward ? uint64_t(to_ns) - uint64_t(from_ns) : uint64_t(from_ns) - uint64_t(to_ns);

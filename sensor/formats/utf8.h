@@ -1,4 +1,4 @@
-// Code points as UTF-8, and whether bytes are UTF-8 at all.
+// Encodes code points as UTF-8, and checks whether bytes are valid UTF-8.
 #pragma once
 
 #include <cstdint>

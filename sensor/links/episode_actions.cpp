@@ -1,4 +1,5 @@
-// A queue that is full drops its oldest text: the newest says best what is the matter now.
+// Runs commands and requests for episodes. A full queue drops its oldest text, because the newest describes the current
+// situation best.
 #include "sensor/links/episode_actions.h"
 
 #include <fcntl.h>
@@ -33,25 +34,39 @@ std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::erro
 
 std::string event_of(const Result& result) {
   Json event = {{"sensor", readable_key(result.key())}, {"episode", name_of(result.episode)}};
+  if (result.settings && !result.settings->name.empty()) event["name"] = result.settings->name;
   if (result.selection->time_ns) event["time"] = format_timestamp(*result.selection->time_ns);
   event["status"] = name_of(result.status);
   if (result.has_score) event["score"] = result.score;
   if (const std::string cause = cause_of(result); !cause.empty()) event["cause"] = cause;
-  Json values = Json::object();
-  for (const ValueResult& value : result.values)
-    values[std::string(value.name)] = value.is_missing ? Json() : Json(value.value);
+  Json values = Json::object(), units = Json::object();
+  for (const ValueResult& value : result.values) {
+    values[std::string(value.name)] = value.is_missing && !value.is_left_out ? Json() : Json(value.value);
+    if (const std::string_view unit = result.unit_of(value.name); !unit.empty()) units[std::string(value.name)] = unit;
+  }
   event["values"] = std::move(values);
+  if (!units.empty()) event["units"] = std::move(units);
   return dump(event);
 }
 
-// The environment, and the event's fields.
+std::string event_of(const Silence& silence) {
+  Json event = {{"sensor", readable_key(silence.key)}, {"episode", silence.has_ended ? "end" : "begin"}};
+  if (silence.settings && !silence.settings->name.empty()) event["name"] = silence.settings->name;
+  if (silence.time_ns) event["time"] = format_timestamp(*silence.time_ns);
+  event["status"] = silence.has_ended ? "back" : "silent";
+  event["cause"] = cause_of(silence);
+  event["values"] = Json::object();
+  return dump(event);
+}
+
+// The environment variables for the event's fields.
 std::vector<std::string> environment_for(const std::string& text) {
   std::vector<std::string> variables;
   for (char** variable = environ; *variable; ++variable) {
     if (!std::string_view(*variable).starts_with("COIL_")) variables.emplace_back(*variable);
   }
   const Json event = Json::parse(text);
-  for (const char* name : {"sensor", "episode", "time", "status", "score", "cause"}) {
+  for (const char* name : {"sensor", "name", "episode", "time", "status", "score", "cause"}) {
     if (!event.contains(name)) continue;
     std::string variable = std::string("COIL_") + name;
     std::transform(variable.begin(), variable.end(), variable.begin(), [](unsigned char c) { return std::toupper(c); });
@@ -63,7 +78,7 @@ std::vector<std::string> environment_for(const std::string& text) {
   return variables;
 }
 
-// As a file, so that a command that does not read it stops nobody.
+// As a file, so that a command that does not read its input blocks nothing.
 int standard_input_of(const std::string& text) {
   const int file = ::memfd_create("coil-event", MFD_CLOEXEC);
   const std::string line = text + "\n";
@@ -75,7 +90,7 @@ int standard_input_of(const std::string& text) {
   return file;
 }
 
-// In a process group of its own, so that all of it can be ended.
+// In its own process group, so that all its processes can be ended.
 int spawn_shell(const std::string& command, const std::string& text, pid_t& process) {
   const int input = standard_input_of(text);
   if (input < 0) return errno;
@@ -117,7 +132,7 @@ DeliveryQueue::~DeliveryQueue() {
   }
   changed_.notify_all();
   {
-    // The receiver that takes one after the other may go on; one that takes none is left alone.
+    // While the receiver takes one text after another, delivery continues; if it takes none, it stops.
     std::unique_lock lock(mutex_);
     while (!waiting_.empty() && Clock::now() < end_by_) changed_.wait_until(lock, end_by_);
     stopping_ = true;
@@ -135,7 +150,7 @@ void DeliveryQueue::add(std::string text) {
   {
     const std::lock_guard lock(mutex_);
     is_full = waiting_.size() >= options_.most_waiting;
-    // The first one may be under way.
+    // The first text may be in delivery.
     if (is_full) waiting_.erase(waiting_.begin() + (waiting_.size() > 1 ? 1 : 0)), ++counts_.dropped;
     waiting_.push_back(std::move(text));
   }
@@ -165,7 +180,7 @@ void DeliveryQueue::run() {
   }
 }
 
-// Until it is there, or patience ends.
+// Until it is delivered, or the patience ends.
 bool DeliveryQueue::deliver(const std::string& text, std::unique_lock<std::mutex>& lock) {
   const auto give_up_at = Clock::now() + options_.patience;
   bool is_first = true;
@@ -230,7 +245,12 @@ DeliveryQueue::Deliver post_to(const std::string& url) {
 
 void EpisodeActions::write(const Result& result) {
   if (result.episode != Episode::kBegin && result.episode != Episode::kEnd) return;
-  const std::string event = event_of(result);
+  deliver(event_of(result));
+}
+
+void EpisodeActions::note(const Silence& silence) { deliver(event_of(silence)); }
+
+void EpisodeActions::deliver(const std::string& event) {
   for (DeliveryQueue* queue : queues_) queue->add(event);
 }
 

@@ -1,4 +1,5 @@
-// What is done when an episode begins or ends: a command, or a request to a web server; never on the stream's thread.
+// Actions at the begin and end of an episode: a command, or a request to a web server. They never run on the stream's
+// thread.
 #pragma once
 
 #include <atomic>
@@ -17,23 +18,24 @@
 
 namespace coil::sensor {
 
-// Delivers texts one by one, in their order, on a thread of its own. What fails is tried again after half a second,
-// then after twice as long each time.
+// Delivers texts one by one, in order, on its own thread. A failed delivery is retried after half a second, then after
+// twice as long each time.
 class DeliveryQueue {
  public:
   struct Options {
     std::string name;                                 // of the receiver, for messages
-    size_t most_waiting = 1000;                       // beyond it the oldest is dropped, with a warning
-    std::chrono::seconds patience{600};               // so long a text is tried
-    std::chrono::milliseconds patience_at_end{5000};  // so long once the stream has ended
+    size_t most_waiting = 1000;                       // if more wait, the oldest is dropped with a warning
+    std::chrono::seconds patience{600};               // how long delivery of one text is retried
+    std::chrono::milliseconds patience_at_end{5000};  // how long after the end of the stream
   };
-  // What went wrong; empty: it was delivered. Called on the queue's thread, and ends soon when `stopping` is true.
+  // Returns what went wrong; empty: delivered. Called on the queue's thread; must return soon when `stopping` becomes
+  // true.
   using Deliver = std::function<std::string(const std::string& text, const std::atomic<bool>& stopping)>;
 
   DeliveryQueue(Options options, Deliver deliver, const Log& log);
-  ~DeliveryQueue();  // delivers what waits, as long as the receiver takes it
+  ~DeliveryQueue();  // delivers the waiting texts, as long as the receiver takes them
 
-  void add(std::string text);  // does not wait [any thread]
+  void add(std::string text);  // does not block [any thread]
 
   struct Counts {
     uint64_t delivered = 0, retries = 0, dropped = 0, waiting = 0;
@@ -59,25 +61,29 @@ class DeliveryQueue {
   std::thread thread_;
 };
 
-// `command` for the shell: the text on its standard input, {"sensor": ...} in the variables COIL_SENSOR, COIL_EPISODE,
-// COIL_TIME, COIL_SCORE, COIL_CAUSE; its standard output goes to standard error. It is ended after a minute.
+// `command` for the shell: the text on its standard input, {"sensor": ...} in the variables COIL_SENSOR, COIL_NAME,
+// COIL_EPISODE, COIL_TIME, COIL_STATUS, COIL_SCORE, COIL_CAUSE; its standard output goes to standard error. It is ended
+// after a minute.
 DeliveryQueue::Deliver run_command(std::string command);
 
 #ifdef COIL_METRICS
-// A POST of the text as application/json. Throws Error for what is no URL.
+// POSTs the text as application/json. Throws Error if `url` is not a URL.
 DeliveryQueue::Deliver post_to(const std::string& url);
 #endif
 
-// Hands an event to each queue at the begin and the end of an episode, as JSON in one line.
+// Passes an event to each queue at the begin and the end of an episode or a silence, as one line of JSON.
 class EpisodeActions final : public Sink {
  public:
-  // They outlive this.
+  // The queues must outlive this object.
   explicit EpisodeActions(std::vector<DeliveryQueue*> queues) : queues_(std::move(queues)) {}
 
   bool wants_text() const override { return false; }
   void write(const Result& result) override;
+  void note(const Silence& silence) override;
 
  private:
+  void deliver(const std::string& event);
+
   std::vector<DeliveryQueue*> queues_;
 };
 

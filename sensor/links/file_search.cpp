@@ -1,4 +1,4 @@
-// Looks into folders; what cannot be looked at is as if it were not there.
+// Searches folders; unreadable files and folders count as missing.
 #include "sensor/links/file_search.h"
 
 #include <dirent.h>
@@ -23,7 +23,7 @@ std::string within(const std::string& folder, const std::string& file) {
   return (std::filesystem::path(folder) / file).string();
 }
 
-// The entries of a folder that `is_wanted` says yes to.
+// The entries of a folder for which `is_wanted` is true.
 template <class Wanted>
 std::vector<FoundFile> find_in_folder(const std::string& name, Wanted is_wanted) {
   std::vector<FoundFile> found;
@@ -40,8 +40,7 @@ std::vector<FoundFile> find_in_folder(const std::string& name, Wanted is_wanted)
   return found;
 }
 
-// ".1", "-20260131", ".2026-01-31T00:00:00": a separator, a digit, and then only what numbers and times are written
-// with.
+// ".1", "-20260131", ".2026-01-31T00:00:00": a separator, a digit, and then only characters of numbers and times.
 bool is_rotation(std::string_view text) {
   if (text.size() < 2 || std::string_view(".-_").find(text[0]) == std::string_view::npos) return false;
   return text[1] >= '0' && text[1] <= '9' && text.find_first_not_of("0123456789-_.:T", 1) == std::string_view::npos;
@@ -123,7 +122,7 @@ bool is_rotated(const std::string& name, const std::string& of) {
 
 namespace {
 
-// `ending`: behind the name of a rotated file.
+// `ending`: appended to the name of a rotated file.
 std::vector<FoundFile> find_rotated_with(const std::string& name, std::string_view ending) {
   const std::string own = std::filesystem::path(name).filename().string();
   std::vector<FoundFile> found = find_in_folder(name, [&](const dirent& entry) {

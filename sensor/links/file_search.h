@@ -1,4 +1,4 @@
-// Finding files by name, by what they are, and under the names that rotation gives them.
+// Finds files by name, by identity, and under the names that log rotation gives them.
 #pragma once
 
 #include <optional>
@@ -15,26 +15,25 @@ struct FoundFile {
   int64_t modified_ns = 0, bytes = 0;
 };
 
-// A name, if there is a regular file of it.
+// The regular file of this name, if there is one.
 std::optional<FoundFile> find_file(const std::string& name);
 
-// Whether it is meant for several files: a folder, or a pattern that is no file's name itself.
+// Whether the name means several files: a folder, or a pattern that is not itself the name of a file.
 bool is_group(const std::string& name);
-// Regular files in the folder and all below it, or that the pattern matches. Hidden ones are left out, and so are
-// compressed ones, which are counted.
+// Regular files in the folder and all below it, or that match the pattern. Hidden files are left out; so are compressed
+// ones, which are counted.
 std::vector<FoundFile> find_group(const std::string& name, size_t& compressed);
-// Whether a group that was asked for holds this name.
+// Whether the group includes this name.
 bool is_in_group(const std::string& group, const std::string& name);
 bool is_compressed(const std::string& name);
 
-// The file in the folder of `name` that has this inode, whatever it is called now.
+// The file with this inode in the folder of `name`, under any name.
 std::optional<FoundFile> find_by_inode(const std::string& name, uint64_t inode);
-// Whether rotation may have made the one name of the other: name.1, name-20260131; of f.csv also f-20260131.csv,
-// f.1.csv.
+// Whether log rotation may have made `name` from `of`: name.1, name-20260131; for f.csv also f-20260131.csv, f.1.csv.
 bool is_rotated(const std::string& name, const std::string& of);
-// Files whose names rotation may have made of this one; the one changed first comes first.
+// Files that rotation may have made from this one, in the order of their last change.
 std::vector<FoundFile> find_rotated(const std::string& name);
-// Likewise those of them that gzip has compressed.
+// The same for files that were compressed by gzip.
 std::vector<FoundFile> find_rotated_gzip(const std::string& name);
 
 }  // namespace coil::sensor

@@ -1,4 +1,4 @@
-// One pass over a file that stays as it is.
+// Reads a file that does not change, once.
 #include "sensor/links/file_source.h"
 
 #include <fcntl.h>

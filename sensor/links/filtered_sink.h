@@ -1,4 +1,4 @@
-// Lets some of the results through.
+// Passes on selected results.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +13,13 @@ struct ResultFilter {
   enum class Only { kAll, kAnomalies, kEpisodes, kNone };
 
   Only only = Only::kAll;
-  std::optional<int64_t> since_ns;  // what is older is not let through
+  std::optional<int64_t> since_ns;  // older results are dropped
 };
 
-// As thread-safe as the sink behind it.
+// As thread-safe as the next sink.
 class FilteredSink final : public Sink {
  public:
-  // `next` outlives this.
+  // `next` must outlive this object.
   FilteredSink(Sink& next, const ResultFilter& filter) : next_(next), filter_(filter) {}
 
   bool wants_text() const override { return next_.wants_text() && filter_.only != ResultFilter::Only::kNone; }
@@ -29,10 +29,14 @@ class FilteredSink final : public Sink {
   void write(const Result& result) override {
     if (lets_through(result)) next_.write(result);
   }
+  void note(const Silence& silence) override {
+    const bool is_old = filter_.since_ns && (silence.time_ns ? *silence.time_ns < *filter_.since_ns : is_old_);
+    if (!is_old && filter_.only != ResultFilter::Only::kNone) next_.note(silence);
+  }
   void flush() override { next_.flush(); }
 
  private:
-  // A record without a time is as old as the last one with a time.
+  // A record without a time counts as old as the last one with a time.
   bool lets_through(const Result& result) {
     const std::optional<int64_t>& time_ns = result.selection->time_ns;
     if (filter_.since_ns && time_ns) is_old_ = *time_ns < *filter_.since_ns;
@@ -55,10 +59,10 @@ class FilteredSink final : public Sink {
   bool is_old_ = true;
 };
 
-// Hands every result to several sinks, the last of which says whether texts are wanted.
+// Passes every result to several sinks. The last one decides whether texts are needed.
 class FannedSink final : public Sink {
  public:
-  // They outlive this.
+  // The sinks must outlive this object.
   explicit FannedSink(std::vector<Sink*> sinks) : sinks_(std::move(sinks)) {}
 
   bool wants_text() const override { return sinks_.back()->wants_text(); }
@@ -67,6 +71,9 @@ class FannedSink final : public Sink {
   }
   void write(const Result& result) override {
     for (Sink* sink : sinks_) sink->write(result);
+  }
+  void note(const Silence& silence) override {
+    for (Sink* sink : sinks_) sink->note(silence);
   }
   void flush() override {
     for (Sink* sink : sinks_) sink->flush();

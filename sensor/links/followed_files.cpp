@@ -1,5 +1,4 @@
-// What has which name is looked at again and again; files that may have something new are then read one after the
-// other.
+// Checks repeatedly which file has which name, then reads the files that may have new data, one after another.
 #include "sensor/links/followed_files.h"
 
 #include <fcntl.h>
@@ -22,13 +21,13 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr size_t kMostMessages = 4096;  // of one read
-constexpr size_t kMostOpen = 64;  // beyond, files that wait for more are closed; fewer where the system allows few
-constexpr int kLookShare = 20;    // looking takes no more than one part in so many of the time
+constexpr size_t kMostMessages = 4096;  // per read
+constexpr size_t kMostOpen = 64;  // more files than this are closed while they wait; fewer if the system's limit is low
+constexpr int kLookShare = 20;    // checking takes at most this fraction (1/n) of the time
 constexpr milliseconds kShortestPause{20}, kLongestPause{1000}, kNamesPause{250};
-constexpr seconds kLeftPatience{60};    // with a file that was renamed: who writes to it may not know yet
-constexpr seconds kUnendedPatience{2};  // with the end of its last line
-constexpr seconds kCopyPatience{1};     // with a file that may be a copy, which its original is truncated after
+constexpr seconds kLeftPatience{60};    // for a renamed file: its writer may not know of the renaming yet
+constexpr seconds kUnendedPatience{2};  // for the end of a file's last line
+constexpr seconds kCopyPatience{1};     // for a file that may be a copy; the original is truncated after copying
 
 int open_file(const std::string& name) { return ::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }
 
@@ -37,7 +36,7 @@ size_t most_open() {
   return ::getrlimit(RLIMIT_NOFILE, &limit) != 0 ? kMostOpen : std::clamp<size_t>(limit.rlim_cur / 4, 1, kMostOpen);
 }
 
-// Whether the file of this name holds what was read before the place, and something was.
+// Whether the file of this name contains the data that was read before the position, and there is such data.
 bool holds(const std::string& name, const FilePlace& place) {
   const int descriptor = place.end() > 0 ? open_file(name) : -1;
   if (descriptor < 0) return false;
@@ -46,7 +45,7 @@ bool holds(const std::string& name, const FilePlace& place) {
   return result;
 }
 
-// Whether the file of this name begins with what the other one holds, as far as its last bytes tell.
+// Whether the file of this name starts with the content of the other one, judged by its last bytes.
 bool is_same_content(const std::string& name, const FoundFile& other) {
   const int descriptor = open_file(other.name);
   if (descriptor < 0) return false;
@@ -66,24 +65,25 @@ struct FollowedFiles::File : GrowingFile {
   File(Path& path, FilePlace place) : GrowingFile(std::move(place)), path(&path), begins(mark().lines == 0) {}
 
   Path* path;
-  bool begins;                                          // its first line is still to come
-  bool is_restored = false;                             // from a state, and was not open yet
+  bool begins;                                          // the next line is the file's first
+  bool is_restored = false;                             // from a state, and not opened yet
   bool must_look = false;                               // it could not be read
-  bool must_end = false;                                // its last line is taken as it is
-  bool is_due = false;                                  // is in due_
-  bool is_in_batch = false;                             // taken_ has marks of it
-  bool is_unpacked = false;                             // what is open is a copy of what gzip compressed
-  std::set<std::pair<FileIdentity, int64_t>> unpacked;  // compressed files that were searched for it, with their sizes
+  bool must_end = false;                                // its last line counts without a line end
+  bool is_due = false;                                  // whether it is in due_
+  bool is_in_batch = false;                             // whether taken_ has marks of it
+  bool is_unpacked = false;                             // the open file is an unpacked copy of a gzip file
+  std::set<std::pair<FileIdentity, int64_t>> unpacked;  // compressed files that were searched for it, and their sizes
   Clock::time_point grew_at{};
 };
 
 struct FollowedFiles::Path {
   std::string name;
-  bool is_named = false;  // and not found by a folder or pattern
+  bool is_named = false;  // given by name, not found by a folder or pattern
   std::deque<std::unique_ptr<File>>
       files;  // each is read to its end before the next; the last one has the name, or had it last
-  std::vector<std::unique_ptr<File>> left{};  // had it before: may still grow, and are known again by another name
-  std::optional<FileIdentity> shown{};        // what has it now
+  std::vector<std::unique_ptr<File>> left{};  // earlier owners of the name: may still grow, and are recognised under
+                                              // other names
+  std::optional<FileIdentity> shown{};        // the current owner of the name
   bool was_complained = false;
   Clock::time_point search_at{};
 };
@@ -132,8 +132,8 @@ void FollowedFiles::drop(std::unique_ptr<File> file) {
     by_identity_.erase(known);
 }
 
-// Takes the descriptor over. false: it is not the file, and closed. `known_as`: where it is not itself what has the
-// name.
+// Takes ownership of the descriptor. Returns false, and closes it, if it is another file. `known_as`: the identity of
+// the file with the name, if this is another one.
 bool FollowedFiles::attach(File& file, int descriptor, const std::optional<FileIdentity>& known_as) {
   const FileIdentity before = file.identity();
   if (!file.attach(descriptor)) return false;
@@ -148,7 +148,7 @@ bool FollowedFiles::attach(File& file, int descriptor, const std::optional<FileI
   return true;
 }
 
-// The same where what was read before must be in the file, which gzip may have compressed.
+// The same, where the file must contain the data that was read before; it may be a gzip file.
 bool FollowedFiles::attach_content(File& file, int descriptor, const std::string& name) {
   UnpackedFile content{descriptor, {}};
   std::optional<FileIdentity> known_as;
@@ -239,7 +239,7 @@ bool FollowedFiles::read(std::vector<Message>& messages, milliseconds wait) {
     if (!due_.empty()) continue;
     const auto left = std::chrono::ceil<milliseconds>(end - Clock::now());
     if (left.count() <= 0) return true;
-    if (::poll(nullptr, 0, int(std::min(left, pause_).count())) < 0) return true;  // someone wants it to stop
+    if (::poll(nullptr, 0, int(std::min(left, pause_).count())) < 0) return true;  // interrupted: a stop was requested
   }
 }
 
@@ -287,7 +287,7 @@ void FollowedFiles::add_due(File& file) {
   if (!std::exchange(file.is_due, true)) due_.push_back(&file);
 }
 
-// Finds out whether a file has bytes that were not read, as far as can be told without reading.
+// Whether a file has unread bytes, as far as this is known without reading.
 bool FollowedFiles::has_news(File& file, const std::optional<FoundFile>& shown) const {
   if (shown && shown->identity == file.identity()) {
     const bool is_changed = shown->modified_ns != file.modified_ns();
@@ -341,8 +341,8 @@ void FollowedFiles::look_at(Path& path) {
   look_at_left(path);
 }
 
-// The system gives the number of a file that is gone to the next one. What was read while nobody looked is then to be
-// found under another name, and what has the name now is a new file.
+// The system reuses the inode number of a deleted file. So what was read earlier may be under another name, and the
+// file with the name is new.
 void FollowedFiles::find_of_reused_number(Path& path, const FoundFile& found) {
   File& file = *path.files.back();
   if (!file.is_restored || file.is_open() || file.identity() != found.identity || file.place().end() == 0 ||
@@ -372,22 +372,22 @@ void FollowedFiles::look_at_left(Path& path) {
   }
 }
 
-// The path shows a file that it did not show before.
+// The name belongs to another file than before.
 void FollowedFiles::notice(Path& path, const FoundFile& found) {
   if (adopt(path, found) || is_too_new(path, found)) return;
   if (!path.files.empty()) {
     File& before = *path.files.back();
     if (before.is_open() || find_again(path, before)) {
-      if (before.identity() == found.identity) return;  // only the device has another number now
+      if (before.identity() == found.identity) return;  // only the device number changed
     } else if (before.is_restored && holds(found.name, before.place()) && attach(before, open_file(found.name))) {
-      return;  // copied or restored while nobody looked
+      return;  // copied or restored while Coil was not running
     }
     for (auto& missed : find_missed(path, before.modified_ns(), found.identity, Rotation::kByName))
       path.files.push_back(std::move(missed));
   }
   if (is_first_look_ && path.files.empty() && path.left.empty()) know_older(path);
   FilePlace place;
-  for (const auto& [name, other] : paths_) {  // a copy of what was read: only what came after
+  for (const auto& [name, other] : paths_) {  // a copy of a file that was read: read only the later data
     if (!is_rotated(path.name, name) || other.files.empty()) continue;
     if (const FilePlace read = other.files.back()->place(); holds(found.name, read)) place = read;
   }
@@ -395,7 +395,7 @@ void FollowedFiles::notice(Path& path, const FoundFile& found) {
   path.files.push_back(make_file(path, std::move(place)));
 }
 
-// It may be a copy that is still written, and whose original will be truncated.
+// It may be a copy that is still being written, and whose original will be truncated.
 bool FollowedFiles::is_too_new(const Path& path, const FoundFile& found) const {
   if (path.is_named || !path.files.empty()) return false;
   const auto is_original = [&](const auto& other) { return is_rotated(path.name, other.first); };
@@ -406,7 +406,7 @@ bool FollowedFiles::is_too_new(const Path& path, const FoundFile& found) const {
          int64_t(wall.tv_sec) * 1'000'000'000 + wall.tv_nsec - std::chrono::nanoseconds(kCopyPatience).count();
 }
 
-// A file that is followed already, and was renamed, or has two names.
+// Finds a followed file that was renamed, or has two names.
 bool FollowedFiles::adopt(Path& path, const FoundFile& found) {
   const auto known = by_identity_.find(found.identity);
   if (known == by_identity_.end()) return false;
@@ -422,7 +422,7 @@ bool FollowedFiles::adopt(Path& path, const FoundFile& found) {
   const int descriptor = file.is_open() ? -1 : open_file(found.name);
   const bool is_it = file.is_open() || (descriptor >= 0 && GrowingFile::holds(descriptor, file.place()));
   if (descriptor >= 0) ::close(descriptor);
-  if (!is_it) {  // it is gone, and a new one has got its number
+  if (!is_it) {  // it was deleted, and a new file has its inode number
     by_identity_.erase(known);
     if (std::unique_ptr<File> gone = take_from(owner.left)) drop(std::move(gone));
     return false;
@@ -437,7 +437,7 @@ bool FollowedFiles::adopt(Path& path, const FoundFile& found) {
   return true;
 }
 
-// Opens a file that may have another name now, or of which there is a copy.
+// Opens a file that may have another name now, or a copy.
 bool FollowedFiles::find_again(Path& path, File& file) {
   const FilePlace place = file.place();
   std::vector<FoundFile> candidates = find_rotated(path.name);
@@ -453,7 +453,7 @@ bool FollowedFiles::find_again(Path& path, File& file) {
   return place.end() > 0 && find_compressed(path, file);
 }
 
-// Opens what a file held that was compressed since it was read.
+// Opens the content of a file that was compressed since it was read.
 bool FollowedFiles::find_compressed(const Path& path, File& file) {
   std::vector<FoundFile> candidates = find_rotated_gzip(path.name);
   std::reverse(candidates.begin(), candidates.end());
@@ -465,7 +465,7 @@ bool FollowedFiles::find_compressed(const Path& path, File& file) {
   return false;
 }
 
-// What was rotated before it was asked for is not read.
+// Files that were rotated before the first start are not read.
 void FollowedFiles::know_older(Path& path) {
   for (const FoundFile& found : find_rotated(path.name)) {
     const auto has = [&](const std::string& group) { return is_group(group) && is_in_group(group, found.name); };
@@ -481,7 +481,7 @@ void FollowedFiles::know_older(Path& path) {
   }
 }
 
-// Of a file in which nothing was found yet, what it held in the meantime can only be known from its copies.
+// For a file that was empty so far, its copies show what it contained in the meantime.
 void FollowedFiles::find_missed_of_empty(Path& path, const FoundFile& found) {
   File& file = *path.files.back();
   if (file.identity() != found.identity || file.read_end() > 0 || file.modified_ns() == 0 ||
@@ -493,8 +493,8 @@ void FollowedFiles::find_missed_of_empty(Path& path, const FoundFile& found) {
                     std::make_move_iterator(missed.end()));
 }
 
-// Of files that rotation may have made of this one those that were changed last at `since_ns` or later, and that
-// nothing is known of. `now`: the file that has the name.
+// Files that rotation may have made from this one, were last changed at `since_ns` or later, and are not known yet.
+// `now`: the file that has the name.
 std::vector<FoundFile> FollowedFiles::find_unknown(const Path& path, int64_t since_ns, const FileIdentity& now,
                                                    bool is_packed) const {
   std::vector<FoundFile> files = is_packed ? find_rotated_gzip(path.name) : find_rotated(path.name);
@@ -505,7 +505,7 @@ std::vector<FoundFile> FollowedFiles::find_unknown(const Path& path, int64_t sin
   return files;
 }
 
-// Files that had the name, or are copies of what had it, and were changed last at `since_ns` or later. `now`: the file
+// Files that had the name, or are copies of such files, and were last changed at `since_ns` or later. `now`: the file
 // that has the name.
 std::vector<std::unique_ptr<FollowedFiles::File>> FollowedFiles::find_missed(Path& path, int64_t since_ns,
                                                                              const FileIdentity& now,
@@ -520,7 +520,7 @@ std::vector<std::unique_ptr<FollowedFiles::File>> FollowedFiles::find_missed(Pat
     return true;
   });
   std::vector<FoundFile> unknown = find_unknown(path, since_ns, now, false);
-  if (rotation == Rotation::kByCopy)  // a copy, whose original will be truncated only now
+  if (rotation == Rotation::kByCopy)  // a copy, whose original is only now being truncated
     std::erase_if(unknown, [&](const FoundFile& found) { return is_same_content(path.name, found); });
   for (FoundFile& found : find_unknown(path, since_ns, now, true)) unknown.push_back(std::move(found));
   std::stable_sort(unknown.begin(), unknown.end(),
@@ -553,7 +553,7 @@ bool FollowedFiles::is_over(const Path& path) const {
          std::all_of(path.left.begin(), path.left.end(), is_over);
 }
 
-// Files that have their name can be opened again.
+// Closes files that still have their name, because they can be reopened.
 void FollowedFiles::bound_descriptors() {
   read_since_bound_ = 0;
   std::vector<File*> open;
@@ -606,7 +606,7 @@ FollowedFiles::Opened FollowedFiles::open(File& file) {
   const int descriptor = open_file(file.path->name);
   struct stat found;
   if (descriptor < 0) throw Error(std::string("cannot be read: ") + std::strerror(errno));
-  if (::fstat(descriptor, &found) != 0 || identity_of(found) != file.identity()) {  // renamed since it was looked at
+  if (::fstat(descriptor, &found) != 0 || identity_of(found) != file.identity()) {  // renamed since the last check
     ::close(descriptor);
     return Opened::kAnother;
   }
@@ -614,7 +614,7 @@ FollowedFiles::Opened FollowedFiles::open(File& file) {
   return is_it ? Opened::kItself : Opened::kChanged;
 }
 
-// Its content is another one: what was not read of the old one may be found in a copy, which comes first.
+// The file has new content. A copy may hold the unread part of the old content; it is read first.
 void FollowedFiles::begin_anew(File& file, std::vector<Message>& messages) {
   Path& path = *file.path;
   const auto place =
@@ -653,7 +653,7 @@ void FollowedFiles::begin_anew(File& file, std::vector<Message>& messages) {
   if (unended) take(file, std::move(*unended), file.mark(), messages);
   file.begins = true, file.is_restored = false;
   if (!copy) return;
-  // Who goes on with the old lines has the number that their head is known by.
+  // The reader of the old lines keeps the number under which their head is known.
   const int32_t fresh = copy->number();
   copy->set_number(file.number()), file.set_number(fresh);
   by_number_[copy->number()] = copy.get(), by_number_[fresh] = &file;

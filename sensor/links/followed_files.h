@@ -1,4 +1,5 @@
-// Files that grow, are rotated, truncated, deleted and made anew: their lines, each once, over restarts too.
+// Follows files that grow and are rotated, truncated, deleted and recreated. Reads each line once, also across
+// restarts.
 #pragma once
 
 #include <chrono>
@@ -19,22 +20,22 @@ namespace coil::sensor {
 
 struct FollowOptions {
   std::vector<std::string> names;       // files, which need not exist yet; folders; patterns
-  std::set<std::string> ignored_names;  // that folders and patterns leave out: absolute
-  int output = 1;                       // where results go; never read, even if a pattern matches it
+  std::set<std::string> ignored_names;  // absolute paths that folders and patterns skip
+  int output = 1;                       // the results' descriptor; its file is never read, even if a pattern matches
 };
 
-// Looks at its files again and again, which works on every file system. A file is what it is, not what it is called:
-// one that was renamed is read to its end before the one that took its name. One thread at a time.
+// Polls its files, which works on every file system. A file is identified by its inode, not by its name: a renamed file
+// is read to its end before the file that took its name. One thread at a time.
 class FollowedFiles final : public Source {
  public:
-  // Throws Error when a name can never be read. [main-thread]
+  // Throws Error if a name can never be read. [main-thread]
   FollowedFiles(FollowOptions options, const Log& log);
   ~FollowedFiles() override;
 
   bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) override;
 
   std::string place_after(size_t messages) const override;
-  // Files that are not what they were are looked for under other names; what cannot be found is warned of.
+  // Searches moved files under other names; warns about files that cannot be found.
   void go_on(const std::string& place) override;
   std::string describe(const Message& message) const override;
 
@@ -47,13 +48,13 @@ class FollowedFiles final : public Source {
     GrowingFile::Mark before, after;
   };
   enum class Progress {
-    kMore,  // there may be more
+    kMore,  // there may be more data
     kDone,
-    kLater  // once what was read is processed
+    kLater  // after the data that was read is processed
   };
 
   enum class Rotation { kByName, kByCopy };
-  enum class Opened { kItself, kAnother, kChanged };  // kChanged: it does not hold what was read before
+  enum class Opened { kItself, kAnother, kChanged };  // kChanged: it does not contain the data that was read before
 
   Path& path(const std::string& name, bool is_named);
   std::unique_ptr<File> make_file(Path& path, FilePlace place);
@@ -96,8 +97,8 @@ class FollowedFiles final : public Source {
   std::map<int32_t, File*> by_number_;
   std::map<FileIdentity, File*> by_identity_;
   int32_t next_number_ = 0;
-  std::deque<File*> due_;         // that may have something new, in the order to be read
-  std::vector<TakenLine> taken_;  // of the last read, one for each message
+  std::deque<File*> due_;         // that may have new data, in reading order
+  std::vector<TakenLine> taken_;  // of the last read, one per message
   Clock::time_point names_due_at_{}, now_{};
   std::chrono::milliseconds pause_{0};
   bool is_first_look_ = true;

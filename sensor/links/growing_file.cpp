@@ -1,4 +1,4 @@
-// Reads on behind bytes that must still be there, and cuts lines.
+// Reads data after bytes that must be unchanged, and splits it into lines.
 #include "sensor/links/growing_file.h"
 
 #include <fcntl.h>
@@ -17,10 +17,10 @@ namespace {
 
 constexpr int64_t kFingerprintBytes = 1024;
 constexpr size_t kReadBytes = 1 << 18;
-constexpr int64_t kMostUnended = 1 << 22;  // of a line: what is longer is passed over
-constexpr size_t kFirstBytes = 1 << 16;    // that tell encoding and line ends
+constexpr int64_t kMostUnended = 1 << 22;  // of a line; longer ones are skipped
+constexpr size_t kFirstBytes = 1 << 16;    // that determine encoding and line ends
 
-// Fewer bytes than wanted: the file ends there. Empty and errno set: it cannot be read.
+// Returns fewer bytes than wanted at the end of the file. Returns an empty text and sets errno if it cannot be read.
 std::string read_at(int descriptor, int64_t offset, size_t bytes) {
   std::string text(bytes, '\0');
   size_t got = 0;
@@ -35,7 +35,7 @@ std::string read_at(int descriptor, int64_t offset, size_t bytes) {
   return text;
 }
 
-// Of no bytes: 0.
+// 0 for no bytes.
 uint64_t fingerprint_of(std::string_view bytes) { return bytes.empty() ? 0 : XXH3_64bits(bytes.data(), bytes.size()); }
 
 }  // namespace
@@ -105,7 +105,7 @@ FilePlace GrowingFile::place_in(int descriptor, std::string name, int64_t offset
   place.name = std::move(name);
   const int64_t count = std::min(offset, kFingerprintBytes);
   const std::string before = read_at(descriptor, offset - count, size_t(count));
-  if (int64_t(before.size()) < count) return place;  // it ends before
+  if (int64_t(before.size()) < count) return place;  // the file ends before the position
   place.offset = offset;
   place.fingerprint = fingerprint_of(before);
   return place;

@@ -1,4 +1,4 @@
-// A file that is read line by line from any place on, while it may grow, shrink or become another.
+// Reads a file line by line from any position, while it may grow, shrink or be replaced.
 #pragma once
 
 #include <sys/stat.h>
@@ -14,7 +14,7 @@
 
 namespace coil::sensor {
 
-// What tells a file from all others that exist at the same time.
+// Distinguishes a file from all others that exist at the same time.
 struct FileIdentity {
   uint64_t device = 0, inode = 0;
 
@@ -28,18 +28,18 @@ struct FileIdentity {
 FileIdentity identity_of(const struct stat& found);
 int64_t modified_ns(const struct stat& found);
 
-// How far a file was read, and how to know it again.
+// How far a file was read, and how to recognise it.
 struct FilePlace {
-  std::string name;  // under which it is followed; rotation may have given it another since
+  std::string name;  // the followed name; rotation may have renamed the file since
   FileIdentity identity;
-  int64_t offset = 0;        // of the first byte that belongs to no record taken so far
-  int64_t unended = 0;       // so many bytes from there on were taken as a last line without an end
-  bool inside_line = false;  // the rest of a line that was too long comes next
+  int64_t offset = 0;        // of the first byte that belongs to no processed record
+  int64_t unended = 0;       // this many bytes from there were processed as a last line without a line end
+  bool inside_line = false;  // the rest of a line that is too long comes next
   int64_t lines = 0;         // before `offset`
   int32_t number = 0;        // of the file among those of a source
-  int64_t modified_ns = 0;   // when it was looked at last
+  int64_t modified_ns = 0;   // time of the last check
   uint64_t fingerprint = 0;  // of the last bytes before offset + unended
-  bool is_left = false;      // another file took its name, and it was read to its end
+  bool is_left = false;      // it was read to its end after another file took its name
 
   int64_t end() const { return offset + unended; }
 };
@@ -50,7 +50,7 @@ std::vector<FilePlace> unpack_places(const std::string& text);  // throws Error
 // One thread at a time.
 class GrowingFile {
  public:
-  // What was taken, after a line.
+  // The state after a line.
   struct Mark {
     int64_t offset, unended, lines;
     bool inside_line;
@@ -58,7 +58,7 @@ class GrowingFile {
   enum class Found {
     kNothing,  // no new bytes
     kMore,
-    kOther  // shorter than it was, or other bytes before the place: it was truncated or written anew
+    kOther  // shorter than before, or other bytes before the position: it was truncated or rewritten
   };
 
   explicit GrowingFile(FilePlace place);
@@ -66,36 +66,36 @@ class GrowingFile {
   GrowingFile(const GrowingFile&) = delete;
   GrowingFile& operator=(const GrowingFile&) = delete;
 
-  // A place that nothing was read before.
+  // A position before which nothing was read.
   static FilePlace place_in(int descriptor, std::string name, int64_t offset);
-  // Whether the file holds the bytes that were read before the place.
+  // Whether the file contains the bytes that were read before the position.
   static bool holds(int descriptor, const FilePlace& place);
 
   bool is_open() const { return descriptor_ >= 0; }
   int descriptor() const { return descriptor_; }
-  // Takes the descriptor over. false: it is not open at the file of the place, or the bytes before are others; it is
-  // closed then.
+  // Takes ownership of the descriptor. Returns false, and closes it, if it is not the file of this position, or the
+  // preceding bytes differ.
   bool attach(int descriptor);
-  // The same at another place, with nothing of the one before.
+  // The same at another position; drops everything from the previous one.
   bool resume(FilePlace place, int descriptor);
   void close();
 
-  // Reads what is there, not too much at once. Throws Error, without the file's name, when it cannot be read.
+  // Reads a limited amount of new data. Throws Error, without the file's name, if it cannot be read.
   Found read();
-  // The next whole line; none: the next read may bring it. A line that was taken when it had no end is passed over.
+  // The next whole line; nullopt: the next read may bring it. A line that was already taken without its end is skipped.
   std::optional<Line> next_line();
-  // The text behind the last end of line, as a line; none: there is none that was not taken.
+  // The text after the last line end, as a line; nullopt: there is none, or it was already taken.
   std::optional<Line> take_unended();
   bool has_unended() const { return read_end() > offset_ + unended_ && !inside_line_; }
-  // The number of the line that was taken last, from 1.
+  // The number of the last line taken, from 1.
   int64_t line() const { return lines_ + (unended_ > 0 ? 1 : 0); }
 
   Mark mark() const { return {offset_, unended_, lines_, inside_line_}; }
   FilePlace place() const { return place_at(mark()); }
-  // `mark`: not older than the bytes that forget_taken() left.
+  // `mark` must not be older than the bytes that forget_taken() kept.
   FilePlace place_at(const Mark& mark) const;
   void forget_taken();
-  // From the beginning again, as a file whose content is new; what was read is forgotten.
+  // Starts again from the beginning, for a file with new content.
   void restart();
 
   const std::string& name() const { return place_.name; }
@@ -111,14 +111,14 @@ class GrowingFile {
  private:
   void set_place(FilePlace place);
 
-  FilePlace place_;  // as it was given, as long as the file was never open
+  FilePlace place_;  // as given, until the file is opened
   int descriptor_ = -1;
   bool was_open_ = false;
-  std::string bytes_;  // of the file from bytes_begin_ on: some that were taken, and those that were not
+  std::string bytes_;  // of the file from bytes_begin_ on, both taken and not taken yet
   int64_t bytes_begin_ = 0;
   int64_t offset_ = 0, unended_ = 0, lines_ = 0;
   bool inside_line_ = false;
-  std::unique_ptr<LineCutter> cutter_;  // has what bytes_ holds from offset_ on
+  std::unique_ptr<LineCutter> cutter_;  // has received bytes_ from offset_ on
 };
 
 }  // namespace coil::sensor

@@ -1,4 +1,4 @@
-// zlib reads, a temporary file keeps.
+// Unpacks with zlib into a temporary file.
 #include "sensor/links/gzip_file.h"
 
 #include <fcntl.h>

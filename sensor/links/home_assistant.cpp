@@ -1,5 +1,4 @@
-// MQTT discovery as Home Assistant documents it: a retained JSON object under
-// homeassistant/<component>/<id>/<entity>/config.
+// MQTT discovery for Home Assistant: a retained JSON object under homeassistant/<component>/<id>/<entity>/config.
 #include "sensor/links/home_assistant.h"
 
 #include <algorithm>
@@ -27,19 +26,20 @@ std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::erro
 
 struct Entity {
   const char* component;
-  std::string name, value_template;
+  std::string name, value_template, unit{};
 };
 
 std::string field(const std::string& name) { return "value_json[" + dump(name) + "]"; }
 
-// Of each value the nearest forecast that results hold: of the records to come, else of the record itself.
+// The nearest forecast of each value in the results: of later records, if requested, else of the record itself.
 std::vector<Entity> forecasts(const Result& result, const std::string& prefix, std::span<const size_t> horizons) {
   std::vector<Entity> entities;
   for (const ValueResult& value : result.values) {
     const std::string name = horizons.empty() ? expected_name(prefix, value.name)
                                               : forecast_name(prefix, value.name, *std::ranges::min_element(horizons));
     entities.push_back({"sensor", result.values.size() == 1 ? "forecast" : std::string(value.name) + " forecast",
-                        "{{ " + field(std::string(result.added_names->of(name))) + " }}"});
+                        "{{ " + field(std::string(result.added_names->of(name))) + " }}",
+                        std::string(result.unit_of(value.name))});
   }
   return entities;
 }
@@ -65,7 +65,8 @@ std::vector<DiscoveryMessage> discovery_messages(const Result& result, const std
   entities.push_back(
       {"binary_sensor", "problem", "{{ 'ON' if " + added("episode") + " in ['begin', 'on'] else 'OFF' }}"});
 
-  const std::string id = "coil_" + plain_name(sensor);
+  const bool is_named = result.settings && !result.settings->name.empty();
+  const std::string id = "coil_" + plain_name(sensor), name = is_named ? result.settings->name : sensor;
   std::vector<DiscoveryMessage> messages;
   for (const Entity& entity : entities) {
     const std::string entity_id = plain_name(entity.name);
@@ -75,10 +76,11 @@ std::vector<DiscoveryMessage> discovery_messages(const Result& result, const std
         {"state_topic", topics.state},
         {"value_template", entity.value_template},
         {"availability_topic", topics.status},
-        {"device", {{"identifiers", {id}}, {"name", sensor}, {"manufacturer", "Coil"}, {"model", "coil stream"}}},
+        {"device", {{"identifiers", {id}}, {"name", name}, {"manufacturer", "Coil"}, {"model", "coil stream"}}},
     };
     if (std::string_view(entity.component) == "sensor") {
       config["state_class"] = "measurement";
+      if (!entity.unit.empty()) config["unit_of_measurement"] = entity.unit;
     } else {
       config["device_class"] = "problem";
     }

@@ -1,5 +1,4 @@
-// What Home Assistant must be told once about a sensor so that it shows its score, its forecasts and whether something
-// is wrong.
+// The announcement of a sensor to Home Assistant, so that it shows score, forecasts and problems.
 #pragma once
 
 #include <span>
@@ -14,8 +13,8 @@ struct DiscoveryMessage {
   std::string topic, text;  // to be retained
 };
 
-// A name of letters, digits, '_' and '-': whatever else becomes '_', and what is changed or long gets a hash, so that
-// two sensors never share one.
+// A name of letters, digits, '_' and '-'. Other characters become '_'. Names that were changed or are long get a hash,
+// so that two sensors never share a name.
 std::string plain_name(const std::string& sensor);
 
 struct DiscoveryTopics {
@@ -24,8 +23,8 @@ struct DiscoveryTopics {
 };
 
 // For the sensor of this first result: a sensor `score`, a sensor `forecast` for each of its values, and a binary
-// sensor `problem` that is on during an episode. `sensor`: its name. `prefix`, `horizons`: of the added fields, which
-// come as NDJSON.
+// sensor `problem` that is on during an episode. `sensor`: its name. `prefix`, `horizons`: of the added fields, in
+// NDJSON.
 std::vector<DiscoveryMessage> discovery_messages(const Result& result, const std::string& sensor,
                                                  const std::string& prefix, std::span<const size_t> horizons,
                                                  const DiscoveryTopics& topics);

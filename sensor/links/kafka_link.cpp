@@ -1,4 +1,4 @@
-// Records from a Kafka topic and results to another one.
+// Reads records from a Kafka topic and writes results to another one.
 #include "sensor/links/kafka_link.h"
 
 #include <librdkafka/rdkafka.h>
@@ -53,7 +53,7 @@ std::string source_text(const Message& message) {
   return message.topic + "/" + std::to_string(message.partition) + "/" + std::to_string(message.offset);
 }
 
-// The offset of the record that a message of the result topic answers; -1: it answers none of this partition.
+// The offset of the record that a message of the result topic answers; -1: none of this partition.
 int64_t source_offset(const rd_kafka_message_t* message, const std::string& topic, int32_t partition) {
   rd_kafka_headers_t* headers = nullptr;
   const void* value = nullptr;
@@ -78,7 +78,7 @@ using ListPointer = std::unique_ptr<rd_kafka_topic_partition_list_t, FreeList>;
 
 }  // namespace
 
-// A client of librdkafka: what differs between its three uses here are properties and callbacks.
+// A librdkafka client. Its three uses here differ in properties and callbacks.
 struct KafkaLink::Handle {
   Handle(rd_kafka_type_t type, const KafkaLink& link, const Properties& properties,
          void (*set_callbacks)(rd_kafka_conf_t*)) {
@@ -102,7 +102,7 @@ struct KafkaLink::Handle {
     rd_kafka_conf_set_log_cb(configuration,
                              [](const rd_kafka_t* client, int level, const char* facility, const char* text) {
                                if (std::string_view(facility) == "CONFWARN")
-                                 return;  // one file configures consumers and producers
+                                 return;  // one file configures both consumers and producers
                                const auto& self = *static_cast<const KafkaLink*>(rd_kafka_opaque(client));
                                self.tell(level <= 4 ? LogLevel::kWarning : LogLevel::kInfo, text);
                              });
@@ -134,7 +134,7 @@ void KafkaLink::set_consumer_callbacks(rd_kafka_conf_t* configuration) {
   rd_kafka_conf_set_rebalance_cb(
       configuration, [](rd_kafka_t* client, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t* partitions,
                         void* self) { rebalance(client, error, partitions, self); });
-  // What fails, as it does while partitions move, is tried again with the next checkpoint.
+  // Commits fail while partitions move; the next checkpoint commits again.
   rd_kafka_conf_set_offset_commit_cb(configuration, [](rd_kafka_t*, rd_kafka_resp_err_t,
                                                        rd_kafka_topic_partition_list_t* committed, void* self_pointer) {
     auto& self = *static_cast<KafkaLink*>(self_pointer);
@@ -254,7 +254,7 @@ void KafkaLink::revoked(const rd_kafka_topic_partition_list_t* partitions) {
   flush();
   for (int i = 0; i < partitions->cnt; ++i) {
     const int32_t index = partitions->elems[i].partition;
-    // Read, not yet seen by the engine: the next owner reads them again.
+    // Messages that were read but not processed: the partition's next owner reads them again.
     if (being_read_)
       std::erase_if(*being_read_, [index](const Message& message) { return message.partition == index; });
     hooks_.revoked(partitions->elems[i].topic, index);
@@ -263,8 +263,8 @@ void KafkaLink::revoked(const rd_kafka_topic_partition_list_t* partitions) {
   }
 }
 
-// Where the results ended when the group committed an offset, if that covers no more than the checkpoint does; else 0:
-// all of them count.
+// Where the results ended when the group committed an offset, if the checkpoint covers that commit; else 0: search all
+// results.
 int64_t KafkaLink::results_end_at(int64_t offset, int32_t index) const {
   ListPointer list(rd_kafka_topic_partition_list_new(1));
   const rd_kafka_topic_partition_t& committed =
@@ -302,7 +302,7 @@ void KafkaLink::find_answered(int32_t index, int64_t begin, Partition& partition
       if (steady_clock::now() > patience) check(message ? message->err : RD_KAFKA_RESP_ERR__TIMED_OUT);
       continue;
     }
-    // Its end is no message when the last one is a mark of someone's transaction, which no reader sees.
+    // If the last entry is the marker of a transaction, which readers never see, the end is not a message.
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) break;
     patience = steady_clock::now() + kPatienceAtEnd;
     if (const int64_t offset = source_offset(message.get(), options_.topic, index); offset >= 0)
@@ -405,7 +405,7 @@ void KafkaLink::saved(const std::string& topic, int32_t index, int64_t offset) {
   rd_kafka_topic_partition_t& committed = *rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), index);
   committed.offset = offset;
   const std::string metadata = std::string(kResultsMark) + std::to_string(known->second.results_end);
-  committed.metadata = std::malloc(metadata.size());  // the list frees it
+  committed.metadata = std::malloc(metadata.size());  // freed by the list
   committed.metadata_size = metadata.size();
   std::memcpy(committed.metadata, metadata.data(), metadata.size());
   rd_kafka_commit(consumer_->client, list.get(), 1);

@@ -1,4 +1,5 @@
-// Records from a Kafka topic and results to another one: every record is answered once, whichever worker dies when.
+// Reads records from a Kafka topic and writes results to another one. Every record is answered exactly once, even if
+// workers crash.
 #pragma once
 
 #include <atomic>
@@ -22,49 +23,50 @@ namespace coil::sensor {
 
 struct KafkaOptions {
   std::string brokers;         // host:port,host:port
-  std::string topic;           // records; its producers choose the partition by the sensor, as Kafka does by the key
-  std::string out_topic;       // results; at least as many partitions. Empty: results go elsewhere
-  std::string group = "coil";  // workers of one group share the partitions
+  std::string topic;           // of records; producers should use the sensor as key, so that Kafka keeps its records in
+                               // one partition
+  std::string out_topic;       // of results, with at least as many partitions; empty: results go elsewhere
+  std::string group = "coil";  // the workers of a group share the partitions
   std::string
-      config_file;  // further properties of librdkafka, a line each: name=value (passwords, certificates, time-outs)
-  std::function<bool()> stopped = [] { return false; };  // waiting for the cluster ends when this becomes true
+      config_file;  // further librdkafka properties, one name=value per line (passwords, certificates, time-outs)
+  std::function<bool()> stopped = [] { return false; };  // waiting for the cluster ends when this returns true
 };
 
-// "broker:9092,other:9092/topic" into brokers and topic. Throws Error.
+// Splits "broker:9092,other:9092/topic" into brokers and topic. Throws Error.
 void set_address(KafkaOptions& options, const std::string& address);
 
-// A worker that gets a partition goes on at the offset that the engine's checkpoint of the partition names. What its
-// predecessor answered after that checkpoint is computed again, because the state needs the records, and not written
-// again: every result lies in the partition of its record and carries the record's place in the header `coil-source`
-// (topic/partition/offset), and each commit of an offset says in its metadata where the results ended then
-// ("results=1234"), so that the end of the result partition tells what is there. The commit may be older than the
-// checkpoint, then a little more is looked through. Transactions would need a commit for every batch, and could not be
-// tested against the cluster that librdkafka brings along, which lets readers see what was aborted.
+// A worker that gets a partition continues at the offset in the engine's checkpoint of that partition. Results that its
+// predecessor wrote after the checkpoint are computed again, because the state needs the records, but not written
+// again. To know them, every result goes to the partition of its record and carries the record's position in the header
+// `coil-source` (topic/partition/offset). Each commit of an offset also stores the current end of the results in its
+// metadata ("results=1234"), so that only the end of the result partition must be read. If the commit is older than the
+// checkpoint, a little more is read. Transactions would need a commit for every batch. They could not be tested with
+// librdkafka's mock cluster, which shows aborted messages to readers.
 //
-// What remains: a worker that stands still for longer than the group's session time-out and then goes on may write what
-// was under way in it a second time; the header lets a reader drop that.
+// One case remains: a worker that stalls for longer than the group's session time-out and then continues may write its
+// pending results a second time. The header lets a reader drop them.
 class KafkaLink final : public Source, public Sink {
  public:
-  // Waits for the cluster. Throws Error for options that cannot work and topics that do not fit.
+  // Waits for the cluster. Throws Error for options that cannot work and topics that do not match.
   KafkaLink(const KafkaOptions& options, const Log& log);
-  ~KafkaLink() override;  // leaves the group; calls no hook
+  ~KafkaLink() override;  // leaves the group without calling hooks
 
   void set_partition_hooks(PartitionHooks hooks) override { hooks_ = std::move(hooks); }
   bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) override;
   void write(const Result& result) override;
-  void flush() override;  // throws Error when results could not be delivered; then no checkpoint may cover them
+  void flush() override;  // throws Error if results could not be delivered; no checkpoint may cover them then
   void saved(const std::string& topic, int32_t partition, int64_t offset) override;
 
-  int64_t lag() const { return lag_; }  // messages of this worker's partitions that it has not read yet [any thread]
-  uint64_t deduplicated() const { return deduplicated_; }  // results that were there already [any thread]
+  int64_t lag() const { return lag_; }                     // unread messages in this worker's partitions [any thread]
+  uint64_t deduplicated() const { return deduplicated_; }  // results that already existed [any thread]
 
  private:
   struct Handle;  // of librdkafka
   struct Partition {
-    int64_t next = -1;                     // offset of the message that read() will give next
-    int64_t committed = -1;                // offset that the group knows
+    int64_t next = -1;                     // offset of the next message that read() returns
+    int64_t committed = -1;                // the group's committed offset
     int64_t results_end = 0;               // offset after the last result in the result topic
-    std::unordered_set<int64_t> answered;  // records whose results were found there and did not come by yet
+    std::unordered_set<int64_t> answered;  // records whose results exist but that were not read again yet
   };
 
   static void set_consumer_callbacks(rd_kafka_conf_s* configuration);
@@ -84,10 +86,10 @@ class KafkaLink final : public Source, public Sink {
   const Log& log_;
   PartitionHooks hooks_;
   std::unique_ptr<Handle> consumer_, producer_;
-  std::map<int32_t, Partition> partitions_;     // that this worker has
+  std::map<int32_t, Partition> partitions_;     // of this worker
   std::vector<Message>* being_read_ = nullptr;  // inside read()
-  std::exception_ptr thrown_;                   // by a hook, inside librdkafka's callback
-  std::string undelivered_;                     // why, when a result could not be delivered
+  std::exception_ptr thrown_;                   // thrown by a hook inside librdkafka's callback
+  std::string undelivered_;                     // why a result could not be delivered
   std::atomic<int64_t> lag_{0};
   std::atomic<uint64_t> deduplicated_{0};
 };

@@ -1,6 +1,6 @@
-// A connection on libmosquitto's interface for foreign event loops: libmosquitto queues an acknowledgement as soon as a
-// message has been handed over, but in this mode nothing leaves before mosquitto_loop_write is called, which is how
-// acknowledgements wait for results.
+// A connection that uses libmosquitto's interface for external event loops. libmosquitto queues an acknowledgement as
+// soon as a message was handed over. In this mode nothing is sent before mosquitto_loop_write is called, so
+// acknowledgements can wait for results.
 #include "sensor/links/mqtt_connection.h"
 
 #include <mosquitto.h>
@@ -35,7 +35,7 @@ std::string describe(int code) {
   return mosquitto_strerror(code);
 }
 
-// TLS that fails will fail again: the certificates, not the network, are wrong.
+// Retrying does not help when TLS fails: the certificates are wrong, not the network.
 bool is_lasting(int code) { return code == MOSQ_ERR_TLS || code == MOSQ_ERR_INVAL || code == MOSQ_ERR_NOT_SUPPORTED; }
 
 bool is_lasting_reason(int reason_code) {
@@ -66,7 +66,7 @@ MqttConnection::MqttConnection(const MqttBroker& broker, const Will& will, int r
   wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   mosquitto_int_option(client_, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
   mosquitto_int_option(client_, MOSQ_OPT_RECEIVE_MAXIMUM, receive_maximum);
-  mosquitto_int_option(client_, MOSQ_OPT_SEND_MAXIMUM, 65'535);  // as many as the broker lets
+  mosquitto_int_option(client_, MOSQ_OPT_SEND_MAXIMUM, 65'535);  // as many as the broker allows
   mosquitto_int_option(client_, MOSQ_OPT_TCP_NODELAY, 1);
   mosquitto_threaded_set(client_, true);
   if (!broker.user.empty()) mosquitto_username_pw_set(client_, broker.user.c_str(), broker.password.c_str());
@@ -161,7 +161,7 @@ void MqttConnection::stop() {
 }
 
 void MqttConnection::subscribe(const std::string& filter, int qos) {
-  // What was retained is the past.
+  // Retained messages are old; ignore them.
   mosquitto_subscribe_v5(client_, nullptr, filter.c_str(), qos, MQTT_SUB_OPT_SEND_RETAIN_NEVER, nullptr);
   look_again();
 }
@@ -235,7 +235,7 @@ void MqttConnection::run() {
     }
     attempted_.notify_all();
     if (stopping_) break;
-    // A fleet whose broker restarts does not come back at one moment.
+    // Random delays, so that a fleet of clients does not reconnect all at once when the broker restarts.
     const auto now = std::chrono::steady_clock::now();
     const auto next = now + pause + pause * std::uniform_int_distribution(0, 50)(random) / 100;
     while (!stopping_ && std::chrono::steady_clock::now() < next) {
@@ -245,7 +245,7 @@ void MqttConnection::run() {
   }
 }
 
-// Until the connection is lost or ended; says why.
+// Runs until the connection is lost or ended; returns the reason.
 int MqttConnection::serve() {
   while (!stopping_) {
     const int socket = mosquitto_socket(client_);

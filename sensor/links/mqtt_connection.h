@@ -1,5 +1,5 @@
-// One connection to an MQTT 5 broker with a thread of its own: it connects, reconnects with back-off, and holds back
-// what it sends while asked to.
+// One connection to an MQTT 5 broker with its own thread. It connects, reconnects with back-off, and can hold back
+// everything that it sends.
 #pragma once
 
 #include <atomic>
@@ -21,7 +21,7 @@ struct MqttBroker {
   std::string host;
   int port = 0;  // 0: 8883 with TLS, else 1883
   std::string client_id;
-  std::string user, password;  // no user: anonymous
+  std::string user, password;  // empty user: anonymous
   bool tls = false;
   std::string ca_file;                     // empty: the system's certificates
   std::string certificate_file, key_file;  // of this client; empty: none
@@ -30,46 +30,46 @@ struct MqttBroker {
 class MqttConnection {
  public:
   struct Will {
-    std::string topic, text;  // retained; an empty topic: no will
+    std::string topic, text;  // retained; empty topic: no will
   };
   // Called on the connection's thread.
   struct Handlers {
     std::function<void(bool session_present)> connected = [](bool) {};  // may publish and subscribe
     std::function<void(const mosquitto_message&)> received = [](const mosquitto_message&) {};
     std::function<void(int id, int reason_code)> published = [](int, int) {
-    };                                            // QoS 1: the broker has it, or refused it (>= 128)
+    };                                            // for QoS 1: the broker accepted it, or refused it (>= 128)
     std::function<void()> state_changed = [] {};  // connected, lost or failed
-    // Messages are acknowledged by what is sent after they were received: while this is false, nothing is sent but the
-    // greeting.
+    // Everything sent after a message was received acknowledges it. While this returns false, only the connect packet
+    // is sent.
     std::function<bool()> may_send = [] { return true; };
   };
 
-  // receive_maximum: messages of QoS 1 that the broker may send before the first of them is acknowledged, 1 to 65535.
-  // session_expiry_s: how long the broker keeps messages for this client while it is away. Throws Error for files that
-  // cannot be used.
+  // receive_maximum: QoS 1 messages that the broker may send before the first one is acknowledged, 1 to 65535.
+  // session_expiry_s: how long the broker keeps messages while this client is away. Throws Error for unusable files.
   MqttConnection(const MqttBroker& broker, const Will& will, int receive_maximum, uint32_t session_expiry_s,
                  Handlers handlers, const Log& log);
-  ~MqttConnection();  // without a farewell: the broker publishes the will, and sends again what was not acknowledged
+  ~MqttConnection();  // does not disconnect properly: the broker publishes the will and resends unacknowledged messages
 
-  // Starts, and returns once the first attempt has succeeded, or failed in a way that time may mend (it is then
-  // repeated). Throws Error when the broker refuses this client. [main-thread]
+  // Starts, and returns after the first attempt: it succeeded, or failed in a way that may pass (it is then repeated).
+  // Throws Error if the broker refuses this client. [main-thread]
   void start();
-  // Sends what waits, for up to a second, and says farewell: the broker publishes no will. [main-thread]
+  // Sends waiting messages for up to a second, and disconnects properly: the broker does not publish the will.
+  // [main-thread]
   void stop();
 
   void subscribe(const std::string& filter, int qos);
-  // Returns the id that `published` will name; -1: the topic or the size is not allowed, or there is no connection
-  // (which QoS 1 waits for instead).
+  // Returns the id that `published` will get; -1: the topic or the size is not allowed, or there is no connection (QoS
+  // 1 waits for one instead).
   int publish(const std::string& topic, const std::string& text, int qos, bool retain);
-  void look_again();  // may_send has changed [any thread]
+  void look_again();  // call when may_send changes [any thread]
 
   bool is_connected() const { return connected_; }
   uint64_t reconnects() const { return reconnects_; }
-  void throw_if_failed() const;  // Error: the broker refuses this client for good
+  void throw_if_failed() const;  // throws Error if the broker refuses this client permanently
 
  private:
   void run();
-  int connect();  // an error code of libmosquitto, as serve()
+  int connect();  // returns an error code of libmosquitto, as serve()
   int serve();
   bool may_send() const { return !connected_ || handlers_.may_send(); }
   void lose(const std::string& what, int code);

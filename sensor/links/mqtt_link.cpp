@@ -1,4 +1,4 @@
-// Records from an MQTT broker and results back to it.
+// Reads records from an MQTT broker and writes results back.
 #include "sensor/links/mqtt_link.h"
 
 #include <mosquitto.h>
@@ -41,7 +41,8 @@ MqttOptions completed(MqttOptions options) {
   return options;
 }
 
-// Any text as the rest of a topic. What has to be changed gets a name of its own, so that two sensors never share one.
+// Converts any text to the rest of a topic. Texts that must be changed get a unique name, so that two sensors never
+// share a topic.
 std::string topic_rest(const std::string& sensor) {
   const bool is_plain =
       !sensor.empty() && sensor.size() < 1024 && sensor.find_first_of("+#") == std::string::npos &&
@@ -168,8 +169,8 @@ void MqttLink::connected(bool session_present) {
   in_.subscribe(options_.topic, options_.qos);
 }
 
-// Whether the engine has had this message already: its acknowledgement went down with the connection. [connection's
-// thread, locked]
+// Whether the engine already had this message: its acknowledgement was lost with the connection. [connection's thread,
+// locked]
 bool MqttLink::is_repeated(const mosquitto_message& message) {
   const size_t hash = hash_of(message);
   recent_.push_back({message.mid, hash});
@@ -264,7 +265,7 @@ void MqttLink::flush() {
   while (results_under_way_ > 0) {
     const auto now = std::chrono::steady_clock::now();
     if (options_.stopped()) stopped_at = std::min(stopped_at, now);
-    if (stopped_at <= now - kPatienceOnceStopped) {  // the broker is away: it will send the records again
+    if (stopped_at <= now - kPatienceOnceStopped) {  // the broker is away; it will send the records again
       is_cut_off_ = true;
       return;
     }

@@ -1,4 +1,4 @@
-// Reads what is there, writes all that was written at once.
+// Reads available data, and writes all buffered text at once.
 #include "sensor/links/pipe.h"
 
 #include <poll.h>

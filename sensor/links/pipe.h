@@ -1,4 +1,4 @@
-// Lines of standard input or a named pipe; results as lines on standard output.
+// Reads lines from standard input or a named pipe; writes results as lines to standard output.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace coil::sensor {
 
-// Back-pressure blocks: a reader of the output that is slow slows the source. One thread at a time.
+// Back-pressure blocks: a slow reader of the output slows the source. One thread at a time.
 class PipeSource final : public Source {
  public:
   explicit PipeSource(int descriptor) : descriptor_(descriptor) {}  // closes it
@@ -30,7 +30,7 @@ class PipeSource final : public Source {
 // One thread at a time.
 class PipeSink final : public Sink {
  public:
-  explicit PipeSink(int descriptor) : descriptor_(descriptor) {}  // stays open as long as this
+  explicit PipeSink(int descriptor) : descriptor_(descriptor) {}  // must stay open as long as this object exists
 
   void write_header(const std::string& line) override { add(line); }
   void write(const Result& result) override { add(result.text); }

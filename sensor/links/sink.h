@@ -1,9 +1,10 @@
-// Where results go: standard output, an MQTT broker, a Kafka cluster, a picture.
+// The interface for the receivers of results: standard output, an MQTT broker, a Kafka cluster, a plot.
 #pragma once
 
 #include <string>
 
 #include "sensor/results/result.h"
+#include "sensor/results/silence.h"
 
 namespace coil::sensor {
 
@@ -12,13 +13,15 @@ class Sink {
  public:
   virtual ~Sink() = default;
 
-  // Whether Result::text is to be made. Does not change.
+  // Whether Result::text is needed. Constant.
   virtual bool wants_text() const { return true; }
-  // Before the first result, where the format has a header.
+  // Called before the first result, if the format has a header.
   virtual void write_header(const std::string& /*line*/) {}
-  // One result, in the order in which its message was read unless that was held back.
+  // One result, in the order in which messages were read, unless a message was held back.
   virtual void write(const Result& result) = 0;
-  // Returns once everything written is out of this process, or in a bounded queue whose losses are counted.
+  // A sensor has become silent, or is back. Called between results, in the order of time.
+  virtual void note(const Silence& /*silence*/) {}
+  // Returns when everything written has left this process, or is in a bounded queue whose losses are counted.
   virtual void flush() {}
 };
 

@@ -1,4 +1,4 @@
-// Where records come from: a pipe, files, an MQTT broker, a Kafka cluster.
+// The interface for the sources of records: a pipe, files, an MQTT broker, a Kafka cluster.
 #pragma once
 
 #include <chrono>
@@ -11,13 +11,13 @@
 
 namespace coil::sensor {
 
-// What a partitioned source tells the engine. Called from inside Source::read, on its thread.
+// How a partitioned source informs the engine. Called inside Source::read, on its thread.
 struct PartitionHooks {
-  // The engine restores what it knows of the partition and returns the offset of the first message that it has not
-  // seen; -1: from the beginning of what the consumer group has not committed.
+  // The engine restores its state of the partition, and returns the offset of the first message that it has not
+  // processed; -1: continue after the consumer group's committed offset.
   std::function<int64_t(const std::string& topic, int32_t partition)> assigned;
-  // The engine writes a checkpoint that covers the partition and forgets its series. Results up to here were written
-  // and flushed.
+  // The engine writes a checkpoint that covers the partition, and drops its series. All results so far were written and
+  // flushed.
   std::function<void(const std::string& topic, int32_t partition)> revoked;
 };
 
@@ -26,22 +26,24 @@ class Source {
  public:
   virtual ~Source() = default;
 
-  // Appends what is there. Nothing there: waits up to `wait` for a first message (0: not at all). false: the source
-  // ended, and nothing will come any more; what was appended still counts. An interrupted wait returns early with what
-  // there is.
+  // Appends available messages. If there are none, waits up to `wait` for the first one (0: not at all). Returns false
+  // if the source has ended; messages that were appended still count. An interrupted wait returns early.
   virtual bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) = 0;
 
-  // The results of all that was read are with the sink: it may be acknowledged.
+  // Whether records are read as they arise, so that a record that does not arrive is missing.
+  virtual bool is_live() const { return true; }
+
+  // Call when the results of everything read are with the sink, so that it may be acknowledged.
   virtual void answered() {}
 
-  // A checkpoint that holds everything up to these messages is safely on disk: a source that keeps places may commit
-  // them. `offset` is that of the first message not covered. Pipes and brokers without places ignore it.
+  // Call when a checkpoint that covers everything up to these messages is safely on disk; a source with positions may
+  // then commit them. `offset`: of the first message not covered. Sources without positions ignore it.
   virtual void saved(const std::string& /*topic*/, int32_t /*partition*/, int64_t /*offset*/) {}
 
-  // Of a source that can be read again from any place: where the first `messages` of the last read end. Empty: it has
-  // no places.
+  // For a source that can be read again from any position: the position after the first `messages` messages of the last
+  // read. Empty: it has no positions.
   virtual std::string place_after(size_t /*messages*/) const { return {}; }
-  // Before the first read: goes on at a place. Throws Error when the source is not the one that the place is of.
+  // Call before the first read: continues at a position. Throws Error if the position belongs to another source.
   virtual void go_on(const std::string& /*place*/) {}
 
   // Where a message came from, for people.
@@ -51,7 +53,7 @@ class Source {
     return message.offset >= 0 ? "line " + offset : "topic " + message.topic;
   }
 
-  // Before the first read; a source without partitions never calls them.
+  // Call before the first read. A source without partitions never calls the hooks.
   virtual void set_partition_hooks(PartitionHooks /*hooks*/) {}
 };
 

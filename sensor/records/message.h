@@ -1,4 +1,4 @@
-// What a source gives: one text with the place that it came from.
+// A message from a source: one text and its position.
 #pragma once
 
 #include <cstdint>
@@ -8,14 +8,15 @@ namespace coil::sensor {
 
 struct Message {
   std::string topic;       // empty on a pipe
-  std::string text;        // one record as it came, without the end of line
-  int32_t partition = -1;  // of a partitioned source, else -1
-  // Place in the partition; of a pipe or file the number of the line, from 1; -1: the source has none.
+  std::string text;        // one record, unchanged, without the line end
+  int32_t partition = -1;  // -1 if the source has no partitions
+  // The position in the partition. For a pipe or file, the number of the line, from 1. -1: the source has none.
   int64_t offset = -1;
   std::string trouble{};     // not empty: why the text is left out
-  int32_t file = 0;          // of a source of several files: from which one, each of which may have a head of its own
+  int32_t file = 0;          // which file of a source with several files; each may have its own head
   bool begins_file = false;  // it is the first line of `file`
-  bool is_known = false;  // an earlier run has seen it: it says what follows means, as a header does, and has no result
+  bool is_known = false;  // an earlier run has processed it: it defines the meaning of later lines, as a header does,
+                          // and has no result
 };
 
 }  // namespace coil::sensor

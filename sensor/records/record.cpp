@@ -1,4 +1,4 @@
-// Numbers to and from text: those that records usually hold by a short way, the others by std::from_chars and to_chars.
+// Converts numbers to and from text: a fast path for usual numbers, std::from_chars and to_chars for all others.
 #include "sensor/records/record.h"
 
 #include <algorithm>
@@ -8,8 +8,8 @@
 namespace coil::sensor {
 namespace {
 
-// Up to 15 digits, a point between them, a minus before them: numbers whose digits and power of ten a double holds, so
-// that their quotient is right. Nearly all are; none: it is not one of them.
+// For up to 15 digits with an optional point and minus sign. A double holds the digits and the power of ten exactly, so
+// their quotient is correctly rounded. Nullopt: the text is not such a number.
 std::optional<double> parse_short_number(std::string_view text) {
   constexpr size_t kMostDigits = 15;
   static constexpr double kPowers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14};
@@ -33,11 +33,11 @@ std::optional<double> parse_short_number(std::string_view text) {
   return is_negative ? -value : value;
 }
 
-// Nine significant digits of a value that is neither huge nor tiny, as std::to_chars would write them; false: it has
-// to.
+// Nine significant digits of a value of moderate magnitude, exactly as std::to_chars writes them. Returns false if
+// std::to_chars must be used.
 bool append_usual_number(std::string& to, double value) {
   constexpr int kDigits = 9, kLeastExponent = -4;
-  constexpr uint32_t kLeast = 100'000'000, kMost = 1'000'000'000;  // whole numbers of so many digits lie between
+  constexpr uint32_t kLeast = 100'000'000, kMost = 1'000'000'000;  // the range of integers with this number of digits
   static constexpr double kPowers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12};
   static constexpr double kNext[] = {1e-3, 1e-2, 1e-1, 1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8};
   const double size = std::fabs(value);
@@ -47,7 +47,7 @@ bool append_usual_number(std::string& to, double value) {
   const double scaled = size * kPowers[kDigits - 1 - exponent];
   const auto below = static_cast<uint32_t>(scaled);
   const double rest = scaled - below;
-  constexpr double kDoubt = 1e-6;  // more than the product is off by
+  constexpr double kDoubt = 1e-6;  // larger than the rounding error of the product
   uint32_t left = rest > 0.5 ? below + 1 : below;
   if (std::fabs(rest - 0.5) < kDoubt || left < kLeast || left >= kMost) return false;
   char digits[kDigits];
@@ -76,7 +76,7 @@ std::optional<double> parse_number(std::string_view text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (end != text.data() + text.size() || text.empty()) return std::nullopt;
-  if (error == std::errc::result_out_of_range) {  // both ends of the range look alike here
+  if (error == std::errc::result_out_of_range) {  // from_chars reports overflow and underflow alike
     const size_t e = text.find_first_of("eE");
     return e != std::string_view::npos && e + 1 < text.size() && text[e + 1] == '-' ? 0.0 : HUGE_VAL;
   }

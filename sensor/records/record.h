@@ -1,4 +1,4 @@
-// One record of a stream of sensor data: named fields as they came, whatever the format.
+// One record of sensor data: named fields in their original form, independent of the format.
 #pragma once
 
 #include <charconv>
@@ -18,27 +18,26 @@ struct Field {
     text,
     boolean,  // text is "true" or "false"
     null,     // null, NaN, infinite, or an empty cell
-    json      // an object or array, as it stands
+    json      // an object or array, unchanged
   };
 
-  std::string_view name, text;  // text: decoded; of a number, boolean or json as it was written
+  std::string_view name, text;  // text: decoded; for a number, boolean or json as it was written
   double number = 0;
   Kind kind = Kind::text;
   bool is_tag = false;      // of the line protocol
-  bool is_unnamed = false;  // the column has no name of its own: watched only if an option names it
-  bool is_inner =
-      false;  // of a JSON object inside of the record, which is a field too: named by its path, as ENERGY.Power
+  bool is_unnamed = false;  // the column has no name of its own; used only if an option names it
+  bool is_inner = false;    // from an inner JSON object; its name is the path, such as ENERGY.Power
 };
 
-// Views point into `line`, which its owner keeps, or into `decoded`. Made to be used again, so that nothing is
-// allocated for most records.
+// Views point into `line`, which its owner keeps alive, or into `decoded`. Reusable, so that most records allocate
+// nothing.
 struct Record {
-  std::string_view line;         // as it came
+  std::string_view line;         // unchanged
   std::string_view measurement;  // of the line protocol, else empty
   std::vector<Field> fields;
   std::list<std::string> decoded;  // strings that had escapes
-  std::optional<int64_t> time_ns;  // of the line protocol: since 1970
-  std::string note;                // what is odd about the record, though it can be read
+  std::optional<int64_t> time_ns;  // from the line protocol: since 1970
+  std::string note;                // an oddity of the record that does not prevent reading it
 
   void clear() {
     line = measurement = {};
@@ -55,7 +54,7 @@ struct Record {
   }
 };
 
-// What a result adds to its record.
+// A field that a result adds to its record.
 struct Added {
   std::string_view name;
   Field::Kind kind = Field::Kind::null;  // number, text or null
@@ -63,13 +62,13 @@ struct Added {
   std::string_view text;
 };
 
-// The whole text as a decimal number; none when it is something else. Also "inf" and "nan".
+// The whole text as a decimal number, also "inf" and "nan". Nullopt for anything else.
 std::optional<double> parse_number(std::string_view text);
 
-// Nine significant digits: more than a forecast in float32 has.
+// Nine significant digits: more than a float32 forecast has.
 void append_number(std::string& to, double value);
 
-// As many digits as the value has.
+// With as many digits as the value needs to be read back exactly.
 void append_exactly(std::string& to, double value);
 
 }  // namespace coil::sensor

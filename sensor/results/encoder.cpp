@@ -1,4 +1,4 @@
-// Names are made once for each value field; a record then only points to them.
+// Names are made once per value field; later records only point to them.
 #include "sensor/results/encoder.h"
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 namespace coil::sensor {
 namespace {
 
-constexpr size_t kBytesOfField = 40;  // that a result usually adds
+constexpr size_t kBytesOfField = 40;  // per added field, typically
 
 Added number_or_null(std::string_view name, bool exists, double value) {
   return {name, exists && std::isfinite(value) ? Field::Kind::number : Field::Kind::null, value, {}};
@@ -17,7 +17,7 @@ Added number_or_null(std::string_view name, bool exists, double value) {
 
 }  // namespace
 
-// Of one value field: what its results are called.
+// The names of the added fields of one value field.
 struct Encoder::Names {
   std::string field, expected, low, high, score;
   struct Ahead {

@@ -1,4 +1,4 @@
-// The text of a result: the record, and the fields that are added to it, in the output's format.
+// Writes a result as text: the record and the added fields, in the output's format.
 #pragma once
 
 #include <memory>
@@ -13,20 +13,20 @@
 
 namespace coil::sensor {
 
-// What all added fields are called by, and which forecasts are added.
+// The prefix of all added fields, and which forecasts are added.
 struct AddedFields {
   std::string prefix;            // before the names of added fields
-  std::vector<size_t> horizons;  // further forecasts in each result, 1 to kHorizons steps ahead
+  std::vector<size_t> horizons;  // additional forecasts in each result, 1 to kHorizons steps ahead
 };
 
-// What a field that is added to a result is called, without what AddedNames change. [any thread]
+// The name of an added field, before any change by AddedNames. [any thread]
 std::string forecast_name(std::string_view prefix, std::string_view value, size_t horizon);
 std::string expected_name(std::string_view prefix, std::string_view value);
 
-// The names of what results add, for a first record with these values. [any thread]
+// The names of all added fields, for a first record with these values. [any thread]
 std::vector<std::string> added_names(const AddedFields& fields, std::span<const std::string_view> values);
 
-// Every format writes times in its own place: the record's time, and no field for it any more. [any thread]
+// Removes the record's time field, because every format writes times in its own place. [any thread]
 void take_time_out(Record& record, Selection& selection);
 
 // One thread at a time.
@@ -35,7 +35,7 @@ class Encoder {
   explicit Encoder(const AddedFields& fields);
   ~Encoder();
 
-  // Replaces the text. `as_it_came`: `output` is the format that the record was read by.
+  // Replaces the text. `as_it_came`: `output` is the format that read the record.
   void encode(const Result& result, const Format& output, bool as_it_came, std::string& text);
 
  private:
@@ -48,7 +48,7 @@ class Encoder {
   std::string score_name_, status_name_, episode_name_, cause_name_;
   std::unordered_map<std::string, std::unique_ptr<Names>> names_;
   std::vector<const Names*>
-      last_names_;  // of each place among a record's values: the next record's are likely the same
+      last_names_;  // for each position among a record's values, because the next record's names are probably the same
   std::vector<Added> added_;
 };
 

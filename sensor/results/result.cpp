@@ -36,6 +36,8 @@ const char* name_of(Status status) {
       return "future";
     case Status::kUnscored:
       return "unscored";
+    case Status::kMaintenance:
+      return "maintenance";
   }
   return "";
 }
@@ -59,7 +61,9 @@ std::string cause_of(const Result& result) {
   if (!result.cause) return {};
   const ValueResult& value = *result.cause;
   const bool is_up = value.why.is_up;
-  const std::string name(value.name), number = readable(value.value), forecast = expectation(value.expected);
+  const std::string unit(result.unit_of(value.name));
+  const std::string name(value.name), number = readable(value.value) + (unit.empty() ? "" : " " + unit),
+                                      forecast = expectation(value.expected);
   switch (value.why.kind) {
     case Kind::kLevel:
       return name + " level: " + number + " is beyond all before, " + (is_up ? "higher" : "lower") + forecast;
@@ -76,6 +80,12 @@ std::string cause_of(const Result& result) {
       return name + " stuck: " + number + " again and again";
     case Kind::kDrift:
       return name + " drift: stays " + (is_up ? "above" : "below") + " what is forecast, now " + number + forecast;
+    case Kind::kLimit: {
+      const SensorSettings::Limits* limits = result.settings ? result.settings->limits_of(value.name) : nullptr;
+      const std::optional<double> limit = !limits ? std::nullopt : is_up ? limits->high : limits->low;
+      return name + " limit: " + number + " is " + (is_up ? "above " : "below ") +
+             (limit ? readable(*limit) : "the limit") + forecast;
+    }
     case Kind::kNone:
       break;
   }

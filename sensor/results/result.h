@@ -1,4 +1,4 @@
-// What became of one record, as values: formats and sinks render them.
+// The result for one record, as values; formats and sinks render it.
 #pragma once
 
 #include <cstdint>
@@ -8,60 +8,68 @@
 
 #include "sensor/formats/added_names.h"
 #include "sensor/formats/schema.h"
+#include "sensor/formats/sensor_settings.h"
 #include "sensor/records/message.h"
 #include "sensor/records/record.h"
 #include "sensor/scoring/explanation.h"
 
 namespace coil::sensor {
 
-// A forecast of one value: its median, and the bounds that it exceeds one time in ten each.
+// A forecast of one value: its median, and the bounds that the value exceeds with a probability of 10 % each.
 struct Expected {
   bool exists = false;
   double median = 0, low = 0, high = 0;
 };
 
-// Of one value of a record.
+// The result for one value of a record.
 struct ValueResult {
   std::string_view name;  // of the field
-  double value = 0;       // finite; without meaning where it is missing
+  double value = 0;       // finite; undefined if the value is missing
   bool is_missing = false;
-  Expected expected{};                // what was forecast for this record one record before, or over a gap
+  bool is_left_out = false;           // it is there, and counts as missing, because it came in a time of maintenance
+  Expected expected{};                // the forecast for this record: made one record before, or over a gap
   double score = 0;                   // of this value alone, 0 to 1
-  Explanation why{};                  // of a score that is not 0
-  std::span<const Expected> ahead{};  // of each horizon that was asked for; empty: the record was not scored
+  Explanation why{};                  // if the score is not 0
+  std::span<const Expected> ahead{};  // one per requested horizon; empty: the record was not scored
 };
 
-enum class Status : uint8_t { kOk, kAnomaly, kWarmup, kMissing, kLate, kFuture, kUnscored };
+enum class Status : uint8_t { kOk, kAnomaly, kWarmup, kMissing, kLate, kFuture, kUnscored, kMaintenance };
 enum class Episode : uint8_t { kNone, kBegin, kOn, kEnd };
 
-// As they are written: "ok", "begin" ...; of Episode::kNone an empty text. [any thread]
+// As written in outputs: "ok", "begin" ...; empty for Episode::kNone. [any thread]
 const char* name_of(Status status);
 const char* name_of(Episode episode);
 
-// Views are valid until the call that hands the result over returns. [any thread]
+// Views are valid until the call that delivers the result returns. [any thread]
 struct Result {
-  const Message* message = nullptr;  // that the record came in: topic, partition, offset
+  const Message* message = nullptr;  // the record's message: topic, partition, offset
   const Record* record = nullptr;
-  const Selection* selection = nullptr;     // the record's key and time
-  const AddedNames* added_names = nullptr;  // what added fields are called
-  std::span<const ValueResult> values{};    // of a record that is unscored: none
-  bool is_scored = false;                   // else the score, and the values' forecasts and scores, mean nothing
-  bool has_score = false;                   // one of its values was not missing
-  double score = 0;                         // 0 to 1
+  const Selection* selection = nullptr;      // the record's key and time
+  const AddedNames* added_names = nullptr;   // the names of added fields
+  const SensorSettings* settings = nullptr;  // of the sensor; null: nothing was said about it
+  std::span<const ValueResult> values{};     // empty if the record is unscored
+  bool is_scored = false;                    // false: the score, and the values' forecasts and scores, are undefined
+  bool has_score = false;                    // at least one of its values was not missing
+  double score = 0;                          // 0 to 1
   Status status = Status::kOk;
   Episode episode = Episode::kNone;
-  const ValueResult* cause = nullptr;  // of an anomaly: the value that is the most unusual one
-  bool comes_back = false;             // one of its values comes after missing ones
-  std::string_view text{};             // as the output's format writes it; empty where the sink wants none
+  const ValueResult* cause = nullptr;  // for an anomaly: the most unusual value
+  bool comes_back = false;             // one of its values follows missing ones
+  std::string_view text{};             // in the output's format; empty if the sink does not need it
 
   std::string_view key() const { return selection->key; }
+  // Of a value by this name; empty: not known.
+  std::string_view unit_of(std::string_view value) const {
+    const SensorSettings::Limits* limits = settings ? settings->limits_of(value) : nullptr;
+    return limits ? std::string_view(limits->unit) : std::string_view();
+  }
 };
 
-// Why the record is an anomaly, for people: "temperature jump: up to 35.4, expected 20.3 (19.8 to 20.9)". Empty: it is
-// none. [any thread]
+// Why the record is an anomaly, for people: "temperature jump: up to 35.4, expected 20.3 (19.8 to 20.9)". Empty if it
+// is none. [any thread]
 std::string cause_of(const Result& result);
 
-// A key as people read it, for example site/pump. [any thread]
+// A key in readable form, for example site/pump. [any thread]
 std::string readable_key(std::string_view key);
 
 }  // namespace coil::sensor

@@ -1,4 +1,4 @@
-// How regularly a series comes: tells gaps from irregular sampling.
+// Learns how regularly a series arrives, and tells gaps from irregular sampling.
 #pragma once
 
 #include <algorithm>
@@ -12,17 +12,17 @@ inline constexpr int kLongestFilledGap = 256;  // steps
 // Plain data. One thread at a time.
 class Cadence {
  public:
-  // What lies between two records.
+  // The time between two records.
   struct Passage {
-    int missing = 0;        // steps of the series' rhythm that did not come and are told to the model one by one
-    double elapsed = 1;     // typical intervals since the last record; whole ones where the rhythm was kept
-    float interval = 0;     // log2(interval / typical interval) / 2 within -3 to 3; 0 where the rhythm was kept
-    bool long_gap = false;  // more than kLongestFilledGap steps did not come
+    int missing = 0;        // missing steps of a regular series, to be passed to the model one by one
+    double elapsed = 1;     // typical intervals since the last record; a whole number if the rhythm was kept
+    float interval = 0;     // log2(interval / typical interval) / 2, within -3 to 3; 0 if the rhythm was kept
+    bool long_gap = false;  // more than kLongestFilledGap steps are missing
   };
 
   explicit Cadence(int window = 256) : window_(window) {}
 
-  // The time since the last record, in seconds; 0 or less: unknown. [any thread]
+  // `interval_s`: the time since the last record, in seconds; 0 or less: unknown. [any thread]
   Passage advance(double interval_s) noexcept {
     Passage passage;
     if (!(interval_s > 0)) return passage;
@@ -30,7 +30,8 @@ class Cadence {
     const double octaves = std::log2(interval_s) - log2_typical_, ratio = std::exp2(std::min(octaves, 40.0));
     const double steps = std::max(1.0, std::round(ratio));
     const double off =
-        std::min(1.0, std::fabs(ratio - steps) / std::max(1.0, kDrift * steps));  // from a whole number of steps
+        std::min(1.0, std::fabs(ratio - steps) / std::max(1.0, kDrift * steps));  // distance from a whole number of
+                                                                                  // steps
     passage.elapsed = ratio;
     ++intervals_;
     const double rate = std::max(1 / static_cast<double>(intervals_), 1.0 / window_);
@@ -52,18 +53,16 @@ class Cadence {
   bool is_regular() const noexcept { return intervals_ > kKnown && irregularity_ < kRegular; }
   double typical_interval_s() const noexcept { return intervals_ == 0 ? 0 : std::exp2(log2_typical_); }
 
-  // Everything that is remembered, for state files.
+  // All fields to save in state files.
   template <class Fields>
   void visit(Fields&& fields) {
     fields(intervals_, window_, log2_typical_, irregularity_);
   }
 
  private:
-  static constexpr double kRegular =
-      0.1;                              // mean distance from whole steps, in steps; of random intervals it is a quarter
-  static constexpr int64_t kKnown = 4;  // intervals that show a rhythm
-  static constexpr double kDrift =
-      0.1;  // so much of a gap's length may come from a rhythm that is not quite the typical one
+  static constexpr double kRegular = 0.1;  // mean distance from whole steps, in steps; for random intervals it is 0.25
+  static constexpr int64_t kKnown = 4;     // intervals needed to recognise a rhythm
+  static constexpr double kDrift = 0.1;    // share of a gap's length that an inexact typical interval may explain
 
   int64_t intervals_ = 0, window_;
   double log2_typical_ = 0, irregularity_ = 0;

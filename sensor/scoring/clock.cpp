@@ -1,4 +1,5 @@
-// One record shows what a clock does only where nothing else explains its time; else several in a row have to agree.
+// One record is enough to recognise a clock change only if nothing else explains its time; otherwise several
+// consecutive records must agree.
 #include "sensor/scoring/clock.h"
 
 #include <algorithm>
@@ -8,15 +9,15 @@ namespace coil::sensor {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000'000, kHour = 3600 * kSecond;
-constexpr int64_t kLargestShift = 26 * kHour;       // of zones of time
-constexpr int64_t kFarBack = 64;                    // typical intervals: no record is so late
-constexpr int64_t kJump = 4, kJumpIrregular = 64;   // typical intervals: beyond it a step ahead may be a clock's, too
-constexpr int64_t kMissingAtOnce = 8;               // typical intervals that may lie between records that agree
-constexpr int32_t kRememberedRecords = 16;          // for so many the clock before is known
-constexpr int32_t kInRow = 2, kInRowIrregular = 3;  // late records that agree, to be believed
-constexpr int32_t kInRowDoubtful = 8;  // the same, where they may have been held up on their way, or are in the future
+constexpr int64_t kLargestShift = 26 * kHour;       // range of time zones
+constexpr int64_t kFarBack = 64;                    // typical intervals: records are never this late
+constexpr int64_t kJump = 4, kJumpIrregular = 64;   // typical intervals: a larger step ahead may be a clock change
+constexpr int64_t kMissingAtOnce = 8;               // largest number of typical intervals between records that agree
+constexpr int32_t kRememberedRecords = 16;          // the previous clock is remembered for this many records
+constexpr int32_t kInRow = 2, kInRowIrregular = 3;  // consecutive late records that must agree
+constexpr int32_t kInRowDoubtful = 8;               // the same, if they may have been delayed, or are in the future
 
-// later - earlier, as far as it can be told.
+// later - earlier, saturated.
 int64_t between(int64_t earlier, int64_t later) noexcept {
   int64_t difference = 0;
   if (!__builtin_sub_overflow(later, earlier, &difference)) return difference;
@@ -54,7 +55,7 @@ Clock::Verdict Clock::read(int64_t time_ns, uint32_t values, const Pace& pace, d
   }
   if (is_late && was_sent_again(time_ns, values)) return Verdict::late;
   const bool is_doubtful = !is_late || fills_a_gap(time_ns);
-  if (is_late && is_doubtful) before_ns_ = kNoTime;  // the gap was one, its records come now
+  if (is_late && is_doubtful) before_ns_ = kNoTime;  // the gap was real; its records arrive now
   const int32_t wanted = is_doubtful                                     ? kInRowDoubtful
                          : was_set_back(time_ns, last_ns_, values, pace) ? 1
                          : pace.is_regular                               ? kInRow
@@ -65,8 +66,8 @@ Clock::Verdict Clock::read(int64_t time_ns, uint32_t values, const Pace& pace, d
   return Verdict::set;
 }
 
-// Zones of time and the end of summer time shift a regular series by whole hours; a record that is older than all that
-// are remembered is hardly late.
+// Time zones and the end of summer time shift a regular series by whole hours. A record that is older than all
+// remembered ones is unlikely to be late.
 bool Clock::was_set_back(int64_t time_ns, int64_t last_ns, uint32_t values, const Pace& pace) const noexcept {
   if (pace.typical_ns == 0 || was_sent_again(time_ns, values) || fills_a_gap(time_ns)) return false;
   const int64_t back = between(time_ns, last_ns);
@@ -79,7 +80,7 @@ bool Clock::was_set_back(int64_t time_ns, int64_t last_ns, uint32_t values, cons
   return hours > 0 && std::abs(shift - hours * kHour) <= pace.typical_ns / 20;
 }
 
-// Of a series that keeps its value nothing can be told: its records look as if they were sent again.
+// In a series of constant values this cannot be decided: all records look like repetitions.
 bool Clock::was_sent_again(int64_t time_ns, uint32_t values) const noexcept {
   if (seen_[(next_seen_ - 1) % seen_.size()].values == values) return false;
   return std::any_of(seen_.begin(), seen_.end(),
@@ -91,7 +92,7 @@ bool Clock::fills_a_gap(int64_t time_ns) const noexcept {
                      [&](const Gap& gap) { return time_ns > gap.begin_ns && time_ns < gap.end_ns; });
 }
 
-// Whether a record fits the clock before better than this one.
+// Whether a record fits the previous clock better than the current one.
 bool Clock::goes_on_before(int64_t time_ns, const Pace& pace) const noexcept {
   if (before_ns_ == kNoTime || pace.typical_ns == 0) return false;
   const int64_t steps = since_before_ + 1, ahead = between(before_ns_, time_ns);

@@ -1,4 +1,4 @@
-// The clock of one sensor: tells records that are late from a clock that was set, and gives a time that always goes on.
+// The clock of one sensor: distinguishes late records from clock changes, and provides a time that never goes back.
 #pragma once
 
 #include <array>
@@ -9,35 +9,39 @@ namespace coil::sensor {
 
 inline constexpr int64_t kNoTime = INT64_MIN;
 
-// How a sensor's records usually come. `is_regular`: at whole multiples of the typical interval.
+// How regularly a sensor's records arrive. `is_regular`: at whole multiples of the typical interval.
 struct Pace {
-  int64_t typical_ns = 0;  // 0: not known
+  int64_t typical_ns = 0;  // 0: unknown
   bool is_regular = false;
 };
 
-// Clocks are set back by an hour or a year, and one record may be ten years ahead. Neither stops a series: the first
-// record of a clock that was set is taken as one typical interval after the last. The clock before is remembered for
-// some records, and a record that goes on there brings it back. Plain data. One thread at a time.
+// Clocks are set back by an hour or a year, and a single record may be ten years ahead. Neither stops a series: the
+// first record after a clock change is taken as one typical interval after the last one. The previous clock is
+// remembered for some records, and a record that fits it restores it. Plain data. One thread at a time.
 class Clock {
  public:
   enum class Verdict : uint8_t {
     on_time,  // not before the last record
-    set,      // the clock was set, or is the one before again
+    set,      // the clock was changed, or the previous clock is restored
     late,     // belongs before the last record
     future    // too far ahead to be believed
   };
 
-  // `values`: a fingerprint of the record's. `furthest_s`: a record further ahead is not believed; 0: all are. [any
+  // `values`: a hash of the record's values. `furthest_s`: a record further ahead is not believed; 0: no limit. [any
   // thread]
   Verdict read(int64_t time_ns, uint32_t values, const Pace& pace, double furthest_s) noexcept;
-  // Whether one record shows that the clock was set back, where the last one had `last_ns`. [any thread]
+  // Whether one record shows that the clock was set back; `last_ns`: the last record's time. [any thread]
   bool was_set_back(int64_t time_ns, int64_t last_ns, uint32_t values, const Pace& pace) const noexcept;
 
-  int64_t last_ns() const noexcept { return last_ns_; }  // of the last record on time, as it came; kNoTime: none
-  // The last record's time on a clock that nobody sets. Wraps around: only differences count.
+  int64_t last_ns() const noexcept {
+    return last_ns_;
+  }  // original time of the last record that was on time; kNoTime:
+     // none
+  // The last record's time on a clock that is never changed. Wraps around: only differences are meaningful. [any
+  // thread]
   uint64_t steady_ns() const noexcept { return steady_ns_; }
 
-  // Everything that is remembered, for state files.
+  // All fields to save in state files.
   template <class Fields>
   void visit(Fields&& fields) {
     fields(last_ns_, steady_ns_, before_ns_, since_before_, held_back_in_row_, held_back_ns_, next_seen_, next_gap_,
@@ -72,10 +76,10 @@ class Clock {
 
   int64_t last_ns_ = kNoTime;
   uint64_t steady_ns_ = 0;
-  int64_t before_ns_ = kNoTime;     // the last time of the clock before; kNoTime: there is none
+  int64_t before_ns_ = kNoTime;     // the last time of the previous clock; kNoTime: none
   int32_t since_before_ = 0;        // records since then
-  int32_t held_back_in_row_ = 0;    // records that were late or in the future
-  int64_t held_back_ns_ = kNoTime;  // the last of them
+  int32_t held_back_in_row_ = 0;    // late or future records in a row
+  int64_t held_back_ns_ = kNoTime;  // time of the last of them
   uint32_t next_seen_ = 0, next_gap_ = 0;
   std::array<Gap, 4> gaps_;
   std::array<Seen, 32> seen_;

@@ -1,5 +1,5 @@
-// The constants, kWeights too, are fixed on made-up anomalies (train/forecast/fit_score.py) seen by watch_small; one
-// setting for all data.
+// All constants, including kWeights, were fitted on synthetic anomalies (train/forecast/fit_score.py) with watch_small.
+// The same settings apply to all data.
 #include "sensor/scoring/detector.h"
 
 #include <algorithm>
@@ -9,17 +9,18 @@ namespace coil::sensor {
 namespace {
 
 constexpr int64_t kWarmUpRecords = 100;
-// Records that recent means look back over.
+// The windows of the running means, in records.
 constexpr double kBiasRecords = 10, kLevelRecords = 5, kActivityRecords = 10, kSlowActivityRecords = 40,
                  kUnrestRecords = 40;
-constexpr double kMostBias = 3, kMostUnrest = 6;  // surprisal that one record adds to these means at most
-constexpr double kLeastUnrest = 0.01;             // surprisal: below it no unrest is less than another
-constexpr double kMostEvidence = 20;              // surprisal of one kind
-constexpr double kRefractoryRecords = 100;        // until a third of a reported event is left
-constexpr double kMostRecovery = 12;              // records after a gap in which the model's forecasts count less
-constexpr double kStep = 0.1;  // what exceeds what is left of a report by this share of it counts in full
+constexpr double kMostBias = 3, kMostUnrest = 6;  // surprisal: the largest contribution of one record to these means
+constexpr double kLeastUnrest = 0.01;             // surprisal: smaller values of unrest count as equal
+constexpr double kMostEvidence = 20;              // largest surprisal of one kind
+constexpr double kRefractoryRecords = 100;        // until a reported event has decayed to a third
+constexpr double kMostRecovery = 12;              // largest number of records after a gap in which the model's
+                                                  // forecasts count less
+constexpr double kStep = 0.1;  // the excess over a decayed report counts in full from this share of it on
 
-// Surprises and leaps have heavy tails; their logarithms fall off about exponentially.
+// Surprises and leaps have heavy tails; their logarithms decay about exponentially.
 double rarity(TailCalibrator& past, double number) {
   const double surprisal = std::min(past.surprisal(number), kMostEvidence);
   past.add(number);
@@ -28,8 +29,8 @@ double rarity(TailCalibrator& past, double number) {
 
 }  // namespace
 
-// The step across a gap is no step of the series, and what the model forecasts just after one is little: both are left
-// out of what is remembered.
+// The step across a gap is not a step of the series, and the model's forecasts just after a gap are unreliable. Both
+// are left out of the statistics.
 Detector::Evidence Detector::measure(double value, const PendingForecasts& forecasts, const LastSeen& before,
                                      const Return& back) noexcept {
   ++observed_;
@@ -37,7 +38,7 @@ Detector::Evidence Detector::measure(double value, const PendingForecasts& forec
     mean.pass(back.gap_steps, window);
     return counts ? mean.add(number, window) : mean.mean();
   };
-  // A mean's own beginning says nothing about the series.
+  // The start of a mean is not representative of the series.
   const auto beyond = [&](Novelty& past, const RecentMean& mean, double window, double number) {
     return static_cast<double>(mean.count()) > 2 * window ? past.observe(number) : 0;
   };
@@ -49,7 +50,7 @@ Detector::Evidence Detector::measure(double value, const PendingForecasts& forec
       ahead.exists() ? std::copysign(std::min(ahead.surprisal(value), kMostBias), value - ahead.median()) : 0;
   const double step = observed_ == 1 ? 0 : std::fabs(value - before.value);
   const double unrest = mean_of(unrest_, trusted == 1, std::min(surprise, kMostUnrest), kUnrestRecords);
-  // Roots, so that a calm is as far from the usual as a storm.
+  // Square roots, so that a calm deviates as much as a storm.
   const double activity = std::sqrt(std::sqrt(mean_of(activity_, !is_back, step, kActivityRecords)));
   const double slow_activity = std::sqrt(std::sqrt(mean_of(slow_activity_, !is_back, step, kSlowActivityRecords)));
   Evidence evidence;
@@ -65,7 +66,7 @@ Detector::Evidence Detector::measure(double value, const PendingForecasts& forec
   return evidence;
 }
 
-// From 0 at the return to 1, the sooner the shorter the gap was.
+// 0 at the return, then rising to 1; faster after a short gap.
 double Detector::trust(const Return& back) noexcept {
   if (back.gap_steps > 0) {
     recovery_ = recovering_ = static_cast<int32_t>(std::clamp(std::round(back.gap_steps) - 1, 1.0, kMostRecovery));
@@ -76,9 +77,9 @@ double Detector::trust(const Return& back) noexcept {
   return recovered * recovered;
 }
 
-// Evidence is combined as a root sum of squares: one kind that stands out counts nearly alone, several that agree count
-// more. It is reported at the onset of an event, again only if it grows beyond what time has left of the report, and
-// all of it moves steadily with the evidence, so that rounding does not decide what is reported.
+// Evidence is combined as a root sum of squares: one strong kind dominates, and several that agree count more. An event
+// is reported at its onset, and again only if it grows beyond the decayed previous report. Everything is a continuous
+// function of the evidence, so that rounding errors do not decide what is reported.
 Assessment Detector::assess(const Evidence& evidence) noexcept {
   if (observed_ <= kWarmUpRecords) return {};
   Assessment assessment;
@@ -92,7 +93,7 @@ Assessment Detector::assess(const Evidence& evidence) noexcept {
   return assessment;
 }
 
-// The kind that counts most, after what was observed of the value has been added to what is remembered.
+// The strongest kind of evidence. The value must already be included in the statistics.
 Explanation Detector::explain(const Evidence& evidence, double value, const LastSeen& before) const noexcept {
   using Is = Explanation::Kind;
   size_t most = 0;

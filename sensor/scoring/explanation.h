@@ -1,4 +1,4 @@
-// What kind of evidence made a value an anomaly.
+// The kind of evidence that made a value an anomaly.
 #pragma once
 
 #include <cstdint>
@@ -9,17 +9,18 @@ namespace coil::sensor {
 struct Explanation {
   enum class Kind : uint8_t {
     kNone,
-    kLevel,   // beyond all before
-    kShift,   // its recent mean is beyond all before
-    kJump,    // far from the value before, or from what was forecast
+    kLevel,   // beyond all earlier values
+    kShift,   // its recent mean is beyond all earlier ones
+    kJump,    // far from the previous value, or from the forecast
     kUnrest,  // moves more than ever, or is harder to forecast than ever
     kCalm,    // moves less than ever
     kStuck,   // does not move at all
-    kDrift    // stays on one side of what was forecast
+    kDrift,   // stays on one side of the forecasts
+    kLimit    // beyond a limit that the settings tell
   };
 
   Kind kind = Kind::kNone;
-  bool is_up = false;  // of a level, jump or drift
+  bool is_up = false;  // of a level, jump, drift or limit
 };
 
 }  // namespace coil::sensor

@@ -1,5 +1,4 @@
-// A forecast as quantiles: what value to expect, how surprising one is, and the forecasts that still wait for their
-// values.
+// A forecast as quantiles, the surprisal of a value under it, and the pending forecasts of a series.
 #pragma once
 
 #include <algorithm>
@@ -16,9 +15,9 @@ namespace coil::sensor {
 
 inline constexpr size_t kHorizons = 64;   // steps ahead: 1 to kHorizons
 inline constexpr size_t kQuantiles = 9;   // 0.1, 0.2 ... 0.9
-inline constexpr float kAsinhLimit = 20;  // beyond it the exponential of float32 loses its meaning
+inline constexpr float kAsinhLimit = 20;  // larger arguments would overflow float32's exponential
 
-// Has these bytes come from memory while something else is done.
+// Prefetches these bytes.
 inline void fetch_ahead(const void* data, size_t bytes) noexcept {
   constexpr size_t kLine = 64;
   for (size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(static_cast<const char*>(data) + at);
@@ -28,16 +27,16 @@ inline void fetch_ahead(const void* data, size_t bytes) noexcept {
 // The quantiles of one horizon in asinh space: value = reference + scale * sinh(quantile). Plain data.
 struct QuantileForecast {
   double reference = 0;
-  float scale = 0;  // 0: there is no forecast
+  float scale = 0;  // 0: no forecast
   std::array<float, kQuantiles> quantiles = {};
 
-  // Everything that is remembered, for state files.
+  // All fields to save in state files.
   template <class Fields>
   void visit(Fields&& fields) {
     fields(reference, scale, quantiles);
   }
 
-  // `outputs`: the model's for this horizon, in any order.
+  // `outputs`: the model's outputs for this horizon, in any order.
   static QuantileForecast of(const Normaliser& normaliser, std::span<const float, kQuantiles> outputs) noexcept {
     QuantileForecast forecast;
     forecast.reference = normaliser.reference();
@@ -56,14 +55,13 @@ struct QuantileForecast {
   double low() const noexcept { return value(0); }
   double high() const noexcept { return value(kQuantiles - 1); }
 
-  // How unlikely a value at least this far out was: -log10 of twice the smaller tail's probability. Between
-  // the quantiles the distribution is taken as linear in asinh space, beyond them as exponential, which is a power law
-  // in values. 0 at the median.
+  // -log10 of twice the probability of the smaller tail at this value; 0 at the median. The distribution is linear
+  // between the quantiles in asinh space. Beyond them it is exponential, which is a power law in values.
   double surprisal(double value) const noexcept {
     const double at = std::clamp(std::asinh((value - reference) / scale), -1.5 * kAsinhLimit, 1.5 * kAsinhLimit);
     const double middle = quantiles[kQuantiles / 2];
     const bool above = at > middle;
-    // Outwards from the median.
+    // Distances increase away from the median.
     const auto distance = [&](size_t i) {
       return above ? quantiles[kQuantiles / 2 + i] - middle : middle - quantiles[kQuantiles / 2 - i];
     };
@@ -76,30 +74,30 @@ struct QuantileForecast {
       return -std::log10(2 * tail);
     }
     if (out <= distance(kLast)) return 0;
-    // Of the outermost two quantiles, but a model may have put these close together by mistake.
+    // From the outermost two quantiles. A model may put them too close together by mistake, hence the lower bound.
     const double decay = std::max(
         {(distance(kLast) - distance(kLast - 1)) / std::log(2.0), 0.6 * distance(kLast) / std::log(5.0), kNarrowest});
     return -std::log10(0.2) + (out - distance(kLast)) / decay / std::log(10.0);
   }
 
  private:
-  static constexpr double kNarrowest = 0.01;  // of a scale: a forecast that is surer than this is not believed
+  static constexpr double kNarrowest = 0.01;  // relative to the scale: a narrower forecast is not believed
 };
 
-// The horizons at which values are compared with what was forecast.
+// The horizons at which values are compared with forecasts.
 inline constexpr std::array<size_t, 2> kScoredHorizons = {1, 4};
 
-// Which horizons the outputs of a step hold: rows of kQuantiles, one for each horizon, nearest first.
+// Which horizons the outputs of a step contain: rows of kQuantiles, one per horizon, nearest first.
 class HorizonRows {
  public:
-  // The scored ones and these, from 1 to kHorizons.
+  // The scored horizons and these, from 1 to kHorizons.
   explicit HorizonRows(std::span<const size_t> horizons) {
     std::array<bool, kHorizons> wanted = {};
     for (const size_t horizon : kScoredHorizons) wanted[horizon - 1] = true;
     for (const size_t horizon : horizons) wanted[horizon - 1] = true;
     for (size_t i = 0; i < kHorizons; ++i) rows_[i] = wanted[i] ? count_++ : kHorizons;
   }
-  // What a model gives that is asked for everything.
+  // All outputs of a model.
   static const HorizonRows& all() {
     static const HorizonRows kAll = [] {
       std::array<size_t, kHorizons> horizons;
@@ -109,9 +107,9 @@ class HorizonRows {
     return kAll;
   }
 
-  // Floats of a step.
+  // Floats per step.
   size_t width() const noexcept { return count_ * kQuantiles; }
-  // Which of all of a model's outputs these are.
+  // Indices of these outputs among all of the model's.
   std::vector<uint32_t> outputs() const {
     std::vector<uint32_t> numbers;
     for (size_t i = 0; i < kHorizons; ++i) {
@@ -126,34 +124,34 @@ class HorizonRows {
 
  private:
   size_t count_ = 0;
-  std::array<size_t, kHorizons> rows_;  // kHorizons: it is not there
+  std::array<size_t, kHorizons> rows_;  // kHorizons: not included
 };
 
-// Forecasts that wait until their time has come, a ring for each scored horizon. Plain data.
+// Pending forecasts, in one ring per scored horizon. Plain data.
 class PendingForecasts {
  public:
-  // What was forecast for the step that comes now, horizon kScoredHorizons[which] ago.
+  // The forecast for the current step, made kScoredHorizons[which] steps ago.
   const QuantileForecast& due(size_t which) const noexcept { return rings_[place(which)]; }
 
-  // The model's outputs of this step; the step is over.
+  // Stores the model's outputs of this step and moves to the next step.
   void advance(const Normaliser& normaliser, std::span<const float> outputs,
                const HorizonRows& rows = HorizonRows::all()) noexcept {
     for (size_t which = 0; which < kScoredHorizons.size(); ++which) {
-      if (normaliser.observed() < 2) break;  // there is no scale yet
+      if (normaliser.observed() < 2) break;  // no scale yet
       rings_[place(which)] = QuantileForecast::of(normaliser, rows.row(outputs, kScoredHorizons[which]));
     }
     ++step_;
   }
 
-  // Has the memory of what is due come, and of what will be written in its place. [any thread]
+  // Prefetches the entries that are due and those that will be overwritten. [any thread]
   void prefetch() const noexcept {
     for (size_t which = 0; which < kScoredHorizons.size(); ++which) fetch_ahead(&due(which), sizeof(QuantileForecast));
   }
 
-  // After a gap of unknown length nothing of what was forecast holds.
+  // After a gap of unknown length, all pending forecasts are invalid.
   void forget() noexcept { rings_.fill({}); }
 
-  // Everything that is remembered, for state files.
+  // All fields to save in state files.
   template <class Fields>
   void visit(Fields&& fields) {
     fields(step_, rings_);

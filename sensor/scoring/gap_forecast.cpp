@@ -1,23 +1,23 @@
-// Four ways to forecast are tried on what is remembered: the mean, the last value, the value a season ago, and a linear
-// regression on recent values and the last season. The way that would have erred least is taken, and what it would have
-// erred is the error.
+// Tries four forecasts on the remembered values: the mean, the last value, the value one season ago, and a linear
+// regression on recent values and the last season. Uses the one with the smallest error, and that error as its
+// uncertainty.
 #include "sensor/scoring/gap_forecast.h"
 
 namespace coil::sensor {
 namespace {
 
 constexpr size_t kLeastValues = 12;  // for any forecast
-constexpr size_t kLeastErrors = 30;  // to judge one of its ways
+constexpr size_t kLeastErrors = 30;  // to judge one of the forecasts
 constexpr size_t kShortestPeriod = 2;
-constexpr double kNearlyBest = 1.15;   // a shorter period is taken if it is so good
-constexpr uint32_t kPeriodHolds = 32;  // values, until it is looked for again
+constexpr double kNearlyBest = 1.15;   // a shorter period is preferred if its error is at most this much larger
+constexpr uint32_t kPeriodHolds = 32;  // values until the period is searched again
 constexpr double kFarOff = 4;          // mean errors: few errors are as large
-constexpr double kFitted = 0.6;  // share of the samples that a regression is fitted to before it is tried on the others
+constexpr double kFitted = 0.6;        // share of the samples to which a regression is fitted; the others test it
 constexpr double kRidge = 1e-4;
 constexpr double kMostSurprisal = 20;
-constexpr double kLeastWidening = 0.1;  // of the bounds, for each doubling of a gap
+constexpr double kLeastWidening = 0.1;  // of the bounds, per doubling of the gap
 
-// How far forecasts were off.
+// Statistics of forecast errors.
 struct Errors {
   size_t count = 0;
   double sum = 0, largest = 0;
@@ -28,20 +28,20 @@ struct Errors {
     largest = std::max(largest, std::fabs(error));
   }
   double mean() const noexcept { return std::max(sum / static_cast<double>(count), largest / kFarOff); }
-  // Forecasts over many steps err alike for about as long: so many errors are fewer than they seem.
+  // Errors of forecasts over many steps are correlated, so the effective number of errors is smaller.
   double mean_over(size_t steps) const noexcept {
     return mean() * std::sqrt(1 + static_cast<double>(steps) / (2 * static_cast<double>(count)));
   }
 };
 
-// The remembered steps in order, the last one a value; what is missing repeats the value before it.
+// The remembered steps in order; the last one is a value. A missing step repeats the value before it.
 struct Past {
   std::span<const double> values;
   std::span<const bool> is_value;
   size_t count() const noexcept { return values.size(); }
 };
 
-// What differs between the values at `at` and `lag` steps before, for all values.
+// The differences between values `lag` steps apart, over all values.
 Errors differences(const Past& past, size_t lag) noexcept {
   Errors errors;
   for (size_t t = lag; t < past.count(); ++t) {
@@ -50,7 +50,7 @@ Errors differences(const Past& past, size_t lag) noexcept {
   return errors;
 }
 
-// The steps after which the series comes back to its values best.
+// The period: the lag at which the series repeats its values best.
 size_t find_period(const Past& past) noexcept {
   std::array<double, RecentValues::kSteps / 2 + 1> off = {};
   const size_t longest = past.count() / 2;
@@ -69,10 +69,10 @@ size_t find_period(const Past& past) noexcept {
   return 0;
 }
 
-// What a value `steps` later differs by, as a linear function of what was known.
+// Predicts the change of the value over `steps` as a linear function of known values.
 class Regression {
  public:
-  // `season`: steps, at least as many; 0: none.
+  // `season`: in steps, at least `steps`; 0: none.
   Regression(const Past& past, size_t steps, size_t season) noexcept : past_(past), steps_(steps), season_(season) {
     for (const double value : past.values) mean_ += value / static_cast<double>(past.count());
   }
@@ -80,7 +80,7 @@ class Regression {
   size_t first() const noexcept { return std::max(steps_ + kLags.back(), season_); }
   size_t samples() const noexcept { return past_.count() - std::min(past_.count(), first()); }
 
-  // Fitted to the earlier samples and tried on the later ones.
+  // Fits the earlier samples and tests on the later ones.
   Errors try_out() noexcept {
     const size_t end = past_.count(), until = first() + static_cast<size_t>(kFitted * static_cast<double>(samples()));
     for (size_t t = first(); t < until; ++t) learn(t);
@@ -121,7 +121,8 @@ class Regression {
       wanted_[i] += inputs[i] * wanted;
     }
   }
-  // Cholesky's decomposition of the normal equations in units of each input, so that the ridge is the same for all.
+  // Cholesky decomposition of the normal equations. Each input is scaled to unit size, so that the ridge is the same
+  // for all.
   void solve() noexcept {
     Inputs unit, y;
     std::array<Inputs, kInputs> l = {};
@@ -170,7 +171,7 @@ double GapForecast::surprisal(double value) const noexcept {
                   kMostSurprisal);
 }
 
-// Of errors that are exponential a tenth lies beyond each bound.
+// For exponential errors, 10 % lie beyond each bound.
 double GapForecast::width() const noexcept { return 2 * std::log(5.0) * error; }
 
 QuantileForecast GapForecast::quantiles(double width) const noexcept {

@@ -1,4 +1,4 @@
-// Where a series should be after a gap: forecast from its own recent values, with an error that was tried out on them.
+// Forecasts where a series should be after a gap, from its recent values, with an error that was measured on them.
 #pragma once
 
 #include <array>
@@ -12,27 +12,26 @@ namespace coil::sensor {
 
 struct GapForecast {
   double expected = 0;
-  double error = 0;  // mean distance of values from such forecasts; 0: there is no forecast
-  double furthest =
-      std::numeric_limits<double>::infinity();  // distance that hardly any value exceeds, where that is known
+  double error = 0;                                           // mean error of such forecasts; 0: no forecast
+  double furthest = std::numeric_limits<double>::infinity();  // distance that hardly any value exceeds, if it is known
 
   bool exists() const noexcept { return error > 0; }
-  // -log10 of how rarely a value is so far away, errors taken as exponential.
+  // -log10 of the probability that a value is this far away, for exponential errors.
   double surprisal(double value) const noexcept;
-  // The bounds lie `width` apart.
+  // The bounds are `width` apart.
   QuantileForecast quantiles(double width) const noexcept;
   double width() const noexcept;
 };
 
-// How far apart a series' bounds are: further the longer a gap lasts. Plain data.
+// The width of a series' bounds: it grows with the length of a gap. Plain data.
 class GapBounds {
  public:
-  // Of a value without a gap. [any thread]
+  // The width for a value without a gap. [any thread]
   void see(double width) noexcept { usual_ = width; }
-  // So many steps into a gap. [any thread]
+  // The forecast's bounds after `steps` steps of a gap. [any thread]
   QuantileForecast widened(const GapForecast& forecast, double steps) const noexcept;
 
-  // Everything that is remembered, for state files.
+  // All fields to save in state files.
   template <class Fields>
   void visit(Fields&& fields) {
     fields(usual_);
@@ -42,20 +41,20 @@ class GapBounds {
   double usual_ = 0;
 };
 
-// The last values of a series, one for each step of its rhythm. Plain data. One thread at a time.
+// The last values of a series, one per step of its rhythm. Plain data. One thread at a time.
 class RecentValues {
  public:
   static constexpr size_t kSteps = 512;
 
-  // A value, so many steps after the last one. [any thread]
+  // Adds a value, `steps` steps after the previous one. [any thread]
   void add(double value, double steps = 1) noexcept;
-  // Of the value that comes so many steps after the last one; `least_error`: of any forecast of this series. [any
-  // thread]
+  // The forecast for `steps` steps after the last value. `least_error`: a lower limit for the error of any forecast of
+  // this series. [any thread]
   GapForecast forecast(double steps, double least_error) noexcept;
-  // Has the memory of the next step come.
+  // Prefetches the memory of the next step.
   void prefetch() const noexcept { fetch_ahead(&values_[next_], sizeof(double)); }
 
-  // Everything that is remembered, for state files.
+  // All fields to save in state files.
   template <class Fields>
   void visit(Fields&& fields) {
     fields(next_, count_, period_, period_age_, values_);

@@ -1,5 +1,5 @@
-// From the values of one series to what the model sees, and back: level, spread and step size of the series so far, all
-// causal.
+// Converts values of one series to model inputs and back. Uses the level, spread and step size of the series so far, so
+// it is causal.
 #pragma once
 
 #include <algorithm>
@@ -12,14 +12,15 @@ namespace coil::sensor {
 inline constexpr size_t kFrameWidth = 6;  // d_input of a forecaster
 using Frame = std::array<float, kFrameWidth>;
 
-// Means of square roots, squared: an outlier of a thousand spreads moves them by a quarter, and they do not vanish
-// where steps are rare. Plain data: copying its bytes copies all that it remembers. One thread at a time.
+// Spread and step size are squared means of square roots: an outlier of a thousand spreads changes them by only a
+// quarter, and they do not vanish if steps are rare. Plain data: copying its bytes copies its whole memory. One thread
+// at a time.
 class Normaliser {
  public:
-  // `window`: observations that the running means look back over, of the model's card.
+  // `window`: number of observations in the running means, from the model's card.
   explicit Normaliser(int window = 256) : window_(window) {}
 
-  // The frame of a finite value. `interval`: Cadence::Step::interval. [any thread]
+  // The model input for a finite value. `interval`: Cadence::Passage::interval. [any thread]
   Frame observe(double value, float interval = 0) noexcept {
     const double n = static_cast<double>(observed_), floor = 1.0 / window_;
     const double before = reference_;
@@ -37,7 +38,7 @@ class Normaliser {
     return frame(observed_ == 1 ? 0 : std::asinh((reference_ - before) / scale()), 0, interval);
   }
 
-  // The frame of a step whose value is missing. [any thread]
+  // The model input for a step with a missing value. [any thread]
   Frame miss(float interval = 0) const noexcept { return frame(0, 1, interval); }
 
   int64_t observed() const noexcept { return observed_; }
@@ -45,12 +46,12 @@ class Normaliser {
   double level() const noexcept { return level_; }
   double spread() const noexcept { return root_spread_ * root_spread_; }
   double step() const noexcept { return root_step_ * root_step_; }
-  // The unit of the asinh space. > 0
+  // The unit of the asinh space; > 0.
   double scale() const noexcept {
     return std::max({step(), 1e-4 * spread(), 1e-9 * std::max(std::fabs(level_), std::fabs(reference_)), 1e-30});
   }
 
-  // Everything that is remembered, for state files.
+  // All fields to save in state files.
   template <class Fields>
   void visit(Fields&& fields) {
     fields(observed_, window_, reference_, level_, root_spread_, root_step_);

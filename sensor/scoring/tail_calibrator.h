@@ -1,5 +1,4 @@
-// How rare a number is among those of the same series so far: a histogram that forgets slowly, and an exponential tail
-// beyond it.
+// Computes how rare a number is in its series: a histogram that slowly forgets, with an exponential tail.
 #pragma once
 
 #include <algorithm>
@@ -9,18 +8,18 @@
 
 namespace coil::sensor {
 
-// Numbers are from 0 up, most of them below 1. Plain data. One thread at a time.
+// Numbers are >= 0, most of them below 1. Plain data. One thread at a time.
 class TailCalibrator {
  public:
-  // -log10 of the share of numbers at least this large, of a series that has given the ones added so far: 0 for the
-  // usual, 3 for one in a thousand. [any thread]
+  // -log10 of the share of numbers at least this large among those added so far: 0 for usual values, 3 for one in a
+  // thousand. [any thread]
   double surprisal(double value) const noexcept {
     if (!(value > 0)) return 0;
     const size_t bin = bin_of(value);
-    double below = 0;  // mass in the value's bin and under it
+    double below = 0;  // mass in the value's bin, and below it
     for (size_t i = 0; i <= bin; ++i) below += mass_[i];
     const double total = total_ + kPriorMass;
-    // The tail begins where so few lie beyond that counting them says little.
+    // The tail starts where too few numbers remain for counting.
     const double tail_mass = std::max(kTailShare * total_, kTailLeast);
     double beyond = 0, moment = 0;
     size_t first = kBins;
@@ -50,7 +49,7 @@ class TailCalibrator {
     total_ *= kForget;
   }
 
-  // Everything that is remembered, for state files.
+  // All fields to save in state files.
   template <class Fields>
   void visit(Fields&& fields) {
     fields(mass_, total_);
@@ -58,12 +57,14 @@ class TailCalibrator {
 
  private:
   static constexpr size_t kBins = 48, kFineBins = 24;
-  static constexpr double kFineWidth = 1.0 / 12, kGrowth = 1.12;  // beyond the fine bins each is wider than the last
+  static constexpr double kFineWidth = 1.0 / 12, kGrowth = 1.12;  // beyond the fine bins, each bin is wider than the
+                                                                  // previous one
   static constexpr double kLargest = 25;
-  static constexpr double kTailShare = 0.02, kTailLeast = 8;  // of the numbers lie in the tail
-  static constexpr double kPriorMass = 20;                    // as if so many had been seen of a perfect forecaster
+  static constexpr double kTailShare = 0.02, kTailLeast = 8;  // of the numbers belong to the tail
+  static constexpr double kPriorMass = 20;                    // the prior: as if this many numbers of a perfect
+                                                              // forecaster had been seen
   static constexpr double kPriorTail = 2,
-                          kPriorExcess = 0.16;  // and so many beyond the tail's beginning, with this mean excess
+                          kPriorExcess = 0.16;  // and this many beyond the start of the tail, with this mean excess
   static constexpr double kMemory = 10000;      // numbers; older ones fade
   static constexpr float kForget = 0.5f;
 

@@ -1,4 +1,4 @@
-// Lines of the log, each written by one call so that lines of several threads never mix.
+// Writes each line of the log by one system call, so that lines of several threads never mix.
 #include "sensor/service/log.h"
 
 #include <chrono>

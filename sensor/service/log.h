@@ -1,4 +1,4 @@
-// What a running stream tells people and log collectors: one line an event on standard error, plain or JSON.
+// The log of a running stream: one line per event on standard error, as text or JSON.
 #pragma once
 
 #include <chrono>
@@ -16,21 +16,21 @@ class Log {
   explicit Log(Format format = Format::kText) : format_(format) {}
 
   // text: "coil: warning: mqtt: ..."; JSON: {"time": "2026-01-31T12:00:00.000Z", "level": "warning", "part": "mqtt",
-  // "message": "..."}. `part` is who speaks, or empty. [any thread]
+  // "message": "..."}. `part` is the component, or empty. [any thread]
   void write(LogLevel level, std::string_view part, std::string_view message) const;
 
  private:
   Format format_;
 };
 
-// Warnings that may come with every record: the first ones as they are, then one in a while, and how many were left
-// out. One thread.
+// Limits warnings that may occur with every record: writes the first ones, then one from time to time with the number
+// left out. One thread.
 class RareWarnings {
  public:
   explicit RareWarnings(const Log& log) : log_(log) {}
 
   void write(std::string_view part, std::string_view message);
-  // Tells of those that were left out since the last one that was written.
+  // Reports the number left out since the last one that was written.
   void finish();
 
  private:

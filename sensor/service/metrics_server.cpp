@@ -1,4 +1,4 @@
-// The HTTP server of a running stream, on cpp-httplib: two pages and a text format need no registry of metrics.
+// The HTTP server of a running stream, with cpp-httplib. Two pages and a text format need no metrics library.
 #include "sensor/service/metrics_server.h"
 
 #include <httplib.h>
@@ -65,7 +65,7 @@ MetricsServer::MetricsServer(const MetricsAddress& address, std::function<std::v
   server_->set_read_timeout(5);
   server_->set_write_timeout(5);
   server_->set_payload_max_length(1024);
-  // Two processes on one port would each get half of the scrapes.
+  // Two processes on one port would each get half of the requests.
   server_->set_socket_options([](socket_t socket) {
     const int yes = 1;
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);

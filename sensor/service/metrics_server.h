@@ -1,4 +1,4 @@
-// What a running stream shows over HTTP: /metrics for Prometheus, /health for supervisors.
+// Serves the state of a running stream over HTTP: /metrics for Prometheus, /health for supervisors.
 #pragma once
 
 #include <functional>
@@ -12,7 +12,7 @@ namespace coil::sensor {
 struct Metric {
   enum class Kind { kCounter, kGauge, kSummary };
 
-  // A summary has a sample for each quantile, labels `quantile="0.5"`, and its samples named with the suffixes _sum and
+  // A summary has one sample per quantile with the label `quantile="0.5"`, and samples with the suffixes _sum and
   // _count.
   struct Sample {
     std::string suffix, labels;
@@ -25,7 +25,7 @@ struct Metric {
   std::vector<Sample> samples;
 };
 
-// The text format 0.0.4 of Prometheus.
+// Prometheus' text format 0.0.4.
 std::string prometheus_text(const std::vector<Metric>& metrics);
 
 struct Health {
@@ -35,7 +35,7 @@ struct Health {
 
 struct MetricsAddress {
   std::string host = "127.0.0.1";
-  int port = 0;  // 0: any free one
+  int port = 0;  // 0: any free port
 };
 
 // "9464", "0.0.0.0:9464", "[::]:9464". Throws Error.
@@ -43,13 +43,13 @@ MetricsAddress parse_metrics_address(const std::string& text);
 
 class MetricsServer {
  public:
-  // Serves on threads of its own until destruction, and calls both functions there, at any moment. Throws Error when
-  // the address cannot be had. [main-thread]
+  // Serves on its own threads until destruction, and calls both functions on them at any time. Throws Error if the
+  // address is not available. [main-thread]
   MetricsServer(const MetricsAddress& address, std::function<std::vector<Metric>()> metrics,
                 std::function<Health()> health);
   ~MetricsServer();
 
-  const MetricsAddress& address() const { return address_; }  // with the port that was found
+  const MetricsAddress& address() const { return address_; }  // with the actual port
 
  private:
   struct Server;  // of the HTTP library

@@ -1,4 +1,4 @@
-// Fields and texts as a row of bytes: for state files, which stay on machines of one kind.
+// Writes fields and texts as bytes. The format is for state files, which are not portable between kinds of machines.
 #pragma once
 
 #include <array>
@@ -23,9 +23,9 @@ inline constexpr bool kIsArray = false;
 template <class T, size_t N>
 inline constexpr bool kIsArray<std::array<T, N>> = true;
 
-// What writes, reads and describes an object share: its fields in order, each as far behind the object's beginning as
-// C++ would lay it, so that what lies between fields is zero and the bytes of an object depend on its values alone. An
-// object names its fields in visit(). `Visitor` has scalar(T&), array(T*, size_t) and skip(bytes).
+// Shared by writing, reading and describing an object: visits its fields in order, at the offsets that C++ gives them.
+// Padding is zero, so the bytes of an object depend only on its values. An object names its fields in visit().
+// `Visitor` has scalar(T&), array(T*, size_t) and skip(bytes).
 template <class Visitor>
 class FieldWalk {
  public:
@@ -64,7 +64,7 @@ class FieldWalk {
   }
 
   Visitor& visitor_;
-  size_t at_ = 0;  // from the object's beginning
+  size_t at_ = 0;  // from the start of the object
 };
 
 class ByteWriter {
@@ -88,7 +88,7 @@ class ByteWriter {
     FieldWalk(*this).field(const_cast<T&>(object));  // a writer changes nothing
   }
 
-  // Of a walk.
+  // Called by the walk.
   template <Scalar T>
   void scalar(const T& scalar) {
     value(scalar);
@@ -103,7 +103,7 @@ class ByteWriter {
   Bytes& to_;
 };
 
-// Throws Error where the bytes end too soon.
+// Throws Error if the bytes end too early.
 class ByteReader {
  public:
   explicit ByteReader(std::span<const std::byte> from) : from_(from) {}
@@ -132,7 +132,7 @@ class ByteReader {
     FieldWalk(*this).field(object);
   }
 
-  // Of a walk.
+  // Called by the walk.
   template <Scalar T>
   void scalar(T& scalar) {
     if constexpr (std::is_same_v<T, bool>) {
@@ -154,7 +154,8 @@ class ByteReader {
   std::span<const std::byte> from_;
 };
 
-// The kinds and sizes of an object's fields in order: two objects of one layout can read each other's bytes.
+// Describes the kinds and sizes of an object's fields in order: objects with equal descriptions can read each other's
+// bytes.
 class LayoutText {
  public:
   template <class T>
@@ -165,7 +166,7 @@ class LayoutText {
     return layout.text_;
   }
 
-  // Of a walk.
+  // Called by the walk.
   template <Scalar T>
   void scalar(const T&) {
     add<T>(1);

@@ -1,5 +1,5 @@
-// Sensors on disk: a file of blocks, one piece for each sensor, and a manifest that says which pieces are valid and how
-// far the input was seen.
+// Sensors on disk: a file of blocks with one piece per sensor, and a manifest that lists the valid pieces and the
+// position in the input.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +14,11 @@
 
 namespace coil::sensor {
 
-// Where a sensor lies in the file of blocks.
+// The place of a sensor in the file of blocks.
 struct Piece {
-  uint64_t offset = 0, bytes = 0;  // 0 bytes: nowhere
+  uint64_t offset = 0, bytes = 0;  // 0 bytes: not stored
   uint64_t checksum = 0;
-  uint64_t commit = 0;  // how many commits there were when it was written
+  uint64_t commit = 0;  // number of commits before it was written
 
   template <class Fields>
   void visit(Fields&& fields) {
@@ -26,28 +26,42 @@ struct Piece {
   }
 };
 
-// `PATH` is the manifest, `PATH.series` the blocks. A piece that the manifest on disk names is never written over, so
-// that whenever the process ends, the manifest and its pieces are what the last commit left. Both files belong to this
+// Of a sensor, for who notices that it is silent.
+struct SilenceMark {
+  int64_t time_ns = INT64_MIN;  // of the last record; INT64_MIN: it has none
+  double usual_s = 0;           // interval of its records; 0: not known
+  double ago_s = 0;             // since the last record, by the time that all records tell
+  bool is_silent = false;
+
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(time_ns, usual_s, ago_s, is_silent);
+  }
+};
+
+// `PATH` is the manifest, `PATH.series` the blocks. A piece that the manifest on disk names is never overwritten. So
+// whenever the process ends, the manifest and its pieces are those of the last commit. Both files belong to this
 // process alone.
 class StateFile {
  public:
   struct Content {
-    int64_t position = 0;  // of a partition: the offset of the first message that is not in the states
-    std::string place;  // of a source that can be read again from any place: where the first message lies that is not
-                        // in the states
-    std::vector<std::string> opening;  // the lines that said what all others mean: a header, and the first record
-    std::vector<Message> pending;      // lines before the place that belong to no record yet
+    int64_t position = 0;  // for a partition: offset of the first message not included in the states
+    std::string place;  // for a source that can be read again from any position: that of the first message not included
+    std::vector<std::string> opening;  // the lines that define the meaning of all others: a header, and the first
+                                       // record
+    std::vector<Message> pending;      // lines before the position that belong to no record yet
     std::map<std::string, Piece> pieces;
-    std::vector<std::string> taken_names;  // that records' own fields have, see AddedNames
+    std::map<std::string, SilenceMark> marks;  // of some of the sensors
+    std::vector<std::string> taken_names;      // names that records' own fields use, see AddedNames
   };
 
-  // What the states belong to. `of_version_4`: how that version said the same; its states are read too.
+  // What the states belong to. `of_version_4`: the form in version 4, whose states can be read too.
   struct Identity {
     std::string now, of_version_4;
   };
 
-  // `path` empty: a temporary file, for what does not fit into memory. A file of another identity, a damaged one, or
-  // one that another process holds throws Error. `content`: what the file held. [main-thread]
+  // `path` empty: a temporary file for sensors that do not fit into memory. Throws Error if the file has another
+  // identity, is damaged, or is held by another process. `content`: receives the file's content. [main-thread]
   StateFile(const std::filesystem::path& path, Identity identity, Content& content);
   ~StateFile();
   StateFile(const StateFile&) = delete;
@@ -58,10 +72,10 @@ class StateFile {
   // Throw Error. [any thread]
   Piece write(const Bytes& bytes);
   Bytes read(const Piece& piece) const;
-  void release(const Piece& piece) noexcept;  // it may be written over once no manifest names it
+  void release(const Piece& piece) noexcept;  // it may be overwritten once no manifest names it
 
-  // Everything written is on disk, and from now on the manifest names these pieces. Throws Error; the files are then as
-  // before. [main-thread]
+  // Ensures that everything is on disk, and makes the manifest name these pieces. On failure throws Error and leaves
+  // the files as they were. [main-thread]
   void commit(const Content& content);
 
  private:

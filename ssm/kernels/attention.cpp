@@ -15,7 +15,7 @@ namespace coil::ssm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Into a slot of one head's keys and values.
+// Writes one frame into a slot of one head's keys and values.
 inline void Remember(const AttentionKernel& m, const float* k, const float* v, size_t slot, float* keys,
                      float* values) {
   float* column = keys + slot / kPad * m.headdim * kPad + slot % kPad;
@@ -23,8 +23,8 @@ inline void Remember(const AttentionKernel& m, const float* k, const float* v, s
   for (size_t i = 0; i < m.width; ++i) values[slot * m.width + i] = v[i];
 }
 
-// Scores of one query with the first `used` slots; what is left of the last panel gets a score that counts for nothing.
-// Returns the largest.
+// Scores of one query with the first `used` slots. Unused slots of the last panel get a score that contributes nothing.
+// Returns the largest score.
 template <class D>
 HWY_INLINE float Scores(D d, const AttentionKernel& m, const float* HWY_RESTRICT q, const float* HWY_RESTRICT keys,
                         size_t used, float* HWY_RESTRICT scores) {
@@ -69,7 +69,7 @@ HWY_INLINE float Weights(D d, float largest, size_t used, float* HWY_RESTRICT sc
   return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
-// y = sum of weights times values, kVectors vectors of a head at a time.
+// y = the weighted sum of values, kVectors vectors of a head at a time.
 template <size_t kVectors, class D>
 HWY_INLINE void Mix(D d, const AttentionKernel& m, const float* HWY_RESTRICT weights, const float* HWY_RESTRICT values,
                     float scale, size_t used, size_t at, float* HWY_RESTRICT y) {

@@ -1,4 +1,4 @@
-// Compiles the kernels once for every SIMD target and offers the tables.
+// Compiles the kernels once for every SIMD target and provides the tables.
 #include "ssm/kernels/kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -80,8 +80,8 @@ std::string lower(std::string text) {
 
 std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> tables;
-  // what the compiler takes for granted is there, also where Highway looks for more (NEON with AES, which a Raspberry
-  // Pi 4 has not)
+  // Targets that the compiler assumes are available even where Highway checks for more: its NEON requires AES, which a
+  // Raspberry Pi 4 lacks.
   for (int64_t rest = (hwy::SupportedTargets() | HWY_STATIC_TARGET) & HWY_TARGETS; rest != 0;
        rest &= rest - 1) {  // lower bits are better targets
     hwy::ChosenTarget one;
@@ -93,7 +93,7 @@ std::vector<const Kernels*> available_kernels() {
 
 namespace {
 
-// The group that a panel belongs to: as many as there are, of the widest kind that still fits.
+// The group that a panel belongs to. Groups are as wide as possible with the panels that remain.
 struct Group {
   size_t first = 0, panels = 0;
 };
@@ -111,19 +111,19 @@ uint16_t to_bf16(float value) {
   return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);  // to nearest, ties to even; weights are finite
 }
 
-// Few rows: a dot product and the sum over its lanes cost less than panels that are mostly padding.
+// For few rows, a dot product and a sum over its lanes cost less than panels that are mostly padding.
 bool better_as_dots(size_t rows, size_t columns, size_t lanes) {
   return rows <= kMaxDots && rows * (columns / lanes + 8) < columns;
 }
 
-// A single frame through a matrix of few rows would wait for its sums. Narrower weights are for large matrices: there
-// is enough to do meanwhile.
+// With few rows, a single frame would wait for the latency of its sums, so it uses more chains. Matrices in narrower
+// formats are large and have enough independent sums.
 size_t chains_of(WeightFormat format, size_t panels, size_t columns) {
   if (format != WeightFormat::f32 || panels >= 4) return 1;
   return panels <= 2 && columns >= 32 ? 4 : 2;
 }
 
-// Room for a matrix, all weights 0.
+// Allocates a matrix with all weights 0.
 PackedLinear laid_out(const Kernels& kernels, WeightFormat format, size_t rows, size_t columns, bool as_dots) {
   PackedLinear packed;
   packed.format = format;

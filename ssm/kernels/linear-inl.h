@@ -16,9 +16,9 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 inline constexpr size_t kGroup = kManyRegisters ? 4 : 2;
-inline constexpr size_t kSums = kManyRegisters ? 16 : 8;  // about as many as there are registers for them
+inline constexpr size_t kSums = kManyRegisters ? 16 : 8;  // about as many as fit into the registers
 
-// A vector of weights as float32.
+// Loads a vector of weights as float32.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V LoadWeights(D d, const float* HWY_RESTRICT from) {
   return hn::LoadU(d, from);
@@ -34,7 +34,7 @@ HWY_INLINE V LoadWeights(D d, const int8_t* HWY_RESTRICT from) {
   return hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(hn::Rebind<int8_t, D>(), from)));
 }
 
-// What is the same for all tiles of one call.
+// Values that are the same for all tiles of one call.
 template <class Weight>
 struct LinearCall {
   const PackedLinear& w;
@@ -47,7 +47,7 @@ struct LinearCall {
   bool accumulate;
 };
 
-// Where a sum over the columns begins: without factors at the bias and at what it is added to, else at 0.
+// The initial value of a sum over the columns: without row factors the bias and the previous y, else 0.
 template <class D, class V = hn::Vec<D>, class Weight>
 HWY_INLINE V StartRows(D d, const LinearCall<Weight>& call, size_t t, size_t row) {
   if (sizeof(Weight) == 1 || call.frame_scale) return hn::Zero(d);
@@ -55,7 +55,7 @@ HWY_INLINE V StartRows(D d, const LinearCall<Weight>& call, size_t t, size_t row
   return call.accumulate ? hn::Add(bias, hn::LoadU(d, call.y + t * call.y_stride + row)) : bias;
 }
 
-// Where it ends: with factors, the bias and what it is added to come only now.
+// The final value of a sum: with row factors, the bias and the previous y are added only now.
 template <class D, class V, class Weight>
 HWY_INLINE void StoreRows(D d, V total, const LinearCall<Weight>& call, size_t t, size_t row) {
   float* to = call.y + t * call.y_stride + row;
@@ -68,9 +68,9 @@ HWY_INLINE void StoreRows(D d, V total, const LinearCall<Weight>& call, size_t t
   hn::StoreU(total, d, to);
 }
 
-// A register tile of kGroups groups of kPanels vectors of rows by kFrames frames, from frame t on. A sum runs over k in
-// kChains interleaved chains, which the matrix fixes, so that every tile gives the same bits. kStride: x_stride where
-// it is known, so that a frame's address needs no register; 0: not known.
+// A register tile: kGroups groups of kPanels vectors of rows, by kFrames frames, starting at frame t. A sum over k is
+// split into kChains interleaved chains. The matrix determines their number, so that all tiles give the same bits.
+// kStride: x_stride if it is known at compile time, so that a frame's address needs no register; else 0.
 template <size_t kGroups, size_t kPanels, size_t kFrames, size_t kChains, size_t kStride, class D, class Weight>
 HWY_INLINE void LinearTile(D d, const LinearCall<Weight>& call, size_t panel, size_t t) {
   using V = hn::Vec<D>;
@@ -127,7 +127,7 @@ HWY_NOINLINE void LinearBlock(const LinearCall<Weight>& call, size_t frames) {
   });
 }
 
-// One frame has no frames to reuse weights for, but many rows hide the latency of the sums.
+// A single frame cannot reuse weights, but many rows hide the latency of the sums.
 template <size_t kGroups, size_t kPanels, size_t kChains, class D, class Weight>
 HWY_INLINE void LinearFramePanels(D d, const LinearCall<Weight>& call, size_t& panel) {
   for (const size_t panels = call.w.d_out / call.w.lanes; panel + kGroups * kPanels <= panels;
@@ -146,8 +146,7 @@ HWY_NOINLINE void LinearFrame(const LinearCall<Weight>& call) {
   });
 }
 
-// Rows that lie each by itself: a dot product in vectors of columns, then the sum over the lanes. The padding of x is
-// zero.
+// Rows stored for dot products: products over vectors of columns, then a sum over the lanes. The padding of x is zero.
 template <class Weight>
 HWY_NOINLINE void LinearDots(const LinearCall<Weight>& call, size_t frames) {
   WithTag(call.w.lanes, [&](auto d) HWY_ATTR {

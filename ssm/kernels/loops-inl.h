@@ -15,8 +15,8 @@ namespace coil::ssm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Calls f(run, first row) for run after run. What a kernel reads of one run comes before what it reads of the next, so
-// that memories that come from afar come in long stretches, the next one while the last is computed.
+// Calls f(run, first row) for one run after another. Everything of one run is read before the next run, so that states
+// come from memory in long contiguous pieces and the next one can be prefetched.
 template <class F>
 HWY_INLINE void ForEachRun(Runs runs, const F& f) {
   size_t row = 0;

@@ -1,5 +1,5 @@
-// One frame of a whole Mamba-1 mixer (Gu & Dao 2023, eq. 2 to 4): the stages of ssm/layers/mamba1.cpp without what lies
-// between them.
+// One frame of a whole Mamba-1 mixer (Gu & Dao 2023, eq. 2 to 4): the stages of ssm/layers/mamba1.cpp, without
+// intermediate buffers.
 #if defined(COIL_SSM_KERNELS_MAMBA1_FRAME_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COIL_SSM_KERNELS_MAMBA1_FRAME_INL_H_
 #undef COIL_SSM_KERNELS_MAMBA1_FRAME_INL_H_
@@ -18,7 +18,7 @@ namespace coil::ssm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The order is that of the longest chain of waiting: what can be computed beside it follows behind it.
+// The order follows the critical path; independent work comes after each of its steps.
 template <size_t kRank, class D>
 HWY_INLINE void Mamba1FrameRank(D d, const Mamba1Frame& m, const Run& run, const float* in, float* scratch, float* out,
                                 bool accumulate) {

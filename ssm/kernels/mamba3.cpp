@@ -1,5 +1,5 @@
 // The recurrence of Mamba-3: data-dependent rotation of B and C, trapezoidal scan with one or several inputs and
-// outputs a head, gate. Source: Lahoti et al. 2026 (Mamba-3); the equations stand in ssm/verify/reference.cpp.
+// outputs per head, gate. Source: Lahoti et al. 2026 (Mamba-3). ssm/verify/reference.cpp has the equations.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ssm/kernels/mamba3.cpp"
 #include "hwy/foreach_target.h"
@@ -8,27 +8,28 @@
 #include "ssm/kernels/separate-inl.h"
 #include "ssm/kernels/math-inl.h"
 #include "ssm/kernels/loops-inl.h"
+#include "ssm/kernels/two_floats-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace coil::ssm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// angle + turns, wrapped to [-1/2, 1/2]; `rest` takes what each sum loses. Source: Knuth, The Art of Computer
-// Programming 2, sec. 4.2.2, theorem B.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE void Turn(D, V turns, V& angle, V& rest) {
-  const auto sum = [](V a, V b, V& lost) HWY_ATTR {
-    const V s = hn::Add(a, b), b_in_s = hn::Sub(s, a);
-    lost = hn::Add(hn::Sub(a, hn::Sub(s, b_in_s)), hn::Sub(b, b_in_s));
-    return s;
-  };
-  V lost;
-  const V far = sum(angle, turns, lost);
-  angle = sum(hn::Sub(far, hn::Round(far)), hn::Add(rest, lost), rest);
+// Turns the angles of a head by speed dt / 2, wrapped to [-1/2, 1/2]. In double precision, because what one frame
+// rounds away adds up: a stream that repeats itself rounds the same way in each frame.
+inline void TurnAngles(const Mamba3Kernel& m, size_t frame, size_t head, float* HWY_RESTRICT angles,
+                       float* HWY_RESTRICT rests) {
+  const hn::CappedTag<double, kHalfPad> d;
+  const size_t step = frame * m.step_stride;
+  const auto half_dt = hn::Set(d, 0.5 * (double(m.dt[step + head]) + double(m.dt_rest[step + head])));
+  for (size_t i = 0; i < m.angle_width; i += hn::Lanes(d)) {
+    const auto speed = LoadTwoFloats(d, m.speed + step + i, m.speed_rest + step + i);
+    const auto angle = hn::MulAdd(speed, half_dt, LoadTwoFloats(d, angles + i, rests + i));
+    StoreTwoFloats(d, hn::Sub(angle, hn::Round(angle)), angles + i, rests + i);
+  }
 }
 
-// One row of B or C with bias, rotated. Writes past its end: what comes behind is written later.
+// One row of B or C with its bias, rotated. It writes past its end; the following data is written later.
 template <class D>
 HWY_INLINE void RotateRow(D d, const Mamba3Kernel& m, const float* HWY_RESTRICT x, const float* HWY_RESTRICT bias,
                           const float* HWY_RESTRICT cosine, const float* HWY_RESTRICT sine, float* HWY_RESTRICT out) {
@@ -56,14 +57,10 @@ void Mamba3Rotate(const Mamba3Kernel& m, Runs runs) {
       float* state = runs[run].scan_state;
       for (size_t t = first; t < first + runs[run].frames; ++t) {
         for (size_t head = 0; head < m.heads; ++head) {
-          const auto half_dt = hn::Set(d, 0.5f * m.dt[t * m.step_stride + head]);
-          float *angles = state + m.angle_at + head * m.angle_width, *rests = state + m.rest_at + head * m.angle_width;
+          float* angles = state + m.angle_at + head * m.angle_width;
+          TurnAngles(m, t, head, angles, state + m.rest_at + head * m.angle_width);
           for (size_t i = 0; i < m.angle_width; i += hn::Lanes(d)) {
-            auto angle = hn::LoadU(d, angles + i), rest = hn::LoadU(d, rests + i);
-            Turn(d, hn::Mul(hn::LoadU(d, m.speed + t * m.step_stride + i), half_dt), angle, rest);
-            hn::StoreU(angle, d, angles + i);
-            hn::StoreU(rest, d, rests + i);
-            const auto both = CosSinOfTurns(d, angle);
+            const auto both = CosSinOfTurns(d, hn::LoadU(d, angles + i));
             hn::StoreU(both.cosine, d, cosine + i);
             hn::StoreU(both.sine, d, sine + i);
           }
@@ -79,8 +76,8 @@ void Mamba3Rotate(const Mamba3Kernel& m, Runs runs) {
   });
 }
 
-// kStates states of one vector of channels of one head. The first tile starts y with D v, later ones add to it. kRank
-// 0: m.rank, at most kMaxMimoRank.
+// kStates states of one vector of channels of one head. The first tile initialises y with D v, later tiles add to it.
+// kRank 0 means m.rank, at most kMaxMimoRank.
 inline constexpr size_t kMaxMimoRank = 16;
 
 template <size_t kStates, size_t kPanel, size_t kRank, bool kOutput, class D>
@@ -107,7 +104,7 @@ HWY_INLINE void Mamba3Tile(D d, const Mamba3Kernel& m, const Run& run, size_t ro
     V sum[kRanks][2];
     for (size_t r = 0; r < rank; ++r) sum[r][0] = sum[r][1] = hn::Zero(d);
     for (size_t n = 0; n < kStates; ++n) {
-      V added = hn::MulAdd(e, h[n], h[n]);  // (1 + e) h without rounding 1 + e
+      V added = hn::MulAdd(e, h[n], h[n]);  // (1 + e) h, without rounding of 1 + e
       for (size_t r = 0; r < rank; ++r) {
         added = hn::MulAdd(before[r], hn::Set(d, k_before[r * width + n]), added);
         added = hn::MulAdd(now[r], hn::Set(d, k[r * width + n]), added);
@@ -132,7 +129,7 @@ HWY_INLINE void Mamba3Tile(D d, const Mamba3Kernel& m, const Run& run, size_t ro
   for (size_t n = 0; n < kStates; ++n) hn::StoreU(h[n], d, state + n * kPanel);
 }
 
-// What the next frame finds of this run's last one. The padding of the states' rows stays 0.
+// Saves this run's last frame for the next call. The padding of the states' rows stays 0.
 inline void KeepLast(const Mamba3Kernel& m, const Run& run, size_t last) {
   const size_t rows = m.heads * m.rank;
   for (size_t r = 0; r < rows; ++r) {

@@ -1,5 +1,5 @@
-// What steers Mamba-3's heads, in double precision: step sizes, decays, weights of the trapezoidal rule, speeds of
-// rotation. The vector library's own functions serve here, whose names would meet those of math-inl.h.
+// Mamba-3's per-head step sizes, decays, weights of the trapezoidal rule and speeds of rotation, in double precision.
+// Uses the functions of Highway's own math library, whose names would clash with those of math-inl.h.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ssm/kernels/mamba3_steps.cpp"
 #include "hwy/foreach_target.h"
@@ -9,6 +9,7 @@
 #include "hwy/highway.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "ssm/kernels/separate-inl.h"
+#include "ssm/kernels/two_floats-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace coil::ssm {
@@ -29,7 +30,8 @@ HWY_INLINE V SoftplusInDouble(D d, V x) {
   return hn::IfThenElse(hn::Gt(x, hn::Set(d, 30.0)), x, soft);
 }
 
-// Of two frames at once, so that sums do not wait for each other: kRows vectors of rows that lie `apart`.
+// Computes two frames at once, so that sums do not wait for each other: kRows vectors of rows, `apart` floats from each
+// other.
 inline constexpr size_t kFrames = 2;
 
 template <size_t kRows, class D>
@@ -58,7 +60,7 @@ HWY_INLINE void StoreAsFloat(D d, hn::Vec<D> value, float* to) {
   hn::StoreU(hn::DemoteTo(narrow, value), narrow, to);
 }
 
-// From the projected dt, a and s of a vector of heads.
+// Computes the results of a vector of heads from its projected dt, a and s.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE void StoreSteps(D d, const Mamba3Steps& m, const V (&projected)[3], size_t c, float* out) {
   const V one = hn::Set(d, 1.0), zero = hn::Zero(d), a = projected[1];
@@ -66,10 +68,10 @@ HWY_INLINE void StoreSteps(D d, const Mamba3Steps& m, const V (&projected)[3], s
   const V slow = hn::Div(one, hn::Sub(one, hn::Min(a, zero)));
   const V rate = m.a_softplus ? SoftplusInDouble(d, a) : hn::IfThenElse(hn::Ge(a, zero), hn::Add(one, a), slow);
   const V decay = hn::Expm1(d, hn::Neg(hn::Mul(hn::Max(rate, hn::Set(d, m.a_floor)), dt)));
-  // sigmoid(-s) = 1 - sigmoid(s), each without cancellation
+  // sigmoid(-s) = 1 - sigmoid(s); both are computed without cancellation.
   const V s = hn::Min(hn::Max(projected[2], hn::Set(d, -500.0)), hn::Set(d, 500.0)), up = hn::Exp(d, s);
   const V before = hn::Div(dt, hn::Add(one, up)), now = hn::Div(hn::Mul(dt, up), hn::Add(one, up));
-  StoreAsFloat(d, dt, out + c);
+  StoreTwoFloats(d, dt, out + c, out + 4 * m.heads_width + c);
   StoreAsFloat(d, decay, out + m.heads_width + c);
   StoreAsFloat(d, hn::MulAdd(before, decay, before), out + 2 * m.heads_width + c);
   StoreAsFloat(d, now, out + 3 * m.heads_width + c);
@@ -81,14 +83,16 @@ HWY_INLINE void StoreSpeeds(D d, const Mamba3Steps& m, const float* const (&x)[k
   hn::Vec<D> projected[kFrames][kRows];
   ProjectInDouble<kRows>(d, m, x, scale, 3 * m.heads_width + c, hn::Lanes(d), projected);
   for (size_t f = 0; f < kFrames; ++f)
-    for (size_t r = 0; r < kRows; ++r)
-      StoreAsFloat(d, hn::Tanh(d, projected[f][r]), out[f] + 4 * m.heads_width + c + r * hn::Lanes(d));
+    for (size_t r = 0; r < kRows; ++r) {
+      float* speed = out[f] + 5 * m.heads_width + c + r * hn::Lanes(d);
+      StoreTwoFloats(d, hn::Tanh(d, projected[f][r]), speed, speed + m.angle_width);
+    }
 }
 
 void Mamba3StepsOf(const Mamba3Steps& m, const float* x, size_t x_stride, float* out, size_t frames) {
   const hn::CappedTag<double, kHalfPad> d;
   for (size_t t = 0; t < frames; t += kFrames) {
-    // a last frame without a second one is done twice
+    // an odd last frame is computed twice
     const size_t second = HWY_MIN(t + 1, frames - 1);
     const float* const in[kFrames] = {x + t * x_stride, x + second * x_stride};
     float* const to[kFrames] = {out + t * m.stride(), out + second * m.stride()};

@@ -1,5 +1,5 @@
-// exp2, exp, sigmoid, silu, softplus, tanh and erf on SIMD vectors: own minimax polynomials (Lawson's algorithm,
-// relative error), bounds stated per function and tested in tests/unit.
+// exp2, exp, sigmoid, silu, softplus, tanh and erf on SIMD vectors. The minimax polynomials are our own (Lawson's
+// algorithm, relative error). Each function states its error bound; tests/unit tests it.
 #if defined(COIL_SSM_KERNELS_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COIL_SSM_KERNELS_MATH_INL_H_
 #undef COIL_SSM_KERNELS_MATH_INL_H_
@@ -18,7 +18,7 @@ namespace coil::ssm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-inline constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;  // 32 instead of 16
+inline constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;  // 32 registers instead of 16
 
 // Calls f(d) with the widest vectors that divide a padded width.
 template <class F>
@@ -30,8 +30,8 @@ HWY_INLINE void WithTag(size_t width, const F& f) {
   f(full);
 }
 
-// Calls f(d, panel) with the widest vectors that divide a padded width and the width of its panels (state_index) as a
-// constant.
+// Calls f(d, panel) with the widest vectors that divide a padded width. `panel` is the width of its panels
+// (state_index) as a constant.
 template <class F>
 HWY_INLINE void WithPanels(size_t channels, const F& f) {
   const hn::ScalableTag<float> full;
@@ -41,16 +41,16 @@ HWY_INLINE void WithPanels(size_t channels, const F& f) {
   f(full, std::integral_constant<size_t, kHalfPad>());
 }
 
-// 2^t = scale (1 + rest), where `rest` is small and exact to the last bits near t = 0: so is 2^t - 1 = scale rest +
-// (scale - 1).
+// 2^t = scale (1 + rest), where `rest` is small and keeps its relative accuracy near t = 0. So does 2^t - 1 = scale
+// rest + (scale - 1).
 template <class V>
 struct Exp2Parts {
   V scale, rest;
 };
 
 #if HWY_TARGET == HWY_AVX3
-// AVX-512 takes the remainder, looks up 16 powers and scales by a power of two in single instructions, and underflows
-// to 0 by itself.
+// AVX-512 has single instructions for the remainder, the lookup of 16 powers and the scaling by a power of two. It
+// underflows to 0 without a check.
 HWY_INLINE __m512 Remainder(__m512 t) { return _mm512_reduce_ps(t, 4 << 4); }  // t - round(16 t) / 16
 HWY_INLINE __m256 Remainder(__m256 t) { return _mm256_reduce_ps(t, 4 << 4); }
 HWY_INLINE __m512 Scale(__m512 p, __m512 n) { return _mm512_scalef_ps(p, n); }  // p 2^floor(n)
@@ -66,12 +66,12 @@ HWY_INLINE __m256 Power(__m256 sixteenths) {
   return _mm256_permutex2var_ps(_mm256_load_ps(kPowers), _mm256_castps_si256(sixteenths), _mm256_load_ps(kPowers + 8));
 }
 
-// `correction`, if any, is added to the remainder: what is known of t below its last bit. |rest| <= 0.022.
+// `correction`, if given, is added to the remainder: the part of t below its last bit. |rest| <= 0.022.
 template <class D, class V = hn::Vec<D>, class... Correction>
 HWY_INLINE Exp2Parts<V> SplitExp2(D d, V t, Correction... correction) {
   V f{Remainder(t.raw)};
   const V n = hn::Sub(t, f);
-  const V sixteenths = hn::Add(n, hn::Set(d, 0x1.8p19f));  // 16 n stands in the low mantissa bits
+  const V sixteenths = hn::Add(n, hn::Set(d, 0x1.8p19f));  // 16 n is now in the low mantissa bits
   const V scale{Scale(Power(sixteenths.raw), n.raw)};
   ((f = hn::Add(f, correction)), ...);
   V q = hn::MulAdd(hn::Set(d, 5.550469e-2f), f, hn::Set(d, 0.24023355f));
@@ -79,12 +79,12 @@ HWY_INLINE Exp2Parts<V> SplitExp2(D d, V t, Correction... correction) {
   return {scale, hn::Mul(q, f)};
 }
 #else
-// For t in [-126, 127]. `correction`, if any, is added to the remainder: what is known of t below its last bit. |rest|
-// <= 0.42.
+// For t in [-126, 127]. `correction`, if given, is added to the remainder: the part of t below its last bit. |rest| <=
+// 0.42.
 template <class D, class V = hn::Vec<D>, class... Correction>
 HWY_INLINE Exp2Parts<V> SplitExp2(D d, V t, Correction... correction) {
   const hn::RebindToSigned<D> di;
-  const V rounded = hn::Add(t, hn::Set(d, 0x1.8p23f));  // round(t) stands in the low mantissa bits
+  const V rounded = hn::Add(t, hn::Set(d, 0x1.8p23f));  // round(t) is now in the low mantissa bits
   V f = hn::Sub(t, hn::Sub(rounded, hn::Set(d, 0x1.8p23f)));
   ((f = hn::Add(f, correction)), ...);
   const V scale =
@@ -119,7 +119,7 @@ HWY_INLINE V Exp(D d, V x) {
 #if HWY_NATIVE_FMA
   const V log2_e = hn::Set(d, 1.44269504f), t = hn::Mul(x, log2_e);
   const V lost = hn::MulAdd(x, hn::Set(d, 1.92596299e-8f),
-                            hn::MulSub(x, log2_e, t));  // log2 e and the product, below their last bits
+                            hn::MulSub(x, log2_e, t));  // the rounding errors of log2 e and of the product
 #else
   const V coarse = hn::And(x, hn::BitCast(d, hn::Set(hn::RebindToUnsigned<D>(), 0xfffff000u)));
   const V t = hn::Mul(coarse, hn::Set(d, 0x1.714p0f));  // 12 times 11 bits: exact
@@ -137,7 +137,7 @@ HWY_INLINE V Sigmoid(D d, V x) {
   return hn::Div(one, hn::Add(one, Exp(d, hn::Neg(x))));
 }
 
-// x sigmoid(x): relative error <= 1.2e-6; clamped where it is 0 to float32, before e^-x stops growing with x
+// x sigmoid(x): relative error <= 1.2e-6. Clamped where the result is 0 in float32, before e^-x overflows.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Silu(D d, V x) {
   x = hn::Max(x, hn::Set(d, -88.0f));
@@ -148,7 +148,8 @@ HWY_INLINE V Silu(D d, V x) {
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Softplus(D d, V x) {
   const V u = Exp(d, hn::Max(hn::Neg(hn::Abs(x)), hn::Set(d, -87.0f)));
-  const V u2 = hn::Mul(u, u), u4 = hn::Mul(u2, u2);  // log1p(u) / u on [0, 1], in pairs: a frame waits for this chain
+  const V u2 = hn::Mul(u, u), u4 = hn::Mul(u2, u2);  // log1p(u) / u on [0, 1], evaluated in pairs to shorten the
+                                                     // dependency chain
   const V p01 = hn::MulAdd(hn::Set(d, -0.499994931379f), u, hn::Set(d, 1.0f));
   const V p23 = hn::MulAdd(hn::Set(d, -0.248429817849f), u, hn::Set(d, 0.333190967536f));
   const V p45 = hn::MulAdd(hn::Set(d, -0.136632422295f), u, hn::Set(d, 0.191060050837f));
@@ -158,8 +159,8 @@ HWY_INLINE V Softplus(D d, V x) {
   return hn::MulAdd(p, u, hn::Max(x, hn::Zero(d)));
 }
 
-// Odd rational function: relative error <= 5e-7. Clamped at 7.9, where tanh is 1 - 2.8e-7, so that rounding never takes
-// it past 1.
+// Odd rational function: relative error <= 5e-7. Clamped at 7.9, where the result is 1 - 2.8e-7, so that rounding never
+// exceeds 1.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Tanh(D d, V x) {
   x = hn::Min(hn::Max(x, hn::Set(d, -7.9f)), hn::Set(d, 7.9f));
@@ -177,7 +178,7 @@ HWY_INLINE V Tanh(D d, V x) {
   return hn::Div(hn::Mul(x, p), q);
 }
 
-// cos and sin of 2 pi t for |t| <= 1/2: absolute error <= 1.5e-7. Taylor's series within an eighth of a turn.
+// cos and sin of 2 pi t for |t| <= 1/2: absolute error <= 1.5e-7. Taylor series within an eighth of a turn.
 template <class V>
 struct CosSin {
   V cosine, sine;
@@ -204,7 +205,7 @@ HWY_INLINE CosSin<V> CosSinOfTurns(D d, V t) {
   return {hn::IfThenElse(opposite, hn::Neg(c), c), hn::IfThenElse(opposite, hn::Neg(z), z)};
 }
 
-// Odd rational function on |x| <= 3.93, where erf is 1 to float32: relative error <= 1e-6
+// Odd rational function on |x| <= 3.93; beyond that, erf is 1 in float32. Relative error <= 1e-6.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Erf(D d, V x) {
   x = hn::Min(hn::Max(x, hn::Set(d, -3.93f)), hn::Set(d, 3.93f));

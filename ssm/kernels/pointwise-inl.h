@@ -1,4 +1,4 @@
-// Kernels without memory: norm, activations, gates, FiLM, time step, convolution over a block that brings its own past.
+// Kernels without memory: norm, activations, gates, FiLM, time step. Also the convolution, whose history is passed in.
 #if defined(COIL_SSM_KERNELS_POINTWISE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COIL_SSM_KERNELS_POINTWISE_INL_H_
 #undef COIL_SSM_KERNELS_POINTWISE_INL_H_
@@ -55,7 +55,7 @@ HWY_NOINLINE void TanhBlock(const float* x, size_t x_stride, float* y, size_t y_
   });
 }
 
-// Tanh ends with a division, which no compiler draws together with the subtraction: equal inputs leave exactly 0.
+// Tanh ends with a division, which no compiler fuses with the subtraction. So equal inputs give exactly 0.
 HWY_NOINLINE void TanhRest(const float* rest, size_t rest_stride, const float* x, size_t x_stride, float* y,
                            size_t y_stride, size_t width, size_t frames) {
   ForEachVector(width, frames, [&](auto d, size_t t, size_t c) {
@@ -149,7 +149,7 @@ HWY_NOINLINE void TimeStep(const float* bias, float dt_min, float dt_max, bool s
   });
 }
 
-// x(r): the value of rank r in all lanes
+// x(r) is the value of rank r in all lanes.
 template <class D, class V = hn::Vec<D>, class Ranks>
 HWY_INLINE V ProjectedTimeStep(D d, const TimeStepKernel& w, const Ranks& x, size_t c) {
   V sum = hn::LoadU(d, w.bias + c);
@@ -173,8 +173,8 @@ HWY_NOINLINE void Decay(const float* a, const float* dt, size_t dt_stride, float
   });
 }
 
-// One run of one vector of channels; `next`: the history of the run after it, which is fetched meanwhile. kTaps past
-// frames slide through registers: past[0] leaves the history, past[1 ..] are convolved.
+// One run of one vector of channels. `next` is the history of the next run, which is prefetched. kTaps past frames move
+// through registers: past[0] is dropped from the history, past[1 ..] are convolved.
 template <size_t kTaps, class D>
 HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, const Run& run, const float* next, size_t c,
                                  const float* x, size_t x_stride, float* y, size_t y_stride) {
@@ -203,7 +203,7 @@ HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, const Run& run, co
   for (size_t j = 0; j < kTaps; ++j) hn::StoreU(past[j], d, history + j * width);
 }
 
-// Any number of taps.
+// The same for any number of taps.
 template <class D>
 HWY_INLINE void ConvSiluChannels(D d, const ConvKernel& conv, const Run& run, size_t c, const float* x, size_t x_stride,
                                  float* y, size_t y_stride) {

@@ -1,5 +1,5 @@
-// The recurrences: S4D filter banks, the selective scan of Mamba-1, the SSD scan of Mamba-2. Channels lie in SIMD
-// lanes; the states of one vector of channels stay in registers over the whole block.
+// The recurrences: S4D filter banks, the selective scan of Mamba-1, the SSD scan of Mamba-2. SIMD lanes are channels.
+// The states of one vector of channels stay in registers over the whole block.
 #if defined(COIL_SSM_KERNELS_SCAN_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COIL_SSM_KERNELS_SCAN_INL_H_
 #undef COIL_SSM_KERNELS_SCAN_INL_H_
@@ -19,8 +19,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // ---- S4D: h' = z h + u, y = Re(c h') + D u. Source: Gu, Gupta, Goel, Re 2022, eq. 3 and 4, with B folded into c.
 
-// kModes modes of one vector of channels, whose coefficients are loaded once for all runs: they are twice what a state
-// is. The first tile starts y with D u, later ones add to it.
+// kModes modes of one vector of channels. Their coefficients are loaded once for all runs, because they are twice as
+// large as a state. The first tile initialises y with D u, later tiles add to it.
 template <size_t kModes, size_t kPanel, bool kComplex, bool kOutput, class D>
 HWY_INLINE void S4dTile(D d, const S4dKernel& bank, Runs runs, size_t mode, size_t c, const float* x, size_t x_stride,
                         float* y, size_t y_stride) {
@@ -55,7 +55,7 @@ HWY_INLINE void S4dTile(D d, const S4dKernel& bank, Runs runs, size_t mode, size
         }
       }
       if constexpr (kOutput) {
-        // real and imaginary parts apart, to halve the chain of additions
+        // separate sums for real and imaginary parts, to halve the dependency chain
         V sum = mode == 0 ? hn::Mul(direct, u) : hn::LoadU(d, out);
         if constexpr (kComplex) {
           V imaginary = hn::Mul(c_im[0], h_im[0]);
@@ -103,7 +103,7 @@ HWY_NOINLINE void S4dEnd(const S4dKernel& bank, Runs runs, const float* x, size_
 
 // ---- Mamba-1: h[n] = e^(dt A[n]) h[n] + dt B[n] u, y = sum_n C[n] h[n] + D u. Source: Gu & Dao 2023, eq. 2 to 4.
 
-// 2^t h + x B without ever rounding 2^t to a number near 1, which would change the length of long time constants
+// 2^t h + x B without rounding 2^t to a number near 1, which would change long time constants
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V DecayAndAdd(D d, V t, V h, V x, V B) {
   const Exp2Parts<V> decay = SplitDecay(d, t);
@@ -130,7 +130,7 @@ HWY_INLINE void SelectiveTile(D d, const ScanKernel& s, Runs runs, size_t n0, si
     }
     for (size_t t = 0; t < runs[r].frames; ++t, dt_row += stride, u_row += stride) {
       const V dt = hn::LoadU(d, dt_row), u = hn::LoadU(d, u_row), dtu = hn::Mul(dt, u);
-      V sum[2] = {hn::Zero(d), hn::Zero(d)};  // two, to halve the chain of additions
+      V sum[2] = {hn::Zero(d), hn::Zero(d)};  // two sums, to halve the dependency chain
       for (size_t n = 0; n < kStates; ++n) {
         const V b = kConstantB ? hn::LoadU(d, B_constant + n * kPanel) : hn::Set(d, B[n]);
         h[n] = DecayAndAdd(d, hn::Mul(dt, hn::LoadU(d, a + n * kPanel)), h[n], dtu, b);
@@ -180,8 +180,8 @@ HWY_NOINLINE void SelectiveScanEnd(const ScanKernel& s, Runs runs) { SelectiveDi
 
 // ---- Mamba-2: as above with one decay a head. Source: Dao & Gu 2024, sec. 3.
 
-// kHeads: every vector of channels lies within one head, whose values are broadcast; else each channel has its own.
-// `row`: the run's first.
+// kHeads: every vector of channels belongs to one head, whose values are broadcast; else each channel has its own
+// values. `row`: the run's first row.
 template <size_t kStates, size_t kPanel, bool kHeads, bool kOutput, class D>
 HWY_INLINE void SsdTile(D d, const SsdKernel& s, const Run& run, const float* next, size_t row, size_t n0, size_t c,
                         size_t head) {
@@ -202,7 +202,7 @@ HWY_INLINE void SsdTile(D d, const SsdKernel& s, const Run& run, const float* ne
     const V dtu = hn::Mul(kHeads ? hn::Set(d, *dt) : hn::LoadU(d, dt), u);
     V sum[2] = {hn::Zero(d), hn::Zero(d)};
     for (size_t n = 0; n < kStates; ++n) {
-      h[n] = hn::MulAdd(e, h[n], hn::MulAdd(dtu, hn::Set(d, B[n]), h[n]));  // (1 + e) h without rounding 1 + e
+      h[n] = hn::MulAdd(e, h[n], hn::MulAdd(dtu, hn::Set(d, B[n]), h[n]));  // (1 + e) h, without rounding of 1 + e
       if constexpr (kOutput) sum[n % 2] = hn::MulAdd(hn::Set(d, C[n]), h[n], sum[n % 2]);
     }
     if constexpr (kOutput) {

@@ -1,4 +1,4 @@
-// Kernels that have translation units of their own, so that a change to one does not compile them all.
+// Kernels that are separate translation units, so that a change to one does not recompile all of them.
 #if defined(COIL_SSM_KERNELS_SEPARATE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef COIL_SSM_KERNELS_SEPARATE_INL_H_
 #undef COIL_SSM_KERNELS_SEPARATE_INL_H_

@@ -1,5 +1,6 @@
 // Attention over a window of frames (Vaswani et al. 2017), rotary positions (Su et al. 2021), norm of queries and keys
-// (Henry et al. 2020). Keys and values of the last frames lie in a ring of fixed size: a stream's memory never grows.
+// (Henry et al. 2020). Keys and values of the last frames are kept in a ring of fixed size, so a stream's memory never
+// grows.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -10,7 +11,7 @@ namespace coil::ssm {
 
 namespace {
 
-// Every head of so many values padded to whole rows.
+// Pads each head of `headdim` values to whole rows.
 std::vector<int> padded_heads(int heads, int headdim) {
   std::vector<int> rows;
   for (int h = 0; h < heads; ++h) append(rows, iota(headdim, h * headdim), padded(size_t(headdim)));
@@ -36,7 +37,7 @@ class Attention final : public RecurrentPart {
     };
     q_norm_ = weight(config.q_norm), k_norm_ = weight(config.k_norm);
     if (!config.sinks.empty()) sinks_ = build.checkpoint.floats(config.sinks, {config.heads});
-    // as parts of 2^64 of a turn, so that a year of frames wraps exactly
+    // in units of 2^-64 of a turn, so that the phase stays exact over years
     for (const double radians : config.rope) {
       const double turns = radians / (2 * std::numbers::pi), fraction = turns - std::floor(turns);
       turns_.push_back(uint64_t(std::ldexp(fraction, 52)) << 12);
@@ -120,7 +121,7 @@ class Attention final : public RecurrentPart {
     scan_offset_ = layout.size;
   }
 
-  // Queries and keys by their frame's angles. `turn`: room for cosines and sines.
+  // Rotates queries and keys by the angles of their frames. `turn`: scratch for cosines and sines.
   void rotate(Runs runs, float* rows, float* turn) const noexcept {
     float *cosine = turn, *sine = turn + padded(turns_.size());
     for (const Run& run : runs) {

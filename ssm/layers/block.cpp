@@ -1,4 +1,4 @@
-// Buffers and order of block execution.
+// The buffers of block execution, and its order of operations.
 #include "ssm/layers/block.h"
 
 #include <cstring>
@@ -6,7 +6,7 @@
 namespace coil::ssm {
 
 bool copy_finite(const float* from, size_t n, float* to) noexcept {
-  float worst = 0;  // NaN and infinity times zero are NaN
+  float worst = 0;  // NaN * 0 and infinity * 0 are NaN
   for (size_t i = 0; i < n; ++i) {
     to[i] = from[i];
     worst += from[i] * 0.0f;
@@ -41,10 +41,10 @@ BlockRunner::BlockRunner(const Network& network, size_t streams, std::span<const
              {}};
 }
 
-// A piece for every stream. Where one FiLM vector stands still for all of them, it is folded into the matrices.
+// Collects one piece per stream. If all streams have the same constant FiLM vector, it is folded into the matrices.
 void BlockRunner::collect_film(std::span<const StreamRows> streams) noexcept {
   const Modulation& modulation = network_.modulation();
-  const size_t vector_bytes = (modulation.film_floats() + 1) * sizeof(float);  // the gain follows
+  const size_t vector_bytes = (modulation.film_floats() + 1) * sizeof(float);  // the gain comes after the vector
   film_stands_ = true;
   for (size_t i = 0; i < streams.size(); ++i) {
     FilmPiece& piece = film_[i] = modulation.current(streams[i].arena);
@@ -74,7 +74,7 @@ const float* BlockRunner::run(std::span<const StreamRows> streams, const int32_t
     network_.begin(input_, layers_.rows[0], n);
   float* h = network_.stack().run(n, streams, pieces, layers_);
   if (first_output < n) {
-    // gains follow the pieces: a block that skips rows is one of a token model, which has none
+    // The gains of skipped rows are ignored: only blocks of token models skip rows, and those have no gain.
     network_.end(head(), input_ + first_output * network_.stride_in(), h + first_output * network_.stack().stride_out(),
                  output_, n - first_output, pieces, layers_.folded);
   }

@@ -1,4 +1,4 @@
-// The convolution in front of Mamba's scan, shared by Mamba-1 and Mamba-2: its weights and its history.
+// The convolution before the scan in Mamba-1 and Mamba-2: its weights and its history.
 #pragma once
 
 #include <cstring>
@@ -7,11 +7,11 @@
 
 namespace coil::ssm {
 
-// The convolved channels stand first in a projected row. The history holds their rows of the last `taps` frames, oldest
-// first.
+// The convolved channels come first in a projected row. The history holds their values of the last `taps` frames,
+// oldest first.
 class CausalConv {
  public:
-  // channel c of the padded layout takes the weights of channel source[c] (-1: none)
+  // Channel c of the padded layout has the weights of channel source[c] (-1: none).
   CausalConv(const std::string& name, int channels, int taps, bool bias, const std::vector<int>& source,
              const Checkpoint& checkpoint)
       : taps_(size_t(taps)), width_(source.size()) {
@@ -38,7 +38,7 @@ class CausalConv {
     kernels.conv_silu(kernel(), runs, rows, stride, out, width_);
   }
 
-  // history = taps() rows that begin here
+  // history: taps() rows that start here
   void save(const float* rows, size_t stride, float* history) const noexcept {
     for (size_t j = 0; j < taps_; ++j) std::memcpy(history + j * width_, rows + j * stride, width_ * sizeof(float));
   }

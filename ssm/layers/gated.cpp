@@ -1,4 +1,4 @@
-// A gated recurrence for the slow path, which runs once a hop: how fast each unit moves, and where to, depends on all
+// A gated recurrence for the slow path, which runs once per hop. The speed and the target of each unit depend on all
 // units.
 //   z = tanh(x + R c);  c = c + sigmoid(G z + b_g) (V z + b_v - c);  y = c
 #include <algorithm>

@@ -34,7 +34,7 @@ class Mamba1 final : public RecurrentPart {
     in_proj_ = load_linear({config.name + ".in_proj", model, 2 * inner, config.bias}, build, xz_rows, iota(model),
                            norm.weight);
 
-    // upstream's x_proj in two: dt is needed first, and its few rows are dot products
+    // Upstream's x_proj is split in two: dt is needed first, and its few rows are stored for dot products.
     const LinearConfig x_proj{config.name + ".x_proj", inner, rank + 2 * state, config.x_proj_bias};
     append(bc_rows, iota(state, rank), bc_width_);
     append(bc_rows, iota(state, rank + state), bc_width_);
@@ -162,7 +162,7 @@ class Mamba1 final : public RecurrentPart {
   }
 
  private:
-  // The block's intermediate values inside scratch.
+  // The block's intermediate values in scratch.
   struct Rows {
     float *xz, *x, *dt, *y, *bc, *rank, *scale;
     Rows(const Mamba1& m, float* scratch, size_t frames) {
@@ -209,8 +209,8 @@ class Mamba1 final : public RecurrentPart {
   CausalConv conv_;
   PackedLinear in_proj_, x_to_rank_, x_to_bc_, dt_proj_, out_proj_;
   AlignedFloats dt_weights_, dt_bias_, a_, D_, rank_norm_, b_norm_,
-      c_norm_;                               // dt_weights: in place of dt_proj for few ranks; a: A log2(e)
-  std::optional<Mamba1Frame> single_frame_;  // if the sizes allow it
+      c_norm_;                               // dt_weights: replaces dt_proj for few ranks; a: A log2(e)
+  std::optional<Mamba1Frame> single_frame_;  // only if the sizes allow it
 };
 
 }  // namespace

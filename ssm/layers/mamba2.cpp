@@ -12,8 +12,8 @@ namespace coil::ssm {
 
 namespace {
 
-// The inner channels in SIMD-friendly order: cut into ranges that belong to one B/C group and one norm group each,
-// every range padded.
+// The inner channels in SIMD-friendly order: split into ranges that belong to one B/C group and one norm group each.
+// Every range is padded.
 struct ChannelRanges {
   size_t count, width, padded_width;
 
@@ -43,7 +43,8 @@ class Mamba2 final : public RecurrentPart {
         norm_groups_(size_t(config.d_inner() / config.norm_group_size)),
         bc_width_(padded(size_t(config.ngroups * config.d_state))),
         heads_width_(padded(size_t(config.heads))),
-        // whole heads in every range, whole vectors in every head: the scan broadcasts the heads' values
+        // The scan can broadcast a head's values if every range consists of whole heads, and every head of whole
+        // vectors.
         heads_in_lanes_(size_t(config.headdim) % kPad == 0 && ranges_.width % size_t(config.headdim) == 0),
         conv_source_(conv_source()),
         conv_(config.name + ".conv1d", config.conv_channels(), config.d_conv, config.conv_bias, conv_source_,
@@ -54,7 +55,7 @@ class Mamba2 final : public RecurrentPart {
       return build.checkpoint.floats(config.name + suffix, shape);
     };
 
-    // upstream's rows are z, x, B, C, dt; here x, B, C come first, so that the convolution's channels lie together
+    // Upstream's rows are z, x, B, C, dt. Here x, B, C come first, so that the convolution's channels are contiguous.
     std::vector<int> rows;
     append(rows, ranges_.source(inner));
     append(rows, iota(bc, 2 * inner), bc_width_);
@@ -63,7 +64,7 @@ class Mamba2 final : public RecurrentPart {
     append(rows, iota(heads, 2 * inner + 2 * bc), heads_width_);
     in_proj_ = load_linear(config.in_proj(), build, rows, iota(model), norm.weight);
 
-    // a norm over all channels is folded like the one in front, if it stands right before the projection
+    // A norm over all channels directly before the projection is folded into it, like the norm before the mixer.
     const bool has_norm = config.gated_norm != GatedNorm::gate_alone;
     const auto gate_norm = has_norm ? tensor(".norm.weight", {inner}) : std::vector<float>();
     if (has_norm) norm_ = arranged(gate_norm, ranges_.source());
@@ -117,7 +118,7 @@ class Mamba2 final : public RecurrentPart {
     kernels_.decay(a_.data(), dt, stride(), rows.head_decay, heads_width_, heads_width_, frames);
     conv_.run(kernels_, runs, rows.projected, stride(), rows.xbc, frames);
     if (heads_in_lanes_) return;
-    // the scan runs over the padding too: what an earlier block left there could be infinite
+    // The scan also runs over the padding, which may hold infinities from an earlier block.
     if (channels_ != size_t(config_.d_inner())) std::fill_n(rows.dt, 2 * frames * channels_, 0.0f);
     for (size_t i = 0; i < frames; ++i) {
       spread(dt + i * stride(), rows.dt + i * channels_);
@@ -168,12 +169,12 @@ class Mamba2 final : public RecurrentPart {
   }
 
  private:
-  // Channels of one head that lie together.
+  // Contiguous channels of one head.
   struct HeadRun {
     size_t begin, channels, head;
   };
 
-  // The block's intermediate values inside scratch. A projected row is x, B, C, z, dt; dt and decay are per channel.
+  // The block's intermediate values in scratch. A projected row is x, B, C, z, dt; dt and decay are per channel.
   struct Rows {
     float *projected, *xbc, *y, *dt, *decay, *head_decay, *scale;
     Rows(const Mamba2& m, float* scratch, size_t frames) {
@@ -196,7 +197,7 @@ class Mamba2 final : public RecurrentPart {
     return source;
   }
 
-  // One range after the other, each as state_index says.
+  // One range after another, each as state_index says.
   size_t state_place(size_t place, size_t n) const {
     const size_t width = ranges_.padded_width, states = size_t(config_.d_state);
     return place / width * width * states + state_index(place % width, n, width, states);
@@ -210,7 +211,7 @@ class Mamba2 final : public RecurrentPart {
     kernels_.linear(in_proj_, norm_eps_ ? scale : nullptr, in, stride_in(), projected, stride(), frames, false);
   }
 
-  // A value per head to all of its channels, not to the padding.
+  // Copies the value of each head to all its channels, but not to the padding.
   void spread(const float* heads, float* out) const noexcept {
     for (const HeadRun& run : head_runs_) std::fill_n(out + run.begin, run.channels, heads[run.head]);
   }

@@ -1,5 +1,6 @@
-// Mamba-3 (Lahoti et al. 2026); the equations stand in ssm/verify/reference.cpp. Angles need the state that a chunk
-// begins with, so the rotation belongs to the recurrence: a chunk that began at angle 0 is turned when it is joined.
+// Mamba-3 (Lahoti et al. 2026); ssm/verify/reference.cpp has the equations. The angles depend on the state at the start
+// of a chunk, so the rotation is part of the recurrence: a chunk is computed from angle 0 and rotated when it is
+// joined.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -10,7 +11,7 @@ namespace coil::ssm {
 
 namespace {
 
-constexpr float kNormEps = 1e-5f;  // of B, C and the heads; fixed upstream
+constexpr float kNormEps = 1e-5f;  // for B, C and the heads; a constant upstream
 
 class Mamba3 final : public RecurrentPart {
  public:
@@ -37,7 +38,8 @@ class Mamba3 final : public RecurrentPart {
     c_norm_ = arranged(tensor(".C_norm.weight", {states}), order_);
     b_bias_ = arranged(tensor(".B_bias", {heads, rank, states}), rows_of(heads * rank, order_, bc_width_));
     c_bias_ = arranged(tensor(".C_bias", {heads, rank, states}), rows_of(heads * rank, order_, bc_width_));
-    for (AlignedFloats* bias : {&b_bias_, &c_bias_}) bias->resize(bias->size() + kPad);  // read past its end
+    // the kernel reads past the end
+    for (AlignedFloats* bias : {&b_bias_, &c_bias_}) bias->resize(bias->size() + kPad);
     if (config.mimo) {
       const std::vector<int> rows = rows_of(heads * rank, iota(width), channels_);
       mimo_x_ = arranged(tensor(".mimo_x", {heads, rank, width}), rows);
@@ -96,7 +98,8 @@ class Mamba3 final : public RecurrentPart {
     kernels_.linear(out_proj_, nullptr, gated, inner(), out, stride_out(), frames, accumulate);
   }
 
-  // Behind the state: per head the decay of the whole chunk, and how much of the frame before the chunk is left.
+  // After the state: for each head, the decay over the whole chunk, and the remaining share of the frame before the
+  // chunk.
   void end_state(const float*, size_t frames, float* scratch, float* carry) const noexcept override {
     const Rows rows(*this, scratch, frames);
     const Mamba3Kernel m = kernel(rows);
@@ -141,7 +144,7 @@ class Mamba3 final : public RecurrentPart {
   }
 
  private:
-  // The block's intermediate values inside scratch. A projected row is x, B, C, z.
+  // The block's intermediate values in scratch. A projected row is x, B, C, z.
   struct Rows {
     float *projected, *steps, *K, *Q, *y, *gated, *scale;
     Rows(const Mamba3& m, float* scratch, size_t frames) {
@@ -159,7 +162,8 @@ class Mamba3 final : public RecurrentPart {
     float first, second;
   };
 
-  // Which of upstream's states stand first in a pair, then which second, each in the order of the angles.
+  // The order of upstream's states here: the first elements of the pairs, then the second ones, both in the order of
+  // the angles.
   static std::vector<int> state_order(const Mamba3Config& c) {
     std::vector<int> first, second;
     for (int n = 0; n < c.d_state; ++n) {
@@ -170,7 +174,7 @@ class Mamba3 final : public RecurrentPart {
     return first;
   }
 
-  // `count` rows of these values, one behind the other in the source and each padded.
+  // `count` copies of these rows, contiguous in the source and each padded.
   static std::vector<int> rows_of(int count, const std::vector<int>& row, size_t width, int from = 0) {
     std::vector<int> all;
     for (int i = 0; i < count; ++i) {
@@ -195,7 +199,7 @@ class Mamba3 final : public RecurrentPart {
                             rows_of(heads, channel, channels_));
   }
 
-  // The last rows of upstream's projection.
+  // Loads the last rows of upstream's projection.
   void load_steps(const FoldedNorm& norm, const Build& build) {
     const size_t model = size_t(config_.d_model), all = size_t(config_.d_in_proj()),
                  first = all - 3 * heads_ - size_t(config_.angles), width = 3 * heads_width_ + angle_width_;
@@ -262,10 +266,12 @@ class Mamba3 final : public RecurrentPart {
             .v = p,
             .step_stride = steps().stride(),
             .dt = step,
+            .dt_rest = step + 4 * heads_width_,
             .decay = step + heads_width_,
             .beta = step + 2 * heads_width_,
             .gamma = step + 3 * heads_width_,
-            .speed = step + 4 * heads_width_,
+            .speed = step + 5 * heads_width_,
+            .speed_rest = step + 5 * heads_width_ + angle_width_,
             .B_bias = b_bias_.data(),
             .C_bias = c_bias_.data(),
             .mimo_x = config_.mimo ? mimo_x_.data() : nullptr,
@@ -275,12 +281,12 @@ class Mamba3 final : public RecurrentPart {
             .y = rows.y};
   }
 
-  // The partner of first state i; the last state of an odd number has none.
+  // The partner of first state i. If the number of states is odd, the last one has no partner.
   float second(const float* states, size_t i) const noexcept {
     return half_ + i < size_t(config_.d_state) ? states[half_ + i] : 0.0f;
   }
 
-  // A pair of the chunk, turned by the angle that the state before it has.
+  // A pair of the chunk's state, rotated by the angle at the start of the chunk.
   Turned turned(size_t head, size_t i, float a, float b, const float* state) const noexcept {
     const size_t at = head * angle_width_ + i;
     const double angle = 2 * std::numbers::pi * (double(state[angle_at() + at]) + double(state[rest_at() + at]));
@@ -288,7 +294,7 @@ class Mamba3 final : public RecurrentPart {
     return {float(a * c - b * s), float(a * s + b * c)};
   }
 
-  // state = decay state + left (v k of the frame before) + the chunk's own, turned
+  // state = decay state + left (v k of the frame before) + the chunk's own state, rotated
   void join_scan(size_t head, const float* carry, float* state) const noexcept {
     const float decay = carry[scan_floats_ + head], left = carry[scan_floats_ + heads_ + head];
     const auto add = [&](size_t p, size_t n, float own) {
@@ -319,7 +325,7 @@ class Mamba3 final : public RecurrentPart {
   size_t state_place(size_t head, size_t p, size_t n) const {
     return head * channels_ * size_t(config_.d_state) + state_index(p, n, channels_, size_t(config_.d_state));
   }
-  // In a scan state; each begins where StateLayout::add puts it.
+  // Offsets in a scan state, where StateLayout::add puts them.
   size_t k_at() const { return (inner() * size_t(config_.d_state) + 15) / 16 * 16; }
   size_t v_at() const { return k_at() + (mixed_floats() + 15) / 16 * 16; }
   size_t angle_at() const { return v_at() + (inner() + 15) / 16 * 16; }
@@ -329,7 +335,7 @@ class Mamba3 final : public RecurrentPart {
   Mamba3Config config_;
   std::optional<float> norm_eps_;
   size_t heads_, rank_, channels_, bc_width_, heads_width_;
-  std::vector<int> order_;  // of the states: upstream's index of each
+  std::vector<int> order_;  // upstream's index of each state
   size_t half_, angle_width_;
   PackedLinear in_proj_, out_proj_;
   AlignedVector<double> step_weights_, dt_bias_;

@@ -1,4 +1,4 @@
-// A compiled MLP over rows, for the part of its own and for experts.
+// A compiled MLP over rows, used by the MLP part and by the experts.
 #pragma once
 
 #include <optional>
@@ -12,7 +12,7 @@ class Mlp {
   Mlp(const MlpConfig& config, const Build& build);
 
   size_t scratch_floats(size_t frames) const { return frames * (gate_ ? 2 : 1) * up_.d_out; }
-  // out += down(..) if accumulate. [audio-thread]
+  // With `accumulate`, out += down(..). [audio-thread]
   void run(const float* in, size_t in_stride, float* out, size_t out_stride, size_t frames, bool accumulate,
            float* scratch) const noexcept;
 

@@ -1,4 +1,4 @@
-// Controls, slow path and the piecewise linear FiLM vector.
+// Controls, slow path, and the piecewise linear FiLM vector.
 #include "ssm/layers/modulation.h"
 
 #include <algorithm>
@@ -13,20 +13,21 @@ namespace coil::ssm {
 
 namespace {
 
-// The whole numbers of the modulation, kept in the arena as floats (exact: all below 2^24).
+// The integers of the modulation, stored in the arena as floats (exact, because all are below 2^24).
 struct Counters {
-  float in_piece;   // frames since the piece began
-  float ramp;       // frames that the controls' ramp had left when the piece began; 0: none
-  float hop_phase;  // frames since the hop began, at the piece's begin
-  float started;    // 1 once a frame was heard
+  float in_piece;   // frames since the start of the piece
+  float ramp;       // remaining frames of the controls' ramp at the start of the piece; 0: no ramp
+  float hop_phase;  // frames since the start of the hop, at the start of the piece
+  float started;    // 1 after the first frame
 };
 
-// At least one, and within reason, whatever a state file said: time must go on.
+// Clamped to at least one frame and a sane maximum, whatever a state file contains, so that processing always advances.
 size_t frames_left(float frames) { return frames > 1.0f ? size_t(std::min(frames, 1e6f)) : 1; }
 
 }  // namespace
 
-// Features of the signal, averaged over a hop, through a few layers to a FiLM vector (ssm/MODEL_FILE.md).
+// Computes features of the signal, averages them over a hop, and maps them to a FiLM vector by a small network
+// (ssm/MODEL_FILE.md).
 struct Modulation::SlowPath {
   size_t hop_frames;
   size_t n_features, features_width, control_count, d_film;
@@ -60,7 +61,7 @@ struct Modulation::SlowPath {
     controls = layout.add({"state.slow.controls", {int64_t(control_count)}}, control_count, control_position);
   }
 
-  // Its input row is [means of f, padded | means of f^2, padded | controls].
+  // An input row is [means of f, padded | means of f^2, padded | controls].
   static PackedLinear load_in_proj(const SlowPathConfig& slow, const Build& build) {
     std::vector<int> columns;
     append(columns, iota(slow.n_features), padded(size_t(slow.n_features)));
@@ -169,7 +170,7 @@ void Modulation::advance(float* arena, const float* input_rows, size_t frames, f
   begin_piece(arena);
 }
 
-// Brings the controls' part to where it stands now.
+// Advances the controls' part to its current value.
 void Modulation::close_piece(float* arena) const noexcept {
   Counters& c = *reinterpret_cast<Counters*>(arena + counters_);
   float *now = arena + now_, *target = arena + target_;
@@ -211,7 +212,7 @@ void Modulation::set_controls(float* arena, std::span<const float> values) const
   Counters& c = *reinterpret_cast<Counters*>(arena + counters_);
   close_piece(arena);
 
-  std::array<float, kMaxControls> inputs{};  // 2 k - 1 of the network's controls
+  std::array<float, kMaxControls> inputs{};  // 2 k - 1 for each of the network's controls
   float gain_db = 0;
   size_t used = 0;
   for (size_t i = 0; i < std::min(values.size(), controls_.size()); ++i) {

@@ -1,8 +1,8 @@
-// What moves the FiLM vector and the output gain: the controls through their small network, and the slow path.
+// Computes the FiLM vector and the output gain from the controls (through a small network) and the slow path.
 //
-// Time is cut into pieces in which both move linearly: a piece ends where a hop of the slow path ends, where a
-// control's ramp ends, and where a control is set. Pieces do not depend on how the signal is cut into calls, so neither
-// does the result.
+// Time is divided into pieces in which both change linearly. A piece ends where a hop of the slow path ends, where a
+// control's ramp ends, and where a control is set. Pieces do not depend on how the signal is split into calls, so the
+// result does not either.
 #pragma once
 
 #include <memory>
@@ -22,23 +22,23 @@ class Modulation {
   Modulation(const ModelConfig& config, const Plan& plan, const Card& card, const Build& build);
   ~Modulation();
 
-  // Floats that `advance` needs, aligned.
+  // Floats of scratch that `advance` needs, aligned.
   size_t scratch_floats() const;
-  // At most so many frames may be handed to one call of advance.
+  // The largest number of frames per call of advance.
   static constexpr size_t kMaxFrames = 64;
 
-  // From the current frame on; `frames` is what is left of the piece. base and slope point into the arena.
+  // The piece from the current frame on; `frames` is its remaining length. base and slope point into the arena.
   // [audio-thread]
   FilmPiece current(const float* arena) const noexcept;
-  // Moves on by `frames` frames of the current piece, which had these input rows. [audio-thread]
+  // Advances by `frames` frames of the current piece; input_rows are their inputs. [audio-thread]
   void advance(float* arena, const float* input_rows, size_t frames, float* scratch) const noexcept;
 
   void set_controls(float* arena, std::span<const float> values) const noexcept;  // [audio-thread]
-  // The whole arena becomes `rest` (null: zeros), but for what the controls ask for, which is then in force at once.
+  // Sets the whole arena to `rest` (null: zeros), except the controls' settings, which take effect at once.
   // [audio-thread]
   void reset(float* arena, const float* rest, size_t arena_floats) const noexcept;
 
-  // The output gain lies behind the FiLM vector.
+  // The output gain comes after the FiLM vector.
   bool has_gain() const { return has_gain_; }
   size_t film_floats() const { return film_floats_; }
   size_t gain_index() const { return film_floats_; }
@@ -52,10 +52,10 @@ class Modulation {
   std::vector<Control> controls_;
   float ramp_frames_;
   bool has_gain_ = false;
-  size_t film_floats_ = 0, vector_floats_ = 0;  // FiLM alone; FiLM and gain
+  size_t film_floats_ = 0, vector_floats_ = 0;  // the FiLM vector; FiLM vector and gain
   void add_feature(float* film, size_t feature, float value) const noexcept;
 
-  // The control network: hidden row-major; film [feature][padded film order].
+  // The control network; hidden is row-major, film is [feature][padded film order].
   std::vector<float> hidden_weight_, hidden_bias_, film_weight_, film_bias_;
   size_t network_controls_ = 0, hidden_ = 0, input_stride_ = 0;
   std::unique_ptr<SlowPath> slow_;

@@ -1,4 +1,4 @@
-// Mixture of experts: each frame passes the few that a router chooses for it. Source: Shazeer et al. 2017, eq. 1.
+// Mixture of experts: a router chooses a few experts for each frame. Source: Shazeer et al. 2017, eq. 1.
 #include <algorithm>
 #include <vector>
 
@@ -13,7 +13,7 @@ class Moe final : public PointwisePart {
  public:
   Moe(const MoeConfig& config, const Build& build)
       : PointwisePart(config.d_model, config.d_model), kernels_(build.kernels), config_(config) {
-    Build exact = build;  // a rounded weight here would choose another expert
+    Build exact = build;  // rounding the router's weights could change the choice of expert
     exact.weights = WeightFormat::f32;
     router_ = load_linear(config.router, exact);
     if (!config.correction.empty())
@@ -54,7 +54,7 @@ class Moe final : public PointwisePart {
   }
 
  private:
-  // All frames that chose this expert at once.
+  // Runs all frames that chose this expert at once.
   void run_expert(size_t e, const float* x, const float* weights, size_t frames, float* gathered, float* made,
                   float* mlp, float* sum) const noexcept {
     const size_t width = expert_stride_;

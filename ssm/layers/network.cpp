@@ -1,4 +1,4 @@
-// Builds the compiled network from its config and runs blocks of frames through it.
+// Builds the compiled network from its config, and runs blocks of frames through it.
 #include "ssm/layers/network.h"
 
 #include <algorithm>
@@ -74,7 +74,7 @@ bool FilmFolds::update(const float* film) noexcept {
   for (size_t i = 0; i < rests_.size(); ++i) {
     const auto& [part, fold] = stack_.rests()[i];
     const size_t width = part->stride_in();
-    // a folded matrix gives its bias where the input is 0
+    // With an input of 0, a folded matrix gives its bias.
     if (fold >= 0)
       stack_.kernels().tanh(matrices_[size_t(fold)].bias.data(), width, rests_[i].data(), width, width, 1);
     else
@@ -132,7 +132,7 @@ float* LayerStack::run(size_t frames, std::span<const StreamRows> streams, std::
       float* out = in == spare[0] ? spare[1] : spare[0];
       if (const auto* mixer = std::get_if<std::unique_ptr<RecurrentPart>>(&layer.parts[i])) {
         const RecurrentPart& part = **mixer;
-        // expand has read all of `in` before recur writes, so `h` may be both
+        // expand reads all of `in` before recur writes, so both may be `h`.
         added = last && layer.residual && part.can_accumulate();
         if (added) out = h;
         for (size_t s = 0; s < streams.size(); ++s) buffers.runs[s] = part.run(streams[s]);
@@ -227,7 +227,7 @@ void OutputHead::add_film(const Kernels& kernels, const float* h, size_t h_strid
 
 Network::Network(const ModelConfig& config, const Plan& plan, const Card& card, const Build& build)
     : kernels_(build.kernels), d_input_(size_t(config.d_input)), stack_(plan.layers, config.d_model, build) {
-  Build exact = build;  // what only a few values pass through
+  Build exact = build;  // few values depend on these weights, so rounding them would save nothing
   exact.weights = WeightFormat::f32;
   if (config.embedding) {
     vocab_ = size_t(config.embedding->vocab);

@@ -1,5 +1,5 @@
-// The compiled network: input, layers, output, modulation; shared by block execution (Stream) and the parallel scan
-// (Scan).
+// The compiled network: input, layers, output, modulation. Block execution (Stream) and the parallel scan (Scan) share
+// it.
 #pragma once
 
 #include <algorithm>
@@ -18,26 +18,27 @@ namespace coil::ssm {
 struct Layer {
   bool residual = true;
   std::vector<AnyPart> parts;
-  std::vector<int> fold;  // per part: a linear part that a film part follows has a place in FilmFolds; others -1
-  std::vector<int> rest;  // per part: the same of a RestTanh that moves
+  std::vector<int> fold;  // per part: the index in FilmFolds of a linear part that is followed by a film part; -1 for
+                          // other parts
+  std::vector<int> rest;  // per part: the same for a RestTanh that depends on the FiLM vector
   size_t stride_in = 0, stride_out = 0;
-  bool input_is_kept = false;  // the next layer takes it up
+  bool input_is_kept = false;  // a tap of the next layer reads it
 };
 
 class LayerStack;
 class OutputHead;
 
-// While the FiLM vector stands still, a film part behind a linear part costs nothing: (1 + scale) (W x + b) + shift is
-// a linear part too. So is the output projection with what is added to its weights. One stream's copies of those
-// matrices, and of what each RestTanh subtracts.
+// While the FiLM vector is constant, a film part after a linear part costs nothing, because (1 + scale) (W x + b) +
+// shift is also a linear part. The same holds for the output projection with its added weights. This class holds one
+// stream's copies of those matrices, and of the values that each RestTanh subtracts.
 class FilmFolds {
  public:
   FilmFolds(const LayerStack& stack, const OutputHead& head, size_t film_floats);  // [main-thread]
-  // Folds anew if the vector is not bit for bit that of last time; says whether it did. [audio-thread]
+  // Folds again if the vector differs in any bit from the last one, and returns whether it did. [audio-thread]
   bool update(const float* film) noexcept;
   const PackedLinear& matrix(int fold) const { return matrices_[size_t(fold)]; }
   const float* rest(int rest) const { return rests_[size_t(rest)].data(); }
-  const PackedLinear* output() const { return output_ ? &*output_ : nullptr; }  // null: the head's own
+  const PackedLinear* output() const { return output_ ? &*output_ : nullptr; }  // null: use the head's own
 
  private:
   void fold_output(const float* film) noexcept;
@@ -50,22 +51,22 @@ class FilmFolds {
   std::vector<float> film_;
 };
 
-// Three buffers of [frames][widest()], the mixers' scratch, and a run for every stream.
+// Three buffers of [frames][widest()], scratch for the mixers, and one run per stream.
 struct LayerBuffers {
   float* rows[3];
   float* scratch;
   Run* runs;
-  float* kept[3];                     // rows that a tap takes up: of the network's input, of two layers' inputs in turn
-  const FilmFolds* folded = nullptr;  // of the FiLM vector that holds; null: film parts run by themselves
+  float* kept[3];                     // rows for taps: the network's input, and alternately the inputs of two layers
+  const FilmFolds* folded = nullptr;  // for the current FiLM vector; null: film parts run separately
   std::span<LayerActivity>
-      activity;  // of the first layers with memory, wanted when a single stream runs; empty: not wanted
+      activity;  // output for the first layers with memory, when a single stream runs; empty: not wanted
 };
 
 class LayerStack {
  public:
   LayerStack(const std::vector<PlannedLayer>& layers, int width, const Build& build);
 
-  // A linear part and the film part behind it.
+  // A linear part and the film part after it.
   struct Fold {
     const PackedLinear* matrix;
     size_t film_offset;
@@ -74,7 +75,8 @@ class LayerStack {
   const Kernels& kernels() const { return kernels_; }
   const std::vector<Layer>& layers() const { return layers_; }
   const std::vector<Fold>& folds() const { return folds_; }
-  // A RestTanh that moves, and the place in folds() of what stands before it; -1: that is not folded.
+  // A RestTanh that depends on the FiLM vector, and the index in folds() of the parts before it; -1 if they are not
+  // folded.
   struct Rest {
     const RestTanh* part;
     int fold;
@@ -83,13 +85,13 @@ class LayerStack {
   size_t widest() const { return widest_; }
   size_t stride_out() const { return layers_.empty() ? width_ : layers_.back().stride_out; }
   size_t scratch_floats(size_t frames) const;
-  size_t pointwise_scratch_floats(size_t frames) const;  // of parts without memory alone
+  size_t pointwise_scratch_floats(size_t frames) const;  // for parts without memory only
   size_t layers_with_memory() const;
   bool keeps_rows() const { return keeps_rows_; }    // for taps
-  bool keeps_input() const { return keeps_input_; }  // of the first layer
+  bool keeps_input() const { return keeps_input_; }  // whether a tap reads the first layer's input
 
-  // h = buffers.rows[0] on entry: `frames` rows, those of one stream after those of the other, as the film pieces are.
-  // Returns the row buffer that holds the result. [audio-thread]
+  // On entry h = buffers.rows[0]: `frames` rows, stream after stream, in the order of the film pieces. Returns the row
+  // buffer that holds the result. [audio-thread]
   float* run(size_t frames, std::span<const StreamRows> streams, std::span<const FilmPiece> film,
              const LayerBuffers& buffers) const noexcept;
 
@@ -102,22 +104,22 @@ class LayerStack {
   bool keeps_rows_ = false, keeps_input_ = false;
 };
 
-// From a row of the network to its outputs: the output projection and the direct path, of all outputs or of some.
+// Computes outputs from rows of the network: the output projection and the direct path, for all or some outputs.
 class OutputHead {
  public:
-  // film_offset: where the padded rows of what is added to the projection's weights begin in the FiLM vector; none:
-  // nothing is.
+  // film_offset: where in the FiLM vector the padded rows start that are added to the projection's weights; empty:
+  // nothing is added.
   OutputHead(std::optional<PackedLinear> projection, std::optional<PackedLinear> direct, size_t outputs,
              std::optional<size_t> film_offset);
-  // Only these outputs, in this order, each to the bit as here. [main-thread]
+  // A head with only these outputs, in this order; results are bit-identical. [main-thread]
   OutputHead select(const Kernels& kernels, std::span<const uint32_t> outputs) const;
 
   size_t width() const { return width_; }
   size_t stride() const { return padded(width_); }
   const PackedLinear* projection() const { return projection_ ? &*projection_ : nullptr; }
-  // Per output, where the row of what is added to its weights lies in the FiLM vector; empty: nothing is.
+  // For each output, where in the FiLM vector the row starts that is added to its weights; empty: nothing is added.
   const std::vector<size_t>& film_rows() const { return film_rows_; }
-  // h [n][h_stride], output_rows [n][stride()]; folded: the projection with the film pieces in it, or null.
+  // h is [n][h_stride], output_rows is [n][stride()]. folded: the projection with the film pieces folded in, or null.
   // [audio-thread]
   void process(const Kernels& kernels, const float* input_rows, size_t input_stride, const float* h, size_t h_stride,
                float* output_rows, size_t n, std::span<const FilmPiece> film,
@@ -130,8 +132,7 @@ class OutputHead {
   std::optional<PackedLinear> projection_, direct_;
   size_t width_;
   std::vector<size_t> film_rows_;
-  std::vector<uint32_t>
-      taken_;  // without a projection: the floats of a row that are the outputs; empty: all as they lie
+  std::vector<uint32_t> taken_;  // without a projection: which floats of a row are the outputs; empty: all, in order
 };
 
 class Network {
@@ -144,20 +145,19 @@ class Network {
   size_t stride_in() const { return padded(d_input_); }
   size_t stride_out() const { return head_->stride(); }
   const OutputHead& head() const { return *head_; }
-  // Of a row between input and output projection.
+  // The widest row between input and output projection.
   size_t widest() const { return std::max(stack_.widest(), stride_in()); }
 
-  // Frames per block that keep a block's rows within a fast cache. Longer calls are cut.
+  // The number of frames per block at which a block's rows fit into the L2 cache. Longer calls are split.
   size_t block_frames() const;
 
-  // Packs n interleaved frames into padded rows; returns how many values were not finite (they become 0).
-  // [audio-thread]
+  // Packs n interleaved frames into padded rows. Returns how many values were not finite; they become 0. [audio-thread]
   size_t pack_input(const float* frames, float* rows, size_t n) const noexcept;
-  // rows of the input -> rows of the first layer. Ids outside the vocabulary read as 0.
+  // Computes the rows of the first layer from input rows. Token ids outside the vocabulary read as 0.
   void begin(const float* input_rows, float* h, size_t n) const noexcept;
   void embed(const int32_t* tokens, float* h, size_t n) const noexcept;
-  // h -> output rows of `head`, which is head() or selected from it: norm, projection, direct path and gain. `h` is
-  // overwritten. `folded`: of this head and the film pieces, if they stand still.
+  // Computes output rows of `head` (head() or a selection of it) from h: norm, projection, direct path and gain. `h` is
+  // overwritten. `folded`: the matrices of this head, if the film pieces are constant.
   void end(const OutputHead& head, const float* input_rows, float* h, float* output_rows, size_t n,
            std::span<const FilmPiece> film, const FilmFolds* folded) const noexcept;
 

@@ -1,4 +1,4 @@
-// What a compiled part of the network offers: block processing, and for parts with memory the two halves of the
+// The interface of a compiled part of the network: block processing, and for parts with memory the two phases of the
 // parallel scan.
 #pragma once
 
@@ -16,8 +16,8 @@
 
 namespace coil::ssm {
 
-// The FiLM vector over some frames: at frame t it is base + slope * (first + t); slope null: it is base throughout.
-// Each film part's scale and shift are padded, so offsets here are not those of the config.
+// The FiLM vector over some frames: at frame t it is base + slope * (first + t). If slope is null, it is constant. Each
+// film part's scale and shift are padded, so offsets differ from those of the config.
 struct FilmPiece {
   size_t frames = 0;
   float first = 0;
@@ -26,7 +26,7 @@ struct FilmPiece {
 };
 
 // Immutable. in is [frames][stride_in], out is [frames][stride_out]; they do not overlap. With `accumulate` the result
-// is added to out. Everything but construction is [audio-thread].
+// is added to out. All functions but constructors are [audio-thread].
 class Part {
  public:
   virtual ~Part() = default;
@@ -52,8 +52,8 @@ class PointwisePart : public Part {
   virtual bool can_accumulate() const { return false; }
   virtual size_t scratch_floats(size_t) const { return 0; }
 
-  virtual const PackedLinear* matrix() const { return nullptr; }              // a linear part's
-  virtual std::optional<size_t> film_offset() const { return std::nullopt; }  // where a film part's slice begins
+  virtual const PackedLinear* matrix() const { return nullptr; }              // of a linear part
+  virtual std::optional<size_t> film_offset() const { return std::nullopt; }  // where a film part's slice starts
   virtual const RestTanh* rest_tanh() const { return nullptr; }
   virtual const Tap* tap() const { return nullptr; }
 
@@ -61,17 +61,17 @@ class PointwisePart : public Part {
   using Part::Part;
 };
 
-// y = tanh(x) - tanh(x0): see RestTanhConfig. While the FiLM vector stands still, tanh(x0) is one row for all frames.
+// y = tanh(x) - tanh(x0), see RestTanhConfig. While the FiLM vector is constant, tanh(x0) is one row for all frames.
 class RestTanh final : public PointwisePart {
  public:
-  // film_offset: of the film part's slice between it and the linear part; none: there is no such part.
+  // film_offset: of the film part between this part and the linear part; empty: there is none.
   RestTanh(const RestTanhConfig& config, std::optional<size_t> film_offset, const Build& build);
 
   void process(const float* in, float* out, size_t frames, bool accumulate, std::span<const FilmPiece> film,
                float* scratch) const noexcept override;
   const RestTanh* rest_tanh() const override { return this; }
-  bool moves() const { return scale_offset_.has_value(); }  // with the FiLM vector
-  // tanh(x0) at these frames, or in one row if the piece stands still; [..][width]: columns from `first_column` on.
+  bool moves() const { return scale_offset_.has_value(); }  // depends on the FiLM vector
+  // tanh(x0) for these frames, or one row if the piece is constant; [..][width], columns from `first_column` on.
   // [audio-thread]
   void rest_rows(const FilmPiece& piece, size_t frames, size_t first_column, size_t width, float* rows) const noexcept;
 
@@ -81,7 +81,7 @@ class RestTanh final : public PointwisePart {
   std::optional<size_t> scale_offset_;
 };
 
-// Takes up rows that the chain left behind, which whoever runs the layers keeps: see TapConfig.
+// Reads rows from an earlier place in the chain. The code that runs the layers keeps those rows: see TapConfig.
 class Tap final : public PointwisePart {
  public:
   explicit Tap(const TapConfig& config) : PointwisePart(config.width_in, config.width_out()), config_(config) {}
@@ -95,21 +95,21 @@ class Tap final : public PointwisePart {
   TapConfig config_;
 };
 
-// Consecutive rows of a block that belong to one stream, whose memory lies in `arena`.
+// Consecutive rows of a block that belong to one stream; `arena` holds the stream's memory.
 struct StreamRows {
   float* arena;
   size_t frames;
 };
 
-// A part with memory: a history (what it keeps of the last frames) and a scan state, each of a fixed number of floats
-// in a stream's arena and each of any number of regions, one behind the other. One block, of one stream or of many, is
-// expand (all that does not depend on the scan state, into scratch), then recur. The parallel scan runs, for every
-// chunk of time, expand and end_state from zero; join carries the true state from chunk to chunk; then recur runs
-// everywhere at once.
+// A part with memory. The memory is a history (values of the last frames) and a scan state. Both have a fixed number of
+// floats in a stream's arena, in any number of consecutive regions.
+// A block, of one stream or of many, is processed in two phases: expand computes everything that does not depend on the
+// scan state, into scratch; then recur runs. The parallel scan runs expand and end_state from zero for every chunk of
+// time. join then passes the true state from chunk to chunk, and recur runs on all chunks at once.
 class RecurrentPart : public Part {
  public:
-  // Whether time can be cut into chunks that begin from zero; else they run one after another (Memory::window,
-  // Memory::sequence), and end_state and join are never asked for.
+  // Whether time can be divided into chunks that start from zero. If not (Memory::window, Memory::sequence), chunks run
+  // one after another, and end_state and join are never called.
   virtual bool joins() const { return true; }
   size_t history_frames() const { return history_frames_; }
   size_t scan_floats() const { return scan_floats_; }
@@ -122,7 +122,7 @@ class RecurrentPart : public Part {
   virtual size_t scratch_floats(size_t frames) const = 0;
   // Fills `history` from the history_frames() input frames that end just before `in`.
   virtual void read_history(const float* in, float* history, float* scratch) const noexcept = 0;
-  // `frames` is what the runs have together.
+  // `frames` is the total over all runs.
   virtual void expand(const float* in, size_t frames, Runs runs, float* scratch) const noexcept = 0;
   virtual void recur(const float* in, size_t frames, Runs runs, float* scratch, float* out,
                      bool accumulate) const noexcept = 0;
@@ -133,10 +133,10 @@ class RecurrentPart : public Part {
     expand(in, frames, runs, scratch);
     recur(in, frames, runs, scratch, out, accumulate);
   }
-  // carry: the state that the chunk reaches from zero, then the factor by which it shrinks the state it began with.
+  // carry: the state that the chunk reaches from zero, then the factor by which it scales the state at its start.
   virtual void end_state(const float* in, size_t frames, float* scratch, float* carry) const noexcept = 0;
   virtual void join(const float* carry, float* scan_state) const noexcept = 0;
-  // Of a stream whose `frames` rows were just processed alone, with `scratch` as that left it.
+  // The activity of a stream whose `frames` rows were just processed alone; `scratch` must be unchanged since.
   virtual LayerActivity activity(const Run& run, float* scratch) const noexcept = 0;
 
  protected:
@@ -167,19 +167,18 @@ struct Build {
   StateLayout& layout;
 };
 
-// The weights of one LinearConfig, rows and columns in their natural order or rearranged as pack_linear says. Column k
-// is scaled by column_scale[k] if there are any: a norm's weights, folded into the projection behind it.
+// Loads the weights of one LinearConfig, with rows and columns in their natural order or rearranged as in pack_linear.
+// Column k is scaled by column_scale[k], if given: a norm's weights, folded into the following projection.
 PackedLinear load_linear(const LinearConfig& config, const Build& build);
 PackedLinear load_linear(const LinearConfig& config, const Build& build, const std::vector<int>& rows,
                          const std::vector<int>& columns, const std::vector<float>& column_scale = {});
 
-// Pointwise, in place; any kind but glu. [audio-thread]
+// Pointwise, in place; any activation but glu. [audio-thread]
 void activate(const Kernels& kernels, Activation kind, float* x, size_t stride, size_t width, size_t frames) noexcept;
 // y *= x. [audio-thread]
 void multiply(const float* x, size_t x_stride, float* y, size_t y_stride, size_t width, size_t frames) noexcept;
 
-// An RMS norm folded into the projection behind it: the weights go into its columns, what is left is one factor a
-// frame.
+// An RMS norm folded into the following projection: its weights go into the columns, and one factor per frame remains.
 struct FoldedNorm {
   std::vector<float> weight;  // empty: no norm
   float eps = 0;
@@ -189,14 +188,14 @@ struct FoldedNorm {
 
 // 0, 1, ... n - 1
 std::vector<int> iota(int n, int from = 0);
-void append(std::vector<int>& rows, const std::vector<int>& more, size_t padded_to = 0);  // then pads with -1
+void append(std::vector<int>& rows, const std::vector<int>& more, size_t padded_to = 0);  // padded with -1
 
 // `values` in the order of `source` (-1: zero): scatters channel parameters into a padded layout.
 AlignedFloats arranged(const std::vector<float>& values, const std::vector<int>& source, float scale = 1.0f);
 
 using AnyPart = std::variant<std::unique_ptr<PointwisePart>, std::unique_ptr<RecurrentPart>>;
 
-// The compiled part of a config, which stands at `place` in the plan. One function a kind.
+// Makes the compiled part of a config; `place` is its entry in the plan. One function per kind.
 AnyPart make_part(const LinearConfig& config, const PlannedPart& place, const Build& build);
 AnyPart make_part(const RmsNormConfig& config, const PlannedPart& place, const Build& build);
 AnyPart make_part(const ActivationConfig& config, const PlannedPart& place, const Build& build);

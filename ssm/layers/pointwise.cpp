@@ -1,4 +1,4 @@
-// Parts without memory: linear, RMS norm, activations, FiLM; and the packing helpers that all layers share.
+// Parts without memory: linear, RMS norm, activations, FiLM. Also the packing helpers that all layers share.
 #include "ssm/layers/part.h"
 
 #include <algorithm>
@@ -94,7 +94,7 @@ class Pointwise final : public PointwisePart {
   Activation kind_;
 };
 
-// y = f(a) b, a and b the halves of a row.
+// y = f(a) b, where a and b are the halves of a row.
 class GatedActivation final : public PointwisePart {
  public:
   GatedActivation(const ActivationConfig& config, const Kernels& kernels)
@@ -119,7 +119,7 @@ class GatedActivation final : public PointwisePart {
   size_t half_;
 };
 
-// The halves of glu lie padded one after the other only if the half is a multiple of the padding; else the second is
+// The padded halves of glu are contiguous only if the half is a multiple of the padding; otherwise the second half is
 // moved first.
 class Glu final : public PointwisePart {
  public:

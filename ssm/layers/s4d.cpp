@@ -1,8 +1,8 @@
 // S4D: a diagonal state-space filter bank per channel. Source: Gu, Gupta, Goel, Re 2022, "On the Parameterization and
 // Initialization of Diagonal State Space Models", eq. 3 (zero-order hold and bilinear discretisation) and 4.
 //
-// x' = z x + b u, y = Re(c x') + D u is run as h' = z h + u, y = Re(c b h') + D u: h = x / b. What is saved and
-// compared is x.
+// x' = z x + b u, y = Re(c x') + D u is computed as h' = z h + u, y = Re(c b h') + D u, with h = x / b. State files and
+// comparisons use x.
 #include <complex>
 
 #include "ssm/layers/part.h"
@@ -104,10 +104,10 @@ class S4d final : public RecurrentPart {
   const Kernels& kernels_;
   bool complex_;
   size_t channels_, modes_, states_ = 0;
-  float dt_ = 0;                // mean of the channels
+  float dt_ = 0;                // mean over the channels
   AlignedFloats z_, c_, D_;     // planes re, im
   AlignedFloats power_;         // |b|^2
-  std::vector<Complex> decay_;  // z in double, for powers
+  std::vector<Complex> decay_;  // z in double precision, for powers
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// On Linux a program asks for large pages; elsewhere the system decides.
+// Linux: the program asks for huge pages. On other systems the system decides.
 #include "ssm/machine/large_pages.h"
 
 #include <new>
@@ -22,7 +22,8 @@ LargePages allocate_large_pages(size_t floats) {
   const size_t bytes = floats * sizeof(float);
   LargePages pages(static_cast<float*>(::operator new (bytes, std::align_val_t{kLargePage})));
 #ifdef __linux__
-  ::madvise(pages.get(), bytes / kLargePage * kLargePage, MADV_HUGEPAGE);  // refused, it is only slower
+  ::madvise(pages.get(), bytes / kLargePage * kLargePage, MADV_HUGEPAGE);  // if it is refused, memory access is only
+                                                                           // slower
 #endif
   return pages;
 }

@@ -11,8 +11,8 @@ struct FreeLargePages {
 };
 using LargePages = std::unique_ptr<float[], FreeLargePages>;
 
-// Not initialised, aligned to a large page. Where the system has none, its usual pages. Throws std::bad_alloc.
-// [main-thread]
+// Uninitialised memory, aligned to a huge page. Uses normal pages if the system has no huge ones. Throws
+// std::bad_alloc. [main-thread]
 LargePages allocate_large_pages(size_t floats);
 
 }  // namespace coil::ssm

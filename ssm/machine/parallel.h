@@ -10,7 +10,7 @@
 
 namespace coil::ssm {
 
-// Owned and used by one thread at a time, which takes part in the work. [main-thread]
+// One thread at a time owns and uses it, and takes part in the work. [main-thread]
 class ThreadPool {
  public:
   explicit ThreadPool(size_t threads) {
@@ -23,8 +23,8 @@ class ThreadPool {
 
   size_t threads() const { return workers_.size() + 1; }
 
-  // Calls body(item, thread) for every item below `items`, thread from 0 to threads() - 1; returns when all are done.
-  // The body must not throw.
+  // Calls body(item, thread) for every item below `items`, with thread from 0 to threads() - 1. Returns when all are
+  // done. The body must not throw.
   void for_each(size_t items, const std::function<void(size_t, size_t)>& body) {
     {
       const std::lock_guard lock(mutex_);
@@ -60,7 +60,7 @@ class ThreadPool {
   const std::function<void(size_t, size_t)>* body_ = nullptr;
   size_t items_ = 0, busy_ = 0, round_ = 0;
   std::atomic<size_t> next_ = 0;
-  std::vector<std::jthread> workers_;  // last: joined before anything that they use goes
+  std::vector<std::jthread> workers_;  // declared last: joined before the members that they use are destroyed
 };
 
 }  // namespace coil::ssm

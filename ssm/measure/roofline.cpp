@@ -1,4 +1,4 @@
-// Probes of the arithmetic, compiled once for every SIMD target, and of the memory.
+// Measures the machine's peak arithmetic, compiled once for every SIMD target, and its memory bandwidth.
 #include "ssm/measure/roofline.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -12,8 +12,7 @@ HWY_BEFORE_NAMESPACE();
 namespace coil::ssm {
 namespace HWY_NAMESPACE {
 
-// Sums that do not wait for each other, as many as have a register on every target. Returns the number of
-// multiply-adds.
+// Independent sums, as many as fit into the registers of every target. Returns the number of multiply-adds.
 size_t MultiplyAdds(float* values, size_t times) {
   constexpr size_t kSums = 12;
   const hn::ScalableTag<float> d;
@@ -26,7 +25,7 @@ size_t MultiplyAdds(float* values, size_t times) {
   return times * kSums * lanes;
 }
 
-// Every value anew from itself. count is a multiple of kPad.
+// Updates every value in place. count is a multiple of kPad.
 void Update(float* HWY_RESTRICT values, size_t count) {
   const hn::ScalableTag<float> d;
   const auto decay = hn::Set(d, 0.5f), input = hn::Set(d, 1.0f);
@@ -64,9 +63,9 @@ HWY_EXPORT(Update);
 
 using std::chrono::milliseconds;
 
-constexpr size_t kMostProbed = size_t{512} << 20;  // bytes of memory that a probe takes
+constexpr size_t kMostProbed = size_t{512} << 20;  // bytes of memory that a measurement uses at most
 
-// The shortest of the runs that fit into `limit`, of three at least: what disturbs only adds time.
+// The shortest of all runs within `limit`, but at least three runs: disturbances only add time.
 template <typename Work>
 double best_ns(milliseconds limit, const Work& work) {
   using Clock = std::chrono::steady_clock;
@@ -81,7 +80,7 @@ double best_ns(milliseconds limit, const Work& work) {
   return best;
 }
 
-// Where `target` stands in the tables of the probes.
+// The index of `target` in the tables of measurements.
 size_t table_index(Target target) {
   hwy::ChosenTarget one;
   for (int64_t rest = HWY_TARGETS; rest != 0; rest &= rest - 1)
@@ -97,7 +96,8 @@ ArithmeticSpeed measure_arithmetic(Target target) {
   const auto exponentials = HWY_DISPATCH_TABLE(Exponentials)[index];
   float values[16] = {};
   constexpr size_t kCount = 512, kTimes = 50;
-  AlignedFloats x_y(2 * kCount, 0.5f);  // half a page apart: at a whole page a load would wait for the store before
+  AlignedFloats x_y(2 * kCount, 0.5f);  // half a page apart: at a distance of a whole page, a load would wait for the
+                                        // preceding store
   size_t count = 0;
   const double multiply_adds_ns = best_ns(milliseconds(10), [&] { count = multiply_adds(values, 10'000); });
   const double exponentials_ns = best_ns(milliseconds(10), [&] {
@@ -126,9 +126,9 @@ double measure_read_ns(size_t bytes) {
     uint64_t words[8];
   };
   const std::vector<Line> buffer(std::min(bytes, kMostProbed) / sizeof(Line), Line{{1, 1, 1, 1, 1, 1, 1, 1}});
-  volatile uint64_t shown = 0;  // else nothing would need to be read
+  volatile uint64_t shown = 0;  // otherwise the compiler would remove the reads
   const double ns = best_ns(milliseconds(100), [&] {
-    Line sum = {};  // independent sums: one would wait for itself
+    Line sum = {};  // independent sums, so that none waits for the previous one
     for (const Line& line : buffer)
       for (size_t i = 0; i < 8; ++i) sum.words[i] += line.words[i];
     shown = std::accumulate(std::begin(sum.words), std::end(sum.words), uint64_t{0});

@@ -1,4 +1,4 @@
-// What a preset says of itself: name, task, rate, knobs, training, metrics, licence.
+// What a preset's card says: name, task, rate, knobs, training, metrics, licence.
 #pragma once
 
 #include <string>
@@ -21,13 +21,14 @@ struct Card {
   double sample_rate_hz = 0;  // 0: not stated
   int channels = 1;
   int latency_frames = 0;
-  int settle_frames = 0;  // silence that a new stream hears before its signal, so that it begins where the device rests
+  int settle_frames = 0;  // frames of silence that a new stream processes before its signal, so that it starts in the
+                          // device's settled state
   std::vector<Control> controls;
-  std::string json;  // the whole card as it stands in the file; empty: no card
+  std::string json;  // the whole card as stored in the file; empty: no card
 };
 
-// `network_controls`: how many controls the network reads; without a card they are called control_0 ... with range 0
-// to 1. Throws Error naming the field.
+// `network_controls`: how many controls the network reads. Without a card they are called control_0 ... with range 0 to
+// 1. Throws Error that names the field.
 Card parse_card(const std::string& json, int network_controls, const std::string& source);
 
 }  // namespace coil::ssm

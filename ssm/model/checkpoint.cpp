@@ -1,4 +1,4 @@
-// Opens a model file or a HuggingFace directory and hands out checked tensors.
+// Opens a model file or a HuggingFace directory, and returns checked tensors.
 #include "ssm/model/checkpoint.h"
 
 #include <xxhash.h>
@@ -26,7 +26,7 @@ std::string read_text(const std::filesystem::path& path) {
   return text.str();
 }
 
-// The files that a sharded checkpoint's index names, each once.
+// The files that a sharded checkpoint's index names, without duplicates.
 std::vector<std::filesystem::path> shards(const std::filesystem::path& index) {
   const auto json = nlohmann::json::parse(read_text(index), nullptr, false);
   if (json.is_discarded() || !json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
@@ -42,7 +42,7 @@ std::vector<std::filesystem::path> shards(const std::filesystem::path& index) {
   return {names.begin(), names.end()};
 }
 
-// A directory's weights under another name than usual.
+// Finds a directory's weights if they have an unusual file name.
 std::filesystem::path only_safetensors(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> found;
   bool pickled = false;
@@ -131,7 +131,7 @@ std::string Checkpoint::hash() const {
   XXH3_state_t* state = XXH3_createState();
   XXH3_128bits_reset(state);
   const auto feed = [&](std::string_view text) {
-    const uint64_t size = text.size();  // with the lengths, no two sequences of texts feed the same bytes
+    const uint64_t size = text.size();  // the length makes different sequences of texts hash differently
     XXH3_128bits_update(state, &size, sizeof size);
     XXH3_128bits_update(state, text.data(), text.size());
   };
@@ -179,7 +179,7 @@ const Tensor& Checkpoint::checked(const std::string& name, const std::vector<int
   if (read_) read_->insert(name);
   std::vector<int64_t> found = tensor->shape;
   while (found.size() > shape.size() && found.back() == 1)
-    found.pop_back();  // a linear layer kept as a convolution of one tap
+    found.pop_back();  // a linear layer that is stored as a convolution of one tap
   if (found != shape)
     throw Error(source_ + ": " + in_file(name) + " has shape " + to_string(tensor->shape) + ", the config needs " +
                 to_string(shape));
@@ -225,7 +225,7 @@ std::vector<double> Checkpoint::doubles(const std::string& name, const std::vect
 
 Checkpoint Checkpoint::with_window(int frames) const {
   Checkpoint copy = *this;
-  // of two equal keys the last one counts
+  // If a key occurs twice, the last one counts.
   if (const size_t end = copy.config_json_.rfind('}'); end != std::string::npos)
     copy.config_json_.insert(end, ", \"" + std::string(kWindowKey) + "\": " + std::to_string(frames));
   return copy;

@@ -1,4 +1,4 @@
-// Turns every kind of config (HuggingFace, s4d, coil) into one chain of parts.
+// Converts every kind of config (HuggingFace, s4d, coil) to one chain of parts.
 #include "ssm/model/config.h"
 
 #include <algorithm>
@@ -20,12 +20,12 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kMaxParts = 1 << 16;  // over all layers
+constexpr int kMaxParts = 1 << 16;  // in all layers together
 constexpr int kMaxFilm = 1 << 24;
 constexpr int kMaxHopFrames = 1 << 16;
 
-// Python writes Infinity and NaN bare, which JSON does not know: they become {"__float__": "Infinity"}, as newer
-// writers have it.
+// Python writes bare Infinity and NaN, which JSON does not allow. They become {"__float__": "Infinity"}, the form of
+// newer writers.
 std::string quote_non_finite(const std::string& text) {
   std::string out;
   bool in_string = false;
@@ -86,7 +86,7 @@ ModelConfig parse_s4d(const JsonFields& f) {
   return config;
 }
 
-// ---- coil: the chain as the config spells it
+// ---- coil: the chain as the config describes it
 
 Mamba1Config parse_mamba1_part(const JsonFields& f, int d_model) {
   Mamba1Config m;
@@ -181,7 +181,7 @@ AttentionConfig parse_attention(const JsonFields& f, const std::string& name, in
   return a;
 }
 
-// Layers under one prefix ("backbone" or "slow"); hands out FiLM slices as it meets film parts.
+// Reads the layers under one prefix ("backbone" or "slow"), and assigns FiLM slices to film parts.
 class LayerParser {
  public:
   LayerParser(std::string prefix, std::string state_prefix, int* film_size, Warnings warnings)
@@ -227,7 +227,7 @@ class LayerParser {
       layer.parts.push_back(parse_part(fields, index, layer.parts));
       if (const PartTraits traits = traits_of(layer.parts.back()); film_size_ && traits.memory == Memory::sequence)
         throw Error(fields.where() + ": a " + traits.kind + " part can only stand in the slow path");
-      fields.has("name");  // every part may have one, not every part has tensors
+      fields.has("name");  // any part may have a name, even one without tensors
       warn_of_unknown(fields, warnings);
     }
     if (layer.residual && width_ != width_before)
@@ -237,11 +237,11 @@ class LayerParser {
     return layer;
   }
 
-  // `before`: the parts of this layer so far.
+  // `before`: the preceding parts of this layer.
   PartConfig parse_part(const JsonFields& f, int index, const std::vector<PartConfig>& before) {
     const std::string type = f.text("type");
     const auto name = [&] { return layer_name(prefix_, index) + "." + f.text("name"); };
-    const auto state_name = [&] {  // a second mixer in one layer needs a name of its own
+    const auto state_name = [&] {  // a second mixer in one layer needs its own name
       if (!mixers_.insert(f.text("name")).second)
         throw Error(f.where("name") + ": the layer has a mixer of this name already");
       const std::string state = state_prefix_ + "." + std::to_string(index);
@@ -343,13 +343,15 @@ class LayerParser {
   std::string prefix_, state_prefix_;
   int* film_size_;
   Warnings warnings_;
-  int width_ = 0, layer_width_ = 0, before_ = 0, d_model_ = 0;  // now; where this layer, the last and the first begin
-  int stream_window_ = 0;                                       // in place of what attention parts say; 0: none
+  int width_ = 0, layer_width_ = 0, before_ = 0, d_model_ = 0;  // the current width; widths at the start of this layer,
+                                                                // the previous one and the first one
+  int stream_window_ = 0;                                       // replaces the windows of attention parts; 0: none
   size_t parts_ = 0;
   std::set<std::string> mixers_;  // names in this layer
 };
 
-// Where `controls` or `slow_path` ask for it, what is added to the output projection's weights ends the FiLM vector.
+// If `controls` or `slow_path` ask for it, the FiLM vector ends with the values that are added to the output
+// projection's weights.
 void parse_output_film(const JsonFields& f, ModelConfig& config) {
   if (!f.flag("output", false) || config.output_film) return;
   if (!config.out_proj) throw Error(f.where("output") + " moves the weights of backbone.out_proj: it needs d_output");
@@ -428,7 +430,7 @@ ModelConfig parse_coil(const JsonFields& f, Warnings warnings) {
 
 const std::set<std::string> kUpstream{kStateSpaces, "mamba", "mamba2", "mamba3", "falcon_mamba"};
 
-// model_type, or what the other fields show; empty: nothing that is known.
+// model_type, or a guess from the other fields; empty: unknown.
 std::string type_of(const Json& json) {
   if (!json.is_object()) return "";
   if (json.contains("d_model") && json.contains("n_layer") && !json.contains("hidden_size")) return kStateSpaces;
@@ -450,7 +452,7 @@ std::string type_of(const Json& json) {
   return "";
 }
 
-// A rate as people write it: 44100 Hz, 22050.5 Hz.
+// A rate in the usual notation: 44100 Hz, 22050.5 Hz.
 std::string hertz(double rate_hz) {
   std::ostringstream text;
   text << std::setprecision(10) << rate_hz << " Hz";
@@ -529,10 +531,10 @@ ModelConfig with_rescaled_steps(ModelConfig config, double sample_rate_hz, const
   for (LayerConfig& layer : config.layers)
     for (PartConfig& part : layer.parts)
       if (auto* s4d = std::get_if<S4dConfig>(&part)) s4d->step_scale /= frames_scale;
-  // The slow path's own steps are hops, which last as long as before.
+  // The steps of the slow path are hops, whose duration does not change.
   if (config.slow_path)
     config.slow_path->hop_frames = int(config.slow_path->hop_frames * sample_rate_hz / config.sample_rate_hz);
-  constexpr double kMaxRampFrames = 1 << 22;  // counted in floats
+  constexpr double kMaxRampFrames = 1 << 22;  // the count is stored as a float
   config.control_ramp_frames =
       int(std::clamp(std::round(config.control_ramp_frames * frames_scale), 1.0, kMaxRampFrames));
   config.sample_rate_hz = sample_rate_hz;

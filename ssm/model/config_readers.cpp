@@ -1,4 +1,4 @@
-// Readers of fields that more than one kind of config has.
+// Readers of fields that several kinds of config share.
 #include "ssm/model/config_readers.h"
 
 #include <algorithm>
@@ -12,7 +12,7 @@ using Json = nlohmann::json;
 
 namespace {
 
-// A limit as a number, as {"__float__": "Infinity"} or as text; null: there is none.
+// A limit as a number, as {"__float__": "Infinity"} or as text; null: no limit.
 double limit(const Json& value, double none, const std::string& where) {
   if (value.is_null()) return none;
   if (value.is_number()) return value;

@@ -6,8 +6,8 @@
 namespace coil::ssm {
 
 struct Cost {
-  double macs_per_step = 0;  // multiply-adds while no knob moves; the slow path's share is spread over its hop
-  double exps_per_step = 0;  // exp, tanh, sigmoid, softplus and erf: one each
+  double macs_per_step = 0;  // multiply-adds while no knob moves, including the slow path's average share
+  double exps_per_step = 0;  // exp, tanh, sigmoid, softplus and erf count as one each
   int64_t parameters = 0;
 };
 

@@ -13,7 +13,7 @@ namespace {
 
 const std::string kTensors = ".weight";
 
-// state-spaces pads the vocabulary, and a tensor shows by how much.
+// state-spaces pads the vocabulary; the tensor's shape shows by how much.
 void take_padded_vocabulary(ModelConfig& config, const Checkpoint& checkpoint) {
   if (!config.embedding || config.embedding->padded_vocab == 0) return;
   const Tensor* table = checkpoint.find(config.embedding->name + kTensors);
@@ -22,7 +22,7 @@ void take_padded_vocabulary(ModelConfig& config, const Checkpoint& checkpoint) {
   if (config.out_proj) config.out_proj->d_out = config.d_output;
 }
 
-// A head of its own that the config calls tied counts, as in transformers.
+// If the file contains a head although the config calls it tied, the file's head is used, as in transformers.
 void take_untied_head(Description& made, const Checkpoint& checkpoint) {
   ModelConfig& config = made.config;
   if (!config.embedding || !config.out_proj || config.out_proj->name != config.embedding->name) return;
@@ -34,14 +34,15 @@ void take_untied_head(Description& made, const Checkpoint& checkpoint) {
                           kTensors + " differs from them; it is used");
 }
 
-// What the golden files' format adds to a model: no part of it.
+// Tensors that the golden file format adds; they are not part of the model.
 bool is_golden(const std::string& name) {
   for (const char* whole : {"input", "output", "output_step", "kernel_taps"})
     if (name == whole) return true;
   return name.starts_with("state.") || name.starts_with("initial_state.") || name.starts_with("debug.");
 }
 
-// A tied head's copy; embeddings and head of a model that takes embeddings: the config says that they are not used.
+// Tensors that the config declares unused: the copy of a tied head, or embeddings and head of a model that takes
+// embeddings.
 bool is_vocabulary(const std::string& name, const ModelConfig& config) {
   return config.model_type != "coil" && config.model_type != "s4d" &&
          (name == kEmbeddingName + kTensors || name == kHeadName + kTensors);

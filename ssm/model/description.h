@@ -1,5 +1,4 @@
-// What a model file says of itself: config and card, in agreement, at the rate that the model was made for or at
-// another.
+// What a model file says about itself: config and card, checked against each other, at the model's own rate or another.
 #pragma once
 
 #include <string>
@@ -12,16 +11,16 @@
 namespace coil::ssm {
 
 struct Description {
-  ModelConfig config;  // sample_rate_hz is the card's if the config states none
+  ModelConfig config;  // sample_rate_hz comes from the card if the config states none
   Card card;
-  std::vector<std::string> warnings;  // one sentence each: what the file says that has no effect
+  std::vector<std::string> warnings;  // one sentence for each entry of the file that has no effect
 };
 
-// `sample_rate_hz` other than 0: for signals of that rate, the steps and all that is counted in frames rescaled to it.
-// Throws Error naming the field.
+// `sample_rate_hz` other than 0: the steps, and everything that is counted in frames, are rescaled to that rate. Throws
+// Error that names the field.
 Description describe(const Checkpoint& checkpoint, double sample_rate_hz = 0);
 
-// What there is to say once the network has taken its tensors from `checkpoint`, which counted them.
+// The warnings to give once the network has read its tensors from `checkpoint`, which recorded the reads.
 std::vector<std::string> load_warnings(const Description& description, const Checkpoint& checkpoint);
 
 }  // namespace coil::ssm

@@ -1,4 +1,4 @@
-// Signatures, and the keys by which JSON files are told apart.
+// File signatures, and the keys that identify JSON files.
 #include "ssm/model/foreign_file.h"
 
 #include <algorithm>
@@ -26,7 +26,7 @@ struct Signature {
   const char* hint;
 };
 
-// Of more than one that fits, the first one.
+// If several match, the first one counts.
 constexpr Signature kSignatures[] = {
     {0, "version https://git-lfs.github.com/spec/"sv, "a Git LFS pointer",
      ", not the file itself; `git lfs pull` fetches it"},
@@ -69,7 +69,7 @@ bool starts_without_case(std::string_view text, std::string_view begin) {
          });
 }
 
-// Entries are named at the beginning, and in the list at the end.
+// The names of entries stand at the beginning, and in the list at the end.
 std::string describe_zip(std::string_view content) {
   constexpr size_t kLooked = 1 << 17;
   const std::string_view begin = content.substr(0, kLooked),
@@ -126,7 +126,7 @@ std::string describe_text(std::string_view content) {
   return "text, not a model; it begins with \"" + line + "\"";
 }
 
-// ModelProto: the version of its format, then one of the other fields; a protocol buffer has no signature.
+// An ONNX ModelProto has no signature: check for the version of its format, followed by one of the other fields.
 bool is_onnx(std::string_view content) {
   constexpr std::string_view kFields = "\x12\x1a\x22\x28\x32\x3a\x42";
   return content.size() > 16 && content[0] == '\x08' && content[1] > 0 && content[1] < 32 &&

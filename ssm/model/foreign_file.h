@@ -1,4 +1,4 @@
-// What a file is that was taken for a model: told by its first bytes, so that the reader learns what to do instead.
+// Identifies a file that is not a model by its first bytes, so that the error can say what to do instead.
 #pragma once
 
 #include <cstddef>
@@ -7,8 +7,8 @@
 
 namespace coil::ssm {
 
-// For a file that is no .safetensors file: "a Git LFS pointer, not the file itself; `git lfs pull` fetches it". Empty:
-// nothing that is known. Never throws for what the file holds.
+// For a file that is not a .safetensors file, for example "a Git LFS pointer, not the file itself; `git lfs pull`
+// fetches it". Empty if it is unknown. Never throws because of the content.
 std::string describe_foreign_file(std::span<const std::byte> content);
 
 }  // namespace coil::ssm

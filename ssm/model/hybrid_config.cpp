@@ -1,5 +1,5 @@
-// The configs of transformers' hybrids: Jamba, Bamba, Granite 4 H, Nemotron-H, Falcon-H1, Zamba2. Each layer of theirs
-// becomes one or several layers of parts; factors go into the weights of the projections before or behind them.
+// The configs of transformers' hybrids: Jamba, Bamba, Granite 4 H, Nemotron-H, Falcon-H1, Zamba2. Each of their layers
+// becomes one or several layers of parts. Factors are multiplied into the weights of the adjacent projections.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -22,7 +22,7 @@ std::string numbered(const std::string& list, int index) { return list + "." + s
 
 RmsNormConfig norm(const std::string& name, int width, float eps) { return {name, width, eps, true}; }
 
-// A list of numbers, one for each of `count` things; none: all 1.
+// A list of `count` numbers; if missing, all are 1.
 std::vector<double> factors(const JsonFields& f, const char* key, size_t count) {
   if (!f.has(key)) return std::vector<double>(count, 1.0);
   const Json& list = f.at(key);
@@ -45,7 +45,7 @@ std::vector<double> base_frequencies(double theta, int dims) {
   return radians;
 }
 
-// Long waves are stretched, short ones stay. Source: Llama Team 2024 (Llama 3), as transformers has it.
+// Long wavelengths are stretched, short ones stay. Source: Llama Team 2024 (Llama 3), as in transformers.
 void stretch_llama3(const JsonFields& p, std::vector<double>& radians) {
   const double factor = p.number("factor"), low = p.number("low_freq_factor"), high = p.number("high_freq_factor"),
                old = p.number("original_max_position_embeddings");
@@ -84,7 +84,8 @@ void stretch_yarn(const JsonFields& p, double theta, int dims, int max_positions
   }
 }
 
-// `fraction`: of a head that turns where the config does not say; without one, only the scaled kinds heed what it says.
+// `fraction`: the default for the share of a head that rotates. If it is empty, only the scaled kinds read the config's
+// value.
 Rope read_rope(const JsonFields& f, int headdim, std::optional<double> fraction, Warnings warnings) {
   const Json none = Json::object();
   const char* key = f.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
@@ -163,13 +164,13 @@ int chosen_of(const JsonFields& f, int experts) {
   return f.whole("num_experts_per_tok", 1, experts, std::min(2, experts));
 }
 
-// The convolution and the gate of a Mamba part have one activation.
+// The convolution and the gate of a Mamba part share one activation.
 void check_mamba_activation(const JsonFields& f, const char* key) {
   if (read_activation(f, key, "silu") != Activation::silu)
     throw f.wrong(key, "'silu' or 'swish', the only one that the Mamba parts have");
 }
 
-// Mamba-2 under the keys that Bamba, Granite and Falcon-H1 share.
+// Mamba-2, with the keys that Bamba, Granite and Falcon-H1 share.
 Mamba2Config mamba2(const JsonFields& f, int layer, int d_model, int d_inner) {
   Mamba2Config m;
   m.name = named(layer, "mamba"), m.state_name = state_of(layer);
@@ -207,7 +208,7 @@ ModelConfig begun(const JsonFields& f) {
 
 int layer_count(const JsonFields& f) { return f.whole("num_hidden_layers", 0, kMaxLayers); }
 
-// What each layer is, where a config lists it by names, of which `kinds` says what they mean.
+// The kind of each layer, from a list of names; `kinds` maps names to kinds.
 std::vector<char> layer_kinds(const JsonFields& f, const std::vector<const char*>& keys,
                               const std::map<std::string, char>& kinds) {
   std::vector<char> found;
@@ -307,7 +308,7 @@ ModelConfig parse_bamba(const JsonFields& f, Warnings warnings) {
   return config;
 }
 
-// One tensor holds all experts' gates and values, another what leads back.
+// One tensor holds the gate and value projections of all experts, another one their output projections.
 MoeConfig granite_moe(const JsonFields& f, const std::string& name, int d, int experts, Activation act, double scale) {
   MoeConfig moe;
   const int ff = f.whole("intermediate_size", 1, kMaxWidth);
@@ -382,7 +383,7 @@ ModelConfig parse_granite(const JsonFields& f, Warnings warnings) {
   return config;
 }
 
-// A key under its present name, or the one it had.
+// The key's current name, or its former one if the config uses that.
 const char* present(const JsonFields& f, const char* key, const char* former) { return f.has(former) ? former : key; }
 
 Mamba2Config nemotron_mamba(const JsonFields& f, int layer, int d) {
@@ -520,14 +521,14 @@ Mamba2Config zamba_mamba(const JsonFields& f, const std::string& name, int layer
   m.ngroups = f.whole("mamba_ngroups", 1, kMaxWidth, 1);
   m.d_conv = f.whole("mamba_d_conv", 1, 64, 4);
   m.bias = f.flag("add_bias_linear", false);
-  m.conv_bias = true;  // whatever `use_conv_bias` says, as in transformers
+  m.conv_bias = true;  // regardless of `use_conv_bias`, as in transformers
   m.norm_group_size = divided(f, "mamba_ngroups", d_inner, m.ngroups);
   m.dt_min = f.number("time_step_min", 0.001);
   check_groups(f, m, "mamba_ngroups", "mamba_ngroups");
   return m;
 }
 
-// The block that several layers share, in front of this layer's Mamba: `use` counts its uses over all blocks.
+// The block that several layers share, before this layer's Mamba part. `use` counts the uses over all blocks.
 std::vector<PartConfig> zamba_shared(const JsonFields& f, int layer, int use, int first_layer, int d,
                                      Warnings warnings) {
   const std::string name = named(first_layer, "shared_transformer");
@@ -576,7 +577,7 @@ ModelConfig parse_zamba2(const JsonFields& f, Warnings warnings) {
     std::vector<PartConfig> parts;
     std::string name = layer_name(kBackbone, i);
     if (kinds[l] == 'H') {
-      // transformers shares blocks and embeddings together, or neither
+      // transformers ties both blocks and embeddings, or neither
       const bool own = !f.flag("tie_word_embeddings", true);
       if (int(first_layers.size()) < blocks || own) first_layers.push_back(i);
       parts = zamba_shared(f, i, uses, first_layers[size_t(own ? uses : uses % blocks)], d, warnings);

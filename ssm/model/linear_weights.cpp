@@ -1,4 +1,4 @@
-// Reads a linear part's tensors and works into them what the config says beyond them.
+// Reads a linear part's tensors and applies the config's factors, slices and adapters.
 #include "ssm/model/linear_weights.h"
 
 #include <cstdint>

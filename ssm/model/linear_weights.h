@@ -1,4 +1,4 @@
-// The matrix and bias of a linear part, from whatever tensors the checkpoint keeps them in.
+// The matrix and bias of a linear part, read from the tensors of a checkpoint.
 #pragma once
 
 #include <vector>
@@ -8,13 +8,14 @@
 
 namespace coil::ssm {
 
-// Value: float or double.
+// Value is float or double.
 template <class Value>
 struct LinearWeights {
   std::vector<Value> weight, bias;  // (d_out, d_in), (d_out) or empty
 };
 
-// With all factors, slices and adapters of the config. Throws Error naming file, tensor, expected and found shape.
+// Applies all factors, slices and adapters of the config. Throws Error that names file, tensor, expected and found
+// shape.
 template <class Value>
 LinearWeights<Value> linear_weights(const LinearConfig& config, const Checkpoint& checkpoint);
 

@@ -1,4 +1,4 @@
-// The traits of every kind of part, and the plan of a network made of them.
+// The traits of every kind of part, and the plan of a network of such parts.
 #include "ssm/model/plan.h"
 
 #include <algorithm>
@@ -20,7 +20,7 @@ Cost linear_cost(int d_in, int d_out, bool bias) {
   return {macs, 0, int64_t(macs) + (bias ? d_out : 0)};
 }
 
-// A part that costs the same whether the FiLM vector moves or not.
+// A part whose cost does not depend on whether the FiLM vector moves.
 PartTraits pointwise(const char* kind, const Cost& cost) {
   PartTraits traits;
   traits.kind = kind;
@@ -49,7 +49,7 @@ PartTraits traits(const MlpConfig& c) {
   return pointwise("mlp", cost);
 }
 
-// All experts' parameters, but only the chosen ones' work.
+// Counts the parameters of all experts, but only the work of the chosen ones.
 PartTraits traits(const MoeConfig& c) {
   Cost cost = cost_of(c.router);
   cost.exps_per_step += double(c.experts.size());
@@ -72,7 +72,7 @@ PartTraits traits(const TapConfig& c) {
                    {double(c.width), 0, 0});
 }
 
-// Scores and the mix of values over a full window; an exponential a score.
+// Counts scores and weighted sums over a full window, and one exponential per score.
 PartTraits traits(const AttentionConfig& c) {
   const double scores = double(c.heads) * c.window;
   PartTraits traits = pointwise("attention", {2 * scores * c.headdim, scores, 0});
@@ -92,7 +92,7 @@ PartTraits traits(const AttentionConfig& c) {
 
 PartTraits traits(const FilmConfig& c) { return pointwise("film", {double(c.width), 0, 0}); }
 
-// Where FiLM moves, what is subtracted is made anew each frame.
+// While FiLM moves, the subtracted value is computed for each frame.
 PartTraits traits(const RestTanhConfig& c) {
   PartTraits traits = pointwise("tanh at rest 0", {0, double(c.width), 0});
   if (c.film) traits.moving_cost = {double(c.width), 2.0 * c.width, 0};
@@ -105,7 +105,7 @@ PartTraits recurrence(const char* kind) {
   return traits;
 }
 
-// A complex mode: state 4, output 2; a real one: 1 and 1.
+// Multiply-adds of a complex mode: state 4, output 2; of a real one: 1 and 1.
 PartTraits traits(const S4dConfig& c) {
   PartTraits traits = recurrence("s4d");
   std::vector<int64_t> shape{c.channels, c.modes};
@@ -120,7 +120,7 @@ PartTraits traits(const S4dConfig& c) {
 constexpr const char* kCountsInFrames =
     "its layers hold a Mamba part, whose convolution and learned steps count in frames";
 
-// What two generations of Mamba have: a convolution in front of a scan.
+// The common part of Mamba-1 and Mamba-2: a convolution before a scan.
 PartTraits mamba(const char* kind, const std::string& state_name, int conv_channels, int d_conv,
                  std::vector<int64_t> scan_shape) {
   PartTraits traits = recurrence(kind);
@@ -132,7 +132,8 @@ PartTraits mamba(const char* kind, const std::string& state_name, int conv_chann
   return traits;
 }
 
-// A scan state element: dt A, decay and input of h, output: 4; a channel: dt u, D u, gate: 3.
+// Multiply-adds per element of the scan state: 4 (dt A, decay and input of h, output). Per channel: 3 (dt u, D u,
+// gate).
 PartTraits traits(const Mamba1Config& c) {
   PartTraits traits = mamba("mamba1", c.state_name, c.d_inner, c.d_conv, {c.d_inner, c.d_state});
   const double inner = c.d_inner, states = inner * c.d_state;
@@ -148,7 +149,7 @@ PartTraits traits(const Mamba1Config& c) {
   return traits;
 }
 
-// A scan state element: decay and input of h, output: 3.
+// Multiply-adds per element of the scan state: 3 (decay and input of h, output).
 PartTraits traits(const Mamba2Config& c) {
   PartTraits traits = mamba("mamba2", c.state_name, c.conv_channels(), c.d_conv, {c.heads, c.headdim, c.d_state});
   const double inner = c.d_inner(), states = inner * c.d_state, conv = c.conv_channels();
@@ -160,7 +161,8 @@ PartTraits traits(const Mamba2Config& c) {
   return traits;
 }
 
-// A scan state element: decay, two inputs a rank, one output a rank; a pair of states: its rotation for B and C.
+// Multiply-adds per element of the scan state: one for the decay, two inputs and one output per rank. Per pair of
+// states: the rotation of B and C.
 PartTraits traits(const Mamba3Config& c) {
   PartTraits traits = recurrence("mamba3");
   const std::string& s = c.state_name;
@@ -181,7 +183,7 @@ PartTraits traits(const Mamba3Config& c) {
   return traits;
 }
 
-// The hidden tanh and the gate's sigmoid; a unit moves by one multiply-add.
+// Counts the hidden tanh, the gate's sigmoid, and one multiply-add per unit.
 PartTraits traits(const GatedConfig& c) {
   PartTraits traits = pointwise("gated", {double(c.d_units), double(c.d_hidden) + c.d_units, 0});
   traits.memory = Memory::sequence;
@@ -225,7 +227,7 @@ PlannedLayer plan_layer(const LayerConfig& config, std::vector<int>& film_rows) 
   return layer;
 }
 
-// A film part that is folded costs nothing while the FiLM vector stands still.
+// A folded film part costs nothing while the FiLM vector is constant.
 Cost cost_of(const std::vector<PlannedLayer>& layers, bool film_stands) {
   Cost sum;
   for (const PlannedLayer& layer : layers) {

@@ -1,4 +1,4 @@
-// Which experts a frame goes to, and with what weights: the same for the engine and the reference.
+// Chooses the experts of a frame and their weights, for the engine and the reference.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@ namespace coil::ssm {
 
 inline constexpr size_t kMaxExperts = 1024;
 
-// Of some of the router's values: their share of e^value `among` these.
+// Softmax over the values whose index is in `among`.
 template <class Value>
 void take_softmax(std::span<Value> scores, std::span<const Value> among) {
   Value most = among[0], sum = 0;
@@ -20,8 +20,8 @@ void take_softmax(std::span<Value> scores, std::span<const Value> among) {
   for (Value& v : scores) v = std::exp(v - most) / sum;
 }
 
-// Marks the experts of the groups that are not among the best ones: a group counts by its two best experts. Source:
-// DeepSeek-AI 2024 (DeepSeek-V3), sec. 2.1.2.
+// Excludes the experts of all groups but the best ones. A group is ranked by its two best experts. Source: DeepSeek-AI
+// 2024 (DeepSeek-V3), sec. 2.1.2.
 template <class Value>
 void leave_groups_out(const MoeConfig& moe, std::span<Value> choice, Value out) {
   if (moe.groups <= 1) return;
@@ -45,8 +45,8 @@ void leave_groups_out(const MoeConfig& moe, std::span<Value> choice, Value out) 
   }
 }
 
-// values: the router's, one an expert; they become the weights, 0 for those not chosen. correction: empty, or one an
-// expert. Of equal ones the first is chosen. [audio-thread]
+// values: in, the router's value of each expert; out, the weights, which are 0 for experts that were not chosen.
+// correction: empty, or one value per expert. Ties are resolved by the order of the experts. [audio-thread]
 template <class Value>
 void route(const MoeConfig& moe, std::span<const Value> correction, std::span<Value> values) {
   const size_t n = values.size();

@@ -1,9 +1,10 @@
 // Discretisation, at the model's own rate and at others.
 //
-// At another sample rate than the model's own, the answer to one frame, C b z^k, is taken for a continuous decay that
-// frames are samples of: z is that of the rescaled step, b is its own times step_scale (a frame's duration), and D
-// makes up for what the sum of all samples gained or lost, so that 0 Hz passes as before. Both rules' own rescaled b
-// would hold a frame's value for another time, and shift the signal by a part of a frame in every layer.
+// At another sample rate, the impulse response C b z^k of the original rate is treated as samples of a continuous
+// decay. z is that of the rescaled step. b is the original one times step_scale (the duration of a frame). D
+// compensates the change of the sum over all samples, so that the response at 0 Hz stays the same. The rescaled b of
+// either discretisation rule would hold an input value for another time, which would delay the signal by a fraction of
+// a frame in every layer.
 #include "ssm/model/s4d_bank.h"
 
 #include <cmath>
@@ -17,11 +18,11 @@ namespace {
 
 using Complex = std::complex<double>;
 
-// A mode that turns by less is a real one: its imaginary part would be lost in rounding, but lie among the denormals,
-// which are slow.
+// A mode with a smaller angle is treated as real. Its imaginary part would be lost in rounding but stay denormal, which
+// is slow.
 constexpr double kNoTurn = 0x1p-60;
 
-// One mode; `fall` is 1 - z, which a long memory makes tiny.
+// One mode. `fall` is 1 - z, which is tiny for a long memory.
 struct Mode {
   Complex z, b, fall;
 };

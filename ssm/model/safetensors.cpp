@@ -111,7 +111,7 @@ std::vector<To> convert(const Tensor& tensor) {
   return out;
 }
 
-// The file as read-only memory, unmapped with its last owner.
+// The file as read-only memory, unmapped when its last owner is destroyed.
 struct Mapping {
   const std::byte* data = nullptr;
   size_t size = 0;
@@ -142,7 +142,7 @@ std::shared_ptr<const Mapping> map_file(const std::filesystem::path& path) {
   return mapping;
 }
 
-// Throws Error, which says what the file is if it is none of these.
+// Throws Error. If the file is of another kind, the error says which.
 uint64_t header_size(std::span<const std::byte> content, const std::string& where) {
   if (content.empty()) throw Error(where + ": is empty");
   uint64_t size = 0;
@@ -158,7 +158,7 @@ uint64_t header_size(std::span<const std::byte> content, const std::string& wher
   throw Error(where + ": is not a .safetensors file: it does not begin with the size of a header and the header");
 }
 
-// Parses the header and refuses names that occur twice: a JSON library keeps one of them silently.
+// Parses the header, and rejects duplicate names: the JSON library would silently keep only one of them.
 Json parse_header(const char* begin, size_t size, const std::string& where) {
   std::vector<std::set<std::string>> keys;
   std::string duplicate;
@@ -227,7 +227,7 @@ Tensor parse_tensor(const Json& json, std::span<const std::byte> data, const std
   if (begin > end || end > data.size())
     throw Error(where + ": data_offsets " + offsets.dump() + " lie outside the file's " + std::to_string(data.size()) +
                 " data bytes");
-  if (tensor.dtype == Dtype::other) bytes = end - begin;  // how large a value is, is not known
+  if (tensor.dtype == Dtype::other) bytes = end - begin;  // the element size of an unknown dtype is not known
   if (end - begin != bytes)
     throw Error(where + ": shape " + to_string(tensor.shape) + " of " + tensor.dtype_name + " needs " +
                 std::to_string(bytes) + " bytes, data_offsets give " + std::to_string(end - begin));
@@ -305,7 +305,7 @@ Safetensors Safetensors::parse(const std::filesystem::path& path, std::span<cons
 
   for (const auto& [name, value] : header.items()) {
     if (name == "__metadata__") {
-      if (value.is_null()) continue;  // some writers have none to give
+      if (value.is_null()) continue;  // some writers store null for an empty value
       if (!value.is_object()) throw Error(where + ": __metadata__ must be an object of strings");
       for (const auto& [key, text] : value.items()) {
         if (!text.is_string()) throw Error(where + ": __metadata__." + key + " must be a string");
@@ -342,7 +342,7 @@ std::vector<std::byte> safetensors_bytes(const std::map<std::string, std::string
     offset = end;
   }
   std::string text = header.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data is aligned
+  text.resize((text.size() + 7) / 8 * 8, ' ');  // aligns the data
   const uint64_t header_bytes = text.size();
 
   std::vector<std::byte> bytes;

@@ -13,13 +13,13 @@
 
 namespace coil::ssm {
 
-// other: of no use here, such as floats of 8 bits; a file may hold such tensors, their values cannot be had.
+// other: an unsupported dtype, such as 8-bit floats. A file may contain such tensors, but their values cannot be read.
 enum class Dtype { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean, other };
 
-// A tensor as it lies in the file; `bytes` stays valid as long as the Safetensors it came from.
+// A tensor as stored in the file. `bytes` stays valid as long as its Safetensors object.
 struct Tensor {
   Dtype dtype = Dtype::f32;
-  std::string dtype_name;  // as the file has it: "F32"
+  std::string dtype_name;  // as in the file: "F32"
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;
 
@@ -28,8 +28,8 @@ struct Tensor {
   }
   int64_t size() const;  // number of elements
 
-  // Every element, row-major. Float types and integers convert; throws Error for a dtype or a value that the target
-  // cannot hold.
+  // All elements, row-major. Floats and integers are converted. Throws Error for a dtype or a value that the target
+  // cannot represent.
   std::vector<float> to_floats() const;
   std::vector<double> to_doubles() const;
   std::vector<int32_t> to_ints() const;
@@ -37,15 +37,15 @@ struct Tensor {
 
 std::string to_string(const std::vector<int64_t>& shape);  // "(2, 48, 16)"
 
-// One file, mapped or in memory. A hostile or damaged file gets one Error that names the file and the field: header
-// size, JSON, dtype, shape, offsets that overlap, leave holes or pass the end, sizes that overflow, duplicate names.
+// One file, mapped or in memory. A hostile or damaged file causes an Error that names the file and the field: header
+// size, JSON, dtype, shape, offsets that overlap, leave holes or exceed the end, sizes that overflow, duplicate names.
 class Safetensors {
  public:
   static Safetensors open(const std::filesystem::path& path);
   static Safetensors from_bytes(std::shared_ptr<const std::vector<std::byte>> bytes,
                                 const std::string& name);  // `name`: for messages
 
-  // The same with the tensors copied into memory, so that nothing that becomes of the file matters any more.
+  // A copy of all tensors in memory, so that later changes of the file have no effect.
   Safetensors in_memory() const;
 
   const std::filesystem::path& path() const { return path_; }
@@ -64,17 +64,17 @@ class Safetensors {
   std::map<std::string, Tensor> tensors_;
 };
 
-// A tensor to be written; the values are float32.
+// A tensor to write; its values are float32.
 struct NamedFloats {
   std::string name;
   std::vector<int64_t> shape;
   std::vector<float> values;
 };
 
-// The whole file, in memory.
+// The content of the whole file.
 std::vector<std::byte> safetensors_bytes(const std::map<std::string, std::string>& metadata,
                                          std::span<const NamedFloats> tensors);
-// Through a PartFile, so that a reader never sees half a file. Throws Error when that fails.
+// Writes through a PartFile, so that a reader never sees an incomplete file. Throws Error on failure.
 void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                        std::span<const NamedFloats> tensors);
 

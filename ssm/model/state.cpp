@@ -1,4 +1,4 @@
-// The arena of a stream's memory and its file form.
+// The arena of a stream's memory, and its file format.
 #include "ssm/model/state.h"
 
 #include <xxhash.h>
@@ -18,7 +18,8 @@ namespace {
 
 constexpr const char* kVersion = "1";
 
-// Multiplies (or divides) the values by the tensor's scale: value by value, or pair by pair as complex numbers.
+// Multiplies (or divides) the values by the tensor's scale, either value by value or, for complex numbers, pair by
+// pair.
 template <class Operation>
 void rescale(const StateTensor& tensor, std::vector<float>& values, const Operation& operation) {
   const bool pairs = values.size() == 2 * tensor.scale.size();
@@ -56,7 +57,7 @@ State::State(std::shared_ptr<const StateLayout> layout) : layout_(std::move(layo
 void State::clear() noexcept { std::fill(arena_.begin(), arena_.end(), 0.0f); }
 
 bool all_finite(std::span<const float> values) noexcept {
-  // Adding to an exponent of all ones carries into the sign's place; written so that it vectorises.
+  // Adding to an exponent of all ones carries into the sign bit. Written in this form so that it vectorises.
   const auto carry = [](float value) { return (std::bit_cast<uint32_t>(value) & 0x7f800000u) + 0x00800000u; };
   constexpr size_t kLanes = 16;
   std::array<uint32_t, kLanes> all = {};
@@ -124,7 +125,7 @@ State State::load(const std::filesystem::path& path, std::shared_ptr<const State
   if (field("model") != layout->model_hash)
     throw Error(where + ": belongs to the model with hash " + field("model") + ", not to this one, " +
                 layout->model_hash);
-  // files of earlier programs have no id: their fields are compared one by one, as all are
+  // Files of earlier versions have no id; their fields are compared one by one, like all others.
   if (const std::string id = field("layout"); !id.empty() && id != layout->id())
     throw Error(where + ": holds the fields of another version of Coil (layout " + id + ", this program's is " +
                 layout->id() + "); begin a new state");

@@ -1,4 +1,4 @@
-// Everything that a stream remembers between frames, in one arena of fixed size.
+// The memory of a stream between frames, in one arena of fixed size.
 #pragma once
 
 #include <complex>
@@ -15,50 +15,50 @@
 
 namespace coil::ssm {
 
-// A tensor of the state as others see it: its name in files, and upstream's shape, without the batch axis.
+// A tensor of the state in its external form: its name in files, and upstream's shape, without the batch axis.
 struct StateRegion {
   std::string name;  // "state.0.ssm"
   std::vector<int64_t> shape;
-  double period = 0;     // values that are so far apart mean the same: an angle's; 0: none do
-  bool upstream = true;  // other implementations have it too
+  double period = 0;     // of an angle: values that differ by it mean the same; 0: not periodic
+  bool upstream = true;  // whether other implementations have it
 };
 
-// One named tensor inside the arena. Outside (files, comparisons) it has upstream's shape and order; inside, its
-// innermost axis is the channels, padded for SIMD: element e of the tensor lies at arena[offset + position[e]].
+// One named tensor in the arena. Externally (files, comparisons) it has upstream's shape and order. Internally its
+// innermost axis is the channels, padded for SIMD: element e of the tensor is at arena[offset + position[e]].
 struct StateTensor {
   std::string name;            // "state.0.ssm"
   std::vector<int64_t> shape;  // upstream's, without the batch axis
   size_t offset = 0;
   std::vector<uint32_t> position;
-  // What is stored times this is what upstream calls the state; one factor a value, or a pair (re, im) if the last axis
+  // Upstream's state is the stored value times this scale: one factor per value, or per pair (re, im) if the last axis
   // is complex.
   std::vector<std::complex<float>> scale;  // empty: 1
 };
 
 struct StateLayout {
   std::string model_hash;
-  double sample_rate_hz = 0;  // that its model runs at; a file holds what does not depend on it
+  double sample_rate_hz = 0;  // the rate that its model runs at; the data in a file does not depend on it
   size_t size = 0;            // floats in the arena
   std::vector<StateTensor> tensors;
 
-  // Appends a tensor that takes `floats` places; returns its offset (a multiple of 16).
+  // Appends a tensor of `floats` floats. Returns its offset, a multiple of 16.
   size_t add(const StateRegion& region, size_t floats, std::vector<uint32_t> position,
              std::vector<std::complex<float>> scale = {});
-  // 16 hex digits over names and shapes, in order: states of equal id hold the same fields.
+  // A hash (16 hex digits) of names and shapes, in order. States with the same id have the same fields.
   std::string id() const;
 };
 
-// What a layer with memory is doing: a picture of it, not part of the signal's path.
+// What a layer with memory is doing, for display only.
 struct LayerActivity {
   float energy = 0;  // mean square of its scan state
-  float dt = 0;      // mean step size of the last frame: large takes in, small holds
+  float dt = 0;      // mean step size of the last frame: a large step takes in the input, a small one keeps the state
 };
 
-// No value is infinite or not a number. [audio-thread]
+// True if no value is infinite or NaN. [audio-thread]
 bool all_finite(std::span<const float> values) noexcept;
 
-// Float32, fixed size. Copying copies what was remembered. The stream that owns it may change it on the audio thread;
-// everything that allocates or touches files is [main-thread].
+// Float32, fixed size. Copying copies the memory of the signal. The owning stream may change it on the audio thread.
+// Everything that allocates or accesses files is [main-thread].
 class State {
  public:
   explicit State(std::shared_ptr<const StateLayout> layout);
@@ -70,18 +70,19 @@ class State {
 
   void clear() noexcept;  // all zero
   bool is_finite() const noexcept;
-  bool operator==(const State& other) const noexcept;  // same model at the same rate, and bit-equal contents
-  // Takes over what another state of the same model at the same rate remembers, without allocating. [audio-thread]
+  bool operator==(const State& other) const noexcept;  // true for the same model, the same rate and bit-identical
+                                                       // content
+  // Copies the content of another state of the same model at the same rate, without allocation. [audio-thread]
   void copy_from(const State& other) noexcept;
 
-  // Named tensors in upstream's shapes.
+  // All named tensors, in upstream's shapes.
   std::vector<NamedFloats> tensors() const;
-  // Values in upstream's order; throws Error for an unknown name or a wrong count.
+  // Values in upstream's order. Throws Error for an unknown name or a wrong count.
   void set(const std::string& name, std::span<const float> values);
 
   // A .safetensors file whose metadata holds "coil_state" (version), "model" (hash) and "layout" (id). load throws
-  // Error when the file belongs to another model or version, holds other fields, or is damaged.
-  // `notes`: what else its metadata shall hold, under names of the caller's own.
+  // Error if the file belongs to another model or version, has other fields, or is damaged.
+  // `notes`: additional metadata, under names that the caller chooses.
   void save(const std::filesystem::path& path, const std::map<std::string, std::string>& notes = {}) const;
   static State load(const std::filesystem::path& path, std::shared_ptr<const StateLayout> layout);
 

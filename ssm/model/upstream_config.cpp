@@ -26,7 +26,7 @@ Mamba1Config hf_mamba1(const JsonFields& f, bool falcon, int d_model) {
   return m;
 }
 
-// The convolution and the gate have one activation.
+// The convolution and the gate share one activation.
 void check_activation(const JsonFields& f, const char* key) {
   const std::string name = f.text(key, "silu");
   if (name != "silu" && name != "swish") throw f.wrong(key, "'silu' or 'swish', the only one that these kernels have");
@@ -55,7 +55,7 @@ Mamba2Config hf_mamba2(const JsonFields& f, int d_model) {
   return m;
 }
 
-// The layers, and what stands around them: `mixer` makes one as wide as the model, yet without names.
+// Adds the layers and their norms. `mixer` makes a mixer of the model's width, still without names.
 template <class Mixer>
 void add_upstream_layers(ModelConfig& config, int layers, float eps, const Mixer& mixer) {
   for (int i = 0; i < layers; ++i) {
@@ -107,10 +107,10 @@ Mamba2Config state_spaces_mamba2(const JsonFields& f, int d_model) {
   return m;
 }
 
-// Behind each mixer, with d_hidden wide halves: `fc1` gives value and gate, one behind the other.
+// An MLP after each mixer, with halves of width d_hidden. `fc1` computes the gate and value halves together.
 void add_mlps(ModelConfig& config, int d_hidden, float eps) {
   if (d_hidden == 0) return;
-  constexpr int kMultiple = 128;  // of mamba_ssm's GatedMLP
+  constexpr int kMultiple = 128;  // as in mamba_ssm's GatedMLP
   const int width = (d_hidden + kMultiple - 1) / kMultiple * kMultiple, model = config.d_model;
   std::vector<LayerConfig> layers;
   for (size_t i = 0; i < config.layers.size(); ++i) {
@@ -157,7 +157,7 @@ ModelConfig parse_mamba(const JsonFields& f, const std::string& type, Warnings w
   const int layers = f.whole("num_hidden_layers", 0, kMaxLayers);
   if (type == "mamba2") {
     add_upstream_layers(config, layers, eps, [&] { return hf_mamba2(f, config.d_model); });
-    // transformers writes both keys and heeds neither
+    // transformers writes both keys and ignores them
     if (f.flag("norm_before_gate", false))
       warn(warnings,
            f.where("norm_before_gate") + " is true, and is ignored as in transformers: the gate comes before the norm");
@@ -178,7 +178,7 @@ ModelConfig parse_state_spaces(const JsonFields& f) {
   if (f.has("attn_layer_idx") && !f.at("attn_layer_idx").empty())
     throw f.wrong("attn_layer_idx", "empty: attention cannot be run");
   const Json none = Json::object();
-  // a config of `mamba3` may have the mixer's arguments beside the others
+  // A config of `mamba3` may have the mixer's arguments at the top level.
   const bool flat = f.text("model_type", "") == "mamba3" && !f.has("ssm_cfg");
   const JsonFields nested(f.has("ssm_cfg") ? f.at("ssm_cfg") : none, f.where("ssm_cfg"));
   const JsonFields& mixer = flat ? f : nested;

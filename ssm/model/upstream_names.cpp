@@ -1,4 +1,4 @@
-// Finds what stands in front of a checkpoint's tensor names by the names of its layers.
+// Finds the prefix of a checkpoint's tensor names from the names of its layers.
 #include "ssm/model/upstream_names.h"
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kPrefix = "backbone.";
 
-// "model." of "model.layers.12.mixer.D".
+// "model." from "model.layers.12.mixer.D".
 std::optional<std::string> prefix_of_layer(const std::string& name) {
   const std::string word = "layers.";
   for (size_t at = name.find(word); at != std::string::npos; at = name.find(word, at + 1)) {
@@ -25,12 +25,12 @@ std::optional<std::string> prefix_of_layer(const std::string& name) {
   return std::nullopt;
 }
 
-// The one prefix of all layers; none: there are several, or no layers.
+// The common prefix of all layers; empty if there are several, or no layers.
 std::optional<std::string> common_prefix(const std::vector<std::string>& names) {
   std::set<std::string> found;
   for (const std::string& name : names)
     if (const auto prefix = prefix_of_layer(name)) found.insert(*prefix);
-  // heads that predict several tokens have layers of their own
+  // heads that predict several tokens have their own layers
   for (const char* usual : {kPrefix, "model."})
     if (found.contains(usual)) return usual;
   return found.size() == 1 ? std::optional(*found.begin()) : std::nullopt;

@@ -1,4 +1,4 @@
-// What a Mamba checkpoint's tensors are called, whatever program wrote them.
+// The tensor names of a Mamba checkpoint, for every program that writes them.
 #pragma once
 
 #include <map>
@@ -7,9 +7,9 @@
 
 namespace coil::ssm {
 
-// From transformers' names ("backbone.layers.0.norm.weight", "backbone.embeddings.weight", "lm_head.weight") to those
-// in the files, for the tensors where they differ: by what stands in front ("model.", nothing, "module.backbone." of a
-// wrapper), and by state-spaces' "embedding".
+// Maps transformers' names ("backbone.layers.0.norm.weight", "backbone.embeddings.weight", "lm_head.weight") to those
+// in the files, for the tensors whose names differ. The differences are the prefix ("model.", none, or a wrapper's
+// "module.backbone."), and state-spaces' "embedding".
 std::map<std::string, std::string, std::less<>> upstream_names(const std::vector<std::string>& stored);
 
 }  // namespace coil::ssm

@@ -1,4 +1,4 @@
-// BlockExecutor, ScanExecutor, and what makes fast executions restart where a stream would.
+// BlockExecutor, ScanExecutor, and the helper that makes fast executions restart as a stream does.
 #include "ssm/run/executor.h"
 
 #include <algorithm>
@@ -6,7 +6,7 @@
 namespace coil::ssm {
 namespace {
 
-// All threads meet several times a layer: with less work between, many of them would mostly wait for each other.
+// All threads synchronise several times per layer. With less work between, many of them would mostly wait.
 constexpr int kSegmentFramesPerThread = 16384;
 
 }  // namespace

@@ -1,5 +1,4 @@
-// How stretches of signals are run: block by block, by the parallel scan, or on a GPU; always the same function as
-// ssm::Stream.
+// How pieces of signals are run: in blocks, by the parallel scan, or on a GPU. The result is that of ssm::Stream.
 #pragma once
 
 #include <functional>
@@ -13,7 +12,7 @@
 
 namespace coil::ssm {
 
-// The next frames of one signal: in (frames, d_input), out (frames, d_output), which do not overlap.
+// The next frames of one signal: in (frames, d_input), out (frames, d_output). They do not overlap.
 struct Stretch {
   Stream* stream;
   std::span<const float> in;
@@ -24,18 +23,18 @@ class Executor {
  public:
   virtual ~Executor() = default;
 
-  // As Stream::process for every stretch; the streams are different ones. [any thread but the audio thread, several at
-  // once]
+  // Does what Stream::process does, for every stretch. All streams must be different. [any thread but the audio
+  // thread], several at once.
   virtual void run(std::span<const Stretch> stretches) = 0;
 };
 
-// On the calling thread, block by block.
+// Runs on the calling thread, block by block.
 class BlockExecutor final : public Executor {
  public:
   void run(std::span<const Stretch> stretches) override;
 };
 
-// Every stretch on several threads at once, by ssm::Scan.
+// Runs every stretch on several threads, by ssm::Scan.
 class ScanExecutor final : public Executor {
  public:
   explicit ScanExecutor(int threads) : threads_(threads) {}
@@ -52,9 +51,9 @@ class ScanExecutor final : public Executor {
   std::vector<Idle> idle_;
 };
 
-// For executions that do not start anew after a value that is not finite, as Stream does: `fast` fills the outputs and
-// moves the streams' states. Those that it leaves not finite go back and are run by their streams; so are all if it
-// returns false.
+// For executions that, unlike Stream, do not restart after a non-finite value. `fast` fills the outputs and advances
+// the streams' states. Stretches whose results are not finite are restored and run by their streams. So are all if
+// `fast` returns false.
 void run_or_redo(std::span<const Stretch> stretches, const std::function<bool()>& fast);
 
 }  // namespace coil::ssm

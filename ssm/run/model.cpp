@@ -15,7 +15,7 @@ std::shared_ptr<const Model> Model::load(const std::filesystem::path& path, Targ
   return load(Checkpoint::open(path), target);
 }
 
-// One model at all its rates. Those that nobody holds are made anew when asked for.
+// One model at all its rates. A rescaled model that nobody holds is rebuilt when requested again.
 struct Model::Rates {
   Checkpoint checkpoint;
   std::mutex mutex;
@@ -34,7 +34,8 @@ std::shared_ptr<const Model> Model::load(const Checkpoint& checkpoint, Target ta
 
 std::shared_ptr<const Model> Model::at_rate(double sample_rate_hz) const {
   if (sample_rate_hz == config_.sample_rate_hz) return shared_from_this();
-  if (!rates_ || !(sample_rate_hz >= 1)) with_rescaled_steps(config_, sample_rate_hz, source_);  // throws, saying why
+  // throws with the reason
+  if (!rates_ || !(sample_rate_hz >= 1)) with_rescaled_steps(config_, sample_rate_hz, source_);
   const std::lock_guard lock(rates_->mutex);
   std::weak_ptr<const Model>& made = rates_->made[sample_rate_hz];
   if (std::shared_ptr<const Model> model = made.lock()) return model;

@@ -21,23 +21,23 @@ class Network;
 
 class Model : public std::enable_shared_from_this<Model> {
  public:
-  // Reads, checks and packs the weights for `target`. Throws Error naming file, tensor, expected and found shape.
+  // Reads, checks and packs the weights for `target`. Throws Error that names file, tensor, expected and found shape.
   // [main-thread]
   static std::shared_ptr<const Model> load(const std::filesystem::path& path, Target target = Target::best());
   static std::shared_ptr<const Model> load(const Checkpoint& checkpoint, Target target = Target::best());
   ~Model();
 
-  // This model for signals of another rate, its steps rescaled (ssm/MODEL_FILE.md): config, card and state layout are
-  // in frames of that rate, the hash stays. All who ask for a rate share one copy as long as one of them holds it; the
-  // rate it was made for gives the model as loaded. Throws Error that says why the layers, or this rate, do not allow
-  // it. [any thread but the audio thread]
+  // This model for signals of another rate, with rescaled steps (ssm/MODEL_FILE.md). Config, card and state layout
+  // count in frames of that rate; the hash does not change. All callers with the same rate share one copy as long as
+  // one of them holds it. The model's own rate returns the loaded model. Throws Error with the reason if the layers or
+  // this rate do not allow it. [any thread but the audio thread]
   std::shared_ptr<const Model> at_rate(double sample_rate_hz) const;
 
   const ModelConfig& config() const { return config_; }
   const Card& card() const { return card_; }
   const std::string& hash() const { return hash_; }
   const std::string& source() const { return source_; }
-  // What its file says that has no effect: one sentence each, for whoever loaded it to pass on.
+  // One sentence for each entry of the file that has no effect; the caller should show them.
   const std::vector<std::string>& warnings() const { return warnings_; }
   Target target() const { return target_; }
   const Plan& plan() const { return plan_; }
@@ -47,13 +47,13 @@ class Model : public std::enable_shared_from_this<Model> {
   const Network& network() const { return *network_; }
   SettledStates& rests() const { return rests_; }
 
-  // The zero state, controls at the card's defaults. [main-thread]
+  // The zero state, with the controls at the card's defaults. [main-thread]
   State initial_state() const;
-  // Forgets the signal, keeps the controls: back to `rest`, a state of this model, or without one to the zero state.
+  // Clears the signal and keeps the controls: restores `rest`, a state of this model, or by default the zero state.
   // [audio-thread]
   void reset(State& state, const State* rest = nullptr) const noexcept;
-  // One value per control of the card, in its order and units, clamped to its range. The film vector and the output
-  // gain move to their new values within config().control_ramp_frames, at once when nothing was heard since the reset.
+  // One value per control of the card, in its order and units, clamped to its range. FiLM vector and output gain reach
+  // their new values within config().control_ramp_frames, or at once if no frame was processed since the reset.
   // [audio-thread]
   void set_controls(State& state, std::span<const float> values) const noexcept;
 

@@ -1,4 +1,4 @@
-// Runs the bare scan operators: rearranges upstream's tensors into the kernels' layout and back.
+// Runs the scan operators alone: converts upstream's tensors to the kernels' layout and back.
 #include "ssm/run/ops.h"
 
 #include <algorithm>
@@ -14,9 +14,9 @@ namespace {
 
 constexpr size_t kBlockFrames = 64, kChunkFrames = 16;
 
-// Calls `frames(begin, run)` over the whole length as the execution asks: one by one, in blocks; for the scan,
-// `chunk(begin, n, carry)` finds what every chunk adds from zero, the states are joined, and `frames` then runs each
-// chunk from its own start in `state`.
+// Calls `frames(begin, run)` over the whole length in the way that the execution demands: one by one, or in blocks. For
+// the scan, `chunk(begin, n, carry)` computes each chunk's contribution from zero, the states are joined, and `frames`
+// runs each chunk from its true start in `state`.
 void execute(Execution execution, size_t length, float* state, size_t state_floats,
              const std::function<void(size_t, const Run&)>& frames,
              const std::function<void(size_t, size_t, float*)>& chunk) {
@@ -37,7 +37,7 @@ void execute(Execution execution, size_t length, float* state, size_t state_floa
   std::copy_n(starts.empty() ? joined.data() : starts.back().data(), state_floats, state);
 }
 
-// e^(A sum of dt) over so many frames, per state. dt: [frames][width]; a: log2(e) A.
+// e^(A sum of dt) over `frames` frames, per state. dt: [frames][width]; a: log2(e) A.
 void decays_over(const float* dt, size_t frames, const float* a, size_t width, size_t states, float* decays) {
   for (size_t c = 0; c < width; ++c) {
     float elapsed = 0;

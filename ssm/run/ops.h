@@ -1,5 +1,4 @@
-// The two scan operators on their own, as upstream's kernels offer them, for checking kernels without a model around
-// them.
+// The two scan operators alone, with the interface of upstream's kernels, to check kernels without a model.
 #pragma once
 
 #include <span>
@@ -8,7 +7,7 @@
 
 namespace coil::ssm {
 
-// How the frames are run: one by one, in blocks, or in chunks joined by the scan's associativity.
+// How the frames are run: one by one, in blocks, or in chunks that are joined by the scan's associativity.
 enum class Execution { step, block, scan };
 
 // Selective scan (Mamba-1), one batch entry. delta = softplus?(delta + delta_bias); h = exp(delta A) h + delta u B; y =
@@ -16,12 +15,13 @@ enum class Execution { step, block, scan };
 struct SelectiveScan {
   int d_inner = 0, d_state = 0, frames = 0, groups = 1;
   bool delta_softplus = false;
-  // What varies along time lies (d_inner or groups * d_state, frames) as upstream has it; a constant B or C lies
-  // (d_inner, d_state).
+  // Values that vary in time are (d_inner or groups * d_state, frames), as upstream; a constant B or C is (d_inner,
+  // d_state).
   const float *u = nullptr, *delta = nullptr, *A = nullptr, *B = nullptr, *C = nullptr;
   bool constant_B = false, constant_C = false;
   const float *D = nullptr, *delta_bias = nullptr, *z = nullptr;  // null: none
-  float* ssm_state = nullptr;                                     // (d_inner, d_state), before and after
+  float* ssm_state = nullptr;                                     // (d_inner, d_state); in: before the first frame,
+                                                                  // out: after the last
   float* y = nullptr;                                             // (d_inner, frames)
 };
 void run(const SelectiveScan& op, Execution execution, Target target);
@@ -36,7 +36,8 @@ struct Ssd {
   const float* A = nullptr;                      // (heads)
   const float *B = nullptr, *C = nullptr;        // (frames, groups, d_state)
   const float *D = nullptr, *dt_bias = nullptr;  // (heads); null: none
-  float* ssm_state = nullptr;                    // (heads, headdim, d_state), before and after
+  float* ssm_state = nullptr;                    // (heads, headdim, d_state); in: before the first frame, out: after
+                                                 // the last
   float* y = nullptr;                            // (frames, heads, headdim)
 };
 void run(const Ssd& op, Execution execution, Target target);

@@ -1,6 +1,6 @@
-// The parallel scan on the CPU. Layer by layer over a segment of the signal: what has no memory runs on all chunks of
-// time at once; a mixer runs every chunk from zero (expand, end_state), the true states are joined from chunk to chunk,
-// then every chunk runs again from its true state (recur).
+// The parallel scan on the CPU, layer by layer over a segment of the signal. Parts without memory run on all chunks of
+// time at once. A mixer first runs every chunk from zero (expand, end_state); then the true states are joined from
+// chunk to chunk; then every chunk runs again from its true state (recur).
 #include "ssm/run/scan.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace coil::ssm {
 
 namespace {
 
-// Rows of a whole segment or of one chunk.
+// The rows of a whole segment or of one chunk.
 struct Rows {
   AlignedFloats floats;
   size_t stride = 0;
@@ -39,10 +39,10 @@ struct Scan::Impl {
   ThreadPool pool;
 
   Rows input, h, mixer_in, mixer_out, output, spare;
-  Rows first, kept[2];  // for taps: rows of the first layer's input, of two layers' inputs in turn
+  Rows first, kept[2];  // for taps: the first layer's input, and alternately the inputs of two layers
   std::vector<Chunk> chunks;
-  std::vector<AlignedFloats> film_vectors;    // base and slope of every piece of the segment
-  std::vector<AlignedFloats> thread_rows;     // per thread: two temporaries
+  std::vector<AlignedFloats> film_vectors;    // base and slope of each piece in the segment
+  std::vector<AlignedFloats> thread_rows;     // two temporaries per thread
   std::vector<AlignedFloats> thread_scratch;  // per thread
   AlignedFloats sequence_scratch;
   std::vector<AlignedFloats> scratch, carry, start, history;  // per chunk
@@ -54,7 +54,7 @@ struct Scan::Impl {
         pool(o.threads > 0 ? size_t(o.threads) : std::max(1u, std::thread::hardware_concurrency())),
         thread_rows(pool.threads()),
         thread_scratch(pool.threads()) {
-    // a chunk reads its convolution's history from the frames before it
+    // A chunk reads its convolution's history from the frames before it.
     options.chunk_frames = std::max({options.chunk_frames, model->plan().history_frames, 1});
     const size_t frame_floats = 8 * network.widest() + network.stack().scratch_floats(1);
     const size_t affordable = std::max<size_t>(kSegmentFloats / frame_floats, size_t(options.chunk_frames));
@@ -88,7 +88,7 @@ struct Scan::Impl {
     for (AlignedFloats& scratch : thread_scratch)
       scratch.resize(network.stack().pointwise_scratch_floats(size_t(options.chunk_frames)));
 
-    // a layer's rows are as wide as the layer needs, so that kernels see dense blocks
+    // A layer's rows are only as wide as the layer needs, so that kernels process dense blocks.
     h.stride = network.stack().layers().empty() ? padded(size_t(model->config().d_model))
                                                 : network.stack().layers().front().stride_in;
     pool.for_each(chunks.size(), [&](size_t i, size_t) {
@@ -127,7 +127,7 @@ struct Scan::Impl {
       per_chunk->resize(std::max(per_chunk->size(), chunks.size()));
   }
 
-  // Runs the modulation over the segment first; the layers then read its pieces, cut at the chunks' borders.
+  // Runs the modulation over the segment first. The layers then read its pieces, split at the borders of chunks.
   void modulate(float* arena, size_t n) {
     const Modulation& modulation = network.modulation();
     AlignedFloats space(padded(modulation.scratch_floats()) + 1);
@@ -160,10 +160,10 @@ struct Scan::Impl {
     }
   }
 
-  // `before`: what the layer before this one read, if a tap wants it.
+  // `before`: the input of the previous layer, if a tap reads it.
   void run_layer(const Layer& layer, Rows& before, float* arena, size_t n) {
-    // from one mixer to the next: its input rows for the whole segment, because a chunk's convolution looks back into
-    // the chunk before
+    // From one mixer to the next: keep its input rows for the whole segment, because a chunk's convolution reads the
+    // end of the previous chunk.
     size_t part = 0;
     const RecurrentPart* mixer = nullptr;
     while (part < layer.parts.size() || mixer) {
@@ -222,7 +222,7 @@ struct Scan::Impl {
     }
   }
 
-  // What cannot be cut into chunks runs block by block.
+  // Parts that cannot be divided into chunks run block by block.
   void run_in_sequence(const RecurrentPart& mixer, float* arena, size_t n) {
     constexpr size_t kBlock = 64;
     mixer_out.resize(n, mixer.stride_out());
@@ -234,7 +234,7 @@ struct Scan::Impl {
     }
   }
 
-  // The mixer's first half over all chunks, and the states that every chunk begins with.
+  // Runs the mixer's first phase on all chunks, and computes the state at the start of every chunk.
   void sweep(const RecurrentPart& mixer, float* arena) {
     const size_t state_floats = mixer.scan_floats();
     const Run memory = mixer.run({arena, 0});

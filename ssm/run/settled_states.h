@@ -1,5 +1,5 @@
-// Where the streams of a model have come to rest, so that the next with the same controls need not hear the silence
-// again.
+// Caches the settled states of a model's streams, so that the next stream with the same controls need not process the
+// silence again.
 #pragma once
 
 #include <cstddef>
@@ -14,9 +14,9 @@ namespace coil::ssm {
 
 class SettledStates {
  public:
-  static constexpr size_t kKept = 16;  // the latest: as many knob positions
+  static constexpr size_t kKept = 16;  // the most recent ones, one per setting of the knobs
 
-  // Where a stream settled that had begun with `begin`; none: it is not known, or no longer. [any thread but the audio
+  // The settled state of a stream that started from `begin`; empty if it is not cached. [any thread but the audio
   // thread]
   std::optional<State> of(const State& begin) const {
     const std::lock_guard lock(mutex_);
@@ -33,7 +33,7 @@ class SettledStates {
 
  private:
   mutable std::mutex mutex_;
-  std::deque<std::pair<State, State>> kept_;  // the latest first
+  std::deque<std::pair<State, State>> kept_;  // most recent first
 };
 
 }  // namespace coil::ssm

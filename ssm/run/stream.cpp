@@ -1,4 +1,4 @@
-// Block execution: cuts calls into blocks that fit a fast cache and the pieces of the modulation.
+// Block execution: splits calls into blocks that fit the cache and the pieces of the modulation.
 #include "ssm/run/stream.h"
 
 #include <algorithm>

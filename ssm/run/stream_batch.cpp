@@ -1,4 +1,4 @@
-// Cuts what the streams move on by into blocks of rows that fit a fast cache.
+// Divides the streams' frames into blocks of rows that fit the cache.
 #include "ssm/run/stream_batch.h"
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 namespace coil::ssm {
 namespace {
 
-constexpr size_t kMostTogether = size_t{32} << 20;  // bytes of states in one allocation, unless one state takes more
+constexpr size_t kMostTogether = size_t{32} << 20;  // bytes of states per allocation, unless one state is larger
 
 }  // namespace
 
@@ -39,7 +39,8 @@ void StreamBatch::add(size_t streams) {
   film_.resize(end);
   for (size_t i = first; i < end; ++i) {
     set_state(i, rest_);
-    unchecked_frames_.push_back(uint8_t(i % kCheckFrames));  // so that not all states are looked at in the same step
+    unchecked_frames_.push_back(uint8_t(i % kCheckFrames));  // staggered, so that not all states are checked in the
+                                                             // same step
   }
 }
 
@@ -109,12 +110,12 @@ double StreamBatch::macs_per_frame() const noexcept {
   return model_->cost().macs_per_step - inputs * (double(config.d_output) - double(width_out_));
 }
 
-// advance(i): the i-th of the streams.
+// advance(i) is the i-th stream and its number of frames.
 template <class Advances>
 void StreamBatch::run(size_t streams, const Advances& advance, const float* in, const int32_t* tokens,
                       float* out) noexcept {
   const size_t d_input = tokens ? 0 : size_t(model_->config().d_input);
-  size_t named = 0, frames = 0;  // of the block
+  size_t named = 0, frames = 0;  // in the block
   const auto flush = [&] {
     run_block(named, in, tokens, out);
     in += frames * d_input;
@@ -132,7 +133,7 @@ void StreamBatch::run(size_t streams, const Advances& advance, const float* in, 
       names_[named++] = next.stream;
       frames += count;
       left -= count;
-      if (left > 0) flush();  // a stream goes on in the next block
+      if (left > 0) flush();  // the stream continues in the next block
     }
   }
   if (named > 0) flush();

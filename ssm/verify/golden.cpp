@@ -1,5 +1,5 @@
-// Golden files: reads networks and operators with their expected values, runs them through every execution and measures
-// the errors.
+// Golden files: reads networks and operators with their expected values, runs them through every execution, and
+// measures the errors.
 #include "ssm/verify/golden.h"
 
 #include <algorithm>
@@ -27,10 +27,11 @@ constexpr std::array kNames = {std::pair{GoldenExecution::reference, "reference"
                                std::pair{GoldenExecution::step, "step"}, std::pair{GoldenExecution::block, "block"},
                                std::pair{GoldenExecution::scan, "scan"}};
 
-// Blocks of a host that announces nothing: single frames, odd sizes, one larger than any golden chunk.
+// Block sizes as a host that announces nothing may send them: single frames, odd sizes, one larger than any golden
+// chunk.
 constexpr std::array<size_t, 10> kBlocks = {1, 2, 3, 5, 64, 7, 33, 1, 16, 129};
 
-// Chunks far below, around and above the golden lengths; segments that are no multiple of the chunk.
+// Chunks far below, near and above the golden lengths; segments that are not multiples of the chunk.
 constexpr std::array<ScanOptions, 3> kScans = {
     ScanOptions{.chunk_frames = 7, .segment_frames = 50, .threads = 2},
     ScanOptions{.chunk_frames = 64, .segment_frames = 65536, .threads = 2},
@@ -39,7 +40,7 @@ constexpr std::array<ScanOptions, 3> kScans = {
 
 std::vector<double> widened(std::span<const float> x) { return {x.begin(), x.end()}; }
 
-// Calls back with (begin, count) of block after block.
+// Calls back with (begin, count) for one block after another.
 void for_each_block(size_t frames, std::span<const size_t> sizes, const std::function<void(size_t, size_t)>& call) {
   for (size_t begin = 0, i = 0; begin < frames; ++i) {
     const size_t count = std::min(sizes[i % sizes.size()], frames - begin);
@@ -58,7 +59,7 @@ std::vector<float> columns(std::span<const float> rows, size_t frames, size_t be
   return out;
 }
 
-// What one execution made of one batch entry.
+// The output of one execution for one batch entry.
 struct Trace {
   std::vector<double> output;
   std::vector<NamedDoubles> states;
@@ -67,7 +68,7 @@ struct Trace {
 double softplus(double x) { return x > 30 ? x : std::log1p(std::exp(x)); }
 double silu(double x) { return x / (1 + std::exp(-x)); }
 
-// Largest |found - expected|; infinite where a value is not finite. `period`: as in StateRegion.
+// Largest |found - expected|; infinite if a value is not finite. `period`: see StateRegion.
 double largest_difference(std::span<const double> found, std::span<const double> expected, double period) {
   double worst = 0;
   for (size_t i = 0; i < found.size(); ++i) {
@@ -81,17 +82,17 @@ double largest_difference(std::span<const double> found, std::span<const double>
 
 }  // namespace
 
-// The expected values, and what networks and operators do differently.
+// The expected values, and the operations that differ between networks and operators.
 struct Golden::Case {
   using Report = std::function<void(size_t entry, const Trace&)>;
 
-  // A tensor whose first axis is the batch, with the largest magnitude that it holds.
+  // A tensor whose first axis is the batch, and its largest magnitude.
   struct Expected {
     std::string name;
     std::vector<int64_t> shape;
     std::vector<double> values;
     double scale = 1;   // max(1, peak)
-    double period = 0;  // as in StateRegion
+    double period = 0;  // see StateRegion
 
     std::span<const double> entry(size_t i) const {
       const size_t n = values.size() / static_cast<size_t>(shape[0]);
@@ -110,9 +111,9 @@ struct Golden::Case {
   Case(std::string name, Safetensors file) : source(std::move(name)), data(std::move(file)) {}
   virtual ~Case() = default;
 
-  // Names and shapes (without batch) of every state that a complete file would hold.
+  // Names and shapes (without batch) of every state that a complete file contains.
   virtual std::vector<NamedDoubles> state_shapes() const = 0;
-  // Runs every entry in every variant of the execution; `target` is ignored by the reference.
+  // Runs every entry in every variant of the execution. The reference ignores `target`.
   virtual void run(GoldenExecution execution, const Target& target, const Report& report) const = 0;
   virtual void run(const GoldenBackend& backend, const Report& report) const = 0;
 
@@ -159,7 +160,7 @@ struct Golden::Case {
     frames = static_cast<size_t>(length);
   }
 
-  // To be called when batch and frames are known.
+  // Call this when batch and frames are known.
   void read_expected(const std::vector<int64_t>& output_shape) {
     output = expected("output", output_shape);
     if (find("output_step")) output_step = expected("output_step", output_shape);
@@ -245,7 +246,7 @@ struct NetworkCase final : Golden::Case {
 
   std::vector<NamedDoubles> state_shapes() const override { return zero_state; }
 
-  // The engine would read another token instead, and every comparison would be of something else.
+  // The engine would replace an invalid token, and every comparison would be meaningless.
   void check_token_ids(int vocab) const {
     for (size_t i = 0; i < token_ids.size(); ++i)
       if (token_ids[i] < 0 || token_ids[i] >= vocab)
@@ -277,7 +278,7 @@ struct NetworkCase final : Golden::Case {
         Scan scan(model, options);
         for (size_t entry = 0; entry < batch; ++entry) {
           State state = model->initial_state();
-          // Two calls, so that a scan also starts in the middle of a signal.
+          // Two calls, so that one scan starts in the middle of a signal.
           const std::array<size_t, 2> parts = {frames / 3 + 1, frames};
           report(entry, traced(entry, parts, state, [&](auto in, std::span<float> out) {
                    if constexpr (std::is_same_v<decltype(in), std::span<const int32_t>>)
@@ -312,7 +313,7 @@ struct NetworkCase final : Golden::Case {
     for (int variant = 0; variant < backend.variants(); ++variant) {
       std::vector<float> out(batch * frames * d_output);
       std::vector<State> states(batch, model->initial_state());
-      // Two calls, so that entries also start in the middle of a signal; each entry is cut elsewhere.
+      // Two calls, so that entries also start in the middle of a signal. Each entry is split at another frame.
       for (const bool second : {false, true}) {
         std::vector<GoldenSignal> signals;
         for (size_t entry = 0; entry < batch; ++entry) {
@@ -366,7 +367,7 @@ Execution op_execution(GoldenExecution execution) {
                                                : Execution::scan;
 }
 
-// As selective_scan_ref of state-spaces/mamba: tensors run along time last.
+// Like selective_scan_ref of state-spaces/mamba: time is the last axis of the tensors.
 struct SelectiveScanCase final : Golden::Case {
   size_t d_inner, d_state, groups = 1;
   bool delta_softplus, constant_B = false, constant_C = false;
@@ -432,7 +433,7 @@ struct SelectiveScanCase final : Golden::Case {
   }
 
  private:
-  // All but what differs between entries and blocks.
+  // All fields that do not depend on entry and block.
   SelectiveScan bare(size_t count) const {
     SelectiveScan op;
     op.d_inner = static_cast<int>(d_inner);
@@ -497,7 +498,7 @@ struct SelectiveScanCase final : Golden::Case {
     return trace;
   }
 
-  // Blocks are cut out of the rows and run one after another; step and scan get the whole entry.
+  // Blocks are cut out of the rows and run one after another. Step and scan get the whole entry.
   Trace engine(size_t entry, Execution execution, const Target& target) const {
     const size_t along_time = d_inner * frames, mixed = groups * d_state * frames;
     std::vector<float> state(d_inner * d_state, 0), output(along_time);
@@ -528,7 +529,7 @@ struct SelectiveScanCase final : Golden::Case {
   }
 };
 
-// As ssd_chunk_scan_combined_ref of state-spaces/mamba: time comes before heads and channels.
+// Like ssd_chunk_scan_combined_ref of state-spaces/mamba: time comes before heads and channels.
 struct SsdCase final : Golden::Case {
   size_t heads, headdim, groups, d_state;
   bool dt_softplus;
@@ -655,7 +656,7 @@ struct SsdCase final : Golden::Case {
   }
 };
 
-// The config of an operator file; nothing for a network.
+// The config of an operator file; empty for a network.
 std::optional<nlohmann::json> operator_config(const Safetensors& file) {
   const auto text = file.metadata().find("config");
   if (text == file.metadata().end()) return std::nullopt;
@@ -738,7 +739,7 @@ int Golden::frames() const { return static_cast<int>(case_->frames); }
 
 namespace {
 
-// The worst of what the runs of one case report.
+// The worst errors over all runs of one case.
 GoldenErrors worst_of(const Golden::Case& golden, const std::function<void(const Golden::Case::Report&)>& run) {
   GoldenErrors worst;
   run([&](size_t entry, const Trace& trace) {

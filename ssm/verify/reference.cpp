@@ -1,4 +1,4 @@
-// The specification: every model as a plain step-by-step recurrence in double precision, written to be read.
+// The specification: every model as a plain step-by-step recurrence in double precision, written for readability.
 #include "ssm/verify/reference.h"
 
 #include <algorithm>
@@ -24,7 +24,7 @@ double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
 double silu(double x) { return x * sigmoid(x); }
 
-// log(1 + e^x); beyond 30 the 1 is below the last bit.
+// log(1 + e^x); beyond 30 the 1 is smaller than the rounding error.
 double softplus(double x) { return x > 30 ? x : std::log1p(std::exp(x)); }
 
 // x Phi(x), Phi the normal distribution. Source: Hendrycks & Gimpel 2016.
@@ -54,7 +54,7 @@ void append(Vector& x, const Vector& more) { x.insert(x.end(), more.begin(), mor
 
 // ---- weights
 
-// "kernel.C" below "" is the file's own kernel.C.
+// "kernel.C" with an empty prefix is the file's own kernel.C.
 std::string below(const std::string& prefix, const std::string& name) {
   return prefix.empty() ? name : prefix + "." + name;
 }
@@ -87,14 +87,14 @@ struct Linear {
   }
 };
 
-// What a layer is made of: one frame in, one frame out, and the memory between them.
+// A part of a layer: one frame in, one frame out, and the memory between frames.
 class PartRunner {
  public:
   virtual ~PartRunner() = default;
   // `film` is the whole FiLM vector of this frame.
   virtual Vector step(const Vector& x, const Vector& film) = 0;
   virtual void reset() {}
-  // The values of its regions in the plan, in their order.
+  // The values of its state regions, in the plan's order.
   virtual std::vector<Vector> state() const { return {}; }
   virtual const class TapPart* tap() const { return nullptr; }
 };
@@ -200,7 +200,7 @@ class MlpPart : public PartRunner {
   Linear up_, down_;
 };
 
-// sum over the chosen experts of weight * expert(x), plus shared(x); ssm/model/routing.h chooses.
+// sum over the chosen experts of weight * expert(x), plus shared(x). ssm/model/routing.h chooses the experts.
 class MoePart : public PartRunner {
  public:
   MoePart(const Checkpoint& checkpoint, const MoeConfig& config) : config_(config), router_(checkpoint, config.router) {
@@ -239,7 +239,7 @@ class MoePart : public PartRunner {
   std::optional<Linear> latent_in_, latent_out_;
 };
 
-// Layers::step hands it the rows that it takes up.
+// Layers::step passes in the rows that it reads.
 class TapPart : public PartRunner {
  public:
   explicit TapPart(const TapConfig& config) : config_(config) {}
@@ -266,7 +266,7 @@ double film_value(const FilmConfig& config, size_t i, double x, const Vector& fi
   return (1 + film[scale]) * x + film[scale + static_cast<size_t>(config.width)];
 }
 
-// y = tanh(x) - tanh(x0), x0 = b or (1 + scale) b + shift: what comes in where the linear part before it has the input
+// y = tanh(x) - tanh(x0), x0 = b or (1 + scale) b + shift: the value of x if the input of the preceding linear part is
 // 0.
 class RestTanhPart : public PartRunner {
  public:
@@ -285,7 +285,7 @@ class RestTanhPart : public PartRunner {
   Vector bias_;
 };
 
-// y = (1 + scale) x + shift. Source: Perez et al. 2017, with the scale around 1.
+// y = (1 + scale) x + shift. Source: Perez et al. 2017, with a scale relative to 1.
 class FilmPart : public PartRunner {
  public:
   explicit FilmPart(const FilmConfig& config) : config_(config) {}
@@ -309,9 +309,9 @@ class FilmPart : public PartRunner {
 //   real      y = sum_n C x' + D u
 // At another sample rate, s = own rate / rate (step_scale): x' = z(s dt) x + s b(dt) u with z and b as above, and
 //   D' = D + Re(sum_n C b(dt) (1 / (1 - z(dt)) - s / (1 - z(s dt))))      (twice that if complex)
-// so that what was sampled at the own rate's frames is sampled at the other's, and a constant passes as before.
-// Source: Gu, Gupta, Goel & Re 2022 ("On the Parameterization and Initialization of Diagonal State Space Models"),
-// sec. 3.
+// so that the impulse response is that of the own rate, sampled at the other rate's frames, and a constant passes
+// unchanged. Source: Gu, Gupta, Goel & Re 2022 ("On the Parameterization and Initialization of Diagonal State Space
+// Models"), sec. 3.
 class S4dPart : public PartRunner {
  public:
   S4dPart(const Checkpoint& checkpoint, const S4dConfig& config)
@@ -379,8 +379,8 @@ class S4dPart : public PartRunner {
   Vector skip_;
 };
 
-// y_c = silu(sum_j w_{c,j} x_{c, t - (taps - 1) + j} + b_c); no taps: y = silu(x).
-// The memory is upstream's: the last `taps` inputs of each channel, the newest last and already this frame's.
+// y_c = silu(sum_j w_{c,j} x_{c, t - (taps - 1) + j} + b_c); without taps y = silu(x).
+// The memory is upstream's: the last `taps` inputs of each channel, newest last, including the current frame.
 class CausalConv {
  public:
   CausalConv(const Checkpoint& checkpoint, const std::string& prefix, int channels, int taps, bool bias)
@@ -408,7 +408,7 @@ class CausalConv {
 
   void reset() { memory_.assign(channels_ * taps_, 0); }
 
-  // The convolution's region, if it has one, and then the scan's.
+  // The convolution's region, if there is one, then the scan's.
   std::vector<Vector> state_with(const Vector& scan) const {
     if (taps_ == 0) return {scan};
     return {memory_, scan};
@@ -420,11 +420,12 @@ class CausalConv {
 };
 
 // Mamba-1, selective state space with one step size per channel:
-//   (x, z) = in_proj(u);  x = silu(conv(x));  (t, B, C) = x_proj(x)  [each RMS-normed: FalconMamba; with weights:
-//   Jamba] dt = softplus(dt_proj(t));  A = -exp(A_log) h = exp(dt A) h + dt B x;   y = C h + D x;   out = out_proj(y *
-//   silu(z))
-// Source: Gu & Dao 2023, alg. 2; state-spaces/mamba mamba_simple.py; for the norms Zuo et al. 2024 (Falcon Mamba),
-// sec. 2.
+//   (x, z) = in_proj(u);  x = silu(conv(x));  (t, B, C) = x_proj(x)  [each RMS-normed: FalconMamba, and Jamba with
+//   weights]
+//   dt = softplus(dt_proj(t));  A = -exp(A_log)
+//   h = exp(dt A) h + dt B x;   y = C h + D x;   out = out_proj(y * silu(z))
+// Source: Gu & Dao 2023, alg. 2; state-spaces/mamba mamba_simple.py; for the norms Zuo et al. 2024 (Falcon Mamba), sec.
+// 2.
 class Mamba1Part : public PartRunner {
  public:
   Mamba1Part(const Checkpoint& checkpoint, const Mamba1Config& config)
@@ -505,7 +506,7 @@ class Mamba1Part : public PartRunner {
 // Mamba-2, scalar decay per head (heads h of headdim channels p, group g = h / (heads / ngroups)):
 //   (z, xBC, dt) = in_proj(u);  (x, B, C) = silu(conv(xBC));  dt = clamp(softplus(dt + dt_bias));  A = -exp(A_log)
 //   h_{p,n} = exp(dt A) h_{p,n} + dt B_{g,n} x_p;   y_p = C_g h_p + D x_p
-//   out = out_proj(rmsnorm(y * silu(z)) * weight), the mean square over each norm group
+//   out = out_proj(rmsnorm(y * silu(z)) * weight), with one mean square per norm group
 // Source: Dao & Gu 2024, sec. 6 and 7; state-spaces/mamba mamba2.py; the clamp is time_step_limit of transformers.
 class Mamba2Part : public PartRunner {
  public:
@@ -583,7 +584,7 @@ class Mamba2Part : public PartRunner {
 
 // Mamba-3, per head with the projected z, x, B, C, dt, a, s and angles w:
 //   dt = softplus(dt + dt_bias);  A = -max(rate(a), A_floor);  s = sigmoid(s);  theta = theta + pi tanh(w) dt mod 2 pi
-//   k_r = rotate(rmsnorm(B_r) + B_bias_r, theta), q_r likewise of C;  v_r = x mimo_x_r
+//   k_r = rotate(rmsnorm(B_r) + B_bias_r, theta), q_r likewise from C;  v_r = x mimo_x_r
 //   h = e^(A dt) (h + (1 - s) dt sum_r k_r v_r of the frame before) + s dt sum_r k_r v_r
 //   y_r = q_r h + D v_r  [RMS norm over the head];  out_proj(sum_r y_r silu(z mimo_z_r) mimo_o_r)
 // SISO: one r, no mimo weights, the pairs (2i, 2i + 1) rotate; MIMO: the pairs (i, i + N/2).
@@ -632,17 +633,21 @@ class Mamba3Part : public PartRunner {
   void reset() override {
     const auto heads = static_cast<size_t>(config_.heads), states = static_cast<size_t>(config_.d_state),
                inner = static_cast<size_t>(config_.d_inner());
-    angle_.assign(heads * static_cast<size_t>(config_.angles), 0);
+    turns_.assign(heads * static_cast<size_t>(config_.angles), 0);
     state_.assign(inner * states, 0);
     k_.assign(static_cast<size_t>(config_.rank) * heads * states, 0);
     v_.assign(inner, 0);
   }
 
-  // What the engine keeps of an angle beyond float32 is in `angle_` here.
-  std::vector<Vector> state() const override { return {state_, k_, v_, angle_, Vector(angle_.size(), 0)}; }
+  // The engine's second float of an angle is part of `turns_` here.
+  std::vector<Vector> state() const override {
+    Vector angle(turns_);
+    for (double& value : angle) value *= 2 * std::numbers::pi;
+    return {state_, k_, v_, angle, Vector(angle.size(), 0)};
+  }
 
  private:
-  // Each (rank, group) by itself.
+  // Normalises each (rank, group) separately.
   Vector normed(const Vector& x, const Vector& weight) const {
     Vector y;
     for (size_t begin = 0; begin < x.size(); begin += weight.size()) {
@@ -655,13 +660,13 @@ class Mamba3Part : public PartRunner {
   void turn(size_t head, const double* speed, double dt) {
     const auto angles = static_cast<size_t>(config_.angles);
     for (size_t i = 0; i < angles; ++i) {
-      double& angle = angle_[head * angles + i];
-      angle += std::numbers::pi * std::tanh(speed[i]) * dt;
-      angle -= 2 * std::numbers::pi * std::floor(angle / (2 * std::numbers::pi));
+      double& turns = turns_[head * angles + i];
+      turns += std::tanh(speed[i]) * dt / 2;
+      turns -= std::round(turns);
     }
   }
 
-  // B or C of this head and rank, with bias, rotated.
+  // B or C of this head and rank, with its bias, rotated.
   Vector rotated(const Vector& x, const Vector& bias, size_t head, size_t r) const {
     const auto heads = static_cast<size_t>(config_.heads), groups = static_cast<size_t>(config_.ngroups),
                states = static_cast<size_t>(config_.d_state), angles = static_cast<size_t>(config_.angles);
@@ -671,8 +676,8 @@ class Mamba3Part : public PartRunner {
       y[n] = x[from + n] + bias[(head * static_cast<size_t>(config_.rank) + r) * states + n];
     for (size_t i = 0; i < angles; ++i) {
       double &first = y[config_.mimo ? i : 2 * i], &second = y[config_.mimo ? i + states / 2 : 2 * i + 1];
-      const double cosine = std::cos(angle_[head * angles + i]), sine = std::sin(angle_[head * angles + i]),
-                   before = first;
+      const double angle = 2 * std::numbers::pi * turns_[head * angles + i], cosine = std::cos(angle),
+                   sine = std::sin(angle), before = first;
       first = before * cosine - second * sine;
       second = before * sine + second * cosine;
     }
@@ -724,7 +729,7 @@ class Mamba3Part : public PartRunner {
   Mamba3Config config_;
   Linear in_proj_, out_proj_;
   Vector dt_bias_, skip_, b_norm_, c_norm_, b_bias_, c_bias_, mimo_x_, mimo_z_, mimo_o_, norm_;
-  Vector angle_, state_, k_, v_;
+  Vector turns_, state_, k_, v_;
 };
 
 // z = tanh(x + R c);  c = c + sigmoid(gate(z)) (value(z) - c);  y = c
@@ -756,9 +761,10 @@ class GatedPart : public PartRunner {
   Vector units_;
 };
 
-// Attention over the last `window` frames t, per head: w_t = softmax over t of scale (q . k_t) [capped; one more score,
-// the sink, without a value]; y = sum_t w_t v_t; out = o(y). Queries and keys are normed, then turned by their frame's
-// angles. Source: Vaswani et al. 2017, eq. 1; Su et al. 2021, eq. 34; sinks: Xiao et al. 2023, sec. 3.
+// Attention over the last `window` frames t, per head: w_t = softmax over t of scale (q . k_t), optionally soft-capped,
+// and optionally with one more score, the sink, that has no value; y = sum_t w_t v_t; out = o(y). Queries and keys are
+// normed, then rotated by the angles of their frames. Source: Vaswani et al. 2017, eq. 1; Su et al. 2021, eq. 34;
+// sinks: Xiao et al. 2023, sec. 3.
 class AttentionPart : public PartRunner {
  public:
   AttentionPart(const Checkpoint& checkpoint, const AttentionConfig& config)
@@ -976,8 +982,9 @@ struct ControlNet {
   }
 };
 
-// A network beside the audio that looks at one hop of it at a time:
-//   f = tanh(features(u)) every frame; hop j ends: o_j = out_proj(layers(in_proj(mean f, mean f^2 [, 2 k - 1])))
+// The slow path, a network that runs once per hop:
+//   f = tanh(features(u)) every frame; at the end of hop j: o_j = out_proj(layers(in_proj(mean f, mean f^2 [, 2 k -
+//   1])))
 //   frame i of hop b: film = o_{b-2} + (o_{b-1} - o_{b-2}) (i + 1) / hop_frames; o before the first hop is 0.
 class SlowPath {
  public:
@@ -990,7 +997,7 @@ class SlowPath {
     reset();
   }
 
-  // The film vector of the frame u; `centred` are the controls as 2 k - 1.
+  // The FiLM vector for the frame u; `centred` are the controls as 2 k - 1.
   Vector step(const Vector& u, const Vector& centred) {
     const double ramp = static_cast<double>(frame_in_hop_ + 1) / config_.hop_frames;
     Vector film(newer_.size());
@@ -1113,7 +1120,7 @@ struct Reference::Impl {
     return film;
   }
 
-  // `h` enters the first layer; `u` is the frame it came from, empty for a token.
+  // `h` is the input of the first layer; `u` is the frame that it comes from, empty for a token.
   Vector run(const Vector& h, const Vector& u) {
     const Vector film = film_of(u);
     Vector top = layers.step(h, film);

@@ -1,4 +1,4 @@
-// The specification: every model as a plain step-by-step recurrence in double precision, written to be read.
+// The specification: every model as a plain step-by-step recurrence in double precision, written for readability.
 #pragma once
 
 #include <cstdint>
@@ -17,14 +17,15 @@ struct NamedDoubles {
   std::string name;            // "state.0.ssm"
   std::vector<int64_t> shape;  // upstream's, without the batch axis
   std::vector<double> values;
-  double period = 0;     // as in StateRegion
-  bool upstream = true;  // as in StateRegion
+  double period = 0;     // see StateRegion
+  bool upstream = true;  // see StateRegion
 };
 
-// One signal through one model. Slow and allocating. [main-thread]
+// One signal through one model. Slow, and allocates memory. [main-thread]
 class Reference {
  public:
-  // `sample_rate_hz`: where it runs, with its steps rescaled as Model::at_rate does; 0: at its own rate. Throws Error.
+  // `sample_rate_hz`: the rate of the signal; the steps are rescaled as in Model::at_rate. 0: the model's own rate.
+  // Throws Error.
   explicit Reference(const Checkpoint& checkpoint, double sample_rate_hz = 0);
   ~Reference();
 
@@ -32,7 +33,8 @@ class Reference {
   const Card& card() const;
 
   void reset();
-  void set_controls(std::span<const double> values);  // card order and units; takes effect at once, without a ramp
+  void set_controls(std::span<const double> values);  // in the card's order and units; takes effect at once, without a
+                                                      // ramp
   std::vector<double> step(std::span<const double> frame);
   std::vector<double> step_token(int32_t token);
   std::vector<NamedDoubles> state() const;

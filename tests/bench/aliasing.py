@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""What a model makes of a sine beside its harmonics: energy that folded back at half the sample rate, against all of
-the output.
+"""Measures a model's aliasing: the energy off the harmonics of a sine, relative to the whole output.
 
-    tests/bench/aliasing.py MODEL ... [--coil build/cli/coil] [--rate 48000] [--level 0.5] [--set KNOB=VALUE ...]
+tests/bench/aliasing.py MODEL ... [--coil build/cli/coil] [--rate 48000] [--level 0.5] [--set KNOB=VALUE ...]
 
-Each tone has an odd number of periods in 2^15 frames, so that nothing that folds back falls on a harmonic. Needs
-numpy and sox.
+Each tone has an odd number of periods in 2^15 frames, so that no alias falls on a harmonic. Needs numpy and sox.
+
 """
 
 import argparse
@@ -42,7 +41,7 @@ def off_harmonics_db(coil, model, tone_hz, rate=48000, level=0.5, settings=()):
     """Energy off the harmonics of a steady sine, in dB of the whole."""
     periods = int(tone_hz / rate * PERIOD_FRAMES) | 1
     before = rate  # long enough for every mode to settle
-    frames = before + PERIOD_FRAMES + 4096  # lest the last frames feel the end of the sound
+    frames = before + PERIOD_FRAMES + 4096  # so that the end of the sound does not affect the last frames
     sine = level * np.sin(2 * np.pi * periods / PERIOD_FRAMES * np.arange(frames))
     steady = play(coil, model, sine, rate, settings)[before : before + PERIOD_FRAMES]
     power = np.abs(np.fft.rfft(steady)) ** 2

@@ -1,5 +1,6 @@
-"""Times PyTorch's attention (FlashAttention and cuDNN, bf16, causal) over sequence length, beside gpu_bench's
-`lengths`: width 1024, 16 heads.
+"""Times PyTorch's attention (FlashAttention and cuDNN, bf16, causal) over sequence length, for comparison with
+gpu_bench's `lengths`: width 1024, 16 heads.
+
 """
 
 import statistics

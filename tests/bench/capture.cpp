@@ -1,5 +1,5 @@
-// What captures cost: to play each quality, and how fast the trainer goes, as frames a second and core and as the share
-// of the peak of multiply-adds that was measured in the same run.
+// The cost of captures: running each quality, and the speed of the trainer in frames per second and core, and as a
+// share of the peak of multiply-adds measured in the same run.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -29,7 +29,7 @@ constexpr double kMillionFrames = 20;
 constexpr int kRuns = 3;
 constexpr int kBlockFrames = 256, kPlayRounds = 40, kBlocksPerRound = 100;
 
-// Multiply-adds of a frame: the forward pass runs twice; tanh, loss and what is between the frames do not count.
+// Multiply-adds per frame: the forward pass runs twice; tanh, loss and work between frames are not counted.
 double multiply_adds(const Shape& s) {
   const double d = double(s.d_model), pairs = double(s.pairs), forward = d * (6 * pairs + 1) + 2 * d * d;
   const double backward = d * (14 * pairs + 2) + 4 * d * d + 2.5 * d;
@@ -61,7 +61,7 @@ double frames_per_second(const Take& take, const Quality& quality, const std::st
   return best;
 }
 
-// A session at the recordings' rate plays it in blocks.
+// Runs in blocks, as in a session at the model's rate.
 class Player {
  public:
   Player(const Quality& quality, const std::filesystem::path& file) : name_(quality.name) {
@@ -94,7 +94,7 @@ class Player {
   double best_ns_ = HUGE_VAL;
 };
 
-// In turns, so that all meet the same machine; the least of many counts.
+// In alternation, so that all see the same machine; the minimum of many runs counts.
 void bench_playing() {
   const coil::test::TempDir folder;
   std::vector<Player> players;

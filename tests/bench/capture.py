@@ -24,7 +24,7 @@ ONE_SETTING = {"overdrive": {"drive": "1.0", "tone": "0.5"}, "preamp": {"gain": 
 TEST_TAKE = "slide_lead"
 KEPT_BACK = {"overdrive": {"drive": "0.5", "tone": "0.5"}, "preamp": {"gain": "0.4"}}
 KNOB_SECONDS = (45, 120)
-NOISE_DB = (-50, -60)  # of the wet sound
+NOISE_DB = (-50, -60)  # relative to the wet sound
 
 
 def read_sound(path):
@@ -137,7 +137,7 @@ def single(options, data, work):
 
 
 def one_setting(data, work, device):
-    """Writes the table of takes to train on; returns those to test on."""
+    """Writes the table of training takes; returns the test takes."""
     takes = [take for take in data.main(device) if has(take[2], ONE_SETTING[device])]
     test = [take for take in takes if take[2]["dry_file"].startswith(TEST_TAKE)]
     write_table(work / "train.csv", [take for take in takes if take not in test])
@@ -207,7 +207,7 @@ def knobs(options, data, work):
             positions = tuple(take[2][name] for name in names)
             if has(take[2], kept):
                 test.append(take)
-            elif device == "preamp" or positions not in seen:  # of the overdrive one take a corner and edge
+            elif device == "preamp" or positions not in seen:  # for the overdrive, one take per corner and edge
                 seen.add(positions)
                 train.append(take)
         write_table(work / "train.csv", train, names)

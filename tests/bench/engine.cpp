@@ -1,11 +1,12 @@
-// Benchmarks of the engine, one thread: time per frame of whole models, step by step, in blocks, many streams at once,
-// on every SIMD target and in every weight format, beside the floor of this machine measured in the same run.
+// Benchmarks of the engine on one thread: time per frame of whole models, step by step, in blocks, and many streams at
+// once, on every SIMD target and in every weight format, compared with this machine's roofline, measured in the same
+// run.
 //
 //   cmake --preset bench && cmake --build --preset bench --target engine_bench && build-bench/tests/bench/engine_bench
 //
-// `floor_ns` is macs / (multiply-adds a second) + exps / (exponentials a second), for language models of a single token
-// the time to read the weights; `of_floor` is floor_ns over the measured time. A model is made when its first benchmark
-// runs (--benchmark_filter).
+// `floor_ns` is macs / (multiply-adds per second) + exps / (exponentials per second); for language models with a single
+// token it is the time to read the weights. `of_floor` is floor_ns over the measured time. A model is made when its
+// first benchmark runs (--benchmark_filter).
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
@@ -27,7 +28,7 @@ const ssm::ArithmeticSpeed& machine_speed() {
   return speed;
 }
 
-// A model and the ways in which it is loaded; made at first use, and the last one only is kept.
+// A model and the ways to load it; made at its first use. Only the last one is kept.
 class Case {
  public:
   Case(std::string name, std::filesystem::path path, std::string config = "")
@@ -49,7 +50,7 @@ class Case {
 
  private:
   std::filesystem::path path_;
-  std::string config_;  // empty: the file is there
+  std::string config_;  // empty: the file exists
 };
 
 void report(benchmark::State& state, double frames, double floor_ns) {
@@ -71,7 +72,7 @@ void run(benchmark::State& state, ssm::Stream stream, size_t block) {
   report(state, double(state.iterations() * frames), ssm::arithmetic_floor_ns(model.cost(), machine_speed()));
 }
 
-// One token after the other, or a prompt of which only the last logits are asked for.
+// One token after another, or a prompt of which only the last logits are needed.
 void run_tokens(benchmark::State& state, const std::shared_ptr<const ssm::Model>& loaded, size_t block) {
   const ssm::Model& model = *loaded;
   const size_t vocabulary = size_t(model.config().d_output);
@@ -88,7 +89,7 @@ void run_tokens(benchmark::State& state, const std::shared_ptr<const ssm::Model>
   state.counters["tokens_per_s"] = benchmark::Counter(double(state.iterations() * block), benchmark::Counter::kIsRate);
 }
 
-// All streams one frame on, over and over.
+// Advances all streams by one frame, repeatedly.
 void run_batch(benchmark::State& state, const std::shared_ptr<const ssm::Model>& model, size_t streams) {
   ssm::StreamBatch batch(model, streams);
   test::Random random(1);
@@ -135,7 +136,7 @@ int main(int argc, char** argv) {
   add("mamba2_d32_l4", frame(32, 4, mamba2(16, 16)));
   add("mamba2_d64_l4", frame(64, 4, mamba2(16, 16)));
   add("mamba2_d64_l4_state64", frame(64, 4, mamba2(64, 32)));
-  // d_inner 27, d_state 5, dt_rank 3: nothing fits a vector
+  // d_inner 27, d_state 5, dt_rank 3: no size matches a vector.
   add("mamba1_awkward",
       frame(27, 4, norm + R"({"type": "mamba1", "name": "mixer", "expand": 1, "d_state": 5, "dt_rank": 3})"));
   const Case language_model(

@@ -1,7 +1,7 @@
-// What the detector finds unusual about each record, kind by kind: how train/forecast/fit_score.py asks the engine.
+// Prints the detector's evidence for each record, kind by kind; train/forecast/fit_score.py runs it.
 //   in:  for each series the number of its values (int32), the values (float64)
-//   out: Detector::kWeights; for each value the surprisal of each Detector::Kind, and of the event that is reported
-//   (all float32)
+//   out: Detector::kWeights; for each value the surprisal of each Detector::Kind, and of the reported event (all
+//   float32)
 #include <array>
 #include <cstdint>
 #include <stdexcept>

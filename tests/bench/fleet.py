@@ -1,9 +1,10 @@
-"""`coil process` end to end, decoding to encoding: a long file and a folder of short ones, on the CPU and on the
-machine's GPUs.
+"""`coil process` end to end, from decoding to encoding: a long file and a folder of short ones, on the CPU and on
+the machine's GPUs.
 
 python3 tests/bench/fleet.py COIL [--device cpu] [--device cuda] [--minutes 60] [--files 200] [--runs 3]
 
-Prints the median wall time, the highest resident memory, and how far what a GPU made lies from what the CPU made.
+Prints the median wall time, the peak resident memory, and the difference between GPU and CPU output.
+
 """
 
 import argparse
@@ -25,7 +26,7 @@ RATE = 48000
 
 
 def run(*command):
-    """Wall seconds and the most MiB of resident memory."""
+    """Returns wall seconds and the peak resident memory in MiB."""
     with tempfile.TemporaryFile("w+") as said:
         begin, highest_kib = time.monotonic(), 0
         process = subprocess.Popen([str(word) for word in command], stderr=said)
@@ -35,7 +36,7 @@ def run(*command):
                 fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
                 highest_kib = max(highest_kib, int(fields["VmHWM"].split()[0]))
             except (OSError, KeyError, ValueError):
-                pass  # it just ended
+                pass  # it has just ended
             time.sleep(0.01)
         took = time.monotonic() - begin
         if process.returncode != 0:

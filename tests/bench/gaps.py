@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""How many sensors alarm when they come back after a gap or when their clock is set, and whether a real change across
-a gap is found.
+"""Counts how many sensors raise an alarm when they return after a gap or when their clock is set, and whether a real
+change across a gap is found.
 
-    gaps.py COIL [--model watch] [--sensors 40] [--seed 0] [--shape day ...] [--at 500]
+gaps.py COIL [--model watch] [--sensors 40] [--seed 0] [--shape day ...] [--at 500]
 
-A row is a kind of gap, a column a shape of series; a cell counts the sensors with an anomaly among the six records from
-the return on, and in brackets those of these records that were given no score. Rows that end in "!" have a real change:
-all are wanted, elsewhere none."""
+A row is a kind of gap, a column a shape of series. A cell counts the sensors with an anomaly among the first six
+records after the return; the number in brackets counts those records without a score. Rows that end in "!" have a real
+change: there all sensors should alarm, elsewhere none."""
 import argparse
 import json
 import math
@@ -82,7 +82,7 @@ def timeless(rows):
 
 
 def moved(rows, at, count):
-    """half a period later in one step: it comes back somewhere else within its range"""
+    """half a period later in one step: it returns at another place within its range"""
     return rows[:at] + [dict(r, time=q["time"]) for r, q in zip(rows[at + count + 48 :], rows[at + count :])], at
 
 

@@ -1,5 +1,5 @@
-// What the GPU does at best (copy, multiply-adds, exponentials), and what the selective scan and whole models take
-// beside it. Medians; kernels by CUDA events, models by the clock of the host around the whole call.
+// The GPU's peak speed (copy, multiply-adds, exponentials), and the times of the selective scan and of whole models for
+// comparison. Medians; kernels are timed by CUDA events, models by the host's clock around the whole call.
 //
 //   gpu_bench [ceilings] [scan] [ssd] [models] [segments] [lengths] [exp2]
 //   gpu_bench profile
@@ -35,7 +35,7 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-// Milliseconds of what `start` puts on the stream.
+// Milliseconds of the work that `start` puts on the stream.
 double kernel_ms(const std::function<void(cudaStream_t)>& start, int runs = kRuns) {
   cudaStream_t stream;
   cudaEvent_t begin, end;
@@ -161,7 +161,7 @@ void scan(const Ceilings& c) {
                   y.data()},
                  s);
       });
-      // u, dt and B are read twice, C once, y written
+      // u, dt and B are read twice, C once, y is written.
       const double bytes = 4 * (5 * double(signal) + 3 * double(mixing)), exponentials = 2 * double(signal) * kStates;
       std::printf("%-5d  %-7d  %-8zu  %-6d  %-6.3f  %-8.3f  %-8.2f  %-4.2f  %-7.2f  %-8.2f  %.2f\n", w.batch, w.d_inner,
                   w.frames, chunk, ms, w.official_ms, w.official_ms / ms, bytes / ms * 1e-9, bytes / ms * 1e3 / c.bytes,
@@ -177,7 +177,7 @@ void ssd(const Ceilings& c) {
   struct Work {
     int batch, heads, headdim, d_state;
     size_t frames;
-    double triton_ms;  // the least of upstream's kernels in bf16 on an H200 (tests/bench/ssd_triton.py)
+    double triton_ms;  // the fastest of upstream's kernels in bf16 on an H200 (tests/bench/ssd_triton.py)
   };
   using gpu::Precision;
   std::printf(
@@ -351,7 +351,7 @@ void models() {
   std::printf("\n");
 }
 
-// What chunks and segments cost: one minute of one signal on the GPU.
+// The overhead of chunks and segments: one minute of one signal on the GPU.
 void segments() {
   struct Work {
     const char* name;
@@ -384,7 +384,7 @@ void segments() {
   std::printf("\n");
 }
 
-// Each kernel of a few models a few times, for a profiler.
+// Runs each kernel of a few models a few times, for a profiler.
 void profile() {
   constexpr size_t kFrames = 1 << 17;
   for (const char* mixer : {R"("type": "mamba2", "d_state": 16, "headdim": 8)", R"("type": "mamba1", "d_state": 16)"}) {

@@ -1,10 +1,10 @@
-// Two simulated devices with slow memory, to learn from: a feedback compressor with an optical cell, and a triode stage
-// whose grid blocks and whose supply sags.
+// Two simulated devices with slow memory, as training material: a feedback compressor with an optical cell, and a
+// triode stage with blocking distortion at its grid and a sagging supply.
 //
 //     memory_devices compressor|triode DRY WET
 //     memory_devices sound SECONDS SEED DRY       dry material: plucked strings, chords, tones and bursts of noise
 //
-// Files are 48 kHz mono. The circuits run at 8 times that rate, Euler's way backward where they are stiff.
+// Files are 48 kHz mono. The circuits run at 8 times that rate, with backward Euler where they are stiff.
 #include <sndfile.h>
 
 #include <algorithm>
@@ -35,7 +35,7 @@ double bessel_i0(double x) {
   return sum;
 }
 
-// Between the frames by a windowed sinc; phase p of frame t lies at t - 1 + (p + 1) / kOversampling.
+// Interpolates by a windowed sinc; phase p of frame t is at time t - 1 + (p + 1) / kOversampling.
 class Interpolator {
  public:
   Interpolator() {
@@ -87,7 +87,7 @@ class Decimator {
 
 double softplus(double x) { return x > 30 ? x : std::log1p(std::exp(x)); }
 
-// A gain cell in front of a soft clipper, whose output drives two coupled envelopes: 8 ms and 60 ms, 80 ms and 450 ms.
+// A gain cell before a soft clipper, whose output drives two coupled envelopes: 8 ms and 60 ms, 80 ms and 450 ms.
 class Compressor {
  public:
   static constexpr double kSettleSeconds = 0;
@@ -104,8 +104,8 @@ class Compressor {
   double fast_ = 0, slow_ = 0;
 };
 
-// A 12AX7 in Koren's model behind a coupling capacitor that the grid's current charges, with a bypassed cathode and a
-// supply that sags behind the plate's current.
+// A 12AX7 (Koren's model) after a coupling capacitor that the grid current charges, with a bypassed cathode and a
+// supply that sags with the plate current.
 class Triode {
  public:
   static constexpr double kSettleSeconds = 0.5;
@@ -159,7 +159,7 @@ Signal play(const Signal& dry) {
   return wet;
 }
 
-// A string that was plucked: noise that goes round in a delay and loses its treble (Karplus & Strong 1983).
+// A plucked string: noise in a delay loop that loses treble (Karplus & Strong 1983).
 class String {
  public:
   void pluck(Random& random, double hz, double level, double bright, double keep) {
@@ -185,7 +185,7 @@ class String {
 
 double between(Random& random, double low, double high) { return low * std::pow(high / low, random.uniform()); }
 
-// Scenes of 2.5 s: lines, chords, tones or bursts, each at a level of its own.
+// Scenes of 2.5 s: lines, chords, tones or bursts, each at its own level.
 Signal make_sound(double seconds, uint64_t seed) {
   Random random{seed};
   Signal sound;

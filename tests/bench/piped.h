@@ -1,4 +1,5 @@
-// What the programs share that take a model file and turn numbers on standard input into numbers on standard output.
+// The common part of programs that take a model file and convert numbers on standard input to numbers on standard
+// output.
 #pragma once
 
 #include <cstdio>
@@ -9,7 +10,8 @@
 
 namespace coil::bench {
 
-// As many as `values` holds. False at the end of the input, if nothing of it came. Throws std::runtime_error.
+// Reads as many values as `values` holds. Returns false at the end of the input, if nothing was read. Throws
+// std::runtime_error.
 template <class T>
 bool read(std::vector<T>& values) {
   const size_t n = std::fread(values.data(), sizeof(T), values.size(), stdin);
@@ -19,7 +21,7 @@ bool read(std::vector<T>& values) {
 
 inline void write(std::span<const float> values) { std::fwrite(values.data(), sizeof(float), values.size(), stdout); }
 
-// The program: its exit code.
+// Runs the program and returns its exit code.
 inline int run_piped(const char* name, int argc, char** argv, void (*run)(const char* file)) {
   try {
     if (argc != 2) throw std::runtime_error("expected one argument, the model file");

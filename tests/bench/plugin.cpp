@@ -1,6 +1,6 @@
-// What the built plugin costs in a host beside the bare model: time per frame, to be found, to be loaded. Alternating
-// rounds: the best of each, and the median of what a round takes beside the bare model's just before it, which a clock
-// that changes does not move.
+// The cost of the built plugin in a host, compared with the bare model: time per frame, to be found, to be loaded.
+// Rounds alternate. The output gives the best round of each, and the median of the ratio of adjacent rounds, which a
+// changing clock rate does not affect.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -20,10 +20,9 @@ using namespace coil;
 
 constexpr double kRate = 48000;
 constexpr int kBlock = 64,
-              kBlocks =
-                  75;  // a tenth of a second a round: short enough to end before the machine turns to something else
+              kBlocks = 75;  // a tenth of a second per round: short, so that few are interrupted
 constexpr int kRounds = 300;
-constexpr int kMostPorts = 4;  // of LV2, with the side chain
+constexpr int kMostPorts = 4;  // of the LV2, with the side chain
 
 double milliseconds(const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();
@@ -54,7 +53,7 @@ TEST_CASE("the overdrive in a host, 48 kHz, blocks of 64") {
     candidates.push_back({"bare model", [&] { bare.process({audio.getArrayOfWritePointers(), channels, kBlock}); }});
     std::vector<std::unique_ptr<test::HostedPlugin>> plugins;
     for (const char* format : {"VST3", "LV2"}) {
-      if (channels == 1 && format == std::string("LV2")) continue;  // whose ports are fixed
+      if (channels == 1 && format == std::string("LV2")) continue;  // its ports are fixed
       auto& plugin = *plugins.emplace_back(std::make_unique<test::HostedPlugin>(format, kRate, kBlock, channels));
       plugin.open(test::overdrive_session());
       candidates.push_back({format, [&] { plugin->processBlock(audio, midi); }});

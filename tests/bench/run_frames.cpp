@@ -1,7 +1,8 @@
-// Runs a model over frames from standard input and writes what it gives at chosen frames: how
-// train/forecast/evaluate.py asks the engine.
+// Runs a model over frames from standard input and writes its output at chosen frames; train/forecast/evaluate.py runs
+// it.
 //   in:  for each signal the number of frames and of chosen ones (int32), the chosen frames' indices (int32), the
-//   frames (float32) out: for each signal the outputs at the chosen frames (float32)
+//        frames (float32)
+//   out: for each signal the outputs at the chosen frames (float32)
 #include <cstdint>
 #include <stdexcept>
 #include <vector>

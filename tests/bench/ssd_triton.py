@@ -1,5 +1,6 @@
-"""Times the Triton kernels of mamba_ssm's SSD (bf16, chunks of 256) at the shapes of gpu_bench's `ssd`; needs
+"""Times the Triton kernels of mamba_ssm's SSD (bf16, chunks of 256) for the shapes of gpu_bench's `ssd`; needs
 mamba_ssm.ops on Python's path.
+
 """
 
 import statistics

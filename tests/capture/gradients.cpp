@@ -1,5 +1,5 @@
-// The gradient of every parameter: the passes in double precision against central differences and PyTorch, each SIMD
-// target against those.
+// Checks the gradient of every parameter: double precision against central differences and PyTorch, each SIMD target
+// against double precision.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <string>
@@ -8,7 +8,7 @@
 #include "capture/trainer/discretisation.h"
 #include "capture/trainer/initial_parameters.h"
 #include "capture/trainer/lane_group.h"
-#include "capture/trainer/kernel_table-inl.h"  // for this file's own target, in double precision
+#include "capture/trainer/kernel_table-inl.h"  // compiled for this file's own target, in double precision
 #include "ssm/model/safetensors.h"
 
 using namespace coil::capture;
@@ -19,9 +19,9 @@ constexpr size_t kFrames = 2 * kBlockFrames;
 constexpr size_t kHops = 3, kLookbackHops = 4;  // with a slow path
 constexpr size_t kLanesUsed = 16;
 
-// A batch of lanes with knobs, weights, memory of before, and frames that do not count.
+// A batch of lanes with knobs, weights, initial memory, and frames that are not scored.
 struct Problem {
-  // One for which PyTorch's gradient is known, see make_torch_gradients.py.
+  // One with gradients from PyTorch, see make_torch_gradients.py.
   static Problem of_file(const coil::ssm::Safetensors& file, const std::string& name, const Shape& shape) {
     Problem problem(shape);
     const auto read = [&](const char* what) { return file.tensors().at(name + "." + what).to_doubles(); };
@@ -97,7 +97,7 @@ struct Problem {
     for (size_t i = 0; i < group.filter_state().size() / n; ++i)
       group.filter_state()[i * n + lane] = T(filter_state[i * kLanesUsed + from]);
     if (!group.slow()) return;
-    // some lanes have begun shortly before, or just now
+    // some lanes have just started, or started shortly before
     const size_t first = first_hop + from, begin = first_hop > 0 ? 0 : from % 4 == 3 ? from : from / 2;
     group.slow()->set_hops(lane, hops, knobs[from], first, begin);
     for (size_t i = 0; i < SlowMap::units; ++i)
@@ -107,7 +107,7 @@ struct Problem {
 
   ParameterMap map;
   size_t frames, lanes_used = kLanesUsed;
-  size_t first_hop = 0;  // of lane 0; above 0: all lanes began long ago
+  size_t first_hop = 0;  // of lane 0; above 0: all lanes started long ago
   std::vector<double> parameters, input, target, state, filter_state, weights, slow_state;
   std::vector<float> hops;
   std::vector<std::vector<double>> knobs;
@@ -176,7 +176,7 @@ void check_against_differences(size_t knobs, size_t slow_features = 0, size_t fi
     const double difference = (up - problem.loss(kernels, nullptr)) / (2 * kStep);
     problem.parameters[i] = before;
     INFO(name_of(problem.map, i) << ", parameter " << i);
-    // the loss is near 1e3 and known to 1e-13 of that, so its difference to 1e-4 of a gradient of 1
+    // The loss is about 1e3 with a relative error of 1e-13, so its difference is accurate to 1e-4 of a gradient of 1.
     REQUIRE(std::abs(difference - gradient[i]) <= 2e-6 * std::abs(gradient[i]) + 2e-4);
   }
 }
@@ -202,7 +202,7 @@ TEST_CASE("The gradient is PyTorch's") {
                                                             {"slow_filter", {8, 3, 2, 0, 1, 4}}};
   for (const auto& [name, shape] : cases) {
     Problem problem = Problem::of_file(file, name, shape);
-    problem.plain_share = 0.5;  // both parts of the loss alike
+    problem.plain_share = 0.5;  // both parts of the loss have equal weight
     std::vector<double> expected = file.tensors().at(name + ".gradient").to_doubles();
     REQUIRE(expected.size() == problem.map.size);
     if (shape.filter_modes > 0) expected[problem.map.direct] = 0;  // it stays

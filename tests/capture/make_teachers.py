@@ -1,5 +1,5 @@
-"""Writes small captures of other programs' kinds with random weights, and what those programs' own cores make of a
-signal. python3 make_teachers.py FOLDER PLAY_NAM PLAY_RTNEURAL (both from peers/)
+"""Writes small captures in the formats of other programs, with random weights, and the output of those programs' own
+cores for a signal. python3 make_teachers.py FOLDER PLAY_NAM PLAY_RTNEURAL (both from peers/)
 
 The reference vectors were made with NeuralAmpModelerCore 0.5.5 (commit daae2d0, 2026-08), RTNeural (commit 1fb1f07)
 and, for Proteus, PyTorch 1.13, in which such captures are trained; they are numbers only."""
@@ -67,7 +67,7 @@ def array(**fields):
 
 
 def wavenet_count(config):
-    """As many weights as such a config needs."""
+    """The number of weights for a config."""
 
     def matrix(inputs, outputs, taps=1, groups=1, bias=True):
         return inputs * outputs * taps // groups + (outputs if bias else 0)
@@ -352,7 +352,7 @@ def main(folder, play_nam, play_rtneural):
     for name, file in nam_files().items():
         vectors[name] = play(play_nam, write(name, ".nam", file), sound)
     for name, file in rtneural_files().items():
-        # Gains and skip are AIDA-X', around RTNeural's network.
+        # Gains and skip are AIDA-X's additions around RTNeural's network.
         gain, after = (10 ** (file.get(key, 0) / 20) for key in ("in_gain", "out_gain"))
         knobs = [str(KNOB)] * (file["in_shape"][-1] - 1)
         out = play(play_rtneural, write(name, ".json", file), [gain * x for x in sound], *knobs)

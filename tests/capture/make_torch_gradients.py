@@ -1,5 +1,5 @@
-"""Writes torch_gradients.safetensors: small networks of the trainer's kind, a batch each, and PyTorch's gradients in
-double precision. python3 make_torch_gradients.py OUT"""
+"""Writes torch_gradients.safetensors: small networks like the trainer's, one batch for each, and PyTorch's gradients
+in double precision. python3 make_torch_gradients.py OUT"""
 import json
 import math
 import struct
@@ -21,7 +21,7 @@ def normal(*shape, scale=1.0):
 
 
 class Network:
-    """parameters: in the order of ParameterMap; frames: of a segment"""
+    """parameters: in the order of ParameterMap; frames: per segment"""
 
     def __init__(self, knobs, features=0, modes=0):
         self.knobs, self.features, self.modes = knobs, features, modes
@@ -145,7 +145,7 @@ def run_modes(p, log_dt, h, s):
 
 
 def stored_as(tensor):
-    """In single precision where that is exact."""
+    """Stores in single precision where that is exact."""
     return ("F32", 4) if torch.equal(tensor, tensor.float().double()) else ("F64", 8)
 
 
@@ -174,7 +174,7 @@ def case(name, network):
     u, target = exact(torch.randn(network.frames, LANES) * 0.5), exact(torch.randn(network.frames, LANES))
     knobs = exact(torch.rand(LANES, network.knobs))
     states, filter_states = exact(torch.randn(LAYERS, D, PAIRS, 2, LANES)), exact(torch.randn(network.modes, 2, LANES))
-    # lane i's segment begins with hop 10 + i, and its gradient LOOKBACK_HOPS before; what it hears is one hop late
+    # Lane i's segment starts with hop 10 + i, its gradient LOOKBACK_HOPS earlier; the film vector is one hop late.
     features, slow_state = exact(torch.rand(64, 2 * network.features)), exact(torch.randn(UNITS, LANES))
     first = [10 + i - LOOKBACK_HOPS - 1 for i in range(LANES)]
     hops = torch.stack([features[at : at + LOOKBACK_HOPS + SEGMENT_HOPS] for at in first])

@@ -1,4 +1,4 @@
-// Steady sines in the training: what is taken for aliasing, and that it grows less.
+// Steady sines in the training: what counts as aliasing, and that training reduces it.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <numbers>
@@ -11,10 +11,10 @@ using namespace coil::capture;
 
 namespace {
 
-constexpr size_t kFrames = 1536;  // not a power of two: three threads' segments are none
+constexpr size_t kFrames = 1536;  // not a power of two, like the segments of three threads
 constexpr double kRateHz = 48000;
 
-// Partials of a tone at multiples of its frequency, folded at half the rate where they lie above.
+// Partials of a tone at multiples of its frequency; those above half the rate are folded.
 std::vector<float> partials(size_t periods, size_t first, size_t last) {
   std::vector<float> signal(kFrames);
   for (size_t k = first; k <= last; ++k) {
@@ -63,7 +63,7 @@ TEST_CASE("What is left is the gradient of half its energy") {
   splitter.leave_off_harmonics(gradient, 35);
   double slope = 0;
   for (size_t t = 0; t < kFrames; ++t) slope += double(gradient[t]) * double(direction[t]);
-  // the energy is quadratic: central differences are exact but for float32's rounding
+  // The energy is quadratic, so central differences are exact up to float32's rounding.
   CHECK((energy_at(0.5f) - energy_at(-0.5f)) / 2 == Approx(slope).epsilon(1e-4).margin(0.05));
 }
 

@@ -1,4 +1,4 @@
-// Each fault that recordings can have is made on purpose, and has to be found and put right or named.
+// Makes each fault of recordings on purpose, and checks that it is found and corrected or named.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <functional>
@@ -22,7 +22,7 @@ std::vector<float> test_signal() {
   return signal;
 }
 
-// The test signal's phrases alone, as a guitar take that nobody planned.
+// Only the phrases of the test signal, like an unplanned guitar take.
 std::vector<float> take() {
   const std::vector<float> signal = test_signal();
   std::vector<float> take(signal.begin() + static_cast<long>(13.6 * kRate),
@@ -69,7 +69,7 @@ const Finding* find(const PreparedPair& pair, FindingKind kind) {
   return nullptr;
 }
 
-// Error of the prepared pair against the device's own, after the best delay has been taken out.
+// The error of the prepared pair relative to the device's true output, after removal of the best delay.
 double error_of(const PreparedPair& pair, const std::vector<float>& right, size_t from) {
   double difference = 0, power = 0;
   for (size_t i = from; i + from < std::min(pair.wet.size(), right.size()); ++i) {
@@ -93,7 +93,7 @@ TEST_CASE("the delay of the test signal's return is found to 1.5 frames, its sig
     INFO("delay " << delay << " drift " << drift << " sign " << sign << ": " << pair.alignment.delay_frames << ", "
                   << pair.alignment.drift_ppm << ", fit " << pair.alignment.confidence);
     CHECK(pair.usable);
-    CHECK(pair.alignment.inverted == (sign < 0 && delay != 0));  // what needs no delay keeps its polarity
+    CHECK(pair.alignment.inverted == (sign < 0 && delay != 0));  // a pair that needs no delay keeps its polarity
     CHECK(std::abs(pair.alignment.delay_frames - delay) < 1.5);  // the margin that keeps the pair causal
     CHECK(pair.alignment.delay_frames < delay + 0.1);
     CHECK(std::abs(pair.alignment.drift_ppm - drift) < 0.05);
@@ -256,7 +256,7 @@ TEST_CASE("recordings that cannot be right are asked about") {
 
 TEST_CASE("a constant offset is taken out where nothing rests, and what a device makes of sound is not") {
   std::vector<float> dry = take();
-  dry.resize(size_t(5 * kRate));  // it plays all the time
+  dry.resize(size_t(5 * kRate));  // plays without pauses
   std::vector<float> wet = through_device(dry), leaning = wet;
   for (size_t i = 0; i < wet.size(); ++i) {
     wet[i] += 0.3f;
@@ -317,7 +317,7 @@ TEST_CASE("a signal read between its frames is the signal that lies there") {
   double worst = 0;
   for (size_t i = 0; i < between.size(); ++i)
     worst = std::max(worst, std::abs(between[i] - tone(100.3 + 1.0001 * double(i))));
-  CHECK(worst < 2e-5);  // -94 dB; the windowed sinc's own error at 0.35 of the rate, and float32
+  CHECK(worst < 2e-5);  // -94 dB: the windowed sinc's error at 0.35 of the rate, and float32
 }
 
 TEST_CASE("the test signal is the same at each call, below full scale, and known again when trimmed or padded") {

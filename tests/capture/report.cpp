@@ -1,4 +1,4 @@
-// What a report measures and writes, where the right answer is known exactly.
+// The figures and the page of a report, for cases with known results.
 #include "capture/report/report.h"
 
 #include <catch2/catch.hpp>
@@ -24,7 +24,7 @@ std::vector<float> sine(double hz, double amplitude, size_t frames) {
   return sound;
 }
 
-// x + x^2 / 5 + x^3 / 5: a sine of amplitude a becomes harmonics of a + 3 a^3 / 20, a^2 / 10 and a^3 / 20.
+// x + x^2 / 5 + x^3 / 5: a sine of amplitude a gets harmonics of a + 3 a^3 / 20, a^2 / 10 and a^3 / 20.
 std::vector<float> bent(std::vector<float> sound) {
   for (float& x : sound) x += 0.2f * x * x + 0.2f * x * x * x;
   return sound;
@@ -43,7 +43,7 @@ TEST_CASE("text in markup is shown as it is, and never ends an element or an att
         "b");
   CHECK(markup_text("\xc3") == "\ufffd");  // cut off
   CHECK(markup_text("\xc0\xbc"
-                    "script") == "\ufffd\ufffdscript");        // "<" in too many bytes
+                    "script") == "\ufffd\ufffdscript");        // "<" in an overlong encoding
   CHECK(markup_text("\xed\xa0\x80") == "\ufffd\ufffd\ufffd");  // half of a surrogate pair
   CHECK(markup_text("\xf5\x80\x80\x80") == "\ufffd\ufffd\ufffd\ufffd");
   CHECK(markup_text(std::string_view("a\0b\x1b", 4)) ==

@@ -1,4 +1,4 @@
-// Plans of settings to record, and what a set of recordings does not hold.
+// Plans of settings to record, and gaps in a set of recordings.
 #include <catch2/catch.hpp>
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-// Captures of other programs: each kind plays as its own core does, and what cannot be read is said in one line.
+// Captures of other programs: each kind gives the output of its own core, and unreadable files cause a one-line error.
 #include <catch2/catch.hpp>
 #include <algorithm>
 #include <cmath>
@@ -51,7 +51,7 @@ TEST_CASE("Every kind of capture plays as its own core does") {
     INFO(name);
     const std::vector<float> wanted = vectors.tensors().at(name).to_floats();
     Teacher teacher = read_teacher(entry.path());
-    // Neural Amp Modeler's core has heard silence before it plays; the others start from zeros.
+    // Neural Amp Modeler's core processes silence before it plays; the others start from zeros.
     if (teacher.program == "Neural Amp Modeler") teacher.network->settle();
     Teacher again = read_teacher(entry.path());
     again.network = teacher.network->clone();
@@ -165,12 +165,12 @@ TEST_CASE("A capture plays from rest, and its rest is taken out of the takes") {
   REQUIRE(lesson->takes.size() == 1);
   const Take& take = lesson->takes[0];
   REQUIRE(take.dry.size() == take.wet.size());
-  // The built-in signal, half a second, and 0.1 s of what was given, at the capture's rate.
+  // The built-in signal, half a second of silence, and 0.1 s of given sound, at the capture's rate.
   CHECK(take.dry.size() == size_t(61.6 * 48000));
   CHECK(take.dry[take.dry.size() - 2400] == Approx(0.25).margin(0.01));
   CHECK(std::abs(lesson->rest) > 1e-3);
   for (size_t t = 0; t < 100; ++t) CHECK(std::abs(take.wet[t]) < 1e-6);
-  // Behind the signal's end all is at rest again.
+  // After the signal's end everything has settled again.
   CHECK(std::abs(take.wet[size_t(61.3 * 48000)]) < 1e-6);
   CHECK_THAT(lesson->notes.back(), Contains("in silence; the model is silent there"));
 }

@@ -1,5 +1,5 @@
-// Training as a whole, on a device made of a few lines of code: it learns, repeats itself, goes on where it was, and
-// runs as it was trained.
+// Whole trainings on devices of a few lines of code: they learn, are reproducible, resume exactly, and the model file
+// gives the trained output.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <numbers>
@@ -39,7 +39,7 @@ Take device_take(uint64_t seed, size_t frames, double drive) {
   return take;
 }
 
-// Decaying bursts through a gain that falls within 10 ms after what is loud and recovers within 200 ms.
+// Decaying bursts through a gain that falls within 10 ms of loud sound and recovers within 200 ms.
 Take compressor_take(uint64_t seed, size_t frames) {
   Take take = device_take(seed, frames, 1);
   double envelope = 0;
@@ -51,7 +51,7 @@ Take compressor_take(uint64_t seed, size_t frames) {
   return take;
 }
 
-// A soft clipper and a response that rings at a hundred frequencies for 10 ms.
+// A soft clipper, and a response with a hundred resonances that decay within 10 ms.
 Take loudspeaker_take(uint64_t seed, size_t frames) {
   constexpr size_t kTaps = 480;
   Random random{11};
@@ -79,7 +79,7 @@ void train(Trainer& trainer) {
   while (!trainer.done()) trainer.advance();
 }
 
-// What the trained network plays, by way of its file.
+// The output of the trained network, through its file.
 std::vector<float> played(const Trainer& trainer, const std::vector<float>& dry) {
   const coil::test::TempDir folder;
   write_model(folder.path() / "device.safetensors", trainer.map(), trainer.best(), trainer.scales(), 48000, {},
@@ -127,7 +127,7 @@ TEST_CASE("A device with slow memory gets a slow path, a loudspeaker a filter") 
   CHECK(plain.map().shape.slow_features == 0);
 
   for (const Trainer* chosen : {&slow, &filtered}) {
-    Trainer again({chosen == &slow ? compressor : loudspeaker_take(1, 400000)}, settings);  // knows nothing of it yet
+    Trainer again({chosen == &slow ? compressor : loudspeaker_take(1, 400000)}, settings);  // has not been trained yet
     again.resume(chosen->save());
     CHECK(again.map().shape == chosen->map().shape);
     CHECK(again.best() == chosen->best());
@@ -282,7 +282,8 @@ TEST_CASE("A noisy recording's noise is not learned") {
   Random random{9};
   for (const double hum_share : {0.0, 1.0}) {
     Take noisy = clean;
-    const double level = std::sqrt(power * 0.1);  // louder than of any device, so that a short training tells
+    const double level = std::sqrt(power * 0.1);  // louder than in any device, so that a short training shows the
+                                                  // difference
     for (size_t t = 0; t < noisy.wet.size(); ++t) {
       const double hum = std::sqrt(2.0) * std::sin(2 * std::numbers::pi * 50 * double(t) / 48000);
       noisy.wet[t] += float(level * (std::sqrt(hum_share) * hum + std::sqrt(1 - hum_share) * random.normal()));
@@ -384,7 +385,7 @@ TEST_CASE("a training goes on with takes that have grown: what it knew, and what
   for (size_t i = held_out.size(); i < trainer.held_out()[0].size(); ++i)
     CHECK(trainer.held_out()[0][i].begin >= 150000);
   trainer.advance();
-  CHECK(trainer.state().best_esr < 4 * before);  // it did not begin anew
+  CHECK(trainer.state().best_esr < 4 * before);  // it did not restart
   while (!trainer.done()) trainer.advance();
   CHECK(trainer.state().frames >= 12e6);
   CHECK(trainer.esr({whole})[0] < 0.5 * before);

@@ -1,5 +1,6 @@
-"""Brokers that tests start on loopback and stop again (mosquitto, librdkafka's mock cluster), `coil stream` beside
-them, and its metrics.
+"""Brokers that tests start on the loopback interface and stop again (mosquitto, librdkafka's mock cluster); `coil
+stream` beside them, and its metrics.
+
 """
 
 import http.client
@@ -47,7 +48,7 @@ def wait_until(condition, what, seconds=30):
 
 
 class Process:
-    """A program whose lines on standard output and standard error are collected while it runs."""
+    """A program whose standard output and standard error are collected while it runs."""
 
     def __init__(self, test, command, cwd, stdin=None, **options):
         command = [str(word) for word in command]
@@ -96,7 +97,7 @@ class Process:
 
 
 class Mosquitto:
-    """A broker on a free port. `tls`: with a throw-away authority; `password`: of the user `coil`."""
+    """A broker on a free port. `tls`: with a temporary certificate authority; `password`: of the user `coil`."""
 
     def __init__(self, test, tls=False, password=None, extra=()):
         self.test, self.folder = test, test.path("mosquitto/x").parent
@@ -202,7 +203,7 @@ class Mosquitto:
         self.broker.stop()
 
     def publish(self, topic, payloads, qos=1, retain=False):
-        """One connection, one message a line."""
+        """One connection, one message per line."""
         command = ["mosquitto_pub", *self.client, "-q", str(qos), "-t", topic, "-l", *(["-r"] if retain else [])]
         subprocess.run(
             [str(word) for word in command],
@@ -274,7 +275,7 @@ def stream(test, *arguments, env=None, **options):
 
 
 def metrics_port(lines):
-    """From what `coil stream --metrics 0` writes to standard error."""
+    """Parses what `coil stream --metrics 0` writes to standard error."""
     return next(int(line.split("/metrics")[0].split(":")[-1]) for line in lines if "/metrics" in line)
 
 

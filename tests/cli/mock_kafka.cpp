@@ -1,9 +1,9 @@
-// librdkafka's mock cluster as a program of its own, so that several workers can use it and die: reads commands,
+// librdkafka's mock cluster as a separate program, so that several workers can use it and crash. Reads commands, and
 // answers each with lines and "done".
 //   topic NAME PARTITIONS
 //   produce NAME PARTITION COUNT        then COUNT lines, each a message: key, tab, text
-//   dump NAME                           a line per message: partition, offset, key, header coil-source, text; separated
-//   by tabs
+//   dump NAME                           one line per message, with tabs between: partition, offset, key,
+//                                       header coil-source, text
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 

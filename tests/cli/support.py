@@ -1,4 +1,4 @@
-"""What the tests of the program share: tiny models and sound files made byte by byte, and running `coil`."""
+"""Shared helpers for tests of the program: tiny models and sound files made byte by byte, and running `coil`."""
 
 import array
 import json
@@ -63,7 +63,7 @@ def write_matrix_model(path, matrix, sample_rate=48000, card=None):
 
 
 def write_filter_model(path, controls=0, seed=1, fields=None):
-    """A small random S4D network with FiLM controls: a model with memory. `fields`: further ones of its config."""
+    """A small random S4D network with FiLM controls: a model with memory. `fields`: additional fields of its config."""
     rng = random.Random(seed)
 
     def normal(count, scale):
@@ -133,8 +133,9 @@ def write_filter_model(path, controls=0, seed=1, fields=None):
 
 
 def write_forecaster(path, seed=1, gain=0.1):
-    """Expects the last value again, with bounds that widen with the horizon; `gain` times what a random Mamba-2
-    layer remembers is added.
+    """Forecasts the last value, with bounds that widen with the horizon, plus `gain` times the output of a random
+    Mamba-2 layer.
+
     """
     rng = random.Random(seed)
 
@@ -198,7 +199,7 @@ def write_forecaster(path, seed=1, gain=0.1):
 
 
 def sensor_lines(sensors, records, seed, gaps=False):
-    """NDJSON lines of noisy sines, one record a minute, sensor after sensor; `gaps`: some are missing or null."""
+    """NDJSON lines of noisy sines, one record per minute, sensor by sensor; `gaps`: some are missing or null."""
     rng = random.Random(seed)
     lines = []
     for t in range(records):
@@ -279,7 +280,7 @@ def noise(frames, seed, amplitude=0.5):
 
 
 class CoilTest(unittest.TestCase):
-    """Each test has an empty folder, which is also where `coil` runs."""
+    """Each test has an empty folder, in which `coil` also runs."""
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="coil-test-"))

@@ -1,4 +1,4 @@
-"""`coil bench` and `coil bench live`: what they report, not how fast this machine is."""
+"""`coil bench` and `coil bench live`: the form of their reports, not the speed of this machine."""
 
 import json
 import pathlib

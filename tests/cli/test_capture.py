@@ -1,5 +1,6 @@
-"""`coil capture`: from two recordings to a model that plays, interrupted and killed, with knobs, and what it
-refuses.
+"""`coil capture`: from two recordings to a model that plays; interrupted, killed, with knobs, and with unusable
+input.
+
 """
 
 import json
@@ -14,7 +15,7 @@ FRAMES = 60000
 
 
 def device(seed, frames=FRAMES, drive=4.0):
-    """Decaying tones, and what a soft clipper with a low-pass makes of them."""
+    """Decaying tones, and their output from a soft clipper with a low-pass."""
     rng = random.Random(seed)
     dry, wet, phase, step, level, smooth = [], [], 0.0, 0.0, 0.0, 0.0
     for t in range(frames):

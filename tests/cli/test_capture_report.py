@@ -1,4 +1,4 @@
-"""The report beside a captured model: one page that stands by itself, whose figures are those of `coil process`."""
+"""The report beside a captured model: one self-contained page, with the figures of `coil process`."""
 
 import base64
 import html.parser
@@ -17,7 +17,7 @@ SHAPES = {"rect", "circle", "polyline", "polygon"}
 
 
 class Page(html.parser.HTMLParser):
-    """Text by the id of the element it stands in; all elements; raises where tags do not close in order."""
+    """Collects text by the id of its element, and all elements; raises if tags are not closed in order."""
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
@@ -79,7 +79,7 @@ class CaptureReport(CoilTest):
         return np.array(Wav(self.path("out.wav")).channels[0])
 
     def assert_printed(self, text, value):
-        """`text` shows `value` with three significant digits; the last may have been rounded either way."""
+        """Checks that `text` shows `value` with three significant digits; the last may be rounded either way."""
         self.assertLess(abs(float(text) - value), 0.6 * 10.0 ** (np.floor(np.log10(value)) - 2))
 
     def test_figures_are_those_of_the_program(self):

@@ -1,4 +1,5 @@
-"""`coil process --chain`: a rig's stages do what the same steps do one by one, and what is wrong with a rig is said."""
+"""`coil process --chain`: the stages of a rig give the same result as separate steps, and faults in a rig cause
+errors."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Loudspeakers: each channel stays with its own in every container, and the mask of a WAV file is kept."""
+"""Loudspeakers: channels keep their positions in every container, and the mask of a WAV file is kept."""
 
 import math
 import shutil
@@ -10,7 +10,7 @@ from support import CoilTest, Wav, write_wav
 
 RATE = 48000
 FRAMES = 9600
-# Low enough for a low-frequency channel too, which lossy formats cut off at about 100 Hz.
+# Also low enough for a low-frequency channel, which lossy formats cut off at about 100 Hz.
 TONES_HZ = [1000, 1500, 2000, 50, 700, 1200, 1700, 2300]
 FL, FR, FC, LFE, BL, BR, BC, SL, SR = (1 << bit for bit in (0, 1, 2, 3, 4, 5, 8, 9, 10))
 LAYOUTS = {
@@ -55,7 +55,7 @@ def mask_of(content):
 
 class Channels(CoilTest):
     def write(self, name, mask, frequencies, amplitudes=None):
-        """An extensible WAV file of one tone a channel."""
+        """An extensible WAV file with one tone per channel."""
         count = len(frequencies)
         channels = list(zip(frequencies, amplitudes or [8000] * len(frequencies)))
         samples = [round(a * math.sin(2 * math.pi * hz * i / RATE)) for i in range(FRAMES) for hz, a in channels]
@@ -84,14 +84,14 @@ class Channels(CoilTest):
                     self.assertEqual(mask_of(self.path("back.wav").read_bytes()), mask)
 
     def test_opus_keeps_what_is_soft_in_one_speaker(self):
-        """At the encoder's own bit rate for 5.1 this tone was gone."""
+        """At the encoder's default bit rate for 5.1 this tone was lost."""
         mask, tones = LAYOUTS["5.1"], [300, 500, 800, 100, 2000, 5000]
         self.write("in.wav", mask, tones, [6400, 6400, 6000, 4000, 3400, 1500])
         self.process("in.wav", "out.opus")
         self.assertEqual(self.tones(self.process("out.opus", "-", "--bits", "16"), tones), tones)
 
     def test_order_inside_ogg(self):
-        """sox hands out Vorbis's channels as they lie in the file."""
+        """sox returns Vorbis channels in the file's order."""
         for name, order in VORBIS_ORDER.items():
             with self.subTest(layout=name):
                 self.write("in.wav", LAYOUTS[name], [SPEAKER_HZ[speaker] for speaker in speakers(LAYOUTS[name])])
@@ -140,7 +140,7 @@ class Channels(CoilTest):
                     if name.endswith("flac") or channels > 2:
                         self.process("in.wav", name)
                         self.assertNotIn("warning", self.stderr)
-                        usual = name.endswith("flac") and mask in (FC, FL | FR)  # which need not be said
+                        usual = name.endswith("flac") and mask in (FC, FL | FR)  # the default, which need not be stated
                         self.assertEqual(mask_of(self.process(name, "-")), 0 if usual else mask, name)
 
     def test_short_headers_stay_short(self):
@@ -174,10 +174,10 @@ class Channels(CoilTest):
         self.process("again.flac", "back.wav")
         back = self.path("back.wav").read_bytes()
         self.assertEqual((mask_of(back), self.tones(back, TONES_HZ[:4])), (mask, TONES_HZ[:4]))
-        self.assertNotIn(b"WAVEFORMATEXTENSIBLE", back)  # the header says it
+        self.assertNotIn(b"WAVEFORMATEXTENSIBLE", back)  # the header states it
 
     def test_w64_of_floats_with_a_mask(self):
-        """libsndfile takes its samples for whole numbers."""
+        """libsndfile reads its samples as integers."""
         self.write("in.wav", LAYOUTS["5.1"], TONES_HZ[:6])
         self.process("in.wav", "long.w64")
         self.process("in.wav", "short.w64", "--bits", "32f")
@@ -223,7 +223,7 @@ class Channels(CoilTest):
                 self.assertEqual(mask_of(self.process("out.caf", "-")), mask)
 
     def test_orders_that_core_audio_names(self):
-        """5.1 as C L R Ls Rs LFE, by its tag and by its labels."""
+        """5.1 in the order C L R Ls Rs LFE, given by tag and by labels."""
         in_file = [SPEAKER_HZ[speaker] for speaker in (FC, FL, FR, BL, BR, LFE)]
         wanted = [SPEAKER_HZ[speaker] for speaker in speakers(LAYOUTS["5.1"])]
         labels = b"".join(struct.pack(">5I", label, 0, 0, 0, 0) for label in (3, 1, 2, 5, 6, 4))

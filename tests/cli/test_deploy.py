@@ -1,4 +1,4 @@
-"""The files of sensor/deploy: they are valid, and what they name exists."""
+"""The files of sensor/deploy: they are valid, and everything that they name exists."""
 
 import json
 import pathlib
@@ -22,7 +22,7 @@ class Deploy(CoilTest):
         write_forecaster(self.model)
 
     def run_snippet(self, command, lines):
-        """What the snippet starts, with the test's model and no state in a system folder."""
+        """Runs the snippet's command, with the test's model and no state in a system folder."""
         self.assertEqual(command[0], "coil")
         arguments = [self.path("state") if word.startswith("/var/lib/") else word for word in command[1:]]
         return (

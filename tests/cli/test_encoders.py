@@ -1,4 +1,4 @@
-"""Encoders with loss, --quality, and --rate."""
+"""Lossy encoders, --quality, and --rate."""
 
 import json
 import math
@@ -14,7 +14,8 @@ class Encoders(CoilTest):
         write_wav(self.path("in.wav"), [noise(44100 * SECONDS, seed=1), noise(44100 * SECONDS, seed=2)], rate=44100)
 
     def kbits(self, name):
-        """Of the sound: an Ogg file's first pages hold code books, tags and pictures, and have the position 0."""
+        """Counts only sound: the first pages of an Ogg file hold code books, tags and pictures, and have the
+        position 0."""
         data = self.path(name).read_bytes()
         if data[:4] != b"OggS":
             return len(data) * 8 / 1000 / SECONDS
@@ -46,9 +47,9 @@ class Qualities(Encoders):
                 self.encode("out.mp3", "--quality", text), wanted, delta=0.05 * wanted + 8
             )  # and one frame
             self.assertAlmostEqual(self.encode("out.opus", "--quality", text), wanted, delta=0.1 * wanted)
-            # Its encoder aims at a quality that has this rate with music, and its headers are longer.
+            # Vorbis aims at the quality that has this rate for music, and has larger headers.
             self.assertAlmostEqual(self.encode("out.ogg", "--quality", text), wanted, delta=0.25 * wanted + 16)
-        self.encode("out.mp3", "--quality", "100k")  # is not among MP3's
+        self.encode("out.mp3", "--quality", "100k")  # not a rate of MP3
         self.assertAlmostEqual(self.kbits("out.mp3"), 112, delta=8)
 
     def test_more_than_the_encoder_has(self):
@@ -89,7 +90,7 @@ class Qualities(Encoders):
             for ending in ("mp3", "ogg", "opus"):
                 with self.subTest(source, quality=quality, ending=ending):
                     after = self.encode("out." + ending, source=source)
-                    # But for the frame of an MP3 file that says how long it is.
+                    # Except for the frame of an MP3 file that states its length.
                     self.assertGreaterEqual(after + 8, min(before, 320))
                     self.assertNotIn("kbit/s", self.stderr)
         self.encode("in.ogg", "--quality", "10")

@@ -1,4 +1,4 @@
-"""Exit codes and messages: one clear line that names what is wrong and what would be right."""
+"""Exit codes and messages: one clear line that says what is wrong and what would be right."""
 
 import gzip
 import json
@@ -81,9 +81,7 @@ class Errors(CoilTest):
         self.assertIn("quiet", self.stderr)
 
     def test_models_that_are_something_else(self):
-        """Each is called what it is, by every command that loads a model, also in the place of a directory's
-        weights.
-        """
+        """Every command that loads a model names the kind of such a file, also if it replaces a directory's weights."""
         with zipfile.ZipFile(self.path("torch"), "w") as archive:
             archive.writestr("archive/data.pkl", pickle.dumps({"weight": 1}))
             archive.writestr("archive/data/0", bytes(400000))

@@ -1,4 +1,4 @@
-"""Folders, names, and what is left behind when something goes wrong."""
+"""Folders, names, and what remains after errors."""
 
 import os
 import pathlib
@@ -50,7 +50,7 @@ class Files(CoilTest):
 
     def test_names_that_collide_are_refused(self):
         write_wav(self.path("in/a.wav"), [[0.25]])
-        write_wav(self.path("in/a.flac"), [[0.25]])  # a recording of its own, no output of an earlier run
+        write_wav(self.path("in/a.flac"), [[0.25]])  # a separate recording, not the output of an earlier run
         self.process("in", "out", "--format", "wav", code=2)
         self.assertIn("a.flac", self.stderr)
         self.assertIn("a.wav", self.stderr)
@@ -140,7 +140,7 @@ class Files(CoilTest):
         write_wav(self.path("in.wav"), [[100, 200, 300] * 10000], kind=16)
         self.process("in.wav", "known.flac", "--no-dither")
         content = bytearray(self.path("known.flac").read_bytes())
-        content[21] &= 0xF0  # the 36 bits of STREAMINFO that count the samples
+        content[21] &= 0xF0  # the 36 bits of STREAMINFO that count samples
         content[22:26] = bytes(4)
         self.path("unknown.flac").write_bytes(content)
         report = self.json_lines(self.process("unknown.flac", "out.wav", "--json", "--no-dither"))[0]
@@ -179,7 +179,7 @@ class Files(CoilTest):
             resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))
 
         for name in ("out.wav", "out.flac"):
-            # Signals stay as Python has them: SIGXFSZ ignored, so that writing fails with an error.
+            # Python ignores SIGXFSZ, and so does this process, so that writing fails with an error.
             self.process("in.wav", name, code=1, preexec_fn=limit, restore_signals=False)
             self.assertIn("writing failed", self.stderr)
             self.assertEqual(self.names(), ["in.wav"])
@@ -206,7 +206,7 @@ class Files(CoilTest):
         self.fail("no partial file appeared")
 
     def wait_until_idle(self, process):
-        """Until it has slept, waiting for input, whenever looked at for a while."""
+        """Waits until repeated checks over a while find the process asleep, waiting for input."""
         stat, asleep = pathlib.Path(f"/proc/{process.pid}/stat"), 0
         while stat.exists() and asleep < 30:
             asleep = asleep + 1 if stat.read_text().rsplit(")", 1)[1].split()[0] == "S" else 0
@@ -234,7 +234,7 @@ class Files(CoilTest):
 
     def test_interrupt_keeps_what_was_complete(self):
         write_wav(self.path("in/a.wav"), [[0.5] * 10])
-        # Hours of silence that take no room on the disk.
+        # Hours of silence that take no space on the disk.
         size = 0x70000000
         header = wav_bytes(b"", 3, 32, 1, 48000)
         header = header[:4] + struct.pack("<I", size + len(header) - 8) + header[8:-4] + struct.pack("<I", size)

@@ -185,7 +185,7 @@ class Resume(Fleet):
         self.assertEqual(sorted(first, key=by_name), sorted(second, key=by_name))
 
     def redone(self, *arguments, model="knobs.safetensors"):
-        """The outputs that a resumed run made anew."""
+        """The outputs that a resumed run made again."""
         lines = self.json_lines(self.process("in", "out", "--resume", "--json", *arguments, model=model))
         return sorted(line["out"] for line in lines if "resumed" not in line)
 
@@ -194,9 +194,9 @@ class Resume(Fleet):
         everything = [f"out/{i:02}.wav" for i in range(3)]
         self.assertEqual(self.redone(), everything)
         self.assertEqual(self.redone(), [])
-        write_wav(self.path("in/01.wav"), [noise(2010, seed=99)])  # as long as before
+        write_wav(self.path("in/01.wav"), [noise(2010, seed=99)])  # same length as before
         self.assertEqual(self.redone(), ["out/01.wav"])
-        os.utime(self.path("in/01.wav"))  # the same bytes
+        os.utime(self.path("in/01.wav"))  # same content
         self.assertEqual(self.redone(), [])
         for changed in (
             ["--set", "drive=7"],
@@ -249,7 +249,7 @@ class Resume(Fleet):
         whole_run_s = time.monotonic() - begin
         done, kills, parts = {}, 0, 0
         while kills < 25:
-            if len(done) == len(expected) or kills == 0:  # again from the beginning
+            if len(done) == len(expected) or kills == 0:  # start again from the beginning
                 shutil.rmtree(self.path("out"))
                 done = {}
             process = subprocess.Popen(command, cwd=self.folder, stderr=subprocess.DEVNULL)
@@ -261,7 +261,7 @@ class Resume(Fleet):
             kills += 1
             parts += any(name.endswith(".part") for name in self.names())
             for name, content in self.outputs().items():
-                self.assertEqual(content, expected[name], f"{name} after kill {kills}")  # whole or not there
+                self.assertEqual(content, expected[name], f"{name} after kill {kills}")  # complete or missing
             stamps = self.stamps()
             for name, stamp in done.items():
                 self.assertEqual(stamps[name], stamp, f"{name} was done again after kill {kills}")
@@ -349,7 +349,7 @@ class Reports(Fleet):
         self.assertEqual([line["status"] for line in (a, b, c)], ["ok", "ok", "failed"])
         self.assertEqual((a["frames"], a["seconds"], a["rate"], a["channels"]), (48000, 1.0, 48000, 1))
         self.assertAlmostEqual(a["peak_db"], 0, places=2)
-        self.assertAlmostEqual(a["loudness_lufs"], -3.01, places=1)  # what BS.1770 says of this tone
+        self.assertAlmostEqual(a["loudness_lufs"], -3.01, places=1)  # the loudness of this tone by BS.1770
         self.assertGreater(a["wall_seconds"], 0)
         self.assertEqual((b["peak_db"], b["loudness_lufs"], b["channels"]), (None, None, 2))
         self.assertIn("c.wav", c["error"])
@@ -375,7 +375,8 @@ class Reports(Fleet):
         self.assertEqual([line["status"] for line in self.lines("report.jsonl")], ["failed", "failed"])
 
     def test_full_disk(self):
-        """What fits is whole and marked, the rest failed and left nothing; with room again, the rest is done."""
+        """Files that fit are complete and marked; the others fail and leave nothing. Once there is space, the next
+        run makes them."""
         disk = self.path("disk/x").parent
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", disk], capture_output=True)
         if mounted.returncode != 0:

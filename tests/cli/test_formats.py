@@ -9,8 +9,9 @@ from support import CoilTest, Wav, noise, sine, write_filter_model, write_matrix
 
 
 def delay_of(output, reference, frames):
-    """The small shift, in frames, that best explains how `output` differs from `reference`: least squares on its
-    slope.
+    """The small delay, in frames, that best explains the difference of `output` and `reference`: least squares with
+    its slope.
+
     """
     slopes = {i: (reference[i + 1] - reference[i - 1]) / 2 for i in frames}
     return -sum((output[i] - reference[i]) * slopes[i] for i in frames) / sum(
@@ -41,7 +42,7 @@ class Formats(CoilTest):
         self.process("in.wav", "out.wav")
         out = Wav(self.path("out.wav"))
         self.assertTrue(out.is_float)
-        self.assertNotIn(b"PEAK", out.chunks)  # it would hold the time of day
+        self.assertNotIn(b"PEAK", out.chunks)  # it would contain the time of day
         self.assertEqual(out.channels[0][:3], samples[:3])
         self.assertAlmostEqual(out.channels[0][4], 0.1, places=7)
 
@@ -163,7 +164,7 @@ class Formats(CoilTest):
         rates = [8000, 11025, 22050, 32000, 44100, 44101, 48000, 88200, 96000, 192000]
         for rate, frames in itertools.product(rates, [0, 1, 2, 777, 6001]):
             with self.subTest(rate=rate, frames=frames):
-                # Up to a third of the lower rate: what both rates can hold.
+                # Up to a third of the lower rate, so that both rates can represent it.
                 signal = [0.0] * frames
                 for hz in (313, 700, 1530, 2600):
                     signal = [a + b for a, b in zip(signal, sine(frames, hz, rate, amplitude=0.2))]
@@ -175,7 +176,7 @@ class Formats(CoilTest):
                     inner = range(1500, frames - 1500)
                     self.assertLess(abs(delay_of(out.channels[0], signal, inner)), 1e-3)
                     error = max(abs(out.channels[0][i] - signal[i]) for i in inner)
-                    self.assertLess(error, 1e-5)  # both filters' passband ripple, and float32
+                    self.assertLess(error, 1e-5)  # the passband ripple of both filters, and float32
 
     def test_impulse_stays_where_it_is(self):
         for rate in (44100, 96000):
@@ -187,7 +188,7 @@ class Formats(CoilTest):
             self.assertEqual(max(range(len(out)), key=lambda i: abs(out[i])), 4321)
 
     def test_latency_of_the_model_is_taken_out(self):
-        # The model claims a latency that it does not have, so the output comes too early by so much.
+        # The card states a latency that the model does not have, so the output comes too early by that much.
         card = {"name": "early", "sample_rate": 48000, "channels": 1, "latency_frames": 100, "controls": []}
         write_matrix_model(self.path("early.safetensors"), [[1]], card=card)
         signal = noise(10000, seed=6)
@@ -208,7 +209,7 @@ class Formats(CoilTest):
             outputs.append(Wav(self.path("out.wav")).channels[0])
         peak = max(map(abs, outputs[0]))
         for other in outputs[1:]:
-            # 1e-5: the engine's promise for its executions.
+            # 1e-5: the engine's tolerance between executions.
             self.assertLess(max(abs(a - b) for a, b in zip(outputs[0], other)), 1e-5 * max(1, peak))
 
     def test_metadata_is_kept(self):

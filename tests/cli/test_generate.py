@@ -1,4 +1,4 @@
-"""`coil generate`: greedy and drawn tokens, states that go on, and what it says of prompts that cannot be used."""
+"""`coil generate`: greedy and sampled tokens, resuming from states, and errors for unusable prompts."""
 
 import array
 import json

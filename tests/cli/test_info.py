@@ -23,7 +23,7 @@ class Info(CoilTest):
         self.assertEqual(info["parameters"], 8 + 5 + 1 + 2 * (4 + 8 + 8 + 16 + 4 + 20) + 9 + 64)
         self.assertGreater(info["macs_per_step"], 0)
         self.assertGreater(info["exps_per_step"], 0)
-        # Two layers of four channels with two complex numbers, and what the controls need.
+        # Two layers of four channels with two complex numbers, and the memory of the controls.
         self.assertGreaterEqual(info["state_bytes"], 2 * 4 * 2 * 2 * 4)
         self.assertEqual(len(info["hash"]), 32)
 

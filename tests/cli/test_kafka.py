@@ -1,5 +1,6 @@
-"""`coil stream --kafka` beside librdkafka's mock cluster: workers that come, go and die, and every record answered
+"""`coil stream --kafka` with librdkafka's mock cluster: workers start, stop and crash, and every record is answered
 once.
+
 """
 
 import collections
@@ -46,7 +47,7 @@ class Kafka(CoilTest):
         self.kafka.topic("results", partitions)
 
     def sensor_messages(self, per_sensor, seed=1):
-        """For each partition the messages of two sensors, interleaved at random."""
+        """For each partition, the randomly interleaved messages of two sensors."""
         rng = random.Random(seed)
         messages = {}
         for partition in range(PARTITIONS):
@@ -59,7 +60,7 @@ class Kafka(CoilTest):
         return messages
 
     def expected(self, messages, *arguments):
-        """What an uninterrupted run over a pipe writes: (sensor, time) -> text."""
+        """The output of an uninterrupted run over a pipe: (sensor, time) -> text."""
         texts = {}
         for partition, mixed in messages.items():
             lines = "".join(f"{text}\n" for _, text in mixed).encode()
@@ -148,8 +149,9 @@ class Kafka(CoilTest):
                 self.assertIn("goes on from its checkpoint", line)
 
     def test_killed_again_and_again(self):
-        """Killed at random moments between rare checkpoints, with a reorder window, so that results do not come in
-        the order of offsets.
+        """Killed at random moments between rare checkpoints. The reorder window delays results, so that they are not
+        in the order of offsets.
+
         """
         self.topics()
         rng = random.Random(5)

@@ -1,4 +1,4 @@
-"""Gain, clipping, dither, controls, and samples that are not numbers."""
+"""Gain, clipping, dither, controls, and non-finite samples."""
 
 import math
 
@@ -36,7 +36,7 @@ class Levels(CoilTest):
         self.assertEqual(self.path("out.wav").read_bytes()[-2000:-1996], bytes([0x80, 0x00, 0xFF, 0x80]))
         report = self.json_lines(self.process("in.wav", "out.mp3", "--gain", "200", "--json"))[0]
         self.assertEqual(report["clipped"], 1500)
-        self.assertNotIn("32f", self.stderr)  # which MP3 cannot hold
+        self.assertNotIn("32f", self.stderr)  # MP3 does not support it
 
     def test_the_advised_gain_avoids_clipping(self):
         write_wav(self.path("in.wav"), [[0.5, 2.0, -4.0]])
@@ -54,7 +54,8 @@ class Levels(CoilTest):
         self.assertIsNone(self.report()["peak_db"])
 
     def test_dither_keeps_what_rounding_would_lose(self):
-        # A sine of a third of a step: rounding alone gives silence; dithered, it is there below the noise.
+        # A sine of a third of a step: with rounding alone the result is silence; with dither it is preserved below the
+        # noise.
         frames, hz = 48000, 1000
         write_wav(self.path("in.wav"), [sine(frames, hz, 48000, amplitude=1 / 3 / 32768)])
         self.process("in.wav", "plain.wav", "--bits", "16", "--no-dither")

@@ -1,4 +1,4 @@
-"""Tags, pictures and chunks: kept, or said to be lost."""
+"""Tags, pictures and chunks: kept, or reported as lost."""
 
 import struct
 
@@ -177,12 +177,12 @@ class Metadata(CoilTest):
 
 
 def at(place):
-    """A place of 44.1 kHz at 48 kHz."""
+    """Converts a position at 44.1 kHz to 48 kHz."""
     return (2 * place * 48000 + 44100) // (2 * 44100)
 
 
 class AtAnotherRate(CoilTest):
-    """Whatever counts frames counts those of the output."""
+    """Everything that counts frames is converted to the output's rate."""
 
     PLACES = (0, 1, 147, 1000, 1999)
 
@@ -197,7 +197,7 @@ class AtAnotherRate(CoilTest):
         return Wav(self.path(name)).chunks if name.endswith("wav") else self.path(name).read_bytes()
 
     def chunks(self, change):
-        """Chunks with places, each of them as `change` makes it."""
+        """Chunks with positions; `change` converts each of them."""
         places = [change(place) for place in self.PLACES]
         reference = change(44100 * 86400 * 3 + 5)
         return {
@@ -259,7 +259,7 @@ class AtAnotherRate(CoilTest):
                 "</BWFXML>"
             ).encode()
 
-        stamp = 44100 * 97390  # more than 32 bits at 48 kHz only
+        stamp = 44100 * 97390  # exceeds 32 bits only at 48 kHz
         self.make((b"iXML", ixml(44100, stamp, stamp, 294, 147)))
         self.assertEqual(self.out("out.wav")[b"iXML"], ixml(48000, 48000 * 97390, 48000 * 97390, 320, 160))
         self.make((b"iXML", b"<BWFXML><SPEED><FILE_SAMPLE_RATE>48048</FILE_SAMPLE_RATE>"))

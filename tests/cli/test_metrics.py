@@ -1,4 +1,4 @@
-"""`coil stream --metrics` and `--log json`: what a running stream shows of itself."""
+"""`coil stream --metrics` and `--log json`: the monitoring of a running stream."""
 
 import json
 import math
@@ -59,7 +59,7 @@ class Metrics(CoilTest):
     def test_counts(self):
         worker, port = self.start("--future", "100000")
         lines = records("a", 40) + records("b", 20)
-        lines += [records("a", 40)[39], "{", '{"sensor": "a", "value": "high"}']  # known already; no JSON; no number
+        lines += [records("a", 40)[39], "{", '{"sensor": "a", "value": "high"}']  # a duplicate; not JSON; not a number
         lines += [json.dumps({"sensor": "a", "time": 1600000000, "value": 1})]  # late
         lines += [json.dumps({"sensor": "a", "time": 1900000000, "value": 1})]  # ahead
         lines += [json.dumps({"sensor": "b", "time": 1700000000 + 60 * 1200, "value": 1})]  # after a long gap
@@ -129,7 +129,7 @@ class Metrics(CoilTest):
         self.assertEqual(self.coil("stream", "-m", self.model, "--metrics", "0", input=lines), plain)
 
     def test_slow_reader_of_a_pipe(self):
-        """Back-pressure: a stream whose results nobody reads takes no more records, and no more memory."""
+        """Back-pressure: if nobody reads its results, a stream reads no more records, and uses no more memory."""
         read_end, write_end = os.pipe()
         worker = subprocess.Popen(
             [COIL, "stream", "-m", str(self.model)], cwd=self.folder, stdin=subprocess.PIPE, stdout=write_end

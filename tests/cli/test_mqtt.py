@@ -1,4 +1,4 @@
-"""`coil stream --mqtt` beside a real mosquitto broker on loopback."""
+"""`coil stream --mqtt` with a real mosquitto broker on the loopback interface."""
 
 import json
 import os
@@ -136,7 +136,7 @@ class Mqtt(CoilTest):
             self.assertEqual(failed.wait(), 1)
             self.assertRegex(failed.err[-1], "coil: error: mqtt: broker 127.0.0.1:.*(TLS|certificate)")
         with self.subTest("name that the certificate does not hold"):
-            failed = stream(self, "--mqtt", f"127.0.0.2:{broker.port}/t", *tls)  # the listener has one address only
+            failed = stream(self, "--mqtt", f"127.0.0.2:{broker.port}/t", *tls)  # the listener has only one address
             failed.wait_for("cannot be reached")
             failed.kill()
 
@@ -169,7 +169,8 @@ class Mqtt(CoilTest):
         wait_until(lambda: len(worker.out) == 2, lambda: worker.err)
 
     def test_unanswered_records_come_again(self):
-        """Killed while results cannot be written: nothing was acknowledged, and the next worker answers everything."""
+        """A worker is killed while it cannot write results. Nothing was acknowledged, so the next worker answers
+        everything."""
         broker = Mosquitto(self)
         worker = self.worker(broker, "t", "--mqtt-out", "coil", "--state", "state", "--checkpoint-every", "1000s")
         worker.process.send_signal(signal.SIGSTOP)
@@ -180,7 +181,7 @@ class Mqtt(CoilTest):
         self.assertEqual(self.results(subscriber, "coil/t", 40), self.over_a_pipe(records("a", 40)))
 
     def blocked_worker(self, broker, *arguments):
-        """A worker whose results nobody reads until the pipe that is returned is read."""
+        """A worker that cannot write results until the returned pipe is read."""
         read_end, write_end = os.pipe()
         before = broker.subscriptions()
         command = [
@@ -204,7 +205,7 @@ class Mqtt(CoilTest):
 
     PADDED = [
         json.dumps({"value": i % 7, "number": i, "padding": "x" * 20000}) for i in range(40)
-    ]  # 800 kB: a pipe holds 64
+    ]  # 800 kB; a pipe holds 64 kB
 
     def test_acknowledged_once_written(self):
         broker = Mosquitto(self)
@@ -217,8 +218,9 @@ class Mqtt(CoilTest):
         self.assertIsNone(worker.poll())
 
     def test_records_that_come_again_are_known(self):
-        """The connection breaks while the engine has records that are not acknowledged: the broker sends them again,
-        and each is answered once.
+        """The connection breaks while the engine has unacknowledged records. The broker sends them again, and each
+        is answered once.
+
         """
         broker = Mosquitto(self)
         worker, results = self.blocked_worker(broker, "--metrics", "0")
@@ -283,7 +285,7 @@ class Mqtt(CoilTest):
         wait_until(lambda: len(received(late)) == 6, lambda: received(late))
 
     def test_queue_of_qos_0_drops_and_counts(self):
-        """A reader of the results that takes nothing: memory stays bounded, and what finds no room is counted."""
+        """If nobody reads the results, memory stays bounded, and dropped messages are counted."""
         broker = Mosquitto(self)
         worker, _ = self.blocked_worker(broker, "--mqtt-qos", "0", "--mqtt-queue", "100", "--metrics", "0")
         port = metrics_port(line.decode() for line in worker.stderr)

@@ -1,4 +1,4 @@
-"""Names and trees: what is meant by a name, what lies below a folder, and where an output goes."""
+"""Names and trees: which file a name means, what a folder contains, and where an output goes."""
 
 import ctypes
 import os
@@ -12,13 +12,13 @@ from support import COIL, CoilTest, Wav, noise, sine, write_wav
 
 
 def without_privileges():
-    """Makes an administrator's process, once it has become another program, ask for permission like anybody's."""
-    for capability in (1, 2):  # to write, and to read, whatever permissions say
+    """Removes an administrator's privileges from the process after its exec, so that file permissions apply."""
+    for capability in (1, 2):  # the capabilities to write and read any file
         ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
 
 
 def smallest_files():
-    """Files beyond 4 kB cannot be written; the signal does what it does in a shell: it ends the program."""
+    """Files larger than 4 kB cannot be written; the signal ends the program, as in a shell."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
 
@@ -28,7 +28,7 @@ class Presets(CoilTest):
         self.process("in.wav", "expected.wav", model="green_overdrive")
         self.path("green_overdrive/in.wav").write_bytes(
             b""
-        )  # as after: coil process takes -o green_overdrive -m green_overdrive
+        )  # the result of: coil process takes -o green_overdrive -m green_overdrive
         self.process("in.wav", "out.wav", model="green_overdrive")
         self.assertEqual(self.path("out.wav").read_bytes(), self.path("expected.wav").read_bytes())
         self.assertNotIn("./green_overdrive", self.stderr)
@@ -127,8 +127,8 @@ class Trees(CoilTest):
         ):
             os.symlink(target, self.path(link))
         lines = self.json_lines(self.process("in", "out", "--json"))
-        # in/up leads to the folder above, which holds nothing new but "elsewhere", which in/there was followed to
-        # before.
+        # in/up links to the parent folder. The only new folder there is "elsewhere", which was already visited through
+        # in/there.
         self.assertEqual(
             sorted(line["in"] for line in lines),
             ["in/a.wav", "in/linked.wav", "in/sub/b.wav", "in/there/c.wav", "in/there/deep/d.wav"],
@@ -149,7 +149,7 @@ class Trees(CoilTest):
         self.process("in", "out")
         self.assertIn("2 files: 2 processed, 0 failed", self.stderr)
         self.assertIn("left out: 3 files for the ending", self.stderr)
-        self.process("in/sub", "out2")  # also where only one file is left
+        self.process("in/sub", "out2")  # even if only one file remains
         self.assertIn("1 file: 1 processed", self.stderr)
         self.assertIn("left out: 1 file for the ending", self.stderr)
 
@@ -222,7 +222,7 @@ class EarlierOutputs(CoilTest):
 
 
 class EarlierOutputsWithoutMarks(CoilTest):
-    """Also without --resume a run does not take for recordings what runs before it made of the same ones."""
+    """Even without --resume, a run does not process the outputs of earlier runs from the same recordings."""
 
     def setUp(self):
         super().setUp()
@@ -264,7 +264,7 @@ class EarlierOutputsWithoutMarks(CoilTest):
         self.assertIn("left out: 1 output of earlier runs", self.stderr)
         self.assertEqual(
             self.inputs("in/a_driven.wav", "in/a.wav", "-o", "out"), ["in/a.wav", "in/a_driven.wav"]
-        )  # asked for by name
+        )  # given by name
 
     def test_names_that_a_shell_found(self):
         write_wav(self.path("in/c.wav"), [[0.25] * 10])
@@ -276,9 +276,9 @@ class EarlierOutputsWithoutMarks(CoilTest):
     def test_recordings_are_inputs(self):
         self.inputs("in", "-o", "in", "--format", "flac")
         write_wav(self.path("new.wav"), [[0.5] * 20])
-        self.process("new.wav", "in/a.flac")  # another one in its place
-        os.unlink(self.path("in/sub/b.wav"))  # what was made of it is all there is now
-        self.assertEqual(self.inputs("in", "-o", "out", "--format", "aiff", code=2), [])  # two would become out/a.aiff
+        self.process("new.wav", "in/a.flac")  # replaced by another file
+        os.unlink(self.path("in/sub/b.wav"))  # now its output is the only copy
+        self.assertEqual(self.inputs("in", "-o", "out", "--format", "aiff", code=2), [])  # both would become out/a.aiff
         os.unlink(self.path("in/a.wav"))
         self.assertEqual(self.inputs("in", "-o", "out", "--format", "aiff"), ["in/a.flac", "in/sub/b.flac"])
 
@@ -403,7 +403,7 @@ class Outputs(CoilTest):
         self.assertEqual([name for name in self.names() if name.startswith("out") and not name.endswith(".series")], [])
 
     def mount(self, command, why):
-        """The folder "disk", where a file system of its own is mounted."""
+        """The folder "disk", with its own mounted file system."""
         disk = self.path("disk/x").parent
         mounted = subprocess.run([*command, disk], capture_output=True)
         if mounted.returncode != 0:
@@ -423,7 +423,7 @@ class Outputs(CoilTest):
     def test_names_that_differ_in_case_alone(self):
         for name in ("in/A.wav", "in/a.wav"):
             write_wav(self.path(name), [[0.25]])
-        self.process("in", "out")  # here they are two
+        self.process("in", "out")  # two different files on this file system
         self.assertEqual(sorted(os.listdir(self.path("out"))), ["A.wav", "a.wav"])
         if shutil.which("mkntfs") is None or shutil.which("lowntfs-3g") is None:
             self.skipTest("no file system that takes capital and small letters for the same: ntfs-3g is missing")

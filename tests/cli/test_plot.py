@@ -1,4 +1,4 @@
-"""`coil plot`: that a picture comes out, of the right size, and that it shows the sound."""
+"""`coil plot`: makes a picture of the right size that shows the sound."""
 
 import math
 import struct

@@ -1,4 +1,4 @@
-"""Files of other sample rates than the model's: steps rescaled or the signal resampled."""
+"""Files whose rate differs from the model's: rescaled steps or resampled signal."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""`coil stream` acts on what it finds: cause, filters, exit code, commands, web hooks, tallies of sensors."""
+"""`coil stream` reacts to anomalies: cause, filters, exit code, commands, web hooks, statistics per sensor."""
 
 import http.server
 import json
@@ -17,7 +17,7 @@ START = 1700000000
 
 
 def noisy(values, sensor="a", field="value"):
-    """One record a minute."""
+    """One record per minute."""
     return [
         json.dumps({"sensor": sensor, "time": START + 60 * t, field: value}).encode() + b"\n"
         for t, value in enumerate(values)
@@ -30,7 +30,7 @@ def level(count, seed=1, mean=20.0):
 
 
 class Receiver:
-    """A web server that takes events after failing `failures` times, each answer after `delay_s`."""
+    """A web server that accepts events after `failures` failed requests; each answer takes `delay_s`."""
 
     def __init__(self, test, failures=0, delay_s=0.0):
         events, attempts = self.events, self.attempts = [], []
@@ -47,7 +47,7 @@ class Receiver:
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                 except OSError:
-                    pass  # nobody waits any more
+                    pass  # the client has given up
 
             def log_message(self, *_):
                 pass
@@ -116,7 +116,7 @@ class Actions(CoilTest):
         ]
         self.assertEqual(self.stream(lines, "--plot", "out.html"), b"")
         page = self.path("out.html").read_text()
-        self.assertEqual(page.count("</script>"), 1)  # of the page: no name ends the script
+        self.assertEqual(page.count("</script>"), 1)  # only the page's own: no name can end the script
         plot = json.loads(page.split("const plot = ", 1)[1].split(";\n", 1)[0])
         calm, odd = plot["series"]
         self.assertEqual((calm["name"], odd["name"]), ("</script>: calm", "</script>: odd"))
@@ -161,7 +161,9 @@ class Actions(CoilTest):
             self.stderr, r"    2023-11-15T03:13:20Z to 2023-11-15T03:[\d:]+Z: value level: 90 is beyond all before"
         )
         self.assertIn(
-            "  b: 270 records from 2023-11-14T22:13:20Z to 2023-11-15T03:12:20Z, 1 gap, 0 episodes\n", self.stderr
+            "  b: 270 records from 2023-11-14T22:13:20Z to 2023-11-15T03:12:20Z, 1 gap, 1 episode\n"
+            "    2023-11-15T01:37:20Z to 2023-11-15T02:03:20Z: silence: nothing came for 31 min, usually every 1 min\n",
+            self.stderr,
         )
 
     def test_a_command_at_begin_and_end(self):

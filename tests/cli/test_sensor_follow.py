@@ -23,11 +23,11 @@ class Follow(CoilTest):
         self.runs = 0
 
     def expected(self, lines, *arguments):
-        """What comes out without files, rotation and restarts."""
+        """The output without files, rotation and restarts."""
         return self.coil("stream", "-m", self.model, *arguments, input=b"".join(lines)).splitlines(keepends=True)
 
     def follow(self, *arguments, **options):
-        """A running stream whose results go to a file."""
+        """A running stream that writes its results to a file."""
         self.runs += 1
         self.output = self.path(f"results/{self.runs}")
         with open(self.output, "wb") as output:
@@ -55,14 +55,14 @@ class Follow(CoilTest):
         wait_until(lambda: len(self.results()) >= count, lambda: f"{count} results, there are {len(self.results())}")
 
     def end(self, process):
-        """Ends it as systemd does; what it said."""
+        """Ends it as systemd does; returns its messages."""
         process.terminate()
         said = process.communicate(timeout=30)[1].decode()
         self.assertEqual(process.returncode, 130, said)
         return said
 
     def run_until(self, count, *arguments):
-        """Follows until so many results are there, and ends; the results, and what was said."""
+        """Follows until there are `count` results, then ends the stream; returns results and messages."""
         process = self.follow(*arguments)
         self.wait_for(count)
         said = self.end(process)
@@ -74,7 +74,7 @@ class Follow(CoilTest):
             file.write(b"".join(data) if isinstance(data, list) else data)
 
     def rotate(self, name, by_copy=False):
-        """As logrotate does it: NAME.2 to NAME.3, NAME.1 to NAME.2, NAME to NAME.1."""
+        """Rotates like logrotate: NAME.2 to NAME.3, NAME.1 to NAME.2, NAME to NAME.1."""
         for number in range(30, 0, -1):
             if self.path(f"{name}.{number}").exists():
                 os.rename(self.path(f"{name}.{number}"), self.path(f"{name}.{number + 1}"))
@@ -86,7 +86,7 @@ class Follow(CoilTest):
             self.path(name).touch()
 
     def check_union(self, written, expected):
-        """Every run begins inside of what was written before it, and goes on to the bit."""
+        """Every run starts inside what was written before it, and continues bit-identically."""
         place = 0
         for got in written:
             if got and not got[-1].endswith(b"\n"):
@@ -144,7 +144,7 @@ class Follow(CoilTest):
                 self.check_union(written, expected)
 
     def compress(self, name):
-        """As logrotate's `compress` does it."""
+        """Compresses like logrotate's `compress`."""
         with open(self.path(name), "rb") as plain, gzip.open(self.path(name + ".gz"), "wb") as packed:
             shutil.copyfileobj(plain, packed)
         os.unlink(self.path(name))
@@ -166,14 +166,14 @@ class Follow(CoilTest):
         more, said_then = self.run_until(40, *arguments)
         self.assertEqual(got + more, expected[:70])
         self.assertEqual(said + said_then, "")
-        self.append("f", lines[70:])  # where it stands is known again
+        self.append("f", lines[70:])  # its position is known again
         more, said = self.run_until(20, *arguments)
         self.assertEqual((more, said), (expected[70:], ""))
 
     def test_rotated_and_compressed_before_it_was_begun(self):
         lines = sensor_lines(sensors=1, records=90, seed=1)
         expected = self.expected(lines)
-        for runs in (1, 2):  # the second one ends while a compressed file is read
+        for runs in (1, 2):  # the second run ends while it reads a compressed file
             with self.subTest(runs=runs):
                 name = f"{runs}/f"
                 arguments = ["--follow", name, "--state", f"{runs}/s", "--checkpoint-every", "7"]
@@ -205,7 +205,8 @@ class Follow(CoilTest):
                 self.assertEqual((more, said), (expected[80:], ""))
 
     def test_a_new_file_with_the_number_of_one_that_was_compressed(self):
-        """The system gives a file's number to the next one: as if the same had been truncated and written anew."""
+        """The system reuses the number of a deleted file: it looks as if the same file had been truncated and
+        rewritten."""
         lines = sensor_lines(sensors=1, records=80, seed=1)
         expected = self.expected(lines)
         self.append("f", lines[:30])
@@ -223,7 +224,7 @@ class Follow(CoilTest):
         self.assertEqual((got + more, said + said_then), (expected, ""))
 
     def run_until_end(self, last, *arguments):
-        """Follows until this result is there; the results."""
+        """Follows until there is this result; returns the results."""
         process = self.follow(*arguments)
         wait_until(lambda: self.results()[-1:] == [last], lambda: f"{last}, there are {len(self.results())} results")
         self.end(process)
@@ -254,7 +255,7 @@ class Follow(CoilTest):
         self.append("f", lines[40:])
         more, said = self.run_until(10, *arguments)
         self.assertEqual(len(more), 10)
-        self.assertRegex(said, "cannot be found any more|written anew")  # where the file system gives its number again
+        self.assertRegex(said, "cannot be found any more|written anew")  # if the file system reuses its number
 
     def test_compressed_and_its_number_given_to_the_next(self):
         lines = sensor_lines(sensors=1, records=60, seed=1)
@@ -303,9 +304,9 @@ class Follow(CoilTest):
         self.append("f", lines[:30])
         process = self.follow("--follow", "f", "--state", "s")
         self.wait_for(30)
-        self.path("f").write_bytes(b"".join(lines[30:32]))  # shorter than it was
+        self.path("f").write_bytes(b"".join(lines[30:32]))  # shorter than before
         self.wait_for(32)
-        self.path("f").write_bytes(b"".join(lines[32:60]))  # longer, with other bytes where the last ones were
+        self.path("f").write_bytes(b"".join(lines[32:60]))  # longer, with other bytes at the old end
         self.wait_for(60)
         said = self.end(process)
         got = self.results()
@@ -426,10 +427,10 @@ class Follow(CoilTest):
         process = self.follow(*arguments)
         self.wait_for(21)
         self.rotate("f.csv")
-        self.append("f.csv", [header, *self.rows(20, 30)])  # its header again
+        self.append("f.csv", [header, *self.rows(20, 30)])  # repeats its header
         self.wait_for(31)
         self.rotate("f.csv", by_copy=True)
-        self.append("f.csv", self.rows(30, 40))  # none: who writes does not know
+        self.append("f.csv", self.rows(30, 40))  # without a header
         self.wait_for(41)
         got, said = self.results(), self.end(process)
         self.rotate("f.csv")
@@ -441,7 +442,7 @@ class Follow(CoilTest):
         self.assertEqual((said + said_then + said_last, got + more + last), ("", expected[:71]))
         self.rotate("f.csv")
         wide = [row.strip() + b",7\n" for row in self.rows(70, 90)]
-        self.append("f.csv", [b"time,sensor,value,note,extra\n", *wide])  # with a column that there was no place for
+        self.append("f.csv", [b"time,sensor,value,note,extra\n", *wide])  # with a new column
         more, said = self.run_until(20, *arguments)
         self.assertEqual(more, expected[71:])
         self.assertIn("'extra'", said)
@@ -481,7 +482,7 @@ class Follow(CoilTest):
         self.assertIn(b"results go", done.stderr)
 
     def test_a_pipe_that_begins_again_loses_nothing(self):
-        """As `tail -F FILE | coil stream` does when it is started again: it begins with the last ten lines."""
+        """When `tail -F FILE | coil stream` is restarted, it starts with the last ten lines."""
         csv = [b"time,sensor,value,note\n", *self.rows(0, 60)]
         for lines, resume in (
             (sensor_lines(sensors=1, records=60, seed=1), []),
@@ -507,7 +508,7 @@ class Follow(CoilTest):
         expected = self.expected(lines)
         coil = ["stream", "-m", self.model, "--state", "s", "--resume"]
         self.append("f", lines[:20])
-        self.append("f", lines[20][:-1])  # its last line has no end, and counts
+        self.append("f", lines[20][:-1])  # the last line counts without a line end
         got = self.coil(*coil, "f")
         self.append("f", [b"\n", *lines[21:40]])
         with open(self.path("f"), "rb") as file:

@@ -1,4 +1,4 @@
-"""`coil stream` reads and writes NDJSON, CSV and line protocol; malformed records are told and passed over."""
+"""`coil stream` reads and writes NDJSON, CSV and line protocol, and reports and skips malformed records."""
 
 import csv
 import io
@@ -66,7 +66,7 @@ class SensorFormats(CoilTest):
             self.assertTrue(goes.startswith(head + ","), goes)
             self.assertTrue(goes.endswith(" " + time), goes)
         self.assertIn('status="warmup"', output[0])
-        self.assertNotIn("expected", output[0])  # null is left out
+        self.assertNotIn("expected", output[0])  # null is omitted
         self.assertRegex(output[3], r"temp_expected=1.5\d*,")
         self.assertTrue(output[4].startswith("weather,place=rome temp=20,"))
         self.assertRegex(self.stderr, r"sensors +2\n +series in memory +3")
@@ -82,7 +82,7 @@ class SensorFormats(CoilTest):
         self.assertGreater(max(expected), 0.5)
         self.assertEqual(self.scores(self.stream(table, "--output-format", "ndjson")), expected)
         self.assertEqual(self.scores(self.stream(line, "--output-format", "ndjson")), expected)
-        # through every other format and back to NDJSON, fields of the first pass kept
+        # through every other format and back to NDJSON; the fields of the first pass are kept
         for via in ("csv", "line"):
             converted = self.stream(ndjson, "--output-format", via)
             back = self.stream(

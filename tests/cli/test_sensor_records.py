@@ -1,4 +1,4 @@
-"""`coil stream` takes records as people and devices write them, and passes through what it cannot score."""
+"""`coil stream` reads the notations of people and devices, and passes on records that it cannot score."""
 
 import csv
 import gzip
@@ -67,7 +67,8 @@ class SensorRecords(CoilTest):
     def test_a_compressed_file(self):
         text = "time,temp\n" + "".join(f"{1700000000 + 60 * i},{20 + i % 7}.5\n" for i in range(300))
         expected = self.stream(text)
-        packed = gzip.compress(text[:2000].encode()) + gzip.compress(text[2000:].encode())  # as files are joined
+        # two members, as in joined files
+        packed = gzip.compress(text[:2000].encode()) + gzip.compress(text[2000:].encode())
         self.path("t.csv.gz").write_bytes(packed)
         self.assertEqual(self.stream("", "t.csv.gz"), expected)
         self.assertEqual(self.stderr, "")
@@ -127,7 +128,7 @@ class SensorRecords(CoilTest):
         )
         self.assertEqual([row["status"] for row in rows], ["unscored", "warmup", "warmup", "warmup"])
         self.assertNotEqual(rows[3]["temp_expected"], "")
-        # what has no column any more is said once
+        # a field without a column causes one warning
         rows = self.rows(
             "time,v,x\n2024-01-01T00:00:00Z,1,some text\n2024-01-01T00:01:00Z,2,5\n2024-01-01T00:02:00Z,3,6\n"
         )
@@ -156,7 +157,7 @@ class SensorRecords(CoilTest):
         rows = self.rows(text)
         self.assertEqual([row["status"] for row in rows], ["warmup"] * (1 + len(numbers)) + ["missing"] * len(MISSING))
         self.assertEqual(self.stderr, "")
-        # the same numbers written plainly give the same forecasts
+        # the same numbers in plain notation give the same forecasts
         plain = "time,v\n" + "".join(
             f"{1700000000 + 60 * i},{cell}\n" for i, cell in enumerate([1, *numbers.values(), *[""] * len(MISSING)])
         )
@@ -228,7 +229,7 @@ class SensorRecords(CoilTest):
         self.assertEqual([row["status"] for row in rows], ["warmup"] * 4)
         self.assertEqual(rows[0]["note"], 'two\nlines, "quoted"')
         self.assertIn("3 cells, the header has 4", self.stderr)
-        # a quote without an end takes one row with it
+        # an unclosed quote spoils only one row
         rows = self.rows(
             "time,note,v\n" + "".join(f"{1700000000 + 60 * i},{chr(34) if i == 3 else ''}n,{i}\n" for i in range(20))
         )
@@ -361,7 +362,7 @@ class SensorRecords(CoilTest):
             with self.subTest(text):
                 self.assertEqual(self.json_records(text), expected)
                 self.assertEqual(self.stderr, "")
-        # what is cut off does not take the next with it
+        # a truncated record does not spoil the next one
         records = self.json_records('{"v":0,\n{"v":1}\n{"v":2,"o":{\n{"v":3}\n')
         self.assertEqual([record["v"] for record in records], [1, 3])
         self.assertEqual(self.stderr.count("warning: line "), 2)
@@ -400,11 +401,11 @@ class SensorRecords(CoilTest):
         self.assertEqual(len(self.json_records("\n".join(lines))), 2)
         self.assertEqual(len(self.json_records("\n".join(lines + lines[1:]), "--summary")), 2)
         self.assertRegex(self.stderr, r"duplicates +3\n")
-        # of two records with fields of their own, sent again, both are known
+        # of two records with different fields, both are recognised when they are sent again
         lines = ["m a=1 5", "m b=2 5"]
         self.assertEqual(len(self.stream("\n".join(lines * 2)).splitlines()), 2)
 
-    # What is said
+    # Messages
 
     def test_nothing_could_be_used(self):
         cases = [
@@ -428,7 +429,7 @@ class SensorRecords(CoilTest):
                 self.assertIn(word, error[0])
         for text in ('{"v":null}\n', "time,v\n1,\n2,\n", '{"v":1}\nx\n', "time,v\n", ""):
             self.stream(text)
-        # told while it runs, and not a thousand times
+        # reported during the run, and only once
         self.stream("x\n" * 1000, "--input-format", "ndjson", code=1)
         self.assertEqual(
             self.stderr.count("nothing could be used"), 2 if "warning: line 20: nothing" in self.stderr else 1

@@ -1,5 +1,5 @@
-"""What `coil stream` does with a series: order, gaps, duplicates, clocks, episodes; prefixes, keys, scales,
-pictures.
+"""How `coil stream` handles series: order, gaps, duplicates, clocks, episodes; prefixes, keys, scales, plots.
+
 """
 
 import json
@@ -61,7 +61,7 @@ class SensorSeries(CoilTest):
                     r["score"]
                     for r in self.records([self.line(t + shift, scale * v + offset) for t, v in enumerate(values)])
                 ]
-                # the sign changes what a random network makes of it
+                # the sign changes the output of a random network
                 if scale == -1:
                     self.assertGreater(got[350], 0.5)
                 else:
@@ -125,7 +125,7 @@ class SensorSeries(CoilTest):
         lines = [self.line(t, t % 5) for t in range(100) if t not in (50, 51, 52)]
         self.records(lines, "--summary")
         self.assertEqual(self.counts()["filled steps"], 3)
-        # a gap that is filled and records whose values are null are the same to the model
+        # for the model, missing records and records with null values are the same
         told = [self.line(t, None if t in (50, 51, 52) else t % 5) for t in range(100)]
         after = self.records(told, "--summary")
         self.assertEqual(self.counts()["missing values"], 3)

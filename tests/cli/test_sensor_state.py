@@ -1,5 +1,6 @@
-"""`coil stream` keeps what it knows: checkpoints, kill -9 at any moment, damaged files, sensors that move to disk
-and back.
+"""`coil stream` keeps its state: checkpoints, kill -9 at any moment, damaged files, sensors that move to disk and
+back.
+
 """
 
 import lzma
@@ -27,7 +28,7 @@ class SensorState(CoilTest):
         return self.coil(*self.common, *arguments, input=text, **options)
 
     def stream_file(self, text, *arguments, **options):
-        """The same from a file, which can be read from any place."""
+        """The same from a file, which can be read from any position."""
         self.path("input").write_bytes(text)
         with open(self.path("input"), "rb") as file:
             return self.coil(*self.common, *arguments, stdin=file, **options)
@@ -68,14 +69,14 @@ class SensorState(CoilTest):
                     time.sleep(rng.uniform(0, 0.05))
                     process.kill()
                 errors = process.communicate(timeout=120)[1]
-                if killed and process.returncode == 0:  # it was done before
+                if killed and process.returncode == 0:  # it had finished before
                     killed = False
                 self.assertEqual((process.returncode, errors), (-signal.SIGKILL if killed else 0, b""))
                 written.append(self.path("out").read_bytes())
                 if not killed:
                     break
                 kills += 1
-            # Every run begins at a checkpoint, inside of what was written before it, and goes on to the bit.
+            # Every run starts at a checkpoint, inside what was written before it, and continues bit-identically.
             place = 0
             for output in written:
                 got = output.splitlines(keepends=True)
@@ -130,7 +131,7 @@ class SensorState(CoilTest):
                 self.assertEqual(first + self.stream(b"".join(lines[cut:]), "--state", f"s{cut}"), expected)
 
     def test_a_state_of_version_4_is_read(self):
-        """Numbers may differ in their last digits: the state was made on another machine."""
+        """Numbers may differ in their last digits, because the state was made on another machine."""
         for name in ("forecaster.safetensors.xz", "state", "state.series.xz"):
             data = (CASES / "state_of_version_4" / name).read_bytes()
             self.path(name.removesuffix(".xz")).write_bytes(lzma.decompress(data) if name.endswith(".xz") else data)

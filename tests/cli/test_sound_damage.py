@@ -1,4 +1,4 @@
-"""Sound files that are damaged, cut off or joined: what can be read is processed, and what is missing is said."""
+"""Damaged, truncated and joined sound files: everything readable is processed, and everything missing is reported."""
 
 import random
 import shutil
@@ -10,7 +10,7 @@ from support import CoilTest, Wav, noise, write_wav
 
 
 def never_zero(frames, seed):
-    """16-bit noise without zeros, so that a zero in an output is a sample that was lost."""
+    """16-bit noise without zeros, so that a zero in an output is a lost sample."""
     rng = random.Random(seed)
     return [rng.choice((-1, 1)) * rng.randint(1, 20000) for _ in range(frames)]
 
@@ -30,7 +30,7 @@ class Flac(SoundDamage):
     BLOCK = 4096  # frames that libsndfile encodes at once
 
     def check(self, content, truncated=False):
-        """Each sample that comes out is the one that went in, or is silence and counted."""
+        """Each output sample equals the input, or is silence and counted."""
         whole = never_zero(self.FRAMES, seed=1)
         self.path("in.flac").write_bytes(content)
         report = self.report("in.flac")
@@ -51,7 +51,7 @@ class Flac(SoundDamage):
     def setUp(self):
         super().setUp()
         self.content = self.make("whole.flac", never_zero(self.FRAMES, seed=1))
-        self.audio = len(self.content) // 20  # behind the metadata
+        self.audio = len(self.content) // 20  # after the metadata
 
     def test_whole_file_is_not_called_damaged(self):
         report = self.check(self.content)
@@ -145,7 +145,7 @@ class FlacInOgg(SoundDamage):
         return self.path(name).read_bytes()
 
     def check(self, content, damaged, truncated=False):
-        """Each sample that comes out is the one that went in at its time, or is silence and counted."""
+        """Each output sample equals the input at its time, or is silence and counted."""
         self.path("in.oga").write_bytes(content)
         report = self.report("in.oga")
         out = Wav(self.path("out.wav")).channels[0]
@@ -184,8 +184,9 @@ class FlacInOgg(SoundDamage):
 
 
 class InTime(SoundDamage):
-    """What follows damage comes when it should; a decoder may need `settling` frames until it gives what it would
-    give otherwise.
+    """After damage, sound continues at the right time; a decoder may need `settling` frames until its output is
+    normal.
+
     """
 
     def floats_of(self, name):
@@ -250,7 +251,7 @@ class Ogg(InTime):
         for page in (len(starts) // 3, 2 * len(starts) // 3):
             bad[starts[page] + 60 : starts[page] + 80] = b"\x55" * 20
         report = self.check_in_time("whole.ogg", bytes(bad), 2, 2048)
-        for page in range(3, len(starts) - 1):  # nothing but the last one follows
+        for page in range(3, len(starts) - 1):  # only the last page follows
             bad[starts[page] + 60 : starts[page] + 80] = b"\x55" * 20
         self.assertGreater(
             self.check_in_time("whole.ogg", bytes(bad), 1, 2048)["lost_frames"], 3 * report["lost_frames"] // 2
@@ -259,7 +260,7 @@ class Ogg(InTime):
     def test_a_recording_that_does_not_begin_at_0(self):
         content = self.make_noise("whole.ogg", frames=420000)
         starts = self.pages(content)
-        middle = content[: starts[2]] + content[starts[12] :]  # as from a broadcast: the headers, then pages of later
+        middle = content[: starts[2]] + content[starts[12] :]  # as from a broadcast: the headers, then later pages
         self.path("in.ogg").write_bytes(middle)
         whole = self.report("in.ogg")
         self.assertFalse(whole["damaged"] or whole["truncated"])
@@ -364,7 +365,7 @@ class Mp3(InTime):
             for length in (400, 3000):
                 for bad in (bytes(rng.randrange(255) for _ in range(length)), b"\x55" * length, b""):
                     with self.subTest(arguments, length=length, bad=bad[:4]):
-                        if arguments:  # constant: places are known by their bytes alone
+                        if arguments:  # constant bit rate: positions follow from bytes alone
                             bad += b"\0" * (length - len(bad))
                         self.check_in_time("whole.mp3", content[:middle] + bad + content[middle + length :], 1, 4000)
 
@@ -377,7 +378,7 @@ class Mp3(InTime):
         self.assertEqual((report["damaged"], report["damaged_places"], report["frames"]), (True, 2, 96000))
 
     def test_damage_within_frames(self):
-        """Every header is whole: the encoder's own checksum tells, or data that run into those of another frame."""
+        """All headers are intact: the damage shows in the encoder's checksum, or in data that overlap another frame."""
         content, rng = self.make_mp3(), random.Random(1)
         starts = self.frames_of(content)
         for beginning, length in ((80, 60), (150, 1), (4, 20), (6, 30)):
@@ -388,7 +389,7 @@ class Mp3(InTime):
                 report = self.report("in.mp3")
                 self.assertEqual((report["damaged"], report["truncated"], report["frames"]), (True, False, 96000))
                 self.assertIn("damaged", self.stderr)
-        at = starts[40] + 80  # a program that levels files says so in a tag
+        at = starts[40] + 80  # a program that changes levels records it in a tag
         tag = b"APETAGEX" + struct.pack("<IIII8x", 2000, 55, 1, 0) + b"\x0b\0\0\0\0\0\0\0MP3GAIN_UNDO\0+001,+001,N"
         self.path("in.mp3").write_bytes(content[:at] + bytes(9) + content[at + 9 :] + tag)
         self.assertFalse(self.report("in.mp3")["damaged"])
@@ -409,7 +410,7 @@ class Mp3(InTime):
                     self.assertEqual(report["frames"], 96000)
                     self.assertAlmostEqual(report["first_damage_s"], place * 1152 / 48000, delta=0.08)
                     in_time += 1
-        self.assertGreater(in_time, 8)  # where the frames beside the place tell it
+        self.assertGreater(in_time, 8)  # the neighbouring frames determine the position
 
     def test_damage_and_no_count(self):
         self.make_mp3()
@@ -437,7 +438,7 @@ class Mp3(InTime):
 
 
 class AroundTheSound(SoundDamage):
-    """What stands before or behind the sound of a file without chunks."""
+    """Data before or after the sound of a file without chunks."""
 
     def test_padding_and_tags(self):
         tag = b"ID3\3\0\0\0\0\0\x14" + bytes(20)

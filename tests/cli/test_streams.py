@@ -55,7 +55,7 @@ class Streams(CoilTest):
             self.assertEqual(out[4:8], b"\xff\xff\xff\xff")
 
     def test_blocks_of_which_the_header_leaves_open_how_many(self):
-        """ADPCM, whose decoder would go on with silence behind the last block."""
+        """ADPCM, whose decoder would return silence after the last block."""
         rng, block, frames = random.Random(1), 256, 505
         blocks = b"".join(bytes((0, i, 10, 0)) + rng.randbytes(block - 4) for i in range(20))
         form = struct.pack("<HHIIHHHH", 0x11, 1, 8000, 8000 * block // frames, block, 4, 2, frames)
@@ -75,9 +75,7 @@ class Streams(CoilTest):
     def test_packet_tables_of_alac(self):
         values = [round(9000 * value) for value in noise(20000, seed=3)]
         write_wav(self.path("in.wav"), [values], rate=48000, kind=16)
-        subprocess.run(
-            ["ffmpeg", "-v", "error", "-i", "in.wav", "-c:a", "alac", "in.caf"], cwd=self.folder, check=True
-        )
+        subprocess.run(["ffmpeg", "-v", "error", "-i", "in.wav", "-c:a", "alac", "in.caf"], cwd=self.folder, check=True)
         content, chunks, at = self.path("in.caf").read_bytes(), {}, 8
         while at < len(content):
             size = struct.unpack(">q", content[at + 4 : at + 12])[0]
@@ -93,11 +91,11 @@ class Streams(CoilTest):
             return made
 
         expected = Wav(self.process("in.wav", "-", "--no-dither")).channels
-        for size in (None, 1 << 32, 0xFFFFFFFF, 1 << 40):  # it lies at the end, and reaches as far
+        for size in (None, 1 << 32, 0xFFFFFFFF, 1 << 40):  # it is the last chunk, so it extends to the end
             self.path("x.caf").write_bytes(caf(b"data", b"pakt", table_size=size))
             self.assertEqual(Wav(self.process("x.caf", "-", "--no-dither")).channels, expected)
         self.assertEqual(Wav(self.stream(caf(b"pakt", b"data"), "--no-dither")).channels, expected)
-        for cut in (1, 3):  # fewer packets than the table says
+        for cut in (1, 3):  # fewer packets than the table states
             self.path("x.caf").write_bytes(caf(b"pakt", b"data", table=chunks[b"pakt"][:-cut]))
             out = Wav(self.process("x.caf", "-", "--no-dither")).channels[0]
             self.assertIn("ends before", self.stderr)
@@ -108,7 +106,7 @@ class Streams(CoilTest):
             self.path("x.caf").write_bytes(caf(b"data", b"pakt", table=chunks[b"pakt"][:size]))
             self.process("x.caf", "out.wav", code=1)
             self.assertIn("'pakt'", self.stderr)
-        self.stream(caf(b"data", b"pakt"), code=1)  # a pipe has not seen it yet
+        self.stream(caf(b"data", b"pakt"), code=1)  # a pipe has not reached it yet
         self.assertIn("as a file", self.stderr)
 
     def test_known_length_is_written(self):
@@ -180,7 +178,7 @@ class Streams(CoilTest):
         self.assertIn("standard output", stderr)
 
     def test_memory_does_not_grow_with_the_signal(self):
-        """Ten minutes against ten seconds, resampled, from pipe to pipe."""
+        """Compares ten minutes with ten seconds, resampled, from pipe to pipe."""
 
         def peak_kib(seconds):
             code = (
@@ -205,5 +203,5 @@ class Streams(CoilTest):
             return int(answer)
 
         short, long = peak_kib(10), peak_kib(600)
-        # The ten minutes are 50 MiB of samples; the allocator's habits are worth 2 MiB.
+        # The ten minutes are 50 MiB of samples; 2 MiB allow for the allocator.
         self.assertLess(long, short + 2048)

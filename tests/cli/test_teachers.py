@@ -1,5 +1,6 @@
-"""`coil capture amp.nam`: captures of other programs become models, with their words on the card, and what is
-refused.
+"""`coil capture amp.nam`: captures of other programs become models with their metadata on the card; unusable ones
+cause errors.
+
 """
 
 import json
@@ -49,8 +50,7 @@ class Teachers(CoilTest):
         self.assertEqual(set(Wav(self.path("out.wav")).channels[0]), {0.0})
 
     def test_model_plays_what_the_capture_plays(self):
-        # A plain filter, so that it is known what comes out: minus half the mean of the last two frames, and a constant
-        # beside it.
+        # A plain filter with known output: minus half the mean of the last two frames, plus a constant.
         def filter_of_two(file):
             file["config"]["receptive_field"] = 2
             file["weights"] = [-0.25, -0.25, 0.25]

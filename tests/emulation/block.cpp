@@ -1,4 +1,4 @@
-// Fibers of one block, in an order of chance.
+// The fibers of one block, run in random order.
 #include "tests/emulation/block.h"
 
 #include <algorithm>
@@ -63,8 +63,7 @@ void Block::run(unsigned index, unsigned count, const std::function<void()>& ker
     thread.waiting = Waiting::no;
   }
   std::vector<unsigned> ready;
-  unsigned held =
-      0;  // the warp that waits while another one can run: so that some run ahead as far as the barriers let them
+  unsigned held = 0;  // this warp waits while another one can run, so that some run ahead as far as the barriers allow
   for (size_t round = 0;; ++round) {
     if (round % kRoundsHeld == 0) held = unsigned(random_()) % unsigned((threads_.size() + 31) / 32);
     const auto find_ready = [&](bool with_held) {

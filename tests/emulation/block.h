@@ -1,6 +1,6 @@
-// Runs the threads of one CUDA block on the host, so that a kernel can be checked without a GPU: every thread is a
-// fiber that runs until it meets the others of its warp or block. Between two meetings the threads run one after the
-// other in random order, and one warp, by chance, waits until no other can go on, so that a missing barrier shows.
+// Runs the threads of one CUDA block on the host, so that a kernel can be checked without a GPU. Every thread is a
+// fiber that runs until it synchronises with its warp or block. Between two synchronisations the threads run one after
+// another in random order. One randomly chosen warp waits until no other can continue, so that a missing barrier shows.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -22,11 +22,10 @@ namespace coil::emulation {
 
 class Block {
  public:
-  // Shared memory begins with bytes of NaN. `seed` chooses the order.
+  // Shared memory is initialised with bytes of NaN. `seed` determines the order.
   Block(unsigned threads, size_t shared_bytes, uint32_t seed);
 
-  // Runs `kernel` as block `index` of `count`. Throws std::logic_error where threads wait for each other for ever. [one
-  // at a time]
+  // Runs `kernel` as block `index` of `count`. Throws std::logic_error if the threads deadlock. [one at a time]
   void run(unsigned index, unsigned count, const std::function<void()>& kernel);
 
   // ---- called by the running thread
@@ -37,7 +36,7 @@ class Block {
   void sync_warp() { wait(Waiting::for_warp); }
   unsigned lane() const { return running_ % 32; }
 
-  // Every lane of the warp hands in a value and sees those of all.
+  // Every lane of the warp passes in a value and gets the values of all lanes.
   template <class T>
   std::array<T, 32> exchange(const T& value) {
     static_assert(sizeof(T) <= sizeof(Slot));
@@ -62,7 +61,7 @@ class Block {
   };
 
   void wait(Waiting reason);
-  bool release();  // whoever has met all that it waits for
+  bool release();  // releases the threads whose partners have all arrived
   static void enter();
 
   std::vector<Thread> threads_;
@@ -76,6 +75,6 @@ class Block {
 
 }  // namespace coil::emulation
 
-// CUDA's names for what a thread knows of its place.
+// CUDA's variables for a thread's position.
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;

@@ -30,7 +30,7 @@ std::complex<double> number(Value v) {
     return {double(v.x), double(v.y)};
 }
 
-// Signals of so many chunks, one after the other; the largest difference from the recurrence.
+// Consecutive signals with these numbers of chunks; returns the largest difference from the recurrence.
 template <class Value, class MakeFactor>
 double error_of(const std::vector<int>& lengths, int states, const MakeFactor& make_factor) {
   std::minstd_rand random(uint32_t(states) * 7 + uint32_t(lengths.size()));
@@ -45,7 +45,7 @@ double error_of(const std::vector<int>& lengths, int states, const MakeFactor& m
   for (auto* values : {&carry, &table})
     for (float& v : *values) v = uniform(-1, 1);
   for (float& v : factors) v = uniform(0, 1);
-  for (size_t i = 0; i < chunks; ++i)  // nothing is known of what the last chunk adds
+  for (size_t i = 0; i < chunks; ++i)  // the contribution of the last chunk is unknown
     if (plan.chunks[i].last)
       std::fill_n(carry.begin() + ptrdiff_t(i * size_t(states) * kParts), size_t(states) * kParts, std::nanf(""));
   const std::vector<float> ends = carry;
@@ -85,9 +85,9 @@ TEST_CASE("the join gives every chunk the state that it begins with") {
                            [&](const auto&) { return gpu::ConstantFactor<float2>{constant.data()}; }) <= 1e-5);
   };
   each({1}, 5);
-  each({2, 1, 9}, 300);    // runs of a few chunks, more than one block a signal
-  each({100, 1, 63}, 17);  // states that are no whole block
-  each({1500, 3}, 8);      // as many runs as there are, the short signal in the first
+  each({2, 1, 9}, 300);    // runs of a few chunks, several blocks per signal
+  each({100, 1, 63}, 17);  // the number of states is not a multiple of a block
+  each({1500, 3}, 8);      // the largest number of runs; the short signal is in the first
 }
 
 }  // namespace

@@ -15,13 +15,13 @@ namespace {
 
 using namespace coil;
 
-// out = W norm(in) + b of random numbers, some of them much smaller than others.
+// out = W norm(in) + b for random numbers, some of them much smaller than others.
 struct Work {
   int d_in, d_out;
   size_t rows;
   int in_stride, out_stride;
   bool accumulate, normalise;
-  int offset = 0;  // of in and out, from where vectors may lie
+  int offset = 0;  // of in and out, relative to a vector boundary
 };
 
 class Problem {
@@ -51,7 +51,8 @@ class Problem {
             kEps};
   }
 
-  // The largest difference from sums in float64, also of what lies between the rows of `out`; of max(1, peak).
+  // The largest difference from sums in float64, relative to max(1, peak), including the gaps between the rows of
+  // `out`.
   double error() const {
     double worst = 0, peak = 1;
     for (size_t row = 0; row < work_.rows; ++row) {
@@ -94,7 +95,7 @@ void run_blocks(unsigned threads, size_t shared_bytes, unsigned blocks, const st
   for (unsigned i = 0; i < blocks; ++i) block.run(i, blocks, kernel);
 }
 
-// With so few warps and blocks that each walks over several tiles.
+// With so few warps and blocks that each processes several tiles.
 template <gpu::Precision kPrecision, int kSteps>
 double error_of(const Work& work, int parts) {
   using Shape = gpu::ProjectShape<kPrecision, kSteps>;
@@ -124,14 +125,14 @@ double error_of(const Work& work, int parts) {
 template <gpu::Precision kPrecision>
 void check(double tolerance) {
   CHECK(error_of<kPrecision, 4>({64, 304, 130, 64, 304, false, true}, 1) <=
-        tolerance);  // the norm in front, three tiles a warp
+        tolerance);  // with a norm before it, three tiles per warp
   CHECK(error_of<kPrecision, 8>({128, 64, 40, 128, 64, true, true}, 1) <= tolerance);  // accumulating
   CHECK(error_of<kPrecision, 8>({300, 72, 20, 304, 76, true, true}, 2) <=
-        tolerance);  // three times 128 inputs, two parts of the outputs
+        tolerance);  // three times 128 inputs, two parts of outputs
   CHECK(error_of<kPrecision, 4>({50, 19, 33, 57, 23, true, false, 1}, 1) <= tolerance);  // no vectors
   CHECK(error_of<kPrecision, 2>({9, 9, 1, 12, 10, false, true}, 1) <= tolerance);
   if (kPrecision != gpu::Precision::float32)
-    CHECK(error_of<kPrecision, 4>({64, 64, 32, 64, 64, false, false}, 1) > 1e-6);  // it does round
+    CHECK(error_of<kPrecision, 4>({64, 64, 32, 64, 64, false, false}, 1) > 1e-6);  // rounding has an effect
 }
 
 TEST_CASE("projections on the tensor cores agree with sums in float64 in float32") {
@@ -165,7 +166,7 @@ TEST_CASE("in float32 rows of any size are projected alike, and what is not fini
   for (const float y : project(0)) REQUIRE(y == 0);
 }
 
-// Of rows before a convolution: largest errors of what goes through it, and of what does not and of states.
+// For rows before a convolution: the largest errors of convolved values, of other outputs, and of states.
 template <int kSteps>
 std::pair<double, double> errors_with_convolution(int taps, int out_stride) {
   using Shape = gpu::ProjectShape<gpu::Precision::float32, kSteps>;
@@ -248,7 +249,7 @@ TEST_CASE("projections go on through a convolution, also across the ends of sign
     }
 }
 
-// out = out + W norm(y silu(V norm(in))) of random numbers; the largest error, of max(1, peak).
+// out = out + W norm(y silu(V norm(in))) for random numbers; returns the largest error, relative to max(1, peak).
 template <gpu::Precision kPrecision, int kModelSteps>
 double error_of_gated(int d_model, int d_inner, size_t rows) {
   using GateShape = gpu::ProjectShape<kPrecision, kModelSteps, 1>;
@@ -270,7 +271,7 @@ double error_of_gated(int d_model, int d_inner, size_t rows) {
   gpu::pack_weight<kPrecision, kModelSteps, GateShape>(0, d_model, d_inner, gate_value, gate_words);
   gpu::pack_weight<kPrecision, 2 * kModelSteps, Shape>(0, d_inner, d_model, value, words);
   const float gate_eps = 0.03f, eps = 0.02f;
-  // in place, as layers with a residual run it
+  // in place, as in layers with a residual connection
   const gpu::LinearArguments gate{gate_words.data(),
                                   0x1p-14f,
                                   gate_bias.data(),

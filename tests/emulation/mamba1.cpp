@@ -41,7 +41,7 @@ double error_of(size_t frames, int chunk_frames, int groups) {
   Arguments arguments{weights.data(), h.data(), h.data(), x.data(),           dt.data(),   mixing.data(), scratch,
                       nullptr,        nullptr,  0,        plan.chunks.data(), int(chunks), chunk_frames,  config.d_conv,
                       1.0f / kWidth,  norm.eps, 1};
-  // the table has a row for each tensor here, so that the strides differ from the rows
+  // The table has one row per tensor here, so that its strides differ from the row width.
   std::vector<float> table(2 * (kInner * 4 + states));
   arguments.conv_table = table.data(), arguments.scan_table = table.data() + kInner * 4,
   arguments.table_stride = kInner * 4 + states;

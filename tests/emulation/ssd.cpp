@@ -29,7 +29,7 @@ struct Errors {
   double y = 0, state = 0;
 };
 
-// Two signals of different lengths through all steps; rows behind a signal's frames are NaN.
+// Two signals of different lengths through all steps; rows after a signal's frames are NaN.
 template <gpu::Precision kPrecision, int kStates, int kTiles>
 Errors run(const Shape& s, int warps) {
   std::minstd_rand random(uint32_t(s.heads * 1000 + s.frames));
@@ -47,7 +47,7 @@ Errors run(const Shape& s, int warps) {
           values[(chunk * size_t(s.chunk_frames) + t) * width + i] = uniform(low, high);
     return values;
   };
-  // B lies behind C, one float further than a vector could
+  // B follows C, misaligned by one float.
   const int bc_stride = 2 * mixing + 1, dt_stride = s.heads + 3;
   const std::vector<float> u = fill(size_t(channels), -1, 1), bc = fill(size_t(bc_stride), -1, 1),
                            z = fill(size_t(channels), -3, 3);
@@ -81,7 +81,7 @@ Errors run(const Shape& s, int warps) {
       });
   };
   start.template operator()<false>();
-  // the join, one chunk after the other
+  // the join, one chunk after another
   for (size_t chunk = 0; chunk < plan.chunks.size(); ++chunk) {
     const gpu::Chunk& c = plan.chunks[chunk];
     for (int i = 0; i < states; ++i) {
@@ -132,7 +132,7 @@ Errors run(const Shape& s, int warps) {
     }
     row += (signals[signal].frames + size_t(s.chunk_frames) - 1) / size_t(s.chunk_frames) * size_t(s.chunk_frames);
   }
-  for (size_t chunk = 0; chunk < plan.chunks.size(); ++chunk)  // nothing is written behind a signal
+  for (size_t chunk = 0; chunk < plan.chunks.size(); ++chunk)  // nothing is written after a signal
     for (size_t t = size_t(plan.chunks[chunk].frames); t < size_t(s.chunk_frames); ++t)
       CHECK(std::isnan(y[(chunk * size_t(s.chunk_frames) + t) * size_t(channels)]));
   return {errors.y / peak_y, errors.state / peak_state};
@@ -145,22 +145,23 @@ void check(double tolerance) {
     INFO(s << ", " << warps << " warps, spans of " << kTiles);
     CHECK(errors.y <= tolerance);
     CHECK(errors.state <= tolerance);
-    if (kPrecision != gpu::Precision::float32) CHECK(errors.y > 1e-6);  // it does round
+    if (kPrecision != gpu::Precision::float32) CHECK(errors.y > 1e-6);  // rounding has an effect
   };
   const auto at = [&]<int kStates>(const Shape& s, int warps) {
     in_spans.template operator()<kStates, 1>(s, warps);
     in_spans.template operator()<kStates, 2>(s, warps);
   };
-  at.template operator()<16>({16, 8, 16, 1, 150, 64}, 8);  // two heads a warp
-  at.template operator()<16>({4, 16, 16, 2, 33, 32}, 2);   // a head a warp, groups
-  at.template operator()<16>({2, 24, 5, 1, 130, 128}, 3);  // a head and a half a warp, states that are no tile
+  at.template operator()<16>({16, 8, 16, 1, 150, 64}, 8);  // two heads per warp
+  at.template operator()<16>({4, 16, 16, 2, 33, 32}, 2);   // one head per warp, groups
+  at.template operator()<16>({2, 24, 5, 1, 130, 128}, 3);  // one and a half heads per warp, the number of states is not
+                                                           // a multiple of a tile
   at.template operator()<16>({4, 8, 16, 1, 1, 16, 0.1f, false}, 1);
-  at.template operator()<16>({2, 16, 16, 1, 200, 96, 4.0f, true, false}, 2);  // decays to nothing within a frame
-  at.template operator()<64>({2, 64, 64, 1, 70, 64}, 4);                      // a head over four warps
+  at.template operator()<16>({2, 16, 16, 1, 200, 96, 4.0f, true, false}, 2);  // decays to zero within a frame
+  at.template operator()<64>({2, 64, 64, 1, 70, 64}, 4);                      // one head over four warps
   at.template operator()<64>({4, 32, 64, 2, 100, 16, 0.1f, false},
-                             4);  // two heads a block, of the second group in the second
+                             4);  // two heads per block; the second group is in the second block
   at.template operator()<64>({4, 32, 64, 2, 100, 128, 0.1f, false}, 4);
-  at.template operator()<64>({1, 64, 50, 1, 70, 32, 0.1f, false, false}, 2);  // a head over two blocks
+  at.template operator()<64>({1, 64, 50, 1, 70, 32, 0.1f, false, false}, 2);  // one head over two blocks
   at.template operator()<128>({2, 16, 128, 2, 40, 32}, 1);
 }
 

@@ -1,5 +1,6 @@
-"""A Slurm of one machine in a folder of its own: munged, slurmctld and slurmd of the distribution, on free ports,
-without touching /etc.
+"""A Slurm cluster on one machine in its own folder: the distribution's munged, slurmctld and slurmd, on free ports,
+without changes to /etc.
+
 """
 
 import os
@@ -19,7 +20,7 @@ def find(program):
 
 
 def missing():
-    """Which programs are not installed."""
+    """The programs that are not installed."""
     return [program for program in PROGRAMS if find(program) is None]
 
 
@@ -128,7 +129,7 @@ PartitionName=main Nodes=ALL Default=YES State=UP
             time.sleep(0.1)
 
     def submit(self, *arguments, cwd):
-        """Returns the job's number."""
+        """Returns the number of the job."""
         done = subprocess.run(
             [find("sbatch"), "--parsable", *map(str, arguments)],
             env=self.environment,

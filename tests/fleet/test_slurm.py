@@ -1,4 +1,4 @@
-"""The example for Slurm on a real Slurm: two tasks of an array on one machine."""
+"""The Slurm example on a real Slurm: two tasks of an array on one machine."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-// What must hold of any bytes that are walked as a sound file; for the libFuzzer target and for the mutations of the
+// Invariants for any bytes that are walked as a sound file; for the libFuzzer target and for the mutations of the
 // ordinary tests.
 #pragma once
 
@@ -17,7 +17,7 @@
 
 namespace coil::test {
 
-// The same bytes, read forward only and without a known end.
+// The same bytes, but forward only and with unknown size.
 class StreamedBytes final : public cli::ByteSource {
  public:
   explicit StreamedBytes(std::span<const uint8_t> bytes) : memory_(bytes) {}
@@ -30,7 +30,7 @@ class StreamedBytes final : public cli::ByteSource {
 
 enum class WalkOutcome { broken, other, refused, read };
 
-// Opens what the walk found as a sound file and reads its beginning.
+// Opens the result of the walk as a sound file and reads its start.
 inline WalkOutcome walk_and_read(const std::shared_ptr<cli::ByteSource>& source, size_t size) {
   constexpr int kReads = 4;
   constexpr size_t kMostChannels = 1024;

@@ -1,5 +1,5 @@
-// libFuzzer target: any bytes as a sound file of chunks, from a file and through a pipe. All must be read or be refused
-// with a Failure.
+// libFuzzer target: any bytes as a sound file with chunks, from a file and through a pipe. They must be read, or
+// rejected with a Failure.
 #include <cstdint>
 #include <cstdlib>
 

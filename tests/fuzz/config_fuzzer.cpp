@@ -1,4 +1,4 @@
-// libFuzzer target: any text as a config and as a card. It must parse or be refused with an Error.
+// libFuzzer target: any text as a config and as a card. It must parse, or be rejected with an Error.
 #include <cstdint>
 #include <cstdlib>
 #include <string>

@@ -1,4 +1,4 @@
-// libFuzzer's entry for CSV: any bytes, as a stream comes.
+// libFuzzer target for CSV: any bytes as a stream.
 #include <cstddef>
 #include <cstdint>
 

@@ -1,4 +1,4 @@
-// libFuzzer's entry for the line protocol: any bytes, as a stream comes.
+// libFuzzer target for line protocol: any bytes as a stream.
 #include <cstddef>
 #include <cstdint>
 

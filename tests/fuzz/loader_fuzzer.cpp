@@ -1,4 +1,4 @@
-// libFuzzer target: any bytes as a model file. They must load or be refused with an Error.
+// libFuzzer target: any bytes as a model file. They must load, or be rejected with an Error.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -22,9 +22,9 @@ namespace {
 using namespace coil;
 
 constexpr size_t kLengthBytes = 8;
-constexpr double kMostMacs = 1e6;  // larger networks are loaded, not run
+constexpr double kMostMacs = 1e6;  // larger networks are only loaded, not run
 
-// A file in memory that is written anew for every input.
+// A file in memory that is rewritten for every input.
 class MemoryFile {
  public:
   MemoryFile()
@@ -75,7 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   return 0;
 }
 
-// Mostly mutates the header alone and writes its length anew: without that nearly every mutation ends at the length
+// Mostly mutates only the header and updates its length. Otherwise nearly every mutation would fail at the length
 // field.
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned int seed) {
   uint64_t length = 0;

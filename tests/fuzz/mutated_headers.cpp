@@ -1,4 +1,4 @@
-// Thousands of damaged model files, from fixed seeds: every one must load or be refused with an Error, nothing else.
+// Thousands of damaged model files, from fixed seeds: each must load, or be rejected with an Error.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstring>
@@ -30,7 +30,7 @@ void write_file(const std::filesystem::path& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
 }
 
-// A file taken apart: the length field is written anew from the header, unless a mutation damages it on purpose.
+// The parts of a file. The length field is computed from the header, unless a mutation damages it on purpose.
 struct Parts {
   std::string header, data;
 
@@ -123,14 +123,14 @@ std::string mutated(const std::string& original, const std::vector<std::string>&
       case 4:
         text.insert(at, kTokens[random.bits() % std::size(kTokens)]);
         break;
-      case 5: {  // a number becomes another one
+      case 5: {  // replaces a number
         const size_t digit = text.find_first_of("0123456789", at);
         if (digit == std::string::npos) break;
         const size_t end = text.find_first_not_of("0123456789.e", digit);
         text.replace(digit, end - digit, kTokens[11 + random.bits() % 15]);
         break;
       }
-      case 6: {  // a word becomes another one
+      case 6: {  // replaces a word
         const size_t quote = text.find('"', at);
         if (quote == std::string::npos) break;
         const size_t end = text.find('"', quote + 1);
@@ -138,13 +138,13 @@ std::string mutated(const std::string& original, const std::vector<std::string>&
         text.replace(quote + 1, end - quote - 1, kTokens[random.bits() % std::size(kTokens)]);
         break;
       }
-      case 7: {  // a piece of another file's header
+      case 7: {  // inserts a piece of another file's header
         const std::string& other = Parts(corpus[random.bits() % corpus.size()]).header;
         text.replace(at, length, other.substr(place_in(other, random), length * 4));
         break;
       }
       case 8:
-        if (!parts.data.empty()) {  // a weight that is not finite, or huge
+        if (!parts.data.empty()) {  // makes a weight non-finite or huge
           const uint32_t bits = random.pick({0x7f800000u, 0xffc00000u, 0x7f7fffffu, 0x00000001u, 0x80000000u});
           const size_t word = random.bits() % (parts.data.size() / 4 + 1) * 4;
           if (word + 4 <= parts.data.size()) std::memcpy(parts.data.data() + word, &bits, 4);
@@ -166,7 +166,7 @@ std::string mutated(const std::string& original, const std::vector<std::string>&
   return bytes;
 }
 
-// True if it was done, false if it was refused with a clear line; any other exception fails the test.
+// Returns true if it succeeded, false if it was rejected with a one-line error; any other exception fails the test.
 template <class Do>
 bool done_or_refused(const Do& action) {
   try {
@@ -228,7 +228,7 @@ TEST_CASE("damaged model files load or are refused") {
     done_or_refused([&] { ssm::Reference(ssm::Checkpoint::open(path)); });
     loaded += done_or_refused([&] { run_a_little(ssm::Model::load(path)); });
   }
-  // Both ways out were taken often, else the mutations test nothing.
+  // Both outcomes must be frequent, otherwise the mutations test nothing.
   CHECK(opened > 300);
   CHECK(loaded > 100);
   CHECK(refused > 1000);

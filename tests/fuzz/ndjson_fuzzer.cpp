@@ -1,4 +1,4 @@
-// libFuzzer's entry for NDJSON: any bytes, as a stream comes.
+// libFuzzer target for NDJSON: any bytes as a stream.
 #include <cstddef>
 #include <cstdint>
 

@@ -1,5 +1,4 @@
-// What holds for every stream of bytes that is read as records, however damaged it is. Shared by the fuzzers and a
-// test.
+// Invariants for any stream of bytes that is read as records, however damaged. Shared by the fuzzers and a test.
 #pragma once
 
 #include <algorithm>
@@ -21,12 +20,12 @@ inline void require(bool holds, const std::string& what) {
 }
 
 struct CutStream {
-  std::vector<std::string> texts;  // of the records, those that are malformed with '!' before them
-  std::string lines;               // of the input that are records, one after another
+  std::vector<std::string> texts;  // the records' texts; malformed ones start with '!'
+  std::string lines;               // the input's lines that are records, concatenated
   std::string refusal;             // why the head cannot be understood
 };
 
-// The lines of a header whose cells in quotes hold their ends: where it comes again they are passed over.
+// The lines of a header whose quoted cells contain line ends; they are skipped where the header is repeated.
 inline std::vector<std::string> lines_of_long_header(const sensor::RecordCutter& records,
                                                      const sensor::Format& format) {
   std::vector<std::string> lines;
@@ -40,8 +39,8 @@ inline std::vector<std::string> lines_of_long_header(const sensor::RecordCutter&
   return lines;
 }
 
-// Through both cutters, `step` bytes at a time, then one more, and so on. `see`: called for each record; none: the
-// lines are left out too.
+// Runs both cutters, with `step` bytes per call, then one more, and so on. `see` is called for each record; if it is
+// empty, lines are not collected either.
 inline CutStream cut_stream(std::string_view bytes, const std::string& format, size_t step,
                             const sensor::Schema& schema,
                             const std::function<void(sensor::Format&, const sensor::Message&)>& see = {}) {
@@ -89,7 +88,7 @@ inline CutStream cut_stream(std::string_view bytes, const std::string& format, s
   if (!records.format()) return stream;
   const std::vector<std::string> header = lines_of_long_header(records, *records.format());
   for (const std::string& text : texts) {
-    for (std::string_view left = text; !left.empty();) {  // where CR ends lines they may hold LF
+    for (std::string_view left = text; !left.empty();) {  // if CR ends lines, they may contain LF
       const std::string_view line = left.substr(0, left.find('\n'));
       const bool is_of_header = std::find(header.begin(), header.end(), line) != header.end();
       if (!is_of_header && !records.format()->is_no_record(line)) stream.lines += line;
@@ -104,7 +103,7 @@ inline std::string without_separators(std::string text) {
   return text;
 }
 
-// What was read must be read again from what is written.
+// Everything that was read must be readable again from the written form.
 inline void check_record(sensor::Format& format, const sensor::Message& message, const sensor::Schema& schema,
                          bool& has_header, std::string& head) {
   sensor::Record record, again;
@@ -121,7 +120,7 @@ inline void check_record(sensor::Format& format, const sensor::Message& message,
   format.write(record, {&added, 1}, true, text);
   const bool is_csv = std::string_view(format.name()) == "csv";
   const std::string wrong = format.parse(text, again);
-  if (is_csv) {  // the cell behind the header's is the one that was added
+  if (is_csv) {  // the cell after the header's cells is the added one
     require(wrong.find(" cells, the header has ") != std::string::npos, "CSV: a cell too many is not noticed: " + text);
   } else {
     require(wrong.empty(), "what was written cannot be read: " + text + ": " + wrong);

@@ -1,4 +1,4 @@
-// Texts of records, whole and damaged from fixed seeds: what the fuzzers of the formats require holds for each.
+// Texts of records, intact and damaged from fixed seeds: the fuzzers' invariants must hold for each.
 #include <catch2/catch.hpp>
 #include <string>
 #include <vector>
@@ -10,7 +10,7 @@ namespace {
 
 using namespace coil;
 
-// Texts that touch each of a format's rules.
+// Texts that exercise each rule of a format.
 std::vector<std::string> texts_of(const std::string& format) {
   if (format == "ndjson") {
     return {

@@ -1,4 +1,4 @@
-// Every golden file through every execution on every SIMD target, and proof that the comparison notices what is wrong.
+// Runs every golden file through every execution on every SIMD target, and checks that the comparison detects errors.
 #include "ssm/verify/golden.h"
 
 #include <catch2/catch.hpp>
@@ -19,14 +19,14 @@ using namespace coil;
 
 const std::filesystem::path kDir = COIL_GOLDEN_DIR;
 
-// What the design promises of float32: 1e-5 of max(1, peak), that is 84 epsilon. A signal passes about 50 roundings a
-// layer and frame (two projections, exponentials good to 5 epsilon, a scan that forgets) in at most 4 layers.
+// The design's tolerance for float32: 1e-5 of max(1, peak), which is 84 epsilon. A signal undergoes about 50 roundings
+// per layer and frame (two projections, exponentials accurate to 5 epsilon, a scan that forgets) in at most 4 layers.
 constexpr double kTolerance = 1e-5;
-// dt reaches 100 in this file: the rounding of dt A log2(e), some 2^7 large, moves the exponential by 2^7 epsilon
-// before anything else does.
+// dt reaches 100 in this file. dt A log2(e) is about 2^7, so its rounding error alone changes the exponential by 2^7
+// epsilon.
 constexpr double kLargeDeltaTolerance = 1e-4;
-// The reference computes in double; what is left is the rounding of the file's own numbers to float32, half an epsilon
-// of the peak.
+// The reference computes in double precision. The remaining error is the rounding of the file's numbers to float32,
+// half an epsilon of the peak.
 constexpr double kReferenceTolerance = 1e-7;
 
 const std::map<std::string, std::vector<std::string>> kFiles = {
@@ -123,7 +123,7 @@ TEST_CASE(
   CHECK(error(1000) <= kTolerance);
 }
 
-// A golden file as tensors that can be changed and written again.
+// A golden file as tensors that can be changed and rewritten.
 struct Editable {
   std::map<std::string, std::string> metadata;
   std::vector<ssm::NamedFloats> tensors;
@@ -208,7 +208,7 @@ TEST_CASE("a wrong value anywhere is measured, relative to max(1, peak)") {
       for (float v : values) peak = std::max(peak, std::abs(v));
       values.back() = values.back() > 0
                           ? values.back() - 0.125f
-                          : values.back() + 0.125f;  // the last entry's last value; the peak does not grow
+                          : values.back() + 0.125f;  // the last entry's last value; does not increase the peak
       const auto errors = reference_errors(file.open(dir));
       const double found = where == "output"        ? errors.output
                            : where == "output_step" ? errors.output_step

@@ -1,7 +1,8 @@
-"""Writes coil_rest*.safetensors beside itself: small networks that are silent at rest, with random weights, an input,
-and what comes out by the definition in ssm/MODEL_FILE.md, frame by frame in float64. Needs numpy.
+"""Writes coil_rest*.safetensors beside this file: small networks that are silent at rest, with random weights, an
+input, and the output by the definition in ssm/MODEL_FILE.md, frame by frame in float64. Needs numpy.
 
-    python3 tests/golden/make_rest.py
+python3 tests/golden/make_rest.py
+
 """
 import json
 import pathlib
@@ -90,7 +91,7 @@ def weights(rng, knobs, slow):
 
 
 class SlowPath:
-    """Means over a hop, a gated recurrence, and the line that the film vector moves on."""
+    """Means over a hop, a gated recurrence, and linear interpolation of the film vector."""
 
     def __init__(self, w, k):
         self.w, self.k = w, k
@@ -170,7 +171,7 @@ def main():
         rng = np.random.default_rng(seed)
         w = weights(rng, knobs, slow)
         frames = rng.standard_normal((BATCH, FRAMES, 1)).astype(np.float32)
-        frames[:, :5] = 0  # silence first, and an output that must be silent
+        frames[:, :5] = 0  # starts with silence, for which the output must be silent
         outputs, states, slow_states = [], [], []
         for signal in frames:
             network = Network(w, knobs, slow)

@@ -1,5 +1,5 @@
-// Batches on the GPU against the double reference and the CPU's engine: every part, lengths around the chunks' borders,
-// batches, hand-over.
+// Batches on the GPU compared with the double reference and the CPU engine: every part, lengths near the borders of
+// chunks, batches, hand-over.
 #include "gpu/batched_model.h"
 
 #include <algorithm>
@@ -17,10 +17,10 @@ namespace {
 
 using namespace coil;
 
-// The design's promise, 84 epsilon of max(1, peak).
+// The design's tolerance, 84 epsilon of max(1, peak).
 constexpr double kTolerance = 1e-5;
 
-// Of the sizes that the fused kernels serve, with everything that they take; and of a size that they do not.
+// With all options that the fused kernels support; also of a size that they do not support.
 std::string mamba1(int d_model, const std::string& more, int layers = 2) {
   return R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": )" + std::to_string(d_model) +
          R"(, "layers": [{"repeat": )" + std::to_string(layers) +
@@ -171,7 +171,7 @@ TEST_CASE("Mamba-2 in matrix form of many shapes and options agrees with the ref
 
 TEST_CASE("products in tf32 and bf16 differ from float32 by what they round, and not by the batch") {
   if (!test::gpu_here()) return;
-  // how much a network makes of a rounding differs from one to the next, so each kind is asked for its median
+  // Networks amplify rounding errors differently, so the median over several is tested for each kind.
   constexpr uint32_t kNetworks = 8;
   for (const std::string& config :
        {mamba1(16, ""), mamba1(64, "", 1), mamba1(24, "", 1), mamba2(32, R"("headdim": 8, "d_state": 16)")}) {
@@ -302,7 +302,7 @@ TEST_CASE("what earlier batches left in the GPU's memory does not show") {
     for (const auto& tensor : poisoned.tensors())
       poisoned.set(tensor.name, std::vector<float>(tensor.values.size(), std::nanf("")));
     const auto nothing = run(used, c, poisoned, c.signal(5000, 2));
-    CHECK(std::isnan(nothing.front()));  // the poison was there
+    CHECK(std::isnan(nothing.front()));  // the poison was effective
     ssm::State one = c.model->initial_state(), other = one;
     CHECK(test::same_bits(run(fresh, c, one, in), run(used, c, other, in)));
     CHECK(one == other);

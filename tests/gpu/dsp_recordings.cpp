@@ -1,4 +1,4 @@
-// Recordings through the GPUs' executor, several at once, against the CPU.
+// Recordings through the GPU executor, several at once, compared with the CPU.
 #include "gpu/executor.h"
 
 #include <cmath>
@@ -18,7 +18,7 @@ constexpr double kTolerance = 1e-5;
 
 void fail_on_message(const std::string& line) { FAIL("said: " << line); }
 
-// With memory, a control's worth of FiLM and silence to settle in are the preset's; any sample rate.
+// Has the preset's memory, FiLM with one control and settling time; any sample rate.
 struct Preset {
   ssm::Checkpoint checkpoint = ssm::Checkpoint::open(COIL_PRESETS_DIR "/green_overdrive.safetensors");
   std::shared_ptr<const ssm::Model> model = ssm::Model::load(checkpoint);

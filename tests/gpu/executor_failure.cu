@@ -1,4 +1,4 @@
-// A GPU that runs out of memory in the middle of a recording: the CPU goes on.
+// A GPU that runs out of memory in the middle of a recording: the CPU continues.
 #include <thread>
 
 #include "dsp/offline_processor.h"
@@ -11,7 +11,7 @@ namespace {
 
 using namespace coil;
 
-// All memory that the GPUs have left, in smaller and smaller pieces.
+// Allocates all free memory of the GPUs, in smaller and smaller pieces.
 std::vector<gpu::DeviceFloats> take_all_memory() {
   std::vector<gpu::DeviceFloats> taken;
   for (const gpu::Device& device : gpu::devices()) {

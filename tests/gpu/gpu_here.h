@@ -1,4 +1,4 @@
-// Whether a test can run on a GPU; if not, it prints why, and ctest counts it as skipped.
+// Checks whether a test can run on a GPU. If not, it prints why, and ctest counts the test as skipped.
 #pragma once
 
 #include <catch2/catch.hpp>

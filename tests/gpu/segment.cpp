@@ -1,4 +1,4 @@
-// How batches are cut into segments and chunks; needs no GPU.
+// How batches are divided into segments and chunks; needs no GPU.
 #include "gpu/segment.h"
 
 #include <algorithm>

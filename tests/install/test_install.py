@@ -1,5 +1,6 @@
-"""examples/embed, built against an installed Coil, plays as `coil process` does; as a subproject Coil has libraries
-alone.
+"""examples/embed, built with an installed Coil, gives the same sound as `coil process`; as a subproject, Coil only
+builds its libraries.
+
 """
 
 import os
@@ -30,7 +31,7 @@ class Install(unittest.TestCase):
         self.folder = pathlib.Path(folder.name)
 
     def processed(self, samples):
-        """The samples (int16) through `coil process`, as float32."""
+        """The samples (int16) after `coil process`, as float32."""
         with wave.open(str(self.folder / "in.wav"), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)

@@ -1,10 +1,12 @@
-"""Makes small random hybrids with transformers, in every option that Coil reads; `coil verify` must find their logits.
+"""Makes small random hybrids with transformers, with every option that Coil supports; `coil verify` must reproduce
+their logits.
 
-By hand, not in CI: it needs torch, transformers and safetensors of PyPI.
+Run by hand, not in CI: it needs torch, transformers and safetensors from PyPI.
 
-    python tests/parity/hybrids.py build/cli/coil [--only zamba2]
+python tests/parity/hybrids.py build/cli/coil [--only zamba2]
 
 Each line: the worst error over all executions and SIMD targets, the case. The outputs are computed in float64.
+
 """
 
 import argparse
@@ -229,7 +231,7 @@ MODELS = {
 
 
 def randomised(model, seed):
-    """Norms, biases, D and the routers' corrections are constants when made, which would hide mistakes."""
+    """Norms, biases, D and the routers' corrections are initialised to constants, which would hide mistakes."""
     generator = torch.Generator().manual_seed(seed)
     noise = lambda value, size: torch.randn(value.shape, generator=generator, dtype=value.dtype) * size
     with torch.no_grad():
@@ -254,7 +256,7 @@ def expected(folder, kind, seed):
 
 
 def cases():
-    """(name, class, model, how it is saved, what is done to its directory)"""
+    """(name, class, model, how it is saved, changes to its directory)"""
     nothing = lambda folder: None
     for name, (kind, config, common, options) in MODELS.items():
         for option in options:

@@ -1,11 +1,12 @@
-"""Makes small random checkpoints with transformers, in every option that Coil reads, and holds `coil verify` to their
-outputs.
+"""Makes small random checkpoints with transformers, with every option that Coil supports, and compares `coil verify`
+with their outputs.
 
-By hand, not in CI: it needs torch, transformers and safetensors of PyPI.
+Run by hand, not in CI: it needs torch, transformers and safetensors from PyPI.
 
-    python tests/parity/upstream.py build/cli/coil
+python tests/parity/upstream.py build/cli/coil
 
 Each line: the case, the worst error over all executions and SIMD targets. The outputs are computed in float64.
+
 """
 
 import argparse
@@ -30,7 +31,7 @@ from transformers import (
 
 BATCH, FRAMES, VOCAB = 2, 43, 53
 TOLERANCE = 1e-5
-# Small, and with weights large enough that every path of the network shows in the output.
+# Small, with weights large enough that every path of the network affects the output.
 COMMON = dict(vocab_size=VOCAB, num_hidden_layers=2, hidden_size=24, state_size=16, initializer_range=0.1)
 MAMBA2 = COMMON | dict(head_dim=8, num_heads=6, chunk_size=16, n_groups=1)
 
@@ -103,7 +104,7 @@ MODELS = {
 
 
 def randomised(model, seed):
-    """Biases, norms and D are constants when made, which would hide mistakes."""
+    """Biases, norms and D are initialised to constants, which would hide mistakes."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in model.named_parameters():
@@ -113,7 +114,7 @@ def randomised(model, seed):
 
 
 def expected(model, seed):
-    """Token ids, and what the model makes of them in float64."""
+    """Token ids, and the model's output for them in float64."""
     ids = torch.randint(0, VOCAB, (BATCH, FRAMES), generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
         out = model.double()(ids, use_cache=False)
@@ -133,8 +134,9 @@ def reconfigured(folder, **changes):
 
 
 def state_spaces(folder, ssm_cfg):
-    """What mamba_ssm writes: its config, its name of the embeddings, a padded vocabulary, the head beside the
+    """The form of mamba_ssm: its config, its name of the embeddings, a padded vocabulary, the head beside the
     embeddings.
+
     """
     file = folder / "model.safetensors"
     tensors = {name.replace("embeddings", "embedding"): value for name, value in load_file(file).items()}
@@ -163,7 +165,7 @@ def worst_error(coil, folder, data):
 
 
 def directories():
-    """(name, model, what is done to its directory, logits of padding)"""
+    """(name, model, changes to its directory, logits of padding)"""
     for kind, (model, config, common, cases) in MODELS.items():
         for options in cases:
             yield f"{kind} {options or ''}", model(config(**(common | options))), lambda folder: None
@@ -197,7 +199,7 @@ def main():
             io = expected(model, seed)
             change(folder)
             if name.startswith("state-spaces"):
-                io["output"] = torch.nn.functional.pad(io["output"], (0, 3))  # the rows of padding are zero
+                io["output"] = torch.nn.functional.pad(io["output"], (0, 3))  # the padding rows are zero
             save_file(io, data)
             error, words = worst_error(coil, folder, data)
             wanted_refusal = "nan" in name

@@ -1,5 +1,5 @@
-// What the audio thread must not do inside the processor: use the heap, lock, throw. The built plugins leave the heap
-// alone as well; their locks are JUCE's, which it takes around each block.
+// What the processor must not do on the audio thread: use the heap, lock, throw. The built plugins do not use the heap
+// either; their locks are JUCE's, which surround each block.
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -18,11 +18,11 @@ namespace {
 
 using namespace coil;
 
-constexpr double kRate = 44100;  // not the overdrive's: its resamplers run as well
+constexpr double kRate = 44100;  // not the overdrive's rate, so that its resamplers run as well
 constexpr int kBlocks[] = {64, 1, 0, 512, 63, 700};
 constexpr int kMostFrames = 700, kAnnounced = 512;
 
-// Blocks as a host might send them, until it is told to stop. Returns the first blocks' forbidden calls, if any.
+// Plays typical blocks of a host until it is stopped. Returns the forbidden calls of the first blocks, if any.
 std::string play(juce::AudioProcessor& plugin, const std::atomic<bool>& done) {
   const test::Planes sound = test::noise(2, kMostFrames);
   const int channels = std::max(2, plugin.getTotalNumInputChannels());
@@ -44,7 +44,7 @@ std::string play(juce::AudioProcessor& plugin, const std::atomic<bool>& done) {
   return calls;
 }
 
-// Something to convolve with: decaying noise, as a WAV file.
+// An impulse response of decaying noise, as a WAV file.
 juce::File response_in(const test::TempDir& folder) {
   const juce::File file((folder / "cone.wav").string());
   auto planes = test::noise(2, 9600);
@@ -84,7 +84,7 @@ TEST_CASE("a cabinet that is loaded, moved, switched and cleared keeps the audio
     if (i % 4 == 2) parameters.cabinet_on->setValueNotifyingHost(float(i / 4 % 2));
     if (i % 4 == 2) parameters.bands[0].gain->setValueNotifyingHost(float(i % 9) / 9);
     if (i % 12 == 11) processor.clear_response(1);
-    test::run_messages(5);  // some of it comes in the middle
+    test::run_messages(5);  // some changes arrive in the middle
     CHECK(calls_of(8) == "");
     test::run_messages(20);
     CHECK(calls_of(8) == "");
@@ -135,7 +135,7 @@ TEST_CASE("while a device is learned the audio thread uses no heap, no lock and 
   block();
   processor.start_learning(from);
   std::string calls;
-  for (int i = 0; i < 800; ++i) {  // the ring comes round
+  for (int i = 0; i < 800; ++i) {  // until the ring wraps around
     if (const std::string found = test::forbidden_calls(block); calls.empty()) calls = found;
     if (i % 100 == 0) test::run_messages(5);
   }
@@ -152,7 +152,7 @@ TEST_CASE("the built plugins and their host leave the heap alone while they play
   test::HostedPlugin plugin(format, kRate, kMostFrames);
   plugin.open(test::overdrive_session());
   std::atomic<bool> done{true};
-  play(*plugin, done);  // what the first blocks settle, for the host as well
+  play(*plugin, done);  // one-time work of the first blocks, in plugin and host
   const std::string calls = play(*plugin, done);
   INFO(format << ": " << calls);
   for (const char* entry : {"alloc", "memalign", "free"}) CHECK(calls.find(entry) == std::string::npos);

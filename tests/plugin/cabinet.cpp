@@ -27,7 +27,7 @@ constexpr double kRate = 48000;
 
 juce::File at(const std::filesystem::path& path) { return juce::File(path.string()); }
 
-// Decaying noise: what a cabinet's response is like.
+// Decaying noise, similar to a cabinet's response.
 std::vector<std::vector<float>> response(size_t channels, size_t frames) {
   auto planes = test::noise(channels, frames);
   for (auto& plane : planes)
@@ -147,7 +147,7 @@ TEST_CASE("a response of more than 5 s is cut, and that is said, and the host he
   CHECK(processor.getTailLengthSeconds() == 0);
 }
 
-// A rig file's stages, through the chain that `coil process --chain` runs.
+// The stages of a rig file, through the chain that `coil process --chain` runs.
 test::Planes through_rig(const dsp::Rig& rig, test::Planes planes) {
   dsp::RigFiles files;
   files.model = [](const std::string&) { return ssm::Model::load(test::overdrive_path()); };
@@ -352,7 +352,7 @@ TEST_CASE("undo and redo go through loads, settings and clearing of microphones,
   load_response(processor, 0, at(dir / "cone.wav"));
   load_response(processor, 0, at(dir / "edge.wav"));
   processor.set_microphone(0, {-1, 0, 0, false});
-  processor.set_microphone(0, {-2, 0, 0, false}, false);  // of one and the same drag
+  processor.set_microphone(0, {-2, 0, 0, false}, false);  // part of the same drag
   processor.clear_response(0);
   CHECK(processor.microphone(0).kind == Kind::empty);
   const auto undo = [&] { processor.undo(), finish(); };
@@ -376,8 +376,8 @@ TEST_CASE("undo and redo go through loads, settings and clearing of microphones,
   CHECK(processor.microphone(0).kind == Kind::playing);
 }
 
-// Without the tone, which its own difference equation takes away, fades leave bends and clicks leave steps. Two further
-// differences make a step three times as high, and a bend of a fade of 25 ms at most 2 / 1200.
+// The difference equation of the tone removes it; the rest shows fades as bends and clicks as steps. Two further
+// differences triple the height of a step, and reduce the bend of a fade of 25 ms to at most 2 / 1200.
 double click_db(const std::vector<float>& sound, double hz) {
   const double w = 2 * M_PI * hz / kRate, loudest = 0.5;
   std::vector<double> rest(sound.begin(), sound.end());
@@ -392,11 +392,12 @@ double click_db(const std::vector<float>& sound, double hz) {
 
 TEST_CASE("changes of the cabinet under load make no click above -60 dB") {
   const test::TempDir dir;
-  // two cabinets that colour differently and are equally loud at the tone within a few dB
+  // Two cabinets with different colour and, within a few dB, equal loudness at the tone.
   for (const char* name : {"one.wav", "two.wav"}) {
     auto planes = response(1, 2400);
     planes[0][0] = name[0] == 'o' ? 1.0f : 0.6f;
-    // quiet after 20 ms, as loudspeakers are: what comes later than the warm-up of a new chain is heard to set in
+    // Nearly silent after 20 ms, like loudspeakers. A later part would be heard to set in, because a new chain warms up
+    // only that long.
     for (size_t i = 1; i < planes[0].size(); ++i) planes[0][i] *= 0.2f * std::exp(-6 * float(i) / 2400);
     write(at(dir / name), planes, kRate);
   }
@@ -418,7 +419,7 @@ TEST_CASE("changes of the cabinet under load make no click above -60 dB") {
       heard.insert(heard.end(), audio.getReadPointer(0), audio.getReadPointer(0) + kBlock);
     }
   };
-  play(200);  // the tone's own beginning
+  play(200);  // the onset of the tone
   heard.clear();
   for (int i = 0; i < 40; ++i) {
     if (i % 8 == 0) processor.load_response(0, at(dir / "two.wav"));
@@ -435,7 +436,7 @@ TEST_CASE("changes of the cabinet under load make no click above -60 dB") {
   CHECK(processor.microphone(0).load_error.isEmpty());
   INFO(click_db(heard, kHz) << " dB");
   CHECK(click_db(heard, kHz) < -60);
-  // a step of -60 dB stands out
+  // A step of -60 dB is detected.
   for (size_t i = heard.size() / 2; i < heard.size(); ++i) heard[i] += 0.0006f;
   CHECK(click_db(heard, kHz) > -60);
 }

@@ -1,4 +1,4 @@
-// JUCE's plugin formats, and the wrapping that they put around a plugin's state.
+// JUCE's plugin formats, and the wrappers around a plugin's state.
 #include "tests/plugin/hosted_plugin.h"
 
 #include <catch2/catch.hpp>
@@ -7,7 +7,7 @@ namespace coil::test {
 
 namespace {
 
-// Kept until the process ends: a format's plugins must not outlive it.
+// Kept until the process ends, because a format must outlive its plugins.
 juce::AudioPluginFormat& format_named(const std::string& name) {
   static auto& vst3 = *new juce::VST3PluginFormat;
   static auto& lv2 = *new juce::LV2PluginFormat;
@@ -19,7 +19,7 @@ juce::MemoryBlock block_of(const plugin::Session& session) {
   return {bytes.data(), bytes.size()};
 }
 
-// Where the plugin's own bytes, as base64, stand between quotes in an LV2 state.
+// The position of the plugin's own bytes, as base64 between quotes, in an LV2 state.
 juce::Range<int> lv2_payload(const juce::String& state) {
   const int key = state.indexOf("StateString");
   REQUIRE(key >= 0);
@@ -79,7 +79,7 @@ HostedPlugin::~HostedPlugin() {
 }
 
 void HostedPlugin::prepare(double rate_hz, int block_frames) {
-  plugin_->releaseResources();  // without which the host would spare an equal prepareToPlay()
+  plugin_->releaseResources();  // otherwise the host would skip an identical prepareToPlay()
   plugin_->setRateAndBufferSizeDetails(rate_hz, block_frames);
   plugin_->prepareToPlay(rate_hz, block_frames);
 }
@@ -141,7 +141,7 @@ Planes HostedPlugin::run(Planes signal, size_t block, std::span<const size_t> fi
     const size_t n = std::min(next < first_blocks.size() ? first_blocks[next] : block, frames - begin);
     ++next;
     juce::AudioBuffer<float> audio(std::max(int(signal.size()), plugin_->getTotalNumInputChannels()), int(n));
-    audio.clear();  // the side chain, where the host has one, is silent
+    audio.clear();  // the side chain, if the host has one, is silent
     for (size_t c = 0; c < signal.size(); ++c) audio.copyFrom(int(c), 0, signal[c].data() + begin, int(n));
     juce::MidiBuffer midi;
     plugin_->processBlock(audio, midi);

@@ -1,4 +1,4 @@
-// The plugin as it was built, in JUCE's own host: scanned, loaded and run as a DAW would.
+// The built plugin in JUCE's own host: scanned, loaded and run as in a DAW.
 #pragma once
 
 #include <juce_audio_processors/juce_audio_processors.h>
@@ -13,15 +13,15 @@
 
 namespace coil::test {
 
-// Lets the messages that are under way arrive. [message-thread]
+// Processes pending messages. [message-thread]
 void run_messages(int for_ms = 50);
 
-// "VST3", "LV2". Fails the test unless exactly one plugin is found where the build put it.
+// "VST3", "LV2". Fails the test unless exactly one plugin is found in the build folder.
 juce::PluginDescription scan(const std::string& format);
 
 class HostedPlugin {
  public:
-  // Made and prepared; fails the test when the host cannot.
+  // Creates and prepares it; fails the test if the host cannot.
   HostedPlugin(const std::string& format, double rate_hz, int block_frames, int channels = 2);
   ~HostedPlugin();
 
@@ -29,16 +29,16 @@ class HostedPlugin {
   juce::AudioPluginInstance& operator*() { return *plugin_; }
 
   void prepare(double rate_hz, int block_frames);
-  // As if the host's project held this session.
+  // Restores this session, as from a host's project.
   void open(const plugin::Session& session);
-  plugin::Session saved();  // what the host's project would hold
+  plugin::Session saved();  // the session that the host's project would store
   juce::MemoryBlock state();
   void set_state(const juce::MemoryBlock& state);
 
-  // By its present name; null: there is none.
+  // By its current name; null: none.
   juce::AudioProcessorParameter* parameter(const juce::String& name);
 
-  // In blocks of these sizes, then of `block` for the rest.
+  // In blocks of these sizes, then in blocks of `block`.
   Planes run(Planes signal, size_t block, std::span<const size_t> first_blocks = {});
 
  private:

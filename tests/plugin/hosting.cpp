@@ -1,4 +1,4 @@
-// The built VST3 and LV2 in a host: what it finds, hears and gets back.
+// The built VST3 and LV2 in a host: what the host finds, hears and saves.
 #include <malloc.h>
 
 #include <atomic>
@@ -24,7 +24,7 @@ constexpr size_t kBlock = 64;
 
 std::string each_format() { return GENERATE(as<std::string>{}, "VST3", "LV2"); }
 
-// What a direct call of the rack makes of it. The controls are such as a host's float from 0 to 1 can say exactly.
+// The output of the rack, called directly. The controls are values that a host's float from 0 to 1 represents exactly.
 Planes expected(const Planes& in, const std::vector<float>& controls, double rate_hz) {
   dsp::Rack rack;
   rack.settings().normalise = false;
@@ -41,7 +41,7 @@ double worst_difference(const Planes& a, const Planes& b) {
   return most;
 }
 
-// What is allocated, of all threads: what is resident also counts holes between.
+// The allocated memory of all threads; resident memory would include free blocks.
 long allocated_kb() {
   const struct mallinfo2 heap = mallinfo2();
   return long((heap.uordblks + heap.hblkhd) / 1024);
@@ -51,7 +51,7 @@ TEST_CASE("a host finds one effect with its fixed parameters") {
   const std::string format = each_format();
   const juce::PluginDescription description = test::scan(format);
   CHECK_FALSE(description.isInstrument);
-  CHECK(description.numInputChannels == (format == "LV2" ? 4 : 2));  // a port of LV2 is always there
+  CHECK(description.numInputChannels == (format == "LV2" ? 4 : 2));  // an LV2 port is always present
   CHECK(description.numOutputChannels == 2);
   HostedPlugin plugin(format, kRate, int(kBlock));
   for (const char* name :
@@ -135,7 +135,7 @@ TEST_CASE("a host's automation is heard") {
   const std::string format = each_format();
   HostedPlugin plugin(format, kRate, int(kBlock));
   plugin.open(test::overdrive_session({{"level", 0}}));
-  auto* level = plugin.parameter(format == "LV2" ? "Control 3" : "level");  // LV2 fixes the names in a file
+  auto* level = plugin.parameter(format == "LV2" ? "Control 3" : "level");  // LV2 names are fixed in a file
   REQUIRE(level);
   const Planes in = test::noise(2, 48000);
   const auto peak = [&](const Planes& planes) {
@@ -159,7 +159,7 @@ TEST_CASE("any block serves: none, one frame, odd sizes") {
   HostedPlugin plugin(format, kRate, 1024);
   plugin.open(test::overdrive_session());
   plugin.prepare(kRate, 1024);
-  CHECK(worst_difference(plugin.run(in, 333, odd), reference) < 1e-5);  // the bound that golden files are held to
+  CHECK(worst_difference(plugin.run(in, 333, odd), reference) < 1e-5);  // the tolerance of golden files
 }
 
 TEST_CASE("the latency that the host is told is right to the sample at every rate") {
@@ -176,8 +176,8 @@ TEST_CASE("the latency that the host is told is right to the sample at every rat
       plugin.parameter("Mix")->setValueNotifyingHost(0);
     }
     Planes impulse(2, test::Signal(8192));
-    plugin.run(impulse, kBlock);  // LV2 hosts hear of a latency after a block; and what moves has arrived
-    test::run_messages(20);       // by which both hear of it
+    plugin.run(impulse, kBlock);  // LV2 hosts get a new latency after a block; and ramps have ended
+    test::run_messages(20);       // both hosts get it through messages
     const size_t latency = size_t(plugin->getLatencySamples());
     for (auto& plane : impulse) plane[100] = 0.7f;
     Planes delayed(2, test::Signal(8192));
@@ -196,12 +196,12 @@ TEST_CASE("mono is one channel of stereo") {
   }
   const Planes both = stereo.run(in, kBlock);
   CHECK(worst_difference({both[0]}, mono.run({in[0]}, kBlock)) < 1e-6);
-  CHECK(worst_difference({both[0]}, {both[1]}) > 0.01);  // each channel has its own sound
+  CHECK(worst_difference({both[0]}, {both[1]}) > 0.01);  // each channel has different sound
 }
 
 TEST_CASE("a project may change its models while the sound runs, a thousand times") {
   const std::string format = each_format();
-  const int changes = format == "VST3" ? 1000 : 200;  // JUCE's LV2 host takes longer than the plugin
+  const int changes = format == "VST3" ? 1000 : 200;  // JUCE's LV2 host is slower than the plugin
   HostedPlugin plugin(format, kRate, int(kBlock));
   plugin.open({});
   const juce::MemoryBlock empty = plugin.state();
@@ -224,9 +224,9 @@ TEST_CASE("a project may change its models while the sound runs, a thousand time
   for (int i = 0; i < changes; ++i) {
     const juce::MemoryBlock& state = i % 2 ? playing : empty;
     plugin->setStateInformation(state.getData(), int(state.getSize()));
-    test::run_messages(1);  // until then JUCE's LV2 host collects what the plugin says in each block
+    test::run_messages(1);  // until then JUCE's LV2 host queues the plugin's messages of each block
     if (i != changes / 5) continue;
-    test::run_messages(500);  // what is under way on a busy machine holds memory too
+    test::run_messages(500);  // on a busy machine, pending messages also hold memory
     early = allocated_kb();
   }
   test::run_messages(500);
@@ -266,7 +266,7 @@ TEST_CASE("further instances share the model's weights and its file") {
   third.open(session);
   const long three = allocated_kb();
   INFO(format << ": a file of " << file_kb << " kB, two further instances take " << three - one << " kB");
-  CHECK(three - one < file_kb);  // weights and file alone would take twice that each
+  CHECK(three - one < file_kb);  // separate weights and files would take twice as much each
 }
 
 TEST_CASE("preparing again and again grows neither latency nor memory, and changes no sound") {

@@ -1,4 +1,4 @@
-// Around all tests: JUCE's message thread, and a home folder that belongs to the tests.
+// Set-up around all tests: JUCE's message thread, and a temporary home folder.
 #define CATCH_CONFIG_EXTERNAL_INTERFACES  // for listeners
 #include <catch2/catch.hpp>
 #include <cstdlib>

@@ -1,4 +1,4 @@
-// Learning a device in the plugin: a host sends what went into it and what came back, and gets a model of it.
+// Learning a device in the plugin: a host sends its input and output, and gets a model of it.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <filesystem>
@@ -45,7 +45,7 @@ Layout layout(const juce::AudioChannelSet& in, const juce::AudioChannelSet& back
   return layout;
 }
 
-// As a host that renders: no faster than the learning takes it, and far faster than it sounds. Returns the output.
+// Like an offline render: as fast as the learning reads it, much faster than real time. Returns the output.
 test::Signal send(Processor& processor, const test::Signal& dry, const test::Signal* wet) {
   const int inputs = processor.getMainBusNumInputChannels(), channels = processor.getTotalNumInputChannels();
   juce::AudioBuffer<float> audio(std::max(channels, processor.getTotalNumOutputChannels()), 512);
@@ -133,7 +133,7 @@ TEST_CASE("a device is learned while it is played, heard as soon as it is better
     return processor.status(0).file == file && processor.status(0).kind == plugin::SlotStatus::Kind::playing;
   }));
   CHECK(processor.status(0).name == "Test amp");
-  processor.discard_learned();  // what was kept stays
+  processor.discard_learned();  // a kept model stays
   test::finish();
   CHECK(processor.status(0).name == "Test amp");
 
@@ -205,7 +205,7 @@ TEST_CASE("a return with nothing of the device in it is said, and nothing is pub
   CHECK(processor.model(0) == nullptr);
 }
 
-// As coil-live makes it.
+// Creates it as coil-live does.
 std::unique_ptr<Processor> live_processor() {
   juce::AudioProcessor::setTypeOfNextNewPlugin(juce::AudioProcessor::wrapperType_Standalone);
   auto processor = std::make_unique<Processor>();
@@ -252,7 +252,7 @@ TEST_CASE("coil-live plays the test signal through a device, measures the round 
   float loudest = 0;
   for (size_t at = 0; at < 13 * size_t(kRate); at += 512) {
     audio.clear();
-    audio.copyFrom(1, 0, way.data(), 512);  // on the second input; the first is empty
+    audio.copyFrom(1, 0, way.data(), 512);  // on input 2; input 1 is silent
     processor->processBlock(audio, midi);
     way.erase(way.begin(), way.begin() + 512);
     for (int t = 0; t < 512; ++t) {
@@ -273,7 +273,7 @@ TEST_CASE("coil-live plays the test signal through a device, measures the round 
   CHECK(status.esr < 0.03);
   audio.clear();
   processor->processBlock(audio, midi);
-  CHECK(audio.getMagnitude(0, 512) < 1e-3f);  // nothing is played any more
+  CHECK(audio.getMagnitude(0, 512) < 1e-3f);  // playback has ended
 }
 
 TEST_CASE("a capture of another program becomes a model in the background, in the library and in the slot") {

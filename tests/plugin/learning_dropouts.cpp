@@ -1,5 +1,5 @@
-// Missed deadlines of an audio thread with and without a learning beside it, on as many busy cores as there are.
-// Measured and not tested: `plugin_tests "[.dropouts]"`.
+// Missed deadlines of an audio thread with and without a learning, with all cores busy. Only measured, not tested:
+// `plugin_tests "[.dropouts]"`.
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
@@ -21,10 +21,10 @@ constexpr int kBlock = 128, kRounds = 4;
 
 struct Deadlines {
   int blocks = 0, missed = 0;
-  double worst_ms = 0;  // behind the deadline
+  double worst_ms = 0;  // after the deadline
 };
 
-// At a sound card's pace: a block is late when it is ready after the next one should begin.
+// In real time: a block is late if it is complete only after the next one should start.
 void play(plugin::Processor& processor, const test::Device& device, Deadlines& result) {
   juce::AudioBuffer<float> audio(2, kBlock);
   juce::MidiBuffer midi;

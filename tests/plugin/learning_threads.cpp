@@ -1,5 +1,4 @@
-// The threads of learning by themselves, without a host: nothing is lost in silence, and every call may come at any
-// time.
+// The threads of learning without a host: nothing is lost silently, and every call may come at any time.
 #include <array>
 #include <atomic>
 #include <catch2/catch.hpp>
@@ -37,7 +36,7 @@ TEST_CASE("a ring that is full loses whole blocks, counts them, and says where t
   };
   write(0, 60);
   write(60, 60);   // no room
-  write(120, 10);  // would fit, but not behind what is missing
+  write(120, 10);  // would fit, but not after a gap
   plugin::SignalPiece piece = ring.read();
   REQUIRE(piece.dry.size() == 120);
   CHECK(piece.dry[118] == 60);
@@ -78,7 +77,7 @@ TEST_CASE("between two threads every frame of the ring comes once and in order, 
   CHECK(ring.lost_frames() == lost);
 }
 
-// Calls `listen` as a host would, until it is destroyed.
+// Calls `listen` like a host, until it is destroyed.
 class AudioThread {
  public:
   AudioThread(LearnInput& input, const test::Device& device)
@@ -102,7 +101,7 @@ class AudioThread {
   std::thread thread_;
 };
 
-// Left at the end.
+// Calls leave() at the end.
 class Begun {
  public:
   explicit Begun(std::shared_ptr<Learning> learning) : learning_(std::move(learning)) {}
@@ -203,7 +202,7 @@ TEST_CASE("the test signal goes out whole, and stands for the dry sound") {
   left.assign(kBlock, 0.5f);
   input.listen({{silence.data(), silence.data()}, {}}, 400);
   input.play({channels, 2, 400});
-  CHECK(left[0] == 0.5f);  // nothing is played any more
+  CHECK(left[0] == 0.5f);  // playback has ended
 }
 
 #if defined(__linux__)

@@ -1,4 +1,4 @@
-// While a model loads and settles nothing else waits, and whatever is asked for meanwhile comes out as asked.
+// Nothing else waits while a model loads and settles, and requests in the meantime have the expected result.
 #include <catch2/catch.hpp>
 #include <filesystem>
 
@@ -19,7 +19,7 @@ constexpr double kRate = 48000;
 
 const juce::File kOverdrive(test::overdrive_path().string());
 
-// A network that hears 22 s of silence before it is at rest: to load it takes about a second.
+// A network that needs 22 s of silence to settle: loading it takes about a second.
 juce::File slow_model(const test::TempDir& folder, int seed) {
   auto file =
       test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_output": 1, "d_model": 16,
@@ -59,7 +59,7 @@ TEST_CASE("while a model settles, the window's and the host's calls go through, 
     const auto model = processor.model(0);
     processor.can_undo();
     if (processor.status(0).kind != Kind::loading) break;
-    ++rounds;  // all of it while it was loading
+    ++rounds;  // the whole round happened while it was loading
     CHECK(session.slots[0].name == "Green Overdrive");
     CHECK(session.slots[0].controls.size() == 3);
     CHECK(session.slots[0].hash == before->hash());
@@ -85,7 +85,7 @@ TEST_CASE(
   processor.load_file(0, slow_model(folder, 2));
   set(*parameters.controls[0], 0.9f);  // by hand
   parameters.controls[1]->setValueNotifyingHost(0.7f);
-  parameters.controls[2]->setValueNotifyingHost(0.2f);  // which the new model lacks
+  parameters.controls[2]->setValueNotifyingHost(0.2f);  // the new model has no such control
   parameters.mix->setValueNotifyingHost(0.25f);
   REQUIRE(processor.status(0).kind == Kind::loading);
   finish();
@@ -154,7 +154,7 @@ TEST_CASE("undo of a load waits for nothing either, and keeps what is chosen and
   Processor processor;
   play_overdrive(processor);
   load(processor, 0, slow_model(folder, 7));
-  set(*processor.parameters().controls[0], 0.3f);  // so that its rest is another than that of its load
+  set(*processor.parameters().controls[0], 0.3f);  // so that its settled state differs from that after loading
   load(processor, 0, kOverdrive);
   processor.undo();
   processor.set_active_slot(1);

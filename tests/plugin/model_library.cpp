@@ -17,8 +17,8 @@ namespace fs = std::filesystem;
 
 juce::File file_at(const fs::path& path) { return juce::File(path.string()); }
 
-// factory: Green Overdrive, a forecaster, which is no sound; factory/bass: broken; user: presets/mine.coil, two
-// networks
+// factory: Green Overdrive and a forecaster, which is not for sound; factory/bass: a broken file; user:
+// presets/mine.coil, two networks
 struct Shelf {
   Shelf() {
     fs::create_directories(dir / "factory" / "bass");
@@ -27,7 +27,7 @@ struct Shelf {
     fs::copy_file(fs::path(COIL_PRESETS_DIR) / "watch_small.safetensors", dir / "factory" / "watch_small.safetensors");
     juce::File(file_at(dir / "factory" / "bass" / "broken.safetensors")).replaceWithText("no model");
     juce::File(file_at(dir / "user" / "presets" / "mine.coil")).replaceWithText("no preset");
-    for (const char* name : {"net 10", "net 9"}) {  // no card, no name
+    for (const char* name : {"net 10", "net 9"}) {  // no card, so no name
       test::model_file(R"({"model_type": "s4d", "d_model": 1, "d_state": 1, "mode": "real"})", 1)
           .write(dir / "user" / (std::string(name) + ".safetensors"));
     }

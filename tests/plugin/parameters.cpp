@@ -1,4 +1,4 @@
-// Parameters: what a host shows of a value, and makes of what somebody types.
+// Parameters: how a host displays values, and parsing of typed text.
 #include "plugin/parameters.h"
 
 #include <catch2/catch.hpp>
@@ -67,7 +67,7 @@ TEST_CASE(
   CHECK(parameter.getValueForText("-1000") == 0);
 }
 
-// A host that knows no names keeps values by number.
+// Some hosts store values by number instead of name.
 TEST_CASE("parameters keep their numbers, and those of cabinet and equaliser stand behind them") {
   plugin::Processor processor;
   const char* const before[] = {"input_gain", "output_gain", "mix",   "gate_threshold",

@@ -1,4 +1,4 @@
-// The processor without a host's wrapping: what the window asks of it, and what a host cannot see.
+// The processor without a host's wrapper: the functions for the window, and behaviour that a host cannot see.
 #include "plugin/processor.h"
 
 #include <catch2/catch.hpp>
@@ -23,7 +23,7 @@ constexpr int kBlock = test::kBlock;
 
 const juce::File kOverdrive(test::overdrive_path().string());
 
-// From the first block on, without the fade that follows a load.
+// Without the fade after a load, from the first block on.
 void play_overdrive(Processor& processor) {
   processor.prepareToPlay(kRate, kBlock);
   open(processor, test::overdrive_session());
@@ -211,7 +211,7 @@ TEST_CASE("MIDI program change and the next button choose from the library") {
   CHECK(plays(0));
   CHECK(processor.status(0).load_error.isEmpty());
   midi.clear();
-  midi.addEvent(juce::MidiMessage::programChange(1, 127), 0);  // there are not so many
+  midi.addEvent(juce::MidiMessage::programChange(1, 127), 0);  // there are fewer
   run(processor, test::noise(2, kBlock), midi);
   test::run_messages(200);
   CHECK(processor.status(0).kind == Kind::playing);
@@ -232,7 +232,7 @@ TEST_CASE("every value of every parameter comes back to the bit") {
   }
 }
 
-// What a host hears of.
+// Counts the latency changes that a host is told of.
 struct LatencyChanges final : juce::AudioProcessorListener {
   void audioProcessorParameterChanged(juce::AudioProcessor*, int, float) override {}
   void audioProcessorChanged(juce::AudioProcessor*, const ChangeDetails& details) override {
@@ -313,7 +313,7 @@ TEST_CASE("instances share what they load") {
   run(*processors[0], test::noise(2, 4800));
   open(*processors[0], {});
   CHECK(wait_for([&] {
-    run(*processors[0], test::noise(2, 4800));  // what played fades out, is handed back and freed
+    run(*processors[0], test::noise(2, 4800));  // the previous model fades out, is given back and freed
     return processors[0]->library().loaded_count() == 0 && model.expired();
   }));
 }
@@ -368,7 +368,7 @@ TEST_CASE("bypass keeps time: the sound afterwards is what it would have been") 
   run(bypassed, in);
   set(*bypassed.parameters().bypass, 0);
   run(plain, in);
-  run(bypassed, test::noise(2, 4800));  // back within these
+  run(bypassed, test::noise(2, 4800));  // long enough for the return fade
   run(plain, test::noise(2, 4800));
   CHECK(run(bypassed, in) == run(plain, in));
 }
@@ -418,7 +418,7 @@ TEST_CASE("every parameter of the chain does to the sound what the rack does wit
   for (const Case& each : cases) {
     dsp::Rack rack;
     each.same(rack.settings());
-    rack.load(0, model, std::vector<float>{5, 5, -14});  // which a parameter from 0 to 1 says exactly
+    rack.load(0, model, std::vector<float>{5, 5, -14});  // represented exactly by a parameter from 0 to 1
     rack.prepare({kRate, kBlock, 2});
     INFO(each.id << " " << each.value);
     const test::Planes out = played(each.id, each.value);

@@ -1,4 +1,4 @@
-// What host and window do with a processor, as the tests of it do it.
+// Calls of host and window to a processor, for its tests.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +24,7 @@ inline void load(plugin::Processor& processor, int slot, const juce::File& file)
   REQUIRE(wait_for([&] { return processor.status(slot).kind != plugin::SlotStatus::Kind::loading; }));
 }
 
-// Until all that was asked for is done.
+// Waits until all requests are done.
 inline void finish() {
   const juce::SharedResourcePointer<plugin::Background> background;
   std::atomic<bool> done{false};

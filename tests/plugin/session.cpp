@@ -1,4 +1,4 @@
-// Sessions: what comes back after saving, where models are looked for, and what damaged or strange bytes do.
+// Sessions: restoring, searching for models, and damaged or foreign bytes.
 #include "plugin/session.h"
 
 #include <catch2/catch.hpp>
@@ -96,7 +96,7 @@ TEST_CASE("a model is found in the session, at its path, where it moved to, or n
     plugin::resolve(session.slots[0], library);
     CHECK(session.slots[0].missing == "");
     REQUIRE(session.slots[0].loaded);
-    CHECK(session.slots[0].file_bytes);  // embedded when it is saved again
+    CHECK(session.slots[0].file_bytes);  // will be embedded when it is saved again
   }
   SECTION("moved into a folder of the library, its old path now another model") {
     Session session = test::overdrive_session({}, false);

@@ -1,4 +1,4 @@
-// Made with the plugin's own session code.
+// Uses the plugin's own session code.
 #include "tests/plugin/sessions.h"
 
 #include "tests/support/random_network.h"

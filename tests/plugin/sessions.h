@@ -14,11 +14,11 @@ inline std::filesystem::path overdrive_path() {
   return std::filesystem::path(COIL_PRESETS_DIR) / "green_overdrive.safetensors";
 }
 
-// The overdrive in slot 0 with these controls; `embedded` alone, or as a file alone. Bypass, gate and normalisation are
-// off.
+// The overdrive in slot 0 with these controls, either only embedded or only as a file. Bypass, gate and normalisation
+// are off.
 plugin::Session overdrive_session(const std::map<std::string, float>& controls = {}, bool embedded = true);
 
-// Noise with a beat: something to be driven.
+// Noise with a beat, as input of a drive.
 Planes noise(size_t channels, size_t frames);
 
 }  // namespace coil::test

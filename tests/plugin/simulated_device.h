@@ -1,4 +1,4 @@
-// A device of a few lines of code: what goes in, and what comes back.
+// A simulated device of a few lines of code: its input and output.
 #pragma once
 
 #include <cmath>
@@ -11,7 +11,7 @@ namespace coil::test {
 
 inline constexpr size_t kLatency = 333;
 
-// Decaying bursts, and what an overdrive makes of them: late, and upside down.
+// Decaying bursts, and the output of an overdrive for them: delayed, with inverted polarity.
 struct Device {
   test::Signal dry, wet;
 
@@ -29,7 +29,7 @@ struct Device {
     wet.insert(wet.begin(), late, 0.0f);
     wet.resize(frames);
   }
-  test::Signal without_delay() const {  // in the dry signal's polarity, as the model gives it
+  test::Signal without_delay() const {  // in the dry signal's polarity, like the model's output
     test::Signal sound(wet.begin() + kLatency, wet.end());
     for (float& value : sound) value = -value;
     return sound;

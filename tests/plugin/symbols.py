@@ -1,4 +1,4 @@
-"""The built plugins export their format's entry points and nothing else, and link no network library."""
+"""The built plugins export only their format's entry points, and link no network library."""
 import os
 import subprocess
 import unittest

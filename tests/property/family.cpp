@@ -97,7 +97,8 @@ TEST_CASE("many streams of a hybrid at once are the streams one by one") {
   }
 }
 
-// Angles turn some thousands of times; what each frame loses must not add up. An hour is the same, only longer.
+// The angles rotate some thousands of times; rounding errors of single frames must not accumulate. An hour is the same,
+// only longer.
 TEST_CASE("Mamba-3 follows the double reference over a long signal, its angles wrapped") {
   const auto loaded = test::load(test::model_file(kMamba3, 3));
   const auto model = loaded.model();
@@ -120,11 +121,11 @@ TEST_CASE("rotary angles are exact after a year of frames") {
   test::Random random(8);
   const auto in = test::random_signal(64, random);
   auto fresh = model->initial_state(), late = fresh;
-  const float year[] = {1443600.0f, 0.0f};  // x 2^20 frames: 48,000 a second; a multiple of the window
+  const float year[] = {1443600.0f, 0.0f};  // x 2^20 frames: a year at 48,000 per second; a multiple of the window
   late.set("state.0.position", year);
   test::run_steps(model, fresh, in);
   test::run_steps(model, late, in);
-  // once the ring holds only new frames, where they stand in time no longer matters
+  // Once the ring only holds new frames, their absolute time does not matter.
   const auto more = test::random_signal(16, random);
   CHECK(test::relative_error(test::run_steps(model, late, more), test::run_steps(model, fresh, more)) <= kTolerance);
 }

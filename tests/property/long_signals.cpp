@@ -1,5 +1,4 @@
-// Signals longer than a scan's segment, and memories longer than the signal: what adds up over time stays within
-// bounds.
+// Signals longer than a scan's segment, and memories longer than the signal: accumulated errors stay within bounds.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
@@ -15,7 +14,7 @@ using namespace coil;
 constexpr double kEps = std::numeric_limits<float>::epsilon();
 
 TEST_CASE("a signal of several segments: block and scan agree with the reference to the end") {
-  // The memories of these networks forget within some 200 frames, so the error at the end is that of any 200 frames.
+  // These networks forget within about 200 frames, so the error at the end is that of any 200 frames.
   constexpr double kTolerance = 1e-5;
   for (const std::string part :
        {R"({"type": "s4d", "name": "m", "d_state": 4})",
@@ -27,7 +26,7 @@ TEST_CASE("a signal of several segments: block and scan agree with the reference
     const auto loaded = test::load(test::model_file(config, 21));
     const auto model = loaded.model();
     test::Random random(22);
-    const size_t frames = 150001;  // more than two of the default segments, and no multiple of anything
+    const size_t frames = 150001;  // more than two default segments, and not a round number
     const auto in = test::random_signal(2 * frames, random);
     const auto reference = test::run_reference(loaded, in, {});
     INFO(config);
@@ -42,9 +41,9 @@ TEST_CASE("a signal of several segments: block and scan agree with the reference
 }
 
 TEST_CASE("a memory of 20,000 frames reaches the level that its weights ask for") {
-  // One real mode, constant input 1: the state tends to 1 / -A however small the step. The decay 1 - dt is stored as
-  // float32, so 1 - decay is off by up to half an epsilon below 1, a quarter of kEps: that over dt, and as much again
-  // for the sums, is what the level may miss.
+  // One real mode, constant input 1: the state tends to 1 / -A for any small step. The decay 1 - dt is stored as
+  // float32, so 1 - decay has an error of up to half an epsilon below 1, a quarter of kEps. The level may deviate by
+  // that over dt, and by the same for the sums.
   const double dt = 5e-5;
   const std::string config = R"({"model_type": "s4d", "d_model": 1, "d_state": 1, "mode": "real"})";
   const test::ModelFile file{config,
@@ -66,7 +65,7 @@ TEST_CASE("a memory of 20,000 frames reaches the level that its weights ask for"
     state = model->initial_state();
     const auto scanned = test::run_scan(model, state, ones, {.threads = 2});
     CHECK(std::abs(scanned.back() - 1) <= tolerance);
-    // On the way it follows 1 - e^(-dt t); the error there is the same share of what has been reached.
+    // On the way it follows 1 - e^(-dt t); the error is the same share of the current value.
     double worst = 0;
     for (size_t t = 0; t < frames; t += 1000)
       worst = std::max(worst, std::abs(blocks[t] + std::expm1(-dt * (static_cast<double>(t) + 1))));
@@ -93,7 +92,7 @@ TEST_CASE("a memory of 20,000 frames in a selective scan: steps far below 1 keep
   const size_t frames = 400000;
   const std::vector<float> twos(frames, 2.0f);
   const double u = 2 / (1 + std::exp(-2.0)), level = u * u * u * u;  // u B / -A, times C, times silu(z)
-  // As above, now with the polynomial's share: 1 - 2^t is good to 1e-3 of itself beside the rounding of 2^t.
+  // As above, plus the polynomial's error: 1 - 2^t is accurate to 1e-3 relative to the rounding of 2^t.
   const double tolerance = level * (1e-3 + 2 * 0.25 * kEps / dt);
   for (const ssm::Target& target : ssm::Target::all()) {
     INFO(target.name());
@@ -119,7 +118,7 @@ TEST_CASE("silence after sound decays to nothing and stays finite") {
     test::run_blocks(model, heard, sound, std::vector<size_t>{100});
     const auto after = test::run_blocks(model, heard, silence, std::vector<size_t>{20000});
     const auto never = test::run_blocks(model, unheard, silence, std::vector<size_t>{20000});
-    // What was heard 20,000 frames ago no longer matters; only the slow path's phase may differ, and it hears silence
+    // Input from 20,000 frames ago no longer matters. Only the slow path's phase may differ, and its input is silence,
     // too.
     CHECK(test::relative_error(std::span(after).last(d_out), std::span(never).last(d_out)) <= 1e-5);
     CHECK(heard.is_finite());

@@ -1,5 +1,5 @@
-// Random networks of every part and awkward sizes against the double reference, in every execution on every SIMD
-// target.
+// Random networks with every part and unusual sizes, compared with the double reference in every execution on every
+// SIMD target.
 #include <catch2/catch.hpp>
 #include <string>
 
@@ -10,8 +10,8 @@ namespace {
 
 using namespace coil;
 
-// The design's promise, 84 epsilon of max(1, peak): each of up to eight layers rounds its sums (some 10 epsilon with
-// the exponentials), and what one layer rounds the next ones carry on.
+// The design's tolerance, 84 epsilon of max(1, peak): each of up to eight layers rounds its sums (some 10 epsilon
+// including exponentials), and the following layers propagate these errors.
 constexpr double kTolerance = 1e-5;
 constexpr uint32_t kNetworks = 80;
 

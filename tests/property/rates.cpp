@@ -1,5 +1,5 @@
-// What holds of every model whose steps are rescaled: its filters are the same continuous ones, and all executions
-// agree at every rate.
+// Properties of models with rescaled steps: their continuous-time filters stay the same, and all executions agree at
+// every rate.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -19,7 +19,7 @@ using namespace coil;
 
 constexpr double kOwnHz = 48000;
 constexpr double kRates[] = {16000, 22050, 44100, 88200, 96000, 192000};
-// As in random_networks.cpp: the design's promise between executions.
+// As in random_networks.cpp: the design's tolerance between executions.
 constexpr double kTolerance = 1e-5;
 
 std::string bank(const std::string& mode, const std::string& rule) {
@@ -27,8 +27,8 @@ std::string bank(const std::string& mode, const std::string& rule) {
          R"(", "discretization": ")" + rule + "\"}";
 }
 
-// A bank's channel in continuous time: y(t) = Re sum c e^(a t) is what each frame of the own rate adds to those behind
-// it.
+// A channel of a bank in continuous time: y(t) = Re sum c e^(a t) is the contribution of a frame (at the own rate) to
+// later frames.
 struct Continuous {
   std::vector<std::complex<double>> a, c;  // a per second
   double skip;                             // D
@@ -53,7 +53,7 @@ Continuous continuous(const ssm::Checkpoint& checkpoint, bool is_complex, int ch
   return made;
 }
 
-// Answer of a bank's channel to an impulse of one frame.
+// The response of a bank's channel to an impulse of one frame.
 std::vector<float> impulse_response(const std::shared_ptr<const ssm::Model>& model, int channel, size_t frames) {
   std::vector<float> in(frames * 3);
   in[size_t(channel)] = 1;
@@ -87,7 +87,7 @@ TEST_CASE(
         std::complex<double> constant = kernel.skip;
         for (size_t m = 0; m < kernel.a.size(); ++m) constant += kernel.c[m] / (1.0 - std::exp(kernel.a[m] / kOwnHz));
         CHECK(std::accumulate(found.begin(), found.end(), 0.0) ==
-              Approx(constant.real()).margin(1e-4));  // 4000 float roundings
+              Approx(constant.real()).margin(1e-4));  // 4,000 roundings in float32
       }
   }
 }
@@ -107,7 +107,7 @@ TEST_CASE("at another rate a slow signal passes an S4D bank as at its own, to a 
         for (const double hz : {50.0, 500.0}) {
           const auto own = response(loaded.model(), hz), other = response(loaded.model()->at_rate(rate_hz), hz);
           INFO(mode << " " << rule << ", " << hz << " Hz at " << rate_hz << " Hz: " << own << " and " << other);
-          // The next term of the kernel's sum, a twelfth of the phase that a frame covers.
+          // The next term of the kernel's sum: a twelfth of a frame's phase.
           CHECK(std::abs(other - own) <= 2 * std::numbers::pi * hz / kOwnHz / 12 * 4);
         }
     }

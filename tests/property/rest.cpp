@@ -1,5 +1,5 @@
-// Networks whose tanh parts subtract what they give at rest: exactly silent where the input is, at any position of the
-// knobs, in every execution.
+// Networks whose tanh parts subtract their value at rest: exactly silent for silent input, for any knob positions, in
+// every execution.
 #include <algorithm>
 #include <bit>
 #include <catch2/catch.hpp>
@@ -35,7 +35,7 @@ const char* const kCard =
     R"({"name": "amp", "sample_rate": 48000, "controls": [{"name": "a", "min": 0, "max": 1, "default": 0.3},
   {"name": "b", "min": 0, "max": 1, "default": 0.9}]})";
 
-// Every sort of film that the knobs can move.
+// Every combination of FiLM that the knobs can change.
 std::vector<std::string> configs() {
   std::vector<std::string> all;
   for (const int width : {3, 8, 17})
@@ -45,7 +45,7 @@ std::vector<std::string> configs() {
   return all;
 }
 
-// A slow path moves it too.
+// Changed by a slow path, too.
 std::string config_with_slow_path() {
   return config(8, R"("polynomial": 2}, "slow_path": {"hop_frames": 37, "n_features": 3, "d_model": 5, "output": true,
       "layers": [{"residual": false, "parts": [{"type": "gated", "name": "units", "d_out": 6}]}])");
@@ -78,7 +78,7 @@ void on_every_target(const F& f) {
   }
 }
 
-// Blocks of odd sizes through silence, with a knob thrown between any two of them.
+// Blocks of odd sizes through silence, with a knob change between any two of them.
 template <class Process>
 void throw_knobs(std::span<const float> values, const Process& process) {
   test::Random random(5);
@@ -149,7 +149,7 @@ TEST_CASE("a ramp of the knobs begins elsewhere than a start at its end, and com
       INFO(target.name() << " " << json);
       const auto model = loaded.model(target);
       test::Random random(8);
-      const auto in = test::random_signal(kFrames + 1500, random);  // the ramp, and what the layers remember of it
+      const auto in = test::random_signal(kFrames + 1500, random);  // the ramp, and the layers' memory of it
       const std::vector<float> low{0.1f, 0.2f}, high{0.8f, 0.5f};
       ssm::Stream moved(model, low), there(model, high);
       std::vector<float> first(2);

@@ -1,4 +1,4 @@
-// Many streams stepped together are the same as each alone.
+// Many streams that are stepped together give the results of separate streams.
 #include "ssm/run/stream_batch.h"
 
 #include <algorithm>
@@ -15,9 +15,9 @@ namespace {
 using namespace coil;
 
 constexpr uint32_t kNetworks = 40;
-constexpr double kTolerance = 1e-5;  // the design's promise between executions
+constexpr double kTolerance = 1e-5;  // the design's tolerance between executions
 
-// A network, and a signal for each of some streams.
+// A network, and signals for some streams.
 struct Crowd {
   std::shared_ptr<const ssm::Model> model;
   test::Random random;
@@ -34,7 +34,7 @@ struct Crowd {
     for (size_t i = 0; i < streams; ++i) in.push_back(test::random_signal(frames * width_in, random));
   }
 
-  // Frame t of the named streams; out[i] gets what stream i gives.
+  // Runs frame t of the named streams; out[i] gets the output of stream i.
   void step(ssm::StreamBatch& batch, const std::vector<uint32_t>& who, size_t t,
             std::vector<std::vector<float>>& out) const {
     std::vector<float> rows, results(who.size() * width_out);
@@ -146,11 +146,11 @@ TEST_CASE(
   }
 }
 
-// Nothing moves but the signal: then every cut gives the same bits.
+// True if only the signal changes: then every split gives the same bits.
 bool is_plain(const ssm::Model& model) { return model.card().controls.empty() && !model.config().slow_path; }
 
-// Streams that move on by random numbers of frames in random order, until all are through; out[i] gets what stream i
-// gives.
+// Advances streams by random numbers of frames in random order until all have ended; out[i] gets the output of stream
+// i.
 void process_in_cuts(const Crowd& crowd, test::Random& random, ssm::StreamBatch& batch,
                      std::vector<std::vector<float>>& out) {
   std::vector<size_t> done(crowd.streams, 0);

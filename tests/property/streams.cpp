@@ -1,4 +1,4 @@
-// What holds for every network however its signal is cut, stopped, saved, handed over or steered.
+// Properties of every network, however its signal is split, stopped, saved, handed over or controlled.
 #include "ssm/run/stream.h"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ namespace {
 using namespace coil;
 
 constexpr uint32_t kNetworks = 40;
-// As in random_networks.cpp: the design's promise between executions.
+// As in random_networks.cpp: the design's tolerance between executions.
 constexpr double kTolerance = 1e-5;
 
 // A random network with a signal.
@@ -98,8 +98,8 @@ TEST_CASE("after a reset a stream is as good as new, and keeps its controls") {
   }
 }
 
-// S4D keeps its states divided by the input's coefficient; a file has them as upstream does, one rounding away. All
-// else is stored as it is.
+// S4D stores its states divided by the input's coefficient; a file has upstream's values, which costs one rounding.
+// Everything else is stored unchanged.
 constexpr double kStoredTolerance = 4 * std::numeric_limits<float>::epsilon();
 
 TEST_CASE("a state saved in the middle of a signal goes on in another stream, at any place") {
@@ -112,7 +112,7 @@ TEST_CASE("a state saved in the middle of a signal goes on in another stream, at
     ssm::Stream stream(scene.model);
     std::vector<float> out(scene.frames * d_out);
     stream.process(scene.part(0, cut / 2), std::span(out).first(cut / 2 * d_out));
-    stream.set_controls(test::random_controls(*scene.model, scene.random));  // the cut comes while the ramp is running
+    stream.set_controls(test::random_controls(*scene.model, scene.random));  // the split is in the middle of the ramp
     stream.process(scene.part(cut / 2, cut - cut / 2),
                    std::span(out).subspan(cut / 2 * d_out, (cut - cut / 2) * d_out));
     stream.state().save(dir / "state.safetensors");
@@ -202,7 +202,7 @@ TEST_CASE("executions hand their states to one another in the middle of a signal
   }
 }
 
-// What happens at a frame: the controls move.
+// An event at a frame: the controls change.
 struct Event {
   size_t frame;
   std::vector<float> controls;
@@ -278,7 +278,7 @@ TEST_CASE("controls ramp linearly over 1024 frames, at once before the first fra
        {"controls.layers.1.bias", {2}, {0, 1}}}};
   const auto model = test::load(file).model();
   const auto shift = [](double k) { return 4 * std::tanh(2 * k - 1) + 1; };
-  // Film and ramp are sums of a few terms below 8, each rounded once: 4 epsilon of 8.
+  // FiLM and ramp are sums of a few terms below 8, each rounded once: 4 epsilon of 8.
   const double tolerance = 4 * 8 * std::numeric_limits<float>::epsilon();
 
   ssm::Stream stream(model);
@@ -296,7 +296,7 @@ TEST_CASE("controls ramp linearly over 1024 frames, at once before the first fra
   }
   CHECK(worst <= tolerance);
 
-  // Moved again halfway: from where it stands, 1024 frames to the new value.
+  // Changed again halfway: from the current value, the new ramp takes 1024 frames.
   stream.set_controls(std::array{1.0f});
   stream.process(std::span(zero).first(512), std::span(out).first(512));
   stream.set_controls(std::array{0.0f});
@@ -397,7 +397,7 @@ TEST_CASE("input that is not finite reads as 0 and never reaches the state") {
 }
 
 TEST_CASE("a stream that left the finite numbers starts anew, is counted, and is then as good as new") {
-  // Huge finite input overflows somewhere in most networks; nothing of it may linger, not even in buffers that are only
+  // Huge finite input causes an overflow in most networks. Nothing of it may remain, not even in buffers that are only
   // read as padding.
   int restarted = 0;
   for (uint32_t seed = 0; seed < 2 * kNetworks; ++seed) {

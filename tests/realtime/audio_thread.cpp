@@ -1,4 +1,4 @@
-// What the audio thread may call neither allocates nor frees, locks, throws or calls the system.
+// Functions that the audio thread may call do not allocate, free, lock, throw or call the system.
 #include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
@@ -25,13 +25,13 @@ using namespace coil;
 constexpr size_t kBlocks[] = {0, 1, 3, 16, 64, 1000, 4096};
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInfinity = std::numeric_limits<float>::infinity();
 
-// Something that an audio thread does, on objects that are ready for it.
+// Work of an audio thread, on objects that are prepared for it.
 struct Callable {
   std::string name;
   std::function<void()> run;
 };
 
-// A processor as a stream of interleaved frames.
+// Wraps a processor as a stream of interleaved frames.
 class Host {
  public:
   Host(std::shared_ptr<const ssm::Model> model, double rate_hz, int channels)
@@ -58,8 +58,8 @@ class Host {
   std::vector<std::vector<float>> planes_;
 };
 
-// A batch as a stream of frames of all its streams, some of which hear one frame more. It has no blocks, so the first
-// frames are enough.
+// Wraps a batch as a stream of frames of all its streams; some of them get one more frame. It has no blocks, so the
+// first frames are enough.
 class Batch {
  public:
   static constexpr size_t kStreams = 5;
@@ -88,8 +88,7 @@ class Batch {
   ssm::State state_;
 };
 
-// Blocks of odd sizes with values that are not finite or huge, knobs that move between them, a reset, and all of it
-// again.
+// Blocks of odd sizes with non-finite and huge values, knob changes between them, a reset, and everything again.
 template <class Device>
 Callable callable(const std::string& name, std::shared_ptr<Device> device, const ssm::Model& model, size_t d_in,
                   size_t d_out) {
@@ -113,7 +112,7 @@ Callable callable(const std::string& name, std::shared_ptr<Device> device, const
           }};
 }
 
-// Some streams of a batch, one frame after the other, with a state that breaks and knobs that move.
+// Some streams of a batch, frame by frame, with a state that becomes non-finite and knob changes.
 Callable batch_callable(const std::string& name, std::shared_ptr<const ssm::Model> model) {
   constexpr size_t kStreams = 100;  // more than a block has rows
   test::Random random(2);
@@ -140,7 +139,7 @@ Callable batch_callable(const std::string& name, std::shared_ptr<const ssm::Mode
 Callable token_callable(const test::Network& network) {
   std::vector<int32_t> tokens(std::end(kBlocks)[-1]);
   for (size_t i = 0; i < tokens.size(); ++i)
-    tokens[i] = static_cast<int32_t>(i % 100) - 1;  // one below the vocabulary, some beyond it
+    tokens[i] = static_cast<int32_t>(i % 100) - 1;  // one below the vocabulary, some above it
   const size_t d_out = test::width_out(*network.model);
   std::vector<float> out(tokens.size() * d_out);
   return {network.name, [=, stream = std::make_shared<ssm::Stream>(network.model)]() mutable {

@@ -1,4 +1,4 @@
-// A chain of every stage keeps what the audio thread promises, while its settings move.
+// A chain of all stages stays real-time safe while its settings change.
 #include <catch2/catch.hpp>
 #include <limits>
 #include <memory>
@@ -17,7 +17,7 @@ namespace {
 
 using namespace coil;
 
-// One of each stage, and the blocks that a host might send.
+// One of each stage, and typical blocks of a host.
 class Host {
  public:
   Host() : chain_(stages()) {
@@ -54,13 +54,13 @@ class Host {
   }
 
   dsp::Chain chain_;
-  std::vector<float> sound_, frames_;  // both channels', one after the other
+  std::vector<float> sound_, frames_;  // both channels, one after another
   int moves_ = 0;
 };
 
 TEST_CASE("a chain leaves the heap, locks and exceptions alone, and makes no system call") {
   Host host;
-  // the first round too: nothing is put off until the first block
+  // Also in the first round: nothing is deferred to the first block.
   CHECK(test::forbidden_calls([&] { host.play(); }) == "");
   CHECK(test::forbidden_calls([&] { host.play(), host.reset(), host.play(); }) == "");
 

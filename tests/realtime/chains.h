@@ -1,4 +1,4 @@
-// Stages for the proofs of this folder.
+// Stages for the tests in this folder.
 #pragma once
 
 #include <vector>
@@ -7,7 +7,7 @@
 
 namespace coil::test {
 
-// Gain, gate, equaliser and a cabinet of so many taps.
+// Gain, gate, equaliser and a cabinet with this number of taps.
 std::vector<dsp::Stage> stages_without_latency(size_t taps);
 
 }  // namespace coil::test

@@ -1,5 +1,5 @@
-// Defines the entries of the heap, of locks and of throwing for this whole program, its shared libraries included: each
-// counts and hands on.
+// Replaces the functions for heap, locks and throwing in this whole program, including its shared libraries: each
+// counts and calls the original.
 #include "tests/realtime/forbidden_calls.h"
 
 #include <dlfcn.h>
@@ -22,7 +22,7 @@ struct Tally {
   int64_t calls = 0;
 };
 
-// An executable's own thread_locals lie in its static block: reaching them calls nothing, not even before main.
+// An executable's own thread_locals are in its static TLS block: accessing them calls no function, even before main.
 constinit thread_local bool counting = false;
 constinit thread_local std::array<Tally, 64> tallies;
 
@@ -36,8 +36,8 @@ void count(std::string_view entry) noexcept {
   }
 }
 
-// The definition that ours hides. glibc for x86-64 has the condition variables of before 2.3.2 under the same names,
-// and gives those first.
+// The original function that ours hides. glibc for x86-64 has the condition variables from before 2.3.2 under the same
+// names, and would return those first.
 void* hidden(const char* entry) noexcept {
   const bool was_counting = std::exchange(counting, false);  // the loader allocates
   void* found = dlvsym(RTLD_NEXT, entry, "GLIBC_2.3.2");
@@ -54,7 +54,7 @@ extern "C" {
 void __cxa_throw(void* thrown, std::type_info* type, void (*destroy)(void*));
 int __cxa_guard_acquire(uint64_t* guard);
 
-// The noexcept is that of the entry's own declaration.
+// The noexcept is part of the function's original declaration.
 #define COIL_COUNTED(result, entry, parameters, ...)                                               \
   result entry parameters noexcept(noexcept(entry(__VA_ARGS__))) {                                 \
     count(#entry);                                                                                 \
@@ -64,7 +64,7 @@ int __cxa_guard_acquire(uint64_t* guard);
   }
 
 COIL_COUNTED(void, __cxa_throw, (void* thrown, std::type_info* type, void (*destroy)(void*)), thrown, type, destroy)
-COIL_COUNTED(int, __cxa_guard_acquire, (uint64_t * guard), guard)  // a static of a function, on its first use
+COIL_COUNTED(int, __cxa_guard_acquire, (uint64_t * guard), guard)  // a function-local static, at its first use
 
 COIL_COUNTED(int, pthread_mutex_lock, (pthread_mutex_t * m), m)
 COIL_COUNTED(int, pthread_mutex_trylock, (pthread_mutex_t * m), m)
@@ -103,7 +103,7 @@ COIL_COUNTED(void*, memalign, (size_t alignment, size_t size), alignment, size)
 COIL_COUNTED(void*, valloc, (size_t size), size)
 COIL_COUNTED(void*, pvalloc, (size_t size), size)
 
-// What the loader itself calls goes on without asking the loader.
+// Calls from the loader itself are passed on without asking the loader.
 void* __libc_malloc(size_t size);
 void* __libc_calloc(size_t count, size_t size);
 void* __libc_realloc(void* memory, size_t size);

@@ -1,11 +1,10 @@
-// Counts what the audio thread must not call: the heap, locks, throwing.
+// Counts forbidden calls on the audio thread: the heap, locks, throwing.
 #pragma once
 
 #include <functional>
 #include <string>
 
-// A sanitizer of memory or threads brings a heap of its own, which cannot be replaced: there the heap's entries are not
-// counted.
+// A memory or thread sanitizer has its own heap, which cannot be replaced: there heap calls are not counted.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define COIL_COUNTS_HEAP 0
 #elif defined(__has_feature)
@@ -17,8 +16,7 @@
 
 namespace coil::test {
 
-// What this thread calls while `work` runs, by name and in the order of first calls: "malloc 2, free 1". Empty:
-// nothing.
+// The calls of this thread while `work` runs, by name and in the order of first calls: "malloc 2, free 1". Empty: none.
 std::string forbidden_calls(const std::function<void()>& work);
 
 }  // namespace coil::test

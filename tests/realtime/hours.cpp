@@ -1,8 +1,9 @@
-// Hours of sound, silence and numbers near zero: a stream that never stops stays as exact, as finite and as fast as in
-// its first second.
+// Hours of sound, silence and numbers near zero: an endless stream stays as accurate, finite and fast as in its first
+// second.
 //
-//   COIL_HOURS_STEPS=1000000000 build/tests/realtime_tests "hours of green_overdrive"     # some minutes; without it
-//   2,000,000 steps
+//   COIL_HOURS_STEPS=1000000000 build/tests/realtime_tests "hours of green_overdrive"
+//
+// takes some minutes; without the variable it runs 2,000,000 steps.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -13,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <numbers>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,10 +30,10 @@ using namespace coil;
 
 constexpr size_t kBlock = 64, kHop = 256;
 constexpr uint64_t kFirstCheckpoint = uint64_t{1} << 20;
-// As in random_networks.cpp: the design's promise between executions.
+// As in random_networks.cpp: the design's tolerance between executions.
 constexpr double kTolerance = 1e-5;
 
-// Phases of different kinds, again and again; their lengths fit no block and no hop.
+// Repeating phases of different kinds; their lengths are multiples of no block and no hop.
 class Signal {
   static constexpr size_t kPhase = 10007;
 
@@ -55,11 +57,12 @@ class Signal {
   std::vector<float> cycle_;
 };
 
-constexpr size_t kWindow = (Signal::kPeriod + kHop - 1) / kHop * kHop;  // what a checkpoint compares: every phase once
+constexpr size_t kWindow = (Signal::kPeriod + kHop - 1) / kHop * kHop;  // the window that a checkpoint compares: every
+                                                                        // phase once
 
-// What is right in the window before a time, frame t at t % kWindow. The reference starts from rest so long before it
-// that a start half as long before gives the same: it then depends on the signal alone. Started from the engine's own
-// state it would take over what has drifted there.
+// The correct output in the window before a given time, frame t at t % kWindow. The reference starts from rest so early
+// that a start half as early gives the same result: the output then depends only on the signal. If it started from the
+// engine's own state, it would inherit drift from there.
 class Truth {
  public:
   Truth(const ssm::Checkpoint& checkpoint, const Signal& signal) : checkpoint_(checkpoint), signal_(signal) {}
@@ -68,7 +71,7 @@ class Truth {
     for (auto shorter = run(warm_up_ / 2, end);; warm_up_ *= 2) {
       auto longer = run(warm_up_, end);
       if (test::relative_error(std::vector<float>(shorter.begin(), shorter.end()), longer) <= kTolerance)
-        return longer;  // nearer by far
+        return longer;  // much closer
       shorter = std::move(longer);
     }
   }
@@ -106,8 +109,8 @@ void hours(const char* name, const ssm::Checkpoint& checkpoint) {
   ssm::Stream stream(ssm::Model::load(checkpoint));
   std::vector<float> recent(kWindow);
   Stopwatch phase, cycle;
-  std::vector<double> kinds[std::size(Signal::kKinds)];  // ns a step of each phase
-  std::array<double, 4> quarters;  // ns a step in the fastest cycle of each: other programs on the machine only add
+  std::vector<double> kinds[std::size(Signal::kKinds)];  // ns per step, for each phase
+  std::array<double, 4> quarters;  // ns per step in the fastest cycle of each quarter: other programs only add time
   quarters.fill(std::numeric_limits<double>::infinity());
   std::vector<double> differences;
   bool finite = true;
@@ -150,8 +153,8 @@ void hours(const char* name, const ssm::Checkpoint& checkpoint) {
       quarters.front(), quarters.back(), worst, finite ? "always finite" : "not always finite", stream.restarts());
 
   CHECK(worst <= kTolerance);
-  CHECK(worst <=
-        2 * differences.front());  // no drift: at every checkpoint the same phases, cut into blocks at other places
+  CHECK(worst <= 2 * differences.front());  // no drift: every checkpoint compares the same phases, with blocks at other
+                                            // positions
   CHECK(finite);
   CHECK(stream.restarts() == 0);
   // Short runs say nothing about time.
@@ -167,14 +170,14 @@ TEST_CASE("hours of green_overdrive") {
   hours("green_overdrive", ssm::Checkpoint::open(COIL_PRESETS_DIR "/green_overdrive.safetensors"));
 }
 
-// Without biases: in silence everything decays to nothing.
+// Without biases: in silence everything decays to zero.
 TEST_CASE("hours of mamba1") {
   hours("mamba1", network(R"("d_model": 1, "layers": [{"repeat": 2, "parts": [
     {"type": "mamba1", "name": "mixer", "d_state": 8, "d_conv": 4, "expand": 8, "dt_rank": 1, "bias": false,
         "conv_bias": false}]}])"));
 }
 
-// Moved by a slow path, whose counters must not drift either.
+// With a slow path, whose counters must not drift either.
 TEST_CASE("hours of mamba2") {
   hours("mamba2", network(R"("d_input": 1, "d_output": 1, "d_model": 4, "layers": [{"repeat": 2, "parts": [
     {"type": "rmsnorm", "name": "norm", "eps": 0.05},
@@ -182,6 +185,58 @@ TEST_CASE("hours of mamba2") {
         {"type": "film"}]}],
     "slow_path": {"hop_frames": )" +
                           std::to_string(kHop) + R"(, "n_features": 2, "d_model": 4, "layers": []})"));
+}
+
+constexpr const char* kMamba3 = R"("d_model": 4, "layers": [{"parts": [
+    {"type": "rmsnorm", "name": "norm"},
+    {"type": "mamba3", "name": "mixer", "headdim": 4, "d_state": 8}]}])";
+
+TEST_CASE("hours of mamba3") { hours("mamba3", network(R"("d_input": 1, "d_output": 1, )" + std::string(kMamba3))); }
+
+// What an angle turns by in a frame depends on this frame alone. So it turns by the same in each cycle of a signal that
+// repeats itself, and so does its rounding, whose errors do not cancel.
+TEST_CASE("angles of Mamba-3 do not drift") {
+  const char* asked = std::getenv("COIL_HOURS_STEPS");
+  const ssm::Checkpoint checkpoint = network(kMamba3);
+  const auto model = ssm::Model::load(checkpoint);
+  constexpr size_t kCycle = 1000, kWidth = 4;
+  test::Random random(3);
+  std::vector<float> cycle = test::random_signal(kCycle * kWidth, random);
+  std::fill(cycle.begin(), cycle.begin() + kCycle * kWidth / 2, 0.3f);
+
+  ssm::Reference reference(checkpoint);
+  for (size_t t = 0; t < kCycle; ++t)
+    reference.step(
+        std::vector<double>(cycle.begin() + ptrdiff_t(t * kWidth), cycle.begin() + ptrdiff_t((t + 1) * kWidth)));
+  std::vector<double> turned;
+  for (const auto& tensor : reference.state())
+    if (tensor.name.ends_with(".angle")) turned = tensor.values;
+  REQUIRE(!turned.empty());
+
+  const auto worst = [&](const ssm::State& state, size_t cycles) {
+    std::vector<double> found(turned.size());
+    for (const auto& tensor : state.tensors())
+      for (size_t i = 0; i < found.size() && tensor.name.find(".angle") != std::string::npos; ++i)
+        found[i] += double(tensor.values[i]);
+    double far = 0;
+    for (size_t i = 0; i < found.size(); ++i)
+      far = std::max(far, std::abs(std::remainder(found[i] - double(cycles) * turned[i], 2 * std::numbers::pi)));
+    return far;
+  };
+  const auto check = [&](const char* how, size_t steps, const auto& run) {
+    auto state = model->initial_state();
+    for (size_t i = 0; i < steps / kCycle; ++i) run(state);
+    const double far = worst(state, steps / kCycle);
+    std::printf("mamba3, %s: angles are off by %.2g after %zu steps\n", how, far, steps);
+    CHECK(far <= 1e-6);  // the state gives them in radians as floats, whose rounding is up to 2^-23 here
+  };
+  check("blocks", asked ? std::strtoull(asked, nullptr, 10) : 10'000'000, [&](ssm::State& state) {
+    test::run_blocks(model, state, cycle, std::vector<size_t>{700, 1, 299});
+  });
+  check("steps", 1'000'000, [&](ssm::State& state) { test::run_steps(model, state, cycle); });
+  check("scan", 2'000'000, [&](ssm::State& state) {
+    test::run_scan(model, state, cycle, {.chunk_frames = 128, .segment_frames = 512, .threads = 1});
+  });
 }
 
 }  // namespace

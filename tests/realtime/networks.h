@@ -1,5 +1,5 @@
-// The networks that the proofs of this folder run: what is shipped, every architecture of the golden files, and random
-// chains of parts.
+// The networks for the tests in this folder: shipped presets, every architecture of the golden files, and random chains
+// of parts.
 #pragma once
 
 #include <memory>
@@ -15,7 +15,7 @@ struct Network {
   std::shared_ptr<const ssm::Model> model;
 };
 
-// Presets and golden networks on the best target, and so many random ones, each target in its turn.
+// Presets and golden networks on the best target, and `random_count` random ones, with alternating targets.
 std::vector<Network> networks(ssm::InputKind kind, uint32_t random_count);
 
 }  // namespace coil::test

@@ -1,4 +1,4 @@
-// Rack::process keeps what the audio thread promises while another thread loads models and moves every setting.
+// Rack::process stays real-time safe while another thread loads models and changes every setting.
 #include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
@@ -19,7 +19,7 @@ using namespace coil;
 
 constexpr int kBlocks[] = {64, 0, 1, 3, 1000, 64, 2000};
 
-// A prepared rack, two channels of sound with values that are not finite, and the blocks that a host might send.
+// A prepared rack, two channels of sound with non-finite values, and typical blocks of a host.
 class Host {
  public:
   explicit Host(double rate_hz) {
@@ -41,7 +41,7 @@ class Host {
     }
   }
 
-  // What a player could do, the i-th thing.
+  // The i-th possible action of a user.
   void change(int i, const std::vector<test::Network>& networks) {
     dsp::RackSettings& settings = rack.settings();
     settings.active_slot = i / 3 % 2;
@@ -66,7 +66,7 @@ class Host {
   dsp::Rack rack;
 
  private:
-  std::vector<float> sound_, frames_;  // both channels', one after the other
+  std::vector<float> sound_, frames_;  // both channels, one after another
 };
 
 std::vector<test::Network> playable() {
@@ -111,7 +111,7 @@ TEST_CASE("a rack makes no system call while it takes, fades and gives back mode
   for (int i = 0; i < 12; ++i) {
     host.change(2 * i, networks);
     host.change(2 * i + 1, networks);
-    // the watched child plays a copy of the rack, with what waits in both slots
+    // The watched child process plays a copy of the rack, with waiting models in both slots.
     const auto work = [&] {
       host.play(3);
       host.rack.settings().active_slot = 1 - host.rack.settings().active_slot;

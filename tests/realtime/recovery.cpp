@@ -1,4 +1,4 @@
-// What is not finite, or huge, does no lasting harm: at the input, in the state, at a host's own rate; and it is
+// Non-finite or huge values do no lasting harm, in the input, in the state, and at a host's own rate; and they are
 // counted.
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -19,11 +19,11 @@ namespace {
 using namespace coil;
 
 constexpr uint32_t kRandomNetworks = 20;
-constexpr size_t kBlock = 64;  // a stream looks at its state that often
+constexpr size_t kBlock = 64;  // how often a stream checks its state
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN(),
                 kSignalling = std::numeric_limits<float>::signaling_NaN(),
                 kInfinity = std::numeric_limits<float>::infinity();
-// As in random_networks.cpp: the design's promise between executions.
+// As in random_networks.cpp: the design's tolerance between executions.
 constexpr double kTolerance = 1e-5;
 
 std::vector<float> play(ssm::Stream& stream, std::span<const float> in) {
@@ -32,8 +32,8 @@ std::vector<float> play(ssm::Stream& stream, std::span<const float> in) {
   return out;
 }
 
-// Whether two streams that hear the same become the same, and stay finite on the way. The longest memory, the preset's,
-// takes 21,000 frames to forget all but 1/e of 1e30, and 80 times that to forget it.
+// Whether two streams with the same input converge, and stay finite on the way. The longest memory, the preset's, has a
+// time constant of 21,000 frames, and needs 80 times that to forget 1e30.
 bool come_together(ssm::Stream& a, ssm::Stream& b, test::Random& random) {
   for (int blocks = 0, agreed = 0; blocks < 30000; ++blocks) {
     const auto in = test::random_signal(kBlock * test::width_in(a.model()), random);
@@ -123,7 +123,7 @@ TEST_CASE(
       while (stream.restarts() == before && frames < kBlock)
         finite &= ssm::all_finite(play(stream, std::span(in).subspan(frames++ * width, width)));
       CHECK(finite);
-      // A restart keeps what the controls ask for, so only they can mend that.
+      // A restart keeps the controls' settings, so only the controls can repair those.
       if (tensor.ends_with("controls_target") || tensor == "state.slow.controls") stream.set_controls(knobs);
       CHECK(stream.state().is_finite());
 
@@ -137,7 +137,7 @@ TEST_CASE(
         CHECK_FALSE(tensor.ends_with(".ssm"));  // only short memories are overwritten in time
         play(other, std::span(in).first(frames * width));
         if (tensor != "state.film.counters")
-          CHECK(come_together(stream, other, random));  // hops may begin at other times from now on
+          CHECK(come_together(stream, other, random));  // hops may start at other times from now on
       }
     }
   }

@@ -1,4 +1,4 @@
-// A child process, and the two ways to see what it asks of the kernel.
+// A child process, and the two ways to detect its system calls.
 #include "tests/realtime/system_calls.h"
 
 #include <linux/audit.h>
@@ -28,8 +28,8 @@ constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 #error "the filter needs this architecture's name among the AUDIT_ARCH_ values"
 #endif
 
-// From here on every system call but exit_group ends this process. Source: seccomp(2); the numbers of calls mean
-// nothing before the architecture is known.
+// From here on, every system call but exit_group ends this process. Source: seccomp(2). Check the architecture first,
+// because call numbers depend on it.
 bool install_filter() {
   sock_filter steps[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
@@ -40,11 +40,11 @@ bool install_filter() {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
   };
   const sock_fprog program{std::size(steps), steps};
-  prctl(PR_SET_DUMPABLE, 0);  // no core files of children that are meant to die
+  prctl(PR_SET_DUMPABLE, 0);  // no core files of children that are meant to crash
   return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-// Stops until the tracer goes on, inside the last system call that does not count.
+// Stops until the tracer continues, inside the last system call that does not count.
 bool invite_tracer() {
   const pid_t self = getpid();
   return ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0 && syscall(SYS_kill, self, SIGSTOP) == 0;

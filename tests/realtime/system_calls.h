@@ -1,4 +1,4 @@
-// Runs a piece of code where no system call is allowed.
+// Runs code in an environment where system calls are forbidden.
 #pragma once
 
 #include <functional>
@@ -7,12 +7,11 @@
 
 namespace coil::test {
 
-// filter: the kernel kills the process at its first system call (seccomp). tracer: this process watches, and says which
-// call it was (ptrace).
+// filter: the kernel kills the process at its first system call (seccomp). tracer: this process traces it and reports
+// the call (ptrace).
 enum class Watch { filter, tracer };
 
-// Runs `work` in a child process. Empty: it came back without a system call; else what happened. nullopt: not allowed
-// on this machine.
+// Runs `work` in a child process. Empty: no system calls; else a description. nullopt: not allowed on this machine.
 std::optional<std::string> system_calls(Watch watch, const std::function<void()>& work);
 
 }  // namespace coil::test

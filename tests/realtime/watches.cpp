@@ -1,4 +1,4 @@
-// Proof that the watches over the audio thread see what they watch for.
+// Checks that the detectors for forbidden calls work.
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -21,7 +21,7 @@ namespace {
 
 using namespace coil;
 
-// The compiler neither knows the result nor what is done with it, so that it leaves no call out.
+// The compiler knows neither the result nor its use, so it cannot remove a call.
 template <class T>
 T opaque(T value) {
   asm volatile("" : "+r"(value) : : "memory");
@@ -80,7 +80,7 @@ TEST_CASE("the watch sees every lock") {
   sem_t semaphore;
   sem_init(&semaphore, 0, 2);
   const timespec past{};
-  // Each call comes back at once: what is held already is refused, and a wait without the mutex too.
+  // Each call returns at once: a held lock is refused, and a wait without the mutex, too.
   check_counted({
       {"pthread_mutex_lock", [&] { pthread_mutex_lock(&mutex); }},
       {"pthread_mutex_trylock", [&] { pthread_mutex_trylock(&mutex); }},

@@ -1,4 +1,4 @@
-// What is remembered goes to disk field by field: none is left out, and the same memory makes the same bytes.
+// The memory of sensors is saved field by field: no field is left out, and the same memory gives the same bytes.
 #include "sensor/state/bytes.h"
 
 #include <catch2/catch.hpp>
@@ -25,7 +25,7 @@ T filled(uint8_t with, T object) {
   return object;
 }
 
-// A field that visit() forgets would be read back as it was before.
+// A field that visit() forgets would keep its old value.
 template <class T>
 void check_round_trip(const T& empty) {
   const Bytes written = bytes_of(filled(1, empty));

@@ -1,4 +1,4 @@
-// Gaps of a regular series are told from irregular sampling.
+// Distinguishes gaps of a regular series from irregular sampling.
 #include "sensor/scoring/cadence.h"
 
 #include <catch2/catch.hpp>

@@ -1,4 +1,4 @@
-// Late records are told from clocks that were set, and time goes on whatever a clock does.
+// Distinguishes late records from clock changes; time never goes back, whatever a clock does.
 #include "sensor/scoring/clock.h"
 
 #include <catch2/catch.hpp>
@@ -13,7 +13,7 @@ using Verdict = Clock::Verdict;
 constexpr int64_t kMinute = 60'000'000'000, kHour = 60 * kMinute, kYear = 365 * 24 * kHour;
 constexpr int64_t kBegin = 1'700'000'000'000'000'000;
 
-// A clock that has seen a record every minute, each with other values.
+// A clock that has seen one record per minute, each with different values.
 struct Series {
   Clock clock;
   int64_t now = kBegin;
@@ -23,7 +23,7 @@ struct Series {
   explicit Series(int records = 100) {
     for (int i = 0; i < records; ++i) step(kMinute);
   }
-  // The next record, so much after the last one by a clock that is off by `off_ns`.
+  // The next record, `ahead_ns` after the last one, by a clock that is off by `off_ns`.
   Verdict step(int64_t ahead_ns, int64_t off_ns = 0) {
     now += ahead_ns;
     return clock.read(now + off_ns, ++values, pace, 0);

@@ -1,5 +1,5 @@
-// However records are cut into calls, whichever threads process them, and whatever else waits: results are the same to
-// the byte.
+// Results are byte-identical however records are split into calls, which threads process them, and what else is
+// waiting.
 #include "sensor/engine.h"
 
 #include <algorithm>
@@ -21,11 +21,11 @@ class Texts final : public sensor::Sink {
 };
 
 struct Case {
-  size_t sensors, records;  // records: of each sensor
+  size_t sensors, records;  // records: per sensor
   size_t longest_burst;
 };
 
-// A sensor's records: noise with outliers, gaps, missing values, late records, and of some sensors a second value.
+// A sensor's records: noise with outliers, gaps, missing values, late records, and for some sensors a second value.
 std::vector<std::string> records_of(size_t sensor, size_t count, test::Random& random) {
   std::vector<std::string> texts;
   int64_t minute = 0;
@@ -40,7 +40,7 @@ std::vector<std::string> records_of(size_t sensor, size_t count, test::Random& r
   return texts;
 }
 
-// Those of all sensors, in random bursts.
+// The records of all sensors, in random bursts.
 std::vector<sensor::Message> records(const Case& c, uint32_t seed) {
   test::Random random(seed);
   std::vector<std::vector<std::string>> left;

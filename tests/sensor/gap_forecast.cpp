@@ -1,4 +1,4 @@
-// Where a series should be after a gap: forecasts are right as far as they say, and say how far.
+// Forecasts after a gap: their errors match the stated ones.
 #include "sensor/scoring/gap_forecast.h"
 
 #include <catch2/catch.hpp>
@@ -17,11 +17,11 @@ using sensor::RecentValues;
 using Shape = std::function<double(int step)>;
 
 struct Tried {
-  double mean_off = 0;  // in errors that the forecast states
+  double mean_off = 0;  // in units of the stated error
   double error = 0;     // stated, mean
 };
 
-// Forecasts over `steps`, each of a series of its own.
+// Forecasts over `steps`, each for a separate series.
 Tried tried(const std::function<Shape(test::Random&)>& shapes, int steps) {
   constexpr int kSeries = 40, kSeen = 500;
   Tried tried;
@@ -139,7 +139,7 @@ TEST_CASE("after few values there is no forecast") {
   }
   recent.add(11);
   CHECK(recent.forecast(3, 1e-9).exists());
-  recent.add(12, 1e9);  // nothing that is remembered is near
+  recent.add(12, 1e9);  // far from everything remembered
   CHECK_FALSE(recent.forecast(3, 1e-9).exists());
 }
 

@@ -1,5 +1,4 @@
-// A sensor that comes back after a gap or whose clock is set: no event where it is what it should be by now, one where
-// it is not.
+// A sensor that returns after a gap or whose clock is set: no event if its value is as expected, an event if it is not.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <functional>
@@ -16,7 +15,7 @@ using namespace coil;
 
 constexpr int kSensors = 10, kRecords = 500, kAfter = 6;
 constexpr int64_t kStep_s = 900, kHour_s = 3600, kYear_s = 365 * 86400;
-constexpr double kAbsent = HUGE_VAL;  // a record that does not come
+constexpr double kAbsent = HUGE_VAL;  // a missing record
 
 struct Point {
   int64_t time_s;
@@ -56,7 +55,8 @@ struct Seen {
   int alarms = 0, unscored = 0;
 };
 
-// Of the last records of each sensor; `change` is given the points and the number of the first that returns.
+// The results for the last records of each sensor; `change` gets the points and the index of the first one that
+// returns.
 Seen seen(int gap, double period, const std::function<void(Points&, size_t)>& change, bool with_times = true) {
   static const auto model = ssm::Model::load(COIL_PRESETS_DIR "/watch_small.safetensors");
   sensor::EngineOptions options;
@@ -124,7 +124,7 @@ TEST_CASE("values that are missing are time that passed, without times too") {
 TEST_CASE("a clock that is set, for good or for some records, neither alarms nor silences") {
   for (const int64_t by_s : {-kHour_s, -24 * kHour_s, -kYear_s, 7 * kHour_s, 10 * kYear_s}) {
     for (const size_t count : {1, 3, 100}) {
-      if (by_s == 7 * kHour_s && count > 1) continue;  // looks like a gap at whose end the sensor is where it was
+      if (by_s == 7 * kHour_s && count > 1) continue;  // looks like a gap after which the sensor is where it was
       const auto change = [&](double by) {
         return [=](Points& points, size_t first) { move_clock(points, first, count, by_s), raise(points, first, by); };
       };

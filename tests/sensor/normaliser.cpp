@@ -1,4 +1,4 @@
-// The frames of a series are those of the reference that the forecasters were trained with.
+// The frames of a series equal those of the reference with which the forecasters were trained.
 #include "sensor/scoring/normaliser.h"
 
 #include <catch2/catch.hpp>
@@ -16,7 +16,7 @@ using namespace coil;
 using sensor::Frame;
 using sensor::Normaliser;
 
-constexpr size_t kInterval = 3;  // place in a frame
+constexpr size_t kInterval = 3;  // index in a frame
 
 TEST_CASE("frames are those of the reference") {
   std::ifstream file(COIL_SENSOR_TESTS_DIR "/normaliser_reference.json");

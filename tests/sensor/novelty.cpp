@@ -1,4 +1,4 @@
-// What counts as beyond all before.
+// What counts as beyond the previous range.
 #include "sensor/scoring/novelty.h"
 
 #include <catch2/catch.hpp>

@@ -1,4 +1,4 @@
-// Numbers to and from text by the short ways are, to the last digit, what the standard library makes of them.
+// The fast conversions of numbers from and to text give exactly the results of the standard library.
 #include <catch2/catch.hpp>
 #include <charconv>
 #include <cmath>
@@ -24,7 +24,7 @@ std::string written(double value) {
   return text;
 }
 
-// Of any size that sensors have, with few or many digits, and close to where rounding turns.
+// Of all sizes that sensors have, with few or many digits, and close to rounding boundaries.
 double any_number(test::Random& random) {
   const double size = std::pow(10.0, random.whole(-7, 12));
   double value = random.chance(0.5) ? random.whole(-1'000'000, 1'000'000) * size / 1e6

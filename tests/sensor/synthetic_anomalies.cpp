@@ -1,4 +1,4 @@
-// The generator draws a shape, then disturbs it; the judge sorts all scores and moves one threshold through them.
+// The generator draws a shape, then disturbs it. The judge sorts all scores and moves one threshold through them.
 #include "tests/sensor/synthetic_anomalies.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ size_t probation(size_t records) {
   return std::min<size_t>(static_cast<size_t>(kProbation * static_cast<double>(records)), 750);
 }
 
-// The undisturbed series: a smooth or noisy base, a season, now and then bursts as they belong to it.
+// The undisturbed series: a smooth or noisy base, a season, sometimes bursts that belong to it.
 std::vector<double> base(Random& r, size_t records, size_t season, std::string& kind) {
   std::vector<double> x(records);
   const double smooth = r.pick({0.0, 0.3, 0.8, 0.97}), noise = r.log_uniform(0.02, 1), weekend = r.uniform(0.3, 1);
@@ -56,7 +56,7 @@ std::vector<double> base(Random& r, size_t records, size_t season, std::string& 
   return x;
 }
 
-// One anomaly from `at` on.
+// Adds one anomaly, from `at` on.
 void disturb(Random& r, std::vector<double>& x, size_t at, size_t season) {
   const std::vector<double> before(x.begin(), x.begin() + ptrdiff_t(at));
   double mean = 0, steps = 0, spread = 0;
@@ -141,7 +141,7 @@ const std::vector<float>& StandInForecaster::step(double value, const sensor::No
                                                               0.2533,  0.5244,  0.8416,  1.2816};
   past_.push_back(value);
   const double unit = normaliser.spread() + normaliser.scale(), level = normaliser.level();
-  // What was known at t, of the value at t + ahead.
+  // The value known at t for the forecast of t + ahead.
   const auto known = [&](size_t t, size_t ahead) {
     std::array<double, n> u = {};
     u[0] = 1;
@@ -198,8 +198,8 @@ std::vector<double> event_evidence(const AnomalySeries& series) {
 }
 
 Judgement judge(const std::vector<Judged>& all, double false_alarm) {
-  // Every record that could change the sum, from the highest score down; within a window only its first record at a
-  // threshold counts.
+  // All records that can change the sum, in descending order of score. In a window only the first record at a threshold
+  // counts.
   struct Point {
     double score;
     size_t series, record;

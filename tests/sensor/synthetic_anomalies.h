@@ -1,4 +1,4 @@
-// Series with anomalies whose places are known, a stand-in for the model, and a judge of scores.
+// Series with anomalies at known positions, a replacement for the model, and a judge of scores.
 #pragma once
 
 #include <cstdint>
@@ -17,16 +17,16 @@ struct AnomalySeries {
   std::vector<std::pair<size_t, size_t>> windows;  // [begin, end) around each anomaly
 };
 
-// Loads, latencies, counts, temperatures, traffic: seasonal or not, noisy or smooth, with zero to three anomalies after
-// the first 15 %.
+// Loads, latencies, counts, temperatures, traffic: with or without seasons, noisy or smooth, with zero to three
+// anomalies after the first 15 %.
 AnomalySeries anomaly_series(uint32_t seed);
 
-// What a forecaster would give that knows the season: recursive least squares over lags, one for each scored horizon.
+// Forecasts like a model that knows the season: recursive least squares over lags, one for each scored horizon.
 class StandInForecaster {
  public:
   explicit StandInForecaster(size_t season);
   ~StandInForecaster();
-  // The outputs of a model, (kHorizons, kQuantiles), filled at the scored horizons.
+  // Outputs in a model's form, (kHorizons, kQuantiles), filled only at the scored horizons.
   const std::vector<float>& step(double value, const sensor::Normaliser& normaliser);
 
  private:
@@ -40,15 +40,15 @@ class StandInForecaster {
 // The event score of each record.
 std::vector<double> event_evidence(const AnomalySeries& series);
 
-// Scores of one series, and where its anomalies are.
+// Scores of one series, and the positions of its anomalies.
 struct Judged {
   std::vector<double> scores;
   std::vector<std::pair<size_t, size_t>> windows;
 };
 
-// The best one threshold for all: each window is worth from 1 (at its begin) to 0 (at its end) plus 1 if anything in it
-// reaches the threshold, what reaches it outside costs `false_alarm`, the first 15 % (at most 750 records) do not
-// count. 1: perfect, 0: no alarm at all.
+// The result at the best common threshold. Each window is worth 1 (at its start) to 0 (at its end) plus 1 if a record
+// in it reaches the threshold. Records outside that reach it cost `false_alarm`. The first 15 % (at most 750 records)
+// do not count. 1: perfect, 0: no alarm at all.
 struct Judgement {
   double worth = 0, threshold = 0;
   size_t found = 0, windows = 0, false_alarms = 0;

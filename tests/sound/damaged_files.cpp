@@ -1,4 +1,5 @@
-// Containers times damages: all sound that is there is read, and what is wrong is said, from files and through pipes.
+// Every container with every damage: all remaining sound is read, and faults are reported, from files and through
+// pipes.
 #include <fcntl.h>
 #include <sndfile.h>
 #include <sys/stat.h>
@@ -27,14 +28,14 @@ using namespace coil;
 
 constexpr int kFrames = 1200, kChannels = 2;
 
-// Where a container says how long it is.
+// Where a container states its size.
 struct Container {
   const char* name;
   int format;
-  std::string sound_id;  // empty: the size stands at `size_at`
-  size_t size_at;        // behind the id, or from the file's beginning
+  std::string sound_id;  // empty: the size is at `size_at`
+  size_t size_at;        // after the id, or from the start of the file
   size_t size_bytes;
-  uint64_t counted_besides;  // bytes that the size counts besides the sound
+  uint64_t counted_besides;  // bytes besides the sound that the size includes
   size_t form_size_at;       // 0: none
   bool big_endian;
 };
@@ -156,7 +157,7 @@ bool begins_with(const std::vector<float>& whole, const std::vector<float>& part
 
 constexpr int kEncodings[] = {SF_FORMAT_PCM_16, SF_FORMAT_PCM_24, SF_FORMAT_FLOAT, SF_FORMAT_ULAW};
 
-// Makes each container in each encoding, damages it, and compares what is read with what was undamaged.
+// Makes each container in each encoding, damages it, and compares the result with the undamaged sound.
 void check(const std::function<void(const Container&, Sound&)>& damage, int frames, bool truncated, bool unfinalised,
            bool through_pipes, bool unfinalised_in_pipes) {
   for (const Container& container : containers()) {
@@ -299,7 +300,7 @@ TEST_CASE("a chunk whose size leads back to the file's beginning") {
   for (const Container& container : containers()) {
     if (container.format != SF_FORMAT_W64) continue;
     Sound sound = made(container, SF_FORMAT_PCM_16);
-    sound.put(40 + 16, UINT64_MAX - 39, 8, false);  // behind which comes, modulo 2^64, the file's first byte
+    sound.put(40 + 16, UINT64_MAX - 39, 8, false);  // modulo 2^64, the file's first byte follows it
     CHECK_THROWS_AS(read_pipe(sound.bytes), cli::Failure);
     CHECK_THROWS_AS(read_file(sound.bytes), cli::Failure);
   }

@@ -1,4 +1,4 @@
-// Every encoding that libsndfile writes, with samples far beyond full scale: they are cut off, nothing wraps around,
+// Every encoding that libsndfile writes, with samples far beyond full scale: they are clipped, nothing wraps around,
 // nothing crashes.
 #include <sndfile.h>
 
@@ -26,7 +26,7 @@ class NoMetadata final : public cli::SoundReader {
   cli::SoundFaults faults() const override { return {}; }
 };
 
-// container | encoding: each pair that libsndfile says it writes in one channel at `rate_hz`.
+// container | encoding: each pair that libsndfile claims to write with one channel at `rate_hz`.
 std::vector<int> written_formats(int rate_hz) {
   std::vector<int> formats;
   int majors = 0, subtypes = 0;
@@ -42,7 +42,8 @@ std::vector<int> written_formats(int rate_hz) {
     info.format = major.format | subtype.format;
     info.channels = 1;
     info.samplerate = rate_hz;
-    // Headerless files cannot be read back; libsndfile's check promises some MPEG, and a DWVW, that it cannot write.
+    // Headerless files cannot be read back. libsndfile's check accepts some MPEG formats and a DWVW format that it
+    // cannot write.
     if (major.format == SF_FORMAT_RAW || major.format == SF_FORMAT_SD2) continue;
     if ((major.format == SF_FORMAT_MPEG) != (subtype.format == SF_FORMAT_MPEG_LAYER_III)) continue;
     if (subtype.format == SF_FORMAT_DWVW_12) continue;
@@ -58,7 +59,7 @@ std::vector<float> sine(float amplitude) {
   return samples;
 }
 
-// Written by Coil's writer, read by its reader.
+// Written by Coil's writer, then read by its reader.
 std::vector<float> there_and_back(int format, int rate_hz, const std::vector<float>& samples) {
   const test::TempDir folder;
   const std::filesystem::path path = folder / "sound";
@@ -113,7 +114,7 @@ TEST_CASE("samples beyond full scale are cut off in every encoding") {
         for (float& sample : cut) sample = std::clamp(sample, -largest, largest);
         const std::vector<float> back = there_and_back(format, rate_hz, loud);
         REQUIRE(back.size() >= kFrames);
-        // A sample that wraps around lies at the other end of the scale.
+        // A sample that wraps around is at the other end of the scale.
         CHECK(correlation(cut, back) > 0.9);
         CHECK(rms(back) == Approx(rms(cut)).epsilon(0.2));
       }

@@ -1,5 +1,4 @@
-// Thousands of damaged sound files, from fixed seeds: every one must be read or be refused with a Failure, nothing
-// else.
+// Thousands of damaged sound files, from fixed seeds: each must be read, or rejected with a Failure.
 #include <sndfile.h>
 
 #include <sys/resource.h>
@@ -113,13 +112,13 @@ TEST_CASE("mutated sound files are read or refused") {
     REQUIRE(as_pipe != test::WalkOutcome::broken);
     ++counts[static_cast<int>(as_file)];
   }
-  // Each way out was taken often, else the mutations test nothing.
+  // Each outcome must be frequent, otherwise the mutations test nothing.
   CHECK(counts[static_cast<int>(test::WalkOutcome::refused)] > 1000);
   CHECK(counts[static_cast<int>(test::WalkOutcome::read)] > 5000);
 }
 
 #if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
-// In a process of its own that gets no more than so many bytes beyond what it has; nullopt: it did not come to an end.
+// In a separate process with a limit on additional memory; nullopt: it did not finish.
 std::optional<test::WalkOutcome> walk_with_little_memory(const std::string& bytes, uint64_t most_bytes) {
   const pid_t child = ::fork();
   REQUIRE(child >= 0);
@@ -156,7 +155,7 @@ TEST_CASE("a pipe that promises 4 GB of sound takes no memory for it") {
     for (const uint64_t size : {0xffffffffu, 0xfffffff0u, 0xffff0000u, 0xf0000000u, 0x80000000u}) {
       std::string bytes = whole;
       size_t at = container.chunk.empty() ? 8 : bytes.find(container.chunk) + container.chunk.size();
-      if ((container.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_W64) at += 12;  // behind the rest of a GUID
+      if ((container.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_W64) at += 12;  // after the rest of a GUID
       for (size_t i = 0; i < container.size_bytes; ++i) {
         const size_t place = container.big_endian ? container.size_bytes - 1 - i : i;
         bytes[at + place] = static_cast<char>(size >> 8 * std::min<size_t>(i, 7) & (i < 4 ? 0xff : 0));
@@ -164,7 +163,7 @@ TEST_CASE("a pipe that promises 4 GB of sound takes no memory for it") {
       INFO("format " << std::hex << container.format << ", chunk " << container.chunk << ", size " << size);
       const std::optional<test::WalkOutcome> outcome = walk_with_little_memory(bytes, uint64_t{256} << 20);
       REQUIRE(outcome);
-      // libsndfile counts the samples of some encodings in 32 bits, and refuses more.
+      // libsndfile counts the samples of some encodings in 32 bits, and rejects more.
       const bool may_be_refused = size != UINT32_MAX || container.chunk == "pakt" || container.size_bytes == 8;
       CHECK((*outcome == test::WalkOutcome::read || (may_be_refused && *outcome == test::WalkOutcome::refused)));
     }

@@ -1,4 +1,4 @@
-// Outputs whose names differ in case alone, on file systems that do and do not tell them apart.
+// Outputs whose names differ only in case, on file systems that do and do not distinguish them.
 #include "cli/process/output_names.h"
 
 #include <catch2/catch.hpp>
@@ -18,7 +18,7 @@ namespace {
 
 using Files = std::vector<std::pair<fs::path, fs::path>>;
 
-// The message; empty: the names are right.
+// The error message; empty: the names are accepted.
 std::string refusal(const Files& files, bool ignores_case, int* questions = nullptr) {
   try {
     check_output_names(files, [&](const fs::path&, const fs::path&, const fs::path&) {
@@ -74,7 +74,7 @@ TEST_CASE("names that differ in more than case are never asked about", "[output_
 TEST_CASE("folders are told apart by what they are, not by their names", "[output_names]") {
   const TempDir folder;
   for (const char* name : {"A", "a"})
-    fs::create_directory(folder / name);  // two folders, each of which may ignore case below it
+    fs::create_directory(folder / name);  // two folders, each of which may ignore case
   fs::create_directory_symlink("a", folder / "link");
   const fs::path in = folder / "in.wav", other = folder / "other.wav";
   CHECK(refusal({{in, folder / "A/x.wav"}, {other, folder / "a/x.wav"}}, true).empty());

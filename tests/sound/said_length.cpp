@@ -1,4 +1,5 @@
-// Formats without chunks: one that is whole is not called cut off, one that is cut off is, and what is there is read.
+// Formats without chunks: an intact file is not reported as cut off, a truncated one is, and the existing sound is
+// read.
 #include <sndfile.h>
 
 #include <catch2/catch.hpp>
@@ -59,7 +60,8 @@ TEST_CASE("formats without chunks that are cut off are called so") {
     REQUIRE(sf_writef_float(file, samples.data(), kFrames) == kFrames);
     sf_close(file);
     const auto size = std::filesystem::file_size(path);
-    for (const uintmax_t cut : {uintmax_t{0}, uintmax_t{3}, size / 3 | 1}) {  // odd: PAF and IRCAM say no length
+    for (const uintmax_t cut : {uintmax_t{0}, uintmax_t{3}, size / 3 | 1}) {  // odd, because PAF and IRCAM state no
+                                                                              // length
       INFO(tried.name << std::hex << " " << tried.format << std::dec << " without its last " << cut << " bytes");
       std::filesystem::resize_file(path, size - cut);
       const auto reader = cli::open_reader(path);

@@ -1,4 +1,4 @@
-// A `coil` chain without layers: all goes through its direct path.
+// A `coil` chain without layers: only the direct path.
 #include "tests/support/matrix_model.h"
 
 #include "tests/support/random_network.h"

@@ -1,4 +1,4 @@
-// Models without memory, y = W x, whose output a test knows exactly.
+// Models without memory, y = W x, whose output is known exactly.
 #pragma once
 
 #include <memory>
@@ -9,7 +9,7 @@
 
 namespace coil::test {
 
-// `weights`: (width, width), row-major. sample_rate_hz 0: none stated. `card_json` empty: no card.
+// `weights`: (width, width), row-major. sample_rate_hz 0: not stated. `card_json` empty: no card.
 std::shared_ptr<const ssm::Model> matrix_model(int width, std::vector<float> weights, double sample_rate_hz,
                                                const std::string& card_json = "");
 

@@ -1,4 +1,4 @@
-// Signals of one or two channels, and processors run over them in blocks.
+// Signals of one or two channels, and functions that run processors over them in blocks.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace coil::test {
 using Signal = std::vector<float>;
 using Planes = std::vector<Signal>;
 
-// The next frames of `planes` from `begin` on, in place.
+// Processes the next frames of `planes` from `begin` on, in place.
 inline void run_block(dsp::AudioProcessor& processor, Planes& planes, size_t begin, size_t frames) {
   std::array<float*, 2> channels{};
   for (size_t c = 0; c < planes.size(); ++c) channels[c] = planes[c].data() + begin;
@@ -45,7 +45,7 @@ inline Signal sine(double hz, double rate_hz, size_t frames, float amplitude = 0
   return signal;
 }
 
-// Infinite where something is not finite.
+// Infinite if any value is not finite.
 inline double largest_difference(std::span<const float> a, std::span<const float> b) {
   double most = a.size() == b.size() ? 0 : std::numeric_limits<double>::infinity();
   for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
@@ -55,7 +55,7 @@ inline double largest_difference(std::span<const float> a, std::span<const float
   return most;
 }
 
-// The largest second difference: what a click is, and a smooth signal has little of. Of a sine: amplitude (2 pi hz /
+// The largest second difference: large for a click, small for a smooth signal. For a sine: amplitude (2 pi hz /
 // rate)^2.
 inline double roughness(std::span<const float> samples) {
   double most = 0;

@@ -1,4 +1,4 @@
-// Makes networks out of a seed: the JSON first, then a weight for every tensor that its parsed config names.
+// Makes networks from a seed: first the JSON, then a weight for every tensor that its parsed config names.
 #include "tests/support/random_network.h"
 
 #include <cmath>
@@ -99,7 +99,7 @@ class WeightMaker {
     if (c.bias) bias(c.name + ".out_proj.bias", c.d_model);
   }
 
-  // The rows that steer the heads are small, so that they remember some frames and turn by parts of a turn.
+  // The rows that control the heads are small, so that they remember some frames and rotate by fractions of a turn.
   void operator()(const ssm::Mamba3Config& c) {
     const int steering = 3 * c.heads + c.angles, first = c.d_in_proj() - steering;
     add(c.name + ".in_proj.weight", {c.d_in_proj(), c.d_model}, [&](size_t i) {
@@ -141,7 +141,7 @@ class WeightMaker {
   }
 
  private:
-  // The inverse of softplus, so that dt comes out between 0.01 and 0.2.
+  // The inverse of softplus, so that dt is between 0.01 and 0.2.
   double dt_bias() { return std::log(std::expm1(random_.log_uniform(0.01, 0.2))); }
 
   void conv(const std::string& name, int channels, int taps, bool with_bias) {
@@ -154,8 +154,8 @@ class WeightMaker {
   std::vector<ssm::NamedFloats> tensors_;
 };
 
-// A norm over few values multiplies rounding by up to 1 / sqrt(eps) where they all come near 0; the networks should
-// test kernels, not that.
+// A norm over few values amplifies rounding errors by up to 1 / sqrt(eps) if all values are near 0. That is not what
+// these networks should test.
 constexpr double kCalmEps = 0.05;
 
 Json s4d_part(Random& r) {
@@ -181,7 +181,7 @@ Json mamba1_part(Random& r) {
   return part;
 }
 
-// Heads, head width and groups that fit d_inner = expand * width.
+// Heads, head width and groups that match d_inner = expand * width.
 Json mamba2_part(Random& r, int width) {
   const int expand = r.pick({1, 2, 3}), d_inner = expand * width;
   const auto divisor_of = [&](int n) {
@@ -241,7 +241,7 @@ Json mixer(Random& r, int width) {
   }
 }
 
-// A linear part, perhaps FiLM, and the tanh that is 0 where the linear part's input is.
+// A linear part, optionally FiLM, and a tanh that is 0 where the linear part's input is 0.
 Json rest_parts(int width, bool with_film) {
   Json parts = Json::array();
   parts.push_back({{"type", "linear"}, {"name", "rest_proj"}, {"d_out", width}});
@@ -250,10 +250,10 @@ Json rest_parts(int width, bool with_film) {
   return parts;
 }
 
-// One layer that leaves the width as it is.
+// One layer that does not change the width.
 Json layer(Random& r, int width, bool with_film) {
   Json parts = Json::array();
-  if (r.chance(0.3)) {  // the layer of an amplifier
+  if (r.chance(0.3)) {  // the layer of an amplifier model
     parts.push_back(s4d_part(r));
     for (Json& part : rest_parts(width, with_film)) parts.push_back(std::move(part));
     if (r.chance(0.7)) parts.push_back({{"type", "linear"}, {"name", "out_proj"}, {"d_out", width}, {"bias", false}});
@@ -279,7 +279,7 @@ Json layer(Random& r, int width, bool with_film) {
   return {{"residual", r.chance(0.7)}, {"repeat", r.whole(1, 2)}, {"parts", parts}};
 }
 
-// For the slow path only; ends as wide as it likes.
+// Only for the slow path; its final width is arbitrary.
 Json gated_layer(Random& r) {
   return {{"residual", false}, {"parts", {{{"type", "gated"}, {"name", "units"}, {"d_out", r.whole(1, 19)}}}}};
 }
@@ -294,7 +294,7 @@ int Random::whole(int low, int high) {
   return low + static_cast<int>(engine_() % static_cast<uint32_t>(high - low + 1));
 }
 
-// Box and Muller's transform: the standard library's distributions differ between libraries, a seed should not.
+// Box-Muller transform: the distributions of standard libraries differ, but a seed must always give the same numbers.
 double Random::normal() {
   const double radius = std::sqrt(-2 * std::log(uniform(0, 1) + 1e-12)), angle = uniform(0, 2 * std::numbers::pi);
   return radius * std::cos(angle);

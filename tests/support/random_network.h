@@ -1,4 +1,4 @@
-// Random but well-behaved networks, signals and block sizes, the same for the same seed.
+// Random but well-conditioned networks, signals and block sizes, determined by a seed.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ class Random {
   std::mt19937 engine_;
 };
 
-// What a model file is made of.
+// The contents of a model file.
 struct ModelFile {
   std::string config_json, card_json;  // card_json empty: no card
   std::vector<ssm::NamedFloats> tensors;
@@ -40,17 +40,17 @@ struct ModelFile {
   void write(const std::filesystem::path& path) const;
 };
 
-// Weights of every tensor that the config names: signals keep their size, steps and decays remember some 10 to 200
+// Weights of every tensor that the config names. Signals keep their size; steps and decays remember about 10 to 200
 // frames.
 std::vector<ssm::NamedFloats> random_weights(const ssm::ModelConfig& config, Random& random);
 
-// The file of a config given as JSON, with random weights.
+// The file for a config given as JSON, with random weights.
 ModelFile model_file(const std::string& config_json, uint32_t seed);
 
 // A `coil` chain of random parts and widths: every mixer, odd sizes, FiLM from controls and from a slow path.
 ModelFile random_coil_network(uint32_t seed);
 
-// A `coil` chain of the parts that hybrids have: Mamba-3, attention, MLP, experts, taps, LayerNorm.
+// A `coil` chain of parts from hybrids: Mamba-3, attention, MLP, experts, taps, LayerNorm.
 ModelFile random_family_network(uint32_t seed);
 
 std::vector<float> random_signal(size_t values, Random& random);

@@ -1,4 +1,4 @@
-// The engine and the reference behind one small set of functions.
+// The engine and the reference behind one small interface.
 #include "tests/support/runs.h"
 
 #include <algorithm>

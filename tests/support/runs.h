@@ -1,4 +1,4 @@
-// Runs signals through the engine and the reference in the ways that the tests compare.
+// Runs signals through the engine and the reference, in the ways that tests compare.
 #pragma once
 
 #include <memory>
@@ -28,7 +28,8 @@ Loaded load(const ModelFile& file);  // through a temporary file
 size_t width_in(const ssm::Model& model);
 size_t width_out(const ssm::Model& model);
 
-// From `state` on, in blocks of the given sizes (which add up to the signal), frame by frame, or as a parallel scan.
+// From `state` on, in blocks of the given sizes (whose sum is the signal's length), frame by frame, or as a parallel
+// scan.
 std::vector<float> run_blocks(const std::shared_ptr<const ssm::Model>& model, ssm::State& state,
                               std::span<const float> in, std::span<const size_t> blocks);
 std::vector<float> run_steps(const std::shared_ptr<const ssm::Model>& model, ssm::State& state,
@@ -38,21 +39,21 @@ std::vector<float> run_scan(const std::shared_ptr<const ssm::Model>& model, ssm:
 
 struct ReferenceRun {
   std::vector<double> output;
-  std::vector<ssm::NamedFloats> states;  // the mixers', rounded
-  std::vector<double> periods;           // of each, as in StateRegion
+  std::vector<ssm::NamedFloats> states;  // of the mixers, rounded
+  std::vector<double> periods;           // for each, see StateRegion
 };
-// `sample_rate_hz`: as in Reference.
+// `sample_rate_hz`: see Reference.
 ReferenceRun run_reference(const Loaded& loaded, std::span<const float> in, std::span<const float> controls,
                            double sample_rate_hz = 0);
 
 // Values within the controls' ranges.
 std::vector<float> random_controls(const ssm::Model& model, Random& random);
 
-// Largest |found - expected| / max(1, largest |expected|); infinite where something is not finite.
+// Largest |found - expected| / max(1, largest |expected|); infinite if any value is not finite.
 double relative_error(std::span<const float> found, std::span<const double> expected);
 double relative_error(std::span<const float> found, std::span<const float> expected);
 
-// The worst relative error over the reference's states; throws when the engine lacks one.
+// The largest relative error over the reference's states; throws if the engine lacks one.
 double state_error(const ssm::State& state, const ReferenceRun& reference);
 
 bool same_bits(std::span<const float> a, std::span<const float> b);

@@ -1,4 +1,4 @@
-// A directory of its own for each test, in the system's place for such things.
+// A separate directory for each test, in the system's temporary folder.
 #include "tests/support/temp_dir.h"
 
 #include <cstdlib>

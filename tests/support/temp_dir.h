@@ -1,4 +1,4 @@
-// A directory that lives as long as the test that made it.
+// A directory that exists as long as its test.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-"""Made-up anomalies, and the trials of the anomaly score's constants."""
+"""Synthetic anomalies, and the trials of the anomaly score's constants."""
 import unittest
 
 import common  # noqa: F401

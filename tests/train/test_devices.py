@@ -1,4 +1,5 @@
-"""The circuits' solver against ngspice on every device, against nodal analysis, at rest, and its resampling."""
+"""The circuit solver compared with ngspice on every device, and with nodal analysis; its operating point, and its
+resampling."""
 
 import json
 import os
@@ -17,7 +18,7 @@ CIRCUIT = os.environ["COIL_CIRCUIT"]
 DEVICES = sorted((common.ROOT / "train/circuits/devices").glob("*.net"))
 BOUND_DB = -80
 FINE_HZ, FINER_HZ = 3.072e6, 6.144e6
-FINER = {"lead_preamp"}  # what many stages make of both solvers' steps needs finer ones
+FINER = {"lead_preamp"}  # the errors of both solvers accumulate over many stages, so this one needs finer steps
 
 
 def decibels(error, reference):
@@ -58,7 +59,8 @@ def against_ngspice(netlist, volts, hertz, seconds, rate, settings=()):
 
 
 def overdrive_transfer(hertz, feedback, track):
-    """Nodal analysis of the overdrive with its diodes as their conductance at rest, written without the solver."""
+    """Nodal analysis of the overdrive, with its diodes as conductances at the operating point; independent of the
+    solver."""
     s = 2j * np.pi * hertz
     c_in = 510e3 / (1 / (s * 20e-9) + 1e3 + 510e3)
     c_buffer = 10e3 / (1 / (s * 1e-6) + 10e3)
@@ -98,8 +100,8 @@ class Devices(unittest.TestCase):
                 self.assertLess(abs(info["rest_volts"]), 1e-4 * info["output_volts"])
 
     def test_knobs_and_small_signals(self):
-        """The overdrive's pots and filters, resampling included: amplitude and phase within 0.4 %, of which 0.13 % at
-        15 kHz are the trapezoidal rule's at 16 x 48 kHz."""
+        """The overdrive's pots and filters, including resampling: amplitude and phase within 0.4 %. Of these, 0.13 %
+        at 15 kHz are the error of the trapezoidal rule at 16 x 48 kHz."""
         audio = lambda turn: ((1 / 0.15 - 1) ** (2 * turn) - 1) / ((1 / 0.15 - 1) ** 2 - 1)
         netlist = common.ROOT / "train/circuits/devices/green_overdrive.net"
         frames = np.arange(2 * sound.RATE_HZ)

@@ -1,5 +1,6 @@
-"""The forecaster's training: normaliser, synthetic series, network against the engine's definition, resuming,
+"""The forecaster's training: normaliser, synthetic series, network compared with the engine's definition, resuming,
 export.
+
 """
 import json
 import math
@@ -51,7 +52,7 @@ class Normaliser(unittest.TestCase):
         scaled = normaliser.normalise(self.x * 64, self.observed, self.intervals)[0]
         torch.testing.assert_close(scaled, frames, rtol=0, atol=0)
         moved = normaliser.normalise(self.x + 1e6, self.observed, self.intervals)[0]
-        # never so still that the smallest step for its level counts
+        # never so constant that the minimum step size for its level applies
         moving = D[:, 50:].amin(1) > 0.1
         self.assertGreater(moving.sum(), 15)
         torch.testing.assert_close(moved[moving, 50:], frames[moving, 50:], rtol=1e-3, atol=1e-3)
@@ -82,7 +83,7 @@ class Series(unittest.TestCase):
             self.assertTrue(torch.isfinite(part).all())
         self.assertGreater(first.valid.float().mean(), 0.9)
         self.assertTrue((~first.seen).any())
-        # no two series alike
+        # no two series are alike
         alike = torch.corrcoef(first.x) - torch.eye(96)
         self.assertLess(torch.nan_to_num(alike).abs().median(), 0.5)
 
@@ -213,7 +214,7 @@ class Evaluation(unittest.TestCase):
         self.assertAlmostEqual(mase, 2.0)
         self.assertAlmostEqual(
             loss, 2 * 2 * 0.5 * 4 / values[20:24].sum()
-        )  # quantiles all at one value: half the absolute error on average
+        )  # all quantiles at one value: half the absolute error on average
 
     def test_baselines_follow_a_season(self):
         values = np.tile([1.0, 5.0, 2.0, 9.0, 4.0], 40)

@@ -1,4 +1,4 @@
-"""The rules of the Numenta Anomaly Benchmark: what detections are worth, and the sweep over thresholds."""
+"""The rules of the Numenta Anomaly Benchmark: the value of detections, and the sweep over thresholds."""
 import unittest
 
 import common  # noqa: F401
@@ -34,9 +34,9 @@ class Nab(unittest.TestCase):
         both = {1000: 1, 1500: 1}
         self.assertAlmostEqual(result({**both, 700: 2})[0], 100 * (1 - 0.11 / 4))
         self.assertAlmostEqual(result({**both, 700: 2}, "reward low FP")[0], 100 * (1 - 0.22 / 4))
-        after = 2 / (1 + np.exp(5 * 10 / 99)) - 1  # ten records behind a window of a hundred
+        after = 2 / (1 + np.exp(5 * 10 / 99)) - 1  # ten records after a window of a hundred
         self.assertAlmostEqual(result({**both, 1109: 2})[0], 100 * (1 + 0.11 * after / 4))
-        self.assertAlmostEqual(result({**both, 1999: 2})[0], 100 * (1 - 0.11 / 4))  # more than three widths behind
+        self.assertAlmostEqual(result({**both, 1999: 2})[0], 100 * (1 - 0.11 / 4))  # more than three widths after it
 
     def test_probation(self):
         self.assertAlmostEqual(result({299: 2, 1000: 1, 1500: 1})[0], 100)
@@ -50,7 +50,7 @@ class Nab(unittest.TestCase):
         corpus.add(scores, WINDOWS)
         self.assertEqual(corpus.result("standard"), (100, 0.7))
         quiet = np.zeros(LENGTH)
-        quiet[1200:1300] = 0.9  # a hundred false alarms above: better to lower no threshold at all
+        quiet[1200:1300] = 0.9  # with a hundred false alarms above, a lower threshold is not worth it
         corpus.add(quiet, [])
         self.assertEqual(corpus.result("standard"), (0, np.inf))
 

@@ -1,4 +1,4 @@
-"""Every preset that has a netlist: silent at rest, stable, and as close to a fresh simulation as its card says."""
+"""Every preset that has a netlist: silent at rest, stable, and as close to a new simulation as its card says."""
 
 import json
 import os
@@ -17,7 +17,7 @@ COIL, CIRCUIT = os.environ["COIL"], os.environ["COIL_CIRCUIT"]
 DEVICES = sorted((common.ROOT / "train/circuits/devices").glob("*.net"))
 LOUDNESS_LU = 1
 TAKES, TAKE_SECONDS = 2, 2
-MARGIN = 1.5  # two short takes more may be a little harder than the hardest of 32
+MARGIN = 1.5  # two additional short takes may be a little harder than the hardest of 32
 
 
 def run(*command):

@@ -1,4 +1,4 @@
-// What a stream shows of its layers while it plays: energy of the state and step size.
+// The activity of a stream's layers: energy of the state and step size.
 #include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
@@ -15,7 +15,7 @@ using namespace coil;
 constexpr const char *kS4d = R"("type": "s4d", "d_state": 6)", *kMamba1 = R"("type": "mamba1", "d_state": 6)",
                      *kMamba2 = R"("type": "mamba2", "d_state": 6, "headdim": 4)";
 
-// A norm in front and two mixers of one kind.
+// A norm and two mixers of one kind.
 test::ModelFile network(const std::string& mixer) {
   return test::model_file(R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": 6, "layers": [
       {"parts": [{"type": "rmsnorm", "name": "norm"}, {"name": "first", )" +
@@ -72,7 +72,7 @@ TEST_CASE("the step size is the layers' own: fixed for S4D, softplus of the bias
   for (const std::string mixer : {kS4d, kMamba1, kMamba2}) {
     INFO(mixer);
     auto file = network(mixer);
-    for (auto& tensor : file.tensors)  // nothing gets past the first projection
+    for (auto& tensor : file.tensors)  // nothing passes the first projection
       if (tensor.name.starts_with("backbone.in_proj.") || tensor.name.ends_with("conv1d.bias"))
         std::fill(tensor.values.begin(), tensor.values.end(), 0.0f);
     const std::string name = std::string("backbone.layers.0.first") + (mixer == kS4d      ? ".kernel.log_dt"
@@ -84,7 +84,7 @@ TEST_CASE("the step size is the layers' own: fixed for S4D, softplus of the bias
       for (const float value : values_of(file.tensors, name)) expected += std::exp(double(value)) / 6;
     }
     ssm::Stream stream(test::load(file).model());
-    std::array<ssm::LayerActivity, 1> activity;  // of the first layer alone
+    std::array<ssm::LayerActivity, 1> activity;  // of the first layer only
     stream.watch(activity);
     std::vector<float> signal(20, 0.5f);
     stream.process(signal, signal);

@@ -1,4 +1,4 @@
-// Parsing of cards: what they say, what they default to, and every fault named.
+// Parsing of cards: contents, defaults, and an error for every fault.
 #include "ssm/model/card.h"
 
 #include <catch2/catch.hpp>

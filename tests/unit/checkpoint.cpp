@@ -43,7 +43,7 @@ std::string raw(std::initializer_list<T> values) {
   return std::string(reinterpret_cast<const char*>(values.begin()), values.size() * sizeof(T));
 }
 
-// One step of the network on a fixed frame: equal only if all weights are.
+// One step of the network on a fixed frame: equal only if all weights are equal.
 std::vector<double> probe(const ssm::Checkpoint& checkpoint) {
   ssm::Reference reference(checkpoint);
   return reference.step(std::vector<double>{1, -0.5, 0.25, 2});
@@ -82,7 +82,7 @@ TEST_CASE("a directory and its shards give the same network as one file") {
     CHECK(checkpoint.card_json().empty());
   }
 
-  // A shard that is not there, and names that lead out of the directory.
+  // A missing shard, and names that lead out of the directory.
   std::filesystem::remove(sharded / "model-2.safetensors");
   CHECK_THROWS_WITH(ssm::Checkpoint::open(sharded), Catch::Contains("model-2.safetensors"));
   for (const std::string bad : {"../one.safetensors", "/etc/passwd", "", ".."}) {
@@ -195,7 +195,7 @@ TEST_CASE("a matrix kept as a convolution of one tap is still a matrix") {
   CHECK_THROWS_AS(ssm::Checkpoint::open(dir / "w.safetensors").floats("w", {2, 3}), Error);
 }
 
-// The tensors of `model` under other names, as a directory; what its network makes of the probe.
+// Writes the tensors of `model` under other names into a directory; returns its network's output for the probe.
 std::vector<double> probe_renamed(const test::ModelFile& model, const std::function<std::string(std::string)>& rename) {
   const test::TempDir dir;
   write_text(dir / "config.json", model.config_json);
@@ -204,7 +204,7 @@ std::vector<double> probe_renamed(const test::ModelFile& model, const std::funct
   ssm::write_safetensors(dir / "weights.safetensors", {{"format", "pt"}}, tensors);
   const auto checkpoint = ssm::Checkpoint::open(dir.path());
   CHECK(ssm::Model::load(checkpoint)->warnings().empty());
-  CHECK(probe(ssm::Checkpoint::open(dir / "weights.safetensors")) == probe(checkpoint));  // the config lies beside it
+  CHECK(probe(ssm::Checkpoint::open(dir / "weights.safetensors")) == probe(checkpoint));  // the config is beside it
   CHECK_THROWS_WITH(checkpoint.floats("backbone.norm_f.weight", {5}),
                     Catch::Contains("'" + rename("backbone.norm_f.weight") + "'"));
   return probe(checkpoint);

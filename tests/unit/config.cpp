@@ -1,4 +1,4 @@
-// Parsing of configs: what each kind becomes, and that every fault is an Error that names its field.
+// Parsing of configs: the result for each kind, and an Error that names the field for every fault.
 #include "ssm/model/config.h"
 
 #include <catch2/catch.hpp>
@@ -20,7 +20,7 @@ const T& part(const ssm::ModelConfig& config, size_t layer, size_t index) {
   return std::get<T>(config.layers.at(layer).parts.at(index));
 }
 
-// The text must be refused by an Error that names the source and the field.
+// Checks that the text is rejected by an Error that names the source and the field.
 void refuses_text(const std::string& text, const std::string& naming) {
   INFO(text.substr(0, 300));
   try {
@@ -66,7 +66,7 @@ Json chain(Json parts, int d_model = 8) {
   return {{"model_type", "coil"}, {"d_model", d_model}, {"layers", {{{"parts", std::move(parts)}}}}};
 }
 
-// A network that uses everything.
+// A network that uses every feature.
 Json full() {
   return Json::parse(R"({
     "model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 8, "d_output": 2, "direct": true,
@@ -99,7 +99,7 @@ TEST_CASE("a transformers Mamba config becomes norm, mixer, residual") {
   CHECK(config.embedding->name == "backbone.embeddings");
   CHECK(config.embedding->vocab == 97);
   REQUIRE(config.out_proj);
-  CHECK(config.out_proj->name == "backbone.embeddings");  // tied unless it says otherwise
+  CHECK(config.out_proj->name == "backbone.embeddings");  // tied by default
   CHECK_FALSE(config.out_proj->bias);
   REQUIRE(config.norm_f);
   CHECK(config.norm_f->name == "backbone.norm_f");
@@ -159,7 +159,7 @@ TEST_CASE("a transformers Mamba-2 config") {
   CHECK(mixer.heads == 4);
   CHECK(mixer.headdim == 16);
   CHECK(mixer.ngroups == 2);
-  CHECK(mixer.norm_group_size == 32);  // a norm for each group
+  CHECK(mixer.norm_group_size == 32);  // one norm per group
   CHECK(mixer.d_inner() == 64);
   CHECK(mixer.conv_channels() == 64 + 2 * 2 * 16);
   CHECK(mixer.dt_min == 0);
@@ -352,7 +352,7 @@ TEST_CASE("hybrids: what a config lacks or says wrongly is named") {
                       {"mamba_d_state", 8},
                       {"stream_window", 5},
                       {"rope_parameters", {{"rope_type", "default"}}}};
-  CHECK(part<ssm::AttentionConfig>(parse(bamba), 2, 1).rope.size() == 2);  // half of each head turns
+  CHECK(part<ssm::AttentionConfig>(parse(bamba), 2, 1).rope.size() == 2);  // half of each head rotates
   changed = bamba;
   changed["rope_parameters"]["rope_type"] = "longrope";
   refuses(changed, "rope_parameters.rope_type");
@@ -456,7 +456,7 @@ TEST_CASE("a coil chain that uses everything") {
   CHECK(mamba2.d_conv == 4);
   CHECK(mamba2.conv_bias);
 
-  // FiLM slices follow one another: width 16 twice, then width 8.
+  // FiLM slices are consecutive: width 16 twice, then width 8.
   CHECK(part<ssm::FilmConfig>(config, 0, 2).offset == 0);
   CHECK(part<ssm::FilmConfig>(config, 0, 2).width == 16);
   CHECK(part<ssm::FilmConfig>(config, 1, 2).offset == 32);
@@ -485,7 +485,7 @@ TEST_CASE("a coil chain that uses everything") {
   CHECK(slow.x_proj_bias);
 }
 
-// An amplifier that is silent at rest.
+// An amplifier model that is silent at rest.
 Json at_rest() {
   return Json::parse(R"({
     "model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 4, "d_output": 2, "direct": true,
@@ -523,7 +523,7 @@ TEST_CASE("a network that is silent at rest") {
   Json plain = at_rest();
   plain["layers"][0]["parts"].erase(2);
   CHECK_FALSE(part<ssm::RestTanhConfig>(parse(plain), 0, 2).film);
-  CHECK(parse(plain).film_size == 8);  // the output alone
+  CHECK(parse(plain).film_size == 8);  // only the output
   for (const int gone : {1, 0}) plain["layers"][0]["parts"].erase(gone);
   refuses(plain, "layers[0].parts[0].rest");
   Json no_bias = at_rest();
@@ -649,7 +649,7 @@ TEST_CASE("every faulty field of a part is named, with its place") {
   refuses(chain({{{"type", "glu"}}}, 7), "glu");
   refuses(chain({{{"type", "rmsnorm"}, {"name", "x"}, {"eps", "small"}}}), "eps");
   refuses(chain({{{"type", "rmsnorm"}, {"name", "x"}, {"eps", -1e-5}}}), "eps");
-  refuses(chain({{{"type", "s4d"}, {"name", "x"}, {"d_state", 3}}}), "d_state");  // complex: two a pair
+  refuses(chain({{{"type", "s4d"}, {"name", "x"}, {"d_state", 3}}}), "d_state");  // complex: two per pair
   refuses(chain({{{"type", "s4d"}, {"name", "x"}}}), "d_state");
   refuses(chain({{{"type", "s4d"}, {"name", "x"}, {"d_state", 4}, {"mode", "quaternion"}}}), "mode");
   refuses(chain({{{"type", "s4d"}, {"name", "x"}, {"d_state", 4}, {"discretization", "euler"}}}), "discretization");
@@ -751,7 +751,7 @@ TEST_CASE("controls that nothing reads, and a slow path that drives nothing, are
 }
 
 TEST_CASE("sizes that come to more than the engine can hold are refused before anything overflows") {
-  // 65536 wide FiLM parts, many times: their vector's length must not pass what an int holds.
+  // Many FiLM parts of width 65536: the length of their vector must not overflow an int.
   Json json = {{"model_type", "coil"}, {"d_model", 65536}, {"controls", {{"count", 1}, {"hidden", 1}}}};
   const Json film = {{"type", "film"}};
   json["layers"] = {{{"repeat", 4096}, {"parts", {film, film, film, film, film}}}};

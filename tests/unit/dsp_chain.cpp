@@ -91,7 +91,7 @@ TEST_CASE("a cabinet blends its microphones: level, pan, delay, polarity") {
   const float right[] = {0.5f, 0.25f, 0, -0.5f, 0.25f};
   for (size_t i = 0; i < 5; ++i) CHECK(mono[0][i] == Approx(right[i]).margin(1e-6));
   const auto stereo = cabinet.taps(48000, 2);
-  CHECK(stereo[0][3] == Approx(0).margin(1e-6));  // panned to the right, 3 dB up there
+  CHECK(stereo[0][3] == Approx(0).margin(1e-6));  // panned right, where constant power gives +3 dB
   CHECK(stereo[1][3] == Approx(-0.5 * std::numbers::sqrt2).margin(1e-5));
   CHECK(stereo[0][0] == Approx(0.5));
 
@@ -103,7 +103,7 @@ TEST_CASE("a cabinet blends its microphones: level, pan, delay, polarity") {
 }
 
 TEST_CASE("a cabinet sounds the same at every rate") {
-  // a resonance at 1 kHz that has died out long before the end
+  // A resonance at 1 kHz that has decayed long before the end.
   const auto ring = [](double rate_hz) {
     Signal taps(static_cast<size_t>(0.05 * rate_hz));
     for (size_t i = 0; i < taps.size(); ++i) {
@@ -123,7 +123,7 @@ TEST_CASE("a cabinet sounds the same at every rate") {
           sum += std::polar(static_cast<double>(h[i]), -2 * std::numbers::pi * hz * static_cast<double>(i) / rate);
         return std::abs(sum);
       };
-      // what a band-limited response has before its first sample is not there
+      // The part of a band-limited response before its first sample is missing.
       CHECK(gain(taps[0], rate_hz) == Approx(gain(ring(48000), 48000)).margin(1e-5).epsilon(0.002));
     }
   }
@@ -167,7 +167,7 @@ TEST_CASE("an equaliser does what its response says") {
     for (const double hz : {30.0, 60.0, 200.0, 500.0, 1000.0, 3000.0, 8000.0, 15000.0})
       CHECK(measured_db(equaliser, hz, rate_hz) == Approx(dsp::response_db(settings, hz, rate_hz)).margin(0.05));
 
-  // anchors that need no formula
+  // Reference points that need no formula.
   dsp::EqualiserSettings one;
   one.bands[1] = {dsp::EqualiserBand::Kind::bell, 1000, 7, 3};
   CHECK(dsp::response_db(one, 1000, 48000) == Approx(7).margin(1e-3));
@@ -176,7 +176,7 @@ TEST_CASE("an equaliser does what its response says") {
   CHECK(dsp::response_db(one, 1, 48000) == Approx(5).margin(1e-2));
   one.low_cut_hz = 80;
   CHECK(dsp::response_db(one, 80, 48000) - dsp::response_db(one, 20000, 48000) <
-        -3.0 + 5);  // 3 dB down, in the shelf's 5 dB
+        -3.0 + 5);  // -3 dB, plus the shelf's 5 dB
   CHECK(dsp::response_db({}, 1000, 48000) == 0);
 }
 
@@ -200,7 +200,7 @@ TEST_CASE("a flat equaliser changes no bit, and a moving one does not click") {
   double loudest = 0;
   for (const float sample : tone[0]) loudest = std::max(loudest, std::fabs(static_cast<double>(sample)));
   REQUIRE(std::isfinite(loudest));
-  // a click of -60 dB of the loudest would stand out from what a sine of that size bends
+  // A click at -60 dB of the maximum is larger than the second difference of a sine of that amplitude.
   const double bend = loudest * std::pow(2 * std::numbers::pi * 220 / 48000, 2);
   CHECK(test::roughness(tone[0]) < 4 * bend + loudest * 1e-3);
 }

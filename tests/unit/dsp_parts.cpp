@@ -1,4 +1,4 @@
-// The rack's small parts: ramps, delay lines, the gate, taming, K-weighting.
+// The rack's small parts: ramps, delay lines, the gate, limiting of samples, K-weighting.
 #include <catch2/catch.hpp>
 
 #include "dsp/decibels.h"
@@ -72,12 +72,13 @@ TEST_CASE("the gate has a threshold, a hysteresis, a hold time and a gain withou
   };
   gains(-60, 48000);
   CHECK(gate.gain() == 0);
-  gains(-42, 48000);  // between the thresholds: as it was
+  gains(-42, 48000);  // between the thresholds: unchanged
   CHECK(gate.gain() == 0);
   const Signal opening = gains(-39.9f, 480);
   CHECK(opening[35] > 0.1f);
   CHECK(opening[72] == 1);
-  CHECK(test::roughness(opening) < 1.5 * 6 / (72.0 * 72.0));  // 3 x^2 - 2 x^3 bends by 6 / length^2
+  CHECK(test::roughness(opening) < 1.5 * 6 / (72.0 * 72.0));  // the second derivative of 3 x^2 - 2 x^3 is at most 6 /
+                                                              // length^2
   gains(-44, 48000);
   CHECK(gate.gain() == 1);
   const size_t hold = 48 * 40, fall = static_cast<size_t>(480 * std::log(10.0) * (46.01 - 44) / 20);
@@ -118,14 +119,15 @@ TEST_CASE("loudness is that of BS.1770") {
     const size_t frames = static_cast<size_t>(5 * rate_hz);
     CHECK(dsp::loudness_lufs(test::sine(997, rate_hz, frames, 1), rate_hz) == Approx(-3.01).margin(0.02));
     CHECK(dsp::loudness_lufs(test::sine(10000, rate_hz, frames, 1), rate_hz) ==
-          Approx(-3.01 - 0.691 + 4.0).margin(0.1));  // on the shelf
+          Approx(-3.01 - 0.691 + 4.0).margin(0.1));  // at the top of the shelf
     CHECK(dsp::loudness_lufs(test::sine(20, rate_hz, frames, 1), rate_hz) < -15);
-    CHECK(dsp::loudness_lufs(Signal(frames, 0.5f), rate_hz) < -30);  // a constant, but for its onset
+    CHECK(dsp::loudness_lufs(Signal(frames, 0.5f), rate_hz) < -30);  // a constant, except for its onset
   }
   CHECK(dsp::loudness_lufs(Signal(100), 48000) == -200);
 }
 
-// After EBU Tech 3341: tones of 1 kHz whose quiet stretches the gates take out; a stereo tone counts twice a channel's.
+// After EBU Tech 3341: tones of 1 kHz whose quiet parts the gates exclude; a stereo tone counts twice as much as one
+// channel.
 TEST_CASE("integrated loudness has the standard's gates, however the sound is cut") {
   const auto integrated = [](double rate_hz, const std::vector<std::pair<double, double>>& seconds_and_db, int channels,
                              size_t piece) {

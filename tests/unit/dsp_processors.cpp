@@ -1,4 +1,4 @@
-// ModelProcessor and OfflineProcessor: latency, alignment, blocks, channels, resets, and inputs that are not numbers.
+// ModelProcessor and OfflineProcessor: latency, alignment, blocks, channels, resets, and non-finite input.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
@@ -23,7 +23,7 @@ using Signal = std::vector<float>;
 
 constexpr double kHostRates[] = {8000, 44100, 48000, 88200, 96000, 192000};
 
-// Several sines below 3 kHz, which every rate here can hold.
+// Several sines below 3 kHz, which every rate here can represent.
 Signal sines(double rate_hz, size_t frames) {
   Signal signal(frames);
   for (size_t i = 0; i < frames; ++i) {
@@ -55,7 +55,7 @@ Signal run_offline(OfflineProcessor& processor, const Signal& in, const std::vec
   return out;
 }
 
-// With memory; with or without curves that make harmonics.
+// With memory; with or without non-linear parts that make harmonics.
 std::shared_ptr<const coil::ssm::Model> filter_model(bool linear = false, const std::string& frame = "") {
   const std::string curve = linear ? "" : R"({"type": "tanh"},)";
   return coil::test::load(coil::test::model_file(R"({
@@ -82,7 +82,7 @@ TEST_CASE("the real-time output is the input, late by exactly the stated latency
     const Signal out = run(processor, in, coil::test::random_blocks(in.size(), random));
     double worst = 0;
     for (size_t i = 2000; i < in.size(); ++i) worst = std::max<double>(worst, std::fabs(out[i] - in[i - latency]));
-    CHECK(worst < 5e-5);  // -100 dB in each of two filters, four sines of 0.2
+    CHECK(worst < 5e-5);  // -100 dB for each of two filters, four sines of 0.2
     for (int i = 0; i < latency / 4; ++i) CHECK(std::fabs(out[i]) < 1e-3f);
   }
 }
@@ -99,7 +99,7 @@ TEST_CASE("any blocks give the same real-time output, also larger ones than anno
          {coil::test::random_blocks(in.size(), random), std::vector<size_t>(in.size(), 1)}) {
       processor.reset();
       const Signal out = run(processor, in, blocks);
-      CHECK(coil::test::relative_error(out, std::span<const float>(whole)) <= 1e-5);  // the engine's promise
+      CHECK(coil::test::relative_error(out, std::span<const float>(whole)) <= 1e-5);  // the engine's tolerance
     }
   }
 }
@@ -174,7 +174,7 @@ TEST_CASE("controls outlast prepare") {
 
 namespace {
 
-// `dirty` sounds as `clean` does, live and offline, and counts its faults.
+// Checks that `dirty` sounds like `clean`, live and offline, and that its faults are counted.
 void check_faults_are_silenced(double rate_hz, const Signal& clean, const Signal& dirty,
                                const coil::dsp::InputFaults& faults) {
   const auto check_count = [&](const coil::dsp::InputFaults& counted) {
@@ -320,7 +320,7 @@ TEST_CASE("the offline output has the rate asked for, and the length that goes w
 }
 
 TEST_CASE("the real-time and the offline way sound the same, up to the latency and the resamplers") {
-  const auto model = filter_model(true);  // the resamplers differ above 20 kHz, where harmonics would lie
+  const auto model = filter_model(true);  // the resamplers differ above 20 kHz, where harmonics would be
   for (double rate_hz : {44100.0, 96000.0}) {
     const Signal in = sines(rate_hz, 20000);
     ModelProcessor live(model);

@@ -1,4 +1,4 @@
-// Rack: latency, blocks, routing, mix, bypass, gate, slots, loudness, and inputs that no one should send.
+// Rack: latency, blocks, routing, mix, bypass, gate, slots, loudness, and invalid input.
 #include "dsp/rack.h"
 
 #include <catch2/catch.hpp>
@@ -42,7 +42,7 @@ std::shared_ptr<const ssm::Model> gain_model(float gain, const std::string& card
   return model;
 }
 
-// Says that it is late by so many frames; it is not.
+// States a latency of this many frames, but has none.
 std::shared_ptr<const ssm::Model> late_model(int frames, float gain = 1) {
   return gain_model(gain, R"({"name": "late", "sample_rate": 48000, "channels": 1, "latency_frames": )" +
                               std::to_string(frames) + "}");
@@ -132,12 +132,12 @@ TEST_CASE("any blocks give the same sound, whatever moves meanwhile") {
   }
 }
 
-// A click is a large second difference. The signal's own is 0.5 (2 pi 200 / 48000)^2 = 3.4e-4, twice that at most where
-// a fade lets gains differ in sign; each end of a fade bends the line by the fade's slope, 2 x 0.5 / 960 frames
-// = 1.0e-3, and several fades may end at once. A step of a tenth of the peak would be 0.05.
+// A click is a large second difference. The signal's own is 0.5 (2 pi 200 / 48000)^2 = 3.4e-4, and at most twice that
+// where a fade changes the sign of the gain. At each end of a fade, the fade's slope adds 2 x 0.5 / 960 frames =
+// 1.0e-3, and several fades may end at once. A step of a tenth of the peak would be 0.05.
 constexpr double kClick = 4e-3;
-// The gate opens fast, from wherever it is: its gain then bends by up to 1.5 / attack frames, here 72, the sound by
-// half of that.
+// The gate opens fast, from any value. The second difference of its gain is at most 1.5 / attack frames, here 72; that
+// of the sound is half of it.
 constexpr double kGateClick = kClick + 0.5 * 1.5 / 72;
 
 TEST_CASE("nothing that is changed while it sounds makes a click") {
@@ -188,7 +188,7 @@ TEST_CASE("nothing that is changed while it sounds makes a click") {
           r.settings().mix = 0;
         }}},
   };
-  // Between the changes: the fades' ends, their middles, and hardly anything.
+  // Between the changes: the ends of fades, their middles, and intervals with hardly any fade.
   for (const auto& [name, changes] : all) {
     for (const size_t apart : {size_t{9600}, size_t{4096}, size_t{700}, size_t{33}}) {
       const auto rack = rack_of(gain_model(1), gain_model(-0.8f), {.channels = 2});
@@ -426,7 +426,7 @@ TEST_CASE("a tail changes what the model made, not the dry sound, and comes and 
   const Signal dry = test::sine(440, kRate, kSecond, 0.05f);
   for (size_t i = 3000; i < 30000; ++i) REQUIRE(tone[0][i] == Approx(10 * dry[i]).margin(1e-6));
   for (size_t i = 33000; i < kSecond; ++i) REQUIRE(tone[0][i] == dry[i]);
-  // the fade bends by its slope where it begins and ends
+  // the fade's slope starts and ends abruptly
   const double slope = 0.45 / (dsp::ChainSlot::kFadeMs / 1000 * kRate);
   CHECK(test::roughness(std::span(tone[0]).subspan(29000, 5000)) <
         test::roughness(std::span(tone[0]).subspan(5000, 5000)) + 1.1 * slope);
@@ -440,7 +440,7 @@ TEST_CASE("a tail changes what the model made, not the dry sound, and comes and 
 
 TEST_CASE("a rack may be reset before it is prepared") {
   Rack rack;
-  rack.reset();  // as hosts do that only look at a plugin
+  rack.reset();  // as by hosts that only inspect a plugin
   rack.prepare({kRate, 128, 2});
   CHECK(test::run_all(rack, Planes(2, Signal(64, 0.1f)))[0].back() == 0.1f);
 }

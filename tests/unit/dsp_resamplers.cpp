@@ -28,7 +28,7 @@ std::vector<float> sine_signal(double hz, double rate_hz, size_t frames) {
   return signal;
 }
 
-// The worst deviation from the sine itself, away from the beginning, where it was switched on.
+// The largest deviation from the sine, excluding its onset.
 double sine_error(const std::vector<float>& signal, double hz, double rate_hz, size_t skipped) {
   double worst = 0;
   for (size_t i = skipped; i < signal.size(); ++i) {
@@ -66,7 +66,7 @@ TEST_CASE("the polyphase resampler keeps sines of its pass band, in place") {
           run_polyphase(rates, sine_signal(part * pass_hz, rates.from_hz, frames), {frames}, static_cast<int>(frames));
       INFO(rates.from_hz << " -> " << rates.to_hz << " Hz, " << part * pass_hz << " Hz");
       REQUIRE(out.size() > 100);
-      // -100 dB of ripple and images each, and the taps' single precision.
+      // -100 dB each for ripple and images, and the single precision of the taps.
       CHECK(sine_error(out, part * pass_hz, rates.to_hz, out.size() / 4) < 3e-5);
     }
   }
@@ -82,7 +82,7 @@ TEST_CASE("the polyphase resampler passes a constant exactly") {
 TEST_CASE("the polyphase resampler removes what would come back as an alias") {
   for (const Rates rates : {Rates{96000, 48000}, Rates{192000, 48000}, Rates{48000, 44100}, Rates{48000, 8000}}) {
     const double stop_hz = rates.to_hz - std::min(20000.0, 0.4535 * rates.to_hz);
-    // As far as the input's rate can hold it.
+    // Limited to what the input's rate can represent.
     const double hz = std::min(1.001 * stop_hz, 0.499 * rates.from_hz);
     if (hz < stop_hz) continue;
     const std::vector<float> out = run_polyphase(rates, sine_signal(hz, rates.from_hz, 48000), {48000}, 48000);
@@ -145,7 +145,7 @@ TEST_CASE("the file resampler keeps sines, in place and in every channel") {
     INFO(rates.from_hz << " -> " << rates.to_hz << " Hz");
     REQUIRE(static_cast<double>(out_left.size()) > 0.5 * rates.to_hz);
     CHECK(sine_error(out_left, hz, rates.to_hz, out_left.size() / 4) <
-          1.2e-3);  // the library's promise near the edge: 0.01 dB
+          1.2e-3);  // the library's specification near the edge: 0.01 dB
     CHECK(sine_error(out_right, hz / 4, rates.to_hz, out_right.size() / 4) < 2e-6);  // single precision in and out
   }
 }

@@ -1,4 +1,4 @@
-// Models that change while they sound: none is lost, none is leaked, the last one is heard.
+// Models that change while they play: none is lost, none is leaked, the last one is heard.
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <thread>
@@ -23,14 +23,14 @@ Models gain_models(size_t count) {
   return models;
 }
 
-// In many blocks: between two of them alone does the rack take what waits behind a fade.
+// In many blocks, because the rack takes waiting models only between two blocks.
 float settled_output(dsp::Rack& rack) {
   const std::vector<size_t> blocks(150, 64);
   test::run_all(rack, {test::Signal(9600, 1.0f)}, blocks);
   return test::run_all(rack, {test::Signal(64, 1.0f)})[0].back();
 }
 
-// Held by the test, and by the rack's record of what is loaded; anything more would be a SlotModel.
+// Held by the test, and by the rack's record of loaded models; any further reference would be a SlotModel.
 long voices_of(const Models& models, const dsp::Rack& rack) {
   long count = 0;
   for (const auto& model : models) count += model.use_count() - 1;
@@ -38,7 +38,7 @@ long voices_of(const Models& models, const dsp::Rack& rack) {
   return count;
 }
 
-// One run of the model: its ModelProcessor and Stream hold it, and the SlotModel.
+// References of one run of the model: its ModelProcessor, its Stream, and the SlotModel.
 long holders(const std::shared_ptr<const ssm::Model>& model) {
   dsp::Rack rack;
   rack.prepare({kRate, 64, 1});
@@ -72,7 +72,7 @@ TEST_CASE("a thousand swaps from another thread lose nothing and leak nothing") 
     std::ranges::fill(planes[0], 1.0f);
     test::run_block(rack, planes, 0, 50);
     for (const float sample : planes[0])
-      sane &= sample > 0.005f && sample < 0.1f;  // never less than the softest model or more than the loudest
+      sane &= sample > 0.005f && sample < 0.1f;  // never less than the softest model, nor more than the loudest
   } while (!done);
   loader.join();
   CHECK(sane);
@@ -85,7 +85,7 @@ TEST_CASE("a thousand swaps from another thread lose nothing and leak nothing") 
   CHECK(voices_of(models, rack) == 2 * each);
   const uint64_t before = rack.model_frames();
   test::run_all(rack, {test::Signal(640, 1.0f)});
-  CHECK(rack.model_frames() - before == 640);  // what plays costs no more than before
+  CHECK(rack.model_frames() - before == 640);  // the playing model costs no more than before
 }
 
 TEST_CASE(
@@ -108,7 +108,7 @@ TEST_CASE(
   CHECK(voices_of(models, rack) == each);
 
   rack.load(0, models[2]);
-  test::run_all(rack, {test::Signal(600, 1.0f)});  // in the fade
+  test::run_all(rack, {test::Signal(600, 1.0f)});  // during the fade
   rack.load(0, models[3]);
   test::run_all(rack, {test::Signal(10, 1.0f)});
   CHECK(voices_of(models, rack) == 3 * each);

@@ -13,7 +13,7 @@ namespace {
 
 using namespace coil;
 
-constexpr double kTolerance = 1e-5;  // the design's promise, 84 epsilon of max(1, peak)
+constexpr double kTolerance = 1e-5;  // the design's tolerance, 84 epsilon of max(1, peak)
 
 std::vector<float> run(ssm::Executor& executor, ssm::Stream& stream, std::span<const float> in, size_t stretch_frames) {
   const size_t width_in = test::width_in(stream.model()), width_out = test::width_out(stream.model()),
@@ -108,7 +108,7 @@ TEST_CASE("what an execution could not do is done by the streams, from where the
   plain.process(in, expected);
   const ssm::Stretch stretch{&stream, in, out};
   ssm::run_or_redo({&stretch, 1}, [&] {
-    stream.process(in, out);  // moved the state before it failed
+    stream.process(in, out);  // advanced the state before it failed
     std::ranges::fill(out, 0.25f);
     return false;
   });

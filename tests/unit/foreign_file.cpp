@@ -1,4 +1,4 @@
-// Files that people take for models are called what they are.
+// Files that are mistaken for models are identified.
 #include "ssm/model/foreign_file.h"
 
 #include <catch2/catch.hpp>

@@ -1,5 +1,5 @@
-// Every kernel of every SIMD target against double precision, at every length from 0 to 67 and at misaligned addresses
-// where they are allowed.
+// Every kernel on every SIMD target compared with double precision, at every length from 0 to 67 and, where allowed, at
+// misaligned addresses.
 #include "ssm/kernels/kernels.h"
 
 #include <algorithm>
@@ -35,7 +35,7 @@ void for_each_target(const std::function<void(const Kernels&)>& check) {
   }
 }
 
-// Rows of a block: zero in the padding, and one more row and value that no kernel may touch.
+// Rows of a block: the padding is zero, and one additional row and value must not be changed by a kernel.
 struct Rows {
   size_t width, stride, frames, offset;
   AlignedFloats floats;
@@ -76,7 +76,7 @@ double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 double softplus(double x) { return x > 30 ? x : std::log1p(std::exp(x)); }
 double gelu(double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }
 
-// ---- functions of one value: the bounds that math-inl.h states, over the whole range
+// ---- functions of one value: the error bounds stated in math-inl.h, over the whole range
 
 using Pointwise = void (*Kernels::*)(const float*, size_t, float*, size_t, size_t, size_t);
 
@@ -102,7 +102,7 @@ double worst_relative(const Kernels& kernels, Pointwise kernel, double (*exact)(
 TEST_CASE("tanh keeps its relative accuracy everywhere") {
   for_each_target([](const Kernels& k) {
     const auto exact = [](double x) { return std::tanh(x); };
-    // Stated: 5e-7, the rational function's 1e-8 and the rounding of two polynomials and a quotient.
+    // Stated: 5e-7. It consists of the rational function's 1e-8 and the rounding of two polynomials and a quotient.
     CHECK(worst_relative(k, &Kernels::tanh, exact, -12, 12, 0) <= 5e-7);
     CHECK(worst_relative(k, &Kernels::tanh, exact, -1e-3, 1e-3, 0) <= 5e-7);
     CHECK(worst_relative(k, &Kernels::tanh, exact, -1e30, 1e30, 0) <= 5e-7);
@@ -112,11 +112,12 @@ TEST_CASE("tanh keeps its relative accuracy everywhere") {
 TEST_CASE("silu and gelu") {
   for_each_target([](const Kernels& k) {
     const auto silu = [](double x) { return x * sigmoid(x); };
-    // Sigmoid's 1e-6, the product's epsilon; below -87 the exponential stands still, where silu is below 1e-36.
+    // Sigmoid's 1e-6 and the product's epsilon. Below -87 the exponential is clamped, where silu is below 1e-36.
     CHECK(worst_relative(k, &Kernels::silu, silu, -85, 100, 0) <= 1.2e-6);
     CHECK(worst_relative(k, &Kernels::silu, silu, -1e6, 1e6, 1e-25) <= 1.2e-6);
     CHECK(worst_relative(k, &Kernels::silu, silu, -1e-3, 1e-3, 0) <= 1.2e-6);
-    // 1 + erf cancels below 0: what is left is erf's absolute error times x, at most 1.5e-6 before erf reaches -1.
+    // 1 + erf cancels below 0: the remaining error is erf's absolute error times x, at most 1.5e-6 before erf reaches
+    // -1.
     CHECK(worst_relative(k, &Kernels::gelu, gelu, -20, 20, 1) <= 2e-6);
     CHECK(worst_relative(k, &Kernels::gelu, gelu, 0, 20, 0) <= 2e-6);
     CHECK(worst_relative(k, &Kernels::gelu, gelu, -1e-3, 1e-3, 0) <= 2e-6);
@@ -141,10 +142,10 @@ TEST_CASE("decays: 2^t - 1 keeps its relative accuracy down to the longest time 
         error = std::max(error, std::abs(decay[i] / std::expm1(double(t[i]) * M_LN2) - 1));
       return error;
     };
-    // One second is 2e-5 at 48 kHz. Stated: 2.5e-7, the polynomial's 1e-7 and two roundings.
+    // A time constant of one second is 2e-5 at 48 kHz. Stated: 2.5e-7, from the polynomial's 1e-7 and two roundings.
     CHECK(worst(1e-6, 1e-2) <= 2.5e-7);
     CHECK(worst(1e-12, 1e-6) <= 2.5e-7);
-    // Where the power is no longer 1, its rounding counts: 3e-8 of 0.02 at worst.
+    // Where the power differs from 1, its rounding counts: 3e-8 of 0.02 at worst.
     CHECK(worst(1e-2, 88) <= 1.5e-6);
 
     // 2^t itself, to half an epsilon of 1 and the polynomial
@@ -157,7 +158,7 @@ TEST_CASE("decays: 2^t - 1 keeps its relative accuracy down to the longest time 
     CHECK(error <= 2.5e-7);
     CHECK(decay[0] == 0.0f);
 
-    // Far below the range nothing is left, and it never grows.
+    // Far below the range the result is 0 or nearly so, and never grows.
     for (const float far : {-200.0f, -1e6f, -1e30f, -std::numeric_limits<float>::infinity()}) {
       t.assign(ssm::kPad, far);
       for (const float v : decay_of(t)) CHECK((v >= -1.0f && v < -1.0f + 2e-7f));
@@ -200,7 +201,7 @@ TEST_CASE("time steps: softplus keeps its relative accuracy, also for very negat
 
 // ---- blocks: every length, odd widths, strides wider than the row
 
-// What a format makes of a row's weight.
+// The weight after conversion to a format.
 double rounded_weight(ssm::WeightFormat format, float weight, float peak) {
   if (format == ssm::WeightFormat::bf16)
     return std::ldexp(std::nearbyint(std::ldexp(double(weight), 7 - std::ilogb(weight))), std::ilogb(weight) - 7);
@@ -237,8 +238,8 @@ TEST_CASE("linear: every number of frames, every width, any alignment of its inp
             expected += product;
             magnitude += std::abs(product);
           }
-          // Each of d_in + 2 terms is added with half an epsilon of what the sum has reached, at most the magnitude;
-          // without FMA the product is rounded too, and so is each factor: two more.
+          // Each of d_in + 2 terms is added with an error of half an epsilon of the partial sum, which is at most the
+          // magnitude. Without FMA the product is rounded too, and so is each factor: two more.
           worst = std::max(worst, std::abs(y.at(t, r) - expected) / (kEps * magnitude * static_cast<double>(d_in + 4)));
         }
       }
@@ -350,13 +351,13 @@ TEST_CASE("rms_norm: every width and every number of frames, in place and apart"
       for (size_t t = 0; t < frames; ++t)
         for (size_t c = 0; c < width; ++c) CHECK(x.at(t, c) == apart.at(t, c));
     }
-    // Up to 67 squares in four or more partial sums, mean, root, quotient, two products: some 24 roundings of half an
-    // epsilon, the root halving most.
+    // Up to 67 squares in four or more partial sums, mean, root, quotient, two products: about 24 roundings of half an
+    // epsilon; the root halves most of them.
     CHECK(worst <= 12 * kEps);
   });
 }
 
-// A kernel that treats each value alike: every length of both axes, with guards.
+// A kernel that treats all values alike: every length of both axes, with guard values.
 template <class Call, class Exact>
 void check_block(const Kernels& k, double tolerance, Call call, Exact exact) {
   test::Random random(4);
@@ -551,7 +552,7 @@ TEST_CASE("decay at every length") {
       for (size_t t = 0; t < frames; ++t)
         for (size_t c = 0; c < width; ++c) {
           const double exponent = static_cast<double>(a[c]) * dt.at(t, c), expected = std::exp2(exponent);
-          // Rounding the exponent (half an epsilon of up to 60) moves the result by as much, times ln 2.
+          // Rounding the exponent (half an epsilon of up to 60) changes the result by as much, times ln 2.
           worst =
               std::max(worst, std::abs(1.0 + decay.at(t, c) - expected) / (2.5e-7 + 0.5 * kEps * std::abs(exponent)));
         }
@@ -618,14 +619,14 @@ TEST_CASE("envelopes: sums of tanh and its square at every length") {
         worst = std::max({worst, std::abs(sum[c] - f), std::abs(sum[w + c] - squares)});
       }
     }
-    // 67 sums, each rounded by half an epsilon of at most 64, and tanh's 5e-7 of at most 1: they would have to
-    // conspire; a quarter is allowed.
+    // 67 sums, each rounded by half an epsilon of at most 64, and tanh's 5e-7 of at most 1. All errors would need the
+    // same sign, so a quarter is allowed.
     CHECK(worst <= 0.25 * 67 * (0.5 * 64 * kEps + 5e-7));
   });
 }
 
-// ---- recurrences. Their decays stay below 0.98: a rounding is forgotten after some 50 frames, so errors stay within
-// 50 roundings of the peak.
+// ---- recurrences. Their decays stay below 0.98, so a rounding error is forgotten after about 50 frames, and errors
+// stay within 50 roundings of the peak.
 
 constexpr double kScanTolerance = 50 * kEps;
 
@@ -858,7 +859,7 @@ TEST_CASE("ssd: heads that fill whole vectors give the same bits as their values
 }
 
 TEST_CASE("linear gives the same bits for any split of the frames") {
-  // Streams rely on it; every kind of tile.
+  // Streams rely on this; tests every kind of tile.
   for_each_target([](const Kernels& k) {
     test::Random random(13);
     const size_t frames = 61;

@@ -1,4 +1,4 @@
-// Part files: names, links, what may not be replaced, and what is no file.
+// Part files: names, links, files that must not be replaced, and paths that are not files.
 #include "base/part_file.h"
 
 #include <sys/stat.h>
@@ -57,7 +57,7 @@ TEST_CASE("a name beside another is the same in every run, and another for every
   for (char last = 'a'; last <= 'z'; ++last)
     names.insert(coil::name_beside(folder, std::string(254, 'a') + last, ".", ".done"));
   CHECK(names.size() == 26);
-  // 83 letters of three bytes each: none is cut in two.
+  // 83 letters of three bytes each: no character is cut in two.
   std::string letters;
   for (int i = 0; i < 83; ++i) letters += "\u266b";
   const std::string cut = coil::name_beside(folder, letters + ".wav", ".", ".done");

@@ -1,5 +1,5 @@
-// What a plan says of a network: its cost, counted by hand for small networks, what is fused, and the state that models
-// then have.
+// Plans of networks: their cost (compared with counts by hand for small networks), fused parts, and the resulting state
+// of models.
 #include <catch2/catch.hpp>
 
 #include "ssm/model/config.h"
@@ -24,11 +24,11 @@ std::string tanh_stack(const std::string& film, const std::string& rest) {
 }  // namespace
 
 TEST_CASE("cost of an S4D-tanh stack") {
-  // a layer: 8 channels x 4 pairs x 6, D 8, two matrices of 64; in, out and direct projection 8 + 8 + 1
+  // per layer: 8 channels x 4 pairs x 6, D 8, two matrices of 64; in, out and direct projection 8 + 8 + 1
   const auto cost = cost_of(parse_config(tanh_stack("", ""), "test"));
   CHECK(cost.macs_per_step == 6 * (192 + 8 + 128) + 17);
   CHECK(cost.exps_per_step == 48);
-  // a layer: 32 modes x (log A, A_imag, C twice), log_dt and D, matrices and one bias
+  // per layer: 32 modes x (log A, A_imag, C twice), log_dt and D, matrices and one bias
   CHECK(cost.parameters == 6 * (128 + 16 + 128 + 8) + (8 + 8) + (8 + 1) + 1);
 }
 
@@ -40,7 +40,7 @@ TEST_CASE("film behind a matrix costs only while it moves") {
   const std::string slow =
       R"(, "slow_path": {"hop_frames": 64, "n_features": 2, "d_model": 4, "layers": [{"parts": [{"type": "linear",
           "name": "a"}]}]})";
-  // features 2 + 2; a hop's 4 x 4 + 4 x 4 + 4 x 96 over 64 frames; film 48
+  // features 2 + 2; per hop 4 x 4 + 4 x 4 + 4 x 96, spread over 64 frames; film 48
   CHECK(cost_of(parse_config(tanh_stack(film, slow), "test")).macs_per_step ==
         Approx(without + 48 + 4 + (16 + 16 + 384) / 64.0));
 }
@@ -55,7 +55,7 @@ TEST_CASE("silence at rest costs a row of tanh while FiLM moves, and an output r
                            "test"));
   CHECK(still.macs_per_step == plain.macs_per_step);
   CHECK(still.exps_per_step == plain.exps_per_step);
-  // FiLM 2 x 48 and the output's 8, from 2 + 3 features; in place of 2 -> 4 -> 96
+  // FiLM 2 x 48 and the output's 8, from 2 + 3 features; replaces 2 -> 4 -> 96
   CHECK(still.parameters == plain.parameters - (4 * 3 + 96 * 5) + 104 * 6);
   const std::string slow = R"(, "slow_path": {"hop_frames": 64, "n_features": 2, "d_model": 4, "layers": []})";
   const auto moving = cost_of(
@@ -88,7 +88,7 @@ TEST_CASE("a plan folds norms into mixers and film parts into matrices") {
   REQUIRE(parts.size() == 5);
   CHECK(parts[0].norm->name == "backbone.layers.0.n");
   CHECK(parts[0].traits.memory == coil::ssm::Memory::recurrence);
-  CHECK_FALSE(parts[1].norm);  // no mixer behind it: a part of its own
+  CHECK_FALSE(parts[1].norm);  // no mixer follows, so it is a separate part
   CHECK(std::string(parts[1].traits.kind) == "rmsnorm");
   CHECK(parts[2].film_folds);
   CHECK(parts[3].film_at == 0u);

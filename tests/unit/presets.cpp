@@ -1,4 +1,4 @@
-// Every shipped preset loads, says what a user needs to know, and runs as the reference does.
+// Every shipped preset loads, has a complete card, and gives the output of the reference.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -25,12 +25,12 @@ std::vector<std::filesystem::path> shipped() {
 }
 
 constexpr double kNudge = 0x1p-24;  // the rounding of a sample near full scale
-constexpr double kSteps = 200;  // roundings on the way: of tens of modes and six layers, at values that cancel later
+constexpr double kSteps = 200;  // accumulated roundings: of tens of modes and six layers, for values that cancel later
 
 bool is_forecaster(const ssm::Model& model) { return model.card().task == "forecast"; }
 
-// What such a model hears in use, as frames: sound, or a season in noise with a step and missing values, as its
-// normaliser shows them.
+// Typical input of such a model, as frames: sound, or a noisy season with a step and missing values, after the
+// normaliser.
 std::vector<float> signal_for(const ssm::Model& model, size_t frames, test::Random& random) {
   const size_t width = size_t(model.config().d_input);
   if (!is_forecaster(model)) return test::random_signal(frames * width, random);
@@ -81,7 +81,7 @@ TEST_CASE(
       for (const ssm::Control& control : model->card().controls)
         controls.push_back(float(high ? control.max : control.min));
       ssm::Stream stream(model);
-      stream.state() = model->initial_state();  // the reference starts from zeros, not from rest
+      stream.state() = model->initial_state();  // the reference starts from zeros, not from the settled state
       stream.set_controls(controls);
       ssm::Reference reference(checkpoint, model->config().sample_rate_hz),
           nudged(checkpoint, model->config().sample_rate_hz);
@@ -105,7 +105,7 @@ TEST_CASE(
           sensitivity = std::max(sensitivity, std::abs(expected[c] - moved[c]));
         }
       }
-      // the bound that every golden file is held to, and what a device of much gain makes of the last bit of its input
+      // the tolerance of golden files, plus the effect of the input's last bit in a high-gain device
       CHECK(error <= 1e-5 * peak + kSteps * sensitivity);
     }
   }

@@ -1,5 +1,4 @@
-// A model at other sample rates than its own: the steps rescaled, one copy for all who ask, and what cannot be rescaled
-// is refused.
+// A model at other sample rates: rescaled steps, one copy for all users, and errors for models that cannot be rescaled.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <complex>
@@ -19,7 +18,7 @@ namespace {
 using namespace coil;
 using Catch::Matchers::Contains;
 
-// `frame`: further JSON fields.
+// `frame`: additional JSON fields.
 std::string chain(const std::string& parts, const std::string& frame = "") {
   return R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_model": 4, "d_output": 1,)" + frame +
          R"( "layers": [{"parts": [)" + parts + "]}]}";
@@ -87,7 +86,7 @@ TEST_CASE("what is counted in frames lasts as long at every rate") {
   CHECK(test::load(file).model()->at_rate(12000)->config().slow_path->hop_frames == 16);
   const std::string hop_160 = std::string(kSlow).replace(kSlow.find("64"), 2, "160");
   CHECK(model(chain(kFilm, hop_160))->at_rate(44100)->config().slow_path->hop_frames ==
-        147);  // 44100 / 48000 is no exact binary fraction
+        147);  // 44100 / 48000 has no exact binary representation
 }
 
 TEST_CASE("a control's ramp lasts as long at another rate") {

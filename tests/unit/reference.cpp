@@ -1,5 +1,5 @@
-// The double reference against results that can be written down by hand, for what no golden file holds: filters'
-// impulse responses, FiLM, controls, slow path, embedding.
+// The double reference compared with results derived by hand, for features without golden files: filters' impulse
+// responses, FiLM, controls, slow path, embedding.
 #include "ssm/verify/reference.h"
 
 #include <catch2/catch.hpp>
@@ -76,7 +76,7 @@ TEST_CASE("controls drive FiLM through their network, in the card's order and un
 }
 
 TEST_CASE("the slow path is one hop late and moves linearly") {
-  // One feature tanh(2 u + 0.5); in_proj passes the mean of f and of f^2 on as they are; no slow layers; out_proj makes
+  // One feature tanh(2 u + 0.5). in_proj passes on the means of f and f^2 unchanged. No slow layers. out_proj makes
   // scale and shift.
   const test::TempDir dir;
   const int hop = 3;
@@ -90,7 +90,7 @@ TEST_CASE("the slow path is one hop late and moves linearly") {
                  {"slow.out_proj.bias", {2}, {0.25f, -0.5f}}}),
       dir);
   const std::vector<double> u = {0.1, -0.4, 0.9, 0.3, 0.2, -0.8, 0.5, 0.6, -0.7, 1.0, -0.2};
-  // scale and shift that come out of hop j
+  // scale and shift from hop j
   const auto out_of_hop = [&](int j) -> std::pair<double, double> {
     if (j < 0) return {0, 0};
     double mean = 0, mean_square = 0;
@@ -132,7 +132,7 @@ TEST_CASE("the control values enter the slow path behind the features") {
       dir);
   reference.set_controls(std::vector<double>{0.75});
   reference.step(std::vector<double>{0.3});
-  // The hop of one frame: its film comes out one frame later, 4 (2 k - 1) + 1 = 3 as shift.
+  // A hop of one frame: its film takes effect one frame later, with shift 4 (2 k - 1) + 1 = 3.
   CHECK(reference.step(std::vector<double>{0.0})[0] == Approx(3).epsilon(1e-14));
 }
 
@@ -169,7 +169,7 @@ TEST_CASE("direct path and residual layers add") {
 }
 
 TEST_CASE("time_step_limit clamps the step of Mamba-2") {
-  // A state that is all step: x = 1, B = 1, decay by exp(-dt); after one frame from zero the state is dt.
+  // x = 1, B = 1, decay exp(-dt): after one frame from zero the state is dt.
   const test::TempDir dir;
   for (const auto& [low, high, expected] :
        {std::tuple{0.0, 1e9, std::log1p(std::exp(1.0))}, {2.0, 3.0, 2.0}, {0.0, 0.5, 0.5}}) {
@@ -189,7 +189,7 @@ TEST_CASE("time_step_limit clamps the step of Mamba-2") {
     const double x = 2, through_silu = x / (1 + std::exp(-x));
     for (auto& tensor : model.tensors) {
       if (tensor.name.ends_with("in_proj.weight"))
-        tensor.values = {0, 2, 2, 2, 0};  // z, x, B, C, dt of a normed input of 1
+        tensor.values = {0, 2, 2, 2, 0};  // z, x, B, C, dt for a normed input of 1
       if (tensor.name.ends_with("conv1d.weight")) tensor.values = {1, 1, 1};
       if (tensor.name.ends_with("norm.weight")) tensor.values = {1};
       if (tensor.name.ends_with("dt_bias")) tensor.values = {1};

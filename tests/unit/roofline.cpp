@@ -1,4 +1,4 @@
-// The floor is measured, not zero, and made of its parts.
+// The floor is measured, not zero, and the sum of its parts.
 #include "ssm/measure/roofline.h"
 
 #include <catch2/catch.hpp>

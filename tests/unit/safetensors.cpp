@@ -1,4 +1,4 @@
-// The .safetensors reader against whole, damaged and hostile files.
+// The .safetensors reader with intact, damaged and hostile files.
 #include "ssm/model/safetensors.h"
 
 #include <catch2/catch.hpp>
@@ -32,7 +32,7 @@ std::filesystem::path file_with(const test::TempDir& dir, const std::string& hea
   return write_bytes(dir, length_prefix(header.size()) + header + std::string(data_bytes, '\0'));
 }
 
-// The message that opening gives; it must be an Error, and it must name the file.
+// The message of the Error that opening throws; it must name the file.
 std::string refusal(const std::filesystem::path& path) {
   try {
     ssm::Safetensors::open(path);
@@ -70,7 +70,7 @@ TEST_CASE("what write_safetensors writes is read back") {
     REQUIRE(values.size() == wanted.values.size());
     if (!values.empty()) CHECK(std::memcmp(values.data(), wanted.values.data(), values.size() * sizeof(float)) == 0);
   }
-  // Nothing but the file is left behind.
+  // Nothing but the file remains.
   CHECK(std::distance(std::filesystem::directory_iterator(dir.path()), {}) == 1);
 }
 
@@ -155,7 +155,7 @@ TEST_CASE("not a file") {
 TEST_CASE("files too short for their own header are refused") {
   const test::TempDir dir;
   for (size_t bytes = 0; bytes < 8; ++bytes) refusal(write_bytes(dir, std::string(bytes, '\0')));
-  refusal(write_bytes(dir, length_prefix(0)));  // an empty header is no JSON
+  refusal(write_bytes(dir, length_prefix(0)));  // an empty header is not JSON
   refusal(write_bytes(dir, length_prefix(3) + "{}"));
   refusal(write_bytes(dir, length_prefix(uint64_t{1} << 40) + "{}"));
   refusal(write_bytes(dir, length_prefix(std::numeric_limits<uint64_t>::max()) + "{}"));
@@ -249,7 +249,7 @@ TEST_CASE("tensors that overlap or leave holes are refused") {
   refuses("{}", 1, "after the last");
 
   const test::TempDir dir;
-  // In any order of names, and with empty tensors anywhere.
+  // In any order of names, and with empty tensors at any position.
   const auto file = ssm::Safetensors::open(
       file_with(dir, "{" + tensor("b", 0, 3) + "," + tensor("a", 3, 8) + "," + tensor("empty", 2, 2) + "}", 8));
   CHECK(file.tensors().size() == 3);

@@ -1,4 +1,4 @@
-// A card's settle_frames: a stream begins, and begins again after a reset, where the device rests.
+// A card's settle_frames: a stream starts, and restarts after a reset, in the device's settled state.
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -33,7 +33,7 @@ std::vector<float> silence_through(ssm::Stream& stream, size_t frames) {
   return out;
 }
 
-// How far the output of silence moves from where it ends up.
+// How far the output for silence moves from its final value.
 float thump(const std::vector<float>& out) {
   float worst = 0;
   for (const float value : out) worst = std::max(worst, std::abs(value - out.back()));
@@ -58,7 +58,7 @@ TEST_CASE("a stream that settles begins where an unsettled one ends up") {
 TEST_CASE("what is known of a rest is what settling would give, to the bit, for each setting of the controls") {
   const test::TempDir folder;
   const auto shared = model(folder, 3000);
-  const size_t positions = 2 * ssm::SettledStates::kKept;  // more than are kept
+  const size_t positions = 2 * ssm::SettledStates::kKept;  // more than are cached
   for (size_t round = 0; round < 2; ++round)
     for (size_t i = 0; i < positions; ++i)
       for (size_t again = 0; again < 2; ++again) {

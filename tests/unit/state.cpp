@@ -1,4 +1,4 @@
-// What a stream remembers: layout, named tensors, copies, and its file form.
+// The state of a stream: layout, named tensors, copies, and its file format.
 #include "ssm/model/state.h"
 
 #include <catch2/catch.hpp>
@@ -13,7 +13,7 @@ namespace {
 
 using namespace coil;
 
-// Two tensors; the second lies transposed and padded in the arena.
+// Two tensors; the second is transposed and padded in the arena.
 std::shared_ptr<ssm::StateLayout> small_layout(const std::string& hash = "0123456789abcdef0123456789abcdef") {
   auto layout = std::make_shared<ssm::StateLayout>();
   layout->model_hash = hash;
@@ -46,7 +46,7 @@ TEST_CASE("a fresh state is zero, tensors are set and read in upstream's order")
   CHECK(tensors[1].shape == std::vector<int64_t>{2, 3});
   CHECK(tensors[1].values == values);
   CHECK(tensors[0].values == std::vector<float>{0, 0, 0});
-  // Element 1 lies where the layout says.
+  // Element 1 is where the layout says.
   CHECK(state.data()[state.layout().tensors[1].offset + 16] == 2);
 
   CHECK_THROWS_WITH(state.set("state.1.ssm", values), Catch::Contains("state.1.ssm"));

@@ -1,4 +1,4 @@
-// A circuit as the solver takes it: linear parts by kind, and parts whose currents are functions of voltages.
+// A circuit in the solver's form: linear parts by kind, and non-linear parts, whose currents are functions of voltages.
 #pragma once
 
 #include <array>
@@ -8,16 +8,17 @@
 namespace coil::circuits {
 
 constexpr int kGround = -1;
-constexpr double kKneeVolts = 0.5;  // over which a pentode's plate current begins, where Koren's has an edge
+constexpr double kKneeVolts = 0.5;  // voltage range over which a pentode's plate current starts; Koren's model has an
+                                    // edge there
 
-// From node a to node b: of a capacitor, an inductor's current, a voltage and so on.
+// From node a to node b: a capacitor, an inductor, a voltage source and so on.
 struct Branch {
   std::string name;
   int a = kGround, b = kGround;
   double value = 0;
 };
 
-// What happens between a and b is `gain` times the voltage between c and d.
+// The quantity between a and b is `gain` times the voltage between c and d.
 struct Controlled {
   std::string name;
   int a, b, c, d;
@@ -26,7 +27,7 @@ struct Controlled {
 
 enum class PartKind { diode, diode_pair, clamp, bipolar, jfet, triode, pentode, core, photo_resistor, lamp };
 
-// A part whose currents follow from its control voltages at once. The equations are in parts-inl.h.
+// A part whose currents are instantaneous functions of its control voltages. parts-inl.h has the equations.
 struct Part {
   PartKind kind;
   std::string name;

@@ -31,7 +31,7 @@ double between(uint32_t* s, double low, double high) { return low + (high - low)
 double between_log(uint32_t* s, double low, double high) { return low * pow(high / low, uniform(s)); }
 int frames_log(uint32_t* s, double low, double high) { return int(kRateHz * between_log(s, low, high)); }
 
-// Karplus-Strong: filtered noise in a loop as long as the period, with the comb of the picking point.
+// Karplus-Strong: filtered noise in a loop of one period, with the comb filter of the picking position.
 void pluck(String* q, uint32_t* s, double hertz, double strength, int muted) {
   q->period = int(kRateHz / hertz);
   q->period = q->period > kLongestPeriod ? kLongestPeriod : q->period < 20 ? 20 : q->period;
@@ -130,7 +130,7 @@ std::vector<float> synthetic_dry(uint32_t seed, long frames) {
       phase2 = fmod(phase2 + kTau / kRateHz * hertz2, kTau);
       y = gate * (0.4 * sin(phase) + 0.25 * sin(phase2));
     }
-    dc += 0.0015 * (y - dc);  // pickups give no direct voltage
+    dc += 0.0015 * (y - dc);  // pickups give no DC
     y = 1.2 * level * swell * (y - dc);
     out[size_t(t)] = float(y > 1 ? 1 + 0.1 * (y - 1) : y < -1 ? -1 + 0.1 * (y + 1) : y);
   }

@@ -1,4 +1,4 @@
-// Dry material to learn a device from.
+// Makes dry sound for training.
 #pragma once
 
 #include <cstddef>
@@ -7,11 +7,11 @@
 
 namespace coil::circuits {
 
-// At 48 kHz, -1 to 1 and a little beyond. The same seed gives the same sound.
+// At 48 kHz, about -1 to 1. The same seed gives the same sound.
 std::vector<float> synthetic_dry(uint32_t seed, long frames);
 
-// `count` takes of `seconds`, each made of excerpts of about 2.7 s that begin and end in silence: `recorded_share` of
-// them from `recordings` (each at 48 kHz) at gains of 0.3 to 2, the others synthetic.
+// `count` takes of `seconds`, made of excerpts of about 2.7 s with silence between them. The share `recorded_share`
+// comes from `recordings` (at 48 kHz) at gains of 0.3 to 2, the rest is synthetic.
 std::vector<std::vector<float>> make_material(const std::vector<std::vector<float>>& recordings, double recorded_share,
                                               uint32_t seed, size_t count, double seconds);
 

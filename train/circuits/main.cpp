@@ -1,4 +1,5 @@
-// `circuit`: dry sound, a device's sound for a table of takes, and what ngspice needs to check it.
+// `circuit`: makes dry sound, renders a device's output for a table of takes, and writes input for a check with
+// ngspice.
 #include <sndfile.h>
 
 #include <CLI/CLI.hpp>
@@ -52,7 +53,7 @@ std::vector<std::string> cells_of(const std::string& line) {
   return cells;
 }
 
-// Knobs that are not set stand at their defaults.
+// Knobs that are not set have their defaults.
 std::vector<double> positions_of(const Netlist& netlist, const std::map<std::string, double>& set) {
   std::vector<double> positions;
   for (const NetlistKnob& knob : netlist.knobs) {
@@ -77,7 +78,7 @@ std::map<std::string, double> parse_settings(const std::vector<std::string>& tex
   return set;
 }
 
-// Columns wet, dry and knobs, as `coil capture --table` has them. Makes the wet files.
+// Makes the wet files of a table with the columns wet, dry and knobs, as in `coil capture --table`.
 void render_table(const fs::path& netlist_path, const std::string& stage, const fs::path& table, size_t threads) {
   const Netlist netlist = stage.empty() ? read_netlist(netlist_path) : at_stage(read_netlist(netlist_path), stage);
   std::ifstream file(table);
@@ -147,7 +148,7 @@ void print_info(const fs::path& path) {
   std::printf("%s\n", json.dump(2).c_str());
 }
 
-// A damped sine through the solver alone, volts as raw doubles; and the deck of the same for ngspice.
+// Writes a damped sine through the solver alone, in volts as raw doubles, and the ngspice deck for the same.
 void make_wave(const fs::path& path, const std::vector<std::string>& settings, const TestWave& wave, double rate_hz,
                const fs::path& output, const fs::path& deck) {
   const Netlist netlist = read_netlist(path);
@@ -157,7 +158,7 @@ void make_wave(const fs::path& path, const std::vector<std::string>& settings, c
   Solver solver(std::vector<Circuit>(count, circuit), 1 / rate_hz);
   std::vector<double> in(steps * count), out(steps * count);
   for (size_t i = 0; i < in.size(); ++i) {
-    const double t = double(i / count + 1) / rate_hz;  // the step from rest
+    const double t = double(i / count + 1) / rate_hz;  // the step from the operating point
     in[i] = wave.volts * std::exp(-wave.damping * t) * std::sin(2 * M_PI * wave.hz * t);
   }
   solver.run(in.data(), out.data(), steps);

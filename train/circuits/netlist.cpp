@@ -12,7 +12,7 @@ namespace coil::circuits {
 namespace {
 
 constexpr double kThermalVolts = 1.380649e-23 * 300.15 / 1.602176634e-19;
-constexpr double kTrackEnd = 0.0005;  // of a potentiometer's track, that stays between wiper and end
+constexpr double kTrackEnd = 0.0005;  // share of a potentiometer's track that remains between wiper and end
 constexpr double kRailAmperes = 1e-3, kRailVolts = 0.05;
 
 // "4.7k": a number with p, n, u, m, k or M for 1e-12 ... 1e6.
@@ -28,7 +28,7 @@ bool parse_value(const std::string& text, double& value) {
   return true;
 }
 
-// The wiper's way from the bottom of the track for a turn of 0 to 1.
+// The wiper's position on the track, from the bottom, for a turn of 0 to 1.
 double taper(const std::string& name, double turn, const std::string& where) {
   const auto audio = [](double x, double half) {
     const double root = 1 / half - 1;
@@ -88,7 +88,7 @@ class Builder {
     throw Error(where() + ": there is no knob '" + word(i) + "'");
   }
 
-  // Values of the model that word `i` names, in the order of `names`.
+  // Values of the model named by word `i`, in the order of `names`.
   std::vector<double> model(size_t i, const std::vector<std::string>& names) const {
     const auto found = netlist_.models.find(word(i));
     if (found == netlist_.models.end()) throw Error(where() + ": there is no model '" + word(i) + "'");
@@ -148,7 +148,7 @@ class Builder {
     circuit_.resistors.push_back({name + "_bottom", at(3), at(4), ohm * (kTrackEnd + share)});
   }
 
-  // plus minus output: ideal. With gain, bandwidth in Hz and the lowest and highest output: one pole, soft rails.
+  // plus minus output: ideal. With gain, bandwidth in Hz and the output limits: one pole and soft rails.
   void add_op_amp(const std::string& name) {
     if (now_->words.size() <= 5) {
       circuit_.op_amps.push_back({at(2), at(3), at(4)});
@@ -188,7 +188,7 @@ class Builder {
     } else if (kind == "core") {
       add_core();
     } else if (kind == "lamp") {
-      // from to volts: a current of softplus(V / volts) volts, say of the control node `from`, into `to`
+      // from to volts: a current of softplus(V / volts) * volts into `to`, where V is the voltage of node `from`
       part(PartKind::lamp, {value(4)}, {{at(2), kGround}}, {{kGround, at(3)}});
     } else if (kind == "photoresistor") {
       // a b control dark_siemens siemens_per_volt

@@ -1,4 +1,4 @@
-// Netlist files: a device's parts and values, its knobs, and its levels. README.md says what may stand in one.
+// Reads netlist files: a device's parts and values, its knobs, and its levels. README.md describes the statements.
 #pragma once
 
 #include <filesystem>
@@ -40,13 +40,13 @@ struct Netlist {
 // Throws Error that names file and line.
 Netlist read_netlist(const std::filesystem::path& path);
 
-// What is heard at that stage in place of the output. Throws Error where there is none.
+// The same netlist with a stage of it as its output. Throws Error if there is no such stage.
 Netlist at_stage(Netlist netlist, const std::string& name);
 
-// With the knobs at `positions`, in their units and order.
+// With the knobs at `positions`, in the netlist's units and order.
 Circuit build_circuit(const Netlist& netlist, const std::vector<double>& positions);
 
-// The same circuit for ngspice, solved at steps of `step_s` or finer for a damped sine of `volts` at the input.
+// The same circuit for ngspice, with steps of at most `step_s`, and a damped sine of `volts` at the input.
 struct TestWave {
   double volts = 0.1, hz = 440, damping = 20, seconds = 0.01;
 };

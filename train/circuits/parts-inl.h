@@ -1,8 +1,8 @@
-// The equations of the non-linear parts, for many circuits side by side in the lanes of vectors.
+// The equations of the non-linear parts, for many circuits in the vector lanes.
 //
-// diode, pair: Shockley. bipolar: Ebers and Moll 1954, transport form. jfet: Shichman and Hodges 1968, as SPICE's
-// level 1. triode, pentode: N. Koren, "Improved vacuum tube models for SPICE simulations", 1996. Their grid: I. Cohen
-// and T. Helie, "Measures and parameter estimation of triodes for the real-time simulation of a multi-stage guitar
+// diode, pair: Shockley. bipolar: Ebers and Moll 1954, transport form. jfet: Shichman and Hodges 1968, as SPICE's level
+// 1. triode, pentode: N. Koren, "Improved vacuum tube models for SPICE simulations", 1996. Their grid: I. Cohen and T.
+// Helie, "Measures and parameter estimation of triodes for the real-time simulation of a multi-stage guitar
 // preamplifier", 2010.
 #if defined(COIL_CIRCUITS_PARTS_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef COIL_CIRCUITS_PARTS_INL_H
@@ -72,7 +72,7 @@ inline void diode_pair(const Part& part, const Vec* v, Response& r) {
   r.slope[0][0] = hn::Mul(constant(is * scale), hn::Add(e, back));
 }
 
-// amperes, volts, lowest, highest: what holds an op-amp's output between its rails
+// amperes, volts, lowest, highest: limits an op-amp's output to its rails
 inline void clamp(const Part& part, const Vec* v, Response& r) {
   const double scale = 1 / part.values[1];
   const Vec above = exponential(hn::Mul(hn::Sub(v[0], constant(part.values[3])), constant(scale))).value;
@@ -106,7 +106,7 @@ inline void jfet(const Part& part, const Vec* v, Response& r) {
     r.i[k] = hn::Mul(constant(is), hn::Sub(e, constant(1)));
     for (int j = 0; j < 2; ++j) r.slope[k][j] = k == j ? hn::Mul(constant(is / vt), e) : zero;
   }
-  // the end with the lower voltage is the source
+  // The end with the lower voltage acts as the source.
   const Vec vds = hn::Sub(v[0], v[1]);
   const Mask forward = hn::Ge(vds, zero);
   const Vec across = hn::Abs(vds), over = hn::Max(hn::Sub(hn::IfThenElse(forward, v[0], v[1]), constant(vto)), zero);
@@ -156,7 +156,7 @@ inline void triode(const Part& part, const Vec* v, Response& r) {
   r.slope[1][1] = hn::IfThenElse(hn::Gt(v[1], constant(1e-3)), hn::Mul(by_reach, by_plate), constant(0));
 }
 
-// atan, by halving the angle three times and its series; to 1e-15.
+// atan, by three half-angle steps and a power series; error 1e-15.
 inline Vec arc_tangent(Vec x) {
   Vec y = x;
   for (int k = 0; k < 3; ++k) y = hn::Div(y, hn::Add(constant(1), hn::Sqrt(hn::MulAdd(y, y, constant(1)))));
@@ -188,7 +188,7 @@ inline void pentode(const Part& part, const Vec* v, Response& r) {
   const Vec knee = arc_tangent(hn::Mul(plate, constant(1 / kvb)));
   const Vec by_plate = hn::Div(hn::Mul(above.slope, constant(1 / kvb)),
                                hn::MulAdd(hn::Mul(plate, plate), constant(1 / (kvb * kvb)), constant(1)));
-  // the screen's share, by the same flow
+  // The screen's share of the same current.
   const Vec of_plate = hn::Mul(constant(2 / kg1), knee), of_screen = constant(1 / kg2);
   r.i[0] = grid.value;
   r.i[1] = hn::Mul(of_screen, flow);

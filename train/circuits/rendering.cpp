@@ -1,4 +1,4 @@
-// Groups of jobs go through the solver together, a piece at a time.
+// Groups of jobs go through the solver together, piece by piece.
 #include "train/circuits/rendering.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace {
 constexpr double kRateHz = 48000;
 constexpr long kPieceFrames = 512;
 
-// The jobs from `first` on, as many as there are lanes; the last is repeated where they end.
+// Renders jobs from `first` on, one per lane. If there are fewer, the last one is repeated.
 size_t render_group(const Netlist& netlist, std::vector<Job>& jobs, size_t first) {
   const size_t count = lanes(), used = std::min(count, jobs.size() - first);
   const auto job = [&](size_t lane) -> Job& { return jobs[first + std::min(lane, used - 1)]; };
@@ -30,14 +30,14 @@ size_t render_group(const Netlist& netlist, std::vector<Job>& jobs, size_t first
   const Interpolator interpolate(factor);
   const Decimator decimate(factor);
   const long lead = decimate.lead();
-  // [-lead, piece + lead) around the piece that is decimated
+  // [-lead, piece + lead) around the piece that is decimated.
   std::vector<double> in(size_t(kPieceFrames * factor) * count),
       out(size_t((kPieceFrames + 2 * lead) * factor) * count);
   std::vector<double> wet(size_t(kPieceFrames) * count);
   for (size_t i = 0; i < out.size(); ++i) out[i] = solver.rest(i % count);
   for (size_t lane = 0; lane < used; ++lane) job(lane).wet.assign(job(lane).dry.size(), 0);
   for (long done = -lead; done < frames; done += kPieceFrames) {
-    // the solver is `lead` ahead of what is decimated
+    // The solver is `lead` ahead of the decimator.
     const long begin = done + lead;
     for (size_t lane = 0; lane < count; ++lane) {
       interpolate.run(job(lane).dry, begin, kPieceFrames, in.data() + lane, count);

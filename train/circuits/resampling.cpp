@@ -20,7 +20,7 @@ int half_length(double transition_hz) {
   return int(std::ceil((kAttenuationDb - 8) / (2.285 * 2 * std::numbers::pi * transition_hz / kRateHz) / 2));
 }
 
-// At the oversampled rate, over +- half samples of 48 kHz, of unit gain.
+// At the oversampled rate, over +-half samples of 48 kHz, with unit gain.
 std::vector<double> prototype(int factor, int half, double cutoff_hz) {
   const double beta = 0.1102 * (kAttenuationDb - 8.7);
   std::vector<double> h(size_t(2 * half * factor) + 1);

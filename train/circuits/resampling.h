@@ -1,4 +1,4 @@
-// Between 48 kHz and the solver's rate, without delay: what the circuit does stays aligned to its input.
+// Resamples between 48 kHz and the solver's rate without delay, so that output and input stay aligned.
 #pragma once
 
 #include <cstddef>
@@ -6,12 +6,12 @@
 
 namespace coil::circuits {
 
-// Linear-phase windowed sinc: flat to 20 kHz; images from 28 kHz on, and what lies above 24 kHz on the way back, are
-// 110 dB down.
+// Linear-phase windowed sinc, flat to 20 kHz. Images from 28 kHz on, and on the way back everything above 24 kHz, are
+// attenuated by 110 dB.
 class Interpolator {
  public:
   explicit Interpolator(int factor);
-  // Samples of the band-limited signal from `from` on, in samples of 48 kHz; `out` is `stride` apart.
+  // Samples of the band-limited signal from `from` on, counted in samples of 48 kHz; `stride` apart in `out`.
   void run(const std::vector<float>& in, long from, long frames, double* out, size_t stride) const;
 
  private:
@@ -22,9 +22,9 @@ class Interpolator {
 class Decimator {
  public:
   explicit Decimator(int factor);
-  int lead() const { return half_; }  // samples of 48 kHz that it needs before and behind one
+  int lead() const { return half_; }  // samples of 48 kHz needed before and after each
 
-  // `in`: the oversampled signals of `lanes` circuits beside each other, from sample -lead() on; `out` likewise.
+  // `in`: the oversampled signals of `lanes` circuits, interleaved, from sample -lead() on; `out` likewise.
   void run(const double* in, size_t lanes, long frames, double* out) const;
 
  private:

@@ -1,4 +1,4 @@
-// Newton's method on the voltages that the non-linear parts see, a step at a time.
+// Solves for the control voltages of the non-linear parts by Newton's method, step by step.
 #include "train/circuits/solver.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -17,7 +17,7 @@ namespace coil::circuits {
 
 constexpr size_t kMostControls = 24, kMostStates = 48;
 
-// What run() works on; all but `parts` lie lane by lane.
+// The buffers of run(); all except `parts` are interleaved by lane.
 struct Run {
   const std::vector<Part>* parts;
   size_t states, controls, currents;
@@ -32,10 +32,10 @@ HWY_BEFORE_NAMESPACE();
 namespace coil::circuits {
 namespace HWY_NAMESPACE {
 
-constexpr double kTolerance = 1e-5;  // volts; what is left after that step is its square over some 0.1 V
+constexpr double kTolerance = 1e-5;  // volts; the remaining error is about its square over 0.1 V
 constexpr int kMostRounds = 300;
 
-// Beyond `knee` an exponential's voltage rises by a logarithm of what Newton's method asks for.
+// Above `knee`, the voltage of an exponential increases only by the logarithm of Newton's step.
 struct Knee {
   double up = HUGE_VAL, up_volts = 1, down = -HUGE_VAL, down_volts = 1;
 };
@@ -81,14 +81,14 @@ Vec limited(const Knee& knee, Vec from, Vec to) {
   return to;
 }
 
-// One step of Newton's method for v = p + K i(v).
+// Newton's method for v = p + K i(v).
 class Newton {
  public:
   explicit Newton(const Run& run) : run_(run), columns_(run.states + 2 + run.currents), knees_(knees_of(*run.parts)) {}
 
   Vec limit(size_t control, Vec from, Vec to) const { return limited(knees_[control], from, to); }
 
-  // Returns how many lanes did not end. `v`: a guess, then the solution; `i`: the currents there.
+  // Returns how many lanes did not converge. `v`: a guess, then the solution; `i`: the currents there.
   size_t solve(const Vec* p, Vec* v, Vec* i) {
     const Lanes d;
     for (int round = 0; round < kMostRounds; ++round) {
@@ -112,7 +112,7 @@ class Newton {
   }
 
  private:
-  // Where Newton's method swings to and fro, shorter steps end it.
+  // Where Newton's method oscillates, shorter steps converge.
   static double share(int round) { return round < 12 ? 1 : round < 40 ? 0.5 : round < 120 ? 0.2 : 0.05; }
 
   Vec gain(size_t row, size_t current) const {
@@ -144,7 +144,7 @@ class Newton {
     }
   }
 
-  // side becomes matrix^-1 side. Passive parts make the pivots positive, so none is sought.
+  // Computes side = matrix^-1 side. Passive parts have positive pivots, so no pivoting is needed.
   void eliminate() {
     const size_t n = run_.controls;
     for (size_t k = 0; k < n; ++k) {
@@ -162,7 +162,7 @@ class Newton {
     }
   }
 
-  // The currents after the last move, by their slopes.
+  // The currents after the last update, by linear extrapolation.
   void follow(const Vec* moves, Vec* i) const {
     size_t control = 0, current = 0;
     for (size_t q = 0; q < run_.parts->size(); ++q) {
@@ -246,7 +246,8 @@ namespace {
 HWY_EXPORT(RunSteps);
 HWY_EXPORT(LaneCount);
 
-// Supplies are switched on with steps that grow to hours, by backward Euler, which swallows what has not settled.
+// Switches the supplies on with steps that grow to hours, by backward Euler, which damps everything that has not
+// settled.
 constexpr double kFirstStep = 1e-7, kLastStep = 1e4, kStepGrowth = 1.6;
 constexpr size_t kLastSteps = 8;
 
@@ -286,7 +287,7 @@ void Solver::find_rest(const std::vector<Circuit>& circuits, double step_s) {
   const size_t count = circuits.size(), capacitors = circuits[0].capacitors.size();
   state_.assign(states_ * count, 0);
   voltages_.assign(controls_ * count, 0);
-  std::vector<double> volts(states_ * count);  // of capacitors, and amperes of inductors
+  std::vector<double> volts(states_ * count);  // of capacitors; amperes of inductors
   const std::vector<double> silence(count);
   rest_.assign(count, 0);
   const auto step = [&](double h) {
@@ -298,7 +299,7 @@ void Solver::find_rest(const std::vector<Circuit>& circuits, double step_s) {
           action(state_[k * count + lane], volts[k * count + lane], k < capacitors, systems[lane].conductance[k]);
     };
     each([](double& s, double v, bool capacitor, double g) { s = capacitor ? g * v : -v; });
-    before_ = voltages_;  // no guess from the step before
+    before_ = voltages_;  // no guess from a previous step
     failures_ = 0;
     run(silence.data(), rest_.data(), 1);
     each([](double s, double& v, bool capacitor, double g) { v = capacitor ? s / g : -s; });

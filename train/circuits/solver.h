@@ -1,4 +1,4 @@
-// Runs a circuit over sound, several settings of its knobs side by side.
+// Runs a circuit over sound, for several knob settings in parallel.
 #pragma once
 
 #include <cstddef>
@@ -8,20 +8,20 @@
 
 namespace coil::circuits {
 
-// How many circuits run side by side on this machine.
+// How many circuits run in parallel on this machine.
 size_t lanes();
 
-// One netlist at as many settings as lanes() says: circuits that differ in the values of their linear parts alone.
+// One netlist at lanes() settings: the circuits differ only in the values of their linear parts.
 class Solver {
  public:
-  // From rest: with the supplies on for long, and nothing at the input. Throws Error where there is no rest.
+  // Starts at the operating point: supplies switched on long ago, no input. Throws Error if there is none.
   Solver(const std::vector<Circuit>& circuits, double step_s);
 
-  // Volts at inputs and outputs, lanes beside each other.
+  // Volts at inputs and outputs, interleaved by lane.
   void run(const double* in, double* out, size_t steps);
 
-  double rest(size_t lane) const { return rest_[lane]; }  // volts at the output
-  size_t failures() const { return failures_; }           // steps in which Newton's method did not end
+  double rest(size_t lane) const { return rest_[lane]; }  // output voltage at the operating point
+  size_t failures() const { return failures_; }           // steps in which Newton's method did not converge
 
  private:
   void find_rest(const std::vector<Circuit>& circuits, double step_s);

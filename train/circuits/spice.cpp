@@ -1,4 +1,5 @@
-// The circuit as ngspice takes it: its own diodes, transistors and JFETs, and sources by equation for what it has not.
+// Writes the circuit for ngspice: its own diodes, transistors and JFETs, and sources with equations for the other
+// parts.
 #include <cstdio>
 #include <sstream>
 
@@ -56,7 +57,7 @@ class Deck {
   void controlled(const char* kind, const Controlled& c) {
     line(kind + count() + " " + node(c.a) + " " + node(c.b) + " " + node(c.c) + " " + node(c.d) + " " + number(c.gain));
   }
-  // The secondary's voltage makes the primary's; the primary's current flows in the secondary.
+  // The primary's voltage follows the secondary's; the secondary's current follows the primary's.
   void transformer(const Controlled& t) {
     const std::string id = count(), inner = "nt" + id;
     line("Et" + id + " " + inner + " " + node(t.b) + " " + node(t.c) + " " + node(t.d) + " " + number(t.gain));

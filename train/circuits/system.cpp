@@ -1,9 +1,9 @@
 // Modified nodal analysis with companion models, and its reduction.
 //
-// Of a capacitor i = g v - s and of an inductor likewise; what s becomes depends on the rule of integration:
+// A capacitor has i = g v - s, and an inductor likewise. The update of s depends on the integration rule:
 //   trapezoidal: capacitor g = 2 C / h, s+ = 2 g v - s; inductor g = h / 2 L, s+ = s - 2 g v
 //   backward Euler: capacitor g = C / h, s+ = g v; inductor g = h / L, s+ = s - g v
-// Reduction as in the nodal DK method (D. T. Yeh, "Digital Implementation of Musical Distortion Circuits by Analysis
+// The reduction is the nodal DK method (D. T. Yeh, "Digital Implementation of Musical Distortion Circuits by Analysis
 // and Simulation", 2009, chapter 3).
 #include "train/circuits/system.h"
 
@@ -94,7 +94,7 @@ class Analysis {
     states_.push_back(&branch);
     conductance_.push_back(siemens);
   }
-  // A branch whose current is an unknown and flows from a to b through it.
+  // A branch whose current is an unknown and flows through it from a to b.
   void carry(int row, int a, int b, double share = 1) {
     entry(a, row, share);
     entry(b, row, -share);

@@ -1,4 +1,4 @@
-// A circuit at a time step, reduced to its states and to the voltages that its non-linear parts see.
+// A circuit for one time step, reduced to its states and to the control voltages of its non-linear parts.
 #pragma once
 
 #include <vector>
@@ -7,15 +7,15 @@
 
 namespace coil::circuits {
 
-// With states s (one for each capacitor and inductor), input u and currents z of the parts, rows of
-//   v = P s + P_u u + P_1 + K z        voltages that the parts see
+// With states s (one per capacitor and inductor), input u and currents z of the non-linear parts:
+//   v = P s + P_u u + P_1 + K z        control voltages
 //   s = A s + A_u u + A_1 + A_z z      next states
 //   y = Y s + Y_u u + Y_1 + Y_z z      output
 // `matrix` holds (P, A, Y) in rows and (s, u, 1, z) in columns.
 struct System {
   size_t states = 0, controls = 0, currents = 0;
   std::vector<double> matrix;
-  std::vector<double> conductance;  // of each state's companion
+  std::vector<double> conductance;  // of each state's companion model
 
   size_t rows() const { return controls + states + 1; }
   size_t columns() const { return states + 2 + currents; }
@@ -23,7 +23,7 @@ struct System {
 
 enum class Rule { backward_euler, trapezoidal };
 
-// Throws Error where the circuit's linear part has no solution.
+// Throws Error if the linear part of the circuit has no solution.
 System reduce(const Circuit& circuit, double step_s, Rule rule);
 
 }  // namespace coil::circuits

@@ -23,7 +23,7 @@ from .draws import Draws
 
 START, STEP = datetime.datetime(2020, 1, 1), datetime.timedelta(minutes=5)
 WINDOWS_SHARE = 0.1  # of a series lies in windows around its anomalies, as in the benchmark
-FIRST_ANOMALY = 0.17  # of a series goes by before
+FIRST_ANOMALY = 0.17  # of a series, before the first anomaly
 
 
 class Random:
@@ -74,7 +74,7 @@ def weekly(r, n, season):
 
 
 def bursts(r, n, rate, keep, spread):
-    """rare, of log-normal size, falling off at once or slowly"""
+    """rare bursts of log-normal size that end at once or decay slowly"""
     return leaky(np.where(r.generator.random(n) < rate, np.exp(spread * r.normal(n)), 0.0), keep)
 
 
@@ -83,7 +83,7 @@ def processor_load(r, n, season):
     x = base + base * r.log_uniform(0.01, 0.4) * autoregressive(r, n, r.pick([0, 0.3, 0.7, 0.95]))
     if r.chance(0.5):
         x += base * r.log_uniform(0.1, 2) * bursts(r, n, r.log_uniform(0.002, 0.05), r.pick([0, 0, 0.5]), 0.6)
-    if r.chance(0.4):  # jobs by the clock, punctual or not
+    if r.chance(0.4):  # scheduled jobs, punctual or not
         period = r.whole(6, 300)
         late = r.generator.integers(0, 2, n) * r.chance(0.3)
         runs = (np.arange(n) + late) % period < r.whole(1, max(1, period // 8))
@@ -176,7 +176,7 @@ def intervals(r, n, season):
     return x + (r.generator.random(n) < r.uniform(0.02, 0.3)) * r.generator.exponential(1, n) * r.uniform(1, 5)
 
 
-# as often as they stand here
+# in the proportions of this list
 BACKGROUNDS = (
     3 * [processor_load]
     + 2 * [bytes_moved]
@@ -220,7 +220,7 @@ KINDS = (
 
 
 def disturb(r, x, at, season, longest):
-    """`x` with one anomaly from `at` on"""
+    """adds one anomaly to `x`, from `at` on"""
     n, past, y = len(x), x[:at], x.copy()
     middle, low, high = np.percentile(past, (50, 10, 90))
     spread = max(high - low, 0.3 * np.std(past), 1e-9 * abs(middle), 1e-12)

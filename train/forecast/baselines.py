@@ -1,5 +1,5 @@
-"""What the forecasters are compared with: seasonal naive, exponential smoothing chosen by its information criterion,
-and an online autoregression. Each gives quantiles (horizon, 9) from a history, which may have gaps."""
+"""Baselines for the forecasters: seasonal naive, exponential smoothing chosen by its information criterion, and an
+online autoregression. Each computes quantiles (horizon, 9) from a history, which may have gaps."""
 import numpy as np
 
 # of the standard normal distribution at 0.1 .. 0.9
@@ -7,14 +7,14 @@ NORMAL = np.array([-1.2815516, -0.8416212, -0.5244005, -0.2533471, 0.0, 0.253347
 
 
 def filled(history):
-    """gaps take the value before them"""
+    """fills gaps with the previous value"""
     at = np.maximum.accumulate(np.where(np.isfinite(history), np.arange(len(history)), -1))
     first = np.flatnonzero(np.isfinite(history))[0]
     return history[np.where(at < 0, first, at)]
 
 
 def seasonal_naive(history, horizon, season):
-    """the last season again; spread from the past's seasonal differences"""
+    """repeats the last season; the spread comes from past seasonal differences"""
     x = filled(history)
     season = season if len(x) > season else 1
     ahead = np.arange(horizon)
@@ -36,8 +36,9 @@ def auto_ets(history, horizon, season, longest=400):
 
 
 class OnlineAutoregression:
-    """Recursive least squares over the last 24 values and those a season ago, one update a step; forecasts iterate
-    it.
+    """Recursive least squares over the last 24 values and those one season ago, with one update per step; forecasts
+    iterate it.
+
     """
 
     LAGS, KEPT = 24, 0.9995
@@ -46,7 +47,7 @@ class OnlineAutoregression:
         around = [season - 1, season, season + 1] if season > 1 else []
         self.lags = np.array(sorted(set(range(1, self.LAGS + 1)) | {l for l in around if l > 0}))
         self.weights = np.zeros(len(self.lags) + 1)
-        self.weights[1] = 1.0  # before it has learned: the last value again
+        self.weights[1] = 1.0  # initially, the forecast is the last value
         self.P = np.eye(len(self.weights)) * 10.0
         self.x, self.variance, self.seen, self.scale, self.offset = [], 0.0, 0, 0.0, 0.0
 

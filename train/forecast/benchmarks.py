@@ -1,5 +1,6 @@
-"""The public series that the forecasters are judged on, never trained on: ETTh1, M4 hourly and weekly, and a few
+"""The public series for evaluating the forecasters, never used in training: ETTh1, M4 hourly and weekly, and a few
 small ones.
+
 """
 import csv
 import gzip
@@ -12,7 +13,7 @@ import numpy as np
 
 @dataclass
 class Task:
-    """Values up to each of `origins` are given, the `horizon` that follow are to be forecast; nan: missing."""
+    """Values up to each of `origins` are known, the following `horizon` values are to be forecast; nan: missing."""
 
     group: str
     name: str
@@ -23,7 +24,7 @@ class Task:
 
 
 def read_column(path, column):
-    # one of the files ends its lines the old Macintosh way
+    # one of the files uses CR line ends
     rows = list(csv.reader(path.read_text().splitlines()))
     at = column if isinstance(column, int) else rows[0].index(column)
     number = lambda text: float(text) if text not in ("", "NaN", "NA") else math.nan
@@ -44,12 +45,12 @@ def read_m4(folder, prefix, group, season):
 
 
 def _windows(values, horizon, count):
-    """the last `count` origins, a horizon apart"""
+    """the last `count` origins, one horizon apart"""
     return [len(values) - horizon * (count - i) for i in range(count)]
 
 
 def etth1(data):
-    """every column of the customary test part, 48 hours ahead, origins 48 hours apart"""
+    """every column of the usual test part, 48 hours ahead, origins 48 hours apart"""
     path = data / "ett" / "ETTh1.csv"
     first, last, horizon = 24 * 30 * 16, 24 * 30 * 20, 48
     return [

@@ -23,7 +23,7 @@ def from_bfloat16(stored):
 
 
 def _write(path, **arrays):
-    # under another name first: a run may be killed while it writes
+    # write under another name first: a run may be killed while it writes
     partial = f"{path}.partial"
     with open(partial, "wb") as f:
         np.savez(f, **arrays)

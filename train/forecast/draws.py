@@ -46,15 +46,16 @@ class Draws:
         return torch.poisson(rate, generator=self.generator)
 
     def heavy(self, series, steps):
-        """noise with each series its own tails: normal to Student's t with 2 degrees of freedom, of median-like
-        scale 1
+        """noise with random tails per series: from normal to Student's t with 2 degrees of freedom, scaled to a
+        typical size of 1
+
         """
         freedom = self.log_uniform(series, 1, low=2, high=8)
         tail = torch.sqrt(freedom / (2 * self.gamma((freedom / 2).expand(series, steps).contiguous()).clamp(min=1e-3)))
         return self.normal(series, steps) * torch.where(self.chance(0.35, series, 1), tail, torch.ones_like(tail))
 
     def smooth(self, series, steps, knots):
-        """slowly varying, unit variance at the knots"""
+        """slowly varying, with unit variance at the knots"""
         return F.interpolate(self.normal(series, 1, knots), size=steps, mode="linear", align_corners=True)[:, 0]
 
 
@@ -76,13 +77,13 @@ def delays(m, device):
 
 
 def resonant(noise, poles):
-    """noise through 1 / (1 - pole / z) for a pole (series, 1) and its conjugate"""
+    """noise filtered by 1 / (1 - pole / z) for a pole (series, 1) and its conjugate"""
     z = delays(noise.shape[1], noise.device)
     return filtered(noise, 1 / ((1 - poles * z) * (1 - poles.conj() * z)))
 
 
 def leaky(x, kept):
-    """a decaying sum: y = x + kept * y before, kept (series, 1) below 1; starts at rest"""
+    """leaky integrator y = x + kept * y_previous, kept (series, 1) below 1; starts at 0"""
     padded = F.pad(x, (x.shape[1], 0))
     return filtered(padded, 1 / (1 - kept * delays(padded.shape[1], x.device)))[:, x.shape[1] :]
 
@@ -97,5 +98,5 @@ def segments(draws, series, steps, mean, regularity):
 
 
 def by_segment(values, ids):
-    """values (series, 256) of each step's segment"""
+    """the value (series, 256) of each step's segment"""
     return torch.gather(values, 1, ids)

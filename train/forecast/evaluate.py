@@ -1,5 +1,5 @@
-"""Zero-shot forecasts of the exported presets, run by the engine, beside baselines: mean absolute scaled error and
-weighted quantile loss on the series of benchmarks.py. Nothing here has a say in training."""
+"""Zero-shot forecasts of the exported presets by the engine, compared with baselines: mean absolute scaled error and
+weighted quantile loss on the series of benchmarks.py. The results are not used in training."""
 import argparse
 import json
 import math
@@ -90,7 +90,7 @@ def summary(tasks, results):
 
 
 def thinned(tasks, every):
-    """every so manyth origin of a series that has several, every so manyth series of the others"""
+    """every n-th origin of series with several origins, every n-th of the other series"""
     several, one = [t for t in tasks if len(t.origins) > 1], [t for t in tasks if len(t.origins) == 1]
     return [replace(t, origins=t.origins[::every]) for t in several] + one[::every]
 

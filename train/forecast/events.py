@@ -1,12 +1,12 @@
-"""What happens to a series: steps, spikes, regimes, machine cycles, counts, quantising, saturation, anomalies. All take
-and give (series, steps) of about unit variance."""
+"""Events in a series: steps, spikes, regimes, machine cycles, counts, quantising, saturation, anomalies. All
+functions map (series, steps) of about unit variance to the same."""
 import torch
 
 from .draws import by_segment, leaky, segments, standard
 
 
 def levels(draws, series, steps):
-    """piecewise constant: random levels, a walk of them, or two that alternate"""
+    """piecewise constant: random levels, a random walk of levels, or two alternating levels"""
     ids = segments(
         draws,
         series,
@@ -25,7 +25,7 @@ def levels(draws, series, steps):
 
 
 def spikes(draws, series, steps):
-    """rare, of either or one sign, falling off at once or slowly"""
+    """rare spikes of both signs or one, that end at once or decay slowly"""
     rate = draws.log_uniform(series, 1, low=0.001, high=0.1)
     size = torch.exp(draws.normal(series, steps) * draws.uniform(series, 1, high=1.2))
     sign = torch.where(
@@ -39,7 +39,7 @@ def spikes(draws, series, steps):
 
 
 def regimes(draws, x, other):
-    """changes between a series and another one, scaled and shifted"""
+    """switches between a series and another one, scaled and shifted"""
     series, steps = x.shape
     ids = segments(
         draws,
@@ -53,7 +53,7 @@ def regimes(draws, x, other):
 
 
 def machine(draws, x):
-    """on and off in cycles, regular or not, with the series riding on what runs"""
+    """regular or irregular on/off cycles; the series modulates the running state"""
     series, steps = x.shape
     ids = segments(
         draws,
@@ -73,7 +73,7 @@ def machine(draws, x):
 
 
 def counts(draws, x):
-    """Poisson counts whose rate the series moves, with too many zeros or not"""
+    """Poisson counts whose rate follows the series, optionally with excess zeros"""
     series, steps = x.shape
     rate = torch.exp(
         torch.log(draws.log_uniform(series, 1, low=0.05, high=100)) + draws.uniform(series, 1, high=1) * x.clamp(-4, 4)
@@ -86,7 +86,7 @@ def counts(draws, x):
 
 
 def demand(draws, x):
-    """intermittent: amounts at some steps, nothing at the others"""
+    """intermittent demand: amounts at some steps, zero at the others"""
     series, steps = x.shape
     share = torch.sigmoid(draws.uniform(series, 1, low=-4, high=1) + draws.uniform(series, 1, high=1.5) * x)
     amount = torch.exp(
@@ -111,7 +111,7 @@ def saturated(draws, x):
 
 
 def anomalies(draws, x):
-    """one to three stretches of something wrong: spike, offset, stuck value, burst, drop to zero, drift"""
+    """one to three anomalous stretches: spike, offset, stuck value, burst, drop to zero, drift"""
     series, steps = x.shape
     at = torch.arange(steps, device=x.device)
     for _ in range(3):

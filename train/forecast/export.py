@@ -1,4 +1,4 @@
-"""Writes trained forecasters as Coil model files with their cards, and the figures of evaluate.py into the cards."""
+"""Writes trained forecasters as Coil model files with cards, and the figures of evaluate.py into the cards."""
 import argparse
 import json
 import pathlib
@@ -13,7 +13,7 @@ TITLES = {"watch": "Watch", "watch_small": "Watch small"}
 
 
 def config(shape):
-    """the network as the model file says it"""
+    """the network's config in the model file"""
     norm = {"type": "rmsnorm", "name": "norm", "eps": EPS}
     parts = {
         "s": [

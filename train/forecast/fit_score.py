@@ -19,7 +19,7 @@ from . import nab
 
 KINDS = ("surprise", "leap", "bias", "range", "level", "activity", "slow activity", "unrest")
 REFRACTORY_RECORDS, STEP, WARM_UP = 100, 0.1, 100
-LEAST = 1.2  # decades: a record below it in every kind raises no alarm
+LEAST = 1.2  # log10: a record with less in every kind raises no alarm
 
 
 def ask_engine(executable, preset, all_values):
@@ -34,7 +34,7 @@ def ask_engine(executable, preset, all_values):
 
 
 def events(evidence, weights, refractory):
-    """what Detector::assess reports of each record; of those that raise no alarm, nothing"""
+    """the events that Detector::assess reports, per record; 0 where no alarm can be raised"""
     decades = np.sqrt(np.square(evidence * weights).sum(1))
     reported, left, last = np.zeros(len(decades)), 0.0, 0
     for t in np.flatnonzero(evidence.max(1) > LEAST):
@@ -60,7 +60,7 @@ class Trial:
 
 
 def check(evidence, weights, reported):
-    """this file's sum is the engine's, but for records below LEAST and what they leave"""
+    """checks that this file's sum equals the engine's, except for records below LEAST and their aftermath"""
     for e, r in zip(evidence, reported):
         ours = events(e, weights, REFRACTORY_RECORDS)
         alarms = r > 2

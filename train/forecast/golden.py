@@ -69,7 +69,7 @@ class Stepper:
 
 
 def parameters(seed):
-    """random, all of them, rounded to what the file holds"""
+    """all random, rounded to the precision of the file"""
     generator = torch.Generator().manual_seed(seed)
     made = {n: model.initial(n, s, len(SHAPE["layers"]), generator) for n, s in model.parameter_shapes(SHAPE).items()}
     return {n: p + 0.1 * torch.randn(p.shape, generator=generator) for n, p in made.items()}

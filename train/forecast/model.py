@@ -1,7 +1,7 @@
-"""The forecaster: S4D and Mamba-2 layers on normalised frames, trained in parallel over time, run by the engine one
-record a step.
+"""The forecaster: S4D and Mamba-2 layers on normalised frames. It is trained in parallel over time; the engine runs
+it one record per step.
 
-Parameters carry the model file's tensor names (ssm/MODEL_FILE.md)."""
+Parameters have the model file's tensor names (ssm/MODEL_FILE.md)."""
 import math
 
 import torch
@@ -13,7 +13,7 @@ EPS = 1e-5
 CONV = 4
 EXPAND = 2
 OUTPUTS = HORIZONS * len(QUANTILES)
-FINE = 64  # an S4D kernel of n frames is made from n / 64 coarse and 64 fine powers of its poles
+FINE = 64  # an S4D kernel of n frames is computed from n / 64 coarse and 64 fine powers of its poles
 
 # layers: s an S4D bank with a gated linear layer, m a Mamba-2 mixer
 SHAPES = {
@@ -61,7 +61,7 @@ def parameter_shapes(shape):
 
 
 def initial(name, shape, layers, generator):
-    """a parameter's first value"""
+    """the initial value of a parameter"""
     leaf = ".".join(name.split(".")[-2:])
     uniform = lambda low, high: low + (high - low) * torch.rand(shape, generator=generator)
     if leaf in ("norm.weight", "norm_f.weight") or leaf == "mixer.D":
@@ -92,7 +92,7 @@ def rms_norm(x, weight):
 
 
 def s4d_kernel(log_dt, log_A_real, A_imag, C, frames):
-    """a bank's answer to one frame: (d, frames), zero-order hold"""
+    """the impulse response of a bank: (d, frames), zero-order hold"""
     A = torch.complex(-torch.exp(log_A_real), A_imag)
     step = torch.exp(log_dt)[:, None] * A
     weight = 2 * torch.complex(C[..., 0], C[..., 1]) * (torch.exp(step) - 1) / A
@@ -103,7 +103,7 @@ def s4d_kernel(log_dt, log_A_real, A_imag, C, frames):
 
 
 def s4d_mix(u, log_dt, log_A_real, A_imag, C, D):
-    """u (batch, frames, d) through one bank a channel"""
+    """u (batch, frames, d) through one bank per channel"""
     frames = u.shape[1]
     kernel = s4d_kernel(log_dt, log_A_real, A_imag, C, frames)
     u = u.transpose(1, 2)
@@ -138,11 +138,12 @@ def ssd(x, dt, A, B, C, chunk):
         0, 1, 3, 2, 4
     )  # (batch, count, chunk, heads, headdim)
 
-    left = (torch.exp(total[:, :, -1:] - total) * dt)[..., None]  # what of a frame is left at the chunk's end
+    left = (torch.exp(total[:, :, -1:] - total) * dt)[..., None]  # share of a frame that remains at the chunk's end
     states = torch.matmul(
         (x * left).to(x.dtype).flatten(3).transpose(2, 3), B
     )  # (batch, count, heads * headdim, d_state)
-    passed = torch.cumsum(total[:, :, -1], 1).transpose(1, 2)  # (batch, heads, count): log decay up to a chunk's end
+    # (batch, heads, count): log decay up to the end of a chunk
+    passed = torch.cumsum(total[:, :, -1], 1).transpose(1, 2)
     begun = F.pad(passed, (1, 0))[..., :-1]  # and up to its start
     earlier = torch.ones(count, count, dtype=torch.bool, device=x.device).tril(-1)
     carry = torch.exp((begun[..., :, None] - passed[..., None, :]).masked_fill(~earlier, -math.inf)).to(x.dtype)
@@ -157,7 +158,7 @@ def mamba2(h, norm, in_proj, conv, conv_bias, dt_bias, A_log, D, gate_norm, out_
     batch, frames, _ = h.shape
     heads = dt_bias.shape[0]
     inner, rows = heads * headdim, in_proj.shape[0]
-    # rows in whole groups of 8: tensor cores want aligned outputs
+    # pad rows to multiples of 8, because tensor cores need aligned outputs
     projected = F.linear(rms_norm(h, norm).to(dtype), F.pad(in_proj, (0, 0, 0, -rows % 8)).to(dtype))
     z, mixed, dt = projected[..., :inner], projected[..., inner : rows - heads], projected[..., rows - heads : rows]
     padded = F.pad(mixed, (0, 0, CONV - 1, 0))
@@ -175,7 +176,7 @@ def mamba2(h, norm, in_proj, conv, conv_bias, dt_bias, A_log, D, gate_norm, out_
 
 
 class Forecaster:
-    """The network over named parameters. `parameters`: name -> tensor; compiled: with torch.compile, for GPUs."""
+    """The network with named parameters. `parameters`: name -> tensor; compiled: use torch.compile, for GPUs."""
 
     def __init__(self, shape, parameters, chunk=64, dtype=torch.float32, compiled=False):
         self.shape, self.parameters, self.chunk, self.dtype = shape, parameters, chunk, dtype

@@ -1,16 +1,17 @@
-"""Scores `coil stream` by the rules of the Numenta Anomaly Benchmark (Lavin and Ahmad 2015, arXiv 1510.03336, and its
-repository's README).
+"""Scores `coil stream` by the rules of the Numenta Anomaly Benchmark (Lavin and Ahmad 2015, arXiv 1510.03336, and
+its repository's README).
 
-A detection is a record whose anomaly score reaches a threshold, one threshold for all files, chosen as the benchmark
-prescribes: the one that is best for the profile. Of all detections in a labelled window the best placed one counts, the
-earlier the better; each detection outside costs, less so shortly after a window; a window without a detection costs.
-The first 15 % of a file, at most 750 records, count for nothing. 0 is a detector that never speaks, 100 one that hits
-the beginning of every window and nothing else.
+A detection is a record whose anomaly score reaches a threshold. One threshold holds for all files; as the benchmark
+prescribes, it is the best one for the profile. Of all detections in a labelled window the best placed one counts, the
+earlier the better. Each detection outside costs, but less shortly after a window. A window without a detection costs.
+The first 15 % of a file, at most 750 records, do not count. 0 is a detector that never detects, 100 one that detects
+the start of every window and nothing else.
 
-    python3 -m forecast.nab --nab FOLDER --executable build/cli/coil [--model watch] [--json out.json]
+python3 -m forecast.nab --nab FOLDER --executable build/cli/coil [--model watch] [--json out.json]
 
-FOLDER holds `data/*/*.csv` and `combined_windows.json`. Beside the shipped score stands the model's own surprise alone
-(--score), and a detector that knows nothing but the range of the values seen so far.
+FOLDER holds `data/*/*.csv` and `combined_windows.json`. Also scores the model's surprisal alone (--score), and a
+detector that only uses the range of earlier values.
+
 """
 
 import argparse
@@ -31,18 +32,20 @@ PROBATION_SHARE, PROBATION_MOST = 0.15, 750
 
 
 def probation(length):
-    """so many records at the beginning of a file count for nothing"""
+    """how many records at the start of a file do not count"""
     return min(int(PROBATION_SHARE * length), PROBATION_MOST)
 
 
 def sigmoid(position):
-    """The worth of a detection: 1 far before a window's end, 0 at its end, -1 from three widths behind it."""
+    """The value of a detection: 1 far before the end of a window, 0 at its end, -1 from three window widths after
+    it."""
     return -1.0 if position > 3 else 2 / (1 + math.exp(5 * position)) - 1
 
 
 def weigh(length, windows):
-    """Per record: its worth, and the window it lies in (-1: none). `windows`: first and last index of each, in
+    """Per record: its value, and the window that contains it (-1: none). `windows`: first and last index of each, in
     order.
+
     """
     worth, window_of = np.full(length, -1.0), np.full(length, -1)
     best = sigmoid(-1)
@@ -57,7 +60,7 @@ def weigh(length, windows):
 
 
 class Corpus:
-    """All files of one run: scores, worths and windows of the records that count."""
+    """All files of one run: scores, values and windows of the records that count."""
 
     def __init__(self):
         self.scores, self.worth, self.window, self.windows = [], [], [], 0
@@ -103,7 +106,7 @@ def indices(times, windows):
 
 
 def range_rule(values):
-    """How far a value lies beyond all before it, in widths of their range: the simplest detector there is."""
+    """How far a value lies beyond the range of all earlier values, relative to that range: the simplest detector."""
     lowest, highest = np.minimum.accumulate(values), np.maximum.accumulate(values)
     scores = np.zeros(len(values))
     for i in range(1, len(values)):
@@ -114,7 +117,7 @@ def range_rule(values):
 
 
 def stream_scores(executable, model, path, times, fields):
-    """Per field, a score for each record; those that the stream drops as duplicates score 0."""
+    """A score per field and record; records that the stream drops as duplicates score 0."""
     command = [
         executable,
         "stream",

@@ -1,8 +1,8 @@
-"""The causal normaliser before the forecaster: six numbers a step, and the scale in which forecasts are meant.
+"""The causal normaliser before the forecaster: six numbers per step, and the scale of forecasts.
 
-What a series remembers: k records observed, the last of them x_ref, level m, spread s, step scale d, typical log
-interval g. An interval is the time since the record before, observed or not, and 0 where it is not known; it is told by
-how far it is from the typical one so far. A missing value leaves all six as they are."""
+The memory of a series: k records observed, the last value x_ref, level m, spread s, step scale d, typical log interval
+g. An interval is the time since the previous record, observed or not, and 0 if unknown; it is expressed relative to the
+typical one so far. A missing value changes none of the six."""
 import math
 
 import torch
@@ -11,13 +11,13 @@ WINDOW = 256
 HORIZONS = 64
 QUANTILES = tuple(round(0.1 * (i + 1), 1) for i in range(9))
 INPUTS = 6
-FAR = 8.0  # an observation moves the level by at most so many (s + d)
+FAR = 8.0  # the largest change of the level by one observation, in units of (s + d)
 LIMIT = 20.0  # of a target or a forecast in asinh space
-FIRST_FREE = 8  # so many records move the level without a limit
+FIRST_FREE = 8  # the first records change the level without a limit
 
 
 class Reference:
-    """One series in plain float64, step by step: what the other implementations are compared with."""
+    """One series in plain float64, step by step: the reference for other implementations."""
 
     def __init__(self, window=WINDOW):
         self.window = window
@@ -27,7 +27,7 @@ class Reference:
         return max(self.root_d**2, 1e-4 * self.root_s**2, 1e-9 * max(abs(self.m), abs(self.x_ref)), 1e-30)
 
     def step(self, x, interval=0.0):
-        """the frame for a record; x None or not finite: missing"""
+        """the frame of a record; x None or not finite: missing"""
         missing = x is None or not math.isfinite(x)
         before = self.x_ref
         e = min(max((math.log(interval) - self.g) / math.log(2), -6.0), 6.0) / 2 if interval > 0 and self.has_g else 0.0
@@ -66,7 +66,7 @@ def normalise(values, observed, intervals, window=WINDOW):
     log_interval = torch.log(intervals.clamp(min=1e-300))
     seen = observed.double().cumsum(1)  # k after each step
     k = seen - observed.double()  # and before it
-    # a step that changes nothing has rates of 0
+    # a step without an update has rates of 0
     later = observed & (k > 0)
     rate = torch.where(later, (1 / (k + 1)).clamp(min=1 / window), torch.zeros_like(k))
     rate1 = torch.where(later, (1 / k.clamp(min=1)).clamp(min=1 / window), torch.zeros_like(k))
@@ -85,7 +85,7 @@ def normalise(values, observed, intervals, window=WINDOW):
         root_d = root_d + r1 * ((x_t - x_ref).abs().sqrt() - root_d)
         deviation = x_t - m
         root_s = root_s + r * (deviation.abs().sqrt() - root_s)
-        # inf * 0 is no bound
+        # inf * 0 means no bound
         limit = torch.nan_to_num(bound_t * (root_s * root_s + root_d * root_d), nan=math.inf, posinf=math.inf)
         m = torch.where(first_t, x_t, m + r * torch.minimum(torch.maximum(deviation, -limit), limit))
         x_ref = torch.where(observed_t, x_t, x_ref)
@@ -123,5 +123,5 @@ def targets(values, x_ref, D, horizons=HORIZONS):
 
 
 def to_values(y, x_ref, D):
-    """forecasts (..., 9) in asinh space to sorted values; x_ref, D without the last dimension"""
+    """converts forecasts (..., 9) in asinh space to sorted values; x_ref, D without the last dimension"""
     return torch.sort(x_ref[..., None] + D[..., None] * torch.sinh(y.clamp(-LIMIT, LIMIT)), -1).values

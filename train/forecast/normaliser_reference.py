@@ -1,5 +1,5 @@
-"""Writes tests/sensor/normaliser_reference.json: records and the frames that the normaliser's plain float64 loop makes
-of them. Per case: values (null: missing), intervals, frames; frames[t][3] is what an interval came to."""
+"""Writes tests/sensor/normaliser_reference.json: records, and the frames that the plain float64 normaliser makes of
+them. Per case: values (null: missing), intervals, frames; frames[t][3] is the encoded interval."""
 import argparse
 import json
 import math

@@ -1,5 +1,6 @@
-"""Random processes without a clock: trends, autoregressions, coloured noise, random walks and Gaussian processes of
-composed kernels.
+"""Random processes that do not depend on time of day: trends, autoregressions, coloured noise, random walks and
+Gaussian processes of composed kernels.
+
 """
 import math
 
@@ -51,7 +52,7 @@ def autoregressive(draws, series, steps):
 
 
 def coloured(draws, series, steps):
-    """power falls as frequency to the power of 0 to 3"""
+    """power proportional to frequency^-a, with a from 0 to 3"""
     frequency = torch.arange(steps + 1, device=draws.device).clamp(min=1) / steps
     slope = draws.uniform(series, 1, low=0, high=3)
     return standard(filtered(draws.heavy(series, 2 * steps), frequency ** (-slope / 2))[:, :steps])

@@ -1,5 +1,5 @@
-"""How a series reaches its watcher: single values and blocks missing, records left out, irregular and jittered
-times.
+"""Imperfect sampling of series: missing single values and blocks, omitted records, irregular and jittered times.
+
 """
 import torch
 
@@ -22,7 +22,7 @@ def sample(draws, x):
     how = draws.uniform(series, 1)
     missing = (single & (how < 0.10)) | (outage & (how > 0.06) & (how < 0.16))
 
-    # left out: what remains moves up, with the time since the record before it
+    # omitted records: the others move up, with the time since their predecessor
     left_out = torch.where(
         how > 0.96, outage, draws.chance(draws.uniform(series, 1, low=0.05, high=0.6), series, steps)
     ) & (how > 0.92)
@@ -33,7 +33,7 @@ def sample(draws, x):
     intervals = torch.diff(source, dim=1, prepend=source[:, :1] - 1).clamp(min=1) * torch.where(
         how > 0.92, jitter, torch.ones_like(jitter)
     )
-    # regular series come with times or without
+    # regular series come with or without times
     intervals = (
         intervals * (draws.chance(0.5, series, 1) | (how > 0.92)) * draws.log_uniform(series, 1, low=0.01, high=1e5)
     )

@@ -1,5 +1,6 @@
-"""Seasonal series: periods people and machines have, shapes from sine to weekday profiles, drifting in amplitude and
-phase.
+"""Seasonal series: common periods of people and machines, shapes from sine to weekday profiles, drifts in amplitude
+and phase.
+
 """
 import math
 
@@ -23,7 +24,7 @@ def periods(draws, series):
 
 
 def shapes(draws, series, period):
-    """one cycle in TABLE places: (series, TABLE)"""
+    """one cycle, sampled at TABLE points: (series, TABLE)"""
     at = torch.arange(TABLE, device=draws.device) / TABLE
     order = torch.arange(1, TABLE // 2 + 1, device=draws.device)
     last = torch.where(
@@ -62,7 +63,7 @@ def shapes(draws, series, period):
 
 
 def cycle(draws, series, steps, period):
-    """one seasonality with its drifts, of about unit variance"""
+    """one seasonality with drifts, of about unit variance"""
     wander = torch.where(
         draws.chance(0.2, series, 1),
         draws.log_uniform(series, 1, low=0.003, high=0.15),
@@ -80,7 +81,7 @@ def cycle(draws, series, steps, period):
 
 
 def seasonal(draws, series, steps):
-    """one to three seasonalities, added, multiplied or one switching another, of unit variance"""
+    """one to three seasonalities, added, multiplied or one switching another, with unit variance"""
     first = periods(draws, series)
     multiple = first * draws.choice(MULTIPLES, series, 1, weights=(1, 1, 1, 1, 8, 2, 2))
     second = torch.where(draws.chance(0.6, series, 1), multiple, periods(draws, series))

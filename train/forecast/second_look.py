@@ -1,13 +1,14 @@
 """The anomaly score on recordings of machines: spacecraft telemetry (SMAP and MSL, Hundman et al. 2018) and a water
-circuit (SKAB). Nothing is chosen here.
+circuit (SKAB). No constant is chosen here.
 
-    python3 -m forecast.second_look --data DATA --executable build/cli/coil [--model watch]
+python3 -m forecast.second_look --data DATA --executable build/cli/coil [--model watch]
 
 DATA is a folder with `smap_msl` and `skab`. An alarm is a record at 0.5 or more, as shipped. A labelled stretch counts
-as found if an alarm lies in it or up to 100 records behind its end; other alarms are false. Beside it, a rule that
-knows nothing but how far a value lies beyond the range of all before, at the threshold that gives it as many false
-alarms. The water circuit's files are one after the other, so that a fault is met by a detector that has seen the
-circuit run.
+as found if an alarm lies in it or up to 100 records after its end; other alarms are false. For comparison, a rule that
+only uses how far a value lies beyond the range of all earlier values, at the threshold that gives it the same number of
+false alarms. The files of the water circuit are concatenated, so that the detector has seen the circuit run before a
+fault.
+
 """
 import argparse
 import csv
@@ -39,7 +40,7 @@ def telemetry(folder):
 
 
 def water_circuit(folder):
-    """the same, all files one after the other: the run without a fault first"""
+    """the same, with all files concatenated: the run without a fault first"""
     values, labels = [], []
     for path in [folder / "anomaly-free" / "anomaly-free.csv.gz", *sorted(folder.glob("*[!e]/*.csv.gz"))]:
         table = rows(path, ";")
@@ -82,7 +83,7 @@ class Tally:
         return len(set(alarms[alarms >= 0])), int((alarms == -1).sum()), int((stretch == -1).sum())
 
     def by_chance(self, rate):
-        """stretches that alarms at random, so many a record, would find"""
+        """the number of stretches that random alarms at this rate would find"""
         lengths = np.unique(np.concatenate(self.stretch), return_counts=True)
         return sum(1 - (1 - rate) ** n for stretch, n in zip(*lengths) if stretch >= 0)
 

@@ -1,5 +1,5 @@
 """Synthetic series for training and validation: random mixtures of processes, seasons and events, normalised, with
-the targets' source.
+the values for the targets.
 """
 import torch
 
@@ -16,7 +16,7 @@ RECIPES = {
     "trend": (0.08, 1.00, 0.20, 0.30, 0.00, 0.10, 0.70),
     "anything": (0.14, 0.50, 0.50, 0.50, 0.50, 0.50, 0.50),
 }
-FAR = 1e4  # a value further from the rest than so many standard deviations is held there
+FAR = 1e4  # in standard deviations: larger values are clamped
 
 
 def mixtures(draws, series, steps):
@@ -25,7 +25,7 @@ def mixtures(draws, series, steps):
     recipe = torch.multinomial(table[:, 0], series, replacement=True, generator=draws.generator)
     present = draws.uniform(series, 6) < table[recipe, 1:]
     weight = torch.exp(0.9 * draws.normal(series, 6)) * present
-    # noise from a thousandth of the rest to more than it
+    # from a thousandth of the other components to more than them
     weight[:, 5] = draws.log_uniform(series, low=0.003, high=3) * present[:, 5]
     volatility = torch.exp(
         draws.uniform(series, 1, high=1)
@@ -53,7 +53,7 @@ def mixtures(draws, series, steps):
 
 
 def values(draws, series, steps):
-    """finished series, before they are sampled"""
+    """complete series, before sampling"""
     x = mixtures(draws, series, steps)
 
     def sometimes(p, changed):
@@ -72,16 +72,16 @@ def values(draws, series, steps):
     x = sometimes(0.06, events.saturated(draws, x))
     x = sometimes(0.10, events.anomalies(draws, x))
     x = sometimes(0.01, torch.zeros_like(x) + draws.chance(0.003, series, steps) * draws.chance(0.5, series, 1))
-    # level above zero against spread: only roundings depend on it
+    # add a large random offset relative to the spread: it only affects rounding
     return torch.nan_to_num(x).clamp(-FAR, FAR) + draws.normal(series, 1) * draws.log_uniform(
         series, 1, low=0.1, high=30
     )
 
 
 class Pool:
-    """Normalised series, drawn anew from a seed: frames (series, steps, 6); x (series, steps + 64), the values ahead of
-    which the last 64 only are targets; x_ref, D (series, steps); seen (series, steps + 64), true where a value may be a
-    target; valid (series, steps), the steps that are scored."""
+    """Normalised series, drawn from a seed: frames (series, steps, 6); x (series, steps + 64), where the last 64
+    values are only targets; x_ref, D (series, steps); seen (series, steps + 64), true where a value may be a target;
+    valid (series, steps), the steps that are scored."""
 
     def __init__(self, seed, series, steps, device, chunk=4096):
         draws = Draws(seed, device)
@@ -99,5 +99,5 @@ class Pool:
         return len(self.frames)
 
     def rows(self, first, last):
-        """frames, x, x_ref, D, seen, valid of some of the series"""
+        """frames, x, x_ref, D, seen, valid for some of the series"""
         return tuple(t[first:last] for t in (self.frames, self.x, self.x_ref, self.D, self.seen, self.valid))

@@ -1,7 +1,8 @@
-"""Trains the forecasters side by side on one GPU, every batch for all of them, on synthetic series drawn as it goes.
+"""Trains the forecasters in parallel on one GPU, with the same batches, on synthetic series that are drawn during
+training.
 
-A run ends by the clock. The learning rate is constant but for a warm-up and the last seconds; what was before these is
-kept too, and a later run continues from it (--checkpoint-in)."""
+A run ends after a given time. The learning rate is constant except for a warm-up and a decay in the last seconds. The
+state before the decay is saved, too, so that a later run can continue from it (--checkpoint-in)."""
 import argparse
 import pathlib
 import time
@@ -42,7 +43,7 @@ def pinball(y, x, x_ref, D, seen, valid):
 
 
 class Job:
-    """One model with its optimiser; all parameters lie in one flat vector."""
+    """One model with its optimiser; all parameters are stored in one flat vector."""
 
     def __init__(self, name, device, seed, dtype, compiled, chunk):
         self.name, self.seed, self.chunk = name, seed, chunk
@@ -63,14 +64,14 @@ class Job:
         self.average = self.weights.clone()
         self.count = sum(end - start for _, _, start, end in places)
         self.model = Forecaster(SHAPES[name], self.parameters, chunk, dtype, compiled)
-        # compiling once more for passes without gradient is not worth its time
+        # compiling again for passes without gradient would take longer than it saves
         self.uncompiled = Forecaster(SHAPES[name], self.parameters, chunk, dtype)
         self.loss_of = torch.compile(pinball, dynamic=False) if compiled else pinball
         self.loss, self.skipped = (torch.zeros((), device=device) for _ in range(2))
         self.steps, self.first_step, self.records, self.seconds, self.history = 0, 0, 0, 0.0, []
 
     def step(self, batch, factor):
-        """one batch; factor: of the learning rate"""
+        """one batch; factor: scales the learning rate"""
         frames, *rest = batch
         self.gradient.zero_()
         loss = self.loss_of(self.model(frames), *rest)
@@ -82,8 +83,9 @@ class Job:
         self.records += frames.shape[0] * frames.shape[1]
 
     def update(self, lr):
-        """AdamW with a clipped gradient, and a running average of the weights; a step whose gradient is not finite
-        is left out
+        """AdamW with gradient clipping, and a running average of the weights; skips steps whose gradient is not
+        finite
+
         """
         g = self.gradient
         norm = g.norm()
@@ -101,7 +103,7 @@ class Job:
 
     @torch.no_grad()
     def mark(self, validation, batch):
-        """the averaged weights' loss on the validation series"""
+        """the loss of the averaged weights on the validation series"""
         kept = self.weights.clone()
         self.weights.copy_(self.average)
         losses = []
@@ -121,7 +123,7 @@ class Job:
         return self.history[-1]["validation_loss"]
 
     def rounding(self, batch):
-        """loss as trained, and in float32 throughout without compilation"""
+        """the loss as trained, and in float32 without compilation"""
         frames, *rest = (t[:4] for t in batch)
         with torch.no_grad():
             models = (self.uncompiled, Forecaster(SHAPES[self.name], self.parameters, self.chunk))
@@ -159,7 +161,7 @@ class Job:
 
 
 class Batches:
-    """Batches of fresh series, drawn a pool at a time; a function of the seed and the first pool's number alone."""
+    """Batches of new series, drawn one pool at a time; determined by the seed and the number of the first pool."""
 
     def __init__(self, seed, first_pool, pool_series, steps, batch, device):
         self.seed, self.pool_number, self.pool_series, self.steps, self.batch, self.device = (

@@ -1,4 +1,4 @@
-"""From a trained model to a preset: its card with what the engine measured, and the page beside it."""
+"""Makes a preset of a trained model: its card with the engine's measurements, and the page beside it."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from preset import model_file, page, sound
 ROOT = Path(__file__).resolve().parents[2]
 LEVEL_KNOB = {"name": "level", "min": -40, "max": 12, "default": 0, "unit": "dB", "to": "output_gain_db",
               "description": "a gain behind the network"}  # fmt: skip
-LOUDNESS_LUFS = -23  # of the demonstration's take at the default positions
+LOUDNESS_LUFS = -23  # of the demonstration take at the default knob positions
 DEMO_TAKE = ROOT / "assets/guitar_slide_lead.flac"
 LICENCE = "CC0-1.0"
 NOISE_SEED = 1
@@ -25,7 +25,7 @@ def dbu(peak_volts):
 
 
 def controls_of(netlist, texts, level_db):
-    """Ranges and defaults as the netlist has them; the level's gain is exact."""
+    """Ranges and defaults from the netlist; the level's gain is exact."""
     knobs = [
         {**knob, "unit": "", "description": texts["knobs"][knob["name"]], "to": "network"} for knob in netlist["knobs"]
     ]
@@ -33,7 +33,7 @@ def controls_of(netlist, texts, level_db):
 
 
 def errors(coil, model, work, knobs, part):
-    """Error to signal on takes and settings that nothing was learned from; `level` at 0 dB."""
+    """Error-to-signal ratio on takes and settings that were not used in training; `level` at 0 dB."""
     rows, error, energy = [], 0.0, 0.0
     with open(work / f"{part}.csv", newline="") as f:
         for row in csv.DictReader(f):
@@ -77,7 +77,7 @@ def aliasing(coil, circuit, model, netlist_path):
 
 
 def stability(coil, model):
-    """Peaks of the output, for what no guitar gives; silence must stay silent."""
+    """Output peaks for signals that no guitar produces; silence must stay silent."""
     frames = 10 * sound.RATE_HZ
     noise = np.random.default_rng(NOISE_SEED).standard_normal(frames)
     figures = {}
@@ -156,7 +156,7 @@ def finish(options, work):
     }
     assert len(old["controls"]) == len(netlist["knobs"]), "the model has other knobs than the netlist"
     partial = work / "preset.safetensors"
-    model_file.write_with_card(trained, partial, card)  # so that the engine has the knobs' ranges
+    model_file.write_with_card(trained, partial, card)  # so that the engine knows the ranges of the knobs
     level_db = round(2 * (LOUDNESS_LUFS - loudness(options.coil, partial)["loudness_lufs_at_default"])) / 2
     card["controls"] = controls_of(netlist, texts, level_db)
     model_file.write_with_card(trained, partial, card)

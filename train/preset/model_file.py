@@ -1,4 +1,4 @@
-"""The card in a model file: read, and written anew."""
+"""Reads and replaces the card in a model file."""
 
 import json
 import os
@@ -15,7 +15,7 @@ def read_config(path):
 
 
 def write_with_card(source, target, card):
-    """The model at `source` with another card, at `target`; there is never half a file."""
+    """Writes the model at `source` with another card to `target`, atomically."""
     head, tensors = _head(pathlib.Path(source).read_bytes())
     head["__metadata__"]["card"] = json.dumps(card)
     text = json.dumps(head).encode()

@@ -1,4 +1,4 @@
-"""The page beside a preset, from its card and its texts."""
+"""Makes the page beside a preset from its card and its texts."""
 
 import textwrap
 

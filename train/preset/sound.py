@@ -1,4 +1,4 @@
-"""Sound files, loudness and tones, for the figures on a preset's card."""
+"""Sound files, loudness and tones, for the figures on the card of a preset."""
 
 import pathlib
 import struct
@@ -31,7 +31,7 @@ def read(path):
 
 
 def process(coil, model, source, settings=()):
-    """What the engine makes of a sound file."""
+    """Runs `coil process` on a sound file and returns its output."""
     with tempfile.TemporaryDirectory() as folder:
         target = pathlib.Path(folder, "out.wav")
         options = [part for setting in settings for part in ("--set", setting)]
@@ -49,14 +49,14 @@ def process_samples(coil, model, samples, settings=()):
 
 
 def tone(hz, level=0.5):
-    """A sine with an odd number of periods in PERIOD_FRAMES, so that what folds back falls on no harmonic."""
+    """A sine with an odd number of periods in PERIOD_FRAMES, so that no alias falls on a harmonic."""
     periods = int(hz / RATE_HZ * PERIOD_FRAMES) | 1
     frames = RATE_HZ + PERIOD_FRAMES + 4096
     return level * np.sin(2 * np.pi * periods / PERIOD_FRAMES * np.arange(frames)), periods
 
 
 def off_harmonics_db(output, periods):
-    """Energy beside a steady tone's harmonics, in dB of all of it."""
+    """Energy off a steady tone's harmonics, in dB relative to the total."""
     power = np.abs(np.fft.rfft(output[RATE_HZ : RATE_HZ + PERIOD_FRAMES])) ** 2
     power[1:-1] *= 2
     power[0] = 0
@@ -64,7 +64,7 @@ def off_harmonics_db(output, periods):
 
 
 def loudness_lufs(samples):
-    """ITU-R BS.1770's weighting, without gates."""
+    """Loudness by ITU-R BS.1770, without gates."""
     z = np.exp(-2j * np.pi * np.fft.rfftfreq(len(samples)))
     shelf = (1.53512485958697 - 2.69169618940638 * z + 1.19839281085285 * z * z) / (
         1 - 1.69065929318241 * z + 0.73248077421585 * z * z

@@ -29,7 +29,7 @@ int main(int argc, char** argv) {
   std::vector<NAM_SAMPLE> in(samples, samples + bytes.size() / sizeof(float)), out(in.size());
   const double rate = model->GetExpectedSampleRate();
   model->ResetAndPrewarm(rate > 0 ? rate : 48000, block);
-  // The fastest stretch counts: others are disturbed by what else the machine does.
+  // The fastest stretch counts: other programs slow the others down.
   double fastest = 1e9;
   for (size_t begin = 0; begin < in.size(); begin += size_t(kBlocks * block)) {
     const size_t end = std::min(begin + size_t(kBlocks * block), in.size());

@@ -1,5 +1,5 @@
-// What gpu/intrinsics.cuh and CUDA's device functions do, on an emulated block; the layouts of the products are those
-// of the PTX manual.
+// Emulates gpu/intrinsics.cuh and CUDA's device functions on an emulated block. The operand layouts are those of the
+// PTX manual.
 #pragma once
 
 #include <cuda_fp16.h>
@@ -74,7 +74,7 @@ struct PairsLeft {
   uint32_t pairs[4];
 };
 
-// read(pair, k): the number that is input k
+// read(pair, k): the value of input k
 template <class Read>
 void multiply_add_pairs(float (&sums)[4], const PairsLeft& a, uint32_t b0, uint32_t b1, const Read& read) {
   struct Operands {

@@ -1,4 +1,5 @@
-"""What a saved Ardour session needs that its scripts cannot do: a recording on the track, and the plugin's state."""
+"""Edits saved Ardour sessions in ways that Ardour's scripts cannot: puts a recording on the track, and sets the
+plugin's state."""
 
 import base64
 import json
@@ -8,11 +9,11 @@ import xml.etree.ElementTree as ElementTree
 
 import xxhash
 
-SUPERCLOCKS_PER_SECOND = 282240000  # Ardour 7 counts time in these
+SUPERCLOCKS_PER_SECOND = 282240000  # Ardour 7's unit of time
 
 
 def coil_state(model, controls, chain):
-    """A session of the plugin that embeds the file `model` in its first slot; the format is plugin/session.cpp's."""
+    """A plugin session that embeds the file `model` in its first slot, in the format of plugin/session.cpp."""
     slot = {
         "hash": "",
         "name": model.stem,
@@ -37,7 +38,7 @@ def vst3_preset(class_id, component_state):
 
 
 def put_in(folder, name, wav, rate, frames, state):
-    """Puts the stereo file `wav` at the beginning of the session's only track, and gives its plugin the state."""
+    """Puts the stereo file `wav` at the start of the session's only track, and sets its plugin's state."""
     path = folder / (name + ".ardour")
     tree = ElementTree.parse(path)
     session = tree.getroot()

@@ -1,4 +1,4 @@
-"""A real DAW plays and exports a session with the plugin on a real recording: the same sound as `coil process`."""
+"""A real DAW plays and exports a session with the plugin on a real recording, with the same sound as `coil process`."""
 
 import array
 import math
@@ -15,6 +15,10 @@ PROJECT = pathlib.Path(__file__).resolve().parents[3]
 RECORDING = PROJECT / "assets" / "guitar_slide_lead.flac"
 MODEL = PROJECT / "presets" / "green_overdrive.safetensors"
 ARDOUR = pathlib.Path("/usr/lib/ardour7")
+# Ardour 7.3 mixes with AVX-512 where the CPU has it, and writes up to 8 samples beyond the end of a buffer (upstream
+# commit d023ea0d77, in Ardour 8.5, mends it). Its own switch restricts it to SSE2: flush to zero, denormals are zero,
+# SSE, SSE2 are bits 0 to 3.
+SSE2_ONLY = "15"
 
 
 def floats(wav):
@@ -27,7 +31,7 @@ def floats(wav):
 
 
 def difference_db(found, expected):
-    """Energy of the difference over the energy of what is expected."""
+    """The energy of the difference, relative to the energy of the expected signal."""
     error = math.fsum((a - b) ** 2 for a, b in zip(found, expected))
     return 10 * math.log10(max(error, 1e-30) / math.fsum(b * b for b in expected))
 
@@ -46,22 +50,23 @@ class Ardour(unittest.TestCase):
             "ARDOUR_DLL_PATH": str(ARDOUR),
             "ARDOUR_DATA_PATH": "/usr/share/ardour7",
             "ARDOUR_CONFIG_PATH": "/etc/ardour7",
+            "ARDOUR_FPU_FLAGS": SSE2_ONLY,
         }
 
-    def run_program(self, *arguments):
+    def run_program(self, *arguments, seconds=120):
         result = subprocess.run(
             [str(a) for a in arguments],
             env=self.environment,
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=seconds,
         )
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         return result.stdout + result.stderr
 
     def export(self, wav, rate, frames, state):
-        """What Ardour exports of a session with `wav` on its track."""
+        """Ardour's export of a session with `wav` on its track."""
         self.run_program(ARDOUR / "ardour-vst3-scanner", "-f", "-q", self.folder / ".vst3" / BUNDLE.name)
         session = self.folder / str(rate) / "take"
         session.parent.mkdir()
@@ -71,8 +76,22 @@ class Ardour(unittest.TestCase):
         self.assertTrue((session / "take.ardour").exists(), log)
         put_in(session, "take", wav, rate, frames, state)
         exported = self.folder / f"exported_{rate}.wav"
-        self.run_program("ardour7-export", "-b", "float", "-o", exported, session, "take")
+        self.run_export(exported, session)
         return floats(exported)
+
+    def run_export(self, exported, session):
+        """Ardour sometimes locks up before the first sample (its butler thread and its main thread wait for each other
+        in Session::start_audio_export, in 5 of 180 exports on a busy machine). Only that is tried again."""
+        for _ in range(3):
+            try:
+                self.run_program("ardour7-export", "-b", "float", "-o", exported, session, "take", seconds=60)
+                return
+            except subprocess.TimeoutExpired:
+                if exported.exists():
+                    self.assertLess(exported.stat().st_size, 1000, "the export stopped in the middle")
+                    exported.unlink()
+                print("Ardour locked up before the export began")
+        self.fail("Ardour locked up before the export began, three times")
 
     def compare(self, rate, most_db):
         knobs = {"drive": 7, "tone": 6, "level": -3}

@@ -1,6 +1,6 @@
-// Opens the plugin's window in each of its states, at several sizes, while a recording plays: looks at its layout,
-// names, keys and cost, and saves its pictures. Needs a display. `editor_pictures --pictures FOLDER` keeps them; all
-// else as any Catch2 program.
+// Opens the plugin's window in each of its states, at several sizes, while a recording plays. Checks layout, names,
+// keys and cost, and saves pictures. Needs a display. `editor_pictures --pictures FOLDER` keeps the pictures; otherwise
+// it is an ordinary Catch2 program.
 #define CATCH_CONFIG_RUNNER
 #include <catch2/catch.hpp>
 #include <sndfile.h>
@@ -28,10 +28,10 @@ namespace {
 constexpr double kRate_hz = 48000;
 constexpr int kBlock = 256;
 
-std::string pictures_folder;  // empty: pictures are not kept
+std::string pictures_folder;  // empty: pictures are not saved
 
-// JUCE's windows live on the main thread, which runs its message loop; the tests run beside it, as a host's audio
-// thread does.
+// JUCE's windows belong to the main thread, which runs its message loop. The tests run on another thread, like a host's
+// audio thread.
 template <typename Function>
 void on_message_thread(Function function) {
   juce::MessageManager::getInstance()->callFunctionOnMessageThread(
@@ -93,7 +93,7 @@ class Session {
   Processor& processor() { return *processor_; }
   Editor& editor() { return *editor_; }
 
-  // As if typed: JUCE passes it on to whatever has the keyboard.
+  // Simulates a key press: JUCE passes it to the component with the focus.
   void press(int key, int modifiers = 0, juce::juce_wchar text = 0) {
     on_message_thread([&] { editor_->getPeer()->handleKeyPress(juce::KeyPress(key, modifiers, text)); });
     wait_ms(60);
@@ -107,7 +107,7 @@ class Session {
              processor_->microphone(1).kind == MicrophoneStatus::Kind::loading;
     };
     for (int i = 0; i < 200 && loads(); ++i) wait_ms(25);
-    wait_ms(100);  // the window follows
+    wait_ms(100);  // the window updates
   }
 
   void load(const std::filesystem::path& path, SlotStatus::Kind expected = SlotStatus::Kind::playing) {
@@ -115,7 +115,7 @@ class Session {
     for (int i = 0; i < 200 && processor_->status(processor_->active_slot()).kind != expected; ++i) wait_ms(25);
     INFO(processor_->status(processor_->active_slot()).message);
     REQUIRE(processor_->status(processor_->active_slot()).kind == expected);
-    wait_ms(100);  // the window follows
+    wait_ms(100);  // the window updates
     processor_->reset_load();
   }
 
@@ -124,8 +124,8 @@ class Session {
     wait_ms(80);
   }
 
-  // The dry sound on the track, and what a simulated overdrive makes of it on the side chain; far faster than a host,
-  // but no faster than it is taken.
+  // Plays the dry sound on the track, and a simulated overdrive's output on the side chain; much faster than real time,
+  // but not faster than it is read.
   void send(double seconds, bool with_return = true) {
     if (processor_->getTotalNumInputChannels() < 4) {
       on_message_thread([&] {
@@ -147,7 +147,7 @@ class Session {
     }
   }
 
-  // At a host's pace.
+  // In real time.
   void play(double seconds) {
     static const auto frames = recording();
     juce::AudioBuffer<float> block(processor_->getTotalNumInputChannels(), kBlock);
@@ -190,7 +190,7 @@ bool same(const juce::Image& a, const juce::Image& b) {
   return true;
 }
 
-// How many columns have a pixel much like that colour, from a row downwards.
+// How many columns have a pixel similar to that colour, at or below a row.
 int columns_of(const juce::Image& image, juce::Colour colour, int first_row) {
   int columns = 0;
   for (int x = 0; x < image.getWidth(); ++x) {
@@ -209,14 +209,14 @@ std::string name_of(const juce::Component& component) {
   return (name + " (" + typeid(component).name() + ") at " + component.getBounds().toString()).toStdString();
 }
 
-// JUCE's own composites place their parts themselves.
+// JUCE's own composites lay out their parts themselves.
 bool is_composite(const juce::Component& component) {
   return dynamic_cast<const juce::ListBox*>(&component) || dynamic_cast<const juce::TextEditor*>(&component) ||
          dynamic_cast<const juce::ComboBox*>(&component) || dynamic_cast<const juce::Label*>(&component) ||
          dynamic_cast<const EqualiserView*>(&component);
 }
 
-// They lie over the others on purpose.
+// These overlap others on purpose.
 bool is_overlay(const juce::Component& component) {
   return dynamic_cast<const Browser*>(&component) || dynamic_cast<const SavePanel*>(&component) ||
          dynamic_cast<const DropOverlay*>(&component) || dynamic_cast<const LearnPage*>(&component) ||
@@ -224,7 +224,7 @@ bool is_overlay(const juce::Component& component) {
          dynamic_cast<const juce::ResizableCornerComponent*>(&component);
 }
 
-// Everything inside its parent, nothing over a neighbour, no text cut off.
+// Checks that everything is inside its parent, nothing overlaps a neighbour, and no text is cut off.
 void check_layout(const juce::Component& parent) {
   if (is_composite(parent)) return;
   const auto children = parent.getChildren();
@@ -256,7 +256,7 @@ void check_layout(Session& session) {
   on_message_thread([&] { check_layout(*session.editor().getChildComponent(0)); });
 }
 
-// What one reaches by Tab has a name for a screen reader. Returns how many there are.
+// Checks that everything reachable by Tab has a name for screen readers. Returns their number.
 int check_names(juce::Component& from) {
   int focusable = 0;
   for (auto* child : from.getChildren()) {
@@ -297,7 +297,7 @@ void check_at_all_sizes(Session& session, const std::string& name, Sound sound =
 
 std::filesystem::path overdrive() { return COIL_PRESETS_DIR "/green_overdrive.safetensors"; }
 
-// A network with memory whose dt moves with the sound, and as many controls as there are places.
+// A network with memory whose dt follows the sound, and with the maximum number of controls.
 std::filesystem::path many_controls(const test::TempDir& folder, int controls) {
   auto file =
       test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "d_input": 1, "d_output": 1, "d_model": 8,
@@ -327,7 +327,7 @@ std::filesystem::path no_controls(const test::TempDir& folder) {
   return folder / "no_controls.safetensors";
 }
 
-// The component of that kind and title; null: there is none.
+// The component of this kind and title; null: none.
 template <typename Component>
 Component* find(juce::Component& from, const juce::String& title) {
   for (auto* child : from.getChildren()) {
@@ -414,7 +414,7 @@ juce::String title(Session& session) {
 
 struct BadFile {
   const char* name;
-  const char* content;  // null: it is not there
+  const char* content;  // null: missing
   const char* said;
 };
 const BadFile kBadFiles[] = {
@@ -460,7 +460,7 @@ TEST_CASE("a bad file that is dropped is named with what is wrong, and what play
   REQUIRE(mkfifo((folder / "pipe.safetensors").c_str(), 0600) == 0);
   check(folder / "pipe.safetensors", "pipe.safetensors is not a regular file");
   check(COIL_PRESETS_DIR "/watch_small.safetensors", "watch_small.safetensors is a forecaster");
-  if (geteuid() != 0) {  // whom nothing is closed to
+  if (geteuid() != 0) {  // root may read everything
     std::filesystem::copy_file(overdrive(), folder / "locked.safetensors");
     std::filesystem::permissions(folder / "locked.safetensors", std::filesystem::perms::none);
     check(folder / "locked.safetensors", "locked.safetensors cannot be opened: Permission denied");
@@ -532,7 +532,7 @@ TEST_CASE("a saved preset is confirmed, and gives the slot its name") {
   check_at_all_sizes(session, "saved");
   save_as("Sunday  lead");
   CHECK(message(session).startsWith("Saved over the preset 'Sunday  lead' in "));
-  session.press('B', juce::ModifierKeys::commandModifier);  // the keyboard is back in the window
+  session.press('B', juce::ModifierKeys::commandModifier);  // the window has the focus again
   CHECK(session.processor().parameters().bypass->get());
   session.processor().preset_file("Sunday  lead").deleteFile();
 }
@@ -591,7 +591,7 @@ TEST_CASE("a dropped model is loaded") {
   CHECK(session.processor().status(0).kind == SlotStatus::Kind::playing);
 }
 
-// Written with the library that the tests read with, so that the plugin's own reader is tried.
+// Written with libsndfile, to test the plugin's own reader.
 void write_response(const std::filesystem::path& path, double resonance_hz) {
   std::vector<float> taps(4800);
   for (size_t i = 0; i < taps.size(); ++i) {
@@ -744,14 +744,14 @@ TEST_CASE(
   type(juce::KeyPress::returnKey);
   CHECK(parameters.controls[0]->value_in_units() == 7.5f);
   CHECK(shortcut_works());
-  session.press(juce::KeyPress::upKey);  // the dial has it
+  session.press(juce::KeyPress::upKey);  // the dial has the focus
   CHECK(parameters.controls[0]->value_in_units() == Approx(7.6));
   type(juce::KeyPress::escapeKey);
   CHECK(parameters.controls[0]->value_in_units() == Approx(7.6));
   CHECK(shortcut_works());
 
   focus_dial();
-  session.load(many_controls(folder, 3));  // other knobs: that dial is gone
+  session.load(many_controls(folder, 3));  // other knobs: the dial with the focus is gone
   CHECK(shortcut_works());
   session.press('S', kCommand);
   session.press(juce::KeyPress::escapeKey);
@@ -773,7 +773,7 @@ using Stage = LearnStatus::Stage;
 
 bool reaches(Session& session, Stage stage) {
   for (int i = 0; i < 4000 && session.processor().learn_status().stage != stage; ++i) wait_ms(10);
-  wait_ms(300);  // the page follows
+  wait_ms(300);  // the page updates
   return session.processor().learn_status().stage == stage;
 }
 
@@ -931,7 +931,7 @@ TEST_CASE("coil-live lets the input in after one click, keeps that for the next 
   on_message_thread([&] { window->setSize(theme::kWidth + 100, theme::kHeight + 200); });
   look("live");
   on_message_thread(
-      [&] { window->setBoundsConstrained(window->getBounds().withSize(100, 100)); });  // as small as it gets
+      [&] { window->setBoundsConstrained(window->getBounds().withSize(100, 100)); });  // the smallest size
   look("live_small");
   int width = 0, height = 0;
   on_message_thread([&] {
@@ -950,7 +950,7 @@ TEST_CASE("a still window costs next to nothing") {
   Session session;
   session.load(overdrive());
   session.play(2);
-  wait_ms(4000);  // meters and curves come to rest
+  wait_ms(4000);  // until meters and curves stand still
   const auto still = session.picture("still");
   const auto measure = [&](auto&& during) {
     const double before_s = thread_cpu_s();
@@ -975,7 +975,7 @@ TEST_CASE("a still window costs next to nothing") {
 }  // namespace coil::plugin
 
 int main(int argc, char** argv) {
-  // Factory presets as built, an empty user's folder, no settings of this machine.
+  // The built factory presets, an empty user folder, no settings of this machine.
   const coil::test::TempDir home;
   setenv("XDG_DATA_HOME", home.path().c_str(), 1);
   setenv("XDG_CONFIG_HOME", home.path().c_str(), 1);
@@ -986,8 +986,7 @@ int main(int argc, char** argv) {
               Catch::clara::Opt(coil::plugin::pictures_folder, "folder")["--pictures"]("keep the pictures there"));
   if (const int error = session.applyCommandLine(argc, argv)) return error;
 
-  // A program of its own, not a plugin in a host: JUCE then outlives what a bare X server without a window manager
-  // lacks.
+  // A standalone program, not a plugin in a host: JUCE then tolerates an X server without a window manager.
   juce::JUCEApplicationBase::createInstance = []() -> juce::JUCEApplicationBase* { return nullptr; };
   const juce::ScopedJuceInitialiser_GUI juce;
   if (juce::Desktop::getInstance().getDisplays().displays.isEmpty()) {
