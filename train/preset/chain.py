@@ -2,8 +2,13 @@
 
 import csv
 import json
+import tomllib
 
 from preset import chain_file, netlist_filter, sound
+
+
+def settings_of(netlist_path):
+    return tomllib.loads(netlist_path.with_suffix(".toml").read_text())["filter"]
 
 
 def has_back(texts):

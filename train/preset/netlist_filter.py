@@ -14,6 +14,7 @@ POLES = np.append(np.exp(-2 * np.pi * np.geomspace(6, 12000, 13) / RATE_HZ), [-0
 HZ = np.geomspace(18, 20000, 72)
 WEIGHT = np.minimum(1, (2000 / HZ) ** 1.5)  # of an octave's energy: music has little above
 LEAK = 1e-12
+NO_SOURCE_OHM = 1e12
 TRACK_END = 0.0005  # as the solver has it
 FIT_SETTINGS, CHECK_SETTINGS, SEED = 1500, 300, 3
 RIDGE = 1e-11
@@ -154,7 +155,7 @@ class Filter:
 
     def __init__(self, network, settings, start, end):
         self.network, self.start, self.end = network, start, end
-        self.knobs, self.source_ohm = settings["knobs"], settings.get("source_ohm", 1e12)
+        self.knobs, self.source_ohm = settings["knobs"], settings.get("source_ohm", NO_SOURCE_OHM)
         self.gain_knob = settings.get("gain")
         generator = np.random.default_rng(SEED)
         hidden, count = settings["units"], len(self.knobs)
