@@ -211,9 +211,9 @@ class Capture {
     settings.shape = quality_.shape;
     settings.shape.knobs = material_.knobs.size();
     if (options_.network != "auto") settings.slow_trial_frames = HUGE_VAL;  // decided: no trial
-    settings.shape.slow_features = options_.network == "slow-path" ? capture::kSlowFeatures : 0;
-    settings.shape.filter_modes = options_.network == "filter" ? capture::kFilterModes : 0;
-    settings.shape.direct = options_.network == "stage" ? 0 : 1;
+    if (options_.network == "slow-path") settings.shape.slow_features = capture::kSlowFeatures;
+    if (options_.network == "filter") settings.shape.filter_modes = capture::kFilterModes;
+    if (options_.network == "stage") settings.shape.direct = 0;
     settings.sample_rate_hz = material_.sample_rate_hz;
     settings.aliasing_weight = quality_.aliasing_weight;
     settings.threads = options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());

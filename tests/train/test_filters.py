@@ -1,4 +1,4 @@
-"""Filters of a netlist's own values: against the solver, in the engine between two networks, and made again to the bit."""
+"""Filters of a netlist's values: against the solver, in the engine between networks, and made again to the bit."""
 
 import os
 import pathlib
