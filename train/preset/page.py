@@ -69,10 +69,10 @@ def learned(card):
     text = f"The network learned {names(network)}; `level` is an exact gain behind it." if network else ""
     if not filtered:
         return text
-    worst_db = 10 * math.log10(card["filter"]["error_worst"])
+    mean_db, worst_db = (10 * math.log10(card["filter"][f"error_{key}"]) for key in ("mean", "worst"))
     return (
-        f"{text} {names(filtered)}: a filter of the circuit's own values, which nothing was trained for. It differs from "
-        f"the circuit's by {10 * math.log10(card['filter']['error_mean']):.0f} dB, by {worst_db:.0f} dB at worst."
+        f"{text} {names(filtered)}: a filter of the circuit's own values, which nothing was trained for. It differs "
+        f"from the circuit's by {mean_db:.0f} dB, by {worst_db:.0f} dB at worst."
     ).strip()
 
 
