@@ -86,8 +86,9 @@ def cost(info):
 
 def training(t):
     return (
-        f"{t['data'][0].upper() + t['data'][1:]}. {t['million_frames']:.0f} million frames, seed {t['seed']}. Command: `{t['command']}` ([train/README.md](../train/README.md)). The circuit and the "
-        "sources of its values: `train/circuits/devices`."
+        f"{t['data'][0].upper() + t['data'][1:]}. {t['million_frames']:.0f} million frames, seed {t['seed']}. "
+        f"Command: `{t['command']}` ([train/README.md](../train/README.md)). The circuit and the sources of its values: "
+        "`train/circuits/devices`."
     )
 
 
