@@ -87,8 +87,8 @@ def cost(info):
 def training(t):
     return (
         f"{t['data'][0].upper() + t['data'][1:]}. {t['million_frames']:.0f} million frames, seed {t['seed']}. "
-        f"Command: `{t['command']}` ([train/README.md](../train/README.md)). The circuit and the sources of its values: "
-        "`train/circuits/devices`."
+        f"Command: `{t['command']}` ([train/README.md](../train/README.md)). The circuit and the sources of its "
+        "values: `train/circuits/devices`."
     )
 
 
