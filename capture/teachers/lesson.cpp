@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "capture/knobs/settings.h"
 #include "capture/recordings/test_signal.h"
+#include "capture/teachers/size.h"
 #include "capture/teachers/teacher.h"
 
 namespace coil::capture {
@@ -70,7 +71,8 @@ nlohmann::ordered_json card_of(const Teacher& teacher, const std::filesystem::pa
                                    {"program", teacher.program},
                                    {"architecture", teacher.architecture},
                                    {"sample_rate", teacher.sample_rate_hz},
-                                   {"licence", licence_of(teacher, file)}};
+                                   {"licence", licence_of(teacher, file)},
+                                   {"estimated_ns_per_sample", std::round(estimated_teacher_ns(teacher))}};
   if (!teacher.version.empty()) source["version"] = teacher.version;
   if (teacher.input_level_dbu) source["input_level_dbu"] = *teacher.input_level_dbu;
   if (teacher.output_level_dbu) source["output_level_dbu"] = *teacher.output_level_dbu;
@@ -147,6 +149,7 @@ std::optional<Lesson> make_lesson(const std::filesystem::path& path, const Lesso
   const std::string where = "'" + path.string() + "'";
   Lesson lesson;
   lesson.sample_rate_hz = teacher.sample_rate_hz;
+  lesson.teacher_ns = estimated_teacher_ns(teacher);
   lesson.notes = teacher.notes;
   lesson.warnings = teacher.warnings;
   lesson.card = card_of(teacher, path);
