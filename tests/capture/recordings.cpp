@@ -184,6 +184,12 @@ TEST_CASE("what spoils a recording is named") {
     for (int k = 0; k < 5; ++k) std::fill_n(wet.begin() + static_cast<long>((1 + 0.3 * k) * kRate), 64, 0.0f);
     CHECK(named(FindingKind::kDropOut, dry, wet));
   }
+  SECTION("one drop-out") {
+    std::fill_n(wet.begin() + static_cast<long>(kRate), 64, 0.0f);
+    const PreparedPair pair = prepare(dry, wet);
+    REQUIRE(find(pair, FindingKind::kDropOut));
+    CHECK(find(pair, FindingKind::kDropOut)->text.find("drops out 1 time, first at 1.00 s") != std::string::npos);
+  }
   SECTION("lost samples") {
     wet.erase(wet.begin() + static_cast<long>(4 * kRate), wet.begin() + static_cast<long>(4 * kRate) + 32);
     CHECK(named(FindingKind::kDropOut, dry, wet));
