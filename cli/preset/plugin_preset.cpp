@@ -90,8 +90,8 @@ void write_lv2_bundle(const fs::path& folder, const std::string& name, std::stri
   write_whole_file(folder / "preset.ttl", prefixes + preset + "    rdfs:label " + turtle_string(name) +
                                               " ;\n    state:state [ <" + std::string(kLv2Plugin) + ":StateString> " +
                                               turtle_string(juce_base64(state)) + " ] .\n");
-  write_whole_file(folder / "manifest.ttl",
-                   prefixes + preset + "    rdfs:label " + turtle_string(name) + " ;\n    rdfs:seeAlso <preset.ttl> .\n");
+  write_whole_file(folder / "manifest.ttl", prefixes + preset + "    rdfs:label " + turtle_string(name) +
+                                                " ;\n    rdfs:seeAlso <preset.ttl> .\n");
 }
 
 }  // namespace coil::cli
