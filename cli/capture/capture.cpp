@@ -49,6 +49,7 @@ struct CaptureOptions {
   std::vector<std::string> plan;
   size_t takes = 24;
   std::string quality;  // empty: standard, or for a capture of another program chosen by trials
+  std::string network = "auto";
   std::string name, licence, report;
   double seconds = 0, million_frames = 0, target_esr = 0;
   size_t threads = 0;
@@ -221,6 +222,10 @@ class Capture {
     capture::TrainingSettings settings;
     settings.shape = quality_.shape;
     settings.shape.knobs = material_.knobs.size();
+    if (options_.network != "auto") settings.slow_trial_frames = HUGE_VAL;  // decided: no trial
+    if (options_.network == "slow-path") settings.shape.slow_features = capture::kSlowFeatures;
+    if (options_.network == "filter") settings.shape.filter_modes = capture::kFilterModes;
+    if (options_.network == "stage") settings.shape.direct = 0;
     settings.sample_rate_hz = material_.sample_rate_hz;
     settings.aliasing_weight = quality_.aliasing_weight;
     settings.threads = options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
@@ -474,6 +479,12 @@ void add_training_options(CLI::App* capture, CaptureOptions& options) {
       ->add_option("--quality", options.quality,
                    "Size of the network (standard; for a capture of another program, short trainings choose): " + costs)
       ->check(CLI::IsMember(names));
+  capture
+      ->add_option("--network", options.network,
+                   "What to train: plain, with a slow-path, with a filter, or what a trial in a long training shows "
+                   "(auto); stage: plain without a direct path, as part of a longer chain")
+      ->check(CLI::IsMember({"auto", "plain", "slow-path", "filter", "stage"}))
+      ->capture_default_str();
   capture->add_option("--seconds", options.seconds, "How long to train")->check(CLI::PositiveNumber);
   capture->add_option("--million-frames", options.million_frames, "How much to train (440; with knobs 880)")
       ->check(CLI::PositiveNumber);
