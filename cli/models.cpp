@@ -137,17 +137,16 @@ std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Targe
 }
 
 CLI::Option* add_window_option(CLI::App& command, int& window) {
-  return command
-      .add_option("--window", window, "How many frames attention may look back, in place of what the config says")
+  return command.add_option("--window", window, "How many frames attention may look back (default: as in the config)")
       ->check(CLI::Range(1, ssm::kMaxWindow))
       ->type_name("N");
 }
 
 void add_weights_option(CLI::App& command, std::string& weights) {
   command
-      .add_option(
-          "--weights", weights,
-          "Keep the projections' weights as f32, bf16 or int8: less memory, less exact (coil verify shows the error)")
+      .add_option("--weights", weights,
+                  "Format of the projections' weights. bf16 and int8 need less memory and are less accurate (coil "
+                  "verify shows the error)")
       ->check(CLI::IsMember({"f32", "bf16", "int8"}))
       ->capture_default_str();
 }
