@@ -52,7 +52,7 @@ std::vector<int32_t> parse_ids(std::string text, const std::string& where, int v
     const auto [last, error] = std::from_chars(text.data() + at, text.data() + end, id);
     if (error != std::errc() || last != text.data() + end || id < 0 || id >= vocab)
       throw Failure(kUsage, where + ": '" + text.substr(at, std::min<size_t>(end - at, 20)) +
-                                "' is no token id; the vocabulary has ids from 0 to " + std::to_string(vocab - 1));
+                                "' is not a token id; the vocabulary has ids from 0 to " + std::to_string(vocab - 1));
     ids.push_back(id);
     at = end;
   }
@@ -119,7 +119,7 @@ Position resume(const std::string& path, ssm::Stream& stream) {
   if (notes.contains(kNextToken)) {
     const uint64_t token = number(kNextToken);
     if (token >= uint64_t(stream.model().config().embedding->vocab))
-      throw Error(path + ": its note '" + kNextToken + "' is no token of the vocabulary");
+      throw Error(path + ": its note '" + kNextToken + "' is not a token of the vocabulary");
     position.pending.push_back(int32_t(token));
   }
   return position;

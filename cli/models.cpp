@@ -85,7 +85,7 @@ fs::path find_model(const std::string& name) {
       const bool is_model_here =
           fs::is_regular_file(name, error) || fs::is_regular_file(fs::path(name) / "config.json", error);
       if (is_model_here)
-        std::fprintf(stderr, "coil: %s is the preset; what lies here is ./%s\n", name.c_str(), name.c_str());
+        std::fprintf(stderr, "coil: %s means the preset; the file here is ./%s\n", name.c_str(), name.c_str());
       return preset;
     }
   }

@@ -277,7 +277,7 @@ class Capture {
     const fs::path path = report_file(options_);
     if (options_.no_report || takes_bytes(options_.output)) return "";
     if (options_.report.empty() && !capture::is_report_or_free(path)) {
-      warn(in_quotes(path) + " is there and is no report; it stays, and --report FILE writes one elsewhere");
+      warn(in_quotes(path) + " exists and is not a report, so it is kept; --report FILE writes the report elsewhere");
       return "";
     }
     return capture::write_report(
@@ -327,7 +327,7 @@ class Capture {
     std::printf("%s: %s million frames in %s s%s%s\n", options_.output.c_str(), fixed(state.frames / 1e6, 0).c_str(),
                 fixed(state.elapsed_s, 1).c_str(),
                 verdict.empty() ? (", held-out ESR " + esr_text(state.best_esr)).c_str() : "",
-                interrupted() && !trainer_.done() ? "; ended early, --resume goes on" : "");
+                interrupted() && !trainer_.done() ? "; ended early, --resume continues" : "");
     if (!verdict.empty()) std::printf("%s\n", verdict.c_str());
     for (const capture::UnseenRecording& test : unseen_)
       std::printf("  %s: ESR %s\n", test.name.c_str(), esr_text(test.esr).c_str());

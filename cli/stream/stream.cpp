@@ -143,7 +143,7 @@ void check(StreamOptions& options) {
   if (!options.plot.empty() && !options.engine.output_format.empty())
     throw Failure(kUsage, "--plot writes a picture in place of records: --output-format does not go with it");
   if (options.engine.resume && options.engine.state.empty())
-    throw Failure(kUsage, "--resume needs --state, which says what was seen");
+    throw Failure(kUsage, "--resume needs --state, which stores the position");
   if (const std::string why = sensor::wrong_time_format(options.engine.schema.time_format); !why.empty()) {
     throw Failure(kUsage, "--time-format '" + options.engine.schema.time_format + "': " + why);
   }

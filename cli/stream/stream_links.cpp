@@ -42,7 +42,7 @@ int unpacked(int descriptor, const std::string& name, const sensor::Log& log) {
     const sensor::UnpackedFile file = sensor::unpack_gzip(descriptor);
     ::close(descriptor);
     if (!file.damage.empty())
-      log.write(sensor::LogLevel::kWarning, name, file.damage + "; what lies before that is processed");
+      log.write(sensor::LogLevel::kWarning, name, file.damage + "; the data before that is processed");
     return file.descriptor;
   } catch (const Error& error) {
     throw Failure(kFailed, name + ": " + error.what());
@@ -238,7 +238,7 @@ void check_links(const LinkOptions& options, sensor::EngineOptions& engine) {
                               ": one source at a time");
   }
   if (options.has_broker() && engine.resume)
-    throw Failure(kUsage, "--resume is for files; brokers know themselves what was seen");
+    throw Failure(kUsage, "--resume is for files; brokers keep the position themselves");
   if (!options.follow.empty()) engine.resume = true;
   for (const auto& [name, value] : {std::pair("--mqtt-out", options.mqtt_out),
                                     {"--mqtt-user", options.mqtt_user},
@@ -255,7 +255,7 @@ void check_links(const LinkOptions& options, sensor::EngineOptions& engine) {
   needs(!options.kafka_out.empty(), "--kafka-out", !options.kafka.empty(), "--kafka");
   needs(!options.kafka_config.empty(), "--kafka-config", !options.kafka.empty(), "--kafka");
   needs(!options.kafka.empty(), "--kafka", !engine.state.empty(),
-        "--state FILE: what is known of a partition lies in FILE.<topic>.<partition>");
+        "--state FILE: the state of a partition is in FILE.<topic>.<partition>");
 #ifndef COIL_MQTT
   if (!options.mqtt.empty()) refuse_missing("--mqtt", "MQTT", "libmosquitto-dev");
 #endif

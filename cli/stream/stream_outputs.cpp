@@ -92,7 +92,7 @@ void check_outputs(const OutputOptions& options, const sensor::EngineOptions& en
   if (!options.since.empty() && !sensor::parse_timestamp(options.since))
     throw Failure(kUsage, "--since '" + options.since + "': wanted is a time, as 2026-01-31T12:00:00Z");
   if (options.train_only && engine.state.empty())
-    throw Failure(kUsage, "--train-only needs --state, where what was learnt is kept");
+    throw Failure(kUsage, "--train-only needs --state, which stores what was learnt");
   const bool acts = !options.commands.empty() || !options.webhooks.empty() || !options.only.empty() ||
                     !options.since.empty() || !options.fail_on.empty();
   if (options.train_only && acts)

@@ -141,7 +141,7 @@ class AllSensorSettings::Reader {
           refuse(what, "'" + name + "' is not known; wanted are low, high, unit");
       }
       if (limits.low && limits.high && *limits.low > *limits.high)
-        refuse(fields, "'low' of '" + value + "' lies above 'high'");
+        refuse(fields, "'low' of '" + value + "' is above 'high'");
     }
   }
 
@@ -153,7 +153,7 @@ class AllSensorSettings::Reader {
       const std::optional<SensorSettings::Window> window = parse_window(words);
       if (!window) {
         refuse(item, "'maintenance': '" + words +
-                         "' is no time; wanted is \"Sun 02:00-04:00\", \"22:00-01:00\" (UTC) or "
+                         "' is not a time; expected \"Sun 02:00-04:00\", \"22:00-01:00\" (UTC) or "
                          "\"2026-01-31T12:00:00Z/2026-01-31T14:00:00Z\"");
       }
       all.push_back(*window);
@@ -190,7 +190,7 @@ std::shared_ptr<const AllSensorSettings> AllSensorSettings::load(const std::file
   } catch (const toml::parse_error& error) {
     const auto line = error.source().begin.line;
     throw Error("'" + path.string() + "'" + (line > 0 ? ", line " + std::to_string(line) : "") +
-                ": is no TOML: " + std::string(error.description()));
+                ": is not TOML: " + std::string(error.description()));
   }
   const Reader reader(path.string());
   const auto all = std::make_shared<AllSensorSettings>();

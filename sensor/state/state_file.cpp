@@ -106,7 +106,7 @@ void StateFile::load(Content& content) {
     throw failure(path_, text.starts_with(kAnyMagic)
                              ? "was written by a version of coil whose states this one cannot read; move it and '" +
                                    blocks_path_.filename().string() +
-                                   "' away, or name another one with --state: what was learnt begins anew"
+                                   "' away, or name another one with --state: learning starts again"
                              : "is no state file of coil stream");
   }
   if (bytes.size() < kMagic.size() + sizeof(uint64_t)) throw failure(path_, "is damaged: it ends too soon");

@@ -106,7 +106,7 @@ TEST_CASE("What cannot be read of a capture is said in one line") {
   };
   CHECK_THAT(message(""), Contains("bad.nam' is not valid JSON"));
   CHECK_THAT(message("[1]"), Contains("must be a JSON object"));
-  CHECK_THAT(message("{}"), Contains("is no capture that Coil knows"));
+  CHECK_THAT(message("{}"), Contains("is not a capture that Coil knows"));
   CHECK_THAT(changed("lstm.nam", "/architecture", "CatLSTM"), Contains("'CatLSTM' is not known; WaveNet, LSTM"));
   CHECK_THAT(changed("lstm.nam", "/version", "0.4.0"), Contains(".version must be from 0.5.0 to 0.7.x, found '0.4.0'"));
   CHECK_THAT(changed("lstm.nam", "/version", "1.0"), Contains("found '1.0'"));

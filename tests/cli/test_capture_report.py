@@ -245,7 +245,7 @@ class CaptureReport(CoilTest):
         out = self.capture(*train)
         self.assertNotIn(b"Report", out)
         self.assertIn(b"held-out ESR", out)
-        self.assertIn("'amp.html' is there and is no report", self.stderr)
+        self.assertIn("'amp.html' exists and is not a report", self.stderr)
         self.assertEqual(self.path("amp.html").read_text(), "<p>mine</p>")
         result = json.loads(self.capture(*train, "--report", "other.html", "--json"))
         self.assertEqual(result["report"], "other.html")

@@ -202,7 +202,7 @@ class SensorFormats(CoilTest):
             for word in words:
                 self.assertIn(word, self.stderr)
         self.coil("stream", "-m", "identity.safetensors", input=b"", code=3)
-        self.assertIn("no forecaster", self.stderr)
+        self.assertIn("not a forecaster", self.stderr)
         self.coil(*stream, "missing.csv", code=1)
         self.assertIn(b"bytes", self.coil(*stream, "--describe"))
         output = json.loads(self.stream('{"value":1}\n{"value":2}', "--forecast", "1,16").splitlines()[1])

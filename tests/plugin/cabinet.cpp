@@ -105,7 +105,7 @@ TEST_CASE("what is no response is refused with the reason, and what played plays
   };
   CHECK_THAT(error_of(at(dir / "none.wav")), Catch::Contains("none.wav: cannot be opened"));
   std::ofstream(dir / "text.wav") << "no sound at all";
-  CHECK_THAT(error_of(at(dir / "text.wav")), Catch::Contains("text.wav: is no WAV, AIFF or FLAC file"));
+  CHECK_THAT(error_of(at(dir / "text.wav")), Catch::Contains("text.wav: is not a WAV, AIFF or FLAC file"));
   write(at(dir / "three.wav"), response(3, 100), kRate);
   CHECK_THAT(error_of(at(dir / "three.wav")), Catch::Contains("three.wav: has 3 channels"));
   write(at(dir / "silent.wav"), {std::vector<float>(100)}, kRate);
@@ -117,7 +117,7 @@ TEST_CASE("what is no response is refused with the reason, and what played plays
   auto broken = response(1, 100);
   broken[0][50] = std::nanf("");
   write(at(dir / "nan.wav"), broken, kRate, 32);
-  CHECK_THAT(error_of(at(dir / "nan.wav")), Catch::Contains("no numbers"));
+  CHECK_THAT(error_of(at(dir / "nan.wav")), Catch::Contains("not finite"));
 
   write(at(dir / "cone.wav"), response(1, 1000), kRate);
   Processor processor;
@@ -126,7 +126,7 @@ TEST_CASE("what is no response is refused with the reason, and what played plays
   load_response(processor, 0, at(dir / "text.wav"));
   CHECK(processor.microphone(0).kind == Kind::playing);
   CHECK(processor.microphone(0).name == "cone");
-  CHECK(processor.microphone(0).load_error.contains("text.wav: is no WAV"));
+  CHECK(processor.microphone(0).load_error.contains("text.wav: is not a WAV"));
   processor.dismiss_errors();
   CHECK(processor.microphone(0).load_error.isEmpty());
 }

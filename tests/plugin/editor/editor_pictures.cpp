@@ -418,7 +418,7 @@ struct BadFile {
   const char* said;
 };
 const BadFile kBadFiles[] = {
-    {"take.wav", "RIFF\x24\0\0\0WAVE", "take.wav is no WAV, AIFF or FLAC file, or is damaged"},
+    {"take.wav", "RIFF\x24\0\0\0WAVE", "take.wav is not a WAV, AIFF or FLAC file, or is damaged"},
     {"amp.nam", R"({"version": "0.5.4", "architecture": "WaveNet", "config": {}, "weights": []})", "amp.nam"},
     {"notes.json", R"({"a": 1})", "notes.json is a JSON file, not a model"},
     {"page.safetensors", "<!DOCTYPE html><html></html>", "page.safetensors is an HTML page"},
@@ -471,7 +471,7 @@ TEST_CASE("a bad file that is dropped is named with what is wrong, and what play
   session.press(juce::KeyPress::escapeKey);
   CHECK(message(session).isEmpty());
   session.drop({juce::String((folder / "take.wav").string())});  // said again
-  CHECK(message(session).contains("take.wav is no WAV"));
+  CHECK(message(session).contains("take.wav is not a WAV"));
   session.press(juce::KeyPress::escapeKey);
   session.drop({juce::String(overdrive().string())});
   CHECK(message(session).isEmpty());
@@ -482,7 +482,7 @@ TEST_CASE("a bad file says what is wrong in an empty window as well") {
   write(folder / "take.wav", kBadFiles[0]);
   Session session;
   session.drop({juce::String((folder / "take.wav").string())});
-  CHECK(message(session).contains("take.wav is no WAV"));
+  CHECK(message(session).contains("take.wav is not a WAV"));
   CHECK(title(session) == "Choose a model");
   check_at_all_sizes(session, "error_empty");
 }
