@@ -93,7 +93,7 @@ TEST_CASE("a response loads from WAV, AIFF and FLAC, mono and stereo, at any rat
   CHECK(loaded.response->channels.back() != std::vector<float>(3000));
 }
 
-TEST_CASE("what is no response is refused with the reason, and what played plays on") {
+TEST_CASE("a file that is not an impulse response is rejected with the reason, and the sound continues") {
   const test::TempDir dir;
   const auto error_of = [](const juce::File& file) -> std::string {
     try {
@@ -131,7 +131,7 @@ TEST_CASE("what is no response is refused with the reason, and what played plays
   CHECK(processor.microphone(0).load_error.isEmpty());
 }
 
-TEST_CASE("a response of more than 5 s is cut, and that is said, and the host hears how long it sounds") {
+TEST_CASE("a response of more than 5 s is cut with a message, and the host gets the tail's length") {
   const test::TempDir dir;
   write(at(dir / "hall.wav"), response(1, 7 * 8000), 8000);
   Processor processor;
@@ -163,7 +163,7 @@ test::Planes through_rig(const dsp::Rig& rig, test::Planes planes) {
   return planes;
 }
 
-TEST_CASE("overdrive, cabinet of two microphones and equaliser sound as the same rig does offline, to -120 dB") {
+TEST_CASE("overdrive, cabinet with two microphones and equaliser agree with the same rig offline to -120 dB") {
   const test::TempDir dir;
   const std::string cone = (dir / "cone.wav").string(), edge = (dir / "edge.flac").string();
   write(juce::File(cone), response(1, 9000), 44100);
@@ -249,7 +249,7 @@ TEST_CASE("a session keeps cabinet and equaliser, also where the files are gone"
   CHECK(run(other, in) == before);
 }
 
-TEST_CASE("a response that is too large for a session comes from its file, and is missed in one line") {
+TEST_CASE("a response that is too large for a session comes from its file, and one line says if it is missing") {
   const test::TempDir dir;
   const juce::File file = at(dir / "hall.wav");
   write(file, response(2, 150000), kRate);
@@ -292,7 +292,7 @@ TEST_CASE("a response that is too large for a session comes from its file, and i
   }
 }
 
-TEST_CASE("a session of before there were cabinets opens without one, and with a flat equaliser") {
+TEST_CASE("a session from a version without cabinets opens without one, and with a flat equaliser") {
   const test::TempDir dir;
   write(at(dir / "cone.wav"), response(1, 500), kRate);
   const test::Planes in = test::noise(2, 9600);
@@ -317,7 +317,7 @@ TEST_CASE("a session of before there were cabinets opens without one, and with a
   CHECK(run(processor, in) == before);
 }
 
-TEST_CASE("a user preset keeps the cabinet, one of before leaves it alone") {
+TEST_CASE("a user preset contains the cabinet, an older one does not change it") {
   const test::TempDir dir;
   write(at(dir / "cone.wav"), response(1, 500), kRate);
   Processor processor;

@@ -53,7 +53,7 @@ class Late final : public dsp::AudioProcessor {
   std::vector<dsp::DelayLine> lines_;
 };
 
-TEST_CASE("a convolver is the convolution, at once and in any blocks") {
+TEST_CASE("a convolver computes the convolution without delay, in any blocks") {
   test::Random random(1);
   const Signal x = test::random_signal(9000, random);
   for (const size_t taps : {0, 1, 63, 64, 65, 129, 2047, 2048, 2049, 3000, 5000}) {
@@ -225,7 +225,7 @@ TEST_CASE("a chain adds up its latencies, and what is bypassed or mixed stays al
   CHECK(louder[0][3999] == Approx(10 * in[0][3999 - 107]).margin(1e-5));
 }
 
-TEST_CASE("a rig's file is read, written and read again, and what is wrong is named") {
+TEST_CASE("a rig's file survives writing and reading, and errors name the fault") {
   const std::string text = R"({"rig": 1, "name": "Lead", "stages": [
       {"type": "gain", "db": 3}, {"type": "gate", "threshold_db": -50, "bypassed": true},
       {"type": "model", "file": "green_overdrive", "controls": {"drive": 7}, "rate_scaling": "steps", "mix": 0.5},
