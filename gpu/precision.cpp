@@ -1,3 +1,4 @@
+// The names of the precisions.
 #include "gpu/precision.h"
 
 #include "base/error.h"
