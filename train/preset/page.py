@@ -33,7 +33,7 @@ def tone_rows(metrics):
 
 
 def error_rows(metrics):
-    rows = ["| takes | mean | median | worst | the worst is at |", "| --- | --- | --- | --- | --- |"]
+    rows = ["| takes | mean | median | worst | settings of the worst |", "| --- | --- | --- | --- | --- |"]
     for part, label in (("recorded", "guitar and bass"), ("synthetic", "synthetic: strings, sweeps, noise, steps")):
         m = metrics[part]
         at = ", ".join(f"{name} {value:.1f}" for name, value in m["worst_at"].items())
@@ -47,23 +47,23 @@ def levels(card):
     return (
         f"Digital full scale is {card['input_peak_volts']:g} V peak ({card['input_full_scale_dbu']:.1f} dBu) at the "
         f"input and {card['output_peak_volts']:g} V ({card['output_full_scale_dbu']:.1f} dBu) at the output with the "
-        f"level at 0 dB. At the default positions the guitar in assets/, whose peaks reach -2.3 dBFS, comes out at "
+        f"level at 0 dB. At the default positions the guitar in assets/, whose peaks reach -2.3 dBFS, has an output loudness of "
         f"{m['loudness_lufs_at_default']:.1f} LUFS, with {m['headroom_db_at_default']:.1f} dB of headroom."
     )
 
 
 def stability(m):
     return (
-        f"Silence gives silence, exactly. White noise at half of full scale peaks at {m['peak_of_noise']:.2g}, 24 dB "
-        f"hotter at {m['peak_of_noise_24_db_hotter']:.2g}. Of a constant voltage of half of full scale "
-        f"{m['dc_left_after_9_s']:.2g} is left."
+        f"Silence gives exact silence. For white noise at half of full scale the output peak is {m['peak_of_noise']:.2g}, "
+        f"for noise that is 24 dB louder {m['peak_of_noise_24_db_hotter']:.2g}. For a constant input of half of full "
+        f"scale the output settles at {m['dc_left_after_9_s']:.2g}."
     )
 
 
 def cost(info):
-    slow = " It has a slow path beside the network." if "slow_path" in info else ""
+    slow = " A slow path runs beside the network." if "slow_path" in info else ""
     return (
-        f"{info['macs_per_step']:g} multiply-adds and {info['exps_per_step']:g} tanh and the like a sample at 48 kHz, "
+        f"{info['macs_per_step']:g} multiply-adds and {info['exps_per_step']:g} tanh, exp or similar per sample at 48 kHz, "
         f"{info['parameters']} parameters, no latency.{slow}"
     )
 
@@ -83,16 +83,16 @@ def render(card, info, texts):
         f"# {card['name']}",
         wrapped(card["description"] + " No device was recorded: the network learned from a simulation of the circuit."),
         knob_rows(card["controls"]),
-        wrapped(f"The network learned {network}; `level` is an exact gain behind it."),
+        wrapped(f"The network learned {network}; `level` is an exact gain after it."),
         wrapped(
             f"Category: {card['category']}. Tags: {', '.join(card['tags'])}. Licence of the weights: {card['licence']}."
         ),
         "## Levels",
         wrapped(levels(card)),
-        "## How close it is",
+        "## Accuracy",
         wrapped(
-            "Error to signal by the engine, at random settings over the whole range, on sound and settings that "
-            "nothing was learned from:"
+            "Error-to-signal ratio, measured with the engine at random settings over the whole range, on sound and "
+            "settings that were not used in training:"
         ),
         error_rows(card["metrics"]),
         tone_rows(card["metrics"]),
@@ -101,7 +101,7 @@ def render(card, info, texts):
         wrapped(cost(info)),
         "## Training",
         wrapped(training(card["training"])),
-        "## What is bad",
+        "## Weaknesses",
         bad,
     ]
     return "\n\n".join(parts) + "\n"
