@@ -231,7 +231,7 @@ class CaptureReport(CoilTest):
         page = self.page("amp.html")
         self.assertIn("inverted, turned", page.texts["recordings"])
         self.assertRegex(page.texts["recordings"], r"(19\.9|20\.0)\d ms")
-        self.assertIn("noise lies", page.texts["recordings"])
+        self.assertIn("noise is", page.texts["recordings"])
         self.assertAlmostEqual(
             page.figures["reachable_esr"], 1e-6 / (wet**2).mean(), delta=0.3e-6 / (wet**2).mean()
         )

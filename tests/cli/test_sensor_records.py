@@ -411,7 +411,7 @@ class SensorRecords(CoilTest):
         cases = [
             ("time,temp\n1,2\n", ["--key", "sensor"], ["'sensor' (--key)", "time, temp"]),
             ("time,temp\n1,2\n", ["--value", "t"], ["'t' (--value)", "time, temp"]),
-            ("time temp\n1 2\n", [], ["no field is a number", "stands between its cells"]),
+            ("time temp\n1 2\n", [], ["no field is a number", "is its separator"]),
             ("time,temp\n1,12,5\n2,12,6\n", [], ["3 cells, the header has 2", "comma"]),
             ('{"a":"x"}\n{"a":"y"}\n', [], ["no field is a number"]),
             ('{"v":1,"v":2}\n', [], ["comes twice"]),
