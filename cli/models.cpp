@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -22,7 +23,7 @@ namespace coil::cli {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kExtension = ".safetensors";
+constexpr const char *kExtension = ".safetensors", *kCabinetExtension = ".wav";
 
 fs::path program_folder() {
   std::error_code error;
@@ -95,6 +96,17 @@ fs::path find_model(const std::string& name) {
                                   (presets.empty() ? "no presets are installed" : "the presets are: " + presets));
 }
 
+// Sounds of the folders' cabinets, by name.
+std::map<std::string, fs::path> cabinets() {
+  std::map<std::string, fs::path> found;
+  for (const fs::path& folder : preset_folders()) {
+    std::error_code error;
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder / "cabinets", error))
+      if (entry.path().extension() == kCabinetExtension) found.emplace(entry.path().stem().string(), entry.path());
+  }
+  return found;
+}
+
 std::string ranges(const ssm::Card& card) {
   std::string list;
   for (const ssm::Control& control : card.controls) {
@@ -105,6 +117,17 @@ std::string ranges(const ssm::Card& card) {
 }
 
 }  // namespace
+
+fs::path find_cabinet(const std::string& name) {
+  std::error_code error;
+  if (name.find('/') != std::string::npos || fs::exists(name, error)) return name;
+  const std::map<std::string, fs::path> known = cabinets();
+  if (const auto found = known.find(name); found != known.end()) return found->second;
+  if (fs::path(name).has_extension() || known.empty()) return name;
+  std::string names;
+  for (const auto& [each, path] : known) names += (names.empty() ? "" : ", ") + each;
+  throw Failure(kModelFailed, "cabinet '" + name + "': no such file or cabinet; the cabinets are: " + names);
+}
 
 ssm::Checkpoint open_model(const std::string& name, int window) {
   const fs::path path = find_model(name);

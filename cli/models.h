@@ -1,6 +1,7 @@
 // Finds the model that a name on the command line means, and the values of its knobs.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,10 @@ namespace coil::cli {
 ssm::Checkpoint open_model(const std::string& name, int window = 0);
 std::shared_ptr<const ssm::Model> load_model(const ssm::Checkpoint& checkpoint, ssm::Target target, bool quiet = false);
 std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Target target = ssm::Target::best());
+
+// The impulse response that a name means: a path, or a file in `cabinets/` in one of the preset folders. Throws Failure
+// if a name without extension is neither. [main-thread]
+std::filesystem::path find_cabinet(const std::string& name);
 
 // Prints each warning once, one per line, to standard error. load_model already does this. [main-thread]
 void print_warnings(const std::vector<std::string>& warnings);

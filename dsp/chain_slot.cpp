@@ -11,6 +11,7 @@ void ChainSlot::prepare(std::unique_ptr<Placed> placed, const ProcessSpec& spec,
   placed_ = std::move(placed);
   leaving_.reset();
   fade_ = Ramp(0, static_cast<int>(kFadeMs * spec.sample_rate_hz / 1000));
+  fade_in_ = Ramp(1, static_cast<int>(kWarmUpMs * spec.sample_rate_hz / 1000));
   warm_up_frames_ = static_cast<int>(kWarmUpMs * spec.sample_rate_hz / 1000);
   off_ = Ramp(0, static_cast<int>(kFadeMs * spec.sample_rate_hz / 1000));
   for (AudioBuffer* buffer : {&leaving_frames_, &dry_}) *buffer = AudioBuffer(spec.channels, max_block_frames);
@@ -24,6 +25,8 @@ void ChainSlot::take(bool at_once) noexcept {
   leaving_ = std::exchange(placed_, std::move(next));
   fade_.jump(1);
   fade_.aim(0, warm_up_frames_);
+  fade_in_.jump(at_once ? 1 : 0);
+  fade_in_.aim(1);
   if (at_once) end_fade();
 }
 
@@ -41,7 +44,9 @@ void ChainSlot::process(AudioBlock block) noexcept {
   for (int c = 0; c < block.channel_count; ++c) {
     if (is_off) std::ranges::copy(block.channel(c), dry.channels[c]);
     if (fades) std::ranges::copy(block.channel(c), old.channels[c]);
+    multiply(block.channel(c), fade_in_);
   }
+  fade_in_.advance(block.frames);
   placed_->chain.process(block);
   if (fades) {
     leaving_->chain.process(old);
@@ -57,6 +62,7 @@ void ChainSlot::process(AudioBlock block) noexcept {
 
 void ChainSlot::reset() noexcept {
   end_fade();
+  fade_in_.jump(1);
   if (placed_) placed_->chain.reset();
 }
 

@@ -18,8 +18,8 @@ class ChainSlot {
     Placed* given_back_before = nullptr;  // for Handover
   };
 
-  // A new chain first runs unheard for kWarmUpMs, so that its responses and filters contain sound. The cross-fade then
-  // takes kFadeMs.
+  // A new chain first runs unheard for kWarmUpMs, while its input fades in, so that no part of its response starts
+  // abruptly, however late. The cross-fade then takes kFadeMs.
   static constexpr float kWarmUpMs = 20, kFadeMs = 25;
 
   // Plays `placed`, which must be prepared for the spec. Drops the chain that was there and any posted one.
@@ -43,8 +43,9 @@ class ChainSlot {
 
   Handover<Placed> handover_;
   std::unique_ptr<Placed> placed_, leaving_;
-  Ramp fade_;  // 1: only `leaving_` is heard
-  Ramp off_;   // 1: the chain is bypassed
+  Ramp fade_;     // 1: only `leaving_` is heard
+  Ramp fade_in_;  // of a new chain's input
+  Ramp off_;      // 1: the chain is bypassed
   int warm_up_frames_ = 0;
   AudioBuffer leaving_frames_, dry_;
 };

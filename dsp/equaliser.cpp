@@ -74,34 +74,33 @@ void Equaliser::prepare(const ProcessSpec& spec) {
   sample_rate_hz_ = spec.sample_rate_hz;
   memories_.assign(static_cast<size_t>(spec.channels), {});
   wanted_ = coefficients(settings_, sample_rate_hz_);
+  for (auto& ways : ways_) ways.fill(Ramp(0, static_cast<int>(kMoveMs / 1000 * sample_rate_hz_)));
   reset();
 }
 
 void Equaliser::reset() noexcept {
   for (auto& memory : memories_) memory = {};
   now_ = wanted_;
+  for (size_t i = 0; i < ways_.size(); ++i)
+    for (size_t m = 0; m < kMembers.size(); ++m) ways_[i][m].jump(wanted_[i].*kMembers[m]);
   frames_to_move_ = 0;
 }
 
 void Equaliser::set(const EqualiserSettings& settings) noexcept {
   settings_ = settings;
   wanted_ = coefficients(settings, sample_rate_hz_);
+  for (size_t i = 0; i < ways_.size(); ++i)
+    for (size_t m = 0; m < kMembers.size(); ++m) ways_[i][m].aim(wanted_[i].*kMembers[m]);
   frames_to_move_ = std::max(1, static_cast<int>(kMoveMs / 1000 * sample_rate_hz_));
 }
 
-// Moves the coefficients linearly to their targets.
+// Moves the coefficients by one frame towards their targets.
 void Equaliser::move() noexcept {
-  const float part = 1 / static_cast<float>(frames_to_move_);
-  for (size_t i = 0; i < now_.size(); ++i) {
-    Coefficients& now = now_[i];
-    const Coefficients& wanted = wanted_[i];
-    if (part == 1) {
-      now = wanted;
-      continue;
+  for (size_t i = 0; i < ways_.size(); ++i) {
+    for (size_t m = 0; m < kMembers.size(); ++m) {
+      now_[i].*kMembers[m] = ways_[i][m].at(0);
+      ways_[i][m].advance(1);
     }
-    for (float Coefficients::*member :
-         {&Coefficients::g, &Coefficients::k, &Coefficients::m0, &Coefficients::m1, &Coefficients::m2})
-      now.*member += part * (wanted.*member - now.*member);
   }
   --frames_to_move_;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "dsp/processor.h"
+#include "dsp/ramp.h"
 
 namespace coil::dsp {
 
@@ -68,6 +69,8 @@ class Equaliser final : public AudioProcessor {
   struct Memory {
     float band = 0, low = 0;
   };
+  static constexpr std::array<float Coefficients::*, 5> kMembers{&Coefficients::g, &Coefficients::k, &Coefficients::m0,
+                                                                 &Coefficients::m1, &Coefficients::m2};
 
   void move() noexcept;
   static void filter(const Coefficients& c, Memory& memory, std::span<float> samples) noexcept;
@@ -75,6 +78,7 @@ class Equaliser final : public AudioProcessor {
   EqualiserSettings settings_;
   double sample_rate_hz_ = 48000;
   std::array<Coefficients, kFilters> now_, wanted_;
+  std::array<std::array<Ramp, kMembers.size()>, kFilters> ways_;  // from one to the other
   int frames_to_move_ = 0;
   std::vector<std::array<Memory, kFilters>> memories_;  // per channel
 };

@@ -4,13 +4,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
-#include "dsp/model_processor.h"
+#include "dsp/model_adapter.h"
 #include "dsp/recording_processor.h"
-#include "dsp/resampler.h"
 #include "ssm/run/executor.h"
 
 namespace coil::dsp {
@@ -25,33 +23,13 @@ class OfflineProcessor final : public RecordingProcessor {
                    int block_frames, std::span<const float> controls = {}, RateMode rate_mode = RateMode::model_default,
                    std::shared_ptr<ssm::Executor> executor = nullptr, double output_rate_hz = 0);
 
-  void process(std::span<const float> in, std::vector<float>& out) override;
-  // Completes the output: output_frames() of all input frames.
-  void finish(std::vector<float>& out) override;
-
-  // The number of output frames for `frames` input frames: the same duration at the output's rate, rounded to whole
-  // frames.
-  static int64_t output_frames(int64_t frames, double sample_rate_hz, double output_rate_hz);
-
-  const InputFaults& input_faults() const override { return faults_; }
-  uint64_t restarts() const override;
+  const InputFaults& input_faults() const override { return adapter_.input_faults(); }
+  uint64_t restarts() const override { return adapter_.restarts(); }
 
  private:
-  void run(std::span<const float> in, std::vector<float>& out);
-  void run_model();  // in place on model_frames_
+  AudioBlock run(AudioBlock in) override { return adapter_.process(in); }
 
-  std::shared_ptr<ssm::Executor> executor_;
-  std::vector<ssm::Stream> streams_;
-  std::optional<Resampler> to_model_, from_model_;  // empty if the rates are equal
-  double sample_rate_hz_, output_rate_hz_;
-  int channels_;
-  int block_frames_;
-  int64_t latency_left_;  // frames of latency still to be removed from the begin of the model's output
-  int64_t frames_in_ = 0;
-  int64_t frames_out_ = 0;
-  InputFaults faults_;
-  std::vector<float> clean_, model_frames_, resampled_;
-  std::vector<std::vector<float>> in_, out_;  // one block per stream
+  ModelAdapter adapter_;
 };
 
 }  // namespace coil::dsp

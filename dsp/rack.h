@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "dsp/audio_buffer.h"
+#include "dsp/channel_mode.h"
 #include "dsp/chain_slot.h"
 #include "dsp/delay_line.h"
 #include "dsp/equaliser.h"
@@ -26,11 +27,6 @@
 namespace coil::dsp {
 
 inline constexpr int kSlots = 2;
-
-// How the input channels reach a model of one channel. each: both, with one run of the model per channel. The other
-// modes run the model once and play the result in both channels; its input is the left channel, the right, or half the
-// sum. Models of two channels, the dry signal and bypass always get the channels unchanged.
-enum class ChannelMode { each, left, right, sum };
 
 // The equaliser after the tail; flat unless it is on. As EqualiserSettings; the bands have the default kinds.
 struct RackEqualiser {

@@ -1,4 +1,4 @@
-// A value that moves linearly to its target in a fixed time, independently of block sizes; and operations with such
+// A value that moves smoothly to its target in a fixed time, independently of block sizes; and operations with such
 // values.
 #pragma once
 
@@ -20,10 +20,13 @@ class Ramp {
     left_ = 0;
   }
 
-  // Starts to move to `target` after `wait_frames` frames. Does nothing if that is already the target.
+  // Starts to move to `target` after `wait_frames` frames. Does nothing if that is already the target. A value that is
+  // moving keeps its speed at first, so that its curve has no corner.
   void aim(float target, int wait_frames = 0) noexcept {
     if (target == target_) return;
-    step_ = (target - at(-1)) / static_cast<float>(length_);
+    const float from = at(-1), speed = wait_frames > 0 ? 0 : this->speed();
+    way_ = from - target;
+    speed_ = speed;
     target_ = target;
     left_ = length_ + wait_frames;
   }
@@ -36,12 +39,24 @@ class Ramp {
   // The value at a future frame; -1 is the last frame processed. Computed backwards from the target, so that the target
   // is reached exactly.
   float at(int frame) const noexcept {
-    return target_ - (left_ > 0 ? step_ * static_cast<float>(std::clamp(left_ - 1 - frame, 0, length_)) : 0.0f);
+    if (left_ == 0) return target_;
+    const float u = part_left(left_ - 1 - frame);
+    return target_ + u * u * (way_ * (3 - 2 * u) + speed_ * (1 - u));
   }
   void advance(int frames) noexcept { left_ = std::max(0, left_ - frames); }
 
  private:
-  float target_, step_ = 0;
+  float part_left(int frames) const noexcept {
+    return static_cast<float>(std::clamp(frames, 0, length_)) / static_cast<float>(length_);
+  }
+  // At the last frame, times the length.
+  float speed() const noexcept {
+    if (left_ == 0 || left_ > length_) return 0;
+    const float u = part_left(left_);
+    return -u * (6 * way_ * (1 - u) + speed_ * (2 - 3 * u));
+  }
+
+  float target_, way_ = 0, speed_ = 0;  // a cubic Hermite curve from target_ + way_ to target_
   int length_, left_ = 0;
 };
 

@@ -24,6 +24,11 @@ Resampler::Resampler(double from_hz, double to_hz, int channels) : ratio_(to_hz 
   }
 }
 
+void Resampler::reset() {
+  if (const soxr_error_t error = soxr_clear(handle_.get()); error != nullptr)
+    throw Error(std::string("resampling failed: ") + error);
+}
+
 void Resampler::process(std::span<const float> in, std::vector<float>& out) {
   const size_t frames = in.size() / channels_;
   const size_t room = static_cast<size_t>(std::ceil(frames * ratio_)) + 64;

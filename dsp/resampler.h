@@ -20,6 +20,7 @@ class Resampler {
   // Interleaved frames. Appends the frames that can be computed already. The filter looks ahead, so the output lags
   // some hundreds of frames behind the input; further input brings them out.
   void process(std::span<const float> in, std::vector<float>& out);
+  void reset();  // clears the signal memory; throws Error if memory runs out
 
  private:
   struct Deleter {

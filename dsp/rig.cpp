@@ -3,14 +3,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/base64.h"
 #include "base/error.h"
 #include "base/json_fields.h"
 #include "base/text.h"
+#include "dsp/front_end.h"
 #include "dsp/level_stages.h"
-#include "dsp/offline_processor.h"
+#include "dsp/loudness.h"
+#include "dsp/model_stage.h"
 
 namespace coil::dsp {
 namespace {
@@ -32,6 +36,9 @@ const std::map<std::string, EqualiserBand::Kind> kBandKinds = {{"low_shelf", Equ
                                                                {"high_shelf", EqualiserBand::Kind::high_shelf}};
 const std::map<std::string, RateMode> kRateModes = {
     {"model", RateMode::model_default}, {"steps", RateMode::prefer_steps}, {"resample", RateMode::resample}};
+
+const std::map<std::string, ChannelMode> kChannelModes = {
+    {"each", ChannelMode::each}, {"left", ChannelMode::left}, {"right", ChannelMode::right}, {"sum", ChannelMode::sum}};
 
 template <class T>
 T named(const JsonFields& fields, const char* key, const std::map<std::string, T>& names, const std::string& fallback) {
@@ -71,6 +78,10 @@ RigModel read_model(const JsonFields& fields) {
   RigModel model;
   model.file = fields.text("file");
   model.rate_mode = named(fields, "rate_scaling", kRateModes, "model");
+  model.hash = fields.text("hash", "");
+  model.normalise = fields.flag("normalise", false);
+  model.gate_db = within(fields, "gate_db", kGateOffDb, 0, kGateOffDb);
+  model.channels = named(fields, "channels", kChannelModes, "each");
   if (fields.has("controls")) {
     const json& controls = fields.at("controls");
     if (!controls.is_object()) throw fields.wrong("controls", "an object of names and numbers, such as {\"drive\": 7}");
@@ -94,6 +105,7 @@ RigCabinet read_cabinet(const JsonFields& fields, std::vector<std::string>& warn
     microphone.pan = within(own, "pan", -1, 1, 0);
     microphone.delay_ms = within(own, "delay_ms", 0, kMaxMicrophoneDelayMs, 0);
     microphone.inverted = own.flag("inverted", false);
+    microphone.checksum = own.text("checksum", "");
     note_unknown(own, warnings);
     cabinet.microphones.push_back(std::move(microphone));
   }
@@ -159,7 +171,8 @@ ordered_json to_json(const RigCabinet& cabinet) {
                            {"level_db", each.level_db},
                            {"pan", each.pan},
                            {"delay_ms", each.delay_ms},
-                           {"inverted", each.inverted}});
+                           {"inverted", each.inverted},
+                           {"checksum", each.checksum}});
   return {{"type", "cabinet"}, {"microphones", std::move(microphones)}, {"normalise", cabinet.normalise}};
 }
 
@@ -175,7 +188,11 @@ ordered_json to_json(const RigStage& stage) {
                               return ordered_json{{"type", "model"},
                                                   {"file", model.file},
                                                   {"controls", model.controls},
-                                                  {"rate_scaling", name_of(model.rate_mode, kRateModes)}};
+                                                  {"rate_scaling", name_of(model.rate_mode, kRateModes)},
+                                                  {"hash", model.hash},
+                                                  {"normalise", model.normalise},
+                                                  {"gate_db", model.gate_db},
+                                                  {"channels", name_of(model.channels, kChannelModes)}};
                             },
                             [](const RigCabinet& cabinet) { return to_json(cabinet); },
                             [](const EqualiserSettings& settings) { return to_json(settings); }},
@@ -208,53 +225,91 @@ std::vector<float> control_values(const RigModel& stage, const ssm::Model& model
 }
 
 std::unique_ptr<AudioProcessor> make_processor(const RigStage& stage, const RigFiles& files) {
-  return std::visit(Overloaded{[](const RigGain& gain) -> std::unique_ptr<AudioProcessor> {
-                                 return std::make_unique<GainStage>(gain.db);
-                               },
-                               [](const RigGate& gate) -> std::unique_ptr<AudioProcessor> {
-                                 return std::make_unique<GateStage>(gate.threshold_db);
-                               },
-                               [&](const RigModel& model) -> std::unique_ptr<AudioProcessor> {
-                                 const std::shared_ptr<const ssm::Model> loaded = files.model(model.file);
-                                 auto processor = std::make_unique<ModelProcessor>(loaded, model.rate_mode);
-                                 processor->set_controls(control_values(model, *loaded));
-                                 return processor;
-                               },
-                               [&](const RigCabinet& cabinet) -> std::unique_ptr<AudioProcessor> {
-                                 CabinetSettings settings;
-                                 settings.normalise = cabinet.normalise;
-                                 for (const RigMicrophone& each : cabinet.microphones)
-                                   settings.microphones.push_back({files.response(each.file), each.level_db, each.pan,
-                                                                   each.delay_ms, each.inverted});
-                                 return std::make_unique<Cabinet>(std::move(settings));
-                               },
-                               [](const EqualiserSettings& settings) -> std::unique_ptr<AudioProcessor> {
-                                 return std::make_unique<Equaliser>(settings);
-                               }},
-                    stage.kind);
+  return std::visit(
+      Overloaded{
+          [](const RigGain& gain) -> std::unique_ptr<AudioProcessor> { return std::make_unique<GainStage>(gain.db); },
+          [](const RigGate& gate) -> std::unique_ptr<AudioProcessor> {
+            return std::make_unique<GateStage>(gate.threshold_db);
+          },
+          [&](const RigModel& model) -> std::unique_ptr<AudioProcessor> {
+            const std::shared_ptr<const ssm::Model> loaded = files.model(model);
+            const ModelStageSettings settings{model.rate_mode, model.channels,
+                                              model.normalise ? normalisation_gain_db(loaded) : 0, model.gate_db};
+            return std::make_unique<ModelStage>(loaded, control_values(model, *loaded), settings);
+          },
+          [&](const RigCabinet& cabinet) -> std::unique_ptr<AudioProcessor> {
+            CabinetSettings settings;
+            settings.normalise = cabinet.normalise;
+            for (const RigMicrophone& each : cabinet.microphones)
+              settings.microphones.push_back(
+                  {files.response(each), each.level_db, each.pan, each.delay_ms, each.inverted});
+            return std::make_unique<Cabinet>(std::move(settings));
+          },
+          [](const EqualiserSettings& settings) -> std::unique_ptr<AudioProcessor> {
+            return std::make_unique<Equaliser>(settings);
+          }},
+      stage.kind);
+}
+
+std::vector<std::byte> bytes_of(const JsonFields& fields, const char* key) {
+  std::optional<std::vector<std::byte>> bytes = from_base64(fields.text(key));
+  if (!bytes) throw Error(fields.where(key) + " must be base64");
+  return std::move(*bytes);
+}
+
+std::shared_ptr<const ImpulseResponse> read_response(const json& object, const std::string& where) {
+  const JsonFields fields(object, where);
+  auto response = std::make_shared<ImpulseResponse>();
+  response->sample_rate_hz = within(fields, "sample_rate_hz", 1000, 768000, 0);
+  for (const json& each : list(fields, "channels", 1, 2)) {
+    const std::optional<std::vector<std::byte>> bytes =
+        each.is_string() ? from_base64(each.get_ref<const std::string&>()) : std::nullopt;
+    if (!bytes || bytes->empty() || bytes->size() % sizeof(float) != 0)
+      throw Error(fields.where("channels") + " must be base64 of 32-bit floats");
+    std::vector<float> taps(bytes->size() / sizeof(float));
+    std::memcpy(taps.data(), bytes->data(), bytes->size());
+    response->channels.push_back(std::move(taps));
+  }
+  if (response->channels.back().size() != response->channels.front().size())
+    throw Error(fields.where("channels") + " must be equally long");
+  return response;
+}
+
+// The files that the rig brings along.
+void read_embedded(const JsonFields& fields, Rig& rig) {
+  if (!fields.has("embedded")) return;
+  const JsonFields embedded(fields.at("embedded"), fields.where("embedded"));
+  if (embedded.has("models")) {
+    const JsonFields models(embedded.at("models"), embedded.where("models"));
+    for (const auto& [hash, text] : embedded.at("models").items())
+      rig.models[hash] = std::make_shared<const std::vector<std::byte>>(bytes_of(models, hash.c_str()));
+  }
+  if (embedded.has("responses")) {
+    const JsonFields responses(embedded.at("responses"), embedded.where("responses"));
+    for (const auto& [checksum, object] : embedded.at("responses").items())
+      rig.responses[checksum] = read_response(object, responses.where(checksum.c_str()));
+  }
+  note_unknown(embedded, rig.warnings);
+}
+
+ordered_json embedded_json(const Rig& rig) {
+  ordered_json models = ordered_json::object(), responses = ordered_json::object();
+  for (const auto& [hash, bytes] : rig.models) models[hash] = to_base64(*bytes);
+  for (const auto& [checksum, response] : rig.responses) {
+    ordered_json channels = ordered_json::array();
+    for (const std::vector<float>& taps : response->channels)
+      channels.push_back(to_base64(std::as_bytes(std::span(taps))));
+    responses[checksum] = {{"sample_rate_hz", response->sample_rate_hz}, {"channels", std::move(channels)}};
+  }
+  return {{"models", std::move(models)}, {"responses", std::move(responses)}};
 }
 
 class ChainRecording final : public RecordingProcessor {
  public:
   ChainRecording(Chain chain, double sample_rate_hz, int channels, double output_rate_hz)
-      : chain_(std::move(chain)),
-        sample_rate_hz_(sample_rate_hz),
-        output_rate_hz_(output_rate_hz > 0 ? output_rate_hz : sample_rate_hz),
-        planes_(channels, kBlockFrames),
-        channels_(channels) {
+      : RecordingProcessor(sample_rate_hz, output_rate_hz, channels, kBlockFrames), chain_(std::move(chain)) {
     chain_.prepare({sample_rate_hz, kBlockFrames, channels});
-    latency_left_ = chain_.latency_frames();
-    if (output_rate_hz_ != sample_rate_hz_) to_output_.emplace(sample_rate_hz_, output_rate_hz_, channels);
-  }
-
-  void process(std::span<const float> in, std::vector<float>& out) override {
-    frames_in_ += static_cast<int64_t>(in.size()) / channels_;
-    run(in, out);
-  }
-
-  void finish(std::vector<float>& out) override {
-    const std::vector<float> silence(static_cast<size_t>(kBlockFrames) * channels_);
-    while (frames_out_ < frames_wanted()) run(silence, out);
+    alignment_.emplace(sample_rate_hz, sample_rate_hz, this->output_rate_hz(), channels, chain_.latency_frames());
   }
 
   const InputFaults& input_faults() const override { return faults_; }
@@ -263,47 +318,15 @@ class ChainRecording final : public RecordingProcessor {
  private:
   static constexpr int kBlockFrames = 256;
 
-  int64_t frames_wanted() const {
-    return OfflineProcessor::output_frames(frames_in_, sample_rate_hz_, output_rate_hz_);
-  }
-
-  void run(std::span<const float> in, std::vector<float>& out) {
-    made_.clear();
-    for (size_t begin = 0; begin < in.size();) {
-      const size_t frames = std::min<size_t>(kBlockFrames, (in.size() - begin) / channels_);
-      const AudioBlock block = planes_.block(static_cast<int>(frames));
-      for (int c = 0; c < channels_; ++c) {
-        for (size_t i = 0; i < frames; ++i) block.channels[c][i] = in[begin + i * channels_ + c];
-        drop_faults(block.channel(c), faults_);
-      }
-      chain_.process(block);
-      const size_t dropped = std::min(static_cast<size_t>(latency_left_), frames);
-      latency_left_ -= static_cast<int>(dropped);
-      for (size_t i = dropped; i < frames; ++i)
-        for (int c = 0; c < channels_; ++c) made_.push_back(block.channels[c][i]);
-      begin += frames * channels_;
-    }
-    std::span<const float> ready = made_;
-    if (to_output_) {
-      resampled_.clear();
-      to_output_->process(made_, resampled_);
-      ready = resampled_;
-    }
-    const int64_t emitted =
-        std::min<int64_t>(static_cast<int64_t>(ready.size()) / channels_, frames_wanted() - frames_out_);
-    out.insert(out.end(), ready.begin(), ready.begin() + emitted * channels_);
-    frames_out_ += emitted;
+  AudioBlock run(AudioBlock block) override {
+    for (int c = 0; c < block.channel_count; ++c) drop_faults(block.channel(c), faults_);
+    chain_.process(block);
+    return alignment_->from_model(block);
   }
 
   Chain chain_;
-  double sample_rate_hz_, output_rate_hz_;
-  std::optional<Resampler> to_output_;
-  AudioBuffer planes_;
-  std::vector<float> made_, resampled_;
+  std::optional<RecordingFrontEnd> alignment_;
   InputFaults faults_;
-  int channels_;
-  int latency_left_ = 0;
-  int64_t frames_in_ = 0, frames_out_ = 0;
 };
 
 }  // namespace
@@ -314,9 +337,21 @@ Rig read_rig(const std::string& text, const std::string& where) {
   Rig rig;
   fields.whole("rig", 1, kVersion);
   rig.name = fields.text("name", "");
+  rig.category = fields.text("category", "");
+  if (fields.has("tags")) {
+    if (!fields.at("tags").is_array()) throw fields.wrong("tags", "a list of words");
+    for (const json& tag : fields.at("tags")) {
+      if (!tag.is_string()) throw fields.wrong("tags", "a list of words");
+      rig.tags.push_back(tag);
+    }
+  }
+  rig.input_db = within(fields, "input_db", -kMaxDb, kMaxDb, 0);
+  rig.output_db = within(fields, "output_db", -kMaxDb, kMaxDb, 0);
+  rig.mix = within(fields, "mix", 0, 1, 1);
   size_t at = 0;
   for (const json& stage : list(fields, "stages", 0, kMaxStages))
     rig.stages.push_back(read_stage(stage, where + ".stages[" + std::to_string(at++) + "]", rig.warnings));
+  read_embedded(fields, rig);
   note_unknown(fields, rig.warnings);
   return rig;
 }
@@ -324,15 +359,23 @@ Rig read_rig(const std::string& text, const std::string& where) {
 std::string write_rig(const Rig& rig) {
   ordered_json stages = ordered_json::array();
   for (const RigStage& stage : rig.stages) stages.push_back(to_json(stage));
-  const ordered_json object = {{"rig", kVersion}, {"name", rig.name}, {"stages", std::move(stages)}};
-  return object.dump(2) + "\n";
+  ordered_json object = {{"rig", kVersion},  {"name", rig.name},           {"category", rig.category},
+                         {"tags", rig.tags}, {"input_db", rig.input_db},   {"output_db", rig.output_db},
+                         {"mix", rig.mix},   {"stages", std::move(stages)}};
+  if (!rig.models.empty() || !rig.responses.empty()) object["embedded"] = embedded_json(rig);
+  return object.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
 Chain make_chain(const Rig& rig, const RigFiles& files) {
   std::vector<Stage> stages;
+  if (rig.input_db != 0) stages.push_back({"input", std::make_unique<GainStage>(rig.input_db)});
   for (const RigStage& stage : rig.stages)
     stages.push_back({stage.name, make_processor(stage, files), stage.mix, stage.bypassed});
-  return Chain(std::move(stages));
+  if (rig.mix == 1 && rig.output_db == 0) return Chain(std::move(stages));
+  std::vector<Stage> whole;
+  whole.push_back({"stages", std::make_unique<Chain>(std::move(stages)), rig.mix});
+  if (rig.output_db != 0) whole.push_back({"output", std::make_unique<GainStage>(rig.output_db)});
+  return Chain(std::move(whole));
 }
 
 std::unique_ptr<RecordingProcessor> chain_over_recording(Chain chain, double sample_rate_hz, int channels,

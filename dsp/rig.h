@@ -1,4 +1,5 @@
-// A rig: the stages of a chain with their settings, as stored in a .coil file. docs/rig.md describes the JSON.
+// A rig: the stages of a chain with their settings and embedded files, as stored in a .coil file. docs/rig.md describes
+// the JSON.
 #pragma once
 
 #include <functional>
@@ -10,8 +11,10 @@
 
 #include "dsp/cabinet.h"
 #include "dsp/chain.h"
+#include "dsp/channel_mode.h"
 #include "dsp/equaliser.h"
 #include "dsp/model_processor.h"
+#include "dsp/noise_gate.h"
 #include "dsp/recording_processor.h"
 
 namespace coil::dsp {
@@ -26,11 +29,16 @@ struct RigModel {
   std::string file;                       // or a preset's name
   std::map<std::string, float> controls;  // only those that differ from the defaults, in the card's units
   RateMode rate_mode = RateMode::model_default;
+  std::string hash;            // of the model, as ssm::Model::hash(); empty: any
+  bool normalise = false;      // to the loudness of normalisation_gain_db()
+  float gate_db = kGateOffDb;  // listens to the model's input and attenuates its output
+  ChannelMode channels = ChannelMode::each;
 };
 struct RigMicrophone {
   std::string file;
   float level_db = 0, pan = 0, delay_ms = 0;  // as dsp::Microphone
   bool inverted = false;
+  std::string checksum;  // of the response, in Rig::responses; empty: it comes from the file
 };
 struct RigCabinet {
   std::vector<RigMicrophone> microphones;  // one or two
@@ -45,8 +53,14 @@ struct RigStage {
 };
 
 struct Rig {
-  std::string name;
+  std::string name, category;
+  std::vector<std::string> tags;
+  float input_db = 0, output_db = 0;  // before and after all stages
+  float mix = 1;                      // 0: only the input, before input_db; 1: only the stages
   std::vector<RigStage> stages;
+  // Embedded files: models by hash, impulse responses by checksum.
+  std::map<std::string, std::shared_ptr<const std::vector<std::byte>>> models;
+  std::map<std::string, std::shared_ptr<const ImpulseResponse>> responses;
   std::vector<std::string> warnings;  // unknown fields, one sentence each
 };
 
@@ -54,10 +68,10 @@ struct Rig {
 Rig read_rig(const std::string& json, const std::string& where);
 std::string write_rig(const Rig& rig);
 
-// Finds a rig's files. Both functions throw if a file is missing or unreadable.
+// Finds a rig's models and responses. Both functions throw if one is missing or unreadable.
 struct RigFiles {
-  std::function<std::shared_ptr<const ssm::Model>(const std::string& file)> model;
-  std::function<std::shared_ptr<const ImpulseResponse>(const std::string& file)> response;
+  std::function<std::shared_ptr<const ssm::Model>(const RigModel& stage)> model;
+  std::function<std::shared_ptr<const ImpulseResponse>(const RigMicrophone& microphone)> response;
 };
 
 // Throws Error, and whatever `files` throws. [any thread but the audio thread]

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "plugin/preset.h"
 
 namespace coil::plugin {
 
@@ -127,12 +128,13 @@ juce::File Processor::save_preset(const juce::String& name) {
     preset.slots[0] = std::move(session.slots[size_t(saved_slot)]);
     preset.chain = std::move(session.chain);
     preset.cabinet = std::move(session.cabinet);
+    preset.rate_mode = session.rate_mode;
   }
   if (preset.slots[0].empty()) throw Error("there is nothing to save: load a model first");
   preset.chain.erase(parameters_.bypass->getParameterID().toStdString());
   preset.slots[0].preset.clear();
-  const std::vector<std::byte> bytes = to_bytes(preset);
-  if (!file.getParentDirectory().createDirectory() || !file.replaceWithData(bytes.data(), bytes.size()))
+  const std::string text = preset_text(preset, {file.getFileNameWithoutExtension().toStdString(), {}, {}});
+  if (!file.getParentDirectory().createDirectory() || !file.replaceWithData(text.data(), text.size()))
     throw Error(path_of(file) + ": cannot be written");
   {
     const std::lock_guard lock(mutex_);
@@ -219,18 +221,22 @@ void Processor::handleAsyncUpdate() {
   sendChangeMessage();
 }
 
+// Gestures can overlap: a handle moves two parameters at once, or the wheel turns one knob while another is dragged.
+// All gestures that overlap are one undo step, if anything has changed.
 void Processor::parameterGestureChanged(int index, bool starting) {
   History::Sessions forgotten;
   const std::lock_guard lock(mutex_);
   ++gestures_[size_t(index)];
-  const float value = getParameters()[index]->getValue();
   if (starting) {
-    before_gesture_ = current_session();
-    value_before_gesture_ = value;
-  } else if (before_gesture_) {
-    if (value != value_before_gesture_) forgotten = history_.changing(std::move(*before_gesture_));
-    before_gesture_.reset();
+    if (open_gestures_++ == 0) before_gestures_ = current_session();
+    return;
   }
+  if (open_gestures_ == 0 || --open_gestures_ > 0) return;
+  const Session now = current_session();
+  bool moved = now.chain != before_gestures_->chain;
+  for (size_t i = 0; i < now.slots.size(); ++i) moved |= now.slots[i].controls != before_gestures_->slots[i].controls;
+  if (moved) forgotten = history_.changing(std::move(*before_gestures_));
+  before_gestures_.reset();
 }
 
 void Processor::tick() {
@@ -370,7 +376,14 @@ void Processor::getStateInformation(juce::MemoryBlock& state) {
 void Processor::setStateInformation(const void* data, int size) {
   if (!data || size <= 0) return;
   try {
-    Session session = session_from_bytes({static_cast<const std::byte*>(data), size_t(size)});
+    const std::span bytes(static_cast<const std::byte*>(data), size_t(size));
+    Session session;
+    if (is_rig(bytes)) {  // of a preset that a script made
+      session = preset_from_bytes(bytes, "the preset").session;
+      locate(session, library_->user_folder(), *library_);
+    } else {
+      session = session_from_bytes(bytes);
+    }
     Change change;
     std::optional<Session> dropped;
     {

@@ -306,8 +306,8 @@ class Processor final : public juce::AudioProcessor,
   uint64_t steps_ = 0;                // number of undos and redos
   std::vector<float> placed_values_;  // last values set by the plugin itself, for all parameters
   std::vector<uint32_t> gestures_;    // how often the user grabbed and released each parameter
-  std::optional<Session> before_gesture_;
-  float value_before_gesture_ = 0;
+  int open_gestures_ = 0;             // gestures that are running now, over all parameters
+  std::optional<Session> before_gestures_;
   std::string notice_;
   juce::MemoryBlock
       unread_state_;  // a session that could not be read; returned to the host until something is loaded here

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "plugin/preset.h"
 #include "plugin/processor.h"
 
 namespace coil::plugin {
@@ -11,18 +12,24 @@ namespace {
 
 std::string path_of(const juce::File& file) { return file.getFullPathName().toStdString(); }
 
-SlotContent read_preset(const juce::File& file, ModelLibrary& library, std::map<std::string, float>& chain,
-                        std::optional<CabinetContent>& cabinet) {
-  Session session = session_from_bytes(ModelLibrary::read(file), path_of(file) + ": the preset");
-  SlotContent slot = std::move(session.slots[0]);
-  if (slot.empty()) throw Error(path_of(file) + ": holds no model");
+// A preset into the change; returns what of it plays otherwise than it says, in one line.
+std::string read_preset(const juce::File& file, ModelLibrary& library, SlotContent& slot,
+                        std::map<std::string, float>& chain, std::optional<CabinetContent>& cabinet,
+                        std::optional<dsp::RateMode>& rate_mode) {
+  Preset preset = preset_from_bytes(ModelLibrary::read(file), path_of(file) + ": the preset");
+  locate(preset.session, file.getParentDirectory(), library);
+  slot = std::move(preset.session.slots[0]);
   resolve(slot, library);
   if (!slot.missing.empty()) throw Error(path_of(file) + ": " + slot.missing);
+  slot.name = slot.loaded->name;
   slot.preset = path_of(file);
-  chain = std::move(session.chain);
-  cabinet = std::move(session.cabinet);
+  chain = std::move(preset.session.chain);
+  cabinet = std::move(preset.session.cabinet);
   if (cabinet) resolve(*cabinet);
-  return slot;
+  if (preset.session.rate_mode != dsp::RateMode::model_default) rate_mode = preset.session.rate_mode;
+  std::string remark;
+  for (const std::string& warning : preset.warnings) remark += (remark.empty() ? path_of(file) + ": " : "; ") + warning;
+  return remark;
 }
 
 }  // namespace
@@ -50,11 +57,13 @@ void Processor::load_now(int slot, const juce::File& file, Change change) {
     if (superseded(change, at)) return;
   }
   const uint64_t request = change.requests[at];
-  std::string wrong;
+  std::string wrong, remark;
   try {
-    change.slots[at] = file.hasFileExtension(kPresetExtension)
-                           ? read_preset(file, *library_, change.chain, change.cabinet)
-                           : slot_with(library_->load(file), path_of(file));
+    if (file.hasFileExtension(kPresetExtension)) {
+      remark = read_preset(file, *library_, change.slots[at].emplace(), change.chain, change.cabinet, change.rate_mode);
+    } else {
+      change.slots[at] = slot_with(library_->load(file), path_of(file));
+    }
     wrong = carry_out(change, Refuse::model_that_does_not_play);
   } catch (const Error& error) {
     wrong = error.what();
@@ -68,6 +77,10 @@ void Processor::load_now(int slot, const juce::File& file, Change change) {
     slots_[at].load_error = wrong;
   } else if (change.slots[at]) {
     library_->note_recent(file);
+  }
+  if (wrong.empty() && !remark.empty()) {
+    const std::lock_guard lock(mutex_);
+    if (slots_[at].request == request) slots_[at].load_error = remark;
   }
   tell_of_change(By::player);
 }

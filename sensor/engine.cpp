@@ -33,7 +33,7 @@ StateFile::Identity identity_of(const ssm::Model& model) {
 }  // namespace
 
 // A source of messages with its own positions: one partition of a partitioned source, or the whole of a pipe.
-struct Engine::Partition {
+struct Partition {
   int64_t next_offset = 0;          // of the first unprocessed message
   std::unique_ptr<StateFile> file;  // null: no state is kept
   bool changed = false;             // since the last save
@@ -67,7 +67,10 @@ Engine::Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, C
       cutter_(
           options_.input_format, [this](std::string_view name) { return schema_.knows(name); },
           [this](const Message& message, const std::string& what) { complain_(message, what); }),
+      silence_(options_.silence_times),
+      now_(SilenceWatch::Clock::now()),
       pool_(std::max<size_t>(1, options_.threads)) {
+  silence_.use(options_.settings);
   names_.push_back(std::make_unique<AddedNames>());
   check_forecaster(*model_);
   const size_t threads = pool_.size(),
@@ -83,7 +86,7 @@ Engine::Engine(std::shared_ptr<const ssm::Model> model, EngineOptions options, C
 }
 Engine::~Engine() = default;
 
-Engine::Partition& Engine::open(const std::string& topic, int32_t number) {
+Partition& Engine::open(const std::string& topic, int32_t number) {
   std::unique_ptr<Partition>& partition = partitions_[{topic, number}];
   if (partition) return *partition;
   partition = std::make_unique<Partition>();
@@ -107,6 +110,7 @@ Engine::Partition& Engine::open(const std::string& topic, int32_t number) {
   for (const auto& [key, piece] : content.pieces) {
     shards_[std::hash<std::string>()(key) % shards_.size()]->sensors().add_stored(key, *partition->file, piece);
   }
+  for (const auto& [key, mark] : content.marks) silence_.recall(key, partition.get(), mark, now_);
   if (!content.taken_names.empty()) {
     std::vector<std::string> taken = names_.back()->taken();
     taken.insert(taken.end(), content.taken_names.begin(), content.taken_names.end());
@@ -190,6 +194,7 @@ void Engine::process(std::span<const Message> messages, Sink& sink) {
   // Everything that one call brings into memory stays there until the call ends.
   const size_t at_once =
       options_.max_series == 0 ? kRecordsAtOnce : std::clamp(options_.max_series, kLeastAtOnce, kRecordsAtOnce);
+  now_ = SilenceWatch::Clock::now();
   for (; messages.size() > at_once; messages = messages.subspan(at_once)) process(messages.first(at_once), sink);
   used_arrivals_ = 0;
   const std::vector<Message> pending = std::exchange(old_pending_, {});
@@ -235,6 +240,7 @@ void Engine::take_cuts(Sink& sink) {
     partition->changed = true;
     if (used_arrivals_ == arrivals_.size()) arrivals_.push_back(std::make_unique<Arrival>());
     Arrival& arrival = *arrivals_[used_arrivals_++];
+    arrival.partition = partition;
     arrival.file = partition->file ? partition->file.get() : overflow_.get();
     arrival.released.clear();
     arrival.record.message = cut.message;
@@ -270,8 +276,8 @@ void Engine::process_arrivals(Sink& sink) {
     on_all(arrivals.size(), [&](size_t share) { shards_[share]->process(arrivals, share, shown); });
   }
   for (const auto& arrival : arrivals) {
-    for (const auto& record : arrival->released) hand_out(*record, sink);
-    hand_out(arrival->record, sink);
+    for (const auto& record : arrival->released) hand_out(*record, arrival->partition, sink);
+    hand_out(arrival->record, arrival->partition, sink);
   }
   cutter_.release();
   update_counters();
@@ -300,13 +306,38 @@ void Engine::rename_clashes() {
   }
 }
 
-void Engine::hand_out(PendingRecord& record, Sink& sink) {
+SilenceWatch::Report Engine::report_to(Sink& sink) {
+  return [this, &sink](const Silence& silence, Partition* partition) {
+    if (partition) partition->changed = true;
+    counters_.silences += !silence.has_ended;
+    sink.note(silence);
+  };
+}
+
+void Engine::tick(Sink& sink) {
+  if (silence_.is_on()) silence_.tick(SilenceWatch::Clock::now(), report_to(sink));
+}
+
+void Engine::use(std::shared_ptr<const AllSensorSettings> settings) {
+  silence_.use(settings);
+  options_.settings = std::move(settings);
+}
+
+// A record that comes out ends a silence, and its time may show that others are silent.
+void Engine::notice_silence(const PendingRecord& record, Partition* partition, Sink& sink) {
+  if (!record.sensor) return;  // no number was seen of it yet
+  if (record.fate == PendingRecord::Fate::kHeld) return silence_.hear(record.selection.key, now_);
+  silence_.see(record.selection.key, partition, record.arriving, now_, report_to(sink));
+}
+
+void Engine::hand_out(PendingRecord& record, Partition* partition, Sink& sink) {
   if (!record.error.empty()) {
     ++counters_.malformed;
     if (tally_.malformed++ == 0) tally_.first_malformed = record.error;
     return complain_(*record.message, record.error);
   }
   complain_of(record);
+  if (silence_.is_on()) notice_silence(record, partition, sink);
   if (record.fate == PendingRecord::Fate::kHeld || record.fate == PendingRecord::Fate::kDuplicate) return;
   sink.write(record.result);
 }
@@ -414,7 +445,7 @@ void Engine::finish(Sink& sink, bool has_ended) {
   for (const auto& shard : shards_) shard->release_all(released, formats(sink), *names_.back());
   std::stable_sort(released.begin(), released.end(),
                    [](const auto& a, const auto& b) { return a->selection.key < b->selection.key; });
-  for (const auto& record : released) hand_out(*record, sink);
+  for (const auto& record : released) hand_out(*record, whole_, sink);
   update_counters();
 }
 
@@ -433,6 +464,9 @@ void Engine::save(Partition& partition, const std::string& place) {
   if (!place.empty()) content.pending = old_pending_.empty() ? cutter_.pending() : old_pending_;
   content.taken_names = names_.back()->taken();
   for (const auto& shard : shards_) shard->sensors().save(*partition.file, content.pieces);
+  if (silence_.is_on()) {
+    for (const auto& [key, piece] : content.pieces) content.marks.emplace(key, silence_.mark(key));
+  }
   partition.file->commit(content);
   partition.changed = false;
   partition.saved_offset = partition.next_offset;
@@ -454,6 +488,7 @@ PartitionHooks Engine::partition_hooks() {
     if (partition.file) {
       for (const auto& shard : shards_) shard->sensors().drop(*partition.file);
     }
+    silence_.forget(&partition);
     partitions_.erase(found);
     update_counters();
   };

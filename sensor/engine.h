@@ -40,6 +40,8 @@ class Engine {
   // Passes the results of these messages to the sink, in order. Throws Error if a sensor cannot be written to disk or
   // read back, or if the input is CSV with an unusable header. [main-thread]
   void process(std::span<const Message> messages, Sink& sink);
+  // Time goes on while nothing arrives: tells the sink of sensors whose records are overdue. [main-thread]
+  void tick(Sink& sink);
   // Ends the input: delivers the results of the records in the reorder windows; with a state, those records stay there
   // and wait. `has_ended`: the source has ended, so that an incomplete record ends too. [main-thread]
   void finish(Sink& sink, bool has_ended = true);
@@ -57,7 +59,7 @@ class Engine {
   void report_saved(Source& source) const;
 
   // Other settings of single sensors, from the next record on; null: none. [main-thread]
-  void use(std::shared_ptr<const AllSensorSettings> settings) { options_.settings = std::move(settings); }
+  void use(std::shared_ptr<const AllSensorSettings> settings);
   const AllSensorSettings* settings() const { return options_.settings.get(); }
 
   const Counters& counters() const { return counters_; }
@@ -74,8 +76,6 @@ class Engine {
   static void check_forecaster(const ssm::Model& model);
 
  private:
-  struct Partition;
-
   // Statistics of unusable records.
   struct Tally {
     std::array<uint64_t, kUnusableKinds> unusable{};
@@ -94,7 +94,9 @@ class Engine {
   void settle(const Message& message, Sink* sink);
   void rename_clashes();
   void add_clashes(const Record& record, const Message& message);
-  void hand_out(PendingRecord& record, Sink& sink);
+  void hand_out(PendingRecord& record, Partition* partition, Sink& sink);
+  void notice_silence(const PendingRecord& record, Partition* partition, Sink& sink);
+  SilenceWatch::Report report_to(Sink& sink);
   void complain_of(const PendingRecord& record);
   void on_all(size_t arrivals, const std::function<void(size_t share)>& task);
   const Format& output() const { return other_format_ ? *other_format_ : *cutter_.format(); }
@@ -122,6 +124,8 @@ class Engine {
   std::set<std::string> told_;                            // one-time warnings that were given
   Tally tally_;
   std::map<std::pair<std::string, int32_t>, std::unique_ptr<Partition>> partitions_;
+  SilenceWatch silence_;
+  SilenceWatch::Clock::time_point now_;  // arrival of the messages that are processed
   Partition* whole_ = nullptr;           // the only one, for a source without partitions
   std::unique_ptr<StateFile> overflow_;  // for sensors that do not fit into memory, if there is no state
   std::vector<std::unique_ptr<Shard>> shards_;

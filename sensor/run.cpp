@@ -27,6 +27,7 @@ class Run {
       if (std::exchange(is_first, false) && !source_.place_after(0).empty())
         save();  // so that a new start can tell new data from old
       process();
+      if (source_.is_live()) engine_.tick(sink_);
       if (messages_.empty() && is_time_up()) save_now();
     }
     const bool goes_on_later = more && engine_.keeps_state() && !source_.place_after(0).empty();

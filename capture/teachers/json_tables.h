@@ -35,6 +35,15 @@ inline Rows rows_of(const nlohmann::json& json, size_t rows, size_t columns, con
   return result;
 }
 
+// How many numbers all lists in it hold.
+inline size_t count_numbers(const nlohmann::json& json) {
+  if (json.is_number()) return 1;
+  size_t count = 0;
+  if (json.is_structured())
+    for (const nlohmann::json& value : json) count += count_numbers(value);
+  return count;
+}
+
 inline Rows transposed(const Rows& rows) {
   Rows result(rows.front().size(), std::vector<float>(rows.size()));
   for (size_t r = 0; r < rows.size(); ++r)

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "capture/knobs/settings.h"
 #include "capture/recordings/test_signal.h"
+#include "capture/teachers/size.h"
 #include "capture/teachers/teacher.h"
 
 namespace coil::capture {
@@ -147,6 +148,7 @@ std::optional<Lesson> make_lesson(const std::filesystem::path& path, const Lesso
   const std::string where = "'" + path.string() + "'";
   Lesson lesson;
   lesson.sample_rate_hz = teacher.sample_rate_hz;
+  lesson.teacher_ns = estimated_teacher_ns(teacher);
   lesson.notes = teacher.notes;
   lesson.warnings = teacher.warnings;
   lesson.card = card_of(teacher, path);

@@ -27,6 +27,7 @@ struct Lesson {
   std::vector<Take> tests;  // for LessonOptions::test, each with its knobs at the centre
   std::vector<Knob> knobs;
   double sample_rate_hz;
+  double teacher_ns = 0;  // estimated_teacher_ns
   double rest = 0;  // the capture's largest output in silence over all settings; already subtracted from the takes
   std::vector<std::string> notes, warnings;  // one sentence each
   nlohmann::ordered_json card;  // name, description, licence, and `source`: file, program, levels, metadata

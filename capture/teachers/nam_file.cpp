@@ -22,8 +22,7 @@ constexpr double kLstmSettleSeconds = 0.5;
 // State that the readers of all networks in one file share.
 struct Reading {
   double sample_rate_hz;
-  std::vector<std::string>* notes;
-  std::vector<std::string>* warnings;
+  Teacher* teacher;  // gets weights, notes and warnings
 };
 
 std::unique_ptr<Network> read_network(const Json& json, const std::string& where, const Reading& reading);
@@ -167,14 +166,14 @@ std::unique_ptr<Network> read_container(const JsonFields& fields, const Reading&
   if (full.number("max_value") < 1) throw full.wrong("max_value", "1 at least in the last network");
   if (!full.has("model")) throw Error(full.where("model") + " is missing");
   if (models.size() > 1)
-    reading.notes->push_back("it holds " + std::to_string(models.size()) +
-                             " sizes of a network; the largest is played");
+    reading.teacher->notes.push_back("it holds " + std::to_string(models.size()) +
+                                     " sizes of a network; the largest is played");
   return read_network(full.at("model"), full.where("model"), reading);
 }
 
 std::unique_ptr<Network> read_network(const Json& json, const std::string& where, const Reading& reading) {
   const JsonFields fields(json, where);
-  check_version(fields.text("version"), where, *reading.warnings);
+  check_version(fields.text("version"), where, reading.teacher->warnings);
   const std::string architecture = fields.text("architecture");
   const double rate = fields.number("sample_rate", reading.sample_rate_hz);
   if (rate != reading.sample_rate_hz) throw fields.wrong("sample_rate", "the same for all networks of the file");
@@ -182,13 +181,15 @@ std::unique_ptr<Network> read_network(const Json& json, const std::string& where
   const JsonFields config(fields.at("config"), fields.where("config"));
   if (architecture == "SlimmableContainer") return read_container(config, reading);
   const std::vector<float> values = read_weights(json, where);
+  reading.teacher->weights += values.size();
+  reading.teacher->recurrent |= architecture == "LSTM";
   WeightList weights(values, where);
   std::unique_ptr<Network> network;
   if (architecture == "WaveNet") {
     const auto read_inner = [&](const Json& inner) {
       return read_network(inner, config.where("condition_dsp"), reading);
     };
-    network = read_wavenet(fields.at("config"), config.where(), weights, read_inner, *reading.warnings);
+    network = read_wavenet(fields.at("config"), config.where(), weights, read_inner, reading.teacher->warnings);
   } else if (architecture == "LSTM") {
     network = read_lstm(config, weights, reading.sample_rate_hz);
   } else if (architecture == "ConvNet") {
@@ -229,7 +230,7 @@ Teacher read_nam(const Json& json, const std::string& where) {
     if (metadata.has("input_level_dbu")) teacher.input_level_dbu = metadata.number("input_level_dbu");
     if (metadata.has("output_level_dbu")) teacher.output_level_dbu = metadata.number("output_level_dbu");
   }
-  teacher.network = read_network(json, where, {teacher.sample_rate_hz, &teacher.notes, &teacher.warnings});
+  teacher.network = read_network(json, where, {teacher.sample_rate_hz, &teacher});
   return teacher;
 }
 

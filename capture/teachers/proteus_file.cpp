@@ -34,6 +34,8 @@ Teacher read_proteus(const nlohmann::json& json, const std::string& where) {
              layers = size_t(model.whole("num_layers", 1, kMostLayers, 1));
   if (model.whole("output_size", 1, 1, 1) != 1) throw model.wrong("output_size", "1");
   teacher.knobs = inputs - 1;
+  teacher.weights = count_numbers(fields.at("state_dict"));
+  teacher.recurrent = true;
   auto chain = std::make_unique<Chain>(inputs, size_t(kSettleSeconds * teacher.sample_rate_hz));
   const size_t gates = (is_lstm ? 4 : 3) * hidden;
   for (size_t l = 0; l < layers; ++l) {

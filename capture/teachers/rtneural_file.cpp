@@ -171,7 +171,10 @@ Teacher read_rtneural(const Json& json, const std::string& where) {
   for (size_t i = 0; i < fields.at("layers").size(); ++i) {
     const JsonFields layer(fields.at("layers")[i], fields.where("layers") + "[" + std::to_string(i) + "]");
     add_layer(*chain, layer);
-    teacher.architecture += (i > 0 ? ", " : "") + layer.text("type");
+    const std::string type = layer.text("type");
+    teacher.weights += layer.has("weights") ? count_numbers(layer.at("weights")) : 0;
+    teacher.recurrent |= type == "lstm" || type == "gru";
+    teacher.architecture += (i > 0 ? ", " : "") + type;
   }
   if (chain->outputs() != 1)
     throw Error(where + ": its last layer must give 1 channel, found " + std::to_string(chain->outputs()));

@@ -16,6 +16,8 @@ namespace coil::capture {
 struct Teacher {
   std::unique_ptr<Network> network;  // input 0 is the sound; further inputs are knobs
   size_t knobs = 0;                  // 0 to 1 each
+  size_t weights = 0;                // of what is played
+  bool recurrent = false;            // each frame waits for the one before
   double sample_rate_hz = 48000;
   std::string program, architecture, version;
   nlohmann::ordered_json metadata;           // as in the file

@@ -33,7 +33,7 @@
 
 namespace coil::capture {
 
-inline constexpr size_t kBlockFrames = 32;
+inline constexpr size_t kBlockFrames = 16;    // a layer's inputs and outputs then fit into the L1 cache
 inline constexpr size_t kFilterFrames = 128;  // per call of the filter
 inline constexpr size_t kMaxLanes = 16;
 inline constexpr size_t kStates = 2;          // of a pair of modes, passed from block to block: real, imaginary
@@ -65,15 +65,33 @@ struct Conditions {
   const T* output;  // [d]
 };
 
-// What the forward pass of a block saves for the backward pass, and buffers of the backward pass.
+// What the forward pass of blocks saves for the backward pass, and buffers of the backward pass.
 template <class T>
-struct Tape {
-  Tape(const Shape& shape, size_t lanes);
+class Tape {
+ public:
+  // blocks: how many it holds. 0 saves nothing: all layers then share one place, which stays in the cache.
+  Tape(const Shape& shape, size_t lanes, size_t blocks);
 
-  size_t span;                                // of one layer's part of h, y and a
-  ssm::AlignedVector<T> h, y, a;              // layers + 1, layers and layers spans: inputs of layers, of W_in and of
-                                              // W_out
+  // For layer l of the current block: its input (for l == layers, that of the output row), the inputs of W_in and of
+  // W_out, and, with a slow path, W_in y and tanh(shift).
+  T* h(size_t l) { return at(inputs_, layers_ + 1, l); }
+  T* y(size_t l) { return at(filtered_, layers_, l); }
+  T* a(size_t l) { return at(activated_, layers_, l); }
+  T* pre(size_t l) { return at(pre_, layers_, l); }
+  T* rest(size_t l) { return at(rest_, layers_, l); }
+
+  size_t block = 0;                           // the current one
   ssm::AlignedVector<T> g, gp, g_scaled, gy;  // gradients of h, p, scale p, y
+
+ private:
+  T* at(ssm::AlignedVector<T>& values, size_t layers, size_t l) {
+    return &values[keeps_ ? (block * layers + l) * span_ : 0];
+  }
+
+  bool keeps_;
+  size_t span_;  // of one layer and block
+  size_t layers_;
+  ssm::AlignedVector<T> inputs_, filtered_, activated_, pre_, rest_;
 };
 
 // The film vector over a block with a slow path, [film][lane]: each layer's scale [d] and shift without scale b [d],
@@ -83,13 +101,6 @@ struct MovingFilm {
   const T *from, *to;  // at the boundaries of the hop
   T *from_gradient, *to_gradient;
   size_t first;  // the frame of the hop at which the block starts
-};
-
-template <class T>
-struct MovingTape : Tape<T> {
-  MovingTape(const Shape& shape, size_t lanes);
-
-  ssm::AlignedVector<T> pre, rest;  // W_in y and tanh(shift)
 };
 
 // The slow path over the hops before and in a segment; [..][lane]. Boundary i follows hop `hops - boundaries + i`.
@@ -122,8 +133,9 @@ struct Kernels {
 
   // rest = tanh(shift), `count` vectors
   void (*rest)(const T* shift, T* rest, size_t count);
-  // x, out: [kBlockFrames]; state: [layer][d][pairs][kStates], updated
-  void (*forward)(const Weights<T>&, const Conditions<T>&, const T* x, T* out, T* state, Tape<T>&);
+  // x, out: [kBlockFrames]; before, state: [layer][d][pairs][kStates], the states before and after the block. They may
+  // be the same array.
+  void (*forward)(const Weights<T>&, const Conditions<T>&, const T* x, T* out, const T* before, T* state, Tape<T>&);
   // out_gradient: [kBlockFrames]; adjoint: [layer][d][pairs][kAdjoints], updated backwards. Adds to `gradient`, which
   // has the places of ParameterMap up to `knobs`, then [layer][d]: the sum of a's gradient. C's places hold M,
   // log_A_real's and A_imag's hold Q. W_in's and in_bias's gradients are those of scale W_in and shift.
@@ -146,8 +158,9 @@ struct Kernels {
 
   // With a slow path, replaces forward and backward. The gradient lacks the parts that the film vector changes: knobs
   // and output row.
-  void (*forward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, T* out, T* state, MovingTape<T>&);
-  void (*backward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, const T* out_gradient, MovingTape<T>&,
+  void (*forward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, T* out, const T* before, T* state,
+                         Tape<T>&);
+  void (*backward_moving)(const Weights<T>&, const MovingFilm<T>&, const T* x, const T* out_gradient, Tape<T>&,
                           T* adjoint, T* gradient);
   // Computes all other members of the tape from the first row of tape.state and tape.features.
   void (*slow_forward)(const SlowMap&, const T* parameters, SlowTape<T>&);
@@ -168,20 +181,18 @@ struct TrainerKernels {
 std::vector<TrainerKernels> available_trainer_kernels();
 
 template <class T>
-Tape<T>::Tape(const Shape& shape, size_t lanes)
-    : span((kBlockFrames * shape.d_model + 24) *
-           lanes),  // 24, so that the layers do not start at equal addresses modulo 4096
-      h((shape.layers + 1) * span),
-      y(shape.layers * span),
-      a(shape.layers * span),
-      g(span),
-      gp(span),
-      g_scaled(span),
-      gy(span) {}
-
-template <class T>
-MovingTape<T>::MovingTape(const Shape& shape, size_t lanes)
-    : Tape<T>(shape, lanes), pre(shape.layers * this->span), rest(shape.layers * this->span) {}
+Tape<T>::Tape(const Shape& shape, size_t lanes, size_t blocks)
+    : keeps_(blocks > 0),
+      span_((kBlockFrames * shape.d_model + 24) *
+            lanes),  // 24, so that the layers do not start at equal addresses modulo 4096
+      layers_(shape.layers) {
+  const size_t places = keeps_ ? blocks * layers_ : 1;
+  for (auto* values : {&filtered_, &activated_}) values->resize(places * span_);
+  inputs_.resize((places + blocks) * span_);
+  if (shape.slow_features > 0)
+    for (auto* values : {&pre_, &rest_}) values->resize(places * span_);
+  for (auto* values : {&g, &gp, &g_scaled, &gy}) values->resize(span_);
+}
 
 template <class T>
 SlowTape<T>::SlowTape(const SlowMap& map, size_t lanes, size_t hop_count, size_t boundary_count)

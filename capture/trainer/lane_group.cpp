@@ -1,19 +1,31 @@
-// Processes a segment of a vector of lanes. The states at the start of each block are saved. The backward pass
-// recomputes each block from them, which is cheaper than storing all intermediate values.
+// Processes a segment of a vector of lanes. The states at the start of every second block are saved. The backward pass
+// recomputes the two blocks from them, which is cheaper than storing all intermediate values.
 #include "capture/trainer/lane_group.h"
 
 #include <algorithm>
 
 #include "capture/trainer/discretisation.h"
 #include "capture/trainer/film.h"
+#include "hwy/cache_control.h"
 
 namespace coil::capture {
+namespace {
+
+constexpr size_t kMarkBlocks = 2;  // between saved states
+
+template <class T>
+void prefetch(const T* values, size_t count) {
+  for (size_t i = 0; i < count; i += ssm::kAlignment / sizeof(T)) hwy::Prefetch(values + i);
+}
+
+}  // namespace
 
 template <class T>
 Workspace<T>::Workspace(const ParameterMap& map, size_t lanes, size_t segment_frames)
-    : tape(map.shape, lanes),
+    : passing(map.shape, lanes, 0),
+      tape(map.shape, lanes, kMarkBlocks),
       output(segment_frames * lanes),
-      marks(segment_frames / kBlockFrames * map.shape.layers * map.modes() * kStates * lanes),
+      marks(segment_frames / (kMarkBlocks * kBlockFrames) * map.shape.layers * map.modes() * kStates * lanes),
       again(map.shape.layers * map.modes() * kStates * lanes),
       adjoint(map.shape.layers * map.modes() * kAdjoints * lanes),
       gradient((map.knobs + map.shape.layers * map.shape.d_model) * lanes),
@@ -22,7 +34,6 @@ Workspace<T>::Workspace(const ParameterMap& map, size_t lanes, size_t segment_fr
       filter_gradient(map.filter_bank.size * lanes) {
   if (map.shape.filter_modes > 0)
     for (auto* signal : {&unfiltered, &of_unfiltered}) signal->resize(segment_frames * lanes);
-  if (map.shape.slow_features > 0) moving.emplace(map.shape, lanes);
 }
 
 template <class T>
@@ -80,7 +91,7 @@ void LaneGroup<T>::forward(const Weights<T>& weights, size_t frames, T* output, 
   if (slow_) slow_->forward(weights.parameters, frames / SlowMap::kHopFrames);
   T* unfiltered = map_.shape.filter_modes > 0 ? workspace.unfiltered.data() : output;
   for (size_t t = 0; t < frames; t += kBlockFrames) {
-    forward_block(weights, t, unfiltered + t * lanes(), state_.data(), workspace);
+    forward_block(weights, t, unfiltered + t * lanes(), state_.data(), state_.data(), workspace.passing);
   }
   if (map_.shape.filter_modes > 0) kernels_.filter(filter(weights), unfiltered, output, filter_state_.data(), frames);
 }
@@ -92,10 +103,13 @@ OutputFilter<T> LaneGroup<T>::filter(const Weights<T>& weights) const {
 }
 
 template <class T>
-void LaneGroup<T>::forward_block(const Weights<T>& weights, size_t frame, T* output, T* state, Workspace<T>& ws) {
+void LaneGroup<T>::forward_block(const Weights<T>& weights, size_t frame, T* output, const T* before, T* state,
+                                 Tape<T>& tape) {
   const T* input = &input_[frame * lanes()];
-  if (slow_) return kernels_.forward_moving(weights, slow_->film(frame), input, output, state, *ws.moving);
-  kernels_.forward(weights, conditions(), input, output, state, ws.tape);
+  if (slow_)
+    kernels_.forward_moving(weights, slow_->film(frame), input, output, before, state, tape);
+  else
+    kernels_.forward(weights, conditions(), input, output, before, state, tape);
 }
 
 template <class T>
@@ -103,7 +117,7 @@ void LaneGroup<T>::backward_block(const Weights<T>& weights, size_t frame, const
   const T* input = &input_[frame * lanes()];
   T *adjoint = ws.adjoint.data(), *gradient = ws.gradient.data();
   if (slow_) {
-    return kernels_.backward_moving(weights, slow_->film(frame), input, of_output, *ws.moving, adjoint, gradient);
+    return kernels_.backward_moving(weights, slow_->film(frame), input, of_output, ws.tape, adjoint, gradient);
   }
   kernels_.backward(weights, conditions(), input, of_output, ws.tape, adjoint, gradient);
 }
@@ -114,10 +128,14 @@ void LaneGroup<T>::forward(const Weights<T>& weights, Workspace<T>& ws) {
   const bool has_filter = map_.shape.filter_modes > 0;
   std::copy(filter_state_.begin(), filter_state_.end(), ws.filter_start.begin());
   T* unfiltered = has_filter ? ws.unfiltered.data() : ws.output.data();
-  for (size_t b = 0; b < segment_frames_ / kBlockFrames; ++b) {
-    std::copy(state_.begin(), state_.end(), ws.marks.begin() + std::ptrdiff_t(b * state_.size()));
+  const size_t blocks = segment_frames_ / kBlockFrames;
+  std::copy(state_.begin(), state_.end(), ws.marks.begin());
+  for (size_t b = 0; b < blocks; ++b) {
+    const auto mark = [&](size_t at) {
+      return at % kMarkBlocks == 0 && at < blocks ? &ws.marks[at / kMarkBlocks * state_.size()] : state_.data();
+    };
     const size_t frame = b * kBlockFrames;
-    forward_block(weights, frame, unfiltered + frame * lanes(), state_.data(), ws);
+    forward_block(weights, frame, unfiltered + frame * lanes(), mark(b), mark(b + 1), ws.passing);
   }
   if (has_filter) kernels_.filter(filter(weights), unfiltered, ws.output.data(), filter_state_.data(), segment_frames_);
 }
@@ -142,17 +160,20 @@ const T* LaneGroup<T>::filter_back(const Weights<T>& weights, Workspace<T>& ws, 
 template <class T>
 void LaneGroup<T>::backward(const Weights<T>& weights, Workspace<T>& ws, double* gradient) {
   const T* of_network = filter_back(weights, ws, gradient);
-  const size_t blocks = segment_frames_ / kBlockFrames;
   std::fill(ws.adjoint.begin(), ws.adjoint.end(), T(0));
   std::fill(ws.gradient.begin(), ws.gradient.end(), T(0));
   if (slow_) slow_->clear_gradient();
-  for (size_t b = blocks; b-- > 0;) {
-    if (b + 1 < blocks) {  // the tape still holds the last block
-      alignas(ssm::kAlignment) T ignored[kBlockFrames * kMaxLanes];
-      std::copy_n(ws.marks.begin() + std::ptrdiff_t(b * state_.size()), state_.size(), ws.again.begin());
-      forward_block(weights, b * kBlockFrames, ignored, ws.again.data(), ws);
+  alignas(ssm::kAlignment) T ignored[kBlockFrames * kMaxLanes];
+  for (size_t m = segment_frames_ / (kMarkBlocks * kBlockFrames); m-- > 0;) {
+    const size_t begin = m * kMarkBlocks * kBlockFrames;
+    const T* state = &ws.marks[m * state_.size()];
+    if (m > 0) prefetch(state - state_.size(), state_.size());  // all marks do not fit into the L2 cache
+    for (ws.tape.block = 0; ws.tape.block < kMarkBlocks; ++ws.tape.block, state = ws.again.data())
+      forward_block(weights, begin + ws.tape.block * kBlockFrames, ignored, state, ws.again.data(), ws.tape);
+    while (ws.tape.block-- > 0) {
+      const size_t frame = begin + ws.tape.block * kBlockFrames;
+      backward_block(weights, frame, of_network + frame * lanes(), ws);
     }
-    backward_block(weights, b * kBlockFrames, of_network + b * kBlockFrames * lanes(), ws);
   }
   kernels_.add_initial_state(weights, ws.marks.data(), ws.adjoint.data(), ws.gradient.data());
   if (slow_)

@@ -12,13 +12,12 @@
 
 namespace coil::capture {
 
-// Buffers that the groups of one thread share: about 100 bytes per frame and lane for 6 layers of 8 x 4.
+// Buffers that the groups of one thread share: about 70 bytes per frame and lane for 6 layers of 8 x 4.
 template <class T>
 struct Workspace {
   Workspace(const ParameterMap& map, size_t lanes, size_t segment_frames);
 
-  Tape<T> tape;
-  std::optional<MovingTape<T>> moving;  // with a slow path
+  Tape<T> passing, tape;  // of the forward pass, and of the blocks after a mark
   ssm::AlignedVector<T> output, marks, again, adjoint, gradient;
   // With a filter: its input, the gradient of that, its state before the segment, and buffers of its backward pass.
   ssm::AlignedVector<T> unfiltered, of_unfiltered, filter_start, filter_adjoint, filter_gradient;
@@ -28,7 +27,7 @@ struct Workspace {
 template <class T>
 class LaneGroup {
  public:
-  // segment_frames: a multiple of kBlockFrames. With a slow path, a multiple of its hops; gradients also go back
+  // segment_frames: a multiple of 2 kBlockFrames. With a slow path, a multiple of its hops; gradients also go back
   // through lookback_hops hops before the segment.
   LaneGroup(const ParameterMap& map, const Kernels<T>& kernels, size_t segment_frames, size_t lookback_hops = 0);
 
@@ -65,8 +64,8 @@ class LaneGroup {
 
  private:
   Conditions<T> conditions() const { return {scale_.data(), shift_.data(), rest_.data(), output_row_.data()}; }
-  // For one block, with a constant or a moving film vector.
-  void forward_block(const Weights<T>& weights, size_t frame, T* output, T* state, Workspace<T>& workspace);
+  // For one block, with a constant or a moving film vector. The states after it are written to `state`.
+  void forward_block(const Weights<T>& weights, size_t frame, T* output, const T* before, T* state, Tape<T>& tape);
   void backward_block(const Weights<T>& weights, size_t frame, const T* of_output, Workspace<T>& workspace);
   OutputFilter<T> filter(const Weights<T>& weights) const;
   // Computes the gradient of the filter's input from that of its output; returns a pointer to it.

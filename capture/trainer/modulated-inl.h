@@ -40,15 +40,15 @@ HWY_NOINLINE void ActivateMoving(const T* w, const T* bias, const MovingFilm<T>&
 }
 
 template <class T, size_t d, size_t pairs>
-void ForwardMoving(const Weights<T>& w, const MovingFilm<T>& film, const T* x, T* out, T* state, MovingTape<T>& tape) {
+void ForwardMoving(const Weights<T>& w, const MovingFilm<T>& film, const T* x, T* out, const T* before, T* state,
+                   Tape<T>& tape) {
   constexpr LayerMap map(d, pairs);
   const T* ends = w.parameters + w.layers * map.size;  // input, output, direct
-  ForwardLayers<T, d, pairs>(w, x, state, tape, [&](size_t l, const T* y, T* a) {
+  ForwardLayers<T, d, pairs>(w, x, before, state, tape, [&](size_t l, const T* y, T* a) {
     const T* p = w.parameters + l * map.size;
-    ActivateMoving<T, d>(p + map.in_weight, p + map.in_bias, film, 2 * d * l, y, tape.pre.data() + l * tape.span,
-                         tape.rest.data() + l * tape.span, a);
+    ActivateMoving<T, d>(p + map.in_weight, p + map.in_bias, film, 2 * d * l, y, tape.pre(l), tape.rest(l), a);
   });
-  const T* h = tape.h.data() + w.layers * tape.span;
+  const T* h = tape.h(w.layers);
   for (size_t t = 0; t < kBlockFrames; ++t) {
     Vec<T> sum = hn::Mul(Splat(ends[2 * d]), Load(x, t));
     const Vec<T> way = WayOf(film, t);
@@ -68,7 +68,7 @@ HWY_INLINE void AddWay(const MovingFilm<T>& film, size_t row, Vec<T> sum, Vec<T>
 // that of scale.
 template <class T, size_t d>
 HWY_NOINLINE void ActivateMovingBack(const T* w_out, const T* bias, const MovingFilm<T>& film, size_t rows,
-                                     const T* pre, const T* rest, const T* a, MovingTape<T>& tape) {
+                                     const T* pre, const T* rest, const T* a, Tape<T>& tape) {
   Product<T, d, true>(
       w_out, tape.g.data(), [](size_t, size_t) { return hn::Zero(Tag<T>()); },
       [&](size_t t, size_t i, Vec<T> v) {
@@ -105,16 +105,14 @@ HWY_NOINLINE void AddBias(const MovingFilm<T>& film, size_t rows, const T* g, T*
 }
 
 template <class T, size_t d, size_t pairs>
-void LayerMovingBack(const Weights<T>& w, const MovingFilm<T>& film, size_t l, MovingTape<T>& tape, T* adjoint,
-                     T* gradient) {
+void LayerMovingBack(const Weights<T>& w, const MovingFilm<T>& film, size_t l, Tape<T>& tape, T* adjoint, T* gradient) {
   constexpr LayerMap map(d, pairs);
   constexpr size_t N = kLanesOf<T>;
-  const T *p = w.parameters + l * map.size, *a = tape.a.data() + l * tape.span, *y = tape.y.data() + l * tape.span;
+  const T *p = w.parameters + l * map.size, *a = tape.a(l), *y = tape.y(l);
   const size_t at = l * d * N, rows = 2 * d * l;
   T* of_layer = gradient + l * map.size * N;
   AddOuter<T, d>(tape.g.data(), a, of_layer + map.out_weight * N);
-  ActivateMovingBack<T, d>(p + map.out_weight, p + map.in_bias, film, rows, tape.pre.data() + l * tape.span,
-                           tape.rest.data() + l * tape.span, a, tape);
+  ActivateMovingBack<T, d>(p + map.out_weight, p + map.in_bias, film, rows, tape.pre(l), tape.rest(l), a, tape);
   AddFilm<T, d>(film, rows, tape.gy.data());
   AddFilm<T, d>(film, rows + d, tape.gp.data());
   AddBias<T, d>(film, rows, tape.gp.data(), of_layer + map.in_bias * N);
@@ -122,15 +120,15 @@ void LayerMovingBack(const Weights<T>& w, const MovingFilm<T>& film, size_t l, M
   Product<T, d, true>(
       p + map.in_weight, tape.g_scaled.data(), [](size_t, size_t) { return hn::Zero(Tag<T>()); },
       [&](size_t t, size_t i, Vec<T> v) { Store<T>(v, tape.gy.data(), t * d + i); });
-  FilterBack<T, d, pairs>(w.modes + l * 4 * d * pairs, p + map.D, tape.h.data() + l * tape.span, tape.gy.data(),
-                          tape.g.data(), adjoint + at * pairs * kAdjoints, of_layer);
+  FilterBack<T, d, pairs>(w.modes + l * 4 * d * pairs, p + map.D, tape.h(l), tape.gy.data(), tape.g.data(),
+                          adjoint + at * pairs * kAdjoints, of_layer);
 }
 
 template <class T, size_t d, size_t pairs>
-void BackwardMoving(const Weights<T>& w, const MovingFilm<T>& film, const T* x, const T* out_gradient,
-                    MovingTape<T>& tape, T* adjoint, T* gradient) {
+void BackwardMoving(const Weights<T>& w, const MovingFilm<T>& film, const T* x, const T* out_gradient, Tape<T>& tape,
+                    T* adjoint, T* gradient) {
   T* of_ends = gradient + w.layers * LayerMap(d, pairs).size * kLanesOf<T>;
-  const T* h = tape.h.data() + w.layers * tape.span;
+  const T* h = tape.h(w.layers);
   const size_t rows = 2 * d * w.layers;
   for (size_t c = 0; c < d; ++c) {
     Vec<T> sum = hn::Zero(Tag<T>()), sum_of_way = sum;

@@ -73,14 +73,16 @@ struct Modes {
   const T *z_re, *z_im, *c_re, *c_im;
 };
 
-// y += Re(c s) over `count` modes; with `skip`, y is initialised with skip h. Frame t of h and y is at t * step.
+// y += Re(c s) over `count` modes; with `skip`, y is initialised with skip h. Frame t of h and y is at t * step. The
+// states are read from `before` and written to `state`, which may be the same array.
 template <class T, size_t count>
-HWY_INLINE void RunModes(const Modes<T>& k, const T* skip, const T* h, T* y, size_t step, size_t frames, T* state) {
+HWY_INLINE void RunModes(const Modes<T>& k, const T* skip, const T* h, T* y, size_t step, size_t frames,
+                         const T* before, T* state) {
   using V = Vec<T>;
   V s_re[count], s_im[count], z_re[count], z_im[count], c_re[count], c_im[count];
   const V direct = Splat(skip ? *skip : T(0));
   COIL_UNROLL for (size_t n = 0; n < count; ++n) {
-    s_re[n] = Load(state, kStates * n), s_im[n] = Load(state, kStates * n + 1);
+    s_re[n] = Load(before, kStates * n), s_im[n] = Load(before, kStates * n + 1);
     z_re[n] = Splat(k.z_re[n]), z_im[n] = Splat(k.z_im[n]), c_re[n] = Splat(k.c_re[n]), c_im[n] = Splat(k.c_im[n]);
   }
   for (size_t t = 0; t < frames; ++t) {
@@ -101,11 +103,13 @@ HWY_INLINE void RunModes(const Modes<T>& k, const T* skip, const T* h, T* y, siz
 }
 
 template <class T, size_t d, size_t pairs>
-HWY_NOINLINE void Filter(const T* modes, const T* skip, const T* h, T* y, T* state) {
+HWY_NOINLINE void Filter(const T* modes, const T* skip, const T* h, T* y, const T* before, T* state) {
   constexpr size_t N = kLanesOf<T>;
-  for (size_t c = 0; c < d; ++c)
+  for (size_t c = 0; c < d; ++c) {
+    const size_t at = kStates * c * pairs * N;
     RunModes<T, pairs>(Modes<T>(modes, d * pairs, c * pairs), skip + c, h + c * N, y + c * N, d, kBlockFrames,
-                       state + kStates * c * pairs * N);
+                       before + at, state + at);
+  }
 }
 
 // Pointers to the gradients of some modes: M (real, imaginary) and Q of kernels.h.
@@ -252,30 +256,33 @@ HWY_NOINLINE void AddResidual(const T* w, const T* a, const T* h, T* next) {
 
 // The input projection and all layers. activate(l, y, a) computes a of layer l from the output of its filters.
 template <class T, size_t d, size_t pairs, class Activation>
-HWY_INLINE void ForwardLayers(const Weights<T>& w, const T* x, T* state, Tape<T>& tape, const Activation& activate) {
+HWY_INLINE void ForwardLayers(const Weights<T>& w, const T* x, const T* before, T* state, Tape<T>& tape,
+                              const Activation& activate) {
   constexpr LayerMap map(d, pairs);
   const T* input = w.parameters + w.layers * map.size;
   for (size_t t = 0; t < kBlockFrames; ++t)
-    for (size_t c = 0; c < d; ++c) Store<T>(hn::Mul(Splat(input[c]), Load(x, t)), tape.h.data(), t * d + c);
+    for (size_t c = 0; c < d; ++c) Store<T>(hn::Mul(Splat(input[c]), Load(x, t)), tape.h(0), t * d + c);
   for (size_t l = 0; l < w.layers; ++l) {
-    const T *p = w.parameters + l * map.size, *h = tape.h.data() + l * tape.span;
-    T *y = tape.y.data() + l * tape.span, *a = tape.a.data() + l * tape.span;
-    Filter<T, d, pairs>(w.modes + l * 4 * d * pairs, p + map.D, h, y, state + l * d * kLanesOf<T> * pairs * kStates);
+    const T *p = w.parameters + l * map.size, *h = tape.h(l);
+    T *y = tape.y(l), *a = tape.a(l);
+    const size_t at = l * d * kLanesOf<T> * pairs * kStates;
+    Filter<T, d, pairs>(w.modes + l * 4 * d * pairs, p + map.D, h, y, before + at, state + at);
     activate(l, y, a);
-    AddResidual<T, d>(p + map.out_weight, a, h, tape.h.data() + (l + 1) * tape.span);
+    AddResidual<T, d>(p + map.out_weight, a, h, tape.h(l + 1));
   }
 }
 
 template <class T, size_t d, size_t pairs>
-void Forward(const Weights<T>& w, const Conditions<T>& lanes, const T* x, T* out, T* state, Tape<T>& tape) {
+void Forward(const Weights<T>& w, const Conditions<T>& lanes, const T* x, T* out, const T* before, T* state,
+             Tape<T>& tape) {
   constexpr LayerMap map(d, pairs);
   const T* ends = w.parameters + w.layers * map.size;  // input, output, direct
-  ForwardLayers<T, d, pairs>(w, x, state, tape, [&](size_t l, const T* y, T* a) {
+  ForwardLayers<T, d, pairs>(w, x, before, state, tape, [&](size_t l, const T* y, T* a) {
     const size_t at = l * d * kLanesOf<T>;
     Activate<T, d>(w.parameters + l * map.size + map.in_weight, y, lanes.scale + at, lanes.shift + at, lanes.rest + at,
                    a);
   });
-  const T* h = tape.h.data() + w.layers * tape.span;
+  const T* h = tape.h(w.layers);
   for (size_t t = 0; t < kBlockFrames; ++t) {
     Vec<T> even = hn::Mul(Splat(ends[2 * d]), Load(x, t)), odd = hn::Zero(Tag<T>());
     for (size_t c = 0; c < d; c += 2) {
@@ -303,7 +310,7 @@ template <class T, size_t d, size_t pairs>
 void LayerBack(const Weights<T>& w, const Conditions<T>& lanes, size_t l, Tape<T>& tape, T* adjoint, T* gradient) {
   constexpr LayerMap map(d, pairs);
   constexpr size_t N = kLanesOf<T>;
-  const T *p = w.parameters + l * map.size, *a = tape.a.data() + l * tape.span, *y = tape.y.data() + l * tape.span;
+  const T *p = w.parameters + l * map.size, *a = tape.a(l), *y = tape.y(l);
   const size_t at = l * d * N;
   T* of_layer = gradient + l * map.size * N;
   T* of_rest = gradient + (w.layers * map.size + 2 * d + 1 + l * d) * N;
@@ -325,8 +332,8 @@ void LayerBack(const Weights<T>& w, const Conditions<T>& lanes, size_t l, Tape<T
   SumFrames<T, d>(tape.gp.data(), sums);
   for (size_t c = 0; c < d; ++c) AddTo<T>(sums[c], of_layer, map.in_bias + c);
 
-  FilterBack<T, d, pairs>(w.modes + l * 4 * d * pairs, p + map.D, tape.h.data() + l * tape.span, tape.gy.data(),
-                          tape.g.data(), adjoint + at * pairs * kAdjoints, of_layer);
+  FilterBack<T, d, pairs>(w.modes + l * 4 * d * pairs, p + map.D, tape.h(l), tape.gy.data(), tape.g.data(),
+                          adjoint + at * pairs * kAdjoints, of_layer);
 }
 
 template <class T, size_t d, size_t pairs>
@@ -334,7 +341,7 @@ void Backward(const Weights<T>& w, const Conditions<T>& lanes, const T* x, const
               T* adjoint, T* gradient) {
   constexpr LayerMap map(d, pairs);
   T* of_ends = gradient + w.layers * map.size * kLanesOf<T>;
-  const T* h = tape.h.data() + w.layers * tape.span;
+  const T* h = tape.h(w.layers);
   for (size_t c = 0; c < d; ++c) {
     Vec<T> sum = hn::Zero(Tag<T>());
     for (size_t t = 0; t < kBlockFrames; ++t) {
@@ -393,7 +400,7 @@ HWY_NOINLINE void FilterOutput(const OutputFilter<T>& filter, const T* v, T* y, 
     const size_t there = frames - t < kFilterFrames ? frames - t : kFilterFrames;
     for (size_t n = 0; n < filter.count; n += count)
       RunModes<T, count>(Modes<T>(filter.modes, filter.count, n), n == 0 ? &filter.direct : nullptr, v + t * N,
-                         y + t * N, 1, there, state + n * kStates * N);
+                         y + t * N, 1, there, state + n * kStates * N, state + n * kStates * N);
   }
 }
 

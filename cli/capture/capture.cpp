@@ -21,6 +21,7 @@
 #include "capture/quality.h"
 #include "capture/report/report.h"
 #include "capture/teachers/lesson.h"
+#include "capture/teachers/size.h"
 #include "capture/teachers/teacher.h"
 #include "capture/trainer/trainer.h"
 #include "cli/capture/capture_progress.h"
@@ -47,7 +48,7 @@ struct CaptureOptions {
   std::vector<std::string> more_dry, test_dry;
   std::vector<std::string> plan;
   size_t takes = 24;
-  std::string quality = "standard";
+  std::string quality;  // empty: standard, or for a capture of another program chosen by trials
   std::string name, licence, report;
   double seconds = 0, million_frames = 0, target_esr = 0;
   size_t threads = 0;
@@ -70,6 +71,7 @@ struct Material {
   double sample_rate_hz = 0;
   bool as_is = false;                     // already aligned; no checks
   Json card = Json::object();             // what the source says about itself
+  double teacher_ns = 0;                  // a capture's estimated cost in its own program
   std::vector<capture::Take> tests = {};  // of a capture, one per --test-dry
 
   void add(const fs::path& dry, const fs::path& wet, double sample_rate_hz, capture::Setting setting) {
@@ -123,6 +125,7 @@ Material play_teacher(const CaptureOptions& options) {
     material.recordings.push_back({"the built-in signal", fs::path(options.dry).filename().string(), {}, {}, 0, {}});
   material.sample_rate_hz = lesson->sample_rate_hz;
   material.card = std::move(lesson->card);
+  material.teacher_ns = lesson->teacher_ns;
   material.tests = std::move(lesson->tests);
   return material;
 }
@@ -162,13 +165,18 @@ fs::path report_file(const CaptureOptions& options) {
 // The path in a form that coil does not take for a preset's name.
 std::string as_model(const fs::path& path) { return (path.has_parent_path() ? path : "." / path).string(); }
 
+std::string quality_or_usual(const CaptureOptions& options) {
+  return options.quality.empty() ? "standard" : options.quality;
+}
+
 class Capture {
  public:
   explicit Capture(const CaptureOptions& options)
       : options_(options),
-        quality_(capture::quality_named(options.quality)),
+        quality_(capture::quality_named(quality_or_usual(options))),
         material_(read_material(options, quality_.sample_rate_hz)),
-        trainer_(material_.takes, settings()) {}
+        size_(choose_size()),
+        trainer_(material_.takes, size_.settings) {}
 
   void run() {
     if (options_.resume) resume();
@@ -212,6 +220,20 @@ class Capture {
     return settings;
   }
 
+  // With the size that short trainings find best, for a capture of another program.
+  capture::SizeChoice choose_size() const {
+    const capture::TrainingSettings usual = settings();
+    if (!options_.quality.empty() || material_.teacher_ns <= 0) return {usual, {}};
+    std::optional<capture::SizeChoice> choice =
+        capture::choose_size(material_.takes, usual, material_.teacher_ns, interrupted);
+    if (!choice) throw Interrupted();
+    if (!options_.quiet && !choice->trials.empty()) {
+      std::fprintf(stderr, "coil: size %s; held-out ESR of short trainings: %s\n",
+                   capture::size_text(choice->settings.shape).c_str(), capture::trials_text(*choice).c_str());
+    }
+    return *choice;
+  }
+
   bool reached_target() const { return trainer_.state().steps > 0 && trainer_.state().best_esr <= options_.target_esr; }
 
   void resume() {
@@ -227,6 +249,12 @@ class Capture {
       throw Failure(kFailed, in_quotes(training_file(options_.output)) + ": " + error.what() +
                                  "; without --resume the training begins anew");
     }
+  }
+
+  // Of what the capture costs in its own program; both are estimates for one machine.
+  double cost_share() const {
+    const double share = capture::estimated_model_ns(trainer_.map().shape) / material_.teacher_ns;
+    return std::round(1000 * share) / 1000;
   }
 
   void say_shape() {
@@ -297,14 +325,17 @@ class Capture {
         {"description", "Learned from recordings of a device: " + std::to_string(material_.takes.size()) + " in all."},
         {"training",
          {{"data", files},
-          {"quality", quality_.name},
+          {"quality", size_.settings.shape == settings().shape ? quality_.name : "chosen"},
+          {"size", capture::size_text(trainer_.map().shape)},
           {"steps", state.steps},
           {"million_frames", state.frames / 1e6},
           {"seed", options_.seed},
           {"command", options_.command_line}}},
         {"metrics", metrics},
         {"licence", ""}};
+    if (!size_.trials.empty()) card["training"]["sizes_tried"] = capture::trials_text(size_);
     card.update(material_.card);
+    if (material_.teacher_ns > 0) card["source"]["estimated_cost_share"] = cost_share();
     if (!options_.name.empty()) card["name"] = options_.name;
     if (!options_.licence.empty()) card["licence"] = options_.licence;
     capture::write_model(options_.output, trainer_.map(), trainer_.best(), trainer_.scales(), material_.sample_rate_hz,
@@ -338,6 +369,7 @@ class Capture {
   const CaptureOptions& options_;
   const capture::Quality& quality_;
   Material material_;
+  const capture::SizeChoice size_;
   capture::Trainer trainer_;
   bool said_shape_ = false;
   std::vector<capture::UnseenRecording> unseen_;
@@ -428,9 +460,10 @@ void add_training_options(CLI::App* capture, CaptureOptions& options) {
     names.push_back(quality.name);
     costs += (costs.empty() ? "" : ", ") + std::string(quality.name) + " " + quality.description;
   }
-  capture->add_option("--quality", options.quality, "Size of the network: " + costs)
-      ->check(CLI::IsMember(names))
-      ->capture_default_str();
+  capture
+      ->add_option("--quality", options.quality,
+                   "Size of the network (standard; for a capture of another program, short trainings choose): " + costs)
+      ->check(CLI::IsMember(names));
   capture->add_option("--seconds", options.seconds, "Duration of the training")->check(CLI::PositiveNumber);
   capture
       ->add_option("--million-frames", options.million_frames, "Length of the training in frames (440; with knobs 880)")
@@ -479,7 +512,7 @@ CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exi
     try {
       if (options->check && capture::is_teacher_name(options->dry)) return check_teacher(*options);
       if (options->check) {
-        check_recordings(options->dry, options->wet, capture::quality_named(options->quality).sample_rate_hz,
+        check_recordings(options->dry, options->wet, capture::quality_named(quality_or_usual(*options)).sample_rate_hz,
                          options->json);
         return;
       }

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kReadFrames = 4096;
-constexpr uintmax_t kMaxRigBytes = 1 << 20;
+constexpr uintmax_t kMaxRigBytes = uintmax_t{256} << 20;  // models that it brings along
 
 std::string text_of(const fs::path& path) {
   std::error_code error;
@@ -27,13 +27,12 @@ std::string text_of(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   if (error || !file) throw Failure(kUsage, "--chain " + path.string() + ": cannot be read; expected a .coil file");
   if (bytes > kMaxRigBytes)
-    throw Failure(kUsage, "--chain " + path.string() + ": is not a rig; it is larger than 1 MB");
+    throw Failure(kUsage, "--chain " + path.string() + ": is not a rig; it is larger than 256 MB");
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   if (const size_t first = text.find_first_not_of(" \t\r\n"); first == std::string::npos || text[first] != '{')
-    throw Failure(kUsage,
-                  "--chain " + path.string() +
-                      ": is not a rig, which is a JSON text (docs/rig.md); presets saved in the plugin's window "
-                      "are for the plugin");
+    throw Failure(kUsage, "--chain " + path.string() +
+                              ": is not a rig, which is a JSON text (docs/rig.md); another preset of the plugin "
+                              "becomes one when it is loaded there and saved again");
   return text;
 }
 
@@ -57,36 +56,78 @@ std::string hex(XXH128_hash_t hash) {
   return text;
 }
 
+// What a rig names and brings along, each once.
+class Store {
+ public:
+  Store(const dsp::Rig& rig, fs::path folder, ssm::Target target, bool quiet)
+      : rig_(rig), folder_(std::move(folder)), target_(target), quiet_(quiet) {}
+
+  std::shared_ptr<const ssm::Model> model(const dsp::RigModel& stage) {
+    std::shared_ptr<const ssm::Model>& model = models_[key(stage)];
+    if (model) return model;
+    const auto embedded = rig_.models.find(stage.hash);
+    if (embedded != rig_.models.end()) {
+      model = load_model(ssm::Checkpoint::from_bytes(embedded->second, stage.file), target_, quiet_);
+      if (model->hash() != stage.hash)
+        throw Error("embedded.models." + stage.hash + " is another model than its name says; its hash is " +
+                    model->hash());
+      return model;
+    }
+    model = load_model(open_model(beside(stage.file).string()), target_, quiet_);
+    if (!stage.hash.empty() && model->hash() != stage.hash && !quiet_)
+      print_warnings(
+          {stage.file + " is another model than the one that the rig was saved with; it plays as it is now"});
+    return model;
+  }
+
+  std::shared_ptr<const dsp::ImpulseResponse> response(const dsp::RigMicrophone& microphone) {
+    std::shared_ptr<const dsp::ImpulseResponse>& response = responses_[key(microphone)];
+    if (response) return response;
+    const auto embedded = rig_.responses.find(microphone.checksum);
+    return response = embedded != rig_.responses.end() ? embedded->second
+                                                       : read_response(find_cabinet(beside(microphone.file).string()));
+  }
+
+  // The same, once all are there. [any thread]
+  dsp::RigFiles files() const {
+    return {[models = models_](const dsp::RigModel& stage) { return models.at(key(stage)); },
+            [responses = responses_](const dsp::RigMicrophone& microphone) { return responses.at(key(microphone)); }};
+  }
+
+ private:
+  static std::string key(const dsp::RigModel& stage) { return stage.hash + "/" + stage.file; }
+  static std::string key(const dsp::RigMicrophone& microphone) { return microphone.checksum + "/" + microphone.file; }
+
+  fs::path beside(const std::string& file) const {
+    std::error_code error;
+    const bool is_here = fs::path(file).is_relative() && fs::exists(folder_ / file, error);
+    return is_here ? folder_ / file : fs::path(file);
+  }
+
+  const dsp::Rig& rig_;
+  fs::path folder_;
+  ssm::Target target_;
+  bool quiet_;
+  std::map<std::string, std::shared_ptr<const ssm::Model>> models_;
+  std::map<std::string, std::shared_ptr<const dsp::ImpulseResponse>> responses_;
+};
+
 }  // namespace
 
 std::shared_ptr<const RigFile> RigFile::open(const fs::path& path, ssm::Target target, bool quiet) {
   const auto own = std::make_shared<RigFile>();
-  std::map<std::string, std::shared_ptr<const ssm::Model>> models;
-  std::map<std::string, std::shared_ptr<const dsp::ImpulseResponse>> responses;
-  const auto beside = [folder = path.parent_path()](const std::string& file) {
-    std::error_code error;
-    const bool is_here = fs::path(file).is_relative() && fs::exists(folder / file, error);
-    return is_here ? folder / file : fs::path(file);
-  };
   try {
     own->rig_ = dsp::read_rig(text_of(path), path.filename().string());
+    Store store(own->rig_, path.parent_path(), target, quiet);
     std::string all = dsp::write_rig(own->rig_);
     for (const dsp::RigStage& stage : own->rig_.stages) {
-      if (const auto* model = std::get_if<dsp::RigModel>(&stage.kind); model && !models.contains(model->file)) {
-        models[model->file] = load_model(open_model(beside(model->file).string()), target, quiet);
-        all += models[model->file]->hash();
-      }
-      if (const auto* cabinet = std::get_if<dsp::RigCabinet>(&stage.kind)) {
-        for (const dsp::RigMicrophone& each : cabinet->microphones) {
-          if (responses.contains(each.file)) continue;
-          responses[each.file] = read_response(beside(each.file));
-          for (const auto& channel : responses[each.file]->channels)
+      if (const auto* model = std::get_if<dsp::RigModel>(&stage.kind)) all += store.model(*model)->hash();
+      if (const auto* cabinet = std::get_if<dsp::RigCabinet>(&stage.kind))
+        for (const dsp::RigMicrophone& each : cabinet->microphones)
+          for (const auto& channel : store.response(each)->channels)
             all += hex(XXH3_128bits(channel.data(), channel.size() * sizeof(float)));
-        }
-      }
     }
-    own->files_ = {[models](const std::string& file) { return models.at(file); },
-                   [responses](const std::string& file) { return responses.at(file); }};
+    own->files_ = store.files();
     own->hash_ = hex(XXH3_128bits(all.data(), all.size()));
     own->chain();  // check once, before any sound is read, so that errors in a stage are reported here
   } catch (const Error& error) {

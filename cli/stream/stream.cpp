@@ -27,6 +27,7 @@ namespace {
 
 constexpr const char* kDefaultModel = "watch";
 constexpr const char* kDefaultPace = "10s";
+constexpr double kDefaultSilence = 5, kLeastSilence = 1.5;
 
 struct StreamOptions {
   std::string model = kDefaultModel, checkpoint_every = kDefaultPace, config, plot, metrics, log = "text";
@@ -69,6 +70,7 @@ void print_summary(const sensor::Counters& counters) {
   line("series in memory", counters.series);
   line("anomalies", counters.anomalies);
   line("episodes", counters.episodes);
+  line("silences", counters.silences);
   line("malformed", counters.malformed);
   line("unscored", counters.unscored);
   line("late", counters.late);
@@ -138,6 +140,10 @@ void check(StreamOptions& options) {
       throw Failure(kUsage, "--forecast " + std::to_string(horizon) + ": horizons lie between 1 and " +
                                 std::to_string(sensor::kHorizons));
     }
+  }
+  if (const double times = options.engine.silence_times; times != 0 && !(times >= kLeastSilence && times < 1e9)) {
+    throw Failure(kUsage, "--silence " + number(times, 6) + ": wanted are at least " + number(kLeastSilence, 2) +
+                              " usual intervals, or 0 for none");
   }
   if (!options.plot.empty()) StreamPlot::check_path(options.plot);
   if (!options.plot.empty() && !options.engine.output_format.empty())
@@ -273,9 +279,15 @@ void add_record_options(CLI::App& command, StreamOptions& options) {
   command
       .add_option(
           "--config", options.config,
-          "Settings of single sensors: threshold, limits, units, name, times of maintenance (TOML; read again at "
+          "Settings of single sensors: threshold, limits, units, name, interval, maintenance (TOML; read again at "
           "SIGHUP)")
       ->type_name("FILE");
+  command
+      .add_option(
+          "--silence", engine.silence_times,
+          "A sensor is silent, which is an event, when nothing came for so many of its usual intervals (0: never)")
+      ->type_name("TIMES")
+      ->capture_default_str();
   command.add_option("--hold-off", engine.hold_off_records, "Records without an anomaly that end an episode")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
@@ -347,6 +359,7 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
       "that\n"
       "cannot be scored are passed on unchanged.");
   auto options = std::make_shared<StreamOptions>();
+  options->engine.silence_times = kDefaultSilence;
   add_link_options(*command, options->links);
   add_record_options(*command, *options);
   add_service_options(*command, *options);

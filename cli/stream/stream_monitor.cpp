@@ -57,6 +57,7 @@ class StreamMonitor::MeasuredSource final : public sensor::Source {
     moved_at_ns = read_at.time_since_epoch().count();
     return more;
   }
+  bool is_live() const override { return source_.is_live(); }
   void answered() override { source_.answered(); }
   void saved(const std::string& topic, int32_t partition, int64_t offset) override {
     source_.saved(topic, partition, offset);
@@ -82,6 +83,7 @@ class StreamMonitor::MeasuredSink final : public sensor::Sink {
     ++results_;
     sink_.write(result);
   }
+  void note(const sensor::Silence& silence) override { sink_.note(silence); }
   void flush() override {
     sink_.flush();
     if (results_ > 0) latency_.add(Clock::now() - source_.read_at, results_);
@@ -136,6 +138,10 @@ void add_sensors(const sensor::SensorTallies& tallies, size_t most, std::vector<
        [](const Tally& tally) { return static_cast<double>(tally.anomalies); }},
       {"episodes_total", "Episodes of a sensor that began.", Metric::Kind::kCounter,
        [](const Tally& tally) { return static_cast<double>(tally.episodes); }},
+      {"silences_total", "Times that a sensor did not come.", Metric::Kind::kCounter,
+       [](const Tally& tally) { return static_cast<double>(tally.silences); }},
+      {"silent", "1 while a sensor does not come.", Metric::Kind::kGauge,
+       [](const Tally& tally) { return static_cast<double>(tally.is_silent); }},
       {"in_episode", "1 while a sensor is in an episode.", Metric::Kind::kGauge,
        [](const Tally& tally) { return static_cast<double>(tally.in_episode); }},
       {"score", "Score of a sensor's last record.", Metric::Kind::kGauge,
@@ -177,6 +183,7 @@ std::vector<Metric> list_metrics(const sensor::Engine& engine, const Links& link
   counter("missing_values", "Values that were null.", counters.missing_values);
   counter("anomalies", "Records whose score reached the threshold.", counters.anomalies);
   counter("episodes", "Episodes that began.", counters.episodes);
+  counter("silences", "Times that a sensor did not come.", counters.silences);
   counter("resets", "Model states that left the finite numbers and started anew.", counters.restarts);
   counter("evictions", "Sensors that went to disk.", counters.evictions);
   counter("returns", "Sensors that came back from disk.", counters.returns);

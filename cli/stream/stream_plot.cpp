@@ -360,6 +360,8 @@ void StreamPlot::write(const sensor::Result& result) {
                          true});
     }
     Series& series = series_[place->second];
+    if (is_new) by_sensor_[std::string(result.key())].insert(place->second);
+    if (time_ns) last_s_ = std::max(last_s_, 1e-9 * static_cast<double>(*time_ns));
     series.has_times = series.has_times && time_ns;
     // A value's own part of an episode starts where this value is unusual.
     const bool is_odd = result.cause == &value || (result.is_scored && value.score >= options_.threshold);
@@ -372,6 +374,24 @@ void StreamPlot::write(const sensor::Result& result) {
                              result.is_scored ? value.score : 0, series.in_episode});
     series.episodes += begins;
     if (result.episode == sensor::Episode::kEnd) series.in_episode = false;
+  }
+}
+
+// A silence is an episode without a value.
+void StreamPlot::add_silent_point(Series& series, double time_s) {
+  series.points.push_back({time_s, kNone, kNone, kNone, 0, true});
+}
+
+void StreamPlot::note(const sensor::Silence& silence) {
+  const auto found = by_sensor_.find(silence.key);
+  if (found == by_sensor_.end() || !silence.time_ns) return;
+  const double time_s = 1e-9 * static_cast<double>(*silence.time_ns);
+  for (const size_t place : found->second) {
+    Series& series = series_[place];
+    if (silence.has_ended != series.is_silent) continue;
+    add_silent_point(series, time_s);
+    series.is_silent = !silence.has_ended;
+    series.episodes += series.is_silent;
   }
 }
 
@@ -409,7 +429,10 @@ std::string StreamPlot::script_data() const {
   return text + "]};\n";
 }
 
-void StreamPlot::draw(const std::filesystem::path& path) const {
+void StreamPlot::draw(const std::filesystem::path& path) {
+  for (Series& series : series_) {
+    if (series.is_silent) add_silent_point(series, std::max(last_s_, series.points.back().time_s));
+  }
   if (series_.empty()) throw Failure(kFailed, "--plot: the input holds nothing to draw");
   const double height = kTop + kSeriesHeight * static_cast<double>(series_.size());
   const auto draw_with = [&](Pen& pen) {

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,9 +24,10 @@ class StreamPlot final : public sensor::Sink {
 
   bool wants_text() const override { return false; }
   void write(const sensor::Result& result) override;
+  void note(const sensor::Silence& silence) override;
 
   // The extension decides: .html is one self-contained page, .png a picture. Throws Failure. [main-thread]
-  void draw(const std::filesystem::path& path) const;
+  void draw(const std::filesystem::path& path);
   // Throws Failure if the path has neither extension. [any thread]
   static void check_path(const std::filesystem::path& path);
 
@@ -41,15 +43,19 @@ class StreamPlot final : public sensor::Sink {
     size_t episodes = 0;
     bool has_times = true;
     bool in_episode = false;  // its own part of an episode, at the last point
+    bool is_silent = false;
   };
 
  private:
   std::string key_of(const sensor::Result& result) const;
+  void add_silent_point(Series& series, double time_s);
   std::string script_data() const;
 
   StreamPlotOptions options_;
   std::vector<Series> series_;  // in order of their first records
   std::map<std::string, size_t> places_;
+  std::map<std::string, std::set<size_t>, std::less<>> by_sensor_;  // places of a key's series
+  double last_s_ = 0;                                               // of all records' times
   size_t left_out_ = 0;
 };
 

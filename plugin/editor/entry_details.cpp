@@ -1,7 +1,7 @@
 // Details of models (from their cards) and of presets (from their sessions).
 #include "plugin/editor/entry_details.h"
 
-#include "plugin/session.h"
+#include "plugin/preset.h"
 #include "ssm/model/checkpoint.h"
 #include "base/error.h"
 
@@ -30,8 +30,8 @@ EntryDetails describe_model(const juce::File& file) {
 EntryDetails describe_preset(const juce::File& file) {
   juce::MemoryBlock bytes;
   if (!file.loadFileAsData(bytes)) return {{}, "The file cannot be read: " + file.getFullPathName(), {}};
-  const auto session = session_from_bytes({static_cast<const std::byte*>(bytes.getData()), bytes.getSize()});
-  const auto& slot = session.slots[0];
+  const Preset preset = preset_from_bytes({static_cast<const std::byte*>(bytes.getData()), bytes.getSize()}, "it");
+  const auto& slot = preset.session.slots[0];
   EntryDetails details{"preset", "A preset of " + text(slot.name), {}};
   for (const auto& [name, value] : slot.controls) details.facts.add(text(name) + ": " + juce::String(value, 2));
   return details;

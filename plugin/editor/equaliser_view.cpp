@@ -57,23 +57,19 @@ juce::Point<float> EqualiserView::Handle::place() const {
   return inside.getConstrainedPoint({view_.x_of(value_of(hz_)), view_.y_of(gain_ ? value_of(*gain_) : 0.0f)});
 }
 
-void EqualiserView::Handle::begin() {
-  if (std::exchange(in_gesture_, true)) return;
-  for (auto* parameter : {&hz_, gain_, q_})
-    if (parameter) parameter->beginChangeGesture();
-}
-
 void EqualiserView::Handle::end() {
-  if (!std::exchange(in_gesture_, false)) return;
-  for (auto* parameter : {&hz_, gain_, q_})
-    if (parameter) parameter->endChangeGesture();
+  for (auto* parameter : std::exchange(held_, {})) parameter->endChangeGesture();
 }
 
+// A host that writes automation while something is touched hears of what moves, and of nothing else.
 void EqualiserView::Handle::move(float across, float up, float q) {
-  begin();
-  const auto by = [](juce::RangedAudioParameter* parameter, float part) {
-    if (parameter && part != 0)
-      parameter->setValueNotifyingHost(juce::jlimit(0.0f, 1.0f, parameter->getValue() + part));
+  const auto by = [this](juce::RangedAudioParameter* parameter, float part) {
+    if (!parameter || part == 0) return;
+    if (std::find(held_.begin(), held_.end(), parameter) == held_.end()) {
+      held_.push_back(parameter);
+      parameter->beginChangeGesture();
+    }
+    parameter->setValueNotifyingHost(juce::jlimit(0.0f, 1.0f, parameter->getValue() + part));
   };
   by(&hz_, across);
   by(gain_, up);
@@ -112,7 +108,7 @@ void EqualiserView::Handle::mouseDoubleClick(const juce::MouseEvent&) {
 void EqualiserView::Handle::mouseWheelMove(const juce::MouseEvent& event, const juce::MouseWheelDetails& wheel) {
   const float delta = std::abs(wheel.deltaY) > std::abs(wheel.deltaX) ? wheel.deltaY : -wheel.deltaX;
   if (!q_ || delta == 0) return;
-  const bool dragged = in_gesture_;
+  const bool dragged = isMouseButtonDown();
   move(0, 0, (wheel.isReversed ? -delta : delta) * kWheelStep * (event.mods.isShiftDown() ? kFine : 1));
   if (!dragged) end();
 }

@@ -46,16 +46,16 @@ class EqualiserView final : public juce::Component, public juce::SettableTooltip
     void focusLost(FocusChangeType cause) override;
     std::unique_ptr<juce::AccessibilityHandler> createAccessibilityHandler() override;
 
-    void begin();  // starts a gesture unless one is running
-    void end();
+    void end();                                  // ends the gestures of all parameters that were moved
     void move(float across, float up, float q);  // as shares of the parameters' ranges
     juce::String text() const;
 
     EqualiserView& view_;
     const juce::String name_, sign_;
     juce::RangedAudioParameter &hz_, *gain_, *q_;
-    juce::Point<float> grip_;  // from the handle's centre to the grabbed point
-    bool in_gesture_ = false, focus_by_key_ = false;
+    juce::Point<float> grip_;                        // from the handle's centre to the grabbed point
+    std::vector<juce::RangedAudioParameter*> held_;  // parameters with a running gesture
+    bool focus_by_key_ = false;
   };
 
   void paint(juce::Graphics& g) override;

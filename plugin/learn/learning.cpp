@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "capture/model_file.h"
 #include "capture/teachers/lesson.h"
+#include "capture/teachers/size.h"
 #include "plugin/learn/thread_priority.h"
 
 namespace coil::plugin {
@@ -304,7 +305,9 @@ void Learning::play_teacher() {
     status_.esr_of_nothing = 1;
     status_.stage = Stage::learning;
   }
-  trainer_ = std::make_unique<capture::Trainer>(takes_, training_settings());
+  const std::optional<capture::SizeChoice> size =
+      capture::choose_size(takes_, training_settings(), lesson->teacher_ns, options.stop);
+  trainer_ = std::make_unique<capture::Trainer>(takes_, size ? size->settings : training_settings());
 }
 
 void Learning::prepare() {
@@ -411,7 +414,11 @@ nlohmann::ordered_json Learning::card(const std::string& name) const {
       {"task", "capture"},
       {"description", capture::sentence("Learned in the plugin from %.0f s of %s.", seconds,
                                         plays_signal_ ? "the test signal" : "playing")},
-      {"training", {{"quality", quality_.name}, {"steps", state.steps}, {"million_frames", state.frames / 1e6}}},
+      {"training",
+       {{"quality", trainer_->map().shape.layers == quality_.shape.layers ? quality_.name : "chosen"},
+        {"size", capture::size_text(trainer_->map().shape)},
+        {"steps", state.steps},
+        {"million_frames", state.frames / 1e6}}},
       {"metrics", {{"esr_held_out", state.best_esr}}},
       {"licence", ""}};
   if (!card_.is_null()) card.update(card_);

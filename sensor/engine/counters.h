@@ -21,8 +21,9 @@ struct Counters {
   std::atomic<uint64_t> missing_values{0};
   std::atomic<uint64_t> anomalies{0};
   std::atomic<uint64_t> episodes{0};
-  std::atomic<uint64_t> sensors{0};  // known
-  std::atomic<uint64_t> series{0};   // in memory
+  std::atomic<uint64_t> silences{0};  // that began
+  std::atomic<uint64_t> sensors{0};   // known
+  std::atomic<uint64_t> series{0};    // in memory
   std::atomic<uint64_t> evictions{0};
   std::atomic<uint64_t> returns{0};    // from disk
   std::atomic<uint64_t> restarts{0};   // of model states that became non-finite

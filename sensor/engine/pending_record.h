@@ -9,6 +9,7 @@
 #include "sensor/results/result.h"
 #include "sensor/scoring/detector.h"
 #include "sensor/engine/sensor.h"
+#include "sensor/engine/silence_watch.h"
 
 namespace coil::sensor {
 
@@ -33,6 +34,7 @@ struct PendingRecord {
     return selection.lacks_value && (unusable == Unusable::kNo || unusable == Unusable::kNumber);
   }
   Sensor* sensor = nullptr;
+  Arriving arriving;
   size_t first_value = 0, values = 0;  // in the schedule
   Result result;
   std::string text;  // the text that the result points to
@@ -41,6 +43,7 @@ struct PendingRecord {
 // A message's record, and the records that it releases from the reorder window.
 struct Arrival {
   PendingRecord record;
+  Partition* partition = nullptr;
   StateFile* file = nullptr;  // of its partition
   size_t shard = 0;
   std::vector<std::unique_ptr<PendingRecord>> released;  // to be processed before its own record

@@ -171,6 +171,16 @@ bool Planner::is_on_time(PendingRecord& record) {
   return false;
 }
 
+// What passed since the sensor's record before.
+void Planner::note_passage(PendingRecord& record, uint64_t steady_ns_before, bool is_first) {
+  Sensor& sensor = *record.sensor;
+  record.arriving.usual_s = sensor.rhythm.usual_s();
+  if (is_first) return;
+  const double passed_s = static_cast<double>(sensor.memory.clock.steady_ns() - steady_ns_before) / 1e9;
+  record.arriving.passed_s = passed_s;
+  if (passed_s > 0) sensor.rhythm.add(passed_s);
+}
+
 // Plans a step for every value, or handles the record otherwise.
 void Planner::plan(PendingRecord& record) {
   using Fate = PendingRecord::Fate;
@@ -180,6 +190,7 @@ void Planner::plan(PendingRecord& record) {
   record.first_value = schedule_.values.size();
   record.values = 0;
   record.has_new_series = record.mixes = false;
+  record.arriving = {};
   choose_values(record);
   const uint64_t record_hash = hash_of(record.record.line);
   if (record.selection.values.empty()) {
@@ -191,13 +202,18 @@ void Planner::plan(PendingRecord& record) {
     ++counters_.duplicates;
     return;
   }
+  const Clock& clock = sensor.memory.clock;
+  const bool is_first = clock.last_ns() == kNoTime;
+  const uint64_t steady_ns_before = clock.steady_ns();
   if (record.selection.time_ns && !is_on_time(record)) {
     for (const Value& value : record.selection.values) {
       schedule_.values.emplace_back();
       schedule_.results.push_back({value.name, value.number, is_missing(value)});
     }
   } else {
-    const uint64_t steady_ns = sensor.memory.clock.steady_ns();
+    const uint64_t steady_ns = clock.steady_ns();
+    record.arriving.time_ns = record.selection.time_ns;
+    if (record.selection.time_ns) note_passage(record, steady_ns_before, is_first);
     ++counters_.records;
     for (const Value& value : record.selection.values) plan_value(record, value, record_hash, steady_ns);
   }

@@ -32,6 +32,7 @@ class Planner {
   void choose_values(PendingRecord& record);
   bool is_duplicate(const Sensor& sensor, const Selection& selection, uint64_t record_hash) const;
   bool is_on_time(PendingRecord& record);
+  void note_passage(PendingRecord& record, uint64_t steady_ns_before, bool is_first);
   Pace pace(const Sensor& sensor, const Selection& selection) const;
   void plan(PendingRecord& record);
   void plan_value(PendingRecord& record, const Value& value, uint64_t record_hash, uint64_t steady_ns);

@@ -95,6 +95,7 @@ Bytes ResidentSensors::pack(const Sensor& sensor) {
     writer.value(held.message.partition);
     writer.value(held.message.offset);
   }
+  writer.object(sensor.rhythm);
   return bytes;
 }
 
@@ -120,6 +121,7 @@ std::unique_ptr<Sensor> ResidentSensors::unpack(const Bytes& bytes) {
     held.message.partition = reader.value<int32_t>();
     held.message.offset = reader.value<int64_t>();
   }
+  if (!reader.at_end()) reader.object(sensor->rhythm);  // else it was written before there was one
   return sensor;
 }
 

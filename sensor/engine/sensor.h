@@ -14,6 +14,7 @@
 #include "sensor/scoring/forecast.h"
 #include "sensor/scoring/gap_forecast.h"
 #include "sensor/scoring/normaliser.h"
+#include "sensor/scoring/rhythm.h"
 #include "sensor/records/message.h"
 #include "sensor/formats/sensor_settings.h"
 
@@ -100,6 +101,7 @@ struct Held {
 
 struct Sensor {
   SensorMemory memory;
+  Rhythm rhythm;                             // of its records
   const SensorSettings* settings = nullptr;  // null: nothing was said about it, or it was not looked for yet
   std::shared_ptr<const AllSensorSettings> settings_are_of;  // which were looked through for it
   std::vector<std::unique_ptr<Series>> series;

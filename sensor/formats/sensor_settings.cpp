@@ -14,6 +14,7 @@
 #include <toml++/toml.h>
 
 #include "base/error.h"
+#include "sensor/formats/duration.h"
 #include "sensor/formats/timestamp.h"
 
 namespace coil::sensor {
@@ -101,12 +102,15 @@ class AllSensorSettings::Reader {
       if (!(*settings.threshold >= 0 && *settings.threshold <= 1)) {
         refuse(node, "'threshold' must be a number from 0 to 1");
       }
+    } else if (name == "interval") {
+      settings.interval_s = interval(node);
     } else if (name == "values") {
       read_values(node, to);
     } else if (name == "maintenance") {
       settings.maintenance = windows(node);
     } else {
-      refuse(node, "'" + std::string(name) + "' is not known; wanted are match, name, threshold, values, maintenance");
+      refuse(node, "'" + std::string(name) +
+                       "' is not known; wanted are match, name, threshold, interval, values, maintenance");
     }
   }
 
@@ -118,6 +122,16 @@ class AllSensorSettings::Reader {
     const std::optional<double> value = node.is_number() ? node.value<double>() : std::nullopt;
     if (!value || !std::isfinite(*value)) refuse(node, "'" + name + "' must be a number");
     return *value;
+  }
+
+  double interval(const toml::node& node) const {
+    if (node.is_number()) {
+      const double seconds = number(node, "interval");
+      if (seconds > 0) return seconds;
+    } else if (node.is_string()) {
+      if (const std::optional<double> seconds = parse_duration(text(node, "interval"))) return *seconds;
+    }
+    refuse(node, "'interval' must be a time above 0, as 60 (seconds) or \"5min\"");
   }
 
   void read_values(const toml::node& node, Table& to) const {
@@ -227,6 +241,7 @@ const SensorSettings* AllSensorSettings::of(const std::string& sensor) const {
     if (!is_new) continue;
     const SensorSettings& next = tables_[i].settings;
     if (merged.name.empty()) merged.name = next.name;
+    if (!merged.interval_s) merged.interval_s = next.interval_s;
     if (!merged.threshold) merged.threshold = next.threshold;
     if (merged.maintenance.empty()) merged.maintenance = next.maintenance;
     merged.values.insert(next.values.begin(), next.values.end());

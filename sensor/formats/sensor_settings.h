@@ -1,4 +1,4 @@
-// What people say about single sensors: thresholds, limits, units, names, maintenance.
+// What people say about single sensors: thresholds, limits, units, names, intervals, maintenance.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +35,7 @@ struct SensorSettings {
 
   std::string name;  // for people; empty: the sensor's own
   std::optional<double> threshold;
+  std::optional<double> interval_s;  // at which records are expected; none: it is learnt
   std::map<std::string, Limits, std::less<>> values;
   std::vector<Window> maintenance;  // what comes in it is neither judged nor learnt
 

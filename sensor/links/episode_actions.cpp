@@ -49,6 +49,16 @@ std::string event_of(const Result& result) {
   return dump(event);
 }
 
+std::string event_of(const Silence& silence) {
+  Json event = {{"sensor", readable_key(silence.key)}, {"episode", silence.has_ended ? "end" : "begin"}};
+  if (silence.settings && !silence.settings->name.empty()) event["name"] = silence.settings->name;
+  if (silence.time_ns) event["time"] = format_timestamp(*silence.time_ns);
+  event["status"] = silence.has_ended ? "back" : "silent";
+  event["cause"] = cause_of(silence);
+  event["values"] = Json::object();
+  return dump(event);
+}
+
 // The environment variables for the event's fields.
 std::vector<std::string> environment_for(const std::string& text) {
   std::vector<std::string> variables;
@@ -235,7 +245,12 @@ DeliveryQueue::Deliver post_to(const std::string& url) {
 
 void EpisodeActions::write(const Result& result) {
   if (result.episode != Episode::kBegin && result.episode != Episode::kEnd) return;
-  const std::string event = event_of(result);
+  deliver(event_of(result));
+}
+
+void EpisodeActions::note(const Silence& silence) { deliver(event_of(silence)); }
+
+void EpisodeActions::deliver(const std::string& event) {
   for (DeliveryQueue* queue : queues_) queue->add(event);
 }
 

@@ -71,7 +71,7 @@ DeliveryQueue::Deliver run_command(std::string command);
 DeliveryQueue::Deliver post_to(const std::string& url);
 #endif
 
-// Passes an event to each queue at the begin and the end of an episode, as one line of JSON.
+// Passes an event to each queue at the begin and the end of an episode or a silence, as one line of JSON.
 class EpisodeActions final : public Sink {
  public:
   // The queues must outlive this object.
@@ -79,8 +79,11 @@ class EpisodeActions final : public Sink {
 
   bool wants_text() const override { return false; }
   void write(const Result& result) override;
+  void note(const Silence& silence) override;
 
  private:
+  void deliver(const std::string& event);
+
   std::vector<DeliveryQueue*> queues_;
 };
 

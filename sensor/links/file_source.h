@@ -13,6 +13,7 @@ class FileSource final : public Source {
   // Reads a seekable file from the current position of `descriptor`, and closes it. `name`: for messages.
   FileSource(int descriptor, std::string name);
 
+  bool is_live() const override { return false; }
   bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) override;
 
   std::string place_after(size_t messages) const override;

@@ -29,6 +29,10 @@ class FilteredSink final : public Sink {
   void write(const Result& result) override {
     if (lets_through(result)) next_.write(result);
   }
+  void note(const Silence& silence) override {
+    const bool is_old = filter_.since_ns && (silence.time_ns ? *silence.time_ns < *filter_.since_ns : is_old_);
+    if (!is_old && filter_.only != ResultFilter::Only::kNone) next_.note(silence);
+  }
   void flush() override { next_.flush(); }
 
  private:
@@ -67,6 +71,9 @@ class FannedSink final : public Sink {
   }
   void write(const Result& result) override {
     for (Sink* sink : sinks_) sink->write(result);
+  }
+  void note(const Silence& silence) override {
+    for (Sink* sink : sinks_) sink->note(silence);
   }
   void flush() override {
     for (Sink* sink : sinks_) sink->flush();

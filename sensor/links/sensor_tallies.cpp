@@ -5,18 +5,42 @@
 
 namespace coil::sensor {
 
-void SensorTallies::write(const Result& result) {
-  const std::lock_guard lock(mutex_);
-  const auto [place, is_new] = places_.try_emplace(std::string(result.key()), tallies_.size());
+// Null: it is beyond the bound.
+SensorTally* SensorTallies::find(std::string_view key) {
+  const auto [place, is_new] = places_.try_emplace(std::string(key), tallies_.size());
   if (is_new) {
     if (most_ > 0 && tallies_.size() == most_) {
       places_.erase(place);
-      ++left_out_;
-      return;
+      return nullptr;
     }
-    tallies_.emplace_back().name = readable_key(result.key());
+    tallies_.emplace_back().name = readable_key(key);
   }
-  SensorTally& tally = tallies_[place->second];
+  return &tallies_[place->second];
+}
+
+void SensorTallies::begin(SensorTally& tally, std::optional<int64_t> time_ns, std::string cause, bool is_silence) {
+  ++tally.episodes;
+  if (tally.last_episodes.size() == SensorTally::kEpisodes) tally.last_episodes.pop_front();
+  tally.last_episodes.push_back({time_ns, {}, tally.records, 0, std::move(cause), is_silence});
+}
+
+// Null: its begin is forgotten.
+SensorTally::Episode* SensorTallies::end(SensorTally& tally, std::optional<int64_t> time_ns, bool is_silence) {
+  const auto open = std::find_if(
+      tally.last_episodes.rbegin(), tally.last_episodes.rend(),
+      [&](const SensorTally::Episode& episode) { return episode.is_silence == is_silence && episode.end_record == 0; });
+  if (open == tally.last_episodes.rend()) return nullptr;
+  open->end_ns = time_ns;
+  open->end_record = std::max<uint64_t>(tally.records, 1);
+  return &*open;
+}
+
+void SensorTallies::write(const Result& result) {
+  const std::lock_guard lock(mutex_);
+  SensorTally* const found = find(result.key());
+  left_out_ += !found;
+  if (!found) return;
+  SensorTally& tally = *found;
   if (result.settings && tally.display_name != result.settings->name) tally.display_name = result.settings->name;
   const std::optional<int64_t>& time_ns = result.selection->time_ns;
   ++tally.records;
@@ -30,14 +54,21 @@ void SensorTallies::write(const Result& result) {
     tally.last_ns = std::max(tally.last_ns.value_or(*time_ns), *time_ns);
   }
   tally.in_episode = result.episode == Episode::kBegin || result.episode == Episode::kOn;
-  if (result.episode == Episode::kBegin) {
-    ++tally.episodes;
-    if (tally.last_episodes.size() == SensorTally::kEpisodes) tally.last_episodes.pop_front();
-    tally.last_episodes.push_back({time_ns, {}, tally.records, 0, cause_of(result)});
-  } else if (result.episode == Episode::kEnd && !tally.last_episodes.empty()) {
-    tally.last_episodes.back().end_ns = time_ns;
-    tally.last_episodes.back().end_record = tally.records;
+  if (result.episode == Episode::kBegin) begin(tally, time_ns, cause_of(result), false);
+  if (result.episode == Episode::kEnd) end(tally, time_ns, false);
+}
+
+void SensorTallies::note(const Silence& silence) {
+  const std::lock_guard lock(mutex_);
+  SensorTally* const tally = find(silence.key);
+  if (!tally) return;
+  tally->is_silent = !silence.has_ended;
+  if (silence.has_ended) {
+    if (SensorTally::Episode* const episode = end(*tally, silence.time_ns, true)) episode->cause = cause_of(silence);
+    return;
   }
+  ++tally->silences;
+  begin(*tally, silence.time_ns, cause_of(silence), true);
 }
 
 void SensorTallies::visit(const std::function<void(const SensorTally&)>& see) const {

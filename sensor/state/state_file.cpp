@@ -139,6 +139,11 @@ void StateFile::load(Content& content) {
       content.pieces.emplace_hint(content.pieces.end(), std::move(key), piece);
     }
     for (auto names = reader.value<uint64_t>(); names > 0; --names) content.taken_names.push_back(reader.text());
+    if (reader.at_end()) return find_gaps(content);  // written before marks were
+    for (auto marks = reader.value<uint64_t>(); marks > 0; --marks) {
+      std::string key = reader.text();
+      reader.object(content.marks[std::move(key)]);
+    }
   } catch (const Error& error) {
     throw failure(path_, error.what());
   }
@@ -215,6 +220,8 @@ void StateFile::commit(const Content& content) {
   for (const auto& [key, piece] : content.pieces) writer.text(key), writer.object(piece);
   writer.value(static_cast<uint64_t>(content.taken_names.size()));
   for (const std::string& name : content.taken_names) writer.text(name);
+  writer.value(static_cast<uint64_t>(content.marks.size()));
+  for (auto& [key, mark] : content.marks) writer.text(key), writer.object(mark);
   writer.value(static_cast<uint64_t>(XXH3_64bits(bytes.data(), bytes.size())));
 
   const std::filesystem::path part = path_.string() + ".part";

@@ -26,6 +26,19 @@ struct Piece {
   }
 };
 
+// Of a sensor, for who notices that it is silent.
+struct SilenceMark {
+  int64_t time_ns = INT64_MIN;  // of the last record; INT64_MIN: it has none
+  double usual_s = 0;           // interval of its records; 0: not known
+  double ago_s = 0;             // since the last record, by the time that all records tell
+  bool is_silent = false;
+
+  template <class Fields>
+  void visit(Fields&& fields) {
+    fields(time_ns, usual_s, ago_s, is_silent);
+  }
+};
+
 // `PATH` is the manifest, `PATH.series` the blocks. A piece that the manifest on disk names is never overwritten. So
 // whenever the process ends, the manifest and its pieces are those of the last commit. Both files belong to this
 // process alone.
@@ -38,7 +51,8 @@ class StateFile {
                                        // record
     std::vector<Message> pending;      // lines before the position that belong to no record yet
     std::map<std::string, Piece> pieces;
-    std::vector<std::string> taken_names;  // names that records' own fields use, see AddedNames
+    std::map<std::string, SilenceMark> marks;  // of some of the sensors
+    std::vector<std::string> taken_names;      // names that records' own fields use, see AddedNames
   };
 
   // What the states belong to. `of_version_4`: the form in version 4, whose states can be read too.

@@ -129,7 +129,7 @@ struct Mamba3Steps {
   bool has_norm;
   double norm_eps, a_floor;
   bool a_softplus;
-  size_t stride() const { return 4 * heads_width + angle_width; }
+  size_t stride() const { return 5 * heads_width + 2 * angle_width; }
 };
 
 // Mamba-3 between its projections. States, angles and the elements of K and Q are ordered so that the pairs (i, half +
@@ -144,12 +144,13 @@ struct Mamba3Kernel {
   size_t stride;
   const float *B, *C, *v;  // rows of `stride`; B and C after their norm
   size_t step_stride;
-  const float *dt, *decay, *beta, *gamma, *speed;  // rows of step_stride, from mamba3_steps
-  const float *B_bias, *C_bias;                    // [head][rank][bc_width]
-  const float* mimo_x;                             // [head][rank][channels]; null: 1
-  const float* D;                                  // [head]
-  float *K, *Q;                                    // [frame][head][rank][bc_width]
-  float* y;                                        // [frame][head][rank][channels]
+  // rows of step_stride, from mamba3_steps
+  const float *dt, *dt_rest, *decay, *beta, *gamma, *speed, *speed_rest;
+  const float *B_bias, *C_bias;  // [head][rank][bc_width]
+  const float* mimo_x;           // [head][rank][channels]; null: 1
+  const float* D;                // [head]
+  float *K, *Q;                  // [frame][head][rank][bc_width]
+  float* y;                      // [frame][head][rank][channels]
 };
 
 // Attention over the last `window` frames, which are kept in a ring: frame t in slot t % window. A run's history holds
@@ -234,8 +235,9 @@ struct Kernels {
   void (*ssd_end)(const SsdKernel& scan, Runs runs);
 
   // Mamba-3. mamba3_steps writes [frame][dt; decay = e^(A dt) - 1; beta and gamma: the weights of the previous and the
-  // current frame; speed: in half turns per step]. The next kernel advances the angles of each run and computes K and
-  // Q. The last ones are the scan, with and without y.
+  // current frame; dt_rest; speed: in half turns per step; speed_rest]. A rest holds the digits that do not fit into
+  // the first float. The next kernel advances the angles of each run and computes K and Q. The last ones are the scan,
+  // with and without y.
   void (*mamba3_steps)(const Mamba3Steps& m, const float* x, size_t x_stride, float* out, size_t frames);
   void (*mamba3_rotate)(const Mamba3Kernel& m, Runs runs);
   void (*mamba3_scan)(const Mamba3Kernel& m, Runs runs);

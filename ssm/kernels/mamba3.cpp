@@ -8,24 +8,25 @@
 #include "ssm/kernels/separate-inl.h"
 #include "ssm/kernels/math-inl.h"
 #include "ssm/kernels/loops-inl.h"
+#include "ssm/kernels/two_floats-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace coil::ssm {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// angle + turns, wrapped to [-1/2, 1/2]. `rest` accumulates the rounding error of each sum. Source: Knuth, The Art of
-// Computer Programming 2, sec. 4.2.2, theorem B.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE void Turn(D, V turns, V& angle, V& rest) {
-  const auto sum = [](V a, V b, V& lost) HWY_ATTR {
-    const V s = hn::Add(a, b), b_in_s = hn::Sub(s, a);
-    lost = hn::Add(hn::Sub(a, hn::Sub(s, b_in_s)), hn::Sub(b, b_in_s));
-    return s;
-  };
-  V lost;
-  const V far = sum(angle, turns, lost);
-  angle = sum(hn::Sub(far, hn::Round(far)), hn::Add(rest, lost), rest);
+// Turns the angles of a head by speed dt / 2, wrapped to [-1/2, 1/2]. In double precision, because what one frame
+// rounds away adds up: a stream that repeats itself rounds the same way in each frame.
+inline void TurnAngles(const Mamba3Kernel& m, size_t frame, size_t head, float* HWY_RESTRICT angles,
+                       float* HWY_RESTRICT rests) {
+  const hn::CappedTag<double, kHalfPad> d;
+  const size_t step = frame * m.step_stride;
+  const auto half_dt = hn::Set(d, 0.5 * (double(m.dt[step + head]) + double(m.dt_rest[step + head])));
+  for (size_t i = 0; i < m.angle_width; i += hn::Lanes(d)) {
+    const auto speed = LoadTwoFloats(d, m.speed + step + i, m.speed_rest + step + i);
+    const auto angle = hn::MulAdd(speed, half_dt, LoadTwoFloats(d, angles + i, rests + i));
+    StoreTwoFloats(d, hn::Sub(angle, hn::Round(angle)), angles + i, rests + i);
+  }
 }
 
 // One row of B or C with its bias, rotated. It writes past its end; the following data is written later.
@@ -56,14 +57,10 @@ void Mamba3Rotate(const Mamba3Kernel& m, Runs runs) {
       float* state = runs[run].scan_state;
       for (size_t t = first; t < first + runs[run].frames; ++t) {
         for (size_t head = 0; head < m.heads; ++head) {
-          const auto half_dt = hn::Set(d, 0.5f * m.dt[t * m.step_stride + head]);
-          float *angles = state + m.angle_at + head * m.angle_width, *rests = state + m.rest_at + head * m.angle_width;
+          float* angles = state + m.angle_at + head * m.angle_width;
+          TurnAngles(m, t, head, angles, state + m.rest_at + head * m.angle_width);
           for (size_t i = 0; i < m.angle_width; i += hn::Lanes(d)) {
-            auto angle = hn::LoadU(d, angles + i), rest = hn::LoadU(d, rests + i);
-            Turn(d, hn::Mul(hn::LoadU(d, m.speed + t * m.step_stride + i), half_dt), angle, rest);
-            hn::StoreU(angle, d, angles + i);
-            hn::StoreU(rest, d, rests + i);
-            const auto both = CosSinOfTurns(d, angle);
+            const auto both = CosSinOfTurns(d, hn::LoadU(d, angles + i));
             hn::StoreU(both.cosine, d, cosine + i);
             hn::StoreU(both.sine, d, sine + i);
           }

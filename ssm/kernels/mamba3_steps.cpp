@@ -9,6 +9,7 @@
 #include "hwy/highway.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "ssm/kernels/separate-inl.h"
+#include "ssm/kernels/two_floats-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace coil::ssm {
@@ -70,7 +71,7 @@ HWY_INLINE void StoreSteps(D d, const Mamba3Steps& m, const V (&projected)[3], s
   // sigmoid(-s) = 1 - sigmoid(s); both are computed without cancellation.
   const V s = hn::Min(hn::Max(projected[2], hn::Set(d, -500.0)), hn::Set(d, 500.0)), up = hn::Exp(d, s);
   const V before = hn::Div(dt, hn::Add(one, up)), now = hn::Div(hn::Mul(dt, up), hn::Add(one, up));
-  StoreAsFloat(d, dt, out + c);
+  StoreTwoFloats(d, dt, out + c, out + 4 * m.heads_width + c);
   StoreAsFloat(d, decay, out + m.heads_width + c);
   StoreAsFloat(d, hn::MulAdd(before, decay, before), out + 2 * m.heads_width + c);
   StoreAsFloat(d, now, out + 3 * m.heads_width + c);
@@ -82,8 +83,10 @@ HWY_INLINE void StoreSpeeds(D d, const Mamba3Steps& m, const float* const (&x)[k
   hn::Vec<D> projected[kFrames][kRows];
   ProjectInDouble<kRows>(d, m, x, scale, 3 * m.heads_width + c, hn::Lanes(d), projected);
   for (size_t f = 0; f < kFrames; ++f)
-    for (size_t r = 0; r < kRows; ++r)
-      StoreAsFloat(d, hn::Tanh(d, projected[f][r]), out[f] + 4 * m.heads_width + c + r * hn::Lanes(d));
+    for (size_t r = 0; r < kRows; ++r) {
+      float* speed = out[f] + 5 * m.heads_width + c + r * hn::Lanes(d);
+      StoreTwoFloats(d, hn::Tanh(d, projected[f][r]), speed, speed + m.angle_width);
+    }
 }
 
 void Mamba3StepsOf(const Mamba3Steps& m, const float* x, size_t x_stride, float* out, size_t frames) {

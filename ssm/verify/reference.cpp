@@ -633,14 +633,18 @@ class Mamba3Part : public PartRunner {
   void reset() override {
     const auto heads = static_cast<size_t>(config_.heads), states = static_cast<size_t>(config_.d_state),
                inner = static_cast<size_t>(config_.d_inner());
-    angle_.assign(heads * static_cast<size_t>(config_.angles), 0);
+    turns_.assign(heads * static_cast<size_t>(config_.angles), 0);
     state_.assign(inner * states, 0);
     k_.assign(static_cast<size_t>(config_.rank) * heads * states, 0);
     v_.assign(inner, 0);
   }
 
-  // The engine's second float of an angle is part of `angle_` here.
-  std::vector<Vector> state() const override { return {state_, k_, v_, angle_, Vector(angle_.size(), 0)}; }
+  // The engine's second float of an angle is part of `turns_` here.
+  std::vector<Vector> state() const override {
+    Vector angle(turns_);
+    for (double& value : angle) value *= 2 * std::numbers::pi;
+    return {state_, k_, v_, angle, Vector(angle.size(), 0)};
+  }
 
  private:
   // Normalises each (rank, group) separately.
@@ -656,9 +660,9 @@ class Mamba3Part : public PartRunner {
   void turn(size_t head, const double* speed, double dt) {
     const auto angles = static_cast<size_t>(config_.angles);
     for (size_t i = 0; i < angles; ++i) {
-      double& angle = angle_[head * angles + i];
-      angle += std::numbers::pi * std::tanh(speed[i]) * dt;
-      angle -= 2 * std::numbers::pi * std::floor(angle / (2 * std::numbers::pi));
+      double& turns = turns_[head * angles + i];
+      turns += std::tanh(speed[i]) * dt / 2;
+      turns -= std::round(turns);
     }
   }
 
@@ -672,8 +676,8 @@ class Mamba3Part : public PartRunner {
       y[n] = x[from + n] + bias[(head * static_cast<size_t>(config_.rank) + r) * states + n];
     for (size_t i = 0; i < angles; ++i) {
       double &first = y[config_.mimo ? i : 2 * i], &second = y[config_.mimo ? i + states / 2 : 2 * i + 1];
-      const double cosine = std::cos(angle_[head * angles + i]), sine = std::sin(angle_[head * angles + i]),
-                   before = first;
+      const double angle = 2 * std::numbers::pi * turns_[head * angles + i], cosine = std::cos(angle),
+                   sine = std::sin(angle), before = first;
       first = before * cosine - second * sine;
       second = before * sine + second * cosine;
     }
@@ -725,7 +729,7 @@ class Mamba3Part : public PartRunner {
   Mamba3Config config_;
   Linear in_proj_, out_proj_;
   Vector dt_bias_, skip_, b_norm_, c_norm_, b_bias_, c_bias_, mimo_x_, mimo_z_, mimo_o_, norm_;
-  Vector angle_, state_, k_, v_;
+  Vector turns_, state_, k_, v_;
 };
 
 // z = tanh(x + R c);  c = c + sigmoid(gate(z)) (value(z) - c);  y = c

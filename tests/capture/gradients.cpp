@@ -15,7 +15,7 @@ using namespace coil::capture;
 
 namespace {
 
-constexpr size_t kFrames = 2 * kBlockFrames;
+constexpr size_t kFrames = 4 * kBlockFrames;
 constexpr size_t kHops = 3, kLookbackHops = 4;  // with a slow path
 constexpr size_t kLanesUsed = 16;
 

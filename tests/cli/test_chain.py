@@ -1,7 +1,10 @@
 """`coil process --chain`: the stages of a rig give the same result as separate steps, and faults in a rig cause
 errors."""
 
+import base64
 import json
+import os
+import struct
 
 from support import CoilTest, Wav, noise, write_filter_model, write_matrix_model, write_wav
 
@@ -56,6 +59,21 @@ class Chain(CoilTest):
         self.chain(rig)
         self.assert_close(self.out(), self.sound)
 
+    def test_a_cabinet_is_found_by_its_name(self):
+        response = noise(100, 3)
+        write_wav(self.path("library/cabinets/small_box.wav"), [response])
+        rig = self.rig({"type": "cabinet", "microphones": [{"file": "small_box"}], "normalise": False})
+        folders = {**os.environ, "COIL_PRESETS": str(self.path("library"))}
+        self.chain(rig, env=folders)
+        self.assert_close(self.out(), convolved(self.sound, response), places=4)
+        write_wav(self.path("small_box"), [[0.5]])  # a file of that name beside the rig goes first
+        self.chain(rig, target="here.wav", env=folders)
+        self.assert_close(self.out("here.wav"), [0.5 * x for x in self.sound], places=4)
+
+    def test_an_unknown_cabinet_is_told_which_there_are(self):
+        self.chain(self.rig({"type": "cabinet", "microphones": [{"file": "large_box"}]}), code=3)
+        self.assertIn("cabinet 'large_box': no such file or cabinet; the cabinets are: american_1x12", self.stderr)
+
     def test_bypass_mix_and_stereo(self):
         write_matrix_model(self.path("minus.safetensors"), [[-1]])
         write_wav(self.path("stereo.wav"), [self.sound, [-x for x in self.sound]])
@@ -85,6 +103,48 @@ class Chain(CoilTest):
         write_wav(self.path("box.wav"), [[0.25]])
         self.chain(rig, "--resume")
         self.assert_close(self.out(), [0.25 * x for x in self.sound])
+
+    def test_a_rig_brings_files_along_and_has_gains_and_a_mix_around_its_stages(self):
+        half = base64.b64encode(struct.pack("<2f", 0.0, 0.5)).decode()
+        response = {"sample_rate_hz": 48000, "channels": [half]}
+        cabinet = {"type": "cabinet", "microphones": [{"file": "gone.wav", "checksum": "1"}], "normalise": False}
+        write_matrix_model(self.path("minus.safetensors"), [[-1]])
+        model_bytes = base64.b64encode(self.path("minus.safetensors").read_bytes()).decode()
+        hash_of = json.loads(self.coil("info", "minus.safetensors", "--json"))["hash"]
+        self.path("minus.safetensors").unlink()
+        model = {"type": "model", "file": "minus.safetensors", "hash": hash_of}
+        rig = self.rig(
+            model,
+            cabinet,
+            input_db=6.0205999,
+            output_db=-6.0205999,
+            mix=0.25,
+            embedded={"responses": {"1": response}, "models": {hash_of: model_bytes}},
+        )
+        self.chain(rig)
+        late = [0.0] + self.sound[:-1]
+        self.assert_close(self.out(), [0.5 * (0.75 * a - 0.25 * b) for a, b in zip(self.sound, late)])
+        self.assertNotIn("another model", self.stderr)
+        wrong = self.rig(dict(model, hash="00"), embedded={"models": {"00": model_bytes}}, name="wrong.coil")
+        self.chain(wrong, code=3)
+        self.assertIn("embedded.models.00 is another model than its name says", self.stderr)
+        write_matrix_model(self.path("minus.safetensors"), [[-1]])
+        self.chain(self.rig(dict(model, hash="00")))
+        self.assertIn("is another model than the one that the rig was saved with", self.stderr)
+
+    def test_a_model_hears_one_channel_and_its_gate_follows_what_it_hears(self):
+        write_matrix_model(self.path("minus.safetensors"), [[-1]])
+        quiet = [0.001 * x for x in self.sound]
+        write_wav(self.path("stereo.wav"), [self.sound * 10, quiet * 10])
+        model = {"type": "model", "file": "minus.safetensors"}
+        self.chain(self.rig(dict(model, channels="sum")), source="stereo.wav")
+        right = [-0.5 * (a + b) for a, b in zip(self.sound * 10, quiet * 10)]
+        self.assert_close(self.out(), right)
+        self.assert_close(self.out(channel=1), right)
+        self.chain(self.rig(dict(model, channels="right", gate_db=-20)), source="stereo.wav")
+        self.assertLess(max(abs(x) for x in self.out()[20000:]), 1e-6)
+        self.chain(self.rig(dict(model, channels="left", gate_db=-20)), source="stereo.wav")
+        self.assert_close(self.out(channel=1)[20000:], [-x for x in self.sound * 10][20000:])
 
     def test_a_folder_and_a_manifest(self):
         write_wav(self.path("takes/a.wav"), [self.sound])

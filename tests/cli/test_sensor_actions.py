@@ -161,7 +161,9 @@ class Actions(CoilTest):
             self.stderr, r"    2023-11-15T03:13:20Z to 2023-11-15T03:[\d:]+Z: value level: 90 is beyond all before"
         )
         self.assertIn(
-            "  b: 270 records from 2023-11-14T22:13:20Z to 2023-11-15T03:12:20Z, 1 gap, 0 episodes\n", self.stderr
+            "  b: 270 records from 2023-11-14T22:13:20Z to 2023-11-15T03:12:20Z, 1 gap, 1 episode\n"
+            "    2023-11-15T01:37:20Z to 2023-11-15T02:03:20Z: silence: nothing came for 31 min, usually every 1 min\n",
+            self.stderr,
         )
 
     def test_a_command_at_begin_and_end(self):

@@ -91,6 +91,25 @@ class Teachers(CoilTest):
             self.coil("process", "dry.wav", "-o", f"out{gain}.wav", "-m", "./amp.safetensors", "--set", f"gain={gain}")
         self.assertNotEqual(Wav(self.path("out0.wav")).channels, Wav(self.path("out1.wav")).channels)
 
+    def test_short_trainings_choose_the_size_unless_it_is_named(self):
+        self.given("lstm.nam")
+        arguments = ("capture", "lstm.nam", "-o", "amp.safetensors", "--threads", "1", "--no-report")
+        self.coil(*arguments, "--million-frames", "400", "--target-esr", "0.5")
+        self.assertRegex(self.stderr, r"size 8 x \d x \d; held-out ESR of short trainings: 8 x 1 x 1 0\.")
+        said = self.stderr
+        info = self.info()
+        size = info["card"]["training"]["size"]
+        self.assertIn(f"size {size}; held-out", said)
+        self.assertIn(size, ("8 x 1 x 1", "8 x 1 x 4", "8 x 4 x 6"))
+        self.assertIn("8 x 1 x 1 0.", info["card"]["training"]["sizes_tried"])
+        share = info["card"]["source"]["estimated_cost_share"]
+        self.assertAlmostEqual(share, {"8 x 1 x 1": 0.115, "8 x 1 x 4": 0.43, "8 x 4 x 6": 1.135}[size], delta=0.01)
+        for more in (("--quality", "lite", "--million-frames", "400"), ("--million-frames", "3")):
+            self.coil(*arguments, *more, "--target-esr", "0.9")
+            self.assertNotIn("short trainings", self.stderr)
+            self.assertNotIn("sizes_tried", self.info()["card"]["training"])
+        self.assertEqual(self.info()["card"]["training"]["size"], "8 x 4 x 6")
+
     def test_check_describes_a_capture(self):
         self.given("container.nam")
         out = self.coil("capture", "--check", "container.nam").decode()

@@ -150,8 +150,10 @@ TEST_CASE("a response of more than 5 s is cut with a message, and the host gets 
 // The stages of a rig file, through the chain that `coil process --chain` runs.
 test::Planes through_rig(const dsp::Rig& rig, test::Planes planes) {
   dsp::RigFiles files;
-  files.model = [](const std::string&) { return ssm::Model::load(test::overdrive_path()); };
-  files.response = [](const std::string& file) { return plugin::microphone_with(juce::File(file)).response; };
+  files.model = [](const dsp::RigModel&) { return ssm::Model::load(test::overdrive_path()); };
+  files.response = [](const dsp::RigMicrophone& microphone) {
+    return plugin::microphone_with(juce::File(microphone.file)).response;
+  };
   const auto offline = dsp::chain_over_recording(dsp::make_chain(rig, files), kRate, int(planes.size()));
   std::vector<float> in, out;
   for (size_t i = 0; i < planes[0].size(); ++i)
@@ -176,8 +178,8 @@ TEST_CASE("overdrive, cabinet with two microphones and equaliser agree with the 
   equaliser.bands[1].q = 2;
   equaliser.low_cut_hz = 80;
   equaliser.high_cut_hz = 5000;
-  rig.stages = {{"drive", 1, false, dsp::RigModel{"overdrive", {{"drive", 7}}}},
-                {"cabinet", 1, false, dsp::RigCabinet{{{cone, -3, -0.5f, 0, false}, {edge, 2, 1, 1.5f, true}}}},
+  rig.stages = {{"drive", 1, false, dsp::RigModel{"overdrive", {{"drive", 7}}, {}, {}, false}},
+                {"cabinet", 1, false, dsp::RigCabinet{{{cone, -3, -0.5f, 0, false, {}}, {edge, 2, 1, 1.5f, true, {}}}}},
                 {"equaliser", 1, false, equaliser}};
   const test::Planes in = test::noise(2, 24000);
   const test::Planes offline = through_rig(rig, in);
@@ -390,15 +392,17 @@ double click_db(const std::vector<float>& sound, double hz) {
   return 20 * std::log10(std::max(most, 1e-12) / loudest);
 }
 
-TEST_CASE("changes of the cabinet under load make no click above -60 dB") {
+TEST_CASE("changes of the cabinet under load make no click above -80 dB") {
   const test::TempDir dir;
   // Two cabinets with different colour and, within a few dB, equal loudness at the tone.
   for (const char* name : {"one.wav", "two.wav"}) {
     auto planes = response(1, 2400);
     planes[0][0] = name[0] == 'o' ? 1.0f : 0.6f;
-    // Nearly silent after 20 ms, like loudspeakers. A later part would be heard to set in, because a new chain warms up
-    // only that long.
     for (size_t i = 1; i < planes[0].size(); ++i) planes[0][i] *= 0.2f * std::exp(-6 * float(i) / 2400);
+    // Late reflections, after the fade has ended: they must not start abruptly.
+    planes[0].resize(12000, 0.0f);
+    planes[0][name[0] == 'o' ? 4000 : 3000] = 0.5f;
+    planes[0][11000] = -0.3f;
     write(at(dir / name), planes, kRate);
   }
   constexpr double kHz = 200;
@@ -435,7 +439,7 @@ TEST_CASE("changes of the cabinet under load make no click above -60 dB") {
   }
   CHECK(processor.microphone(0).load_error.isEmpty());
   INFO(click_db(heard, kHz) << " dB");
-  CHECK(click_db(heard, kHz) < -60);
+  CHECK(click_db(heard, kHz) < -80);
   // A step of -60 dB is detected.
   for (size_t i = heard.size() / 2; i < heard.size(); ++i) heard[i] += 0.0006f;
   CHECK(click_db(heard, kHz) > -60);

@@ -152,6 +152,35 @@ TEST_CASE("undo and redo go through loads, knobs and slots") {
   CHECK(processor.parameters().mix->get() == 50);
 }
 
+TEST_CASE("gestures that overlap are one step of undo, and one that moves nothing is none") {
+  Processor processor;
+  auto& p = processor.parameters();
+  p.low_cut->beginChangeGesture();
+  p.bands[0].gain->beginChangeGesture();
+  p.low_cut->endChangeGesture();
+  p.bands[0].gain->endChangeGesture();
+  CHECK_FALSE(processor.can_undo());
+
+  p.bands[0].frequency->beginChangeGesture();  // of a handle that is dragged
+  p.bands[0].gain->beginChangeGesture();
+  p.bands[0].gain->setValueNotifyingHost(0.75f);
+  p.mix->beginChangeGesture();  // of a knob that the wheel turns meanwhile
+  p.mix->setValueNotifyingHost(0.5f);
+  p.mix->endChangeGesture();
+  p.bands[0].gain->setValueNotifyingHost(1);
+  p.bands[0].frequency->endChangeGesture();
+  p.bands[0].gain->endChangeGesture();
+  processor.undo();
+  finish();
+  CHECK(p.bands[0].gain->get() == 0);
+  CHECK(p.mix->get() == 100);
+  CHECK_FALSE(processor.can_undo());
+  processor.redo();
+  finish();
+  CHECK(p.bands[0].gain->get() == 24);
+  CHECK(p.mix->get() == 50);
+}
+
 TEST_CASE("a preset that the player saves brings back model and knobs, and leaves bypass alone") {
   Processor processor;
   processor.prepareToPlay(kRate, kBlock);

@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <numbers>
 #include <span>
 #include <string>
 #include <vector>
@@ -184,6 +185,58 @@ TEST_CASE("hours of mamba2") {
         {"type": "film"}]}],
     "slow_path": {"hop_frames": )" +
                           std::to_string(kHop) + R"(, "n_features": 2, "d_model": 4, "layers": []})"));
+}
+
+constexpr const char* kMamba3 = R"("d_model": 4, "layers": [{"parts": [
+    {"type": "rmsnorm", "name": "norm"},
+    {"type": "mamba3", "name": "mixer", "headdim": 4, "d_state": 8}]}])";
+
+TEST_CASE("hours of mamba3") { hours("mamba3", network(R"("d_input": 1, "d_output": 1, )" + std::string(kMamba3))); }
+
+// What an angle turns by in a frame depends on this frame alone. So it turns by the same in each cycle of a signal that
+// repeats itself, and so does its rounding, whose errors do not cancel.
+TEST_CASE("angles of Mamba-3 do not drift") {
+  const char* asked = std::getenv("COIL_HOURS_STEPS");
+  const ssm::Checkpoint checkpoint = network(kMamba3);
+  const auto model = ssm::Model::load(checkpoint);
+  constexpr size_t kCycle = 1000, kWidth = 4;
+  test::Random random(3);
+  std::vector<float> cycle = test::random_signal(kCycle * kWidth, random);
+  std::fill(cycle.begin(), cycle.begin() + kCycle * kWidth / 2, 0.3f);
+
+  ssm::Reference reference(checkpoint);
+  for (size_t t = 0; t < kCycle; ++t)
+    reference.step(
+        std::vector<double>(cycle.begin() + ptrdiff_t(t * kWidth), cycle.begin() + ptrdiff_t((t + 1) * kWidth)));
+  std::vector<double> turned;
+  for (const auto& tensor : reference.state())
+    if (tensor.name.ends_with(".angle")) turned = tensor.values;
+  REQUIRE(!turned.empty());
+
+  const auto worst = [&](const ssm::State& state, size_t cycles) {
+    std::vector<double> found(turned.size());
+    for (const auto& tensor : state.tensors())
+      for (size_t i = 0; i < found.size() && tensor.name.find(".angle") != std::string::npos; ++i)
+        found[i] += double(tensor.values[i]);
+    double far = 0;
+    for (size_t i = 0; i < found.size(); ++i)
+      far = std::max(far, std::abs(std::remainder(found[i] - double(cycles) * turned[i], 2 * std::numbers::pi)));
+    return far;
+  };
+  const auto check = [&](const char* how, size_t steps, const auto& run) {
+    auto state = model->initial_state();
+    for (size_t i = 0; i < steps / kCycle; ++i) run(state);
+    const double far = worst(state, steps / kCycle);
+    std::printf("mamba3, %s: angles are off by %.2g after %zu steps\n", how, far, steps);
+    CHECK(far <= 1e-6);  // the state gives them in radians as floats, whose rounding is up to 2^-23 here
+  };
+  check("blocks", asked ? std::strtoull(asked, nullptr, 10) : 10'000'000, [&](ssm::State& state) {
+    test::run_blocks(model, state, cycle, std::vector<size_t>{700, 1, 299});
+  });
+  check("steps", 1'000'000, [&](ssm::State& state) { test::run_steps(model, state, cycle); });
+  check("scan", 2'000'000, [&](ssm::State& state) {
+    test::run_scan(model, state, cycle, {.chunk_frames = 128, .segment_frames = 512, .threads = 1});
+  });
 }
 
 }  // namespace

@@ -225,10 +225,33 @@ TEST_CASE("a chain adds up its latencies, and what is bypassed or mixed stays al
   CHECK(louder[0][3999] == Approx(10 * in[0][3999 - 107]).margin(1e-5));
 }
 
+TEST_CASE("bypassing, mixing and restoring a stage does not click at any speed") {
+  for (const size_t apart : {300, 4800}) {
+    std::vector<dsp::Stage> stages;
+    stages.push_back({"invert", std::make_unique<dsp::GainStage>(0.0f), 1, false});
+    Signal minus(1, -1.0f);
+    stages.push_back({"cabinet", std::make_unique<dsp::Cabinet>(dsp::CabinetSettings{{{response({minus}, 48000)}}})});
+    dsp::Chain chain(std::move(stages));
+    chain.prepare({48000, 64, 1});
+    Planes tone = {test::sine(200, 48000, 48000)};
+    for (size_t begin = 0; begin < 48000; begin += apart) {
+      const size_t change = begin / apart;
+      chain.set_bypassed(1, change % 2 == 1);
+      chain.set_mix(1, change % 3 == 0 ? 1.0f : 0.2f);
+      test::run_block(chain, tone, begin, apart);
+    }
+    const double own = test::roughness(test::sine(200, 48000, 4800));
+    CHECK(test::roughness(tone[0]) < 2 * own + 0.5e-3);  // -60 dB of the peak
+  }
+}
+
 TEST_CASE("a rig's file survives writing and reading, and errors name the fault") {
-  const std::string text = R"({"rig": 1, "name": "Lead", "stages": [
+  const std::string text = R"({"rig": 1, "name": "Lead", "category": "Guitar", "tags": ["bright"], "input_db": 3,
+      "output_db": -2.5, "mix": 0.75, "embedded": {"models": {"00": "AQID"}, "responses": {"11":
+      {"sample_rate_hz": 48000, "channels": ["AACAPw=="]}}}, "stages": [
       {"type": "gain", "db": 3}, {"type": "gate", "threshold_db": -50, "bypassed": true},
-      {"type": "model", "file": "green_overdrive", "controls": {"drive": 7}, "rate_scaling": "steps", "mix": 0.5},
+      {"type": "model", "file": "green_overdrive", "controls": {"drive": 7}, "rate_scaling": "steps", "mix": 0.5,
+       "normalise": true, "gate_db": -40, "channels": "sum", "hash": "00"},
       {"type": "cabinet", "name": "4x12", "microphones": [{"file": "a.wav"}, {"file": "b.wav", "level_db": -3,
        "pan": 0.5, "delay_ms": 1.5, "inverted": true}]},
       {"type": "equaliser", "bands": [{"gain_db": 3}, {"kind": "bell", "hz": 800, "gain_db": -4, "q": 2}],
@@ -239,6 +262,8 @@ TEST_CASE("a rig's file survives writing and reading, and errors name the fault"
   CHECK(rig.stages[3].name == "4x12");
   CHECK(std::get<dsp::RigModel>(rig.stages[2].kind).controls.at("drive") == 7);
   CHECK(std::get<dsp::RigCabinet>(rig.stages[3].kind).microphones[1].inverted);
+  CHECK(rig.models.at("00")->size() == 3);
+  CHECK(rig.responses.at("11")->channels == std::vector<Signal>{{1.0f}});
   const std::string written = dsp::write_rig(rig);
   CHECK(dsp::write_rig(dsp::read_rig(written, "again")) == written);
 
@@ -255,6 +280,12 @@ TEST_CASE("a rig's file survives writing and reading, and errors name the fault"
         std::string::npos);
   CHECK(refused(R"({"type": "model"})").find("file is missing") != std::string::npos);
   CHECK(refused(R"({"type": "cabinet", "microphones": []})").find("a list of 1 to 2") != std::string::npos);
+  CHECK_THROWS_WITH(dsp::read_rig(R"({"rig": 1, "stages": [], "embedded": {"models": {"00": "A"}}})", "x"),
+                    "x.embedded.models.00 must be base64");
+  CHECK_THROWS_WITH(dsp::read_rig(R"({"rig": 1, "stages": [], "embedded": {"responses": {"1": {"sample_rate_hz": 48000,
+                    "channels": ["AAA="]}}}})",
+                                  "x"),
+                    "x.embedded.responses.1.channels must be base64 of 32-bit floats");
   CHECK_THROWS_AS(dsp::read_rig(R"({"rig": 2, "stages": []})", "x"), Error);
   const dsp::Rig misspelt = dsp::read_rig(R"({"rig": 1, "stages": [{"type": "gain", "dB": 3}]})", "x");
   REQUIRE(misspelt.warnings.size() == 1);

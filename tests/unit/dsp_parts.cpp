@@ -16,23 +16,34 @@ namespace {
 using namespace coil;
 using test::Signal;
 
-TEST_CASE("a ramp is a line of the stated length to exactly its target") {
+TEST_CASE("a ramp takes the stated time to exactly its target, and sets out and arrives level") {
   dsp::Ramp ramp(1, 4);
   ramp.aim(3, 2);
   Signal values;
   for (int i = 0; i < 8; ++i) values.push_back(ramp.at(i));
-  CHECK(values == Signal{1, 1, 1.5f, 2, 2.5f, 3, 3, 3});
+  CHECK(values == Signal{1, 1, 1.3125f, 2, 2.6875f, 3, 3, 3});
   ramp.advance(3);
-  CHECK(ramp.at(-1) == 1.5f);
+  CHECK(ramp.at(-1) == 1.3125f);
   CHECK(ramp.at(0) == 2);
-  ramp.aim(0);  // from 1.5
-  CHECK(ramp.at(0) == Approx(1.125));
+  ramp.aim(0);
   ramp.advance(2);
   ramp.advance(2);
   CHECK(ramp.rests_at(0));
 }
 
-TEST_CASE("a delay line delays, and changes from one delay to another in a straight fade, in any blocks") {
+TEST_CASE("a ramp that is aimed elsewhere on its way does not bend") {
+  dsp::Ramp ramp(0, 1000);
+  Signal values;
+  for (int i = 0; i < 6000; ++i) {
+    if (i % 300 == 0) ramp.aim(i % 900 == 0 ? 1.0f : i % 900 == 300 ? -1.0f : 0.5f);
+    values.push_back(ramp.at(0));
+    ramp.advance(1);
+  }
+  // a line of that length would bend by up to 2 / 1000
+  CHECK(test::roughness(values) < 2.0 * 12 / (1000 * 1000));
+}
+
+TEST_CASE("a delay line delays, and changes from one delay to another in a fade, in any blocks") {
   test::Random random(1);
   const Signal in = test::random_signal(5000, random);
   const auto play = [&](const std::vector<size_t>& blocks) {
@@ -51,7 +62,7 @@ TEST_CASE("a delay line delays, and changes from one delay to another in a strai
   const Signal out = play({2000, 100, 2900});
   for (size_t i = 700; i < 2000; ++i) REQUIRE(out[i] == in[i - 700]);
   for (size_t i = 2000; i < 2200; ++i) {
-    const float part = static_cast<float>(i - 1999) / 200;
+    const float way = static_cast<float>(i - 1999) / 200, part = way * way * (3 - 2 * way);
     REQUIRE(out[i] == Approx((1 - part) * in[i - 700] + part * in[i - 3]).margin(1e-6));
   }
   for (size_t i = 2400; i < 5000; ++i) REQUIRE(out[i] == in[i - 1000]);

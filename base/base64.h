@@ -1,0 +1,17 @@
+// Bytes as text, as RFC 4648 has it: base64 with padding.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace coil {
+
+std::string to_base64(std::span<const std::byte> bytes);
+// None: the text is not base64.
+std::optional<std::vector<std::byte>> from_base64(std::string_view text);
+
+}  // namespace coil

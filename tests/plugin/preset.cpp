@@ -1,0 +1,175 @@
+// User presets are rigs: what the plugin saves plays through `coil process --chain` as well, and rigs open in the
+// plugin.
+#include "plugin/preset.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <fstream>
+
+#include "base/error.h"
+#include "dsp/rig.h"
+#include "tests/plugin/processor_calls.h"
+#include "tests/plugin/sessions.h"
+#include "tests/support/temp_dir.h"
+
+namespace {
+
+using namespace coil;
+using plugin::Processor;
+using Kind = plugin::SlotStatus::Kind;
+using test::finish, test::kBlock, test::load, test::open, test::run, test::saved, test::set;
+
+constexpr double kRate = 48000;
+
+std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
+
+// A cabinet of one response of decaying noise.
+plugin::CabinetContent cabinet() {
+  auto response = std::make_shared<dsp::ImpulseResponse>();
+  response->sample_rate_hz = 44100;
+  response->channels = {test::noise(1, 3000)[0]};
+  for (size_t i = 0; i < 3000; ++i) response->channels[0][i] *= std::exp(-float(i) / 400);
+  plugin::CabinetContent content;
+  content.microphones[0] = {"cone", "/nowhere/cone.wav", "cone-checksum", {-3, 0.4f, 1, true}, response, {}};
+  return content;
+}
+
+// What `coil process --chain` plays, with nothing but what the rig brings along.
+test::Planes through_rig(const dsp::Rig& rig, test::Planes planes) {
+  dsp::RigFiles files;
+  files.model = [&](const dsp::RigModel& stage) {
+    return ssm::Model::load(ssm::Checkpoint::from_bytes(rig.models.at(stage.hash), stage.file));
+  };
+  files.response = [&](const dsp::RigMicrophone& microphone) { return rig.responses.at(microphone.checksum); };
+  const auto offline = dsp::chain_over_recording(dsp::make_chain(rig, files), kRate, int(planes.size()));
+  std::vector<float> in, out;
+  for (size_t i = 0; i < planes[0].size(); ++i)
+    for (const auto& plane : planes) in.push_back(plane[i]);
+  offline->process(in, out);
+  offline->finish(out);
+  for (size_t c = 0; c < planes.size(); ++c)
+    for (size_t i = 0; i < planes[c].size(); ++i) planes[c][i] = out[i * planes.size() + c];
+  return planes;
+}
+
+double difference_db(const test::Planes& a, const test::Planes& b) {
+  double most = 0, loudest = 0;
+  for (size_t c = 0; c < a.size(); ++c) {
+    most = std::max(most, test::largest_difference(a[c], b[c]));
+    for (const float value : b[c]) loudest = std::max(loudest, std::abs(double(value)));
+  }
+  return 20 * std::log10(std::max(most, 1e-12) / loudest);
+}
+
+std::string error_of(const std::string& rig) {
+  try {
+    plugin::preset_from_bytes(bytes_of(rig), "lead.coil");
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST_CASE("a preset that the plugin saves is a rig that sounds the same offline, to -120 dB, and opens anywhere") {
+  const int channels = GENERATE(0, 1, 2, 3);
+  plugin::Session session = test::overdrive_session({{"drive", 7}});
+  session.cabinet = cabinet();
+  session.chain = {{"normalise", 1},    {"input_gain", 6.5f},    {"output_gain", -4},
+                   {"mix", 70},         {"gate_threshold", -30}, {"channels", float(channels)},
+                   {"band_2_gain", -9}, {"band_2_hz", 700},      {"low_cut", 90},
+                   {"high_cut", 5000}};
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  open(processor, session);
+  const juce::File file = processor.save_preset("Everything " + juce::String(channels));
+  const std::string text = file.loadFileAsString().toStdString();
+  const dsp::Rig rig = dsp::read_rig(text, "preset");
+  CHECK(rig.warnings.empty());
+  CHECK(rig.name == "Everything " + std::to_string(channels));
+  processor.prepareToPlay(kRate, kBlock);
+  const test::Planes in = test::noise(2, 24000);
+  const test::Planes played = run(processor, in);
+  CHECK(difference_db(played, through_rig(rig, in)) < -120);
+
+  Processor other;
+  other.prepareToPlay(kRate, kBlock);
+  load(other, 0, file);
+  INFO(other.status(0).load_error);
+  REQUIRE(other.status(0).kind == Kind::playing);
+  CHECK(other.status(0).load_error.isEmpty());
+  CHECK(other.status(0).name == file.getFileNameWithoutExtension());
+  other.prepareToPlay(kRate, kBlock);
+  CHECK(difference_db(run(other, in), played) < -120);
+  CHECK(other.model(0)->hash() == processor.model(0)->hash());
+  CHECK(saved(other).cabinet->microphones[0].checksum == "cone-checksum");
+
+  Processor scripted;  // whose host was given the rig as its state
+  scripted.prepareToPlay(kRate, kBlock);
+  const std::string padded = text + std::string(3, '\0');
+  scripted.setStateInformation(padded.data(), int(padded.size()));
+  CHECK(scripted.notice().isEmpty());
+  scripted.prepareToPlay(kRate, kBlock);
+  CHECK(difference_db(run(scripted, in), played) < -120);
+  file.deleteFile();
+}
+
+TEST_CASE("a rig that was written by hand opens in the plugin, with what it names beside it or in the library") {
+  const test::TempDir dir;
+  std::filesystem::copy_file(test::overdrive_path(), dir / "mine.safetensors");
+  const char* const name = GENERATE("green_overdrive", "mine.safetensors");
+  std::ofstream(dir / "lead.coil") << R"({"rig": 1, "stages": [{"type": "gain", "db": 3},
+      {"type": "gate", "threshold_db": -50}, {"type": "model", "file": ")"
+                                   << name << R"(", "controls": {"drive": 9}},
+      {"type": "equaliser", "low_cut_hz": 100, "bypassed": true}, {"type": "gain", "db": 50}]})";
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  load(processor, 0, juce::File((dir / "lead.coil").string()));
+  CHECK(processor.status(0).kind == Kind::playing);
+  const auto& p = processor.parameters();
+  CHECK(p.controls[0]->value_in_units() == Approx(9));
+  CHECK(p.input_gain->get() == 3);
+  CHECK(p.output_gain->get() == 40);
+  CHECK(p.gate_threshold->get() == -50);
+  CHECK_FALSE(p.normalise->get());
+  CHECK_FALSE(p.equaliser_on->get());
+  CHECK(p.low_cut->get() == 100);
+  // what plays otherwise than the file says is said once
+  CHECK(processor.status(0).load_error.contains("the gate before the model turns down what the model makes"));
+  CHECK(processor.status(0).load_error.contains("of 50.0 is played as 40.0"));
+}
+
+TEST_CASE("rigs that the plugin has no place for say which stage does not fit") {
+  const auto stages = [](const char* list) { return R"({"rig": 1, "stages": [)" + std::string(list) + "]}"; };
+  const std::string model = R"({"type": "model", "file": "green_overdrive"})", equaliser = R"({"type": "equaliser"})";
+  CHECK(error_of(stages((model + "," + equaliser).c_str())).empty());
+  CHECK_THAT(error_of(stages("")), Catch::Contains("lead.coil: holds no model"));
+  CHECK_THAT(error_of(stages((model + "," + model).c_str())), Catch::Contains("its stage 2 (model) is a second model"));
+  CHECK_THAT(error_of(stages((equaliser + "," + model).c_str())),
+             Catch::Contains("its stage 1 (equaliser) stands before the model"));
+  CHECK_THAT(error_of(stages((model + R"(, {"type": "gate", "name": "hush"})").c_str())),
+             Catch::Contains("its stage 2 (hush) stands behind the model"));
+  CHECK_THAT(error_of(stages(R"({"type": "model", "file": "x", "mix": 0.5})")),
+             Catch::Contains("has a mix of its own"));
+  CHECK_THAT(
+      error_of(stages((model + R"(, {"type": "equaliser", "bands": [{"kind": "bell", "gain_db": 1}]})").c_str())),
+      Catch::Contains("of a kind that the plugin's is not"));
+  CHECK_THAT(error_of(R"({"rig": 1, "mix": 0.5, "stages": [)" + model + R"(, {"type": "gain", "db": 1}]})"),
+             Catch::Contains("cannot stand there"));
+  CHECK_THAT(error_of("{"), Catch::Contains("lead.coil is not valid JSON"));
+  CHECK_THAT(error_of("no preset"), Catch::Contains("lead.coil is not one of Coil"));
+}
+
+TEST_CASE("a preset of before, in bytes, still opens") {
+  const test::TempDir dir;
+  const std::vector<std::byte> old = plugin::to_bytes(test::overdrive_session({{"drive", 2}}));
+  const juce::File file((dir / "old.coil").string());
+  file.replaceWithData(old.data(), old.size());
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  load(processor, 0, file);
+  CHECK(processor.status(0).kind == Kind::playing);
+  CHECK(processor.status(0).load_error.isEmpty());
+  CHECK(processor.parameters().controls[0]->value_in_units() == Approx(2));
+}
+
+}  // namespace
