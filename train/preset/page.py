@@ -47,8 +47,8 @@ def levels(card):
     return (
         f"Digital full scale is {card['input_peak_volts']:g} V peak ({card['input_full_scale_dbu']:.1f} dBu) at the "
         f"input and {card['output_peak_volts']:g} V ({card['output_full_scale_dbu']:.1f} dBu) at the output with the "
-        f"level at 0 dB. At the default positions the guitar in assets/, whose peaks reach -2.3 dBFS, has an output loudness of "
-        f"{m['loudness_lufs_at_default']:.1f} LUFS, with {m['headroom_db_at_default']:.1f} dB of headroom."
+        f"level at 0 dB. At the default positions the guitar in assets/, whose peaks reach -2.3 dBFS, has an output "
+        f"loudness of {m['loudness_lufs_at_default']:.1f} LUFS, with {m['headroom_db_at_default']:.1f} dB of headroom."
     )
 
 
