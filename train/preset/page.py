@@ -54,8 +54,8 @@ def levels(card):
 
 def stability(m):
     return (
-        f"Silence gives exact silence. For white noise at half of full scale the output peak is {m['peak_of_noise']:.2g}, "
-        f"for noise that is 24 dB louder {m['peak_of_noise_24_db_hotter']:.2g}. For a constant input of half of full "
+        f"Silence gives exact silence. For white noise at half of full scale the output peak is "
+        f"{m['peak_of_noise']:.2g}, for noise that is 24 dB louder {m['peak_of_noise_24_db_hotter']:.2g}. For a constant input of half of full "
         f"scale the output settles at {m['dc_left_after_9_s']:.2g}."
     )
 
@@ -63,7 +63,8 @@ def stability(m):
 def cost(info):
     slow = " A slow path runs beside the network." if "slow_path" in info else ""
     return (
-        f"{info['macs_per_step']:g} multiply-adds and {info['exps_per_step']:g} tanh, exp or similar per sample at 48 kHz, "
+        f"{info['macs_per_step']:g} multiply-adds and {info['exps_per_step']:g} tanh, exp or similar per sample at "
+        f"48 kHz, "
         f"{info['parameters']} parameters, no latency.{slow}"
     )
 
