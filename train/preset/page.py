@@ -55,7 +55,8 @@ def levels(card):
 def stability(m):
     return (
         f"Silence gives exact silence. For white noise at half of full scale the output peak is "
-        f"{m['peak_of_noise']:.2g}, for noise that is 24 dB louder {m['peak_of_noise_24_db_hotter']:.2g}. For a constant input of half of full "
+        f"{m['peak_of_noise']:.2g}, for noise that is 24 dB louder {m['peak_of_noise_24_db_hotter']:.2g}. "
+        f"For a constant input of half of full "
         f"scale the output settles at {m['dc_left_after_9_s']:.2g}."
     )
 
