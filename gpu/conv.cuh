@@ -1,9 +1,9 @@
 // Causal convolution with silu for four channels in a thread's registers.
 #pragma once
 
+#include "gpu/conv.h"
 #include "gpu/elements.cuh"
 #include "gpu/math.cuh"
-#include "gpu/scan.h"
 
 namespace coil::gpu {
 

@@ -17,22 +17,14 @@ int steps_of(int d_in) { return d_in <= 32 ? 2 : d_in <= 64 ? 4 : 8; }
 // Calls f with the precision and the steps as compile-time constants.
 template <class F>
 void with_shape(Precision precision, int steps, const F& f) {
-  const auto with_steps = [&]<Precision kPrecision>() {
+  with_precision(precision, [&]<Precision kPrecision>() {
     if (steps == 2)
       f.template operator()<kPrecision, 2>();
     else if (steps == 4)
       f.template operator()<kPrecision, 4>();
     else
       f.template operator()<kPrecision, 8>();
-  };
-  switch (precision) {
-    case Precision::float32:
-      return with_steps.template operator()<Precision::float32>();
-    case Precision::tf32:
-      return with_steps.template operator()<Precision::tf32>();
-    case Precision::bf16:
-      return with_steps.template operator()<Precision::bf16>();
-  }
+  });
 }
 
 size_t shared_bytes_of_block() { return size_t(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)); }

@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <optional>
 
+#include "gpu/conv.h"
 #include "gpu/memory.h"
 #include "gpu/precision.h"
-#include "gpu/scan.h"
 #include "ssm/model/checkpoint.h"
 #include "ssm/model/config.h"
 

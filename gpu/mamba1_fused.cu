@@ -30,18 +30,13 @@ void start(void (*kernel)(Arguments), const Arguments& arguments, cudaStream_t s
 }
 
 // Calls f.operator()<kPrecision, kModel>() with the constants for these sizes.
-template <Precision kPrecision, class F>
-auto with_width(int d_model, const F& f) {
-  if (d_model == 16) return f.template operator()<kPrecision, 16>();
-  if (d_model == 32) return f.template operator()<kPrecision, 32>();
-  return f.template operator()<kPrecision, 64>();
-}
-
 template <class F>
 auto with_sizes(Precision precision, int d_model, const F& f) {
-  if (precision == Precision::float32) return with_width<Precision::float32>(d_model, f);
-  if (precision == Precision::tf32) return with_width<Precision::tf32>(d_model, f);
-  return with_width<Precision::bf16>(d_model, f);
+  return with_precision(precision, [&]<Precision kPrecision>() {
+    if (d_model == 16) return f.template operator()<kPrecision, 16>();
+    if (d_model == 32) return f.template operator()<kPrecision, 32>();
+    return f.template operator()<kPrecision, 64>();
+  });
 }
 
 // The smaller number of the two kernels.

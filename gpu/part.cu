@@ -6,6 +6,7 @@
 #include <complex>
 #include <type_traits>
 
+#include "gpu/conv.h"
 #include "gpu/linear.h"
 #include "gpu/mamba1_fused.h"
 #include "gpu/scan.h"

@@ -1,12 +1,18 @@
-// The names of the precisions.
+// Precisions and their names.
 #include "gpu/precision.h"
-
-#include "base/error.h"
 
 namespace coil::gpu {
 
 std::string to_string(Precision precision) {
-  return precision == Precision::float32 ? "float32" : precision == Precision::tf32 ? "tf32" : "bf16";
+  switch (precision) {
+    case Precision::float32:
+      return "float32";
+    case Precision::tf32:
+      return "tf32";
+    case Precision::bf16:
+      return "bf16";
+  }
+  throw Error("unknown precision " + std::to_string(static_cast<int>(precision)));
 }
 
 Precision precision_from_name(const std::string& name) {

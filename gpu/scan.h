@@ -1,6 +1,5 @@
-// The recurrences over chunks of time, for networks of any size: causal convolution, selective scan (Mamba-1), SSD
-// (Mamba-2), S4D. Every scan has three steps: run each chunk from zero, join (gpu/join.cuh), run each chunk from its
-// true state.
+// The recurrences over chunks of time, for networks of any size: selective scan (Mamba-1), SSD (Mamba-2), S4D. Every
+// scan has three steps: run each chunk from zero, join (gpu/join.cuh), run each chunk from its true state.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -9,20 +8,6 @@
 #include "gpu/segment.h"
 
 namespace coil::gpu {
-
-// y_c = silu(sum_j w_{c,j} x_{c, t - (taps - 1) + j} + b_c); without taps y = silu(x). The state is upstream's:
-// (channels, taps), newest last.
-struct ConvArguments {
-  const float *weight, *bias;  // (taps, channels), newest frame last; bias null: 0
-  int channels, taps;
-  const float* x;  // [row][x_stride]
-  int x_stride;
-  float* y;  // [row][y_stride]
-  int y_stride;
-  float* table;  // the states of all signals, offset to this convolution's
-  size_t table_stride;
-};
-void run_conv(const ConvArguments& conv, const DevicePlan& plan, cudaStream_t stream);
 
 // h = e^(dt A) h + dt B u; y = C h + D u. Heads of `headdim` channels share dt and D; groups of `group_channels`
 // channels share B and C.

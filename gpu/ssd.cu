@@ -52,14 +52,11 @@ class Blocks {
 // Calls f<precision, states>() with the kernel's number of states.
 template <class F>
 void with_kernels(const SsdArguments& s, Precision precision, const F& f) {
-  const auto with_states = [&]<Precision kPrecision>() {
+  with_precision(precision, [&]<Precision kPrecision>() {
     if (s.d_state <= 16) return f.template operator()<kPrecision, 16>();
     if (s.d_state <= 64) return f.template operator()<kPrecision, 64>();
     return f.template operator()<kPrecision, 128>();
-  };
-  if (precision == Precision::float32) return with_states.template operator()<Precision::float32>();
-  if (precision == Precision::tf32) return with_states.template operator()<Precision::tf32>();
-  return with_states.template operator()<Precision::bf16>();
+  });
 }
 
 }  // namespace

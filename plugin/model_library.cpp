@@ -6,7 +6,6 @@
 
 #include "base/error.h"
 #include "dsp/model_processor.h"
-#include "plugin/session.h"
 
 namespace coil::plugin {
 

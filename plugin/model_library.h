@@ -27,6 +27,9 @@ struct LoadedModel {
       file_bytes;  // to be stored in sessions; null: larger than kMaxEmbeddedBytes
 };
 
+// Of user presets, which are sessions with only their first slot, and the cabinet.
+inline constexpr const char* kPresetExtension = ".coil";
+
 // An entry of the browser.
 struct LibraryEntry {
   juce::File file;

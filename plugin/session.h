@@ -53,7 +53,4 @@ SlotContent slot_with(std::shared_ptr<const LoadedModel> model, const std::strin
 // Empty if no model is loaded.
 std::vector<float> control_values(const SlotContent& slot);
 
-// A user preset is a session with only its first slot, and the cabinet.
-inline constexpr const char* kPresetExtension = ".coil";
-
 }  // namespace coil::plugin

@@ -33,9 +33,9 @@ nlohmann::json done_line(const FileJob& job, const FileReport& report) {
   line["seconds"] = report.seconds;
   line["wall_seconds"] = report.wall_seconds;
   line["x_realtime"] = report.seconds / std::max(report.wall_seconds, 1e-9);
-  line["peak_db"] = report.peak > 0 ? nlohmann::json(decibels(report.peak)) : nlohmann::json();
-  line["loudness_lufs"] = report.loudness_lufs ? nlohmann::json(*report.loudness_lufs) : nlohmann::json();
-  line["clipped"] = report.clipped;
+  line["peak_db"] = report.levels.peak > 0 ? nlohmann::json(decibels(report.levels.peak)) : nlohmann::json();
+  line["loudness_lufs"] = report.levels.loudness_lufs ? nlohmann::json(*report.levels.loudness_lufs) : nlohmann::json();
+  line["clipped"] = report.levels.clipped;
   line["non_finite"] = report.faults.non_finite;
   line["too_loud"] = report.faults.too_loud;
   line["restarts"] = report.restarts;
@@ -94,10 +94,11 @@ std::vector<std::string> warnings(const FileJob& job, const FileReport& report, 
   if (report.restarts > 0) {
     lines.push_back(begin + "the model overflowed and started anew " + counted(report.restarts, "time"));
   }
-  if (report.clipped > 0) {
-    const double safe_gain_db = std::floor(10 * (gain_db - decibels(report.peak / largest_sample(report.format)))) / 10;
-    lines.push_back(begin + "the output clips in " + counted(report.clipped, "sample") + ": its peak is " +
-                    fixed(decibels(report.peak), 1) + " dBFS; --gain " + fixed(safe_gain_db, 1) +
+  if (report.levels.clipped > 0) {
+    const double safe_gain_db =
+        std::floor(10 * (gain_db - decibels(report.levels.peak / largest_sample(report.format)))) / 10;
+    lines.push_back(begin + "the output clips in " + counted(report.levels.clipped, "sample") + ": its peak is " +
+                    fixed(decibels(report.levels.peak), 1) + " dBFS; --gain " + fixed(safe_gain_db, 1) +
                     (container_can_hold_float(report.format) ? " or --bits 32f avoids it" : " avoids it"));
   }
   return lines;

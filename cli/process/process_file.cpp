@@ -6,11 +6,11 @@
 #include <chrono>
 
 #include "cli/failure.h"
-#include "cli/process/output_meter.h"
 #include "cli/sound/sound_ahead.h"
 #include "cli/sound/sound_reader.h"
 #include "cli/sound/sound_writer.h"
 #include "cli/text.h"
+#include "dsp/decibels.h"
 
 namespace coil::cli {
 namespace {
@@ -89,12 +89,14 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
       make_processor(settings, in, job.controls, form.sample_rate_hz);
   if (job.create_folder) make_folder_of(job.out);
   std::unique_ptr<SoundWriter> writer = open_writer(job.out, out_info, settings.dither, setting, *reader);
+  // Three threads work on a file: the model's, one that measures, and one that encodes.
   if (!is_stream) writer = write_behind(std::move(writer));
-  writer = metered(std::move(writer), out_info, settings.gain_db, report);
+  writer = metered(std::move(writer), out_info, report.levels);
   if (!is_stream) writer = write_behind(std::move(writer));
 
   std::vector<float> input(static_cast<size_t>(read_frames) * in.channels);
   std::vector<float> output;
+  const float gain = dsp::db_to_gain(static_cast<float>(settings.gain_db));
   FileProgress file_progress(progress, job.weight);
   for (;;) {
     const int64_t frames = reader->read(input);
@@ -104,6 +106,7 @@ void process_file(const FileJob& job, const ProcessSettings& settings, Progress&
     } else {
       processor->finish(output);
     }
+    for (float& sample : output) sample *= gain;
     report.output_frames += static_cast<int64_t>(output.size()) / in.channels;
     writer->write(output);
     if (frames <= 0) break;

@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/progress.h"
+#include "cli/process/output_meter.h"
 #include "cli/process/rig_file.h"
 #include "cli/sound/sound_format.h"
 #include "cli/sound/sound_reader.h"
@@ -43,13 +43,11 @@ struct FileReport {
   int format = 0;  // of the output, libsndfile's
   int64_t output_frames = 0;
   int output_rate_hz = 0;
-  int wanted_kbits = 0, most_kbits = 0;    // if an encoder supports less than requested; else 0
-  double seconds = 0;                      // of sound
-  double wall_seconds = 0;                 // duration of the processing
-  double peak = 0;                         // of the output; 1: full scale
-  std::optional<double> loudness_lufs;     // of the output, by dsp::LoudnessMeter
+  int wanted_kbits = 0, most_kbits = 0;  // if an encoder supports less than requested; else 0
+  double seconds = 0;                    // of sound
+  double wall_seconds = 0;               // duration of the processing
+  OutputLevels levels;
   std::vector<std::string> lost_metadata;  // kinds that the output cannot hold
-  int64_t clipped = 0;                     // samples beyond full scale, if the output is not floating point
   dsp::InputFaults faults;                 // samples of the input that counted as 0
   uint64_t restarts = 0;                   // how often the model overflowed and was restarted
   SoundFaults source;                      // faults of the input file

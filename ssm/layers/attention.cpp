@@ -158,6 +158,7 @@ class Attention final : public RecurrentPart {
 
 }  // namespace
 
+template <>
 AnyPart make_part(const AttentionConfig& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<Attention>(config, place.traits, build);
 }

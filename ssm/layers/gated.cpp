@@ -61,6 +61,7 @@ class Gated final : public RecurrentPart {
 
 }  // namespace
 
+template <>
 AnyPart make_part(const GatedConfig& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<Gated>(config, place.traits, build);
 }

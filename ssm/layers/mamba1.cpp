@@ -215,6 +215,7 @@ class Mamba1 final : public RecurrentPart {
 
 }  // namespace
 
+template <>
 AnyPart make_part(const Mamba1Config& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<Mamba1>(config, place.traits, FoldedNorm(place.norm, build.checkpoint), build);
 }

@@ -263,6 +263,7 @@ class Mamba2 final : public RecurrentPart {
 
 }  // namespace
 
+template <>
 AnyPart make_part(const Mamba2Config& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<Mamba2>(config, place.traits, FoldedNorm(place.norm, build.checkpoint), build);
 }

@@ -344,6 +344,7 @@ class Mamba3 final : public RecurrentPart {
 
 }  // namespace
 
+template <>
 AnyPart make_part(const Mamba3Config& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<Mamba3>(config, place.traits, FoldedNorm(place.norm, build.checkpoint), build);
 }

@@ -42,6 +42,7 @@ class MlpPart final : public PointwisePart {
 
 }  // namespace
 
+template <>
 AnyPart make_part(const MlpConfig& config, const PlannedPart&, const Build& build) {
   return std::make_unique<MlpPart>(config, build);
 }

@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "ssm/layers/network.h"
+#include "ssm/layers/layer_stack.h"
 
 namespace coil::ssm {
 

@@ -84,6 +84,7 @@ class Moe final : public PointwisePart {
 
 }  // namespace
 
+template <>
 AnyPart make_part(const MoeConfig& config, const PlannedPart&, const Build& build) {
   return std::make_unique<Moe>(config, build);
 }

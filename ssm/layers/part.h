@@ -195,21 +195,10 @@ AlignedFloats arranged(const std::vector<float>& values, const std::vector<int>&
 
 using AnyPart = std::variant<std::unique_ptr<PointwisePart>, std::unique_ptr<RecurrentPart>>;
 
-// Makes the compiled part of a config; `place` is its entry in the plan. One function per kind.
-AnyPart make_part(const LinearConfig& config, const PlannedPart& place, const Build& build);
-AnyPart make_part(const RmsNormConfig& config, const PlannedPart& place, const Build& build);
-AnyPart make_part(const ActivationConfig& config, const PlannedPart& place, const Build& build);
-AnyPart make_part(const RestTanhConfig& config, const PlannedPart& place, const Build& build);
-AnyPart make_part(const FilmConfig& config, const PlannedPart& place, const Build& build);
-AnyPart make_part(const S4dConfig& config, const PlannedPart& place, const Build& build);
-AnyPart make_part(const Mamba1Config& config, const PlannedPart& place, const Build& build);
-AnyPart make_part(const Mamba2Config& config, const PlannedPart& place, const Build& build);
-AnyPart make_part(const Mamba3Config& config, const PlannedPart& place, const Build& build);
-AnyPart make_part(const GatedConfig& config, const PlannedPart& place, const Build& build);
-AnyPart make_part(const AttentionConfig& config, const PlannedPart& place, const Build& build);
-AnyPart make_part(const MlpConfig& config, const PlannedPart& place, const Build& build);
-AnyPart make_part(const MoeConfig& config, const PlannedPart& place, const Build& build);
-AnyPart make_part(const TapConfig& config, const PlannedPart& place, const Build& build);
+// Makes the compiled part of a config; `place` is its entry in the plan. Each kind is a specialisation in its own file;
+// a kind without one does not link.
+template <class Config>
+AnyPart make_part(const Config& config, const PlannedPart& place, const Build& build);
 
 std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig& config, const Build& build);
 

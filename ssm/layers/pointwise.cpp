@@ -292,9 +292,11 @@ PackedLinear load_linear(const LinearConfig& config, const Build& build, const s
                      config.bias ? bias.data() : nullptr, rows, columns);
 }
 
+template <>
 AnyPart make_part(const LinearConfig& config, const PlannedPart&, const Build& build) {
   return std::make_unique<Linear>(config, build);
 }
+template <>
 AnyPart make_part(const RmsNormConfig& config, const PlannedPart&, const Build& build) {
   return make_rms_norm(config, build);
 }
@@ -302,15 +304,21 @@ std::unique_ptr<PointwisePart> make_rms_norm(const RmsNormConfig& config, const 
   if (config.centred) return std::make_unique<LayerNorm>(config, build);
   return std::make_unique<RmsNorm>(config, build);
 }
+template <>
 AnyPart make_part(const ActivationConfig& config, const PlannedPart&, const Build& build) {
   if (config.kind == Activation::glu) return std::make_unique<Glu>(config, build.kernels);
   if (config.gated) return std::make_unique<GatedActivation>(config, build.kernels);
   return std::make_unique<Pointwise>(config, build.kernels);
 }
-AnyPart make_part(const TapConfig& config, const PlannedPart&, const Build&) { return std::make_unique<Tap>(config); }
+template <>
+AnyPart make_part(const TapConfig& config, const PlannedPart&, const Build&) {
+  return std::make_unique<Tap>(config);
+}
+template <>
 AnyPart make_part(const RestTanhConfig& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<RestTanh>(config, place.film_at, build);
 }
+template <>
 AnyPart make_part(const FilmConfig& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<Film>(config, *place.film_at, build.kernels);
 }

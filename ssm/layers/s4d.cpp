@@ -112,6 +112,7 @@ class S4d final : public RecurrentPart {
 
 }  // namespace
 
+template <>
 AnyPart make_part(const S4dConfig& config, const PlannedPart& place, const Build& build) {
   return std::make_unique<S4d>(config, place.traits, build);
 }

@@ -91,7 +91,7 @@ ModelConfig parse_s4d(const JsonFields& f) {
 Mamba1Config parse_mamba1_part(const JsonFields& f, int d_model) {
   Mamba1Config m;
   m.d_model = d_model;
-  m.d_inner = f.whole("expand", 1, 64, 2) * d_model;
+  m.d_inner = expanded_width(f, "expand", d_model);
   m.d_state = f.whole("d_state", 1, 4096, 16);
   m.d_conv = f.whole("d_conv", 0, 64, 4);
   m.dt_rank = f.whole("dt_rank", 1, kMaxWidth, (d_model + 15) / 16);
@@ -99,26 +99,26 @@ Mamba1Config parse_mamba1_part(const JsonFields& f, int d_model) {
   m.conv_bias = f.flag("conv_bias", true);
   m.x_proj_bias = f.flag("x_proj_bias", false);
   if (f.has("rms_eps")) m.rms_eps = f.eps("rms_eps");
-  if (m.d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
   return m;
 }
 
 Mamba2Config parse_mamba2_part(const JsonFields& f, int d_model) {
   Mamba2Config m;
   m.d_model = d_model;
-  const int d_inner = f.whole("expand", 1, 64, 2) * d_model;
-  if (d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
   m.headdim = f.whole("headdim", 1, kMaxWidth);
-  m.heads = divided(f, "headdim", d_inner, m.headdim);
-  m.d_state = f.whole("d_state", 1, 4096, 16);
-  m.ngroups = f.whole("ngroups", 1, kMaxWidth, 1);
-  m.d_conv = f.whole("d_conv", 0, 64, 4);
-  m.bias = f.flag("bias", false);
-  m.conv_bias = f.flag("conv_bias", true);
+  m.heads = divided(f, "headdim", expanded_width(f, "expand", d_model), m.headdim);
   m.norm_eps = f.eps("norm_eps", 1e-5);
-  m.norm_group_size =
-      f.has("norm_group_size") ? f.whole("norm_group_size", 1, kMaxWidth) : divided(f, "ngroups", d_inner, m.ngroups);
-  check_groups(f, m, "ngroups", "norm_group_size");
+  read_mamba2_fields(f,
+                     {.d_state = "d_state",
+                      .ngroups = "ngroups",
+                      .d_conv = "d_conv",
+                      .bias = "bias",
+                      .conv_bias = "conv_bias",
+                      .norm_group_size = "norm_group_size",
+                      .default_d_state = 16,
+                      .default_ngroups = 1,
+                      .least_d_conv = 0},
+                     m);
   return m;
 }
 

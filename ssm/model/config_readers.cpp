@@ -50,11 +50,25 @@ int divided(const JsonFields& fields, const char* key, int total, int parts) {
   return total / parts;
 }
 
-void check_groups(const JsonFields& fields, const Mamba2Config& mixer, const char* groups_key, const char* norm_key) {
-  divided(fields, groups_key, mixer.heads, mixer.ngroups);
-  if (mixer.d_inner() % mixer.norm_group_size != 0)
-    throw Error(fields.where(norm_key) + " (" + std::to_string(mixer.norm_group_size) + ") must divide d_inner, " +
-                std::to_string(mixer.d_inner()));
+int expanded_width(const JsonFields& f, const char* key, int d_model) {
+  const int d_inner = f.whole(key, 1, 64, 2) * d_model;
+  if (d_inner > kMaxWidth) throw f.wrong(key, "smaller: d_inner is at most " + std::to_string(kMaxWidth));
+  return d_inner;
+}
+
+void read_mamba2_fields(const JsonFields& f, const Mamba2Keys& keys, Mamba2Config& m) {
+  m.d_state = f.whole(keys.d_state, 1, 4096, keys.default_d_state);
+  m.ngroups = f.whole(keys.ngroups, 1, kMaxWidth, keys.default_ngroups);
+  m.d_conv = f.whole(keys.d_conv, keys.least_d_conv, 64, 4);
+  m.bias = f.flag(keys.bias, false);
+  m.conv_bias = !keys.conv_bias || f.flag(keys.conv_bias, true);
+  const bool stated = keys.norm_group_size && f.has(keys.norm_group_size);
+  m.norm_group_size =
+      stated ? f.whole(keys.norm_group_size, 1, kMaxWidth) : divided(f, keys.ngroups, m.d_inner(), m.ngroups);
+  divided(f, keys.ngroups, m.heads, m.ngroups);
+  if (m.d_inner() % m.norm_group_size != 0)
+    throw Error(f.where(stated ? keys.norm_group_size : keys.ngroups) + " (" + std::to_string(m.norm_group_size) +
+                ") must divide d_inner, " + std::to_string(m.d_inner()));
 }
 
 std::string layer_name(const std::string& prefix, int index) { return prefix + ".layers." + std::to_string(index); }
@@ -73,8 +87,7 @@ constexpr int kMaxRank = 16;
 Mamba3Config read_mamba3(const JsonFields& f, int d_model) {
   Mamba3Config m;
   m.d_model = d_model;
-  const int d_inner = f.whole("expand", 1, 64, 2) * d_model;
-  if (d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
+  const int d_inner = expanded_width(f, "expand", d_model);
   m.headdim = f.whole("headdim", 1, kMaxWidth, 64);
   m.heads = divided(f, "headdim", d_inner, m.headdim);
   m.d_state = f.whole("d_state", 2, 4096, 128);

@@ -20,8 +20,20 @@ void warn_of_unknown(const JsonFields& fields, Warnings warnings);
 
 // total / parts. Throws Error if the division leaves a remainder.
 int divided(const JsonFields& fields, const char* key, int total, int parts);
-void check_groups(const JsonFields& fields, const Mamba2Config& mixer, const char* groups_key, const char* norm_key);
 std::string layer_name(const std::string& prefix, int index);
+
+// The names that a kind of config gives to Mamba-2's fields, and the defaults of some.
+struct Mamba2Keys {
+  const char *d_state, *ngroups, *d_conv, *bias;
+  const char* conv_bias;        // null: the convolution always has a bias
+  const char* norm_group_size;  // null: the norm's groups are those of B and C
+  int default_d_state, default_ngroups;
+  int least_d_conv = 1;
+};
+// Reads these fields. `mixer` has its d_model, heads and headdim already. Throws Error.
+void read_mamba2_fields(const JsonFields& f, const Mamba2Keys& keys, Mamba2Config& mixer);
+// expand x d_model. Throws Error if it is too large.
+int expanded_width(const JsonFields& f, const char* key, int d_model);
 
 // Argument names are those of mamba_ssm's Mamba3; `A_activation` is our own.
 Mamba3Config read_mamba3(const JsonFields& f, int d_model);

@@ -180,29 +180,35 @@ Mamba2Config mamba2(const JsonFields& f, int layer, int d_model, int d_inner) {
   m.headdim = automatic ? divided(f, "mamba_n_heads", d_inner, m.heads) : f.whole("mamba_d_head", 1, kMaxWidth);
   if (int64_t(m.heads) * m.headdim != d_inner)
     throw f.wrong("mamba_d_head", "such that mamba_n_heads x mamba_d_head is " + std::to_string(d_inner));
-  m.d_state = f.whole("mamba_d_state", 1, 4096, 256);
-  m.ngroups = f.whole("mamba_n_groups", 1, kMaxWidth, 1);
-  m.d_conv = f.whole("mamba_d_conv", 1, 64, 4);
-  m.bias = f.flag("mamba_proj_bias", false);
-  m.conv_bias = f.flag("mamba_conv_bias", true);
   m.norm_eps = f.eps("rms_norm_eps", 1e-5);
-  m.norm_group_size = divided(f, "mamba_n_groups", d_inner, m.ngroups);
   read_time_step_limit(f, "time_step_limit", m);
-  check_groups(f, m, "mamba_n_groups", "mamba_n_groups");
+  read_mamba2_fields(f,
+                     {.d_state = "mamba_d_state",
+                      .ngroups = "mamba_n_groups",
+                      .d_conv = "mamba_d_conv",
+                      .bias = "mamba_proj_bias",
+                      .conv_bias = "mamba_conv_bias",
+                      .norm_group_size = nullptr,
+                      .default_d_state = 256,
+                      .default_ngroups = 1},
+                     m);
   return m;
 }
 
-int inner_width(const JsonFields& f, int d_model) {
-  const int d_inner = f.whole("mamba_expand", 1, 64, 2) * d_model;
-  if (d_inner > kMaxWidth) throw f.wrong("mamba_expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
-  return d_inner;
-}
+int inner_width(const JsonFields& f, int d_model) { return expanded_width(f, "mamba_expand", d_model); }
 
 // ---- the networks
 
 ModelConfig begun(const JsonFields& f) {
   ModelConfig config;
   config.d_model = f.whole("hidden_size", 1, kMaxWidth);
+  return config;
+}
+
+ModelConfig ended(const JsonFields& f, ModelConfig config, const std::string& last_norm, float eps,
+                  bool tied_by_default = false) {
+  config.norm_f = norm(kBackbone + "." + last_norm, config.d_model, eps);
+  add_ends(f, config, tied_by_default);
   return config;
 }
 
@@ -269,9 +275,7 @@ ModelConfig parse_jamba(const JsonFields& f) {
     }
     config.layers.push_back({true, std::move(feed)});
   }
-  config.norm_f = norm(kBackbone + ".final_layernorm", d, eps);
-  add_ends(f, config, false);
-  return config;
+  return ended(f, std::move(config), "final_layernorm", eps);
 }
 
 ModelConfig parse_bamba(const JsonFields& f, Warnings warnings) {
@@ -303,9 +307,7 @@ ModelConfig parse_bamba(const JsonFields& f, Warnings warnings) {
                              {norm(named(i, "pre_ff_layernorm"), d, eps),
                               gated_mlp(named(i, "feed_forward"), d, ff, f.flag("mlp_bias", false), act)}});
   }
-  config.norm_f = norm(kBackbone + ".final_layernorm", d, eps);
-  add_ends(f, config, false);
-  return config;
+  return ended(f, std::move(config), "final_layernorm", eps);
 }
 
 // One tensor holds the gate and value projections of all experts, another one their output projections.
@@ -376,8 +378,7 @@ ModelConfig parse_granite(const JsonFields& f, Warnings warnings) {
     }
     config.layers.push_back({true, std::move(feed)});
   }
-  config.norm_f = norm(kBackbone + ".norm", d, eps);
-  add_ends(f, config, false);
+  config = ended(f, std::move(config), "norm", eps);
   if (config.embedding) config.embedding->scale = f.number("embedding_multiplier", 1);
   if (config.out_proj) config.out_proj->scale = 1 / f.number("logits_scaling", 1);
   return config;
@@ -395,16 +396,18 @@ Mamba2Config nemotron_mamba(const JsonFields& f, int layer, int d) {
   m.headdim = f.whole("mamba_head_dim", 1, kMaxWidth, 64);
   if (int64_t(m.heads) * m.headdim > kMaxWidth)
     throw f.wrong("mamba_num_heads", "smaller: heads x mamba_head_dim is at most " + std::to_string(kMaxWidth));
-  m.d_state = f.whole("ssm_state_size", 1, 4096, 128);
-  const char* groups = present(f, "n_groups", "mamba_n_groups");
-  m.ngroups = f.whole(groups, 1, kMaxWidth, 8);
-  m.d_conv = f.whole(present(f, "conv_kernel", "mamba_d_conv"), 1, 64, 4);
-  m.bias = f.flag("use_bias", false);
-  m.conv_bias = f.flag(present(f, "use_conv_bias", "mamba_conv_bias"), true);
   m.norm_eps = f.eps("layer_norm_epsilon", 1e-5);
-  m.norm_group_size = divided(f, groups, m.d_inner(), m.ngroups);
   m.dt_min = f.number(present(f, "time_step_min", "mamba_dt_min"), 0.001);
-  check_groups(f, m, groups, groups);
+  read_mamba2_fields(f,
+                     {.d_state = "ssm_state_size",
+                      .ngroups = present(f, "n_groups", "mamba_n_groups"),
+                      .d_conv = present(f, "conv_kernel", "mamba_d_conv"),
+                      .bias = "use_bias",
+                      .conv_bias = present(f, "use_conv_bias", "mamba_conv_bias"),
+                      .norm_group_size = nullptr,
+                      .default_d_state = 128,
+                      .default_ngroups = 8},
+                     m);
   return m;
 }
 
@@ -467,9 +470,7 @@ ModelConfig parse_nemotron(const JsonFields& f) {
       parts.push_back(nemotron_moe(f, name, d, act));
     config.layers.push_back({true, std::move(parts)});
   }
-  config.norm_f = norm(kBackbone + ".norm_f", d, eps);
-  add_ends(f, config, false);
-  return config;
+  return ended(f, std::move(config), "norm_f", eps);
 }
 
 ModelConfig parse_falcon_h1(const JsonFields& f, Warnings warnings) {
@@ -503,8 +504,7 @@ ModelConfig parse_falcon_h1(const JsonFields& f, Warnings warnings) {
     mlp.gate->scale = mlp_factors[0], mlp.down.scale = mlp_factors[1];
     config.layers.push_back({true, {norm(named(i, "pre_ff_layernorm"), d, eps), std::move(mlp)}});
   }
-  config.norm_f = norm(kBackbone + ".final_layernorm", d, eps);
-  add_ends(f, config, false);
+  config = ended(f, std::move(config), "final_layernorm", eps);
   if (config.embedding) config.embedding->scale = f.number("embedding_multiplier", 1);
   if (config.out_proj) config.out_proj->scale = f.number("lm_head_multiplier", 1);
   return config;
@@ -517,14 +517,17 @@ Mamba2Config zamba_mamba(const JsonFields& f, const std::string& name, int layer
   const int d_inner = inner_width(f, d);
   m.heads = f.whole("n_mamba_heads", 1, kMaxWidth, 8);
   m.headdim = divided(f, "n_mamba_heads", d_inner, m.heads);
-  m.d_state = f.whole("mamba_d_state", 1, 4096, 64);
-  m.ngroups = f.whole("mamba_ngroups", 1, kMaxWidth, 1);
-  m.d_conv = f.whole("mamba_d_conv", 1, 64, 4);
-  m.bias = f.flag("add_bias_linear", false);
-  m.conv_bias = true;  // regardless of `use_conv_bias`, as in transformers
-  m.norm_group_size = divided(f, "mamba_ngroups", d_inner, m.ngroups);
   m.dt_min = f.number("time_step_min", 0.001);
-  check_groups(f, m, "mamba_ngroups", "mamba_ngroups");
+  read_mamba2_fields(f,
+                     {.d_state = "mamba_d_state",
+                      .ngroups = "mamba_ngroups",
+                      .d_conv = "mamba_d_conv",
+                      .bias = "add_bias_linear",
+                      .conv_bias = nullptr,  // regardless of `use_conv_bias`, as in transformers
+                      .norm_group_size = nullptr,
+                      .default_d_state = 64,
+                      .default_ngroups = 1},
+                     m);
   return m;
 }
 
@@ -588,9 +591,7 @@ ModelConfig parse_zamba2(const JsonFields& f, Warnings warnings) {
     parts.push_back(zamba_mamba(f, name + ".mamba", i, d));
     config.layers.push_back({true, std::move(parts)});
   }
-  config.norm_f = norm(kBackbone + ".final_layernorm", d, eps);
-  add_ends(f, config, true);
-  return config;
+  return ended(f, std::move(config), "final_layernorm", eps, true);
 }
 
 }  // namespace

@@ -37,11 +37,6 @@ Mamba2Config hf_mamba2(const JsonFields& f, int d_model) {
   m.d_model = d_model;
   m.heads = f.whole("num_heads", 1, kMaxWidth, 128);
   m.headdim = f.whole("head_dim", 1, kMaxWidth, 64);
-  m.d_state = f.whole("state_size", 1, 4096, 128);
-  m.ngroups = f.whole("n_groups", 1, kMaxWidth, 8);
-  m.d_conv = f.whole("conv_kernel", 1, 64, 4);
-  m.bias = f.flag("use_bias", false);
-  m.conv_bias = f.flag("use_conv_bias", true);
   m.norm_eps = f.eps("layer_norm_epsilon", 1e-5);
   if (int64_t(m.heads) * m.headdim > kMaxWidth)
     throw Error(f.where("num_heads") + " x head_dim must be at most " + std::to_string(kMaxWidth));
@@ -49,9 +44,16 @@ Mamba2Config hf_mamba2(const JsonFields& f, int d_model) {
     throw Error(f.where("num_heads") + " x head_dim must be expand x hidden_size, " +
                 std::to_string(f.whole("expand", 1, 64) * d_model));
   read_time_step_limit(f, "time_step_limit", m);
-  m.norm_group_size = f.has("rms_norm_group_size") ? f.whole("rms_norm_group_size", 1, kMaxWidth)
-                                                   : divided(f, "n_groups", m.d_inner(), m.ngroups);
-  check_groups(f, m, "n_groups", "rms_norm_group_size");
+  read_mamba2_fields(f,
+                     {.d_state = "state_size",
+                      .ngroups = "n_groups",
+                      .d_conv = "conv_kernel",
+                      .bias = "use_bias",
+                      .conv_bias = "use_conv_bias",
+                      .norm_group_size = "rms_norm_group_size",
+                      .default_d_state = 128,
+                      .default_ngroups = 8},
+                     m);
   return m;
 }
 
@@ -72,30 +74,22 @@ void add_upstream_layers(ModelConfig& config, int layers, float eps, const Mixer
 Mamba1Config state_spaces_mamba1(const JsonFields& f, int d_model) {
   Mamba1Config m;
   m.d_model = d_model;
-  m.d_inner = f.whole("expand", 1, 64, 2) * d_model;
+  m.d_inner = expanded_width(f, "expand", d_model);
   m.d_state = f.whole("d_state", 1, 4096, 16);
   m.d_conv = f.whole("d_conv", 1, 64, 4);
   const bool automatic = !f.has("dt_rank") || f.at("dt_rank") == "auto";
   m.dt_rank = automatic ? (d_model + 15) / 16 : f.whole("dt_rank", 1, kMaxWidth);
   m.bias = f.flag("bias", false);
   m.conv_bias = f.flag("conv_bias", true);
-  if (m.d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
   return m;
 }
 
 Mamba2Config state_spaces_mamba2(const JsonFields& f, int d_model) {
   Mamba2Config m;
   m.d_model = d_model;
-  const int d_inner = f.whole("expand", 1, 64, 2) * d_model;
-  if (d_inner > kMaxWidth) throw f.wrong("expand", "smaller: d_inner is at most " + std::to_string(kMaxWidth));
+  const int d_inner = expanded_width(f, "expand", d_model);
   m.headdim = f.whole("headdim", 1, kMaxWidth, 64);
   m.heads = divided(f, "headdim", d_inner, m.headdim);
-  m.d_state = f.whole("d_state", 1, 4096, 128);
-  m.ngroups = f.whole("ngroups", 1, kMaxWidth, 1);
-  m.d_conv = f.whole("d_conv", 1, 64, 4);
-  m.bias = f.flag("bias", false);
-  m.conv_bias = f.flag("conv_bias", true);
-  m.norm_group_size = divided(f, "ngroups", d_inner, m.ngroups);
   read_time_step_limit(f, "dt_limit", m);
   check_activation(f, "activation");
   if (!f.flag("rmsnorm", true)) throw f.wrong("rmsnorm", "true: the gated norm cannot be left out");
@@ -103,7 +97,16 @@ Mamba2Config state_spaces_mamba2(const JsonFields& f, int d_model) {
   if (f.flag("D_has_hdim", false)) throw f.wrong("D_has_hdim", "false: D has one value a head");
   if (f.has("d_ssm") && f.whole("d_ssm", 1, kMaxWidth) != d_inner)
     throw f.wrong("d_ssm", "d_inner, " + std::to_string(d_inner));
-  check_groups(f, m, "ngroups", "ngroups");
+  read_mamba2_fields(f,
+                     {.d_state = "d_state",
+                      .ngroups = "ngroups",
+                      .d_conv = "d_conv",
+                      .bias = "bias",
+                      .conv_bias = "conv_bias",
+                      .norm_group_size = nullptr,
+                      .default_d_state = 128,
+                      .default_ngroups = 1},
+                     m);
   return m;
 }
 

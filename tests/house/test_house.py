@@ -88,6 +88,39 @@ class House(unittest.TestCase):
         for name in sorted(graph):
             visit(name)
 
+    def test_neighbours_use_each_other_in_one_direction(self):
+        """A header and its sources are one: neither of two neighbours may need the other through any of its files."""
+        pairs = (
+            ("sensor/engine/shard", "sensor/engine"),
+            ("ssm/layers/modulation", "ssm/layers/network"),
+            ("cli/process/output_meter", "cli/process/process_file"),
+            ("plugin/session", "plugin/model_library"),
+            ("plugin/processor", "plugin/editor/editor"),
+            ("gpu/conv", "gpu/scan"),
+        )
+        uses = {}
+        for path in files(".h", ".cpp", ".cu", ".cuh"):
+            # plugin/processor_changes.cpp and gpu/conv_kernels.cuh are parts of their neighbours
+            name = re.sub(r"_(kernels|changes|cabinet|learning)$", "", str(path.relative_to(ROOT).with_suffix("")))
+            for included in re.findall(r'^#include "([^"]+)\.\w+"', path.read_text(), re.M):
+                uses.setdefault(name, set()).add(re.sub(r"_kernels$", "", included))
+
+        def reaches(begin, end):
+            seen, left = set(), [begin]
+            while left:
+                name = left.pop()
+                if name == end:
+                    return True
+                if name not in seen:
+                    seen.add(name)
+                    left += uses.get(name, ())
+            return False
+
+        for one, other in pairs:
+            self.assertIn(one, uses)
+            self.assertIn(other, uses)
+            self.assertFalse(reaches(one, other) and reaches(other, one), f"{one} and {other} need each other")
+
     def test_lines_fit_in_120_columns(self):
         endings = (".h", ".cpp", ".c", ".cu", ".cuh", ".py", ".cmake", "CMakeLists.txt", "dev", ".html")
         for path in files(*endings):

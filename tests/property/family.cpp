@@ -30,16 +30,7 @@ TEST_CASE("random hybrids agree with the reference in every execution") {
       INFO("network " << seed << ", " << frames << " frames, target " << target.name() << ", chunks "
                       << scan.chunk_frames << ", segments " << scan.segment_frames << "\n"
                       << loaded.checkpoint.config_json());
-      const auto fresh = model->initial_state();
-      auto state = fresh;
-      CHECK(test::relative_error(test::run_steps(model, state, in), reference.output) <= kTolerance);
-      CHECK(test::state_error(state, reference) <= kTolerance);
-      state = fresh;
-      CHECK(test::relative_error(test::run_blocks(model, state, in, blocks), reference.output) <= kTolerance);
-      CHECK(test::state_error(state, reference) <= kTolerance);
-      state = fresh;
-      CHECK(test::relative_error(test::run_scan(model, state, in, scan), reference.output) <= kTolerance);
-      CHECK(test::state_error(state, reference) <= kTolerance);
+      test::check_executions(model, model->initial_state(), in, blocks, scan, reference, kTolerance);
     }
   }
 }

@@ -35,16 +35,7 @@ TEST_CASE("random networks agree with the reference in every execution") {
                       << loaded.checkpoint.config_json());
       auto fresh = model->initial_state();
       model->set_controls(fresh, controls);
-
-      auto state = fresh;
-      CHECK(test::relative_error(test::run_steps(model, state, in), reference.output) <= kTolerance);
-      CHECK(test::state_error(state, reference) <= kTolerance);
-      state = fresh;
-      CHECK(test::relative_error(test::run_blocks(model, state, in, blocks), reference.output) <= kTolerance);
-      CHECK(test::state_error(state, reference) <= kTolerance);
-      state = fresh;
-      CHECK(test::relative_error(test::run_scan(model, state, in, scan), reference.output) <= kTolerance);
-      CHECK(test::state_error(state, reference) <= kTolerance);
+      test::check_executions(model, fresh, in, blocks, scan, reference, kTolerance);
     }
   }
 }

@@ -56,6 +56,11 @@ double relative_error(std::span<const float> found, std::span<const float> expec
 // The largest relative error over the reference's states; throws if the engine lacks one.
 double state_error(const ssm::State& state, const ReferenceRun& reference);
 
+// Steps, blocks and the parallel scan, each from `fresh` on: outputs and end states are the reference's.
+void check_executions(const std::shared_ptr<const ssm::Model>& model, const ssm::State& fresh,
+                      std::span<const float> in, std::span<const size_t> blocks, const ssm::ScanOptions& scan,
+                      const ReferenceRun& reference, double tolerance);
+
 bool same_bits(std::span<const float> a, std::span<const float> b);
 
 }  // namespace coil::test
