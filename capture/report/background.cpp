@@ -17,8 +17,9 @@ namespace {
 struct Peer {
   const char* name;
   double ns;
+  uint64_t weights;  // each of them is one multiply-add per sample, but for the biases
 };
-constexpr Peer kPeers[] = {{"NAM A1-standard", 508}, {"NAM A2-full", 760}, {"NAM A2-lite", 78}};
+constexpr Peer kPeers[] = {{"NAM A1-standard", 508, 13802}, {"NAM A2-full", 760, 12146}, {"NAM A2-lite", 78, 1871}};
 constexpr double kPeerRateHz = 48000;
 constexpr size_t kShownRecordings = 6;  // further ones are collapsed
 
@@ -145,6 +146,20 @@ std::string training_table(const ssm::Card& card) {
 
 }  // namespace
 
+std::optional<ForeignCapture> foreign_capture(const ssm::Card& card) {
+  const auto json = nlohmann::ordered_json::parse(card.json, nullptr, false);
+  if (!json.is_object() || !json.contains("source") || !json["source"].is_object()) return std::nullopt;
+  const auto& source = json["source"];
+  const auto text = [&](const char* key) {
+    return source.contains(key) && source[key].is_string() ? source[key].get<std::string>() : std::string();
+  };
+  ForeignCapture capture{text("file"), text("program")};
+  if (capture.file.empty() || capture.program.empty()) return std::nullopt;
+  if (source.contains("estimated_ns_per_sample") && source["estimated_ns_per_sample"].is_number())
+    capture.estimated_ns = source["estimated_ns_per_sample"];
+  return capture;
+}
+
 std::string training_section(const Figures& figures, const ReportInput& input) {
   std::string html = "<div class=\"charts\">\n" + (input.curve.empty() ? "" : curve_figure(input)) + "<div>" +
                      training_table(figures.model->card()) + "</div>\n</div>\n";
@@ -158,13 +173,19 @@ std::string cost_section(const Figures& figures) {
   std::vector<TableRow> rows = {{"this model", fixed(figures.ns_per_sample, 0),
                                  share(figures.ns_per_sample, figures.sample_rate_hz()), rate,
                                  grouped(figures.model->cost().macs_per_step)}};
-  for (const Peer& peer : kPeers)
-    rows.push_back(
-        {peer.name, number(peer.ns), share(peer.ns, kPeerRateHz), number(kPeerRateHz / 1000) + " kHz", "\u2013"});
+  const std::optional<ForeignCapture> source = foreign_capture(figures.model->card());
+  if (source && source->estimated_ns > 0) {
+    rows.push_back({markup_text(source->file + " in " + source->program) + ", estimated",
+                    fixed(source->estimated_ns, 0), share(source->estimated_ns, figures.sample_rate_hz()), rate,
+                    "\u2013"});
+  }
+  for (const Peer& peer : kPeers) {
+    rows.push_back({peer.name, number(peer.ns), share(peer.ns, kPeerRateHz), number(kPeerRateHz / 1000) + " kHz",
+                    "about " + grouped(peer.weights)});
+  }
   return section_of(
       "cost", "What it costs",
-      table_of({"", "ns a sample", "of one core", "sample rate", "multiply-adds a sample"}, rows,
-               "Cost of one channel") +
+      table_of({"", "ns a sample", "of one core", "sample rate", "multiply-adds"}, rows, "Cost of one channel") +
           paragraph(
               "This model was measured on this machine when the report was written, on one thread in blocks of 64 "
               "samples, beside whatever else ran. The figures of Neural Amp Modeler (NAM) were measured once, on "

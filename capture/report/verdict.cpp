@@ -75,9 +75,14 @@ std::string key_figures_section(const Figures& figures, const ReportInput& input
       tile("Error, held-out passages", "<span id=\"esr\">" + esr_words(figures.held_out.esr()) + "</span>",
            "<span id=\"esr-db\">" + db_words(esr_db(figures.held_out.esr())) + "</span>; over all that was recorded " +
                "<span id=\"esr-all\">" + esr_words(figures.all.esr()) + "</span>");
-  tiles += tile("Best that these recordings allow", reachable > 0 ? esr_words(reachable) : "not known",
-                reachable > 0 ? db_words(esr_db(reachable)) + ", from noise and repeatability"
-                              : "no pause and no passage played twice");
+  const bool plays_itself = foreign_capture(figures.model->card()).has_value();
+  tiles += tile("Best that these recordings allow",
+                reachable > 0  ? esr_words(reachable)
+                : plays_itself ? "no limit"
+                               : "not known",
+                reachable > 0  ? db_words(esr_db(reachable)) + ", from noise and repeatability"
+                : plays_itself ? "a program's capture plays the same every time"
+                               : "no pause and no passage played twice");
   tiles += tile("Cost of a sample", fixed(figures.ns_per_sample, 0) + " ns",
                 number(share, 2) + " % of one core of this machine; " + grouped(figures.model->cost().macs_per_step) +
                     " multiply-adds");

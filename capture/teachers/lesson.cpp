@@ -71,7 +71,8 @@ nlohmann::ordered_json card_of(const Teacher& teacher, const std::filesystem::pa
                                    {"program", teacher.program},
                                    {"architecture", teacher.architecture},
                                    {"sample_rate", teacher.sample_rate_hz},
-                                   {"licence", licence_of(teacher, file)}};
+                                   {"licence", licence_of(teacher, file)},
+                                   {"estimated_ns_per_sample", std::round(estimated_teacher_ns(teacher))}};
   if (!teacher.version.empty()) source["version"] = teacher.version;
   if (teacher.input_level_dbu) source["input_level_dbu"] = *teacher.input_level_dbu;
   if (teacher.output_level_dbu) source["output_level_dbu"] = *teacher.output_level_dbu;

@@ -84,8 +84,37 @@ void stretch_yarn(const JsonFields& p, double theta, int dims, int max_positions
   }
 }
 
+// The base for inputs longer than `max_positions`. Source: bloc97 2023 (dynamic NTK scaling), as in transformers.
+double stretched_base(const JsonFields& p, double theta, int dims, int length, int max_positions) {
+  const double factor = p.number("factor");
+  if (!(factor > 0)) throw p.wrong("factor", "positive");
+  if (length <= max_positions || dims <= 2) return theta;
+  return theta * std::pow(factor * length / max_positions - (factor - 1), dims / (dims - 2.0));
+}
+
+int original_positions(const JsonFields& f, const JsonFields& p, int max_positions) {
+  const char* key = "original_max_position_embeddings";
+  return p.whole(key, 2, 1 << 30, f.whole(key, 2, 1 << 30, max_positions));
+}
+
+// A factor for each wavelength, one list for short and one for long inputs. Source: Ding et al. 2024 (LongRoPE), as in
+// transformers.
+void stretch_longrope(const JsonFields& p, int length, int max_positions, int short_inputs, Rope& rope) {
+  const char* key = length > short_inputs ? "long_factor" : "short_factor";
+  if (!p.has(key)) throw p.wrong(key, std::to_string(rope.radians.size()) + " numbers");
+  const std::vector<double> by = factors(p, key, rope.radians.size());
+  for (size_t i = 0; i < by.size(); ++i) {
+    if (!(by[i] > 0)) throw p.wrong(key, "positive numbers");
+    rope.radians[i] /= by[i];
+  }
+  const double factor = p.number("factor", double(max_positions) / short_inputs),
+               scale = factor <= 1 ? 1 : std::sqrt(1 + std::log(factor) / std::log(short_inputs));
+  rope.scale = p.number("attention_factor", scale);
+}
+
 // `fraction`: the default for the share of a head that rotates. If it is empty, only the scaled kinds read the config's
-// value.
+// value. The kinds that depend on the input's length take the window for it: a stream has no length, and attention sees
+// no more than the window.
 Rope read_rope(const JsonFields& f, int headdim, std::optional<double> fraction, Warnings warnings) {
   const Json none = Json::object();
   const char* key = f.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
@@ -99,19 +128,25 @@ Rope read_rope(const JsonFields& f, int headdim, std::optional<double> fraction,
   const int dims = int(headdim * part), max_positions = f.whole("max_position_embeddings", 1, 1 << 30, 1 << 30);
   if (dims < 1 || (dims + 1) / 2 * 2 > headdim)
     throw p.wrong("partial_rotary_factor", "such that a head has the pairs");
-  Rope rope{base_frequencies(theta, dims), 1};
+  const int window = read_window(f);
+  const bool dynamic = type == "dynamic";
+  const int short_inputs = type == "longrope" ? original_positions(f, p, max_positions) : max_positions;
+  Rope rope{base_frequencies(dynamic ? stretched_base(p, theta, dims, window, max_positions) : theta, dims), 1};
   if (type == "linear") {
     for (double& r : rope.radians) r /= p.number("factor");
   } else if (type == "llama3") {
     stretch_llama3(p, rope.radians);
   } else if (type == "yarn") {
     stretch_yarn(p, theta, dims, max_positions, rope);
-  } else if (type == "dynamic") {
-    warn(warnings, p.where("rope_type") + " 'dynamic' stretches the angles of inputs longer than " +
-                       std::to_string(max_positions) + " frames; a stream has no length, its angles stay as they are");
-  } else if (type != "default") {
-    throw p.wrong("rope_type", "default, linear, llama3, yarn or dynamic");
+  } else if (type == "longrope") {
+    stretch_longrope(p, window, max_positions, short_inputs, rope);
+  } else if (!dynamic && type != "default") {
+    throw p.wrong("rope_type", "default, linear, llama3, yarn, longrope or dynamic");
   }
+  if ((dynamic || type == "longrope") && window > short_inputs)
+    warn(warnings, p.where("rope_type") + " '" + type + "' turns inputs longer than " + std::to_string(short_inputs) +
+                       " frames by other angles; a stream turns by those of an input as long as its window from the " +
+                       "first frame on");
   return rope;
 }
 

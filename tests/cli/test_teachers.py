@@ -38,6 +38,10 @@ class Teachers(CoilTest):
         self.assertEqual(card["name"], "Test amp")
         self.assertEqual(card["licence"], "none given in a1_wavenet.nam")
         source = card["source"]
+        report = self.path("amp.html").read_text()
+        cost = source["estimated_ns_per_sample"]
+        self.assertRegex(report, rf"a1_wavenet.nam in Neural Amp Modeler, estimated</t[dh]><td[^>]*>{cost:.0f}</td>")
+        self.assertIn("<strong>no limit</strong>", report)
         self.assertEqual(
             (source["file"], source["program"], source["architecture"], source["version"]),
             ("a1_wavenet.nam", "Neural Amp Modeler", "WaveNet", "0.5.4"),

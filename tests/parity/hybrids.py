@@ -10,9 +10,11 @@ Each line: the worst error over all executions and SIMD targets, the case. The o
 """
 
 import argparse
+import contextlib
 import pathlib
 import sys
 import tempfile
+import unittest.mock
 
 import torch
 import transformers as hf
@@ -38,6 +40,15 @@ LLAMA3 = {
     "low_freq_factor": 1.0,
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 32,
+}
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "short_factor": [1.0, 1.5, 2.0, 2.5],
+    "long_factor": [1.5, 3.0, 5.0, 8.0],
+    "factor": 4.0,
+    "original_max_position_embeddings": 64,
 }
 STRETCHED = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 3.0}
 FAR = {"rope_type": "default", "rope_theta": 1e6}
@@ -204,6 +215,11 @@ MODELS = {
             {"rope_parameters": FAR},
             {"rope_parameters": LLAMA3},
             {"rope_parameters": YARN},
+            {"rope_parameters": DYNAMIC},
+            {"rope_parameters": DYNAMIC, "max_position_embeddings": 16},
+            {"rope_parameters": LONGROPE},
+            {"rope_parameters": LONGROPE | {"original_max_position_embeddings": 32}},
+            {"rope_parameters": LONGROPE | {"attention_factor": 1.3}},
             {"mamba_conv_bias": False, "mamba_d_conv": 3, "num_key_value_heads": 4},
             {"time_step_limit": (0.1, 0.6)},
         ],
@@ -248,11 +264,20 @@ def randomised(model, seed):
     return model.eval()
 
 
+@contextlib.contextmanager
+def everything_in_double():
+    """transformers computes norms, scans and softmax in float32 even in a model of float64."""
+    with unittest.mock.patch.object(torch, "float32", torch.float64), unittest.mock.patch.object(
+        torch.Tensor, "float", torch.Tensor.double
+    ):
+        yield
+
+
 def expected(folder, kind, seed):
     ids = torch.randint(0, VOCAB, (BATCH, FRAMES), generator=torch.Generator().manual_seed(seed))
     model = kind.from_pretrained(folder, dtype=torch.float64, experts_implementation="eager").eval()
-    with torch.no_grad():
-        return {"input": ids, "output": model(input_ids=ids, use_cache=False).logits.double().contiguous()}
+    with torch.no_grad(), everything_in_double():
+        return {"input": ids, "output": model(input_ids=ids, use_cache=False).logits.contiguous()}
 
 
 def cases():

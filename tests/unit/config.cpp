@@ -354,11 +354,44 @@ TEST_CASE("hybrids: errors name missing and wrong fields of a config") {
                       {"rope_parameters", {{"rope_type", "default"}}}};
   CHECK(part<ssm::AttentionConfig>(parse(bamba), 2, 1).rope.size() == 2);  // half of each head rotates
   changed = bamba;
-  changed["rope_parameters"]["rope_type"] = "longrope";
+  changed["rope_parameters"]["rope_type"] = "ntk";
   refuses(changed, "rope_parameters.rope_type");
   changed = bamba;
   changed["mamba_d_head"] = 9;
   refuses(changed, "mamba_d_head");
+}
+
+TEST_CASE("hybrids: angles that depend on the input's length take the window for it") {
+  const auto rope = [](int window, const Json& parameters, std::vector<std::string>* warnings = nullptr) {
+    const Json bamba = {{"model_type", "bamba"},    {"hidden_size", 32},
+                        {"intermediate_size", 40},  {"num_hidden_layers", 1},
+                        {"num_attention_heads", 4}, {"attn_layer_indices", {0}},
+                        {"vocab_size", 9},          {"max_position_embeddings", 6},
+                        {"stream_window", window},  {"rope_parameters", parameters}};
+    return part<ssm::AttentionConfig>(ssm::parse_config(bamba.dump(), "model", warnings), 0, 1);
+  };
+  std::vector<std::string> warnings;
+  const Json dynamic = {{"rope_type", "dynamic"}, {"factor", 2}};
+  CHECK(rope(6, dynamic, &warnings).rope[1] == Approx(0.01));
+  CHECK(warnings.empty());
+  CHECK(rope(9, dynamic, &warnings).rope[1] == Approx(0.01 / 2));  // base x (2 x 9 / 6 - 1)^2
+  CHECK(warnings.size() == 1);
+  Json longrope = {{"rope_type", "longrope"},
+                   {"short_factor", {2, 4}},
+                   {"long_factor", {8, 16}},
+                   {"factor", 16},
+                   {"original_max_position_embeddings", 4}};
+  CHECK(rope(4, longrope).rope[0] == Approx(1.0 / 2));
+  CHECK(rope(4, longrope).rope[1] == Approx(0.01 / 4));
+  CHECK(rope(5, longrope).rope[0] == Approx(1.0 / 8));
+  CHECK(rope(5, longrope).rope[1] == Approx(0.01 / 16));
+  CHECK(rope(4, longrope).rope_scale == Approx(std::sqrt(3)));
+  longrope["attention_factor"] = 1.5;
+  CHECK(rope(4, longrope).rope_scale == Approx(1.5));
+  longrope["long_factor"] = {8};
+  CHECK_THROWS_WITH(rope(5, longrope), Catch::Contains("long_factor") && Catch::Contains("2 numbers"));
+  longrope.erase("long_factor");
+  CHECK_THROWS_WITH(rope(5, longrope), Catch::Contains("long_factor"));
 }
 
 TEST_CASE("unknown keys of a coil config cause a warning with the most similar key") {
