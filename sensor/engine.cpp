@@ -323,9 +323,9 @@ void Engine::use(std::shared_ptr<const AllSensorSettings> settings) {
   options_.settings = std::move(settings);
 }
 
-// A record that comes out ends a silence, and its time may show that others are silent.
+// A record that is released ends its sensor's silence. Its time may also show that other sensors are silent.
 void Engine::notice_silence(const PendingRecord& record, Partition* partition, Sink& sink) {
-  if (!record.sensor) return;  // no number was seen of it yet
+  if (!record.sensor) return;  // none of its numbers has been seen yet
   if (record.fate == PendingRecord::Fate::kHeld) return silence_.hear(record.selection.key, now_);
   silence_.see(record.selection.key, partition, record.arriving, now_, report_to(sink));
 }

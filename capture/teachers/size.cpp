@@ -1,4 +1,4 @@
-// Sizes are compared by short trainings, each with a learning rate that falls to its end.
+// Compares sizes by short trainings, each with a learning rate that decays to its end.
 #include "capture/teachers/size.h"
 
 #include <cmath>
@@ -13,7 +13,7 @@ namespace {
 constexpr double kNsPerWeight = 0.037, kRecurrentNs = 55;
 constexpr double kFullNs = 760, kFullWeights = 12146, kSameSize = 0.01;
 
-constexpr double kNsPerMultiplyAdd = 67.0 / 1985;  // of the usual size
+constexpr double kNsPerMultiplyAdd = 67.0 / 1985;  // of a network of the usual size
 
 constexpr Shape kSmallShapes[] = {{8, 1, 1}, {8, 1, 4}};
 constexpr size_t kMostLayers = 12, kLeastMoreLayers = 2;

@@ -106,7 +106,7 @@ void go_on(const StreamOptions& options, const sensor::Engine& engine, sensor::S
   }
 }
 
-// The file is read again when SIGHUP comes; one that cannot be used leaves the settings as they are.
+// Reads the file again on SIGHUP. If the new file is unusable, the settings stay as they are.
 class Settings {
  public:
   Settings(std::string path, const sensor::Log& log) : path_(std::move(path)), log_(log) {
