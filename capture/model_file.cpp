@@ -96,10 +96,11 @@ Json config_of(const Shape& shape, double sample_rate_hz) {
   parts.push_back({{"type", "linear"}, {"name", "out_proj"}, {"d_out", shape.d_model}, {"bias", false}});
   Json layers = Json::array({{{"repeat", shape.layers}, {"residual", true}, {"parts", std::move(parts)}}});
   if (filtered) layers.push_back({{"residual", false}, {"parts", filter_parts(shape)}});
-  Json config = {
-      {"model_type", "coil"}, {"sample_rate", sample_rate_hz}, {"d_input", 1},           {"d_model", shape.d_model},
-      {"d_output", 1},        {"in_proj_bias", false},         {"out_proj_bias", false}, {"direct", !filtered},
-      {"norm_f", false},      {"layers", std::move(layers)}};
+  Json config = {{"model_type", "coil"},   {"sample_rate", sample_rate_hz},
+                 {"d_input", 1},           {"d_model", shape.d_model},
+                 {"d_output", 1},          {"in_proj_bias", false},
+                 {"out_proj_bias", false}, {"direct", !filtered && shape.direct > 0},
+                 {"norm_f", false},        {"layers", std::move(layers)}};
   if (shape.knobs > 0) config["controls"] = {{"count", shape.knobs}, {"polynomial", 2}, {"output", !filtered}};
   if (shape.slow_features > 0) config["slow_path"] = slow_path_of(shape);
   return config;
@@ -233,7 +234,7 @@ Content content_of(const ParameterMap& map, const std::vector<float>& parameters
     tensors.add("backbone.out_proj.weight", {1, int64_t(kFilterChannels)}, sum);
   } else {
     tensors.add("backbone.out_proj.weight", {1, d}, map.output, scales.output);
-    tensors.add("backbone.direct.weight", {1, 1}, map.direct, scales.output / scales.input);
+    if (map.shape.direct > 0) tensors.add("backbone.direct.weight", {1, 1}, map.direct, scales.output / scales.input);
   }
   if (map.shape.knobs > 0) add_controls(tensors, map, parameters, scales);
   if (map.shape.slow_features > 0) add_slow_path(tensors, map, parameters, scales);

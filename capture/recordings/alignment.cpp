@@ -163,32 +163,48 @@ std::vector<double> find_jumps(const std::vector<LocalDelay>& delays, double sam
   return jumps;
 }
 
-}  // namespace
-
-Alignment find_alignment(std::span<const float> dry, std::span<const float> wet, double sample_rate_hz) {
-  Alignment alignment;
-  const auto loud = static_cast<size_t>(4 * sample_rate_hz), piece = static_cast<size_t>(2 * sample_rate_hz);
-  Match coarse;
-  for (const size_t at : strongest_pieces(dry, std::min(loud, dry.size()), 3)) {
-    Match match = best_match(piece_of(dry, static_cast<long>(at), loud), wet);
-    match.offset_frames -= static_cast<int>(at);
-    if (match.peak_to_rms > coarse.peak_to_rms) coarse = match;
+// The offset of the strongest pieces, looked for up to `reach` frames around none. An offset that several pieces share
+// is no chance match; where only one piece is known, its peak decides.
+std::optional<long> coarse_offset(std::span<const float> dry, std::span<const float> wet, size_t piece, size_t reach) {
+  std::vector<Match> matches;
+  for (const size_t at : strongest_pieces(dry, std::min(piece, dry.size()), 3)) {
+    const long from = std::max<long>(0, static_cast<long>(at) - static_cast<long>(reach));
+    const size_t until = std::min(at + piece + reach, wet.size());
+    if (size_t(from) >= until) continue;
+    Match match =
+        best_match(piece_of(dry, static_cast<long>(at), piece), wet.subspan(size_t(from), until - size_t(from)));
+    match.offset_frames += static_cast<int>(from) - static_cast<int>(at);
+    if (match.peak_to_rms >= kChance) matches.push_back(match);
   }
-  if (coarse.peak_to_rms < kChance) return alignment;
+  const bool everywhere = reach >= std::max(dry.size(), wet.size());
+  std::optional<Match> best;
+  for (const Match& match : matches) {
+    const auto agrees = [&](const Match& other) {
+      return &other != &match && std::abs(other.offset_frames - match.offset_frames) < long(piece) / 40;
+    };
+    if (!everywhere && std::none_of(matches.begin(), matches.end(), agrees)) continue;
+    if (!best || match.peak_to_rms > best->peak_to_rms) best = match;
+  }
+  return best ? std::optional<long>(best->offset_frames) : std::nullopt;
+}
+
+Alignment align_around(std::span<const float> dry, std::span<const float> wet, double sample_rate_hz, long offset) {
+  Alignment alignment;
+  const auto piece = static_cast<size_t>(2 * sample_rate_hz);
   // Without overlap there is nothing to compare. From here on `dry` starts at the overlap.
-  const long from = std::clamp<long>(-coarse.offset_frames, 0, long(dry.size())),
-             until = std::clamp<long>(long(wet.size()) - coarse.offset_frames, from, long(dry.size()));
+  const long from = std::clamp<long>(-offset, 0, long(dry.size())),
+             until = std::clamp<long>(long(wet.size()) - offset, from, long(dry.size()));
   dry = dry.subspan(size_t(from), size_t(until - from));
-  coarse.offset_frames += int(from);
+  offset += from;
 
   size_t tried = 0;
-  auto rough = local_delays(dry, wet, coarse.offset_frames, piece, static_cast<long>(sample_rate_hz / 10), tried);
+  auto rough = local_delays(dry, wet, double(offset), piece, static_cast<long>(sample_rate_hz / 10), tried);
   // Drift and lost samples move a piece by some hundreds of frames. A larger offset is a chance match.
   const double typical = middle(rough);
   std::erase_if(rough, [&](const LocalDelay& p) { return std::abs(p.delay - typical) > sample_rate_hz / 50; });
   if (rough.size() * 2 < tried) return alignment;
   Line line = robust_line(rough);
-  if (rough.size() < 3) line = {double(coarse.offset_frames), 0};
+  if (rough.size() < 3) line = {double(offset), 0};
   if (const auto step = find_step(rough, line)) {
     alignment.jumps_seconds.push_back(step->at / sample_rate_hz);
     line = {step->delay, 0};
@@ -228,6 +244,23 @@ Alignment find_alignment(std::span<const float> dry, std::span<const float> wet,
   alignment.found = alignment.confidence > 0.3;
   alignment.delay_frames = line.at_zero;
   alignment.drift_ppm = line.slope * 1e6;
+  return alignment;
+}
+
+}  // namespace
+
+// The nearest offset first: most recordings start within a second of each other, to search all of a long one takes
+// minutes, and a loop fits equally well one turn later.
+Alignment find_alignment(std::span<const float> dry, std::span<const float> wet, double sample_rate_hz) {
+  const auto piece = static_cast<size_t>(4 * sample_rate_hz);
+  const size_t everywhere = std::max(dry.size(), wet.size());
+  Alignment alignment;
+  for (const double reach_s : {1.0, 10.0, HUGE_VAL}) {
+    const auto reach = static_cast<size_t>(std::min(reach_s * sample_rate_hz, double(everywhere)));
+    if (const std::optional<long> offset = coarse_offset(dry, wet, piece, reach))
+      alignment = align_around(dry, wet, sample_rate_hz, *offset);
+    if (alignment.found || reach == everywhere) break;
+  }
   return alignment;
 }
 

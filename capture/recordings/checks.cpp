@@ -6,6 +6,7 @@
 #include <numbers>
 #include <numeric>
 
+#include "base/text.h"
 #include "capture/recordings/spectrum.h"
 #include "capture/recordings/test_signal.h"
 #include "dsp/stft.h"
@@ -84,8 +85,8 @@ void check_drop_outs(std::span<const float> sound, double sample_rate_hz, const 
   }
   if (count == 0) return;
   findings.push_back({Severity::kWarning, FindingKind::kDropOut,
-                      sentence("%s drops out %d times, first at %.2f s; record again with a larger buffer",
-                               name.c_str(), count, first)});
+                      sentence("%s drops out %s, first at %.2f s; record again with a larger buffer", name.c_str(),
+                               counted(count, "time").c_str(), first)});
 }
 
 // The power of narrow lines at multiples of the mains frequency, as a share of the noise's power.

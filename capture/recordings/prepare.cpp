@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "capture/recordings/checks.h"
+#include "capture/recordings/interpolation.h"
 #include "capture/recordings/spectrum.h"
 #include "capture/recordings/test_signal.h"
 #include "dsp/resampler.h"
@@ -133,6 +134,16 @@ void keep_overlap(PreparedPair& pair, size_t wet_frames) {
   }
 }
 
+void move_wet(PreparedPair& pair, double by) {
+  pair.wet = read_between(pair.wet, by, 1, pair.wet.size());
+  const long lost = std::min<long>(std::lround(std::ceil(std::abs(by))), static_cast<long>(pair.wet.size()));
+  for (auto* sound : {&pair.dry, &pair.wet})
+    by > 0 ? sound->erase(sound->end() - lost, sound->end()) : sound->erase(sound->begin(), sound->begin() + lost);
+  pair.alignment.delay_frames += by;
+  pair.findings.push_back(
+      {Severity::kNote, FindingKind::kLatency, sentence("moved by %.1f frames to the delay of the other takes", by)});
+}
+
 }  // namespace
 
 PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sample_rate_hz, Polarity polarity) {
@@ -180,6 +191,32 @@ PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sam
   pair.noise_to_signal = check_pair(pair.dry, pair.wet, sample_rate_hz, pair.findings).noise_to_signal;
   judge();
   return pair;
+}
+
+std::vector<size_t> share_delays(std::vector<PreparedPair>& pairs, const std::vector<double>& known) {
+  const auto counts = [](const PreparedPair& pair) {
+    return pair.usable && pair.alignment.found && pair.alignment.drift_ppm == 0;
+  };
+  std::vector<double> delays = known;
+  for (const PreparedPair& pair : pairs)
+    if (counts(pair)) delays.push_back(pair.alignment.delay_frames);
+  std::sort(delays.rbegin(), delays.rend());
+  std::vector<size_t> moved;
+  for (size_t first = 0, end; first < delays.size(); first = end) {
+    // Margins make estimates too small, never too large. A pair that needs no delay was made in a computer.
+    const double least = delays[first] - kMostMarginFrames - 1;
+    for (end = first; end < delays.size() && delays[end] >= least;) ++end;
+    const bool none =
+        std::find(delays.begin() + long(first), delays.begin() + long(end), 0.0) != delays.begin() + long(end);
+    const double shared = none ? 0 : delays[first];
+    for (size_t i = 0; i < pairs.size(); ++i) {
+      const double delay = pairs[i].alignment.delay_frames;
+      if (!counts(pairs[i]) || delay < least || delay > delays[first] || delay == shared) continue;
+      move_wet(pairs[i], shared - delay);
+      moved.push_back(i);
+    }
+  }
+  return moved;
 }
 
 }  // namespace coil::capture

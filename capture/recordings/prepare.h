@@ -43,4 +43,9 @@ std::vector<float> resampled(const std::vector<float>& sound, double from_hz, do
 PreparedPair prepare_pair(const Recording& dry, const Recording& wet, double sample_rate_hz,
                           Polarity polarity = Polarity::kAutomatic);
 
+// Takes of one session have one delay, but each take's own estimate differs by its margin (see kMostMarginFrames), and
+// a model cannot learn several delays at once. Moves pairs whose delays are that close to each other, or to one of
+// `known`, to one delay, with a note in their findings. Returns the moved ones. Pairs with drift stay.
+std::vector<size_t> share_delays(std::vector<PreparedPair>& pairs, const std::vector<double>& known = {});
+
 }  // namespace coil::capture

@@ -180,8 +180,8 @@ void LaneGroup<T>::backward(const Weights<T>& weights, Workspace<T>& ws, double*
     add_moving_gradients(weights.parameters, ws.gradient.data(), gradient);
   else
     add_gradients(weights.parameters, ws.gradient.data(), gradient);
-  // In a model file the direct path would bypass the filter, so it keeps its initial value 0.
-  if (map_.shape.filter_modes > 0) gradient[map_.direct] = 0;
+  // A filter in a model file would be bypassed by the direct path, and a stage has none: it keeps its initial value 0.
+  if (map_.shape.filter_modes > 0 || map_.shape.direct == 0) gradient[map_.direct] = 0;
 }
 
 // The kernels treat a lane's scale and shift as constants. With dW and db, the gradients of scale W_in and shift, S

@@ -5,6 +5,9 @@
 
 namespace coil::capture {
 
+inline constexpr size_t kSlowFeatures = 8;  // of a slow path
+inline constexpr size_t kFilterModes = 64;  // of a filter after the network
+
 // Layers of S4D -> linear -> FiLM -> tanh -> linear with a residual connection; one input channel, one output channel,
 // and a direct path.
 struct Shape {
@@ -14,6 +17,7 @@ struct Shape {
   size_t knobs = 0;
   size_t slow_features = 0;  // of the slow path; 0: none
   size_t filter_modes = 0;   // of the linear filter after the network; 0: none
+  size_t direct = 1;         // 0: no direct path, so that the network can be part of a longer chain
 
   friend bool operator==(const Shape&, const Shape&) = default;
 };

@@ -40,9 +40,7 @@ constexpr double kLeastEnergy = 1e-3;      // of the batch: quieter batches have
 constexpr double kLooks = 30;              // at least this many looks at the held-out parts
 constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kLaterLooks = 1.25;
 constexpr double kWarmUpTimes = 3;  // times the slowest time constant, before a held-out part
-constexpr size_t kSlowFeatures = 8;
-constexpr size_t kFilterModes = 64;
-constexpr double kYoung = 2;  // a network counts as young below this multiple of slow_trial_frames
+constexpr double kYoung = 2;        // a network counts as young below this multiple of slow_trial_frames
 constexpr double kTrialTimes = 20;
 constexpr double kWorth = 0.6;          // of the error; each option costs about half a network more
 constexpr double kLookbackSeconds = 1;  // gradients of the slow path go back this far before a segment

@@ -49,6 +49,7 @@ struct CaptureOptions {
   std::vector<std::string> plan;
   size_t takes = 24;
   std::string quality;  // empty: standard, or for a capture of another program chosen by trials
+  std::string network = "auto";
   std::string name, licence, report;
   double seconds = 0, million_frames = 0, target_esr = 0;
   size_t threads = 0;
@@ -74,12 +75,26 @@ struct Material {
   double teacher_ns = 0;                  // a capture's estimated cost in its own program
   std::vector<capture::Take> tests = {};  // of a capture, one per --test-dry
 
-  void add(const fs::path& dry, const fs::path& wet, double sample_rate_hz, capture::Setting setting) {
-    capture::PreparedPair pair =
-        as_is ? read_pair_as_is(dry, wet, sample_rate_hz) : read_pair(dry, wet, sample_rate_hz, polarity);
-    takes.push_back({std::move(pair.dry), std::move(pair.wet), std::move(setting)});
-    recordings.push_back({dry.filename().string(), wet.filename().string(), pair.alignment, std::move(pair.findings),
-                          pair.noise_to_signal, pair.repeatability_esr});
+  // `known`: delays of other takes of the same session.
+  void add(const std::vector<TableRow>& rows, const std::vector<capture::Setting>& settings,
+           const std::vector<double>& known = {}) {
+    std::vector<capture::PreparedPair> pairs;
+    for (const TableRow& row : rows)
+      pairs.push_back(as_is ? read_pair_as_is(row.dry, row.wet, sample_rate_hz)
+                            : read_pair(row.dry, row.wet, sample_rate_hz, polarity));
+    for (const size_t i : share_delays(pairs, known)) print_finding(rows[i].wet, pairs[i].findings.back());
+    for (size_t i = 0; i < rows.size(); ++i) {
+      takes.push_back({std::move(pairs[i].dry), std::move(pairs[i].wet), settings[i]});
+      recordings.push_back({rows[i].dry.filename().string(), rows[i].wet.filename().string(), pairs[i].alignment,
+                            std::move(pairs[i].findings), pairs[i].noise_to_signal, pairs[i].repeatability_esr});
+    }
+  }
+
+  std::vector<double> delays() const {
+    std::vector<double> delays;
+    for (const capture::ReportedRecording& recording : recordings)
+      if (recording.alignment.found) delays.push_back(recording.alignment.delay_frames);
+    return delays;
   }
 };
 
@@ -136,7 +151,7 @@ Material read_material(const CaptureOptions& options, double sample_rate_hz) {
   material.as_is = options.as_is;
   material.sample_rate_hz = sample_rate_hz;
   if (options.table.empty()) {
-    material.add(options.dry, options.wet, sample_rate_hz, {});
+    material.add({{options.wet, options.dry, {}}}, {{}});
     return material;
   }
   const TakeTable table = read_take_table(options.table);
@@ -146,9 +161,7 @@ Material read_material(const CaptureOptions& options, double sample_rate_hz) {
   }
   material.gaps = say_gaps(table);
   material.knobs = table.knobs;
-  const std::vector<capture::Setting> settings = table.settings();
-  for (size_t r = 0; r < table.rows.size(); ++r)
-    material.add(table.rows[r].dry, table.rows[r].wet, sample_rate_hz, settings[r]);
+  material.add(table.rows, table.settings());
   return material;
 }
 
@@ -209,6 +222,10 @@ class Capture {
     capture::TrainingSettings settings;
     settings.shape = quality_.shape;
     settings.shape.knobs = material_.knobs.size();
+    if (options_.network != "auto") settings.slow_trial_frames = HUGE_VAL;  // decided: no trial
+    if (options_.network == "slow-path") settings.shape.slow_features = capture::kSlowFeatures;
+    if (options_.network == "filter") settings.shape.filter_modes = capture::kFilterModes;
+    if (options_.network == "stage") settings.shape.direct = 0;
     settings.sample_rate_hz = material_.sample_rate_hz;
     settings.aliasing_weight = quality_.aliasing_weight;
     settings.threads = options_.threads > 0 ? options_.threads : std::max(1u, std::thread::hardware_concurrency());
@@ -286,9 +303,8 @@ class Capture {
     const TakeTable table = read_test_table(options_.test_table, material_.knobs);
     Material tests{{}, {}, {}, {}, material_.polarity};
     tests.as_is = material_.as_is;
-    const std::vector<capture::Setting> settings = table.settings();
-    for (size_t r = 0; r < table.rows.size(); ++r)
-      tests.add(table.rows[r].dry, table.rows[r].wet, material_.sample_rate_hz, settings[r]);
+    tests.sample_rate_hz = material_.sample_rate_hz;
+    tests.add(table.rows, table.settings(), material_.delays());
     const std::vector<double> esr = trainer_.esr(std::move(tests.takes));
     for (size_t i = 0; i < esr.size(); ++i) unseen_.push_back({tests.recordings[i].wet_name, esr[i]});
   }
@@ -464,6 +480,12 @@ void add_training_options(CLI::App* capture, CaptureOptions& options) {
       ->add_option("--quality", options.quality,
                    "Size of the network (standard; for a capture of another program, short trainings choose): " + costs)
       ->check(CLI::IsMember(names));
+  capture
+      ->add_option("--network", options.network,
+                   "What to train: plain, with a slow-path, with a filter, or what a trial in a long training shows "
+                   "(auto); stage: plain without a direct path, as part of a longer chain")
+      ->check(CLI::IsMember({"auto", "plain", "slow-path", "filter", "stage"}))
+      ->capture_default_str();
   capture->add_option("--seconds", options.seconds, "Duration of the training")->check(CLI::PositiveNumber);
   capture
       ->add_option("--million-frames", options.million_frames, "Length of the training in frames (440; with knobs 880)")

@@ -104,11 +104,15 @@ capture::PreparedPair read_pair(const std::filesystem::path& dry, const std::fil
     if (finding.severity == capture::Severity::kFatal)
       fatal += (fatal.empty() ? "" : "; ") + finding.text;
     else
-      std::fprintf(stderr, "coil: %s: %s: %s\n", capture::name_of(finding.severity), in_quotes(wet).c_str(),
-                   finding.text.c_str());
+      print_finding(wet, finding);
   }
   if (!pair.usable) throw Failure(kFailed, fatal);
   return pair;
+}
+
+void print_finding(const std::filesystem::path& wet, const capture::Finding& finding) {
+  std::fprintf(stderr, "coil: %s: %s: %s\n", capture::name_of(finding.severity), in_quotes(wet).c_str(),
+               finding.text.c_str());
 }
 
 capture::PreparedPair read_pair_as_is(const std::filesystem::path& dry, const std::filesystem::path& wet,

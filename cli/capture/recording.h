@@ -16,6 +16,9 @@ capture::Recording read_recording(const std::filesystem::path& path);
 capture::PreparedPair read_pair(const std::filesystem::path& dry, const std::filesystem::path& wet,
                                 double sample_rate_hz, capture::Polarity& polarity);
 
+// "coil: warning: 'wet.wav': ..." on standard error.
+void print_finding(const std::filesystem::path& wet, const capture::Finding& finding);
+
 // Reads a pair that needs no alignment and no checks. Throws Failure unless both files are mono, of equal length and at
 // the requested rate.
 capture::PreparedPair read_pair_as_is(const std::filesystem::path& dry, const std::filesystem::path& wet,

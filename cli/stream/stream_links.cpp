@@ -111,6 +111,7 @@ sensor::MqttOptions mqtt_options(const LinkOptions& options, const sensor::Engin
   mqtt.qos = options.mqtt_qos;
   mqtt.queue_records = options.mqtt_queue;
   mqtt.home_assistant = options.home_assistant;
+  mqtt.silence_times = engine.silence_times;
   mqtt.prefix = engine.prefix;
   mqtt.horizons = engine.horizons;
   mqtt.stopped = interrupted;

@@ -54,6 +54,7 @@ struct PendingValue {
   static constexpr size_t kNone = SIZE_MAX;
 
   Series* series = nullptr;
+  int64_t time_ns = kNoTime;
   int missing_steps = 0;  // missing steps before this one
   float interval = 0;     // Cadence::Passage::interval
   bool forget = false;    // discard earlier forecasts

@@ -249,6 +249,7 @@ void Planner::plan_value(PendingRecord& record, const Value& value, uint64_t rec
   const Gap gap = memory.pass(passage);
   const size_t index = schedule_.values.size();
   schedule_.values.push_back({.series = &series,
+                              .time_ns = time_ns,
                               .missing_steps = passage.missing,
                               .interval = passage.interval,
                               .forget = passage.long_gap,

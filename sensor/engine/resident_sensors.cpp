@@ -96,6 +96,7 @@ Bytes ResidentSensors::pack(const Sensor& sensor) {
     writer.value(held.message.offset);
   }
   writer.object(sensor.rhythm);
+  for (const auto& series : sensor.series) writer.object(series->calendar);
   return bytes;
 }
 
@@ -122,6 +123,9 @@ std::unique_ptr<Sensor> ResidentSensors::unpack(const Bytes& bytes) {
     held.message.offset = reader.value<int64_t>();
   }
   if (!reader.at_end()) reader.object(sensor->rhythm);  // else it was written before there was one
+  for (const auto& series : sensor->series) {
+    if (!reader.at_end()) reader.object(series->calendar);
+  }
   return sensor;
 }
 

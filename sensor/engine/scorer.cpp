@@ -91,7 +91,8 @@ void Scorer::judge(PendingValue& value, ValueResult& result, const LastSeen& bef
   }
   if (result.is_missing) return;
   if (value.gap.steps == 0 && result.expected.exists) memory.bounds.see(result.expected.high - result.expected.low);
-  value.assessment = memory.detector.observe(result.value, memory.forecasts, before, comes_back);
+  const Occasion occasion{value.time_ns == kNoTime ? nullptr : &value.series->calendar, value.time_ns};
+  value.assessment = memory.detector.observe(result.value, memory.forecasts, before, comes_back, occasion);
   memory.recent.add(result.value, value.gap.steps);
 }
 
@@ -148,6 +149,7 @@ void Scorer::conclude(PendingRecord& record, Schedule& schedule) {
     return;
   }
   const SensorSettings* settings = result.settings = record.sensor->settings;
+  result.usual_s = settings && settings->interval_s ? *settings->interval_s : record.arriving.usual_s;
   result.is_scored = record.fate == Fate::kScored;
   double event = 0, evidence = 0;
   bool all_missing = true, all_warming_up = true, is_beyond = false;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sensor/scoring/cadence.h"
+#include "sensor/scoring/calendar.h"
 #include "sensor/scoring/clock.h"
 #include "sensor/scoring/detector.h"
 #include "sensor/scoring/forecast.h"
@@ -78,6 +79,7 @@ struct Series {
   size_t first_waiting = SIZE_MAX, last_waiting = SIZE_MAX;  // indices of the schedule's values; SIZE_MAX: none
 
   SeriesMemory memory;
+  Calendar calendar;
 };
 
 // The memory of one sensor. Plain data.

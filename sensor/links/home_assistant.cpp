@@ -78,6 +78,7 @@ std::vector<DiscoveryMessage> discovery_messages(const Result& result, const std
         {"availability_topic", topics.status},
         {"device", {{"identifiers", {id}}, {"name", name}, {"manufacturer", "Coil"}, {"model", "coil stream"}}},
     };
+    if (topics.expire_s > 0) config["expire_after"] = topics.expire_s;
     if (std::string_view(entity.component) == "sensor") {
       config["state_class"] = "measurement";
       if (!entity.unit.empty()) config["unit_of_measurement"] = entity.unit;

@@ -1,6 +1,7 @@
 // The announcement of a sensor to Home Assistant, so that it shows score, forecasts and problems.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,8 +19,9 @@ struct DiscoveryMessage {
 std::string plain_name(const std::string& sensor);
 
 struct DiscoveryTopics {
-  std::string state;   // carries the results
-  std::string status;  // "online" or "offline"
+  std::string state;     // carries the results
+  std::string status;    // "online" or "offline"
+  int64_t expire_s = 0;  // after which an entity without a new result is unavailable; 0: never
 };
 
 // For the sensor of this first result: a sensor `score`, a sensor `forecast` for each of its values, and a binary

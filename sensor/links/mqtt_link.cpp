@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <utility>
 
 #include "sensor/links/home_assistant.h"
@@ -17,6 +18,7 @@ using std::chrono::milliseconds;
 constexpr uint32_t kSessionExpiry_s = 86'400;
 constexpr size_t kMaxResultsUnderWay = 2000;
 constexpr milliseconds kLook{50}, kPatienceOnceStopped{2000};
+constexpr double kLeastExpiry_s = 10, kMostExpiry_s = 1e9;
 constexpr int kFirstRefusal = 128;
 
 size_t window(const MqttOptions& options) { return std::clamp<size_t>(options.queue_records, 1, 65'535); }
@@ -235,8 +237,16 @@ void MqttLink::send(const std::string& topic, const std::string& text, bool reta
 }
 
 void MqttLink::announce(const Result& result, const std::string& sensor, const std::string& state_topic) {
-  if (!announced_.insert(sensor).second) return;
-  const DiscoveryTopics topics = {state_topic, options_.status_topic};
+  int64_t expire_s = 0;
+  if (const double patience_s = options_.silence_times * result.usual_s; patience_s > 0)
+    expire_s = static_cast<int64_t>(std::ceil(std::clamp(patience_s, kLeastExpiry_s, kMostExpiry_s)));
+  const auto [place, is_new] = announced_.try_emplace(sensor, expire_s);
+  int64_t& announced_s = place->second;
+  // The interval is learnt after the first announcement, and may change.
+  const bool is_other = expire_s > 0 && (2 * expire_s < announced_s || expire_s > 2 * announced_s);
+  if (!is_new && !is_other) return;
+  announced_s = expire_s;
+  const DiscoveryTopics topics = {state_topic, options_.status_topic, expire_s};
   for (const DiscoveryMessage& message :
        discovery_messages(result, sensor, options_.prefix, options_.horizons, topics)) {
     send(message.topic, message.text, true);

@@ -6,7 +6,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "sensor/links/mqtt_connection.h"
 #include "sensor/links/sink.h"
@@ -20,6 +20,7 @@ struct MqttOptions {
   std::string out_topic;          // results go to out_topic/<sensor>; empty: results go elsewhere
   std::string status_topic;       // "online" and "offline", retained; empty: out_topic with "-status" appended
   int qos = 1;                    // 0 or 1, for both directions
+  double silence_times = 0;       // of the usual interval, after which a sensor's entities expire; 0: never
   bool home_assistant = false;    // announces every sensor; results must be NDJSON
   std::string prefix;             // of added fields
   std::vector<size_t> horizons;   // of added forecasts
@@ -90,8 +91,8 @@ class MqttLink final : public Source, public Sink {
   size_t results_under_way_ = 0;
   bool has_told_of_refusal_ = false;
   Counts counts_;
-  std::unordered_set<std::string> announced_;
-  MqttConnection in_, out_;  // declared last: their threads use the members above
+  std::unordered_map<std::string, int64_t> announced_;  // with the expiry that was announced
+  MqttConnection in_, out_;                             // declared last: their threads use the members above
 };
 
 }  // namespace coil::sensor

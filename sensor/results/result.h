@@ -47,6 +47,7 @@ struct Result {
   const Selection* selection = nullptr;      // the record's key and time
   const AddedNames* added_names = nullptr;   // the names of added fields
   const SensorSettings* settings = nullptr;  // of the sensor; null: nothing was said about it
+  double usual_s = 0;                        // interval at which the sensor's records usually come; 0: not known
   std::span<const ValueResult> values{};     // empty if the record is unscored
   bool is_scored = false;                    // false: the score, and the values' forecasts and scores, are undefined
   bool has_score = false;                    // at least one of its values was not missing

@@ -18,7 +18,8 @@ constexpr double kMostEvidence = 20;              // largest surprisal of one ki
 constexpr double kRefractoryRecords = 100;        // until a reported event has decayed to a third
 constexpr double kMostRecovery = 12;              // largest number of records after a gap in which the model's
                                                   // forecasts count less
-constexpr double kStep = 0.1;  // the excess over a decayed report counts in full from this share of it on
+constexpr double kScheduled = 1.25;  // evidence up to so many times that of the same time before is no event
+constexpr double kStep = 0.1;        // the excess over a decayed report counts in full from this share of it on
 
 // Surprises and leaps have heavy tails; their logarithms decay about exponentially.
 double rarity(TailCalibrator& past, double number) {
@@ -77,17 +78,28 @@ double Detector::trust(const Return& back) noexcept {
   return recovered * recovered;
 }
 
+// A jump that comes at this time again and again is no news. What lies beyond all before is news at any time.
+double Detector::share_of_news(double jump, const Occasion& occasion) noexcept {
+  if (jump < Calendar::kLeast) return 1;
+  const double scheduled = kScheduled * occasion.calendar->scheduled(occasion.time_ns);
+  occasion.calendar->add(occasion.time_ns, jump);
+  return std::clamp((jump - scheduled) / std::max(kStep * scheduled, 1e-9), 0.0, 1.0);
+}
+
 // Evidence is combined as a root sum of squares: one strong kind dominates, and several that agree count more. An event
 // is reported at its onset, and again only if it grows beyond the decayed previous report. Everything is a continuous
 // function of the evidence, so that rounding errors do not decide what is reported.
-Assessment Detector::assess(const Evidence& evidence) noexcept {
+Assessment Detector::assess(const Evidence& evidence, const Occasion& occasion) noexcept {
   if (observed_ <= kWarmUpRecords) return {};
   Assessment assessment;
   assessment.warming_up = false;
-  double squares = 0;
-  for (size_t kind = 0; kind < kKinds; ++kind)
-    squares += kWeights[kind] * kWeights[kind] * evidence[kind] * evidence[kind];
-  const double sum = assessment.evidence = std::sqrt(squares), left = reported_;
+  double jumps = 0, others = 0;
+  for (size_t kind = 0; kind < kKinds; ++kind) {
+    const bool is_jump = kind == kSurprise || kind == kLeap || kind == kBias;
+    (is_jump ? jumps : others) += kWeights[kind] * kWeights[kind] * evidence[kind] * evidence[kind];
+  }
+  const double news = occasion.calendar ? share_of_news(std::sqrt(jumps), occasion) : 1;
+  const double sum = assessment.evidence = std::sqrt(others + news * news * jumps), left = reported_;
   if (sum > left) assessment.event = sum * std::min(1.0, (sum - left) / std::max(kStep * left, 1e-9));
   reported_ = std::max(sum, left) * std::exp(-1 / kRefractoryRecords);
   return assessment;

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 
+#include "sensor/scoring/calendar.h"
 #include "sensor/scoring/explanation.h"
 #include "sensor/scoring/forecast.h"
 #include "sensor/scoring/normaliser.h"
@@ -59,6 +60,12 @@ struct Return {
   double surprisal = 0;  // surprisal of the value under the forecast over the gap
 };
 
+// When a value came, and what its series showed at such times before.
+struct Occasion {
+  Calendar* calendar = nullptr;  // null: the time is not known
+  int64_t time_ns = 0;
+};
+
 struct Assessment {
   double evidence = 0;     // how unusual the record is, as surprisal
   double event = 0;        // the same, but 0 if it adds nothing to what was reported
@@ -98,17 +105,17 @@ class Detector {
 
   // A finite value. Call it before `forecasts` advance. `before`: from the normaliser, also before this value. `back`:
   // for a value after a gap. [any thread]
-  Assessment observe(double value, const PendingForecasts& forecasts, const LastSeen& before,
-                     const Return& back = {}) noexcept {
+  Assessment observe(double value, const PendingForecasts& forecasts, const LastSeen& before, const Return& back = {},
+                     const Occasion& occasion = {}) noexcept {
     const Evidence evidence = measure(value, forecasts, before, back);
-    Assessment assessment = assess(evidence);
+    Assessment assessment = assess(evidence, occasion);
     if (assessment.event > kLeastEvidence) assessment.why = explain(evidence, value, before);
     return assessment;
   }
   // The two halves of observe(). [any thread]
   Evidence measure(double value, const PendingForecasts& forecasts, const LastSeen& before,
                    const Return& back = {}) noexcept;
-  Assessment assess(const Evidence& evidence) noexcept;
+  Assessment assess(const Evidence& evidence, const Occasion& occasion = {}) noexcept;
 
   // All fields to save in state files.
   template <class Fields>
@@ -119,6 +126,7 @@ class Detector {
 
  private:
   double trust(const Return& back) noexcept;
+  static double share_of_news(double jump, const Occasion& occasion) noexcept;
   Explanation explain(const Evidence& evidence, double value, const LastSeen& before) const noexcept;
 
   int64_t observed_ = 0;

@@ -118,6 +118,46 @@ TEST_CASE("an unplanned take is aligned and stays causal") {
   if (delay == 0) CHECK(error_of(pair, device, 100) < 1e-3);
 }
 
+TEST_CASE("takes of one session get one delay, takes of another session theirs") {
+  const std::vector<float> dry = take(), soft = through_device(dry, 2), hard = through_device(dry, 40);
+  std::vector<PreparedPair> pairs = {prepare(dry, later(soft, 700)), prepare(dry, later(hard, 700)),
+                                     prepare(dry, later(soft, 9600.5)), prepare(dry, hard)};
+  REQUIRE(pairs[3].alignment.delay_frames == 0);
+  // An estimate that is off by more than its margin: the take would be moved although the others need no delay.
+  pairs.push_back(pairs[3]);
+  pairs[4].alignment.delay_frames = -1.4;
+  pairs[4].wet = read_between(pairs[3].wet, -1.4, 1, pairs[3].wet.size());
+  const double first = pairs[0].alignment.delay_frames, second = pairs[1].alignment.delay_frames,
+               other = pairs[2].alignment.delay_frames;
+  REQUIRE(first != second);
+
+  CHECK(share_delays(pairs) == std::vector<size_t>{first < second ? size_t(0) : size_t(1), 4});
+  for (const size_t i : {0, 1}) CHECK(pairs[i].alignment.delay_frames == std::max(first, second));
+  CHECK(pairs[2].alignment.delay_frames == other);
+  CHECK(pairs[4].alignment.delay_frames == 0);
+  CHECK(find(pairs[4], FindingKind::kLatency));
+  CHECK(error_of(pairs[4], hard, 2000) < 1e-5);
+  const double left = 700 - pairs[0].alignment.delay_frames;  // the same in both
+  CHECK(error_of(pairs[0], later(soft, left), 2000) < 1e-4);
+  CHECK(error_of(pairs[1], later(hard, left), 2000) < 1e-4);
+  for (const PreparedPair& pair : pairs) CHECK(pair.dry.size() == pair.wet.size());
+  CHECK(share_delays(pairs).empty());
+
+  std::vector<PreparedPair> later_take = {prepare(dry, later(hard, 700))};
+  share_delays(later_take, {697});
+  CHECK(later_take[0].alignment.delay_frames == std::max(697.0, second));
+}
+
+TEST_CASE("a loop is aligned with itself, not with a later turn") {
+  const std::vector<float> once = take();
+  std::vector<float> dry;
+  for (int turn = 0; turn < 3; ++turn) dry.insert(dry.end(), once.begin(), once.end());
+  const double delay = 30000;
+  const PreparedPair pair = prepare(dry, later(through_device(dry), delay));
+  CHECK(pair.alignment.delay_frames == Approx(delay).margin(kMostMarginFrames + 1));
+  CHECK_FALSE(find(pair, FindingKind::kLength));
+}
+
 TEST_CASE("recordings of other rates, channels and lengths become one pair") {
   const std::vector<float> dry = take(), device = through_device(dry);
   SECTION("another rate") {
@@ -183,6 +223,12 @@ TEST_CASE("each fault of a recording is named") {
   SECTION("drop-outs") {
     for (int k = 0; k < 5; ++k) std::fill_n(wet.begin() + static_cast<long>((1 + 0.3 * k) * kRate), 64, 0.0f);
     CHECK(named(FindingKind::kDropOut, dry, wet));
+  }
+  SECTION("one drop-out") {
+    std::fill_n(wet.begin() + static_cast<long>(kRate), 64, 0.0f);
+    const PreparedPair pair = prepare(dry, wet);
+    REQUIRE(find(pair, FindingKind::kDropOut));
+    CHECK(find(pair, FindingKind::kDropOut)->text.find("drops out 1 time, first at 1.00 s") != std::string::npos);
   }
   SECTION("lost samples") {
     wet.erase(wet.begin() + static_cast<long>(4 * kRate), wet.begin() + static_cast<long>(4 * kRate) + 32);

@@ -58,6 +58,23 @@ class Capture(CoilTest):
             self.coil("capture", "dry.wav", name, "-o", "x.safetensors", "--as-is", code=1)
             self.assertIn(word, self.stderr)
 
+    def test_the_network_can_be_chosen(self):
+        for network in ("plain", "slow-path", "filter", "stage"):
+            name = f"{network}.safetensors"
+            training = ("-o", name, "--million-frames", "1", "--network", network, "--as-is", "-q", "--no-report")
+            self.capture("dry.wav", "wet.wav", *training)
+            content = self.path(name).read_bytes()
+            head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            config = json.loads(head["__metadata__"]["config"])
+            self.assertEqual("slow_path" in config, network == "slow-path")
+            self.assertEqual(len(config["layers"]), 2 if network == "filter" else 1)
+            self.assertEqual(config["direct"], network in ("plain", "slow-path"))
+            self.assertEqual("backbone.direct.weight" in head, config["direct"])
+            self.coil("process", "dry.wav", "-o", f"{network}.wav", "-m", f"./{name}", "-q")
+            found = Wav(self.path(f"{network}.wav")).channels[0]
+            self.assertLess(max(abs(x) for x in found[:100]), 1e-3 * max(abs(x) for x in found))
+        self.coil("capture", "dry.wav", "wet.wav", "-o", "x.safetensors", "--network", "deep", code=2)
+
     def test_two_files_become_a_model_that_gives_the_error_it_says(self):
         result = json.loads(
             self.capture(

@@ -284,6 +284,35 @@ class Mqtt(CoilTest):
         late = broker.subscribe("homeassistant/#")  # retained: Home Assistant may start later
         wait_until(lambda: len(received(late)) == 6, lambda: received(late))
 
+    def test_home_assistant_expiry_and_settings(self):
+        broker = Mosquitto(self)
+        subscriber = broker.subscribe("homeassistant/#")
+        self.path("sensors.toml").write_text(
+            '[[sensor]]\nmatch = "house/*"\nname = "Pump"\nvalues.value.unit = "l/s"\n\n'
+            '[[sensor]]\nmatch = "house/told"\ninterval = "10min"\n'
+        )
+        self.worker(
+            broker, "house/#", "--mqtt-out", "coil", "--home-assistant", "--config", "sensors.toml", "--silence", "4"
+        )
+        broker.publish("house/learnt", records("a", 12))
+        broker.publish("house/told", records("b", 1))
+
+        def configs():
+            found = [(topic, json.loads(text)) for topic, text in received(subscriber)]
+            return [
+                (topic.split("/")[2], config["name"], config.get("expire_after"), config) for topic, config in found
+            ]
+
+        wait_until(lambda: len(configs()) == 9, configs)
+        expiry = {}
+        for sensor, name, expire_s, config in configs():
+            expiry.setdefault((sensor.split("_")[2], name), []).append(expire_s)
+            self.assertEqual(config["device"]["name"], "Pump")
+            self.assertEqual(config.get("unit_of_measurement"), "l/s" if name == "forecast" else None)
+        for name in ("forecast", "score", "problem"):
+            self.assertEqual(expiry["learnt", name], [None, 240])
+            self.assertEqual(expiry["told", name], [2400])
+
     def test_queue_of_qos_0_drops_and_counts(self):
         """If nobody reads the results, memory stays bounded, and dropped messages are counted."""
         broker = Mosquitto(self)

@@ -50,6 +50,22 @@ class SensorSeries(CoilTest):
             alone = self.stream([line for line in lines if name in line], "--key", "sensor")
             self.assertEqual(alone, [line for line in together if name in line])
 
+    def test_what_comes_every_day_at_the_same_time_is_no_event(self):
+        write_forecaster(self.path("forecaster.safetensors"), gain=0)
+        rng = random.Random(1)
+        lines, per_day = [], 288
+        for t in range(13 * per_day):
+            jump = 30 if 360 <= t % per_day * 5 < 400 else 0
+            lines.append(self.line(5 * t, round(20 + jump + rng.gauss(0, 1), 2)))
+        results = self.records(lines)
+        days = [
+            t // per_day for t, result in enumerate(results) if (result["cause"] or "").startswith("value jump: up")
+        ]
+        self.assertEqual(days, [1, 2, 3])
+        for cut in (4 * per_day, 8 * per_day + 70):
+            parts = self.stream(lines[:cut], "--state", f"s{cut}") + self.stream(lines[cut:], "--state", f"s{cut}")
+            self.assertEqual([json.loads(line) for line in parts], results, cut)
+
     def test_scale_and_offset_of_values_and_shift_of_time_hardly_move_the_score(self):
         rng = random.Random(3)
         values = [10 * math.sin(t / 4) + rng.gauss(0, 1) + (60 if t == 350 else 0) for t in range(400)]

@@ -11,7 +11,7 @@ import unittest
 import common  # noqa: F401
 import numpy as np
 
-from preset import sound
+from preset import model_file, sound, table
 
 COIL, CIRCUIT = os.environ["COIL"], os.environ["COIL_CIRCUIT"]
 DEVICES = sorted((common.ROOT / "train/circuits/devices").glob("*.net"))
@@ -54,6 +54,17 @@ class Presets(unittest.TestCase):
                 )
                 self.assertTrue(preset.with_suffix(".md").read_text().startswith(f"# {card['name']}\n"))
         self.assertLess(max(loudness) - min(loudness), LOUDNESS_LU)
+
+    def test_the_tables_say_what_the_cards_say(self):
+        for document, folder in (("README.md", "presets/"), ("docs/play.md", "../presets/")):
+            lines = (common.ROOT / document).read_text().splitlines()
+            for _, preset in self.presets:
+                with self.subTest(document=document, preset=preset.stem):
+                    self.assertIn(table.short_row(preset.stem, model_file.read_card(preset), folder), lines)
+        text = (common.ROOT / "train/README.md").read_text()
+        for _, preset in self.presets:
+            with self.subTest(preset=preset.stem):
+                self.assertIn(table.row(preset.stem, json.loads(run(COIL, "info", "--json", preset))), text)
 
     def test_rest_and_stability(self):
         frames = 2 * sound.RATE_HZ

@@ -79,8 +79,8 @@ std::map<std::string, double> parse_settings(const std::vector<std::string>& tex
 }
 
 // Makes the wet files of a table with the columns wet, dry and knobs, as in `coil capture --table`.
-void render_table(const fs::path& netlist_path, const fs::path& table, size_t threads) {
-  const Netlist netlist = read_netlist(netlist_path);
+void render_table(const fs::path& netlist_path, const std::string& stage, const fs::path& table, size_t threads) {
+  const Netlist netlist = stage.empty() ? read_netlist(netlist_path) : at_stage(read_netlist(netlist_path), stage);
   std::ifstream file(table);
   if (!file) throw Error(table.string() + ": cannot be opened");
   std::string line;
@@ -174,7 +174,7 @@ int main(int argc, char** argv) {
   using namespace coil::circuits;
   CLI::App app("Simulated circuits: sound to learn devices from");
   app.require_subcommand(1);
-  std::string netlist, table, folder, output, deck;
+  std::string netlist, table, folder, output, deck, stage;
   std::vector<std::string> recordings, settings;
   size_t threads = std::max(1u, std::thread::hardware_concurrency()), count = 1;
   uint32_t seed = 1;
@@ -187,6 +187,7 @@ int main(int argc, char** argv) {
   render->add_option("netlist", netlist)->required();
   render->add_option("table", table)->required();
   render->add_option("--threads", threads);
+  render->add_option("--stage", stage, "Hear a stage of the netlist in place of its output");
   CLI::App* dry = app.add_subcommand("dry", "Make dry takes dry_001.wav ... to learn from");
   dry->add_option("folder", folder)->required();
   dry->add_option("--recordings", recordings, "Mono sound at 48 kHz to cut from");
@@ -207,7 +208,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   try {
     if (*info) print_info(netlist);
-    if (*render) render_table(netlist, table, threads);
+    if (*render) render_table(netlist, stage, table, threads);
     if (*dry) make_dry(recordings, share, seed, count, seconds, folder);
     if (*sine) make_wave(netlist, settings, wave, rate_hz, output, deck);
     return 0;

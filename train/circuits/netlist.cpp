@@ -54,8 +54,9 @@ class Builder {
     circuit_.input = node("in");
     for (const Statement& statement : netlist_.statements) add(statement);
     const size_t known = circuit_.nodes.size();
-    circuit_.output = node("out");
-    if (circuit_.nodes.size() != known) throw Error(netlist_.path.string() + ": no part is at the node 'out'");
+    circuit_.output = node(netlist_.output_node);
+    if (circuit_.nodes.size() != known)
+      throw Error(netlist_.path.string() + ": no part is at the node '" + netlist_.output_node + "'");
     return std::move(circuit_);
   }
 
@@ -243,11 +244,21 @@ Netlist read_netlist(const std::filesystem::path& path) {
     else if (kind == "knob")
       netlist.knobs.push_back({statement.words.at(1), number_in(netlist, statement, 2),
                                number_in(netlist, statement, 3), number_in(netlist, statement, 4)});
+    else if (kind == "stage" && statement.words.size() > 2)
+      netlist.stages[statement.words[1]] = {statement.words[2], number_in(netlist, statement, 3)};
     else if (kind == "model" && statement.words.size() > 1)
       netlist.models[statement.words[1]] = statement;
     else
       netlist.statements.push_back(std::move(statement));
   }
+  return netlist;
+}
+
+Netlist at_stage(Netlist netlist, const std::string& name) {
+  const auto found = netlist.stages.find(name);
+  if (found == netlist.stages.end()) throw Error(netlist.path.string() + ": there is no stage '" + name + "'");
+  netlist.output_node = found->second.node;
+  netlist.output_peak_volts = found->second.peak_volts;
   return netlist;
 }
 

@@ -15,6 +15,12 @@ struct NetlistKnob {
   double min = 0, max = 10, default_value = 5;
 };
 
+// A node between parts that are learned and parts that are exact filters.
+struct NetlistStage {
+  std::string node;
+  double peak_volts = 1;  // at digital full scale
+};
+
 struct Statement {
   std::vector<std::string> words;
   int line = 0;
@@ -24,13 +30,18 @@ struct Netlist {
   std::filesystem::path path;
   double input_peak_volts = 0.5, output_peak_volts = 1;  // at digital full scale
   int oversampling = 16;
+  std::string output_node = "out";
   std::vector<NetlistKnob> knobs;
   std::vector<Statement> statements;
+  std::map<std::string, NetlistStage> stages;
   std::map<std::string, Statement> models;
 };
 
 // Throws Error that names file and line.
 Netlist read_netlist(const std::filesystem::path& path);
+
+// The same netlist with a stage of it as its output. Throws Error if there is no such stage.
+Netlist at_stage(Netlist netlist, const std::string& name);
 
 // With the knobs at `positions`, in the netlist's units and order.
 Circuit build_circuit(const Netlist& netlist, const std::vector<double>& positions);

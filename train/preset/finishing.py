@@ -120,6 +120,15 @@ def data(options):
     )
 
 
+def command(options):
+    """All that decides what is in the file, but for the SIMD target."""
+    words = [f"train/make_preset {options.name} --recordings FOLDER --takes {options.takes}"]
+    words += [f"--take-seconds {options.take_seconds:g} --million-frames {options.million_frames:g}"]
+    words += [f"--test-takes {options.test_takes} --test-seconds {options.test_seconds:g}"]
+    words += [f"--quality {options.quality} --seed {options.seed} --threads {options.threads}"]
+    return " ".join(words)
+
+
 def finish(options, work):
     texts_path = ROOT / "train/circuits/devices" / f"{options.name}.toml"
     texts = tomllib.loads(texts_path.read_text())
@@ -128,10 +137,10 @@ def finish(options, work):
         subprocess.run([options.circuit, "info", netlist_path], check=True, capture_output=True).stdout
     )
     trained = work / "model.safetensors"
-    capture = json.loads((work / "capture.json").read_text())
+    capture = json.loads((work / "model.json").read_text())
     old = model_file.read_card(trained)
     card = {
-        "name": texts["name"],
+        "name": texts["name"] + ("" if options.quality == "standard" else f" ({options.quality})"),
         "task": texts["task"],
         "category": texts["category"],
         "tags": texts["tags"],
@@ -149,11 +158,13 @@ def finish(options, work):
             "data": data(options),
             "quality": capture["quality"],
             "million_frames": capture["million_frames"],
-            "seconds": capture["seconds"],
             "seed": options.seed,
-            "command": f"train/make_preset {options.name}",
+            "command": command(options),
         },
     }
+    if "filter" in texts:
+        card["filter"] = {"knobs": texts["filter"]["knobs"], "source": "computed from the circuit's values"}
+        card["filter"] |= {f"error_{key}": error for key, error in capture["filter_error"].items()}
     assert len(old["controls"]) == len(netlist["knobs"]), "the model has other knobs than the netlist"
     partial = work / "preset.safetensors"
     model_file.write_with_card(trained, partial, card)  # so that the engine knows the ranges of the knobs

@@ -1,5 +1,6 @@
 """Makes the page beside a preset from its card and its texts."""
 
+import math
 import textwrap
 
 WIDTH = 120
@@ -61,6 +62,21 @@ def stability(m):
     )
 
 
+def learned(card):
+    """Which knobs the network learned, and which are exact."""
+    filtered = card.get("filter", {}).get("knobs", [])
+    names = lambda chosen: ", ".join(f"`{name}`" for name in chosen)
+    network = [c["name"] for c in card["controls"] if c["to"] == "network" and c["name"] not in filtered]
+    text = f"The network learned {names(network)}; `level` is an exact gain after it." if network else ""
+    if not filtered:
+        return text
+    mean_db, worst_db = (10 * math.log10(card["filter"][f"error_{key}"]) for key in ("mean", "worst"))
+    return (
+        f"{text} {names(filtered)}: a filter computed from the circuit's values, without training. Its error against "
+        f"the circuit is {mean_db:.0f} dB, at worst {worst_db:.0f} dB."
+    ).strip()
+
+
 def cost(info):
     slow = " A slow path runs beside the network." if "slow_path" in info else ""
     return (
@@ -72,20 +88,19 @@ def cost(info):
 
 def training(t):
     return (
-        f"{t['data'][0].upper() + t['data'][1:]}. {t['million_frames']:.0f} million frames in {t['seconds']:.0f} s, "
-        f"seed {t['seed']}. Command: `{t['command']}` ([train/README.md](../train/README.md)). The circuit and the "
-        "sources of its values: `train/circuits/devices`."
+        f"{t['data'][0].upper() + t['data'][1:]}. {t['million_frames']:.0f} million frames, seed {t['seed']}. "
+        f"Command: `{t['command']}` ([train/README.md](../train/README.md)). The circuit and the sources of its "
+        "values: `train/circuits/devices`."
     )
 
 
 def render(card, info, texts):
     bad = "\n".join(textwrap.fill(f"- {line}", WIDTH, subsequent_indent="  ") for line in texts["bad"])
-    network = ", ".join(f"`{c['name']}`" for c in card["controls"] if c["to"] == "network")
     parts = [
         f"# {card['name']}",
         wrapped(card["description"] + " No device was recorded: the network learned from a simulation of the circuit."),
         knob_rows(card["controls"]),
-        wrapped(f"The network learned {network}; `level` is an exact gain after it."),
+        wrapped(learned(card)),
         wrapped(
             f"Category: {card['category']}. Tags: {', '.join(card['tags'])}. Licence of the weights: {card['licence']}."
         ),

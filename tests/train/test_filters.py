@@ -1,0 +1,104 @@
+"""Filters of a netlist's values: against the solver, in the engine between networks, and made again to the bit."""
+
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+import common
+import numpy as np
+
+from preset import chain, chain_file, netlist_filter, sound
+
+COIL, CIRCUIT = os.environ["COIL"], os.environ["COIL_CIRCUIT"]
+DEVICES = common.ROOT / "train/circuits/devices"
+PULSE_FRAMES, PULSE = 16384, 1e-3
+
+
+def decibels(error, reference):
+    return 10 * np.log10((np.abs(error) ** 2).sum() / (np.abs(reference) ** 2).sum())
+
+
+class AgainstTheSolver(unittest.TestCase):
+    def spectrum(self, netlist, settings, stage):
+        """Small-signal response of the simulated circuit: pulses of both signs take even distortion away."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            dry = np.zeros(2 * PULSE_FRAMES)
+            dry[[64, PULSE_FRAMES + 64]] = PULSE, -PULSE
+            sound.write(folder / "dry.wav", dry)
+            names = ",".join(["wet", "dry", *settings])
+            values = ",".join(["wet.wav", "dry.wav", *(str(value) for value in settings.values())])
+            (folder / "table.csv").write_text(f"{names}\n{values}\n")
+            command = [CIRCUIT, "render", netlist, folder / "table.csv", *(["--stage", stage] if stage else [])]
+            subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
+            wet = sound.read(folder / "wet.wav")
+        return np.fft.rfft((wet[:PULSE_FRAMES] - wet[PULSE_FRAMES:]) / 2)
+
+    def test_the_response_is_that_of_the_small_signal(self):
+        hz = np.fft.rfftfreq(PULSE_FRAMES, 1 / sound.RATE_HZ)
+        bins = np.searchsorted(hz, np.geomspace(40, 8000, 40))
+        cases = (
+            ("crunch_preamp", {"bass": 9, "mid": 2, "treble": 7}, -40),
+            ("hard_distortion", {"filter": 8}, -50),
+            ("bass_preamp", {"bass": 8, "treble": 2}, -35),
+        )
+        for name, settings, bound_db in cases:
+            with self.subTest(device=name):
+                netlist = DEVICES / f"{name}.net"
+                network, about = netlist_filter.Network(netlist), chain.settings_of(netlist)
+                end = network.stages[about["to"]] if "to" in about else "out"
+                start = network.stages[about["from"]]
+                at = np.array([[settings[knob] for knob in about["knobs"]]], float)
+                ohm = about.get("source_ohm", netlist_filter.NO_SOURCE_OHM)
+                wanted = network.filter_response(at, about["knobs"], hz[bins], start, end, ohm)[0]
+                found = self.spectrum(netlist, settings, about.get("to")) * network.volts[end]
+                found /= self.spectrum(netlist, {}, about["from"]) * network.volts[start]
+                self.assertLess(decibels(found[bins] - wanted, wanted), bound_db)
+
+
+class InTheEngine(unittest.TestCase):
+    def make(self, folder):
+        """A preset's first steps, with little of everything."""
+        command = [
+            *(common.ROOT / "train/make_preset", "hard_distortion", "--recordings", folder, "--work", folder),
+            *("--takes", 2, "--take-seconds", 0.7, "--million-frames", 1, "--threads", 1, "--quality", "lite"),
+            *("--coil", COIL, "--circuit", CIRCUIT, "--steps", "tables", "render_train", "train"),
+        ]
+        subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
+
+    def test_a_chain_is_its_parts_one_by_one_and_is_made_again_to_the_bit(self):
+        with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+            folder = pathlib.Path(first)
+            for each in (first, second):
+                self.make(each)
+            again = pathlib.Path(second, "model.safetensors").read_bytes()
+            self.assertEqual((folder / "model.safetensors").read_bytes(), again)
+            network = netlist_filter.Network(DEVICES / "hard_distortion.net")
+            settings = chain.settings_of(DEVICES / "hard_distortion.net")
+            fitted = netlist_filter.Filter(network, settings, network.stages["clipper"], "out")
+            self.assertLess(fitted.error.max(), 1e-3)
+            self.check_parts(folder, network, fitted)
+
+    def check_parts(self, folder, network, fitted):
+        front = chain_file.Network(folder / "front.safetensors")
+        card = chain.card_of(network)
+        chain_file.write(folder / "both.safetensors", front, fitted, 0.25, front, network.knobs, card)
+        noise = 0.1 * np.random.default_rng(1).standard_normal(8192)
+        for turned in (0.0, 3.0, 10.0):
+            low = ["distortion=2"]
+            played = sound.process_samples(COIL, folder / "front.safetensors", noise, low)
+            k = np.array([[2 * turned / 10 - 1]])
+            zeros = np.zeros(len(noise))  # the filter's response is shorter
+            hz = np.fft.rfftfreq(2 * len(noise), 1 / sound.RATE_HZ)
+            spectrum = np.fft.rfft(np.concatenate([played, zeros])) * fitted.response(k, hz)[0]
+            filtered = np.fft.irfft(spectrum)[: len(noise)]
+            scale = network.volts["d"] / network.volts["out"]
+            found = sound.process_samples(COIL, folder / "model.safetensors", noise, [*low, f"filter={turned}"])
+            self.assertLess(decibels(found - scale * filtered, scale * filtered), -60)
+            wanted = sound.process_samples(COIL, folder / "front.safetensors", 0.25 * filtered, low)
+            found = sound.process_samples(COIL, folder / "both.safetensors", noise, [*low, f"filter={turned}"])
+            self.assertLess(decibels(found - wanted, wanted), -60)
+        rest = sound.process_samples(COIL, folder / "both.safetensors", np.zeros(4800))
+        self.assertEqual(np.abs(rest).max(), 0)

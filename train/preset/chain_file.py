@@ -1,0 +1,155 @@
+"""One model file from a network, a filter that the knobs set, and a network behind it or none."""
+
+import json
+
+import numpy as np
+
+import safetensors_file
+from preset import netlist_filter
+
+POLYNOMIAL_UNITS, POLYNOMIAL_SEED = 64, 5
+LEAST_OF_ROW = 1e-4  # of the output row, as a share of its largest value: some are divided by it
+
+
+class Film:
+    """The film vector as a function of the knobs: hidden units and what each adds."""
+
+    def __init__(self, knobs):
+        self.knobs, self.weights, self.biases, self.rows = knobs, [], [], []
+        self.sizes = []
+
+    def add(self, weight, bias, size, knobs, values):
+        """`size` more values of the vector: values[hidden, size] by units of the knobs that are named."""
+        wide = np.zeros((len(weight), len(self.knobs)))
+        wide[:, [self.knobs.index(name) for name in knobs]] = weight
+        self.weights.append(wide), self.biases.append(bias)
+        self.rows.append((sum(self.sizes), values)), self.sizes.append(size)
+
+    def add_nothing(self, size):
+        self.sizes.append(size)
+
+    def tensors(self):
+        weight, bias = np.concatenate(self.weights), np.concatenate(self.biases)
+        out, at = np.zeros((sum(self.sizes), len(bias))), 0
+        for begin, values in self.rows:
+            out[begin : begin + values.shape[1], at : at + len(values)] = values.T
+            at += len(values)
+        return {
+            "controls.layers.0.weight": weight,
+            "controls.layers.0.bias": bias,
+            "controls.layers.1.weight": out,
+            "controls.layers.1.bias": np.zeros(len(out)),
+        }
+
+
+def polynomial_units(count):
+    """Units of `count` knobs and what of each gives the linear and quadratic terms."""
+    generator = np.random.default_rng(POLYNOMIAL_SEED)
+    weight = 0.5 * generator.normal(size=(POLYNOMIAL_UNITS, count)) / np.sqrt(count)
+    bias = generator.uniform(-1.2, 1.2, size=POLYNOMIAL_UNITS)
+    k = netlist_filter.drawn(4000, count, POLYNOMIAL_SEED)
+    terms = np.stack(
+        [k[:, i] for i in range(count)] + [k[:, i] * k[:, j] for i in range(count) for j in range(i, count)], 1
+    )
+    units = np.tanh(k @ weight.T + bias)
+    values = np.linalg.lstsq(units, terms, rcond=1e-10)[0]
+    error = np.abs(units @ values - terms).max()
+    assert error < 1e-3, f"the knobs' quadratic terms are off by {error:.1e}"
+    return weight, bias, values
+
+
+class Network:
+    """A network that `coil capture --network stage` has made."""
+
+    def __init__(self, path):
+        self.tensors, metadata = safetensors_file.read_safetensors(path)
+        self.config = json.loads(metadata["config"])
+        self.knobs = [control["name"] for control in json.loads(metadata["card"])["controls"]]
+        self.layers = self.config["layers"][0]["repeat"]
+        assert len(self.config["layers"]) == 1 and not self.config["direct"] and "slow_path" not in self.config
+        self.row = self.tensors["backbone.out_proj.weight"].astype(float)
+        least = LEAST_OF_ROW * np.abs(self.row).max()
+        self.row = np.where(np.abs(self.row) < least, np.copysign(least, self.row), self.row)
+
+    def put_layers(self, tensors, first):
+        for name, tensor in self.tensors.items():
+            if name.startswith("backbone.layers."):
+                number, rest = name.removeprefix("backbone.layers.").split(".", 1)
+                tensors[f"backbone.layers.{first + int(number)}.{rest}"] = tensor
+
+    def put_film(self, film, inner):
+        """Of the layers, then of the row: as a film part in front of it if that lies within the chain."""
+        if not self.knobs:
+            return
+        values = self.tensors["controls.weight"].astype(float)
+        assert not self.tensors["controls.bias"].any()
+        if inner:
+            values = values.copy()
+            values[-self.row.size :] /= self.row[0][:, None]
+            values = np.concatenate([values, np.zeros((self.row.size, values.shape[1]))])  # no shift
+        weight, bias, terms = polynomial_units(len(self.knobs))
+        film.add(weight, bias, len(values), self.knobs, terms @ values.T)
+
+
+def bank_parts(front, gain):
+    parts = [{"type": "film"}] if front.knobs else []
+    parts.append({"type": "linear", "name": "row", "d_out": 1, "bias": False})
+    parts.append({"type": "linear", "name": "spread", "d_out": len(netlist_filter.POLES) + 1, "bias": False})
+    if gain:
+        parts.append({"type": "film"})
+    s4d = {"type": "s4d", "name": "filter", "d_state": 2, "mode": "complex", "discretization": "zoh"}
+    return parts + [s4d, {"type": "film"}]
+
+
+def bank_tensors(layer):
+    """Real poles as modes of steps of one frame; the channels' responses are 1 at 0 Hz, the last one's everywhere."""
+    poles = np.append(netlist_filter.POLES, 0.5)
+    rate = np.log(np.abs(poles)) + 1j * np.pi * (poles < 0)
+    c = -rate / 2  # y = 2 Re(C h), and the input's gain is (pole - 1) / rate
+    c[-1] = 0
+    kernel = f"{layer}.filter.kernel"
+    return {
+        f"{kernel}.log_dt": np.zeros(len(poles)),
+        f"{kernel}.log_A_real": np.log(-rate.real)[:, None],
+        f"{kernel}.A_imag": rate.imag[:, None],
+        f"{kernel}.C": np.stack([c.real, c.imag], -1)[:, None],
+        f"{layer}.filter.D": np.append(np.zeros(len(poles) - 1), 1),
+    }
+
+
+def write(path, front, fitted, scale, back, knobs, card):
+    """`fitted` is the filter (netlist_filter.Filter), `scale` the gain behind it between the two levels, `back` the
+    network behind that or None."""
+    film = Film(list(knobs))
+    channels = len(netlist_filter.POLES) + 1
+    layer = f"backbone.layers.{front.layers}"
+    tensors = {"backbone.in_proj.weight": front.tensors["backbone.in_proj.weight"]}
+    front.put_layers(tensors, 0)
+    front.put_film(film, inner=True)
+    tensors[f"{layer}.row.weight"] = front.row
+    tensors[f"{layer}.spread.weight"] = np.ones((channels, 1))
+    tensors |= bank_tensors(layer)
+    fitted.put_film(film)
+    parts = bank_parts(front, fitted.gain_knob)
+    layers = [*front.config["layers"]]
+    config = {key: front.config[key] for key in ("model_type", "sample_rate", "d_input", "d_model")}
+    config |= {"d_output": 1, "in_proj_bias": False, "out_proj_bias": False, "direct": False, "norm_f": False}
+    if back:
+        d_model = back.config["d_model"]
+        parts.append({"type": "linear", "name": "next", "d_out": d_model, "bias": False})
+        tensors[f"{layer}.next.weight"] = scale * np.repeat(back.tensors["backbone.in_proj.weight"], channels, axis=1)
+        back.put_layers(tensors, front.layers + 1)
+        back.put_film(film, inner=False)
+        tensors["backbone.out_proj.weight"] = back.tensors["backbone.out_proj.weight"]
+    else:
+        tensors["backbone.out_proj.weight"] = np.full((1, channels), scale)
+    layers.append({"residual": False, "parts": parts})
+    config["layers"] = layers + ([*back.config["layers"]] if back else [])
+    tensors |= film.tensors()
+    config["controls"] = {
+        "count": len(knobs),
+        "hidden": len(tensors["controls.layers.0.bias"]),
+        "output": bool(back and back.knobs),
+    }
+    arrays = {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()}
+    safetensors_file.write_safetensors(path, arrays, {"config": json.dumps(config), "card": json.dumps(card)})

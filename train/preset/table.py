@@ -1,0 +1,32 @@
+"""Rows of the tables of presets: in the README, and in train/README.md with everything that was measured."""
+
+from preset import page
+
+HEAD = (
+    "| preset | guitar and bass: mean, worst | synthetic: mean, worst | aliasing at 5, 2.5, 1.2 kHz | circuit's own "
+    "| at rest | multiply-adds | headroom |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- |",
+)
+
+
+def tones(metrics, prefix):
+    return ", ".join(f"{metrics[f'{prefix}aliasing_{hz}hz_db']:.0f}" for hz in (5000, 2500, 1200)) + " dB"
+
+
+def row(name, info):
+    metrics = info["card"]["metrics"]
+    cells = [f"`{name}`"]
+    for part in ("recorded", "synthetic"):
+        cells.append(", ".join(page.percent(metrics[part][key]) for key in ("esr_mean", "esr_worst")))
+    cells += [tones(metrics, ""), tones(metrics, "circuit_")]
+    cells.append("silent" if metrics["peak_of_silence"] == 0 else f"{metrics['peak_of_silence']:.1g}")
+    cells += [f"{info['macs_per_step']:,.0f}", f"{metrics['headroom_db_at_default']:.1f} dB"]
+    return f"| {' | '.join(cells)} |"
+
+
+def short_row(name, card, folder):
+    """As README.md and docs/play.md have it."""
+    recorded = card["metrics"]["recorded"]
+    knobs = ", ".join(control["name"] for control in card["controls"])
+    figures = " | ".join(page.percent(recorded[key]) for key in ("esr_median", "esr_mean", "esr_worst"))
+    return f"| [`{name}`]({folder}{name}.md) | {card['category']} | {knobs} | {figures} |"
