@@ -114,6 +114,10 @@ AudioBlock ModelAdapter::process(AudioBlock audio) {
   const ScopedFlushDenormals flush;
   // Clean before resampling: the resampler would spread one NaN over everything after it.
   for (int c = 0; c < audio.channel_count; ++c) drop_faults(audio.channel(c), faults_);
+  return process_clean(audio);
+}
+
+AudioBlock ModelAdapter::process_clean(AudioBlock audio) {
   const AudioBlock frames = front_end_->to_model(audio);
   run(frames);
   return front_end_->from_model(frames);

@@ -58,6 +58,8 @@ class ModelAdapter {
   // Takes at most max_frames() and may overwrite them. Returns the frames that are ready. They are valid until the next
   // call, and may lie in the memory of `audio`.
   AudioBlock process(AudioBlock audio);
+  // process() for callers that have flushed denormals and dropped faults themselves.
+  AudioBlock process_clean(AudioBlock audio);
   int max_frames() const noexcept { return front_end_->max_frames(); }
 
   // All below, for live(): [audio-thread]

@@ -27,13 +27,17 @@ void ModelProcessor::set_controls(std::span<const float> values) noexcept {
   if (adapter_) adapter_->set_controls(controls_);
 }
 
-void ModelProcessor::process(AudioBlock block) noexcept {
+void ModelProcessor::process(AudioBlock block) noexcept { process_pieces<&ModelAdapter::process>(block); }
+void ModelProcessor::process_clean(AudioBlock block) noexcept { process_pieces<&ModelAdapter::process_clean>(block); }
+
+template <AudioBlock (ModelAdapter::*kProcess)(AudioBlock)>
+void ModelProcessor::process_pieces(AudioBlock block) noexcept {
   for (int begin = 0; begin < block.frames;) {
     for (int c = 0; c < block.channel_count; ++c) channels_[static_cast<size_t>(c)] = block.channels[c] + begin;
     const AudioBlock piece{channels_.data(), block.channel_count,
                            std::min(adapter_->max_frames(), block.frames - begin)};
     begin += piece.frames;
-    const AudioBlock made = adapter_->process(piece);
+    const AudioBlock made = ((*adapter_).*kProcess)(piece);
     for (int c = 0; c < piece.channel_count; ++c) {
       if (made.channels[c] != piece.channels[c]) std::ranges::copy(made.channel(c), piece.channels[c]);
     }

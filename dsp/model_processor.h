@@ -23,6 +23,8 @@ class ModelProcessor final : public AudioProcessor {
   void prepare(const ProcessSpec& spec) override;
   void reset() noexcept override;
   void process(AudioBlock block) noexcept override;
+  // process() for callers that have flushed denormals and dropped faults themselves. [audio-thread]
+  void process_clean(AudioBlock block) noexcept;
   int latency_frames() const noexcept override { return adapter_ ? adapter_->latency_frames() : 0; }
 
   // The alignment of model frames and host frames repeats after this many host frames; 1 without resamplers. Fixed by
@@ -40,6 +42,9 @@ class ModelProcessor final : public AudioProcessor {
   uint64_t restarts() const noexcept override { return adapter_ ? adapter_->restarts() : 0; }
 
  private:
+  template <AudioBlock (ModelAdapter::*kProcess)(AudioBlock)>
+  void process_pieces(AudioBlock block) noexcept;
+
   std::shared_ptr<const ssm::Model> model_;
   RateMode rate_mode_;
   std::vector<float> controls_;  // the latest values; prepare() passes them to the adapter

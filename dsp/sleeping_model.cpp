@@ -75,7 +75,7 @@ void SleepingModel::wake() noexcept {
   if (slept_frames_ > 0) {
     const AudioBlock missed = missed_.block(slept_frames_);
     for (int c = 0; c < missed.channel_count; ++c) std::ranges::fill(missed.channel(c), 0.0f);
-    processor_.process(missed);
+    processor_.process_clean(missed);
     frames_run_ += static_cast<uint64_t>(slept_frames_);
   }
   asleep_ = false;
@@ -85,7 +85,7 @@ void SleepingModel::wake() noexcept {
 void SleepingModel::run(AudioBlock block) noexcept {
   int begin = block.frames;  // where the silence at the end begins
   while (begin > 0 && silent_at(block, begin - 1)) --begin;
-  processor_.process(block);
+  processor_.process_clean(block);
   frames_run_ += static_cast<uint64_t>(block.frames);
   if (begin > 0) still_frames_ = 0;
   for (int i = begin; i < block.frames; ++i) {

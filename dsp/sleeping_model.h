@@ -27,7 +27,7 @@ class SleepingModel {
 
   int latency_frames() const noexcept { return processor_.latency_frames(); }
 
-  // All functions below are [audio-thread].
+  // All functions below are [audio-thread]. The rack has flushed denormals and dropped faults.
   void reset() noexcept;
   void set_controls(std::span<const float> values) noexcept;
   void process(AudioBlock block) noexcept;

@@ -3,7 +3,7 @@
 
 #include <cuda_runtime.h>
 
-#include "gpu/segment.h"
+#include "gpu/join.cuh"
 
 namespace coil::gpu {
 

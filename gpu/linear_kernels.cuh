@@ -314,6 +314,11 @@ inline __host__ __device__ int conv_weight_vectors(const ConvArguments& conv) {
 // kOutputs outputs of its part, for every (gridDim.x / parts * warps)-th tile of rows. Shared memory: weights of the
 // part, weights of the convolution, and a tile of rows per warp. If outputs are convolved, tiles overlap by the
 // convolution's history.
+//
+// Stages: copy the weights; then for every tile of rows
+//   1. take the tile's inputs into registers, and start to load the next tile's
+//   2. per block of outputs: product, scale and bias
+//   3. convolution and silu, if the outputs are convolved; writes the outputs
 template <Precision kPrecision, int kSteps>
 __global__ void __launch_bounds__(32 * kProjectWarps, 1)
     project(LinearArguments l, Convolved convolved, int first_input, int parts, int part_blocks) {
@@ -451,6 +456,9 @@ __global__ void __launch_bounds__(32 * kProjectWarps, 1)
 // Applies l to gated inputs, y silu(z): y are the inputs of l, and z = `gate` of up to 16 kModelSteps inputs with twice
 // as many outputs. The outputs of the gate never leave the lanes that use them. Shared memory: both weights, and a tile
 // of rows of both inputs per warp.
+//
+// Stages: copy the weights; then for every tile of rows: the product for z, y silu(z), and its product with l's
+// weights.
 template <Precision kPrecision, int kModelSteps>
 __global__ void __launch_bounds__(32 * kProjectWarps, 1) gate_and_project(LinearArguments gate, LinearArguments l) {
   constexpr int kSteps = 2 * kModelSteps;

@@ -258,6 +258,7 @@ struct ExpandShared {
   Group groups[1];  // one per group of the block
 };
 
+// The stages are those at the top of this file, tile by tile.
 template <Precision kPrecision, int kModel>
 __global__ void __launch_bounds__(kThreads<kModel>, 1) expand(Arguments p) {
   using Shared = ExpandShared<kPrecision, kModel>;
@@ -416,6 +417,7 @@ struct RecurShared {
   Group groups[1];  // one per group of the block
 };
 
+// The stages are those at the top of this file, tile by tile.
 template <Precision kPrecision, int kModel>
 __global__ void __launch_bounds__(kThreads<kModel>, 1) recur(Arguments p) {
   using Shared = RecurShared<kPrecision, kModel>;

@@ -77,6 +77,12 @@ __device__ void load_mixing(const float* from, size_t frames, int states, int va
 }
 
 // kTrue: from the chunk's true state, with outputs; else from zero, computing the chunk's end state and its sum of dt.
+//
+// Stages, for every 16 states of a channel: load them; then for every tile of frames
+//   1. load u, dt, B and C into shared memory
+//   2. step frame by frame; y replaces u
+//   3. add y of the states before, gate, and write it (kTrue)
+// and store the end state.
 template <bool kTrue, bool kVectors, bool kConstantB, bool kConstantC>
 __global__ void __launch_bounds__(kWarps * 32, kBlocks) scan_rows(Arguments p) {
   const SelectiveScanShape& shape = p.shape;
@@ -364,29 +370,15 @@ void run(std::span<const ssm::Ssd> batch, int chunk_frames, Precision precision)
 
   const int group_channels = int(inner) / first.groups;
   if (serves_ssd(first.headdim, group_channels, int(states))) {
-    run_ssd({int(inner),
-             int(states),
-             first.headdim,
-             group_channels,
-             device_a.data(),
-             dt.data(),
-             int(heads),
-             first.dt_softplus ? bias.data() : nullptr,
-             0.0f,
-             HUGE_VALF,
-             x.data(),
-             int(inner),
-             B.data(),
-             C.data(),
-             int(mixing),
-             D.data(),
-             nullptr,
-             0,
-             y.data(),
-             int(inner),
-             state.data(),
-             inner * states},
-            precision, carries, plan, stream);
+    SsdArguments ssd{};
+    ssd.channels = int(inner), ssd.d_state = int(states), ssd.headdim = first.headdim;
+    ssd.group_channels = group_channels;
+    ssd.a = device_a.data(), ssd.dt = dt.data(), ssd.dt_stride = int(heads);
+    ssd.dt_bias = first.dt_softplus ? bias.data() : nullptr, ssd.dt_max = HUGE_VALF;
+    ssd.u = x.data(), ssd.u_stride = int(inner), ssd.B = B.data(), ssd.C = C.data(), ssd.bc_stride = int(mixing);
+    ssd.D = D.data(), ssd.y = y.data(), ssd.y_stride = int(inner);
+    ssd.table = state.data(), ssd.table_stride = inner * states;
+    run_ssd(ssd, precision, carries, plan, stream);
   } else {
     const DeviceFloats decay(rows * heads);
     if (first.dt_softplus) run_time_step(bias.data(), 0.0f, HUGE_VALF, dt.data(), int(heads), int(heads), rows, stream);

@@ -340,6 +340,13 @@ __device__ void store_states(float* to, int d_state, int lane, const float (&sta
 // kTrue: from the chunk's true state, with outputs; else from zero, computing the chunk's end state and its sum of dt A
 // in base 2. Blocks have whole warps: block `parts * chunk + part` processes the chunk's channels from 16 * warps *
 // part on, which belong to one group. carries: [chunk][channel][state]; sums: [chunk][head].
+//
+// Stages of a span; each warp runs the last three for its own channels:
+//   1. products of B and C, their sides, and the decays, divided among the warps
+//   2. start to copy B and C of the next span
+//   3. C h (kTrue)
+//   4. the products with u, D u, and the gate; writes y (kTrue)
+//   5. h for the next span
 template <Precision kPrecision, int kStates, int kTiles, bool kTrue, int kMaxWarps, int kBlocks>
 __global__ void __launch_bounds__(32 * kMaxWarps, kBlocks)
     ssd_chunks(SsdArguments s, float* carries, float* sums, const Chunk* chunks, int chunk_frames, int parts) {

@@ -17,7 +17,6 @@ constexpr double kNsPerMultiplyAdd = 67.0 / 1985;  // of a network of the usual 
 
 constexpr Shape kSmallShapes[] = {{8, 1, 1}, {8, 1, 4}};
 constexpr size_t kMostLayers = 12, kLeastMoreLayers = 2;
-constexpr size_t kFilterModes = 64;
 constexpr size_t kFilterRows = 16;                       // as the model file holds a filter
 constexpr double kGoodEnough = 2e-3;                     // a whole training lowers this to some 1e-4
 constexpr double kLeastTrials = 20, kLeastSeconds = 20;  // of a training, to be worth trials
