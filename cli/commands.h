@@ -17,6 +17,7 @@ CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exi
 CLI::App* setup_generate(CLI::App& app, int& exit_code);
 CLI::App* setup_info(CLI::App& app, int& exit_code);
 CLI::App* setup_plot(CLI::App& app, int& exit_code);
+CLI::App* setup_preset(CLI::App& app, int& exit_code);
 CLI::App* setup_process(CLI::App& app, int& exit_code);
 CLI::App* setup_stream(CLI::App& app, int& exit_code);
 // Besides the common exit codes: 1 also if an execution exceeds the tolerance.

@@ -57,6 +57,7 @@ int main(int argc, char** argv) {
   int exit_code = kOk;
   setup_process(app, exit_code);
   setup_capture(app, command_line(argc, argv), exit_code);
+  setup_preset(app, exit_code);
   setup_info(app, exit_code);
   setup_generate(app, exit_code);
   setup_stream(app, exit_code);

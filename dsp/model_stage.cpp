@@ -16,7 +16,10 @@ constexpr int kMaxPieceFrames = 256;  // the buffers of a piece fit the fastest 
 
 ModelStage::ModelStage(std::shared_ptr<const ssm::Model> model, std::span<const float> controls,
                        const ModelStageSettings& settings)
-    : model_(std::move(model), settings.rate_mode), settings_(settings), level_(db_to_gain(settings.level_db)) {
+    : model_(std::move(model), settings.rate_mode),
+      settings_(settings),
+      input_(db_to_gain(settings.input_db)),
+      level_(db_to_gain(settings.level_db)) {
   model_.set_controls(controls);
 }
 
@@ -76,6 +79,9 @@ void ModelStage::process_piece(AudioBlock block) noexcept {
     key_delay_.process(key);
     gate_.process(key);
   }
+  if (input_ != 1)
+    for (int c = 0; c < block.channel_count; ++c)
+      for (float& sample : block.channel(c)) sample *= input_;
   if (joins_) {
     float* const heard = block.channels[0];
     const float* const other = block.channels[1];

@@ -16,6 +16,7 @@ namespace coil::dsp {
 struct ModelStageSettings {
   RateMode rate_mode = RateMode::model_default;
   ChannelMode channels = ChannelMode::each;
+  float input_db = 0;          // before the model; the gate does not hear it
   float level_db = 0;          // of what comes out
   float gate_db = kGateOffDb;  // as RackSettings
 };
@@ -39,7 +40,7 @@ class ModelStage final : public AudioProcessor {
 
   ModelProcessor model_;
   ModelStageSettings settings_;
-  float level_ = 1;
+  float input_ = 1, level_ = 1;
   bool joins_ = false;  // the model runs once, for both channels
   int max_block_frames_ = 1;
   NoiseGate gate_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "dsp/calibration.h"
 #include "dsp/decibels.h"
 #include "dsp/denormals.h"
 #include "dsp/loudness.h"
@@ -229,7 +230,7 @@ void Rack::prepare(const ProcessSpec& spec) {
   publish_latency();
 
   const auto frames = [&](float ms) { return static_cast<int>(ms * spec.sample_rate_hz / 1000); };
-  for (Ramp* ramp : {&input_gain_, &output_gain_, &dryness_, &bypass_, &from_left_, &from_right_})
+  for (Ramp* ramp : {&input_gain_, &output_gain_, &dryness_, &bypass_, &mute_, &from_left_, &from_right_})
     *ramp = Ramp(0, frames(kRampMs));
   active_ = Ramp(0, frames(kFadeMs));
   gate_.prepare(spec.sample_rate_hz);
@@ -286,6 +287,7 @@ void Rack::read_settings() noexcept {
   aim(output_gain_, gain_of(settings_.output_db));
   aim(dryness_, 1 - std::clamp(finite_or(settings_.mix, 1), 0.0f, 1.0f));
   aim(bypass_, settings_.bypass ? 1.0f : 0.0f);
+  aim(mute_, settings_.mute ? 0.0f : 1.0f);
   gate_.set_threshold_db(finite_or(settings_.gate_db, kGateOffDb));
 
   channel_mode_ = spec_.channels == 2 ? settings_.channels.load() : ChannelMode::each;
@@ -294,6 +296,8 @@ void Rack::read_settings() noexcept {
   aim(from_right_, both ? 0.5f : right ? 1.0f : 0.0f);
   slot_settings_.joined = channel_mode_ != ChannelMode::each;
   slot_settings_.normalise = settings_.normalise;
+  slot_settings_.calibrated = settings_.calibrated;
+  slot_settings_.input_dbu = std::clamp(finite_or(settings_.input_dbu, 0), kMinFullScaleDbu, kMaxFullScaleDbu);
 
   const EqualiserSettings wanted = settings_.equaliser.on ? settings_.equaliser.settings() : EqualiserSettings{};
   if (wanted != equaliser_settings_) {
@@ -386,9 +390,10 @@ void Rack::process_piece(AudioBlock block) noexcept {
     cross_fade(block.channel(c), dry.channel(c), dryness_);
     multiply(block.channel(c), output_gain_);
     cross_fade(block.channel(c), dry.channel(c), bypass_);
+    multiply(block.channel(c), mute_);
     raise(meters_.output_peak[static_cast<size_t>(c)], peak(block.channel(c)));
   }
-  for (Ramp* ramp : {&dryness_, &output_gain_, &bypass_}) ramp->advance(n);
+  for (Ramp* ramp : {&dryness_, &output_gain_, &bypass_, &mute_}) ramp->advance(n);
 }
 
 void Rack::watch_slot(const SlotInput& in, AudioBlock out) noexcept {

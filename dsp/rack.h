@@ -51,6 +51,9 @@ struct RackSettings {
   std::atomic<float> gate_db{-100};   // threshold in dBFS at the model's input; at or below kGateOffDb: no gate
   std::atomic<bool> normalise{true};  // bring all models to the same loudness
   std::atomic<bool> bypass{false};
+  std::atomic<bool> mute{false};        // of everything, also of bypass
+  std::atomic<bool> calibrated{false};  // give each model the level that its card states
+  std::atomic<float> input_dbu{0};      // what full scale is at the input
   std::atomic<ChannelMode> channels{ChannelMode::each};
   std::atomic<int> active_slot{0};
   std::array<std::array<std::atomic<float>, kMaxRackControls>, kSlots> controls{};  // in the card's units and order
@@ -69,7 +72,7 @@ struct RackMeters {
 
 // The order of processing, for every frame:
 //   input gain, meter -> the active slot's model -> its normalisation -> its delay to the rack's latency -> gate ->
-//   tail -> equaliser -> mix with dry -> output gain -> bypass -> meter
+//   tail -> equaliser -> mix with dry -> output gain -> bypass -> mute -> meter
 // The gate measures the model's input, delayed to match its output. Dry and bypass are the same signal: the input
 // before its gain, delayed by the rack's latency. The model keeps running while bypassed or dry, so that its memory is
 // up to date when it is heard again; this costs the same as hearing it. The inactive slot costs nothing. When it is
@@ -210,7 +213,7 @@ class Rack final : public AudioProcessor {
   SlotSettings slot_settings_;
   ChannelMode channel_mode_ = ChannelMode::each;
   int max_piece_frames_ = 1;
-  Ramp input_gain_, output_gain_, dryness_, bypass_, active_;  // active_: the number of the slot that is heard
+  Ramp input_gain_, output_gain_, dryness_, bypass_, mute_, active_;  // active_: the number of the slot that is heard
   Ramp from_left_, from_right_;  // the share of each channel in the input of a one-channel model
   NoiseGate gate_;
   std::vector<DelayLine> dry_delays_;

@@ -1,8 +1,11 @@
 // Rigs: converts JSON to stages and back, makes a chain of them, and runs a chain over a recording.
 #include "dsp/rig.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -11,6 +14,7 @@
 #include "base/error.h"
 #include "base/json_fields.h"
 #include "base/text.h"
+#include "dsp/calibration.h"
 #include "dsp/front_end.h"
 #include "dsp/level_stages.h"
 #include "dsp/loudness.h"
@@ -224,31 +228,44 @@ std::vector<float> control_values(const RigModel& stage, const ssm::Model& model
   return values;
 }
 
-std::unique_ptr<AudioProcessor> make_processor(const RigStage& stage, const RigFiles& files) {
-  return std::visit(
-      Overloaded{
-          [](const RigGain& gain) -> std::unique_ptr<AudioProcessor> { return std::make_unique<GainStage>(gain.db); },
-          [](const RigGate& gate) -> std::unique_ptr<AudioProcessor> {
-            return std::make_unique<GateStage>(gate.threshold_db);
-          },
-          [&](const RigModel& model) -> std::unique_ptr<AudioProcessor> {
-            const std::shared_ptr<const ssm::Model> loaded = files.model(model);
-            const ModelStageSettings settings{model.rate_mode, model.channels,
-                                              model.normalise ? normalisation_gain_db(loaded) : 0, model.gate_db};
-            return std::make_unique<ModelStage>(loaded, control_values(model, *loaded), settings);
-          },
-          [&](const RigCabinet& cabinet) -> std::unique_ptr<AudioProcessor> {
-            CabinetSettings settings;
-            settings.normalise = cabinet.normalise;
-            for (const RigMicrophone& each : cabinet.microphones)
-              settings.microphones.push_back(
-                  {files.response(each), each.level_db, each.pan, each.delay_ms, each.inverted});
-            return std::make_unique<Cabinet>(std::move(settings));
-          },
-          [](const EqualiserSettings& settings) -> std::unique_ptr<AudioProcessor> {
-            return std::make_unique<Equaliser>(settings);
-          }},
-      stage.kind);
+// `full_scale_dbu`: at the stage's input, if it is known; afterwards at its output.
+std::unique_ptr<AudioProcessor> make_model_stage(const RigModel& model, bool bypassed, const RigFiles& files,
+                                                 std::optional<float>& full_scale_dbu) {
+  const std::shared_ptr<const ssm::Model> loaded = files.model(model);
+  ModelStageSettings settings;
+  settings.rate_mode = model.rate_mode;
+  settings.channels = model.channels;
+  settings.input_db = full_scale_dbu ? calibration_db(*loaded, *full_scale_dbu) : 0;
+  settings.level_db = model.normalise ? normalisation_gain_db(loaded) : 0;
+  settings.gate_db = model.gate_db;
+  // A normalised model has lost its level.
+  if (full_scale_dbu && !bypassed) full_scale_dbu = model.normalise ? std::nullopt : output_full_scale_dbu(*loaded);
+  return std::make_unique<ModelStage>(loaded, control_values(model, *loaded), settings);
+}
+
+std::unique_ptr<AudioProcessor> make_processor(const RigStage& stage, const RigFiles& files,
+                                               std::optional<float>& full_scale_dbu) {
+  return std::visit(Overloaded{[](const RigGain& gain) -> std::unique_ptr<AudioProcessor> {
+                                 return std::make_unique<GainStage>(gain.db);
+                               },
+                               [](const RigGate& gate) -> std::unique_ptr<AudioProcessor> {
+                                 return std::make_unique<GateStage>(gate.threshold_db);
+                               },
+                               [&](const RigModel& model) -> std::unique_ptr<AudioProcessor> {
+                                 return make_model_stage(model, stage.bypassed, files, full_scale_dbu);
+                               },
+                               [&](const RigCabinet& cabinet) -> std::unique_ptr<AudioProcessor> {
+                                 CabinetSettings settings;
+                                 settings.normalise = cabinet.normalise;
+                                 for (const RigMicrophone& each : cabinet.microphones)
+                                   settings.microphones.push_back(
+                                       {files.response(each), each.level_db, each.pan, each.delay_ms, each.inverted});
+                                 return std::make_unique<Cabinet>(std::move(settings));
+                               },
+                               [](const EqualiserSettings& settings) -> std::unique_ptr<AudioProcessor> {
+                                 return std::make_unique<Equaliser>(settings);
+                               }},
+                    stage.kind);
 }
 
 std::vector<std::byte> bytes_of(const JsonFields& fields, const char* key) {
@@ -331,6 +348,15 @@ class ChainRecording final : public RecordingProcessor {
 
 }  // namespace
 
+std::string checksum_of(const ImpulseResponse& response) {
+  XXH64_hash_t hash = XXH3_64bits(&response.sample_rate_hz, sizeof response.sample_rate_hz);
+  for (const std::vector<float>& channel : response.channels)
+    hash = XXH3_64bits_withSeed(channel.data(), channel.size() * sizeof(float), hash);
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
+  return text;
+}
+
 Rig read_rig(const std::string& text, const std::string& where) {
   const json object = parse_json(text, where);
   const JsonFields fields(object, where);
@@ -348,6 +374,7 @@ Rig read_rig(const std::string& text, const std::string& where) {
   rig.input_db = within(fields, "input_db", -kMaxDb, kMaxDb, 0);
   rig.output_db = within(fields, "output_db", -kMaxDb, kMaxDb, 0);
   rig.mix = within(fields, "mix", 0, 1, 1);
+  if (fields.has("input_dbu")) rig.input_dbu = within(fields, "input_dbu", kMinFullScaleDbu, kMaxFullScaleDbu, 0);
   size_t at = 0;
   for (const json& stage : list(fields, "stages", 0, kMaxStages))
     rig.stages.push_back(read_stage(stage, where + ".stages[" + std::to_string(at++) + "]", rig.warnings));
@@ -362,6 +389,7 @@ std::string write_rig(const Rig& rig) {
   ordered_json object = {{"rig", kVersion},  {"name", rig.name},           {"category", rig.category},
                          {"tags", rig.tags}, {"input_db", rig.input_db},   {"output_db", rig.output_db},
                          {"mix", rig.mix},   {"stages", std::move(stages)}};
+  if (rig.input_dbu) object["input_dbu"] = *rig.input_dbu;
   if (!rig.models.empty() || !rig.responses.empty()) object["embedded"] = embedded_json(rig);
   return object.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
@@ -369,8 +397,9 @@ std::string write_rig(const Rig& rig) {
 Chain make_chain(const Rig& rig, const RigFiles& files) {
   std::vector<Stage> stages;
   if (rig.input_db != 0) stages.push_back({"input", std::make_unique<GainStage>(rig.input_db)});
+  std::optional<float> full_scale_dbu = rig.input_dbu;
   for (const RigStage& stage : rig.stages)
-    stages.push_back({stage.name, make_processor(stage, files), stage.mix, stage.bypassed});
+    stages.push_back({stage.name, make_processor(stage, files, full_scale_dbu), stage.mix, stage.bypassed});
   if (rig.mix == 1 && rig.output_db == 0) return Chain(std::move(stages));
   std::vector<Stage> whole;
   whole.push_back({"stages", std::make_unique<Chain>(std::move(stages)), rig.mix});

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -56,6 +57,7 @@ struct Rig {
   std::string name, category;
   std::vector<std::string> tags;
   float input_db = 0, output_db = 0;  // before and after all stages
+  std::optional<float> input_dbu;     // what full scale is at the input; then models get the level they were made for
   float mix = 1;                      // 0: only the input, before input_db; 1: only the stages
   std::vector<RigStage> stages;
   // Embedded files: models by hash, impulse responses by checksum.
@@ -67,6 +69,9 @@ struct Rig {
 // `where` names the text in error messages. Throws Error. [any thread but the audio thread]
 Rig read_rig(const std::string& json, const std::string& where);
 std::string write_rig(const Rig& rig);
+
+// Of an embedded response: 16 hex digits of XXH3 over rate and samples. [any thread]
+std::string checksum_of(const ImpulseResponse& response);
 
 // Finds a rig's models and responses. Both functions throw if one is missing or unreadable.
 struct RigFiles {

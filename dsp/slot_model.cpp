@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "dsp/calibration.h"
 #include "dsp/decibels.h"
 #include "dsp/sample_faults.h"
 #include "base/error.h"
@@ -23,6 +24,7 @@ SlotModel::SlotModel(std::shared_ptr<const ssm::Model> model, const ProcessSpec&
     : model_(std::move(model)),
       controls_(controls),
       gain_(1, frames(kRampMs, spec)),
+      input_gain_(1, frames(kRampMs, spec)),
       joined_(0, frames(kFadeMs, spec)) {
   if (model_) {
     const size_t count = model_->card().controls.size();
@@ -35,6 +37,7 @@ SlotModel::SlotModel(std::shared_ptr<const ssm::Model> model, const ProcessSpec&
     for (int lane = 0; lane < (wide_ ? 1 : spec.channels); ++lane)
       lanes_.emplace_back(model_, each, std::span(controls_).first(count), rate_mode);
     normalisation_gain_ = db_to_gain(normalisation_db);
+    full_scale_dbu_ = input_full_scale_dbu(*model_);
     latency_frames_ = lanes_[0].latency_frames();
     if (const int most = frames(kMaxLatencyMs, spec); latency_frames_ > most) {
       throw Error(model_->source() + ": the model's output comes " + std::to_string(latency_frames_) +
@@ -52,18 +55,24 @@ void SlotModel::start(const SlotSettings& settings) noexcept {
     delay.reset();
   }
   gain_.jump(settings.normalise ? normalisation_gain_ : 1);
+  input_gain_.jump(input_gain(settings));
   joined_.jump(settings.joined ? 1 : 0);
 }
 
 void SlotModel::follow(const SlotSettings& settings) noexcept {
   for (DelayLine& delay : alignment_) delay.set_delay(settings.latency_frames - latency_frames_);
   gain_.aim(settings.normalise ? normalisation_gain_ : 1);
+  input_gain_.aim(input_gain(settings));
   if (joined_.rests_at(1) && !settings.joined && lanes_.size() == 2) {
     lanes_[1].reset();  // it was stopped, so its memory is outdated
     joined_.aim(0, latency_frames_ + settle_frames_);
   } else {
     joined_.aim(settings.joined ? 1 : 0);
   }
+}
+
+float SlotModel::input_gain(const SlotSettings& settings) const noexcept {
+  return settings.calibrated && full_scale_dbu_ ? db_to_gain(settings.input_dbu - *full_scale_dbu_) : 1;
 }
 
 void SlotModel::set_controls(const RackControls& controls) noexcept {
@@ -76,13 +85,16 @@ void SlotModel::set_controls(const RackControls& controls) noexcept {
 void SlotModel::process(const SlotInput& in, AudioBlock out) noexcept {
   if (wide_) {
     for (int c = 0; c < out.channel_count; ++c) std::ranges::copy(in.channels.channel(c), out.channels[c]);
+    for (int c = 0; c < out.channel_count; ++c) multiply(out.channel(c), input_gain_);
     lanes_[0].process(out);
   } else {
     std::ranges::copy(in.first, out.channels[0]);
+    multiply(out.channel(0), input_gain_);
     run(0, out.channels[0], out.frames);
     if (out.channel_count == 2) {
       if (!joined_.rests_at(1)) {
         std::ranges::copy(in.channels.channel(1), out.channels[1]);
+        multiply(out.channel(1), input_gain_);
         run(1, out.channels[1], out.frames);
       }
       cross_fade(out.channel(1), out.channel(0), joined_);
@@ -95,6 +107,7 @@ void SlotModel::process(const SlotInput& in, AudioBlock out) noexcept {
     alignment_[static_cast<size_t>(c)].process(out.channel(c));
   }
   gain_.advance(out.frames);
+  input_gain_.advance(out.frames);
 }
 
 void SlotModel::run(size_t lane, float* samples, int frames) noexcept {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,8 +22,10 @@ inline constexpr float kRampMs = 20, kFadeMs = 25;  // for gains; for changes of
 // Settings that are common to all models of the rack.
 struct SlotSettings {
   bool normalise = true;
-  bool joined = false;     // a one-channel model runs once, for both channels
-  int latency_frames = 0;  // the rack's latency
+  bool joined = false;      // a one-channel model runs once, for both channels
+  int latency_frames = 0;   // the rack's latency
+  bool calibrated = false;  // give the model the level that its card states
+  float input_dbu = 0;      // what full scale is at the rack's input
 };
 
 // The input of a slot; all of equal length.
@@ -64,6 +67,7 @@ class SlotModel {
   SlotModel* given_back_before = nullptr;  // for Handover
 
  private:
+  float input_gain(const SlotSettings& settings) const noexcept;
   void run(size_t lane, float* samples, int frames) noexcept;
 
   std::shared_ptr<const ssm::Model> model_;
@@ -72,8 +76,9 @@ class SlotModel {
   bool wide_ = false;
   RackControls controls_;
   float normalisation_gain_ = 1;
+  std::optional<float> full_scale_dbu_;  // at the model's input
   int latency_frames_ = 0, settle_frames_ = 0;
-  Ramp gain_;
+  Ramp gain_, input_gain_;
   Ramp joined_;                       // 1: the second channel equals the first
   std::vector<DelayLine> alignment_;  // one per channel, fills up to the rack's latency
   Counts told_;

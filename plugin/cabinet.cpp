@@ -2,13 +2,12 @@
 #include "plugin/cabinet.h"
 
 #include <juce_audio_formats/juce_audio_formats.h>
-#include <xxhash.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <vector>
 
 #include "base/error.h"
+#include "dsp/rig.h"
 
 namespace coil::plugin {
 
@@ -18,15 +17,6 @@ constexpr double kMinRateHz = 1000, kMaxRateHz = 768000;
 constexpr int kReadFrames = 8192;
 
 std::string path_of(const juce::File& file) { return file.getFullPathName().toStdString(); }
-
-std::string checksum_of(const dsp::ImpulseResponse& response) {
-  XXH64_hash_t hash = XXH3_64bits(&response.sample_rate_hz, sizeof response.sample_rate_hz);
-  for (const std::vector<float>& channel : response.channels)
-    hash = XXH3_64bits_withSeed(channel.data(), channel.size() * sizeof(float), hash);
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
-  return text;
-}
 
 std::vector<dsp::Microphone> playing(const CabinetContent& cabinet) {
   std::vector<dsp::Microphone> all;
@@ -99,7 +89,7 @@ MicrophoneContent microphone_with(const juce::File& file) {
   MicrophoneContent microphone;
   microphone.name = file.getFileNameWithoutExtension().toStdString();
   microphone.path = path_of(file);
-  microphone.checksum = checksum_of(*response);
+  microphone.checksum = dsp::checksum_of(*response);
   const double seconds = static_cast<double>(reader->lengthInSamples) / rate_hz;
   if (seconds > dsp::kMaxResponseSeconds)
     microphone.remark = path_of(file) + ": is " + std::to_string(std::llround(seconds)) +

@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <cmath>
 
+#include "dsp/calibration.h"
+#include "dsp/plugin_rig.h"
+
 namespace coil::plugin {
 
 namespace {
 
 // AU sorts parameters by version: later ones need a higher number.
-constexpr int kFirstVersion = 1, kCabinetVersion = 2;
+constexpr int kFirstVersion = 1, kCabinetVersion = 2, kToolsVersion = 3;
 
 juce::ParameterID id(const char* name, int version = kFirstVersion) { return {name, version}; }
 
@@ -141,8 +144,10 @@ Parameters::Parameters(juce::AudioProcessor& processor) {
     chain_.push_back(parameter);
     return parameter;
   };
-  input_gain = add(new juce::AudioParameterFloat(id("input_gain"), "Input gain", {-40.0f, 40.0f}, 0.0f, decibels()));
-  output_gain = add(new juce::AudioParameterFloat(id("output_gain"), "Output gain", {-40.0f, 40.0f}, 0.0f, decibels()));
+  input_gain = add(new juce::AudioParameterFloat(id("input_gain"), "Input gain",
+                                                 {-dsp::kPluginGainDb, dsp::kPluginGainDb}, 0.0f, decibels()));
+  output_gain = add(new juce::AudioParameterFloat(id("output_gain"), "Output gain",
+                                                  {-dsp::kPluginGainDb, dsp::kPluginGainDb}, 0.0f, decibels()));
   mix = add(
       new juce::AudioParameterFloat(id("mix"), "Mix", {0.0f, 100.0f}, 100.0f,
                                     juce::AudioParameterFloatAttributes().withLabel("%").withStringFromValueFunction(
@@ -160,6 +165,7 @@ Parameters::Parameters(juce::AudioProcessor& processor) {
   bypass = add(new juce::AudioParameterBool(id("bypass"), "Bypass", false));
   for (int i = 0; i < dsp::kMaxRackControls; ++i) processor.addParameter(controls[size_t(i)] = new ControlParameter(i));
   add_cabinet_and_equaliser(processor);
+  add_tools(processor);
 }
 
 void Parameters::add_cabinet_and_equaliser(juce::AudioProcessor& processor) {
@@ -190,6 +196,22 @@ void Parameters::add_cabinet_and_equaliser(juce::AudioProcessor& processor) {
       add(new Float(id_of("low_cut"), "Low cut", log_range(kLowCutOffHz, 2000, 1), kLowCutOffHz, hertz(kLowCutOffHz)));
   high_cut = add(
       new Float(id_of("high_cut"), "High cut", log_range(1000, kHighCutOffHz, 1), kHighCutOffHz, hertz(kHighCutOffHz)));
+}
+
+void Parameters::add_tools(juce::AudioProcessor& processor) {
+  const auto add = [&](auto* parameter) {
+    processor.addParameter(parameter);
+    chain_.push_back(parameter);
+    return parameter;
+  };
+  // Not part of the chain: no session, preset or undo step opens the tuner.
+  processor.addParameter(tuner = new juce::AudioParameterBool(id("tuner", kToolsVersion), "Tuner", false));
+  calibrated = add(new juce::AudioParameterBool(id("calibrated", kToolsVersion), "Calibrated level", false));
+  input_dbu = add(
+      new juce::AudioParameterFloat(id("input_dbu", kToolsVersion), "Input full scale",
+                                    {dsp::kMinFullScaleDbu, dsp::kMaxFullScaleDbu, 0.1f}, kUsualFullScaleDbu,
+                                    juce::AudioParameterFloatAttributes().withLabel("dBu").withStringFromValueFunction(
+                                        [](float value, int) { return juce::String(value, 1); })));
 }
 
 void Parameters::complete(std::map<std::string, float>& values) const {
@@ -232,6 +254,8 @@ void Parameters::copy_chain_to(dsp::RackSettings& settings) const noexcept {
   settings.gate_db = gate_threshold->get();
   settings.normalise = normalise->get();
   settings.bypass = bypass->get();
+  settings.calibrated = calibrated->get();
+  settings.input_dbu = input_dbu->get();
   settings.channels = dsp::ChannelMode(channels->getIndex());
   settings.tail = cabinet_on->get();
   settings.equaliser.on = equaliser_on->get();

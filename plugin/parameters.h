@@ -51,6 +51,9 @@ class ControlParameter final : public juce::RangedAudioParameter {
   std::optional<ssm::Control> control_;
 };
 
+// Of many interfaces with the input gain at its lowest.
+inline constexpr float kUsualFullScaleDbu = 13;
+
 inline constexpr float kLowCutOffHz = 20, kHighCutOffHz = 20000;
 
 // One per processor, which owns the parameters.
@@ -73,6 +76,10 @@ class Parameters {
   std::array<Band, dsp::kEqualiserBands> bands{};
   juce::AudioParameterFloat *low_cut, *high_cut;  // in Hz; the lowest or the highest value switches it off
 
+  // The newest, after those of the cabinet.
+  juce::AudioParameterBool *tuner, *calibrated;
+  juce::AudioParameterFloat* input_dbu;  // what full scale is at the interface's input
+
   // All parameters except the controls, by parameter ID, in their units. Writing and reading a value is exact. The host
   // is not notified. [any thread but the audio thread]
   std::map<std::string, float> chain() const;
@@ -86,6 +93,7 @@ class Parameters {
 
  private:
   void add_cabinet_and_equaliser(juce::AudioProcessor& processor);
+  void add_tools(juce::AudioProcessor& processor);
 
   std::vector<juce::RangedAudioParameter*> chain_;
   size_t first_of_cabinet_ = 0;  // in chain_

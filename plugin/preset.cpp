@@ -7,14 +7,14 @@
 #include <utility>
 
 #include "base/error.h"
-#include "dsp/rig.h"
+#include "dsp/plugin_rig.h"
 #include "plugin/parameters.h"
 
 namespace coil::plugin {
 
 namespace {
 
-constexpr float kMaxGainDb = 40;  // of the parameters input_gain and output_gain
+static_assert(kMinMicrophoneDb == dsp::kPluginMinMicrophoneDb && kMaxMicrophoneDb == dsp::kPluginMaxMicrophoneDb);
 
 float value_of(const Session& session, const char* id, float otherwise) {
   const auto found = session.chain.find(id);
@@ -69,126 +69,50 @@ dsp::RigStage equaliser_stage(const Session& session) {
 
 // ---------------------------------------------------------------- from a rig
 
-// Puts a rig's stages where the plugin has them: gains, a gate, a model, and behind it a cabinet, an equaliser, gains.
-class Placing {
- public:
-  Placing(const dsp::Rig& rig, Preset& preset) : rig_(rig), preset_(preset), chain_(preset.session.chain) {}
+void take(const dsp::PluginRig& rig, const dsp::Rig& whole, Preset& preset) {
+  std::map<std::string, float>& chain = preset.session.chain;
+  chain["input_gain"] = rig.input_db;
+  chain["output_gain"] = rig.output_db;
+  chain["mix"] = 100 * rig.mix;
+  chain["gate_threshold"] = rig.model.gate_db;
+  chain["calibrated"] = whole.input_dbu.has_value();
+  if (whole.input_dbu) chain["input_dbu"] = *whole.input_dbu;
+  chain["normalise"] = rig.model.normalise;
+  chain["channels"] = float(rig.model.channels);
 
-  void run() {
-    float input_db = rig_.input_db, output_db = rig_.output_db;
-    preset_.session.cabinet.emplace();
-    chain_["gate_threshold"] = dsp::kGateOffDb;
-    for (; at_ < rig_.stages.size(); ++at_) {
-      const dsp::RigStage& stage = rig_.stages[at_];
-      if (const auto* gain = std::get_if<dsp::RigGain>(&stage.kind)) {
-        if (stage.bypassed) continue;
-        if (has_model_ && rig_.mix != 1) throw misfit("cannot stand there while the rig's mix is not 1");
-        (has_model_ ? output_db : input_db) += gain->db;
-      } else if (const auto* gate = std::get_if<dsp::RigGate>(&stage.kind)) {
-        place(stage, *gate);
-      } else if (const auto* model = std::get_if<dsp::RigModel>(&stage.kind)) {
-        place(stage, *model);
-      } else if (const auto* cabinet = std::get_if<dsp::RigCabinet>(&stage.kind)) {
-        place(stage, *cabinet);
-      } else {
-        place(stage, std::get<dsp::EqualiserSettings>(stage.kind));
-      }
-      if (stage.mix != 1) throw misfit("has a mix of its own");
-    }
-    if (!has_model_) throw Error("holds no model");
-    chain_["input_gain"] = within(input_db, -kMaxGainDb, kMaxGainDb, "gain before the model");
-    chain_["output_gain"] = within(output_db, -kMaxGainDb, kMaxGainDb, "gain behind the stages");
-    chain_["mix"] = 100 * rig_.mix;
-    chain_["cabinet"] = cabinet_on_;
-    if (!has_equaliser_) set_equaliser({});
-    chain_["equaliser"] = equaliser_on_;
+  SlotContent& slot = preset.session.slots[0];
+  slot.hash = rig.model.hash;
+  slot.name = rig.model_stage.name;
+  slot.path = rig.model.file;
+  slot.controls = rig.model.controls;
+  if (const auto bytes = whole.models.find(rig.model.hash); bytes != whole.models.end())
+    slot.file_bytes = bytes->second;
+  preset.session.rate_mode = rig.model.rate_mode;
+
+  chain["cabinet"] = rig.cabinet_on;
+  preset.session.cabinet.emplace();
+  for (size_t i = 0; i < rig.cabinet.microphones.size(); ++i) {
+    const dsp::RigMicrophone& from = rig.cabinet.microphones[i];
+    MicrophoneContent& to = preset.session.cabinet->microphones[i];
+    const juce::String name = juce::String::fromUTF8(from.file.c_str());
+    to.name = juce::File::createFileWithoutCheckingPath(name).getFileNameWithoutExtension().toStdString();
+    to.path = from.file;
+    to.checksum = from.checksum;
+    to.settings = {from.level_db, from.pan, from.delay_ms, from.inverted};
+    if (const auto taps = whole.responses.find(from.checksum); taps != whole.responses.end())
+      to.response = taps->second;
   }
 
- private:
-  Error misfit(const std::string& why) const {
-    return Error(
-        "its stage " + std::to_string(at_ + 1) + " (" + rig_.stages[at_].name + ") " + why +
-        "; the plugin plays one model, then a cabinet and an equaliser (`coil process --chain` plays any rig)");
+  chain["equaliser"] = rig.equaliser_on;
+  for (size_t i = 0; i < rig.equaliser.bands.size(); ++i) {
+    chain[band_id(i, "hz")] = rig.equaliser.bands[i].hz;
+    chain[band_id(i, "gain")] = rig.equaliser.bands[i].gain_db;
+    chain[band_id(i, "q")] = rig.equaliser.bands[i].q;
   }
-  void warn(const std::string& sentence) { preset_.warnings.push_back(sentence); }
-  float within(float value, float min, float max, const std::string& what) {
-    const float taken = std::clamp(value, min, max);
-    if (taken != value)
-      warn("a " + what + " of " + juce::String(value, 1).toStdString() + " is played as " +
-           juce::String(taken, 1).toStdString());
-    return taken;
-  }
-
-  void place(const dsp::RigStage& stage, const dsp::RigGate& gate) {
-    if (has_model_) throw misfit("stands behind the model");
-    if (stage.bypassed) return;
-    if (chain_["gate_threshold"] != dsp::kGateOffDb) throw misfit("is a second gate");
-    chain_["gate_threshold"] = gate.threshold_db;
-    warn("the gate before the model turns down what the model makes, not what it hears");
-  }
-
-  void place(const dsp::RigStage& stage, const dsp::RigModel& model) {
-    if (has_model_) throw misfit("is a second model");
-    has_model_ = true;
-    if (stage.bypassed) warn("the model is bypassed in the rig, and plays here");
-    SlotContent& slot = preset_.session.slots[0];
-    slot.hash = model.hash;
-    slot.name = stage.name;
-    slot.path = model.file;
-    slot.controls = model.controls;
-    if (const auto bytes = rig_.models.find(model.hash); bytes != rig_.models.end()) slot.file_bytes = bytes->second;
-    preset_.session.rate_mode = model.rate_mode;
-    chain_["normalise"] = model.normalise;
-    chain_["channels"] = float(model.channels);
-    if (model.gate_db > dsp::kGateOffDb) chain_["gate_threshold"] = model.gate_db;
-  }
-
-  void place(const dsp::RigStage& stage, const dsp::RigCabinet& cabinet) {
-    if (!has_model_) throw misfit("stands before the model");
-    if (std::exchange(has_cabinet_, true)) throw misfit("is a second cabinet");
-    if (!cabinet.normalise) warn("the cabinet is brought to the loudness of what it hears");
-    cabinet_on_ = !stage.bypassed;
-    for (size_t i = 0; i < cabinet.microphones.size(); ++i) {
-      const dsp::RigMicrophone& from = cabinet.microphones[i];
-      MicrophoneContent& to = preset_.session.cabinet->microphones[i];
-      const juce::String name = juce::String::fromUTF8(from.file.c_str());
-      to.name = juce::File::createFileWithoutCheckingPath(name).getFileNameWithoutExtension().toStdString();
-      to.path = from.file;
-      to.checksum = from.checksum;
-      to.settings = {within(from.level_db, kMinMicrophoneDb, kMaxMicrophoneDb, "microphone's level"), from.pan,
-                     from.delay_ms, from.inverted};
-      if (const auto taps = rig_.responses.find(from.checksum); taps != rig_.responses.end())
-        to.response = taps->second;
-    }
-  }
-
-  void place(const dsp::RigStage& stage, const dsp::EqualiserSettings& settings) {
-    if (!has_model_) throw misfit("stands before the model");
-    if (std::exchange(has_equaliser_, true)) throw misfit("is a second equaliser");
-    const dsp::EqualiserSettings usual;
-    for (size_t i = 0; i < settings.bands.size(); ++i)
-      if (settings.bands[i].kind != usual.bands[i].kind && settings.bands[i].gain_db != 0)
-        throw misfit("has a band " + std::to_string(i + 1) + " of a kind that the plugin's is not");
-    equaliser_on_ = !stage.bypassed;
-    set_equaliser(settings);
-  }
-
-  void set_equaliser(const dsp::EqualiserSettings& settings) {
-    for (size_t i = 0; i < settings.bands.size(); ++i) {
-      chain_[band_id(i, "hz")] = settings.bands[i].hz;
-      chain_[band_id(i, "gain")] = settings.bands[i].gain_db;
-      chain_[band_id(i, "q")] = settings.bands[i].q;
-    }
-    chain_["low_cut"] = settings.low_cut_hz > 0 ? settings.low_cut_hz : kLowCutOffHz;
-    chain_["high_cut"] = settings.high_cut_hz > 0 ? std::min(settings.high_cut_hz, kHighCutOffHz) : kHighCutOffHz;
-  }
-
-  const dsp::Rig& rig_;
-  Preset& preset_;
-  std::map<std::string, float>& chain_;
-  size_t at_ = 0;
-  bool has_model_ = false, has_cabinet_ = false, has_equaliser_ = false, cabinet_on_ = true, equaliser_on_ = true;
-};
+  const float low = rig.equaliser.low_cut_hz, high = rig.equaliser.high_cut_hz;
+  chain["low_cut"] = low > 0 ? low : kLowCutOffHz;
+  chain["high_cut"] = high > 0 ? std::min(high, kHighCutOffHz) : kHighCutOffHz;
+}
 
 std::string_view text_of(std::span<const std::byte> bytes) {
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -211,6 +135,7 @@ std::string preset_text(const Session& session, const PresetLabel& label) {
   rig.input_db = value_of(session, "input_gain", 0);
   rig.output_db = value_of(session, "output_gain", 0);
   rig.mix = value_of(session, "mix", 100) / 100;
+  if (value_of(session, "calibrated", 0) != 0) rig.input_dbu = value_of(session, "input_dbu", kUsualFullScaleDbu);
   rig.stages.push_back(model_stage(session, rig));
   if (auto cabinet = cabinet_stage(session, rig)) rig.stages.push_back(std::move(*cabinet));
   rig.stages.push_back(equaliser_stage(session));
@@ -229,7 +154,9 @@ Preset preset_from_bytes(std::span<const std::byte> bytes, const std::string& wh
   preset.label = {rig.name, rig.category, rig.tags};
   preset.warnings = rig.warnings;
   try {
-    Placing(rig, preset).run();
+    const dsp::PluginRig arranged = dsp::arrange_for_plugin(rig);
+    preset.warnings.insert(preset.warnings.end(), arranged.warnings.begin(), arranged.warnings.end());
+    take(arranged, rig, preset);
   } catch (const Error& error) {
     throw Error(what + ": " + error.what());
   }

@@ -2,6 +2,7 @@
 #include "plugin/processor.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "plugin/preset.h"
@@ -20,6 +21,10 @@ Processor::Processor()
                          .withInput("Return", juce::AudioChannelSet::stereo(), false)
                          .withOutput("Output", juce::AudioChannelSet::stereo(), true)),
       parameters_(*this) {
+  a4_hz_ = user_settings_.number("a4_hz", a4_hz_);
+  tuner_mutes_ = user_settings_.number("tuner_mutes", 1) != 0;
+  juce::RangedAudioParameter& input_dbu = *parameters_.input_dbu;
+  input_dbu.setValue(input_dbu.convertTo0to1(float(user_settings_.number("input_dbu", double(kUsualFullScaleDbu)))));
   for (auto* parameter : getParameters()) {
     parameter->addListener(this);
     placed_values_.push_back(parameter->getValue());
@@ -33,6 +38,38 @@ Processor::~Processor() {
   background_->leave(this);
   cancelPendingUpdate();
   for (auto* parameter : getParameters()) parameter->removeListener(this);
+}
+
+// ---------------------------------------------------------------- the user's settings
+
+void Processor::set_a4_hz(double hz) {
+  a4_hz_ = hz;
+  user_settings_.keep("a4_hz", hz);
+}
+
+void Processor::set_tuner_mutes(bool mutes) {
+  tuner_mutes_ = mutes;
+  user_settings_.keep("tuner_mutes", mutes ? 1 : 0);
+}
+
+void Processor::set_input_dbu(float dbu) {
+  auto& parameter = *parameters_.input_dbu;
+  parameter.beginChangeGesture();
+  parameter.setValueNotifyingHost(parameter.convertTo0to1(dbu));
+  parameter.endChangeGesture();
+  user_settings_.keep("input_dbu", double(parameter.get()));
+}
+
+std::optional<float> Processor::input_tone_dbfs() const {
+  constexpr double kSeconds = 0.5;
+  constexpr float kTooSoftDbfs = -70;
+  std::vector<float> frames(std::min(SoundTap::kFrames, size_t(kSeconds * tap_.sample_rate_hz())));
+  if (frames.empty()) return std::nullopt;
+  tap_.read_latest(SoundTap::Side::input, frames);
+  double power = 0;
+  for (const float sample : frames) power += double(sample) * double(sample) / double(frames.size());
+  const float level = float(10 * std::log10(2 * power + 1e-20));  // of a sine, whose power is half of its peak's
+  return level > kTooSoftDbfs ? std::optional(level) : std::nullopt;
 }
 
 // ---------------------------------------------------------------- slots
@@ -350,6 +387,7 @@ void Processor::copy_parameters(bool bypassed) noexcept {
   dsp::RackSettings& settings = rack_.settings();
   parameters_.copy_chain_to(settings);
   if (bypassed) settings.bypass = true;
+  settings.mute = parameters_.tuner->get() && tuner_mutes_;
   const juce::SpinLock::ScopedTryLockType still(controls_lock_);
   if (!still.isLocked()) return;  // the controls are about to change their meaning: keep the rack's current ones
   const ActiveControls& active = active_controls_;

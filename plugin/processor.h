@@ -23,6 +23,7 @@
 #include "plugin/parameters.h"
 #include "plugin/session.h"
 #include "plugin/sound_tap.h"
+#include "plugin/user_settings.h"
 
 namespace coil::plugin {
 
@@ -113,6 +114,17 @@ class Processor final : public juce::AudioProcessor,
   LearnInput& learn_input() { return learn_input_; }
   LearnSettings& learn_settings() { return learn_settings_; }             // for the next learning
   bool is_live() const { return wrapperType == wrapperType_Standalone; }  // coil-live, which has a second input
+
+  // What the user sets once on this machine: the pitch of A4, whether the tuner mutes, and full scale of the interface
+  // in dBu, which new instances begin with.
+  double a4_hz() const { return a4_hz_; }
+  void set_a4_hz(double hz);
+  bool tuner_mutes() const { return tuner_mutes_; }
+  void set_tuner_mutes(bool mutes);
+  void set_input_dbu(float dbu);
+  // The level of a tone that arrives at the input: dBFS of a sine, over the last half second. None: it is too soft.
+  // Needs a SoundTap::Listening.
+  std::optional<float> input_tone_dbfs() const;
 
   size_t observe(std::span<ssm::LayerActivity> out) const noexcept { return rack_.observe(out); }  // [any thread]
   // The share of a block's time that processing took: recent mean, and maximum since reset_load(). [any thread]
@@ -292,6 +304,9 @@ class Processor final : public juce::AudioProcessor,
   LearnInput learn_input_;
   LearnSettings learn_settings_;
   std::atomic<bool> learns_{false};
+  UserSettings user_settings_;
+  double a4_hz_ = 440;
+  std::atomic<bool> tuner_mutes_{true};
 
   // Guards the members up to active_controls_. Held for microseconds, and never taken by the audio thread.
   mutable std::mutex mutex_;

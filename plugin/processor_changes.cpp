@@ -24,6 +24,7 @@ std::string read_preset(const juce::File& file, ModelLibrary& library, SlotConte
   slot.name = slot.loaded->name;
   slot.preset = path_of(file);
   chain = std::move(preset.session.chain);
+  chain.erase("input_dbu");  // the interface stays the user's
   cabinet = std::move(preset.session.cabinet);
   if (cabinet) resolve(*cabinet);
   if (preset.session.rate_mode != dsp::RateMode::model_default) rate_mode = preset.session.rate_mode;

@@ -25,12 +25,12 @@ std::string text_of(const fs::path& path) {
   std::error_code error;
   const uintmax_t bytes = fs::file_size(path, error);
   std::ifstream file(path, std::ios::binary);
-  if (error || !file) throw Failure(kUsage, "--chain " + path.string() + ": cannot be read; expected a .coil file");
-  if (bytes > kMaxRigBytes)
-    throw Failure(kUsage, "--chain " + path.string() + ": is not a rig; it is larger than 256 MB");
+  if (error || !file) throw Failure(kUsage, path.string() + ": cannot be read; expected a .coil file");
+  if (bytes > kMaxRigBytes) throw Failure(kUsage, path.string() + ": is not a rig; it is larger than 256 MB");
   const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (const size_t first = text.find_first_not_of(" \t\r\n"); first == std::string::npos || text[first] != '{')
-    throw Failure(kUsage, "--chain " + path.string() +
+  if (const size_t first = text.find_first_not_of(" 	
+"); first == std::string::npos || text[first] != '{')
+    throw Failure(kUsage, path.string() +
                               ": is not a rig, which is a JSON text (docs/rig.md); another preset of the plugin "
                               "becomes one when it is loaded there and saved again");
   return text;
@@ -47,6 +47,21 @@ std::shared_ptr<const dsp::ImpulseResponse> read_response(const fs::path& path) 
   for (int64_t n = reader->read(frames); n > 0 && response.channels[0].size() < most; n = reader->read(frames))
     for (size_t i = 0; i < static_cast<size_t>(n) * channels; ++i) response.channels[i % channels].push_back(frames[i]);
   return std::make_shared<const dsp::ImpulseResponse>(std::move(response));
+}
+
+// The model's file; null: the model is not in one file alone.
+std::shared_ptr<const std::vector<std::byte>> bytes_of(const ssm::Model& model) {
+  std::error_code error;
+  if (!fs::is_regular_file(model.source(), error)) return nullptr;
+  std::ifstream file(model.source(), std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto* begin = reinterpret_cast<const std::byte*>(text.data());
+  const auto bytes = std::make_shared<const std::vector<std::byte>>(begin, begin + text.size());
+  try {
+    return ssm::Checkpoint::from_bytes(bytes, model.source()).hash() == model.hash() ? bytes : nullptr;
+  } catch (const Error&) {
+    return nullptr;  // its config is in another file
+  }
 }
 
 std::string hex(XXH128_hash_t hash) {
@@ -114,6 +129,28 @@ class Store {
 
 }  // namespace
 
+dsp::Rig RigFile::with_files() const {
+  dsp::Rig rig = rig_;
+  for (dsp::RigStage& stage : rig.stages) {
+    if (auto* model = std::get_if<dsp::RigModel>(&stage.kind)) {
+      const std::shared_ptr<const ssm::Model> loaded = files_.model(*model);
+      model->hash = loaded->hash();
+      if (const auto bytes = bytes_of(*loaded))
+        rig.models.try_emplace(model->hash, bytes);
+      else if (!rig.models.contains(model->hash))
+        model->file = fs::absolute(loaded->source()).string();
+    }
+    if (auto* cabinet = std::get_if<dsp::RigCabinet>(&stage.kind)) {
+      for (dsp::RigMicrophone& each : cabinet->microphones) {
+        const std::shared_ptr<const dsp::ImpulseResponse> response = files_.response(each);
+        each.checksum = dsp::checksum_of(*response);
+        rig.responses[each.checksum] = response;
+      }
+    }
+  }
+  return rig;
+}
+
 std::shared_ptr<const RigFile> RigFile::open(const fs::path& path, ssm::Target target, bool quiet) {
   const auto own = std::make_shared<RigFile>();
   try {
@@ -131,10 +168,10 @@ std::shared_ptr<const RigFile> RigFile::open(const fs::path& path, ssm::Target t
     own->hash_ = hex(XXH3_128bits(all.data(), all.size()));
     own->chain();  // check once, before any sound is read, so that errors in a stage are reported here
   } catch (const Error& error) {
-    throw Failure(kModelFailed, "--chain " + path.string() + ": " + error.what());
+    throw Failure(kModelFailed, path.string() + ": " + error.what());
   } catch (const Failure& failure) {
     if (failure.exit_code() == kUsage) throw;
-    throw Failure(kModelFailed, "--chain " + path.string() + ": " + failure.what());
+    throw Failure(kModelFailed, path.string() + ": " + failure.what());
   }
   if (!quiet) print_warnings(own->rig_.warnings);
   return own;

@@ -17,6 +17,10 @@ class RigFile {
   // responses: any sound file. Throws Failure that names the rig, and the stage or the file. [main-thread]
   static std::shared_ptr<const RigFile> open(const std::filesystem::path& path, ssm::Target target, bool quiet);
 
+  // The rig with its models and impulse responses embedded, as far as one file holds them; else their paths become
+  // absolute. [any thread]
+  dsp::Rig with_files() const;
+
   // Throws Error. [any thread]
   dsp::Chain chain() const { return dsp::make_chain(rig_, files_); }
 

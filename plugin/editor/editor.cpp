@@ -63,6 +63,8 @@ Editor::Editor(Processor& processor)
       browser_(processor.library()),
       learn_page_(processor),
       cabinet_page_(processor),
+      level_page_(processor),
+      tuner_page_(processor),
       tooltips_(nullptr, kTooltipDelayMs) {
   setLookAndFeel(&*look_and_feel_);
   setTitle("Coil");
@@ -78,7 +80,8 @@ Editor::Editor(Processor& processor)
   for (auto* part : Components{&header_, &input_, &memory_, &spectrum_, &controls_, &notice_, &output_, &status_})
     content_.addAndMakeVisible(part);
   content_.addChildComponent(message_);
-  for (auto* overlay : Components{&browser_, &learn_page_, &cabinet_page_, &save_panel_, &drop_overlay_})
+  for (auto* overlay :
+       Components{&browser_, &learn_page_, &cabinet_page_, &level_page_, &tuner_page_, &save_panel_, &drop_overlay_})
     content_.addChildComponent(overlay);
 
   header_.on_browse = [this] { browser_.isVisible() ? close_browser() : open_browser(); };
@@ -91,6 +94,9 @@ Editor::Editor(Processor& processor)
   learn_page_.on_close = [this] { close_learn_page(); };
   header_.on_cabinet = [this] { cabinet_page_.isVisible() ? close_cabinet_page() : open_cabinet_page(); };
   cabinet_page_.on_close = [this] { close_cabinet_page(); };
+  header_.on_tuner = [this] { switch_tuner(!tuner_page_.isVisible()); };
+  tuner_page_.on_close = [this] { switch_tuner(false); };
+  level_page_.on_close = [this] { close_level_page(); };
   cabinet_page_.on_choose = [this](int microphone) { choose_response(microphone); };
   save_panel_.on_close = [this] { close_save_panel(); };
   message_.on_close = [this] { close_message(); };
@@ -116,6 +122,7 @@ void Editor::update() {
   header_.update();
   controls_.update();
   if (cabinet_page_.isVisible()) cabinet_page_.update();
+  if (level_page_.isVisible()) level_page_.update();
   const auto status = processor_.status(processor_.active_slot());
   playing_ = processor_.model(processor_.active_slot()) != nullptr;  // also while the next model loads
   if (!playing_) notice_.show(status, processor_.notice());
@@ -205,7 +212,11 @@ void Editor::timerCallback() {
   output_.tick(seconds);
   if (learn_page_.isVisible()) learn_page_.tick(seconds);
   if (cabinet_page_.isVisible()) cabinet_page_.tick();
-  const bool covered = browser_.isVisible() || learn_page_.isVisible() || cabinet_page_.isVisible();
+  if (level_page_.isVisible()) level_page_.tick(seconds);
+  follow_tuner();
+  if (tuner_page_.isVisible()) tuner_page_.tick(seconds);
+  const bool covered = browser_.isVisible() || learn_page_.isVisible() || cabinet_page_.isVisible() ||
+                       level_page_.isVisible() || tuner_page_.isVisible();
   if (memory_.isVisible() && !covered) {
     memory_.tick();
     spectrum_.tick(seconds);
@@ -271,7 +282,42 @@ void Editor::offer_conversion(const juce::File& file) {
       });
 }
 
+void Editor::open_level_page() {
+  close_browser();
+  close_learn_page();
+  close_cabinet_page();
+  level_page_.update();
+  level_page_.setVisible(true);
+  level_page_.toFront(false);
+}
+
+void Editor::close_level_page() {
+  level_page_.setVisible(false);
+  take_keyboard();
+}
+
+void Editor::switch_tuner(bool on) {
+  auto* tuner = processor_.parameters().tuner;
+  tuner->beginChangeGesture();
+  tuner->setValueNotifyingHost(on ? 1.0f : 0.0f);
+  tuner->endChangeGesture();
+  follow_tuner();
+}
+
+// The host can switch it as well, for example with a foot switch.
+void Editor::follow_tuner() {
+  const bool on = processor_.parameters().tuner->get();
+  if (on == tuner_page_.isVisible()) return;
+  header_.show_tuner(on);
+  tuner_page_.setVisible(on);
+  if (on)
+    tuner_page_.toFront(false);
+  else
+    take_keyboard();
+}
+
 void Editor::open_cabinet_page() {
+  close_level_page();
   close_browser();
   close_learn_page();
   cabinet_page_.setVisible(true);
@@ -287,6 +333,7 @@ void Editor::close_cabinet_page() {
 void Editor::open_learn_page() {
   close_browser();
   close_cabinet_page();
+  close_level_page();
   learn_page_.open();
   learn_page_.toFront(false);
 }
@@ -299,6 +346,7 @@ void Editor::close_learn_page() {
 void Editor::open_browser() {
   close_learn_page();
   close_cabinet_page();
+  close_level_page();
   browser_.open(processor_.status(processor_.active_slot()).file);
   browser_.toFront(false);
 }
@@ -359,6 +407,8 @@ void Editor::show_menu() {
   menu.addItem(item("Open file", "Ctrl+O", true, [this] { open_file_dialog(); }));
   menu.addItem(item("Learn a device", "Ctrl+L", true, [this] { open_learn_page(); }));
   menu.addItem(item("Cabinet and equaliser", "Ctrl+E", true, [this] { open_cabinet_page(); }));
+  menu.addItem(item("Tuner", "Ctrl+T", true, [this] { switch_tuner(true); }));
+  menu.addItem(item("Input level", "Ctrl+I", true, [this] { open_level_page(); }));
   juce::PopupMenu recent;
   for (const auto& file : processor_.library().recent())
     recent.addItem(
@@ -402,7 +452,12 @@ bool Editor::keyPressed(const juce::KeyPress& key) {
     return key.isKeyCode(code) && mods.withoutMouseButtons() == wanted;
   };
   using Mods = juce::ModifierKeys;
-  if (key == juce::KeyPress::escapeKey && message_.isVisible()) return close_message(), true;
+  if (key == juce::KeyPress::escapeKey) {
+    if (message_.isVisible()) return close_message(), true;
+    if (tuner_page_.isVisible()) return switch_tuner(false), true;
+    if (level_page_.isVisible()) return close_level_page(), true;
+    if (cabinet_page_.isVisible()) return close_cabinet_page(), true;
+  }
   const Mods command(Mods::commandModifier), command_shift(Mods::commandModifier | Mods::shiftModifier),
       alt(Mods::altModifier);
   if (is('f', command) || is('F', command)) return browser_.isVisible() ? close_browser() : open_browser(), true;
@@ -410,6 +465,9 @@ bool Editor::keyPressed(const juce::KeyPress& key) {
     return learn_page_.isVisible() ? close_learn_page() : open_learn_page(), true;
   if (is('e', command) || is('E', command))
     return cabinet_page_.isVisible() ? close_cabinet_page() : open_cabinet_page(), true;
+  if (is('t', command) || is('T', command)) return switch_tuner(!tuner_page_.isVisible()), true;
+  if (is('i', command) || is('I', command))
+    return level_page_.isVisible() ? close_level_page() : open_level_page(), true;
   if (is('o', command) || is('O', command)) return open_file_dialog(), true;
   if (is('s', command) || is('S', command)) {
     if (processor_.model(processor_.active_slot())) open_save_panel();
@@ -485,6 +543,8 @@ void Editor::resized() {
   browser_.setBounds(area);
   learn_page_.setBounds(area);
   cabinet_page_.setBounds(area);
+  level_page_.setBounds(area);
+  tuner_page_.setBounds(area);
   area.reduce(theme::kPad, 0);
   input_.setBounds(area.removeFromLeft(theme::kStripWidth));
   output_.setBounds(area.removeFromRight(theme::kStripWidth));

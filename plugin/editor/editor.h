@@ -9,6 +9,7 @@
 #include "plugin/editor/header.h"
 #include "plugin/editor/input_strip.h"
 #include "plugin/editor/learn_page.h"
+#include "plugin/editor/level_page.h"
 #include "plugin/editor/look_and_feel.h"
 #include "plugin/editor/memory_view.h"
 #include "plugin/editor/message_bar.h"
@@ -18,6 +19,7 @@
 #include "plugin/editor/save_panel.h"
 #include "plugin/editor/spectrum_view.h"
 #include "plugin/editor/status_bar.h"
+#include "plugin/editor/tuner_page.h"
 #include "plugin/editor/window_settings.h"
 #include "plugin/processor.h"
 
@@ -42,6 +44,9 @@ class Editor final : public juce::AudioProcessorEditor,
   void close_learn_page();
   void open_cabinet_page();
   void close_cabinet_page();
+  void open_level_page();
+  void close_level_page();
+  void switch_tuner(bool on);  // the parameter; the page follows it
 
   bool isInterestedInFileDrag(const juce::StringArray& files) override;
   void fileDragEnter(const juce::StringArray& files, int x, int y) override;
@@ -58,7 +63,8 @@ class Editor final : public juce::AudioProcessorEditor,
   void globalFocusChanged(juce::Component* focused) override;
   void timerCallback() override;
 
-  void update();  // call after a change of the processor
+  void follow_tuner();  // shows or hides its page
+  void update();        // call after a change of the processor
   void take_keyboard();
   void load(const juce::File& file);
   void load_response(int microphone, const juce::File& file);
@@ -92,6 +98,8 @@ class Editor final : public juce::AudioProcessorEditor,
   Browser browser_;
   LearnPage learn_page_;
   CabinetPage cabinet_page_;
+  LevelPage level_page_;
+  TunerPage tuner_page_;
   SavePanel save_panel_;
   DropOverlay drop_overlay_;
   juce::TooltipWindow tooltips_;

@@ -48,10 +48,11 @@ Header::Header(Processor& processor)
   redo_.onClick = [this] { processor_.redo(); };
   power_.onClick = [this] { bypass_.setValueAsCompleteGesture(power_.getToggleState() ? 1.0f : 0.0f); };
   cabinet_.onClick = [this] { on_cabinet(); };
+  tuner_.onClick = [this] { on_tuner(); };
   menu_.onClick = [this] { on_menu(); };
   bypass_.sendInitialUpdate();
-  for (juce::Component* child : std::initializer_list<juce::Component*>{&previous_, &name_, &next_, &slots_, &copy_,
-                                                                        &undo_, &redo_, &cabinet_, &power_, &menu_})
+  for (juce::Component* child : std::initializer_list<juce::Component*>{
+           &previous_, &name_, &next_, &slots_, &copy_, &undo_, &redo_, &tuner_, &cabinet_, &power_, &menu_})
     addAndMakeVisible(child);
   update();
 }
@@ -89,7 +90,7 @@ void Header::resized() {
   auto area =
       getLocalBounds().reduced(theme::kPad, 0).withSizeKeepingCentre(getWidth() - 2 * theme::kPad, theme::kButton);
   mark_area_ = area.removeFromLeft(kMarkWidth).reduced(0, 2);
-  for (auto* button : {&menu_, &power_, &cabinet_, &redo_, &undo_, &copy_})
+  for (auto* button : {&menu_, &power_, &cabinet_, &tuner_, &redo_, &undo_, &copy_})
     button->setBounds(area.removeFromRight(theme::kButton));
   slots_.setBounds(area.removeFromRight(kSwitchWidth).translated(-theme::kGap / 2, 0));
   area.removeFromRight(theme::kGap);

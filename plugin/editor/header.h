@@ -16,7 +16,9 @@ class Header final : public juce::Component {
 
   void update();  // call after a change of the processor
 
-  std::function<void()> on_browse, on_menu, on_cabinet;
+  void show_tuner(bool on) { tuner_.setToggleState(on, juce::dontSendNotification); }
+
+  std::function<void()> on_browse, on_menu, on_cabinet, on_tuner;
   juce::Component& menu_button() { return menu_; }
 
  private:
@@ -43,6 +45,7 @@ class Header final : public juce::Component {
   IconButton copy_{Icon::copy, "Copy to the other slot", "Copy this slot, model and knobs, to the other one"};
   IconButton undo_{Icon::undo, "Undo", "Undo (Ctrl+Z)"};
   IconButton redo_{Icon::redo, "Redo", "Redo (Ctrl+Shift+Z)"};
+  IconButton tuner_{Icon::tuner, "Tuner", "Tuner (Ctrl+T)"};
   IconButton cabinet_{Icon::cabinet, "Cabinet and equaliser",
                       "Cabinet and equaliser (Ctrl+E): lit while an impulse response plays"};
   IconButton power_{

@@ -66,6 +66,14 @@ juce::Path strokes(Icon icon) {
       path.addRoundedRectangle(9, 9, 11, 11, 2);
       line(path, {{15, 5}, {15, 4}, {4, 4}, {4, 15}, {5, 15}});
       break;
+    case Icon::tuner:  // a tuning fork
+      line(path, {{8, 3.5f}, {8, 10.5f}});
+      line(path, {{16, 3.5f}, {16, 10.5f}});
+      path.startNewSubPath(8, 10.5f);
+      path.quadraticTo(8, 14.5f, 12, 14.5f);
+      path.quadraticTo(16, 14.5f, 16, 10.5f);
+      line(path, {{12, 14.5f}, {12, 20.5f}});
+      break;
     case Icon::close:
       line(path, {{6, 6}, {18, 18}});
       line(path, {{18, 6}, {6, 18}});

@@ -15,6 +15,7 @@ enum class Icon {
   browse,
   copy,
   cabinet,
+  tuner,
   close,
   search,
   save,

@@ -2,23 +2,33 @@
 #include "plugin/editor/level_meter.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "plugin/editor/theme.h"
 
 namespace coil::plugin {
 namespace {
 
-constexpr float kBottomDb = -60, kTopDb = 6, kHotDb = -6, kFallDbPerSecond = 26, kHoldSeconds = 1.5f;
-constexpr float kBarGap = 2;
+constexpr float kBottomDb = -60, kTopDb = 6, kHotDb = -6, kClippedDb = -0.01f, kFallDbPerSecond = 26,
+                kHoldSeconds = 1.5f;
+constexpr float kBarGap = 2, kLampHeight = 7;
 
 }  // namespace
 
 LevelMeter::LevelMeter(std::array<std::atomic<float>, 2>& peaks, const juce::String& title, juce::Colour colour)
     : peaks_(peaks), colour_(colour) {
   setTitle(title);
-  setTooltip(title + juce::String::fromUTF8(": peak in dBFS, \xe2\x88\x92") +
-             juce::String(-static_cast<int>(kBottomDb)) + " to +" + juce::String(static_cast<int>(kTopDb)) +
-             " dB; the line is 0 dBFS");
+  what_it_is_ = title + juce::String::fromUTF8(": peak in dBFS, \xe2\x88\x92") +
+                juce::String(-static_cast<int>(kBottomDb)) + " to +" + juce::String(static_cast<int>(kTopDb)) +
+                " dB; the line is 0 dBFS. The lamp above stays lit after clipping until you click";
+  setTooltip(what_it_is_);
+}
+
+void LevelMeter::mouseDown(const juce::MouseEvent&) {
+  for (Channel& channel : channels_) channel.clipped = false;
+  loudest_db_ = -100;
+  setTooltip(what_it_is_);
+  repaint();
 }
 
 float LevelMeter::part(float db) const { return juce::jlimit(0.0f, 1.0f, (db - kBottomDb) / (kTopDb - kBottomDb)); }
@@ -28,6 +38,11 @@ void LevelMeter::tick(float seconds) {
   for (size_t i = 0; i < channels_.size(); ++i) {
     auto& c = channels_[i];
     const float peak_db = juce::Decibels::gainToDecibels(peaks_[i].exchange(0, std::memory_order_relaxed), -100.0f);
+    if (peak_db > kClippedDb && !std::exchange(c.clipped, true)) changed = true;
+    if (peak_db > loudest_db_) {
+      loudest_db_ = peak_db;
+      setTooltip(what_it_is_ + ". Loudest: " + juce::String(loudest_db_, 1) + " dBFS");
+    }
     c.level_db = std::max(peak_db, c.level_db - kFallDbPerSecond * seconds);
     c.held_s += seconds;
     if (c.level_db >= c.held_db || c.held_s > kHoldSeconds) {
@@ -45,13 +60,15 @@ void LevelMeter::tick(float seconds) {
 
 void LevelMeter::paint(juce::Graphics& g) {
   const auto bounds = getLocalBounds().toFloat();
-  const float width = (bounds.getWidth() - kBarGap) / 2, height = bounds.getHeight();
+  const float width = (bounds.getWidth() - kBarGap) / 2, height = bounds.getHeight() - kLampHeight - kBarGap;
   const auto y_of = [&](float db) { return bounds.getBottom() - part(db) * height; };
   for (size_t i = 0; i < channels_.size(); ++i) {
     const auto& c = channels_[i];
-    const juce::Rectangle<float> bar(static_cast<float>(i) * (width + kBarGap), 0, width, height);
+    const juce::Rectangle<float> bar(static_cast<float>(i) * (width + kBarGap), kLampHeight + kBarGap, width, height);
     g.setColour(theme::kTrack.withAlpha(0.6f));
     g.fillRoundedRectangle(bar, width / 2);
+    g.setColour(c.clipped ? theme::kError : theme::kTrack);
+    g.fillRoundedRectangle({bar.getX(), 0, width, kLampHeight}, width / 3);
     if (part(c.level_db) > 0) {
       juce::ColourGradient gradient(theme::kError, 0, y_of(0), colour_.withMultipliedBrightness(0.55f), 0,
                                     y_of(kBottomDb), false);

@@ -54,9 +54,9 @@ TEST_CASE("a host finds one effect with its fixed parameters") {
   CHECK(description.numInputChannels == (format == "LV2" ? 4 : 2));  // an LV2 port is always present
   CHECK(description.numOutputChannels == 2);
   HostedPlugin plugin(format, kRate, int(kBlock));
-  for (const char* name :
-       {"Input gain", "Output gain", "Mix", "Gate threshold", "Normalise level", "Channels", "Control 1", "Control 16",
-        "Cabinet", "Equaliser", "Low shelf gain", "High shelf frequency", "Low mid Q", "Low cut", "High cut"}) {
+  for (const char* name : {"Input gain", "Output gain", "Mix", "Gate threshold", "Normalise level", "Channels",
+                           "Control 1", "Control 16", "Cabinet", "Equaliser", "Low shelf gain", "High shelf frequency",
+                           "Low mid Q", "Low cut", "High cut", "Tuner", "Calibrated level", "Input full scale"}) {
     INFO(format << ": " << name);
     REQUIRE(plugin.parameter(name));
     CHECK(plugin.parameter(name)->isAutomatable());

@@ -75,7 +75,7 @@ TEST_CASE("parameters keep their numbers, and those of cabinet and equaliser com
   std::vector<juce::String> ids;
   for (const auto* parameter : processor.getParameters())
     ids.push_back(dynamic_cast<const juce::AudioProcessorParameterWithID&>(*parameter).paramID);
-  REQUIRE(ids.size() == 39);
+  REQUIRE(ids.size() == 42);
   for (size_t i = 0; i < std::size(before); ++i) CHECK(ids[i] == before[i]);
   for (size_t i = 0; i < 16; ++i) CHECK(ids[7 + i] == "control_" + juce::String(i + 1));
   CHECK(ids[23] == "cabinet");

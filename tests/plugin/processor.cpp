@@ -418,6 +418,7 @@ TEST_CASE("every parameter of the chain has the effect of the rack's setting, in
     float value;
     std::function<void(Settings&)> same;
   };
+  const float full_scale_dbu = Processor().parameters().input_dbu->get();
   const std::vector<Case> cases{
       {"input_gain", -7.5f, [](Settings& s) { s.input_db = -7.5f; }},
       {"output_gain", 3.25f, [](Settings& s) { s.output_db = 3.25f; }},
@@ -428,6 +429,11 @@ TEST_CASE("every parameter of the chain has the effect of the rack's setting, in
       {"channels", 2, [](Settings& s) { s.channels = dsp::ChannelMode::right; }},
       {"channels", 3, [](Settings& s) { s.channels = dsp::ChannelMode::sum; }},
       {"bypass", 1, [](Settings& s) { s.bypass = true; }},
+      {"calibrated", 1,
+       [&](Settings& s) {
+         s.calibrated = true;
+         s.input_dbu = full_scale_dbu;
+       }},
   };
   const auto model = ssm::Model::load(test::overdrive_path());
   test::Planes in = test::noise(2, 9600);
@@ -453,6 +459,54 @@ TEST_CASE("every parameter of the chain has the effect of the rack's setting, in
     CHECK(out == test::run_all(rack, in, blocks));
     CHECK(out != usual);
   }
+}
+
+TEST_CASE("the tuner mutes if the user wants that, and no session, preset or undo step opens it") {
+  Processor processor;
+  play_overdrive(processor);
+  const test::Planes in = test::noise(2, 9600);
+  set(*processor.parameters().tuner, 1);
+  CHECK_FALSE(processor.can_undo());
+  run(processor, in);
+  CHECK(run(processor, in)[0] == test::Signal(9600));
+  processor.set_tuner_mutes(false);
+  run(processor, in);
+  CHECK(run(processor, in)[0] != test::Signal(9600));
+  CHECK_FALSE(saved(processor).chain.contains("tuner"));
+  Processor other;
+  CHECK_FALSE(other.tuner_mutes());
+  processor.set_tuner_mutes(true);
+  open(other, saved(processor));
+  CHECK_FALSE(other.parameters().tuner->get());
+}
+
+TEST_CASE("the interface's full scale is set once for all new instances, measured with a known tone") {
+  Processor processor;
+  CHECK(processor.parameters().input_dbu->get() == Approx(plugin::kUsualFullScaleDbu));
+  play_overdrive(processor);
+  const plugin::SoundTap::Listening listening(processor.tap());
+  CHECK_FALSE(processor.input_tone_dbfs());
+  const test::Signal tone = test::sine(1000, kRate, 28800, 0.1f);  // -20 dBFS
+  run(processor, {tone, tone});
+  REQUIRE(processor.input_tone_dbfs());
+  CHECK(*processor.input_tone_dbfs() == Approx(-20).margin(0.01));
+  processor.set_input_dbu(-4 - *processor.input_tone_dbfs());
+  CHECK(processor.parameters().input_dbu->get() == Approx(16));
+  Processor other;
+  CHECK(other.parameters().input_dbu->get() == Approx(16));
+
+  // A session keeps its own; a preset keeps the user's, and brings only the switch.
+  plugin::Session session = test::overdrive_session();
+  session.chain["calibrated"] = 1;
+  session.chain["input_dbu"] = 7;
+  open(other, session);
+  CHECK(other.parameters().input_dbu->get() == Approx(7));
+  const juce::File preset = other.save_preset("Calibrated");
+  load(processor, 0, preset);
+  CHECK(processor.parameters().calibrated->get());
+  CHECK(processor.parameters().input_dbu->get() == Approx(16));
+  preset.deleteFile();
+  processor.set_input_dbu(plugin::kUsualFullScaleDbu);
 }
 
 TEST_CASE("a block larger than announced is processed like small ones") {

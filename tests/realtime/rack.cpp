@@ -46,6 +46,9 @@ class Host {
     dsp::RackSettings& settings = rack.settings();
     settings.active_slot = i / 3 % 2;
     settings.bypass = i % 7 == 0;
+    settings.mute = i % 9 == 0;
+    settings.calibrated = i % 2 == 0;
+    settings.input_dbu = static_cast<float>(i % 20);
     settings.mix = static_cast<float>(i % 5) / 4;
     settings.gate_db = i % 2 ? -100.0f : -20.0f;
     settings.channels = static_cast<dsp::ChannelMode>(i % 4);

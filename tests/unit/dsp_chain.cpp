@@ -1,6 +1,7 @@
 // The stages of a rig: convolution against its definition, cabinets, equaliser, chains, and the .coil file.
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <map>
 #include <numbers>
 
 #include "base/error.h"
@@ -11,6 +12,7 @@
 #include "dsp/equaliser.h"
 #include "dsp/level_stages.h"
 #include "dsp/rig.h"
+#include "tests/support/matrix_model.h"
 #include "tests/support/planes.h"
 #include "tests/support/random_network.h"
 #include "tests/support/runs.h"
@@ -247,7 +249,7 @@ TEST_CASE("bypassing, mixing and restoring a stage does not click at any speed")
 
 TEST_CASE("a rig's file survives writing and reading, and errors name the fault") {
   const std::string text = R"({"rig": 1, "name": "Lead", "category": "Guitar", "tags": ["bright"], "input_db": 3,
-      "output_db": -2.5, "mix": 0.75, "embedded": {"models": {"00": "AQID"}, "responses": {"11":
+      "output_db": -2.5, "input_dbu": 12.5, "mix": 0.75, "embedded": {"models": {"00": "AQID"}, "responses": {"11":
       {"sample_rate_hz": 48000, "channels": ["AACAPw=="]}}}, "stages": [
       {"type": "gain", "db": 3}, {"type": "gate", "threshold_db": -50, "bypassed": true},
       {"type": "model", "file": "green_overdrive", "controls": {"drive": 7}, "rate_scaling": "steps", "mix": 0.5,
@@ -290,6 +292,35 @@ TEST_CASE("a rig's file survives writing and reading, and errors name the fault"
   const dsp::Rig misspelt = dsp::read_rig(R"({"rig": 1, "stages": [{"type": "gain", "dB": 3}]})", "x");
   REQUIRE(misspelt.warnings.size() == 1);
   CHECK(misspelt.warnings[0].find("dB") != std::string::npos);
+}
+
+TEST_CASE("a rig that knows its input's volts gives each model its level, as far as levels are known") {
+  const auto model = [](const char* levels) {
+    return test::matrix_model(1, {1}, 48000,
+                              R"({"name": "x", "sample_rate": 48000, "channels": 1)" + std::string(levels) + "}");
+  };
+  std::map<std::string, std::shared_ptr<const ssm::Model>> models{
+      {"pedal", model(R"(, "input_full_scale_dbu": -7, "output_full_scale_dbu": -1)")},
+      {"amp", model(R"(, "input_full_scale_dbu": 5)")},
+      {"unknown", model("")}};
+  const dsp::RigFiles files{[&](const dsp::RigModel& stage) { return models.at(stage.file); }, {}};
+  const auto gain_db = [&](const std::string& fields, std::initializer_list<const char*> names) {
+    std::string stages;
+    for (const char* name : names)
+      stages += (stages.empty() ? "" : ",") + std::string(R"({"type": "model", "file": ")") + name + "\"}";
+    dsp::Chain chain =
+        dsp::make_chain(dsp::read_rig(R"({"rig": 1, )" + fields + R"("stages": [)" + stages + "]}", "x"), files);
+    chain.prepare({48000, 64, 1});
+    Planes block{Signal(100, 0.001f)};
+    test::run_block(chain, block, 0, 100);
+    return dsp::gain_to_db(block[0].back() / 0.001f);
+  };
+  CHECK(gain_db("", {"pedal"}) == Approx(0).margin(1e-4));
+  CHECK(gain_db(R"("input_dbu": 13, )", {"pedal"}) == Approx(20));
+  CHECK(gain_db(R"("input_dbu": 13, )", {"pedal", "amp"}) == Approx(20 - 6));
+  CHECK(gain_db(R"("input_dbu": 13, )", {"unknown"}) == Approx(0).margin(1e-4));
+  CHECK(gain_db(R"("input_dbu": 13, )", {"amp", "pedal"}) == Approx(8));  // nobody knows the level between them
+  CHECK_THROWS_AS(dsp::read_rig(R"({"rig": 1, "input_dbu": 99, "stages": []})", "x"), Error);
 }
 
 TEST_CASE("a chain over a recording is aligned and as long, at the output's rate") {

@@ -485,6 +485,43 @@ TEST_CASE("a tail is switched without a click, and the equaliser comes after it"
   CHECK(most == Approx(0.05f * dsp::db_to_gain(12)).epsilon(0.01));
 }
 
+std::shared_ptr<const ssm::Model> model_for(float full_scale_dbu) {
+  return gain_model(1, R"({"name": "x", "sample_rate": 48000, "channels": 1, "input_full_scale_dbu": )" +
+                           std::to_string(full_scale_dbu) + "}");
+}
+
+TEST_CASE("each model gets the level that its card states, when that is switched on, and moves there without a click") {
+  const auto rack = rack_of(model_for(-7), model_for(3), {.channels = 2});
+  rack->settings().input_dbu = 13;
+  const Planes tone{test::sine(440, kRate, 9600, 0.01f), test::sine(440, kRate, 9600, 0.02f)};
+  CHECK(test::run_all(*rack, tone) == tone);
+  rack->settings().calibrated = true;
+  const Planes moving = test::run_all(*rack, tone);
+  CHECK(test::roughness(moving[0]) < 1.2 * 10 * test::roughness(tone[0]));
+  for (size_t i = 2000; i < 9600; ++i) REQUIRE(moving[0][i] == Approx(10 * tone[0][i]).margin(1e-6));
+  for (size_t i = 2000; i < 9600; ++i) REQUIRE(moving[1][i] == Approx(10 * tone[1][i]).margin(1e-6));
+  rack->settings().active_slot = 1;
+  test::run_all(*rack, tone);
+  CHECK(test::run_all(*rack, tone)[0][9000] == Approx(dsp::db_to_gain(10) * tone[0][9000]));
+  rack->load(1, gain_model(1));  // it does not state its level
+  test::run_all(*rack, tone);
+  CHECK(test::run_all(*rack, tone)[0][9000] == Approx(tone[0][9000]));
+}
+
+TEST_CASE("mute silences everything, also what is bypassed, without a click") {
+  const auto rack = rack_of(gain_model(1));
+  Planes tone{test::sine(200, kRate, kSecond)};
+  for (size_t begin = 0; begin < kSecond; begin += 4800) {
+    rack->settings().bypass = begin >= 20000;
+    rack->settings().mute = begin / 9600 % 2 == 1;
+    test::run_block(*rack, tone, begin, 4800);
+    if (rack->settings().mute && begin % 9600 != 0)
+      CHECK(dsp::peak(std::span(tone[0]).subspan(begin + 2400, 2400)) == 0);
+  }
+  CHECK(dsp::peak(tone[0]) == Approx(0.5f).margin(0.01));
+  CHECK(test::roughness(tone[0]) < kClick);
+}
+
 TEST_CASE("a reset restarts the models and keeps models, settings and latency") {
   const auto rack = rack_of(preset(), late_model(200), {.rate_hz = 44100, .channels = 2, .normalise = true});
   rack->settings().mix = 0.7f;

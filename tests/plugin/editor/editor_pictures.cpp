@@ -162,6 +162,23 @@ class Session {
     }
   }
 
+  // A sine on both channels, at a host's pace.
+  void play_tone(double hz, double seconds, float peak = 0.25f) {
+    juce::AudioBuffer<float> block(processor_->getTotalNumInputChannels(), kBlock);
+    juce::MidiBuffer midi;
+    const auto begin = std::chrono::steady_clock::now();
+    const auto blocks = static_cast<int>(seconds * kRate_hz / kBlock);
+    for (int i = 0; i < blocks; ++i) {
+      for (int frame = 0; frame < kBlock; ++frame, ++tone_position_)
+        for (int channel = 0; channel < block.getNumChannels(); ++channel)
+          block.setSample(
+              channel, frame,
+              channel < 2 ? peak * static_cast<float>(std::sin(2 * M_PI * hz * tone_position_ / kRate_hz)) : 0.0f);
+      processor_->processBlock(block, midi);
+      std::this_thread::sleep_until(begin + std::chrono::duration<double>((i + 1) * kBlock / kRate_hz));
+    }
+  }
+
   juce::Image picture(const std::string& name, float scale = 1) {
     juce::Image image;
     on_message_thread([&] { image = editor_->createComponentSnapshot(editor_->getLocalBounds(), true, scale); });
@@ -173,6 +190,7 @@ class Session {
   std::unique_ptr<Processor> processor_;
   std::unique_ptr<Editor> editor_;
   size_t position_ = 0;
+  double tone_position_ = 0;
 };
 
 size_t colours(const juce::Image& image) {
@@ -212,16 +230,16 @@ std::string name_of(const juce::Component& component) {
 // JUCE's own composites lay out their parts themselves.
 bool is_composite(const juce::Component& component) {
   return dynamic_cast<const juce::ListBox*>(&component) || dynamic_cast<const juce::TextEditor*>(&component) ||
-         dynamic_cast<const juce::ComboBox*>(&component) || dynamic_cast<const juce::Label*>(&component) ||
-         dynamic_cast<const EqualiserView*>(&component);
+         dynamic_cast<const juce::ComboBox*>(&component) || dynamic_cast<const juce::Slider*>(&component) ||
+         dynamic_cast<const juce::Label*>(&component) || dynamic_cast<const EqualiserView*>(&component);
 }
 
 // These overlap others on purpose.
 bool is_overlay(const juce::Component& component) {
   return dynamic_cast<const Browser*>(&component) || dynamic_cast<const SavePanel*>(&component) ||
          dynamic_cast<const DropOverlay*>(&component) || dynamic_cast<const LearnPage*>(&component) ||
-         dynamic_cast<const CabinetPage*>(&component) ||
-         dynamic_cast<const juce::ResizableCornerComponent*>(&component);
+         dynamic_cast<const CabinetPage*>(&component) || dynamic_cast<const LevelPage*>(&component) ||
+         dynamic_cast<const TunerPage*>(&component) || dynamic_cast<const juce::ResizableCornerComponent*>(&component);
 }
 
 // Checks that everything is inside its parent, nothing overlaps a neighbour, and no text is cut off.
@@ -344,6 +362,14 @@ std::vector<juce::Button*> buttons(juce::Component& from) {
     for (auto* deeper : buttons(*child)) found.push_back(deeper);
   }
   return found;
+}
+
+juce::TextButton* button_with(juce::Component& from, const juce::String& text) {
+  for (auto* child : from.getChildren()) {
+    if (auto* button = dynamic_cast<juce::TextButton*>(child); button && button->getButtonText() == text) return button;
+    if (auto* deeper = button_with(*child, text)) return deeper;
+  }
+  return nullptr;
 }
 
 double thread_cpu_s() {  // of the message thread
@@ -657,6 +683,70 @@ TEST_CASE("a dropped response is the cabinet, its page shows it and moves equali
   session.press(juce::KeyPress::escapeKey);
 }
 
+TEST_CASE("the tuner names the note that is played, mutes, and closes by key and by the host") {
+  Session session;
+  session.load(overdrive());
+  auto& parameters = session.processor().parameters();
+  session.press('T', juce::ModifierKeys::commandModifier);
+  CHECK(parameters.tuner->get());
+  check_at_all_sizes(session, "tuner_waiting");
+  session.resize(kNormal);
+  auto* page = find<TunerPage>(session.editor(), "Tuner");
+  REQUIRE(page);
+  session.play_tone(110 * std::exp2(12.0 / 1200), 1.2);
+  juce::String heard;
+  on_message_thread([&] { heard = page->getDescription(); });
+  CHECK(heard.startsWith("A2, +1"));
+  session.picture("tuner_sharp");
+  session.play_tone(110, 1.2);
+  on_message_thread([&] { heard = page->getDescription(); });
+  CHECK(heard.startsWith("A2, "));
+  check_at_all_sizes(session, "tuner");
+  CHECK(check_names(session) > 3);
+  session.press(juce::KeyPress::escapeKey);
+  CHECK_FALSE(parameters.tuner->get());
+  CHECK_FALSE(page->isVisible());
+  on_message_thread([&] { parameters.tuner->setValueNotifyingHost(1); });
+  wait_ms(150);
+  CHECK(page->isVisible());
+}
+
+TEST_CASE("the input level is measured from a tone, and says what the model gets") {
+  Session session;
+  session.load(overdrive());
+  session.press('I', juce::ModifierKeys::commandModifier);
+  auto* page = find<LevelPage>(session.editor(), "Input level");
+  REQUIRE(page);
+  session.play_tone(1000, 0.8);
+  wait_ms(250);
+  check_at_all_sizes(session, "level");
+  CHECK(check_names(session) > 4);
+  auto* measure = button_with(*page, "Take over");
+  REQUIRE(measure);
+  session.play_tone(1000, 0.8);
+  wait_ms(250);
+  on_message_thread([&] { measure->onClick(); });
+  CHECK(session.processor().parameters().input_dbu->get() == Approx(2.2 + 12).margin(0.2));  // a tone of -12 dBFS
+  session.press(juce::KeyPress::escapeKey);
+  CHECK_FALSE(page->isVisible());
+}
+
+TEST_CASE("a meter keeps clipping until it is clicked") {
+  Session session;
+  session.load(overdrive());
+  auto* meter = find<LevelMeter>(session.editor(), "Input level");
+  REQUIRE(meter);
+  session.play_tone(200, 0.3, 1.2f);
+  session.play_tone(200, 0.5, 0.1f);
+  CHECK(meter->has_clipped());
+  session.picture("clipped");
+  on_message_thread([&] {
+    static_cast<juce::Component*>(meter)->mouseDown(juce::MouseEvent(
+        juce::Desktop::getInstance().getMainMouseSource(), {}, {}, 0, 0, 0, 0, 0, meter, meter, {}, {}, {}, 1, false));
+  });
+  CHECK_FALSE(meter->has_clipped());
+}
+
 TEST_CASE("the save panel and the drop state have room") {
   Session session;
   session.load(overdrive());
@@ -758,14 +848,6 @@ TEST_CASE("the keyboard focus returns to the window after a typed value, new kno
   session.press('F', kCommand);
   session.press(juce::KeyPress::escapeKey);
   CHECK(shortcut_works());
-}
-
-juce::TextButton* button_with(juce::Component& from, const juce::String& text) {
-  for (auto* child : from.getChildren()) {
-    if (auto* button = dynamic_cast<juce::TextButton*>(child); button && button->getButtonText() == text) return button;
-    if (auto* deeper = button_with(*child, text)) return deeper;
-  }
-  return nullptr;
 }
 
 using Stage = LearnStatus::Stage;
