@@ -72,7 +72,7 @@ struct Transfer {
 
 // The FiLM pieces of one segment on the host.
 struct FilmRun {
-  std::vector<FilmPiece> pieces;
+  std::vector<DeviceFilmPiece> pieces;
   std::vector<float> vectors;
 };
 
@@ -232,7 +232,7 @@ struct BatchedModel::Impl {
     const size_t chunks_at = bytes.add<Chunk>(plan.chunks.size());
     const size_t signals_at = bytes.add<Signal>(plan.signals.size()),
                  source_at = bytes.add<int64_t>(plan.chunks.size());
-    const size_t pieces_at = bytes.add<FilmPiece>(film.pieces.size()),
+    const size_t pieces_at = bytes.add<DeviceFilmPiece>(film.pieces.size()),
                  vectors_at = bytes.add<float>(film.vectors.size());
     const size_t frames_at = bytes.add<std::byte>(device_in ? 0 : packed_frames * d_input * value);
     transfer.host_in.require(bytes.size());
@@ -276,8 +276,8 @@ struct BatchedModel::Impl {
                                  int(plan.signals.size()),
                                  plan.longest(),
                                  options.chunk_frames};
-    const Film device_film{at(pieces_at, (FilmPiece*)nullptr), int(film.pieces.size()), at(vectors_at, (float*)nullptr),
-                           vector_floats()};
+    const Film device_film{at(pieces_at, (DeviceFilmPiece*)nullptr), int(film.pieces.size()),
+                           at(vectors_at, (float*)nullptr), vector_floats()};
     const Segment segment{device_plan, table.data(), states.stride(), scratch.data(), device_film, compute};
     const int64_t* device_source = at(source_at, (int64_t*)nullptr);
     if (!device_out) transfer.device_out.require(packed * d_output), transfer.host_out.require(packed * d_output);

@@ -36,7 +36,7 @@ __device__ float activated(ssm::Activation kind, float x) {
 // Calls f(row, FiLM vector as a function of the index) for the rows of every piece: block (piece, its rows).
 template <class F>
 __global__ void each_film_row(Film film, int width, F f) {
-  const FilmPiece piece = film.pieces[blockIdx.x];
+  const DeviceFilmPiece piece = film.pieces[blockIdx.x];
   const float *vector = film.vectors + size_t(piece.vector) * 2 * size_t(film.vector_floats),
               *slope = vector + film.vector_floats;
   for (int i = int(threadIdx.x); i < piece.rows * width; i += int(blockDim.x)) {

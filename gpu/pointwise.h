@@ -34,14 +34,14 @@ void run_time_step(const float* bias, float low, float high, float* x, int strid
                    cudaStream_t stream);
 
 // The FiLM vector changes linearly over the frames of a piece: at its frame t it is vector + slope * (first + t).
-struct FilmPiece {
+struct DeviceFilmPiece {
   int row, rows;
   float first;
   int vector;  // row in the table of vectors: [vector | slope], each `vector_floats` long
 };
 
 struct Film {
-  const FilmPiece* pieces = nullptr;
+  const DeviceFilmPiece* pieces = nullptr;
   int count = 0;
   const float* vectors = nullptr;
   int vector_floats = 0;

@@ -175,9 +175,8 @@ std::string cost_section(const Figures& figures) {
                                  grouped(figures.model->cost().macs_per_step)}};
   const std::optional<ForeignCapture> source = foreign_capture(figures.model->card());
   if (source && source->estimated_ns > 0) {
-    rows.push_back({markup_text(source->file + " in " + source->program) + ", estimated",
-                    fixed(source->estimated_ns, 0), share(source->estimated_ns, figures.sample_rate_hz()), rate,
-                    "\u2013"});
+    rows.push_back({markup_text(source->file) + ", estimated", fixed(source->estimated_ns, 0),
+                    share(source->estimated_ns, figures.sample_rate_hz()), rate, "\u2013"});
   }
   for (const Peer& peer : kPeers) {
     rows.push_back({peer.name, number(peer.ns), share(peer.ns, kPeerRateHz), number(kPeerRateHz / 1000) + " kHz",
@@ -189,7 +188,10 @@ std::string cost_section(const Figures& figures) {
           paragraph(
               "This model was measured on this machine when the report was written, on one thread in blocks of 64 "
               "samples, beside whatever else ran. The figures of Neural Amp Modeler (NAM) were measured once, on "
-              "one core of a server with AVX-512; on another machine they differ.",
+              "one core of a server with AVX-512; on another machine they differ." +
+                  std::string(source && source->estimated_ns > 0
+                                  ? " The estimate is for " + markup_text(source->program) + " on that core."
+                                  : ""),
               "small"));
 }
 

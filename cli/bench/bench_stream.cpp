@@ -105,11 +105,31 @@ struct Result {
   double cpu_us = 0, parse_us = 0;  // per record, over all threads; cpu_us includes threads that poll for work
   double macs_per_s = 0;
   double state_bytes_per_s = 0;  // read and written, counted once
-  std::unique_ptr<LogHistogram> latency_ns = std::make_unique<LogHistogram>();
+  std::unique_ptr<LogHistogram> latency_ns = std::make_unique<LogHistogram>(),
+                                own_latency_ns;  // without waiting for a core; null: several threads
 };
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+class WallTime {
+ public:
+  double now_s() const { return seconds_since(start_); }
+  void wait_until(double) const {}
+
+ private:
+  Clock::time_point start_ = Clock::now();
+};
+
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+// As the wall would have it if this program, of one thread, never waited for a core.
+class OwnTime {
+ public:
+  double now_s() const { return waited_s_ + cpu_seconds() - start_s_; }
+  void wait_until(double s) { waited_s_ += std::max(0.0, s - now_s()); }
+
+ private:
+  double waited_s_ = 0, start_s_ = cpu_seconds();
+};
 
 // In billions, and as a share of `most`.
 std::string percent_of(double value, double most) {
@@ -122,6 +142,7 @@ class Bench {
  public:
   Bench(const std::shared_ptr<const ssm::Model>& model, const BenchOptions& options, size_t threads, size_t burst)
       : options_(options),
+        threads_(threads),
         state_bytes_(static_cast<double>(model->state_layout()->size * sizeof(float))),
         sensors_(options.series, burst),
         engine_(model, engine_options(options, threads),
@@ -133,7 +154,11 @@ class Bench {
   Result run() {
     Result result;
     for (int round = 0; round < kRounds; ++round) measure_throughput(result);
-    measure_latency(result);
+    measure_latency<WallTime>(2 / result.records_per_s, *result.latency_ns);
+    if (threads_ == 1) {
+      result.own_latency_ns = std::make_unique<LogHistogram>();
+      measure_latency<OwnTime>(2e-6 * result.cpu_us, *result.own_latency_ns);
+    }
     return result;
   }
 
@@ -184,23 +209,26 @@ class Bench {
   }
 
   // Records are due at even intervals, at half of the measured throughput. Records that are due are processed together.
-  void measure_latency(Result& result) {
-    const double interval_s = 2 / result.records_per_s;
+  template <class Time>
+  void measure_latency(double interval_s, LogHistogram& latency_ns) {
     const size_t records = std::max<size_t>(1, static_cast<size_t>(options_.seconds / interval_s));
     std::vector<sensor::Message> waiting;  // made in advance, so that making them does not disturb the measurement
     for (size_t left = records; left > 0;) {
       const size_t count = std::min(left, kMostMade);
       sensors_.next(count, waiting);
-      const auto start = Clock::now();
+      Time time;
       for (size_t done = 0; done < count;) {
         throw_if_interrupted();
-        const size_t due = std::min({static_cast<size_t>(seconds_since(start) / interval_s), done + kBatch, count});
-        if (due == done) continue;
+        const size_t due = std::min({static_cast<size_t>(time.now_s() / interval_s), done + kBatch, count});
+        if (due == done) {
+          time.wait_until(static_cast<double>(done + 1) * interval_s);
+          continue;
+        }
         engine_.process(std::span<const sensor::Message>(waiting).subspan(done, due - done), results_);
         results_.flush();
-        const double now_s = seconds_since(start);
+        const double now_s = time.now_s();
         for (; done < due; ++done) {
-          result.latency_ns->add(
+          latency_ns.add(
               static_cast<uint64_t>(1e9 * std::max(0.0, now_s - static_cast<double>(done + 1) * interval_s)));
         }
       }
@@ -211,6 +239,7 @@ class Bench {
   static constexpr size_t kMostMade = 1 << 18;
 
   const BenchOptions& options_;
+  size_t threads_;
   double state_bytes_;
   Sensors sensors_;
   sensor::Engine engine_;
@@ -234,8 +263,8 @@ void run_bench(const BenchOptions& options) {
   if (!options.json) {
     std::printf("%s, %zu series of %zu bytes, NDJSON in and out; latency at half the load\n",
                 short_name(model->source()).c_str(), options.series, series_bytes);
-    std::printf("%7s %6s %10s %9s %9s %21s %20s %8s %8s %8s\n", "threads", "burst", "records/s", "cpu us", "parse us",
-                "GMAC/s (of peak)", "state GB/s (of most)", "p50 us", "p99 us", "p99.9 us");
+    std::printf("%7s %6s %10s %9s %9s %21s %20s %8s %8s %8s %8s\n", "threads", "burst", "records/s", "cpu us",
+                "parse us", "GMAC/s (of peak)", "state GB/s (of most)", "p50 us", "p99 us", "p99.9 us", "own p99");
   }
   for (const size_t threads : options.threads) {
     const Limits limits = measure_limits(model->target(), threads, options.series * state_bytes);
@@ -244,6 +273,8 @@ void run_bench(const BenchOptions& options) {
       const auto us = [&](double percent) {
         return 1e-3 * static_cast<double>(result.latency_ns->percentile(percent));
       };
+      const double own_p99_us =
+          result.own_latency_ns ? 1e-3 * static_cast<double>(result.own_latency_ns->percentile(99)) : 0;
       report["runs"].push_back({{"threads", threads},
                                 {"burst", burst},
                                 {"records_per_s", result.records_per_s},
@@ -256,11 +287,13 @@ void run_bench(const BenchOptions& options) {
                                 {"p50_us", us(50)},
                                 {"p99_us", us(99)},
                                 {"p99_9_us", us(99.9)}});
+      if (result.own_latency_ns) report["runs"].back()["own_p99_us"] = own_p99_us;
       if (options.json) continue;
       const std::string macs = percent_of(result.macs_per_s, limits.macs_per_s),
                         bytes = percent_of(result.state_bytes_per_s, limits.update_bytes_per_s);
-      std::printf("%7zu %6zu %10.0f %9.2f %9.2f %21s %20s %8.0f %8.0f %8.0f\n", threads, burst, result.records_per_s,
-                  result.cpu_us, result.parse_us, macs.c_str(), bytes.c_str(), us(50), us(99), us(99.9));
+      std::printf("%7zu %6zu %10.0f %9.2f %9.2f %21s %20s %8.0f %8.0f %8.0f %8s\n", threads, burst,
+                  result.records_per_s, result.cpu_us, result.parse_us, macs.c_str(), bytes.c_str(), us(50), us(99),
+                  us(99.9), result.own_latency_ns ? number(own_p99_us, 3).c_str() : "");
       std::fflush(stdout);
     }
   }

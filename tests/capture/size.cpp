@@ -100,8 +100,10 @@ TEST_CASE("an expensive capture gets more layers if they lower the error") {
   const bool pays = choice->trials[1].esr < 0.85 * choice->trials[0].esr;
   CHECK(choice->settings.shape == Shape{8, 4, pays ? 12u : 6u});
   CHECK(estimated_model_ns(choice->trials[1].shape) <= 0.2 * 760);
+  CHECK(estimated_model_ns({8, 4, 6}) == Approx(67).epsilon(0.02));
+  CHECK(estimated_model_ns({8, 1, 1}) == Approx(15).epsilon(0.02));
   SECTION("not beyond a fifth of its cost") {
-    const auto same = choose_size(takes, usual_settings(), 508, {}, 2e5);
+    const auto same = choose_size(takes, usual_settings(), 480, {}, 2e5);
     REQUIRE(same);
     CHECK(same->trials.empty());
     CHECK(same->settings.shape == Shape{8, 4, 6});

@@ -159,6 +159,7 @@ class Bench(CoilTest):
                 self.assertGreater(run[name], 0, name)
             self.assertLess(run["macs_per_s"], run["peak_macs_per_s"])
             self.assertLessEqual(run["p50_us"], run["p99_us"])
+            self.assertEqual("own_p99_us" in run, run["threads"] == 1)
             self.assertLessEqual(run["p99_us"], run["p99_9_us"])
 
     def test_errors(self):
