@@ -42,7 +42,6 @@ constexpr double kFirstLookFrames = 3e6, kFirstLookSeconds = 0.4, kLaterLooks = 
 constexpr double kWarmUpTimes = 3;  // times the slowest time constant, before a held-out part
 constexpr double kYoung = 2;        // a network counts as young below this multiple of slow_trial_frames
 constexpr double kTrialTimes = 20;
-constexpr double kWorth = 0.6;          // of the error; each option costs about half a network more
 constexpr double kLookbackSeconds = 1;  // gradients of the slow path go back this far before a segment
 
 double mean_square(const std::vector<Take>& takes, std::vector<float> Take::*signal) {

@@ -13,6 +13,10 @@
 
 namespace coil::capture {
 
+// A slow path or a filter is chosen if it lowers the error to this part: either costs about as much as half of a
+// network more.
+inline constexpr double kWorth = 0.6;
+
 struct TrainingSettings {
   Shape shape;
   double sample_rate_hz = 48000;

@@ -118,10 +118,13 @@ TEST_CASE("A device with slow memory gets a slow path, a loudspeaker a filter") 
   const Take compressor = compressor_take(1, 400000);
   const Trainer plain = after_trial(device_take(1, 400000, 4)), slow = after_trial(compressor),
                 filtered = after_trial(loudspeaker_take(1, 400000));
-  CHECK(slow.state().esr_with_slow < slow.state().esr_without);
+  // Without the part that the device needs, a network leaves at least 1 / kWorth times the error: that is the bound by
+  // which the trainer chooses. Two seeds gave 0.47 and 0.32 for the slow path, 0.55 and 0.49 for the filter.
+  CHECK(slow.state().esr_with_slow < kWorth * slow.state().esr_without);
+  CHECK(slow.state().esr_with_filter > kWorth * slow.state().esr_without);  // which remembers only what is linear
   CHECK(slow.map().shape.slow_features > 0);
   CHECK(slow.map().shape.filter_modes == 0);
-  CHECK(filtered.state().esr_with_filter < filtered.state().esr_without);
+  CHECK(filtered.state().esr_with_filter < kWorth * filtered.state().esr_without);
   CHECK(filtered.map().shape.slow_features == 0);
   CHECK(filtered.map().shape.filter_modes > 0);
   CHECK(plain.map().shape.slow_features == 0);
@@ -150,6 +153,24 @@ TEST_CASE("the same seed and threads give the same network, another seed gives a
     Trainer three({device_take(1, 100000, 4)}, other);
     train(three);
     CHECK(one.best() != three.best());
+  }
+}
+
+TEST_CASE("two threads train every shape, stop and continue") {
+  for (const size_t features : {0, 8}) {
+    for (const size_t modes : {0, 16}) {
+      TrainingSettings settings = small_settings(1, 2);
+      settings.shape.slow_features = features, settings.shape.filter_modes = modes;
+      const auto trained = [&](int steps_before_stop) {
+        Trainer trainer({device_take(1, 60000, 4)}, settings);
+        trainer.advance([&] { return steps_before_stop-- == 0; });
+        trainer.grow({device_take(1, 100000, 4)}, 1e6, 0, 1e9);
+        train(trainer);
+        return trainer.best();
+      };
+      CHECK(trained(3) == trained(3));
+      CHECK(trained(3) != trained(4));
+    }
   }
 }
 
