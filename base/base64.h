@@ -1,4 +1,4 @@
-// Bytes as text, as RFC 4648 has it: base64 with padding.
+// Base64 with padding, as in RFC 4648.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 namespace coil {
 
 std::string to_base64(std::span<const std::byte> bytes);
-// None: the text is not base64.
+// None if the text is not base64.
 std::optional<std::vector<std::byte>> from_base64(std::string_view text);
 
 }  // namespace coil

@@ -21,7 +21,7 @@ const Quality& quality_named(const std::string& name) {
     if (name == quality.name) return quality;
     names += (names.empty() ? "" : ", ") + std::string(quality.name);
   }
-  throw Error("there is no quality '" + name + "'; there are " + names);
+  throw Error("unknown quality '" + name + "'; available: " + names);
 }
 
 }  // namespace coil::capture

@@ -41,9 +41,9 @@ size_t jobs_for(const ExecutionOptions& options, size_t files) {
 
 void add_precision_option(CLI::App& command, std::string& precision) {
   command
-      .add_option(
-          "--precision", precision,
-          "In what a GPU multiplies: float32, tf32 or bf16, faster and less exact (coil verify shows the error)")
+      .add_option("--precision", precision,
+                  "Precision of matrix products on a GPU. tf32 and bf16 are faster and less accurate (coil verify "
+                  "shows the error)")
       ->check(CLI::IsMember({"float32", "tf32", "bf16"}))
       ->capture_default_str();
 }
@@ -60,13 +60,11 @@ void add_execution_options(CLI::App& command, ExecutionOptions& options) {
       ->check(CLI::Range(1, 1024));
   command
       .add_option("--threads", options.threads,
-                  "Cores inside one file on the CPU, from 3 on (default: those that the files leave idle, for models "
-                  "of 10,000 multiply-adds and more)")
+                  "Cores for each file on the CPU; used from 3 on (default: the idle cores, for models of 10,000 "
+                  "multiply-adds and more)")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
-  command
-      .add_option("--block", options.block_frames,
-                  "Frames that the model is given at once (default: as suits the device)")
+  command.add_option("--block", options.block_frames, "Frames per call of the model (default: depends on the device)")
       ->type_name("N")
       ->check(CLI::Range(1, 1 << 20));
 }

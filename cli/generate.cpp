@@ -52,7 +52,7 @@ std::vector<int32_t> parse_ids(std::string text, const std::string& where, int v
     const auto [last, error] = std::from_chars(text.data() + at, text.data() + end, id);
     if (error != std::errc() || last != text.data() + end || id < 0 || id >= vocab)
       throw Failure(kUsage, where + ": '" + text.substr(at, std::min<size_t>(end - at, 20)) +
-                                "' is no token id; the vocabulary has ids from 0 to " + std::to_string(vocab - 1));
+                                "' is not a token id; the vocabulary has ids from 0 to " + std::to_string(vocab - 1));
     ids.push_back(id);
     at = end;
   }
@@ -119,7 +119,7 @@ Position resume(const std::string& path, ssm::Stream& stream) {
   if (notes.contains(kNextToken)) {
     const uint64_t token = number(kNextToken);
     if (token >= uint64_t(stream.model().config().embedding->vocab))
-      throw Error(path + ": its note '" + kNextToken + "' is no token of the vocabulary");
+      throw Error(path + ": its note '" + kNextToken + "' is not a token of the vocabulary");
     position.pending.push_back(int32_t(token));
   }
   return position;
@@ -175,31 +175,33 @@ int run_generate(const GenerateOptions& options) {
 
 CLI::App* setup_generate(CLI::App& app, int& exit_code) {
   const auto options = std::make_shared<GenerateOptions>();
-  CLI::App* command = app.add_subcommand("generate", "Go on from a prompt of token ids by a language model");
-  command->footer("Prints one token id a line, each as soon as it is there. Memory and time a token do not grow.");
+  CLI::App* command = app.add_subcommand("generate", "Continue a prompt of token ids with a language model");
+  command->footer("Prints one token id per line, immediately. Memory, and time per token, do not grow.");
   command->add_option("model", options->model, "Model file or folder")->required()->type_name("MODEL");
-  command->add_option("--tokens", options->tokens, "The prompt: ids with commas or blanks; -: from standard input")
+  command
+      ->add_option("--tokens", options->tokens, "The prompt: ids separated by commas or blanks; -: from standard input")
       ->type_name("IDS")
       ->capture_default_str();
-  command->add_option("-n,--count", options->count, "How many tokens; 0: only take the prompt into --state")
+  command->add_option("-n,--count", options->count, "How many tokens; 0: only process the prompt and save --state")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command->add_option("--temperature", options->temperature, "0: always the likeliest token")
+  command->add_option("--temperature", options->temperature, "0: always the most likely token")
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
-  command->add_option("--top-k", options->top_k, "Draw among the K likeliest; 0: all")
+  command->add_option("--top-k", options->top_k, "Sample from the K most likely tokens; 0: all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command->add_option("--top-p", options->top_p, "Draw among the fewest that have this share of the probability")
+  command->add_option("--top-p", options->top_p, "Sample from the fewest tokens with this share of the probability")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  command->add_option("--seed", options->seed, "Of the draws: equal seeds give equal tokens")->capture_default_str();
+  command->add_option("--seed", options->seed, "Seed of the sampling: equal seeds give equal tokens")
+      ->capture_default_str();
   command->add_option("--stop", options->stops, "End at this token, which is not printed; may be repeated")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command
       ->add_option("--state", options->state,
-                   "Go on from this file, if it is there, and keep in it where the stream ends")
+                   "Continue from this file if it exists, and save the state at the end to it")
       ->type_name("FILE");
   add_window_option(*command, options->window);
   add_weights_option(*command, options->weights);

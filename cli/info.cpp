@@ -190,7 +190,7 @@ CLI::App* setup_info(CLI::App& app, int& exit_code) {
     int window = 0;
     bool json = false;
   };
-  CLI::App* command = app.add_subcommand("info", "Say what a model is, what it costs, and which controls it has");
+  CLI::App* command = app.add_subcommand("info", "Show what a model is, its cost, and its controls");
   auto options = std::make_shared<Options>();
   command->add_option("model", options->model, "Model file or folder, or name of a preset")
       ->required()

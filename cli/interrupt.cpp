@@ -1,4 +1,4 @@
-// The flags that signals set.
+// The flags that the signal handlers set.
 #include "cli/interrupt.h"
 
 #include <signal.h>

@@ -8,7 +8,7 @@ namespace coil::cli {
 // [main-thread]
 void catch_interrupts();
 
-// From now on SIGHUP does not end the program: asked_to_reload() says once that it came. [main-thread]
+// From now on SIGHUP does not end the program. Instead, asked_to_reload() returns true once for each. [main-thread]
 void catch_reload();
 bool asked_to_reload() noexcept;  // [any thread]
 

@@ -41,7 +41,7 @@ std::string command_line(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace coil::cli;
-  CLI::App app("Coil runs state-space models as processors of audio.", "coil");
+  CLI::App app("Coil runs state-space models on audio and sensor data in real time.", "coil");
   app.set_version_flag("--version", "coil " COIL_VERSION);
   app.require_subcommand(1);
   app.footer(
@@ -51,7 +51,7 @@ int main(int argc, char** argv) {
       "  2    wrong options or arguments; nothing was done\n"
       "  3    the model cannot be found or loaded\n"
       "  4    --device cuda, and no GPU can be used\n"
-      "  5    what --fail-on names was found\n"
+      "  5    --fail-on: an anomaly was found\n"
       "  130  interrupted; no partial file is left behind");
 
   int exit_code = kOk;

@@ -86,7 +86,7 @@ fs::path find_model(const std::string& name) {
       const bool is_model_here =
           fs::is_regular_file(name, error) || fs::is_regular_file(fs::path(name) / "config.json", error);
       if (is_model_here)
-        std::fprintf(stderr, "coil: %s is the preset; what lies here is ./%s\n", name.c_str(), name.c_str());
+        std::fprintf(stderr, "coil: %s means the preset; the file here is ./%s\n", name.c_str(), name.c_str());
       return preset;
     }
   }
@@ -160,17 +160,16 @@ std::shared_ptr<const ssm::Model> load_model(const std::string& name, ssm::Targe
 }
 
 CLI::Option* add_window_option(CLI::App& command, int& window) {
-  return command
-      .add_option("--window", window, "How many frames attention may look back, in place of what the config says")
+  return command.add_option("--window", window, "How many frames attention may look back (default: as in the config)")
       ->check(CLI::Range(1, ssm::kMaxWindow))
       ->type_name("N");
 }
 
 void add_weights_option(CLI::App& command, std::string& weights) {
   command
-      .add_option(
-          "--weights", weights,
-          "Keep the projections' weights as f32, bf16 or int8: less memory, less exact (coil verify shows the error)")
+      .add_option("--weights", weights,
+                  "Format of the projections' weights. bf16 and int8 need less memory and are less accurate (coil "
+                  "verify shows the error)")
       ->check(CLI::IsMember({"f32", "bf16", "int8"}))
       ->capture_default_str();
 }

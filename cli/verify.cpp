@@ -212,11 +212,11 @@ int run_verify(const VerifyOptions& options) {
 
 CLI::App* setup_verify(CLI::App& app, int& exit_code) {
   const auto options = std::make_shared<VerifyOptions>();
-  CLI::App* verify =
-      app.add_subcommand("verify", "Check a model against the output that its author's implementation gave");
+  CLI::App* verify = app.add_subcommand("verify", "Compare a model with the output of its author's implementation");
   verify->footer(
-      "FILE holds a model and the tensors `input` and `output`, perhaps `output_step` and `state.*` (batch first).\n"
-      "Errors are relative to max(1, peak). The reference is computed in double precision, all else in float32.");
+      "FILE holds a model and the tensors `input` and `output`, optionally `output_step` and `state.*` (batch first).\n"
+      "Errors are relative to max(1, peak). The reference is computed in double precision, everything else in "
+      "float32.");
   auto* files =
       verify->add_option("files", options->files, "Model files with input and output; with --io also model directories")
           ->type_name("FILE");
@@ -232,14 +232,14 @@ CLI::App* setup_verify(CLI::App& app, int& exit_code) {
   verify->add_option("--target", options->targets, "SIMD target, see --list-targets; may be repeated (all)")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  add_window_option(*verify, options->window)
-      ->description("How many frames attention may look back (all of the input)");
+  add_window_option(*verify, options->window)->description("How many frames attention may look back (the whole input)");
   add_weights_option(*verify, options->weights);
   add_precision_option(*verify, options->precision);
-  auto* tolerance = verify
-                        ->add_option("--tolerance", options->tolerance,
-                                     "Largest error that passes (default: 1e-5; with rounded weights or products any)")
-                        ->check(CLI::NonNegativeNumber);
+  auto* tolerance =
+      verify
+          ->add_option("--tolerance", options->tolerance,
+                       "Largest error that passes (default: 1e-5; unlimited with rounded weights or products)")
+          ->check(CLI::NonNegativeNumber);
   verify->add_flag("--json", options->json, "Print one JSON object");
   verify->add_flag("--list-targets", options->list_targets, "Print the SIMD targets of this machine, best first");
   verify->callback([options, files, tolerance, &exit_code] {

@@ -24,7 +24,7 @@ void check(const ImpulseResponse& response) {
   for (const std::vector<float>& taps : channels) {
     if (taps.empty()) throw Error("an impulse response without frames");
     for (const float tap : taps) {
-      if (!std::isfinite(tap)) throw Error("an impulse response with samples that are no numbers");
+      if (!std::isfinite(tap)) throw Error("an impulse response with samples that are not finite");
       loudest = std::max(loudest, std::fabs(tap));
     }
   }
@@ -104,7 +104,7 @@ std::vector<std::vector<float>> Cabinet::taps(double sample_rate_hz, int channel
 
 void Cabinet::prepare(const ProcessSpec& spec) {
   if (spec.channels != 1 && spec.channels != 2)
-    throw Error("a cabinet serves 1 or 2 channels, not " + std::to_string(spec.channels));
+    throw Error("a cabinet supports 1 or 2 channels, not " + std::to_string(spec.channels));
   std::vector<Convolver> convolvers;
   for (const std::vector<float>& row : taps(spec.sample_rate_hz, spec.channels)) convolvers.emplace_back(row);
   convolvers_ = std::move(convolvers);

@@ -19,7 +19,7 @@ Chain::Chain(std::vector<Stage> stages) : stages_(std::move(stages)), around_(st
 
 void Chain::prepare(const ProcessSpec& spec) {
   if (spec.channels != 1 && spec.channels != 2)
-    throw Error("a chain serves 1 or 2 channels, not " + std::to_string(spec.channels));
+    throw Error("a chain supports 1 or 2 channels, not " + std::to_string(spec.channels));
   max_block_frames_ = std::clamp(spec.max_block_frames, 1, kMaxPieceFrames);
   ProcessSpec own = spec;
   own.max_block_frames = max_block_frames_;

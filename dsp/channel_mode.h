@@ -1,10 +1,11 @@
-// How the input's channels reach a model of one channel.
+// How a model of one channel runs on an input of two channels.
 #pragma once
 
 namespace coil::dsp {
 
-// each: both, two runs of the model. The others: one run, heard in both channels, of the left, the right, or half the
-// sum. A model of two channels, the dry signal and bypass have the channels as they come.
+// each: the model runs once per channel. The other modes run it once, on the left channel, the right channel, or half
+// their sum, and send the output to both channels. A model of two channels, the dry signal and bypass always use the
+// channels as they are.
 enum class ChannelMode { each, left, right, sum };
 
 }  // namespace coil::dsp

@@ -143,7 +143,7 @@ std::unique_ptr<ChainSlot::Placed> Rack::make_tail(const std::function<Chain()>&
   auto placed = std::make_unique<ChainSlot::Placed>(ChainSlot::Placed{make ? make() : Chain({})});
   placed->chain.prepare(spec);
   if (placed->chain.latency_frames() != 0)
-    throw Error("what stands behind the models must have no latency, not " +
+    throw Error("the stages after the models must not have latency; they have " +
                 std::to_string(placed->chain.latency_frames()) + " frames");
   return placed;
 }
@@ -187,7 +187,7 @@ RackControls Rack::controls(int slot) const noexcept {
 
 void Rack::prepare(const ProcessSpec& spec) {
   if (spec.channels != 1 && spec.channels != 2) {
-    throw Error("the rack serves 1 or 2 channels, not " + std::to_string(spec.channels));
+    throw Error("the rack supports 1 or 2 channels, not " + std::to_string(spec.channels));
   }
   if (!(spec.sample_rate_hz > 0))
     throw Error("the rack needs a sample rate above 0, not " + std::to_string(spec.sample_rate_hz));

@@ -1,4 +1,4 @@
-// Tuner: likeness by lag, peaks of it, and their refinement.
+// Tuner: similarity by lag, its peaks, and their refinement.
 #include "dsp/tuner.h"
 
 #include <algorithm>
@@ -11,12 +11,13 @@ namespace coil::dsp {
 namespace {
 
 constexpr double kCoarseRateHz = 12000;
-constexpr double kLikeEnough = 0.8;    // a sound that repeats itself less has no pitch
-constexpr double kAlmostBest = 0.9;    // the first peak so near to the best is the period, later ones its multiples
-constexpr double kMinOverlap = 0.045;  // seconds that are compared at least, for the longest lags
-constexpr int kTapsPerSide = 4;        // of the low-pass, times the factor
+constexpr double kLikeEnough = 0.8;    // below this similarity a sound has no pitch
+constexpr double kAlmostBest = 0.9;    // the first peak above this share of the best one is the period; later peaks are
+                                       // its multiples
+constexpr double kMinOverlap = 0.045;  // the least length to compare, in seconds, also for the longest lags
+constexpr int kTapsPerSide = 4;        // of the low-pass filter, times the factor
 
-// How like a sound is to itself `lag` frames later, -1 to 1.
+// The similarity of a sound to itself `lag` frames later, from -1 to 1.
 double likeness(std::span<const double> sound, size_t lag) {
   double both = 0, early = 0, late = 0;
   const size_t n = sound.size() - lag;
@@ -29,7 +30,7 @@ double likeness(std::span<const double> sound, size_t lag) {
   return power > 0 ? both / power : 0;
 }
 
-// Where the parabola through three neighbours has its top, -0.5 to 0.5 from the middle one.
+// The maximum of the parabola through three neighbours, from -0.5 to 0.5 relative to the middle one.
 double top_of(double before, double middle, double after) {
   const double bend = before - 2 * middle + after;
   return bend < 0 ? std::clamp(0.5 * (before - after) / bend, -0.5, 0.5) : 0;
@@ -76,7 +77,7 @@ Pitch Tuner::find(std::span<const float> sound) {
   return {hz, likeness(piece_, static_cast<size_t>(std::lround(lag)))};
 }
 
-// The shortest period, in frames of the full rate; 0: there is none.
+// The shortest period, in frames of the full rate. 0: there is none.
 double Tuner::coarse_lag() {
   thin_.clear();
   for (size_t at = 0; at + low_pass_.size() <= piece_.size(); at += factor_) {
@@ -97,7 +98,7 @@ double Tuner::coarse_lag() {
   std::vector<Peak> peaks;
   double best = 0;
   size_t lag = 1;
-  while (lag < longest && likeness_[lag] > 0) ++lag;  // the peak around no lag at all
+  while (lag < longest && likeness_[lag] > 0) ++lag;  // the peak at lag 0
   for (; lag < longest; ++lag) {
     const double before = likeness_[lag - 1], middle = likeness_[lag], after = likeness_[lag + 1];
     if (middle <= 0 || middle < before || middle <= after) continue;
@@ -111,11 +112,11 @@ double Tuner::coarse_lag() {
   return 0;
 }
 
-// The period from ever more periods at once, as far as the piece has room for them.
+// Refines the period over more and more periods, as many as the piece holds.
 double Tuner::fine_lag(double period) const {
   const double longest = static_cast<double>(piece_.size()) -
                          std::max(kMinOverlap * sample_rate_hz_, std::min(period, 0.5 * piece_.size()));
-  // half a frame of the coarse rate either way at first, then what is left of that
+  // half a frame of the coarse rate on either side at first, then the remaining error
   int around = static_cast<int>(factor_) + 1;
   for (double count = 1;;) {
     const auto middle = static_cast<long>(std::lround(count * period));

@@ -423,7 +423,7 @@ struct Maker {
     refuse(std::string("parts of the kind '") + place.traits.kind + "'");
   }
   void operator()(const ssm::GatedConfig&) const {
-    throw Error("a gated part stands in the slow path, which the CPU runs");
+    throw Error("a gated part is only allowed in the slow path, which the CPU runs");
   }
 };
 

@@ -41,7 +41,7 @@ std::unique_ptr<juce::AudioFormatReader> open_sound(const juce::File& file) {
   juce::AudioFormatManager formats;
   formats.registerBasicFormats();
   std::unique_ptr<juce::AudioFormatReader> reader(formats.createReaderFor(file));
-  if (!reader) throw Error(path_of(file) + ": is no WAV, AIFF or FLAC file, or is damaged");
+  if (!reader) throw Error(path_of(file) + ": is not a WAV, AIFF or FLAC file, or is damaged");
   return reader;
 }
 

@@ -5,7 +5,7 @@
 
 namespace coil::plugin {
 
-// In a file of its own beside the list of recent files. [any thread but the audio thread, one at a time]
+// In a file of its own beside the list of recent files. One call at a time. [any thread but the audio thread]
 class UserSettings {
  public:
   UserSettings();

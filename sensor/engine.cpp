@@ -49,7 +49,7 @@ double Engine::macs_per_step() const { return shards_.front()->sensors().batch()
 
 void Engine::check_forecaster(const ssm::Model& model) {
   const auto refuse = [&](const std::string& what) {
-    throw Error(model.source() + ": is no forecaster of sensor data: " + what);
+    throw Error(model.source() + ": is not a forecaster of sensor data: " + what);
   };
   if (model.card().task != "forecast") refuse("its card's task is '" + model.card().task + "', wanted is 'forecast'");
   if (model.config().input_kind != ssm::InputKind::frames || model.config().d_input != int(kFrameWidth))
@@ -323,9 +323,9 @@ void Engine::use(std::shared_ptr<const AllSensorSettings> settings) {
   options_.settings = std::move(settings);
 }
 
-// A record that comes out ends a silence, and its time may show that others are silent.
+// A record that is released ends its sensor's silence. Its time may also show that other sensors are silent.
 void Engine::notice_silence(const PendingRecord& record, Partition* partition, Sink& sink) {
-  if (!record.sensor) return;  // no number was seen of it yet
+  if (!record.sensor) return;  // none of its numbers has been seen yet
   if (record.fate == PendingRecord::Fate::kHeld) return silence_.hear(record.selection.key, now_);
   silence_.see(record.selection.key, partition, record.arriving, now_, report_to(sink));
 }
@@ -357,7 +357,7 @@ void Engine::complain_of(const PendingRecord& record) {
     if (tally_.unusable[kind]++ == 0) tally_.first[kind] = record.what.empty() ? "no field is a number" : record.what;
     const bool is_odd = record.unusable == Unusable::kKey || record.unusable == Unusable::kTime;
     if (is_odd || (record.unusable == Unusable::kValue && told_.insert(record.what).second)) {
-      complain_(*record.message, record.what + ": the record comes out without a score");
+      complain_(*record.message, record.what + ": the record is passed on without a score");
     }
     return;
   }
@@ -366,7 +366,7 @@ void Engine::complain_of(const PendingRecord& record) {
     if (value.is_text && value.is_missing) {
       const Field* field = record.record.find(value.name);
       const std::string what = "field '" + std::string(value.name) + "': '" +
-                               std::string(field ? field->text.substr(0, 40) : "") + "' is no number";
+                               std::string(field ? field->text.substr(0, 40) : "") + "' is not a number";
       if (tally_.texts++ == 0) tally_.first_text = what;
       complain_(*record.message, what + ": it is taken as missing");
     }
@@ -418,7 +418,7 @@ std::string Engine::nothing_used() const {
     why += tally_.first[size_t(most - tally_.unusable.begin())] + fields;
     const bool is_one_column =
         std::string_view(format()->name()) == "csv" && tally_.names.find(", ") == std::string::npos;
-    if (is_one_column) why += "; is what stands between its cells none of , ; | and tab?";
+    if (is_one_column) why += "; is its separator none of , ; | and tab?";
   } else if (tally_.texts > tally_.malformed) {
     why += tally_.first_text + fields;
   } else {

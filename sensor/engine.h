@@ -40,7 +40,7 @@ class Engine {
   // Passes the results of these messages to the sink, in order. Throws Error if a sensor cannot be written to disk or
   // read back, or if the input is CSV with an unusable header. [main-thread]
   void process(std::span<const Message> messages, Sink& sink);
-  // Time goes on while nothing arrives: tells the sink of sensors whose records are overdue. [main-thread]
+  // For the time while no record arrives: reports the sensors whose records are overdue. [main-thread]
   void tick(Sink& sink);
   // Ends the input: delivers the results of the records in the reorder windows; with a state, those records stay there
   // and wait. `has_ended`: the source has ended, so that an incomplete record ends too. [main-thread]
@@ -58,7 +58,7 @@ class Engine {
   // Tells the source which messages the last checkpoint covers. [main-thread]
   void report_saved(Source& source) const;
 
-  // Other settings of single sensors, from the next record on; null: none. [main-thread]
+  // Replaces the settings of single sensors, from the next record on. Null: none. [main-thread]
   void use(std::shared_ptr<const AllSensorSettings> settings);
   const AllSensorSettings* settings() const { return options_.settings.get(); }
 
@@ -125,7 +125,7 @@ class Engine {
   Tally tally_;
   std::map<std::pair<std::string, int32_t>, std::unique_ptr<Partition>> partitions_;
   SilenceWatch silence_;
-  SilenceWatch::Clock::time_point now_;  // arrival of the messages that are processed
+  SilenceWatch::Clock::time_point now_;  // when the messages being processed arrived
   Partition* whole_ = nullptr;           // the only one, for a source without partitions
   std::unique_ptr<StateFile> overflow_;  // for sensors that do not fit into memory, if there is no state
   std::vector<std::unique_ptr<Shard>> shards_;

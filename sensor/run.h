@@ -16,8 +16,8 @@ struct CheckpointPace {
   std::chrono::milliseconds interval{0};
 };
 
-// Reads until the source ends or `stop` says so, writes results, and checkpoints every `records` records or `interval`
-// (0: neither counts), and at the end. `stop` is asked between reads, and may give the engine other settings. Throws
+// Reads until the source ends or `stop` returns true, and writes results. Checkpoints every `records` records or
+// `interval` (0: off), and at the end. `stop` is called between reads, and may change the engine's settings. Throws
 // Error. [main-thread]
 void run(Engine& engine, Source& source, Sink& sink, const CheckpointPace& pace, const std::function<bool()>& stop);
 

@@ -124,14 +124,13 @@ void check_noise(std::span<const float> wet, const std::vector<size_t>& quiet, d
     facts.hum_hz = fifty > sixty ? 50 : 60;
     findings.push_back(
         {facts.noise_to_signal > 1e-5 ? Severity::kWarning : Severity::kNote, FindingKind::kHum,
-         sentence("mains hum of %.0f Hz lies %.0f dB below the signal; try another socket or lift the ground",
+         sentence("mains hum of %.0f Hz is %.0f dB below the signal; try another socket or lift the ground",
                   facts.hum_hz, -power_db(facts.noise_to_signal))});
   }
   findings.push_back(
       {facts.noise_to_signal > 1e-3 ? Severity::kWarning : Severity::kNote, FindingKind::kNoise,
-       sentence(
-           "noise lies %.0f dB below the signal; measured against this recording no model gets below an ESR of %.2g",
-           -power_db(facts.noise_to_signal), facts.noise_to_signal)});
+       sentence("noise is %.0f dB below the signal; compared with this recording no model gets below an ESR of %.2g",
+                -power_db(facts.noise_to_signal), facts.noise_to_signal)});
 }
 
 double median(std::vector<double>& values) {

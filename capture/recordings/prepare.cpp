@@ -66,7 +66,7 @@ bool find_rate(const std::vector<float>& dry, std::vector<float>& wet, const Rec
     const Alignment alignment = find_alignment(dry, tried, rate);
     if (!alignment.found) continue;
     pair.findings.push_back({Severity::kWarning, FindingKind::kRate,
-                             sentence("%s says %.0f Hz and was recorded at %.0f Hz; it is read as such",
+                             sentence("%s says %.0f Hz and was recorded at %.0f Hz; it is read at that rate",
                                       recording.name.c_str(), recording.sample_rate_hz, real_hz)});
     wet = tried;
     pair.alignment = alignment;
@@ -118,7 +118,7 @@ void check_lengths(size_t dry_frames, size_t wet_frames, const Alignment& alignm
   if (missing > 0.05 * rate) {
     findings.push_back(
         {Severity::kWarning, FindingKind::kLength,
-         sentence("the wet recording ends %.1f s too early; only what both hold is used", missing / rate)});
+         sentence("the wet recording ends %.1f s too early; only the common part is used", missing / rate)});
   }
 }
 

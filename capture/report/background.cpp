@@ -54,7 +54,7 @@ std::string findings_list(const ReportInput& input) {
                "</b> " + markup_text(file + finding.text) + "</li>\n";
     }
   }
-  if (items.empty()) return paragraph("Nothing was found that stands in the way.");
+  if (items.empty()) return paragraph("No problems were found.");
   const std::string list = "<ul class=\"findings\">\n" + items + "</ul>\n";
   return input.recordings.size() > kShownRecordings
              ? "<details open><summary>All findings</summary>\n" + list + "</details>\n"

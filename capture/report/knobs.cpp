@@ -94,7 +94,7 @@ std::string knobs_section(const Figures& figures, const ReportInput& input) {
     rows.push_back({markup_text(setting_words(figures, setting.take)), esr_and_db(setting.sums)});
   std::string html = paragraph(
       "Each recorded setting, measured on its held-out passages. Between the settings the model "
-      "goes on smoothly; how well it does there, only a recording of such a setting can tell.");
+      "continues smoothly; only a recording of such a setting can show how well.");
   html += "<div class=\"charts\">\n" + charts + "</div>\n";
   if (!input.missing.empty()) {
     html += "<ul class=\"findings\">\n";

@@ -154,9 +154,9 @@ std::string passage(const std::string& id, const std::string& title, const Figur
 
 std::string listening_section(const Figures& figures, const ReportInput& input) {
   std::string html = paragraph(
-      "Each passage was kept from the training and stands in the middle of its surroundings. All three sounds are "
+      "Each passage was held out of the training and is shown with its surroundings. All three sounds are "
       "brought to the same moderate loudness, device and model by the same gain. Start another one while one plays: it "
-      "goes on at the same place.");
+      "continues at the same position.");
   html += passage("hardest", figures.parts.size() == 1 ? "The held-out passage" : "The hardest held-out passage",
                   figures, input, figures.parts[figures.hardest]);
   if (figures.typical != figures.hardest)

@@ -58,7 +58,7 @@ std::string verdict(const Figures& figures, const ReportInput& input) {
     words = judgement.words;
     break;
   }
-  words += ": in passages kept from the training its error lies " + fixed(std::abs(esr_db(esr)), 1) + " dB " +
+  words += ": in passages held out of the training its error is " + fixed(std::abs(esr_db(esr)), 1) + " dB " +
            (esr <= 1 ? "below" : "above") + " the sound (ESR " + esr_words(esr) + ")";
   if (reachable > 0 && esr < kNearTheLimit * reachable) words += ", about as near as these recordings allow";
   if (const size_t warnings = warnings_in(input); warnings > 0)

@@ -37,7 +37,7 @@ void check_version(const std::string& version, const std::string& where, std::ve
   if (!valid || parts[0] != 0 || parts[1] < 5 || parts[1] > 7)
     throw Error(where + ".version must be from 0.5.0 to 0.7.x, found '" + version.substr(0, 40) + "'");
   if (parts[1] == 7 && parts[2] > 0)
-    warnings.push_back("its version, " + version + ", is newer than 0.7.0; what is new in it is left out");
+    warnings.push_back("its version, " + version + ", is newer than 0.7.0; its new features are ignored");
 }
 
 std::vector<float> read_weights(const Json& json, const std::string& where) {

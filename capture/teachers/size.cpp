@@ -1,4 +1,4 @@
-// Sizes are compared by short trainings, each with a learning rate that falls to its end.
+// Compares sizes by short trainings, each with a learning rate that decays to its end.
 #include "capture/teachers/size.h"
 
 #include <cmath>

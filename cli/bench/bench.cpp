@@ -271,25 +271,26 @@ void run_bench(const BenchOptions& options, const std::string& command_line) {
 
 CLI::App* setup_bench(CLI::App& app, const std::string& command_line, int& exit_code) {
   CLI::App* command = app.add_subcommand(
-      "bench", "Measure how fast models run on this machine, or, with live, whether they keep up in real time");
+      "bench", "Measure the speed of models on this machine; with live, whether they keep up in real time");
   command->footer(
-      "Takes about SECONDS for each model, target and block size. Models of audio: nanoseconds per frame and x real "
-      "time, which is also how\n"
-      "many instances fit on one core. Models of tokens: tokens per second, one by one and in a prefill of 64. The "
-      "floor is measured, too: the\n"
-      "model's multiply-adds and exponentials at the best speed of the target, or for each block one reading of all "
-      "weights where that takes\n"
-      "longer (weights of 4 MB and more). `coil bench live MODEL` (blocks of audio in real time) and `coil bench "
-      "stream MODEL` (records of sensor\n"
-      "data) and `coil bench tasks MODEL` (right answers over a million steps) are subcommands of their own; a model "
-      "file named live is ./live.\n"
+      "Takes about SECONDS per model, target and block size. Audio models: nanoseconds per frame and x real time, "
+      "which also\n"
+      "is the number of instances that fit on one core. Token models: tokens per second, one by one and in a prefill "
+      "of 64.\n"
+      "The floor is measured as well: the time of the model's multiply-adds and exponentials at the target's peak "
+      "speed, or\n"
+      "per block the time to read all weights once, if that is longer (weights of 4 MB and more). See also the "
+      "subcommands\n"
+      "`coil bench live MODEL` (blocks of audio in real time), `coil bench stream MODEL` (records of sensor data) and\n"
+      "`coil bench tasks MODEL` (right answers over a million steps). For a\n"
+      "model file named live write ./live.\n"
       "Exit codes: 0 measured, 2 wrong options, 3 a model cannot be loaded, 130 interrupted.");
   auto options = std::make_shared<BenchOptions>();
   CLI::Option* models =
       command->add_option("models", options->models, "Model files or folders, or names of presets")->type_name("MODEL");
   command
       ->add_option("--blocks", options->blocks,
-                   "Frames or tokens of a block, for example 1,64 (default: 1,16,64,256,1000; of tokens 1,64)")
+                   "Frames or tokens per block, for example 1,64 (default: 1,16,64,256,1000; for tokens 1,64)")
       ->type_name("N,N...")
       ->check(CLI::Range(1, 1 << 16))
       ->delimiter(',')
@@ -300,7 +301,7 @@ CLI::App* setup_bench(CLI::App& app, const std::string& command_line, int& exit_
       ->type_name("NAME");
   add_window_option(*command, options->window);
   add_weights_option(*command, options->weights);
-  command->add_option("--seconds", options->seconds, "Time for each measurement")
+  command->add_option("--seconds", options->seconds, "Time per measurement")
       ->type_name("SECONDS")
       ->check(CLI::Range(0.001, 1e6))
       ->capture_default_str();

@@ -200,31 +200,31 @@ void run_live(const LiveOptions& options, const std::string& command_line) {
 }  // namespace
 
 CLI::App* setup_bench_live(CLI::App& bench, const std::string& command_line, int& exit_code) {
-  CLI::App* command = bench.add_subcommand("live", "Run a model in real time as a plugin does, and time every block");
+  CLI::App* command = bench.add_subcommand("live", "Run a model in real time like a plugin, and time every block");
   command->footer(
-      "A real-time thread gives the model a block whenever one is due, and times the processing. The first half second "
-      "of each block size does\n"
-      "not count. Without --input it plays a plucked string, bursts of noise, and silence. Times in us:\n"
-      "  deadline   what a block lasts\n"
-      "  own worst  of the blocks that were not preempted; beside it, how many times the median that is. Preempted is "
-      "a block if the system\n"
-      "             gave its core to others for a tenth of the time. A system may not account for interrupts and "
-      "hypervisors: how much these\n"
-      "             disturb is measured before, on a thread that does nothing. Linux takes a busily waiting real-time "
-      "thread off its core for\n"
-      "             up to 50 ms a second when others starve\n"
+      "A real-time thread passes a block to the model whenever one is due, and times the processing. The first half "
+      "second\n"
+      "of each block size does not count. Without --input it plays a plucked string, bursts of noise, and silence. In "
+      "us:\n"
+      "  deadline   the duration of a block\n"
+      "  own worst  the longest block that was not preempted, and its ratio to the median. A block counts as preempted "
+      "if the\n"
+      "             system gave its core to others for a tenth of the time. Interrupts and hypervisors may not show in "
+      "the\n"
+      "             system's statistics, so their effect is measured before, on a thread that does nothing. Linux may "
+      "stop a\n"
+      "             polling real-time thread for up to 50 ms per second if other threads starve\n"
       "  missed     blocks that took longer than the deadline\n"
-      "  late       times that the thread woke when the next block was due already; as in a host, blocks are then "
-      "dropped\n"
-      "  x real time, instances   deadline / median; deadline / p99, how many fit on one core\n"
-      "Exit codes: 0 measured, also when blocks were missed; 1 the input cannot be read; 2 wrong options; 3 the model "
-      "cannot be loaded;\n"
-      "130 interrupted, after the report of what was measured.");
+      "  late       how often the thread woke up after the next block was due; as in a host, blocks are then dropped\n"
+      "  x real time, instances   deadline / median; deadline / p99, the number that fits on one core\n"
+      "Exit codes: 0 measured, also if blocks were missed; 1 the input cannot be read; 2 wrong options; 3 the model "
+      "cannot be\n"
+      "loaded; 130 interrupted, after the report of what was measured.");
   auto options = std::make_shared<LiveOptions>();
   command->add_option("model", options->model, "Model file or folder, or name of a preset")
       ->required()
       ->type_name("MODEL");
-  command->add_option("--block", options->blocks, "Frames of a block; may be repeated (default: 1, 16, 64, 256, 1024)")
+  command->add_option("--block", options->blocks, "Frames per block; may be repeated (default: 1, 16, 64, 256, 1024)")
       ->type_name("N")
       ->check(CLI::Range(1, 1 << 16))
       ->take_all()
@@ -242,9 +242,9 @@ CLI::App* setup_bench_live(CLI::App& bench, const std::string& command_line, int
       ->check(CLI::Range(1, 64));
   command
       ->add_option("--input", options->input,
-                   "Sound file whose first minute is played in a loop, sample by sample at the host's rate")
+                   "Sound file whose first minute is played in a loop, without resampling to the host's rate")
       ->type_name("FILE");
-  command->add_option("--load", options->load, "Busy threads beside it, at normal priority")
+  command->add_option("--load", options->load, "Busy threads at the same time, at normal priority")
       ->type_name("N")
       ->check(CLI::Range(0, 256))
       ->capture_default_str();

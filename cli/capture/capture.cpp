@@ -321,7 +321,7 @@ class Capture {
     const fs::path path = report_file(options_);
     if (options_.no_report || takes_bytes(options_.output)) return "";
     if (options_.report.empty() && !capture::is_report_or_free(path)) {
-      warn(in_quotes(path) + " is there and is no report; it stays, and --report FILE writes one elsewhere");
+      warn(in_quotes(path) + " exists and is not a report, so it is kept; --report FILE writes the report elsewhere");
       return "";
     }
     return capture::write_report(
@@ -374,7 +374,7 @@ class Capture {
     std::printf("%s: %s million frames in %s s%s%s\n", options_.output.c_str(), fixed(state.frames / 1e6, 0).c_str(),
                 fixed(state.elapsed_s, 1).c_str(),
                 verdict.empty() ? (", held-out ESR " + esr_text(state.best_esr)).c_str() : "",
-                interrupted() && !trainer_.done() ? "; ended early, --resume goes on" : "");
+                interrupted() && !trainer_.done() ? "; ended early, --resume continues" : "");
     if (!verdict.empty()) std::printf("%s\n", verdict.c_str());
     for (const capture::UnseenRecording& test : unseen_)
       std::printf("  %s: ESR %s\n", test.name.c_str(), esr_text(test.esr).c_str());
@@ -434,36 +434,37 @@ void check_options(const CaptureOptions& options) {
 void add_recording_options(CLI::App* capture, CaptureOptions& options) {
   capture
       ->add_option("dry", options.dry,
-                   "What went into the device; or a capture of another program (.nam, or JSON of AIDA-X or Proteus), "
-                   "which needs no wet file")
+                   "The device's input; or a capture of another program (.nam, or JSON of AIDA-X or Proteus), which "
+                   "needs no wet file")
       ->type_name("DRY");
   capture->add_option("wet", options.wet, "What came out")->type_name("WET");
-  capture->add_option("--dry", options.more_dry, "Sound for a capture of another program to play, besides the built-in")
+  capture
+      ->add_option("--dry", options.more_dry, "Sound that a capture of another program plays after the built-in signal")
       ->type_name("WAV");
-  capture->add_option("--test-dry", options.test_dry, "Sound for it to play that is only measured at the end")
+  capture->add_option("--test-dry", options.test_dry, "Sound that it plays only to measure the error at the end")
       ->type_name("WAV");
   capture->add_option("-o,--output", options.output, "The model file to write")->type_name("FILE");
   capture->add_option("--table", options.table, "Recordings at several settings: one model with these knobs")
       ->type_name("CSV");
-  capture->add_option("--plan", options.plan, "Print which settings to record of these knobs, as in drive=0..10")
+  capture->add_option("--plan", options.plan, "Print which settings of these knobs to record, as in drive=0..10")
       ->type_name("KNOB=MIN..MAX");
   capture->add_option("--takes", options.takes, "How many settings --plan prints")
       ->check(CLI::Range(2, 10000))
       ->capture_default_str();
-  capture->add_option("--signal", options.signal, "Write a test signal of a minute to play through the device")
+  capture->add_option("--signal", options.signal, "Write a test signal of one minute to play through the device")
       ->type_name("WAV");
   capture->add_option("--signal-rate", options.signal_rate_hz, "Its sample rate")
       ->check(CLI::Range(44100, 192000))
       ->capture_default_str();
   capture->add_flag("--check", options.check,
-                    "Only look at the recordings: delay, polarity, clipping, noise, hum, a gate ...");
+                    "Only check the recordings: delay, polarity, clipping, noise, hum, a gate ...");
   capture->add_flag("--as-is", options.as_is,
-                    "The recordings are aligned to the sample, as simulations are: look for no delay and no fault");
+                    "The recordings are aligned to the sample, as simulations are: skip alignment and checks");
   const std::map<std::string, capture::Polarity> polarities = {
       {"auto", capture::Polarity::kAutomatic}, {"keep", capture::Polarity::kKeep}, {"turn", capture::Polarity::kTurn}};
   capture
       ->add_option("--polarity", options.polarity,
-                   "A wet recording that is inverted: keep it, turn it, or turn it where there was a delay (auto)")
+                   "If the wet recording is inverted: keep it, turn it, or turn it if there was a delay (auto)")
       ->transform(CLI::CheckedTransformer(polarities))
       ->type_name("auto|keep|turn");
 }
@@ -485,22 +486,23 @@ void add_training_options(CLI::App* capture, CaptureOptions& options) {
                    "(auto); stage: plain without a direct path, as part of a longer chain")
       ->check(CLI::IsMember({"auto", "plain", "slow-path", "filter", "stage"}))
       ->capture_default_str();
-  capture->add_option("--seconds", options.seconds, "How long to train")->check(CLI::PositiveNumber);
-  capture->add_option("--million-frames", options.million_frames, "How much to train (440; with knobs 880)")
+  capture->add_option("--seconds", options.seconds, "Duration of the training")->check(CLI::PositiveNumber);
+  capture
+      ->add_option("--million-frames", options.million_frames, "Length of the training in frames (440; with knobs 880)")
       ->check(CLI::PositiveNumber);
-  capture->add_option("--target-esr", options.target_esr, "End when the held-out error is as small")
+  capture->add_option("--target-esr", options.target_esr, "Stop when the held-out error is this small")
       ->check(CLI::PositiveNumber);
-  capture->add_option("--threads", options.threads, "How many cores to use (all)")->check(CLI::Range(1, 256));
-  capture->add_option("--seed", options.seed, "What the network starts from")->capture_default_str();
+  capture->add_option("--threads", options.threads, "Number of cores to use (all)")->check(CLI::Range(1, 256));
+  capture->add_option("--seed", options.seed, "Seed of the initial network")->capture_default_str();
   capture->add_option("--target", options.target, "SIMD instructions to use (the best)");
-  capture->add_option("--test-table", options.test_table, "Recordings that are only measured at the end")
+  capture->add_option("--test-table", options.test_table, "Recordings only to measure the error at the end")
       ->type_name("CSV");
   capture->add_option("--name", options.name, "Name on the model's card (the file's)");
   capture->add_option("--licence", options.licence, "Licence on the model's card");
   capture->add_option("--report", options.report, "Where to write the report (beside the model, as .html)")
       ->type_name("HTML");
   capture->add_flag("--no-report", options.no_report, "No report");
-  capture->add_flag("--resume", options.resume, "Go on with a training that was ended or killed");
+  capture->add_flag("--resume", options.resume, "Continue a training that was stopped or killed");
   capture->add_flag("-q,--quiet", options.quiet, "No progress");
   capture->add_flag("--json", options.json, "Print the result as one JSON object");
 }
@@ -510,17 +512,17 @@ void add_training_options(CLI::App* capture, CaptureOptions& options) {
 CLI::App* setup_capture(CLI::App& app, const std::string& command_line, int& exit_code) {
   const auto options = std::make_shared<CaptureOptions>();
   options->command_line = command_line;
-  CLI::App* capture = app.add_subcommand("capture", "Learn a device from recordings of what went in and what came out");
+  CLI::App* capture =
+      app.add_subcommand("capture", "Learn a model of a device from recordings of its input and its output");
   capture->footer(
-      "Half a minute of playing is enough for one setting. The model file is there from the first second on and gets "
-      "better;\n"
-      "Ctrl-C ends early and keeps the best. Parts of the recordings are held out of the training to measure it.\n"
-      "A report beside the model says how good it is and why: one HTML file with figures, pictures and sound.\n"
-      "A table is a CSV file with the columns wet, dry and one for each knob. --plan prints one to be filled by "
-      "recording.\n"
-      "A capture of another program plays a built-in signal, at its own sample rate, and becomes a model of that "
-      "rate.\n"
-      "The same recordings, seed, threads and --million-frames give the same model; with --seconds it depends on the "
+      "Half a minute of playing is enough for one setting. The model file exists from the first second on and "
+      "improves;\n"
+      "Ctrl-C ends early and keeps the best model. Parts of the recordings are held out of the training to measure "
+      "it.\n"
+      "The report beside the model shows its quality and the reasons: one HTML file with figures, pictures and sound.\n"
+      "A table is a CSV file with the columns wet, dry and one for each knob. --plan prints one to fill by recording.\n"
+      "A capture of another program plays a built-in signal at its own sample rate, and becomes a model of that rate.\n"
+      "The same recordings, seed, threads and --million-frames give the same model; with --seconds it depends on the\n"
       "machine's speed.");
   add_recording_options(capture, *options);
   add_training_options(capture, *options);

@@ -60,7 +60,7 @@ void add_reader_findings(const SoundReader& reader, capture::Recording& recordin
   const SoundFaults faults = reader.faults();
   if (faults.truncated) {
     recording.findings.push_back(
-        {Severity::kWarning, FindingKind::kDamage, recording.name + " is cut off; only what is there is used"});
+        {Severity::kWarning, FindingKind::kDamage, recording.name + " is cut off; only the existing part is used"});
   }
   if (faults.damaged()) {
     recording.findings.push_back({Severity::kWarning, FindingKind::kDamage,
@@ -86,7 +86,7 @@ capture::Recording read_recording(const std::filesystem::path& path) {
   for (int64_t frames; (frames = reader->read(piece)) > 0;) {
     const auto end = piece.begin() + frames * recording.channels;
     if (!std::all_of(piece.begin(), end, [](float x) { return std::isfinite(x); })) {
-      throw Failure(kFailed, in_quotes(path) + ": holds values that are no numbers");
+      throw Failure(kFailed, in_quotes(path) + ": holds values that are not finite");
     }
     recording.samples.insert(recording.samples.end(), piece.begin(), end);
   }
@@ -157,7 +157,7 @@ void check_recordings(const std::filesystem::path& dry, const std::filesystem::p
     std::printf("%-8s %s\n", capture::name_of(finding.severity), finding.text.c_str());
   refuse_unusable();
   std::printf("%s of sound to learn from; %s.\n", duration(double(pair.dry.size()) / sample_rate_hz).c_str(),
-              warned ? "the model will be the better for mending the warnings" : "nothing stands in the way");
+              warned ? "fixing the warnings will improve the model" : "no problems were found");
 }
 
 void write_test_signal(const std::filesystem::path& path, int sample_rate_hz) {

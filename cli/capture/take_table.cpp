@@ -67,8 +67,8 @@ void check_head(const Sheet& sheet) {
   for (size_t i = 0; i < sheet.head.size(); ++i) {
     for (size_t k = 0; k < i; ++k) {
       if (sheet.head[i].empty() || sheet.head[i] != sheet.head[k]) continue;
-      throw Failure(kFailed, in_quotes(sheet.path) + ": two columns are called '" + sheet.head[i] +
-                                 "'; each needs a name of its own");
+      throw Failure(
+          kFailed, in_quotes(sheet.path) + ": two columns are called '" + sheet.head[i] + "'; each needs its own name");
     }
   }
 }

@@ -77,10 +77,11 @@ void run_plot(const PlotOptions& options) {
 }  // namespace
 
 CLI::App* setup_plot(CLI::App& app, int& exit_code) {
-  CLI::App* command = app.add_subcommand("plot", "Draw waveform and spectrogram of two sound files, before and after");
+  CLI::App* command =
+      app.add_subcommand("plot", "Draw waveforms and spectrograms of two sound files, before and after");
   auto options = std::make_shared<PlotOptions>();
-  command->add_option("before", options->before, "Sound file that went in")->required()->type_name("IN");
-  command->add_option("after", options->after, "Sound file that came out")->required()->type_name("OUT");
+  command->add_option("before", options->before, "The sound before processing")->required()->type_name("IN");
+  command->add_option("after", options->after, "The sound after processing")->required()->type_name("OUT");
   command->add_option("-o,--output", options->output, "The picture")->required()->type_name("PNG");
   command->add_option("--title", options->title, "Heading (default: OUT's name)")->type_name("TEXT");
   command->callback([options, &exit_code] {

@@ -69,7 +69,7 @@ std::vector<std::string> warnings(const FileJob& job, const FileReport& report, 
                     " kbit/s at most at this rate, and is set to that in place of " +
                     std::to_string(report.wanted_kbits));
   }
-  if (report.source.truncated) lines.push_back(begin + "ends before it should; what was there has been processed");
+  if (report.source.truncated) lines.push_back(begin + "ends before it should; the existing part was processed");
   if (report.source.damaged()) lines.push_back(begin + damage(report.source, report.sample_rate_hz));
   if (report.source.unfinalised) {
     lines.push_back(begin +

@@ -156,14 +156,12 @@ void add_output_options(CLI::App& command, FormatRequest& format) {
   command
       .add_option_function<std::string>(
           "--quality", [&format](const std::string& text) { format.quality = parse_quality(text); },
-          "Of MP3, Ogg Vorbis and Opus: 0 to 10 (the best; variable bit rate), or kbit/s such as 192k (default: the "
-          "encoder's usual, and no lower bit "
-          "rate than the input's)")
+          "For MP3, Ogg Vorbis and Opus: 0 to 10 (best; variable bit rate), or kbit/s such as 192k (default: the "
+          "encoder's default, but at least the input's bit rate)")
       ->type_name("QUALITY");
   command
-      .add_option(
-          "--rate", format.sample_rate_hz,
-          "The output's sample rate (default: the input's; where the format does not have it, the next higher one)")
+      .add_option("--rate", format.sample_rate_hz,
+                  "The output's sample rate (default: the input's, or the next higher one that the format supports)")
       ->type_name("HZ")
       ->check(CLI::Range(kLowestRateHz, kHighestRateHz));
 }
@@ -174,19 +172,19 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("process", "Run a model over audio files, folders, or a WAV stream");
   auto options = std::make_shared<ProcessOptions>();
   command
-      ->add_option("inputs", options->inputs,
-                   "Sound files, folders (with all below them that is not hidden), or '-': WAV on standard input")
+      ->add_option(
+          "inputs", options->inputs,
+          "Sound files, folders (with everything below them, except hidden files), or '-': WAV on standard input")
       ->type_name("IN");
   command
       ->add_option("-o,--output", options->output,
-                   "Output file, pipe or device; a folder if there are several inputs or a folder. Existing files are "
-                   "replaced unless they are "
-                   "read-only. '-': WAV on standard output")
+                   "Output file, pipe or device; for several inputs or a folder, a folder. Existing files are replaced "
+                   "unless they are read-only. '-': WAV on standard output")
       ->type_name("OUT");
-  command->add_option("-m,--model", options->model, "Name of a preset, or model file or folder")->type_name("PRESET");
+  command->add_option("-m,--model", options->model, "Name of a preset, or a model file or folder")->type_name("PRESET");
   command
       ->add_option("--chain", options->chain,
-                   "In place of a model: a rig of gate, models, cabinet and equaliser (docs/rig.md)")
+                   "Instead of a model: a rig of gate, models, cabinet and equaliser (docs/rig.md)")
       ->type_name("RIG.coil");
   add_window_option(*command, options->window);
   add_weights_option(*command, options->weights);
@@ -196,8 +194,8 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
       ->expected(1);
   command
       ->add_option("--rate-scaling", options->rate_scaling,
-                   "Away from the model's sample rate: rescale the model's steps, or resample the signal (default: the "
-                   "model's, see coil info)")
+                   "If the sample rate differs from the model's: rescale the model's steps, or resample the signal "
+                   "(default: the model's choice, see coil info)")
       ->check(CLI::IsMember({"steps", "resample"}));
   add_output_options(*command, options->format);
   command->add_option("--gain", options->gain_db, "Gain on the output")
@@ -207,18 +205,17 @@ CLI::App* setup_process(CLI::App& app, int& exit_code) {
   add_execution_options(*command, options->execution);
   command
       ->add_option("--manifest", options->manifest,
-                   "In place of IN and OUT: a file of lines {\"input\": \"a.wav\", \"output\": \"b.wav\", \"set\": "
-                   "{\"drive\": 7}}; "
-                   "'set' may be absent, 'quality' and 'rate' be added; '-': standard input")
+                   "Instead of IN and OUT: a file of lines {\"input\": \"a.wav\", \"output\": \"b.wav\", \"set\": "
+                   "{\"drive\": 7}}; 'set', 'quality' and 'rate' are optional; '-': standard input")
       ->type_name("JSONL");
   command
       ->add_option("--shard", options->shard,
-                   "Only every N-th file, from the I-th on (0 to N - 1), by the outputs' names")
+                   "Only every N-th file, starting with number I (0 to N - 1), in the order of the outputs' names")
       ->type_name("I/N");
-  command->add_flag("--resume", options->work.resume,
-                    "Leave files that are done, with this input, model and settings; mark those that get done "
-                    "(.OUT.done)");
-  command->add_option("--retries", options->work.retries, "Try a file that failed so many times more, after a pause")
+  command->add_flag(
+      "--resume", options->work.resume,
+      "Skip files that were done with the same input, model and settings; mark files that are done (.OUT.done)");
+  command->add_option("--retries", options->work.retries, "How often to retry a failed file, after a pause")
       ->type_name("N")
       ->check(CLI::Range(0, 100))
       ->capture_default_str();

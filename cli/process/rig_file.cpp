@@ -26,11 +26,11 @@ std::string text_of(const fs::path& path) {
   const uintmax_t bytes = fs::file_size(path, error);
   std::ifstream file(path, std::ios::binary);
   if (error || !file) throw Failure(kUsage, path.string() + ": cannot be read; expected a .coil file");
-  if (bytes > kMaxRigBytes) throw Failure(kUsage, path.string() + ": is no rig; it is larger than 256 MB");
+  if (bytes > kMaxRigBytes) throw Failure(kUsage, path.string() + ": is not a rig; it is larger than 256 MB");
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   if (const size_t first = text.find_first_not_of(" \t\r\n"); first == std::string::npos || text[first] != '{')
     throw Failure(kUsage, path.string() +
-                              ": is no rig, which is a JSON text (docs/rig.md); a preset of the plugin's that is none "
+                              ": is not a rig, which is a JSON text (docs/rig.md); another preset of the plugin "
                               "becomes one when it is loaded there and saved again");
   return text;
 }

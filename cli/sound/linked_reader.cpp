@@ -226,10 +226,10 @@ class LinkedReader final : public SoundReader {
       if (!links_[link_].goes_on) begin_file(*window_);
       return;
     }
-    faults_.left_out =
-        next->file() != nullptr
-            ? describe_left_out(links_.size() - before - 1, info.channels, info.samplerate)
-            : "what was joined to it from byte " + std::to_string(links_[link_].begin()) + " on cannot be read";
+    faults_.left_out = next->file() != nullptr
+                           ? describe_left_out(links_.size() - before - 1, info.channels, info.samplerate)
+                           : "the part that was joined to it from byte " + std::to_string(links_[link_].begin()) +
+                                 " on cannot be read";
   }
 
   std::shared_ptr<ByteSource> source_;

@@ -317,7 +317,7 @@ void SoundView::add_packet_table(const Bytes& description) {
   if (packets == 0) {
     const char* why = source_->size()
                           ? " is missing or damaged"
-                          : " does not lie before the sound or is damaged; as a file it can be read if it lies behind";
+                          : " is not before the sound or is damaged; a file can be read if it comes after the sound";
     throw Failure(kFailed, name_ + ": cannot be read: ALAC needs its table of packets, the 'pakt' chunk, which" + why);
   }
   packets_are_missing_ = packets < number(0, 8);

@@ -106,7 +106,7 @@ void go_on(const StreamOptions& options, const sensor::Engine& engine, sensor::S
   }
 }
 
-// The file is read again when SIGHUP comes; one that cannot be used leaves the settings as they are.
+// Reads the file again on SIGHUP. If the new file is unusable, the settings stay as they are.
 class Settings {
  public:
   Settings(std::string path, const sensor::Log& log) : path_(std::move(path)), log_(log) {
@@ -149,7 +149,7 @@ void check(StreamOptions& options) {
   if (!options.plot.empty() && !options.engine.output_format.empty())
     throw Failure(kUsage, "--plot writes a picture in place of records: --output-format does not go with it");
   if (options.engine.resume && options.engine.state.empty())
-    throw Failure(kUsage, "--resume needs --state, which says what was seen");
+    throw Failure(kUsage, "--resume needs --state, which stores the position");
   if (const std::string why = sensor::wrong_time_format(options.engine.schema.time_format); !why.empty()) {
     throw Failure(kUsage, "--time-format '" + options.engine.schema.time_format + "': " + why);
   }
@@ -245,34 +245,35 @@ void add_record_options(CLI::App& command, StreamOptions& options) {
       ->capture_default_str();
   command
       .add_option("--key", engine.schema.keys,
-                  "Fields or tags that tell sensors apart (line protocol: default measurement and tags)")
+                  "Fields or tags that identify a sensor (default for line protocol: measurement and tags)")
       ->type_name("FIELD,...")
       ->delimiter(',')
       ->allow_extra_args(false);
-  command.add_option("--value", engine.schema.values, "Fields that are watched (default: all numbers)")
+  command.add_option("--value", engine.schema.values, "Fields to watch (default: all numbers)")
       ->type_name("FIELD,...")
       ->delimiter(',')
       ->allow_extra_args(false);
   command
-      .add_option("--time", engine.schema.time,
-                  "Field of the time, or of date and time of day (default: one called time, timestamp, date, ts ...)")
+      .add_option(
+          "--time", engine.schema.time,
+          "Field of the time, or fields of date and time of day (default: one called time, timestamp, date, ts ...)")
       ->type_name("FIELD[,FIELD]");
   command
       .add_option("--time-format", engine.schema.time_format,
-                  "How times are written: a format of strptime with %f for a fraction, or s, ms, us or ns")
+                  "Format of times: a format for strptime with %f for a fraction, or s, ms, us or ns")
       ->type_name("FORMAT");
-  command.add_option("--input-format", engine.input_format, "Format that comes in (default: found out)")
+  command.add_option("--input-format", engine.input_format, "Format of the input (default: detected)")
       ->check(CLI::IsMember({"ndjson", "csv", "line"}));
-  command.add_option("--output-format", engine.output_format, "Format that goes out (default: as it came)")
+  command.add_option("--output-format", engine.output_format, "Format of the output (default: that of the input)")
       ->check(CLI::IsMember({"ndjson", "csv", "line"}));
-  command.add_option("--prefix", engine.prefix, "Text before the names of added fields")->type_name("TEXT");
+  command.add_option("--prefix", engine.prefix, "Prefix of the names of added fields")->type_name("TEXT");
   command
       .add_option("--forecast", engine.horizons,
-                  "Add forecasts for so many records ahead: V_forecast_H, V_forecast_H_low, V_forecast_H_high")
+                  "Add forecasts for H records ahead: V_forecast_H, V_forecast_H_low, V_forecast_H_high")
       ->type_name("H,...")
       ->delimiter(',')
       ->allow_extra_args(false);
-  command.add_option("--threshold", engine.threshold, "Score from which a record is an anomaly")
+  command.add_option("--threshold", engine.threshold, "Records with at least this score are anomalies")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command
@@ -291,12 +292,12 @@ void add_record_options(CLI::App& command, StreamOptions& options) {
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   command
-      .add_option("--reorder", engine.reorder_records, "Records of a sensor that are held back to put them in order")
+      .add_option("--reorder", engine.reorder_records, "Records of a sensor that are held back, to sort them by time")
       ->check(CLI::Range(0, 1 << 16))
       ->capture_default_str();
   command
       .add_option("--future", engine.future_s,
-                  "Do not believe a record that is so many seconds ahead of the last (0: believe all)")
+                  "Do not believe a record that is more than this many seconds ahead of the last one (0: believe all)")
       ->check(CLI::Range(0.0, 1e12))
       ->capture_default_str();
 }
@@ -305,34 +306,35 @@ void add_record_options(CLI::App& command, StreamOptions& options) {
 void add_service_options(CLI::App& command, StreamOptions& options) {
   sensor::EngineOptions& engine = options.engine;
   command
-      .add_option(
-          "--state", engine.state,
-          "File that keeps what is known of all sensors, and how far a file was read; goes on from it when it exists")
+      .add_option("--state", engine.state,
+                  "File that stores the state of all sensors and the position in the input; if it exists, the run "
+                  "continues from it")
       ->type_name("FILE");
   command
       .add_option("--checkpoint-every", options.checkpoint_every,
-                  "How often the state is written: records, or seconds as 30s")
+                  "How often the state is written: a number of records, or seconds as 30s")
       ->type_name("N|Ns")
       ->capture_default_str();
-  command.add_flag("--resume", engine.resume,
-                   "FILE or < FILE is the one that the state was made from: go on at the byte where that ended");
+  command.add_flag(
+      "--resume", engine.resume,
+      "FILE or < FILE is the one that the state was made from: continue at the byte where the state ended");
   command
       .add_option("--max-series", engine.max_series,
-                  "Series in memory; those idle for longest go to disk (0: no bound)")
+                  "Series in memory; those that were idle longest are moved to disk (0: no limit)")
       ->capture_default_str();
-  command.add_option("--memory", options.memory_mb, "The same as MB of memory")->type_name("MB");
+  command.add_option("--memory", options.memory_mb, "The same limit in MB")->type_name("MB");
   command.add_option("--threads", engine.threads, "Threads")->check(CLI::Range(1, 256))->capture_default_str();
   command
       .add_option(
           "--metrics", options.metrics,
-          "Serve /metrics for Prometheus and /health over HTTP, on this machine alone unless an address is given")
+          "Serve /metrics for Prometheus and /health over HTTP, only on this machine unless an address is given")
       ->type_name("[ADDRESS:]PORT");
-  command.add_option("--log", options.log, "How messages are written to standard error")
+  command.add_option("--log", options.log, "Format of messages on standard error")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
-  command.add_option("--plot", options.plot, "Draw series, bounds, scores and episodes in place of writing records")
+  command.add_option("--plot", options.plot, "Draw series, bounds, scores and episodes instead of writing records")
       ->type_name("HTML|PNG");
-  command.add_flag("--describe", options.describe, "Say what a series costs, and end");
+  command.add_flag("--describe", options.describe, "Print the cost of a series, and exit");
 }
 
 }  // namespace
@@ -341,21 +343,21 @@ CLI::App* setup_stream(CLI::App& app, int& exit_code) {
   CLI::App* command =
       app.add_subcommand("stream", "Watch live sensor data: forecasts with bounds, anomaly scores, episodes");
   command->footer(
-      "Reads records from standard input (NDJSON, CSV with header, InfluxDB line protocol; found out from the first) "
-      "and writes each with added\n"
-      "fields, of a value field V: V_expected, V_low, V_high (median and 10 to 90 % of what was forecast for this "
-      "record), and of the record:\n"
-      "  score    0 to 1: how unusual the record is for its series, 0.5 where an alarm is worth it; once for each "
-      "event, not while it lasts\n"
-      "  status   warmup, ok, anomaly, missing, late, future, maintenance; unscored: no number, or no key or time that "
-      "can be read\n"
+      "Reads records from standard input (NDJSON, CSV with header, or InfluxDB line protocol, detected from the first "
+      "record)\n"
+      "and writes each with added fields. For a value field V: V_expected, V_low, V_high (median, 10 % and 90 % "
+      "quantile of\n"
+      "the forecast for this record). For the record:\n"
+      "  score    0 to 1: how unusual the record is for its series; 0.5 is worth an alarm; reported once per event\n"
+      "  status   warmup, ok, anomaly, missing, late, future, maintenance; unscored: no number, or key or time "
+      "unreadable\n"
       "  episode  begin, on, end; null outside\n"
-      "  cause    of an anomaly: which value, and what is odd about it: level, jump, unrest, calm, stuck, drift,\n"
-      "           limit\n"
-      "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns; --time-format "
-      "tells of\n"
-      "others. An added field whose name the records have themselves is called coil_NAME. What cannot be scored comes "
-      "out as it came.");
+      "  cause    of an anomaly: the value, and its kind: level, jump, unrest, calm, stuck, drift, limit\n"
+      "Times are RFC 3339, or numbers since 1970: below 1e11 s, below 1e14 ms, below 1e17 us, else ns; for other forms "
+      "use\n"
+      "--time-format. If the records have a field with the name of an added one, that is called coil_NAME. Records "
+      "that\n"
+      "cannot be scored are passed on unchanged.");
   auto options = std::make_shared<StreamOptions>();
   options->engine.silence_times = kDefaultSilence;
   add_link_options(*command, options->links);

@@ -42,7 +42,7 @@ int unpacked(int descriptor, const std::string& name, const sensor::Log& log) {
     const sensor::UnpackedFile file = sensor::unpack_gzip(descriptor);
     ::close(descriptor);
     if (!file.damage.empty())
-      log.write(sensor::LogLevel::kWarning, name, file.damage + "; what lies before that is processed");
+      log.write(sensor::LogLevel::kWarning, name, file.damage + "; the data before that is processed");
     return file.descriptor;
   } catch (const Error& error) {
     throw Failure(kFailed, name + ": " + error.what());
@@ -171,24 +171,24 @@ void open_kafka(const LinkOptions& options, const sensor::Log& log, Links& links
 }  // namespace
 
 void add_link_options(CLI::App& command, LinkOptions& options) {
-  command.add_option("input", options.input, "File of records, compressed by gzip or not (default: standard input)")
-      ->type_name("FILE");
+  command.add_option("input", options.input, "File of records, also gzip (default: standard input)")->type_name("FILE");
   command
       .add_option(
           "--follow", options.follow,
-          "Read files and wait for more, also when they are rotated, truncated or made later: files, folders and all "
-          "below them, patterns in quotes; with --state it goes on to the byte after a restart")
+          "Read files and wait for more data, also if they are rotated, truncated or created later: files, folders "
+          "with everything below them, quoted patterns; with --state it continues at the same byte after a restart")
       ->type_name("FILE...");
   const auto mqtt = [&](const char* names, auto& value, const char* help, const char* type) {
     return command.add_option(names, value, help)->type_name(type)->group("MQTT");
   };
   mqtt("--mqtt", options.mqtt,
-       "Read records from a broker's topic, with wildcards as you like: localhost/sensors/+/temperature",
+       "Read records from a broker's topic; wildcards are allowed: localhost/sensors/+/temperature",
        "BROKER[:PORT]/TOPIC");
   mqtt("--mqtt-out", options.mqtt_out,
        "Write the results of each sensor to TOPIC/<sensor> (default: to standard output)", "TOPIC");
   mqtt("--mqtt-qos", options.mqtt_qos,
-       "1: records are acknowledged once their results are written; 0: what finds no room is dropped and counted",
+       "1: records are acknowledged once their results are written; 0: records that do not fit the queue are dropped "
+       "and counted",
        "0|1")
       ->check(CLI::IsMember({0, 1}))
       ->capture_default_str();
@@ -202,9 +202,9 @@ void add_link_options(CLI::App& command, LinkOptions& options) {
   mqtt("--mqtt-cert", options.mqtt_cert, "This client's certificate", "FILE");
   mqtt("--mqtt-key", options.mqtt_key, "This client's private key", "FILE");
   mqtt("--mqtt-client-id", options.mqtt_client_id,
-       "Name under which the broker keeps messages for a day (default: coil-<host>)", "NAME");
+       "Client name; the broker keeps its messages for a day (default: coil-<host>)", "NAME");
   mqtt("--mqtt-status", options.mqtt_status,
-       "Topic that says online or offline, retained, also after a crash (default: <--mqtt-out>-status)", "TOPIC");
+       "Topic that states online or offline, retained, also after a crash (default: <--mqtt-out>-status)", "TOPIC");
   mqtt("--mqtt-queue", options.mqtt_queue, "Records that may wait to be processed", "N")
       ->check(CLI::Range(1, 10'000'000))
       ->capture_default_str();
@@ -216,13 +216,12 @@ void add_link_options(CLI::App& command, LinkOptions& options) {
     return command.add_option(names, value, help)->type_name(type)->group("Kafka");
   };
   kafka("--kafka", options.kafka,
-        "Read records from a topic, whose partitions the workers of a group share; needs --state, in a folder that all "
-        "have",
+        "Read records from a topic, whose partitions the workers of a group share; needs --state in a shared folder",
         "BROKERS/TOPIC");
   kafka("--kafka-out", options.kafka_out,
-        "Write each result once to this topic, which has as many partitions (default: to standard output)", "TOPIC");
+        "Write each result once to this topic, which needs as many partitions (default: to standard output)", "TOPIC");
   kafka("--kafka-group", options.kafka_group, "Consumer group", "NAME")->capture_default_str();
-  kafka("--kafka-config", options.kafka_config, "File of further properties of librdkafka, as security.protocol=ssl",
+  kafka("--kafka-config", options.kafka_config, "File of further librdkafka properties, such as security.protocol=ssl",
         "FILE");
 }
 
@@ -240,7 +239,7 @@ void check_links(const LinkOptions& options, sensor::EngineOptions& engine) {
                               ": one source at a time");
   }
   if (options.has_broker() && engine.resume)
-    throw Failure(kUsage, "--resume is for files; brokers know themselves what was seen");
+    throw Failure(kUsage, "--resume is for files; brokers keep the position themselves");
   if (!options.follow.empty()) engine.resume = true;
   for (const auto& [name, value] : {std::pair("--mqtt-out", options.mqtt_out),
                                     {"--mqtt-user", options.mqtt_user},
@@ -257,7 +256,7 @@ void check_links(const LinkOptions& options, sensor::EngineOptions& engine) {
   needs(!options.kafka_out.empty(), "--kafka-out", !options.kafka.empty(), "--kafka");
   needs(!options.kafka_config.empty(), "--kafka-config", !options.kafka.empty(), "--kafka");
   needs(!options.kafka.empty(), "--kafka", !engine.state.empty(),
-        "--state FILE: what is known of a partition lies in FILE.<topic>.<partition>");
+        "--state FILE: the state of a partition is in FILE.<topic>.<partition>");
 #ifndef COIL_MQTT
   if (!options.mqtt.empty()) refuse_missing("--mqtt", "MQTT", "libmosquitto-dev");
 #endif

@@ -173,7 +173,7 @@ std::vector<Metric> list_metrics(const sensor::Engine& engine, const Links& link
   counter("records", "Records that were scored.", counters.records);
   counter("malformed", "Records that could not be read.", counters.malformed);
   counter("unscored", "Records that came out without a score: no number, key or time in them.", counters.unscored);
-  counter("late", "Records older than what was scored already.", counters.late);
+  counter("late", "Records older than already scored ones.", counters.late);
   counter("future", "Records too far ahead to be believed.", counters.future);
   counter("clock_jumps", "Times that the clock of late or future records was taken over.", counters.clock_jumps);
   counter("duplicates", "Records dropped because they were there already.", counters.duplicates);

@@ -67,23 +67,23 @@ void add_output_options(CLI::App& command, OutputOptions& options) {
       ->type_name("URL")
       ->allow_extra_args(false);
   group(command.add_option("--patience", options.patience_s,
-                           "Seconds for which a command or web server that fails is tried again"))
+                           "How many seconds a failing command or web server is retried"))
       ->type_name("S")
       ->check(CLI::Range(size_t{1}, size_t{1'000'000}))
       ->capture_default_str();
   group(command.add_flag("--train-only", options.train_only,
-                         "Learn from the records and write nothing, to warm a --state up on history"));
-  group(command.add_option("--since", options.since,
-                           "Learn from what is older and write nothing of it: a time, as 2026-01-31 or "
-                           "2026-01-31T12:00:00Z"))
+                         "Learn from the records and write nothing, to prepare a --state from history"));
+  group(command.add_option(
+            "--since", options.since,
+            "Learn from older records without writing them: a time, as 2026-01-31 or 2026-01-31T12:00:00Z"))
       ->type_name("TIME");
-  group(command.add_option("--fail-on", options.fail_on, "End with exit code 5 where an anomaly was found"))
+  group(command.add_option("--fail-on", options.fail_on, "Exit with code 5 if an anomaly was found"))
       ->check(CLI::IsMember({"anomaly"}));
   group(command.add_flag("--summary", options.summary,
-                         "Print counts to standard error at the end, and of each sensor records, gaps, and when and "
-                         "why its episodes were"));
+                         "At the end, print counts to standard error, and for each sensor records, gaps, and time and "
+                         "cause of its episodes"));
   group(command.add_option("--metrics-sensors", options.metrics_sensors,
-                           "Sensors that --metrics tells apart, those that come first (0: none)"))
+                           "Number of sensors with separate metrics, the first ones to appear (0: none)"))
       ->type_name("N")
       ->capture_default_str();
 }
@@ -92,7 +92,7 @@ void check_outputs(const OutputOptions& options, const sensor::EngineOptions& en
   if (!options.since.empty() && !sensor::parse_timestamp(options.since))
     throw Failure(kUsage, "--since '" + options.since + "': wanted is a time, as 2026-01-31T12:00:00Z");
   if (options.train_only && engine.state.empty())
-    throw Failure(kUsage, "--train-only needs --state, where what was learnt is kept");
+    throw Failure(kUsage, "--train-only needs --state, which stores what was learnt");
   const bool acts = !options.commands.empty() || !options.webhooks.empty() || !options.only.empty() ||
                     !options.since.empty() || !options.fail_on.empty();
   if (options.train_only && acts)

@@ -438,7 +438,7 @@ void StreamPlot::draw(const std::filesystem::path& path) {
   const auto draw_with = [&](Pen& pen) {
     pen.box(0, 0, kWidth, height, kBackground, 1);
     pen.text(options_.title, kLeft, 34, 20, kText, Pen::Align::left);
-    pen.text("white: value, blue: 10 to 90 % of what was forecast one record before, red: episode" +
+    pen.text("white: value, blue: 10 to 90 % of the forecast made one record before, red: episode" +
                  (left_out_ > 0 ? ", the first " + std::to_string(series_.size()) + " series" : std::string()),
              kLeft + kPanelWidth, 34, 11, kDimText, Pen::Align::right);
     for (size_t i = 0; i < series_.size(); ++i)
@@ -458,7 +458,7 @@ void StreamPlot::draw(const std::filesystem::path& path) {
     write_whole_file(
         path, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>" + title + "</title>\n<style>" +
                   style + "</style>\n<noscript>" + pen.take() + "</noscript>\n<div id=\"panels\"><h1>" + title +
-                  "</h1><p>White: value. Blue: 10 to 90 % of what was forecast one record before. Red: episode. "
+                  "</h1><p>White: value. Blue: 10 to 90 % of the forecast made one record before. Red: episode. "
                   "Drag or turn the wheel to zoom, double click for everything." +
                   (left_out_ > 0 ? " The first " + std::to_string(series_.size()) + " series." : std::string()) +
                   "</p></div>\n<script>\n" + script_data() + kStreamPlotScript + "</script>\n</html>\n");

@@ -38,7 +38,7 @@ class StreamPlot final : public sensor::Sink {
     bool in_episode;
   };
   struct Series {
-    std::string name;  // with its unit, where that is known
+    std::string name;  // with its unit, if known
     std::vector<Point> points;
     size_t episodes = 0;
     bool has_times = true;
@@ -54,7 +54,7 @@ class StreamPlot final : public sensor::Sink {
   StreamPlotOptions options_;
   std::vector<Series> series_;  // in order of their first records
   std::map<std::string, size_t> places_;
-  std::map<std::string, std::set<size_t>, std::less<>> by_sensor_;  // places of a key's series
+  std::map<std::string, std::set<size_t>, std::less<>> by_sensor_;  // indices of a sensor's series
   double last_s_ = 0;                                               // of all records' times
   size_t left_out_ = 0;
 };

@@ -507,7 +507,7 @@ void Editor::filesDropped(const juce::StringArray& files, int x, int y) {
   drop_overlay_.setVisible(false);
   const auto path = chosen_of(files);
   if (!juce::File::isAbsolutePath(path))
-    return say(MessageBar::Kind::error, path + " is no file of this computer: save it first, then drop the file");
+    return say(MessageBar::Kind::error, path + " is not a file on this computer: save it first, then drop the file");
   if (!is_loadable(path) && is_response_name(path) && cabinet_page_.isVisible())
     load_response(cabinet_page_.microphone_at(cabinet_page_.getLocalPoint(this, juce::Point<int>(x, y))),
                   juce::File(path));

@@ -244,7 +244,7 @@ void LearnPage::show_buttons(const LearnStatus& status, const LearnWords& words)
   discard_.setButtonText(ended ? "Close" : offers || status.converts ? "Cancel" : "Discard");
   discard_.setTooltip(ended             ? "Back to the beginning"
                       : status.converts ? "Ends the conversion; nothing is saved"
-                                        : "Forgets what was learned; what played before plays again");
+                                        : "Discards the learned model and restores the previous one");
   const bool can_keep = works && status.has_model && !status.converts && status.stage != Stage::saving;
   if (can_keep && !keep_.isVisible() && name_.isEmpty()) name_.setText("My device", juce::dontSendNotification);
   learn_.setVisible(begins);

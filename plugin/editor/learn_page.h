@@ -66,7 +66,7 @@ class LearnPage final : public juce::Component {
   LevelMeter dry_, wet_;
   juce::TextEditor name_;
   juce::TextButton learn_{"Learn"}, signal_{"Play test signal"}, stop_, keep_{"Keep"}, discard_{"Discard"};
-  IconButton close_{Icon::close, "Close the Learn page", "Close (Escape); what goes on goes on"};
+  IconButton close_{Icon::close, "Close the Learn page", "Close (Escape); the learning continues"};
   juce::File offered_;  // empty: none
   juce::String offer_text_;
   bool converts_ = false;  // converts another program's capture, so no input is needed

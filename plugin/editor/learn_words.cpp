@@ -95,7 +95,7 @@ LearnWords words_of_stage(const LearnStatus& status, const LearnConnection& conn
     case Stage::kept:
       words.title = "Kept: " + juce::String::fromUTF8(status.model.stem().string().c_str());
       words.text = juce::String::fromUTF8(status.message.c_str()) +
-                   "\nThe report with pictures and sounds lies beside it in the library's folder 'learned'.";
+                   "\nThe report with pictures and sounds is beside it in the library's folder 'learned'.";
       return words;
     case Stage::failed:
       words.title = status.converts ? "Not converted" : "Not learned";

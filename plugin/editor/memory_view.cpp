@@ -110,7 +110,8 @@ juce::String MemoryView::getTooltip() {
   }
   return "The last 12 s of each layer's state, wound in at the top and older inwards. Brightness: energy in dB, 48 dB "
          "below its loudest is dark. "
-         "Width and colour: dt, the learned step size, 0.001 to 1 on a log scale; small holds what was heard, large "
+         "Width and colour: dt, the learned step size, 0.001 to 1 on a log scale; a small one keeps the state, a large "
+         "one "
          "takes in what comes.";
 }
 

@@ -24,7 +24,7 @@ Words words_for(const SlotStatus& status, const juce::String& session_problem) {
             session_problem + "\nIt is kept as it is until you load something here.", kBrowse, kOpen};
   switch (status.kind) {
     case Kind::loading:
-      return {"Loading " + status.name, "The sound goes on meanwhile.", "", ""};
+      return {"Loading " + status.name, "The sound continues meanwhile.", "", ""};
     case Kind::missing:
       return {"Not found: " + status.name, status.message + "\nUntil it is found the sound passes through.",
               "Locate file", kBrowse, false};

@@ -20,8 +20,8 @@ struct EngineOptions : AddedFields {
   int hold_off_records = 16;                          // records without an anomaly that end an episode
   int reorder_records = 0;                            // held back per sensor, to be sorted by time
   double future_s = 0;                                // a record further ahead than this is not believed; 0: no limit
-  std::shared_ptr<const AllSensorSettings> settings;  // of single sensors; null: nothing was said
-  double silence_times = 0;  // of a sensor's usual interval, after which it is silent; 0: silence is not watched
+  std::shared_ptr<const AllSensorSettings> settings;  // of single sensors; null: there are none
+  double silence_times = 0;  // a sensor is silent after this many of its usual intervals; 0: never
   size_t threads = 1;
   size_t max_series = 0;        // in memory; 0: no limit
   std::filesystem::path state;  // empty: no state is kept

@@ -1,4 +1,5 @@
-// A deadline that comes is looked at again: the sensor may have come in the meantime.
+// Deadlines are not moved when a record comes. Each is checked when it passes, and queued again if the sensor is not
+// silent.
 #include "sensor/engine/silence_watch.h"
 
 #include <algorithm>
@@ -9,10 +10,11 @@
 namespace coil::sensor {
 namespace {
 
-constexpr double kLeastPatienceByClock_s = 10;  // what sends records may be held up for so long
-constexpr double kPauseOfBursts = 0.5;          // of the usual interval: what is shorter lies within a burst
-constexpr double kLookAgain = 0.125;            // of its patience, where a sensor's own clock is not behind yet
-constexpr double kShareOfPatience = 0.5;        // one record moves the time by no more of its sensor's patience
+constexpr double kLeastPatienceByClock_s = 10;  // the sender of the records may be delayed by this much
+constexpr double kPauseOfBursts = 0.5;          // of the usual interval: shorter pauses are within a burst
+constexpr double kLookAgain = 0.125;            // of its patience: when to check again if the sensor's own clock is not
+                                                // yet late
+constexpr double kShareOfPatience = 0.5;        // of its patience: the most that one record moves the stream's time
 
 double seconds(SilenceWatch::Clock::time_point time) {
   return std::chrono::duration<double>(time.time_since_epoch()).count();
@@ -40,7 +42,7 @@ double SilenceWatch::usual(const Known& known) {
   return known.usual_s > 0 ? known.usual_s : known.by_clock.usual_s();
 }
 
-// Records may come in bursts: then the pauses between bursts are what is usual by the clock.
+// If records come in bursts, the usual interval by the clock is that between bursts.
 double SilenceWatch::patience_by_clock(const Known& known) const {
   if (known.settings && known.settings->interval_s) return patience(known);
   return std::max(kLeastPatienceByClock_s, times_ * std::max(usual(known), known.by_clock.usual_s()));
@@ -73,7 +75,7 @@ void SilenceWatch::begin(const std::string& key, Known& known, double silent_s, 
   report({key, known.settings, false, silent_s, usual(known), later(known.time_ns, silent_s)}, known.owner);
 }
 
-// Where no other sensor told the time, or the silence was noticed already.
+// For a gap during which no other sensor moved the time, or a silence that was reported before.
 void SilenceWatch::notice_gap(const std::string& key, Known& known, const Arriving& arriving, double clock_s,
                               const Report& report) {
   const double patience_s = patience(known);
@@ -116,8 +118,8 @@ void SilenceWatch::tick(Clock::time_point now, const Report& report) {
   find(by_clock_, seconds(now), std::nullopt, true, report);
 }
 
-// By the stream a sensor is silent only if its own clock, too, is behind the record that came: files of several sensors
-// may follow one another.
+// By the stream's time, a sensor counts as silent only if its own clock is also late relative to the current record.
+// The files of several sensors may be read one after another.
 void SilenceWatch::find(Deadlines& deadlines, double now, std::optional<int64_t> time_ns, bool by_clock,
                         const Report& report) {
   while (!deadlines.empty() && deadlines.top().first < now) {

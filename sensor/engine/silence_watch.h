@@ -1,4 +1,4 @@
-// Notices sensors whose records do not come any more.
+// Detects sensors that have stopped sending records.
 #pragma once
 
 #include <chrono>
@@ -21,35 +21,36 @@ namespace coil::sensor {
 
 struct Partition;
 
-// What a record tells.
+// The times of a record that has come.
 struct Arriving {
   std::optional<int64_t> time_ns;
-  std::optional<double> passed_s;  // since the sensor's record before, by its clock
-  double usual_s = 0;              // of its records, without this one; 0: not known
+  std::optional<double> passed_s;  // since the sensor's previous record, by its own clock
+  double usual_s = 0;              // the usual interval before this record; 0: unknown
 };
 
-// Time is what the records of all sensors say, and for a source that is read while it grows also what this machine's
-// clock says. Sensors' clocks need not agree: each moves the time by what passed for it. A sensor is silent when its
-// next record is later than so many of its usual intervals. One thread at a time.
+// Keeps two times: that of the stream, from the records of all sensors, and, for a source that is read as it grows,
+// this machine's clock. The sensors' clocks need not agree: each record moves the stream's time by the time since the
+// same sensor's previous record. A sensor is silent when its next record is overdue by `times` of its usual intervals.
+// One thread at a time.
 class SilenceWatch {
  public:
   using Clock = std::chrono::steady_clock;
   using Report = std::function<void(const Silence& silence, Partition* owner)>;
 
-  // `times`: of the usual interval; 0: nothing is watched.
+  // `times`: in usual intervals. 0: nothing is watched.
   explicit SilenceWatch(double times) : times_(times) {}
 
   bool is_on() const { return times_ > 0; }
   void use(std::shared_ptr<const AllSensorSettings> settings);
 
-  // A sensor that is known from before. `owner`: of the sensor, for forget().
+  // Restores a sensor from a checkpoint. `owner`: its partition, for forget().
   void recall(const std::string& key, Partition* owner, const SilenceMark& mark, Clock::time_point now);
-  // A record has come: reports who is back, and who is silent by the time that it tells.
+  // A record has come. Reports its sensor if that was silent, and other sensors that are silent by the record's time.
   void see(const std::string& key, Partition* owner, const Arriving& arriving, Clock::time_point now,
            const Report& report);
-  // A record has come that is not looked at yet.
+  // A record has arrived but is not processed yet.
   void hear(const std::string& key, Clock::time_point now);
-  // The clock goes on while nothing comes.
+  // To be called regularly while no record comes.
   void tick(Clock::time_point now, const Report& report);
 
   SilenceMark mark(const std::string& key) const;
@@ -59,14 +60,14 @@ class SilenceWatch {
   struct Known {
     Partition* owner = nullptr;
     const SensorSettings* settings = nullptr;
-    bool has_settings = false;         // they were looked for
+    bool has_settings = false;         // they were looked up
     int64_t time_ns = kNoTime;         // of the last record
-    double usual_s = 0;                // by the records
-    double stream_s = 0, clock_s = 0;  // when it came, on both clocks
+    double usual_s = 0;                // from its records
+    double stream_s = 0, clock_s = 0;  // time of the last record, by both clocks
     Rhythm by_clock;
-    bool is_silent = false, is_told = false, is_queued = false;  // is_told: that its next record comes after a silence
+    bool is_silent = false, is_told = false, is_queued = false;  // is_told: the gap before its next record was reported
   };
-  // By when a sensor has to be looked at, the soonest on top.
+  // When a sensor must be checked; the earliest is on top.
   using Deadline = std::pair<double, std::string>;
   using Deadlines = std::priority_queue<Deadline, std::vector<Deadline>, std::greater<>>;
 
@@ -82,7 +83,7 @@ class SilenceWatch {
 
   double times_;
   std::shared_ptr<const AllSensorSettings> settings_;
-  double stream_s_ = 0;  // the records' time
+  double stream_s_ = 0;  // the stream's time
   std::unordered_map<std::string, Known> known_;
   Deadlines by_stream_, by_clock_;
 };

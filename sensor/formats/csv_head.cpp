@@ -103,7 +103,7 @@ void complete_names(CsvHead& head) {
   for (const std::string& name : head.columns) {
     head.has_name.push_back(!name.empty());
     if (name.empty() || names.insert(name).second) continue;
-    throw Error("CSV: two columns have the name '" + name + "'; every column needs a name of its own");
+    throw Error("CSV: two columns have the name '" + name + "'; every column needs its own name");
   }
   for (size_t i = 0; i < head.columns.size(); ++i) {
     if (head.has_name[i]) continue;

@@ -1,4 +1,4 @@
-// One table of units, from which both directions read.
+// Both directions use one table of units.
 #include "sensor/formats/duration.h"
 
 #include <array>

@@ -1,4 +1,4 @@
-// Lengths of time as people write them.
+// Durations as people write them.
 #pragma once
 
 #include <optional>
@@ -7,7 +7,7 @@
 
 namespace coil::sensor {
 
-// "90s", "30min", "2h", "1.5d", "250ms" in seconds, above 0. None: it is something else. [any thread]
+// Parses "90s", "30min", "2h", "1.5d" or "250ms" into seconds, above 0. None for anything else. [any thread]
 std::optional<double> parse_duration(std::string_view text);
 // "45 s", "35 min", "2.5 h", "3 d". [any thread]
 std::string describe_duration(double seconds);

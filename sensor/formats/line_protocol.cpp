@@ -48,7 +48,7 @@ class Scanner {
     int64_t time_ns = 0;
     const auto [end, error] = std::from_chars(time.data(), time.data() + time.size(), time_ns);
     if (error != std::errc() || end != time.data() + time.size()) return at("expected a timestamp in nanoseconds");
-    if (time_ns == INT64_MIN) return at("the timestamp lies beyond what the protocol knows");
+    if (time_ns == INT64_MIN) return at("the timestamp exceeds the protocol's range");
     record_.time_ns = time_ns;
     return {};
   }
@@ -112,7 +112,7 @@ class Scanner {
     const std::optional<double> number = parse_number(digits);
     if (!number) {
       at_ = begin;
-      return at("'" + std::string(field.text) + "' is no number, string or truth value");
+      return at("'" + std::string(field.text) + "' is not a number, string or boolean");
     }
     field.number = *number;
     field.kind = std::isfinite(*number) ? Field::Kind::number : Field::Kind::null;

@@ -144,10 +144,11 @@ bool Schema::select_time(const Record& record, Selection& selection, std::string
   if (selection.time_ns || !what.empty()) return selection.time_ns.has_value();
   what = "field " + quoted(selection.time_field->name) + ": " + quoted(selection.time_field->text);
   if (!options_.time_format.empty()) {
-    what += " is no time in the form " + quoted(options_.time_format) + " (--time-format)";
+    what += " is not a time in the form " + quoted(options_.time_format) + " (--time-format)";
   } else {
     what +=
-        " is no time from 1678 to 2261; wanted is RFC 3339 or a number of s, ms, us or ns since 1970, or --time-format "
+        " is not a time from 1678 to 2261; expected RFC 3339 or a number of s, ms, us or ns since 1970, or "
+        "--time-format "
         "says what it is";
   }
   return false;

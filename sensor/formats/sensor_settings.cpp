@@ -1,4 +1,4 @@
-// Reads sensors.toml with toml++; whatever is not known in it is an error.
+// Reads sensors.toml with toml++. Anything unknown in it is an error.
 #include "sensor/formats/sensor_settings.h"
 
 #include <fnmatch.h>
@@ -24,7 +24,7 @@ constexpr int64_t kSecond = 1'000'000'000, kDay_s = 86'400;
 constexpr std::array<std::string_view, 7> kDays = {"sunday",   "monday", "tuesday", "wednesday",
                                                    "thursday", "friday", "saturday"};
 
-// "23:59" or "24:00", in seconds.
+// Converts "23:59" or "24:00" to seconds.
 std::optional<int32_t> time_of_day(std::string_view text) {
   int hour = 0, minute = 0;
   if (text.size() != 5 || text[2] != ':') return std::nullopt;
@@ -68,7 +68,7 @@ std::optional<SensorSettings::Window> parse_window(std::string_view text) {
 
 }  // namespace
 
-// From tables of the file to settings.
+// Converts the file's tables to settings.
 class AllSensorSettings::Reader {
  public:
   explicit Reader(std::string file) : file_(std::move(file)) {}
@@ -155,7 +155,7 @@ class AllSensorSettings::Reader {
           refuse(what, "'" + name + "' is not known; wanted are low, high, unit");
       }
       if (limits.low && limits.high && *limits.low > *limits.high)
-        refuse(fields, "'low' of '" + value + "' lies above 'high'");
+        refuse(fields, "'low' of '" + value + "' is above 'high'");
     }
   }
 
@@ -167,7 +167,7 @@ class AllSensorSettings::Reader {
       const std::optional<SensorSettings::Window> window = parse_window(words);
       if (!window) {
         refuse(item, "'maintenance': '" + words +
-                         "' is no time; wanted is \"Sun 02:00-04:00\", \"22:00-01:00\" (UTC) or "
+                         "' is not a time; expected \"Sun 02:00-04:00\", \"22:00-01:00\" (UTC) or "
                          "\"2026-01-31T12:00:00Z/2026-01-31T14:00:00Z\"");
       }
       all.push_back(*window);
@@ -183,7 +183,7 @@ bool SensorSettings::Window::holds(int64_t time_ns) const {
   const int64_t second = time_ns >= 0 ? time_ns / kSecond : (time_ns + 1) / kSecond - 1;
   const int64_t day = second >= 0 ? second / kDay_s : (second + 1) / kDay_s - 1;
   const auto of_day = static_cast<int32_t>(second - day * kDay_s);
-  // 1970-01-01 was a Thursday.
+  // 1970-01-01 was a Thursday
   const auto is_day = [&](int64_t which) { return weekday < 0 || ((which + 4) % 7 + 7) % 7 == weekday; };
   if (begin_s < end_s) return is_day(day) && of_day >= begin_s && of_day < end_s;
   return (is_day(day) && of_day >= begin_s) || (is_day(day - 1) && of_day < end_s);
@@ -204,7 +204,7 @@ std::shared_ptr<const AllSensorSettings> AllSensorSettings::load(const std::file
   } catch (const toml::parse_error& error) {
     const auto line = error.source().begin.line;
     throw Error("'" + path.string() + "'" + (line > 0 ? ", line " + std::to_string(line) : "") +
-                ": is no TOML: " + std::string(error.description()));
+                ": is not TOML: " + std::string(error.description()));
   }
   const Reader reader(path.string());
   const auto all = std::make_shared<AllSensorSettings>();

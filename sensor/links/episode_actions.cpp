@@ -227,10 +227,10 @@ DeliveryQueue::Deliver post_to(const std::string& url) {
   const size_t host = url.find("://");
   const bool is_http = url.starts_with("http://") || url.starts_with("https://");
   if (!is_http || host + 3 >= url.size() || url[host + 3] == '/')
-    throw Error("'" + url + "' is no URL; wanted is http://host:port/path or https://host/path");
+    throw Error("'" + url + "' is not a URL; expected http://host:port/path or https://host/path");
   const size_t slash = std::min(url.find('/', host + 3), url.size());
   const std::string server = url.substr(0, slash), path = slash < url.size() ? url.substr(slash) : "/";
-  if (!httplib::Client(server).is_valid()) throw Error("'" + url + "' is no URL that can be used");
+  if (!httplib::Client(server).is_valid()) throw Error("'" + url + "' is not a usable URL");
   return [server, path](const std::string& text, const std::atomic<bool>&) -> std::string {
     httplib::Client client(server);
     client.set_connection_timeout(kConnect_s);

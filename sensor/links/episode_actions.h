@@ -61,9 +61,9 @@ class DeliveryQueue {
   std::thread thread_;
 };
 
-// `command` for the shell: the text on its standard input, {"sensor": ...} in the variables COIL_SENSOR, COIL_NAME,
-// COIL_EPISODE, COIL_TIME, COIL_STATUS, COIL_SCORE, COIL_CAUSE; its standard output goes to standard error. It is ended
-// after a minute.
+// Runs `command` in a shell. The text is its standard input; {"sensor": ...} is in the variables COIL_SENSOR,
+// COIL_NAME, COIL_EPISODE, COIL_TIME, COIL_STATUS, COIL_SCORE, COIL_CAUSE. Its standard output goes to standard error.
+// It is stopped after a minute.
 DeliveryQueue::Deliver run_command(std::string command);
 
 #ifdef COIL_METRICS
@@ -71,7 +71,7 @@ DeliveryQueue::Deliver run_command(std::string command);
 DeliveryQueue::Deliver post_to(const std::string& url);
 #endif
 
-// Passes an event to each queue at the begin and the end of an episode or a silence, as one line of JSON.
+// Passes an event to each queue when an episode or a silence begins or ends, as one line of JSON.
 class EpisodeActions final : public Sink {
  public:
   // The queues must outlive this object.

@@ -95,13 +95,13 @@ FollowedFiles::FollowedFiles(FollowOptions options, const Log& log)
   for (const std::string& name : options_.names) {
     if (is_group(name)) continue;
     if (is_compressed(name) && !name.ends_with(".gz"))
-      throw Error("--follow '" + name + "': is compressed; what can be followed is text, and what gzip compressed");
+      throw Error("--follow '" + name + "': is compressed; only text and gzip files can be followed");
     const std::optional<FoundFile> file = find_file(name);
     if (file && file->identity == output_identity_) throw Error("--follow '" + name + "': is where the results go");
     std::error_code ignored;
     if (!file && std::filesystem::exists(name, ignored))
-      throw Error("--follow '" + name + "': is no regular file; pipes are read without --follow");
-    if (!file) log_.write(LogLevel::kInfo, name, "does not exist yet; waits for it");
+      throw Error("--follow '" + name + "': is not a regular file; pipes are read without --follow");
+    if (!file) log_.write(LogLevel::kInfo, name, "does not exist yet; waiting for it");
     path(name, true);
   }
 }
@@ -167,7 +167,7 @@ bool FollowedFiles::attach_content(File& file, int descriptor, const std::string
     ::close(content.descriptor);
     return false;
   }
-  if (!content.damage.empty()) warn(name, content.damage + "; what lies before that is processed");
+  if (!content.damage.empty()) warn(name, content.damage + "; the data before that is processed");
   return attach(file, content.descriptor, known_as);
 }
 

@@ -74,7 +74,7 @@ UnpackedFile unpack_gzip(int descriptor) {
   int code = Z_OK;
   const char* said = ::gzerror(packed.get(), &code);
   if (code == Z_BUF_ERROR)
-    file.damage = "ends in the middle of what was compressed";
+    file.damage = "ends in the middle of the compressed data";
   else if (code != Z_OK && code != Z_STREAM_END)
     file.damage = std::string("is damaged: ") + (code == Z_ERRNO ? std::strerror(errno) : said);
   ::lseek(file.descriptor, 0, SEEK_SET);

@@ -168,7 +168,7 @@ KafkaLink::KafkaLink(const KafkaOptions& options, const Log& log) : options_(opt
     if (out_count < count) {
       throw Error("--kafka-out " + options.out_topic + ": has " + std::to_string(out_count) + " partitions and " +
                   options.topic + " has " + std::to_string(count) +
-                  "; a result lies in the partition of its record, so it needs as many");
+                  "; a result goes to the partition of its record, so it needs as many");
     }
   }
   ListPointer topics(rd_kafka_topic_partition_list_new(1));
@@ -243,7 +243,7 @@ void KafkaLink::assigned(rd_kafka_topic_partition_list_t* partitions) {
     assigned.offset = offset >= 0 ? offset : RD_KAFKA_OFFSET_INVALID;
     if (producer_) find_answered(assigned.partition, results_end_at(offset, assigned.partition), partition);
     const std::string begin =
-        offset >= 0 ? "goes on from its checkpoint at offset " + std::to_string(offset) : "has no checkpoint";
+        offset >= 0 ? "continues from its checkpoint at offset " + std::to_string(offset) : "has no checkpoint";
     tell(LogLevel::kInfo, "assigned " + place(assigned.topic, assigned.partition) + ": " + begin + ", " +
                               std::to_string(partition.answered.size()) + " results found that may come again");
   }
@@ -394,7 +394,7 @@ void KafkaLink::flush() {
   }
   if (!undelivered_.empty()) {
     throw Error("kafka: results could not be delivered to " + options_.out_topic + " (" + undelivered_ +
-                "); the next start goes on from the last checkpoint");
+                "); the next start continues from the last checkpoint");
   }
 }
 

@@ -65,10 +65,10 @@ void check(const MqttOptions& options) {
     throw Error("--mqtt: the topic '" + options.topic +
                 "' is a shared subscription: it spreads the records of one sensor over several workers, each of which "
                 "would know half of its past; "
-                "give each worker topics of its own, or use Kafka, where a sensor stays with one worker");
+                "give each worker its own topics, or use Kafka, where a sensor stays with one worker");
   }
   if (mosquitto_sub_topic_check(options.topic.c_str()) != MOSQ_ERR_SUCCESS)
-    throw Error("--mqtt: '" + options.topic + "' is no topic filter");
+    throw Error("--mqtt: '" + options.topic + "' is not a topic filter");
   if (options.qos != 0 && options.qos != 1)
     throw Error("--mqtt-qos " + std::to_string(options.qos) + ": must be 0 or 1");
   if (options.broker.certificate_file.empty() != options.broker.key_file.empty())
@@ -79,11 +79,12 @@ void check(const MqttOptions& options) {
     return;
   }
   if (mosquitto_pub_topic_check(options.out_topic.c_str()) != MOSQ_ERR_SUCCESS || options.out_topic.ends_with('/')) {
-    throw Error("--mqtt-out: '" + options.out_topic +
-                "' is no topic; the results go to topics below it, without wildcards and a '/' at its end");
+    throw Error(
+        "--mqtt-out: '" + options.out_topic +
+        "' is not a topic; the results go to topics below it, so it must have no wildcards and no '/' at its end");
   }
   if (!options.status_topic.empty() && mosquitto_pub_topic_check(options.status_topic.c_str()) != MOSQ_ERR_SUCCESS) {
-    throw Error("--mqtt-status: '" + options.status_topic + "' is no topic");
+    throw Error("--mqtt-status: '" + options.status_topic + "' is not a topic");
   }
   for (const std::string& topic : {options.out_topic + "/sensor", options.status_topic}) {
     if (!topic.empty() && reads(options.topic, topic)) {

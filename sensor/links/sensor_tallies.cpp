@@ -5,7 +5,7 @@
 
 namespace coil::sensor {
 
-// Null: it is beyond the bound.
+// Null if it would be one sensor too many.
 SensorTally* SensorTallies::find(std::string_view key) {
   const auto [place, is_new] = places_.try_emplace(std::string(key), tallies_.size());
   if (is_new) {
@@ -24,7 +24,7 @@ void SensorTallies::begin(SensorTally& tally, std::optional<int64_t> time_ns, st
   tally.last_episodes.push_back({time_ns, {}, tally.records, 0, std::move(cause), is_silence});
 }
 
-// Null: its begin is forgotten.
+// Null if its begin was forgotten.
 SensorTally::Episode* SensorTallies::end(SensorTally& tally, std::optional<int64_t> time_ns, bool is_silence) {
   const auto open = std::find_if(
       tally.last_episodes.rbegin(), tally.last_episodes.rend(),

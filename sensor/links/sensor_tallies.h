@@ -22,9 +22,9 @@ struct SensorTally {
     bool is_silence = false;
   };
 
-  std::string name, display_name;  // display_name: of the settings; empty: none
+  std::string name, display_name;  // display_name: from the settings; empty: none
   uint64_t records = 0, scored = 0, missing = 0, gaps = 0, anomalies = 0, episodes = 0;
-  uint64_t silences = 0;                     // counted as episodes too
+  uint64_t silences = 0;                     // also counted as episodes
   std::optional<int64_t> first_ns, last_ns;  // earliest and latest time of scored records
   double score = 0;                          // of the last record
   bool in_episode = false, is_silent = false;

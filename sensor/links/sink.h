@@ -19,7 +19,7 @@ class Sink {
   virtual void write_header(const std::string& /*line*/) {}
   // One result, in the order in which messages were read, unless a message was held back.
   virtual void write(const Result& result) = 0;
-  // A sensor has become silent, or is back. Called between results, in the order of time.
+  // A sensor has become silent, or sends again. Called between results, in order of time.
   virtual void note(const Silence& /*silence*/) {}
   // Returns when everything written has left this process, or is in a bounded queue whose losses are counted.
   virtual void flush() {}

@@ -30,7 +30,7 @@ class Source {
   // if the source has ended; messages that were appended still count. An interrupted wait returns early.
   virtual bool read(std::vector<Message>& messages, std::chrono::milliseconds wait) = 0;
 
-  // Whether records are read as they arise, so that a record that does not arrive is missing.
+  // Whether records are read as they are produced, so that a record that does not arrive is really missing.
   virtual bool is_live() const { return true; }
 
   // Call when the results of everything read are with the sink, so that it may be acknowledged.

@@ -79,7 +79,7 @@ std::string cause_of(const Result& result) {
     case Kind::kStuck:
       return name + " stuck: " + number + " again and again";
     case Kind::kDrift:
-      return name + " drift: stays " + (is_up ? "above" : "below") + " what is forecast, now " + number + forecast;
+      return name + " drift: stays " + (is_up ? "above" : "below") + " the forecasts, now " + number + forecast;
     case Kind::kLimit: {
       const SensorSettings::Limits* limits = result.settings ? result.settings->limits_of(value.name) : nullptr;
       const std::optional<double> limit = !limits ? std::nullopt : is_up ? limits->high : limits->low;

@@ -1,4 +1,4 @@
-// The words of a silence.
+// The text that describes a silence.
 #include "sensor/results/silence.h"
 
 #include "sensor/formats/duration.h"

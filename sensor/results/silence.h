@@ -1,4 +1,4 @@
-// That the records of a sensor do not come any more, or come again.
+// The event that a sensor has stopped sending records, or sends again.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +11,10 @@ namespace coil::sensor {
 
 struct Silence {
   std::string key;
-  const SensorSettings* settings = nullptr;  // of the sensor; null: nothing was said about it
-  bool has_ended = false;                    // the sensor is back
-  double silent_s = 0, usual_s = 0;          // how long nothing came, and the interval at which records usually come
-  std::optional<int64_t> time_ns;            // of the records; none: they have no times
+  const SensorSettings* settings = nullptr;  // of the sensor; null: it has none
+  bool has_ended = false;                    // the sensor sends again
+  double silent_s = 0, usual_s = 0;          // length of the silence, and the usual interval
+  std::optional<int64_t> time_ns;            // of the event, by the records' times; none: they have no times
 };
 
 // "silence: nothing came for 35 min, usually every 1 min". [any thread]

@@ -16,11 +16,11 @@ struct Explanation {
     kCalm,    // moves less than ever
     kStuck,   // does not move at all
     kDrift,   // stays on one side of the forecasts
-    kLimit    // beyond a limit that the settings tell
+    kLimit    // outside a limit of the settings
   };
 
   Kind kind = Kind::kNone;
-  bool is_up = false;  // of a level, jump, drift or limit
+  bool is_up = false;  // for a level, jump, drift or limit
 };
 
 }  // namespace coil::sensor

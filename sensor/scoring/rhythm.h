@@ -1,4 +1,4 @@
-// The interval at which something usually comes.
+// The usual interval between events.
 #pragma once
 
 #include <array>
@@ -6,14 +6,14 @@
 
 namespace coil::sensor {
 
-// The second longest of the last intervals: one long pause is not what is usual. Plain data. One thread at a time.
+// The second longest of the last intervals, so that one long pause is ignored. Plain data. One thread at a time.
 class Rhythm {
  public:
   void add(double interval_s) noexcept {
     last_[count_ % last_.size()] = static_cast<float>(interval_s);
     ++count_;
   }
-  // In seconds; 0: too few are known.
+  // In seconds. 0: there are too few intervals so far.
   double usual_s() const noexcept {
     if (count_ < kLeast) return 0;
     float longest = 0, second = 0;

@@ -106,7 +106,7 @@ void StateFile::load(Content& content) {
     throw failure(path_, text.starts_with(kAnyMagic)
                              ? "was written by a version of coil whose states this one cannot read; move it and '" +
                                    blocks_path_.filename().string() +
-                                   "' away, or name another one with --state: what was learnt begins anew"
+                                   "' away, or name another one with --state: learning starts again"
                              : "is no state file of coil stream");
   }
   if (bytes.size() < kMagic.size() + sizeof(uint64_t)) throw failure(path_, "is damaged: it ends too soon");
@@ -139,7 +139,7 @@ void StateFile::load(Content& content) {
       content.pieces.emplace_hint(content.pieces.end(), std::move(key), piece);
     }
     for (auto names = reader.value<uint64_t>(); names > 0; --names) content.taken_names.push_back(reader.text());
-    if (reader.at_end()) return find_gaps(content);  // written before marks were
+    if (reader.at_end()) return find_gaps(content);  // written by a version without marks
     for (auto marks = reader.value<uint64_t>(); marks > 0; --marks) {
       std::string key = reader.text();
       reader.object(content.marks[std::move(key)]);

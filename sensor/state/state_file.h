@@ -26,11 +26,11 @@ struct Piece {
   }
 };
 
-// Of a sensor, for who notices that it is silent.
+// What the silence detection needs to know of a sensor.
 struct SilenceMark {
-  int64_t time_ns = INT64_MIN;  // of the last record; INT64_MIN: it has none
-  double usual_s = 0;           // interval of its records; 0: not known
-  double ago_s = 0;             // since the last record, by the time that all records tell
+  int64_t time_ns = INT64_MIN;  // of the last record; INT64_MIN: there is none
+  double usual_s = 0;           // usual interval of its records; 0: unknown
+  double ago_s = 0;             // since the last record, by the time of the whole stream
   bool is_silent = false;
 
   template <class Fields>
@@ -51,7 +51,7 @@ class StateFile {
                                        // record
     std::vector<Message> pending;      // lines before the position that belong to no record yet
     std::map<std::string, Piece> pieces;
-    std::map<std::string, SilenceMark> marks;  // of some of the sensors
+    std::map<std::string, SilenceMark> marks;  // of some sensors
     std::vector<std::string> taken_names;      // names that records' own fields use, see AddedNames
   };
 

@@ -380,7 +380,7 @@ SlowPathConfig parse_slow_path(const JsonFields& f, const ModelConfig& config, W
 void parse_controls(const JsonFields& f, ModelConfig& config, Warnings warnings) {
   const int n = config.control_count = f.whole("count", 1, kMaxControls);
   if (f.has("hidden") && f.has("polynomial"))
-    throw Error(f.where("polynomial") + " stands in place of 'hidden': only one of them may be there");
+    throw Error(f.where("polynomial") + " replaces 'hidden': only one of them is allowed");
   if (config.film_size > 0 && f.has("hidden")) {
     const int hidden = f.whole("hidden", 1, kMaxControlHidden);
     config.control_net = ControlNetConfig{LinearConfig{"controls.layers.0", n, hidden, true},

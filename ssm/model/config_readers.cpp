@@ -133,7 +133,7 @@ Activation read_activation(const JsonFields& f, const char* key, const std::stri
 int read_window(const JsonFields& f) {
   for (const char* key : {kWindowKey, "sliding_window"})
     if (f.has(key)) return f.whole(key, 1, kMaxWindow);
-  throw Error(f.where() + ": attention keeps all that it has seen, so a stream would grow without end; say how many " +
+  throw Error(f.where() + ": attention would keep all frames, so a stream would grow without limit; set how many " +
               "frames it may look back, by --window N or by \"sliding_window\": N in the config");
 }
 

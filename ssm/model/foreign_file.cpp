@@ -94,9 +94,9 @@ std::string describe_json(std::string_view content) {
   if (has("layers") && has("in_shape")) return std::string("an RTNeural file (JSON, as AIDA-X has it)") + kCapture;
   if (has("state_dict"))
     return std::string("weights as JSON (as Proteus and other GuitarML programs have them)") + kCapture;
-  if (has("weight_map")) return "the index of a sharded checkpoint; give the folder that it lies in";
+  if (has("weight_map")) return "the index of a sharded checkpoint; give the folder that contains it";
   if (has("model_type") || has("architectures"))
-    return "a config without weights (JSON); give the folder that it lies in";
+    return "a config without weights (JSON); give the folder that contains it";
   return "a JSON file, not a model";
 }
 

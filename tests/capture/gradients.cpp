@@ -183,7 +183,7 @@ void check_against_differences(size_t knobs, size_t slow_features = 0, size_t fi
 
 }  // namespace
 
-TEST_CASE("Every gradient is that of central differences") {
+TEST_CASE("every gradient agrees with central differences") {
   SECTION("with two knobs") { check_against_differences<8, 3>(2); }
   SECTION("without knobs") { check_against_differences<8, 4>(0); }
   SECTION("with a slow path") { check_against_differences<8, 3>(0, 2); }
@@ -193,7 +193,7 @@ TEST_CASE("Every gradient is that of central differences") {
   SECTION("with a slow path and a filter") { check_against_differences<8, 1>(0, 1, 4); }
 }
 
-TEST_CASE("The gradient is PyTorch's") {
+TEST_CASE("the gradient agrees with PyTorch") {
   const coil::ssm::Safetensors file =
       coil::ssm::Safetensors::open(COIL_CAPTURE_TESTS_DIR "/torch_gradients.safetensors");
   const std::vector<std::pair<std::string, Shape>> cases = {{"plain", {8, 3, 2, 2}},

@@ -34,7 +34,7 @@ double energy_of(const std::vector<float>& signal) {
 
 }  // namespace
 
-TEST_CASE("Partials below half the rate are harmonics, those that fold back are not") {
+TEST_CASE("partials below half the rate are harmonics, aliases are not") {
   constexpr size_t kPeriods = 161, kBelow = kFrames / 2 / kPeriods;
   ToneSplitter splitter(kFrames);
   std::vector<float> clean = partials(kPeriods, 1, kBelow);
@@ -49,7 +49,7 @@ TEST_CASE("Partials below half the rate are harmonics, those that fold back are 
   for (size_t t = 0; t < kFrames; ++t) REQUIRE(both[t] == Approx(folded[t]).margin(1e-5));
 }
 
-TEST_CASE("What is left is the gradient of half its energy") {
+TEST_CASE("the part off the harmonics is the gradient of half its energy") {
   Random random{1};
   ToneSplitter splitter(kFrames);
   std::vector<float> signal(kFrames), direction(kFrames);
@@ -67,7 +67,7 @@ TEST_CASE("What is left is the gradient of half its energy") {
   CHECK((energy_at(0.5f) - energy_at(-0.5f)) / 2 == Approx(slope).epsilon(1e-4).margin(0.05));
 }
 
-TEST_CASE("Tones repeat themselves in every segment and fold between their harmonics") {
+TEST_CASE("tones are equal in every segment and alias between their harmonics") {
   Random random{3};
   for (int i = 0; i < 200; ++i) {
     const PureTone tone = draw_pure_tone(random, 3, 0.8f, 4096, kRateHz);

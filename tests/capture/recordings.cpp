@@ -105,7 +105,7 @@ TEST_CASE("the delay of the test signal's return is found to 1.5 frames, its sig
   }
 }
 
-TEST_CASE("a take that nobody planned is aligned without losing its causality") {
+TEST_CASE("an unplanned take is aligned and stays causal") {
   const double delay = GENERATE(0.0, 9600.5);
   const std::vector<float> dry = take(), device = through_device(dry, delay == 0 ? 40 : 2);
   const PreparedPair pair = prepare(dry, with_noise(later(device, delay), 1e-4));
@@ -191,7 +191,7 @@ TEST_CASE("recordings of other rates, channels and lengths become one pair") {
   }
 }
 
-TEST_CASE("what spoils a recording is named") {
+TEST_CASE("each fault of a recording is named") {
   const std::vector<float> dry = take();
   std::vector<float> wet = through_device(dry);
   const auto named = [&](FindingKind kind, const std::vector<float>& sent, const std::vector<float>& back) {
@@ -264,7 +264,7 @@ TEST_CASE("what spoils a recording is named") {
   }
 }
 
-TEST_CASE("what only one recording holds is no jump, no delay and no drift") {
+TEST_CASE("sound in only one recording causes no jump, delay or drift") {
   const std::vector<float> dry = take(), wet = through_device(dry);
   const auto second = static_cast<size_t>(kRate);
   const auto part = [&](size_t from, size_t until) {
@@ -280,7 +280,7 @@ TEST_CASE("what only one recording holds is no jump, no delay and no drift") {
   }
 }
 
-TEST_CASE("recordings that cannot be right are asked about") {
+TEST_CASE("implausible recordings cause a question") {
   const std::vector<float> dry = take(), wet = through_device(dry);
   CHECK(find(prepare(dry, dry), FindingKind::kUnrelated));
   CHECK(find(prepare(wet, dry), FindingKind::kSwapped));
@@ -300,7 +300,7 @@ TEST_CASE("recordings that cannot be right are asked about") {
   CHECK(find(dull, FindingKind::kRate)->text.find("nothing above 8.0 kHz") != std::string::npos);
 }
 
-TEST_CASE("a constant offset is taken out where nothing rests, and what a device makes of sound is not") {
+TEST_CASE("a constant offset is removed, but not one that the device makes from sound") {
   std::vector<float> dry = take();
   dry.resize(size_t(5 * kRate));  // plays without pauses
   std::vector<float> wet = through_device(dry), leaning = wet;
@@ -330,7 +330,7 @@ TEST_CASE("a compressor is not taken for swapped files, nor a bias that recovers
   CHECK_FALSE(find(prepare(dry, biased), FindingKind::kTail));
 }
 
-TEST_CASE("noise that goes on is no reverb") {
+TEST_CASE("steady noise is not taken for reverb") {
   std::vector<float> dry = test_signal();
   const PreparedPair pair = prepare(dry, with_noise(through_device(dry), 1e-3));
   CHECK(find(pair, FindingKind::kNoise));
@@ -355,7 +355,7 @@ TEST_CASE("the test signal says whether files are swapped and whether the device
   }
 }
 
-TEST_CASE("a signal read between its frames is the signal that lies there") {
+TEST_CASE("reading between frames gives the band-limited signal") {
   const auto tone = [](double t) { return std::sin(0.9 * t) + 0.5 * std::cos(2.2 * t + 1); };
   std::vector<float> signal(2000);
   for (size_t i = 0; i < signal.size(); ++i) signal[i] = static_cast<float>(tone(double(i)));
@@ -366,7 +366,7 @@ TEST_CASE("a signal read between its frames is the signal that lies there") {
   CHECK(worst < 2e-5);  // -94 dB: the windowed sinc's error at 0.35 of the rate, and float32
 }
 
-TEST_CASE("the test signal is the same at each call, below full scale, and known again when trimmed or padded") {
+TEST_CASE("the test signal is deterministic, below full scale, and found when trimmed or padded") {
   const std::vector<float> signal = make_test_signal(kRate);
   CHECK(signal == make_test_signal(kRate));
   CHECK(std::all_of(signal.begin(), signal.end(), [](float x) { return std::abs(x) < 0.9f; }));

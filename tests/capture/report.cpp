@@ -52,7 +52,7 @@ TEST_CASE("text in markup is shown as it is, and never ends an element or an att
   CHECK(markup_text("a\tb\n") == "a\tb\n");
 }
 
-TEST_CASE("harmonics have the levels that arithmetic says") {
+TEST_CASE("harmonics have their calculated levels") {
   for (const double hz : {100.0, 1234.5, 5000.0}) {
     const Harmonics found = harmonics_of(bent(sine(hz, 0.5, 8160)), hz, kRate);
     CHECK(found[0] == Approx(0));

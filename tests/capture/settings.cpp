@@ -23,7 +23,7 @@ const std::vector<Knob> kKnobs = {{"drive", 0, 10}, {"tone", 0, 10}};
 
 }  // namespace
 
-TEST_CASE("A plan has the corners, spreads each knob, and repeats itself") {
+TEST_CASE("a plan contains the corners, covers each knob evenly, and is deterministic") {
   const std::vector<Setting> plan = propose_settings({}, 2, 24);
   REQUIRE(plan.size() == 24);
   for (const Setting& corner : {Setting{0, 0}, Setting{1, 0}, Setting{0, 1}, Setting{1, 1}}) CHECK(holds(plan, corner));
@@ -37,7 +37,7 @@ TEST_CASE("A plan has the corners, spreads each knob, and repeats itself") {
   }
 }
 
-TEST_CASE("A grid of three positions does not hold the taper, and is told what is missing") {
+TEST_CASE("a grid of three positions does not show the taper, and the gaps are named") {
   std::vector<Setting> grid;
   for (const double drive : {0.0, 0.5, 1.0})
     for (const double tone : {0.0, 0.5, 1.0}) grid.push_back({drive, tone});
@@ -51,7 +51,7 @@ TEST_CASE("A grid of three positions does not hold the taper, and is told what i
   CHECK(gaps(grid, kKnobs).empty());
 }
 
-TEST_CASE("Settings without a corner are told so, and get it first") {
+TEST_CASE("a missing corner is named, and proposed first") {
   std::vector<Setting> settings = propose_settings({}, 2, 24);
   settings.erase(std::find(settings.begin(), settings.end(), Setting{1, 0}));
   CHECK(text_of(gaps(settings, kKnobs)).find("corner drive=10 tone=0") != std::string::npos);

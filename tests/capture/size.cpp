@@ -1,4 +1,5 @@
-// The size of network that a capture of another program is converted to: costs, and what short trainings decide.
+// The size of network that a capture of another program is converted to: cost estimates, and the choice by short
+// trainings.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <filesystem>

@@ -40,7 +40,7 @@ Json read_json(const std::filesystem::path& path) { return Json::parse(std::ifst
 
 }  // namespace
 
-TEST_CASE("Every kind of capture plays as its own core does") {
+TEST_CASE("every kind of capture gives the output of its own core") {
   const coil::ssm::Safetensors vectors = coil::ssm::Safetensors::open(kFolder / "outputs.safetensors");
   const std::vector<float> sound = vectors.tensors().at("input").to_floats();
   size_t kinds = 0;
@@ -63,7 +63,7 @@ TEST_CASE("Every kind of capture plays as its own core does") {
   CHECK(kinds == 31);
 }
 
-TEST_CASE("What a file says of itself is kept") {
+TEST_CASE("a capture's metadata is kept") {
   const Teacher a1 = read_teacher(kFolder / "a1_wavenet.nam");
   CHECK(a1.architecture == "WaveNet");
   CHECK(a1.metadata.at("modeled_by") == "make_teachers.py");
@@ -82,7 +82,7 @@ TEST_CASE("What a file says of itself is kept") {
   CHECK_THAT(read_teacher(kFolder / "container.nam").notes.at(0), Contains("2 sizes"));
 }
 
-TEST_CASE("What cannot be read of a capture is said in one line") {
+TEST_CASE("an unreadable capture gives a one-line error") {
   coil::test::TempDir folder;
   const std::filesystem::path path = folder.path() / "bad.nam";
   const auto message = [&](const std::string& text) -> std::string {
@@ -106,7 +106,7 @@ TEST_CASE("What cannot be read of a capture is said in one line") {
   };
   CHECK_THAT(message(""), Contains("bad.nam' is not valid JSON"));
   CHECK_THAT(message("[1]"), Contains("must be a JSON object"));
-  CHECK_THAT(message("{}"), Contains("is no capture that Coil knows"));
+  CHECK_THAT(message("{}"), Contains("is not a capture that Coil knows"));
   CHECK_THAT(changed("lstm.nam", "/architecture", "CatLSTM"), Contains("'CatLSTM' is not known; WaveNet, LSTM"));
   CHECK_THAT(changed("lstm.nam", "/version", "0.4.0"), Contains(".version must be from 0.5.0 to 0.7.x, found '0.4.0'"));
   CHECK_THAT(changed("lstm.nam", "/version", "1.0"), Contains("found '1.0'"));
@@ -137,7 +137,7 @@ TEST_CASE("What cannot be read of a capture is said in one line") {
   CHECK_THAT(changed("proteus.json", "/state_dict/lin.weight", Json{{1, 2}}), Contains("a list of 4 numbers, found 2"));
 }
 
-TEST_CASE("Unknown fields of a network and newer versions are warned of") {
+TEST_CASE("unknown fields of a network and newer versions cause warnings") {
   coil::test::TempDir folder;
   const std::filesystem::path path = folder.path() / "newer.nam";
   Json json = read_json(kFolder / "a1_wavenet.nam");
@@ -150,7 +150,7 @@ TEST_CASE("Unknown fields of a network and newer versions are warned of") {
   CHECK_THAT(teacher.warnings[1], Contains("layers[0].warp is not known"));
 }
 
-TEST_CASE("A capture plays from rest, and its rest is taken out of the takes") {
+TEST_CASE("a capture starts settled, and its output at rest is subtracted from the takes") {
   double last = 0;
   LessonOptions options;
   options.dry.push_back({std::vector<float>(2400, 0.25f), 1, 24000, "more"});

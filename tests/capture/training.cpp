@@ -99,7 +99,7 @@ double esr(const std::vector<float>& found, const std::vector<float>& wanted) {
 
 }  // namespace
 
-TEST_CASE("A device is learned, also on sound that was not heard") {
+TEST_CASE("a model learns a device and is accurate on unseen sound") {
   Trainer trainer({device_take(1, 200000, 4)}, small_settings(6));
   train(trainer);
   CHECK(trainer.state().best_esr < 0.05);
@@ -142,7 +142,7 @@ TEST_CASE("A device with slow memory gets a slow path, a loudspeaker a filter") 
   CHECK(!hasty.state().shapes_tried);
 }
 
-TEST_CASE("The same seed and threads give the same network, another seed another one") {
+TEST_CASE("the same seed and threads give the same network, another seed gives another") {
   for (const size_t threads : {1, 2}) {
     Trainer one({device_take(1, 100000, 4)}, small_settings(1, threads)),
         two({device_take(1, 100000, 4)}, small_settings(1, threads));
@@ -156,7 +156,7 @@ TEST_CASE("The same seed and threads give the same network, another seed another
   }
 }
 
-TEST_CASE("Two threads train every shape, stop and go on") {
+TEST_CASE("two threads train every shape, stop and continue") {
   for (const size_t features : {0, 8}) {
     for (const size_t modes : {0, 16}) {
       TrainingSettings settings = small_settings(1, 2);
@@ -174,7 +174,7 @@ TEST_CASE("Two threads train every shape, stop and go on") {
   }
 }
 
-TEST_CASE("A saved training goes on exactly") {
+TEST_CASE("a saved training continues exactly") {
   const std::vector<Take> takes = {device_take(1, 100000, 4)};
   Trainer whole(takes, small_settings(8)), first(takes, small_settings(8));
   train(whole);
@@ -200,7 +200,7 @@ TEST_CASE("A saved training goes on exactly") {
   }
 }
 
-TEST_CASE("What was trained is what runs") {
+TEST_CASE("the model file gives the output of the trained network") {
   Trainer trainer({device_take(1, 100000, 4)}, small_settings(1.5));
   train(trainer);
   const coil::test::TempDir folder;
@@ -220,7 +220,7 @@ TEST_CASE("What was trained is what runs") {
   for (const float value : silence) REQUIRE(value == 0.0f);
 }
 
-TEST_CASE("What was trained with a slow path goes on exactly, and is what runs") {
+TEST_CASE("a training with a slow path continues exactly, and its file gives the trained output") {
   const std::vector<Take> takes = {compressor_take(1, 200000)};
   TrainingSettings settings = small_settings(4);
   settings.shape.slow_features = 8;
@@ -235,7 +235,7 @@ TEST_CASE("What was trained with a slow path goes on exactly, and is what runs")
   CHECK(esr(played(whole, test.dry), test.wet) == Approx(whole.esr({test})[0]).margin(1e-6));
 }
 
-TEST_CASE("What was trained with a filter goes on exactly, and is what runs") {
+TEST_CASE("a training with a filter continues exactly, and its file gives the trained output") {
   TrainingSettings settings = small_settings(3);
   settings.shape.filter_modes = 32;
   SECTION("without knobs or with a slow path") {
@@ -277,7 +277,7 @@ TEST_CASE("What was trained with a filter goes on exactly, and is what runs") {
   }
 }
 
-TEST_CASE("Of a late, inverted recording the model is neither") {
+TEST_CASE("a model of a late, inverted recording is neither late nor inverted") {
   const Take take = device_take(1, 150000, 4);
   constexpr size_t kLate = 700;
   Recording dry{take.dry, 1, 48000, "dry"}, wet{std::vector<float>(kLate), 1, 48000, "wet"};
@@ -296,7 +296,7 @@ TEST_CASE("Of a late, inverted recording the model is neither") {
   CHECK(delay.fit > 0.8);
 }
 
-TEST_CASE("A noisy recording's noise is not learned") {
+TEST_CASE("the noise of a recording is not learned") {
   const Take clean = device_take(1, 200000, 4);
   double power = 0;
   for (const float value : clean.wet) power += std::pow(double(value), 2) / double(clean.wet.size());
@@ -317,7 +317,7 @@ TEST_CASE("A noisy recording's noise is not learned") {
   }
 }
 
-TEST_CASE("The more aliasing weighs, the less of a loud tone folds back") {
+TEST_CASE("a larger aliasing weight reduces the aliasing of a loud tone") {
   Take take = device_take(1, 150000, 4);
   for (size_t t = 0; t < take.dry.size(); ++t) take.wet[t] = std::clamp(10 * take.dry[t], -0.5f, 0.5f);
   constexpr size_t kFrames = 4096, kPeriods = 427;  // 5 kHz
@@ -337,7 +337,7 @@ TEST_CASE("The more aliasing weighs, the less of a loud tone folds back") {
   CHECK(folded_share(1000) < 0.3 * folded_share(0));
 }
 
-TEST_CASE("Takes that cannot be learned from are refused") {
+TEST_CASE("unusable takes are rejected") {
   Take uneven = device_take(1, 1000, 4), silent = uneven;
   uneven.wet.pop_back();
   CHECK_THROWS_WITH(Trainer({uneven}, small_settings(1)), Catch::Contains("equally long"));
@@ -377,7 +377,7 @@ TEST_CASE("SOAP reaches the minimum of a badly conditioned quadratic") {
   for (const double value : w) CHECK(std::abs(value) < 0.05);
 }
 
-TEST_CASE("a training goes on with takes that have grown: what it knew, and what was held out, stays") {
+TEST_CASE("a training continues with takes that have grown, and keeps its network and the held-out parts") {
   const Take whole = device_take(5, 400000, 3);
   const auto beginning = [&](size_t frames) {
     return Take{{whole.dry.begin(), whole.dry.begin() + std::ptrdiff_t(frames)},

@@ -132,7 +132,7 @@ class Capture(CoilTest):
         out = self.coil("capture", "--check", "back.wav", "signal.wav", code=1)
         self.assertIn(b"is the test signal itself", out)
         out = self.coil("capture", "--check", "signal.wav", "back.wav")
-        self.assertIn(b"nothing stands in the way", out)
+        self.assertIn(b"no problems were found", out)
 
     def test_killed_training_goes_on_exactly(self):
         self.capture("dry.wav", "wet.wav", "-o", "whole.safetensors", "--million-frames", "10", "-q")
@@ -179,7 +179,7 @@ class Capture(CoilTest):
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0)
-        self.assertIn(b"ended early, --resume goes on", out)
+        self.assertIn(b"ended early, --resume continues", out)
         self.coil("info", "./amp.safetensors")
 
     def test_table_with_knobs(self):

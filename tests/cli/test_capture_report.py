@@ -231,7 +231,7 @@ class CaptureReport(CoilTest):
         page = self.page("amp.html")
         self.assertIn("inverted, turned", page.texts["recordings"])
         self.assertRegex(page.texts["recordings"], r"(19\.9|20\.0)\d ms")
-        self.assertIn("noise lies", page.texts["recordings"])
+        self.assertIn("noise is", page.texts["recordings"])
         self.assertAlmostEqual(
             page.figures["reachable_esr"], 1e-6 / (wet**2).mean(), delta=0.3e-6 / (wet**2).mean()
         )
@@ -245,7 +245,7 @@ class CaptureReport(CoilTest):
         out = self.capture(*train)
         self.assertNotIn(b"Report", out)
         self.assertIn(b"held-out ESR", out)
-        self.assertIn("'amp.html' is there and is no report", self.stderr)
+        self.assertIn("'amp.html' exists and is not a report", self.stderr)
         self.assertEqual(self.path("amp.html").read_text(), "<p>mine</p>")
         result = json.loads(self.capture(*train, "--report", "other.html", "--json"))
         self.assertEqual(result["report"], "other.html")

@@ -163,7 +163,7 @@ class Chain(CoilTest):
         gain = self.rig({"type": "gain"})
         for rig, code, words in (
             ("none.coil", 2, "cannot be read"),
-            ("in.wav", 2, "is no rig"),
+            ("in.wav", 2, "is not a rig"),
             (self.rig({"type": "reverb"}, name="type.coil"), 3, "must be one of gain"),
             (self.rig({"type": "model", "file": "no_such"}, name="m.coil"), 3, "no_such"),
             (

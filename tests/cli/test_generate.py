@@ -53,8 +53,8 @@ class Generate(CoilTest):
 
     def test_what_cannot_be_used(self):
         for arguments, words in (
-            ([JAMBA, "--window", 9, "--tokens", "1,53"], "'53' is no token id; the vocabulary has ids from 0 to 52"),
-            ([JAMBA, "--window", 9, "--tokens", "1,x"], "'x' is no token id"),
+            ([JAMBA, "--window", 9, "--tokens", "1,53"], "'53' is not a token id; the vocabulary has ids from 0 to 52"),
+            ([JAMBA, "--window", 9, "--tokens", "1,x"], "'x' is not a token id"),
             ([JAMBA, "--window", 9, "--tokens", ""], "nothing to go on from"),
             (["identity.safetensors", "--tokens", "1"], "takes no token ids"),
         ):

@@ -146,7 +146,7 @@ class Kafka(CoilTest):
         )
         for line in second.err[taken_over:] + third.err:
             if "assigned" in line:
-                self.assertIn("goes on from its checkpoint", line)
+                self.assertIn("continues from its checkpoint", line)
 
     def test_killed_again_and_again(self):
         """Killed at random moments between rare checkpoints. The reorder window delays results, so that they are not

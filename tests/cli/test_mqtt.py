@@ -347,9 +347,9 @@ class Mqtt(CoilTest):
             (["--mqtt", "localhost/$share/g/t"], "half of its past"),
             (["--mqtt", "localhost"], "expected broker/topic"),
             (["--mqtt", "localhost:x/t"], "expected broker/topic"),
-            (["--mqtt", "localhost/t#"], "is no topic filter"),
+            (["--mqtt", "localhost/t#"], "is not a topic filter"),
             (["--mqtt", "localhost/#", "--mqtt-out", "coil"], "results would be read as records"),
-            (["--mqtt", "localhost/t", "--mqtt-out", "coil/+"], "is no topic"),
+            (["--mqtt", "localhost/t", "--mqtt-out", "coil/+"], "is not a topic"),
             (["--mqtt", "localhost/t", "--home-assistant"], "needs --mqtt-out"),
             (
                 ["--mqtt", "localhost/t", "--mqtt-out", "c", "--home-assistant", "--output-format", "csv"],

@@ -36,7 +36,7 @@ class Presets(CoilTest):
             shutil.rmtree(self.path("green_overdrive"), ignore_errors=True)
             self.path("green_overdrive/config.json").write_text("{}")
             self.coil(*command)
-            self.assertIn("what lies here is ./green_overdrive", self.stderr)
+            self.assertIn("the file here is ./green_overdrive", self.stderr)
         self.process("in.wav", "out.wav", model="./green_overdrive", code=3)
         self.process("in.wav", "out.wav", model="green_overdrive/", code=3)
 

@@ -227,8 +227,8 @@ class Actions(CoilTest):
 
     def test_urls_and_options_that_cannot_work(self):
         for arguments, words in (
-            (["--webhook", "localhost:80"], "is no URL"),
-            (["--webhook", "http:///x"], "is no URL"),
+            (["--webhook", "localhost:80"], "is not a URL"),
+            (["--webhook", "http:///x"], "is not a URL"),
             (["--train-only", "--state", "s", "--only", "anomaly"], "--train-only writes nothing"),
         ):
             self.stream(self.lines, *arguments, code=2)

@@ -462,7 +462,7 @@ class Follow(CoilTest):
         os.mkfifo(self.path("pipe"))
         for words, arguments, code in (
             (["f.xz", "compressed"], ["--follow", "f.xz"], 1),
-            (["pipe", "no regular file"], ["--follow", "pipe"], 1),
+            (["pipe", "not a regular file"], ["--follow", "pipe"], 1),
             (["one source"], ["--follow", "f", "--mqtt", "localhost/t"], 2),
             (["one source"], ["f", "--follow", "f"], 2),
         ):

@@ -141,7 +141,7 @@ class SensorFormats(CoilTest):
             '{"k":"a","time":"soon","v":1}': "RFC 3339",
             '{"k":"a","time":1}': "no field 'v'",
         }
-        missing = {'{"k":"a","v":"high"}': "'high' is no number"}
+        missing = {'{"k":"a","v":"high"}': "'high' is not a number"}
         lines, comments = [good], {}
         for line, words in {**bad, **unscored, **missing}.items():
             comments[len(lines) + 1] = words
@@ -171,7 +171,7 @@ class SensorFormats(CoilTest):
             (3, "1 cell, the header has 2"),
             (4, "3 cells"),
             (5, "without an end"),
-            (6, "'high' is no number"),
+            (6, "'high' is not a number"),
         ):
             self.assertRegex(self.stderr, f"coil: warning: line {line}: .*{words}")
         output = self.stream(
@@ -181,7 +181,7 @@ class SensorFormats(CoilTest):
         for line, words in (
             (2, "fields"),
             (3, "'a' is empty"),
-            (4, "no number"),
+            (4, "not a number"),
             (5, "'1x'"),
             (6, "nanoseconds"),
             (7, "measurement"),
@@ -202,7 +202,7 @@ class SensorFormats(CoilTest):
             for word in words:
                 self.assertIn(word, self.stderr)
         self.coil("stream", "-m", "identity.safetensors", input=b"", code=3)
-        self.assertIn("no forecaster", self.stderr)
+        self.assertIn("not a forecaster", self.stderr)
         self.coil(*stream, "missing.csv", code=1)
         self.assertIn(b"bytes", self.coil(*stream, "--describe"))
         output = json.loads(self.stream('{"value":1}\n{"value":2}', "--forecast", "1,16").splitlines()[1])

@@ -152,17 +152,17 @@ class Settings(CoilTest):
                 begin + "values.flow = { low = 3, hihg = 4 }\n",
                 "line 3: 'hihg' is not known; wanted are low, high",
             ),
-            (begin + "values.flow = { low = 3, high = 2 }\n", "line 3: 'low' of 'flow' lies above 'high'"),
+            (begin + "values.flow = { low = 3, high = 2 }\n", "line 3: 'low' of 'flow' is above 'high'"),
             (begin + "values.flow = { low = nan }\n", "line 3: 'low' must be a number"),
             (begin + 'maintenance = "Sun"\n', "line 3: 'maintenance' must be a list of texts"),
             (begin + 'maintenance = [\n"Sun 02:00-04:00",\n"Son 02:00-04:00"]\n', "line 5: 'maintenance': 'Son 02:00"),
-            (begin + 'maintenance = ["25:00-26:00"]\n', "line 3: 'maintenance': '25:00-26:00' is no time"),
+            (begin + 'maintenance = ["25:00-26:00"]\n', "line 3: 'maintenance': '25:00-26:00' is not a time"),
             (begin + 'maintenance = ["2026-02-01/2026-01-01"]\n', "line 3: 'maintenance': '2026-02-01/"),
             ('[[sensor]]\nname = "x"\n', "line 1: 'match' is missing"),
             ('[sensor]\nmatch = "x"\n', "line 1: 'sensor' is not known; wanted are tables [[sensor]]"),
             ("sensors = []\n", "line 1: 'sensors' is not known"),
-            (begin + "name = \n", "line 3: is no TOML: "),
-            (begin + 'match = "b"\n', "line 3: is no TOML: "),
+            (begin + "name = \n", "line 3: is not TOML: "),
+            (begin + 'match = "b"\n', "line 3: is not TOML: "),
         ):
             self.stream([], config, code=2)
             self.assertIn("coil: error: --config 'sensors.toml', " + words, self.stderr)

@@ -1,4 +1,4 @@
-"""A sensor that does not come any more is an event, from files, pipes and brokers."""
+"""A sensor that stops sending is an event: from files, pipes and brokers."""
 
 import json
 import random
@@ -41,7 +41,7 @@ class SilenceTest(CoilTest):
         write_forecaster(self.model, gain=0)
 
     def events_of(self, text, *arguments, config=None, pipe=False):
-        """(sensor, episode, minute) of each silence, as a command gets them."""
+        """(sensor, episode, minute) of each silence, as the command of --on-episode gets them."""
         self.path("events").unlink(missing_ok=True)
         self.path("in.ndjson").write_text(text)
         arguments = ["--key", "sensor", "--exec", "cat >> events", *arguments]

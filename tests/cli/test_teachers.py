@@ -136,7 +136,7 @@ class Teachers(CoilTest):
         for arguments, code, words in (
             (["gone.nam"], 1, "'gone.nam' cannot be opened"),
             (["text.nam"], 1, "'text.nam' is not valid JSON"),
-            (["other.json"], 1, "'other.json' is no capture that Coil knows"),
+            (["other.json"], 1, "'other.json' is not a capture that Coil knows"),
             (["architecture.nam"], 1, "'architecture.nam'.architecture 'CatWaveNet' is not known; WaveNet, LSTM"),
             (["version.nam"], 1, "must be from 0.5.0 to 0.7.x, found '2.0.0'"),
             (["cut.nam"], 1, "has 108 weights; its layers need more"),

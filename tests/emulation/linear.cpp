@@ -143,7 +143,7 @@ TEST_CASE("projections on the tensor cores are as close as tf32 and bf16 allow")
   check<gpu::Precision::bf16>(1e-2);
 }
 
-TEST_CASE("in float32 rows of any size are projected alike, and what is not finite stays so") {
+TEST_CASE("in float32 rows of any magnitude have the same accuracy, and non-finite values stay so") {
   using Shape = gpu::ProjectShape<gpu::Precision::float32, 2>;
   const auto project = [](float factor) {
     std::vector<float> in(32 * 32), bias(32, 0.0f), out(32 * 16);

@@ -209,7 +209,7 @@ std::vector<std::string> corpus() {
   return files;
 }
 
-TEST_CASE("damaged model files load or are refused") {
+TEST_CASE("damaged model files load or are rejected") {
   constexpr int kMutations = 4000;
   const auto files = corpus();
   const test::TempDir dir;
@@ -234,7 +234,7 @@ TEST_CASE("damaged model files load or are refused") {
   CHECK(refused > 1000);
 }
 
-TEST_CASE("damaged state files load or are refused") {
+TEST_CASE("damaged state files load or are rejected") {
   constexpr int kMutations = 1000;
   const test::TempDir dir;
   test::random_coil_network(2).write(dir / "model.safetensors");

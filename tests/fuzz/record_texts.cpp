@@ -81,7 +81,7 @@ TEST_CASE("no text of records is lost, read in two ways, or written so that it c
   }
 }
 
-TEST_CASE("lines do not depend on how bytes come, and end where the bytes do") {
+TEST_CASE("lines do not depend on how bytes are split, and end where the bytes do") {
   for (const std::string text : {"a\nb\r\n\r\nc", "a\rb\r\rc\r",
                                  "\xef\xbb\xbf"
                                  "a\n",

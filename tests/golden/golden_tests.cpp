@@ -156,7 +156,7 @@ ssm::GoldenErrors reference_errors(const ssm::Golden& golden) {
   return golden.run(reference, {}).at(0).errors;
 }
 
-TEST_CASE("a golden file that is not there, or lacks what should be compared, is an error") {
+TEST_CASE("a missing golden file, or one without expected values, is an error") {
   CHECK_THROWS_AS(ssm::Golden::open(file_of("mamba1_no_such_file")), Error);
 
   const test::TempDir dir;
@@ -196,7 +196,7 @@ TEST_CASE("states that the model does not have are an error") {
   CHECK_THROWS_WITH(file.open(dir), Catch::Contains("state.7.ssm is not a state of this model"));
 }
 
-TEST_CASE("a wrong value anywhere is measured, relative to max(1, peak)") {
+TEST_CASE("a wrong value at any place is detected, relative to max(1, peak)") {
   const test::TempDir dir;
   for (const std::string name : {"mamba1_d16_l2", "op_ss_l64", "op_ssd_a", "s4d_complex_zoh"}) {
     for (const std::string where :
@@ -226,7 +226,7 @@ TEST_CASE("expected values that are not finite are an error") {
   CHECK_THROWS_WITH(file.open(dir), Catch::Contains("output holds a value that is not finite"));
 }
 
-TEST_CASE("shapes that do not belong together are an error") {
+TEST_CASE("shapes that do not match are an error") {
   const test::TempDir dir;
   const auto swapped = [&](const std::string& name, const std::string& tensor) {
     Editable file(name);

@@ -285,7 +285,7 @@ TEST_CASE("a signal moves from the GPU to the CPU and back in its middle") {
   }
 }
 
-TEST_CASE("what earlier batches left in the GPU's memory does not show") {
+TEST_CASE("results do not depend on earlier contents of the GPU's memory") {
   if (!test::gpu_here()) return;
   const std::string no_projection =
       R"({"model_type": "coil", "d_model": 16, "layers": [{"parts": [{"type": "mamba1", "name": "a",

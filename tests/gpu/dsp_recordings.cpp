@@ -66,7 +66,7 @@ TEST_CASE("recordings of several rates, channels and lengths that share the GPUs
   CHECK(executor->working_gpus() == executor->gpus());
 }
 
-TEST_CASE("a model that overflows on the GPU starts anew where it does on the CPU") {
+TEST_CASE("a model that overflows on the GPU restarts where it does on the CPU") {
   if (!test::gpu_here()) return;
   const test::Loaded loaded =
       test::load(test::model_file(R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": 4, "norm_f": false,

@@ -1,4 +1,4 @@
-"""The tree keeps its promises: arrows between folders point down, links lead somewhere, the README stays short."""
+"""Checks of the tree: dependencies between folders, links, format, comments, length of the README."""
 
 import os
 import pathlib
@@ -132,6 +132,20 @@ class House(unittest.TestCase):
         for path in files(".cpp"):
             for name in re.findall(r'TEST_CASE\(\s*"((?:[^"\\]|\\.|"\s*")*)"', path.read_text()):
                 self.assertNotIn(";", name, path.relative_to(ROOT))
+
+    def test_files_begin_with_a_sentence_on_what_they_are(self):
+        for path in files(".h", ".cpp", ".cu", ".cuh"):
+            self.assertTrue(path.read_text().startswith("// "), path.relative_to(ROOT))
+
+    def test_headers_use_the_thread_tags_that_contributing_defines(self):
+        section = (ROOT / "CONTRIBUTING.md").read_text().split("## Thread tags")[1].split("\n## ")[0]
+        known = set(re.findall(r"^\| `(\[[a-z -]+\])`", section, re.M))
+        self.assertIn("[audio-thread]", known)
+        for path in files(".h", ".cuh"):
+            text = re.sub(r"\n\s*//", "", path.read_text())  # a tag may continue on the next line of a comment
+            for tag in re.findall(r"\[[^\[\]]*thread[^\[\]]*\]", text):
+                if re.fullmatch(r"\[[a-z ,-]+\]", tag):
+                    self.assertIn(re.sub(r" +", " ", tag), known, path.relative_to(ROOT))
 
     @unittest.skipIf(shutil.which("clang-format") is None, "clang-format is not installed")
     def test_clang_format_has_nothing_to_change(self):

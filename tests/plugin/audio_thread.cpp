@@ -57,7 +57,7 @@ juce::File response_in(const test::TempDir& folder) {
   return file;
 }
 
-TEST_CASE("a cabinet that is loaded, moved, switched and cleared keeps the audio thread from heap, locks and system") {
+TEST_CASE("loading, changing, switching and clearing a cabinet stays real-time safe") {
   const test::TempDir folder;
   const juce::File cone = response_in(folder);
   plugin::Processor processor;
@@ -97,7 +97,7 @@ TEST_CASE("a cabinet that is loaded, moved, switched and cleared keeps the audio
   if (system) CHECK(*system == "");
 }
 
-TEST_CASE("the processor leaves the heap, locks and exceptions alone, whatever the player does meanwhile") {
+TEST_CASE("the processor uses no heap, locks or exceptions, whatever the user does") {
   plugin::Processor processor;
   processor.prepareToPlay(kRate, kAnnounced);
   std::atomic<bool> done{false};
@@ -117,7 +117,7 @@ TEST_CASE("the processor leaves the heap, locks and exceptions alone, whatever t
   CHECK(calls == "");
 }
 
-TEST_CASE("while a device is learned the audio thread uses no heap, no lock and no exception, and calls no system") {
+TEST_CASE("during a learning the audio thread uses no heap, locks, exceptions or system calls") {
   plugin::Processor processor;
   juce::AudioProcessor::BusesLayout layout;
   layout.inputBuses = {juce::AudioChannelSet::stereo(), juce::AudioChannelSet::stereo()};
@@ -147,7 +147,7 @@ TEST_CASE("while a device is learned the audio thread uses no heap, no lock and 
   if (system) CHECK(*system == "");
 }
 
-TEST_CASE("the built plugins and their host leave the heap alone while they play, however long the blocks") {
+TEST_CASE("the built plugins and their host do not use the heap during playback, for any block size") {
   const std::string format = GENERATE(as<std::string>{}, "VST3", "LV2");
   test::HostedPlugin plugin(format, kRate, kMostFrames);
   plugin.open(test::overdrive_session());

@@ -93,7 +93,7 @@ TEST_CASE("a response loads from WAV, AIFF and FLAC, mono and stereo, at any rat
   CHECK(loaded.response->channels.back() != std::vector<float>(3000));
 }
 
-TEST_CASE("what is no response is refused with the reason, and what played plays on") {
+TEST_CASE("a file that is not an impulse response is rejected with the reason, and the sound continues") {
   const test::TempDir dir;
   const auto error_of = [](const juce::File& file) -> std::string {
     try {
@@ -105,7 +105,7 @@ TEST_CASE("what is no response is refused with the reason, and what played plays
   };
   CHECK_THAT(error_of(at(dir / "none.wav")), Catch::Contains("none.wav: cannot be opened"));
   std::ofstream(dir / "text.wav") << "no sound at all";
-  CHECK_THAT(error_of(at(dir / "text.wav")), Catch::Contains("text.wav: is no WAV, AIFF or FLAC file"));
+  CHECK_THAT(error_of(at(dir / "text.wav")), Catch::Contains("text.wav: is not a WAV, AIFF or FLAC file"));
   write(at(dir / "three.wav"), response(3, 100), kRate);
   CHECK_THAT(error_of(at(dir / "three.wav")), Catch::Contains("three.wav: has 3 channels"));
   write(at(dir / "silent.wav"), {std::vector<float>(100)}, kRate);
@@ -117,7 +117,7 @@ TEST_CASE("what is no response is refused with the reason, and what played plays
   auto broken = response(1, 100);
   broken[0][50] = std::nanf("");
   write(at(dir / "nan.wav"), broken, kRate, 32);
-  CHECK_THAT(error_of(at(dir / "nan.wav")), Catch::Contains("no numbers"));
+  CHECK_THAT(error_of(at(dir / "nan.wav")), Catch::Contains("not finite"));
 
   write(at(dir / "cone.wav"), response(1, 1000), kRate);
   Processor processor;
@@ -126,12 +126,12 @@ TEST_CASE("what is no response is refused with the reason, and what played plays
   load_response(processor, 0, at(dir / "text.wav"));
   CHECK(processor.microphone(0).kind == Kind::playing);
   CHECK(processor.microphone(0).name == "cone");
-  CHECK(processor.microphone(0).load_error.contains("text.wav: is no WAV"));
+  CHECK(processor.microphone(0).load_error.contains("text.wav: is not a WAV"));
   processor.dismiss_errors();
   CHECK(processor.microphone(0).load_error.isEmpty());
 }
 
-TEST_CASE("a response of more than 5 s is cut, and that is said, and the host hears how long it sounds") {
+TEST_CASE("a response of more than 5 s is cut with a message, and the host gets the tail's length") {
   const test::TempDir dir;
   write(at(dir / "hall.wav"), response(1, 7 * 8000), 8000);
   Processor processor;
@@ -165,7 +165,7 @@ test::Planes through_rig(const dsp::Rig& rig, test::Planes planes) {
   return planes;
 }
 
-TEST_CASE("overdrive, cabinet of two microphones and equaliser sound as the same rig does offline, to -120 dB") {
+TEST_CASE("overdrive, cabinet with two microphones and equaliser agree with the same rig offline to -120 dB") {
   const test::TempDir dir;
   const std::string cone = (dir / "cone.wav").string(), edge = (dir / "edge.flac").string();
   write(juce::File(cone), response(1, 9000), 44100);
@@ -251,7 +251,7 @@ TEST_CASE("a session keeps cabinet and equaliser, also where the files are gone"
   CHECK(run(other, in) == before);
 }
 
-TEST_CASE("a response that is too large for a session comes from its file, and is missed in one line") {
+TEST_CASE("a response that is too large for a session comes from its file, and one line says if it is missing") {
   const test::TempDir dir;
   const juce::File file = at(dir / "hall.wav");
   write(file, response(2, 150000), kRate);
@@ -294,7 +294,7 @@ TEST_CASE("a response that is too large for a session comes from its file, and i
   }
 }
 
-TEST_CASE("a session of before there were cabinets opens without one, and with a flat equaliser") {
+TEST_CASE("a session from a version without cabinets opens without one, and with a flat equaliser") {
   const test::TempDir dir;
   write(at(dir / "cone.wav"), response(1, 500), kRate);
   const test::Planes in = test::noise(2, 9600);
@@ -319,7 +319,7 @@ TEST_CASE("a session of before there were cabinets opens without one, and with a
   CHECK(run(processor, in) == before);
 }
 
-TEST_CASE("a user preset keeps the cabinet, one of before leaves it alone") {
+TEST_CASE("a user preset contains the cabinet, an older one does not change it") {
   const test::TempDir dir;
   write(at(dir / "cone.wav"), response(1, 500), kRate);
   Processor processor;

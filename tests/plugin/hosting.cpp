@@ -199,7 +199,7 @@ TEST_CASE("mono is one channel of stereo") {
   CHECK(worst_difference({both[0]}, {both[1]}) > 0.01);  // each channel has different sound
 }
 
-TEST_CASE("a project may change its models while the sound runs, a thousand times") {
+TEST_CASE("a project can change its models during playback a thousand times") {
   const std::string format = each_format();
   const int changes = format == "VST3" ? 1000 : 200;  // JUCE's LV2 host is slower than the plugin
   HostedPlugin plugin(format, kRate, int(kBlock));
@@ -307,7 +307,7 @@ TEST_CASE("a model that is missing passes the sound through, and is not lost whe
   CHECK(saved.controls == session.slots[0].controls);
 }
 
-TEST_CASE("a state that cannot be read leaves the plugin usable, and is given back as it was") {
+TEST_CASE("an unreadable state leaves the plugin usable, and is returned unchanged") {
   HostedPlugin plugin("VST3", kRate, int(kBlock));
   plugin.open(test::overdrive_session({{"level", -14}}));
   juce::XmlElement xml("VST3PluginState");

@@ -99,7 +99,8 @@ TEST_CASE("the return is a bus of its own that a host may leave out") {
   CHECK_FALSE(processor.checkBusesLayoutSupported(layout(kStereo, juce::AudioChannelSet::quadraphonic(), kStereo)));
 }
 
-TEST_CASE("a device is learned while it is played, heard as soon as it is better than nothing, kept, and plays") {
+TEST_CASE(
+    "a device is learned while it is played, the model plays once it is better than the dry sound, and can be kept") {
   const auto [in, back, out] = GENERATE(table<juce::AudioChannelSet, juce::AudioChannelSet, juce::AudioChannelSet>(
       {{kStereo, kStereo, kStereo}, {kMono, kMono, kStereo}}));
   const Device device(9 * size_t(kRate)), unheard(2 * size_t(kRate), 77);
@@ -149,7 +150,7 @@ TEST_CASE("a device is learned while it is played, heard as soon as it is better
   file.deleteFile();
 }
 
-TEST_CASE("what is discarded is gone, and what played before plays again, also where it was nothing") {
+TEST_CASE("discarding a learned model restores the previous one, also an empty slot") {
   const bool plays = GENERATE(false, true);
   const Device device(6 * size_t(kRate));
   Processor processor;
@@ -168,7 +169,7 @@ TEST_CASE("what is discarded is gone, and what played before plays again, also w
   CHECK(processor.status(0).name == (plays ? "Green Overdrive" : ""));
 }
 
-TEST_CASE("a model that the player chooses meanwhile stays, whatever is learned") {
+TEST_CASE("a model that the user chooses during a learning stays") {
   const Device device(9 * size_t(kRate));
   Processor processor;
   REQUIRE(processor.setBusesLayout(layout(kMono, kMono, kMono)));
@@ -185,7 +186,7 @@ TEST_CASE("a model that the player chooses meanwhile stays, whatever is learned"
   CHECK(processor.status(0).name == "Green Overdrive");
 }
 
-TEST_CASE("a return with nothing of the device in it is said, and nothing is published") {
+TEST_CASE("a return without the device's sound is reported, and no model is published") {
   const Device device(6 * size_t(kRate));
   Processor processor;
   REQUIRE(processor.setBusesLayout(layout(kMono, kMono, kMono)));

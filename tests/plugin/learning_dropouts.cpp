@@ -17,7 +17,7 @@ using namespace coil;
 using Clock = std::chrono::steady_clock;
 
 constexpr double kRate = 48000, kSeconds = 4;
-constexpr double kPatienceS = 20;  // for a model: where others take the processor, a learning gets none of it
+constexpr double kPatienceS = 20;  // per model: on a busy machine, the learning may get no processor time for this long
 constexpr int kBlock = 128, kRounds = 4;
 
 struct Deadlines {

@@ -27,7 +27,7 @@ using Stage = LearnStatus::Stage;
 constexpr double kRate = 48000;
 constexpr size_t kBlock = 480;
 
-TEST_CASE("a ring that is full loses whole blocks, counts them, and says where they are missing") {
+TEST_CASE("a full ring drops whole blocks, counts them, and reports where they are missing") {
   plugin::SignalRing ring(100);
   std::vector<float> numbers(1000);
   std::iota(numbers.begin(), numbers.end(), 1.0f);
@@ -52,7 +52,7 @@ TEST_CASE("a ring that is full loses whole blocks, counts them, and says where t
   CHECK(ring.lost_frames() == 70);
 }
 
-TEST_CASE("between two threads every frame of the ring comes once and in order, or is counted") {
+TEST_CASE("between two threads every frame of the ring arrives once and in order, or is counted as lost") {
   plugin::SignalRing ring(256);
   constexpr size_t kFrames = 200000, kBlock = 50;
   std::thread writer([&] {
@@ -127,7 +127,7 @@ bool wait_for(const std::function<bool()>& condition) {
   return condition();
 }
 
-TEST_CASE("a learning is stopped, asked, kept and left while sound runs, and another begins at once") {
+TEST_CASE("a learning can be stopped, queried, kept and left during playback, and another can start at once") {
   const test::TempDir folder;
   const test::Device device(8 * size_t(kRate));
   LearnInput input;
@@ -151,7 +151,7 @@ TEST_CASE("a learning is stopped, asked, kept and left while sound runs, and ano
   CHECK(learning->status().lost_frames == 0);
 }
 
-TEST_CASE("a keep that fails says why, and can be asked for again") {
+TEST_CASE("a failed keep gives the reason, and can be repeated") {
   const test::TempDir folder;
   const test::Device device(8 * size_t(kRate));
   LearnInput input;
@@ -165,7 +165,7 @@ TEST_CASE("a keep that fails says why, and can be asked for again") {
   CHECK(wait_for([&] { return learning->status().stage == Stage::kept; }));
 }
 
-TEST_CASE("nobody waits for a learning thread that gets no time") {
+TEST_CASE("nothing waits for a learning thread that gets no CPU time") {
   const test::Device device(8 * size_t(kRate));
   LearnInput input;
   const AudioThread audio(input, device);
@@ -180,7 +180,7 @@ TEST_CASE("nobody waits for a learning thread that gets no time") {
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));
 }
 
-TEST_CASE("the test signal goes out whole, and stands for the dry sound") {
+TEST_CASE("the test signal is played completely, and is used as the dry sound") {
   LearnInput input;
   std::vector<float> signal(2000), out, left(kBlock), right(kBlock), silence(kBlock);
   std::iota(signal.begin(), signal.end(), 1.0f);

@@ -75,8 +75,7 @@ TEST_CASE("while a model settles, the window's and the host's calls go through, 
   CHECK(session.slots[0].hash == processor.model(0)->hash());
 }
 
-TEST_CASE(
-    "what a host sets while a model loads counts for the new model, what the player turned was meant for the old") {
+TEST_CASE("values that a host sets during a load apply to the new model, knobs that the user turns to the old one") {
   const test::TempDir folder;
   Processor processor, again;
   play_overdrive(processor);
@@ -101,7 +100,7 @@ TEST_CASE(
   CHECK(run(processor, in) == run(again, in));  // so that it is heard
 }
 
-TEST_CASE("of requests in quick succession the last one wins, and undo knows of one load") {
+TEST_CASE("of several quick requests the last one wins, and undo has one load") {
   const test::TempDir folder;
   Processor processor;
   processor.prepareToPlay(kRate, test::kBlock);
@@ -117,7 +116,7 @@ TEST_CASE("of requests in quick succession the last one wins, and undo knows of 
   CHECK_FALSE(processor.can_undo());
 }
 
-TEST_CASE("loads into both slots both count, whichever is chosen meanwhile") {
+TEST_CASE("loads into both slots both take effect, whichever slot is active") {
   const test::TempDir folder;
   Processor processor;
   processor.prepareToPlay(kRate, test::kBlock);
@@ -169,7 +168,7 @@ TEST_CASE("undo of a load waits for nothing either, and keeps what is chosen and
   CHECK(processor.parameters().controls[0]->value_in_units() == 3);
 }
 
-TEST_CASE("every undo and redo counts, however fast they come, and so does what comes after them") {
+TEST_CASE("every undo and redo counts, however fast, and so do later changes") {
   const test::TempDir folder;
   Processor processor;
   play_overdrive(processor);
@@ -211,7 +210,7 @@ TEST_CASE("a host that prepares anew while a model loads gets it for its new rat
   CHECK(run(processor, in) == run(fresh, in));
 }
 
-TEST_CASE("a model of more channels than the host has is refused, and what plays plays on") {
+TEST_CASE("a model with more channels than the host is rejected, and the current one plays on") {
   const test::TempDir folder;
   test::model_file(R"({"model_type": "coil", "d_input": 3, "d_output": 3, "d_model": 4, "direct": true, "norm_f": false,
     "layers": [{"repeat": 1, "parts": [{"type": "mamba2", "name": "mixer", "d_state": 4, "headdim": 4}]}]})",

@@ -107,7 +107,7 @@ TEST_CASE("the recent files are kept in the settings: newest first, each once, o
   CHECK(library.recent().size() == plugin::ModelLibrary::kMaxRecent);
 }
 
-TEST_CASE("a model is in memory once, whoever loads it from wherever, and no longer than it is held") {
+TEST_CASE("a model is in memory once, from whatever file it is loaded, and only as long as it is held") {
   const Shelf shelf;
   plugin::ModelLibrary library(shelf.folders());
   const juce::File file = file_at(shelf.dir / "factory" / "green.safetensors");
@@ -141,7 +141,7 @@ TEST_CASE("equal weights under different cards are different models") {
   CHECK(other->name == "other");
 }
 
-TEST_CASE("a file that is no model is refused with its name") {
+TEST_CASE("a file that is not a model is rejected with its name") {
   const Shelf shelf;
   plugin::ModelLibrary library(shelf.folders());
   for (const char* name : {"factory/bass/broken.safetensors", "gone.safetensors"}) {

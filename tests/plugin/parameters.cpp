@@ -68,7 +68,7 @@ TEST_CASE(
 }
 
 // Some hosts store values by number instead of name.
-TEST_CASE("parameters keep their numbers, and those of cabinet and equaliser stand behind them") {
+TEST_CASE("parameters keep their numbers, and those of cabinet and equaliser come after them") {
   plugin::Processor processor;
   const char* const before[] = {"input_gain", "output_gain", "mix",   "gate_threshold",
                                 "normalise",  "channels",    "bypass"};

@@ -51,7 +51,7 @@ TEST_CASE("a file is loaded in the background, its controls appear at their defa
   CHECK(wait_for([&] { return processor.library().recent() == std::vector<juce::File>{kOverdrive}; }));
 }
 
-TEST_CASE("a file that cannot be loaded is said, and what played plays on") {
+TEST_CASE("a file that cannot be loaded gives an error, and the current model plays on") {
   Processor processor;
   processor.prepareToPlay(kRate, kBlock);
   load(processor, 0, kOverdrive);
@@ -66,7 +66,7 @@ TEST_CASE("a file that cannot be loaded is said, and what played plays on") {
   CHECK(processor.status(0).load_error.isEmpty());
 }
 
-TEST_CASE("a model that has no sound is refused with the reason") {
+TEST_CASE("a model that processes no sound is rejected with the reason") {
   const test::TempDir folder;
   test::model_file(
       R"({"model_type": "coil", "d_input": 1, "d_output": 2, "d_model": 4, "direct": false, "norm_f": false,
@@ -270,8 +270,7 @@ struct LatencyChanges final : juce::AudioProcessorListener {
   int count = 0;
 };
 
-TEST_CASE(
-    "how models meet another rate is the player's choice: the latency follows, sessions keep it, undo takes it back") {
+TEST_CASE("the user chooses the rate mode: the latency follows, sessions keep it, undo restores it") {
   Processor processor, other;
   LatencyChanges heard;
   processor.addListener(&heard);
@@ -310,7 +309,7 @@ TEST_CASE(
   processor.removeListener(&heard);
 }
 
-TEST_CASE("what is said of a missing model is said again after undo") {
+TEST_CASE("the message about a missing model returns after undo") {
   Processor processor;
   processor.prepareToPlay(kRate, kBlock);
   plugin::Session session = test::overdrive_session({}, false);
@@ -372,7 +371,7 @@ TEST_CASE("mono to stereo is mono on both sides, other layouts are refused") {
   CHECK(dry[1] == in[0]);
 }
 
-TEST_CASE("a session that cannot be read is said, kept for the next save, and forgotten once something is loaded") {
+TEST_CASE("an unreadable session is reported, kept for the next save, and dropped once something is loaded") {
   Processor processor;
   processor.prepareToPlay(kRate, kBlock);
   const std::string strange = "from another plugin, or another century, but certainly no session";
@@ -386,7 +385,7 @@ TEST_CASE("a session that cannot be read is said, kept for the next save, and fo
   CHECK(saved(processor).slots[0].name == "Green Overdrive");
 }
 
-TEST_CASE("bypass keeps time: the sound afterwards is what it would have been") {
+TEST_CASE("the sound after a bypass is what it would have been without it") {
   Processor bypassed, plain;
   const test::Planes in = test::noise(2, 48000);
   for (Processor* processor : {&bypassed, &plain}) {
@@ -402,7 +401,7 @@ TEST_CASE("bypass keeps time: the sound afterwards is what it would have been") 
   CHECK(run(bypassed, in) == run(plain, in));
 }
 
-TEST_CASE("a reset begins anew, as a host asks for where the song jumps") {
+TEST_CASE("a reset restarts the model, as at a jump in the song") {
   Processor processor;
   play_overdrive(processor);
   const test::Planes in = test::noise(2, 9600);
@@ -412,7 +411,7 @@ TEST_CASE("a reset begins anew, as a host asks for where the song jumps") {
   CHECK(run(processor, in) == first);
 }
 
-TEST_CASE("every parameter of the chain does to the sound what the rack does with it, in its unit") {
+TEST_CASE("every parameter of the chain has the effect of the rack's setting, in its unit") {
   using Settings = dsp::RackSettings;
   struct Case {
     const char* id;
@@ -510,7 +509,7 @@ TEST_CASE("the interface's full scale is set once for all new instances, measure
   processor.set_input_dbu(plugin::kUsualFullScaleDbu);
 }
 
-TEST_CASE("a block larger than announced is served like small ones") {
+TEST_CASE("a block larger than announced is processed like small ones") {
   Processor small, large;
   const test::Planes in = test::noise(2, 5000);
   for (Processor* processor : {&small, &large}) {

@@ -42,7 +42,7 @@ TEST_CASE("a session comes back as it was saved") {
   CHECK(plugin::to_bytes(back) == plugin::to_bytes(session));
 }
 
-TEST_CASE("a session says how models meet another rate, one that does not goes by its models") {
+TEST_CASE("a session stores the choice for other rates, one without it uses the models' own") {
   using Mode = dsp::RateMode;
   Session session;
   for (const Mode mode : {Mode::model_default, Mode::prefer_steps, Mode::resample}) {
@@ -136,9 +136,7 @@ TEST_CASE("a model is found in the session, at its path, where it moved to, or n
   }
 }
 
-TEST_CASE(
-    "controls go by name: those that the model has not are ignored, those that the session has not are at their "
-    "defaults") {
+TEST_CASE("controls are matched by name: unknown ones are ignored, missing ones have their defaults") {
   const Session session = test::overdrive_session();
   plugin::SlotContent slot = session.slots[0];
   slot.controls = {{"tone", 8}, {"level", 1000}, {"presence", 3}};

@@ -43,7 +43,7 @@ const char* kJamba = R"({"model_type": "jamba", "input_kind": "embeddings", "hid
 const char* kMamba3 = R"({"model_type": "coil", "d_input": 1, "d_model": 8, "d_output": 1, "layers": [{"parts": [
     {"type": "rmsnorm", "name": "norm"}, {"type": "mamba3", "name": "mixer", "headdim": 4, "d_state": 8}]}]})";
 
-TEST_CASE("a stream of a hybrid splits anywhere, is saved and goes on, in blocks and as a scan") {
+TEST_CASE("a stream of a hybrid can be split, saved and continued anywhere, in blocks and as a scan") {
   const auto loaded = test::load(test::model_file(kJamba, 5));
   const auto model = loaded.model();
   test::Random random(6);

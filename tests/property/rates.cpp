@@ -92,7 +92,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("at another rate a slow signal passes an S4D bank as at its own, to a small part of a frame") {
+TEST_CASE("at another rate an S4D bank delays a slow signal as at its own, to a fraction of a frame") {
   for (const std::string mode : {"complex", "real"})
     for (const std::string rule : {"zoh", "bilinear"}) {
       const auto loaded = test::load(test::model_file(bank(mode, rule), 6));

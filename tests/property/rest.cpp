@@ -113,7 +113,7 @@ TEST_CASE("a network at rest gives 0 to the last bit, whatever the knobs do") {
   });
 }
 
-TEST_CASE("so do many streams in one batch, each with its own knobs") {
+TEST_CASE("many streams in one batch are silent at rest, each with its own knobs") {
   on_every_target([](const std::shared_ptr<const ssm::Model>& model) {
     constexpr size_t kStreams = 3;
     const std::vector<uint32_t> second{1};
@@ -142,7 +142,7 @@ TEST_CASE("so do many streams in one batch, each with its own knobs") {
   });
 }
 
-TEST_CASE("a ramp of the knobs begins elsewhere than a start at its end, and comes to the same") {
+TEST_CASE("a ramp of the knobs starts with another output than its end, and converges to the same") {
   for (const std::string& json : configs()) {
     const auto loaded = amplifier(json);
     for (const ssm::Target& target : ssm::Target::all()) {

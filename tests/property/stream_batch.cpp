@@ -72,8 +72,7 @@ TEST_CASE("streams stepped together give what each gives alone, on every target,
     }
 }
 
-TEST_CASE(
-    "streams that come and go, turn their controls, start anew and hand over their state do not disturb one another") {
+TEST_CASE("streams that start, stop, change controls, restart and copy states do not affect each other") {
   for (uint32_t seed = 0; seed < kNetworks; ++seed) {
     Crowd crowd(seed, 9, 200);
     INFO("network " << seed);
@@ -110,8 +109,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE(
-    "a stream that leaves the finite numbers starts anew alone, inputs that are not finite read as 0 and are counted") {
+TEST_CASE("a stream that becomes non-finite restarts alone, and non-finite inputs read as 0 and are counted") {
   for (uint32_t seed = 0; seed < kNetworks; ++seed) {
     Crowd crowd(seed, 5, 130);
     INFO("network " << seed);
@@ -177,7 +175,7 @@ void process_in_cuts(const Crowd& crowd, test::Random& random, ssm::StreamBatch&
   }
 }
 
-TEST_CASE("however a stream's frames are cut into calls, it gives the same and remembers the same") {
+TEST_CASE("a stream's output and state do not depend on how its frames are split into calls") {
   size_t plain = 0;
   for (const ssm::Target& target : ssm::Target::all())
     for (uint32_t seed = 0; seed < kNetworks; ++seed) {
@@ -209,7 +207,7 @@ TEST_CASE("however a stream's frames are cut into calls, it gives the same and r
   CHECK(plain > kNetworks / 4);
 }
 
-TEST_CASE("some of the outputs, in any order, are to the bit what all of them are") {
+TEST_CASE("selected outputs, in any order, are bit-identical to the full ones") {
   for (const ssm::Target& target : ssm::Target::all())
     for (const ssm::WeightFormat format : {ssm::WeightFormat::f32, ssm::WeightFormat::bf16, ssm::WeightFormat::int8})
       for (uint32_t seed = 0; seed < kNetworks; ++seed) {

@@ -77,7 +77,7 @@ TEST_CASE("a scan gives the same bits whatever the number of threads") {
   }
 }
 
-TEST_CASE("after a reset a stream is as good as new, and keeps its controls") {
+TEST_CASE("after a reset a stream works like a new one with the same controls") {
   for (uint32_t seed = 0; seed < kNetworks; ++seed) {
     Scene scene(seed);
     INFO("network " << seed);
@@ -102,7 +102,7 @@ TEST_CASE("after a reset a stream is as good as new, and keeps its controls") {
 // Everything else is stored unchanged.
 constexpr double kStoredTolerance = 4 * std::numeric_limits<float>::epsilon();
 
-TEST_CASE("a state saved in the middle of a signal goes on in another stream, at any place") {
+TEST_CASE("a state saved in the middle of a signal continues in another stream") {
   const test::TempDir dir;
   for (uint32_t seed = 0; seed < kNetworks; ++seed) {
     Scene scene(seed);
@@ -143,7 +143,7 @@ TEST_CASE("a state saved in the middle of a signal goes on in another stream, at
   }
 }
 
-TEST_CASE("a state saved on one target goes on, within the tolerance, on every other") {
+TEST_CASE("a state saved on one target continues on every other, within the tolerance") {
   const test::TempDir dir;
   for (uint32_t seed = 0; seed < 10; ++seed) {
     Scene scene(seed);
@@ -172,7 +172,7 @@ TEST_CASE("a state of another model is refused") {
   CHECK_FALSE(one->initial_state() == two->initial_state());
 }
 
-TEST_CASE("executions hand their states to one another in the middle of a signal") {
+TEST_CASE("executions can continue each other's states in the middle of a signal") {
   for (uint32_t seed = 0; seed < kNetworks; ++seed) {
     Scene scene(seed);
     const auto controls = test::random_controls(*scene.model, scene.random);
@@ -246,7 +246,7 @@ TEST_CASE("controls that move in the middle of a signal give the same bits under
   CHECK(moved > 10);
 }
 
-TEST_CASE("a scan starts in the middle of a control's ramp and goes on with it") {
+TEST_CASE("a scan can start in the middle of a control's ramp") {
   for (uint32_t seed = 0; seed < 3 * kNetworks; ++seed) {
     Scene scene(seed, 1600);
     if (scene.model->card().controls.empty()) continue;
@@ -368,7 +368,7 @@ TEST_CASE("an empty block changes nothing") {
   CHECK(state == before);
 }
 
-TEST_CASE("input that is not finite reads as 0 and never reaches the state") {
+TEST_CASE("non-finite input reads as 0 and never reaches the state") {
   for (uint32_t seed = 0; seed < kNetworks; ++seed) {
     Scene scene(seed);
     INFO("network " << seed);
@@ -396,7 +396,7 @@ TEST_CASE("input that is not finite reads as 0 and never reaches the state") {
   }
 }
 
-TEST_CASE("a stream that left the finite numbers starts anew, is counted, and is then as good as new") {
+TEST_CASE("a stream that becomes non-finite restarts, is counted, and then works like a new one") {
   // Huge finite input causes an overflow in most networks. Nothing of it may remain, not even in buffers that are only
   // read as padding.
   int restarted = 0;
@@ -426,7 +426,7 @@ TEST_CASE("a stream that left the finite numbers starts anew, is counted, and is
   CHECK(restarted > 20);
 }
 
-TEST_CASE("a state whose bookkeeping makes no sense is refused, or run to the end without harm") {
+TEST_CASE("a state with invalid counters is rejected, or runs without harm") {
   const test::TempDir dir;
   for (uint32_t seed = 0; seed < kNetworks; ++seed) {
     Scene scene(seed, 150);
@@ -516,7 +516,7 @@ TEST_CASE("token models: splits, scan, and ids outside the vocabulary") {
   }
 }
 
-TEST_CASE("many streams share one model and do not disturb one another") {
+TEST_CASE("many streams share one model without affecting each other") {
   Scene scene(11);
   ssm::Stream alone(scene.model);
   std::vector<float> expected(scene.frames * test::width_out(*scene.model)), out(expected.size()),

@@ -166,14 +166,14 @@ std::vector<Callable> callables() {
   return all;
 }
 
-TEST_CASE("what the audio thread calls leaves the heap, locks and exceptions alone") {
+TEST_CASE("functions for the audio thread use no heap, locks or exceptions") {
   for (const auto& [name, run] : callables()) {
     INFO(name);
     CHECK(test::forbidden_calls(run) == "");
   }
 }
 
-TEST_CASE("what the audio thread calls makes no system call") {
+TEST_CASE("functions for the audio thread make no system call") {
   test::Watch watch = test::Watch::filter;
   if (!test::system_calls(watch, [] {})) {
     WARN("no seccomp filter can be installed here; ptrace watches instead");

@@ -58,7 +58,7 @@ class Host {
   int moves_ = 0;
 };
 
-TEST_CASE("a chain leaves the heap, locks and exceptions alone, and makes no system call") {
+TEST_CASE("a chain uses no heap, locks, exceptions or system calls") {
   Host host;
   // Also in the first round: nothing is deferred to the first block.
   CHECK(test::forbidden_calls([&] { host.play(); }) == "");

@@ -82,7 +82,7 @@ std::vector<test::Network> playable() {
   return networks;
 }
 
-TEST_CASE("a rack leaves the heap, locks and exceptions alone while another thread swaps its models") {
+TEST_CASE("a rack uses no heap, locks or exceptions while another thread swaps its models") {
   const auto networks = playable();
   REQUIRE(networks.size() > 3);
   for (const double rate_hz : {44100.0, 48000.0}) {

@@ -45,7 +45,7 @@ bool come_together(ssm::Stream& a, ssm::Stream& b, test::Random& random) {
   return false;
 }
 
-TEST_CASE("values that are not finite read as 0 in every architecture, wherever they lie, and each is counted") {
+TEST_CASE("non-finite values read as 0 in every architecture, at any position, and are counted") {
   for (const auto& [name, model] : test::networks(ssm::InputKind::frames, kRandomNetworks)) {
     INFO(name);
     test::Random random(1);
@@ -73,7 +73,7 @@ TEST_CASE("values that are not finite read as 0 in every architecture, wherever 
   }
 }
 
-TEST_CASE("a stream that heard huge values, and one that heard silence there, come together") {
+TEST_CASE("a stream with huge input converges to one with silence instead") {
   int restarted = 0, went_on = 0;
   for (const auto& [name, model] : test::networks(ssm::InputKind::frames, kRandomNetworks)) {
     for (const float loud : {1e30f, -3e38f}) {
@@ -143,7 +143,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("a processor at any rate stays finite whatever a host sends, and plays on behind it") {
+TEST_CASE("a processor at any rate stays finite for any input, and recovers") {
   auto networks = test::networks(ssm::InputKind::frames, kRandomNetworks);
   std::erase_if(networks,
                 [](const auto& n) { return test::width_in(*n.model) != 1 || test::width_out(*n.model) != 1; });

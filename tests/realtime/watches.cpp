@@ -40,7 +40,7 @@ void check_counted(const std::vector<Deliberate>& calls) {
   }
 }
 
-TEST_CASE("the watch sees every entry of the heap") {
+TEST_CASE("the detector sees every heap function") {
 #if COIL_COUNTS_HEAP
   struct alignas(64) Wide {
     float values[16];
@@ -73,7 +73,7 @@ TEST_CASE("the watch sees every entry of the heap") {
 #endif
 }
 
-TEST_CASE("the watch sees every lock") {
+TEST_CASE("the detector sees every lock") {
   pthread_mutex_t mutex = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
   pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
   pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
@@ -114,7 +114,7 @@ TEST_CASE("the watch sees every lock") {
   });
 }
 
-TEST_CASE("the watch sees what is thrown, here and in the library") {
+TEST_CASE("the detector sees exceptions thrown here and in the library") {
   const auto thrown = [](const std::function<void()>& work) {
     return test::forbidden_calls([&] {
       try {
@@ -127,7 +127,7 @@ TEST_CASE("the watch sees what is thrown, here and in the library") {
   CHECK_THAT(thrown([] { opaque(std::array<int, 2>().at(opaque<size_t>(2))); }), Catch::Contains("__cxa_throw 1"));
 }
 
-TEST_CASE("the watch is silent where nothing is called, and before and after") {
+TEST_CASE("the detector reports nothing without forbidden calls, or before and after") {
   CHECK(test::forbidden_calls([] {}) == "");
   delete opaque(new int);
   CHECK(test::forbidden_calls([] { opaque(1); }) == "");

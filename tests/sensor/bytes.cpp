@@ -39,7 +39,7 @@ void check_round_trip(const T& empty) {
         std::count(reinterpret_cast<std::byte*>(&read), reinterpret_cast<std::byte*>(&read + 1), std::byte(1)));
 }
 
-TEST_CASE("every field of what is remembered is written and read back") {
+TEST_CASE("every field of a sensor's memory is written and read back") {
   check_round_trip(SeriesMemory(256));
   check_round_trip(SensorMemory());
   check_round_trip(Piece());
@@ -56,7 +56,7 @@ struct Mixed {
   }
 };
 
-TEST_CASE("bytes between fields are zero, whatever lay there") {
+TEST_CASE("padding bytes between fields are zero") {
   Mixed mixed = filled(0xff, Mixed());
   mixed.small = 1, mixed.large = 2, mixed.flag = true;
   const Bytes bytes = bytes_of(mixed);

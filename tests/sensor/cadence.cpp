@@ -30,7 +30,7 @@ TEST_CASE("missing steps of a regular series are counted, whatever its rhythm") 
   }
 }
 
-TEST_CASE("jitter is no gap, and lost records do not hide the rhythm") {
+TEST_CASE("jitter does not count as a gap, and lost records do not hide the rhythm") {
   test::Random random(1);
   Cadence cadence;
   for (int t = 0; t < 500; ++t) {
@@ -39,7 +39,7 @@ TEST_CASE("jitter is no gap, and lost records do not hide the rhythm") {
   }
 }
 
-TEST_CASE("random intervals are no gaps: the model is told how long each was") {
+TEST_CASE("random intervals do not count as gaps: the model gets the length of each") {
   test::Random random(2);
   Cadence cadence;
   int filled = 0;
@@ -54,7 +54,7 @@ TEST_CASE("random intervals are no gaps: the model is told how long each was") {
   CHECK(largest <= 3);
 }
 
-TEST_CASE("times that are not known, or do not move, say nothing") {
+TEST_CASE("unknown or constant times are ignored") {
   Cadence cadence;
   for (const double interval_s : {0.0, -5.0, std::nan("")}) {
     const Cadence::Passage step = cadence.advance(interval_s);

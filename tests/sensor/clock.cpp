@@ -55,7 +55,7 @@ TEST_CASE("a clock that is set back by any other time is believed at its second 
   }
 }
 
-TEST_CASE("what goes wrong for some records is over with the first right one") {
+TEST_CASE("a clock fault of some records ends with the first correct one") {
   for (const int64_t off : {-kYear, -kHour, 7 * kHour, kYear, 10 * kYear, 200 * kYear}) {
     for (const int records : {1, 3, 10}) {
       Series series;
@@ -69,7 +69,7 @@ TEST_CASE("what goes wrong for some records is over with the first right one") {
   }
 }
 
-TEST_CASE("records that were left out may come later") {
+TEST_CASE("records that were missing may arrive later") {
   Series series;
   const int64_t gap = series.now;
   CHECK(series.step(6 * kMinute) == Verdict::on_time);
@@ -103,7 +103,7 @@ TEST_CASE("a series that comes irregularly: late records are late, a clock set i
   CHECK(series.step(kMinute, -7 * kMinute) == Verdict::on_time);
 }
 
-TEST_CASE("records further ahead than is wished are believed when eight agree") {
+TEST_CASE("records too far ahead are believed once eight agree") {
   Clock clock;
   const Pace pace{kMinute, true};
   for (int i = 0; i < 20; ++i) REQUIRE(clock.read(kBegin + i * kMinute, uint32_t(i), pace, 3600) == Verdict::on_time);
@@ -113,7 +113,7 @@ TEST_CASE("records further ahead than is wished are believed when eight agree") 
   CHECK(clock.read(kBegin + 28 * kMinute + kYear, 28, pace, 3600) == Verdict::on_time);
 }
 
-TEST_CASE("times at the ends of what can be written do no harm") {
+TEST_CASE("times at the limits of the range do no harm") {
   for (const Pace pace : {Pace{}, Pace{1, true}, Pace{INT64_MAX / 2, true}, Pace{kMinute, false}}) {
     Clock clock;
     for (const int64_t time :

@@ -18,7 +18,7 @@ std::vector<test::Judged> scored(uint32_t first, uint32_t count) {
   return all;
 }
 
-TEST_CASE("the score finds anomalies that it was not fixed on") {
+TEST_CASE("the score finds anomalies that were not used to fit it") {
   const test::Judgement judgement = test::judge(scored(5000, 60));
   INFO("worth " << judgement.worth << ", found " << judgement.found << " of " << judgement.windows << ", false alarms "
                 << judgement.false_alarms << ", threshold " << judgement.threshold << " of surprisal");

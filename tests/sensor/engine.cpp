@@ -93,7 +93,7 @@ TEST_CASE("results do not depend on how records are cut into calls, nor on threa
   }
 }
 
-TEST_CASE("further forecasts change nothing but that they are there") {
+TEST_CASE("additional forecasts do not change other results") {
   const auto model = ssm::Model::load(COIL_PRESETS_DIR "/watch_small.safetensors");
   const std::vector<sensor::Message> messages = records({3, 150, 30}, 9);
   const auto all = [] { return size_t{4096}; };
@@ -104,7 +104,7 @@ TEST_CASE("further forecasts change nothing but that they are there") {
   for (size_t i = 0; i < with.size(); ++i) CHECK(scored(with[i]) == scored(without[i]));
 }
 
-TEST_CASE("what waits of one series is one stretch: its state is read and written once") {
+TEST_CASE("waiting records of a series read and write its state once") {
   const auto model = ssm::Model::load(COIL_PRESETS_DIR "/watch_small.safetensors");
   sensor::EngineOptions options;
   options.schema.keys = {"sensor"};

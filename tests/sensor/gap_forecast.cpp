@@ -57,7 +57,7 @@ TEST_CASE("a cycle is forecast across gaps of any length, to its noise") {
   }
 }
 
-TEST_CASE("of a walk little is known, and the less the longer the gap") {
+TEST_CASE("the forecast of a random walk is less certain the longer the gap") {
   const auto walk = [](test::Random& random) -> Shape {
     return [&random, value = 0.0](int) mutable { return value = 0.98 * value + random.normal(); };
   };
@@ -71,7 +71,7 @@ TEST_CASE("of a walk little is known, and the less the longer the gap") {
   }
 }
 
-TEST_CASE("gaps among the values are time that passed") {
+TEST_CASE("missing values count as elapsed time") {
   test::Random random(3);
   const Shape shape = cycle(random, 96, 0.05);
   RecentValues recent;
@@ -111,7 +111,7 @@ TEST_CASE("surprisal rises with the distance, bounds widen with the gap") {
   CHECK(surprisal == 20);
 }
 
-TEST_CASE("a forecast over a gap asks neither for scale nor for offset, and stays finite") {
+TEST_CASE("a forecast over a gap does not depend on scale and offset, and stays finite") {
   for (const auto& [scale, offset] : {std::pair{1.0, 0.0}, {1e6, 1e9}, {-1e-6, 0.0}, {1e150, 0.0}, {0.0, 5.0}}) {
     test::Random random(5);
     const Shape shape = cycle(random, 48, 0.1);

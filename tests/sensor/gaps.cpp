@@ -111,7 +111,7 @@ TEST_CASE("a return after a gap is no event, a return to another level is one") 
   }
 }
 
-TEST_CASE("values that are missing are time that passed, without times too") {
+TEST_CASE("missing values count as elapsed time, also without times") {
   for (const int gap : {8, 48}) {
     const auto change = [&](double by) {
       return [=](Points& points, size_t first) { fill(points, first, gap, double(NAN)), raise(points, first, by); };
@@ -121,7 +121,7 @@ TEST_CASE("values that are missing are time that passed, without times too") {
   }
 }
 
-TEST_CASE("a clock that is set, for good or for some records, neither alarms nor silences") {
+TEST_CASE("a clock change, permanent or short, neither raises nor hides alarms") {
   for (const int64_t by_s : {-kHour_s, -24 * kHour_s, -kYear_s, 7 * kHour_s, 10 * kYear_s}) {
     for (const size_t count : {1, 3, 100}) {
       if (by_s == 7 * kHour_s && count > 1) continue;  // looks like a gap after which the sensor is where it was

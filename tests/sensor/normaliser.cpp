@@ -59,7 +59,7 @@ TEST_CASE("one value far out hardly moves the scale") {
   CHECK(std::fabs(normaliser.level()) < 1);
 }
 
-TEST_CASE("frames are finite whatever comes") {
+TEST_CASE("frames are finite for any values") {
   Normaliser normaliser;
   for (const double value : {0.0, 0.0, 1e150, -1e150, 1e-308, 5.0, std::numeric_limits<double>::denorm_min(), 0.0}) {
     for (const float part : normaliser.observe(value)) CHECK(std::isfinite(part));
@@ -67,7 +67,7 @@ TEST_CASE("frames are finite whatever comes") {
   }
 }
 
-TEST_CASE("surprise is the two-sided tail as surprisal, and rises with the distance") {
+TEST_CASE("surprisal is that of the two-sided tail, and rises with the distance") {
   Normaliser normaliser;
   for (int t = 0; t < 100; ++t) normaliser.observe(t % 2);
   const std::array<float, sensor::kQuantiles> shuffled = {0.2f, -1.2f, -0.8f, -0.5f, -0.2f, 0, 0.5f, 0.8f, 1.2f};
@@ -86,7 +86,7 @@ TEST_CASE("surprise is the two-sided tail as surprisal, and rises with the dista
   CHECK(last > 3);
 }
 
-TEST_CASE("forecasts come back when their time has come") {
+TEST_CASE("forecasts are due after their horizon") {
   Normaliser normaliser;
   sensor::PendingForecasts pending;
   std::vector<float> outputs(sensor::kHorizons * sensor::kQuantiles);

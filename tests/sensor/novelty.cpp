@@ -24,7 +24,7 @@ std::vector<double> noise(size_t count) {
   return numbers;
 }
 
-TEST_CASE("within the range of all before nothing is new, far beyond it much") {
+TEST_CASE("values within the earlier range are not novel, values far beyond are") {
   std::vector<double> numbers = noise(2000);
   for (const double far : {30.0, -30.0}) {
     numbers.push_back(far);
@@ -36,7 +36,7 @@ TEST_CASE("within the range of all before nothing is new, far beyond it much") {
   }
 }
 
-TEST_CASE("of a steady noise one record in some hundreds is new, and little so") {
+TEST_CASE("in steady noise one record in some hundreds is slightly novel") {
   const std::vector<double> d = surprisal(noise(20000));
   size_t news = 0, large = 0;
   for (size_t t = 100; t < d.size(); ++t) news += d[t] > 0, large += d[t] > 4;
@@ -44,14 +44,14 @@ TEST_CASE("of a steady noise one record in some hundreds is new, and little so")
   CHECK(large <= 2);
 }
 
-TEST_CASE("a series that goes on leaving its range gets used to it") {
+TEST_CASE("a series that keeps leaving its range is less and less unusual") {
   std::vector<double> ramp(1000);
   for (size_t t = 0; t < ramp.size(); ++t) ramp[t] = static_cast<double>(t);
   const std::vector<double> d = surprisal(ramp);
   for (size_t t = 100; t < d.size(); ++t) CHECK(d[t] < 1);
 }
 
-TEST_CASE("novelty asks neither for scale nor for offset") {
+TEST_CASE("novelty does not depend on scale and offset") {
   const std::vector<double> numbers = noise(3000), d = surprisal(numbers);
   for (const auto& [scale, offset] : {std::pair{1e6, 0.0}, {-1.0, 0.0}, {1e-9, 0.0}, {1.0, 100.0}}) {
     const std::vector<double> other = surprisal(numbers, scale, offset);
@@ -59,7 +59,7 @@ TEST_CASE("novelty asks neither for scale nor for offset") {
   }
 }
 
-TEST_CASE("what rounding moves beyond the range is not new") {
+TEST_CASE("exceeding the range by a rounding error is not novel") {
   std::vector<double> numbers(500);
   for (size_t t = 0; t < numbers.size(); ++t) numbers[t] = t % 2 == 0 ? -1 : 1 + 1e-16 * static_cast<double>(t);
   for (const double d : surprisal(numbers)) CHECK(d < 1e-6);

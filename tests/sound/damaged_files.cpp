@@ -208,7 +208,7 @@ TEST_CASE("a size that counts what the header counts, and no sound") {
       kFrames, false, true, true, false);
 }
 
-TEST_CASE("sizes that are too small, with sound behind them") {
+TEST_CASE("sizes that are too small, with sound after them") {
   check(
       [](const Container& container, Sound& sound) {
         sound.set_size(container, sound.sound_bytes / 4 + container.counted_besides);
@@ -231,7 +231,7 @@ TEST_CASE("a size of 3 GB, and of 3 TB where there is room for it") {
       kFrames, true, false, true, false);
 }
 
-TEST_CASE("a form that is said to be 8 bytes longer, or to be of open length") {
+TEST_CASE("a form whose stated size is 8 bytes too large, or unknown") {
   check(
       [](const Container& container, Sound& sound) {
         sound.set_form_size(container, sound.bytes.size() + (container.form_size_at == 16 ? 8 : 0));
@@ -266,7 +266,7 @@ bool has_chunks(const Container& container) {
   return container.name != std::string("AU") && container.name != std::string("AU little-endian");
 }
 
-TEST_CASE("chunks behind the sound are no sound") {
+TEST_CASE("chunks after the sound are not taken for sound") {
   for (const char* id : {"LIST", "iXML", "abcd"}) {
     check(
         [&](const Container& container, Sound& sound) {
@@ -276,7 +276,7 @@ TEST_CASE("chunks behind the sound are no sound") {
   }
 }
 
-TEST_CASE("a chunk before the sound whose size is wrong") {
+TEST_CASE("a chunk before the sound with a wrong size") {
   for (uint64_t size : {uint64_t{3}, uint64_t{300}, uint64_t{0x7ffffff0}, UINT64_MAX - 8}) {
     check(
         [&](const Container& container, Sound& sound) {
@@ -324,7 +324,7 @@ TEST_CASE("an empty file is empty") {
   }
 }
 
-TEST_CASE("sound without a word on its format is refused") {
+TEST_CASE("sound without a description of its format is rejected") {
   for (const Container& container : containers()) {
     INFO(container.name);
     if (!has_chunks(container)) continue;

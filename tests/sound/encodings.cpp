@@ -142,7 +142,7 @@ TEST_CASE("each code of mu-law and A-law is kept") {
   }
 }
 
-TEST_CASE("what an encoder looks at holds what the encoding holds") {
+TEST_CASE("the encoder's bits are at least those of the format") {
   for (int rate_hz : {8000, 48000}) {
     for (int format : written_formats(rate_hz)) {
       INFO(cli::describe_format(format));

@@ -136,7 +136,7 @@ std::optional<test::WalkOutcome> walk_with_little_memory(const std::string& byte
   return static_cast<test::WalkOutcome>(WEXITSTATUS(status));
 }
 
-TEST_CASE("a pipe that promises 4 GB of sound takes no memory for it") {
+TEST_CASE("a pipe whose header states 4 GB of sound allocates no memory for it") {
   struct Container {
     int format;
     std::string chunk;

@@ -71,7 +71,7 @@ TEST_CASE("names that differ in more than case are never asked about", "[output_
   CHECK(questions == 0);
 }
 
-TEST_CASE("folders are told apart by what they are, not by their names", "[output_names]") {
+TEST_CASE("folders are compared by identity, not by name", "[output_names]") {
   const TempDir folder;
   for (const char* name : {"A", "a"})
     fs::create_directory(folder / name);  // two folders, each of which may ignore case
@@ -81,7 +81,8 @@ TEST_CASE("folders are told apart by what they are, not by their names", "[outpu
   CHECK_FALSE(refusal({{in, folder / "link/x.wav"}, {other, folder / "a/x.wav"}}, false).empty());
 }
 
-TEST_CASE("whether names are one is tried out where the files will lie, and nothing stays behind", "[output_names]") {
+TEST_CASE("whether names are the same file is tested in the output folder, and nothing is left behind",
+          "[output_names]") {
   const TempDir folder;
   const bool ignores_case = [&] {
     fs::create_directory(folder / "case");

@@ -28,7 +28,7 @@ struct Case {
   int format, channels;
 };
 
-TEST_CASE("formats without chunks that are cut off are called so") {
+TEST_CASE("truncated files of formats without chunks are reported as such") {
   for (const Case& tried : std::vector<Case>{{"voc", SF_FORMAT_VOC | SF_FORMAT_PCM_16, 1},
                                              {"voc", SF_FORMAT_VOC | SF_FORMAT_PCM_U8, 1},
                                              {"voc", SF_FORMAT_VOC | SF_FORMAT_ULAW, 1},

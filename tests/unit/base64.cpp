@@ -1,4 +1,4 @@
-// Base64 against the examples of RFC 4648, and there and back.
+// Base64 against the examples of RFC 4648, and round trips.
 #include "base/base64.h"
 
 #include <catch2/catch.hpp>

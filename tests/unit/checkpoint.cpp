@@ -120,7 +120,7 @@ TEST_CASE("a file in memory is the same model as on disk, and outlives the bytes
   }
 }
 
-TEST_CASE("what is not a model is refused") {
+TEST_CASE("files that are not models are rejected") {
   const test::TempDir dir;
   CHECK_THROWS_WITH(ssm::Checkpoint::open(dir.path()), Catch::Contains("config.json"));
   write_text(dir / "config.json", kConfig);
@@ -156,7 +156,7 @@ TEST_CASE("weights may be F32, F16, BF16 or F64") {
   }
 }
 
-TEST_CASE("weights that are not finite, or not finite as float32, are refused") {
+TEST_CASE("weights that are not finite in float32 are rejected") {
   const test::TempDir dir;
   const float infinity = std::numeric_limits<float>::infinity(), nan = std::nanf("");
   for (const auto& [dtype, bytes] :
@@ -187,7 +187,7 @@ TEST_CASE("a tensor that is missing or has another shape is named with both shap
                       Catch::Contains("(2, 3)") && Catch::Contains(ssm::to_string(shape)));
 }
 
-TEST_CASE("a matrix kept as a convolution of one tap is still a matrix") {
+TEST_CASE("a matrix stored as a convolution with one tap is read as a matrix") {
   const test::TempDir dir;
   write_text(dir / "w.safetensors", raw_tensor_file("F32", "[2,3,1]", std::string(24, '\0')));
   CHECK(ssm::Checkpoint::open(dir / "w.safetensors").floats("w", {2, 3}).size() == 6);
@@ -210,7 +210,7 @@ std::vector<double> probe_renamed(const test::ModelFile& model, const std::funct
   return probe(checkpoint);
 }
 
-TEST_CASE("whatever stands in front of the names, the network is the same") {
+TEST_CASE("any prefix of the tensor names gives the same network") {
   const test::ModelFile model = test::model_file(kConfig, 5);
   const std::string backbone = "backbone.";
   const std::vector<double> expected = probe_renamed(model, [](const std::string& name) { return name; });
@@ -233,7 +233,7 @@ TEST_CASE("names of layers under two prefixes are not guessed at") {
               {"lm_head.weight", "w.lm_head.weight"}});
 }
 
-TEST_CASE("what a file holds and the network does not use is said") {
+TEST_CASE("unused tensors cause a warning") {
   const test::TempDir dir;
   test::ModelFile model = test::model_file(kConfig, 5);
   for (const char* name : {"input", "output", "state.0.ssm", "lm_head.weight"})
@@ -254,7 +254,7 @@ TEST_CASE("what a file holds and the network does not use is said") {
 const char* const kTokens =
     R"({"model_type": "mamba", "hidden_size": 4, "num_hidden_layers": 1, "vocab_size": 7, "state_size": 3})";
 
-TEST_CASE("a head that is there and is not the embeddings is used, whatever the config says of ties") {
+TEST_CASE("a separate head in the file is used even if the config says that it is tied") {
   test::ModelFile model = test::model_file(kTokens, 5);
   const auto first_logit = [&] {
     const test::TempDir dir;

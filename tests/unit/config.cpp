@@ -195,7 +195,7 @@ TEST_CASE("the gated norm of Mamba-2 is over a group unless the config names a w
   CHECK(part<ssm::Mamba2Config>(parse(chain({mixer})), 0, 0).norm_group_size == 8);
 }
 
-TEST_CASE("numbers that JSON does not have are no matter where nothing reads them") {
+TEST_CASE("non-finite numbers in unused fields of a config are accepted") {
   std::string text = mamba1_hf().dump();
   text.back() = ',';
   for (const std::string number : {"NaN", "Infinity", "-Infinity"}) {
@@ -217,7 +217,7 @@ TEST_CASE("SiLU has two names, and other activations of a mixer are refused by t
   refuses(chain({{{"type", "gelu_new"}}}), "gelu_new");
 }
 
-TEST_CASE("keys that transformers writes and does not heed are warned of") {
+TEST_CASE("keys that transformers writes and ignores cause a warning") {
   Json json = mamba2_hf();
   json["norm_before_gate"] = true;
   json["rms_norm"] = false;
@@ -318,7 +318,7 @@ TEST_CASE("state-spaces' Mamba-3, MLPs behind the mixers and LayerNorm") {
   }
 }
 
-TEST_CASE("hybrids: what a config lacks or says wrongly is named") {
+TEST_CASE("hybrids: errors name missing and wrong fields of a config") {
   const Json jamba = {{"model_type", "jamba"},  {"hidden_size", 24},        {"intermediate_size", 40},
                       {"num_hidden_layers", 5}, {"num_attention_heads", 4}, {"num_experts", 1},
                       {"vocab_size", 9},        {"sliding_window", 12}};
@@ -394,7 +394,7 @@ TEST_CASE("hybrids: angles that depend on the input's length take the window for
   CHECK_THROWS_WITH(rope(5, longrope), Catch::Contains("long_factor"));
 }
 
-TEST_CASE("keys that a coil config does not know are warned of, with the one that was meant") {
+TEST_CASE("unknown keys of a coil config cause a warning with the most similar key") {
   std::vector<std::string> warnings;
   ssm::parse_config(full().dump(), "file", &warnings);
   CHECK(warnings.empty());
@@ -762,7 +762,7 @@ TEST_CASE("the slow path may hold a gated part and move the output row") {
   CHECK(parse(json).film_size == config.film_size);
 }
 
-TEST_CASE("film without anything to drive it is an error") {
+TEST_CASE("a film part without controls or slow path is an error") {
   Json json = full();
   json.erase("controls");
   json["slow_path"]["controls"] = false;
@@ -795,7 +795,7 @@ TEST_CASE("sizes that come to more than the engine can hold are refused before a
   refuses({{"model_type", "coil"}, {"d_model", 1}, {"layers", {{{"repeat", 4096}, {"parts", parts}}}}}, "parts");
 }
 
-TEST_CASE("a config nested without end is refused, not followed") {
+TEST_CASE("a config with endless nesting is rejected without deep recursion") {
   const std::string deep = std::string(200000, '[') + std::string(200000, ']');
   refuses_text(R"({"model_type": )" + deep + "}", "config");
   refuses_text(R"({"model_type": "coil", "d_model": )" + deep + "}", "config");

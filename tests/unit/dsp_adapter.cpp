@@ -25,7 +25,8 @@ Signal sine(double rate_hz, size_t frames) {
   return signal;
 }
 
-// In blocks of these sizes; the model behind the front end passes its frames through, `late` frames late.
+// Passes the signal through the front end in blocks of these sizes. The model behind it returns its frames unchanged,
+// `late` frames later.
 Signal there_and_back(dsp::FrontEnd& front_end, const Signal& in, size_t block, size_t late = 0) {
   Signal out, kept(late, 0.0f);
   for (size_t begin = 0; begin < in.size(); begin += block) {
@@ -66,7 +67,7 @@ TEST_CASE("a front end brings a signal back as late as it says, and the same aft
       front_end->reset();
       CHECK(coil::test::same_bits(there_and_back(*front_end, in, 50), out));
     }
-    CHECK(there_and_back(*front_ends[0], in, 50).size() == in.size());  // live: as many as went in
+    CHECK(there_and_back(*front_ends[0], in, 50).size() == in.size());  // live: the same number of frames out as in
     CHECK(front_ends[0]->latency_frames() < 0.012 * host_hz + front_ends[0]->period_frames());
     CHECK(front_ends[1]->latency_frames() == 0);
   }
@@ -109,7 +110,7 @@ TEST_CASE("an adapter gives the same bits live, where its latency is heard, and 
     CHECK(each->input_faults().non_finite == 1);
     CHECK(each->input_faults().too_loud == 1);
   }
-  CHECK(heard.channels[0][10] == 0.25f * heard.channels[1][10] / 0.125f);  // the left was taken as 0
+  CHECK(heard.channels[0][10] == 0.25f * heard.channels[1][10] / 0.125f);  // the left channel's sample counts as 0
 }
 
 }  // namespace

@@ -55,7 +55,7 @@ class Late final : public dsp::AudioProcessor {
   std::vector<dsp::DelayLine> lines_;
 };
 
-TEST_CASE("a convolver is the convolution, at once and in any blocks") {
+TEST_CASE("a convolver computes the convolution without delay, in any blocks") {
   test::Random random(1);
   const Signal x = test::random_signal(9000, random);
   for (const size_t taps : {0, 1, 63, 64, 65, 129, 2047, 2048, 2049, 3000, 5000}) {
@@ -227,7 +227,7 @@ TEST_CASE("a chain adds up its latencies, and what is bypassed or mixed stays al
   CHECK(louder[0][3999] == Approx(10 * in[0][3999 - 107]).margin(1e-5));
 }
 
-TEST_CASE("a stage that is bypassed, mixed and brought back does not click, however fast that goes") {
+TEST_CASE("bypassing, mixing and restoring a stage does not click at any speed") {
   for (const size_t apart : {300, 4800}) {
     std::vector<dsp::Stage> stages;
     stages.push_back({"invert", std::make_unique<dsp::GainStage>(0.0f), 1, false});
@@ -247,7 +247,7 @@ TEST_CASE("a stage that is bypassed, mixed and brought back does not click, howe
   }
 }
 
-TEST_CASE("a rig's file is read, written and read again, and what is wrong is named") {
+TEST_CASE("a rig's file survives writing and reading, and errors name the fault") {
   const std::string text = R"({"rig": 1, "name": "Lead", "category": "Guitar", "tags": ["bright"], "input_db": 3,
       "output_db": -2.5, "input_dbu": 12.5, "mix": 0.75, "embedded": {"models": {"00": "AQID"}, "responses": {"11":
       {"sample_rate_hz": 48000, "channels": ["AACAPw=="]}}}, "stages": [

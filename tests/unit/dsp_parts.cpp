@@ -125,7 +125,7 @@ TEST_CASE("decibels go to factors and back") {
 }
 
 // EBU Tech 3341 and BS.1770: a sine of 997 Hz at full scale in one channel is -3.01 LUFS, at every rate.
-TEST_CASE("loudness is that of BS.1770") {
+TEST_CASE("loudness agrees with BS.1770") {
   for (const double rate_hz : {44100.0, 48000.0, 96000.0}) {
     const size_t frames = static_cast<size_t>(5 * rate_hz);
     CHECK(dsp::loudness_lufs(test::sine(997, rate_hz, frames, 1), rate_hz) == Approx(-3.01).margin(0.02));
@@ -139,7 +139,7 @@ TEST_CASE("loudness is that of BS.1770") {
 
 // After EBU Tech 3341: tones of 1 kHz whose quiet parts the gates exclude; a stereo tone counts twice as much as one
 // channel.
-TEST_CASE("integrated loudness has the standard's gates, however the sound is cut") {
+TEST_CASE("integrated loudness uses the standard's gates, however the sound is split") {
   const auto integrated = [](double rate_hz, const std::vector<std::pair<double, double>>& seconds_and_db, int channels,
                              size_t piece) {
     Signal sound;

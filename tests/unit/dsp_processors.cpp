@@ -131,7 +131,7 @@ TEST_CASE("the card's latency counts, in host frames") {
   CHECK(both == plain.latency_frames() + 960);
 }
 
-TEST_CASE("channels of a mono model have states of their own, a stereo model sees both") {
+TEST_CASE("channels of a mono model have separate states, a stereo model gets both channels") {
   coil::test::Random random(4);
   for (double rate_hz : {44100.0, 48000.0}) {
     Signal left = coil::test::random_signal(2000, random), right = coil::test::random_signal(2000, random);
@@ -160,7 +160,7 @@ TEST_CASE("channels of a mono model have states of their own, a stereo model see
   CHECK_THROWS_AS(swap.prepare({48000, 64, 3}), coil::Error);
 }
 
-TEST_CASE("controls outlast prepare") {
+TEST_CASE("controls are kept by prepare") {
   const char* card =
       R"({"name": "gain", "controls": [{"name": "level", "min": -40, "max": 12, "default": 0,
           "to": "output_gain_db"}]})";
@@ -196,7 +196,7 @@ void check_faults_are_silenced(double rate_hz, const Signal& clean, const Signal
 
 }  // namespace
 
-TEST_CASE("samples that are not finite are taken as 0 and counted, live and offline, at every rate") {
+TEST_CASE("non-finite samples count as 0 and are counted, live and offline, at every rate") {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInfinity = std::numeric_limits<float>::infinity();
   coil::test::Random random(5);
   for (double rate_hz : {44100.0, 48000.0}) {
@@ -207,7 +207,7 @@ TEST_CASE("samples that are not finite are taken as 0 and counted, live and offl
   }
 }
 
-TEST_CASE("samples too loud to be sound are taken as 0 and counted, live and offline, at every rate") {
+TEST_CASE("samples above the limit count as 0 and are counted, live and offline, at every rate") {
   coil::test::Random random(8);
   for (double rate_hz : {44100.0, 48000.0}) {
     Signal clean = coil::test::random_signal(2000, random), huge = clean;
@@ -254,7 +254,7 @@ TEST_CASE("a model's config says whether its steps are rescaled, unless the call
   CHECK(coil::dsp::model_for_host(by_steps, 48000.3, RateMode::steps) == by_steps);
 }
 
-TEST_CASE("where steps cannot be rescaled the default is to resample, and to demand steps is an error") {
+TEST_CASE("if steps cannot be rescaled the default is to resample, and requesting steps is an error") {
   const auto slow =
       coil::test::load(
           coil::test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "rate_scaling": "steps", "d_input": 1,
@@ -301,7 +301,7 @@ TEST_CASE("the offline output is aligned and as long as the input, at every rate
   }
 }
 
-TEST_CASE("the offline output has the rate asked for, and the length that goes with it") {
+TEST_CASE("the offline output has the requested rate, and the same duration") {
   for (const auto& [rate_hz, output_rate_hz] :
        {std::pair(44100.0, 48000.0), {48000.0, 44100.0}, {48000.0, 48000.0}, {44100.0, 22050.0}, {96000.0, 16000.0}}) {
     for (size_t frames : {0, 1, 2, 100, 6001}) {

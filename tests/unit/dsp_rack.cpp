@@ -139,7 +139,7 @@ constexpr double kClick = 2 * 3.4e-4 + 0.5e-3;
 // of the sound is half of it.
 constexpr double kGateClick = kClick + 0.5 * 1.5 / 72;
 
-TEST_CASE("nothing that is changed while it sounds makes a click") {
+TEST_CASE("no change during playback makes a click") {
   using Change = std::function<void(Rack&)>;
   const std::vector<std::pair<std::string, std::vector<Change>>> all{
       {"bypass", {[](Rack& r) { r.settings().bypass = true; }, [](Rack& r) { r.settings().bypass = false; }}},
@@ -207,7 +207,7 @@ TEST_CASE("nothing that is changed while it sounds makes a click") {
   }
 }
 
-TEST_CASE("swapping and switching the preset while a string sounds is as smooth as the sounds themselves") {
+TEST_CASE("swapping and switching the preset during a note makes no click") {
   const Signal in = test::sine(110, kRate, 2 * kSecond, 0.2f);
   const auto play = [&](const std::vector<float>& controls, auto change) {
     const auto rack = rack_of(nullptr);
@@ -251,7 +251,7 @@ TEST_CASE("a silent model falls asleep and wakes at the first frame") {
   }
 }
 
-TEST_CASE("a model that hears something does not sleep, though its output stand still") {
+TEST_CASE("a model with non-zero input does not sleep even if its output is constant") {
   const auto rack = rack_of(gain_model(0));
   Signal ticks(2 * kSecond);
   for (size_t i = 0; i < ticks.size(); i += 5000) ticks[i] = 0.5f;
@@ -259,7 +259,7 @@ TEST_CASE("a model that hears something does not sleep, though its output stand 
   CHECK(rack->model_frames() == ticks.size());
 }
 
-TEST_CASE("a control that moves wakes a model") {
+TEST_CASE("moving a control wakes a model") {
   const auto rack = rack_of(preset());
   test::run_all(*rack, {Signal(4 * kSecond)});
   const uint64_t before = rack->model_frames();
@@ -307,7 +307,7 @@ TEST_CASE("channels reach the model as the mode says") {
   CHECK(test::run_all(*rack, {left, right}) == test::run_all(pair, {left, right}));
 }
 
-TEST_CASE("a channel mode that comes back finds the second channel's model running as if from rest") {
+TEST_CASE("after a change of channel mode and back, the second channel's model runs as if from rest") {
   const auto rack = rack_of(preset(), nullptr, {.channels = 2});
   const Planes in{noise(kSecond, 1), noise(kSecond, 2)};
   rack->settings().channels = ChannelMode::left;
@@ -345,7 +345,7 @@ TEST_CASE("a model of two channels needs two channels") {
   CHECK_THROWS_WITH(rack->prepare({kRate, 64, 3}), Catch::Contains("1 or 2 channels, not 3"));
 }
 
-TEST_CASE("models and controls outlast prepare, and may come before it") {
+TEST_CASE("models and controls are kept by prepare, and may be set before it") {
   const std::vector<float> knobs{8, 2, -3};
   Rack rack;
   rack.load(1, preset(), knobs);
@@ -370,7 +370,7 @@ TEST_CASE("models and controls outlast prepare, and may come before it") {
   CHECK(rack.settings().controls[1][1] == 5);
 }
 
-TEST_CASE("how models meet another rate counts from the next load or prepare on, and latency with it") {
+TEST_CASE("the rate mode takes effect at the next load or prepare, and so does the latency") {
   const auto rack = rack_of(preset(), nullptr, {.rate_hz = 96000});
   const int resampled = rack->latency_frames();
   REQUIRE(resampled > 0);
@@ -391,7 +391,7 @@ TEST_CASE("how models meet another rate counts from the next load or prepare on,
   CHECK(test::run_all(*rack, in) == test::run_all(alone, in));
 }
 
-TEST_CASE("a model that leaves does not hear the controls of the one that comes") {
+TEST_CASE("a model that fades out does not get the controls of the new one") {
   const auto model = gain_model(1,
                                 R"({"name": "gain", "controls": [{"name": "level", "min": -40, "max": 12, "default": 0,
           "to": "output_gain_db"}]})");
@@ -414,7 +414,7 @@ dsp::Chain gain_tail(float db) {
   return dsp::Chain(std::move(stages));
 }
 
-TEST_CASE("a tail changes what the model made, not the dry sound, and comes and goes without a click") {
+TEST_CASE("a tail processes the model's output but not the dry sound, and is switched without a click") {
   const auto rack = rack_of(gain_model(1));
   rack->load_tail([] { return gain_tail(20); });
   Planes tone{test::sine(440, kRate, kSecond, 0.05f)};
@@ -442,7 +442,7 @@ TEST_CASE("a rack may be reset before it is prepared") {
   CHECK(test::run_all(rack, Planes(2, Signal(64, 0.1f)))[0].back() == 0.1f);
 }
 
-TEST_CASE("a tail is made anew for every rate, and one with latency is refused and changes nothing") {
+TEST_CASE("a new tail is made for every rate, and one with latency is rejected without effect") {
   const auto rack = rack_of(gain_model(1));
   int made = 0;
   rack->load_tail([&made] {
@@ -461,7 +461,7 @@ TEST_CASE("a tail is made anew for every rate, and one with latency is refused a
   CHECK(test::run_all(*rack, {Signal(1000, 0.1f)})[0].back() == Approx(0.1f * dsp::db_to_gain(6)));
 }
 
-TEST_CASE("a tail is switched without a click, and an equaliser stands behind it") {
+TEST_CASE("a tail is switched without a click, and the equaliser comes after it") {
   const auto rack = rack_of(gain_model(1));
   rack->load_tail([] { return gain_tail(20); });
   const Signal dry = test::sine(440, kRate, kSecond, 0.05f);
@@ -522,7 +522,7 @@ TEST_CASE("mute silences everything, also what is bypassed, without a click") {
   CHECK(test::roughness(tone[0]) < kClick);
 }
 
-TEST_CASE("a reset begins anew and keeps models, settings and latency") {
+TEST_CASE("a reset restarts the models and keeps models, settings and latency") {
   const auto rack = rack_of(preset(), late_model(200), {.rate_hz = 44100, .channels = 2, .normalise = true});
   rack->settings().mix = 0.7f;
   rack->settings().gate_db = -40;
@@ -558,7 +558,7 @@ TEST_CASE("models come out equally loud") {
         Approx(dsp::normalisation_gain_db(gain_model(1))));
 }
 
-TEST_CASE("the gate closes behind the model, as late as the sound comes, and listens before it") {
+TEST_CASE("the gate acts after the model, in time with the sound, and measures the model's input") {
   const int latency = 300;
   const auto rack = rack_of(gain_model(1), late_model(latency));
   // the other slot's latency delays this one
@@ -597,7 +597,7 @@ TEST_CASE("meters show the model's input and what goes out") {
   CHECK(rack->meters().output_peak[1] == 0);
 }
 
-TEST_CASE("input that is not finite is silence, and counted, huge input is soon forgotten") {
+TEST_CASE("non-finite input counts as silence, and huge input is soon forgotten") {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kInfinity = std::numeric_limits<float>::infinity();
   for (const double rate_hz : {44100.0, 48000.0}) {
     for (const float gain_db : {0.0f, dsp::kMaxGainDb}) {

@@ -79,7 +79,7 @@ TEST_CASE("the polyphase resampler passes a constant exactly") {
   }
 }
 
-TEST_CASE("the polyphase resampler removes what would come back as an alias") {
+TEST_CASE("the polyphase resampler removes aliases") {
   for (const Rates rates : {Rates{96000, 48000}, Rates{192000, 48000}, Rates{48000, 44100}, Rates{48000, 8000}}) {
     const double stop_hz = rates.to_hz - std::min(20000.0, 0.4535 * rates.to_hz);
     // Limited to what the input's rate can represent.

@@ -47,7 +47,7 @@ TEST_CASE("a sine of full scale on a bin has power 1 there and next to none else
   }
 }
 
-TEST_CASE("sizes that are no power of two are errors") {
+TEST_CASE("sizes that are not a power of two are errors") {
   for (int size : {-4, 0, 1, 2, 3, 48, 1000}) CHECK_THROWS_AS(Stft(size), coil::Error);
 }
 

@@ -89,7 +89,7 @@ TEST_CASE("a thousand swaps from another thread lose nothing and leak nothing") 
 }
 
 TEST_CASE(
-    "loads between two blocks, before prepare and in the middle of a fade: the last one counts, the others are freed") {
+    "of several loads between blocks, before prepare or during a fade, the last one wins and the others are freed") {
   const Models models = gain_models(6);
   const long each = holders(models[0]);
   dsp::Rack rack;
@@ -127,7 +127,7 @@ TEST_CASE(
   CHECK(voices_of(models, rack) == 0);
 }
 
-TEST_CASE("a rack that goes away frees what plays, waits and was given back") {
+TEST_CASE("destroying a rack frees playing, waiting and returned models") {
   const Models models = gain_models(4);
   {
     dsp::Rack rack;
@@ -163,7 +163,7 @@ struct Counted {
   Counted* given_back_before = nullptr;
 };
 
-TEST_CASE("a handover frees what was replaced at once, what came back when asked, and all in the end") {
+TEST_CASE("a handover frees replaced objects at once, returned ones on request, and all at the end") {
   int live = 0;
   {
     dsp::Handover<Counted> handover;

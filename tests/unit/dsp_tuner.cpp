@@ -1,4 +1,4 @@
-// The tuner against strings whose pitch is known: from 20 Hz, within half a cent, from 150 ms of sound.
+// The tuner finds the pitch of strings of known pitch: from 20 Hz, within half a cent, from 150 ms of sound.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <numbers>
@@ -12,7 +12,7 @@ namespace {
 using namespace coil;
 using test::Signal;
 
-// Decaying partials, the first weak as a magnetic pickup hears it, and noise of -60 dB of the peak.
+// Decaying partials, the first one weak as with a magnetic pickup, and noise at -60 dB of the peak.
 Signal string(double hz, double rate_hz, size_t frames, double phase, double first_partial = 0.3) {
   test::Random random(static_cast<unsigned>(hz * 10));
   Signal sound(frames);

@@ -28,7 +28,7 @@ std::vector<float> run(ssm::Executor& executor, ssm::Stream& stream, std::span<c
   return out;
 }
 
-TEST_CASE("the scan's executor gives what streams give, also to several threads at once") {
+TEST_CASE("the scan executor gives the results of streams, also for several threads at once") {
   ssm::ScanExecutor executor(3);
   std::vector<std::thread> threads;
   std::vector<double> errors(4, 1);
@@ -48,7 +48,7 @@ TEST_CASE("the scan's executor gives what streams give, also to several threads 
   for (const double error : errors) CHECK(error <= kTolerance);
 }
 
-TEST_CASE("a scan that overflows starts anew where a stream does") {
+TEST_CASE("a scan that overflows restarts where a stream does") {
   const auto model = test::matrix_model(1, {1e38f}, 48000);
   std::vector<float> in(3000, 0.5f);
   in[1000] = 50, in[2500] = 60;  // times 1e38: infinite
@@ -64,7 +64,7 @@ TEST_CASE("a scan that overflows starts anew where a stream does") {
   CHECK(found[1000] == 0);
 }
 
-TEST_CASE("a scan of a model with memory starts anew where a stream does") {
+TEST_CASE("a scan of a model with memory restarts where a stream does") {
   const auto model =
       test::load(test::model_file(R"({"model_type": "coil", "d_input": 1, "d_output": 1, "d_model": 4, "norm_f": false,
       "layers": [{"parts": [{"type": "s4d", "name": "mixer", "d_state": 4}]}]})",
@@ -80,7 +80,7 @@ TEST_CASE("a scan of a model with memory starts anew where a stream does") {
   CHECK(scanned.restarts() == plain.restarts());
 }
 
-TEST_CASE("a state that does not stay finite is found, though the outputs are") {
+TEST_CASE("a non-finite state is detected even if the outputs are finite") {
   const auto model = test::load(test::random_coil_network(1)).model();
   ssm::Stream stream(model), plain(model);
   test::Random random(1);
@@ -99,7 +99,7 @@ TEST_CASE("a state that does not stay finite is found, though the outputs are") 
   CHECK(stream.restarts() == 0);
 }
 
-TEST_CASE("what an execution could not do is done by the streams, from where they stood") {
+TEST_CASE("streams redo what a fast execution could not do, from their previous states") {
   const auto model = test::load(test::random_coil_network(2)).model();
   ssm::Stream stream(model), plain(model);
   test::Random random(2);

@@ -19,7 +19,7 @@ std::string described(const std::string& content) {
 
 }  // namespace
 
-TEST_CASE("files are told by their signatures", "[foreign_file]") {
+TEST_CASE("files are identified by their signatures", "[foreign_file]") {
   const std::string rest(600, '\1');
   for (const auto& [content, wanted] : {
            std::pair("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"s,
@@ -53,7 +53,7 @@ TEST_CASE("files are told by their signatures", "[foreign_file]") {
   }
 }
 
-TEST_CASE("texts are told by what they say", "[foreign_file]") {
+TEST_CASE("texts are identified by their content", "[foreign_file]") {
   for (const auto& [content, wanted] : {
            std::pair("<!DOCTYPE html><html></html>"s, "an HTML page"s),
            {"\xef\xbb\xbf \n<HTML lang=en>", "an HTML page"},
@@ -91,7 +91,7 @@ TEST_CASE("no bytes make a description fail", "[foreign_file]") {
   }
 }
 
-TEST_CASE("the reader says what it was given in place of a model", "[foreign_file]") {
+TEST_CASE("the error names the kind of a file that is not a model", "[foreign_file]") {
   const auto refusal = [](const std::string& content) {
     const auto* begin = reinterpret_cast<const std::byte*>(content.data());
     try {

@@ -13,7 +13,7 @@ namespace {
 
 using coil::cli::LogHistogram;
 
-TEST_CASE("percentiles are those of the sorted values, at most 1/256 above") {
+TEST_CASE("percentiles agree with sorted values, at most 1/256 above") {
   std::mt19937_64 random(1);
   for (const double scale : {5.0, 300.0, 1000.0, 1e5, 1e9, 1e18}) {
     const auto histogram = std::make_unique<LogHistogram>();

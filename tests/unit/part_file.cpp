@@ -48,7 +48,7 @@ TEST_CASE("names of every length up to the limit get part files and names beside
   CHECK(too_long.error() == "File name too long");
 }
 
-TEST_CASE("a name beside another is the same in every run, and another for every name", "[part_file]") {
+TEST_CASE("name_beside is deterministic and differs between names", "[part_file]") {
   const fs::path folder = fs::temp_directory_path();
   CHECK(coil::name_beside(folder, "a.wav", ".", ".done") == ".a.wav.done");
   const std::string as(247, 'a');
@@ -65,7 +65,7 @@ TEST_CASE("a name beside another is the same in every run, and another for every
   CHECK((cut.find('~') - 1) % 3 == 0);
 }
 
-TEST_CASE("writing to a link writes what it leads to", "[part_file]") {
+TEST_CASE("writing to a link writes its target", "[part_file]") {
   const TempDir folder;
   fs::create_directory(folder.path() / "there");
   put(folder.path() / "there/old", "old");
@@ -109,7 +109,7 @@ TEST_CASE("a read-only file stays, a private one stays private", "[part_file]") 
   CHECK(files_in(folder.path()) == 2);
 }
 
-TEST_CASE("pipes and devices get the bytes when all are there", "[part_file]") {
+TEST_CASE("pipes and devices get the bytes once the file is complete", "[part_file]") {
   CHECK(coil::takes_bytes("/dev/null"));
   CHECK_FALSE(coil::takes_bytes(fs::temp_directory_path()));
   PartFile nowhere("/dev/null");

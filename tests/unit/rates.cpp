@@ -36,7 +36,7 @@ std::shared_ptr<const ssm::Model> model(const std::string& config) {
 
 }  // namespace
 
-TEST_CASE("all who ask for a rate share one copy of the model, whichever rate they ask it of") {
+TEST_CASE("all requests for a rate share one copy of the model, whichever rate they start from") {
   const auto own = model(chain(kS4d));
   const auto doubled = own->at_rate(96000);
   CHECK(own->at_rate(96000) == doubled);
@@ -50,7 +50,7 @@ TEST_CASE("all who ask for a rate share one copy of the model, whichever rate th
   CHECK(doubled->state_layout()->size == own->state_layout()->size);
 }
 
-TEST_CASE("a rate that nobody holds any more is freed, and made again when asked for") {
+TEST_CASE("a rescaled model that nobody holds is freed, and rebuilt on request") {
   auto own = model(chain(kS4d));
   const std::weak_ptr<const ssm::Model> first = own->at_rate(96000);
   CHECK(first.expired());
@@ -60,7 +60,7 @@ TEST_CASE("a rate that nobody holds any more is freed, and made again when asked
   CHECK(again->at_rate(48000)->config().sample_rate_hz == 48000);
 }
 
-TEST_CASE("a model at another rate needs no file any more") {
+TEST_CASE("a model at another rate does not need its file") {
   const test::TempDir folder;
   test::model_file(chain(kS4d), 1).write(folder / "model.safetensors");
   const auto own = ssm::Model::load(folder / "model.safetensors");
@@ -74,7 +74,7 @@ TEST_CASE("a model at another rate needs no file any more") {
   CHECK(test::same_bits(test::run_steps(again->at_rate(96000), other, in), first));
 }
 
-TEST_CASE("what is counted in frames lasts as long at every rate") {
+TEST_CASE("everything counted in frames has the same duration at every rate") {
   test::ModelFile file = test::model_file(chain(kFilm, kSlow + R"("controls": {"count": 1, "hidden": 3},)"), 1);
   file.card_json = R"({"name": "x", "controls": [{"name": "knob"}], "latency_frames": 100, "settle_frames": 4800})";
   const auto doubled = test::load(file).model()->at_rate(96000);
@@ -89,7 +89,7 @@ TEST_CASE("what is counted in frames lasts as long at every rate") {
         147);  // 44100 / 48000 has no exact binary representation
 }
 
-TEST_CASE("a control's ramp lasts as long at another rate") {
+TEST_CASE("a control's ramp has the same duration at another rate") {
   test::ModelFile file =
       test::model_file(R"({"model_type": "coil", "sample_rate": 48000, "d_model": 1, "layers": []})", 1);
   file.card_json =
@@ -105,7 +105,7 @@ TEST_CASE("a control's ramp lasts as long at another rate") {
   CHECK(out[2047] == Approx(0.1));
 }
 
-TEST_CASE("what counts in frames is not rescaled, and the message says what") {
+TEST_CASE("parts that count in frames are not rescaled, and the message names them") {
   CHECK_THROWS_WITH(model(chain(kMamba))->at_rate(44100),
                     Contains("cannot be rescaled to 44100 Hz") && Contains("Mamba part"));
   CHECK_THROWS_WITH(model(chain(kFilm, kSlow))->at_rate(44100), Contains("slow path, 64 frames at 48000 Hz"));
@@ -133,7 +133,7 @@ TEST_CASE("rate_scaling is resample unless the config says steps, which a Mamba 
                     Contains("needs a sample_rate"));
 }
 
-TEST_CASE("a state of another rate is another state, and a file carries it over") {
+TEST_CASE("states of different rates differ, and a file converts between them") {
   const test::TempDir folder;
   const auto own = model(chain(kS4d)), doubled = own->at_rate(96000);
   CHECK_FALSE(own->initial_state() == doubled->initial_state());

@@ -50,7 +50,7 @@ void refuses(const std::string& header, size_t data_bytes, const std::string& na
   CHECK_THAT(refusal(file_with(dir, header, data_bytes)), Catch::Contains(naming));
 }
 
-TEST_CASE("what write_safetensors writes is read back") {
+TEST_CASE("files of write_safetensors can be read back") {
   const test::TempDir dir;
   const std::vector<ssm::NamedFloats> tensors = {{"b.weight", {2, 3}, {1, -2, 3.5f, 0, -0.0f, 1e-38f}},
                                                  {"a", {}, {7}},
@@ -84,7 +84,7 @@ TEST_CASE("writing over a file replaces it, also while it is mapped") {
   CHECK(ssm::Safetensors::open(dir / "f").tensors().at("x").to_floats() == std::vector<float>{2});
 }
 
-TEST_CASE("writing where nothing can be written is an error") {
+TEST_CASE("writing to an impossible place is an error") {
   const test::TempDir dir;
   const std::vector<ssm::NamedFloats> one = {{"x", {1}, {1}}};
   CHECK_THROWS_AS(ssm::write_safetensors(dir.path() / "no" / "such" / "folder.safetensors", {}, one), Error);
@@ -194,7 +194,7 @@ TEST_CASE("a file without metadata may say so") {
   CHECK(ssm::Safetensors::open(file_with(dir, R"({"__metadata__":null})", 0)).metadata().empty());
 }
 
-TEST_CASE("tensors of a dtype that has no use here may be in a file, and their values cannot be had") {
+TEST_CASE("tensors of an unsupported dtype may be in a file, but their values cannot be read") {
   const test::TempDir dir;
   for (const char* dtype : {"F8_E5M2", "F8_E4M3", "F4", "C64", "I128"}) {
     const std::string header =
@@ -210,7 +210,7 @@ TEST_CASE("tensors of a dtype that has no use here may be in a file, and their v
             "some.tensor");
 }
 
-TEST_CASE("shapes that are no shapes, or overflow, are refused") {
+TEST_CASE("invalid or overflowing shapes are rejected") {
   for (const char* shape :
        {"[-1]", "[1.0]", "[1.5]", "[\"1\"]", "[[1]]", "[null]", "3", "null", "{}", "[true]", "[18446744073709551615]",
         "[9223372036854775808]", "[4611686018427387904]", "[4294967296,4294967296]", "[9223372036854775807,2]",
@@ -219,7 +219,7 @@ TEST_CASE("shapes that are no shapes, or overflow, are refused") {
             "some.tensor");
 }
 
-TEST_CASE("offsets that are no offsets, are reversed or pass the end are refused") {
+TEST_CASE("invalid, reversed or too large offsets are rejected") {
   for (const char* offsets :
        {"[4,0]", "[0,8]", "[4,8]", "[-4,0]", "[0]", "[0,4,8]", "[]", "4", "null", "[0.0,4.0]", "[\"0\",\"4\"]",
         "[18446744073709551612,18446744073709551616]", "[18446744073709551612,18446744073709551615]",
@@ -266,7 +266,7 @@ TEST_CASE("a file cut short anywhere is refused") {
   }
 }
 
-TEST_CASE("a header nested without end is refused, not followed") {
+TEST_CASE("a header with endless nesting is rejected without deep recursion") {
   const std::string deep = std::string(200000, '[') + std::string(200000, ']');
   refuses("{\"some.tensor\":" + deep + "}", 0, "file.safetensors");
   refuses(R"({"some.tensor":{"dtype":)" + deep + R"(,"shape":[1],"data_offsets":[0,4]}})", 4, "file.safetensors");

@@ -42,7 +42,7 @@ float thump(const std::vector<float>& out) {
 
 }  // namespace
 
-TEST_CASE("a stream that settles begins where an unsettled one ends up") {
+TEST_CASE("a settled stream starts in the state that an unsettled one reaches") {
   const test::TempDir folder;
   const std::vector<float> knob{0.9f};
   ssm::Stream unsettled(model(folder, 0), knob);
@@ -55,7 +55,7 @@ TEST_CASE("a stream that settles begins where an unsettled one ends up") {
   CHECK(rest.front() == Approx(raw.back()).margin(1e-5));
 }
 
-TEST_CASE("what is known of a rest is what settling would give, to the bit, for each setting of the controls") {
+TEST_CASE("cached settled states are bit-identical to settling, for each setting of the controls") {
   const test::TempDir folder;
   const auto shared = model(folder, 3000);
   const size_t positions = 2 * ssm::SettledStates::kKept;  // more than are cached

@@ -69,7 +69,7 @@ TEST_CASE("equality, copies and clearing") {
   CHECK_FALSE(a == ssm::State(small_layout("ffffffffffffffffffffffffffffffff")));
 }
 
-TEST_CASE("values that are not finite are noticed") {
+TEST_CASE("non-finite values are detected") {
   for (float v : {std::nanf(""), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
     ssm::State state(small_layout());
     CHECK(state.is_finite());
@@ -92,7 +92,7 @@ TEST_CASE("a state goes through a file to the bit") {
   CHECK(file.tensors().at("state.0.ssm").shape == std::vector<int64_t>{2, 3});
 }
 
-TEST_CASE("a state file of another layout is refused") {
+TEST_CASE("a state file with another layout is rejected") {
   const test::TempDir dir;
   const auto path = dir / "state.safetensors";
   const auto layout = small_layout(), more = small_layout(), other_shape = std::make_shared<ssm::StateLayout>();

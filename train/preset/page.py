@@ -34,7 +34,7 @@ def tone_rows(metrics):
 
 
 def error_rows(metrics):
-    rows = ["| takes | mean | median | worst | the worst is at |", "| --- | --- | --- | --- | --- |"]
+    rows = ["| takes | mean | median | worst | settings of the worst |", "| --- | --- | --- | --- | --- |"]
     for part, label in (("recorded", "guitar and bass"), ("synthetic", "synthetic: strings, sweeps, noise, steps")):
         m = metrics[part]
         at = ", ".join(f"{name} {value:.1f}" for name, value in m["worst_at"].items())
@@ -48,16 +48,17 @@ def levels(card):
     return (
         f"Digital full scale is {card['input_peak_volts']:g} V peak ({card['input_full_scale_dbu']:.1f} dBu) at the "
         f"input and {card['output_peak_volts']:g} V ({card['output_full_scale_dbu']:.1f} dBu) at the output with the "
-        f"level at 0 dB. At the default positions the guitar in assets/, whose peaks reach -2.3 dBFS, comes out at "
-        f"{m['loudness_lufs_at_default']:.1f} LUFS, with {m['headroom_db_at_default']:.1f} dB of headroom."
+        f"level at 0 dB. At the default positions the guitar in assets/, whose peaks reach -2.3 dBFS, has an output "
+        f"loudness of {m['loudness_lufs_at_default']:.1f} LUFS, with {m['headroom_db_at_default']:.1f} dB of headroom."
     )
 
 
 def stability(m):
     return (
-        f"Silence gives silence, exactly. White noise at half of full scale peaks at {m['peak_of_noise']:.2g}, 24 dB "
-        f"hotter at {m['peak_of_noise_24_db_hotter']:.2g}. Of a constant voltage of half of full scale "
-        f"{m['dc_left_after_9_s']:.2g} is left."
+        f"Silence gives exact silence. For white noise at half of full scale the output peak is "
+        f"{m['peak_of_noise']:.2g}, for noise that is 24 dB louder {m['peak_of_noise_24_db_hotter']:.2g}. "
+        f"For a constant input of half of full "
+        f"scale the output settles at {m['dc_left_after_9_s']:.2g}."
     )
 
 
@@ -66,20 +67,21 @@ def learned(card):
     filtered = card.get("filter", {}).get("knobs", [])
     names = lambda chosen: ", ".join(f"`{name}`" for name in chosen)
     network = [c["name"] for c in card["controls"] if c["to"] == "network" and c["name"] not in filtered]
-    text = f"The network learned {names(network)}; `level` is an exact gain behind it." if network else ""
+    text = f"The network learned {names(network)}; `level` is an exact gain after it." if network else ""
     if not filtered:
         return text
     mean_db, worst_db = (10 * math.log10(card["filter"][f"error_{key}"]) for key in ("mean", "worst"))
     return (
-        f"{text} {names(filtered)}: a filter of the circuit's own values, which nothing was trained for. It differs "
-        f"from the circuit's by {mean_db:.0f} dB, by {worst_db:.0f} dB at worst."
+        f"{text} {names(filtered)}: a filter computed from the circuit's values, without training. Its error against "
+        f"the circuit is {mean_db:.0f} dB, at worst {worst_db:.0f} dB."
     ).strip()
 
 
 def cost(info):
-    slow = " It has a slow path beside the network." if "slow_path" in info else ""
+    slow = " A slow path runs beside the network." if "slow_path" in info else ""
     return (
-        f"{info['macs_per_step']:g} multiply-adds and {info['exps_per_step']:g} tanh and the like a sample at 48 kHz, "
+        f"{info['macs_per_step']:g} multiply-adds and {info['exps_per_step']:g} tanh, exp or similar per sample at "
+        f"48 kHz, "
         f"{info['parameters']} parameters, no latency.{slow}"
     )
 
@@ -104,10 +106,10 @@ def render(card, info, texts):
         ),
         "## Levels",
         wrapped(levels(card)),
-        "## How close it is",
+        "## Accuracy",
         wrapped(
-            "Error to signal by the engine, at random settings over the whole range, on sound and settings that "
-            "nothing was learned from:"
+            "Error-to-signal ratio, measured with the engine at random settings over the whole range, on sound and "
+            "settings that were not used in training:"
         ),
         error_rows(card["metrics"]),
         tone_rows(card["metrics"]),
@@ -116,7 +118,7 @@ def render(card, info, texts):
         wrapped(cost(info)),
         "## Training",
         wrapped(training(card["training"])),
-        "## What is bad",
+        "## Weaknesses",
         bad,
     ]
     return "\n\n".join(parts) + "\n"

@@ -412,7 +412,7 @@ TEST_CASE("sixteen controls find room at every size") {
   CHECK(check_names(session) > 18 + 13);
 }
 
-TEST_CASE("a model without controls looks intended") {
+TEST_CASE("a model without controls has a proper layout") {
   const test::TempDir folder;
   Session session;
   session.load(no_controls(folder));
@@ -444,7 +444,7 @@ struct BadFile {
   const char* said;
 };
 const BadFile kBadFiles[] = {
-    {"take.wav", "RIFF\x24\0\0\0WAVE", "take.wav is no WAV, AIFF or FLAC file, or is damaged"},
+    {"take.wav", "RIFF\x24\0\0\0WAVE", "take.wav is not a WAV, AIFF or FLAC file, or is damaged"},
     {"amp.nam", R"({"version": "0.5.4", "architecture": "WaveNet", "config": {}, "weights": []})", "amp.nam"},
     {"notes.json", R"({"a": 1})", "notes.json is a JSON file, not a model"},
     {"page.safetensors", "<!DOCTYPE html><html></html>", "page.safetensors is an HTML page"},
@@ -462,7 +462,7 @@ void write(const std::filesystem::path& path, const BadFile& bad) {
   std::ofstream(path, std::ios::binary).write(bad.content, static_cast<std::streamsize>(size));
 }
 
-TEST_CASE("a bad file that is dropped is named with what is wrong, and what plays keeps its title and plays on") {
+TEST_CASE("dropping a bad file shows the error, and the current model keeps its title and plays on") {
   const test::TempDir folder;
   Session session;
   session.load(overdrive());
@@ -497,23 +497,23 @@ TEST_CASE("a bad file that is dropped is named with what is wrong, and what play
   session.press(juce::KeyPress::escapeKey);
   CHECK(message(session).isEmpty());
   session.drop({juce::String((folder / "take.wav").string())});  // said again
-  CHECK(message(session).contains("take.wav is no WAV"));
+  CHECK(message(session).contains("take.wav is not a WAV"));
   session.press(juce::KeyPress::escapeKey);
   session.drop({juce::String(overdrive().string())});
   CHECK(message(session).isEmpty());
 }
 
-TEST_CASE("a bad file says what is wrong in an empty window as well") {
+TEST_CASE("an error of a bad file is also shown in an empty window") {
   const test::TempDir folder;
   write(folder / "take.wav", kBadFiles[0]);
   Session session;
   session.drop({juce::String((folder / "take.wav").string())});
-  CHECK(message(session).contains("take.wav is no WAV"));
+  CHECK(message(session).contains("take.wav is not a WAV"));
   CHECK(title(session) == "Choose a model");
   check_at_all_sizes(session, "error_empty");
 }
 
-TEST_CASE("of several files the first that can be one is loaded, and the others are named") {
+TEST_CASE("of several dropped files the first loadable one is loaded, and the others are named") {
   Session session;
   session.drop({"/music/take.ogg", juce::String(overdrive().string()), "/music/cover.png"});
   CHECK(session.processor().status(0).name == "Green Overdrive");
@@ -522,7 +522,7 @@ TEST_CASE("of several files the first that can be one is loaded, and the others 
   session.picture("several");
 }
 
-TEST_CASE("what is wrong in the other slot, or with the host's session, is said while a model plays") {
+TEST_CASE("problems of the other slot or the session are shown while a model plays") {
   Session session;
   session.load(overdrive());
   on_message_thread([&] { session.processor().load_file(1, juce::File("/nowhere/amp.safetensors")); });
@@ -806,8 +806,7 @@ TEST_CASE("shortcuts: browser, slots, bypass, next model, undo") {
   CHECK(processor.active_slot() == 0);
 }
 
-TEST_CASE(
-    "the keyboard comes back to the window after a typed value, a model's new knobs, the save panel and the browser") {
+TEST_CASE("the keyboard focus returns to the window after a typed value, new knobs, the save panel and the browser") {
   const test::TempDir folder;
   Session session;
   session.load(overdrive());
@@ -976,7 +975,7 @@ TEST_CASE("a capture of another program that is dropped is offered for conversio
   session.processor().library().user_folder().getChildFile("learned").deleteRecursively();
 }
 
-TEST_CASE("coil-live lets the input in after one click, keeps that for the next start, and follows the window's size") {
+TEST_CASE("coil-live unmutes the input after one click, remembers that, and follows the window's size") {
   juce::PropertySet settings;
   std::unique_ptr<LiveWindow> window;
   const auto open = [&] {
@@ -1028,7 +1027,7 @@ TEST_CASE("coil-live lets the input in after one click, keeps that for the next 
   on_message_thread([&] { window.reset(); });
 }
 
-TEST_CASE("a still window costs next to nothing") {
+TEST_CASE("a window without changes costs almost nothing") {
   Session session;
   session.load(overdrive());
   session.play(2);
