@@ -35,7 +35,7 @@ class Errors(CoilTest):
     def test_usage(self):
         process = ["process", "in.wav", "-o", "out.wav", "-m", "identity.safetensors"]
         self.fails(2, ["subcommand"])
-        self.fails(2, ["'nonsense'", "process, capture, info, generate, stream, plot, verify"], "nonsense")
+        self.fails(2, ["'nonsense'", "process, capture, preset, info, generate, stream, plot, verify"], "nonsense")
         self.fails(2, ["--output", "process --help"], "process", "in.wav", "-m", "identity.safetensors")
         self.fails(2, ["--model"], "process", "in.wav", "-o", "out.wav")
         self.fails(2, ["inputs"], "process", "-o", "out.wav", "-m", "identity.safetensors")
