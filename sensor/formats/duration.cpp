@@ -37,8 +37,8 @@ std::string describe_duration(double seconds) {
   }
   char text[32];
   const double number = seconds / shown->seconds;
-  const auto end =
-      std::to_chars(text, text + sizeof text, number, std::chars_format::general, number < 100 ? 2 : 6).ptr;
+  const auto end = number < 100 ? std::to_chars(text, text + sizeof text, number, std::chars_format::general, 2).ptr
+                                : std::to_chars(text, text + sizeof text, number, std::chars_format::fixed, 0).ptr;
   return std::string(text, end) + " " + std::string(shown->name);
 }
 
