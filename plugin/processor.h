@@ -103,8 +103,9 @@ class Processor final : public juce::AudioProcessor,
   // learning discards the previous one.
   enum class LearnFrom { playing, test_signal };  // the test signal is played instead of the model
   void start_learning(LearnFrom from);            // throws Error if the host has not prepared the plugin
-  // Calls back on the message thread, with what the file says about itself, or why it is not a capture.
-  void describe_capture(const juce::File& file, std::function<void(const juce::String& text, bool is_one)> then);
+  enum class CaptureFile { capture, unusable_capture, other };
+  // Calls back on the message thread, with what the file says about itself, or why it cannot be used.
+  void describe_capture(const juce::File& file, std::function<void(const juce::String& text, CaptureFile kind)> then);
   void start_converting(const juce::File& capture);  // of another program; the model goes into the library and the slot
   void stop_learning();                              // ends the recording; the next call ends the training
   juce::File keep_learned(const juce::String& name);  // saves it to the library in the background; throws Error for an

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "capture/recordings/test_signal.h"
 #include "capture/teachers/lesson.h"
+#include "capture/teachers/teacher.h"
 #include "plugin/processor.h"
 
 namespace coil::plugin {
@@ -52,21 +53,21 @@ void Processor::start_learning(LearnFrom from) {
                request);
 }
 
-void Processor::describe_capture(const juce::File& file, std::function<void(const juce::String&, bool)> then) {
+void Processor::describe_capture(const juce::File& file, std::function<void(const juce::String&, CaptureFile)> then) {
   background_->post(this, [file, then = std::move(then)] {
     const std::string path = file.getFullPathName().toStdString();
     juce::String text;
-    bool is_one = true;
+    CaptureFile kind = CaptureFile::capture;
     try {
       for (const std::string& sentence : capture::describe_teacher(path)) {
         const juce::String said = juce::String::fromUTF8(sentence.c_str());
         text << (text.isEmpty() ? "" : "\n") << said.substring(0, 1).toUpperCase() << said.substring(1);
       }
     } catch (const std::exception& error) {
-      is_one = false;
+      kind = dynamic_cast<const capture::NotACapture*>(&error) ? CaptureFile::other : CaptureFile::unusable_capture;
       text = juce::String::fromUTF8(error.what()).replace("'" + file.getFullPathName() + "'", file.getFileName());
     }
-    juce::MessageManager::callAsync([then, text, is_one] { then(text, is_one); });
+    juce::MessageManager::callAsync([then, text, kind] { then(text, kind); });
   });
 }
 

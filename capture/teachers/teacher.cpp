@@ -35,9 +35,9 @@ Teacher read_any(const Json& json, const std::string& where) {
   if (json.contains("architecture") || json.contains("weights")) return read_nam(json, where);
   if (json.contains("model_data") && json.contains("state_dict")) return read_proteus(json, where);
   if (json.contains("in_shape") && json.contains("layers")) return read_rtneural(json, where);
-  throw Error(where +
-              " is not a capture that Coil knows: a .nam file has 'architecture', 'config' and 'weights', one of " +
-              "AIDA-X 'in_shape' and 'layers', one of Proteus 'model_data' and 'state_dict'");
+  throw NotACapture(where +
+                    " is not a capture that Coil knows: a .nam file has 'architecture', 'config' and 'weights', one " +
+                    "of AIDA-X 'in_shape' and 'layers', one of Proteus 'model_data' and 'state_dict'");
 }
 
 // All places where such files are known to state a licence.

@@ -9,9 +9,16 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "capture/teachers/network.h"
 
 namespace coil::capture {
+
+// A JSON file of another kind, so that the caller can try it as something else.
+class NotACapture : public Error {
+ public:
+  using Error::Error;
+};
 
 struct Teacher {
   std::unique_ptr<Network> network;  // input 0 is the sound; further inputs are knobs
@@ -31,7 +38,7 @@ struct Teacher {
 bool is_teacher_name(const std::filesystem::path& path);
 
 // Reads Neural Amp Modeler's .nam and the JSON of AIDA-X, RTNeural and Proteus; the content decides which. Throws Error
-// that names the file.
+// that names the file, NotACapture for JSON of another kind.
 Teacher read_teacher(const std::filesystem::path& path);
 
 }  // namespace coil::capture

@@ -268,18 +268,18 @@ void Editor::choose_response(int microphone) {
 // If the file turns out not to be a capture, it is reported like any file that does not load.
 void Editor::offer_conversion(const juce::File& file) {
   close_browser();
-  processor_.describe_capture(
-      file, [self = juce::Component::SafePointer<Editor>(this), file](const juce::String& text, bool is_one) {
-        if (!self) return;
-        if (is_one) {
-          self->learn_page_.offer(file, text);
-          self->learn_page_.toFront(false);
-        } else if (text.contains("is no capture")) {
-          self->processor_.load_file(self->processor_.active_slot(), file);
-        } else {
-          self->say(MessageBar::Kind::error, text);
-        }
-      });
+  processor_.describe_capture(file, [self = juce::Component::SafePointer<Editor>(this), file](
+                                        const juce::String& text, Processor::CaptureFile kind) {
+    if (!self) return;
+    if (kind == Processor::CaptureFile::capture) {
+      self->learn_page_.offer(file, text);
+      self->learn_page_.toFront(false);
+    } else if (kind == Processor::CaptureFile::other) {
+      self->processor_.load_file(self->processor_.active_slot(), file);
+    } else {
+      self->say(MessageBar::Kind::error, text);
+    }
+  });
 }
 
 void Editor::open_level_page() {
