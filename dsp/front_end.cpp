@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "dsp/interleave.h"
+
 namespace coil::dsp {
 namespace {
 
@@ -94,19 +96,19 @@ AudioBlock RecordingFrontEnd::without_latency(AudioBlock frames) noexcept {
 
 AudioBlock RecordingFrontEnd::convert(std::optional<Resampler>& resampler, AudioBlock block) {
   if (!resampler) return block;
-  const size_t channels = planes_.size(), frames = static_cast<size_t>(block.frames);
-  interleaved_.resize(frames * channels);
-  for (size_t c = 0; c < channels; ++c)
-    for (size_t i = 0; i < frames; ++i) interleaved_[i * channels + c] = block.channels[c][i];
+  const size_t channels = planes_.size();
+  interleaved_.resize(static_cast<size_t>(block.frames) * channels);
+  interleave(block, interleaved_.data());
   resampled_.clear();
   resampler->process(interleaved_, resampled_);
   const size_t made = resampled_.size() / channels;
   for (size_t c = 0; c < channels; ++c) {
     planes_[c].resize(made);
     pointers_[c] = planes_[c].data();
-    for (size_t i = 0; i < made; ++i) planes_[c][i] = resampled_[i * channels + c];
   }
-  return {pointers_.data(), block.channel_count, static_cast<int>(made)};
+  const AudioBlock converted{pointers_.data(), block.channel_count, static_cast<int>(made)};
+  separate(resampled_.data(), converted);
+  return converted;
 }
 
 }  // namespace coil::dsp

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "dsp/equaliser.h"
 #include "dsp/rig.h"
+#include "tests/plugin/offline_rig.h"
 #include "tests/plugin/processor_calls.h"
 #include "tests/plugin/sessions.h"
 #include "tests/support/temp_dir.h"
@@ -154,15 +155,7 @@ test::Planes through_rig(const dsp::Rig& rig, test::Planes planes) {
   files.response = [](const dsp::RigMicrophone& microphone) {
     return plugin::microphone_with(juce::File(microphone.file)).response;
   };
-  const auto offline = dsp::chain_over_recording(dsp::make_chain(rig, files), kRate, int(planes.size()));
-  std::vector<float> in, out;
-  for (size_t i = 0; i < planes[0].size(); ++i)
-    for (const auto& plane : planes) in.push_back(plane[i]);
-  offline->process(in, out);
-  offline->finish(out);
-  for (size_t c = 0; c < planes.size(); ++c)
-    for (size_t i = 0; i < planes[c].size(); ++i) planes[c][i] = out[i * planes.size() + c];
-  return planes;
+  return test::play_offline(rig, files, std::move(planes), kRate);
 }
 
 TEST_CASE("overdrive, cabinet with two microphones and equaliser agree with the same rig offline to -120 dB") {

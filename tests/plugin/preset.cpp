@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "dsp/rig.h"
+#include "tests/plugin/offline_rig.h"
 #include "tests/plugin/processor_calls.h"
 #include "tests/plugin/sessions.h"
 #include "tests/support/temp_dir.h"
@@ -41,15 +42,7 @@ test::Planes through_rig(const dsp::Rig& rig, test::Planes planes) {
     return ssm::Model::load(ssm::Checkpoint::from_bytes(rig.models.at(stage.hash), stage.file));
   };
   files.response = [&](const dsp::RigMicrophone& microphone) { return rig.responses.at(microphone.checksum); };
-  const auto offline = dsp::chain_over_recording(dsp::make_chain(rig, files), kRate, int(planes.size()));
-  std::vector<float> in, out;
-  for (size_t i = 0; i < planes[0].size(); ++i)
-    for (const auto& plane : planes) in.push_back(plane[i]);
-  offline->process(in, out);
-  offline->finish(out);
-  for (size_t c = 0; c < planes.size(); ++c)
-    for (size_t i = 0; i < planes[c].size(); ++i) planes[c][i] = out[i * planes.size() + c];
-  return planes;
+  return test::play_offline(rig, files, std::move(planes), kRate);
 }
 
 double difference_db(const test::Planes& a, const test::Planes& b) {
