@@ -47,7 +47,7 @@ class Chain final : public AudioProcessor {
   // Returns a list that was never heard, for the caller to free. [any thread but the audio thread], one at a time
   std::unique_ptr<Order> play(Stages stages);
   const Stages& stages() const noexcept { return latest_; }  // as last set; as play()
-  void collect() { handover_->collect(); }                   // frees what is played no more [any but the audio thread]
+  void collect() { handover_->collect(); }  // frees what is played no more [any thread but the audio thread]
 
   // What full scale is at the input, see AudioProcessor::follow_level. [audio-thread], or before playing
   void set_full_scale_dbu(std::optional<float> dbu) noexcept { full_scale_dbu_ = dbu; }
