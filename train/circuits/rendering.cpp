@@ -14,6 +14,7 @@ namespace {
 
 constexpr double kRateHz = 48000;
 constexpr long kPieceFrames = 512;
+constexpr double kTapeSettles = 1;  // seconds: the first swings of a tape's bias leave an offset in what follows it
 
 // Renders jobs from `first` on, one per lane. If there are fewer, the last one is repeated.
 size_t render_group(const Netlist& netlist, std::vector<Job>& jobs, size_t first) {
@@ -27,6 +28,11 @@ size_t render_group(const Netlist& netlist, std::vector<Job>& jobs, size_t first
     frames = std::max(frames, long(job(lane).dry.size()));
   }
   Solver solver(circuits, 1 / (kRateHz * factor));
+  if (solver.has_memory()) {
+    const size_t steps = size_t(kTapeSettles * kRateHz) * size_t(factor);
+    std::vector<double> silence(steps * count), ignored(steps * count);
+    solver.run(silence.data(), ignored.data(), steps);
+  }
   const Interpolator interpolate(factor);
   const Decimator decimate(factor);
   const long lead = decimate.lead();
