@@ -28,11 +28,6 @@ size_t render_group(const Netlist& netlist, std::vector<Job>& jobs, size_t first
     frames = std::max(frames, long(job(lane).dry.size()));
   }
   Solver solver(circuits, 1 / (kRateHz * factor));
-  if (solver.has_memory()) {
-    const size_t steps = size_t(kTapeSettles * kRateHz) * size_t(factor);
-    std::vector<double> silence(steps * count), ignored(steps * count);
-    solver.run(silence.data(), ignored.data(), steps);
-  }
   const Interpolator interpolate(factor);
   const Decimator decimate(factor);
   const long lead = decimate.lead();
@@ -41,6 +36,13 @@ size_t render_group(const Netlist& netlist, std::vector<Job>& jobs, size_t first
       out(size_t((kPieceFrames + 2 * lead) * factor) * count);
   std::vector<double> wet(size_t(kPieceFrames) * count);
   for (size_t i = 0; i < out.size(); ++i) out[i] = solver.rest(i % count);
+  if (solver.has_memory()) {
+    const size_t steps = size_t(kTapeSettles * kRateHz) * size_t(factor);
+    std::vector<double> silence(steps * count), settling(steps * count);
+    solver.run(silence.data(), settling.data(), steps);
+    const auto heard = std::ptrdiff_t(size_t(2 * lead * factor) * count);  // the bias is in it
+    std::copy(settling.end() - heard, settling.end(), out.begin());
+  }
   for (size_t lane = 0; lane < used; ++lane) job(lane).wet.assign(job(lane).dry.size(), 0);
   for (long done = -lead; done < frames; done += kPieceFrames) {
     // The solver is `lead` ahead of the decimator.
