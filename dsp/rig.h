@@ -79,7 +79,8 @@ struct RigFiles {
   std::function<std::shared_ptr<const ImpulseResponse>(const RigMicrophone& microphone)> response;
 };
 
-// Throws Error, and whatever `files` throws. [any thread but the audio thread]
+// Both throw Error, and whatever `files` throws. [any thread but the audio thread]
+std::unique_ptr<AudioProcessor> make_processor(const RigStage& stage, const RigFiles& files);
 Chain make_chain(const Rig& rig, const RigFiles& files);
 
 // Runs a chain over a whole recording. `output_rate_hz` 0: the input's rate. Throws Error if the chain does not support

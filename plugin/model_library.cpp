@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "dsp/model_processor.h"
+#include "plugin/cabinet.h"
 
 namespace coil::plugin {
 
@@ -274,6 +275,29 @@ std::optional<LibraryEntry> ModelLibrary::neighbour(const juce::File& from, int 
   if (it == all.end()) return step < 0 ? all.back() : all.front();
   const std::ptrdiff_t index = (it - all.begin() + step) % count;
   return all[size_t(index < 0 ? index + count : index)];
+}
+
+std::vector<CabinetEntry> ModelLibrary::cabinets() const {
+  std::vector<CabinetEntry> found;
+  std::set<juce::String> names;
+  const auto add = [&](const juce::File& folder, bool factory) {
+    for (const juce::File& file :
+         folder.getChildFile("cabinets").findChildFiles(juce::File::findFiles | juce::File::ignoreHiddenFiles, false))
+      if (is_response_name(file.getFileName()) && names.insert(file.getFileNameWithoutExtension()).second)
+        found.push_back({file, file.getFileNameWithoutExtension(), factory});
+  };
+  for (const juce::File& folder : folders_.factory) add(folder, true);
+  add(folders_.user, false);
+  std::stable_sort(found.begin(), found.end(), [](const CabinetEntry& a, const CabinetEntry& b) {
+    return a.factory != b.factory ? a.factory : a.name.compareNatural(b.name) < 0;
+  });
+  return found;
+}
+
+std::optional<juce::File> ModelLibrary::find_cabinet(const juce::String& name) const {
+  for (const CabinetEntry& entry : cabinets())
+    if (entry.name == name) return entry.file;
+  return std::nullopt;
 }
 
 std::vector<juce::File> ModelLibrary::recent() {

@@ -39,10 +39,17 @@ struct LibraryEntry {
   bool is_preset = false;  // saved by the user (.coil); else a model (.safetensors)
 };
 
+// An impulse response in a folder `cabinets` of the library.
+struct CabinetEntry {
+  juce::File file;
+  juce::String name;  // of the file, without its extension
+  bool factory = false;
+};
+
 // The folders of the library, in the order of search.
 struct LibraryFolders {
   std::vector<juce::File> factory;
-  juce::File user;      // its subfolder "presets" holds what the user saves
+  juce::File user;      // its subfolder "presets" holds what the user saves, "cabinets" the user's impulse responses
   juce::File settings;  // the file with the list of recent files
 
   // Factory: the folders of $COIL_PRESETS (separated by colons), the folder beside the plugin, share/coil/presets of
@@ -81,7 +88,14 @@ class ModelLibrary {
   // first or last entry. Null if the library is empty.
   std::optional<LibraryEntry> neighbour(const juce::File& from, int step);
 
+  // The impulse responses in `cabinets` of each folder, by name, factory first. Of several with one name, the one in
+  // the folder that is searched first, as in `coil process --chain`. Reads the folders each time.
+  std::vector<CabinetEntry> cabinets() const;
+  // Null: none has this name.
+  std::optional<juce::File> find_cabinet(const juce::String& name) const;
+
   const juce::File& user_folder() const { return folders_.user; }
+  juce::File cabinet_folder() const { return folders_.user.getChildFile("cabinets"); }
   juce::File preset_folder() const { return folders_.user.getChildFile("presets"); }
 
   // Newest first; only existing files. Saved between sessions.

@@ -257,7 +257,7 @@ void Parameters::copy_chain_to(dsp::RackSettings& settings) const noexcept {
   settings.calibrated = calibrated->get();
   settings.input_dbu = input_dbu->get();
   settings.channels = dsp::ChannelMode(channels->getIndex());
-  settings.tail = cabinet_on->get();
+  settings.tail.on = cabinet_on->get();
   settings.equaliser.on = equaliser_on->get();
   settings.equaliser.set(equaliser());
 }

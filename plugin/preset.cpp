@@ -178,7 +178,10 @@ void locate(Session& session, const juce::File& folder, ModelLibrary& library) {
         slot.path = entry.file.getFullPathName().toStdString();
   }
   if (session.cabinet)
-    for (MicrophoneContent& each : session.cabinet->microphones) beside(each.path);
+    for (MicrophoneContent& each : session.cabinet->microphones)
+      if (!beside(each.path))
+        if (const auto file = library.find_cabinet(juce::String::fromUTF8(each.path.c_str())))
+          each.path = file->getFullPathName().toStdString();
 }
 
 }  // namespace coil::plugin

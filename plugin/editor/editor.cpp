@@ -97,7 +97,12 @@ Editor::Editor(Processor& processor)
   header_.on_tuner = [this] { switch_tuner(!tuner_page_.isVisible()); };
   tuner_page_.on_close = [this] { switch_tuner(false); };
   level_page_.on_close = [this] { close_level_page(); };
-  cabinet_page_.on_choose = [this](int microphone) { choose_response(microphone); };
+  cabinet_page_.on_choose = [this](int microphone, juce::Component& from) {
+    auto menu = cabinet_menu(microphone);
+    menu.setLookAndFeel(&*look_and_feel_);
+    menu.showMenuAsync(juce::PopupMenu::Options().withTargetComponent(from).withDeletionCheck(*this));
+  };
+  cabinet_page_.on_load = [this](int microphone, const juce::File& file) { load_response(microphone, file); };
   save_panel_.on_close = [this] { close_save_panel(); };
   message_.on_close = [this] { close_message(); };
   save_panel_.on_save = [this](const juce::String& name) { save_preset(name); };
@@ -251,6 +256,25 @@ void Editor::load_response(int microphone, const juce::File& file) {
   on->beginChangeGesture();
   on->setValueNotifyingHost(1);
   on->endChangeGesture();
+}
+
+juce::PopupMenu Editor::cabinet_menu(int microphone) {
+  juce::PopupMenu menu;
+  const auto playing = processor_.microphone(microphone).file;
+  const auto add = [&](const juce::String& heading, bool factory) {
+    bool first = true;
+    for (const auto& entry : processor_.library().cabinets()) {
+      if (entry.factory != factory) continue;
+      if (std::exchange(first, false)) menu.addSectionHeader(heading);
+      menu.addItem(entry.name, true, entry.file == playing,
+                   [this, microphone, file = entry.file] { load_response(microphone, file); });
+    }
+  };
+  add("Simulated cabinets", true);
+  add("Your cabinets", false);
+  menu.addSeparator();
+  menu.addItem("Open a file", [this, microphone] { choose_response(microphone); });
+  return menu;
 }
 
 void Editor::choose_response(int microphone) {

@@ -46,7 +46,8 @@ class Editor final : public juce::AudioProcessorEditor,
   void close_cabinet_page();
   void open_level_page();
   void close_level_page();
-  void switch_tuner(bool on);  // the parameter; the page follows it
+  void switch_tuner(bool on);                    // the parameter; the page follows it
+  juce::PopupMenu cabinet_menu(int microphone);  // what can be loaded into this microphone
 
   bool isInterestedInFileDrag(const juce::StringArray& files) override;
   void fileDragEnter(const juce::StringArray& files, int x, int y) override;
@@ -68,7 +69,7 @@ class Editor final : public juce::AudioProcessorEditor,
   void take_keyboard();
   void load(const juce::File& file);
   void load_response(int microphone, const juce::File& file);
-  void choose_response(int microphone);
+  void choose_response(int microphone);  // opens the dialog for files
   void offer_conversion(const juce::File& file);
 
   // The current problem of the active slot, of the session, or of the other slot. Empty if there is none, or if the

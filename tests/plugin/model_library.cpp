@@ -1,6 +1,7 @@
 // The library: what it lists, finds and shares.
 #include "plugin/model_library.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <thread>
@@ -59,6 +60,37 @@ TEST_CASE("the library lists models by their card's name and presets by their fi
   CHECK(names(library.search("br bass")) == std::vector<std::string>{"bass/broken"});
   CHECK(library.search("").size() == 5);
   CHECK(library.search("nothing like it").empty());
+}
+
+TEST_CASE("cabinets are listed from the folder of each place, by name, and the first place wins") {
+  const Shelf shelf;
+  const auto put = [&](const char* path) {
+    fs::create_directories(fs::path(shelf.dir / path).parent_path());
+    REQUIRE(file_at(shelf.dir / path).replaceWithText("only its name counts"));
+  };
+  for (const char* path :
+       {"factory/cabinets/open_1x12.wav", "factory/cabinets/closed_4x12.flac", "factory/cabinets/README.md",
+        "later/cabinets/open_1x12.wav", "later/cabinets/later_2x12.wav", "user/cabinets/mine.aiff",
+        "user/cabinets/closed_4x12.wav", "factory/not_a_cabinet.wav"})
+    put(path);
+  plugin::LibraryFolders folders = shelf.folders();
+  folders.factory.push_back(file_at(shelf.dir / "later"));
+  const plugin::ModelLibrary library(folders);
+  std::vector<std::string> found;
+  for (const auto& entry : library.cabinets())
+    found.push_back(entry.file.getRelativePathFrom(file_at(shelf.dir.path())).toStdString() +
+                    (entry.factory ? "" : " (user)"));
+  CHECK(found == std::vector<std::string>{"factory/cabinets/closed_4x12.flac", "later/cabinets/later_2x12.wav",
+                                          "factory/cabinets/open_1x12.wav", "user/cabinets/mine.aiff (user)"});
+  CHECK(library.find_cabinet("mine") == file_at(shelf.dir / "user/cabinets/mine.aiff"));
+  CHECK_FALSE(library.find_cabinet("not_a_cabinet"));
+}
+
+TEST_CASE("the cabinets that come with Coil are found") {
+  const plugin::ModelLibrary library;
+  const auto cabinets = library.cabinets();
+  CHECK(std::count_if(cabinets.begin(), cabinets.end(), [](const auto& entry) { return entry.factory; }) == 12);
+  CHECK(library.find_cabinet("british_4x12_edge"));
 }
 
 TEST_CASE("new files are listed after a rescan") {

@@ -133,6 +133,23 @@ TEST_CASE("a rig that was written by hand opens in the plugin, with what it name
   CHECK(processor.status(0).load_error.contains("of 50 dB as 40 dB"));
 }
 
+TEST_CASE("a rig that names a cabinet of the library plays it, and a name that is none is said") {
+  const test::TempDir dir;
+  const bool known = GENERATE(true, false);
+  std::ofstream(dir / "lead.coil") << R"({"rig": 1, "stages": [{"type": "model", "file": "green_overdrive"},
+      {"type": "cabinet", "microphones": [{"file": ")"
+                                   << (known ? "british_4x12_edge" : "no_such_box") << R"("}]}]})";
+  Processor processor;
+  processor.prepareToPlay(kRate, kBlock);
+  load(processor, 0, juce::File((dir / "lead.coil").string()));
+  finish();
+  const plugin::MicrophoneStatus box = processor.microphone(0);
+  CHECK(box.kind == (known ? plugin::MicrophoneStatus::Kind::playing : plugin::MicrophoneStatus::Kind::missing));
+  CHECK(box.name == (known ? "british_4x12_edge" : "no_such_box"));
+  CHECK(box.message.contains("no_such_box") == !known);
+  if (known) CHECK(box.file == processor.library().find_cabinet("british_4x12_edge"));
+}
+
 TEST_CASE("rigs that the plugin has no place for say which stage does not fit") {
   const auto stages = [](const char* list) { return R"({"rig": 1, "stages": [)" + std::string(list) + "]}"; };
   const std::string model = R"({"type": "model", "file": "green_overdrive"})", equaliser = R"({"type": "equaliser"})";

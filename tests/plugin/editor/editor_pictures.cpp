@@ -683,6 +683,51 @@ TEST_CASE("a dropped response is the cabinet, its page shows it and moves equali
   session.press(juce::KeyPress::escapeKey);
 }
 
+// Picks the item of this text; false: there is none.
+bool pick(const juce::PopupMenu& menu, const juce::String& text) {
+  for (juce::PopupMenu::MenuItemIterator item(menu, true); item.next();)
+    if (item.getItem().text == text && item.getItem().action) return item.getItem().action(), true;
+  return false;
+}
+
+TEST_CASE("the page of the cabinet offers the simulated cabinets, and steps through them by key") {
+  Session session;
+  session.load(overdrive());
+  session.press('E', juce::ModifierKeys::commandModifier);
+  const auto plays = [&](const char* name) {
+    for (int i = 0; i < 200 && session.processor().microphone(0).kind != MicrophoneStatus::Kind::playing; ++i)
+      wait_ms(10);
+    wait_ms(100);
+    return session.processor().microphone(0).name == name;
+  };
+  on_message_thread([&] { REQUIRE(pick(session.editor().cabinet_menu(0), "british_4x12_edge")); });
+  CHECK(plays("british_4x12_edge"));
+  const auto step = [&](const char* title) {
+    auto* button = find<juce::Button>(session.editor(), title);
+    REQUIRE(button);
+    on_message_thread([&] {
+      button->grabKeyboardFocus();
+      static_cast<juce::Component*>(button)->keyPressed(juce::KeyPress(juce::KeyPress::returnKey));
+    });
+    wait_ms(150);
+  };
+  step("Next cabinet for microphone 1");
+  CHECK(plays("british_4x12_ribbon"));
+  step("Previous cabinet for microphone 1");
+  CHECK(plays("british_4x12_edge"));
+  session.picture("cabinet_simulated");
+  on_message_thread([&] {
+    auto menu = session.editor().cabinet_menu(0);
+    int ticked = 0, items = 0;
+    for (juce::PopupMenu::MenuItemIterator item(menu, true); item.next();) {
+      ticked += item.getItem().isTicked;
+      items += item.getItem().action != nullptr;
+    }
+    CHECK(ticked == 1);
+    CHECK(items == 12 + 1);
+  });
+}
+
 TEST_CASE("the tuner names the note that is played, mutes, and closes by key and by the host") {
   Session session;
   session.load(overdrive());
