@@ -18,7 +18,7 @@ CIRCUIT = os.environ["COIL_CIRCUIT"]
 DEVICES = sorted((common.ROOT / "train/circuits/devices").glob("*.net"))
 BOUND_DB = -80
 FINE_HZ = 3.072e6
-# The errors of both solvers accumulate over the lead preamp's stages; the tape's bias is a hundred times as fast as sound.
+# The errors of both solvers accumulate over the lead preamp's stages; the tape's bias has 96 kHz.
 FINER_HZ = {"lead_preamp": 6.144e6, "tape": 12.288e6}
 
 
