@@ -7,7 +7,7 @@ import numpy as np
 import safetensors_file
 from preset import netlist_filter
 
-POLYNOMIAL_UNITS, POLYNOMIAL_SEED = 64, 5
+POLYNOMIAL_UNITS, POLYNOMIAL_SEED = {1: 64, 2: 64, 3: 96, 4: 224}, 5  # by the number of knobs
 LEAST_OF_ROW = 1e-4  # of the output row, as a share of its largest value: some are divided by it
 
 
@@ -45,8 +45,8 @@ class Film:
 def polynomial_units(count):
     """Units of `count` knobs and what of each gives the linear and quadratic terms."""
     generator = np.random.default_rng(POLYNOMIAL_SEED)
-    weight = 0.5 * generator.normal(size=(POLYNOMIAL_UNITS, count)) / np.sqrt(count)
-    bias = generator.uniform(-1.2, 1.2, size=POLYNOMIAL_UNITS)
+    weight = 0.5 * generator.normal(size=(POLYNOMIAL_UNITS[count], count)) / np.sqrt(count)
+    bias = generator.uniform(-1.2, 1.2, size=POLYNOMIAL_UNITS[count])
     k = netlist_filter.drawn(4000, count, POLYNOMIAL_SEED)
     terms = np.stack(
         [k[:, i] for i in range(count)] + [k[:, i] * k[:, j] for i in range(count) for j in range(i, count)], 1
